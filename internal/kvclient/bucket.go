@@ -1,0 +1,240 @@
+package kvclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	streamPrefix     = "KV_"
+	subjectPrefix    = "$KV."
+	defaultAPIPrefix = "$JS.API."
+
+	// A binding is asked for again in the background after refreshAfter, and not used unasked after staleAfter: the time in
+	// which a bucket re-created by somebody else, and whose advisory was missed, can go unnoticed.
+	refreshAfter = 2500 * time.Millisecond
+	staleAfter   = 5 * time.Second
+)
+
+// MetadataRequirePreconditions is the key of a bucket's metadata that, with the value "true", makes the gateway refuse a PUT
+// or DELETE of one key without a precondition.
+const MetadataRequirePreconditions = "kvgw.require_preconditions"
+
+// A Bucket is what the client knows of a bucket: where its reads and writes go, its limits and its epoch. It is immutable
+// and verified at least every 5 s while it is used; get one for each request from [Client.Bucket].
+type Bucket struct {
+	client *Client
+	name   BucketName
+	epoch  Epoch
+
+	stream      string
+	readPrefix  string // of the subjects in the stream
+	writePrefix string // of the subjects that writes are published to
+	directGet   string // "$JS.API.DIRECT.GET.KV_b.$KV.b.", empty where direct gets are off
+	replicated  bool   // more than one replica may answer a direct get
+
+	maxMessage           int // bytes of a value and its stored headers
+	requirePreconditions bool
+
+	verified   time.Time
+	lastSeq    Revision // when verified
+	refreshing atomic.Bool
+}
+
+// Name returns the bucket's name.
+func (b *Bucket) Name() BucketName { return b.name }
+
+// Epoch returns the epoch in which the bucket was last seen.
+func (b *Bucket) Epoch() Epoch { return b.epoch }
+
+// MaxValueBytes is the largest value, together with the headers stored with it, that the bucket and the server take.
+func (b *Bucket) MaxValueBytes() int { return b.maxMessage }
+
+// RequiresPreconditions tells whether the bucket's metadata asks for a precondition on every write of a key.
+func (b *Bucket) RequiresPreconditions() bool { return b.requirePreconditions }
+
+// Bucket returns the bucket of that name, from memory where that is fresh. It returns [ErrBucketNotFound],
+// [ErrBadBucket], [ErrUnavailable] or [ErrTimeout].
+func (c *Client) Bucket(ctx context.Context, name BucketName) (*Bucket, error) {
+	c.mu.RLock()
+	b := c.buckets[name]
+	c.mu.RUnlock()
+	if b != nil {
+		age := time.Since(b.verified)
+		if age < refreshAfter {
+			return b, nil
+		}
+		if age < staleAfter {
+			c.refresh(b)
+			return b, nil
+		}
+	}
+	return c.bind(ctx, name)
+}
+
+// refresh asks for the bucket again in the background, once.
+func (c *Client) refresh(b *Bucket) {
+	if b.refreshing.CompareAndSwap(false, true) {
+		go func() {
+			if _, err := c.bind(context.Background(), b.name); err != nil {
+				b.refreshing.Store(false)
+			}
+		}()
+	}
+}
+
+// bind asks the server for the bucket and remembers the answer.
+func (c *Client) bind(ctx context.Context, name BucketName) (*Bucket, error) {
+	c.mu.RLock()
+	generation := c.generation
+	c.mu.RUnlock()
+	asked := time.Now()
+	info, err := c.streamInfo(ctx, name)
+	if err != nil {
+		if errors.Is(err, ErrBucketNotFound) {
+			c.forget(name)
+		}
+		return nil, err
+	}
+	b, err := c.newBucket(name, info, asked)
+	if err != nil {
+		c.forget(name)
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// An advisory that came meanwhile may be about this very bucket, and newer than the answer.
+	if c.generation == generation {
+		c.buckets[name] = b
+	}
+	return b, nil
+}
+
+// forget drops what is remembered of a bucket, so that the next request asks.
+func (c *Client) forget(name BucketName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation++
+	delete(c.buckets, name)
+}
+
+func (c *Client) forgetAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.generation++
+	clear(c.buckets)
+}
+
+// watchAdvisories forgets a bucket as soon as the server tells that it was created, changed or deleted. Where the identity
+// may not subscribe to advisories, bindings are found stale by their age alone.
+func (c *Client) watchAdvisories(nc *nats.Conn) {
+	_, err := nc.Subscribe("$JS.EVENT.ADVISORY.STREAM.*."+streamPrefix+"*", func(msg *nats.Msg) {
+		stream := msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:]
+		if name, err := ParseBucketName(strings.TrimPrefix(stream, streamPrefix)); err == nil {
+			c.forget(name)
+		}
+	})
+	if err != nil {
+		c.logger.Warn().Err(err).Msg("no stream advisories; re-created buckets are noticed within 5 s")
+	}
+}
+
+// streamInfoResponse is the answer to STREAM.INFO, CREATE and UPDATE.
+type streamInfoResponse struct {
+	apiResponse
+	jetstream.StreamInfo
+	DidCreate bool `json:"did_create"`
+}
+
+// streamNotFound is JetStream's error code for a stream that does not exist.
+const streamNotFound = 10059
+
+func (c *Client) streamInfo(ctx context.Context, name BucketName) (*streamInfoResponse, error) {
+	var info streamInfoResponse
+	if err := c.api(ctx, c.point, "STREAM.INFO."+name.stream(), nil, &info); err != nil {
+		return nil, bucketError(name, err)
+	}
+	return &info, nil
+}
+
+// bucketError gives the domain's words to what JetStream says of a bucket's stream.
+func bucketError(name BucketName, err error) error {
+	if apiErr, ok := errors.AsType[*APIError](err); ok {
+		if apiErr.ErrCode == streamNotFound {
+			return fmt.Errorf("%w: %s", ErrBucketNotFound, name)
+		}
+		return refusal(apiErr)
+	}
+	return err
+}
+
+func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time.Time) (*Bucket, error) {
+	cfg := info.Config
+	if err := checkBucket(name, cfg); err != nil {
+		return nil, err
+	}
+	b := &Bucket{
+		client:               c,
+		name:                 name,
+		epoch:                epochOf(info.Created),
+		stream:               cfg.Name,
+		readPrefix:           subjectPrefix + name.String() + ".",
+		replicated:           cfg.Replicas > 1,
+		maxMessage:           c.maxMessage(cfg.MaxMsgSize),
+		requirePreconditions: cfg.Metadata[MetadataRequirePreconditions] == "true",
+		verified:             asked,
+		lastSeq:              Revision(info.State.LastSeq),
+	}
+	b.writePrefix = b.readPrefix
+	if c.apiPrefix != defaultAPIPrefix {
+		b.writePrefix = c.apiPrefix + b.readPrefix
+	}
+	if cfg.Mirror != nil {
+		b.followMirror(cfg.Mirror)
+	}
+	if cfg.AllowDirect {
+		b.directGet = c.apiPrefix + "DIRECT.GET." + b.stream + "." + b.readPrefix
+	}
+	return b, nil
+}
+
+// followMirror sends the writes of a mirror where nats.go sends them, to the origin. A mirror keeps the origin's subjects,
+// so reads of its stream ask for those.
+func (b *Bucket) followMirror(m *jetstream.StreamSource) {
+	origin := subjectPrefix + strings.TrimPrefix(m.Name, streamPrefix) + "."
+	b.readPrefix = origin
+	switch {
+	case m.External != nil && m.External.APIPrefix != "":
+		b.writePrefix = m.External.APIPrefix + "." + origin
+	case b.client.apiPrefix != defaultAPIPrefix:
+		b.writePrefix = b.client.apiPrefix + origin
+	default:
+		b.writePrefix = origin
+	}
+}
+
+// checkBucket tells whether a stream is a bucket: it mirrors another stream or takes the bucket's subjects and no others, and
+// keeps a bounded number of messages for each.
+func checkBucket(name BucketName, cfg jetstream.StreamConfig) error {
+	ownSubjects := len(cfg.Subjects) == 1 && cfg.Subjects[0] == subjectPrefix+name.String()+".>"
+	if cfg.MaxMsgsPerSubject < 1 || cfg.Mirror == nil && !ownSubjects {
+		return fmt.Errorf("%w: %s", ErrBadBucket, name)
+	}
+	return nil
+}
+
+// maxMessage is the smaller of the stream's and the server's limit for a message.
+func (c *Client) maxMessage(maxMsgSize int32) int {
+	limit := c.maxPayload()
+	if maxMsgSize > 0 {
+		limit = min(limit, int64(maxMsgSize))
+	}
+	return int(limit)
+}

@@ -1,0 +1,172 @@
+package kvclient
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+)
+
+// Options say how to reach NATS. At most one kind of credential should be set.
+type Options struct {
+	URL       string            // one or more server URLs, comma-separated; ignored with InProcess
+	InProcess InProcessProvider // an embedded server, reached without a socket
+	Name      string            // of the connections, shown by the server's monitoring
+
+	CredsFile             string // a .creds file: user JWT and seed
+	User, Password        string
+	Token                 string
+	NKeyFile              string // a file with an NKey seed
+	TLSCA                 string // PEM files
+	TLSCert, TLSKey       string
+	JSDomain, JSAPIPrefix string // at most one of the two
+	InboxPrefix           string // "_INBOX" unless the account demands another
+
+	RequestTimeout time.Duration // bounds one request to NATS; 5s if zero
+	Logger         zerolog.Logger
+}
+
+// An InProcessProvider hands out connections to a server in this process.
+type InProcessProvider interface {
+	InProcessConn() (net.Conn, error)
+}
+
+// A Client reads and writes the buckets that one NATS identity can see. Everything it remembers (bindings, epochs) belongs
+// to that identity: another account's bucket of the same name is another bucket.
+//
+// It holds two connections: a server reads and answers a connection's requests in order, so that one large listing on the
+// connection of the point requests takes a get from 12 µs to 352 ms (measured).
+type Client struct {
+	point, bulk *link
+	apiPrefix   string // "$JS.API." or what replaces it
+	inboxPrefix string
+	timeout     time.Duration
+	logger      zerolog.Logger
+
+	mu         sync.RWMutex
+	buckets    map[BucketName]*Bucket
+	generation uint64 // of buckets: rises whenever something was forgotten
+
+	scans      chan struct{} // bounds the listings under way
+	hiddenKeys atomic.Uint64
+}
+
+// maxScans bounds the listings that read from NATS at once: each holds the names that it found in memory.
+const maxScans = 8
+
+// Connect starts a client. It returns an error for settings that can never work; a server that is away is dialled until it
+// is there, and [Client.Ready] tells.
+func Connect(opts Options) (*Client, error) {
+	natsOptions, err := opts.natsOptions()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		apiPrefix:   opts.apiPrefix(),
+		inboxPrefix: opts.InboxPrefix,
+		timeout:     opts.RequestTimeout,
+		logger:      opts.Logger,
+		buckets:     make(map[BucketName]*Bucket),
+		scans:       make(chan struct{}, maxScans),
+	}
+	if c.timeout == 0 {
+		c.timeout = 5 * time.Second
+	}
+	newLink := func(name string) *link {
+		return &link{name: name, url: opts.URL, logger: opts.Logger,
+			options: append([]nats.Option{nats.Name(opts.Name + " (" + name + ")")}, natsOptions...)}
+	}
+	c.point, c.bulk = newLink("point"), newLink("bulk")
+	c.point.onUp, c.point.onGap = c.watchAdvisories, c.forgetAll
+	if err := c.point.open(); err != nil {
+		return nil, err
+	}
+	if err := c.bulk.open(); err != nil {
+		c.point.close(context.Background())
+		return nil, err
+	}
+	return c, nil
+}
+
+// Close sends what is buffered and closes the connections. Requests under way fail.
+func (c *Client) Close(ctx context.Context) {
+	c.bulk.close(ctx)
+	c.point.close(ctx)
+}
+
+// Ready asks JetStream for the account's state. It returns [ErrUnavailable] or [ErrTimeout] while requests would fail.
+func (c *Client) Ready(ctx context.Context) error {
+	var info struct{ apiResponse }
+	return c.api(ctx, c.point, "INFO", nil, &info)
+}
+
+// ServerVersion is the version of the NATS server, empty while there is no connection.
+func (c *Client) ServerVersion() string {
+	if nc := c.point.conn(); nc.IsConnected() {
+		return nc.ConnectedServerVersion()
+	}
+	return ""
+}
+
+// Connected tells whether the connection for point requests stands, without asking the server.
+func (c *Client) Connected() bool { return c.point.conn().IsConnected() }
+
+// maxPayload is the server's limit for a message: value and headers.
+func (c *Client) maxPayload() int64 { return c.point.conn().MaxPayload() }
+
+// jetStream returns the library's own client, for consumers on the bulk connection.
+func (c *Client) jetStream() (jetstream.JetStream, error) {
+	js, err := jetstream.NewWithAPIPrefix(c.bulk.conn(), strings.TrimSuffix(c.apiPrefix, "."))
+	if err != nil {
+		return nil, fmt.Errorf("JetStream client: %w", err)
+	}
+	return js, nil
+}
+
+// apiResponse is what every answer of the JetStream API can carry.
+type apiResponse struct {
+	Error *APIError `json:"error"`
+}
+
+func (r *apiResponse) apiError() *APIError { return r.Error }
+
+// api sends one request to the JetStream API and decodes the answer into response. It returns an *[APIError] for what
+// JetStream refuses, [ErrUnavailable], or [ErrTimeout], which for a change means that its outcome is unknown.
+func (c *Client) api(ctx context.Context, l *link, subject string, request any, response interface{ apiError() *APIError }) error {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	msg := &nats.Msg{Subject: c.apiPrefix + subject}
+	if request != nil {
+		body, err := json.Marshal(request)
+		if err != nil {
+			return fmt.Errorf("encode request %s: %w", subject, err)
+		}
+		msg.Data = body
+	}
+	reply, err := l.request(ctx, msg)
+	if err == errNoResponders {
+		return fmt.Errorf("%w: JetStream does not respond", ErrUnavailable)
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(reply.Data, response); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrUnexpectedAnswer, subject, err)
+	}
+	if apiErr := response.apiError(); apiErr != nil {
+		return apiErr
+	}
+	return nil
+}
+
+// HiddenKeys counts how often a scan met a key outside the grammar, which another tool must have stored; such keys are never
+// listed or delivered.
+func (c *Client) HiddenKeys() uint64 { return c.hiddenKeys.Load() }

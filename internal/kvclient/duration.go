@@ -1,0 +1,30 @@
+package kvclient
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// A Duration is written in JSON as Go writes it: "90s", "15m", "24h".
+type Duration time.Duration
+
+// String returns the duration as Go writes it.
+func (d Duration) String() string { return time.Duration(d).String() }
+
+// MarshalJSON implements json.Marshaler.
+func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()) }
+
+// UnmarshalJSON implements json.Unmarshaler. Negative durations are refused.
+func (d *Duration) UnmarshalJSON(data []byte) error {
+	var s string
+	if err := json.Unmarshal(data, &s); err != nil {
+		return fmt.Errorf("a duration is a string such as \"90s\": %w", err)
+	}
+	parsed, err := time.ParseDuration(s)
+	if err != nil || parsed < 0 {
+		return fmt.Errorf("%.32q is not a duration such as \"90s\", \"15m\" or \"24h\"", s)
+	}
+	*d = Duration(parsed)
+	return nil
+}

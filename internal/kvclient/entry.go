@@ -1,0 +1,165 @@
+package kvclient
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// An Operation says what an entry did to its key.
+type Operation uint8
+
+const (
+	Put    Operation = iota // stored a value
+	Delete                  // left a marker, and the earlier revisions
+	Purge                   // left a marker and removed the earlier revisions
+	Expire                  // the server's marker for a value whose time to live ran out
+)
+
+// String returns "put", "delete", "purge" or "expire".
+func (o Operation) String() string {
+	return [...]string{"put", "delete", "purge", "expire"}[o]
+}
+
+// An Entry is a key's value at a revision, or a marker, with its metadata.
+type Entry struct {
+	Key       string
+	Position  // revision and epoch
+	Operation Operation
+	Created   time.Time
+	Value     []byte // shared with the NATS message: not to be changed
+	Size      int    // of the value in bytes, also where the value itself was not asked for
+
+	// As the value's writer gave them; empty if it gave none, or if the entry is a marker.
+	ContentType, ContentEncoding string
+}
+
+// IsMarker tells whether the entry stands for the absence of a value.
+func (e *Entry) IsMarker() bool { return e.Operation != Put }
+
+// Headers of messages in a bucket's stream: the operation (ADR-8), the marker's reason (ADR-43), and what the server adds to
+// the answer to a direct get (ADR-31).
+const (
+	headerOperation       = "KV-Operation"
+	headerMarkerReason    = "Nats-Marker-Reason"
+	headerRollup          = "Nats-Rollup"
+	headerExpected        = "Nats-Expected-Last-Subject-Sequence"
+	headerContentType     = "Content-Type"
+	headerContentEncoding = "Content-Encoding"
+	headerStream          = "Nats-Stream"
+	headerSubject         = "Nats-Subject"
+	headerSequence        = "Nats-Sequence"
+	headerTimestamp       = "Nats-Time-Stamp"
+	headerMessageSize     = "Nats-Msg-Size"
+)
+
+// last returns the last value of a header. The server appends its own after those that a publisher stored: a stored
+// `Nats-Sequence: 999` makes a native read report revision 999 (measured).
+func last(h nats.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[len(values)-1]
+	}
+	return ""
+}
+
+// first returns the first value of a header, as native clients do for those that publishers set.
+func first(h nats.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// describe fills in what the stored headers say of the entry.
+func (e *Entry) describe(h nats.Header) {
+	if len(h) == 0 {
+		return
+	}
+	if e.Operation = operationOf(h); e.Operation == Put {
+		e.ContentType, e.ContentEncoding = first(h, headerContentType), first(h, headerContentEncoding)
+	}
+}
+
+// operationOf reads the operation from the stored headers, in the order in which native clients look.
+func operationOf(h nats.Header) Operation {
+	if op := first(h, headerOperation); op != "" {
+		switch op {
+		case "DEL":
+			return Delete
+		case "PURGE":
+			return Purge
+		}
+		return Put
+	}
+	switch first(h, headerMarkerReason) {
+	case "MaxAge":
+		return Expire
+	case "Purge":
+		return Purge
+	case "Remove":
+		return Delete
+	}
+	return Put
+}
+
+// directEntry reads the answer to a direct get. It returns the entry and the stream that answered, or [ErrKeyNotFound]. A
+// miss is known by the absence of the headers that the server adds to every hit, not by its status, which a publisher can
+// store as a header of its own.
+func (b *Bucket) directEntry(msg *nats.Msg) (e Entry, stream string, err error) {
+	sequence, subject := last(msg.Header, headerSequence), last(msg.Header, headerSubject)
+	if sequence == "" {
+		if status := first(msg.Header, "Status"); status != "404" {
+			return Entry{}, "", fmt.Errorf("%w: direct get: status %q", ErrUnexpectedAnswer, status)
+		}
+		return Entry{}, "", ErrKeyNotFound
+	}
+	seq, err := strconv.ParseUint(sequence, 10, 64)
+	if err != nil || len(subject) <= len(b.readPrefix) {
+		return Entry{}, "", fmt.Errorf("%w: direct get: sequence %q, subject %q", ErrUnexpectedAnswer, sequence, subject)
+	}
+	created, err := time.Parse(time.RFC3339Nano, last(msg.Header, headerTimestamp))
+	if err != nil {
+		return Entry{}, "", fmt.Errorf("%w: direct get: %w", ErrUnexpectedAnswer, err)
+	}
+	e = Entry{
+		Key:      subject[len(b.readPrefix):],
+		Position: Position{Revision: Revision(seq), Epoch: b.epoch},
+		Created:  created,
+		Value:    msg.Data,
+		Size:     len(msg.Data),
+	}
+	e.describe(msg.Header)
+	return e, last(msg.Header, headerStream), nil
+}
+
+// storedMessage is a message in an answer to STREAM.MSG.GET.
+type storedMessage struct {
+	Subject  string    `json:"subject"`
+	Sequence uint64    `json:"seq"`
+	Header   []byte    `json:"hdrs"`
+	Data     []byte    `json:"data"`
+	Time     time.Time `json:"time"`
+}
+
+func (b *Bucket) storedEntry(m *storedMessage) (Entry, error) {
+	if len(m.Subject) <= len(b.readPrefix) {
+		return Entry{}, fmt.Errorf("%w: subject %q", ErrUnexpectedAnswer, m.Subject)
+	}
+	e := Entry{
+		Key:      m.Subject[len(b.readPrefix):],
+		Position: Position{Revision: Revision(m.Sequence), Epoch: b.epoch},
+		Created:  m.Time,
+		Value:    m.Data,
+		Size:     len(m.Data),
+	}
+	if len(m.Header) > 0 {
+		header, err := nats.DecodeHeadersMsg(m.Header)
+		if err != nil {
+			return Entry{}, fmt.Errorf("%w: stored headers of revision %d: %w", ErrUnexpectedAnswer, m.Sequence, err)
+		}
+		e.describe(header)
+	}
+	return e, nil
+}

@@ -1,0 +1,94 @@
+package kvclient
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"mime"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// A ValueForm says in which form an entry's JSON carries the value.
+type ValueForm uint8
+
+const (
+	ValueByType ValueForm = iota // JSON as "value" where the content type says so, else "text" or "base64"
+	ValueJSON                    // JSON as "value" wherever it parses
+	ValueBase64                  // always "base64": the exact bytes
+	ValueNone                    // no value
+)
+
+// AppendJSON appends the entry as one line of JSON, the same wherever an entry is shown. The value is one of "value" (the
+// stored JSON, its numbers untouched), "text" (valid UTF-8) or "base64"; markers have none.
+func (e *Entry) AppendJSON(dst []byte, bucket BucketName, form ValueForm) []byte {
+	dst = append(dst, `{"bucket":"`...)
+	dst = append(dst, bucket.name...) // names, keys and epochs need no escaping
+	dst = append(dst, `","key":"`...)
+	dst = append(dst, e.Key...)
+	dst = append(dst, `","revision":`...)
+	dst = strconv.AppendUint(dst, uint64(e.Revision), 10)
+	dst = append(dst, `,"epoch":"`...)
+	dst = append(dst, e.Epoch...)
+	dst = append(dst, `","operation":"`...)
+	dst = append(dst, e.Operation.String()...)
+	dst = append(dst, `","created":"`...)
+	dst = e.Created.UTC().AppendFormat(dst, time.RFC3339Nano)
+	dst = append(dst, `","size":`...)
+	dst = strconv.AppendInt(dst, int64(e.Size), 10)
+	dst = appendStringMember(dst, "content_type", e.ContentType)
+	dst = appendStringMember(dst, "content_encoding", e.ContentEncoding)
+	if !e.IsMarker() && form != ValueNone {
+		dst = e.appendValue(dst, form)
+	}
+	return append(dst, '}')
+}
+
+func appendStringMember(dst []byte, name, value string) []byte {
+	if value == "" {
+		return dst
+	}
+	dst = append(dst, `,"`...)
+	dst = append(dst, name...)
+	dst = append(dst, `":`...)
+	return appendString(dst, value)
+}
+
+// appendString appends a JSON string. Marshalling a string cannot fail; invalid UTF-8 becomes U+FFFD.
+func appendString(dst []byte, s string) []byte {
+	quoted, _ := json.Marshal(s)
+	return append(dst, quoted...)
+}
+
+func (e *Entry) appendValue(dst []byte, form ValueForm) []byte {
+	text := form != ValueBase64 && e.ContentEncoding == "" && utf8.Valid(e.Value)
+	switch {
+	case text && (form == ValueJSON || isJSONType(e.ContentType)) && json.Valid(e.Value):
+		return appendCompact(append(dst, `,"value":`...), e.Value)
+	case text:
+		return appendString(append(dst, `,"text":`...), string(e.Value))
+	}
+	dst = append(dst, `,"base64":"`...)
+	dst = base64.StdEncoding.AppendEncode(dst, e.Value)
+	return append(dst, '"')
+}
+
+// appendCompact appends valid JSON without the white space that would break a line.
+func appendCompact(dst, value []byte) []byte {
+	buffer := bytes.NewBuffer(dst)
+	if err := json.Compact(buffer, value); err != nil {
+		return append(dst, "null"...) // unreachable: the caller has checked it
+	}
+	return buffer.Bytes()
+}
+
+// isJSONType tells whether a content type is JSON's, or ends in "+json" (RFC 6839 §3.1).
+func isJSONType(contentType string) bool {
+	if contentType == "" {
+		return false
+	}
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (mediaType == "application/json" || strings.HasSuffix(mediaType, "+json"))
+}

@@ -1,0 +1,235 @@
+package kvclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	jsonpatch "github.com/evanphx/json-patch/v5"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// CreateBucket creates a bucket. Created is false if it exists with this very configuration; with another it returns a
+// *[BucketExistsError]. It also returns a *[ConfigError], [ErrBadBucket], [ErrStorageExhausted], [ErrUnavailable], or
+// [ErrOutcomeUnknown].
+func (c *Client) CreateBucket(ctx context.Context, name BucketName, config BucketConfig) (status BucketStatus, created bool, err error) {
+	config.normalize()
+	if err := config.check(); err != nil {
+		return BucketStatus{}, false, err
+	}
+	want := streamConfig(name, config)
+	var info streamInfoResponse
+	err = c.changeStream(ctx, "STREAM.CREATE", name, want, &info)
+	if apiErr, ok := errors.AsType[*APIError](err); ok && apiErr.ErrCode == errCodeStreamNameInUse {
+		status, err := c.existing(ctx, name, want)
+		return status, false, err
+	}
+	if err != nil {
+		return BucketStatus{}, false, configRefusal(name, err)
+	}
+	return c.bucketStatus(name, &info), info.DidCreate, nil
+}
+
+// existing returns the bucket that stands in the way of a creation, if it is the same as far as the KV API can tell. Settings
+// of the stream that the KV API does not know, and that another tool may have changed, do not count.
+func (c *Client) existing(ctx context.Context, name BucketName, want jetstream.StreamConfig) (BucketStatus, error) {
+	info, err := c.streamInfo(ctx, name)
+	if err != nil {
+		return BucketStatus{}, err
+	}
+	if err := checkBucket(name, info.Config); err != nil {
+		return BucketStatus{}, err
+	}
+	found, err := differences(bucketConfig(info.Config), bucketConfig(want))
+	if err != nil {
+		return BucketStatus{}, err
+	}
+	if len(found) > 0 {
+		return BucketStatus{}, &BucketExistsError{Differences: found}
+	}
+	return c.bucketStatus(name, info), nil
+}
+
+// changeStream sends a stream's configuration to the API. An answer that did not come leaves the outcome unknown.
+func (c *Client) changeStream(ctx context.Context, request string, name BucketName, config any, info *streamInfoResponse) error {
+	defer c.forget(name)
+	err := c.api(ctx, c.point, request+"."+name.stream(), config, info)
+	if errors.Is(err, ErrTimeout) {
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	return err
+}
+
+// configRefusal tells a configuration that the server does not take from its other refusals. It answers some of the former
+// in the manner of a 500.
+func configRefusal(name BucketName, err error) error {
+	err = bucketError(name, err)
+	e, unnamed := err.(*APIError)
+	if unnamed && (e.Code < 500 || e.ErrCode == errCodeInvalidStreamConfig || e.ErrCode == errCodeReplicasNotSupported) {
+		return &ConfigError{Reason: e.Description}
+	}
+	return err
+}
+
+// UpdateBucket applies a JSON merge patch (RFC 7396) to a bucket's configuration; null puts a field back to its default.
+// Only the settings of fields that change are sent otherwise than they were, so that settings the KV API does not know
+// stay; of two updates at once the last wins, as in NATS. It returns [ErrBucketNotFound], and otherwise what CreateBucket
+// does.
+func (c *Client) UpdateBucket(ctx context.Context, name BucketName, patch []byte) (BucketStatus, error) {
+	var raw struct {
+		apiResponse
+		Config json.RawMessage `json:"config"`
+	}
+	if err := c.api(ctx, c.point, "STREAM.INFO."+name.stream(), nil, &raw); err != nil {
+		return BucketStatus{}, bucketError(name, err)
+	}
+	var current jetstream.StreamConfig
+	settings := make(map[string]json.RawMessage)
+	if err := errors.Join(json.Unmarshal(raw.Config, &current), json.Unmarshal(raw.Config, &settings)); err != nil {
+		return BucketStatus{}, fmt.Errorf("%w: stream configuration: %w", ErrUnexpectedAnswer, err)
+	}
+	if err := checkBucket(name, current); err != nil {
+		return BucketStatus{}, err
+	}
+	next, err := patched(bucketConfig(current), patch)
+	if err != nil {
+		return BucketStatus{}, err
+	}
+	if err := next.change(name, current, settings); err != nil {
+		return BucketStatus{}, err
+	}
+	var info streamInfoResponse
+	if err := c.changeStream(ctx, "STREAM.UPDATE", name, settings, &info); err != nil {
+		return BucketStatus{}, configRefusal(name, err)
+	}
+	return c.bucketStatus(name, &info), nil
+}
+
+// patched applies a merge patch to a configuration.
+func patched(config BucketConfig, patch []byte) (BucketConfig, error) {
+	document, err := json.Marshal(config)
+	if err != nil {
+		return BucketConfig{}, fmt.Errorf("encode bucket configuration: %w", err)
+	}
+	merged, err := jsonpatch.MergePatch(document, patch)
+	if err != nil {
+		return BucketConfig{}, &ConfigError{Reason: fmt.Sprintf("the patch cannot be applied: %v", err)}
+	}
+	next := DefaultBucketConfig()
+	if err := json.Unmarshal(merged, &next); err != nil {
+		return BucketConfig{}, &ConfigError{Reason: err.Error()}
+	}
+	next.normalize()
+	return next, next.check()
+}
+
+// change puts into the stream's settings what differs between its current configuration and the wanted one.
+func (c BucketConfig) change(name BucketName, current jetstream.StreamConfig, settings map[string]json.RawMessage) error {
+	before, err := settingsOf(streamConfig(name, bucketConfig(current)))
+	if err != nil {
+		return err
+	}
+	after, err := settingsOf(streamConfig(name, c))
+	if err != nil {
+		return err
+	}
+	for setting := range maps.Keys(after) {
+		if string(before[setting]) != string(after[setting]) && setting != "metadata" {
+			settings[setting] = after[setting]
+		}
+	}
+	for setting := range maps.Keys(before) {
+		if _, kept := after[setting]; !kept && setting != "metadata" {
+			delete(settings, setting)
+		}
+	}
+	return c.keepServerSettings(current, settings)
+}
+
+// keepServerSettings keeps what the KV API does not set by itself but would break: the server's metadata, message TTLs
+// that can never be switched off, and a duplicate window that somebody chose.
+func (c BucketConfig) keepServerSettings(current jetstream.StreamConfig, settings map[string]json.RawMessage) error {
+	metadata := maps.Clone(c.Metadata)
+	for key, value := range current.Metadata {
+		if isServerMetadata(key) {
+			if metadata == nil {
+				metadata = make(map[string]string)
+			}
+			metadata[key] = value
+		}
+	}
+	window := current.Duplicates
+	if window == duplicateWindow(Duration(current.MaxAge)) || c.TTL > 0 && window > time.Duration(c.TTL) {
+		window = duplicateWindow(c.TTL)
+	}
+	return errors.Join(
+		set(settings, "metadata", metadata),
+		set(settings, "duplicate_window", window),
+		set(settings, "allow_msg_ttl", current.AllowMsgTTL || c.LimitMarkerTTL != 0),
+	)
+}
+
+func set(settings map[string]json.RawMessage, name string, value any) error {
+	data, err := json.Marshal(value)
+	settings[name] = data
+	return err
+}
+
+func settingsOf(s jetstream.StreamConfig) (map[string]json.RawMessage, error) {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return nil, fmt.Errorf("encode stream configuration: %w", err)
+	}
+	var settings map[string]json.RawMessage
+	err = json.Unmarshal(data, &settings)
+	return settings, err
+}
+
+// DeleteBucket deletes a bucket and all that it holds. It returns [ErrBucketNotFound], [ErrBadBucket], [ErrUnavailable], or
+// [ErrOutcomeUnknown].
+func (c *Client) DeleteBucket(ctx context.Context, name BucketName) error {
+	if _, err := c.bind(ctx, name); err != nil {
+		return err
+	}
+	defer c.forget(name)
+	var response struct{ apiResponse }
+	err := c.api(ctx, c.point, "STREAM.DELETE."+name.stream(), nil, &response)
+	if errors.Is(err, ErrTimeout) {
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	}
+	return bucketError(name, err)
+}
+
+// BucketNames returns the names of all streams that can be buckets, sorted. Whether one is shows when it is looked at. NATS'
+// own listing asks for streams with the subjects of buckets, and so misses mirrors (measured).
+func (c *Client) BucketNames(ctx context.Context) ([]BucketName, error) {
+	var names []BucketName
+	for offset := 0; ; {
+		var page struct {
+			apiResponse
+			Total   int      `json:"total"`
+			Streams []string `json:"streams"`
+		}
+		request := map[string]int{"offset": offset}
+		if err := c.api(ctx, c.point, "STREAM.NAMES", request, &page); err != nil {
+			return nil, err
+		}
+		for _, stream := range page.Streams {
+			bucket, isBucket := strings.CutPrefix(stream, streamPrefix)
+			if name, err := ParseBucketName(bucket); isBucket && err == nil {
+				names = append(names, name)
+			}
+		}
+		offset += len(page.Streams)
+		if len(page.Streams) == 0 || offset >= page.Total {
+			break
+		}
+	}
+	slices.SortFunc(names, func(a, b BucketName) int { return strings.Compare(a.name, b.name) })
+	return slices.Compact(names), nil
+}

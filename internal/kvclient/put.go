@@ -1,0 +1,267 @@
+package kvclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+)
+
+// maxTries bounds how often a write that must read first is tried again because another writer was faster.
+const maxTries = 8
+
+// A Write is a value to be stored under a key.
+type Write struct {
+	Key                          Key
+	Value                        []byte
+	ContentType, ContentEncoding string // stored with the value if not empty
+	Precondition                 Precondition
+}
+
+// A Written tells what a write did.
+type Written struct {
+	Position
+	Created bool // it is known that the key had no value before
+}
+
+// Put stores a value. Without a precondition, with one revision or with "only if absent" it is one publish that the server
+// checks; every other precondition needs a read first, and is tried again when another writer was faster.
+//
+// It returns a *[RevisionMismatchError], a *[ValueTooLargeError], [ErrHeaderTooLarge], [ErrBucketFull],
+// [ErrStorageExhausted], [ErrOverloaded], [ErrContention], [ErrBucketNotFound], [ErrUnavailable], or [ErrOutcomeUnknown].
+func (b *Bucket) Put(ctx context.Context, w Write) (Written, error) {
+	b, err := b.knowing(ctx, w.Precondition)
+	if err != nil {
+		return Written{}, err
+	}
+	msg := w.message(b)
+	if size := len(w.Value) + headerBytes(msg.Header); size > b.maxMessage {
+		return Written{}, &ValueTooLargeError{Limit: b.maxMessage}
+	}
+	if w.Precondition.Always() {
+		position, err := b.publish(ctx, msg)
+		return Written{Position: position}, err
+	}
+	if w.Precondition.ifAbsent() {
+		return b.create(ctx, w.Key, msg)
+	}
+	if rev, ok := w.Precondition.ifRevision(b.epoch); ok {
+		return b.update(ctx, w.Key, msg, rev)
+	}
+	return b.putChecked(ctx, w.Key, msg, w.Precondition)
+}
+
+// knowing returns the bucket as the server knows it now if the precondition names an epoch that this binding does not
+// know: the bucket may have been created again since.
+func (b *Bucket) knowing(ctx context.Context, p Precondition) (*Bucket, error) {
+	if !p.foreignEpoch(b.epoch) {
+		return b, nil
+	}
+	return b.client.bind(ctx, b.name)
+}
+
+func (w Write) message(b *Bucket) *nats.Msg {
+	msg := &nats.Msg{Subject: b.writePrefix + w.Key.name, Data: w.Value}
+	if w.ContentType != "" {
+		setHeader(msg, headerContentType, w.ContentType)
+	}
+	if w.ContentEncoding != "" {
+		setHeader(msg, headerContentEncoding, w.ContentEncoding)
+	}
+	return msg
+}
+
+func setHeader(msg *nats.Msg, name, value string) {
+	if msg.Header == nil {
+		msg.Header = make(nats.Header, 2)
+	}
+	msg.Header[name] = []string{value}
+}
+
+// headerBytes is what headers take on the wire, which counts against the limits: the version line, "name: value" lines
+// and the empty line.
+func headerBytes(h nats.Header) int {
+	if len(h) == 0 {
+		return 0
+	}
+	n := len("NATS/1.0\r\n\r\n")
+	for name, values := range h {
+		for _, value := range values {
+			n += len(name) + len(": \r\n") + len(value)
+		}
+	}
+	return n
+}
+
+// publishExpecting publishes the message on condition that the key's last revision is rev, 0 for never written. It returns
+// a *mismatchError otherwise.
+func (b *Bucket) publishExpecting(ctx context.Context, msg *nats.Msg, rev Revision) (Position, error) {
+	setHeader(msg, headerExpected, rev.String())
+	return b.publish(ctx, msg)
+}
+
+// create stores the message if the key has no value. Only over a marker does it take more than the one publish: the server
+// tells the marker's revision, which is looked at and then expected, so that no other writer can slip in between.
+func (b *Bucket) create(ctx context.Context, key Key, msg *nats.Msg) (Written, error) {
+	var expected Revision
+	for range maxTries {
+		position, err := b.publishExpecting(ctx, msg, expected)
+		mismatch, ok := errors.AsType[*mismatchError](err)
+		if !ok {
+			return Written{Position: position, Created: true}, err
+		}
+		e, err := b.entryBehind(ctx, key, mismatch)
+		switch {
+		case errors.Is(err, ErrKeyNotFound):
+			expected = 0
+		case err != nil:
+			return Written{}, err
+		case !e.IsMarker():
+			return Written{}, &RevisionMismatchError{Current: e.Position, KeyExists: true}
+		default:
+			expected = e.Revision
+		}
+	}
+	return Written{}, ErrContention
+}
+
+// update stores the message if the key's last revision is rev.
+func (b *Bucket) update(ctx context.Context, key Key, msg *nats.Msg, rev Revision) (Written, error) {
+	position, err := b.publishExpecting(ctx, msg, rev)
+	mismatch, ok := errors.AsType[*mismatchError](err)
+	if !ok {
+		return Written{Position: position, Created: rev == 0}, err
+	}
+	if mismatch.known {
+		return Written{}, &RevisionMismatchError{Current: Position{Revision: mismatch.current, Epoch: b.epoch}}
+	}
+	e, err := b.entryBehind(ctx, key, mismatch)
+	if err != nil && !errors.Is(err, ErrKeyNotFound) {
+		return Written{}, err
+	}
+	return Written{}, b.mismatch(e)
+}
+
+// mismatch is the error for a key whose last entry is e, the zero Entry if there is none.
+func (b *Bucket) mismatch(e Entry) error {
+	return &RevisionMismatchError{Current: Position{Revision: e.Revision, Epoch: b.epoch}}
+}
+
+// entryBehind returns the entry that a mismatch spoke of: by the revision that the server named, else the key's last.
+func (b *Bucket) entryBehind(ctx context.Context, key Key, m *mismatchError) (Entry, error) {
+	if m.known && m.current > 0 {
+		return b.entryAt(ctx, m.current)
+	}
+	return b.leaderGet(ctx, getRequest{LastBySubject: b.readPrefix + key.name})
+}
+
+// putChecked reads the key's last entry, checks the precondition, and stores on condition that nothing changed meanwhile.
+func (b *Bucket) putChecked(ctx context.Context, key Key, msg *nats.Msg, p Precondition) (Written, error) {
+	for range maxTries {
+		last, err := b.lastOrNil(ctx, key)
+		if err != nil {
+			return Written{}, err
+		}
+		if !p.Holds(last, b.epoch) {
+			return Written{}, b.violated(p, last)
+		}
+		var expected Revision
+		if last != nil {
+			expected = last.Revision
+		}
+		position, err := b.publishExpecting(ctx, msg, expected)
+		if _, ok := errors.AsType[*mismatchError](err); !ok {
+			return Written{Position: position, Created: last == nil || last.IsMarker()}, err
+		}
+	}
+	return Written{}, ErrContention
+}
+
+// lastOrNil returns the key's last entry as the leader has it, nil if there is none.
+func (b *Bucket) lastOrNil(ctx context.Context, key Key) (*Entry, error) {
+	e, _, err := b.lastEntry(ctx, key, Leader)
+	if errors.Is(err, ErrKeyNotFound) {
+		return nil, nil
+	}
+	return &e, err
+}
+
+// violated is the error for a precondition that the key's last entry does not meet.
+func (b *Bucket) violated(p Precondition, last *Entry) error {
+	e := &RevisionMismatchError{Current: Position{Epoch: b.epoch}}
+	if last != nil {
+		e.Current.Revision = last.Revision
+		e.KeyExists = p.IfNoneMatch.Any && !last.IsMarker()
+	}
+	return e
+}
+
+// A mismatchError tells that the server expected another last revision; nothing was stored.
+type mismatchError struct {
+	current Revision
+	known   bool // the server named the current revision
+}
+
+func (*mismatchError) Error() string { return "wrong last revision" }
+
+// publish sends a write and waits for the server's acknowledgement.
+func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (Position, error) {
+	ctx, cancel := context.WithTimeout(ctx, b.client.timeout)
+	defer cancel()
+	reply, err := b.client.point.request(ctx, msg)
+	switch {
+	case err == errNoResponders:
+		return Position{}, b.lost(ctx)
+	case errors.Is(err, nats.ErrMaxPayload):
+		return Position{}, &ValueTooLargeError{Limit: b.maxMessage}
+	case errors.Is(err, ErrTimeout):
+		return Position{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	case err != nil:
+		return Position{}, err
+	}
+	rev, err := b.acknowledged(reply)
+	if err != nil {
+		return Position{}, err
+	}
+	return Position{Revision: rev, Epoch: b.epochOfWrite(ctx, rev)}, nil
+}
+
+// epochOfWrite is the epoch in which a write was acknowledged. A revision that the bucket had passed when it was last
+// looked at shows that it was created again since.
+func (b *Bucket) epochOfWrite(ctx context.Context, rev Revision) Epoch {
+	if rev > b.lastSeq {
+		return b.epoch
+	}
+	b.client.forget(b.name)
+	current, err := b.client.bind(ctx, b.name)
+	if err != nil {
+		b.client.logger.Warn().Err(err).Str("bucket", b.name.String()).Msg("epoch of a re-created bucket not known yet")
+		return b.epoch
+	}
+	return current.epoch
+}
+
+// acknowledged reads the server's answer to a write: the revision, or why it was refused.
+func (b *Bucket) acknowledged(reply *nats.Msg) (Revision, error) {
+	var ack struct {
+		apiResponse
+		Sequence uint64 `json:"seq"`
+	}
+	if err := json.Unmarshal(reply.Data, &ack); err != nil {
+		return 0, fmt.Errorf("%w: unreadable acknowledgement: %w", ErrOutcomeUnknown, err)
+	}
+	switch e := ack.Error; {
+	case e == nil:
+		return Revision(ack.Sequence), nil
+	case e.isMismatch():
+		current, known := e.currentRevision()
+		return 0, &mismatchError{current, known}
+	case e.ErrCode == errCodeMessageTooLarge:
+		b.client.forget(b.name) // its limit is not the one that was checked
+		return 0, &ValueTooLargeError{Limit: b.maxMessage}
+	default:
+		return 0, refusal(e)
+	}
+}

@@ -1,0 +1,69 @@
+package kvclient
+
+import (
+	"fmt"
+	"strings"
+)
+
+// JetStream error codes that the domain has a word for (nats-server, server/errors.json).
+const (
+	errCodeNoLeader             = 10008
+	errCodeAccountResources     = 10002
+	errCodeInsufficient         = 10023
+	errCodeMaxConsumers         = 10026
+	errCodeMaxStreams           = 10027
+	errCodeMemoryResources      = 10028
+	errCodeNoMessage            = 10037
+	errCodeNotEnabled           = 10039
+	errCodeStorageResources     = 10047
+	errCodeInvalidStreamConfig  = 10052
+	errCodeMessageTooLarge      = 10054
+	errCodeStreamNameInUse      = 10058
+	errCodeWrongLastSeq         = 10071
+	errCodeReplicasNotSupported = 10074
+	errCodeUnavailable          = 10076
+	errCodeStoreFailed          = 10077
+	errCodeHeaderTooLarge       = 10097
+	errCodeMaxBytesRequired     = 10113
+	errCodeMaxStreamBytes       = 10122
+	errCodeWrongLastSeqConstant = 10164
+	errCodeTooManyRequests      = 10167
+	errCodeTemporarily          = 10163
+)
+
+// refusal gives the domain's word to an answer by which JetStream refuses: nothing was stored or changed. What has no word
+// stays an *[APIError].
+func refusal(e *APIError) error {
+	switch e.ErrCode {
+	case errCodeNoLeader, errCodeNotEnabled, errCodeUnavailable, errCodeTemporarily:
+		return fmt.Errorf("%w: %w", ErrUnavailable, e)
+	case errCodeTooManyRequests:
+		return fmt.Errorf("%w: %w", ErrOverloaded, e)
+	case errCodeHeaderTooLarge:
+		return fmt.Errorf("%w: %w", ErrHeaderTooLarge, e)
+	case errCodeStoreFailed:
+		if strings.Contains(e.Description, "maximum bytes") {
+			return fmt.Errorf("%w: %w", ErrBucketFull, e)
+		}
+		return fmt.Errorf("%w: %w", ErrStorageExhausted, e)
+	case errCodeAccountResources, errCodeInsufficient, errCodeMemoryResources, errCodeStorageResources,
+		errCodeMaxStreams, errCodeMaxConsumers, errCodeMaxBytesRequired, errCodeMaxStreamBytes:
+		return fmt.Errorf("%w: %w", ErrStorageExhausted, e)
+	}
+	return e
+}
+
+// isMismatch tells whether JetStream refused because the expected last revision was another.
+func (e *APIError) isMismatch() bool {
+	return e.ErrCode == errCodeWrongLastSeq || e.ErrCode == errCodeWrongLastSeqConstant
+}
+
+// currentRevision reads the revision that JetStream names in "wrong last sequence: 5"; replicated streams do not always.
+func (e *APIError) currentRevision() (Revision, bool) {
+	_, number, found := strings.Cut(e.Description, "wrong last sequence: ")
+	if !found {
+		return 0, false
+	}
+	rev, err := ParseRevision(number)
+	return rev, err == nil
+}
