@@ -1,0 +1,70 @@
+package handlers
+
+import (
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// negotiate chooses among the media types that an operation offers, the best first, by the Accept header (RFC 9110 §12.5.1).
+func negotiate(h http.Header, offers ...string) (string, error) {
+	lines := h["Accept"]
+	if len(lines) == 0 {
+		return offers[0], nil
+	}
+	best, bestQuality := "", 0.0
+	for _, offer := range offers {
+		if q := acceptQuality(strings.Join(lines, ","), offer); q > bestQuality {
+			best, bestQuality = offer, q
+		}
+	}
+	if best == "" {
+		return "", problemError{code: codeNotAcceptable, detail: "The answer comes as " + strings.Join(offers, " or ") +
+			", none of which the Accept header asks for.", members: members{"offers": offers}}
+	}
+	return best, nil
+}
+
+// acceptQuality is the weight that an Accept header gives a media type, by its most specific range; 0 for not acceptable.
+func acceptQuality(accept, offer string) float64 {
+	offerType, _, _ := strings.Cut(offer, "/")
+	quality, precision := 0.0, 0
+	for mediaRange := range strings.SplitSeq(accept, ",") {
+		name, parameters, _ := strings.Cut(mediaRange, ";")
+		specific := 0
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case offer:
+			specific = 3
+		case offerType + "/*":
+			specific = 2
+		case "*/*":
+			specific = 1
+		}
+		if specific > precision {
+			quality, precision = qualityOf(parameters), specific
+		}
+	}
+	return quality
+}
+
+func qualityOf(parameters string) float64 {
+	for parameter := range strings.SplitSeq(parameters, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
+		if strings.EqualFold(name, "q") {
+			q, err := strconv.ParseFloat(value, 64)
+			if err != nil || q < 0 || q > 1 {
+				return 0
+			}
+			return q
+		}
+	}
+	return 1
+}
+
+// hasMediaType tells whether the body is of one of the media types, whatever its parameters.
+func hasMediaType(h http.Header, mediaTypes ...string) bool {
+	mediaType, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	return err == nil && slices.Contains(mediaTypes, mediaType)
+}

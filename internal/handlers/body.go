@@ -1,0 +1,67 @@
+package handlers
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// readBody reads a body of at most limit bytes, in bounded time. A declared length that is too large is refused before any of
+// it is read.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int, tooLarge problemError) ([]byte, error) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	if r.ContentLength > int64(limit) {
+		return nil, tooLarge
+	}
+	// Connections that know no deadline (in tests) have none to be set.
+	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.options.BodyTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, errRequestTimeout
+	}
+	body, err := readAll(http.MaxBytesReader(w, r.Body, int64(limit)), r.ContentLength)
+	if err == nil {
+		return body, nil
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, tooLarge
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, errRequestTimeout
+	}
+	return nil, problemError{code: codeInvalidBody, detail: "The body ended early or is not well framed. Nothing was done."}
+}
+
+// readAll reads all, into a buffer of the declared length where there is one.
+func readAll(r io.Reader, declared int64) ([]byte, error) {
+	if declared < 0 {
+		return io.ReadAll(r)
+	}
+	body := make([]byte, declared)
+	_, err := io.ReadFull(r, body)
+	return body, err
+}
+
+// jsonBody reads a JSON body in one of the media types, or nil where there is none.
+func (s *Server) jsonBody(w http.ResponseWriter, r *http.Request, mediaTypes ...string) ([]byte, error) {
+	tooLarge := problemError{code: codeBodyTooLarge, members: members{"max_body_bytes": maxJSONBytes},
+		detail: "A JSON body has at most 1 MiB. Nothing was done."}
+	body, err := s.readBody(w, r, maxJSONBytes, tooLarge)
+	if err != nil {
+		return nil, err
+	}
+	if body = bytes.TrimSpace(body); len(body) == 0 {
+		return nil, nil
+	}
+	if !hasMediaType(r.Header, mediaTypes...) {
+		return nil, problemError{code: codeUnsupportedMediaType, detail: "The body is not of a media type that this operation takes. Send Content-Type: " +
+			mediaTypes[0] + "."}
+	}
+	return body, nil
+}
+
+// maxJSONBytes bounds a JSON body, 1 MiB.
+const maxJSONBytes = 1 << 20

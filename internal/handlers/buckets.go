@@ -1,0 +1,238 @@
+package handlers
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"kvgateway/internal/kvclient"
+)
+
+const defaultBucketsLimit = 100
+
+// bucketDocument is a bucket's configuration and status as JSON.
+type bucketDocument struct {
+	Bucket string `json:"bucket"`
+	kvclient.BucketConfig
+	Status statusDocument `json:"status"`
+}
+
+type statusDocument struct {
+	Epoch         kvclient.Epoch    `json:"epoch"`
+	Created       time.Time         `json:"created"`
+	Values        uint64            `json:"values"`
+	Subjects      uint64            `json:"subjects"`
+	Bytes         uint64            `json:"bytes"`
+	FirstRevision kvclient.Revision `json:"first_revision"`
+	LastRevision  kvclient.Revision `json:"last_revision"`
+	BackingStore  string            `json:"backing_store"`
+	Compressed    bool              `json:"compressed"`
+	Replicas      *replicasDocument `json:"replicas,omitempty"`
+	MaxValueBytes int               `json:"max_value_bytes"`
+	ExpiryEvents  bool              `json:"expiry_events"`
+	Hints         []string          `json:"hints"`
+}
+
+type replicasDocument struct {
+	Leader string         `json:"leader"`
+	Peers  []peerDocument `json:"peers"`
+}
+
+type peerDocument struct {
+	Name    string            `json:"name"`
+	Current bool              `json:"current"`
+	Offline bool              `json:"offline"`
+	Active  kvclient.Duration `json:"active"`
+	Lag     uint64            `json:"lag"`
+}
+
+func documentOf(status kvclient.BucketStatus) bucketDocument {
+	document := bucketDocument{
+		Bucket:       status.Name.String(),
+		BucketConfig: status.Config,
+		Status: statusDocument{
+			Epoch:         status.Epoch,
+			Created:       status.Created,
+			Values:        status.Values,
+			Subjects:      status.Subjects,
+			Bytes:         status.Bytes,
+			FirstRevision: status.FirstRevision,
+			LastRevision:  status.LastRevision,
+			BackingStore:  "JetStream",
+			Compressed:    status.Config.Compression,
+			MaxValueBytes: status.MaxValueBytes,
+			ExpiryEvents:  status.ExpiryEvents(),
+			Hints:         hints(status),
+		},
+	}
+	if document.Metadata == nil {
+		document.Metadata = map[string]string{}
+	}
+	if status.Leader != "" {
+		replicas := &replicasDocument{Leader: status.Leader, Peers: []peerDocument{}}
+		for _, p := range status.Peers {
+			replicas.Peers = append(replicas.Peers,
+				peerDocument{Name: p.Name, Current: p.Current, Offline: p.Offline, Active: kvclient.Duration(p.Active), Lag: p.Lag})
+		}
+		document.Status.Replicas = replicas
+	}
+	return document
+}
+
+// hints names settings that surprise.
+func hints(status kvclient.BucketStatus) []string {
+	found := []string{}
+	if status.Config.TTL > 0 && !status.ExpiryEvents() {
+		found = append(found, "ttl is set without limit_marker_ttl: entries vanish without an event that watchers could see.")
+	}
+	if status.Config.MaxValueSize > 0 && int(status.Config.MaxValueSize) > status.MaxValueBytes {
+		found = append(found, "max_value_size is above the NATS server's max_payload, which is the limit in force.")
+	}
+	if status.Config.Mirror != nil {
+		found = append(found, "this bucket mirrors another: writes go to the origin and come back a moment later.")
+	}
+	return found
+}
+
+// listBuckets answers the buckets, sorted by name.
+func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
+	query := queryOf(r)
+	digest := listingDigest("buckets")
+	page, err := pageOf(query, defaultBucketsLimit, digest)
+	if err != nil {
+		return err
+	}
+	names, err := s.client.BucketNames(r.Context())
+	if err != nil {
+		return err
+	}
+	namesOnly := query.Get("names") == "true"
+	shown, next := []any{}, ""
+	for _, name := range names {
+		if name.String() <= page.after {
+			continue
+		}
+		if len(shown) == page.limit {
+			break
+		}
+		status, err := s.client.Status(r.Context(), name)
+		if errors.Is(err, kvclient.ErrBadBucket) || errors.Is(err, kvclient.ErrBucketNotFound) {
+			continue // another kind of stream, or deleted meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		next = name.String()
+		if namesOnly {
+			shown = append(shown, name.String())
+		} else {
+			shown = append(shown, documentOf(status))
+		}
+	}
+	answer := map[string]any{"buckets": shown}
+	if next != "" && names[len(names)-1].String() > next {
+		next = cursor{digest, next}.String()
+		answer["next"] = next
+		s.linkNext(w, r, next)
+	}
+	return respondJSON(w, http.StatusOK, answer)
+}
+
+// getBucket answers a bucket's configuration and status.
+func (s *Server) getBucket(w http.ResponseWriter, r *http.Request) error {
+	name, err := bucketName(r)
+	if err != nil {
+		return err
+	}
+	status, err := s.client.Status(r.Context(), name)
+	if err != nil {
+		return err
+	}
+	return respondJSON(w, http.StatusOK, documentOf(status))
+}
+
+// putBucket creates a bucket, or finds it as it should be.
+func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
+	name, err := bucketName(r)
+	if err != nil {
+		return err
+	}
+	p, err := preconditions(r.Header, true)
+	if err != nil {
+		return err
+	}
+	if p.IfMatch.Present() || len(p.IfNoneMatch.Positions) > 0 {
+		return headerProblem("If-Match", "A bucket has no ETag; the only precondition that it takes is If-None-Match: *.")
+	}
+	config := kvclient.DefaultBucketConfig()
+	if err := s.readConfig(w, r, &config); err != nil {
+		return err
+	}
+	status, created, err := s.client.CreateBucket(r.Context(), name, config)
+	present := err == nil && !created
+	if _, differs := errors.AsType[*kvclient.BucketExistsError](err); differs {
+		present = true
+	}
+	switch {
+	case present && p.IfNoneMatch.Any:
+		return problemError{code: codeBucketPresent, detail: "The bucket exists, and If-None-Match: * asked that it does not."}
+	case err != nil:
+		return err
+	case !created:
+		return respondJSON(w, http.StatusOK, documentOf(status))
+	}
+	w.Header()["Location"] = []string{s.options.BasePath + "/buckets/" + name.String()}
+	return respondJSON(w, http.StatusCreated, documentOf(status))
+}
+
+// readConfig reads a configuration from the body over the defaults; no body leaves them.
+func (s *Server) readConfig(w http.ResponseWriter, r *http.Request, config *kvclient.BucketConfig) error {
+	body, err := s.jsonBody(w, r, "application/json")
+	if err != nil || body == nil {
+		return err
+	}
+	if err := checksOf(w).body(body); err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, config); err != nil {
+		return problemError{code: codeInvalidBody, detail: "The configuration cannot be read: " + err.Error() + "."}
+	}
+	return nil
+}
+
+// patchBucket changes the fields that a merge patch names.
+func (s *Server) patchBucket(w http.ResponseWriter, r *http.Request) error {
+	name, err := bucketName(r)
+	if err != nil {
+		return err
+	}
+	body, err := s.jsonBody(w, r, "application/merge-patch+json", "application/json")
+	if err != nil {
+		return err
+	}
+	if body == nil {
+		return problemError{code: codeInvalidBody, detail: "The body is empty. Send a JSON object with the fields to change."}
+	}
+	if err := checksOf(w).body(body); err != nil {
+		return err
+	}
+	status, err := s.client.UpdateBucket(r.Context(), name, body)
+	if err != nil {
+		return err
+	}
+	return respondJSON(w, http.StatusOK, documentOf(status))
+}
+
+// deleteBucket deletes a bucket and all that it holds.
+func (s *Server) deleteBucket(w http.ResponseWriter, r *http.Request) error {
+	name, err := bucketName(r)
+	if err != nil {
+		return err
+	}
+	if err := s.client.DeleteBucket(r.Context(), name); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

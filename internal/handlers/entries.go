@@ -1,0 +1,63 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+
+	"kvgateway/internal/kvclient"
+)
+
+// getEntry answers one entry as JSON: value and metadata.
+func (s *Server) getEntry(w http.ResponseWriter, r *http.Request) error {
+	query := queryOf(r)
+	e, served, err := s.read(r, query)
+	if err != nil {
+		return err
+	}
+	name, err := bucketName(r)
+	if err != nil {
+		return err
+	}
+	setEntryHeaders(w.Header(), &e, served)
+	if done, err := answeredByCondition(w, r, &e); done || err != nil {
+		return err
+	}
+	respond(w, http.StatusOK, headerJSON, append(e.AppendJSON(nil, name, valueForm(query)), '\n'))
+	return nil
+}
+
+// getHistory answers the retained revisions of a key, oldest first, markers included.
+func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
+	query := queryOf(r)
+	b, k, err := s.target(r, query)
+	if err != nil {
+		return err
+	}
+	form := valueForm(query)
+	entries, err := b.History(r.Context(), k, form != kvclient.ValueNone)
+	if err != nil {
+		return err
+	}
+	body := []byte(`{"entries":[`)
+	for i := range entries {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = entries[i].AppendJSON(body, b.Name(), form)
+	}
+	respond(w, http.StatusOK, headerJSON, append(body, "]}\n"...))
+	return nil
+}
+
+// valueForm reads in which form the client wants values in JSON.
+func valueForm(query url.Values) kvclient.ValueForm {
+	switch query.Get("values") {
+	case "json":
+		return kvclient.ValueJSON
+	case "base64":
+		return kvclient.ValueBase64
+	case "none":
+		return kvclient.ValueNone
+	}
+	return kvclient.ValueByType
+}

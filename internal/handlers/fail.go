@@ -1,0 +1,169 @@
+package handlers
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"kvgateway/internal/kvclient"
+)
+
+// members are what a problem document holds beside the members of RFC 9457.
+type members map[string]any
+
+// A problemError is an error that is a problem already: this package's own refusals, and what [problemOf] finds for others.
+type problemError struct {
+	code    string
+	detail  string
+	members members
+	header  http.Header
+}
+
+func (p problemError) Error() string { return p.code + ": " + p.detail }
+
+// retryAfter is what clients are told to wait, in seconds, before they try again what was not done.
+const retryAfter = "1"
+
+// typedProblem finds the problem for errors that carry data.
+func typedProblem(err error) (problemError, bool) {
+	if p, ok := errors.AsType[problemError](err); ok {
+		return p, true
+	}
+	if e, ok := errors.AsType[*kvclient.SyntaxError](err); ok {
+		return syntaxProblem(e), true
+	}
+	if e, ok := errors.AsType[*kvclient.KeyDeletedError](err); ok {
+		return deletedProblem(&e.Marker), true
+	}
+	if e, ok := errors.AsType[*kvclient.RevisionMismatchError](err); ok {
+		return mismatchProblem(e), true
+	}
+	if e, ok := errors.AsType[*kvclient.EpochChangedError](err); ok {
+		return problemError{code: codeEpochChanged, members: members{"epoch": e.Current},
+			detail: "The bucket was deleted and created again since that revision was seen. Read again without a minimal revision."}, true
+	}
+	if e, ok := errors.AsType[*kvclient.ValueTooLargeError](err); ok {
+		return tooLargeProblem(e.Limit), true
+	}
+	if e, ok := errors.AsType[*kvclient.BucketExistsError](err); ok {
+		return problemError{code: codeBucketExists, members: members{"differences": e.Differences},
+			detail: "The bucket exists with another configuration. Change it with PATCH, or choose another name."}, true
+	}
+	if e, ok := errors.AsType[*kvclient.ConfigError](err); ok {
+		return problemError{code: codeInvalidConfig, detail: "The configuration was refused: " + e.Reason + "."}, true
+	}
+	return problemError{}, false
+}
+
+func syntaxProblem(e *kvclient.SyntaxError) problemError {
+	p := problemError{detail: fmt.Sprintf("At offset %d: %s.", e.Offset, e.Reason), members: members{"offset": e.Offset}}
+	switch e.What {
+	case "key":
+		p.code = codeInvalidKey
+	case "bucket name":
+		p.code = codeInvalidBucketName
+	case "filter":
+		p.code = codeInvalidFilter
+	default:
+		p.code, p.detail, p.members = codeInvalidParameter, e.Reason+".", nil
+	}
+	return p
+}
+
+func deletedProblem(marker *kvclient.Entry) problemError {
+	return problemError{
+		code:    codeKeyDeleted,
+		detail:  "The key has no value: its last entry is a marker (" + marker.Operation.String() + ").",
+		members: members{"revision": marker.Revision, "epoch": marker.Epoch, "operation": marker.Operation.String()},
+		header: http.Header{
+			"Etag":         {etag(marker.Position)},
+			"Kv-Revision":  {marker.Revision.String()},
+			"Kv-Operation": {marker.Operation.String()},
+		},
+	}
+}
+
+func mismatchProblem(e *kvclient.RevisionMismatchError) problemError {
+	p := problemError{
+		code:    codeRevisionMismatch,
+		detail:  "The key is at another revision and nothing was done. Read it, apply the change again, and send the new ETag.",
+		members: members{"current_revision": e.Current.Revision, "epoch": e.Current.Epoch},
+		header:  http.Header{"Etag": {etag(e.Current)}},
+	}
+	if e.KeyExists {
+		p.code = codeKeyExists
+		p.detail = "The key has a value already and nothing was stored. To replace it, send its ETag in If-Match."
+	}
+	return p
+}
+
+func tooLargeProblem(limit int) problemError {
+	return problemError{code: codeValueTooLarge, members: members{"max_value_bytes": limit},
+		detail: fmt.Sprintf("The value and the headers stored with it may have %d bytes together. Nothing was stored.", limit)}
+}
+
+func headerProblem(header, detail string) problemError {
+	return problemError{code: codeInvalidHeader, detail: detail, members: members{"header": header}}
+}
+
+func parameterProblem(parameter, detail string) problemError {
+	return problemError{code: codeInvalidParameter, detail: detail, members: members{"parameter": parameter}}
+}
+
+// fail answers with the problem that tells of an error. What a client did not cause is logged, under the id that the problem
+// names, and not told.
+func (s *Server) fail(rec *recorder, r *http.Request, err error) {
+	if r.Context().Err() != nil && rec.status == 0 {
+		rec.status = statusClientClosedRequest
+		return
+	}
+	p := problemOf(err)
+	kind := s.pages[p.code]
+	if kind.Status >= 500 {
+		s.logger.Warn().Str("id", rec.id).Str("problem", p.code).Err(err).Msg("request failed")
+	}
+	if rec.status != 0 {
+		// The answer is under way: cutting the connection is the only way left to say that it is not whole.
+		panic(http.ErrAbortHandler)
+	}
+	s.writeProblem(rec, p, kind)
+}
+
+// statusClientClosedRequest is what the access log says of a client that went away; it is never sent.
+const statusClientClosedRequest = 499
+
+func (s *Server) writeProblem(rec *recorder, p problemError, kind problemKind) {
+	document := members{
+		"type":     s.options.BasePath + "/problems/" + kind.Code,
+		"title":    kind.Title,
+		"status":   kind.Status,
+		"detail":   p.detail,
+		"instance": rec.id,
+	}
+	for name, value := range p.members {
+		document[name] = value
+	}
+	body, err := json.Marshal(document)
+	if err != nil {
+		s.logger.Error().Str("id", rec.id).Err(err).Msg("problem document not encoded")
+		body = []byte(`{"title":"Internal error","status":500}`)
+	}
+	h := rec.Header()
+	for name, values := range p.header {
+		h[name] = values
+	}
+	switch kind.Code {
+	case codeKeyNotFound:
+		h["Etag"] = []string{`"0"`}
+	case codeOverloaded, codeNATSUnavailable, codeWriteContention:
+		h["Retry-After"] = []string{retryAfter}
+	}
+	h["Content-Type"] = []string{"application/problem+json"}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	h["Cache-Control"] = headerNoStore
+	h["X-Content-Type-Options"] = headerNosniff
+	rec.WriteHeader(kind.Status)
+	rec.write(body)
+}

@@ -1,0 +1,176 @@
+package handlers
+
+import (
+	"bufio"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"kvgateway/internal/kvclient"
+)
+
+// defaultKeysLimit is how many names and prefixes a page of JSON has unless the request says otherwise.
+const defaultKeysLimit = 1000
+
+// A keyListing is what a request for key names asks for.
+type keyListing struct {
+	filters   kvclient.Filters
+	prefix    string
+	delimiter string
+	page      page
+}
+
+// keyPage is a page of key names, and the answer's JSON.
+type keyPage struct {
+	Keys     []string          `json:"keys"`
+	Prefixes []string          `json:"prefixes,omitempty"`
+	Revision kvclient.Revision `json:"revision"`
+	Next     string            `json:"next,omitempty"`
+
+	names []listedName // keys and prefixes in their common order
+}
+
+// A listedName is a key, or a prefix that stands for all keys below it.
+type listedName struct {
+	name     string
+	isPrefix bool
+}
+
+// listKeys answers the names of the keys that have a value, sorted.
+func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
+	b, err := s.bucket(r)
+	if err != nil {
+		return err
+	}
+	mediaType, err := negotiate(r.Header, "application/json", "application/x-ndjson", "text/plain")
+	if err != nil {
+		return err
+	}
+	query := queryOf(r)
+	defaultLimit := 0 // lines stream all
+	if mediaType == "application/json" {
+		defaultLimit = defaultKeysLimit
+	}
+	listing, digest, err := keyListingOf(query, b.Name(), defaultLimit)
+	if err != nil {
+		return err
+	}
+	found, err := b.Keys(r.Context(), listing.scanFilters())
+	if err != nil {
+		return err
+	}
+	result := listing.pageOf(found, digest)
+	s.linkNext(w, r, result.Next)
+	switch mediaType {
+	case "application/x-ndjson":
+		return sendLines(w, "application/x-ndjson", result.names, func(n listedName) string {
+			if n.isPrefix {
+				return `{"prefix":"` + n.name + `"}` // key characters need no escaping
+			}
+			return `{"key":"` + n.name + `"}`
+		})
+	case "text/plain":
+		return sendLines(w, "text/plain; charset=utf-8", result.names, func(n listedName) string { return n.name })
+	}
+	return respondJSON(w, http.StatusOK, result)
+}
+
+func keyListingOf(query url.Values, bucket kvclient.BucketName, defaultLimit int) (l keyListing, digest uint64, err error) {
+	if l.filters, err = filtersOf(query); err != nil {
+		return l, 0, err
+	}
+	l.prefix, l.delimiter = query.Get("prefix"), query.Get("delimiter")
+	digest = listingDigest(append([]string{"keys", bucket.String(), l.prefix, l.delimiter}, query["filter"]...)...)
+	l.page, err = pageOf(query, defaultLimit, digest)
+	return l, digest, err
+}
+
+// filtersOf reads the filters of a request.
+func filtersOf(query url.Values) (kvclient.Filters, error) {
+	var filters kvclient.Filters
+	for _, value := range query["filter"] {
+		f, err := kvclient.ParseFilter(value)
+		if err != nil {
+			return nil, err
+		}
+		filters = append(filters, f)
+	}
+	return filters, nil
+}
+
+// scanFilters narrows what NATS has to send: without filters, the whole tokens of the prefix make one.
+func (l keyListing) scanFilters() kvclient.Filters {
+	if len(l.filters) > 0 {
+		return l.filters
+	}
+	if dot := strings.LastIndexByte(l.prefix, '.'); dot > 0 {
+		if f, err := kvclient.ParseFilter(l.prefix[:dot] + ".>"); err == nil {
+			return kvclient.Filters{f}
+		}
+	}
+	return nil
+}
+
+// pageOf folds what follows the delimiter into prefixes and cuts the page out.
+func (l keyListing) pageOf(found kvclient.Listing, digest uint64) keyPage {
+	result := keyPage{Keys: []string{}, Revision: found.Revision}
+	for _, e := range found.Entries {
+		n, listed := l.fold(e.Key)
+		if !listed || len(result.names) > 0 && result.names[len(result.names)-1] == n {
+			continue
+		}
+		if l.page.limit > 0 && len(result.names) == l.page.limit {
+			result.Next = cursor{digest, result.names[len(result.names)-1].name}.String()
+			break
+		}
+		result.names = append(result.names, n)
+		if n.isPrefix {
+			result.Prefixes = append(result.Prefixes, n.name)
+		} else {
+			result.Keys = append(result.Keys, n.name)
+		}
+	}
+	return result
+}
+
+// fold tells how a key is listed: as itself, or as the prefix up to the first delimiter after the wanted prefix. Names that the
+// page before has shown are not listed, nor keys below a prefix that it ended with.
+func (l keyListing) fold(key string) (n listedName, listed bool) {
+	rest, below := strings.CutPrefix(key, l.prefix)
+	if !below {
+		return n, false
+	}
+	n.name = key
+	if l.delimiter != "" {
+		if i := strings.Index(rest, l.delimiter); i >= 0 {
+			n = listedName{key[:len(l.prefix)+i+len(l.delimiter)], true}
+		}
+	}
+	return n, n.name > l.page.after
+}
+
+// linkNext names the next page (RFC 8288).
+func (s *Server) linkNext(w http.ResponseWriter, r *http.Request, next string) {
+	if next == "" {
+		return
+	}
+	query := r.URL.Query()
+	query.Set("cursor", next)
+	w.Header()["Link"] = []string{"<" + r.URL.EscapedPath() + "?" + query.Encode() + `>; rel="next"`}
+}
+
+// sendLines streams one line for each item.
+func sendLines[T any](w http.ResponseWriter, contentType string, items []T, line func(T) string) error {
+	h := w.Header()
+	h["Content-Type"] = []string{contentType}
+	h["Cache-Control"] = headerNoStore
+	h["X-Content-Type-Options"] = headerNosniff
+	out := bufio.NewWriterSize(w, 32<<10)
+	for item := range slices.Values(items) {
+		// A failed write sticks: Flush returns it.
+		out.WriteString(line(item))
+		out.WriteByte('\n')
+	}
+	return out.Flush()
+}

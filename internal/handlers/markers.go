@@ -1,0 +1,78 @@
+package handlers
+
+import (
+	"net/http"
+	"time"
+
+	"kvgateway/internal/kvclient"
+)
+
+const defaultMarkersLimit = 1000
+
+// listMarkers answers the markers of deleted keys, sorted by key.
+func (s *Server) listMarkers(w http.ResponseWriter, r *http.Request) error {
+	b, err := s.bucket(r)
+	if err != nil {
+		return err
+	}
+	query := queryOf(r)
+	filters, err := filtersOf(query)
+	if err != nil {
+		return err
+	}
+	digest := listingDigest(append([]string{"markers", b.Name().String()}, query["filter"]...)...)
+	page, err := pageOf(query, defaultMarkersLimit, digest)
+	if err != nil {
+		return err
+	}
+	found, err := b.Markers(r.Context(), filters)
+	if err != nil {
+		return err
+	}
+	body, next := []byte(`{"markers":[`), ""
+	shown := 0
+	for i := range found.Entries {
+		if e := &found.Entries[i]; e.Key > page.after {
+			if shown == page.limit {
+				next = cursor{digest, found.Entries[i-1].Key}.String()
+				break
+			}
+			if shown > 0 {
+				body = append(body, ',')
+			}
+			body = e.AppendJSON(body, b.Name(), kvclient.ValueNone)
+			shown++
+		}
+	}
+	body = append(body, ']')
+	if next != "" {
+		body = append(append(append(body, `,"next":"`...), next...), '"')
+	}
+	s.linkNext(w, r, next)
+	respond(w, http.StatusOK, headerJSON, append(body, "}\n"...))
+	return nil
+}
+
+// purgeMarkers removes old markers, as the native PurgeDeletes does.
+func (s *Server) purgeMarkers(w http.ResponseWriter, r *http.Request) error {
+	b, err := s.bucket(r)
+	if err != nil {
+		return err
+	}
+	query := queryOf(r)
+	filters, err := filtersOf(query)
+	if err != nil {
+		return err
+	}
+	olderThan := kvclient.DefaultMarkerAge
+	if value := query.Get("older_than"); value != "" {
+		if olderThan, err = time.ParseDuration(value); err != nil || olderThan < 0 {
+			return parameterProblem("older_than", "older_than is a duration such as 30m, or 0s for all markers.")
+		}
+	}
+	done, err := b.PurgeMarkers(r.Context(), filters, olderThan)
+	if err != nil {
+		return err
+	}
+	return respondJSON(w, http.StatusOK, map[string]int{"removed": done.Removed, "kept": done.Kept})
+}

@@ -1,0 +1,178 @@
+package handlers
+
+import (
+	"crypto/rand"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kvgateway/internal/kvclient"
+)
+
+// A recorder remembers of a response what the access log and the metrics say of it. It lives as long as its request and is
+// used again.
+type recorder struct {
+	http.ResponseWriter
+	id     string
+	start  time.Time
+	route  *routeObserver
+	checks *operationChecks
+	status int
+	bytes  int64
+}
+
+var recorders = sync.Pool{New: func() any { return new(recorder) }}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
+
+func (rec *recorder) WriteHeader(status int) {
+	if rec.status == 0 && status >= 200 {
+		rec.status = status
+	}
+	rec.ResponseWriter.WriteHeader(status)
+}
+
+func (rec *recorder) Write(p []byte) (int, error) {
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+	n, err := rec.ResponseWriter.Write(p)
+	rec.bytes += int64(n)
+	return n, err
+}
+
+func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
+	rec := recorders.Get().(*recorder)
+	*rec = recorder{ResponseWriter: w, id: s.ids.next(), start: time.Now()}
+	return rec
+}
+
+// finish writes the access log's line and the metrics. A path can hold a key, so it is not logged: the route's pattern is.
+func (s *Server) finish(rec *recorder, r *http.Request) {
+	took := time.Since(rec.start)
+	if rec.status == 0 {
+		rec.status = http.StatusOK
+	}
+	pattern := ""
+	if rec.route != nil {
+		pattern = rec.route.pattern
+		rec.route.observe(r.Method, rec.status, took)
+	}
+	s.logger.Info().
+		Str("id", rec.id).
+		Str("method", r.Method).
+		Str("route", pattern).
+		Int("status", rec.status).
+		Int64("bytes", rec.bytes).
+		Dur("duration", took).
+		Msg("request")
+	*rec = recorder{}
+	recorders.Put(rec)
+}
+
+// requestIDs makes ids that are unique in this process and hardly ever repeat in another.
+type requestIDs struct {
+	prefix string
+	last   atomic.Uint64
+}
+
+func newRequestIDs() *requestIDs { return &requestIDs{prefix: rand.Text()[:8] + "-"} }
+
+func (ids *requestIDs) next() string {
+	var buffer [32]byte
+	return string(strconv.AppendUint(append(buffer[:0], ids.prefix...), ids.last.Add(1), 10))
+}
+
+// metrics are the Prometheus metrics of the HTTP surface. Labels name route patterns, never paths.
+type metrics struct {
+	requests *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+}
+
+func newMetrics(registry prometheus.Registerer, client *kvclient.Client) *metrics {
+	m := &metrics{
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kvgw_http_requests_total", Help: "Requests answered.",
+		}, []string{"route", "method", "status"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "kvgw_http_request_duration_seconds", Help: "Time from a request's header to the end of its answer.",
+			Buckets: prometheus.ExponentialBuckets(0.00005, 4, 10),
+		}, []string{"route"}),
+	}
+	if registry == nil {
+		return m
+	}
+	registry.MustRegister(m.requests, m.duration,
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "kvgw_nats_connected", Help: "1 while the connection for point requests stands.",
+		}, func() float64 {
+			if client.Connected() {
+				return 1
+			}
+			return 0
+		}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "kvgw_hidden_keys_total", Help: "Keys outside the key grammar that were met in a listing and not shown.",
+		}, func() float64 { return float64(client.HiddenKeys()) }))
+	return m
+}
+
+// A routeObserver counts the requests of one route, with the metrics looked up once.
+type routeObserver struct {
+	pattern  string
+	metrics  *metrics
+	duration prometheus.Observer
+
+	mu       sync.RWMutex
+	counters map[outcome]prometheus.Counter
+}
+
+type outcome struct {
+	method string
+	status int
+}
+
+func (m *metrics) route(pattern string) *routeObserver {
+	return &routeObserver{
+		pattern:  pattern,
+		metrics:  m,
+		duration: m.duration.WithLabelValues(pattern),
+		counters: make(map[outcome]prometheus.Counter),
+	}
+}
+
+func (o *routeObserver) observe(method string, status int, took time.Duration) {
+	o.duration.Observe(took.Seconds())
+	o.mu.RLock()
+	counter := o.counters[outcome{method, status}]
+	o.mu.RUnlock()
+	if counter == nil {
+		counter = o.add(method, status)
+	}
+	counter.Inc()
+}
+
+func (o *routeObserver) add(method string, status int) prometheus.Counter {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	// A request's method is whatever the client wrote: only known ones become label values and map keys.
+	label := knownMethod(method)
+	counter := o.metrics.requests.WithLabelValues(o.pattern, label, strconv.Itoa(status))
+	if label == method {
+		o.counters[outcome{method, status}] = counter
+	}
+	return counter
+}
+
+func knownMethod(method string) string {
+	switch method {
+	case "GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS":
+		return method
+	}
+	return "other"
+}

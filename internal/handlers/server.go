@@ -1,0 +1,91 @@
+package handlers
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"kvgateway/api"
+	"kvgateway/internal/kvclient"
+)
+
+// Options are what the HTTP surface needs.
+type Options struct {
+	Client *kvclient.Client
+	Logger zerolog.Logger
+	Build  BuildInfo
+
+	BasePath             string        // mounts everything below it; "" or "/prefix" without a trailing slash
+	CheckHost            bool          // answer only to loopback names and AllowedHosts (DNS rebinding)
+	AllowedHosts         []string      // host names without a port; "*" within none of them
+	AllowOrigins         []string      // exact origins whose pages may write, as browsers send them
+	RequirePreconditions bool          // refuse a PUT or DELETE of a key without a precondition
+	BodyTimeout          time.Duration // bounds the reading of a request's body; 30s if zero
+
+	Metrics  prometheus.Registerer // nil for none
+	Draining func() bool           // tells that the gateway is shutting down; nil for never
+}
+
+// BuildInfo says what is running.
+type BuildInfo struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Built   string `json:"built"`
+}
+
+// A Server answers the gateway's requests.
+type Server struct {
+	options Options
+	client  *kvclient.Client
+	logger  zerolog.Logger
+	router  chi.Router
+	metrics *metrics
+	ids     *requestIDs
+	pages   map[string]problemKind
+	yaml    []byte
+	json    []byte
+}
+
+const defaultBodyTimeout = 30 * time.Second
+
+// New builds the HTTP surface. It fails if the contract in api/openapi.yaml is not sound or lacks a route's operation.
+func New(options Options) (*Server, error) {
+	if options.BodyTimeout == 0 {
+		options.BodyTimeout = defaultBodyTimeout
+	}
+	contract, err := api.Load()
+	if err != nil {
+		return nil, fmt.Errorf("load contract: %w", err)
+	}
+	s := &Server{
+		options: options,
+		client:  options.Client,
+		logger:  options.Logger,
+		metrics: newMetrics(options.Metrics, options.Client),
+		ids:     newRequestIDs(),
+		pages:   problemKindsByCode(),
+		yaml:    api.YAML(),
+	}
+	if s.json, err = api.JSON(); err != nil {
+		return nil, fmt.Errorf("contract as JSON: %w", err)
+	}
+	if s.router, err = s.newRouter(contract); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// ServeHTTP observes the request, checks where it comes from, and routes it.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	rec := s.begin(w, r)
+	defer s.finish(rec, r)
+	if err := s.admit(r); err != nil {
+		s.fail(rec, r, err)
+		return
+	}
+	s.router.ServeHTTP(rec, r)
+}

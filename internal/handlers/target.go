@@ -1,0 +1,69 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/go-chi/chi/v5"
+
+	"kvgateway/internal/kvclient"
+)
+
+// keyInQuery stands in a path for "the key is in the query": the form for proxies that rewrite paths. A tilde cannot occur in
+// a key.
+const keyInQuery = "~"
+
+// bucketName reads the bucket's name from the path.
+func bucketName(r *http.Request) (kvclient.BucketName, error) {
+	name, err := url.PathUnescape(chi.URLParam(r, "bucket"))
+	if err != nil {
+		return kvclient.BucketName{}, &kvclient.SyntaxError{What: "bucket name", Reason: "it is not well percent-encoded"}
+	}
+	return kvclient.ParseBucketName(name)
+}
+
+// bucket reads the bucket's name from the path and finds the bucket.
+func (s *Server) bucket(r *http.Request) (*kvclient.Bucket, error) {
+	name, err := bucketName(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.client.Bucket(r.Context(), name)
+}
+
+// key reads the key from the rest of the path, decoded exactly once, or from the query where the path says so.
+func key(r *http.Request, query url.Values) (kvclient.Key, error) {
+	escaped := chi.URLParam(r, "*")
+	if escaped == keyInQuery {
+		if !query.Has("key") {
+			return kvclient.Key{}, parameterProblem("key", "The path ends in ~, so the key must be in the query: ?key=…")
+		}
+		return kvclient.ParseKey(query.Get("key"))
+	}
+	if query.Has("key") {
+		return kvclient.Key{}, parameterProblem("key", "The key is in the path already; ?key= goes with a path that ends in ~.")
+	}
+	name, err := url.PathUnescape(escaped)
+	if err != nil {
+		return kvclient.Key{}, &kvclient.SyntaxError{What: "key", Reason: "it is not well percent-encoded"}
+	}
+	return kvclient.ParseKey(name)
+}
+
+// target reads key and bucket, the key first: a key that NATS must not see is refused whatever the bucket.
+func (s *Server) target(r *http.Request, query url.Values) (*kvclient.Bucket, kvclient.Key, error) {
+	k, err := key(r, query)
+	if err != nil {
+		return nil, k, err
+	}
+	b, err := s.bucket(r)
+	return b, k, err
+}
+
+// queryOf returns the query's parameters, which the checks of the operation have found well-formed.
+func queryOf(r *http.Request) url.Values {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	return r.URL.Query()
+}

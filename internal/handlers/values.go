@@ -1,0 +1,149 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"kvgateway/internal/kvclient"
+)
+
+// Headers of every value: a stored file must not be run, framed or guessed at in the gateway's origin, and no cache may answer
+// without asking.
+var (
+	headerCache       = []string{"private, no-cache, no-transform"}
+	headerCSP         = []string{"sandbox; default-src 'none'"}
+	headerCORP        = []string{"same-origin"}
+	headerBytes       = []string{"bytes"}
+	headerOctetStream = []string{"application/octet-stream"}
+	headerConsistency = map[kvclient.Consistency][]string{kvclient.Leader: {"leader"}, kvclient.Any: {"any"}}
+)
+
+// getValue answers GET and HEAD of a value: the bytes as they were stored.
+func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
+	if err := checkDestination(r); err != nil {
+		return err
+	}
+	e, served, err := s.read(r, queryOf(r))
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	setEntryHeaders(h, &e, served)
+	h["Content-Security-Policy"] = headerCSP
+	h["Cross-Origin-Resource-Policy"] = headerCORP
+	h["Accept-Ranges"] = headerBytes
+	done, err := answeredByCondition(w, r, &e)
+	if done || err != nil {
+		return err
+	}
+	h["Content-Type"] = headerOctetStream
+	if e.ContentType != "" {
+		h["Content-Type"] = []string{e.ContentType}
+	}
+	if e.ContentEncoding != "" {
+		h["Content-Encoding"] = []string{e.ContentEncoding}
+	}
+	return sendValue(w.(*recorder), r, &e)
+}
+
+// read reads the entry that the request names: the last of its key, or that of a revision.
+func (s *Server) read(r *http.Request, query url.Values) (kvclient.Entry, kvclient.Consistency, error) {
+	b, k, err := s.target(r, query)
+	if err != nil {
+		return kvclient.Entry{}, kvclient.Leader, err
+	}
+	options, err := readOptions(r, query)
+	if err != nil {
+		return kvclient.Entry{}, kvclient.Leader, err
+	}
+	if !query.Has("revision") {
+		return b.Get(r.Context(), k, options)
+	}
+	if options.MinRevision != (kvclient.Position{}) {
+		return kvclient.Entry{}, kvclient.Leader, parameterProblem("min_revision",
+			"A revision never changes, so revision and min_revision do not go together. Leave one out.")
+	}
+	revision, err := kvclient.ParseRevision(query.Get("revision"))
+	if err != nil {
+		return kvclient.Entry{}, kvclient.Leader, parameterProblem("revision", "revision is an integer from 1 to 2^53-1.")
+	}
+	e, err := b.GetRevision(r.Context(), k, revision)
+	return e, kvclient.Leader, err
+}
+
+// readOptions reads how fresh the answer must be: from the query, or from KV-Min-Revision.
+func readOptions(r *http.Request, query url.Values) (options kvclient.ReadOptions, err error) {
+	if query.Get("consistency") == "any" {
+		options.Consistency = kvclient.Any
+	}
+	value := query.Get("min_revision")
+	lines := r.Header["Kv-Min-Revision"]
+	switch {
+	case value == "" && len(lines) == 0:
+		return options, nil
+	case value == "" && len(lines) == 1:
+		if options.MinRevision, err = kvclient.ParsePosition(lines[0]); err != nil {
+			err = headerProblem("KV-Min-Revision", "KV-Min-Revision is a revision, as 1742 or 1742-k3f9x.")
+		}
+		return options, err
+	case len(lines) > 0:
+		return options, headerProblem("KV-Min-Revision", "Give the minimal revision once.")
+	}
+	if options.MinRevision, err = kvclient.ParsePosition(value); err != nil {
+		err = parameterProblem("min_revision", "min_revision is a revision, as 1742 or 1742-k3f9x.")
+	}
+	return options, err
+}
+
+// setEntryHeaders sets what every answer says of the entry that it is about.
+func setEntryHeaders(h http.Header, e *kvclient.Entry, served kvclient.Consistency) {
+	created := e.Created.UTC()
+	values := [...]string{etag(e.Position), e.Revision.String(), created.Format(time.RFC3339Nano), created.Format(http.TimeFormat)}
+	h["Etag"] = values[0:1:1]
+	h["Kv-Revision"] = values[1:2:2]
+	h["Kv-Created"] = values[2:3:3]
+	h["Last-Modified"] = values[3:4:4]
+	h["Kv-Consistency"] = headerConsistency[served]
+	h["Cache-Control"] = headerCache
+	h["X-Content-Type-Options"] = headerNosniff
+}
+
+// answeredByCondition evaluates the preconditions of a read in the order of RFC 9110 §13.2.2, and sends 304 where the client
+// has the entry already. Dates are ignored: two revisions can be of one second.
+func answeredByCondition(w http.ResponseWriter, r *http.Request, e *kvclient.Entry) (done bool, err error) {
+	p, err := preconditions(r.Header, false)
+	if err != nil {
+		return false, err
+	}
+	if p.IfMatch.Present() && !p.IfMatch.Matches(e, e.Epoch) {
+		return false, &kvclient.RevisionMismatchError{Current: e.Position}
+	}
+	if p.IfNoneMatch.Present() && p.IfNoneMatch.Matches(e, e.Epoch) {
+		w.WriteHeader(http.StatusNotModified)
+		return true, nil
+	}
+	return false, nil
+}
+
+// sendValue sends the value, or the one part of it that the request asks for.
+func sendValue(rec *recorder, r *http.Request, e *kvclient.Entry) error {
+	status, body := http.StatusOK, e.Value
+	part, partial, err := requestedRange(r.Header, e)
+	if err != nil {
+		return problemError{code: codeRangeNotSatisfiable, detail: "The value has " + strconv.Itoa(e.Size) + " bytes.",
+			header: http.Header{"Content-Range": {"bytes */" + strconv.Itoa(e.Size)}, "Content-Encoding": nil}}
+	}
+	h := rec.Header()
+	if partial {
+		status, body = http.StatusPartialContent, e.Value[part.start:part.end]
+		h["Content-Range"] = []string{"bytes " + strconv.Itoa(part.start) + "-" + strconv.Itoa(part.end-1) + "/" + strconv.Itoa(e.Size)}
+	}
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
+	rec.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		rec.write(body)
+	}
+	return nil
+}

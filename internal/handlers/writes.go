@@ -1,0 +1,144 @@
+package handlers
+
+import (
+	"mime"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"kvgateway/internal/kvclient"
+)
+
+// maxStoredHeaderBytes bounds the Content-Type and Content-Encoding that are stored with a value.
+const maxStoredHeaderBytes = 1024
+
+// putValue stores the body under the key.
+func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
+	b, k, err := s.target(r, queryOf(r))
+	if err != nil {
+		return err
+	}
+	write := kvclient.Write{Key: k}
+	if write.Precondition, err = s.writePreconditions(r); err != nil {
+		return err
+	}
+	if err := s.requirePrecondition(b, write.Precondition); err != nil {
+		return err
+	}
+	if write.ContentType, write.ContentEncoding, err = storedHeaders(r); err != nil {
+		return err
+	}
+	if write.Value, err = s.readBody(w, r, b.MaxValueBytes(), tooLargeProblem(b.MaxValueBytes())); err != nil {
+		return err
+	}
+	written, err := b.Put(r.Context(), write)
+	if err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if written.Created {
+		status = http.StatusCreated
+		w.Header()["Location"] = []string{s.keyPath(b.Name(), k)}
+	}
+	s.respondWritten(w, r, status, b.Name(), k, written)
+	return nil
+}
+
+// deleteValue leaves a marker in the place of the value.
+func (s *Server) deleteValue(w http.ResponseWriter, r *http.Request) error {
+	query := queryOf(r)
+	b, k, err := s.target(r, query)
+	if err != nil {
+		return err
+	}
+	deletion := kvclient.Deletion{Key: k, Purge: query.Get("purge") == "true"}
+	if deletion.Precondition, err = s.writePreconditions(r); err != nil {
+		return err
+	}
+	if err := s.requirePrecondition(b, deletion.Precondition); err != nil {
+		return err
+	}
+	written, err := b.Delete(r.Context(), deletion)
+	if err != nil {
+		return err
+	}
+	s.respondWritten(w, r, http.StatusOK, b.Name(), k, written)
+	return nil
+}
+
+// storedHeaders reads the headers that are stored with a value. The form type, which curl's -d sends unasked, counts as none.
+// A partial PUT is refused (RFC 9110 §14.5): its body is not the whole value.
+func storedHeaders(r *http.Request) (contentType, contentEncoding string, err error) {
+	if r.Header["Content-Range"] != nil {
+		return "", "", headerProblem("Content-Range", "A value is stored whole. Send all of it, without Content-Range.")
+	}
+	contentType = r.Header.Get("Content-Type")
+	contentEncoding = strings.Join(r.Header["Content-Encoding"], ", ")
+	if len(contentType) > maxStoredHeaderBytes || len(contentEncoding) > maxStoredHeaderBytes {
+		return "", "", kvclient.ErrHeaderTooLarge
+	}
+	if !isPrintable(contentEncoding) {
+		return "", "", headerProblem("Content-Encoding", "Content-Encoding is a list of tokens, as gzip.")
+	}
+	if contentType == "" || contentType == "application/json" {
+		return contentType, contentEncoding, nil
+	}
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	if err != nil || !strings.Contains(mediaType, "/") || !isPrintable(contentType) {
+		return "", "", headerProblem("Content-Type", "Content-Type is no media type such as text/plain; charset=utf-8.")
+	}
+	if mediaType == "application/x-www-form-urlencoded" {
+		contentType = ""
+	}
+	return contentType, contentEncoding, nil
+}
+
+func isPrintable(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+// keyPath is the path of a key's value. Slashes in the key are encoded, so that nothing on the way tidies them.
+func (s *Server) keyPath(bucket kvclient.BucketName, k kvclient.Key) string {
+	return s.options.BasePath + "/buckets/" + bucket.String() + "/keys/" + url.PathEscape(k.String())
+}
+
+// respondWritten tells what a write did, as fully as the client prefers (RFC 7240 §4.2).
+func (s *Server) respondWritten(w http.ResponseWriter, r *http.Request, status int, bucket kvclient.BucketName, k kvclient.Key, written kvclient.Written) {
+	w.Header()["Etag"] = []string{etag(written.Position)}
+	w.Header()["Kv-Revision"] = []string{written.Revision.String()}
+	if prefersMinimal(r.Header) {
+		w.Header()["Preference-Applied"] = []string{"return=minimal"}
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	body := make([]byte, 0, 128)
+	body = append(body, `{"bucket":"`...) // names, keys and epochs need no escaping
+	body = append(body, bucket.String()...)
+	body = append(body, `","key":"`...)
+	body = append(body, k.String()...)
+	body = append(body, `","revision":`...)
+	body = strconv.AppendUint(body, uint64(written.Revision), 10)
+	body = append(body, `,"epoch":"`...)
+	body = append(body, written.Epoch...)
+	body = append(body, "\"}\n"...)
+	respond(w, status, headerJSON, body)
+}
+
+// prefersMinimal tells whether the client wants no body (Prefer: return=minimal).
+func prefersMinimal(h http.Header) bool {
+	for _, line := range h["Prefer"] {
+		for preference := range strings.SplitSeq(line, ",") {
+			name, _, _ := strings.Cut(preference, ";")
+			if strings.EqualFold(strings.ReplaceAll(strings.TrimSpace(name), " ", ""), "return=minimal") {
+				return true
+			}
+		}
+	}
+	return false
+}
