@@ -10,7 +10,7 @@ import (
 // getEntry answers one entry as JSON: value and metadata.
 func (s *Server) getEntry(w http.ResponseWriter, r *http.Request) error {
 	query := queryOf(r)
-	e, served, err := s.read(r, query)
+	e, err := s.read(w.Header(), r, query)
 	if err != nil {
 		return err
 	}
@@ -18,7 +18,7 @@ func (s *Server) getEntry(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	setEntryHeaders(w.Header(), &e, served)
+	setEntryHeaders(w.Header(), &e)
 	if done, err := answeredByCondition(w, r, &e); done || err != nil {
 		return err
 	}

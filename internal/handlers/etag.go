@@ -14,11 +14,16 @@ func etag(p kvclient.Position) string {
 		return `"0"`
 	}
 	var buffer [40]byte
-	b := append(buffer[:0], '"')
-	b = strconv.AppendUint(b, uint64(p.Revision), 10)
-	b = append(b, '-')
-	b = append(b, p.Epoch...)
-	return string(append(b, '"'))
+	return string(appendETag(buffer[:0], p))
+}
+
+// appendETag appends the entity tag of a written entry.
+func appendETag(dst []byte, p kvclient.Position) []byte {
+	dst = append(dst, '"')
+	dst = strconv.AppendUint(dst, uint64(p.Revision), 10)
+	dst = append(dst, '-')
+	dst = append(dst, p.Epoch...)
+	return append(dst, '"')
 }
 
 // maxTags bounds the entity tags of one header.

@@ -115,7 +115,7 @@ func parameterProblem(parameter, detail string) problemError {
 // fail answers with the problem that tells of an error. What a client did not cause is logged, under the id that the problem
 // names, and not told.
 func (s *Server) fail(rec *recorder, r *http.Request, err error) {
-	if r.Context().Err() != nil && rec.status == 0 {
+	if r.Context().Err() != nil {
 		rec.status = statusClientClosedRequest
 		return
 	}
@@ -123,10 +123,6 @@ func (s *Server) fail(rec *recorder, r *http.Request, err error) {
 	kind := s.pages[p.code]
 	if kind.Status >= 500 {
 		s.logger.Warn().Str("id", rec.id).Str("problem", p.code).Err(err).Msg("request failed")
-	}
-	if rec.status != 0 {
-		// The answer is under way: cutting the connection is the only way left to say that it is not whole.
-		panic(http.ErrAbortHandler)
 	}
 	s.writeProblem(rec, p, kind)
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 
 	"kvgateway/internal/kvclient"
@@ -64,16 +63,21 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
 	s.linkNext(w, r, result.Next)
 	switch mediaType {
 	case "application/x-ndjson":
-		return sendLines(w, "application/x-ndjson", result.names, func(n listedName) string {
-			if n.isPrefix {
-				return `{"prefix":"` + n.name + `"}` // key characters need no escaping
-			}
-			return `{"key":"` + n.name + `"}`
-		})
+		sendLines(w, "application/x-ndjson", result.names, listedName.json)
 	case "text/plain":
-		return sendLines(w, "text/plain; charset=utf-8", result.names, func(n listedName) string { return n.name })
+		sendLines(w, "text/plain; charset=utf-8", result.names, func(n listedName) string { return n.name })
+	default:
+		return respondJSON(w, http.StatusOK, result)
 	}
-	return respondJSON(w, http.StatusOK, result)
+	return nil
+}
+
+// json is a name's line of NDJSON; the characters of keys need no escaping.
+func (n listedName) json() string {
+	if n.isPrefix {
+		return `{"prefix":"` + n.name + `"}`
+	}
+	return `{"key":"` + n.name + `"}`
 }
 
 func keyListingOf(query url.Values, bucket kvclient.BucketName, defaultLimit int) (l keyListing, digest uint64, err error) {
@@ -160,17 +164,18 @@ func (s *Server) linkNext(w http.ResponseWriter, r *http.Request, next string) {
 	w.Header()["Link"] = []string{"<" + r.URL.EscapedPath() + "?" + query.Encode() + `>; rel="next"`}
 }
 
-// sendLines streams one line for each item.
-func sendLines[T any](w http.ResponseWriter, contentType string, items []T, line func(T) string) error {
+// sendLines streams one line for each item. A client that is gone is nobody to tell.
+func sendLines[T any](w http.ResponseWriter, contentType string, items []T, line func(T) string) {
 	h := w.Header()
 	h["Content-Type"] = []string{contentType}
 	h["Cache-Control"] = headerNoStore
 	h["X-Content-Type-Options"] = headerNosniff
 	out := bufio.NewWriterSize(w, 32<<10)
-	for item := range slices.Values(items) {
-		// A failed write sticks: Flush returns it.
-		out.WriteString(line(item))
+	for _, item := range items {
+		out.WriteString(line(item)) // a failed write sticks: Flush returns it
 		out.WriteByte('\n')
 	}
-	return out.Flush()
+	if err := out.Flush(); err != nil {
+		w.(*recorder).status = statusClientClosedRequest
+	}
 }

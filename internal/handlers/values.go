@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"kvgateway/internal/kvclient"
@@ -17,7 +18,7 @@ var (
 	headerCORP        = []string{"same-origin"}
 	headerBytes       = []string{"bytes"}
 	headerOctetStream = []string{"application/octet-stream"}
-	headerConsistency = map[kvclient.Consistency][]string{kvclient.Leader: {"leader"}, kvclient.Any: {"any"}}
+	headerConsistency = [...][]string{kvclient.Leader: {"leader"}, kvclient.Any: {"any"}}
 )
 
 // getValue answers GET and HEAD of a value: the bytes as they were stored.
@@ -25,12 +26,12 @@ func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
 	if err := checkDestination(r); err != nil {
 		return err
 	}
-	e, served, err := s.read(r, queryOf(r))
+	h := w.Header()
+	e, err := s.read(h, r, queryOf(r))
 	if err != nil {
 		return err
 	}
-	h := w.Header()
-	setEntryHeaders(h, &e, served)
+	setEntryHeaders(h, &e)
 	h["Content-Security-Policy"] = headerCSP
 	h["Cross-Origin-Resource-Policy"] = headerCORP
 	h["Accept-Ranges"] = headerBytes
@@ -48,29 +49,32 @@ func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
 	return sendValue(w.(*recorder), r, &e)
 }
 
-// read reads the entry that the request names: the last of its key, or that of a revision.
-func (s *Server) read(r *http.Request, query url.Values) (kvclient.Entry, kvclient.Consistency, error) {
+// read reads the entry that the request names: the last of its key, or that of a revision. Into the answer's header goes whose
+// word it is, also where that is "there is none".
+func (s *Server) read(h http.Header, r *http.Request, query url.Values) (kvclient.Entry, error) {
 	b, k, err := s.target(r, query)
 	if err != nil {
-		return kvclient.Entry{}, kvclient.Leader, err
+		return kvclient.Entry{}, err
 	}
 	options, err := readOptions(r, query)
 	if err != nil {
-		return kvclient.Entry{}, kvclient.Leader, err
+		return kvclient.Entry{}, err
 	}
 	if !query.Has("revision") {
-		return b.Get(r.Context(), k, options)
+		e, served, err := b.Get(r.Context(), k, options)
+		h["Kv-Consistency"] = headerConsistency[served]
+		return e, err
 	}
 	if options.MinRevision != (kvclient.Position{}) {
-		return kvclient.Entry{}, kvclient.Leader, parameterProblem("min_revision",
+		return kvclient.Entry{}, parameterProblem("min_revision",
 			"A revision never changes, so revision and min_revision do not go together. Leave one out.")
 	}
 	revision, err := kvclient.ParseRevision(query.Get("revision"))
 	if err != nil {
-		return kvclient.Entry{}, kvclient.Leader, parameterProblem("revision", "revision is an integer from 1 to 2^53-1.")
+		return kvclient.Entry{}, parameterProblem("revision", "revision is an integer from 1 to 2^53-1.")
 	}
-	e, err := b.GetRevision(r.Context(), k, revision)
-	return e, kvclient.Leader, err
+	h["Kv-Consistency"] = headerConsistency[kvclient.Leader]
+	return b.GetRevision(r.Context(), k, revision)
 }
 
 // readOptions reads how fresh the answer must be: from the query, or from KV-Min-Revision.
@@ -97,15 +101,23 @@ func readOptions(r *http.Request, query url.Values) (options kvclient.ReadOption
 	return options, err
 }
 
-// setEntryHeaders sets what every answer says of the entry that it is about.
-func setEntryHeaders(h http.Header, e *kvclient.Entry, served kvclient.Consistency) {
+// setEntryHeaders sets what every answer says of the entry that it is about. The four strings that differ each time are cut
+// out of one, and their slices out of one array: two allocations instead of nine.
+func setEntryHeaders(h http.Header, e *kvclient.Entry) {
+	var buffer [128]byte
 	created := e.Created.UTC()
-	values := [...]string{etag(e.Position), e.Revision.String(), created.Format(time.RFC3339Nano), created.Format(http.TimeFormat)}
+	b := appendETag(buffer[:0], e.Position)
+	tagEnd := len(b)
+	b = created.AppendFormat(b, time.RFC3339Nano)
+	createdEnd := len(b)
+	all := string(created.AppendFormat(b, http.TimeFormat))
+	tag := all[:tagEnd]
+	revision := tag[1:strings.IndexByte(tag, '-')]
+	values := [...]string{tag, revision, all[tagEnd:createdEnd], all[createdEnd:]}
 	h["Etag"] = values[0:1:1]
 	h["Kv-Revision"] = values[1:2:2]
 	h["Kv-Created"] = values[2:3:3]
 	h["Last-Modified"] = values[3:4:4]
-	h["Kv-Consistency"] = headerConsistency[served]
 	h["Cache-Control"] = headerCache
 	h["X-Content-Type-Options"] = headerNosniff
 }

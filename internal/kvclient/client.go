@@ -141,8 +141,6 @@ func (r *apiResponse) apiError() *APIError { return r.Error }
 // api sends one request to the JetStream API and decodes the answer into response. It returns an *[APIError] for what
 // JetStream refuses, [ErrUnavailable], or [ErrTimeout], which for a change means that its outcome is unknown.
 func (c *Client) api(ctx context.Context, l *link, subject string, request any, response interface{ apiError() *APIError }) error {
-	ctx, cancel := context.WithTimeout(ctx, c.timeout)
-	defer cancel()
 	msg := &nats.Msg{Subject: c.apiPrefix + subject}
 	if request != nil {
 		body, err := json.Marshal(request)
@@ -151,7 +149,7 @@ func (c *Client) api(ctx context.Context, l *link, subject string, request any, 
 		}
 		msg.Data = body
 	}
-	reply, err := l.request(ctx, msg)
+	reply, err := l.request(ctx, msg, c.timeout)
 	if err == errNoResponders {
 		return fmt.Errorf("%w: JetStream does not respond", ErrUnavailable)
 	}

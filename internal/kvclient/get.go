@@ -147,9 +147,7 @@ func (b *Bucket) lastEntry(ctx context.Context, key Key, consistency Consistency
 
 // directRequest sends a direct get. It returns the entry and the stream that answered, or [ErrKeyNotFound].
 func (b *Bucket) directRequest(ctx context.Context, msg *nats.Msg) (e Entry, stream string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, b.client.timeout)
-	defer cancel()
-	reply, err := b.client.point.request(ctx, msg)
+	reply, err := b.client.point.request(ctx, msg, b.client.timeout)
 	if err == errNoResponders {
 		return Entry{}, "", b.lost(ctx)
 	}

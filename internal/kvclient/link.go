@@ -26,11 +26,12 @@ type link struct {
 	url     string
 	logger  zerolog.Logger
 	onUp    func(*nats.Conn) // on every new nats.Conn: subscriptions die with the old one
-	onGap   func()           // after every time without a connection: what came meanwhile was missed
+	onGap   func()           // on every connection: what came in the time without one was missed
 
-	current atomic.Pointer[nats.Conn]
-	closing atomic.Bool
-	done    chan struct{} // closed by close
+	current  atomic.Pointer[nats.Conn]
+	closures atomic.Int32 // times that nats.go has given up since the last connection
+	closing  atomic.Bool
+	done     chan struct{} // closed by close
 }
 
 // open starts the link. It returns an error only for settings that can never work; a server that is away is dialled until
@@ -47,8 +48,8 @@ func (l *link) open() error {
 		// Subjects are made of parsed keys and names only.
 		nats.SkipSubjectValidation(),
 		nats.DisconnectErrHandler(l.disconnected),
-		nats.ConnectHandler(func(*nats.Conn) { l.logger.Info().Str("link", l.name).Msg("connected to NATS") }),
-		nats.ReconnectHandler(l.reconnected),
+		nats.ConnectHandler(func(*nats.Conn) { l.connected() }),
+		nats.ReconnectHandler(func(*nats.Conn) { l.connected() }),
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
 			l.logger.Debug().Str("link", l.name).Err(err).Msg("dialling NATS failed")
 		}),
@@ -85,8 +86,10 @@ func (l *link) disconnected(_ *nats.Conn, err error) {
 	}
 }
 
-func (l *link) reconnected(*nats.Conn) {
-	l.logger.Info().Str("link", l.name).Msg("connected to NATS again")
+// connected runs on every connection, the first and those after a gap.
+func (l *link) connected() {
+	l.closures.Store(0)
+	l.logger.Info().Str("link", l.name).Msg("connected to NATS")
 	if l.onGap != nil {
 		l.onGap()
 	}
@@ -97,25 +100,23 @@ func (l *link) closed(nc *nats.Conn) {
 	if l.closing.Load() {
 		return
 	}
-	l.logger.Error().Str("link", l.name).AnErr("cause", nc.LastError()).Msg("connection to NATS closed; dialling anew")
-	go l.redial()
+	backoff := min(reconnectWait<<min(l.closures.Add(1)-1, 8), maxRedialBackoff)
+	l.logger.Error().Str("link", l.name).AnErr("cause", nc.LastError()).Dur("retry_in", backoff).
+		Msg("connection to NATS closed; dialling anew")
+	go l.redial(backoff)
 }
 
-func (l *link) redial() {
-	for backoff := reconnectWait; ; backoff = min(2*backoff, maxRedialBackoff) {
-		select {
-		case <-l.done:
-			return
-		case <-time.After(backoff + rand.N(reconnectJitter)):
-		}
-		err := l.dial()
-		if err == nil {
-			if l.onGap != nil {
-				l.onGap()
-			}
-			return
-		}
+func (l *link) redial(backoff time.Duration) {
+	select {
+	case <-l.done:
+		return
+	case <-time.After(backoff + rand.N(reconnectJitter)):
+	}
+	// The settings have worked before; what fails now is a file that they name.
+	if err := l.dial(); err != nil {
 		l.logger.Error().Str("link", l.name).Err(err).Msg("dialling NATS failed")
+		l.closures.Add(1)
+		go l.redial(maxRedialBackoff)
 	}
 }
 
@@ -126,19 +127,32 @@ func (l *link) close(ctx context.Context) {
 	}
 	close(l.done)
 	nc := l.conn()
-	if err := nc.FlushWithContext(ctx); err != nil && nc.IsConnected() {
+	defer nc.Close()
+	if !nc.IsConnected() {
+		return
+	}
+	if err := nc.FlushWithContext(ctx); err != nil {
 		l.logger.Warn().Str("link", l.name).Err(err).Msg("not all was sent to NATS before closing")
 	}
-	nc.Close()
 }
 
-// request sends one message and waits for one answer. Its errors are those of [sendError].
-func (l *link) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
+// request sends one message and waits for one answer, for at most the timeout or until the context's deadline. Its errors are
+// those of [sendError].
+//
+// A point request is not given up when its context is cancelled: it takes microseconds, and a context with a deadline of its
+// own for each costs nine allocations.
+func (l *link) request(ctx context.Context, msg *nats.Msg, timeout time.Duration) (*nats.Msg, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		timeout = min(timeout, time.Until(deadline))
+	}
+	if timeout <= 0 || ctx.Err() != nil {
+		return nil, fmt.Errorf("%w: not sent: no time was left", ErrUnavailable)
+	}
 	nc := l.conn()
 	if nc.IsClosed() {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, nats.ErrConnectionClosed)
 	}
-	reply, err := nc.RequestMsgWithContext(ctx, msg)
+	reply, err := nc.RequestMsg(msg, timeout)
 	if err != nil {
 		return nil, sendError(err)
 	}

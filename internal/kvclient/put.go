@@ -208,9 +208,7 @@ func (*mismatchError) Error() string { return "wrong last revision" }
 
 // publish sends a write and waits for the server's acknowledgement.
 func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (Position, error) {
-	ctx, cancel := context.WithTimeout(ctx, b.client.timeout)
-	defer cancel()
-	reply, err := b.client.point.request(ctx, msg)
+	reply, err := b.client.point.request(ctx, msg, b.client.timeout)
 	switch {
 	case err == errNoResponders:
 		return Position{}, b.lost(ctx)

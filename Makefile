@@ -1,0 +1,49 @@
+# `make run` and `make test` need Go and make, nothing else. `make help` lists the targets.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT  ?= $(shell git rev-parse --short HEAD 2>/dev/null)
+BUILT   ?= $(shell date -u +%Y-%m-%dT%H:%M:%SZ)
+LDFLAGS  = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.built=$(BUILT)
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test race lint openapi-lint clients fuzz bench bench-quick clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+build: ## Build bin/gateway
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gateway ./cmd/gateway
+
+run: build ## Start the gateway on an embedded NATS; ARGS="--flag …" adds flags
+	@bin/gateway serve $(ARGS)
+
+test: ## Run the Go tests
+	$(GO) test ./...
+
+race: ## Run the Go tests under the race detector (needs a C compiler)
+	$(GO) test -race ./...
+
+lint: ## Formatting, vet and staticcheck
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+openapi-lint: ## Lint api/openapi.yaml (needs Node.js)
+	cd test/openapi && npm ci --silent --no-audit --no-fund && npm run --silent lint
+
+clients: build ## Generate the Go and TypeScript clients and run them against the gateway (needs Node.js)
+	test/clients/run
+
+fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each
+	test/fuzz $(or $(FUZZTIME),30s)
+
+bench: build ## Measure gateway, bare HTTP handler and raw NATS in one run (about eight minutes)
+	$(GO) run ./bench
+
+bench-quick: build ## The same in about a minute
+	$(GO) run ./bench -quick
+
+clean: ## Remove what was built
+	rm -rf bin
