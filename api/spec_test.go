@@ -24,6 +24,15 @@ func load(t *testing.T) *openapi3.T {
 	return doc
 }
 
+// The gateway checks these itself, after the schema: a stricter one would turn invalid-filter, invalid-key, key-too-long and
+// invalid-cursor into invalid-parameter.
+func TestOwnGrammarsAreNotInTheSchema(t *testing.T) {
+	long := strings.Repeat("a", 5000)
+	check(t, "filter", parameter(t, "FilterQuery").Items.Value, []string{"orders.>", "user*", "", long}, nil)
+	check(t, "key", parameter(t, "KeyQuery"), []string{"a//b", "a/../b", "", long}, nil)
+	check(t, "cursor", parameter(t, "CursorQuery"), []string{"b3JkZXJzLjE4", "?", "", long}, nil)
+}
+
 // forEachOperation runs test once for every operation, named "GET /buckets".
 func forEachOperation(t *testing.T, test func(t *testing.T, method string, op *openapi3.Operation)) {
 	for path, item := range load(t).Paths.Map() {
@@ -192,8 +201,6 @@ func TestPatterns(t *testing.T) {
 		schema := load(t).Components.Schemas[test.schema].Value
 		check(t, test.name, schema, test.good, test.bad)
 	}
-	check(t, "filter", parameter(t, "FilterQuery").Items.Value,
-		[]string{">", "*", "orders.*", "orders.>", "*.a", "a/b.*.>"}, []string{"", "user*", "a.>.b", "a..b", ".a", "a.", ">.a", "a>"})
 	check(t, "duration", parameter(t, "OlderThanQuery"),
 		[]string{"0", "0s", "90s", "1h30m", "1.5h", "250ms"}, []string{"", "90", "-1s", "1d", "1h 30m"})
 }

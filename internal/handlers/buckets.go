@@ -209,6 +209,7 @@ func (s *Server) patchBucket(w http.ResponseWriter, r *http.Request) error {
 	}
 	body, err := s.jsonBody(w, r, "application/merge-patch+json", "application/json")
 	if err != nil {
+		w.Header()["Accept-Patch"] = []string{"application/merge-patch+json, application/json"}
 		return err
 	}
 	if body == nil {

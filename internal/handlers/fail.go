@@ -153,7 +153,7 @@ func (s *Server) writeProblem(rec *recorder, p problemError, kind problemKind) {
 	switch kind.Code {
 	case codeKeyNotFound:
 		h["Etag"] = []string{`"0"`}
-	case codeOverloaded, codeNATSUnavailable, codeWriteContention:
+	case codeOverloaded, codeNATSUnavailable, codeShuttingDown, codeWriteContention:
 		h["Retry-After"] = []string{retryAfter}
 	}
 	h["Content-Type"] = []string{"application/problem+json"}

@@ -46,6 +46,7 @@ const (
 	codeInternal             = "internal"
 	codeUpstreamError        = "upstream-error"
 	codeNATSUnavailable      = "nats-unavailable"
+	codeShuttingDown         = "shutting-down"
 	codeWriteContention      = "write-contention"
 	codeTimeout              = "timeout"
 	codeOutcomeUnknown       = "outcome-unknown"
@@ -139,6 +140,8 @@ var problemKinds = []problemKind{
 		"`nats_error_code`, where present, is JetStream's own code."},
 	{codeNATSUnavailable, http.StatusServiceUnavailable, "NATS unavailable",
 		"NATS or its JetStream is away. Nothing was done.", "Try again after the time in Retry-After."},
+	{codeShuttingDown, http.StatusServiceUnavailable, "Shutting down",
+		"The gateway is about to stop and should get no new requests.", "Use another gateway, or try again after the time in Retry-After."},
 	{codeWriteContention, http.StatusServiceUnavailable, "Too many concurrent writers",
 		"Other writers of this key were faster each time; nothing was stored.", "Try again after the time in Retry-After."},
 	{codeTimeout, http.StatusGatewayTimeout, "Timeout",

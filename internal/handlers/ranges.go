@@ -14,11 +14,11 @@ type byteRange struct{ start, end int }
 
 var errUnsatisfiable = errors.New("range not satisfiable")
 
-// requestedRange reads the one range that a request asks for of a value of that size (RFC 9110 §14). Ok is false if the
-// whole value is to be sent: there is no range, more than one, another unit, a malformed one, or If-Range does not hold.
-func requestedRange(h http.Header, e *kvclient.Entry) (part byteRange, ok bool, err error) {
-	lines := h["Range"]
-	if len(lines) != 1 || !ifRangeHolds(h, e) {
+// requestedRange reads the one range that a request asks for of a value (RFC 9110 §14). Ok is false if the whole value is to be
+// sent: the request is no GET, there is no range, more than one, another unit, a malformed one, or If-Range does not hold.
+func requestedRange(r *http.Request, e *kvclient.Entry) (part byteRange, ok bool, err error) {
+	lines := r.Header["Range"]
+	if len(lines) != 1 || r.Method != http.MethodGet || !ifRangeHolds(r.Header, e) {
 		return byteRange{}, false, nil
 	}
 	return parseRange(lines[0], e.Size)

@@ -56,7 +56,7 @@ func (s *Server) read(h http.Header, r *http.Request, query url.Values) (kvclien
 	if err != nil {
 		return kvclient.Entry{}, err
 	}
-	options, err := readOptions(r, query)
+	options, err := readOptions(h, r, query)
 	if err != nil {
 		return kvclient.Entry{}, err
 	}
@@ -77,28 +77,40 @@ func (s *Server) read(h http.Header, r *http.Request, query url.Values) (kvclien
 	return b.GetRevision(r.Context(), k, revision)
 }
 
-// readOptions reads how fresh the answer must be: from the query, or from KV-Min-Revision.
-func readOptions(r *http.Request, query url.Values) (options kvclient.ReadOptions, err error) {
+// readOptions reads how fresh the answer must be, and how long it may wait for that.
+func readOptions(answer http.Header, r *http.Request, query url.Values) (options kvclient.ReadOptions, err error) {
 	if query.Get("consistency") == "any" {
 		options.Consistency = kvclient.Any
 	}
-	value := query.Get("min_revision")
-	lines := r.Header["Kv-Min-Revision"]
+	if options.MinRevision, err = minRevision(r.Header["Kv-Min-Revision"], query); err != nil || options.MinRevision == (kvclient.Position{}) {
+		return options, err
+	}
+	if wait, ok := preferredWait(answer, r); ok {
+		options.Wait = wait
+		if wait == 0 {
+			options.Wait = kvclient.NoWait
+		}
+	}
+	return options, nil
+}
+
+// minRevision reads the point that the answer must not be older than, from the query or from KV-Min-Revision.
+func minRevision(lines []string, query url.Values) (p kvclient.Position, err error) {
 	switch {
-	case value == "" && len(lines) == 0:
-		return options, nil
-	case value == "" && len(lines) == 1:
-		if options.MinRevision, err = kvclient.ParsePosition(lines[0]); err != nil {
+	case len(lines) == 0 && !query.Has("min_revision"):
+		return p, nil
+	case len(lines) == 0:
+		if p, err = kvclient.ParsePosition(query.Get("min_revision")); err != nil {
+			err = parameterProblem("min_revision", "min_revision is a revision, as 1742 or 1742-k3f9x.")
+		}
+	case len(lines) > 1 || query.Has("min_revision"):
+		err = headerProblem("KV-Min-Revision", "Give the minimal revision once.")
+	default:
+		if p, err = kvclient.ParsePosition(lines[0]); err != nil {
 			err = headerProblem("KV-Min-Revision", "KV-Min-Revision is a revision, as 1742 or 1742-k3f9x.")
 		}
-		return options, err
-	case len(lines) > 0:
-		return options, headerProblem("KV-Min-Revision", "Give the minimal revision once.")
 	}
-	if options.MinRevision, err = kvclient.ParsePosition(value); err != nil {
-		err = parameterProblem("min_revision", "min_revision is a revision, as 1742 or 1742-k3f9x.")
-	}
-	return options, err
+	return p, err
 }
 
 // setEntryHeaders sets what every answer says of the entry that it is about. The four strings that differ each time are cut
@@ -142,7 +154,7 @@ func answeredByCondition(w http.ResponseWriter, r *http.Request, e *kvclient.Ent
 // sendValue sends the value, or the one part of it that the request asks for.
 func sendValue(rec *recorder, r *http.Request, e *kvclient.Entry) error {
 	status, body := http.StatusOK, e.Value
-	part, partial, err := requestedRange(r.Header, e)
+	part, partial, err := requestedRange(r, e)
 	if err != nil {
 		return problemError{code: codeRangeNotSatisfiable, detail: "The value has " + strconv.Itoa(e.Size) + " bytes.",
 			header: http.Header{"Content-Range": {"bytes */" + strconv.Itoa(e.Size)}, "Content-Encoding": nil}}

@@ -112,7 +112,7 @@ func (s *Server) keyPath(bucket kvclient.BucketName, k kvclient.Key) string {
 func (s *Server) respondWritten(w http.ResponseWriter, r *http.Request, status int, bucket kvclient.BucketName, k kvclient.Key, written kvclient.Written) {
 	w.Header()["Etag"] = []string{etag(written.Position)}
 	w.Header()["Kv-Revision"] = []string{written.Revision.String()}
-	if prefersMinimal(r.Header) {
+	if value, ok := preference(r.Header, "return"); ok && value == "minimal" {
 		w.Header()["Preference-Applied"] = []string{"return=minimal"}
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -128,17 +128,4 @@ func (s *Server) respondWritten(w http.ResponseWriter, r *http.Request, status i
 	body = append(body, written.Epoch...)
 	body = append(body, "\"}\n"...)
 	respond(w, status, headerJSON, body)
-}
-
-// prefersMinimal tells whether the client wants no body (Prefer: return=minimal).
-func prefersMinimal(h http.Header) bool {
-	for _, line := range h["Prefer"] {
-		for preference := range strings.SplitSeq(line, ",") {
-			name, _, _ := strings.Cut(preference, ";")
-			if strings.EqualFold(strings.ReplaceAll(strings.TrimSpace(name), " ", ""), "return=minimal") {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -150,7 +150,6 @@ func (c *Client) watchAdvisories(nc *nats.Conn) {
 type streamInfoResponse struct {
 	apiResponse
 	jetstream.StreamInfo
-	DidCreate bool `json:"did_create"`
 }
 
 // streamNotFound is JetStream's error code for a stream that does not exist.

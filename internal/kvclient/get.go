@@ -26,9 +26,14 @@ func (c Consistency) String() string { return [...]string{"leader", "any"}[c] }
 // ReadOptions say how fresh a read must be. The zero value reads from the leader.
 type ReadOptions struct {
 	Consistency Consistency
-	// MinRevision is a point that the read must not be older than; the read waits for it, as long as its context allows.
+	// MinRevision is a point that the read must not be older than; the read waits for it.
 	MinRevision Position
+	// Wait bounds that wait: zero stands for the client's timeout, [NoWait] for none.
+	Wait time.Duration
 }
+
+// NoWait makes a read that is not fresh enough fail at once.
+const NoWait time.Duration = -1
 
 // Get returns the key's last value and whose word it is, in one round trip but for misses and replicated buckets. It returns
 // a *[KeyDeletedError], [ErrKeyNotFound], [ErrBucketNotFound], [ErrRevisionNotReached], an *[EpochChangedError],
@@ -37,7 +42,7 @@ func (b *Bucket) Get(ctx context.Context, key Key, opts ReadOptions) (Entry, Con
 	read := b.lastEntry
 	if opts.MinRevision != (Position{}) {
 		read = func(ctx context.Context, key Key, consistency Consistency) (Entry, Consistency, error) {
-			return b.entrySince(ctx, key, consistency, opts.MinRevision)
+			return b.entrySince(ctx, key, consistency, opts.MinRevision, opts.Wait)
 		}
 	}
 	e, served, err := read(ctx, key, opts.Consistency)
@@ -49,7 +54,7 @@ func (b *Bucket) Get(ctx context.Context, key Key, opts ReadOptions) (Entry, Con
 
 // entrySince is lastEntry of a state that is not older than min. An entry at least as new as min proves it; anything else
 // may be from before min, so it waits until the leader has min, and reads from there.
-func (b *Bucket) entrySince(ctx context.Context, key Key, consistency Consistency, min Position) (Entry, Consistency, error) {
+func (b *Bucket) entrySince(ctx context.Context, key Key, consistency Consistency, min Position, wait time.Duration) (Entry, Consistency, error) {
 	b, err := b.inEpoch(ctx, min.Epoch)
 	if err != nil {
 		return Entry{}, consistency, err
@@ -58,7 +63,7 @@ func (b *Bucket) entrySince(ctx context.Context, key Key, consistency Consistenc
 	if err == nil && e.Revision >= min.Revision || err != nil && !errors.Is(err, ErrKeyNotFound) {
 		return e, served, err
 	}
-	if err := b.awaitRevision(ctx, min.Revision); err != nil {
+	if err := b.awaitRevision(ctx, min.Revision, wait); err != nil {
 		return Entry{}, served, err
 	}
 	e, err = b.leaderGet(ctx, getRequest{LastBySubject: b.readPrefix + key.name})
@@ -87,22 +92,25 @@ const (
 	lastRevisionPoll  = 100 * time.Millisecond
 )
 
-// awaitRevision waits until the leader has the revision, for at most the context's time or the client's timeout.
-func (b *Bucket) awaitRevision(ctx context.Context, rev Revision) error {
-	ctx, cancel := context.WithTimeout(ctx, b.client.timeout)
-	defer cancel()
-	for wait := firstRevisionPoll; ; wait = min(2*wait, lastRevisionPoll) {
+// awaitRevision waits until the leader has the revision.
+func (b *Bucket) awaitRevision(ctx context.Context, rev Revision, bound time.Duration) error {
+	if bound == 0 {
+		bound = b.client.timeout
+	}
+	end := time.Now().Add(bound)
+	for poll := firstRevisionPoll; ; poll = min(2*poll, lastRevisionPoll) {
 		info, err := b.client.streamInfo(ctx, b.name)
-		switch {
-		case err == nil && Revision(info.State.LastSeq) >= rev:
-			return nil
-		case err != nil && ctx.Err() == nil:
+		if err != nil || Revision(info.State.LastSeq) >= rev {
 			return err
+		}
+		left := time.Until(end)
+		if left <= 0 {
+			return fmt.Errorf("%w: %d", ErrRevisionNotReached, rev)
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w: %d", ErrRevisionNotReached, rev)
-		case <-time.After(wait):
+			return ctx.Err()
+		case <-time.After(min(poll, left)):
 		}
 	}
 }

@@ -17,26 +17,33 @@ import (
 // CreateBucket creates a bucket. Created is false if it exists with this very configuration; with another it returns a
 // *[BucketExistsError]. It also returns a *[ConfigError], [ErrBadBucket], [ErrStorageExhausted], [ErrUnavailable], or
 // [ErrOutcomeUnknown].
+//
+// The server says that it created a stream also where it found the same (measured), so it is asked first. Of two clients that
+// create the same bucket at the very same time, both may be told that they did.
 func (c *Client) CreateBucket(ctx context.Context, name BucketName, config BucketConfig) (status BucketStatus, created bool, err error) {
 	config.normalize()
 	if err := config.check(); err != nil {
 		return BucketStatus{}, false, err
 	}
 	want := streamConfig(name, config)
+	if status, err := c.existing(ctx, name, want); !errors.Is(err, ErrBucketNotFound) {
+		return status, false, err
+	}
 	var info streamInfoResponse
 	err = c.changeStream(ctx, "STREAM.CREATE", name, want, &info)
 	if apiErr, ok := errors.AsType[*APIError](err); ok && apiErr.ErrCode == errCodeStreamNameInUse {
-		status, err := c.existing(ctx, name, want)
+		status, err := c.existing(ctx, name, want) // created by somebody else since it was asked for
 		return status, false, err
 	}
 	if err != nil {
 		return BucketStatus{}, false, configRefusal(name, err)
 	}
-	return c.bucketStatus(name, &info), info.DidCreate, nil
+	return c.bucketStatus(name, &info), true, nil
 }
 
-// existing returns the bucket that stands in the way of a creation, if it is the same as far as the KV API can tell. Settings
-// of the stream that the KV API does not know, and that another tool may have changed, do not count.
+// existing returns a bucket that is there already, if it is the same as far as the KV API can tell: settings of the stream that
+// the KV API does not know, and that another tool may have changed, do not count. It returns [ErrBucketNotFound],
+// [ErrBadBucket] or a *[BucketExistsError].
 func (c *Client) existing(ctx context.Context, name BucketName, want jetstream.StreamConfig) (BucketStatus, error) {
 	info, err := c.streamInfo(ctx, name)
 	if err != nil {

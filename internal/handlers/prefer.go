@@ -1,0 +1,39 @@
+package handlers
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// preference returns the value of a preference in the Prefer header (RFC 7240 §2); the first of a name counts. What cannot be
+// read is no preference, as the RFC wants it.
+func preference(h http.Header, name string) (value string, ok bool) {
+	for _, line := range h["Prefer"] {
+		for item := range strings.SplitSeq(line, ",") {
+			item, _, _ = strings.Cut(item, ";")
+			key, value, _ := strings.Cut(item, "=")
+			if strings.EqualFold(strings.TrimSpace(key), name) {
+				return strings.Trim(strings.TrimSpace(value), `"`), true
+			}
+		}
+	}
+	return "", false
+}
+
+// maxWait bounds how long a request can prefer to wait.
+const maxWait = 60 * time.Second
+
+// preferredWait reads how long the client prefers to wait (Prefer: wait=seconds, RFC 7240 §4.3), cut to maxWait, and tells in the
+// answer what is applied.
+func preferredWait(answer http.Header, r *http.Request) (wait time.Duration, ok bool) {
+	value, ok := preference(r.Header, "wait")
+	seconds, err := strconv.ParseUint(value, 10, 32)
+	if !ok || err != nil {
+		return 0, false
+	}
+	wait = min(time.Duration(seconds)*time.Second, maxWait)
+	answer["Preference-Applied"] = []string{"wait=" + strconv.Itoa(int(wait/time.Second))}
+	return wait, true
+}
