@@ -69,7 +69,7 @@ func (s *Server) finish(rec *recorder, r *http.Request) {
 		Str("route", pattern).
 		Int("status", rec.status).
 		Int64("bytes", rec.bytes).
-		Dur("duration", took).
+		Float64("duration_ms", float64(took)/float64(time.Millisecond)).
 		Msg("request")
 	*rec = recorder{}
 	recorders.Put(rec)

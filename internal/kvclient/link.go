@@ -30,6 +30,7 @@ type link struct {
 
 	current  atomic.Pointer[nats.Conn]
 	closures atomic.Int32 // times that nats.go has given up since the last connection
+	cause    atomic.Value // string: why dialling failed last, as it was logged
 	closing  atomic.Bool
 	done     chan struct{} // closed by close
 }
@@ -50,9 +51,7 @@ func (l *link) open() error {
 		nats.DisconnectErrHandler(l.disconnected),
 		nats.ConnectHandler(func(*nats.Conn) { l.connected() }),
 		nats.ReconnectHandler(func(*nats.Conn) { l.connected() }),
-		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) {
-			l.logger.Debug().Str("link", l.name).Err(err).Msg("dialling NATS failed")
-		}),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.dialFailed(err) }),
 		nats.ClosedHandler(l.closed),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			l.logger.Warn().Str("link", l.name).Err(err).Msg("NATS reported an error")
@@ -80,6 +79,15 @@ func (l *link) dial() error {
 // conn returns the current connection, which may be on its way to being connected again.
 func (l *link) conn() *nats.Conn { return l.current.Load() }
 
+// dialFailed tells once of each cause why there is no connection, however often it is tried.
+func (l *link) dialFailed(err error) {
+	level := zerolog.DebugLevel
+	if l.cause.Swap(err.Error()) != err.Error() {
+		level = zerolog.WarnLevel
+	}
+	l.logger.WithLevel(level).Str("link", l.name).Err(err).Msg("dialling NATS failed")
+}
+
 func (l *link) disconnected(_ *nats.Conn, err error) {
 	if !l.closing.Load() {
 		l.logger.Warn().Str("link", l.name).Err(err).Msg("connection to NATS lost")
@@ -89,6 +97,7 @@ func (l *link) disconnected(_ *nats.Conn, err error) {
 // connected runs on every connection, the first and those after a gap.
 func (l *link) connected() {
 	l.closures.Store(0)
+	l.cause.Store("")
 	l.logger.Info().Str("link", l.name).Msg("connected to NATS")
 	if l.onGap != nil {
 		l.onGap()
@@ -114,8 +123,7 @@ func (l *link) redial(backoff time.Duration) {
 	}
 	// The settings have worked before; what fails now is a file that they name.
 	if err := l.dial(); err != nil {
-		l.logger.Error().Str("link", l.name).Err(err).Msg("dialling NATS failed")
-		l.closures.Add(1)
+		l.dialFailed(err)
 		go l.redial(maxRedialBackoff)
 	}
 }

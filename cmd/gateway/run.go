@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"kvgateway/internal/handlers"
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natsd"
+)
+
+// run is the whole program. It ends when its work is done or, serving, some time after ctx is.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	cmd, name, err := parse(args, stdout)
+	switch {
+	case errors.Is(err, errHelpShown):
+		return nil
+	case err != nil:
+		return err
+	case name == "version":
+		return printVersion(stdout)
+	case name == "healthcheck":
+		return healthcheck(ctx, cmd, stdout)
+	}
+	log, buffer := newLogger(&cmd.config, stderr)
+	defer buffer.direct()
+	context.AfterFunc(ctx, buffer.direct) // a second signal leaves no time to write anything
+	return serve(ctx, &cmd.config, stdout, stderr, log)
+}
+
+// serve builds the gateway from the inside out and takes it down from the outside in. What is deferred here runs last,
+// in the opposite order: the connections to NATS are closed, then the embedded server stops.
+func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog.Logger) error {
+	embedded, err := startEmbedded(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	if embedded != nil {
+		defer embedded.Shutdown()
+	}
+
+	client, err := kvclient.Connect(c.natsOptions(embedded, log))
+	if err != nil {
+		return err
+	}
+	defer closeClient(client)
+
+	var draining atomic.Bool
+	registry := newRegistry()
+	options := c.handlerOptions(log)
+	options.Client, options.Metrics, options.Draining = client, registry, draining.Load
+	handler, err := handlers.New(options)
+	if err != nil {
+		return err
+	}
+
+	failed := make(chan error, 2)
+	api, err := listen(ctx, c.Listen, handler, log)
+	if err != nil {
+		return fmt.Errorf("--listen: %w", err)
+	}
+	admin, err := startAdmin(ctx, c, registry, log, failed)
+	if err != nil {
+		api.net.Close()
+		return err
+	}
+	go api.serve(failed)
+	announce(c, addresses{api: api, admin: admin, embedded: embedded}, stdout, stderr, log)
+
+	select {
+	case <-ctx.Done():
+		log.Info().Str("cause", context.Cause(ctx).Error()).Msg("shutting down")
+	case err = <-failed:
+		log.Error().Err(err).Msg("shutting down")
+	}
+
+	draining.Store(true) // /readyz says no
+	if err == nil {
+		waitFor(c.DrainDelay, failed)
+	}
+	// Feeds will say goodbye to their streams here: Shutdown alone would wait for them.
+	err = errors.Join(err, api.shutdown(c.ShutdownTimeout))
+	if admin != nil {
+		admin.http.Close() // last, so that metrics are there while requests finish
+	}
+	log.Info().Msg("HTTP is down, closing NATS")
+	return err
+}
+
+// startEmbedded returns nil when another NATS is to be used.
+func startEmbedded(ctx context.Context, c *config, log zerolog.Logger) (*natsd.Server, error) {
+	if c.NatsURL != "" {
+		return nil, nil
+	}
+	return natsd.Start(ctx, natsd.Options{
+		DataDir:      c.DataDir,
+		SyncAlways:   c.Sync.always,
+		SyncInterval: c.Sync.interval,
+		Listen:       c.EmbeddedListen,
+		Logger:       log,
+	})
+}
+
+func (c *config) natsOptions(embedded *natsd.Server, log zerolog.Logger) kvclient.Options {
+	opts := kvclient.Options{
+		URL:            c.NatsURL,
+		Name:           c.NatsName,
+		CredsFile:      c.NatsCreds,
+		User:           c.NatsUser,
+		Password:       c.NatsPassword,
+		Token:          c.NatsToken,
+		NKeyFile:       c.NatsNkey,
+		TLSCA:          c.NatsTLSCA,
+		TLSCert:        c.NatsTLSCert,
+		TLSKey:         c.NatsTLSKey,
+		JSDomain:       c.JSDomain,
+		JSAPIPrefix:    c.JSAPIPrefix,
+		InboxPrefix:    c.InboxPrefix,
+		RequestTimeout: c.RequestTimeout,
+		Logger:         log,
+	}
+	if embedded != nil { // a nil *Server in the interface would not be nil
+		opts.InProcess = embedded
+	}
+	return opts
+}
+
+// handlerOptions are those that come from the settings alone.
+func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
+	return handlers.Options{
+		Logger:               log,
+		Build:                buildInfo(),
+		BasePath:             c.BasePath,
+		CheckHost:            c.checkHost(),
+		AllowedHosts:         c.AllowedHost,
+		AllowOrigins:         c.AllowOrigin,
+		RequirePreconditions: c.RequirePreconditions,
+	}
+}
+
+// closeClient bounds the flush: no request is running any more that could be waiting for it.
+func closeClient(client *kvclient.Client) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	client.Close(ctx)
+}
+
+// startAdmin serves metrics and profiles on an address of their own, if one is given; else it returns nil.
+func startAdmin(ctx context.Context, c *config, registry *prometheus.Registry, log zerolog.Logger, failed chan<- error) (*listener, error) {
+	if c.AdminListen == "" {
+		return nil, nil
+	}
+	host, _, _ := net.SplitHostPort(c.AdminListen)
+	admin, err := listen(ctx, c.AdminListen, adminHandler(registry, isLoopback(host)), log)
+	if err != nil {
+		return nil, fmt.Errorf("--admin-listen: %w", err)
+	}
+	go admin.serve(failed)
+	return admin, nil
+}
+
+// waitFor returns after the delay, or when serving has failed and there is nothing to wait for.
+func waitFor(delay time.Duration, failed <-chan error) {
+	select {
+	case <-time.After(delay):
+	case <-failed:
+	}
+}

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	stdlog "log"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/rs/zerolog"
+)
+
+const (
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+
+	// maxHeaderBytes leaves room for a key of 1,024 bytes, each percent-encoded, and for a browser's cookies.
+	maxHeaderBytes = 64 << 10
+)
+
+// A listener is an HTTP server on its address.
+type listener struct {
+	http *http.Server
+	net  net.Listener
+}
+
+// listen binds the address and does not serve yet. There is no time limit for a whole request or answer, since a stream
+// of changes or a slow upload may take any time: the handlers limit what they read and write.
+func listen(ctx context.Context, address string, handler http.Handler, log zerolog.Logger) (*listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	return &listener{net: l, http: &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          stdlog.New(errorLog{log}, "", 0),
+	}}, nil
+}
+
+// serve runs until the listener is shut down, and sends an error if it ends for another reason.
+func (l *listener) serve(failed chan<- error) {
+	if err := l.http.Serve(l.net); !errors.Is(err, http.ErrServerClosed) {
+		failed <- fmt.Errorf("serving %s: %w", l.net.Addr(), err)
+	}
+}
+
+// shutdown stops accepting, lets requests finish within the timeout, and cuts those that take longer.
+func (l *listener) shutdown(timeout time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	if err := l.http.Shutdown(ctx); err != nil {
+		l.http.Close()
+		return fmt.Errorf("requests still running after --shutdown-timeout %v were cut", timeout)
+	}
+	return nil
+}
+
+// newRegistry holds the metrics of the process; handlers adds those of the requests.
+func newRegistry() *prometheus.Registry {
+	r := prometheus.NewRegistry()
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return r
+}
+
+// adminHandler serves metrics and profiles. pprof's command line page is left out: it would show passwords given as
+// flags. On loopback the Host header must be too, or a page of any site could read this through a name of its own.
+func adminHandler(registry *prometheus.Registry, loopback bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("POST /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	if !loopback {
+		return mux
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if host := hostOnly(r.Host); !isLoopback(host) {
+			http.Error(w, "unknown host: use localhost", http.StatusMisdirectedRequest)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// hostOnly is the host of a Host header, which may come without a port.
+func hostOnly(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return hostport
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestAdminHandler(t *testing.T) {
+	for _, tc := range []struct {
+		target, host string
+		loopback     bool
+		status       int
+		want         string
+	}{
+		{"/metrics", "127.0.0.1:9090", true, 200, "go_goroutines"},
+		{"/metrics", "[::1]:9090", true, 200, "process_open_fds"},
+		{"/debug/pprof/", "localhost", true, 200, "goroutine"},
+		{"/debug/pprof/goroutine?debug=1", "localhost:9090", true, 200, "goroutine profile"},
+		{"/debug/pprof/cmdline", "localhost", true, 404, ""},
+		{"/metrics", "rebound.example.com:9090", true, 421, "unknown host"},
+		{"/metrics", "metrics.example.com", false, 200, "go_goroutines"},
+		{"/", "localhost", true, 404, ""},
+	} {
+		r := httptest.NewRequest(http.MethodGet, tc.target, nil)
+		r.Host = tc.host
+		w := httptest.NewRecorder()
+		adminHandler(newRegistry(), tc.loopback).ServeHTTP(w, r)
+		if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.want) {
+			t.Errorf("%s at %s: %d %.80q, want %d with %q", tc.target, tc.host, w.Code, w.Body, tc.status, tc.want)
+		}
+	}
+}
+
+func TestBaseURL(t *testing.T) {
+	for address, want := range map[string]string{
+		"127.0.0.1:8080": "http://127.0.0.1:8080/kv",
+		":8080":          "http://127.0.0.1:8080/kv",
+		"0.0.0.0:80":     "http://127.0.0.1:80/kv",
+		"[::]:8080":      "http://127.0.0.1:8080/kv",
+		"[::1]:8080":     "http://[::1]:8080/kv",
+		"kv.local:8080":  "http://kv.local:8080/kv",
+	} {
+		if got := baseURL(address, "/kv"); got != want {
+			t.Errorf("baseURL(%s) = %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestHealthcheck(t *testing.T) {
+	status, body := 200, `{"status":"ready"}`
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/kv/readyz" {
+			t.Errorf("asked for %s", r.URL.Path)
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}))
+	defer gateway.Close()
+	check := func(args ...string) (string, error) {
+		var out bytes.Buffer
+		err := run(t.Context(), append([]string{"healthcheck"}, args...), &out, &out)
+		return out.String(), err
+	}
+	here := []string{"--listen=" + gateway.Listener.Addr().String(), "--base-path=/kv"}
+
+	if out, err := check(here...); err != nil || out != "ready\n" {
+		t.Errorf("ready gateway: %q, %v", out, err)
+	}
+	if _, err := check("--url=" + gateway.URL + "/kv/readyz"); err != nil {
+		t.Errorf("by URL: %v", err)
+	}
+	status, body = 503, `{"title":"NATS is away","detail":"Try again."}`
+	if _, err := check(here...); exitCode(err) != 1 || !strings.Contains(err.Error(), "NATS is away. Try again.") {
+		t.Errorf("gateway that is not ready: %v", err)
+	}
+	status, body = 502, `a proxy's page`
+	if _, err := check(here...); exitCode(err) != 1 || !strings.Contains(err.Error(), "502 Bad Gateway") {
+		t.Errorf("no problem document: %v", err)
+	}
+	gateway.Close()
+	if _, err := check(here...); exitCode(err) != 1 || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("no gateway: %v", err)
+	}
+	if _, err := check("--listen=127.0.0.1:0"); exitCode(err) != 2 {
+		t.Errorf("no fixed port: %v", err)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	var out bytes.Buffer
+	if err := run(t.Context(), []string{"version"}, &out, &out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"gateway ", "commit ", "built ", "go1.", "nats-server 2."} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %q", want, out.String())
+		}
+	}
+}

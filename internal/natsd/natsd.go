@@ -1,0 +1,196 @@
+// Package natsd runs a nats-server with JetStream inside this process: the store of a gateway that has no NATS of its
+// own to connect to. It starts the server, says when it is ready, and stops it; everything else goes through
+// internal/kvclient, as with any other NATS.
+package natsd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/rs/zerolog"
+)
+
+// Version is the version of the nats-server that is built in.
+const Version = server.VERSION
+
+// startTimeout bounds the start. Nearly all of it is JetStream reading its files again, which took 78 ms for a bucket of
+// 100,000 keys; a store that needs longer than this is more likely to be on a disk that hangs.
+const startTimeout = 2 * time.Minute
+
+// Options say where the data is and how safely it is kept.
+type Options struct {
+	// DataDir holds everything: JetStream's files and the lock. It is created with mode 0700 when it is missing.
+	DataDir string
+
+	// SyncAlways has every write on disk before it is acknowledged: it survives a power cut. A few hundred to a few
+	// thousand writes a second, depending on the disk.
+	SyncAlways bool
+
+	// SyncInterval is how often written data is synced to disk when SyncAlways is false; 0 is the server's own two
+	// minutes. An acknowledged write survives the end of the process either way, but a power cut loses up to this much.
+	SyncInterval time.Duration
+
+	// Listen is the host:port of a TCP listener for native clients; port 0 takes a free one. Empty: no listener, and
+	// only this process reaches the server.
+	Listen string
+
+	Logger zerolog.Logger
+}
+
+// Server is a running nats-server. Its methods are safe for concurrent use.
+type Server struct {
+	ns   *server.Server
+	log  *serverLog
+	lock *dirLock
+}
+
+// Start locks the data directory, starts the server on it and returns when JetStream answers, within two minutes.
+// The context bounds the start only; a server that has started runs until Shutdown.
+//
+// It fails with an *InUseError when another process holds the directory, and when the directory cannot be written, a
+// stream in it cannot be read (see checkRecovered) or the address of Listen is taken.
+func Start(ctx context.Context, opts Options) (*Server, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	dir, err := prepareDir(opts.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	s, err := start(ctx, dir, lock, opts)
+	if err != nil {
+		return nil, fmt.Errorf("embedded nats-server did not start on %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+func start(ctx context.Context, dir string, lock *dirLock, opts Options) (*Server, error) {
+	if err := mend(dir, opts.Logger); err != nil {
+		return nil, errors.Join(err, lock.release())
+	}
+	nopts, err := serverOptions(dir, opts)
+	if err != nil {
+		return nil, errors.Join(err, lock.release())
+	}
+	ns, err := server.NewServer(nopts)
+	if err != nil {
+		return nil, errors.Join(err, lock.release())
+	}
+	s := &Server{ns: ns, log: newServerLog(opts.Logger), lock: lock}
+	ns.SetLogger(s.log, s.log.wantsDebug(), false)
+	if err := s.run(ctx); err != nil {
+		return nil, err
+	}
+	if err := checkRecovered(ns, dir); err != nil {
+		s.Shutdown()
+		return nil, err
+	}
+	s.log.started.Store(true)
+	return s, nil
+}
+
+// prepareDir returns the absolute path of a directory that exists. Its mode is for us alone, since the files in it are
+// everything that was ever stored; one that exists already keeps the mode that its owner chose.
+func prepareDir(dir string) (string, error) {
+	if dir == "" {
+		return "", errors.New("the embedded nats-server needs a data directory")
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("data directory %q: %w", dir, err)
+	}
+	if err := os.MkdirAll(abs, 0o700); err != nil {
+		return "", fmt.Errorf("data directory %s cannot be created: %w", abs, err)
+	}
+	return abs, nil
+}
+
+func serverOptions(dir string, opts Options) (*server.Options, error) {
+	nopts := &server.Options{
+		ServerName:             "kvgw-embedded",
+		JetStream:              true,
+		StoreDir:               dir,
+		SyncAlways:             opts.SyncAlways,
+		SyncInterval:           opts.SyncInterval,
+		DontListen:             opts.Listen == "",
+		NoSigs:                 true, // signals are run.go's
+		DisableJetStreamBanner: true,
+	}
+	if opts.Listen == "" {
+		return nopts, nil
+	}
+	host, port, err := net.SplitHostPort(opts.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen address %q: %w", opts.Listen, err)
+	}
+	nopts.Host = host
+	if nopts.Port, err = strconv.Atoi(port); err != nil {
+		return nil, fmt.Errorf("listen address %q: port %q is not a number", opts.Listen, port)
+	}
+	if nopts.Port == 0 {
+		nopts.Port = server.RANDOM_PORT // 0 would be the default port, 4222
+	}
+	return nopts, nil
+}
+
+// run starts the server and waits until it is ready. The server reports what stops its start only through its log, as
+// a fatal line, and then stays half started; this turns that line into an error.
+func (s *Server) run(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.ns.Start()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		// Whatever hangs may hang Shutdown too. The lock stays until the process ends: files may still be written.
+		go s.ns.Shutdown()
+		return fmt.Errorf("not ready: %w", context.Cause(ctx))
+	}
+	if err := s.log.fatalError(); err != nil {
+		s.Shutdown()
+		return err
+	}
+	if !s.ns.JetStreamEnabled() {
+		s.Shutdown()
+		return errors.New("JetStream is not enabled")
+	}
+	return nil
+}
+
+// InProcessConn returns a new connection to the server that needs no listener.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.ns.InProcessConn() }
+
+// ClientURL is the address of the listener, with the port it really has; empty when there is none.
+func (s *Server) ClientURL() string {
+	addr := s.ns.Addr()
+	if addr == nil {
+		return ""
+	}
+	return "nats://" + addr.String()
+}
+
+// Shutdown stops the server, waits until all of it is down and its files are closed, and gives the data directory
+// free. A second call does nothing. Close the client connections first: the server does not wait for them.
+func (s *Server) Shutdown() {
+	s.log.started.Store(false)
+	s.ns.Shutdown()
+	s.ns.WaitForShutdown()
+	if err := s.lock.release(); err != nil {
+		s.log.zl.Warn().Err(err).Msg("the data directory stays locked until this process ends")
+	}
+}

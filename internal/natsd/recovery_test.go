@@ -1,0 +1,135 @@
+package natsd_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"kvgateway/internal/natsd"
+)
+
+// stopped returns a data directory with one value in the bucket "shop", and the directory of that stream.
+func stopped(t *testing.T) (dataDir, streamDir string) {
+	t.Helper()
+	dataDir = t.TempDir()
+	s := start(t, natsd.Options{DataDir: dataDir, SyncAlways: true})
+	put(t, bucket(t, s), "a", "1")
+	s.Shutdown()
+	return dataDir, filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
+}
+
+func edit(t *testing.T, path string, change func([]byte) []byte) {
+	t.Helper()
+	content, err := os.ReadFile(path)
+	if err == nil {
+		err = os.WriteFile(path, change(content), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestInterruptedConfigurationChange is a kill between the two files of a change. Without mending, the server would
+// leave the stream out.
+func TestInterruptedConfigurationChange(t *testing.T) {
+	dataDir, streamDir := stopped(t)
+	meta := filepath.Join(streamDir, "meta.inf")
+	edit(t, meta, func(b []byte) []byte {
+		return bytes.Replace(b, []byte(`"max_msgs_per_subject":1,`), []byte(`"max_msgs_per_subject":5,`), 1)
+	})
+	newer := time.Now().Add(time.Second)
+	if err := os.Chtimes(meta, newer, newer); err != nil {
+		t.Fatal(err)
+	}
+
+	var out syncBuffer
+	s := start(t, natsd.Options{DataDir: dataDir, Logger: zerolog.New(&out)})
+	if !strings.Contains(out.String(), "interrupted") {
+		t.Errorf("no word of the repair in the log: %s", out.String())
+	}
+	kv, err := connect(t, s).KeyValue(t.Context(), "shop")
+	if err != nil {
+		t.Fatalf("open bucket: %v", err)
+	}
+	wantValue(t, kv, "a", "1")
+	status, err := kv.Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status.History() != 5 {
+		t.Errorf("history %d, want the changed configuration's 5", status.History())
+	}
+}
+
+func TestDamagedStreamStopsTheStart(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, streamDir string){
+		"configuration": func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "meta.inf"), func([]byte) []byte { return []byte("{garbage") })
+		},
+		"checksum": func(t *testing.T, dir string) {
+			edit(t, filepath.Join(dir, "meta.sum"), func([]byte) []byte { return []byte("0123456789abcdef") })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dataDir, streamDir := stopped(t)
+			damage(t, streamDir)
+			_, err := natsd.Start(t.Context(), natsd.Options{DataDir: dataDir})
+			if err == nil || !strings.Contains(err.Error(), streamDir) {
+				t.Fatalf("error %v, want one that names %s", err, streamDir)
+			}
+			// What the error advises works, and the refusal has left nothing locked.
+			if err := os.Rename(streamDir, filepath.Join(t.TempDir(), "away")); err != nil {
+				t.Fatal(err)
+			}
+			start(t, natsd.Options{DataDir: dataDir})
+		})
+	}
+}
+
+// TestInterruptedCreation is a kill between the two files of a new stream, or before the first.
+func TestInterruptedCreation(t *testing.T) {
+	for name, missing := range map[string][]string{
+		"before the checksum":      {"meta.sum"},
+		"before the configuration": {"meta.sum", "meta.inf"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dataDir := t.TempDir()
+			s := start(t, natsd.Options{DataDir: dataDir})
+			bucket(t, s)
+			s.Shutdown()
+			streamDir := filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
+			for _, file := range append(missing, "msgs") { // messages come after the configuration
+				if err := os.RemoveAll(filepath.Join(streamDir, file)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s = start(t, natsd.Options{DataDir: dataDir})
+			put(t, bucket(t, s), "a", "1")
+			s.Shutdown()
+			wantValue(t, bucket(t, start(t, natsd.Options{DataDir: dataDir})), "a", "1")
+		})
+	}
+}
+
+// TestInterruptedDeletion is a kill after the first step of a deletion. The server would show the deleted bucket's values
+// in the next bucket of that name.
+func TestInterruptedDeletion(t *testing.T) {
+	dataDir, streamDir := stopped(t)
+	if err := os.Remove(filepath.Join(streamDir, "meta.inf")); err != nil {
+		t.Fatal(err)
+	}
+	kv := bucket(t, start(t, natsd.Options{DataDir: dataDir}))
+	if _, err := kv.Get(t.Context(), "a"); !errors.Is(err, jetstream.ErrKeyNotFound) {
+		t.Errorf("get from the new bucket: %v, want ErrKeyNotFound", err)
+	}
+	if kept, _ := filepath.Glob(filepath.Join(dataDir, "set-aside", "KV_shop-*", "msgs", "*.blk")); len(kept) == 0 {
+		t.Error("the old bucket's messages were not kept")
+	}
+}

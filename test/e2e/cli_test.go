@@ -1,0 +1,131 @@
+package e2e
+
+import (
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+func TestCommandLine(t *testing.T) {
+	for _, tc := range []struct {
+		args   []string
+		code   int
+		stdout string
+		stderr string
+	}{
+		{[]string{"--help"}, 0, "--data-dir=DIR", ""},
+		{[]string{"serve", "--help"}, 0, "$KVGW_DATA_DIR", ""},
+		{[]string{"version"}, 0, "nats-server 2.", ""},
+		{[]string{"healthcheck", "--url=http://127.0.0.1:1/readyz"}, 1, "", "gateway: not ready: "},
+		{[]string{"--sync=often"}, 2, "", "neither always nor an interval"},
+		{[]string{"--listen=0.0.0.0:0"}, 2, "", "add --allow-anonymous"},
+		{[]string{"--nats-url=nats://127.0.0.1:4222", "--embedded-listen=127.0.0.1:0"}, 2, "", "--embedded-listen is for the embedded NATS"},
+		{[]string{"--nonsense"}, 2, "", "See gateway --help"},
+		{[]string{"--data-dir=/dev/null/x"}, 1, "", "data directory /dev/null/x"},
+	} {
+		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
+			g := launch(t, tc.args...)
+			if code := g.wait(); code != tc.code {
+				t.Errorf("exit code %d, want %d", code, tc.code)
+			}
+			if !strings.Contains(g.stdout.String(), tc.stdout) || !strings.Contains(g.stderr.String(), tc.stderr) {
+				t.Errorf("stdout %q, stderr %q", g.stdout, g.stderr)
+			}
+		})
+	}
+}
+
+func TestPortInUse(t *testing.T) {
+	first := start(t, "--data-dir="+t.TempDir())
+	second := launch(t, "--listen="+first.listen.Addr, "--data-dir="+t.TempDir())
+	if code := second.wait(); code != 1 || !strings.Contains(second.stderr.String(), "--listen: listen tcp "+first.listen.Addr) {
+		t.Errorf("exit code %d:\n%s", code, second.stderr)
+	}
+}
+
+func TestHealthcheckOfARunningGateway(t *testing.T) {
+	g := start(t, "--data-dir="+t.TempDir(), "--base-path=/kv")
+	g.want(200, "GET", "/healthz", "")
+	check := launch(t, "healthcheck", "--listen="+g.listen.Addr, "--base-path=/kv")
+	if code := check.wait(); code != 0 || check.stdout.String() != "ready\n" {
+		t.Errorf("exit code %d, stdout %q, stderr %q", code, check.stdout, check.stderr)
+	}
+}
+
+// TestGreeting runs the lines that a person is told to try.
+func TestGreeting(t *testing.T) {
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Skip("no curl")
+	}
+	g := launch(t, "--listen=127.0.0.1:0", "--log-format=console", "--data-dir="+filepath.Join(t.TempDir(), "data"))
+	eventually(t, "the greeting", func() error {
+		if strings.Count(g.stdout.String(), "curl ") < 3 {
+			return g.stillRuns()
+		}
+		return nil
+	})
+	var last string
+	for line := range strings.Lines(g.stdout.String()) {
+		if command := strings.TrimSpace(line); strings.HasPrefix(command, "curl ") {
+			out, err := exec.Command("sh", "-c", strings.Replace(command, "curl ", "curl -sS --fail ", 1)).CombinedOutput()
+			if err != nil {
+				t.Fatalf("%s: %v\n%s", command, err, out)
+			}
+			last = string(out)
+		}
+	}
+	if !strings.HasSuffix(last, "hello") {
+		t.Errorf("the last line printed %q, want the value hello", last)
+	}
+	if code := g.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+func TestAdminListener(t *testing.T) {
+	g := start(t, "--data-dir="+t.TempDir(), "--admin-listen=127.0.0.1:0")
+	g.want(201, "PUT", "/buckets/shop", "")
+	g.want(200, "PUT", "/buckets/shop/keys/secret.name", "1")
+	g.want(404, "GET", "/metrics", "") // not on the public listener
+	for path, want := range map[string]string{
+		"/metrics":                       `/buckets/{bucket}/keys/`,
+		"/debug/pprof/goroutine?debug=1": "goroutine profile",
+	} {
+		resp, err := http.Get("http://" + g.listen.AdminAddr + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || resp.StatusCode != 200 || !strings.Contains(string(body), want) {
+			t.Errorf("GET %s: %d %v, no %q in\n%s", path, resp.StatusCode, err, want, body)
+		}
+		if strings.Contains(string(body), "secret.name") {
+			t.Errorf("GET %s shows a key", path)
+		}
+	}
+}
+
+// TestAccessLog wants one line a request, by the route's pattern, without the key and the value.
+func TestAccessLog(t *testing.T) {
+	g := start(t, "--data-dir="+t.TempDir())
+	g.want(201, "PUT", "/buckets/shop", "")
+	g.want(200, "PUT", "/buckets/shop/keys/secret.name", "secret value")
+	if code := g.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	log := g.stderr.String()
+	if n := strings.Count(log, `"message":"request"`); n != 2 {
+		t.Errorf("%d access lines, want 2:\n%s", n, log)
+	}
+	if !strings.Contains(log, `"/buckets/{bucket}/keys/`) {
+		t.Errorf("no route pattern:\n%s", log)
+	}
+	if strings.Contains(log, "secret") {
+		t.Errorf("the log shows a key or a value:\n%s", log)
+	}
+}
