@@ -1,0 +1,78 @@
+package main
+
+import (
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	_ "net/http/pprof" // served on -pprof only
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+)
+
+// The roles this program plays for itself, `bench role NAME`, each a process of its own.
+const (
+	roleBare = "bare" // the bare chi handler
+	roleNATS = "nats" // a nats-server with a TCP listener
+	roleRaw  = "raw"  // nats.go and a nats-server in one process, driven there
+	roleThin = "thin" // the bare handler with a raw NATS request in it
+)
+
+// roleOptions are the flags of all roles.
+type roleOptions struct {
+	dataDir   string
+	transport string
+	natsURL   string
+	pprof     string
+	sizes     []int
+}
+
+func runRole(name string, args []string) error {
+	var o roleOptions
+	flags := flag.NewFlagSet("role "+name, flag.ContinueOnError)
+	flags.StringVar(&o.dataDir, "data-dir", "", "where a NATS server keeps its files")
+	flags.StringVar(&o.transport, "transport", transportInProcess, "how the raw role talks to its server")
+	flags.StringVar(&o.natsURL, "nats-url", "", "the thin role's server; without it it runs one itself")
+	flags.StringVar(&o.pprof, "pprof", "", "address for /debug/pprof")
+	flags.Func("size", "bytes of the values that will be asked for; repeatable", func(text string) error {
+		n, err := strconv.Atoi(text)
+		o.sizes = append(o.sizes, n)
+		return err
+	})
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if o.pprof != "" {
+		go http.ListenAndServe(o.pprof, nil)
+	}
+	switch name {
+	case roleBare:
+		return bareRole(o)
+	case roleNATS:
+		return natsRole(o)
+	case roleRaw:
+		return rawRole(o)
+	case roleThin:
+		return thinRole(o)
+	}
+	return fmt.Errorf("no role %q", name)
+}
+
+// listenLocally listens on a free port of 127.0.0.1.
+func listenLocally() (net.Listener, error) {
+	return net.Listen("tcp4", "127.0.0.1:0")
+}
+
+// announce tells the parent where we listen, as the gateway's log does.
+func announce(address string) {
+	fmt.Printf("{\"addr\":%q}\n", address)
+}
+
+// untilStopped waits for the parent's SIGTERM.
+func untilStopped() {
+	stopped := make(chan os.Signal, 1)
+	signal.Notify(stopped, syscall.SIGTERM, os.Interrupt)
+	<-stopped
+}

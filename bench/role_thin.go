@@ -1,0 +1,80 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/nats-io/nats.go"
+)
+
+// thinRole is the least that a gateway can be: the bare handler with one raw NATS request in it, and no checks, limits,
+// logs, metrics or errors worth the name. What it costs above the sum of its parts is what their meeting costs: requests
+// that arrive one by one over HTTP are not sent to NATS in batches, as those of a closed loop are.
+func thinRole(o roleOptions) error {
+	url, options := o.natsURL, []nats.Option{}
+	if url == "" {
+		natsServer, err := startNATS(o.dataDir, false)
+		if err != nil {
+			return err
+		}
+		defer natsServer.WaitForShutdown()
+		defer natsServer.Shutdown()
+		options = append(options, nats.InProcessServer(natsServer))
+	}
+	conn, err := nats.Connect(url, options...)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	listener, err := listenLocally()
+	if err != nil {
+		return err
+	}
+	serveUntilStopped(listener, thinHandler(conn))
+	return nil
+}
+
+func thinHandler(conn *nats.Conn) http.Handler {
+	router := chi.NewRouter()
+	router.Get("/readyz", func(http.ResponseWriter, *http.Request) {})
+	router.Put("/buckets/{bucket}", withError(func(_ http.ResponseWriter, r *http.Request) error {
+		return makeBucket(conn, chi.URLParam(r, "bucket"))
+	}))
+	router.Get("/buckets/{bucket}/keys/{key}", withError(func(w http.ResponseWriter, r *http.Request) error {
+		bucket := chi.URLParam(r, "bucket")
+		answer, err := conn.Request("$JS.API.DIRECT.GET.KV_"+bucket+"."+subjectOf(r), nil, answerTimeout)
+		if err == nil {
+			writeValue(w, answer.Data, `"`+answer.Header.Get("Nats-Sequence")+`"`)
+		}
+		return err
+	}))
+	router.Put("/buckets/{bucket}/keys/{key}", withError(func(w http.ResponseWriter, r *http.Request) error {
+		body, err := readBody(r)
+		if err != nil {
+			return err
+		}
+		msg := &nats.Msg{Subject: subjectOf(r), Data: body}
+		if expected := r.Header.Get("If-Match"); expected != "" {
+			msg.Header = nats.Header{expectedRevision: {strings.Trim(expected, `"`)}}
+		}
+		revision, err := publish(conn, msg)
+		if err == nil {
+			writeResult(w, `"`+string(revision)+`"`)
+		}
+		return err
+	}))
+	return router
+}
+
+func subjectOf(r *http.Request) string {
+	return "$KV." + chi.URLParam(r, "bucket") + "." + chi.URLParam(r, "key")
+}
+
+func withError(handle func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := handle(w, r); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+		}
+	}
+}

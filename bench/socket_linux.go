@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"syscall"
+	"time"
+)
+
+// The load generator talks to the kernel directly: one thread, epoll and two system calls an operation. With a goroutine
+// and a net.Conn for each connection it took 20 to 40 % more CPU, and on two cores it takes that from the server.
+
+// dialSocket connects to an IPv4 address. The socket blocks: it is read only when there is something to read.
+func dialSocket(address string) (fd int, err error) {
+	target, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return -1, err
+	}
+	fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("socket: %w", err)
+	}
+	patience := syscall.NsecToTimeval(answerTimeout.Nanoseconds())
+	syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+	syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &patience)
+	syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_RCVTIMEO, &patience)
+	if err := connect(fd, &syscall.SockaddrInet4{Port: int(target.Port()), Addr: target.Addr().As4()}); err != nil {
+		syscall.Close(fd)
+		return -1, fmt.Errorf("connect to %s: %w", address, err)
+	}
+	return fd, nil
+}
+
+// connect goes on where one of the Go runtime's preemption signals interrupted it.
+func connect(fd int, target syscall.Sockaddr) error {
+	for {
+		switch err := syscall.Connect(fd, target); err {
+		case syscall.EINTR, syscall.EALREADY:
+		case syscall.EISCONN:
+			return nil
+		default:
+			return err
+		}
+	}
+}
+
+func closeSocket(fd int) { syscall.Close(fd) }
+
+// readSocket returns 0 at the end of the stream.
+func readSocket(fd int, into []byte) (int, error) {
+	for {
+		n, err := syscall.Read(fd, into)
+		if err != syscall.EINTR {
+			return n, err
+		}
+	}
+}
+
+// writeSocket writes all of the bytes.
+func writeSocket(fd int, from []byte) error {
+	for len(from) > 0 {
+		n, err := syscall.Write(fd, from)
+		if err != nil && err != syscall.EINTR {
+			return err
+		}
+		from = from[max(n, 0):]
+	}
+	return nil
+}
+
+// poller says which sockets have something to read.
+type poller struct {
+	fd     int
+	events []syscall.EpollEvent
+}
+
+// newPoller watches sockets; wait tells them by their index here.
+func newPoller(sockets []int) (*poller, error) {
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll_create1: %w", err)
+	}
+	for i, socket := range sockets {
+		event := syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(i)}
+		if err := syscall.EpollCtl(fd, syscall.EPOLL_CTL_ADD, socket, &event); err != nil {
+			syscall.Close(fd)
+			return nil, fmt.Errorf("epoll_ctl: %w", err)
+		}
+	}
+	return &poller{fd, make([]syscall.EpollEvent, 64)}, nil
+}
+
+func (p *poller) close() { syscall.Close(p.fd) }
+
+// wait calls each for every readable socket; it is an error if there is none in time.
+func (p *poller) wait(timeout time.Duration, each func(index int) error) error {
+	n, err := syscall.EpollWait(p.fd, p.events, int(timeout.Milliseconds()))
+	switch {
+	case err == syscall.EINTR: // the Go runtime's preemption signal
+		return nil
+	case err != nil:
+		return fmt.Errorf("epoll_wait: %w", err)
+	case n == 0:
+		return fmt.Errorf("no answer within %s", timeout)
+	}
+	for _, event := range p.events[:n] {
+		if err := each(int(event.Fd)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
