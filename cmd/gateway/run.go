@@ -33,6 +33,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	log, buffer := newLogger(&cmd.config, stderr)
 	defer buffer.direct()
 	context.AfterFunc(ctx, buffer.direct) // a second signal leaves no time to write anything
+	keepHeapFloor(ctx)
 	return serve(ctx, &cmd.config, stdout, stderr, log)
 }
 

@@ -17,7 +17,7 @@ var (
 	headerCSP         = []string{"sandbox; default-src 'none'"}
 	headerCORP        = []string{"same-origin"}
 	headerBytes       = []string{"bytes"}
-	headerOctetStream = []string{"application/octet-stream"}
+	headerOctetStream = []string{defaultContentType}
 	headerConsistency = [...][]string{kvclient.Leader: {"leader"}, kvclient.Any: {"any"}}
 )
 
@@ -39,8 +39,12 @@ func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
 	if done || err != nil {
 		return err
 	}
-	h["Content-Type"] = headerOctetStream
-	if e.ContentType != "" {
+	switch e.ContentType {
+	case "":
+		h["Content-Type"] = headerOctetStream
+	case headerJSON[0]:
+		h["Content-Type"] = headerJSON
+	default:
 		h["Content-Type"] = []string{e.ContentType}
 	}
 	if e.ContentEncoding != "" {

@@ -10,6 +10,9 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
+// defaultContentType is that of a value which was stored without one.
+const defaultContentType = "application/octet-stream"
+
 // maxStoredHeaderBytes bounds the Content-Type and Content-Encoding that are stored with a value.
 const maxStoredHeaderBytes = 1024
 
@@ -81,8 +84,12 @@ func storedHeaders(r *http.Request) (contentType, contentEncoding string, err er
 	if !isPrintable(contentEncoding) {
 		return "", "", headerProblem("Content-Encoding", "Content-Encoding is a list of tokens, as gzip.")
 	}
-	if contentType == "" || contentType == "application/json" {
+	switch contentType {
+	case "", "application/json":
 		return contentType, contentEncoding, nil
+	case defaultContentType:
+		// A value without a stored type is answered as this one, and costs the server and every reader a header less.
+		return "", contentEncoding, nil
 	}
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	if err != nil || !strings.Contains(mediaType, "/") || !isPrintable(contentType) {

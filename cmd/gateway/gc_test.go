@@ -1,0 +1,15 @@
+package main
+
+import "testing"
+
+func TestGCPercentKeepsTheFloorAndNoMore(t *testing.T) {
+	for _, live := range []uint64{0, 1 << 20, 5 << 20, 20 << 20, heapFloor / 2, heapFloor, 1 << 30} {
+		percent := gcPercent(live)
+		if percent < 100 {
+			t.Errorf("%d bytes in use: %d %%, collects more often than Go does", live, percent)
+		}
+		if collectedAt := live + live*uint64(percent)/100; percent > 100 && collectedAt > heapFloor {
+			t.Errorf("%d bytes in use: collected at %d bytes, above the floor", live, collectedAt)
+		}
+	}
+}
