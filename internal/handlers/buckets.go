@@ -108,13 +108,10 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	namesOnly := query.Get("names") == "true"
-	shown, next := []any{}, ""
+	shown, last, next := []any{}, "", ""
 	for _, name := range names {
 		if name.String() <= page.after {
 			continue
-		}
-		if len(shown) == page.limit {
-			break
 		}
 		status, err := s.client.Status(r.Context(), name)
 		if errors.Is(err, kvclient.ErrBadBucket) || errors.Is(err, kvclient.ErrBucketNotFound) {
@@ -123,16 +120,19 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		next = name.String()
+		if len(shown) == page.limit {
+			next = cursor{digest, last}.String()
+			break
+		}
+		last = name.String()
 		if namesOnly {
-			shown = append(shown, name.String())
+			shown = append(shown, last)
 		} else {
 			shown = append(shown, documentOf(status))
 		}
 	}
 	answer := map[string]any{"buckets": shown}
-	if next != "" && names[len(names)-1].String() > next {
-		next = cursor{digest, next}.String()
+	if next != "" {
 		answer["next"] = next
 		s.linkNext(w, r, next)
 	}
@@ -196,7 +196,7 @@ func (s *Server) readConfig(w http.ResponseWriter, r *http.Request, config *kvcl
 		return err
 	}
 	if err := json.Unmarshal(body, config); err != nil {
-		return problemError{code: codeInvalidBody, detail: "The configuration cannot be read: " + err.Error() + "."}
+		return invalidBody("/", kvclient.JSONReason(err))
 	}
 	return nil
 }

@@ -70,6 +70,13 @@ func (c *operationChecks) query(r *http.Request) error {
 		if len(values) > 1 && !parameter.Schema.Value.Type.Is("array") {
 			return parameterProblem(name, name+" is given more than once.")
 		}
+		// The validator takes what strconv.ParseBool does, and an empty value for an absent one.
+		switch value, kind := values[0], parameter.Schema.Value.Type; {
+		case kind.Is("boolean") && value != "true" && value != "false":
+			return parameterProblem(name, name+" is true or false.")
+		case kind.Is("integer") && value == "":
+			return parameterProblem(name, name+" is an integer.")
+		}
 		if err := openapi3filter.ValidateParameter(r.Context(), input, parameter); err != nil {
 			return parameterProblem(name, name+": "+reasonOf(err)+".")
 		}
@@ -101,14 +108,33 @@ func (c *operationChecks) body(body []byte) error {
 	}
 	err := c.schema.VisitJSON(document, openapi3.VisitAsRequest())
 	if schemaErr, ok := errors.AsType[*openapi3.SchemaError](err); ok {
-		pointer := "/" + strings.Join(schemaErr.JSONPointer(), "/")
-		return problemError{code: codeInvalidBody, members: members{"pointer": pointer},
-			detail: "At " + pointer + ": " + schemaErr.Reason + "."}
+		return invalidBody(pointerOf(schemaErr), schemaErr.Reason)
 	}
 	if err != nil {
 		return problemError{code: codeInvalidBody, detail: "The body is not what the contract asks for: " + err.Error() + "."}
 	}
 	return nil
+}
+
+func invalidBody(pointer, reason string) problemError {
+	return problemError{code: codeInvalidBody, members: members{"pointer": pointer}, detail: "At " + pointer + ": " + reason + "."}
+}
+
+// pointerOf is the JSON pointer (RFC 6901) to what a schema refuses; kin-openapi names an unknown property in words only.
+func pointerOf(e *openapi3.SchemaError) string {
+	tokens := e.JSONPointer()
+	var unknown string
+	if n, err := fmt.Sscanf(e.Reason, "property %q is unsupported", &unknown); n == 1 && err == nil {
+		tokens = append(slices.Clone(tokens), unknown)
+	}
+	pointer := ""
+	for _, token := range tokens {
+		pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(token)
+	}
+	if pointer == "" {
+		return "/"
+	}
+	return pointer
 }
 
 // reasonOf is the part of kin-openapi's errors that tells a client what is wrong, without the schema.

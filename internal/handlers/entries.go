@@ -10,7 +10,7 @@ import (
 // getEntry answers one entry as JSON: value and metadata.
 func (s *Server) getEntry(w http.ResponseWriter, r *http.Request) error {
 	query := queryOf(r)
-	e, err := s.read(w.Header(), r, query)
+	e, have, err := s.readUnlessHad(w.Header(), r, query)
 	if err != nil {
 		return err
 	}
@@ -19,8 +19,9 @@ func (s *Server) getEntry(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	setEntryHeaders(w.Header(), &e)
-	if done, err := answeredByCondition(w, r, &e); done || err != nil {
-		return err
+	if have {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
 	}
 	respond(w, http.StatusOK, headerJSON, append(e.AppendJSON(nil, name, valueForm(query)), '\n'))
 	return nil

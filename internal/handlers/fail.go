@@ -115,19 +115,20 @@ func parameterProblem(parameter, detail string) problemError {
 // fail answers with the problem that tells of an error. What a client did not cause is logged, under the id that the problem
 // names, and not told.
 func (s *Server) fail(rec *recorder, r *http.Request, err error) {
-	if r.Context().Err() != nil {
-		rec.status = statusClientClosedRequest
-		return
-	}
 	p := problemOf(err)
 	kind := s.pages[p.code]
-	if kind.Status >= 500 {
+	gone := r.Context().Err() != nil
+	if kind.Status >= 500 && !gone {
 		s.logger.Warn().Str("id", rec.id).Str("problem", p.code).Err(err).Msg("request failed")
 	}
+	// Also where the client seems gone: it may have closed its half of the connection only, and no answer would be a 200.
 	s.writeProblem(rec, p, kind)
+	if gone {
+		rec.status = statusClientClosedRequest
+	}
 }
 
-// statusClientClosedRequest is what the access log says of a client that went away; it is never sent.
+// statusClientClosedRequest is what the access log says of a request whose client went away; it is never sent.
 const statusClientClosedRequest = 499
 
 func (s *Server) writeProblem(rec *recorder, p problemError, kind problemKind) {
@@ -155,6 +156,9 @@ func (s *Server) writeProblem(rec *recorder, p problemError, kind problemKind) {
 		h["Etag"] = []string{`"0"`}
 	case codeOverloaded, codeNATSUnavailable, codeShuttingDown, codeWriteContention:
 		h["Retry-After"] = []string{retryAfter}
+	}
+	if kind.Code != codeRevisionNotReached {
+		delete(h, "Preference-Applied")
 	}
 	h["Content-Type"] = []string{"application/problem+json"}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}

@@ -18,6 +18,7 @@ import (
 type recorder struct {
 	http.ResponseWriter
 	id     string
+	head   bool // the request's method: no body is sent
 	start  time.Time
 	route  *routeObserver
 	checks *operationChecks
@@ -48,7 +49,7 @@ func (rec *recorder) Write(p []byte) (int, error) {
 
 func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
 	rec := recorders.Get().(*recorder)
-	*rec = recorder{ResponseWriter: w, id: s.ids.next(), start: time.Now()}
+	*rec = recorder{ResponseWriter: w, id: s.ids.next(), head: r.Method == http.MethodHead, start: time.Now()}
 	return rec
 }
 

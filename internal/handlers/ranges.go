@@ -21,7 +21,12 @@ func requestedRange(r *http.Request, e *kvclient.Entry) (part byteRange, ok bool
 	if len(lines) != 1 || r.Method != http.MethodGet || !ifRangeHolds(r.Header, e) {
 		return byteRange{}, false, nil
 	}
-	return parseRange(lines[0], e.Size)
+	part, ok, err = parseRange(lines[0], e.Size)
+	if err != nil {
+		err = problemError{code: codeRangeNotSatisfiable, detail: "The value has " + strconv.Itoa(e.Size) + " bytes.",
+			header: http.Header{"Accept-Ranges": headerBytes, "Content-Range": {"bytes */" + strconv.Itoa(e.Size)}}}
+	}
+	return part, ok, err
 }
 
 // ifRangeHolds compares If-Range strongly (RFC 9110 §13.1.5): weak tags and dates do not hold, as two revisions can be of one

@@ -16,6 +16,9 @@ var (
 
 // write sends a part of the body. A client that is gone is nobody to tell.
 func (rec *recorder) write(body []byte) {
+	if rec.head {
+		return
+	}
 	if _, err := rec.Write(body); err != nil {
 		rec.status = statusClientClosedRequest
 	}

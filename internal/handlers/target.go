@@ -33,8 +33,11 @@ func (s *Server) bucket(r *http.Request) (*kvclient.Bucket, error) {
 
 // key reads the key from the rest of the path, decoded exactly once, or from the query where the path says so.
 func key(r *http.Request, query url.Values) (kvclient.Key, error) {
-	escaped := chi.URLParam(r, "*")
-	if escaped == keyInQuery {
+	name, err := url.PathUnescape(chi.URLParam(r, "*"))
+	if err != nil {
+		return kvclient.Key{}, &kvclient.SyntaxError{What: "key", Reason: "it is not well percent-encoded"}
+	}
+	if name == keyInQuery {
 		if !query.Has("key") {
 			return kvclient.Key{}, parameterProblem("key", "The path ends in ~, so the key must be in the query: ?key=…")
 		}
@@ -42,10 +45,6 @@ func key(r *http.Request, query url.Values) (kvclient.Key, error) {
 	}
 	if query.Has("key") {
 		return kvclient.Key{}, parameterProblem("key", "The key is in the path already; ?key= goes with a path that ends in ~.")
-	}
-	name, err := url.PathUnescape(escaped)
-	if err != nil {
-		return kvclient.Key{}, &kvclient.SyntaxError{What: "key", Reason: "it is not well percent-encoded"}
 	}
 	return kvclient.ParseKey(name)
 }

@@ -27,30 +27,41 @@ func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	h := w.Header()
-	e, err := s.read(h, r, queryOf(r))
+	e, have, err := s.readUnlessHad(h, r, queryOf(r))
 	if err != nil {
+		return err
+	}
+	part, partial, err := requestedRange(r, &e)
+	if err != nil && !have {
 		return err
 	}
 	setEntryHeaders(h, &e)
 	h["Content-Security-Policy"] = headerCSP
 	h["Cross-Origin-Resource-Policy"] = headerCORP
 	h["Accept-Ranges"] = headerBytes
-	done, err := answeredByCondition(w, r, &e)
-	if done || err != nil {
-		return err
+	if have {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
 	}
-	switch e.ContentType {
-	case "":
-		h["Content-Type"] = headerOctetStream
-	case headerJSON[0]:
-		h["Content-Type"] = headerJSON
-	default:
-		h["Content-Type"] = []string{e.ContentType}
+	setStoredHeaders(h, &e)
+	sendValue(w.(*recorder), &e, part, partial)
+	return nil
+}
+
+// readUnlessHad reads the entry that the request names and evaluates the request's preconditions in the order of RFC 9110
+// §13.2.2; have tells that the client has the entry already. Dates are ignored: two revisions can be of one second.
+func (s *Server) readUnlessHad(answer http.Header, r *http.Request, query url.Values) (e kvclient.Entry, have bool, err error) {
+	p, err := preconditions(r.Header, false)
+	if err != nil {
+		return e, false, err
 	}
-	if e.ContentEncoding != "" {
-		h["Content-Encoding"] = []string{e.ContentEncoding}
+	if e, err = s.read(answer, r, query); err != nil {
+		return e, false, err
 	}
-	return sendValue(w.(*recorder), r, &e)
+	if p.IfMatch.Present() && !p.IfMatch.Matches(&e, e.Epoch) {
+		return e, false, &kvclient.RevisionMismatchError{Current: e.Position}
+	}
+	return e, p.IfNoneMatch.Present() && p.IfNoneMatch.Matches(&e, e.Epoch), nil
 }
 
 // read reads the entry that the request names: the last of its key, or that of a revision. Into the answer's header goes whose
@@ -134,35 +145,32 @@ func setEntryHeaders(h http.Header, e *kvclient.Entry) {
 	h["Kv-Revision"] = values[1:2:2]
 	h["Kv-Created"] = values[2:3:3]
 	h["Last-Modified"] = values[3:4:4]
+	if !e.Expires.IsZero() {
+		h["Kv-Expires"] = []string{e.Expires.UTC().Format(time.RFC3339Nano)}
+		h["Kv-Ttl"] = []string{max(time.Until(e.Expires), 0).Round(time.Millisecond).String()}
+	}
 	h["Cache-Control"] = headerCache
 	h["X-Content-Type-Options"] = headerNosniff
 }
 
-// answeredByCondition evaluates the preconditions of a read in the order of RFC 9110 §13.2.2, and sends 304 where the client
-// has the entry already. Dates are ignored: two revisions can be of one second.
-func answeredByCondition(w http.ResponseWriter, r *http.Request, e *kvclient.Entry) (done bool, err error) {
-	p, err := preconditions(r.Header, false)
-	if err != nil {
-		return false, err
+// setStoredHeaders sets the headers that were stored with the value.
+func setStoredHeaders(h http.Header, e *kvclient.Entry) {
+	switch e.ContentType {
+	case "":
+		h["Content-Type"] = headerOctetStream
+	case headerJSON[0]:
+		h["Content-Type"] = headerJSON
+	default:
+		h["Content-Type"] = []string{e.ContentType}
 	}
-	if p.IfMatch.Present() && !p.IfMatch.Matches(e, e.Epoch) {
-		return false, &kvclient.RevisionMismatchError{Current: e.Position}
+	if e.ContentEncoding != "" {
+		h["Content-Encoding"] = []string{e.ContentEncoding}
 	}
-	if p.IfNoneMatch.Present() && p.IfNoneMatch.Matches(e, e.Epoch) {
-		w.WriteHeader(http.StatusNotModified)
-		return true, nil
-	}
-	return false, nil
 }
 
 // sendValue sends the value, or the one part of it that the request asks for.
-func sendValue(rec *recorder, r *http.Request, e *kvclient.Entry) error {
+func sendValue(rec *recorder, e *kvclient.Entry, part byteRange, partial bool) {
 	status, body := http.StatusOK, e.Value
-	part, partial, err := requestedRange(r, e)
-	if err != nil {
-		return problemError{code: codeRangeNotSatisfiable, detail: "The value has " + strconv.Itoa(e.Size) + " bytes.",
-			header: http.Header{"Content-Range": {"bytes */" + strconv.Itoa(e.Size)}, "Content-Encoding": nil}}
-	}
 	h := rec.Header()
 	if partial {
 		status, body = http.StatusPartialContent, e.Value[part.start:part.end]
@@ -170,8 +178,5 @@ func sendValue(rec *recorder, r *http.Request, e *kvclient.Entry) error {
 	}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	rec.WriteHeader(status)
-	if r.Method != http.MethodHead {
-		rec.write(body)
-	}
-	return nil
+	rec.write(body)
 }

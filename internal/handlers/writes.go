@@ -32,7 +32,8 @@ func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
 	if write.ContentType, write.ContentEncoding, err = storedHeaders(r); err != nil {
 		return err
 	}
-	if write.Value, err = s.readBody(w, r, b.MaxValueBytes(), tooLargeProblem(b.MaxValueBytes())); err != nil {
+	limit := b.Room(write)
+	if write.Value, err = s.readBody(w, r, limit, tooLargeProblem(limit)); err != nil {
 		return err
 	}
 	written, err := b.Put(r.Context(), write)

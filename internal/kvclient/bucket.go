@@ -36,11 +36,14 @@ type Bucket struct {
 
 	stream      string
 	readPrefix  string // of the subjects in the stream
-	writePrefix string // of the subjects that writes are published to
 	directGet   string // "$JS.API.DIRECT.GET.KV_b.$KV.b.", empty where direct gets are off
+	leaderGet   string // "$JS.API.STREAM.MSG.GET.KV_b"
 	replicated  bool   // more than one replica may answer a direct get
+	writePrefix string // of the subjects that writes are published to
+	originGet   string // asks for messages where writes go: the origin's leader if the bucket is a mirror, else leaderGet
 
-	maxMessage           int // bytes of a value and its stored headers
+	maxMessage           int           // bytes of a value and its stored headers
+	maxAge               time.Duration // at which entries vanish; 0 for never
 	requirePreconditions bool
 
 	verified   time.Time
@@ -53,9 +56,6 @@ func (b *Bucket) Name() BucketName { return b.name }
 
 // Epoch returns the epoch in which the bucket was last seen.
 func (b *Bucket) Epoch() Epoch { return b.epoch }
-
-// MaxValueBytes is the largest value, together with the headers stored with it, that the bucket and the server take.
-func (b *Bucket) MaxValueBytes() int { return b.maxMessage }
 
 // RequiresPreconditions tells whether the bucket's metadata asks for a precondition on every write of a key.
 func (b *Bucket) RequiresPreconditions() bool { return b.requirePreconditions }
@@ -92,21 +92,29 @@ func (c *Client) refresh(b *Bucket) {
 
 // bind asks the server for the bucket and remembers the answer.
 func (c *Client) bind(ctx context.Context, name BucketName) (*Bucket, error) {
+	b, _, err := c.look(ctx, name)
+	return b, err
+}
+
+// look asks the server for the bucket's stream and remembers what follows from it, so that whatever shows a new epoch ends the
+// old one.
+func (c *Client) look(ctx context.Context, name BucketName) (*Bucket, *streamInfoResponse, error) {
 	c.mu.RLock()
 	generation := c.generation
 	c.mu.RUnlock()
 	asked := time.Now()
-	info, err := c.streamInfo(ctx, name)
-	if err != nil {
+	var info streamInfoResponse
+	if err := c.api(ctx, c.point, "STREAM.INFO."+name.stream(), nil, &info); err != nil {
+		err = bucketError(name, err)
 		if errors.Is(err, ErrBucketNotFound) {
 			c.forget(name)
 		}
-		return nil, err
+		return nil, nil, err
 	}
-	b, err := c.newBucket(name, info, asked)
+	b, err := c.newBucket(name, &info, asked)
 	if err != nil {
 		c.forget(name)
-		return nil, err
+		return nil, nil, err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -114,7 +122,7 @@ func (c *Client) bind(ctx context.Context, name BucketName) (*Bucket, error) {
 	if c.generation == generation {
 		c.buckets[name] = b
 	}
-	return b, nil
+	return b, &info, nil
 }
 
 // forget drops what is remembered of a bucket, so that the next request asks.
@@ -135,9 +143,10 @@ func (c *Client) forgetAll() {
 // watchAdvisories forgets a bucket as soon as the server tells that it was created, changed or deleted. Where the identity
 // may not subscribe to advisories, bindings are found stale by their age alone.
 func (c *Client) watchAdvisories(nc *nats.Conn) {
-	_, err := nc.Subscribe("$JS.EVENT.ADVISORY.STREAM.*."+streamPrefix+"*", func(msg *nats.Msg) {
+	_, err := nc.Subscribe("$JS.EVENT.ADVISORY.STREAM.*.*", func(msg *nats.Msg) {
 		stream := msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:]
-		if name, err := ParseBucketName(strings.TrimPrefix(stream, streamPrefix)); err == nil {
+		bucket, isBucket := strings.CutPrefix(stream, streamPrefix)
+		if name, err := ParseBucketName(bucket); isBucket && err == nil {
 			c.forget(name)
 		}
 	})
@@ -152,24 +161,10 @@ type streamInfoResponse struct {
 	jetstream.StreamInfo
 }
 
-// streamNotFound is JetStream's error code for a stream that does not exist.
-const streamNotFound = 10059
-
-func (c *Client) streamInfo(ctx context.Context, name BucketName) (*streamInfoResponse, error) {
-	var info streamInfoResponse
-	if err := c.api(ctx, c.point, "STREAM.INFO."+name.stream(), nil, &info); err != nil {
-		return nil, bucketError(name, err)
-	}
-	return &info, nil
-}
-
-// bucketError gives the domain's words to what JetStream says of a bucket's stream.
+// bucketError tells a bucket that is not there from other errors.
 func bucketError(name BucketName, err error) error {
-	if apiErr, ok := errors.AsType[*APIError](err); ok {
-		if apiErr.ErrCode == streamNotFound {
-			return fmt.Errorf("%w: %s", ErrBucketNotFound, name)
-		}
-		return refusal(apiErr)
+	if apiErr, ok := errors.AsType[*APIError](err); ok && apiErr.ErrCode == errCodeStreamNotFound {
+		return fmt.Errorf("%w: %s", ErrBucketNotFound, name)
 	}
 	return err
 }
@@ -187,16 +182,17 @@ func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time
 		readPrefix:           subjectPrefix + name.String() + ".",
 		replicated:           cfg.Replicas > 1,
 		maxMessage:           c.maxMessage(cfg.MaxMsgSize),
+		maxAge:               cfg.MaxAge,
 		requirePreconditions: cfg.Metadata[MetadataRequirePreconditions] == "true",
 		verified:             asked,
 		lastSeq:              Revision(info.State.LastSeq),
 	}
-	b.writePrefix = b.readPrefix
-	if c.apiPrefix != defaultAPIPrefix {
-		b.writePrefix = c.apiPrefix + b.readPrefix
-	}
+	b.leaderGet = c.apiPrefix + "STREAM.MSG.GET." + b.stream
+	b.writePrefix, b.originGet = b.readPrefix, b.leaderGet
 	if cfg.Mirror != nil {
 		b.followMirror(cfg.Mirror)
+	} else if c.apiPrefix != defaultAPIPrefix {
+		b.writePrefix = c.apiPrefix + b.readPrefix
 	}
 	if cfg.AllowDirect {
 		b.directGet = c.apiPrefix + "DIRECT.GET." + b.stream + "." + b.readPrefix
@@ -205,18 +201,19 @@ func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time
 }
 
 // followMirror sends the writes of a mirror where nats.go sends them, to the origin. A mirror keeps the origin's subjects,
-// so reads of its stream ask for those.
+// so reads of its stream ask for those. What a write must know before is asked of the origin, since the mirror may be behind.
 func (b *Bucket) followMirror(m *jetstream.StreamSource) {
 	origin := subjectPrefix + strings.TrimPrefix(m.Name, streamPrefix) + "."
-	b.readPrefix = origin
-	switch {
-	case m.External != nil && m.External.APIPrefix != "":
-		b.writePrefix = m.External.APIPrefix + "." + origin
-	case b.client.apiPrefix != defaultAPIPrefix:
-		b.writePrefix = b.client.apiPrefix + origin
-	default:
-		b.writePrefix = origin
+	api := b.client.apiPrefix
+	external := m.External != nil && m.External.APIPrefix != ""
+	if external {
+		api = m.External.APIPrefix + "."
 	}
+	b.readPrefix, b.writePrefix = origin, origin
+	if external || api != defaultAPIPrefix {
+		b.writePrefix = api + origin
+	}
+	b.originGet = api + "STREAM.MSG.GET." + m.Name
 }
 
 // checkBucket tells whether a stream is a bucket: it mirrors another stream or takes the bucket's subjects and no others, and

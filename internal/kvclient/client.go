@@ -5,13 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 )
 
@@ -81,7 +79,7 @@ func Connect(opts Options) (*Client, error) {
 		c.timeout = 5 * time.Second
 	}
 	newLink := func(name string) *link {
-		return &link{name: name, url: opts.URL, logger: opts.Logger,
+		return &link{name: name, url: opts.URL, logger: opts.Logger, windows: newWindows(c.timeout),
 			options: append([]nats.Option{nats.Name(opts.Name + " (" + name + ")")}, natsOptions...)}
 	}
 	c.point, c.bulk = newLink("point"), newLink("bulk")
@@ -102,10 +100,16 @@ func (c *Client) Close(ctx context.Context) {
 	c.point.close(ctx)
 }
 
-// Ready asks JetStream for the account's state. It returns [ErrUnavailable] or [ErrTimeout] while requests would fail.
+// Ready asks JetStream for the account's state on each connection. It returns [ErrUnavailable] or [ErrTimeout] while requests
+// would fail.
 func (c *Client) Ready(ctx context.Context) error {
-	var info struct{ apiResponse }
-	return c.api(ctx, c.point, "INFO", nil, &info)
+	for _, l := range []*link{c.point, c.bulk} {
+		var info struct{ apiResponse }
+		if err := c.api(ctx, l, "INFO", nil, &info); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ServerVersion is the version of the NATS server, empty while there is no connection.
@@ -122,15 +126,6 @@ func (c *Client) Connected() bool { return c.point.conn().IsConnected() }
 // maxPayload is the server's limit for a message: value and headers.
 func (c *Client) maxPayload() int64 { return c.point.conn().MaxPayload() }
 
-// jetStream returns the library's own client, for consumers on the bulk connection.
-func (c *Client) jetStream() (jetstream.JetStream, error) {
-	js, err := jetstream.NewWithAPIPrefix(c.bulk.conn(), strings.TrimSuffix(c.apiPrefix, "."))
-	if err != nil {
-		return nil, fmt.Errorf("JetStream client: %w", err)
-	}
-	return js, nil
-}
-
 // apiResponse is what every answer of the JetStream API can carry.
 type apiResponse struct {
 	Error *APIError `json:"error"`
@@ -138,10 +133,15 @@ type apiResponse struct {
 
 func (r *apiResponse) apiError() *APIError { return r.Error }
 
-// api sends one request to the JetStream API and decodes the answer into response. It returns an *[APIError] for what
-// JetStream refuses, [ErrUnavailable], or [ErrTimeout], which for a change means that its outcome is unknown.
+// api sends one request to the JetStream API and decodes the answer into response. It returns the domain's word, or the
+// *[APIError], for what JetStream refuses, [ErrUnavailable], or [ErrTimeout], which for a change means that its outcome is unknown.
 func (c *Client) api(ctx context.Context, l *link, subject string, request any, response interface{ apiError() *APIError }) error {
-	msg := &nats.Msg{Subject: c.apiPrefix + subject}
+	return c.ask(ctx, l, c.apiPrefix+subject, request, response)
+}
+
+// ask is api for a whole subject, which may be that of another account's or domain's JetStream.
+func (c *Client) ask(ctx context.Context, l *link, subject string, request any, response interface{ apiError() *APIError }) error {
+	msg := &nats.Msg{Subject: subject}
 	if request != nil {
 		body, err := json.Marshal(request)
 		if err != nil {
@@ -149,7 +149,7 @@ func (c *Client) api(ctx context.Context, l *link, subject string, request any, 
 		}
 		msg.Data = body
 	}
-	reply, err := l.request(ctx, msg, c.timeout)
+	reply, err := l.request(ctx, msg)
 	if err == errNoResponders {
 		return fmt.Errorf("%w: JetStream does not respond", ErrUnavailable)
 	}
@@ -159,8 +159,8 @@ func (c *Client) api(ctx context.Context, l *link, subject string, request any, 
 	if err := json.Unmarshal(reply.Data, response); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrUnexpectedAnswer, subject, err)
 	}
-	if apiErr := response.apiError(); apiErr != nil {
-		return apiErr
+	if refused := response.apiError(); refused != nil {
+		return refusal(refused)
 	}
 	return nil
 }

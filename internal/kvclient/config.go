@@ -105,21 +105,26 @@ func (c *BucketConfig) normalize() {
 	if len(c.Metadata) == 0 {
 		c.Metadata = nil
 	}
+	if c.Republish != nil && c.Republish.Source == "" {
+		c.Republish.Source = AllKeys.pattern
+	}
 	if c.Placement != nil && c.Placement.Cluster == "" && len(c.Placement.Tags) == 0 {
 		c.Placement = nil
 	}
 }
 
-// check returns a *[ConfigError] for what NATS would refuse without saying clearly why.
-func (c *BucketConfig) check() error {
+// check returns a *[ConfigError] for what NATS would refuse without saying clearly why, or take although it cannot work.
+func (c *BucketConfig) check(maxHistory int64) error {
 	refuse := func(format string, args ...any) error { return &ConfigError{Reason: fmt.Sprintf(format, args...)} }
 	switch {
-	case c.History < 1 || c.History > MaxHistory:
+	case c.History < 1 || c.History > maxHistory:
 		return refuse("history is %d; it must be from 1 to %d", c.History, MaxHistory)
 	case c.Storage != FileStorage && c.Storage != MemoryStorage:
 		return refuse("storage is %q; it must be \"file\" or \"memory\"", c.Storage)
 	case c.Mirror != nil && len(c.Sources) > 0:
 		return refuse("mirror and sources exclude each other")
+	case c.Republish != nil && c.Republish.Destination == "":
+		return refuse("republish needs a dest")
 	case c.TTL != 0 && c.TTL < Duration(100*time.Millisecond):
 		return refuse("ttl is %s; it must be at least 100ms", c.TTL)
 	case c.LimitMarkerTTL != 0 && c.LimitMarkerTTL < Duration(time.Second):
@@ -130,7 +135,21 @@ func (c *BucketConfig) check() error {
 			return refuse("metadata %q: names that begin with _nats. are the server's", key)
 		}
 	}
+	for _, source := range append(slices.Clone(c.Sources), c.Mirror) {
+		if source != nil && !source.named() {
+			return refuse("%q is no bucket to mirror or take from", source.Name)
+		}
+	}
 	return nil
+}
+
+// named tells whether the source names a bucket or, with transforms, what can be a stream.
+func (s *Source) named() bool {
+	if len(s.SubjectTransforms) > 0 {
+		return s.Name != "" && !strings.ContainsAny(s.Name, ". *>/\\\t\r\n")
+	}
+	_, err := ParseBucketName(strings.TrimPrefix(s.Name, streamPrefix))
+	return err == nil
 }
 
 // isServerMetadata tells whether the server itself keeps this metadata of a stream.

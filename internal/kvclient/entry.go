@@ -3,6 +3,7 @@ package kvclient
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -29,8 +30,9 @@ type Entry struct {
 	Position  // revision and epoch
 	Operation Operation
 	Created   time.Time
-	Value     []byte // shared with the NATS message: not to be changed
-	Size      int    // of the value in bytes, also where the value itself was not asked for
+	Expires   time.Time // when the entry will vanish; zero if it will not
+	Value     []byte    // shared with the NATS message: not to be changed
+	Size      int       // of the value in bytes, also where the value itself was not asked for
 
 	// As the value's writer gave them; empty if it gave none, or if the entry is a marker.
 	ContentType, ContentEncoding string
@@ -48,6 +50,7 @@ const (
 	headerExpected        = "Nats-Expected-Last-Subject-Sequence"
 	headerContentType     = "Content-Type"
 	headerContentEncoding = "Content-Encoding"
+	headerTTL             = "Nats-TTL"
 	headerStream          = "Nats-Stream"
 	headerSubject         = "Nats-Subject"
 	headerSequence        = "Nats-Sequence"
@@ -72,13 +75,50 @@ func first(h nats.Header, name string) string {
 	return ""
 }
 
-// describe fills in what the stored headers say of the entry.
-func (e *Entry) describe(h nats.Header) {
+// describe fills in what the stored headers say of the entry, and when it will expire.
+func (e *Entry) describe(h nats.Header, maxAge time.Duration) {
+	if maxAge > 0 {
+		e.Expires = e.Created.Add(maxAge)
+	}
 	if len(h) == 0 {
 		return
 	}
+	e.expire(first(h, headerTTL))
 	if e.Operation = operationOf(h); e.Operation == Put {
-		e.ContentType, e.ContentEncoding = first(h, headerContentType), first(h, headerContentEncoding)
+		e.ContentType, e.ContentEncoding = printable(first(h, headerContentType)), printable(first(h, headerContentEncoding))
+	}
+}
+
+// printable is a header's value if it is printable ASCII; what else another tool may have stored, HTTP cannot carry.
+func printable(value string) string {
+	for i := range len(value) {
+		if value[i] < ' ' || value[i] > '~' {
+			return ""
+		}
+	}
+	return value
+}
+
+// expire takes the entry's own time to live into account (ADR-43): "never" exempts it from the bucket's, anything else ends it
+// in whole seconds, if the bucket's does not before.
+func (e *Entry) expire(ttl string) {
+	switch {
+	case ttl == "":
+		return
+	case strings.EqualFold(ttl, "never"):
+		e.Expires = time.Time{}
+		return
+	}
+	d, err := time.ParseDuration(ttl)
+	if err != nil {
+		seconds, err := strconv.ParseInt(ttl, 10, 32)
+		if err != nil {
+			return // the server would not have stored it
+		}
+		d = time.Duration(seconds) * time.Second
+	}
+	if own := e.Created.Add(d.Truncate(time.Second)); d >= time.Second && (e.Expires.IsZero() || own.Before(e.Expires)) {
+		e.Expires = own
 	}
 }
 
@@ -130,7 +170,7 @@ func (b *Bucket) directEntry(msg *nats.Msg) (e Entry, stream string, err error) 
 		Value:    msg.Data,
 		Size:     len(msg.Data),
 	}
-	e.describe(msg.Header)
+	e.describe(msg.Header, b.maxAge)
 	return e, last(msg.Header, headerStream), nil
 }
 
@@ -154,12 +194,13 @@ func (b *Bucket) storedEntry(m *storedMessage) (Entry, error) {
 		Value:    m.Data,
 		Size:     len(m.Data),
 	}
+	var header nats.Header
 	if len(m.Header) > 0 {
-		header, err := nats.DecodeHeadersMsg(m.Header)
-		if err != nil {
+		var err error
+		if header, err = nats.DecodeHeadersMsg(m.Header); err != nil {
 			return Entry{}, fmt.Errorf("%w: stored headers of revision %d: %w", ErrUnexpectedAnswer, m.Sequence, err)
 		}
-		e.describe(header)
 	}
+	e.describe(header, b.maxAge)
 	return e, nil
 }

@@ -66,7 +66,7 @@ func (b *Bucket) entrySince(ctx context.Context, key Key, consistency Consistenc
 	if err := b.awaitRevision(ctx, min.Revision, wait); err != nil {
 		return Entry{}, served, err
 	}
-	e, err = b.leaderGet(ctx, getRequest{LastBySubject: b.readPrefix + key.name})
+	e, err = b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
 	return e, Leader, err
 }
 
@@ -99,8 +99,8 @@ func (b *Bucket) awaitRevision(ctx context.Context, rev Revision, bound time.Dur
 	}
 	end := time.Now().Add(bound)
 	for poll := firstRevisionPoll; ; poll = min(2*poll, lastRevisionPoll) {
-		info, err := b.client.streamInfo(ctx, b.name)
-		if err != nil || Revision(info.State.LastSeq) >= rev {
+		current, err := b.client.bind(ctx, b.name)
+		if err != nil || current.lastSeq >= rev {
 			return err
 		}
 		left := time.Until(end)
@@ -118,7 +118,10 @@ func (b *Bucket) awaitRevision(ctx context.Context, rev Revision, bound time.Dur
 // GetRevision returns the key's value at that revision. It returns [ErrRevisionNotFound] if the revision is gone or another
 // key's, a *[KeyDeletedError] if it is a marker, and otherwise what Get does.
 func (b *Bucket) GetRevision(ctx context.Context, key Key, rev Revision) (Entry, error) {
-	e, err := b.entryAt(ctx, rev)
+	if rev == 0 {
+		return Entry{}, ErrRevisionNotFound
+	}
+	e, err := b.stored(ctx, b.leaderGet, getRequest{Sequence: uint64(rev)})
 	switch {
 	case errors.Is(err, ErrKeyNotFound), err == nil && e.Key != key.name:
 		return Entry{}, ErrRevisionNotFound
@@ -136,48 +139,35 @@ func (b *Bucket) GetRevision(ctx context.Context, key Key, rev Revision) (Entry,
 // unseen mirror answered 89 of 200, some stale). So it counts as the leader's only if the bucket has one replica and the
 // answer names the bucket's own stream; a miss names nobody and is always repeated.
 func (b *Bucket) lastEntry(ctx context.Context, key Key, consistency Consistency) (Entry, Consistency, error) {
-	if b.directGet == "" || consistency == Leader && b.replicated {
-		e, err := b.leaderGet(ctx, getRequest{LastBySubject: b.readPrefix + key.name})
-		return e, Leader, err
+	if b.directGet != "" && (consistency == Any || !b.replicated) {
+		e, stream, err := b.direct(ctx, &nats.Msg{Subject: b.directGet + key.name})
+		switch {
+		case err != nil && !errors.Is(err, ErrKeyNotFound):
+			return Entry{}, consistency, err
+		case err == nil && stream == b.stream && !b.replicated:
+			return e, Leader, nil
+		case err == nil && consistency == Any:
+			return e, Any, nil
+		}
 	}
-	e, stream, err := b.directRequest(ctx, &nats.Msg{Subject: b.directGet + key.name})
-	switch {
-	case err != nil && !errors.Is(err, ErrKeyNotFound):
-		return Entry{}, consistency, err
-	case err == nil && stream == b.stream && !b.replicated:
-		return e, Leader, nil
-	case err == nil && consistency == Any:
-		return e, Any, nil
-	}
-	e, err = b.leaderGet(ctx, getRequest{LastBySubject: b.readPrefix + key.name})
+	e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
 	return e, Leader, err
 }
 
-// directRequest sends a direct get. It returns the entry and the stream that answered, or [ErrKeyNotFound].
-func (b *Bucket) directRequest(ctx context.Context, msg *nats.Msg) (e Entry, stream string, err error) {
-	reply, err := b.client.point.request(ctx, msg, b.client.timeout)
+// direct sends a direct get. It returns the entry and the stream that answered, or [ErrKeyNotFound]; also where nobody seemed
+// to listen, although the bucket is there: a value stored with a header `Status: 503` looks like that to nats.go.
+func (b *Bucket) direct(ctx context.Context, msg *nats.Msg) (e Entry, stream string, err error) {
+	reply, err := b.client.point.request(ctx, msg)
 	if err == errNoResponders {
-		return Entry{}, "", b.lost(ctx)
+		if _, err := b.client.bind(ctx, b.name); err != nil {
+			return Entry{}, "", err
+		}
+		return Entry{}, "", ErrKeyNotFound
 	}
 	if err != nil {
 		return Entry{}, "", err
 	}
 	return b.directEntry(reply)
-}
-
-// lost finds out why nobody listens on the bucket's subjects: it returns [ErrBucketNotFound] if the bucket is gone,
-// else [ErrUnavailable]. Asking the server once tells the two apart in microseconds.
-func (b *Bucket) lost(ctx context.Context) error {
-	b.client.forget(b.name)
-	if _, err := b.client.bind(ctx, b.name); err != nil {
-		return err
-	}
-	return fmt.Errorf("%w: nobody serves the bucket's stream at the moment", ErrUnavailable)
-}
-
-// entryAt returns the entry at a revision, of whatever key, or [ErrKeyNotFound].
-func (b *Bucket) entryAt(ctx context.Context, rev Revision) (Entry, error) {
-	return b.leaderGet(ctx, getRequest{Sequence: uint64(rev)})
 }
 
 // getRequest is a request to STREAM.MSG.GET.
@@ -186,13 +176,14 @@ type getRequest struct {
 	LastBySubject string `json:"last_by_subj,omitempty"`
 }
 
-// leaderGet asks the stream's leader for a message. It returns [ErrKeyNotFound] if there is none.
-func (b *Bucket) leaderGet(ctx context.Context, request getRequest) (Entry, error) {
+// stored asks a stream's leader, by the subject of its STREAM.MSG.GET, for a message. It returns [ErrKeyNotFound] if there is
+// none.
+func (b *Bucket) stored(ctx context.Context, subject string, request getRequest) (Entry, error) {
 	var response struct {
 		apiResponse
 		Message *storedMessage `json:"message"`
 	}
-	err := b.client.api(ctx, b.client.point, "STREAM.MSG.GET."+b.stream, request, &response)
+	err := b.client.ask(ctx, b.client.point, subject, request, &response)
 	if apiErr, ok := errors.AsType[*APIError](err); ok && apiErr.ErrCode == errCodeNoMessage {
 		return Entry{}, ErrKeyNotFound
 	}

@@ -36,6 +36,10 @@ func (e *Entry) AppendJSON(dst []byte, bucket BucketName, form ValueForm) []byte
 	dst = append(dst, e.Operation.String()...)
 	dst = append(dst, `","created":"`...)
 	dst = e.Created.UTC().AppendFormat(dst, time.RFC3339Nano)
+	if !e.Expires.IsZero() {
+		dst = append(dst, `","expires":"`...)
+		dst = e.Expires.UTC().AppendFormat(dst, time.RFC3339Nano)
+	}
 	dst = append(dst, `","size":`...)
 	dst = strconv.AppendInt(dst, int64(e.Size), 10)
 	dst = appendStringMember(dst, "content_type", e.ContentType)

@@ -28,6 +28,7 @@ type link struct {
 	onUp    func(*nats.Conn) // on every new nats.Conn: subscriptions die with the old one
 	onGap   func()           // on every connection: what came in the time without one was missed
 
+	windows  *windows
 	current  atomic.Pointer[nats.Conn]
 	closures atomic.Int32 // times that nats.go has given up since the last connection
 	cause    atomic.Value // string: why dialling failed last, as it was logged
@@ -46,6 +47,8 @@ func (l *link) open() error {
 		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
 		// With a reconnect buffer, a write that was reported as failed is applied when the server is back (measured).
 		nats.ReconnectBufSize(-1),
+		// A write to a server that takes nothing any more holds up every request on the connection; nats.go's own bound is a minute.
+		nats.FlusherTimeout(l.windows.timeout),
 		// Subjects are made of parsed keys and names only.
 		nats.SkipSubjectValidation(),
 		nats.DisconnectErrHandler(l.disconnected),
@@ -89,6 +92,7 @@ func (l *link) dialFailed(err error) {
 }
 
 func (l *link) disconnected(_ *nats.Conn, err error) {
+	l.windows.lost()
 	if !l.closing.Load() {
 		l.logger.Warn().Str("link", l.name).Err(err).Msg("connection to NATS lost")
 	}
@@ -106,6 +110,7 @@ func (l *link) connected() {
 
 // closed runs when nats.go has given up on a connection.
 func (l *link) closed(nc *nats.Conn) {
+	l.windows.lost()
 	if l.closing.Load() {
 		return
 	}
@@ -144,23 +149,26 @@ func (l *link) close(ctx context.Context) {
 	}
 }
 
-// request sends one message and waits for one answer, for at most the timeout or until the context's deadline. Its errors are
+// request sends one message and waits for one answer, for the client's timeout or until the context's deadline. Its errors are
 // those of [sendError].
 //
-// A point request is not given up when its context is cancelled: it takes microseconds, and a context with a deadline of its
-// own for each costs nine allocations.
-func (l *link) request(ctx context.Context, msg *nats.Msg, timeout time.Duration) (*nats.Msg, error) {
-	if deadline, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(deadline))
-	}
-	if timeout <= 0 || ctx.Err() != nil {
-		return nil, fmt.Errorf("%w: not sent: no time was left", ErrUnavailable)
-	}
+// It is not given up when its context is cancelled: it takes microseconds, the outcome of a write would be lost, and a client
+// that closes its half of a connection after sending is a client still.
+func (l *link) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
 	nc := l.conn()
 	if nc.IsClosed() {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, nats.ErrConnectionClosed)
 	}
-	reply, err := nc.RequestMsg(msg, timeout)
+	bound := l.windows.context()
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		bound, cancel = context.WithDeadline(bound, deadline)
+		defer cancel()
+	}
+	if bound.Err() != nil {
+		return nil, fmt.Errorf("%w: not sent: no time was left", ErrUnavailable)
+	}
+	reply, err := nc.RequestMsgWithContext(bound, msg)
 	if err != nil {
 		return nil, sendError(err)
 	}

@@ -25,10 +25,7 @@ func (b *Bucket) Markers(ctx context.Context, filters Filters) (Listing, error) 
 
 func (b *Bucket) list(ctx context.Context, filters Filters, keep func(Entry) bool) (Listing, error) {
 	var found []Entry
-	since, err := scan{filters: filters}.run(ctx, b, func(e Entry) error {
-		found = append(found, e)
-		return nil
-	})
+	since, err := scan{filters: filters}.run(ctx, b, collectInto(&found))
 	if err != nil {
 		return Listing{}, err
 	}
@@ -49,13 +46,17 @@ func lastOfEach(entries []Entry) []Entry {
 // History returns the retained entries of a key, oldest first, markers included; with or without their values. It returns
 // [ErrKeyNotFound] if there are none, and otherwise what Keys does.
 func (b *Bucket) History(ctx context.Context, key Key, values bool) ([]Entry, error) {
-	var entries []Entry
-	_, err := scan{filters: Filters{{key.name}}, history: true, values: values}.run(ctx, b, func(e Entry) error {
-		entries = append(entries, e)
-		return nil
-	})
-	if err == nil && len(entries) == 0 {
+	var found []Entry
+	_, err := scan{filters: Filters{{key.name}}, history: true, values: values}.run(ctx, b, collectInto(&found))
+	if err == nil && len(found) == 0 {
 		err = ErrKeyNotFound
 	}
-	return entries, err
+	return found, err
+}
+
+func collectInto(entries *[]Entry) func(Entry) error {
+	return func(e Entry) error {
+		*entries = append(*entries, e)
+		return nil
+	}
 }

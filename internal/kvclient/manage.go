@@ -1,6 +1,7 @@
 package kvclient
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -22,7 +24,7 @@ import (
 // create the same bucket at the very same time, both may be told that they did.
 func (c *Client) CreateBucket(ctx context.Context, name BucketName, config BucketConfig) (status BucketStatus, created bool, err error) {
 	config.normalize()
-	if err := config.check(); err != nil {
+	if err := config.check(MaxHistory); err != nil {
 		return BucketStatus{}, false, err
 	}
 	want := streamConfig(name, config)
@@ -45,12 +47,9 @@ func (c *Client) CreateBucket(ctx context.Context, name BucketName, config Bucke
 // the KV API does not know, and that another tool may have changed, do not count. It returns [ErrBucketNotFound],
 // [ErrBadBucket] or a *[BucketExistsError].
 func (c *Client) existing(ctx context.Context, name BucketName, want jetstream.StreamConfig) (BucketStatus, error) {
-	info, err := c.streamInfo(ctx, name)
+	_, info, err := c.look(ctx, name)
 	if err != nil {
-		return BucketStatus{}, err
-	}
-	if err := checkBucket(name, info.Config); err != nil {
-		return BucketStatus{}, err
+		return BucketStatus{}, notSent(err)
 	}
 	found, err := differences(bucketConfig(info.Config), bucketConfig(want))
 	if err != nil {
@@ -66,7 +65,10 @@ func (c *Client) existing(ctx context.Context, name BucketName, want jetstream.S
 func (c *Client) changeStream(ctx context.Context, request string, name BucketName, config any, info *streamInfoResponse) error {
 	defer c.forget(name)
 	err := c.api(ctx, c.point, request+"."+name.stream(), config, info)
-	if errors.Is(err, ErrTimeout) {
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		return &ConfigError{Reason: "it is larger than the NATS server's max_payload"}
+	case errors.Is(err, ErrTimeout):
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
 	return err
@@ -93,7 +95,7 @@ func (c *Client) UpdateBucket(ctx context.Context, name BucketName, patch []byte
 		Config json.RawMessage `json:"config"`
 	}
 	if err := c.api(ctx, c.point, "STREAM.INFO."+name.stream(), nil, &raw); err != nil {
-		return BucketStatus{}, bucketError(name, err)
+		return BucketStatus{}, notSent(bucketError(name, err))
 	}
 	var current jetstream.StreamConfig
 	settings := make(map[string]json.RawMessage)
@@ -124,15 +126,26 @@ func patched(config BucketConfig, patch []byte) (BucketConfig, error) {
 		return BucketConfig{}, fmt.Errorf("encode bucket configuration: %w", err)
 	}
 	merged, err := jsonpatch.MergePatch(document, patch)
+	if err == nil && !bytes.HasPrefix(bytes.TrimSpace(patch), []byte("{")) {
+		err = errors.New("it is no JSON object")
+	}
 	if err != nil {
 		return BucketConfig{}, &ConfigError{Reason: fmt.Sprintf("the patch cannot be applied: %v", err)}
 	}
 	next := DefaultBucketConfig()
 	if err := json.Unmarshal(merged, &next); err != nil {
-		return BucketConfig{}, &ConfigError{Reason: err.Error()}
+		return BucketConfig{}, &ConfigError{Reason: JSONReason(err)}
 	}
 	next.normalize()
-	return next, next.check()
+	return next, next.check(max(MaxHistory, config.History)) // another tool may have set more
+}
+
+// JSONReason tells in words for a client why JSON could not be read into a configuration.
+func JSONReason(err error) string {
+	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		return fmt.Sprintf("%s cannot be %s", e.Field, e.Value)
+	}
+	return err.Error()
 }
 
 // change puts into the stream's settings what differs between its current configuration and the wanted one.
@@ -201,7 +214,7 @@ func settingsOf(s jetstream.StreamConfig) (map[string]json.RawMessage, error) {
 // [ErrOutcomeUnknown].
 func (c *Client) DeleteBucket(ctx context.Context, name BucketName) error {
 	if _, err := c.bind(ctx, name); err != nil {
-		return err
+		return notSent(err)
 	}
 	defer c.forget(name)
 	var response struct{ apiResponse }

@@ -2,6 +2,8 @@ package kvclient
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 )
 
@@ -21,7 +23,7 @@ func (b *Bucket) PurgeMarkers(ctx context.Context, filters Filters, olderThan ti
 	var done PurgedMarkers
 	listing, err := b.Markers(ctx, filters)
 	if err != nil {
-		return done, err
+		return done, notSent(err)
 	}
 	limit := time.Now().Add(-olderThan)
 	for _, marker := range listing.Entries {
@@ -49,8 +51,9 @@ func (b *Bucket) purge(ctx context.Context, key string, before Revision) error {
 		Sequence uint64 `json:"seq"`
 	}{b.readPrefix + key, uint64(before)}
 	var response struct{ apiResponse }
-	if err := b.client.api(ctx, b.client.bulk, "STREAM.PURGE."+b.stream, request, &response); err != nil {
-		return bucketError(b.name, err)
+	err := b.client.api(ctx, b.client.bulk, "STREAM.PURGE."+b.stream, request, &response)
+	if errors.Is(err, ErrTimeout) {
+		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
-	return nil
+	return bucketError(b.name, err)
 }

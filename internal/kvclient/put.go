@@ -36,10 +36,10 @@ func (b *Bucket) Put(ctx context.Context, w Write) (Written, error) {
 	if err != nil {
 		return Written{}, err
 	}
-	msg := w.message(b)
-	if size := len(w.Value) + headerBytes(msg.Header); size > b.maxMessage {
-		return Written{}, &ValueTooLargeError{Limit: b.maxMessage}
+	if room := b.Room(w); len(w.Value) > room {
+		return Written{}, &ValueTooLargeError{Limit: room}
 	}
+	msg := w.message(b)
 	if w.Precondition.Always() {
 		position, err := b.publish(ctx, msg)
 		return Written{Position: position}, err
@@ -53,13 +53,32 @@ func (b *Bucket) Put(ctx context.Context, w Write) (Written, error) {
 	return b.putChecked(ctx, w.Key, msg, w.Precondition)
 }
 
+// Room is how large a value the bucket and the server take with this write's headers: they count those stored with the value,
+// and the one that carries a precondition.
+func (b *Bucket) Room(w Write) int {
+	msg := w.message(b)
+	if !w.Precondition.Always() {
+		setHeader(msg, headerExpected, MaxRevision.String())
+	}
+	return max(0, b.maxMessage-headerBytes(msg.Header))
+}
+
 // knowing returns the bucket as the server knows it now if the precondition names an epoch that this binding does not
 // know: the bucket may have been created again since.
 func (b *Bucket) knowing(ctx context.Context, p Precondition) (*Bucket, error) {
 	if !p.foreignEpoch(b.epoch) {
 		return b, nil
 	}
-	return b.client.bind(ctx, b.name)
+	current, err := b.client.bind(ctx, b.name)
+	return current, notSent(err)
+}
+
+// notSent tells of a read without an answer that the write it was for was not sent.
+func notSent(err error) error {
+	if errors.Is(err, ErrTimeout) {
+		return fmt.Errorf("%w: not sent: %w", ErrUnavailable, err)
+	}
+	return err
 }
 
 func (w Write) message(b *Bucket) *nats.Msg {
@@ -138,23 +157,23 @@ func (b *Bucket) update(ctx context.Context, key Key, msg *nats.Msg, rev Revisio
 		return Written{}, &RevisionMismatchError{Current: Position{Revision: mismatch.current, Epoch: b.epoch}}
 	}
 	e, err := b.entryBehind(ctx, key, mismatch)
-	if err != nil && !errors.Is(err, ErrKeyNotFound) {
+	if errors.Is(err, ErrKeyNotFound) {
+		return Written{}, b.violated(Precondition{}, nil)
+	}
+	if err != nil {
 		return Written{}, err
 	}
-	return Written{}, b.mismatch(e)
-}
-
-// mismatch is the error for a key whose last entry is e, the zero Entry if there is none.
-func (b *Bucket) mismatch(e Entry) error {
-	return &RevisionMismatchError{Current: Position{Revision: e.Revision, Epoch: b.epoch}}
+	return Written{}, b.violated(Precondition{}, &e)
 }
 
 // entryBehind returns the entry that a mismatch spoke of: by the revision that the server named, else the key's last.
 func (b *Bucket) entryBehind(ctx context.Context, key Key, m *mismatchError) (Entry, error) {
+	request := getRequest{LastBySubject: b.readPrefix + key.name}
 	if m.known && m.current > 0 {
-		return b.entryAt(ctx, m.current)
+		request = getRequest{Sequence: uint64(m.current)}
 	}
-	return b.leaderGet(ctx, getRequest{LastBySubject: b.readPrefix + key.name})
+	e, err := b.stored(ctx, b.originGet, request)
+	return e, notSent(err)
 }
 
 // putChecked reads the key's last entry, checks the precondition, and stores on condition that nothing changed meanwhile.
@@ -179,13 +198,19 @@ func (b *Bucket) putChecked(ctx context.Context, key Key, msg *nats.Msg, p Preco
 	return Written{}, ErrContention
 }
 
-// lastOrNil returns the key's last entry as the leader has it, nil if there is none.
+// lastOrNil returns the key's last entry as the leader of the stream has it that writes go to, nil if there is none.
 func (b *Bucket) lastOrNil(ctx context.Context, key Key) (*Entry, error) {
-	e, _, err := b.lastEntry(ctx, key, Leader)
+	var e Entry
+	var err error
+	if b.originGet == b.leaderGet {
+		e, _, err = b.lastEntry(ctx, key, Leader)
+	} else {
+		e, err = b.stored(ctx, b.originGet, getRequest{LastBySubject: b.readPrefix + key.name})
+	}
 	if errors.Is(err, ErrKeyNotFound) {
 		return nil, nil
 	}
-	return &e, err
+	return &e, notSent(err)
 }
 
 // violated is the error for a precondition that the key's last entry does not meet.
@@ -193,8 +218,8 @@ func (b *Bucket) violated(p Precondition, last *Entry) error {
 	e := &RevisionMismatchError{Current: Position{Epoch: b.epoch}}
 	if last != nil {
 		e.Current.Revision = last.Revision
-		e.KeyExists = p.IfNoneMatch.Any && !last.IsMarker()
 	}
+	e.KeyExists = p.IfNoneMatch.Any && (!p.IfMatch.Present() || p.IfMatch.Matches(last, b.epoch))
 	return e
 }
 
@@ -208,18 +233,24 @@ func (*mismatchError) Error() string { return "wrong last revision" }
 
 // publish sends a write and waits for the server's acknowledgement.
 func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (Position, error) {
-	reply, err := b.client.point.request(ctx, msg, b.client.timeout)
+	reply, err := b.client.point.request(ctx, msg)
 	switch {
 	case err == errNoResponders:
-		return Position{}, b.lost(ctx)
+		return Position{}, b.unserved(ctx)
 	case errors.Is(err, nats.ErrMaxPayload):
-		return Position{}, &ValueTooLargeError{Limit: b.maxMessage}
+		return Position{}, &ValueTooLargeError{Limit: max(0, b.maxMessage-headerBytes(msg.Header))}
 	case errors.Is(err, ErrTimeout):
 		return Position{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	case err != nil:
 		return Position{}, err
 	}
-	rev, err := b.acknowledged(reply)
+	rev, err := acknowledged(reply)
+	if tooLarge, ok := errors.AsType[*ValueTooLargeError](err); ok {
+		// The limit is not the one that was checked.
+		if current, err := b.client.bind(ctx, b.name); err == nil {
+			tooLarge.Limit = max(0, current.maxMessage-headerBytes(msg.Header))
+		}
+	}
 	if err != nil {
 		return Position{}, err
 	}
@@ -241,8 +272,18 @@ func (b *Bucket) epochOfWrite(ctx context.Context, rev Revision) Epoch {
 	return current.epoch
 }
 
+// unserved finds out why nobody listens on the bucket's subjects, so that nothing was stored: [ErrBucketNotFound] if the bucket
+// is gone, else [ErrUnavailable]. Asking the server once tells the two apart in microseconds.
+func (b *Bucket) unserved(ctx context.Context) error {
+	b.client.forget(b.name)
+	if _, err := b.client.bind(ctx, b.name); err != nil {
+		return notSent(err)
+	}
+	return fmt.Errorf("%w: nobody serves the bucket's stream at the moment", ErrUnavailable)
+}
+
 // acknowledged reads the server's answer to a write: the revision, or why it was refused.
-func (b *Bucket) acknowledged(reply *nats.Msg) (Revision, error) {
+func acknowledged(reply *nats.Msg) (Revision, error) {
 	var ack struct {
 		apiResponse
 		Sequence uint64 `json:"seq"`
@@ -257,8 +298,7 @@ func (b *Bucket) acknowledged(reply *nats.Msg) (Revision, error) {
 		current, known := e.currentRevision()
 		return 0, &mismatchError{current, known}
 	case e.ErrCode == errCodeMessageTooLarge:
-		b.client.forget(b.name) // its limit is not the one that was checked
-		return 0, &ValueTooLargeError{Limit: b.maxMessage}
+		return 0, &ValueTooLargeError{}
 	default:
 		return 0, refusal(e)
 	}

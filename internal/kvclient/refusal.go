@@ -19,6 +19,7 @@ const (
 	errCodeInvalidStreamConfig  = 10052
 	errCodeMessageTooLarge      = 10054
 	errCodeStreamNameInUse      = 10058
+	errCodeStreamNotFound       = 10059
 	errCodeWrongLastSeq         = 10071
 	errCodeReplicasNotSupported = 10074
 	errCodeUnavailable          = 10076

@@ -33,11 +33,8 @@ type Peer struct {
 // Status asks the server for a bucket's configuration and state. It returns [ErrBucketNotFound], [ErrBadBucket],
 // [ErrUnavailable] or [ErrTimeout].
 func (c *Client) Status(ctx context.Context, name BucketName) (BucketStatus, error) {
-	info, err := c.streamInfo(ctx, name)
+	_, info, err := c.look(ctx, name)
 	if err != nil {
-		return BucketStatus{}, err
-	}
-	if err := checkBucket(name, info.Config); err != nil {
 		return BucketStatus{}, err
 	}
 	return c.bucketStatus(name, info), nil
@@ -56,7 +53,7 @@ func (c *Client) bucketStatus(name BucketName, info *streamInfoResponse) BucketS
 		LastRevision:  Revision(info.State.LastSeq),
 		MaxValueBytes: c.maxMessage(info.Config.MaxMsgSize),
 	}
-	if info.Cluster != nil {
+	if info.Cluster != nil && info.Cluster.Name != "" { // a server alone names itself as leader
 		status.Leader = info.Cluster.Leader
 		for _, peer := range info.Cluster.Replicas {
 			status.Peers = append(status.Peers,

@@ -1,0 +1,224 @@
+package kvclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// A scanReader reads what the consumer of a scan delivers, and decides when the scan is complete.
+//
+// The consumer delivers the last entry of each key, as they are when it is created, and then what is new. An entry that is
+// overwritten before it was delivered is skipped, and its successor comes later, or is overwritten in turn: counting messages,
+// as native listings do, ends too early when other keys were written as well, and a busy key can stay ahead of the reader for
+// ever. So if any was skipped, the names of all keys are compared, and the missing are read one by one.
+type scanReader struct {
+	scan
+	bucket   *Bucket // as it was when the scan began
+	visit    func(Entry) error
+	consumer string
+	inbox    string
+	messages chan *nats.Msg // that came to the inbox
+	stalled  *time.Timer
+	subjects []string // of the consumer
+	exact    bool     // they select nothing but what the scan's filters do
+
+	keys     []string // that were visited; histories need not know
+	received uint64
+	last     Revision // the newest that was delivered
+	more     bool     // the consumer may have more to deliver
+}
+
+func (r *scanReader) read(ctx context.Context, pending uint64) (err error) {
+	nc := r.bucket.client.bulk.conn()
+	r.stalled = time.NewTimer(r.bucket.client.timeout)
+	defer r.stalled.Stop()
+	r.inbox, r.messages = nc.NewInbox(), make(chan *nats.Msg, scanBatch+1)
+	subscription, err := nc.ChanSubscribe(r.inbox, r.messages)
+	if err != nil {
+		return fmt.Errorf("%w: scan: %w", ErrUnavailable, err)
+	}
+	defer subscription.Unsubscribe()
+	r.more = pending > 0
+	delivered, err := r.readTo(ctx, nc, r.bucket.lastSeq)
+	if err != nil || r.history || delivered >= pending {
+		return err
+	}
+	current, err := r.bucket.client.bind(ctx, r.bucket.name)
+	if err != nil {
+		return err
+	}
+	if _, err := r.readTo(ctx, nc, current.lastSeq); err != nil {
+		return err
+	}
+	return r.readMissing(ctx)
+}
+
+// readTo reads until the consumer has delivered a message at or beyond the revision, or has nothing more. It returns how many
+// messages it got up to that revision.
+func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (upTo uint64, err error) {
+	next := r.bucket.client.apiPrefix + "CONSUMER.MSG.NEXT." + r.bucket.stream + "." + r.consumer
+	for r.more && r.last < end && ctx.Err() == nil {
+		request := []byte(fmt.Sprintf(`{"batch":%d,"no_wait":true}`, scanBatch))
+		if err := nc.PublishRequest(next, r.inbox, request); err != nil {
+			return upTo, fmt.Errorf("%w: scan: %w", ErrUnavailable, err)
+		}
+		count, err := r.take(ctx, end)
+		if err != nil {
+			return upTo, err
+		}
+		upTo += count
+	}
+	return upTo, ctx.Err()
+}
+
+// take reads one batch to its end. It returns how many of its messages are at most of the revision end.
+//
+// A message of the stream is known by the subject for its acknowledgement, and not by its lack of a status, as nats.go knows
+// it: a publisher can store a header `Status: 404`, which would end every listing of the bucket at that entry.
+func (r *scanReader) take(ctx context.Context, end Revision) (upTo uint64, err error) {
+	for range scanBatch {
+		msg, err := r.receive(ctx)
+		if err != nil {
+			return upTo, err
+		}
+		if !strings.HasPrefix(msg.Reply, "$JS.ACK.") {
+			r.more = false
+			return upTo, r.ended(ctx, first(msg.Header, "Status"))
+		}
+		revision, err := r.add(msg)
+		if err != nil {
+			return upTo, err
+		}
+		if revision <= end {
+			upTo++
+		}
+	}
+	return upTo, nil
+}
+
+// receive waits for the next message, for the client's timeout.
+func (r *scanReader) receive(ctx context.Context) (*nats.Msg, error) {
+	r.stalled.Reset(r.bucket.client.timeout)
+	select {
+	case msg := <-r.messages:
+		return msg, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-r.stalled.C:
+		return nil, fmt.Errorf("%w: a scan stalled", ErrTimeout)
+	}
+}
+
+// ended says what the status means with which the server ended a batch.
+func (r *scanReader) ended(ctx context.Context, status string) error {
+	switch status {
+	case "404", "408": // nothing more at the moment
+		return nil
+	case "503", "409": // nobody there, or the consumer was deleted
+		return r.bucket.unserved(ctx)
+	}
+	return fmt.Errorf("%w: scan: status %q", ErrUnexpectedAnswer, status)
+}
+
+// add takes one message over as an entry, unless the consumer's filters were wider than the scan's. Keys outside the grammar,
+// which other tools can store, are never shown.
+func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return 0, fmt.Errorf("%w: scan: %w", ErrUnexpectedAnswer, err)
+	}
+	r.received++
+	if meta.Sequence.Consumer != r.received {
+		return 0, fmt.Errorf("%w: a scan lost messages: %d came as number %d", ErrUnavailable, meta.Sequence.Consumer, r.received)
+	}
+	r.last = Revision(meta.Sequence.Stream)
+	key, ok := r.bucket.keyOf(msg.Subject)
+	if !ok || !r.exact && !r.filters.Matches(key.name) {
+		return r.last, nil
+	}
+	e := Entry{
+		Key:      key.name,
+		Position: Position{Revision: r.last, Epoch: r.bucket.epoch},
+		Created:  meta.Timestamp.UTC(),
+		Value:    msg.Data,
+		Size:     len(msg.Data),
+	}
+	e.describe(msg.Header, r.bucket.maxAge)
+	if !r.values {
+		// The server tells the size where it leaves the value out; should it not be a number, none is known.
+		e.Size, _ = strconv.Atoi(last(msg.Header, headerMessageSize))
+	}
+	if !r.history {
+		r.keys = append(r.keys, e.Key)
+	}
+	return r.last, r.visit(e)
+}
+
+// readMissing reads the keys that the stream has and the consumer did not deliver.
+func (r *scanReader) readMissing(ctx context.Context) error {
+	visited := make(map[string]struct{}, len(r.keys))
+	for _, key := range r.keys {
+		visited[key] = struct{}{}
+	}
+	for _, subject := range r.subjects {
+		err := r.bucket.eachSubject(ctx, subject, func(subject string) error {
+			key, ok := r.bucket.keyOf(subject)
+			if !ok || !r.filters.Matches(key.name) {
+				return nil
+			}
+			if _, ok := visited[key.name]; ok {
+				return nil
+			}
+			e, err := r.bucket.stored(ctx, r.bucket.leaderGet, getRequest{LastBySubject: subject})
+			if errors.Is(err, ErrKeyNotFound) {
+				return nil // purged meanwhile
+			}
+			if err != nil {
+				return err
+			}
+			if !r.values {
+				e.Value = nil
+			}
+			return r.visit(e)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eachSubject calls visit for each subject of the stream that the filter selects, in no order.
+func (b *Bucket) eachSubject(ctx context.Context, filter string, visit func(subject string) error) error {
+	for offset := 0; ; {
+		request := struct {
+			Filter string `json:"subjects_filter"`
+			Offset int    `json:"offset"`
+		}{filter, offset}
+		var page struct {
+			apiResponse
+			Total int `json:"total"`
+			State struct {
+				Subjects map[string]uint64 `json:"subjects"`
+			} `json:"state"`
+		}
+		if err := b.client.api(ctx, b.client.bulk, "STREAM.INFO."+b.stream, request, &page); err != nil {
+			return bucketError(b.name, err)
+		}
+		for subject := range page.State.Subjects {
+			if err := visit(subject); err != nil {
+				return err
+			}
+		}
+		offset += len(page.State.Subjects)
+		if len(page.State.Subjects) == 0 || offset >= page.Total {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,63 @@
+package kvclient
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// maxWindow is for how long requests share a context.
+const maxWindow = 50 * time.Millisecond
+
+// windows bound requests in time and end them when the connection is lost, which nats.go does not do: it leaves them to their
+// timeout. Requests that begin within the same short window share one context, since one of its own for each costs nine
+// allocations; a request may so take up to a window longer than its timeout.
+type windows struct {
+	timeout time.Duration
+
+	current atomic.Pointer[window]
+
+	mu   sync.Mutex
+	life context.Context // of the connection
+	end  context.CancelFunc
+}
+
+type window struct {
+	context.Context
+	cancel context.CancelFunc // not called: the deadline frees what the context holds
+	opened time.Time
+}
+
+func newWindows(timeout time.Duration) *windows {
+	w := &windows{timeout: timeout}
+	w.life, w.end = context.WithCancel(context.Background())
+	return w
+}
+
+// context returns the context for a request that begins now.
+func (w *windows) context() context.Context {
+	if current := w.current.Load(); current != nil && time.Since(current.opened) < w.length() {
+		return current
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if current := w.current.Load(); current != nil && time.Since(current.opened) < w.length() {
+		return current
+	}
+	next := &window{opened: time.Now()}
+	next.Context, next.cancel = context.WithTimeout(w.life, w.timeout+w.length())
+	w.current.Store(next)
+	return next
+}
+
+func (w *windows) length() time.Duration { return min(maxWindow, w.timeout/10) }
+
+// lost ends all requests that are under way: the connection that would have brought their answers is gone.
+func (w *windows) lost() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.end()
+	w.life, w.end = context.WithCancel(context.Background())
+	w.current.Store(nil)
+}
