@@ -24,6 +24,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int, too
 	}
 	body, err := readAll(http.MaxBytesReader(w, r.Body, int64(limit)), r.ContentLength)
 	if err == nil {
+		w.(*recorder).unread = false
 		return body, nil
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -115,17 +116,17 @@ func parameterProblem(parameter, detail string) problemError {
 // fail answers with the problem that tells of an error. What a client did not cause is logged, under the id that the problem
 // names, and not told.
 func (s *Server) fail(rec *recorder, r *http.Request, err error) {
+	if errors.Is(err, context.Canceled) {
+		// The client went away. It may have closed its half of the connection only: no answer at all would be a 200.
+		rec.status = statusClientClosedRequest
+		panic(http.ErrAbortHandler)
+	}
 	p := problemOf(err)
 	kind := s.pages[p.code]
-	gone := r.Context().Err() != nil
-	if kind.Status >= 500 && !gone {
+	if kind.Status >= 500 {
 		s.logger.Warn().Str("id", rec.id).Str("problem", p.code).Err(err).Msg("request failed")
 	}
-	// Also where the client seems gone: it may have closed its half of the connection only, and no answer would be a 200.
 	s.writeProblem(rec, p, kind)
-	if gone {
-		rec.status = statusClientClosedRequest
-	}
 }
 
 // statusClientClosedRequest is what the access log says of a request whose client went away; it is never sent.

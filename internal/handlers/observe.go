@@ -24,6 +24,8 @@ type recorder struct {
 	checks *operationChecks
 	status int
 	bytes  int64
+
+	unread bool // the request announced a body that nobody has read
 }
 
 var recorders = sync.Pool{New: func() any { return new(recorder) }}
@@ -31,16 +33,24 @@ var recorders = sync.Pool{New: func() any { return new(recorder) }}
 // Unwrap lets http.ResponseController reach the connection.
 func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 
+// unreadGrace is how long net/http may wait for a body that nobody read, so that the connection can be used again. Without a
+// bound it does not answer before a slow client has sent it all.
+const unreadGrace = 200 * time.Millisecond
+
 func (rec *recorder) WriteHeader(status int) {
 	if rec.status == 0 && status >= 200 {
 		rec.status = status
+		if rec.unread {
+			// Where this cannot be set, the connection's own bounds hold.
+			_ = http.NewResponseController(rec.ResponseWriter).SetReadDeadline(time.Now().Add(unreadGrace))
+		}
 	}
 	rec.ResponseWriter.WriteHeader(status)
 }
 
 func (rec *recorder) Write(p []byte) (int, error) {
 	if rec.status == 0 {
-		rec.status = http.StatusOK
+		rec.WriteHeader(http.StatusOK)
 	}
 	n, err := rec.ResponseWriter.Write(p)
 	rec.bytes += int64(n)
@@ -49,7 +59,7 @@ func (rec *recorder) Write(p []byte) (int, error) {
 
 func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
 	rec := recorders.Get().(*recorder)
-	*rec = recorder{ResponseWriter: w, id: s.ids.next(), head: r.Method == http.MethodHead, start: time.Now()}
+	*rec = recorder{ResponseWriter: w, id: s.ids.next(), head: r.Method == http.MethodHead, unread: r.ContentLength != 0, start: time.Now()}
 	return rec
 }
 

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"errors"
 	"net/http"
 
@@ -202,7 +201,6 @@ var sentinels = []struct {
 	{kvclient.ErrOutcomeUnknown, codeOutcomeUnknown, "The change was sent, but its acknowledgement did not come: it may have been made or not. " +
 		"Read before you try again."},
 	{kvclient.ErrUnavailable, codeNATSUnavailable, "NATS is away and nothing was done. Try again after Retry-After."},
-	{context.Canceled, codeTimeout, "The request was given up before NATS answered. Nothing was changed."},
 	{kvclient.ErrTimeout, codeTimeout, "NATS did not answer in time. Nothing was changed."},
 	{kvclient.ErrUnexpectedAnswer, codeUpstreamError, "NATS answered something unexpected. The gateway's log has the cause."},
 }

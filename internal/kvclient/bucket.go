@@ -220,7 +220,10 @@ func (b *Bucket) followMirror(m *jetstream.StreamSource) {
 // keeps a bounded number of messages for each.
 func checkBucket(name BucketName, cfg jetstream.StreamConfig) error {
 	ownSubjects := len(cfg.Subjects) == 1 && cfg.Subjects[0] == subjectPrefix+name.String()+".>"
-	if cfg.MaxMsgsPerSubject < 1 || cfg.Mirror == nil && !ownSubjects {
+	// The prefix of a mirror's origin comes from whoever made the stream, and would go into subjects as it is.
+	unreachable := cfg.Mirror != nil && cfg.Mirror.External != nil && cfg.Mirror.External.APIPrefix != "" &&
+		!isSubjectPrefix(cfg.Mirror.External.APIPrefix)
+	if cfg.MaxMsgsPerSubject < 1 || cfg.Mirror == nil && !ownSubjects || unreachable {
 		return fmt.Errorf("%w: %s", ErrBadBucket, name)
 	}
 	return nil

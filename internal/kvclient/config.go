@@ -136,8 +136,12 @@ func (c *BucketConfig) check(maxHistory int64) error {
 		}
 	}
 	for _, source := range append(slices.Clone(c.Sources), c.Mirror) {
-		if source != nil && !source.named() {
+		switch {
+		case source == nil:
+		case !source.named():
 			return refuse("%q is no bucket to mirror or take from", source.Name)
+		case source.External != nil && !isSubjectPrefix(source.External.API):
+			return refuse("external api %.40q is no subject prefix of at most %d bytes", source.External.API, maxPrefixBytes)
 		}
 	}
 	return nil
@@ -154,6 +158,18 @@ func (s *Source) named() bool {
 
 // isServerMetadata tells whether the server itself keeps this metadata of a stream.
 func isServerMetadata(key string) bool { return strings.HasPrefix(key, "_nats.") }
+
+// maxPrefixBytes bounds the subject prefix of another account's or domain's JetStream. It goes in front of keys, where it must not
+// make a subject too long for the connection.
+const maxPrefixBytes = 255
+
+// isSubjectPrefix tells whether s can stand in front of a subject: tokens of printable ASCII, no wildcards, no spaces.
+func isSubjectPrefix(s string) bool {
+	if s == "" || len(s) > maxPrefixBytes || s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, "..") {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '*' || r == '>' })
+}
 
 // A Difference is a field in which two configurations of a bucket differ.
 type Difference struct {

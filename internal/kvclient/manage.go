@@ -32,7 +32,7 @@ func (c *Client) CreateBucket(ctx context.Context, name BucketName, config Bucke
 		return status, false, err
 	}
 	var info streamInfoResponse
-	err = c.changeStream(ctx, "STREAM.CREATE", name, want, &info)
+	err = c.createStream(ctx, name, want, &info)
 	if apiErr, ok := errors.AsType[*APIError](err); ok && apiErr.ErrCode == errCodeStreamNameInUse {
 		status, err := c.existing(ctx, name, want) // created by somebody else since it was asked for
 		return status, false, err
@@ -59,6 +59,18 @@ func (c *Client) existing(ctx context.Context, name BucketName, want jetstream.S
 		return BucketStatus{}, &BucketExistsError{Differences: found}
 	}
 	return c.bucketStatus(name, info), nil
+}
+
+// createStream creates a stream, if need be a few times: the server may still be removing the files of a stream of that name
+// that was deleted a moment ago.
+func (c *Client) createStream(ctx context.Context, name BucketName, config jetstream.StreamConfig, info *streamInfoResponse) error {
+	for wait := 5 * time.Millisecond; ; wait *= 2 {
+		err := c.changeStream(ctx, "STREAM.CREATE", name, config, info)
+		if e, ok := errors.AsType[*APIError](err); !ok || e.ErrCode != errCodeStoreNotCreated || wait > 200*time.Millisecond {
+			return err
+		}
+		time.Sleep(wait)
+	}
 }
 
 // changeStream sends a stream's configuration to the API. An answer that did not come leaves the outcome unknown.

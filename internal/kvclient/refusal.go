@@ -16,6 +16,7 @@ const (
 	errCodeNoMessage            = 10037
 	errCodeNotEnabled           = 10039
 	errCodeStorageResources     = 10047
+	errCodeStoreNotCreated      = 10049
 	errCodeInvalidStreamConfig  = 10052
 	errCodeMessageTooLarge      = 10054
 	errCodeStreamNameInUse      = 10058

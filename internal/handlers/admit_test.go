@@ -1,0 +1,116 @@
+package handlers_test
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestHostCheck(t *testing.T) {
+	t.Parallel()
+	g := start(t, func(s *setup) {
+		s.handlers.CheckHost, s.handlers.AllowedHosts = true, []string{"kv.example.com", "10.1.2.3"}
+	})
+	kv := g.shop(t)
+	put(t, kv, "a", "v")
+	for host, known := range map[string]bool{
+		"localhost": true, "localhost:8080": true, "LocalHost": true, "localhost.": true, "foo.localhost": true, "a.b.localhost:80": true,
+		"127.0.0.1": true, "127.0.0.1:9": true, "127.0.0.2": true, "127.255.255.254:1": true, "[::1]": true, "[::1]:8080": true, "[0:0:0:0:0:0:0:1]": true,
+		"kv.example.com": true, "KV.example.com:443": true, "10.1.2.3:80": true,
+
+		"example.com": false, "www.kv.example.com": false, "kv.example.com.evil.example": false, "localhost.evil.example": false, "evillocalhost": false,
+		"127.0.0.1.evil.example": false, "128.0.0.1": false, "10.1.2.4": false, "0.0.0.0": false, "[::]": false, "192.168.1.1:8080": false, "": false,
+		"2130706433": false, "0x7f.1": false, "127.1": false, "[::ffff:10.0.0.1]": false,
+	} {
+		want := 421
+		if known {
+			want = 200
+		}
+		for _, path := range []string{"/buckets/shop/keys/a", "/healthz", "/buckets"} {
+			a := g.get(t, path, "Host: "+host)
+			if a.status != want {
+				t.Errorf("Host %q: %s: status %d, want %d", host, path, a.status, want)
+			}
+			if !known {
+				a.problem(t, 421, "unknown-host")
+			}
+		}
+		if !known && g.do(t, "PUT", "/buckets/shop/keys/a", "by a rebound name", "Host: "+host).status < 400 {
+			t.Errorf("Host %q wrote", host)
+		}
+	}
+	g.get(t, "/nothing", "Host: example.com").problem(t, 421, "unknown-host")
+	wantNative(t, kv, "a", "v")
+
+	open := start(t)
+	open.get(t, "/healthz", "Host: example.com").is(t, 200)
+}
+
+// What browsers say of a request that a page made, and whether it may change something.
+func TestCrossSiteRule(t *testing.T) {
+	t.Parallel()
+	g := start(t, func(s *setup) { s.handlers.AllowOrigins = []string{"https://app.example.com", "http://localhost:3000"} })
+	kv := g.shop(t)
+	own := "http://" + g.address
+	for _, tc := range []struct {
+		headers []string
+		allowed bool
+	}{
+		{nil, true}, // no browser
+		{[]string{"Sec-Fetch-Site: same-origin"}, true},
+		{[]string{"Sec-Fetch-Site: same-origin", "Origin: " + own}, true},
+		{[]string{"Sec-Fetch-Site: none"}, true}, // typed by the user
+		{[]string{"Origin: " + own}, true},
+		{[]string{"Origin: " + strings.ToUpper(own)}, true},
+		{[]string{"Origin: https://app.example.com"}, true},
+		{[]string{"Origin: https://app.example.com", "Sec-Fetch-Site: cross-site"}, true},
+		{[]string{"Origin: http://localhost:3000", "Sec-Fetch-Site: same-site"}, true},
+
+		{[]string{"Sec-Fetch-Site: cross-site"}, false},
+		{[]string{"Sec-Fetch-Site: cross-site", "Origin: " + own}, false},
+		{[]string{"Sec-Fetch-Site: same-origin", "Origin: https://evil.example"}, false},
+		{[]string{"Origin: https://evil.example"}, false},
+		{[]string{"Origin: null"}, false},
+		{[]string{"Origin: null", "Sec-Fetch-Site: cross-site"}, false},
+		{[]string{"Origin: http://localhost:3001"}, false},
+		{[]string{"Origin: http://127.0.0.1:1"}, false},
+		{[]string{"Origin: https://app.example.com.evil.example"}, false},
+		{[]string{"Origin: https://app.example.com:444"}, false},
+		{[]string{"Origin: http://app.example.com"}, false},
+		{[]string{"Origin: " + own + ".evil.example"}, false},
+		{[]string{"Origin: file://"}, false},
+		{[]string{"Origin: garbage"}, false},
+	} {
+		put(t, kv, "a", "old")
+		put(t, kv, "gone", "v")
+		if err := kv.Delete(t.Context(), "gone"); err != nil {
+			t.Fatal(err)
+		}
+		for _, request := range []struct {
+			method, target string
+			body           any
+		}{
+			{"PUT", "/buckets/shop/keys/a", "new"}, {"DELETE", "/buckets/shop/keys/never", nil}, {"PUT", "/buckets/shop", nil},
+			{"PATCH", "/buckets/shop", `{}`}, {"DELETE", "/buckets/nowhere", nil}, {"DELETE", "/buckets/shop/markers", nil}, {"POST", "/buckets/shop", nil},
+		} {
+			headers := tc.headers
+			if request.method == "PATCH" {
+				headers = append([]string{jsonType}, headers...)
+			}
+			a := g.do(t, request.method, request.target, request.body, headers...)
+			if refused := a.status == 403; refused == tc.allowed {
+				t.Errorf("%s: status %d, want it allowed: %v", a.request, a.status, tc.allowed)
+			}
+			if !tc.allowed {
+				a.problem(t, 403, "cross-site")
+			}
+		}
+		if !tc.allowed {
+			wantNative(t, kv, "a", "old")
+		}
+		// Whoever may not write may read: the same-origin policy keeps the answer from a foreign page.
+		a := g.get(t, "/buckets/shop/keys/a", tc.headers...).is(t, 200).has(t, "Cross-Origin-Resource-Policy", "same-origin")
+		a.has(t, "Access-Control-Allow-Origin", "")
+		g.do(t, "HEAD", "/buckets/shop/keys/a", nil, tc.headers...).is(t, 200)
+		g.get(t, "/buckets", tc.headers...).is(t, 200)
+	}
+}

@@ -1,0 +1,211 @@
+package handlers_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A patch changes what it names. Null puts back the default, and the bucket is then what it was.
+func TestPatchBucket(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "origin"})
+	for i, tc := range []struct {
+		field, value string
+		told         any // as it comes back
+		null         any // what null makes of it; nil if it is not told then
+		native       func(*jetstream.KeyValueConfig)
+	}{
+		{"description", `"new"`, "new", "", func(c *jetstream.KeyValueConfig) { c.Description = "new" }},
+		{"max_value_size", `4096`, json.Number("4096"), json.Number("-1"), func(c *jetstream.KeyValueConfig) { c.MaxValueSize = 4096 }},
+		{"history", `20`, json.Number("20"), json.Number("1"), func(c *jetstream.KeyValueConfig) { c.History = 20 }},
+		{"ttl", `"30s"`, "30s", "0s", func(c *jetstream.KeyValueConfig) { c.TTL = 30 * time.Second }},
+		{"ttl", `"3h"`, "3h0m0s", "0s", func(c *jetstream.KeyValueConfig) { c.TTL = 3 * time.Hour }},
+		{"max_bytes", `100000`, json.Number("100000"), json.Number("-1"), func(c *jetstream.KeyValueConfig) { c.MaxBytes = 100000 }},
+		{"compression", `true`, true, false, func(c *jetstream.KeyValueConfig) { c.Compression = true }},
+		{"metadata", `{"a":"b"}`, map[string]any{"a": "b"}, map[string]any{}, func(c *jetstream.KeyValueConfig) { c.Metadata = map[string]string{"a": "b"} }},
+		{"republish", `{"src":">","dest":"feed.>"}`, map[string]any{"src": ">", "dest": "feed.>"}, nil,
+			func(c *jetstream.KeyValueConfig) {
+				c.RePublish = &jetstream.RePublish{Source: ">", Destination: "feed.>"}
+			}},
+		{"sources", `[{"name":"origin"}]`, []any{map[string]any{"name": "KV_origin", "subject_transforms": []any{
+			map[string]any{"src": "$KV.origin.>", "dest": "$KV.patch9.>"}}}}, nil,
+			func(c *jetstream.KeyValueConfig) { c.Sources = []*jetstream.StreamSource{{Name: "origin"}} }},
+		{"allow_atomic", `true`, true, false, nil},
+		{"storage", `"file"`, "file", "file", func(*jetstream.KeyValueConfig) {}},
+		{"num_replicas", `1`, json.Number("1"), json.Number("1"), func(*jetstream.KeyValueConfig) {}},
+		{"mirror", `null`, nil, nil, func(*jetstream.KeyValueConfig) {}},
+	} {
+		t.Run(tc.field, func(t *testing.T) {
+			bucket := fmt.Sprintf("patch%d", i)
+			kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: bucket, Description: "old", History: 5, Metadata: map[string]string{}})
+			put(t, kv, "a", "v")
+			path, config := "/buckets/"+bucket, jetstream.KeyValueConfig{Bucket: bucket, Description: "old", History: 5}
+			before := g.get(t, path).is(t, 200).object(t)
+			settings := g.settings(t, bucket)
+
+			a := g.do(t, "PATCH", path, `{"`+tc.field+`":`+tc.value+`}`, "Content-Type: application/merge-patch+json; charset=utf-8").is(t, 200)
+			after := a.object(t)
+			if diff := cmp.Diff(tc.told, after[tc.field]); diff != "" {
+				t.Errorf("%s (-want +got)\n%s", tc.field, diff)
+			}
+			for field := range before {
+				if field != tc.field && field != "status" && cmp.Diff(before[field], after[field]) != "" {
+					t.Errorf("%s changed too: %s", field, cmp.Diff(before[field], after[field]))
+				}
+			}
+			if tc.native != nil {
+				tc.native(&config)
+				if _, err := g.js.CreateKeyValue(t.Context(), config); err != nil {
+					t.Errorf("a native create of the patched bucket: %v", err)
+				}
+			}
+			wantNative(t, kv, "a", "v")
+
+			told := g.do(t, "PATCH", path, `{"`+tc.field+`":null}`, jsonType).is(t, 200).object(t)[tc.field]
+			if diff := cmp.Diff(tc.null, told); diff != "" {
+				t.Errorf("%s: null (-want +got)\n%s", tc.field, diff)
+			}
+			if tc.field != "description" && tc.field != "history" {
+				if diff := cmp.Diff(settings, g.settings(t, bucket)); diff != "" {
+					t.Errorf("%s: settings after null (-before +after)\n%s", tc.field, diff)
+				}
+			}
+		})
+	}
+}
+
+// Settings that the KV API does not know, and that the native UpdateKeyValue resets.
+func TestPatchKeepsWhatItDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.shop(t)
+	info, err := g.stream(t, "shop").Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := info.Config
+	config.Duplicates = 17 * time.Second
+	config.AllowAtomicPublish = true
+	config.ConsumerLimits = jetstream.StreamConsumerLimits{InactiveThreshold: time.Hour, MaxAckPending: 17}
+	config.MaxMsgs = 1_000_000
+	config.Metadata["by others"] = "x"
+	if _, err := g.js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	before := g.settings(t, "shop")
+	for _, patch := range []string{`{"description":"new"}`, `{"max_bytes":1000000}`, `{"metadata":{"mine":"y"}}`, `{"ttl":"1h"}`, `{}`} {
+		g.do(t, "PATCH", "/buckets/shop", patch, jsonType).is(t, 200)
+	}
+	after := g.settings(t, "shop")
+	metadata := after["metadata"].(map[string]any)
+	if metadata["by others"] != "x" || metadata["mine"] != "y" || metadata["_nats.ver"] == nil {
+		t.Errorf("metadata %v", metadata)
+	}
+	for _, named := range []string{"description", "max_bytes", "metadata", "max_age"} {
+		delete(before, named)
+		delete(after, named)
+	}
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("settings that no patch named changed (-before +after)\n%s", diff)
+	}
+}
+
+func TestPatchMetadata(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Metadata: map[string]string{"keep": "1", "change": "2", "drop": "3"}})
+	told := g.do(t, "PATCH", "/buckets/b", `{"metadata":{"change":"4","drop":null,"none":null,"add":"5"}}`, jsonType).is(t, 200).object(t)["metadata"]
+	if diff := cmp.Diff(map[string]any{"keep": "1", "change": "4", "add": "5"}, told); diff != "" {
+		t.Errorf("metadata (-want +got)\n%s", diff)
+	}
+	g.do(t, "PATCH", "/buckets/b", `{"metadata":{"_nats.ver":null}}`, jsonType)
+	g.do(t, "PATCH", "/buckets/b", `{"metadata":{"_nats.level":"9"}}`, jsonType).problem(t, 400, "invalid-config")
+	if server := g.settings(t, "b")["metadata"].(map[string]any); server["_nats.ver"] == nil || server["_nats.level"] == "9" {
+		t.Errorf("the server's metadata: %v", server)
+	}
+}
+
+func TestPatchesThatTheServerRefuses(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.shop(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "origin"})
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "copy", Mirror: &jetstream.StreamSource{Name: "origin"}})
+	for _, tc := range []struct{ bucket, patch string }{
+		{"shop", `{"storage":"memory"}`}, {"shop", `{"num_replicas":3}`}, {"shop", `{"mirror":{"name":"origin"}}`}, {"copy", `{"mirror":{"name":"shop"}}`},
+		{"shop", `{"republish":{"src":">","dest":"$KV.shop.>"}}`}, {"shop", `{"ttl":"1ns"}`}, {"shop", `{"limit_marker_ttl":"1ms"}`},
+		{"shop", `{"mirror":{"opt_start_seq":5}}`},
+	} {
+		before := g.settings(t, tc.bucket)
+		a := g.do(t, "PATCH", "/buckets/"+tc.bucket, tc.patch, jsonType)
+		if code := codeOf(a.object(t)); code != "invalid-body" {
+			a.problem(t, 400, "invalid-config")
+		}
+		if diff := cmp.Diff(before, g.settings(t, tc.bucket)); diff != "" {
+			t.Errorf("%s: refused, yet (-before +after)\n%s", tc.patch, diff)
+		}
+	}
+}
+
+func TestMediaTypesOfConfigurations(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.shop(t)
+	for _, tc := range []struct {
+		method, mediaType string
+		status            int
+	}{
+		{"PUT", "application/json", 201}, {"PUT", "application/json; charset=utf-8", 200}, {"PUT", "APPLICATION/JSON", 200},
+		{"PUT", "", 415}, {"PUT", "text/plain", 415}, {"PUT", "application/x-www-form-urlencoded", 415}, {"PUT", "application/merge-patch+json", 415},
+		{"PUT", "application/jsonp", 415}, {"PUT", "json", 415}, {"PUT", "multipart/form-data", 415}, {"PUT", "application/json, text/plain", 415},
+		{"PATCH", "application/json", 200}, {"PATCH", "application/merge-patch+json", 200}, {"PATCH", "application/json-patch+json", 415},
+		{"PATCH", "", 415}, {"PATCH", "text/plain", 415},
+	} {
+		header := []string{"Content-Type: " + tc.mediaType}
+		if tc.mediaType == "" {
+			header = nil
+		}
+		path := map[string]string{"PUT": "/buckets/new", "PATCH": "/buckets/shop"}[tc.method]
+		a := g.do(t, tc.method, path, `{"history":10}`, header...).is(t, tc.status)
+		if tc.status != 415 {
+			continue
+		}
+		a.problem(t, 415, "unsupported-media-type")
+		if tc.method == "PATCH" && !strings.Contains(a.header.Get("Accept-Patch"), "application/merge-patch+json") {
+			t.Errorf("%s: Accept-Patch %q (RFC 5789 §3.1)", a.request, a.header.Get("Accept-Patch"))
+		}
+	}
+	for _, body := range []any{nil, "", chunked("")} {
+		g.do(t, "PATCH", "/buckets/shop", body, jsonType).problem(t, 400, "invalid-body")
+	}
+}
+
+// Markers of expiry can be asked for later, and TTLs work from then on.
+func TestPatchLimitMarkerTTL(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	told := g.do(t, "PATCH", "/buckets/b", `{"limit_marker_ttl":"1h"}`, jsonType).is(t, 200).object(t)
+	if told["limit_marker_ttl"] != "1h0m0s" || told["status"].(map[string]any)["expiry_events"] != true {
+		t.Errorf("%v", told)
+	}
+	if _, err := kv.Create(t.Context(), "a", []byte("v"), jetstream.KeyTTL(time.Hour)); err != nil {
+		t.Errorf("native create with a TTL: %v", err)
+	}
+	if _, err := g.js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b", LimitMarkerTTL: time.Hour}); err != nil {
+		t.Errorf("native create: %v", err)
+	}
+	// NATS does not switch message TTLs off again: whatever is answered, it must be what the bucket then is.
+	a := g.do(t, "PATCH", "/buckets/b", `{"limit_marker_ttl":null}`, jsonType)
+	if a.status != 200 {
+		a.problem(t, 400, "invalid-config")
+	}
+	g.get(t, "/buckets/b/keys/a").is(t, 200).hasBody(t, "v")
+}

@@ -1,0 +1,188 @@
+package handlers_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/getkin/kin-openapi/routers"
+
+	"kvgateway/api"
+)
+
+func init() {
+	text := func(body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
+		data, err := io.ReadAll(body)
+		return string(data), err
+	}
+	openapi3filter.RegisterBodyDecoder("application/x-ndjson", text)
+	openapi3filter.RegisterBodyDecoder("text/html", text)
+}
+
+// pathItem finds the path of the contract that a request's target is of, by a matcher of this test's own. The last
+// parameter of keys, entries and history takes all that follows, slashes too.
+func pathItem(doc *openapi3.T, target string) (string, *openapi3.PathItem) {
+	target, _, _ = strings.Cut(target, "?")
+	for template, item := range doc.Paths.Map() {
+		if matches(strings.Split(template, "/"), strings.Split(target, "/")) {
+			return template, item
+		}
+	}
+	return "", nil
+}
+
+func matches(template, path []string) bool {
+	for i, part := range template {
+		switch {
+		case part == "{key}":
+			return len(path) > i
+		case len(path) <= i:
+			return false
+		case strings.HasPrefix(part, "{") && path[i] != "":
+		case part != path[i]:
+			return false
+		}
+	}
+	return len(template) == len(path)
+}
+
+// checkContract checks an answer against api/openapi.yaml. Every answer of every test comes through here.
+func (g *gateway) checkContract(t testing.TB, method, target string, a *answer) {
+	t.Helper()
+	doc, err := api.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fault := func(format string, args ...any) {
+		t.Helper()
+		t.Errorf("%s: %d: against the contract: %s", a.request, a.status, fmt.Sprintf(format, args...))
+	}
+	if a.status >= 300 && a.status < 400 && a.status != http.StatusNotModified {
+		fault("a redirect to %q", a.header.Get("Location"))
+	}
+	code := ""
+	if a.status >= 400 && method != http.MethodHead {
+		code = g.checkProblem(t, a, fault)
+	}
+	path, below := strings.CutPrefix(target, g.basePath)
+	template, item := pathItem(doc, path)
+	switch {
+	case code == "unknown-host", code == "cross-site" && (item == nil || item.GetOperation(method) == nil):
+		return
+	case item == nil || !below:
+		if a.status != http.StatusNotFound || code != "not-found" && method != http.MethodHead {
+			fault("code %q for a path that the contract does not have", code)
+		}
+		return
+	case item.GetOperation(method) == nil:
+		checkNotAllowed(a, code, method, item, fault)
+		return
+	}
+	operation := item.GetOperation(method)
+	response := operation.Responses.Status(a.status)
+	if response == nil {
+		fault("%s %s has no such status", method, template)
+		return
+	}
+	if code != "" && !slices.Contains(api.ResponseProblemCodes(response.Value), code) {
+		fault("code %s is not one of %v", code, api.ResponseProblemCodes(response.Value))
+	}
+	route := &routers.Route{Spec: doc, Path: template, PathItem: item, Method: method, Operation: operation}
+	checkResponse(a, method, route, response.Value, fault)
+}
+
+type faultFunc func(format string, args ...any)
+
+// checkProblem checks what all problem documents have in common, and returns the code.
+func (g *gateway) checkProblem(t testing.TB, a *answer, fault faultFunc) string {
+	t.Helper()
+	if got := a.header.Get("Content-Type"); got != "application/problem+json" {
+		fault("Content-Type %q, want a problem document\n%.300s", got, a.body)
+		return ""
+	}
+	var p struct {
+		Type, Title, Detail, Instance string
+		Status                        int
+	}
+	if err := json.Unmarshal(a.body, &p); err != nil {
+		fault("problem document: %v\n%.300s", err, a.body)
+		return ""
+	}
+	code, below := strings.CutPrefix(p.Type, g.basePath+"/problems/")
+	doc, err := api.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	statuses, err := api.ProblemCodes(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !below || statuses[code] != a.status || p.Status != a.status {
+		fault("type %q, status %d; the contract has %d for it", p.Type, p.Status, statuses[code])
+	}
+	if p.Title == "" || p.Detail == "" || p.Instance == "" {
+		fault("title, detail or instance is missing: %.300s", a.body)
+	}
+	if a.header.Get("X-Content-Type-Options") != "nosniff" {
+		fault("a problem document that browsers may sniff")
+	}
+	return code
+}
+
+func checkNotAllowed(a *answer, code, method string, item *openapi3.PathItem, fault faultFunc) {
+	if a.status != http.StatusMethodNotAllowed || code != "method-not-allowed" && method != http.MethodHead {
+		fault("code %q for a method that the path does not take", code)
+	}
+	var want []string
+	for method := range item.Operations() {
+		want = append(want, method)
+	}
+	got := strings.Split(strings.ReplaceAll(a.header.Get("Allow"), " ", ""), ",")
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		fault("Allow: %v, want %v", got, want)
+	}
+}
+
+// actedOn are headers that make a client do something: an answer carries them only where the contract says so.
+var actedOn = []string{"Content-Encoding", "Content-Range", "Etag", "Kv-Expires", "Kv-Operation", "Kv-Ttl", "Link", "Location",
+	"Preference-Applied", "Retry-After", "Set-Cookie"}
+
+func checkResponse(a *answer, method string, route *routers.Route, response *openapi3.Response, fault faultFunc) {
+	known := make(map[string]bool)
+	for name, header := range response.Headers {
+		known[http.CanonicalHeaderKey(name)] = true
+		if header.Value.Required && a.header.Values(name) == nil {
+			fault("header %s is missing", name)
+		}
+	}
+	unknown := slices.DeleteFunc(slices.Clone(actedOn), func(name string) bool { return known[name] || a.header.Values(name) == nil })
+	if len(unknown) > 0 {
+		fault("has headers that the contract does not have there: %v", unknown)
+	}
+	if len(response.Content) == 0 && len(a.body) > 0 {
+		fault("a body of %d bytes where there is none", len(a.body))
+	}
+	input := &openapi3filter.ResponseValidationInput{
+		// The library looks at no answer to HEAD; taken for one to GET its headers are checked.
+		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: &http.Request{Method: http.MethodGet}, Route: route},
+		Status:                 a.status,
+		Header:                 a.header,
+		Options:                &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: method == http.MethodHead},
+	}
+	input.SetBodyBytes(a.body)
+	err := openapi3filter.ValidateResponse(context.Background(), input)
+	if err != nil && !errors.Is(err, strconv.ErrRange) { // the library's numbers are float64; JSON's have no such range
+		fault("%v", err)
+	}
+}

@@ -1,0 +1,58 @@
+package handlers
+
+import (
+	"net/http"
+
+	"kvgateway/internal/kvclient"
+)
+
+// What the tests in package handlers_test look at beside HTTP.
+
+// ProblemStatuses is the status of every problem code.
+func ProblemStatuses() map[string]int {
+	statuses := make(map[string]int)
+	for _, kind := range problemKinds {
+		statuses[kind.Code] = kind.Status
+	}
+	return statuses
+}
+
+// ProblemFor is the code and the detail by which clients are told of an error.
+func ProblemFor(err error) (code, detail string) {
+	p := problemOf(err)
+	return p.code, p.detail
+}
+
+// Routes are "METHOD path" of every route, the path as in the contract.
+func Routes() []string {
+	var routes []string
+	for _, r := range new(Server).routes() {
+		routes = append(routes, r.method+" "+r.path)
+	}
+	return routes
+}
+
+// ParseTags reads a list of entity tags; reason says what is wrong with it.
+func ParseTags(value string, strict bool) (c kvclient.Condition, reason string) {
+	return parseTags(value, strict)
+}
+
+// ETag writes an entity tag.
+func ETag(p kvclient.Position) string { return etag(p) }
+
+// ParseRange reads the value of a Range header.
+func ParseRange(value string, size int) (start, end int, ok bool, err error) {
+	part, ok, err := parseRange(value, size)
+	return part.start, part.end, ok, err
+}
+
+// Cursor writes a cursor.
+func Cursor(listing uint64, after string) string { return cursor{listing, after}.String() }
+
+// ParseCursor reads a cursor.
+func ParseCursor(s string, listing uint64) (after string, err error) { return parseCursor(s, listing) }
+
+// Negotiate chooses among media types by the Accept header.
+func Negotiate(accept string, offers ...string) (string, error) {
+	return negotiate(http.Header{"Accept": {accept}}, offers...)
+}

@@ -1,0 +1,292 @@
+package handlers_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/api"
+)
+
+func shortTimeout(s *setup) { s.client.RequestTimeout = 200 * time.Millisecond }
+
+// warm makes the gateway know the bucket, so that the next request is the one that meets the fault.
+func warm(t testing.TB, configure ...func(*setup)) (*gateway, jetstream.KeyValue) {
+	t.Helper()
+	g := start(t, configure...)
+	kv := g.shop(t)
+	put(t, kv, "a", "v")
+	g.get(t, "/buckets/shop/keys/a").is(t, 200)
+	return g, kv
+}
+
+var problemsByFault = map[string]func(t *testing.T) *answer{
+	"nats-unavailable": func(t *testing.T) *answer {
+		g, _ := warm(t)
+		g.wire.stop()
+		return g.do(t, "PUT", "/buckets/shop/keys/a", "v")
+	},
+	"timeout": func(t *testing.T) *answer {
+		g, _ := warm(t, shortTimeout)
+		g.wire.hold()
+		return g.get(t, "/buckets/shop/keys/a")
+	},
+	"outcome-unknown": func(t *testing.T) *answer {
+		g, _ := warm(t, shortTimeout)
+		g.wire.hold()
+		return g.do(t, "PUT", "/buckets/shop/keys/a", "v")
+	},
+	"write-contention": func(t *testing.T) *answer {
+		g, kv := warm(t)
+		g.outrun(t, "a", 100, func() { put(t, kv, "a", "faster") })
+		return g.do(t, "PUT", "/buckets/shop/keys/a", "v", "If-Match: *")
+	},
+	"overloaded": func(t *testing.T) *answer {
+		g, _ := warm(t, shortTimeout)
+		a := g.crowd(t, 60)
+		eventually(t, "there is room again", func() bool { return g.get(t, "/buckets/shop/keys").status == 200 })
+		return a
+	},
+}
+
+// outrun has another writer be faster than the gateway, at most so many times: just before each of its writes of the key.
+func (g *gateway) outrun(t testing.TB, key string, times int, write func()) *atomic.Int64 {
+	t.Helper()
+	var tries atomic.Int64
+	g.wire.onSending(func(data []byte) {
+		if bytes.Contains(data, []byte("HPUB $KV.shop."+key+" ")) && tries.Add(1) <= int64(times) {
+			write()
+		}
+	})
+	t.Cleanup(func() { g.wire.onSending(nil) })
+	return &tries
+}
+
+// crowd starts many more listings than may run at once, none of which gets anything to read, and returns an answer that tells
+// of the crowd.
+func (g *gateway) crowd(t testing.TB, listings int) *answer {
+	t.Helper()
+	g.wire.swallow("CONSUMER.MSG.NEXT.KV_shop")
+	defer g.wire.swallow("")
+	answers := make(chan *answer, listings)
+	for range listings {
+		go func() { answers <- g.get(t, "/buckets/shop/keys") }()
+	}
+	var last *answer
+	for range listings {
+		if a := <-answers; last == nil || a.status == 429 {
+			last = a
+		}
+	}
+	return last
+}
+
+// While NATS is away nothing waits and nothing is kept for later.
+func TestNATSAway(t *testing.T) {
+	t.Parallel()
+	g, _ := warm(t)
+	doc, err := api.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.wire.stop()
+	for template, item := range doc.Paths.Map() {
+		for method := range item.Operations() {
+			if !strings.HasPrefix(template, "/buckets") {
+				continue
+			}
+			target := strings.NewReplacer("{bucket}", "shop", "{key}", "a").Replace(template)
+			var header []string
+			var body any
+			if method == "PATCH" {
+				body, header = `{"history":5}`, []string{"Content-Type: application/json"}
+			} else if method == "PUT" && template != "/buckets/{bucket}" {
+				body = "applied later behind the caller's back"
+			}
+			a := g.do(t, method, target, body, header...).is(t, 503).has(t, "Retry-After", "1")
+			if method != "HEAD" {
+				a.problem(t, 503, "nats-unavailable")
+			}
+		}
+	}
+	g.get(t, "/buckets/never-seen/keys/a").problem(t, 503, "nats-unavailable")
+	g.do(t, "PUT", "/buckets/shop/keys/a", "applied later", "If-None-Match: *").problem(t, 503, "nats-unavailable")
+	g.do(t, "PUT", "/buckets/shop/keys/a", "applied later", "If-Match: *").problem(t, 503, "nats-unavailable")
+	g.get(t, "/readyz").problem(t, 503, "nats-unavailable")
+	g.get(t, "/healthz").is(t, 200)
+	g.get(t, "/version").is(t, 200)
+	g.get(t, "/openapi.json").is(t, 200)
+
+	g.wire.restart(t)
+	eventually(t, "the gateway finds its server again", func() bool { return g.get(t, "/readyz").status == 200 })
+	eventually(t, "listings work again", func() bool { return g.get(t, "/buckets/shop/keys").status == 200 })
+	g.get(t, "/buckets/shop/keys/a").is(t, 200).hasBody(t, "v").has(t, "KV-Revision", "1")
+	js := native(t, g.wire)
+	kv, err := js.KeyValue(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, err := kv.Status(t.Context()); err != nil || status.Values() != 1 {
+		t.Errorf("%d values, want the one from before (%v)", status.Values(), err)
+	}
+}
+
+// A missing bucket and a server that is away are told apart at once: within 100 ms, of the best of some tries on a busy machine.
+func TestMissingBucketIsToldApartAtOnce(t *testing.T) {
+	t.Parallel()
+	g, _ := warm(t)
+	fastest := func(what string, request func()) {
+		t.Helper()
+		best := time.Hour
+		for range 10 {
+			begin := time.Now()
+			request()
+			best = min(best, time.Since(begin))
+		}
+		if best > 100*time.Millisecond {
+			t.Errorf("%s takes %s at best", what, best)
+		}
+	}
+	fastest("a missing bucket", func() {
+		g.get(t, "/buckets/nowhere/keys/a").problem(t, 404, "bucket-not-found")
+		g.do(t, "PUT", "/buckets/nowhere/keys/a", "v").problem(t, 404, "bucket-not-found")
+	})
+	fastest("a bucket deleted natively", func() {
+		g.bucket(t, jetstream.KeyValueConfig{Bucket: "brief"})
+		g.do(t, "PUT", "/buckets/brief/keys/a", "v").is(t, 200)
+		if err := g.js.DeleteKeyValue(t.Context(), "brief"); err != nil {
+			t.Fatal(err)
+		}
+		g.do(t, "PUT", "/buckets/brief/keys/a", "v").problem(t, 404, "bucket-not-found")
+		g.get(t, "/buckets/brief/keys/a").problem(t, 404, "bucket-not-found")
+	})
+	g.wire.stop()
+	fastest("a server that is away", func() {
+		g.get(t, "/buckets/shop/keys/a").problem(t, 503, "nats-unavailable")
+		g.do(t, "PUT", "/buckets/shop/keys/a", "v").problem(t, 503, "nats-unavailable")
+	})
+}
+
+// The acknowledgement does not come, and the write is there all the same.
+func TestOutcomeUnknown(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		method, target, body string
+		header               []string
+	}{
+		{"PUT", "/buckets/shop/keys/a", "new", nil},
+		{"PUT", "/buckets/shop/keys/b", "new", []string{"If-None-Match: *"}},
+		{"PUT", "/buckets/shop/keys/a", "new", []string{`If-Match: "1"`}},
+		{"PUT", "/buckets/made", "", nil},
+		{"PATCH", "/buckets/shop", `{"description":"new"}`, []string{"Content-Type: application/json"}},
+		{"DELETE", "/buckets/shop", "", nil},
+	} {
+		t.Run(fmt.Sprint(tc.method, tc.target, tc.header), func(t *testing.T) {
+			t.Parallel()
+			g, _ := warm(t, shortTimeout)
+			g.wire.onSending(func(data []byte) { // from the write on, but not what is read before it
+				for _, write := range []string{"HPUB $KV.", "PUB $KV.", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.DELETE"} {
+					if bytes.Contains(data, []byte(write)) {
+						g.wire.hold()
+					}
+				}
+			})
+			g.do(t, tc.method, tc.target, tc.body, tc.header...).problem(t, 504, "outcome-unknown")
+		})
+	}
+}
+
+func TestContention(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ method, query, header string }{
+		{"PUT", "", "If-Match: *"}, {"PUT", "", `If-None-Match: "999"`}, {"DELETE", "", "X: y"}, {"DELETE", "?purge=true", "If-Match: *"},
+	} {
+		for _, times := range []int{1, 7, 1000} {
+			t.Run(fmt.Sprintf("%s %s/%d", tc.method, tc.header, times), func(t *testing.T) {
+				t.Parallel()
+				g, kv := warm(t)
+				tries := g.outrun(t, "a", times, func() { put(t, kv, "a", "faster") })
+				a := g.do(t, tc.method, "/buckets/shop/keys/a"+tc.query, bodyFor(tc.method), tc.header)
+				if times < 8 {
+					a.is(t, 200)
+					return
+				}
+				a.problem(t, 503, "write-contention")
+				if got := tries.Load(); got != 8 {
+					t.Errorf("%d tries, want 8", got)
+				}
+				wantNative(t, kv, "a", "faster")
+			})
+		}
+	}
+}
+
+// A marker that comes and goes under a creation.
+func TestCreationOutrun(t *testing.T) {
+	t.Parallel()
+	g, kv := warm(t)
+	if err := kv.Delete(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	anew := func() {
+		put(t, kv, "a", "brief")
+		if err := kv.Delete(t.Context(), "a"); err != nil {
+			t.Error(err)
+		}
+	}
+	g.outrun(t, "a", 3, anew)
+	g.do(t, "PUT", "/buckets/shop/keys/a", "mine", "If-None-Match: *").is(t, 201)
+	wantNative(t, kv, "a", "mine")
+
+	g.outrun(t, "b", 1, func() { put(t, kv, "b", "faster") })
+	g.do(t, "PUT", "/buckets/shop/keys/b", "mine", "If-None-Match: *").problem(t, 412, "key-exists")
+	wantNative(t, kv, "b", "faster")
+}
+
+// Compare-and-set over HTTP and natively, on one counter: no increment is lost.
+func TestCompareAndSetBetweenHTTPAndNative(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	put(t, kv, "n", "0")
+	const each = 15
+	var workers sync.WaitGroup
+	for range 3 {
+		workers.Go(func() {
+			for done := 0; done < each; {
+				a := g.get(t, "/buckets/shop/keys/n").is(t, 200)
+				if b := g.do(t, "PUT", "/buckets/shop/keys/n", increment(string(a.body)), "If-Match: "+a.tag()); b.status == 200 {
+					done++
+				} else {
+					b.problem(t, 412, "revision-mismatch")
+				}
+			}
+		})
+		workers.Go(func() {
+			for done := 0; done < each; {
+				entry, err := kv.Get(t.Context(), "n")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := kv.Update(t.Context(), "n", []byte(increment(string(entry.Value()))), entry.Revision()); err == nil {
+					done++
+				}
+			}
+		})
+	}
+	workers.Wait()
+	wantNative(t, kv, "n", fmt.Sprint(6*each))
+}
+
+func increment(s string) string {
+	var n int
+	fmt.Sscan(s, &n)
+	return fmt.Sprint(n + 1)
+}

@@ -1,0 +1,159 @@
+package handlers_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"kvgateway/internal/handlers"
+	"kvgateway/internal/kvclient"
+)
+
+func FuzzTags(f *testing.F) {
+	for _, value := range malformedTags {
+		f.Add(value)
+	}
+	for _, value := range []string{`*`, `"42"`, `42`, `"42-k3f9x"`, `W/"42-k3f9x-gzip"`, `"1", "2",3`, `"0"`, ` , "1" ,`, `"a,b", "1"`} {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		strict, refusal := handlers.ParseTags(value, true)
+		lax, laxRefusal := handlers.ParseTags(value, false)
+		if laxRefusal != "" && refusal == "" {
+			t.Fatalf("%q is refused on a read (%s) and taken on a write", value, laxRefusal)
+		}
+		if laxRefusal == "" && !lax.Present() {
+			t.Fatalf("%q is taken for no condition", value)
+		}
+		if refusal != "" {
+			return
+		}
+		if !strict.Present() || strict.Any && len(strict.Positions) > 0 || len(strict.Positions) > 64 {
+			t.Fatalf("%q is taken for %+v", value, strict)
+		}
+		for _, position := range strict.Positions {
+			if position.Revision > kvclient.MaxRevision {
+				t.Fatalf("%q has revision %d", value, position.Revision)
+			}
+			if position.Epoch == "" {
+				continue
+			}
+			// What was read is written as it is read again.
+			again, refusal := handlers.ParseTags(handlers.ETag(position), true)
+			if refusal != "" || len(again.Positions) != 1 || position.Revision > 0 && again.Positions[0] != position {
+				t.Fatalf("%q: %+v becomes %+v (%s)", value, position, again, refusal)
+			}
+		}
+	})
+}
+
+func FuzzRange(f *testing.F) {
+	for _, value := range []string{"bytes=0-0", "bytes=0-", "bytes=-1", "bytes=5-100", "bytes=9-1", "bytes=1-2,3-4", "bytes= 1-2 ", "bytes=-", "bytes=-0",
+		"bytes=99999999999999999999-", "bytes=-99999999999999999999", "bytes=0-9223372036854775807", "items=0-1", "bytes=+1-2", "bytes=1-2-3", ""} {
+		for _, size := range []int{0, 1, 10, 1 << 20} {
+			f.Add(value, size)
+		}
+	}
+	f.Fuzz(func(t *testing.T, value string, size int) {
+		if size < 0 {
+			return
+		}
+		start, end, ok, err := handlers.ParseRange(value, size)
+		if err != nil && ok {
+			t.Fatalf("%q of %d: a range and an error", value, size)
+		}
+		if ok && (start < 0 || start >= end || end > size) {
+			t.Fatalf("%q of %d is %d to %d", value, size, start, end)
+		}
+		if (ok || err != nil) && (!strings.HasPrefix(value, "bytes=") || strings.Contains(value, ",")) {
+			t.Fatalf("%q is taken for one range of bytes", value)
+		}
+	})
+}
+
+func FuzzCursor(f *testing.F) {
+	f.Add("", uint64(0), "a")
+	f.Add("AAAAAAAAAAAAYQ", uint64(1), "a/b.c")
+	f.Add(handlers.Cursor(7, "orders.17"), uint64(7), "orders.17")
+	f.Add(handlers.Cursor(7, "\x00\xff"), uint64(7), "\x00\xff")
+	f.Fuzz(func(t *testing.T, cursor string, listing uint64, name string) {
+		if after, err := handlers.ParseCursor(cursor, listing); err == nil && handlers.Cursor(listing, after) != cursor {
+			t.Fatalf("%q is taken, and written as %q", cursor, handlers.Cursor(listing, after))
+		}
+		if name == "" {
+			return
+		}
+		made := handlers.Cursor(listing, name)
+		if after, err := handlers.ParseCursor(made, listing); err != nil || after != name {
+			t.Fatalf("%q comes back as %q, %v", name, after, err)
+		}
+		if _, err := handlers.ParseCursor(made, listing+1); err == nil {
+			t.Fatal("a cursor is taken for another listing")
+		}
+	})
+}
+
+func FuzzAccept(f *testing.F) {
+	for _, value := range []string{"", "*/*", "text/plain;q=0.5, application/json", "application/*;q=0", ";;q=,", "text/plain;q=1e9", "TEXT/plain ; Q=0.1", "a/b;c=\"d,e\""} {
+		f.Add(value)
+	}
+	offers := []string{"application/json", "application/x-ndjson", "text/plain"}
+	f.Fuzz(func(t *testing.T, accept string) {
+		chosen, err := handlers.Negotiate(accept, offers...)
+		if (err == nil) != (chosen == offers[0] || chosen == offers[1] || chosen == offers[2]) {
+			t.Fatalf("%q chooses %q, %v", accept, chosen, err)
+		}
+		if err == nil && !strings.Contains(accept, "*") && !strings.Contains(strings.ToLower(accept), chosen) {
+			t.Fatalf("%q chooses %q, which it does not name", accept, chosen)
+		}
+		// What is named alone, without a weight, is chosen.
+		for _, offer := range offers {
+			if got, err := handlers.Negotiate(offer, offers...); err != nil || got != offer {
+				t.Fatalf("%q chooses %q, %v", offer, got, err)
+			}
+		}
+	})
+}
+
+// Whatever stands behind /keys/: it is that key, or refused, and touches nothing else.
+func FuzzKeyInPath(f *testing.F) {
+	for _, path := range []string{"a", "a//b", "a/./b", "a%2F..%2Fb", "..", "%2e%2e", "~?key=a", "~", "%7E?key=b", "*", ">", "a%00", "a%25", "é", "a?x=1", "a#b",
+		"a/../../other", strings.Repeat("k", 1025), "?", "a?key=b", "%zz", "a%20HTTP", "\\", "a;b", "=", "."} {
+		f.Add(path)
+	}
+	g := start(f)
+	put(f, g.shop(f), "canary.of.fuzzing", "v")
+	f.Fuzz(func(t *testing.T, path string) {
+		if len(path) > 8000 || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+			return // not sent as one request line
+		}
+		canary := g.lastRevision(t, "shop", "canary.of.fuzzing")
+		target := "/buckets/shop/keys/" + path
+		if _, err := url.ParseRequestURI(target); err != nil {
+			return // net/http refuses it by itself
+		}
+		a := g.do(t, "PUT", target, "v")
+		switch {
+		case a.status == http.StatusOK:
+			key := a.object(t)["key"].(string)
+			if _, err := kvclient.ParseKey(key); err != nil {
+				t.Fatalf("%q is stored as %q: %v", path, key, err)
+			}
+			escaped, query, _ := strings.Cut(path, "?")
+			if named, err := url.PathUnescape(escaped); named != key && named != "~" || err != nil {
+				t.Fatalf("%q is stored as %q", path, key)
+			}
+			if values, _ := url.ParseQuery(query); values.Has("key") && values.Get("key") != key {
+				t.Fatalf("%q is stored as %q", path, key)
+			}
+			g.get(t, "/buckets/shop/keys/"+url.PathEscape(key)).is(t, 200).hasBody(t, "v")
+			g.do(t, "DELETE", target+map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")]+"purge=true", nil).is(t, 200)
+		case a.status < 400 || a.status >= 500:
+			t.Fatalf("%s: status %d %s", a.request, a.status, a.body)
+		}
+		if now := g.lastRevision(t, "shop", "canary.of.fuzzing"); now != canary {
+			t.Fatalf("%q touched another key", path)
+		}
+	})
+}

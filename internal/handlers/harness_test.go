@@ -1,0 +1,275 @@
+package handlers_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/rs/zerolog"
+
+	"kvgateway/internal/handlers"
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natsd"
+)
+
+// patience bounds everything that a test waits for. It is only ever used up by a test that fails.
+const patience = 20 * time.Second
+
+// A gateway is the real thing, all of it in this process: an embedded nats-server, a kvclient and the handlers behind an
+// http.Server on a port of its own; and beside it a native client of the same nats-server.
+type gateway struct {
+	address  string // host:port
+	basePath string
+	wire     *wire // between kvclient and the nats-server; faults are made here
+	client   *kvclient.Client
+	js       jetstream.JetStream // the native side
+	log      *lines
+	metrics  *prometheus.Registry
+}
+
+// A setup is what a test can ask for otherwise than usual.
+type setup struct {
+	handlers handlers.Options
+	client   kvclient.Options
+}
+
+// start runs a gateway for the test.
+func start(t testing.TB, configure ...func(*setup)) *gateway {
+	t.Helper()
+	g := &gateway{log: &lines{}, metrics: prometheus.NewRegistry(), wire: startServer(t)}
+	s := setup{
+		client: kvclient.Options{InProcess: g.wire, Name: "test", Logger: zerolog.Nop()},
+		handlers: handlers.Options{
+			Logger:  zerolog.New(g.log),
+			Build:   handlers.BuildInfo{Version: "1.2.3", Commit: "abcdef0", Built: "2026-11-22T17:00:00Z"},
+			Metrics: g.metrics,
+		},
+	}
+	for _, c := range configure {
+		c(&s)
+	}
+	client, err := kvclient.Connect(s.client)
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	t.Cleanup(func() {
+		g.wire.release()
+		closeClient(client)
+	})
+	g.client, s.handlers.Client, g.basePath = client, client, s.handlers.BasePath
+	handler, err := handlers.New(s.handlers)
+	if err != nil {
+		t.Fatalf("handlers: %v", err)
+	}
+	server := httptest.NewServer(handler)
+	t.Cleanup(func() {
+		g.wire.release() // or a request that hangs would hang the test
+		server.Close()
+	})
+	g.address = server.Listener.Addr().String()
+	g.js = native(t, g.wire)
+	return g
+}
+
+func closeClient(client *kvclient.Client) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	client.Close(ctx)
+}
+
+func startServer(t testing.TB) *wire {
+	t.Helper()
+	w := &wire{options: natsd.Options{DataDir: t.TempDir(), SyncInterval: time.Minute, Logger: zerolog.Nop()}}
+	w.restart(t)
+	t.Cleanup(w.stop)
+	return w
+}
+
+// native connects a NATS client of its own, past the faults, on the server that runs now.
+func native(t testing.TB, w *wire) jetstream.JetStream {
+	t.Helper()
+	nc, err := nats.Connect("", nats.InProcessServer(w.direct()))
+	if err != nil {
+		t.Fatalf("native connection: %v", err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// bucket creates a bucket natively, with a history of 1 unless the configuration says otherwise.
+func (g *gateway) bucket(t testing.TB, config jetstream.KeyValueConfig) jetstream.KeyValue {
+	t.Helper()
+	kv, err := g.js.CreateKeyValue(t.Context(), config)
+	if err != nil {
+		t.Fatalf("create bucket %s: %v", config.Bucket, err)
+	}
+	return kv
+}
+
+// shop creates the bucket "shop" with a history of 10, where most tests are at home.
+func (g *gateway) shop(t testing.TB) jetstream.KeyValue {
+	t.Helper()
+	return g.shopNamed(t, "shop")
+}
+
+func (g *gateway) shopNamed(t testing.TB, bucket string) jetstream.KeyValue {
+	t.Helper()
+	return g.bucket(t, jetstream.KeyValueConfig{Bucket: bucket, History: 10})
+}
+
+// stream is the stream behind a bucket.
+func (g *gateway) stream(t testing.TB, bucket string) jetstream.Stream {
+	t.Helper()
+	stream, err := g.js.Stream(t.Context(), "KV_"+bucket)
+	if err != nil {
+		t.Fatalf("stream of %s: %v", bucket, err)
+	}
+	return stream
+}
+
+// A storedMessage is what the stream holds, byte for byte: a direct get, as native clients use, is deceived by some headers.
+type storedMessage struct {
+	Data   []byte    `json:"data"`
+	Raw    []byte    `json:"hdrs"`
+	Time   time.Time `json:"time"`
+	Header nats.Header
+}
+
+// stored returns the message behind a revision, with all its headers.
+func (g *gateway) stored(t testing.TB, bucket string, revision uint64) storedMessage {
+	t.Helper()
+	var response struct {
+		Message *storedMessage `json:"message"`
+	}
+	reply, err := g.js.Conn().Request("$JS.API.STREAM.MSG.GET.KV_"+bucket, fmt.Appendf(nil, `{"seq":%d}`, revision), patience)
+	if err == nil {
+		err = json.Unmarshal(reply.Data, &response)
+	}
+	if err != nil || response.Message == nil {
+		t.Fatalf("stored message %d of %s: %v", revision, bucket, err)
+	}
+	if raw := response.Message.Raw; len(raw) > 0 {
+		if response.Message.Header, err = nats.DecodeHeadersMsg(raw); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return *response.Message
+}
+
+// publish stores a message with headers of the test's choice under a key of any bytes, as no KV client would.
+func (g *gateway) publish(t testing.TB, bucket, key, value string, header nats.Header) uint64 {
+	t.Helper()
+	msg := &nats.Msg{Subject: "$KV." + bucket + "." + key, Data: []byte(value), Header: header}
+	ack, err := g.js.PublishMsg(t.Context(), msg)
+	if err != nil {
+		t.Fatalf("publish %s: %v", msg.Subject, err)
+	}
+	return ack.Sequence
+}
+
+// put stores a value natively and returns its revision.
+func put(t testing.TB, kv jetstream.KeyValue, key, value string) uint64 {
+	t.Helper()
+	revision, err := kv.PutString(t.Context(), key, value)
+	if err != nil {
+		t.Fatalf("native put %s: %v", key, err)
+	}
+	return revision
+}
+
+// wantNative checks the last value of a key as a native client sees it.
+func wantNative(t testing.TB, kv jetstream.KeyValue, key, want string) {
+	t.Helper()
+	entry, err := kv.Get(t.Context(), key)
+	if err != nil {
+		t.Fatalf("native get %s: %v", key, err)
+	}
+	if got := string(entry.Value()); got != want {
+		t.Errorf("native value of %s is %q, want %q", key, got, want)
+	}
+}
+
+// lastRevision is the revision of the last entry of a key, markers included; 0 for none.
+func (g *gateway) lastRevision(t testing.TB, bucket, key string) uint64 {
+	t.Helper()
+	msg, err := g.stream(t, bucket).GetLastMsgForSubject(t.Context(), "$KV."+bucket+"."+key)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return 0
+	}
+	if err != nil {
+		t.Fatalf("last revision of %s: %v", key, err)
+	}
+	return msg.Sequence
+}
+
+// messages is how many messages a bucket's stream holds, and the sequence of the last: nothing was stored if both stay.
+func (g *gateway) messages(t testing.TB, bucket string) [2]uint64 {
+	t.Helper()
+	info, err := g.stream(t, bucket).Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return [2]uint64{info.State.Msgs, info.State.LastSeq}
+}
+
+// retained is how many messages a bucket's stream holds of a key, markers included.
+func (g *gateway) retained(t testing.TB, bucket, key string) uint64 {
+	t.Helper()
+	subject := "$KV." + bucket + "." + key
+	info, err := g.stream(t, bucket).Info(t.Context(), jetstream.WithSubjectFilter(subject))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.State.Subjects[subject]
+}
+
+// metric is the value of a counter or gauge with these labels; 0 if there is none.
+func (g *gateway) metric(t testing.TB, name string, labels map[string]string) float64 {
+	t.Helper()
+	families, err := g.metrics.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			found := make(map[string]string)
+			for _, label := range m.GetLabel() {
+				found[label.GetName()] = label.GetValue()
+			}
+			if maps.Equal(found, labels) {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return 0
+}
+
+// eventually polls until the condition holds, and fails the test when patience is at its end.
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for tick := time.Millisecond; !condition(); tick = min(2*tick, 50*time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %s in vain: %s", patience, what)
+		}
+		<-time.After(tick)
+	}
+}
+
+var _ interface{ InProcessConn() (net.Conn, error) } = (*wire)(nil)

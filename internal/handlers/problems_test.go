@@ -1,0 +1,229 @@
+package handlers_test
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/api"
+	"kvgateway/internal/handlers"
+)
+
+func contractCodes(t testing.TB) map[string]int {
+	t.Helper()
+	doc, err := api.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	codes, err := api.ProblemCodes(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return codes
+}
+
+func TestProblemCodesAreTheContracts(t *testing.T) {
+	t.Parallel()
+	if diff := cmp.Diff(contractCodes(t), handlers.ProblemStatuses()); diff != "" {
+		t.Errorf("contract (-) and problems.go (+):\n%s", diff)
+	}
+}
+
+// The type of a problem leads to its explanation.
+func TestProblemPages(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	titles := make(map[string]string)
+	for code, status := range contractCodes(t) {
+		path := "/problems/" + code
+		page := g.get(t, path).is(t, 200).has(t, "Content-Type", "application/json").object(t)
+		if page["code"] != code || fmt.Sprint(page["status"]) != fmt.Sprint(status) || page["title"] == "" || page["meaning"] == "" || page["mend"] == "" {
+			t.Errorf("%s: %v", path, page)
+		}
+		title := page["title"].(string)
+		if other := titles[title]; other != "" {
+			t.Errorf("%s and %s have the same title", code, other)
+		}
+		titles[title] = code
+		html := g.get(t, path, "Accept: text/html,application/xhtml+xml,*/*;q=0.8").is(t, 200).has(t, "Content-Type", "text/html; charset=utf-8")
+		for _, part := range []string{code, fmt.Sprint(status), "<title>", "<h1>" + title} {
+			if !strings.Contains(string(html.body), part) {
+				t.Errorf("%s: the page lacks %q", path, part)
+			}
+		}
+		if html.header.Get("Content-Security-Policy") == "" || html.header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: the page may do too much: %v", path, html.header)
+		}
+		g.get(t, path, "Accept: image/png").problem(t, 406, "not-acceptable")
+	}
+	for _, path := range []string{"/problems/nothing", "/problems/%3Cscript%3E", "/problems/key-not-found%2F", "/problems/Key-Not-Found"} {
+		g.get(t, path).problem(t, 404, "not-found")
+	}
+}
+
+// What no table has a word for is the gateway's own failure, and its text is not for clients.
+func TestUnknownErrorsAreInternal(t *testing.T) {
+	t.Parallel()
+	code, detail := handlers.ProblemFor(errors.New("dial tcp 10.0.0.7: password is hunter2"))
+	if code != "internal" || strings.Contains(detail, "hunter2") || detail == "" {
+		t.Errorf("%s: %s", code, detail)
+	}
+}
+
+// Every code of the contract is produced by a real request; those that need a fault have a real one made.
+func TestEveryProblemCanHappen(t *testing.T) {
+	t.Parallel()
+	cases := maps.Clone(problemsByRequest)
+	maps.Copy(cases, problemsByFault)
+	for code, status := range contractCodes(t) {
+		if code == "internal" { // a fault of the gateway, of which none is known
+			continue
+		}
+		produce := cases[code]
+		if produce == nil {
+			t.Errorf("no request produces %s", code)
+			continue
+		}
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			produce(t).problem(t, status, code)
+		})
+	}
+	for code := range cases {
+		if contractCodes(t)[code] == 0 {
+			t.Errorf("%s is no code of the contract", code)
+		}
+	}
+}
+
+// simple produces a problem with one request to a gateway with a bucket "shop" that has "a", and the deleted "gone".
+func simple(method, target string, body any, header ...string) func(*testing.T) *answer {
+	return func(t *testing.T) *answer {
+		g := start(t, func(s *setup) { s.handlers.CheckHost = true })
+		kv := g.shop(t)
+		put(t, kv, "a", "v")
+		put(t, kv, "gone", "v")
+		if err := kv.Delete(t.Context(), "gone"); err != nil {
+			t.Fatal(err)
+		}
+		return g.do(t, method, target, body, header...)
+	}
+}
+
+var problemsByRequest = map[string]func(t *testing.T) *answer{
+	"invalid-bucket-name":    simple("GET", "/buckets/a.b", nil),
+	"invalid-key":            simple("GET", "/buckets/shop/keys/*", nil),
+	"invalid-filter":         simple("GET", "/buckets/shop/keys?filter=a*", nil),
+	"invalid-parameter":      simple("GET", "/buckets/shop/keys?limit=0", nil),
+	"unknown-parameter":      simple("GET", "/buckets/shop/keys?limitt=1", nil),
+	"invalid-header":         simple("PUT", "/buckets/shop/keys/a", "v", "If-Match: x"),
+	"invalid-body":           simple("PUT", "/buckets/new", "{", "Content-Type: application/json"),
+	"invalid-config":         simple("PUT", "/buckets/new", `{"ttl":"1ns"}`, "Content-Type: application/json"),
+	"invalid-cursor":         simple("GET", "/buckets/shop/keys?cursor=x", nil),
+	"cross-site":             simple("PUT", "/buckets/shop/keys/a", "v", "Origin: https://example.com"),
+	"forbidden-destination":  simple("GET", "/buckets/shop/keys/a", nil, "Sec-Fetch-Dest: script"),
+	"not-found":              simple("GET", "/nothing", nil),
+	"bucket-not-found":       simple("GET", "/buckets/nowhere", nil),
+	"key-not-found":          simple("GET", "/buckets/shop/keys/never", nil),
+	"key-deleted":            simple("GET", "/buckets/shop/keys/gone", nil),
+	"revision-not-found":     simple("GET", "/buckets/shop/keys/a?revision=99", nil),
+	"method-not-allowed":     simple("POST", "/buckets/shop", nil),
+	"not-acceptable":         simple("GET", "/buckets/shop/keys", nil, "Accept: image/png"),
+	"bucket-exists":          simple("PUT", "/buckets/shop", `{"history":3}`, "Content-Type: application/json"),
+	"epoch-changed":          simple("GET", "/buckets/shop/keys/a?min_revision=1-zzz9", nil),
+	"revision-mismatch":      simple("PUT", "/buckets/shop/keys/a", "v", `If-Match: "99"`),
+	"key-exists":             simple("PUT", "/buckets/shop/keys/a", "v", "If-None-Match: *"),
+	"bucket-present":         simple("PUT", "/buckets/shop", nil, "If-None-Match: *"),
+	"value-too-large":        simple("PUT", "/buckets/shop/keys/a", strings.Repeat("v", 1<<20+1)),
+	"body-too-large":         simple("PUT", "/buckets/new", `{"description":"`+strings.Repeat("v", 1<<20)+`"}`, "Content-Type: application/json"),
+	"key-too-long":           simple("GET", "/buckets/shop/keys/"+strings.Repeat("k", 1025), nil),
+	"unsupported-media-type": simple("PUT", "/buckets/new", "{}", "Content-Type: text/plain"),
+	"range-not-satisfiable":  simple("GET", "/buckets/shop/keys/a", nil, "Range: bytes=5-"),
+	"unknown-host":           simple("GET", "/buckets/shop", nil, "Host: example.com"),
+	"header-too-large":       simple("PUT", "/buckets/shop/keys/a", "v", "Content-Type: text/plain; a="+strings.Repeat("x", 9000)),
+	"storage-exhausted":      simple("PUT", "/buckets/new", `{"max_bytes":4611686018427387904}`, "Content-Type: application/json"),
+	"bad-bucket": func(t *testing.T) *answer {
+		g := start(t)
+		if _, err := g.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_odd", Subjects: []string{"odd"}}); err != nil {
+			t.Fatal(err)
+		}
+		return g.get(t, "/buckets/odd")
+	},
+	"precondition-required": func(t *testing.T) *answer {
+		g := start(t, func(s *setup) { s.handlers.RequirePreconditions = true })
+		g.shop(t)
+		return g.do(t, "PUT", "/buckets/shop/keys/a", "v")
+	},
+	"bucket-full": func(t *testing.T) *answer {
+		g := start(t)
+		g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxBytes: 1000})
+		return g.do(t, "PUT", "/buckets/small/keys/a", strings.Repeat("v", 2000))
+	},
+	"revision-not-reached": func(t *testing.T) *answer {
+		g := start(t, func(s *setup) { s.client.RequestTimeout = 100 * time.Millisecond })
+		put(t, g.shop(t), "a", "v")
+		return g.get(t, "/buckets/shop/keys/a?min_revision=99")
+	},
+	"shutting-down": func(t *testing.T) *answer {
+		g := start(t, func(s *setup) { s.handlers.Draining = func() bool { return true } })
+		return g.get(t, "/readyz")
+	},
+	"request-timeout": func(t *testing.T) *answer {
+		g := start(t, func(s *setup) { s.handlers.BodyTimeout = 100 * time.Millisecond })
+		g.shop(t)
+		s := g.session(t)
+		defer s.conn.Close()
+		begin(t, s.conn, "PUT /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc")
+		return s.answer(t, "PUT", "/buckets/shop/keys/a", nil)
+	},
+	"upstream-error": func(t *testing.T) *answer {
+		g := start(t)
+		g.shop(t)
+		info, err := g.stream(t, "shop").Info(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		info.Config.Sealed = true // by other tools: JetStream takes no more writes, and the gateway has no word for that
+		if _, err := g.js.UpdateStream(t.Context(), info.Config); err != nil {
+			t.Fatal(err)
+		}
+		a := g.do(t, "PUT", "/buckets/shop/keys/a", "v")
+		if a.object(t)["nats_error_code"] == nil {
+			t.Errorf("no nats_error_code: %s", a.body)
+		}
+		return a
+	},
+}
+
+// begin sends the first part of a request.
+func begin(t testing.TB, conn net.Conn, part string) {
+	t.Helper()
+	if _, err := conn.Write([]byte(part)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// 5xx never tell of the inside.
+func TestFailuresHaveFixedText(t *testing.T) {
+	t.Parallel()
+	for _, code := range slices.Sorted(maps.Keys(problemsByFault)) {
+		t.Run(code, func(t *testing.T) {
+			t.Parallel()
+			a := problemsByFault[code](t)
+			detail, _ := a.object(t)["detail"].(string)
+			for _, inside := range []string{"nats:", "nats.go", "$JS", "$KV", "KV_", "shop", "context deadline", "%!", "goroutine", ".go:"} {
+				if strings.Contains(detail, inside) {
+					t.Errorf("%s: detail tells %q: %s", code, inside, detail)
+				}
+			}
+		})
+	}
+}

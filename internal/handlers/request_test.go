@@ -1,0 +1,236 @@
+package handlers_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// chunked is a body that is sent without a declared length.
+type chunked string
+
+// An answer is a response with all of its body, checked against the contract.
+type answer struct {
+	request string // for messages
+	status  int
+	header  http.Header
+	body    []byte
+}
+
+// do sends one request, its target byte for byte as given, and checks the answer against the contract. The body is nil, a
+// string, or chunked; headers are lines such as "If-Match: *", sent in this order.
+func (g *gateway) do(t testing.TB, method, target string, body any, header ...string) *answer {
+	t.Helper()
+	s := g.session(t)
+	defer s.conn.Close()
+	return s.do(t, method, g.basePath+target, body, header...)
+}
+
+func (g *gateway) get(t testing.TB, target string, header ...string) *answer {
+	t.Helper()
+	return g.do(t, "GET", target, nil, header...)
+}
+
+// A session is a connection that requests follow one another on.
+type session struct {
+	gateway *gateway
+	conn    net.Conn
+	in      *bufio.Reader
+}
+
+func (g *gateway) session(t testing.TB) *session {
+	t.Helper()
+	conn, err := net.Dial("tcp", g.address)
+	if err != nil {
+		t.Fatalf("dial the gateway: %v", err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return &session{gateway: g, conn: conn, in: bufio.NewReader(conn)}
+}
+
+func (s *session) do(t testing.TB, method, target string, body any, header ...string) *answer {
+	t.Helper()
+	request := encode(s.gateway.address, method, target, body, header)
+	sent := make(chan error, 1)
+	go func() { // the answer may come before all is sent
+		_, err := s.conn.Write(request)
+		sent <- err
+	}()
+	a := s.answer(t, method, target, header)
+	if err := <-sent; err != nil && a.status < 400 {
+		t.Fatalf("%s: send: %v", a.request, err)
+	}
+	return a
+}
+
+// answer reads the next answer, to a request that was sent already.
+func (s *session) answer(t testing.TB, method, target string, header []string) *answer {
+	t.Helper()
+	name := fmt.Sprintf("%s %.200s %.200q", method, target, header)
+	response, err := http.ReadResponse(s.in, &http.Request{Method: method})
+	if err != nil {
+		t.Fatalf("%s: no answer: %v", name, err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatalf("%s: answer cut short: %v", name, err)
+	}
+	a := &answer{request: name, status: response.StatusCode, header: response.Header, body: body}
+	s.gateway.checkContract(t, method, target, a)
+	return a
+}
+
+func encode(host, method, target string, body any, header []string) []byte {
+	var out bytes.Buffer
+	fmt.Fprintf(&out, "%s %s HTTP/1.1\r\n", method, target)
+	if !slices.ContainsFunc(header, func(line string) bool { return strings.HasPrefix(line, "Host:") }) {
+		fmt.Fprintf(&out, "Host: %s\r\n", host)
+	}
+	for _, line := range header {
+		out.WriteString(line + "\r\n")
+	}
+	switch body := body.(type) {
+	case nil:
+		out.WriteString("\r\n")
+	case string:
+		fmt.Fprintf(&out, "Content-Length: %d\r\n\r\n%s", len(body), body)
+	case chunked:
+		fmt.Fprintf(&out, "Transfer-Encoding: chunked\r\n\r\n")
+		if len(body) > 0 {
+			fmt.Fprintf(&out, "%x\r\n%s\r\n", len(body), body)
+		}
+		out.WriteString("0\r\n\r\n")
+	default:
+		panic(fmt.Sprintf("body of type %T", body))
+	}
+	return out.Bytes()
+}
+
+// is checks the status, and ends the test where it is another.
+func (a *answer) is(t testing.TB, status int) *answer {
+	t.Helper()
+	if a.status != status {
+		t.Fatalf("%s: status %d, want %d\n%v\n%.500s", a.request, a.status, status, a.header, a.body)
+	}
+	return a
+}
+
+// problem checks that the answer is that problem, and returns the document. It lets the test go on in any case.
+func (a *answer) problem(t testing.TB, status int, code string) map[string]any {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(a.body))
+	decoder.UseNumber()
+	var document map[string]any
+	if err := decoder.Decode(&document); err != nil {
+		t.Errorf("%s: body is no JSON object: %v", a.request, err)
+	}
+	if got := codeOf(document); a.status != status || got != code {
+		t.Errorf("%s: %d %s, want %d %s\n%.400s", a.request, a.status, got, status, code, a.body)
+	}
+	return document
+}
+
+// codeOf is the code of a problem document.
+func codeOf(document map[string]any) string {
+	problemType, _ := document["type"].(string)
+	return problemType[strings.LastIndexByte(problemType, '/')+1:]
+}
+
+// has checks a header; "" for its absence.
+func (a *answer) has(t testing.TB, name, want string) *answer {
+	t.Helper()
+	if got := strings.Join(a.header.Values(name), "|"); got != want {
+		t.Errorf("%s: %s is %q, want %q", a.request, name, got, want)
+	}
+	return a
+}
+
+// is the body exactly this?
+func (a *answer) hasBody(t testing.TB, want string) *answer {
+	t.Helper()
+	if got := string(a.body); got != want {
+		t.Errorf("%s: body is %.200q (%d bytes), want %.200q (%d bytes)", a.request, got, len(got), want, len(want))
+	}
+	return a
+}
+
+// object reads the body as a JSON object. Numbers stay as they are written.
+func (a *answer) object(t testing.TB) map[string]any {
+	t.Helper()
+	var object map[string]any
+	a.decode(t, &object)
+	return object
+}
+
+func (a *answer) decode(t testing.TB, into any) {
+	t.Helper()
+	decoder := json.NewDecoder(bytes.NewReader(a.body))
+	decoder.UseNumber()
+	if err := decoder.Decode(into); err != nil {
+		t.Fatalf("%s: body is not the JSON that was expected: %v\n%.500s", a.request, err, a.body)
+	}
+}
+
+// strings reads a list of strings out of a JSON object.
+func stringsOf(list any) []string {
+	values, _ := list.([]any)
+	found := make([]string, 0, len(values))
+	for _, value := range values {
+		s, ok := value.(string)
+		if !ok {
+			s = fmt.Sprint(value)
+		}
+		found = append(found, s)
+	}
+	return found
+}
+
+// revision is the number in KV-Revision.
+func (a *answer) revision(t testing.TB) uint64 {
+	t.Helper()
+	revision, err := strconv.ParseUint(a.header.Get("KV-Revision"), 10, 64)
+	if err != nil {
+		t.Fatalf("%s: KV-Revision: %v", a.request, err)
+	}
+	return revision
+}
+
+func (a *answer) tag() string { return a.header.Get("ETag") }
+
+// epoch is the second half of the answer's ETag.
+func (a *answer) epoch() string {
+	_, epoch, _ := strings.Cut(strings.Trim(a.tag(), `"`), "-")
+	return epoch
+}
+
+// lines collects what is logged.
+type lines struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.String()
+}

@@ -1,0 +1,84 @@
+package handlers_test
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kvgateway/api"
+	"kvgateway/internal/handlers"
+)
+
+// operations are "METHOD path" of every operation in the contract.
+func operations(t testing.TB) []string {
+	t.Helper()
+	doc, err := api.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for path, item := range doc.Paths.Map() {
+		for method := range item.Operations() {
+			found = append(found, method+" "+path)
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+func TestRoutesAreTheContracts(t *testing.T) {
+	t.Parallel()
+	routes := handlers.Routes()
+	slices.Sort(routes)
+	if diff := cmp.Diff(operations(t), routes); diff != "" {
+		t.Errorf("operations (-) and routes (+):\n%s", diff)
+	}
+}
+
+// Every operation is really there: a request for it comes to its endpoint.
+func TestEveryOperationAnswers(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	put(t, g.shop(t), "a", "v")
+	for _, operation := range operations(t) {
+		method, path, _ := strings.Cut(operation, " ")
+		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").Replace(path)
+		a := g.do(t, method, target, nil)
+		if a.status == http.StatusMethodNotAllowed || a.status == http.StatusNotFound && method != http.MethodHead && codeOf(a.object(t)) == "not-found" {
+			t.Errorf("%s: status %d: the operation has no route", operation, a.status)
+		}
+		if operation == "DELETE /buckets/{bucket}" || operation == "DELETE /buckets/{bucket}/keys/{key}" {
+			put(t, g.shop(t), "a", "v")
+		}
+	}
+}
+
+func TestMethodsThatAreNotAllowed(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	put(t, kv, "a", "v")
+	doc, err := api.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, item := range doc.Paths.Map() {
+		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").Replace(path)
+		for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "MKCOL", "get", "QUERY"} {
+			if item.GetOperation(strings.ToUpper(method)) != nil && strings.ToUpper(method) == method {
+				continue
+			}
+			a := g.do(t, method, target, nil).is(t, 405) // with the right Allow, as every answer is checked
+			if method != "HEAD" {
+				a.problem(t, 405, "method-not-allowed")
+			}
+		}
+	}
+	wantNative(t, kv, "a", "v")
+	// The override that some frameworks know is none.
+	g.get(t, "/buckets/shop/keys/a", "X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE").is(t, 200)
+	wantNative(t, kv, "a", "v")
+}

@@ -1,0 +1,86 @@
+package handlers_test
+
+import (
+	"encoding/json"
+	"runtime"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kvgateway/api"
+	"kvgateway/internal/natsd"
+)
+
+func TestHealthAndReadiness(t *testing.T) {
+	t.Parallel()
+	var draining atomic.Bool
+	g := start(t, func(s *setup) { s.handlers.Draining = draining.Load })
+	g.get(t, "/healthz").is(t, 200).hasBody(t, `{"status":"ok"}`+"\n").has(t, "Cache-Control", "no-store")
+	g.get(t, "/readyz").is(t, 200).hasBody(t, `{"status":"ready"}`+"\n").has(t, "Cache-Control", "no-store")
+	draining.Store(true)
+	g.get(t, "/readyz").is(t, 503)
+	g.get(t, "/healthz").is(t, 200)
+	g.shop(t)
+	g.get(t, "/buckets/shop").is(t, 200) // who still comes is still served
+	draining.Store(false)
+	g.get(t, "/readyz").is(t, 200)
+}
+
+// A server that is there and does not answer is not ready, and is found so in bounded time.
+func TestReadinessOfASilentServer(t *testing.T) {
+	t.Parallel()
+	g := start(t, shortTimeout)
+	g.get(t, "/readyz").is(t, 200)
+	g.wire.hold()
+	g.get(t, "/readyz").problem(t, 503, "nats-unavailable")
+	g.get(t, "/healthz").is(t, 200)
+	g.wire.release()
+	eventually(t, "it is ready again", func() bool { return g.get(t, "/readyz").status == 200 })
+}
+
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	want := map[string]any{"version": "1.2.3", "commit": "abcdef0", "built": "2026-11-22T17:00:00Z", "go": runtime.Version(), "nats_server": natsd.Version}
+	if diff := cmp.Diff(want, g.get(t, "/version").is(t, 200).object(t)); diff != "" {
+		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+func TestContractIsServed(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.get(t, "/openapi.yaml").is(t, 200).has(t, "Content-Type", "application/yaml").hasBody(t, string(api.YAML()))
+	a := g.get(t, "/openapi.json").is(t, 200).has(t, "Content-Type", "application/json")
+	want, err := api.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.hasBody(t, string(want))
+	var document struct{ OpenAPI string }
+	if err := json.Unmarshal(a.body, &document); err != nil || document.OpenAPI != "3.0.3" {
+		t.Errorf("openapi %q, %v", document.OpenAPI, err)
+	}
+}
+
+// One connection serves one request after another, whatever came before.
+func TestConnectionsAreReused(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	put(t, g.shop(t), "a", "v")
+	s := g.session(t)
+	for range 3 {
+		s.do(t, "GET", "/buckets/shop/keys/a", nil).is(t, 200)
+		s.do(t, "HEAD", "/buckets/shop/keys/a", nil).is(t, 200)
+		s.do(t, "PUT", "/buckets/shop/keys/a", "v").is(t, 200)
+		s.do(t, "PUT", "/buckets/shop/keys/a", chunked("v")).is(t, 200)
+		s.do(t, "GET", "/buckets/shop/keys/never", nil).is(t, 404)
+		s.do(t, "HEAD", "/buckets/shop/keys/never", nil).is(t, 404)
+		s.do(t, "GET", "/buckets/shop/keys/a", nil, `If-None-Match: *`).is(t, 304)
+		s.do(t, "DELETE", "/buckets/shop/keys/never", nil).is(t, 404)
+		s.do(t, "PUT", "/buckets/shop/keys/a", "v", "Prefer: return=minimal").is(t, 204)
+		s.do(t, "GET", "/nothing", nil).is(t, 404)
+		s.do(t, "GET", "/buckets/shop/keys", nil, "Accept: text/plain").is(t, 200).hasBody(t, "a\n")
+	}
+}

@@ -1,0 +1,115 @@
+package handlers_test
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The states that a key can be in before a write with a precondition.
+type state int
+
+const (
+	never state = iota
+	value
+	deleted
+	purged
+)
+
+var states = [...]state{never, value, deleted, purged}
+
+func (s state) String() string { return [...]string{"never", "value", "deleted", "purged"}[s] }
+
+// enter brings a fresh key into the state, natively.
+func (s state) enter(t testing.TB, kv jetstream.KeyValue, key string) {
+	t.Helper()
+	if s == never {
+		return
+	}
+	put(t, kv, key, "older")
+	put(t, kv, key, "old")
+	var err error
+	switch s {
+	case deleted:
+		err = kv.Delete(t.Context(), key)
+	case purged:
+		err = kv.Purge(t.Context(), key)
+	}
+	if err != nil {
+		t.Fatalf("%s: %v", s, err)
+	}
+}
+
+// A fixture is a bucket in which every case of a table has a key of its own.
+type fixture struct {
+	*gateway
+	kv    jetstream.KeyValue
+	epoch string
+	keys  int
+}
+
+func newFixture(t testing.TB, configure ...func(*setup)) *fixture {
+	t.Helper()
+	f := &fixture{gateway: start(t, configure...)}
+	f.kv = f.shop(t)
+	f.epoch = f.epochOf(t, "shop")
+	return f
+}
+
+// epochOf is the epoch of a bucket, made of the stream's creation time as the contract says.
+func (g *gateway) epochOf(t testing.TB, bucket string) string {
+	t.Helper()
+	info, err := g.stream(t, bucket).Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strconv.FormatInt(info.Created.UnixMicro(), 36)
+}
+
+// A place is a key in a state.
+type place struct {
+	key   string
+	last  uint64 // revision
+	epoch string
+}
+
+func (f *fixture) place(t testing.TB, s state) place {
+	t.Helper()
+	f.keys++
+	p := place{key: fmt.Sprintf("%s.%d", s, f.keys), epoch: f.epoch}
+	s.enter(t, f.kv, p.key)
+	p.last = f.lastRevision(t, "shop", p.key)
+	return p
+}
+
+func (p place) path() string { return "/buckets/shop/keys/" + p.key }
+
+// tag is the entity tag of the key's last entry.
+func (p place) tag() string {
+	if p.last == 0 {
+		return `"0"`
+	}
+	return fmt.Sprintf("%q", fmt.Sprintf("%d-%s", p.last, p.epoch))
+}
+
+// fill replaces, in a header of a table: LAST by the key's last revision, OTHER by one that it does not have, TAG by the tag
+// of its last entry without quotes, and FOREIGN by that of the same revision in another epoch.
+func (p place) fill(header string) string {
+	return strings.NewReplacer(
+		"LAST", strconv.FormatUint(p.last, 10),
+		"OTHER", strconv.FormatUint(p.last+1000, 10),
+		"TAG", strings.Trim(p.tag(), `"`),
+		"FOREIGN", fmt.Sprintf("%d-zzz9", p.last),
+	).Replace(header)
+}
+
+func (p place) fillAll(headers []string) []string {
+	filled := make([]string, 0, len(headers))
+	for _, header := range headers {
+		filled = append(filled, p.fill(header))
+	}
+	return filled
+}

@@ -1,0 +1,181 @@
+package handlers_test
+
+import (
+	"bytes"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"kvgateway/internal/natsd"
+)
+
+// A wire stands between the gateway and its nats-server, so that a test can make faults that networks make: answers that do
+// not come, a server that goes away and comes back, another writer who is always a moment faster.
+type wire struct {
+	options natsd.Options
+
+	mu      sync.Mutex
+	server  *natsd.Server
+	gate    chan struct{}     // what the server sends waits for it to be closed; nil for no waiting
+	sending func(data []byte) // called with what the gateway is about to send
+	conns   int               // made in all
+
+	swallowed string // messages to subjects with it are lost on the way
+}
+
+// InProcessConn makes kvclient's connections.
+func (w *wire) InProcessConn() (net.Conn, error) {
+	w.mu.Lock()
+	server := w.server
+	w.mu.Unlock()
+	if server == nil {
+		return nil, net.ErrClosed
+	}
+	conn, err := server.InProcessConn()
+	if err != nil {
+		return nil, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.conns++
+	return &wiredConn{Conn: conn, wire: w}, nil
+}
+
+// connections is how many connections were ever made.
+func (w *wire) connections() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.conns
+}
+
+// direct reaches the server without a fault in between.
+func (w *wire) direct() *natsd.Server {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.server
+}
+
+// restart starts the server, on the data that it had.
+func (w *wire) restart(t testing.TB) {
+	t.Helper()
+	server, err := natsd.Start(t.Context(), w.options)
+	if err != nil {
+		t.Fatalf("start nats-server: %v", err)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.server = server
+}
+
+// stop shuts the server down.
+func (w *wire) stop() {
+	w.mu.Lock()
+	server := w.server
+	w.server = nil
+	w.mu.Unlock()
+	if server != nil {
+		server.Shutdown()
+	}
+}
+
+// hold keeps what the server sends from arriving, until release: requests are carried out and their answers do not come.
+func (w *wire) hold() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gate == nil {
+		w.gate = make(chan struct{})
+	}
+}
+
+// release lets everything through again. It may be called at any time.
+func (w *wire) release() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.gate != nil {
+		close(w.gate)
+		w.gate = nil
+	}
+}
+
+// onSending has a function called with everything before the gateway sends it; nil for no more.
+func (w *wire) onSending(call func(data []byte)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sending = call
+}
+
+// requests counts the messages that the gateway sends to NATS while the function runs: its round trips.
+func (w *wire) requests(during func()) int {
+	var count atomic.Int64
+	w.onSending(func(data []byte) {
+		for line := range bytes.SplitSeq(data, []byte("\r\n")) {
+			if bytes.HasPrefix(line, []byte("PUB ")) || bytes.HasPrefix(line, []byte("HPUB ")) {
+				count.Add(1)
+			}
+		}
+	})
+	defer w.onSending(nil)
+	during()
+	return int(count.Load())
+}
+
+// swallow loses every message to a subject with that text in it, on the way to the server; "" for none.
+func (w *wire) swallow(subject string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.swallowed = subject
+}
+
+// without returns what a client sends (PUB subject reply size, CRLF, payload, CRLF) without the messages to some subjects.
+func without(data []byte, subject string) []byte {
+	var kept []byte
+	for len(data) > 0 {
+		line, rest, _ := bytes.Cut(data, []byte("\r\n"))
+		length := len(data) - len(rest)
+		fields := bytes.Fields(line)
+		message := bytes.HasPrefix(line, []byte("PUB ")) || bytes.HasPrefix(line, []byte("HPUB "))
+		if message {
+			size, _ := strconv.Atoi(string(fields[len(fields)-1]))
+			length = min(len(data), length+size+2)
+		}
+		if !message || !bytes.Contains(fields[1], []byte(subject)) {
+			kept = append(kept, data[:length]...)
+		}
+		data = data[length:]
+	}
+	return kept
+}
+
+type wiredConn struct {
+	net.Conn
+	wire *wire
+}
+
+func (c *wiredConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.wire.mu.Lock()
+	gate := c.wire.gate
+	c.wire.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	return n, err
+}
+
+func (c *wiredConn) Write(p []byte) (int, error) {
+	c.wire.mu.Lock()
+	sending, swallowed := c.wire.sending, c.wire.swallowed
+	c.wire.mu.Unlock()
+	if sending != nil {
+		sending(p)
+	}
+	if swallowed == "" {
+		return c.Conn.Write(p)
+	}
+	if _, err := c.Conn.Write(without(p, swallowed)); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}

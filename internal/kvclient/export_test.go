@@ -1,0 +1,24 @@
+package kvclient
+
+import (
+	"context"
+
+	"github.com/nats-io/nats.go"
+)
+
+// Cover is the disjoint filters of a scan's consumer, and whether they select exactly what fs does.
+func (fs Filters) Cover() (disjoint []string, exact bool) { return fs.cover() }
+
+// ScanEntries runs a scan with a visit of the test's own, which sees entries in the order in which they come.
+func (b *Bucket) ScanEntries(ctx context.Context, fs Filters, visit func(Entry) error) (Revision, error) {
+	return scan{filters: fs}.run(ctx, b, visit)
+}
+
+// PointConn is the connection of the point requests.
+func (c *Client) PointConn() *nats.Conn { return c.point.conn() }
+
+// MaxScans and MaxTries are bounds that tests provoke.
+const (
+	MaxScans = maxScans
+	MaxTries = maxTries
+)

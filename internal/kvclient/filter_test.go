@@ -1,0 +1,239 @@
+package kvclient_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+func TestParseFilter(t *testing.T) {
+	for _, s := range []string{
+		"a", "*", ">", "a.*", "a.>", "*.*", "*.>", "a.*.c", "*.b.*", "a/b.*", "=.>", strings.Repeat("k", kvclient.MaxFilterBytes),
+		strings.Repeat("*.", 511) + ">",
+	} {
+		if f, err := kvclient.ParseFilter(s); err != nil || f.String() != s {
+			t.Errorf("ParseFilter(%.40q) = %.40q, %v", s, f, err)
+		}
+	}
+	for _, tc := range []struct {
+		filter string
+		offset int
+	}{
+		{"", 0}, {".", 0}, {".>", 0}, {"a.", 1}, {"a..*", 2}, {"*.", 1},
+		{"user*", 4}, {"*user", 0}, {"a.b*", 3}, {"a.user>", 6}, {">a", 0}, {"**", 0}, {"*>", 0}, {">>", 0}, {"a.**.b", 2},
+		{"a.>.b", 2}, {">.a", 0}, {">.>", 0}, {"*.>.*", 2},
+		{"a b", 1}, {"é", 0}, {"a.\x00", 2}, {"a,b", 1}, {"a.*\n", 3},
+		{strings.Repeat("k", kvclient.MaxFilterBytes+1), kvclient.MaxFilterBytes},
+	} {
+		_, err := kvclient.ParseFilter(tc.filter)
+		if err == nil {
+			t.Errorf("ParseFilter(%.40q) accepts", tc.filter)
+			continue
+		}
+		wantOffset(t, err, "filter", tc.offset)
+	}
+}
+
+// isFilter is the contract's sentence: tokens, `*` for one token, `>` last for the rest.
+func isFilter(s string) bool {
+	tokens := strings.Split(s, ".")
+	for i, token := range tokens {
+		switch {
+		case token == "*", token == ">" && i == len(tokens)-1:
+		case !adr8Key.MatchString(token):
+			return false
+		}
+	}
+	return len(s) <= kvclient.MaxFilterBytes
+}
+
+func FuzzParseFilter(f *testing.F) {
+	for _, s := range []string{"", "a", "*", ">", "a.*", "a.>.b", "user*", "a..b", "*>", "é", strings.Repeat("*.", 600)} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		filter, err := kvclient.ParseFilter(s)
+		if (err == nil) != isFilter(s) {
+			t.Fatalf("%q: %v", s, err)
+		}
+		if err != nil {
+			syntax, ok := errors.AsType[*kvclient.SyntaxError](err)
+			if !ok || syntax.Offset < 0 || syntax.Offset > len(s) {
+				t.Fatalf("%q: %v", s, err)
+			}
+			return
+		}
+		if filter.String() != s || !server.IsValidSubject(s) {
+			t.Fatalf("%q becomes %q, valid for the server: %v", s, filter, server.IsValidSubject(s))
+		}
+		if k, err := kvclient.ParseKey(s); err == nil && !filter.Matches(k.String()) {
+			t.Fatalf("%q does not select itself", s)
+		}
+	})
+}
+
+// randomKey has few different tokens, so that filters hit.
+func randomKey(r *rand.Rand) string { return randomTokens(r, "a", "b", "c/d", "e") }
+
+func randomFilter(r *rand.Rand) string {
+	s := randomTokens(r, "a", "b", "c/d", "*", "*")
+	switch r.IntN(6) {
+	case 0:
+		return s + ".>"
+	case 1:
+		return ">"
+	}
+	return s
+}
+
+func randomTokens(r *rand.Rand, from ...string) string {
+	tokens := make([]string, 1+r.IntN(4))
+	for i := range tokens {
+		tokens[i] = from[r.IntN(len(from))]
+	}
+	return strings.Join(tokens, ".")
+}
+
+func seeded(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+func TestFilterMatchesAsTheServerDoes(t *testing.T) {
+	r := seeded(t)
+	for range 50_000 {
+		filter, k := randomFilter(r), randomKey(r)
+		f := filters(t, filter)
+		want := server.SubjectMatchesFilter(k, filter)
+		if got := f[0].Matches(k); got != want {
+			t.Fatalf("%s matches %s: %v, the server says %v", filter, k, got, want)
+		}
+		if got := f.Matches(k); got != want {
+			t.Fatalf("union of %s matches %s: %v, want %v", filter, k, got, want)
+		}
+	}
+}
+
+func TestFiltersAreAUnion(t *testing.T) {
+	if !(kvclient.Filters{}).Matches("a") || !kvclient.Filters(nil).Matches("a.b") {
+		t.Error("an empty union must select every key")
+	}
+	fs := filters(t, "a.*", "b")
+	for k, want := range map[string]bool{"a.x": true, "b": true, "a": false, "a.x.y": false, "b.x": false} {
+		if fs.Matches(k) != want {
+			t.Errorf("%s: %v, want %v", k, !want, want)
+		}
+	}
+}
+
+// randomFilters is a union of up to eight; small ones are common in requests.
+func randomFilters(t *testing.T, r *rand.Rand) kvclient.Filters {
+	t.Helper()
+	patterns := make([]string, r.IntN(9))
+	for i := range patterns {
+		patterns[i] = randomFilter(r)
+	}
+	return filters(t, patterns...)
+}
+
+func TestCoverIsDisjointAndLosesNothing(t *testing.T) {
+	r := seeded(t)
+	for range 5_000 {
+		fs := randomFilters(t, r)
+		cover, exact := fs.Cover()
+		for i, a := range cover {
+			for _, b := range cover[:i] {
+				if server.SubjectsCollide(a, b) {
+					t.Fatalf("%v: cover %v is not disjoint", fs, cover)
+				}
+			}
+		}
+		for range 20 {
+			k := randomKey(r)
+			covered := filters(t, cover...).Matches(k)
+			if fs.Matches(k) && !covered {
+				t.Fatalf("%v: cover %v loses %s", fs, cover, k)
+			}
+			if exact && covered && !fs.Matches(k) {
+				t.Fatalf("%v: cover %v is called exact, but selects %s", fs, cover, k)
+			}
+		}
+	}
+}
+
+func TestCoverStaysExactWhereItCan(t *testing.T) {
+	for _, tc := range []struct {
+		filters []string
+		cover   string
+		exact   bool
+	}{
+		{nil, ">", true},
+		{[]string{"a"}, "a", true},
+		{[]string{"a", "a"}, "a", true},
+		{[]string{"a.*", "a.b"}, "a.*", true},
+		{[]string{"a.b", "a.*"}, "a.*", true},
+		{[]string{"a.>", "a.*.c", "b"}, "a.>,b", true},
+		{[]string{"a", "a.>"}, "a,a.>", true}, // a.> does not select a
+		{[]string{"a.*", "*.b"}, ">", false},
+	} {
+		cover, exact := filters(t, tc.filters...).Cover()
+		if strings.Join(cover, ",") != tc.cover || exact != tc.exact {
+			t.Errorf("%v: %v, exact %v; want %s, %v", tc.filters, cover, exact, tc.cover, tc.exact)
+		}
+	}
+}
+
+func TestServerTakesEveryCover(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{})
+	js := s.JetStream(t)
+	nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop", Storage: jetstream.MemoryStorage})
+	create := func(subjects []string) error {
+		consumer, err := js.CreateConsumer(t.Context(), "KV_shop", jetstream.ConsumerConfig{FilterSubjects: subjects, MemoryStorage: true})
+		if err == nil {
+			err = js.DeleteConsumer(t.Context(), "KV_shop", consumer.CachedInfo().Name)
+		}
+		return err
+	}
+	if err := create([]string{"$KV.shop.a.*", "$KV.shop.a.b"}); err == nil {
+		t.Error("the server takes overlapping filters now: covers are not needed any more")
+	}
+	r := seeded(t)
+	for range 200 {
+		fs := randomFilters(t, r)
+		cover, _ := fs.Cover()
+		for i := range cover {
+			cover[i] = "$KV.shop." + cover[i]
+		}
+		if err := create(cover); err != nil {
+			t.Fatalf("%v: cover %v: %v", fs, cover, err)
+		}
+	}
+}
+
+func TestSixtyFourLongFilters(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	b := shop(t, c, nil)
+	var patterns, want []string
+	for i := range kvclient.MaxFilters {
+		prefix := fmt.Sprintf("%02d-", i)
+		k := prefix + strings.Repeat("k", kvclient.MaxKeyBytes-len(prefix))
+		put(t, b, k, "v")
+		patterns, want = append(patterns, k), append(want, k)
+	}
+	put(t, b, "other", "v")
+	if got := keys(t, b, patterns...); strings.Join(got, " ") != strings.Join(want, " ") {
+		t.Errorf("%d keys, want %d", len(got), len(want))
+	}
+}

@@ -1,0 +1,233 @@
+package kvclient_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// soon bounds what must happen without waiting for anything but a busy machine.
+const soon = 10 * time.Second
+
+// connect starts a client and waits until it is ready.
+func connect(t testing.TB, opts kvclient.Options) *kvclient.Client {
+	t.Helper()
+	c := connectUnready(t, opts)
+	awaitReady(t, c)
+	return c
+}
+
+func connectUnready(t testing.TB, opts kvclient.Options) *kvclient.Client {
+	t.Helper()
+	if opts.Name == "" {
+		opts.Name = "gateway"
+	}
+	c, err := kvclient.Connect(opts)
+	if err != nil {
+		t.Fatalf("connect: %v", err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		c.Close(ctx)
+	})
+	return c
+}
+
+func awaitReady(t testing.TB, c *kvclient.Client) {
+	t.Helper()
+	natstest.Eventually(t, soon, "the client is ready", func() bool { return c.Ready(t.Context()) == nil })
+}
+
+// gateway is a client of a server of its own.
+func gateway(t testing.TB) (*kvclient.Client, *natstest.Server) {
+	t.Helper()
+	s := natstest.Start(t, natstest.Options{})
+	return connect(t, kvclient.Options{URL: s.URL()}), s
+}
+
+// overBoth runs a test over TCP and on an in-process connection.
+func overBoth(t *testing.T, test func(t *testing.T, c *kvclient.Client, js jetstream.JetStream)) {
+	t.Helper()
+	t.Run("tcp", func(t *testing.T) {
+		t.Parallel()
+		s := natstest.Start(t, natstest.Options{})
+		test(t, connect(t, kvclient.Options{URL: s.URL()}), s.JetStream(t))
+	})
+	t.Run("in process", func(t *testing.T) {
+		t.Parallel()
+		s := natstest.Start(t, natstest.Options{})
+		test(t, connect(t, kvclient.Options{InProcess: s}), s.JetStream(t))
+	})
+}
+
+// shop creates a bucket through the gateway and binds it.
+func shop(t testing.TB, c *kvclient.Client, edit func(*kvclient.BucketConfig)) *kvclient.Bucket {
+	t.Helper()
+	return newBucket(t, c, "shop", edit)
+}
+
+func newBucket(t testing.TB, c *kvclient.Client, name string, edit func(*kvclient.BucketConfig)) *kvclient.Bucket {
+	t.Helper()
+	config := kvclient.DefaultBucketConfig()
+	if edit != nil {
+		edit(&config)
+	}
+	if _, _, err := c.CreateBucket(t.Context(), bucketName(t, name), config); err != nil {
+		t.Fatalf("create bucket %s: %v", name, err)
+	}
+	return bind(t, c, name)
+}
+
+func history(n int64) func(*kvclient.BucketConfig) {
+	return func(c *kvclient.BucketConfig) { c.History = n }
+}
+
+func bind(t testing.TB, c *kvclient.Client, name string) *kvclient.Bucket {
+	t.Helper()
+	b, err := c.Bucket(t.Context(), bucketName(t, name))
+	if err != nil {
+		t.Fatalf("bucket %s: %v", name, err)
+	}
+	return b
+}
+
+// nativeBucket creates a bucket with nats.go.
+func nativeBucket(t testing.TB, js jetstream.JetStream, config jetstream.KeyValueConfig) jetstream.KeyValue {
+	t.Helper()
+	kv, err := js.CreateKeyValue(t.Context(), config)
+	if err != nil {
+		t.Fatalf("native create of bucket %s: %v", config.Bucket, err)
+	}
+	return kv
+}
+
+func native(t testing.TB, js jetstream.JetStream, bucket string) jetstream.KeyValue {
+	t.Helper()
+	kv, err := js.KeyValue(t.Context(), bucket)
+	if err != nil {
+		t.Fatalf("native bind of bucket %s: %v", bucket, err)
+	}
+	return kv
+}
+
+func bucketName(t testing.TB, s string) kvclient.BucketName {
+	t.Helper()
+	name, err := kvclient.ParseBucketName(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+func key(t testing.TB, s string) kvclient.Key {
+	t.Helper()
+	k, err := kvclient.ParseKey(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+func filters(t testing.TB, patterns ...string) kvclient.Filters {
+	t.Helper()
+	var fs kvclient.Filters
+	for _, p := range patterns {
+		f, err := kvclient.ParseFilter(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs = append(fs, f)
+	}
+	return fs
+}
+
+// put stores a value and returns its revision.
+func put(t testing.TB, b *kvclient.Bucket, k, value string) kvclient.Revision {
+	t.Helper()
+	w, err := b.Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte(value)})
+	if err != nil {
+		t.Fatalf("put %s: %v", k, err)
+	}
+	return w.Revision
+}
+
+func remove(t testing.TB, b *kvclient.Bucket, k string, purge bool) kvclient.Revision {
+	t.Helper()
+	w, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, k), Purge: purge})
+	if err != nil {
+		t.Fatalf("delete %s: %v", k, err)
+	}
+	return w.Revision
+}
+
+func get(t testing.TB, b *kvclient.Bucket, k string) (kvclient.Entry, error) {
+	t.Helper()
+	e, _, err := b.Get(t.Context(), key(t, k), kvclient.ReadOptions{})
+	return e, err
+}
+
+func wantValue(t testing.TB, b *kvclient.Bucket, k, want string, rev kvclient.Revision) {
+	t.Helper()
+	e, err := get(t, b, k)
+	if err != nil {
+		t.Fatalf("get %s: %v", k, err)
+	}
+	if string(e.Value) != want || e.Revision != rev || e.Epoch != b.Epoch() || e.Key != k || e.Size != len(want) {
+		t.Errorf("%s: value %q, revision %s, key %q, size %d; want %q at %d-%s", k, e.Value, e.Position, e.Key, e.Size, want, rev, b.Epoch())
+	}
+}
+
+// wantMarker checks that the key is deleted by that operation.
+func wantMarker(t testing.TB, b *kvclient.Bucket, k string, op kvclient.Operation, rev kvclient.Revision) {
+	t.Helper()
+	_, err := get(t, b, k)
+	deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err)
+	if !ok {
+		t.Fatalf("get %s: %v, want a KeyDeletedError", k, err)
+	}
+	if m := deleted.Marker; m.Operation != op || rev != 0 && m.Revision != rev || m.Key != k || len(m.Value) != 0 {
+		t.Errorf("%s: marker %s at %d of key %q with %d bytes, want %s at %d", k, m.Operation, m.Revision, m.Key, len(m.Value), op, rev)
+	}
+}
+
+func wantError(t testing.TB, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("error %v, want %v", err, want)
+	}
+}
+
+// keys lists the names of a bucket.
+func keys(t testing.TB, b *kvclient.Bucket, patterns ...string) []string {
+	t.Helper()
+	listing, err := b.Keys(t.Context(), filters(t, patterns...))
+	if err != nil {
+		t.Fatalf("keys %v: %v", patterns, err)
+	}
+	return names(listing)
+}
+
+func names(l kvclient.Listing) []string {
+	found := []string{}
+	for _, e := range l.Entries {
+		found = append(found, e.Key)
+	}
+	return found
+}
+
+// numbered returns prefix0000, prefix0001 and so on, in order.
+func numbered(prefix string, n int) []string {
+	list := make([]string, n)
+	for i := range list {
+		list[i] = fmt.Sprintf("%s%06d", prefix, i)
+	}
+	return list
+}

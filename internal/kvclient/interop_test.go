@@ -1,0 +1,373 @@
+package kvclient_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+func TestNativeReadsWhatWeWrite(t *testing.T) {
+	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
+		b := shop(t, c, history(5))
+		kv := native(t, js, "shop")
+		first := put(t, b, "a.b", "1")
+		second := put(t, b, "a.b", "2")
+		wantNative(t, kv, "a.b", "2", uint64(second))
+		if e, err := kv.GetRevision(t.Context(), "a.b", uint64(first)); err != nil || string(e.Value()) != "1" {
+			t.Errorf("native read of revision %d: %v, %v", first, e, err)
+		}
+		deleted := remove(t, b, "a.b", false)
+		wantNativeMarker(t, kv, "a.b", jetstream.KeyValueDelete, uint64(deleted), 3)
+		put(t, b, "a.b", "3")
+		purged := remove(t, b, "a.b", true)
+		wantNativeMarker(t, kv, "a.b", jetstream.KeyValuePurge, uint64(purged), 1)
+		if _, err := kv.Keys(t.Context()); !errors.Is(err, jetstream.ErrNoKeysFound) {
+			t.Errorf("native keys: %v, want none", err)
+		}
+	})
+}
+
+func TestWeReadWhatNativeWrites(t *testing.T) {
+	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
+		kv := nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop", History: 5})
+		b := bind(t, c, "shop")
+		ctx := t.Context()
+		before := time.Now().Add(-time.Minute)
+		created, err := kv.Create(ctx, "a/b=c.d", []byte("1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantValue(t, b, "a/b=c.d", "1", kvclient.Revision(created))
+		if e, _ := get(t, b, "a/b=c.d"); e.Created.Before(before) || e.ContentType != "" || e.Operation != kvclient.Put {
+			t.Errorf("entry %+v", e)
+		}
+		updated, err := kv.Update(ctx, "a/b=c.d", []byte("2"), created)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantValue(t, b, "a/b=c.d", "2", kvclient.Revision(updated))
+		if err := kv.Delete(ctx, "a/b=c.d"); err != nil {
+			t.Fatal(err)
+		}
+		wantMarker(t, b, "a/b=c.d", kvclient.Delete, 3)
+		wantHistory(t, b, "a/b=c.d", "put 1", "put 2", "delete ")
+		if err := kv.Purge(ctx, "a/b=c.d"); err != nil {
+			t.Fatal(err)
+		}
+		wantMarker(t, b, "a/b=c.d", kvclient.Purge, 4)
+		wantHistory(t, b, "a/b=c.d", "purge ")
+		if got := keys(t, b); len(got) != 0 {
+			t.Errorf("keys %v, want none", got)
+		}
+	})
+}
+
+func TestEveryValueSurvives(t *testing.T) {
+	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
+		b := shop(t, c, nil)
+		kv := native(t, js, "shop")
+		binary := make([]byte, 256)
+		for i := range binary {
+			binary[i] = byte(i)
+		}
+		for name, value := range map[string]string{
+			"empty": "", "binary": string(binary), "headerish": "NATS/1.0\r\nStatus: 404\r\n\r\n", "crlf": "\r\n",
+			"large": strings.Repeat("x", b.Room(kvclient.Write{})),
+		} {
+			rev := put(t, b, name, value)
+			wantValue(t, b, name, value, rev)
+			wantNative(t, kv, name, value, uint64(rev))
+			native, err := kv.PutString(t.Context(), name, value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantValue(t, b, name, value, kvclient.Revision(native))
+		}
+	})
+}
+
+func TestContentTypeIsStoredAndHarmless(t *testing.T) {
+	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
+		b := shop(t, c, history(3))
+		kv := native(t, js, "shop")
+		w, err := b.Put(t.Context(), kvclient.Write{
+			Key: key(t, "k"), Value: []byte(`{"a":1}`), ContentType: "application/json; charset=utf-8", ContentEncoding: "gzip"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantNative(t, kv, "k", `{"a":1}`, uint64(w.Revision))
+		check := func(how string, e kvclient.Entry, err error) {
+			if err != nil || e.ContentType != "application/json; charset=utf-8" || e.ContentEncoding != "gzip" {
+				t.Errorf("%s: type %q, encoding %q, %v", how, e.ContentType, e.ContentEncoding, err)
+			}
+		}
+		e, err := get(t, b, "k")
+		check("get", e, err)
+		e, err = b.GetRevision(t.Context(), key(t, "k"), w.Revision)
+		check("get revision", e, err)
+		entries, err := b.History(t.Context(), key(t, "k"), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("history", entries[0], nil)
+		listing, err := b.Keys(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		check("keys", listing.Entries[0], nil)
+		// A later write without a type has none.
+		put(t, b, "k", "plain")
+		if e, _ := get(t, b, "k"); e.ContentType != "" || e.ContentEncoding != "" {
+			t.Errorf("type %q, encoding %q after a plain put", e.ContentType, e.ContentEncoding)
+		}
+	})
+}
+
+func TestCreateOverMarkersOfTheOther(t *testing.T) {
+	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
+		b := shop(t, c, history(3))
+		kv := native(t, js, "shop")
+		nativeRemovals := map[string]func(string) error{
+			"delete": func(k string) error { return kv.Delete(t.Context(), k) },
+			"purge":  func(k string) error { return kv.Purge(t.Context(), k) },
+		}
+		for name, removal := range nativeRemovals {
+			put(t, b, name, "1")
+			if err := removal(name); err != nil {
+				t.Fatal(err)
+			}
+			if w, err := create(t, b, name, "2"); err != nil || !w.Created {
+				t.Errorf("create over a native %s: %+v, %v", name, w, err)
+			}
+			if _, err := kv.Create(t.Context(), name, []byte("3")); !errors.Is(err, jetstream.ErrKeyExists) {
+				t.Errorf("native create over our value: %v", err)
+			}
+		}
+		for _, purge := range []bool{false, true} {
+			put(t, b, "ours", "1")
+			remove(t, b, "ours", purge)
+			rev, err := kv.Create(t.Context(), "ours", []byte("2"))
+			if err != nil {
+				t.Fatalf("native create over our marker (purge %v): %v", purge, err)
+			}
+			wantValue(t, b, "ours", "2", kvclient.Revision(rev))
+			if _, err := create(t, b, "ours", "3"); err == nil {
+				t.Error("our create over a native value succeeds")
+			}
+		}
+	})
+}
+
+func TestExpiryMarkerIsAnOperationOfItsOwn(t *testing.T) {
+	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
+		b := shop(t, c, func(config *kvclient.BucketConfig) {
+			config.TTL = kvclient.Duration(time.Second)
+			config.LimitMarkerTTL = kvclient.Duration(time.Minute)
+		})
+		put(t, b, "k", "v")
+		natstest.Eventually(t, soon, "the value expires", func() bool {
+			_, err := get(t, b, "k")
+			return err != nil
+		})
+		wantMarker(t, b, "k", kvclient.Expire, 2)
+		wantHistory(t, b, "k", "expire ")
+		if got := keys(t, b); len(got) != 0 {
+			t.Errorf("keys %v, want none", got)
+		}
+		if e, err := b.GetRevision(t.Context(), key(t, "k"), 2); err == nil {
+			t.Errorf("revision of the marker: %+v", e)
+		}
+		if _, err := native(t, js, "shop").Get(t.Context(), "k"); !errors.Is(err, jetstream.ErrKeyDeleted) && !errors.Is(err, jetstream.ErrKeyNotFound) {
+			t.Errorf("native get: %v", err)
+		}
+		if w, err := create(t, b, "k", "again"); err != nil || !w.Created {
+			t.Errorf("create over an expiry marker: %+v, %v", w, err)
+		}
+	})
+}
+
+func TestExpiryWithoutMarkerLeavesNothing(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	b := shop(t, c, func(config *kvclient.BucketConfig) { config.TTL = kvclient.Duration(200 * time.Millisecond) })
+	put(t, b, "k", "v")
+	natstest.Eventually(t, soon, "the value expires", func() bool {
+		_, err := get(t, b, "k")
+		return errors.Is(err, kvclient.ErrKeyNotFound)
+	})
+	if _, err := b.History(t.Context(), key(t, "k"), true); !errors.Is(err, kvclient.ErrKeyNotFound) {
+		t.Errorf("history: %v, want ErrKeyNotFound", err)
+	}
+	if w, err := create(t, b, "k", "again"); err != nil || w.Revision != 2 {
+		t.Errorf("create: %+v, %v", w, err)
+	}
+}
+
+func TestNativeTTLIsSeen(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	js := s.JetStream(t)
+	kv := nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop", LimitMarkerTTL: time.Minute})
+	b := bind(t, c, "shop")
+	if _, err := kv.Create(t.Context(), "k", []byte("v"), jetstream.KeyTTL(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	wantValue(t, b, "k", "v", 1)
+	natstest.Eventually(t, soon, "the key expires", func() bool {
+		_, err := get(t, b, "k")
+		return err != nil
+	})
+	wantMarker(t, b, "k", kvclient.Expire, 2)
+}
+
+// Other tools can store what nats.go refuses.
+func TestKeysOutsideTheGrammarAreHidden(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	b := shop(t, c, nil)
+	nc := s.Conn(t)
+	strange := []string{"é", "a:b", "*", ">", "a*b", "x." + strings.Repeat("k", 1100)}
+	for _, k := range strange {
+		if _, err := nc.Request("$KV.shop."+k, []byte("hidden"), soon); err != nil {
+			t.Fatalf("raw put of %.20q: %v", k, err)
+		}
+	}
+	put(t, b, "a", "v")
+	before := c.HiddenKeys()
+	if got := keys(t, b); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("keys %.60q, want a", got)
+	}
+	if n := c.HiddenKeys() - before; n != uint64(len(strange)) {
+		t.Errorf("%d hidden keys counted, want %d", n, len(strange))
+	}
+	for _, k := range strange {
+		if _, err := nc.Request("$KV.shop."+k, nil, soon); err != nil {
+			t.Fatal(err)
+		}
+		msg := nats.NewMsg("$KV.shop." + k)
+		msg.Header.Set("KV-Operation", "DEL")
+		if _, err := nc.RequestMsg(msg, soon); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l, err := b.Markers(t.Context(), nil); err != nil || len(l.Entries) != 0 {
+		t.Errorf("markers %v, %v", names(l), err)
+	}
+	// Their revisions are no key's.
+	if _, err := b.GetRevision(t.Context(), key(t, "a"), 1); !errors.Is(err, kvclient.ErrRevisionNotFound) {
+		t.Errorf("revision of a hidden key: %v", err)
+	}
+}
+
+func TestGetRevision(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	b := shop(t, c, history(3))
+	first := put(t, b, "k", "1")
+	other := put(t, b, "other", "x")
+	put(t, b, "k", "2")
+	marker := remove(t, b, "k", false)
+	e, err := b.GetRevision(t.Context(), key(t, "k"), first)
+	if err != nil || string(e.Value) != "1" || e.Revision != first {
+		t.Errorf("revision %d: %+v, %v", first, e, err)
+	}
+	for _, rev := range []kvclient.Revision{0, other, marker + 1, kvclient.MaxRevision} {
+		if _, err := b.GetRevision(t.Context(), key(t, "k"), rev); !errors.Is(err, kvclient.ErrRevisionNotFound) {
+			t.Errorf("revision %d: %v, want ErrRevisionNotFound", rev, err)
+		}
+	}
+	_, err = b.GetRevision(t.Context(), key(t, "k"), marker)
+	if deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err); !ok || deleted.Marker.Revision != marker {
+		t.Errorf("revision of the marker: %v", err)
+	}
+	put(t, b, "k", "3")
+	put(t, b, "k", "4") // history is 3: the first is gone
+	if _, err := b.GetRevision(t.Context(), key(t, "k"), first); !errors.Is(err, kvclient.ErrRevisionNotFound) {
+		t.Errorf("dropped revision: %v", err)
+	}
+}
+
+func TestHistory(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	b := shop(t, c, history(4))
+	put(t, b, "k.x", "not this one")
+	for _, v := range []string{"1", "2", "3"} {
+		put(t, b, "k", v)
+	}
+	remove(t, b, "k", false)
+	put(t, b, "k", "5")
+	wantHistory(t, b, "k", "put 2", "put 3", "delete ", "put 5")
+	entries, err := b.History(t.Context(), key(t, "k"), false)
+	if err != nil || len(entries) != 4 {
+		t.Fatalf("%d entries, %v", len(entries), err)
+	}
+	for i, e := range entries {
+		want := 1
+		if e.IsMarker() {
+			want = 0
+		}
+		if len(e.Value) != 0 || e.Size != want || e.Epoch != b.Epoch() {
+			t.Errorf("entry %d without values: %+v", i, e)
+		}
+	}
+	if _, err := b.History(t.Context(), key(t, "none"), true); !errors.Is(err, kvclient.ErrKeyNotFound) {
+		t.Errorf("history of no key: %v", err)
+	}
+}
+
+// create stores the value if the key has none.
+func create(t testing.TB, b *kvclient.Bucket, k, value string) (kvclient.Written, error) {
+	t.Helper()
+	return b.Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte(value), Precondition: ifAbsent})
+}
+
+var ifAbsent = kvclient.Precondition{IfNoneMatch: kvclient.Condition{Any: true}}
+
+func wantHistory(t testing.TB, b *kvclient.Bucket, k string, want ...string) {
+	t.Helper()
+	entries, err := b.History(t.Context(), key(t, k), true)
+	if err != nil {
+		t.Fatalf("history of %s: %v", k, err)
+	}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Operation.String()+" "+string(e.Value))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("history of %s is %q, want %q", k, got, want)
+	}
+}
+
+func wantNative(t testing.TB, kv jetstream.KeyValue, k, want string, rev uint64) {
+	t.Helper()
+	e, err := kv.Get(t.Context(), k)
+	if err != nil {
+		t.Fatalf("native get %s: %v", k, err)
+	}
+	if string(e.Value()) != want || e.Revision() != rev {
+		t.Errorf("native %s is %.40q at %d, want %.40q at %d", k, e.Value(), e.Revision(), want, rev)
+	}
+}
+
+func wantNativeMarker(t testing.TB, kv jetstream.KeyValue, k string, op jetstream.KeyValueOp, rev uint64, entries int) {
+	t.Helper()
+	if _, err := kv.Get(t.Context(), k); !errors.Is(err, jetstream.ErrKeyNotFound) {
+		t.Errorf("native get of a deleted key: %v", err)
+	}
+	history, err := kv.History(t.Context(), k)
+	if err != nil || len(history) != entries {
+		t.Fatalf("native history: %d entries, %v; want %d", len(history), err, entries)
+	}
+	if last := history[len(history)-1]; last.Operation() != op || last.Revision() != rev {
+		t.Errorf("native marker %v at %d, want %v at %d", last.Operation(), last.Revision(), op, rev)
+	}
+}

@@ -1,0 +1,237 @@
+package kvclient_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// The longest names make subjects that the server still takes, in every kind of request.
+func TestLongestNames(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	name := strings.Repeat("b", kvclient.MaxBucketNameBytes)
+	b := newBucket(t, c, name, history(3))
+	conn := c.PointConn()
+	for _, k := range []string{strings.Repeat("k", kvclient.MaxKeyBytes), strings.Repeat("k.", kvclient.MaxKeyBytes/2-1) + "kk"} {
+		rev := put(t, b, k, "1")
+		wantValue(t, b, k, "1", rev)
+		wantHistory(t, b, k, "put 1")
+		marker := remove(t, b, k, false)
+		wantMarker(t, b, k, kvclient.Delete, marker)
+		if _, err := create(t, b, k, "2"); err != nil {
+			t.Errorf("create: %v", err)
+		}
+		remove(t, b, k, true)
+		if done, err := b.PurgeMarkers(t.Context(), filters(t, k), 0); err != nil || done.Removed != 1 {
+			t.Errorf("purged markers %+v, %v", done, err)
+		}
+	}
+	deep := strings.Repeat("a.", kvclient.MaxKeyBytes/2-1) + "ab"
+	put(t, b, deep, "v")
+	for _, filter := range []string{strings.Repeat("*.", kvclient.MaxFilterBytes/2-1) + "*", "a.>", strings.Repeat("*.", 500) + ">"} {
+		if got := keys(t, b, filter); !slices.Equal(got, []string{deep}) {
+			t.Errorf("filter of %d bytes: %d keys", len(filter), len(got))
+		}
+	}
+	if err := c.DeleteBucket(t.Context(), b.Name()); err != nil {
+		t.Error(err)
+	}
+	if !conn.IsConnected() || conn.Stats().Reconnects != 0 {
+		t.Error("the connection was lost")
+	}
+}
+
+// Text from a client that is stored as a header must not become another header.
+func TestContentTypeCannotSmuggleHeaders(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	b := shop(t, c, history(3))
+	put(t, b, "other", "v")
+	for _, smuggled := range []string{
+		"text/plain\r\nNats-Rollup: all", "text/plain\nKV-Operation: DEL", "text/plain\r\n\r\nbody", "\r\nNats-Msg-Id: 1", "a\x00b", "é", "\xff",
+	} {
+		w, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Value: []byte("v"), ContentType: smuggled, ContentEncoding: smuggled})
+		if err != nil {
+			t.Fatalf("%q: %v", smuggled, err)
+		}
+		wantValue(t, b, "k", "v", w.Revision)
+	}
+	if got := keys(t, b); !slices.Equal(got, []string{"k", "other"}) {
+		t.Errorf("keys %v", got)
+	}
+}
+
+// A stream made by another tool may refuse direct gets.
+func TestBucketWithoutDirectGets(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	if _, err := s.JetStream(t).CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_shop", Subjects: []string{"$KV.shop.>"},
+		MaxMsgsPerSubject: 3, AllowRollup: true}); err != nil {
+		t.Fatal(err)
+	}
+	b := bind(t, c, "shop")
+	rev := put(t, b, "k", "1")
+	wantValue(t, b, "k", "1", rev)
+	if _, served, err := b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{Consistency: kvclient.Any}); err != nil || served != kvclient.Leader {
+		t.Errorf("served by %v, %v", served, err)
+	}
+	_, err := get(t, b, "none")
+	wantError(t, err, kvclient.ErrKeyNotFound)
+	wantMarker(t, b, "k", kvclient.Delete, remove(t, b, "k", false))
+}
+
+func TestContexts(t *testing.T) {
+	t.Parallel()
+	p, _, b, kv := behindProxy(t, 5*time.Second)
+	over, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	w := kvclient.Write{Key: key(t, "k"), Value: []byte("over")}
+	_, err := b.Put(over, w)
+	wantErrorOf(t, "put with a context that is over", err, kvclient.ErrUnavailable)
+	wantNative(t, kv, "k", "before", 1)
+
+	p.Pause()
+	const wait = 300 * time.Millisecond
+	short, cancel := context.WithTimeout(t.Context(), wait)
+	defer cancel()
+	took(t, "put", wait+promptly, func() {
+		_, err := b.Put(short, w)
+		wantErrorOf(t, "put that runs out of time", err, kvclient.ErrOutcomeUnknown)
+	})
+	short, cancel = context.WithTimeout(t.Context(), wait)
+	defer cancel()
+	took(t, "get", wait+promptly, func() {
+		_, _, err := b.Get(short, key(t, "k"), kvclient.ReadOptions{})
+		wantErrorOf(t, "get that runs out of time", err, kvclient.ErrTimeout)
+	})
+	p.Resume()
+}
+
+func TestMinimumRevision(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	b := shop(t, c, nil)
+	kv := native(t, s.JetStream(t), "shop")
+	put(t, b, "a", "1")
+	last := put(t, b, "b", "2")
+	at := func(rev kvclient.Revision, wait time.Duration) kvclient.ReadOptions {
+		return kvclient.ReadOptions{MinRevision: kvclient.Position{Revision: rev, Epoch: b.Epoch()}, Wait: wait}
+	}
+	// The bucket is that far, though the key is not.
+	if e, _, err := b.Get(t.Context(), key(t, "a"), at(last, kvclient.NoWait)); err != nil || e.Revision != 1 {
+		t.Errorf("%+v, %v", e, err)
+	}
+	_, _, err := b.Get(t.Context(), key(t, "none"), at(last, kvclient.NoWait))
+	wantError(t, err, kvclient.ErrKeyNotFound)
+	for _, wait := range []time.Duration{kvclient.NoWait, 200 * time.Millisecond} {
+		took(t, "get of the future", max(wait, 0)+promptly, func() {
+			_, _, err := b.Get(t.Context(), key(t, "a"), at(last+1, wait))
+			wantError(t, err, kvclient.ErrRevisionNotReached)
+		})
+	}
+	var waiting sync.WaitGroup
+	for _, k := range []string{"a", "new"} {
+		waiting.Go(func() {
+			e, served, err := b.Get(t.Context(), key(t, k), at(last+1, 0))
+			if err != nil || served != kvclient.Leader || k == "new" && string(e.Value) != "3" {
+				t.Errorf("%s: %+v by %v, %v", k, e, served, err)
+			}
+		})
+	}
+	if _, err := kv.PutString(t.Context(), "new", "3"); err != nil {
+		t.Fatal(err)
+	}
+	waiting.Wait()
+	_, _, err = b.Get(t.Context(), key(t, "a"), kvclient.ReadOptions{MinRevision: kvclient.Position{Revision: 1, Epoch: foreign}})
+	if changed, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok || changed.Current != b.Epoch() {
+		t.Errorf("foreign epoch: %v", err)
+	}
+}
+
+// Requests under way while the client is closed end soon, without a panic and with an error that is known.
+func TestCloseUnderLoad(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{})
+	c := connect(t, kvclient.Options{URL: s.URL()})
+	b := shop(t, c, nil)
+	put(t, b, "k", "v")
+	var load sync.WaitGroup
+	started := make(chan struct{}, 12)
+	for i := range 12 {
+		load.Go(func() {
+			for n := 0; ; n++ {
+				var err error
+				switch i % 3 {
+				case 0:
+					_, err = get(t, b, "k")
+				case 1:
+					err = write(b, t, fmt.Sprintf("w%d", i), "v")
+				case 2:
+					_, err = b.Keys(t.Context(), nil)
+				}
+				if n == 3 {
+					started <- struct{}{}
+				}
+				if err != nil {
+					if !errors.Is(err, kvclient.ErrUnavailable) && !errors.Is(err, kvclient.ErrTimeout) && !errors.Is(err, kvclient.ErrOutcomeUnknown) {
+						t.Errorf("kind %d: %v", i%3, err)
+					}
+					return
+				}
+			}
+		})
+	}
+	for range 12 {
+		<-started
+	}
+	took(t, "close and what was under way", 3*promptly, func() {
+		c.Close(t.Context())
+		load.Wait()
+	})
+}
+
+// Requests for buckets that do not exist must not cost other buckets their bindings.
+func TestMissingBucketsDoNotCoolOthers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for a binding to grow old")
+	}
+	t.Parallel()
+	c, _ := gateway(t)
+	first := shop(t, c, nil)
+	missing := bucketName(t, "missing")
+	stop := make(chan struct{})
+	var asking sync.WaitGroup
+	for range 2 {
+		asking.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_, _ = c.Bucket(t.Context(), missing)
+				}
+			}
+		})
+	}
+	natstest.Eventually(t, soon, "the first binding is old", func() bool { return bind(t, c, "shop") != first })
+	seen := make(map[*kvclient.Bucket]bool)
+	for range 200 {
+		seen[bind(t, c, "shop")] = true
+	}
+	close(stop)
+	asking.Wait()
+	if len(seen) > 20 {
+		t.Errorf("200 requests asked the server %d times for their bucket", len(seen))
+	}
+}

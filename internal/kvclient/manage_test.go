@@ -1,0 +1,651 @@
+package kvclient_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// twins are configurations in the gateway's words and in those of nats.go.
+var twins = map[string]struct {
+	ours   func(*kvclient.BucketConfig)
+	native jetstream.KeyValueConfig
+}{
+	"defaults": {func(*kvclient.BucketConfig) {}, jetstream.KeyValueConfig{}},
+	"zero":     {func(c *kvclient.BucketConfig) { *c = kvclient.BucketConfig{} }, jetstream.KeyValueConfig{}},
+	"plain fields": {func(c *kvclient.BucketConfig) {
+		c.Description, c.MaxValueSize, c.History, c.MaxBytes = "what for", 1000, 7, 1<<20
+	}, jetstream.KeyValueConfig{Description: "what for", MaxValueSize: 1000, History: 7, MaxBytes: 1 << 20}},
+	"memory": {memory, jetstream.KeyValueConfig{Storage: jetstream.MemoryStorage}},
+	"short ttl": {func(c *kvclient.BucketConfig) { c.TTL = kvclient.Duration(30 * time.Second) },
+		jetstream.KeyValueConfig{TTL: 30 * time.Second}},
+	"long ttl": {func(c *kvclient.BucketConfig) { c.TTL = kvclient.Duration(24 * time.Hour) },
+		jetstream.KeyValueConfig{TTL: 24 * time.Hour}},
+	"marker ttl": {func(c *kvclient.BucketConfig) { c.LimitMarkerTTL = kvclient.Duration(time.Minute) },
+		jetstream.KeyValueConfig{LimitMarkerTTL: time.Minute}},
+	"compression": {func(c *kvclient.BucketConfig) { c.Compression = true }, jetstream.KeyValueConfig{Compression: true}},
+	"metadata": {func(c *kvclient.BucketConfig) { c.Metadata = map[string]string{"team": "a", "owner": "b"} },
+		jetstream.KeyValueConfig{Metadata: map[string]string{"owner": "b", "team": "a"}}},
+	"republish": {func(c *kvclient.BucketConfig) {
+		c.Republish = &kvclient.Republish{Source: ">", Destination: "feed.>", HeadersOnly: true}
+	}, jetstream.KeyValueConfig{RePublish: &jetstream.RePublish{Source: ">", Destination: "feed.>", HeadersOnly: true}}},
+	"republish of all": {func(c *kvclient.BucketConfig) { c.Republish = &kvclient.Republish{Destination: "feed.>"} },
+		jetstream.KeyValueConfig{RePublish: &jetstream.RePublish{Destination: "feed.>"}}},
+	"mirror": {func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{Name: "origin"} },
+		jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "origin"}}},
+	"mirror by stream name": {func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{Name: "KV_origin"} },
+		jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "KV_origin"}}},
+	"mirror from a time": {func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{Name: "origin", OptStartTime: &startTime} },
+		jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "origin", OptStartTime: &startTime}}},
+	"external mirror": {func(c *kvclient.BucketConfig) {
+		c.Mirror = &kvclient.Source{Name: "origin", External: &kvclient.External{API: "$JS.hub.API"}}
+	}, jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "origin", External: &jetstream.ExternalStream{APIPrefix: "$JS.hub.API"}}}},
+	"sources": {func(c *kvclient.BucketConfig) {
+		c.Sources = []*kvclient.Source{{Name: "one"}, {Name: "KV_two", OptStartSeq: 3}}
+	}, jetstream.KeyValueConfig{Sources: []*jetstream.StreamSource{{Name: "one"}, {Name: "KV_two", OptStartSeq: 3}}}},
+	"external source": {func(c *kvclient.BucketConfig) {
+		c.Sources = []*kvclient.Source{{Name: "shop", External: &kvclient.External{API: "$JS.hub.API"}}}
+	}, jetstream.KeyValueConfig{Sources: []*jetstream.StreamSource{{Name: "shop", External: &jetstream.ExternalStream{APIPrefix: "$JS.hub.API"}}}}},
+	"placement": {func(c *kvclient.BucketConfig) { c.Placement = &kvclient.Placement{Tags: []string{"ssd"}} },
+		jetstream.KeyValueConfig{Placement: &jetstream.Placement{Tags: []string{"ssd"}}}},
+}
+
+// startTime is in a zone of its own: an instant is the same in all.
+var startTime = time.Date(2026, 1, 2, 3, 4, 5, 600, time.FixedZone("", 2*60*60))
+
+// tagged is a server with a tag, for placement.
+func tagged(t *testing.T) (*kvclient.Client, jetstream.JetStream) {
+	t.Helper()
+	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.Tags = []string{"ssd"} }})
+	return connect(t, kvclient.Options{URL: s.URL()}), s.JetStream(t)
+}
+
+func TestCreationIsIdempotentAcrossClients(t *testing.T) {
+	for _, name := range sorted(twins) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ours := kvclient.DefaultBucketConfig()
+			twins[name].ours(&ours)
+			theirs := twins[name].native
+			theirs.Bucket = "shop"
+			t.Run("gateway first", func(t *testing.T) {
+				c, js := tagged(t)
+				wantCreated(t, c, ours, true)
+				wantCreated(t, c, ours, false)
+				again := theirs // nats.go changes what it is given
+				again.Sources = cloneSources(theirs.Sources)
+				if _, err := js.CreateKeyValue(t.Context(), again); err != nil {
+					t.Errorf("native creation of the same bucket: %v", err)
+				}
+			})
+			t.Run("native first", func(t *testing.T) {
+				c, js := tagged(t)
+				first := theirs
+				first.Sources = cloneSources(theirs.Sources)
+				nativeBucket(t, js, first)
+				wantCreated(t, c, ours, false)
+			})
+		})
+	}
+}
+
+func cloneSources(sources []*jetstream.StreamSource) []*jetstream.StreamSource {
+	var cloned []*jetstream.StreamSource
+	for _, s := range sources {
+		copied := *s
+		cloned = append(cloned, &copied)
+	}
+	return cloned
+}
+
+func wantCreated(t *testing.T, c *kvclient.Client, config kvclient.BucketConfig, want bool) {
+	t.Helper()
+	status, created, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), config)
+	if exists, ok := errors.AsType[*kvclient.BucketExistsError](err); ok {
+		for _, d := range exists.Differences {
+			t.Logf("%s: have %s, want %s", d.Field, d.Have, d.Want)
+		}
+	}
+	if err != nil || created != want || status.Epoch == "" {
+		t.Errorf("created %v, epoch %q, %v; want created %v", created, status.Epoch, err, want)
+	}
+}
+
+// What is read back is what was asked for, and asked for again it is the same bucket.
+func TestConfigurationRoundTrip(t *testing.T) {
+	for _, name := range sorted(twins) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, _ := tagged(t)
+			ours := kvclient.DefaultBucketConfig()
+			twins[name].ours(&ours)
+			wantCreated(t, c, ours, true)
+			status, err := c.Status(t.Context(), bucketName(t, "shop"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantCreated(t, c, status.Config, false)
+			document, err := json.Marshal(status.Config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var read kvclient.BucketConfig
+			if err := json.Unmarshal(document, &read); err != nil {
+				t.Fatal(err)
+			}
+			wantCreated(t, c, read, false)
+		})
+	}
+}
+
+func TestBucketExists(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	shop(t, c, history(3))
+	want := kvclient.DefaultBucketConfig()
+	want.Description, want.MaxBytes, want.Republish = "other", 1<<20, &kvclient.Republish{Source: ">", Destination: "feed.>"}
+	_, created, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), want)
+	exists, ok := errors.AsType[*kvclient.BucketExistsError](err)
+	if !ok || created {
+		t.Fatalf("created %v, %v", created, err)
+	}
+	var got []string
+	for _, d := range exists.Differences {
+		got = append(got, fmt.Sprintf("%s: %s not %s", d.Field, d.Have, strings.ReplaceAll(string(d.Want), `\u003e`, ">")))
+	}
+	if diff := cmp.Diff([]string{
+		`description: "" not "other"`, `history: 3 not 1`, `max_bytes: -1 not 1048576`,
+		`republish: null not {"src":">","dest":"feed.>"}`,
+	}, got); diff != "" {
+		t.Errorf("differences (-want +got):\n%s", diff)
+	}
+}
+
+func TestConfigurationsThatAreRefused(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	for name, edit := range map[string]func(*kvclient.BucketConfig){
+		"history 65": func(c *kvclient.BucketConfig) { c.History = 65 },
+		"history -1": func(c *kvclient.BucketConfig) { c.History = -1 },
+		"storage":    func(c *kvclient.BucketConfig) { c.Storage = "disk" },
+		"mirror and sources": func(c *kvclient.BucketConfig) {
+			c.Mirror, c.Sources = &kvclient.Source{Name: "a"}, []*kvclient.Source{{Name: "b"}}
+		},
+		"ttl too short":        func(c *kvclient.BucketConfig) { c.TTL = kvclient.Duration(99 * time.Millisecond) },
+		"marker ttl too short": func(c *kvclient.BucketConfig) { c.LimitMarkerTTL = kvclient.Duration(999 * time.Millisecond) },
+		"server's metadata":    func(c *kvclient.BucketConfig) { c.Metadata = map[string]string{"_nats.req.level": "0"} },
+		"replicas":             func(c *kvclient.BucketConfig) { c.Replicas = 3 },
+		"six replicas":         func(c *kvclient.BucketConfig) { c.Replicas = 6 },
+		"negative replicas":    func(c *kvclient.BucketConfig) { c.Replicas = -1 },
+		"republish in a circle": func(c *kvclient.BucketConfig) {
+			c.Republish = &kvclient.Republish{Source: ">", Destination: "$KV.shop.>"}
+		},
+		"republish nowhere":     func(c *kvclient.BucketConfig) { c.Republish = &kvclient.Republish{Source: ">"} },
+		"long description":      func(c *kvclient.BucketConfig) { c.Description = strings.Repeat("d", 5000) },
+		"much metadata":         func(c *kvclient.BucketConfig) { c.Metadata = map[string]string{"k": strings.Repeat("m", 200<<10)} },
+		"mirror of itself":      func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{Name: "shop"} },
+		"mirror without a name": func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{} },
+		"mirror of no bucket":   func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{Name: "no.bucket >"} },
+		"source twice":          func(c *kvclient.BucketConfig) { c.Sources = []*kvclient.Source{{Name: "a"}, {Name: "a"}} },
+		"transform": func(c *kvclient.BucketConfig) {
+			c.Sources = []*kvclient.Source{{Name: "a", SubjectTransforms: []kvclient.SubjectTransform{{Source: "a b", Destination: ">.x"}}}}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := kvclient.DefaultBucketConfig()
+			edit(&config)
+			_, _, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), config)
+			if refused, ok := errors.AsType[*kvclient.ConfigError](err); !ok || refused.Reason == "" {
+				t.Errorf("error %v, want a ConfigError", err)
+			}
+			if _, err := c.Status(t.Context(), bucketName(t, "shop")); !errors.Is(err, kvclient.ErrBucketNotFound) {
+				t.Errorf("afterwards: %v", err)
+				_ = c.DeleteBucket(t.Context(), bucketName(t, "shop"))
+			}
+		})
+	}
+}
+
+func TestLimitsOfTheServer(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.JetStreamMaxStore = 1 << 20 }})
+	c := connect(t, kvclient.Options{URL: s.URL()})
+	config := kvclient.DefaultBucketConfig()
+	config.MaxBytes = 1 << 30
+	_, _, err := c.CreateBucket(t.Context(), bucketName(t, "big"), config)
+	wantError(t, err, kvclient.ErrStorageExhausted)
+
+	b := shop(t, c, func(c *kvclient.BucketConfig) { c.MaxBytes = 1000 })
+	put(t, b, "k", strings.Repeat("x", 600))
+	wantError(t, write(b, t, "l", strings.Repeat("x", 600)), kvclient.ErrBucketFull)
+	wantValue(t, b, "k", strings.Repeat("x", 600), 1)
+	put(t, b, "k", "shorter") // an overwrite makes room
+	remove(t, b, "k", true)
+
+	unbounded := newBucket(t, c, "unbounded", nil)
+	var last error
+	for i := range 40 {
+		if last = write(unbounded, t, fmt.Sprintf("k%d", i), strings.Repeat("x", 50<<10)); last != nil {
+			break
+		}
+	}
+	wantError(t, last, kvclient.ErrStorageExhausted)
+}
+
+func TestValueLimits(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	for name, max := range map[string]int32{"of-the-bucket": 500, "of-the-server": -1} {
+		b := newBucket(t, c, name, func(c *kvclient.BucketConfig) { c.MaxValueSize = max })
+		limit := b.Room(kvclient.Write{})
+		if max > 0 && limit != int(max) || max < 0 && limit != 1<<20 {
+			t.Errorf("%s: limit %d", name, limit)
+		}
+		// The header takes "NATS/1.0", the line and an empty one.
+		header := len("NATS/1.0\r\nContent-Type: text/plain\r\n\r\n")
+		for _, tc := range []struct {
+			contentType string
+			room        int
+		}{{"", limit}, {"text/plain", limit - header}} {
+			w := kvclient.Write{Key: key(t, "k"), Value: make([]byte, tc.room), ContentType: tc.contentType}
+			if _, err := b.Put(t.Context(), w); err != nil {
+				t.Errorf("%s, type %q: %d bytes: %v", name, tc.contentType, tc.room, err)
+			}
+			w.Value = make([]byte, tc.room+1)
+			_, err := b.Put(t.Context(), w)
+			if tooLarge, ok := errors.AsType[*kvclient.ValueTooLargeError](err); !ok || tooLarge.Limit != tc.room {
+				t.Errorf("%s, type %q: %d bytes: %v, want a ValueTooLargeError of %d", name, tc.contentType, tc.room+1, err, tc.room)
+			}
+		}
+		// A condition travels and is stored as a header too: a value that just fits without may be too large with one.
+		for _, room := range []int{limit - 100, limit - 50, limit - 1, limit} {
+			w := kvclient.Write{Key: key(t, "new"), Value: make([]byte, room), Precondition: ifAbsent}
+			_, err := b.Put(t.Context(), w)
+			if _, tooLarge := errors.AsType[*kvclient.ValueTooLargeError](err); err != nil && (!tooLarge || room <= limit-100) {
+				t.Errorf("%s: create of %d bytes: %v", name, room, err)
+			}
+			if _, readErr := get(t, b, "new"); (err == nil) != (readErr == nil) {
+				t.Errorf("%s: create of %d bytes: %v, and reads %v", name, room, err, readErr)
+			}
+			if err == nil {
+				remove(t, b, "new", true)
+			}
+		}
+	}
+	b := bind(t, c, "of-the-server")
+	_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), ContentType: strings.Repeat("t", 70<<10)})
+	wantError(t, err, kvclient.ErrHeaderTooLarge)
+	put(t, b, "k", "still there")
+}
+
+// settings are a stream's settings as the server has them.
+func settings(t *testing.T, js jetstream.JetStream) map[string]any {
+	t.Helper()
+	msg, err := js.Conn().Request("$JS.API.STREAM.INFO.KV_shop", nil, soon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info struct {
+		Config map[string]any `json:"config"`
+	}
+	if err := json.Unmarshal(msg.Data, &info); err != nil || len(info.Config) == 0 {
+		t.Fatalf("%s: %v", msg.Data, err)
+	}
+	return info.Config
+}
+
+// wantOnly checks that nothing differs but the settings that are named.
+func wantOnly(t *testing.T, before, after map[string]any, changed ...string) {
+	t.Helper()
+	before, after = maps.Clone(before), maps.Clone(after)
+	for _, name := range changed {
+		delete(before, name)
+		delete(after, name)
+	}
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("other settings changed (-before +after):\n%s", diff)
+	}
+}
+
+func update(t *testing.T, c *kvclient.Client, patch string) kvclient.BucketStatus {
+	t.Helper()
+	status, err := c.UpdateBucket(t.Context(), bucketName(t, "shop"), []byte(patch))
+	if err != nil {
+		t.Fatalf("patch %s: %v", patch, err)
+	}
+	return status
+}
+
+// A stream with everything in it that the KV API does not know.
+var unusual = jetstream.StreamConfig{
+	Name: "KV_shop", Subjects: []string{"$KV.shop.>"}, MaxMsgsPerSubject: 5, AllowRollup: true, AllowDirect: true,
+	Description: "unusual", MaxConsumers: 17, MaxMsgs: 100_000, Discard: jetstream.DiscardOld, Duplicates: 10 * time.Second,
+	AllowAtomicPublish: true, AllowMsgTTL: true, FirstSeq: 1000, MaxMsgSize: 1 << 16, MaxBytes: 1 << 24,
+	ConsumerLimits: jetstream.StreamConsumerLimits{InactiveThreshold: time.Hour, MaxAckPending: 99},
+	Metadata:       map[string]string{"team": "a", "remove": "me"},
+	RePublish:      &jetstream.RePublish{Source: "$KV.shop.>", Destination: "feed.>"},
+	Compression:    jetstream.S2Compression,
+}
+
+func TestUpdateChangesOnlyWhatDiffers(t *testing.T) {
+	for name, tc := range map[string]struct {
+		patch   string
+		changed []string
+	}{
+		"nothing":            {`{}`, nil},
+		"the same":           {`{"description":"unusual","history":5,"max_value_size":65536}`, nil},
+		"description":        {`{"description":"new"}`, []string{"description"}},
+		"description absent": {`{"description":null}`, []string{"description"}},
+		"history":            {`{"history":9}`, []string{"max_msgs_per_subject"}},
+		"history to default": {`{"history":null}`, []string{"max_msgs_per_subject"}},
+		"value size":         {`{"max_value_size":-1}`, []string{"max_msg_size"}},
+		"max bytes":          {`{"max_bytes":null}`, []string{"max_bytes"}},
+		"ttl":                {`{"ttl":"1h"}`, []string{"max_age"}},
+		"compression":        {`{"compression":false}`, []string{"compression"}},
+		"atomic":             {`{"allow_atomic":false}`, []string{"allow_atomic", "metadata"}},
+		"republish":          {`{"republish":null}`, []string{"republish"}},
+		"republish headers":  {`{"republish":{"headers_only":true}}`, []string{"republish"}},
+		"metadata":           {`{"metadata":{"remove":null,"more":"m"}}`, []string{"metadata"}},
+		"marker ttl":         {`{"limit_marker_ttl":"1m"}`, []string{"subject_delete_marker_ttl", "metadata"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, s := gateway(t)
+			js := s.JetStream(t)
+			if _, err := js.CreateStream(t.Context(), unusual); err != nil {
+				t.Fatal(err)
+			}
+			before := settings(t, js)
+			update(t, c, tc.patch)
+			after := settings(t, js)
+			wantOnly(t, before, after, tc.changed...)
+			for _, name := range tc.changed {
+				if name != "metadata" && cmp.Equal(before[name], after[name]) {
+					t.Errorf("%s is still %v", name, after[name])
+				}
+			}
+		})
+	}
+}
+
+func TestUpdateOfMetadata(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	js := s.JetStream(t)
+	shop(t, c, func(c *kvclient.BucketConfig) { c.Metadata = map[string]string{"a": "1", "b": "2"} })
+	status := update(t, c, `{"metadata":{"b":null,"c":"3"}}`)
+	if diff := cmp.Diff(map[string]string{"a": "1", "c": "3"}, status.Config.Metadata); diff != "" {
+		t.Errorf("metadata (-want +got):\n%s", diff)
+	}
+	stored, ok := settings(t, js)["metadata"].(map[string]any)
+	if !ok || stored["_nats.req.level"] == nil {
+		t.Errorf("the server's metadata is gone: %v", stored)
+	}
+	if status = update(t, c, `{"metadata":null}`); len(status.Config.Metadata) != 0 {
+		t.Errorf("metadata %v, want none", status.Config.Metadata)
+	}
+}
+
+func TestDuplicateWindowFollowsTheTTL(t *testing.T) {
+	const second = float64(time.Second)
+	for name, tc := range map[string]struct {
+		window, ttl time.Duration // of the bucket before
+		patch       string
+		want        float64
+	}{
+		"default, shorter ttl":      {0, 0, `{"ttl":"30s"}`, 30 * second},
+		"default, longer ttl":       {0, 0, `{"ttl":"1h"}`, 120 * second},
+		"followed, no ttl again":    {30 * time.Second, 30 * time.Second, `{"ttl":null}`, 120 * second},
+		"followed, longer ttl":      {30 * time.Second, 30 * time.Second, `{"ttl":"1m"}`, 60 * second},
+		"chosen, no ttl":            {10 * time.Second, 0, `{"description":"x"}`, 10 * second},
+		"chosen, long ttl":          {10 * time.Second, 0, `{"ttl":"1h"}`, 10 * second},
+		"chosen, ttl shorter still": {10 * time.Second, 0, `{"ttl":"5s"}`, 5 * second},
+		"chosen long, short ttl":    {time.Hour, 0, `{"ttl":"1m"}`, 60 * second},
+		"chosen long, no change":    {time.Hour, 2 * time.Hour, `{"history":2}`, 3600 * second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, s := gateway(t)
+			js := s.JetStream(t)
+			_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_shop", Subjects: []string{"$KV.shop.>"},
+				MaxMsgsPerSubject: 1, MaxAge: tc.ttl, Duplicates: tc.window, AllowRollup: true, AllowDirect: true, Discard: jetstream.DiscardNew})
+			if err != nil {
+				t.Fatal(err)
+			}
+			update(t, c, tc.patch)
+			if got := settings(t, js)["duplicate_window"]; got != tc.want {
+				t.Errorf("window %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestUpdateRefusals(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	js := s.JetStream(t)
+	shop(t, c, history(9))
+	for _, patch := range []string{
+		``, `{`, `[]`, `"x"`, `1`, `null`, `{"history":0.5}`, `{"history":"3"}`, `{"history":65}`, `{"history":-1}`, `{"ttl":"soon"}`, `{"ttl":-1}`,
+		`{"ttl":"-1s"}`, `{"ttl":60}`, `{"storage":"memory"}`, `{"storage":"disk"}`, `{"num_replicas":3}`, `{"metadata":[]}`,
+		`{"metadata":{"a":1}}`, `{"metadata":{"_nats.ver":"1"}}`, `{"mirror":{"name":"other"}}`, `{"description":{}}`, `{"history":1e30}`,
+		`{"max_value_size":4294967296}`, `{"limit_marker_ttl":"1ms"}`, `{"republish":{"dest":"$KV.shop.>"}}`, `{"republish":{"src":">"}}`,
+	} {
+		before := settings(t, js)
+		_, err := c.UpdateBucket(t.Context(), bucketName(t, "shop"), []byte(patch))
+		if _, ok := errors.AsType[*kvclient.ConfigError](err); !ok {
+			t.Errorf("patch %s: %v, want a ConfigError", patch, err)
+		}
+		wantOnly(t, before, settings(t, js))
+	}
+	_, err := c.UpdateBucket(t.Context(), bucketName(t, "missing"), []byte(`{}`))
+	wantError(t, err, kvclient.ErrBucketNotFound)
+}
+
+// A history that only other tools can set does not stand in the way of a change of something else.
+func TestUpdateBesideAHistoryThatIsTooLong(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	js := s.JetStream(t)
+	config := unusual
+	config.MaxMsgsPerSubject = 100
+	if _, err := js.CreateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	before := settings(t, js)
+	if b := bind(t, c, "shop"); put(t, b, "k", "v") != 1000 {
+		t.Error("the first revision is not 1000")
+	}
+	update(t, c, `{"description":"new"}`)
+	wantOnly(t, before, settings(t, js), "description")
+}
+
+func TestUpdateOfAMirror(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	js := s.JetStream(t)
+	newBucket(t, c, "origin", nil)
+	shop(t, c, mirrorOf("origin"))
+	before := settings(t, js)
+	update(t, c, `{"description":"a copy","history":3}`)
+	wantOnly(t, before, settings(t, js), "description", "max_msgs_per_subject")
+}
+
+// Of updates at the same time the last wins, but none undoes the settings of others that the KV API does not know.
+func TestNativeUpdateAfterOurs(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	js := s.JetStream(t)
+	shop(t, c, nil)
+	update(t, c, `{"history":4,"description":"ours"}`)
+	kv, err := js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop", History: 6, Description: "theirs"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, err := kv.Status(t.Context()); err != nil || status.History() != 6 {
+		t.Errorf("%+v, %v", status, err)
+	}
+	natstest.Eventually(t, atOnce, "the gateway knows", func() bool {
+		status, err := c.Status(t.Context(), bucketName(t, "shop"))
+		return err == nil && status.Config.History == 6 && status.Config.Description == "theirs"
+	})
+}
+
+func TestStreamsThatAreNoBuckets(t *testing.T) {
+	for name, config := range map[string]jetstream.StreamConfig{
+		"other subjects":      {Subjects: []string{"orders.>"}, MaxMsgsPerSubject: 1},
+		"one more subject":    {Subjects: []string{"$KV.shop.>", "orders.>"}, MaxMsgsPerSubject: 1},
+		"part of the bucket":  {Subjects: []string{"$KV.shop.a.>"}, MaxMsgsPerSubject: 1},
+		"another bucket's":    {Subjects: []string{"$KV.other.>"}, MaxMsgsPerSubject: 1},
+		"unbounded history":   {Subjects: []string{"$KV.shop.>"}},
+		"sources, no subject": {Sources: []*jetstream.StreamSource{{Name: "orders"}}, MaxMsgsPerSubject: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, s := gateway(t)
+			js := s.JetStream(t)
+			config.Name = "KV_shop"
+			if _, err := js.CreateStream(t.Context(), config); err != nil {
+				t.Fatal(err)
+			}
+			before := settings(t, js)
+			shop := bucketName(t, "shop")
+			_, err := c.Bucket(t.Context(), shop)
+			wantErrorOf(t, "bind", err, kvclient.ErrBadBucket)
+			_, err = c.Status(t.Context(), shop)
+			wantErrorOf(t, "status", err, kvclient.ErrBadBucket)
+			_, _, err = c.CreateBucket(t.Context(), shop, kvclient.DefaultBucketConfig())
+			wantErrorOf(t, "create", err, kvclient.ErrBadBucket)
+			_, err = c.UpdateBucket(t.Context(), shop, []byte(`{"description":"x"}`))
+			wantErrorOf(t, "update", err, kvclient.ErrBadBucket)
+			wantErrorOf(t, "delete", c.DeleteBucket(t.Context(), shop), kvclient.ErrBadBucket)
+			wantOnly(t, before, settings(t, js))
+		})
+	}
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	before := time.Now().Add(-time.Second)
+	b := shop(t, c, history(2))
+	put(t, b, "a", "1")
+	put(t, b, "a", "2")
+	put(t, b, "a", "3")
+	put(t, b, "b", "1")
+	remove(t, b, "b", true)
+	status, err := c.Status(t.Context(), b.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	nativeStatus, err := native(t, s.JetStream(t), "shop").Status(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status.Values != nativeStatus.Values() || status.Values != 3 || status.Subjects != 2 || status.FirstRevision != 2 || status.LastRevision != 5 {
+		t.Errorf("status %+v, native values %d", status, nativeStatus.Values())
+	}
+	if status.Bytes != nativeStatus.Bytes() || status.Epoch != b.Epoch() || status.Created.Before(before) || status.Leader != "" || len(status.Peers) != 0 {
+		t.Errorf("status %+v", status)
+	}
+	_, err = c.Status(t.Context(), bucketName(t, "missing"))
+	wantError(t, err, kvclient.ErrBucketNotFound)
+}
+
+func TestBucketNames(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	js := s.JetStream(t)
+	if names, err := c.BucketNames(t.Context()); err != nil || len(names) != 0 {
+		t.Errorf("names %v, %v", names, err)
+	}
+	var want []string
+	for _, name := range []string{"b", "a", "B", "a-1", "_"} {
+		newBucket(t, c, name, memory)
+		want = append(want, name)
+	}
+	newBucket(t, c, "copy", mirrorOf("a"))
+	want = append(want, "copy")
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "orders", Subjects: []string{"orders"}}); err != nil {
+		t.Fatal(err)
+	}
+	if !testing.Short() {
+		for i := range 1100 { // the server answers at most 1,024 at once
+			name := fmt.Sprintf("many%04d", i)
+			nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: name, Storage: jetstream.MemoryStorage})
+			want = append(want, name)
+		}
+	}
+	found, err := c.BucketNames(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, name := range found {
+		got = append(got, name.String())
+	}
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("names (-want +got):\n%s", diff)
+	}
+}
+
+func TestDeleteBucket(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	wantError(t, c.DeleteBucket(t.Context(), bucketName(t, "shop")), kvclient.ErrBucketNotFound)
+	b := shop(t, c, nil)
+	put(t, b, "k", "v")
+	wantError(t, c.DeleteBucket(t.Context(), b.Name()), nil)
+	wantError(t, c.DeleteBucket(t.Context(), b.Name()), kvclient.ErrBucketNotFound)
+}
+
+// A client that deletes a bucket and creates it again at once must not meet the server's own tidying up (10049).
+func TestDeletedBucketCanBeCreatedAtOnce(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	for range 150 {
+		b := shop(t, c, nil)
+		put(t, b, "k", "v")
+		if err := c.DeleteBucket(t.Context(), b.Name()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestConcurrentCreation(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	js := s.JetStream(t)
+	epochs := make([]kvclient.Epoch, 8)
+	inParallel(8, func(i int) {
+		if i%2 == 0 {
+			if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop"}); err != nil {
+				t.Errorf("native: %v", err)
+			}
+			return
+		}
+		status, _, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), kvclient.DefaultBucketConfig())
+		if err != nil {
+			t.Errorf("ours: %v", err)
+		}
+		epochs[i] = status.Epoch
+	})
+	for i := 3; i < 8; i += 2 {
+		if epochs[i] != epochs[1] {
+			t.Errorf("epochs %v", epochs)
+		}
+	}
+}

@@ -1,0 +1,251 @@
+package kvclient_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kvclient"
+)
+
+// inParallel runs n copies of f and waits for them.
+func inParallel(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}
+
+func TestCountersOfBothLoseNothing(t *testing.T) {
+	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
+		const writers, increments = 4, 40
+		b := shop(t, c, nil)
+		kv := native(t, js, "shop")
+		put(t, b, "n", "0")
+		inParallel(2*writers, func(i int) {
+			for range increments {
+				if i%2 == 0 {
+					incrementNatively(t, kv)
+				} else {
+					increment(t, b)
+				}
+			}
+		})
+		e, err := get(t, b, "n")
+		if err != nil || string(e.Value) != strconv.Itoa(2*writers*increments) || e.Revision != 1+2*writers*increments {
+			t.Errorf("counter %s at %d, %v; want %d", e.Value, e.Revision, err, 2*writers*increments)
+		}
+	})
+}
+
+func increment(t *testing.T, b *kvclient.Bucket) {
+	for {
+		e, err := get(t, b, "n")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, err = b.Put(t.Context(), kvclient.Write{Key: key(t, "n"), Value: plusOne(e.Value),
+			Precondition: kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{e.Position}}}})
+		mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err)
+		if err == nil || !ok {
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		}
+		if mismatch.Current.Revision <= e.Revision {
+			t.Errorf("refused %d for the older %d", e.Revision, mismatch.Current.Revision)
+		}
+	}
+}
+
+func incrementNatively(t *testing.T, kv jetstream.KeyValue) {
+	for {
+		e, err := kv.Get(t.Context(), "n")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, err = kv.Update(t.Context(), "n", plusOne(e.Value()), e.Revision())
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, jetstream.ErrKeyRevisionMismatch) {
+			t.Error(err)
+			return
+		}
+	}
+}
+
+func plusOne(value []byte) []byte {
+	n, _ := strconv.Atoi(string(value))
+	return []byte(strconv.Itoa(n + 1))
+}
+
+func TestOfManyCreatesOneWins(t *testing.T) {
+	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
+		b := shop(t, c, history(2))
+		kv := native(t, js, "shop")
+		for round := range 60 {
+			k := fmt.Sprintf("k%d", round)
+			switch round % 3 {
+			case 1:
+				put(t, b, k, "old")
+				remove(t, b, k, false)
+			case 2:
+				put(t, b, k, "old")
+				remove(t, b, k, true)
+			}
+			var won atomic.Int32
+			var winner atomic.Int64
+			inParallel(8, func(i int) {
+				var err error
+				if i%2 == 0 {
+					_, err = kv.Create(t.Context(), k, []byte(strconv.Itoa(i)))
+					if err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
+						t.Errorf("native create: %v", err)
+					}
+				} else {
+					_, err = create(t, b, k, strconv.Itoa(i))
+					if mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err); err != nil && (!ok || !mismatch.KeyExists || mismatch.Current.Revision == 0) {
+						t.Errorf("create: %v", err)
+					}
+				}
+				if err == nil {
+					won.Add(1)
+					winner.Store(int64(i))
+				}
+			})
+			e, err := get(t, b, k)
+			if won.Load() != 1 || err != nil || string(e.Value) != strconv.FormatInt(winner.Load(), 10) {
+				t.Fatalf("round %d: %d winners, the last is %d, stored is %q, %v", round, won.Load(), winner.Load(), e.Value, err)
+			}
+		}
+	})
+}
+
+// A journal is what all writers of one key did, by revision.
+type journal struct {
+	mu  sync.Mutex
+	ops map[kvclient.Revision]step
+}
+
+type step struct {
+	value bool   // it left a value, not a marker
+	by    string // what it was
+}
+
+func (j *journal) add(rev kvclient.Revision, s step) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.ops[rev] = s
+}
+
+// check walks through the journal: every conditional write must have met the state that it asked for.
+func (j *journal) check(t *testing.T) {
+	t.Helper()
+	revisions := make([]kvclient.Revision, 0, len(j.ops))
+	for rev := range j.ops {
+		revisions = append(revisions, rev)
+	}
+	slices.Sort(revisions)
+	hadValue := false
+	for _, rev := range revisions {
+		s := j.ops[rev]
+		if s.by == "create" && hadValue || (s.by == "replace" || s.by == "delete") && !hadValue {
+			t.Errorf("revision %d: %s succeeded where the key had a value: %v", rev, s.by, hadValue)
+		}
+		hadValue = s.value
+	}
+	t.Logf("%d steps", len(revisions))
+}
+
+// Writers that read before they write are in a race with native ones. They may give up, but never be wrong.
+func TestRacesAreBoundedAndNeverWrong(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	b := shop(t, c, nil)
+	js := s.JetStream(t)
+	j := &journal{ops: make(map[kvclient.Revision]step)}
+	ctx, stop := context.WithCancel(t.Context())
+	var natives sync.WaitGroup
+	for range 2 {
+		natives.Go(func() { storm(ctx, t, js, j) })
+	}
+	before, operations := sentMessages(t, s), atomic.Uint64{}
+	var contended atomic.Int32
+	inParallel(6, func(i int) {
+		for range 150 {
+			operations.Add(1)
+			if err := raceOnce(t, b, j, i%3); errors.Is(err, kvclient.ErrContention) {
+				contended.Add(1)
+			}
+		}
+	})
+	sent := sentMessages(t, s) - before
+	stop()
+	natives.Wait()
+	j.check(t)
+	t.Logf("%d of %d gave up, %d messages", contended.Load(), operations.Load(), sent)
+	if limit := operations.Load()*2*kvclient.MaxTries + 20; sent > limit {
+		t.Errorf("%d messages for %d operations", sent, operations.Load())
+	}
+}
+
+// storm stores and deletes natively until the context ends. It publishes as nats.go does, which keeps the revision of a marker
+// to itself.
+func storm(ctx context.Context, t *testing.T, js jetstream.JetStream, j *journal) {
+	for ctx.Err() == nil {
+		ack, err := js.Publish(t.Context(), "$KV.shop.hot", []byte("native"))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		j.add(kvclient.Revision(ack.Sequence), step{value: true, by: "native put"})
+		marker := nats.NewMsg("$KV.shop.hot")
+		marker.Header.Set("KV-Operation", "DEL")
+		if ack, err = js.PublishMsg(t.Context(), marker); err != nil {
+			t.Error(err)
+			return
+		}
+		j.add(kvclient.Revision(ack.Sequence), step{by: "native delete"})
+	}
+}
+
+func raceOnce(t *testing.T, b *kvclient.Bucket, j *journal, kind int) error {
+	var w kvclient.Written
+	var err error
+	done := step{value: true}
+	switch kind {
+	case 0:
+		done.by = "create"
+		w, err = create(t, b, "hot", "created")
+	case 1:
+		done.by = "replace"
+		w, err = b.Put(t.Context(), kvclient.Write{Key: key(t, "hot"), Value: []byte("replaced"),
+			Precondition: kvclient.Precondition{IfMatch: kvclient.Condition{Any: true}}})
+	case 2:
+		done = step{by: "delete"}
+		w, err = b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "hot")})
+	}
+	_, mismatch := errors.AsType[*kvclient.RevisionMismatchError](err)
+	_, deleted := errors.AsType[*kvclient.KeyDeletedError](err)
+	switch {
+	case err == nil:
+		j.add(w.Revision, done)
+	case mismatch && kind != 2, deleted && kind == 2, errors.Is(err, kvclient.ErrContention), kind == 2 && errors.Is(err, kvclient.ErrKeyNotFound):
+	default:
+		t.Errorf("%s: %v", done.by, err)
+	}
+	return err
+}

@@ -1,0 +1,80 @@
+package kvclient_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"kvgateway/internal/kvclient"
+)
+
+func TestParseRevision(t *testing.T) {
+	for s, want := range map[string]kvclient.Revision{
+		"0": 0, "1": 1, "42": 42, "9007199254740991": kvclient.MaxRevision,
+	} {
+		if got, err := kvclient.ParseRevision(s); err != nil || got != want || got.String() != s {
+			t.Errorf("ParseRevision(%q) = %d, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{
+		"", " ", "-1", "+1", "-0", " 1", "1 ", "1.0", "1e3", "0x10", "1_000", "١", "9007199254740992", "18446744073709551615",
+		"18446744073709551616", strings.Repeat("9", 400), "a", "1\n", "\x001",
+	} {
+		_, err := kvclient.ParseRevision(s)
+		if err == nil {
+			t.Errorf("ParseRevision(%.40q) accepts", s)
+			continue
+		}
+		wantOffset(t, err, "revision", 0)
+	}
+}
+
+func TestParsePosition(t *testing.T) {
+	for s, want := range map[string]kvclient.Position{
+		"0":                  {},
+		"42":                 {Revision: 42},
+		"42-k3f9x":           {Revision: 42, Epoch: "k3f9x"},
+		"0-0":                {Epoch: "0"},
+		"1742-1zzzzzzzzzzzz": {Revision: 1742, Epoch: "1zzzzzzzzzzzz"},
+	} {
+		if got, err := kvclient.ParsePosition(s); err != nil || got != want || got.String() != s {
+			t.Errorf("ParsePosition(%q) = %+v, %v", s, got, err)
+		}
+	}
+	for _, s := range []string{
+		"", "-", "42-", "-k3f9x", "42-K3F9X", "42-a-b", "42--a", "42-a b", "42 -a", `"42"`, "W/42", "*", "42-é", "42-aaaaaaaaaaaaaa",
+		"9007199254740992-a", "42,43", "42-a,43-a",
+	} {
+		_, err := kvclient.ParsePosition(s)
+		if err == nil {
+			t.Errorf("ParsePosition(%q) accepts", s)
+			continue
+		}
+		wantOffset(t, err, "position", 0)
+	}
+}
+
+func FuzzParsePosition(f *testing.F) {
+	for _, s := range []string{"", "0", "42", "42-k3f9x", "042", "-1", "42-", "9007199254740991-zzz", "9007199254740992", "1-0000000000000"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		p, err := kvclient.ParsePosition(s)
+		if err != nil {
+			if _, ok := errors.AsType[*kvclient.SyntaxError](err); !ok || p != (kvclient.Position{}) {
+				t.Fatalf("%q: %+v, %v", s, p, err)
+			}
+			return
+		}
+		if p.Revision > kvclient.MaxRevision {
+			t.Fatalf("%q: revision %d", s, p.Revision)
+		}
+		again, err := kvclient.ParsePosition(p.String())
+		if err != nil || again != p {
+			t.Fatalf("%q becomes %q becomes %+v, %v", s, p, again, err)
+		}
+		if bare := strings.TrimLeft(s, "0"); strings.TrimLeft(p.String(), "0") != bare {
+			t.Fatalf("%q becomes %q", s, p)
+		}
+	})
+}

@@ -1,0 +1,98 @@
+package kvclient_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// sentMessages is how many messages the server got over the gateway's connection for point requests.
+func sentMessages(t *testing.T, s *natstest.Server) uint64 {
+	t.Helper()
+	connections, err := s.NATS().Connz(&server.ConnzOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range connections.Conns {
+		if strings.HasSuffix(c.Name, "(point)") {
+			return uint64(c.InMsgs)
+		}
+	}
+	t.Fatal("no connection of the gateway")
+	return 0
+}
+
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	epoch := shop(t, c, history(2)).Epoch()
+	condition := func(rev kvclient.Revision, e kvclient.Epoch) kvclient.Precondition {
+		return kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: rev, Epoch: e}}}}
+	}
+	prepare := bind(t, c, "shop")
+	put(t, prepare, "value", "v")
+	put(t, prepare, "cas", "v")
+	put(t, prepare, "deleted", "v")
+	remove(t, prepare, "deleted", false)
+	put(t, prepare, "purged", "v")
+	remove(t, prepare, "purged", true)
+	cas, err := get(t, prepare, "cas")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write := func(k string, p kvclient.Precondition) func(b *kvclient.Bucket) {
+		return func(b *kvclient.Bucket) {
+			_, _ = b.Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte("w"), ContentType: "text/plain", Precondition: p})
+		}
+	}
+	for _, tc := range []struct {
+		name string
+		max  uint64
+		run  func(b *kvclient.Bucket)
+	}{
+		{"get", 1, func(b *kvclient.Bucket) { _, _ = get(t, b, "value") }},
+		{"get of a deleted key", 1, func(b *kvclient.Bucket) { _, _ = get(t, b, "deleted") }},
+		{"get of any", 1, func(b *kvclient.Bucket) {
+			_, _, _ = b.Get(t.Context(), key(t, "value"), kvclient.ReadOptions{Consistency: kvclient.Any})
+		}},
+		{"get with a reached revision", 1, func(b *kvclient.Bucket) {
+			_, _, _ = b.Get(t.Context(), key(t, "value"), kvclient.ReadOptions{MinRevision: kvclient.Position{Revision: 1, Epoch: epoch}})
+		}},
+		{"get of a revision", 1, func(b *kvclient.Bucket) { _, _ = b.GetRevision(t.Context(), key(t, "value"), 1) }},
+		{"get of a missing key", 2, func(b *kvclient.Bucket) { _, _ = get(t, b, "missing") }}, // a miss is asked of the leader
+		{"put", 1, write("value", kvclient.Precondition{})},
+		{"compare and set", 1, write("cas", condition(cas.Revision, epoch))},
+		{"stale compare and set", 1, write("cas", condition(cas.Revision, ""))},
+		{"create", 1, write("created", ifAbsent)},
+		{"create by revision 0", 1, write("created-too", condition(0, ""))},
+		{"create over a value", 2, write("value", ifAbsent)},
+		{"create over a delete marker", 3, write("deleted", ifAbsent)},
+		{"create over a purge marker", 3, write("purged", ifAbsent)},
+		{"put if any", 2, write("value", kvclient.Precondition{IfMatch: kvclient.Condition{Any: true}})},
+		{"delete", 2, func(b *kvclient.Bucket) { remove(t, b, "value", false) }},
+	} {
+		b := bind(t, c, "shop") // a fresh binding may cost a round trip, which is not the operation's
+		before := sentMessages(t, s)
+		tc.run(b)
+		if n := sentMessages(t, s) - before; n > tc.max {
+			t.Errorf("%s: %d round trips, want at most %d", tc.name, n, tc.max)
+		}
+	}
+}
+
+func TestWarmBindingAsksNobody(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	shop(t, c, nil)
+	before := sentMessages(t, s)
+	for range 100 {
+		bind(t, c, "shop")
+	}
+	if n := sentMessages(t, s) - before; n > 1 { // one background refresh on a slow machine
+		t.Errorf("%d messages for 100 bindings", n)
+	}
+}

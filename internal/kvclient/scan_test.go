@@ -1,0 +1,548 @@
+package kvclient_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// scanTime bounds a scan in these tests.
+const scanTime = 20 * time.Second
+
+// patiently waits for a slow server before the next value is sent.
+var patiently = jetstream.WithStallWait(time.Minute)
+
+// A filler stores many values natively, without waiting for each.
+type filler struct {
+	js jetstream.JetStream
+}
+
+func newFiller(t testing.TB, s *natstest.Server) filler {
+	t.Helper()
+	js, err := jetstream.New(s.Conn(t), jetstream.WithPublishAsyncMaxPending(2000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filler{js}
+}
+
+func (f filler) fill(t testing.TB, keys []string, value string) {
+	t.Helper()
+	for _, k := range keys {
+		if _, err := f.js.PublishAsync("$KV.shop."+k, []byte(value), patiently); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.await(t)
+}
+
+func (f filler) await(t testing.TB) {
+	t.Helper()
+	select {
+	case <-f.js.PublishAsyncComplete():
+	case <-time.After(time.Minute):
+		t.Fatal("values are not stored within a minute")
+	}
+}
+
+func (f filler) remove(t testing.TB, keys []string) {
+	t.Helper()
+	for _, k := range keys {
+		msg := nats.NewMsg("$KV.shop." + k)
+		msg.Header.Set("KV-Operation", "DEL")
+		if _, err := f.js.PublishMsgAsync(msg, patiently); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.await(t)
+}
+
+func memory(c *kvclient.BucketConfig) { c.Storage = kvclient.MemoryStorage }
+
+func TestKeys(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	b := shop(t, c, history(3))
+	listing, err := b.Keys(t.Context(), nil)
+	if err != nil || len(listing.Entries) != 0 || listing.Revision != 0 {
+		t.Errorf("empty bucket: %+v, %v", listing, err)
+	}
+	for _, k := range []string{"b", "a.2", "a.1", "a.1.x", "A", "a/b", "-", "a", "z.9"} {
+		put(t, b, k, "1")
+		put(t, b, k, "two")
+	}
+	put(t, b, "deleted", "x")
+	remove(t, b, "deleted", false)
+	put(t, b, "purged", "x")
+	remove(t, b, "purged", true)
+	put(t, b, "back", "x")
+	remove(t, b, "back", false)
+	last := put(t, b, "back", "again")
+	for _, tc := range []struct {
+		filters []string
+		want    []string
+	}{
+		{nil, []string{"-", "A", "a", "a.1", "a.1.x", "a.2", "a/b", "b", "back", "z.9"}},
+		{[]string{">"}, []string{"-", "A", "a", "a.1", "a.1.x", "a.2", "a/b", "b", "back", "z.9"}},
+		{[]string{"*"}, []string{"-", "A", "a", "a/b", "b", "back"}},
+		{[]string{"a.*"}, []string{"a.1", "a.2"}},
+		{[]string{"a.>"}, []string{"a.1", "a.1.x", "a.2"}},
+		{[]string{"*.1.>", "*.1"}, []string{"a.1", "a.1.x"}},
+		{[]string{"a.*", "*.1"}, []string{"a.1", "a.2"}}, // they overlap
+		{[]string{"a.>", "a.1", "a.*", "b"}, []string{"a.1", "a.1.x", "a.2", "b"}},
+		{[]string{"none", "deleted", "purged"}, []string{}},
+		{[]string{"a", "a"}, []string{"a"}},
+	} {
+		if got := keys(t, b, tc.filters...); !slices.Equal(got, tc.want) {
+			t.Errorf("%v: %v, want %v", tc.filters, got, tc.want)
+		}
+	}
+	listing, err = b.Keys(t.Context(), filters(t, "back", "b"))
+	if err != nil || listing.Revision != last {
+		t.Errorf("revision %d, %v; want %d", listing.Revision, err, last)
+	}
+	for i, size := range []int{len("two"), len("again")} {
+		if e := listing.Entries[i]; e.Size != size || len(e.Value) != 0 || e.Epoch != b.Epoch() || e.Created.IsZero() || e.Operation != kvclient.Put {
+			t.Errorf("entry %+v", e)
+		}
+	}
+}
+
+// Scans leave nothing behind that counts against the stream's limit of consumers.
+func TestScansLeaveNoConsumer(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	b := shop(t, c, nil)
+	put(t, b, "k", "v")
+	for range 20 {
+		keys(t, b)
+		wantHistory(t, b, "k", "put v")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	if _, err := b.ScanEntries(ctx, nil, func(kvclient.Entry) error { cancel(); return ctx.Err() }); err == nil {
+		t.Error("a scan that was given up has no error")
+	}
+	stream, err := s.JetStream(t).Stream(t.Context(), "KV_shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	natstest.Eventually(t, soon, "no consumers", func() bool {
+		info, err := stream.Info(t.Context())
+		return err == nil && info.State.Consumers == 0
+	})
+}
+
+// wantComplete checks that every one of the names is listed once, in order, at a revision no older than since.
+func wantComplete(t *testing.T, l kvclient.Listing, names []string, since kvclient.Revision) {
+	t.Helper()
+	if l.Revision < since {
+		t.Errorf("listing as of %d, the bucket was at %d before", l.Revision, since)
+	}
+	listed := make(map[string]bool, len(l.Entries))
+	for i, e := range l.Entries {
+		if i > 0 && l.Entries[i-1].Key >= e.Key {
+			t.Fatalf("%s after %s", e.Key, l.Entries[i-1].Key)
+		}
+		listed[e.Key] = true
+	}
+	missing := 0
+	for _, k := range names {
+		if !listed[k] {
+			missing++
+		}
+	}
+	if missing > 0 {
+		t.Errorf("%d of %d keys that were there all the time are missing", missing, len(names))
+	}
+}
+
+func TestListingUnderOverwrites(t *testing.T) {
+	t.Parallel()
+	n, rounds := 20_000, 4
+	if testing.Short() {
+		n, rounds = 3000, 2
+	}
+	c, s := gateway(t)
+	b := shop(t, c, memory)
+	names := numbered("k.", n)
+	f := newFiller(t, s)
+	f.fill(t, names, "first")
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	for w := range 2 {
+		writers.Go(func() { overwrite(t, newFiller(t, s), names, uint64(w), stop) })
+	}
+	for range rounds {
+		status, err := c.Status(t.Context(), b.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), scanTime)
+		listing, err := b.Keys(ctx, nil)
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantComplete(t, listing, names, status.LastRevision)
+		t.Logf("%d keys as of %d", len(listing.Entries), listing.Revision)
+	}
+	close(stop)
+	writers.Wait()
+}
+
+// overwrite stores all the keys again and again, in an order that jumps about.
+func overwrite(t *testing.T, f filler, names []string, seed uint64, stop <-chan struct{}) {
+	for i := seed; ; i += 7919 {
+		select {
+		case <-stop:
+			return
+		default:
+			if _, err := f.js.PublishAsync("$KV.shop."+names[i%uint64(len(names))], []byte("again"), patiently); err != nil {
+				select {
+				case <-stop:
+				default:
+					t.Error(err)
+				}
+				return
+			}
+		}
+	}
+}
+
+// A scanRig is a bucket of more keys than the server sends ahead, so that what a test does at the first entry happens before
+// the server comes to the later ones.
+func scanRig(t *testing.T) (*kvclient.Bucket, filler, []string) {
+	t.Helper()
+	c, s := gateway(t)
+	b := shop(t, c, memory)
+	f, names := newFiller(t, s), numbered("k.", 10_000)
+	f.fill(t, names, "first")
+	return b, f, names
+}
+
+// scanWith collects the names that a scan reports, and calls at before the entry of that number is done with.
+func scanWith(t *testing.T, b *kvclient.Bucket, fs kvclient.Filters, at func(n int, e kvclient.Entry)) (map[string]kvclient.Revision, kvclient.Revision, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), scanTime/2)
+	defer cancel()
+	found, n := make(map[string]kvclient.Revision), 0
+	since, err := b.ScanEntries(ctx, fs, func(e kvclient.Entry) error {
+		n++
+		at(n, e)
+		found[e.Key] = max(found[e.Key], e.Revision)
+		return nil
+	})
+	return found, since, err
+}
+
+func wantFound(t *testing.T, found map[string]kvclient.Revision, names []string) {
+	t.Helper()
+	var missing []string
+	for _, k := range names {
+		if found[k] == 0 {
+			missing = append(missing, k)
+		}
+	}
+	if len(missing) > 0 {
+		t.Errorf("%d of %d keys are missing, the first is %s", len(missing), len(names), missing[0])
+	}
+}
+
+// Half of the keys are overwritten before the scan comes to them, and one of these once more before it comes to that.
+func TestScanOfAKeyThatIsAlwaysAhead(t *testing.T) {
+	t.Parallel()
+	b, f, names := scanRig(t)
+	twice := false
+	found, _, err := scanWith(t, b, nil, func(n int, e kvclient.Entry) {
+		if n == 1 {
+			f.fill(t, names[5000:9999], "second")
+		}
+		if e.Revision > 10_000 && !twice {
+			twice = true
+			f.fill(t, names[9990:9991], "third")
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFound(t, found, names)
+}
+
+// As many entries come as the consumer announced, but some are of keys that came already, and one is still to come.
+func TestScanThatMeetsKeysTwice(t *testing.T) {
+	t.Parallel()
+	b, f, names := scanRig(t)
+	f.fill(t, []string{"other"}, "x") // beyond the revisions of the keys that are looked for
+	found, _, err := scanWith(t, b, filters(t, "k.*"), func(n int, _ kvclient.Entry) {
+		if n == 3000 {
+			f.fill(t, names[:2000], "second")
+			f.fill(t, names[9999:], "second")
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantFound(t, found, names)
+}
+
+// What is left to deliver vanishes: the scan must end all the same.
+func TestScanOfKeysThatVanish(t *testing.T) {
+	for name, vanish := range map[string]func(t *testing.T, b *kvclient.Bucket, f filler, names []string){
+		"purged from the stream": func(t *testing.T, _ *kvclient.Bucket, f filler, _ []string) {
+			stream, err := f.js.Stream(t.Context(), "KV_shop")
+			if err == nil {
+				err = stream.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.shop.k.>"))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		},
+		"all but the last": func(t *testing.T, _ *kvclient.Bucket, f filler, _ []string) {
+			stream, err := f.js.Stream(t.Context(), "KV_shop")
+			if err == nil {
+				err = stream.Purge(t.Context(), jetstream.WithPurgeSequence(10_000))
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		},
+		"deleted": func(t *testing.T, _ *kvclient.Bucket, f filler, names []string) { f.remove(t, names[1:]) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, f, names := scanRig(t)
+			start := time.Now()
+			found, _, err := scanWith(t, b, filters(t, "k.>"), func(n int, _ kvclient.Entry) {
+				if n == 1 {
+					vanish(t, b, f, names)
+				}
+			})
+			if err != nil {
+				t.Fatalf("after %v: %v", time.Since(start), err)
+			}
+			wantFound(t, found, names[:1])
+		})
+	}
+}
+
+func TestScanOfABucketThatIsDeleted(t *testing.T) {
+	t.Parallel()
+	b, f, _ := scanRig(t)
+	start := time.Now()
+	_, _, err := scanWith(t, b, nil, func(n int, _ kvclient.Entry) {
+		if n == 1 {
+			if err := f.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	wantError(t, err, kvclient.ErrBucketNotFound)
+	if d := time.Since(start); d > 2*promptly {
+		t.Errorf("noticed after %v", d)
+	}
+}
+
+func TestScanThroughARestart(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	b := shop(t, c, nil)
+	f, names := newFiller(t, s), numbered("k.", 10_000)
+	f.fill(t, names, "v")
+	start := time.Now()
+	found, _, err := scanWith(t, b, nil, func(n int, _ kvclient.Entry) {
+		if n == 1 {
+			s.Restart()
+		}
+	})
+	t.Logf("ended after %v: %v", time.Since(start), err)
+	switch {
+	case err == nil:
+		wantFound(t, found, names)
+	case !errors.Is(err, kvclient.ErrUnavailable) && !errors.Is(err, kvclient.ErrTimeout):
+		t.Errorf("error %v", err)
+	}
+	awaitReady(t, c)
+	natstest.Eventually(t, soon, "keys", func() bool { l, err := b.Keys(t.Context(), nil); return err == nil && len(l.Entries) == 10_000 })
+}
+
+// Keys that come and go while others stay: those that stay are listed, those deleted before are not.
+func TestListingUnderCreationsAndDeletions(t *testing.T) {
+	t.Parallel()
+	n, rounds := 20_000, 3
+	if testing.Short() {
+		n, rounds = 3000, 1
+	}
+	c, s := gateway(t)
+	b := shop(t, c, memory)
+	f, stay, gone := newFiller(t, s), numbered("k.stay", n/2), numbered("k.gone", n/2)
+	f.fill(t, stay, "v")
+	f.fill(t, gone, "v")
+	f.remove(t, gone)
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	come := numbered("k.come", 500)
+	writers.Go(func() {
+		other := newFiller(t, s)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				other.fill(t, come, "v")
+				other.remove(t, come)
+			}
+		}
+	})
+	for range rounds {
+		listing, err := b.Keys(t.Context(), filters(t, "k.>"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantComplete(t, listing, stay, 0)
+		for _, e := range listing.Entries {
+			if e.IsMarker() || len(e.Key) > 6 && e.Key[:6] == "k.gone" {
+				t.Fatalf("%s is listed, but deleted", e.Key)
+			}
+		}
+	}
+	close(stop)
+	writers.Wait()
+}
+
+// A history of one key while it is written: in order, without gaps that deletions do not explain.
+func TestHistoryUnderWrites(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	b := shop(t, c, history(64))
+	put(t, b, "k", "0")
+	var stop atomic.Bool
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		for i := 1; !stop.Load(); i++ {
+			put(t, b, "k", strconv.Itoa(i))
+		}
+	})
+	for range 50 {
+		before, err := get(t, b, "k")
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries, err := b.History(t.Context(), key(t, "k"), true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		last := entries[len(entries)-1]
+		if last.Revision < before.Revision {
+			t.Errorf("history ends at %d, the key was at %d before", last.Revision, before.Revision)
+		}
+		for i, e := range entries[1:] {
+			if e.Revision <= entries[i].Revision {
+				t.Fatalf("%d after %d", e.Revision, entries[i].Revision)
+			}
+		}
+	}
+	stop.Store(true)
+	writer.Wait()
+}
+
+func TestScansAreBounded(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{})
+	c := connect(t, kvclient.Options{URL: s.URL(), RequestTimeout: 300 * time.Millisecond})
+	b := shop(t, c, nil)
+	put(t, b, "k", "v")
+	release, inside := make(chan struct{}), make(chan struct{})
+	var scans sync.WaitGroup
+	for range kvclient.MaxScans {
+		scans.Go(func() {
+			_, err := b.ScanEntries(t.Context(), nil, func(kvclient.Entry) error {
+				inside <- struct{}{}
+				<-release
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for range kvclient.MaxScans {
+		<-inside
+	}
+	took(t, "one scan too many", 300*time.Millisecond+promptly, func() {
+		_, err := b.Keys(t.Context(), nil)
+		wantError(t, err, kvclient.ErrOverloaded)
+	})
+	// Values are not behind listings.
+	wantValue(t, b, "k", "v", 1)
+	close(release)
+	scans.Wait()
+	if got := keys(t, b); len(got) != 1 {
+		t.Errorf("keys %v", got)
+	}
+}
+
+func TestScanEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	b, _, _ := scanRig(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	start := time.Now()
+	_, err := b.ScanEntries(ctx, nil, func(kvclient.Entry) error { cancel(); return nil })
+	if err == nil || time.Since(start) > promptly {
+		t.Errorf("after %v: %v", time.Since(start), err)
+	}
+}
+
+func TestManyListingsAtOnce(t *testing.T) {
+	t.Parallel()
+	b, _, names := scanRig(t)
+	inParallel(2*kvclient.MaxScans, func(int) {
+		listing, err := b.Keys(t.Context(), nil)
+		switch {
+		case err == nil:
+			wantComplete(t, listing, names, 10_000)
+		case !errors.Is(err, kvclient.ErrOverloaded):
+			t.Error(err)
+		}
+	})
+}
+
+// A listing of a large bucket must not hold up the requests for single values.
+func TestListingsDoNotDelayValues(t *testing.T) {
+	t.Parallel()
+	b, _, names := scanRig(t)
+	var listing atomic.Bool
+	listing.Store(true)
+	var scans sync.WaitGroup
+	scans.Go(func() {
+		defer listing.Store(false)
+		for range 3 {
+			if got := keys(t, b); len(got) != len(names) {
+				t.Errorf("%d keys", len(got))
+			}
+		}
+	})
+	var slowest time.Duration
+	for i := 0; listing.Load(); i++ {
+		start := time.Now()
+		if _, err := get(t, b, names[i%len(names)]); err != nil {
+			t.Fatal(err)
+		}
+		slowest = max(slowest, time.Since(start))
+	}
+	scans.Wait()
+	if slowest > promptly {
+		t.Errorf("a get took %v", slowest)
+	}
+	t.Logf("slowest get %v", slowest)
+}
