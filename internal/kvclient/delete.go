@@ -22,7 +22,8 @@ func (b *Bucket) Delete(ctx context.Context, d Deletion) (Written, error) {
 	if err != nil {
 		return Written{}, err
 	}
-	for range maxTries {
+	var before Revision
+	for try := range maxTries {
 		last, err := b.lastOrNil(ctx, d.Key)
 		switch {
 		case err != nil:
@@ -34,6 +35,10 @@ func (b *Bucket) Delete(ctx context.Context, d Deletion) (Written, error) {
 		case !d.Precondition.Holds(last, b.epoch):
 			return Written{}, b.violated(d.Precondition, last)
 		}
+		if last.Revision == before {
+			awaitWriter(try)
+		}
+		before = last.Revision
 		position, err := b.publishExpecting(ctx, d.message(b), last.Revision)
 		if _, ok := errors.AsType[*mismatchError](err); !ok {
 			return Written{Position: position}, err

@@ -16,6 +16,7 @@ const (
 	reconnectWait    = 200 * time.Millisecond
 	reconnectJitter  = 100 * time.Millisecond
 	maxRedialBackoff = 5 * time.Second
+	pingInterval     = 5 * time.Second
 )
 
 // A link is one connection to NATS that outlives the nats.Conn behind it: nats.go reconnects by itself, but gives up for good
@@ -49,6 +50,9 @@ func (l *link) open() error {
 		nats.ReconnectBufSize(-1),
 		// A write to a server that takes nothing any more holds up every request on the connection; nats.go's own bound is a minute.
 		nats.FlusherTimeout(l.windows.timeout),
+		// A network that drops all packets tells nobody: two pings without an answer do.
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(2),
 		// Subjects are made of parsed keys and names only.
 		nats.SkipSubjectValidation(),
 		nats.DisconnectErrHandler(l.disconnected),

@@ -66,7 +66,7 @@ func (c *Client) existing(ctx context.Context, name BucketName, want jetstream.S
 func (c *Client) createStream(ctx context.Context, name BucketName, config jetstream.StreamConfig, info *streamInfoResponse) error {
 	for wait := 5 * time.Millisecond; ; wait *= 2 {
 		err := c.changeStream(ctx, "STREAM.CREATE", name, config, info)
-		if e, ok := errors.AsType[*APIError](err); !ok || e.ErrCode != errCodeStoreNotCreated || wait > 200*time.Millisecond {
+		if e, ok := errors.AsType[*APIError](err); !ok || e.ErrCode != errCodeStoreNotCreated || wait > time.Second {
 			return err
 		}
 		time.Sleep(wait)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -125,13 +126,16 @@ func (b *Bucket) publishExpecting(ctx context.Context, msg *nats.Msg, rev Revisi
 // tells the marker's revision, which is looked at and then expected, so that no other writer can slip in between.
 func (b *Bucket) create(ctx context.Context, key Key, msg *nats.Msg) (Written, error) {
 	var expected Revision
-	for range maxTries {
+	for try := range maxTries {
 		position, err := b.publishExpecting(ctx, msg, expected)
 		mismatch, ok := errors.AsType[*mismatchError](err)
 		if !ok {
 			return Written{Position: position, Created: true}, err
 		}
 		e, err := b.entryBehind(ctx, key, mismatch)
+		if err == nil && e.IsMarker() && e.Revision == expected || errors.Is(err, ErrKeyNotFound) && expected == 0 {
+			awaitWriter(try)
+		}
 		switch {
 		case errors.Is(err, ErrKeyNotFound):
 			expected = 0
@@ -146,24 +150,31 @@ func (b *Bucket) create(ctx context.Context, key Key, msg *nats.Msg) (Written, e
 	return Written{}, ErrContention
 }
 
+// awaitWriter waits a moment, longer with each try, where a replicated stream refuses a write that nothing visible contradicts:
+// another writer's is on its way through the replicas, and will be seen or have failed soon.
+func awaitWriter(try int) { time.Sleep(time.Millisecond << try) }
+
 // update stores the message if the key's last revision is rev.
 func (b *Bucket) update(ctx context.Context, key Key, msg *nats.Msg, rev Revision) (Written, error) {
-	position, err := b.publishExpecting(ctx, msg, rev)
-	mismatch, ok := errors.AsType[*mismatchError](err)
-	if !ok {
-		return Written{Position: position, Created: rev == 0}, err
+	for try := range maxTries {
+		position, err := b.publishExpecting(ctx, msg, rev)
+		mismatch, ok := errors.AsType[*mismatchError](err)
+		if !ok {
+			return Written{Position: position, Created: rev == 0}, err
+		}
+		if mismatch.known && mismatch.current != rev {
+			return Written{}, &RevisionMismatchError{Current: Position{Revision: mismatch.current, Epoch: b.epoch}}
+		}
+		e, err := b.entryBehind(ctx, key, &mismatchError{})
+		if err != nil && !errors.Is(err, ErrKeyNotFound) {
+			return Written{}, err
+		}
+		if e.Revision != rev {
+			return Written{}, b.violated(Precondition{}, &e)
+		}
+		awaitWriter(try)
 	}
-	if mismatch.known {
-		return Written{}, &RevisionMismatchError{Current: Position{Revision: mismatch.current, Epoch: b.epoch}}
-	}
-	e, err := b.entryBehind(ctx, key, mismatch)
-	if errors.Is(err, ErrKeyNotFound) {
-		return Written{}, b.violated(Precondition{}, nil)
-	}
-	if err != nil {
-		return Written{}, err
-	}
-	return Written{}, b.violated(Precondition{}, &e)
+	return Written{}, ErrContention
 }
 
 // entryBehind returns the entry that a mismatch spoke of: by the revision that the server named, else the key's last.
@@ -178,7 +189,8 @@ func (b *Bucket) entryBehind(ctx context.Context, key Key, m *mismatchError) (En
 
 // putChecked reads the key's last entry, checks the precondition, and stores on condition that nothing changed meanwhile.
 func (b *Bucket) putChecked(ctx context.Context, key Key, msg *nats.Msg, p Precondition) (Written, error) {
-	for range maxTries {
+	var expected, before Revision
+	for try := range maxTries {
 		last, err := b.lastOrNil(ctx, key)
 		if err != nil {
 			return Written{}, err
@@ -186,9 +198,11 @@ func (b *Bucket) putChecked(ctx context.Context, key Key, msg *nats.Msg, p Preco
 		if !p.Holds(last, b.epoch) {
 			return Written{}, b.violated(p, last)
 		}
-		var expected Revision
-		if last != nil {
+		if before, expected = expected, 0; last != nil {
 			expected = last.Revision
+		}
+		if try > 0 && expected == before {
+			awaitWriter(try)
 		}
 		position, err := b.publishExpecting(ctx, msg, expected)
 		if _, ok := errors.AsType[*mismatchError](err); !ok {
@@ -231,12 +245,23 @@ type mismatchError struct {
 
 func (*mismatchError) Error() string { return "wrong last revision" }
 
-// publish sends a write and waits for the server's acknowledgement.
+// unservedTries bounds how often a request is repeated that nobody took although the bucket is there; the waits between add up to
+// 0.3 s. In a cluster a stream that was just created, or whose leader changes, has nobody for a moment.
+const unservedTries = 5
+
+func awaitServer(try int) { time.Sleep(20 * time.Millisecond << try) }
+
+// publish sends a write and waits for the server's acknowledgement. What nobody took was certainly not stored, and is sent again.
 func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (Position, error) {
 	reply, err := b.client.point.request(ctx, msg)
+	for try := 0; err == errNoResponders; try++ {
+		if gone := b.unserved(ctx); try == unservedTries-1 || errors.Is(gone, ErrBucketNotFound) || !b.client.Connected() {
+			return Position{}, gone
+		}
+		awaitServer(try)
+		reply, err = b.client.point.request(ctx, msg)
+	}
 	switch {
-	case err == errNoResponders:
-		return Position{}, b.unserved(ctx)
 	case errors.Is(err, nats.ErrMaxPayload):
 		return Position{}, &ValueTooLargeError{Limit: max(0, b.maxMessage-headerBytes(msg.Header))}
 	case errors.Is(err, ErrTimeout):

@@ -42,16 +42,15 @@ func (s scan) run(ctx context.Context, b *Bucket, visit func(Entry) error) (sinc
 	if b, err = b.client.bind(ctx, b.name); err != nil {
 		return 0, err
 	}
-	subjects, exact := s.filters.cover()
-	for i, subject := range subjects {
-		subjects[i] = b.readPrefix + subject
-	}
-	consumer, pending, err := s.createConsumer(ctx, b, subjects)
-	if err != nil {
+	r := scanReader{scan: s, bucket: b, visit: visit}
+	if err := r.selectSubjects(ctx); err != nil {
 		return 0, err
 	}
-	defer b.dropConsumer(consumer)
-	r := scanReader{scan: s, bucket: b, visit: visit, consumer: consumer, subjects: subjects, exact: exact}
+	var pending uint64
+	if r.consumer, pending, err = s.createConsumer(ctx, b, r.subjects); err != nil {
+		return 0, err
+	}
+	defer b.dropConsumer(r.consumer)
 	return b.lastSeq, r.read(ctx, pending)
 }
 

@@ -25,17 +25,46 @@ type scanReader struct {
 	inbox    string
 	messages chan *nats.Msg // that came to the inbox
 	stalled  *time.Timer
-	subjects []string // of the consumer
-	exact    bool     // they select nothing but what the scan's filters do
+	gone     <-chan struct{} // closed when the connection is lost
+	subjects []string        // of the consumer
+	exact    bool            // they select nothing but what the scan's filters do
+	tail     bool            // they select the stream's last message, so that its delivery shows how far the consumer's replica is
 
 	keys     []string // that were visited; histories need not know
 	received uint64
 	last     Revision // the newest that was delivered
 	more     bool     // the consumer may have more to deliver
+	unserved int      // times that nobody took the request for a batch
+}
+
+// selectSubjects decides what the consumer delivers. The consumer of a replicated stream can be on a replica that is behind, and
+// would end the scan early; so there the stream's last message is selected as well, whatever its key: once it has come, the
+// replica has all that is before it.
+func (r *scanReader) selectSubjects(ctx context.Context) error {
+	selected, exact := r.filters.cover()
+	r.exact = exact
+	covered := false
+	var tail Entry
+	if r.bucket.replicated && r.bucket.lastSeq > 0 {
+		e, err := r.bucket.stored(ctx, r.bucket.leaderGet, getRequest{Sequence: uint64(r.bucket.lastSeq)})
+		if err != nil && !errors.Is(err, ErrKeyNotFound) {
+			return err
+		}
+		tail, r.tail = e, err == nil
+	}
+	for _, filter := range selected {
+		covered = covered || covers(filter, tail.Key)
+		r.subjects = append(r.subjects, r.bucket.readPrefix+filter)
+	}
+	if r.tail && !covered {
+		r.subjects, r.exact = append(r.subjects, r.bucket.readPrefix+tail.Key), false
+	}
+	return nil
 }
 
 func (r *scanReader) read(ctx context.Context, pending uint64) (err error) {
 	nc := r.bucket.client.bulk.conn()
+	r.gone = r.bucket.client.bulk.windows.gone()
 	r.stalled = time.NewTimer(r.bucket.client.timeout)
 	defer r.stalled.Stop()
 	r.inbox, r.messages = nc.NewInbox(), make(chan *nats.Msg, scanBatch+1)
@@ -44,9 +73,9 @@ func (r *scanReader) read(ctx context.Context, pending uint64) (err error) {
 		return fmt.Errorf("%w: scan: %w", ErrUnavailable, err)
 	}
 	defer subscription.Unsubscribe()
-	r.more = pending > 0
+	r.more = pending > 0 || r.tail
 	delivered, err := r.readTo(ctx, nc, r.bucket.lastSeq)
-	if err != nil || r.history || delivered >= pending {
+	if err != nil || r.history || delivered >= pending && !r.tail {
 		return err
 	}
 	current, err := r.bucket.client.bind(ctx, r.bucket.name)
@@ -63,6 +92,7 @@ func (r *scanReader) read(ctx context.Context, pending uint64) (err error) {
 // messages it got up to that revision.
 func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (upTo uint64, err error) {
 	next := r.bucket.client.apiPrefix + "CONSUMER.MSG.NEXT." + r.bucket.stream + "." + r.consumer
+	giveUp := time.Now().Add(r.bucket.client.timeout)
 	for r.more && r.last < end && ctx.Err() == nil {
 		request := []byte(fmt.Sprintf(`{"batch":%d,"no_wait":true}`, scanBatch))
 		if err := nc.PublishRequest(next, r.inbox, request); err != nil {
@@ -73,6 +103,10 @@ func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (u
 			return upTo, err
 		}
 		upTo += count
+		if !r.more && r.tail && r.last < r.bucket.lastSeq && time.Now().Before(giveUp) {
+			r.more = true // the replica is behind
+			awaitWriter(1)
+		}
 	}
 	return upTo, ctx.Err()
 }
@@ -110,6 +144,8 @@ func (r *scanReader) receive(ctx context.Context) (*nats.Msg, error) {
 		return msg, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	case <-r.gone:
+		return nil, fmt.Errorf("%w: the connection was lost in a scan", ErrUnavailable)
 	case <-r.stalled.C:
 		return nil, fmt.Errorf("%w: a scan stalled", ErrTimeout)
 	}
@@ -120,7 +156,15 @@ func (r *scanReader) ended(ctx context.Context, status string) error {
 	switch status {
 	case "404", "408": // nothing more at the moment
 		return nil
-	case "503", "409": // nobody there, or the consumer was deleted
+	case "503": // nobody there
+		gone := r.bucket.unserved(ctx)
+		if r.unserved++; r.unserved < unservedTries && !errors.Is(gone, ErrBucketNotFound) {
+			awaitServer(r.unserved)
+			r.more = true
+			return nil
+		}
+		return gone
+	case "409": // the consumer was deleted
 		return r.bucket.unserved(ctx)
 	}
 	return fmt.Errorf("%w: scan: status %q", ErrUnexpectedAnswer, status)

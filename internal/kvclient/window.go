@@ -51,6 +51,13 @@ func (w *windows) context() context.Context {
 	return next
 }
 
+// gone is closed when the connection is lost that stands now.
+func (w *windows) gone() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.life.Done()
+}
+
 func (w *windows) length() time.Duration { return min(maxWindow, w.timeout/10) }
 
 // lost ends all requests that are under way: the connection that would have brought their answers is gone.
