@@ -44,14 +44,25 @@ func lastOfEach(entries []Entry) []Entry {
 }
 
 // History returns the retained entries of a key, oldest first, markers included; with or without their values. It returns
-// [ErrKeyNotFound] if there are none, and otherwise what Keys does.
+// [ErrKeyNotFound] if there are none, [ErrContention] if the key is written faster than it can be read, and otherwise what Keys
+// does.
 func (b *Bucket) History(ctx context.Context, key Key, values bool) ([]Entry, error) {
-	var found []Entry
-	_, err := scan{filters: Filters{{key.name}}, history: true, values: values}.run(ctx, b, collectInto(&found))
-	if err == nil && len(found) == 0 {
-		err = ErrKeyNotFound
+	last, _, err := b.lastEntry(ctx, key, Leader)
+	if err != nil {
+		return nil, err
 	}
-	return found, err
+	// Writers that push out all that is retained can make the server say that there is nothing more where there is.
+	for range maxTries {
+		var found []Entry
+		_, err := scan{filters: Filters{{key.name}}, history: true, values: values}.run(ctx, b, collectInto(&found))
+		if err != nil || len(found) > 0 && found[len(found)-1].Revision >= last.Revision {
+			return found, err
+		}
+		if last, _, err = b.lastEntry(ctx, key, Leader); err != nil {
+			return nil, err // purged meanwhile
+		}
+	}
+	return nil, ErrContention
 }
 
 func collectInto(entries *[]Entry) func(Entry) error {
