@@ -117,6 +117,31 @@ func TestPatchKeepsWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
+// A duplicate window that somebody chose stays, unless the TTL becomes shorter: NATS wants it to be at most that.
+func TestPatchKeepsTheDuplicateWindow(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.shop(t)
+	info, err := g.stream(t, "shop").Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	info.Config.Duplicates = 17 * time.Second
+	if _, err := g.js.UpdateStream(t.Context(), info.Config); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		patch string
+		want  time.Duration
+	}{{`{"ttl":"30s"}`, 17 * time.Second}, {`{"ttl":"10m"}`, 17 * time.Second}, {`{"ttl":"0s"}`, 17 * time.Second}, {`{"ttl":"5s"}`, 5 * time.Second}} {
+		g.do(t, "PATCH", "/buckets/shop", tc.patch, jsonType).is(t, 200)
+		info, err := g.stream(t, "shop").Info(t.Context())
+		if err != nil || info.Config.Duplicates != tc.want {
+			t.Errorf("%s: the duplicate window is %s, want %s (%v)", tc.patch, info.Config.Duplicates, tc.want, err)
+		}
+	}
+}
+
 func TestPatchMetadata(t *testing.T) {
 	t.Parallel()
 	g := start(t)

@@ -211,12 +211,6 @@ func (a *answer) revision(t testing.TB) uint64 {
 
 func (a *answer) tag() string { return a.header.Get("ETag") }
 
-// epoch is the second half of the answer's ETag.
-func (a *answer) epoch() string {
-	_, epoch, _ := strings.Cut(strings.Trim(a.tag(), `"`), "-")
-	return epoch
-}
-
 // lines collects what is logged.
 type lines struct {
 	mu     sync.Mutex
