@@ -229,6 +229,9 @@ func TestConfigurationsThatAreMalformed(t *testing.T) {
 			if tc.pointer != "" && document["pointer"] != tc.pointer && document["pointer"] != parent {
 				t.Errorf("%s %.60s: pointer %q, want %q", request.method, tc.config, document["pointer"], tc.pointer)
 			}
+			if document["pointer"] == "/" {
+				t.Errorf("%s %.60s: the pointer \"/\" is that of a member without a name (RFC 6901 §5); the whole document's is \"\"", request.method, tc.config)
+			}
 			if detail := fmt.Sprint(document["detail"]); strings.Contains(detail, "Go ") || strings.Contains(detail, "json:") || strings.Contains(detail, "BucketConfig") {
 				t.Errorf("%s %.60s: detail tells of the inside: %s", request.method, tc.config, detail)
 			}

@@ -81,6 +81,35 @@ func TestPatchBucket(t *testing.T) {
 	}
 }
 
+// A patch of one field leaves a bucket of any kind as it was in all others.
+func TestPatchBucketsOfEveryKind(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "origin"})
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "other"})
+	for i, tc := range configs {
+		t.Run(tc.name, func(t *testing.T) {
+			bucket := fmt.Sprintf("kind%d", i)
+			if _, err := g.js.CreateKeyValue(t.Context(), nativeConfig(tc.native, bucket)); err != nil {
+				t.Fatal(err)
+			}
+			before := g.settings(t, bucket)
+			for _, patch := range []string{`{}`, `{"description":"patched"}`} {
+				g.do(t, "PATCH", "/buckets/"+bucket, patch, jsonType).is(t, 200)
+			}
+			after := g.settings(t, bucket)
+			if after["description"] != "patched" {
+				t.Errorf("description %v", after["description"])
+			}
+			delete(before, "description")
+			delete(after, "description")
+			if diff := cmp.Diff(before, after); diff != "" {
+				t.Errorf("settings (-before +after)\n%s", diff)
+			}
+		})
+	}
+}
+
 // Settings that the KV API does not know, and that the native UpdateKeyValue resets.
 func TestPatchKeepsWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()

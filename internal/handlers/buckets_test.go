@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +104,37 @@ func TestCreateBucketOnlyIfAbsent(t *testing.T) {
 	g.get(t, "/buckets/new").problem(t, 404, "bucket-not-found")
 }
 
+// A bucket has no ETag, so a condition on one never holds. What is done in spite of it cannot be undone.
+func TestConditionsOnBucketsAreNotIgnored(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.gone(t, "a")
+	before, settings := g.messages(t, "shop"), g.settings(t, "shop")
+	for _, header := range []string{`If-Match: "5-k3f9x"`, "If-Match: x", "If-Match:", `If-Unmodified-Since: Sun, 22 Nov 1992 18:03:11 GMT`} {
+		for _, request := range []struct {
+			method, path string
+			body         any
+		}{
+			{"PATCH", "/buckets/shop", `{"description":"new"}`}, {"DELETE", "/buckets/shop/markers?older_than=0s", nil}, {"PUT", "/buckets/new", "{}"},
+			{"DELETE", "/buckets/shop", nil},
+		} {
+			if a := g.do(t, request.method, request.path, request.body, jsonType, header); a.status != 400 && a.status != 412 {
+				t.Errorf("%s: status %d: the condition is ignored", a.request, a.status)
+			}
+		}
+	}
+	if a := g.get(t, "/buckets/shop"); a.status != 200 {
+		t.Fatalf("the bucket is gone")
+	}
+	if after := g.messages(t, "shop"); after != before {
+		t.Errorf("messages %v, then %v", before, after)
+	}
+	if diff := cmp.Diff(settings, g.settings(t, "shop")); diff != "" {
+		t.Errorf("settings (-before +after)\n%s", diff)
+	}
+	wantNative(t, kv, "stays", "v")
+}
+
 func TestDeleteBucket(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -190,84 +220,4 @@ func TestHints(t *testing.T) {
 			t.Errorf("%s: expiry_events %v", tc.config, status["expiry_events"])
 		}
 	}
-}
-
-func TestListBuckets(t *testing.T) {
-	t.Parallel()
-	g := start(t)
-	if a := g.get(t, "/buckets").is(t, 200); len(a.object(t)) != 1 {
-		t.Errorf("of no buckets: %s", a.body)
-	}
-	var want []string
-	for i := range 12 {
-		for _, name := range []string{fmt.Sprintf("b%d", i), fmt.Sprintf("B-%d", i)} {
-			g.bucket(t, jetstream.KeyValueConfig{Bucket: name, Storage: jetstream.MemoryStorage})
-			want = append(want, name)
-		}
-	}
-	g.bucket(t, jetstream.KeyValueConfig{Bucket: "a_mirror", Mirror: &jetstream.StreamSource{Name: "b1"}})
-	want = append(want, "a_mirror")
-	slices.Sort(want)
-	for _, stream := range []jetstream.StreamConfig{
-		{Name: "KV_odd", Subjects: []string{"odd"}}, {Name: "ORDERS", Subjects: []string{"orders"}}, {Name: "KV_", Subjects: []string{"x"}},
-		{Name: "KV_b-odd", Subjects: []string{"$KV.b-odd.>"}}, // keeps any number of messages of a key
-	} {
-		if _, err := g.js.CreateStream(t.Context(), stream); err != nil {
-			t.Fatal(err)
-		}
-	}
-	names := stringsOf(g.get(t, "/buckets?names=true").is(t, 200).object(t)["buckets"])
-	if diff := cmp.Diff(want, names); diff != "" {
-		t.Errorf("names (-want +got)\n%s", diff)
-	}
-	for _, limit := range []int{1, 7, 12, 24, 25, 26, 1000} {
-		found := g.follow(t, fmt.Sprintf("/buckets?names=true&limit=%d", limit), limit, func(page map[string]any) []string { return stringsOf(page["buckets"]) })
-		if diff := cmp.Diff(want, found); diff != "" {
-			t.Errorf("limit=%d (-want +got)\n%s", limit, diff)
-		}
-	}
-	found := g.follow(t, "/buckets?limit=10", 10, func(page map[string]any) (names []string) {
-		for _, bucket := range page["buckets"].([]any) {
-			object := bucket.(map[string]any)
-			names = append(names, object["bucket"].(string))
-			if got := g.get(t, "/buckets/"+object["bucket"].(string)).object(t); cmp.Diff(got, object) != "" {
-				t.Errorf("listed otherwise than got: %s", cmp.Diff(got, object))
-			}
-		}
-		return names
-	})
-	if diff := cmp.Diff(want, found); diff != "" {
-		t.Errorf("pages (-want +got)\n%s", diff)
-	}
-	for _, bad := range []string{"limit=0", "limit=1001", "limit=x", "limit=-1", "limit=", "limit=1.5", "names=maybe", "names=", "limit=1&limit=2"} {
-		g.get(t, "/buckets?"+bad).problem(t, 400, "invalid-parameter")
-	}
-	for _, bad := range []string{"cursor=x", "cursor=!", "cursor=AAAA"} {
-		g.get(t, "/buckets?"+bad).problem(t, 400, "invalid-cursor")
-	}
-	g.get(t, "/buckets?filter=x").problem(t, 400, "unknown-parameter")
-}
-
-// follow reads a listing page by page by its Link header, which must agree with next, and returns all that the pages have.
-func (g *gateway) follow(t *testing.T, target string, limit int, items func(page map[string]any) []string) (all []string) {
-	t.Helper()
-	for pages := 0; target != ""; pages++ {
-		a := g.get(t, target).is(t, 200)
-		page := a.object(t)
-		found := items(page)
-		if len(found) > limit || pages > 2000 {
-			t.Fatalf("%s: page %d has %d items", a.request, pages, len(found))
-		}
-		all = append(all, found...)
-		next, _ := page["next"].(string)
-		link, rest, _ := strings.Cut(strings.TrimPrefix(a.header.Get("Link"), "<"), ">")
-		if (next == "") != (link == "") || link != "" && (rest != `; rel="next"` || !strings.Contains(link, "cursor="+next)) {
-			t.Errorf("%s: next %q, Link %q", a.request, next, a.header.Get("Link"))
-		}
-		if next != "" && len(found) != limit {
-			t.Errorf("%s: %d items, and more to come", a.request, len(found))
-		}
-		target = strings.TrimPrefix(link, g.basePath)
-	}
-	return all
 }

@@ -116,7 +116,7 @@ func parameterProblem(parameter, detail string) problemError {
 // fail answers with the problem that tells of an error. What a client did not cause is logged, under the id that the problem
 // names, and not told.
 func (s *Server) fail(rec *recorder, r *http.Request, err error) {
-	if errors.Is(err, context.Canceled) {
+	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
 		// The client went away. It may have closed its half of the connection only: no answer at all would be a 200.
 		rec.status = statusClientClosedRequest
 		panic(http.ErrAbortHandler)

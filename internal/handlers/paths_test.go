@@ -24,7 +24,7 @@ func TestPathsThatDoNotExist(t *testing.T) {
 		"/metrics", "/debug/pprof/", "/watch", "/tickets", "/docs", "/console/", "/favicon.ico", "/robots.txt", "/*", "/~",
 		"/shop", "/kv/buckets",
 	} {
-		for _, method := range []string{"GET", "PUT", "DELETE", "POST", "PATCH"} {
+		for _, method := range []string{"GET", "PUT", "DELETE", "POST", "PATCH", "OPTIONS", "PROPFIND"} {
 			a := g.do(t, method, path, bodyFor(method))
 			if a.status >= 300 && a.status < 400 || a.status < 300 {
 				t.Errorf("%s: status %d", a.request, a.status)

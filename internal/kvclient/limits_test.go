@@ -212,7 +212,7 @@ func TestMissingBucketsDoNotCoolOthers(t *testing.T) {
 	missing := bucketName(t, "missing")
 	stop := make(chan struct{})
 	var asking sync.WaitGroup
-	for range 2 {
+	for range 16 {
 		asking.Go(func() {
 			for {
 				select {

@@ -194,5 +194,6 @@ func sendError(err error) error {
 	case errors.Is(err, nats.ErrMaxPayload):
 		return err
 	}
-	return fmt.Errorf("%w: %w", ErrTimeout, err)
+	// The context's error is not wrapped: a window that ended with its connection is not a caller that gave up.
+	return fmt.Errorf("%w: %v", ErrTimeout, err)
 }

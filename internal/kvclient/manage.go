@@ -61,12 +61,13 @@ func (c *Client) existing(ctx context.Context, name BucketName, want jetstream.S
 	return c.bucketStatus(name, info), nil
 }
 
-// createStream creates a stream, if need be a few times: the server may still be removing the files of a stream of that name
+// createStream creates a stream, if need be again and again within the timeout: the server may still be removing the files of a stream of that name
 // that was deleted a moment ago.
 func (c *Client) createStream(ctx context.Context, name BucketName, config jetstream.StreamConfig, info *streamInfoResponse) error {
-	for wait := 5 * time.Millisecond; ; wait *= 2 {
+	giveUp := time.Now().Add(c.timeout)
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		err := c.changeStream(ctx, "STREAM.CREATE", name, config, info)
-		if e, ok := errors.AsType[*APIError](err); !ok || e.ErrCode != errCodeStoreNotCreated || wait > time.Second {
+		if e, ok := errors.AsType[*APIError](err); !ok || e.ErrCode != errCodeStoreNotCreated || time.Now().After(giveUp) {
 			return err
 		}
 		time.Sleep(wait)

@@ -171,8 +171,7 @@ func (j *journal) check(t *testing.T) {
 }
 
 // Writers that read before they write are in a race with native ones. They may give up, but never be wrong.
-func TestRacesAreBoundedAndNeverWrong(t *testing.T) {
-	t.Parallel()
+func TestRacesAreBoundedAndNeverWrong(t *testing.T) { // alone: it takes both cores
 	c, s := gateway(t)
 	b := shop(t, c, nil)
 	js := s.JetStream(t)

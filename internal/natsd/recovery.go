@@ -67,7 +67,7 @@ func mend(dataDir string, log zerolog.Logger) error {
 }
 
 func mendStream(dataDir, dir string, log zerolog.Logger) error {
-	if !hasConfiguration(dir) && hasMessages(dir) {
+	if lacksConfiguration(dir) && hasMessages(dir) {
 		to, err := setAside(dataDir, dir)
 		if err != nil {
 			return err
@@ -81,9 +81,10 @@ func mendStream(dataDir, dir string, log zerolog.Logger) error {
 	return nil
 }
 
-func hasConfiguration(dir string) bool {
+// lacksConfiguration is true only where the file is known not to be there: a disk that fails to answer says nothing.
+func lacksConfiguration(dir string) bool {
 	_, err := os.Stat(filepath.Join(dir, server.JetStreamMetaFile))
-	return err == nil
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 func setAside(dataDir, dir string) (string, error) {
@@ -142,7 +143,7 @@ func checkRecovered(ns *server.Server, dataDir string) error {
 	}
 	var lost []error
 	for _, dir := range dirs {
-		if !served[filepath.Base(dir)] && hasConfiguration(dir) && hasMessages(dir) {
+		if !served[filepath.Base(dir)] && !lacksConfiguration(dir) && hasMessages(dir) {
 			lost = append(lost, fmt.Errorf("stream %s cannot be read (the log says why): restore %s from a backup, or move it away to start without it",
 				filepath.Base(dir), dir))
 		}

@@ -1,0 +1,91 @@
+package handlers_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func TestListBuckets(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	if a := g.get(t, "/buckets").is(t, 200); len(a.object(t)) != 1 {
+		t.Errorf("of no buckets: %s", a.body)
+	}
+	var want []string
+	for i := range 12 {
+		for _, name := range []string{fmt.Sprintf("b%d", i), fmt.Sprintf("B-%d", i)} {
+			g.bucket(t, jetstream.KeyValueConfig{Bucket: name, Storage: jetstream.MemoryStorage})
+			want = append(want, name)
+		}
+	}
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "a_mirror", Mirror: &jetstream.StreamSource{Name: "b1"}})
+	want = append(want, "a_mirror")
+	slices.Sort(want)
+	for _, stream := range []jetstream.StreamConfig{
+		{Name: "KV_odd", Subjects: []string{"odd"}}, {Name: "ORDERS", Subjects: []string{"orders"}}, {Name: "KV_", Subjects: []string{"x"}},
+		{Name: "KV_b-odd", Subjects: []string{"$KV.b-odd.>"}}, // keeps any number of messages of a key
+	} {
+		if _, err := g.js.CreateStream(t.Context(), stream); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := stringsOf(g.get(t, "/buckets?names=true").is(t, 200).object(t)["buckets"])
+	if diff := cmp.Diff(want, names); diff != "" {
+		t.Errorf("names (-want +got)\n%s", diff)
+	}
+	for _, limit := range []int{1, 7, 12, 24, 25, 26, 1000} {
+		found := g.follow(t, fmt.Sprintf("/buckets?names=true&limit=%d", limit), limit, func(page map[string]any) []string { return stringsOf(page["buckets"]) })
+		if diff := cmp.Diff(want, found); diff != "" {
+			t.Errorf("limit=%d (-want +got)\n%s", limit, diff)
+		}
+	}
+	found := g.follow(t, "/buckets?limit=10", 10, func(page map[string]any) (names []string) {
+		for _, bucket := range page["buckets"].([]any) {
+			object := bucket.(map[string]any)
+			names = append(names, object["bucket"].(string))
+			if got := g.get(t, "/buckets/"+object["bucket"].(string)).object(t); cmp.Diff(got, object) != "" {
+				t.Errorf("listed otherwise than got: %s", cmp.Diff(got, object))
+			}
+		}
+		return names
+	})
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Errorf("pages (-want +got)\n%s", diff)
+	}
+	for _, bad := range []string{"limit=0", "limit=1001", "limit=x", "limit=-1", "limit=", "limit=1.5", "names=maybe", "names=", "limit=1&limit=2"} {
+		g.get(t, "/buckets?"+bad).problem(t, 400, "invalid-parameter")
+	}
+	for _, bad := range []string{"cursor=x", "cursor=!", "cursor=AAAA"} {
+		g.get(t, "/buckets?"+bad).problem(t, 400, "invalid-cursor")
+	}
+	g.get(t, "/buckets?filter=x").problem(t, 400, "unknown-parameter")
+}
+
+// follow reads a listing page by page by its Link header, which must agree with next, and returns all that the pages have.
+func (g *gateway) follow(t *testing.T, target string, limit int, items func(page map[string]any) []string) (all []string) {
+	t.Helper()
+	for pages := 0; target != ""; pages++ {
+		a := g.get(t, target).is(t, 200)
+		page := a.object(t)
+		found := items(page)
+		if len(found) > limit || pages > 2000 {
+			t.Fatalf("%s: page %d has %d items", a.request, pages, len(found))
+		}
+		all = append(all, found...)
+		next, _ := page["next"].(string)
+		link, rest, _ := strings.Cut(strings.TrimPrefix(a.header.Get("Link"), "<"), ">")
+		if (next == "") != (link == "") || link != "" && (rest != `; rel="next"` || !strings.Contains(link, "cursor="+next)) {
+			t.Errorf("%s: next %q, Link %q", a.request, next, a.header.Get("Link"))
+		}
+		if next != "" && len(found) != limit {
+			t.Errorf("%s: %d items, and more to come", a.request, len(found))
+		}
+		target = strings.TrimPrefix(link, g.basePath)
+	}
+	return all
+}
