@@ -158,12 +158,15 @@ func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := refuseConditions(r.Header, "If-None-Match"); err != nil {
+		return err
+	}
 	p, err := preconditions(r.Header, true)
 	if err != nil {
 		return err
 	}
-	if p.IfMatch.Present() || len(p.IfNoneMatch.Positions) > 0 {
-		return headerProblem("If-Match", "A bucket has no ETag; the only precondition that it takes is If-None-Match: *.")
+	if len(p.IfNoneMatch.Positions) > 0 {
+		return headerProblem("If-None-Match", "A bucket has no ETag; the only precondition that it takes is If-None-Match: *.")
 	}
 	config := kvclient.DefaultBucketConfig()
 	if err := s.readConfig(w, r, &config); err != nil {
@@ -196,13 +199,16 @@ func (s *Server) readConfig(w http.ResponseWriter, r *http.Request, config *kvcl
 		return err
 	}
 	if err := json.Unmarshal(body, config); err != nil {
-		return invalidBody("/", kvclient.JSONReason(err))
+		return invalidBody("", kvclient.JSONReason(err))
 	}
 	return nil
 }
 
 // patchBucket changes the fields that a merge patch names.
 func (s *Server) patchBucket(w http.ResponseWriter, r *http.Request) error {
+	if err := refuseConditions(r.Header); err != nil {
+		return err
+	}
 	name, err := bucketName(r)
 	if err != nil {
 		return err
@@ -227,6 +233,9 @@ func (s *Server) patchBucket(w http.ResponseWriter, r *http.Request) error {
 
 // deleteBucket deletes a bucket and all that it holds.
 func (s *Server) deleteBucket(w http.ResponseWriter, r *http.Request) error {
+	if err := refuseConditions(r.Header); err != nil {
+		return err
+	}
 	name, err := bucketName(r)
 	if err != nil {
 		return err

@@ -117,7 +117,11 @@ func (c *operationChecks) body(body []byte) error {
 }
 
 func invalidBody(pointer, reason string) problemError {
-	return problemError{code: codeInvalidBody, members: members{"pointer": pointer}, detail: "At " + pointer + ": " + reason + "."}
+	where := "At " + pointer
+	if pointer == "" {
+		where = "The whole document"
+	}
+	return problemError{code: codeInvalidBody, members: members{"pointer": pointer}, detail: where + ": " + reason + "."}
 }
 
 // pointerOf is the JSON pointer (RFC 6901) to what a schema refuses; kin-openapi names an unknown property in words only.
@@ -130,9 +134,6 @@ func pointerOf(e *openapi3.SchemaError) string {
 	pointer := ""
 	for _, token := range tokens {
 		pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(token)
-	}
-	if pointer == "" {
-		return "/"
 	}
 	return pointer
 }

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -113,6 +114,16 @@ func condition(h http.Header, name string, strict bool) (kvclient.Condition, err
 		return c, headerProblem(name, name+" cannot be read: "+reason+".")
 	}
 	return c, nil
+}
+
+// refuseConditions refuses preconditions where a resource has no ETag, rather than ignore what somebody relies on.
+func refuseConditions(h http.Header, allowed ...string) error {
+	for _, name := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
+		if h[name] != nil && !slices.Contains(allowed, name) {
+			return headerProblem(name, name+" cannot be kept here: a bucket has no ETag. Nothing was done.")
+		}
+	}
+	return nil
 }
 
 // writePreconditions reads the preconditions of a write, and refuses those that cannot be kept.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -272,4 +271,4 @@ func eventually(t testing.TB, what string, condition func() bool) {
 	}
 }
 
-var _ interface{ InProcessConn() (net.Conn, error) } = (*wire)(nil)
+var _ kvclient.InProcessProvider = (*wire)(nil)

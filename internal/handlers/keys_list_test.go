@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// a bucket with these keys, and others that are deleted or purged.
+// bucketOf makes a bucket with these keys, and others that are deleted or purged.
 func (g *gateway) bucketOf(t testing.TB, bucket string, keys ...string) jetstream.KeyValue {
 	t.Helper()
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: bucket, History: 3, Storage: jetstream.MemoryStorage})

@@ -55,6 +55,9 @@ func (s *Server) listMarkers(w http.ResponseWriter, r *http.Request) error {
 
 // purgeMarkers removes old markers, as the native PurgeDeletes does.
 func (s *Server) purgeMarkers(w http.ResponseWriter, r *http.Request) error {
+	if err := refuseConditions(r.Header); err != nil {
+		return err
+	}
 	b, err := s.bucket(r)
 	if err != nil {
 		return err

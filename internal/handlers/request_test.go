@@ -159,7 +159,7 @@ func (a *answer) has(t testing.TB, name, want string) *answer {
 	return a
 }
 
-// is the body exactly this?
+// hasBody checks the body, byte for byte.
 func (a *answer) hasBody(t testing.TB, want string) *answer {
 	t.Helper()
 	if got := string(a.body); got != want {
@@ -185,7 +185,7 @@ func (a *answer) decode(t testing.TB, into any) {
 	}
 }
 
-// strings reads a list of strings out of a JSON object.
+// stringsOf reads a list of strings out of a JSON object.
 func stringsOf(list any) []string {
 	values, _ := list.([]any)
 	found := make([]string, 0, len(values))

@@ -107,6 +107,9 @@ func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) error 
 			allowed = append(allowed, method)
 		}
 	}
+	if len(allowed) == 0 {
+		return errNoRoute // a method that chi does not know, on a path that does not exist
+	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	return errMethodNotAllowed
 }

@@ -107,13 +107,13 @@ func (c *Client) look(ctx context.Context, name BucketName) (*Bucket, *streamInf
 	if err := c.api(ctx, c.point, "STREAM.INFO."+name.stream(), nil, &info); err != nil {
 		err = bucketError(name, err)
 		if errors.Is(err, ErrBucketNotFound) {
-			c.forget(name)
+			c.drop(name)
 		}
 		return nil, nil, err
 	}
 	b, err := c.newBucket(name, &info, asked)
 	if err != nil {
-		c.forget(name)
+		c.drop(name)
 		return nil, nil, err
 	}
 	c.mu.Lock()
@@ -125,7 +125,15 @@ func (c *Client) look(ctx context.Context, name BucketName) (*Bucket, *streamInf
 	return b, &info, nil
 }
 
-// forget drops what is remembered of a bucket, so that the next request asks.
+// drop removes what is remembered of a bucket that is not there, which says nothing of other answers under way.
+func (c *Client) drop(name BucketName) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.buckets, name)
+}
+
+// forget drops what is remembered of a bucket because something newer is known, so that the next request asks, and answers
+// under way are not remembered.
 func (c *Client) forget(name BucketName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -19,16 +19,17 @@ import (
 // ever. So if any was skipped, the names of all keys are compared, and the missing are read one by one.
 type scanReader struct {
 	scan
-	bucket   *Bucket // as it was when the scan began
-	visit    func(Entry) error
-	consumer string
-	inbox    string
-	messages chan *nats.Msg // that came to the inbox
-	stalled  *time.Timer
-	gone     <-chan struct{} // closed when the connection is lost
-	subjects []string        // of the consumer
-	exact    bool            // they select nothing but what the scan's filters do
-	tail     bool            // they select the stream's last message, so that its delivery shows how far the consumer's replica is
+	bucket       *Bucket // as it was when the scan began
+	visit        func(Entry) error
+	consumer     string
+	inbox        string
+	messages     chan *nats.Msg // that came to the inbox
+	stalled      *time.Timer
+	gone         <-chan struct{} // closed when the connection is lost
+	subjects     []string        // of the consumer
+	exact        bool            // they select nothing but what the scan's filters do
+	tail         bool            // they select the stream's last message, so that its delivery shows how far the consumer's replica is
+	tailRevision Revision        // of that message
 
 	keys     []string // that were visited; histories need not know
 	received uint64
@@ -44,13 +45,9 @@ func (r *scanReader) selectSubjects(ctx context.Context) error {
 	selected, exact := r.filters.cover()
 	r.exact = exact
 	covered := false
-	var tail Entry
-	if r.bucket.replicated && r.bucket.lastSeq > 0 {
-		e, err := r.bucket.stored(ctx, r.bucket.leaderGet, getRequest{Sequence: uint64(r.bucket.lastSeq)})
-		if err != nil && !errors.Is(err, ErrKeyNotFound) {
-			return err
-		}
-		tail, r.tail = e, err == nil
+	tail, err := r.findTail(ctx)
+	if err != nil {
+		return err
 	}
 	for _, filter := range selected {
 		covered = covered || covers(filter, tail.Key)
@@ -60,6 +57,24 @@ func (r *scanReader) selectSubjects(ctx context.Context) error {
 		r.subjects, r.exact = append(r.subjects, r.bucket.readPrefix+tail.Key), false
 	}
 	return nil
+}
+
+// tailSearch bounds how far back from the stream's last revision its last message is looked for: it may have been removed.
+const tailSearch = 64
+
+// findTail returns the last message of a replicated stream, if it is not too far from the last revision.
+func (r *scanReader) findTail(ctx context.Context) (tail Entry, err error) {
+	if !r.bucket.replicated {
+		return tail, nil
+	}
+	for rev := r.bucket.lastSeq; rev > 0 && rev+tailSearch > r.bucket.lastSeq; rev-- {
+		tail, err = r.bucket.stored(ctx, r.bucket.leaderGet, getRequest{Sequence: uint64(rev)})
+		if !errors.Is(err, ErrKeyNotFound) {
+			r.tail, r.tailRevision = err == nil, tail.Revision
+			return tail, err
+		}
+	}
+	return tail, nil
 }
 
 func (r *scanReader) read(ctx context.Context, pending uint64) (err error) {
@@ -75,7 +90,7 @@ func (r *scanReader) read(ctx context.Context, pending uint64) (err error) {
 	defer subscription.Unsubscribe()
 	r.more = pending > 0 || r.tail
 	delivered, err := r.readTo(ctx, nc, r.bucket.lastSeq)
-	if err != nil || r.history || delivered >= pending && !r.tail {
+	if err != nil || r.history || delivered >= pending && !r.bucket.replicated {
 		return err
 	}
 	current, err := r.bucket.client.bind(ctx, r.bucket.name)
@@ -103,7 +118,7 @@ func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (u
 			return upTo, err
 		}
 		upTo += count
-		if !r.more && r.tail && r.last < r.bucket.lastSeq && time.Now().Before(giveUp) {
+		if !r.more && r.last < r.tailRevision && time.Now().Before(giveUp) {
 			r.more = true // the replica is behind
 			awaitWriter(1)
 		}
