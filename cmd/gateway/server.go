@@ -19,6 +19,7 @@ import (
 const (
 	readHeaderTimeout = 10 * time.Second
 	idleTimeout       = 2 * time.Minute
+	writeTimeout      = 2 * time.Minute // above the longest wait that a client can prefer, 60 s
 
 	// maxHeaderBytes leaves room for a key of 1,024 bytes, each percent-encoded, and for a browser's cookies.
 	maxHeaderBytes = 64 << 10
@@ -30,8 +31,8 @@ type listener struct {
 	net  net.Listener
 }
 
-// listen binds the address and does not serve yet. There is no time limit for a whole request or answer, since a stream
-// of changes or a slow upload may take any time: the handlers limit what they read and write.
+// listen binds the address and does not serve yet. An answer has a time limit, since a client that reads nothing would hold
+// its memory for ever; handlers that stream extend it with each part. A request's body has the handlers' own limit.
 func listen(ctx context.Context, address string, handler http.Handler, log zerolog.Logger) (*listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", address)
@@ -42,6 +43,7 @@ func listen(ctx context.Context, address string, handler http.Handler, log zerol
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
+		WriteTimeout:      writeTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          stdlog.New(errorLog{log}, "", 0),
 	}}, nil

@@ -35,19 +35,12 @@ func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	form := valueForm(query)
-	entries, err := b.History(r.Context(), k, form != kvclient.ValueNone)
-	if err != nil {
-		return err
-	}
-	body := []byte(`{"entries":[`)
-	for i := range entries {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		body = entries[i].AppendJSON(body, b.Name(), form)
-	}
-	respond(w, http.StatusOK, headerJSON, append(body, "]}\n"...))
-	return nil
+	out := newListWriter(w, `{"entries":[`)
+	err = b.History(r.Context(), k, func(e kvclient.Entry) error {
+		out.item(func(dst []byte) []byte { return e.AppendJSON(dst, b.Name(), form) })
+		return nil
+	})
+	return out.end(err, "]}\n")
 }
 
 // valueForm reads in which form the client wants values in JSON.

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"bufio"
 	"net/http"
 	"net/url"
 	"strings"
@@ -164,18 +163,22 @@ func (s *Server) linkNext(w http.ResponseWriter, r *http.Request, next string) {
 	w.Header()["Link"] = []string{"<" + r.URL.EscapedPath() + "?" + query.Encode() + `>; rel="next"`}
 }
 
-// sendLines streams one line for each item. A client that is gone is nobody to tell.
+// sendLines sends one line for each item, some at a time.
 func sendLines[T any](w http.ResponseWriter, contentType string, items []T, line func(T) string) {
 	h := w.Header()
 	h["Content-Type"] = []string{contentType}
 	h["Cache-Control"] = headerNoStore
 	h["X-Content-Type-Options"] = headerNosniff
-	out := bufio.NewWriterSize(w, 32<<10)
+	rec := w.(*recorder)
+	buffer := make([]byte, 0, streamBuffer)
 	for _, item := range items {
-		out.WriteString(line(item)) // a failed write sticks: Flush returns it
-		out.WriteByte('\n')
+		buffer = append(append(buffer, line(item)...), '\n')
+		if len(buffer) >= streamBuffer-2*kvclient.MaxKeyBytes {
+			rec.extend()
+			rec.write(buffer)
+			buffer = buffer[:0]
+		}
 	}
-	if err := out.Flush(); err != nil {
-		w.(*recorder).status = statusClientClosedRequest
-	}
+	rec.extend()
+	rec.write(buffer)
 }

@@ -153,7 +153,7 @@ func TestClusterListingsSeeOwnWrites(t *testing.T) {
 		if err != nil || len(listing.Entries) != 1 || listing.Entries[0].Revision < rev || listing.Revision < rev {
 			t.Fatalf("%s at revision %d: listed %+v as of %d, %v", k, rev, listing.Entries, listing.Revision, err)
 		}
-		entries, err := b.History(t.Context(), key(t, k), true)
+		entries, err := b.HistoryOf(t.Context(), key(t, k), true)
 		if err != nil || entries[len(entries)-1].Revision < rev {
 			t.Fatalf("%s at revision %d: history %+v, %v", k, rev, entries, err)
 		}
@@ -214,7 +214,7 @@ func TestClusterListingsWithoutALastMessage(t *testing.T) {
 		if d := time.Since(start); d > 2*promptly {
 			t.Errorf("a listing took %v", d)
 		}
-		if entries, err := b.History(t.Context(), key(t, "k"), false); err != nil || entries[len(entries)-1].Revision != last {
+		if entries, err := b.HistoryOf(t.Context(), key(t, "k"), false); err != nil || entries[len(entries)-1].Revision != last {
 			t.Fatalf("history %+v, %v; want it to end at %d", entries, err, last)
 		}
 	}

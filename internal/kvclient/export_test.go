@@ -11,7 +11,7 @@ func (fs Filters) Cover() (disjoint []string, exact bool) { return fs.cover() }
 
 // ScanEntries runs a scan with a visit of the test's own, which sees entries in the order in which they come.
 func (b *Bucket) ScanEntries(ctx context.Context, fs Filters, visit func(Entry) error) (Revision, error) {
-	return scan{filters: fs}.run(ctx, b, visit)
+	return b.scan(ctx, fs, visit)
 }
 
 // PointConn is the connection of the point requests.
@@ -22,3 +22,15 @@ const (
 	MaxScans = maxScans
 	MaxTries = maxTries
 )
+
+// HistoryOf collects a history, with or without the values.
+func (b *Bucket) HistoryOf(ctx context.Context, key Key, values bool) (entries []Entry, err error) {
+	err = b.History(ctx, key, func(e Entry) error {
+		if !values {
+			e.Value = nil
+		}
+		entries = append(entries, e)
+		return nil
+	})
+	return entries, err
+}

@@ -49,7 +49,7 @@ func TestServerAway(t *testing.T) {
 		"get revision":  func() error { _, err := b.GetRevision(t.Context(), key(t, "k"), 1); return err },
 		"delete":        func() error { _, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k")}); return err },
 		"keys":          func() error { _, err := b.Keys(t.Context(), nil); return err },
-		"history":       func() error { _, err := b.History(t.Context(), key(t, "k"), true); return err },
+		"history":       func() error { _, err := b.HistoryOf(t.Context(), key(t, "k"), true); return err },
 		"purge markers": func() error { _, err := b.PurgeMarkers(t.Context(), nil, 0); return err },
 		"ready":         func() error { return c.Ready(t.Context()) },
 		"names":         func() error { _, err := c.BucketNames(t.Context()); return err },
@@ -95,7 +95,7 @@ func TestMissingBucketIsToldFromServerAway(t *testing.T) {
 	took(t, "get", limit, func() { _, err := get(t, b, "k"); wantErrorOf(t, "get", err, kvclient.ErrBucketNotFound) })
 	took(t, "keys", limit, func() { _, err := b.Keys(t.Context(), nil); wantErrorOf(t, "keys", err, kvclient.ErrBucketNotFound) })
 	took(t, "history", limit, func() {
-		_, err := b.History(t.Context(), key(t, "k"), true)
+		_, err := b.HistoryOf(t.Context(), key(t, "k"), true)
 		wantErrorOf(t, "history", err, kvclient.ErrBucketNotFound)
 	})
 	took(t, "bind", limit, func() {

@@ -174,6 +174,7 @@ func (b *Bucket) direct(ctx context.Context, msg *nats.Msg) (e Entry, stream str
 type getRequest struct {
 	Sequence      uint64 `json:"seq,omitempty"`
 	LastBySubject string `json:"last_by_subj,omitempty"`
+	NextBySubject string `json:"next_by_subj,omitempty"` // the first at or after the sequence
 }
 
 // stored asks a stream's leader, by the subject of its STREAM.MSG.GET, for a message. It returns [ErrKeyNotFound] if there is

@@ -113,7 +113,7 @@ func TestContentTypeIsStoredAndHarmless(t *testing.T) {
 		check("get", e, err)
 		e, err = b.GetRevision(t.Context(), key(t, "k"), w.Revision)
 		check("get revision", e, err)
-		entries, err := b.History(t.Context(), key(t, "k"), true)
+		entries, err := b.HistoryOf(t.Context(), key(t, "k"), true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -203,7 +203,7 @@ func TestExpiryWithoutMarkerLeavesNothing(t *testing.T) {
 		_, err := get(t, b, "k")
 		return errors.Is(err, kvclient.ErrKeyNotFound)
 	})
-	if _, err := b.History(t.Context(), key(t, "k"), true); !errors.Is(err, kvclient.ErrKeyNotFound) {
+	if _, err := b.HistoryOf(t.Context(), key(t, "k"), true); !errors.Is(err, kvclient.ErrKeyNotFound) {
 		t.Errorf("history: %v, want ErrKeyNotFound", err)
 	}
 	if w, err := create(t, b, "k", "again"); err != nil || w.Revision != 2 {
@@ -306,7 +306,7 @@ func TestHistory(t *testing.T) {
 	remove(t, b, "k", false)
 	put(t, b, "k", "5")
 	wantHistory(t, b, "k", "put 2", "put 3", "delete ", "put 5")
-	entries, err := b.History(t.Context(), key(t, "k"), false)
+	entries, err := b.HistoryOf(t.Context(), key(t, "k"), false)
 	if err != nil || len(entries) != 4 {
 		t.Fatalf("%d entries, %v", len(entries), err)
 	}
@@ -319,7 +319,7 @@ func TestHistory(t *testing.T) {
 			t.Errorf("entry %d without values: %+v", i, e)
 		}
 	}
-	if _, err := b.History(t.Context(), key(t, "none"), true); !errors.Is(err, kvclient.ErrKeyNotFound) {
+	if _, err := b.HistoryOf(t.Context(), key(t, "none"), true); !errors.Is(err, kvclient.ErrKeyNotFound) {
 		t.Errorf("history of no key: %v", err)
 	}
 }
@@ -334,7 +334,7 @@ var ifAbsent = kvclient.Precondition{IfNoneMatch: kvclient.Condition{Any: true}}
 
 func wantHistory(t testing.TB, b *kvclient.Bucket, k string, want ...string) {
 	t.Helper()
-	entries, err := b.History(t.Context(), key(t, k), true)
+	entries, err := b.HistoryOf(t.Context(), key(t, k), true)
 	if err != nil {
 		t.Fatalf("history of %s: %v", k, err)
 	}

@@ -25,7 +25,10 @@ func (b *Bucket) Markers(ctx context.Context, filters Filters) (Listing, error) 
 
 func (b *Bucket) list(ctx context.Context, filters Filters, keep func(Entry) bool) (Listing, error) {
 	var found []Entry
-	since, err := scan{filters: filters}.run(ctx, b, collectInto(&found))
+	since, err := b.scan(ctx, filters, func(e Entry) error {
+		found = append(found, e)
+		return nil
+	})
 	if err != nil {
 		return Listing{}, err
 	}
@@ -41,33 +44,4 @@ func lastOfEach(entries []Entry) []Entry {
 		return int(int64(b.Revision) - int64(a.Revision))
 	})
 	return slices.CompactFunc(entries, func(a, b Entry) bool { return a.Key == b.Key })
-}
-
-// History returns the retained entries of a key, oldest first, markers included; with or without their values. It returns
-// [ErrKeyNotFound] if there are none, [ErrContention] if the key is written faster than it can be read, and otherwise what Keys
-// does.
-func (b *Bucket) History(ctx context.Context, key Key, values bool) ([]Entry, error) {
-	last, _, err := b.lastEntry(ctx, key, Leader)
-	if err != nil {
-		return nil, err
-	}
-	// Writers that push out all that is retained can make the server say that there is nothing more where there is.
-	for range maxTries {
-		var found []Entry
-		_, err := scan{filters: Filters{{key.name}}, history: true, values: values}.run(ctx, b, collectInto(&found))
-		if err != nil || len(found) > 0 && found[len(found)-1].Revision >= last.Revision {
-			return found, err
-		}
-		if last, _, err = b.lastEntry(ctx, key, Leader); err != nil {
-			return nil, err // purged meanwhile
-		}
-	}
-	return nil, ErrContention
-}
-
-func collectInto(entries *[]Entry) func(Entry) error {
-	return func(e Entry) error {
-		*entries = append(*entries, e)
-		return nil
-	}
 }

@@ -66,6 +66,7 @@ func (c *Client) existing(ctx context.Context, name BucketName, want jetstream.S
 func (c *Client) createStream(ctx context.Context, name BucketName, config jetstream.StreamConfig, info *streamInfoResponse) error {
 	giveUp := time.Now().Add(c.timeout)
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
+		*info = streamInfoResponse{} // the refusal of the try before would stay in it
 		err := c.changeStream(ctx, "STREAM.CREATE", name, config, info)
 		if e, ok := errors.AsType[*APIError](err); !ok || e.ErrCode != errCodeStoreNotCreated || time.Now().After(giveUp) {
 			return err

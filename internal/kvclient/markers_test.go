@@ -106,7 +106,7 @@ func TestPurgeMarkersAsNativeClientsDo(t *testing.T) {
 					t.Fatal(err)
 				}
 				for i := range 10 {
-					entries, err := b.History(t.Context(), key(t, fmt.Sprintf("k%d", i)), true)
+					entries, err := b.HistoryOf(t.Context(), key(t, fmt.Sprintf("k%d", i)), true)
 					if err != nil && !errors.Is(err, kvclient.ErrKeyNotFound) {
 						t.Fatal(err)
 					}
@@ -221,7 +221,7 @@ func TestWriterBetweenReadAndWrite(t *testing.T) {
 				t.Errorf("error %v, want refused: %v", err, tc.refused)
 			}
 			var left string
-			entries, err := b.History(t.Context(), key(t, "k"), true)
+			entries, err := b.HistoryOf(t.Context(), key(t, "k"), true)
 			for _, e := range entries {
 				left += e.Operation.String() + " " + string(e.Value) + " "
 			}

@@ -192,7 +192,7 @@ func TestEveryPreconditionOfDelete(t *testing.T) {
 						op, entries = kvclient.Purge, 1
 					}
 					wantMarker(t, b, k.String(), op, w.Revision)
-					if got, err := b.History(t.Context(), k, false); err != nil || len(got) != entries {
+					if got, err := b.HistoryOf(t.Context(), k, false); err != nil || len(got) != entries {
 						t.Errorf("%d entries left, %v; want %d", len(got), err, entries)
 					}
 				}

@@ -17,19 +17,16 @@ const (
 	scanInactive = 30 * time.Second
 )
 
-// A scan reads entries from a bucket's stream, with a short-lived consumer on the bulk connection. It is complete: every key
-// that had an entry when it began, and has one still, is visited, with an entry at least as new as the revision that it
-// returns. Entries come in the order of their revisions, but for some at the end; a key that is written meanwhile can come
-// twice.
-type scan struct {
-	filters Filters
-	history bool // all retained revisions, else the last of each key
-	values  bool // with the values, else metadata only
-}
-
-// run calls visit for each entry. It returns [ErrOverloaded] if too many scans are under way for too long, [ErrBucketNotFound], [ErrUnavailable] or
+// scan calls visit for the last entry of each key that the filters select, without its value. It reads them with a short-lived
+// consumer on the bulk connection.
+//
+// It is complete: every key that had an entry when it began, and has one still, is visited, with an entry at least as new as the
+// revision that it returns. Entries come in the order of their revisions, but for some at the end; a key that is written
+// meanwhile can come twice.
+//
+// It returns [ErrOverloaded] if too many scans are under way for too long, [ErrBucketNotFound], [ErrUnavailable] or
 // [ErrTimeout].
-func (s scan) run(ctx context.Context, b *Bucket, visit func(Entry) error) (since Revision, err error) {
+func (b *Bucket) scan(ctx context.Context, filters Filters, visit func(Entry) error) (since Revision, err error) {
 	slots := b.client.scans
 	select {
 	case slots <- struct{}{}:
@@ -42,12 +39,12 @@ func (s scan) run(ctx context.Context, b *Bucket, visit func(Entry) error) (sinc
 	if b, err = b.client.bind(ctx, b.name); err != nil {
 		return 0, err
 	}
-	r := scanReader{scan: s, bucket: b, visit: visit}
+	r := scanReader{filters: filters, bucket: b, visit: visit}
 	if err := r.selectSubjects(ctx); err != nil {
 		return 0, err
 	}
 	var pending uint64
-	if r.consumer, pending, err = s.createConsumer(ctx, b, r.subjects); err != nil {
+	if r.consumer, pending, err = b.createConsumer(ctx, r.subjects); err != nil {
 		return 0, err
 	}
 	defer b.dropConsumer(r.consumer)
@@ -61,20 +58,17 @@ type consumerRequest struct {
 	Action string                   `json:"action"`
 }
 
-// createConsumer creates the scan's consumer. It returns its name and how many messages it had to deliver then.
-func (s scan) createConsumer(ctx context.Context, b *Bucket, subjects []string) (name string, pending uint64, err error) {
+// createConsumer creates the consumer of a scan. It returns its name and how many messages it had to deliver then.
+func (b *Bucket) createConsumer(ctx context.Context, subjects []string) (name string, pending uint64, err error) {
 	config := jetstream.ConsumerConfig{
 		Name:              "kvgw-scan-" + nuid.Next(),
 		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
 		AckPolicy:         jetstream.AckNonePolicy,
 		FilterSubjects:    subjects,
-		HeadersOnly:       !s.values,
+		HeadersOnly:       true,
 		MemoryStorage:     true,
 		Replicas:          1,
 		InactiveThreshold: scanInactive,
-	}
-	if s.history {
-		config.DeliverPolicy = jetstream.DeliverAllPolicy
 	}
 	subject := "CONSUMER.CREATE." + b.stream + "." + config.Name
 	if len(subjects) == 1 {

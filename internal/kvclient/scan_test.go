@@ -437,7 +437,7 @@ func TestHistoryUnderWrites(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		entries, err := b.History(t.Context(), key(t, "k"), true)
+		entries, err := b.HistoryOf(t.Context(), key(t, "k"), true)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,7 @@ import (
 // as native listings do, ends too early when other keys were written as well, and a busy key can stay ahead of the reader for
 // ever. So if any was skipped, the names of all keys are compared, and the missing are read one by one.
 type scanReader struct {
-	scan
+	filters      Filters
 	bucket       *Bucket // as it was when the scan began
 	visit        func(Entry) error
 	consumer     string
@@ -31,7 +31,7 @@ type scanReader struct {
 	tail         bool            // they select the stream's last message, so that its delivery shows how far the consumer's replica is
 	tailRevision Revision        // of that message
 
-	keys     []string // that were visited; histories need not know
+	keys     []string // that were visited
 	received uint64
 	last     Revision // the newest that was delivered
 	more     bool     // the consumer may have more to deliver
@@ -90,7 +90,7 @@ func (r *scanReader) read(ctx context.Context, pending uint64) (err error) {
 	defer subscription.Unsubscribe()
 	r.more = pending > 0 || r.tail
 	delivered, err := r.readTo(ctx, nc, r.bucket.lastSeq)
-	if err != nil || r.history || delivered >= pending && !r.bucket.replicated {
+	if err != nil || delivered >= pending && !r.bucket.replicated {
 		return err
 	}
 	current, err := r.bucket.client.bind(ctx, r.bucket.name)
@@ -205,17 +205,11 @@ func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
 		Key:      key.name,
 		Position: Position{Revision: r.last, Epoch: r.bucket.epoch},
 		Created:  meta.Timestamp.UTC(),
-		Value:    msg.Data,
-		Size:     len(msg.Data),
 	}
 	e.describe(msg.Header, r.bucket.maxAge)
-	if !r.values {
-		// The server tells the size where it leaves the value out; should it not be a number, none is known.
-		e.Size, _ = strconv.Atoi(last(msg.Header, headerMessageSize))
-	}
-	if !r.history {
-		r.keys = append(r.keys, e.Key)
-	}
+	// The server tells the size where it leaves the value out; should it not be a number, none is known.
+	e.Size, _ = strconv.Atoi(last(msg.Header, headerMessageSize))
+	r.keys = append(r.keys, e.Key)
 	return r.last, r.visit(e)
 }
 
@@ -241,9 +235,7 @@ func (r *scanReader) readMissing(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if !r.values {
-				e.Value = nil
-			}
+			e.Value = nil
 			return r.visit(e)
 		})
 		if err != nil {

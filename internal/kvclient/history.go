@@ -1,0 +1,38 @@
+package kvclient
+
+import (
+	"context"
+	"errors"
+)
+
+// History calls visit for each retained entry of a key, oldest first, markers included, up to the bucket's last revision at the
+// time of the call. It returns [ErrKeyNotFound] if there are none, and otherwise what Get does.
+//
+// The entries are read one by one from the leader, so that a key with 64 values of 1 MiB takes the memory of one: read together,
+// eight such histories are more than nats.go buffers for a connection, and close it for everybody (measured).
+func (b *Bucket) History(ctx context.Context, key Key, visit func(Entry) error) error {
+	b, err := b.client.bind(ctx, b.name)
+	if err != nil {
+		return err
+	}
+	for next := Revision(1); next <= b.lastSeq; next++ {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		e, err := b.stored(ctx, b.leaderGet, getRequest{Sequence: uint64(next), NextBySubject: b.readPrefix + key.name})
+		if errors.Is(err, ErrKeyNotFound) && next > 1 {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := visit(e); err != nil {
+			return err
+		}
+		next = e.Revision
+	}
+	if b.lastSeq == 0 {
+		return ErrKeyNotFound
+	}
+	return nil
+}
