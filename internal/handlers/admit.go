@@ -59,7 +59,7 @@ func (s *Server) checkSite(r *http.Request) error {
 // ends TLS the gateway does not know it.
 func sameOrigin(origin string, r *http.Request) bool {
 	u, err := url.Parse(origin)
-	return err == nil && u.Host != "" && strings.EqualFold(u.Host, r.Host)
+	return err == nil && u.Host != "" && strings.EqualFold(u.Scheme+"://"+u.Host, origin) && strings.EqualFold(u.Host, r.Host)
 }
 
 // checkDestination refuses to be run or embedded: a stored file must not become a script in the gateway's own origin.

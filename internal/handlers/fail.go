@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strconv"
 
 	"kvgateway/internal/kvclient"
@@ -131,6 +132,23 @@ func (s *Server) fail(rec *recorder, r *http.Request, err error) {
 
 // statusClientClosedRequest is what the access log says of a request whose client went away; it is never sent.
 const statusClientClosedRequest = 499
+
+// recovered logs a panic and answers it where nothing was answered yet. Cut tells that the connection must be cut instead: the
+// answer is under way, or an endpoint asked for it.
+func (s *Server) recovered(rec *recorder, failure any) (cut bool) {
+	switch {
+	case failure == nil:
+		return false
+	case failure == http.ErrAbortHandler:
+		return true
+	}
+	s.logger.Error().Str("id", rec.id).Interface("panic", failure).Bytes("stack", debug.Stack()).Msg("request panicked")
+	if rec.status != 0 {
+		return true
+	}
+	s.writeProblem(rec, problemOf(nil), s.pages[codeInternal])
+	return false
+}
 
 func (s *Server) writeProblem(rec *recorder, p problemError, kind problemKind) {
 	document := members{

@@ -29,11 +29,10 @@ const maxWait = 60 * time.Second
 // answer what is applied.
 func preferredWait(answer http.Header, r *http.Request) (wait time.Duration, ok bool) {
 	value, ok := preference(r.Header, "wait")
-	seconds, err := strconv.ParseUint(value, 10, 32)
-	if !ok || err != nil {
+	if !ok || value == "" || !isDigits(value) {
 		return 0, false
 	}
-	wait = min(time.Duration(seconds)*time.Second, maxWait)
+	wait = time.Duration(min(clampedInt(value), int(maxWait/time.Second))) * time.Second
 	answer["Preference-Applied"] = []string{"wait=" + strconv.Itoa(int(wait/time.Second))}
 	return wait, true
 }

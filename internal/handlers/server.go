@@ -82,7 +82,13 @@ func New(options Options) (*Server, error) {
 // ServeHTTP observes the request, checks where it comes from, and routes it.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := s.begin(w, r)
-	defer s.finish(rec, r)
+	defer func() {
+		cut := s.recovered(rec, recover())
+		s.finish(rec, r)
+		if cut {
+			panic(http.ErrAbortHandler)
+		}
+	}()
 	if err := s.admit(r); err != nil {
 		s.fail(rec, r, err)
 		return

@@ -40,6 +40,7 @@ type Bucket struct {
 	leaderGet   string // "$JS.API.STREAM.MSG.GET.KV_b"
 	replicated  bool   // more than one replica may answer a direct get
 	writePrefix string // of the subjects that writes are published to
+	ackStream   string // that acknowledges writes
 	originGet   string // asks for messages where writes go: the origin's leader if the bucket is a mirror, else leaderGet
 
 	maxMessage           int           // bytes of a value and its stored headers
@@ -196,7 +197,7 @@ func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time
 		lastSeq:              Revision(info.State.LastSeq),
 	}
 	b.leaderGet = c.apiPrefix + "STREAM.MSG.GET." + b.stream
-	b.writePrefix, b.originGet = b.readPrefix, b.leaderGet
+	b.writePrefix, b.originGet, b.ackStream = b.readPrefix, b.leaderGet, b.stream
 	if cfg.Mirror != nil {
 		b.followMirror(cfg.Mirror)
 	} else if c.apiPrefix != defaultAPIPrefix {
@@ -207,6 +208,9 @@ func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time
 	}
 	return b, nil
 }
+
+// isMirror tells whether the bucket is a copy of another, whose leader has the last word.
+func (b *Bucket) isMirror() bool { return b.originGet != b.leaderGet }
 
 // followMirror sends the writes of a mirror where nats.go sends them, to the origin. A mirror keeps the origin's subjects,
 // so reads of its stream ask for those. What a write must know before is asked of the origin, since the mirror may be behind.
@@ -221,6 +225,7 @@ func (b *Bucket) followMirror(m *jetstream.StreamSource) {
 	if external || api != defaultAPIPrefix {
 		b.writePrefix = api + origin
 	}
+	b.ackStream = m.Name
 	b.originGet = api + "STREAM.MSG.GET." + m.Name
 }
 

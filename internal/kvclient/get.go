@@ -63,10 +63,13 @@ func (b *Bucket) entrySince(ctx context.Context, key Key, consistency Consistenc
 	if err == nil && e.Revision >= min.Revision || err != nil && !errors.Is(err, ErrKeyNotFound) {
 		return e, served, err
 	}
-	if err := b.awaitRevision(ctx, min.Revision, wait); err != nil {
+	if b, err = b.awaitRevision(ctx, min, wait); err != nil {
 		return Entry{}, served, err
 	}
 	e, err = b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
+	if b.isMirror() {
+		return e, Any, err
+	}
 	return e, Leader, err
 }
 
@@ -92,27 +95,38 @@ const (
 	lastRevisionPoll  = 100 * time.Millisecond
 )
 
-// awaitRevision waits until the leader has the revision.
-func (b *Bucket) awaitRevision(ctx context.Context, rev Revision, bound time.Duration) error {
+// awaitRevision waits until the leader has the revision, and returns the bucket as it is then. It returns an *[EpochChangedError]
+// if the position names an epoch that ends meanwhile.
+func (b *Bucket) awaitRevision(ctx context.Context, min Position, bound time.Duration) (*Bucket, error) {
 	if bound == 0 {
 		bound = b.client.timeout
 	}
 	end := time.Now().Add(bound)
-	for poll := firstRevisionPoll; ; poll = min(2*poll, lastRevisionPoll) {
+	for poll := firstRevisionPoll; ; poll = slower(poll, end) {
 		current, err := b.client.bind(ctx, b.name)
-		if err != nil || current.lastSeq >= rev {
-			return err
+		switch {
+		case err != nil:
+			return nil, err
+		case min.Epoch != "" && current.epoch != min.Epoch:
+			return nil, &EpochChangedError{Current: current.epoch}
+		case current.lastSeq >= min.Revision:
+			return current, nil
 		}
 		left := time.Until(end)
 		if left <= 0 {
-			return fmt.Errorf("%w: %d", ErrRevisionNotReached, rev)
+			return nil, fmt.Errorf("%w: %d", ErrRevisionNotReached, min.Revision)
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(min(poll, left)):
+			return nil, ctx.Err()
+		case <-time.After(poll):
 		}
 	}
+}
+
+// slower is the next wait between two looks: twice the last, but not beyond the end.
+func slower(poll time.Duration, end time.Time) time.Duration {
+	return max(0, min(2*poll, lastRevisionPoll, time.Until(end)))
 }
 
 // GetRevision returns the key's value at that revision. It returns [ErrRevisionNotFound] if the revision is gone or another
@@ -144,13 +158,18 @@ func (b *Bucket) lastEntry(ctx context.Context, key Key, consistency Consistency
 		switch {
 		case err != nil && !errors.Is(err, ErrKeyNotFound):
 			return Entry{}, consistency, err
-		case err == nil && stream == b.stream && !b.replicated:
+		case err == nil && stream == b.stream && !b.replicated && !b.isMirror():
 			return e, Leader, nil
+		case err == nil && stream == b.stream && b.isMirror() && consistency == Leader:
+			return e, Any, nil // a mirror's own word, which may be behind the origin's
 		case err == nil && consistency == Any:
 			return e, Any, nil
 		}
 	}
 	e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
+	if b.isMirror() {
+		return e, Any, err
+	}
 	return e, Leader, err
 }
 

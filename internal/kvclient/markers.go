@@ -18,7 +18,7 @@ type PurgedMarkers struct {
 
 // PurgeMarkers removes the markers at least that old and everything that deleted keys had before; 0 removes all of them. It is
 // the native PurgeDeletes, but that it purges up to the marker that it saw and not what was stored over it meanwhile. It
-// returns what Markers does, and [ErrOutcomeUnknown]; what is said to be removed is removed even so.
+// returns what Markers does, and [ErrOutcomeUnknown] once something was removed; what is said to be removed is removed even so.
 func (b *Bucket) PurgeMarkers(ctx context.Context, filters Filters, olderThan time.Duration) (PurgedMarkers, error) {
 	var done PurgedMarkers
 	listing, err := b.Markers(ctx, filters)
@@ -32,7 +32,14 @@ func (b *Bucket) PurgeMarkers(ctx context.Context, filters Filters, olderThan ti
 		if remove {
 			before++
 		}
-		if err := b.purge(ctx, marker.Key, before); err != nil {
+		err := ctx.Err()
+		if err == nil {
+			err = b.purge(ctx, marker.Key, before)
+		}
+		if err != nil && done != (PurgedMarkers{}) {
+			return done, fmt.Errorf("%w: after %d markers: %w", ErrOutcomeUnknown, done.Removed+done.Kept, err)
+		}
+		if err != nil {
 			return done, err
 		}
 		if remove {

@@ -216,7 +216,7 @@ func (b *Bucket) putChecked(ctx context.Context, key Key, msg *nats.Msg, p Preco
 func (b *Bucket) lastOrNil(ctx context.Context, key Key) (*Entry, error) {
 	var e Entry
 	var err error
-	if b.originGet == b.leaderGet {
+	if !b.isMirror() {
 		e, _, err = b.lastEntry(ctx, key, Leader)
 	} else {
 		e, err = b.stored(ctx, b.originGet, getRequest{LastBySubject: b.readPrefix + key.name})
@@ -269,7 +269,7 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (Position, error) {
 	case err != nil:
 		return Position{}, err
 	}
-	rev, err := acknowledged(reply)
+	rev, err := b.acknowledged(reply)
 	if tooLarge, ok := errors.AsType[*ValueTooLargeError](err); ok {
 		// The limit is not the one that was checked.
 		if current, err := b.client.bind(ctx, b.name); err == nil {
@@ -307,16 +307,20 @@ func (b *Bucket) unserved(ctx context.Context) error {
 	return fmt.Errorf("%w: nobody serves the bucket's stream at the moment", ErrUnavailable)
 }
 
-// acknowledged reads the server's answer to a write: the revision, or why it was refused.
-func acknowledged(reply *nats.Msg) (Revision, error) {
+// acknowledged reads the server's answer to a write: the revision, or why it was refused. Anybody can listen on the subject and
+// answer; only the stream's own word counts.
+func (b *Bucket) acknowledged(reply *nats.Msg) (Revision, error) {
 	var ack struct {
 		apiResponse
+		Stream   string `json:"stream"`
 		Sequence uint64 `json:"seq"`
 	}
 	if err := json.Unmarshal(reply.Data, &ack); err != nil {
 		return 0, fmt.Errorf("%w: unreadable acknowledgement: %w", ErrOutcomeUnknown, err)
 	}
 	switch e := ack.Error; {
+	case e == nil && (ack.Stream != b.ackStream || ack.Sequence == 0):
+		return 0, fmt.Errorf("%w: acknowledged by stream %.64q at %d", ErrOutcomeUnknown, ack.Stream, ack.Sequence)
 	case e == nil:
 		return Revision(ack.Sequence), nil
 	case e.isMismatch():

@@ -1,0 +1,73 @@
+package kvclient_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kvclient"
+)
+
+// A wait for a revision of one life of a bucket must not be answered from the next.
+func TestWaitEndsWithTheEpoch(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	js := s.JetStream(t)
+	b := shop(t, c, nil)
+	put(t, b, "k", "old")
+	answer := make(chan error, 1)
+	go func() {
+		_, _, err := b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{
+			MinRevision: kvclient.Position{Revision: 5, Epoch: b.Epoch()}, Wait: 20 * time.Second})
+		answer <- err
+	}()
+	recreate(t, js, "1", "2", "3", "4", "5", "6")
+	err := <-answer
+	if _, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok && !errors.Is(err, kvclient.ErrBucketNotFound) {
+		t.Errorf("error %v, want an EpochChangedError", err)
+	}
+}
+
+// Anybody can subscribe to the subjects of writes and answer first; only the stream's acknowledgement is one.
+func TestForeignAcknowledgementIsNone(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	js := s.JetStream(t)
+	b := shop(t, c, nil)
+	put(t, b, "k", "v")
+	if err := js.DeleteKeyValue(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	nc := s.Conn(t)
+	for _, word := range []string{`{}`, `{"stream":"OTHER","seq":9}`, `{"stream":"KV_shop"}`} {
+		sub, err := nc.Subscribe("$KV.shop.>", func(msg *nats.Msg) { _ = msg.Respond([]byte(word)) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		if err := write(b, t, "k", "lost"); !errors.Is(err, kvclient.ErrOutcomeUnknown) {
+			t.Errorf("answered %s: %v, want ErrOutcomeUnknown", word, err)
+		}
+		if err := sub.Unsubscribe(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// What a mirror has is not the leader's word.
+func TestMirrorsSpeakForThemselves(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	origin := shop(t, c, nil)
+	mirror := newBucket(t, c, "copy", mirrorOf("shop"))
+	awaitRevision(t, c, "copy", put(t, origin, "k", "v"))
+	for _, k := range []string{"k", "none"} {
+		if _, served, _ := mirror.Get(t.Context(), key(t, k), kvclient.ReadOptions{}); served != kvclient.Any {
+			t.Errorf("%s: served as %s", k, served)
+		}
+	}
+}
