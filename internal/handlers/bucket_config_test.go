@@ -172,12 +172,13 @@ func TestConfigurationsThatTheServerRefuses(t *testing.T) {
 		{`{"num_replicas":3}`, "replica"},
 		{`{"placement":{"cluster":"eu-west"}}`, ""},
 		{`{"placement":{"tags":["ssd"]}}`, ""},
-		{`{"republish":{"src":">","dest":"$KV.BUCKET.>"}}`, "cycle"},
+		{`{"republish":{"src":">","dest":"$KV.BUCKET.>"}}`, "republish"},
 		{`{"republish":{"src":"a..b","dest":"x"}}`, ""},
 		{`{"mirror":{"name":"shop"},"sources":[{"name":"shop"}]}`, "mirror"},
 		{`{"limit_marker_ttl":"500ms"}`, "1s"},
 		{`{"ttl":"1ms"}`, "100ms"},
 		{`{"metadata":{"_nats.level":"9"}}`, "_nats."},
+		{`{"republish":{"src":">","dest":"$JS.API.>"}}`, "republish"},
 		{`{"sources":[{"name":"a","subject_transforms":[{"src":"a..","dest":"$KV.BUCKET.>"}]}]}`, ""},
 	} {
 		bucket := fmt.Sprintf("b%d", i)

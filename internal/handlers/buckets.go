@@ -80,6 +80,9 @@ func documentOf(status kvclient.BucketStatus) bucketDocument {
 	return document
 }
 
+// smallValueSize is the max_value_size below which the headers of a purge with a condition may not fit.
+const smallValueSize = 128
+
 // hints names settings that surprise.
 func hints(status kvclient.BucketStatus) []string {
 	found := []string{}
@@ -88,6 +91,9 @@ func hints(status kvclient.BucketStatus) []string {
 	}
 	if status.Config.MaxValueSize > 0 && int(status.Config.MaxValueSize) > status.MaxValueBytes {
 		found = append(found, "max_value_size is above the NATS server's max_payload, which is the limit in force.")
+	}
+	if status.Config.MaxValueSize > 0 && status.Config.MaxValueSize < smallValueSize {
+		found = append(found, "max_value_size counts headers: a compare-and-set or a delete needs up to 105 bytes of it.")
 	}
 	if status.Config.Mirror != nil {
 		found = append(found, "this bucket mirrors another: writes go to the origin and come back a moment later.")

@@ -22,7 +22,7 @@ type Options struct {
 	BasePath             string        // mounts everything below it; "" or "/prefix" without a trailing slash
 	CheckHost            bool          // answer only to loopback names and AllowedHosts (DNS rebinding)
 	AllowedHosts         []string      // host names without a port; "*" within none of them
-	AllowOrigins         []string      // exact origins whose pages may write, as browsers send them
+	AllowOrigins         []string      // exact origins whose pages may read and write, as browsers send them
 	RequirePreconditions bool          // refuse a PUT or DELETE of a key without a precondition
 	BodyTimeout          time.Duration // bounds the reading of a request's body; 30s if zero
 
@@ -43,6 +43,7 @@ type Server struct {
 	client  *kvclient.Client
 	logger  zerolog.Logger
 	router  chi.Router
+	handler http.Handler // the router, behind what allows other origins
 	metrics *metrics
 	ids     *requestIDs
 	pages   map[string]problemKind
@@ -76,6 +77,7 @@ func New(options Options) (*Server, error) {
 	if s.router, err = s.newRouter(contract); err != nil {
 		return nil, err
 	}
+	s.handler = allowOrigins(options.AllowOrigins, s.router)
 	return s, nil
 }
 
@@ -93,5 +95,5 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.fail(rec, r, err)
 		return
 	}
-	s.router.ServeHTTP(rec, r)
+	s.handler.ServeHTTP(rec, r)
 }

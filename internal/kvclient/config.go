@@ -125,6 +125,8 @@ func (c *BucketConfig) check(maxHistory int64) error {
 		return refuse("mirror and sources exclude each other")
 	case c.Republish != nil && c.Republish.Destination == "":
 		return refuse("republish needs a dest")
+	case c.Republish != nil && isReserved(c.Republish.Destination):
+		return refuse("republish: %q is a subject of NATS' own, where a stored entry would be a request", c.Republish.Destination)
 	case c.TTL != 0 && c.TTL < Duration(100*time.Millisecond):
 		return refuse("ttl is %s; it must be at least 100ms", c.TTL)
 	case c.LimitMarkerTTL != 0 && c.LimitMarkerTTL < Duration(time.Second):
@@ -145,6 +147,11 @@ func (c *BucketConfig) check(maxHistory int64) error {
 		}
 	}
 	return nil
+}
+
+// isReserved tells whether a subject is one that NATS itself listens to or answers on.
+func isReserved(subject string) bool {
+	return strings.HasPrefix(subject, "$") || strings.HasPrefix(subject, "_INBOX.")
 }
 
 // named tells whether the source names a bucket or, with transforms, what can be a stream.

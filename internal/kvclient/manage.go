@@ -106,7 +106,8 @@ func configRefusal(name BucketName, err error) error {
 func (c *Client) UpdateBucket(ctx context.Context, name BucketName, patch []byte) (BucketStatus, error) {
 	var raw struct {
 		apiResponse
-		Config json.RawMessage `json:"config"`
+		Config json.RawMessage       `json:"config"`
+		State  jetstream.StreamState `json:"state"`
 	}
 	if err := c.api(ctx, c.point, "STREAM.INFO."+name.stream(), nil, &raw); err != nil {
 		return BucketStatus{}, notSent(bucketError(name, err))
@@ -122,6 +123,10 @@ func (c *Client) UpdateBucket(ctx context.Context, name BucketName, patch []byte
 	next, err := patched(bucketConfig(current), patch)
 	if err != nil {
 		return BucketStatus{}, err
+	}
+	if current.Mirror != nil && next.Mirror == nil && raw.State.Msgs > 0 {
+		return BucketStatus{}, &ConfigError{Reason: "a mirror keeps its entries under the origin's subjects, where they would be out of reach; " +
+			"make a new bucket with the origin in sources"}
 	}
 	if err := next.change(name, current, settings); err != nil {
 		return BucketStatus{}, err

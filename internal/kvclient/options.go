@@ -14,6 +14,11 @@ func (o Options) natsOptions() ([]nats.Option, error) {
 	if o.JSDomain != "" && o.JSAPIPrefix != "" {
 		return nil, errors.New("a JetStream domain and an API prefix exclude each other")
 	}
+	for name, value := range map[string]string{"JetStream domain": o.JSDomain, "API prefix": o.JSAPIPrefix, "inbox prefix": o.InboxPrefix} {
+		if value != "" && !isSubjectPrefix(value) {
+			return nil, fmt.Errorf("%s %.40q: it goes in front of subjects, so it has tokens between dots, without spaces or wildcards", name, value)
+		}
+	}
 	if o.InProcess != nil {
 		add(nats.InProcessServer(o.InProcess))
 	}

@@ -59,22 +59,17 @@ func (r *scanReader) selectSubjects(ctx context.Context) error {
 	return nil
 }
 
-// tailSearch bounds how far back from the stream's last revision its last message is looked for: it may have been removed.
-const tailSearch = 64
-
-// findTail returns the last message of a replicated stream, if it is not too far from the last revision.
+// findTail returns the last message of a replicated stream, as its leader has it. Where there is none, nothing is left to be read.
 func (r *scanReader) findTail(ctx context.Context) (tail Entry, err error) {
 	if !r.bucket.replicated {
 		return tail, nil
 	}
-	for rev := r.bucket.lastSeq; rev > 0 && rev+tailSearch > r.bucket.lastSeq; rev-- {
-		tail, err = r.bucket.stored(ctx, r.bucket.leaderGet, getRequest{Sequence: uint64(rev)})
-		if !errors.Is(err, ErrKeyNotFound) {
-			r.tail, r.tailRevision = err == nil, tail.Revision
-			return tail, err
-		}
+	tail, err = r.bucket.stored(ctx, r.bucket.leaderGet, getRequest{LastBySubject: r.bucket.readPrefix + AllKeys.pattern})
+	if errors.Is(err, ErrKeyNotFound) {
+		return tail, nil
 	}
-	return tail, nil
+	r.tail, r.tailRevision = err == nil, tail.Revision
+	return tail, err
 }
 
 func (r *scanReader) read(ctx context.Context, pending uint64) (err error) {
@@ -118,8 +113,11 @@ func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (u
 			return upTo, err
 		}
 		upTo += count
-		if !r.more && r.last < r.tailRevision && time.Now().Before(giveUp) {
-			r.more = true // the replica is behind
+		if !r.more && r.last < r.tailRevision {
+			if time.Now().After(giveUp) {
+				return upTo, fmt.Errorf("%w: the replica with the scan's consumer is behind", ErrTimeout)
+			}
+			r.more = true
 			awaitWriter(1)
 		}
 	}
@@ -198,8 +196,8 @@ func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
 	}
 	r.last = Revision(meta.Sequence.Stream)
 	key, ok := r.bucket.keyOf(msg.Subject)
-	if !ok || !r.exact && !r.filters.Matches(key.name) {
-		return r.last, nil
+	if !ok || !r.exact && !r.filters.Matches(key.name) || r.tail && r.last > r.tailRevision && r.last <= r.bucket.lastSeq {
+		return r.last, nil // or the leader has removed it already, and the replica has yet to
 	}
 	e := Entry{
 		Key:      key.name,
