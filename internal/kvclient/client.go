@@ -40,19 +40,20 @@ type InProcessProvider interface {
 // A Client reads and writes the buckets that one NATS identity can see. Everything it remembers (bindings, epochs) belongs
 // to that identity: another account's bucket of the same name is another bucket.
 //
-// It holds two connections: a server reads and answers a connection's requests in order, so that one large listing on the
-// connection of the point requests takes a get from 12 µs to 352 ms (measured).
+// It holds three connections, for point requests, for listings and for feeds: a server reads and answers a connection's requests
+// in order, so that one large listing on the connection of the point requests takes a get from 12 µs to 352 ms (measured).
 type Client struct {
-	point, bulk *link
-	apiPrefix   string // "$JS.API." or what replaces it
-	inboxPrefix string
-	timeout     time.Duration
-	logger      zerolog.Logger
+	point, bulk, feeds *link
+	apiPrefix          string // "$JS.API." or what replaces it
+	inboxPrefix        string
+	timeout            time.Duration
+	logger             zerolog.Logger
 
 	mu         sync.RWMutex
 	buckets    map[BucketName]*Bucket
 	generation uint64 // of buckets: rises whenever something was forgotten
 
+	observer   atomic.Pointer[func(Advisory)]
 	scans      chan struct{} // bounds the listings under way
 	hiddenKeys atomic.Uint64
 }
@@ -82,28 +83,33 @@ func Connect(opts Options) (*Client, error) {
 		return &link{name: name, url: opts.URL, logger: opts.Logger, windows: newWindows(c.timeout),
 			options: append([]nats.Option{nats.Name(opts.Name + " (" + name + ")")}, natsOptions...)}
 	}
-	c.point, c.bulk = newLink("point"), newLink("bulk")
+	c.point, c.bulk, c.feeds = newLink("point"), newLink("bulk"), newLink("feeds")
 	c.point.onUp, c.point.onGap = c.watchAdvisories, c.forgetAll
-	if err := c.point.open(); err != nil {
-		return nil, err
-	}
-	if err := c.bulk.open(); err != nil {
-		c.point.close(context.Background())
-		return nil, err
+	c.feeds.onUp, c.feeds.onGap = c.observeAdvisories, func() { c.report(Advisory{Kind: AdvisoriesGap}) }
+	for i, l := range c.links() {
+		if err := l.open(); err != nil {
+			for _, opened := range c.links()[:i] {
+				opened.close(context.Background())
+			}
+			return nil, err
+		}
 	}
 	return c, nil
 }
 
+func (c *Client) links() []*link { return []*link{c.point, c.bulk, c.feeds} }
+
 // Close sends what is buffered and closes the connections. Requests under way fail.
 func (c *Client) Close(ctx context.Context) {
-	c.bulk.close(ctx)
-	c.point.close(ctx)
+	for _, l := range c.links() {
+		l.close(ctx)
+	}
 }
 
 // Ready asks JetStream for the account's state on each connection. It returns [ErrUnavailable] or [ErrTimeout] while requests
 // would fail.
 func (c *Client) Ready(ctx context.Context) error {
-	for _, l := range []*link{c.point, c.bulk} {
+	for _, l := range c.links() {
 		var info struct{ apiResponse }
 		if err := c.api(ctx, l, "INFO", nil, &info); err != nil {
 			return err

@@ -39,15 +39,15 @@ func (b *Bucket) scan(ctx context.Context, filters Filters, visit func(Entry) er
 	if b, err = b.client.bind(ctx, b.name); err != nil {
 		return 0, err
 	}
-	r := scanReader{filters: filters, bucket: b, visit: visit}
+	r := scanReader{filters: filters, bucket: b, link: b.client.bulk, visit: visit}
 	if err := r.selectSubjects(ctx); err != nil {
 		return 0, err
 	}
-	var pending uint64
-	if r.consumer, pending, err = b.createConsumer(ctx, r.subjects); err != nil {
+	pending, err := r.createConsumer(ctx)
+	if err != nil {
 		return 0, err
 	}
-	defer b.dropConsumer(r.consumer)
+	defer b.dropConsumer(r.link, r.consumer)
 	return b.lastSeq, r.read(ctx, pending)
 }
 
@@ -58,20 +58,28 @@ type consumerRequest struct {
 	Action string                   `json:"action"`
 }
 
-// createConsumer creates the consumer of a scan. It returns its name and how many messages it had to deliver then.
-func (b *Bucket) createConsumer(ctx context.Context, subjects []string) (name string, pending uint64, err error) {
+// createConsumer creates the consumer of a scan or replay. It returns how many messages it had to deliver then.
+func (r *scanReader) createConsumer(ctx context.Context) (pending uint64, err error) {
 	config := jetstream.ConsumerConfig{
 		Name:              "kvgw-scan-" + nuid.Next(),
 		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
 		AckPolicy:         jetstream.AckNonePolicy,
-		FilterSubjects:    subjects,
-		HeadersOnly:       true,
+		HeadersOnly:       !r.values,
 		MemoryStorage:     true,
 		Replicas:          1,
 		InactiveThreshold: scanInactive,
 	}
+	if r.history {
+		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, uint64(r.after)+1
+	}
+	r.consumer = config.Name
+	return r.bucket.newConsumer(ctx, r.link, config, r.subjects)
+}
+
+// newConsumer creates a consumer for some subjects of the stream. It returns how many messages it had to deliver then.
+func (b *Bucket) newConsumer(ctx context.Context, l *link, config jetstream.ConsumerConfig, subjects []string) (pending uint64, err error) {
 	subject := "CONSUMER.CREATE." + b.stream + "." + config.Name
-	if len(subjects) == 1 {
+	if config.FilterSubjects = subjects; len(subjects) == 1 {
 		// A single filter goes into the subject too, where an account's permissions can see it (ADR-15).
 		config.FilterSubject, config.FilterSubjects = subjects[0], nil
 		subject += "." + subjects[0]
@@ -80,15 +88,15 @@ func (b *Bucket) createConsumer(ctx context.Context, subjects []string) (name st
 		apiResponse
 		jetstream.ConsumerInfo
 	}
-	err = b.client.api(ctx, b.client.bulk, subject, consumerRequest{b.stream, config, "create"}, &response)
-	return config.Name, response.NumPending, bucketError(b.name, err)
+	err = b.client.api(ctx, l, subject, consumerRequest{b.stream, config, "create"}, &response)
+	return response.NumPending, bucketError(b.name, err)
 }
 
-// dropConsumer deletes a scan's consumer, so that it does not count against the stream's limit until it is found inactive.
-func (b *Bucket) dropConsumer(name string) {
+// dropConsumer deletes a consumer, so that it does not count against the stream's limit until it is found inactive.
+func (b *Bucket) dropConsumer(l *link, name string) {
 	var response struct{ apiResponse }
-	if err := b.client.api(context.Background(), b.client.bulk, "CONSUMER.DELETE."+b.stream+"."+name, nil, &response); err != nil {
-		b.client.logger.Debug().Err(err).Str("bucket", b.name.String()).Msg("consumer of a scan not deleted")
+	if err := b.client.api(context.Background(), l, "CONSUMER.DELETE."+b.stream+"."+name, nil, &response); err != nil {
+		b.client.logger.Debug().Err(err).Str("bucket", b.name.String()).Msg("consumer not deleted")
 	}
 }
 

@@ -21,6 +21,11 @@ type scanReader struct {
 	filters      Filters
 	bucket       *Bucket // as it was when the scan began
 	visit        func(Entry) error
+	link         *link // that it is read on
+	values       bool  // are wanted, not only their sizes
+	history      bool  // every retained entry above after is wanted, not only the last of each key
+	after        Revision
+	bounded      Revision // for a replay: where it ends; nothing need be completed beyond
 	consumer     string
 	inbox        string
 	messages     chan *nats.Msg // that came to the inbox
@@ -73,8 +78,8 @@ func (r *scanReader) findTail(ctx context.Context) (tail Entry, err error) {
 }
 
 func (r *scanReader) read(ctx context.Context, pending uint64) (err error) {
-	nc := r.bucket.client.bulk.conn()
-	r.gone = r.bucket.client.bulk.windows.gone()
+	nc := r.link.conn()
+	r.gone = r.link.windows.gone()
 	r.stalled = time.NewTimer(r.bucket.client.timeout)
 	defer r.stalled.Stop()
 	r.inbox, r.messages = nc.NewInbox(), make(chan *nats.Msg, scanBatch+1)
@@ -84,6 +89,10 @@ func (r *scanReader) read(ctx context.Context, pending uint64) (err error) {
 	}
 	defer subscription.Unsubscribe()
 	r.more = pending > 0 || r.tail
+	if r.bounded > 0 {
+		_, err := r.readTo(ctx, nc, r.bounded)
+		return err
+	}
 	delivered, err := r.readTo(ctx, nc, r.bucket.lastSeq)
 	if err != nil || delivered >= pending && !r.bucket.replicated {
 		return err
@@ -103,8 +112,11 @@ func (r *scanReader) read(ctx context.Context, pending uint64) (err error) {
 func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (upTo uint64, err error) {
 	next := r.bucket.client.apiPrefix + "CONSUMER.MSG.NEXT." + r.bucket.stream + "." + r.consumer
 	giveUp := time.Now().Add(r.bucket.client.timeout)
+	request := fmt.Appendf(nil, `{"batch":%d,"no_wait":true}`, scanBatch)
+	if r.values {
+		request = fmt.Appendf(nil, `{"batch":%d,"no_wait":true,"max_bytes":%d}`, scanBatch, max(replayBytes, 2*r.bucket.client.maxPayload()))
+	}
 	for r.more && r.last < end && ctx.Err() == nil {
-		request := []byte(fmt.Sprintf(`{"batch":%d,"no_wait":true}`, scanBatch))
 		if err := nc.PublishRequest(next, r.inbox, request); err != nil {
 			return upTo, fmt.Errorf("%w: scan: %w", ErrUnavailable, err)
 		}
@@ -136,7 +148,7 @@ func (r *scanReader) take(ctx context.Context, end Revision) (upTo uint64, err e
 		}
 		if !strings.HasPrefix(msg.Reply, "$JS.ACK.") {
 			r.more = false
-			return upTo, r.ended(ctx, first(msg.Header, "Status"))
+			return upTo, r.ended(ctx, first(msg.Header, "Status"), first(msg.Header, "Description"))
 		}
 		revision, err := r.add(msg)
 		if err != nil {
@@ -165,7 +177,7 @@ func (r *scanReader) receive(ctx context.Context) (*nats.Msg, error) {
 }
 
 // ended says what the status means with which the server ended a batch.
-func (r *scanReader) ended(ctx context.Context, status string) error {
+func (r *scanReader) ended(ctx context.Context, status, description string) error {
 	switch status {
 	case "404", "408": // nothing more at the moment
 		return nil
@@ -177,7 +189,11 @@ func (r *scanReader) ended(ctx context.Context, status string) error {
 			return nil
 		}
 		return gone
-	case "409": // the consumer was deleted
+	case "409": // the batch has the bytes that were asked for, or the consumer was deleted
+		if strings.Contains(description, "MaxBytes") || description == "Batch Completed" {
+			r.more = true
+			return nil
+		}
 		return r.bucket.unserved(ctx)
 	}
 	return fmt.Errorf("%w: scan: status %q", ErrUnexpectedAnswer, status)
@@ -195,19 +211,18 @@ func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
 		return 0, fmt.Errorf("%w: a scan lost messages: %d came as number %d", ErrUnavailable, meta.Sequence.Consumer, r.received)
 	}
 	r.last = Revision(meta.Sequence.Stream)
-	key, ok := r.bucket.keyOf(msg.Subject)
-	if !ok || !r.exact && !r.filters.Matches(key.name) || r.tail && r.last > r.tailRevision && r.last <= r.bucket.lastSeq {
+	e := r.bucket.delivered(msg, meta)
+	if e.Key == "" || !r.exact && !r.filters.Matches(e.Key) || r.tail && r.last > r.tailRevision && r.last <= r.bucket.lastSeq {
 		return r.last, nil // or the leader has removed it already, and the replica has yet to
 	}
-	e := Entry{
-		Key:      key.name,
-		Position: Position{Revision: r.last, Epoch: r.bucket.epoch},
-		Created:  meta.Timestamp.UTC(),
+	if !r.values {
+		// The server tells the size where it leaves the value out; should it not be a number, none is known.
+		e.Value = nil
+		e.Size, _ = strconv.Atoi(last(msg.Header, headerMessageSize))
 	}
-	e.describe(msg.Header, r.bucket.maxAge)
-	// The server tells the size where it leaves the value out; should it not be a number, none is known.
-	e.Size, _ = strconv.Atoi(last(msg.Header, headerMessageSize))
-	r.keys = append(r.keys, e.Key)
+	if r.bounded == 0 {
+		r.keys = append(r.keys, e.Key)
+	}
 	return r.last, r.visit(e)
 }
 

@@ -1,0 +1,84 @@
+// Package feed keeps one live view of each watched bucket: a source that reads the bucket's stream once for all who watch, a
+// bounded log of the recent changes, and subscriptions that follow it, each with its own filters and at its own pace.
+//
+// The log is the queue of every subscription: a subscription is a cursor in it and holds nothing itself, so that a slow
+// reader costs nobody else anything. What the log no longer has is read from the store, if the store can still tell it; where
+// that cannot be proved, the subscription is reset and gets a snapshot.
+//
+// The package knows no HTTP, and of NATS only what kvclient tells.
+package feed
+
+import (
+	"sync/atomic"
+
+	"kvgateway/internal/kvclient"
+)
+
+// MaxRepresentations bounds the forms in which a change is encoded.
+const MaxRepresentations = 16
+
+// A Change is an entry that arrived. Its encoded frames are shared by all subscriptions that send it.
+type Change struct {
+	kvclient.Entry
+	// Snapshot is the revision that the snapshot stands for of which this entry is part; 0 for a change that came live or by
+	// replay.
+	Snapshot kvclient.Revision
+
+	frames [MaxRepresentations]atomic.Pointer[[]byte]
+}
+
+// Frame returns the change in a representation, encoded by whoever needs it first.
+func (c *Change) Frame(representation int, encode func(*Change) []byte) []byte {
+	slot := &c.frames[representation]
+	if frame := slot.Load(); frame != nil {
+		return *frame
+	}
+	frame := encode(c)
+	slot.Store(&frame)
+	return frame
+}
+
+// weight is what a change counts against the bounds of bytes: the entry, and about two encoded frames of it.
+func (c *Change) weight() int { return 256 + len(c.Key) + 3*len(c.Value) }
+
+// A Kind says what an Event tells.
+type Kind uint8
+
+const (
+	Changed       Kind = iota
+	Synced             // the initial state, or the replay, is complete
+	Reset              // what was sent before is void; a snapshot and Synced follow
+	Stale              // the source is lost; what is known may be old
+	Live               // the source is back
+	BucketDeleted      // the state is empty
+	GoAway             // the subscription has ended
+)
+
+// Reasons of Reset and GoAway.
+const (
+	ReasonEpoch     = "epoch"      // the bucket was deleted and created again
+	ReasonAhead     = "ahead"      // the position is beyond what the bucket has
+	ReasonHorizon   = "horizon"    // nobody can prove what happened since the position
+	ReasonUnknownID = "unknown-id" // the position cannot be read
+	ReasonPurged    = "purged"     // entries were removed without a trace in the stream
+	ReasonSlow      = "slow"       // the reader cannot be caught up
+	ReasonShutdown  = "shutdown"
+)
+
+// An Event is what a subscription has to tell.
+type Event struct {
+	Kind   Kind
+	Change *Change // with Changed
+	Reason string  // with Reset and GoAway
+	Point  Point   // with Synced
+	Keys   int     // with Synced: keys with a value in the snapshot; -1 if it was none
+	Exact  bool    // with Synced
+}
+
+// A Point is how far a subscription has come: everything up to the position was sent; or, in a snapshot that stands for the
+// position, its entries up to Sent.
+type Point struct {
+	kvclient.Position
+	InSnapshot bool
+	Sent       kvclient.Revision
+}

@@ -1,0 +1,244 @@
+package feed
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server/gsl"
+
+	"kvgateway/internal/kvclient"
+)
+
+// A state is what a feed knows of its source.
+type state uint8
+
+const (
+	starting state = iota // it has never been reached
+	live                  //
+	stale                 // it is lost
+	missing               // there is no such bucket
+)
+
+// maxMarkers bounds the markers that a feed remembers. Of one that is forgotten nobody can tell later that its purge was harmless.
+const maxMarkers = 1 << 16
+
+// A Feed is the live view of one bucket.
+type Feed struct {
+	hub  *Hub
+	name kvclient.BucketName
+
+	users     int         // guarded by hub.mu
+	lingering *time.Timer // guarded by hub.mu
+	cancel    context.CancelFunc
+
+	advisories chan kvclient.Advisory
+	checkSoon  chan struct{}
+	sourceSide // of the goroutine that runs the source
+
+	mu         sync.Mutex
+	state      state
+	lost       error // why the source is missing, or was never reached
+	settled    chan struct{}
+	generation uint64 // rises with every reset
+	reason     string // of the last reset
+	bucket     *kvclient.Bucket
+	epoch      kvclient.Epoch
+	position   kvclient.Revision // everything up to here has been read
+	exact      bool              // the changes up to the position give exactly the bucket's state at the position
+	since      kvclient.Revision // the store, too, can tell what happened after this
+	log        changeLog
+	markers    map[string]kvclient.Revision // keys whose last entry is a marker that was read
+	interest   *gsl.GenericSublist[*Subscription]
+	subs       map[*Subscription]struct{}
+	readings   map[readingKey]*reading
+}
+
+// noStore is a revision that no position reaches: the store can vouch for nothing.
+const noStore = kvclient.MaxRevision
+
+func newFeed(h *Hub, name kvclient.BucketName) *Feed {
+	return &Feed{
+		hub:        h,
+		name:       name,
+		advisories: make(chan kvclient.Advisory, 256),
+		checkSoon:  make(chan struct{}, 1),
+		settled:    make(chan struct{}),
+		log:        changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},
+		markers:    make(map[string]kvclient.Revision),
+		interest:   gsl.NewSublist[*Subscription](),
+		subs:       make(map[*Subscription]struct{}),
+		readings:   make(map[readingKey]*reading),
+	}
+}
+
+// settle waits until the feed has reached its source, or knows that there is none. It returns why it has not.
+func (f *Feed) settle(ctx context.Context) error {
+	f.mu.Lock()
+	settled := f.settled
+	f.mu.Unlock()
+	select {
+	case <-settled:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.state == live || f.state == stale && f.lost == nil {
+		return nil
+	}
+	return f.lost
+}
+
+// setState notes what is known of the source and wakes whoever waits to hear it.
+func (f *Feed) setState(s state, why error) {
+	f.mu.Lock()
+	f.lost = why
+	changed := f.state != s
+	if f.state != starting || s != stale {
+		f.state = s
+	}
+	select {
+	case <-f.settled:
+	default:
+		close(f.settled)
+	}
+	f.mu.Unlock()
+	if changed {
+		f.wakeAll()
+	}
+}
+
+// adopt takes over where the stream is, at the start and after every loss of the source. It returns from where to read on.
+func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) kvclient.Revision {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bucket = b
+	if s.Forgets {
+		f.since = noStore
+	}
+	switch {
+	case f.epoch == "" && f.generation == 0:
+		f.begin(s)
+		return f.position
+	case s.Epoch != f.epoch:
+		reset = ReasonEpoch
+	case s.Last < f.position:
+		reset = ReasonAhead
+	}
+	if reset != "" {
+		f.begin(s)
+		f.generation++
+		f.reason = reset
+		for sub := range f.subs {
+			sub.wake()
+		}
+	}
+	return f.position
+}
+
+// begin starts the log anew where the stream is now.
+func (f *Feed) begin(s kvclient.StreamState) {
+	f.epoch, f.position, f.exact = s.Epoch, s.Last, true
+	f.since = s.Last
+	if s.NothingRemoved() {
+		f.since = 0
+	}
+	if s.Forgets {
+		f.since = noStore
+	}
+	f.log.restart(s.Last)
+	clear(f.markers)
+	clear(f.readings)
+}
+
+// take appends what the source delivered and wakes the subscriptions that it concerns.
+func (f *Feed) take(entries []kvclient.Entry) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i := range entries {
+		e := &entries[i]
+		if e.Revision <= f.position {
+			continue
+		}
+		if e.Revision != f.position+1 {
+			f.exact = false // what was between is gone: it is not known of which key it was
+		}
+		f.position = e.Revision
+		if e.Key == "" {
+			continue // outside the grammar
+		}
+		f.remember(e)
+		f.log.add(&Change{Entry: *e})
+		f.interest.Match(e.Key, func(s *Subscription) { s.arrived(e.Revision) })
+	}
+	f.hub.stats.Changes.Add(uint64(len(entries)))
+}
+
+func (f *Feed) remember(e *kvclient.Entry) {
+	if !e.IsMarker() {
+		delete(f.markers, e.Key)
+		return
+	}
+	if len(f.markers) >= maxMarkers {
+		clear(f.markers)
+	}
+	f.markers[e.Key] = e.Revision
+}
+
+// harmless tells whether the purge of a key's messages changes nothing that a subscription holds: its last entry was a
+// marker, and was read.
+func (f *Feed) harmless(key string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, deleted := f.markers[key]
+	if deleted && f.since < f.position {
+		f.since = f.position // who comes with an older position would not hear of the marker any more
+	}
+	return deleted
+}
+
+func (f *Feed) wakeAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for s := range f.subs {
+		s.wake()
+	}
+}
+
+// where returns the position and whether the state there is exact.
+func (f *Feed) where() (kvclient.Revision, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.position, f.exact
+}
+
+// confirm notes that the stream's last revision was the position, after everything up to there had been read.
+func (f *Feed) confirm(last kvclient.Revision) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if last == f.position {
+		f.exact = true
+	}
+}
+
+// advance moves the position over revisions that are gone.
+func (f *Feed) advance(to kvclient.Revision) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if to <= f.position {
+		return
+	}
+	f.position, f.exact = to, false
+	for s := range f.subs {
+		s.wake()
+	}
+}
+
+// soon asks for a check of how exact the position is.
+func (f *Feed) soon() {
+	select {
+	case f.checkSoon <- struct{}{}:
+	default:
+	}
+}

@@ -1,0 +1,355 @@
+package feed_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"kvgateway/internal/feed"
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+const patience = 20 * time.Second
+
+// A lab is a hub on a nats-server of its own, and a native client of that server.
+type lab struct {
+	server *natstest.Server
+	client *kvclient.Client
+	hub    *feed.Hub
+	js     jetstream.JetStream
+}
+
+func start(t *testing.T, options feed.Options) *lab {
+	t.Helper()
+	server := natstest.Start(t, natstest.Options{})
+	return startAt(t, server, server.URL(), options)
+}
+
+func startAt(t *testing.T, server *natstest.Server, url string, options feed.Options) *lab {
+	t.Helper()
+	options.Logger = zerolog.Nop()
+	client, err := kvclient.Connect(kvclient.Options{URL: url, Name: "test", Logger: options.Logger})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub := feed.NewHub(client, options)
+	t.Cleanup(func() {
+		hub.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		client.Close(ctx)
+	})
+	natstest.Eventually(t, patience, "the client is ready", func() bool { return client.Ready(t.Context()) == nil })
+	return &lab{server: server, client: client, hub: hub, js: server.JetStream(t)}
+}
+
+func (l *lab) bucket(t *testing.T, config jetstream.KeyValueConfig) jetstream.KeyValue {
+	t.Helper()
+	kv, err := l.js.CreateKeyValue(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kv
+}
+
+func put(t *testing.T, kv jetstream.KeyValue, key, value string) kvclient.Revision {
+	t.Helper()
+	revision, err := kv.PutString(t.Context(), key, value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kvclient.Revision(revision)
+}
+
+// A watcher collects what a subscription tells, and folds it.
+type watcher struct {
+	*feed.Subscription
+	t      *testing.T
+	wake   chan struct{}
+	told   []feed.Event
+	state  map[string]string
+	staged map[string]string // after a reset
+	last   kvclient.Revision
+}
+
+func (l *lab) watch(t *testing.T, bucket string, options feed.SubscribeOptions) *watcher {
+	t.Helper()
+	name, err := kvclient.ParseBucketName(bucket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &watcher{t: t, wake: make(chan struct{}, 1), state: make(map[string]string)}
+	if w.Subscription, err = l.hub.Subscribe(t.Context(), name, options, w.wake); err != nil {
+		t.Fatalf("subscribe: %v", err)
+	}
+	t.Cleanup(w.Close)
+	return w
+}
+
+func filters(t *testing.T, patterns ...string) (fs kvclient.Filters) {
+	t.Helper()
+	for _, pattern := range patterns {
+		f, err := kvclient.ParseFilter(pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs = append(fs, f)
+	}
+	return fs
+}
+
+// until polls until an event fits, and returns it.
+func (w *watcher) until(what string, fits func(feed.Event) bool) feed.Event {
+	w.t.Helper()
+	deadline := time.After(patience)
+	for seen := len(w.told); ; {
+		for ; seen < len(w.told); seen++ {
+			if fits(w.told[seen]) {
+				e := w.told[seen]
+				w.told = w.told[seen+1:]
+				return e
+			}
+		}
+		events := w.Poll(nil, 100)
+		for _, e := range events {
+			w.fold(e)
+		}
+		if w.told = append(w.told, events...); len(events) > 0 {
+			continue
+		}
+		select {
+		case <-w.wake:
+		case <-deadline:
+			w.t.Fatalf("not told: %s; told %s", what, describe(w.told))
+		}
+	}
+}
+
+func (w *watcher) fold(e feed.Event) {
+	w.t.Helper()
+	switch e.Kind {
+	case feed.Reset:
+		w.staged, w.last = make(map[string]string), 0
+	case feed.BucketDeleted:
+		clear(w.state)
+	case feed.Synced:
+		if w.staged != nil {
+			w.state, w.staged = w.staged, nil
+		}
+	case feed.Changed:
+		if e.Change.Revision <= w.last {
+			w.t.Errorf("revision %d came after %d", e.Change.Revision, w.last)
+		}
+		w.last = e.Change.Revision
+		into := w.state
+		if w.staged != nil {
+			into = w.staged
+		}
+		if e.Change.IsMarker() {
+			delete(into, e.Change.Key)
+		} else {
+			into[e.Change.Key] = string(e.Change.Value)
+		}
+	}
+}
+
+func (w *watcher) untilKind(kind feed.Kind) feed.Event {
+	w.t.Helper()
+	return w.until(fmt.Sprintf("kind %d", kind), func(e feed.Event) bool { return e.Kind == kind })
+}
+
+func (w *watcher) untilRevision(r kvclient.Revision) feed.Event {
+	w.t.Helper()
+	return w.until(fmt.Sprintf("revision %d", r), func(e feed.Event) bool { return e.Kind == feed.Changed && e.Change.Revision == r })
+}
+
+// untilExact waits for a bookmark at least at a revision that says that the state is exact.
+func (w *watcher) untilExact(at kvclient.Revision) feed.Point {
+	w.t.Helper()
+	var point feed.Point
+	natstest.Eventually(w.t, patience, "an exact bookmark", func() bool {
+		for _, e := range w.Poll(nil, 100) {
+			w.fold(e)
+			w.told = append(w.told, e)
+		}
+		p, exact, ok := w.Bookmark()
+		point = p
+		return ok && exact && p.Revision >= at
+	})
+	return point
+}
+
+func describe(events []feed.Event) string {
+	text := ""
+	for _, e := range events {
+		text += fmt.Sprintf("%d", e.Kind)
+		if e.Change != nil {
+			text += fmt.Sprintf("(%s@%d)", e.Change.Key, e.Change.Revision)
+		}
+		text += e.Reason + " "
+	}
+	return text
+}
+
+func (w *watcher) want(state map[string]string) {
+	w.t.Helper()
+	if fmt.Sprint(w.state) != fmt.Sprint(state) {
+		w.t.Errorf("folded %v, want %v", w.state, state)
+	}
+}
+
+func TestSnapshotThenLive(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 3})
+	put(t, kv, "a.1", "x")
+	put(t, kv, "b.1", "x")
+	put(t, kv, "a.1", "y")
+	w := l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "a.*")})
+	sync := w.untilKind(feed.Synced)
+	if sync.Keys != 1 || !sync.Exact || sync.Point.Revision != 3 {
+		t.Errorf("synced %+v", sync)
+	}
+	w.want(map[string]string{"a.1": "y"})
+	put(t, kv, "b.2", "z")
+	last := put(t, kv, "a.2", "z")
+	w.untilRevision(last)
+	if err := kv.Delete(t.Context(), "a.1"); err != nil {
+		t.Fatal(err)
+	}
+	w.untilExact(last + 1)
+	w.want(map[string]string{"a.2": "z"})
+}
+
+func TestResume(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, kv, "a", "1")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	point := w.untilKind(feed.Synced).Point
+	w.Close()
+	put(t, kv, "a", "2")
+	last := put(t, kv, "c", "3")
+	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point})
+	w.untilKind(feed.Synced)
+	w.want(map[string]string{"a": "2", "c": "3"})
+	for name, tc := range map[string]struct {
+		point  feed.Point
+		reason string
+	}{
+		"epoch": {feed.Point{Position: kvclient.Position{Epoch: "abc", Revision: 1}}, feed.ReasonEpoch},
+		"ahead": {feed.Point{Position: kvclient.Position{Epoch: point.Epoch, Revision: last + 1}}, feed.ReasonAhead},
+		"bare":  {feed.Point{Position: kvclient.Position{Revision: 1}}, feed.ReasonUnknownID},
+	} {
+		w := l.watch(t, "b", feed.SubscribeOptions{Resume: &tc.point})
+		if e := w.untilKind(feed.Reset); e.Reason != tc.reason {
+			t.Errorf("%s: reset for %s", name, e.Reason)
+		}
+		w.untilKind(feed.Synced)
+		w.want(map[string]string{"a": "2", "c": "3"})
+	}
+}
+
+func TestBucketDeletedAndCreatedAgain(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, kv, "a", "1")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	if err := l.js.DeleteKeyValue(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	w.untilKind(feed.BucketDeleted)
+	w.want(nil)
+	kv = l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, kv, "c", "1")
+	if e := w.untilKind(feed.Reset); e.Reason != feed.ReasonEpoch {
+		t.Errorf("reset for %s", e.Reason)
+	}
+	w.untilExact(1)
+	w.want(map[string]string{"c": "1"})
+}
+
+func TestSourceLostAndBack(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
+	put(t, kv, "a", "1")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	w.untilExact(1)
+	l.server.Stop()
+	w.untilKind(feed.Stale)
+	l.server.Restart()
+	w.untilKind(feed.Live)
+	natstest.Eventually(t, patience, "a put", func() bool {
+		_, err := kv.PutString(t.Context(), "a", "2")
+		return err == nil
+	})
+	w.untilExact(2)
+	w.want(map[string]string{"a": "2"})
+}
+
+// What vanishes without a trace in the stream is a reset; markers that were delivered may go.
+func TestPurges(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, kv, "a", "1")
+	put(t, kv, "b", "1")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	if err := kv.Delete(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	w.untilRevision(3)
+	if err := kv.PurgeDeletes(t.Context(), jetstream.DeleteMarkersOlderThan(-1)); err != nil {
+		t.Fatal(err)
+	}
+	last := put(t, kv, "c", "1")
+	w.untilRevision(last)
+	for _, e := range w.told {
+		if e.Kind == feed.Reset {
+			t.Error("reset after the purge of a delivered marker")
+		}
+	}
+	stream, err := l.js.Stream(t.Context(), "KV_b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.b.b")); err != nil {
+		t.Fatal(err)
+	}
+	if e := w.untilKind(feed.Reset); e.Reason != feed.ReasonPurged {
+		t.Errorf("reset for %s", e.Reason)
+	}
+	w.untilKind(feed.Synced)
+	w.want(map[string]string{"c": "1"})
+}
+
+// A subscription that the log has left behind reads on from the store.
+func TestLag(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{LogChanges: 10})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 2})
+	put(t, kv, "a", "1")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	want := map[string]string{"a": "1"}
+	var last kvclient.Revision
+	for i := range 500 {
+		k := fmt.Sprintf("k%d", i%100)
+		last = put(t, kv, k, fmt.Sprint(i))
+		want[k] = fmt.Sprint(i)
+	}
+	w.untilRevision(last)
+	w.untilExact(last)
+	w.want(want)
+}

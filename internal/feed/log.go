@@ -1,0 +1,49 @@
+package feed
+
+import (
+	"slices"
+
+	"kvgateway/internal/kvclient"
+)
+
+// A changeLog holds the recent changes of a bucket, in order: all that the feed read after the horizon.
+type changeLog struct {
+	changes  []*Change
+	bytes    int
+	horizon  kvclient.Revision
+	maxBytes int
+	maxCount int
+}
+
+func (l *changeLog) add(c *Change) {
+	l.changes = append(l.changes, c)
+	l.bytes += c.weight()
+	drop := 0
+	for ; drop < len(l.changes)-1 && (l.bytes > l.maxBytes || len(l.changes)-drop > l.maxCount); drop++ {
+		l.bytes -= l.changes[drop].weight()
+		l.horizon = l.changes[drop].Revision
+	}
+	if drop > 0 {
+		clear(l.changes[:drop]) // the array may live on for a while
+		l.changes = l.changes[drop:]
+	}
+}
+
+// restart empties the log; it is complete from that revision on.
+func (l *changeLog) restart(at kvclient.Revision) {
+	l.changes, l.bytes, l.horizon = nil, 0, at
+}
+
+// after returns the changes above a revision, which must not be below the horizon.
+func (l *changeLog) after(revision kvclient.Revision) []*Change {
+	i, _ := slices.BinarySearchFunc(l.changes, revision+1, func(c *Change, r kvclient.Revision) int {
+		switch {
+		case c.Revision < r:
+			return -1
+		case c.Revision > r:
+			return 1
+		}
+		return 0
+	})
+	return l.changes[i:]
+}

@@ -1,0 +1,264 @@
+package feed
+
+import (
+	"errors"
+
+	"kvgateway/internal/kvclient"
+)
+
+// errStraggled ends a follower's place in a reading that is too far ahead.
+var errStraggled = errors.New("too far behind the reading")
+
+// Poll appends what there is to tell to events, about limit of them at most, and does not wait. If it appends none, there is
+// nothing until the subscription is woken.
+func (s *Subscription) Poll(events []Event, limit int) []Event {
+	f := s.feed
+	closing := f.hub.closing()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	before := len(events)
+	switch {
+	case s.phase == ended:
+		return events
+	case closing:
+		return s.end(events, ReasonShutdown)
+	}
+	events, hold := s.transitions(events)
+	if hold || len(events) > before {
+		return events
+	}
+	switch s.phase {
+	case inReading:
+		events = s.pollReading(events, limit)
+	case following:
+		events = s.pollLog(events, limit)
+	}
+	return events
+}
+
+// transitions tells what has become of the bucket and its source. Hold says that there is nothing else to tell until it is back.
+// The feed is locked.
+func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
+	f := s.feed
+	if f.state == missing {
+		if !s.toldGone {
+			s.leave()
+			s.phase, s.toldGone, s.toldStale, s.resetFirst = waiting, true, false, ""
+			events = append(events, Event{Kind: BucketDeleted})
+		}
+		return events, true
+	}
+	if s.toldGone && f.state != live {
+		return events, true
+	}
+	if s.resetFirst != "" {
+		reason := s.resetFirst
+		s.resetFirst, s.generation = "", f.generation
+		return s.reset(events, reason), false
+	}
+	if s.generation != f.generation || s.toldGone {
+		s.generation, s.toldGone = f.generation, false
+		s.restart()
+		return s.reset(events, f.resetReason()), false
+	}
+	if down := f.state == stale; down != s.toldStale {
+		s.toldStale = down
+		kind := Live
+		if down {
+			kind = Stale
+		}
+		events = append(events, Event{Kind: kind})
+	}
+	return events, false
+}
+
+// resetReason is why subscriptions that were there are reset now. A bucket that was missing is another one.
+func (f *Feed) resetReason() string {
+	if f.reason == "" {
+		return ReasonEpoch
+	}
+	return f.reason
+}
+
+func (s *Subscription) reset(events []Event, reason string) []Event {
+	s.feed.hub.stats.reset(reason)
+	if s.toldStale {
+		s.toldStale = false
+		events = append(events, Event{Kind: Live})
+	}
+	s.wake()
+	return append(events, Event{Kind: Reset, Reason: reason})
+}
+
+// pollReading sends what has been read, and goes over to the log at its end. The feed is locked.
+func (s *Subscription) pollReading(events []Event, limit int) []Event {
+	r := s.place.reading
+	start := len(events)
+	events, done, err := s.place.next(events, limit)
+	if len(events) > start {
+		s.sent = events[len(events)-1].Change.Revision
+	}
+	events = s.drop(events, start)
+	r.mu.Lock()
+	to, end, keys := r.to, r.end, r.keys
+	r.mu.Unlock()
+	if !r.key.replay {
+		s.to = to
+	}
+	switch {
+	case !done:
+		return events
+	case err != nil:
+		s.again(r, err)
+		return events
+	case r.key.replay:
+		s.caughtUp(r.key.to)
+		return events
+	}
+	if s.syncFrom = end; s.counted && r.key.after == 0 {
+		s.keys = keys
+	}
+	s.caughtUp(to)
+	return events
+}
+
+// drop removes markers where they are not wanted. It keeps the events' array.
+func (s *Subscription) drop(events []Event, start int) []Event {
+	if !s.options.IgnoreDeletes {
+		return events
+	}
+	kept := events[:start]
+	for _, e := range events[start:] {
+		if !e.Change.IsMarker() {
+			kept = append(kept, e)
+		}
+	}
+	if len(kept) == start && len(events) > start {
+		s.wake() // there may be more
+	}
+	return kept
+}
+
+// again goes on after a reading that failed, or that was too fast. The feed is locked.
+func (s *Subscription) again(r *reading, err error) {
+	key := r.key
+	if errors.Is(err, errRestart) {
+		s.feed.soon() // it has yet to see that the bucket is another
+	}
+	switch {
+	case key.replay || s.to > 0 && s.sent > 0:
+		key.after = max(key.after, s.sent)
+		if !key.replay {
+			key.to = s.to
+		}
+		s.read(key)
+	default:
+		s.read(readingKey{history: s.options.IncludeHistory})
+	}
+}
+
+// caughtUp goes over to the log, or reads on where the log has moved beyond. The feed is locked.
+func (s *Subscription) caughtUp(at kvclient.Revision) {
+	f := s.feed
+	s.wake()
+	switch {
+	case at >= f.log.horizon:
+		s.follow(at)
+	case at >= f.since && s.lags < maxLags:
+		s.lags++
+		s.replay(at)
+	case s.lags < maxLags:
+		s.lags++
+		s.restart()
+		s.resetFirst = ReasonHorizon
+	default:
+		s.farewell = ReasonSlow
+		s.leave()
+		s.phase = following
+	}
+}
+
+// pollLog sends the changes that came since. The feed is locked.
+func (s *Subscription) pollLog(events []Event, limit int) []Event {
+	f := s.feed
+	if s.farewell != "" {
+		f.hub.stats.Slow.Add(1)
+		return s.end(events, s.farewell)
+	}
+	if s.pending != 0 {
+		if s.cursor < f.log.horizon {
+			s.caughtUp(s.cursor)
+			return events
+		}
+		var drained bool
+		if events, drained = s.take(events, limit); !drained {
+			return events
+		}
+		s.pending, s.lags = 0, 0
+	}
+	s.cursor = max(s.cursor, f.position) // beyond the position after a resume from another gateway's word
+	if s.syncDue && s.cursor >= s.syncFrom && f.position >= s.syncFrom {
+		s.syncDue = false
+		events = append(events, Event{Kind: Synced, Point: s.point(), Keys: s.keys, Exact: s.isExact()})
+	}
+	return events
+}
+
+// take sends what the log has. Drained tells that it was all.
+func (s *Subscription) take(events []Event, limit int) (_ []Event, drained bool) {
+	for _, c := range s.feed.log.after(s.cursor) {
+		if limit == 0 {
+			return events, false
+		}
+		s.cursor = c.Revision
+		if s.options.IgnoreDeletes && c.IsMarker() || !s.options.Filters.Matches(c.Key) {
+			continue
+		}
+		events = append(events, Event{Kind: Changed, Change: c})
+		limit--
+	}
+	return events, true
+}
+
+func (s *Subscription) end(events []Event, reason string) []Event {
+	s.leave()
+	s.phase = ended
+	return append(events, Event{Kind: GoAway, Reason: reason})
+}
+
+func (s *Subscription) point() Point {
+	return Point{Position: kvclient.Position{Epoch: s.feed.epoch, Revision: s.cursor}}
+}
+
+// isExact tells whether folding what was sent gives the state at the cursor. The feed is locked.
+func (s *Subscription) isExact() bool {
+	f := s.feed
+	return s.folds && !s.syncDue && f.state == live && f.exact && s.cursor == f.position && s.cursor >= s.syncFrom
+}
+
+// Bookmark returns the point that the subscription has reached, and whether the state there is exact. Ok is false where there is
+// none yet.
+func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch s.phase {
+	case following:
+		if s.pending == 0 {
+			s.cursor = max(s.cursor, f.position)
+		}
+		if !f.exact && f.state == live {
+			f.soon()
+		}
+		return s.point(), s.isExact(), true
+	case inReading:
+		if s.place.reading.key.replay {
+			return Point{Position: kvclient.Position{Epoch: f.epoch, Revision: s.sent}}, false, true
+		}
+		if s.to == 0 {
+			return Point{}, false, false
+		}
+		return Point{Position: kvclient.Position{Epoch: f.epoch, Revision: s.to}, InSnapshot: true, Sent: s.sent}, false, true
+	}
+	return Point{}, false, false
+}

@@ -1,0 +1,264 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"kvgateway/internal/kvclient"
+)
+
+// SubscribeOptions say what a subscription is about and where it starts. Without a position it starts with a snapshot.
+type SubscribeOptions struct {
+	Filters        kvclient.Filters
+	IncludeHistory bool // the snapshot has every retained entry
+	UpdatesOnly    bool // no snapshot
+	IgnoreDeletes  bool // no markers
+	NoValues       bool
+
+	// Resume is the point of an earlier subscription; nil for none.
+	Resume *Point
+	// UnknownPoint: there was an earlier subscription, but its point cannot be read.
+	UnknownPoint bool
+	// From, if not 0, is the revision from which on to deliver what survives, as native watches do.
+	From kvclient.Revision
+}
+
+// resuming tells that the subscriber held a state before.
+func (o *SubscribeOptions) resuming() bool { return o.Resume != nil || o.UnknownPoint }
+
+type phase uint8
+
+const (
+	waiting   phase = iota // for a bucket
+	inReading              // following a reading
+	following              // the log
+	ended
+)
+
+// maxLags is how often in a row a subscription may fall out of the log before it is ended.
+const maxLags = 3
+
+// A Subscription follows a feed. Its methods are for one goroutine at a time.
+type Subscription struct {
+	feed    *Feed
+	options SubscribeOptions
+	wakeUp  chan struct{}
+	closed  bool
+
+	// Guarded by the feed's mutex: the source's goroutine sets pending.
+	phase      phase
+	generation uint64
+	decided    bool              // the generation is that of the decision where to go on
+	cursor     kvclient.Revision // everything up to here was sent, once following
+	pending    kvclient.Revision // the first change that arrived since; 0 for none
+	place      *follower
+	sent       kvclient.Revision // of a snapshot
+	to         kvclient.Revision // the revision that the snapshot stands for; 0 while unknown
+	counted    bool              // the snapshot was followed from its beginning
+	syncDue    bool
+	syncFrom   kvclient.Revision // the position from which on the state is complete
+	keys       int
+	folds      bool // what was sent, folded, gives the state
+	lags       int
+	toldStale  bool
+	toldGone   bool
+	farewell   string
+	resetFirst string // the reason for a reset that comes before all else
+}
+
+// Subscribe follows a bucket. Whenever there may be something to [Subscription.Poll], wakeUp gets a token, if it has room: its
+// capacity should be 1. It returns [kvclient.ErrBucketNotFound] unless the subscriber resumes, [kvclient.ErrBadBucket], and
+// [kvclient.ErrUnavailable] or [kvclient.ErrTimeout] while the source is away.
+func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options SubscribeOptions, wakeUp chan struct{}) (*Subscription, error) {
+	f := h.feed(name)
+	s := &Subscription{feed: f, options: options, wakeUp: wakeUp, keys: -1, folds: !options.UpdatesOnly && !options.IgnoreDeletes}
+	err := f.settle(ctx)
+	gone := errors.Is(err, kvclient.ErrBucketNotFound)
+	if err == nil && (options.Resume != nil || options.From > 0) {
+		err = s.resume(ctx)
+	}
+	if err != nil && !(gone && options.resuming()) {
+		h.release(f)
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.attach()
+	h.stats.Subscriptions.Add(1)
+	s.wake()
+	return s, nil
+}
+
+// attach makes the subscription part of the feed. The feed is locked.
+func (s *Subscription) attach() {
+	f := s.feed
+	f.subs[s] = struct{}{}
+	for _, pattern := range s.patterns() {
+		_ = f.interest.Insert(pattern, s) // it fails for invalid subjects only, and filters are valid
+	}
+	if !s.decided {
+		s.generation = f.generation
+	}
+	switch {
+	case f.state == missing:
+		s.phase = waiting
+	case s.resetFirst != "":
+		s.restart()
+	case s.options.UnknownPoint:
+		s.resetFirst = ReasonUnknownID
+		s.restart()
+	case s.phase == following:
+		s.follow(s.cursor) // what came since the decision did not find it yet
+	case s.phase == inReading:
+	case s.options.UpdatesOnly:
+		s.follow(f.position)
+	default:
+		s.restart()
+	}
+}
+
+func (s *Subscription) patterns() []string {
+	if len(s.options.Filters) == 0 {
+		return []string{kvclient.AllKeys.String()}
+	}
+	seen := make(map[string]bool)
+	var patterns []string
+	for _, f := range s.options.Filters {
+		if !seen[f.String()] {
+			seen[f.String()] = true
+			patterns = append(patterns, f.String())
+		}
+	}
+	return patterns
+}
+
+// resume decides where a subscription with a point, or a revision to start from, goes on.
+func (s *Subscription) resume(ctx context.Context) error {
+	f := s.feed
+	_, state, err := f.ask(ctx)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.decided, s.generation = true, f.generation
+	s.syncDue, s.syncFrom = true, state.Last
+	if from := s.options.From; from > 0 && s.options.Resume == nil {
+		s.folds = s.folds && from <= 1
+		if from > state.Last+1 {
+			s.resetFirst = ReasonAhead
+			return nil
+		}
+		s.replay(from - 1)
+		return nil
+	}
+	point := *s.options.Resume
+	switch {
+	case point.Epoch == "":
+		s.resetFirst = ReasonUnknownID
+	case state.Epoch != f.epoch || point.Epoch != f.epoch:
+		s.resetFirst = ReasonEpoch
+		f.soon()
+	case point.Revision > state.Last:
+		s.resetFirst = ReasonAhead
+	case !f.covers(point.Revision):
+		s.resetFirst = ReasonHorizon
+	case point.InSnapshot:
+		s.sent, s.to = point.Sent, point.Revision
+		s.read(readingKey{history: s.options.IncludeHistory, after: point.Sent, to: point.Revision})
+	default:
+		s.follow(point.Revision)
+	}
+	return nil
+}
+
+// covers tells whether everything after a revision is known, from the log or from the store. The feed is locked.
+func (f *Feed) covers(revision kvclient.Revision) bool {
+	return revision >= f.log.horizon || revision >= f.since
+}
+
+// restart begins with a snapshot. The feed is locked.
+func (s *Subscription) restart() {
+	s.syncDue, s.syncFrom, s.keys = true, 0, -1
+	s.sent, s.to = 0, 0
+	s.folds = !s.options.IgnoreDeletes
+	s.counted = !s.options.IncludeHistory
+	s.read(readingKey{history: s.options.IncludeHistory})
+}
+
+// replay reads from the store what survives after a revision, up to where the log begins. The feed is locked.
+func (s *Subscription) replay(after kvclient.Revision) {
+	if after >= s.feed.log.horizon {
+		s.follow(after)
+		return
+	}
+	s.sent, s.to = after, s.feed.log.horizon
+	s.read(readingKey{history: true, replay: true, after: after, to: s.feed.log.horizon})
+}
+
+// read follows a reading. The feed is locked.
+func (s *Subscription) read(key readingKey) {
+	key.filters, key.noValues = strings.Join(s.patterns(), " "), s.options.NoValues
+	s.leave()
+	s.phase, s.pending = inReading, 0
+	s.place = s.feed.join(s, key)
+}
+
+// follow follows the log. The feed is locked.
+func (s *Subscription) follow(after kvclient.Revision) {
+	s.leave()
+	s.phase, s.cursor, s.pending = following, after, 0
+	if s.feed.position > after {
+		s.pending = after + 1
+	}
+	if s.syncDue && s.syncFrom > s.feed.position {
+		s.feed.soon()
+	}
+}
+
+func (s *Subscription) leave() {
+	if s.place != nil {
+		s.place.leave()
+		s.place = nil
+	}
+}
+
+// arrived notes that a change came that the subscription has to send. The feed is locked.
+func (s *Subscription) arrived(revision kvclient.Revision) {
+	if s.phase != following || s.pending != 0 {
+		return
+	}
+	s.pending = revision
+	s.cursor = max(s.cursor, revision-1) // nothing between concerns it
+	s.wake()
+}
+
+func (s *Subscription) wake() {
+	select {
+	case s.wakeUp <- struct{}{}:
+	default:
+	}
+}
+
+// Close ends the subscription.
+func (s *Subscription) Close() {
+	if s.closed {
+		return
+	}
+	s.closed = true
+	f := s.feed
+	f.mu.Lock()
+	delete(f.subs, s)
+	for _, pattern := range s.patterns() {
+		_ = f.interest.Remove(pattern, s)
+	}
+	s.leave()
+	s.phase = ended
+	f.mu.Unlock()
+	f.hub.stats.Subscriptions.Add(-1)
+	f.hub.release(f)
+}
+
+// Bucket is the name of the bucket that is followed.
+func (s *Subscription) Bucket() kvclient.BucketName { return s.feed.name }

@@ -1,0 +1,103 @@
+package kvclient
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+// An AdvisoryKind says what the server tells of a bucket's stream.
+type AdvisoryKind uint8
+
+const (
+	StreamCreated AdvisoryKind = iota
+	StreamUpdated
+	StreamDeleted
+	StreamPurged  // messages were removed by a request
+	AdvisoriesGap // the connection was lost for a while: advisories of any bucket may have been missed
+)
+
+// An Advisory is the server's word, or silence, about a bucket's stream.
+type Advisory struct {
+	Kind   AdvisoryKind
+	Bucket BucketName // the zero name with AdvisoriesGap
+	Key    string     // with StreamPurged: the only key whose messages were removed; "" for several, or unknown
+}
+
+// Observe makes the client report advisories to observer, which must not block. Where the identity may not subscribe to them
+// none come, but for AdvisoriesGap.
+func (c *Client) Observe(observer func(Advisory)) { c.observer.Store(&observer) }
+
+func (c *Client) report(a Advisory) {
+	if observer := c.observer.Load(); observer != nil {
+		(*observer)(a)
+	}
+}
+
+// observeAdvisories subscribes to what the server tells of streams and of requests to the JetStream API. It uses the feeds'
+// connection, so that an advisory is missed only when that was lost.
+func (c *Client) observeAdvisories(nc *nats.Conn) {
+	for subject, handle := range map[string]nats.MsgHandler{
+		"$JS.EVENT.ADVISORY.STREAM.*.*": c.streamAdvisory,
+		"$JS.EVENT.ADVISORY.API":        c.apiAdvisory,
+	} {
+		if _, err := nc.Subscribe(subject, handle); err != nil {
+			c.logger.Warn().Err(err).Str("subject", subject).Msg("no advisories; changes of buckets are noticed by looking")
+		}
+	}
+}
+
+func (c *Client) streamAdvisory(msg *nats.Msg) {
+	rest, stream := cutLastToken(msg.Subject)
+	_, action := cutLastToken(rest)
+	name, ok := bucketOf(stream)
+	kind, known := map[string]AdvisoryKind{"CREATED": StreamCreated, "UPDATED": StreamUpdated, "DELETED": StreamDeleted}[action]
+	if ok && known {
+		c.report(Advisory{Kind: kind, Bucket: name})
+	}
+}
+
+// apiAdvisory finds the purges among the audit of the JetStream API: every request to it is told.
+func (c *Client) apiAdvisory(msg *nats.Msg) {
+	const marker = ".STREAM.PURGE." + streamPrefix
+	var audit struct{ Subject, Request, Response string }
+	if !strings.Contains(string(msg.Data), marker) || json.Unmarshal(msg.Data, &audit) != nil {
+		return
+	}
+	_, stream := cutLastToken(audit.Subject)
+	name, ok := bucketOf(stream)
+	if !ok || !strings.Contains(audit.Subject, marker) {
+		return
+	}
+	var request struct{ Filter string }
+	var response struct {
+		apiResponse
+		Purged *uint64 `json:"purged"`
+	}
+	if json.Unmarshal([]byte(audit.Response), &response) == nil && (response.Error != nil || response.Purged != nil && *response.Purged == 0) {
+		return
+	}
+	a := Advisory{Kind: StreamPurged, Bucket: name}
+	if audit.Request != "" && json.Unmarshal([]byte(audit.Request), &request) == nil {
+		// The subject's second token is the bucket's, or with a mirror the origin's.
+		if parts := strings.SplitN(request.Filter, ".", 3); len(parts) == 3 && !strings.ContainsAny(parts[2], "*>") {
+			a.Key = parts[2]
+		}
+	}
+	c.report(a)
+}
+
+func cutLastToken(subject string) (before, last string) {
+	i := strings.LastIndexByte(subject, '.')
+	if i < 0 {
+		return "", subject
+	}
+	return subject[:i], subject[i+1:]
+}
+
+func bucketOf(stream string) (BucketName, bool) {
+	bucket, isBucket := strings.CutPrefix(stream, streamPrefix)
+	name, err := ParseBucketName(bucket)
+	return name, isBucket && err == nil
+}

@@ -1,0 +1,235 @@
+package kvclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+)
+
+const (
+	tailBatch     = 500
+	tailBytes     = 4 << 20                // that the server sends ahead, unless one message is larger
+	tailExpires   = 20 * time.Second       // after which a request for more is made anew
+	tailHeartbeat = 500 * time.Millisecond // of the server while it has nothing to send
+	tailSilence   = 3 * tailHeartbeat      // without a word, after which the consumer is taken for lost
+	tailInactive  = 30 * time.Second       // after which the server drops the consumer of a tail that died
+)
+
+// A StreamState is what the leader of a bucket's stream says of it at one moment.
+type StreamState struct {
+	Epoch       Epoch
+	First, Last Revision
+	Messages    uint64
+	Subjects    uint64
+	Forgets     bool // entries or markers may vanish by age
+}
+
+// NothingRemoved tells that the stream still holds every message that it was ever given.
+func (s StreamState) NothingRemoved() bool {
+	return s.Last == 0 || s.First == 1 && s.Messages == uint64(s.Last)
+}
+
+// State asks the server for a bucket and the state of its stream. It returns what [Client.Status] does.
+func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamState, error) {
+	b, info, err := c.look(ctx, name)
+	if err != nil {
+		return nil, StreamState{}, err
+	}
+	return b, StreamState{
+		Epoch:    b.epoch,
+		First:    Revision(info.State.FirstSeq),
+		Last:     Revision(info.State.LastSeq),
+		Messages: info.State.Msgs,
+		Subjects: info.State.NumSubjects,
+		Forgets:  info.Config.MaxAge > 0 || info.Config.AllowMsgTTL,
+	}, nil
+}
+
+// NextRevision asks the leader for the first revision after one that is still stored; 0 if there is none.
+func (b *Bucket) NextRevision(ctx context.Context, after Revision) (Revision, error) {
+	e, err := b.stored(ctx, b.leaderGet, getRequest{Sequence: uint64(after) + 1, NextBySubject: b.readPrefix + AllKeys.pattern})
+	if errors.Is(err, ErrKeyNotFound) {
+		return 0, nil
+	}
+	return e.Revision, err
+}
+
+// A Tail delivers what a bucket's stream stores, in order and without a gap but for what the stream had dropped before it was
+// read. Keys outside the grammar come as entries without a key, so that every revision is accounted for.
+type Tail struct {
+	// C brings entries, at least one at a time. It is closed when the tail ends; Err says why.
+	C <-chan []Entry
+
+	bucket   *Bucket
+	consumer string
+	cancel   context.CancelFunc
+	out      chan []Entry
+	messages chan *nats.Msg
+	received uint64
+	last     Revision
+
+	mu  sync.Mutex
+	err error
+}
+
+// Tail starts reading after a revision, which must not be beyond the stream's last: a consumer that starts there is deaf to what
+// lies between (measured). Pending is how many messages were stored after it.
+func (b *Bucket) Tail(ctx context.Context, after Revision) (t *Tail, pending uint64, err error) {
+	config := jetstream.ConsumerConfig{
+		Name:              "kvgw-feed-" + nuid.Next(),
+		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
+		OptStartSeq:       uint64(after) + 1,
+		AckPolicy:         jetstream.AckNonePolicy,
+		MemoryStorage:     true,
+		Replicas:          1,
+		InactiveThreshold: tailInactive,
+	}
+	pending, err = b.newConsumer(ctx, b.client.feeds, config, []string{b.readPrefix + AllKeys.pattern})
+	if err != nil {
+		return nil, 0, err
+	}
+	nc := b.client.feeds.conn()
+	inbox := nc.NewInbox()
+	t = &Tail{bucket: b, consumer: config.Name, out: make(chan []Entry), messages: make(chan *nats.Msg, tailBatch+16), last: after}
+	t.C = t.out
+	subscription, err := nc.ChanSubscribe(inbox, t.messages)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: tail: %w", ErrUnavailable, err)
+	}
+	// The tail lives until it is closed, not for as long as the request that started it.
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	t.cancel = cancel
+	go t.run(run, nc, inbox, subscription)
+	return t, pending, nil
+}
+
+// Close ends the tail.
+func (t *Tail) Close() { t.cancel() }
+
+// Err says why C was closed; nil after Close.
+func (t *Tail) Err() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.err
+}
+
+func (t *Tail) run(ctx context.Context, nc *nats.Conn, inbox string, subscription *nats.Subscription) {
+	defer close(t.out)
+	defer t.bucket.dropConsumer(t.bucket.client.feeds, t.consumer)
+	defer subscription.Unsubscribe()
+	err := t.read(ctx, nc, inbox)
+	if ctx.Err() == nil {
+		t.mu.Lock()
+		t.err = err
+		t.mu.Unlock()
+	}
+}
+
+// read asks for batches, one after the other, until something is wrong.
+func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
+	gone := t.bucket.client.feeds.windows.gone()
+	next := t.bucket.client.apiPrefix + "CONSUMER.MSG.NEXT." + t.bucket.stream + "." + t.consumer
+	limit := max(tailBytes, 2*t.bucket.client.maxPayload())
+	request := fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`, tailBatch, limit, tailExpires, tailHeartbeat)
+	silence := time.NewTimer(tailSilence)
+	defer silence.Stop()
+	for {
+		if err := nc.PublishRequest(next, inbox, request); err != nil {
+			return fmt.Errorf("%w: tail: %w", ErrUnavailable, err)
+		}
+		for left := tailBatch; left > 0; {
+			silence.Reset(tailSilence)
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-gone:
+				return fmt.Errorf("%w: the connection was lost", ErrUnavailable)
+			case <-silence.C:
+				return fmt.Errorf("%w: a tail's consumer is silent", ErrTimeout)
+			case msg := <-t.messages:
+				entries, ended, err := t.collect(msg)
+				left -= len(entries)
+				if len(entries) > 0 {
+					select {
+					case t.out <- entries:
+					case <-ctx.Done():
+						return ctx.Err()
+					}
+				}
+				if err != nil {
+					return err
+				}
+				if ended {
+					left = 0
+				}
+			}
+		}
+	}
+}
+
+// collect takes a message and those that wait behind it. Ended tells that the batch is over.
+func (t *Tail) collect(msg *nats.Msg) (entries []Entry, ended bool, err error) {
+	for {
+		if !strings.HasPrefix(msg.Reply, "$JS.ACK.") {
+			ended, err = t.control(msg)
+		} else {
+			var e Entry
+			if e, err = t.entry(msg); err == nil {
+				entries = append(entries, e)
+			}
+		}
+		if ended || err != nil || len(entries) == cap(t.messages)/2 {
+			return entries, ended, err
+		}
+		select {
+		case msg = <-t.messages:
+		default:
+			return entries, false, nil
+		}
+	}
+}
+
+// control reads what the server says of a batch in the place of a message.
+func (t *Tail) control(msg *nats.Msg) (ended bool, err error) {
+	status, description := first(msg.Header, "Status"), first(msg.Header, "Description")
+	switch {
+	case status == "100":
+		return false, nil
+	case status == "408", status == "409" && (strings.Contains(description, "MaxBytes") || description == "Batch Completed"):
+		return true, nil
+	}
+	return true, fmt.Errorf("%w: tail ended: %s %s", ErrUnavailable, status, description)
+}
+
+func (t *Tail) entry(msg *nats.Msg) (Entry, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return Entry{}, fmt.Errorf("%w: tail: %w", ErrUnexpectedAnswer, err)
+	}
+	if t.received++; meta.Sequence.Consumer != t.received {
+		return Entry{}, fmt.Errorf("%w: a tail lost messages: %d came as number %d", ErrUnavailable, meta.Sequence.Consumer, t.received)
+	}
+	t.last = Revision(meta.Sequence.Stream)
+	return t.bucket.delivered(msg, meta), nil
+}
+
+// delivered makes an entry of what a consumer delivered, without a key if that is outside the grammar.
+func (b *Bucket) delivered(msg *nats.Msg, meta *nats.MsgMetadata) Entry {
+	key, _ := b.keyOf(msg.Subject)
+	e := Entry{
+		Key:      key.name,
+		Position: Position{Revision: Revision(meta.Sequence.Stream), Epoch: b.epoch},
+		Created:  meta.Timestamp.UTC(),
+		Value:    msg.Data,
+		Size:     len(msg.Data),
+	}
+	e.describe(msg.Header, b.maxAge)
+	return e
+}
