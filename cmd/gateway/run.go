@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"kvgateway/internal/feed"
 	"kvgateway/internal/handlers"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natsd"
@@ -53,11 +54,13 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 		return err
 	}
 	defer closeClient(client)
+	feeds := feed.NewHub(client, feed.Options{Logger: log})
+	defer feeds.Close()
 
 	var draining atomic.Bool
 	registry := newRegistry()
 	options := c.handlerOptions(log)
-	options.Client, options.Metrics, options.Draining = client, registry, draining.Load
+	options.Client, options.Feeds, options.Metrics, options.Draining = client, feeds, registry, draining.Load
 	handler, err := handlers.New(options)
 	if err != nil {
 		return err
@@ -87,7 +90,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 	if err == nil {
 		waitFor(c.DrainDelay, failed)
 	}
-	// Feeds will say goodbye to their streams here: Shutdown alone would wait for them.
+	feeds.Farewell() // the streams end: Shutdown alone would wait for them
 	err = errors.Join(err, api.shutdown(c.ShutdownTimeout))
 	if admin != nil {
 		admin.http.Close() // last, so that metrics are there while requests finish
@@ -144,6 +147,7 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		AllowedHosts:         c.AllowedHost,
 		AllowOrigins:         c.AllowOrigin,
 		RequirePreconditions: c.RequirePreconditions,
+		StreamAge:            c.StreamMaxAge,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // problems says what is wrong with the settings, each with what to change. given tells a setting that somebody chose
@@ -103,6 +104,9 @@ func (c *config) checkTimes(p *problemList) {
 	}
 	if c.ShutdownTimeout <= 0 {
 		p.add("--shutdown-timeout: %v must be above zero, for example 10s", c.ShutdownTimeout)
+	}
+	if c.StreamMaxAge < time.Second {
+		p.add("--stream-max-age: %v must be at least 1s", c.StreamMaxAge)
 	}
 	if c.DrainDelay < 0 {
 		p.add("--drain-delay: %v must not be negative", c.DrainDelay)

@@ -150,7 +150,8 @@ func (s *Server) recovered(rec *recorder, failure any) (cut bool) {
 	return false
 }
 
-func (s *Server) writeProblem(rec *recorder, p problemError, kind problemKind) {
+// problemDocument is a problem as JSON.
+func (s *Server) problemDocument(rec *recorder, p problemError, kind problemKind) []byte {
 	document := members{
 		"type":     s.options.BasePath + "/problems/" + kind.Code,
 		"title":    kind.Title,
@@ -164,8 +165,13 @@ func (s *Server) writeProblem(rec *recorder, p problemError, kind problemKind) {
 	body, err := json.Marshal(document)
 	if err != nil {
 		s.logger.Error().Str("id", rec.id).Err(err).Msg("problem document not encoded")
-		body = []byte(`{"title":"Internal error","status":500}`)
+		return []byte(`{"title":"Internal error","status":500}`)
 	}
+	return body
+}
+
+func (s *Server) writeProblem(rec *recorder, p problemError, kind problemKind) {
+	body := s.problemDocument(rec, p, kind)
 	h := rec.Header()
 	for name, values := range p.header {
 		h[name] = values

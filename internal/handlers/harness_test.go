@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"kvgateway/internal/feed"
 	"kvgateway/internal/handlers"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natsd"
@@ -39,6 +40,7 @@ type gateway struct {
 type setup struct {
 	handlers handlers.Options
 	client   kvclient.Options
+	feeds    feed.Options
 }
 
 // start runs a gateway for the test.
@@ -65,6 +67,8 @@ func start(t testing.TB, configure ...func(*setup)) *gateway {
 		closeClient(client)
 	})
 	g.client, s.handlers.Client, g.basePath = client, client, s.handlers.BasePath
+	hub := feed.NewHub(client, s.feeds)
+	s.handlers.Feeds = hub
 	handler, err := handlers.New(s.handlers)
 	if err != nil {
 		t.Fatalf("handlers: %v", err)
@@ -72,6 +76,7 @@ func start(t testing.TB, configure ...func(*setup)) *gateway {
 	server := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		g.wire.release() // or a request that hangs would hang the test
+		hub.Close()      // or its streams would
 		server.Close()
 	})
 	g.address = server.Listener.Addr().String()

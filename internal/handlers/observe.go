@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
 )
 
@@ -105,7 +106,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 }
 
-func newMetrics(registry prometheus.Registerer, client *kvclient.Client) *metrics {
+func newMetrics(registry prometheus.Registerer, client *kvclient.Client, feeds *feed.Hub) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kvgw_http_requests_total", Help: "Requests answered.",
@@ -130,6 +131,9 @@ func newMetrics(registry prometheus.Registerer, client *kvclient.Client) *metric
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "kvgw_hidden_keys_total", Help: "Keys outside the key grammar that were met in a listing and not shown.",
 		}, func() float64 { return float64(client.HiddenKeys()) }))
+	if feeds != nil {
+		registry.MustRegister(feedMetrics{feeds})
+	}
 	return m
 }
 

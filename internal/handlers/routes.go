@@ -34,6 +34,8 @@ func (s *Server) routes() []route {
 		{"DELETE", "/buckets/{bucket}/keys/{key}", s.deleteValue},
 		{"GET", "/buckets/{bucket}/entries/{key}", s.getEntry},
 		{"GET", "/buckets/{bucket}/history/{key}", s.getHistory},
+		{"GET", "/buckets/{bucket}/watch", s.watchBucket},
+		{"GET", "/watch", s.watchBuckets},
 		{"GET", "/buckets/{bucket}/markers", s.listMarkers},
 		{"DELETE", "/buckets/{bucket}/markers", s.purgeMarkers},
 

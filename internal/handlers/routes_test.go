@@ -46,6 +46,9 @@ func TestEveryOperationAnswers(t *testing.T) {
 	for _, operation := range operations(t) {
 		method, path, _ := strings.Cut(operation, " ")
 		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").Replace(path)
+		if strings.HasSuffix(path, "/watch") {
+			target += "?heartbeat=0s" // refused by the endpoint: a stream would not end
+		}
 		a := g.do(t, method, target, nil)
 		if a.status == http.StatusMethodNotAllowed || a.status == http.StatusNotFound && method != http.MethodHead && codeOf(a.object(t)) == "not-found" {
 			t.Errorf("%s: status %d: the operation has no route", operation, a.status)

@@ -10,12 +10,14 @@ import (
 	"github.com/rs/zerolog"
 
 	"kvgateway/api"
+	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
 )
 
 // Options are what the HTTP surface needs.
 type Options struct {
 	Client *kvclient.Client
+	Feeds  *feed.Hub // of the same client
 	Logger zerolog.Logger
 	Build  BuildInfo
 
@@ -25,6 +27,7 @@ type Options struct {
 	AllowOrigins         []string      // exact origins whose pages may read and write, as browsers send them
 	RequirePreconditions bool          // refuse a PUT or DELETE of a key without a precondition
 	BodyTimeout          time.Duration // bounds the reading of a request's body; 30s if zero
+	StreamAge            time.Duration // after which streams end, up to half of it later; 1h if zero
 
 	Metrics  prometheus.Registerer // nil for none
 	Draining func() bool           // tells that the gateway is shutting down; nil for never
@@ -41,6 +44,7 @@ type BuildInfo struct {
 type Server struct {
 	options Options
 	client  *kvclient.Client
+	feeds   *feed.Hub
 	logger  zerolog.Logger
 	router  chi.Router
 	handler http.Handler // the router, behind what allows other origins
@@ -58,6 +62,9 @@ func New(options Options) (*Server, error) {
 	if options.BodyTimeout == 0 {
 		options.BodyTimeout = defaultBodyTimeout
 	}
+	if options.StreamAge == 0 {
+		options.StreamAge = defaultStreamAge
+	}
 	contract, err := api.Load()
 	if err != nil {
 		return nil, fmt.Errorf("load contract: %w", err)
@@ -65,8 +72,9 @@ func New(options Options) (*Server, error) {
 	s := &Server{
 		options: options,
 		client:  options.Client,
+		feeds:   options.Feeds,
 		logger:  options.Logger,
-		metrics: newMetrics(options.Metrics, options.Client),
+		metrics: newMetrics(options.Metrics, options.Client, options.Feeds),
 		ids:     newRequestIDs(),
 		pages:   problemKindsByCode(),
 		yaml:    api.YAML(),

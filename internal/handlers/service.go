@@ -24,7 +24,7 @@ func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
 // getReadiness tells whether JetStream answers, and that the gateway is not about to stop.
 func (s *Server) getReadiness(w http.ResponseWriter, r *http.Request) error {
 	if s.options.Draining != nil && s.options.Draining() {
-		return problemError{code: codeShuttingDown, detail: "The gateway is about to stop. Use another one."}
+		return errShuttingDown
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readinessTimeout)
 	defer cancel()

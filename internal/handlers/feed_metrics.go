@@ -1,0 +1,44 @@
+package handlers
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kvgateway/internal/feed"
+)
+
+// feedMetrics tell what the hub of the feeds counts, as it is when it is asked.
+type feedMetrics struct{ hub *feed.Hub }
+
+var (
+	descFeeds         = prometheus.NewDesc("kvgw_feeds", "Buckets that are followed: one consumer each.", nil, nil)
+	descLogBytes      = prometheus.NewDesc("kvgw_feed_log_bytes", "Bytes of the recent changes that feeds hold.", nil, nil)
+	descSubscriptions = prometheus.NewDesc("kvgw_subscriptions", "Streams and long polls that follow a feed now.", nil, nil)
+	descChanges       = prometheus.NewDesc("kvgw_feed_changes_total", "Changes that feeds have read from NATS.", nil, nil)
+	descRestarts      = prometheus.NewDesc("kvgw_feed_restarts_total", "Times that a feed lost its source.", nil, nil)
+	descSnapshots     = prometheus.NewDesc("kvgw_snapshots_total", "Snapshots and replays read from NATS, each for all that shared it.", nil, nil)
+	descSlow          = prometheus.NewDesc("kvgw_subscriptions_slow_total", "Subscriptions that were ended since they could not be caught up.", nil, nil)
+	descResets        = prometheus.NewDesc("kvgw_resets_total", "Subscriptions that were reset, by reason.", []string{"reason"}, nil)
+)
+
+// Describe implements [prometheus.Collector].
+func (m feedMetrics) Describe(ch chan<- *prometheus.Desc) { prometheus.DescribeByCollect(m, ch) }
+
+// Collect implements [prometheus.Collector].
+func (m feedMetrics) Collect(ch chan<- prometheus.Metric) {
+	gauge := func(desc *prometheus.Desc, value float64) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value)
+	}
+	counter := func(desc *prometheus.Desc, value uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(value), labels...)
+	}
+	feeds, bytes := m.hub.Size()
+	stats := m.hub.Stats()
+	gauge(descFeeds, float64(feeds))
+	gauge(descLogBytes, float64(bytes))
+	gauge(descSubscriptions, float64(stats.Subscriptions.Load()))
+	counter(descChanges, stats.Changes.Load())
+	counter(descRestarts, stats.Restarts.Load())
+	counter(descSnapshots, stats.Snapshots.Load())
+	counter(descSlow, stats.Slow.Load())
+	stats.EachReset(func(reason string, count uint64) { counter(descResets, count, reason) })
+}

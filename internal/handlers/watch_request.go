@@ -1,0 +1,169 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"kvgateway/internal/feed"
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/sse"
+)
+
+const (
+	// maxWatches bounds the buckets of one stream.
+	maxWatches       = 16
+	defaultHeartbeat = 15 * time.Second
+	minHeartbeat     = time.Second
+	maxHeartbeat     = 5 * time.Minute
+)
+
+// A watchRequest is what a request for a stream asks for.
+type watchRequest struct {
+	format    sse.Format
+	form      kvclient.ValueForm
+	heartbeat time.Duration
+	bookmarks bool // as events
+	tolerant  bool // the client is an EventSource: what may pass is told in the stream
+	lastID    string
+	start     feed.SubscribeOptions // without filters and position
+	one       bool                  // the path names the bucket: ids are that bucket's points
+	targets   []watchTarget
+}
+
+// A watchTarget is one bucket of a stream.
+type watchTarget struct {
+	bucket  kvclient.BucketName
+	options feed.SubscribeOptions
+}
+
+// parseWatch reads what is common to streams of one bucket and of several.
+func parseWatch(r *http.Request, query url.Values) (*watchRequest, error) {
+	mediaType, err := negotiate(r.Header, "text/event-stream", "application/x-ndjson")
+	if err != nil {
+		return nil, err
+	}
+	w := &watchRequest{form: valueForm(query), bookmarks: query.Get("bookmarks") == "event"}
+	switch {
+	case mediaType == "application/x-ndjson":
+		w.format = sse.Lines
+		w.bookmarks = true
+	case query.Get("events") == "message":
+		w.format = sse.Messages
+	}
+	w.tolerant = w.format != sse.Lines && query.Get("errors") != "status" &&
+		strings.Contains(strings.ToLower(strings.Join(r.Header["Accept"], ",")), "text/event-stream")
+	if w.heartbeat, err = heartbeatOf(query); err != nil {
+		return nil, err
+	}
+	if query.Get("meta_only") == "true" {
+		w.form = kvclient.ValueNone
+	}
+	w.start = feed.SubscribeOptions{
+		IncludeHistory: query.Get("include_history") == "true",
+		UpdatesOnly:    query.Get("updates_only") == "true",
+		IgnoreDeletes:  query.Get("ignore_deletes") == "true",
+		NoValues:       w.form == kvclient.ValueNone,
+	}
+	if w.start.IncludeHistory && w.start.UpdatesOnly {
+		return nil, parameterProblem("updates_only", "include_history and updates_only exclude each other. Leave one out.")
+	}
+	// A reconnecting browser sends the header, with the query that its page made once and for all.
+	if w.lastID = r.Header.Get("Last-Event-Id"); w.lastID == "" {
+		w.lastID = query.Get("last_event_id")
+	}
+	if query.Has("resume_from_revision") && w.lastID == "" {
+		from, err := kvclient.ParseRevision(query.Get("resume_from_revision"))
+		if err != nil || from == 0 {
+			return nil, parameterProblem("resume_from_revision", "resume_from_revision is an integer from 1 to 2^53-1.")
+		}
+		w.start.From = from
+	}
+	return w, nil
+}
+
+func heartbeatOf(query url.Values) (time.Duration, error) {
+	if !query.Has("heartbeat") {
+		return defaultHeartbeat, nil
+	}
+	d, err := time.ParseDuration(query.Get("heartbeat"))
+	if err != nil || d < minHeartbeat || d > maxHeartbeat {
+		return 0, parameterProblem("heartbeat", "heartbeat is a duration from 1s to 5m, such as 15s.")
+	}
+	return d, nil
+}
+
+// single makes the request one for the bucket in the path.
+func (w *watchRequest) single(bucket kvclient.BucketName, filters kvclient.Filters) {
+	w.one = true
+	t := watchTarget{bucket: bucket, options: w.start}
+	t.options.Filters = filters
+	if w.lastID != "" {
+		if point, ok := sse.ParsePoint(w.lastID); ok {
+			t.options.Resume = &point
+		} else {
+			t.options.UnknownPoint = true
+		}
+	}
+	w.targets = []watchTarget{t}
+}
+
+// several makes the request one for the buckets and filters of watch=BUCKET:FILTER; a bucket alone stands for all its keys.
+func (w *watchRequest) several(watches []string) error {
+	if len(watches) == 0 {
+		return parameterProblem("watch", "Name what to watch: watch=BUCKET or watch=BUCKET:FILTER, up to 16 buckets.")
+	}
+	total := 0
+	for _, watch := range watches {
+		bucket, pattern, filtered := strings.Cut(watch, ":")
+		name, err := kvclient.ParseBucketName(bucket)
+		if err != nil {
+			return err
+		}
+		filter := kvclient.AllKeys
+		if filtered {
+			if filter, err = kvclient.ParseFilter(pattern); err != nil {
+				return err
+			}
+		}
+		i := slices.IndexFunc(w.targets, func(t watchTarget) bool { return t.bucket == name })
+		if i < 0 {
+			i = len(w.targets)
+			w.targets = append(w.targets, watchTarget{bucket: name, options: w.start})
+		}
+		w.targets[i].options.Filters = append(w.targets[i].options.Filters, filter)
+		total++
+	}
+	if len(w.targets) > maxWatches || total > kvclient.MaxFilters {
+		return parameterProblem("watch", "A stream follows up to 16 buckets, with 64 filters in all.")
+	}
+	w.resumeSeveral()
+	return nil
+}
+
+// resumeSeveral gives each bucket its point of the last id. One that is not in it had come nowhere yet.
+func (w *watchRequest) resumeSeveral() {
+	if w.lastID == "" {
+		return
+	}
+	points, ok := sse.ParsePoints(w.lastID)
+	for i := range w.targets {
+		o := &w.targets[i].options
+		if point, known := points[w.targets[i].bucket.String()]; known {
+			o.Resume = &point
+		} else if !ok {
+			o.UnknownPoint = true
+		}
+	}
+}
+
+// passes tells whether a refusal is for a cause that may pass.
+func passes(err error) bool {
+	switch problemOf(err).code {
+	case codeOverloaded, codeNATSUnavailable, codeShuttingDown, codeTimeout:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,143 @@
+package sse
+
+import (
+	"bytes"
+	"encoding/json"
+
+	"kvgateway/internal/feed"
+	"kvgateway/internal/kvclient"
+)
+
+// A Format is one of the wire's forms.
+type Format uint8
+
+const (
+	EventStream Format = iota // named events
+	Messages                  // events without a name, which is in their data
+	Lines                     // NDJSON
+)
+
+// An Encoder encodes what a subscription tells of one bucket.
+type Encoder struct {
+	Format Format
+	Bucket kvclient.BucketName
+	Form   kvclient.ValueForm
+}
+
+const valueForms = 4
+
+// Change returns a change's frame, which is encoded once for all streams of this representation and must not be changed. It
+// begins with its id.
+func (e *Encoder) Change(c *feed.Change) []byte {
+	return c.Frame(int(e.Format)*valueForms+int(e.Form), e.encode)
+}
+
+func (e *Encoder) encode(c *feed.Change) []byte {
+	data := c.AppendJSON(make([]byte, 0, 256+len(c.Key)+2*len(c.Value)), e.Bucket, e.Form)
+	var id [64]byte
+	return e.AppendEvent(make([]byte, 0, len(data)+128), AppendPoint(id[:0], PointOf(c)), c.Operation.String(), data)
+}
+
+// PointOf is the point that a stream has reached when it has sent a change.
+func PointOf(c *feed.Change) feed.Point {
+	if c.Snapshot > 0 {
+		return feed.Point{Position: kvclient.Position{Epoch: c.Epoch, Revision: c.Snapshot}, InSnapshot: true, Sent: c.Revision}
+	}
+	return feed.Point{Position: c.Position}
+}
+
+// AppendEvent appends a frame. The id may be empty; data is a JSON object in one line.
+func (e *Encoder) AppendEvent(dst, id []byte, name string, data []byte) []byte {
+	if e.Format == Lines {
+		dst = append(dst, '{')
+		if len(id) > 0 {
+			dst = append(append(append(dst, `"id":"`...), id...), `",`...)
+		}
+		return append(appendNamed(dst, name, data), '\n')
+	}
+	if len(id) > 0 {
+		dst = append(append(append(dst, "id: "...), id...), '\n')
+	}
+	if e.Format == Messages {
+		dst = append(dst, "data: {"...)
+		dst = appendNamed(dst, name, data)
+	} else {
+		dst = append(append(append(dst, "event: "...), name...), "\ndata: "...)
+		dst = append(dst, data...)
+	}
+	return append(dst, "\n\n"...)
+}
+
+// appendNamed appends the rest of an object whose brace is open: the event's name and the members of data.
+func appendNamed(dst []byte, name string, data []byte) []byte {
+	dst = append(append(append(dst, `"event":"`...), name...), '"')
+	if len(data) > len("{}") {
+		dst = append(dst, ',')
+	}
+	return append(dst, data[1:]...)
+}
+
+// AppendWithID appends a frame with another id in the place of its own.
+func (e *Encoder) AppendWithID(dst, id, frame []byte) []byte {
+	if e.Format == Lines {
+		rest := frame[bytes.Index(frame, []byte(`"event":"`)):]
+		return append(append(append(append(dst, `{"id":"`...), id...), `",`...), rest...)
+	}
+	rest := frame[bytes.IndexByte(frame, '\n'):]
+	return append(append(append(dst, "id: "...), id...), rest...)
+}
+
+// members are the data of the events that are no changes.
+type members struct {
+	Bucket   string             `json:"bucket,omitempty"`
+	Revision *kvclient.Revision `json:"revision,omitempty"`
+	Keys     *int               `json:"keys,omitempty"`
+	Exact    *bool              `json:"exact,omitempty"`
+	Reason   string             `json:"reason,omitempty"`
+}
+
+// AppendTold appends the frame of an event that is no change. The id, empty for none, goes with [feed.Synced].
+func (e *Encoder) AppendTold(dst, id []byte, told feed.Event) []byte {
+	m := members{Bucket: e.Bucket.String(), Reason: told.Reason}
+	name := ""
+	switch told.Kind {
+	case feed.Synced:
+		name, m.Revision, m.Exact = "sync", &told.Point.Revision, &told.Exact
+		if told.Keys >= 0 {
+			m.Keys = &told.Keys
+		}
+	case feed.Reset:
+		name = "reset"
+	case feed.Stale:
+		name = "stale"
+	case feed.Live:
+		name = "live"
+	case feed.BucketDeleted:
+		name = "bucket-deleted"
+	case feed.GoAway:
+		name, m.Bucket = "goaway", ""
+	}
+	return e.AppendEvent(dst, id, name, marshal(m))
+}
+
+// AppendBookmark appends the bookmark event of a bucket.
+func (e *Encoder) AppendBookmark(dst, id []byte, revision kvclient.Revision, exact bool) []byte {
+	return e.AppendEvent(dst, id, "bookmark", marshal(members{Bucket: e.Bucket.String(), Revision: &revision, Exact: &exact}))
+}
+
+// AppendHeartbeat appends what shows that the stream is alive; an id, if there is one, moves a browser's last id without an event.
+func (e *Encoder) AppendHeartbeat(dst, id []byte) []byte {
+	if e.Format == Lines {
+		return e.AppendEvent(dst, id, "heartbeat", []byte("{}"))
+	}
+	if len(id) > 0 {
+		dst = append(append(append(dst, "id: "...), id...), '\n')
+	}
+	return append(dst, ": heartbeat\n\n"...)
+}
+
+// marshal cannot fail: the members are text and numbers.
+func marshal(m members) []byte {
+	data, _ := json.Marshal(m)
+	return data
+}
