@@ -21,6 +21,9 @@ const (
 	idleTimeout       = 2 * time.Minute
 	writeTimeout      = 2 * time.Minute // above the longest wait that a client can prefer, 60 s
 
+	// maxConcurrentStreams is how many requests one HTTP/2 connection may have open: watches are long, and Go's 250 are few.
+	maxConcurrentStreams = 2000
+
 	// maxHeaderBytes leaves room for a key of 1,024 bytes, each percent-encoded, and for a browser's cookies.
 	maxHeaderBytes = 64 << 10
 )
@@ -39,7 +42,12 @@ func listen(ctx context.Context, address string, handler http.Handler, log zerol
 	if err != nil {
 		return nil, err
 	}
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
 	return &listener{net: l, http: &http.Server{
+		Protocols:         &protocols,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxConcurrentStreams},
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,

@@ -164,8 +164,7 @@ func (s *Subscription) caughtUp(at kvclient.Revision) {
 	switch {
 	case at >= f.log.horizon:
 		s.follow(at)
-	case at >= f.since && s.lags < maxLags:
-		s.lags++
+	case at >= f.since:
 		s.replay(at)
 	case s.lags < maxLags:
 		s.lags++

@@ -20,9 +20,9 @@ const (
 
 // sourceSide is what only the source's goroutine touches.
 type sourceSide struct {
-	doubt  bool                 // advisories may have been missed
-	purged bool                 // entries were removed that subscriptions may hold
-	known  kvclient.StreamState // the last that was seen with everything read; Last 0 if none since the begin
+	doubt    bool                 // advisories may have been missed
+	resetFor string               // the reason for which subscriptions are reset at the next start; "" for none
+	known    kvclient.StreamState // the last that was seen with everything read; Last 0 if none since the begin
 }
 
 // errRestart ends a source whose bucket is not what it was.
@@ -72,13 +72,9 @@ func (f *Feed) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	reset := ""
-	if f.purged {
-		reset = ReasonPurged
-	}
-	before := f.known
+	reset, before := f.resetFor, f.known
 	position := f.adopt(bucket, s, reset)
-	f.purged = false
+	f.resetFor = ""
 	asked, cancel := context.WithTimeout(ctx, askTimeout)
 	tail, pending, err := bucket.Tail(asked, position)
 	cancel()
@@ -87,7 +83,7 @@ func (f *Feed) follow(ctx context.Context) error {
 	}
 	defer tail.Close()
 	if f.doubt && reset == "" && before.Epoch == s.Epoch && !f.nothingLost(before, s, position, pending) {
-		f.doubt, f.purged = false, true
+		f.doubt, f.resetFor = false, ReasonHorizon
 		return errRestart
 	}
 	f.doubt = false
@@ -148,7 +144,7 @@ func (f *Feed) heed(ctx context.Context, a kvclient.Advisory) error {
 		if a.Key != "" && f.harmless(a.Key) {
 			return nil
 		}
-		f.purged = true
+		f.resetFor = ReasonPurged
 		f.gather(ctx)
 	case kvclient.AdvisoriesGap:
 		f.doubt = true
@@ -205,7 +201,7 @@ func (f *Feed) count(s kvclient.StreamState) error {
 	before := f.known
 	f.known = s
 	if before.Epoch == s.Epoch && before.Last == s.Last && s.Messages < before.Messages && !s.Forgets && !f.explained(before.Messages-s.Messages) {
-		f.purged = true
+		f.resetFor = ReasonPurged
 		return errRestart
 	}
 	return nil

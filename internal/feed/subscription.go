@@ -36,7 +36,8 @@ const (
 	ended
 )
 
-// maxLags is how often in a row a subscription may fall out of the log before it is ended.
+// maxLags is how often in a row a subscription may begin anew with a snapshot, since the log had moved on and the store could not tell
+// what it lost, before it is ended.
 const maxLags = 3
 
 // A Subscription follows a feed. Its methods are for one goroutine at a time.

@@ -182,7 +182,9 @@ func (s *Server) writeProblem(rec *recorder, p problemError, kind problemKind) {
 	case codeOverloaded, codeNATSUnavailable, codeShuttingDown, codeWriteContention:
 		h["Retry-After"] = []string{retryAfter}
 	}
-	if kind.Code != codeRevisionNotReached {
+	switch kind.Code {
+	case codeRevisionNotReached, codeKeyNotFound, codeKeyDeleted: // the answers that were waited for
+	default:
 		delete(h, "Preference-Applied")
 	}
 	h["Content-Type"] = []string{"application/problem+json"}

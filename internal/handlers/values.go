@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -55,7 +56,15 @@ func (s *Server) readUnlessHad(answer http.Header, r *http.Request, query url.Va
 	if err != nil {
 		return e, false, err
 	}
-	if e, err = s.read(answer, r, query); err != nil {
+	read, err := s.entryRead(answer, r, query)
+	if err != nil {
+		return e, false, err
+	}
+	e, err = read.do(r.Context(), answer)
+	if wait, ok := read.mayWait(answer, r, p); ok && unchanged(p.IfNoneMatch, &e, err) {
+		e, err = s.awaitChange(r.Context(), answer, read, p.IfNoneMatch, wait, e, err)
+	}
+	if err != nil {
 		return e, false, err
 	}
 	if p.IfMatch.Present() && !p.IfMatch.Matches(&e, e.Epoch) {
@@ -64,32 +73,41 @@ func (s *Server) readUnlessHad(answer http.Header, r *http.Request, query url.Va
 	return e, p.IfNoneMatch.Present() && p.IfNoneMatch.Matches(&e, e.Epoch), nil
 }
 
-// read reads the entry that the request names: the last of its key, or that of a revision. Into the answer's header goes whose
-// word it is, also where that is "there is none".
-func (s *Server) read(h http.Header, r *http.Request, query url.Values) (kvclient.Entry, error) {
-	b, k, err := s.target(r, query)
-	if err != nil {
-		return kvclient.Entry{}, err
+// An entryRead reads the entry that a request names: the last of its key, or that of a revision.
+type entryRead struct {
+	bucket   *kvclient.Bucket
+	key      kvclient.Key
+	options  kvclient.ReadOptions
+	revision kvclient.Revision // 0 for the last
+}
+
+func (s *Server) entryRead(h http.Header, r *http.Request, query url.Values) (read entryRead, err error) {
+	if read.bucket, read.key, err = s.target(r, query); err != nil {
+		return read, err
 	}
-	options, err := readOptions(h, r, query)
-	if err != nil {
-		return kvclient.Entry{}, err
+	if read.options, err = readOptions(h, r, query); err != nil || !query.Has("revision") {
+		return read, err
 	}
-	if !query.Has("revision") {
-		e, served, err := b.Get(r.Context(), k, options)
-		h["Kv-Consistency"] = headerConsistency[served]
-		return e, err
-	}
-	if options.MinRevision != (kvclient.Position{}) {
-		return kvclient.Entry{}, parameterProblem("min_revision",
+	if read.options.MinRevision != (kvclient.Position{}) {
+		return read, parameterProblem("min_revision",
 			"A revision never changes, so revision and min_revision do not go together. Leave one out.")
 	}
-	revision, err := kvclient.ParseRevision(query.Get("revision"))
+	read.revision, err = kvclient.ParseRevision(query.Get("revision"))
 	if err != nil {
-		return kvclient.Entry{}, parameterProblem("revision", "revision is an integer from 1 to 2^53-1.")
+		return read, parameterProblem("revision", "revision is an integer from 1 to 2^53-1.")
 	}
-	h["Kv-Consistency"] = headerConsistency[kvclient.Leader]
-	return b.GetRevision(r.Context(), k, revision)
+	return read, nil
+}
+
+// do reads. Into the answer's header goes whose word it is, also where that is "there is none".
+func (q *entryRead) do(ctx context.Context, h http.Header) (kvclient.Entry, error) {
+	if q.revision > 0 {
+		h["Kv-Consistency"] = headerConsistency[kvclient.Leader]
+		return q.bucket.GetRevision(ctx, q.key, q.revision)
+	}
+	e, served, err := q.bucket.Get(ctx, q.key, q.options)
+	h["Kv-Consistency"] = headerConsistency[served]
+	return e, err
 }
 
 // readOptions reads how fresh the answer must be, and how long it may wait for that.

@@ -20,6 +20,7 @@ type Stream struct {
 	w          http.ResponseWriter
 	controller *http.ResponseController
 	buffer     []byte
+	begun      bool
 }
 
 // NewStream begins the answer. Nothing is sent before the first Flush.
@@ -48,6 +49,10 @@ func (s *Stream) Append(appendTo func([]byte) []byte) error {
 func (s *Stream) Flush() error {
 	if err := s.controller.SetWriteDeadline(time.Now().Add(writePatience)); err != nil {
 		return fmt.Errorf("bound a write: %w", err)
+	}
+	if !s.begun {
+		s.begun = true
+		s.w.WriteHeader(http.StatusOK)
 	}
 	if len(s.buffer) > 0 {
 		if _, err := s.w.Write(s.buffer); err != nil {

@@ -1,0 +1,114 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"kvgateway/internal/feed"
+	"kvgateway/internal/kvclient"
+)
+
+// mayWait tells whether the request is a long poll, and for how long: If-None-Match with Prefer: wait.
+func (q *entryRead) mayWait(answer http.Header, r *http.Request, p kvclient.Precondition) (time.Duration, bool) {
+	if len(p.IfNoneMatch.Positions) == 0 || q.revision > 0 {
+		return 0, false
+	}
+	wait, ok := preferredWait(answer, r)
+	return wait, ok && wait > 0
+}
+
+// unchanged tells whether what was read is what the client has: a value, a marker, or nothing at all.
+func unchanged(have kvclient.Condition, e *kvclient.Entry, err error) bool {
+	if deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err); ok {
+		return have.Matches(&deleted.Marker, deleted.Marker.Epoch)
+	}
+	if errors.Is(err, kvclient.ErrKeyNotFound) {
+		return have.Matches(nil, "")
+	}
+	return err == nil && have.Matches(e, e.Epoch)
+}
+
+// awaitChange reads again whenever the key may have changed, until it has, or the time is over. It returns what was read last; that
+// is what the client has where nothing has changed.
+func (s *Server) awaitChange(ctx context.Context, answer http.Header, read entryRead, have kvclient.Condition, wait time.Duration,
+	e kvclient.Entry, err error) (kvclient.Entry, error) {
+	over := time.NewTimer(wait)
+	defer over.Stop()
+	only, parseErr := kvclient.ParseFilter(read.key.String())
+	if parseErr != nil {
+		return e, parseErr // a key is a filter of itself
+	}
+	wakeUp := make(chan struct{}, 1)
+	subscription, subscribeErr := s.feeds.Subscribe(ctx, read.bucket.Name(),
+		feed.SubscribeOptions{Filters: kvclient.Filters{only}, UpdatesOnly: true, NoValues: true}, wakeUp)
+	if subscribeErr != nil {
+		return e, subscribeErr
+	}
+	defer subscription.Close()
+	// The first look is for what came before the subscription.
+	for look := true; ; look = false {
+		var ended bool
+		look, ended = poll(subscription, &read, look)
+		if look {
+			if read.bucket, err = s.client.Bucket(ctx, read.bucket.Name()); err != nil {
+				return e, err
+			}
+			if e, err = read.do(ctx, answer); !unchanged(have, &e, err) {
+				return e, err
+			}
+		}
+		if ended {
+			return e, err
+		}
+		select {
+		case <-wakeUp:
+		case <-expiry(&e, err):
+			if e, err = read.do(ctx, answer); !unchanged(have, &e, err) {
+				return e, err
+			}
+		case <-over.C:
+			return e, err
+		case <-ctx.Done():
+			return e, ctx.Err()
+		}
+	}
+}
+
+// poll takes what the subscription tells, and notes in the read how new the next answer must be. Look tells that it is time for one,
+// ended that there will be no other.
+func poll(subscription *feed.Subscription, read *entryRead, first bool) (look, ended bool) {
+	look = first
+	for {
+		events := subscription.Poll(nil, pollEvents)
+		if len(events) == 0 {
+			return look, ended
+		}
+		for _, event := range events {
+			switch event.Kind {
+			case feed.Changed:
+				look = true
+				if event.Change.Revision > read.options.MinRevision.Revision {
+					read.options.MinRevision = event.Change.Position
+				}
+			case feed.Reset, feed.BucketDeleted:
+				look = true
+				read.options.MinRevision = kvclient.Position{}
+			case feed.GoAway:
+				ended = true
+			}
+		}
+	}
+}
+
+// expiryGrace is by how much a value may outlive its time: the server looks for the expired now and then.
+const expiryGrace = 300 * time.Millisecond
+
+// expiry is the time at which an entry may vanish without a word.
+func expiry(e *kvclient.Entry, err error) <-chan time.Time {
+	if err != nil || e.Expires.IsZero() {
+		return nil
+	}
+	return time.After(max(time.Until(e.Expires), 0) + expiryGrace)
+}

@@ -1,0 +1,133 @@
+package handlers_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A block is what stands between two empty lines of a stream.
+type block struct {
+	id, event, data, retry, comment string
+}
+
+func (b block) object(t testing.TB) map[string]any {
+	t.Helper()
+	var o map[string]any
+	if err := json.Unmarshal([]byte(b.data), &o); err != nil {
+		t.Fatalf("data of %+v: %v", b, err)
+	}
+	return o
+}
+
+// An eventStream is an open watch. Its parser is the test's own, from WHATWG HTML §9.2.6.
+type eventStream struct {
+	t      testing.TB
+	body   io.ReadCloser
+	header http.Header
+	status int
+	blocks chan block
+	lastID string
+}
+
+// watch opens a stream. Headers are written as "Name: value".
+func (g *gateway) watch(t testing.TB, target string, headers ...string) *eventStream {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.address+g.basePath+target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", "text/event-stream")
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		r.Header.Set(name, value)
+	}
+	response, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatalf("watch %s: %v", target, err)
+	}
+	s := &eventStream{t: t, body: response.Body, header: response.Header, status: response.StatusCode, blocks: make(chan block, 10_000)}
+	go s.read()
+	t.Cleanup(s.close)
+	return s
+}
+
+func (s *eventStream) close() { s.body.Close() }
+
+func (s *eventStream) read() {
+	defer close(s.blocks)
+	lines := bufio.NewScanner(s.body)
+	lines.Buffer(nil, 16<<20)
+	var b block
+	for lines.Scan() {
+		field, value, _ := strings.Cut(lines.Text(), ":")
+		value = strings.TrimPrefix(value, " ")
+		switch {
+		case lines.Text() == "":
+			s.blocks <- b
+			b = block{}
+		case field == "id":
+			b.id = value
+		case field == "event":
+			b.event = value
+		case field == "data":
+			b.data += value
+		case field == "retry":
+			b.retry = value
+		case field == "":
+			b.comment = value
+		}
+	}
+}
+
+// next returns the next block.
+func (s *eventStream) next() block {
+	s.t.Helper()
+	select {
+	case b, ok := <-s.blocks:
+		if !ok {
+			s.t.Fatal("the stream ended")
+		}
+		if b.id != "" {
+			s.lastID = b.id
+		}
+		return b
+	case <-time.After(patience):
+		s.t.Fatal("no block came")
+	}
+	return block{}
+}
+
+// until returns the next event of that name.
+func (s *eventStream) until(event string) block {
+	s.t.Helper()
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
+		if b := s.next(); b.event == event {
+			return b
+		}
+	}
+	s.t.Fatalf("no event %s came", event)
+	return block{}
+}
+
+// wantEvents compares the names and keys of the events up to and including the last wanted.
+func (s *eventStream) wantEvents(want ...string) {
+	s.t.Helper()
+	for _, w := range want {
+		b := s.next()
+		for b.event == "" {
+			b = s.next()
+		}
+		got := b.event
+		if key, ok := b.object(s.t)["key"].(string); ok {
+			got += " " + key
+		}
+		if got != w {
+			s.t.Fatalf("event %q, want %q: %+v", got, w, b)
+		}
+	}
+}
