@@ -187,15 +187,23 @@ func (f *Feed) remember(e *kvclient.Entry) {
 }
 
 // harmless tells whether the purge of a key's messages changes nothing that a subscription holds: its last entry was a
-// marker, and was read.
+// marker, and was read. Who comes with an older position, or replays from one, does not hear of the marker from the store any more.
 func (f *Feed) harmless(key string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	_, deleted := f.markers[key]
-	if deleted && f.since < f.position {
-		f.since = f.position // who comes with an older position would not hear of the marker any more
+	marker, deleted := f.markers[key]
+	if !deleted {
+		return false
 	}
-	return deleted
+	f.since = max(f.since, marker)
+	for s := range f.subs {
+		if s.mayHaveMissed(marker) {
+			s.restart()
+			s.resetFirst = ReasonHorizon
+			s.wake()
+		}
+	}
+	return true
 }
 
 func (f *Feed) wakeAll() {

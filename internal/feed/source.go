@@ -22,6 +22,8 @@ const (
 type sourceSide struct {
 	doubt    bool                 // advisories may have been missed
 	resetFor string               // the reason for which subscriptions are reset at the next start; "" for none
+	forgiven uint64               // messages that were purged since known was seen, and concern nobody
+	suspect  bool                 // messages are missing, and nobody has told why yet
 	known    kvclient.StreamState // the last that was seen with everything read; Last 0 if none since the begin
 }
 
@@ -142,6 +144,7 @@ func (f *Feed) heed(ctx context.Context, a kvclient.Advisory) error {
 	switch a.Kind {
 	case kvclient.StreamPurged:
 		if a.Key != "" && f.harmless(a.Key) {
+			f.forgiven += a.Purged
 			return nil
 		}
 		f.resetFor = ReasonPurged
@@ -195,23 +198,23 @@ func (f *Feed) check(ctx context.Context) error {
 	return nil
 }
 
-// count compares the stream with what it was: it is the same revision, so no message may be missing. Where entries vanish by age they
-// do so with a marker or at a time that was told.
+// count compares the stream with what it was: it is the same revision, so no message may be missing but those whose purge was told
+// and found harmless. That word may come a moment later, so it is looked at twice. Where entries vanish by age they do so with a
+// marker or at a time that was told.
 func (f *Feed) count(s kvclient.StreamState) error {
 	before := f.known
-	f.known = s
-	if before.Epoch == s.Epoch && before.Last == s.Last && s.Messages < before.Messages && !s.Forgets && !f.explained(before.Messages-s.Messages) {
-		f.resetFor = ReasonPurged
+	missing := before.Epoch == s.Epoch && before.Last == s.Last && s.Messages+f.forgiven < before.Messages && !s.Forgets
+	switch {
+	case !missing:
+		f.known, f.forgiven, f.suspect = s, 0, false
+	case !f.suspect:
+		f.suspect = true
+		f.soon()
+	default:
+		f.suspect, f.resetFor = false, ReasonPurged
 		return errRestart
 	}
 	return nil
-}
-
-// explained tells whether the missing messages can be markers whose purge was told and found harmless.
-func (f *Feed) explained(missing uint64) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.since == f.position && missing > 0
 }
 
 // advise hands the server's word over. If there is no room, something counts as missed.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"kvgateway/internal/kvclient"
 )
@@ -62,6 +63,8 @@ type Subscription struct {
 	keys       int
 	folds      bool // what was sent, folded, gives the state
 	lags       int
+	replayed   time.Time         // when the store was last asked for what the log has lost
+	replayFrom kvclient.Revision // from where
 	toldStale  bool
 	toldGone   bool
 	farewell   string
@@ -194,8 +197,23 @@ func (s *Subscription) replay(after kvclient.Revision) {
 		s.follow(after)
 		return
 	}
+	if now := time.Now(); now.Sub(s.replayed) > tellTime {
+		s.replayed, s.replayFrom = now, after
+	} else {
+		s.replayed, s.replayFrom = now, min(after, s.replayFrom)
+	}
 	s.sent, s.to = after, s.feed.log.horizon
 	s.read(readingKey{history: true, replay: true, after: after, to: s.feed.log.horizon})
+}
+
+// tellTime is how long after the purge of a marker its advisory may come: a replay in that time may have missed the marker.
+const tellTime = 5 * time.Second
+
+// mayHaveMissed tells whether the subscription replayed, from before a marker that is gone now, when that may have been gone
+// already. The feed is locked.
+func (s *Subscription) mayHaveMissed(marker kvclient.Revision) bool {
+	replaying := s.phase == inReading && s.place.reading.key.replay
+	return s.replayFrom < marker && (replaying || time.Since(s.replayed) < tellTime)
 }
 
 // read follows a reading. The feed is locked.

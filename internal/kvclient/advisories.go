@@ -23,6 +23,7 @@ type Advisory struct {
 	Kind   AdvisoryKind
 	Bucket BucketName // the zero name with AdvisoriesGap
 	Key    string     // with StreamPurged: the only key whose messages were removed; "" for several, or unknown
+	Purged uint64     // with StreamPurged: how many messages were removed; 0 for unknown
 }
 
 // Observe makes the client report advisories to observer, which must not block. Where the identity may not subscribe to them
@@ -79,6 +80,9 @@ func (c *Client) apiAdvisory(msg *nats.Msg) {
 		return
 	}
 	a := Advisory{Kind: StreamPurged, Bucket: name}
+	if response.Purged != nil {
+		a.Purged = *response.Purged
+	}
 	if audit.Request != "" && json.Unmarshal([]byte(audit.Request), &request) == nil {
 		// The subject's second token is the bucket's, or with a mirror the origin's.
 		if parts := strings.SplitN(request.Filter, ".", 3); len(parts) == 3 && !strings.ContainsAny(parts[2], "*>") {
