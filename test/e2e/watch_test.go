@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// An eventReader reads the blocks of a stream.
+type eventReader struct {
+	t      *testing.T
+	blocks chan string
+}
+
+// watch opens a stream; the test's end closes it.
+func watch(t *testing.T, client *http.Client, url, lastID string) *eventReader {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", "text/event-stream")
+	if lastID != "" {
+		r.Header.Set("Last-Event-ID", lastID)
+	}
+	response, err := client.Do(r)
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("watch %s: %v, %v", url, response, err)
+	}
+	t.Cleanup(func() { response.Body.Close() })
+	e := &eventReader{t: t, blocks: make(chan string, 1000)}
+	go func() {
+		defer close(e.blocks)
+		lines, block := bufio.NewScanner(response.Body), ""
+		for lines.Scan() {
+			if block += lines.Text() + "\n"; lines.Text() == "" {
+				e.blocks <- block
+				block = ""
+			}
+		}
+	}()
+	return e
+}
+
+// until returns the next block that holds a text, and fails on one that holds an unwanted text before.
+func (e *eventReader) until(text, unwanted string) string {
+	e.t.Helper()
+	for deadline := time.After(patience); ; {
+		select {
+		case b, ok := <-e.blocks:
+			switch {
+			case !ok:
+				e.t.Fatalf("the stream ended before %q", text)
+			case strings.Contains(b, text):
+				return b
+			case unwanted != "" && strings.Contains(b, unwanted):
+				e.t.Fatalf("before %q came %s", text, b)
+			}
+		case <-deadline:
+			e.t.Fatalf("%q did not come", text)
+		}
+	}
+}
+
+func idOf(block string) string {
+	_, rest, _ := strings.Cut(block, "id: ")
+	id, _, _ := strings.Cut(rest, "\n")
+	return id
+}
+
+// A stream says goodbye at a stop, and goes on behind its last id after the start.
+func TestWatchOverARestart(t *testing.T) {
+	args := []string{"--data-dir=" + t.TempDir(), "--sync=100ms"}
+	g := start(t, args...)
+	g.want(201, "PUT", "/buckets/shop", "")
+	g.want(200, "PUT", "/buckets/shop/keys/a", "1")
+	w := watch(t, http.DefaultClient, "http://"+g.listen.Addr+"/buckets/shop/watch", "")
+	id := idOf(w.until("event: sync", ""))
+	if code := g.stop(syscall.SIGTERM); code != 0 {
+		t.Fatalf("exit code %d with a stream open:\n%s", code, g.stderr)
+	}
+	w.until("event: goaway\ndata: {\"reason\":\"shutdown\"}", "")
+
+	g = start(t, args...)
+	g.want(200, "PUT", "/buckets/shop/keys/b", "2") // another key: nothing was ever removed, which is the proof
+	w = watch(t, http.DefaultClient, "http://"+g.listen.Addr+"/buckets/shop/watch", id)
+	w.until(`"text":"2"`, "event: reset")
+	w.until("event: sync", "event: reset")
+}
+
+// One HTTP/2 connection carries more streams than the 250 that Go's server allows by itself.
+func TestManyStreamsOnOneConnection(t *testing.T) {
+	g := start(t, "--data-dir="+t.TempDir(), "--sync=100ms")
+	g.want(201, "PUT", "/buckets/shop", "")
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	client := &http.Client{Transport: &http.Transport{Protocols: &protocols, MaxConnsPerHost: 1}}
+	var streams []*eventReader
+	for i := range 300 {
+		streams = append(streams, watch(t, client, fmt.Sprintf("http://%s/buckets/shop/watch?filter=k.%d", g.listen.Addr, i), ""))
+	}
+	for _, s := range streams {
+		s.until("event: sync", "")
+	}
+	for i := range streams {
+		g.want(200, "PUT", fmt.Sprintf("/buckets/shop/keys/k.%d", i), "v")
+	}
+	for i, s := range streams {
+		s.until(fmt.Sprintf(`"key":"k.%d"`, i), "")
+	}
+}
