@@ -64,7 +64,7 @@ func (f *Feed) rest(ctx context.Context, wait time.Duration) {
 	case <-ctx.Done():
 	case <-timer.C:
 	case a := <-f.advisories:
-		f.doubt = f.doubt || a.Kind == kvclient.AdvisoriesGap
+		f.doubt = f.doubt || a.Kind == kvclient.AdvisoriesGap || a.Kind == kvclient.StreamPurged
 	}
 }
 
