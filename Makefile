@@ -8,7 +8,7 @@ LDFLAGS  = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.built=$(B
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint openapi-lint clients fuzz bench bench-quick clean
+.PHONY: help build run test race lint openapi-lint clients fuzz bench bench-quick watchcheck clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -28,6 +28,7 @@ race: ## Run the Go tests under the race detector (needs a C compiler)
 lint: ## Formatting, vet and staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
 	$(GO) vet ./...
+	cd test/watchcheck && $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
 openapi-lint: ## Lint api/openapi.yaml (needs Node.js)
@@ -44,6 +45,12 @@ bench: build ## Measure gateway, bare HTTP handler and raw NATS in one run (abou
 
 bench-quick: build ## The same in about a minute
 	$(GO) run ./bench -quick
+
+WATCHCHECK_TIME ?= 10m
+
+watchcheck: build ## Check watchers between faults for WATCHCHECK_TIME (default 10m)
+	cd test/watchcheck && $(GO) test ./... && $(GO) build -o ../../bin/watchcheck .
+	bin/watchcheck -gateway bin/gateway -duration $(WATCHCHECK_TIME)
 
 clean: ## Remove what was built
 	rm -rf bin
