@@ -8,7 +8,7 @@ LDFLAGS  = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.built=$(B
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint openapi-lint clients fuzz bench bench-quick watchcheck clean
+.PHONY: help build run test race lint openapi-lint js-test browser clients fuzz bench bench-quick watchcheck clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,13 @@ lint: ## Formatting, vet and staticcheck
 
 openapi-lint: ## Lint api/openapi.yaml (needs Node.js)
 	cd test/openapi && npm ci --silent --no-audit --no-fund && npm run --silent lint
+
+js-test: ## Test the browser module against a scripted gateway (needs Node.js)
+	node --test clients/js/test/*.test.js
+
+browser: build ## Run event stream clients against the gateway (needs Node.js)
+	$(GO) build -trimpath -o bin/live-dashboard ./examples/live-dashboard
+	cd test/browser && npm ci --silent --no-audit --no-fund && npm run --silent types && npm test --silent
 
 clients: build ## Generate the Go and TypeScript clients and run them against the gateway (needs Node.js)
 	test/clients/run

@@ -77,6 +77,7 @@ var ours = map[string][]string{
 	"internal/kvclient": {},
 	"internal/natsd":    {},
 	"api":               {},
+	"clients/js":        {}, // the browser module's files, embedded
 }
 
 // theirs are the packages that may import other modules' and the standard library's, by the beginning of their path.

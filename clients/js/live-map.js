@@ -1,0 +1,287 @@
+/**
+ * liveMap keeps a Map true to a bucket behind the gateway: through reconnects, restarts, purges and re-created buckets.
+ * live-map.d.ts has the types and says what each option means; README.md has examples.
+ *
+ * @import { Change, Entry, LiveMap, LiveMapOptions, Saved, Status } from "./live-map.d.ts"
+ */
+import { Connection, StreamError } from "./connection.js";
+import { BucketState, expiryOf } from "./state.js";
+
+const LONGEST_TIMEOUT = 2 ** 31 - 1; // what a timer can hold; a longer one would fire at once
+const FINEST_EXPIRY = 50; // milliseconds: entries that expire one after the other cost one look at the Map for all of them
+const UNITS = { h: 3600_000, m: 60_000, s: 1000, ms: 1, us: 1e-3, µs: 1e-3, ns: 1e-6 };
+
+// Options of a watch with which the events do not add up to the bucket's state.
+const NOT_A_STATE = ["updates_only", "ignore_deletes", "resume_from_revision"];
+
+/** Milliseconds of a Go duration, such as "1m30s". */
+function duration(text) {
+  let sum = 0;
+  for (const [, number, unit] of text.matchAll(/([0-9.]+)(h|ms|us|µs|ns|m|s)/g)) sum += Number(number) * UNITS[unit];
+  return sum;
+}
+
+/** Adds what a live map needs to the url of a watch: bookmarks that a page can see, at a known pace. */
+function watchURL(text) {
+  const url = new URL(text, globalThis.location?.href);
+  for (const name of NOT_A_STATE) {
+    if (url.searchParams.has(name)) throw new TypeError(`liveMap: with ${name} the events are not the bucket's state`);
+  }
+  if (!url.searchParams.has("bookmarks")) url.searchParams.set("bookmarks", "event");
+  if (!url.searchParams.has("heartbeat")) url.searchParams.set("heartbeat", "15s");
+  return url;
+}
+
+const isMulti = (url) => url.searchParams.has("watch");
+
+/** The buckets that a url watches: several for /watch, and "" for the one of /buckets/{bucket}/watch. */
+function bucketsOf(url) {
+  return isMulti(url) ? url.searchParams.getAll("watch").map((watch) => watch.split(":", 1)[0]) : [""];
+}
+
+class Live {
+  /** @type {Map<string, Entry>} */
+  map = new Map();
+  /** @type {Status} */
+  status = "connecting";
+  /** @type {Promise<void>} */
+  ready;
+
+  #options;
+  #now;
+  #multi = false;
+  #buckets = new Map(); // BucketState by bucket name; by "" for the only one
+  #connection;
+  #open = false;
+  #everLive = false;
+  #ended = false;
+  #settle; // {resolve, reject} of ready
+  #expiry = { at: Infinity, timer: undefined };
+  #idleTimeout;
+
+  constructor(url, options) {
+    this.#options = options;
+    this.#now = options.now ?? Date.now;
+    this.ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
+    this.ready.catch(() => {}); // who does not ask for it hears of failures by onStatus
+    const dynamic = typeof url === "function";
+    if (!dynamic) this.#begin(watchURL(url));
+    const source = "EventSource" in options ? options.EventSource : globalThis.EventSource;
+    this.#connection = new Connection({
+      url: dynamic ? async () => this.#begin(watchURL(await url())).href : watchURL(url).href,
+      EventSource: options.headers ? null : (source ?? null),
+      fetch: options.fetch ?? globalThis.fetch?.bind(globalThis),
+      headers: typeof options.headers === "function" ? options.headers : () => options.headers,
+      withCredentials: options.withCredentials ?? false,
+      retry: options.retry ?? 3000,
+      maxRetry: options.maxRetry ?? 30_000,
+      idleTimeout: () => this.#idleTimeout,
+      lastEventId: options.saved?.lastEventId ?? "",
+      onConnecting: (id) => this.#connecting(id),
+      onOpen: () => this.#opened(),
+      onEvent: (event) => this.#take(event),
+      onDown: (error, retryIn) => this.#down(error, retryIn),
+    });
+    this.#listenTo(options.signal);
+    if (!this.#ended) this.#connection.connect();
+  }
+
+  get lastEventId() {
+    return this.#connection.lastEventId;
+  }
+
+  /** @returns {Saved | null} */
+  save() {
+    const states = [...this.#buckets.values()];
+    if (states.length === 0 || states.some((state) => state.inSnapshot)) return null;
+    return { lastEventId: this.lastEventId, entries: [...this.map.values()] };
+  }
+
+  close() {
+    this.#end("closed", {}, new Error("liveMap: closed"));
+  }
+
+  #listenTo(signal) {
+    if (signal?.aborted) this.close();
+    else signal?.addEventListener("abort", () => this.close(), { once: true });
+  }
+
+  // Learns the buckets and the pace of a url. One that is a function may bring another ticket, not other buckets.
+  #begin(url) {
+    this.#idleTimeout = this.#options.idleTimeout ?? 3 * duration(url.searchParams.get("heartbeat")) + 5000;
+    if (this.#buckets.size > 0) return url;
+    this.#multi = isMulti(url);
+    for (const bucket of bucketsOf(url)) this.#addBucket(bucket);
+    const saved = this.#options.saved;
+    if (saved) this.#restore(saved);
+    return url;
+  }
+
+  #addBucket(bucket) {
+    const owns = this.#multi ? (entry) => entry.bucket === bucket : () => true;
+    const state = new BucketState(this.map, (entry) => this.#mapKey(entry), owns);
+    this.#buckets.set(bucket, state);
+    return state;
+  }
+
+  #restore(saved) {
+    if (!saved.lastEventId) return;
+    for (const state of this.#buckets.values()) state.restored();
+    for (const entry of saved.entries) {
+      const expiry = expiryOf(entry);
+      if (expiry <= this.#now()) continue;
+      this.map.set(this.#mapKey(entry), entry);
+      this.#expectExpiry(expiry);
+    }
+  }
+
+  // A bucket's name has no "/", so a key of several buckets can be taken apart at the first one.
+  #mapKey({ bucket, key }) {
+    return this.#multi ? `${bucket}/${key}` : key;
+  }
+
+  /** The buckets that an event is about: the one it names, or all of them. */
+  #of(data) {
+    if (!this.#multi) return [...this.#buckets.values()];
+    if (data.bucket === undefined) return [...this.#buckets.values()];
+    return [this.#buckets.get(data.bucket) ?? this.#addBucket(data.bucket)];
+  }
+
+  #connecting(lastEventId) {
+    this.#open = false;
+    for (const state of this.#buckets.values()) state.connecting(lastEventId);
+  }
+
+  #opened() {
+    this.#open = true;
+    this.#tell();
+  }
+
+  #take({ type, data: text }) {
+    const data = JSON.parse(text);
+    const event = type === "message" ? data.event : type; // with events=message the name is in the data
+    switch (event) {
+      case "put":
+      case "delete":
+      case "purge":
+      case "expire":
+        for (const state of this.#of(data)) this.#changed(state.take(event, data), event);
+        return;
+      case "sync":
+        for (const state of this.#of(data)) this.#synced(state);
+        return this.#tell();
+      case "reset":
+        for (const state of this.#of(data)) state.reset();
+        return this.#tell({ event, bucket: data.bucket, reason: data.reason });
+      case "stale":
+      case "live":
+        for (const state of this.#of(data)) state.stale = event === "stale";
+        return this.#tell();
+      case "bucket-deleted":
+        for (const state of this.#of(data)) this.#changed(state.bucketDeleted(), event);
+        return this.#tell({ event, bucket: data.bucket });
+      case "goaway":
+        return this.#tell({ event, reason: data.reason });
+      case "problem":
+        throw new StreamError(data.detail ?? data.title ?? "a problem", { status: data.status, problem: data });
+      // A bookmark moves the last event id, and other events are of a later version.
+    }
+  }
+
+  #synced(state) {
+    const { cause, changes } = state.sync(this.#now());
+    this.#changed(changes, cause);
+  }
+
+  #changed(changes, cause) {
+    if (changes.length === 0) return;
+    for (const { entry } of changes) if (entry) this.#expectExpiry(expiryOf(entry));
+    this.#call(this.#options.onChange, changes, cause);
+  }
+
+  // One timer, for the entry that expires first. An entry that was overwritten meanwhile lets it ring in vain.
+  #expectExpiry(at) {
+    if (!(at < this.#expiry.at)) return;
+    clearTimeout(this.#expiry.timer);
+    const wait = Math.min(Math.max(at - this.#now(), FINEST_EXPIRY), LONGEST_TIMEOUT);
+    this.#expiry = { at, timer: setTimeout(() => this.#dropExpired(), wait) };
+  }
+
+  #dropExpired() {
+    clearTimeout(this.#expiry.timer);
+    this.#expiry = { at: Infinity, timer: undefined };
+    const now = this.#now();
+    const changes = [];
+    let next = Infinity;
+    for (const [key, previous] of this.map) {
+      const at = expiryOf(previous);
+      if (at > now) next = Math.min(next, at);
+      else {
+        this.map.delete(key);
+        changes.push({ key, entry: undefined, previous });
+      }
+    }
+    this.#expectExpiry(next);
+    this.#changed(changes, "expire");
+  }
+
+  #down(error, retryIn) {
+    this.#open = false;
+    if (error.permanent) this.#end("failed", { error, problem: error.problem }, error);
+    else this.#tell({ error, problem: error.problem, retryIn });
+  }
+
+  #end(status, detail, error) {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.#connection.close();
+    clearTimeout(this.#expiry.timer);
+    this.#settle.reject(error);
+    this.#setStatus(status, detail);
+  }
+
+  /** Tells the status where it changed, or where there is more to say than that. */
+  #tell(detail) {
+    if (this.#ended) return;
+    const status = this.#statusNow();
+    if (status === "live" || status === "deleted") {
+      this.#everLive = true;
+      this.#settle.resolve();
+    }
+    if (status !== this.status || detail) this.#setStatus(status, detail ?? {});
+  }
+
+  /** @returns {Status} */
+  #statusNow() {
+    if (!this.#open) return this.#everLive ? "reconnecting" : "connecting";
+    const states = [...this.#buckets.values()];
+    if (states.some((state) => state.stale)) return "stale";
+    if (states.some((state) => !state.synced)) return "syncing";
+    return states.every((state) => state.deleted) ? "deleted" : "live";
+  }
+
+  #setStatus(status, detail) {
+    this.status = status;
+    this.#call(this.#options.onStatus, status, detail);
+  }
+
+  // A callback's exception is the page's, as one of an event listener is; the stream goes on.
+  #call(callback, ...values) {
+    try {
+      callback?.(...values);
+    } catch (error) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+}
+
+/**
+ * @param {string | URL | (() => string | URL | Promise<string | URL>)} url
+ * @param {LiveMapOptions} [options]
+ * @returns {LiveMap}
+ */
+export const liveMap = (url, options = {}) => new Live(url, options);
+
+export { StreamError };

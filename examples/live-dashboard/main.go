@@ -1,0 +1,88 @@
+// Command live-dashboard serves a page that shows a bucket live, and hands everything else on to the gateway, so that the page
+// and the gateway are of one origin and no CORS is needed.
+//
+//	go run ./examples/live-dashboard -gateway http://127.0.0.1:8080 -listen 127.0.0.1:8090
+package main
+
+import (
+	_ "embed"
+	"errors"
+	"flag"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"time"
+
+	js "kvgateway/clients/js"
+)
+
+//go:embed index.html
+var page []byte
+
+func main() {
+	listen := flag.String("listen", "127.0.0.1:8090", "address to serve on; there is no authentication, so keep it on loopback")
+	gateway := flag.String("gateway", "http://127.0.0.1:8080", "where the gateway is")
+	flag.Parse()
+	if err := serve(*listen, *gateway); err != nil {
+		log.Fatal("live-dashboard: ", err)
+	}
+}
+
+func serve(listen, gateway string) error {
+	target, err := url.Parse(gateway)
+	if err != nil {
+		return err
+	}
+	if target.Host == "" {
+		return errors.New("-gateway needs a whole address, such as http://127.0.0.1:8080")
+	}
+	listener, err := net.Listen("tcp", listen)
+	if err != nil {
+		return err
+	}
+	log.Printf("http://%s", listener.Addr())
+	server := &http.Server{Handler: handler(target), ReadHeaderTimeout: 10 * time.Second}
+	return server.Serve(listener)
+}
+
+// handler is no ServeMux: that would clean the paths of keys such as "a//b", and redirect.
+func handler(gateway *url.URL) http.Handler {
+	modules := http.StripPrefix("/clients/js/", http.FileServerFS(js.Files))
+	proxy := proxyTo(gateway)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.EscapedPath(); {
+		case path == "/":
+			servePage(w)
+		case strings.HasPrefix(path, "/clients/js/"):
+			w.Header().Set("Cache-Control", "no-cache")
+			modules.ServeHTTP(w, r)
+		case path == "/buckets", path == "/watch", strings.HasPrefix(path, "/buckets/"):
+			proxy.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+func servePage(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Content-Security-Policy", "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'")
+	_, _ = w.Write(page)
+}
+
+// proxyTo hands requests on as they came. Host stays, since the gateway compares it with the page's Origin to tell its own pages
+// from others'; every block of a stream is flushed as it comes.
+func proxyTo(gateway *url.URL) http.Handler {
+	return &httputil.ReverseProxy{
+		FlushInterval: -1,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(gateway)
+			r.Out.Host = r.In.Host
+		},
+	}
+}

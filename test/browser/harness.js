@@ -1,0 +1,105 @@
+/** Starts the built programs, and talks to the gateway. */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Starts a program and waits for the line of its log in which `find` finds something. */
+async function start(program, args, find) {
+  const child = spawn(join(ROOT, "bin", program), args, { stdio: ["ignore", "ignore", "pipe"] });
+  const log = [];
+  const found = await new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("exit", (code) => reject(new Error(`${program} ended with ${code}:\n${log.join("\n")}`)));
+    createInterface({ input: child.stderr }).on("line", (line) => {
+      log.push(line);
+      const value = find(line);
+      if (value) resolve(value);
+    });
+  });
+  const exited = once(child, "exit");
+  const stop = async (signal = "SIGTERM") => {
+    child.kill(signal);
+    await exited;
+  };
+  return { found, stop };
+}
+
+const addressOf = (line) => (line.includes('"message":"listening"') ? JSON.parse(line).addr : undefined);
+
+/** A gateway on a data directory of its own, which can be killed and started again on the same port. */
+export class Gateway {
+  static async start(...flags) {
+    const gateway = new Gateway();
+    gateway.data = await mkdtemp(join(tmpdir(), "kvgw-browser-"));
+    gateway.flags = flags;
+    gateway.address = "127.0.0.1:0";
+    await gateway.run();
+    return gateway;
+  }
+
+  get url() {
+    return `http://${this.address}`;
+  }
+
+  async run() {
+    const args = ["serve", "--listen", this.address, "--data-dir", this.data, "--log-format", "json", ...this.flags];
+    this.process = await start("gateway", args, addressOf);
+    this.address = this.process.found;
+  }
+
+  kill() {
+    return this.process.stop("SIGKILL");
+  }
+
+  async stop() {
+    await this.process.stop();
+    await rm(this.data, { recursive: true, force: true });
+  }
+
+  async send(method, path, body, headers = {}) {
+    const response = await fetch(this.url + path, { method, body, headers });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return text === "" ? undefined : JSON.parse(text);
+  }
+
+  createBucket(bucket, config = {}) {
+    return this.send("PUT", `/buckets/${bucket}`, JSON.stringify(config), { "Content-Type": "application/json" });
+  }
+
+  put(bucket, key, value) {
+    return this.send("PUT", `/buckets/${bucket}/keys/${key}`, JSON.stringify(value), { "Content-Type": "application/json" });
+  }
+
+  remove(bucket, key) {
+    return this.send("DELETE", `/buckets/${bucket}/keys/${key}`);
+  }
+}
+
+export async function startDashboard(gateway) {
+  const find = (line) => /(http:\/\/\S+)/.exec(line)?.[1];
+  const { found, stop } = await start("live-dashboard", ["-listen", "127.0.0.1:0", "-gateway", gateway.url], find);
+  return { url: found, stop };
+}
+
+export const CHROMIUM = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(existsSync);
+export const CHROMIUM_ARGS = [
+  "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+  "--disable-background-networking", "--disable-component-update", "--disable-sync",
+];
+
+/** Waits until a condition holds, and says which did not. */
+export async function until(what, condition) {
+  for (const deadline = Date.now() + 20_000; Date.now() < deadline; ) {
+    if (await condition()) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  throw new Error(`not within 20 s: ${what}`);
+}
