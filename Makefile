@@ -35,9 +35,9 @@ openapi-lint: ## Lint api/openapi.yaml (needs Node.js)
 	cd test/openapi && npm ci --silent --no-audit --no-fund && npm run --silent lint
 
 js-test: ## Test the browser module against a scripted gateway (needs Node.js)
-	node --test clients/js/test/*.test.js
+	node --test --test-timeout=30000 clients/js/test/*.test.js
 
-browser: build ## Run event stream clients against the gateway (needs Node.js)
+browser: build ## Run the live dashboard in Chromium, and other clients of streams, against the gateway (needs Node.js and Chromium)
 	$(GO) build -trimpath -o bin/live-dashboard ./examples/live-dashboard
 	cd test/browser && npm ci --silent --no-audit --no-fund && npm run --silent types && npm test --silent
 
