@@ -75,6 +75,7 @@ type watcher struct {
 	state  map[string]string
 	staged map[string]string // after a reset
 	last   kvclient.Revision
+	stale  bool // the last word about the source
 }
 
 func (l *lab) watch(t *testing.T, bucket string, options feed.SubscribeOptions) *watcher {
@@ -135,6 +136,8 @@ func (w *watcher) fold(e feed.Event) {
 	switch e.Kind {
 	case feed.Reset:
 		w.staged, w.last = make(map[string]string), 0
+	case feed.Stale, feed.Live:
+		w.stale = e.Kind == feed.Stale
 	case feed.BucketDeleted:
 		clear(w.state)
 	case feed.Synced:
@@ -267,6 +270,9 @@ func TestBucketDeletedAndCreatedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.untilKind(feed.BucketDeleted)
+	if w.stale {
+		t.Error("stale, and never live again")
+	}
 	w.want(nil)
 	kv = l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "c", "1")

@@ -42,6 +42,9 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 	f := s.feed
 	if f.state == missing {
 		if !s.toldGone {
+			if s.toldStale {
+				events = append(events, Event{Kind: Live}) // the source has answered: there is no such bucket
+			}
 			s.leave()
 			s.phase, s.toldGone, s.toldStale, s.resetFirst = waiting, true, false, ""
 			events = append(events, Event{Kind: BucketDeleted})
