@@ -114,6 +114,47 @@ test("bytes arrive exactly", async (t) => {
   assert.deepEqual(values(live), { all: bytes, text: "a\r\nb\n\nc\u2028d" });
 });
 
+test("entries of a bucket with a time to live go without an event", async (t) => {
+  await gateway.createBucket("short", { ttl: "2s" });
+  const live = liveMap(watchOf("short"));
+  t.after(() => live.close());
+  await live.ready;
+  await gateway.put("short", "a", 1);
+  await until("it is there", () => live.map.has("a"));
+  const { created, expires } = live.map.get("a");
+  assert.equal(Math.round((Date.parse(expires) - Date.parse(created)) / 100), 20);
+  await until("it is gone", () => !live.map.has("a"));
+  assert.ok(Date.now() >= Date.parse(expires));
+});
+
+test("a writer, and a gateway that is killed again and again: at rest the Map is the bucket", async (t) => {
+  await gateway.createBucket("storm");
+  const changes = new Map(); // what the calls of onChange add up to
+  const fold = (list) => list.forEach(({ key, entry }) => (entry ? changes.set(key, entry.value) : changes.delete(key)));
+  const live = liveMap(watchOf("storm"), { retry: 50, maxRetry: 200, onChange: fold });
+  t.after(() => live.close());
+  await live.ready;
+  let writing = true;
+  const writer = (async () => {
+    for (let i = 0; writing; i++) {
+      const key = `k.${(i * 7) % 40}`;
+      const write = i % 5 === 4 ? gateway.remove("storm", key) : gateway.put("storm", key, i);
+      await write.catch(() => new Promise((resolve) => setTimeout(resolve, 20))); // killed, or no such key
+    }
+  })();
+  for (let kill = 0; kill < 6; kill++) {
+    await new Promise((resolve) => setTimeout(resolve, 300 + Math.random() * 1500));
+    await restart();
+  }
+  writing = false;
+  await writer;
+  await gateway.put("storm", "last", true);
+  await until("the last", () => live.map.has("last"));
+  const want = await state("storm");
+  assert.deepEqual(values(live), want);
+  assert.deepEqual(Object.fromEntries(changes), want);
+});
+
 /** Follows a bucket with a client until it has seen the events of two lives of the gateway. */
 async function seenThroughRestart(bucket, open) {
   await gateway.createBucket(bucket);

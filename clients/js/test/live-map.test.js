@@ -107,6 +107,23 @@ test("a snapshot that is cut begins anew where the gateway says so, or where the
   assert.deepEqual(values(live), { b: 3 });
 });
 
+test("without an id the next connection begins at the beginning, and what is shown stays until it is complete", async (t) => {
+  const noId = { id: "" };
+  const gateway = await scripted(t, [
+    stream([put("half", 1, 1, noId)], { cut: true }),
+    stream([put("a", 2, 1, noId), sync(2).replace(/^id: .*\n/m, "")], { cut: true }),
+    stream([put("b", 3, 1, noId)]),
+  ]);
+  const { live } = watched(t, gateway.url);
+  await live.ready;
+  assert.deepEqual(values(live), { a: 1 });
+  await until("the third connection", () => gateway.requests.length === 3 && live.status === "syncing");
+  assert.equal(gateway.requests[2].headers["last-event-id"], undefined);
+  gateway.responses[2].write(put("c", 4, 1) + sync(4));
+  await until("the whole", () => live.status === "live");
+  assert.deepEqual(values(live), { b: 1, c: 1 });
+});
+
 test("a cut in the middle of a block takes nothing of it", async (t) => {
   const gateway = await scripted(t, [
     stream([put("a", 1, 1), sync(1), put("b", 2, 2).slice(0, -1)], { cut: true }),
@@ -154,6 +171,15 @@ test("entries that vanish without a marker are dropped at their time", async (t)
   assert.ok(Date.now() >= Date.parse(soon), "not before its time");
   assert.deepEqual([...live.map.keys()], ["stays", "far", "renewed"]);
   assert.deepEqual([calls.at(-1).cause, calls.at(-1).keys], ["expire", ["soon"]]);
+});
+
+test("one timer sees to all that expire, the early one first", async (t) => {
+  const at = (ms) => ({ expires: new Date(Date.now() + ms).toISOString() });
+  const gateway = await scripted(t, [stream([put("c", 1, 1, at(600)), put("a", 2, 2, at(200)), put("b", 3, 3, at(400)), sync(3)])]);
+  const { live, calls } = watched(t, gateway.url);
+  await live.ready;
+  await until("all expired", () => live.map.size === 0);
+  assert.deepEqual(calls.slice(1).map(({ cause, keys }) => [cause, ...keys]), [["expire", "a"], ["expire", "b"], ["expire", "c"]]);
 });
 
 test("expiry is by the clock that is given", async (t) => {
