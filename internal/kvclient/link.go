@@ -30,6 +30,7 @@ type link struct {
 	onGap   func()           // on every connection: what came in the time without one was missed
 
 	windows  *windows
+	replies  replyBoxes
 	current  atomic.Pointer[nats.Conn]
 	closures atomic.Int32 // times that nats.go has given up since the last connection
 	cause    atomic.Value // string: why dialling failed last, as it was logged
@@ -172,7 +173,7 @@ func (l *link) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
 	if bound.Err() != nil {
 		return nil, fmt.Errorf("%w: not sent: no time was left", ErrUnavailable)
 	}
-	reply, err := nc.RequestMsgWithContext(bound, msg)
+	reply, err := l.replies.request(bound, nc, msg)
 	if err != nil {
 		return nil, sendError(err)
 	}
