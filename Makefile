@@ -8,7 +8,7 @@ LDFLAGS  = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.built=$(B
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint openapi-lint js-test browser clients fuzz bench bench-quick watchcheck clean
+.PHONY: help build run test race lint openapi-lint js-test browser clients fuzz bench bench-quick bench-watch watchcheck clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ bench: build ## Measure gateway, bare HTTP handler and raw NATS in one run (abou
 
 bench-quick: build ## The same in about a minute
 	$(GO) run ./bench -quick
+
+bench-watch: build ## Measure streams beside a bare net/http fan-out and, if installed, nginx with nchan (about ten minutes)
+	$(GO) run ./bench watch
 
 WATCHCHECK_TIME ?= 10m
 

@@ -33,6 +33,10 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if len(os.Args) > 1 && os.Args[1] == "watch" {
+		exitOn(runWatch(ctx, os.Args[2:], os.Stdout, os.Stderr))
+		return
+	}
 	exitOn(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 

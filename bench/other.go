@@ -9,9 +9,13 @@ import (
 )
 
 // The figures come from Linux's /proc and the load generator uses epoll: elsewhere the program builds, and says so.
+var errNothingToRead = errors.New("nothing to read")
+
 var errNotLinux = errors.New("the benchmark runs on Linux only")
 
 func cpuTime(int) (time.Duration, error) { return 0, errNotLinux }
+
+func residentMemory(int) (int64, error) { return 0, errNotLinux }
 
 func childAttributes() *syscall.SysProcAttr { return nil }
 

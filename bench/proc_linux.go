@@ -36,6 +36,21 @@ func cpuTime(pid int) (time.Duration, error) {
 	return sum, nil
 }
 
+// residentMemory is what a process has in memory; what it shares with others counts in part (proportional set size).
+func residentMemory(pid int) (bytes int64, err error) {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/smaps_rollup")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(text), "\nPss:")
+	number, _, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	kb, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("smaps_rollup of process %d: %w", pid, err)
+	}
+	return kb << 10, nil
+}
+
 // childAttributes make a child end with us even if we are killed, and keep Ctrl-C from it: we stop it ourselves.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}

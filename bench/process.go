@@ -31,6 +31,19 @@ type process struct {
 // startProcess starts a program and waits until it has logged its address. ignore is an address that is not the one
 // looked for (the admin listener's), or "".
 func startProcess(ctx context.Context, name, dir, ignore, program string, args ...string) (*process, error) {
+	p, err := launch(name, dir, program, args...)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.waitForAddress(ctx, ignore); err != nil {
+		p.stop()
+		return nil, err
+	}
+	return p, nil
+}
+
+// launch starts a program.
+func launch(name, dir, program string, args ...string) (*process, error) {
 	p := &process{name: name, logFile: filepath.Join(dir, name+".log"), done: make(chan struct{})}
 	log, err := os.OpenFile(p.logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -43,10 +56,6 @@ func startProcess(ctx context.Context, name, dir, ignore, program string, args .
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	go func() { p.cmd.Wait(); close(p.done) }()
-	if err := p.waitForAddress(ctx, ignore); err != nil {
-		p.stop()
-		return nil, err
-	}
 	return p, nil
 }
 

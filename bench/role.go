@@ -18,6 +18,7 @@ const (
 	roleNATS = "nats" // a nats-server with a TCP listener
 	roleRaw  = "raw"  // nats.go and a nats-server in one process, driven there
 	roleThin = "thin" // the bare handler with a raw NATS request in it
+	roleFan  = "fan"  // the bare net/http fan-out
 )
 
 // roleOptions are the flags of all roles.
@@ -56,6 +57,8 @@ func runRole(name string, args []string) error {
 		return rawRole(o)
 	case roleThin:
 		return thinRole(o)
+	case roleFan:
+		return fanRole(o)
 	}
 	return fmt.Errorf("no role %q", name)
 }

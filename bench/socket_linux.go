@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"syscall"
@@ -68,6 +69,9 @@ func writeSocket(fd int, from []byte) error {
 	return nil
 }
 
+// errNothingToRead is what a wait in vain ends with.
+var errNothingToRead = errors.New("nothing to read")
+
 // poller says which sockets have something to read.
 type poller struct {
 	fd     int
@@ -101,7 +105,7 @@ func (p *poller) wait(timeout time.Duration, each func(index int) error) error {
 	case err != nil:
 		return fmt.Errorf("epoll_wait: %w", err)
 	case n == 0:
-		return fmt.Errorf("no answer within %s", timeout)
+		return fmt.Errorf("%w within %s", errNothingToRead, timeout)
 	}
 	for _, event := range p.events[:n] {
 		if err := each(int(event.Fd)); err != nil {

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// watchLab measures one system at a time, each in new processes, so that memory is the cell's own.
+type watchLab struct {
+	settings watchSettings
+	root     string
+	progress io.Writer
+	runs     int
+}
+
+func newWatchLab(s watchSettings, progress io.Writer) (*watchLab, error) {
+	dir, err := os.MkdirTemp(s.tempDir, "kvgw-bench-watch-")
+	if err != nil {
+		return nil, err
+	}
+	return &watchLab{settings: s, root: dir, progress: progress}, nil
+}
+
+func (l *watchLab) close() { os.RemoveAll(l.root) }
+
+// watchSample is one measurement of one system.
+type watchSample struct {
+	Deliveries float64 // a second
+	P50, P99   float64 // from PUT to arrival, microseconds
+	Max        float64
+	CPU        float64 // of the system, microseconds a delivery
+	Generator  float64 // of the generator
+	Memory     float64 // KB a subscriber
+	RampTime   float64 // microseconds a subscriber
+	RampCPU    float64
+	PutP50     float64
+}
+
+// watchResult has the samples of each system, one for each round.
+type watchResult struct {
+	Cell    watchCell
+	Samples map[string][]watchSample
+}
+
+func (l *watchLab) measureAll(ctx context.Context) (results []watchResult, err error) {
+	for _, c := range l.settings.cells {
+		r := watchResult{c, make(map[string][]watchSample)}
+		for round := range l.settings.rounds {
+			for turn := range l.settings.systems {
+				name := l.settings.systems[(round+turn)%len(l.settings.systems)]
+				s, err := l.measure(ctx, name, c)
+				if err != nil {
+					return nil, fmt.Errorf("%s: %s: %w", c, name, err)
+				}
+				r.Samples[name] = append(r.Samples[name], s)
+				fmt.Fprintf(l.progress, "%s %s: %.1f µs CPU a delivery, p99 %.1f ms, %.1f KB and %.0f µs CPU a subscriber; generator %.1f µs\n",
+					c, name, s.CPU, s.P99/1000, s.Memory, s.RampCPU, s.Generator)
+			}
+		}
+		results = append(results, r)
+	}
+	return results, nil
+}
+
+// with runs a measurement on a system that is started for it.
+func (l *watchLab) with(ctx context.Context, name string, measure func(*watchSystem) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.runs++
+	dir := filepath.Join(l.root, fmt.Sprint(l.runs))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	args := l.settings.args
+	if name == watchOther {
+		args = l.settings.otherArgs
+	}
+	s := &starter{settings: settings{gateway: l.settings.gateway, gatewayArgs: args}, dir: dir}
+	defer os.RemoveAll(dir)
+	defer s.stop()
+	if l.settings.profileDir != "" {
+		address, err := freeAddress()
+		if err != nil {
+			return err
+		}
+		s.pprof = address
+	}
+	sys, err := s.startWatch(ctx, name)
+	if err != nil {
+		return err
+	}
+	return measure(sys)
+}
+
+func freeAddress() (string, error) {
+	listener, err := listenLocally()
+	if err != nil {
+		return "", err
+	}
+	defer listener.Close()
+	return listener.Addr().String(), nil
+}
+
+// usage is what a system has used at a moment.
+type usage struct {
+	at     time.Time
+	cpu    cpuReading
+	memory int64
+}
+
+func (s *watchSystem) usage() (u usage, err error) {
+	if u.memory, err = residentMemory(s.process.cmd.Process.Pid); err != nil {
+		return u, err
+	}
+	u.cpu, err = readCPU([]*process{s.process})
+	u.at = time.Now()
+	return u, err
+}
+
+func (l *watchLab) measure(ctx context.Context, name string, c watchCell) (s watchSample, err error) {
+	err = l.with(ctx, name, func(sys *watchSystem) error {
+		s, err = l.measureOn(ctx, sys, c)
+		return err
+	})
+	return s, err
+}
+
+func (l *watchLab) measureOn(ctx context.Context, sys *watchSystem, c watchCell) (s watchSample, err error) {
+	if err := warm(sys); err != nil {
+		return s, err
+	}
+	atStart, err := sys.usage()
+	if err != nil {
+		return s, err
+	}
+	subs, err := subscribeCell(sys, c)
+	if err != nil {
+		return s, err
+	}
+	defer subs.close()
+	joined, err := sys.usage()
+	if err != nil {
+		return s, err
+	}
+	n := float64(c.Subscribers)
+	ramp := joined.cpu.since(atStart.cpu)
+	s.RampTime, s.RampCPU = microseconds(joined.at.Sub(atStart.at))/n, microseconds(ramp.serving[0])/n
+
+	saved := l.profile(ctx, sys, c)
+	out, err := deliver(sys, c, subs, l.settings.time)
+	if err != nil {
+		return s, err
+	}
+	if err := <-saved; err != nil {
+		return s, err
+	}
+	end, err := sys.usage()
+	if err != nil {
+		return s, err
+	}
+	used, delivered := end.cpu.since(joined.cpu), float64(subs.delivered)
+	s.Deliveries = delivered / end.at.Sub(joined.at).Seconds()
+	s.CPU, s.Generator = microseconds(used.serving[0])/delivered, microseconds(used.generator)/delivered
+	s.P50, s.P99, s.Max = microseconds(subs.latencies.quantile(0.5)), microseconds(subs.latencies.quantile(0.99)), microseconds(subs.slowest)
+	s.PutP50 = microseconds(out.puts.quantile(0.5))
+	s.Memory = float64(end.memory-atStart.memory) / 1024 / n
+	return s, nil
+}
+
+// warm sends some events that nobody follows, so that what a process makes once is made.
+func warm(sys *watchSystem) error {
+	_, err := sendEvents(sys, watchCell{Subscribers: 1, Rate: 1000}, 200*time.Millisecond)
+	return err
+}
+
+func subscribeCell(sys *watchSystem, c watchCell) (*subscribers, error) {
+	requests := make([][]byte, c.Subscribers)
+	step := int64(1)
+	for i := range requests {
+		filter := -1
+		if c.Distinct {
+			filter, step = i, int64(c.Subscribers)
+		}
+		requests[i] = sys.subscribe(filter)
+	}
+	subs, err := subscribe(sys.address, requests, step)
+	if err != nil || !c.Slow {
+		return subs, err
+	}
+	if subs.stopped, err = dialSocket(sys.address); err == nil {
+		err = writeSocket(subs.stopped, sys.subscribe(-1))
+	}
+	if err != nil {
+		subs.close()
+		return nil, err
+	}
+	return subs, nil
+}
+
+// deliver sends events and waits until all have arrived.
+func deliver(sys *watchSystem, c watchCell, subs *subscribers, t time.Duration) (*publishing, error) {
+	expected := make(chan int64, 1)
+	collected := make(chan error, 1)
+	go func() { collected <- subs.collect(expected) }()
+	out, err := sendEvents(sys, c, t)
+	if err != nil {
+		expected <- 0
+		<-collected
+		return nil, err
+	}
+	each := int64(c.Subscribers)
+	if c.Distinct {
+		each = 1
+	}
+	expected <- out.sent * each
+	return out, <-collected
+}
+
+// profile saves a CPU profile of the time of a measurement, and the heap in its middle, if profiles are asked for.
+func (l *watchLab) profile(ctx context.Context, sys *watchSystem, c watchCell) <-chan error {
+	saved := make(chan error, 1)
+	if l.settings.profileDir == "" || sys.pprof == "" {
+		saved <- nil
+		return saved
+	}
+	go func() {
+		base := filepath.Join(l.settings.profileDir, fmt.Sprintf("%s-%d-%t-%d", sys.name, c.Subscribers, c.Distinct, c.Rate))
+		seconds := max(1, int(l.settings.time.Seconds())-1)
+		err := save(ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", sys.pprof, seconds), base+"-cpu.pprof")
+		if err == nil {
+			err = save(ctx, "http://"+sys.pprof+"/debug/pprof/heap?gc=1", base+"-heap.pprof")
+		}
+		saved <- err
+	}()
+	return saved
+}

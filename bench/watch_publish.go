@@ -1,0 +1,66 @@
+package main
+
+import (
+	"sync"
+	"time"
+)
+
+// publishing is what came of some time of sending events.
+type publishing struct {
+	sent int64
+	puts histogram // from a request to its answer
+}
+
+// A lane is a connection that sends every so many events. Events that all subscribers get must arrive in order, so they have one lane.
+const distinctLanes = 4
+
+// sendEvents sends events at the cell's rate for some time, each at its time or as soon as the one before is answered.
+func sendEvents(sys *watchSystem, c watchCell, t time.Duration) (*publishing, error) {
+	lanes := 1
+	if c.Distinct {
+		lanes = min(distinctLanes, c.Subscribers)
+	}
+	total := int64(float64(c.Rate) * t.Seconds())
+	results := make([]publishing, lanes)
+	failures := make([]error, lanes)
+	var sending sync.WaitGroup
+	begin := time.Now()
+	for lane := range lanes {
+		sending.Go(func() {
+			failures[lane] = publishLane(sys, c, begin, int64(lane), int64(lanes), total, &results[lane])
+		})
+	}
+	sending.Wait()
+	all := &publishing{}
+	for i := range results {
+		if failures[i] != nil {
+			return nil, failures[i]
+		}
+		all.sent += results[i].sent
+		all.puts.merge(&results[i].puts)
+	}
+	return all, nil
+}
+
+func publishLane(sys *watchSystem, c watchCell, begin time.Time, first, step, total int64, result *publishing) error {
+	socket, err := dialSocket(sys.address)
+	if err != nil {
+		return err
+	}
+	defer closeSocket(socket)
+	for i := first; i < total; i += step {
+		time.Sleep(time.Until(begin.Add(time.Duration(float64(i) / float64(c.Rate) * float64(time.Second)))))
+		number := i + 1
+		filter := -1
+		if c.Distinct {
+			filter = int(i % int64(c.Subscribers))
+		}
+		before := time.Now()
+		if _, err := exchange(socket, sys.publish(filter, stamp{number, before.Sub(started)})); err != nil {
+			return err
+		}
+		result.puts.observe(time.Since(before))
+		result.sent++
+	}
+	return nil
+}
