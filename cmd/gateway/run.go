@@ -92,6 +92,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 	}
 	feeds.Farewell() // the streams end: Shutdown alone would wait for them
 	err = errors.Join(err, api.shutdown(c.ShutdownTimeout))
+	closeStreams(handler)
 	if admin != nil {
 		admin.http.Close() // last, so that metrics are there while requests finish
 	}
@@ -148,7 +149,15 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		AllowOrigins:         c.AllowOrigin,
 		RequirePreconditions: c.RequirePreconditions,
 		StreamAge:            c.StreamMaxAge,
+		StreamLoops:          c.StreamLoops,
 	}
+}
+
+// closeStreams bounds the wait for clients that do not take the last word.
+func closeStreams(handler *handlers.Server) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	handler.Close(ctx)
 }
 
 // closeClient bounds the flush: no request is running any more that could be waiting for it.

@@ -16,6 +16,8 @@ type SubscribeOptions struct {
 	UpdatesOnly    bool // no snapshot
 	IgnoreDeletes  bool // no markers
 	NoValues       bool
+	// Wake, if set, is called in place of a token for wakeUp. It is called with the feed locked and must not wait.
+	Wake func()
 
 	// Resume is the point of an earlier subscription; nil for none.
 	Resume *Point
@@ -254,6 +256,10 @@ func (s *Subscription) arrived(revision kvclient.Revision) {
 }
 
 func (s *Subscription) wake() {
+	if s.options.Wake != nil {
+		s.options.Wake()
+		return
+	}
 	select {
 	case s.wakeUp <- struct{}{}:
 	default:

@@ -27,6 +27,7 @@ type recorder struct {
 	bytes  int64
 
 	unread bool // the request announced a body that nobody has read
+	taken  bool // the connection is not net/http's any more; what becomes of the answer is noted at its end
 }
 
 var recorders = sync.Pool{New: func() any { return new(recorder) }}
@@ -64,27 +65,47 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
 	return rec
 }
 
-// finish writes the access log's line and the metrics. A path can hold a key, so it is not logged: the route's pattern is.
+// finish notes what became of the request.
 func (s *Server) finish(rec *recorder, r *http.Request) {
-	took := time.Since(rec.start)
 	if rec.status == 0 {
 		rec.status = http.StatusOK
 	}
-	pattern := ""
-	if rec.route != nil {
-		pattern = rec.route.pattern
-		rec.route.observe(r.Method, rec.status, took)
+	if !rec.taken {
+		s.note(rec.line(r.Method))
 	}
-	s.logger.Info().
-		Str("id", rec.id).
-		Str("method", r.Method).
-		Str("route", pattern).
-		Int("status", rec.status).
-		Int64("bytes", rec.bytes).
-		Float64("duration_ms", float64(took)/float64(time.Millisecond)).
-		Msg("request")
 	*rec = recorder{}
 	recorders.Put(rec)
+}
+
+// An accessLine is what the access log and the metrics say of an answer.
+type accessLine struct {
+	id, method string
+	start      time.Time
+	route      *routeObserver
+	status     int
+	bytes      int64
+}
+
+func (rec *recorder) line(method string) accessLine {
+	return accessLine{id: rec.id, method: method, start: rec.start, route: rec.route, status: rec.status, bytes: rec.bytes}
+}
+
+// note writes the access log's line and the metrics. A path can hold a key, so it is not logged: the route's pattern is.
+func (s *Server) note(a accessLine) {
+	took := time.Since(a.start)
+	pattern := ""
+	if a.route != nil {
+		pattern = a.route.pattern
+		a.route.observe(a.method, a.status, took)
+	}
+	s.logger.Info().
+		Str("id", a.id).
+		Str("method", a.method).
+		Str("route", pattern).
+		Int("status", a.status).
+		Int64("bytes", a.bytes).
+		Float64("duration_ms", float64(took)/float64(time.Millisecond)).
+		Msg("request")
 }
 
 // requestIDs makes ids that are unique in this process and hardly ever repeat in another.

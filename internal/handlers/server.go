@@ -12,6 +12,7 @@ import (
 	"kvgateway/api"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
+	"kvgateway/internal/sse"
 )
 
 // Options are what the HTTP surface needs.
@@ -28,6 +29,7 @@ type Options struct {
 	RequirePreconditions bool          // refuse a PUT or DELETE of a key without a precondition
 	BodyTimeout          time.Duration // bounds the reading of a request's body; 30s if zero
 	StreamAge            time.Duration // after which streams end, up to half of it later; 1h if zero
+	StreamLoops          int           // that write the streams of plain HTTP/1.1; with 0 each stream has a goroutine
 
 	Metrics  prometheus.Registerer // nil for none
 	Draining func() bool           // tells that the gateway is shutting down; nil for never
@@ -45,6 +47,7 @@ type Server struct {
 	options Options
 	client  *kvclient.Client
 	feeds   *feed.Hub
+	loops   *sse.Loops // nil for none
 	logger  zerolog.Logger
 	router  chi.Router
 	handler http.Handler // the router, behind what allows other origins
@@ -86,6 +89,11 @@ func New(options Options) (*Server, error) {
 		return nil, err
 	}
 	s.handler = allowOrigins(options.AllowOrigins, s.router)
+	if options.StreamLoops > 0 {
+		if s.loops, err = sse.NewLoops(options.StreamLoops); err != nil {
+			return nil, fmt.Errorf("stream loops: %w", err)
+		}
+	}
 	return s, nil
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"time"
 
 	"kvgateway/internal/kvclient"
@@ -14,11 +13,7 @@ import (
 )
 
 const (
-	// pollEvents is how many events are taken from a subscription at once.
-	pollEvents = 128
-	// A browser waits for so long before it reconnects; the spread keeps clients apart that were cut together.
-	minRetry, maxRetry = time.Second, 5 * time.Second
-	// problemRetry is that wait after a problem that may pass.
+	// problemRetry is how long a browser waits before it reconnects after a problem that may pass.
 	problemRetry = 10 * time.Second
 	// A stream ends after its age, and its client reconnects; the spread is up to half of it more.
 	defaultStreamAge = time.Hour
@@ -56,26 +51,35 @@ func (s *Server) watchBuckets(w http.ResponseWriter, r *http.Request) error {
 	return s.watch(w, r, request)
 }
 
+// watch streams in the form that the connection allows.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchRequest) error {
-	wakeUp := make(chan struct{}, 1)
-	follower := &streamFollower{request: request, wakeUp: wakeUp}
-	defer follower.close()
-	if err := s.subscribe(r.Context(), follower); err != nil {
-		if request.tolerant && passes(err) {
-			s.problemStream(w, r, request, err)
-			return nil
-		}
-		return err
+	if s.loops != nil && canBeTaken(r) {
+		return s.watchTaken(w, r, request)
 	}
-	follower.stream = sse.NewStream(w, request.format)
-	age := s.options.StreamAge + rand.N(s.options.StreamAge/2)
-	follower.run(r.Context(), age)
+	wakeUp := make(chan struct{}, 1)
+	follower := &streamFollower{request: request}
+	defer follower.close()
+	err := s.subscribe(r.Context(), follower, func() {
+		select {
+		case wakeUp <- struct{}{}:
+		default:
+		}
+	})
+	if err != nil {
+		return s.refuseWatch(w, request, err)
+	}
+	sse.SetHeaders(w.Header(), request.format)
+	sse.NewStream(w).Run(r.Context(), follower, wakeUp, s.pace(request))
 	return nil
+}
+
+func (s *Server) pace(request *watchRequest) sse.Pace {
+	return sse.Pace{Heartbeat: request.heartbeat, Age: s.options.StreamAge + rand.N(s.options.StreamAge/2)}
 }
 
 // subscribe subscribes to each bucket. A bucket that is missing is an error unless others are there, or the client held its
 // state.
-func (s *Server) subscribe(ctx context.Context, f *streamFollower) error {
+func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) error {
 	if s.options.Draining != nil && s.options.Draining() {
 		return errShuttingDown
 	}
@@ -85,7 +89,8 @@ func (s *Server) subscribe(ctx context.Context, f *streamFollower) error {
 		return err
 	}
 	for _, t := range f.request.targets {
-		subscription, err := s.feeds.Subscribe(ctx, t.bucket, t.options, f.wakeUp)
+		t.options.Wake = wake
+		subscription, err := s.feeds.Subscribe(ctx, t.bucket, t.options, nil)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: subscribe: %w", kvclient.ErrTimeout, err)
 		}
@@ -122,17 +127,19 @@ func (s *Server) findTargets(ctx context.Context, request *watchRequest) error {
 	return nil
 }
 
-// problemStream tells a browser's EventSource of a problem that may pass: after any status but 200 it never comes back.
-func (s *Server) problemStream(w http.ResponseWriter, r *http.Request, request *watchRequest, err error) {
+// refuseWatch tells a browser's EventSource in a stream of a problem that may pass, since after any status but 200 it never comes
+// back. Everything else is the caller's to answer.
+func (s *Server) refuseWatch(w http.ResponseWriter, request *watchRequest, err error) error {
+	if !request.tolerant || !passes(err) {
+		return err
+	}
 	rec := w.(*recorder)
 	p := problemOf(err)
 	kind := s.pages[p.code]
 	s.logger.Warn().Str("id", rec.id).Str("problem", p.code).Err(err).Msg("stream refused")
-	stream := sse.NewStream(w, request.format)
+	sse.SetHeaders(w.Header(), request.format)
 	encoder := sse.Encoder{Format: request.format}
-	_ = stream.Append(func(b []byte) []byte {
-		b = append(b, "retry: "+strconv.FormatInt((problemRetry+rand.N(problemRetry)).Milliseconds(), 10)+"\n\n"...)
-		return encoder.AppendEvent(b, nil, "problem", s.problemDocument(rec, p, kind))
-	})
-	_ = stream.Flush() // who is gone need not be told
+	b := append(appendRetry(nil, problemRetry+rand.N(problemRetry)), '\n')
+	_, _ = sse.NewStream(w).Write(encoder.AppendEvent(b, nil, "problem", s.problemDocument(rec, p, kind))) // who is gone need not be told
+	return nil
 }

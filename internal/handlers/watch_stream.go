@@ -1,13 +1,20 @@
 package handlers
 
 import (
-	"context"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"time"
 
 	"kvgateway/internal/feed"
 	"kvgateway/internal/sse"
+)
+
+const (
+	// pollEvents is how many events are taken from a subscription at once.
+	pollEvents = 128
+	// A browser waits for so long before it reconnects; the spread keeps clients apart that were cut together.
+	minRetry, maxRetry = time.Second, 5 * time.Second
 )
 
 // A followed subscription, with how it is written and how far it has come.
@@ -17,16 +24,19 @@ type followed struct {
 	point   []byte // as an id; empty for none
 }
 
-// A streamFollower sends what its subscriptions tell until one side ends it.
+// A streamFollower is what a stream has to say: what its subscriptions tell.
 type streamFollower struct {
 	request       *watchRequest
 	subscriptions []followed
-	wakeUp        chan struct{}
-	stream        *sse.Stream
-	events        []feed.Event
+	turn          int           // the subscription that the events are of
+	events        *[]feed.Event // taken and not yet told; nil if there are none
+	told          int           // of them
 	id            []byte
 	over          bool
 }
+
+// eventLists are for what has been taken from a subscription: a stream that is idle holds none.
+var eventLists = sync.Pool{New: func() any { return new(make([]feed.Event, 0, pollEvents)) }}
 
 func (f *streamFollower) close() {
 	for _, s := range f.subscriptions {
@@ -34,39 +44,8 @@ func (f *streamFollower) close() {
 	}
 }
 
-func (f *streamFollower) run(ctx context.Context, age time.Duration) {
-	heartbeat := time.NewTicker(f.request.heartbeat)
-	defer heartbeat.Stop()
-	tooOld := time.NewTimer(age)
-	defer tooOld.Stop()
-	if f.begin() != nil {
-		return
-	}
-	for !f.over {
-		if f.drain(ctx) != nil {
-			return
-		}
-		if f.over {
-			break
-		}
-		select {
-		case <-f.wakeUp:
-			continue
-		case <-heartbeat.C:
-			if f.beat() != nil {
-				return
-			}
-		case <-tooOld.C:
-			f.goAway("max-age")
-		case <-ctx.Done():
-			return
-		}
-	}
-	_ = f.stream.Flush() // the last word; who is gone need not hear it
-}
-
-// begin sends the first block: when to come back and, where the client starts at a position, that position.
-func (f *streamFollower) begin() error {
+// Begin appends the first block: when to come back and, where the client starts at a position, that position.
+func (f *streamFollower) Begin(b []byte) []byte {
 	positioned := false
 	for i := range f.subscriptions {
 		t := &f.request.targets[i]
@@ -74,23 +53,21 @@ func (f *streamFollower) begin() error {
 			positioned = f.note(i) || positioned
 		}
 	}
-	err := f.stream.Append(func(b []byte) []byte {
-		if f.request.format == sse.Lines {
-			if positioned {
-				b = f.subscriptions[0].encoder.AppendHeartbeat(b, f.currentID())
-			}
-			return b
-		}
-		b = append(b, "retry: "+strconv.FormatInt((minRetry+rand.N(maxRetry-minRetry)).Milliseconds(), 10)+"\n"...)
+	if f.request.format == sse.Lines {
 		if positioned {
-			b = append(append(append(b, "id: "...), f.currentID()...), '\n')
+			b = f.subscriptions[0].encoder.AppendHeartbeat(b, f.currentID())
 		}
-		return append(b, '\n')
-	})
-	if err != nil {
-		return err
+		return b
 	}
-	return f.stream.Flush()
+	b = appendRetry(b, minRetry+rand.N(maxRetry-minRetry))
+	if positioned {
+		b = append(append(append(b, "id: "...), f.currentID()...), '\n')
+	}
+	return append(b, '\n')
+}
+
+func appendRetry(b []byte, wait time.Duration) []byte {
+	return append(strconv.AppendInt(append(b, "retry: "...), wait.Milliseconds(), 10), '\n')
 }
 
 // note takes over how far a subscription has come, and tells whether that is known.
@@ -103,77 +80,82 @@ func (f *streamFollower) note(i int) bool {
 	return ok
 }
 
-// drain sends all that there is to tell.
-func (f *streamFollower) drain(ctx context.Context) error {
-	for more := true; more && !f.over && ctx.Err() == nil; {
-		more = false
-		for i := range f.subscriptions {
-			f.events = f.subscriptions[i].Poll(f.events[:0], pollEvents)
-			more = more || len(f.events) > 0
-			for j := range f.events {
-				if err := f.send(i, &f.events[j]); err != nil {
-					return err
-				}
-			}
-			clear(f.events) // an idle stream keeps no change alive
-		}
+// Next appends what the subscriptions tell.
+func (f *streamFollower) Next(b []byte) (_ []byte, over bool) {
+	for len(b) < sse.FlushAt && !f.over && f.take() {
+		b = f.appendEvent(b, &(*f.events)[f.told])
+		f.told++
 	}
-	return f.stream.Flush()
+	return b, f.over
 }
 
-func (f *streamFollower) send(i int, e *feed.Event) error {
-	s := &f.subscriptions[i]
+// take makes sure that there is an event to tell, and returns false if no subscription has one.
+func (f *streamFollower) take() bool {
+	if f.events != nil && f.told < len(*f.events) {
+		return true
+	}
+	if f.events == nil {
+		f.events = eventLists.Get().(*[]feed.Event)
+	}
+	f.told = 0
+	clear(*f.events) // what is kept for others keeps no change alive
+	for range f.subscriptions {
+		f.turn = (f.turn + 1) % len(f.subscriptions)
+		if *f.events = f.subscriptions[f.turn].Poll((*f.events)[:0], pollEvents); len(*f.events) > 0 {
+			return true
+		}
+	}
+	eventLists.Put(f.events)
+	f.events = nil
+	return false
+}
+
+func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
+	s := &f.subscriptions[f.turn]
 	if e.Kind == feed.Changed {
 		frame := s.encoder.Change(e.Change)
 		if f.request.one {
-			return f.stream.Append(func(b []byte) []byte { return append(b, frame...) })
+			return append(b, frame...)
 		}
 		s.point = sse.AppendPoint(s.point[:0], sse.PointOf(e.Change))
-		return f.stream.Append(func(b []byte) []byte { return s.encoder.AppendWithID(b, f.currentID(), frame) })
+		return s.encoder.AppendWithID(b, f.currentID(), frame)
 	}
 	switch e.Kind {
 	case feed.GoAway:
 		f.over = true
 	case feed.Synced:
 		s.point = sse.AppendPoint(s.point[:0], e.Point)
-		return f.stream.Append(func(b []byte) []byte { return s.encoder.AppendTold(b, f.currentID(), *e) })
+		return s.encoder.AppendTold(b, f.currentID(), *e)
 	case feed.Reset, feed.BucketDeleted:
 		s.point = s.point[:0]
 	}
-	return f.stream.Append(func(b []byte) []byte { return s.encoder.AppendTold(b, nil, *e) })
+	return s.encoder.AppendTold(b, nil, *e)
 }
 
-// beat sends heartbeat and bookmark.
-func (f *streamFollower) beat() error {
-	err := f.stream.Append(func(b []byte) []byte {
-		known := false
-		for i := range f.subscriptions {
-			s := &f.subscriptions[i]
-			point, exact, ok := s.Bookmark()
-			if known = known || ok; !ok {
-				continue
-			}
-			s.point = sse.AppendPoint(s.point[:0], point)
-			if f.request.bookmarks {
-				b = s.encoder.AppendBookmark(b, f.currentID(), point.Revision, exact)
-			}
+// Beat appends heartbeat and bookmark.
+func (f *streamFollower) Beat(b []byte) []byte {
+	known := false
+	for i := range f.subscriptions {
+		s := &f.subscriptions[i]
+		point, exact, ok := s.Bookmark()
+		if known = known || ok; !ok {
+			continue
 		}
-		if f.request.bookmarks && known {
-			return b
+		s.point = sse.AppendPoint(s.point[:0], point)
+		if f.request.bookmarks {
+			b = s.encoder.AppendBookmark(b, f.currentID(), point.Revision, exact)
 		}
-		return f.subscriptions[0].encoder.AppendHeartbeat(b, f.currentID())
-	})
-	if err != nil {
-		return err
 	}
-	return f.stream.Flush()
+	if f.request.bookmarks && known {
+		return b
+	}
+	return f.subscriptions[0].encoder.AppendHeartbeat(b, f.currentID())
 }
 
-func (f *streamFollower) goAway(reason string) {
+// GoAway appends the last word.
+func (f *streamFollower) GoAway(b []byte, reason string) []byte {
 	f.over = true
-	_ = f.stream.Append(func(b []byte) []byte {
-		return f.subscriptions[0].encoder.AppendTold(b, nil, feed.Event{Kind: feed.GoAway, Reason: reason})
-	})
+	return f.subscriptions[0].encoder.AppendTold(b, nil, feed.Event{Kind: feed.GoAway, Reason: reason})
 }
 
 // currentID is the id of the stream as a whole; empty while no subscription has come anywhere.

@@ -1,31 +1,46 @@
 package sse
 
 import (
+	"context"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 )
 
 const (
-	// flushAt is how much of a stream is collected, at the most, before it is sent.
-	flushAt = 32 << 10
-	// keepBuffer is how large a buffer an idle stream keeps.
-	keepBuffer = 4 << 10
+	// FlushAt is how much of a stream is collected, at the most and but for the size of a frame, before it is sent.
+	FlushAt = 32 << 10
 	// writePatience bounds each write: a client that takes nothing for so long has its connection closed.
 	writePatience = 30 * time.Second
+	// patienceSlack is how much of it may have passed when a write begins: a deadline costs a twentieth of a delivery.
+	patienceSlack = 10 * time.Second
 )
 
-// A Stream writes frames to one client.
-type Stream struct {
-	w          http.ResponseWriter
-	controller *http.ResponseController
-	buffer     []byte
-	begun      bool
+// A Source is what a stream has to say. Its methods are called by one goroutine at a time.
+type Source interface {
+	// Begin appends what comes first.
+	Begin(dst []byte) []byte
+	// Next appends what there is to tell, until dst has [FlushAt] bytes. Nothing appended means that there is no more until
+	// the stream is woken; over, that this was the last word.
+	Next(dst []byte) (out []byte, over bool)
+	// Beat appends what shows that the stream is alive.
+	Beat(dst []byte) []byte
+	// GoAway appends the last word of a stream that is ended for that reason.
+	GoAway(dst []byte, reason string) []byte
 }
 
-// NewStream begins the answer. Nothing is sent before the first Flush.
-func NewStream(w http.ResponseWriter, format Format) *Stream {
-	h := w.Header()
+// reasonMaxAge is why a stream is ended that has reached its age.
+const reasonMaxAge = "max-age"
+
+// Pace says when a stream speaks unasked.
+type Pace struct {
+	Heartbeat time.Duration
+	Age       time.Duration // after which it ends
+}
+
+// SetHeaders sets the headers of a stream's answer.
+func SetHeaders(h http.Header, format Format) {
 	h["Content-Type"] = []string{"text/event-stream"}
 	if format == Lines {
 		h["Content-Type"] = []string{"application/x-ndjson"}
@@ -33,34 +48,128 @@ func NewStream(w http.ResponseWriter, format Format) *Stream {
 	h["Cache-Control"] = []string{"no-store, no-transform"}
 	h["X-Accel-Buffering"] = []string{"no"} // nginx would collect a page before it sends any
 	h["X-Content-Type-Options"] = []string{"nosniff"}
+}
+
+// buffers are for what is being sent: a stream that is idle holds none.
+var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 4<<10)) }}
+
+// keepBuffer is how large a buffer may be to be kept for other streams.
+const keepBuffer = 4 * FlushAt
+
+func withBuffer(use func(buffer []byte) []byte) {
+	b := buffers.Get().(*[]byte)
+	if *b = use((*b)[:0]); cap(*b) <= keepBuffer {
+		buffers.Put(b)
+	}
+}
+
+// A Stream writes to one client in the way that net/http has for it, with a goroutine that waits.
+type Stream struct {
+	w          http.ResponseWriter
+	controller *http.ResponseController
+	bounded    time.Time // until when the next write may take
+}
+
+// NewStream returns the stream of an answer whose headers are set. Nothing is sent before the first write.
+func NewStream(w http.ResponseWriter) *Stream {
 	return &Stream{w: w, controller: http.NewResponseController(w)}
 }
 
-// Append lets frames be appended to what is sent next, and sends if that is much.
-func (s *Stream) Append(appendTo func([]byte) []byte) error {
-	s.buffer = appendTo(s.buffer)
-	if len(s.buffer) >= flushAt {
-		return s.Flush()
-	}
-	return nil
-}
-
-// Flush sends what was appended.
-func (s *Stream) Flush() error {
-	if err := s.controller.SetWriteDeadline(time.Now().Add(writePatience)); err != nil {
-		return fmt.Errorf("bound a write: %w", err)
-	}
-	if !s.begun {
-		s.begun = true
-		s.w.WriteHeader(http.StatusOK)
-	}
-	if len(s.buffer) > 0 {
-		if _, err := s.w.Write(s.buffer); err != nil {
-			return err
+// Write sends at once.
+func (s *Stream) Write(data []byte) (int, error) {
+	if now := time.Now(); s.bounded.Sub(now) < writePatience-patienceSlack {
+		s.bounded = now.Add(writePatience)
+		if err := s.controller.SetWriteDeadline(s.bounded); err != nil {
+			return 0, fmt.Errorf("bound a write: %w", err)
 		}
 	}
-	if s.buffer = s.buffer[:0]; cap(s.buffer) > keepBuffer {
-		s.buffer = nil
+	n, err := s.w.Write(data)
+	if err != nil {
+		return n, err
 	}
-	return s.controller.Flush()
+	return n, s.controller.Flush()
+}
+
+// Run sends what the source has to say, until that is over or one side ends it. A token in wakeUp tells that there may be more.
+func (s *Stream) Run(ctx context.Context, source Source, wakeUp <-chan struct{}, pace Pace) {
+	clock := newClock(time.Now(), pace)
+	timer := time.NewTimer(time.Until(clock.due()))
+	defer timer.Stop()
+	if s.send(source.Begin) != nil {
+		return
+	}
+	for {
+		if over, err := s.drain(ctx, source); over || err != nil {
+			return
+		}
+		select {
+		case <-wakeUp:
+			continue
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		now := time.Now()
+		if clock.old(now) {
+			_ = s.send(func(b []byte) []byte { return source.GoAway(b, reasonMaxAge) }) // who is gone need not hear it
+			return
+		}
+		if s.send(source.Beat) != nil {
+			return
+		}
+		clock.beaten(now)
+		timer.Reset(time.Until(clock.due()))
+	}
+}
+
+func (s *Stream) send(appendTo func([]byte) []byte) (err error) {
+	withBuffer(func(b []byte) []byte {
+		b = appendTo(b)
+		_, err = s.Write(b)
+		return b
+	})
+	return err
+}
+
+// drain sends all that there is to tell.
+func (s *Stream) drain(ctx context.Context, source Source) (over bool, err error) {
+	withBuffer(func(b []byte) []byte {
+		for ctx.Err() == nil {
+			if b, over = source.Next(b[:0]); len(b) == 0 {
+				break
+			}
+			if _, err = s.Write(b); over || err != nil {
+				break
+			}
+		}
+		return b
+	})
+	return over, err
+}
+
+// A clock knows when a stream has to speak unasked.
+type clock struct {
+	every     time.Duration
+	next, end time.Time
+}
+
+func newClock(now time.Time, pace Pace) clock {
+	return clock{every: pace.Heartbeat, next: now.Add(pace.Heartbeat), end: now.Add(pace.Age)}
+}
+
+// due is the next moment to look at the clock.
+func (c *clock) due() time.Time {
+	if c.end.Before(c.next) {
+		return c.end
+	}
+	return c.next
+}
+
+func (c *clock) old(now time.Time) bool { return !now.Before(c.end) }
+
+// beaten notes a heartbeat. One that comes late does not make the next come early.
+func (c *clock) beaten(now time.Time) {
+	if c.next = c.next.Add(c.every); c.next.Before(now) {
+		c.next = now.Add(c.every)
+	}
 }

@@ -1,0 +1,66 @@
+package handlers
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"kvgateway/internal/sse"
+)
+
+// canBeTaken tells whether a request's connection can be taken over from net/http: nothing is between us and the socket, and no
+// other request is on it.
+func canBeTaken(r *http.Request) bool { return r.ProtoMajor == 1 && r.TLS == nil }
+
+// watchTaken streams on the connection itself. It returns when the stream has begun.
+func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, request *watchRequest) error {
+	stream := s.loops.New()
+	follower := &streamFollower{request: request}
+	if err := s.subscribe(r.Context(), follower, stream.Wake); err != nil {
+		follower.close()
+		return s.refuseWatch(w, request, err)
+	}
+	sse.SetHeaders(w.Header(), request.format)
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		follower.close()
+		return err
+	}
+	rec := w.(*recorder)
+	rec.taken = true
+	line := rec.line(http.MethodGet)
+	err = s.loops.Start(stream, conn, responseHead(w.Header()), follower, s.pace(request), func(sent int64, err error) {
+		follower.close()
+		line.status, line.bytes = http.StatusOK, sent
+		s.note(line)
+		if err != nil && !errors.Is(err, sse.ErrClientGone) && !errors.Is(err, net.ErrClosed) {
+			s.logger.Debug().Str("id", line.id).Err(err).Msg("stream cut")
+		}
+	})
+	if err != nil {
+		s.logger.Error().Str("id", rec.id).Err(err).Msg("a stream's connection could not be watched")
+		follower.close()
+		conn.Close()
+	}
+	return nil
+}
+
+// responseHead is the head of an answer whose body ends with the connection (RFC 9112 §6.3), which needs no chunks.
+func responseHead(h http.Header) []byte {
+	var head bytes.Buffer
+	head.WriteString("HTTP/1.1 200 OK\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\nConnection: close\r\n")
+	_ = h.Write(&head) // a buffer takes everything
+	head.WriteString("\r\n")
+	return head.Bytes()
+}
+
+// Close waits until the streams on taken-over connections have ended, and ends those that have not when the context does. It is for
+// when nothing is served any more.
+func (s *Server) Close(ctx context.Context) {
+	if s.loops != nil {
+		s.loops.Close(ctx)
+	}
+}

@@ -1,0 +1,122 @@
+package sse
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"syscall"
+)
+
+// A watcher tells of sockets that their peer has closed, or that take more after they took no more, with an epoll instance of its
+// own. The Go runtime's tells only goroutines that wait, one for each socket.
+type watcher struct {
+	file *os.File // the epoll instance, which the runtime watches in its turn
+	poll syscall.RawConn
+	fd   int
+	last atomic.Uint32
+
+	mu     sync.Mutex
+	taken  map[int32]*Taken // by file descriptor
+	events [256]syscall.EpollEvent
+}
+
+// edgeTriggered is EPOLLET, which the syscall package has as a negative number.
+const edgeTriggered = 1 << 31
+
+func newWatcher() (*watcher, error) {
+	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll_create1: %w", err)
+	}
+	if err := syscall.SetNonblock(fd, true); err != nil { // or os.NewFile would not let the runtime watch it
+		return nil, fmt.Errorf("watch epoll: %w", err)
+	}
+	w := &watcher{file: os.NewFile(uintptr(fd), "epoll"), fd: fd, taken: make(map[int32]*Taken)}
+	if w.poll, err = w.file.SyscallConn(); err != nil {
+		return nil, fmt.Errorf("watch epoll: %w", err)
+	}
+	return w, nil
+}
+
+func (w *watcher) close() { w.file.Close() }
+
+// watch begins to watch a stream's connection.
+func (w *watcher) watch(t *Taken) error {
+	conn, ok := t.conn.(syscall.Conn)
+	if !ok {
+		return errors.New("the connection is no socket")
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	t.raw, t.number = raw, w.last.Add(1)
+	failed := raw.Control(func(fd uintptr) {
+		w.mu.Lock()
+		w.taken[int32(fd)] = t
+		w.mu.Unlock()
+		event := syscall.EpollEvent{Events: syscall.EPOLLRDHUP | syscall.EPOLLOUT | edgeTriggered, Fd: int32(fd), Pad: int32(t.number)}
+		err = syscall.EpollCtl(w.fd, syscall.EPOLL_CTL_ADD, int(fd), &event)
+	})
+	return errors.Join(failed, err)
+}
+
+// forget ends the watching of a connection that will be closed.
+func (w *watcher) forget(t *Taken) {
+	_ = t.raw.Control(func(fd uintptr) { // closing it ends the rest
+		w.mu.Lock()
+		if w.taken[int32(fd)] == t {
+			delete(w.taken, int32(fd))
+		}
+		w.mu.Unlock()
+	})
+}
+
+// run tells the streams until the watcher is closed.
+func (w *watcher) run() {
+	for {
+		n := 0
+		err := w.poll.Read(func(fd uintptr) bool {
+			n, _ = syscall.EpollWait(int(fd), w.events[:], 0)
+			return n > 0
+		})
+		if err != nil {
+			return
+		}
+		for i := range w.events[:max(n, 0)] {
+			w.tell(&w.events[i])
+		}
+	}
+}
+
+func (w *watcher) tell(e *syscall.EpollEvent) {
+	w.mu.Lock()
+	t := w.taken[e.Fd]
+	w.mu.Unlock()
+	if t == nil || t.number != uint32(e.Pad) {
+		return
+	}
+	if e.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+		t.gone.Store(true)
+	}
+	t.Wake()
+}
+
+// writeTo writes what is to be sent, as much as the socket takes.
+func (l *loop) writeTo(fd uintptr) bool {
+	for len(l.out) > 0 {
+		n, err := syscall.Write(int(fd), l.out)
+		switch {
+		case err == syscall.EINTR:
+		case err == syscall.EAGAIN:
+			return true
+		case err != nil:
+			l.failed = err
+			return true
+		}
+		l.out = l.out[max(n, 0):]
+	}
+	return true
+}

@@ -1,0 +1,17 @@
+//go:build !linux
+
+package sse
+
+import "errors"
+
+// A watcher needs epoll: elsewhere all streams have the ordinary form.
+type watcher struct{}
+
+func newWatcher() (*watcher, error) { return nil, errors.New("taken-over connections need Linux") }
+
+func (*watcher) close()             {}
+func (*watcher) run()               {}
+func (*watcher) watch(*Taken) error { return nil }
+func (*watcher) forget(*Taken)      {}
+
+func (l *loop) writeTo(uintptr) bool { return true }
