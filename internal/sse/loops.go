@@ -2,14 +2,12 @@ package sse
 
 import (
 	"bytes"
-	"cmp"
 	"container/heap"
 	"context"
 	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -41,7 +39,6 @@ func NewLoops(count int) (*Loops, error) {
 	l := &Loops{watcher: watcher, closed: make(chan struct{})}
 	for range count {
 		one := &loop{watcher: watcher, kick: make(chan struct{}, 1), buffer: make([]byte, 0, 2*FlushAt)}
-		one.write = one.writeTo
 		l.loops = append(l.loops, one)
 		go one.run(l.closed)
 	}
@@ -71,7 +68,7 @@ type Taken struct {
 	gone    atomic.Bool // the client has closed its connection
 
 	conn   net.Conn
-	raw    syscall.RawConn
+	fd     int    // of the connection, which nobody but the loop closes
 	number uint32 // tells it from an earlier stream on a socket of the same number
 	source Source
 	ended  func(sent int64, err error)
@@ -128,9 +125,6 @@ type loop struct {
 	working   []*Taken // what was ready; the array is used again
 	timetable timetable
 	buffer    []byte
-	write     func(fd uintptr) bool // writeTo, made once
-	out       []byte                // what it has to write, and could not
-	failed    error                 // why
 }
 
 func (l *loop) add(t *Taken) {
@@ -255,15 +249,9 @@ func (l *loop) sendRest(t *Taken, now time.Time) bool {
 
 // push writes what the socket takes now and returns what is left.
 func (l *loop) push(t *Taken, data []byte) (left []byte, err error) {
-	if len(data) == 0 {
-		return nil, nil
-	}
-	l.out, l.failed = data, nil
-	err = t.raw.Write(l.write)
-	left = l.out
-	l.out = nil
-	t.sent += int64(len(data) - len(left))
-	return left, cmp.Or(err, l.failed)
+	n, err := writeNow(t.fd, data)
+	t.sent += int64(n)
+	return data[n:], err
 }
 
 func (l *loop) end(t *Taken, err error) {

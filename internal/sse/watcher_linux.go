@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"unsafe"
 )
 
 // A watcher tells of sockets that their peer has closed, or that take more after they took no more, with an epoll instance of its
@@ -52,8 +53,9 @@ func (w *watcher) watch(t *Taken) error {
 	if err != nil {
 		return err
 	}
-	t.raw, t.number = raw, w.last.Add(1)
+	t.number = w.last.Add(1)
 	failed := raw.Control(func(fd uintptr) {
+		t.fd = int(fd)
 		w.mu.Lock()
 		w.taken[int32(fd)] = t
 		w.mu.Unlock()
@@ -63,15 +65,11 @@ func (w *watcher) watch(t *Taken) error {
 	return errors.Join(failed, err)
 }
 
-// forget ends the watching of a connection that will be closed.
+// forget ends the watching of a connection that will be closed, which ends the rest.
 func (w *watcher) forget(t *Taken) {
-	_ = t.raw.Control(func(fd uintptr) { // closing it ends the rest
-		w.mu.Lock()
-		if w.taken[int32(fd)] == t {
-			delete(w.taken, int32(fd))
-		}
-		w.mu.Unlock()
-	})
+	w.mu.Lock()
+	delete(w.taken, int32(t.fd))
+	w.mu.Unlock()
 }
 
 // run tells the streams until the watcher is closed.
@@ -104,19 +102,19 @@ func (w *watcher) tell(e *syscall.EpollEvent) {
 	t.Wake()
 }
 
-// writeTo writes what is to be sent, as much as the socket takes.
-func (l *loop) writeTo(fd uintptr) bool {
-	for len(l.out) > 0 {
-		n, err := syscall.Write(int(fd), l.out)
-		switch {
-		case err == syscall.EINTR:
-		case err == syscall.EAGAIN:
-			return true
-		case err != nil:
-			l.failed = err
-			return true
+// writeNow writes as much as the socket takes, which it does without waiting: so the scheduler need not be told of the system call.
+func writeNow(fd int, data []byte) (n int, err error) {
+	for n < len(data) {
+		wrote, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&data[n])), uintptr(len(data)-n))
+		switch errno {
+		case 0:
+			n += int(wrote)
+		case syscall.EINTR:
+		case syscall.EAGAIN:
+			return n, nil
+		default:
+			return n, errno
 		}
-		l.out = l.out[max(n, 0):]
 	}
-	return true
+	return n, nil
 }
