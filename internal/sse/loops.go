@@ -31,14 +31,16 @@ type Loops struct {
 }
 
 // NewLoops starts that many loops. It returns an error where the system has no way to watch sockets.
-func NewLoops(count int) (*Loops, error) {
+func NewLoops(count int) (*Loops, error) { return newLoops(count, writePatience) }
+
+func newLoops(count int, patience time.Duration) (*Loops, error) {
 	watcher, err := newWatcher()
 	if err != nil {
 		return nil, err
 	}
 	l := &Loops{watcher: watcher, closed: make(chan struct{})}
 	for range count {
-		one := &loop{watcher: watcher, kick: make(chan struct{}, 1), buffer: make([]byte, 0, 2*FlushAt)}
+		one := &loop{watcher: watcher, patience: patience, kick: make(chan struct{}, 1), buffer: make([]byte, 0, 2*FlushAt)}
 		l.loops = append(l.loops, one)
 		go one.run(l.closed)
 	}
@@ -115,8 +117,9 @@ func (l *Loops) Start(t *Taken, conn net.Conn, head []byte, source Source, pace 
 
 // A loop writes to its share of the streams.
 type loop struct {
-	watcher *watcher
-	kick    chan struct{}
+	watcher  *watcher
+	patience time.Duration // with a client that takes nothing of what is left
+	kick     chan struct{}
 
 	mu    sync.Mutex
 	ready []*Taken
@@ -214,7 +217,7 @@ func (l *loop) send(t *Taken, data []byte) {
 		l.end(t, err)
 		return
 	case len(left) > 0:
-		t.rest, t.bound = bytes.Clone(left), time.Now().Add(writePatience)
+		t.rest, t.bound = bytes.Clone(left), time.Now().Add(l.patience)
 		l.timetable.put(t)
 		return
 	case len(data) > 0 || t.over:
@@ -237,7 +240,7 @@ func (l *loop) sendRest(t *Taken, now time.Time) bool {
 		l.timetable.put(t)
 		return true
 	case len(left) < len(t.rest) || t.bound.IsZero():
-		t.bound = time.Now().Add(writePatience)
+		t.bound = time.Now().Add(l.patience)
 	case now.After(t.bound):
 		l.end(t, errTookNothing)
 		return false
