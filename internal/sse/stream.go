@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -90,36 +91,44 @@ func (s *Stream) Write(data []byte) (int, error) {
 	return n, s.controller.Flush()
 }
 
-// Run sends what the source has to say, until that is over or one side ends it. A token in wakeUp tells that there may be more.
-func (s *Stream) Run(ctx context.Context, source Source, wakeUp <-chan struct{}, pace Pace) {
-	clock := newClock(time.Now(), pace)
-	timer := time.NewTimer(time.Until(clock.due()))
-	defer timer.Stop()
-	if s.send(source.Begin) != nil {
-		return
-	}
-	for {
-		if over, err := s.drain(ctx, source); over || err != nil {
-			return
-		}
+// Run sends what the source has to say, until that is over or one side ends it. A token in wakeUp, which has room for one, tells that
+// there may be more. Everything comes as a token, time and the client's leaving too: to wait for one channel costs half as much.
+func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, pace Pace) {
+	wake := func() {
 		select {
-		case <-wakeUp:
-			continue
-		case <-ctx.Done():
-			return
-		case <-timer.C:
+		case wakeUp <- struct{}{}:
+		default:
 		}
-		now := time.Now()
-		if clock.old(now) {
-			_ = s.send(func(b []byte) []byte { return source.GoAway(b, reasonMaxAge) }) // who is gone need not hear it
-			return
-		}
-		if s.send(source.Beat) != nil {
-			return
-		}
-		clock.beaten(now)
-		timer.Reset(time.Until(clock.due()))
 	}
+	clock := newClock(time.Now(), pace)
+	var due atomic.Bool
+	timer := time.AfterFunc(time.Until(clock.due()), func() { due.Store(true); wake() })
+	defer timer.Stop()
+	defer context.AfterFunc(ctx, wake)()
+	err := s.send(source.Begin)
+	for over := false; !over && err == nil; {
+		if over, err = s.drain(ctx, source); over || err != nil {
+			return
+		}
+		<-wakeUp
+		if ctx.Err() != nil {
+			return
+		}
+		if due.CompareAndSwap(true, false) {
+			over, err = s.speak(source, &clock)
+			timer.Reset(time.Until(clock.due()))
+		}
+	}
+}
+
+// speak sends what is due by the clock.
+func (s *Stream) speak(source Source, c *clock) (over bool, err error) {
+	now := time.Now()
+	if c.old(now) {
+		return true, s.send(func(b []byte) []byte { return source.GoAway(b, reasonMaxAge) })
+	}
+	c.beaten(now)
+	return false, s.send(source.Beat)
 }
 
 func (s *Stream) send(appendTo func([]byte) []byte) (err error) {
