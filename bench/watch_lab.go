@@ -32,7 +32,8 @@ type watchSample struct {
 	Deliveries float64 // a second
 	P50, P99   float64 // from PUT to arrival, microseconds
 	Max        float64
-	CPU        float64 // of the system, microseconds a delivery
+	CPU        float64 // of the system, microseconds a delivery, without what the event costs when nobody follows
+	EventCPU   float64 // what that is
 	Generator  float64 // of the generator
 	Memory     float64 // KB a subscriber
 	RampTime   float64 // microseconds a subscriber
@@ -134,6 +135,9 @@ func (l *watchLab) measureOn(ctx context.Context, sys *watchSystem, c watchCell)
 	if err := warm(sys); err != nil {
 		return s, err
 	}
+	if s.EventCPU, err = eventCost(sys, c, l.settings.time/2); err != nil {
+		return s, err
+	}
 	atStart, err := sys.usage()
 	if err != nil {
 		return s, err
@@ -165,11 +169,26 @@ func (l *watchLab) measureOn(ctx context.Context, sys *watchSystem, c watchCell)
 	}
 	used, delivered := end.cpu.since(joined.cpu), float64(subs.delivered)
 	s.Deliveries = delivered / end.at.Sub(joined.at).Seconds()
-	s.CPU, s.Generator = microseconds(used.serving[0])/delivered, microseconds(used.generator)/delivered
+	s.CPU = (microseconds(used.serving[0]) - s.EventCPU*float64(out.sent)) / delivered
+	s.Generator = microseconds(used.generator) / delivered
 	s.P50, s.P99, s.Max = microseconds(subs.latencies.quantile(0.5)), microseconds(subs.latencies.quantile(0.99)), microseconds(subs.slowest)
 	s.PutP50 = microseconds(out.puts.quantile(0.5))
 	s.Memory = float64(end.memory-atStart.memory) / 1024 / n
 	return s, nil
+}
+
+// eventCost is the CPU that an event costs at the cell's rate when nobody follows.
+func eventCost(sys *watchSystem, c watchCell, t time.Duration) (float64, error) {
+	before, err := sys.usage()
+	if err != nil {
+		return 0, err
+	}
+	out, err := sendEvents(sys, c, t)
+	if err != nil {
+		return 0, err
+	}
+	after, err := sys.usage()
+	return microseconds(after.cpu.since(before.cpu).serving[0]) / float64(out.sent), err
 }
 
 // warm sends some events that nobody follows, so that what a process makes once is made.
