@@ -78,6 +78,9 @@ func start(t testing.TB, configure ...func(*setup)) *gateway {
 		g.wire.release() // or a request that hangs would hang the test
 		hub.Close()      // or its streams would
 		server.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		handler.Close(ctx)
 	})
 	g.address = server.Listener.Addr().String()
 	g.js = native(t, g.wire)

@@ -16,9 +16,24 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-func TestWatchSnapshotSyncAndChanges(t *testing.T) {
-	t.Parallel()
-	g := start(t)
+// The tests of streams, each in both forms of their writer.
+func TestWatchSnapshotSyncAndChanges(t *testing.T)  { inBothForms(t, testWatchSnapshotSyncAndChanges) }
+func TestWatchedValues(t *testing.T)                { inBothForms(t, testWatchedValues) }
+func TestWatchResumes(t *testing.T)                 { inBothForms(t, testWatchResumes) }
+func TestWatchResumesBeyondTheHorizon(t *testing.T) { inBothForms(t, testWatchResumesBeyondTheHorizon) }
+func TestWatchOptions(t *testing.T)                 { inBothForms(t, testWatchOptions) }
+func TestWatchAsLines(t *testing.T)                 { inBothForms(t, testWatchAsLines) }
+func TestWatchRefusals(t *testing.T)                { inBothForms(t, testWatchRefusals) }
+func TestWatchWhileNATSIsAway(t *testing.T)         { inBothForms(t, testWatchWhileNATSIsAway) }
+func TestWatchOfAMissingBucketThatWasThere(t *testing.T) {
+	inBothForms(t, testWatchOfAMissingBucketThatWasThere)
+}
+func TestWatchSeveral(t *testing.T)      { inBothForms(t, testWatchSeveral) }
+func TestOneConsumerForAll(t *testing.T) { inBothForms(t, testOneConsumerForAll) }
+func TestSlowReader(t *testing.T)        { inBothForms(t, testSlowReader) }
+
+func testWatchSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
+	g := start(t, form)
 	kv := g.shop(t)
 	put(t, kv, "orders.1", "a")
 	put(t, kv, "stock.1", "b")
@@ -54,9 +69,8 @@ func TestWatchSnapshotSyncAndChanges(t *testing.T) {
 }
 
 // Values of any bytes arrive as they are.
-func TestWatchedValues(t *testing.T) {
-	t.Parallel()
-	g := start(t)
+func testWatchedValues(t *testing.T, form func(*setup)) {
+	g := start(t, form)
 	g.shop(t)
 	values := []string{"", "a\nb\r\nc\r", "\x00", "\xff\xfe", "data: x\n\n", `{"a" : 1.0}`, strings.Repeat("x", 100_000)}
 	for i, value := range values {
@@ -82,9 +96,8 @@ func TestWatchedValues(t *testing.T) {
 	}
 }
 
-func TestWatchResumes(t *testing.T) {
-	t.Parallel()
-	g := start(t)
+func testWatchResumes(t *testing.T, form func(*setup)) {
+	g := start(t, form)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	for i := range 50 {
 		put(t, kv, fmt.Sprintf("k%d", i), "v")
@@ -116,9 +129,8 @@ func TestWatchResumes(t *testing.T) {
 }
 
 // What the stream forgot before anybody followed it, nobody can vouch for.
-func TestWatchResumesBeyondTheHorizon(t *testing.T) {
-	t.Parallel()
-	g := start(t)
+func testWatchResumesBeyondTheHorizon(t *testing.T, form func(*setup)) {
+	g := start(t, form)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
 	put(t, kv, "b", "2")
@@ -132,9 +144,8 @@ func TestWatchResumesBeyondTheHorizon(t *testing.T) {
 	w.wantEvents("put b", "put a", "sync")
 }
 
-func TestWatchOptions(t *testing.T) {
-	t.Parallel()
-	g := start(t)
+func testWatchOptions(t *testing.T, form func(*setup)) {
+	g := start(t, form)
 	kv := g.shop(t)
 	put(t, kv, "a", "1")
 	put(t, kv, "a", "2")
@@ -172,9 +183,8 @@ func TestWatchOptions(t *testing.T) {
 	}
 }
 
-func TestWatchAsLines(t *testing.T) {
-	t.Parallel()
-	g := start(t)
+func testWatchAsLines(t *testing.T, form func(*setup)) {
+	g := start(t, form)
 	put(t, g.shop(t), "a", "1")
 	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.address+"/buckets/shop/watch?heartbeat=1s", nil)
 	if err != nil {
@@ -198,9 +208,8 @@ func TestWatchAsLines(t *testing.T) {
 	}
 }
 
-func TestWatchRefusals(t *testing.T) {
-	t.Parallel()
-	g := start(t)
+func testWatchRefusals(t *testing.T, form func(*setup)) {
+	g := start(t, form)
 	g.shop(t)
 	for target, status := range map[string]int{
 		"/buckets/none/watch": 404, "/buckets/shop/watch?filter=a*": 400, "/buckets/shop/watch?heartbeat=10ms": 400,
@@ -213,9 +222,8 @@ func TestWatchRefusals(t *testing.T) {
 }
 
 // While NATS is away a browser is told in a stream, since it would never come back after a status; others get the status.
-func TestWatchWhileNATSIsAway(t *testing.T) {
-	t.Parallel()
-	g := start(t)
+func testWatchWhileNATSIsAway(t *testing.T, form func(*setup)) {
+	g := start(t, form)
 	g.shop(t)
 	g.wire.stop()
 	w := g.watch(t, "/buckets/shop/watch")
@@ -233,9 +241,8 @@ func TestWatchWhileNATSIsAway(t *testing.T) {
 	g.get(t, "/buckets/shop/watch").is(t, 503)
 }
 
-func TestWatchOfAMissingBucketThatWasThere(t *testing.T) {
-	t.Parallel()
-	g := start(t)
+func testWatchOfAMissingBucketThatWasThere(t *testing.T, form func(*setup)) {
+	g := start(t, form)
 	w := g.watch(t, "/buckets/b/watch", "Last-Event-ID: 7-abc")
 	w.wantEvents("bucket-deleted")
 	put(t, g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"}), "a", "1")
@@ -244,9 +251,8 @@ func TestWatchOfAMissingBucketThatWasThere(t *testing.T) {
 	g.get(t, "/buckets/none/watch", "Last-Event-ID: 7-abc", "Accept: application/x-ndjson").is(t, 404)
 }
 
-func TestWatchSeveral(t *testing.T) {
-	t.Parallel()
-	g := start(t)
+func testWatchSeveral(t *testing.T, form func(*setup)) {
+	g := start(t, form)
 	shop, config := g.shop(t), g.bucket(t, jetstream.KeyValueConfig{Bucket: "config"})
 	put(t, shop, "orders.1", "a")
 	put(t, config, "x", "b")
@@ -285,9 +291,8 @@ func TestWatchSeveral(t *testing.T) {
 }
 
 // One consumer serves all streams of a bucket.
-func TestOneConsumerForAll(t *testing.T) {
-	t.Parallel()
-	g := start(t)
+func testOneConsumerForAll(t *testing.T, form func(*setup)) {
+	g := start(t, form)
 	kv := g.shop(t)
 	for i := range 100 {
 		put(t, kv, fmt.Sprintf("k%d", i), "v")
@@ -314,9 +319,8 @@ func TestOneConsumerForAll(t *testing.T) {
 }
 
 // A reader that takes nothing delays nobody, and has it all when it reads again.
-func TestSlowReader(t *testing.T) {
-	t.Parallel()
-	g := start(t, func(s *setup) { s.feeds = feed.Options{LogBytes: 1 << 20} })
+func testSlowReader(t *testing.T, form func(*setup)) {
+	g := start(t, form, func(s *setup) { s.feeds = feed.Options{LogBytes: 1 << 20} })
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	conn, err := net.Dial("tcp", g.address)
 	if err != nil {

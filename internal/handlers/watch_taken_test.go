@@ -1,0 +1,112 @@
+package handlers_test
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A stream is logged and counted when it has ended, with what was sent, and its subscription goes with its client, in whichever
+// form it was written.
+func TestStreamsThatEndAreNoted(t *testing.T) { inBothForms(t, testStreamsThatEndAreNoted) }
+
+func testStreamsThatEndAreNoted(t *testing.T, form func(*setup)) {
+	g := start(t, form)
+	put(t, g.shop(t), "a", "v")
+	const route = "/buckets/{bucket}/watch"
+	stream := g.watch(t, "/buckets/shop/watch")
+	stream.wantEvents("put a", "sync")
+	if lines := g.accessLog(t); len(lines) != 0 {
+		t.Errorf("a stream that goes on is logged: %+v", lines)
+	}
+	if n := g.metric(t, "kvgw_subscriptions", nil); n != 1 {
+		t.Errorf("%v subscriptions", n)
+	}
+	stream.close()
+	eventually(t, "the stream is logged", func() bool { return len(g.accessLog(t)) == 1 })
+	line := g.accessLog(t)[0]
+	if line.Method != "GET" || line.Route != route || line.Status != 200 || line.Bytes < 200 || line.ID == "" || *line.Duration <= 0 {
+		t.Errorf("logged as %+v", line)
+	}
+	if n := g.metric(t, "kvgw_http_requests_total", map[string]string{"route": route, "method": "GET", "status": "200"}); n != 1 {
+		t.Errorf("counted %v times", n)
+	}
+	eventually(t, "the subscription is gone", func() bool { return g.metric(t, "kvgw_subscriptions", nil) == 0 })
+}
+
+// The head of a taken-over answer says what net/http would have said.
+func TestTakenStreamsHaveTheirHeaders(t *testing.T) { inBothForms(t, testTakenStreamsHaveTheirHeaders) }
+
+func testTakenStreamsHaveTheirHeaders(t *testing.T, form func(*setup)) {
+	const origin = "https://app.example.com"
+	g := start(t, form, func(s *setup) { s.handlers.AllowOrigins = []string{origin} })
+	g.shop(t)
+	for accept, mediaType := range map[string]string{"text/event-stream": "text/event-stream", "application/x-ndjson": "application/x-ndjson"} {
+		stream := g.watch(t, "/buckets/shop/watch", "Accept: "+accept, "Origin: "+origin)
+		for name, want := range map[string]string{
+			"Content-Type": mediaType, "Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no",
+			"X-Content-Type-Options": "nosniff", "Access-Control-Allow-Origin": origin,
+		} {
+			if got := stream.header.Get(name); got != want {
+				t.Errorf("%s: %s: %q, want %q", accept, name, got, want)
+			}
+		}
+		if date, err := http.ParseTime(stream.header.Get("Date")); err != nil || time.Since(date) > time.Minute {
+			t.Errorf("%s: Date: %q", accept, stream.header.Get("Date"))
+		}
+		stream.close()
+	}
+}
+
+// A client that knows no chunks gets none.
+func TestWatchOverHTTP10(t *testing.T) { inBothForms(t, testWatchOverHTTP10) }
+
+func testWatchOverHTTP10(t *testing.T, form func(*setup)) {
+	g := start(t, form)
+	put(t, g.shop(t), "a", "v")
+	conn, err := net.Dial("tcp", g.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write([]byte("GET /buckets/shop/watch HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(conn)
+	response, err := http.ReadResponse(r, nil)
+	if err != nil || response.StatusCode != 200 || len(response.TransferEncoding) > 0 {
+		t.Fatalf("%+v, %v", response, err)
+	}
+	lines := bufio.NewScanner(response.Body)
+	var got []string
+	for len(got) < 2 && lines.Scan() {
+		if event, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+			got = append(got, event)
+		}
+	}
+	if strings.Join(got, " ") != "put sync" {
+		t.Errorf("events %q, %v", got, lines.Err())
+	}
+}
+
+// A stream ends at its age, and says so.
+func TestWatchEndsAtItsAge(t *testing.T) { inBothForms(t, testWatchEndsAtItsAge) }
+
+func testWatchEndsAtItsAge(t *testing.T, form func(*setup)) {
+	g := start(t, form, func(s *setup) { s.handlers.StreamAge = 100 * time.Millisecond })
+	g.shop(t)
+	stream := g.watch(t, "/buckets/shop/watch")
+	last := stream.until("goaway")
+	if last.object(t)["reason"] != "max-age" {
+		t.Errorf("%+v", last)
+	}
+	if _, more := <-stream.blocks; more {
+		t.Error("the stream goes on after goaway")
+	}
+}
