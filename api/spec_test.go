@@ -69,6 +69,21 @@ func TestOperationsAreDescribed(t *testing.T) {
 	})
 }
 
+func TestExamplesAreDescribed(t *testing.T) {
+	for name, example := range load(t).Components.Examples {
+		if example.Value.Summary == "" {
+			t.Errorf("example %s has no summary", name)
+		}
+	}
+	forEachResponse(t, func(t *testing.T, _ string, status int, response *openapi3.Response) {
+		for mediaType, media := range response.Content {
+			if media.Example == nil && len(media.Examples) == 0 {
+				t.Errorf("%d: %s has no example", status, mediaType)
+			}
+		}
+	})
+}
+
 func TestOperationIDsAreUnique(t *testing.T) {
 	seen := map[string]bool{}
 	forEachOperation(t, func(t *testing.T, _ string, op *openapi3.Operation) {

@@ -69,6 +69,34 @@ func TestProblemPages(t *testing.T) {
 	}
 }
 
+// What the contract shows of a problem is what the gateway answers.
+func TestProblemExamplesAreTheProblems(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	doc, err := api.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, status := range contractCodes(t) {
+		example := doc.Components.Examples[code]
+		if example == nil {
+			if code != "method-not-allowed" { // which no operation answers
+				t.Errorf("%s has no example", code)
+			}
+			continue
+		}
+		document, ok := example.Value.Value.(map[string]any)
+		if !ok {
+			t.Errorf("%s: the example is a %T", code, example.Value.Value)
+			continue
+		}
+		page := g.get(t, "/problems/"+code).is(t, 200).object(t)
+		if document["title"] != page["title"] || document["type"] != "/problems/"+code || fmt.Sprint(document["status"]) != fmt.Sprint(status) {
+			t.Errorf("the example is %v, the problem %v", document, page)
+		}
+	}
+}
+
 // What no table has a word for is the gateway's own failure, and its text is not for clients.
 func TestUnknownErrorsAreInternal(t *testing.T) {
 	t.Parallel()
