@@ -240,7 +240,7 @@ func check(t *testing.T, name string, schema *openapi3.Schema, good, bad []strin
 }
 
 func TestJSONIsTheSameContract(t *testing.T) {
-	encoded, err := api.JSON()
+	encoded, err := api.JSON("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestJSONIsTheSameContract(t *testing.T) {
 	if err := doc.Validate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	fromYAML, err := openapi3.NewLoader().LoadFromData(api.YAML())
+	fromYAML, err := openapi3.NewLoader().LoadFromData(api.YAML(""))
 	if err != nil {
 		t.Fatal(err)
 	}

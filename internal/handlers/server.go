@@ -77,9 +77,9 @@ func New(options Options) (*Server, error) {
 		metrics: newMetrics(options.Metrics, options.Client, options.Feeds),
 		ids:     newRequestIDs(),
 		pages:   problemKindsByCode(),
-		yaml:    api.YAML(),
+		yaml:    api.YAML(options.BasePath),
 	}
-	if s.json, err = api.JSON(); err != nil {
+	if s.json, err = api.JSON(options.BasePath); err != nil {
 		return nil, fmt.Errorf("contract as JSON: %w", err)
 	}
 	if s.router, err = s.newRouter(contract); err != nil {
