@@ -46,6 +46,19 @@ func readAll(r io.Reader, declared int64) ([]byte, error) {
 	return body, err
 }
 
+// maxDrained is how much of a body that nobody wants is read: more than a client has under way when it hears the answer.
+const maxDrained = 4 << 20
+
+// drain sends the answer and reads what is left of the body, for a moment. Over HTTP/2 net/http resets a stream whose body was
+// not read as soon as it is answered, and clients such as curl 7.88 lose the answer when that comes while they are sending.
+func drain(w http.ResponseWriter, body io.Reader) {
+	controller := http.NewResponseController(w)
+	if controller.Flush() != nil || controller.SetReadDeadline(time.Now().Add(unreadGrace)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, body, maxDrained) // whatever ends it, it was for the client's sake
+}
+
 // jsonBody reads a JSON body in one of the media types, or nil where there is none.
 func (s *Server) jsonBody(w http.ResponseWriter, r *http.Request, mediaTypes ...string) ([]byte, error) {
 	tooLarge := problemError{code: codeBodyTooLarge, members: members{"max_body_bytes": maxJSONBytes},

@@ -94,9 +94,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := s.begin(w, r)
 	defer func() {
 		cut := s.recovered(rec, recover())
+		unread := rec.unread
 		s.finish(rec, r)
 		if cut {
 			panic(http.ErrAbortHandler)
+		}
+		if unread && r.ProtoMajor == 2 {
+			drain(w, r.Body)
 		}
 	}()
 	if err := s.admit(r); err != nil {
