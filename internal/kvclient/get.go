@@ -67,10 +67,7 @@ func (b *Bucket) entrySince(ctx context.Context, key Key, consistency Consistenc
 		return Entry{}, served, err
 	}
 	e, err = b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
-	if b.isMirror() {
-		return e, Any, err
-	}
-	return e, Leader, err
+	return e, b.LeaderWord(), err
 }
 
 // inEpoch returns the bucket if it is in that epoch, after asking the server where it seems not to be. It returns an
@@ -130,7 +127,7 @@ func slower(poll time.Duration, end time.Time) time.Duration {
 }
 
 // GetRevision returns the key's value at that revision. It returns [ErrRevisionNotFound] if the revision is gone or another
-// key's, a *[KeyDeletedError] if it is a marker, and otherwise what Get does.
+// key's, a *[KeyDeletedError] if it is a marker, and otherwise what Get does. It is [Bucket.LeaderWord].
 func (b *Bucket) GetRevision(ctx context.Context, key Key, rev Revision) (Entry, error) {
 	if rev == 0 {
 		return Entry{}, ErrRevisionNotFound
@@ -167,10 +164,16 @@ func (b *Bucket) lastEntry(ctx context.Context, key Key, consistency Consistency
 		}
 	}
 	e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
+	return e, b.LeaderWord(), err
+}
+
+// LeaderWord tells what the word of the leader of the bucket's own stream is worth: that of a mirror is any's, since it may be
+// behind the origin's.
+func (b *Bucket) LeaderWord() Consistency {
 	if b.isMirror() {
-		return e, Any, err
+		return Any
 	}
-	return e, Leader, err
+	return Leader
 }
 
 // direct sends a direct get. It returns the entry and the stream that answered, or [ErrKeyNotFound]; also where nobody seemed
