@@ -53,7 +53,8 @@ func TestProblemPages(t *testing.T) {
 			t.Errorf("%s and %s have the same title", code, other)
 		}
 		titles[title] = code
-		html := g.get(t, path, "Accept: text/html,application/xhtml+xml,*/*;q=0.8").is(t, 200).has(t, "Content-Type", "text/html; charset=utf-8")
+		html := g.get(t, path, "Accept: text/html,application/xhtml+xml,*/*;q=0.8").is(t, 200).
+			has(t, "Content-Type", "text/html; charset=utf-8").has(t, "Cache-Control", "no-store") // or it would answer for the JSON
 		for _, part := range []string{code, fmt.Sprint(status), "<title>", "<h1>" + title} {
 			if !strings.Contains(string(html.body), part) {
 				t.Errorf("%s: the page lacks %q", path, part)
