@@ -109,13 +109,15 @@ func (b *Bucket) awaitRevision(ctx context.Context, min Position, bound time.Dur
 		case current.lastSeq >= min.Revision:
 			return current, nil
 		}
-		left := time.Until(end)
-		if left <= 0 {
-			return nil, fmt.Errorf("%w: %d", ErrRevisionNotReached, min.Revision)
+		notReached := fmt.Errorf("%w: %d", ErrRevisionNotReached, min.Revision)
+		if time.Until(end) <= 0 {
+			return nil, notReached
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		case <-b.client.noWaits:
+			return nil, notReached
 		case <-time.After(poll):
 		}
 	}
