@@ -21,7 +21,7 @@ type recorder struct {
 	id     string
 	head   bool // the request's method: no body is sent
 	start  time.Time
-	route  *routeObserver
+	route  *routeObserver // unrouted until a route is found
 	checks *operationChecks
 	status int
 	bytes  int64
@@ -60,7 +60,8 @@ func (rec *recorder) Write(p []byte) (int, error) {
 
 func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
 	rec := recorders.Get().(*recorder)
-	*rec = recorder{ResponseWriter: w, id: s.ids.next(), head: r.Method == http.MethodHead, unread: r.ContentLength != 0, start: time.Now()}
+	*rec = recorder{ResponseWriter: w, id: s.ids.next(), head: r.Method == http.MethodHead, route: s.unrouted, unread: r.ContentLength != 0,
+		start: time.Now()}
 	return rec
 }
 
@@ -70,15 +71,11 @@ func (s *Server) finish(rec *recorder, r *http.Request) {
 	if rec.status == 0 {
 		rec.status = http.StatusOK
 	}
-	pattern := ""
-	if rec.route != nil {
-		pattern = rec.route.pattern
-		rec.route.observe(r.Method, rec.status, took)
-	}
+	rec.route.observe(r.Method, rec.status, took)
 	s.logger.Info().
 		Str("id", rec.id).
 		Str("method", r.Method).
-		Str("route", pattern).
+		Str("route", rec.route.pattern).
 		Int("status", rec.status).
 		Int64("bytes", rec.bytes).
 		Float64("duration_ms", float64(took)/float64(time.Millisecond)).

@@ -116,7 +116,7 @@ func TestCausesAreLogged(t *testing.T) {
 // Metrics are labelled by what the contract names, never by what clients write.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	g := start(t)
+	g := start(t, func(s *setup) { s.handlers.CheckHost = true })
 	put(t, g.shop(t), "secretkey", "v")
 	count := func(route, method, status string) float64 {
 		return g.metric(t, "kvgw_http_requests_total", map[string]string{"route": route, "method": method, "status": status})
@@ -153,6 +153,11 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 	}
+	g.get(t, "/healthz", "Host: elsewhere.example").problem(t, 421, "unknown-host")
+	g.do(t, "PUT", "/buckets/shop/keys/a", "v", "Origin: https://elsewhere.example").problem(t, 403, "cross-site")
+	eventually(t, "what is refused before it has a route is counted too", func() bool {
+		return count("", "GET", "421") == 1 && count("", "PUT", "403") == 1
+	})
 	if connected := g.metric(t, "kvgw_nats_connected", nil); connected != 1 {
 		t.Errorf("kvgw_nats_connected is %v", connected)
 	}

@@ -42,17 +42,18 @@ type BuildInfo struct {
 
 // A Server answers the gateway's requests.
 type Server struct {
-	options Options
-	client  *kvclient.Client
-	feeds   *feed.Hub
-	logger  zerolog.Logger
-	router  chi.Router
-	handler http.Handler // the router, behind what allows other origins
-	metrics *metrics
-	ids     *requestIDs
-	pages   map[string]problemKind
-	yaml    []byte
-	json    []byte
+	options  Options
+	client   *kvclient.Client
+	feeds    *feed.Hub
+	logger   zerolog.Logger
+	router   chi.Router
+	handler  http.Handler // the router, behind what allows other origins
+	metrics  *metrics
+	unrouted *routeObserver // of what is answered before a route is found, or has none
+	ids      *requestIDs
+	pages    map[string]problemKind
+	yaml     []byte
+	json     []byte
 }
 
 const defaultBodyTimeout = 30 * time.Second
@@ -79,6 +80,7 @@ func New(options Options) (*Server, error) {
 		pages:   problemKindsByCode(),
 		yaml:    api.YAML(options.BasePath),
 	}
+	s.unrouted = s.metrics.route("")
 	if s.json, err = api.JSON(options.BasePath); err != nil {
 		return nil, fmt.Errorf("contract as JSON: %w", err)
 	}
