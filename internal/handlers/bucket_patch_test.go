@@ -146,6 +146,20 @@ func TestPatchKeepsWhatItDoesNotKnow(t *testing.T) {
 	}
 }
 
+// What the gateway would not set, and a native client did, is no reason to refuse other changes.
+func TestPatchKeepsARepublishThatTheGatewayWouldNotMake(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", RePublish: &jetstream.RePublish{Source: ">", Destination: "$KV.copy.>"}})
+	g.do(t, "PATCH", "/buckets/shop", `{"description":"new"}`, jsonType).is(t, 200)
+	if republish, _ := g.settings(t, "shop")["republish"].(map[string]any); republish["dest"] != "$KV.copy.>" {
+		t.Errorf("republish %v", republish)
+	}
+	g.do(t, "PATCH", "/buckets/shop", `{"republish":{"headers_only":true}}`, jsonType).problem(t, 400, "invalid-config")
+	g.do(t, "PATCH", "/buckets/shop", `{"republish":{"dest":"$KV.other.>"}}`, jsonType).problem(t, 400, "invalid-config")
+	g.do(t, "PATCH", "/buckets/shop", `{"republish":null}`, jsonType).is(t, 200)
+}
+
 // A duplicate window that somebody chose stays, unless the TTL becomes shorter: NATS wants it to be at most that.
 func TestPatchKeepsTheDuplicateWindow(t *testing.T) {
 	t.Parallel()

@@ -24,7 +24,7 @@ import (
 // create the same bucket at the very same time, both may be told that they did.
 func (c *Client) CreateBucket(ctx context.Context, name BucketName, config BucketConfig) (status BucketStatus, created bool, err error) {
 	config.normalize()
-	if err := config.check(MaxHistory); err != nil {
+	if err := config.check(BucketConfig{}); err != nil {
 		return BucketStatus{}, false, err
 	}
 	want := streamConfig(name, config)
@@ -156,7 +156,7 @@ func patched(config BucketConfig, patch []byte) (BucketConfig, error) {
 		return BucketConfig{}, &ConfigError{Reason: JSONReason(err)}
 	}
 	next.normalize()
-	return next, next.check(max(MaxHistory, config.History)) // another tool may have set more
+	return next, next.check(config)
 }
 
 // JSONReason tells in words for a client why JSON could not be read into a configuration.
