@@ -155,9 +155,9 @@ func checkRecovered(ns *server.Server, dataDir string) error {
 
 // hasMessages says whether any message block of the stream has content. A stream without is not worth refusing to start.
 func hasMessages(dir string) bool {
-	blocks, _ := filepath.Glob(filepath.Join(dir, "msgs", "*.blk"))
-	for _, block := range blocks {
-		if info, err := os.Stat(block); err == nil && info.Size() > 0 {
+	files, _ := os.ReadDir(filepath.Join(dir, "msgs")) // not by a pattern, which would take the data directory's name for a part of it
+	for _, file := range files {
+		if info, err := file.Info(); err == nil && strings.HasSuffix(file.Name(), ".blk") && info.Size() > 0 {
 			return true
 		}
 	}

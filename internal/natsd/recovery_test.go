@@ -93,6 +93,19 @@ func TestDamagedStreamStopsTheStart(t *testing.T) {
 	}
 }
 
+// A data directory can have any name.
+func TestDamageIsFoundWhateverTheDirectory(t *testing.T) {
+	dataDir := filepath.Join(t.TempDir(), "data [1]*?")
+	s := start(t, natsd.Options{DataDir: dataDir})
+	put(t, bucket(t, s), "a", "1")
+	s.Shutdown()
+	streamDir := filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
+	edit(t, filepath.Join(streamDir, "meta.inf"), func([]byte) []byte { return []byte("{garbage") })
+	if _, err := natsd.Start(t.Context(), natsd.Options{DataDir: dataDir}); err == nil || !strings.Contains(err.Error(), streamDir) {
+		t.Fatalf("error %v, want one that names %s", err, streamDir)
+	}
+}
+
 // TestInterruptedCreation is a kill between the two files of a new stream, or before the first.
 func TestInterruptedCreation(t *testing.T) {
 	for name, missing := range map[string][]string{
