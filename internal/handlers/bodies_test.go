@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -174,6 +175,24 @@ func TestHalfClosedClients(t *testing.T) {
 				}
 			}
 			s.conn.Close()
+		}
+	}
+}
+
+// A client that asks for the connection to be closed, as proxies that speak HTTP/1.0 do, is refused with an answer and not with a
+// reset, which can overtake the answer.
+func TestRefusalOnAConnectionToBeClosed(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	for _, version := range []string{"HTTP/1.1\r\nConnection: close", "HTTP/1.0"} {
+		s := g.session(t)
+		request := "PUT /buckets/nowhere/keys/a " + version + "\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("v", 100000)
+		if _, err := s.conn.Write([]byte(request)); err != nil {
+			t.Fatal(err)
+		}
+		s.answer(t, "PUT", "/buckets/nowhere/keys/a", nil).problem(t, 404, "bucket-not-found")
+		if _, err := s.in.ReadByte(); err != io.EOF {
+			t.Errorf("%q: %v, want the end of the connection", version, err)
 		}
 	}
 }

@@ -49,8 +49,9 @@ func readAll(r io.Reader, declared int64) ([]byte, error) {
 // maxDrained is how much of a body that nobody wants is read: more than a client has under way when it hears the answer.
 const maxDrained = 4 << 20
 
-// drain sends the answer and reads what is left of the body, for a moment. Over HTTP/2 net/http resets a stream whose body was
-// not read as soon as it is answered, and clients such as curl 7.88 lose the answer when that comes while they are sending.
+// drain sends the answer and reads what is left of the body, for a moment, where net/http does not: over HTTP/2 it resets the stream
+// as soon as it is answered, and clients such as curl 7.88 lose the answer when that comes while they are sending; a connection to
+// be closed it closes, which resets it, and a reset can overtake the answer.
 func drain(w http.ResponseWriter, body io.Reader) {
 	controller := http.NewResponseController(w)
 	if controller.Flush() != nil || controller.SetReadDeadline(time.Now().Add(unreadGrace)) != nil {

@@ -101,7 +101,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if cut {
 			panic(http.ErrAbortHandler)
 		}
-		if unread && r.ProtoMajor == 2 {
+		if unread && (r.ProtoMajor == 2 || r.Close) {
 			drain(w, r.Body)
 		}
 	}()
