@@ -65,7 +65,8 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
 	return rec
 }
 
-// finish writes the access log's line and the metrics. A path can hold a key, so it is not logged: the route's pattern is.
+// finish writes the access log's line and the metrics. A path can hold a key, so it is not logged: the route's pattern is. Nor is a
+// method of the client's own making, which can hold anything.
 func (s *Server) finish(rec *recorder, r *http.Request) {
 	took := time.Since(rec.start)
 	if rec.status == 0 {
@@ -74,7 +75,7 @@ func (s *Server) finish(rec *recorder, r *http.Request) {
 	rec.route.observe(r.Method, rec.status, took)
 	s.logger.Info().
 		Str("id", rec.id).
-		Str("method", r.Method).
+		Str("method", knownMethod(r.Method)).
 		Str("route", rec.route.pattern).
 		Int("status", rec.status).
 		Int64("bytes", rec.bytes).
