@@ -3,11 +3,14 @@ package handlers_test
 import (
 	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/handlers"
 )
 
 // A declared length is refused before any of the body is read, or even sent.
@@ -193,6 +196,25 @@ func TestRefusalOnAConnectionToBeClosed(t *testing.T) {
 		s.answer(t, "PUT", "/buckets/nowhere/keys/a", nil).problem(t, 404, "bucket-not-found")
 		if _, err := s.in.ReadByte(); err != io.EOF {
 			t.Errorf("%q: %v, want the end of the connection", version, err)
+		}
+	}
+}
+
+// What is declared and does not come takes no memory.
+func TestDeclaredLengthIsNotBelieved(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := handlers.ReadAll(strings.NewReader("v"), 1<<30); err != io.ErrUnexpectedEOF {
+		t.Errorf("error %v", err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<29 {
+		t.Errorf("one byte of a declared gigabyte took %d bytes", took)
+	}
+	for _, size := range []int{0, 1, 64 << 10, 64<<10 + 1, 300 << 10} {
+		want := strings.Repeat("v", size)
+		if got, err := handlers.ReadAll(strings.NewReader(want), int64(size)); err != nil || string(got) != want {
+			t.Errorf("%d bytes: read %d, %v", size, len(got), err)
 		}
 	}
 }
