@@ -7,6 +7,7 @@ import (
 	_ "embed"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -28,11 +29,24 @@ var (
 // must not change it.
 func Load() (*openapi3.T, error) { return loadOnce() }
 
-// JSON returns the contract as JSON, converted on the first call. Callers must not change it.
-func JSON() ([]byte, error) { return jsonOnce() }
+// JSON returns the contract as JSON, converted on the first call, for a gateway below basePath ("" for none). Callers must not
+// change it.
+func JSON(basePath string) ([]byte, error) {
+	document, err := jsonOnce()
+	return below(basePath, document, `"url": "/"`), err
+}
 
-// YAML returns the contract as it stands in the source, comments included. Callers must not change it.
-func YAML() []byte { return source }
+// YAML returns the contract as it stands in the source, comments included, for a gateway below basePath ("" for none). Callers
+// must not change it.
+func YAML(basePath string) []byte { return below(basePath, source, "- url: /\n") }
+
+// below puts a base path into the line of the first server, that of the gateway itself: tools send requests to where it says.
+func below(basePath string, document []byte, server string) []byte {
+	if basePath == "" {
+		return document
+	}
+	return bytes.Replace(document, []byte(server), []byte(strings.Replace(server, "/", basePath, 1)), 1)
+}
 
 // ProblemCodes returns every problem code of the contract with its HTTP status.
 func ProblemCodes(doc *openapi3.T) (map[string]int, error) {

@@ -69,6 +69,21 @@ func TestOperationsAreDescribed(t *testing.T) {
 	})
 }
 
+func TestExamplesAreDescribed(t *testing.T) {
+	for name, example := range load(t).Components.Examples {
+		if example.Value.Summary == "" {
+			t.Errorf("example %s has no summary", name)
+		}
+	}
+	forEachResponse(t, func(t *testing.T, _ string, status int, response *openapi3.Response) {
+		for mediaType, media := range response.Content {
+			if media.Example == nil && len(media.Examples) == 0 {
+				t.Errorf("%d: %s has no example", status, mediaType)
+			}
+		}
+	})
+}
+
 func TestOperationIDsAreUnique(t *testing.T) {
 	seen := map[string]bool{}
 	forEachOperation(t, func(t *testing.T, _ string, op *openapi3.Operation) {
@@ -225,7 +240,7 @@ func check(t *testing.T, name string, schema *openapi3.Schema, good, bad []strin
 }
 
 func TestJSONIsTheSameContract(t *testing.T) {
-	encoded, err := api.JSON()
+	encoded, err := api.JSON("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,7 +251,7 @@ func TestJSONIsTheSameContract(t *testing.T) {
 	if err := doc.Validate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	fromYAML, err := openapi3.NewLoader().LoadFromData(api.YAML())
+	fromYAML, err := openapi3.NewLoader().LoadFromData(api.YAML(""))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,6 +91,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 		waitFor(c.DrainDelay, failed)
 	}
 	feeds.Farewell() // the streams end: Shutdown alone would wait for them
+	client.StopWaiting()
 	err = errors.Join(err, api.shutdown(c.ShutdownTimeout))
 	closeStreams(handler)
 	if admin != nil {

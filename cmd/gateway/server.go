@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
+
+	"kvgateway/internal/handlers"
 )
 
 const (
@@ -24,8 +26,9 @@ const (
 	// maxConcurrentStreams is how many requests one HTTP/2 connection may have open: watches are long, and Go's 250 are few.
 	maxConcurrentStreams = 2000
 
-	// maxHeaderBytes leaves room for a key of 1,024 bytes, each percent-encoded, and for a browser's cookies.
-	maxHeaderBytes = 64 << 10
+	// maxHeaderBytes bounds the request line and the headers. It leaves room for 64 filters of 1,024 bytes, each percent-encoded,
+	// beside the headers that the handlers take, so that most that is too large is refused by them, with a problem document.
+	maxHeaderBytes = 4 * handlers.MaxHeaderBytes
 )
 
 // A listener is an HTTP server on its address.

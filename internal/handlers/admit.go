@@ -6,12 +6,31 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
-// admit refuses what a page of another site made a browser send. Loopback is as ambient as a cookie: without these checks an
+// MaxHeaderBytes bounds a request's headers, a browser's cookies and all. The bound of http.Server, above which net/http answers
+// in plain text before a handler is asked, must leave room for a target of some size beside them.
+const MaxHeaderBytes = 64 << 10
+
+// sizeOfHeaders is what headers take on the wire, in HTTP/1.1.
+func sizeOfHeaders(h http.Header) (n int) {
+	for name, values := range h {
+		for _, value := range values {
+			n += len(name) + len(": \r\n") + len(value)
+		}
+	}
+	return n
+}
+
+// admit refuses headers that are too large, and what a page of another site made a browser send. Loopback is as ambient as a cookie: without these checks an
 // open writer on localhost is any web page's writer.
 func (s *Server) admit(r *http.Request) error {
+	if sizeOfHeaders(r.Header) > MaxHeaderBytes {
+		return problemError{code: codeHeaderTooLarge, detail: "The request's headers are larger than " + strconv.Itoa(MaxHeaderBytes) +
+			" bytes together. Send fewer or shorter ones."}
+	}
 	if s.options.CheckHost && !s.knownHost(r.Host) {
 		return problemError{code: codeUnknownHost, detail: "This gateway does not answer to the host in the request's Host header. " +
 			"Use a loopback name or address, or start the gateway with --allowed-host."}

@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kvgateway/internal/handlers"
 )
 
 func TestHostCheck(t *testing.T) {
@@ -121,4 +123,20 @@ func TestCrossSiteRule(t *testing.T) {
 		g.do(t, "HEAD", "/buckets/shop/keys/a", nil, tc.headers...).is(t, 200)
 		g.get(t, "/buckets", tc.headers...).is(t, 200)
 	}
+}
+
+func TestLargeHeadersAreRefused(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	put(t, kv, "a", "v")
+	largest := strings.Repeat("c", handlers.MaxHeaderBytes-len("Cookie: \r\n"))
+	for _, target := range []string{"/buckets/shop/keys/a", "/healthz"} {
+		g.get(t, target, "Cookie: "+largest).is(t, 200)
+		g.get(t, target, "Cookie: "+largest+"c").problem(t, 431, "header-too-large")
+		g.get(t, target, "Cookie: "+largest[:40000], "X-Other: "+largest[:40000]).problem(t, 431, "header-too-large")
+	}
+	g.do(t, "HEAD", "/buckets/shop/keys/a", nil, "Cookie: "+largest+"c").is(t, 431)
+	g.do(t, "PUT", "/buckets/shop/keys/a", "w", "Cookie: "+largest+"c").problem(t, 431, "header-too-large")
+	wantNative(t, kv, "a", "v")
 }

@@ -92,6 +92,11 @@ func TestMirrors(t *testing.T) {
 			a := g.get(t, "/buckets/copy/keys/a")
 			return a.status == 200 && string(a.body) == value
 		})
+		revision := g.get(t, "/buckets/copy/keys/a").header.Get("KV-Revision")
+		for _, query := range []string{"", "?revision=" + revision, "?min_revision=" + revision} {
+			g.get(t, "/buckets/copy/keys/a"+query).is(t, 200).has(t, "KV-Consistency", "any")
+		}
+		g.get(t, "/buckets/copy/keys/a?revision=999").is(t, 404).has(t, "KV-Consistency", "any")
 		entry := g.get(t, "/buckets/copy/entries/a").is(t, 200).object(t)
 		if entry["key"] != "a" || entry["bucket"] != "copy" || entry["text"] != value {
 			t.Errorf("entry %v", entry)

@@ -1,12 +1,16 @@
 package handlers_test
 
 import (
+	"io"
 	"net"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/handlers"
 )
 
 // A declared length is refused before any of the body is read, or even sent.
@@ -174,6 +178,43 @@ func TestHalfClosedClients(t *testing.T) {
 				}
 			}
 			s.conn.Close()
+		}
+	}
+}
+
+// A client that asks for the connection to be closed, as proxies that speak HTTP/1.0 do, is refused with an answer and not with a
+// reset, which can overtake the answer.
+func TestRefusalOnAConnectionToBeClosed(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	for _, version := range []string{"HTTP/1.1\r\nConnection: close", "HTTP/1.0"} {
+		s := g.session(t)
+		request := "PUT /buckets/nowhere/keys/a " + version + "\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("v", 100000)
+		if _, err := s.conn.Write([]byte(request)); err != nil {
+			t.Fatal(err)
+		}
+		s.answer(t, "PUT", "/buckets/nowhere/keys/a", nil).problem(t, 404, "bucket-not-found")
+		if _, err := s.in.ReadByte(); err != io.EOF {
+			t.Errorf("%q: %v, want the end of the connection", version, err)
+		}
+	}
+}
+
+// What is declared and does not come takes no memory.
+func TestDeclaredLengthIsNotBelieved(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if _, err := handlers.ReadAll(strings.NewReader("v"), 1<<30); err != io.ErrUnexpectedEOF {
+		t.Errorf("error %v", err)
+	}
+	runtime.ReadMemStats(&after)
+	if took := after.TotalAlloc - before.TotalAlloc; took > 1<<29 {
+		t.Errorf("one byte of a declared gigabyte took %d bytes", took)
+	}
+	for _, size := range []int{0, 1, 64 << 10, 64<<10 + 1, 300 << 10} {
+		want := strings.Repeat("v", size)
+		if got, err := handlers.ReadAll(strings.NewReader(want), int64(size)); err != nil || string(got) != want {
+			t.Errorf("%d bytes: read %d, %v", size, len(got), err)
 		}
 	}
 }

@@ -36,14 +36,35 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int, too
 	return nil, problemError{code: codeInvalidBody, detail: "The body ended early or is not well framed. Nothing was done."}
 }
 
-// readAll reads all, into a buffer of the declared length where there is one.
+// readAll reads all, into a buffer of the declared length where there is one. A large buffer is made only when a part has come: what a
+// client declares costs it nothing, and the gateway memory.
 func readAll(r io.Reader, declared int64) ([]byte, error) {
 	if declared < 0 {
 		return io.ReadAll(r)
 	}
-	body := make([]byte, declared)
+	const part = 64 << 10
+	body := make([]byte, min(declared, part))
 	_, err := io.ReadFull(r, body)
-	return body, err
+	if err != nil || declared <= part {
+		return body, err
+	}
+	whole := make([]byte, declared)
+	_, err = io.ReadFull(r, whole[copy(whole, body):])
+	return whole, err
+}
+
+// maxDrained is how much of a body that nobody wants is read: more than a client has under way when it hears the answer.
+const maxDrained = 4 << 20
+
+// drain sends the answer and reads what is left of the body, for a moment, where net/http does not: over HTTP/2 it resets the stream
+// as soon as it is answered, and clients such as curl 7.88 lose the answer when that comes while they are sending; a connection to
+// be closed it closes, which resets it, and a reset can overtake the answer.
+func drain(w http.ResponseWriter, body io.Reader) {
+	controller := http.NewResponseController(w)
+	if controller.Flush() != nil || controller.SetReadDeadline(time.Now().Add(unreadGrace)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, body, maxDrained) // whatever ends it, it was for the client's sake
 }
 
 // jsonBody reads a JSON body in one of the media types, or nil where there is none.

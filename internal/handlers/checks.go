@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
@@ -78,7 +79,7 @@ func (c *operationChecks) query(r *http.Request) error {
 			return parameterProblem(name, name+" is an integer.")
 		}
 		if err := openapi3filter.ValidateParameter(r.Context(), input, parameter); err != nil {
-			return parameterProblem(name, name+": "+reasonOf(err)+".")
+			return parameterProblem(name, name+": "+reasonOf(err, parameter.Example)+".")
 		}
 	}
 	return nil
@@ -108,7 +109,7 @@ func (c *operationChecks) body(body []byte) error {
 	}
 	err := c.schema.VisitJSON(document, openapi3.VisitAsRequest())
 	if schemaErr, ok := errors.AsType[*openapi3.SchemaError](err); ok {
-		return invalidBody(pointerOf(schemaErr), schemaErr.Reason)
+		return invalidBody(pointerOf(schemaErr), schemaReason(schemaErr, schemaErr.Schema.Example))
 	}
 	if err != nil {
 		return problemError{code: codeInvalidBody, detail: "The body is not what the contract asks for: " + err.Error() + "."}
@@ -138,10 +139,22 @@ func pointerOf(e *openapi3.SchemaError) string {
 	return pointer
 }
 
-// reasonOf is the part of kin-openapi's errors that tells a client what is wrong, without the schema.
-func reasonOf(err error) string {
+// schemaReason says in words for people what a schema refuses. kin-openapi shows a regular expression where an example helps, and
+// great numbers rounded.
+func schemaReason(e *openapi3.SchemaError, example any) string {
+	switch {
+	case e.SchemaField == "pattern" && example != nil:
+		return fmt.Sprintf("it is not of the form that the contract has, as in %v", example)
+	case e.SchemaField == "maximum" && e.Schema.Max != nil:
+		return "number must be at most " + strconv.FormatFloat(*e.Schema.Max, 'f', -1, 64)
+	}
+	return e.Reason
+}
+
+// reasonOf is the part of kin-openapi's errors that tells a client what is wrong with a parameter, without the schema.
+func reasonOf(err error, example any) string {
 	if e, ok := errors.AsType[*openapi3.SchemaError](err); ok {
-		return e.Reason
+		return schemaReason(e, example)
 	}
 	if e, ok := errors.AsType[*openapi3filter.ParseError](err); ok {
 		return e.RootCause().Error()

@@ -23,6 +23,9 @@ func ProblemFor(err error) (code, detail string) {
 	return p.code, p.detail
 }
 
+// ReadAll reads a body of a declared length.
+var ReadAll = readAll
+
 // Routes are "METHOD path" of every route, the path as in the contract.
 func Routes() []string {
 	var routes []string

@@ -103,7 +103,7 @@ func mismatchProblem(e *kvclient.RevisionMismatchError) problemError {
 
 func tooLargeProblem(limit int) problemError {
 	return problemError{code: codeValueTooLarge, members: members{"max_value_bytes": limit},
-		detail: fmt.Sprintf("The value and the headers stored with it may have %d bytes together. Nothing was stored.", limit)}
+		detail: fmt.Sprintf("With the headers that are sent here, which count against the limit, the value may have %d bytes. Nothing was stored.", limit)}
 }
 
 func headerProblem(header, detail string) problemError {

@@ -202,6 +202,26 @@ func TestOutcomeUnknown(t *testing.T) {
 	}
 }
 
+// Where the bucket could not even be looked up, the write was certainly not sent.
+func TestWriteToABucketThatIsNotLookedUp(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ method, target string }{
+		{"PUT", "/buckets/shop/keys/a"},
+		{"DELETE", "/buckets/shop/keys/a"},
+		{"DELETE", "/buckets/shop/markers"},
+		{"PUT", "/buckets/shop"},
+		{"DELETE", "/buckets/shop"},
+	} {
+		t.Run(tc.method+tc.target, func(t *testing.T) {
+			t.Parallel()
+			g := start(t, shortTimeout)
+			g.shop(t)
+			g.wire.hold()
+			g.do(t, tc.method, tc.target, "").has(t, "Retry-After", "1").problem(t, 503, "nats-unavailable")
+		})
+	}
+}
+
 func TestContention(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ method, query, header string }{

@@ -84,6 +84,26 @@ func TestToldLimitsAreTrue(t *testing.T) {
 	}
 }
 
+// What a refusal says in words is true as well: so many bytes fit, with the same headers.
+func TestToldRoomIsTheValues(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxValueSize: 200})
+	for _, header := range []string{"X: none", "Content-Type: text/plain", "Content-Encoding: gzip", `If-None-Match: "999"`} {
+		document := g.do(t, "PUT", "/buckets/small/keys/a", strings.Repeat("v", 201), header).problem(t, 413, "value-too-large")
+		room, err := document["max_value_bytes"].(json.Number).Int64()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("the value may have %d bytes", room); !strings.Contains(document["detail"].(string), want) {
+			t.Errorf("%s: %s, want %q", header, document["detail"], want)
+		}
+		if a := g.do(t, "PUT", "/buckets/small/keys/fits", strings.Repeat("v", int(room)), header); a.status >= 300 {
+			t.Errorf("%s: %d bytes do not fit: %d %s", header, room, a.status, a.body)
+		}
+	}
+}
+
 func TestLimitsFollowTheConfiguration(t *testing.T) {
 	t.Parallel()
 	g := start(t)

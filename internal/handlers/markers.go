@@ -58,7 +58,7 @@ func (s *Server) purgeMarkers(w http.ResponseWriter, r *http.Request) error {
 	if err := refuseConditions(r.Header); err != nil {
 		return err
 	}
-	b, err := s.bucket(r)
+	b, err := s.bucketToWrite(r)
 	if err != nil {
 		return err
 	}

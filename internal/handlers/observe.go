@@ -21,7 +21,7 @@ type recorder struct {
 	id     string
 	head   bool // the request's method: no body is sent
 	start  time.Time
-	route  *routeObserver
+	route  *routeObserver // unrouted until a route is found
 	checks *operationChecks
 	status int
 	bytes  int64
@@ -61,7 +61,8 @@ func (rec *recorder) Write(p []byte) (int, error) {
 
 func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
 	rec := recorders.Get().(*recorder)
-	*rec = recorder{ResponseWriter: w, id: s.ids.next(), head: r.Method == http.MethodHead, unread: r.ContentLength != 0, start: time.Now()}
+	*rec = recorder{ResponseWriter: w, id: s.ids.next(), head: r.Method == http.MethodHead, route: s.unrouted, unread: r.ContentLength != 0,
+		start: time.Now()}
 	return rec
 }
 
@@ -90,18 +91,15 @@ func (rec *recorder) line(method string) accessLine {
 	return accessLine{id: rec.id, method: method, start: rec.start, route: rec.route, status: rec.status, bytes: rec.bytes}
 }
 
-// note writes the access log's line and the metrics. A path can hold a key, so it is not logged: the route's pattern is.
+// note writes the access log's line and the metrics. A path can hold a key, so it is not logged: the route's pattern is. Nor is a
+// method of the client's own making, which can hold anything.
 func (s *Server) note(a accessLine) {
 	took := time.Since(a.start)
-	pattern := ""
-	if a.route != nil {
-		pattern = a.route.pattern
-		a.route.observe(a.method, a.status, took)
-	}
+	a.route.observe(a.method, a.status, took)
 	s.logger.Info().
 		Str("id", a.id).
-		Str("method", a.method).
-		Str("route", pattern).
+		Str("method", knownMethod(a.method)).
+		Str("route", a.route.pattern).
 		Int("status", a.status).
 		Int64("bytes", a.bytes).
 		Float64("duration_ms", float64(took)/float64(time.Millisecond)).

@@ -62,6 +62,7 @@ func TestAccessLog(t *testing.T) {
 		{"POST", "/buckets/shop", nil, nil, "", 405},
 		{"PUT", "/buckets/shop/keys/secretkey", "secretvalue", []string{"Origin: https://secretorigin.example"}, "", 403},
 		{"GET", "/healthz", nil, []string{"Host: secrethost.example"}, "", 421},
+		{"secretmethod", "/healthz", nil, nil, "", 405},
 		{"GET", "/healthz", nil, []string{"Referer: https://secretreferer", "User-Agent: secretagent"}, "/healthz", 200},
 	} {
 		before := len(g.accessLog(t))
@@ -69,7 +70,11 @@ func TestAccessLog(t *testing.T) {
 		eventually(t, "the request is logged", func() bool { return len(g.accessLog(t)) > before })
 		lines := g.accessLog(t)
 		line := lines[len(lines)-1]
-		if len(lines) != before+1 || line.Method != tc.method || line.Route != tc.route || line.Status != tc.status || line.Duration == nil || line.ID == "" {
+		method := tc.method
+		if method == "secretmethod" {
+			method = "other"
+		}
+		if len(lines) != before+1 || line.Method != method || line.Route != tc.route || line.Status != tc.status || line.Duration == nil || line.ID == "" {
 			t.Errorf("%s: logged as %+v (%d lines)", a.request, line, len(lines)-before)
 		}
 		if line.Bytes != int64(len(a.body)) {
@@ -116,7 +121,7 @@ func TestCausesAreLogged(t *testing.T) {
 // Metrics are labelled by what the contract names, never by what clients write.
 func TestMetrics(t *testing.T) {
 	t.Parallel()
-	g := start(t)
+	g := start(t, func(s *setup) { s.handlers.CheckHost = true })
 	put(t, g.shop(t), "secretkey", "v")
 	count := func(route, method, status string) float64 {
 		return g.metric(t, "kvgw_http_requests_total", map[string]string{"route": route, "method": method, "status": status})
@@ -153,6 +158,11 @@ func TestMetrics(t *testing.T) {
 			}
 		}
 	}
+	g.get(t, "/healthz", "Host: elsewhere.example").problem(t, 421, "unknown-host")
+	g.do(t, "PUT", "/buckets/shop/keys/a", "v", "Origin: https://elsewhere.example").problem(t, 403, "cross-site")
+	eventually(t, "what is refused before it has a route is counted too", func() bool {
+		return count("", "GET", "421") == 1 && count("", "PUT", "403") == 1
+	})
 	if connected := g.metric(t, "kvgw_nats_connected", nil); connected != 1 {
 		t.Errorf("kvgw_nats_connected is %v", connected)
 	}

@@ -132,7 +132,7 @@ var problemKinds = []problemKind{
 	{codeOverloaded, http.StatusTooManyRequests, "Overloaded",
 		"The gateway or the NATS server has too much to do; nothing was done.", "Try again after the time in Retry-After."},
 	{codeHeaderTooLarge, http.StatusRequestHeaderFieldsTooLarge, "Header too large",
-		"The headers to be stored with the value are too large.", "Shorten Content-Type or Content-Encoding."},
+		"The request's headers are too large, or those to be stored with the value.", "Send fewer or shorter ones; `detail` says which."},
 	{codeInternal, http.StatusInternalServerError, "Internal error",
 		"The gateway failed; its log has the cause under the id in `instance`.", "Report it with that id."},
 	{codeUpstreamError, http.StatusBadGateway, "Unexpected answer from NATS",

@@ -53,7 +53,8 @@ func TestProblemPages(t *testing.T) {
 			t.Errorf("%s and %s have the same title", code, other)
 		}
 		titles[title] = code
-		html := g.get(t, path, "Accept: text/html,application/xhtml+xml,*/*;q=0.8").is(t, 200).has(t, "Content-Type", "text/html; charset=utf-8")
+		html := g.get(t, path, "Accept: text/html,application/xhtml+xml,*/*;q=0.8").is(t, 200).
+			has(t, "Content-Type", "text/html; charset=utf-8").has(t, "Cache-Control", "no-store") // or it would answer for the JSON
 		for _, part := range []string{code, fmt.Sprint(status), "<title>", "<h1>" + title} {
 			if !strings.Contains(string(html.body), part) {
 				t.Errorf("%s: the page lacks %q", path, part)
@@ -66,6 +67,34 @@ func TestProblemPages(t *testing.T) {
 	}
 	for _, path := range []string{"/problems/nothing", "/problems/%3Cscript%3E", "/problems/key-not-found%2F", "/problems/Key-Not-Found"} {
 		g.get(t, path).problem(t, 404, "not-found")
+	}
+}
+
+// What the contract shows of a problem is what the gateway answers.
+func TestProblemExamplesAreTheProblems(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	doc, err := api.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for code, status := range contractCodes(t) {
+		example := doc.Components.Examples[code]
+		if example == nil {
+			if code != "method-not-allowed" { // which no operation answers
+				t.Errorf("%s has no example", code)
+			}
+			continue
+		}
+		document, ok := example.Value.Value.(map[string]any)
+		if !ok {
+			t.Errorf("%s: the example is a %T", code, example.Value.Value)
+			continue
+		}
+		page := g.get(t, "/problems/"+code).is(t, 200).object(t)
+		if document["title"] != page["title"] || document["type"] != "/problems/"+code || fmt.Sprint(document["status"]) != fmt.Sprint(status) {
+			t.Errorf("the example is %v, the problem %v", document, page)
+		}
 	}
 }
 

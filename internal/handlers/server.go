@@ -44,18 +44,19 @@ type BuildInfo struct {
 
 // A Server answers the gateway's requests.
 type Server struct {
-	options Options
-	client  *kvclient.Client
-	feeds   *feed.Hub
-	loops   *sse.Loops // nil for none
-	logger  zerolog.Logger
-	router  chi.Router
-	handler http.Handler // the router, behind what allows other origins
-	metrics *metrics
-	ids     *requestIDs
-	pages   map[string]problemKind
-	yaml    []byte
-	json    []byte
+	options  Options
+	client   *kvclient.Client
+	feeds    *feed.Hub
+	loops    *sse.Loops // nil for none
+	logger   zerolog.Logger
+	router   chi.Router
+	handler  http.Handler // the router, behind what allows other origins
+	metrics  *metrics
+	unrouted *routeObserver // of what is answered before a route is found, or has none
+	ids      *requestIDs
+	pages    map[string]problemKind
+	yaml     []byte
+	json     []byte
 }
 
 const defaultBodyTimeout = 30 * time.Second
@@ -80,9 +81,10 @@ func New(options Options) (*Server, error) {
 		metrics: newMetrics(options.Metrics, options.Client, options.Feeds),
 		ids:     newRequestIDs(),
 		pages:   problemKindsByCode(),
-		yaml:    api.YAML(),
+		yaml:    api.YAML(options.BasePath),
 	}
-	if s.json, err = api.JSON(); err != nil {
+	s.unrouted = s.metrics.route("")
+	if s.json, err = api.JSON(options.BasePath); err != nil {
 		return nil, fmt.Errorf("contract as JSON: %w", err)
 	}
 	if s.router, err = s.newRouter(contract); err != nil {
@@ -102,9 +104,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := s.begin(w, r)
 	defer func() {
 		cut := s.recovered(rec, recover())
+		unread := rec.unread
 		s.finish(rec, r)
 		if cut {
 			panic(http.ErrAbortHandler)
+		}
+		if unread && (r.ProtoMajor == 2 || r.Close) {
+			drain(w, r.Body)
 		}
 	}()
 	if err := s.admit(r); err != nil {

@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -67,11 +69,13 @@ func (s *Server) getProblem(w http.ResponseWriter, r *http.Request) error {
 	if mediaType == "application/json" {
 		return respondJSON(w, http.StatusOK, kind)
 	}
-	h := w.Header()
-	h["Content-Type"] = []string{"text/html; charset=utf-8"}
-	h["Content-Security-Policy"] = []string{"default-src 'none'; style-src 'unsafe-inline'"}
-	h["X-Content-Type-Options"] = headerNosniff
-	return problemPage.Execute(w, kind)
+	var page bytes.Buffer
+	if err := problemPage.Execute(&page, kind); err != nil {
+		return fmt.Errorf("problem page: %w", err)
+	}
+	w.Header()["Content-Security-Policy"] = []string{"default-src 'none'; style-src 'unsafe-inline'"}
+	respond(w, http.StatusOK, []string{"text/html; charset=utf-8"}, page.Bytes())
+	return nil
 }
 
 var problemPage = template.Must(template.New("problem").Parse(`<!doctype html>

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/go-cmp/cmp"
 
 	"kvgateway/api"
@@ -51,9 +52,9 @@ func TestVersion(t *testing.T) {
 func TestContractIsServed(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	g.get(t, "/openapi.yaml").is(t, 200).has(t, "Content-Type", "application/yaml").hasBody(t, string(api.YAML()))
+	g.get(t, "/openapi.yaml").is(t, 200).has(t, "Content-Type", "application/yaml").hasBody(t, string(api.YAML("")))
 	a := g.get(t, "/openapi.json").is(t, 200).has(t, "Content-Type", "application/json")
-	want, err := api.JSON()
+	want, err := api.JSON("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,6 +62,21 @@ func TestContractIsServed(t *testing.T) {
 	var document struct{ OpenAPI string }
 	if err := json.Unmarshal(a.body, &document); err != nil || document.OpenAPI != "3.0.3" {
 		t.Errorf("openapi %q, %v", document.OpenAPI, err)
+	}
+}
+
+// Tools send their requests to where the contract says that the gateway is.
+func TestContractNamesTheBasePath(t *testing.T) {
+	t.Parallel()
+	g := start(t, func(s *setup) { s.handlers.BasePath = "/kv/v1" })
+	for _, path := range []string{"/openapi.yaml", "/openapi.json"} {
+		doc, err := openapi3.NewLoader().LoadFromData(g.get(t, path).is(t, 200).body)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if got := doc.Servers[0].URL; got != "/kv/v1" {
+			t.Errorf("%s: requests go to %q, want /kv/v1", path, got)
+		}
 	}
 }
 

@@ -31,6 +31,15 @@ func (s *Server) bucket(r *http.Request) (*kvclient.Bucket, error) {
 	return s.client.Bucket(r.Context(), name)
 }
 
+// bucketToWrite is bucket for a request that changes what is in it.
+func (s *Server) bucketToWrite(r *http.Request) (*kvclient.Bucket, error) {
+	name, err := bucketName(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.client.BucketToWrite(r.Context(), name)
+}
+
 // key reads the key from the rest of the path, decoded exactly once, or from the query where the path says so.
 func key(r *http.Request, query url.Values) (kvclient.Key, error) {
 	name, err := url.PathUnescape(chi.URLParam(r, "*"))
@@ -56,6 +65,16 @@ func (s *Server) target(r *http.Request, query url.Values) (*kvclient.Bucket, kv
 		return nil, k, err
 	}
 	b, err := s.bucket(r)
+	return b, k, err
+}
+
+// writeTarget is target for a request that changes the key.
+func (s *Server) writeTarget(r *http.Request, query url.Values) (*kvclient.Bucket, kvclient.Key, error) {
+	k, err := key(r, query)
+	if err != nil {
+		return nil, k, err
+	}
+	b, err := s.bucketToWrite(r)
 	return b, k, err
 }
 

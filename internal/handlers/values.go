@@ -102,7 +102,7 @@ func (s *Server) entryRead(h http.Header, r *http.Request, query url.Values) (re
 // do reads. Into the answer's header goes whose word it is, also where that is "there is none".
 func (q *entryRead) do(ctx context.Context, h http.Header) (kvclient.Entry, error) {
 	if q.revision > 0 {
-		h["Kv-Consistency"] = headerConsistency[kvclient.Leader]
+		h["Kv-Consistency"] = headerConsistency[q.bucket.LeaderWord()]
 		return q.bucket.GetRevision(ctx, q.key, q.revision)
 	}
 	e, served, err := q.bucket.Get(ctx, q.key, q.options)

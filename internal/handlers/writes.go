@@ -18,7 +18,7 @@ const maxStoredHeaderBytes = 1024
 
 // putValue stores the body under the key.
 func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
-	b, k, err := s.target(r, queryOf(r))
+	b, k, err := s.writeTarget(r, queryOf(r))
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
 // deleteValue leaves a marker in the place of the value.
 func (s *Server) deleteValue(w http.ResponseWriter, r *http.Request) error {
 	query := queryOf(r)
-	b, k, err := s.target(r, query)
+	b, k, err := s.writeTarget(r, query)
 	if err != nil {
 		return err
 	}

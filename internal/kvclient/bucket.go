@@ -80,6 +80,13 @@ func (c *Client) Bucket(ctx context.Context, name BucketName) (*Bucket, error) {
 	return c.bind(ctx, name)
 }
 
+// BucketToWrite is Bucket for a write. It never returns [ErrTimeout]: where the bucket could not be looked up, nothing was sent,
+// which is [ErrUnavailable].
+func (c *Client) BucketToWrite(ctx context.Context, name BucketName) (*Bucket, error) {
+	b, err := c.Bucket(ctx, name)
+	return b, notSent(err)
+}
+
 // refresh asks for the bucket again in the background, once.
 func (c *Client) refresh(b *Bucket) {
 	if b.refreshing.CompareAndSwap(false, true) {

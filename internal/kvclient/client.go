@@ -56,6 +56,9 @@ type Client struct {
 	observer   atomic.Pointer[func(Advisory)]
 	scans      chan struct{} // bounds the listings under way
 	hiddenKeys atomic.Uint64
+
+	stopWaiting sync.Once
+	noWaits     chan struct{} // closed when reads are to wait no more
 }
 
 // maxScans bounds the listings that read from NATS at once: each holds the names that it found in memory.
@@ -75,6 +78,7 @@ func Connect(opts Options) (*Client, error) {
 		logger:      opts.Logger,
 		buckets:     make(map[BucketName]*Bucket),
 		scans:       make(chan struct{}, maxScans),
+		noWaits:     make(chan struct{}),
 	}
 	if c.timeout == 0 {
 		c.timeout = 5 * time.Second
@@ -105,6 +109,10 @@ func (c *Client) Close(ctx context.Context) {
 		l.close(ctx)
 	}
 }
+
+// StopWaiting ends the waits of reads for a revision, now and from now on: they return [ErrRevisionNotReached] where it is not
+// there. It is the first step of an orderly end.
+func (c *Client) StopWaiting() { c.stopWaiting.Do(func() { close(c.noWaits) }) }
 
 // Ready asks JetStream for the account's state on each connection. It returns [ErrUnavailable] or [ErrTimeout] while requests
 // would fail.

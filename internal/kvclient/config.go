@@ -113,11 +113,12 @@ func (c *BucketConfig) normalize() {
 	}
 }
 
-// check returns a *[ConfigError] for what NATS would refuse without saying clearly why, or take although it cannot work.
-func (c *BucketConfig) check(maxHistory int64) error {
+// check returns a *[ConfigError] for what NATS would refuse without saying clearly why, or take although it cannot work. What
+// another tool has set already, which is in before, may stay.
+func (c *BucketConfig) check(before BucketConfig) error {
 	refuse := func(format string, args ...any) error { return &ConfigError{Reason: fmt.Sprintf(format, args...)} }
 	switch {
-	case c.History < 1 || c.History > maxHistory:
+	case c.History < 1 || c.History > max(MaxHistory, before.History):
 		return refuse("history is %d; it must be from 1 to %d", c.History, MaxHistory)
 	case c.Storage != FileStorage && c.Storage != MemoryStorage:
 		return refuse("storage is %q; it must be \"file\" or \"memory\"", c.Storage)
@@ -125,7 +126,7 @@ func (c *BucketConfig) check(maxHistory int64) error {
 		return refuse("mirror and sources exclude each other")
 	case c.Republish != nil && c.Republish.Destination == "":
 		return refuse("republish needs a dest")
-	case c.Republish != nil && isReserved(c.Republish.Destination):
+	case c.Republish != nil && isReserved(c.Republish.Destination) && !reflect.DeepEqual(c.Republish, before.Republish):
 		return refuse("republish: %q is a subject of NATS' own, where a stored entry would be a request", c.Republish.Destination)
 	case c.TTL != 0 && c.TTL < Duration(100*time.Millisecond):
 		return refuse("ttl is %s; it must be at least 100ms", c.TTL)

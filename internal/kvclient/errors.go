@@ -81,11 +81,11 @@ func (e *EpochChangedError) Error() string {
 // A ValueTooLargeError tells that a value and the headers stored with it exceed the bucket's or server's limit; nothing was
 // sent.
 type ValueTooLargeError struct {
-	Limit int // bytes of the value and its stored headers
+	Limit int // bytes that the value may have beside this write's headers
 }
 
 func (e *ValueTooLargeError) Error() string {
-	return fmt.Sprintf("value and stored headers exceed %d bytes", e.Limit)
+	return fmt.Sprintf("the value exceeds the %d bytes that the headers leave", e.Limit)
 }
 
 // A BucketExistsError tells that a bucket of that name exists with another configuration.

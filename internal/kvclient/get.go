@@ -67,10 +67,7 @@ func (b *Bucket) entrySince(ctx context.Context, key Key, consistency Consistenc
 		return Entry{}, served, err
 	}
 	e, err = b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
-	if b.isMirror() {
-		return e, Any, err
-	}
-	return e, Leader, err
+	return e, b.LeaderWord(), err
 }
 
 // inEpoch returns the bucket if it is in that epoch, after asking the server where it seems not to be. It returns an
@@ -112,13 +109,15 @@ func (b *Bucket) awaitRevision(ctx context.Context, min Position, bound time.Dur
 		case current.lastSeq >= min.Revision:
 			return current, nil
 		}
-		left := time.Until(end)
-		if left <= 0 {
-			return nil, fmt.Errorf("%w: %d", ErrRevisionNotReached, min.Revision)
+		notReached := fmt.Errorf("%w: %d", ErrRevisionNotReached, min.Revision)
+		if time.Until(end) <= 0 {
+			return nil, notReached
 		}
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
+		case <-b.client.noWaits:
+			return nil, notReached
 		case <-time.After(poll):
 		}
 	}
@@ -130,7 +129,7 @@ func slower(poll time.Duration, end time.Time) time.Duration {
 }
 
 // GetRevision returns the key's value at that revision. It returns [ErrRevisionNotFound] if the revision is gone or another
-// key's, a *[KeyDeletedError] if it is a marker, and otherwise what Get does.
+// key's, a *[KeyDeletedError] if it is a marker, and otherwise what Get does. It is [Bucket.LeaderWord].
 func (b *Bucket) GetRevision(ctx context.Context, key Key, rev Revision) (Entry, error) {
 	if rev == 0 {
 		return Entry{}, ErrRevisionNotFound
@@ -167,10 +166,16 @@ func (b *Bucket) lastEntry(ctx context.Context, key Key, consistency Consistency
 		}
 	}
 	e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
+	return e, b.LeaderWord(), err
+}
+
+// LeaderWord tells what the word of the leader of the bucket's own stream is worth: that of a mirror is any's, since it may be
+// behind the origin's.
+func (b *Bucket) LeaderWord() Consistency {
 	if b.isMirror() {
-		return e, Any, err
+		return Any
 	}
-	return e, Leader, err
+	return Leader
 }
 
 // direct sends a direct get. It returns the entry and the stream that answered, or [ErrKeyNotFound]; also where nobody seemed

@@ -309,3 +309,24 @@ func TestEpochSurvivesARestart(t *testing.T) {
 		t.Errorf("epoch %s after a restart, before %s", now, epoch)
 	}
 }
+
+// The server leaves the messages of a deleted stream to the next of its name, where that is as long as a file's name can be.
+func TestLongestNameCreatedAgain(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	name := strings.Repeat("b", kvclient.MaxBucketNameBytes)
+	for round := range 3 {
+		b := newBucket(t, c, name, nil)
+		if listing, err := b.Keys(t.Context(), nil); err != nil || len(listing.Entries) != 0 {
+			t.Fatalf("round %d: a new bucket has the keys %v, %v", round, listing.Entries, err)
+		}
+		if _, err := get(t, b, "k"); !errors.Is(err, kvclient.ErrKeyNotFound) {
+			t.Errorf("round %d: get from a new bucket: %v", round, err)
+		}
+		put(t, b, "k", "v")
+		put(t, b, "other", "v")
+		if err := c.DeleteBucket(t.Context(), bucketName(t, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -27,17 +27,19 @@ const (
 	errCodeStoreFailed          = 10077
 	errCodeHeaderTooLarge       = 10097
 	errCodeMaxBytesRequired     = 10113
+	errCodeStreamOffline        = 10118
 	errCodeMaxStreamBytes       = 10122
 	errCodeWrongLastSeqConstant = 10164
 	errCodeTooManyRequests      = 10167
 	errCodeTemporarily          = 10163
+	errCodeStreamOfflineReason  = 10194
 )
 
 // refusal gives the domain's word to an answer by which JetStream refuses: nothing was stored or changed. What has no word
 // stays an *[APIError].
 func refusal(e *APIError) error {
 	switch e.ErrCode {
-	case errCodeNoLeader, errCodeNotEnabled, errCodeUnavailable, errCodeTemporarily:
+	case errCodeNoLeader, errCodeNotEnabled, errCodeUnavailable, errCodeTemporarily, errCodeStreamOffline, errCodeStreamOfflineReason:
 		return fmt.Errorf("%w: %w", ErrUnavailable, e)
 	case errCodeTooManyRequests:
 		return fmt.Errorf("%w: %w", ErrOverloaded, e)

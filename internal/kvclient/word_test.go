@@ -30,6 +30,28 @@ func TestWaitEndsWithTheEpoch(t *testing.T) {
 	}
 }
 
+// A gateway that ends does not wait for a revision that may come in a minute, nor does it leave the one who waits without an answer.
+func TestWaitsEndWhenTheGatewayDoes(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	b := shop(t, c, nil)
+	revision := put(t, b, "k", "v")
+	wait := func(revision kvclient.Revision) error {
+		_, _, err := b.Get(t.Context(), key(t, "none"), kvclient.ReadOptions{MinRevision: kvclient.Position{Revision: revision}, Wait: time.Hour})
+		return err
+	}
+	answer := make(chan error, 1)
+	go func() { answer <- wait(revision + 1) }()
+	c.StopWaiting()
+	c.StopWaiting()
+	if err := <-answer; !errors.Is(err, kvclient.ErrRevisionNotReached) {
+		t.Errorf("error %v, want ErrRevisionNotReached", err)
+	}
+	if err := wait(revision); !errors.Is(err, kvclient.ErrKeyNotFound) {
+		t.Errorf("error %v, want ErrKeyNotFound: the revision is there", err)
+	}
+}
+
 // Anybody can subscribe to the subjects of writes and answer first; only the stream's acknowledgement is one.
 func TestForeignAcknowledgementIsNone(t *testing.T) {
 	t.Parallel()

@@ -50,7 +50,8 @@ func streamDirs(dataDir string) ([]string, error) {
 // left is a configuration; the log tells of it.)
 //
 // A deletion removes the configuration first. Killed right then, the messages stay, and come back as the content of the
-// next bucket of that name. They are set aside, since only somebody who knows can say that nobody misses them.
+// next bucket of that name. They are set aside, since only somebody who knows can say that nobody misses them. The same is left
+// of every deletion of a stream whose name has 255 bytes, since the server moves the directory to a name that is one longer.
 //
 // Anything else is damage, which checkRecovered reports.
 func mend(dataDir string, log zerolog.Logger) error {
@@ -87,8 +88,9 @@ func lacksConfiguration(dir string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
+// setAside moves a stream's directory to one of the same name: another name could be too long for a file.
 func setAside(dataDir, dir string) (string, error) {
-	to := filepath.Join(dataDir, "set-aside", filepath.Base(dir)+"-"+time.Now().UTC().Format("20060102T150405.000000"))
+	to := filepath.Join(dataDir, "set-aside", time.Now().UTC().Format("20060102T150405.000000"), filepath.Base(dir))
 	if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 		return "", err
 	}
@@ -153,9 +155,9 @@ func checkRecovered(ns *server.Server, dataDir string) error {
 
 // hasMessages says whether any message block of the stream has content. A stream without is not worth refusing to start.
 func hasMessages(dir string) bool {
-	blocks, _ := filepath.Glob(filepath.Join(dir, "msgs", "*.blk"))
-	for _, block := range blocks {
-		if info, err := os.Stat(block); err == nil && info.Size() > 0 {
+	files, _ := os.ReadDir(filepath.Join(dir, "msgs")) // not by a pattern, which would take the data directory's name for a part of it
+	for _, file := range files {
+		if info, err := file.Info(); err == nil && strings.HasSuffix(file.Name(), ".blk") && info.Size() > 0 {
 			return true
 		}
 	}

@@ -93,6 +93,19 @@ func TestDamagedStreamStopsTheStart(t *testing.T) {
 	}
 }
 
+// A data directory can have any name.
+func TestDamageIsFoundWhateverTheDirectory(t *testing.T) {
+	dataDir := filepath.Join(t.TempDir(), "data [1]*?")
+	s := start(t, natsd.Options{DataDir: dataDir})
+	put(t, bucket(t, s), "a", "1")
+	s.Shutdown()
+	streamDir := filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
+	edit(t, filepath.Join(streamDir, "meta.inf"), func([]byte) []byte { return []byte("{garbage") })
+	if _, err := natsd.Start(t.Context(), natsd.Options{DataDir: dataDir}); err == nil || !strings.Contains(err.Error(), streamDir) {
+		t.Fatalf("error %v, want one that names %s", err, streamDir)
+	}
+}
+
 // TestInterruptedCreation is a kill between the two files of a new stream, or before the first.
 func TestInterruptedCreation(t *testing.T) {
 	for name, missing := range map[string][]string{
@@ -129,7 +142,32 @@ func TestInterruptedDeletion(t *testing.T) {
 	if _, err := kv.Get(t.Context(), "a"); !errors.Is(err, jetstream.ErrKeyNotFound) {
 		t.Errorf("get from the new bucket: %v, want ErrKeyNotFound", err)
 	}
-	if kept, _ := filepath.Glob(filepath.Join(dataDir, "set-aside", "KV_shop-*", "msgs", "*.blk")); len(kept) == 0 {
+	if kept, _ := filepath.Glob(filepath.Join(dataDir, "set-aside", "*", "KV_shop", "msgs", "*.blk")); len(kept) == 0 {
 		t.Error("the old bucket's messages were not kept")
+	}
+}
+
+// The server cannot move away the directory of a stream whose name is as long as a file's can be. What it leaves must not keep it
+// from starting.
+func TestDeletionOfALongName(t *testing.T) {
+	dataDir := t.TempDir()
+	s := start(t, natsd.Options{DataDir: dataDir})
+	config := jetstream.KeyValueConfig{Bucket: strings.Repeat("b", 252)}
+	js := connect(t, s)
+	kv, err := js.CreateKeyValue(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, kv, "a", "1")
+	if err := js.DeleteKeyValue(t.Context(), config.Bucket); err != nil {
+		t.Fatal(err)
+	}
+	s.Shutdown()
+
+	if kv, err = connect(t, start(t, natsd.Options{DataDir: dataDir})).CreateKeyValue(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Get(t.Context(), "a"); !errors.Is(err, jetstream.ErrKeyNotFound) {
+		t.Errorf("get from the new bucket: %v, want ErrKeyNotFound", err)
 	}
 }

@@ -132,10 +132,13 @@ func TestCluster(t *testing.T) {
 	js := c.JetStream(t)
 	config := keyValue("b")
 	config.Replicas = 3
-	kv, err := js.CreateKeyValue(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
+	var kv jetstream.KeyValue
+	// The servers may know each other's JetStream a moment later than they answer.
+	natstest.Eventually(t, 20*time.Second, "a bucket with three replicas", func() bool {
+		var err error
+		kv, err = js.CreateKeyValue(t.Context(), config)
+		return err == nil
+	})
 	if _, err := kv.PutString(t.Context(), "k", "v"); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
@@ -111,6 +112,31 @@ func TestAdminListener(t *testing.T) {
 }
 
 // TestAccessLog wants one line a request, by the route's pattern, without the key and the value.
+// What is too large is refused with a problem document, up to a size that net/http does not read.
+func TestHeaderLimits(t *testing.T) {
+	g := start(t, "--data-dir="+t.TempDir())
+	for size, want := range map[int]string{
+		60 << 10:  "200 application/json",
+		70 << 10:  "431 application/problem+json",
+		250 << 10: "431 application/problem+json",
+		300 << 10: "431 text/plain; charset=utf-8",
+	} {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url+"/healthz", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Cookie", strings.Repeat("c", size))
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatalf("%d bytes: %v", size, err)
+		}
+		response.Body.Close()
+		if got := fmt.Sprint(response.StatusCode, " ", response.Header.Get("Content-Type")); got != want {
+			t.Errorf("%d bytes of headers: %s, want %s", size, got, want)
+		}
+	}
+}
+
 func TestAccessLog(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir())
 	g.want(201, "PUT", "/buckets/shop", "")
