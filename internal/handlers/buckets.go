@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -113,29 +114,25 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	namesOnly := query.Get("names") == "true"
 	shown, last, next := []any{}, "", ""
+	look := bucketLook{server: s, rec: w.(*recorder), namesOnly: query.Get("names") == "true"}
 	for _, name := range names {
 		if name.String() <= page.after {
 			continue
 		}
-		status, err := s.client.Status(r.Context(), name)
-		if errors.Is(err, kvclient.ErrBadBucket) || errors.Is(err, kvclient.ErrBucketNotFound) {
-			continue // another kind of stream, or deleted meanwhile
-		}
+		item, err := look.at(r.Context(), name)
 		if err != nil {
 			return err
+		}
+		if item == nil {
+			continue
 		}
 		if len(shown) == page.limit {
 			next = cursor{digest, last}.String()
 			break
 		}
 		last = name.String()
-		if namesOnly {
-			shown = append(shown, last)
-		} else {
-			shown = append(shown, documentOf(status))
-		}
+		shown = append(shown, item)
 	}
 	answer := map[string]any{"buckets": shown}
 	if next != "" {
@@ -143,6 +140,46 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
 		s.linkNext(w, r, next)
 	}
 	return respondJSON(w, http.StatusOK, answer)
+}
+
+// nextLookTime bounds a look at a bucket after one was out of reach: the others should not make the list wait as long.
+const nextLookTime = 500 * time.Millisecond
+
+// A bucketLook looks at one stream after the other, whether it is a bucket.
+type bucketLook struct {
+	server    *Server
+	rec       *recorder
+	namesOnly bool
+	failed    bool
+}
+
+// at returns what is listed of a stream that may be a bucket; nil if it is none, or was deleted meanwhile. One that is out of reach,
+// since its node is down or the gateway's user may not look at it, does not hide the others.
+func (l *bucketLook) at(ctx context.Context, name kvclient.BucketName) (any, error) {
+	if l.failed {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, nextLookTime)
+		defer cancel()
+	}
+	s := l.server
+	status, err := s.client.Status(ctx, name)
+	switch {
+	case errors.Is(err, kvclient.ErrBadBucket), errors.Is(err, kvclient.ErrBucketNotFound):
+		return nil, nil
+	case err != nil && !s.client.Connected():
+		return nil, err
+	case err != nil && !l.namesOnly:
+		l.failed = true
+		p := problemOf(err)
+		s.logger.Warn().Str("id", l.rec.id).Str("bucket", name.String()).Err(err).Msg("bucket out of reach")
+		return map[string]any{"bucket": name.String(), "problem": json.RawMessage(s.problemDocument(l.rec, p, s.pages[p.code]))}, nil
+	case err != nil:
+		l.failed = true
+		return name.String(), nil
+	case l.namesOnly:
+		return name.String(), nil
+	}
+	return documentOf(status), nil
 }
 
 // getBucket answers a bucket's configuration and status.

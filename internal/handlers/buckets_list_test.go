@@ -5,9 +5,16 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
+	natsgo "github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
 )
 
 func TestListBuckets(t *testing.T) {
@@ -64,6 +71,37 @@ func TestListBuckets(t *testing.T) {
 		g.get(t, "/buckets?"+bad).problem(t, 400, "invalid-cursor")
 	}
 	g.get(t, "/buckets?filter=x").problem(t, 400, "unknown-parameter")
+}
+
+// A bucket that the gateway's user may not look at does not hide the others.
+func TestListBucketsOutOfReach(t *testing.T) {
+	t.Parallel()
+	nats := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
+		o.Users = []*server.User{{Username: "admin", Password: "a"}, {Username: "gateway", Password: "g", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.INFO.KV_secret"}},
+		}}}
+	}})
+	g := start(t, func(s *setup) {
+		s.client = kvclient.Options{URL: nats.URL(), User: "gateway", Password: "g", Name: "test", RequestTimeout: 500 * time.Millisecond, Logger: zerolog.Nop()}
+	})
+	js := nats.JetStream(t, natsgo.UserInfo("admin", "a"))
+	for _, name := range []string{"first", "secret", "third"} {
+		if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: name}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := stringsOf(g.get(t, "/buckets?names=true").is(t, 200).object(t)["buckets"])
+	if diff := cmp.Diff([]string{"first", "secret", "third"}, names); diff != "" {
+		t.Errorf("names (-want +got)\n%s", diff)
+	}
+	listed := g.get(t, "/buckets").is(t, 200).object(t)["buckets"].([]any)
+	for i, want := range []string{"first", "secret", "third"} {
+		bucket := listed[i].(map[string]any)
+		problem, failed := bucket["problem"].(map[string]any)
+		if bucket["bucket"] != want || failed != (want == "secret") || failed && problem["type"] != "/problems/timeout" {
+			t.Errorf("%s is listed as %v", want, bucket)
+		}
+	}
 }
 
 // follow reads a listing page by page by its Link header, which must agree with next, and returns all that the pages have.

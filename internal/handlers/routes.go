@@ -40,7 +40,9 @@ func (s *Server) routes() []route {
 		{"DELETE", "/buckets/{bucket}/markers", s.purgeMarkers},
 
 		{"GET", "/healthz", s.getHealth},
+		{"HEAD", "/healthz", s.getHealth},
 		{"GET", "/readyz", s.getReadiness},
+		{"HEAD", "/readyz", s.getReadiness},
 		{"GET", "/version", s.getVersion},
 		{"GET", "/openapi.yaml", s.getOpenAPIYAML},
 		{"GET", "/openapi.json", s.getOpenAPIJSON},
