@@ -70,14 +70,15 @@ func helper(path string) bool {
 // ours are the packages of this module that each of its packages may import. One that is not here may import none, and none may
 // import it.
 var ours = map[string][]string{
-	"cmd/gateway":       {"internal/feed", "internal/handlers", "internal/kvclient", "internal/natsd"},
-	"internal/handlers": {"api", "internal/feed", "internal/kvclient", "internal/sse"},
-	"internal/sse":      {"internal/feed", "internal/kvclient"},
-	"internal/feed":     {"internal/kvclient"},
-	"internal/kvclient": {},
-	"internal/natsd":    {},
-	"api":               {},
-	"clients/js":        {}, // the browser module's files, embedded
+	"cmd/gateway":        {"internal/feed", "internal/handlers", "internal/kvclient", "internal/natsd"},
+	"internal/handlers":  {"api", "internal/feed", "internal/kvclient", "internal/sse"},
+	"internal/sse":       {"internal/feed", "internal/kvclient"},
+	"internal/feed":      {"internal/kvclient"},
+	"internal/kvclient":  {"internal/jsonpatch"},
+	"internal/jsonpatch": {},
+	"internal/natsd":     {},
+	"api":                {},
+	"clients/js":         {}, // the browser module's files, embedded
 }
 
 // theirs are the packages that may import other modules' and the standard library's, by the beginning of their path.

@@ -1,0 +1,176 @@
+package jsonpatch
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// An operation is one of a JSON Patch.
+type operation struct {
+	op         string
+	path, from []string
+	value      *node
+}
+
+// readOperations reads a patch (RFC 6902 §3, §4): members that an operation does not know are ignored.
+func readOperations(list *node) ([]operation, error) {
+	if list.kind != '[' {
+		return nil, &FormatError{Reason: "a JSON Patch is an array of operations"}
+	}
+	if len(list.items) > MaxOperations {
+		return nil, &FormatError{Reason: fmt.Sprintf("it has more than %d operations", MaxOperations)}
+	}
+	operations := make([]operation, 0, len(list.items))
+	for i, item := range list.items {
+		op, member, reason := readOperation(item)
+		if reason != "" {
+			return nil, &FormatError{Pointer: fmt.Sprintf("/%d%s", i, member), Reason: reason}
+		}
+		operations = append(operations, op)
+	}
+	return operations, nil
+}
+
+func readOperation(n *node) (op operation, member, reason string) {
+	if n.kind != '{' {
+		return op, "", "an operation is an object"
+	}
+	if op.op, reason = n.stringMember("op"); reason != "" {
+		return op, "/op", reason
+	}
+	if op.path, reason = n.pointerMember("path"); reason != "" {
+		return op, "/path", reason
+	}
+	switch op.op {
+	case "add", "replace", "test":
+		at := n.find("value")
+		if at < 0 {
+			return op, "/value", "the operation needs a value"
+		}
+		op.value = n.members[at].value
+	case "move", "copy":
+		if op.from, reason = n.pointerMember("from"); reason != "" {
+			return op, "/from", reason
+		}
+	case "remove":
+	default:
+		return op, "/op", "it is none of add, remove, replace, move, copy and test"
+	}
+	return op, "", ""
+}
+
+func (n *node) stringMember(name string) (value, reason string) {
+	at := n.find(name)
+	if at < 0 || n.members[at].value.kind != 's' {
+		return "", "the operation needs it, as a string"
+	}
+	return unquote(n.members[at].value.raw), ""
+}
+
+func (n *node) pointerMember(name string) (tokens []string, reason string) {
+	s, reason := n.stringMember(name)
+	if reason != "" {
+		return nil, reason
+	}
+	tokens, ok := readPointer(s)
+	if !ok {
+		return nil, "it is no JSON pointer: that is empty, or begins with /, and has ~ as ~0 or ~1 only"
+	}
+	return tokens, ""
+}
+
+var (
+	errWholeRemoved = errors.New("the whole document cannot be removed")
+	errIntoItself   = errors.New("a value cannot be moved into itself")
+)
+
+// apply returns the document with the operation applied, or the reason why it cannot be.
+func (o *operation) apply(doc *node) (*node, error) {
+	switch o.op {
+	case "add":
+		return doc.add(o.path, o.value)
+	case "remove":
+		return doc.remove(o.path)
+	case "replace":
+		return doc.replace(o.path, o.value)
+	case "test":
+		value, err := doc.get(o.path)
+		if err != nil || !equal(value, o.value) {
+			return nil, ErrTestFailed
+		}
+		return doc, nil
+	}
+	value, err := doc.get(o.from)
+	if err != nil {
+		return nil, err
+	}
+	if o.op == "copy" {
+		return doc.add(o.path, value)
+	}
+	if slices.Equal(o.from, o.path) {
+		return doc, nil
+	}
+	if len(o.from) < len(o.path) && slices.Equal(o.from, o.path[:len(o.from)]) {
+		return nil, errIntoItself
+	}
+	if doc, err = doc.remove(o.from); err != nil {
+		return nil, err
+	}
+	return doc.add(o.path, value)
+}
+
+func (n *node) add(path []string, value *node) (*node, error) {
+	if len(path) == 0 {
+		return value, nil
+	}
+	return n.edit(path, func(parent *node, token string) (*node, error) {
+		switch parent.kind {
+		case '{':
+			if at := parent.find(token); at >= 0 {
+				return parent.with(at, value), nil
+			}
+			added := member{name: token, rawName: quote(token), value: value}
+			return newObject(append(slices.Clip(parent.members), added)), nil
+		case '[':
+			at, err := len(parent.items), error(nil)
+			if token != "-" {
+				at, err = index(token, len(parent.items))
+			}
+			if err != nil {
+				return nil, err
+			}
+			return newArray(slices.Insert(slices.Clone(parent.items), at, value)), nil
+		}
+		return nil, errNoParent
+	})
+}
+
+func (n *node) remove(path []string) (*node, error) {
+	if len(path) == 0 {
+		return nil, errWholeRemoved
+	}
+	return n.edit(path, func(parent *node, token string) (*node, error) {
+		at, _, err := parent.child(token)
+		switch {
+		case err != nil:
+			return nil, err
+		case parent.kind == '{':
+			return newObject(slices.Delete(slices.Clone(parent.members), at, at+1)), nil
+		}
+		return newArray(slices.Delete(slices.Clone(parent.items), at, at+1)), nil
+	})
+}
+
+func (n *node) replace(path []string, value *node) (*node, error) {
+	if len(path) == 0 {
+		return value, nil
+	}
+	return n.edit(path, func(parent *node, token string) (*node, error) {
+		at, _, err := parent.child(token)
+		if err != nil {
+			return nil, err
+		}
+		return parent.with(at, value), nil
+	})
+}

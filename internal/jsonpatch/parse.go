@@ -1,0 +1,200 @@
+package jsonpatch
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+const tooDeep = "it is nested too deep"
+
+// parse reads a document. Reason says why it cannot be, and pointer where.
+//
+// What two readers would read differently is refused: a name that stands twice in an object, and text that is not UTF-8
+// (RFC 8259 §4, §8.1).
+func parse(text []byte) (root *node, pointer, reason string) {
+	switch {
+	case len(text) > MaxBytes:
+		return nil, "", fmt.Sprintf("it has more than %d bytes, too many to be patched", MaxBytes)
+	case !utf8.Valid(text):
+		return nil, "", "it is not UTF-8"
+	case deeperThan(text, MaxDepth):
+		return nil, "", fmt.Sprintf("it is nested deeper than %d levels", MaxDepth)
+	}
+	if !json.Valid(text) {
+		return nil, "", "it is not JSON: " + syntaxOf(text)
+	}
+	p := parser{text: text}
+	root, err := p.value()
+	if err != nil {
+		return nil, err.pointer, err.reason
+	}
+	return root, "", ""
+}
+
+// deeperThan looks at brackets alone, outside strings: a scan that needs no stack, before one that does.
+func deeperThan(text []byte, limit int) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > limit {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
+
+func syntaxOf(text []byte) string {
+	var anything any
+	err := json.Unmarshal(text, &anything)
+	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
+		return fmt.Sprintf("%v at offset %d", syntax, syntax.Offset)
+	}
+	return "it cannot be read"
+}
+
+// A parser reads text that is known to be valid JSON, and so need not look for more than the ends of values.
+type parser struct {
+	text []byte
+	at   int
+}
+
+// A duplicate is a name that stands twice in an object.
+type duplicate struct{ pointer, reason string }
+
+func (d *duplicate) below(token string) *duplicate {
+	return &duplicate{pointer: "/" + escapeToken(token) + d.pointer, reason: d.reason}
+}
+
+func (p *parser) value() (*node, *duplicate) {
+	p.space()
+	start := p.at
+	var n *node
+	var err *duplicate
+	switch c := p.text[p.at]; c {
+	case '{':
+		n, err = p.object()
+	case '[':
+		n, err = p.array()
+	case '"':
+		p.skipString()
+		n = &node{kind: 's', children: &none}
+	case 't', 'f', 'n':
+		p.skipWord()
+		n = &node{kind: 'l', children: &none}
+	default:
+		p.skipWord()
+		n = &node{kind: 'n', children: &none}
+	}
+	if err != nil {
+		return nil, err
+	}
+	n.raw = p.text[start:p.at:p.at]
+	n.size = len(n.raw)
+	return n, nil
+}
+
+func (p *parser) space() {
+	for p.at < len(p.text) && (p.text[p.at] == ' ' || p.text[p.at] == '\n' || p.text[p.at] == '\t' || p.text[p.at] == '\r') {
+		p.at++
+	}
+}
+
+func (p *parser) skipString() {
+	for p.at++; p.text[p.at] != '"'; p.at++ {
+		if p.text[p.at] == '\\' {
+			p.at++
+		}
+	}
+	p.at++
+}
+
+func (p *parser) skipWord() {
+	for p.at < len(p.text) {
+		switch p.text[p.at] {
+		case ',', ']', '}', ' ', '\n', '\t', '\r':
+			return
+		}
+		p.at++
+	}
+}
+
+// ends steps over the closing bracket or a comma, and tells whether it was the bracket.
+func (p *parser) ends(bracket byte) bool {
+	p.space()
+	c := p.text[p.at]
+	if c == ',' || c == bracket {
+		p.at++
+	}
+	return c == bracket
+}
+
+func (p *parser) object() (*node, *duplicate) {
+	var members []member
+	seen := make(map[string]struct{})
+	p.at++
+	for !p.ends('}') {
+		p.space()
+		start := p.at
+		p.skipString()
+		m := member{rawName: p.text[start:p.at:p.at]}
+		m.name = unquote(m.rawName)
+		if _, twice := seen[m.name]; twice {
+			return nil, &duplicate{"/" + escapeToken(m.name), "the name stands there twice"}
+		}
+		seen[m.name] = struct{}{}
+		p.space()
+		p.at++ // the colon
+		var err *duplicate
+		if m.value, err = p.value(); err != nil {
+			return nil, err.below(m.name)
+		}
+		members = append(members, m)
+	}
+	return newObject(members), nil
+}
+
+func (p *parser) array() (*node, *duplicate) {
+	var items []*node
+	p.at++
+	for !p.ends(']') {
+		item, err := p.value()
+		if err != nil {
+			return nil, err.below(fmt.Sprint(len(items)))
+		}
+		items = append(items, item)
+	}
+	return newArray(items), nil
+}
+
+// unquote reads a string that is known to be valid JSON.
+func unquote(raw []byte) string {
+	for _, c := range raw {
+		if c == '\\' {
+			var s string
+			_ = json.Unmarshal(raw, &s)
+			return s
+		}
+	}
+	return string(raw[1 : len(raw)-1])
+}
+
+// quote writes a string as JSON, with nothing escaped that need not be.
+func quote(s string) []byte {
+	var out bytes.Buffer
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(s) // a string can always be encoded
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
+}
