@@ -71,7 +71,7 @@ func helper(path string) bool {
 // import it.
 var ours = map[string][]string{
 	"cmd/gateway":        {"internal/feed", "internal/handlers", "internal/kvclient", "internal/natsd"},
-	"internal/handlers":  {"api", "internal/feed", "internal/kvclient", "internal/sse"},
+	"internal/handlers":  {"api", "internal/feed", "internal/jsonpatch", "internal/kvclient", "internal/sse"},
 	"internal/sse":       {"internal/feed", "internal/kvclient"},
 	"internal/feed":      {"internal/kvclient"},
 	"internal/kvclient":  {"internal/jsonpatch"},

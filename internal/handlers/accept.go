@@ -63,8 +63,17 @@ func qualityOf(parameters string) float64 {
 	return 1
 }
 
+// mediaTypeOf is the body's media type without its parameters; empty where it cannot be read.
+func mediaTypeOf(h http.Header) string {
+	mediaType, _, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil {
+		return ""
+	}
+	return mediaType
+}
+
 // hasMediaType tells whether the body is of one of the media types, whatever its parameters.
 func hasMediaType(h http.Header, mediaTypes ...string) bool {
-	mediaType, _, err := mime.ParseMediaType(h.Get("Content-Type"))
-	return err == nil && slices.Contains(mediaTypes, mediaType)
+	mediaType := mediaTypeOf(h)
+	return mediaType != "" && slices.Contains(mediaTypes, mediaType)
 }

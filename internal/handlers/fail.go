@@ -49,6 +49,15 @@ func typedProblem(err error) (problemError, bool) {
 	if e, ok := errors.AsType[*kvclient.ValueTooLargeError](err); ok {
 		return tooLargeProblem(e.Limit), true
 	}
+	if e, ok := errors.AsType[*kvclient.TTLNotEnabledError](err); ok {
+		return ttlNotEnabledProblem(e), true
+	}
+	if e, ok := errors.AsType[*kvclient.TTLTooShortError](err); ok {
+		return ttlTooShortProblem(e), true
+	}
+	if p, ok := patchProblem(err); ok {
+		return p, true
+	}
 	if e, ok := errors.AsType[*kvclient.BucketExistsError](err); ok {
 		return problemError{code: codeBucketExists, members: members{"differences": e.Differences},
 			detail: "The bucket exists with another configuration. Change it with PATCH, or choose another name."}, true

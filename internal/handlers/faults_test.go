@@ -105,7 +105,7 @@ func TestNATSAway(t *testing.T) {
 			var header []string
 			var body any
 			if method == "PATCH" {
-				body, header = `{"history":5}`, []string{"Content-Type: application/json"}
+				body, header = `{"history":5}`, []string{"Content-Type: application/merge-patch+json"}
 			} else if method == "PUT" && template != "/buckets/{bucket}" {
 				body = "applied later behind the caller's back"
 			}
@@ -184,12 +184,15 @@ func TestOutcomeUnknown(t *testing.T) {
 		{"PUT", "/buckets/shop/keys/b", "new", []string{"If-None-Match: *"}},
 		{"PUT", "/buckets/shop/keys/a", "new", []string{`If-Match: "1"`}},
 		{"PUT", "/buckets/made", "", nil},
+		{"PUT", "/buckets/shop/keys/a", "new", []string{"Idempotency-Key: k", `If-Match: "1"`}},
+		{"PATCH", "/buckets/shop/keys/json", `{"n":2}`, []string{"Content-Type: application/merge-patch+json"}},
 		{"PATCH", "/buckets/shop", `{"description":"new"}`, []string{"Content-Type: application/json"}},
 		{"DELETE", "/buckets/shop", "", nil},
 	} {
 		t.Run(fmt.Sprint(tc.method, tc.target, tc.header), func(t *testing.T) {
 			t.Parallel()
-			g, _ := warm(t, shortTimeout)
+			g, kv := warm(t, shortTimeout)
+			put(t, kv, "json", `{"n":1}`)
 			g.wire.onSending(func(data []byte) { // from the write on, but not what is read before it
 				for _, write := range []string{"HPUB $KV.", "PUB $KV.", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.DELETE"} {
 					if bytes.Contains(data, []byte(write)) {
@@ -207,6 +210,7 @@ func TestWriteToABucketThatIsNotLookedUp(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ method, target string }{
 		{"PUT", "/buckets/shop/keys/a"},
+		{"PATCH", "/buckets/shop/keys/a?ttl=1s"},
 		{"DELETE", "/buckets/shop/keys/a"},
 		{"DELETE", "/buckets/shop/markers"},
 		{"PUT", "/buckets/shop"},

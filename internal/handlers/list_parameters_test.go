@@ -39,7 +39,7 @@ func TestListParametersAreChecked(t *testing.T) {
 		"/buckets/shop/keys/a?filter=a", "/buckets/shop/history/a?limit=1", "/buckets/shop/entries/a?ttl=1s", "/buckets/shop/markers?older_than=0s"} {
 		g.get(t, target).problem(t, 400, "unknown-parameter")
 	}
-	g.do(t, "PUT", "/buckets/shop/keys/a?ttl=30s", "v").problem(t, 400, "unknown-parameter")
+	g.do(t, "PUT", "/buckets/shop/keys/a?purge=true", "v").problem(t, 400, "unknown-parameter")
 	g.do(t, "DELETE", "/buckets/shop?force=true", nil).problem(t, 400, "unknown-parameter")
 	g.get(t, "/buckets/shop").is(t, 200)
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 
+	"kvgateway/internal/jsonpatch"
 	"kvgateway/internal/kvclient"
 )
 
@@ -31,6 +32,10 @@ const (
 	codeBucketExists         = "bucket-exists"
 	codeBadBucket            = "bad-bucket"
 	codeEpochChanged         = "epoch-changed"
+	codeNotJSON              = "not-json"
+	codePatchTestFailed      = "patch-test-failed"
+	codeTTLNotEnabled        = "ttl-not-enabled"
+	codeTTLTooShort          = "ttl-too-short"
 	codeRevisionMismatch     = "revision-mismatch"
 	codeKeyExists            = "key-exists"
 	codeBucketPresent        = "bucket-present"
@@ -40,6 +45,8 @@ const (
 	codeUnsupportedMediaType = "unsupported-media-type"
 	codeRangeNotSatisfiable  = "range-not-satisfiable"
 	codeUnknownHost          = "unknown-host"
+	codePatchNotApplicable   = "patch-not-applicable"
+	codeIdempotencyReuse     = "idempotency-key-reused"
 	codePreconditionRequired = "precondition-required"
 	codeOverloaded           = "overloaded"
 	codeHeaderTooLarge       = "header-too-large"
@@ -105,6 +112,18 @@ var problemKinds = []problemKind{
 		"A stream of the bucket's name exists that is not a key-value bucket.", "Choose another name, or mend the stream with NATS tools."},
 	{codeEpochChanged, http.StatusConflict, "Epoch changed",
 		"The bucket was deleted and created again since the revision was seen; `epoch` is its epoch now.", "Read again without a minimal revision."},
+	{codeNotJSON, http.StatusConflict, "Value is not JSON",
+		"The value is not JSON that a patch could be applied to: it does not parse, has a name twice in an object, is nested too deep, or is stored encoded.",
+		"`detail` says which. Store a whole value with PUT."},
+	{codePatchTestFailed, http.StatusConflict, "Patch test failed",
+		"A test operation of the JSON Patch found another value than it names; nothing was stored.",
+		"Read the value, make the patch anew, and send it."},
+	{codeTTLNotEnabled, http.StatusConflict, "Time to live not enabled",
+		"The bucket has no limit_marker_ttl, so its entries cannot have a time to live of their own; nothing was stored.",
+		"PATCH the bucket with the merge patch in `patch`, or store without ttl."},
+	{codeTTLTooShort, http.StatusConflict, "Time to live too short",
+		"The bucket keeps a history, and NATS makes a time to live there at least limit_marker_ttl; or less than a second is left of the value's. Nothing was stored.",
+		"Give at least `min_ttl`, or lower limit_marker_ttl with PATCH."},
 	{codeRevisionMismatch, http.StatusPreconditionFailed, "Revision mismatch",
 		"The key's last revision is not the one that the precondition asks for; nothing was stored.",
 		"Read the key, apply the change to what is there now, and send it with the new ETag."},
@@ -120,12 +139,18 @@ var problemKinds = []problemKind{
 	{codeKeyTooLong, http.StatusRequestURITooLong, "Key too long",
 		"The key has more than 1,024 bytes.", "Shorten it; `max_key_bytes` is the limit."},
 	{codeUnsupportedMediaType, http.StatusUnsupportedMediaType, "Unsupported media type",
-		"The operation does not take a body of this Content-Type.", "Send application/json, or application/merge-patch+json with PATCH."},
+		"The operation does not take a body of this Content-Type.", "Send application/json, or with PATCH one of those in Accept-Patch."},
 	{codeRangeNotSatisfiable, http.StatusRequestedRangeNotSatisfiable, "Range not satisfiable",
 		"The value has no bytes in that range; Content-Range tells its size.", "Ask for a range within the size."},
 	{codeUnknownHost, http.StatusMisdirectedRequest, "Unknown host",
 		"The Host header names no host of this gateway; a page whose name was rebound to this address could have sent it.",
 		"Use a loopback name, or start the gateway with --allowed-host."},
+	{codePatchNotApplicable, http.StatusUnprocessableEntity, "Patch not applicable",
+		"An operation of the patch does not fit the value, as one whose path is not there; nothing was stored.",
+		"`operation_index` tells which, from 0. Read the value and make the patch anew."},
+	{codeIdempotencyReuse, http.StatusUnprocessableEntity, "Idempotency key reused",
+		"The Idempotency-Key was used for another request on this key within the bucket's duplicate window; nothing was done.",
+		"Make a new key for each request, and keep it for the retries of that request only."},
 	{codePreconditionRequired, http.StatusPreconditionRequired, "Precondition required",
 		"This gateway or bucket takes no write of a key without a precondition.",
 		"Send If-Match with the ETag that you read, If-None-Match: * to create, or If-Match: * to replace whatever is there."},
@@ -194,6 +219,9 @@ var sentinels = []struct {
 	{kvclient.ErrRevisionNotFound, codeRevisionNotFound, "The key has no such revision any more, or never had. Its history lists those it has."},
 	{kvclient.ErrKeyTooLong, codeKeyTooLong, "The key is longer than 1,024 bytes. Shorten it."},
 	{kvclient.ErrHeaderTooLarge, codeHeaderTooLarge, "The headers to be stored with the value are too large. Shorten Content-Type or Content-Encoding."},
+	{kvclient.ErrIdempotencyReuse, codeIdempotencyReuse, "This Idempotency-Key was used for another request on this key, and what that stored is still there. " +
+		"Nothing was done. Make a new one for each request."},
+	{jsonpatch.ErrTestFailed, codePatchTestFailed, "A test operation of the patch does not hold. Nothing was done. Read the value and make the patch anew."},
 	{kvclient.ErrBucketFull, codeBucketFull, "The bucket's max_bytes is reached and nothing was stored. Delete keys, or raise max_bytes."},
 	{kvclient.ErrStorageExhausted, codeStorageExhausted, "A limit of the NATS account or server is reached and nothing was stored."},
 	{kvclient.ErrOverloaded, codeOverloaded, "There is too much to do at the moment and nothing was done. Try again after Retry-After."},

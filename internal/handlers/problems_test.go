@@ -147,6 +147,15 @@ func simple(method, target string, body any, header ...string) func(*testing.T) 
 	}
 }
 
+// patching produces a problem with a JSON Patch of {"n":1}.
+func patching(patch string) func(*testing.T) *answer {
+	return func(t *testing.T) *answer {
+		g := start(t)
+		put(t, g.shop(t), "a", `{"n":1}`)
+		return g.do(t, "PATCH", "/buckets/shop/keys/a", patch, jsonPatchType)
+	}
+}
+
 var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"invalid-bucket-name":    simple("GET", "/buckets/a.b", nil),
 	"invalid-key":            simple("GET", "/buckets/shop/keys/*", nil),
@@ -179,6 +188,21 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"unknown-host":           simple("GET", "/buckets/shop", nil, "Host: example.com"),
 	"header-too-large":       simple("PUT", "/buckets/shop/keys/a", "v", "Content-Type: text/plain; a="+strings.Repeat("x", 9000)),
 	"storage-exhausted":      simple("PUT", "/buckets/new", `{"max_bytes":4611686018427387904}`, "Content-Type: application/json"),
+	"not-json":               simple("PATCH", "/buckets/shop/keys/a", "{}", mergeType),
+	"patch-test-failed":      patching(`[{"op":"test","path":"/n","value":2}]`),
+	"patch-not-applicable":   patching(`[{"op":"remove","path":"/m"}]`),
+	"ttl-not-enabled":        simple("PUT", "/buckets/shop/keys/a?ttl=1m", "v"),
+	"ttl-too-short": func(t *testing.T) *answer {
+		g := start(t)
+		g.expiring(t, 2, time.Minute)
+		return g.do(t, "PUT", "/buckets/shop/keys/a?ttl=59s", "v")
+	},
+	"idempotency-key-reused": func(t *testing.T) *answer {
+		g := start(t)
+		g.shop(t)
+		g.do(t, "PUT", "/buckets/shop/keys/a", "v", "Idempotency-Key: k").is(t, 200)
+		return g.do(t, "PUT", "/buckets/shop/keys/a", "other", "Idempotency-Key: k")
+	},
 	"bad-bucket": func(t *testing.T) *answer {
 		g := start(t)
 		if _, err := g.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_odd", Subjects: []string{"odd"}}); err != nil {

@@ -31,6 +31,7 @@ func (s *Server) routes() []route {
 		{"GET", "/buckets/{bucket}/keys/{key}", s.getValue},
 		{"HEAD", "/buckets/{bucket}/keys/{key}", s.getValue},
 		{"PUT", "/buckets/{bucket}/keys/{key}", s.putValue},
+		{"PATCH", "/buckets/{bucket}/keys/{key}", s.patchValue},
 		{"DELETE", "/buckets/{bucket}/keys/{key}", s.deleteValue},
 		{"GET", "/buckets/{bucket}/entries/{key}", s.getEntry},
 		{"GET", "/buckets/{bucket}/history/{key}", s.getHistory},

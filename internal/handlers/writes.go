@@ -18,7 +18,8 @@ const maxStoredHeaderBytes = 1024
 
 // putValue stores the body under the key.
 func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
-	b, k, err := s.writeTarget(r, queryOf(r))
+	query := queryOf(r)
+	b, k, err := s.writeTarget(r, query)
 	if err != nil {
 		return err
 	}
@@ -29,10 +30,19 @@ func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
 	if err := s.requirePrecondition(b, write.Precondition); err != nil {
 		return err
 	}
+	if write.Idempotency, err = idempotency(r.Header); err != nil {
+		return err
+	}
+	if write.TTL, err = timeToLive(query); err != nil {
+		return err
+	}
 	if write.ContentType, write.ContentEncoding, err = storedHeaders(r); err != nil {
 		return err
 	}
-	limit := b.Room(write)
+	limit, err := b.Room(r.Context(), write)
+	if err != nil {
+		return err
+	}
 	if write.Value, err = s.readBody(w, r, limit, tooLargeProblem(limit)); err != nil {
 		return err
 	}
@@ -62,6 +72,15 @@ func (s *Server) deleteValue(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err := s.requirePrecondition(b, deletion.Precondition); err != nil {
 		return err
+	}
+	if deletion.Idempotency, err = idempotency(r.Header); err != nil {
+		return err
+	}
+	if deletion.TTL, err = timeToLive(query); err != nil {
+		return err
+	}
+	if deletion.TTL > 0 && !deletion.Purge {
+		return parameterProblem("ttl", "Only the marker of a purge can expire: below a delete marker the earlier revisions would be there again. Add purge=true.")
 	}
 	written, err := b.Delete(r.Context(), deletion)
 	if err != nil {

@@ -42,10 +42,12 @@ type Bucket struct {
 	writePrefix string // of the subjects that writes are published to
 	ackStream   string // that acknowledges writes
 	originGet   string // asks for messages where writes go: the origin's leader if the bucket is a mirror, else leaderGet
+	originInfo  string // asks for the state of a mirror's origin; empty where the bucket is none
 
 	maxMessage           int           // bytes of a value and its stored headers
 	maxAge               time.Duration // at which entries vanish; 0 for never
 	requirePreconditions bool
+	ttl                  ttlRules
 
 	verified   time.Time
 	lastSeq    Revision // when verified
@@ -200,6 +202,7 @@ func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time
 		maxMessage:           c.maxMessage(cfg.MaxMsgSize),
 		maxAge:               cfg.MaxAge,
 		requirePreconditions: cfg.Metadata[MetadataRequirePreconditions] == "true",
+		ttl:                  rulesOf(name, cfg),
 		verified:             asked,
 		lastSeq:              Revision(info.State.LastSeq),
 	}
@@ -234,6 +237,7 @@ func (b *Bucket) followMirror(m *jetstream.StreamSource) {
 	}
 	b.ackStream = m.Name
 	b.originGet = api + "STREAM.MSG.GET." + m.Name
+	b.originInfo = api + "STREAM.INFO." + m.Name
 }
 
 // checkBucket tells whether a stream is a bucket: it mirrors another stream or takes the bucket's subjects and no others, and

@@ -55,6 +55,7 @@ type Client struct {
 
 	observer   atomic.Pointer[func(Advisory)]
 	scans      chan struct{} // bounds the listings under way
+	patches    chan struct{} // bounds the large values that are patched at once
 	hiddenKeys atomic.Uint64
 
 	stopWaiting sync.Once
@@ -78,6 +79,7 @@ func Connect(opts Options) (*Client, error) {
 		logger:      opts.Logger,
 		buckets:     make(map[BucketName]*Bucket),
 		scans:       make(chan struct{}, maxScans),
+		patches:     make(chan struct{}, maxLargePatches),
 		noWaits:     make(chan struct{}),
 	}
 	if c.timeout == 0 {

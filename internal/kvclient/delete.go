@@ -3,6 +3,8 @@ package kvclient
 import (
 	"context"
 	"errors"
+	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -10,21 +12,34 @@ import (
 // A Deletion is a key to be deleted.
 type Deletion struct {
 	Key          Key
-	Purge        bool // remove the earlier revisions as well
+	Purge        bool          // remove the earlier revisions as well
+	TTL          time.Duration // after which the marker of a purge expires; 0 for not by itself
 	Precondition Precondition
+	Idempotency  Idempotency
 }
 
 // Delete leaves a marker in the place of the key's value. It reads first, so that a key without a value gets no marker; a
 // deleted key can be purged still. It returns [ErrKeyNotFound], a *[KeyDeletedError], a *[RevisionMismatchError],
 // [ErrContention] after 8 lost races, and otherwise what Put does.
 func (b *Bucket) Delete(ctx context.Context, d Deletion) (Written, error) {
+	return answered(b.delete(ctx, d))
+}
+
+func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 	b, err := b.knowing(ctx, d.Precondition)
+	if err != nil {
+		return Written{}, err
+	}
+	msg, err := d.message(ctx, b)
 	if err != nil {
 		return Written{}, err
 	}
 	var before Revision
 	for try := range maxTries {
 		last, err := b.lastOrNil(ctx, d.Key)
+		if err == nil {
+			err = stampOf(msg).madeBy(last)
+		}
 		switch {
 		case err != nil:
 			return Written{}, err
@@ -39,7 +54,7 @@ func (b *Bucket) Delete(ctx context.Context, d Deletion) (Written, error) {
 			awaitWriter(try)
 		}
 		before = last.Revision
-		position, err := b.publishExpecting(ctx, d.message(b), last.Revision)
+		position, err := b.publishExpecting(ctx, msg, last.Revision)
 		if _, ok := errors.AsType[*mismatchError](err); !ok {
 			return Written{Position: position}, err
 		}
@@ -48,7 +63,7 @@ func (b *Bucket) Delete(ctx context.Context, d Deletion) (Written, error) {
 }
 
 // message is the marker that native clients write (ADR-8).
-func (d Deletion) message(b *Bucket) *nats.Msg {
+func (d Deletion) message(ctx context.Context, b *Bucket) (*nats.Msg, error) {
 	msg := &nats.Msg{Subject: b.writePrefix + d.Key.name}
 	if d.Purge {
 		setHeader(msg, headerOperation, "PURGE")
@@ -56,5 +71,11 @@ func (d Deletion) message(b *Bucket) *nats.Msg {
 	} else {
 		setHeader(msg, headerOperation, "DEL")
 	}
-	return msg
+	if d.Purge && d.TTL > 0 {
+		if err := b.SetTTL(ctx, msg, d.TTL); err != nil {
+			return nil, err
+		}
+	}
+	d.Idempotency.stamp(b.name, d.Key, "DELETE", []byte(strconv.FormatBool(d.Purge)), []byte(d.TTL.String())).put(msg, false)
+	return msg, nil
 }

@@ -231,3 +231,13 @@ func numbered(prefix string, n int) []string {
 	}
 	return list
 }
+
+// room is how large a plain value may be.
+func room(t testing.TB, b *kvclient.Bucket) int {
+	t.Helper()
+	n, err := b.Room(t.Context(), kvclient.Write{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

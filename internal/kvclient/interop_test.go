@@ -80,7 +80,7 @@ func TestEveryValueSurvives(t *testing.T) {
 		}
 		for name, value := range map[string]string{
 			"empty": "", "binary": string(binary), "headerish": "NATS/1.0\r\nStatus: 404\r\n\r\n", "crlf": "\r\n",
-			"large": strings.Repeat("x", b.Room(kvclient.Write{})),
+			"large": strings.Repeat("x", room(t, b)),
 		} {
 			rev := put(t, b, name, value)
 			wantValue(t, b, name, value, rev)

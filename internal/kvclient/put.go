@@ -17,8 +17,10 @@ const maxTries = 8
 type Write struct {
 	Key                          Key
 	Value                        []byte
-	ContentType, ContentEncoding string // stored with the value if not empty
+	ContentType, ContentEncoding string        // stored with the value if not empty
+	TTL                          time.Duration // after which the entry expires; 0 for not by itself
 	Precondition                 Precondition
+	Idempotency                  Idempotency
 }
 
 // A Written tells what a write did.
@@ -30,17 +32,23 @@ type Written struct {
 // Put stores a value. Without a precondition, with one revision or with "only if absent" it is one publish that the server
 // checks; every other precondition needs a read first, and is tried again when another writer was faster.
 //
-// It returns a *[RevisionMismatchError], a *[ValueTooLargeError], [ErrHeaderTooLarge], [ErrBucketFull],
-// [ErrStorageExhausted], [ErrOverloaded], [ErrContention], [ErrBucketNotFound], [ErrUnavailable], or [ErrOutcomeUnknown].
-func (b *Bucket) Put(ctx context.Context, w Write) (Written, error) {
+// It returns a *[RevisionMismatchError], a *[ValueTooLargeError], a *[TTLNotEnabledError], a *[TTLTooShortError],
+// [ErrIdempotencyReuse], [ErrHeaderTooLarge], [ErrBucketFull], [ErrStorageExhausted], [ErrOverloaded], [ErrContention],
+// [ErrBucketNotFound], [ErrUnavailable], or [ErrOutcomeUnknown].
+func (b *Bucket) Put(ctx context.Context, w Write) (Written, error) { return answered(b.put(ctx, w)) }
+
+func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
 	b, err := b.knowing(ctx, w.Precondition)
 	if err != nil {
 		return Written{}, err
 	}
-	if room := b.Room(w); len(w.Value) > room {
+	msg, err := w.message(ctx, b)
+	if err != nil {
+		return Written{}, err
+	}
+	if room := b.roomOf(msg, w.Precondition); len(w.Value) > room {
 		return Written{}, &ValueTooLargeError{Limit: room}
 	}
-	msg := w.message(b)
 	if w.Precondition.Always() {
 		position, err := b.publish(ctx, msg)
 		return Written{Position: position}, err
@@ -55,14 +63,28 @@ func (b *Bucket) Put(ctx context.Context, w Write) (Written, error) {
 }
 
 // Room is how large a value the bucket and the server take with this write's headers: they count those stored with the value,
-// and the one that carries a precondition.
-func (b *Bucket) Room(w Write) int {
-	msg := w.message(b)
-	if !w.Precondition.Always() {
-		setHeader(msg, headerExpected, MaxRevision.String())
+// and the one that carries a precondition. It returns the errors of Put that are about the time to live.
+func (b *Bucket) Room(ctx context.Context, w Write) (int, error) {
+	msg, err := w.message(ctx, b)
+	if err != nil {
+		return 0, err
 	}
-	return max(0, b.maxMessage-headerBytes(msg.Header))
+	return b.roomOf(msg, w.Precondition), nil
 }
+
+func (b *Bucket) roomOf(msg *nats.Msg, p Precondition) int {
+	used := headerBytes(msg.Header)
+	if !p.Always() {
+		used += expectedBytes
+		if len(msg.Header) == 0 {
+			used += len(headerFrame)
+		}
+	}
+	return max(0, b.maxMessage-used)
+}
+
+// expectedBytes is what the header that carries a precondition may take.
+var expectedBytes = len(headerExpected) + len(": \r\n") + len(MaxRevision.String())
 
 // knowing returns the bucket as the server knows it now if the precondition names an epoch that this binding does not
 // know: the bucket may have been created again since.
@@ -82,7 +104,8 @@ func notSent(err error) error {
 	return err
 }
 
-func (w Write) message(b *Bucket) *nats.Msg {
+// message is the write without its precondition.
+func (w Write) message(ctx context.Context, b *Bucket) (*nats.Msg, error) {
 	msg := &nats.Msg{Subject: b.writePrefix + w.Key.name, Data: w.Value}
 	if w.ContentType != "" {
 		setHeader(msg, headerContentType, w.ContentType)
@@ -90,7 +113,19 @@ func (w Write) message(b *Bucket) *nats.Msg {
 	if w.ContentEncoding != "" {
 		setHeader(msg, headerContentEncoding, w.ContentEncoding)
 	}
-	return msg
+	if w.TTL > 0 {
+		if err := b.SetTTL(ctx, msg, w.TTL); err != nil {
+			return nil, err
+		}
+	}
+	if w.Idempotency.Key != "" {
+		w.stamp(b).put(msg, w.Precondition.ifAbsent())
+	}
+	return msg, nil
+}
+
+func (w Write) stamp(b *Bucket) stamp {
+	return w.Idempotency.stamp(b.name, w.Key, "PUT", []byte(w.ContentType), []byte(w.ContentEncoding), []byte(w.TTL.String()), w.Value)
 }
 
 func setHeader(msg *nats.Msg, name, value string) {
@@ -100,13 +135,16 @@ func setHeader(msg *nats.Msg, name, value string) {
 	msg.Header[name] = []string{value}
 }
 
+// headerFrame is what headers take beside their lines.
+const headerFrame = "NATS/1.0\r\n\r\n"
+
 // headerBytes is what headers take on the wire, which counts against the limits: the version line, "name: value" lines
 // and the empty line.
 func headerBytes(h nats.Header) int {
 	if len(h) == 0 {
 		return 0
 	}
-	n := len("NATS/1.0\r\n\r\n")
+	n := len(headerFrame)
 	for name, values := range h {
 		for _, value := range values {
 			n += len(name) + len(": \r\n") + len(value)
@@ -133,6 +171,9 @@ func (b *Bucket) create(ctx context.Context, key Key, msg *nats.Msg) (Written, e
 			return Written{Position: position, Created: true}, err
 		}
 		e, err := b.entryBehind(ctx, key, mismatch)
+		if repeated := stampOf(msg).madeBy(&e); repeated != nil {
+			return Written{}, repeated
+		}
 		if err == nil && e.IsMarker() && e.Revision == expected || errors.Is(err, ErrKeyNotFound) && expected == 0 {
 			awaitWriter(try)
 		}
@@ -156,18 +197,25 @@ func awaitWriter(try int) { time.Sleep(time.Millisecond << try) }
 
 // update stores the message if the key's last revision is rev.
 func (b *Bucket) update(ctx context.Context, key Key, msg *nats.Msg, rev Revision) (Written, error) {
+	s := stampOf(msg)
+	s.put(msg, rev == 0)
 	for try := range maxTries {
 		position, err := b.publishExpecting(ctx, msg, rev)
 		mismatch, ok := errors.AsType[*mismatchError](err)
 		if !ok {
 			return Written{Position: position, Created: rev == 0}, err
 		}
-		if mismatch.known && mismatch.current != rev {
+		if mismatch.known && mismatch.current != rev && s.messageID == "" {
 			return Written{}, &RevisionMismatchError{Current: Position{Revision: mismatch.current, Epoch: b.epoch}}
 		}
 		e, err := b.entryBehind(ctx, key, &mismatchError{})
 		if err != nil && !errors.Is(err, ErrKeyNotFound) {
 			return Written{}, err
+		}
+		// The server checks the revision before it looks for a duplicate (measured), so a request that was carried out before is
+		// refused for the revision that it made itself.
+		if repeated := s.madeBy(&e); repeated != nil {
+			return Written{}, repeated
 		}
 		if e.Revision != rev {
 			return Written{}, b.violated(Precondition{}, &e)
@@ -190,8 +238,12 @@ func (b *Bucket) entryBehind(ctx context.Context, key Key, m *mismatchError) (En
 // putChecked reads the key's last entry, checks the precondition, and stores on condition that nothing changed meanwhile.
 func (b *Bucket) putChecked(ctx context.Context, key Key, msg *nats.Msg, p Precondition) (Written, error) {
 	var expected, before Revision
+	s := stampOf(msg)
 	for try := range maxTries {
 		last, err := b.lastOrNil(ctx, key)
+		if err == nil {
+			err = s.madeBy(last)
+		}
 		if err != nil {
 			return Written{}, err
 		}
@@ -204,9 +256,11 @@ func (b *Bucket) putChecked(ctx context.Context, key Key, msg *nats.Msg, p Preco
 		if try > 0 && expected == before {
 			awaitWriter(try)
 		}
+		created := last == nil || last.IsMarker()
+		s.put(msg, created)
 		position, err := b.publishExpecting(ctx, msg, expected)
 		if _, ok := errors.AsType[*mismatchError](err); !ok {
-			return Written{Position: position, Created: last == nil || last.IsMarker()}, err
+			return Written{Position: position, Created: created}, err
 		}
 	}
 	return Written{}, ErrContention
@@ -269,12 +323,15 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (Position, error) {
 	case err != nil:
 		return Position{}, err
 	}
-	rev, err := b.acknowledged(reply)
+	rev, duplicate, err := b.acknowledged(reply)
 	if tooLarge, ok := errors.AsType[*ValueTooLargeError](err); ok {
 		// The limit is not the one that was checked.
 		if current, err := b.client.bind(ctx, b.name); err == nil {
 			tooLarge.Limit = max(0, current.maxMessage-headerBytes(msg.Header))
 		}
+	}
+	if err == nil && duplicate {
+		err = b.duplicate(ctx, msg, rev)
 	}
 	if err != nil {
 		return Position{}, err
@@ -308,27 +365,30 @@ func (b *Bucket) unserved(ctx context.Context) error {
 }
 
 // acknowledged reads the server's answer to a write: the revision, or why it was refused. Anybody can listen on the subject and
-// answer; only the stream's own word counts.
-func (b *Bucket) acknowledged(reply *nats.Msg) (Revision, error) {
+// answer; only the stream's own word counts. Duplicate tells that it was stored before, at that revision.
+func (b *Bucket) acknowledged(reply *nats.Msg) (rev Revision, duplicate bool, err error) {
 	var ack struct {
 		apiResponse
-		Stream   string `json:"stream"`
-		Sequence uint64 `json:"seq"`
+		Stream    string `json:"stream"`
+		Sequence  uint64 `json:"seq"`
+		Duplicate bool   `json:"duplicate"`
 	}
 	if err := json.Unmarshal(reply.Data, &ack); err != nil {
-		return 0, fmt.Errorf("%w: unreadable acknowledgement: %w", ErrOutcomeUnknown, err)
+		return 0, false, fmt.Errorf("%w: unreadable acknowledgement: %w", ErrOutcomeUnknown, err)
 	}
 	switch e := ack.Error; {
 	case e == nil && (ack.Stream != b.ackStream || ack.Sequence == 0):
-		return 0, fmt.Errorf("%w: acknowledged by stream %.64q at %d", ErrOutcomeUnknown, ack.Stream, ack.Sequence)
+		return 0, false, fmt.Errorf("%w: acknowledged by stream %.64q at %d", ErrOutcomeUnknown, ack.Stream, ack.Sequence)
 	case e == nil:
-		return Revision(ack.Sequence), nil
+		return Revision(ack.Sequence), ack.Duplicate, nil
 	case e.isMismatch():
 		current, known := e.currentRevision()
-		return 0, &mismatchError{current, known}
+		return 0, false, &mismatchError{current, known}
+	case e.ErrCode == errCodeTTLDisabled:
+		return 0, false, &TTLNotEnabledError{Bucket: b.ttl.bucket}
 	case e.ErrCode == errCodeMessageTooLarge:
-		return 0, &ValueTooLargeError{}
+		return 0, false, &ValueTooLargeError{}
 	default:
-		return 0, refusal(e)
+		return 0, false, refusal(e)
 	}
 }

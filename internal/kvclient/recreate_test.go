@@ -244,8 +244,8 @@ func TestLimitLoweredByAnother(t *testing.T) {
 				t.Errorf("error %v, want a ValueTooLargeError with the limit 100", err)
 			}
 			b = bind(t, c, "shop")
-			if b.Room(kvclient.Write{}) != 100 {
-				t.Errorf("limit %d, want 100", b.Room(kvclient.Write{}))
+			if room(t, b) != 100 {
+				t.Errorf("limit %d, want 100", room(t, b))
 			}
 			wantError(t, write(b, t, "k", strings.Repeat("x", 100)), nil)
 		})

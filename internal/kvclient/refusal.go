@@ -31,7 +31,9 @@ const (
 	errCodeMaxStreamBytes       = 10122
 	errCodeWrongLastSeqConstant = 10164
 	errCodeTooManyRequests      = 10167
+	errCodeDuplicateUnderWay    = 10158
 	errCodeTemporarily          = 10163
+	errCodeTTLDisabled          = 10166
 	errCodeStreamOfflineReason  = 10194
 )
 
@@ -41,6 +43,8 @@ func refusal(e *APIError) error {
 	switch e.ErrCode {
 	case errCodeNoLeader, errCodeNotEnabled, errCodeUnavailable, errCodeTemporarily, errCodeStreamOffline, errCodeStreamOfflineReason:
 		return fmt.Errorf("%w: %w", ErrUnavailable, e)
+	case errCodeDuplicateUnderWay:
+		return fmt.Errorf("%w: a request with the same idempotency key is under way: %w", ErrContention, e)
 	case errCodeTooManyRequests:
 		return fmt.Errorf("%w: %w", ErrOverloaded, e)
 	case errCodeHeaderTooLarge:

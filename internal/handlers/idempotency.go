@@ -1,0 +1,69 @@
+package handlers
+
+import (
+	"net/http"
+	"strings"
+
+	"kvgateway/internal/kvclient"
+)
+
+// maxIdempotencyKeyBytes bounds an idempotency key; a UUID has 36.
+const maxIdempotencyKeyBytes = 255
+
+// idempotency reads Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): a string of structured fields, in double quotes
+// (RFC 8941 §3.3.3), or the same without quotes where it has nothing that would need them, as many clients send it.
+func idempotency(h http.Header) (i kvclient.Idempotency, err error) {
+	lines := h["Idempotency-Key"]
+	if len(lines) == 0 {
+		return i, nil
+	}
+	key, reason := "", "it is given more than once"
+	if len(lines) == 1 {
+		key, reason = parseIdempotencyKey(strings.Trim(lines[0], " \t"))
+	}
+	if reason != "" {
+		return i, headerProblem("Idempotency-Key", "Idempotency-Key cannot be read: "+reason+
+			`. Send a string in double quotes that is new for each request and the same for its retries, as "8e03978e-40d5-43dd".`)
+	}
+	// The caller is one identity until the gateway knows callers.
+	return kvclient.Idempotency{Key: key}, nil
+}
+
+func parseIdempotencyKey(value string) (key, reason string) {
+	inner, quoted := strings.CutPrefix(value, `"`)
+	if !quoted {
+		if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\,;`, r) }) {
+			return "", "without double quotes it has no spaces, commas, semicolons, backslashes or quotes"
+		}
+		return value, lengthReason(value)
+	}
+	var out strings.Builder
+	for i := 0; i < len(inner); i++ {
+		switch c := inner[i]; {
+		case c == '"' && i == len(inner)-1:
+			return out.String(), lengthReason(out.String())
+		case c == '"':
+			return "", "something follows the closing quote"
+		case c == '\\' && i+1 < len(inner) && (inner[i+1] == '"' || inner[i+1] == '\\'):
+			i++
+			out.WriteByte(inner[i])
+		case c == '\\':
+			return "", "a backslash stands before a quote or a backslash only"
+		case c < ' ' || c > '~':
+			return "", "it has characters other than printable ASCII"
+		default:
+			out.WriteByte(c)
+		}
+	}
+	return "", "the closing quote is missing"
+}
+
+func lengthReason(key string) string {
+	switch {
+	case key == "":
+		return "it is empty"
+	case len(key) > maxIdempotencyKeyBytes:
+		return "it has more than 255 bytes"
+	}
+	return ""
+}

@@ -1,0 +1,91 @@
+package handlers
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"kvgateway/internal/jsonpatch"
+	"kvgateway/internal/kvclient"
+)
+
+// The media types of patches, and the header that tells of them (RFC 5789 §3.1).
+var (
+	patchFormats = map[string]kvclient.PatchFormat{
+		"application/merge-patch+json": kvclient.MergePatch,
+		"application/json-patch+json":  kvclient.JSONPatch,
+	}
+	headerAcceptPatch = []string{"application/merge-patch+json, application/json-patch+json"}
+)
+
+// patchValue changes a JSON value, or how long any value lives.
+func (s *Server) patchValue(w http.ResponseWriter, r *http.Request) error {
+	query := queryOf(r)
+	b, k, err := s.writeTarget(r, query)
+	if err != nil {
+		return err
+	}
+	patch := kvclient.Patch{Key: k}
+	if patch.Precondition, err = s.writePreconditions(r); err != nil {
+		return err
+	}
+	if patch.Idempotency, err = idempotency(r.Header); err != nil {
+		return err
+	}
+	if patch.TTL, err = timeToLive(query); err != nil {
+		return err
+	}
+	if err := s.readPatch(w, r, query, b, &patch); err != nil {
+		return err
+	}
+	written, err := b.Patch(r.Context(), patch)
+	if err != nil {
+		return err
+	}
+	s.respondWritten(w, r, http.StatusOK, b.Name(), k, written)
+	return nil
+}
+
+// readPatch reads the body, which there may be none of where only the time to live changes. Its type is looked at before it is
+// read, and its size is bounded by that of a value.
+func (s *Server) readPatch(w http.ResponseWriter, r *http.Request, query url.Values, b *kvclient.Bucket, patch *kvclient.Patch) error {
+	format, known := patchFormats[mediaTypeOf(r.Header)]
+	if !known && (r.ContentLength != 0 || !query.Has("ttl")) {
+		w.Header()["Accept-Patch"] = headerAcceptPatch
+		return problemError{code: codeUnsupportedMediaType, detail: "The body of a PATCH is of type application/merge-patch+json (RFC 7396) or " +
+			"application/json-patch+json (RFC 6902). Without a body, ?ttl= gives the value a new time to live."}
+	}
+	room, err := b.Room(r.Context(), kvclient.Write{Key: patch.Key, TTL: patch.TTL})
+	if err != nil {
+		return err
+	}
+	limit := min(max(room, maxJSONBytes), jsonpatch.MaxBytes)
+	patch.Body, err = s.readBody(w, r, limit, problemError{code: codeBodyTooLarge, members: members{"max_body_bytes": limit},
+		detail: fmt.Sprintf("A patch has at most %d bytes here. Nothing was done.", limit)})
+	switch {
+	case err != nil:
+		return err
+	case len(patch.Body) > 0:
+		patch.Format = format
+	case patch.TTL == 0:
+		return problemError{code: codeInvalidBody, detail: "The patch is empty. Send a JSON document, or ?ttl= without a body."}
+	}
+	return nil
+}
+
+// patchProblem finds the problem for what package jsonpatch cannot do.
+func patchProblem(err error) (problemError, bool) {
+	if e, ok := errors.AsType[*jsonpatch.FormatError](err); ok {
+		return invalidBody(e.Pointer, strings.TrimSuffix(e.Reason, ".")), true
+	}
+	if e, ok := errors.AsType[*jsonpatch.DocumentError](err); ok {
+		return problemError{code: codeNotJSON, detail: "The value cannot be patched: " + e.Reason + ". Nothing was done. Store a whole value with PUT."}, true
+	}
+	if e, ok := errors.AsType[*jsonpatch.ApplyError](err); ok {
+		return problemError{code: codePatchNotApplicable, members: members{"operation_index": e.Operation},
+			detail: fmt.Sprintf("Operation %d of the patch cannot be applied: %s. Nothing was done.", e.Operation, e.Reason)}, true
+	}
+	return problemError{}, false
+}

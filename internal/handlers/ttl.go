@@ -1,0 +1,43 @@
+package handlers
+
+import (
+	"net/url"
+	"time"
+
+	"kvgateway/internal/kvclient"
+)
+
+// timeToLive reads the parameter ttl; 0 where there is none.
+func timeToLive(query url.Values) (time.Duration, error) {
+	if !query.Has("ttl") {
+		return 0, nil
+	}
+	ttl, err := time.ParseDuration(query.Get("ttl"))
+	if err != nil || ttl < kvclient.MinTTL || ttl > kvclient.MaxTTL {
+		return 0, parameterProblem("ttl", "ttl is a duration of at least 1s and at most 100 years, such as 90s, 15m or 24h.")
+	}
+	return ttl, nil
+}
+
+// suggestedMarkerTTL is what a client is told to enable times to live with: long enough for watchers that were away.
+const suggestedMarkerTTL = "1h"
+
+func ttlNotEnabledProblem(e *kvclient.TTLNotEnabledError) problemError {
+	return problemError{
+		code: codeTTLNotEnabled,
+		detail: "The bucket takes no entries with a time to live of their own; nothing was done. Enable them with PATCH /buckets/" +
+			e.Bucket.String() + ` and the merge patch {"limit_marker_ttl":"` + suggestedMarkerTTL + `"}, the time for which markers of expired entries stay.`,
+		members: members{"bucket": e.Bucket.String(), "patch": map[string]string{"limit_marker_ttl": suggestedMarkerTTL}},
+	}
+}
+
+func ttlTooShortProblem(e *kvclient.TTLTooShortError) problemError {
+	shortest := kvclient.Duration(e.Min)
+	p := problemError{code: codeTTLTooShort, members: members{"min_ttl": shortest},
+		detail: "NATS would keep the entry for " + shortest.String() + ", since the bucket has a history and that limit_marker_ttl. Nothing was done. " +
+			"Give at least that, or lower limit_marker_ttl with PATCH."}
+	if e.Remaining {
+		p.detail = "Less is left of the value's time to live than the " + shortest.String() + " that can be set here. Nothing was done. Give a ttl."
+	}
+	return p
+}

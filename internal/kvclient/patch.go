@@ -1,0 +1,125 @@
+package kvclient
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/jsonpatch"
+)
+
+// A PatchFormat says what the body of a patch is.
+type PatchFormat uint8
+
+const (
+	Touch      PatchFormat = iota // there is none: the same bytes are stored again
+	MergePatch                    // application/merge-patch+json (RFC 7396)
+	JSONPatch                     // application/json-patch+json (RFC 6902)
+)
+
+// A Patch changes a JSON value, or with Touch how long any value lives.
+type Patch struct {
+	Key          Key
+	Format       PatchFormat
+	Body         []byte
+	TTL          time.Duration // 0 keeps what is left of the present value's
+	Precondition Precondition
+	Idempotency  Idempotency
+}
+
+// maxSmallPatch is up to how many bytes, value and patch together, patches are applied without waiting for one another.
+const maxSmallPatch = 64 << 10
+
+// maxLargePatches bounds the larger ones that are applied at once: each takes some thirty times the memory of its text.
+const maxLargePatches = 4
+
+// Patch reads the key's value, changes it, and stores the result on condition that nothing changed meanwhile; else it is tried
+// again, unless If-Match was given. Type and encoding stay. It returns [ErrKeyNotFound], a *[KeyDeletedError],
+// a *[jsonpatch.DocumentError], a *[jsonpatch.FormatError], a *[jsonpatch.ApplyError], [jsonpatch.ErrTestFailed], and otherwise
+// what Put does.
+func (b *Bucket) Patch(ctx context.Context, p Patch) (Written, error) {
+	return answered(b.patch(ctx, p))
+}
+
+func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
+	b, err := b.knowing(ctx, p.Precondition)
+	if err != nil {
+		return Written{}, err
+	}
+	s := p.Idempotency.stamp(b.name, p.Key, "PATCH", []byte{byte(p.Format)}, []byte(p.TTL.String()), p.Body)
+	var before Revision
+	for try := range maxTries {
+		last, err := b.lastOrNil(ctx, p.Key)
+		if err == nil {
+			err = s.madeBy(last)
+		}
+		switch {
+		case err != nil:
+			return Written{}, err
+		case last == nil:
+			return Written{}, ErrKeyNotFound
+		case last.IsMarker():
+			return Written{}, &KeyDeletedError{Marker: *last}
+		case !p.Precondition.Holds(last, b.epoch), try > 0 && p.Precondition.IfMatch.Present() && last.Revision != before:
+			return Written{}, b.violated(p.Precondition, last)
+		}
+		if last.Revision == before {
+			awaitWriter(try)
+		}
+		before = last.Revision
+		msg, err := p.message(ctx, b, last, s)
+		if err != nil {
+			return Written{}, err
+		}
+		position, err := b.publishExpecting(ctx, msg, last.Revision)
+		if _, ok := errors.AsType[*mismatchError](err); !ok {
+			return Written{Position: position}, err
+		}
+	}
+	return Written{}, ErrContention
+}
+
+// message is the changed value, with the headers of the one before it.
+func (p Patch) message(ctx context.Context, b *Bucket, last *Entry, s stamp) (*nats.Msg, error) {
+	w := Write{Key: p.Key, ContentType: last.ContentType, ContentEncoding: last.ContentEncoding, TTL: p.TTL}
+	msg, err := w.message(ctx, b)
+	if err != nil {
+		return nil, err
+	}
+	if p.TTL == 0 {
+		if err := b.keepTTL(ctx, msg, last); err != nil {
+			return nil, err
+		}
+	}
+	s.put(msg, false)
+	setHeader(msg, headerExpected, MaxRevision.String())
+	limit := max(0, b.maxMessage-headerBytes(msg.Header))
+	msg.Data, err = p.apply(ctx, b.client, last, limit)
+	if errors.Is(err, jsonpatch.ErrTooLarge) || len(msg.Data) > limit {
+		return nil, &ValueTooLargeError{Limit: limit}
+	}
+	return msg, err
+}
+
+func (p Patch) apply(ctx context.Context, c *Client, last *Entry, limit int) ([]byte, error) {
+	if p.Format == Touch {
+		return last.Value, nil
+	}
+	if last.ContentEncoding != "" {
+		return nil, &jsonpatch.DocumentError{Reason: "it is stored with a content encoding, and the gateway does not decode it"}
+	}
+	if len(last.Value)+len(p.Body) > maxSmallPatch {
+		select {
+		case c.patches <- struct{}{}:
+			defer func() { <-c.patches }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if p.Format == MergePatch {
+		return jsonpatch.Merge(last.Value, p.Body, limit)
+	}
+	return jsonpatch.Apply(last.Value, p.Body, limit)
+}
