@@ -14,6 +14,9 @@ import (
 // ErrIdempotencyReuse: the idempotency key was used for another request that is still stored; nothing was done.
 var ErrIdempotencyReuse = errors.New("idempotency key used for another request")
 
+// errUnderWay: a request with the same idempotency key is being stored at this moment; whether it will be is not known yet.
+var errUnderWay = fmt.Errorf("%w: the same request is under way", ErrContention)
+
 // An Idempotency makes a write that is sent again within the bucket's duplicate window do nothing, and answer as the first did.
 // The zero Idempotency does nothing.
 type Idempotency struct {

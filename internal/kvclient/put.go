@@ -305,8 +305,19 @@ const unservedTries = 5
 
 func awaitServer(try int) { time.Sleep(20 * time.Millisecond << try) }
 
-// publish sends a write and waits for the server's acknowledgement. What nobody took was certainly not stored, and is sent again.
+// publish sends a write and waits for the server's acknowledgement. What nobody took was certainly not stored, and is sent again;
+// so is what a replicated stream is about to store already, to learn what became of it.
 func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (Position, error) {
+	for try := 0; ; try++ {
+		position, err := b.publishOnce(ctx, msg)
+		if try == unservedTries-1 || !errors.Is(err, errUnderWay) {
+			return position, err
+		}
+		awaitServer(try)
+	}
+}
+
+func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (Position, error) {
 	reply, err := b.client.point.request(ctx, msg)
 	for try := 0; err == errNoResponders; try++ {
 		if gone := b.unserved(ctx); try == unservedTries-1 || errors.Is(gone, ErrBucketNotFound) || !b.client.Connected() {

@@ -44,7 +44,7 @@ func refusal(e *APIError) error {
 	case errCodeNoLeader, errCodeNotEnabled, errCodeUnavailable, errCodeTemporarily, errCodeStreamOffline, errCodeStreamOfflineReason:
 		return fmt.Errorf("%w: %w", ErrUnavailable, e)
 	case errCodeDuplicateUnderWay:
-		return fmt.Errorf("%w: a request with the same idempotency key is under way: %w", ErrContention, e)
+		return fmt.Errorf("%w: %w", errUnderWay, e)
 	case errCodeTooManyRequests:
 		return fmt.Errorf("%w: %w", ErrOverloaded, e)
 	case errCodeHeaderTooLarge:
