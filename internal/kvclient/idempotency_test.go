@@ -97,7 +97,11 @@ func TestClusterRetries(t *testing.T) {
 		workers.Wait()
 		resign(t, js)
 		natstest.Eventually(t, soon, "a retry with the next leader", func() bool {
-			w, err := write(t, bind(t, c, "shop"), id)
+			b, err := c.Bucket(t.Context(), b.Name())
+			if err != nil {
+				return false // the bucket has no leader for a moment
+			}
+			w, err := write(t, b, id)
 			if err != nil && !errors.Is(err, kvclient.ErrUnavailable) && !errors.Is(err, kvclient.ErrOutcomeUnknown) {
 				t.Errorf("%s: %v", name, err)
 			}
