@@ -49,6 +49,10 @@ func typedProblem(err error) (problemError, bool) {
 	if e, ok := errors.AsType[*kvclient.ValueTooLargeError](err); ok {
 		return tooLargeProblem(e.Limit), true
 	}
+	if e, ok := errors.AsType[*kvclient.TTLTooShortError](err); ok {
+		return problemError{code: codeTTLTooShort, members: members{"least_ttl": e.Least.String()},
+			detail: "The bucket keeps more than one revision, and its least time to live is " + e.Least.String() + ". Nothing was stored."}, true
+	}
 	if e, ok := errors.AsType[*kvclient.BucketExistsError](err); ok {
 		return problemError{code: codeBucketExists, members: members{"differences": e.Differences},
 			detail: "The bucket exists with another configuration. Change it with PATCH, or choose another name."}, true

@@ -108,6 +108,10 @@ func TestNATSAway(t *testing.T) {
 				body, header = `{"history":5}`, []string{"Content-Type: application/json"}
 			} else if method == "PUT" && template != "/buckets/{bucket}" {
 				body = "applied later behind the caller's back"
+			} else if method == "POST" {
+				body, header = `{"key":"a","text":"applied later"}`, []string{"Content-Type: application/x-ndjson"}
+			} else if method == "DELETE" && template == "/buckets/{bucket}/keys" {
+				target += "?filter=>"
 			}
 			a := g.do(t, method, target, body, header...).is(t, 503).has(t, "Retry-After", "1")
 			if method != "HEAD" {

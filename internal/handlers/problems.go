@@ -31,6 +31,8 @@ const (
 	codeBucketExists         = "bucket-exists"
 	codeBadBucket            = "bad-bucket"
 	codeEpochChanged         = "epoch-changed"
+	codeTTLNotEnabled        = "ttl-not-enabled"
+	codeTTLTooShort          = "ttl-too-short"
 	codeRevisionMismatch     = "revision-mismatch"
 	codeKeyExists            = "key-exists"
 	codeBucketPresent        = "bucket-present"
@@ -105,6 +107,11 @@ var problemKinds = []problemKind{
 		"A stream of the bucket's name exists that is not a key-value bucket.", "Choose another name, or mend the stream with NATS tools."},
 	{codeEpochChanged, http.StatusConflict, "Epoch changed",
 		"The bucket was deleted and created again since the revision was seen; `epoch` is its epoch now.", "Read again without a minimal revision."},
+	{codeTTLNotEnabled, http.StatusConflict, "Time to live not enabled",
+		"The bucket takes no time to live with an entry; nothing was stored.", "Set limit_marker_ttl with PATCH /buckets/{bucket}, which cannot be taken back."},
+	{codeTTLTooShort, http.StatusConflict, "Time to live too short",
+		"The time to live is below the bucket's limit_marker_ttl, and the server would raise it; nothing was stored.",
+		"`least_ttl` is the least; buckets with a history of 1 take any from 1s on."},
 	{codeRevisionMismatch, http.StatusPreconditionFailed, "Revision mismatch",
 		"The key's last revision is not the one that the precondition asks for; nothing was stored.",
 		"Read the key, apply the change to what is there now, and send it with the new ETag."},
@@ -198,6 +205,8 @@ var sentinels = []struct {
 	{kvclient.ErrStorageExhausted, codeStorageExhausted, "A limit of the NATS account or server is reached and nothing was stored."},
 	{kvclient.ErrOverloaded, codeOverloaded, "There is too much to do at the moment and nothing was done. Try again after Retry-After."},
 	{kvclient.ErrContention, codeWriteContention, "Other writers of this key were faster each time and nothing was stored. Try again."},
+	{kvclient.ErrTTLNotEnabled, codeTTLNotEnabled, "The bucket takes no time to live with an entry and nothing was stored. " +
+		"Set limit_marker_ttl with PATCH /buckets/{bucket}, or leave the time to live out."},
 	{kvclient.ErrRevisionNotReached, codeRevisionNotReached, "The bucket did not come to the wanted minimal revision in time."},
 	{kvclient.ErrOutcomeUnknown, codeOutcomeUnknown, "The change was sent, but its acknowledgement did not come: it may have been made or not. " +
 		"Read before you try again."},

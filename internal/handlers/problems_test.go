@@ -179,6 +179,16 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"unknown-host":           simple("GET", "/buckets/shop", nil, "Host: example.com"),
 	"header-too-large":       simple("PUT", "/buckets/shop/keys/a", "v", "Content-Type: text/plain; a="+strings.Repeat("x", 9000)),
 	"storage-exhausted":      simple("PUT", "/buckets/new", `{"max_bytes":4611686018427387904}`, "Content-Type: application/json"),
+	"ttl-not-enabled": func(t *testing.T) *answer {
+		g := start(t)
+		g.shop(t)
+		return g.do(t, "POST", "/buckets/shop/entries?ttl=30s", `{"key":"a","text":"v"}`, lineType)
+	},
+	"ttl-too-short": func(t *testing.T) *answer {
+		g := start(t)
+		g.bucket(t, jetstream.KeyValueConfig{Bucket: "timed", History: 2, LimitMarkerTTL: time.Hour})
+		return g.do(t, "POST", "/buckets/timed/entries?ttl=30s", `{"key":"a","text":"v"}`, lineType)
+	},
 	"bad-bucket": func(t *testing.T) *answer {
 		g := start(t)
 		if _, err := g.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_odd", Subjects: []string{"odd"}}); err != nil {

@@ -28,10 +28,13 @@ func (s *Server) routes() []route {
 		{"DELETE", "/buckets/{bucket}", s.deleteBucket},
 
 		{"GET", "/buckets/{bucket}/keys", s.listKeys},
+		{"DELETE", "/buckets/{bucket}/keys", s.deleteKeys},
 		{"GET", "/buckets/{bucket}/keys/{key}", s.getValue},
 		{"HEAD", "/buckets/{bucket}/keys/{key}", s.getValue},
 		{"PUT", "/buckets/{bucket}/keys/{key}", s.putValue},
 		{"DELETE", "/buckets/{bucket}/keys/{key}", s.deleteValue},
+		{"GET", "/buckets/{bucket}/entries", s.listEntries},
+		{"POST", "/buckets/{bucket}/entries", s.importEntries},
 		{"GET", "/buckets/{bucket}/entries/{key}", s.getEntry},
 		{"GET", "/buckets/{bucket}/history/{key}", s.getHistory},
 		{"GET", "/buckets/{bucket}/watch", s.watchBucket},

@@ -212,7 +212,15 @@ func keys(t testing.TB, b *kvclient.Bucket, patterns ...string) []string {
 	if err != nil {
 		t.Fatalf("keys %v: %v", patterns, err)
 	}
-	return names(listing)
+	return keyNames(listing)
+}
+
+func keyNames(l kvclient.KeyListing) []string {
+	found := []string{}
+	for _, k := range l.Entries {
+		found = append(found, k.Key)
+	}
+	return found
 }
 
 func names(l kvclient.Listing) []string {

@@ -1,6 +1,7 @@
 package kvclient
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -67,7 +68,7 @@ func (r *scanReader) createConsumer(ctx context.Context) (pending uint64, err er
 		HeadersOnly:       !r.values,
 		MemoryStorage:     true,
 		Replicas:          1,
-		InactiveThreshold: scanInactive,
+		InactiveThreshold: cmp.Or(r.inactive, scanInactive),
 	}
 	if r.history {
 		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, uint64(r.after)+1

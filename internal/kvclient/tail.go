@@ -200,9 +200,9 @@ func (t *Tail) collect(msg *nats.Msg) (entries []Entry, ended bool, err error) {
 func (t *Tail) control(msg *nats.Msg) (ended bool, err error) {
 	status, description := first(msg.Header, "Status"), first(msg.Header, "Description")
 	switch {
-	case status == "100":
-		return false, nil
-	case status == "408", status == "409" && (strings.Contains(description, "MaxBytes") || description == "Batch Completed"):
+	case status == "100", status == "409" && description == batchCompleted:
+		return false, nil // that batch was counted to its end, and the next is asked for already
+	case status == "408", status == "409" && strings.Contains(description, "MaxBytes"):
 		return true, nil
 	}
 	return true, fmt.Errorf("%w: tail ended: %s %s", ErrUnavailable, status, description)
