@@ -33,6 +33,7 @@ type pipeline struct {
 	queue  chan *flight
 	done   chan struct{} // closed when all is settled
 	last   Revision      // acknowledged; they rise, or the bucket is another
+	heard  time.Time     // when the last acknowledgement came
 
 	mu       sync.Mutex
 	room     sync.Cond // on mu: a flight was settled
@@ -47,6 +48,7 @@ type pipeline struct {
 type flight struct {
 	msg    *nats.Msg // nil for what only takes its turn
 	number uint64
+	sent   time.Time
 	size   int
 	err    error // why it was not sent
 	settle func(Revision, error) error
@@ -101,7 +103,7 @@ func (p *pipeline) send(msg *nats.Msg, settle func(Revision, error) error) error
 		return err
 	}
 	p.subjects[msg.Subject]++
-	f.number = p.sent
+	f.number, f.sent = p.sent, time.Now()
 	p.sent++
 	var buffer [96]byte
 	msg.Reply = string(strconv.AppendUint(append(buffer[:0], p.inbox...), f.number, 10))
@@ -187,7 +189,7 @@ func (p *pipeline) outcome(f *flight) (Revision, error) {
 	if f.msg == nil || f.err != nil {
 		return 0, f.err
 	}
-	reply, err := p.answer(f.number)
+	reply, err := p.answer(f)
 	if err != nil {
 		return 0, err
 	}
@@ -202,20 +204,25 @@ func (p *pipeline) outcome(f *flight) (Revision, error) {
 	return rev, err
 }
 
-// answer waits for the acknowledgement of a flight, for the client's timeout after the last one that came.
-func (p *pipeline) answer(number uint64) (*nats.Msg, error) {
-	slot := &p.early[number%pipelineMessages]
+// answer waits for the acknowledgement of a flight, for the client's timeout after it was sent, or after the last one that came:
+// of many that are lost together, as with a leader, the first is waited for, and not each in turn.
+func (p *pipeline) answer(f *flight) (*nats.Msg, error) {
+	slot := &p.early[f.number%pipelineMessages]
 	for *slot == nil {
 		select { // without a timer, which is seldom needed
 		case msg := <-p.acks:
-			p.keep(msg, number)
+			p.keep(msg, f.number)
 			continue
 		default:
 		}
-		timer := time.NewTimer(p.bucket.client.timeout)
+		since := f.sent
+		if p.heard.After(since) {
+			since = p.heard
+		}
+		timer := time.NewTimer(time.Until(since.Add(p.bucket.client.timeout)))
 		select {
 		case msg := <-p.acks:
-			p.keep(msg, number)
+			p.keep(msg, f.number)
 		case <-p.gone:
 			if timer.Stop(); len(p.acks) == 0 {
 				return nil, fmt.Errorf("%w: the connection was lost", ErrOutcomeUnknown)
@@ -232,6 +239,7 @@ func (p *pipeline) answer(number uint64) (*nats.Msg, error) {
 
 // keep files an acknowledgement, if it is of a flight that is waited for: the head of the queue, or one behind it.
 func (p *pipeline) keep(msg *nats.Msg, head uint64) {
+	p.heard = time.Now()
 	number, err := strconv.ParseUint(strings.TrimPrefix(msg.Subject, p.inbox), 10, 64)
 	if err == nil && number >= head && number < head+pipelineMessages {
 		p.early[number%pipelineMessages] = msg
