@@ -292,7 +292,7 @@ func TestImportWhileNATSRestarts(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
-	const n = 200_000
+	n := 2 * many()
 	body := manyLines(n)
 	r := g.rawImport(t, "/buckets/b/entries", len(body))
 	r.send(body)
