@@ -33,6 +33,7 @@ type Options struct {
 
 	Metrics  prometheus.Registerer // nil for none
 	Draining func() bool           // tells that the gateway is shutting down; nil for never
+	Failing  func() error          // why the embedded NATS cannot store, such as a full disk; nil for never
 }
 
 // BuildInfo says what is running.
