@@ -81,10 +81,15 @@ func (s *Stats) reset(reason string) {
 
 // NewHub starts a hub without feeds.
 func NewHub(client *kvclient.Client, options Options) *Hub {
-	options = options.withDefaults()
-	h := &Hub{client: client, options: options, slots: make(chan struct{}, options.Snapshots), feeds: make(map[kvclient.BucketName]*Feed)}
-	h.ctx, h.stop = context.WithCancel(context.Background())
+	h := newHub(options.withDefaults())
+	h.client = client
 	client.Observe(h.advise)
+	return h
+}
+
+func newHub(options Options) *Hub {
+	h := &Hub{options: options, slots: make(chan struct{}, options.Snapshots), feeds: make(map[kvclient.BucketName]*Feed)}
+	h.ctx, h.stop = context.WithCancel(context.Background())
 	return h
 }
 

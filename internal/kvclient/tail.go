@@ -61,6 +61,9 @@ func (b *Bucket) NextRevision(ctx context.Context, after Revision) (Revision, er
 	return e.Revision, err
 }
 
+// ErrConnectionLost ends a tail whose connection was lost, and with it what the server told meanwhile. It is an [ErrUnavailable].
+var ErrConnectionLost = fmt.Errorf("%w: the connection was lost", ErrUnavailable)
+
 // A Tail delivers what a bucket's stream stores, in order and without a gap but for what the stream had dropped before it was
 // read. Keys outside the grammar come as entries without a key, so that every revision is accounted for.
 type Tail struct {
@@ -150,7 +153,7 @@ func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-gone:
-				return fmt.Errorf("%w: the connection was lost", ErrUnavailable)
+				return ErrConnectionLost
 			case <-silence.C:
 				return fmt.Errorf("%w: a tail's consumer is silent", ErrTimeout)
 			case msg := <-t.messages:
