@@ -33,13 +33,17 @@ func (f *Feed) start() {
 
 // run reads, as soon as there is a place among those who read.
 func (r *reading) run(ctx context.Context) {
-	select {
-	case r.feed.hub.slots <- struct{}{}:
-	case <-ctx.Done():
+	h := r.feed.hub
+	if !enter(ctx, h.open) {
 		return
 	}
-	end, err := r.readAll(ctx)
-	<-r.feed.hub.slots
+	var end kvclient.Revision
+	err := ctx.Err()
+	if enter(ctx, h.slots) {
+		end, err = r.readAll(ctx)
+		<-h.slots
+	}
+	<-h.open
 	r.feed.hub.stats.Snapshots.Add(1)
 	if err != nil && !errors.Is(err, errUnvouched) {
 		// Who follows will try again; not at once, since what failed may still be away.
@@ -55,6 +59,16 @@ func (r *reading) run(ctx context.Context) {
 		return
 	}
 	time.AfterFunc(shareFor, r.forget)
+}
+
+// enter takes a place, and returns false if the context ends before there is one.
+func enter(ctx context.Context, places chan struct{}) bool {
+	select {
+	case places <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // readAll returns the stream's last revision when all was read.
@@ -164,16 +178,33 @@ func (f *Feed) reach(ctx context.Context, revision kvclient.Revision) error {
 	}
 }
 
-// await waits while the fastest follower is too far behind.
+// await waits while the fastest follower is too far behind. Others read meanwhile.
 func (r *reading) await(ctx context.Context) error {
+	if !r.ahead() {
+		return nil
+	}
+	<-r.feed.hub.slots
+	err := r.awaitFollowers(ctx)
+	r.feed.hub.slots <- struct{}{}
+	return err
+}
+
+// ahead tells whether the reading has to wait.
+func (r *reading) ahead() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.read-r.followed > readAhead
+}
+
+func (r *reading) awaitFollowers(ctx context.Context) error {
 	patience := time.NewTimer(readPatience)
 	defer patience.Stop()
 	for {
 		r.mu.Lock()
-		ahead, nobody := r.read-r.followed > readAhead, len(r.followers) == 0
+		ahead, nobody := r.read-r.followed > readAhead, len(r.followers) == 0 && r.first == nil
 		r.mu.Unlock()
 		switch {
-		case nobody && r.read > shareable:
+		case nobody:
 			return context.Canceled
 		case !ahead:
 			return nil

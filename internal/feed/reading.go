@@ -177,15 +177,16 @@ func (p *follower) next(dst []Event, limit int) (events []Event, ended bool, err
 			if p.at.next == nil {
 				break
 			}
-			p.followed += p.at.bytes
-			r.followed = max(r.followed, p.followed)
 			p.at, p.offset = p.at.next, 0
-			r.signal()
 			continue
 		}
 		dst = append(dst, Event{Kind: Changed, Change: p.at.changes[p.offset]})
-		p.offset++
 		limit--
+		if p.offset++; p.offset == len(p.at.changes) {
+			p.followed += p.at.bytes // now, and not with the next chunk: a large one may be as much as the reading may be ahead
+			r.followed = max(r.followed, p.followed)
+			r.signal()
+		}
 	}
 	switch {
 	case p.cut:

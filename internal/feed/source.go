@@ -87,6 +87,11 @@ func (f *Feed) ask(ctx context.Context) (*kvclient.Bucket, kvclient.StreamState,
 func (f *Feed) watch(ctx context.Context, arrivals <-chan []kvclient.Entry, lost func() error, look func(context.Context) error) error {
 	check := time.NewTimer(quiet)
 	defer check.Stop()
+	checking := true // the check has its time; only changes put it off
+	later := func() {
+		check.Reset(quiet)
+		checking = true
+	}
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
 	for {
@@ -98,15 +103,18 @@ func (f *Feed) watch(ctx context.Context, arrivals <-chan []kvclient.Entry, lost
 				return lost()
 			}
 			f.take(entries)
-			check.Reset(quiet)
+			later()
 		case <-f.checkSoon:
-			check.Reset(quiet)
+			if !checking {
+				later()
+			}
 		case a := <-f.advisories:
 			if err := f.heard(a); err != nil {
 				f.gather(ctx)
 				return err
 			}
 		case <-check.C:
+			checking = false
 			if err := look(ctx); err != nil {
 				return err
 			}
@@ -151,8 +159,8 @@ func (f *Feed) check(ctx context.Context) error {
 	}
 	if next == 0 {
 		f.advance(s.Last)
-		f.soon()
 	}
+	f.soon()
 	return nil
 }
 
