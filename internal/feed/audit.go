@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+	"time"
 
 	"kvgateway/internal/kvclient"
 )
@@ -9,24 +10,38 @@ import (
 // This file decides what the source's goroutine makes of what it sees: whether the position is exact, and whether messages were
 // removed that nobody has told of.
 
+// tellTime is how long after a purge its advisory may come. What was counted within that time before advisories were missed may
+// lack what was purged and has not been told.
+const tellTime = time.Second
+
 // sourceSide is what only the source's goroutine touches.
 type sourceSide struct {
-	doubt    bool                 // advisories may have been missed
-	resetFor string               // the reason for which subscriptions are reset at the next start; "" for none
-	forgiven uint64               // messages that were purged since known was seen, and concern nobody
-	suspect  bool                 // messages are missing, and nobody has told why yet
-	known    kvclient.StreamState // the last that was seen with everything read
+	now      func() time.Time
+	doubt    time.Time // since when advisories may have been missed; zero for not
+	resetFor string    // the reason for which subscriptions are reset at the next start; "" for none
+	forgiven uint64    // messages that were purged since known was seen, and concern nobody
+	suspect  bool      // messages are missing, and nobody has told why yet
+	known    tally     // the last that was seen with everything read
+	earlier  tally     // the last before that which was older than tellTime
+}
+
+// A tally is what a stream was for some time.
+type tally struct {
+	kvclient.StreamState
+	at time.Time // seen first
 }
 
 // sourceLost notes why there is no source.
 func (f *Feed) sourceLost(err error) {
 	if errors.Is(err, kvclient.ErrBucketNotFound) || errors.Is(err, kvclient.ErrBadBucket) {
 		f.setState(missing, err)
-		f.known = kvclient.StreamState{}
+		f.known, f.earlier = tally{}, tally{}
 		return
 	}
 	// Markers live for a second at least, and what vanishes by age is not told: of what came while nobody read, some may be gone.
-	f.doubt = f.doubt || errors.Is(err, kvclient.ErrConnectionLost) || f.forgets
+	if errors.Is(err, kvclient.ErrConnectionLost) || f.forgets {
+		f.missSome()
+	}
 	f.setState(stale, err)
 }
 
@@ -35,26 +50,36 @@ func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (positio
 	position, begun = f.adopt(bucket, s, f.resetFor)
 	f.resetFor = ""
 	if begun {
-		f.doubt, f.known, f.forgiven, f.suspect = false, s, 0, false
+		f.doubt, f.known, f.earlier, f.forgiven, f.suspect = time.Time{}, tally{s, f.now()}, tally{}, 0, false
 	}
 	return position, begun
 }
 
-// trusts tells whether the log may go on with a new tail that has so many messages pending after the position. If not, it begins
-// anew with the next start.
-func (f *Feed) trusts(before, now kvclient.StreamState, position kvclient.Revision, pending uint64) bool {
-	if f.doubt && !nothingLost(before, now, position, pending) {
-		f.doubt, f.resetFor = false, ReasonHorizon
-		return false
+// missSome notes that from now on advisories may be missed.
+func (f *Feed) missSome() {
+	if f.doubt.IsZero() {
+		f.doubt = f.now()
 	}
-	f.doubt = false
-	return true
 }
 
-// nothingLost tells whether all that was there before the advisories stopped is there still: the messages that came since,
-// and those that were there, add up. Where something was overwritten they do not, and nobody can tell it from a purge.
-func nothingLost(before, now kvclient.StreamState, position kvclient.Revision, pending uint64) bool {
-	return before.Epoch == now.Epoch && before.Last == position && now.Messages == before.Messages+pending && uint64(now.Last-position) == pending
+// trusts tells whether the log may go on where the stream is now. If not, it begins anew with the next start.
+func (f *Feed) trusts(now kvclient.StreamState) bool {
+	before := f.known
+	if f.doubt.Sub(before.at) < tellTime {
+		before = f.earlier
+	}
+	trusted := f.doubt.IsZero() || nothingRemoved(before.StreamState, now)
+	if !trusted {
+		f.resetFor = ReasonHorizon
+	}
+	f.doubt = time.Time{}
+	return trusted
+}
+
+// nothingRemoved tells whether all that was there is there still: with what came since it adds up. Where something was overwritten
+// it does not, and nobody can tell it from a purge.
+func nothingRemoved(before, now kvclient.StreamState) bool {
+	return before.Epoch == now.Epoch && now.Messages-before.Messages == uint64(now.Last-before.Last)
 }
 
 // heard decides what the server's word means. An error ends the source: it has to start anew.
@@ -68,7 +93,7 @@ func (f *Feed) heard(a kvclient.Advisory) error {
 		f.resetFor = ReasonPurged
 		f.unsure()
 	case kvclient.AdvisoriesGap:
-		f.doubt = true
+		f.missSome()
 	}
 	return errRestart
 }
@@ -97,7 +122,8 @@ func (f *Feed) count(s kvclient.StreamState) error {
 	missing := before.Epoch == s.Epoch && before.Last == s.Last && s.Messages+f.forgiven < before.Messages && !s.Forgets
 	switch {
 	case !missing:
-		f.known, f.forgiven, f.suspect = s, 0, false
+		f.forgiven, f.suspect = 0, false
+		f.note(s)
 	case !f.suspect:
 		f.suspect = true
 		f.soon()
@@ -106,4 +132,16 @@ func (f *Feed) count(s kvclient.StreamState) error {
 		return errRestart
 	}
 	return nil
+}
+
+// note takes over what the stream is.
+func (f *Feed) note(s kvclient.StreamState) {
+	if f.known.StreamState == s {
+		return
+	}
+	now := f.now()
+	if now.Sub(f.known.at) >= tellTime {
+		f.earlier = f.known
+	}
+	f.known = tally{s, now}
 }

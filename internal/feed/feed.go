@@ -73,6 +73,7 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 		interest:   gsl.NewSublist[*Subscription](),
 		subs:       make(map[*Subscription]struct{}),
 		readings:   make(map[readingKey]*reading),
+		sourceSide: sourceSide{now: time.Now},
 	}
 }
 

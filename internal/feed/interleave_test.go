@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"kvgateway/internal/kvclient"
 )
@@ -66,6 +67,7 @@ type world struct {
 	deciding bool // where a client goes on
 	knows    int  // purges of values that the feed has begun after
 	calm     bool
+	pause    int    // of the writers
 	pace     [3]int // how often the stream changes, the source and the readings go on, beside 30 for the clients
 	counts   map[string]int
 	watched  bool
@@ -101,6 +103,7 @@ func newWorld(seed uint64) *world {
 func (w *world) newFeed() {
 	name, _ := kvclient.ParseBucketName("b")
 	w.feed, w.tail, w.reads, w.advisories = newFeed(w.hub, name), nil, nil, nil
+	w.feed.now = func() time.Time { return w.clock }
 	w.counts["feed"]++
 }
 
@@ -129,9 +132,12 @@ func (w *world) play() {
 }
 
 func (w *world) step() {
+	w.clock = w.clock.Add(20 * time.Millisecond)
 	switch n := w.rand.IntN(w.pace[0] + w.pace[1] + w.pace[2] + 30); {
 	case n < w.pace[0]:
-		w.change()
+		if w.pause--; w.pause < 0 {
+			w.change()
+		}
 	case n < w.pace[0]+w.pace[1]:
 		w.source()
 	case n < w.pace[0]+w.pace[1]+w.pace[2]:
@@ -143,12 +149,15 @@ func (w *world) step() {
 
 // change changes the stream.
 func (w *world) change() {
-	last, messages := w.last, len(w.messages)
+	last, messages, purges := w.last, len(w.messages), w.purges
 	w.model.read = w.feed.position
 	if w.mayVanish = w.model.read; w.away {
 		w.mayVanish = last
 	}
 	w.happen()
+	if w.rand.IntN(40) == 0 || w.purges > purges && w.rand.IntN(2) == 0 {
+		w.pause = w.rand.IntN(30) // writers rest
+	}
 	if w.watched {
 		w.note("stream at %s %d (%d messages), was %d (%d)%s", w.epoch, w.last, len(w.messages), last, messages, w.newest(last))
 	}
@@ -156,7 +165,7 @@ func (w *world) change() {
 
 // meanwhile changes the stream between two things that a goroutine does, now and then.
 func (w *world) meanwhile() {
-	for !w.calm && w.rand.IntN(4) == 0 {
+	for !w.calm && w.pause <= 0 && w.rand.IntN(4) == 0 {
 		w.change()
 	}
 }
@@ -167,16 +176,16 @@ func (w *world) source() {
 	switch {
 	case w.tail == nil:
 		w.connect()
-	case len(w.advisories) > 0 && n < 30:
+	case len(w.advisories) > 0 && (n < 30 || w.clock.Sub(w.advisories[0].at) > tellTime*9/10): // what was told is heard in time
 		w.hear()
-	case n < 70:
+	case n < 90:
 		w.deliver(1 + w.rand.IntN(4))
-	case n < 95 || w.calm:
-		w.check()
-	case n < 98 || w.deciding:
+	case n < 95 && w.rand.IntN(100) < w.often.cut:
 		w.cut()
-	default:
+	case n > 97 && !w.deciding && w.rand.IntN(100) < w.often.restart:
 		w.restart()
+	default:
+		w.check()
 	}
 }
 
@@ -199,7 +208,6 @@ func (w *world) connect() {
 	}
 	s, purges := w.state(), w.purges
 	w.meanwhile()
-	before := f.known
 	position, begun := f.startAt(nil, s)
 	if begun {
 		w.knows = purges
@@ -209,8 +217,7 @@ func (w *world) connect() {
 		f.sourceLost(kvclient.ErrBucketNotFound)
 		return
 	}
-	pending := uint64(len(w.after(position, len(w.messages))))
-	if !begun && !f.trusts(before, s, position, pending) {
+	if !begun && !f.trusts(s) {
 		w.note("what came in the gap is not known")
 		return
 	}
@@ -230,7 +237,7 @@ func (w *world) end(err error) {
 }
 
 func (w *world) hear() {
-	a := w.advisories[0]
+	a := w.advisories[0].Advisory
 	w.advisories = w.advisories[1:]
 	w.note("told %+v", a)
 	if err := w.feed.heard(a); err != nil {
@@ -246,7 +253,8 @@ func (w *world) cut() {
 			break
 		}
 	}
-	w.advisories = []kvclient.Advisory{{Kind: kvclient.AdvisoriesGap}}
+	w.advisories = nil
+	w.tell(kvclient.Advisory{Kind: kvclient.AdvisoriesGap})
 	w.end(kvclient.ErrConnectionLost)
 }
 
@@ -288,7 +296,7 @@ func (w *world) settle() {
 	w.note("nothing more happens")
 	if w.missing {
 		w.create()
-		w.advisories = append(w.advisories, kvclient.Advisory{Kind: kvclient.StreamCreated})
+		w.tell(kvclient.Advisory{Kind: kvclient.StreamCreated})
 	}
 	w.calm = true
 	for range 10 {

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strconv"
+	"time"
 
 	"kvgateway/internal/kvclient"
 )
@@ -13,21 +14,34 @@ import (
 type model struct {
 	rand       *rand.Rand
 	history    int
-	forgets    bool // markers may vanish without a word
+	often      struct{ purge, purgeMarkers, remove, cut, restart, fail int } // in percent of what there could be
+	forgets    bool                                                          // markers may vanish without a word
 	lives      int
 	missing    bool
 	epoch      kvclient.Epoch
 	last       kvclient.Revision
 	messages   []kvclient.Entry                        // that are stored, in order
 	states     map[kvclient.Revision]map[string]string // the keys' values when that revision was the last
-	advisories []kvclient.Advisory
+	clock      time.Time
+	advisories []advised
 	read       kvclient.Revision // by the feed
 	mayVanish  kvclient.Revision // markers live for a second at least: newer ones have yet to be read
 	purges     int               // of values
 }
 
+// An advised is what the server tells, and since when.
+type advised struct {
+	kvclient.Advisory
+	at time.Time
+}
+
+func (m *model) tell(a kvclient.Advisory) { m.advisories = append(m.advisories, advised{a, m.clock}) }
+
 func newModel(r *rand.Rand) *model {
-	m := &model{rand: r, history: 1 + r.IntN(3), forgets: r.IntN(4) == 0}
+	m := &model{rand: r, clock: time.Unix(0, 0), history: 1 + r.IntN(3), forgets: r.IntN(4) == 0}
+	for _, often := range []*int{&m.often.purge, &m.often.purgeMarkers, &m.often.remove, &m.often.cut, &m.often.restart, &m.often.fail} {
+		*often = max(0, 150-r.IntN(300)) // half of all worlds have none of it
+	}
 	m.create()
 	return m
 }
@@ -49,27 +63,28 @@ func (m *model) state() kvclient.StreamState {
 // happen lets something happen to the stream.
 func (m *model) happen() {
 	key := string("abc"[m.rand.IntN(3)]) + "." + strconv.Itoa(m.rand.IntN(1+m.rand.IntN(4)))
-	switch n := m.rand.IntN(1000); {
+	n := m.rand.IntN(1000)
+	switch {
 	case m.missing:
 		if n < 300 {
 			m.create()
-			m.advisories = append(m.advisories, kvclient.Advisory{Kind: kvclient.StreamCreated})
+			m.tell(kvclient.Advisory{Kind: kvclient.StreamCreated})
 		}
-	case n < 700:
-		m.store(key, kvclient.Put)
-	case n < 850:
-		m.store(key, kvclient.Delete)
-	case n < 920:
-		m.store(key, kvclient.Purge)
-	case n < 940:
-		m.purgeMarkers()
-	case n < 945:
+	case n < 20 && m.rand.IntN(100) < m.often.purge:
 		m.purge(key)
-	case n < 946:
+	case n < 40 && m.rand.IntN(100) < m.often.purgeMarkers:
+		m.purgeMarkers()
+	case n < 42 && m.rand.IntN(100) < m.often.remove:
 		m.missing, m.messages = true, nil
-		m.advisories = append(m.advisories, kvclient.Advisory{Kind: kvclient.StreamDeleted})
-	case m.forgets:
+		m.tell(kvclient.Advisory{Kind: kvclient.StreamDeleted})
+	case n < 100 && m.forgets:
 		m.vanish()
+	case n < 750:
+		m.store(key, kvclient.Put)
+	case n < 900:
+		m.store(key, kvclient.Delete)
+	default:
+		m.store(key, kvclient.Purge)
 	}
 }
 
@@ -115,7 +130,7 @@ func (m *model) purge(key string) {
 	if len(m.messages) == before {
 		return
 	}
-	m.advisories = append(m.advisories, kvclient.Advisory{Kind: kvclient.StreamPurged, Key: key, Purged: uint64(before - len(m.messages))})
+	m.tell(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: key, Purged: uint64(before - len(m.messages))})
 	if !last.IsMarker() {
 		m.states[m.last] = maps.Clone(m.states[m.last])
 		delete(m.states[m.last], key)
@@ -135,11 +150,12 @@ func (m *model) purgeMarkers() {
 	}
 }
 
-// vanish lets a marker come to the end of its time.
+// vanish lets a marker come to the end of its time. Those that have one of their own are such as remove what was before them; where
+// all entries have a time, what was before ends earlier.
 func (m *model) vanish() {
 	last := m.lastOf()
 	for _, key := range slices.Sorted(maps.Keys(last)) {
-		if e := last[key]; e.IsMarker() && e.Revision <= m.mayVanish {
+		if e := last[key]; e.Operation == kvclient.Purge && e.Revision <= m.mayVanish {
 			m.messages = slices.DeleteFunc(m.messages, func(o kvclient.Entry) bool { return o.Key == key })
 			return
 		}

@@ -44,7 +44,7 @@ func (w *world) readSome() {
 		w.reads = slices.Delete(w.reads, i, i+1)
 	case w.missing || w.epoch != r.epoch:
 		w.failed(r, errRestart)
-	case !w.calm && w.rand.IntN(40) == 0:
+	case !w.calm && w.rand.IntN(20) == 0 && w.rand.IntN(100) < w.often.fail:
 		w.failed(r, kvclient.ErrUnavailable)
 	case !r.begun:
 		w.begin(r)
@@ -68,7 +68,7 @@ func (w *world) begin(r *modelReading) {
 		}
 		w.meanwhile()
 	}
-	if position, _ := w.feed.where(); r.key.history && position < r.wants {
+	if position, _ := w.feed.where(); position < r.wants {
 		return
 	}
 	if err := r.begins(r.wants); err != nil {
@@ -76,6 +76,7 @@ func (w *world) begin(r *modelReading) {
 		return
 	}
 	r.begun = true
+	w.note("reading above %d to %d begins, replay %v, remains %v, expects %d", r.key.after, r.wants, r.key.replay, r.key.remains, len(r.expected))
 	w.meanwhile()
 	for _, e := range w.lastOf() {
 		r.planned = append(r.planned, e.Revision)
@@ -103,7 +104,7 @@ func (w *world) readOn(r *modelReading, count int) {
 	}
 	if r.missed = r.reading.missed(r.full); r.missed != nil {
 		r.until = w.last
-		w.note("replay above %d misses %v, known at %d", r.key.after, r.missed, r.until)
+		w.note("reading above %d misses %v, known at %d", r.key.after, *r.missed[0], r.until)
 		return
 	}
 	w.handOver(r)

@@ -81,10 +81,8 @@ func (r *reading) readAll(ctx context.Context) (end kvclient.Revision, err error
 		}
 		bucket, to = current, s.Last
 	}
-	if r.key.history {
-		if err := r.feed.reach(ctx, to); err != nil {
-			return 0, err
-		}
+	if err := r.feed.reach(ctx, to); err != nil {
+		return 0, err
 	}
 	if err := r.begins(to); err != nil {
 		return 0, err

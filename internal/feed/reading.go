@@ -23,6 +23,7 @@ type readingKey struct {
 	history  bool
 	noValues bool
 	replay   bool              // of what came after a position, not a snapshot
+	remains  bool              // with replay: what remains of that is enough
 	after    kvclient.Revision // entries up to here are left out
 	to       kvclient.Revision // 0: what is the last when the reading begins
 }
@@ -35,7 +36,6 @@ type reading struct {
 	bucket  *kvclient.Bucket
 	epoch   kvclient.Epoch
 	filters kvclient.Filters
-	vouched bool // all that came after the key's revision was in the store when the reading was wanted
 
 	expected []*expected          // markers that have yet to come, in order; of the goroutine that reads
 	byKey    map[string]*expected // of the same, and of those that came
@@ -79,7 +79,7 @@ func (f *Feed) join(s *Subscription, key readingKey) *follower {
 			return place
 		}
 	}
-	r := &reading{key: key, feed: f, bucket: f.bucket, epoch: f.epoch, filters: s.options.Filters, vouched: key.after >= f.since,
+	r := &reading{key: key, feed: f, bucket: f.bucket, epoch: f.epoch, filters: s.options.Filters,
 		followers: make(map[*follower]struct{}), first: new(chunk), moved: make(chan struct{}, 1)}
 	r.last = r.first
 	f.readings[key] = r
@@ -117,6 +117,7 @@ func (r *reading) signal() {
 
 // add hands a chunk over. Who is too far behind to follow loses its place.
 func (r *reading) add(c *chunk) {
+	r.feed.revive(c.changes)
 	r.mu.Lock()
 	defer r.wake()
 	defer r.mu.Unlock()

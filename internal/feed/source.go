@@ -51,7 +51,9 @@ func (f *Feed) rest(ctx context.Context, wait time.Duration) {
 	case <-ctx.Done():
 	case <-timer.C:
 	case a := <-f.advisories:
-		f.doubt = f.doubt || a.Kind == kvclient.AdvisoriesGap || a.Kind == kvclient.StreamPurged
+		if a.Kind == kvclient.AdvisoriesGap || a.Kind == kvclient.StreamPurged {
+			f.missSome()
+		}
 	}
 }
 
@@ -61,16 +63,15 @@ func (f *Feed) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	before := f.known
 	position, begun := f.startAt(bucket, s)
 	asked, cancel := context.WithTimeout(ctx, askTimeout)
-	tail, pending, err := bucket.Tail(asked, position)
+	tail, err := bucket.Tail(asked, position)
 	cancel()
 	if err != nil {
 		return err
 	}
 	defer tail.Close()
-	if !begun && !f.trusts(before, s, position, pending) {
+	if !begun && !f.trusts(s) {
 		return errRestart
 	}
 	f.setState(live, nil)
@@ -134,7 +135,9 @@ func (f *Feed) gather(ctx context.Context) {
 	for timer := time.NewTimer(gather); ; {
 		select {
 		case a := <-f.advisories:
-			f.doubt = f.doubt || a.Kind == kvclient.AdvisoriesGap
+			if a.Kind == kvclient.AdvisoriesGap {
+				f.missSome()
+			}
 		case <-timer.C:
 			return
 		case <-ctx.Done():

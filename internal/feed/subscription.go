@@ -191,14 +191,15 @@ func (s *Subscription) restart() {
 	s.read(readingKey{history: s.options.IncludeHistory})
 }
 
-// replay reads from the store what survives after a revision, up to where the log begins. The feed is locked.
+// replay reads from the store what survives after a revision, up to where the log begins. That is all that came, unless the store has
+// lost some already, as it may where a subscription asks for a revision without a point. The feed is locked.
 func (s *Subscription) replay(after kvclient.Revision) {
 	if after >= s.feed.log.horizon {
 		s.follow(after)
 		return
 	}
 	s.sent, s.to = after, s.feed.log.horizon
-	s.read(readingKey{history: true, replay: true, after: after, to: s.feed.log.horizon})
+	s.read(readingKey{history: true, replay: true, remains: after < s.feed.since, after: after, to: s.feed.log.horizon})
 }
 
 // read follows a reading. The feed is locked.

@@ -115,7 +115,7 @@ func TestPurgesAreGathered(t *testing.T) {
 			time.Sleep(gather / 4)
 		}
 		w.advise(kvclient.Advisory{Kind: kvclient.AdvisoriesGap})
-		if err := <-w.ended; !errors.Is(err, errRestart) || w.resetFor != ReasonPurged || !w.doubt || len(w.advisories) > 0 {
+		if err := <-w.ended; !errors.Is(err, errRestart) || w.resetFor != ReasonPurged || w.doubt.IsZero() || len(w.advisories) > 0 {
 			t.Errorf("%v, reset for %q, doubt %v, %d advisories are left", err, w.resetFor, w.doubt, len(w.advisories))
 		}
 		if took := time.Since(w.began); took < gather || took > 2*gather {

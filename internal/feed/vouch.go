@@ -50,7 +50,7 @@ type expected struct {
 	due      bool // who follows may hold what was before it
 }
 
-// begins notes the revision that the reading stands for, which the feed has read where entries are read that have successors: then
+// begins notes the revision that the reading stands for; the feed has read up to there. Where entries are read that have successors,
 // markers must come that take back what was read before. It returns errUnvouched if one of them is known to be gone.
 func (r *reading) begins(to kvclient.Revision) error {
 	f := r.feed
@@ -60,7 +60,7 @@ func (r *reading) begins(to kvclient.Revision) error {
 	r.to = to
 	r.mu.Unlock()
 	switch after := r.key.after; {
-	case !r.key.history, r.key.replay && !r.vouched:
+	case !r.key.history, r.key.remains:
 		return nil // what survives was asked for, or has no successors
 	case r.key.replay && after < f.since, after > 0 && after < f.purged:
 		return errUnvouched
@@ -109,4 +109,16 @@ func (f *Feed) explains(missed []*expected) bool {
 		}
 	}
 	return true
+}
+
+// revive takes the markers back of keys that have a value after all, which the feed did not see: it was overwritten before. A reading
+// has seen it, and should what followed be purged, that is not harmless.
+func (f *Feed) revive(changes []*Change) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range changes {
+		if marker, deleted := f.markers[c.Key]; deleted && marker < c.Revision && !c.IsMarker() {
+			delete(f.markers, c.Key)
+		}
+	}
 }

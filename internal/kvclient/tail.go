@@ -83,8 +83,8 @@ type Tail struct {
 }
 
 // Tail starts reading after a revision, which must not be beyond the stream's last: a consumer that starts there is deaf to what
-// lies between (measured). Pending is how many messages were stored after it.
-func (b *Bucket) Tail(ctx context.Context, after Revision) (t *Tail, pending uint64, err error) {
+// lies between (measured).
+func (b *Bucket) Tail(ctx context.Context, after Revision) (*Tail, error) {
 	config := jetstream.ConsumerConfig{
 		Name:              "kvgw-feed-" + nuid.Next(),
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
@@ -94,23 +94,22 @@ func (b *Bucket) Tail(ctx context.Context, after Revision) (t *Tail, pending uin
 		Replicas:          1,
 		InactiveThreshold: tailInactive,
 	}
-	pending, err = b.newConsumer(ctx, b.client.feeds, config, []string{b.readPrefix + AllKeys.pattern})
-	if err != nil {
-		return nil, 0, err
+	if _, err := b.newConsumer(ctx, b.client.feeds, config, []string{b.readPrefix + AllKeys.pattern}); err != nil {
+		return nil, err
 	}
 	nc := b.client.feeds.conn()
 	inbox := nc.NewInbox()
-	t = &Tail{bucket: b, consumer: config.Name, out: make(chan []Entry), messages: make(chan *nats.Msg, tailBatch+16), last: after}
+	t := &Tail{bucket: b, consumer: config.Name, out: make(chan []Entry), messages: make(chan *nats.Msg, tailBatch+16), last: after}
 	t.C = t.out
 	subscription, err := nc.ChanSubscribe(inbox, t.messages)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: tail: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: tail: %w", ErrUnavailable, err)
 	}
 	// The tail lives until it is closed, not for as long as the request that started it.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t.cancel = cancel
 	go t.run(run, nc, inbox, subscription)
-	return t, pending, nil
+	return t, nil
 }
 
 // Close ends the tail.
