@@ -136,7 +136,9 @@ func (w *world) step() {
 	switch n := w.rand.IntN(w.pace[0] + w.pace[1] + w.pace[2] + 30); {
 	case n < w.pace[0]:
 		if w.pause--; w.pause < 0 {
-			w.change()
+			w.change((*model).happen)
+		} else if w.rand.IntN(10) == 0 {
+			w.change((*model).shrink)
 		}
 	case n < w.pace[0]+w.pace[1]:
 		w.source()
@@ -148,15 +150,15 @@ func (w *world) step() {
 }
 
 // change changes the stream.
-func (w *world) change() {
+func (w *world) change(how func(*model)) {
 	last, messages, purges := w.last, len(w.messages), w.purges
 	w.model.read = w.feed.position
 	if w.mayVanish = w.model.read; w.away {
 		w.mayVanish = last
 	}
-	w.happen()
+	how(w.model)
 	if w.rand.IntN(40) == 0 || w.purges > purges && w.rand.IntN(2) == 0 {
-		w.pause = w.rand.IntN(30) // writers rest
+		w.pause = w.rand.IntN(40) // writers rest
 	}
 	if w.watched {
 		w.note("stream at %s %d (%d messages), was %d (%d)%s", w.epoch, w.last, len(w.messages), last, messages, w.newest(last))
@@ -166,7 +168,7 @@ func (w *world) change() {
 // meanwhile changes the stream between two things that a goroutine does, now and then.
 func (w *world) meanwhile() {
 	for !w.calm && w.pause <= 0 && w.rand.IntN(4) == 0 {
-		w.change()
+		w.change((*model).happen)
 	}
 }
 

@@ -62,19 +62,16 @@ func (m *model) state() kvclient.StreamState {
 
 // happen lets something happen to the stream.
 func (m *model) happen() {
-	key := string("abc"[m.rand.IntN(3)]) + "." + strconv.Itoa(m.rand.IntN(1+m.rand.IntN(4)))
-	n := m.rand.IntN(1000)
-	switch {
+	key := m.key()
+	switch n := m.rand.IntN(1000); {
 	case m.missing:
 		if n < 300 {
 			m.create()
 			m.tell(kvclient.Advisory{Kind: kvclient.StreamCreated})
 		}
-	case n < 20 && m.rand.IntN(100) < m.often.purge:
-		m.purge(key)
-	case n < 40 && m.rand.IntN(100) < m.often.purgeMarkers:
-		m.purgeMarkers()
-	case n < 42 && m.rand.IntN(100) < m.often.remove:
+	case n < 30:
+		m.shrink()
+	case n < 32 && m.rand.IntN(100) < m.often.remove:
 		m.missing, m.messages = true, nil
 		m.tell(kvclient.Advisory{Kind: kvclient.StreamDeleted})
 	case n < 100 && m.forgets:
@@ -86,6 +83,21 @@ func (m *model) happen() {
 	default:
 		m.store(key, kvclient.Purge)
 	}
+}
+
+// shrink removes something, and stores nothing.
+func (m *model) shrink() {
+	switch {
+	case m.rand.IntN(200) < m.often.purge:
+		m.purge(m.key())
+	case m.rand.IntN(100) < m.often.purgeMarkers:
+		m.purgeMarkers()
+	}
+}
+
+// key is one of some, among them hot ones.
+func (m *model) key() string {
+	return string("abc"[m.rand.IntN(3)]) + "." + strconv.Itoa(m.rand.IntN(1+m.rand.IntN(4)))
 }
 
 func (m *model) store(key string, operation kvclient.Operation) {
