@@ -37,6 +37,7 @@ type config struct {
 	RequirePreconditions bool          `group:"http" help:"Refuse to write or delete a key without If-Match or If-None-Match."`
 	RequestTimeout       time.Duration `group:"http" default:"5s" placeholder:"DURATION" help:"Longest wait for NATS in one request (default ${default})."`
 	StreamMaxAge         time.Duration `group:"http" default:"1h" placeholder:"DURATION" help:"After what time a watch stream ends and its client reconnects (default ${default}); up to half of it is added at random."`
+	MaxStreams           int           `group:"http" default:"20000" placeholder:"COUNT" help:"How many watch streams may be open at once (default ${default}). Others are refused, with the advice to come again."`
 	AdminListen          string        `group:"http" placeholder:"HOST:PORT" help:"Address of /metrics and /debug/pprof/. Off unless given."`
 
 	DataDir        string   `group:"embedded" default:"./kvgw-data" placeholder:"DIR" help:"Where the data is kept (default ${default})."`

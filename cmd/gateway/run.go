@@ -148,6 +148,7 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		AllowOrigins:         c.AllowOrigin,
 		RequirePreconditions: c.RequirePreconditions,
 		StreamAge:            c.StreamMaxAge,
+		MaxStreams:           c.MaxStreams,
 	}
 }
 

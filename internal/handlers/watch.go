@@ -57,10 +57,14 @@ func (s *Server) watchBuckets(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchRequest) error {
-	wakeUp := make(chan struct{}, 1)
-	follower := &streamFollower{request: request, wakeUp: wakeUp}
+	follower := &streamFollower{request: request, wakeUp: make(chan struct{}, 1)}
 	defer follower.close()
-	if err := s.subscribe(r.Context(), follower); err != nil {
+	err := s.streams.enter()
+	if err == nil {
+		defer s.streams.leave()
+		err = s.subscribe(r.Context(), follower)
+	}
+	if err != nil {
 		if request.tolerant && passes(err) {
 			s.problemStream(w, r, request, err)
 			return nil
