@@ -194,7 +194,7 @@ func TestLargeSnapshotTakesLittleMemory(t *testing.T) {
 			t.Fatalf("after %d values: %v", seen, err)
 		}
 		if string(line) == "event: put\n" {
-			if seen++; seen%(values/16) == 0 {
+			if seen++; seen%(values/8) == 0 {
 				most = max(most, heap()-base)
 			}
 		}
