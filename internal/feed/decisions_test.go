@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -150,5 +151,23 @@ func TestLossIsDoubt(t *testing.T) {
 		if f.sourceLost(tc.err); f.doubt.IsZero() == tc.want {
 			t.Errorf("%v, forgets %v: doubt %v", tc.err, tc.forgets, f.doubt)
 		}
+	}
+}
+
+// Where no advisory comes, a purge shows in the number of messages. Those of which was told do not count, and the word may come late.
+func TestCounts(t *testing.T) {
+	f := bare(stream(10, 1))
+	f.forgiven = 1
+	if err := f.count(stream(10, 2)); err != nil || f.suspect {
+		t.Errorf("a purge that was told: %v, suspect %v", err, f.suspect)
+	}
+	if err := f.count(stream(12, 5)); err != nil || f.suspect {
+		t.Errorf("with new messages nobody can tell: %v, suspect %v", err, f.suspect)
+	}
+	if err := f.count(stream(12, 6)); err != nil || !f.suspect {
+		t.Errorf("one less, for the first time: %v, suspect %v", err, f.suspect)
+	}
+	if err := f.count(stream(12, 6)); !errors.Is(err, errRestart) || f.resetFor != ReasonPurged {
+		t.Errorf("one less, and nobody has told why: %v, reset for %q", err, f.resetFor)
 	}
 }

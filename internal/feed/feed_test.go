@@ -341,11 +341,21 @@ func TestPurges(t *testing.T) {
 	w.want(map[string]string{"c": "1"})
 }
 
-// A subscription that the log has left behind reads on from the store.
+// A subscription that the log has left behind reads on from the store, also where the store forgets: with markers, at their time.
 func TestLag(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{LogChanges: 10})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 2})
+	for name, config := range map[string]jetstream.KeyValueConfig{
+		"overwritten": {Bucket: "b"}, "history": {Bucket: "b", History: 2}, "limit_marker_ttl": {Bucket: "b", LimitMarkerTTL: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := start(t, feed.Options{LogChanges: 10})
+			testLag(t, l, l.bucket(t, config))
+		})
+	}
+}
+
+func testLag(t *testing.T, l *lab, kv jetstream.KeyValue) {
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
@@ -359,6 +369,11 @@ func TestLag(t *testing.T) {
 	w.untilRevision(last)
 	w.untilExact(last)
 	w.want(want)
+	l.hub.Stats().EachReset(func(reason string, n uint64) {
+		if n > 0 {
+			t.Errorf("reset for %s", reason)
+		}
+	})
 }
 
 // Values larger than what a reading may be ahead come one after the other, and not each after a time-out.
