@@ -62,6 +62,7 @@ func TestLooksHoweverOftenStreamsAsk(t *testing.T) {
 		for began := time.Now(); time.Since(began) < time.Second; time.Sleep(quiet / 4) {
 			w.soon() // a heartbeat of one of many streams
 		}
+		synctest.Wait()
 		if len(w.looks) < 20 {
 			t.Errorf("looked %d times in a second, at %v", len(w.looks), w.looks)
 		}
@@ -78,6 +79,7 @@ func TestLooksWhenWritersRest(t *testing.T) {
 			w.soon()
 			time.Sleep(quiet / 2)
 		}
+		synctest.Wait()
 		if len(w.looks) > 1 {
 			t.Errorf("looked at %v while changes came", w.looks)
 		}
