@@ -14,7 +14,7 @@ import (
 )
 
 var (
-	interleavings = flag.Int("interleavings", 2500, "how many random interleavings TestInterleavings tries")
+	interleavings = flag.Int("interleavings", 2000, "how many random interleavings TestInterleavings tries")
 	onlySeed      = flag.Uint64("seed", 0, "the only seed that TestInterleavings tries")
 )
 

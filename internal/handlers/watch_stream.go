@@ -161,6 +161,10 @@ func (f *streamFollower) beat() error {
 		if f.request.bookmarks && known {
 			return b
 		}
+		if f.request.one && !known {
+			// A reset is due. The point is that of the last heartbeat: it would take the client back behind what it has.
+			return f.subscriptions[0].encoder.AppendHeartbeat(b, nil)
+		}
 		return f.subscriptions[0].encoder.AppendHeartbeat(b, f.currentID())
 	})
 	if err != nil {
