@@ -154,6 +154,7 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		RequirePreconditions: c.RequirePreconditions,
 		StreamAge:            c.StreamMaxAge,
 		StreamLoops:          c.StreamLoops,
+		MaxStreams:           c.MaxStreams,
 	}
 }
 

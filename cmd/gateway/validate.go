@@ -108,6 +108,9 @@ func (c *config) checkTimes(p *problemList) {
 	if c.StreamMaxAge < time.Second {
 		p.add("--stream-max-age: %v must be at least 1s", c.StreamMaxAge)
 	}
+	if c.MaxStreams < 1 {
+		p.add("--max-streams: %d must be at least 1", c.MaxStreams)
+	}
 	if c.DrainDelay < 0 {
 		p.add("--drain-delay: %v must not be negative", c.DrainDelay)
 	}

@@ -36,11 +36,15 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// openReadings is how many readings may be open for each that reads.
+const openReadings = 8
+
 // A Hub has the feeds of one NATS identity: one for each bucket that is watched, however many watch it.
 type Hub struct {
 	client  *kvclient.Client
 	options Options
 	slots   chan struct{} // of the snapshots that are being read
+	open    chan struct{} // of these and of those that wait for who follows them: each has a consumer, and some megabytes
 	stats   Stats
 
 	ctx  context.Context
@@ -81,10 +85,16 @@ func (s *Stats) reset(reason string) {
 
 // NewHub starts a hub without feeds.
 func NewHub(client *kvclient.Client, options Options) *Hub {
-	options = options.withDefaults()
-	h := &Hub{client: client, options: options, slots: make(chan struct{}, options.Snapshots), feeds: make(map[kvclient.BucketName]*Feed)}
-	h.ctx, h.stop = context.WithCancel(context.Background())
+	h := newHub(options.withDefaults())
+	h.client = client
 	client.Observe(h.advise)
+	return h
+}
+
+func newHub(options Options) *Hub {
+	h := &Hub{options: options, slots: make(chan struct{}, options.Snapshots),
+		open: make(chan struct{}, openReadings*options.Snapshots), feeds: make(map[kvclient.BucketName]*Feed)}
+	h.ctx, h.stop = context.WithCancel(context.Background())
 	return h
 }
 

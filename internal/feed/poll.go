@@ -12,6 +12,12 @@ var errStraggled = errors.New("too far behind the reading")
 // Poll appends what there is to tell to events, about limit of them at most, and does not wait. If it appends none, there is
 // nothing until the subscription is woken.
 func (s *Subscription) Poll(events []Event, limit int) []Event {
+	events = s.poll(events, limit)
+	s.feed.start()
+	return events
+}
+
+func (s *Subscription) poll(events []Event, limit int) []Event {
 	f := s.feed
 	closing := f.hub.closing()
 	f.mu.Lock()
@@ -54,15 +60,14 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 	if s.toldGone && f.state != live {
 		return events, true
 	}
-	if s.resetFirst != "" {
-		reason := s.resetFirst
-		s.resetFirst, s.generation = "", f.generation
-		return s.reset(events, reason), false
-	}
 	if s.generation != f.generation || s.toldGone {
-		s.generation, s.toldGone = f.generation, false
-		s.restart()
+		s.generation, s.toldGone, s.resetFirst = f.generation, false, ""
+		s.restart() // whatever it reads is of what was before
 		return s.reset(events, f.resetReason()), false
+	}
+	if reason := s.resetFirst; reason != "" {
+		s.resetFirst = ""
+		return s.reset(events, reason), false
 	}
 	if down := f.state == stale; down != s.toldStale {
 		s.toldStale = down
@@ -105,7 +110,7 @@ func (s *Subscription) pollReading(events []Event, limit int) []Event {
 	r.mu.Lock()
 	to, end, keys := r.to, r.end, r.keys
 	r.mu.Unlock()
-	if !r.key.replay {
+	if !r.key.replay && to > 0 {
 		s.to = to
 	}
 	switch {
@@ -115,6 +120,7 @@ func (s *Subscription) pollReading(events []Event, limit int) []Event {
 		s.again(r, err)
 		return events
 	case r.key.replay:
+		s.syncFrom = max(s.syncFrom, end) // what it missed was overwritten up to there
 		s.caughtUp(r.key.to)
 		return events
 	}
@@ -149,6 +155,8 @@ func (s *Subscription) again(r *reading, err error) {
 		s.feed.soon() // it has yet to see that the bucket is another
 	}
 	switch {
+	case errors.Is(err, errUnvouched):
+		s.giveUp()
 	case key.replay || s.to > 0 && s.sent > 0:
 		key.after = max(key.after, s.sent)
 		if !key.replay {
@@ -169,15 +177,22 @@ func (s *Subscription) caughtUp(at kvclient.Revision) {
 		s.follow(at)
 	case at >= f.since:
 		s.replay(at)
-	case s.lags < maxLags:
-		s.lags++
+	default:
+		s.giveUp()
+	}
+}
+
+// giveUp begins anew, since nobody can tell any more what comes next. The feed is locked.
+func (s *Subscription) giveUp() {
+	s.wake()
+	if s.lags++; s.lags <= maxLags {
 		s.restart()
 		s.resetFirst = ReasonHorizon
-	default:
-		s.farewell = ReasonSlow
-		s.leave()
-		s.phase = following
+		return
 	}
+	s.farewell = ReasonSlow
+	s.leave()
+	s.phase = following
 }
 
 // pollLog sends the changes that came since. The feed is locked.
@@ -244,6 +259,9 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if s.generation != f.generation || s.resetFirst != "" || s.farewell != "" || f.state == missing {
+		return Point{}, false, false // what was sent is void, and has yet to be told so
+	}
 	switch s.phase {
 	case following:
 		if s.pending == 0 {

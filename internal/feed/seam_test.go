@@ -80,7 +80,7 @@ func (c *tourist) visit(polls int, untilRevision kvclient.Revision) {
 	var s *feed.Subscription
 	natstest.Eventually(c.t, patience, "a subscription", func() (ok bool) {
 		var err error
-		s, err = c.lab.hub.Subscribe(c.t.Context(), name, feed.SubscribeOptions{Filters: c.filters, Resume: c.point}, wake)
+		s, err = c.lab.hub.Subscribe(c.t.Context(), name, feed.SubscribeOptions{Filters: c.filters, Resume: c.point}, feed.Token(wake))
 		return err == nil
 	})
 	defer s.Close()

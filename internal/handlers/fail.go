@@ -179,7 +179,7 @@ func (s *Server) writeProblem(rec *recorder, p problemError, kind problemKind) {
 	switch kind.Code {
 	case codeKeyNotFound:
 		h["Etag"] = []string{`"0"`}
-	case codeOverloaded, codeNATSUnavailable, codeShuttingDown, codeWriteContention:
+	case codeOverloaded, codeNATSUnavailable, codeShuttingDown, codeTooManyStreams, codeWriteContention:
 		h["Retry-After"] = []string{retryAfter}
 	}
 	switch kind.Code {

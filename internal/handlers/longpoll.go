@@ -42,7 +42,7 @@ func (s *Server) awaitChange(ctx context.Context, answer http.Header, read entry
 	}
 	wakeUp := make(chan struct{}, 1)
 	subscription, subscribeErr := s.feeds.Subscribe(ctx, read.bucket.Name(),
-		feed.SubscribeOptions{Filters: kvclient.Filters{only}, UpdatesOnly: true, NoValues: true}, wakeUp)
+		feed.SubscribeOptions{Filters: kvclient.Filters{only}, UpdatesOnly: true, NoValues: true}, feed.Token(wakeUp))
 	if subscribeErr != nil {
 		return e, subscribeErr
 	}

@@ -205,6 +205,12 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 		g := start(t, func(s *setup) { s.handlers.Draining = func() bool { return true } })
 		return g.get(t, "/readyz")
 	},
+	"too-many-streams": func(t *testing.T) *answer {
+		g := start(t, func(s *setup) { s.handlers.MaxStreams = 1 })
+		g.shop(t)
+		g.watch(t, "/buckets/shop/watch").until("sync")
+		return g.get(t, "/buckets/shop/watch", "Accept: application/x-ndjson")
+	},
 	"request-timeout": func(t *testing.T) *answer {
 		g := start(t, func(s *setup) { s.handlers.BodyTimeout = 100 * time.Millisecond })
 		g.shop(t)

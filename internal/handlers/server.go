@@ -30,6 +30,7 @@ type Options struct {
 	BodyTimeout          time.Duration // bounds the reading of a request's body; 30s if zero
 	StreamAge            time.Duration // after which streams end, up to half of it later; 1h if zero
 	StreamLoops          int           // that write the streams of plain HTTP/1.1; with 0 each stream has a goroutine
+	MaxStreams           int           // that are open at once; 20,000 if zero
 
 	Metrics  prometheus.Registerer // nil for none
 	Draining func() bool           // tells that the gateway is shutting down; nil for never
@@ -49,6 +50,7 @@ type Server struct {
 	client   *kvclient.Client
 	feeds    *feed.Hub
 	loops    *sse.Loops // nil for none
+	streams  *openStreams
 	logger   zerolog.Logger
 	router   chi.Router
 	handler  http.Handler // the router, behind what allows other origins
@@ -70,16 +72,21 @@ func New(options Options) (*Server, error) {
 	if options.StreamAge == 0 {
 		options.StreamAge = defaultStreamAge
 	}
+	if options.MaxStreams == 0 {
+		options.MaxStreams = defaultMaxStreams
+	}
 	contract, err := api.Load()
 	if err != nil {
 		return nil, fmt.Errorf("load contract: %w", err)
 	}
+	streams := &openStreams{limit: int64(options.MaxStreams)}
 	s := &Server{
 		options: options,
 		client:  options.Client,
 		feeds:   options.Feeds,
 		logger:  options.Logger,
-		metrics: newMetrics(options.Metrics, options.Client, options.Feeds),
+		metrics: newMetrics(options.Metrics, options.Client, options.Feeds, streams),
+		streams: streams,
 		ids:     newRequestIDs(),
 		pages:   problemKindsByCode(),
 		yaml:    api.YAML(options.BasePath),

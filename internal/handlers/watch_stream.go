@@ -27,6 +27,7 @@ type followed struct {
 // A streamFollower is what a stream has to say: what its subscriptions tell.
 type streamFollower struct {
 	request       *watchRequest
+	places        *openStreams
 	subscriptions []followed
 	turn          int           // the subscription that the events are of
 	events        *[]feed.Event // taken and not yet told; nil if there are none
@@ -38,7 +39,9 @@ type streamFollower struct {
 // eventLists are for what has been taken from a subscription: a stream that is idle holds none.
 var eventLists = sync.Pool{New: func() any { return new(make([]feed.Event, 0, pollEvents)) }}
 
+// close gives up the subscriptions and the stream's place.
 func (f *streamFollower) close() {
+	f.places.leave()
 	for _, s := range f.subscriptions {
 		s.Close()
 	}
@@ -148,6 +151,10 @@ func (f *streamFollower) Beat(b []byte) []byte {
 	}
 	if f.request.bookmarks && known {
 		return b
+	}
+	if f.request.one && !known {
+		// A reset is due. The point is that of the last heartbeat: it would take the client back behind what it has.
+		return f.subscriptions[0].encoder.AppendHeartbeat(b, nil)
 	}
 	return f.subscriptions[0].encoder.AppendHeartbeat(b, f.currentID())
 }

@@ -16,9 +16,8 @@ import (
 func canBeTaken(r *http.Request) bool { return r.ProtoMajor == 1 && r.TLS == nil }
 
 // watchTaken streams on the connection itself. It returns when the stream has begun.
-func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, request *watchRequest) error {
-	stream := s.loops.New()
-	follower := &streamFollower{request: request}
+func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, follower *streamFollower) error {
+	stream, request := s.loops.New(), follower.request
 	if err := s.subscribe(r.Context(), follower, stream.Wake); err != nil {
 		follower.close()
 		return s.refuseWatch(w, request, err)
