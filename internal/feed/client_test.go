@@ -110,7 +110,7 @@ func (c *client) poll(limit int) {
 			return
 		}
 	}
-	events := c.s.poll(nil, limit)
+	events, _, _ := c.s.poll(nil, limit)
 	w.collect()
 	c.asleep = len(events) == 0
 	heard := len(events)

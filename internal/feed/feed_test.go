@@ -117,7 +117,7 @@ func (w *watcher) until(what string, fits func(feed.Event) bool) feed.Event {
 				return e
 			}
 		}
-		events := w.Poll(nil, 100)
+		events, _ := w.Poll(nil, 100)
 		for _, e := range events {
 			w.fold(e)
 		}
@@ -177,7 +177,8 @@ func (w *watcher) untilExact(at kvclient.Revision) feed.Point {
 	w.t.Helper()
 	var point feed.Point
 	natstest.Eventually(w.t, patience, "an exact bookmark", func() bool {
-		for _, e := range w.Poll(nil, 100) {
+		events, _ := w.Poll(nil, 100)
+		for _, e := range events {
 			w.fold(e)
 			w.told = append(w.told, e)
 		}
@@ -449,7 +450,7 @@ func TestStoppedReadersHoldNoPlace(t *testing.T) {
 	}
 	put(t, kv, "small", "1")
 	stopped := l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "large.*")})
-	natstest.Eventually(t, patience, "the first of the snapshot", func() bool { return len(stopped.Poll(nil, 1)) > 0 })
+	natstest.Eventually(t, patience, "the first of the snapshot", func() bool { events, _ := stopped.Poll(nil, 1); return len(events) > 0 })
 	l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "small")}).untilKind(feed.Synced)
 	if n := l.hub.Stats().Snapshots.Load(); n != 1 {
 		t.Errorf("%d readings had ended before the second snapshot was there, want only its own", n)

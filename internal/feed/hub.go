@@ -51,9 +51,10 @@ type Hub struct {
 	stop context.CancelFunc
 	work sync.WaitGroup
 
-	mu     sync.Mutex
-	feeds  map[kvclient.BucketName]*Feed
-	closed bool
+	closed atomic.Bool
+
+	mu    sync.Mutex
+	feeds map[kvclient.BucketName]*Feed
 }
 
 // Stats count what feeds do, for the metrics.
@@ -114,9 +115,7 @@ func (h *Hub) Size() (feeds, logBytes int) {
 
 // Farewell makes every subscription end with GoAway, [ReasonShutdown]; new ones end at once.
 func (h *Hub) Farewell() {
-	h.mu.Lock()
-	h.closed = true
-	h.mu.Unlock()
+	h.closed.Store(true)
 	for _, f := range h.all() {
 		f.wakeAll()
 	}
@@ -127,12 +126,6 @@ func (h *Hub) Close() {
 	h.Farewell()
 	h.stop()
 	h.work.Wait()
-}
-
-func (h *Hub) closing() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.closed
 }
 
 func (h *Hub) all() []*Feed {

@@ -9,29 +9,32 @@ import (
 // errStraggled ends a follower's place in a reading that is too far ahead.
 var errStraggled = errors.New("too far behind the reading")
 
-// Poll appends what there is to tell to events, about limit of them at most, and does not wait. If it appends none, there is
-// nothing until the subscription is woken.
-func (s *Subscription) Poll(events []Event, limit int) []Event {
-	events = s.poll(events, limit)
-	s.feed.start()
-	return events
+// Poll appends what there is to tell to events, about limit of them at most, and does not wait. More tells that there may be more
+// at once; else there is nothing until the subscription is woken.
+func (s *Subscription) Poll(events []Event, limit int) (_ []Event, more bool) {
+	events, more, start := s.poll(events, limit)
+	if start {
+		s.feed.start()
+	}
+	return events, more
 }
 
-func (s *Subscription) poll(events []Event, limit int) []Event {
+// poll is Poll without the start of the readings that are due.
+func (s *Subscription) poll(events []Event, limit int) (_ []Event, more, start bool) {
 	f := s.feed
-	closing := f.hub.closing()
+	closing := f.hub.closed.Load()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := len(events)
 	switch {
 	case s.phase == ended:
-		return events
+		return events, false, false
 	case closing:
-		return s.end(events, ReasonShutdown)
+		return s.end(events, ReasonShutdown), false, false
 	}
 	events, hold := s.transitions(events)
 	if hold || len(events) > before {
-		return events
+		return events, len(events) > before, len(f.due) > 0
 	}
 	switch s.phase {
 	case inReading:
@@ -39,7 +42,8 @@ func (s *Subscription) poll(events []Event, limit int) []Event {
 	case following:
 		events = s.pollLog(events, limit)
 	}
-	return events
+	drained := s.phase == following && s.pending == 0 && s.farewell == ""
+	return events, len(events) > before && !drained, len(f.due) > 0
 }
 
 // transitions tells what has become of the bucket and its source. Hold says that there is nothing else to tell until it is back.
@@ -228,7 +232,7 @@ func (s *Subscription) take(events []Event, limit int) (_ []Event, drained bool)
 			return events, false
 		}
 		s.cursor = c.Revision
-		if s.options.IgnoreDeletes && c.IsMarker() || !s.options.Filters.Matches(c.Key) {
+		if s.options.IgnoreDeletes && c.IsMarker() || c.Revision != s.matched && !s.options.Filters.Matches(c.Key) {
 			continue
 		}
 		events = append(events, Event{Kind: Changed, Change: c})

@@ -89,7 +89,7 @@ func (c *tourist) visit(polls int, untilRevision kvclient.Revision) {
 	}
 	deadline := time.Now().Add(patience)
 	for i := 0; i < polls || untilRevision > 0; i++ {
-		events := s.Poll(nil, 1+c.rand.IntN(40))
+		events, _ := s.Poll(nil, 1+c.rand.IntN(40))
 		leaveAt := len(events)
 		if untilRevision == 0 && i == polls-1 {
 			leaveAt = c.rand.IntN(len(events) + 1) // the connection breaks here

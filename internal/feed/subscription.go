@@ -52,7 +52,8 @@ type Subscription struct {
 	generation uint64
 	decided    bool              // the generation is that of the decision where to go on
 	cursor     kvclient.Revision // everything up to here was sent, once following
-	pending    kvclient.Revision // the first change that arrived since; 0 for none
+	pending    kvclient.Revision // the first change that arrived since, or may have; 0 for none
+	matched    kvclient.Revision // the last change that arrived as pending: its key is known to match
 	place      *follower
 	sent       kvclient.Revision // of a snapshot
 	to         kvclient.Revision // the revision that the snapshot stands for; 0 while unknown
@@ -213,7 +214,7 @@ func (s *Subscription) read(key readingKey) {
 // follow follows the log. The feed is locked.
 func (s *Subscription) follow(after kvclient.Revision) {
 	s.leave()
-	s.phase, s.cursor, s.pending = following, after, 0
+	s.phase, s.cursor, s.pending, s.matched = following, after, 0, 0
 	if s.feed.position > after {
 		s.pending = after + 1
 	}
@@ -234,7 +235,7 @@ func (s *Subscription) arrived(revision kvclient.Revision) {
 	if s.phase != following || s.pending != 0 {
 		return
 	}
-	s.pending = revision
+	s.pending, s.matched = revision, revision
 	s.cursor = max(s.cursor, revision-1) // nothing between concerns it
 	s.wake()
 }

@@ -22,6 +22,7 @@ type followed struct {
 	*feed.Subscription
 	encoder sse.Encoder
 	point   []byte // as an id; empty for none
+	due     bool   // it may have something to tell
 }
 
 // A streamFollower is what a stream has to say: what its subscriptions tell.
@@ -84,30 +85,43 @@ func (f *streamFollower) note(i int) bool {
 }
 
 // Next appends what the subscriptions tell.
-func (f *streamFollower) Next(b []byte) (_ []byte, over bool) {
+func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
 	for len(b) < sse.FlushAt && !f.over && f.take() {
 		b = f.appendEvent(b, &(*f.events)[f.told])
 		f.told++
 	}
-	return b, f.over
+	switch {
+	case f.over:
+		return b, sse.NextNever
+	case f.events != nil:
+		return b, sse.NextAtOnce
+	}
+	return b, sse.NextWhenWoken
 }
 
 // take makes sure that there is an event to tell, and returns false if no subscription has one.
 func (f *streamFollower) take() bool {
-	if f.events != nil && f.told < len(*f.events) {
-		return true
-	}
-	if f.events == nil {
+	if f.events == nil { // the stream was woken; by which subscription is not known
 		f.events = eventLists.Get().(*[]feed.Event)
+		for i := range f.subscriptions {
+			f.subscriptions[i].due = true
+		}
+	}
+	if f.told < len(*f.events) {
+		return true
 	}
 	f.told = 0
 	clear(*f.events) // what is kept for others keeps no change alive
 	for range f.subscriptions {
 		f.turn = (f.turn + 1) % len(f.subscriptions)
-		if *f.events = f.subscriptions[f.turn].Poll((*f.events)[:0], pollEvents); len(*f.events) > 0 {
-			return true
+		s := &f.subscriptions[f.turn]
+		for s.due {
+			if *f.events, s.due = s.Poll((*f.events)[:0], pollEvents); len(*f.events) > 0 {
+				return true
+			}
 		}
 	}
+	*f.events = (*f.events)[:0]
 	eventLists.Put(f.events)
 	f.events = nil
 	return false

@@ -193,10 +193,13 @@ func (l *loop) turn(t *Taken, now time.Time) {
 		l.end(t, nil)
 		return
 	}
-	out, over := t.source.Next(l.buffer[:0])
-	t.over = over
+	out, next := t.source.Next(l.buffer[:0])
+	t.over = next == NextNever
+	if next == NextAtOnce {
+		t.Wake()
+	}
 	switch due := !now.IsZero(); {
-	case len(out) > 0:
+	case len(out) > 0 || next != NextWhenWoken:
 	case due && t.clock.old(now):
 		out, t.over = t.source.GoAway(out, reasonMaxAge), true
 	case due:
@@ -219,11 +222,9 @@ func (l *loop) send(t *Taken, data []byte) {
 	case len(left) > 0:
 		t.rest, t.bound = bytes.Clone(left), time.Now().Add(l.patience)
 		l.timetable.put(t)
-		return
-	case len(data) > 0 || t.over:
-		t.Wake() // there may be more
-	}
-	if t.place < 0 {
+	case t.over:
+		l.end(t, nil)
+	case t.place < 0:
 		l.timetable.put(t)
 	}
 }

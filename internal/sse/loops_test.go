@@ -39,7 +39,7 @@ func (s *script) say(words ...string) {
 
 func (s *script) Begin(dst []byte) []byte { return append(dst, "begin\n"...) }
 
-func (s *script) Next(dst []byte) (_ []byte, over bool) {
+func (s *script) Next(dst []byte) ([]byte, Next) {
 	s.asked.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,7 +47,13 @@ func (s *script) Next(dst []byte) (_ []byte, over bool) {
 		dst = append(dst, s.words[0]...)
 		s.words = s.words[1:]
 	}
-	return dst, s.over && len(s.words) == 0
+	switch {
+	case len(s.words) > 0:
+		return dst, NextAtOnce
+	case s.over:
+		return dst, NextNever
+	}
+	return dst, NextWhenWoken
 }
 
 func (s *script) Beat(dst []byte) []byte { s.beats.Add(1); return append(dst, "beat\n"...) }
@@ -336,12 +342,12 @@ type steady struct {
 }
 
 func (s *steady) Begin(dst []byte) []byte { return dst }
-func (s *steady) Next(dst []byte) ([]byte, bool) {
+func (s *steady) Next(dst []byte) ([]byte, Next) {
 	if s.left.Load() == 0 {
-		return dst, false
+		return dst, NextWhenWoken
 	}
 	s.left.Add(-1)
-	return append(dst, s.word...), false
+	return append(dst, s.word...), NextAtOnce
 }
 func (s *steady) Beat(dst []byte) []byte             { return dst }
 func (s *steady) GoAway(dst []byte, _ string) []byte { return dst }
