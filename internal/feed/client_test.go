@@ -14,6 +14,7 @@ type client struct {
 	filters kvclient.Filters
 	s       *Subscription // nil while it is away
 	wakeUp  chan struct{}
+	synced  bool
 	asleep  bool // nothing was there to tell when it looked
 	held
 	past []held
@@ -61,7 +62,7 @@ func (c *client) come() {
 		c.held = c.past[recent].clone()
 		options.Resume = c.point
 	}
-	c.wakeUp, c.asleep = make(chan struct{}, 1), false
+	c.wakeUp, c.asleep, c.synced = make(chan struct{}, 1), false, false
 	s := &Subscription{feed: w.feed, options: options, wake: Token(c.wakeUp), keys: -1, folds: true}
 	if options.Resume != nil {
 		if w.missing {
@@ -170,11 +171,12 @@ func (c *client) hear(e Event) {
 	case Reset:
 		w.note("client %d: reset %s", c.name, e.Reason)
 		w.counts["reset "+e.Reason]++
-		c.staged, c.last, c.point = make(map[string]string), 0, nil
+		c.staged, c.last, c.point, c.synced = make(map[string]string), 0, nil, false
 	case BucketDeleted:
 		c.state, c.staged, c.last, c.point = make(map[string]string), nil, 0, nil
 	case Synced:
 		w.note("client %d: sync at %d, exact %v", c.name, e.Point.Revision, e.Exact)
+		c.synced = true
 		if c.staged != nil {
 			c.state, c.staged = c.staged, nil
 		}

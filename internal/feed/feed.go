@@ -159,6 +159,10 @@ func (f *Feed) begin(s kvclient.StreamState) {
 			f.since = 0
 		}
 	}
+	for _, a := range f.awaited {
+		a.tell() // what it waits for may never come
+	}
+	f.awaited = nil
 	f.log.restart(s.Last)
 	clear(f.markers)
 	clear(f.readings)

@@ -209,6 +209,7 @@ func (s *Subscription) read(key readingKey) {
 	s.leave()
 	s.phase, s.pending = inReading, 0
 	s.place = s.feed.join(s, key)
+	s.wake() // others may have read it already
 }
 
 // follow follows the log. The feed is locked.
@@ -219,7 +220,7 @@ func (s *Subscription) follow(after kvclient.Revision) {
 		s.pending = after + 1
 	}
 	if s.syncDue && s.syncFrom > s.feed.position {
-		s.feed.soon()
+		s.feed.await(s.syncFrom, s.wake) // what comes up to there may be for others only
 	}
 }
 

@@ -106,7 +106,7 @@ func testStoppedReader(t *testing.T, config jetstream.KeyValueConfig) {
 		put(t, kv, fmt.Sprintf("new.%d", i), value)
 		put(t, kv, fmt.Sprintf("hot.%d", i%7), value)
 		if i%30 == 20 {
-			last = remove(t, kv, fmt.Sprintf("new.%d", i-10), i%60 == 20)
+			remove(t, kv, fmt.Sprintf("new.%d", i-10), i%60 == 20)
 			last = remove(t, kv, fmt.Sprintf("before.%d", i/30), i%60 != 20)
 		}
 		if i == 150 && config.Description != "" {
