@@ -86,7 +86,7 @@ func nothingRemoved(before, now kvclient.StreamState) bool {
 func (f *Feed) heard(a kvclient.Advisory) error {
 	switch a.Kind {
 	case kvclient.StreamPurged:
-		if a.Key != "" && f.harmless(a.Key) {
+		if a.Key != "" && f.harmless(a.Key, a.At) {
 			f.forgiven += a.Purged
 			return nil
 		}

@@ -116,7 +116,7 @@ func TestHarmless(t *testing.T) {
 	old := entry("deleted", 1, kvclient.Put)
 	f.revive([]*Change{{Entry: old}}) // this one was before the marker
 	for key, want := range map[string]bool{"value": false, "deleted": true, "again": false, "unseen": false, "never": false} {
-		if got := f.harmless(key); got != want {
+		if got := f.harmless(key, time.Time{}); got != want {
 			t.Errorf("%s: harmless %v, want %v", key, got, want)
 		}
 	}

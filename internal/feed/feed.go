@@ -56,8 +56,10 @@ type Feed struct {
 	interest   *gsl.GenericSublist[*Subscription]
 	subs       map[*Subscription]struct{}
 	readings   map[readingKey]*reading
-	purged     kvclient.Revision // markers up to here may have been purged since the log began
-	due        []*reading        // that are to be started
+	purged     kvclient.Revision    // markers up to here may have been purged since the log began
+	purges     map[string]time.Time // of keys with markers, when they were
+	overtaken  bool                 // by the word of a purge: an entry came that it had removed
+	due        []*reading           // that are to be started
 	awaited    []awaited
 }
 
@@ -70,6 +72,7 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 		settled:    make(chan struct{}),
 		log:        changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},
 		markers:    make(map[string]kvclient.Revision),
+		purges:     make(map[string]time.Time),
 		interest:   gsl.NewSublist[*Subscription](),
 		subs:       make(map[*Subscription]struct{}),
 		readings:   make(map[readingKey]*reading),
@@ -165,6 +168,8 @@ func (f *Feed) begin(s kvclient.StreamState) {
 	f.awaited = nil
 	f.log.restart(s.Last)
 	clear(f.markers)
+	clear(f.purges)
+	f.overtaken = false
 	clear(f.readings)
 }
 
@@ -192,7 +197,13 @@ func (f *Feed) take(entries []kvclient.Entry) {
 	f.tell()
 }
 
+// remember keeps what is needed to judge a purge. What was stored over a marker, and purged with it, may be on its way still when the
+// word of the purge has come.
 func (f *Feed) remember(e *kvclient.Entry) {
+	if at, known := f.purges[e.Key]; known {
+		delete(f.purges, e.Key)
+		f.overtaken = f.overtaken || !e.IsMarker() && e.Created.Before(at)
+	}
 	if !e.IsMarker() {
 		delete(f.markers, e.Key)
 		return
@@ -206,14 +217,28 @@ func (f *Feed) remember(e *kvclient.Entry) {
 
 // harmless tells whether the purge of a key's messages changes nothing that a subscription holds: its last entry was a
 // marker, and was read. Who comes with an older position does not hear of the marker from the store any more.
-func (f *Feed) harmless(key string) bool {
+func (f *Feed) harmless(key string, at time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	marker, deleted := f.markers[key]
-	if deleted {
-		f.forgo(marker)
+	if !deleted {
+		return false
 	}
-	return deleted
+	if len(f.purges) >= maxMarkers {
+		clear(f.purges)
+	}
+	f.purges[key] = at
+	f.forgo(marker)
+	return true
+}
+
+// wasOvertaken tells whether the word of a purge came before an entry that it had removed, and forgets it.
+func (f *Feed) wasOvertaken() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	overtaken := f.overtaken
+	f.overtaken = false
+	return overtaken
 }
 
 // forgo notes that the store may lack markers up to a revision. The feed is locked.

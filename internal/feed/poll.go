@@ -64,6 +64,9 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 	if s.toldGone && f.state != live {
 		return events, true
 	}
+	if f.state == stale && (s.resetFirst != "" || s.generation != f.generation) {
+		return s.tellSource(events), true // a reset would tell that the source is back
+	}
 	if s.generation != f.generation || s.toldGone {
 		s.generation, s.toldGone, s.resetFirst = f.generation, false, ""
 		s.restart() // whatever it reads is of what was before
@@ -73,15 +76,20 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 		s.resetFirst = ""
 		return s.reset(events, reason), false
 	}
-	if down := f.state == stale; down != s.toldStale {
-		s.toldStale = down
-		kind := Live
-		if down {
-			kind = Stale
-		}
-		events = append(events, Event{Kind: kind})
+	return s.tellSource(events), false
+}
+
+// tellSource tells whether the source is there, if that is news. The feed is locked.
+func (s *Subscription) tellSource(events []Event) []Event {
+	down := s.feed.state == stale
+	if down == s.toldStale {
+		return events
 	}
-	return events, false
+	s.toldStale = down
+	if down {
+		return append(events, Event{Kind: Stale})
+	}
+	return append(events, Event{Kind: Live})
 }
 
 // resetReason is why subscriptions that were there are reset now. A bucket that was missing is another one.

@@ -38,13 +38,16 @@ func (f *Feed) run(ctx context.Context) {
 		f.sourceLost(err)
 		f.hub.stats.Restarts.Add(1)
 		f.hub.options.Logger.Debug().Str("bucket", f.name.String()).Err(err).Msg("feed lost its source")
-		f.rest(ctx, backoff/2+rand.N(backoff/2))
-		backoff = min(2*backoff, maxBackoff)
+		if f.rest(ctx, backoff/2+rand.N(backoff/2)) {
+			backoff = minBackoff // the server is there again; the other connections may need a moment more
+		} else {
+			backoff = min(2*backoff, maxBackoff)
+		}
 	}
 }
 
-// rest waits, or until the server tells something of the bucket.
-func (f *Feed) rest(ctx context.Context, wait time.Duration) {
+// rest waits, or until the server tells something of the bucket, which it returns.
+func (f *Feed) rest(ctx context.Context, wait time.Duration) (told bool) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -54,7 +57,9 @@ func (f *Feed) rest(ctx context.Context, wait time.Duration) {
 		if a.Kind == kvclient.AdvisoriesGap || a.Kind == kvclient.StreamPurged {
 			f.missSome()
 		}
+		return true
 	}
+	return false
 }
 
 // follow reads the stream until the source is lost or the bucket has changed.
@@ -104,6 +109,11 @@ func (f *Feed) watch(ctx context.Context, arrivals <-chan []kvclient.Entry, lost
 				return lost()
 			}
 			f.take(entries)
+			if f.wasOvertaken() {
+				f.resetFor = ReasonPurged
+				f.unsure()
+				return errRestart
+			}
 			later()
 		case <-f.checkSoon:
 			if !checking {

@@ -88,6 +88,11 @@ func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) 
 	}
 	for _, t := range f.request.targets {
 		subscription, err := s.feeds.Subscribe(ctx, t.bucket, t.options, wake)
+		if errors.Is(err, kvclient.ErrBucketNotFound) {
+			// It was found a moment ago: the feed has yet to learn that it was created, or it is gone since. Both are told in the stream.
+			t.options.UnknownPoint = true
+			subscription, err = s.feeds.Subscribe(ctx, t.bucket, t.options, wake)
+		}
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: subscribe: %w", kvclient.ErrTimeout, err)
 		}

@@ -149,9 +149,10 @@ func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
 	return s.encoder.AppendTold(b, nil, *e)
 }
 
-// Beat appends heartbeat and bookmark.
+// Beat appends heartbeat and bookmark. Within a snapshot the id moves, but nothing is complete up to a revision that a bookmark could
+// tell.
 func (f *streamFollower) Beat(b []byte) []byte {
-	known := false
+	known, told := false, false
 	for i := range f.subscriptions {
 		s := &f.subscriptions[i]
 		point, exact, ok := s.Bookmark()
@@ -159,11 +160,12 @@ func (f *streamFollower) Beat(b []byte) []byte {
 			continue
 		}
 		s.point = sse.AppendPoint(s.point[:0], point)
-		if f.request.bookmarks {
+		if f.request.bookmarks && !point.InSnapshot {
+			told = true
 			b = s.encoder.AppendBookmark(b, f.currentID(), point.Revision, exact)
 		}
 	}
-	if f.request.bookmarks && known {
+	if told {
 		return b
 	}
 	if f.request.one && !known {
