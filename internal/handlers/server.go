@@ -29,7 +29,7 @@ type Options struct {
 	RequirePreconditions bool          // refuse a PUT or DELETE of a key without a precondition
 	BodyTimeout          time.Duration // bounds the reading of a request's body; 30s if zero
 	StreamAge            time.Duration // after which streams end, up to half of it later; 1h if zero
-	StreamLoops          int           // that write the streams of plain HTTP/1.1; with 0 each stream has a goroutine
+	StreamLoops          int           // that write the streams of plain HTTP/1.1; below 0: one a processor, where the system has them; 0: a goroutine a stream
 	MaxStreams           int           // that are open at once; 20,000 if zero
 
 	Metrics  prometheus.Registerer // nil for none
@@ -99,10 +99,8 @@ func New(options Options) (*Server, error) {
 		return nil, err
 	}
 	s.handler = allowOrigins(options.AllowOrigins, s.router)
-	if options.StreamLoops > 0 {
-		if s.loops, err = sse.NewLoops(options.StreamLoops); err != nil {
-			return nil, fmt.Errorf("stream loops: %w", err)
-		}
+	if s.loops, err = streamLoops(options.StreamLoops); err != nil {
+		return nil, fmt.Errorf("stream loops: %w", err)
 	}
 	return s, nil
 }

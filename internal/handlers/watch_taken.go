@@ -6,10 +6,23 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"runtime"
+	"strconv"
 	"time"
 
 	"kvgateway/internal/sse"
 )
+
+// streamLoops starts the loops that the options ask for; nil for none.
+func streamLoops(count int) (*sse.Loops, error) {
+	if count < 0 && sse.CanLoop {
+		count = runtime.GOMAXPROCS(0)
+	}
+	if count <= 0 {
+		return nil, nil
+	}
+	return sse.NewLoops(count)
+}
 
 // canBeTaken tells whether a request's connection can be taken over from net/http: nothing is between us and the socket, and no
 // other request is on it.
@@ -31,7 +44,7 @@ func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, follower *st
 	rec := w.(*recorder)
 	rec.taken = true
 	line := rec.line(http.MethodGet)
-	err = s.loops.Start(stream, conn, responseHead(w.Header()), follower, s.pace(request), func(sent int64, err error) {
+	err = s.loops.Start(stream, conn, responseHead(r, w.Header()), follower, s.pace(request), func(sent int64, err error) {
 		follower.close()
 		line.status, line.bytes = http.StatusOK, sent
 		s.note(line)
@@ -47,10 +60,11 @@ func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, follower *st
 	return nil
 }
 
-// responseHead is the head of an answer whose body ends with the connection (RFC 9112 §6.3), which needs no chunks.
-func responseHead(h http.Header) []byte {
+// responseHead is the head of an answer whose body ends with the connection (RFC 9112 §6.3), which needs no chunks. It has the
+// request's version, as net/http's answers have.
+func responseHead(r *http.Request, h http.Header) []byte {
 	var head bytes.Buffer
-	head.WriteString("HTTP/1.1 200 OK\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\nConnection: close\r\n")
+	head.WriteString("HTTP/1." + strconv.Itoa(min(r.ProtoMinor, 1)) + " 200 OK\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\nConnection: close\r\n")
 	_ = h.Write(&head) // a buffer takes everything
 	head.WriteString("\r\n")
 	return head.Bytes()

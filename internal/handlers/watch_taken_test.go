@@ -80,7 +80,7 @@ func testWatchOverHTTP10(t *testing.T, form func(*setup)) {
 	}
 	r := bufio.NewReader(conn)
 	response, err := http.ReadResponse(r, nil)
-	if err != nil || response.StatusCode != 200 || len(response.TransferEncoding) > 0 {
+	if err != nil || response.StatusCode != 200 || response.Proto != "HTTP/1.0" || len(response.TransferEncoding) > 0 {
 		t.Fatalf("%+v, %v", response, err)
 	}
 	lines := bufio.NewScanner(response.Body)

@@ -10,6 +10,9 @@ import (
 	"unsafe"
 )
 
+// CanLoop tells whether [NewLoops] works on this system.
+const CanLoop = true
+
 // A watcher tells of sockets that their peer has closed, or that take more after they took no more, with an epoll instance of its
 // own. The Go runtime's tells only goroutines that wait, one for each socket.
 type watcher struct {
