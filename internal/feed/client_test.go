@@ -79,7 +79,7 @@ func (c *client) come() {
 		w.deciding = false
 	}
 	w.feed.mu.Lock()
-	s.attach()
+	s.attach(false)
 	w.feed.mu.Unlock()
 	w.collect()
 	c.s = s

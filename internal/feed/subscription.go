@@ -76,25 +76,28 @@ func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options S
 	f := h.feed(name)
 	s := &Subscription{feed: f, options: options, wake: wake, keys: -1, folds: !options.UpdatesOnly && !options.IgnoreDeletes}
 	err := f.settle(ctx)
-	gone := errors.Is(err, kvclient.ErrBucketNotFound)
 	if err == nil && (options.Resume != nil || options.From > 0) {
 		err = s.resume(ctx)
 	}
+	gone := errors.Is(err, kvclient.ErrBucketNotFound)
 	if err != nil && !(gone && options.resuming()) {
 		h.release(f)
 		return nil, err
 	}
 	f.mu.Lock()
-	s.attach()
+	s.attach(gone)
 	f.mu.Unlock()
+	if gone {
+		f.soon() // it may have yet to see it
+	}
 	f.start()
 	h.stats.Subscriptions.Add(1)
 	s.wake()
 	return s, nil
 }
 
-// attach makes the subscription part of the feed. The feed is locked.
-func (s *Subscription) attach() {
+// attach makes the subscription part of the feed; gone says that the bucket is known to be missing. The feed is locked.
+func (s *Subscription) attach(gone bool) {
 	f := s.feed
 	f.subs[s] = struct{}{}
 	for _, pattern := range s.patterns() {
@@ -103,11 +106,11 @@ func (s *Subscription) attach() {
 	if !s.decided {
 		s.generation = f.generation
 	}
-	if !s.options.resuming() && f.state != missing {
+	if !s.options.resuming() && f.state != missing && !gone {
 		f.give()
 	}
 	switch {
-	case f.state == missing:
+	case gone, f.state == missing:
 		s.phase = waiting
 	case s.resetFirst != "":
 		s.restart()

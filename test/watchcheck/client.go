@@ -169,6 +169,10 @@ func (c *Client) of(bucket string) []Item {
 	return out
 }
 
+// silence is after how many heartbeats that did not come a connection is taken for dead. A gateway that is killed while its client
+// does not read leaves one that nobody ever ends.
+const silence = 5 * time.Second
+
 // cutReader ends a connection after some bytes, and now and then reads nothing for a second, or for as long as it is told.
 type cutReader struct {
 	conn   net.Conn
@@ -181,6 +185,7 @@ func (r *cutReader) Read(p []byte) (int, error) {
 	for time.Now().UnixMilli() < c.stopped.Load() {
 		time.Sleep(50 * time.Millisecond)
 	}
+	_ = r.conn.SetReadDeadline(time.Now().Add(silence))
 	if c.options.steady || c.calm.Load() {
 		return r.conn.Read(p)
 	}

@@ -97,7 +97,7 @@ func (r *Removal) markers() {
 	}
 }
 
-var never = time.Unix(1<<40, 0)
+var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // settle works out how long each revision was there, once everything is known.
 func (l *Life) settle() {
