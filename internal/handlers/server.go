@@ -110,7 +110,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := s.begin(w, r)
 	defer func() {
 		cut := s.recovered(rec, recover())
-		unread := rec.unread
+		unread := rec.unread && !rec.taken // what is left of a taken connection is not net/http's to read
 		s.finish(rec, r)
 		if cut {
 			panic(http.ErrAbortHandler)
