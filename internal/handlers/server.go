@@ -8,6 +8,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"kvgateway/api"
 	"kvgateway/internal/feed"
@@ -29,6 +30,7 @@ type Options struct {
 	RequirePreconditions bool          // refuse a PUT or DELETE of a key without a precondition
 	BodyTimeout          time.Duration // bounds the reading of a request's body; 30s if zero
 	StreamAge            time.Duration // after which streams end, up to half of it later; 1h if zero
+	TransactionRate      int           // transactions of each bucket in a second; 0 for no bound
 	StreamLoops          int           // that write the streams of plain HTTP/1.1; with 0 each stream has a goroutine
 
 	Metrics  prometheus.Registerer // nil for none
@@ -57,6 +59,8 @@ type Server struct {
 	pages    map[string]problemKind
 	yaml     []byte
 	json     []byte
+
+	transactions transactionRates
 }
 
 const defaultBodyTimeout = 30 * time.Second
@@ -82,6 +86,8 @@ func New(options Options) (*Server, error) {
 		ids:     newRequestIDs(),
 		pages:   problemKindsByCode(),
 		yaml:    api.YAML(options.BasePath),
+
+		transactions: transactionRates{perSecond: options.TransactionRate, buckets: make(map[kvclient.BucketName]*rate.Limiter)},
 	}
 	s.unrouted = s.metrics.route("")
 	if s.json, err = api.JSON(options.BasePath); err != nil {
