@@ -37,6 +37,7 @@ type config struct {
 	RequirePreconditions bool          `group:"http" help:"Refuse to write or delete a key without If-Match or If-None-Match."`
 	RequestTimeout       time.Duration `group:"http" default:"5s" placeholder:"DURATION" help:"Longest wait for NATS in one request (default ${default})."`
 	StreamMaxAge         time.Duration `group:"http" default:"1h" placeholder:"DURATION" help:"After what time a watch stream ends and its client reconnects (default ${default}); up to half of it is added at random."`
+	TransactionRate      int           `group:"http" default:"50" placeholder:"NUMBER" help:"How many transactions of each bucket may begin in a second (default ${default}; 0: no bound). On file storage each one syncs a file of its own while the bucket's other writers wait."`
 	StreamLoops          int           `group:"http" default:"0" placeholder:"NUMBER" help:"How many loops write the streams of plain HTTP/1.1, on connections taken over from the HTTP server (default 0: each stream has a goroutine)."`
 	AdminListen          string        `group:"http" placeholder:"HOST:PORT" help:"Address of /metrics and /debug/pprof/. Off unless given."`
 
