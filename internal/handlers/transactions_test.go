@@ -187,15 +187,15 @@ func TestTransactionConditions(t *testing.T) {
 	}
 }
 
-// One request to NATS for each message, one to look at the bucket, and reads only where absence is asked for.
+// One request to NATS for each message, two to look at the bucket and the account, and reads only where absence is asked for.
 func TestTransactionsReadOnlyWhatTheyMust(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	put(t, g.ledger(t), "a", "v")
 	g.get(t, "/buckets/ledger/keys/a").is(t, 200) // so that the bucket is known
 	for operations, want := range map[string]int{
-		`{"op":"put","key":"b","value":1,"if_revision":0},{"op":"delete","key":"a"}`: 3,
-		`{"op":"put","key":"c","value":1,"if_absent":true}`:                          4, // a miss is repeated through the leader
+		`{"op":"put","key":"b","value":1,"if_revision":0},{"op":"delete","key":"a"}`: 4,
+		`{"op":"put","key":"c","value":1,"if_absent":true}`:                          5, // a miss is repeated through the leader
 	} {
 		if got := g.wire.requests(func() { g.transact(t, operations).is(t, 200) }); got != want {
 			t.Errorf("%s: %d requests, want %d", operations, got, want)

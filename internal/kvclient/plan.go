@@ -112,16 +112,21 @@ func (p *plan) identify(key string) {
 
 // checkSizes refuses messages that the bucket or the server would not take, with the headers that they will have at most.
 func (p *plan) checkSizes() error {
-	greatest := make([]Revision, len(p.steps))
-	for i := range greatest {
-		greatest[i] = MaxRevision
-	}
-	for i, msg := range p.messages(newBatchID()+p.suffix, greatest) {
+	for i, msg := range p.messages(newBatchID()+p.suffix, p.greatest()) {
 		if room := p.bucket.maxMessage - headerBytes(msg.Header); len(msg.Data) > room {
 			return &StepError{p.members[i].step, &ValueTooLargeError{Limit: max(0, room)}}
 		}
 	}
 	return nil
+}
+
+// greatest are expected revisions of the greatest length.
+func (p *plan) greatest() []Revision {
+	greatest := make([]Revision, len(p.steps))
+	for i := range greatest {
+		greatest[i] = MaxRevision
+	}
+	return greatest
 }
 
 // messages are the batch, expecting these revisions of the steps with a precondition.

@@ -35,6 +35,8 @@ type writeRules struct {
 	messageTTL bool
 	markerTTL  time.Duration
 	history    int64
+	replicas   int
+	memory     bool
 }
 
 func rulesOf(c *jetstream.StreamConfig) writeRules {
@@ -43,6 +45,8 @@ func rulesOf(c *jetstream.StreamConfig) writeRules {
 		messageTTL: c.AllowMsgTTL && c.SubjectDeleteMarkerTTL > 0,
 		markerTTL:  c.SubjectDeleteMarkerTTL,
 		history:    c.MaxMsgsPerSubject,
+		replicas:   c.Replicas,
+		memory:     c.Storage == jetstream.MemoryStorage,
 	}
 }
 

@@ -108,6 +108,9 @@ func (b *Bucket) Transact(ctx context.Context, t Transaction) (Transacted, error
 	if err != nil {
 		return Transacted{}, err
 	}
+	if err := plan.checkHeadroom(ctx); err != nil {
+		return Transacted{}, err
+	}
 	var before []Revision
 	for try := range maxTries {
 		// With an idempotency key the server has the first word: what is in the way may be this very transaction's.
