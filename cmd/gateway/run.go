@@ -153,6 +153,7 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		AllowOrigins:         c.AllowOrigin,
 		RequirePreconditions: c.RequirePreconditions,
 		StreamAge:            c.StreamMaxAge,
+		TransactionRate:      c.TransactionRate,
 		StreamLoops:          c.StreamLoops,
 		MaxStreams:           c.MaxStreams,
 	}

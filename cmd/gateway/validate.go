@@ -41,6 +41,9 @@ func (c *config) checkHTTP(p *problemList) {
 	if c.BasePath != "" && !basePathForm.MatchString(c.BasePath) {
 		p.add("--base-path: %q must begin with a slash, not end with one, and consist of letters, digits and - . _ ~, for example /kv", c.BasePath)
 	}
+	if c.TransactionRate < 0 {
+		p.add("--transaction-rate: %d must not be negative; 0 is for no bound", c.TransactionRate)
+	}
 	for _, host := range c.AllowedHost {
 		if !hostForm.MatchString(host) {
 			p.add("--allowed-host: %q must be a host name in lower case, without scheme and port, for example kv.example.com", host)

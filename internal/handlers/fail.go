@@ -30,6 +30,9 @@ const retryAfter = "1"
 
 // typedProblem finds the problem for errors that carry data.
 func typedProblem(err error) (problemError, bool) {
+	if p, ok := transactionProblem(err); ok { // first: it wraps the others
+		return p, true
+	}
 	if p, ok := errors.AsType[problemError](err); ok {
 		return p, true
 	}

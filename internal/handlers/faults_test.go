@@ -106,6 +106,8 @@ func TestNATSAway(t *testing.T) {
 			var body any
 			if method == "PATCH" {
 				body, header = `{"history":5}`, []string{"Content-Type: application/json"}
+			} else if method == "POST" {
+				body, header = `{"operations":[{"op":"put","key":"a","text":"applied later"}]}`, []string{"Content-Type: application/json"}
 			} else if method == "PUT" && template != "/buckets/{bucket}" {
 				body = "applied later behind the caller's back"
 			}

@@ -8,6 +8,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"kvgateway/api"
 	"kvgateway/internal/feed"
@@ -31,6 +32,7 @@ type Options struct {
 	StreamAge            time.Duration // after which streams end, up to half of it later; 1h if zero
 	StreamLoops          int           // that write the streams of plain HTTP/1.1; below 0: one a processor, where the system has them; 0: a goroutine a stream
 	MaxStreams           int           // that are open at once; 20,000 if zero
+	TransactionRate      int           // transactions of each bucket in a second; 0 for no bound
 
 	Metrics  prometheus.Registerer // nil for none
 	Draining func() bool           // tells that the gateway is shutting down; nil for never
@@ -60,6 +62,8 @@ type Server struct {
 	pages    map[string]problemKind
 	yaml     []byte
 	json     []byte
+
+	transactions transactionRates
 }
 
 const defaultBodyTimeout = 30 * time.Second
@@ -90,6 +94,8 @@ func New(options Options) (*Server, error) {
 		ids:     newRequestIDs(),
 		pages:   problemKindsByCode(),
 		yaml:    api.YAML(options.BasePath),
+
+		transactions: transactionRates{perSecond: options.TransactionRate, buckets: make(map[kvclient.BucketName]*rate.Limiter)},
 	}
 	s.unrouted = s.metrics.route("")
 	if s.json, err = api.JSON(options.BasePath); err != nil {
