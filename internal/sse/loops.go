@@ -171,11 +171,17 @@ func (l *loop) work() {
 	}
 }
 
-// speak lets the streams speak whose time has come.
+// speak lets the streams speak whose time has come: each once, since that of one that has more to say is still there.
 func (l *loop) speak(now time.Time) {
+	due := l.working[:0]
 	for t := l.timetable.next(now); t != nil; t = l.timetable.next(now) {
+		due = append(due, t)
+	}
+	for i, t := range due {
+		due[i] = nil
 		l.turn(t, now)
 	}
+	l.working = due
 }
 
 // turn sends what a stream has to say, once: what is more comes with its next turn, after the others'. Now is set if the stream's time has
@@ -187,21 +193,31 @@ func (l *loop) turn(t *Taken, now time.Time) {
 	case t.gone.Load():
 		l.end(t, ErrClientGone)
 		return
-	case len(t.rest) > 0 && !l.sendRest(t, now):
-		return
-	case t.over:
+	case len(t.rest) > 0:
+		if !l.sendRest(t, now) {
+			return
+		}
+		now = time.Now() // while something was left nobody looked at its clock
+	}
+	if t.over {
 		l.end(t, nil)
 		return
 	}
+	l.send(t, l.words(t, now))
+}
+
+// words are what a stream has to say now, in the loop's buffer.
+func (l *loop) words(t *Taken, now time.Time) []byte {
 	out, next := t.source.Next(l.buffer[:0])
 	t.over = next == NextNever
 	if next == NextAtOnce {
 		t.Wake()
 	}
-	switch due := !now.IsZero(); {
-	case len(out) > 0 || next != NextWhenWoken:
-	case due && t.clock.old(now):
+	switch due := !now.Before(t.clock.due()); {
+	case t.over:
+	case due && t.clock.old(now): // however much there is to say: a client that is always behind has to come again too
 		out, t.over = t.source.GoAway(out, reasonMaxAge), true
+	case len(out) > 0 || next == NextAtOnce:
 	case due:
 		out = t.source.Beat(out)
 		t.clock.beaten(now)
@@ -209,7 +225,7 @@ func (l *loop) turn(t *Taken, now time.Time) {
 	if cap(out) <= keepBuffer {
 		l.buffer = out
 	}
-	l.send(t, out)
+	return out
 }
 
 // send writes what the socket takes, keeps a copy of the rest, and enters the stream into the timetable.

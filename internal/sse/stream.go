@@ -115,7 +115,7 @@ func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 	defer context.AfterFunc(ctx, wake)()
 	err := s.send(source.Begin)
 	for over := false; !over && err == nil; {
-		if over, err = s.drain(ctx, source); over || err != nil {
+		if over, err = s.drain(ctx, source, &clock); over || err != nil {
 			return
 		}
 		<-wakeUp
@@ -148,10 +148,10 @@ func (s *Stream) send(appendTo func([]byte) []byte) (err error) {
 	return err
 }
 
-// drain sends all that there is to tell.
-func (s *Stream) drain(ctx context.Context, source Source) (over bool, err error) {
+// drain sends all that there is to tell, unless the stream reaches its age over it: a client that is always behind has to come again too.
+func (s *Stream) drain(ctx context.Context, source Source, c *clock) (over bool, err error) {
 	withBuffer(func(b []byte) []byte {
-		for next := NextAtOnce; next == NextAtOnce && err == nil && ctx.Err() == nil; {
+		for next := NextAtOnce; next == NextAtOnce && err == nil && ctx.Err() == nil && !c.old(time.Now()); {
 			b, next = source.Next(b[:0])
 			over = next == NextNever
 			if len(b) > 0 {
