@@ -169,6 +169,7 @@ func TestMissingBucketIsToldApartAtOnce(t *testing.T) {
 		g.get(t, "/buckets/brief/keys/a").problem(t, 404, "bucket-not-found")
 	})
 	g.wire.stop()
+	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() }) // what is under way until then is 504
 	fastest("a server that is away", func() {
 		g.get(t, "/buckets/shop/keys/a").problem(t, 503, "nats-unavailable")
 		g.do(t, "PUT", "/buckets/shop/keys/a", "v").problem(t, 503, "nats-unavailable")
