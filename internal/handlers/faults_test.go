@@ -96,6 +96,7 @@ func TestNATSAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.wire.stop()
+	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() })
 	for template, item := range doc.Paths.Map() {
 		for method := range item.Operations() {
 			if !strings.HasPrefix(template, "/buckets") {
