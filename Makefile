@@ -60,7 +60,7 @@ WATCHCHECK_TIME ?= 10m
 
 watchcheck: build ## Check what watchers are told under faults for WATCHCHECK_TIME (default 10m)
 	cd test/watchcheck && $(GO) test ./... && $(GO) build -o ../../bin/watchcheck .
-	bin/watchcheck -gateway bin/gateway -duration $(WATCHCHECK_TIME)
+	bin/watchcheck -gateway bin/gateway -duration $(WATCHCHECK_TIME) $(WATCHCHECK_ARGS)
 
 clean: ## Remove what was built
 	rm -rf bin
