@@ -30,15 +30,18 @@ func canBeTaken(r *http.Request) bool { return r.ProtoMajor == 1 && r.TLS == nil
 
 // watchTaken streams on the connection itself. It returns when the stream has begun.
 func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, follower *streamFollower) error {
-	stream, request := s.loops.New(), follower.request
+	stream, request, begun := s.loops.New(), follower.request, false
+	defer func() {
+		if !begun {
+			follower.close()
+		}
+	}()
 	if err := s.subscribe(r.Context(), follower, stream.Wake); err != nil {
-		follower.close()
 		return s.refuseWatch(w, request, err)
 	}
 	sse.SetHeaders(w.Header(), request.format)
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		follower.close()
 		return err
 	}
 	rec := w.(*recorder)
@@ -48,16 +51,29 @@ func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, follower *st
 		follower.close()
 		line.status, line.bytes = http.StatusOK, sent
 		s.note(line)
-		if err != nil && !errors.Is(err, sse.ErrClientGone) && !errors.Is(err, net.ErrClosed) {
-			s.logger.Debug().Str("id", line.id).Err(err).Msg("stream cut")
-		}
+		s.noteCut(line.id, err)
 	})
 	if err != nil {
-		s.logger.Error().Str("id", rec.id).Err(err).Msg("a stream's connection could not be watched")
-		follower.close()
 		conn.Close()
+		if !errors.Is(err, net.ErrClosed) { // else the gateway goes down
+			s.logger.Error().Str("id", rec.id).Err(err).Msg("a stream's connection could not be watched")
+		}
+		return nil
 	}
+	begun = true
 	return nil
+}
+
+// noteCut logs why a stream ended, unless it came to its end, its client left or the gateway goes down.
+func (s *Server) noteCut(id string, err error) {
+	event := s.logger.Debug()
+	switch {
+	case err == nil, errors.Is(err, sse.ErrClientGone), errors.Is(err, net.ErrClosed):
+		return
+	case errors.Is(err, sse.ErrPanicked):
+		event = s.logger.Error()
+	}
+	event.Str("id", id).Err(err).Msg("stream cut")
 }
 
 // responseHead is the head of an answer whose body ends with the connection (RFC 9112 §6.3), which needs no chunks. It has the

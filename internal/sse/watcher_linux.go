@@ -65,7 +65,10 @@ func (w *watcher) watch(t *Taken) error {
 		event := syscall.EpollEvent{Events: syscall.EPOLLRDHUP | syscall.EPOLLOUT | edgeTriggered, Fd: int32(fd), Pad: int32(t.number)}
 		err = syscall.EpollCtl(w.fd, syscall.EPOLL_CTL_ADD, int(fd), &event)
 	})
-	return errors.Join(failed, err)
+	if err = errors.Join(failed, err); err != nil {
+		w.forget(t)
+	}
+	return err
 }
 
 // forget ends the watching of a connection that will be closed, which ends the rest.
