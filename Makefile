@@ -59,9 +59,9 @@ bench-watch: build ## Measure streams beside a bare net/http fan-out and, if ins
 
 WATCHCHECK_TIME ?= 10m
 
-watchcheck: build ## Check watchers between faults for WATCHCHECK_TIME (default 10m)
+watchcheck: build ## Check what watchers are told under faults for WATCHCHECK_TIME (default 10m)
 	cd test/watchcheck && $(GO) test ./... && $(GO) build -o ../../bin/watchcheck .
-	bin/watchcheck -gateway bin/gateway -duration $(WATCHCHECK_TIME)
+	bin/watchcheck -gateway bin/gateway -duration $(WATCHCHECK_TIME) $(WATCHCHECK_ARGS)
 
 clean: ## Remove what was built
 	rm -rf bin

@@ -61,6 +61,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 	registry := newRegistry()
 	options := c.handlerOptions(log)
 	options.Client, options.Feeds, options.Metrics, options.Draining = client, feeds, registry, draining.Load
+	if embedded != nil {
+		options.Failing = embedded.WriteError
+	}
 	handler, err := handlers.New(options)
 	if err != nil {
 		return err
@@ -150,7 +153,9 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		AllowOrigins:         c.AllowOrigin,
 		RequirePreconditions: c.RequirePreconditions,
 		StreamAge:            c.StreamMaxAge,
+		TransactionRate:      c.TransactionRate,
 		StreamLoops:          c.StreamLoops,
+		MaxStreams:           c.MaxStreams,
 	}
 }
 

@@ -177,7 +177,7 @@ func TestSlowReaderOfAnExport(t *testing.T) { // by itself: it looks at the heap
 	}
 	g.load(t, "/buckets/b/entries", body.String()).wantDone(t, n, 0)
 	body.Reset()
-	before := heap()
+	before := heapInUse()
 	conns := make([]*session, 8)
 	for i := range conns {
 		conns[i] = g.session(t)
@@ -186,7 +186,7 @@ func TestSlowReaderOfAnExport(t *testing.T) { // by itself: it looks at the heap
 			t.Fatal(err)
 		}
 	}
-	if grown := heap() - before; grown > 80<<20 {
+	if grown := heapInUse() - before; grown > 80<<20 {
 		t.Errorf("the heap grew by %d MiB for %d readers of 80 MB", grown>>20, len(conns))
 	}
 	put(t, kv, "other", "v")

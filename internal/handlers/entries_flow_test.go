@@ -39,8 +39,8 @@ func (g *gateway) pour(t testing.TB, target string, body io.Reader) []byte {
 	return answer
 }
 
-// heap is what is in use after a collection.
-func heap() int64 {
+// heapInUse is what is in use after a collection.
+func heapInUse() int64 {
 	runtime.GC()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
@@ -152,7 +152,7 @@ func TestImportHoldsBackAClientThatDoesNotRead(t *testing.T) { // by itself: it 
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	const refused = 200_000
 	body := strings.Repeat(`{"key":"*","text":"each of these is refused with some hundred bytes"}`+"\n", refused)
-	before := heap()
+	before := heapInUse()
 	r := g.rawImport(t, "/buckets/b/entries", len(body))
 	sent := r.send(body)
 	r.stalls()
@@ -161,7 +161,7 @@ func TestImportHoldsBackAClientThatDoesNotRead(t *testing.T) { // by itself: it 
 		t.Skip("the kernel took it all")
 	default:
 	}
-	if grown := heap() - before; grown > 16<<20 {
+	if grown := heapInUse() - before; grown > 16<<20 {
 		t.Errorf("the heap grew by %d MiB", grown>>20)
 	}
 	i := r.answer()
@@ -178,10 +178,10 @@ func TestImportIsHeldBackByNATS(t *testing.T) { // by itself: it looks at the he
 	body := manyLines(400_000)
 	r := g.rawImport(t, "/buckets/b/entries", len(body))
 	g.wire.hold()
-	before := heap()
+	before := heapInUse()
 	sent := r.send(body[:len(body)/2])
 	r.stalls()
-	if grown := heap() - before; grown > 16<<20 {
+	if grown := heapInUse() - before; grown > 16<<20 {
 		t.Errorf("the heap grew by %d MiB", grown>>20)
 	}
 	g.wire.release()

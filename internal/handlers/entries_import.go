@@ -51,7 +51,7 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 		return problemError{code: codeUnsupportedMediaType, detail: "An import is one entry a line. Send Content-Type: application/x-ndjson."}
 	}
 	if options.TTL > 0 {
-		if err := b.CheckTTL(options.TTL); err != nil {
+		if err := b.CheckTTL(r.Context(), options.TTL); err != nil {
 			return err
 		}
 	}

@@ -92,7 +92,7 @@ func TestMemoryOfManyKeys(t *testing.T) { // by itself: it looks at the heap
 	t.Logf("%d keys, GOMEMLIMIT %d MiB", n, debug.SetMemoryLimit(-1)>>20)
 	measure := func(what string, limit int64, do func()) {
 		t.Helper()
-		before := heap()
+		before := heapInUse()
 		peak, stop := watchHeap()
 		begun := time.Now()
 		do()

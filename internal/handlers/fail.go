@@ -30,6 +30,9 @@ const retryAfter = "1"
 
 // typedProblem finds the problem for errors that carry data.
 func typedProblem(err error) (problemError, bool) {
+	if p, ok := transactionProblem(err); ok { // first: it wraps the others
+		return p, true
+	}
 	if p, ok := errors.AsType[problemError](err); ok {
 		return p, true
 	}
@@ -48,10 +51,6 @@ func typedProblem(err error) (problemError, bool) {
 	}
 	if e, ok := errors.AsType[*kvclient.ValueTooLargeError](err); ok {
 		return tooLargeProblem(e.Limit), true
-	}
-	if e, ok := errors.AsType[*kvclient.TTLTooShortError](err); ok {
-		return problemError{code: codeTTLTooShort, members: members{"least_ttl": e.Least.String()},
-			detail: "The bucket keeps more than one revision, and its least time to live is " + e.Least.String() + ". Nothing was stored."}, true
 	}
 	if e, ok := errors.AsType[*kvclient.BucketExistsError](err); ok {
 		return problemError{code: codeBucketExists, members: members{"differences": e.Differences},
@@ -183,7 +182,7 @@ func (s *Server) writeProblem(rec *recorder, p problemError, kind problemKind) {
 	switch kind.Code {
 	case codeKeyNotFound:
 		h["Etag"] = []string{`"0"`}
-	case codeOverloaded, codeNATSUnavailable, codeShuttingDown, codeWriteContention:
+	case codeOverloaded, codeNATSUnavailable, codeShuttingDown, codeTooManyStreams, codeWriteContention:
 		h["Retry-After"] = []string{retryAfter}
 	}
 	switch kind.Code {

@@ -39,6 +39,7 @@ func (s *Server) routes() []route {
 		{"GET", "/buckets/{bucket}/history/{key}", s.getHistory},
 		{"GET", "/buckets/{bucket}/watch", s.watchBucket},
 		{"GET", "/watch", s.watchBuckets},
+		{"POST", "/buckets/{bucket}/transactions", s.transact},
 		{"GET", "/buckets/{bucket}/markers", s.listMarkers},
 		{"DELETE", "/buckets/{bucket}/markers", s.purgeMarkers},
 

@@ -45,9 +45,6 @@ type Bucket struct {
 
 	maxMessage           int           // bytes of a value and its stored headers
 	maxAge               time.Duration // at which entries vanish; 0 for never
-	history              int64         // revisions of a key that are kept
-	allowsTTL            bool          // an entry may have a time to live of its own
-	markerTTL            time.Duration // limit_marker_ttl
 	requirePreconditions bool
 
 	verified   time.Time
@@ -202,9 +199,6 @@ func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time
 		replicated:           cfg.Replicas > 1,
 		maxMessage:           c.maxMessage(cfg.MaxMsgSize),
 		maxAge:               cfg.MaxAge,
-		history:              cfg.MaxMsgsPerSubject,
-		allowsTTL:            cfg.AllowMsgTTL,
-		markerTTL:            cfg.SubjectDeleteMarkerTTL,
 		requirePreconditions: cfg.Metadata[MetadataRequirePreconditions] == "true",
 		verified:             asked,
 		lastSeq:              Revision(info.State.LastSeq),

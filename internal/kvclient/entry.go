@@ -36,6 +36,8 @@ type Entry struct {
 
 	// As the value's writer gave them; empty if it gave none, or if the entry is a marker.
 	ContentType, ContentEncoding string
+
+	Mark *Mark // of the transaction that wrote it; nil if none did
 }
 
 // IsMarker tells whether the entry stands for the absence of a value.
@@ -84,6 +86,7 @@ func (e *Entry) describe(h nats.Header, maxAge time.Duration) {
 		return
 	}
 	e.expire(first(h, headerTTL))
+	e.Mark = markOf(h)
 	if e.Operation = operationOf(h); e.Operation == Put {
 		e.ContentType, e.ContentEncoding = printable(first(h, headerContentType)), printable(first(h, headerContentEncoding))
 	}

@@ -31,15 +31,20 @@ type Import struct {
 	options  ImportOptions
 	pipeline *pipeline
 	bucket   *Bucket
+	rules    writeRules
 }
 
 // Import begins an import. It returns what Put does; the import must be closed.
 func (b *Bucket) Import(ctx context.Context, options ImportOptions) (*Import, error) {
+	_, rules, err := b.toWrite(ctx)
+	if err != nil {
+		return nil, err
+	}
 	p, err := b.openPipeline(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &Import{options: options, pipeline: p, bucket: p.bucket}, nil
+	return &Import{options: options, pipeline: p, bucket: p.bucket, rules: rules}, nil
 }
 
 // ErrExpired: the time of an entry that is to be imported is over.
@@ -54,12 +59,12 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 	prolonged, err := false, error(nil)
 	switch now := time.Now(); {
 	case i.options.TTL > 0:
-		err = b.setTTL(msg, i.options.TTL)
+		err = i.rules.setTTL(msg, i.options.TTL)
 	case e.Expires.IsZero() || i.options.IgnoreExpiry:
 	case !e.Expires.After(now):
 		err = ErrExpired
 	default:
-		prolonged, err = b.restoreExpiry(msg, e.Expires, now)
+		prolonged, err = i.rules.restoreExpiry(msg, e.Expires, now, b.maxAge)
 	}
 	if i.options.Create {
 		setHeader(msg, headerExpected, "0")

@@ -1,60 +1,44 @@
 package kvclient
 
 import (
-	"errors"
-	"fmt"
+	"context"
 	"time"
 
 	"github.com/nats-io/nats.go"
 )
 
-// ErrTTLNotEnabled: the bucket takes no time to live with an entry; it has no limit_marker_ttl.
-var ErrTTLNotEnabled = errors.New("the bucket has no limit_marker_ttl")
-
-// A TTLTooShortError tells that the server would raise a time to live: it does so where a bucket keeps more than one revision.
-type TTLTooShortError struct {
-	Least time.Duration
+// CheckTTL tells whether entries of the bucket can be given that time to live, after asking the server. It returns
+// [ErrTTLNotEnabled], a *[TTLTooShortError], [ErrBucketNotFound] or [ErrUnavailable].
+func (b *Bucket) CheckTTL(ctx context.Context, ttl time.Duration) error {
+	_, rules, err := b.toWrite(ctx)
+	if err != nil {
+		return err
+	}
+	return rules.checkTTL(ttl)
 }
-
-func (e *TTLTooShortError) Error() string {
-	return fmt.Sprintf("the time to live is below the bucket's limit_marker_ttl of %s", e.Least)
-}
-
-// leastTTL is the server's own limit, in whole seconds of which it also counts.
-const leastTTL = time.Second
-
-// errCodeTTLDisabled is JetStream's refusal of a time to live.
-const errCodeTTLDisabled = 10166
-
-// CheckTTL tells whether an entry can be given that time to live. It returns [ErrTTLNotEnabled] or a *[TTLTooShortError].
-func (b *Bucket) CheckTTL(ttl time.Duration) error { return b.setTTL(&nats.Msg{}, ttl) }
 
 // setTTL gives a message a time to live, rounded up to whole seconds. Where the bucket keeps more than one revision it replaces
 // the earlier ones: otherwise the value before it comes back when it expires, without an event (measured).
-func (b *Bucket) setTTL(msg *nats.Msg, ttl time.Duration) error {
-	if !b.allowsTTL {
-		return ErrTTLNotEnabled
+func (r writeRules) setTTL(msg *nats.Msg, ttl time.Duration) error {
+	if err := r.checkTTL(ttl); err != nil {
+		return err
 	}
-	ttl = max(leastTTL, (ttl + time.Second - 1).Truncate(time.Second))
-	if b.history > 1 {
-		if ttl < b.markerTTL {
-			return &TTLTooShortError{Least: b.markerTTL}
-		}
+	if r.history > 1 {
 		setHeader(msg, headerRollup, "sub")
 	}
-	setHeader(msg, headerTTL, ttl.String())
+	setHeader(msg, headerTTL, ttlText(ttl))
 	return nil
 }
 
 // restoreExpiry makes a message expire when an entry would have that is imported now. Prolonged tells that it will be later:
-// the bucket takes no time to live with an entry, and its own ends later.
-func (b *Bucket) restoreExpiry(msg *nats.Msg, expires, now time.Time) (prolonged bool, err error) {
+// the bucket takes no time to live with an entry, and its own, maxAge, ends later.
+func (r writeRules) restoreExpiry(msg *nats.Msg, expires, now time.Time, maxAge time.Duration) (prolonged bool, err error) {
 	left := expires.Sub(now)
 	switch {
-	case b.maxAge > 0 && left >= b.maxAge:
+	case maxAge > 0 && left >= maxAge:
 		return false, nil // the bucket's own comes first
-	case b.maxAge > 0 && !b.allowsTTL:
+	case maxAge > 0 && !r.messageTTL:
 		return true, nil
 	}
-	return false, b.setTTL(msg, left)
+	return false, r.setTTL(msg, max(left, time.Second))
 }

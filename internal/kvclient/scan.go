@@ -16,6 +16,9 @@ const (
 
 	// scanInactive is after what time the server drops the consumer of a scan that died.
 	scanInactive = 30 * time.Second
+
+	// scanDoubt is how long a scan waits for a message before it looks whether the bucket is there.
+	scanDoubt = 500 * time.Millisecond
 )
 
 // scan calls visit for the last entry of each key that the filters select, without its value. It reads them with a short-lived

@@ -172,18 +172,31 @@ func (r *scanReader) take(ctx context.Context, end Revision) (upTo uint64, err e
 	return upTo, nil
 }
 
-// receive waits for the next message, for the client's timeout.
+// receive waits for the next message, for the client's timeout. A server that deletes a stream does not always say so to who waits for
+// its messages (measured), so after a while without one the bucket is looked for.
 func (r *scanReader) receive(ctx context.Context) (*nats.Msg, error) {
-	r.stalled.Reset(r.bucket.client.timeout)
-	select {
-	case msg := <-r.messages:
-		return msg, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-r.gone:
-		return nil, fmt.Errorf("%w: the connection was lost in a scan", ErrUnavailable)
-	case <-r.stalled.C:
-		return nil, fmt.Errorf("%w: a scan stalled", ErrTimeout)
+	giveUp := time.Now().Add(r.bucket.client.timeout)
+	for {
+		r.stalled.Reset(min(scanDoubt, time.Until(giveUp)))
+		select {
+		case msg := <-r.messages:
+			return msg, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-r.gone:
+			return nil, fmt.Errorf("%w: the connection was lost in a scan", ErrUnavailable)
+		case <-r.stalled.C:
+		}
+		if !time.Now().Before(giveUp) {
+			return nil, fmt.Errorf("%w: a scan stalled", ErrTimeout)
+		}
+		current, err := r.bucket.client.bind(ctx, r.bucket.name)
+		switch {
+		case errors.Is(err, ErrBucketNotFound):
+			return nil, err
+		case err == nil && current.epoch != r.bucket.epoch:
+			return nil, fmt.Errorf("%w: the bucket was created again in a scan", ErrUnavailable)
+		}
 	}
 }
 

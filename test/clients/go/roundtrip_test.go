@@ -141,7 +141,7 @@ func (s *session) readEntry(key string, current gen.WriteResult) {
 	entry, err := s.GetEntryWithResponse(s.Context(), s.bucket, key, nil)
 	s.answered(err, entry.HTTPResponse, http.StatusOK)
 	s.equal("revision", entry.JSON200.Revision, current.Revision)
-	s.equal("operation", entry.JSON200.Operation, gen.Put)
+	s.equal("operation", entry.JSON200.Operation, gen.OperationPut)
 	s.equal("qty", entry.JSON200.Value.(map[string]any)["qty"], 3.0)
 }
 
