@@ -2,10 +2,14 @@ package handlers_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/api"
+	"kvgateway/internal/handlers"
 )
 
 func TestImport(t *testing.T) {
@@ -235,4 +239,33 @@ func TestExportIsAnImport(t *testing.T) {
 	g.do(t, "PUT", "/buckets/shop/keys/json", space, jsonType).is(t, 200)
 	g.load(t, "/buckets/copy/entries", string(g.get(t, "/buckets/shop/entries?values=base64", asLines).body))
 	g.get(t, "/buckets/copy/keys/json").is(t, 200).hasBody(t, space)
+}
+
+// What an export says of a transaction is no hindrance: its entries are imported as others are.
+func TestExportOfATransactionIsAnImport(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.ledger(t)
+	g.transact(t, `{"op":"put","key":"a","text":"1"},{"op":"put","key":"b","text":"2"}`).is(t, 200)
+	lines := string(g.get(t, "/buckets/"+kv.Bucket()+"/entries", asLines).is(t, 200).body)
+	if !strings.Contains(lines, `"transaction":`) {
+		t.Fatalf("no transaction is told of: %s", lines)
+	}
+	copied := g.shop(t)
+	g.load(t, "/buckets/shop/entries", lines).wantDone(t, 2, 0)
+	wantNative(t, copied, "b", "2")
+}
+
+// What is added to entries must be added to imports, or an export is none.
+func TestImportsKnowAllMembersOfEntries(t *testing.T) {
+	t.Parallel()
+	doc, err := api.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range doc.Components.Schemas["Entry"].Value.Properties {
+		if !slices.Contains(handlers.ImportMembers, name) {
+			t.Errorf("an entry can have %q, and an import refuses it", name)
+		}
+	}
 }

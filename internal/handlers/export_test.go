@@ -65,3 +65,6 @@ func ParseImportLine(line []byte) (key string, value []byte, err error) {
 	parsed, err := parseImportLine(line)
 	return parsed.entry.Key.String(), parsed.entry.Value, err
 }
+
+// ImportMembers are the members that a line of an import may have.
+var ImportMembers = importMembers

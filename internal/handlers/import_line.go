@@ -15,7 +15,7 @@ import (
 
 // importMembers are the members of an entry, and of the last line of an export.
 var importMembers = []string{"bucket", "key", "revision", "epoch", "operation", "created", "expires", "size", "content_type",
-	"content_encoding", "value", "text", "base64", "end", "count", "next", "problem"}
+	"content_encoding", "transaction", "value", "text", "base64", "end", "count", "next", "problem"}
 
 // An importLine is what one line of an import says.
 type importLine struct {
@@ -34,8 +34,8 @@ func lineProblem(pointer, reason string) error {
 	return p
 }
 
-// parseImportLine reads an entry as the gateway writes it. Where it came from (bucket, revision, epoch, created, size) is not looked
-// at. What it does not know it refuses: it could be a misspelt member, or another kind of line.
+// parseImportLine reads an entry as the gateway writes it. Where it came from (bucket, revision, epoch, created, size, transaction) is
+// not looked at. What it does not know it refuses: it could be a misspelt member, or another kind of line.
 func parseImportLine(line []byte) (importLine, error) {
 	var l importLine
 	if !utf8.Valid(line) {
