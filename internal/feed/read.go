@@ -13,6 +13,8 @@ const (
 	chunkBytes   = 256 << 10
 	// readPatience is how long a reading waits for its followers before it gives its place to another.
 	readPatience = 5 * time.Second
+	// followGrace is how long it may wait for them in any case, however many readings want to begin.
+	followGrace = 100 * time.Millisecond
 	// retryAfter is how long followers wait after a reading that failed.
 	retryAfter = 200 * time.Millisecond
 )
@@ -34,7 +36,7 @@ func (f *Feed) start() {
 // run reads, as soon as there is a place among those who read.
 func (r *reading) run(ctx context.Context) {
 	h := r.feed.hub
-	if !enter(ctx, h.open) {
+	if !h.admit(ctx) {
 		return
 	}
 	var end kvclient.Revision
@@ -59,6 +61,31 @@ func (r *reading) run(ctx context.Context) {
 		return
 	}
 	time.AfterFunc(shareFor, r.forget)
+}
+
+// admit waits until one reading more may be open. Where others wait for their followers, it does not wait for their patience.
+func (h *Hub) admit(ctx context.Context) bool {
+	for {
+		select {
+		case h.open <- struct{}{}:
+			return true
+		default:
+		}
+		select {
+		case h.open <- struct{}{}:
+			return true
+		case h.wanted <- struct{}{}:
+		case <-ctx.Done():
+			return false
+		}
+		select { // the one that ends now gives its place up soon, to whoever is first
+		case h.open <- struct{}{}:
+			return true
+		case <-time.After(followGrace):
+		case <-ctx.Done():
+			return false
+		}
+	}
 }
 
 // enter takes a place, and returns false if the context ends before there is one.
@@ -197,6 +224,9 @@ func (r *reading) ahead() bool {
 func (r *reading) awaitFollowers(ctx context.Context) error {
 	patience := time.NewTimer(readPatience)
 	defer patience.Stop()
+	grace := time.NewTimer(followGrace)
+	defer grace.Stop()
+	var wanted chan struct{}
 	for {
 		r.mu.Lock()
 		ahead, nobody := r.read-r.followed > readAhead, len(r.followers) == 0 && r.first == nil
@@ -209,6 +239,10 @@ func (r *reading) awaitFollowers(ctx context.Context) error {
 		}
 		select {
 		case <-r.moved:
+		case <-grace.C:
+			wanted = r.feed.hub.wanted
+		case <-wanted:
+			return context.DeadlineExceeded
 		case <-patience.C:
 			return context.DeadlineExceeded
 		case <-ctx.Done():
