@@ -12,6 +12,7 @@ import (
 
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
+	"kvgateway/internal/sse"
 )
 
 // A recorder remembers of a response what the access log and the metrics say of it. It lives as long as its request and is
@@ -125,7 +126,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 }
 
-func newMetrics(registry prometheus.Registerer, client *kvclient.Client, feeds *feed.Hub, streams *openStreams) *metrics {
+func newMetrics(registry prometheus.Registerer, client *kvclient.Client, feeds *feed.Hub, streams *openStreams, loops *sse.Loops) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kvgw_http_requests_total", Help: "Requests answered.",
@@ -157,6 +158,11 @@ func newMetrics(registry prometheus.Registerer, client *kvclient.Client, feeds *
 		}, func() float64 { return float64(streams.refused.Load()) }))
 	if feeds != nil {
 		registry.MustRegister(feedMetrics{feeds})
+	}
+	if loops != nil {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "kvgw_stream_unsent_bytes", Help: "Bytes that wait for the sockets of streams; a large frame is counted for each stream that waits with it.",
+		}, func() float64 { return float64(loops.Unsent()) }))
 	}
 	return m
 }

@@ -84,13 +84,18 @@ func New(options Options) (*Server, error) {
 		return nil, fmt.Errorf("load contract: %w", err)
 	}
 	streams := &openStreams{limit: int64(options.MaxStreams)}
+	loops, err := streamLoops(options.StreamLoops)
+	if err != nil {
+		return nil, fmt.Errorf("stream loops: %w", err)
+	}
 	s := &Server{
 		options: options,
 		client:  options.Client,
 		feeds:   options.Feeds,
 		logger:  options.Logger,
-		metrics: newMetrics(options.Metrics, options.Client, options.Feeds, streams),
+		metrics: newMetrics(options.Metrics, options.Client, options.Feeds, streams, loops),
 		streams: streams,
+		loops:   loops,
 		ids:     newRequestIDs(),
 		pages:   problemKindsByCode(),
 		yaml:    api.YAML(options.BasePath),
@@ -105,9 +110,6 @@ func New(options Options) (*Server, error) {
 		return nil, err
 	}
 	s.handler = allowOrigins(options.AllowOrigins, s.router)
-	if s.loops, err = streamLoops(options.StreamLoops); err != nil {
-		return nil, fmt.Errorf("stream loops: %w", err)
-	}
 	return s, nil
 }
 

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -84,10 +85,19 @@ func (f *streamFollower) note(i int) bool {
 	return ok
 }
 
-// Next appends what the subscriptions tell.
+// Next appends what the subscriptions tell. A large frame goes alone, and as it is: streams whose clients do not take it would hold a
+// copy each.
 func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
 	for len(b) < sse.FlushAt && !f.over && f.take() {
-		b = f.appendEvent(b, &(*f.events)[f.told])
+		e := &(*f.events)[f.told]
+		if large := f.largeFrame(e); large != nil {
+			if len(b) == 0 {
+				f.told++
+				b = slices.Clip(large)
+			}
+			return b, sse.NextAtOnce
+		}
+		b = f.appendEvent(b, e)
 		f.told++
 	}
 	switch {
@@ -97,6 +107,17 @@ func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
 		return b, sse.NextAtOnce
 	}
 	return b, sse.NextWhenWoken
+}
+
+// largeFrame is a change's frame if it fills a turn and needs no other id than its own; else nil.
+func (f *streamFollower) largeFrame(e *feed.Event) []byte {
+	if e.Kind != feed.Changed || !f.request.one {
+		return nil
+	}
+	if frame := f.subscriptions[f.turn].encoder.Change(e.Change); len(frame) >= sse.FlushAt {
+		return frame
+	}
+	return nil
 }
 
 // take makes sure that there is an event to tell, and returns false if no subscription has one.

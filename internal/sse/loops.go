@@ -23,13 +23,15 @@ var errTookNothing = errors.New("the client reads nothing")
 
 // Loops are the second form of a stream's writer: a few goroutines that write to all streams, on connections taken over from
 // net/http. A write never waits. What a socket does not take stays with its stream, and the stream is not asked for more until
-// that is gone; so a client that reads slowly costs its stream what one turn appends, and the others nothing.
+// that is gone; so a client that reads slowly costs its stream what one turn appends, and the others nothing. A frame that is larger
+// than a turn is not copied for each stream.
 //
 // A stream costs no goroutine, no timer and no buffer.
 type Loops struct {
 	loops   []*loop
 	watcher *watcher
 	next    atomic.Uint32
+	unsent  atomic.Int64
 	closed  chan struct{} // the loops end what is left
 	empty   chan struct{} // nothing is
 
@@ -48,7 +50,7 @@ func newLoops(count int, patience time.Duration) (*Loops, error) {
 	}
 	l := &Loops{watcher: watcher, closed: make(chan struct{}), empty: make(chan struct{})}
 	for range count {
-		one := &loop{watcher: watcher, patience: patience, kick: make(chan struct{}, 1), buffer: make([]byte, 0, 2*FlushAt)}
+		one := &loop{watcher: watcher, patience: patience, kick: make(chan struct{}, 1), unsent: &l.unsent, buffer: make([]byte, 0, 2*FlushAt)}
 		l.loops = append(l.loops, one)
 		go one.run(l.closed, l.empty)
 	}
@@ -123,6 +125,7 @@ func (l *Loops) Start(t *Taken, conn net.Conn, head []byte, source Source, pace 
 		l.streams.Done()
 		return err
 	}
+	l.unsent.Add(int64(len(t.rest)))
 	t.started.Store(true)
 	t.Wake()
 	return nil
@@ -140,11 +143,16 @@ func (l *Loops) enter() bool {
 	return true
 }
 
+// Unsent is how many bytes wait for sockets that took no more. A large frame that several streams wait with is counted for each, and is
+// in memory once.
+func (l *Loops) Unsent() int64 { return l.unsent.Load() }
+
 // A loop writes to its share of the streams.
 type loop struct {
 	watcher  *watcher
 	patience time.Duration // with a client that takes nothing of what is left
 	kick     chan struct{}
+	unsent   *atomic.Int64 // of all loops
 
 	mu    sync.Mutex
 	ready []*Taken
@@ -256,14 +264,20 @@ func (l *loop) words(t *Taken, now time.Time) []byte {
 	case due:
 		out = t.source.Beat(out)
 		t.clock.beaten(now)
-	}
-	if cap(out) <= keepBuffer {
-		l.buffer = out
+		l.timetable.put(t)
 	}
 	return out
 }
 
-// send writes what the socket takes, keeps a copy of the rest, and enters the stream into the timetable.
+// keep returns bytes that can be kept: a copy of those in the loop's buffer, which is used again.
+func (l *loop) keep(left, of []byte) []byte {
+	if &of[0] == &l.buffer[:1][0] {
+		return bytes.Clone(left)
+	}
+	return left
+}
+
+// send writes what the socket takes, keeps the rest, and enters the stream into the timetable.
 func (l *loop) send(t *Taken, data []byte) {
 	left, err := l.push(t, data)
 	switch {
@@ -271,7 +285,8 @@ func (l *loop) send(t *Taken, data []byte) {
 		l.end(t, err)
 		return
 	case len(left) > 0:
-		t.rest, t.bound = bytes.Clone(left), time.Now().Add(l.patience)
+		t.rest, t.bound = l.keep(left, data), time.Now().Add(l.patience)
+		l.unsent.Add(int64(len(left)))
 		l.timetable.put(t)
 	case t.over:
 		l.end(t, nil)
@@ -283,6 +298,9 @@ func (l *loop) send(t *Taken, data []byte) {
 // sendRest sends what was left, and tells whether nothing is left now.
 func (l *loop) sendRest(t *Taken, now time.Time) bool {
 	left, err := l.push(t, t.rest)
+	l.unsent.Add(int64(len(left) - len(t.rest)))
+	had := len(t.rest)
+	t.rest = left
 	switch {
 	case err != nil:
 		l.end(t, err)
@@ -291,13 +309,12 @@ func (l *loop) sendRest(t *Taken, now time.Time) bool {
 		t.rest, t.bound = nil, time.Time{}
 		l.timetable.put(t)
 		return true
-	case len(left) < len(t.rest) || t.bound.IsZero():
+	case len(left) < had || t.bound.IsZero():
 		t.bound = time.Now().Add(l.patience)
 	case now.After(t.bound):
 		l.end(t, errTookNothing)
 		return false
 	}
-	t.rest = left
 	l.timetable.put(t)
 	return false
 }
@@ -317,6 +334,7 @@ func (l *loop) end(t *Taken, err error) {
 	l.timetable.remove(t)
 	l.watcher.forget(t)
 	_ = t.conn.Close() // nothing is buffered in it
+	l.unsent.Add(-int64(len(t.rest)))
 	t.rest = nil
 	t.ended(t.sent, err)
 }

@@ -22,7 +22,8 @@ const (
 type Source interface {
 	// Begin appends what comes first.
 	Begin(dst []byte) []byte
-	// Next appends what there is to tell, until dst has [FlushAt] bytes.
+	// Next appends what there is to tell, until dst has [FlushAt] bytes. In the place of an empty dst it may return bytes that others
+	// have too: they have no capacity to spare, and must not be changed.
 	Next(dst []byte) (out []byte, next Next)
 	// Beat appends what shows that the stream is alive.
 	Beat(dst []byte) []byte
@@ -152,10 +153,14 @@ func (s *Stream) send(appendTo func([]byte) []byte) (err error) {
 func (s *Stream) drain(ctx context.Context, source Source, c *clock) (over bool, err error) {
 	withBuffer(func(b []byte) []byte {
 		for next := NextAtOnce; next == NextAtOnce && err == nil && ctx.Err() == nil && !c.old(time.Now()); {
-			b, next = source.Next(b[:0])
+			var out []byte
+			out, next = source.Next(b[:0])
 			over = next == NextNever
-			if len(b) > 0 {
-				_, err = s.Write(b)
+			if len(out) > 0 {
+				_, err = s.Write(out)
+			}
+			if cap(out) > len(out) { // else it may be others' too
+				b = out
 			}
 		}
 		return b
