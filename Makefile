@@ -47,8 +47,9 @@ clients: build ## Generate the Go and TypeScript clients and run them against th
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each
 	test/fuzz $(or $(FUZZTIME),30s)
 
-bench: build ## Measure gateway, bare HTTP handler and raw NATS in one run (about eight minutes)
+bench: build ## Measure gateway, bare HTTP handler and raw NATS in one run, then many keys at once (about nine minutes)
 	$(GO) run ./bench
+	$(GO) run ./bench many
 
 bench-quick: build ## The same in about a minute
 	$(GO) run ./bench -quick
@@ -58,9 +59,9 @@ bench-watch: build ## Measure streams beside a bare net/http fan-out and, if ins
 
 WATCHCHECK_TIME ?= 10m
 
-watchcheck: build ## Check watchers between faults for WATCHCHECK_TIME (default 10m)
+watchcheck: build ## Check what watchers are told under faults for WATCHCHECK_TIME (default 10m)
 	cd test/watchcheck && $(GO) test ./... && $(GO) build -o ../../bin/watchcheck .
-	bin/watchcheck -gateway bin/gateway -duration $(WATCHCHECK_TIME)
+	bin/watchcheck -gateway bin/gateway -duration $(WATCHCHECK_TIME) $(WATCHCHECK_ARGS)
 
 clean: ## Remove what was built
 	rm -rf bin

@@ -37,6 +37,10 @@ func main() {
 		exitOn(runWatch(ctx, os.Args[2:], os.Stdout, os.Stderr))
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == "many" {
+		exitOn(runMany(ctx, os.Args[2:], os.Stdout, os.Stderr))
+		return
+	}
 	exitOn(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 

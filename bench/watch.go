@@ -14,19 +14,19 @@ import (
 
 // The systems that stream changes.
 const (
-	watchFanOut  = "fan-out"       // a bare net/http handler: a goroutine, a write and a flush an event for each client
-	watchNchan   = "nchan"         // nginx with the nchan module, from memory
-	watchGateway = "gateway"       // gateway serve, its NATS in the process
-	watchOther   = "gateway-other" // the same with -other-args
+	watchFanOut   = "fan-out"            // a bare net/http handler: a goroutine, a write and a flush an event for each client
+	watchNchan    = "nchan"              // nginx with the nchan module, from memory
+	watchGateway  = "gateway"            // gateway serve, its NATS in the process
+	watchOrdinary = "gateway-goroutines" // the same with a goroutine for each stream, or other -other-args
 )
 
-var watchSystems = []string{watchFanOut, watchNchan, watchGateway, watchOther}
+var watchSystems = []string{watchFanOut, watchNchan, watchGateway, watchOrdinary}
 
 // watchSettings is what the command line of `bench watch` says.
 type watchSettings struct {
 	gateway    string
 	args       []string // further arguments of `gateway serve`
-	otherArgs  []string // those of the second gateway
+	otherArgs  []string // those of the gateway with goroutines
 	systems    []string
 	cells      []watchCell
 	rounds     int
@@ -95,7 +95,7 @@ func parseWatchSettings(args []string, stderr io.Writer) (watchSettings, error) 
 	flags.SetOutput(stderr)
 	flags.StringVar(&s.gateway, "gateway", "bin/gateway", "the gateway's `binary`")
 	gatewayArgs := flags.String("gateway-args", "", "further `arguments` of gateway serve, separated by blanks")
-	otherArgs := flags.String("other-args", "", "`arguments` of the system gateway-other, which runs only with them")
+	otherArgs := flags.String("other-args", "--stream-loops 0", "further `arguments` of gateway serve for the system gateway-goroutines")
 	systems := flags.String("systems", "", "systems to run, a comma-separated `list` of "+strings.Join(watchSystems, ", "))
 	cells := flags.String("cell", "", "cells to run: subscribers/filters/events a second, comma-separated; filters is one, distinct, or slow: one with a reader that stopped")
 	flags.IntVar(&s.rounds, "rounds", 3, "measurements of each system in each cell, each with new processes")
@@ -115,12 +115,9 @@ func parseWatchSettings(args []string, stderr io.Writer) (watchSettings, error) 
 // chooseSystems takes, if none are named, those that can run here.
 func (s *watchSettings) chooseSystems(list string) error {
 	if list == "" {
-		s.systems = []string{watchFanOut, watchGateway}
-		if nginxFound() {
-			s.systems = []string{watchFanOut, watchNchan, watchGateway}
-		}
-		if len(s.otherArgs) > 0 {
-			s.systems = append(s.systems, watchOther)
+		s.systems = watchSystems
+		if !nginxFound() {
+			s.systems = slices.DeleteFunc(slices.Clone(watchSystems), func(name string) bool { return name == watchNchan })
 		}
 		return nil
 	}

@@ -78,7 +78,7 @@ func (l *watchLab) with(ctx context.Context, name string, measure func(*watchSys
 		return err
 	}
 	args := l.settings.args
-	if name == watchOther {
+	if name == watchOrdinary {
 		args = l.settings.otherArgs
 	}
 	s := &starter{settings: settings{gateway: l.settings.gateway, gatewayArgs: args}, dir: dir}

@@ -142,8 +142,3 @@ func (s *subscribers) collect(expected <-chan int64) error {
 	}
 	return nil
 }
-
-// forget begins the counts anew.
-func (s *subscribers) forget() {
-	s.latencies, s.delivered, s.slowest = histogram{}, 0, 0
-}

@@ -28,7 +28,7 @@ func parseConfig(t *testing.T, args ...string) *config {
 func TestDefaults(t *testing.T) {
 	c := parseConfig(t)
 	if c.Listen != "127.0.0.1:8080" || c.DataDir != "./kvgw-data" || !c.Sync.always || c.RequestTimeout != 5*time.Second ||
-		c.ShutdownTimeout != 10*time.Second || c.DrainDelay != 0 || c.LogFormat != "auto" || c.LogLevel != "info" ||
+		c.ShutdownTimeout != 10*time.Second || c.DrainDelay != 0 || c.MaxStreams != 20_000 || c.LogFormat != "auto" || c.LogLevel != "info" ||
 		c.NatsName != "kvgw" || c.AdminListen != "" || c.EmbeddedListen != "" || c.AllowAnonymous || !c.checkHost() {
 		t.Errorf("defaults %+v", *c)
 	}
@@ -79,6 +79,7 @@ func TestRefusedSettings(t *testing.T) {
 		{[]string{"--request-timeout=0s"}, "--request-timeout: 0s must be above zero"},
 		{[]string{"--request-timeout=soon"}, "--request-timeout"},
 		{[]string{"--shutdown-timeout=-1s"}, "--shutdown-timeout: -1s must be above zero"},
+		{[]string{"--max-streams=0"}, "--max-streams: 0 must be at least 1"},
 		{[]string{"--drain-delay=-1s"}, "--drain-delay: -1s must not be negative"},
 		{[]string{"--log-format=xml"}, `--log-format must be one of "auto","json","console"`},
 		{[]string{"--log-level=loud"}, "--log-level must be one of"},

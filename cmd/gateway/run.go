@@ -61,6 +61,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 	registry := newRegistry()
 	options := c.handlerOptions(log)
 	options.Client, options.Feeds, options.Metrics, options.Draining = client, feeds, registry, draining.Load
+	if embedded != nil {
+		options.Failing = embedded.WriteError
+	}
 	handler, err := handlers.New(options)
 	if err != nil {
 		return err
@@ -92,8 +95,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 	}
 	feeds.Farewell() // the streams end: Shutdown alone would wait for them
 	client.StopWaiting()
+	end := time.Now().Add(c.ShutdownTimeout)
 	err = errors.Join(err, api.shutdown(c.ShutdownTimeout))
-	closeStreams(handler)
+	closeStreams(handler, end)
 	if admin != nil {
 		admin.http.Close() // last, so that metrics are there while requests finish
 	}
@@ -150,13 +154,15 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		AllowOrigins:         c.AllowOrigin,
 		RequirePreconditions: c.RequirePreconditions,
 		StreamAge:            c.StreamMaxAge,
+		TransactionRate:      c.TransactionRate,
 		StreamLoops:          c.StreamLoops,
+		MaxStreams:           c.MaxStreams,
 	}
 }
 
-// closeStreams bounds the wait for clients that do not take the last word.
-func closeStreams(handler *handlers.Server) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+// closeStreams waits for clients that have yet to take the last word, until the time for requests is over.
+func closeStreams(handler *handlers.Server, end time.Time) {
+	ctx, cancel := context.WithDeadline(context.Background(), end)
 	defer cancel()
 	handler.Close(ctx)
 }

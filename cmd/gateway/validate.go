@@ -41,6 +41,9 @@ func (c *config) checkHTTP(p *problemList) {
 	if c.BasePath != "" && !basePathForm.MatchString(c.BasePath) {
 		p.add("--base-path: %q must begin with a slash, not end with one, and consist of letters, digits and - . _ ~, for example /kv", c.BasePath)
 	}
+	if c.TransactionRate < 0 {
+		p.add("--transaction-rate: %d must not be negative; 0 is for no bound", c.TransactionRate)
+	}
 	for _, host := range c.AllowedHost {
 		if !hostForm.MatchString(host) {
 			p.add("--allowed-host: %q must be a host name in lower case, without scheme and port, for example kv.example.com", host)
@@ -107,6 +110,9 @@ func (c *config) checkTimes(p *problemList) {
 	}
 	if c.StreamMaxAge < time.Second {
 		p.add("--stream-max-age: %v must be at least 1s", c.StreamMaxAge)
+	}
+	if c.MaxStreams < 1 {
+		p.add("--max-streams: %d must be at least 1", c.MaxStreams)
 	}
 	if c.DrainDelay < 0 {
 		p.add("--drain-delay: %v must not be negative", c.DrainDelay)

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -47,15 +48,20 @@ type Feed struct {
 	position   kvclient.Revision // everything up to here has been read
 	exact      bool              // the changes up to the position give exactly the bucket's state at the position
 	since      kvclient.Revision // the store, too, can tell what happened after this
+	trusted    kvclient.Revision // points from here on are of this history
+	foreign    bool              // points below are known to be around
+	forgets    bool              // the store does
 	log        changeLog
 	markers    map[string]kvclient.Revision // keys whose last entry is a marker that was read
 	interest   *gsl.GenericSublist[*Subscription]
 	subs       map[*Subscription]struct{}
 	readings   map[readingKey]*reading
+	purged     kvclient.Revision    // markers up to here may have been purged since the log began
+	purges     map[string]time.Time // of keys with markers, when they were
+	overtaken  bool                 // by the word of a purge: an entry came that it had removed
+	due        []*reading           // that are to be started
+	awaited    []awaited
 }
-
-// noStore is a revision that no position reaches: the store can vouch for nothing.
-const noStore = kvclient.MaxRevision
 
 func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 	return &Feed{
@@ -66,9 +72,11 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 		settled:    make(chan struct{}),
 		log:        changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},
 		markers:    make(map[string]kvclient.Revision),
+		purges:     make(map[string]time.Time),
 		interest:   gsl.NewSublist[*Subscription](),
 		subs:       make(map[*Subscription]struct{}),
 		readings:   make(map[readingKey]*reading),
+		sourceSide: sourceSide{now: time.Now},
 	}
 }
 
@@ -110,45 +118,58 @@ func (f *Feed) setState(s state, why error) {
 }
 
 // adopt takes over where the stream is, at the start and after every loss of the source. It returns from where to read on.
-func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) kvclient.Revision {
+// Begun tells that the log begins there.
+func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (position kvclient.Revision, begun bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.bucket = b
-	if s.Forgets {
-		f.since = noStore
+	if s.Forgets && !f.forgets {
+		f.since = max(f.since, f.position) // of markers before that nobody knows which were there
 	}
+	f.forgets = s.Forgets
 	switch {
 	case f.epoch == "" && f.generation == 0:
 		f.begin(s)
-		return f.position
+		return f.position, true
 	case s.Epoch != f.epoch:
 		reset = ReasonEpoch
 	case s.Last < f.position:
 		reset = ReasonAhead
 	}
-	if reset != "" {
-		f.begin(s)
-		f.generation++
-		f.reason = reset
-		for sub := range f.subs {
-			sub.wake()
-		}
+	if reset == "" {
+		return f.position, false
 	}
-	return f.position
+	before := f.position
+	f.begin(s)
+	if reset != ReasonEpoch {
+		f.distrust(reset, before)
+	}
+	f.generation++
+	f.reason = reset
+	for sub := range f.subs {
+		sub.wake()
+	}
+	return f.position, true
 }
 
 // begin starts the log anew where the stream is now.
 func (f *Feed) begin(s kvclient.StreamState) {
 	f.epoch, f.position, f.exact = s.Epoch, s.Last, true
-	f.since = s.Last
+	f.since, f.purged, f.trusted, f.foreign = s.Last, 0, s.Last+1, false
 	if s.NothingRemoved() {
-		f.since = 0
+		f.trusted = 0
+		if !s.Forgets { // markers that were there may vanish without a word
+			f.since = 0
+		}
 	}
-	if s.Forgets {
-		f.since = noStore
+	for _, a := range f.awaited {
+		a.tell() // what it waits for may never come
 	}
+	f.awaited = nil
 	f.log.restart(s.Last)
 	clear(f.markers)
+	clear(f.purges)
+	f.overtaken = false
 	clear(f.readings)
 }
 
@@ -173,37 +194,56 @@ func (f *Feed) take(entries []kvclient.Entry) {
 		f.interest.Match(e.Key, func(s *Subscription) { s.arrived(e.Revision) })
 	}
 	f.hub.stats.Changes.Add(uint64(len(entries)))
+	f.tell()
 }
 
+// remember keeps what is needed to judge a purge. What was stored over a marker, and purged with it, may be on its way still when the
+// word of the purge has come.
 func (f *Feed) remember(e *kvclient.Entry) {
+	if at, known := f.purges[e.Key]; known {
+		delete(f.purges, e.Key)
+		f.overtaken = f.overtaken || !e.IsMarker() && e.Created.Before(at)
+	}
 	if !e.IsMarker() {
 		delete(f.markers, e.Key)
 		return
 	}
 	if len(f.markers) >= maxMarkers {
 		clear(f.markers)
+		f.forgo(e.Revision) // the store may lose them, and nobody would know
 	}
 	f.markers[e.Key] = e.Revision
 }
 
 // harmless tells whether the purge of a key's messages changes nothing that a subscription holds: its last entry was a
-// marker, and was read. Who comes with an older position, or replays from one, does not hear of the marker from the store any more.
-func (f *Feed) harmless(key string) bool {
+// marker, and was read. Who comes with an older position does not hear of the marker from the store any more.
+func (f *Feed) harmless(key string, at time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	marker, deleted := f.markers[key]
 	if !deleted {
 		return false
 	}
-	f.since = max(f.since, marker)
-	for s := range f.subs {
-		if s.mayHaveMissed(marker) {
-			s.restart()
-			s.resetFirst = ReasonHorizon
-			s.wake()
-		}
+	if len(f.purges) >= maxMarkers {
+		clear(f.purges)
 	}
+	f.purges[key] = at
+	f.forgo(marker)
 	return true
+}
+
+// wasOvertaken tells whether the word of a purge came before an entry that it had removed, and forgets it.
+func (f *Feed) wasOvertaken() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	overtaken := f.overtaken
+	f.overtaken = false
+	return overtaken
+}
+
+// forgo notes that the store may lack markers up to a revision. The feed is locked.
+func (f *Feed) forgo(marker kvclient.Revision) {
+	f.since, f.purged = max(f.since, marker), max(f.purged, marker)
 }
 
 func (f *Feed) wakeAll() {
@@ -241,6 +281,38 @@ func (f *Feed) advance(to kvclient.Revision) {
 	for s := range f.subs {
 		s.wake()
 	}
+	f.tell()
+}
+
+// An awaited revision has somebody to tell when the position is there.
+type awaited struct {
+	revision kvclient.Revision
+	tell     func()
+}
+
+// await has somebody told when everything up to the revision has been read. The feed is locked.
+func (f *Feed) await(revision kvclient.Revision, tell func()) {
+	f.awaited = append(f.awaited, awaited{revision, tell})
+	f.tell()
+	f.soon() // it may be gone
+}
+
+// tell tells who waits for a revision. The feed is locked.
+func (f *Feed) tell() {
+	f.awaited = slices.DeleteFunc(f.awaited, func(a awaited) bool {
+		if a.revision > f.position {
+			return false
+		}
+		a.tell()
+		return true
+	})
+}
+
+// unsure notes that the position is not what it seems, until the next start of the source.
+func (f *Feed) unsure() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.exact = false
 }
 
 // soon asks for a check of how exact the position is.

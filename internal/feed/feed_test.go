@@ -3,6 +3,7 @@ package feed_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,7 +86,7 @@ func (l *lab) watch(t *testing.T, bucket string, options feed.SubscribeOptions) 
 		t.Fatal(err)
 	}
 	w := &watcher{t: t, wake: make(chan struct{}, 1), state: make(map[string]string)}
-	if w.Subscription, err = l.hub.Subscribe(t.Context(), name, options, w.wake); err != nil {
+	if w.Subscription, err = l.hub.Subscribe(t.Context(), name, options, feed.Token(w.wake)); err != nil {
 		t.Fatalf("subscribe: %v", err)
 	}
 	t.Cleanup(w.Close)
@@ -116,7 +117,7 @@ func (w *watcher) until(what string, fits func(feed.Event) bool) feed.Event {
 				return e
 			}
 		}
-		events := w.Poll(nil, 100)
+		events, _ := w.Poll(nil, 100)
 		for _, e := range events {
 			w.fold(e)
 		}
@@ -176,7 +177,8 @@ func (w *watcher) untilExact(at kvclient.Revision) feed.Point {
 	w.t.Helper()
 	var point feed.Point
 	natstest.Eventually(w.t, patience, "an exact bookmark", func() bool {
-		for _, e := range w.Poll(nil, 100) {
+		events, _ := w.Poll(nil, 100)
+		for _, e := range events {
 			w.fold(e)
 			w.told = append(w.told, e)
 		}
@@ -340,11 +342,21 @@ func TestPurges(t *testing.T) {
 	w.want(map[string]string{"c": "1"})
 }
 
-// A subscription that the log has left behind reads on from the store.
+// A subscription that the log has left behind reads on from the store, also where the store forgets: with markers, at their time.
 func TestLag(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{LogChanges: 10})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 2})
+	for name, config := range map[string]jetstream.KeyValueConfig{
+		"overwritten": {Bucket: "b"}, "history": {Bucket: "b", History: 2}, "limit_marker_ttl": {Bucket: "b", LimitMarkerTTL: time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := start(t, feed.Options{LogChanges: 10})
+			testLag(t, l, l.bucket(t, config))
+		})
+	}
+}
+
+func testLag(t *testing.T, l *lab, kv jetstream.KeyValue) {
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
@@ -358,4 +370,89 @@ func TestLag(t *testing.T) {
 	w.untilRevision(last)
 	w.untilExact(last)
 	w.want(want)
+	l.hub.Stats().EachReset(func(reason string, n uint64) {
+		if n > 0 {
+			t.Errorf("reset for %s", reason)
+		}
+	})
+}
+
+// Values larger than what a reading may be ahead come one after the other, and not each after a time-out.
+func TestSnapshotOfLargeValues(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	for i := range 5 {
+		put(t, kv, fmt.Sprintf("k%d", i), strings.Repeat("x", 900_000))
+	}
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	if n := l.hub.Stats().Snapshots.Load(); n != 1 || len(w.state) != 5 {
+		t.Errorf("%d keys after %d readings, want 5 after one", len(w.state), n)
+	}
+}
+
+// A purge leaves the revision as it is, so that the same id can be from before it. Whoever was away at the purge is reset, however
+// it had come to its id.
+func TestResumeAtTheRevisionOfAPurge(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, kv, "a", "1")
+	put(t, kv, "b", "1")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	point := w.untilKind(feed.Synced).Point
+	w.Close()
+	stays := l.watch(t, "b", feed.SubscribeOptions{})
+	stays.untilKind(feed.Synced)
+	stream, err := l.js.Stream(t.Context(), "KV_b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.b.a")); err != nil {
+		t.Fatal(err)
+	}
+	stays.untilKind(feed.Reset)
+	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point})
+	w.untilKind(feed.Reset)
+	w.untilKind(feed.Synced)
+	w.want(map[string]string{"b": "1"})
+}
+
+// Whoever has been given a position by this feed may come back with it, also where nothing was written since the feed began.
+func TestResumeWhereTheFeedBegan(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, kv, "a", "1")
+	put(t, kv, "a", "2") // the first is gone: the stream cannot tell what else is
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	point := w.untilKind(feed.Synced).Point
+	w.Close()
+	last := put(t, kv, "b", "1")
+	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point})
+	w.untilExact(last)
+	w.want(map[string]string{"b": "1"}) // only what came since
+	l.hub.Stats().EachReset(func(reason string, n uint64) {
+		if n > 0 {
+			t.Errorf("reset for %s", reason)
+		}
+	})
+}
+
+// Who has stopped in the middle of a snapshot keeps nobody from theirs, however few are read at once.
+func TestStoppedReadersHoldNoPlace(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{Snapshots: 1})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	for i := range 10 {
+		put(t, kv, fmt.Sprintf("large.%d", i), strings.Repeat("x", 900_000))
+	}
+	put(t, kv, "small", "1")
+	stopped := l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "large.*")})
+	natstest.Eventually(t, patience, "the first of the snapshot", func() bool { events, _ := stopped.Poll(nil, 1); return len(events) > 0 })
+	l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "small")}).untilKind(feed.Synced)
+	if n := l.hub.Stats().Snapshots.Load(); n != 1 {
+		t.Errorf("%d readings had ended before the second snapshot was there, want only its own", n)
+	}
 }

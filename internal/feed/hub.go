@@ -36,20 +36,26 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// openReadings is how many readings may be open for each that reads.
+const openReadings = 8
+
 // A Hub has the feeds of one NATS identity: one for each bucket that is watched, however many watch it.
 type Hub struct {
 	client  *kvclient.Client
 	options Options
 	slots   chan struct{} // of the snapshots that are being read
+	open    chan struct{} // of these and of those that wait for who follows them: each has a consumer, and some megabytes
+	wanted  chan struct{} // whoever waits for its followers takes it, and ends: another waits to be open
 	stats   Stats
 
 	ctx  context.Context
 	stop context.CancelFunc
 	work sync.WaitGroup
 
-	mu     sync.Mutex
-	feeds  map[kvclient.BucketName]*Feed
-	closed bool
+	closed atomic.Bool
+
+	mu    sync.Mutex
+	feeds map[kvclient.BucketName]*Feed
 }
 
 // Stats count what feeds do, for the metrics.
@@ -81,10 +87,16 @@ func (s *Stats) reset(reason string) {
 
 // NewHub starts a hub without feeds.
 func NewHub(client *kvclient.Client, options Options) *Hub {
-	options = options.withDefaults()
-	h := &Hub{client: client, options: options, slots: make(chan struct{}, options.Snapshots), feeds: make(map[kvclient.BucketName]*Feed)}
-	h.ctx, h.stop = context.WithCancel(context.Background())
+	h := newHub(options.withDefaults())
+	h.client = client
 	client.Observe(h.advise)
+	return h
+}
+
+func newHub(options Options) *Hub {
+	h := &Hub{options: options, slots: make(chan struct{}, options.Snapshots),
+		open: make(chan struct{}, openReadings*options.Snapshots), wanted: make(chan struct{}), feeds: make(map[kvclient.BucketName]*Feed)}
+	h.ctx, h.stop = context.WithCancel(context.Background())
 	return h
 }
 
@@ -104,9 +116,7 @@ func (h *Hub) Size() (feeds, logBytes int) {
 
 // Farewell makes every subscription end with GoAway, [ReasonShutdown]; new ones end at once.
 func (h *Hub) Farewell() {
-	h.mu.Lock()
-	h.closed = true
-	h.mu.Unlock()
+	h.closed.Store(true)
 	for _, f := range h.all() {
 		f.wakeAll()
 	}
@@ -117,12 +127,6 @@ func (h *Hub) Close() {
 	h.Farewell()
 	h.stop()
 	h.work.Wait()
-}
-
-func (h *Hub) closing() bool {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.closed
 }
 
 func (h *Hub) all() []*Feed {

@@ -9,23 +9,32 @@ import (
 // errStraggled ends a follower's place in a reading that is too far ahead.
 var errStraggled = errors.New("too far behind the reading")
 
-// Poll appends what there is to tell to events, about limit of them at most, and does not wait. If it appends none, there is
-// nothing until the subscription is woken.
-func (s *Subscription) Poll(events []Event, limit int) []Event {
+// Poll appends what there is to tell to events, about limit of them at most, and does not wait. More tells that there may be more
+// at once; else there is nothing until the subscription is woken.
+func (s *Subscription) Poll(events []Event, limit int) (_ []Event, more bool) {
+	events, more, start := s.poll(events, limit)
+	if start {
+		s.feed.start()
+	}
+	return events, more
+}
+
+// poll is Poll without the start of the readings that are due.
+func (s *Subscription) poll(events []Event, limit int) (_ []Event, more, start bool) {
 	f := s.feed
-	closing := f.hub.closing()
+	closing := f.hub.closed.Load()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	before := len(events)
 	switch {
 	case s.phase == ended:
-		return events
+		return events, false, false
 	case closing:
-		return s.end(events, ReasonShutdown)
+		return s.end(events, ReasonShutdown), false, false
 	}
 	events, hold := s.transitions(events)
 	if hold || len(events) > before {
-		return events
+		return events, len(events) > before, len(f.due) > 0
 	}
 	switch s.phase {
 	case inReading:
@@ -33,7 +42,8 @@ func (s *Subscription) Poll(events []Event, limit int) []Event {
 	case following:
 		events = s.pollLog(events, limit)
 	}
-	return events
+	drained := s.phase == following && s.pending == 0 && s.farewell == ""
+	return events, len(events) > before && !drained, len(f.due) > 0
 }
 
 // transitions tells what has become of the bucket and its source. Hold says that there is nothing else to tell until it is back.
@@ -54,25 +64,32 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 	if s.toldGone && f.state != live {
 		return events, true
 	}
-	if s.resetFirst != "" {
-		reason := s.resetFirst
-		s.resetFirst, s.generation = "", f.generation
-		return s.reset(events, reason), false
+	if f.state == stale && (s.resetFirst != "" || s.generation != f.generation) {
+		return s.tellSource(events), true // a reset would tell that the source is back
 	}
 	if s.generation != f.generation || s.toldGone {
-		s.generation, s.toldGone = f.generation, false
-		s.restart()
+		s.generation, s.toldGone, s.resetFirst = f.generation, false, ""
+		s.restart() // whatever it reads is of what was before
 		return s.reset(events, f.resetReason()), false
 	}
-	if down := f.state == stale; down != s.toldStale {
-		s.toldStale = down
-		kind := Live
-		if down {
-			kind = Stale
-		}
-		events = append(events, Event{Kind: kind})
+	if reason := s.resetFirst; reason != "" {
+		s.resetFirst = ""
+		return s.reset(events, reason), false
 	}
-	return events, false
+	return s.tellSource(events), false
+}
+
+// tellSource tells whether the source is there, if that is news. The feed is locked.
+func (s *Subscription) tellSource(events []Event) []Event {
+	down := s.feed.state == stale
+	if down == s.toldStale {
+		return events
+	}
+	s.toldStale = down
+	if down {
+		return append(events, Event{Kind: Stale})
+	}
+	return append(events, Event{Kind: Live})
 }
 
 // resetReason is why subscriptions that were there are reset now. A bucket that was missing is another one.
@@ -105,7 +122,7 @@ func (s *Subscription) pollReading(events []Event, limit int) []Event {
 	r.mu.Lock()
 	to, end, keys := r.to, r.end, r.keys
 	r.mu.Unlock()
-	if !r.key.replay {
+	if !r.key.replay && to > 0 {
 		s.to = to
 	}
 	switch {
@@ -115,6 +132,7 @@ func (s *Subscription) pollReading(events []Event, limit int) []Event {
 		s.again(r, err)
 		return events
 	case r.key.replay:
+		s.syncFrom = max(s.syncFrom, end) // what it missed was overwritten up to there
 		s.caughtUp(r.key.to)
 		return events
 	}
@@ -149,6 +167,8 @@ func (s *Subscription) again(r *reading, err error) {
 		s.feed.soon() // it has yet to see that the bucket is another
 	}
 	switch {
+	case errors.Is(err, errUnvouched):
+		s.giveUp()
 	case key.replay || s.to > 0 && s.sent > 0:
 		key.after = max(key.after, s.sent)
 		if !key.replay {
@@ -169,15 +189,22 @@ func (s *Subscription) caughtUp(at kvclient.Revision) {
 		s.follow(at)
 	case at >= f.since:
 		s.replay(at)
-	case s.lags < maxLags:
-		s.lags++
+	default:
+		s.giveUp()
+	}
+}
+
+// giveUp begins anew, since nobody can tell any more what comes next. The feed is locked.
+func (s *Subscription) giveUp() {
+	s.wake()
+	if s.lags++; s.lags <= maxLags {
 		s.restart()
 		s.resetFirst = ReasonHorizon
-	default:
-		s.farewell = ReasonSlow
-		s.leave()
-		s.phase = following
+		return
 	}
+	s.farewell = ReasonSlow
+	s.leave()
+	s.phase = following
 }
 
 // pollLog sends the changes that came since. The feed is locked.
@@ -213,7 +240,7 @@ func (s *Subscription) take(events []Event, limit int) (_ []Event, drained bool)
 			return events, false
 		}
 		s.cursor = c.Revision
-		if s.options.IgnoreDeletes && c.IsMarker() || !s.options.Filters.Matches(c.Key) {
+		if s.options.IgnoreDeletes && c.IsMarker() || c.Revision != s.matched && !s.options.Filters.Matches(c.Key) {
 			continue
 		}
 		events = append(events, Event{Kind: Changed, Change: c})
@@ -244,6 +271,9 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if s.generation != f.generation || s.resetFirst != "" || s.farewell != "" || f.state == missing {
+		return Point{}, false, false // what was sent is void, and has yet to be told so
+	}
 	switch s.phase {
 	case following:
 		if s.pending == 0 {

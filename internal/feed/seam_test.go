@@ -80,7 +80,7 @@ func (c *tourist) visit(polls int, untilRevision kvclient.Revision) {
 	var s *feed.Subscription
 	natstest.Eventually(c.t, patience, "a subscription", func() (ok bool) {
 		var err error
-		s, err = c.lab.hub.Subscribe(c.t.Context(), name, feed.SubscribeOptions{Filters: c.filters, Resume: c.point}, wake)
+		s, err = c.lab.hub.Subscribe(c.t.Context(), name, feed.SubscribeOptions{Filters: c.filters, Resume: c.point}, feed.Token(wake))
 		return err == nil
 	})
 	defer s.Close()
@@ -89,7 +89,7 @@ func (c *tourist) visit(polls int, untilRevision kvclient.Revision) {
 	}
 	deadline := time.Now().Add(patience)
 	for i := 0; i < polls || untilRevision > 0; i++ {
-		events := s.Poll(nil, 1+c.rand.IntN(40))
+		events, _ := s.Poll(nil, 1+c.rand.IntN(40))
 		leaveAt := len(events)
 		if untilRevision == 0 && i == polls-1 {
 			leaveAt = c.rand.IntN(len(events) + 1) // the connection breaks here

@@ -18,15 +18,6 @@ const (
 	askTimeout = 2 * time.Second
 )
 
-// sourceSide is what only the source's goroutine touches.
-type sourceSide struct {
-	doubt    bool                 // advisories may have been missed
-	resetFor string               // the reason for which subscriptions are reset at the next start; "" for none
-	forgiven uint64               // messages that were purged since known was seen, and concern nobody
-	suspect  bool                 // messages are missing, and nobody has told why yet
-	known    kvclient.StreamState // the last that was seen with everything read; Last 0 if none since the begin
-}
-
 // errRestart ends a source whose bucket is not what it was.
 var errRestart = errors.New("the bucket has changed")
 
@@ -38,34 +29,37 @@ func (f *Feed) run(ctx context.Context) {
 		if time.Since(started) > maxBackoff {
 			backoff = minBackoff
 		}
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return
-		case errors.Is(err, errRestart):
-			continue
-		case errors.Is(err, kvclient.ErrBucketNotFound), errors.Is(err, kvclient.ErrBadBucket):
-			f.setState(missing, err)
-			f.known = kvclient.StreamState{}
-		default:
-			f.setState(stale, err)
 		}
+		if errors.Is(err, errRestart) {
+			continue
+		}
+		f.sourceLost(err)
 		f.hub.stats.Restarts.Add(1)
 		f.hub.options.Logger.Debug().Str("bucket", f.name.String()).Err(err).Msg("feed lost its source")
-		f.rest(ctx, backoff/2+rand.N(backoff/2))
-		backoff = min(2*backoff, maxBackoff)
+		if f.rest(ctx, backoff/2+rand.N(backoff/2)) {
+			backoff = minBackoff // the server is there again; the other connections may need a moment more
+		} else {
+			backoff = min(2*backoff, maxBackoff)
+		}
 	}
 }
 
-// rest waits, or until the server tells something of the bucket.
-func (f *Feed) rest(ctx context.Context, wait time.Duration) {
+// rest waits, or until the server tells something of the bucket, which it returns.
+func (f *Feed) rest(ctx context.Context, wait time.Duration) (told bool) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
 	case a := <-f.advisories:
-		f.doubt = f.doubt || a.Kind == kvclient.AdvisoriesGap || a.Kind == kvclient.StreamPurged
+		if a.Kind == kvclient.AdvisoriesGap || a.Kind == kvclient.StreamPurged {
+			f.missSome()
+		}
+		return true
 	}
+	return false
 }
 
 // follow reads the stream until the source is lost or the bucket has changed.
@@ -74,29 +68,19 @@ func (f *Feed) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	reset, before := f.resetFor, f.known
-	position := f.adopt(bucket, s, reset)
-	f.resetFor = ""
+	position, begun := f.startAt(bucket, s)
 	asked, cancel := context.WithTimeout(ctx, askTimeout)
-	tail, pending, err := bucket.Tail(asked, position)
+	tail, err := bucket.Tail(asked, position)
 	cancel()
 	if err != nil {
 		return err
 	}
 	defer tail.Close()
-	if f.doubt && reset == "" && before.Epoch == s.Epoch && !f.nothingLost(before, s, position, pending) {
-		f.doubt, f.resetFor = false, ReasonHorizon
+	if !begun && !f.trusts(s) {
 		return errRestart
 	}
-	f.doubt = false
 	f.setState(live, nil)
-	return f.watch(ctx, tail)
-}
-
-// nothingLost tells whether all that was there before the advisories stopped is there still: the messages that came since,
-// and those that were there, add up. Where something was overwritten they do not, and nobody can tell it from a purge.
-func (f *Feed) nothingLost(before, now kvclient.StreamState, position kvclient.Revision, pending uint64) bool {
-	return before.Epoch != "" && before.Last == position && now.Messages == before.Messages+pending && uint64(now.Last-position) == pending
+	return f.watch(ctx, tail.C, tail.Err, f.check)
 }
 
 func (f *Feed) ask(ctx context.Context) (*kvclient.Bucket, kvclient.StreamState, error) {
@@ -105,62 +89,65 @@ func (f *Feed) ask(ctx context.Context) (*kvclient.Bucket, kvclient.StreamState,
 	return f.hub.client.State(ctx, f.name)
 }
 
-// watch takes what the source delivers, and looks now and then whether the position is what it seems.
-func (f *Feed) watch(ctx context.Context, tail *kvclient.Tail) error {
+// watch takes what the source delivers, and looks now and then whether the position is what it seems. Lost says why there is no more.
+func (f *Feed) watch(ctx context.Context, arrivals <-chan []kvclient.Entry, lost func() error, look func(context.Context) error) error {
 	check := time.NewTimer(quiet)
 	defer check.Stop()
+	checking := true // the check has its time; only changes put it off
+	later := func() {
+		check.Reset(quiet)
+		checking = true
+	}
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case entries, ok := <-tail.C:
+		case entries, ok := <-arrivals:
 			if !ok {
-				return tail.Err()
+				return lost()
 			}
 			f.take(entries)
-			check.Reset(quiet)
+			if f.wasOvertaken() {
+				f.resetFor = ReasonPurged
+				f.unsure()
+				return errRestart
+			}
+			later()
 		case <-f.checkSoon:
-			check.Reset(quiet)
+			if !checking {
+				later()
+			}
 		case a := <-f.advisories:
-			if err := f.heed(ctx, a); err != nil {
+			if err := f.heard(a); err != nil {
+				f.gather(ctx)
 				return err
 			}
 		case <-check.C:
-			if err := f.check(ctx); err != nil {
+			checking = false
+			if err := look(ctx); err != nil {
 				return err
 			}
 		case <-probe.C:
-			if err := f.check(ctx); err != nil {
+			if err := look(ctx); err != nil {
 				return err
 			}
 		}
 	}
-}
-
-// heed acts on what the server tells of the bucket.
-func (f *Feed) heed(ctx context.Context, a kvclient.Advisory) error {
-	switch a.Kind {
-	case kvclient.StreamPurged:
-		if a.Key != "" && f.harmless(a.Key) {
-			f.forgiven += a.Purged
-			return nil
-		}
-		f.resetFor = ReasonPurged
-		f.gather(ctx)
-	case kvclient.AdvisoriesGap:
-		f.doubt = true
-	}
-	return errRestart
 }
 
 // gather waits for the other purges of the same sweep, so that all of them are one reset.
 func (f *Feed) gather(ctx context.Context) {
+	if f.resetFor != ReasonPurged {
+		return
+	}
 	for timer := time.NewTimer(gather); ; {
 		select {
 		case a := <-f.advisories:
-			f.doubt = f.doubt || a.Kind == kvclient.AdvisoriesGap
+			if a.Kind == kvclient.AdvisoriesGap {
+				f.missSome()
+			}
 		case <-timer.C:
 			return
 		case <-ctx.Done():
@@ -169,51 +156,24 @@ func (f *Feed) gather(ctx context.Context) {
 	}
 }
 
-// check compares the position with the stream. A position is exact if it is the stream's last revision, asked after everything up to
-// it was read; revisions beyond that are gone are passed over.
+// check compares the position with the stream, and passes over revisions beyond it that are gone.
 func (f *Feed) check(ctx context.Context) error {
 	position, _ := f.where()
 	bucket, s, err := f.ask(ctx)
 	if err != nil {
 		return err
 	}
-	f.mu.Lock()
-	epoch := f.epoch
-	f.mu.Unlock()
-	if s.Epoch != epoch || s.Last < position {
-		return errRestart
-	}
-	if s.Last == position {
-		f.confirm(s.Last)
-		return f.count(s)
+	if beyond, err := f.compare(position, s); !beyond {
+		return err
 	}
 	next, err := bucket.NextRevision(ctx, position)
 	if err != nil {
 		return err
 	}
-	if now, _ := f.where(); next == 0 && now == position {
+	if next == 0 {
 		f.advance(s.Last)
-		f.soon()
 	}
-	return nil
-}
-
-// count compares the stream with what it was: it is the same revision, so no message may be missing but those whose purge was told
-// and found harmless. That word may come a moment later, so it is looked at twice. Where entries vanish by age they do so with a
-// marker or at a time that was told.
-func (f *Feed) count(s kvclient.StreamState) error {
-	before := f.known
-	missing := before.Epoch == s.Epoch && before.Last == s.Last && s.Messages+f.forgiven < before.Messages && !s.Forgets
-	switch {
-	case !missing:
-		f.known, f.forgiven, f.suspect = s, 0, false
-	case !f.suspect:
-		f.suspect = true
-		f.soon()
-	default:
-		f.suspect, f.resetFor = false, ReasonPurged
-		return errRestart
-	}
+	f.soon()
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"strings"
-	"time"
 
 	"kvgateway/internal/kvclient"
 )
@@ -16,8 +15,6 @@ type SubscribeOptions struct {
 	UpdatesOnly    bool // no snapshot
 	IgnoreDeletes  bool // no markers
 	NoValues       bool
-	// Wake, if set, is called in place of a token for wakeUp. It is called with the feed locked and must not wait.
-	Wake func()
 
 	// Resume is the point of an earlier subscription; nil for none.
 	Resume *Point
@@ -47,7 +44,7 @@ const maxLags = 3
 type Subscription struct {
 	feed    *Feed
 	options SubscribeOptions
-	wakeUp  chan struct{}
+	wake    func() // see [Hub.Subscribe]
 	closed  bool
 
 	// Guarded by the feed's mutex: the source's goroutine sets pending.
@@ -55,7 +52,8 @@ type Subscription struct {
 	generation uint64
 	decided    bool              // the generation is that of the decision where to go on
 	cursor     kvclient.Revision // everything up to here was sent, once following
-	pending    kvclient.Revision // the first change that arrived since; 0 for none
+	pending    kvclient.Revision // the first change that arrived since, or may have; 0 for none
+	matched    kvclient.Revision // the last change that arrived as pending: its key is known to match
 	place      *follower
 	sent       kvclient.Revision // of a snapshot
 	to         kvclient.Revision // the revision that the snapshot stands for; 0 while unknown
@@ -65,39 +63,41 @@ type Subscription struct {
 	keys       int
 	folds      bool // what was sent, folded, gives the state
 	lags       int
-	replayed   time.Time         // when the store was last asked for what the log has lost
-	replayFrom kvclient.Revision // from where
 	toldStale  bool
 	toldGone   bool
 	farewell   string
 	resetFirst string // the reason for a reset that comes before all else
 }
 
-// Subscribe follows a bucket. Whenever there may be something to [Subscription.Poll], wakeUp gets a token, if it has room: its
-// capacity should be 1. It returns [kvclient.ErrBucketNotFound] unless the subscriber resumes, [kvclient.ErrBadBucket], and
-// [kvclient.ErrUnavailable] or [kvclient.ErrTimeout] while the source is away.
-func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options SubscribeOptions, wakeUp chan struct{}) (*Subscription, error) {
+// Subscribe follows a bucket. Whenever there may be something to [Subscription.Poll], wake is called, with the feed locked: it must
+// neither wait nor call the feed; [Token] makes one of a channel. Subscribe returns [kvclient.ErrBucketNotFound] unless the subscriber
+// resumes, [kvclient.ErrBadBucket], and [kvclient.ErrUnavailable] or [kvclient.ErrTimeout] while the source is away.
+func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options SubscribeOptions, wake func()) (*Subscription, error) {
 	f := h.feed(name)
-	s := &Subscription{feed: f, options: options, wakeUp: wakeUp, keys: -1, folds: !options.UpdatesOnly && !options.IgnoreDeletes}
+	s := &Subscription{feed: f, options: options, wake: wake, keys: -1, folds: !options.UpdatesOnly && !options.IgnoreDeletes}
 	err := f.settle(ctx)
-	gone := errors.Is(err, kvclient.ErrBucketNotFound)
 	if err == nil && (options.Resume != nil || options.From > 0) {
 		err = s.resume(ctx)
 	}
+	gone := errors.Is(err, kvclient.ErrBucketNotFound)
 	if err != nil && !(gone && options.resuming()) {
 		h.release(f)
 		return nil, err
 	}
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	s.attach()
+	s.attach(gone)
+	f.mu.Unlock()
+	if gone {
+		f.soon() // it may have yet to see it
+	}
+	f.start()
 	h.stats.Subscriptions.Add(1)
 	s.wake()
 	return s, nil
 }
 
-// attach makes the subscription part of the feed. The feed is locked.
-func (s *Subscription) attach() {
+// attach makes the subscription part of the feed; gone says that the bucket is known to be missing. The feed is locked.
+func (s *Subscription) attach(gone bool) {
 	f := s.feed
 	f.subs[s] = struct{}{}
 	for _, pattern := range s.patterns() {
@@ -106,8 +106,11 @@ func (s *Subscription) attach() {
 	if !s.decided {
 		s.generation = f.generation
 	}
+	if !s.options.resuming() && f.state != missing && !gone {
+		f.give()
+	}
 	switch {
-	case f.state == missing:
+	case gone, f.state == missing:
 		s.phase = waiting
 	case s.resetFirst != "":
 		s.restart()
@@ -141,11 +144,16 @@ func (s *Subscription) patterns() []string {
 
 // resume decides where a subscription with a point, or a revision to start from, goes on.
 func (s *Subscription) resume(ctx context.Context) error {
-	f := s.feed
-	_, state, err := f.ask(ctx)
-	if err != nil {
-		return err
+	_, state, err := s.feed.ask(ctx)
+	if err == nil {
+		s.decide(state)
 	}
+	return err
+}
+
+// decide decides it from where the stream was, asked after the feed had settled.
+func (s *Subscription) decide(state kvclient.StreamState) {
+	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s.decided, s.generation = true, f.generation
@@ -154,10 +162,10 @@ func (s *Subscription) resume(ctx context.Context) error {
 		s.folds = s.folds && from <= 1
 		if from > state.Last+1 {
 			s.resetFirst = ReasonAhead
-			return nil
+			return
 		}
 		s.replay(from - 1)
-		return nil
+		return
 	}
 	point := *s.options.Resume
 	switch {
@@ -168,7 +176,7 @@ func (s *Subscription) resume(ctx context.Context) error {
 		f.soon()
 	case point.Revision > state.Last:
 		s.resetFirst = ReasonAhead
-	case !f.covers(point.Revision):
+	case !f.vouches(point.Revision):
 		s.resetFirst = ReasonHorizon
 	case point.InSnapshot:
 		s.sent, s.to = point.Sent, point.Revision
@@ -176,12 +184,6 @@ func (s *Subscription) resume(ctx context.Context) error {
 	default:
 		s.follow(point.Revision)
 	}
-	return nil
-}
-
-// covers tells whether everything after a revision is known, from the log or from the store. The feed is locked.
-func (f *Feed) covers(revision kvclient.Revision) bool {
-	return revision >= f.log.horizon || revision >= f.since
 }
 
 // restart begins with a snapshot. The feed is locked.
@@ -193,29 +195,15 @@ func (s *Subscription) restart() {
 	s.read(readingKey{history: s.options.IncludeHistory})
 }
 
-// replay reads from the store what survives after a revision, up to where the log begins. The feed is locked.
+// replay reads from the store what survives after a revision, up to where the log begins. That is all that came, unless the store has
+// lost some already, as it may where a subscription asks for a revision without a point. The feed is locked.
 func (s *Subscription) replay(after kvclient.Revision) {
 	if after >= s.feed.log.horizon {
 		s.follow(after)
 		return
 	}
-	if now := time.Now(); now.Sub(s.replayed) > tellTime {
-		s.replayed, s.replayFrom = now, after
-	} else {
-		s.replayed, s.replayFrom = now, min(after, s.replayFrom)
-	}
 	s.sent, s.to = after, s.feed.log.horizon
-	s.read(readingKey{history: true, replay: true, after: after, to: s.feed.log.horizon})
-}
-
-// tellTime is how long after the purge of a marker its advisory may come: a replay in that time may have missed the marker.
-const tellTime = 5 * time.Second
-
-// mayHaveMissed tells whether the subscription replayed, from before a marker that is gone now, when that may have been gone
-// already. The feed is locked.
-func (s *Subscription) mayHaveMissed(marker kvclient.Revision) bool {
-	replaying := s.phase == inReading && s.place.reading.key.replay
-	return s.replayFrom < marker && (replaying || time.Since(s.replayed) < tellTime)
+	s.read(readingKey{history: true, replay: true, remains: after < s.feed.since, after: after, to: s.feed.log.horizon})
 }
 
 // read follows a reading. The feed is locked.
@@ -224,17 +212,18 @@ func (s *Subscription) read(key readingKey) {
 	s.leave()
 	s.phase, s.pending = inReading, 0
 	s.place = s.feed.join(s, key)
+	s.wake() // others may have read it already
 }
 
 // follow follows the log. The feed is locked.
 func (s *Subscription) follow(after kvclient.Revision) {
 	s.leave()
-	s.phase, s.cursor, s.pending = following, after, 0
+	s.phase, s.cursor, s.pending, s.matched = following, after, 0, 0
 	if s.feed.position > after {
 		s.pending = after + 1
 	}
 	if s.syncDue && s.syncFrom > s.feed.position {
-		s.feed.soon()
+		s.feed.await(s.syncFrom, s.wake) // what comes up to there may be for others only
 	}
 }
 
@@ -250,20 +239,9 @@ func (s *Subscription) arrived(revision kvclient.Revision) {
 	if s.phase != following || s.pending != 0 {
 		return
 	}
-	s.pending = revision
+	s.pending, s.matched = revision, revision
 	s.cursor = max(s.cursor, revision-1) // nothing between concerns it
 	s.wake()
-}
-
-func (s *Subscription) wake() {
-	if s.options.Wake != nil {
-		s.options.Wake()
-		return
-	}
-	select {
-	case s.wakeUp <- struct{}{}:
-	default:
-	}
 }
 
 // Close ends the subscription.
@@ -272,18 +250,33 @@ func (s *Subscription) Close() {
 		return
 	}
 	s.closed = true
+	s.detach()
+	s.feed.hub.stats.Subscriptions.Add(-1)
+	s.feed.hub.release(s.feed)
+}
+
+// detach undoes attach.
+func (s *Subscription) detach() {
 	f := s.feed
 	f.mu.Lock()
+	defer f.mu.Unlock()
 	delete(f.subs, s)
 	for _, pattern := range s.patterns() {
 		_ = f.interest.Remove(pattern, s)
 	}
 	s.leave()
 	s.phase = ended
-	f.mu.Unlock()
-	f.hub.stats.Subscriptions.Add(-1)
-	f.hub.release(f)
 }
 
 // Bucket is the name of the bucket that is followed.
 func (s *Subscription) Bucket() kvclient.BucketName { return s.feed.name }
+
+// Token makes a wake function that puts a token into a channel if it has room: its capacity should be 1.
+func Token(channel chan<- struct{}) (wake func()) {
+	return func() {
+		select {
+		case channel <- struct{}{}:
+		default:
+		}
+	}
+}

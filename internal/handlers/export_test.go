@@ -59,3 +59,12 @@ func ParseCursor(s string, listing uint64) (after string, err error) { return pa
 func Negotiate(accept string, offers ...string) (string, error) {
 	return negotiate(http.Header{"Accept": {accept}}, offers...)
 }
+
+// ParseImportLine reads a line of an import, and returns its key and value.
+func ParseImportLine(line []byte) (key string, value []byte, err error) {
+	parsed, err := parseImportLine(line)
+	return parsed.entry.Key.String(), parsed.entry.Value, err
+}
+
+// ImportMembers are the members that a line of an import may have.
+var ImportMembers = importMembers

@@ -30,6 +30,9 @@ const retryAfter = "1"
 
 // typedProblem finds the problem for errors that carry data.
 func typedProblem(err error) (problemError, bool) {
+	if p, ok := transactionProblem(err); ok { // first: it wraps the others
+		return p, true
+	}
 	if p, ok := errors.AsType[problemError](err); ok {
 		return p, true
 	}
@@ -188,7 +191,7 @@ func (s *Server) writeProblem(rec *recorder, p problemError, kind problemKind) {
 	switch kind.Code {
 	case codeKeyNotFound:
 		h["Etag"] = []string{`"0"`}
-	case codeOverloaded, codeNATSUnavailable, codeShuttingDown, codeWriteContention:
+	case codeOverloaded, codeNATSUnavailable, codeShuttingDown, codeTooManyStreams, codeWriteContention:
 		h["Retry-After"] = []string{retryAfter}
 	}
 	switch kind.Code {

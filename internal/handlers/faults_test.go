@@ -30,6 +30,7 @@ var problemsByFault = map[string]func(t *testing.T) *answer{
 	"nats-unavailable": func(t *testing.T) *answer {
 		g, _ := warm(t)
 		g.wire.stop()
+		eventually(t, "the gateway notices", func() bool { return !g.client.Connected() }) // what is under way until then is 504
 		return g.do(t, "PUT", "/buckets/shop/keys/a", "v")
 	},
 	"timeout": func(t *testing.T) *answer {
@@ -96,6 +97,7 @@ func TestNATSAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	g.wire.stop()
+	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() })
 	for template, item := range doc.Paths.Map() {
 		for method := range item.Operations() {
 			if !strings.HasPrefix(template, "/buckets") {
@@ -106,8 +108,14 @@ func TestNATSAway(t *testing.T) {
 			var body any
 			if method == "PATCH" {
 				body, header = `{"history":5}`, []string{"Content-Type: application/merge-patch+json"}
+			} else if method == "POST" && strings.HasSuffix(template, "/entries") {
+				body, header = `{"key":"a","text":"applied later"}`, []string{lineType}
+			} else if method == "POST" {
+				body, header = `{"operations":[{"op":"put","key":"a","text":"applied later"}]}`, []string{"Content-Type: application/json"}
 			} else if method == "PUT" && template != "/buckets/{bucket}" {
 				body = "applied later behind the caller's back"
+			} else if method == "DELETE" && template == "/buckets/{bucket}/keys" {
+				target += "?filter=>"
 			}
 			a := g.do(t, method, target, body, header...).is(t, 503).has(t, "Retry-After", "1")
 			if method != "HEAD" {
@@ -167,6 +175,7 @@ func TestMissingBucketIsToldApartAtOnce(t *testing.T) {
 		g.get(t, "/buckets/brief/keys/a").problem(t, 404, "bucket-not-found")
 	})
 	g.wire.stop()
+	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() }) // what is under way until then is 504
 	fastest("a server that is away", func() {
 		g.get(t, "/buckets/shop/keys/a").problem(t, 503, "nats-unavailable")
 		g.do(t, "PUT", "/buckets/shop/keys/a", "v").problem(t, 503, "nats-unavailable")

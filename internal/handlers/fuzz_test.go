@@ -1,6 +1,7 @@
 package handlers_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"strings"
@@ -154,6 +155,41 @@ func FuzzKeyInPath(f *testing.F) {
 		}
 		if now := g.lastRevision(t, "shop", "canary.of.fuzzing"); now != canary {
 			t.Fatalf("%q touched another key", path)
+		}
+	})
+}
+
+// A line that is taken is JSON, and says the same to encoding/json.
+func FuzzImportLine(f *testing.F) {
+	for _, line := range []string{`{"key":"a","text":"v"}`, `{"key":"a","value":{"a":[1,"}"]}}`, ` { "base64" : "/w==" , "key":"a\u002eb"}`, `{"end":true}`,
+		`{"key":"a","text":"\ud83d\ude00"}`, `{"key":"a","text":"\\"}`, `{"key":"a","value":tru}`, `{`, `{"key":"a","value":[}`, `{"a":]}`} {
+		f.Add([]byte(line))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		key, value, err := handlers.ParseImportLine(line)
+		if err != nil {
+			return
+		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(line, &members); err != nil {
+			if len(value) < 10_000 { // else it is nested as deep as may be, and the line one deeper
+				t.Fatalf("%q is taken: %v", line, err)
+			}
+			return
+		}
+		text := func(name string) (s string) {
+			if err := json.Unmarshal(members[name], &s); members[name] != nil && err != nil {
+				t.Fatalf("%q: %s: %v", line, name, err)
+			}
+			return s
+		}
+		if key != text("key") {
+			t.Fatalf("%q: key %q", line, key)
+		}
+		switch {
+		case members["end"] != nil:
+		case members["text"] != nil && string(value) != text("text"), members["value"] != nil && string(value) != string(members["value"]):
+			t.Fatalf("%q: value %q", line, value)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
@@ -31,6 +32,7 @@ type gateway struct {
 	basePath string
 	wire     *wire // between kvclient and the nats-server; faults are made here
 	client   *kvclient.Client
+	handler  http.Handler
 	js       jetstream.JetStream // the native side
 	log      *lines
 	metrics  *prometheus.Registry
@@ -73,6 +75,7 @@ func start(t testing.TB, configure ...func(*setup)) *gateway {
 	if err != nil {
 		t.Fatalf("handlers: %v", err)
 	}
+	g.handler = handler
 	server := httptest.NewServer(handler)
 	t.Cleanup(func() {
 		g.wire.release() // or a request that hangs would hang the test

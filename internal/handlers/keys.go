@@ -1,8 +1,10 @@
 package handlers
 
 import (
+	"iter"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
 	"kvgateway/internal/kvclient"
@@ -58,25 +60,30 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if listing.page.limit == 0 {
+		sendLines(w, mediaType, listing.names(found))
+		return nil
+	}
 	result := listing.pageOf(found, digest)
 	s.linkNext(w, r, result.Next)
-	switch mediaType {
-	case "application/x-ndjson":
-		sendLines(w, "application/x-ndjson", result.names, listedName.json)
-	case "text/plain":
-		sendLines(w, "text/plain; charset=utf-8", result.names, func(n listedName) string { return n.name })
-	default:
+	if mediaType == "application/json" {
 		return respondJSON(w, http.StatusOK, result)
 	}
+	sendLines(w, mediaType, slices.Values(result.names))
 	return nil
 }
 
-// json is a name's line of NDJSON; the characters of keys need no escaping.
-func (n listedName) json() string {
-	if n.isPrefix {
-		return `{"prefix":"` + n.name + `"}`
+// appendLine appends a name's line of NDJSON, where the characters of keys need no escaping, or of text.
+func (n listedName) appendLine(dst []byte, mediaType string) []byte {
+	switch {
+	case mediaType == "text/plain":
+		return append(append(dst, n.name...), '\n')
+	case n.isPrefix:
+		dst = append(dst, `{"prefix":"`...)
+	default:
+		dst = append(dst, `{"key":"`...)
 	}
-	return `{"key":"` + n.name + `"}`
+	return append(append(dst, n.name...), "\"}\n"...)
 }
 
 func keyListingOf(query url.Values, bucket kvclient.BucketName, defaultLimit int) (l keyListing, digest uint64, err error) {
@@ -115,15 +122,27 @@ func (l keyListing) scanFilters() kvclient.Filters {
 	return nil
 }
 
-// pageOf folds what follows the delimiter into prefixes and cuts the page out.
-func (l keyListing) pageOf(found kvclient.Listing, digest uint64) keyPage {
-	result := keyPage{Keys: []string{}, Revision: found.Revision}
-	for _, e := range found.Entries {
-		n, listed := l.fold(e.Key)
-		if !listed || len(result.names) > 0 && result.names[len(result.names)-1] == n {
-			continue
+// names are the keys and prefixes that are listed, in their common order.
+func (l keyListing) names(found kvclient.KeyListing) iter.Seq[listedName] {
+	return func(yield func(listedName) bool) {
+		var last listedName
+		for i := range found.Entries {
+			n, listed := l.fold(found.Entries[i].Key)
+			if !listed || n == last {
+				continue
+			}
+			if last = n; !yield(n) {
+				return
+			}
 		}
-		if l.page.limit > 0 && len(result.names) == l.page.limit {
+	}
+}
+
+// pageOf cuts the page out.
+func (l keyListing) pageOf(found kvclient.KeyListing, digest uint64) keyPage {
+	result := keyPage{Keys: []string{}, Revision: found.Revision}
+	for n := range l.names(found) {
+		if len(result.names) == l.page.limit {
 			result.Next = cursor{digest, result.names[len(result.names)-1].name}.String()
 			break
 		}
@@ -163,17 +182,19 @@ func (s *Server) linkNext(w http.ResponseWriter, r *http.Request, next string) {
 	w.Header()["Link"] = []string{"<" + r.URL.EscapedPath() + "?" + query.Encode() + `>; rel="next"`}
 }
 
-// sendLines sends one line for each item, some at a time.
-func sendLines[T any](w http.ResponseWriter, contentType string, items []T, line func(T) string) {
+// sendLines sends one line for each name, some at a time.
+func sendLines(w http.ResponseWriter, mediaType string, names iter.Seq[listedName]) {
 	h := w.Header()
-	h["Content-Type"] = []string{contentType}
+	h["Content-Type"] = []string{mediaType}
+	if mediaType == "text/plain" {
+		h["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	}
 	h["Cache-Control"] = headerNoStore
 	h["X-Content-Type-Options"] = headerNosniff
 	rec := w.(*recorder)
 	buffer := make([]byte, 0, streamBuffer)
-	for _, item := range items {
-		buffer = append(append(buffer, line(item)...), '\n')
-		if len(buffer) >= streamBuffer-2*kvclient.MaxKeyBytes {
+	for n := range names {
+		if buffer = n.appendLine(buffer, mediaType); len(buffer) >= streamBuffer-2*kvclient.MaxKeyBytes {
 			rec.extend()
 			rec.write(buffer)
 			buffer = buffer[:0]

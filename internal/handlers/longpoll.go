@@ -42,7 +42,7 @@ func (s *Server) awaitChange(ctx context.Context, answer http.Header, read entry
 	}
 	wakeUp := make(chan struct{}, 1)
 	subscription, subscribeErr := s.feeds.Subscribe(ctx, read.bucket.Name(),
-		feed.SubscribeOptions{Filters: kvclient.Filters{only}, UpdatesOnly: true, NoValues: true}, wakeUp)
+		feed.SubscribeOptions{Filters: kvclient.Filters{only}, UpdatesOnly: true, NoValues: true}, feed.Token(wakeUp))
 	if subscribeErr != nil {
 		return e, subscribeErr
 	}
@@ -81,10 +81,7 @@ func (s *Server) awaitChange(ctx context.Context, answer http.Header, read entry
 func poll(subscription *feed.Subscription, read *entryRead, first bool) (look, ended bool) {
 	look = first
 	for {
-		events := subscription.Poll(nil, pollEvents)
-		if len(events) == 0 {
-			return look, ended
-		}
+		events, more := subscription.Poll(nil, pollEvents)
 		for _, event := range events {
 			switch event.Kind {
 			case feed.Changed:
@@ -98,6 +95,9 @@ func poll(subscription *feed.Subscription, read *entryRead, first bool) (look, e
 			case feed.GoAway:
 				ended = true
 			}
+		}
+		if !more {
+			return look, ended
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
+	"kvgateway/internal/sse"
 )
 
 // A recorder remembers of a response what the access log and the metrics say of it. It lives as long as its request and is
@@ -125,7 +126,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 }
 
-func newMetrics(registry prometheus.Registerer, client *kvclient.Client, feeds *feed.Hub) *metrics {
+func newMetrics(registry prometheus.Registerer, client *kvclient.Client, feeds *feed.Hub, streams *openStreams, loops *sse.Loops) *metrics {
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kvgw_http_requests_total", Help: "Requests answered.",
@@ -149,9 +150,19 @@ func newMetrics(registry prometheus.Registerer, client *kvclient.Client, feeds *
 		}),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "kvgw_hidden_keys_total", Help: "Keys outside the key grammar that were met in a listing and not shown.",
-		}, func() float64 { return float64(client.HiddenKeys()) }))
+		}, func() float64 { return float64(client.HiddenKeys()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "kvgw_streams", Help: "Watch streams that are open now."},
+			func() float64 { return float64(streams.open.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "kvgw_streams_refused_total", Help: "Watch streams that were refused since too many were open.",
+		}, func() float64 { return float64(streams.refused.Load()) }))
 	if feeds != nil {
 		registry.MustRegister(feedMetrics{feeds})
+	}
+	if loops != nil {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "kvgw_stream_unsent_bytes", Help: "Bytes that wait for the sockets of streams; a large frame is counted for each stream that waits with it.",
+		}, func() float64 { return float64(loops.Unsent()) }))
 	}
 	return m
 }

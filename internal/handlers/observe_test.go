@@ -104,6 +104,7 @@ func TestCausesAreLogged(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
 	g.wire.stop()
+	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() })
 	a := g.get(t, "/buckets/shop/keys/a").is(t, 503)
 	id := a.object(t)["instance"].(string)
 	cause := ""

@@ -57,11 +57,11 @@ func (s *Server) readPatch(w http.ResponseWriter, r *http.Request, query url.Val
 		return problemError{code: codeUnsupportedMediaType, detail: "The body of a PATCH is of type application/merge-patch+json (RFC 7396) or " +
 			"application/json-patch+json (RFC 6902). Without a body, ?ttl= gives the value a new time to live."}
 	}
-	room, err := b.Room(r.Context(), kvclient.Write{Key: patch.Key, TTL: patch.TTL})
-	if err != nil {
+	if err := b.CheckTTL(r.Context(), patch.TTL); err != nil {
 		return err
 	}
-	limit := min(max(room, maxJSONBytes), jsonpatch.MaxBytes)
+	limit := min(max(b.Room(kvclient.Write{Key: patch.Key}), maxJSONBytes), jsonpatch.MaxBytes)
+	var err error
 	patch.Body, err = s.readBody(w, r, limit, problemError{code: codeBodyTooLarge, members: members{"max_body_bytes": limit},
 		detail: fmt.Sprintf("A patch has at most %d bytes here. Nothing was done.", limit)})
 	switch {

@@ -18,7 +18,7 @@ func TestPathsThatDoNotExist(t *testing.T) {
 		"/", "//", "//buckets", "/buckets/", "//buckets/shop", "/buckets/shop/", "/buckets/shop//", "/buckets//shop", "/buckets/shop/.",
 		"/./buckets/shop", "/buckets/../buckets/shop", "/x/../buckets/shop", "/buckets/shop/keys/../../shop/",
 		"/buckets/shop//keys", "/buckets/shop//keys/a", "/buckets/shop/markers/", "/buckets/shop/markers/a", "/buckets/shop/keyz",
-		"/buckets/shop/entries", "/buckets/shop/history", "/buckets/shop/watch/", "/buckets/shop/transactions", "/buckets/shop%2Fkeys",
+		"/buckets/shop/history", "/buckets/shop/watch/", "/buckets/shop/transactions", "/buckets/shop%2Fkeys",
 		"/Buckets", "/BUCKETS/shop", "/buckets%2Fshop", "/%62uckets%2Fshop", "/healthz/", "//healthz", "/healthz/x", "/readyz/", "/version/",
 		"/openapi.yaml/", "/openapi.yml", "/problems", "/problems/", "/problems/not-found/", "/problems/nothing", "/problems/NOT-FOUND",
 		"/metrics", "/debug/pprof/", "/watch/", "/tickets", "/docs", "/console/", "/favicon.ico", "/robots.txt", "/*", "/~",

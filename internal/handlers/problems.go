@@ -36,9 +36,12 @@ const (
 	codePatchTestFailed      = "patch-test-failed"
 	codeTTLNotEnabled        = "ttl-not-enabled"
 	codeTTLTooShort          = "ttl-too-short"
+	codeNoTransactions       = "transactions-not-enabled"
+	codeAlreadyApplied       = "already-applied"
 	codeRevisionMismatch     = "revision-mismatch"
 	codeKeyExists            = "key-exists"
 	codeBucketPresent        = "bucket-present"
+	codeTransactionFailed    = "transaction-failed"
 	codeValueTooLarge        = "value-too-large"
 	codeBodyTooLarge         = "body-too-large"
 	codeKeyTooLong           = "key-too-long"
@@ -54,6 +57,7 @@ const (
 	codeUpstreamError        = "upstream-error"
 	codeNATSUnavailable      = "nats-unavailable"
 	codeShuttingDown         = "shutting-down"
+	codeTooManyStreams       = "too-many-streams"
 	codeWriteContention      = "write-contention"
 	codeTimeout              = "timeout"
 	codeOutcomeUnknown       = "outcome-unknown"
@@ -118,12 +122,18 @@ var problemKinds = []problemKind{
 	{codePatchTestFailed, http.StatusConflict, "Patch test failed",
 		"A test operation of the JSON Patch found another value than it names; nothing was stored.",
 		"Read the value, make the patch anew, and send it."},
-	{codeTTLNotEnabled, http.StatusConflict, "Time to live not enabled",
+	{codeTTLNotEnabled, http.StatusConflict, "Times to live not enabled",
 		"The bucket has no limit_marker_ttl, so its entries cannot have a time to live of their own; nothing was stored.",
 		"PATCH the bucket with the merge patch in `patch`, or store without ttl."},
 	{codeTTLTooShort, http.StatusConflict, "Time to live too short",
 		"The bucket keeps a history, and NATS makes a time to live there at least limit_marker_ttl; or less than a second is left of the value's. Nothing was stored.",
-		"Give at least `min_ttl`, or lower limit_marker_ttl with PATCH."},
+		"Give at least `minimum`, or lower limit_marker_ttl with PATCH."},
+	{codeNoTransactions, http.StatusConflict, "Transactions not enabled",
+		"The bucket does not allow atomic batches; nothing was stored. A native client that updates a bucket's configuration switches them off unasked.",
+		"PATCH /buckets/{bucket} with {\"allow_atomic\":true}."},
+	{codeAlreadyApplied, http.StatusConflict, "Transaction already applied",
+		"A transaction with the same Idempotency-Key was carried out within the bucket's duplicate window; this one was not.",
+		"`results`, where present, is what the first answered. For another transaction use another key."},
 	{codeRevisionMismatch, http.StatusPreconditionFailed, "Revision mismatch",
 		"The key's last revision is not the one that the precondition asks for; nothing was stored.",
 		"Read the key, apply the change to what is there now, and send it with the new ETag."},
@@ -131,6 +141,9 @@ var problemKinds = []problemKind{
 		"The key has a value already; nothing was stored.", "To replace it, send its ETag in If-Match."},
 	{codeBucketPresent, http.StatusPreconditionFailed, "Bucket present",
 		"The bucket exists, and If-None-Match: * asked that it does not.", "Leave the header out if the same configuration is welcome."},
+	{codeTransactionFailed, http.StatusPreconditionFailed, "Transaction failed",
+		"A condition of the transaction does not hold; nothing was stored. `failed` has the operations that were found not to hold afterwards.",
+		"Read those keys and send the transaction anew. With `retry` all conditions hold by now: send the same again."},
 	{codeValueTooLarge, http.StatusRequestEntityTooLarge, "Value too large",
 		"The value and the headers stored with it are larger than the bucket or the NATS server takes; nothing was stored.",
 		"`max_value_bytes` is the limit; the bucket's max_value_size or the server's max_payload set it."},
@@ -167,6 +180,9 @@ var problemKinds = []problemKind{
 		"NATS or its JetStream is away. Nothing was done.", "Try again after the time in Retry-After."},
 	{codeShuttingDown, http.StatusServiceUnavailable, "Shutting down",
 		"The gateway is about to stop and should get no new requests.", "Use another gateway, or try again after the time in Retry-After."},
+	{codeTooManyStreams, http.StatusServiceUnavailable, "Too many streams",
+		"The gateway has as many watch streams open as it may have.",
+		"Try again after the time in Retry-After, or use another gateway; `--max-streams` is the limit."},
 	{codeWriteContention, http.StatusServiceUnavailable, "Too many concurrent writers",
 		"Other writers of this key were faster each time; nothing was stored.", "Try again after the time in Retry-After."},
 	{codeTimeout, http.StatusGatewayTimeout, "Timeout",
@@ -204,6 +220,7 @@ var (
 	errNoRoute          = problemError{code: codeNotFound, detail: "Nothing has this path. The contract at /openapi.yaml lists all paths."}
 	errMethodNotAllowed = problemError{code: codeMethodNotAllowed, detail: "The path does not take this method; the Allow header lists those it takes."}
 	errShuttingDown     = problemError{code: codeShuttingDown, detail: "The gateway is about to stop. Use another one."}
+	errTooManyStreams   = problemError{code: codeTooManyStreams, detail: "As many streams are open as may be. Try again after Retry-After, or use another gateway."}
 	errRequestTimeout   = problemError{code: codeRequestTimeout, detail: "The body did not arrive in time. Nothing was done."}
 )
 
@@ -225,6 +242,8 @@ var sentinels = []struct {
 	{kvclient.ErrBucketFull, codeBucketFull, "The bucket's max_bytes is reached and nothing was stored. Delete keys, or raise max_bytes."},
 	{kvclient.ErrStorageExhausted, codeStorageExhausted, "A limit of the NATS account or server is reached and nothing was stored."},
 	{kvclient.ErrOverloaded, codeOverloaded, "There is too much to do at the moment and nothing was done. Try again after Retry-After."},
+	{kvclient.ErrTransactionsNotEnabled, codeNoTransactions, "The bucket does not allow transactions and nothing was stored. " +
+		"PATCH /buckets/{bucket} with {\"allow_atomic\":true} allows them."},
 	{kvclient.ErrContention, codeWriteContention, "Other writers of this key were faster each time and nothing was stored. Try again."},
 	{kvclient.ErrRevisionNotReached, codeRevisionNotReached, "The bucket did not come to the wanted minimal revision in time."},
 	{kvclient.ErrOutcomeUnknown, codeOutcomeUnknown, "The change was sent, but its acknowledgement did not come: it may have been made or not. " +

@@ -156,42 +156,53 @@ func patching(patch string) func(*testing.T) *answer {
 	}
 }
 
+// transaction makes a request of a new gateway's ledger.
+func transaction(operations string) func(*testing.T) *answer {
+	return func(t *testing.T) *answer {
+		g := start(t)
+		g.ledger(t)
+		return g.transact(t, operations)
+	}
+}
+
 var problemsByRequest = map[string]func(t *testing.T) *answer{
-	"invalid-bucket-name":    simple("GET", "/buckets/a.b", nil),
-	"invalid-key":            simple("GET", "/buckets/shop/keys/*", nil),
-	"invalid-filter":         simple("GET", "/buckets/shop/keys?filter=a*", nil),
-	"invalid-parameter":      simple("GET", "/buckets/shop/keys?limit=0", nil),
-	"unknown-parameter":      simple("GET", "/buckets/shop/keys?limitt=1", nil),
-	"invalid-header":         simple("PUT", "/buckets/shop/keys/a", "v", "If-Match: x"),
-	"invalid-body":           simple("PUT", "/buckets/new", "{", "Content-Type: application/json"),
-	"invalid-config":         simple("PUT", "/buckets/new", `{"ttl":"1ns"}`, "Content-Type: application/json"),
-	"invalid-cursor":         simple("GET", "/buckets/shop/keys?cursor=x", nil),
-	"cross-site":             simple("PUT", "/buckets/shop/keys/a", "v", "Origin: https://example.com"),
-	"forbidden-destination":  simple("GET", "/buckets/shop/keys/a", nil, "Sec-Fetch-Dest: script"),
-	"not-found":              simple("GET", "/nothing", nil),
-	"bucket-not-found":       simple("GET", "/buckets/nowhere", nil),
-	"key-not-found":          simple("GET", "/buckets/shop/keys/never", nil),
-	"key-deleted":            simple("GET", "/buckets/shop/keys/gone", nil),
-	"revision-not-found":     simple("GET", "/buckets/shop/keys/a?revision=99", nil),
-	"method-not-allowed":     simple("POST", "/buckets/shop", nil),
-	"not-acceptable":         simple("GET", "/buckets/shop/keys", nil, "Accept: image/png"),
-	"bucket-exists":          simple("PUT", "/buckets/shop", `{"history":3}`, "Content-Type: application/json"),
-	"epoch-changed":          simple("GET", "/buckets/shop/keys/a?min_revision=1-zzz9", nil),
-	"revision-mismatch":      simple("PUT", "/buckets/shop/keys/a", "v", `If-Match: "99"`),
-	"key-exists":             simple("PUT", "/buckets/shop/keys/a", "v", "If-None-Match: *"),
-	"bucket-present":         simple("PUT", "/buckets/shop", nil, "If-None-Match: *"),
-	"value-too-large":        simple("PUT", "/buckets/shop/keys/a", strings.Repeat("v", 1<<20+1)),
-	"body-too-large":         simple("PUT", "/buckets/new", `{"description":"`+strings.Repeat("v", 1<<20)+`"}`, "Content-Type: application/json"),
-	"key-too-long":           simple("GET", "/buckets/shop/keys/"+strings.Repeat("k", 1025), nil),
-	"unsupported-media-type": simple("PUT", "/buckets/new", "{}", "Content-Type: text/plain"),
-	"range-not-satisfiable":  simple("GET", "/buckets/shop/keys/a", nil, "Range: bytes=5-"),
-	"unknown-host":           simple("GET", "/buckets/shop", nil, "Host: example.com"),
-	"header-too-large":       simple("PUT", "/buckets/shop/keys/a", "v", "Content-Type: text/plain; a="+strings.Repeat("x", 9000)),
-	"storage-exhausted":      simple("PUT", "/buckets/new", `{"max_bytes":4611686018427387904}`, "Content-Type: application/json"),
-	"not-json":               simple("PATCH", "/buckets/shop/keys/a", "{}", mergeType),
-	"patch-test-failed":      patching(`[{"op":"test","path":"/n","value":2}]`),
-	"patch-not-applicable":   patching(`[{"op":"remove","path":"/m"}]`),
-	"ttl-not-enabled":        simple("PUT", "/buckets/shop/keys/a?ttl=1m", "v"),
+	"invalid-bucket-name":      simple("GET", "/buckets/a.b", nil),
+	"invalid-key":              simple("GET", "/buckets/shop/keys/*", nil),
+	"invalid-filter":           simple("GET", "/buckets/shop/keys?filter=a*", nil),
+	"invalid-parameter":        simple("GET", "/buckets/shop/keys?limit=0", nil),
+	"unknown-parameter":        simple("GET", "/buckets/shop/keys?limitt=1", nil),
+	"invalid-header":           simple("PUT", "/buckets/shop/keys/a", "v", "If-Match: x"),
+	"invalid-body":             simple("PUT", "/buckets/new", "{", "Content-Type: application/json"),
+	"invalid-config":           simple("PUT", "/buckets/new", `{"ttl":"1ns"}`, "Content-Type: application/json"),
+	"invalid-cursor":           simple("GET", "/buckets/shop/keys?cursor=x", nil),
+	"cross-site":               simple("PUT", "/buckets/shop/keys/a", "v", "Origin: https://example.com"),
+	"forbidden-destination":    simple("GET", "/buckets/shop/keys/a", nil, "Sec-Fetch-Dest: script"),
+	"not-found":                simple("GET", "/nothing", nil),
+	"bucket-not-found":         simple("GET", "/buckets/nowhere", nil),
+	"key-not-found":            simple("GET", "/buckets/shop/keys/never", nil),
+	"key-deleted":              simple("GET", "/buckets/shop/keys/gone", nil),
+	"revision-not-found":       simple("GET", "/buckets/shop/keys/a?revision=99", nil),
+	"method-not-allowed":       simple("POST", "/buckets/shop", nil),
+	"not-acceptable":           simple("GET", "/buckets/shop/keys", nil, "Accept: image/png"),
+	"bucket-exists":            simple("PUT", "/buckets/shop", `{"history":3}`, "Content-Type: application/json"),
+	"epoch-changed":            simple("GET", "/buckets/shop/keys/a?min_revision=1-zzz9", nil),
+	"revision-mismatch":        simple("PUT", "/buckets/shop/keys/a", "v", `If-Match: "99"`),
+	"key-exists":               simple("PUT", "/buckets/shop/keys/a", "v", "If-None-Match: *"),
+	"bucket-present":           simple("PUT", "/buckets/shop", nil, "If-None-Match: *"),
+	"value-too-large":          simple("PUT", "/buckets/shop/keys/a", strings.Repeat("v", 1<<20+1)),
+	"body-too-large":           simple("PUT", "/buckets/new", `{"description":"`+strings.Repeat("v", 1<<20)+`"}`, "Content-Type: application/json"),
+	"key-too-long":             simple("GET", "/buckets/shop/keys/"+strings.Repeat("k", 1025), nil),
+	"unsupported-media-type":   simple("PUT", "/buckets/new", "{}", "Content-Type: text/plain"),
+	"range-not-satisfiable":    simple("GET", "/buckets/shop/keys/a", nil, "Range: bytes=5-"),
+	"unknown-host":             simple("GET", "/buckets/shop", nil, "Host: example.com"),
+	"header-too-large":         simple("PUT", "/buckets/shop/keys/a", "v", "Content-Type: text/plain; a="+strings.Repeat("x", 9000)),
+	"storage-exhausted":        simple("PUT", "/buckets/new", `{"max_bytes":4611686018427387904}`, "Content-Type: application/json"),
+	"transactions-not-enabled": simple("POST", "/buckets/shop/transactions", `{"operations":[{"op":"put","key":"a","text":"v"}]}`, "Content-Type: application/json"),
+	"transaction-failed":       transaction(`{"op":"put","key":"a","text":"v","if_revision":7}`),
+	"not-json":                 simple("PATCH", "/buckets/shop/keys/a", "{}", mergeType),
+	"patch-test-failed":        patching(`[{"op":"test","path":"/n","value":2}]`),
+	"patch-not-applicable":     patching(`[{"op":"remove","path":"/m"}]`),
+	"ttl-not-enabled":          simple("PUT", "/buckets/shop/keys/a?ttl=1m", "v"),
 	"ttl-too-short": func(t *testing.T) *answer {
 		g := start(t)
 		g.expiring(t, 2, time.Minute)
@@ -202,6 +213,12 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 		g.shop(t)
 		g.do(t, "PUT", "/buckets/shop/keys/a", "v", "Idempotency-Key: k").is(t, 200)
 		return g.do(t, "PUT", "/buckets/shop/keys/a", "other", "Idempotency-Key: k")
+	},
+	"already-applied": func(t *testing.T) *answer {
+		g := start(t)
+		g.ledger(t)
+		g.transact(t, `{"op":"put","key":"a","text":"v"}`, "Idempotency-Key: once").is(t, 200)
+		return g.transact(t, `{"op":"put","key":"a","text":"v"}`, "Idempotency-Key: once")
 	},
 	"bad-bucket": func(t *testing.T) *answer {
 		g := start(t)
@@ -228,6 +245,12 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"shutting-down": func(t *testing.T) *answer {
 		g := start(t, func(s *setup) { s.handlers.Draining = func() bool { return true } })
 		return g.get(t, "/readyz")
+	},
+	"too-many-streams": func(t *testing.T) *answer {
+		g := start(t, func(s *setup) { s.handlers.MaxStreams = 1 })
+		g.shop(t)
+		g.watch(t, "/buckets/shop/watch").until("sync")
+		return g.get(t, "/buckets/shop/watch", "Accept: application/x-ndjson")
 	},
 	"request-timeout": func(t *testing.T) *answer {
 		g := start(t, func(s *setup) { s.handlers.BodyTimeout = 100 * time.Millisecond })

@@ -8,6 +8,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
+	"golang.org/x/time/rate"
 
 	"kvgateway/api"
 	"kvgateway/internal/feed"
@@ -29,10 +30,13 @@ type Options struct {
 	RequirePreconditions bool          // refuse a PUT or DELETE of a key without a precondition
 	BodyTimeout          time.Duration // bounds the reading of a request's body; 30s if zero
 	StreamAge            time.Duration // after which streams end, up to half of it later; 1h if zero
-	StreamLoops          int           // that write the streams of plain HTTP/1.1; with 0 each stream has a goroutine
+	StreamLoops          int           // that write the streams of plain HTTP/1.1; below 0: one a processor, where the system has them; 0: a goroutine a stream
+	MaxStreams           int           // that are open at once; 20,000 if zero
+	TransactionRate      int           // transactions of each bucket in a second; 0 for no bound
 
 	Metrics  prometheus.Registerer // nil for none
 	Draining func() bool           // tells that the gateway is shutting down; nil for never
+	Failing  func() error          // why the embedded NATS cannot store, such as a full disk; nil for never
 }
 
 // BuildInfo says what is running.
@@ -48,6 +52,7 @@ type Server struct {
 	client   *kvclient.Client
 	feeds    *feed.Hub
 	loops    *sse.Loops // nil for none
+	streams  *openStreams
 	logger   zerolog.Logger
 	router   chi.Router
 	handler  http.Handler // the router, behind what allows other origins
@@ -57,6 +62,8 @@ type Server struct {
 	pages    map[string]problemKind
 	yaml     []byte
 	json     []byte
+
+	transactions transactionRates
 }
 
 const defaultBodyTimeout = 30 * time.Second
@@ -69,19 +76,31 @@ func New(options Options) (*Server, error) {
 	if options.StreamAge == 0 {
 		options.StreamAge = defaultStreamAge
 	}
+	if options.MaxStreams == 0 {
+		options.MaxStreams = defaultMaxStreams
+	}
 	contract, err := api.Load()
 	if err != nil {
 		return nil, fmt.Errorf("load contract: %w", err)
+	}
+	streams := &openStreams{limit: int64(options.MaxStreams)}
+	loops, err := streamLoops(options.StreamLoops)
+	if err != nil {
+		return nil, fmt.Errorf("stream loops: %w", err)
 	}
 	s := &Server{
 		options: options,
 		client:  options.Client,
 		feeds:   options.Feeds,
 		logger:  options.Logger,
-		metrics: newMetrics(options.Metrics, options.Client, options.Feeds),
+		metrics: newMetrics(options.Metrics, options.Client, options.Feeds, streams, loops),
+		streams: streams,
+		loops:   loops,
 		ids:     newRequestIDs(),
 		pages:   problemKindsByCode(),
 		yaml:    api.YAML(options.BasePath),
+
+		transactions: transactionRates{perSecond: options.TransactionRate, buckets: make(map[kvclient.BucketName]*rate.Limiter)},
 	}
 	s.unrouted = s.metrics.route("")
 	if s.json, err = api.JSON(options.BasePath); err != nil {
@@ -91,11 +110,6 @@ func New(options Options) (*Server, error) {
 		return nil, err
 	}
 	s.handler = allowOrigins(options.AllowOrigins, s.router)
-	if options.StreamLoops > 0 {
-		if s.loops, err = sse.NewLoops(options.StreamLoops); err != nil {
-			return nil, fmt.Errorf("stream loops: %w", err)
-		}
-	}
 	return s, nil
 }
 
@@ -104,7 +118,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := s.begin(w, r)
 	defer func() {
 		cut := s.recovered(rec, recover())
-		unread := rec.unread
+		unread := rec.unread && !rec.taken // what is left of a taken connection is not net/http's to read
 		s.finish(rec, r)
 		if cut {
 			panic(http.ErrAbortHandler)

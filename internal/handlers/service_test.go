@@ -2,7 +2,9 @@ package handlers_test
 
 import (
 	"encoding/json"
+	"errors"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -38,6 +40,30 @@ func TestReadinessOfASilentServer(t *testing.T) {
 	g.get(t, "/healthz").is(t, 200)
 	g.wire.release()
 	eventually(t, "it is ready again", func() bool { return g.get(t, "/readyz").status == 200 })
+}
+
+// An embedded NATS that cannot store is not ready, though it answers.
+func TestReadinessOfAStoreThatFails(t *testing.T) {
+	t.Parallel()
+	var failure atomic.Pointer[error]
+	g := start(t, func(s *setup) {
+		s.handlers.Failing = func() error {
+			if err := failure.Load(); err != nil {
+				return *err
+			}
+			return nil
+		}
+	})
+	g.get(t, "/readyz").is(t, 200)
+	full := errors.New("no space left on device")
+	failure.Store(&full)
+	g.get(t, "/readyz").problem(t, 503, "nats-unavailable")
+	if !strings.Contains(g.log.String(), full.Error()) {
+		t.Error("the cause is not in the log")
+	}
+	g.get(t, "/healthz").is(t, 200)
+	failure.Store(nil)
+	g.get(t, "/readyz").is(t, 200)
 }
 
 func TestVersion(t *testing.T) {

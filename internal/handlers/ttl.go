@@ -12,11 +12,19 @@ func timeToLive(query url.Values) (time.Duration, error) {
 	if !query.Has("ttl") {
 		return 0, nil
 	}
-	ttl, err := time.ParseDuration(query.Get("ttl"))
-	if err != nil || ttl < kvclient.MinTTL || ttl > kvclient.MaxTTL {
-		return 0, parameterProblem("ttl", "ttl is a duration of at least 1s and at most 100 years, such as 90s, 15m or 24h.")
+	ttl, ok := parseTTL(query.Get("ttl"))
+	if !ok {
+		return 0, parameterProblem("ttl", "ttl is "+ttlForm+".")
 	}
 	return ttl, nil
+}
+
+// ttlForm tells a client what parseTTL takes.
+const ttlForm = "a duration of at least 1s and at most 100 years, such as 90s, 15m or 24h"
+
+func parseTTL(text string) (ttl time.Duration, ok bool) {
+	ttl, err := time.ParseDuration(text)
+	return ttl, err == nil && ttl >= kvclient.MinTTL && ttl <= kvclient.MaxTTL
 }
 
 // suggestedMarkerTTL is what a client is told to enable times to live with: long enough for watchers that were away.
@@ -26,14 +34,14 @@ func ttlNotEnabledProblem(e *kvclient.TTLNotEnabledError) problemError {
 	return problemError{
 		code: codeTTLNotEnabled,
 		detail: "The bucket takes no entries with a time to live of their own; nothing was done. Enable them with PATCH /buckets/" +
-			e.Bucket.String() + ` and the merge patch {"limit_marker_ttl":"` + suggestedMarkerTTL + `"}, the time for which markers of expired entries stay.`,
-		members: members{"bucket": e.Bucket.String(), "patch": map[string]string{"limit_marker_ttl": suggestedMarkerTTL}},
+			e.Bucket + ` and the merge patch {"limit_marker_ttl":"` + suggestedMarkerTTL + `"}, the time for which markers of expired entries stay.`,
+		members: members{"bucket": e.Bucket, "patch": map[string]string{"limit_marker_ttl": suggestedMarkerTTL}},
 	}
 }
 
 func ttlTooShortProblem(e *kvclient.TTLTooShortError) problemError {
-	shortest := kvclient.Duration(e.Min)
-	p := problemError{code: codeTTLTooShort, members: members{"min_ttl": shortest},
+	shortest := kvclient.Duration(e.Minimum)
+	p := problemError{code: codeTTLTooShort, members: members{"minimum": shortest},
 		detail: "NATS would keep the entry for " + shortest.String() + ", since the bucket has a history and that limit_marker_ttl. Nothing was done. " +
 			"Give at least that, or lower limit_marker_ttl with PATCH."}
 	if e.Remaining {

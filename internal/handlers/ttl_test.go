@@ -219,7 +219,7 @@ func TestTimeToLiveRefusals(t *testing.T) {
 	for _, target := range []string{"PUT a?ttl=59s", "PATCH a?ttl=59s", "DELETE a?purge=true&ttl=59s", "PUT new?ttl=59s"} {
 		method, target, _ := strings.Cut(target, " ")
 		document := g.do(t, method, "/buckets/shop/keys/"+target, nil).problem(t, 409, "ttl-too-short")
-		if document["min_ttl"] != "1m0s" {
+		if document["minimum"] != "1m0s" {
 			t.Errorf("%v", document)
 		}
 		document = g.do(t, method, "/buckets/plain/keys/"+target, nil).problem(t, 409, "ttl-not-enabled")
@@ -246,7 +246,7 @@ func TestTimeToLiveOnAMirror(t *testing.T) {
 	kv := g.expiring(t, 2, time.Minute)
 	put(t, kv, "a", "older")
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "copy", Mirror: &jetstream.StreamSource{Name: "shop"}})
-	if document := g.do(t, "PUT", "/buckets/copy/keys/a?ttl=59s", "v").problem(t, 409, "ttl-too-short"); document["min_ttl"] != "1m0s" {
+	if document := g.do(t, "PUT", "/buckets/copy/keys/a?ttl=59s", "v").problem(t, 409, "ttl-too-short"); document["minimum"] != "1m0s" {
 		t.Errorf("%v", document)
 	}
 	a := g.do(t, "PUT", "/buckets/copy/keys/a?ttl=60s", "v").is(t, 200)

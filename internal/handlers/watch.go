@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/sse"
 )
@@ -53,19 +54,16 @@ func (s *Server) watchBuckets(w http.ResponseWriter, r *http.Request) error {
 
 // watch streams in the form that the connection allows.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchRequest) error {
+	if err := s.streams.enter(); err != nil {
+		return s.refuseWatch(w, request, err)
+	}
+	follower := &streamFollower{request: request, places: s.streams}
 	if s.loops != nil && canBeTaken(r) {
-		return s.watchTaken(w, r, request)
+		return s.watchTaken(w, r, follower)
 	}
 	wakeUp := make(chan struct{}, 1)
-	follower := &streamFollower{request: request}
 	defer follower.close()
-	err := s.subscribe(r.Context(), follower, func() {
-		select {
-		case wakeUp <- struct{}{}:
-		default:
-		}
-	})
-	if err != nil {
+	if err := s.subscribe(r.Context(), follower, feed.Token(wakeUp)); err != nil {
 		return s.refuseWatch(w, request, err)
 	}
 	sse.SetHeaders(w.Header(), request.format)
@@ -89,8 +87,12 @@ func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) 
 		return err
 	}
 	for _, t := range f.request.targets {
-		t.options.Wake = wake
-		subscription, err := s.feeds.Subscribe(ctx, t.bucket, t.options, nil)
+		subscription, err := s.feeds.Subscribe(ctx, t.bucket, t.options, wake)
+		if errors.Is(err, kvclient.ErrBucketNotFound) {
+			// It was found a moment ago: the feed has yet to learn that it was created, or it is gone since. Both are told in the stream.
+			t.options.UnknownPoint = true
+			subscription, err = s.feeds.Subscribe(ctx, t.bucket, t.options, wake)
+		}
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: subscribe: %w", kvclient.ErrTimeout, err)
 		}

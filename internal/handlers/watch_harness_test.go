@@ -134,7 +134,7 @@ func (s *eventStream) wantEvents(want ...string) {
 
 // inBothForms runs a test with streams that have a goroutine each, and with streams on taken-over connections.
 func inBothForms(t *testing.T, test func(t *testing.T, form func(*setup))) {
-	for name, loops := range map[string]int{"goroutines": 0, "loops": 2} {
+	for name, loops := range map[string]int{"goroutines": 0, "loops": -1} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, func(s *setup) { s.handlers.StreamLoops = loops })

@@ -162,7 +162,7 @@ func (w *watchRequest) resumeSeveral() {
 // passes tells whether a refusal is for a cause that may pass.
 func passes(err error) bool {
 	switch problemOf(err).code {
-	case codeOverloaded, codeNATSUnavailable, codeShuttingDown, codeTimeout:
+	case codeOverloaded, codeNATSUnavailable, codeShuttingDown, codeTooManyStreams, codeTimeout:
 		return true
 	}
 	return false

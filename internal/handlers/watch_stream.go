@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -22,11 +23,13 @@ type followed struct {
 	*feed.Subscription
 	encoder sse.Encoder
 	point   []byte // as an id; empty for none
+	due     bool   // it may have something to tell
 }
 
 // A streamFollower is what a stream has to say: what its subscriptions tell.
 type streamFollower struct {
 	request       *watchRequest
+	places        *openStreams
 	subscriptions []followed
 	turn          int           // the subscription that the events are of
 	events        *[]feed.Event // taken and not yet told; nil if there are none
@@ -38,7 +41,9 @@ type streamFollower struct {
 // eventLists are for what has been taken from a subscription: a stream that is idle holds none.
 var eventLists = sync.Pool{New: func() any { return new(make([]feed.Event, 0, pollEvents)) }}
 
+// close gives up the subscriptions and the stream's place.
 func (f *streamFollower) close() {
+	f.places.leave()
 	for _, s := range f.subscriptions {
 		s.Close()
 	}
@@ -80,31 +85,64 @@ func (f *streamFollower) note(i int) bool {
 	return ok
 }
 
-// Next appends what the subscriptions tell.
-func (f *streamFollower) Next(b []byte) (_ []byte, over bool) {
+// Next appends what the subscriptions tell. A large frame goes alone, and as it is: streams whose clients do not take it would hold a
+// copy each.
+func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
 	for len(b) < sse.FlushAt && !f.over && f.take() {
-		b = f.appendEvent(b, &(*f.events)[f.told])
+		e := &(*f.events)[f.told]
+		if large := f.largeFrame(e); large != nil {
+			if len(b) == 0 {
+				f.told++
+				b = slices.Clip(large)
+			}
+			return b, sse.NextAtOnce
+		}
+		b = f.appendEvent(b, e)
 		f.told++
 	}
-	return b, f.over
+	switch {
+	case f.over:
+		return b, sse.NextNever
+	case f.events != nil:
+		return b, sse.NextAtOnce
+	}
+	return b, sse.NextWhenWoken
+}
+
+// largeFrame is a change's frame if it fills a turn and needs no other id than its own; else nil.
+func (f *streamFollower) largeFrame(e *feed.Event) []byte {
+	if e.Kind != feed.Changed || !f.request.one {
+		return nil
+	}
+	if frame := f.subscriptions[f.turn].encoder.Change(e.Change); len(frame) >= sse.FlushAt {
+		return frame
+	}
+	return nil
 }
 
 // take makes sure that there is an event to tell, and returns false if no subscription has one.
 func (f *streamFollower) take() bool {
-	if f.events != nil && f.told < len(*f.events) {
-		return true
-	}
-	if f.events == nil {
+	if f.events == nil { // the stream was woken; by which subscription is not known
 		f.events = eventLists.Get().(*[]feed.Event)
+		for i := range f.subscriptions {
+			f.subscriptions[i].due = true
+		}
+	}
+	if f.told < len(*f.events) {
+		return true
 	}
 	f.told = 0
 	clear(*f.events) // what is kept for others keeps no change alive
 	for range f.subscriptions {
 		f.turn = (f.turn + 1) % len(f.subscriptions)
-		if *f.events = f.subscriptions[f.turn].Poll((*f.events)[:0], pollEvents); len(*f.events) > 0 {
-			return true
+		s := &f.subscriptions[f.turn]
+		for s.due {
+			if *f.events, s.due = s.Poll((*f.events)[:0], pollEvents); len(*f.events) > 0 {
+				return true
+			}
 		}
 	}
+	*f.events = (*f.events)[:0]
 	eventLists.Put(f.events)
 	f.events = nil
 	return false
@@ -132,9 +170,10 @@ func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
 	return s.encoder.AppendTold(b, nil, *e)
 }
 
-// Beat appends heartbeat and bookmark.
+// Beat appends heartbeat and bookmark. Within a snapshot the id moves, but nothing is complete up to a revision that a bookmark could
+// tell.
 func (f *streamFollower) Beat(b []byte) []byte {
-	known := false
+	known, told := false, false
 	for i := range f.subscriptions {
 		s := &f.subscriptions[i]
 		point, exact, ok := s.Bookmark()
@@ -142,12 +181,17 @@ func (f *streamFollower) Beat(b []byte) []byte {
 			continue
 		}
 		s.point = sse.AppendPoint(s.point[:0], point)
-		if f.request.bookmarks {
+		if f.request.bookmarks && !point.InSnapshot {
+			told = true
 			b = s.encoder.AppendBookmark(b, f.currentID(), point.Revision, exact)
 		}
 	}
-	if f.request.bookmarks && known {
+	if told {
 		return b
+	}
+	if f.request.one && !known {
+		// A reset is due. The point is that of the last heartbeat: it would take the client back behind what it has.
+		return f.subscriptions[0].encoder.AppendHeartbeat(b, nil)
 	}
 	return f.subscriptions[0].encoder.AppendHeartbeat(b, f.currentID())
 }

@@ -6,52 +6,81 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"runtime"
+	"strconv"
 	"time"
 
 	"kvgateway/internal/sse"
 )
+
+// streamLoops starts the loops that the options ask for; nil for none.
+func streamLoops(count int) (*sse.Loops, error) {
+	if count < 0 && sse.CanLoop {
+		count = runtime.GOMAXPROCS(0)
+	}
+	if count <= 0 {
+		return nil, nil
+	}
+	return sse.NewLoops(count)
+}
 
 // canBeTaken tells whether a request's connection can be taken over from net/http: nothing is between us and the socket, and no
 // other request is on it.
 func canBeTaken(r *http.Request) bool { return r.ProtoMajor == 1 && r.TLS == nil }
 
 // watchTaken streams on the connection itself. It returns when the stream has begun.
-func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, request *watchRequest) error {
-	stream := s.loops.New()
-	follower := &streamFollower{request: request}
+func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, follower *streamFollower) error {
+	stream, request, begun := s.loops.New(), follower.request, false
+	defer func() {
+		if !begun {
+			follower.close()
+		}
+	}()
 	if err := s.subscribe(r.Context(), follower, stream.Wake); err != nil {
-		follower.close()
 		return s.refuseWatch(w, request, err)
 	}
 	sse.SetHeaders(w.Header(), request.format)
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		follower.close()
 		return err
 	}
 	rec := w.(*recorder)
 	rec.taken = true
 	line := rec.line(http.MethodGet)
-	err = s.loops.Start(stream, conn, responseHead(w.Header()), follower, s.pace(request), func(sent int64, err error) {
+	err = s.loops.Start(stream, conn, responseHead(r, w.Header()), follower, s.pace(request), func(sent int64, err error) {
 		follower.close()
 		line.status, line.bytes = http.StatusOK, sent
 		s.note(line)
-		if err != nil && !errors.Is(err, sse.ErrClientGone) && !errors.Is(err, net.ErrClosed) {
-			s.logger.Debug().Str("id", line.id).Err(err).Msg("stream cut")
-		}
+		s.noteCut(line.id, err)
 	})
 	if err != nil {
-		s.logger.Error().Str("id", rec.id).Err(err).Msg("a stream's connection could not be watched")
-		follower.close()
 		conn.Close()
+		if !errors.Is(err, net.ErrClosed) { // else the gateway goes down
+			s.logger.Error().Str("id", rec.id).Err(err).Msg("a stream's connection could not be watched")
+		}
+		return nil
 	}
+	begun = true
 	return nil
 }
 
-// responseHead is the head of an answer whose body ends with the connection (RFC 9112 §6.3), which needs no chunks.
-func responseHead(h http.Header) []byte {
+// noteCut logs why a stream ended, unless it came to its end, its client left or the gateway goes down.
+func (s *Server) noteCut(id string, err error) {
+	event := s.logger.Debug()
+	switch {
+	case err == nil, errors.Is(err, sse.ErrClientGone), errors.Is(err, net.ErrClosed):
+		return
+	case errors.Is(err, sse.ErrPanicked):
+		event = s.logger.Error()
+	}
+	event.Str("id", id).Err(err).Msg("stream cut")
+}
+
+// responseHead is the head of an answer whose body ends with the connection (RFC 9112 §6.3), which needs no chunks. It has the
+// request's version, as net/http's answers have.
+func responseHead(r *http.Request, h http.Header) []byte {
 	var head bytes.Buffer
-	head.WriteString("HTTP/1.1 200 OK\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\nConnection: close\r\n")
+	head.WriteString("HTTP/1." + strconv.Itoa(min(r.ProtoMinor, 1)) + " 200 OK\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\nConnection: close\r\n")
 	_ = h.Write(&head) // a buffer takes everything
 	head.WriteString("\r\n")
 	return head.Bytes()

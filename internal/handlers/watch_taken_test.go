@@ -2,8 +2,10 @@ package handlers_test
 
 import (
 	"bufio"
+	stdlog "log"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +82,7 @@ func testWatchOverHTTP10(t *testing.T, form func(*setup)) {
 	}
 	r := bufio.NewReader(conn)
 	response, err := http.ReadResponse(r, nil)
-	if err != nil || response.StatusCode != 200 || len(response.TransferEncoding) > 0 {
+	if err != nil || response.StatusCode != 200 || response.Proto != "HTTP/1.0" || len(response.TransferEncoding) > 0 {
 		t.Fatalf("%+v, %v", response, err)
 	}
 	lines := bufio.NewScanner(response.Body)
@@ -92,6 +94,48 @@ func testWatchOverHTTP10(t *testing.T, form func(*setup)) {
 	}
 	if strings.Join(got, " ") != "put sync" {
 		t.Errorf("events %q, %v", got, lines.Err())
+	}
+}
+
+// A body is not what a watch needs, and does no harm: nothing is left to be done with the connection when the stream has it.
+func TestWatchWithABody(t *testing.T) { inBothForms(t, testWatchWithABody) }
+
+func testWatchWithABody(t *testing.T, form func(*setup)) {
+	g := start(t, form)
+	kv := g.shop(t)
+	var complaints lines // of net/http, which recovers what panics
+	server := httptest.NewUnstartedServer(g.handler)
+	server.Config.ErrorLog = stdlog.New(&complaints, "", 0)
+	server.Start()
+	defer server.Close()
+	for _, head := range []string{"HTTP/1.1\r\nContent-Length: 4", "HTTP/1.1\r\nConnection: close\r\nContent-Length: 4", "HTTP/1.0\r\nContent-Length: 4",
+		"HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked"} {
+		before := len(g.accessLog(t))
+		conn, err := net.Dial("tcp", server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte("GET /buckets/shop/watch?heartbeat=1s " + head + "\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\nbody")); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || response.StatusCode != 200 {
+			t.Fatalf("%q: %+v, %v", head, response, err)
+		}
+		stream := &eventStream{t: t, body: response.Body, blocks: make(chan block, 100)}
+		go stream.read()
+		stream.until("sync")
+		put(t, kv, "a", head)
+		stream.wantEvents("put a")
+		conn.Close()
+		eventually(t, "the stream is logged", func() bool { return len(g.accessLog(t)) == before+1 })
+	}
+	if said := complaints.String(); said != "" {
+		t.Error(said)
 	}
 }
 

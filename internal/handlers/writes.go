@@ -39,10 +39,10 @@ func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
 	if write.ContentType, write.ContentEncoding, err = storedHeaders(r); err != nil {
 		return err
 	}
-	limit, err := b.Room(r.Context(), write)
-	if err != nil {
+	if err := b.CheckTTL(r.Context(), write.TTL); err != nil {
 		return err
 	}
+	limit := b.Room(write)
 	if write.Value, err = s.readBody(w, r, limit, tooLargeProblem(limit)); err != nil {
 		return err
 	}
@@ -104,21 +104,27 @@ func storedHeaders(r *http.Request) (contentType, contentEncoding string, err er
 	if !isPrintable(contentEncoding) {
 		return "", "", headerProblem("Content-Encoding", "Content-Encoding is a list of tokens, as gzip.")
 	}
+	contentType, err = storedType(contentType)
+	return contentType, contentEncoding, err
+}
+
+// storedType is what is stored of a content type.
+func storedType(contentType string) (string, error) {
 	switch contentType {
 	case "", "application/json":
-		return contentType, contentEncoding, nil
+		return contentType, nil
 	case defaultContentType:
 		// A value without a stored type is answered as this one, and costs the server and every reader a header less.
-		return "", contentEncoding, nil
+		return "", nil
 	}
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	if err != nil || !strings.Contains(mediaType, "/") || !isPrintable(contentType) {
-		return "", "", headerProblem("Content-Type", "Content-Type is no media type such as text/plain; charset=utf-8.")
+		return "", headerProblem("Content-Type", "Content-Type is no media type such as text/plain; charset=utf-8.")
 	}
 	if mediaType == "application/x-www-form-urlencoded" {
-		contentType = ""
+		return "", nil
 	}
-	return contentType, contentEncoding, nil
+	return contentType, nil
 }
 
 func isPrintable(s string) bool {

@@ -3,6 +3,7 @@ package kvclient
 import (
 	"encoding/json"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -24,6 +25,7 @@ type Advisory struct {
 	Bucket BucketName // the zero name with AdvisoriesGap
 	Key    string     // with StreamPurged: the only key whose messages were removed; "" for several, or unknown
 	Purged uint64     // with StreamPurged: how many messages were removed; 0 for unknown
+	At     time.Time  // with StreamPurged: when it was done, by the server's clock
 }
 
 // Observe makes the client report advisories to observer, which must not block. Where the identity may not subscribe to them
@@ -62,7 +64,10 @@ func (c *Client) streamAdvisory(msg *nats.Msg) {
 // apiAdvisory finds the purges among the audit of the JetStream API: every request to it is told.
 func (c *Client) apiAdvisory(msg *nats.Msg) {
 	const marker = ".STREAM.PURGE." + streamPrefix
-	var audit struct{ Subject, Request, Response string }
+	var audit struct {
+		Subject, Request, Response string
+		Timestamp                  time.Time
+	}
 	if !strings.Contains(string(msg.Data), marker) || json.Unmarshal(msg.Data, &audit) != nil {
 		return
 	}
@@ -79,7 +84,7 @@ func (c *Client) apiAdvisory(msg *nats.Msg) {
 	if json.Unmarshal([]byte(audit.Response), &response) == nil && (response.Error != nil || response.Purged != nil && *response.Purged == 0) {
 		return
 	}
-	a := Advisory{Kind: StreamPurged, Bucket: name}
+	a := Advisory{Kind: StreamPurged, Bucket: name, At: audit.Timestamp}
 	if response.Purged != nil {
 		a.Purged = *response.Purged
 	}

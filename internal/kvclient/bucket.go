@@ -47,7 +47,7 @@ type Bucket struct {
 	maxMessage           int           // bytes of a value and its stored headers
 	maxAge               time.Duration // at which entries vanish; 0 for never
 	requirePreconditions bool
-	ttl                  ttlRules
+	rules                writeRules // of its own stream: a mirror's are not the origin's
 
 	verified   time.Time
 	lastSeq    Revision // when verified
@@ -202,7 +202,7 @@ func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time
 		maxMessage:           c.maxMessage(cfg.MaxMsgSize),
 		maxAge:               cfg.MaxAge,
 		requirePreconditions: cfg.Metadata[MetadataRequirePreconditions] == "true",
-		ttl:                  rulesOf(name, cfg),
+		rules:                rulesOf(&cfg),
 		verified:             asked,
 		lastSeq:              Revision(info.State.LastSeq),
 	}

@@ -56,6 +56,9 @@ type Client struct {
 	observer   atomic.Pointer[func(Advisory)]
 	scans      chan struct{} // bounds the listings under way
 	patches    chan struct{} // bounds the large values that are patched at once
+	exports    chan struct{} // bounds the exports under way
+	instants   chan struct{} // bounds the reads of many entries at once
+	pipelines  chan struct{} // bounds the imports and mass deletions under way
 	hiddenKeys atomic.Uint64
 
 	stopWaiting sync.Once
@@ -80,6 +83,9 @@ func Connect(opts Options) (*Client, error) {
 		buckets:     make(map[BucketName]*Bucket),
 		scans:       make(chan struct{}, maxScans),
 		patches:     make(chan struct{}, maxLargePatches),
+		exports:     make(chan struct{}, maxExports),
+		instants:    make(chan struct{}, maxInstants),
+		pipelines:   make(chan struct{}, maxPipelines),
 		noWaits:     make(chan struct{}),
 	}
 	if c.timeout == 0 {

@@ -30,10 +30,10 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 	if err != nil {
 		return Written{}, err
 	}
-	msg, err := d.message(ctx, b)
-	if err != nil {
+	if err := b.CheckTTL(ctx, d.TTL); err != nil {
 		return Written{}, err
 	}
+	msg := d.message(b)
 	var before Revision
 	for try := range maxTries {
 		last, err := b.lastOrNil(ctx, d.Key)
@@ -63,19 +63,19 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 }
 
 // message is the marker that native clients write (ADR-8).
-func (d Deletion) message(ctx context.Context, b *Bucket) (*nats.Msg, error) {
+func (d Deletion) message(b *Bucket) *nats.Msg {
 	msg := &nats.Msg{Subject: b.writePrefix + d.Key.name}
 	if d.Purge {
 		setHeader(msg, headerOperation, "PURGE")
-		setHeader(msg, headerRollup, "sub")
+		setHeader(msg, headerRollup, rollupSubject)
 	} else {
 		setHeader(msg, headerOperation, "DEL")
 	}
 	if d.Purge && d.TTL > 0 {
-		if err := b.SetTTL(ctx, msg, d.TTL); err != nil {
-			return nil, err
-		}
+		setTTL(msg, d.TTL)
 	}
-	d.Idempotency.stamp(b.name, d.Key, "DELETE", []byte(strconv.FormatBool(d.Purge)), []byte(d.TTL.String())).put(msg, false)
-	return msg, nil
+	if d.Idempotency.Key != "" {
+		d.Idempotency.stamp(b.name, d.Key, "DELETE", []byte(strconv.FormatBool(d.Purge)), []byte(d.TTL.String())).put(msg, false)
+	}
+	return msg
 }

@@ -37,6 +37,7 @@ type Entry struct {
 	// As the value's writer gave them; empty if it gave none, or if the entry is a marker.
 	ContentType, ContentEncoding string
 
+	Mark     *Mark     // of the transaction that wrote it; nil if none did
 	protocol *protocol // of its writer's headers, those that writes of the key look at; nil for none
 }
 
@@ -49,6 +50,7 @@ const (
 	headerOperation       = "KV-Operation"
 	headerMarkerReason    = "Nats-Marker-Reason"
 	headerRollup          = "Nats-Rollup"
+	rollupSubject         = "sub" // removes the key's earlier messages
 	headerExpected        = "Nats-Expected-Last-Subject-Sequence"
 	headerContentType     = "Content-Type"
 	headerContentEncoding = "Content-Encoding"
@@ -86,6 +88,7 @@ func (e *Entry) describe(h nats.Header, maxAge time.Duration) {
 		return
 	}
 	e.expire(first(h, headerTTL))
+	e.Mark = markOf(h)
 	e.protocol = readProtocol(h, e.Created)
 	if e.Operation = operationOf(h); e.Operation == Put {
 		e.ContentType, e.ContentEncoding = printable(first(h, headerContentType)), printable(first(h, headerContentEncoding))
@@ -108,7 +111,7 @@ func (e *Entry) expire(ttl string) {
 	switch {
 	case ttl == "":
 		return
-	case strings.EqualFold(ttl, "never"):
+	case strings.EqualFold(ttl, ttlNever):
 		e.Expires = time.Time{}
 		return
 	}

@@ -212,7 +212,15 @@ func keys(t testing.TB, b *kvclient.Bucket, patterns ...string) []string {
 	if err != nil {
 		t.Fatalf("keys %v: %v", patterns, err)
 	}
-	return names(listing)
+	return keyNames(listing)
+}
+
+func keyNames(l kvclient.KeyListing) []string {
+	found := []string{}
+	for _, k := range l.Entries {
+		found = append(found, k.Key)
+	}
+	return found
 }
 
 func names(l kvclient.Listing) []string {
@@ -233,11 +241,4 @@ func numbered(prefix string, n int) []string {
 }
 
 // room is how large a plain value may be.
-func room(t testing.TB, b *kvclient.Bucket) int {
-	t.Helper()
-	n, err := b.Room(t.Context(), kvclient.Write{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
+func room(b *kvclient.Bucket) int { return b.Room(kvclient.Write{}) }

@@ -72,6 +72,15 @@ func TestIdempotencyBelongsToACaller(t *testing.T) {
 			t.Errorf("%s: %+v, %v; want revision %d", caller, w, err, want)
 		}
 	}
+	if _, err := c.UpdateBucket(t.Context(), b.Name(), []byte(`{"allow_atomic":true}`)); err != nil {
+		t.Fatal(err)
+	}
+	for i, caller := range []string{"", "alice", "bob", "alice"} {
+		_, err := b.Transact(t.Context(), kvclient.Transaction{Steps: []kvclient.Step{putStep(t, "k", "v")}, Idempotency: kvclient.Idempotency{Caller: caller, Key: "id"}})
+		if _, applied := errors.AsType[*kvclient.AlreadyAppliedError](err); applied != (i == 3) || err != nil && !applied {
+			t.Errorf("transaction of %q: %v", caller, err)
+		}
+	}
 }
 
 // On replicated streams the duplicate is found before it is stored, and can be under way.

@@ -80,7 +80,7 @@ func TestEveryValueSurvives(t *testing.T) {
 		}
 		for name, value := range map[string]string{
 			"empty": "", "binary": string(binary), "headerish": "NATS/1.0\r\nStatus: 404\r\n\r\n", "crlf": "\r\n",
-			"large": strings.Repeat("x", room(t, b)),
+			"large": strings.Repeat("x", room(b)),
 		} {
 			rev := put(t, b, name, value)
 			wantValue(t, b, name, value, rev)
@@ -118,11 +118,13 @@ func TestContentTypeIsStoredAndHarmless(t *testing.T) {
 			t.Fatal(err)
 		}
 		check("history", entries[0], nil)
-		listing, err := b.Keys(t.Context(), nil)
+		page, err := b.Entries(t.Context(), kvclient.Selection{}, kvclient.PageOf{Limit: 10}, kvclient.ReadOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		check("keys", listing.Entries[0], nil)
+		if err := page.Each(t.Context(), func(e *kvclient.Entry) error { check("entries", *e, nil); return nil }); err != nil {
+			t.Fatal(err)
+		}
 		// A later write without a type has none.
 		put(t, b, "k", "plain")
 		if e, _ := get(t, b, "k"); e.ContentType != "" || e.ContentEncoding != "" {

@@ -44,6 +44,7 @@ func (e *Entry) AppendJSON(dst []byte, bucket BucketName, form ValueForm) []byte
 	dst = strconv.AppendInt(dst, int64(e.Size), 10)
 	dst = appendStringMember(dst, "content_type", e.ContentType)
 	dst = appendStringMember(dst, "content_encoding", e.ContentEncoding)
+	dst = e.Mark.appendMember(dst)
 	if !e.IsMarker() && form != ValueNone {
 		dst = e.appendValue(dst, form)
 	}

@@ -27,7 +27,8 @@ type link struct {
 	url     string
 	logger  zerolog.Logger
 	onUp    func(*nats.Conn) // on every new nats.Conn: subscriptions die with the old one
-	onGap   func()           // on every connection: what came in the time without one was missed
+	onGap   func()           // on every connection but the first: what came in the time without one was missed
+	known   atomic.Bool      // there was a connection
 
 	windows  *windows
 	replies  replyBoxes
@@ -103,12 +104,13 @@ func (l *link) disconnected(_ *nats.Conn, err error) {
 	}
 }
 
-// connected runs on every connection, the first and those after a gap.
+// connected runs on every connection, the first and those after a gap. nats.go calls it some time after the connection is in use, so
+// the word of the first would void what was read on it.
 func (l *link) connected() {
 	l.closures.Store(0)
 	l.cause.Store("")
 	l.logger.Info().Str("link", l.name).Msg("connected to NATS")
-	if l.onGap != nil {
+	if l.onGap != nil && l.known.Swap(true) {
 		l.onGap()
 	}
 }

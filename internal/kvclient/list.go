@@ -1,29 +1,53 @@
 package kvclient
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
 )
 
-// A Listing is what a scan for names found.
+// A KeyListing is what a scan for the names of keys found. It takes 48 bytes and the name for each key, and as much again for
+// a moment while it grows.
+type KeyListing struct {
+	Entries  []ListedKey // sorted by key
+	Revision Revision    // the listing is not older than this
+}
+
+// A ListedKey is a key that has a value: what a listing of a million of them can afford to keep.
+type ListedKey struct {
+	Key      string
+	Revision Revision
+	size     int32 // below 64 MiB, the server's limit for a message
+	marker   bool
+}
+
+// Size is that of the value, in bytes.
+func (k ListedKey) Size() int { return int(k.size) }
+
+// Keys lists every key that has a value and that the filters select, sorted by name. It returns what a scan does:
+// [ErrOverloaded], [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
+func (b *Bucket) Keys(ctx context.Context, filters Filters) (KeyListing, error) {
+	var found []ListedKey
+	since, err := b.scan(ctx, filters, func(e Entry) error {
+		found = append(found, ListedKey{e.Key, e.Revision, int32(e.Size), e.IsMarker()})
+		return nil
+	})
+	if err != nil {
+		return KeyListing{}, err
+	}
+	found = lastOfEach(found, func(k *ListedKey) (string, Revision) { return k.Key, k.Revision })
+	return KeyListing{Entries: slices.DeleteFunc(found, func(k ListedKey) bool { return k.marker }), Revision: since}, nil
+}
+
+// A Listing is what a scan for markers found.
 type Listing struct {
 	Entries  []Entry  // sorted by key, without values
 	Revision Revision // the listing is not older than this
 }
 
-// Keys lists the last entry of every key that has a value and that the filters select, sorted by name, without the values.
-// It returns what a scan does: [ErrOverloaded], [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
-func (b *Bucket) Keys(ctx context.Context, filters Filters) (Listing, error) {
-	return b.list(ctx, filters, func(e Entry) bool { return !e.IsMarker() })
-}
-
-// Markers lists the markers of deleted keys that the filters select, sorted by name.
+// Markers lists the markers of deleted keys that the filters select, sorted by name. It returns what Keys does.
 func (b *Bucket) Markers(ctx context.Context, filters Filters) (Listing, error) {
-	return b.list(ctx, filters, func(e Entry) bool { return e.IsMarker() })
-}
-
-func (b *Bucket) list(ctx context.Context, filters Filters, keep func(Entry) bool) (Listing, error) {
 	var found []Entry
 	since, err := b.scan(ctx, filters, func(e Entry) error {
 		found = append(found, e)
@@ -32,16 +56,23 @@ func (b *Bucket) list(ctx context.Context, filters Filters, keep func(Entry) boo
 	if err != nil {
 		return Listing{}, err
 	}
-	return Listing{Entries: slices.DeleteFunc(lastOfEach(found), func(e Entry) bool { return !keep(e) }), Revision: since}, nil
+	found = lastOfEach(found, func(e *Entry) (string, Revision) { return e.Key, e.Revision })
+	return Listing{Entries: slices.DeleteFunc(found, func(e Entry) bool { return !e.IsMarker() }), Revision: since}, nil
 }
 
 // lastOfEach sorts entries by key and keeps the newest of each.
-func lastOfEach(entries []Entry) []Entry {
-	slices.SortFunc(entries, func(a, b Entry) int {
-		if byKey := strings.Compare(a.Key, b.Key); byKey != 0 {
+func lastOfEach[E any](entries []E, of func(*E) (key string, rev Revision)) []E {
+	slices.SortFunc(entries, func(a, b E) int {
+		keyA, revA := of(&a)
+		keyB, revB := of(&b)
+		if byKey := strings.Compare(keyA, keyB); byKey != 0 {
 			return byKey
 		}
-		return int(int64(b.Revision) - int64(a.Revision))
+		return cmp.Compare(revB, revA)
 	})
-	return slices.CompactFunc(entries, func(a, b Entry) bool { return a.Key == b.Key })
+	return slices.CompactFunc(entries, func(a, b E) bool {
+		keyA, _ := of(&a)
+		keyB, _ := of(&b)
+		return keyA == keyB
+	})
 }

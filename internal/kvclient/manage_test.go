@@ -249,7 +249,7 @@ func TestValueLimits(t *testing.T) {
 	c, _ := gateway(t)
 	for name, max := range map[string]int32{"of-the-bucket": 500, "of-the-server": -1} {
 		b := newBucket(t, c, name, func(c *kvclient.BucketConfig) { c.MaxValueSize = max })
-		limit := room(t, b)
+		limit := room(b)
 		if max > 0 && limit != int(max) || max < 0 && limit != 1<<20 {
 			t.Errorf("%s: limit %d", name, limit)
 		}

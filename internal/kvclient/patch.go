@@ -48,6 +48,9 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 	if err != nil {
 		return Written{}, err
 	}
+	if err := b.CheckTTL(ctx, p.TTL); err != nil {
+		return Written{}, err
+	}
 	s := p.Idempotency.stamp(b.name, p.Key, "PATCH", []byte{byte(p.Format)}, []byte(p.TTL.String()), p.Body)
 	var before Revision
 	for try := range maxTries {
@@ -83,11 +86,7 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 
 // message is the changed value, with the headers of the one before it.
 func (p Patch) message(ctx context.Context, b *Bucket, last *Entry, s stamp) (*nats.Msg, error) {
-	w := Write{Key: p.Key, ContentType: last.ContentType, ContentEncoding: last.ContentEncoding, TTL: p.TTL}
-	msg, err := w.message(ctx, b)
-	if err != nil {
-		return nil, err
-	}
+	msg := Write{Key: p.Key, ContentType: last.ContentType, ContentEncoding: last.ContentEncoding, TTL: p.TTL}.message(b)
 	if p.TTL == 0 {
 		if err := b.keepTTL(ctx, msg, last); err != nil {
 			return nil, err
@@ -96,6 +95,7 @@ func (p Patch) message(ctx context.Context, b *Bucket, last *Entry, s stamp) (*n
 	s.put(msg, false)
 	setHeader(msg, headerExpected, MaxRevision.String())
 	limit := max(0, b.maxMessage-headerBytes(msg.Header))
+	var err error
 	msg.Data, err = p.apply(ctx, b.client, last, limit)
 	if errors.Is(err, jsonpatch.ErrTooLarge) || len(msg.Data) > limit {
 		return nil, &ValueTooLargeError{Limit: limit}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -42,10 +43,10 @@ func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
 	if err != nil {
 		return Written{}, err
 	}
-	msg, err := w.message(ctx, b)
-	if err != nil {
+	if err := b.CheckTTL(ctx, w.TTL); err != nil {
 		return Written{}, err
 	}
+	msg := w.message(b)
 	if room := b.roomOf(msg, w.Precondition); len(w.Value) > room {
 		return Written{}, &ValueTooLargeError{Limit: room}
 	}
@@ -81,7 +82,7 @@ func notSent(err error) error {
 }
 
 // message is the write without its precondition.
-func (w Write) message(ctx context.Context, b *Bucket) (*nats.Msg, error) {
+func (w Write) message(b *Bucket) *nats.Msg {
 	msg := &nats.Msg{Subject: b.writePrefix + w.Key.name, Data: w.Value}
 	if w.ContentType != "" {
 		setHeader(msg, headerContentType, w.ContentType)
@@ -90,14 +91,12 @@ func (w Write) message(ctx context.Context, b *Bucket) (*nats.Msg, error) {
 		setHeader(msg, headerContentEncoding, w.ContentEncoding)
 	}
 	if w.TTL > 0 {
-		if err := b.SetTTL(ctx, msg, w.TTL); err != nil {
-			return nil, err
-		}
+		setTTL(msg, w.TTL)
 	}
 	if w.Idempotency.Key != "" {
 		w.stamp(b).put(msg, w.Precondition.ifAbsent())
 	}
-	return msg, nil
+	return msg
 }
 
 func (w Write) stamp(b *Bucket) stamp {
@@ -354,7 +353,7 @@ func (b *Bucket) acknowledged(reply *nats.Msg) (rev Revision, duplicate bool, er
 		current, known := e.currentRevision()
 		return 0, false, &mismatchError{current, known}
 	case e.ErrCode == errCodeTTLDisabled:
-		return 0, false, &TTLNotEnabledError{Bucket: b.ttl.bucket}
+		return 0, false, &TTLNotEnabledError{Bucket: strings.TrimPrefix(b.ackStream, streamPrefix)}
 	case e.ErrCode == errCodeMessageTooLarge:
 		return 0, false, &ValueTooLargeError{}
 	default:

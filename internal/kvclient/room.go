@@ -1,20 +1,10 @@
 package kvclient
 
-import (
-	"context"
-
-	"github.com/nats-io/nats.go"
-)
+import "github.com/nats-io/nats.go"
 
 // Room is how large a value the bucket and the server take with this write's headers: they count those stored with the value,
-// and the one that carries a precondition. It returns the errors of Put that are about the time to live.
-func (b *Bucket) Room(ctx context.Context, w Write) (int, error) {
-	msg, err := w.message(ctx, b)
-	if err != nil {
-		return 0, err
-	}
-	return b.roomOf(msg, w.Precondition), nil
-}
+// and the one that carries a precondition.
+func (b *Bucket) Room(w Write) int { return b.roomOf(w.message(b), w.Precondition) }
 
 func (b *Bucket) roomOf(msg *nats.Msg, p Precondition) int {
 	used := headerBytes(msg.Header)

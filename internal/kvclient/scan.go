@@ -1,6 +1,7 @@
 package kvclient
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -15,6 +16,9 @@ const (
 
 	// scanInactive is after what time the server drops the consumer of a scan that died.
 	scanInactive = 30 * time.Second
+
+	// scanDoubt is how long a scan waits for a message before it looks whether the bucket is there.
+	scanDoubt = 500 * time.Millisecond
 )
 
 // scan calls visit for the last entry of each key that the filters select, without its value. It reads them with a short-lived
@@ -67,7 +71,7 @@ func (r *scanReader) createConsumer(ctx context.Context) (pending uint64, err er
 		HeadersOnly:       !r.values,
 		MemoryStorage:     true,
 		Replicas:          1,
-		InactiveThreshold: scanInactive,
+		InactiveThreshold: cmp.Or(r.inactive, scanInactive),
 	}
 	if r.history {
 		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, uint64(r.after)+1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,7 +26,8 @@ type scanReader struct {
 	values       bool  // are wanted, not only their sizes
 	history      bool  // every retained entry above after is wanted, not only the last of each key
 	after        Revision
-	bounded      Revision // for a replay: where it ends; nothing need be completed beyond
+	bounded      Revision      // for a replay: where it ends; nothing need be completed beyond
+	inactive     time.Duration // after which the server drops the consumer; scanInactive if zero
 	consumer     string
 	inbox        string
 	messages     chan *nats.Msg // that came to the inbox
@@ -36,11 +38,13 @@ type scanReader struct {
 	tail         bool            // they select the stream's last message, so that its delivery shows how far the consumer's replica is
 	tailRevision Revision        // of that message
 
-	keys     []string // that were visited
+	keys     []string // that were visited, where the scan has to be complete
+	names    names    // what those, and the visited entries, are made of
 	received uint64
 	last     Revision // the newest that was delivered
 	more     bool     // the consumer may have more to deliver
 	unserved int      // times that nobody took the request for a batch
+	upTo     uint64   // messages of a bounded scan that were within its bound
 }
 
 // selectSubjects decides what the consumer delivers. The consumer of a replicated stream can be on a replica that is behind, and
@@ -82,7 +86,7 @@ func (r *scanReader) read(ctx context.Context, pending uint64) (err error) {
 	r.gone = r.link.windows.gone()
 	r.stalled = time.NewTimer(r.bucket.client.timeout)
 	defer r.stalled.Stop()
-	r.inbox, r.messages = nc.NewInbox(), make(chan *nats.Msg, scanBatch+1)
+	r.inbox, r.messages = nc.NewInbox(), make(chan *nats.Msg, scanBatch+16)
 	subscription, err := nc.ChanSubscribe(r.inbox, r.messages)
 	if err != nil {
 		return fmt.Errorf("%w: scan: %w", ErrUnavailable, err)
@@ -90,7 +94,7 @@ func (r *scanReader) read(ctx context.Context, pending uint64) (err error) {
 	defer subscription.Unsubscribe()
 	r.more = pending > 0 || r.tail
 	if r.bounded > 0 {
-		_, err := r.readTo(ctx, nc, r.bounded)
+		r.upTo, err = r.readTo(ctx, nc, r.bounded)
 		return err
 	}
 	delivered, err := r.readTo(ctx, nc, r.bucket.lastSeq)
@@ -136,15 +140,22 @@ func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (u
 	return upTo, ctx.Err()
 }
 
+// batchCompleted is what the server says behind the last message of a batch whose bytes were bounded and not used up.
+const batchCompleted = "Batch Completed"
+
 // take reads one batch to its end. It returns how many of its messages are at most of the revision end.
 //
 // A message of the stream is known by the subject for its acknowledgement, and not by its lack of a status, as nats.go knows
 // it: a publisher can store a header `Status: 404`, which would end every listing of the bucket at that entry.
 func (r *scanReader) take(ctx context.Context, end Revision) (upTo uint64, err error) {
-	for range scanBatch {
+	for taken := 0; taken < scanBatch; taken++ {
 		msg, err := r.receive(ctx)
 		if err != nil {
 			return upTo, err
+		}
+		if first(msg.Header, "Description") == batchCompleted && msg.Header.Get("Status") == "409" && !strings.HasPrefix(msg.Reply, "$JS.ACK.") {
+			taken-- // it is about the batch before, which has come: taken for the end of this one, it would lead to two at a time
+			continue
 		}
 		if !strings.HasPrefix(msg.Reply, "$JS.ACK.") {
 			r.more = false
@@ -161,18 +172,31 @@ func (r *scanReader) take(ctx context.Context, end Revision) (upTo uint64, err e
 	return upTo, nil
 }
 
-// receive waits for the next message, for the client's timeout.
+// receive waits for the next message, for the client's timeout. A server that deletes a stream does not always say so to who waits for
+// its messages (measured), so after a while without one the bucket is looked for.
 func (r *scanReader) receive(ctx context.Context) (*nats.Msg, error) {
-	r.stalled.Reset(r.bucket.client.timeout)
-	select {
-	case msg := <-r.messages:
-		return msg, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-r.gone:
-		return nil, fmt.Errorf("%w: the connection was lost in a scan", ErrUnavailable)
-	case <-r.stalled.C:
-		return nil, fmt.Errorf("%w: a scan stalled", ErrTimeout)
+	giveUp := time.Now().Add(r.bucket.client.timeout)
+	for {
+		r.stalled.Reset(min(scanDoubt, time.Until(giveUp)))
+		select {
+		case msg := <-r.messages:
+			return msg, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-r.gone:
+			return nil, fmt.Errorf("%w: the connection was lost in a scan", ErrUnavailable)
+		case <-r.stalled.C:
+		}
+		if !time.Now().Before(giveUp) {
+			return nil, fmt.Errorf("%w: a scan stalled", ErrTimeout)
+		}
+		current, err := r.bucket.client.bind(ctx, r.bucket.name)
+		switch {
+		case errors.Is(err, ErrBucketNotFound):
+			return nil, err
+		case err == nil && current.epoch != r.bucket.epoch:
+			return nil, fmt.Errorf("%w: the bucket was created again in a scan", ErrUnavailable)
+		}
 	}
 }
 
@@ -190,7 +214,7 @@ func (r *scanReader) ended(ctx context.Context, status, description string) erro
 		}
 		return gone
 	case "409": // the batch has the bytes that were asked for, or the consumer was deleted
-		if strings.Contains(description, "MaxBytes") || description == "Batch Completed" {
+		if strings.Contains(description, "MaxBytes") {
 			r.more = true
 			return nil
 		}
@@ -221,6 +245,7 @@ func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
 		e.Size, _ = strconv.Atoi(last(msg.Header, headerMessageSize))
 	}
 	if r.bounded == 0 {
+		e.Key = r.names.keep(e.Key)
 		r.keys = append(r.keys, e.Key)
 	}
 	return r.last, r.visit(e)
@@ -228,17 +253,14 @@ func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
 
 // readMissing reads the keys that the stream has and the consumer did not deliver.
 func (r *scanReader) readMissing(ctx context.Context) error {
-	visited := make(map[string]struct{}, len(r.keys))
-	for _, key := range r.keys {
-		visited[key] = struct{}{}
-	}
+	slices.Sort(r.keys)
 	for _, subject := range r.subjects {
 		err := r.bucket.eachSubject(ctx, subject, func(subject string) error {
 			key, ok := r.bucket.keyOf(subject)
 			if !ok || !r.filters.Matches(key.name) {
 				return nil
 			}
-			if _, ok := visited[key.name]; ok {
+			if _, visited := slices.BinarySearch(r.keys, key.name); visited {
 				return nil
 			}
 			e, err := r.bucket.stored(ctx, r.bucket.leaderGet, getRequest{LastBySubject: subject})

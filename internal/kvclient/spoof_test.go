@@ -78,12 +78,12 @@ func TestStoredHeadersDoNotBreakScans(t *testing.T) {
 				t.Fatalf("keys: %v", err)
 			}
 			want := []string{"a", name, "z"}
-			if !slices.Equal(names(listing), want) {
-				t.Fatalf("keys %v, want %v", names(listing), want)
+			if !slices.Equal(keyNames(listing), want) {
+				t.Fatalf("keys %v, want %v", keyNames(listing), want)
 			}
 			for i, size := range []int{1, 0, 2} {
-				if e := listing.Entries[i]; e.Size != size || e.Revision != kvclient.Revision(i+1) {
-					t.Errorf("%s: size %d, revision %d; want %d, %d", e.Key, e.Size, e.Revision, size, i+1)
+				if e := listing.Entries[i]; e.Size() != size || e.Revision != kvclient.Revision(i+1) {
+					t.Errorf("%s: size %d, revision %d; want %d, %d", e.Key, e.Size(), e.Revision, size, i+1)
 				}
 			}
 			wantHistory(t, b, name, "put ")

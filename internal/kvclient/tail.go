@@ -61,6 +61,9 @@ func (b *Bucket) NextRevision(ctx context.Context, after Revision) (Revision, er
 	return e.Revision, err
 }
 
+// ErrConnectionLost ends a tail whose connection was lost, and with it what the server told meanwhile. It is an [ErrUnavailable].
+var ErrConnectionLost = fmt.Errorf("%w: the connection was lost", ErrUnavailable)
+
 // A Tail delivers what a bucket's stream stores, in order and without a gap but for what the stream had dropped before it was
 // read. Keys outside the grammar come as entries without a key, so that every revision is accounted for.
 type Tail struct {
@@ -80,8 +83,8 @@ type Tail struct {
 }
 
 // Tail starts reading after a revision, which must not be beyond the stream's last: a consumer that starts there is deaf to what
-// lies between (measured). Pending is how many messages were stored after it.
-func (b *Bucket) Tail(ctx context.Context, after Revision) (t *Tail, pending uint64, err error) {
+// lies between (measured).
+func (b *Bucket) Tail(ctx context.Context, after Revision) (*Tail, error) {
 	config := jetstream.ConsumerConfig{
 		Name:              "kvgw-feed-" + nuid.Next(),
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
@@ -91,23 +94,22 @@ func (b *Bucket) Tail(ctx context.Context, after Revision) (t *Tail, pending uin
 		Replicas:          1,
 		InactiveThreshold: tailInactive,
 	}
-	pending, err = b.newConsumer(ctx, b.client.feeds, config, []string{b.readPrefix + AllKeys.pattern})
-	if err != nil {
-		return nil, 0, err
+	if _, err := b.newConsumer(ctx, b.client.feeds, config, []string{b.readPrefix + AllKeys.pattern}); err != nil {
+		return nil, err
 	}
 	nc := b.client.feeds.conn()
 	inbox := nc.NewInbox()
-	t = &Tail{bucket: b, consumer: config.Name, out: make(chan []Entry), messages: make(chan *nats.Msg, tailBatch+16), last: after}
+	t := &Tail{bucket: b, consumer: config.Name, out: make(chan []Entry), messages: make(chan *nats.Msg, tailBatch+16), last: after}
 	t.C = t.out
 	subscription, err := nc.ChanSubscribe(inbox, t.messages)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: tail: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: tail: %w", ErrUnavailable, err)
 	}
 	// The tail lives until it is closed, not for as long as the request that started it.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t.cancel = cancel
 	go t.run(run, nc, inbox, subscription)
-	return t, pending, nil
+	return t, nil
 }
 
 // Close ends the tail.
@@ -150,7 +152,7 @@ func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-gone:
-				return fmt.Errorf("%w: the connection was lost", ErrUnavailable)
+				return ErrConnectionLost
 			case <-silence.C:
 				return fmt.Errorf("%w: a tail's consumer is silent", ErrTimeout)
 			case msg := <-t.messages:
@@ -200,9 +202,9 @@ func (t *Tail) collect(msg *nats.Msg) (entries []Entry, ended bool, err error) {
 func (t *Tail) control(msg *nats.Msg) (ended bool, err error) {
 	status, description := first(msg.Header, "Status"), first(msg.Header, "Description")
 	switch {
-	case status == "100":
-		return false, nil
-	case status == "408", status == "409" && (strings.Contains(description, "MaxBytes") || description == "Batch Completed"):
+	case status == "100", status == "409" && description == batchCompleted:
+		return false, nil // that batch was counted to its end, and the next is asked for already
+	case status == "408", status == "409" && strings.Contains(description, "MaxBytes"):
 		return true, nil
 	}
 	return true, fmt.Errorf("%w: tail ended: %s %s", ErrUnavailable, status, description)

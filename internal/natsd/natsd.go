@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -46,9 +47,22 @@ type Options struct {
 
 // Server is a running nats-server. Its methods are safe for concurrent use.
 type Server struct {
-	ns   *server.Server
-	log  *serverLog
+	dir  string
+	opts Options
 	lock *dirLock
+
+	mu      sync.RWMutex
+	current *instance
+	closed  bool
+
+	stop    chan struct{} // ends the watch over the store
+	watched sync.WaitGroup
+}
+
+// An instance is one life of the nats-server: there is another when it had to be started again.
+type instance struct {
+	ns  *server.Server
+	log *serverLog
 }
 
 // Start locks the data directory, starts the server on it and returns when JetStream answers, within two minutes.
@@ -68,36 +82,45 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := start(ctx, dir, lock, opts)
+	i, err := launch(ctx, dir, opts)
 	if err != nil {
+		if !errors.Is(err, errHangs) { // or files may still be written
+			err = errors.Join(err, lock.release())
+		}
 		return nil, fmt.Errorf("embedded nats-server did not start on %s: %w", dir, err)
 	}
+	s := &Server{dir: dir, opts: opts, lock: lock, current: i, stop: make(chan struct{})}
+	if addr := i.ns.Addr(); addr != nil {
+		s.opts.Listen = addr.String() // the port that a free one was taken for is kept
+	}
+	s.watched.Go(s.watchOver)
 	return s, nil
 }
 
-func start(ctx context.Context, dir string, lock *dirLock, opts Options) (*Server, error) {
+// launch starts a nats-server on the directory, which is locked.
+func launch(ctx context.Context, dir string, opts Options) (*instance, error) {
 	if err := mend(dir, opts.Logger); err != nil {
-		return nil, errors.Join(err, lock.release())
+		return nil, err
 	}
 	nopts, err := serverOptions(dir, opts)
 	if err != nil {
-		return nil, errors.Join(err, lock.release())
+		return nil, err
 	}
 	ns, err := server.NewServer(nopts)
 	if err != nil {
-		return nil, errors.Join(err, lock.release())
+		return nil, err
 	}
-	s := &Server{ns: ns, log: newServerLog(opts.Logger), lock: lock}
-	ns.SetLogger(s.log, s.log.wantsDebug(), false)
-	if err := s.run(ctx); err != nil {
+	i := &instance{ns: ns, log: newServerLog(opts.Logger)}
+	ns.SetLogger(i.log, i.log.wantsDebug(), false)
+	if err := i.run(ctx); err != nil {
 		return nil, err
 	}
 	if err := checkRecovered(ns, dir); err != nil {
-		s.Shutdown()
+		i.shutdown()
 		return nil, err
 	}
-	s.log.started.Store(true)
-	return s, nil
+	i.log.started.Store(true)
+	return i, nil
 }
 
 // prepareDir returns the absolute path of a directory that exists. Its mode is for us alone, since the files in it are
@@ -144,40 +167,55 @@ func serverOptions(dir string, opts Options) (*server.Options, error) {
 	return nopts, nil
 }
 
+// errHangs is why a start is given up of a server that may still be busy with its files.
+var errHangs = errors.New("not ready")
+
 // run starts the server and waits until it is ready. The server reports what stops its start only through its log, as
 // a fatal line, and then stays half started; this turns that line into an error.
-func (s *Server) run(ctx context.Context) error {
+func (i *instance) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.ns.Start()
+		i.ns.Start()
 	}()
 	select {
 	case <-done:
 	case <-ctx.Done():
-		// Whatever hangs may hang Shutdown too. The lock stays until the process ends: files may still be written.
-		go s.ns.Shutdown()
-		return fmt.Errorf("not ready: %w", context.Cause(ctx))
+		go i.ns.Shutdown() // whatever hangs may hang that too
+		return fmt.Errorf("%w: %w", errHangs, context.Cause(ctx))
 	}
-	if err := s.log.fatalError(); err != nil {
-		s.Shutdown()
+	if err := i.log.fatalError(); err != nil {
+		i.shutdown()
 		return err
 	}
-	if !s.ns.JetStreamEnabled() {
-		s.Shutdown()
+	if !i.ns.JetStreamEnabled() {
+		i.shutdown()
 		return errors.New("JetStream is not enabled")
 	}
 	return nil
 }
 
+// shutdown stops the server and waits until its files are closed.
+func (i *instance) shutdown() {
+	i.log.started.Store(false)
+	i.ns.Shutdown()
+	i.ns.WaitForShutdown()
+}
+
+func (s *Server) instance() *instance {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.current
+}
+
 // InProcessConn returns a new connection to the server that needs no listener.
-func (s *Server) InProcessConn() (net.Conn, error) { return s.ns.InProcessConn() }
+func (s *Server) InProcessConn() (net.Conn, error) { return s.instance().ns.InProcessConn() }
 
 // ClientURL is the address of the listener, with the port it really has; empty when there is none.
 func (s *Server) ClientURL() string {
-	addr := s.ns.Addr()
+	addr := s.instance().ns.Addr()
 	if addr == nil {
 		return ""
 	}
@@ -187,10 +225,16 @@ func (s *Server) ClientURL() string {
 // Shutdown stops the server, waits until all of it is down and its files are closed, and gives the data directory
 // free. A second call does nothing. Close the client connections first: the server does not wait for them.
 func (s *Server) Shutdown() {
-	s.log.started.Store(false)
-	s.ns.Shutdown()
-	s.ns.WaitForShutdown()
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if first {
+		close(s.stop)
+	}
+	s.watched.Wait()
+	s.instance().shutdown()
 	if err := s.lock.release(); err != nil {
-		s.log.zl.Warn().Err(err).Msg("the data directory stays locked until this process ends")
+		s.opts.Logger.Warn().Err(err).Msg("the data directory stays locked until this process ends")
 	}
 }

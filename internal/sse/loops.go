@@ -2,10 +2,11 @@ package sse
 
 import (
 	"bytes"
-	"container/heap"
 	"context"
 	"errors"
+	"fmt"
 	"net"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,20 +15,29 @@ import (
 // ErrClientGone ends a stream whose client has closed its connection.
 var ErrClientGone = errors.New("the client is gone")
 
+// ErrPanicked ends a stream whose source panicked. Its text has the stack.
+var ErrPanicked = errors.New("the stream's source panicked")
+
 // errTookNothing ends a stream whose client has not read for the patience of a write.
 var errTookNothing = errors.New("the client reads nothing")
 
 // Loops are the second form of a stream's writer: a few goroutines that write to all streams, on connections taken over from
 // net/http. A write never waits. What a socket does not take stays with its stream, and the stream is not asked for more until
-// that is gone; so a client that reads slowly costs its stream what one turn appends, and the others nothing.
+// that is gone; so a client that reads slowly costs its stream what one turn appends, and the others nothing. A frame that is larger
+// than a turn is not copied for each stream.
 //
 // A stream costs no goroutine, no timer and no buffer.
 type Loops struct {
 	loops   []*loop
 	watcher *watcher
 	next    atomic.Uint32
-	streams sync.WaitGroup
-	closed  chan struct{}
+	unsent  atomic.Int64
+	closed  chan struct{} // the loops end what is left
+	empty   chan struct{} // nothing is
+
+	mu      sync.Mutex
+	closing bool
+	streams sync.WaitGroup // no more are added once closing
 }
 
 // NewLoops starts that many loops. It returns an error where the system has no way to watch sockets.
@@ -38,27 +48,29 @@ func newLoops(count int, patience time.Duration) (*Loops, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Loops{watcher: watcher, closed: make(chan struct{})}
+	l := &Loops{watcher: watcher, closed: make(chan struct{}), empty: make(chan struct{})}
 	for range count {
-		one := &loop{watcher: watcher, patience: patience, kick: make(chan struct{}, 1), buffer: make([]byte, 0, 2*FlushAt)}
+		one := &loop{watcher: watcher, patience: patience, kick: make(chan struct{}, 1), unsent: &l.unsent, buffer: make([]byte, 0, 2*FlushAt)}
 		l.loops = append(l.loops, one)
-		go one.run(l.closed)
+		go one.run(l.closed, l.empty)
 	}
 	go watcher.run()
 	return l, nil
 }
 
 // Close waits until all streams have ended, which their sources must do by themselves, and ends those that have not when the context does.
-// No stream may be started any more.
+// Streams that are about to be started are refused.
 func (l *Loops) Close(ctx context.Context) {
-	ended := make(chan struct{})
-	go func() { l.streams.Wait(); close(ended) }()
+	l.mu.Lock()
+	l.closing = true
+	l.mu.Unlock()
+	go func() { l.streams.Wait(); close(l.empty) }()
 	select {
-	case <-ended:
+	case <-l.empty:
 	case <-ctx.Done():
 	}
-	close(l.closed) // the loops end what is left
-	<-ended
+	close(l.closed)
+	<-l.empty
 	l.watcher.close()
 }
 
@@ -99,27 +111,48 @@ func (t *Taken) Wake() {
 
 // Start gives the stream its connection, which is the loops' from here on, and what is sent before all else. Ended is called once it has
 // ended, with how many bytes were sent and why, nil if the source was over; a loop calls it, so it must not wait. Start returns an error, and
-// leaves the connection alone, if it cannot be watched.
+// leaves the connection alone, if it cannot be watched; [net.ErrClosed] if the loops are closed.
 func (l *Loops) Start(t *Taken, conn net.Conn, head []byte, source Source, pace Pace, ended func(sent int64, err error)) error {
+	if !l.enter() {
+		return net.ErrClosed
+	}
 	t.conn, t.source, t.clock, t.rest = conn, source, newClock(time.Now(), pace), source.Begin(head)
 	t.ended = func(sent int64, err error) {
 		ended(sent, err)
 		l.streams.Done()
 	}
 	if err := l.watcher.watch(t); err != nil {
+		l.streams.Done()
 		return err
 	}
-	l.streams.Add(1)
+	l.unsent.Add(int64(len(t.rest)))
 	t.started.Store(true)
 	t.Wake()
 	return nil
 }
+
+// enter counts a stream, unless the loops are closed. Who closes the server that the connection was of does not wait for a handler that
+// has just taken it over.
+func (l *Loops) enter() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closing {
+		return false
+	}
+	l.streams.Add(1)
+	return true
+}
+
+// Unsent is how many bytes wait for sockets that took no more. A large frame that several streams wait with is counted for each, and is
+// in memory once.
+func (l *Loops) Unsent() int64 { return l.unsent.Load() }
 
 // A loop writes to its share of the streams.
 type loop struct {
 	watcher  *watcher
 	patience time.Duration // with a client that takes nothing of what is left
 	kick     chan struct{}
+	unsent   *atomic.Int64 // of all loops
 
 	mu    sync.Mutex
 	ready []*Taken
@@ -143,7 +176,7 @@ func (l *loop) add(t *Taken) {
 	}
 }
 
-func (l *loop) run(closed <-chan struct{}) {
+func (l *loop) run(closed, empty <-chan struct{}) {
 	timer := time.NewTimer(time.Hour)
 	for {
 		l.work()
@@ -153,7 +186,7 @@ func (l *loop) run(closed <-chan struct{}) {
 		case <-timer.C:
 			l.speak(time.Now())
 		case <-closed:
-			l.endAll()
+			l.endAll(empty)
 			return
 		}
 	}
@@ -167,15 +200,31 @@ func (l *loop) work() {
 	for i, t := range l.working {
 		l.working[i] = nil
 		t.queued.Store(false)
-		l.turn(t, time.Time{})
+		l.give(t, time.Time{})
 	}
 }
 
-// speak lets the streams speak whose time has come.
+// speak lets the streams speak whose time has come: each once, since that of one that has more to say is still there.
 func (l *loop) speak(now time.Time) {
+	due := l.working[:0]
 	for t := l.timetable.next(now); t != nil; t = l.timetable.next(now) {
-		l.turn(t, now)
+		due = append(due, t)
 	}
+	for i, t := range due {
+		due[i] = nil
+		l.give(t, now)
+	}
+	l.working = due
+}
+
+// give gives a stream its turn. One whose source panics ends, and no other: as in net/http, where a panic is the end of one request.
+func (l *loop) give(t *Taken, now time.Time) {
+	defer func() {
+		if failure := recover(); failure != nil {
+			l.end(t, fmt.Errorf("%w: %v\n%s", ErrPanicked, failure, debug.Stack()))
+		}
+	}()
+	l.turn(t, now)
 }
 
 // turn sends what a stream has to say, once: what is more comes with its next turn, after the others'. Now is set if the stream's time has
@@ -187,29 +236,48 @@ func (l *loop) turn(t *Taken, now time.Time) {
 	case t.gone.Load():
 		l.end(t, ErrClientGone)
 		return
-	case len(t.rest) > 0 && !l.sendRest(t, now):
-		return
-	case t.over:
+	case len(t.rest) > 0:
+		if !l.sendRest(t, now) {
+			return
+		}
+		now = time.Now() // while something was left nobody looked at its clock
+	}
+	if t.over {
 		l.end(t, nil)
 		return
 	}
-	out, over := t.source.Next(l.buffer[:0])
-	t.over = over
-	switch due := !now.IsZero(); {
-	case len(out) > 0:
-	case due && t.clock.old(now):
+	l.send(t, l.words(t, now))
+}
+
+// words are what a stream has to say now, in the loop's buffer.
+func (l *loop) words(t *Taken, now time.Time) []byte {
+	out, next := t.source.Next(l.buffer[:0])
+	t.over = next == NextNever
+	if next == NextAtOnce {
+		t.Wake()
+	}
+	switch due := !now.Before(t.clock.due()); {
+	case t.over:
+	case due && t.clock.old(now): // however much there is to say: a client that is always behind has to come again too
 		out, t.over = t.source.GoAway(out, reasonMaxAge), true
+	case len(out) > 0 || next == NextAtOnce:
 	case due:
 		out = t.source.Beat(out)
 		t.clock.beaten(now)
+		l.timetable.put(t)
 	}
-	if cap(out) <= keepBuffer {
-		l.buffer = out
-	}
-	l.send(t, out)
+	return out
 }
 
-// send writes what the socket takes, keeps a copy of the rest, and enters the stream into the timetable.
+// keep returns bytes that can be kept: a copy of those in the loop's buffer, which is used again.
+func (l *loop) keep(left, of []byte) []byte {
+	if &of[0] == &l.buffer[:1][0] {
+		return bytes.Clone(left)
+	}
+	return left
+}
+
+// send writes what the socket takes, keeps the rest, and enters the stream into the timetable.
 func (l *loop) send(t *Taken, data []byte) {
 	left, err := l.push(t, data)
 	switch {
@@ -217,13 +285,12 @@ func (l *loop) send(t *Taken, data []byte) {
 		l.end(t, err)
 		return
 	case len(left) > 0:
-		t.rest, t.bound = bytes.Clone(left), time.Now().Add(l.patience)
+		t.rest, t.bound = l.keep(left, data), time.Now().Add(l.patience)
+		l.unsent.Add(int64(len(left)))
 		l.timetable.put(t)
-		return
-	case len(data) > 0 || t.over:
-		t.Wake() // there may be more
-	}
-	if t.place < 0 {
+	case t.over:
+		l.end(t, nil)
+	case t.place < 0:
 		l.timetable.put(t)
 	}
 }
@@ -231,6 +298,9 @@ func (l *loop) send(t *Taken, data []byte) {
 // sendRest sends what was left, and tells whether nothing is left now.
 func (l *loop) sendRest(t *Taken, now time.Time) bool {
 	left, err := l.push(t, t.rest)
+	l.unsent.Add(int64(len(left) - len(t.rest)))
+	had := len(t.rest)
+	t.rest = left
 	switch {
 	case err != nil:
 		l.end(t, err)
@@ -239,13 +309,12 @@ func (l *loop) sendRest(t *Taken, now time.Time) bool {
 		t.rest, t.bound = nil, time.Time{}
 		l.timetable.put(t)
 		return true
-	case len(left) < len(t.rest) || t.bound.IsZero():
+	case len(left) < had || t.bound.IsZero():
 		t.bound = time.Now().Add(l.patience)
 	case now.After(t.bound):
 		l.end(t, errTookNothing)
 		return false
 	}
-	t.rest = left
 	l.timetable.put(t)
 	return false
 }
@@ -265,80 +334,22 @@ func (l *loop) end(t *Taken, err error) {
 	l.timetable.remove(t)
 	l.watcher.forget(t)
 	_ = t.conn.Close() // nothing is buffered in it
+	l.unsent.Add(-int64(len(t.rest)))
 	t.rest = nil
 	t.ended(t.sent, err)
 }
 
-// endAll ends what is left when the loops are closed.
-func (l *loop) endAll() {
-	l.work()
-	for len(l.timetable) > 0 {
-		l.end(l.timetable[0], net.ErrClosed)
+// endAll ends what is left when the loops are closed, and what was about to start.
+func (l *loop) endAll(empty <-chan struct{}) {
+	for {
+		l.work()
+		for len(l.timetable) > 0 {
+			l.end(l.timetable[0], net.ErrClosed)
+		}
+		select {
+		case <-l.kick:
+		case <-empty:
+			return
+		}
 	}
-}
-
-// A timetable has the streams of a loop by the time at which they have to be looked at: a heap.
-type timetable []*Taken
-
-// due is when a stream must be looked at.
-func (t *Taken) due() time.Time {
-	if !t.bound.IsZero() {
-		return t.bound
-	}
-	return t.clock.due()
-}
-
-func (h timetable) Len() int           { return len(h) }
-func (h timetable) Less(i, j int) bool { return h[i].due().Before(h[j].due()) }
-func (h timetable) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
-}
-
-func (h *timetable) Push(x any) {
-	t := x.(*Taken)
-	t.place = len(*h)
-	*h = append(*h, t)
-}
-
-func (h *timetable) Pop() any {
-	last := len(*h) - 1
-	t := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	t.place = -1
-	return t
-}
-
-// put enters a stream, or moves it to where it belongs now.
-func (h *timetable) put(t *Taken) {
-	if t.place < 0 {
-		heap.Push(h, t)
-		return
-	}
-	heap.Fix(h, t.place)
-}
-
-func (h *timetable) remove(t *Taken) {
-	if t.place >= 0 {
-		heap.Remove(h, t.place)
-	}
-}
-
-// next takes out a stream whose time has come; nil if there is none.
-func (h *timetable) next(now time.Time) *Taken {
-	if len(*h) == 0 || (*h)[0].due().After(now) {
-		return nil
-	}
-	return heap.Pop(h).(*Taken)
-}
-
-const longWait = time.Hour
-
-// wait is how long until the next stream's time.
-func (h timetable) wait(now time.Time) time.Duration {
-	if len(h) == 0 {
-		return longWait
-	}
-	return max(0, h[0].due().Sub(now))
 }

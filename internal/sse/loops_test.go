@@ -8,7 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
@@ -39,7 +42,7 @@ func (s *script) say(words ...string) {
 
 func (s *script) Begin(dst []byte) []byte { return append(dst, "begin\n"...) }
 
-func (s *script) Next(dst []byte) (_ []byte, over bool) {
+func (s *script) Next(dst []byte) ([]byte, Next) {
 	s.asked.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,7 +50,13 @@ func (s *script) Next(dst []byte) (_ []byte, over bool) {
 		dst = append(dst, s.words[0]...)
 		s.words = s.words[1:]
 	}
-	return dst, s.over && len(s.words) == 0
+	switch {
+	case len(s.words) > 0:
+		return dst, NextAtOnce
+	case s.over:
+		return dst, NextNever
+	}
+	return dst, NextWhenWoken
 }
 
 func (s *script) Beat(dst []byte) []byte { s.beats.Add(1); return append(dst, "beat\n"...) }
@@ -274,6 +283,82 @@ func TestLoopsKeepTime(t *testing.T) {
 	}
 }
 
+// A stream whose client is always behind has its age too, whichever form it has.
+func TestStreamsAgeWhileThereIsMore(t *testing.T) {
+	const last = "goaway max-age\n"
+	pace := Pace{Heartbeat: time.Hour, Age: 100 * time.Millisecond}
+	endsWithLast := func(t *testing.T, r io.Reader) {
+		t.Helper()
+		tail := make([]byte, 0, 1<<20)
+		buffer := make([]byte, 64<<10)
+		for {
+			n, err := r.Read(buffer)
+			tail = append(tail, buffer[:n]...)
+			tail = append(tail[:0], tail[max(0, len(tail)-len(last)):]...)
+			if err == nil {
+				continue
+			}
+			if err != io.EOF || string(tail) != last {
+				t.Fatalf("the end is %q, %v", tail, err)
+			}
+			return
+		}
+	}
+	t.Run("loops", func(t *testing.T) {
+		t.Parallel()
+		s := startAudience(t, 1, writePatience).join(newEndless(), pace)
+		if err := s.SetReadDeadline(time.Now().Add(soon)); err != nil {
+			t.Fatal(err)
+		}
+		endsWithLast(t, s)
+	})
+	t.Run("goroutines", func(t *testing.T) {
+		t.Parallel()
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			NewStream(w).Run(r.Context(), newEndless(), make(chan struct{}, 1), pace)
+		}))
+		defer server.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), soon)
+		defer cancel()
+		r, err := http.NewRequestWithContext(ctx, "GET", server.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		endsWithLast(t, response.Body)
+	})
+}
+
+// A stream that never comes to an end of what it has to say does not keep a loop for itself when its time has come.
+func TestLoopsAreFairWhenTimeHasCome(t *testing.T) {
+	t.Parallel()
+	a := startAudience(t, 1, writePatience)
+	pace := Pace{Heartbeat: time.Millisecond, Age: time.Hour}
+	for range 3 {
+		go func(s *seat) { _, _ = io.Copy(io.Discard, s) }(a.join(newEndless(), pace))
+	}
+	var other script
+	s := a.join(&other, unhurried)
+	s.expect(t, "head\nbegin\n")
+	for i := range 200 {
+		word := fmt.Sprintf("word %d\n", i)
+		other.say(word)
+		s.stream.Wake()
+		s.expect(t, word)
+	}
+}
+
+// newEndless is a source that has always more to say.
+func newEndless() *steady {
+	s := &steady{word: bytes.Repeat([]byte("x"), FlushAt)}
+	s.left.Store(math.MaxInt64)
+	return s
+}
+
 // Close ends what does not end by itself.
 func TestLoopsClose(t *testing.T) {
 	t.Parallel()
@@ -336,12 +421,14 @@ type steady struct {
 }
 
 func (s *steady) Begin(dst []byte) []byte { return dst }
-func (s *steady) Next(dst []byte) ([]byte, bool) {
+func (s *steady) Next(dst []byte) ([]byte, Next) {
 	if s.left.Load() == 0 {
-		return dst, false
+		return dst, NextWhenWoken
 	}
 	s.left.Add(-1)
-	return append(dst, s.word...), false
+	return append(dst, s.word...), NextAtOnce
 }
-func (s *steady) Beat(dst []byte) []byte             { return dst }
-func (s *steady) GoAway(dst []byte, _ string) []byte { return dst }
+func (s *steady) Beat(dst []byte) []byte { return dst }
+func (s *steady) GoAway(dst []byte, reason string) []byte {
+	return append(dst, "goaway "+reason+"\n"...)
+}

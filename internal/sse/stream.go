@@ -22,14 +22,23 @@ const (
 type Source interface {
 	// Begin appends what comes first.
 	Begin(dst []byte) []byte
-	// Next appends what there is to tell, until dst has [FlushAt] bytes. Nothing appended means that there is no more until
-	// the stream is woken; over, that this was the last word.
-	Next(dst []byte) (out []byte, over bool)
+	// Next appends what there is to tell, until dst has [FlushAt] bytes. In the place of an empty dst it may return bytes that others
+	// have too: they have no capacity to spare, and must not be changed.
+	Next(dst []byte) (out []byte, next Next)
 	// Beat appends what shows that the stream is alive.
 	Beat(dst []byte) []byte
 	// GoAway appends the last word of a stream that is ended for that reason.
 	GoAway(dst []byte, reason string) []byte
 }
+
+// A Next says what comes after what a source has appended.
+type Next uint8
+
+const (
+	NextWhenWoken Next = iota // nothing until the stream is woken
+	NextAtOnce                // there may be more
+	NextNever                 // that was the last word
+)
 
 // reasonMaxAge is why a stream is ended that has reached its age.
 const reasonMaxAge = "max-age"
@@ -107,7 +116,7 @@ func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 	defer context.AfterFunc(ctx, wake)()
 	err := s.send(source.Begin)
 	for over := false; !over && err == nil; {
-		if over, err = s.drain(ctx, source); over || err != nil {
+		if over, err = s.drain(ctx, source, &clock); over || err != nil {
 			return
 		}
 		<-wakeUp
@@ -140,15 +149,18 @@ func (s *Stream) send(appendTo func([]byte) []byte) (err error) {
 	return err
 }
 
-// drain sends all that there is to tell.
-func (s *Stream) drain(ctx context.Context, source Source) (over bool, err error) {
+// drain sends all that there is to tell, unless the stream reaches its age over it: a client that is always behind has to come again too.
+func (s *Stream) drain(ctx context.Context, source Source, c *clock) (over bool, err error) {
 	withBuffer(func(b []byte) []byte {
-		for ctx.Err() == nil {
-			if b, over = source.Next(b[:0]); len(b) == 0 {
-				break
+		for next := NextAtOnce; next == NextAtOnce && err == nil && ctx.Err() == nil && !c.old(time.Now()); {
+			var out []byte
+			out, next = source.Next(b[:0])
+			over = next == NextNever
+			if len(out) > 0 {
+				_, err = s.Write(out)
 			}
-			if _, err = s.Write(b); over || err != nil {
-				break
+			if cap(out) > len(out) { // else it may be others' too
+				b = out
 			}
 		}
 		return b

@@ -10,6 +10,9 @@ import (
 	"unsafe"
 )
 
+// CanLoop tells whether [NewLoops] works on this system.
+const CanLoop = true
+
 // A watcher tells of sockets that their peer has closed, or that take more after they took no more, with an epoll instance of its
 // own. The Go runtime's tells only goroutines that wait, one for each socket.
 type watcher struct {
@@ -62,7 +65,10 @@ func (w *watcher) watch(t *Taken) error {
 		event := syscall.EpollEvent{Events: syscall.EPOLLRDHUP | syscall.EPOLLOUT | edgeTriggered, Fd: int32(fd), Pad: int32(t.number)}
 		err = syscall.EpollCtl(w.fd, syscall.EPOLL_CTL_ADD, int(fd), &event)
 	})
-	return errors.Join(failed, err)
+	if err = errors.Join(failed, err); err != nil {
+		w.forget(t)
+	}
+	return err
 }
 
 // forget ends the watching of a connection that will be closed, which ends the rest.

@@ -4,6 +4,9 @@ package sse
 
 import "errors"
 
+// CanLoop tells whether [NewLoops] works on this system.
+const CanLoop = false
+
 // A watcher needs epoll: elsewhere all streams have the ordinary form.
 type watcher struct{}
 

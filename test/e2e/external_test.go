@@ -51,6 +51,9 @@ func TestExternalNATS(t *testing.T) {
 			if history := g.want(200, "GET", "/buckets/shop/history/a", ""); !strings.Contains(history, `"revision":1`) {
 				t.Errorf("history: %s", history)
 			}
+			g.want(200, "PATCH", "/buckets/shop", `{"allow_atomic":true}`)
+			g.want(200, "POST", "/buckets/shop/transactions", `{"operations":[{"op":"put","key":"b","value":2,"if_absent":true},{"op":"put","key":"c","value":3},{"op":"check","key":"a","if_revision":1}]}`)
+			g.wantValue("/buckets/shop/keys/c", "3")
 			if code := g.stop(syscall.SIGTERM); code != 0 {
 				t.Errorf("exit code %d", code)
 			}

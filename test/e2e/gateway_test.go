@@ -138,6 +138,8 @@ func (g *gateway) do(method, path, body string) (answer, error) {
 	}
 	if method == "PATCH" {
 		req.Header.Set("Content-Type", "application/merge-patch+json")
+	} else if method == "POST" {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {

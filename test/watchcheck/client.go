@@ -2,93 +2,178 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
+// clientOptions say what a logical client asks for, and how it behaves.
+type clientOptions struct {
+	name, target string // target is path and query
+	bucket       string // whose stream it is; "" for several
+	views        map[string]View
+	lines        bool // NDJSON
+	messages     bool // events=message
+	noValues     bool
+	steady       bool // reads at once, and its connection is never cut
+	buffer       int  // of the kernel for what it has not read; 0 for the usual
+}
+
 // Client is one logical watcher: its connections are joined by the last id of a completely received block.
 type Client struct {
-	name, addr, bucket string
-	query              url.Values
-	matches            func(string) bool
-	random             *rand.Rand
+	addr    string
+	options clientOptions
+	random  *rand.Rand
+	stopped atomic.Int64 // until when it reads nothing, in Unix milliseconds
+	calm    atomic.Bool  // no more cuts: the run is coming to rest
+	texts   map[string]string
+	lastID  string
 
-	mu     sync.Mutex
-	trace  []Item
-	blocks []Block
-	lastID string
-	calm   bool // no more cuts: the run is coming to rest
+	mu    sync.Mutex
+	trace []Item
+	at    map[string]string // the last position that was told, by bucket
 }
 
-func (c *Client) add(item Item, b Block) {
+func newClient(addr string, o clientOptions, seed, n uint64) *Client {
+	return &Client{addr: addr, options: o, random: rand.New(rand.NewPCG(seed, n)), texts: map[string]string{}, at: map[string]string{}}
+}
+
+func (c *Client) add(items ...Item) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.trace, c.blocks = append(c.trace, item), append(c.blocks, b)
-	if b.HasID {
-		c.lastID = b.ID
+	c.trace = append(c.trace, items...)
+	for _, item := range items {
+		if item.Epoch != "" && item.Kind != "change" {
+			c.at[item.Bucket] = fmt.Sprintf("%d-%s", item.Revision, item.Epoch)
+		}
 	}
 }
+
+// reached tells whether the last positions are those.
+func (c *Client) reached(ends map[string]string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for bucket := range c.options.views {
+		if c.at[bucket] != ends[bucket] {
+			return false
+		}
+	}
+	return true
+}
+
+// errTurnedAway ends a connection that was refused, or told of a problem.
+var errTurnedAway = errors.New("turned away")
 
 // Run reconnects until the context ends.
 func (c *Client) Run(ctx context.Context) {
 	for ctx.Err() == nil {
-		_ = c.connect(ctx)
-		select {
-		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
+		wait := 100 * time.Millisecond
+		if err := c.connect(ctx); errors.Is(err, errTurnedAway) {
+			wait = time.Second
 		}
+		pause(ctx, wait)
 	}
 }
 
 // connect reads over a raw connection, which closes after a random number of bytes: mostly in the middle of a frame.
 func (c *Client) connect(ctx context.Context) error {
-	conn, err := net.Dial("tcp", c.addr)
+	began := time.Now()
+	conn, err := c.dial()
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	request := fmt.Sprintf("GET /buckets/%s/watch?%s HTTP/1.0\r\nHost: %s\r\nAccept: text/event-stream\r\n", c.bucket, c.query.Encode(), c.addr)
-	if c.lastID != "" {
-		request += "Last-Event-ID: " + c.lastID + "\r\n"
-	}
-	if _, err := conn.Write([]byte(request + "\r\n")); err != nil {
+	if err := c.request(conn); err != nil {
 		return err
 	}
-	parser := NewParser(&cutReader{conn: conn, client: c, left: 500 + c.random.IntN(60_000)})
+	parser := NewParser(&cutReader{conn: conn, client: c, left: 500 + c.random.IntN([]int{10_000, 200_000}[c.random.IntN(2)])})
 	status, err := parser.line()
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(status, " 200 ") { // a browser never comes back from it
-		c.add(Item{Kind: "refused", Reason: status}, Block{})
-		return nil
+	code, _, _ := strings.Cut(strings.TrimPrefix(status, "HTTP/1.0 "), " ")
+	if code != "200" {
+		c.add(Item{At: time.Now(), Kind: "refused", Reason: code})
+		return errTurnedAway
 	}
 	if _, err := parser.Next(); err != nil { // the header ends with an empty line, as a block does
 		return err
 	}
-	c.add(Item{Kind: "connect", Resumed: c.lastID != ""}, Block{})
+	c.add(Item{At: began, Kind: "connect", LastID: c.lastID})
+	defer func() { c.add(Item{At: time.Now(), Kind: "closed"}) }()
+	return c.follow(parser)
+}
+
+func (c *Client) dial() (net.Conn, error) {
+	conn, err := net.Dial("tcp", c.addr)
+	if err == nil && c.options.buffer > 0 {
+		err = conn.(*net.TCPConn).SetReadBuffer(c.options.buffer)
+	}
+	return conn, err
+}
+
+func (c *Client) request(conn net.Conn) error {
+	accept := "text/event-stream"
+	if c.options.lines {
+		accept = "application/x-ndjson"
+	}
+	request := fmt.Sprintf("GET %s HTTP/1.0\r\nHost: %s\r\nAccept: %s\r\n", c.options.target, c.addr, accept)
+	if c.lastID != "" {
+		request += "Last-Event-ID: " + c.lastID + "\r\n"
+	}
+	_, err := conn.Write([]byte(request + "\r\n"))
+	return err
+}
+
+func (c *Client) follow(parser *Parser) error {
 	for {
-		b, err := parser.Next()
+		next := parser.Next
+		if c.options.lines {
+			next = parser.NextLine
+		}
+		b, err := next()
 		if err != nil {
 			return err
 		}
-		item, err := meaning(b)
-		if err != nil {
-			return err
+		items := c.meaning(b, time.Now())
+		c.add(items...)
+		if b.HasID {
+			c.lastID = b.ID
 		}
-		c.add(item, b)
+		if items[0].Kind == "problem" {
+			return errTurnedAway
+		}
 	}
 }
 
-// cutReader ends a connection after some bytes, and now and then reads nothing for a second.
+// of returns what the client was told of one bucket.
+func (c *Client) of(bucket string) []Item {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var out []Item
+	for _, item := range c.trace {
+		if item.Bucket != "" && item.Bucket != bucket {
+			continue
+		}
+		if item.Kind == "connect" {
+			_, item.Resumed = c.positions(item.LastID)[bucket]
+		}
+		out = append(out, item)
+	}
+	return out
+}
+
+// silence is after how many heartbeats that did not come a connection is taken for dead. A gateway that is killed while its client
+// does not read leaves one that nobody ever ends.
+const silence = 5 * time.Second
+
+// cutReader ends a connection after some bytes, and now and then reads nothing for a second, or for as long as it is told.
 type cutReader struct {
 	conn   net.Conn
 	client *Client
@@ -96,52 +181,29 @@ type cutReader struct {
 }
 
 func (r *cutReader) Read(p []byte) (int, error) {
-	r.client.mu.Lock()
-	calm := r.client.calm
-	r.client.mu.Unlock()
-	if !calm && r.left <= 0 {
-		return 0, net.ErrClosed
+	c := r.client
+	for time.Now().UnixMilli() < c.stopped.Load() {
+		time.Sleep(50 * time.Millisecond)
 	}
-	if !calm && r.client.random.IntN(200) == 0 {
+	_ = r.conn.SetReadDeadline(time.Now().Add(silence))
+	if c.options.steady || c.calm.Load() {
+		return r.conn.Read(p)
+	}
+	if r.left <= 0 {
+		return 0, r.cut()
+	}
+	if c.random.IntN(200) == 0 {
 		time.Sleep(time.Second)
 	}
-	if !calm {
-		p = p[:min(len(p), r.left)]
-	}
-	n, err := r.conn.Read(p)
+	n, err := r.conn.Read(p[:min(len(p), r.left)])
 	r.left -= n
 	return n, err
 }
 
-// meaning is strict: an event that the contract does not know becomes a problem in the trace.
-func meaning(b Block) (Item, error) {
-	if b.Data == "" {
-		if _, after, ok := strings.Cut(b.ID, "-"); b.HasID && ok && after != "" && !strings.Contains(b.ID, ".") {
-			var revision uint64
-			_, err := fmt.Sscanf(b.ID, "%d-", &revision)
-			return Item{Kind: "id", Revision: revision}, err
-		}
-		return Item{Kind: "bare"}, nil
+// cut closes in the way of a client that is done, or resets.
+func (r *cutReader) cut() error {
+	if r.client.random.IntN(2) == 0 {
+		_ = r.conn.(*net.TCPConn).SetLinger(0)
 	}
-	var d struct {
-		Key, Operation, Base64, Reason string
-		Type                           string
-		Revision                       uint64
-		Exact                          bool
-	}
-	if err := json.Unmarshal([]byte(b.Data), &d); err != nil {
-		return Item{Kind: "unreadable", Reason: b.Data}, nil
-	}
-	item := Item{Kind: b.Event, Revision: d.Revision, Exact: d.Exact, Reason: d.Reason}
-	switch b.Event {
-	case "problem":
-		item.Reason = d.Type
-	case "put", "delete", "purge", "expire":
-		value, err := base64.StdEncoding.DecodeString(d.Base64)
-		if err != nil || d.Operation != b.Event {
-			return Item{Kind: "unreadable", Reason: b.Data}, nil
-		}
-		return Item{Kind: "change", Change: Change{d.Revision, d.Key, d.Operation, string(value)}}, nil
-	}
-	return item, nil
+	return net.ErrClosed
 }

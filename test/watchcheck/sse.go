@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"strings"
 )
@@ -45,6 +46,17 @@ func (p *Parser) Next() (Block, error) {
 			}
 		}
 	}
+}
+
+// NextLine returns the next line of NDJSON as a block.
+func (p *Parser) NextLine() (Block, error) {
+	line, err := p.line()
+	if err != nil {
+		return Block{}, err
+	}
+	var d struct{ Event, ID string }
+	_ = json.Unmarshal([]byte(line), &d) // what is no object has no event's name either, which no promise allows
+	return Block{Event: d.Event, ID: d.ID, HasID: d.ID != "", Data: line}, nil
 }
 
 // line reads up to LF, CR or CRLF. Only LF and CRLF are joined here; a lone CR inside a line is a line end of its own.

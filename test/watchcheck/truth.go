@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,33 +15,26 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// createBucket makes a bucket whose changes the server republishes once they are stored, also those that the history limit
-// overwrites at once. No stream keeps them: it would refuse purges for their rollup header.
-func createBucket(ctx context.Context, js jetstream.JetStream, bucket string, history uint8) error {
-	_, err := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, History: history,
-		RePublish: &jetstream.RePublish{Source: ">", Destination: "truth." + bucket + ".>"}})
-	return err
-}
-
-// Recorder notes what a bucket republishes. A subscription misses what is stored while the server has no connection to it;
-// repair reads that from the stream, where it is not overwritten yet.
+// Recorder notes what a bucket republishes once it is stored, also what the history limit overwrites at once. No stream keeps
+// that: it would refuse purges for their rollup header. Each life of the bucket republishes to a subject of its own. The
+// subscription misses what is stored while the server has no connection to it; repair reads that from the bucket, where it
+// is not overwritten yet.
 type Recorder struct {
-	bucket string
-	conn   *nats.Conn
-	js     jetstream.JetStream
-
+	conn         *nats.Conn
+	js           jetstream.JetStream
 	subscription *nats.Subscription
 
+	changing sync.Mutex // the bucket's life, or reading what is missing of it
+
 	mu       sync.Mutex
-	truth    Truth
+	bucket   Bucket
 	repaired int
-	rewrote  int // revisions that a crash took back and that were given again
 	failed   error
 }
 
 // NewRecorder subscribes over a connection of its own that comes back as fast as it can.
 func NewRecorder(address, bucket string) (*Recorder, error) {
-	r := &Recorder{bucket: bucket, truth: Truth{ByRevision: map[uint64]Change{}, Previous: map[uint64]uint64{}, Unknown: map[uint64]bool{}}}
+	r := &Recorder{bucket: Bucket{Name: bucket}}
 	back := make(chan struct{}, 1)
 	var err error
 	r.conn, err = nats.Connect("nats://"+address, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
@@ -65,7 +61,7 @@ func NewRecorder(address, bucket string) (*Recorder, error) {
 }
 
 func (r *Recorder) subscribe() (err error) {
-	if r.subscription, err = r.conn.Subscribe("truth."+r.bucket+".>", r.republished); err != nil {
+	if r.subscription, err = r.conn.Subscribe("truth."+r.bucket.Name+".>", r.republished); err != nil {
 		return err
 	}
 	if err := r.subscription.SetPendingLimits(-1, -1); err != nil {
@@ -74,48 +70,66 @@ func (r *Recorder) subscribe() (err error) {
 	return r.conn.Flush()
 }
 
+// destination is where the bucket's n-th life republishes to.
+func destination(bucket string, n int) string { return fmt.Sprintf("truth.%s.%d.>", bucket, n) }
+
 func (r *Recorder) republished(m *nats.Msg) {
-	revision, err := strconv.ParseUint(last(m.Header, "Nats-Sequence"), 10, 64)
-	previous, err2 := strconv.ParseUint(last(m.Header, "Nats-Last-Sequence"), 10, 64)
+	n, err := strconv.Atoi(strings.SplitN(m.Subject, ".", 4)[2])
+	revision, err2 := strconv.ParseUint(last(m.Header, "Nats-Sequence"), 10, 64)
+	previous, err3 := strconv.ParseUint(last(m.Header, "Nats-Last-Sequence"), 10, 64)
+	at, err4 := time.Parse(time.RFC3339Nano, last(m.Header, "Nats-Time-Stamp"))
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if err = errors.Join(err, err2); err != nil {
+	if err = errors.Join(err, err2, err3, err4); err != nil {
 		r.failed = err
 		return
 	}
-	r.note(Change{revision, r.key(last(m.Header, "Nats-Subject")), operation(m.Header), string(m.Data)})
-	r.truth.Previous[revision] = previous
+	r.note(r.bucket.Lives[n], &Record{At: at, Previous: previous, Told: true, Size: len(m.Data),
+		Change: Change{revision, r.key(last(m.Header, "Nats-Subject")), operation(m.Header), digest(m.Data)}})
 }
 
-func (r *Recorder) key(subject string) string { return subject[len("$KV."+r.bucket+"."):] }
+func (r *Recorder) key(subject string) string { return subject[len("$KV."+r.bucket.Name+"."):] }
 
 // note makes no claim about a revision that stood for two changes.
-func (r *Recorder) note(c Change) {
-	if known, ok := r.truth.ByRevision[c.Revision]; ok && known != c {
-		r.rewrote++
-		r.truth.Unknown[c.Revision] = true
+func (r *Recorder) note(l *Life, record *Record) {
+	if known := l.Records[record.Revision]; known != nil && known.Change != record.Change {
+		l.Rewritten[record.Revision], l.Unknown[record.Revision] = true, true
 	}
-	r.truth.ByRevision[c.Revision] = c
+	l.Records[record.Revision] = record
+	l.End = max(l.End, record.Revision)
+}
+
+// current is the life that the bucket has; nil while it has none.
+func (r *Recorder) current() *Life {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if l := r.bucket.last(); l.Deleted.IsZero() && l.Epoch != "" {
+		return l
+	}
+	return nil
 }
 
 // repair reads the revisions that are missing so far.
 func (r *Recorder) repair(ctx context.Context) error {
-	return r.each(ctx, func(revision uint64) bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		_, known := r.truth.ByRevision[revision]
-		return !known
-	}, nil)
+	r.changing.Lock()
+	defer r.changing.Unlock()
+	return r.each(ctx, func(l *Life, revision uint64) bool { return l.Records[revision] == nil }, nil)
 }
 
 // each gets the wanted messages that the stream still holds and notes them.
-func (r *Recorder) each(ctx context.Context, wanted func(uint64) bool, held func(uint64)) error {
-	s, err := r.js.Stream(ctx, "KV_"+r.bucket)
+func (r *Recorder) each(ctx context.Context, wanted func(*Life, uint64) bool, held func(uint64)) error {
+	s, err := r.js.Stream(ctx, "KV_"+r.bucket.Name)
 	if err != nil {
 		return err
 	}
+	r.mu.Lock()
+	l := r.bucket.last()
+	r.mu.Unlock()
 	for n := uint64(1); n <= s.CachedInfo().State.LastSeq; n++ {
-		if !wanted(n) {
+		r.mu.Lock()
+		want := wanted(l, n)
+		r.mu.Unlock()
+		if !want {
 			continue
 		}
 		m, err := s.GetMsg(ctx, n)
@@ -125,12 +139,7 @@ func (r *Recorder) each(ctx context.Context, wanted func(uint64) bool, held func
 		if err != nil {
 			return err
 		}
-		r.mu.Lock()
-		if _, known := r.truth.ByRevision[n]; !known {
-			r.repaired++
-		}
-		r.note(Change{n, r.key(m.Subject), operation(m.Header), string(m.Data)})
-		r.mu.Unlock()
+		r.read(l, m)
 		if held != nil {
 			held(n)
 		}
@@ -138,33 +147,45 @@ func (r *Recorder) each(ctx context.Context, wanted func(uint64) bool, held func
 	return nil
 }
 
-// Finish tells what was ever stored, what the bucket holds and which revisions nobody knows any more.
-func (r *Recorder) Finish(ctx context.Context) (Truth, error) {
-	if err := r.conn.FlushTimeout(5 * time.Second); err != nil {
-		return Truth{}, err
+func (r *Recorder) read(l *Life, m *jetstream.RawStreamMsg) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	record := &Record{At: m.Time, Size: len(m.Data), Change: Change{m.Sequence, r.key(m.Subject), operation(m.Header), digest(m.Data)}}
+	known := l.Records[m.Sequence]
+	if known == nil {
+		r.repaired++
+	} else if known.Change == record.Change {
+		return // with less than the republished one tells
 	}
+	r.note(l, record)
+}
+
+// Finish tells what was ever stored, what the bucket holds and which revisions nobody knows any more. Nothing may be written any more.
+func (r *Recorder) Finish(ctx context.Context) (*Bucket, error) {
+	if err := r.conn.FlushTimeout(5 * time.Second); err != nil {
+		return nil, err
+	}
+	r.changing.Lock()
+	defer r.changing.Unlock()
 	kept := map[uint64]bool{}
-	if err := r.each(ctx, func(uint64) bool { return true }, func(n uint64) { kept[n] = true }); err != nil {
-		return Truth{}, err
+	if err := r.each(ctx, func(*Life, uint64) bool { return true }, func(n uint64) { kept[n] = true }); err != nil {
+		return nil, err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t := r.truth
-	t.ByRevision, t.Kept = maps.Clone(t.ByRevision), kept
-	var end uint64
-	for revision := range t.ByRevision {
-		end = max(end, revision)
+	for n := range kept {
+		r.bucket.last().Records[n].Kept = true
 	}
-	for revision := uint64(1); revision <= end; revision++ {
-		if _, known := t.ByRevision[revision]; !known {
-			t.Unknown[revision] = true
+	for _, l := range r.bucket.Lives {
+		for revision := uint64(1); revision <= l.End; revision++ {
+			if l.Records[revision] == nil {
+				l.Unknown[revision] = true
+			}
 		}
+		maps.DeleteFunc(l.Records, func(revision uint64, _ *Record) bool { return l.Unknown[revision] })
+		l.settle()
 	}
-	for revision := range t.Unknown {
-		delete(t.ByRevision, revision)
-		delete(t.Kept, revision)
-	}
-	return t, r.failed
+	return &r.bucket, r.failed
 }
 
 // last is the server's own value of a header: it appends to what a publisher may have sent under the same name.
@@ -183,4 +204,12 @@ func operation(h nats.Header) string {
 		return "purge"
 	}
 	return "put"
+}
+
+// digest stands for a value: itself, unless it is long.
+func digest(value []byte) string {
+	if len(value) <= 64 {
+		return string(value)
+	}
+	return fmt.Sprintf("%d bytes %x", len(value), sha256.Sum256(value))
 }

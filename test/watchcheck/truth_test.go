@@ -1,51 +1,98 @@
 package main
 
 import (
+	"context"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// What was stored unseen is read from the stream, or unknown when it was overwritten; a purge is seen as any change.
-func TestRecorder(t *testing.T) {
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true})
+func newRecorder(t *testing.T) (*run, *Recorder) {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Start()
-	defer s.Shutdown()
+	t.Cleanup(s.Shutdown)
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("no server")
 	}
-	r, err := NewRecorder(s.Addr().String(), "b")
+	r := &run{natsAddr: s.Addr().String()}
+	if err := r.connect(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.conn.Close)
+	recorder, err := NewRecorder(r.natsAddr, "one")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.conn.Close()
-	ctx := t.Context()
-	store := func(key string, op int) {
-		t.Helper()
-		if _, err := r.conn.RequestMsg(message("b", key, op), 5*time.Second); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := createBucket(ctx, r.js, "b", 1); err != nil {
+	t.Cleanup(recorder.conn.Close)
+	r.recorders = map[string]*Recorder{"one": recorder}
+	if err := recorder.Create(t.Context(), 1, r.createNative("one")); err != nil {
 		t.Fatal(err)
 	}
-	unseen(t, r, func() { store("kept", 2); store("overwritten", 2) })
-	store("overwritten", 2)
-	store("kept.not", 2)
-	store("kept.not", 1)
-	truth, err := r.Finish(ctx)
+	return r, recorder
+}
+
+func (r *run) store(t *testing.T, key, op string) {
+	t.Helper()
+	a := &Attempt{Bucket: "one", Key: key, Op: op, body: []byte(key)}
+	if r.sendNative(a); a.Outcome != acknowledged {
+		t.Fatalf("%+v", a)
+	}
+}
+
+// What was stored unseen is read from the stream, or unknown when it was overwritten; a purge is seen as any change.
+func TestRecorder(t *testing.T) {
+	r, recorder := newRecorder(t)
+	unseen(t, recorder, func() { r.store(t, "kept", "put"); r.store(t, "overwritten", "put") })
+	r.store(t, "overwritten", "put")
+	r.store(t, "kept.not", "put")
+	r.store(t, "kept.not", "purge")
+	bucket, err := recorder.Finish(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !truth.Unknown[2] || len(truth.Unknown) != 1 || r.repaired != 1 || truth.ByRevision[1].Key != "kept" {
-		t.Fatalf("unknown %v, %d repaired, %v", truth.Unknown, r.repaired, truth.ByRevision)
+	l := bucket.last()
+	if !l.Unknown[2] || len(l.Unknown) != 1 || recorder.repaired != 1 || l.Records[1].Key != "kept" {
+		t.Fatalf("unknown %v, %d repaired, %v", l.Unknown, recorder.repaired, l.Records)
 	}
-	if c := truth.ByRevision[5]; c.Op != "purge" || truth.Previous[5] != 4 || truth.ByRevision[4].Op != "put" || truth.Kept[4] || !truth.Kept[5] {
-		t.Fatalf("%+v of %+v", c, truth)
+	if c := l.Records[5]; c.Op != "purge" || c.Previous != 4 || !c.Kept || l.Records[4].Kept || l.Records[4].Until != c.At {
+		t.Fatalf("%+v after %+v", l.Records[5], l.Records[4])
+	}
+}
+
+// Each life of a bucket is told apart, and what a purge removed is known.
+func TestRecorderOverLives(t *testing.T) {
+	r, recorder := newRecorder(t)
+	r.store(t, "a", "put")
+	if err := r.recreateNative(t.Context(), "one", 0); err != nil {
+		t.Fatal(err)
+	}
+	r.store(t, "b", "put")
+	r.store(t, "a", "put")
+	if _, err := r.purgeNative(t.Context(), "one", "b"); err != nil {
+		t.Fatal(err)
+	}
+	r.store(t, "c", "delete")
+	if _, err := recorder.Remove(t.Context(), "markers", (*Removal).markers, func(ctx context.Context) error {
+		_, err := r.purgeMarkersNative(ctx, "one")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	bucket, err := recorder.Finish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, young := bucket.Lives[0], bucket.Lives[1]
+	if old.Epoch == young.Epoch || old.Records[1].Key != "a" || young.Records[1].Key != "b" || old.Deleted.IsZero() {
+		t.Fatalf("%+v, %+v", old, young)
+	}
+	if b, a, c := young.Records[1], young.Records[2], young.Records[3]; b.GoneBy.IsZero() || !a.GoneFrom.IsZero() || c.GoneFrom.IsZero() || !a.Kept {
+		t.Fatalf("b %+v, a %+v, c %+v", b, a, c)
 	}
 }
 

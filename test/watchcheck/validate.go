@@ -2,36 +2,34 @@ package main
 
 import (
 	"fmt"
-	"maps"
 	"slices"
+	"time"
 )
 
-// Truth is what the stream stored, by revision, also what history 1 overwrote since.
-type Truth struct {
-	ByRevision map[uint64]Change
-	// Previous is the revision that a key had before this one, where the server told; 0 for none.
-	Previous map[uint64]uint64
-	// Unknown revisions were stored and overwritten unseen: nothing is claimed of them.
-	Unknown map[uint64]bool
-	// Kept are the revisions that the bucket holds at the end: these, and each key's latest, must have come.
-	Kept map[uint64]bool
-}
-
-// Change is one revision of one key.
-type Change struct {
-	Revision uint64
-	Key, Op  string
-	Value    string
-}
-
-// Item is what one block meant to a logical client.
+// Item is what one block meant to a logical client, of one bucket or (Bucket empty) of all that it watches.
 type Item struct {
-	Kind     string // the event's name, or change, connect, refused, unreadable, id (alone), bare (without meaning)
+	At       time.Time // when it was read; of a connect, when the connection began
+	Kind     string    // the event's name, or change, connect, closed, refused, unreadable, id (alone), bare (without meaning)
+	Bucket   string
+	Epoch    string // of a change, or a position
 	Change   Change
-	Revision uint64 // the position of sync and bookmark
+	Size     int    // of a change's value
+	Revision uint64 // the position of sync, bookmark and id
 	Exact    bool
 	Reason   string // of a reset, a refusal or a problem
-	Resumed  bool   // of a connect: a last id was sent
+	LastID   string // that a connect sent
+	Resumed  bool   // of a connect: the last id had a position in this bucket
+	HasID    bool   // the block moved the last id
+}
+
+// A View is what a client asked of a bucket.
+type View struct {
+	Matches       func(string) bool
+	History       bool // the first snapshot has every retained revision
+	UpdatesOnly   bool
+	IgnoreDeletes bool
+	NoValues      bool
+	Lines         bool // NDJSON: a refusal has its true status
 }
 
 // Violation names the promise that was broken and where in the trace.
@@ -40,29 +38,31 @@ type Violation struct {
 	At              int
 }
 
+// when is the moment of a violation: that of the item, or the end of the trace.
+func (v Violation) when(trace []Item) time.Time {
+	if len(trace) == 0 {
+		return time.Time{}
+	}
+	return trace[min(v.At, len(trace)-1)].At
+}
+
 // resetReasons are the only ones that the contract allows.
 var resetReasons = []string{"epoch", "ahead", "horizon", "unknown-id", "purged"}
 
 // passing are the problems that a stream may begin with and that a client tries again after.
-var passing = []string{"/problems/nats-unavailable", "/problems/timeout", "/problems/overloaded", "/problems/shutting-down"}
+var passing = []string{"/problems/nats-unavailable", "/problems/timeout", "/problems/overloaded", "/problems/shutting-down", "/problems/too-many-streams"}
 
-// Validate checks one logical client's trace, all its connections joined, in one epoch. matches says which keys its
-// filters select. Promises hold between resets, so state starts again at each.
+// Validate checks what one logical client was told of one bucket, all its connections joined. Promises hold between resets, so
+// state starts again at each.
 //
 // etcd's validators (go.etcd.io/etcd/tests/v3) are not used: they take etcd's own watch responses (mod revisions shared by
 // the events of a transaction, compaction errors) and a replay of etcd's key-value model. Neither snapshots, exact points
 // nor history limits exist there, and their progress notifications promise more than a bookmark without "exact".
-func Validate(trace []Item, truth Truth, matches func(string) bool) []Violation {
-	v := &validator{truth: truth, matches: matches, byKey: map[string][]uint64{}}
-	for _, revision := range slices.Sorted(maps.Keys(truth.ByRevision)) {
-		if key := truth.ByRevision[revision].Key; matches(key) {
-			v.byKey[key] = append(v.byKey[key], revision)
-		}
-	}
-	v.unknown = slices.Sorted(maps.Keys(truth.Unknown))
+func Validate(trace []Item, bucket *Bucket, view View) []Violation {
+	v := &validator{bucket: bucket, view: view, history: view.History, folds: !view.UpdatesOnly && !view.IgnoreDeletes}
 	v.restart()
 	for i, item := range trace {
-		v.at = i
+		v.at, v.now = i, item.At
 		v.step(item)
 	}
 	v.at = len(trace)
@@ -71,16 +71,32 @@ func Validate(trace []Item, truth Truth, matches func(string) bool) []Violation 
 }
 
 type validator struct {
-	truth   Truth
-	matches func(string) bool
-	byKey   map[string][]uint64 // the known revisions of the keys that match, rising
-	unknown []uint64            // rising
-	found   []Violation
-	at      int
+	bucket *Bucket
+	view   View
+	found  []Violation
+	at     int
+	now    time.Time
+	final  bool // everything is at rest
 
 	bookmarks, exact bool // whether bookmarks tell of exactness, and what the last point told
-	synced           bool
-	// syncedAt is where every kept revision is owed from: a snapshot owes each key's latest only, which compare checks.
+	folds            bool // folding gives the state
+	history          bool // a snapshot owes every retained revision
+	gone             bool // the bucket was deleted, and no reset came since
+	notBefore        time.Time
+	connected        time.Time
+	before           *known // a reset, while no id has come since: who resumes with the old one has the old state still
+
+	known
+}
+
+// known is what a client holds of a bucket between resets.
+type known struct {
+	life      *Life // nil until something tells the epoch
+	revisions []uint64
+	byKey     map[string][]uint64 // the known revisions of the keys that match, rising
+	checked   int                 // of revisions: whether they came was looked at
+	synced    bool
+	// syncedAt is where every revision is owed from that the bucket still held.
 	syncedAt uint64
 	position uint64 // everything up to here was promised
 	last     uint64
@@ -89,8 +105,7 @@ type validator struct {
 }
 
 func (v *validator) restart() {
-	v.synced, v.position, v.last = false, 0, 0
-	v.seen, v.state = map[uint64]bool{}, map[string]Change{}
+	v.known = known{seen: map[uint64]bool{}, state: map[string]Change{}}
 }
 
 func (v *validator) fail(promise, format string, args ...any) {
@@ -98,142 +113,129 @@ func (v *validator) fail(promise, format string, args ...any) {
 }
 
 func (v *validator) step(item Item) {
+	if item.HasID {
+		v.before = nil
+	}
 	switch item.Kind {
 	case "change":
-		v.change(item.Change)
+		if v.enter(item.Epoch) {
+			v.change(item)
+		}
 	case "sync", "bookmark", "id":
-		if item.Kind == "sync" && !v.synced {
-			v.synced, v.syncedAt = true, item.Revision
+		if v.enter(item.Epoch) {
+			v.point(item)
 		}
-		v.point(item)
-	case "reset":
-		if !slices.Contains(resetReasons, item.Reason) {
-			v.fail("resumable", "reset for the reason %q", item.Reason)
-		}
-		v.restart()
 	case "connect":
-		if !item.Resumed {
-			v.restart()
-		}
-	case "bare", "stale", "live", "goaway":
+		v.connect(item)
+	case "reset":
+		v.reset(item)
+	case "bucket-deleted":
+		v.deleted()
 	case "problem":
 		if !slices.Contains(passing, item.Reason) {
 			v.fail("resumable", "problem %s", item.Reason)
 		}
-	default: // a refusal by status, a deletion that nobody asked for, or what the contract does not know
+	case "refused":
+		v.refused(item)
+	case "bare", "stale", "live", "goaway", "closed", "heartbeat":
+	default: // what the contract does not know
 		v.fail("resumable", "%s %s", item.Kind, item.Reason)
 	}
 }
 
-func (v *validator) change(c Change) {
-	if v.seen[c.Revision] {
-		v.fail("unique", "revision %d of %s came twice", c.Revision, c.Key)
-	} else if c.Revision <= v.last {
-		v.fail("ordered", "revision %d after %d", c.Revision, v.last)
+func (v *validator) connect(item Item) {
+	v.connected = item.At
+	if item.At.After(v.notBefore) {
+		v.notBefore = item.At
 	}
-	if v.synced && c.Revision <= v.position && !v.seen[c.Revision] {
-		v.fail("bookmarkable", "revision %d after the position %d", c.Revision, v.position)
-	}
-	if want, ok := v.truth.ByRevision[c.Revision]; (!ok || want != c) && !v.truth.Unknown[c.Revision] {
-		v.fail("reliable", "got %+v, stored was %+v", c, want)
-	}
-	if !v.matches(c.Key) {
-		v.fail("reliable", "%s is not selected", c.Key)
-	}
-	v.seen[c.Revision], v.last = true, max(v.last, c.Revision)
-	v.state[c.Key] = c
-}
-
-// point checks a position; only an exact one speaks for the whole state.
-func (v *validator) point(item Item) {
-	if item.Revision < v.position {
-		v.fail("bookmarkable", "position %d after %d", item.Revision, v.position)
-	}
-	v.position = max(v.position, item.Revision)
-	if item.Kind != "id" {
-		v.bookmarks, v.exact = v.bookmarks || item.Kind == "bookmark", item.Exact
-	}
-	if item.Exact {
-		v.compare("seamless", item.Revision)
+	switch {
+	case item.Resumed && v.before != nil:
+		v.known, v.before = *v.before, nil
+	case !item.Resumed:
+		v.restart()
+		v.before = nil
+		v.gone, v.history, v.folds = false, v.view.History, !v.view.UpdatesOnly && !v.view.IgnoreDeletes
 	}
 }
 
-func (v *validator) compare(promise string, upTo uint64) {
-	got, want := values(v.state), map[string]uint64{}
-	for key := range v.byKey {
-		revision, certain := v.latest(key, upTo)
+// reset checks that there was a cause: each reason but a horizon, which any loss of the source explains, needs one of its own.
+func (v *validator) reset(item Item) {
+	if !slices.Contains(resetReasons, item.Reason) {
+		v.fail("resumable", "reset for the reason %q", item.Reason)
+	}
+	if !v.caused(item) {
+		v.fail("resumable", "reset for the reason %q without a cause", item.Reason)
+	}
+	if !v.gone && v.before == nil {
+		old := v.known
+		v.before = &old
+	}
+	v.restart()
+	v.gone, v.folds, v.history = false, !v.view.IgnoreDeletes, false
+}
+
+func (v *validator) caused(item Item) bool {
+	for i, l := range v.bucket.Lives {
+		removed := slices.ContainsFunc(l.Removals, func(r *Removal) bool { return r.Start.Before(item.At) }) ||
+			slices.ContainsFunc(l.Limits[1:], func(l Limit) bool { return l.At.Before(item.At) })
 		switch {
-		case !certain:
-			delete(got, key)
-		case v.truth.ByRevision[revision].Op == "put": // markers are no state, so a snapshot may leave them out
-			want[key] = revision
+		case item.Reason == "epoch" && i > 0 && l.Asked.Before(item.At),
+			item.Reason == "purged" && removed,
+			item.Reason == "ahead" && len(l.Rewritten) > 0, // a server that lost what it had
+			item.Reason == "horizon":
+			return true
 		}
 	}
-	if !maps.Equal(got, want) {
-		v.fail(promise, "at %d: %s", upTo, difference(got, want))
+	return false
+}
+
+func (v *validator) deleted() {
+	certain := v.life != nil && !v.life.Deleted.IsZero() && v.life.Deleted.Before(v.now)
+	if !certain && (v.life != nil || !v.bucket.absent(time.Time{}, v.now)) {
+		v.fail("resumable", "the bucket is said to be deleted, and was not")
+	}
+	v.restart()
+	v.gone, v.before = true, nil
+}
+
+// refused: a browser never comes back from a refusal by status, so there is none but for a bucket that is missing.
+func (v *validator) refused(item Item) {
+	status := item.Reason
+	switch {
+	case status == "404" && v.bucket.absent(item.At.Add(-2*time.Second), item.At):
+	case v.view.Lines && slices.Contains([]string{"503", "504", "429"}, status):
+	default:
+		v.fail("resumable", "refused with %s", status)
 	}
 }
 
-// latest is a key's revision as of upTo, and whether no unknown revision could be it instead.
-func (v *validator) latest(key string, upTo uint64) (revision uint64, certain bool) {
-	known := v.byKey[key]
-	next, _ := slices.BinarySearch(known, upTo)
-	if next < len(known) && known[next] == upTo {
-		next++
+// enter makes sure that what comes is about one life of the bucket between resets, and not about one that is known to be over.
+func (v *validator) enter(epoch string) bool {
+	life := v.bucket.life(epoch)
+	switch {
+	case life == nil:
+		v.fail("resumable", "epoch %q was never the bucket's", epoch)
+		return false
+	case v.gone:
+		v.fail("resumable", "the bucket was deleted, and it goes on without a reset")
+		return false
+	case v.life != nil && v.life != life:
+		v.fail("resumable", "epoch %s follows %s without a reset", epoch, v.life.Epoch)
+		return false
+	case v.life == life:
+		return true
 	}
-	if next > 0 {
-		revision = known[next-1]
+	v.life = life
+	v.revisions, v.byKey = life.selected(v.view.Matches)
+	if next := v.after(life); next != nil && v.connected.After(next.Created.Add(7*time.Second)) {
+		v.fail("resumable", "epoch %s on a connection made when %s was long there", epoch, next.Epoch)
 	}
-	if next == len(known) && v.truth.Kept[revision] {
-		return revision, true // it still is the latest at the end
-	}
-	if next < len(known) {
-		if previous, told := v.truth.Previous[known[next]]; told && previous <= upTo {
-			return revision, previous == revision
-		}
-	}
-	i, found := slices.BinarySearch(v.unknown, revision+1)
-	return revision, !found && (i == len(v.unknown) || v.unknown[i] > upTo)
+	return true
 }
 
-func values(state map[string]Change) map[string]uint64 {
-	out := map[string]uint64{}
-	for key, c := range state {
-		if c.Op == "put" {
-			out[key] = c.Revision
-		}
+func (v *validator) after(l *Life) *Life {
+	if i := slices.Index(v.bucket.Lives, l) + 1; i < len(v.bucket.Lives) {
+		return v.bucket.Lives[i]
 	}
-	return out
-}
-
-func difference(got, want map[string]uint64) string {
-	for _, key := range slices.Sorted(maps.Keys(want)) {
-		if got[key] != want[key] {
-			return fmt.Sprintf("%s is at %d, should be at %d", key, got[key], want[key])
-		}
-	}
-	for _, key := range slices.Sorted(maps.Keys(got)) {
-		if want[key] == 0 {
-			return fmt.Sprintf("%s is at %d, should be gone", key, got[key])
-		}
-	}
-	return "equal"
-}
-
-// finish holds at rest: every revision still kept since the snapshot was delivered, and the fold is the bucket.
-func (v *validator) finish() {
-	if !v.synced {
-		v.fail("reliable", "never synced")
-		return
-	}
-	for _, revision := range slices.Sorted(maps.Keys(v.truth.Kept)) {
-		c := v.truth.ByRevision[revision]
-		if revision > v.syncedAt && v.matches(c.Key) && !v.seen[revision] {
-			v.fail("reliable", "revision %d of %s is kept and was not delivered", revision, c.Key)
-		}
-	}
-	if v.bookmarks && !v.exact {
-		v.fail("seamless", "at rest and not exact at %d", v.position)
-	}
-	v.compare("seamless", ^uint64(0))
+	return nil
 }

@@ -1,107 +1,182 @@
 package main
 
 import (
-	"io"
 	"slices"
-	"strings"
 	"testing"
+	"time"
 )
 
-// correct is a snapshot of three keys, a sync, a live part, a resume and a live part.
-func correct() ([]Item, Truth) {
-	truth := Truth{ByRevision: map[uint64]Change{}, Kept: map[uint64]bool{}}
-	put := func(revision uint64, key string) Item {
-		c := Change{revision, key, "put", "v"}
-		truth.ByRevision[revision], truth.Kept[revision] = c, true
-		return Item{Kind: "change", Change: c}
-	}
-	trace := []Item{{Kind: "connect"}, put(1, "a"), put(2, "b"), put(3, "c"),
-		{Kind: "sync", Revision: 3, Exact: true},
-		put(4, "a"), put(5, "d"), put(6, "b"), {Kind: "bookmark", Revision: 6},
-		{Kind: "connect", Resumed: true}, put(7, "c"), put(8, "e"), {Kind: "sync", Revision: 8}, put(9, "f"),
-		{Kind: "bookmark", Revision: 9, Exact: true}}
-	return trace, truth
+// A script writes a trace and what was stored, one second apart, so that every revision's life is known.
+type script struct {
+	trace  []Item
+	bucket *Bucket
+	now    time.Time
 }
 
+func newScript(epochs ...string) *script {
+	s := &script{bucket: &Bucket{Name: "b"}, now: time.Unix(1000, 0)}
+	for _, epoch := range epochs {
+		s.bucket.Lives = append(s.bucket.Lives, &Life{Epoch: epoch, Limits: []Limit{{N: 1}}, Records: map[uint64]*Record{}, Unknown: map[uint64]bool{}, Rewritten: map[uint64]bool{}})
+	}
+	return s
+}
+
+func (s *script) life() *Life { return s.bucket.last() }
+
+func (s *script) tick() time.Time { s.now = s.now.Add(time.Second); return s.now }
+
+// store stores a revision in a life; what a key had before is kept no longer.
+func (s *script) store(l *Life, revision uint64, key, op string) Item {
+	c := Change{Revision: revision, Key: key, Op: op, Value: "v"}
+	previous := uint64(0)
+	for n, r := range l.Records {
+		if r.Key == key {
+			r.Kept, previous = false, max(previous, n)
+		}
+	}
+	l.Records[revision] = &Record{Change: c, At: s.tick(), Previous: previous, Told: true, Kept: l == s.life()}
+	l.End = max(l.End, revision)
+	return Item{Kind: "change", Change: c, Epoch: l.Epoch, HasID: true}
+}
+
+func (s *script) put(revision uint64, key string) { s.tell(s.store(s.life(), revision, key, "put")) }
+
+func (s *script) tell(items ...Item) {
+	for _, item := range items {
+		item.At = s.tick()
+		s.trace = append(s.trace, item)
+	}
+}
+
+func (s *script) point(kind string, revision uint64, exact bool) Item {
+	return Item{Kind: kind, Revision: revision, Exact: exact, Epoch: s.life().Epoch, HasID: true}
+}
+
+func (s *script) settled() *Bucket {
+	for _, l := range s.bucket.Lives {
+		l.settle()
+	}
+	return s.bucket
+}
+
+// correct is a snapshot of three keys, a sync, a live part, a resume and a live part.
+func correct() *script {
+	s := newScript("e1")
+	s.tell(Item{Kind: "connect"})
+	s.put(1, "a")
+	s.put(2, "b")
+	s.put(3, "c")
+	s.tell(s.point("sync", 3, true))
+	s.put(4, "a")
+	s.put(5, "d")
+	s.put(6, "b")
+	s.tell(s.point("bookmark", 6, false), Item{Kind: "connect", Resumed: true})
+	s.put(7, "c")
+	s.put(8, "e")
+	s.tell(s.point("sync", 8, false))
+	s.put(9, "f")
+	s.tell(s.point("bookmark", 9, true))
+	return s
+}
+
+var plain = View{Matches: anyKey}
+
 func TestCorrectTraceIsAccepted(t *testing.T) {
-	trace, truth := correct()
-	if found := Validate(trace, truth, all); found != nil {
+	s := correct()
+	if found := Validate(s.trace, s.settled(), plain); found != nil {
 		t.Fatal(found)
 	}
 }
 
+func drop(i int) func(*script) {
+	return func(s *script) { s.trace = slices.Delete(s.trace, i, i+1) }
+}
+
 func TestFaultsAreCaught(t *testing.T) {
-	drop := func(i int) func([]Item) []Item {
-		return func(trace []Item) []Item { return slices.Delete(trace, i, i+1) }
-	}
 	cases := map[string]struct {
-		change  func([]Item) []Item
+		spoil   func(*script)
 		promise string
 	}{
-		"dropped":                 {drop(6), "reliable"},
-		"dropped in the snapshot": {drop(2), "seamless"},
-		"duplicated":              {func(trace []Item) []Item { return slices.Insert(trace, 6, trace[5]) }, "unique"},
-		"changed":                 {func(trace []Item) []Item { trace[5].Change.Value = "w"; return trace }, "reliable"},
-		"swapped":                 {func(trace []Item) []Item { trace[5], trace[6] = trace[6], trace[5]; return trace }, "ordered"},
-		"first lost after sync":   {drop(5), "reliable"},
-		"first lost after resume": {drop(10), "reliable"},
-		"tail lost":               {drop(13), "reliable"},
-		"after its position":      {func(trace []Item) []Item { trace[8].Revision = 7; return trace }, "bookmarkable"},
-		"never exact again":       {drop(14), "seamless"},
-		"refused by status":       {func(trace []Item) []Item { return append(trace, Item{Kind: "refused", Reason: "503"}) }, "resumable"},
-		"unnamed reset":           {func(trace []Item) []Item { return append(trace, Item{Kind: "reset", Reason: "?"}) }, "resumable"},
+		"dropped":                       {drop(6), "reliable"},
+		"dropped in the snapshot":       {drop(2), "seamless"},
+		"duplicated":                    {func(s *script) { s.trace = slices.Insert(s.trace, 6, s.trace[5]) }, "unique"},
+		"changed":                       {func(s *script) { s.trace[5].Change.Value = "w" }, "reliable"},
+		"of another size":               {func(s *script) { s.trace[5].Size = 7 }, "reliable"},
+		"swapped":                       {func(s *script) { s.trace[5], s.trace[6] = s.trace[6], s.trace[5] }, "ordered"},
+		"first lost after sync":         {drop(5), "reliable"},
+		"first lost after resume":       {drop(10), "reliable"},
+		"tail lost":                     {drop(13), "reliable"},
+		"after its position":            {func(s *script) { s.trace[8].Revision = 7 }, "bookmarkable"},
+		"position that goes back":       {func(s *script) { s.trace[12].Revision = 5 }, "bookmarkable"},
+		"never exact again":             {drop(14), "seamless"},
+		"exact while it is not":         {func(s *script) { drop(6)(s); s.trace[7].Exact = true }, "seamless"},
+		"exact before sync":             {func(s *script) { s.trace[4].Kind = "bookmark" }, "seamless"},
+		"never stored":                  {func(s *script) { delete(s.life().Records, 9); s.life().End = 8 }, "reliable"},
+		"refused by status":             {func(s *script) { s.tell(Item{Kind: "refused", Reason: "503"}) }, "resumable"},
+		"404 while the bucket is there": {func(s *script) { s.tell(Item{Kind: "refused", Reason: "404"}) }, "resumable"},
+		"unnamed reset":                 {func(s *script) { s.tell(Item{Kind: "reset", Reason: "?"}) }, "resumable"},
+		"reset for a purge of nothing":  {func(s *script) { s.tell(Item{Kind: "reset", Reason: "purged"}) }, "resumable"},
+		"deleted while it is there":     {func(s *script) { s.tell(Item{Kind: "bucket-deleted"}) }, "resumable"},
+		"unknown event":                 {func(s *script) { s.tell(Item{Kind: "news"}) }, "resumable"},
+		"epoch that never was":          {func(s *script) { s.trace[13].Epoch = "e0" }, "resumable"},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
-			trace, truth := correct()
-			found := Validate(test.change(trace), truth, all)
-			if !slices.ContainsFunc(found, func(v Violation) bool { return v.Promise == test.promise }) {
-				t.Fatalf("%s not among %v", test.promise, found)
-			}
+			s := correct()
+			test.spoil(s)
+			caught(t, Validate(s.trace, s.settled(), plain), test.promise)
 		})
 	}
 }
 
-func TestUnknownRevisionsAreNotClaimed(t *testing.T) {
+func caught(t *testing.T, found []Violation, promise string) {
+	t.Helper()
+	if !slices.ContainsFunc(found, func(v Violation) bool { return v.Promise == promise }) {
+		t.Fatalf("%s not among %v", promise, found)
+	}
+}
+
+// The loss of a revision that was overwritten later is seen where a position was told while the bucket held it.
+func TestLossOfWhatWasOverwrittenLater(t *testing.T) {
+	s := correct()
+	s.put(10, "d") // revision 5 goes, after the bookmark at 6
+	s.tell(s.point("bookmark", 10, true))
+	drop(6)(s)
+	caught(t, Validate(s.trace, s.settled(), plain), "reliable")
+}
+
+func TestOptions(t *testing.T) {
+	marker := func(s *script) { s.tell(s.store(s.life(), 10, "a", "delete"), s.point("bookmark", 10, false)) }
 	cases := map[string]struct {
-		unknown  []uint64
-		previous map[uint64]uint64
-		caught   bool
+		view    View
+		change  func(*script)
+		promise string // "" for none
 	}{
-		"nothing unknown":                        {nil, nil, true},
-		"an unknown one may explain it":          {[]uint64{5}, nil, false},
-		"an unknown one after the point":         {[]uint64{7}, nil, true},
-		"an unknown one that was another key's":  {[]uint64{5}, map[uint64]uint64{9: 4}, true},
-		"an unknown one that was this key's own": {[]uint64{5}, map[uint64]uint64{9: 5}, false},
+		"markers that were not wanted":        {View{Matches: anyKey, IgnoreDeletes: true}, marker, "reliable"},
+		"exact without markers":               {View{Matches: anyKey, IgnoreDeletes: true}, func(*script) {}, "seamless"},
+		"exact without a snapshot":            {View{Matches: anyKey, UpdatesOnly: true}, func(s *script) { s.trace[4].Kind = "id"; s.trace[14].Kind = "bookmark" }, "seamless"},
+		"a value that was not wanted":         {View{Matches: anyKey, NoValues: true}, func(*script) {}, "reliable"},
+		"not selected":                        {View{Matches: func(key string) bool { return key != "d" }}, func(*script) {}, "reliable"},
+		"a true status for lines":             {View{Matches: anyKey, Lines: true}, func(s *script) { s.tell(Item{Kind: "refused", Reason: "503"}) }, ""},
+		"history that the snapshot left out":  {View{Matches: anyKey, History: true}, func(s *script) { s.life().Limits[0].N = 2; keepBoth(s); drop(1)(s) }, "reliable"},
+		"the same is no loss without history": {plain, func(s *script) { s.life().Limits[0].N = 2; keepBoth(s); drop(1)(s); s.trace[3].Exact = false }, ""},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
-			truth := Truth{ByRevision: map[uint64]Change{}, Kept: map[uint64]bool{9: true}, Unknown: map[uint64]bool{}, Previous: test.previous}
-			for _, revision := range []uint64{4, 9} {
-				truth.ByRevision[revision] = Change{revision, "a", "put", "v"}
-			}
-			for _, revision := range test.unknown {
-				truth.Unknown[revision] = true
-			}
-			trace := []Item{{Kind: "connect"}, {Kind: "sync", Revision: 6, Exact: true}, {Kind: "change", Change: truth.ByRevision[9]}}
-			if found := Validate(trace, truth, all); (found != nil) != test.caught {
+			s := correct()
+			test.change(s)
+			found := Validate(s.trace, s.settled(), test.view)
+			if test.promise != "" {
+				caught(t, found, test.promise)
+			} else if found != nil {
 				t.Fatal(found)
 			}
 		})
 	}
 }
 
-func all(string) bool { return true }
-
-func TestParser(t *testing.T) {
-	p := NewParser(strings.NewReader("retry: 9\r\n\r\nid: 4-e\n: heartbeat\n\nevent: put\ndata: a\ndata: b\n\nid: 5-e\ndata: cut"))
-	want := []Block{{}, {ID: "4-e", HasID: true}, {Event: "put", Data: "a\nb"}}
-	for _, block := range want {
-		if got, err := p.Next(); err != nil || got != block {
-			t.Fatalf("got %+v %v, want %+v", got, err, block)
-		}
-	}
-	if _, err := p.Next(); err != io.EOF {
-		t.Fatalf("a block that was cut: %v", err)
-	}
+// keepBoth makes both revisions of key a there when the snapshot of correct is told, and at the end.
+func keepBoth(s *script) {
+	s.life().Records[1].Kept = true
+	s.life().Records[4].At = s.life().Records[3].At
 }

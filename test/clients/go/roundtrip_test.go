@@ -21,6 +21,7 @@ import (
 const (
 	jsonType   = "application/json"
 	binaryType = "application/octet-stream"
+	linesType  = "application/x-ndjson"
 )
 
 // A session is a generated client and the bucket that it works on.
@@ -55,6 +56,9 @@ func TestRoundTrip(t *testing.T) {
 	s.deleteValue("orders.17", second)
 	s.patchBucket()
 	s.purgeMarkers()
+	s.readMany("images//logo")
+	s.importExport(1)
+	s.deleteMany(1)
 }
 
 // answered fails the test unless the call succeeded with that status.
@@ -137,7 +141,7 @@ func (s *session) readEntry(key string, current gen.WriteResult) {
 	entry, err := s.GetEntryWithResponse(s.Context(), s.bucket, key, nil)
 	s.answered(err, entry.HTTPResponse, http.StatusOK)
 	s.equal("revision", entry.JSON200.Revision, current.Revision)
-	s.equal("operation", entry.JSON200.Operation, gen.Put)
+	s.equal("operation", entry.JSON200.Operation, gen.OperationPut)
 	s.equal("qty", entry.JSON200.Value.(map[string]any)["qty"], 3.0)
 }
 
@@ -198,7 +202,7 @@ func (s *session) list(want ...string) {
 func (s *session) listLines(want string) {
 	s.Helper()
 	accept := func(_ context.Context, r *http.Request) error {
-		r.Header.Set("Accept", "application/x-ndjson")
+		r.Header.Set("Accept", linesType)
 		return nil
 	}
 	response, err := s.ListKeys(s.Context(), s.bucket, nil, accept)
@@ -263,4 +267,47 @@ func (s *session) purgeMarkers() {
 	purged, err := s.PurgeMarkersWithResponse(s.Context(), s.bucket, &gen.PurgeMarkersParams{OlderThan: &all})
 	s.answered(err, purged.HTTPResponse, http.StatusOK)
 	s.equal("removed", purged.JSON200.Removed, int64(1))
+}
+
+func (s *session) readMany(key string) {
+	s.Helper()
+	read, err := s.ListEntriesWithResponse(s.Context(), s.bucket, &gen.ListEntriesParams{Key: &[]string{"none", key}})
+	s.answered(err, read.HTTPResponse, http.StatusOK)
+	s.equal("entries", len(read.JSON200.Entries), 1)
+	s.equal("key", read.JSON200.Entries[0].Key, key)
+	s.equal("snapshot", read.JSON200.Snapshot, true)
+	s.equal("KV-Consistency", read.Headers200.KVConsistency, gen.Leader)
+}
+
+// importExport uses the plain client, as listLines does. The export is sent as it comes.
+func (s *session) importExport(entries int) {
+	s.Helper()
+	accept := func(_ context.Context, r *http.Request) error {
+		r.Header.Set("Accept", linesType)
+		return nil
+	}
+	export, err := s.ListEntries(s.Context(), s.bucket, nil, accept)
+	s.answered(err, export, http.StatusOK)
+	defer export.Body.Close()
+	imported, err := s.ImportEntriesWithBody(s.Context(), s.bucket, nil, linesType, export.Body)
+	s.answered(err, imported, http.StatusOK)
+	defer imported.Body.Close()
+	report, err := io.ReadAll(imported.Body)
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.equal("report", string(report), fmt.Sprintf("{\"done\":true,\"stored\":%d,\"failed\":0,\"expired\":0,\"prolonged\":0}\n", entries))
+}
+
+func (s *session) deleteMany(keys int64) {
+	s.Helper()
+	all, dry := []string{">"}, true
+	counted, err := s.DeleteKeysWithResponse(s.Context(), s.bucket, &gen.DeleteKeysParams{Filter: &all, DryRun: &dry})
+	s.answered(err, counted.HTTPResponse, http.StatusOK)
+	s.equal("counted", counted.JSON200.Deleted, keys)
+
+	deleted, err := s.DeleteKeysWithResponse(s.Context(), s.bucket, &gen.DeleteKeysParams{Filter: &all})
+	s.answered(err, deleted.HTTPResponse, http.StatusOK)
+	s.equal("deleted", deleted.JSON200.Deleted, keys)
+	s.equal("skipped", len(deleted.JSON200.Skipped), 0)
 }

@@ -160,6 +160,44 @@ async function patchBucket() {
   assert.equal(data.description, "");
 }
 
+async function readMany(key: string) {
+  const { data } = await client.GET("/buckets/{bucket}/entries", {
+    params: { path: { bucket }, query: { key: ["none", key] } },
+  });
+  assert.ok(typeof data === "object"); // it is a string of lines for another Accept
+  assert.deepEqual(
+    data.entries.map((entry) => entry.key),
+    [key],
+  );
+  assert.equal(data.snapshot, true);
+}
+
+// An export is an import.
+async function importExport(entries: number) {
+  const lines = await client.GET("/buckets/{bucket}/entries", {
+    params: { path: { bucket } },
+    headers: { Accept: "application/x-ndjson" },
+    parseAs: "text",
+  });
+  assert.ok(typeof lines.data === "string");
+  const { data, response } = await client.POST("/buckets/{bucket}/entries", {
+    params: { path: { bucket } },
+    headers: { "Content-Type": "application/x-ndjson" },
+    body: lines.data,
+    bodySerializer: (body: string) => body,
+    parseAs: "text",
+  });
+  assert.equal(response.status, 200);
+  assert.deepEqual(JSON.parse(data ?? ""), { done: true, stored: entries, failed: 0, expired: 0, prolonged: 0 });
+}
+
+async function deleteMany(keys: number) {
+  const { data } = await client.DELETE("/buckets/{bucket}/keys", {
+    params: { path: { bucket }, query: { filter: [">"] } },
+  });
+  assert.deepEqual(data, { deleted: keys, skipped: [] });
+}
+
 test("round trip", { skip: baseUrl ? false : "KVGW_URL is not set: it is the base URL of a running gateway" }, async () => {
   await createBucket();
   try {
@@ -172,6 +210,9 @@ test("round trip", { skip: baseUrl ? false : "KVGW_URL is not set: it is the bas
     await list();
     await deleteValue(key, second);
     await patchBucket();
+    await readMany("images//logo");
+    await importExport(1);
+    await deleteMany(1);
   } finally {
     await deleteBucket();
   }

@@ -1,0 +1,147 @@
+package feed
+
+import (
+	"errors"
+	"time"
+
+	"kvgateway/internal/kvclient"
+)
+
+// This file decides what the source's goroutine makes of what it sees: whether the position is exact, and whether messages were
+// removed that nobody has told of.
+
+// tellTime is how long after a purge its advisory may come. What was counted within that time before advisories were missed may
+// lack what was purged and has not been told.
+const tellTime = time.Second
+
+// sourceSide is what only the source's goroutine touches.
+type sourceSide struct {
+	now      func() time.Time
+	doubt    time.Time // since when advisories may have been missed; zero for not
+	resetFor string    // the reason for which subscriptions are reset at the next start; "" for none
+	forgiven uint64    // messages that were purged since known was seen, and concern nobody
+	suspect  bool      // messages are missing, and nobody has told why yet
+	known    tally     // the last that was seen with everything read
+	earlier  tally     // the last before that which was older than tellTime
+}
+
+// A tally is what a stream was for some time.
+type tally struct {
+	kvclient.StreamState
+	at time.Time // seen first
+}
+
+// sourceLost notes why there is no source.
+func (f *Feed) sourceLost(err error) {
+	if errors.Is(err, kvclient.ErrBucketNotFound) || errors.Is(err, kvclient.ErrBadBucket) {
+		f.setState(missing, err)
+		f.known, f.earlier = tally{}, tally{}
+		return
+	}
+	// Markers live for a second at least, and what vanishes by age is not told: of what came while nobody read, some may be gone.
+	if errors.Is(err, kvclient.ErrConnectionLost) || f.forgets {
+		f.missSome()
+	}
+	f.setState(stale, err)
+}
+
+// startAt takes over where the stream is. It returns from where to read on; begun tells that the log begins there.
+func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (position kvclient.Revision, begun bool) {
+	position, begun = f.adopt(bucket, s, f.resetFor)
+	f.resetFor = ""
+	if begun {
+		f.doubt, f.known, f.earlier, f.forgiven, f.suspect = time.Time{}, tally{s, f.now()}, tally{}, 0, false
+	}
+	return position, begun
+}
+
+// missSome notes that from now on advisories may be missed.
+func (f *Feed) missSome() {
+	if f.doubt.IsZero() {
+		f.doubt = f.now()
+	}
+}
+
+// trusts tells whether the log may go on where the stream is now. If not, it begins anew with the next start.
+func (f *Feed) trusts(now kvclient.StreamState) bool {
+	before := f.known
+	if f.doubt.Sub(before.at) < tellTime {
+		before = f.earlier
+	}
+	trusted := f.doubt.IsZero() || nothingRemoved(before.StreamState, now)
+	if !trusted {
+		f.resetFor = ReasonHorizon
+	}
+	f.doubt = time.Time{}
+	return trusted
+}
+
+// nothingRemoved tells whether all that was there is there still: with what came since it adds up. Where something was overwritten
+// it does not, and nobody can tell it from a purge.
+func nothingRemoved(before, now kvclient.StreamState) bool {
+	return before.Epoch == now.Epoch && now.Messages-before.Messages == uint64(now.Last-before.Last)
+}
+
+// heard decides what the server's word means. An error ends the source: it has to start anew.
+func (f *Feed) heard(a kvclient.Advisory) error {
+	switch a.Kind {
+	case kvclient.StreamPurged:
+		if a.Key != "" && f.harmless(a.Key, a.At) {
+			f.forgiven += a.Purged
+			return nil
+		}
+		f.resetFor = ReasonPurged
+		f.unsure()
+	case kvclient.AdvisoriesGap:
+		f.missSome()
+	}
+	return errRestart
+}
+
+// compare compares the position with the stream, which was asked when everything up to the position had been read. It is exact if it
+// is the stream's last revision. Beyond tells that there are others.
+func (f *Feed) compare(position kvclient.Revision, s kvclient.StreamState) (beyond bool, err error) {
+	f.mu.Lock()
+	epoch := f.epoch
+	f.mu.Unlock()
+	switch {
+	case s.Epoch != epoch || s.Last < position:
+		return false, errRestart
+	case s.Last > position:
+		return true, nil
+	}
+	f.confirm(s.Last)
+	return false, f.count(s)
+}
+
+// count compares the stream with what it was: it is the same revision, so no message may be missing but those whose purge was told
+// and found harmless. That word may come a moment later, so it is looked at twice. Where entries vanish by age they do so with a
+// marker or at a time that was told.
+func (f *Feed) count(s kvclient.StreamState) error {
+	before := f.known
+	missing := before.Epoch == s.Epoch && before.Last == s.Last && s.Messages+f.forgiven < before.Messages && !s.Forgets
+	switch {
+	case !missing:
+		f.forgiven, f.suspect = 0, false
+		f.note(s)
+	case !f.suspect:
+		f.suspect = true
+		f.soon()
+	default:
+		f.suspect, f.resetFor = false, ReasonPurged
+		return errRestart
+	}
+	return nil
+}
+
+// note takes over what the stream is.
+func (f *Feed) note(s kvclient.StreamState) {
+	if f.known.StreamState == s {
+		return
+	}
+	now := f.now()
+	if now.Sub(f.known.at) >= tellTime {
+		f.earlier = f.known
+	}
+	f.known = tally{s, now}
+}

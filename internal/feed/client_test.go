@@ -1,0 +1,225 @@
+package feed
+
+import (
+	"maps"
+	"slices"
+
+	"kvgateway/internal/kvclient"
+)
+
+// A client comes and goes, and folds what it is told. It remembers what it had at every id that it got.
+type client struct {
+	world   *world
+	name    int
+	filters kvclient.Filters
+	s       *Subscription // nil while it is away
+	wakeUp  chan struct{}
+	synced  bool
+	asleep  bool // nothing was there to tell when it looked
+	held
+	past []held
+}
+
+// What is held of a bucket.
+type held struct {
+	state  map[string]string
+	staged map[string]string // what comes between a reset, or the beginning, and sync
+	last   kvclient.Revision
+	point  *Point
+}
+
+func (h held) clone() held {
+	h.state, h.staged = maps.Clone(h.state), maps.Clone(h.staged)
+	return h
+}
+
+// act lets the client do one thing.
+func (c *client) act() {
+	w := c.world
+	n := w.rand.IntN(100)
+	switch {
+	case c.s == nil:
+		c.come()
+	case n < 60:
+		c.poll(1 + w.rand.IntN(6))
+	case n < 90:
+		c.bookmark()
+	default:
+		c.leave()
+	}
+}
+
+// come subscribes anew, or with an id that the client has got some time.
+func (c *client) come() {
+	w := c.world
+	if w.feed.state != live && w.feed.state != stale || w.feed.lost != nil {
+		return
+	}
+	options := SubscribeOptions{Filters: c.filters, IncludeHistory: c.name == 1}
+	c.held = held{staged: make(map[string]string)}
+	if len(c.past) > 0 && (w.calm || w.rand.IntN(10) > 0) {
+		recent := len(c.past) - 1 - w.rand.IntN(min(1+w.rand.IntN(30), len(c.past)))
+		c.held = c.past[recent].clone()
+		options.Resume = c.point
+	}
+	c.wakeUp, c.asleep, c.synced = make(chan struct{}, 1), false, false
+	s := &Subscription{feed: w.feed, options: options, wake: Token(c.wakeUp), keys: -1, folds: true}
+	if options.Resume != nil {
+		if w.missing {
+			return
+		}
+		state := w.model.state()
+		w.meanwhile()
+		w.counts["resumed"]++
+		s.decide(state)
+		w.deciding = true
+		for w.rand.IntN(3) == 0 {
+			w.source()
+		}
+		w.deciding = false
+	}
+	w.feed.mu.Lock()
+	s.attach(false)
+	w.feed.mu.Unlock()
+	w.collect()
+	c.s = s
+	s.wake()
+	w.note("client %d comes with %+v", c.name, c.point)
+}
+
+func (c *client) leave() {
+	if c.s == nil {
+		return
+	}
+	c.world.note("client %d leaves", c.name)
+	c.s.detach()
+	c.s = nil
+}
+
+// forget drops what was held at a revision.
+func (c *client) forget(at kvclient.Revision) {
+	c.past = slices.DeleteFunc(c.past, func(h held) bool { return h.point.Revision == at })
+}
+
+// poll polls, unless nothing was there and the client was not woken since. It may lose the connection within what it gets.
+func (c *client) poll(limit int) {
+	w := c.world
+	select {
+	case <-c.wakeUp:
+	default:
+		if c.asleep {
+			return
+		}
+	}
+	events, _, _ := c.s.poll(nil, limit)
+	w.collect()
+	c.asleep = len(events) == 0
+	heard := len(events)
+	cut := !w.calm && w.rand.IntN(30) == 0
+	if cut {
+		heard = w.rand.IntN(heard + 1)
+	}
+	for _, e := range events[:heard] {
+		c.hear(e)
+	}
+	if cut || len(events) > 0 && events[len(events)-1].Kind == GoAway {
+		c.leave()
+	}
+}
+
+// listen polls until there is nothing more.
+func (c *client) listen() {
+	if c.s == nil {
+		c.come()
+	}
+	for range 100 {
+		if c.s != nil {
+			c.poll(100)
+		}
+	}
+}
+
+// beat is what a heartbeat does: it tells the position, and polls.
+func (c *client) beat() {
+	if c.s == nil {
+		return
+	}
+	c.bookmark()
+	c.asleep = false
+	c.listen()
+}
+
+func (c *client) bookmark() {
+	point, exact, ok := c.s.Bookmark()
+	if !ok {
+		return
+	}
+	c.reach(point)
+	if exact {
+		c.compare(point)
+	}
+}
+
+func (c *client) reach(p Point) {
+	c.point = &p
+	c.past = append(c.past, c.held.clone())
+}
+
+func (c *client) hear(e Event) {
+	w := c.world
+	switch e.Kind {
+	case Reset:
+		w.note("client %d: reset %s", c.name, e.Reason)
+		w.counts["reset "+e.Reason]++
+		c.staged, c.last, c.point, c.synced = make(map[string]string), 0, nil, false
+	case BucketDeleted:
+		c.state, c.staged, c.last, c.point = make(map[string]string), nil, 0, nil
+	case Synced:
+		w.note("client %d: sync at %d, exact %v", c.name, e.Point.Revision, e.Exact)
+		c.synced = true
+		if c.staged != nil {
+			c.state, c.staged = c.staged, nil
+		}
+		c.reach(e.Point)
+		if e.Exact {
+			c.compare(e.Point)
+		}
+	case Changed:
+		c.change(e.Change)
+	}
+}
+
+func (c *client) change(change *Change) {
+	c.world.note("client %d: %s %s at %d, snapshot %d", c.name, change.Operation, change.Key, change.Revision, change.Snapshot)
+	if change.Revision <= c.last || !c.filters.Matches(change.Key) {
+		c.world.fail("client %d got %s at %d after %d", c.name, change.Key, change.Revision, c.last)
+	}
+	c.last = change.Revision
+	into := c.state
+	if c.staged != nil {
+		into = c.staged
+	}
+	if change.IsMarker() {
+		delete(into, change.Key)
+	} else {
+		into[change.Key] = string(change.Value)
+	}
+	point := Point{Position: change.Position}
+	if change.Snapshot > 0 {
+		point = Point{Position: kvclient.Position{Epoch: change.Epoch, Revision: change.Snapshot}, InSnapshot: true, Sent: change.Revision}
+	}
+	c.reach(point)
+}
+
+// compare compares what the client holds at a point that is called exact. Where values were purged and the feed has yet to hear of it,
+// nobody can be right.
+func (c *client) compare(p Point) {
+	w := c.world
+	if w.knows != w.purges || p.Epoch != w.epoch || w.missing {
+		return
+	}
+	w.counts["exact"]++
+	if want := w.selected(p.Revision, c.filters); c.staged != nil || !maps.Equal(c.state, want) {
+		w.fail("client %d has %v at %d, which was called exact; want %v", c.name, c.state, p.Revision, want)
+	}
+}

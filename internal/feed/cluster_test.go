@@ -1,0 +1,126 @@
+package feed_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
+
+	"kvgateway/internal/feed"
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// A watch of a replicated bucket survives changes of its leader and restarts of nodes, the one with the consumer among them: what is
+// folded is the bucket's state, and revisions rise strictly between resets.
+func TestWatchOverLeaderChanges(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts three servers")
+	}
+	t.Parallel()
+	nodes := natstest.StartCluster(t)
+	client, err := kvclient.Connect(kvclient.Options{URL: nodes.URL(), Name: "test", Logger: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub := feed.NewHub(client, feed.Options{Logger: zerolog.Nop()})
+	t.Cleanup(func() {
+		hub.Close()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		client.Close(ctx)
+	})
+	l := &lab{client: client, hub: hub, js: nodes.JetStream(t)}
+	var kv jetstream.KeyValue
+	natstest.Eventually(t, patience, "a replicated bucket", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		kv, err = l.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "b", Replicas: 3, History: 5})
+		return err == nil
+	})
+	written := 0
+	write := func() {
+		t.Helper()
+		key := fmt.Sprint("k", written%7)
+		natstest.Eventually(t, patience, "a write", func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if written%5 == 4 {
+				return kv.Delete(ctx, key) == nil
+			}
+			_, err := kv.PutString(ctx, key, fmt.Sprint("v", written))
+			return err == nil
+		})
+		written++
+	}
+	write()
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	upset := map[string]func(){
+		"the leader steps down": func() {
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			defer cancel()
+			if _, err := nodes.Conn(t).RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN.KV_b", nil); err != nil {
+				t.Errorf("step down: %v", err)
+			}
+		},
+		"the leader's node restarts": func() {
+			i := nodes.StreamLeader(l.js, "KV_b")
+			nodes.StopNode(i)
+			write()
+			nodes.StartNode(i)
+		},
+	}
+	for round := range 4 {
+		for name, do := range upset {
+			do()
+			for range 10 {
+				write()
+			}
+			agree(t, w, kv, fmt.Sprintf("round %d, after %s", round, name))
+		}
+	}
+}
+
+// agree waits until a watcher's state is the bucket's.
+func agree(t *testing.T, w *watcher, kv jetstream.KeyValue, when string) {
+	t.Helper()
+	var diff string
+	deadline := time.Now().Add(patience)
+	for {
+		events, _ := w.Poll(nil, 100)
+		for _, e := range events {
+			w.fold(e)
+		}
+		if diff = cmp.Diff(stateOf(t, kv), w.state); diff == "" && w.staged == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: the bucket's state and what was folded (-want +got)\n%s", when, diff)
+		}
+		select {
+		case <-w.wake:
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// stateOf reads every key.
+func stateOf(t *testing.T, kv jetstream.KeyValue) map[string]string {
+	t.Helper()
+	state := make(map[string]string)
+	for i := range 7 {
+		key := fmt.Sprint("k", i)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		e, err := kv.Get(ctx, key)
+		cancel()
+		if err == nil {
+			state[key] = string(e.Value())
+		}
+	}
+	return state
+}

@@ -1,0 +1,173 @@
+package feed
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"kvgateway/internal/kvclient"
+)
+
+// bare returns a feed whose source is where the stream is.
+func bare(s kvclient.StreamState) *Feed {
+	name, _ := kvclient.ParseBucketName("b")
+	f := newFeed(newHub(Options{}.withDefaults()), name)
+	f.startAt(nil, s)
+	return f
+}
+
+// stream has revisions up to last, of which so many are gone.
+func stream(last kvclient.Revision, gone uint64) kvclient.StreamState {
+	return kvclient.StreamState{Epoch: "a", First: 1, Last: last, Messages: uint64(last) - gone}
+}
+
+func entry(key string, r kvclient.Revision, o kvclient.Operation) kvclient.Entry {
+	return kvclient.Entry{Key: key, Operation: o, Position: kvclient.Position{Epoch: "a", Revision: r}}
+}
+
+// wantVouched compares what points a feed takes.
+func wantVouched(t *testing.T, f *Feed, points map[kvclient.Revision]bool) {
+	t.Helper()
+	for point, want := range points {
+		if got := f.vouches(point); got != want {
+			t.Errorf("point %d is taken: %v, want %v", point, got, want)
+		}
+	}
+}
+
+func TestVouches(t *testing.T) {
+	t.Run("nothing was ever removed", func(t *testing.T) {
+		wantVouched(t, bare(stream(10, 0)), map[kvclient.Revision]bool{0: true, 3: true, 10: true})
+	})
+	t.Run("something was", func(t *testing.T) {
+		f := bare(stream(10, 1))
+		f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
+		wantVouched(t, f, map[kvclient.Revision]bool{9: false, 11: true})
+	})
+	t.Run("where it began, given out first", func(t *testing.T) {
+		f := bare(stream(10, 1))
+		f.give()
+		wantVouched(t, f, map[kvclient.Revision]bool{9: false, 10: true})
+	})
+	t.Run("where it began, known from before", func(t *testing.T) {
+		f := bare(stream(10, 1))
+		wantVouched(t, f, map[kvclient.Revision]bool{10: false})
+		f.give()
+		wantVouched(t, f, map[kvclient.Revision]bool{10: false})
+	})
+	t.Run("from before a purge", func(t *testing.T) {
+		f := bare(stream(10, 1))
+		f.give()
+		f.resetFor = ReasonPurged
+		f.startAt(nil, stream(10, 2))
+		f.give()
+		wantVouched(t, f, map[kvclient.Revision]bool{10: false})
+	})
+	t.Run("of what the stream has lost", func(t *testing.T) {
+		f := bare(stream(10, 0))
+		f.take([]kvclient.Entry{entry("k", 11, kvclient.Put), entry("k", 12, kvclient.Put)})
+		f.startAt(nil, stream(10, 0)) // a server that came back without its last two messages
+		f.take([]kvclient.Entry{entry("k", 11, kvclient.Put), entry("k", 12, kvclient.Put), entry("k", 13, kvclient.Put)})
+		wantVouched(t, f, map[kvclient.Revision]bool{11: false, 12: false, 13: true})
+	})
+}
+
+// After advisories were missed, the stream must add up to the message with what was counted long enough before.
+func TestTrusts(t *testing.T) {
+	const long, short = 2 * tellTime, tellTime / 2
+	for name, tc := range map[string]struct {
+		counted kvclient.StreamState // beside the beginning, at 10 of which one is gone
+		before  time.Duration        // the doubt
+		now     kvclient.StreamState
+		want    bool
+	}{
+		"nothing happened":                       {stream(10, 1), long, stream(10, 1), true},
+		"only new keys":                          {stream(12, 1), long, stream(15, 1), true},
+		"one less":                               {stream(12, 1), long, stream(15, 2), false},
+		"one less, one more":                     {stream(12, 1), long, stream(12, 2), false},
+		"counted just before, and nothing since": {stream(12, 1), short, stream(12, 1), true},
+		"counted just before, and less by then":  {stream(12, 2), short, stream(12, 2), false},
+		"counted long before, and less by then":  {stream(12, 2), long, stream(12, 2), true}, // it was told
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := time.Unix(0, 0)
+			f := bare(stream(10, 1))
+			f.now = func() time.Time { return clock }
+			f.known.at = clock
+			clock = clock.Add(long)
+			f.note(tc.counted)
+			clock = clock.Add(tc.before)
+			f.missSome()
+			clock = clock.Add(long) // however long it takes to be back
+			if got := f.trusts(tc.now); got != tc.want || got == (f.resetFor != "") {
+				t.Errorf("trusted %v, reset for %q; want %v", got, f.resetFor, tc.want)
+			}
+		})
+	}
+}
+
+// The purge of a key is harmless only if everybody knows that it has no value.
+func TestHarmless(t *testing.T) {
+	f := bare(stream(0, 0))
+	f.take([]kvclient.Entry{entry("value", 1, kvclient.Put), entry("deleted", 2, kvclient.Delete), entry("again", 3, kvclient.Delete),
+		entry("again", 4, kvclient.Put), entry("unseen", 5, kvclient.Delete)})
+	value := entry("unseen", 6, kvclient.Put)
+	f.revive([]*Change{{Entry: value}}) // a snapshot has it, and the feed passes over it: it is overwritten
+	old := entry("deleted", 1, kvclient.Put)
+	f.revive([]*Change{{Entry: old}}) // this one was before the marker
+	for key, want := range map[string]bool{"value": false, "deleted": true, "again": false, "unseen": false, "never": false} {
+		if got := f.harmless(key, time.Time{}); got != want {
+			t.Errorf("%s: harmless %v, want %v", key, got, want)
+		}
+	}
+	if f.since != 2 {
+		t.Errorf("the store can tell what came since %d, want 2", f.since)
+	}
+}
+
+// Of the markers that are too many to remember, the store's word does not count any more.
+func TestForgottenMarkers(t *testing.T) {
+	f := bare(stream(0, 0))
+	for r := range kvclient.Revision(maxMarkers + 1) {
+		f.take([]kvclient.Entry{entry("k"+r.String(), r+1, kvclient.Delete)})
+	}
+	if len(f.markers) > maxMarkers || f.since != maxMarkers+1 {
+		t.Errorf("%d markers, the store can tell what came since %d", len(f.markers), f.since)
+	}
+}
+
+// Advisories are missed with a connection, and what vanishes by age while nobody reads is never told.
+func TestLossIsDoubt(t *testing.T) {
+	for _, tc := range []struct {
+		err     error
+		forgets bool
+		want    bool
+	}{
+		{kvclient.ErrConnectionLost, false, true}, {kvclient.ErrTimeout, false, false}, {kvclient.ErrTimeout, true, true},
+	} {
+		s := stream(1, 0)
+		s.Forgets = tc.forgets
+		f := bare(s)
+		if f.sourceLost(tc.err); f.doubt.IsZero() == tc.want {
+			t.Errorf("%v, forgets %v: doubt %v", tc.err, tc.forgets, f.doubt)
+		}
+	}
+}
+
+// Where no advisory comes, a purge shows in the number of messages. Those of which was told do not count, and the word may come late.
+func TestCounts(t *testing.T) {
+	f := bare(stream(10, 1))
+	f.forgiven = 1
+	if err := f.count(stream(10, 2)); err != nil || f.suspect {
+		t.Errorf("a purge that was told: %v, suspect %v", err, f.suspect)
+	}
+	if err := f.count(stream(12, 5)); err != nil || f.suspect {
+		t.Errorf("with new messages nobody can tell: %v, suspect %v", err, f.suspect)
+	}
+	if err := f.count(stream(12, 6)); err != nil || !f.suspect {
+		t.Errorf("one less, for the first time: %v, suspect %v", err, f.suspect)
+	}
+	if err := f.count(stream(12, 6)); !errors.Is(err, errRestart) || f.resetFor != ReasonPurged {
+		t.Errorf("one less, and nobody has told why: %v, reset for %q", err, f.resetFor)
+	}
+}

@@ -1,0 +1,348 @@
+package feed
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"kvgateway/internal/kvclient"
+)
+
+var (
+	interleavings = flag.Int("interleavings", 2000, "how many random interleavings TestInterleavings tries")
+	onlySeed      = flag.Uint64("seed", 0, "the only seed that TestInterleavings tries")
+)
+
+// TestInterleavings: whatever the interleaving of writers, purges, lost connections, readings, and clients that come, go and resume with
+// any id that they ever got, revisions rise, none comes twice, the folded state is the bucket's wherever it is called exact, and
+// in the end it is for everybody. Nothing but the decisions runs: the stream is a model, and what goroutines would do is done step by
+// step, in an order that the seed determines.
+func TestInterleavings(t *testing.T) {
+	t.Parallel()
+	total := make(map[string]int)
+	if *onlySeed != 0 {
+		t.Log(again(*onlySeed))
+		return
+	}
+	for seed := uint64(1); seed <= uint64(*interleavings); seed++ {
+		w := newWorld(seed)
+		if w.play(); w.wrong {
+			t.Fatalf("go test ./internal/feed -run TestInterleavings -seed %d\n%s", seed, again(seed))
+		}
+		for name, n := range w.counts {
+			total[name] += n
+		}
+	}
+	t.Log(total)
+	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "feed"} {
+		if total[what] == 0 {
+			t.Errorf("never: %s", what)
+		}
+	}
+}
+
+// again plays a world once more and returns its journal.
+func again(seed uint64) string {
+	w := newWorld(seed)
+	w.watched = true
+	w.play()
+	return strings.Join(w.journal, "\n")
+}
+
+// A world is a stream, a feed of it, what the feed's goroutines are about to do, and clients.
+type world struct {
+	*model
+	seed     uint64
+	hub      *Hub
+	feed     *Feed
+	tail     *modelTail // nil while there is no source
+	reads    []*modelReading
+	clients  []*client
+	away     bool // there has been no source for a while
+	deciding bool // where a client goes on
+	knows    int  // purges of values that the feed has begun after
+	calm     bool
+	pause    int    // of the writers
+	pace     [3]int // how often the stream changes, the source and the readings go on, beside 30 for the clients
+	counts   map[string]int
+	watched  bool
+	journal  []string
+	wrong    bool
+}
+
+type modelTail struct {
+	epoch kvclient.Epoch
+	last  kvclient.Revision
+}
+
+func newWorld(seed uint64) *world {
+	r := rand.New(rand.NewPCG(seed, 0))
+	w := &world{seed: seed, model: newModel(r), counts: make(map[string]int)}
+	w.hub = newHub(Options{LogChanges: 1 + r.IntN(12)}.withDefaults())
+	w.pace = [3]int{1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60))}
+	w.newFeed()
+	for i, patterns := range [][]string{nil, {"a.*"}, {"a.1", "b.>"}, {"b.0"}} {
+		var fs kvclient.Filters
+		for _, pattern := range patterns {
+			f, err := kvclient.ParseFilter(pattern)
+			if err != nil {
+				panic(err)
+			}
+			fs = append(fs, f)
+		}
+		w.clients = append(w.clients, &client{world: w, name: i, filters: fs})
+	}
+	return w
+}
+
+func (w *world) newFeed() {
+	name, _ := kvclient.ParseBucketName("b")
+	w.feed, w.tail, w.reads, w.advisories = newFeed(w.hub, name), nil, nil, nil
+	w.feed.now = func() time.Time { return w.clock }
+	w.counts["feed"]++
+}
+
+// note writes the journal, if the world is played again to see what happened.
+func (w *world) note(format string, args ...any) {
+	if !w.watched {
+		return
+	}
+	w.journal = append(w.journal, fmt.Sprintf(format, args...))
+}
+
+func (w *world) fail(format string, args ...any) {
+	w.wrong = true
+	w.note("WRONG: "+format, args...)
+}
+
+func (w *world) play() {
+	steps := 100 + w.rand.IntN(300)
+	for range steps {
+		w.step()
+		if w.wrong {
+			return
+		}
+	}
+	w.settle()
+}
+
+func (w *world) step() {
+	w.clock = w.clock.Add(20 * time.Millisecond)
+	switch n := w.rand.IntN(w.pace[0] + w.pace[1] + w.pace[2] + 30); {
+	case n < w.pace[0]:
+		if w.pause--; w.pause < 0 {
+			w.change((*model).happen)
+		} else if w.rand.IntN(10) == 0 {
+			w.change((*model).shrink)
+		}
+	case n < w.pace[0]+w.pace[1]:
+		w.source()
+	case n < w.pace[0]+w.pace[1]+w.pace[2]:
+		w.readSome()
+	default:
+		w.clients[w.rand.IntN(len(w.clients))].act()
+	}
+}
+
+// change changes the stream.
+func (w *world) change(how func(*model)) {
+	last, messages, purges := w.last, len(w.messages), w.purges
+	w.model.read = w.feed.position
+	if w.mayVanish = w.model.read; w.away {
+		w.mayVanish = last
+	}
+	how(w.model)
+	if w.rand.IntN(40) == 0 || w.purges > purges && w.rand.IntN(2) == 0 {
+		w.pause = w.rand.IntN(40) // writers rest
+	}
+	if w.watched {
+		w.note("stream at %s %d (%d messages), was %d (%d)%s", w.epoch, w.last, len(w.messages), last, messages, w.newest(last))
+	}
+}
+
+// meanwhile changes the stream between two things that a goroutine does, now and then.
+func (w *world) meanwhile() {
+	for !w.calm && w.pause <= 0 && w.rand.IntN(4) == 0 {
+		w.change((*model).happen)
+	}
+}
+
+// source lets the source's goroutine do one thing.
+func (w *world) source() {
+	n := w.rand.IntN(100)
+	switch {
+	case w.tail == nil:
+		w.connect()
+	case len(w.advisories) > 0 && (n < 30 || w.clock.Sub(w.advisories[0].at) > tellTime*9/10): // what was told is heard in time
+		w.hear()
+	case n < 90:
+		w.deliver(1 + w.rand.IntN(4))
+	case n < 95 && w.rand.IntN(100) < w.often.cut:
+		w.cut()
+	case n > 97 && !w.deciding && w.rand.IntN(100) < w.often.restart:
+		w.restart()
+	default:
+		w.check()
+	}
+}
+
+// restart is another life of the feed: after it has lingered, or in another process.
+func (w *world) restart() {
+	w.note("another feed")
+	for _, c := range w.clients {
+		c.leave()
+		// At its very position a point does not say before or after which purge it was given: that is all that feeds cannot know.
+		c.forget(w.last)
+	}
+	w.newFeed()
+}
+
+func (w *world) connect() {
+	f := w.feed
+	if w.missing {
+		f.sourceLost(kvclient.ErrBucketNotFound)
+		return
+	}
+	s, purges := w.state(), w.purges
+	w.meanwhile()
+	position, begun := f.startAt(nil, s)
+	if begun {
+		w.knows = purges
+	}
+	w.meanwhile()
+	if w.missing || w.epoch != s.Epoch {
+		f.sourceLost(kvclient.ErrBucketNotFound)
+		return
+	}
+	if !begun && !f.trusts(s) {
+		w.note("what came in the gap is not known")
+		return
+	}
+	f.setState(live, nil)
+	w.tail, w.away = &modelTail{w.epoch, position}, false
+	w.note("source at %d, begun %v", position, begun)
+}
+
+// end ends the tail with an error, as run would see it.
+func (w *world) end(err error) {
+	w.note("source: %v", err)
+	w.tail = nil
+	if !errors.Is(err, errRestart) {
+		w.away = true
+		w.feed.sourceLost(err)
+	}
+}
+
+func (w *world) hear() {
+	a := w.advisories[0].Advisory
+	w.advisories = w.advisories[1:]
+	w.note("told %+v", a)
+	if err := w.feed.heard(a); err != nil {
+		w.end(err)
+	}
+}
+
+// cut loses the connection, and some of what was to be told.
+func (w *world) cut() {
+	w.counts["gap"]++
+	for range min(w.rand.IntN(3), len(w.advisories)) {
+		if w.hear(); w.tail == nil {
+			break
+		}
+	}
+	w.advisories = nil
+	w.tell(kvclient.Advisory{Kind: kvclient.AdvisoriesGap})
+	w.end(kvclient.ErrConnectionLost)
+}
+
+func (w *world) deliver(count int) {
+	if w.tail.epoch != w.epoch || w.missing {
+		w.end(kvclient.ErrUnavailable)
+		return
+	}
+	entries := w.after(w.tail.last, count)
+	if len(entries) == 0 {
+		return
+	}
+	w.tail.last = entries[len(entries)-1].Revision
+	w.feed.take(entries)
+	w.note("feed took %d up to %d", len(entries), w.tail.last)
+}
+
+func (w *world) check() {
+	f := w.feed
+	position, _ := f.where()
+	if w.missing {
+		w.end(kvclient.ErrBucketNotFound)
+		return
+	}
+	s := w.state()
+	w.meanwhile()
+	beyond, err := f.compare(position, s)
+	switch {
+	case err != nil:
+		w.end(err)
+	case !beyond || w.missing || w.epoch != s.Epoch:
+	case len(w.after(position, 1)) == 0:
+		f.advance(s.Last)
+	}
+}
+
+// settle brings everything to its end: nothing more happens, and all must be told of all that happened.
+func (w *world) settle() {
+	w.note("nothing more happens")
+	if w.missing {
+		w.create()
+		w.tell(kvclient.Advisory{Kind: kvclient.StreamCreated})
+	}
+	w.calm = true
+	for range 10 {
+		for range 50 {
+			if w.tail == nil {
+				w.connect()
+			}
+			for w.tail != nil && len(w.advisories) > 0 {
+				w.hear()
+			}
+			if w.tail != nil {
+				w.deliver(1000)
+			}
+			if w.tail != nil {
+				w.check()
+			}
+			for _, c := range w.clients {
+				c.listen()
+			}
+			for range 20 {
+				w.readSome()
+			}
+		}
+		for _, c := range w.clients {
+			if !c.synced {
+				w.fail("client %d had no sync before a heartbeat: phase %d, asleep %v, cursor %d, due %v from %d, position %d, pending %d", c.name, c.s.phase, c.asleep, c.s.cursor, c.s.syncDue, c.s.syncFrom, w.feed.position, c.s.pending)
+			}
+			c.beat()
+		}
+	}
+	for _, c := range w.clients {
+		if point, exact, ok := c.s.Bookmark(); !ok || !exact || point.Revision != w.last {
+			w.fail("client %d is at %+v in the end, exact %v; the stream is at %d", c.name, point, exact, w.last)
+		}
+		if want := w.selected(w.last, c.filters); c.staged != nil || !maps.Equal(c.state, want) {
+			w.fail("client %d has %v in the end, want %v", c.name, c.state, want)
+		}
+	}
+}
+
+// newest tells what is stored above a revision.
+func (w *world) newest(last kvclient.Revision) (text string) {
+	for _, e := range w.after(last, len(w.messages)) {
+		text += fmt.Sprintf(" %s %s", e.Operation, e.Key)
+	}
+	return text
+}

@@ -1,0 +1,56 @@
+package feed_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/feed"
+)
+
+// Between the moment at which a feed begins anew and the reset that a subscription is told, there is no position to tell: it would
+// promise what came in between.
+func TestNoBookmarkBeforeTheReset(t *testing.T) {
+	t.Parallel()
+	for name, upset := range map[string]func(*lab) error{
+		"purged": func(l *lab) error {
+			s, err := l.js.Stream(t.Context(), "KV_b")
+			if err != nil {
+				return err
+			}
+			return s.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.b.a"))
+		},
+		"created again": func(l *lab) error {
+			if err := l.js.DeleteKeyValue(t.Context(), "b"); err != nil {
+				return err
+			}
+			_, err := l.js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b"})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := start(t, feed.Options{})
+			kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+			put(t, kv, "a", "1")
+			w := l.watch(t, "b", feed.SubscribeOptions{})
+			before := w.untilExact(put(t, kv, "b", "2"))
+			for len(w.wake) > 0 {
+				<-w.wake
+				w.Poll(nil, 1)
+			}
+			if err := upset(l); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-w.wake:
+			case <-time.After(patience):
+				t.Fatal("not woken")
+			}
+			if p, exact, ok := w.Bookmark(); ok && (exact || p != before) {
+				t.Errorf("before the reset the position is %v, exact %t; it was %v", p, exact, before)
+			}
+			w.untilKind(feed.Reset)
+		})
+	}
+}

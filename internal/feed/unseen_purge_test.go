@@ -1,0 +1,34 @@
+package feed_test
+
+import (
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/feed"
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// A marker that was stored and purged while the connection was lost is never read. That the connection was lost is known by the
+// source's own end: the word of it, which comes on another way, may come late, or here not at all.
+func TestMarkerPurgedWhileTheConnectionWasLost(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	proxy := natstest.StartProxy(t, server.Addr())
+	l := startAt(t, server, proxy.URL(), feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, kv, "a", "1")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilExact(put(t, kv, "b", "2"))
+	l.client.Observe(func(kvclient.Advisory) {})
+	proxy.Cut()
+	if err := kv.Delete(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := kv.PurgeDeletes(t.Context(), jetstream.DeleteMarkersOlderThan(-1)); err != nil {
+		t.Fatal(err)
+	}
+	w.untilExact(put(t, kv, "c", "3"))
+	w.want(map[string]string{"b": "2", "c": "3"})
+}

@@ -1,0 +1,124 @@
+package feed
+
+import (
+	"cmp"
+	"slices"
+
+	"kvgateway/internal/kvclient"
+)
+
+// This file decides what a feed can vouch for: which points of earlier subscriptions it takes, and whether a replay from the store
+// is all that it should be.
+
+// covers tells whether everything after a revision is known, from the log or from the store. The feed is locked.
+func (f *Feed) covers(revision kvclient.Revision) bool {
+	return revision >= f.log.horizon || revision >= f.since
+}
+
+// vouches tells whether a subscription may go on at the point of an earlier one. The feed is locked.
+//
+// At the very position where the log began the same point can be of two histories: nobody knows what was purged before, and a purge
+// leaves the revision as it is. So it is taken only if this feed has given it out and nobody came with it first. The feed is locked.
+func (f *Feed) vouches(point kvclient.Revision) bool {
+	if point < f.trusted {
+		f.foreign = f.foreign || point+1 == f.trusted
+		return false
+	}
+	return f.covers(point)
+}
+
+// give notes that the position is given out as a point. The feed is locked.
+func (f *Feed) give() {
+	if f.position+1 == f.trusted && !f.foreign {
+		f.trusted--
+	}
+}
+
+// distrust notes that the points up to a revision are of what a reset has voided. The feed is locked.
+func (f *Feed) distrust(reset string, before kvclient.Revision) {
+	if f.trusted == 0 && reset != ReasonAhead {
+		return // nothing was ever removed
+	}
+	f.foreign = true
+	f.trusted = max(f.trusted, f.position+1, before+1)
+}
+
+// An expected marker was read by the feed, and a reading must come by it.
+type expected struct {
+	revision kvclient.Revision
+	key      string
+	due      bool // who follows may hold what was before it
+}
+
+// begins notes the revision that the reading stands for; the feed has read up to there. Where entries are read that have successors,
+// markers must come that take back what was read before. It returns errUnvouched if one of them is known to be gone.
+func (r *reading) begins(to kvclient.Revision) error {
+	f := r.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.mu.Lock()
+	r.to = to
+	r.mu.Unlock()
+	switch after := r.key.after; {
+	case !r.key.history, r.key.remains:
+		return nil // what survives was asked for, or has no successors
+	case r.key.replay && after < f.since, after > 0 && after < f.purged:
+		return errUnvouched
+	}
+	r.byKey = make(map[string]*expected)
+	for name, revision := range f.markers {
+		if revision > r.key.after && revision <= to && r.filters.Matches(name) {
+			e := &expected{revision: revision, key: name, due: r.key.after > 0 || r.key.replay}
+			r.expected, r.byKey[name] = append(r.expected, e), e
+		}
+	}
+	slices.SortFunc(r.expected, func(a, b *expected) int { return cmp.Compare(a.revision, b.revision) })
+	return nil
+}
+
+// missed takes from the markers that are expected those that come in the chunk, and returns those that should have come before its
+// end; with nil, before the end of all.
+func (r *reading) missed(c *chunk) (missed []*expected) {
+	if c == nil {
+		c = &chunk{changes: []*Change{{Entry: kvclient.Entry{Position: kvclient.Position{Revision: kvclient.MaxRevision}}}}}
+	}
+	for _, change := range c.changes {
+		for ; len(r.expected) > 0 && r.expected[0].revision < change.Revision; r.expected = r.expected[1:] {
+			if r.expected[0].due {
+				missed = append(missed, r.expected[0])
+			}
+		}
+		if len(r.expected) > 0 && r.expected[0].revision == change.Revision {
+			r.expected = r.expected[1:]
+		} else if e := r.byKey[change.Key]; e != nil {
+			e.due = true
+		}
+	}
+	return missed
+}
+
+// explains tells whether markers that a replay missed have been overwritten, so that something newer comes. Else they were purged
+// or have expired, and whoever replays would never hear of them. The feed must have read what the stream had when they were missed.
+func (f *Feed) explains(missed []*expected) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, m := range missed {
+		if f.markers[m.key] == m.revision || m.revision <= f.since {
+			f.forgo(m.revision)
+			return false
+		}
+	}
+	return true
+}
+
+// revive takes the markers back of keys that have a value after all, which the feed did not see: it was overwritten before. A reading
+// has seen it, and should what followed be purged, that is not harmless.
+func (f *Feed) revive(changes []*Change) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, c := range changes {
+		if marker, deleted := f.markers[c.Key]; deleted && marker < c.Revision && !c.IsMarker() {
+			delete(f.markers, c.Key)
+		}
+	}
+}

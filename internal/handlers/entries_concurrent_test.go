@@ -1,0 +1,290 @@
+package handlers_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// publishBatch stores values with an atomic batch (ADR-50), as a native client would: all of the keys get the same.
+func publishBatch(t testing.TB, js jetstream.JetStream, bucket, id, value string, keys []string) bool {
+	t.Helper()
+	for i, key := range keys {
+		msg := &nats.Msg{Subject: "$KV." + bucket + "." + key, Data: []byte(value), Header: nats.Header{
+			"Nats-Batch-Id": {id}, "Nats-Batch-Sequence": {fmt.Sprint(i + 1)}}}
+		if i < len(keys)-1 {
+			if err := js.Conn().PublishMsg(msg); err != nil {
+				return false
+			}
+			continue
+		}
+		msg.Header["Nats-Batch-Commit"] = []string{"1"}
+		reply, err := js.Conn().RequestMsg(msg, patience)
+		if err != nil {
+			return false
+		}
+		var ack struct{ Error *struct{ Description string } }
+		if json.Unmarshal(reply.Data, &ack) != nil || ack.Error != nil {
+			t.Errorf("batch: %s", reply.Data)
+			return false
+		}
+	}
+	return true
+}
+
+// A read of many keys never sees half of a transaction, however it asks.
+func TestEntriesAreNeverTorn(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	info, err := g.stream(t, "b").Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	info.Config.AllowAtomicPublish = true
+	if _, err := g.js.UpdateStream(t.Context(), info.Config); err != nil {
+		t.Fatal(err)
+	}
+	keys := []string{"t.a", "t.b", "t.c.d", "t.e", "t.f"}
+	publishBatch(t, g.js, "b", "first", "0", keys)
+	g.load(t, "/buckets/b/entries", manyLines(500)).wantDone(t, 500, 0)
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	writers.Go(func() {
+		for i := 1; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+				if !publishBatch(t, g.js, "b", fmt.Sprint("batch", i), fmt.Sprint(i), keys) {
+					return
+				}
+			}
+		}
+	})
+	rounds := 2000
+	if testing.Short() || raceEnabled {
+		rounds = 300
+	}
+	seen := make(map[any]bool)
+	s := g.session(t)
+	for i := range rounds {
+		query := [...]string{"key=t.a&key=t.b&key=t.c.d&key=t.e&key=t.f", "filter=t.>", "prefix=t.&filter=>", "key=t.f&filter=t.*&key=t.c.d"}[i%4]
+		if s.conn.SetDeadline(time.Now().Add(patience)) != nil {
+			t.Fatal("no deadline")
+		}
+		var page entryPage
+		s.do(t, "GET", "/buckets/b/entries?"+query, nil).is(t, 200).decode(t, &page)
+		if len(page.Entries) != len(keys) || !page.Snapshot {
+			t.Fatalf("%s: %d entries, snapshot %v", query, len(page.Entries), page.Snapshot)
+		}
+		for _, e := range page.Entries {
+			if seen[e["text"]] = true; e["text"] != page.Entries[0]["text"] {
+				t.Fatalf("round %d, %s: torn: %v", i, query, page.Entries)
+			}
+		}
+	}
+	close(stop)
+	writers.Wait()
+	if len(seen) < rounds/20 {
+		t.Errorf("%d different states in %d reads: nobody wrote", len(seen), rounds)
+	}
+}
+
+// overwriting has native clients overwrite keys of manyLines until the test ends it.
+func (g *gateway) overwriting(t *testing.T, kv jetstream.KeyValue, n int) (stop func()) {
+	t.Helper()
+	ended := make(chan struct{})
+	var writers sync.WaitGroup
+	for w := range 2 {
+		writers.Go(func() {
+			for i := w * 31; ; i += 7919 {
+				select {
+				case <-ended:
+					return
+				default:
+					if _, err := kv.PutString(t.Context(), fmt.Sprintf("k.%d", i%n), "overwritten"); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	return func() { close(ended); writers.Wait() }
+}
+
+// An export under writers has every key that is there all the time, once, and says from which revision on it is complete.
+func TestExportUnderWriters(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}) // what is overwritten is gone
+	const n = 6000
+	g.load(t, "/buckets/b/entries", manyLines(n)).wantDone(t, n, 0)
+	stop := g.overwriting(t, kv, n)
+	defer stop()
+	for _, target := range []string{"/buckets/b/entries", "/buckets/b/entries?filter=k.*", "/buckets/b/entries?values=none", "/buckets/b/entries?prefix=k.", "/buckets/b/entries?filter=k.*&filter=*.1"} {
+		since := g.lastOf(t, "b")
+		x := g.export(t, target)
+		if len(x.entries) != n {
+			t.Errorf("%s: %d of %d keys", target, len(x.entries), n)
+		}
+		if int64(asUint(t, x.end["revision"])) < since {
+			t.Errorf("%s: as of %v, after %d", target, x.end["revision"], since)
+		}
+	}
+	// Pages as well: each key once and in order.
+	var keys []string
+	for target := "/buckets/b/entries?limit=1500"; target != ""; {
+		page := g.entries(t, target)
+		if page.Snapshot {
+			t.Error("a page of a large bucket is no snapshot")
+		}
+		for _, e := range page.Entries {
+			if len(keys) > 0 && keys[len(keys)-1] >= e["key"].(string) {
+				t.Fatalf("%s after %s", e["key"], keys[len(keys)-1])
+			}
+			keys = append(keys, e["key"].(string))
+		}
+		target = ""
+		if page.Next != "" {
+			target = "/buckets/b/entries?limit=1500&cursor=" + page.Next
+		}
+	}
+	if len(keys) != n {
+		t.Errorf("%d of %d keys in pages", len(keys), n)
+	}
+}
+
+// Who reads an export slowly holds nobody up, takes little memory, and gets all of it.
+func TestSlowReaderOfAnExport(t *testing.T) { // by itself: it looks at the heap
+	g := start(t)
+	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	const n = 40_000
+	value := strings.Repeat("v", 2000)
+	var body strings.Builder
+	for i := range n {
+		fmt.Fprintf(&body, `{"key":"k.%d","text":"%s"}`+"\n", i, value)
+	}
+	g.load(t, "/buckets/b/entries", body.String()).wantDone(t, n, 0)
+	body.Reset()
+	before := heapInUse()
+	conns := make([]*session, 8)
+	for i := range conns {
+		conns[i] = g.session(t)
+		begin(t, conns[i].conn, "GET /buckets/b/entries HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\n\r\n")
+		if _, err := conns[i].in.Peek(1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if grown := heapInUse() - before; grown > 80<<20 {
+		t.Errorf("the heap grew by %d MiB for %d readers of 80 MB", grown>>20, len(conns))
+	}
+	put(t, kv, "other", "v")
+	g.get(t, "/buckets/b/keys/other").is(t, 200)
+	g.get(t, "/buckets/b/keys?limit=5").is(t, 200)
+	g.get(t, "/buckets/b/entries?key=other").is(t, 200)
+	if x := g.export(t, "/buckets/b/entries?values=none"); len(x.entries) != n+1 {
+		t.Errorf("another reader got %d", len(x.entries))
+	}
+	for _, s := range conns[1:] {
+		s.conn.Close()
+	}
+	slow := conns[0]
+	if err := slow.conn.SetDeadline(time.Now().Add(3 * patience)); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(slow.in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, last := 0, ""
+	for in := bufio.NewReaderSize(response.Body, 16<<10); ; lines++ {
+		line, err := in.ReadString('\n')
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = line
+	}
+	if lines < n+1 || lines > n+2 || !strings.HasPrefix(last, `{"end":true,`) {
+		t.Errorf("%d lines, the last %q", lines, last)
+	}
+}
+
+// An export that cannot go on says so in its last line.
+func TestExportWhileNATSRestarts(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	const n = 20_000
+	var body strings.Builder
+	for i := range n {
+		fmt.Fprintf(&body, `{"key":"k.%d","text":"%s"}`+"\n", i, strings.Repeat("v", 1000))
+	}
+	g.load(t, "/buckets/b/entries", body.String()).wantDone(t, n, 0)
+	s := g.session(t)
+	begin(t, s.conn, "GET /buckets/b/entries HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\n\r\n")
+	response, err := http.ReadResponse(s.in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.wire.stop()
+	rest, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := parseLines(t, rest)
+	last := lines[len(lines)-1]
+	if problem, _ := last["problem"].(map[string]any); codeOf(problem) != "nats-unavailable" && codeOf(problem) != "timeout" || last["end"] != nil {
+		t.Errorf("%d lines, the last %v", len(lines), last)
+	}
+	// And as an import it shows that it is not whole.
+	g.wire.restart(t)
+	eventually(t, "NATS is back", func() bool { return g.get(t, "/readyz").status == 200 })
+	i := g.load(t, "/buckets/b/entries", string(rest))
+	i.wantDone(t, len(lines)-1, 1)
+	if x := g.export(t, "/buckets/b/entries"); len(x.entries) != n {
+		t.Errorf("%d entries", len(x.entries))
+	}
+}
+
+// An import and native writers do not disturb each other: the import's own keys are all there, and the others' too.
+func TestImportUnderWriters(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	stop := g.overwriting(t, kv, 1000)
+	var body strings.Builder
+	for i := range 20_000 {
+		fmt.Fprintf(&body, `{"key":"own.%d","text":"%d"}`+"\n", i, i)
+	}
+	g.load(t, "/buckets/b/entries?results=all", body.String()).wantDone(t, 20_000, 0)
+	created := g.load(t, "/buckets/b/entries?mode=create", manyLines(1000))
+	stop()
+	x := g.export(t, "/buckets/b/entries")
+	if len(x.entries) < 20_000 {
+		t.Errorf("%d entries", len(x.entries))
+	}
+	for i := range 20_000 {
+		if x.entries[fmt.Sprintf("own.%d", i)]["text"] != fmt.Sprint(i) {
+			t.Fatalf("own.%d is %v", i, x.entries[fmt.Sprintf("own.%d", i)])
+		}
+	}
+	for line, code := range created.failed {
+		if code != "key-exists" {
+			t.Errorf("line %d: %s", line, code)
+		}
+	}
+}

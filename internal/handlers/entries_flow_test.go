@@ -1,0 +1,356 @@
+package handlers_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// pipeBody is a body that is written while it is sent.
+func pipeBody(t testing.TB) (*io.PipeReader, *io.PipeWriter) {
+	r, w := io.Pipe()
+	t.Cleanup(func() { r.Close() })
+	return r, w
+}
+
+// pour imports a body with Go's own client, which reads while it sends, and returns the answer's.
+func (g *gateway) pour(t testing.TB, target string, body io.Reader) []byte {
+	t.Helper()
+	response, err := http.Post("http://"+g.address+target, "application/x-ndjson", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != 200 {
+		t.Fatalf("%s: %d, %v: %.300q", target, response.StatusCode, err, answer)
+	}
+	return answer
+}
+
+// heapInUse is what is in use after a collection.
+func heapInUse() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func asUint(t testing.TB, v any) uint64 {
+	t.Helper()
+	n, err := v.(json.Number).Int64()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint64(n)
+}
+
+// A rawImport is an import on a bare connection, where a test decides when to send and when to read.
+type rawImport struct {
+	t    testing.TB
+	conn net.Conn
+	sent atomic.Int64 // bytes
+}
+
+func (g *gateway) rawImport(t testing.TB, target string, length int) *rawImport {
+	t.Helper()
+	conn, err := net.Dial("tcp", g.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(3 * patience)); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, conn, fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n", target, length))
+	return &rawImport{t: t, conn: conn}
+}
+
+// send sends in the background; the channel tells when all is sent.
+func (r *rawImport) send(body string) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		for part := range chunksOf(body, 16<<10) {
+			n, err := io.WriteString(r.conn, part)
+			if r.sent.Add(int64(n)); err != nil {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	return done
+}
+
+func chunksOf(s string, size int) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for len(s) > 0 {
+			n := min(size, len(s))
+			if !yield(s[:n]) {
+				return
+			}
+			s = s[n:]
+		}
+	}
+}
+
+// stalls waits until nothing more is sent.
+func (r *rawImport) stalls() {
+	r.t.Helper()
+	before, quiet := int64(-1), 0
+	eventually(r.t, "the sender is held back", func() bool {
+		now := r.sent.Load()
+		if now == before {
+			quiet++
+		} else {
+			before, quiet = now, 0
+		}
+		return quiet >= 8
+	})
+}
+
+func (r *rawImport) answer() imported {
+	r.t.Helper()
+	response, err := http.ReadResponse(bufio.NewReader(r.conn), nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return readImport(r.t, parseLines(r.t, body))
+}
+
+// A client that reads nothing before it has sent all is served, with all that there is to tell when nothing goes wrong.
+func TestImportOfAClientThatDoesNotRead(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	body := manyLines(50_000)
+	r := g.rawImport(t, "/buckets/b/entries", len(body))
+	if err := <-r.send(body); err != nil {
+		t.Fatal(err)
+	}
+	r.answer().wantDone(t, 50_000, 0)
+}
+
+// Where there is more to tell than waits for it, the client is held back until it reads: nothing piles up, and nothing is lost.
+func TestImportHoldsBackAClientThatDoesNotRead(t *testing.T) { // by itself: it looks at the heap
+	g := start(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	const refused = 200_000
+	body := strings.Repeat(`{"key":"*","text":"each of these is refused with some hundred bytes"}`+"\n", refused)
+	before := heapInUse()
+	r := g.rawImport(t, "/buckets/b/entries", len(body))
+	sent := r.send(body)
+	r.stalls()
+	select {
+	case <-sent:
+		t.Skip("the kernel took it all")
+	default:
+	}
+	if grown := heapInUse() - before; grown > 16<<20 {
+		t.Errorf("the heap grew by %d MiB", grown>>20)
+	}
+	i := r.answer()
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	i.wantDone(t, 0, refused)
+}
+
+// NATS that does not answer holds the sender back as well.
+func TestImportIsHeldBackByNATS(t *testing.T) { // by itself: it looks at the heap
+	g := start(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	body := manyLines(400_000)
+	r := g.rawImport(t, "/buckets/b/entries", len(body))
+	g.wire.hold()
+	before := heapInUse()
+	sent := r.send(body[:len(body)/2])
+	r.stalls()
+	if grown := heapInUse() - before; grown > 16<<20 {
+		t.Errorf("the heap grew by %d MiB", grown>>20)
+	}
+	g.wire.release()
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	if err := <-r.send(body[len(body)/2:]); err != nil {
+		t.Fatal(err)
+	}
+	r.answer().wantDone(t, 400_000, 0)
+}
+
+// A client that waits for 100 Continue before it sends the body gets it, and not the answer's head instead.
+func TestImportExpectsContinue(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.shop(t)
+	line := `{"key":"a","text":"v"}`
+	s := g.session(t)
+	begin(t, s.conn, fmt.Sprintf("POST /buckets/shop/entries HTTP/1.1\r\nHost: localhost\r\n%s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", lineType, len(line)))
+	if status, err := s.in.ReadString('\n'); err != nil || !strings.Contains(status, " 100 ") {
+		t.Fatalf("%q, %v", status, err)
+	}
+	if _, err := s.in.ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, s.conn, line)
+	readImport(t, linesOf(t, s.answer(t, "POST", "/buckets/shop/entries", nil))).wantDone(t, 1, 0)
+	s.do(t, "GET", "/buckets/shop/keys/a", nil).is(t, 200) // on the same connection
+}
+
+// The answer comes while the body is being sent.
+func TestImportAnswersMeanwhile(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	body, w := pipeBody(t)
+	request, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+g.address+"/buckets/shop/entries?results=all", body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-ndjson")
+	go io.WriteString(w, `{"key":"k0","text":"v"}`+"\n")
+	response, err := http.DefaultTransport.RoundTrip(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	in := bufio.NewReader(response.Body)
+	for i := range 20 {
+		line, err := in.ReadString('\n')
+		if want := fmt.Sprintf(`{"line":%d,"revision":%d}`, i+1, i+1); err != nil || strings.TrimSpace(line) != want {
+			t.Fatalf("%q, %v; want %s", line, err, want)
+		}
+		wantNative(t, kv, fmt.Sprintf("k%d", i), "v")
+		if _, err := fmt.Fprintf(w, `{"key":"k%d","text":"v"}`+"\n", i+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Close()
+	rest, err := io.ReadAll(in)
+	if err != nil || !bytes.Contains(rest, []byte(`"stored":21`)) {
+		t.Errorf("%q, %v", rest, err)
+	}
+}
+
+// An import that is cut goes on after the last line that was acknowledged, and is complete then.
+func TestImportThatIsCut(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	const n = 60_000
+	body := manyLines(n)
+	r := g.rawImport(t, "/buckets/b/entries", len(body))
+	r.send(body[:len(body)/2])
+	in := bufio.NewReader(r.conn)
+	acknowledged := 0
+	for acknowledged < 5000 {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Sscanf(line, `{"progress":%d}`, &acknowledged)
+	}
+	r.conn.(*net.TCPConn).SetLinger(0)
+	r.conn.Close()
+	lines := strings.SplitAfter(body, "\n")
+	g.load(t, "/buckets/b/entries", strings.Join(lines[acknowledged:], "")).wantDone(t, n-acknowledged, 0)
+	g.wantKeys(t, "b", n)
+}
+
+// wantKeys checks that a bucket has exactly what manyLines says.
+func (g *gateway) wantKeys(t testing.TB, bucket string, n int) {
+	t.Helper()
+	x := g.export(t, "/buckets/"+bucket+"/entries")
+	if len(x.entries) != n {
+		t.Errorf("%d keys, want %d", len(x.entries), n)
+	}
+	for i := range n {
+		if x.entries[fmt.Sprintf("k.%d", i)]["text"] != fmt.Sprintf("value of %d", i) {
+			t.Fatalf("k.%d is %v", i, x.entries[fmt.Sprintf("k.%d", i)])
+		}
+	}
+}
+
+// A server that restarts ends an import: it says so, from where on to send again, and loses nothing.
+func TestImportWhileNATSRestarts(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	n := 2 * many()
+	body := manyLines(n)
+	r := g.rawImport(t, "/buckets/b/entries", len(body))
+	r.send(body)
+	eventually(t, "something is stored", func() bool { return g.lastOf(t, "b") > 2000 })
+	g.wire.stop()
+	i := r.answer()
+	problem, _ := i.last["problem"].(map[string]any)
+	if code := codeOf(problem); code != "nats-unavailable" && code != "outcome-unknown" || len(i.progress) == 0 {
+		t.Fatalf("the last line is %v, progress %v", i.last, i.progress)
+	}
+	g.wire.restart(t)
+	eventually(t, "NATS is back", func() bool { return g.get(t, "/readyz").status == 200 && g.get(t, "/buckets/b").status == 200 })
+	acknowledged := i.progress[len(i.progress)-1]
+	for line := range i.failed {
+		if line <= acknowledged {
+			t.Errorf("line %d failed, and %d is acknowledged", line, acknowledged)
+		}
+	}
+	g.load(t, "/buckets/b/entries", strings.Join(strings.SplitAfter(body, "\n")[acknowledged:], "")).wantDone(t, n-acknowledged, 0)
+	g.wantKeys(t, "b", n)
+}
+
+func (g *gateway) lastOf(t testing.TB, bucket string) int64 {
+	t.Helper()
+	status := g.get(t, "/buckets/"+bucket).is(t, 200).object(t)["status"].(map[string]any)
+	last, err := status["last_revision"].(json.Number).Int64()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return last
+}
+
+// A bucket that is deleted, or deleted and created again, ends an import too.
+func TestImportIntoABucketThatGoes(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(t *testing.T, g *gateway){
+		"deleted": func(t *testing.T, g *gateway) {},
+		"created again": func(t *testing.T, g *gateway) {
+			g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := start(t)
+			g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+			body := manyLines(300_000)
+			r := g.rawImport(t, "/buckets/b/entries", len(body))
+			r.send(body)
+			eventually(t, "something is stored", func() bool { return g.lastOf(t, "b") > 2000 })
+			if err := g.js.DeleteKeyValue(t.Context(), "b"); err != nil {
+				t.Fatal(err)
+			}
+			change(t, g)
+			i := r.answer()
+			problem, _ := i.last["problem"].(map[string]any)
+			if code := codeOf(problem); code != "bucket-not-found" && code != "epoch-changed" && code != "outcome-unknown" {
+				t.Errorf("the last line is %v", i.last)
+			}
+		})
+	}
+}

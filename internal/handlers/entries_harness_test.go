@@ -1,0 +1,129 @@
+package handlers_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+const (
+	lineType = "Content-Type: application/x-ndjson"
+	asLines  = "Accept: application/x-ndjson"
+)
+
+// linesOf reads an answer of lines.
+func linesOf(t testing.TB, a *answer) []map[string]any {
+	t.Helper()
+	a.is(t, 200).has(t, "Content-Type", "application/x-ndjson")
+	return parseLines(t, a.body)
+}
+
+func parseLines(t testing.TB, body []byte) []map[string]any {
+	t.Helper()
+	if len(body) > 0 && body[len(body)-1] != '\n' {
+		t.Errorf("the last line has no end: %.300q", body[max(0, len(body)-300):])
+	}
+	var found []map[string]any
+	for line := range bytes.Lines(body) {
+		decoder := json.NewDecoder(bytes.NewReader(line))
+		decoder.UseNumber()
+		var object map[string]any
+		if err := decoder.Decode(&object); err != nil {
+			t.Fatalf("line %.300q: %v", line, err)
+		}
+		found = append(found, object)
+	}
+	return found
+}
+
+// An export is what an export as lines says.
+type export struct {
+	body    []byte
+	entries map[string]map[string]any
+	end     map[string]any
+}
+
+// export reads a whole bucket, each key once.
+func (g *gateway) export(t testing.TB, target string) export {
+	t.Helper()
+	a := g.get(t, target, asLines)
+	found := linesOf(t, a)
+	x := export{body: a.body, entries: make(map[string]map[string]any), end: found[len(found)-1]}
+	for _, entry := range found[:len(found)-1] {
+		key := entry["key"].(string)
+		if x.entries[key] != nil {
+			t.Errorf("%s: %s comes twice", target, key)
+		}
+		x.entries[key] = entry
+	}
+	if x.end["end"] != true || fmt.Sprint(x.end["count"]) != fmt.Sprint(len(found)-1) {
+		t.Errorf("%s: %d entries, and at the end %v", target, len(found)-1, x.end)
+	}
+	return x
+}
+
+// An imported is what the answer to an import says.
+type imported struct {
+	lines    []map[string]any
+	failed   map[int]string // codes by line
+	progress []int
+	last     map[string]any
+}
+
+// wantDone checks the counts of an import that came to its end.
+func (i imported) wantDone(t testing.TB, stored, failed int) {
+	t.Helper()
+	if i.last["done"] != true || fmt.Sprint(i.last["stored"]) != fmt.Sprint(stored) || fmt.Sprint(i.last["failed"]) != fmt.Sprint(failed) {
+		t.Errorf("import: %v, want %d stored and %d failed", i.last, stored, failed)
+	}
+}
+
+// load imports lines.
+func (g *gateway) load(t testing.TB, target, body string) imported {
+	t.Helper()
+	return readImport(t, linesOf(t, g.do(t, "POST", target, body, lineType)))
+}
+
+func readImport(t testing.TB, lines []map[string]any) imported {
+	t.Helper()
+	i := imported{lines: lines, failed: make(map[int]string)}
+	for _, line := range lines {
+		number := func(name string) int {
+			n, err := line[name].(json.Number).Int64()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return int(n)
+		}
+		problem, isProblem := line["problem"].(map[string]any)
+		switch {
+		case line["line"] != nil && isProblem:
+			i.failed[number("line")] = codeOf(problem)
+		case line["progress"] != nil:
+			i.progress = append(i.progress, number("progress"))
+		}
+	}
+	if len(lines) > 0 {
+		i.last = lines[len(lines)-1]
+	}
+	return i
+}
+
+// wantFailed compares the codes of the lines that were refused.
+func (i imported) wantFailed(t testing.TB, want map[int]string) {
+	t.Helper()
+	if fmt.Sprint(i.failed) != fmt.Sprint(want) {
+		t.Errorf("refused %v, want %v", i.failed, want)
+	}
+}
+
+// manyLines are lines for n keys.
+func manyLines(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `{"key":"k.%d","text":"value of %d"}`+"\n", i, i)
+	}
+	return b.String()
+}

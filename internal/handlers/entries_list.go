@@ -1,0 +1,138 @@
+package handlers
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"kvgateway/internal/kvclient"
+)
+
+// defaultEntriesLimit is how many entries a page of JSON has unless the request says otherwise: as many as NATS reads at one instant.
+const defaultEntriesLimit = kvclient.MaxInstantKeys
+
+// An entryListing is what a request for many entries asks for.
+type entryListing struct {
+	bucket    *kvclient.Bucket
+	selection kvclient.Selection
+	page      page
+	digest    uint64
+	form      kvclient.ValueForm
+	options   kvclient.ReadOptions
+	whole     bool // of the selection is wanted, in any order
+}
+
+// listEntries answers many entries: a page of JSON or of lines, or all of them as lines.
+func (s *Server) listEntries(w http.ResponseWriter, r *http.Request) error {
+	mediaType, err := negotiate(r.Header, "application/json", "application/x-ndjson")
+	if err != nil {
+		return err
+	}
+	l, err := s.entryListing(w, r, queryOf(r))
+	if err != nil {
+		return err
+	}
+	if mediaType == "application/x-ndjson" && l.whole {
+		return s.exportEntries(w, r, l)
+	}
+	page, err := l.bucket.Entries(r.Context(), l.selection, kvclient.PageOf{After: l.page.after, Limit: l.page.limit}, l.options)
+	if err != nil {
+		return err
+	}
+	w.Header()["Kv-Consistency"] = headerConsistency[page.Served]
+	next := ""
+	if page.Last != "" {
+		next = cursor{l.digest, page.Last}.String()
+	}
+	s.linkNext(w, r, next)
+	if mediaType == "application/x-ndjson" {
+		return s.pageOfLines(w, r, l, page, next)
+	}
+	out := newListWriter(w, `{"entries":[`)
+	err = page.Each(r.Context(), func(e *kvclient.Entry) error {
+		out.item(func(dst []byte) []byte { return e.AppendJSON(dst, l.bucket.Name(), l.form) })
+		return nil
+	})
+	tail := append([]byte(`],"revision":`), page.Revision.String()...)
+	tail = strconv.AppendBool(append(tail, `,"snapshot":`...), page.Snapshot)
+	return out.end(err, string(append(appendNext(tail, next), "}\n"...)))
+}
+
+// appendNext appends the cursor of the next page, if there is one.
+func appendNext(dst []byte, next string) []byte {
+	if next == "" {
+		return dst
+	}
+	return append(append(append(dst, `,"next":"`...), next...), '"')
+}
+
+// entryListing reads the request. What NATS must not see is refused whatever the bucket.
+func (s *Server) entryListing(w http.ResponseWriter, r *http.Request, query url.Values) (l entryListing, err error) {
+	if l.selection, err = selectionOf(query); err != nil {
+		return l, err
+	}
+	name, err := bucketName(r)
+	if err != nil {
+		return l, err
+	}
+	l.digest = listingDigest(slices.Concat([]string{"entries", name.String(), l.selection.Prefix, strconv.Itoa(len(query["key"]))},
+		query["key"], query["filter"])...)
+	if l.page, err = pageOf(query, defaultEntriesLimit, l.digest); err != nil {
+		return l, err
+	}
+	l.form = valueForm(query)
+	l.whole = len(l.selection.Keys) == 0 && !query.Has("limit") && !query.Has("cursor")
+	if l.options, err = readOptions(w.Header(), r, query); err != nil {
+		return l, err
+	}
+	l.bucket, err = s.bucket(r)
+	return l, err
+}
+
+// selectionOf reads which keys are meant.
+func selectionOf(query url.Values) (selection kvclient.Selection, err error) {
+	for _, name := range query["key"] {
+		k, err := kvclient.ParseKey(name)
+		if err != nil {
+			return selection, err
+		}
+		selection.Keys = append(selection.Keys, k)
+	}
+	selection.Prefix = query.Get("prefix")
+	selection.Filters, err = filtersOf(query)
+	return selection, err
+}
+
+// pageOfLines answers a page as lines, in the order of names.
+func (s *Server) pageOfLines(w http.ResponseWriter, r *http.Request, l entryListing, page *kvclient.EntryPage, next string) error {
+	out := newLineWriter(w)
+	err := page.Each(r.Context(), func(e *kvclient.Entry) error {
+		return out.line(func(dst []byte) []byte { return e.AppendJSON(dst, l.bucket.Name(), l.form) })
+	})
+	return s.endLines(out, r, err, func(dst []byte) []byte {
+		return append(appendNext(appendEnd(dst, page.Revision, out.count), next), '}')
+	})
+}
+
+// exportEntries answers all selected entries as lines, in the order in which NATS has them, and holds no more than what is on its
+// way.
+func (s *Server) exportEntries(w http.ResponseWriter, r *http.Request, l entryListing) error {
+	w.Header()["Kv-Consistency"] = headerConsistency[l.bucket.LeaderWord()]
+	export := kvclient.Export{Filters: l.selection.ScanFilters(), NoValues: l.form == kvclient.ValueNone, Options: l.options}
+	out := newLineWriter(w)
+	revision, err := l.bucket.Export(r.Context(), export, func(e *kvclient.Entry) error {
+		if !strings.HasPrefix(e.Key, l.selection.Prefix) {
+			return nil
+		}
+		return out.line(func(dst []byte) []byte { return e.AppendJSON(dst, l.bucket.Name(), l.form) })
+	})
+	return s.endLines(out, r, err, func(dst []byte) []byte { return append(appendEnd(dst, revision, out.count), '}') })
+}
+
+// appendEnd appends the line that shows that nothing is missing, but for its last brace.
+func appendEnd(dst []byte, revision kvclient.Revision, count int) []byte {
+	dst = append(append(dst, `{"end":true,"revision":`...), revision.String()...)
+	return strconv.AppendInt(append(dst, `,"count":`...), int64(count), 10)
+}

@@ -1,0 +1,72 @@
+package handlers
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"kvgateway/internal/kvclient"
+)
+
+// deletedKeys is the answer to a mass deletion.
+type deletedKeys struct {
+	Deleted int      `json:"deleted"`
+	Skipped []string `json:"skipped"`
+	DryRun  bool     `json:"dry_run,omitempty"`
+}
+
+// deleteKeys leaves a marker in the place of each value that the filters select.
+func (s *Server) deleteKeys(w http.ResponseWriter, r *http.Request) error {
+	if err := refuseConditions(r.Header); err != nil {
+		return err
+	}
+	query := queryOf(r)
+	filters, err := filtersOf(query)
+	if err != nil {
+		return err
+	}
+	deletion := kvclient.MassDeletion{Filters: filters, Purge: query.Get("purge") == "true", DryRun: query.Get("dry_run") == "true"}
+	if limit := query.Get("limit"); limit != "" {
+		if deletion.Limit, err = strconv.Atoi(limit); err != nil {
+			return parameterProblem("limit", "limit is an integer.")
+		}
+	}
+	b, err := s.bucketToWrite(r)
+	if err != nil {
+		return err
+	}
+	if len(filters) == 0 {
+		return parameterProblem("filter", "Say which keys to delete: filter=orders.> for some, filter=> for all.")
+	}
+	// It takes as long as it takes; over HTTP/2 the bound of an answer would end the request itself.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	done, err := b.DeleteKeys(r.Context(), deletion)
+	w.(*recorder).extend()
+	if done.Skipped == nil {
+		done.Skipped = []string{}
+	}
+	if err != nil {
+		return partlyDeleted(done, err)
+	}
+	return respondJSON(w, http.StatusOK, deletedKeys{done.Deleted, done.Skipped, deletion.DryRun})
+}
+
+// partlyDeleted tells what was done before a deletion failed. Where nothing was, it is any other failure.
+func partlyDeleted(done kvclient.DeletedKeys, err error) error {
+	if !errors.Is(err, kvclient.ErrOutcomeUnknown) {
+		return err
+	}
+	return partialError{problemError{code: codeOutcomeUnknown, members: members{"deleted": done.Deleted, "skipped": done.Skipped, "unknown": done.Unknown},
+		detail: "Not all keys were deleted: `deleted` says how many were, `unknown` of how many it is not known. Send the request again."}, err}
+}
+
+// A partialError is a problem with the error behind it, for the log.
+type partialError struct {
+	problemError
+	cause error
+}
+
+func (e partialError) Error() string { return e.cause.Error() }
+
+func (e partialError) Unwrap() error { return e.problemError }

@@ -1,0 +1,6 @@
+//go:build race
+
+package handlers_test
+
+// raceEnabled tells that the race detector makes everything some ten times slower.
+const raceEnabled = true

@@ -1,0 +1,209 @@
+package handlers
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"kvgateway/internal/kvclient"
+)
+
+// An operation is a step of a transaction as it came; what was not given is nil.
+type operation struct {
+	pointer string
+
+	op, key, value, text, base64, contentType, ifRevision, ifAbsent, ttl json.RawMessage
+}
+
+// field is where a member belongs, nil if there is none of that name.
+func (o *operation) field(name string) *json.RawMessage {
+	switch name {
+	case "op":
+		return &o.op
+	case "key":
+		return &o.key
+	case "value":
+		return &o.value
+	case "text":
+		return &o.text
+	case "base64":
+		return &o.base64
+	case "content_type":
+		return &o.contentType
+	case "if_revision":
+		return &o.ifRevision
+	case "if_absent":
+		return &o.ifAbsent
+	case "ttl":
+		return &o.ttl
+	}
+	return nil
+}
+
+var stepKinds = map[string]kvclient.StepKind{
+	"put": kvclient.PutStep, "delete": kvclient.DeleteStep, "purge": kvclient.PurgeStep, "check": kvclient.CheckStep,
+}
+
+// step makes a step of the operation.
+func (o *operation) step() (s kvclient.Step, err error) {
+	op, err := o.string("op", o.op)
+	if err != nil {
+		return s, err
+	}
+	kind, ok := stepKinds[op]
+	if !ok {
+		return s, invalidBody(o.pointer+"/op", "it is put, delete, purge or check")
+	}
+	s.Kind = kind
+	name, err := o.string("key", o.key)
+	if err != nil {
+		return s, err
+	}
+	if s.Key, err = parseBodyKey(name); err != nil {
+		return s, err
+	}
+	if s.Precondition, err = o.precondition(s.Kind); err != nil {
+		return s, err
+	}
+	if s.TTL, err = o.timeToLive(s.Kind); err != nil {
+		return s, err
+	}
+	return s, o.content(&s)
+}
+
+// parseBodyKey is ParseKey for a key that is not in the URI, so that its length is nothing for 414.
+func parseBodyKey(name string) (kvclient.Key, error) {
+	k, err := kvclient.ParseKey(name)
+	if errors.Is(err, kvclient.ErrKeyTooLong) {
+		err = &kvclient.SyntaxError{What: "key", Offset: kvclient.MaxKeyBytes, Reason: "a key has at most 1,024 bytes"}
+	}
+	return k, err
+}
+
+// precondition reads if_revision and if_absent.
+func (o *operation) precondition(kind kvclient.StepKind) (p kvclient.Precondition, err error) {
+	absent := false
+	if o.ifAbsent != nil {
+		if absent, err = decode[bool](o, "if_absent", o.ifAbsent, "it is true or false"); err != nil {
+			return p, err
+		}
+	}
+	switch {
+	case absent && o.ifRevision != nil:
+		return p, invalidBody(o.pointer+"/if_absent", "if_revision and if_absent exclude each other; if_revision 0 is for a key that was never written")
+	case absent && (kind == kvclient.DeleteStep || kind == kvclient.PurgeStep):
+		return p, invalidBody(o.pointer+"/if_absent", "a key without a value has none to remove; a check can ask for its absence")
+	case absent:
+		p.IfNoneMatch.Any = true
+	case o.ifRevision != nil:
+		revision, err := kvclient.ParseRevision(string(o.ifRevision))
+		if err != nil {
+			return p, invalidBody(o.pointer+"/if_revision", "it is an integer from 0 to 2^53-1")
+		}
+		p.IfMatch.Positions = []kvclient.Position{{Revision: revision}}
+	case kind == kvclient.CheckStep:
+		return p, invalidBody(o.pointer, "a check has if_revision or if_absent")
+	}
+	return p, nil
+}
+
+func (o *operation) timeToLive(kind kvclient.StepKind) (time.Duration, error) {
+	switch {
+	case o.ttl == nil:
+		return 0, nil
+	case kind != kvclient.PutStep && kind != kvclient.PurgeStep:
+		return 0, invalidBody(o.pointer+"/ttl", "a put's value and a purge's marker can have a time to live, nothing else")
+	}
+	text, err := o.string("ttl", o.ttl)
+	if err != nil {
+		return 0, err
+	}
+	ttl, ok := parseTTL(text)
+	if !ok {
+		return 0, invalidBody(o.pointer+"/ttl", "it is "+ttlForm)
+	}
+	return ttl, nil
+}
+
+// content reads the value of a put, which is in one of three forms.
+func (o *operation) content(s *kvclient.Step) (err error) {
+	given := 0
+	for _, form := range []json.RawMessage{o.value, o.text, o.base64} {
+		if form != nil {
+			given++
+		}
+	}
+	switch {
+	case s.Kind != kvclient.PutStep && (given > 0 || o.contentType != nil):
+		return invalidBody(o.pointer, "only a put has a value and its content type")
+	case s.Kind != kvclient.PutStep:
+		return nil
+	case given != 1:
+		return invalidBody(o.pointer, "a put has one of value, text and base64")
+	case o.value != nil:
+		s.Value, s.ContentType = o.value, headerJSON[0]
+	case o.text != nil:
+		s.Value, err = o.textBytes()
+	default:
+		s.Value, err = o.base64Bytes()
+	}
+	if err != nil || o.contentType == nil {
+		return err
+	}
+	contentType, err := o.string("content_type", o.contentType)
+	if err != nil {
+		return err
+	}
+	if s.ContentType, err = storedType(contentType); err != nil || len(contentType) > maxStoredHeaderBytes {
+		return invalidBody(o.pointer+"/content_type", "it is no media type such as text/plain; charset=utf-8")
+	}
+	return nil
+}
+
+// textBytes reads text. A half of a surrogate pair, which no UTF-8 can express, would be stored as another character.
+func (o *operation) textBytes() ([]byte, error) {
+	text, err := o.string("text", o.text)
+	if err == nil && strings.ContainsRune(text, '\uFFFD') && !bytes.ContainsRune(o.text, '\uFFFD') && !bytes.Contains(bytes.ToLower(o.text), []byte(`\ufffd`)) {
+		err = invalidBody(o.pointer+"/text", "it has half of a surrogate pair")
+	}
+	return []byte(text), err
+}
+
+func (o *operation) base64Bytes() ([]byte, error) {
+	text, err := o.string("base64", o.base64)
+	if err != nil {
+		return nil, err
+	}
+	value, err := base64.StdEncoding.Strict().DecodeString(text)
+	if err != nil {
+		return nil, invalidBody(o.pointer+"/base64", "it is not Base64 with padding (RFC 4648 §4)")
+	}
+	return value, nil
+}
+
+// string reads a member that must be a string.
+func (o *operation) string(name string, raw json.RawMessage) (string, error) {
+	if raw == nil {
+		return "", invalidBody(o.pointer, "an operation has "+name)
+	}
+	return decode[string](o, name, raw, "it is a string")
+}
+
+// decode reads a member of a simple type. JSON's null is none, whatever Unmarshal takes it for.
+func decode[T any](o *operation, name string, raw json.RawMessage, otherwise string) (value T, err error) {
+	if string(raw) == "null" || json.Unmarshal(raw, &value) != nil {
+		err = invalidBody(o.pointer+"/"+name, otherwise)
+	}
+	return value, err
+}
+
+// atStep tells which operation an error is about.
+func atStep(i int, err error) error { return &kvclient.StepError{Index: i, Err: err} }
+
+func stepProblem(i int, member, reason string) error {
+	return atStep(i, invalidBody(fmt.Sprintf("/operations/%d%s", i, member), reason))
+}

@@ -1,0 +1,65 @@
+package handlers
+
+import (
+	"net/http"
+	"strconv"
+
+	"kvgateway/internal/kvclient"
+)
+
+// maxTransactionBytes bounds the body of a transaction, 16 MiB. Base64 takes a third more than the values that it stands for.
+const maxTransactionBytes = 16 << 20
+
+// transact carries out several writes, all of them or none.
+func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
+	if err := refuseConditions(r.Header); err != nil {
+		return err
+	}
+	b, err := s.bucketToWrite(r)
+	if err != nil {
+		return err
+	}
+	transaction := kvclient.Transaction{}
+	if transaction.Idempotency, err = idempotency(r.Header); err != nil {
+		return err
+	}
+	// A page of another site can send a form without being asked whether it may, but no JSON.
+	if !hasMediaType(r.Header, headerJSON[0]) {
+		return problemError{code: codeUnsupportedMediaType, detail: "A transaction is sent with Content-Type: application/json."}
+	}
+	if !s.transactions.allow(b.Name()) {
+		return problemError{code: codeOverloaded, detail: "This bucket has had as many transactions as --transaction-rate allows, and nothing was done. " +
+			"Try again after Retry-After. For one key, PUT with If-Match is as safe and has no such limit."}
+	}
+	body, err := s.readBody(w, r, maxTransactionBytes, problemError{code: codeBodyTooLarge,
+		members: members{"max_body_bytes": maxTransactionBytes}, detail: "A transaction has at most 16 MiB of JSON. Nothing was done."})
+	if err != nil {
+		return err
+	}
+	if transaction.Steps, err = parseTransaction(body); err != nil {
+		return err
+	}
+	done, err := b.Transact(r.Context(), transaction)
+	if err != nil {
+		return err
+	}
+	w.Header()["Kv-Revision"] = []string{done.Revision.String()}
+	respond(w, http.StatusOK, headerJSON, appendTransacted(nil, &done, transaction.Steps))
+	return nil
+}
+
+// appendTransacted appends what a transaction did as JSON. Ids, keys and epochs need no escaping.
+func appendTransacted(dst []byte, done *kvclient.Transacted, steps []kvclient.Step) []byte {
+	dst = append(append(dst, `{"id":"`...), done.ID...)
+	dst = strconv.AppendUint(append(dst, `","revision":`...), uint64(done.Revision), 10)
+	dst = append(append(append(dst, `,"epoch":"`...), done.Epoch...), `","results":[`...)
+	for i, step := range steps {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(append(dst, `{"key":"`...), step.Key.String()...)
+		dst = strconv.AppendUint(append(dst, `","revision":`...), uint64(done.Revisions[i]), 10)
+		dst = append(dst, '}')
+	}
+	return append(dst, "]}\n"...)
+}

@@ -1,0 +1,32 @@
+package handlers_test
+
+import (
+	"testing"
+
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// A bucket that has just been created again is there for a new watch, also where its feed has yet to learn of it. The feed looks by
+// itself at intervals of up to 1.5 s, and here nothing wakes it before.
+func TestWatchOfABucketJustCreatedAgain(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	put(t, g.shop(t), "a", "1")
+	w := g.watch(t, "/buckets/shop/watch")
+	w.until("sync")
+	g.client.Observe(func(kvclient.Advisory) {}) // none reaches the feeds
+	if err := g.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	w.until("bucket-deleted")
+	natstest.Eventually(t, patience, "the feed looks seldom", func() bool { return g.metric(t, "kvgw_feed_restarts_total", nil) > 5 })
+	put(t, g.shop(t), "b", "2")
+	g.get(t, "/buckets/shop").is(t, 200)
+	fresh := g.watch(t, "/buckets/shop/watch")
+	if fresh.status != 200 {
+		t.Fatalf("status %d", fresh.status)
+	}
+	fresh.until("put")
+	fresh.until("sync")
+}

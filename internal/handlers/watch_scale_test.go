@@ -1,0 +1,232 @@
+package handlers_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/natstest"
+)
+
+// h2c serves the gateway's handler over HTTP/2 without TLS, and returns clients with a connection each.
+func (g *gateway) h2c(t *testing.T, connections int) (base string, clients []*http.Client) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	server := &http.Server{Handler: g.handler, Protocols: &protocols, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1000}}
+	go func() { _ = server.Serve(listener) }()
+	t.Cleanup(func() { server.Close() })
+	for range connections {
+		transport := &http.Transport{Protocols: &protocols, MaxConnsPerHost: 1}
+		t.Cleanup(transport.CloseIdleConnections)
+		clients = append(clients, &http.Client{Transport: transport})
+	}
+	return "http://" + listener.Addr().String(), clients
+}
+
+// A listener is a stream of which only the keys of its puts are kept, until the key "end".
+type listener struct {
+	target string
+	synced chan struct{}
+	ended  chan struct{}
+	keys   []string // after sync
+	err    error
+}
+
+func (l *listener) listen(ctx context.Context, client *http.Client, base string) {
+	defer close(l.ended)
+	r, err := http.NewRequestWithContext(ctx, "GET", base+l.target, nil)
+	if err != nil {
+		l.err = err
+		return
+	}
+	r.Header.Set("Accept", "text/event-stream")
+	response, err := client.Do(r)
+	if err != nil {
+		l.err = err
+		return
+	}
+	defer response.Body.Close()
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		if lines.Text() == "event: sync" {
+			close(l.synced)
+		}
+		_, rest, found := strings.Cut(lines.Text(), `"key":"`)
+		key, _, _ := strings.Cut(rest, `"`)
+		if !found {
+			continue
+		}
+		if key == "end" {
+			return
+		}
+		l.keys = append(l.keys, key)
+	}
+	l.err = io.ErrUnexpectedEOF
+}
+
+func (l *listener) await(t *testing.T, what string, happened <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-happened:
+	case <-time.After(2 * patience):
+		t.Fatalf("%s: no %s, got %v", l.target, what, l.err)
+	}
+}
+
+// Whatever is open on a bucket, the stream has one consumer, and each client gets its own events and no others.
+func TestOneConsumerWhateverIsOpen(t *testing.T) {
+	const filters, alike = 500, 2000
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	base, clients := g.h2c(t, 3)
+	var listeners []*listener
+	for i := range filters + alike {
+		target := "/buckets/shop/watch?filter=all.%3E&filter=end"
+		if i < filters {
+			target = fmt.Sprintf("/buckets/shop/watch?filter=own.%d&filter=end", i)
+		}
+		listeners = append(listeners, &listener{target: target, synced: make(chan struct{}), ended: make(chan struct{})})
+	}
+	for i, l := range listeners {
+		go l.listen(t.Context(), clients[i%len(clients)], base)
+	}
+	for _, l := range listeners {
+		l.await(t, "sync", l.synced)
+	}
+	oneConsumer := func() bool {
+		info, err := g.stream(t, "shop").Info(t.Context())
+		return err == nil && info.State.Consumers == 1
+	}
+	natstest.Eventually(t, patience, "one consumer, once the snapshots are read", oneConsumer)
+	if readings := g.metric(t, "kvgw_snapshots_total", nil); readings > filters+100 {
+		t.Errorf("%v snapshots were read, for %d different filters", readings, filters+1)
+	}
+	var common []string
+	for i := range filters {
+		put(t, kv, fmt.Sprintf("own.%d", i), "v")
+		if i%50 == 0 {
+			common = append(common, fmt.Sprintf("all.%d", i))
+			put(t, kv, common[len(common)-1], "v")
+		}
+	}
+	if !oneConsumer() {
+		t.Error("more than one consumer while changes come")
+	}
+	put(t, kv, "end", "v")
+	for i, l := range listeners {
+		l.await(t, "end", l.ended)
+		want := common
+		if i < filters {
+			want = []string{fmt.Sprintf("own.%d", i)}
+		}
+		if fmt.Sprint(l.keys) != fmt.Sprint(want) || l.err != nil {
+			t.Fatalf("%s got %v (%v), want %v", l.target, l.keys, l.err, want)
+		}
+	}
+}
+
+// Clients that come together share a reading.
+func TestJoiningClientsShareSnapshots(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	for i := range 500 {
+		put(t, kv, fmt.Sprintf("k.%d", i), strings.Repeat("v", 1000))
+	}
+	var joined sync.WaitGroup
+	for range 100 {
+		joined.Go(func() {
+			if w := g.watch(t, "/buckets/shop/watch?filter=k.*"); w.until("sync").object(t)["keys"] != 500.0 {
+				t.Error("not all keys")
+			}
+		})
+	}
+	joined.Wait()
+	if readings := g.metric(t, "kvgw_snapshots_total", nil); readings > 20 {
+		t.Errorf("%v snapshots were read for 100 clients that came together", readings)
+	}
+}
+
+// heap is what is in use once the garbage is gone.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// A bucket larger than any buffer streams to a client that reads it a piece at a time, and the gateway holds little of it. The bucket is
+// in memory, so that what the nats-server in this process holds is the same all the time. The test is not parallel: it measures the
+// heap of all.
+func TestLargeSnapshotTakesLittleMemory(t *testing.T) {
+	const values, size, bound = 3200, 64 << 10, 64 << 20
+	g := start(t)
+	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	value := strings.Repeat("x", size)
+	for i := range values {
+		put(t, kv, fmt.Sprintf("k%d", i), value)
+	}
+	base := heap()
+	response := g.slowly(t, "/buckets/b/watch")
+	lines := bufio.NewReaderSize(response, 4096)
+	seen, most := 0, int64(0)
+	for {
+		line, err := lines.ReadSlice('\n')
+		switch {
+		case err == bufio.ErrBufferFull:
+			continue
+		case err != nil:
+			t.Fatalf("after %d values: %v", seen, err)
+		}
+		if string(line) == "event: put\n" {
+			if seen++; seen%(values/8) == 0 {
+				most = max(most, heap()-base)
+			}
+		}
+		if string(line) == "event: sync\n" {
+			break
+		}
+	}
+	if seen != values || most > bound {
+		t.Errorf("%d of %d values, and up to %d MiB more in use than before", seen, values, most>>20)
+	}
+	t.Logf("up to %d MiB more than before, for %d MiB", most>>20, values*size>>20)
+}
+
+// slowly opens a stream whose body is read by the caller, over a connection with small buffers.
+func (g *gateway) slowly(t *testing.T, target string) io.Reader {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.address+target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Accept", "text/event-stream")
+	transport := &http.Transport{ReadBufferSize: 4096, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err == nil {
+			err = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+		}
+		return conn, err
+	}}
+	response, err := transport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { response.Body.Close() })
+	return response.Body
+}

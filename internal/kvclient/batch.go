@@ -1,0 +1,67 @@
+package kvclient
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+)
+
+// batch sends messages that belong together, one behind the other, and returns the answer that decides over them: the last's, or the
+// first refusal, with the index of the message that it is for. What came before the last is acknowledged with nothing. Its errors are
+// those of [sendError]; until the last message was sent, nothing was done, which is [ErrUnavailable].
+func (l *link) batch(ctx context.Context, messages []*nats.Msg) (answer *nats.Msg, index int, err error) {
+	nc := l.conn()
+	bound := l.windows.context()
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		bound, cancel = context.WithDeadline(bound, deadline)
+		defer cancel()
+	}
+	inbox := nc.NewInbox() + "."
+	answers := make(chan *nats.Msg, len(messages)+1)
+	subscription, err := nc.ChanSubscribe(inbox+"*", answers)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%w: not sent: %w", ErrUnavailable, err)
+	}
+	defer subscription.Unsubscribe()
+	for i, msg := range messages {
+		// A connection that was lost meanwhile, and is back, would take the rest.
+		if bound.Err() != nil {
+			return nil, i, fmt.Errorf("%w: the batch was not finished", ErrUnavailable)
+		}
+		msg.Reply = inbox + strconv.Itoa(i)
+		if err := nc.PublishMsg(msg); err != nil {
+			return nil, i, batchError(err, i == len(messages)-1)
+		}
+	}
+	return decision(bound, answers, len(inbox), len(messages)-1)
+}
+
+// batchError is sendError for a message of a batch: without the last nothing is done.
+func batchError(err error, last bool) error {
+	if last || err == nats.ErrMaxPayload {
+		return sendError(err)
+	}
+	return fmt.Errorf("%w: the batch was not finished: %w", ErrUnavailable, err)
+}
+
+// decision waits for the answer that decides over a batch.
+func decision(bound context.Context, answers <-chan *nats.Msg, inbox, last int) (*nats.Msg, int, error) {
+	for {
+		select {
+		case <-bound.Done():
+			return nil, last, sendError(bound.Err())
+		case answer := <-answers:
+			index, err := strconv.Atoi(answer.Subject[inbox:])
+			switch {
+			case err != nil || index < 0 || index > last:
+			case len(answer.Data) == 0 && answer.Header.Get("Status") == "503":
+				return nil, index, errNoResponders
+			case index == last || len(answer.Data) > 0:
+				return answer, index, nil
+			}
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package kvclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
+
+// JetStream's refusals of a batch (nats-server, server/errors.json).
+const (
+	errCodeBatchDisabled   = 10174
+	errCodeBatchIncomplete = 10176
+	errCodeBatchTooLarge   = 10199
+	errCodeBatchDuplicate  = 10201
+	errCodeBatchesInFlight = 10210
+)
+
+var (
+	// errDuplicate: the server, or an entry, knows the transaction's idempotency key.
+	errDuplicate = errors.New("duplicate transaction")
+	// errIncomplete: the server did not get all of the batch, and dropped it.
+	errIncomplete = errors.New("incomplete batch")
+)
+
+// looksAtOnce bounds the reads under way for one transaction.
+const looksAtOnce = 16
+
+// look reads the keys that must be absent, or all that have a precondition, and sets what the server is to expect. It returns a
+// *[TransactionFailedError] with the preconditions that do not hold, or errDuplicate if it is this very transaction that they fail for.
+func (p *plan) look(ctx context.Context, all bool) error {
+	found, err := p.lastEntries(ctx, func(s *Step) bool { return s.Precondition.ifAbsent() || all && !s.Precondition.Always() })
+	if err != nil {
+		return err
+	}
+	failed := &TransactionFailedError{}
+	for i, last := range found {
+		var current Revision
+		if last != nil {
+			current = last.Revision
+		}
+		switch s := &p.steps[i]; {
+		case s.Precondition.Holds(last, p.bucket.epoch):
+			p.expected[i] = current
+		case p.wrote(last):
+			return errDuplicate
+		default:
+			failed.Failed = append(failed.Failed, FailedStep{i, s.Key, current})
+		}
+	}
+	if len(failed.Failed) > 0 {
+		slices.SortFunc(failed.Failed, func(a, b FailedStep) int { return a.Index - b.Index })
+		return failed
+	}
+	return nil
+}
+
+// lastEntries reads the last entries of the keys of some steps, nil for a key that was never written.
+func (p *plan) lastEntries(ctx context.Context, of func(*Step) bool) (map[int]*Entry, error) {
+	var (
+		mu     sync.Mutex
+		wait   sync.WaitGroup
+		found  = make(map[int]*Entry)
+		failed error
+		slots  = make(chan struct{}, looksAtOnce)
+	)
+	for i := range p.steps {
+		if !of(&p.steps[i]) {
+			continue
+		}
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			last, err := p.bucket.lastOrNil(ctx, p.steps[i].Key)
+			mu.Lock()
+			defer mu.Unlock()
+			found[i], failed = last, errors.Join(failed, err)
+		})
+	}
+	wait.Wait()
+	return found, failed
+}
+
+// wrote tells whether an entry is a member of a transaction that had the same idempotency key and did the same.
+func (p *plan) wrote(e *Entry) bool {
+	return p.suffix != "" && e != nil && e.Mark != nil && strings.HasSuffix(e.Mark.ID, p.suffix)
+}
+
+// alreadyApplied looks for what a transaction did whose idempotency key the server has seen. Any one member that is still the last
+// entry of its key tells the revisions of all.
+func (p *plan) alreadyApplied(ctx context.Context) error {
+	for _, m := range p.members {
+		last, err := p.bucket.lastOrNil(ctx, p.steps[m.step].Key)
+		if err != nil {
+			break // that it was applied is known; what is left of it is not
+		}
+		if p.wrote(last) {
+			first := p.transacted(last.Mark.ID, Position{last.Epoch, last.Revision - Revision(last.Mark.Index)})
+			return &AlreadyAppliedError{Steps: p.steps, First: &first}
+		}
+	}
+	return &AlreadyAppliedError{}
+}
+
+// transacted tells what the transaction did whose first write has this position.
+func (p *plan) transacted(id string, first Position) Transacted {
+	t := Transacted{ID: id, Position: first, Revisions: slices.Clone(p.expected)}
+	t.Revision += Revision(len(p.members) - 1)
+	for i, m := range p.members {
+		t.Revisions[m.step] = first.Revision + Revision(i)
+	}
+	return t
+}
+
+// commit sends the batch. What the server did not get whole, as when the stream's leader changes, it has dropped, and is sent again.
+func (p *plan) commit(ctx context.Context) (Transacted, error) {
+	b := p.bucket
+	for try := 0; ; try++ {
+		id := p.newID()
+		done, err := p.send(ctx, id)
+		if err != errNoResponders && err != errIncomplete {
+			return done, err
+		}
+		if gone := b.unserved(ctx); try == unservedTries-1 || errors.Is(gone, ErrBucketNotFound) || !b.client.Connected() {
+			return Transacted{}, gone
+		}
+		awaitServer(try)
+	}
+}
+
+// send sends the batch once, on the connection for bulk: sixteen megabytes would hold up the point requests.
+func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
+	b := p.bucket
+	reply, index, err := b.client.bulk.batch(ctx, p.messages(id, p.expected))
+	switch {
+	case errors.Is(err, nats.ErrMaxPayload):
+		return Transacted{}, &StepError{p.members[index].step, &ValueTooLargeError{}}
+	case errors.Is(err, ErrTimeout):
+		return Transacted{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	case err != nil:
+		return Transacted{}, err
+	}
+	rev, _, err := b.acknowledged(reply)
+	if err != nil {
+		return Transacted{}, p.batchRefusal(index, err)
+	}
+	var ack struct {
+		Batch string `json:"batch"`
+		Count int    `json:"count"`
+	}
+	if err := json.Unmarshal(reply.Data, &ack); err != nil || ack.Batch != id || ack.Count != len(p.members) || rev < Revision(ack.Count) {
+		return Transacted{}, fmt.Errorf("%w: acknowledged as batch %.64q of %d", ErrOutcomeUnknown, ack.Batch, ack.Count)
+	}
+	return p.transacted(id, Position{b.epochOfWrite(ctx, rev), rev - Revision(ack.Count) + 1}), nil
+}
+
+// batchRefusal gives the domain's word to a refusal of the member at index, or of the whole batch.
+func (p *plan) batchRefusal(index int, err error) error {
+	step := p.members[index].step
+	if tooLarge, ok := errors.AsType[*ValueTooLargeError](err); ok {
+		return &StepError{step, tooLarge}
+	}
+	refused, ok := errors.AsType[*APIError](err)
+	if !ok {
+		return err
+	}
+	switch refused.ErrCode {
+	case errCodeBatchDisabled:
+		return ErrTransactionsNotEnabled
+	case errCodeBatchDuplicate:
+		return errDuplicate
+	case errCodeDuplicateUnderWay:
+		return &mismatchError{} // the other is about to be stored: look again
+	case errCodeBatchIncomplete:
+		return errIncomplete
+	case errCodeBatchesInFlight:
+		return fmt.Errorf("%w: %w", ErrOverloaded, refused)
+	case errCodeBatchTooLarge:
+		return &StepError{step, &StepRuleError{"this NATS server takes fewer: " + refused.Description}}
+	}
+	return err
+}

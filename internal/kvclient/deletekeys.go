@@ -1,0 +1,85 @@
+package kvclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// A MassDeletion says which keys to delete.
+type MassDeletion struct {
+	Filters Filters
+	Purge   bool // remove the earlier revisions as well
+	DryRun  bool // only tell what would be deleted
+	Limit   int  // at most so many keys, the first by name; 0 for all
+}
+
+// DeletedKeys tells what a mass deletion did.
+type DeletedKeys struct {
+	Deleted int
+	Skipped []string // keys that somebody wrote or deleted since they were listed
+	Unknown int      // keys whose marker was sent and not acknowledged
+}
+
+// DeleteKeys leaves a marker in the place of each key's value that the filters select, each on condition that the key is at the
+// revision that was listed. It returns what Keys does; what DeletedKeys tells is done even where there is an error, which then
+// is [ErrOutcomeUnknown] unless nothing was done.
+func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKeys, err error) {
+	b, err = b.client.bind(ctx, b.name)
+	if err != nil {
+		return done, notSent(err)
+	}
+	listing, err := b.Keys(ctx, m.Filters)
+	if err != nil {
+		return done, notSent(err)
+	}
+	keys := listing.Entries
+	if m.Limit > 0 {
+		keys = keys[:min(m.Limit, len(keys))]
+	}
+	if m.DryRun {
+		return DeletedKeys{Deleted: len(keys)}, nil
+	}
+	p, err := b.openPipeline(ctx)
+	if err != nil {
+		return done, err
+	}
+	if p.bucket.epoch != b.epoch {
+		// The revisions that were listed count in another bucket.
+		return done, errors.Join(ErrContention, p.close())
+	}
+	for i := range keys {
+		if err = ctx.Err(); err != nil {
+			break
+		}
+		if err = p.deleteKey(&keys[i], m.Purge, &done); err != nil {
+			break
+		}
+	}
+	if stopped := p.close(); stopped != nil {
+		err = stopped
+	}
+	if err != nil && (done.Deleted > 0 || done.Unknown > 0) {
+		err = fmt.Errorf("%w: after %d keys: %w", ErrOutcomeUnknown, done.Deleted, err)
+	}
+	return done, err
+}
+
+// deleteKey sends one marker. Any refusal but for a key that changed ends the deletion: the other keys would meet it too.
+func (p *pipeline) deleteKey(k *ListedKey, purge bool, done *DeletedKeys) error {
+	msg := Deletion{Key: Key{k.Key}, Purge: purge}.message(p.bucket)
+	setHeader(msg, headerExpected, k.Revision.String())
+	return p.send(msg, func(_ Revision, err error) error {
+		_, changed := errors.AsType[*mismatchError](err)
+		switch {
+		case err == nil:
+			done.Deleted++
+		case changed:
+			done.Skipped = append(done.Skipped, k.Key)
+			return nil
+		case errors.Is(err, ErrOutcomeUnknown):
+			done.Unknown++
+		}
+		return err
+	})
+}

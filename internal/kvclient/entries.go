@@ -1,0 +1,255 @@
+package kvclient
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+)
+
+// A Selection says which keys are meant: those that are named, those that the filters select, or all of them if it has neither;
+// and of these the ones with the prefix.
+type Selection struct {
+	Keys    []Key
+	Filters Filters
+	Prefix  string
+}
+
+// A PageOf says which part of a selection, in the order of names, is asked for.
+type PageOf struct {
+	After string // names after this one
+	Limit int    // at most so many
+}
+
+// An EntryPage is a part of a selection: the last entry of each key that has a value, in the order of names.
+type EntryPage struct {
+	Revision Revision // every entry is at least as new
+	Snapshot bool     // all are the bucket's state at Revision, and no transaction is torn
+	Served   Consistency
+	Last     string // that the page ends with, if there is more; else empty
+
+	bucket  *Bucket
+	entries []Entry     // of an instant
+	listed  []ListedKey // otherwise, to be read
+}
+
+// maxPageBytes bounds the values of a page that is no instant, but for a single one.
+const maxPageBytes = 32 << 20
+
+// Entries reads a page of entries, at one instant if the selection is no more than [MaxInstantKeys] keys and 32 MiB. It returns what Keys
+// does, and for a minimal revision what Get does.
+func (b *Bucket) Entries(ctx context.Context, s Selection, of PageOf, options ReadOptions) (*EntryPage, error) {
+	b, since, err := b.freshEnough(ctx, &options)
+	if err != nil {
+		return nil, err
+	}
+	in, err := b.readInstant(ctx, s.subjects(b.readPrefix), since, options.Consistency)
+	if err != nil {
+		return nil, err
+	}
+	if in == nil {
+		return b.listedPage(ctx, s, of)
+	}
+	page := &EntryPage{Revision: in.upTo, Snapshot: in.isolated, Served: in.served}
+	selected := s.matcher()
+	page.entries = slices.DeleteFunc(in.entries, func(e Entry) bool {
+		return e.IsMarker() || e.Key <= of.After || !selected(e.Key) || !b.shows(e.Key)
+	})
+	slices.SortFunc(page.entries, func(a, b Entry) int { return strings.Compare(a.Key, b.Key) })
+	if len(page.entries) > of.Limit {
+		page.entries = page.entries[:of.Limit]
+		page.Last = page.entries[of.Limit-1].Key
+	}
+	return page, nil
+}
+
+// freshEnough waits for the minimal revision that a read asks for, which the leader then answers, and returns the revision that an
+// answer must contain.
+func (b *Bucket) freshEnough(ctx context.Context, options *ReadOptions) (_ *Bucket, since Revision, err error) {
+	if options.MinRevision != (Position{}) {
+		if b, err = b.awaitRevision(ctx, options.MinRevision, options.Wait); err != nil {
+			return nil, 0, err
+		}
+		options.Consistency = Leader
+		return b, b.lastSeq, nil
+	}
+	if b.replicated && options.Consistency == Leader {
+		b, err = b.client.bind(ctx, b.name)
+		if err != nil {
+			return nil, 0, err
+		}
+		return b, b.lastSeq, nil
+	}
+	return b, 0, nil
+}
+
+// shows tells whether a key is within the grammar; others are never shown.
+func (b *Bucket) shows(key string) bool {
+	_, err := ParseKey(key)
+	if err != nil {
+		b.client.hiddenKeys.Add(1)
+	}
+	return err == nil
+}
+
+// subjects are those whose last messages are all that may be selected.
+func (s Selection) subjects(prefix string) []string {
+	seen := make(map[string]bool, len(s.Keys)+len(s.Filters)+1)
+	var subjects []string
+	add := func(pattern string) {
+		if !seen[pattern] {
+			seen[pattern] = true
+			subjects = append(subjects, prefix+pattern)
+		}
+	}
+	for _, k := range s.Keys {
+		add(k.name)
+	}
+	if filters := s.ScanFilters(); len(filters) > 0 {
+		for _, f := range filters {
+			add(f.pattern)
+		}
+	} else if len(s.Keys) == 0 {
+		add(AllKeys.pattern)
+	}
+	return subjects
+}
+
+// ScanFilters narrows what NATS has to send: without filters, the whole tokens of the prefix make one.
+func (s Selection) ScanFilters() Filters {
+	if dot := strings.LastIndexByte(s.Prefix, '.'); dot > 0 && len(s.Filters) == 0 && len(s.Keys) == 0 {
+		if f, err := ParseFilter(s.Prefix[:dot] + ".>"); err == nil {
+			return Filters{f}
+		}
+	}
+	return s.Filters
+}
+
+// matcher tells of keys whether they are selected.
+func (s Selection) matcher() func(key string) bool {
+	named := make(map[string]bool, len(s.Keys))
+	for _, k := range s.Keys {
+		named[k.name] = true
+	}
+	return func(key string) bool {
+		switch {
+		case !strings.HasPrefix(key, s.Prefix):
+			return false
+		case len(s.Filters) == 0 && len(s.Keys) > 0:
+			return named[key]
+		}
+		return named[key] || s.Filters.Matches(key)
+	}
+}
+
+// listedPage lists the names first, and reads the values of those that the page has room for later.
+func (b *Bucket) listedPage(ctx context.Context, s Selection, of PageOf) (*EntryPage, error) {
+	listing, err := b.listSelection(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	page := &EntryPage{Revision: listing.Revision, Served: b.LeaderWord(), bucket: b}
+	bytes := 0
+	for _, k := range listing.Entries {
+		if k.Key <= of.After || !strings.HasPrefix(k.Key, s.Prefix) {
+			continue
+		}
+		if bytes += k.Size(); len(page.listed) == of.Limit || bytes > maxPageBytes && len(page.listed) > 0 {
+			page.Last = page.listed[len(page.listed)-1].Key
+			break
+		}
+		page.listed = append(page.listed, k)
+	}
+	return page, nil
+}
+
+// listSelection lists what a selection's filters select, and the keys that it names as they are.
+func (b *Bucket) listSelection(ctx context.Context, s Selection) (listing KeyListing, err error) {
+	if len(s.Filters) > 0 || len(s.Keys) == 0 {
+		if listing, err = b.Keys(ctx, s.ScanFilters()); err != nil || len(s.Keys) == 0 {
+			return listing, err
+		}
+	} else if b, err = b.client.bind(ctx, b.name); err != nil {
+		return listing, err
+	} else {
+		listing.Revision = b.lastSeq
+	}
+	for _, k := range s.Keys {
+		listing.Entries = append(listing.Entries, ListedKey{Key: k.name})
+	}
+	listing.Entries = lastOfEach(listing.Entries, func(k *ListedKey) (string, Revision) { return k.Key, k.Revision })
+	return listing, nil
+}
+
+// Each calls visit for each entry of the page. Of a page that is no instant it reads the values now, and leaves out what was
+// deleted since it was listed. It returns what visit returns, and otherwise what Get does.
+func (p *EntryPage) Each(ctx context.Context, visit func(*Entry) error) error {
+	for i := range p.entries {
+		if err := visit(&p.entries[i]); err != nil {
+			return err
+		}
+	}
+	for rest := p.listed; len(rest) > 0; {
+		part := p.bucket.partOf(rest)
+		entries, err := p.bucket.readListed(ctx, part, p.Revision)
+		if err != nil {
+			return err
+		}
+		for i := range entries {
+			if err := visit(&entries[i]); err != nil {
+				return err
+			}
+		}
+		rest = rest[len(part):]
+	}
+	return nil
+}
+
+// readListed reads the last entries of some keys that were listed, none older than since, in the order of names.
+func (b *Bucket) readListed(ctx context.Context, listed []ListedKey, since Revision) (entries []Entry, err error) {
+	var selection Selection
+	for _, k := range listed {
+		selection.Keys = append(selection.Keys, Key{k.Key})
+	}
+	in, err := b.readInstant(ctx, selection.subjects(b.readPrefix), since, Leader)
+	if err != nil {
+		return nil, err
+	}
+	if in != nil {
+		byName := make(map[string]*Entry, len(in.entries))
+		for i := range in.entries {
+			byName[in.entries[i].Key] = &in.entries[i]
+		}
+		for _, k := range listed {
+			if e := byName[k.Key]; e != nil && !e.IsMarker() {
+				entries = append(entries, *e)
+			}
+		}
+		return entries, nil
+	}
+	for _, k := range selection.Keys {
+		e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + k.name})
+		if errors.Is(err, ErrKeyNotFound) || err == nil && e.IsMarker() {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// partOf is how many of some keys are read at once: few enough for one answer of NATS, and for one request.
+func (b *Bucket) partOf(listed []ListedKey) []ListedKey {
+	const partBytes = 8 << 20
+	requestBytes, valueBytes := int(b.client.maxPayload())/2, 0
+	for i, k := range listed {
+		requestBytes -= len(b.readPrefix) + len(k.Key) + len(`"",`)
+		valueBytes += k.Size()
+		if i > 0 && (i == MaxInstantKeys || requestBytes < 0 || valueBytes > partBytes) {
+			return listed[:i]
+		}
+	}
+	return listed
+}

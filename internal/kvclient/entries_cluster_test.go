@@ -1,0 +1,139 @@
+package kvclient_test
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// readMany reads a selection and returns its page and entries by key.
+func readMany(t testing.TB, b *kvclient.Bucket, s kvclient.Selection, options kvclient.ReadOptions) (*kvclient.EntryPage, map[string]kvclient.Entry) {
+	t.Helper()
+	found := make(map[string]kvclient.Entry)
+	page, err := b.Entries(t.Context(), s, kvclient.PageOf{Limit: 10_000}, options)
+	if err == nil {
+		err = page.Each(t.Context(), func(e *kvclient.Entry) error { found[e.Key] = *e; return nil })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return page, found
+}
+
+// On a replicated stream whatever replica answers a read of many keys, it has the writes that were acknowledged before; and what
+// is not there is not there.
+func TestClusterEntriesSeeOwnWrites(t *testing.T) {
+	nodes, c, b, js := cluster(t)
+	snapshots, stale := 0, 0
+	look := func(k string, rev kvclient.Revision) {
+		t.Helper()
+		selection := kvclient.Selection{Keys: []kvclient.Key{key(t, k), key(t, "none")}}
+		page, found := readMany(t, b, selection, kvclient.ReadOptions{})
+		if len(found) != 1 || found[k].Revision != rev || page.Revision < rev || page.Served != kvclient.Leader {
+			t.Fatalf("%s at revision %d: %+v as of %d by %v", k, rev, found, page.Revision, page.Served)
+		}
+		if page.Snapshot {
+			snapshots++
+		}
+		if _, found := readMany(t, b, kvclient.Selection{Keys: []kvclient.Key{key(t, "none")}}, kvclient.ReadOptions{}); len(found) != 0 {
+			t.Fatalf("found %v", found)
+		}
+		if _, found := readMany(t, b, selection, kvclient.ReadOptions{Consistency: kvclient.Any}); found[k].Revision != rev {
+			stale++
+		}
+	}
+	for i := range 200 {
+		k := "k" + strconv.Itoa(i%30)
+		look(k, put(t, b, k, "v"))
+	}
+	away := (nodes.StreamLeader(js, "KV_shop") + 1) % 3
+	nodes.StopNode(away)
+	value := string(make([]byte, 100<<10))
+	for i := range 200 {
+		natstest.Eventually(t, soon, "a put with two nodes", func() bool { return write(b, t, "big"+strconv.Itoa(i), value) == nil })
+	}
+	nodes.StartNode(away)
+	for i := range 100 {
+		k := "k" + strconv.Itoa(i%30)
+		var rev kvclient.Revision
+		natstest.Eventually(t, soon, "a put", func() bool {
+			w, err := b.Put(t.Context(), kvclient.Write{Key: key(t, k)})
+			rev = w.Revision
+			return err == nil
+		})
+		look(k, rev)
+	}
+	t.Logf("%d of 300 reads were of one instant; %d of any replica were stale", snapshots, stale)
+	if snapshots < 200 {
+		t.Errorf("%d of 300 reads were of one instant", snapshots)
+	}
+	seen := 0
+	if _, err := bind(t, c, "shop").Export(t.Context(), kvclient.Export{}, func(*kvclient.Entry) error { seen++; return nil }); err != nil || seen != 230 {
+		t.Errorf("exported %d entries, %v; want 230", seen, err)
+	}
+}
+
+// A change of the leader loses what is under way without a word: an import says where it ended, after one wait and not one for each
+// entry, and what it says is stored is.
+func TestClusterImportThroughResignations(t *testing.T) {
+	nodes, _, _, js := cluster(t)
+	const rounds, patience = 4, time.Second
+	c := connect(t, kvclient.Options{URL: nodes.URL(), RequestTimeout: patience})
+	b := bind(t, c, "shop")
+	stored := make(map[string]kvclient.Revision)
+	for round := range rounds {
+		var in *kvclient.Import
+		natstest.Eventually(t, soon, "an import", func() (begun bool) {
+			var err error
+			in, err = b.Import(t.Context(), kvclient.ImportOptions{})
+			return err == nil
+		})
+		halted := false
+		for i := range 3000 {
+			if i == 1000 {
+				resign(t, js)
+			}
+			k := fmt.Sprintf("r%d.%d", round, i)
+			err := in.Put(kvclient.ImportEntry{Write: kvclient.Write{Key: key(t, k), Value: []byte(k)}}, func(done kvclient.Imported, err error) error {
+				switch {
+				case err == nil && halted:
+				case err == nil:
+					stored[k] = done.Revision
+				case kvclient.EndsImport(err):
+					halted = true
+				case !errors.Is(err, kvclient.ErrOverloaded):
+					t.Errorf("%s: %v", k, err)
+				}
+				return nil
+			})
+			if err != nil {
+				break
+			}
+		}
+		closing := time.Now()
+		err := in.Close()
+		if took := time.Since(closing); took > 3*patience {
+			t.Errorf("closing took %s", took)
+		}
+		t.Logf("round %d: %v", round, err)
+	}
+	natstest.Eventually(t, soon, "a bucket", func() bool { _, err := c.Bucket(t.Context(), b.Name()); return err == nil })
+	found := make(map[string]kvclient.Revision)
+	if _, err := bind(t, c, "shop").Export(t.Context(), kvclient.Export{}, func(e *kvclient.Entry) error { found[e.Key] = e.Revision; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	for k, rev := range stored {
+		if found[k] < rev {
+			t.Fatalf("%s was stored at %d, and is at %d", k, rev, found[k])
+		}
+	}
+	t.Logf("%d entries were stored in %d imports of 3000", len(stored), rounds)
+	if len(stored) < rounds*400 {
+		t.Errorf("%d entries were stored", len(stored))
+	}
+}

@@ -1,0 +1,101 @@
+package kvclient
+
+import (
+	"context"
+	"errors"
+)
+
+// instantTries bounds how often a read of one instant is tried again because somebody answered who is behind, or because what
+// did not fit into one answer was gone.
+const instantTries = 6
+
+// An instant is what subjects had at one revision of the bucket.
+type instant struct {
+	entries  []Entry // markers included
+	upTo     Revision
+	served   Consistency
+	isolated bool // no transaction is torn: the stream itself answered, and not a copy, which takes over message by message
+}
+
+// readInstant reads the last entries of some subjects at one instant. It returns nil where that does not work out: there are too
+// many, the bucket has no direct gets, or the one who answers stays behind the leader.
+//
+// A direct get is answered by any replica, and by mirrors that this client cannot know of. An answer counts as the leader's if it
+// names the bucket's own stream and that has one replica, or if it contains the revision that the leader had when it was asked
+// for. Where nothing is found nobody is named; then the stream's last message is asked for as well, which is there: the caller
+// leaves it out.
+func (b *Bucket) readInstant(ctx context.Context, subjects []string, since Revision, consistency Consistency) (*instant, error) {
+	if b.directGet == "" {
+		return nil, nil
+	}
+	select {
+	case b.client.instants <- struct{}{}:
+		defer func() { <-b.client.instants }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	tail := "" // the stream's last subject, where it is asked for
+	for try := range instantTries {
+		if try > 0 {
+			awaitWriter(try)
+		}
+		found, err := b.wholeInstant(ctx, subjects)
+		switch {
+		case errors.Is(err, errTooMany):
+			return nil, nil
+		case err != nil:
+			return nil, err
+		case found == nil: // something of it is gone
+		case found.stream == "" && tail != "": // the last message is gone
+			return nil, nil
+		case found.stream == "":
+			e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + AllKeys.pattern})
+			if errors.Is(err, ErrKeyNotFound) {
+				if in, err := b.emptyInstant(ctx); in != nil || err != nil {
+					return in, err
+				}
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			if _, err := ParseKey(e.Key); err != nil {
+				return nil, nil // as a subject it could select anything
+			}
+			tail = e.Key
+			subjects = append(subjects[:len(subjects):len(subjects)], b.readPrefix+tail)
+		default:
+			if in := b.judge(found, since, consistency); in != nil {
+				return in, nil
+			}
+		}
+	}
+	return nil, nil
+}
+
+// judge decides whose word an answer is; nil if it is not good enough.
+func (b *Bucket) judge(found *lastMessages, since Revision, consistency Consistency) *instant {
+	in := &instant{entries: found.entries, upTo: found.upTo, served: Any}
+	own := found.stream == b.stream
+	in.isolated = own && !b.isMirror()
+	switch {
+	case in.isolated && (!b.replicated || found.upTo >= since):
+		in.served = Leader
+	case consistency == Any, own && b.isMirror():
+	default:
+		return nil
+	}
+	if found.upTo < since {
+		return nil
+	}
+	return in
+}
+
+// emptyInstant is that of a stream without messages; nil if there are some by now.
+func (b *Bucket) emptyInstant(ctx context.Context) (*instant, error) {
+	_, state, err := b.client.State(ctx, b.name)
+	if err != nil || state.Messages > 0 {
+		return nil, err
+	}
+	return &instant{upTo: state.Last, served: b.LeaderWord(), isolated: !b.isMirror()}, nil
+}

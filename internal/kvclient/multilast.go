@@ -1,0 +1,152 @@
+package kvclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	// MaxInstantKeys is how many keys NATS reads at one instant, deleted ones whose marker is left included.
+	MaxInstantKeys = 1024
+
+	// maxInstantBytes bounds the values that are read at one instant and held in memory.
+	maxInstantBytes = 32 << 20
+
+	// multiLastBytes is after how many bytes the server ends an answer. It sends them ahead; together with maxInstants it stays
+	// below the 64 MiB at which it takes a connection for one that does not read.
+	multiLastBytes = 16 << 20
+
+	// maxInstants bounds the answers that are under way.
+	maxInstants = 3
+)
+
+// errTooMany: the subjects select more than can be read at one instant.
+var errTooMany = errors.New("too many entries for one instant")
+
+// multiLastRequest is a direct get of the last message of each subject (ADR-31).
+type multiLastRequest struct {
+	Subjects []string `json:"multi_last"`
+	From     Revision `json:"seq,omitempty"`
+	UpTo     Revision `json:"up_to_seq,omitempty"`
+	MaxBytes int      `json:"max_bytes"`
+}
+
+// lastMessages are the answer: what the subjects had at one instant, markers included, in the order of revisions.
+type lastMessages struct {
+	entries []Entry
+	bytes   int
+	stream  string   // that answered; empty where there are no entries, since nothing else names it
+	upTo    Revision // the last of the stream at that instant; 0 where there are no entries
+	left    int      // entries that did not fit
+}
+
+// multiLast sends one such request. It returns errTooMany, [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
+func (b *Bucket) multiLast(ctx context.Context, request multiLastRequest) (*lastMessages, error) {
+	l := b.client.bulk
+	nc, gone := l.conn(), l.windows.gone()
+	body, err := json.Marshal(request)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	answers := make(chan *nats.Msg, MaxInstantKeys+2)
+	inbox := nc.NewInbox()
+	subscription, err := nc.ChanSubscribe(inbox, answers)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	defer subscription.Unsubscribe()
+	switch err := nc.PublishRequest(b.client.apiPrefix+"DIRECT.GET."+b.stream, inbox, body); {
+	case errors.Is(err, nats.ErrMaxPayload):
+		return nil, errTooMany
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+	}
+	found := &lastMessages{}
+	stalled := time.NewTimer(b.client.timeout)
+	defer stalled.Stop()
+	for {
+		select {
+		case msg := <-answers:
+			if ended, err := found.add(b, msg); ended || err != nil {
+				return found, err
+			}
+			stalled.Reset(b.client.timeout)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-gone:
+			return nil, fmt.Errorf("%w: the connection was lost", ErrUnavailable)
+		case <-stalled.C:
+			return nil, fmt.Errorf("%w: a direct get stalled", ErrTimeout)
+		}
+	}
+}
+
+// add takes one message of the answer; ended tells that it was the last. What the server adds to every entry tells one from the
+// end, since a status can be stored.
+func (m *lastMessages) add(b *Bucket, msg *nats.Msg) (ended bool, err error) {
+	if last(msg.Header, headerSequence) != "" {
+		e, stream, err := b.directEntry(msg)
+		if err != nil {
+			return true, err
+		}
+		m.bytes += len(e.Value) + len(e.Key)
+		m.stream = stream
+		m.entries = append(m.entries, e)
+		return false, nil
+	}
+	switch status := first(msg.Header, "Status"); status {
+	case "204":
+		upTo, err := strconv.ParseUint(first(msg.Header, "Nats-UpTo-Sequence"), 10, 64)
+		left, err2 := strconv.Atoi(first(msg.Header, "Nats-Num-Pending"))
+		if err := errors.Join(err, err2); err != nil {
+			return true, fmt.Errorf("%w: end of a direct get: %w", ErrUnexpectedAnswer, err)
+		}
+		m.upTo, m.left = Revision(upTo), left
+		return true, nil
+	case "404":
+		if len(m.entries) > 0 {
+			return true, fmt.Errorf("%w: a direct get broke off", ErrUnavailable)
+		}
+		return true, nil
+	case "413":
+		return true, errTooMany
+	case "503":
+		return true, b.unserved(context.Background())
+	default:
+		return true, fmt.Errorf("%w: direct get: status %q", ErrUnexpectedAnswer, status)
+	}
+}
+
+// wholeInstant reads on at the same instant what did not fit into one answer. It returns nil if something of it is gone
+// meanwhile, or if another stream answered.
+func (b *Bucket) wholeInstant(ctx context.Context, subjects []string) (*lastMessages, error) {
+	request := multiLastRequest{Subjects: subjects, MaxBytes: multiLastBytes}
+	whole, err := b.multiLast(ctx, request)
+	if err != nil {
+		return nil, err
+	}
+	expected := len(whole.entries) + whole.left
+	request.UpTo = whole.upTo
+	for len(whole.entries) < expected {
+		if whole.bytes > maxInstantBytes {
+			return nil, errTooMany
+		}
+		request.From = whole.entries[len(whole.entries)-1].Revision + 1
+		more, err := b.multiLast(ctx, request)
+		if err != nil {
+			return nil, err
+		}
+		if more.stream != whole.stream || len(more.entries) == 0 {
+			return nil, nil
+		}
+		whole.entries = append(whole.entries, more.entries...)
+		whole.bytes += more.bytes
+	}
+	return whole, nil
+}

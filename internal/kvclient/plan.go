@@ -1,0 +1,160 @@
+package kvclient
+
+import (
+	"fmt"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+)
+
+const (
+	headerExpectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
+
+	noStep = -1
+)
+
+// A plan is a transaction made ready for the server: which messages there are, and which guard travels with which.
+type plan struct {
+	bucket    *Bucket
+	rules     *writeRules
+	steps     []Step
+	expected  []Revision // of each step with a precondition
+	members   []member
+	messageID string // "" for none
+	suffix    string // of the batch's id, by which a repetition knows it; "" for none
+}
+
+// A member is a step that writes, and the step whose precondition travels with it: its own, a check's, or noStep.
+type member struct{ step, guard int }
+
+// plan checks a transaction against the rules and makes it ready.
+func (b *Bucket) plan(t Transaction, rules *writeRules) (*plan, error) {
+	if len(t.Steps) == 0 || len(t.Steps) > MaxSteps {
+		return nil, &StepError{max(0, len(t.Steps)-1), &StepRuleError{"a transaction has 1 to 1,000 operations"}}
+	}
+	p := &plan{bucket: b, rules: rules, steps: t.Steps, expected: make([]Revision, len(t.Steps))}
+	if err := p.checkKeys(); err != nil {
+		return nil, err
+	}
+	if err := p.assignGuards(); err != nil {
+		return nil, err
+	}
+	for i, s := range p.steps {
+		if err := rules.checkTTL(s.TTL); err != nil {
+			return nil, &StepError{i, err}
+		}
+		if rev, ok := s.Precondition.ifRevision(b.epoch); ok {
+			p.expected[i] = rev
+		}
+	}
+	if t.Idempotency.Key != "" {
+		p.identify(t.Idempotency)
+	}
+	return p, p.checkSizes()
+}
+
+// checkKeys refuses a key that occurs twice: the server checks all preconditions against the state before the transaction, so a second
+// condition on a key could not see the first write, and a second write would hide the first from everybody.
+func (p *plan) checkKeys() error {
+	seen := make(map[Key]int, len(p.steps))
+	for i, s := range p.steps {
+		if other, twice := seen[s.Key]; twice {
+			return &StepError{i, &StepRuleError{fmt.Sprintf("operation %d has the same key; a transaction has each key once", other)}}
+		}
+		seen[s.Key] = i
+	}
+	return nil
+}
+
+// assignGuards lets each precondition travel with a write: a message has room for one.
+func (p *plan) assignGuards() error {
+	var free []int // members without a precondition of their own
+	for i := range p.steps {
+		s := &p.steps[i]
+		switch {
+		case !s.writes():
+		case s.Precondition.Always():
+			free = append(free, len(p.members))
+			p.members = append(p.members, member{i, noStep})
+		default:
+			p.members = append(p.members, member{i, i})
+		}
+	}
+	for i := range p.steps {
+		if p.steps[i].writes() {
+			continue
+		}
+		if len(free) == 0 {
+			return &StepError{i, &StepRuleError{"each check travels with a write that has no condition of its own, and there is none left; " +
+				"put the condition on a write of the same key, or split the transaction"}}
+		}
+		p.members[free[0]].guard, free = i, free[1:]
+	}
+	return nil
+}
+
+// identify makes ids out of an idempotency key: one for the server's duplicate check, and a part of the batch's id, by which the
+// entries of a transaction that was the very same are known. No single write has the empty key.
+func (p *plan) identify(i Idempotency) {
+	work := make([][]byte, 0, 2*len(p.steps))
+	for _, s := range p.steps {
+		work = append(work, fmt.Appendf(nil, "%d %s %q %s %v", s.Kind, s.Key, s.ContentType, s.TTL, s.Precondition), s.Value)
+	}
+	stamp := i.stamp(p.bucket.name, Key{}, "TRANSACTION", work...)
+	p.messageID = stamp.messageID
+	p.suffix = "-" + digest([]byte(stamp.messageID), []byte(stamp.request))
+}
+
+// newID makes the batch's id, which no other batch has: the server would take two batches of one id for one.
+func (p *plan) newID() string { return nuid.Next() + p.suffix }
+
+// checkSizes refuses messages that the bucket or the server would not take, with the headers that they will have at most.
+func (p *plan) checkSizes() error {
+	for i, msg := range p.messages(p.newID(), p.greatest()) {
+		if room := p.bucket.maxMessage - headerBytes(msg.Header); len(msg.Data) > room {
+			return &StepError{p.members[i].step, &ValueTooLargeError{Limit: max(0, room)}}
+		}
+	}
+	return nil
+}
+
+// greatest are expected revisions of the greatest length.
+func (p *plan) greatest() []Revision {
+	greatest := make([]Revision, len(p.steps))
+	for i := range greatest {
+		greatest[i] = MaxRevision
+	}
+	return greatest
+}
+
+// messages are the batch, expecting these revisions of the steps with a precondition.
+func (p *plan) messages(id string, expected []Revision) []*nats.Msg {
+	messages := make([]*nats.Msg, len(p.members))
+	for i, m := range p.members {
+		msg := p.message(&p.steps[m.step])
+		setHeader(msg, headerBatchID, id)
+		setHeader(msg, headerBatchSequence, strconv.Itoa(i+1))
+		if m.guard != noStep {
+			setHeader(msg, headerExpected, expected[m.guard].String())
+		}
+		if m.guard != noStep && m.guard != m.step {
+			setHeader(msg, headerExpectedSubject, p.bucket.readPrefix+p.steps[m.guard].Key.name)
+		}
+		messages[i] = msg
+	}
+	if p.messageID != "" {
+		// On the first, so that it is looked at before every precondition: a repetition is told from a conflict.
+		setHeader(messages[0], headerMessageID, p.messageID)
+	}
+	setHeader(messages[len(messages)-1], headerBatchCommit, "1")
+	return messages
+}
+
+// message is a step as it would be published alone.
+func (p *plan) message(s *Step) *nats.Msg {
+	if s.Kind == PutStep {
+		return Write{Key: s.Key, Value: s.Value, ContentType: s.ContentType, TTL: s.TTL}.message(p.bucket)
+	}
+	return Deletion{Key: s.Key, Purge: s.Kind == PurgeStep, TTL: s.TTL}.message(p.bucket)
+}

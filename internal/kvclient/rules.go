@@ -1,0 +1,107 @@
+package kvclient
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// MinTTL is the shortest time to live that NATS takes.
+	MinTTL = time.Second
+	// MaxTTL keeps the end of a time to live within what the server can count, nanoseconds since 1970 in 63 bits.
+	MaxTTL = 100 * 365 * 24 * time.Hour
+)
+
+// A TTLNotEnabledError tells that a bucket takes no entries with a time to live of their own; nothing was stored.
+type TTLNotEnabledError struct {
+	Bucket string // whose limit_marker_ttl would enable it; for a mirror, the origin
+}
+
+func (e *TTLNotEnabledError) Error() string {
+	return fmt.Sprintf("bucket %s has no limit_marker_ttl", e.Bucket)
+}
+
+// A TTLTooShortError tells that a time to live is shorter than the server would make it; nothing was stored.
+type TTLTooShortError struct {
+	Minimum   time.Duration
+	Remaining bool // it is what is left of the present value's, which a patch keeps
+}
+
+func (e *TTLTooShortError) Error() string {
+	return fmt.Sprintf("time to live shorter than %s", e.Minimum)
+}
+
+// writeRules are the settings of a stream that decide what can be written to it.
+type writeRules struct {
+	bucket   string // whose they are
+	atomic   bool
+	ttl      bool          // entries can have a time to live of their own
+	minTTL   time.Duration // which is at least so long
+	replicas int
+	memory   bool
+}
+
+// rulesOf reads the rules from a stream's configuration. Where more than one message of a key is kept, the server makes a
+// time to live that is shorter than limit_marker_ttl as long as that (measured), so a shorter one cannot be kept.
+func rulesOf(c *jetstream.StreamConfig) writeRules {
+	r := writeRules{
+		bucket:   strings.TrimPrefix(c.Name, streamPrefix),
+		atomic:   c.AllowAtomicPublish,
+		ttl:      c.AllowMsgTTL && c.SubjectDeleteMarkerTTL > 0,
+		minTTL:   MinTTL,
+		replicas: c.Replicas,
+		memory:   c.Storage == jetstream.MemoryStorage,
+	}
+	if c.MaxMsgsPerSubject != 1 {
+		r.minTTL = max(MinTTL, c.SubjectDeleteMarkerTTL)
+	}
+	return r
+}
+
+// checkTTL tells whether an entry can have that time to live; 0 stands for none.
+func (r *writeRules) checkTTL(ttl time.Duration) error {
+	switch {
+	case ttl == 0:
+		return nil
+	case !r.ttl:
+		return &TTLNotEnabledError{Bucket: r.bucket}
+	case ttl < r.minTTL:
+		return &TTLTooShortError{Minimum: r.minTTL}
+	}
+	return nil
+}
+
+// CheckTTL tells whether an entry of the bucket can have that time to live; 0 stands for none. It asks the server before it
+// refuses, since the bucket may have been mended a moment ago. It returns a *[TTLNotEnabledError], a *[TTLTooShortError],
+// [ErrBucketNotFound] or [ErrUnavailable].
+func (b *Bucket) CheckTTL(ctx context.Context, ttl time.Duration) error {
+	if ttl == 0 || !b.isMirror() && b.rules.checkTTL(ttl) == nil {
+		return nil
+	}
+	_, rules, err := b.toWrite(ctx)
+	if err != nil {
+		return err
+	}
+	return rules.checkTTL(ttl)
+}
+
+// toWrite asks the server for the bucket as it is now, and for the rules of the stream that its writes go to.
+func (b *Bucket) toWrite(ctx context.Context) (*Bucket, *writeRules, error) {
+	current, err := b.client.bind(ctx, b.name)
+	if err != nil {
+		return nil, nil, notSent(err)
+	}
+	if !current.isMirror() {
+		return current, &current.rules, nil
+	}
+	var info streamInfoResponse
+	if err := b.client.ask(ctx, b.client.point, current.originInfo, nil, &info); err != nil {
+		return nil, nil, notSent(bucketError(b.name, err))
+	}
+	rules := rulesOf(&info.Config)
+	return current, &rules, nil
+}

@@ -1,0 +1,218 @@
+package kvclient_test
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nuid"
+
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+func allowAtomic(c *kvclient.BucketConfig) { c.AllowAtomic = true }
+
+func putStep(t testing.TB, k, value string, p ...kvclient.Precondition) kvclient.Step {
+	t.Helper()
+	step := kvclient.Step{Kind: kvclient.PutStep, Key: key(t, k), Value: []byte(value)}
+	for _, precondition := range p {
+		step.Precondition = precondition
+	}
+	return step
+}
+
+func ifRevision(rev kvclient.Revision) kvclient.Precondition {
+	return kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: rev}}}}
+}
+
+func transact(t testing.TB, b *kvclient.Bucket, steps ...kvclient.Step) (kvclient.Transacted, error) {
+	t.Helper()
+	return b.Transact(t.Context(), kvclient.Transaction{Steps: steps})
+}
+
+// begin begins a batch as a client would that dies before its end.
+func begin(t testing.TB, nc *nats.Conn, id, k string) {
+	t.Helper()
+	msg := nats.NewMsg("$KV.shop." + k)
+	msg.Data = []byte("half")
+	msg.Header.Set("Nats-Batch-Id", id)
+	msg.Header.Set("Nats-Batch-Sequence", "1")
+	if reply, err := nc.RequestMsg(msg, soon); err != nil || len(reply.Data) > 0 {
+		t.Fatalf("begin a batch: %v %s", err, reply.Data)
+	}
+}
+
+// Batches that were begun and not finished are not seen by anybody, do not last, and while there are too many of them the refusal says so.
+func TestBatchesThatAreNeverFinished(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.JetStreamLimits.MaxBatchTimeout = 2 * time.Second }})
+	c := connect(t, kvclient.Options{URL: s.URL()})
+	b := shop(t, c, allowAtomic)
+	put(t, b, "a", "v")
+	nc := s.Conn(t)
+	for i := range 50 {
+		begin(t, nc, "dead"+strconv.Itoa(i), "a")
+	}
+	if _, err := transact(t, b, putStep(t, "b", "1")); !errors.Is(err, kvclient.ErrOverloaded) {
+		t.Errorf("beside 50 open batches: %v, want ErrOverloaded", err)
+	}
+	put(t, b, "c", "v") // single writes are not in their way
+	if e, err := get(t, b, "a"); err != nil || string(e.Value) != "v" {
+		t.Errorf("an unfinished batch is seen: %s %v", e.Value, err)
+	}
+	natstest.Eventually(t, soon, "the server drops the batches", func() bool {
+		_, err := transact(t, b, putStep(t, "b", "1"))
+		return err == nil
+	})
+	if e, err := get(t, b, "a"); err != nil || e.Revision != 1 {
+		t.Errorf("a is at revision %d, %v", e.Revision, err)
+	}
+}
+
+// What the server does not take of a transaction, it takes nothing of.
+func TestTransactionsRefusedByTheServer(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.JetStreamLimits.MaxBatchSize = 3 }})
+	c := connect(t, kvclient.Options{URL: s.URL()})
+	b := shop(t, c, func(c *kvclient.BucketConfig) { c.AllowAtomic, c.MaxBytes = true, 20_000 })
+	var steps []kvclient.Step
+	for i := range 3 {
+		steps = append(steps, putStep(t, "k"+strconv.Itoa(i), strings.Repeat("v", 9000)))
+	}
+	if _, err := transact(t, b, steps...); !errors.Is(err, kvclient.ErrBucketFull) {
+		t.Errorf("more than max_bytes: %v", err)
+	}
+	_, err := transact(t, b, append(steps, putStep(t, "k3", ""))...)
+	if _, ok := errors.AsType[*kvclient.StepError](err); !ok {
+		t.Errorf("more than the server's limit of a batch: %v", err)
+	}
+	status, err := c.Status(t.Context(), b.Name())
+	if err != nil || status.Values != 0 || status.LastRevision != 0 {
+		t.Errorf("%d values, revision %d, %v", status.Values, status.LastRevision, err)
+	}
+	if _, err := transact(t, b, steps[:2]...); err != nil {
+		t.Errorf("what fits: %v", err)
+	}
+	if err := c.DeleteBucket(t.Context(), b.Name()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := transact(t, b, steps[:1]...); !errors.Is(err, kvclient.ErrBucketNotFound) {
+		t.Errorf("in a deleted bucket: %v", err)
+	}
+}
+
+// The account's limit is known before anything is sent; with the server alone a part would be stored.
+func TestTransactionsBeyondTheAccount(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
+		err := o.ProcessConfigString(`accounts { A { jetstream { max_store: 100000, max_memory: 100000 }, users: [{user: a, password: a}] } }`)
+		if err != nil {
+			t.Error(err)
+		}
+	}})
+	c := connect(t, kvclient.Options{URL: s.URL(), User: "a", Password: "a"})
+	for _, storage := range []kvclient.Storage{kvclient.FileStorage, kvclient.MemoryStorage} {
+		b := newBucket(t, c, string(storage), func(c *kvclient.BucketConfig) { c.AllowAtomic, c.Storage = true, storage })
+		var steps []kvclient.Step
+		for i := range 20 {
+			steps = append(steps, putStep(t, "k"+strconv.Itoa(i), strings.Repeat("v", 10_000)))
+		}
+		if _, err := transact(t, b, steps...); !errors.Is(err, kvclient.ErrStorageExhausted) {
+			t.Errorf("%s, beyond the limit: %v", storage, err)
+		}
+		if status, err := c.Status(t.Context(), b.Name()); err != nil || status.Values != 0 {
+			t.Errorf("%s: %d values, %v", storage, status.Values, err)
+		}
+		for n := 9; n > 0; n -= 4 { // of 90,000, and what is left
+			if _, err := transact(t, b, steps[:n]...); n == 9 && err != nil || n < 9 && !errors.Is(err, kvclient.ErrStorageExhausted) {
+				t.Errorf("%s, %d: %v", storage, n, err)
+			}
+		}
+	}
+}
+
+// incrementPair adds one to x and y. Where the outcome is not known, the same is sent again by its key, until it is.
+func incrementPair(t testing.TB, b *kvclient.Bucket) {
+	for attempt := 0; ; attempt++ {
+		x, errX := get(t, b, "x")
+		y, errY := get(t, b, "y")
+		if errX != nil && !errors.Is(errX, kvclient.ErrKeyNotFound) || errY != nil && !errors.Is(errY, kvclient.ErrKeyNotFound) {
+			continue // no leader
+		}
+		increment := kvclient.Transaction{Idempotency: kvclient.Idempotency{Key: nuid.Next()}, Steps: []kvclient.Step{
+			putStep(t, "x", string(plusOne(x.Value)), ifRevision(x.Revision)), putStep(t, "y", string(plusOne(y.Value)), ifRevision(y.Revision))}}
+		for {
+			_, err := b.Transact(t.Context(), increment)
+			_, applied := errors.AsType[*kvclient.AlreadyAppliedError](err)
+			_, failed := errors.AsType[*kvclient.TransactionFailedError](err)
+			if err == nil || applied {
+				return
+			}
+			if failed {
+				break
+			}
+			if !errors.Is(err, kvclient.ErrOutcomeUnknown) && !errors.Is(err, kvclient.ErrUnavailable) {
+				t.Errorf("attempt %d: %v", attempt, err)
+				return
+			}
+		}
+	}
+}
+
+// Pairs that transactions keep equal, on three nodes whose leader resigns again and again, beside native writers.
+func TestClusterTransactions(t *testing.T) {
+	nodes, c, b, js := cluster(t)
+	if _, err := c.UpdateBucket(t.Context(), b.Name(), []byte(`{"allow_atomic":true}`)); err != nil {
+		t.Fatal(err)
+	}
+	kv := native(t, js, "shop")
+	const workers, rounds = 4, 25
+	inParallel(workers+2, func(i int) {
+		for round := range rounds {
+			switch {
+			case i == workers:
+				if _, err := kv.PutString(t.Context(), "native", strconv.Itoa(round)); err != nil {
+					t.Logf("native put: %v", err)
+				}
+			case i == workers+1:
+				if round%8 == 3 {
+					resign(t, js)
+					nodes.StreamLeader(js, "KV_shop")
+				}
+				_, _ = b.Put(t.Context(), kvclient.Write{Key: key(t, "beside")}) // may fail while there is no leader
+			default:
+				incrementPair(t, b)
+			}
+		}
+	})
+	x, err := get(t, b, "x")
+	y, err2 := get(t, b, "y")
+	if err != nil || err2 != nil || string(x.Value) != string(y.Value) || string(x.Value) != strconv.Itoa(workers*rounds) {
+		t.Errorf("x is %s, y is %s, want %d; %v %v", x.Value, y.Value, workers*rounds, err, err2)
+	}
+	if x.Mark == nil || y.Mark == nil || x.Mark.ID != y.Mark.ID || x.Mark.Last || !y.Mark.Last || y.Revision != x.Revision+1 {
+		t.Errorf("marks %+v at %d and %+v at %d", x.Mark, x.Revision, y.Mark, y.Revision)
+	}
+
+	// The largest, and the same again by its key.
+	var steps []kvclient.Step
+	for i := range 15 {
+		steps = append(steps, putStep(t, "large"+strconv.Itoa(i), strings.Repeat("v", 1<<20-1000)))
+	}
+	large := kvclient.Transaction{Steps: steps, Idempotency: kvclient.Idempotency{Key: "large"}}
+	first, err := b.Transact(t.Context(), large)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = b.Transact(t.Context(), large)
+	applied, ok := errors.AsType[*kvclient.AlreadyAppliedError](err)
+	if !ok || applied.First == nil || fmt.Sprint(*applied.First) != fmt.Sprint(first) {
+		t.Errorf("again: %v, want %v", err, first)
+	}
+}

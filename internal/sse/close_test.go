@@ -1,0 +1,97 @@
+//go:build linux
+
+package sse
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Whoever starts a stream while the loops are closed is refused, or the stream ends: Close does not wait for ever, and forgets none.
+func TestLoopsCloseWhileStreamsStart(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		testCloseWhileStreamsStart(t)
+	}
+}
+
+func testCloseWhileStreamsStart(t *testing.T) {
+	l, err := NewLoops(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	const clients = 8
+	connections := make([]net.Conn, clients)
+	for i := range connections {
+		client, err := net.Dial("tcp", listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if connections[i], err = listener.Accept(); err != nil {
+			t.Fatal(err)
+		}
+		defer connections[i].Close()
+	}
+	outcomes := make(chan error, clients)
+	var starting sync.WaitGroup
+	for _, conn := range connections {
+		starting.Go(func() {
+			if err := l.Start(l.New(), conn, nil, &script{}, unhurried, func(_ int64, err error) { outcomes <- err }); err != nil {
+				outcomes <- err
+			}
+		})
+	}
+	closed := make(chan struct{})
+	go func() {
+		gone, cancel := context.WithCancel(context.Background())
+		cancel()
+		l.Close(gone)
+		close(closed)
+	}()
+	starting.Wait()
+	for range clients {
+		select {
+		case err := <-outcomes:
+			if !errors.Is(err, net.ErrClosed) {
+				t.Errorf("a stream ended with %v", err)
+			}
+		case <-time.After(soon):
+			t.Fatal("a stream was neither refused nor ended")
+		}
+	}
+	select {
+	case <-closed:
+	case <-time.After(soon):
+		t.Fatal("Close does not return")
+	}
+}
+
+// A panic ends one stream, and not the process with all the others.
+func TestLoopsOutliveAPanic(t *testing.T) {
+	t.Parallel()
+	a := startAudience(t, 1, writePatience)
+	var other script
+	s := a.join(&other, unhurried)
+	s.expect(t, "head\nbegin\n")
+	if err := a.join(&faulty{}, unhurried).outcome(t); !errors.Is(err, ErrPanicked) {
+		t.Errorf("ended with %v", err)
+	}
+	other.say("word\n")
+	s.stream.Wake()
+	s.expect(t, "word\n")
+}
+
+// A faulty source panics when it is asked.
+type faulty struct{ script }
+
+func (*faulty) Next([]byte) ([]byte, Next) { panic("faulty") }

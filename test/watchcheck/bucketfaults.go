@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// bucketFaults happen to a bucket while it is watched.
+func (r *run) bucketFaults() []fault {
+	on := func(do func(ctx context.Context, bucket string, random *rand.Rand) error) func(context.Context, *rand.Rand) error {
+		return func(ctx context.Context, random *rand.Rand) error { return do(ctx, changing(random), random) }
+	}
+	return []fault{
+		{"recreate-native", ofBucket, on(func(ctx context.Context, bucket string, random *rand.Rand) error {
+			return r.recreateNative(ctx, bucket, time.Duration(random.IntN(2000))*time.Millisecond)
+		})},
+		{"recreate-http", ofBucket, on(func(ctx context.Context, bucket string, random *rand.Rand) error {
+			return r.recreateHTTP(ctx, bucket, time.Duration(random.IntN(2)*1000)*time.Millisecond)
+		})},
+		{"purge-all", ofBucket, on(func(ctx context.Context, bucket string, _ *rand.Rand) error {
+			_, err := r.purgeNative(ctx, bucket, "")
+			return err
+		})},
+		{"purge-filter", ofBucket, on(func(ctx context.Context, bucket string, random *rand.Rand) error {
+			_, err := r.purgeNative(ctx, bucket, []string{"hot.>", "cold.>", "cold.k1", "*.k1", "quiet.k"}[random.IntN(5)])
+			return err
+		})},
+		{"purge-deletes", ofBucket, on(func(ctx context.Context, bucket string, _ *rand.Rand) error {
+			_, err := r.purgeMarkersNative(ctx, bucket)
+			return err
+		})},
+		{"purge-markers-http", ofBucket, on(func(ctx context.Context, bucket string, _ *rand.Rand) error {
+			_, err := r.recorders[bucket].Remove(ctx, "markers", (*Removal).markers, func(ctx context.Context) error {
+				return r.request(ctx, http.MethodDelete, "/buckets/"+bucket+"/markers?older_than=0s", "", nil)
+			})
+			return err
+		})},
+		{"history", ofBucket, on(r.changeHistory)},
+		{"full", ofBucket, on(r.fill)},
+	}
+}
+
+func (r *run) createNative(bucket string) func(context.Context, string) error {
+	return func(ctx context.Context, destination string) error {
+		_, err := r.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, History: uint8(histories[bucket]),
+			RePublish: &jetstream.RePublish{Source: ">", Destination: destination}})
+		return err
+	}
+}
+
+func (r *run) recreateNative(ctx context.Context, bucket string, pause time.Duration) error {
+	return r.recorders[bucket].Recreate(ctx, func(ctx context.Context) error { return r.js.DeleteStream(ctx, "KV_"+bucket) }, pause, r.createNative(bucket))
+}
+
+func (r *run) recreateHTTP(ctx context.Context, bucket string, pause time.Duration) error {
+	remove := func(ctx context.Context) error {
+		err := r.request(ctx, http.MethodDelete, "/buckets/"+bucket, "", nil)
+		if err != nil && strings.Contains(err.Error(), "404") {
+			return jetstream.ErrStreamNotFound
+		}
+		return err
+	}
+	create := func(ctx context.Context, destination string) error {
+		return r.request(ctx, http.MethodPut, "/buckets/"+bucket, "application/json",
+			map[string]any{"history": histories[bucket], "republish": map[string]string{"src": ">", "dest": destination}})
+	}
+	return r.recorders[bucket].Recreate(ctx, remove, pause, create)
+}
+
+// purgeNative is what `nats stream purge` does: no event, no marker.
+func (r *run) purgeNative(ctx context.Context, bucket, filter string) (*Removal, error) {
+	matches := anyKey
+	var options []jetstream.StreamPurgeOpt
+	if filter != "" {
+		matches = func(key string) bool { return subjectMatches(filter, key) }
+		options = append(options, jetstream.WithPurgeSubject("$KV."+bucket+"."+filter))
+	}
+	return r.recorders[bucket].Remove(ctx, "purge "+filter, func(removal *Removal) { removal.everything(matches) }, func(ctx context.Context) error {
+		s, err := r.js.Stream(ctx, "KV_"+bucket)
+		if err != nil {
+			return err
+		}
+		return s.Purge(ctx, options...)
+	})
+}
+
+func (r *run) purgeMarkersNative(ctx context.Context, bucket string) (*Removal, error) {
+	return r.recorders[bucket].Remove(ctx, "markers", (*Removal).markers, func(ctx context.Context) error {
+		kv, err := r.js.KeyValue(ctx, bucket)
+		if err != nil {
+			return err
+		}
+		return kv.PurgeDeletes(ctx, jetstream.DeleteMarkersOlderThan(-1))
+	})
+}
+
+// changeHistory keeps fewer revisions of a key for a moment, by a native tool, and then as many as before.
+func (r *run) changeHistory(ctx context.Context, bucket string, _ *rand.Rand) error {
+	set := func(n int) error {
+		return r.recorders[bucket].Limit(ctx, n, func(ctx context.Context) error {
+			s, err := r.js.Stream(ctx, "KV_"+bucket)
+			if err != nil {
+				return err
+			}
+			config := s.CachedInfo().Config
+			config.MaxMsgsPerSubject = int64(n)
+			_, err = r.js.UpdateStream(ctx, config)
+			return err
+		})
+	}
+	other := map[string]int{"one": 3, "five": 2}[bucket]
+	if err := set(other); err != nil {
+		return err
+	}
+	time.Sleep(time.Second)
+	return set(histories[bucket])
+}
+
+// fill leaves a bucket no room for a moment, by the gateway's PATCH: writes are refused, and what is there stays.
+func (r *run) fill(ctx context.Context, bucket string, _ *rand.Rand) error {
+	set := func(bytes int) error {
+		return insist(ctx, func(ctx context.Context) error {
+			return r.request(ctx, http.MethodPatch, "/buckets/"+bucket, "application/merge-patch+json", map[string]any{"max_bytes": bytes})
+		})
+	}
+	err := set(1)
+	time.Sleep(time.Second)
+	if err2 := set(-1); err2 != nil {
+		return err2
+	}
+	return err
+}
+
+func (r *run) request(ctx context.Context, method, path, mediaType string, body any) error {
+	var reader io.Reader
+	if body != nil {
+		data, err := json.Marshal(body)
+		if err != nil {
+			return err
+		}
+		reader = bytes.NewReader(data)
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+r.addr+path, reader)
+	if err != nil {
+		return err
+	}
+	if mediaType != "" {
+		request.Header.Set("Content-Type", mediaType)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer drain(response.Body)
+	if response.StatusCode >= 300 {
+		return fmt.Errorf("%s %s: %s", method, path, response.Status)
+	}
+	return nil
+}
+
+// subjectMatches is what a filter of NATS means, by its definition.
+func subjectMatches(filter, subject string) bool {
+	f, s := strings.Split(filter, "."), strings.Split(subject, ".")
+	for i, token := range f {
+		if token == ">" {
+			return len(s) > i
+		}
+		if i >= len(s) || token != "*" && token != s[i] {
+			return false
+		}
+	}
+	return len(f) == len(s)
+}

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// change checks one delivered revision.
+func (v *validator) change(item Item) {
+	c := item.Change
+	if v.seen[c.Revision] {
+		v.fail("unique", "revision %d of %s came twice", c.Revision, c.Key)
+	} else if c.Revision <= v.last {
+		v.fail("ordered", "revision %d after %d", c.Revision, v.last)
+	}
+	if v.synced && c.Revision <= v.position && !v.seen[c.Revision] {
+		v.fail("bookmarkable", "revision %d after the position %d", c.Revision, v.position)
+	}
+	if v.view.IgnoreDeletes && c.Op != "put" {
+		v.fail("reliable", "a marker of %s, which were not wanted", c.Key)
+	}
+	if !v.view.Matches(c.Key) {
+		v.fail("reliable", "%s is not selected", c.Key)
+	}
+	v.compareWithStored(item)
+	v.seen[c.Revision], v.last = true, max(v.last, c.Revision)
+	v.state[c.Key] = c
+}
+
+func (v *validator) compareWithStored(item Item) {
+	c := item.Change
+	record := v.life.Records[c.Revision]
+	if record == nil {
+		if !v.life.Unknown[c.Revision] && (v.life.Deleted.IsZero() || c.Revision <= v.life.End) {
+			v.fail("reliable", "got %+v, which nobody stored", c)
+		}
+		return
+	}
+	want := record.Change
+	if v.view.NoValues {
+		want.Value = ""
+	}
+	if want != c || item.Size != record.Size {
+		v.fail("reliable", "got %+v of %d bytes, stored was %+v of %d", c, item.Size, want, record.Size)
+	}
+	if record.At.After(v.notBefore) {
+		v.notBefore = record.At
+	}
+}
+
+// point checks a position: what the bucket held has come; an exact one speaks for the whole state.
+func (v *validator) point(item Item) {
+	if item.Revision < v.position {
+		v.fail("bookmarkable", "position %d after %d", item.Revision, v.position)
+	}
+	if !v.synced && (item.Kind == "sync" || v.view.UpdatesOnly && item.Kind == "id") {
+		v.begin(item)
+	}
+	v.position = max(v.position, item.Revision)
+	if r := v.life.Records[item.Revision]; r != nil && r.At.After(v.notBefore) {
+		v.notBefore = r.At
+	}
+	if v.synced {
+		v.owed(item.Revision)
+	}
+	if item.Kind != "id" {
+		v.bookmarks, v.exact = v.bookmarks || item.Kind == "bookmark", item.Exact
+	}
+	switch {
+	case item.Exact && !v.folds:
+		v.fail("seamless", "exact, but nothing is promised to fold")
+	case item.Exact && !v.synced:
+		v.fail("seamless", "exact before sync")
+	case item.Exact:
+		v.compare("seamless", item.Revision)
+	}
+}
+
+// begin is the end of a snapshot, or the start of a stream without one.
+func (v *validator) begin(item Item) {
+	v.synced, v.syncedAt = true, item.Revision
+	v.checked, _ = slices.BinarySearch(v.revisions, item.Revision+1)
+	if item.Kind != "sync" {
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(v.byKey)) {
+		known := v.byKey[key]
+		next, _ := slices.BinarySearch(known, item.Revision+1)
+		switch {
+		case v.history:
+			for _, revision := range known[:next] {
+				v.mustHave(revision)
+			}
+		case next > 0 && v.stillLatest(known, next-1) && v.life.Records[known[next-1]].Op == "put":
+			v.mustHave(known[next-1])
+		}
+	}
+	v.history = false // after a reset it is a plain snapshot
+}
+
+// stillLatest tells whether the i-th of a key's revisions certainly was its last one until now. A snapshot leaves out what it is
+// not the last of, and its successor comes after it.
+func (v *validator) stillLatest(known []uint64, i int) bool {
+	if i+1 == len(known) {
+		return !v.life.anyUnknown(known[i], v.life.End)
+	}
+	return v.life.Records[known[i+1]].At.After(v.now) && !v.life.anyUnknown(known[i], known[i+1])
+}
+
+// owed looks at every revision up to a position once: what the bucket still held when this client was told of the position was
+// there when the gateway read it.
+func (v *validator) owed(upTo uint64) {
+	for ; v.checked < len(v.revisions) && v.revisions[v.checked] <= upTo; v.checked++ {
+		v.mustHave(v.revisions[v.checked])
+	}
+}
+
+func (v *validator) mustHave(revision uint64) {
+	r := v.life.Records[revision]
+	if r.Until.After(v.now) && !v.seen[revision] && !(v.view.IgnoreDeletes && r.Op != "put") {
+		v.fail("reliable", "revision %d of %s was not delivered, and the bucket held it", revision, r.Key)
+	}
+}
+
+func (v *validator) compare(promise string, upTo uint64) {
+	got, want := v.expected(upTo)
+	if !maps.Equal(got, want) {
+		v.fail(promise, "at %d: %s", upTo, difference(got, want))
+	}
+}
+
+// expected returns the fold and the bucket's state at a revision, both without the keys of which nothing is certain.
+func (v *validator) expected(upTo uint64) (got, want map[string]uint64) {
+	got, want = values(v.state), map[string]uint64{}
+	for key := range v.byKey {
+		revision, certain := v.latest(key, upTo)
+		r := v.life.Records[revision]
+		gone := r != nil && !r.GoneFrom.IsZero() && !v.now.Before(r.GoneFrom)
+		told := gone && (v.final || !r.GoneBy.IsZero() && !v.notBefore.Before(r.GoneBy))
+		switch {
+		case !certain, gone && !told:
+			delete(got, key)
+		case r != nil && r.Op == "put" && !gone: // markers are no state, so a snapshot may leave them out
+			want[key] = revision
+		}
+	}
+	return got, want
+}
+
+// latest is a key's revision as of upTo, and whether no unknown revision could be it instead.
+func (v *validator) latest(key string, upTo uint64) (revision uint64, certain bool) {
+	known := v.byKey[key]
+	next, _ := slices.BinarySearch(known, upTo)
+	if next < len(known) && known[next] == upTo {
+		next++
+	}
+	if next > 0 {
+		revision = known[next-1]
+	}
+	if next == len(known) && next > 0 && v.life.Records[revision].Kept {
+		return revision, true // it still is the latest at the end
+	}
+	if next < len(known) {
+		if r := v.life.Records[known[next]]; r.Told && r.Previous <= upTo && r.Previous > 0 {
+			return revision, r.Previous == revision
+		}
+	}
+	return revision, !v.life.anyUnknown(revision, upTo)
+}
+
+func values(state map[string]Change) map[string]uint64 {
+	out := map[string]uint64{}
+	for key, c := range state {
+		if c.Op == "put" {
+			out[key] = c.Revision
+		}
+	}
+	return out
+}
+
+func difference(got, want map[string]uint64) string {
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		if got[key] != want[key] {
+			return fmt.Sprintf("%s is at %d, should be at %d", key, got[key], want[key])
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(got)) {
+		if want[key] == 0 {
+			return fmt.Sprintf("%s is at %d, should be gone", key, got[key])
+		}
+	}
+	return "equal"
+}
+
+// finish holds at rest: what the bucket holds was delivered, the fold is the bucket, and the stream says so.
+func (v *validator) finish() {
+	v.now, v.notBefore, v.final = never.Add(-1), never.Add(-1), true
+	if v.life == nil || !v.synced {
+		v.fail("reliable", "never synced")
+		return
+	}
+	if v.life != v.bucket.last() {
+		v.fail("resumable", "at rest in epoch %s, the bucket's is %s", v.life.Epoch, v.bucket.last().Epoch)
+		return
+	}
+	v.owed(v.life.End)
+	if !v.folds {
+		return
+	}
+	if v.bookmarks && !v.exact && !v.view.UpdatesOnly {
+		v.fail("seamless", "at rest and not exact at %d", v.position)
+	}
+	v.compare("seamless", v.life.End)
+}

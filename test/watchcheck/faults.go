@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// faults are those of section 7 of the contract that can be made with one server.
+func (r *run) faults() []fault {
+	all := []fault{
+		{"gateway-kill", ofGateway, r.restart(func() *Process { return r.gateway }, syscall.SIGKILL)},
+		{"gateway-term", ofGateway, r.restart(func() *Process { return r.gateway }, syscall.SIGTERM)},
+		{"nats-kill", ofSource, r.restart(func() *Process { return r.nats }, syscall.SIGKILL)},
+		{"nats-restart", ofSource, r.restart(func() *Process { return r.nats }, syscall.SIGTERM)},
+		{"nats-pause", ofSource, r.pauseNATS},
+		{"cut-1s", ofSource, r.cut(time.Second, false)},
+		{"cut-30s", ofSource, r.cut(30*time.Second, true)},
+		{"partition-4s", ofSource, func(context.Context, *rand.Rand) error { r.proxy.Partition(4*time.Second, nil); return nil }},
+	}
+	all = append(all, r.bucketFaults()...)
+	if r.only == "" {
+		return all
+	}
+	return slices.DeleteFunc(all, func(f fault) bool { return !slices.Contains(strings.Split(r.only, ","), f.name) })
+}
+
+func (r *run) restart(process func() *Process, signal os.Signal) func(context.Context, *rand.Rand) error {
+	return func(_ context.Context, random *rand.Rand) error {
+		p := process()
+		err := p.Stop(signal)
+		time.Sleep(time.Duration(random.IntN(1000)) * time.Millisecond)
+		return errors.Join(err, p.Start())
+	}
+}
+
+func (r *run) pauseNATS(_ context.Context, random *rand.Rand) error {
+	err := r.nats.cmd.Process.Signal(syscall.SIGSTOP)
+	time.Sleep(time.Duration(1000+random.IntN(3000)) * time.Millisecond)
+	return errors.Join(err, r.nats.cmd.Process.Signal(syscall.SIGCONT))
+}
+
+// cut takes the gateway's connections to NATS away. In most long cuts, and in the first, something happens to a bucket meanwhile,
+// which no advisory tells the gateway of.
+func (r *run) cut(d time.Duration, unseen bool) func(context.Context, *rand.Rand) error {
+	return func(ctx context.Context, random *rand.Rand) (err error) {
+		var removal *Removal
+		var meanwhile func()
+		if unseen {
+			meanwhile = func() { removal, err = r.unseen(ctx, random) }
+		}
+		r.proxy.Cut(d, meanwhile)
+		if removal != nil {
+			r.recorders[removal.bucket].known(removal, time.Now().Add(2500*time.Millisecond))
+		}
+		return err
+	}
+}
+
+func (r *run) unseen(ctx context.Context, random *rand.Rand) (*Removal, error) {
+	bucket, what := changing(random), random.IntN(5)
+	if !slices.ContainsFunc(r.incidents, func(i Incident) bool { return i.Name == "cut-30s" }) {
+		what %= 2
+	}
+	switch what {
+	case 0:
+		return r.purgeNative(ctx, bucket, "cold.>")
+	case 1:
+		return r.purgeNative(ctx, bucket, "")
+	case 2:
+		return r.purgeMarkersNative(ctx, bucket)
+	case 3:
+		return nil, r.recreateNative(ctx, bucket, time.Second)
+	}
+	return nil, nil
+}
+
+// changing is a bucket that things are done to.
+func changing(random *rand.Rand) string { return bucketNames[random.IntN(2)] }
+
+// abandon opens streams that are never read and never closed, as clients do whose machine is gone: the gateway must not mind. Half
+// of them have said that they will send no more, which is no reason to end a stream.
+func (r *run) abandon(ctx context.Context, n int) {
+	for i := range n {
+		conn, err := net.Dial("tcp", r.addr)
+		if err != nil {
+			continue // the gateway is about to start, or away
+		}
+		context.AfterFunc(ctx, func() { conn.Close() })
+		_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+		_, _ = fmt.Fprintf(conn, "GET /buckets/%s/watch HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", bucketNames[i%3], r.addr)
+		if i%2 == 0 {
+			_ = conn.(*net.TCPConn).CloseWrite()
+		}
+	}
+}
+
+// drain is for answers of which only the status counts.
+func drain(body io.ReadCloser) {
+	_, _ = io.Copy(io.Discard, body)
+	_ = body.Close()
+}

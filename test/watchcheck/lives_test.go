@@ -1,0 +1,127 @@
+package main
+
+import (
+	"testing"
+	"time"
+)
+
+// purged is a stream that had key a and was told of a reset after another tool purged it, or not.
+func purged(reset bool) *script {
+	s := newScript("e1")
+	s.tell(Item{Kind: "connect"})
+	s.put(1, "a")
+	s.put(2, "b")
+	s.tell(s.point("sync", 2, true))
+	removal := &Removal{Start: s.tick(), End: s.tick()}
+	removal.Known = removal.End.Add(5 * time.Second)
+	removal.everything(func(key string) bool { return key == "a" })
+	s.life().Removals = append(s.life().Removals, removal)
+	s.life().Records[1].Kept = false
+	s.tell(s.point("bookmark", 2, true)) // it may not have been told yet
+	s.now = s.now.Add(10 * time.Second)
+	b := s.store(s.life(), 3, "b", "put")
+	if reset {
+		s.tell(Item{Kind: "reset", Reason: "purged"}, b, s.point("sync", 3, true))
+	} else {
+		s.tell(b)
+	}
+	s.tell(s.point("bookmark", 3, true))
+	return s
+}
+
+func TestResetAfterPurge(t *testing.T) {
+	s := purged(true)
+	if found := Validate(s.trace, s.settled(), plain); found != nil {
+		t.Fatal(found)
+	}
+	s = purged(false)
+	caught(t, Validate(s.trace, s.settled(), plain), "seamless")
+}
+
+// Also where the purged key was stored again before the end, so that only a point between tells.
+func TestMissedResetIsSeenBetween(t *testing.T) {
+	s := purged(false)
+	s.put(4, "a")
+	s.tell(s.point("bookmark", 4, true))
+	caught(t, Validate(s.trace, s.settled(), plain), "seamless")
+}
+
+// recreated is a stream over two lives of a bucket.
+func recreated() *script {
+	s := newScript("e1", "e2")
+	old, young := s.bucket.Lives[0], s.bucket.Lives[1]
+	a, b := s.store(old, 1, "a", "put"), s.store(old, 2, "b", "put")
+	s.tell(Item{Kind: "connect"}, a, b, Item{Kind: "sync", Revision: 2, Epoch: "e1", Exact: true, HasID: true})
+	old.Deleted, young.Asked, young.Created = s.tick(), s.tick(), s.tick()
+	c := s.store(young, 1, "c", "put")
+	s.tell(Item{Kind: "bucket-deleted"}, Item{Kind: "reset", Reason: "epoch"}, c, s.point("sync", 1, true))
+	s.put(2, "d")
+	s.tell(s.point("bookmark", 2, true))
+	return s
+}
+
+func TestRecreated(t *testing.T) {
+	s := recreated()
+	if found := Validate(s.trace, s.settled(), plain); found != nil {
+		t.Fatal(found)
+	}
+	late := func(s *script) time.Time { return s.bucket.Lives[1].Created.Add(time.Minute) }
+	cases := map[string]func(*script){
+		"a change of the old epoch after the reset": func(s *script) { s.trace[8].Epoch = "e1" },
+		"no reset":       func(s *script) { drop(5)(s) },
+		"no word at all": func(s *script) { drop(5)(s); drop(4)(s) },
+		"a stale epoch":  func(s *script) { s.trace = s.trace[:4] },
+		"still the old on a new connection": func(s *script) {
+			s.trace = append([]Item{{Kind: "connect", At: late(s)}}, s.trace[1:4]...)
+		},
+		"404 long after": func(s *script) { s.trace = append(s.trace, Item{Kind: "refused", Reason: "404", At: late(s)}) },
+	}
+	for name, spoil := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := recreated()
+			spoil(s)
+			caught(t, Validate(s.trace, s.settled(), plain), "resumable")
+		})
+	}
+}
+
+// Who has heard of a reset but of no new id resumes with the old one, and has its state still.
+func TestResetWithoutAnID(t *testing.T) {
+	s := correct()
+	s.tell(Item{Kind: "reset", Reason: "horizon"}, Item{Kind: "closed"}, Item{Kind: "connect", Resumed: true}, s.point("id", 9, false))
+	s.put(10, "g")
+	s.tell(s.point("sync", 10, false), s.point("bookmark", 10, true))
+	if found := Validate(s.trace, s.settled(), plain); found != nil {
+		t.Fatal(found)
+	}
+}
+
+func TestUnknownRevisionsAreNotClaimed(t *testing.T) {
+	cases := map[string]struct {
+		unknown  []uint64
+		previous uint64 // of revision 9; 0 for not told
+		caught   bool
+	}{
+		"nothing unknown":                        {nil, 0, true},
+		"an unknown one may explain it":          {[]uint64{5}, 0, false},
+		"an unknown one after the point":         {[]uint64{7}, 0, true},
+		"an unknown one that was another key's":  {[]uint64{5}, 4, true},
+		"an unknown one that was this key's own": {[]uint64{5}, 5, false},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newScript("e1")
+			s.store(s.life(), 4, "a", "put")
+			s.tell(Item{Kind: "connect"}, s.point("sync", 6, true))
+			s.put(9, "a")
+			s.tell(s.point("bookmark", 9, true))
+			s.life().Records[9].Previous, s.life().Records[9].Told = test.previous, test.previous > 0
+			for _, revision := range test.unknown {
+				s.life().Unknown[revision] = true
+			}
+			if found := Validate(s.trace, s.settled(), plain); (found != nil) != test.caught {
+				t.Fatal(found)
+			}
+		})
+	}
+}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// data is the object of an event, with its name where that is not on the wire.
+type data struct {
+	Event                         string
+	Bucket, Key, Operation, Epoch string
+	Base64, Text, Reason, Type    string
+	Value                         json.RawMessage
+	Revision                      uint64
+	Size                          int
+	Exact                         bool
+}
+
+// meaning is strict: what the contract does not know becomes an item that no promise allows. A block without data of a stream of
+// several buckets means something to each that its id names.
+func (c *Client) meaning(b Block, now time.Time) []Item {
+	if b.Data == "" {
+		return c.bareID(b, now)
+	}
+	var d data
+	if err := json.Unmarshal([]byte(b.Data), &d); err != nil {
+		return []Item{{At: now, Kind: "unreadable", Reason: b.Data}}
+	}
+	if c.options.messages {
+		b.Event = d.Event
+	}
+	if b.Event == "heartbeat" {
+		return c.bareID(b, now)
+	}
+	item := Item{At: now, Kind: b.Event, Bucket: d.Bucket, Revision: d.Revision, Exact: d.Exact, Reason: d.Reason, HasID: b.HasID}
+	switch b.Event {
+	case "problem":
+		item.Reason = d.Type
+	case "sync", "bookmark":
+		p, ok := c.positions(b.ID)[d.Bucket]
+		if item.Epoch = p.epoch; !ok || p.inSnapshot || p.revision != d.Revision {
+			item.Kind, item.Reason = "unreadable", b.ID+" with "+b.Data
+		}
+	case "put", "delete", "purge", "expire":
+		return []Item{c.changed(item, b, d)}
+	}
+	return []Item{item}
+}
+
+func (c *Client) changed(item Item, b Block, d data) Item {
+	value, err := c.value(d)
+	p, ok := c.positions(b.ID)[d.Bucket]
+	sent := p.revision
+	if p.inSnapshot {
+		sent = p.sent
+	}
+	if err != nil || d.Operation != b.Event || !ok || sent != d.Revision || p.epoch != d.Epoch {
+		return Item{At: item.At, Kind: "unreadable", Bucket: d.Bucket, Reason: b.ID + " with " + b.Data}
+	}
+	item.Kind, item.Epoch, item.Size = "change", d.Epoch, d.Size
+	item.Change = Change{d.Revision, c.intern(d.Key), c.intern(d.Operation), c.digest(value)}
+	return item
+}
+
+// value is what was stored, byte for byte; nothing where no values were asked for.
+func (c *Client) value(d data) ([]byte, error) {
+	if c.options.noValues {
+		if d.Base64 != "" || d.Text != "" || d.Value != nil {
+			return nil, fmt.Errorf("a value came that was not asked for")
+		}
+		return nil, nil
+	}
+	return base64.StdEncoding.DecodeString(d.Base64)
+}
+
+func (c *Client) digest(value []byte) string {
+	if c.options.noValues {
+		return ""
+	}
+	return digest(value)
+}
+
+// bareID is a heartbeat, or the first block: the positions that its id promises. One within a snapshot promises nothing of live.
+func (c *Client) bareID(b Block, now time.Time) []Item {
+	items := []Item{{At: now, Kind: "bare", HasID: b.HasID}}
+	if !b.HasID {
+		return items
+	}
+	for bucket, p := range c.positions(b.ID) {
+		if !p.inSnapshot {
+			items = append(items, Item{At: now, Kind: "id", Bucket: bucket, Epoch: p.epoch, Revision: p.revision, HasID: true})
+		}
+	}
+	return items
+}
+
+type position struct {
+	revision, sent uint64
+	epoch          string
+	inSnapshot     bool
+}
+
+// positions reads an id; of a stream of one bucket it is that bucket's.
+func (c *Client) positions(id string) map[string]position {
+	out := map[string]position{}
+	for part := range strings.SplitSeq(id, ",") {
+		bucket, text, several := strings.Cut(part, "=")
+		if !several {
+			bucket, text = c.options.bucket, part
+		}
+		var p position
+		var err error
+		if sent, rest, snapshot := strings.Cut(text, "."); snapshot {
+			p.inSnapshot, text = true, rest
+			if p.sent, err = strconv.ParseUint(sent, 10, 64); err != nil {
+				continue
+			}
+		}
+		number, epoch, ok := strings.Cut(text, "-")
+		if p.revision, err = strconv.ParseUint(number, 10, 64); err == nil && ok && epoch != "" {
+			p.epoch = c.intern(epoch)
+			out[bucket] = p
+		}
+	}
+	return out
+}
+
+// intern keeps one copy of a text that comes often.
+func (c *Client) intern(s string) string {
+	if known, ok := c.texts[s]; ok {
+		return known
+	}
+	c.texts[s] = strings.Clone(s)
+	return c.texts[s]
+}

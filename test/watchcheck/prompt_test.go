@@ -1,0 +1,78 @@
+package main
+
+import (
+	"testing"
+	"time"
+)
+
+// restarted is a stream over a long loss of the source, after which NATS takes a write again and tells of it.
+func restarted(after time.Duration) (*script, []Incident) {
+	s := newScript("e1")
+	s.tell(Item{Kind: "connect"})
+	s.put(1, "a")
+	s.tell(s.point("sync", 1, true))
+	cut := Incident{Name: "cut", On: ofSource, Start: s.tick(), Bucket: "b", Epoch: "e1", Revision: 2}
+	s.tell(Item{Kind: "stale"})
+	s.now = s.now.Add(20 * time.Second)
+	change := s.store(s.life(), 2, "a", "put")
+	cut.End, cut.Ready = s.now, s.now
+	s.now = s.now.Add(after - 2*time.Second) // the two ticks that follow
+	s.tell(Item{Kind: "live"}, change, s.point("bookmark", 2, true))
+	return s, []Incident{cut}
+}
+
+func TestPromptness(t *testing.T) {
+	cases := map[string]struct {
+		after   time.Duration
+		spoil   func(*script)
+		promise string
+	}{
+		"in time":               {2 * time.Second, nil, ""},
+		"late":                  {4 * time.Second, nil, "timely"},
+		"not told to be stale":  {2 * time.Second, func(s *script) { drop(4)(s); drop(3)(s) }, "stale"},
+		"told too late":         {2 * time.Second, func(s *script) { s.trace[3].At = s.trace[3].At.Add(10 * time.Second) }, "stale"},
+		"live without stale":    {2 * time.Second, func(s *script) { s.tell(Item{Kind: "live"}) }, "stale"},
+		"stale without a cause": {2 * time.Second, func(s *script) { s.now = s.now.Add(time.Minute); s.tell(Item{Kind: "stale"}, Item{Kind: "live"}) }, "stale"},
+		"left stale":            {2 * time.Second, drop(4), "stale"},
+		"exact while stale":     {2 * time.Second, func(s *script) { s.trace[4].Kind, s.trace[4].Exact = "bookmark", true }, "stale"},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			s, incidents := restarted(test.after)
+			if test.spoil != nil {
+				test.spoil(s)
+			}
+			timing := Timing{First: map[string]time.Duration{}}
+			found := CheckPrompt(s.trace, s.settled(), incidents, new(noise), &timing)
+			if test.promise != "" {
+				caught(t, found, test.promise)
+			} else if found != nil || timing.First["cut"] != test.after {
+				t.Fatal(found, timing)
+			}
+		})
+	}
+}
+
+func TestIsolation(t *testing.T) {
+	s, always := correct(), func(time.Time) bool { return true }
+	if found := CheckIsolated(s.trace, s.settled(), always, new(noise), new(Timing)); found != nil {
+		t.Fatal(found)
+	}
+	s.life().Records[9].At = s.life().Records[9].At.Add(-2 * time.Second)
+	caught(t, CheckIsolated(s.trace, s.settled(), always, new(noise), new(Timing)), "isolated")
+	busy := &noise{late: []lateness{{s.trace[13].At, 2 * time.Second}}}
+	if found := CheckIsolated(s.trace, s.settled(), always, busy, new(Timing)); found != nil {
+		t.Fatal(found)
+	}
+}
+
+func TestGoodbye(t *testing.T) {
+	s := correct()
+	term := []Incident{{Name: "gateway-term", Start: s.now}}
+	s.tell(Item{Kind: "goaway", Reason: "shutdown"}, Item{Kind: "closed"})
+	if found := CheckPrompt(s.trace, s.settled(), term, new(noise), &Timing{First: map[string]time.Duration{}}); found != nil {
+		t.Fatal(found)
+	}
+	drop(15)(s)
+	caught(t, CheckPrompt(s.trace, s.settled(), term, new(noise), &Timing{First: map[string]time.Duration{}}), "resumable")
+}
