@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -94,10 +95,33 @@ var lives = []struct {
 		g.do(t, "DELETE", path, nil).is(t, 200)
 		g.do(t, "DELETE", path+"?purge=true&ttl=1s", nil).is(t, 200)
 	}, ""},
+	{"transaction", func(t *testing.T, g *gateway, path string) {
+		g.transactIn(t, "shop", `{"op":"put","key":"`+keyOf(path)+`","text":"new","ttl":"1s"}`).is(t, 200)
+	}, ""},
+	{"purge in a transaction", func(t *testing.T, g *gateway, path string) {
+		g.transactIn(t, "shop", `{"op":"purge","key":"`+keyOf(path)+`","ttl":"1s"}`).is(t, 200)
+	}, ""},
+	{"import", func(t *testing.T, g *gateway, path string) {
+		g.load(t, "/buckets/shop/entries?ttl=1s", `{"key":"`+keyOf(path)+`","text":"new"}`).wantDone(t, 1, 0)
+	}, ""},
+	{"import of what has an end", func(t *testing.T, g *gateway, path string) {
+		expires := time.Now().Add(2 * time.Second).UTC().Format(time.RFC3339Nano)
+		g.load(t, "/buckets/shop/entries", `{"key":"`+keyOf(path)+`","text":"new","expires":"`+expires+`"}`).wantDone(t, 1, 0)
+	}, ""},
 	{"put over a purge marker that expires", func(t *testing.T, g *gateway, path string) {
 		g.do(t, "DELETE", path+"?purge=true&ttl=1s", nil).is(t, 200)
 		g.do(t, "PUT", path, "stays").is(t, 200)
 	}, "stays"},
+}
+
+// keyOf is the key in a path of the bucket "shop".
+func keyOf(path string) string { return path[len("/buckets/shop/keys/"):] }
+
+// transactIn is transact for a bucket that may not allow transactions yet.
+func (g *gateway) transactIn(t *testing.T, bucket, operations string) *answer {
+	t.Helper()
+	g.do(t, "PATCH", "/buckets/"+bucket, `{"allow_atomic":true}`, mergeType).is(t, 200)
+	return g.do(t, "POST", "/buckets/"+bucket+"/transactions", `{"operations":[`+operations+`]}`, asJSON)
 }
 
 // No write ever brings an older value back, whatever expires under it or over it.
@@ -115,7 +139,7 @@ func TestNothingComesBack(t *testing.T) {
 			for i, life := range lives {
 				path := fmt.Sprintf("/buckets/shop/keys/k%d", i)
 				for n := range 3 {
-					put(t, kv, path[len("/buckets/shop/keys/"):], fmt.Sprintf(`{"older":%d}`, n))
+					put(t, kv, keyOf(path), fmt.Sprintf(`{"older":%d}`, n))
 				}
 				life.live(t, g, path)
 			}
@@ -133,6 +157,60 @@ func TestNothingComesBack(t *testing.T) {
 	}
 }
 
+// An entry that a native client stored with "never" outlives those written over it, where the bucket ends them. The gateway's writes
+// replace it, with its history: not by a value of theirs, nor by a marker, is it covered only.
+func TestNeverDoesNotComeBack(t *testing.T) {
+	t.Parallel()
+	writes := map[string]func(t *testing.T, g *gateway, path string){
+		"put": func(t *testing.T, g *gateway, path string) { g.do(t, "PUT", path, "new").is(t, 200) },
+		"update": func(t *testing.T, g *gateway, path string) {
+			g.do(t, "PUT", path, "new", "If-Match: "+g.get(t, path).tag()).is(t, 200)
+		},
+		"replace": func(t *testing.T, g *gateway, path string) { g.do(t, "PUT", path, "new", "If-Match: *").is(t, 200) },
+		"retried": func(t *testing.T, g *gateway, path string) {
+			wantTheSame(t, "retried", g.do(t, "PUT", path, "new", "Idempotency-Key: k"), g.do(t, "PUT", path, "new", "Idempotency-Key: k"))
+		},
+		"delete": func(t *testing.T, g *gateway, path string) { g.do(t, "DELETE", path, nil).is(t, 200) },
+		"delete by filter": func(t *testing.T, g *gateway, path string) {
+			g.do(t, "DELETE", "/buckets/shop/keys?filter="+keyOf(path), nil).is(t, 200)
+		},
+		"delete, then create": func(t *testing.T, g *gateway, path string) {
+			g.do(t, "DELETE", path, nil).is(t, 200)
+			g.do(t, "PUT", path, "new", "If-None-Match: *").is(t, 201)
+		},
+		"import": func(t *testing.T, g *gateway, path string) {
+			g.load(t, "/buckets/shop/entries", `{"key":"`+keyOf(path)+`","text":"new"}`).wantDone(t, 1, 0)
+		},
+		"transaction": func(t *testing.T, g *gateway, path string) {
+			g.transactIn(t, "shop", `{"op":"put","key":"`+keyOf(path)+`","text":"new"},{"op":"put","key":"beside","text":"new"}`).is(t, 200)
+		},
+		"deletion in a transaction": func(t *testing.T, g *gateway, path string) {
+			g.transactIn(t, "shop", `{"op":"delete","key":"`+keyOf(path)+`"}`).is(t, 200)
+		},
+		"patch, then put": func(t *testing.T, g *gateway, path string) {
+			g.do(t, "PATCH", path, `{"older":2}`, mergeType).is(t, 200)
+			g.get(t, path).is(t, 200).has(t, "KV-Expires", "")
+			g.do(t, "PUT", path, "new").is(t, 200)
+		},
+	}
+	for _, history := range []uint8{1, 2, 64} {
+		t.Run(fmt.Sprint("history ", history), func(t *testing.T) {
+			t.Parallel()
+			g := start(t)
+			g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", History: history, TTL: 2 * time.Second, LimitMarkerTTL: time.Second})
+			paths := map[string]string{}
+			for name, write := range writes {
+				paths[name] = "/buckets/shop/keys/" + strings.NewReplacer(" ", "-", ",", "").Replace(name)
+				g.publish(t, "shop", keyOf(paths[name]), `{"older":1}`, nats.Header{"Nats-TTL": {"never"}})
+				write(t, g, paths[name])
+			}
+			for name, path := range paths {
+				g.watchEnd(t, name, path, "")
+			}
+		})
+	}
+}
+
 // watchEnd looks at a key until it has come to its end.
 func (g *gateway) watchEnd(t *testing.T, name, path, ends string) {
 	t.Helper()
@@ -140,7 +218,7 @@ func (g *gateway) watchEnd(t *testing.T, name, path, ends string) {
 		a := g.wantNothingOlder(t, name, path)
 		switch {
 		case strings.HasPrefix(ends, "404 "):
-			return a.status == 404 && a.header.Get("KV-Operation") == ends[len("404 "):] && g.retained(t, "shop", path[len("/buckets/shop/keys/"):]) <= 3
+			return a.status == 404 && a.header.Get("KV-Operation") == ends[len("404 "):] && g.retained(t, "shop", keyOf(path)) <= 3
 		case ends == "":
 			return a.status == 404 && a.header.Get("KV-Operation") == ""
 		}
@@ -165,17 +243,17 @@ func TestTimeToLiveIsTold(t *testing.T) {
 		g.expiring(t, history, time.Second)
 		w := g.watch(t, "/buckets/shop/watch")
 		w.until("sync")
-		g.do(t, "PUT", "/buckets/shop/keys/a?ttl=1500ms", `1`).is(t, 200)
+		g.do(t, "PUT", "/buckets/shop/keys/a?ttl=2500ms", `1`).is(t, 200)
 		a := g.get(t, "/buckets/shop/keys/a").is(t, 200)
 		created, err := time.Parse(time.RFC3339Nano, a.header.Get("KV-Created"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := created.Add(2 * time.Second).UTC().Format(time.RFC3339Nano) // NATS counts whole seconds
+		want := created.Add(3 * time.Second).UTC().Format(time.RFC3339Nano) // NATS counts whole seconds
 		if got := a.header.Get("KV-Expires"); got != want {
 			t.Errorf("KV-Expires %s, want %s", got, want)
 		}
-		if left, err := time.ParseDuration(a.header.Get("KV-TTL")); err != nil || left <= 0 || left > 2*time.Second {
+		if left, err := time.ParseDuration(a.header.Get("KV-TTL")); err != nil || left <= 0 || left > 3*time.Second {
 			t.Errorf("KV-TTL %q", a.header.Get("KV-TTL"))
 		}
 		head := g.do(t, "HEAD", "/buckets/shop/keys/a", nil).is(t, 200)
@@ -187,6 +265,18 @@ func TestTimeToLiveIsTold(t *testing.T) {
 		entries := g.get(t, "/buckets/shop/history/a").is(t, 200).object(t)["entries"].([]any)
 		if len(entries) != 1 || entries[0].(map[string]any)["expires"] != want {
 			t.Errorf("history: %v", entries)
+		}
+		for _, target := range []string{"entries", "entries?key=a", "entries?filter=a&values=none"} {
+			listed := g.get(t, "/buckets/shop/"+target).is(t, 200).object(t)["entries"].([]any)
+			if len(listed) != 1 || listed[0].(map[string]any)["expires"] != want {
+				t.Errorf("%s: %v", target, listed)
+			}
+		}
+		if exported := linesOf(t, g.get(t, "/buckets/shop/entries", asLines)); exported[0]["expires"] != want {
+			t.Errorf("export: %v", exported)
+		}
+		if event := g.watch(t, "/buckets/shop/watch").until("put").object(t); event["expires"] != want {
+			t.Errorf("event of a snapshot: %v", event)
 		}
 		if event := w.until("put").object(t); event["expires"] != want {
 			t.Errorf("event: %v", event)

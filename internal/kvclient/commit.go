@@ -60,6 +60,30 @@ func (p *plan) look(ctx context.Context, all bool) error {
 	return nil
 }
 
+// makeReady finds out what the messages are besides what the steps say, and whether there is room for them.
+func (p *plan) makeReady(ctx context.Context) error {
+	if err := p.replaceNever(ctx); err != nil {
+		return err
+	}
+	if err := p.checkSizes(); err != nil {
+		return err
+	}
+	return p.checkHeadroom(ctx)
+}
+
+// replaceNever is [Bucket.replaceNever] for all steps.
+func (p *plan) replaceNever(ctx context.Context) error {
+	if !p.rules.exempts {
+		return nil
+	}
+	found, err := p.lastEntries(ctx, (*Step).writes)
+	p.rollUp = make(map[int]bool)
+	for i, last := range found {
+		p.rollUp[i] = last.neverExpires()
+	}
+	return err
+}
+
 // lastEntries reads the last entries of the keys of some steps, nil for a key that was never written.
 func (p *plan) lastEntries(ctx context.Context, of func(*Step) bool) (map[int]*Entry, error) {
 	var (

@@ -54,6 +54,9 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 			awaitWriter(try)
 		}
 		before = last.Revision
+		if last.neverExpires() && b.mayExempt() {
+			setHeader(msg, headerRollup, rollupSubject)
+		}
 		position, err := b.publishExpecting(ctx, msg, last.Revision)
 		if _, ok := errors.AsType[*mismatchError](err); !ok {
 			return Written{Position: position}, err

@@ -69,6 +69,9 @@ func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKe
 func (p *pipeline) deleteKey(k *ListedKey, purge bool, done *DeletedKeys) error {
 	msg := Deletion{Key: Key{k.Key}, Purge: purge}.message(p.bucket)
 	setHeader(msg, headerExpected, k.Revision.String())
+	if k.never && p.bucket.mayExempt() {
+		setHeader(msg, headerRollup, rollupSubject)
+	}
 	return p.send(msg, func(_ Revision, err error) error {
 		_, changed := errors.AsType[*mismatchError](err)
 		switch {

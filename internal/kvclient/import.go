@@ -69,6 +69,9 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 		err = i.rules.checkTTL(e.TTL)
 	}
 	msg := e.message(b)
+	if err == nil && i.rules.exempts {
+		err = b.replaceNever(context.Background(), e.Key, msg)
+	}
 	if i.options.Create {
 		setHeader(msg, headerExpected, "0")
 	}

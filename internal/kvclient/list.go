@@ -20,6 +20,7 @@ type ListedKey struct {
 	Revision Revision
 	size     int32 // below 64 MiB, the server's limit for a message
 	marker   bool
+	never    bool // it never expires, whatever the bucket's own time to live
 }
 
 // Size is that of the value, in bytes.
@@ -30,7 +31,7 @@ func (k ListedKey) Size() int { return int(k.size) }
 func (b *Bucket) Keys(ctx context.Context, filters Filters) (KeyListing, error) {
 	var found []ListedKey
 	since, err := b.scan(ctx, filters, func(e Entry) error {
-		found = append(found, ListedKey{e.Key, e.Revision, int32(e.Size), e.IsMarker()})
+		found = append(found, ListedKey{e.Key, e.Revision, int32(e.Size), e.IsMarker(), e.neverExpires()})
 		return nil
 	})
 	if err != nil {

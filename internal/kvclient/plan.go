@@ -21,8 +21,9 @@ type plan struct {
 	steps     []Step
 	expected  []Revision // of each step with a precondition
 	members   []member
-	messageID string // "" for none
-	suffix    string // of the batch's id, by which a repetition knows it; "" for none
+	rollUp    map[int]bool // steps that write over an entry which never expires
+	messageID string       // "" for none
+	suffix    string       // of the batch's id, by which a repetition knows it; "" for none
 }
 
 // A member is a step that writes, and the step whose precondition travels with it: its own, a check's, or noStep.
@@ -51,7 +52,7 @@ func (b *Bucket) plan(t Transaction, rules *writeRules) (*plan, error) {
 	if t.Idempotency.Key != "" {
 		p.identify(t.Idempotency)
 	}
-	return p, p.checkSizes()
+	return p, nil
 }
 
 // checkKeys refuses a key that occurs twice: the server checks all preconditions against the state before the transaction, so a second
@@ -133,6 +134,9 @@ func (p *plan) messages(id string, expected []Revision) []*nats.Msg {
 	messages := make([]*nats.Msg, len(p.members))
 	for i, m := range p.members {
 		msg := p.message(&p.steps[m.step])
+		if p.rollUp[m.step] {
+			setHeader(msg, headerRollup, rollupSubject)
+		}
 		setHeader(msg, headerBatchID, id)
 		setHeader(msg, headerBatchSequence, strconv.Itoa(i+1))
 		if m.guard != noStep {

@@ -47,6 +47,11 @@ func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
 		return Written{}, err
 	}
 	msg := w.message(b)
+	if b.mayExempt() {
+		if err := b.replaceNever(ctx, w.Key, msg); err != nil {
+			return Written{}, err
+		}
+	}
 	if room := b.roomOf(msg, w.Precondition); len(w.Value) > room {
 		return Written{}, &ValueTooLargeError{Limit: room}
 	}

@@ -41,6 +41,7 @@ type writeRules struct {
 	atomic   bool
 	ttl      bool          // entries can have a time to live of their own
 	minTTL   time.Duration // which is at least so long
+	exempts  bool          // entries below others can be exempt from the age at which those vanish
 	replicas int
 	memory   bool
 }
@@ -53,6 +54,7 @@ func rulesOf(c *jetstream.StreamConfig) writeRules {
 		atomic:   c.AllowAtomicPublish,
 		ttl:      c.AllowMsgTTL && c.SubjectDeleteMarkerTTL > 0,
 		minTTL:   MinTTL,
+		exempts:  c.AllowMsgTTL && c.MaxAge > 0 && c.MaxMsgsPerSubject != 1,
 		replicas: c.Replicas,
 		memory:   c.Storage == jetstream.MemoryStorage,
 	}

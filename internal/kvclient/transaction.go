@@ -107,7 +107,7 @@ func (b *Bucket) Transact(ctx context.Context, t Transaction) (Transacted, error
 	if err != nil {
 		return Transacted{}, err
 	}
-	if err := plan.checkHeadroom(ctx); err != nil {
+	if err := plan.makeReady(ctx); err != nil {
 		return Transacted{}, err
 	}
 	var before []Revision

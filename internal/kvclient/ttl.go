@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -26,6 +27,27 @@ func setTTL(msg *nats.Msg, ttl time.Duration) {
 func expireAfter(msg *nats.Msg, ttl string) {
 	setHeader(msg, headerTTL, ttl)
 	setHeader(msg, headerRollup, rollupSubject)
+}
+
+// neverExpires tells whether the entry is exempt from the bucket's own time to live.
+func (e *Entry) neverExpires() bool {
+	return e != nil && e.protocol != nil && strings.EqualFold(e.protocol.ttl, ttlNever)
+}
+
+// mayExempt tells whether an entry can outlive what is written over it. Of a mirror's origin that is not known.
+func (b *Bucket) mayExempt() bool { return b.rules.exempts || b.isMirror() }
+
+// replaceNever rolls the key up with a write that the bucket's own time to live will end, if the key's last entry never expires:
+// that one would be the key's value again then (measured). Native clients can store such entries; the gateway only keeps them so.
+func (b *Bucket) replaceNever(ctx context.Context, key Key, msg *nats.Msg) error {
+	if msg.Header[headerRollup] != nil {
+		return nil
+	}
+	last, err := b.lastOrNil(ctx, key)
+	if err == nil && last.neverExpires() {
+		setHeader(msg, headerRollup, rollupSubject)
+	}
+	return err
 }
 
 // keepTTL gives a new revision what is left of the time to live of the one before it. It returns the errors of CheckTTL.

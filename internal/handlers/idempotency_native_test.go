@@ -1,0 +1,91 @@
+package handlers_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Patches over HTTP, each sent twice, and native updates add to the same list: everything is in it once.
+func TestRetriesBesideNativeWriters(t *testing.T) {
+	t.Parallel()
+	for _, history := range []uint8{1, 5} {
+		g := start(t)
+		kv := g.expiring(t, history, time.Second)
+		put(t, kv, "list", `[]`)
+		const each = 12
+		var writers sync.WaitGroup
+		for w := range 3 {
+			writers.Go(func() {
+				for i := range each {
+					g.appendTwice(t, fmt.Sprintf("http.%d.%d", w, i), []string{"", "?ttl=1h"}[i%2])
+				}
+			})
+		}
+		writers.Go(func() {
+			for i := range each {
+				appendNatively(t, kv, fmt.Sprint("native.", i))
+			}
+		})
+		writers.Wait()
+		var list []string
+		g.get(t, "/buckets/shop/keys/list").is(t, 200).decode(t, &list)
+		seen := make(map[string]bool)
+		for _, id := range list {
+			if seen[id] {
+				t.Errorf("history %d: %s is there twice", history, id)
+			}
+			seen[id] = true
+		}
+		if len(seen) != 4*each {
+			t.Errorf("history %d: %d of %d are there: %v", history, len(seen), 4*each, list)
+		}
+	}
+}
+
+// appendTwice adds an id to the list, by the same request twice, each as often as others are faster.
+func (g *gateway) appendTwice(t *testing.T, id, query string) {
+	revisions := make(map[string]bool)
+	for range 2 {
+		a := &answer{status: http.StatusServiceUnavailable}
+		for try := 0; a.status == http.StatusServiceUnavailable && try < 50; try++ {
+			a = g.do(t, "PATCH", "/buckets/shop/keys/list"+query, `[{"op":"add","path":"/-","value":"`+id+`"}]`, jsonPatchType, "Idempotency-Key: "+id)
+		}
+		if a.status != http.StatusOK {
+			t.Errorf("%s: %d %s", id, a.status, a.body)
+			return
+		}
+		revisions[a.header.Get("KV-Revision")] = true
+	}
+	if len(revisions) != 1 {
+		t.Errorf("%s made the revisions %v", id, revisions)
+	}
+}
+
+func appendNatively(t *testing.T, kv jetstream.KeyValue, id string) {
+	for {
+		e, err := kv.Get(t.Context(), "list")
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		var list []string
+		if err := json.Unmarshal(e.Value(), &list); err != nil {
+			t.Error(err)
+			return
+		}
+		value, err := json.Marshal(append(list, id))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if _, err := kv.Update(t.Context(), "list", value, e.Revision()); err == nil {
+			return
+		}
+	}
+}
