@@ -47,11 +47,11 @@ clients: build ## Generate the Go and TypeScript clients and run them against th
 fuzz: ## Run every fuzz target for FUZZTIME (default 30s) each
 	test/fuzz $(or $(FUZZTIME),30s)
 
-bench: build ## Measure gateway, bare HTTP handler and raw NATS in one run, then many keys at once (about nine minutes)
+bench: build ## Measure gateway, bare HTTP handler and raw NATS in one run, then many keys at once (about ten minutes)
 	$(GO) run ./bench
 	$(GO) run ./bench many
 
-bench-quick: build ## The same in about a minute
+bench-quick: build ## The same in a minute and a half
 	$(GO) run ./bench -quick
 
 bench-watch: build ## Measure streams beside a bare net/http fan-out and, if installed, nginx with nchan (about ten minutes)

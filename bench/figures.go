@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,6 +19,28 @@ func costTable(cells []cellResult) table {
 			show(r.of(bare, cpuOf)), show(r.of(rawInProcess, cpuOf)), show(r.of(rawTCP, cpuOf)),
 			show(r.of(gatewayEmbedded, cpuOf)), showRatio(r.ratio(cpuOf, gatewayEmbedded, bare, rawInProcess)),
 			showParts(r, gatewayExternal), showRatio(r.ratio(cpuOf, gatewayExternal, bare, rawTCP))))
+	}
+	return t
+}
+
+// extraTable compares the CPU of puts that have more than a value with that of plain ones in the same rounds.
+func extraTable(cells []cellResult) table {
+	t := table{
+		title: "**What an Idempotency-Key and a ttl cost**: CPU per operation as the quotient of that of a plain PUT in the same rounds " +
+			"(aim for the gateway: at most 1.10)",
+		columns: append([]string{"operation", "conns", "bytes"}, allSystems...),
+	}
+	for _, r := range cells {
+		plain := cell{plainOf(r.Cell.Operation), r.Cell.Connections, r.Cell.ValueBytes}
+		at := slices.IndexFunc(cells, func(other cellResult) bool { return other.Cell == plain })
+		if at < 0 {
+			continue
+		}
+		row := cellColumns(r.Cell)
+		for _, name := range allSystems {
+			row = append(row, showRatio(r.over(cells[at], cpuOf, name)))
+		}
+		t.rows = append(t.rows, row)
 	}
 	return t
 }

@@ -9,17 +9,20 @@ import (
 	"time"
 )
 
-// fill waits until a gateway is ready, makes a bucket for each value size and writes every worker's keys.
+// fill waits until a gateway is ready, makes the buckets and writes every worker's keys.
 func (s *starter) fill(ctx context.Context, address string) error {
 	if err := waitUntilReady(ctx, address); err != nil {
 		return err
 	}
-	for _, size := range s.sizes() {
-		if err := createBucket(ctx, address, bucketFor(size)); err != nil {
+	for _, c := range s.buckets() {
+		if err := createBucket(ctx, address, c.bucket()); err != nil {
 			return err
 		}
+		if c.Operation != opPut {
+			continue // its own puts write the keys
+		}
 		// Opening workers for compare-and-set writes their keys.
-		d, err := openHTTP(address, cell{opCAS, s.workers(), size})
+		d, err := openHTTP(address, cell{opCAS, c.Connections, c.ValueBytes})
 		if err != nil {
 			return err
 		}
@@ -48,7 +51,11 @@ func waitUntilReady(ctx context.Context, address string) error {
 
 // createBucket makes a bucket with the defaults, which are a native client's: file storage, one revision a key.
 func createBucket(ctx context.Context, address, bucket string) error {
-	return call(ctx, http.MethodPut, "http://"+address+"/buckets/"+bucket, "{}")
+	config := "{}"
+	if strings.HasSuffix(bucket, ttlSuffix) {
+		config = `{"limit_marker_ttl":"1h"}`
+	}
+	return call(ctx, http.MethodPut, "http://"+address+"/buckets/"+bucket, config)
 }
 
 // call does a request of the preparation, where convenience is worth more than speed.

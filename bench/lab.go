@@ -48,13 +48,15 @@ func (l *lab) measureAll(ctx context.Context) ([]cellResult, error) {
 		systems = append(systems, sys)
 	}
 	var results []cellResult
-	for i, c := range l.settings.cells {
-		result, err := l.measureCell(ctx, c, systems)
+	for _, group := range groups(l.settings.cells) {
+		measured, err := l.measureGroup(ctx, group, systems)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", c, err)
+			return nil, err
 		}
-		l.say("%d/%d %s", i+1, len(l.settings.cells), result.summary())
-		results = append(results, result)
+		for _, result := range measured {
+			results = append(results, result)
+			l.say("%d/%d %s", len(results), len(l.settings.cells), result.summary())
+		}
 	}
 	return results, nil
 }
@@ -64,35 +66,45 @@ const (
 	settle = 60 * time.Millisecond  // of a system before each round, while another had the cores
 )
 
-// measureCell lets the systems take turns, each round beginning with another one.
-func (l *lab) measureCell(ctx context.Context, c cell, systems []*system) (cellResult, error) {
-	result := cellResult{Cell: c, Samples: make(map[string][]sample)}
-	drivers := make([]driver, len(systems))
-	for i, sys := range systems {
-		d, err := sys.open(c)
-		if err != nil {
-			return result, fmt.Errorf("%s: %w", sys.name, err)
-		}
-		defer d.close()
-		drivers[i] = d
-		if _, err := d.run(warmUp); err != nil {
-			return result, fmt.Errorf("%s: %w", sys.name, err)
+// A turn is a system with workers for a cell.
+type turn struct {
+	*system
+	driver driver
+	result *cellResult
+}
+
+// measureGroup lets the systems take turns with the cells of a group, each round beginning with another one.
+func (l *lab) measureGroup(ctx context.Context, group []cell, systems []*system) ([]cellResult, error) {
+	results := make([]cellResult, len(group))
+	var turns []turn
+	for i, c := range group {
+		results[i] = cellResult{Cell: c, Samples: make(map[string][]sample)}
+		for _, sys := range systems {
+			d, err := sys.open(c)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", c, sys.name, err)
+			}
+			defer d.close()
+			turns = append(turns, turn{sys, d, &results[i]})
+			if _, err := d.run(warmUp); err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", c, sys.name, err)
+			}
 		}
 	}
 	for round := range l.settings.rounds {
-		for turn := range systems {
-			i := (round + turn) % len(systems)
+		for i := range turns {
+			now := turns[(round+i)%len(turns)]
 			if err := ctx.Err(); err != nil {
-				return result, err
+				return nil, err
 			}
-			s, err := measure(systems[i], drivers[i], l.settings.roundTime)
+			s, err := measure(now.system, now.driver, l.settings.roundTime)
 			if err != nil {
-				return result, fmt.Errorf("%s: %w", systems[i].name, err)
+				return nil, fmt.Errorf("%s: %s: %w", now.result.Cell, now.name, err)
 			}
-			result.Samples[systems[i].name] = append(result.Samples[systems[i].name], s)
+			now.result.Samples[now.name] = append(now.result.Samples[now.name], s)
 		}
 	}
-	return result, nil
+	return results, nil
 }
 
 // measure is one round of one system, after a moment to settle.

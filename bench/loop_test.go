@@ -73,15 +73,17 @@ func TestRawWorkers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	service := &rawService{conn: conn}
-	if _, err := service.do(rawCall{Call: callPrepare, Cell: cell{opPut, 4, 128}}); err != nil {
-		t.Fatal(err)
+	service := &rawService{conn: conn, steps: make(map[cell][]step)}
+	for _, op := range []string{opPut, opPutTTL} {
+		if _, err := service.do(rawCall{Call: callPrepare, Cell: cell{op, 4, 128}}); err != nil {
+			t.Fatal(op, err)
+		}
 	}
-	for _, op := range operations {
+	for _, op := range allOperations {
 		if _, err := service.do(rawCall{Call: callOpen, Cell: cell{op, 4, 128}}); err != nil {
 			t.Fatal(op, err)
 		}
-		out, err := service.do(rawCall{Call: callRun, Time: 20 * time.Millisecond})
+		out, err := service.do(rawCall{Call: callRun, Cell: cell{op, 4, 128}, Time: 20 * time.Millisecond})
 		if err != nil || out.Operations == 0 {
 			t.Errorf("%s: %+v, %v", op, out, err)
 		}

@@ -90,7 +90,7 @@ func parseSettings(args []string, stderr io.Writer) (settings, error) {
 	gatewayArgs := flags.String("gateway-args", "", "further `arguments` of gateway serve, separated by blanks")
 	systems := flags.String("systems", strings.Join(allSystems, ","), "systems to run, a comma-separated `list`")
 	cells := flags.String("cell", "", "cells to run: operation/connections/bytes, comma-separated; * is any of the full matrix")
-	quick := flags.Bool("quick", false, "about a minute: 3 rounds of 32 connections and 128 bytes, and of GET at 1 connection")
+	quick := flags.Bool("quick", false, "a minute and a half: 3 rounds of 32 connections and 128 bytes, and of GET at 1 connection")
 	flags.IntVar(&s.rounds, "rounds", 5, "measured rounds of each system in each cell")
 	flags.DurationVar(&s.roundTime, "time", 550*time.Millisecond, "length of one round")
 	flags.StringVar(&s.tempDir, "temp", "", "`directory` for data, removed at the end (default the system's)")

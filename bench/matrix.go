@@ -13,7 +13,20 @@ const (
 	opGet = "get"
 	opPut = "put"
 	opCAS = "cas"
+
+	// A put with an idempotency key that is new each time, and one with a time to live, in a bucket that takes it. Beside a
+	// plain put of as many connections and bytes they take turns with it.
+	opPutKey = "put-key"
+	opPutTTL = "put-ttl"
 )
+
+// plainOf is what an operation is compared with, "" for nothing.
+func plainOf(operation string) string {
+	if operation == opPutKey || operation == opPutTTL {
+		return opPut
+	}
+	return ""
+}
 
 // The full matrix; -cell's * stands for each of these.
 var (
@@ -21,6 +34,8 @@ var (
 	connections = []int{1, 32, 256}
 	valueSizes  = []int{128, 4096}
 )
+
+var allOperations = append(slices.Clone(operations), opPutKey, opPutTTL)
 
 // maxConnections and maxValueBytes bound what -cell may ask for: the keys of all workers are written at the start, and
 // a value has to fit a NATS message with room for its headers.
@@ -41,12 +56,33 @@ func (c cell) String() string {
 }
 
 func fullMatrix() []cell {
-	return product(operations, connections, valueSizes)
+	return append(product(operations, connections, valueSizes), extraCells()...)
 }
 
-// quickMatrix is small enough for a minute, and has every figure that the aims are about.
+// extraCells are what a put costs with more than a value.
+func extraCells() []cell { return product([]string{opPutKey, opPutTTL}, []int{32}, []int{128}) }
+
+// groups puts cells together that are to take turns: a cell, and those that are compared with it.
+func groups(cells []cell) (groups [][]cell) {
+	plain := func(c cell) cell { return cell{plainOf(c.Operation), c.Connections, c.ValueBytes} }
+	for _, c := range cells {
+		if slices.Contains(cells, plain(c)) {
+			continue // in the group of that cell
+		}
+		group := []cell{c}
+		for _, other := range cells {
+			if plain(other) == c {
+				group = append(group, other)
+			}
+		}
+		groups = append(groups, group)
+	}
+	return groups
+}
+
+// quickMatrix is small enough for a minute and a half, and has every figure that the aims are about.
 func quickMatrix() []cell {
-	return append(product([]string{opGet}, []int{1}, []int{128}), product(operations, []int{32}, []int{128})...)
+	return slices.Concat(product([]string{opGet}, []int{1}, []int{128}), product(operations, []int{32}, []int{128}), extraCells())
 }
 
 func product(ops []string, conns, sizes []int) (cells []cell) {
@@ -79,8 +115,8 @@ func parseCells(list string) (cells []cell, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("-cell: bytes of %q: %w", text, err)
 		}
-		if !slices.Contains(operations, ops[0]) {
-			return nil, fmt.Errorf("-cell: operation of %q: none of %s", text, strings.Join(operations, ", "))
+		if !slices.Contains(allOperations, ops[0]) {
+			return nil, fmt.Errorf("-cell: operation of %q: none of %s", text, strings.Join(allOperations, ", "))
 		}
 		cells = append(cells, product(ops, conns, sizes)...)
 	}
@@ -102,8 +138,17 @@ func parseNumber(text string, all []int, limit int) ([]int, error) {
 // keysPerWorker spreads a worker's operations over some keys, so that neither caches nor the store see a single one.
 const keysPerWorker = 8
 
-// bucketFor names the bucket that holds the values of one size.
-func bucketFor(size int) string { return "bench" + strconv.Itoa(size) }
+// ttlSuffix ends the name of a bucket whose entries can have a time to live, by its limit_marker_ttl.
+const ttlSuffix = "ttl"
+
+// bucket names the bucket that holds the values of a cell.
+func (c cell) bucket() string {
+	name := "bench" + strconv.Itoa(c.ValueBytes)
+	if c.Operation == opPutTTL {
+		name += ttlSuffix
+	}
+	return name
+}
 
 // keyFor names key i of a worker; keys are shaped like those of applications, two tokens.
 func keyFor(worker, i int) string { return fmt.Sprintf("worker%04d.key%d", worker, i) }

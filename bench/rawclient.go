@@ -45,14 +45,17 @@ func (c *rawClient) do(call rawCall) (outcome, error) {
 // open readies the role's workers for a cell.
 func (c *rawClient) open(forCell cell) (driver, error) {
 	_, err := c.do(rawCall{Call: callOpen, Cell: forCell})
-	return rawDriver{c}, err
+	return rawDriver{c, forCell}, err
 }
 
 // rawDriver has the raw role's process do the rounds.
-type rawDriver struct{ client *rawClient }
+type rawDriver struct {
+	client *rawClient
+	cell   cell
+}
 
 func (d rawDriver) run(t time.Duration) (outcome, error) {
-	return d.client.do(rawCall{Call: callRun, Time: t})
+	return d.client.do(rawCall{Call: callRun, Cell: d.cell, Time: t})
 }
 
 func (d rawDriver) close() {}

@@ -20,15 +20,26 @@ const expectedRevision = "Nats-Expected-Last-Subject-Sequence"
 
 func newRawWorker(conn *nats.Conn, number int, c cell) *rawWorker {
 	w := &rawWorker{conn: conn, wantBody: c.ValueBytes}
-	bucket := bucketFor(c.ValueBytes)
+	bucket := c.bucket()
 	for i := range keysPerWorker {
 		msg := &nats.Msg{Subject: "$KV." + bucket + "." + keyFor(number, i), Data: payload(c.ValueBytes)}
 		if c.Operation == opGet {
 			msg = &nats.Msg{Subject: "$JS.API.DIRECT.GET.KV_" + bucket + "." + msg.Subject}
 		}
+		if c.Operation == opPutTTL {
+			msg.Header = ttlHeader("1h")
+		}
 		w.requests = append(w.requests, msg)
 	}
 	return w
+}
+
+// ttlHeader is what the gateway stores with a value that expires.
+func ttlHeader(ttl string) nats.Header { return nats.Header{"Nats-TTL": {ttl}, "Nats-Rollup": {"sub"}} }
+
+// keyHeader is what the gateway stores with a value for an idempotency key: by what the server knows it, and by what the gateway does.
+func keyHeader(key string) nats.Header {
+	return nats.Header{"Nats-Msg-Id": {key}, "Kvgw-Request": {"0123456789abcdefghijklmn."}}
 }
 
 func (w *rawWorker) next() *nats.Msg {
@@ -52,6 +63,14 @@ func (w *rawWorker) get() error {
 // put is a publish with its acknowledgement.
 func (w *rawWorker) put() error {
 	_, err := publish(w.conn, w.next())
+	return err
+}
+
+// putKey is a put with an id that the server has not seen.
+func (w *rawWorker) putKey() error {
+	msg := w.next()
+	msg.Header = keyHeader(string(appendNewKey(nil)))
+	_, err := publish(w.conn, msg)
 	return err
 }
 

@@ -54,6 +54,7 @@ func (r report) writeMarkdown(w io.Writer) error {
 		r.Started.Format(time.DateOnly), m.Cores, m.CPU, m.System, m.Go, m.NATSServer, m.NATSGo, r.Gateway, r.Rounds, r.RoundTime, r.Took)
 	costTable(r.Cells).write(&b)
 	thinTable(r.Cells).write(&b)
+	extraTable(r.Cells).write(&b)
 	latencyTable(r.Cells).write(&b)
 	b.WriteString("<details><summary>Every figure</summary>\n\n")
 	detailTable(r.Cells).write(&b)

@@ -68,20 +68,25 @@ func TestParseResponseDoesNotAllocate(t *testing.T) {
 
 // The requests are read by net/http, as the servers under test do it.
 func TestRequestsAreWellFormed(t *testing.T) {
-	for _, op := range operations {
+	keys := make(map[string]bool)
+	for _, op := range allOperations {
 		requests := requestsOf("127.0.0.1:8080", 7, cell{op, 1, 128})
 		for i := range requests {
 			requests[i].etag = []byte(`"42-k3f9x"`)
 			for range 2 { // the second is made in the place of the first
-				checkRequest(t, op, i, requests[i].bytes())
+				got := checkRequest(t, op, i, requests[i].bytes())
+				if key := got.Header.Get("Idempotency-Key"); keys[key] || (key != "") != (op == opPutKey) {
+					t.Errorf("%s: Idempotency-Key %q", op, key)
+				} else if key != "" {
+					keys[key] = true
+				}
 			}
 		}
 	}
 }
 
-func checkRequest(t *testing.T, op string, i int, text []byte) {
+func checkRequest(t *testing.T, op string, i int, text []byte) (got *http.Request) {
 	t.Helper()
-	var got *http.Request
 	handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		got = r
 		if body, err := readBody(r); err != nil || (op != opGet && !bytes.Equal(body, payload(128))) {
@@ -97,7 +102,7 @@ func checkRequest(t *testing.T, op string, i int, text []byte) {
 		request.Header.Set(name, value)
 	}
 	handler.ServeHTTP(nil, request)
-	if want := "/buckets/bench128/keys/" + keyFor(7, i); got.URL.Path != want || got.Header.Get("Host") != "127.0.0.1:8080" {
+	if want := "/buckets/" + (cell{op, 1, 128}).bucket() + "/keys/" + keyFor(7, i); got.URL.Path != want || got.Header.Get("Host") != "127.0.0.1:8080" {
 		t.Errorf("%s: asks for %s of %s", op, got.URL.Path, got.Header.Get("Host"))
 	}
 	if tag := got.Header.Get("If-Match"); (tag == `"42-k3f9x"`) != (op == opCAS) {
@@ -106,4 +111,8 @@ func checkRequest(t *testing.T, op string, i int, text []byte) {
 	if length := got.Header.Get("Content-Length"); op != opGet && length != strconv.Itoa(len(body)) {
 		t.Errorf("%s: Content-Length %s, body %d", op, length, len(body))
 	}
+	if ttl := got.URL.Query().Get("ttl"); (ttl == "1h") != (op == opPutTTL) {
+		t.Errorf("%s: ttl %q", op, ttl)
+	}
+	return got
 }

@@ -35,7 +35,7 @@ func serveUntilStopped(listener net.Listener, handler http.Handler) {
 func bareHandler(sizes []int) http.Handler {
 	values := make(map[string][]byte)
 	for _, size := range sizes {
-		values[bucketFor(size)] = payload(size)
+		values[cell{opGet, 1, size}.bucket()] = payload(size)
 	}
 	router := chi.NewRouter()
 	router.Get("/buckets/{bucket}/keys/{key}", func(w http.ResponseWriter, r *http.Request) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -39,7 +40,7 @@ func rawRole(o roleOptions) error {
 		return err
 	}
 	announce(listener.Addr().String())
-	service := &rawService{conn: conn}
+	service := &rawService{conn: conn, steps: make(map[cell][]step)}
 	go service.serve(listener)
 	untilStopped()
 	return nil
@@ -66,7 +67,7 @@ const (
 // rawService answers the parent, which asks for one thing at a time.
 type rawService struct {
 	conn  *nats.Conn
-	steps []step
+	steps map[cell][]step // of the cells that were opened
 }
 
 func (s *rawService) serve(listener net.Listener) {
@@ -99,28 +100,32 @@ func (s *rawService) do(call rawCall) (outcome, error) {
 	case callOpen:
 		return outcome{}, s.open(call.Cell)
 	case callRun:
-		return closedLoop(s.steps, call.Time)
+		return closedLoop(s.steps[call.Cell], call.Time)
 	}
 	return outcome{}, fmt.Errorf("no call %q", call.Call)
 }
 
-// makeBucket makes a bucket with the defaults, as a native client would.
+// makeBucket makes a bucket with the defaults, as a native client would, but for the limit_marker_ttl that its name asks for.
 func makeBucket(conn *nats.Conn, name string) error {
 	js, err := jetstream.New(conn)
 	if err != nil {
 		return err
 	}
-	_, err = js.CreateKeyValue(context.Background(), jetstream.KeyValueConfig{Bucket: name})
+	config := jetstream.KeyValueConfig{Bucket: name}
+	if strings.HasSuffix(name, ttlSuffix) {
+		config.LimitMarkerTTL = time.Hour
+	}
+	_, err = js.CreateKeyValue(context.Background(), config)
 	return err
 }
 
-// prepare makes the bucket for values of a size and writes the keys of so many workers.
+// prepare makes the bucket of a cell and writes the keys of its workers.
 func (s *rawService) prepare(c cell) error {
-	if err := makeBucket(s.conn, bucketFor(c.ValueBytes)); err != nil {
+	if err := makeBucket(s.conn, c.bucket()); err != nil {
 		return err
 	}
 	for i := range c.Connections {
-		w := newRawWorker(s.conn, i, cell{opPut, c.Connections, c.ValueBytes})
+		w := newRawWorker(s.conn, i, c)
 		for range keysPerWorker {
 			if err := w.put(); err != nil {
 				return err
@@ -132,20 +137,23 @@ func (s *rawService) prepare(c cell) error {
 
 // open makes the workers of a cell.
 func (s *rawService) open(c cell) error {
-	s.steps = nil
+	var steps []step
 	for i := range c.Connections {
 		w := newRawWorker(s.conn, i, c)
 		switch c.Operation {
 		case opGet:
-			s.steps = append(s.steps, w.get)
-		case opPut:
-			s.steps = append(s.steps, w.put)
+			steps = append(steps, w.get)
+		case opPut, opPutTTL:
+			steps = append(steps, w.put)
+		case opPutKey:
+			steps = append(steps, w.putKey)
 		case opCAS:
 			if err := w.learnRevisions(); err != nil {
 				return err
 			}
-			s.steps = append(s.steps, w.compareAndSet)
+			steps = append(steps, w.compareAndSet)
 		}
 	}
+	s.steps[c] = steps
 	return nil
 }

@@ -57,6 +57,10 @@ func thinHandler(conn *nats.Conn) http.Handler {
 		msg := &nats.Msg{Subject: subjectOf(r), Data: body}
 		if expected := r.Header.Get("If-Match"); expected != "" {
 			msg.Header = nats.Header{expectedRevision: {strings.Trim(expected, `"`)}}
+		} else if key := r.Header.Get("Idempotency-Key"); key != "" {
+			msg.Header = keyHeader(key)
+		} else if r.URL.RawQuery != "" {
+			msg.Header = ttlHeader(r.URL.Query().Get("ttl"))
 		}
 		revision, err := publish(conn, msg)
 		if err == nil {

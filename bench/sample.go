@@ -117,6 +117,19 @@ func (r cellResult) ratio(f figure, system string, others ...string) (_ spread, 
 	return spreadOf(values), true
 }
 
+// over divides, round by round, a system's figure in this cell by that in another of the same group.
+func (r cellResult) over(other cellResult, f figure, system string) (_ spread, ok bool) {
+	rounds := min(len(r.Samples[system]), len(other.Samples[system]))
+	if rounds == 0 {
+		return spread{}, false
+	}
+	values := make([]float64, rounds)
+	for i := range values {
+		values[i] = f(r.Samples[system][i]) / f(other.Samples[system][i])
+	}
+	return spreadOf(values), true
+}
+
 // unbatched compares a system's cost with that of its parts when raw NATS gets one request at a time: median over medians,
 // since that is another cell's. ok is false if the run has no such cell.
 func (r cellResult) unbatched(all []cellResult, system, raw string) (ratio float64, ok bool) {

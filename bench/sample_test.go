@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 )
@@ -47,13 +48,33 @@ func TestUnbatchedTakesRawFromTheCellOfOneConnection(t *testing.T) {
 	}
 }
 
+// Puts with more than a value take turns with the plain one.
+func TestGroups(t *testing.T) {
+	get, put, key, ttl, other := cell{opGet, 32, 128}, cell{opPut, 32, 128}, cell{opPutKey, 32, 128}, cell{opPutTTL, 32, 128}, cell{opPutTTL, 1, 128}
+	got := fmt.Sprint(groups([]cell{key, get, put, ttl, other}))
+	if want := fmt.Sprint([][]cell{{get}, {put, key, ttl}, {other}}); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	plain := cellResult{Cell: put, Samples: map[string][]sample{bare: {{CPU: 10}, {CPU: 20}, {CPU: 40}}}}
+	more := cellResult{Cell: key, Samples: map[string][]sample{bare: {{CPU: 11}, {CPU: 20}, {CPU: 50}}}}
+	if got, ok := more.over(plain, cpuOf, bare); !ok || got != (spread{1.1, 1, 1.25}) {
+		t.Errorf("%v %v", got, ok)
+	}
+	if _, ok := more.over(plain, cpuOf, rawTCP); ok {
+		t.Error("a ratio of a system that did not run")
+	}
+}
+
 func TestParseCells(t *testing.T) {
 	got, err := parseCells("get/32/128,put/*/4096")
 	want := []cell{{opGet, 32, 128}, {opPut, 1, 4096}, {opPut, 32, 4096}, {opPut, 256, 4096}}
+	if extra, err := parseCells("put-key/32/128,put-ttl/32/128"); err != nil || !slices.Equal(extra, extraCells()) {
+		t.Errorf("%v, %v", extra, err)
+	}
 	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, %v", got, err)
 	}
-	if all, err := parseCells("*/*/*"); err != nil || !slices.Equal(all, fullMatrix()) {
+	if all, err := parseCells("*/*/*"); err != nil || !slices.Equal(all, product(operations, connections, valueSizes)) {
 		t.Errorf("%v, %v", all, err)
 	}
 	for _, bad := range []string{"", "get/32", "head/1/128", "get/0/128", "get/1/x", "get/100000/128", "get/1/9999999"} {

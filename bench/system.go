@@ -114,8 +114,8 @@ func (s *starter) startRaw(ctx context.Context, name, transport string) (*system
 		return nil, err
 	}
 	s.stops = append(s.stops, calls.hangUp)
-	for _, size := range s.sizes() {
-		if _, err := calls.do(rawCall{Call: callPrepare, Cell: cell{opPut, s.workers(), size}}); err != nil {
+	for _, c := range s.buckets() {
+		if _, err := calls.do(rawCall{Call: callPrepare, Cell: c}); err != nil {
 			return nil, err
 		}
 	}
@@ -169,6 +169,20 @@ func (s *starter) sizes() (sizes []int) {
 		}
 	}
 	return sizes
+}
+
+// buckets has a cell for each bucket that the chosen cells ask for, with the most connections.
+func (s *starter) buckets() (buckets []cell) {
+	for _, c := range s.settings.cells {
+		bucket := cell{opPut, s.workers(), c.ValueBytes}
+		if c.Operation == opPutTTL {
+			bucket.Operation = opPutTTL
+		}
+		if !slices.Contains(buckets, bucket) {
+			buckets = append(buckets, bucket)
+		}
+	}
+	return buckets
 }
 
 // workers is the largest number of connections that the chosen cells ask for.
