@@ -3,6 +3,7 @@ package handlers
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -10,13 +11,13 @@ import (
 )
 
 // readBody reads a body of at most limit bytes, in bounded time. A declared length that is too large is refused before any of
-// it is read.
-func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int, tooLarge problemError) ([]byte, error) {
+// it is read. TooLarge makes the problem of one that is too large.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int, tooLarge func(limit int) problemError) ([]byte, error) {
 	if r.ContentLength == 0 {
 		return nil, nil
 	}
 	if r.ContentLength > int64(limit) {
-		return nil, tooLarge
+		return nil, tooLarge(limit)
 	}
 	// Connections that know no deadline (in tests) have none to be set.
 	if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.options.BodyTimeout)); err != nil && !errors.Is(err, http.ErrNotSupported) {
@@ -28,7 +29,7 @@ func (s *Server) readBody(w http.ResponseWriter, r *http.Request, limit int, too
 		return body, nil
 	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, tooLarge
+		return nil, tooLarge(limit)
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return nil, errRequestTimeout
@@ -67,11 +68,15 @@ func drain(w http.ResponseWriter, body io.Reader) {
 	_, _ = io.CopyN(io.Discard, body, maxDrained) // whatever ends it, it was for the client's sake
 }
 
+// bodyTooLarge is the problem of a body that is no value, and has more bytes than it may.
+func bodyTooLarge(limit int) problemError {
+	return problemError{code: codeBodyTooLarge, members: members{"max_body_bytes": limit},
+		detail: fmt.Sprintf("The body has at most %d bytes here. Nothing was done.", limit)}
+}
+
 // jsonBody reads a JSON body in one of the media types, or nil where there is none.
 func (s *Server) jsonBody(w http.ResponseWriter, r *http.Request, mediaTypes ...string) ([]byte, error) {
-	tooLarge := problemError{code: codeBodyTooLarge, members: members{"max_body_bytes": maxJSONBytes},
-		detail: "A JSON body has at most 1 MiB. Nothing was done."}
-	body, err := s.readBody(w, r, maxJSONBytes, tooLarge)
+	body, err := s.readBody(w, r, maxJSONBytes, bodyTooLarge)
 	if err != nil {
 		return nil, err
 	}

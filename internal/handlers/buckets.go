@@ -104,7 +104,7 @@ func hints(status kvclient.BucketStatus) []string {
 
 // listBuckets answers the buckets, sorted by name.
 func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
-	query := queryOf(r)
+	query := queryOf(w)
 	digest := listingDigest("buckets")
 	page, err := pageOf(query, defaultBucketsLimit, digest)
 	if err != nil {

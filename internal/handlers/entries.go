@@ -9,7 +9,7 @@ import (
 
 // getEntry answers one entry as JSON: value and metadata.
 func (s *Server) getEntry(w http.ResponseWriter, r *http.Request) error {
-	query := queryOf(r)
+	query := queryOf(w)
 	e, have, err := s.readUnlessHad(w.Header(), r, query)
 	if err != nil {
 		return err
@@ -29,7 +29,7 @@ func (s *Server) getEntry(w http.ResponseWriter, r *http.Request) error {
 
 // getHistory answers the retained revisions of a key, oldest first, markers included.
 func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
-	query := queryOf(r)
+	query := queryOf(w)
 	b, k, err := s.target(r, query)
 	if err != nil {
 		return err

@@ -37,7 +37,7 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 	if err := refuseConditions(r.Header); err != nil {
 		return err
 	}
-	query := queryOf(r)
+	query := queryOf(w)
 	options, err := importOptions(query)
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ func (s *Server) listEntries(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	l, err := s.entryListing(w, r, queryOf(r))
+	l, err := s.entryListing(w, r, queryOf(w))
 	if err != nil {
 		return err
 	}

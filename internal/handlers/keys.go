@@ -47,7 +47,7 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	query := queryOf(r)
+	query := queryOf(w)
 	defaultLimit := 0 // lines stream all
 	if mediaType == "application/json" {
 		defaultLimit = defaultKeysLimit

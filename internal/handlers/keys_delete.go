@@ -21,7 +21,7 @@ func (s *Server) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 	if err := refuseConditions(r.Header); err != nil {
 		return err
 	}
-	query := queryOf(r)
+	query := queryOf(w)
 	filters, err := filtersOf(query)
 	if err != nil {
 		return err

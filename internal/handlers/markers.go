@@ -15,7 +15,7 @@ func (s *Server) listMarkers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	query := queryOf(r)
+	query := queryOf(w)
 	filters, err := filtersOf(query)
 	if err != nil {
 		return err
@@ -62,7 +62,7 @@ func (s *Server) purgeMarkers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	query := queryOf(r)
+	query := queryOf(w)
 	filters, err := filtersOf(query)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package handlers
 import (
 	"crypto/rand"
 	"net/http"
+	"net/url"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,7 @@ type recorder struct {
 	start  time.Time
 	route  *routeObserver // unrouted until a route is found
 	checks *operationChecks
+	query  url.Values // as the checks have read it; nil for none
 	status int
 	bytes  int64
 

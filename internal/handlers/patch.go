@@ -22,7 +22,7 @@ var (
 
 // patchValue changes a JSON value, or how long any value lives.
 func (s *Server) patchValue(w http.ResponseWriter, r *http.Request) error {
-	query := queryOf(r)
+	query := queryOf(w)
 	b, k, err := s.writeTarget(r, query)
 	if err != nil {
 		return err
@@ -62,8 +62,7 @@ func (s *Server) readPatch(w http.ResponseWriter, r *http.Request, query url.Val
 	}
 	limit := min(max(b.Room(kvclient.Write{Key: patch.Key}), maxJSONBytes), jsonpatch.MaxBytes)
 	var err error
-	patch.Body, err = s.readBody(w, r, limit, problemError{code: codeBodyTooLarge, members: members{"max_body_bytes": limit},
-		detail: fmt.Sprintf("A patch has at most %d bytes here. Nothing was done.", limit)})
+	patch.Body, err = s.readBody(w, r, limit, bodyTooLarge)
 	switch {
 	case err != nil:
 		return err

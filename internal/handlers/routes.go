@@ -84,11 +84,11 @@ func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.H
 	return func(w http.ResponseWriter, r *http.Request) {
 		rec := w.(*recorder)
 		rec.route, rec.checks = observer, checks
-		if err := checks.query(r); err != nil {
-			s.fail(rec, r, err)
-			return
+		var err error
+		if rec.query, err = checks.query(r); err == nil {
+			err = e(rec, r)
 		}
-		if err := e(rec, r); err != nil {
+		if err != nil {
 			s.fail(rec, r, err)
 		}
 	}

@@ -78,10 +78,5 @@ func (s *Server) writeTarget(r *http.Request, query url.Values) (*kvclient.Bucke
 	return b, k, err
 }
 
-// queryOf returns the query's parameters, which the checks of the operation have found well-formed.
-func queryOf(r *http.Request) url.Values {
-	if r.URL.RawQuery == "" {
-		return nil
-	}
-	return r.URL.Query()
-}
+// queryOf returns the query's parameters, which the checks of the operation have read.
+func queryOf(w http.ResponseWriter) url.Values { return w.(*recorder).query }

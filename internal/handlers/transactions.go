@@ -31,8 +31,7 @@ func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
 		return problemError{code: codeOverloaded, detail: "This bucket has had as many transactions as --transaction-rate allows, and nothing was done. " +
 			"Try again after Retry-After. For one key, PUT with If-Match is as safe and has no such limit."}
 	}
-	body, err := s.readBody(w, r, maxTransactionBytes, problemError{code: codeBodyTooLarge,
-		members: members{"max_body_bytes": maxTransactionBytes}, detail: "A transaction has at most 16 MiB of JSON. Nothing was done."})
+	body, err := s.readBody(w, r, maxTransactionBytes, bodyTooLarge)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	h := w.Header()
-	e, have, err := s.readUnlessHad(h, r, queryOf(r))
+	e, have, err := s.readUnlessHad(h, r, queryOf(w))
 	if err != nil {
 		return err
 	}

@@ -28,11 +28,11 @@ func (s *Server) watchBucket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	request, err := parseWatch(r, queryOf(r))
+	request, err := parseWatch(r, queryOf(w))
 	if err != nil {
 		return err
 	}
-	filters, err := filtersOf(queryOf(r))
+	filters, err := filtersOf(queryOf(w))
 	if err != nil {
 		return err
 	}
@@ -42,11 +42,11 @@ func (s *Server) watchBucket(w http.ResponseWriter, r *http.Request) error {
 
 // watchBuckets streams the changes of several buckets on one connection.
 func (s *Server) watchBuckets(w http.ResponseWriter, r *http.Request) error {
-	request, err := parseWatch(r, queryOf(r))
+	request, err := parseWatch(r, queryOf(w))
 	if err != nil {
 		return err
 	}
-	if err := request.several(queryOf(r)["watch"]); err != nil {
+	if err := request.several(queryOf(w)["watch"]); err != nil {
 		return err
 	}
 	return s.watch(w, r, request)

@@ -18,7 +18,7 @@ const maxStoredHeaderBytes = 1024
 
 // putValue stores the body under the key.
 func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
-	query := queryOf(r)
+	query := queryOf(w)
 	b, k, err := s.writeTarget(r, query)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	limit := b.Room(write)
-	if write.Value, err = s.readBody(w, r, limit, tooLargeProblem(limit)); err != nil {
+	if write.Value, err = s.readBody(w, r, limit, tooLargeProblem); err != nil {
 		return err
 	}
 	written, err := b.Put(r.Context(), write)
@@ -61,7 +61,7 @@ func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
 
 // deleteValue leaves a marker in the place of the value.
 func (s *Server) deleteValue(w http.ResponseWriter, r *http.Request) error {
-	query := queryOf(r)
+	query := queryOf(w)
 	b, k, err := s.writeTarget(r, query)
 	if err != nil {
 		return err

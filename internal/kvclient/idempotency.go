@@ -62,7 +62,7 @@ const (
 	madeCreated = "+"
 )
 
-// put puts the stamp on a message.
+// put puts the stamp on a message, the zero stamp nothing.
 func (s stamp) put(msg *nats.Msg, created bool) {
 	if s.messageID == "" {
 		return
@@ -71,8 +71,7 @@ func (s stamp) put(msg *nats.Msg, created bool) {
 	if created {
 		made = madeCreated
 	}
-	setHeader(msg, headerMessageID, s.messageID)
-	setHeader(msg, headerRequest, s.request+made)
+	setHeaders(msg, headerMessageID, s.messageID, headerRequest, s.request+made)
 }
 
 // stampOf reads the stamp of a message that is to be sent.

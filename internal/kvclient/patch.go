@@ -86,7 +86,8 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 
 // message is the changed value, with the headers of the one before it.
 func (p Patch) message(ctx context.Context, b *Bucket, last *Entry, s stamp) (*nats.Msg, error) {
-	msg := Write{Key: p.Key, ContentType: last.ContentType, ContentEncoding: last.ContentEncoding, TTL: p.TTL}.message(b)
+	w := Write{Key: p.Key, ContentType: last.ContentType, ContentEncoding: last.ContentEncoding, TTL: p.TTL}
+	msg := w.message(b)
 	if p.TTL == 0 {
 		if err := b.keepTTL(ctx, msg, last); err != nil {
 			return nil, err

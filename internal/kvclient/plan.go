@@ -158,7 +158,7 @@ func (p *plan) messages(id string, expected []Revision) []*nats.Msg {
 // message is a step as it would be published alone.
 func (p *plan) message(s *Step) *nats.Msg {
 	if s.Kind == PutStep {
-		return Write{Key: s.Key, Value: s.Value, ContentType: s.ContentType, TTL: s.TTL}.message(p.bucket)
+		return (&Write{Key: s.Key, Value: s.Value, ContentType: s.ContentType, TTL: s.TTL}).message(p.bucket)
 	}
 	return Deletion{Key: s.Key, Purge: s.Kind == PurgeStep, TTL: s.TTL}.message(p.bucket)
 }

@@ -47,12 +47,15 @@ func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
 		return Written{}, err
 	}
 	msg := w.message(b)
+	if w.Idempotency.Key != "" {
+		w.stamp(b).put(msg, w.Precondition.ifAbsent())
+	}
 	if b.mayExempt() {
 		if err := b.replaceNever(ctx, w.Key, msg); err != nil {
 			return Written{}, err
 		}
 	}
-	if room := b.roomOf(msg, w.Precondition); len(w.Value) > room {
+	if room := b.roomOf(msg.Header, 0, w.Precondition); len(w.Value) > room {
 		return Written{}, &ValueTooLargeError{Limit: room}
 	}
 	if w.Precondition.Always() {
@@ -86,9 +89,15 @@ func notSent(err error) error {
 	return err
 }
 
-// message is the write without its precondition.
-func (w Write) message(b *Bucket) *nats.Msg {
+// message is the write without its precondition and its stamp.
+func (w *Write) message(b *Bucket) *nats.Msg {
 	msg := &nats.Msg{Subject: b.writePrefix + w.Key.name, Data: w.Value}
+	w.setHeaders(msg)
+	return msg
+}
+
+// setHeaders puts on a message what is stored with the value.
+func (w *Write) setHeaders(msg *nats.Msg) {
 	if w.ContentType != "" {
 		setHeader(msg, headerContentType, w.ContentType)
 	}
@@ -98,13 +107,9 @@ func (w Write) message(b *Bucket) *nats.Msg {
 	if w.TTL > 0 {
 		setTTL(msg, w.TTL)
 	}
-	if w.Idempotency.Key != "" {
-		w.stamp(b).put(msg, w.Precondition.ifAbsent())
-	}
-	return msg
 }
 
-func (w Write) stamp(b *Bucket) stamp {
+func (w *Write) stamp(b *Bucket) stamp {
 	return w.Idempotency.stamp(b.name, w.Key, "PUT", []byte(w.ContentType), []byte(w.ContentEncoding), []byte(w.TTL.String()), w.Value)
 }
 
@@ -113,6 +118,15 @@ func setHeader(msg *nats.Msg, name, value string) {
 		msg.Header = make(nats.Header, 2)
 	}
 	msg.Header[name] = []string{value}
+}
+
+// setHeaders sets two headers at once, for one allocation.
+func setHeaders(msg *nats.Msg, name1, value1, name2, value2 string) {
+	if msg.Header == nil {
+		msg.Header = make(nats.Header, 2)
+	}
+	values := []string{value1, value2}
+	msg.Header[name1], msg.Header[name2] = values[:1:1], values[1:]
 }
 
 // publishExpecting publishes the message on condition that the key's last revision is rev, 0 for never written. It returns

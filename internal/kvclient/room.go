@@ -1,21 +1,37 @@
 package kvclient
 
-import "github.com/nats-io/nats.go"
+import (
+	"encoding/base64"
+
+	"github.com/nats-io/nats.go"
+)
 
 // Room is how large a value the bucket and the server take with this write's headers: they count those stored with the value,
 // and the one that carries a precondition.
-func (b *Bucket) Room(w Write) int { return b.roomOf(w.message(b), w.Precondition) }
+func (b *Bucket) Room(w Write) int {
+	var msg nats.Msg
+	w.setHeaders(&msg)
+	more := 0
+	if w.Idempotency.Key != "" {
+		more = stampBytes
+	}
+	return b.roomOf(msg.Header, more, w.Precondition)
+}
 
-func (b *Bucket) roomOf(msg *nats.Msg, p Precondition) int {
-	used := headerBytes(msg.Header)
+// roomOf is what headers leave for the value, with more bytes of lines that they do not have yet, and the precondition's.
+func (b *Bucket) roomOf(h nats.Header, more int, p Precondition) int {
 	if !p.Always() {
-		used += expectedBytes
-		if len(msg.Header) == 0 {
-			used += len(headerFrame)
-		}
+		more += expectedBytes
+	}
+	used := headerBytes(h) + more
+	if len(h) == 0 && more > 0 {
+		used += len(headerFrame)
 	}
 	return max(0, b.maxMessage-used)
 }
+
+// stampBytes is what the stamp of an idempotency key takes, whatever it is.
+var stampBytes = len(headerMessageID+headerRequest+madeNothing) + 2*(len(": \r\n")+base64.RawURLEncoding.EncodedLen(digestBytes))
 
 // expectedBytes is what the header that carries a precondition may take.
 var expectedBytes = len(headerExpected) + len(": \r\n") + len(MaxRevision.String())

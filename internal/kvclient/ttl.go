@@ -16,7 +16,9 @@ const ttlNever = "never"
 // setTTL gives a write a time to live, in whole seconds as NATS counts them, rounded up: an entry is to live no shorter than was
 // asked. That the bucket takes it is checked before.
 func setTTL(msg *nats.Msg, ttl time.Duration) {
-	expireAfter(msg, strconv.FormatInt(int64((ttl+time.Second-1)/time.Second), 10)+"s")
+	var text [16]byte
+	seconds := int64((ttl + time.Second - 1) / time.Second)
+	expireAfter(msg, string(append(strconv.AppendInt(text[:0], seconds, 10), 's')))
 }
 
 // expireAfter sets the headers of a write whose entry has a time to live of its own.
@@ -25,8 +27,7 @@ func setTTL(msg *nats.Msg, ttl time.Duration) {
 // value again when it expires, without an event (measured). That is told to the server also where the bucket keeps one message
 // of a key, since the bucket may have been changed a moment ago.
 func expireAfter(msg *nats.Msg, ttl string) {
-	setHeader(msg, headerTTL, ttl)
-	setHeader(msg, headerRollup, rollupSubject)
+	setHeaders(msg, headerTTL, ttl, headerRollup, rollupSubject)
 }
 
 // neverExpires tells whether the entry is exempt from the bucket's own time to live.
