@@ -156,6 +156,9 @@ func TestTransactionsWatched(t *testing.T) {
 				for b.event == "" || strings.Contains(b.data, "a.alone") || b.event == "sync" {
 					b = s.next()
 				}
+				if b.event != "put" && b.event != "delete" {
+					t.Fatalf("%s %s, want revision %s", b.event, b.data, revision)
+				}
 				if got := fmt.Sprint(uint64(b.object(t)["revision"].(float64))); got != revision || markOf(t, []byte(b.data)) != want[revision] {
 					t.Fatalf("revision %s with %s, want %s with %s", got, b.data, revision, want[revision])
 				}
