@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -153,7 +154,7 @@ func TestTransactionsWatched(t *testing.T) {
 			t.Helper()
 			for _, revision := range order {
 				b := s.next()
-				for b.event == "" || strings.Contains(b.data, "a.alone") || b.event == "sync" {
+				for b.event == "" || strings.Contains(b.data, "a.alone") || slices.Contains([]string{"sync", "stale", "live"}, b.event) {
 					b = s.next()
 				}
 				if b.event != "put" && b.event != "delete" {
