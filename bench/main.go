@@ -26,6 +26,11 @@ type settings struct {
 	profileDir  string        // profile one cell instead of measuring
 }
 
+// others are the benchmarks beside that of single requests, by their names.
+var others = map[string]func(ctx context.Context, args []string, stdout, stderr io.Writer) error{
+	"watch": runWatch, "many": runMany, "transactions": runTransactions,
+}
+
 func main() {
 	if len(os.Args) > 2 && os.Args[1] == "role" {
 		exitOn(runRole(os.Args[2], os.Args[3:]))
@@ -33,13 +38,11 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if len(os.Args) > 1 && os.Args[1] == "watch" {
-		exitOn(runWatch(ctx, os.Args[2:], os.Stdout, os.Stderr))
-		return
-	}
-	if len(os.Args) > 1 && os.Args[1] == "many" {
-		exitOn(runMany(ctx, os.Args[2:], os.Stdout, os.Stderr))
-		return
+	if len(os.Args) > 1 {
+		if other := others[os.Args[1]]; other != nil {
+			exitOn(other(ctx, os.Args[2:], os.Stdout, os.Stderr))
+			return
+		}
 	}
 	exitOn(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }

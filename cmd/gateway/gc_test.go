@@ -1,6 +1,10 @@
 package main
 
-import "testing"
+import (
+	"context"
+	"runtime"
+	"testing"
+)
 
 func TestGCPercentKeepsTheFloorAndNoMore(t *testing.T) {
 	for _, live := range []uint64{0, 1 << 20, 5 << 20, 20 << 20, heapFloor / 2, heapFloor, 1 << 30} {
@@ -12,4 +16,22 @@ func TestGCPercentKeepsTheFloorAndNoMore(t *testing.T) {
 			t.Errorf("%d bytes in use: collected at %d bytes, above the floor", live, collectedAt)
 		}
 	}
+}
+
+func TestAfterEachCollection(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	called := make(chan struct{}, 100)
+	afterEachCollection(ctx, func() { called <- struct{}{} })
+	<-called // the first without any collection
+	for range 3 {
+		for waiting := true; waiting; { // what is made during a collection outlives it
+			select {
+			case <-called:
+				waiting = false
+			default:
+				runtime.GC()
+			}
+		}
+	}
+	cancel()
 }

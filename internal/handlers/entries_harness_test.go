@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 const (
@@ -83,7 +84,11 @@ func (i imported) wantDone(t testing.TB, stored, failed int) {
 // load imports lines.
 func (g *gateway) load(t testing.TB, target, body string) imported {
 	t.Helper()
-	return readImport(t, linesOf(t, g.do(t, "POST", target, body, lineType)))
+	s := g.session(t)
+	if err := s.conn.SetDeadline(time.Now().Add(3 * patience)); err != nil { // some tests load 80 MB
+		t.Fatal(err)
+	}
+	return readImport(t, linesOf(t, s.do(t, "POST", target, body, lineType)))
 }
 
 func readImport(t testing.TB, lines []map[string]any) imported {

@@ -64,6 +64,7 @@ type Server struct {
 	json     []byte
 
 	transactions transactionRates
+	held         heldBytes // of transactions' bodies
 }
 
 const defaultBodyTimeout = 30 * time.Second

@@ -31,6 +31,12 @@ func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
 		return problemError{code: codeOverloaded, detail: "This bucket has had as many transactions as --transaction-rate allows, and nothing was done. " +
 			"Try again after Retry-After. For one key, PUT with If-Match is as safe and has no such limit."}
 	}
+	release, ok := s.held.hold(r)
+	if !ok {
+		return problemError{code: codeOverloaded, detail: "The transactions that are under way have 64 MiB of bodies together, and nothing was done. " +
+			"Try again after Retry-After, or send a body of at most 64 KiB, for which there is room always."}
+	}
+	defer release()
 	body, err := s.readBody(w, r, maxTransactionBytes, bodyTooLarge)
 	if err != nil {
 		return err

@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// pollEvents is how many events are taken from a subscription at once.
-	pollEvents = 128
+	// pollEvents is how many events are taken from a subscription at once: few, since streams with a goroutine each hold a list while they
+	// wait for the feed's lock, which is all of them at once when an event comes.
+	pollEvents = 16
 	// A browser waits for so long before it reconnects; the spread keeps clients apart that were cut together.
 	minRetry, maxRetry = time.Second, 5 * time.Second
 )
@@ -85,39 +86,51 @@ func (f *streamFollower) note(i int) bool {
 	return ok
 }
 
-// Next appends what the subscriptions tell. A large frame goes alone, and as it is: streams whose clients do not take it would hold a
-// copy each.
+// Next appends what the subscriptions tell. A frame that goes alone goes as it is, and a large one goes alone: streams whose clients do not
+// take it would hold a copy each.
 func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
 	for len(b) < sse.FlushAt && !f.over && f.take() {
 		e := &(*f.events)[f.told]
-		if large := f.largeFrame(e); large != nil {
-			if len(b) == 0 {
-				f.told++
-				b = slices.Clip(large)
-			}
+		frame := f.frameOf(e)
+		switch large := len(frame) >= sse.FlushAt; {
+		case large && len(b) > 0:
 			return b, sse.NextAtOnce
+		case large, len(b) == 0 && frame != nil && f.last():
+			f.told++
+			f.take() // an idle stream holds no list
+			return slices.Clip(frame), f.next()
+		case frame != nil:
+			b = append(b, frame...)
+		default:
+			b = f.appendEvent(b, e)
 		}
-		b = f.appendEvent(b, e)
 		f.told++
 	}
-	switch {
-	case f.over:
-		return b, sse.NextNever
-	case f.events != nil:
-		return b, sse.NextAtOnce
-	}
-	return b, sse.NextWhenWoken
+	return b, f.next()
 }
 
-// largeFrame is a change's frame if it fills a turn and needs no other id than its own; else nil.
-func (f *streamFollower) largeFrame(e *feed.Event) []byte {
+// next says whether there may be more.
+func (f *streamFollower) next() sse.Next {
+	switch {
+	case f.over:
+		return sse.NextNever
+	case f.events != nil:
+		return sse.NextAtOnce
+	}
+	return sse.NextWhenWoken
+}
+
+// last tells whether nothing is known that comes after this event.
+func (f *streamFollower) last() bool {
+	return f.told+1 == len(*f.events) && !f.subscriptions[f.turn].due
+}
+
+// frameOf is the frame that every stream of this format sends of an event; nil if this one writes its own.
+func (f *streamFollower) frameOf(e *feed.Event) []byte {
 	if e.Kind != feed.Changed || !f.request.one {
 		return nil
 	}
-	if frame := f.subscriptions[f.turn].encoder.Change(e.Change); len(frame) >= sse.FlushAt {
-		return frame
-	}
-	return nil
+	return f.subscriptions[f.turn].encoder.Change(e.Change)
 }
 
 // take makes sure that there is an event to tell, and returns false if no subscription has one.
@@ -152,9 +165,6 @@ func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
 	s := &f.subscriptions[f.turn]
 	if e.Kind == feed.Changed {
 		frame := s.encoder.Change(e.Change)
-		if f.request.one {
-			return append(b, frame...)
-		}
 		s.point = sse.AppendPoint(s.point[:0], sse.PointOf(e.Change))
 		return s.encoder.AppendWithID(b, f.currentID(), frame)
 	}

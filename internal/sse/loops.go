@@ -271,7 +271,7 @@ func (l *loop) words(t *Taken, now time.Time) []byte {
 
 // keep returns bytes that can be kept: a copy of those in the loop's buffer, which is used again.
 func (l *loop) keep(left, of []byte) []byte {
-	if &of[0] == &l.buffer[:1][0] {
+	if within(of, l.buffer) {
 		return bytes.Clone(left)
 	}
 	return left

@@ -22,8 +22,8 @@ const (
 type Source interface {
 	// Begin appends what comes first.
 	Begin(dst []byte) []byte
-	// Next appends what there is to tell, until dst has [FlushAt] bytes. In the place of an empty dst it may return bytes that others
-	// have too: they have no capacity to spare, and must not be changed.
+	// Next appends what there is to tell to an empty dst, until it has [FlushAt] bytes. In its place it may return bytes that others have
+	// too: they have no capacity to spare, and must not be changed.
 	Next(dst []byte) (out []byte, next Next)
 	// Beat appends what shows that the stream is alive.
 	Beat(dst []byte) []byte
@@ -60,17 +60,28 @@ func SetHeaders(h http.Header, format Format) {
 	h["X-Content-Type-Options"] = []string{"nosniff"}
 }
 
-// buffers are for what is being sent: a stream that is idle holds none.
-var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 4<<10)) }}
+// buffers are for what is being sent: a stream that is idle, or sends what others send too, holds none. They begin small, since all
+// streams with a goroutine hold one at the same time while they wait for the feed.
+var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 1<<10)) }}
 
 // keepBuffer is how large a buffer may be to be kept for other streams.
 const keepBuffer = 4 * FlushAt
 
 func withBuffer(use func(buffer []byte) []byte) {
 	b := buffers.Get().(*[]byte)
-	if *b = use((*b)[:0]); cap(*b) <= keepBuffer {
+	*b = use((*b)[:0])
+	putBuffer(b)
+}
+
+func putBuffer(b *[]byte) {
+	if cap(*b) <= keepBuffer {
 		buffers.Put(b)
 	}
+}
+
+// within tells whether bytes lie in a buffer, at its beginning.
+func within(data, buffer []byte) bool {
+	return cap(data) > 0 && cap(buffer) > 0 && &data[:1][0] == &buffer[:1][0]
 }
 
 // A Stream writes to one client in the way that net/http has for it, with a goroutine that waits.
@@ -151,21 +162,28 @@ func (s *Stream) send(appendTo func([]byte) []byte) (err error) {
 
 // drain sends all that there is to tell, unless the stream reaches its age over it: a client that is always behind has to come again too.
 func (s *Stream) drain(ctx context.Context, source Source, c *clock) (over bool, err error) {
-	withBuffer(func(b []byte) []byte {
-		for next := NextAtOnce; next == NextAtOnce && err == nil && ctx.Err() == nil && !c.old(time.Now()); {
-			var out []byte
-			out, next = source.Next(b[:0])
-			over = next == NextNever
-			if len(out) > 0 {
-				_, err = s.Write(out)
-			}
-			if cap(out) > len(out) { // else it may be others' too
-				b = out
-			}
-		}
-		return b
-	})
+	for next := NextAtOnce; next == NextAtOnce && err == nil && ctx.Err() == nil && !c.old(time.Now()); {
+		next, err = s.turn(source)
+		over = next == NextNever
+	}
 	return over, err
+}
+
+// turn sends what there is to tell now, and gives its buffer back before it waits for a client with bytes that others have too.
+func (s *Stream) turn(source Source) (next Next, err error) {
+	b := buffers.Get().(*[]byte)
+	out, next := source.Next((*b)[:0])
+	switch {
+	case within(out, *b), cap(out) > len(out): // else they may be others' too
+		*b = out
+		defer putBuffer(b)
+	default:
+		putBuffer(b)
+	}
+	if len(out) > 0 {
+		_, err = s.Write(out)
+	}
+	return next, err
 }
 
 // A clock knows when a stream has to speak unasked.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"fmt"
 	"net/http"
+	"os"
 	"sync"
 	"testing"
 )
@@ -83,4 +84,34 @@ func TestKillWhileABucketChanges(t *testing.T) {
 		g = start(t, args...)
 		g.wantValue("/buckets/shop/keys/a", "1")
 	}
+}
+
+// TestKillBringsBackWhatAPurgedMarkerHid records what nats-server 2.15.2 does, and what nobody beside it can prevent: after a
+// crash it reads its newest block again, where the revisions that the history limit removed still are, and nothing hides them
+// once the marker above them is gone. If this fails the server was mended: say so in ARCHITECTURE.md, api/openapi.yaml and
+// test/watchcheck (Life.Crashes).
+func TestKillBringsBackWhatAPurgedMarkerHid(t *testing.T) {
+	args := []string{"--data-dir=" + t.TempDir(), "--sync=always"}
+	g := start(t, args...)
+	g.want(201, "PUT", "/buckets/shop", "")
+	g.want(200, "PATCH", "/buckets/shop", `{"history":2}`)
+	g.want(200, "PUT", "/buckets/shop/keys/stays", "1") // else the block would go with the marker
+	for i := range 5 {
+		g.want(200, "PUT", "/buckets/shop/keys/a", fmt.Sprint(i))
+	}
+	g.want(200, "DELETE", "/buckets/shop/keys/a?purge=true", "")
+	g.want(200, "DELETE", "/buckets/shop/markers?older_than=0s", "")
+	g.want(404, "GET", "/buckets/shop/keys/a", "")
+	if g.stop(os.Interrupt) != 0 {
+		t.Fatal("no clean stop")
+	}
+
+	g = start(t, args...) // a clean stop is harmless, but does not help later
+	g.want(404, "GET", "/buckets/shop/keys/a", "")
+	g.want(200, "PUT", "/buckets/shop/keys/b", "1")
+	g.kill()
+	g.wait()
+
+	g = start(t, args...)
+	g.wantValue("/buckets/shop/keys/a", "3")
 }

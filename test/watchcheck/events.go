@@ -139,7 +139,7 @@ func (v *validator) expected(upTo uint64) (got, want map[string]uint64) {
 		gone := r != nil && !r.GoneFrom.IsZero() && !v.now.Before(r.GoneFrom)
 		told := gone && (v.final || !r.GoneBy.IsZero() && !v.notBefore.Before(r.GoneBy))
 		switch {
-		case !certain, gone && !told:
+		case !certain, gone && !told, gone && v.life.crashed(r.GoneFrom, v.now):
 			delete(got, key)
 		case r != nil && r.Op == "put" && !gone: // markers are no state, so a snapshot may leave them out
 			want[key] = revision

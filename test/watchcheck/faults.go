@@ -19,7 +19,7 @@ func (r *run) faults() []fault {
 	all := []fault{
 		{"gateway-kill", ofGateway, r.restart(func() *Process { return r.gateway }, syscall.SIGKILL)},
 		{"gateway-term", ofGateway, r.restart(func() *Process { return r.gateway }, syscall.SIGTERM)},
-		{"nats-kill", ofSource, r.restart(func() *Process { return r.nats }, syscall.SIGKILL)},
+		{"nats-kill", ofSource, r.killNATS},
 		{"nats-restart", ofSource, r.restart(func() *Process { return r.nats }, syscall.SIGTERM)},
 		{"nats-pause", ofSource, r.pauseNATS},
 		{"cut-1s", ofSource, r.cut(time.Second, false)},
@@ -40,6 +40,14 @@ func (r *run) restart(process func() *Process, signal os.Signal) func(context.Co
 		time.Sleep(time.Duration(random.IntN(1000)) * time.Millisecond)
 		return errors.Join(err, p.Start())
 	}
+}
+
+func (r *run) killNATS(ctx context.Context, random *rand.Rand) error {
+	err := r.restart(func() *Process { return r.nats }, syscall.SIGKILL)(ctx, random)
+	for _, recorder := range r.recorders {
+		recorder.crashed()
+	}
+	return err
 }
 
 func (r *run) pauseNATS(_ context.Context, random *rand.Rand) error {

@@ -21,6 +21,9 @@ type Life struct {
 	Deleted  time.Time // when its deletion was asked for; zero while it lives
 	Limits   []Limit   // of the history; the first is from the beginning
 	Removals []*Removal
+	// Crashes are when the server had been killed. One that has what a removal's marker hid in a block that it reads again brings that
+	// back (ARCHITECTURE.md, "A crash brings old values back"): until it is written again, nothing is claimed of such a key.
+	Crashes []time.Time
 
 	Records map[uint64]*Record
 	// Unknown revisions were stored and overwritten unseen: nothing is claimed of them.
@@ -113,9 +116,6 @@ func (l *Life) settle() {
 func (l *Life) settleOne(key string, revisions []uint64, i int) {
 	r := l.Records[revisions[i]]
 	r.Until, r.GoneFrom, r.GoneBy = never, time.Time{}, time.Time{}
-	if r.Kept {
-		return
-	}
 	for _, removal := range l.Removals {
 		maybe, certain := removal.Hits(l, key, revisions, i)
 		if maybe && (r.GoneFrom.IsZero() || removal.Start.Before(r.GoneFrom)) {
@@ -125,7 +125,16 @@ func (l *Life) settleOne(key string, revisions []uint64, i int) {
 			r.GoneBy = removal.Known
 		}
 	}
+	if r.Kept && !l.crashed(r.GoneFrom, never) { // else it may have been away for a while
+		r.Until, r.GoneFrom, r.GoneBy = never, time.Time{}, time.Time{}
+		return
+	}
 	r.Until = earliest(l.pushedOut(revisions, i), l.beforeUnknown(r.Revision), r.GoneFrom, l.Deleted)
+}
+
+// crashed tells whether the server was killed between a removal, if there was one, and a moment.
+func (l *Life) crashed(removal, upTo time.Time) bool {
+	return !removal.IsZero() && slices.ContainsFunc(l.Crashes, func(at time.Time) bool { return at.After(removal) && !at.After(upTo) })
 }
 
 // pushedOut is when a key's i-th revision went since newer ones took its place.

@@ -38,6 +38,27 @@ func TestResetAfterPurge(t *testing.T) {
 	caught(t, Validate(s.trace, s.settled(), plain), "seamless")
 }
 
+// A crash brings back what a purge took and, before it, the history limit; who is told of that is told the truth.
+func TestPurgeTakenBackByACrash(t *testing.T) {
+	for _, crash := range []bool{true, false} {
+		s := purged(true)
+		if crash {
+			s.life().Crashes = append(s.life().Crashes, s.tick())
+		}
+		back := s.life().Records[1]
+		back.Kept = true // as the bucket is found at the end
+		s.tell(Item{Kind: "reset", Reason: "horizon"}, Item{Kind: "change", Epoch: "e1", Change: back.Change, Size: back.Size},
+			Item{Kind: "change", Epoch: "e1", Change: s.life().Records[3].Change, Size: s.life().Records[3].Size}, s.point("sync", 3, true))
+		found := Validate(s.trace, s.settled(), plain)
+		if crash && found != nil {
+			t.Fatal(found)
+		}
+		if !crash && found == nil {
+			t.Fatal("a key that was away between two snapshots is believed")
+		}
+	}
+}
+
 // Also where the purged key was stored again before the end, so that only a point between tells.
 func TestMissedResetIsSeenBetween(t *testing.T) {
 	s := purged(false)

@@ -95,6 +95,14 @@ func (r *Recorder) known(removal *Removal, at time.Time) {
 	removal.Known = at
 }
 
+// crashed notes that the server was killed, a moment before it can serve again.
+func (r *Recorder) crashed() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.bucket.last()
+	l.Crashes = append(l.Crashes, time.Now())
+}
+
 // Limit notes another history limit. What a lower one removes is gone from before the change, what a higher one keeps is kept from
 // after it. And a lower one may remove anything: nats-server 2.15.2 now and then loses all revisions of a key that is written at
 // that moment, its value too (9 of a million writes with 600 changes; what it says of a key's previous revision shows it).

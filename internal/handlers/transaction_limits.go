@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/time/rate"
 
@@ -45,4 +47,31 @@ func (t *transactionRates) forget() {
 			delete(t.buckets, bucket)
 		}
 	}
+}
+
+const (
+	// maxTransactionBytesHeld bounds the bodies of transactions that are in memory at once, in all buckets, 64 MiB.
+	maxTransactionBytesHeld = 4 * maxTransactionBytes
+	// smallTransaction is how many bytes a body has that is not counted: few who send large ones slowly must not keep all others out.
+	smallTransaction = 64 << 10
+)
+
+// heldBytes counts the bytes of bodies that are in memory.
+type heldBytes struct{ n atomic.Int64 }
+
+// hold makes room for a request's body, of the largest size where it does not say its own. Release gives it back.
+func (h *heldBytes) hold(r *http.Request) (release func(), ok bool) {
+	size := r.ContentLength
+	if size < 0 || size > maxTransactionBytes {
+		size = maxTransactionBytes
+	}
+	if size <= smallTransaction {
+		return func() {}, true
+	}
+	release = func() { h.n.Add(-size) }
+	if h.n.Add(size) > maxTransactionBytesHeld {
+		release()
+		return nil, false
+	}
+	return release, true
 }
