@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// A nativeWorker writes the same keys as the clients of HTTP do, through nats.go and past the proxies.
+type nativeWorker struct {
+	*worker
+	kv     jetstream.KeyValue
+	stream jetstream.Stream
+}
+
+func (w *nativeWorker) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		r := w.registers.pick(w.random)
+		if w.random.IntN(4) == 0 {
+			w.read(ctx, r)
+		} else {
+			w.write(ctx, r, w.choose(r))
+		}
+		time.Sleep(rand.N(2 * pace))
+	}
+}
+
+// choose makes up one of the writes that a KeyValue has: Put, Create, Update and Delete.
+func (w *nativeWorker) choose(r *register) input {
+	in := input{ID: int(w.ids.Add(1)), Op: put, N: w.random.IntN(3)}
+	switch w.random.IntN(6) {
+	case 0, 1:
+	case 2:
+		in.If.Kind = ifAbsent
+	case 3, 4:
+		in.If = revisionIs(r.guess(w.random))
+	default:
+		in.Op = mark
+		if last := r.guess(w.random); last > 0 && w.random.IntN(2) == 0 {
+			in.If = revisionIs(last)
+		}
+	}
+	return in
+}
+
+// write carries a write out. Without an answer of the stream its outcome is not known: nats.go may have sent it, even more than once.
+func (w *nativeWorker) write(ctx context.Context, r *register, in input) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	call, key := w.history.now(), registerBucket+"/"+r.name
+	revision, err := w.send(ctx, r.name, in)
+	current, refused := currentRevision(err)
+	switch {
+	case err == nil:
+		out := output{Outcome: done, Revision: revision}
+		w.history.add(key, w.id, in, call, out)
+		w.learn(r, in, out)
+	case refused && in.If.Kind == ifAbsent:
+		// Create looks at the key in between, where it may be told what a mirror has, and says that the key exists.
+		w.history.without("native "+in.Op.String(), "not done")
+	case refused:
+		out := output{Outcome: mismatch, Revision: current}
+		w.history.add(key, w.id, in, call, out)
+		w.learn(r, in, out)
+	default:
+		w.history.add(key, w.id, in, call, output{Outcome: unknown})
+	}
+}
+
+// send returns the revision, or 0 for a deletion, of which nats.go does not tell it.
+func (w *nativeWorker) send(ctx context.Context, key string, in input) (uint64, error) {
+	text := doc{By: in.ID, Put: in.ID, N: in.N}.json()
+	switch {
+	case in.Op == mark && in.If.Kind == ifRevision:
+		return 0, w.kv.Delete(ctx, key, jetstream.LastRevision(in.If.Revisions[0]))
+	case in.Op == mark:
+		return 0, w.kv.Delete(ctx, key)
+	case in.If.Kind == ifRevision:
+		return w.kv.Update(ctx, key, text, in.If.Revisions[0])
+	case in.If.Kind == ifAbsent:
+		return w.kv.Create(ctx, key, text)
+	}
+	return w.kv.Put(ctx, key, text)
+}
+
+var wrongLast = regexp.MustCompile(`wrong last sequence: (\d+)`)
+
+// currentRevision is what a refusal names; refused is false if the error is no refusal.
+func currentRevision(err error) (revision uint64, refused bool) {
+	if _, ok := errors.AsType[*jetstream.APIError](err); !ok {
+		return 0, false
+	}
+	found := wrongLast.FindStringSubmatch(err.Error())
+	if found == nil {
+		return 0, false
+	}
+	revision, err = strconv.ParseUint(found[1], 10, 64)
+	return revision, err == nil
+}
+
+// read asks the stream itself: a KeyValue's Get may be answered by the mirror.
+func (w *nativeWorker) read(ctx context.Context, r *register) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	call := w.history.now()
+	out, err := lastOf(ctx, w.stream, registerBucket, r.name)
+	if err != nil {
+		w.history.without("native GET", "no answer")
+		return
+	}
+	w.history.add(registerBucket+"/"+r.name, w.id, input{Op: read}, call, out)
+	w.learn(r, input{Op: read}, out)
+}
+
+// lastOf is what the stream's leader has of a key.
+func lastOf(ctx context.Context, stream jetstream.Stream, bucket, key string) (out output, err error) {
+	m, err := stream.GetLastMsgForSubject(ctx, "$KV."+bucket+"."+key)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return output{Outcome: missing}, nil
+	case err != nil:
+		return out, err
+	case m.Header.Get("KV-Operation") != "":
+		return output{Outcome: missing, Revision: m.Sequence, Kind: marker}, nil
+	}
+	out = output{Revision: m.Sequence, Kind: value}
+	if out.Doc, err = parseDoc(m.Data); err != nil {
+		err = fmt.Errorf("revision %d of %s: %w", m.Sequence, key, err)
+	}
+	return out, err
+}

@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+)
+
+// registerBucket is where the registers are. It has a mirror, whose direct gets mix with the stream's own.
+const registerBucket = "registers"
+
+// A setting is what all clients share.
+type setting struct {
+	history    *history
+	gateways   []*gatewayClient
+	registers  *registers
+	banks      *registers
+	ids        atomic.Int64  // of writes
+	highest    atomic.Uint64 // revision that was told in the registers' bucket
+	epochs     map[string]string
+	patch      bool // what the gateway can do
+	idempotent bool
+}
+
+// A worker is a client of HTTP, which takes one gateway or the other.
+type worker struct {
+	*setting
+	id     int
+	random *rand.Rand
+}
+
+// pace is how long a client waits between two operations, at most.
+const pace = 20 * time.Millisecond
+
+func (w *worker) run(ctx context.Context) {
+	for ctx.Err() == nil {
+		r := w.registers.pick(w.random)
+		if w.random.IntN(100) < 35 {
+			w.read(ctx, r, w.gateway())
+		} else {
+			w.write(ctx, r, w.choose(r))
+		}
+		time.Sleep(rand.N(pace))
+	}
+}
+
+func (w *worker) gateway() *gatewayClient { return w.gateways[w.random.IntN(len(w.gateways))] }
+
+// choose makes up a write and its condition.
+func (w *worker) choose(r *register) input {
+	in := input{ID: int(w.ids.Add(1)), Op: w.weighted(map[op]int{put: 45, remove: 9, purge: 5, merge: 20, increment: 21})}
+	if in.Op >= merge && !w.patch {
+		in.Op = put
+	}
+	switch in.Op {
+	case put:
+		in.N = w.random.IntN(3)
+		kinds := []conditionKind{always, always, ifRevision, ifRevision, ifRevision, ifAbsent, ifAbsent, ifPresent, ifOther, ifOneOf}
+		in.If.Kind = kinds[w.random.IntN(len(kinds))]
+	case increment:
+		in.N = r.expected()
+		in.If.Kind = conditionKind(w.random.IntN(2))
+	default:
+		in.If.Kind = conditionKind(w.random.IntN(2))
+	}
+	switch in.If.Kind {
+	case ifRevision, ifOther:
+		in.If.Revisions[0] = r.guess(w.random)
+	case ifOneOf:
+		in.If.Revisions = [2]uint64{r.guess(w.random), r.guess(w.random)}
+	}
+	return in
+}
+
+// weighted picks one of the operations, in their order so that a seed repeats it.
+func (w *worker) weighted(weights map[op]int) op {
+	n := w.random.IntN(100)
+	for o := range opCount {
+		if n -= weights[o]; n < 0 && weights[o] > 0 {
+			return o
+		}
+	}
+	return put
+}
+
+// write carries one write out, and records it. With an Idempotency-Key it is sent again until there is an answer, and all of that is
+// one operation.
+func (w *worker) write(ctx context.Context, r *register, in input) {
+	req := w.writeRequest(registerBucket, r.name, in)
+	tries := 1
+	if w.idempotent && w.random.IntN(3) == 0 {
+		req.header["Idempotency-Key"] = fmt.Sprintf(`"lin-%d"`, in.ID)
+		tries = 20
+	} else if w.random.IntN(25) == 0 {
+		req.cutAfter = time.Duration(100+w.random.IntN(3000)) * time.Microsecond
+	}
+	call, doubt := w.history.now(), false
+	for try := range tries {
+		if try > 0 {
+			time.Sleep(time.Duration(50+w.random.IntN(100)) * time.Millisecond)
+		}
+		a, err := w.gateway().do(ctx, req)
+		out, fate := w.outputOf(a, err, in, registerBucket)
+		doubt = doubt || fate == open
+		// A retry that is refused says nothing of a first request that may have been carried out and overwritten since.
+		if fate != answered || doubt && out.Outcome != done {
+			continue
+		}
+		w.history.add(registerBucket+"/"+r.name, w.id, in, call, out)
+		w.learn(r, in, out)
+		if tries > 1 && out.Outcome == done && w.random.IntN(3) == 0 {
+			w.repeat(ctx, req, in, out)
+		}
+		return
+	}
+	if doubt {
+		w.history.add(registerBucket+"/"+r.name, w.id, in, call, output{Outcome: unknown})
+		return
+	}
+	w.history.without(in.Op.String(), "not done")
+}
+
+// repeat sends a write again that has been answered: the answer must be the first one's. A condition does not hold any more once the
+// write was overwritten, nor has a deletion anything to delete once the key was deleted by another.
+func (w *worker) repeat(ctx context.Context, req request, in input, first output) {
+	a, err := w.gateway().do(ctx, req)
+	out, fate := w.outputOf(a, err, in, registerBucket)
+	switch {
+	case fate != answered:
+	case out.Outcome == done && out.Revision != first.Revision:
+		w.history.accuse("idempotency", fmt.Sprintf("%v #%d: revision %d, repeated: %d", in.Op, in.ID, first.Revision, out.Revision))
+	case out.Outcome != done && in.Op == put && in.If.Kind == always:
+		w.history.accuse("idempotency", fmt.Sprintf("%v #%d: revision %d, repeated: %v", in.Op, in.ID, first.Revision, a))
+	default:
+		w.history.without(in.Op.String(), "repeated")
+	}
+}
+
+// learn remembers what conditions can be made of.
+func (w *worker) learn(r *register, in input, out output) {
+	r.learn(in, out)
+	for highest := w.highest.Load(); out.Revision > highest; highest = w.highest.Load() {
+		if w.highest.CompareAndSwap(highest, out.Revision) {
+			return
+		}
+	}
+}
