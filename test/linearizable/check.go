@@ -3,8 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -32,7 +30,7 @@ func (h *history) judge(dir string) (verdict, error) {
 	var stored []storing
 	for _, key := range sortedKeys(h.calls) {
 		began := time.Now()
-		calls, model := resolve(h.calls[key]), registerModel
+		calls, model := resolve(h.calls[key], h.weak[key]), registerModel
 		if _, bank := calls[0].Input.(bankInput); bank {
 			model = bankModel
 			v.found = append(v.found, halves(key, calls)...)
@@ -46,7 +44,7 @@ func (h *history) judge(dir string) (verdict, error) {
 		case porcupine.Illegal:
 			v.found = append(v.found, finding{"linearizable", fmt.Sprintf("%s: no order explains its %d operations", key, len(calls))})
 		case porcupine.Ok:
-			v.found = append(v.found, checkWeak(key, linearization(info), h.weak[key])...)
+			v.found = append(v.found, checkWeak(key, longest(info), h.weak[key])...)
 		}
 		if result != porcupine.Ok {
 			if err := draw(dir, key, model, calls, info); err != nil {
@@ -66,34 +64,6 @@ func sortedKeys[V any](m map[string]V) []string {
 	}
 	slices.Sort(keys)
 	return keys
-}
-
-// linearization is the order that the checker found, of a history of one key.
-func linearization(info porcupine.LinearizationInfo) []porcupine.Operation {
-	orders := info.PartialLinearizationsOperations()
-	if len(orders) == 0 || len(orders[0]) == 0 {
-		return nil
-	}
-	return orders[0][0]
-}
-
-// draw writes what there is to see of a history: a page with the longest orders that explain a part of it, and a list.
-func draw(dir, key string, model porcupine.Model, calls []porcupine.Operation, info porcupine.LinearizationInfo) error {
-	name := filepath.Join(dir, strings.ReplaceAll(key, "/", "_"))
-	if err := porcupine.VisualizePath(model, info, name+".html"); err != nil {
-		return fmt.Errorf("draw %s: %w", key, err)
-	}
-	ordered := slices.Clone(calls)
-	slices.SortStableFunc(ordered, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
-	var list strings.Builder
-	for _, c := range ordered {
-		end := "never"
-		if c.Return != forever {
-			end = fmt.Sprintf("%.6f", time.Duration(c.Return).Seconds())
-		}
-		fmt.Fprintf(&list, "%10.6f %10s client %2d  %s\n", time.Duration(c.Call).Seconds(), end, c.ClientId, model.DescribeOperation(c.Input, c.Output))
-	}
-	return os.WriteFile(name+".txt", []byte(list.String()), 0o644)
 }
 
 // halves looks for what needs no search: accounts of which one is open and one closed, or that do not add up.

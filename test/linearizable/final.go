@@ -26,13 +26,9 @@ func (r *run) finalReads(ctx context.Context) error {
 			}
 		}
 	}
-	stream, err := r.js.Stream(ctx, "KV_"+registerBucket)
-	if err != nil {
-		return err
-	}
 	for _, key := range r.registers.names() {
 		call := r.history.now()
-		out, err := lastOf(ctx, stream, registerBucket, key)
+		out, err := lastOf(ctx, r.conn, registerBucket, key)
 		if err != nil {
 			return err
 		}

@@ -104,18 +104,15 @@ type sightingOf struct{ id, key int }
 // resolve gives writes whose outcome is not known what reads tell of them: their revision, and that they took effect before the read
 // was answered. That is no more than the history says, and saves the checker from trying every place for them. An id that was seen
 // with two revisions gets the lower; the other read is then a violation.
-func resolve(calls []porcupine.Operation) []porcupine.Operation {
-	seen := map[sightingOf]sighting{}
+func resolve(calls []porcupine.Operation, weak []weakRead) []porcupine.Operation {
+	seen := sightings{}
 	for _, c := range calls {
-		eachSight(c, func(of sightingOf, revision uint64) {
-			s, ok := seen[of]
-			switch {
-			case !ok || revision < s.revision:
-				seen[of] = sighting{revision, c.Return}
-			case revision == s.revision:
-				seen[of] = sighting{revision, min(s.by, c.Return)}
-			}
-		})
+		seen.addAll(c)
+	}
+	for _, r := range weak {
+		if r.Kind == value {
+			seen.add(sightingOf{r.Doc.By, 0}, sighting{r.At, r.Return})
+		}
 	}
 	resolved := slices.Clone(calls)
 	for i, c := range resolved {
@@ -134,23 +131,32 @@ func resolve(calls []porcupine.Operation) []porcupine.Operation {
 	return resolved
 }
 
-// eachSight calls f for every value that an answer shows.
-func eachSight(c porcupine.Operation, f func(sightingOf, uint64)) {
+type sightings map[sightingOf]sighting
+
+func (all sightings) add(of sightingOf, s sighting) {
+	known, ok := all[of]
+	if !ok || s.revision < known.revision || s.revision == known.revision && s.by < known.by {
+		all[of] = s
+	}
+}
+
+// addAll adds every value that an answer shows.
+func (all sightings) addAll(c porcupine.Operation) {
 	switch out := c.Output.(type) {
 	case output:
 		if out.Outcome == done && c.Input.(input).Op == read {
-			f(sightingOf{out.Doc.By, 0}, out.Revision)
+			all.add(sightingOf{out.Doc.By, 0}, sighting{out.Revision, c.Return})
 		}
 	case bankOutput:
 		for _, s := range out.Sights {
 			if s.Kind == value {
-				f(sightingOf{s.Doc.By, s.Key}, s.Revision)
+				all.add(sightingOf{s.Doc.By, s.Key}, sighting{s.Revision, c.Return})
 			}
 		}
 	}
 }
 
-func resolveParts(c porcupine.Operation, seen map[sightingOf]sighting) porcupine.Operation {
+func resolveParts(c porcupine.Operation, seen sightings) porcupine.Operation {
 	in, out := c.Input.(bankInput), c.Output.(bankOutput)
 	out.Revisions = make([]uint64, len(in.Parts))
 	for i, p := range in.Parts {

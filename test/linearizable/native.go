@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -9,14 +11,15 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // A nativeWorker writes the same keys as the clients of HTTP do, through nats.go and past the proxies.
 type nativeWorker struct {
 	*worker
-	kv     jetstream.KeyValue
-	stream jetstream.Stream
+	conn *nats.Conn
+	kv   jetstream.KeyValue
 }
 
 func (w *nativeWorker) run(ctx context.Context) {
@@ -104,12 +107,12 @@ func currentRevision(err error) (revision uint64, refused bool) {
 	return revision, err == nil
 }
 
-// read asks the stream itself: a KeyValue's Get may be answered by the mirror.
+// read asks the stream's leader: a KeyValue's Get may be answered by the mirror.
 func (w *nativeWorker) read(ctx context.Context, r *register) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	call := w.history.now()
-	out, err := lastOf(ctx, w.stream, registerBucket, r.name)
+	out, err := lastOf(ctx, w.conn, registerBucket, r.name)
 	if err != nil {
 		w.history.without("native GET", "no answer")
 		return
@@ -118,20 +121,35 @@ func (w *nativeWorker) read(ctx context.Context, r *register) {
 	w.learn(r, input{Op: read}, out)
 }
 
-// lastOf is what the stream's leader has of a key.
-func lastOf(ctx context.Context, stream jetstream.Stream, bucket, key string) (out output, err error) {
-	m, err := stream.GetLastMsgForSubject(ctx, "$KV."+bucket+"."+key)
-	switch {
-	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return output{Outcome: missing}, nil
-	case err != nil:
+// lastOf is what the stream's leader has of a key. All that nats.go offers would take the mirror's word too.
+func lastOf(ctx context.Context, conn *nats.Conn, bucket, key string) (out output, err error) {
+	reply, err := conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET.KV_"+bucket, fmt.Appendf(nil, `{"last_by_subj":"$KV.%s.%s"}`, bucket, key))
+	if err != nil {
 		return out, err
-	case m.Header.Get("KV-Operation") != "":
+	}
+	var body struct {
+		Error *struct {
+			Code jetstream.ErrorCode `json:"err_code"`
+		}
+		Message struct {
+			Sequence uint64 `json:"seq"`
+			Header   []byte `json:"hdrs"`
+			Data     []byte
+		}
+	}
+	if err := json.Unmarshal(reply.Data, &body); err != nil {
+		return out, err
+	}
+	switch m := body.Message; {
+	case body.Error != nil && body.Error.Code == jetstream.JSErrCodeMessageNotFound:
+		return output{Outcome: missing}, nil
+	case body.Error != nil:
+		return out, fmt.Errorf("STREAM.MSG.GET: %s", reply.Data)
+	case bytes.Contains(m.Header, []byte("KV-Operation:")):
 		return output{Outcome: missing, Revision: m.Sequence, Kind: marker}, nil
+	default:
+		out = output{Revision: m.Sequence, Kind: value}
+		out.Doc, err = readDoc(m.Data)
+		return out, err
 	}
-	out = output{Revision: m.Sequence, Kind: value}
-	if out.Doc, err = parseDoc(m.Data); err != nil {
-		err = fmt.Errorf("revision %d of %s: %w", m.Sequence, key, err)
-	}
-	return out, err
 }

@@ -111,8 +111,3 @@ func (d doc) json() []byte {
 	}
 	return text
 }
-
-func parseDoc(text []byte) (d doc, err error) {
-	err = json.Unmarshal(text, &d)
-	return d, err
-}

@@ -104,11 +104,7 @@ func (r *run) trouble(ctx context.Context) {
 
 func (r *run) native(ctx context.Context, w *worker) (*nativeWorker, error) {
 	kv, err := r.js.KeyValue(ctx, registerBucket)
-	if err != nil {
-		return nil, err
-	}
-	stream, err := r.js.Stream(ctx, "KV_"+registerBucket)
-	return &nativeWorker{w, kv, stream}, err
+	return &nativeWorker{w, r.conn, kv}, err
 }
 
 func freeAddr() string {
