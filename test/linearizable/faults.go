@@ -23,7 +23,7 @@ func (r *run) faults() []fault {
 		{"gateway-kill", func(random *rand.Rand) error { return restart(r.site(random).gateway, syscall.SIGKILL, random) }},
 		{"gateway-term", func(random *rand.Rand) error { return restart(r.site(random).gateway, syscall.SIGTERM, random) }},
 		{"gateway-pause", func(random *rand.Rand) error { return suspend(r.site(random).gateway, random) }},
-		{"nats-kill", func(random *rand.Rand) error { return restart(r.nats, syscall.SIGKILL, random) }},
+		{"nats-kill", r.killNATS},
 		{"nats-pause", func(random *rand.Rand) error { return suspend(r.nats, random) }},
 		{"cut", func(random *rand.Rand) error { r.site(random).proxy.cut(between(random, 50, 1000)); return nil }},
 		{"partition", func(random *rand.Rand) error { r.site(random).proxy.partition(between(random, 300, 2500)); return nil }},
@@ -45,6 +45,11 @@ func restart(p *process, signal os.Signal, random *rand.Rand) error {
 	err := p.stop(signal)
 	time.Sleep(between(random, 0, 500))
 	return errors.Join(err, p.start())
+}
+
+func (r *run) killNATS(random *rand.Rand) error {
+	r.lives.Add(1)
+	return restart(r.nats, syscall.SIGKILL, random)
 }
 
 // suspend stops a process for a time that clients may or may not wait.

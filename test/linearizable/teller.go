@@ -124,10 +124,10 @@ func (t *teller) transact(ctx context.Context, bank string, in bankInput) {
 	} else if t.random.IntN(25) == 0 {
 		req.cutAfter = time.Duration(100+t.random.IntN(9000)) * time.Microsecond
 	}
-	call, doubt, key := t.history.now(), false, bankBucket+"/"+bank
+	call, doubt, life, key := t.history.now(), false, t.lives.Load(), bankBucket+"/"+bank
 	for try := range tries {
-		if try > 0 {
-			time.Sleep(time.Duration(50+t.random.IntN(100)) * time.Millisecond)
+		if try > 0 && !t.mayRetry(life) {
+			break
 		}
 		a, err := t.gateway().do(ctx, req)
 		f := fateOf(a, err)

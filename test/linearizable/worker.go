@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -18,6 +19,7 @@ type setting struct {
 	registers  *registers
 	banks      *registers
 	ids        atomic.Int64  // of writes
+	lives      atomic.Int64  // of nats-server: it grows before one ends
 	highest    atomic.Uint64 // revision that was told in the registers' bucket
 	epochs     map[string]string
 	patch      bool // what the gateway can do
@@ -29,7 +31,20 @@ type worker struct {
 	*setting
 	id     int
 	random *rand.Rand
+	sent   []sent // to be sent again
 }
+
+// A sent write has an Idempotency-Key and was answered.
+type sent struct {
+	request request
+	in      input
+	out     output
+	at      time.Time
+	life    int64 // of nats-server
+}
+
+// memory is for how long a client sends such a write again: less than a bucket's duplicate window.
+const memory = 90 * time.Second
 
 // pace is how long a client waits between two operations, at most.
 const pace = 20 * time.Millisecond
@@ -37,9 +52,12 @@ const pace = 20 * time.Millisecond
 func (w *worker) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		r := w.registers.pick(w.random)
-		if w.random.IntN(100) < 35 {
+		switch n := w.random.IntN(100); {
+		case n < 35:
 			w.read(ctx, r, w.gateway())
-		} else {
+		case n < 40 && len(w.sent) > 0:
+			w.repeat(ctx)
+		default:
 			w.write(ctx, r, w.choose(r))
 		}
 		time.Sleep(rand.N(pace))
@@ -96,10 +114,10 @@ func (w *worker) write(ctx context.Context, r *register, in input) {
 	} else if w.random.IntN(25) == 0 {
 		req.cutAfter = time.Duration(100+w.random.IntN(3000)) * time.Microsecond
 	}
-	call, doubt := w.history.now(), false
+	call, doubt, life := w.history.now(), false, w.lives.Load()
 	for try := range tries {
-		if try > 0 {
-			time.Sleep(time.Duration(50+w.random.IntN(100)) * time.Millisecond)
+		if try > 0 && !w.mayRetry(life) {
+			break
 		}
 		a, err := w.gateway().do(ctx, req)
 		out, fate := w.outputOf(a, err, in, registerBucket)
@@ -110,8 +128,8 @@ func (w *worker) write(ctx context.Context, r *register, in input) {
 		}
 		w.history.add(registerBucket+"/"+r.name, w.id, in, call, out)
 		w.learn(r, in, out)
-		if tries > 1 && out.Outcome == done && w.random.IntN(3) == 0 {
-			w.repeat(ctx, req, in, out)
+		if tries > 1 && out.Outcome == done {
+			w.sent = append(w.sent, sent{req, in, out, time.Now(), life})
 		}
 		return
 	}
@@ -122,19 +140,33 @@ func (w *worker) write(ctx context.Context, r *register, in input) {
 	w.history.without(in.Op.String(), "not done")
 }
 
-// repeat sends a write again that has been answered: the answer must be the first one's. A condition does not hold any more once the
-// write was overwritten, nor has a deletion anything to delete once the key was deleted by another.
-func (w *worker) repeat(ctx context.Context, req request, in input, first output) {
-	a, err := w.gateway().do(ctx, req)
-	out, fate := w.outputOf(a, err, in, registerBucket)
+// mayRetry waits a little, and tells whether nats-server still has the memory that it had. A new life knows of the ids of the old one only
+// those that are still stored (openapi.yaml, Idempotency-Key), so a retry could store again what was overwritten since.
+func (w *worker) mayRetry(life int64) bool {
+	time.Sleep(time.Duration(50+w.random.IntN(100)) * time.Millisecond)
+	return w.lives.Load() == life
+}
+
+// repeat sends a write again that was answered a moment or a minute ago: the answer must be the first one's. A condition does not hold
+// any more once the write was overwritten, nor has a deletion anything to delete once the key was deleted by another.
+func (w *worker) repeat(ctx context.Context) {
+	i := w.random.IntN(len(w.sent))
+	s := w.sent[i]
+	w.sent = slices.Delete(w.sent, i, i+1)
+	if time.Since(s.at) > memory || w.lives.Load() != s.life {
+		return
+	}
+	a, err := w.gateway().do(ctx, s.request)
+	out, fate := w.outputOf(a, err, s.in, registerBucket)
+	same := out.Outcome == done && out.Revision == s.out.Revision
+	refused := out.Outcome != done && (s.in.Op != put || s.in.If.Kind != always)
 	switch {
-	case fate != answered:
-	case out.Outcome == done && out.Revision != first.Revision:
-		w.history.accuse("idempotency", fmt.Sprintf("%v #%d: revision %d, repeated: %d", in.Op, in.ID, first.Revision, out.Revision))
-	case out.Outcome != done && in.Op == put && in.If.Kind == always:
-		w.history.accuse("idempotency", fmt.Sprintf("%v #%d: revision %d, repeated: %v", in.Op, in.ID, first.Revision, a))
+	case fate != answered || w.lives.Load() != s.life:
+	case same || refused:
+		w.history.without(s.in.Op.String(), "repeated")
 	default:
-		w.history.without(in.Op.String(), "repeated")
+		w.history.accuse("idempotency", fmt.Sprintf("%s %s: answered with revision %d, repeated after %v: %v", s.request.path,
+			describe(s.in, s.out), s.out.Revision, time.Since(s.at).Round(time.Millisecond), a))
 	}
 }
 
