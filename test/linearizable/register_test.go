@@ -34,81 +34,84 @@ var (
 	nothingAt = output{Outcome: missing}
 )
 
-func TestHistoriesOfRegisters(t *testing.T) {
-	for _, tc := range []struct {
-		name  string
-		legal bool
-		calls []porcupine.Operation
-	}{
-		{"read what was written", true, []porcupine.Operation{
-			call(1, 2, get, nothingAt), call(3, 4, puts(1, absent), stored(5)), call(5, 6, get, shows(5, 1, 1, 0))}},
-		{"stale read", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, puts(2, condition{}), stored(6)), call(5, 6, get, shows(5, 1, 1, 0))}},
-		{"a read beside a write may see either", true, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 9, puts(2, condition{}), stored(6)),
-			call(4, 5, get, shows(5, 1, 1, 0)), call(6, 7, get, shows(6, 2, 2, 0))}},
-		{"the new value, then the old one", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 9, puts(2, condition{}), stored(6)),
-			call(4, 5, get, shows(6, 2, 2, 0)), call(6, 7, get, shows(5, 1, 1, 0))}},
-		{"stale 304", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, puts(2, condition{}), stored(6)),
-			call(5, 6, input{Op: read, If: condition{ifOther, [2]uint64{5}}}, output{Outcome: notModified})}},
-		{"acknowledged and gone", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, get, nothingAt)}},
-		{"deleted and back", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, input{Op: remove}, stored(6)), call(5, 6, get, shows(5, 1, 1, 0))}},
-		{"lost update: two compare-and-sets of one revision", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 9, puts(2, revisionIs(5)), stored(6)), call(3, 9, puts(3, revisionIs(5)), stored(7))}},
-		{"patches of one after the other", true, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 9, input{Op: merge, ID: 2}, stored(6)),
-			call(3, 9, input{Op: increment, ID: 3}, stored(7)), call(10, 11, get, shows(7, 3, 1, 1))}},
-		{"lost update: a patch of an older value", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 9, puts(2, condition{}), stored(6)),
-			call(3, 9, input{Op: merge, ID: 3}, stored(7)), call(10, 11, get, shows(7, 3, 1, 0))}},
-		{"lost update: two increments make one", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 9, input{Op: increment, ID: 2}, stored(6)),
-			call(3, 9, input{Op: increment, ID: 3}, stored(7))}},
-		{"test failed, but it holds", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, input{Op: increment, ID: 2}, output{Outcome: testFailed})}},
-		{"412 for a condition that holds", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, puts(2, revisionIs(5)), inTheWay(5))}},
-		{"412 that names an older revision", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, puts(2, condition{}), stored(6)), call(5, 6, puts(3, revisionIs(9)), inTheWay(5))}},
-		{"412 of a create over a marker", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, input{Op: purge}, stored(6)), call(5, 6, puts(2, absent), inTheWay(6))}},
-		{"created, though there is a value", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, puts(2, condition{}), output{Revision: 6, Created: true})}},
-		{"revision reused", false, []porcupine.Operation{
-			call(1, 9, puts(1, condition{}), stored(5)), call(1, 9, puts(2, condition{}), stored(5))}},
-		{"revision goes down", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(6)), call(3, 4, puts(2, condition{}), stored(5))}},
-		{"a value that nobody stored", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, get, shows(6, 2, 2, 0))}},
-		{"one write with two revisions", false, []porcupine.Operation{
-			call(1, 8, puts(1, condition{}), stored(6)), call(2, 3, get, shows(5, 1, 1, 0)), call(9, 10, get, shows(6, 1, 1, 0))}},
-		{"404 tells another marker", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, input{Op: remove}, stored(6)), call(5, 6, input{Op: merge, ID: 2}, gone(7))}},
+// histories of one register, written by hand.
+var histories = []struct {
+	name  string
+	legal bool
+	calls []porcupine.Operation
+}{
+	{"read what was written", true, []porcupine.Operation{
+		call(1, 2, get, nothingAt), call(3, 4, puts(1, absent), stored(5)), call(5, 6, get, shows(5, 1, 1, 0))}},
+	{"stale read", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, puts(2, condition{}), stored(6)), call(5, 6, get, shows(5, 1, 1, 0))}},
+	{"a read beside a write may see either", true, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 9, puts(2, condition{}), stored(6)),
+		call(4, 5, get, shows(5, 1, 1, 0)), call(6, 7, get, shows(6, 2, 2, 0))}},
+	{"the new value, then the old one", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 9, puts(2, condition{}), stored(6)),
+		call(4, 5, get, shows(6, 2, 2, 0)), call(6, 7, get, shows(5, 1, 1, 0))}},
+	{"stale 304", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, puts(2, condition{}), stored(6)),
+		call(5, 6, input{Op: read, If: condition{ifOther, [2]uint64{5}}}, output{Outcome: notModified})}},
+	{"acknowledged and gone", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, get, nothingAt)}},
+	{"deleted and back", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, input{Op: remove}, stored(6)), call(5, 6, get, shows(5, 1, 1, 0))}},
+	{"lost update: two compare-and-sets of one revision", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 9, puts(2, revisionIs(5)), stored(6)), call(3, 9, puts(3, revisionIs(5)), stored(7))}},
+	{"patches of one after the other", true, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 9, input{Op: merge, ID: 2}, stored(6)),
+		call(3, 9, input{Op: increment, ID: 3}, stored(7)), call(10, 11, get, shows(7, 3, 1, 1))}},
+	{"lost update: a patch of an older value", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 9, puts(2, condition{}), stored(6)),
+		call(3, 9, input{Op: merge, ID: 3}, stored(7)), call(10, 11, get, shows(7, 3, 1, 0))}},
+	{"lost update: two increments make one", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 9, input{Op: increment, ID: 2}, stored(6)),
+		call(3, 9, input{Op: increment, ID: 3}, stored(7))}},
+	{"test failed, but it holds", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, input{Op: increment, ID: 2}, output{Outcome: testFailed})}},
+	{"412 for a condition that holds", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, puts(2, revisionIs(5)), inTheWay(5))}},
+	{"412 that names an older revision", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, puts(2, condition{}), stored(6)), call(5, 6, puts(3, revisionIs(9)), inTheWay(5))}},
+	{"412 of a create over a marker", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, input{Op: purge}, stored(6)), call(5, 6, puts(2, absent), inTheWay(6))}},
+	{"created, though there is a value", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, puts(2, condition{}), output{Revision: 6, Created: true})}},
+	{"revision reused", false, []porcupine.Operation{
+		call(1, 9, puts(1, condition{}), stored(5)), call(1, 9, puts(2, condition{}), stored(5))}},
+	{"revision goes down", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(6)), call(3, 4, puts(2, condition{}), stored(5))}},
+	{"a value that nobody stored", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, get, shows(6, 2, 2, 0))}},
+	{"one write with two revisions", false, []porcupine.Operation{
+		call(1, 8, puts(1, condition{}), stored(6)), call(2, 3, get, shows(5, 1, 1, 0)), call(9, 10, get, shows(6, 1, 1, 0))}},
+	{"404 tells another marker", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, input{Op: remove}, stored(6)), call(5, 6, input{Op: merge, ID: 2}, gone(7))}},
 
-		{"unknown, and never done", true, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 0, puts(2, condition{}), lost), call(8, 9, get, shows(5, 1, 1, 0))}},
-		{"unknown, and done much later", true, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 0, puts(2, condition{}), lost), call(4, 5, get, shows(5, 1, 1, 0)),
-			call(6, 7, puts(3, condition{}), stored(6)), call(8, 9, get, shows(7, 2, 2, 0))}},
-		{"unknown, done, and undone", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 0, puts(2, condition{}), lost), call(4, 5, get, shows(6, 2, 2, 0)),
-			call(6, 7, get, shows(5, 1, 1, 0))}},
-		{"unknown, done twice", false, []porcupine.Operation{
-			call(1, 0, puts(1, condition{}), lost), call(2, 3, get, shows(5, 1, 1, 0)), call(4, 5, puts(2, condition{}), stored(6)),
-			call(6, 7, get, shows(7, 1, 1, 0))}},
-		{"unknown, and done although its condition does not hold", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, puts(2, condition{}), stored(6)),
-			call(5, 0, puts(3, revisionIs(5)), lost), call(6, 7, get, shows(7, 3, 3, 0))}},
-		{"an unknown deletion, of which a 412 tells", true, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 0, input{Op: remove}, lost), call(4, 5, puts(2, revisionIs(5)), inTheWay(8)),
-			call(6, 7, get, gone(8)), call(8, 9, puts(3, absent), output{Revision: 9, Created: true})}},
-		{"a marker of which first one revision is told, and then another", false, []porcupine.Operation{
-			call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, input{Op: mark}, stored(0)), call(5, 6, get, gone(8)), call(7, 8, get, gone(9))}},
-	} {
+	{"unknown, and never done", true, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 0, puts(2, condition{}), lost), call(8, 9, get, shows(5, 1, 1, 0))}},
+	{"unknown, and done much later", true, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 0, puts(2, condition{}), lost), call(4, 5, get, shows(5, 1, 1, 0)),
+		call(6, 7, puts(3, condition{}), stored(6)), call(8, 9, get, shows(7, 2, 2, 0))}},
+	{"unknown, done, and undone", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 0, puts(2, condition{}), lost), call(4, 5, get, shows(6, 2, 2, 0)),
+		call(6, 7, get, shows(5, 1, 1, 0))}},
+	{"unknown, done twice", false, []porcupine.Operation{
+		call(1, 0, puts(1, condition{}), lost), call(2, 3, get, shows(5, 1, 1, 0)), call(4, 5, puts(2, condition{}), stored(6)),
+		call(6, 7, get, shows(7, 1, 1, 0))}},
+	{"unknown, and done although its condition does not hold", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, puts(2, condition{}), stored(6)),
+		call(5, 0, puts(3, revisionIs(5)), lost), call(6, 7, get, shows(7, 3, 3, 0))}},
+	{"an unknown deletion, of which a 412 tells", true, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 0, input{Op: remove}, lost), call(4, 5, puts(2, revisionIs(5)), inTheWay(8)),
+		call(6, 7, get, gone(8)), call(8, 9, puts(3, absent), output{Revision: 9, Created: true})}},
+	{"a marker of which first one revision is told, and then another", false, []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, input{Op: mark}, stored(0)), call(5, 6, get, gone(8)), call(7, 8, get, gone(9))}},
+}
+
+func TestHistoriesOfRegisters(t *testing.T) {
+	for _, tc := range histories {
 		if got := judgeCalls(tc.calls...); got != tc.legal {
 			t.Errorf("%s: %v", tc.name, got)
 		}
