@@ -16,6 +16,9 @@ const patience = 10 * time.Second
 // maxUndecided is the part of the keys that may stay undecided, in percent.
 const maxUndecided = 1
 
+// enoughFound is after how many unexplained keys the rest is left alone: the verdict is clear, and each may take its time.
+const enoughFound = 20
+
 // A verdict is what was found out about all histories.
 type verdict struct {
 	keys, undecided int
@@ -28,7 +31,11 @@ type verdict struct {
 func (h *history) judge(dir string) (verdict, error) {
 	v := verdict{found: h.found}
 	var stored []storing
+	illegal := 0
 	for _, key := range sortedKeys(h.calls) {
+		if illegal == enoughFound {
+			break
+		}
 		began := time.Now()
 		calls, model := resolve(h.calls[key], h.weak[key]), registerModel
 		if _, bank := calls[0].Input.(bankInput); bank {
@@ -42,6 +49,7 @@ func (h *history) judge(dir string) (verdict, error) {
 		case porcupine.Unknown:
 			v.undecided++
 		case porcupine.Illegal:
+			illegal++
 			v.found = append(v.found, finding{"linearizable", fmt.Sprintf("%s: no order explains its %d operations", key, len(calls))})
 		case porcupine.Ok:
 			v.found = append(v.found, checkWeak(key, longest(info), h.weak[key])...)

@@ -95,7 +95,7 @@ func (a *answer) tag() (revision uint64, epoch string, err error) {
 	return revision, epoch, nil
 }
 
-func (a *answer) String() string { return fmt.Sprintf("%d %.300s", a.status, a.body) }
+func (a *answer) String() string { return fmt.Sprintf("%d %.300s", a.status, bytes.TrimSpace(a.body)) }
 
 // A fate is what an answer says about whether anything was done.
 type fate uint8

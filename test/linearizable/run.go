@@ -107,13 +107,16 @@ func (r *run) native(ctx context.Context, w *worker) (*nativeWorker, error) {
 	return &nativeWorker{w, r.conn, kv}, err
 }
 
+// freeAddr takes a port below those that the system gives to outgoing connections, so that it is still free when a process that was
+// killed is started again.
 func freeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
+	for {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().String()
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func (r *run) start(ctx context.Context) (err error) {
