@@ -72,6 +72,21 @@ func TestResolve(t *testing.T) {
 	}
 }
 
+// What was told by somebody who may be behind leaves no choice, where otherwise either of two orders would do.
+func TestWeakReadsDecide(t *testing.T) {
+	calls := []porcupine.Operation{call(1, 2, puts(1, condition{}), stored(5)), call(3, 0, puts(2, condition{}), lost),
+		call(4, 5, input{Op: merge, ID: 3}, stored(7)), call(6, 7, puts(4, condition{}), stored(8))}
+	for _, base := range []int{1, 2, 9} {
+		reads := []weakRead{{Return: 9, Kind: value, At: 7, Doc: doc{By: 3, Put: base}}}
+		result, info := porcupine.CheckOperationsVerbose(registerModel, resolve(calls, reads), 0)
+		if want := base != 9; (result == porcupine.Ok) != want {
+			t.Errorf("base %d: %v", base, result)
+		} else if found := checkWeak("r/a", longest(info), reads); want && found != nil {
+			t.Errorf("base %d: %v", base, found)
+		}
+	}
+}
+
 // A history that nothing explains is drawn, and where every order ends is said.
 func TestJudge(t *testing.T) {
 	h, dir := newHistory(), t.TempDir()

@@ -96,14 +96,16 @@ func (in bankInput) name() string {
 type sighting struct {
 	revision uint64
 	by       int64 // when the answer was there
+	doc      doc
 }
 
 // A sightingOf says of what: a write's effect on a register, or on one key of a bank.
 type sightingOf struct{ id, key int }
 
-// resolve gives writes whose outcome is not known what reads tell of them: their revision, and that they took effect before the read
-// was answered. That is no more than the history says, and saves the checker from trying every place for them. An id that was seen
-// with two revisions gets the lower; the other read is then a violation.
+// resolve gives writes what reads tell of them: what they made, and where the outcome is not known, the revision, and that they took
+// effect before the read was answered. That is no more than the history says. It saves the checker from trying every place for
+// them, and ties it to what those were told who may be behind. An id that was seen with two revisions gets the lower; the other
+// read is then a violation.
 func resolve(calls []porcupine.Operation, weak []weakRead) []porcupine.Operation {
 	seen := sightings{}
 	for _, c := range calls {
@@ -111,16 +113,15 @@ func resolve(calls []porcupine.Operation, weak []weakRead) []porcupine.Operation
 	}
 	for _, r := range weak {
 		if r.Kind == value {
-			seen.add(sightingOf{r.Doc.By, 0}, sighting{r.At, r.Return})
+			seen.add(sightingOf{r.Doc.By, 0}, sighting{r.At, r.Return, r.Doc})
 		}
 	}
 	resolved := slices.Clone(calls)
 	for i, c := range resolved {
 		switch out := c.Output.(type) {
 		case output:
-			if s, ok := seen[sightingOf{c.Input.(input).ID, 0}]; ok && out.Outcome == unknown {
-				out.Revision = s.revision
-				resolved[i].Output, resolved[i].Return = out, s.by
+			if s, ok := seen[sightingOf{c.Input.(input).ID, 0}]; ok {
+				resolved[i] = resolveWrite(c, s)
 			}
 		case bankOutput:
 			if out.Outcome == unknown {
@@ -145,15 +146,27 @@ func (all sightings) addAll(c porcupine.Operation) {
 	switch out := c.Output.(type) {
 	case output:
 		if out.Outcome == done && c.Input.(input).Op == read {
-			all.add(sightingOf{out.Doc.By, 0}, sighting{out.Revision, c.Return})
+			all.add(sightingOf{out.Doc.By, 0}, sighting{out.Revision, c.Return, out.Doc})
 		}
 	case bankOutput:
 		for _, s := range out.Sights {
 			if s.Kind == value {
-				all.add(sightingOf{s.Doc.By, s.Key}, sighting{s.Revision, c.Return})
+				all.add(sightingOf{s.Doc.By, s.Key}, sighting{s.Revision, c.Return, s.Doc})
 			}
 		}
 	}
+}
+
+func resolveWrite(c porcupine.Operation, s sighting) porcupine.Operation {
+	out := c.Output.(output)
+	switch {
+	case out.Outcome == unknown:
+		out.Revision, out.Doc, c.Return = s.revision, s.doc, s.by
+	case out.Outcome == done && out.Revision == s.revision:
+		out.Doc = s.doc
+	}
+	c.Output = out
+	return c
 }
 
 func resolveParts(c porcupine.Operation, seen sightings) porcupine.Operation {

@@ -181,7 +181,7 @@ type output struct {
 	Outcome  outcome
 	Revision uint64 // that was stored, read, or is in the way; 0 for a write of which it is not known
 	Kind     kind   // that was read
-	Doc      doc    // that was read
+	Doc      doc    // that was read; of a write, that others saw of it, if they did
 	Created  bool   // 201
 }
 
@@ -236,11 +236,11 @@ func (s state) write(in input, out output) (state, bool) {
 	if !ok || out.Created && s.Kind == value || out.Revision != 0 && out.Revision <= s.Revision {
 		return s, false
 	}
-	kind, doc, ok := s.apply(in.Op, in.ID, in.N)
-	if !ok {
+	kind, made, ok := s.apply(in.Op, in.ID, in.N)
+	if !ok || out.Doc != (doc{}) && out.Doc != made {
 		return s, false
 	}
-	next := state{Kind: kind, Doc: doc, Revision: s.Revision}
+	next := state{Kind: kind, Doc: made, Revision: s.Revision}
 	if out.Revision != 0 {
 		next.Revision, next.Exact = out.Revision, true
 	}
@@ -276,6 +276,9 @@ func describe(in input, out output) string {
 		text += fmt.Sprintf(" %v %d", out.Kind, out.Revision)
 	case out.Outcome != testFailed && out.Outcome != notModified:
 		text += fmt.Sprintf(" %d", out.Revision)
+	}
+	if in.Op != read && out.Doc != (doc{}) {
+		text += fmt.Sprintf(", seen as %+v", out.Doc)
 	}
 	if out.Created {
 		text += " created"

@@ -59,6 +59,9 @@ func (w *worker) run(ctx context.Context) {
 			w.repeat(ctx)
 		default:
 			w.write(ctx, r, w.choose(r))
+			if n > 80 { // at once, when whoever lags is still behind
+				w.read(ctx, r, w.gateway())
+			}
 		}
 		time.Sleep(rand.N(pace))
 	}
