@@ -8,7 +8,7 @@ LDFLAGS  = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.built=$(B
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint openapi-lint js-test browser clients fuzz bench bench-quick bench-watch watchcheck clean
+.PHONY: help build run test race lint openapi-lint js-test browser clients fuzz bench bench-quick bench-watch watchcheck linearizable clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,6 +29,7 @@ lint: ## Formatting, vet and staticcheck
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
 	$(GO) vet ./...
 	cd test/watchcheck && $(GO) vet ./...
+	cd test/linearizable && $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 
 openapi-lint: ## Lint api/openapi.yaml (needs Node.js)
@@ -62,6 +63,12 @@ WATCHCHECK_TIME ?= 10m
 watchcheck: build ## Check what watchers are told under faults for WATCHCHECK_TIME (default 10m)
 	cd test/watchcheck && $(GO) test ./... && $(GO) build -o ../../bin/watchcheck .
 	bin/watchcheck -gateway bin/gateway -duration $(WATCHCHECK_TIME) $(WATCHCHECK_ARGS)
+
+LINEARIZABLE_TIME ?= 2m
+
+linearizable: build ## Check that one order explains what clients are told under faults for LINEARIZABLE_TIME (default 2m)
+	cd test/linearizable && $(GO) test ./... && $(GO) build -o ../../bin/linearizable .
+	bin/linearizable -gateway bin/gateway -duration $(LINEARIZABLE_TIME) $(LINEARIZABLE_ARGS)
 
 clean: ## Remove what was built
 	rm -rf bin

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// answerTimeout is how long a client waits for an answer: longer than a gateway waits for NATS.
+const answerTimeout = 4 * time.Second
+
+// A gatewayClient talks to one gateway.
+type gatewayClient struct {
+	base string
+	http *http.Client
+}
+
+func newGatewayClient(addr string) *gatewayClient {
+	return &gatewayClient{base: "http://" + addr, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, DisableCompression: true}}}
+}
+
+// A request is what a client sends.
+type request struct {
+	method, path string
+	body         []byte
+	header       map[string]string
+	// cutAfter, if not 0, is when the client ends the connection without waiting any longer.
+	cutAfter time.Duration
+}
+
+// An answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+	code   string // of a problem
+}
+
+// errNotSent: the gateway was not reached, so nothing was done.
+var errNotSent = errors.New("not sent")
+
+// do returns errNotSent, or any other error if it is not known what became of the request.
+func (c *gatewayClient) do(ctx context.Context, r request) (*answer, error) {
+	wait := answerTimeout
+	if r.cutAfter > 0 {
+		wait = r.cutAfter
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, r.method, c.base+r.path, bytes.NewReader(r.body))
+	if err != nil {
+		return nil, err
+	}
+	for name, text := range r.header {
+		req.Header.Set(name, text)
+	}
+	response, err := c.http.Do(req)
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+		return nil, errNotSent
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	a := &answer{status: response.StatusCode, header: response.Header}
+	if a.body, err = io.ReadAll(response.Body); err != nil {
+		return nil, err
+	}
+	if response.Header.Get("Content-Type") == "application/problem+json" {
+		var problem struct{ Type string }
+		if err := json.Unmarshal(a.body, &problem); err == nil {
+			a.code = strings.TrimPrefix(problem.Type, "/problems/")
+		}
+	}
+	return a, nil
+}
+
+// tag is the revision and epoch of the answer's ETag.
+func (a *answer) tag() (revision uint64, epoch string, err error) {
+	tag, ok := strings.CutPrefix(a.header.Get("ETag"), `"`)
+	tag, ok2 := strings.CutSuffix(tag, `"`)
+	number, epoch, _ := strings.Cut(tag, "-")
+	revision, err = strconv.ParseUint(number, 10, 64)
+	if err != nil || !ok || !ok2 {
+		return 0, "", fmt.Errorf("ETag %q", a.header.Get("ETag"))
+	}
+	return revision, epoch, nil
+}
+
+func (a *answer) String() string { return fmt.Sprintf("%d %.300s", a.status, bytes.TrimSpace(a.body)) }
+
+// A fate is what an answer says about whether anything was done.
+type fate uint8
+
+const (
+	answered fate = iota // with what the operation is about
+	nothing              // certainly nothing was done, for a passing reason
+	open                 // not known
+	wrong                // an answer that this request should not get
+)
+
+// fateOf sorts answers. What the contract calls certain is taken at its word: if it was done nevertheless, somebody sees it.
+func fateOf(a *answer, err error) fate {
+	switch {
+	case errors.Is(err, errNotSent):
+		return nothing
+	case err != nil:
+		return open
+	}
+	switch a.code {
+	case "":
+		return answered
+	case "nats-unavailable", "shutting-down", "write-contention", "overloaded", "timeout", "revision-not-reached":
+		return nothing
+	case "outcome-unknown":
+		return open
+	case "key-not-found", "key-deleted", "revision-mismatch", "key-exists", "patch-test-failed", "transaction-failed", "already-applied":
+		return answered
+	}
+	return wrong
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// A fault is something that happens to a gateway, to NATS, or between the two.
+type fault struct {
+	name   string
+	inject func(random *rand.Rand) error
+}
+
+func (r *run) faults() []fault {
+	all := []fault{
+		{"gateway-kill", func(random *rand.Rand) error { return restart(r.site(random).gateway, syscall.SIGKILL, random) }},
+		{"gateway-term", func(random *rand.Rand) error { return restart(r.site(random).gateway, syscall.SIGTERM, random) }},
+		{"gateway-pause", func(random *rand.Rand) error { return suspend(r.site(random).gateway, random) }},
+		{"nats-kill", r.killNATS},
+		{"nats-pause", func(random *rand.Rand) error { return suspend(r.nats, random) }},
+		{"cut", func(random *rand.Rand) error { r.site(random).proxy.cut(between(random, 50, 1000)); return nil }},
+		{"partition", func(random *rand.Rand) error { r.site(random).proxy.partition(between(random, 300, 2500)); return nil }},
+	}
+	if r.only == "" {
+		return all
+	}
+	return slices.DeleteFunc(all, func(f fault) bool { return !slices.Contains(strings.Split(r.only, ","), f.name) })
+}
+
+func (r *run) site(random *rand.Rand) *site { return r.sites[random.IntN(len(r.sites))] }
+
+// between is a random time between two numbers of milliseconds.
+func between(random *rand.Rand, least, most int) time.Duration {
+	return time.Duration(least+random.IntN(most-least)) * time.Millisecond
+}
+
+func restart(p *process, signal os.Signal, random *rand.Rand) error {
+	err := p.stop(signal)
+	time.Sleep(between(random, 0, 500))
+	return errors.Join(err, p.start())
+}
+
+func (r *run) killNATS(random *rand.Rand) error {
+	r.lives.Add(1)
+	return restart(r.nats, syscall.SIGKILL, random)
+}
+
+// suspend stops a process for a time that clients may or may not wait.
+func suspend(p *process, random *rand.Rand) error {
+	err := p.signal(syscall.SIGSTOP)
+	time.Sleep(between(random, 300, 2500))
+	return errors.Join(err, p.signal(syscall.SIGCONT))
+}
+
+// disturb injects one fault after the other until the time is over: all of them once in an order that the seed decides, and again.
+func (r *run) disturb(ctx context.Context) {
+	random := rand.New(rand.NewPCG(r.seed, 1))
+	all := r.faults()
+	for len(all) > 0 {
+		for _, i := range random.Perm(len(all)) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(between(random, 500, 2500)):
+			}
+			at := time.Duration(r.history.now())
+			if err := all[i].inject(random); err != nil {
+				r.fail(fmt.Errorf("%s: %w", all[i].name, err))
+			}
+			fmt.Printf("%6.1fs %s, %v\n", at.Seconds(), all[i].name, (time.Duration(r.history.now()) - at).Round(time.Millisecond))
+		}
+	}
+}

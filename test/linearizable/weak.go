@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// A weakRead is a read that any replica or mirror may have answered, who may be behind: consistency=any.
+type weakRead struct {
+	Return int64
+	Min    uint64 // min_revision, 0 for none
+	Kind   kind
+	At     uint64
+	Doc    doc
+}
+
+// A version is what a key was made to be.
+type version struct {
+	state
+	asked int64 // before which it cannot have been; 0 if that is not known
+}
+
+// versions are those that an order of operations makes, but for those whose revision nobody was told.
+func versions(order []porcupine.Operation) []version {
+	s, all := unwritten, []version{{state: unwritten}}
+	for _, c := range order {
+		in, ok := c.Input.(input)
+		if !ok {
+			return nil
+		}
+		_, next := step(s, in, c.Output.(output))
+		if changed := next.Revision != s.Revision || next.Exact != s.Exact; changed && next.Exact {
+			made := version{next, c.Call}
+			if !s.Exact { // the operation may only have told the revision of what was there
+				made.asked = 0
+			}
+			all = append(all, made)
+		}
+		s = next
+	}
+	return all
+}
+
+// checkWeak checks what is promised of reads that may be behind: that the key was so at some time before the answer, and not before
+// the minimal revision.
+func checkWeak(key string, order []porcupine.Operation, reads []weakRead) (found []finding) {
+	all := versions(order)
+	for _, r := range reads {
+		reason := r.wrong(all)
+		if reason != "" {
+			found = append(found, finding{"weak read", fmt.Sprintf("%s: %v at %d %+v, min_revision %d: %s", key, r.Kind, r.At, r.Doc, r.Min, reason)})
+		}
+	}
+	return found
+}
+
+// wrong says what is wrong with a read, if anything is.
+func (r weakRead) wrong(all []version) string {
+	known := false
+	for _, v := range all {
+		switch {
+		case v.Revision > r.At && v.Revision <= r.Min:
+			return fmt.Sprintf("revision %d came before min_revision", v.Revision)
+		case v.Revision != r.At:
+		case v.Kind != r.Kind || v.Doc != r.Doc:
+			return fmt.Sprintf("revision %d is %v", r.At, v.state)
+		case v.asked > r.Return:
+			return fmt.Sprintf("revision %d was not asked for yet", r.At)
+		default:
+			known = true
+		}
+	}
+	if !known && r.Kind == value {
+		return fmt.Sprintf("nobody stored revision %d", r.At)
+	}
+	return ""
+}
