@@ -156,7 +156,12 @@ func TestClusterMinimumRevision(t *testing.T) {
 func TestClusterListingsSeeOwnWrites(t *testing.T) {
 	nodes, c, b, js := cluster(t)
 	list := func(k string, rev kvclient.Revision) {
-		listing, err := b.Keys(t.Context(), filters(t, k))
+		var listing kvclient.KeyListing
+		var err error
+		natstest.Eventually(t, 3*soon, "a listing, for which a node may have to catch up", func() bool {
+			listing, err = b.Keys(t.Context(), filters(t, k))
+			return !errors.Is(err, kvclient.ErrTimeout)
+		})
 		if err != nil || len(listing.Entries) != 1 || listing.Entries[0].Revision < rev || listing.Revision < rev {
 			t.Fatalf("%s at revision %d: listed %+v as of %d, %v", k, rev, listing.Entries, listing.Revision, err)
 		}
