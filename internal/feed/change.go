@@ -70,7 +70,7 @@ type Event struct {
 	Kind   Kind
 	Change *Change // with Changed
 	Reason string  // with Reset and GoAway
-	Point  Point   // with Synced
+	Point  Point   // with Synced; with Reset and BucketDeleted, that of a client which holds nothing
 	Keys   int     // with Synced: keys with a value in the snapshot; -1 if it was none
 	Exact  bool    // with Synced
 }
@@ -82,3 +82,6 @@ type Point struct {
 	InSnapshot bool
 	Sent       kvclient.Revision
 }
+
+// nowhere is a point of no bucket: who comes back with it, to whichever bucket is there then, is reset.
+var nowhere = Point{Position: kvclient.Position{Epoch: "0"}}
