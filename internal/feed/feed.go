@@ -205,7 +205,7 @@ func (f *Feed) take(entries []kvclient.Entry) {
 			continue // outside the grammar
 		}
 		f.remember(e)
-		f.log.add(&Change{Entry: *e})
+		f.log.add(&Change{Entry: *e, feed: f})
 		f.interest.Match(e.Key, func(s *Subscription) { s.arrived(e.Revision) })
 	}
 	f.hub.stats.Changes.Add(uint64(len(entries)))

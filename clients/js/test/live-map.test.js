@@ -95,6 +95,21 @@ test("a snapshot that is cut goes on where it was", async (t) => {
   assert.equal(statuses[1].status, "connecting");
 });
 
+test("a cut right behind reset: the id of the reset brings the whole, and what was shown stays until then", async (t) => {
+  const gateway = await scripted(t, [
+    stream([put("a", 1, 1), put("b", 2, 2), sync(2), block("reset", "0.9-e1", { bucket: "shop", reason: "horizon" })], { cut: true }),
+    stream([put("b", 2, 2, { id: "2.9-e1" })]),
+  ]);
+  const { live, calls } = watched(t, gateway.url);
+  await until("the second connection", () => live.lastEventId === "2.9-e1");
+  assert.equal(gateway.requests[1].headers["last-event-id"], "0.9-e1");
+  assert.deepEqual(values(live), { a: 1, b: 2 });
+  gateway.responses[1].write(sync(9));
+  await until("the whole", () => live.status === "live");
+  assert.deepEqual(values(live), { b: 2 });
+  assert.deepEqual(calls.map(({ cause, keys }) => [cause, keys]), [["snapshot", ["a", "b"]], ["reset", ["a"]]]);
+});
+
 test("a snapshot that is cut begins anew where the gateway says so, or where there was no id", async (t) => {
   const gateway = await scripted(t, [
     stream([block("put", "", { bucket: "shop", key: "gone", revision: 1, epoch: "e1" })], { cut: true }),
