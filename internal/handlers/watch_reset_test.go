@@ -51,10 +51,13 @@ func testCutAfterAReset(t *testing.T, form func(*setup)) {
 	other := start(t, form, func(s *setup) { s.client.InProcess = g.wire }) // it begins here, and cannot vouch for what was before
 	w = other.resume(t, "/buckets/b/watch", w)
 	w.hearUntil(&f, "reset")
-	w = g.resume(t, "/buckets/b/watch", w)
-	w.hearUntil(&f, "sync")
-	if want := revisions(t, kv); !maps.Equal(f.state, want) {
-		t.Errorf("the client holds %v, the bucket %v", f.state, want)
+	for name, gateway := range map[string]*gateway{"one that knows all": g, "the same": other} {
+		f := fold{state: maps.Clone(f.state), staged: make(map[string]float64)}
+		again := gateway.resume(t, "/buckets/b/watch", w)
+		again.hearUntil(&f, "sync")
+		if want := revisions(t, kv); !maps.Equal(f.state, want) || len(f.told) > 0 {
+			t.Errorf("%s: the client holds %v, the bucket %v; told %v", name, f.state, want, f.told)
+		}
 	}
 }
 
