@@ -8,6 +8,9 @@ const EVENTS = [
   "bucket-deleted", "goaway", "problem", "bookmark",
 ];
 
+/** What a timer can hold, in milliseconds; a longer one would fire at once. */
+export const LONGEST_TIMEOUT = 2 ** 31 - 1;
+
 /** Causes that another attempt will not mend. The others of 4xx say themselves that they pass. */
 export const isPermanent = (status) => status >= 400 && status < 500 && ![408, 425, 429].includes(status);
 
@@ -80,7 +83,8 @@ export class Connection {
       if (this.#options.EventSource) this.#byEventSource(url, attempt);
       else await this.#byFetch(url, attempt);
     } catch (error) {
-      this.#failed(error, attempt);
+      const known = error instanceof Error; // what a page's url or headers throw may be anything
+      this.#failed(known ? error : new StreamError("no connection was begun", { cause: error }), attempt);
     }
   }
 
@@ -114,6 +118,7 @@ export class Connection {
       else if (typeof this.#url === "function") this.#failed(lost, attempt); // its url has to be asked for again
       else {
         this.#options.onDown(lost);
+        if (attempt !== this.#attempt) return;
         this.#options.onConnecting(this.lastEventId);
         this.#listenForSilence(attempt);
       }
@@ -124,6 +129,7 @@ export class Connection {
   // for once more.
   async #askWhy(url, attempt) {
     let error = new StreamError("the stream was refused");
+    if (this.lastEventId !== "") url.searchParams.set("last_event_id", this.lastEventId); // it may have come further
     const abort = (this.#abort = new AbortController());
     try {
       const credentials = this.#options.withCredentials ? "include" : "same-origin";
@@ -202,7 +208,7 @@ export class Connection {
   #listenForSilence(attempt) {
     clearTimeout(this.#silence);
     const broken = () => this.#failed(new StreamError("nothing was heard for too long"), attempt);
-    this.#silence = setTimeout(broken, this.#options.idleTimeout());
+    this.#silence = setTimeout(broken, Math.min(this.#options.idleTimeout(), LONGEST_TIMEOUT));
   }
 
   #failed(error, attempt) {
@@ -212,7 +218,7 @@ export class Connection {
       this.#closed = true;
       return this.#options.onDown(error);
     }
-    const wait = Math.max(this.#delay(), error.retryAfter ?? 0);
+    const wait = Math.min(Math.max(this.#delay(), error.retryAfter ?? 0), LONGEST_TIMEOUT);
     this.#failures++;
     this.#timer = setTimeout(() => this.connect(), wait);
     this.#options.onDown(error, wait);

@@ -4,11 +4,11 @@
  *
  * @import { Change, Entry, LiveMap, LiveMapOptions, Saved, Status } from "./live-map.d.ts"
  */
-import { Connection, StreamError } from "./connection.js";
+import { Connection, LONGEST_TIMEOUT, StreamError } from "./connection.js";
 import { BucketState, expiryOf } from "./state.js";
 
-const LONGEST_TIMEOUT = 2 ** 31 - 1; // what a timer can hold; a longer one would fire at once
 const FINEST_EXPIRY = 50; // milliseconds: entries that expire one after the other cost one look at the Map for all of them
+const OVERDUE = 1000; // milliseconds after which the timer is not waited for: it stands still while a machine sleeps, and clocks are set
 const UNITS = { h: 3600_000, m: 60_000, s: 1000, ms: 1, us: 1e-3, µs: 1e-3, ns: 1e-6 };
 
 // Options of a watch with which the events do not add up to the bucket's state.
@@ -58,6 +58,7 @@ class Live {
   #settle; // {resolve, reject} of ready
   #expiry = { at: Infinity, timer: undefined };
   #idleTimeout;
+  #leaveSignal = () => {};
 
   constructor(url, options) {
     this.#options = options;
@@ -102,8 +103,11 @@ class Live {
   }
 
   #listenTo(signal) {
-    if (signal?.aborted) this.close();
-    else signal?.addEventListener("abort", () => this.close(), { once: true });
+    if (!signal) return;
+    if (signal.aborted) return this.close();
+    const close = () => this.close();
+    signal.addEventListener("abort", close, { once: true });
+    this.#leaveSignal = () => signal.removeEventListener("abort", close); // it may live longer than this, and would keep the Map
   }
 
   // Learns the buckets and the pace of a url. One that is a function may bring another ticket, not other buckets.
@@ -160,6 +164,7 @@ class Live {
   #take({ type, data: text }) {
     const data = JSON.parse(text);
     const event = type === "message" ? data.event : type; // with events=message the name is in the data
+    if (this.#expiry.at + OVERDUE <= this.#now()) this.#dropExpired();
     switch (event) {
       case "put":
       case "delete":
@@ -201,7 +206,7 @@ class Live {
 
   // One timer, for the entry that expires first. An entry that was overwritten meanwhile lets it ring in vain.
   #expectExpiry(at) {
-    if (!(at < this.#expiry.at)) return;
+    if (this.#ended || at >= this.#expiry.at) return;
     clearTimeout(this.#expiry.timer);
     const wait = Math.min(Math.max(at - this.#now(), FINEST_EXPIRY), LONGEST_TIMEOUT);
     this.#expiry = { at, timer: setTimeout(() => this.#dropExpired(), wait) };
@@ -235,6 +240,7 @@ class Live {
     if (this.#ended) return;
     this.#ended = true;
     this.#connection.close();
+    this.#leaveSignal();
     clearTimeout(this.#expiry.timer);
     this.#settle.reject(error);
     this.#setStatus(status, detail);

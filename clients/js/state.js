@@ -27,7 +27,10 @@ export function entryOf(data) {
 const sameRevision = (a, b) => a !== undefined && b !== undefined && a.revision === b.revision && a.epoch === b.epoch;
 
 /** When an entry vanishes, in milliseconds since 1970; Infinity for one that stays. */
-export const expiryOf = (entry) => (entry.expires === undefined ? Infinity : Date.parse(entry.expires));
+export function expiryOf(entry) {
+  const at = entry.expires === undefined ? NaN : Date.parse(entry.expires);
+  return Number.isNaN(at) ? Infinity : at;
+}
 
 export class BucketState {
   /** Complete since the stream was connected: what comes now is live. */
@@ -68,15 +71,19 @@ export class BucketState {
   /** A connection begins. Without a last event id the gateway begins at the beginning, and so must we. */
   connecting(lastEventId) {
     this.synced = this.stale = false;
-    if (lastEventId === "") this.#staging = new Map();
+    if (lastEventId === "") this.#stage();
+  }
+
+  #stage() {
+    this.#staging = new Map();
+    this.#removed = { epoch: "", revision: 0 };
   }
 
   /** A full snapshot follows. What is shown stays until it is complete. */
   reset() {
     this.synced = this.stale = this.deleted = false; // who can reset has its source
-    this.#staging = new Map();
+    this.#stage();
     this.#cause = "reset";
-    this.#removed = { epoch: "", revision: 0 };
   }
 
   /**

@@ -26,6 +26,10 @@ const (
 	// maxConcurrentStreams is how many requests one HTTP/2 connection may have open: watches are long, and Go's 250 are few.
 	maxConcurrentStreams = 2000
 
+	// writePatience is how long an HTTP/2 client may take nothing from its connection. What bounds a stream's writes ends the stream, whose
+	// handler still waits for a connection that takes nothing.
+	writePatience = 30 * time.Second
+
 	// maxHeaderBytes bounds the request line and the headers. It leaves room for 64 filters of 1,024 bytes, each percent-encoded,
 	// beside the headers that the handlers take, so that most that is too large is refused by them, with a problem document.
 	maxHeaderBytes = 4 * handlers.MaxHeaderBytes
@@ -50,7 +54,7 @@ func listen(ctx context.Context, address string, handler http.Handler, log zerol
 	protocols.SetUnencryptedHTTP2(true)
 	return &listener{net: l, http: &http.Server{
 		Protocols:         &protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxConcurrentStreams},
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxConcurrentStreams, WriteByteTimeout: writePatience},
 		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,

@@ -25,21 +25,46 @@ type Change struct {
 	Snapshot kvclient.Revision
 
 	frames [MaxRepresentations]atomic.Pointer[[]byte]
+
+	feed   *Feed // that has it in its log, or had; nil for a part of a reading
+	logged bool  // it has; guarded by the feed's mutex
+	framed int   // bytes of the frames that count in the log; guarded by the same
 }
 
-// Frame returns the change in a representation, encoded by whoever needs it first.
+// changeBytes is what a change takes besides its key, its value and its frames.
+const changeBytes = 384
+
+// Frame returns the change in a representation, encoded by whoever needs it first. The feed must not be locked.
 func (c *Change) Frame(representation int, encode func(*Change) []byte) []byte {
 	slot := &c.frames[representation]
 	if frame := slot.Load(); frame != nil {
 		return *frame
 	}
 	frame := encode(c)
-	slot.Store(&frame)
+	if !slot.CompareAndSwap(nil, &frame) {
+		return *slot.Load()
+	}
+	if c.feed != nil {
+		c.feed.framed(c, len(frame))
+	}
 	return frame
 }
 
-// weight is what a change counts against the bounds of bytes: the entry, and about two encoded frames of it.
-func (c *Change) weight() int { return 256 + len(c.Key) + 3*len(c.Value) }
+// framed counts a frame in the log, while the change is there.
+func (f *Feed) framed(c *Change, bytes int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c.logged {
+		c.framed += bytes
+		f.log.grow(bytes)
+	}
+}
+
+// weight is what a part of a reading counts against the bounds of bytes: the entry, and about two encoded frames of it.
+func (c *Change) weight() int { return changeBytes + len(c.Key) + 3*len(c.Value) }
+
+// size is what a change takes in the log.
+func (c *Change) size() int { return changeBytes + len(c.Key) + len(c.Value) + c.framed }
 
 // A Kind says what an Event tells.
 type Kind uint8
@@ -70,7 +95,7 @@ type Event struct {
 	Kind   Kind
 	Change *Change // with Changed
 	Reason string  // with Reset and GoAway
-	Point  Point   // with Synced
+	Point  Point   // with Synced; with Reset and BucketDeleted, that of a client which holds nothing
 	Keys   int     // with Synced: keys with a value in the snapshot; -1 if it was none
 	Exact  bool    // with Synced
 }
@@ -82,3 +107,6 @@ type Point struct {
 	InSnapshot bool
 	Sent       kvclient.Revision
 }
+
+// nowhere is a point of no bucket: who comes back with it, to whichever bucket is there then, is reset.
+var nowhere = Point{Position: kvclient.Position{Epoch: "0"}}

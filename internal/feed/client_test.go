@@ -171,9 +171,11 @@ func (c *client) hear(e Event) {
 	case Reset:
 		w.note("client %d: reset %s", c.name, e.Reason)
 		w.counts["reset "+e.Reason]++
-		c.staged, c.last, c.point, c.synced = make(map[string]string), 0, nil, false
+		c.staged, c.last, c.synced = make(map[string]string), 0, false
+		c.reach(e.Point)
 	case BucketDeleted:
-		c.state, c.staged, c.last, c.point = make(map[string]string), nil, 0, nil
+		c.state, c.staged, c.last = make(map[string]string), nil, 0
+		c.reach(e.Point)
 	case Synced:
 		w.note("client %d: sync at %d, exact %v", c.name, e.Point.Revision, e.Exact)
 		c.synced = true

@@ -4,12 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
-	"kvgateway/internal/natstest"
 )
 
 // Who resumes in the moment between a bucket's deletion and the feed's learning of it is told that it is deleted, and not refused.
@@ -33,22 +33,36 @@ func TestResumeWhileTheBucketIsDeleted(t *testing.T) {
 	}
 }
 
-// resume subscribes at a point. In the moment in which the feed has lost its source and not yet asked why, that is refused for a cause that
-// passes.
+// resume subscribes at a point.
 func (l *lab) resume(t *testing.T, bucket string, point *feed.Point) *watcher {
 	t.Helper()
-	name, err := kvclient.ParseBucketName(bucket)
+	return l.watch(t, bucket, feed.SubscribeOptions{Resume: point})
+}
+
+// Who comes in the moment in which the feed has lost its source, and not yet asked why, waits for the answer.
+func TestSubscribeWhileTheSourceIsLost(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{})
+	config := jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}
+	l.bucket(t, config)
+	l.watch(t, "b", feed.SubscribeOptions{}).untilKind(feed.Synced)
+	name, err := kvclient.ParseBucketName("b")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &watcher{t: t, wake: make(chan struct{}, 1), state: make(map[string]string)}
-	natstest.Eventually(t, patience, "a subscription", func() bool {
-		w.Subscription, err = l.hub.Subscribe(t.Context(), name, feed.SubscribeOptions{Resume: point}, feed.Token(w.wake))
-		if err != nil && !errors.Is(err, kvclient.ErrUnavailable) {
-			t.Fatalf("subscribe: %v", err)
+	for range 50 {
+		if err := l.js.DeleteKeyValue(t.Context(), "b"); err != nil {
+			t.Fatal(err)
 		}
-		return err == nil
-	})
-	t.Cleanup(w.Close)
-	return w
+		l.bucket(t, config)
+		for again := time.Now().Add(50 * time.Millisecond); time.Now().Before(again); {
+			s, err := l.hub.Subscribe(t.Context(), name, feed.SubscribeOptions{}, func() {})
+			switch {
+			case err == nil:
+				s.Close()
+			case !errors.Is(err, kvclient.ErrBucketNotFound): // which it was a moment ago
+				t.Fatal(err)
+			}
+		}
+	}
 }

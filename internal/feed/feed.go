@@ -82,37 +82,52 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 
 // settle waits until the feed has reached its source, or knows that there is none. It returns why it has not.
 func (f *Feed) settle(ctx context.Context) error {
-	f.mu.Lock()
-	settled := f.settled
-	f.mu.Unlock()
-	select {
-	case <-settled:
-	case <-ctx.Done():
-		return ctx.Err()
+	for {
+		unsettled, why := f.unsettled()
+		if unsettled == nil {
+			return why
+		}
+		select {
+		case <-unsettled:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
+}
+
+// unsettled returns what is closed when it is known whether there is a source; nil if it is, with why there is none.
+func (f *Feed) unsettled() (until <-chan struct{}, why error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.state == live || f.state == stale && f.lost == nil {
-		return nil
+	select {
+	case <-f.settled:
+	default:
+		return f.settled, nil
 	}
-	return f.lost
+	if f.state == live {
+		return nil, nil
+	}
+	return nil, f.lost
 }
 
 // setState notes what is known of the source and wakes whoever waits to hear it.
 func (f *Feed) setState(s state, why error) {
 	f.mu.Lock()
 	f.lost = why
-	changed := f.state != s
-	if f.state != starting || s != stale {
+	before := f.state
+	if before != starting || s != stale {
 		f.state = s
 	}
 	select {
 	case <-f.settled:
+		if before == live && s == stale {
+			f.settled = make(chan struct{}) // why is known when the source has been asked for again
+		}
 	default:
 		close(f.settled)
 	}
 	f.mu.Unlock()
-	if changed {
+	if before != s {
 		f.wakeAll()
 	}
 }
@@ -190,7 +205,7 @@ func (f *Feed) take(entries []kvclient.Entry) {
 			continue // outside the grammar
 		}
 		f.remember(e)
-		f.log.add(&Change{Entry: *e})
+		f.log.add(&Change{Entry: *e, feed: f})
 		f.interest.Match(e.Key, func(s *Subscription) { s.arrived(e.Revision) })
 	}
 	f.hub.stats.Changes.Add(uint64(len(entries)))

@@ -17,11 +17,18 @@ type changeLog struct {
 
 func (l *changeLog) add(c *Change) {
 	l.changes = append(l.changes, c)
-	l.bytes += c.weight()
+	c.logged = true
+	l.grow(c.size())
+}
+
+// grow counts bytes more, and drops the oldest changes where there is no room for them.
+func (l *changeLog) grow(bytes int) {
+	l.bytes += bytes
 	drop := 0
 	for ; drop < len(l.changes)-1 && (l.bytes > l.maxBytes || len(l.changes)-drop > l.maxCount); drop++ {
-		l.bytes -= l.changes[drop].weight()
+		l.bytes -= l.changes[drop].size()
 		l.horizon = l.changes[drop].Revision
+		l.changes[drop].logged = false
 	}
 	if drop > 0 {
 		clear(l.changes[:drop]) // the array may live on for a while
@@ -31,6 +38,9 @@ func (l *changeLog) add(c *Change) {
 
 // restart empties the log; it is complete from that revision on.
 func (l *changeLog) restart(at kvclient.Revision) {
+	for _, c := range l.changes {
+		c.logged = false
+	}
 	l.changes, l.bytes, l.horizon = nil, 0, at
 }
 

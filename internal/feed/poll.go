@@ -57,7 +57,7 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 			}
 			s.leave()
 			s.phase, s.toldGone, s.toldStale, s.resetFirst = waiting, true, false, ""
-			events = append(events, Event{Kind: BucketDeleted})
+			events = append(events, Event{Kind: BucketDeleted, Point: nowhere})
 		}
 		return events, true
 	}
@@ -100,14 +100,18 @@ func (f *Feed) resetReason() string {
 	return f.reason
 }
 
+// reset tells of a reset, with the point of who holds nothing of the snapshot yet. Who came back with an earlier one, while it holds
+// nothing any more, might be given only what came since, by another gateway or by this one. The feed is locked.
 func (s *Subscription) reset(events []Event, reason string) []Event {
-	s.feed.hub.stats.reset(reason)
+	f := s.feed
+	f.hub.stats.reset(reason)
 	if s.toldStale {
 		s.toldStale = false
 		events = append(events, Event{Kind: Live})
 	}
 	s.wake()
-	return append(events, Event{Kind: Reset, Reason: reason})
+	void := Point{Position: kvclient.Position{Epoch: f.epoch, Revision: f.position}, InSnapshot: true}
+	return append(events, Event{Kind: Reset, Reason: reason, Point: void})
 }
 
 // pollReading sends what has been read, and goes over to the log at its end. The feed is locked.

@@ -16,6 +16,8 @@ const (
 	maxBackoff = 1500 * time.Millisecond // first event within 2 s of the source's return
 	gather     = 50 * time.Millisecond   // purges come one for each key
 	askTimeout = 2 * time.Second
+	// A question that a node took with it when it went is not waited for as long: the first after a loss is asked again sooner.
+	minAskTimeout = askTimeout / 4
 )
 
 // errRestart ends a source whose bucket is not what it was.
@@ -23,14 +25,18 @@ var errRestart = errors.New("the bucket has changed")
 
 // run keeps the source alive until the feed ends.
 func (f *Feed) run(ctx context.Context) {
-	for backoff := minBackoff; ctx.Err() == nil; {
+	backoff, patience := minBackoff, askTimeout
+	for ctx.Err() == nil {
 		started := time.Now()
-		err := f.follow(ctx)
+		reached, err := f.follow(ctx, patience)
 		if time.Since(started) > maxBackoff {
 			backoff = minBackoff
 		}
 		if ctx.Err() != nil {
 			return
+		}
+		if patience = min(2*patience, askTimeout); reached {
+			patience = minAskTimeout
 		}
 		if errors.Is(err, errRestart) {
 			continue
@@ -62,29 +68,34 @@ func (f *Feed) rest(ctx context.Context, wait time.Duration) (told bool) {
 	return false
 }
 
-// follow reads the stream until the source is lost or the bucket has changed.
-func (f *Feed) follow(ctx context.Context) error {
-	bucket, s, err := f.ask(ctx)
+// follow reads the stream until the source is lost or the bucket has changed. Each of its first questions waits for as long as patience
+// for an answer; reached tells that they were answered.
+func (f *Feed) follow(ctx context.Context, patience time.Duration) (reached bool, err error) {
+	bucket, s, err := f.askWithin(ctx, patience)
 	if err != nil {
-		return err
+		return false, err
 	}
 	position, begun := f.startAt(bucket, s)
-	asked, cancel := context.WithTimeout(ctx, askTimeout)
+	asked, cancel := context.WithTimeout(ctx, patience)
 	tail, err := bucket.Tail(asked, position)
 	cancel()
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer tail.Close()
 	if !begun && !f.trusts(s) {
-		return errRestart
+		return true, errRestart
 	}
 	f.setState(live, nil)
-	return f.watch(ctx, tail.C, tail.Err, f.check)
+	return true, f.watch(ctx, tail.C, tail.Err, f.check)
 }
 
 func (f *Feed) ask(ctx context.Context) (*kvclient.Bucket, kvclient.StreamState, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	return f.askWithin(ctx, askTimeout)
+}
+
+func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (*kvclient.Bucket, kvclient.StreamState, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return f.hub.client.State(ctx, f.name)
 }
@@ -156,8 +167,10 @@ func (f *Feed) gather(ctx context.Context) {
 	}
 }
 
-// check compares the position with the stream, and passes over revisions beyond it that are gone.
+// check compares the position with the stream, and passes over revisions beyond it that are gone. What comes meanwhile waits.
 func (f *Feed) check(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
 	position, _ := f.where()
 	bucket, s, err := f.ask(ctx)
 	if err != nil {

@@ -176,6 +176,8 @@ func (s *Subscription) decide(state kvclient.StreamState) {
 		f.soon()
 	case point.Revision > state.Last:
 		s.resetFirst = ReasonAhead
+	case point.InSnapshot && point.Sent == 0:
+		s.restart() // who holds nothing needs no proof
 	case !f.vouches(point.Revision):
 		s.resetFirst = ReasonHorizon
 	case point.InSnapshot:

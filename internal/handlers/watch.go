@@ -99,8 +99,11 @@ func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) 
 		if err != nil {
 			return err
 		}
-		f.subscriptions = append(f.subscriptions, followed{Subscription: subscription,
-			encoder: sse.Encoder{Format: f.request.format, Bucket: t.bucket, Form: f.request.form}})
+		follows := followed{Subscription: subscription, encoder: sse.Encoder{Format: f.request.format, Bucket: t.bucket, Form: f.request.form}}
+		if t.options.Resume != nil { // until it comes further, or is reset
+			follows.point = sse.AppendPoint(nil, *t.options.Resume)
+		}
+		f.subscriptions = append(f.subscriptions, follows)
 	}
 	return nil
 }

@@ -143,7 +143,8 @@ func (w *watchRequest) several(watches []string) error {
 	return nil
 }
 
-// resumeSeveral gives each bucket its point of the last id. One that is not in it had come nowhere yet.
+// resumeSeveral gives each bucket its point of the last id. One that is not in it had come nowhere yet: it begins at the beginning, with
+// updates_only by a reset.
 func (w *watchRequest) resumeSeveral() {
 	if w.lastID == "" {
 		return
@@ -153,7 +154,7 @@ func (w *watchRequest) resumeSeveral() {
 		o := &w.targets[i].options
 		if point, known := points[w.targets[i].bucket.String()]; known {
 			o.Resume = &point
-		} else if !ok {
+		} else if !ok || o.UpdatesOnly {
 			o.UnknownPoint = true
 		}
 	}

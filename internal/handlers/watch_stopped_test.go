@@ -20,7 +20,7 @@ type fold struct {
 }
 
 // hear takes a block over, and tells whether it was an exact bookmark or sync at least at a revision, or the end.
-func (f *fold) hear(t *testing.T, b block, until uint64) (done bool) {
+func (f *fold) hear(t testing.TB, b block, until uint64) (done bool) {
 	t.Helper()
 	switch b.event {
 	case "":

@@ -171,11 +171,9 @@ func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
 	switch e.Kind {
 	case feed.GoAway:
 		f.over = true
-	case feed.Synced:
+	case feed.Synced, feed.Reset, feed.BucketDeleted:
 		s.point = sse.AppendPoint(s.point[:0], e.Point)
 		return s.encoder.AppendTold(b, f.currentID(), *e)
-	case feed.Reset, feed.BucketDeleted:
-		s.point = s.point[:0]
 	}
 	return s.encoder.AppendTold(b, nil, *e)
 }

@@ -47,14 +47,17 @@ func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, follower *st
 	rec := w.(*recorder)
 	rec.taken = true
 	line := rec.line(http.MethodGet)
+	line.status = http.StatusOK
 	err = s.loops.Start(stream, conn, responseHead(r, w.Header()), follower, s.pace(request), func(sent int64, err error) {
 		follower.close()
-		line.status, line.bytes = http.StatusOK, sent
+		line.bytes = sent
 		s.note(line)
 		s.noteCut(line.id, err)
 	})
 	if err != nil {
 		conn.Close()
+		line.status = http.StatusServiceUnavailable // if it could be told
+		s.note(line)
 		if !errors.Is(err, net.ErrClosed) { // else the gateway goes down
 			s.logger.Error().Str("id", rec.id).Err(err).Msg("a stream's connection could not be watched")
 		}

@@ -267,7 +267,7 @@ func testWatchSeveral(t *testing.T, form func(*setup)) {
 			gone++
 		}
 	}
-	if strings.Count(w.lastID, "=") != 2 || !strings.HasPrefix(w.lastID, "shop=") {
+	if strings.Count(w.lastID, "=") != 3 || !strings.HasPrefix(w.lastID, "shop=") {
 		t.Errorf("id %q", w.lastID)
 	}
 	id := w.lastID

@@ -96,10 +96,10 @@ func (b *Bucket) newConsumer(ctx context.Context, l *link, config jetstream.Cons
 	return response.NumPending, bucketError(b.name, err)
 }
 
-// dropConsumer deletes a consumer, so that it does not count against the stream's limit until it is found inactive.
+// dropConsumer asks for a consumer to be deleted, so that it does not count against the stream's limit until it is found inactive. The answer
+// is not waited for: it does not come if the consumer went with its node.
 func (b *Bucket) dropConsumer(l *link, name string) {
-	var response struct{ apiResponse }
-	if err := b.client.api(context.Background(), l, "CONSUMER.DELETE."+b.stream+"."+name, nil, &response); err != nil {
+	if err := l.conn().Publish(b.client.apiPrefix+"CONSUMER.DELETE."+b.stream+"."+name, nil); err != nil {
 		b.client.logger.Debug().Err(err).Str("bucket", b.name.String()).Msg("consumer not deleted")
 	}
 }

@@ -95,6 +95,7 @@ func (b *Bucket) Tail(ctx context.Context, after Revision) (*Tail, error) {
 		InactiveThreshold: tailInactive,
 	}
 	if _, err := b.newConsumer(ctx, b.client.feeds, config, []string{b.readPrefix + AllKeys.pattern}); err != nil {
+		b.dropConsumer(b.client.feeds, config.Name) // it may be there all the same
 		return nil, err
 	}
 	nc := b.client.feeds.conn()

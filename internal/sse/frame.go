@@ -96,7 +96,7 @@ type members struct {
 	Reason   string             `json:"reason,omitempty"`
 }
 
-// AppendTold appends the frame of an event that is no change. The id, empty for none, goes with [feed.Synced].
+// AppendTold appends the frame of an event that is no change. The id may be empty.
 func (e *Encoder) AppendTold(dst, id []byte, told feed.Event) []byte {
 	m := members{Bucket: e.Bucket.String(), Reason: told.Reason}
 	name := ""

@@ -333,6 +333,9 @@ func (l *loop) end(t *Taken, err error) {
 	t.done = true
 	l.timetable.remove(t)
 	l.watcher.forget(t)
+	if err == nil {
+		readAway(t.fd, l.buffer[:cap(l.buffer)])
+	}
 	_ = t.conn.Close() // nothing is buffered in it
 	l.unsent.Add(-int64(len(t.rest)))
 	t.rest = nil

@@ -14,8 +14,8 @@ const (
 	FlushAt = 32 << 10
 	// writePatience bounds each write: a client that takes nothing for so long has its connection closed.
 	writePatience = 30 * time.Second
-	// patienceSlack is how much of it may have passed when a write begins: a deadline costs a twentieth of a delivery.
-	patienceSlack = 10 * time.Second
+	// patienceSlack is which part of it may have passed when a write begins: a deadline costs a twentieth of a delivery.
+	patienceSlack = 3
 )
 
 // A Source is what a stream has to say. Its methods are called by one goroutine at a time.
@@ -88,18 +88,21 @@ func within(data, buffer []byte) bool {
 type Stream struct {
 	w          http.ResponseWriter
 	controller *http.ResponseController
-	bounded    time.Time // until when the next write may take
+	patience   time.Duration
+	bounded    time.Time // until when the next write may take; zero for no bound
 }
 
 // NewStream returns the stream of an answer whose headers are set. Nothing is sent before the first write.
-func NewStream(w http.ResponseWriter) *Stream {
-	return &Stream{w: w, controller: http.NewResponseController(w)}
+func NewStream(w http.ResponseWriter) *Stream { return newStream(w, writePatience) }
+
+func newStream(w http.ResponseWriter, patience time.Duration) *Stream {
+	return &Stream{w: w, controller: http.NewResponseController(w), patience: patience}
 }
 
 // Write sends at once.
 func (s *Stream) Write(data []byte) (int, error) {
-	if now := time.Now(); s.bounded.Sub(now) < writePatience-patienceSlack {
-		s.bounded = now.Add(writePatience)
+	if now := time.Now(); s.bounded.Sub(now) < s.patience-s.patience/patienceSlack {
+		s.bounded = now.Add(s.patience)
 		if err := s.controller.SetWriteDeadline(s.bounded); err != nil {
 			return 0, fmt.Errorf("bound a write: %w", err)
 		}
@@ -109,6 +112,19 @@ func (s *Stream) Write(data []byte) (int, error) {
 		return n, err
 	}
 	return n, s.controller.Flush()
+}
+
+// unbind lifts the bound of the last write if the stream may say nothing until then: over HTTP/2 the stream would be reset at that
+// moment, with or without a write under way.
+func (s *Stream) unbind(until time.Time) error {
+	if s.bounded.IsZero() || until.Before(s.bounded) {
+		return nil
+	}
+	s.bounded = time.Time{}
+	if err := s.controller.SetWriteDeadline(s.bounded); err != nil {
+		return fmt.Errorf("unbind a stream: %w", err)
+	}
+	return nil
 }
 
 // Run sends what the source has to say, until that is over or one side ends it. A token in wakeUp, which has room for one, tells that
@@ -128,6 +144,9 @@ func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 	err := s.send(source.Begin)
 	for over := false; !over && err == nil; {
 		if over, err = s.drain(ctx, source, &clock); over || err != nil {
+			return
+		}
+		if err = s.unbind(clock.due()); err != nil {
 			return
 		}
 		<-wakeUp

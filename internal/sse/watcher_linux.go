@@ -124,3 +124,18 @@ func writeNow(fd int, data []byte) (n int, err error) {
 	}
 	return n, nil
 }
+
+// maxUnread bounds what is read of a client that has sent more than its request, and sends on.
+const maxUnread = 1 << 20
+
+// readAway takes what a client has sent and nobody will read. Else to close the connection would be to reset it, and the client might lose
+// what it has yet to read.
+func readAway(fd int, into []byte) {
+	for unread := maxUnread; unread > 0; {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&into[0])), uintptr(len(into)))
+		if errno != 0 || n == 0 {
+			return
+		}
+		unread -= int(n)
+	}
+}

@@ -13,6 +13,7 @@ import (
 // An eventReader reads the blocks of a stream.
 type eventReader struct {
 	t      *testing.T
+	close  func() error
 	blocks chan string
 }
 
@@ -32,7 +33,7 @@ func watch(t *testing.T, client *http.Client, url, lastID string) *eventReader {
 		t.Fatalf("watch %s: %v, %v", url, response, err)
 	}
 	t.Cleanup(func() { response.Body.Close() })
-	e := &eventReader{t: t, blocks: make(chan string, 1000)}
+	e := &eventReader{t: t, close: response.Body.Close, blocks: make(chan string, 1000)}
 	go func() {
 		defer close(e.blocks)
 		lines, block := bufio.NewScanner(response.Body), ""
@@ -92,7 +93,8 @@ func TestWatchOverARestart(t *testing.T) {
 	w.until("event: sync", "event: reset")
 }
 
-// One HTTP/2 connection carries more streams than the 250 that Go's server allows by itself.
+// One HTTP/2 connection carries more streams than the 250 that Go's server allows by itself. One that is cancelled takes none with it, and
+// all others are told of the end.
 func TestManyStreamsOnOneConnection(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir(), "--sync=100ms")
 	g.want(201, "PUT", "/buckets/shop", "")
@@ -111,5 +113,20 @@ func TestManyStreamsOnOneConnection(t *testing.T) {
 	}
 	for i, s := range streams {
 		s.until(fmt.Sprintf(`"key":"k.%d"`, i), "")
+		if i%2 == 0 {
+			s.close()
+		}
+	}
+	for i := range streams {
+		g.want(200, "PUT", fmt.Sprintf("/buckets/shop/keys/k.%d", i), "w")
+	}
+	if code := g.stop(syscall.SIGTERM); code != 0 {
+		t.Errorf("exit code %d:\n%s", code, g.stderr)
+	}
+	for i, s := range streams {
+		if i%2 != 0 {
+			s.until(`"text":"w"`, "")
+			s.until("event: goaway\ndata: {\"reason\":\"shutdown\"}", "")
+		}
 	}
 }

@@ -117,6 +117,14 @@ func TestResetWithoutAnID(t *testing.T) {
 	}
 }
 
+// Who has heard of a reset that has an id begins anew, wherever it was cut.
+func TestResetWithAnID(t *testing.T) {
+	s := correct()
+	s.tell(Item{Kind: "reset", Reason: "horizon", HasID: true}, Item{Kind: "closed"}, Item{Kind: "connect", Resumed: true})
+	s.tell(s.point("sync", 9, false))
+	caught(t, Validate(s.trace, s.settled(), plain), "reliable")
+}
+
 func TestUnknownRevisionsAreNotClaimed(t *testing.T) {
 	cases := map[string]struct {
 		unknown  []uint64

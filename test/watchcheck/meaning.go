@@ -84,6 +84,9 @@ func (c *Client) digest(value []byte) string {
 	return digest(value)
 }
 
+// nowhere is the epoch in the id of who was told that a bucket is deleted.
+const nowhere = "0"
+
 // bareID is a heartbeat, or the first block: the positions that its id promises. One within a snapshot promises nothing of live.
 func (c *Client) bareID(b Block, now time.Time) []Item {
 	items := []Item{{At: now, Kind: "bare", HasID: b.HasID}}
@@ -91,7 +94,7 @@ func (c *Client) bareID(b Block, now time.Time) []Item {
 		return items
 	}
 	for bucket, p := range c.positions(b.ID) {
-		if !p.inSnapshot {
+		if !p.inSnapshot && p.epoch != nowhere {
 			items = append(items, Item{At: now, Kind: "id", Bucket: bucket, Epoch: p.epoch, Revision: p.revision, HasID: true})
 		}
 	}

@@ -166,7 +166,7 @@ func (v *validator) reset(item Item) {
 	if !v.caused(item) {
 		v.fail("resumable", "reset for the reason %q without a cause", item.Reason)
 	}
-	if !v.gone && v.before == nil {
+	if !item.HasID && !v.gone && v.before == nil {
 		old := v.known
 		v.before = &old
 	}

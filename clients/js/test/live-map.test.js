@@ -95,6 +95,21 @@ test("a snapshot that is cut goes on where it was", async (t) => {
   assert.equal(statuses[1].status, "connecting");
 });
 
+test("a cut right behind reset: the id of the reset brings the whole, and what was shown stays until then", async (t) => {
+  const gateway = await scripted(t, [
+    stream([put("a", 1, 1), put("b", 2, 2), sync(2), block("reset", "0.9-e1", { bucket: "shop", reason: "horizon" })], { cut: true }),
+    stream([put("b", 2, 2, { id: "2.9-e1" })]),
+  ]);
+  const { live, calls } = watched(t, gateway.url);
+  await until("the second connection", () => live.lastEventId === "2.9-e1");
+  assert.equal(gateway.requests[1].headers["last-event-id"], "0.9-e1");
+  assert.deepEqual(values(live), { a: 1, b: 2 });
+  gateway.responses[1].write(sync(9));
+  await until("the whole", () => live.status === "live");
+  assert.deepEqual(values(live), { b: 2 });
+  assert.deepEqual(calls.map(({ cause, keys }) => [cause, keys]), [["snapshot", ["a", "b"]], ["reset", ["a"]]]);
+});
+
 test("a snapshot that is cut begins anew where the gateway says so, or where there was no id", async (t) => {
   const gateway = await scripted(t, [
     stream([block("put", "", { bucket: "shop", key: "gone", revision: 1, epoch: "e1" })], { cut: true }),
@@ -392,4 +407,124 @@ test("a callback that throws does not stop the stream", async (t) => {
   await until("both", () => live.map.size === 2);
   assert.deepEqual(thrown, ["of the page", "of the page"]);
   assert.equal(gateway.requests.length, 1);
+});
+
+test("a wait that is longer than a timer can hold is no wait of nothing", async (t) => {
+  const year = 365 * 24 * 3600;
+  for (const step of [refuse(503, { "Retry-After": String(year) }), stream([`retry: ${year * 1000}\n\n`], { end: true })]) {
+    const gateway = await scripted(t, [step]);
+    const { statuses } = watched(t, gateway.url, { maxRetry: Infinity });
+    await until("it is down", () => statuses.some(({ retryIn }) => retryIn > 24 * 3600_000));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.equal(gateway.requests.length, 1);
+  }
+  const gateway = await scripted(t, [stream([sync(1)])]);
+  const { live } = watched(t, gateway.url, { idleTimeout: Infinity });
+  await live.ready;
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  assert.equal(gateway.requests.length, 1);
+});
+
+test("an entry whose time came while the machine slept is dropped with the next event", async (t) => {
+  const gateway = await scripted(t, [stream([put("a", 1, 1, { expires: new Date(Date.now() + 3600_000).toISOString() }), sync(1)])]);
+  let slept = 0;
+  const { live, calls } = watched(t, gateway.url, { now: () => Date.now() + slept });
+  await live.ready;
+  slept = 2 * 3600_000;
+  gateway.responses[0].write(block("bookmark", "2-e1", { bucket: "shop", revision: 2, exact: true }));
+  await until("it is dropped", () => live.map.size === 0);
+  assert.deepEqual([calls.at(-1).cause, calls.at(-1).keys], ["expire", ["a"]]);
+});
+
+test("a time of expiry that cannot be read is none", async (t) => {
+  const soon = new Date(Date.now() + 100).toISOString();
+  const gateway = await scripted(t, [stream([put("odd", 1, 1, { expires: "some day" }), put("soon", 2, 2, { expires: soon }), sync(2)])]);
+  const { live } = watched(t, gateway.url);
+  await live.ready;
+  await until("the other has expired", () => !live.map.has("soon"));
+  assert.deepEqual(values(live), { odd: 1 });
+});
+
+test("what is closed leaves nothing with the signal", async (t) => {
+  const gateway = await scripted(t, [stream([sync(1)])]);
+  const { signal } = new AbortController();
+  const listeners = new Set();
+  t.mock.method(signal, "addEventListener", (_, listener) => listeners.add(listener));
+  t.mock.method(signal, "removeEventListener", (_, listener) => listeners.delete(listener));
+  const { live } = watched(t, gateway.url, { signal });
+  await live.ready;
+  assert.equal(listeners.size, 1);
+  live.close();
+  assert.equal(listeners.size, 0);
+});
+
+test("a removal of an attempt that had no id does not hide what the next one brings", async (t) => {
+  const noID = (text) => text.replace(/^id: .*\n/m, "");
+  const gateway = await scripted(t, [
+    stream([put("a", 1, 1, { id: "" }), noID(removal("delete", "a", 9))], { cut: true }),
+    stream([put("b", 3, 1, { id: "" }), put("c", 10, 1, { id: "" }), noID(sync(10))]),
+  ]);
+  const { live } = watched(t, gateway.url);
+  await live.ready;
+  assert.deepEqual(values(live), { b: 1, c: 1 });
+});
+
+test("a url that cannot be had, for whatever reason, is asked for again", async (t) => {
+  const gateway = await scripted(t, [stream([sync(1)])]);
+  const answers = [() => Promise.reject(), () => Promise.reject("no ticket"), () => gateway.url];
+  const { live, statuses } = watched(t, () => answers.shift()());
+  await live.ready;
+  assert.ok(statuses[0].error instanceof Error && statuses[1].error instanceof Error);
+});
+
+/** An EventSource that a test drives. It connects nowhere. */
+class Source extends EventTarget {
+  static CLOSED = 2;
+  static opened = [];
+  CLOSED = 2;
+  readyState = 1;
+  constructor(url) {
+    super();
+    this.url = new URL(url);
+    Source.opened.push(this);
+  }
+  close() {
+    this.readyState = 2;
+  }
+  say(type, lastEventId, data) {
+    this.dispatchEvent(Object.assign(new Event(type), { data: JSON.stringify(data), lastEventId }));
+  }
+  fail(readyState) {
+    this.readyState = readyState;
+    this.onerror();
+  }
+}
+
+test("an EventSource that is closed: why is asked from where it had come to", async (t) => {
+  const gateway = await scripted(t, [refuse(404)]);
+  Source.opened = [];
+  const { live, reached } = watched(t, gateway.url, { EventSource: Source });
+  await until("it is opened", () => Source.opened.length === 1);
+  const [source] = Source.opened;
+  source.onopen();
+  source.say("sync", "7-e1", { bucket: "shop", revision: 7, exact: true });
+  await live.ready;
+  source.fail(2);
+  await reached("failed");
+  assert.equal(source.url.searchParams.get("last_event_id"), null);
+  assert.equal(gateway.requests[0].query.last_event_id, "7-e1");
+});
+
+test("close() when an EventSource has lost its connection leaves no timer", async (t) => {
+  Source.opened = [];
+  const { live } = watched(t, "http://127.0.0.1:1/buckets/shop/watch", {
+    EventSource: Source,
+    onStatus: (status, { error }) => error && status !== "closed" && live.close(),
+  });
+  await until("it is opened", () => Source.opened.length === 1);
+  const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === "Timeout").length;
+  const before = timers();
+  Source.opened[0].fail(0);
+  assert.equal(live.status, "closed");
+  assert.ok(timers() < before, "the timer for silence is gone");
 });

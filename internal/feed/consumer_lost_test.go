@@ -1,0 +1,41 @@
+package feed_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/feed"
+	"kvgateway/internal/natstest"
+)
+
+// A consumer that is lost is not waited for. Nobody answers the request to delete it, as when the node that had it goes down.
+func TestLostConsumerDelaysNothing(t *testing.T) {
+	t.Parallel()
+	nats := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
+		o.NoAuthUser = "native"
+		o.Users = []*server.User{{Username: "native", Password: "n"}, {Username: "gateway", Password: "g", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: []string{"$JS.API.CONSUMER.DELETE.>"}}}}}
+	}})
+	l := startAt(t, nats, "nats://gateway:g@"+nats.Addr(), feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	stream, err := l.js.Stream(t.Context(), "KV_b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range stream.ConsumerNames(t.Context()).Name() {
+		if err := stream.DeleteConsumer(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, kv, "a", "1")
+	began := time.Now()
+	w.untilKind(feed.Changed)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("the change came after %v", took)
+	}
+}

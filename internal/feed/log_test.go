@@ -1,0 +1,64 @@
+package feed
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"kvgateway/internal/kvclient"
+)
+
+// The frames of a change count against the bounds of its log, however many representations are asked for, and for as long as it is in the log.
+func TestFramesCountInTheLog(t *testing.T) {
+	t.Parallel()
+	const bound, frame = 64 << 10, 4 << 10
+	name, err := kvclient.ParseBucketName("b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := newFeed(newHub(Options{LogBytes: bound}.withDefaults()), name)
+	f.startAt(nil, kvclient.StreamState{Epoch: "a"})
+	var entries []kvclient.Entry
+	for i := range 30 {
+		entries = append(entries, kvclient.Entry{Key: fmt.Sprint("k", i), Value: make([]byte, 1<<10),
+			Position: kvclient.Position{Revision: kvclient.Revision(i + 1), Epoch: "a"}})
+	}
+	f.take(entries)
+	changes := f.log.after(0)
+	if len(changes) != len(entries) || f.log.bytes < len(entries)<<10 {
+		t.Fatalf("%d changes in %d bytes", len(changes), f.log.bytes)
+	}
+	encode := func(*Change) []byte { return make([]byte, frame) }
+	for _, c := range changes {
+		for representation := range MaxRepresentations {
+			first := c.Frame(representation, encode)
+			if again := c.Frame(representation, encode); &first[0] != &again[0] {
+				t.Fatal("encoded twice")
+			}
+			if f.log.bytes > max(bound, MaxRepresentations*frame+2<<10) {
+				t.Fatalf("the log has %d bytes, its bound is %d", f.log.bytes, bound)
+			}
+		}
+	}
+	held := 0
+	for _, c := range f.log.after(f.log.horizon) {
+		for i := range c.frames {
+			if frame := c.frames[i].Load(); frame != nil {
+				held += len(*frame)
+			}
+		}
+		held += len(c.Key) + len(c.Value)
+	}
+	if f.log.bytes < held || f.log.horizon == 0 {
+		t.Errorf("the log counts %d bytes and holds %d, above %d", f.log.bytes, held, f.log.horizon)
+	}
+	last := changes[len(changes)-1]
+	f.log.restart(f.position)
+	if last.Frame(0, func(*Change) []byte { return bytes.Repeat([]byte("x"), frame) }); f.log.bytes != 0 {
+		t.Errorf("what is not in the log any more counts %d bytes", f.log.bytes)
+	}
+	last.frames[1].Store(nil)
+	if last.Frame(1, encode); f.log.bytes != 0 {
+		t.Errorf("a frame of what is not in the log any more counts %d bytes", f.log.bytes)
+	}
+}

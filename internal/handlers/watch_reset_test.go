@@ -1,0 +1,154 @@
+package handlers_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The tests of what becomes of a client that is cut off between a reset, or a deletion, and what follows.
+func TestCutAfterAReset(t *testing.T)          { inBothForms(t, testCutAfterAReset) }
+func TestCutAfterAResetOfOne(t *testing.T)     { inBothForms(t, testCutAfterAResetOfOne) }
+func TestCutAfterADeletionOfOne(t *testing.T)  { inBothForms(t, testCutAfterADeletionOfOne) }
+func TestCutWhileTheBucketIsNone(t *testing.T) { inBothForms(t, testCutWhileTheBucketIsNone) }
+func TestUpdatesOfABucketOutOfID(t *testing.T) { inBothForms(t, testUpdatesOfABucketOutOfID) }
+
+// resume opens a stream behind the last id of an earlier one, as a browser does.
+func (g *gateway) resume(t testing.TB, target string, earlier *eventStream) *eventStream {
+	t.Helper()
+	earlier.close()
+	s := g.watch(t, target, "Last-Event-ID: "+earlier.lastID)
+	s.lastID = earlier.lastID
+	return s
+}
+
+// hearUntil takes what comes over, up to an event.
+func (s *eventStream) hearUntil(f *fold, event string) block {
+	s.t.Helper()
+	for {
+		b := s.next()
+		if f.hear(s.t, b, 0); b.event == event {
+			return b
+		}
+	}
+}
+
+// A client whose stream is cut right after `reset` holds nothing any more, whichever gateway it comes back to: one that knows everything
+// since its last event must not go on there.
+func testCutAfterAReset(t *testing.T, form func(*setup)) {
+	g := start(t, form)
+	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, kv, "a", "1")
+	put(t, kv, "b", "1")
+	put(t, kv, "a", "2")
+	f := fold{state: make(map[string]float64), staged: make(map[string]float64)}
+	w := g.watch(t, "/buckets/b/watch")
+	w.hearUntil(&f, "sync")
+	put(t, kv, "a", "3")
+	other := start(t, form, func(s *setup) { s.client.InProcess = g.wire }) // it begins here, and cannot vouch for what was before
+	w = other.resume(t, "/buckets/b/watch", w)
+	w.hearUntil(&f, "reset")
+	for name, gateway := range map[string]*gateway{"one that knows all": g, "the same": other} {
+		f := fold{state: maps.Clone(f.state), staged: make(map[string]float64)}
+		again := gateway.resume(t, "/buckets/b/watch", w)
+		again.hearUntil(&f, "sync")
+		if want := revisions(t, kv); !maps.Equal(f.state, want) || len(f.told) > 0 {
+			t.Errorf("%s: the client holds %v, the bucket %v; told %v", name, f.state, want, f.told)
+		}
+	}
+}
+
+// With updates_only nobody gets a snapshot but after a reset. That one comes also when the stream is cut before its first event.
+func testCutAfterAResetOfOne(t *testing.T, form func(*setup)) {
+	g := start(t, form)
+	put(t, g.shop(t), "a", "1")
+	put(t, g.shopNamed(t, "config"), "x", "1")
+	const target = "/watch?watch=shop&watch=config&updates_only=true"
+	w := g.watch(t, target)
+	first := w.next().id
+	w.close()
+	_, config, _ := strings.Cut(first, ",")
+	w = g.watch(t, target, "Last-Event-ID: shop=1-zzz,"+config)
+	w.until("reset")
+	w = g.resume(t, target, w)
+	if key := w.until("put").object(t)["key"]; key != "a" {
+		t.Errorf("put of %v", key)
+	}
+}
+
+func testCutAfterADeletionOfOne(t *testing.T, form func(*setup)) {
+	g := start(t, form)
+	put(t, g.shop(t), "a", "1")
+	config := g.shopNamed(t, "config")
+	const target = "/watch?watch=shop&watch=config&updates_only=true"
+	w := g.watch(t, target)
+	w.next()
+	if err := g.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	w.until("bucket-deleted")
+	put(t, config, "x", "1")
+	w.until("put")
+	put(t, g.shop(t), "b", "1")
+	w = g.resume(t, target, w)
+	if reason := w.until("reset").object(t)["reason"]; reason != "epoch" {
+		t.Errorf("reset for %v", reason)
+	}
+	w.wantEvents("put b")
+}
+
+// A stream that is no bucket for a while is told as deleted. It is the same when it is one again, so the last position is still good,
+// but its client holds nothing.
+func testCutWhileTheBucketIsNone(t *testing.T, form func(*setup)) {
+	g := start(t, form)
+	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, kv, "a", "1")
+	f := fold{staged: make(map[string]float64)}
+	w := g.watch(t, "/buckets/b/watch")
+	w.hearUntil(&f, "sync")
+	config := g.stream(t, "b").CachedInfo().Config
+	spoilt := config
+	spoilt.Subjects = append(slices.Clone(config.Subjects), "other.>")
+	if _, err := g.js.UpdateStream(t.Context(), spoilt); err != nil {
+		t.Fatal(err)
+	}
+	w.hearUntil(&f, "bucket-deleted")
+	w.close() // before it is told of what comes
+	f = fold{state: make(map[string]float64)}
+	if _, err := g.js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	put(t, kv, "b", "1")
+	eventually(t, "it is a bucket again", func() bool { return g.get(t, "/buckets/b/keys/b").status == 200 })
+	w = g.resume(t, "/buckets/b/watch", w)
+	w.hearUntil(&f, "sync")
+	if want := revisions(t, kv); !maps.Equal(f.state, want) {
+		t.Errorf("the client holds %v, the bucket %v", f.state, want)
+	}
+}
+
+// A bucket may be missing when an id is given, or not in the id at all. What it has when it is there is news, with updates_only too.
+func testUpdatesOfABucketOutOfID(t *testing.T, form func(*setup)) {
+	g := start(t, form)
+	config := g.shopNamed(t, "config")
+	const target = "/watch?watch=shop&watch=config&updates_only=true"
+	w := g.watch(t, target)
+	w.until("bucket-deleted")
+	put(t, config, "x", "1")
+	id := w.until("put").id
+	put(t, g.shop(t), "a", "1")
+	_, alone, _ := strings.Cut(id, ",")
+	for id, reason := range map[string]string{id: "epoch", alone: "unknown-id"} {
+		w := g.watch(t, target, "Last-Event-ID: "+id)
+		if got := w.until("reset").object(t); got["reason"] != reason || got["bucket"] != "shop" {
+			t.Errorf("%s: reset %v", id, got)
+		}
+		if key := w.until("put").object(t)["key"]; key != "a" {
+			t.Errorf("%s: put of %v", id, key)
+		}
+		w.until("sync")
+	}
+}
