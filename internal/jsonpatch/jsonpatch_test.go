@@ -41,6 +41,8 @@ func TestMerge(t *testing.T) {
 		{`{"a":"<&>\u00e9\ud83d\ude00"}`, `{"b":"</script>"}`, `{"a":"<&>\u00e9\ud83d\ude00","b":"</script>"}`},
 		{`{"\u0061":1}`, `{"a":2}`, `{"\u0061":2}`},
 		{`{"":1}`, `{"":{"":2}}`, `{"":{"":2}}`},
+		{`{"\ud800":1,"\ufffd":2}`, `{"\ud801":3,"\udc00\ud800":4}`, `{"\ud800":1,"\ufffd":2,"\ud801":3,"\udc00\ud800":4}`},
+		{`{"\ud83d\ude00":1,"\uD800":2}`, `{"😀":3,"\ud800":null}`, `{"\ud83d\ude00":3}`},
 	} {
 		got, err := jsonpatch.Merge([]byte(tc.document), []byte(tc.patch), plenty)
 		if err != nil || string(got) != tc.want {
@@ -120,6 +122,14 @@ func TestApply(t *testing.T) {
 		{`{"a":1,"b":2}`, `[{"op":"test","path":"","value":{"b":2,"c":1}}]`, testFailed},
 		{`{"a":1}`, `[{"op":"test","path":"/b","value":null}]`, testFailed},
 		{`{"a":1}`, `[{"op":"test","path":"/a/b","value":1}]`, testFailed},
+
+		{`{"a":"\ud800"}`, `[{"op":"test","path":"/a","value":"\uD800"}]`, `{"a":"\ud800"}`},
+		{`{"a":"\ud800"}`, `[{"op":"test","path":"/a","value":"\ud801"}]`, testFailed},
+		{`{"a":"\ud800x"}`, `[{"op":"test","path":"/a","value":"\ufffdx"}]`, testFailed},
+		{`{"a":"\ud83d\ude00\b\f\n\r\t\/\\\""}`, `[{"op":"test","path":"/a","value":"😀\u0008\u000c\u000A\u000d\u0009/\u005c\u0022"}]`,
+			`{"a":"\ud83d\ude00\b\f\n\r\t\/\\\""}`},
+		{`{"a":1}`, `[{"op":"add","path":"/\uDfff\ud800~1\ud83d\ude00\u0001\"","value":2},{"op":"test","path":"/\udfff\ud800~1😀\u0001\"","value":2}]`,
+			`{"a":1,"\udfff\ud800/😀\u0001\"":2}`},
 
 		{`{"a":1}`, `[{"op":"remove","path":""}]`, cannotApply},
 		{`{"a":1}`, `[{"op":"remove","path":"/b"}]`, cannotApply},
@@ -220,6 +230,7 @@ func TestBombs(t *testing.T) {
 func FuzzPatches(f *testing.F) {
 	f.Add(`{"a":[1,{"b":null}]}`, `{"a":{"b":1}}`)
 	f.Add(`{"a":[1,{"b":null}]}`, `[{"op":"move","from":"/a/0","path":"/a/1/b"},{"op":"copy","from":"","path":"/c"}]`)
+	f.Add(`{"\ud800":"\udfff\ud83d\ude00"}`, `[{"op":"add","path":"/\ud800\u001f\ud83d","value":1}]`)
 	f.Add(`[1e400,-0]`, `[{"op":"test","path":"/0","value":1e400},{"op":"add","path":"/-","value":"<"}]`)
 	f.Fuzz(func(t *testing.T, document, patch string) {
 		for _, apply := range []func(a, b []byte, limit int) ([]byte, error){jsonpatch.Merge, jsonpatch.Apply} {
