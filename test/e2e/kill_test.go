@@ -115,3 +115,31 @@ func TestKillBringsBackWhatAPurgedMarkerHid(t *testing.T) {
 	g = start(t, args...)
 	g.wantValue("/buckets/shop/keys/a", "3")
 }
+
+// TestKillBringsBackWhatATimeToLiveHid is the same for an entry with a time to live: what it removed is noted, and what the history limit
+// had removed before is not. It is below the entry after a crash, and is the key's value when the entry's time is over.
+func TestKillBringsBackWhatATimeToLiveHid(t *testing.T) {
+	args := []string{"--data-dir=" + t.TempDir(), "--sync=always"}
+	g := start(t, args...)
+	g.want(201, "PUT", "/buckets/shop", "")
+	g.want(200, "PATCH", "/buckets/shop", `{"history":2,"limit_marker_ttl":"1s"}`)
+	for i := range 5 {
+		g.want(200, "PUT", "/buckets/shop/keys/a", fmt.Sprint(i))
+		g.want(200, "PUT", "/buckets/shop/keys/b", fmt.Sprint(i))
+	}
+	g.want(200, "PUT", "/buckets/shop/keys/a?ttl=8s", "new")
+	g.want(200, "PUT", "/buckets/shop/keys/b?ttl=8s", "new")
+	g.kill()
+	g.wait()
+
+	g = start(t, args...)
+	g.wantValue("/buckets/shop/keys/a", "new")
+	g.want(200, "PATCH", "/buckets/shop/keys/b?ttl=1s", "") // which removes what has come back
+	eventually(t, "the entry's time to be over", func() error {
+		if value := g.want(200, "GET", "/buckets/shop/keys/a", ""); value != "3" {
+			return fmt.Errorf("the value is %q", value)
+		}
+		return nil
+	})
+	g.want(404, "GET", "/buckets/shop/keys/b", "")
+}
