@@ -28,18 +28,18 @@ func (c *Client) FinishRollUps(ctx context.Context) (keys int, err error) {
 }
 
 func (c *Client) finishRollUps(ctx context.Context, name BucketName) (keys int, err error) {
-	b, err := c.bind(ctx, name)
-	if err != nil {
-		return 0, err
-	}
 	var info streamInfoResponse
-	if err := c.api(ctx, c.bulk, "STREAM.INFO."+b.stream, nil, &info); err != nil {
+	if err := c.api(ctx, c.bulk, "STREAM.INFO."+streamPrefix+name.String(), nil, &info); err != nil {
 		return 0, bucketError(name, err)
 	}
 	// A mirror, or a bucket with sources, stores what others have rolled up, in an order of its own.
-	copies := b.isMirror() || len(info.Config.Sources) > 0
+	copies := info.Config.Mirror != nil || len(info.Config.Sources) > 0
 	if copies || info.State.Msgs == info.State.NumSubjects {
 		return 0, nil
+	}
+	b, err := c.bind(ctx, name)
+	if err != nil {
+		return 0, err
 	}
 	var rolledUp []ListedKey
 	if _, err := b.scan(ctx, Filters{}, func(e Entry) error {
