@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -54,6 +55,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 		return err
 	}
 	defer closeClient(client)
+	if embedded != nil {
+		defer startMending(ctx, client, log)()
+	}
 	feeds := feed.NewHub(client, feed.Options{Logger: log})
 	defer feeds.Close()
 
@@ -141,6 +145,22 @@ func (c *config) natsOptions(embedded *natsd.Server, log zerolog.Logger) kvclien
 		opts.InProcess = embedded
 	}
 	return opts
+}
+
+// startMending removes what a crash brought back, beside the first requests. What it returns ends that.
+func startMending(ctx context.Context, client *kvclient.Client, log zerolog.Logger) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var mending sync.WaitGroup
+	mending.Go(func() {
+		keys, err := client.FinishRollUps(ctx)
+		if err != nil && ctx.Err() == nil {
+			log.Warn().Err(err).Msg("it is not known whether a crash of the nats-server brought older revisions back")
+		}
+		if keys > 0 {
+			log.Warn().Int("keys", keys).Msg("older revisions that a crash of the nats-server brought back were removed again")
+		}
+	})
+	return func() { cancel(); mending.Wait() }
 }
 
 // handlerOptions are those that come from the settings alone.

@@ -68,6 +68,8 @@ func TestLinesThatAreRefused(t *testing.T) {
 		`{"key":"x","value":[1}`:                                 "invalid-body",
 		`{"key":"x","value":[[1]}`:                               "invalid-body",
 		`{"key":"x","text":"\ud800"}`:                            "invalid-body", // half of a pair
+		`{"key":"x","text":"\\ufffd\ud800"}`:                     "invalid-body",
+		`{"key":"x","text":"\ufffd\uD83D\u0041"}`:                "invalid-body",
 		`{"key":"x","text":"\x"}`:                                "invalid-body",
 		"{\"key\":\"x\",\"text\":\"\xff\"}":                      "invalid-body", // not UTF-8
 		"{\"key\":\"x\",\"text\":\"\t\"}":                        "invalid-body",

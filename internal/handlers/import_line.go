@@ -132,8 +132,7 @@ func storedText(pointer string, text []byte) (string, error) {
 	return value, nil
 }
 
-// jsonText is a copy of what a JSON string stands for. Half of a surrogate pair stands for nothing, and would silently become
-// another character.
+// jsonText is a copy of what a JSON string stands for.
 func jsonText(value []byte) ([]byte, error) {
 	switch {
 	case len(value) < 2 || value[0] != '"' || !json.Valid(value):
@@ -145,10 +144,5 @@ func jsonText(value []byte) ([]byte, error) {
 	if err := json.Unmarshal(value, &text); err != nil {
 		return nil, errors.New("it is not a string")
 	}
-	const replacement = "\uFFFD"
-	written := bytes.Count(value, []byte(replacement)) + bytes.Count(bytes.ToLower(value), []byte(`\ufffd`))
-	if strings.Count(text, replacement) > written {
-		return nil, errors.New("it has half of a surrogate pair")
-	}
-	return []byte(text), nil
+	return []byte(text), wholeCharacters(value, text)
 }

@@ -130,7 +130,7 @@ var problemKinds = []problemKind{
 		"Give at least `minimum`, or lower limit_marker_ttl with PATCH."},
 	{codeNoTransactions, http.StatusConflict, "Transactions not enabled",
 		"The bucket does not allow atomic batches; nothing was stored. A native client that updates a bucket's configuration switches them off unasked.",
-		"PATCH /buckets/{bucket} with {\"allow_atomic\":true}."},
+		"PATCH the bucket with the merge patch in `patch`."},
 	{codeAlreadyApplied, http.StatusConflict, "Transaction already applied",
 		"A transaction with the same Idempotency-Key was carried out within the bucket's duplicate window; this one was not.",
 		"`results`, where present, is what the first answered. For another transaction use another key."},
@@ -242,8 +242,6 @@ var sentinels = []struct {
 	{kvclient.ErrBucketFull, codeBucketFull, "The bucket's max_bytes is reached and nothing was stored. Delete keys, or raise max_bytes."},
 	{kvclient.ErrStorageExhausted, codeStorageExhausted, "A limit of the NATS account or server is reached and nothing was stored."},
 	{kvclient.ErrOverloaded, codeOverloaded, "There is too much to do at the moment and nothing was done. Try again after Retry-After."},
-	{kvclient.ErrTransactionsNotEnabled, codeNoTransactions, "The bucket does not allow transactions and nothing was stored. " +
-		"PATCH /buckets/{bucket} with {\"allow_atomic\":true} allows them."},
 	{kvclient.ErrContention, codeWriteContention, "Other writers of this key were faster each time and nothing was stored. Try again."},
 	{kvclient.ErrRevisionNotReached, codeRevisionNotReached, "The bucket did not come to the wanted minimal revision in time."},
 	{kvclient.ErrOutcomeUnknown, codeOutcomeUnknown, "The change was sent, but its acknowledgement did not come: it may have been made or not. " +

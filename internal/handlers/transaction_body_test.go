@@ -36,6 +36,8 @@ func TestTransactionBodies(t *testing.T) {
 		{ok + `{"op":"put","key":"a","text":1}`, "invalid-body", "/operations/1/text", "1"},
 		{ok + `{"op":"put","key":"a","text":null}`, "invalid-body", "/operations/1/text", "1"},
 		{ok + `{"op":"put","key":"a","text":"\ud800"}`, "invalid-body", "/operations/1/text", "1"},
+		{ok + `{"op":"put","key":"a","text":"\ufffd\ud800"}`, "invalid-body", "/operations/1/text", "1"},
+		{ok + `{"op":"put","key":"a","text":"\\ufffd\udc00\ud800"}`, "invalid-body", "/operations/1/text", "1"},
 		{ok + `{"op":"put","key":"a","base64":"AP8"}`, "invalid-body", "/operations/1/base64", "1"},
 		{ok + `{"op":"put","key":"a","base64":"AP9="}`, "invalid-body", "/operations/1/base64", "1"},
 		{ok + `{"op":"put","key":"a","value":1,"content_type":"json"}`, "invalid-body", "/operations/1/content_type", "1"},

@@ -19,6 +19,10 @@ func transactionProblem(err error) (problemError, bool) {
 	if e, ok := errors.AsType[*kvclient.AlreadyAppliedError](err); ok {
 		return appliedProblem(e), true
 	}
+	if e, ok := errors.AsType[*kvclient.TransactionsNotEnabledError](err); ok {
+		return problemError{code: codeNoTransactions, members: members{"bucket": e.Bucket, "patch": members{"allow_atomic": true}},
+			detail: "The bucket does not allow transactions and nothing was stored. PATCH /buckets/" + e.Bucket + ` with {"allow_atomic":true} allows them.`}, true
+	}
 	return problemError{}, false
 }
 

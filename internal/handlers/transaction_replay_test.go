@@ -301,5 +301,8 @@ func TestTransactionOfAMirror(t *testing.T) {
 		t.Errorf("the mirror has a mark: %s", mark)
 	}
 	g.do(t, "PATCH", "/buckets/ledger", `{"allow_atomic":false}`, asJSON).is(t, 200)
-	g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1}]}`, asJSON).problem(t, 409, "transactions-not-enabled")
+	problem := g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1}]}`, asJSON).problem(t, 409, "transactions-not-enabled")
+	if problem["bucket"] != "ledger" || fmt.Sprint(problem["patch"]) != "map[allow_atomic:true]" {
+		t.Errorf("the problem does not name the bucket to be changed, and how: %v", problem)
+	}
 }

@@ -1,12 +1,10 @@
 package handlers
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"kvgateway/internal/kvclient"
@@ -164,13 +162,15 @@ func (o *operation) content(s *kvclient.Step) (err error) {
 	return nil
 }
 
-// textBytes reads text. A half of a surrogate pair, which no UTF-8 can express, would be stored as another character.
 func (o *operation) textBytes() ([]byte, error) {
 	text, err := o.string("text", o.text)
-	if err == nil && strings.ContainsRune(text, '\uFFFD') && !bytes.ContainsRune(o.text, '\uFFFD') && !bytes.Contains(bytes.ToLower(o.text), []byte(`\ufffd`)) {
-		err = invalidBody(o.pointer+"/text", "it has half of a surrogate pair")
+	if err != nil {
+		return nil, err
 	}
-	return []byte(text), err
+	if err := wholeCharacters(o.text, text); err != nil {
+		return nil, invalidBody(o.pointer+"/text", err.Error())
+	}
+	return []byte(text), nil
 }
 
 func (o *operation) base64Bytes() ([]byte, error) {

@@ -28,14 +28,19 @@ func parseTTL(text string) (ttl time.Duration, ok bool) {
 }
 
 // suggestedMarkerTTL is what a client is told to enable times to live with: long enough for watchers that were away.
-const suggestedMarkerTTL = "1h"
+const suggestedMarkerTTL = time.Hour
 
 func ttlNotEnabledProblem(e *kvclient.TTLNotEnabledError) problemError {
+	suggested, note := "1h", ""
+	if e.Longest > 0 && e.Longest < suggestedMarkerTTL {
+		suggested = kvclient.Duration(e.Longest).String()
+		note = " The bucket has a history, so no entry's time to live can be shorter than that."
+	}
 	return problemError{
 		code: codeTTLNotEnabled,
 		detail: "The bucket takes no entries with a time to live of their own; nothing was done. Enable them with PATCH /buckets/" +
-			e.Bucket + ` and the merge patch {"limit_marker_ttl":"` + suggestedMarkerTTL + `"}, the time for which markers of expired entries stay.`,
-		members: members{"bucket": e.Bucket, "patch": map[string]string{"limit_marker_ttl": suggestedMarkerTTL}},
+			e.Bucket + ` and the merge patch {"limit_marker_ttl":"` + suggested + `"}, the time for which markers of expired entries stay.` + note,
+		members: members{"bucket": e.Bucket, "patch": members{"limit_marker_ttl": suggested}},
 	}
 }
 

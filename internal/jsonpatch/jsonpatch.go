@@ -15,7 +15,7 @@ const (
 	MaxBytes = 4 << 20
 	// MaxDepth bounds how deep arrays and objects are nested, in documents, patches and results.
 	MaxDepth = 1000
-	// MaxOperations bounds the operations of one JSON Patch: each may move all elements of a large array.
+	// MaxOperations bounds the operations of one JSON Patch: each may look at all members of a large object.
 	MaxOperations = 1000
 )
 
@@ -77,7 +77,7 @@ func Apply(document, patch []byte, limit int) ([]byte, error) {
 			return nil, &ApplyError{Operation: i, Reason: err.Error()}
 		case next.size > limit:
 			return nil, ErrTooLarge
-		case next.depth > MaxDepth:
+		case next.depth > MaxDepth && next.deepest() > MaxDepth:
 			return nil, &ApplyError{Operation: i, Reason: tooDeep}
 		}
 		doc = next

@@ -41,6 +41,8 @@ func TestMerge(t *testing.T) {
 		{`{"a":"<&>\u00e9\ud83d\ude00"}`, `{"b":"</script>"}`, `{"a":"<&>\u00e9\ud83d\ude00","b":"</script>"}`},
 		{`{"\u0061":1}`, `{"a":2}`, `{"\u0061":2}`},
 		{`{"":1}`, `{"":{"":2}}`, `{"":{"":2}}`},
+		{`{"\ud800":1,"\ufffd":2}`, `{"\ud801":3,"\udc00\ud800":4}`, `{"\ud800":1,"\ufffd":2,"\ud801":3,"\udc00\ud800":4}`},
+		{`{"\ud83d\ude00":1,"\uD800":2}`, `{"😀":3,"\ud800":null}`, `{"\ud83d\ude00":3}`},
 	} {
 		got, err := jsonpatch.Merge([]byte(tc.document), []byte(tc.patch), plenty)
 		if err != nil || string(got) != tc.want {
@@ -63,6 +65,59 @@ func TestMergeManyMembers(t *testing.T) {
 	}
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("took %s", took)
+	}
+}
+
+// An operation costs what it moves, and not what the array or object that it changes has in it.
+func TestManyOperationsOnALargeValue(t *testing.T) {
+	array := "[" + strings.Repeat("1,", 499_999) + "2]"
+	var object strings.Builder
+	for i := range 50_000 {
+		fmt.Fprintf(&object, `,"k%d":[]`, i)
+	}
+	for name, tc := range map[string]struct{ document, operation, want string }{
+		"move":        {array, `{"op":"move","from":"/499999","path":"/0"}`, "[1,"},
+		"add":         {array, `{"op":"add","path":"/-","value":1}`, "[1,"},
+		"add, remove": {"[[" + array + "]]", `{"op":"add","path":"/0/0/0","value":[3]},{"op":"remove","path":"/0/0/0"}`, "[[[1,"},
+		"copy":        {`{"a":` + array + `,"b":[]}`, `{"op":"copy","from":"/a/499999","path":"/b/-"}`, `{"a":[1,`},
+		"member":      {"{" + object.String()[1:] + "}", `{"op":"replace","path":"/k49999","value":1}`, `{"k0":[],`},
+	} {
+		count := jsonpatch.MaxOperations / (1 + strings.Count(tc.operation, "},{"))
+		patch := "[" + strings.Repeat(tc.operation+",", count-1) + tc.operation + "]"
+		began := time.Now()
+		got, err := jsonpatch.Apply([]byte(tc.document), []byte(patch), jsonpatch.MaxBytes)
+		if err != nil || !strings.HasPrefix(string(got), tc.want) || !json.Valid(got) {
+			t.Errorf("%s: %.20s, %v", name, got, err)
+		}
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("%s took %s", name, took)
+		}
+	}
+}
+
+// What is copied is a value of its own from then on, whatever is done to either.
+func TestCopiesAreApart(t *testing.T) {
+	const patch = `[{"op":"copy","from":"/a","path":"/b"},{"op":"add","path":"/a/x/-","value":2},{"op":"copy","from":"/b/x","path":"/c"},
+		{"op":"replace","path":"/b/x/0","value":3},{"op":"remove","path":"/c/0"},{"op":"copy","from":"","path":"/a/y"},{"op":"add","path":"/a/y/a/z","value":4},
+		{"op":"move","from":"/a/y/b","path":"/d"},{"op":"add","path":"/d/x/0","value":5},{"op":"move","from":"/d/x","path":"/e"},{"op":"add","path":"/e/-","value":6}]`
+	got, err := jsonpatch.Apply([]byte(`{"a":{ "x":[1] }}`), []byte(patch), plenty)
+	if want := `{"a":{"x":[1,2],"y":{"a":{"x":[1,2],"z":4},"c":[]}},"b":{"x":[3]},"c":[],"d":{},"e":[5,3,6]}`; err != nil || string(got) != want {
+		t.Errorf("%s (%v), want %s", got, err, want)
+	}
+}
+
+// How deep a document is is known exactly, also when what was deep in it has gone.
+func TestDepthIsThatOfWhatIsThere(t *testing.T) {
+	deep := strings.Repeat("[", jsonpatch.MaxDepth-2) + strings.Repeat("]", jsonpatch.MaxDepth-2)
+	for patch, ok := range map[string]bool{
+		`[{"op":"add","path":"/a/-","value":` + deep + `}]`: true,
+		`[{"op":"add","path":"/a/-","value":` + deep + `},{"op":"add","path":"/a/0","value":{}},{"op":"move","from":"/a/1","path":"/a/0/b"}]`:                                                                         false,
+		`[{"op":"add","path":"/a/-","value":` + deep + `},{"op":"remove","path":"/a/0"},{"op":"copy","from":"/a","path":"/b/0/0"},{"op":"move","from":"/a","path":"/b/0/1"},{"op":"copy","from":"/b","path":"/b/-"}]`: true,
+	} {
+		_, err := jsonpatch.Apply([]byte(`{"a":[],"b":[[]]}`), []byte(patch), plenty)
+		if _, refused := errors.AsType[*jsonpatch.ApplyError](err); refused == ok || !refused && err != nil {
+			t.Errorf("%.40s…%.60s: %v", patch, patch[len(patch)-60:], err)
+		}
 	}
 }
 
@@ -120,6 +175,14 @@ func TestApply(t *testing.T) {
 		{`{"a":1,"b":2}`, `[{"op":"test","path":"","value":{"b":2,"c":1}}]`, testFailed},
 		{`{"a":1}`, `[{"op":"test","path":"/b","value":null}]`, testFailed},
 		{`{"a":1}`, `[{"op":"test","path":"/a/b","value":1}]`, testFailed},
+
+		{`{"a":"\ud800"}`, `[{"op":"test","path":"/a","value":"\uD800"}]`, `{"a":"\ud800"}`},
+		{`{"a":"\ud800"}`, `[{"op":"test","path":"/a","value":"\ud801"}]`, testFailed},
+		{`{"a":"\ud800x"}`, `[{"op":"test","path":"/a","value":"\ufffdx"}]`, testFailed},
+		{`{"a":"\ud83d\ude00\b\f\n\r\t\/\\\""}`, `[{"op":"test","path":"/a","value":"😀\u0008\u000c\u000A\u000d\u0009/\u005c\u0022"}]`,
+			`{"a":"\ud83d\ude00\b\f\n\r\t\/\\\""}`},
+		{`{"a":1}`, `[{"op":"add","path":"/\uDfff\ud800~1\ud83d\ude00\u0001\"","value":2},{"op":"test","path":"/\udfff\ud800~1😀\u0001\"","value":2}]`,
+			`{"a":1,"\udfff\ud800/😀\u0001\"":2}`},
 
 		{`{"a":1}`, `[{"op":"remove","path":""}]`, cannotApply},
 		{`{"a":1}`, `[{"op":"remove","path":"/b"}]`, cannotApply},
@@ -220,6 +283,7 @@ func TestBombs(t *testing.T) {
 func FuzzPatches(f *testing.F) {
 	f.Add(`{"a":[1,{"b":null}]}`, `{"a":{"b":1}}`)
 	f.Add(`{"a":[1,{"b":null}]}`, `[{"op":"move","from":"/a/0","path":"/a/1/b"},{"op":"copy","from":"","path":"/c"}]`)
+	f.Add(`{"\ud800":"\udfff\ud83d\ude00"}`, `[{"op":"add","path":"/\ud800\u001f\ud83d","value":1}]`)
 	f.Add(`[1e400,-0]`, `[{"op":"test","path":"/0","value":1e400},{"op":"add","path":"/-","value":"<"}]`)
 	f.Fuzz(func(t *testing.T, document, patch string) {
 		for _, apply := range []func(a, b []byte, limit int) ([]byte, error){jsonpatch.Merge, jsonpatch.Apply} {

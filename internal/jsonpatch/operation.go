@@ -106,6 +106,7 @@ func (o *operation) apply(doc *node) (*node, error) {
 		return nil, err
 	}
 	if o.op == "copy" {
+		value.share()
 		return doc.add(o.path, value)
 	}
 	if slices.Equal(o.from, o.path) {
@@ -124,25 +125,27 @@ func (n *node) add(path []string, value *node) (*node, error) {
 	if len(path) == 0 {
 		return value, nil
 	}
-	return n.edit(path, func(parent *node, token string) (*node, error) {
-		switch parent.kind {
-		case '{':
+	return n.edit(path, func(parent *node, token string) error {
+		if parent.kind == '{' {
 			if at := parent.find(token); at >= 0 {
-				return parent.with(at, value), nil
+				parent.exchange(at, parent.members[at].value, value)
+				return nil
 			}
 			added := member{name: token, rawName: quote(token), value: value}
-			return newObject(append(slices.Clip(parent.members), added)), nil
-		case '[':
-			at, err := len(parent.items), error(nil)
-			if token != "-" {
-				at, err = index(token, len(parent.items))
-			}
-			if err != nil {
-				return nil, err
-			}
-			return newArray(slices.Insert(slices.Clone(parent.items), at, value)), nil
+			parent.count(len(parent.members), value, len(added.rawName)+1)
+			parent.members = append(parent.members, added)
+			return nil
 		}
-		return nil, errNoParent
+		at := len(parent.items)
+		if token != "-" {
+			var err error
+			if at, err = index(token, at); err != nil {
+				return err
+			}
+		}
+		parent.count(len(parent.items), value, 0)
+		parent.items = slices.Insert(parent.items, at, value)
+		return nil
 	})
 }
 
@@ -150,15 +153,22 @@ func (n *node) remove(path []string) (*node, error) {
 	if len(path) == 0 {
 		return nil, errWholeRemoved
 	}
-	return n.edit(path, func(parent *node, token string) (*node, error) {
-		at, _, err := parent.child(token)
-		switch {
-		case err != nil:
-			return nil, err
-		case parent.kind == '{':
-			return newObject(slices.Delete(slices.Clone(parent.members), at, at+1)), nil
+	return n.edit(path, func(parent *node, token string) error {
+		at, value, err := parent.child(token)
+		if err != nil {
+			return err
 		}
-		return newArray(slices.Delete(slices.Clone(parent.items), at, at+1)), nil
+		parent.size -= value.size
+		if parent.kind == '{' {
+			parent.size -= len(parent.members[at].rawName) + 1
+			parent.members = slices.Delete(parent.members, at, at+1)
+		} else {
+			parent.items = slices.Delete(parent.items, at, at+1)
+		}
+		if len(parent.members)+len(parent.items) > 0 {
+			parent.size-- // a comma
+		}
+		return nil
 	})
 }
 
@@ -166,11 +176,17 @@ func (n *node) replace(path []string, value *node) (*node, error) {
 	if len(path) == 0 {
 		return value, nil
 	}
-	return n.edit(path, func(parent *node, token string) (*node, error) {
-		at, _, err := parent.child(token)
-		if err != nil {
-			return nil, err
+	return n.edit(path, func(parent *node, token string) error {
+		at, old, err := parent.child(token)
+		if err == nil {
+			parent.exchange(at, old, value)
 		}
-		return parent.with(at, value), nil
+		return err
 	})
+}
+
+// exchange puts a value in the place of the old one.
+func (n *node) exchange(at int, old, value *node) {
+	n.put(at, value)
+	n.replaced(old.size, value)
 }

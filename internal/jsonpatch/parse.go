@@ -1,7 +1,6 @@
 package jsonpatch
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -176,25 +175,4 @@ func (p *parser) array() (*node, *duplicate) {
 		items = append(items, item)
 	}
 	return newArray(items), nil
-}
-
-// unquote reads a string that is known to be valid JSON.
-func unquote(raw []byte) string {
-	for _, c := range raw {
-		if c == '\\' {
-			var s string
-			_ = json.Unmarshal(raw, &s)
-			return s
-		}
-	}
-	return string(raw[1 : len(raw)-1])
-}
-
-// quote writes a string as JSON, with nothing escaped that need not be.
-func quote(s string) []byte {
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	_ = encoder.Encode(s) // a string can always be encoded
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 }

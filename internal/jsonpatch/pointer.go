@@ -2,7 +2,6 @@ package jsonpatch
 
 import (
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 )
@@ -73,29 +72,40 @@ func (n *node) get(path []string) (*node, error) {
 	return n, nil
 }
 
-// with returns the node with another value in the place of child number at.
-func (n *node) with(at int, value *node) *node {
+// put puts a value in the place of another, child number at.
+func (n *node) put(at int, value *node) {
 	if n.kind == '{' {
-		members := slices.Clone(n.members)
-		members[at].value = value
-		return newObject(members)
+		n.members[at].value = value
+	} else {
+		n.items[at] = value
 	}
-	items := slices.Clone(n.items)
-	items[at] = value
-	return newArray(items)
 }
 
-// edit returns the node with the parent of what the path names changed by a function, which gets the path's last token.
-func (n *node) edit(path []string, change func(parent *node, token string) (*node, error)) (*node, error) {
-	if len(path) == 1 {
-		return change(n, path[0])
+// replaced keeps account of a child that was so large and now is value.
+func (n *node) replaced(before int, value *node) {
+	n.size += value.size - before
+	n.depth = max(n.depth, value.depth+1)
+}
+
+// edit changes the parent of what the path names by a function, which gets the path's last token. It returns the node, which is
+// another one if this is shared.
+func (n *node) edit(path []string, change func(parent *node, token string) error) (*node, error) {
+	if n.kind != '{' && n.kind != '[' {
+		return nil, errNoParent
 	}
-	at, value, err := n.child(path[0])
+	n = n.own()
+	if len(path) == 1 {
+		return n, change(n, path[0])
+	}
+	at, child, err := n.child(path[0])
 	if err != nil {
 		return nil, err
 	}
-	if value, err = value.edit(path[1:], change); err != nil {
+	before := child.size
+	if child, err = child.edit(path[1:], change); err != nil {
 		return nil, err
 	}
-	return n.with(at, value), nil
+	n.put(at, child)
+	n.replaced(before, child)
+	return n, nil
 }

@@ -2,16 +2,17 @@ package jsonpatch
 
 import "slices"
 
-// A node is a JSON value. Nodes are never changed: a change makes new ones on the way to the root and shares the rest, so that
-// a copy costs nothing, and the size of what it would be is known without writing it.
+// A node is a JSON value. A JSON Patch changes nodes in place, but for those that a copy has put into a second place: on the way to a
+// change they are replaced by new ones. So a copy costs nothing, and the size of what it would be is known without writing it.
 //
 // They are small, since there can be one for every two bytes of a document.
 type node struct {
 	*children
-	raw   []byte // the text as it was written; nil for an object or array that was changed
-	size  int    // bytes of the text
-	depth int32  // of nesting: 0 for what is no object or array
-	kind  byte   // 's' string, 'n' number, 'l' literal, '{' or '['
+	raw    []byte // the text as it was written; nil for an object or array that was changed
+	size   int    // bytes of the text
+	depth  int32  // of nesting: 0 for what is no object or array; after changes, at most that
+	kind   byte   // 's' string, 'n' number, 'l' literal, '{' or '['
+	shared bool   // an object or array that is in more than one place, or within one that is
 }
 
 type children struct {
@@ -27,21 +28,27 @@ type member struct {
 	value   *node
 }
 
-// newObject makes an object of members. Sizes are kept from overflowing: beyond the limit they say no more than that.
 func newObject(members []member) *node {
-	n := &node{kind: '{', children: &children{members: members}, size: 2, depth: 1}
-	for i := range members {
-		n.count(i, members[i].value, len(members[i].rawName)+1)
-	}
+	n := &node{kind: '{', children: &children{members: members}}
+	n.measure()
 	return n
 }
 
 func newArray(items []*node) *node {
-	n := &node{kind: '[', children: &children{items: items}, size: 2, depth: 1}
-	for i := range items {
-		n.count(i, items[i], 0)
-	}
+	n := &node{kind: '[', children: &children{items: items}}
+	n.measure()
 	return n
+}
+
+// measure finds size and depth out. Sizes are kept from overflowing: beyond the limit they say no more than that.
+func (n *node) measure() {
+	n.size, n.depth = 2, 1
+	for i := range n.members {
+		n.count(i, n.members[i].value, len(n.members[i].rawName)+1)
+	}
+	for i := range n.items {
+		n.count(i, n.items[i], 0)
+	}
 }
 
 const maxSize = 1 << 40
@@ -52,6 +59,48 @@ func (n *node) count(i int, child *node, extra int) {
 	}
 	n.size = min(n.size+child.size+extra, maxSize)
 	n.depth = max(n.depth, child.depth+1)
+}
+
+// deepest makes depth exact, which changes only raise.
+func (n *node) deepest() int32 {
+	if n.raw != nil {
+		return n.depth
+	}
+	n.depth = 1
+	for i := range n.members {
+		n.depth = max(n.depth, n.members[i].value.deepest()+1)
+	}
+	for _, item := range n.items {
+		n.depth = max(n.depth, item.deepest()+1)
+	}
+	return n.depth
+}
+
+// share marks what is about to be in a second place.
+func (n *node) share() {
+	if n.shared || n.kind != '{' && n.kind != '[' {
+		return
+	}
+	n.shared = true
+	for i := range n.members {
+		n.members[i].value.share()
+	}
+	for _, item := range n.items {
+		item.share()
+	}
+}
+
+// own returns the object or array, or a copy of it if it is shared, to be changed in place.
+func (n *node) own() *node {
+	if n.shared {
+		n = &node{kind: n.kind, raw: n.raw, size: n.size, depth: n.depth,
+			children: &children{members: slices.Clone(n.members), items: slices.Clone(n.items)}}
+	}
+	if n.raw != nil { // whose white space goes
+		n.raw = nil
+		n.measure()
+	}
+	return n
 }
 
 // append writes the node's text.

@@ -55,6 +55,7 @@ type Client struct {
 
 	observer   atomic.Pointer[func(Advisory)]
 	scans      chan struct{} // bounds the listings under way
+	turns      turns
 	patches    chan struct{} // bounds the large values that are patched at once
 	exports    chan struct{} // bounds the exports under way
 	instants   chan struct{} // bounds the reads of many entries at once
@@ -81,6 +82,7 @@ func Connect(opts Options) (*Client, error) {
 		timeout:     opts.RequestTimeout,
 		logger:      opts.Logger,
 		buckets:     make(map[BucketName]*Bucket),
+		turns:       turns{lanes: make(map[string]*lane)},
 		scans:       make(chan struct{}, maxScans),
 		patches:     make(chan struct{}, maxLargePatches),
 		exports:     make(chan struct{}, maxExports),

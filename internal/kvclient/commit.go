@@ -195,7 +195,7 @@ func (p *plan) batchRefusal(index int, err error) error {
 	}
 	switch refused.ErrCode {
 	case errCodeBatchDisabled:
-		return ErrTransactionsNotEnabled
+		return &TransactionsNotEnabledError{Bucket: p.rules.bucket}
 	case errCodeBatchDuplicate:
 		return errDuplicate
 	case errCodeDuplicateUnderWay:

@@ -35,8 +35,10 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 	}
 	msg := d.message(b)
 	var before Revision
+	turn := b.turn(d.Key)
+	defer turn.end()
 	for try := range maxTries {
-		last, err := b.lastOrNil(ctx, d.Key)
+		last, err := turn.last(ctx, try)
 		if err == nil {
 			err = stampOf(msg).madeBy(last)
 		}

@@ -37,6 +37,7 @@ type Entry struct {
 	// As the value's writer gave them; empty if it gave none, or if the entry is a marker.
 	ContentType, ContentEncoding string
 
+	rolledUp bool      // the key's earlier messages went as it was stored
 	Mark     *Mark     // of the transaction that wrote it; nil if none did
 	protocol *protocol // of its writer's headers, those that writes of the key look at; nil for none
 }
@@ -88,6 +89,7 @@ func (e *Entry) describe(h nats.Header, maxAge time.Duration) {
 		return
 	}
 	e.expire(first(h, headerTTL))
+	e.rolledUp = first(h, headerRollup) == rollupSubject
 	e.Mark = markOf(h)
 	e.protocol = readProtocol(h, e.Created)
 	if e.Operation = operationOf(h); e.Operation == Put {

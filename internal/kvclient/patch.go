@@ -53,8 +53,10 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 	}
 	s := p.Idempotency.stamp(b.name, p.Key, "PATCH", []byte{byte(p.Format)}, []byte(p.TTL.String()), p.Body)
 	var before Revision
+	turn := b.turn(p.Key)
+	defer turn.end()
 	for try := range maxTries {
-		last, err := b.lastOrNil(ctx, p.Key)
+		last, err := turn.last(ctx, try)
 		if err == nil {
 			err = s.madeBy(last)
 		}

@@ -215,8 +215,10 @@ func (b *Bucket) entryBehind(ctx context.Context, key Key, m *mismatchError) (En
 func (b *Bucket) putChecked(ctx context.Context, key Key, msg *nats.Msg, p Precondition) (Written, error) {
 	var expected, before Revision
 	s := stampOf(msg)
+	turn := b.turn(key)
+	defer turn.end()
 	for try := range maxTries {
-		last, err := b.lastOrNil(ctx, key)
+		last, err := turn.last(ctx, try)
 		if err == nil {
 			err = s.madeBy(last)
 		}

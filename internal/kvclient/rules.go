@@ -18,7 +18,8 @@ const (
 
 // A TTLNotEnabledError tells that a bucket takes no entries with a time to live of their own; nothing was stored.
 type TTLNotEnabledError struct {
-	Bucket string // whose limit_marker_ttl would enable it; for a mirror, the origin
+	Bucket  string        // whose limit_marker_ttl would enable it; for a mirror, the origin
+	Longest time.Duration // limit_marker_ttl that lets this time to live be as short as it is; 0 for any
 }
 
 func (e *TTLNotEnabledError) Error() string {
@@ -41,6 +42,7 @@ type writeRules struct {
 	atomic   bool
 	ttl      bool          // entries can have a time to live of their own
 	minTTL   time.Duration // which is at least so long
+	history  bool          // more than one message of a key is kept
 	exempts  bool          // entries below others can be exempt from the age at which those vanish
 	replicas int
 	memory   bool
@@ -54,11 +56,12 @@ func rulesOf(c *jetstream.StreamConfig) writeRules {
 		atomic:   c.AllowAtomicPublish,
 		ttl:      c.AllowMsgTTL && c.SubjectDeleteMarkerTTL > 0,
 		minTTL:   MinTTL,
-		exempts:  c.AllowMsgTTL && c.MaxAge > 0 && c.MaxMsgsPerSubject != 1,
+		history:  c.MaxMsgsPerSubject != 1,
 		replicas: c.Replicas,
 		memory:   c.Storage == jetstream.MemoryStorage,
 	}
-	if c.MaxMsgsPerSubject != 1 {
+	r.exempts = c.AllowMsgTTL && c.MaxAge > 0 && r.history
+	if r.history {
 		r.minTTL = max(MinTTL, c.SubjectDeleteMarkerTTL)
 	}
 	return r
@@ -69,6 +72,8 @@ func (r *writeRules) checkTTL(ttl time.Duration) error {
 	switch {
 	case ttl == 0:
 		return nil
+	case !r.ttl && r.history:
+		return &TTLNotEnabledError{Bucket: r.bucket, Longest: ttl.Truncate(time.Second)}
 	case !r.ttl:
 		return &TTLNotEnabledError{Bucket: r.bucket}
 	case ttl < r.minTTL:

@@ -47,8 +47,14 @@ type Transacted struct {
 	Revisions []Revision // of each step; of a check, the one that it found
 }
 
-// ErrTransactionsNotEnabled: the bucket does not allow atomic batches.
-var ErrTransactionsNotEnabled = errors.New("the bucket does not allow transactions")
+// A TransactionsNotEnabledError tells that a bucket does not allow atomic batches; nothing was stored.
+type TransactionsNotEnabledError struct {
+	Bucket string // whose allow_atomic would enable them; for a mirror, the origin
+}
+
+func (e *TransactionsNotEnabledError) Error() string {
+	return fmt.Sprintf("bucket %s does not allow transactions", e.Bucket)
+}
 
 // A StepError tells which step of a transaction cannot be done, and why; nothing was sent.
 type StepError struct {
@@ -91,7 +97,7 @@ func (e *AlreadyAppliedError) Error() string {
 }
 
 // Transact carries out a transaction, all of it or nothing, through the server's atomic batch (ADR-50). It returns a *[StepError], a
-// *[TransactionFailedError], an *[AlreadyAppliedError], [ErrTransactionsNotEnabled], and otherwise what Put does.
+// *[TransactionFailedError], an *[AlreadyAppliedError], a *[TransactionsNotEnabledError], and otherwise what Put does.
 //
 // The server checks the preconditions as it commits. What the key's absence means, a marker's revision or 0, it must be told, so that is
 // read before, and again when another writer was faster.
@@ -101,7 +107,7 @@ func (b *Bucket) Transact(ctx context.Context, t Transaction) (Transacted, error
 		return Transacted{}, err
 	}
 	if !rules.atomic {
-		return Transacted{}, ErrTransactionsNotEnabled
+		return Transacted{}, &TransactionsNotEnabledError{Bucket: rules.bucket}
 	}
 	plan, err := b.plan(t, rules)
 	if err != nil {

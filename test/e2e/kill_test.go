@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -114,4 +116,46 @@ func TestKillBringsBackWhatAPurgedMarkerHid(t *testing.T) {
 
 	g = start(t, args...)
 	g.wantValue("/buckets/shop/keys/a", "3")
+}
+
+// TestKillBringsNothingBackBelowARollUp: what an entry with a time to live or a purge removed stays away after a crash, although
+// nats-server does not note what the history limit had removed before.
+func TestKillBringsNothingBackBelowARollUp(t *testing.T) {
+	args := []string{"--data-dir=" + t.TempDir(), "--sync=always"}
+	g := start(t, args...)
+	g.want(201, "PUT", "/buckets/shop", "")
+	g.want(200, "PATCH", "/buckets/shop", `{"history":2,"limit_marker_ttl":"1s"}`)
+	for i := range 5 {
+		for _, key := range []string{"expires", "purged", "kept"} {
+			g.want(200, "PUT", "/buckets/shop/keys/"+key, fmt.Sprint(i))
+		}
+	}
+	g.want(200, "PUT", "/buckets/shop/keys/expires?ttl=6s", "new")
+	g.want(200, "DELETE", "/buckets/shop/keys/purged?purge=true", "")
+	g.kill()
+	g.wait()
+
+	g = start(t, args...)
+	for key, revisions := range map[string]int{"expires": 1, "purged": 1, "kept": 2} {
+		eventually(t, "the history of "+key, func() error {
+			if body := g.want(200, "GET", "/buckets/shop/history/"+key, ""); strings.Count(body, `"revision"`) != revisions {
+				return errors.New(body)
+			}
+			return nil
+		})
+	}
+	g.wantValue("/buckets/shop/keys/expires", "new")
+	g.wantValue("/buckets/shop/keys/kept", "4")
+	eventually(t, "the entry's time to be over", func() error {
+		if a, err := g.do("GET", "/buckets/shop/keys/expires", ""); err != nil || a.status == 200 && a.body == "new" {
+			return fmt.Errorf("%q, %v", a.body, err)
+		}
+		return nil
+	})
+	if body := g.want(404, "GET", "/buckets/shop/keys/expires", ""); !strings.Contains(body, `"operation":"expire"`) {
+		t.Errorf("%s", body)
+	}
+	if g.stop(os.Interrupt) != 0 {
+		t.Error("no clean stop")
+	}
 }

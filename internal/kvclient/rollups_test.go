@@ -1,0 +1,52 @@
+package kvclient_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// What is above a roll-up, and what copies another bucket, is left alone; what a crash leaves is in test/e2e, with a real one.
+func TestRollUpsWithoutACrash(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	js := s.JetStream(t)
+	kv := nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop", History: 5, LimitMarkerTTL: time.Second})
+	nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "mirror", History: 5, Mirror: &jetstream.StreamSource{Name: "KV_shop"}})
+	nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "sink", History: 5, LimitMarkerTTL: time.Second,
+		Sources: []*jetstream.StreamSource{{Name: "shop"}}})
+	b := bind(t, c, "shop")
+	for _, k := range []string{"rolled", "above", "purged", "plain"} {
+		put(t, b, k, "1")
+		put(t, b, k, "2")
+	}
+	for _, k := range []string{"rolled", "above"} {
+		if _, err := b.Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte("3"), TTL: time.Hour}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, b, "above", "4")
+	remove(t, b, "purged", true)
+	counts := func() (all [3]uint64) {
+		for i, bucket := range []string{"shop", "mirror", "sink"} {
+			status, err := native(t, js, bucket).Status(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[i] = status.Values()
+		}
+		return all
+	}
+	natstest.Eventually(t, soon, "the copies follow", func() bool { return counts() == [3]uint64{6, 6, 6} })
+	before := counts()
+	if n, err := c.FinishRollUps(t.Context()); n != 0 || err != nil || counts() != before {
+		t.Errorf("%d keys, %v; from %v to %v messages", n, err, before, counts())
+	}
+	if e, err := kv.Get(t.Context(), "above"); err != nil || string(e.Value()) != "4" {
+		t.Errorf("%v, %v", e, err)
+	}
+}
