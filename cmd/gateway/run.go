@@ -86,13 +86,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 	go api.serve(failed)
 	announce(c, addresses{api: api, admin: admin, embedded: embedded}, stdout, stderr, log)
 
-	select {
-	case <-ctx.Done():
-		log.Info().Str("cause", context.Cause(ctx).Error()).Msg("shutting down")
-	case err = <-failed:
-		log.Error().Err(err).Msg("shutting down")
-	}
-
+	err = untilTheEnd(ctx, failed, log)
 	draining.Store(true) // /readyz says no
 	if err == nil {
 		waitFor(c.DrainDelay, failed)
@@ -106,6 +100,17 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 		admin.http.Close() // last, so that metrics are there while requests finish
 	}
 	log.Info().Msg("HTTP is down, closing NATS")
+	return err
+}
+
+// untilTheEnd waits for a signal, or returns why a listener failed.
+func untilTheEnd(ctx context.Context, failed <-chan error, log zerolog.Logger) (err error) {
+	select {
+	case <-ctx.Done():
+		log.Info().Str("cause", context.Cause(ctx).Error()).Msg("shutting down")
+	case err = <-failed:
+		log.Error().Err(err).Msg("shutting down")
+	}
 	return err
 }
 
