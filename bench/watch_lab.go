@@ -39,6 +39,7 @@ type watchSample struct {
 	RampTime   float64 // microseconds a subscriber
 	RampCPU    float64
 	PutP50     float64
+	AloneP99   float64 // where a reader stopped: P99 without one
 }
 
 // watchResult has the samples of each system, one for each round.
@@ -53,7 +54,7 @@ func (l *watchLab) measureAll(ctx context.Context) (results []watchResult, err e
 		for round := range l.settings.rounds {
 			for turn := range l.settings.systems {
 				name := l.settings.systems[(round+turn)%len(l.settings.systems)]
-				s, err := l.measure(ctx, name, c)
+				s, err := l.measureBoth(ctx, name, c)
 				if err != nil {
 					return nil, fmt.Errorf("%s: %s: %w", c, name, err)
 				}
@@ -121,6 +122,21 @@ func (s *watchSystem) usage() (u usage, err error) {
 	u.cpu, err = readCPU([]*process{s.process})
 	u.at = time.Now()
 	return u, err
+}
+
+// measureBoth measures a cell in which a reader stopped without one as well, right before.
+func (l *watchLab) measureBoth(ctx context.Context, name string, c watchCell) (s watchSample, err error) {
+	var alone watchSample
+	if c.Slow {
+		all := c
+		all.Slow = false
+		if alone, err = l.measure(ctx, name, all); err != nil {
+			return s, err
+		}
+	}
+	s, err = l.measure(ctx, name, c)
+	s.AloneP99 = alone.P99
+	return s, err
 }
 
 func (l *watchLab) measure(ctx context.Context, name string, c watchCell) (s watchSample, err error) {
@@ -207,18 +223,44 @@ func subscribeCell(sys *watchSystem, c watchCell) (*subscribers, error) {
 		}
 		requests[i] = sys.subscribe(filter)
 	}
-	subs, err := subscribe(sys.address, requests, step)
-	if err != nil || !c.Slow {
-		return subs, err
+	if !c.Slow {
+		return subscribe(sys.address, requests, step)
 	}
-	if subs.stopped, err = dialSocket(sys.address); err == nil {
-		err = writeSocket(subs.stopped, sys.subscribe(-1))
-	}
+	stopped, err := stoppedReader(sys)
 	if err != nil {
-		subs.close()
 		return nil, err
 	}
+	subs, err := subscribe(sys.address, requests, step)
+	if err != nil {
+		closeSocket(stopped)
+		return nil, err
+	}
+	subs.stopped = stopped
 	return subs, nil
+}
+
+// What fills the sockets of a reader that stopped: their buffers hold some 3 MB.
+const (
+	floodEvents = 600
+	floodBytes  = 8 << 10
+)
+
+// stoppedReader is a subscriber that reads the beginning and then nothing any more, with its socket full.
+func stoppedReader(sys *watchSystem) (socket int, err error) {
+	if socket, err = dial(sys.address, 4<<10); err != nil {
+		return socket, err
+	}
+	err = writeSocket(socket, sys.subscribe(-1))
+	if err == nil {
+		_, err = readSocket(socket, make([]byte, 512))
+	}
+	if err == nil {
+		err = flood(sys, floodEvents, floodBytes)
+	}
+	if err != nil {
+		closeSocket(socket)
+	}
+	return socket, err
 }
 
 // deliver sends events and waits until all have arrived.

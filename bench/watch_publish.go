@@ -42,6 +42,21 @@ func sendEvents(sys *watchSystem, c watchCell, t time.Duration) (*publishing, er
 	return all, nil
 }
 
+// flood sends so many events of that size to all, as fast as they are answered.
+func flood(sys *watchSystem, events, bytes int) error {
+	socket, err := dialSocket(sys.address)
+	if err != nil {
+		return err
+	}
+	defer closeSocket(socket)
+	for i := range events {
+		if _, err := exchange(socket, sys.publish(-1, stamp{number: int64(i + 1)}, bytes)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func publishLane(sys *watchSystem, c watchCell, begin time.Time, first, step, total int64, result *publishing) error {
 	socket, err := dialSocket(sys.address)
 	if err != nil {
@@ -56,7 +71,7 @@ func publishLane(sys *watchSystem, c watchCell, begin time.Time, first, step, to
 			filter = int(i % int64(c.Subscribers))
 		}
 		before := time.Now()
-		if _, err := exchange(socket, sys.publish(filter, stamp{number, before.Sub(started)})); err != nil {
+		if _, err := exchange(socket, sys.publish(filter, stamp{number, before.Sub(started)}, valueBytes)); err != nil {
 			return err
 		}
 		result.puts.observe(time.Since(before))

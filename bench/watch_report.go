@@ -35,6 +35,7 @@ func writeWatchReport(w io.Writer, s watchSettings, results []watchResult, puts 
 	fmt.Fprintf(&b, "%s: %d cores (%s), %s, %s, nats-server %s; %d rounds of %s, %s in all. Median (minimum–maximum).\n\n",
 		started.UTC().Format(time.DateOnly), m.Cores, m.CPU, m.System, m.Go, m.NATSServer, s.rounds, s.time, time.Since(started).Round(time.Second))
 	watchTable(results, s.systems).write(&b)
+	stoppedTable(results, s.systems).write(&b)
 	rampTable(results, s.systems).write(&b)
 	putTable(puts).write(&b)
 	joinTable(joins).write(&b)
@@ -70,6 +71,25 @@ func watchTable(results []watchResult, systems []string) table {
 				show(r.of(name, func(s watchSample) float64 { return s.P99 / 1000 }, "")),
 				show(r.of(name, func(s watchSample) float64 { return s.Max / 1000 }, "")),
 				show(r.of(name, func(s watchSample) float64 { return s.Generator }, ""))))
+		}
+	}
+	return t
+}
+
+func stoppedTable(results []watchResult, systems []string) table {
+	t := table{
+		title:   "**Among readers of which one stopped**, its socket full: p99 of the others, ms, and without it, measured right before",
+		columns: []string{"subscribers", "events/s", "system", "without", "with", "ratio"},
+	}
+	for _, r := range results {
+		if !r.Cell.Slow {
+			continue
+		}
+		for _, name := range systems {
+			t.rows = append(t.rows, []string{strconv.Itoa(r.Cell.Subscribers), strconv.Itoa(r.Cell.Rate), name,
+				show(r.of(name, func(s watchSample) float64 { return s.AloneP99 / 1000 }, "")),
+				show(r.of(name, func(s watchSample) float64 { return s.P99 / 1000 }, "")),
+				showRatio(r.of(name, func(s watchSample) float64 { return s.P99 / s.AloneP99 }, ""))})
 		}
 	}
 	return t

@@ -19,10 +19,10 @@ type watchSystem struct {
 	process   *process
 	address   string
 	pprof     string
-	subscribe func(filter int) []byte          // a request for a stream of that key's events, of all below 0
-	publish   func(filter int, s stamp) []byte // a request that stores an event for whoever has that filter
-	fill      func(entries int) error          // stores entries; nil where nothing is stored
-	snapshot  func() []byte                    // a request for all that is stored
+	subscribe func(filter int) []byte                    // a request for a stream of that key's events, of all below 0
+	publish   func(filter int, s stamp, size int) []byte // a request that stores an event of that size for whoever has that filter
+	fill      func(entries int) error                    // stores entries; nil where nothing is stored
+	snapshot  func() []byte                              // a request for all that is stored
 }
 
 const (
@@ -62,8 +62,8 @@ func (s *starter) startWatchGateway(ctx context.Context, name string) (*watchSys
 			}
 			return streamRequest(p.address, base+"/watch?updates_only=true&filter="+pattern)
 		},
-		publish: func(filter int, st stamp) []byte {
-			return putRequest(p.address, fmt.Sprint(base, "/keys/k.", keyOf(filter, st)), "", stampedValue(st, valueBytes))
+		publish: func(filter int, st stamp, size int) []byte {
+			return putRequest(p.address, fmt.Sprint(base, "/keys/k.", keyOf(filter, st)), "", stampedValue(st, size))
 		},
 		fill:     func(entries int) error { return s.fillForSnapshot(p.address, base, entries) },
 		snapshot: func() []byte { return streamRequest(p.address, base+"/watch?filter=s.*") },
@@ -100,8 +100,8 @@ func (s *starter) startFanOut(ctx context.Context) (*watchSystem, error) {
 			}
 			return streamRequest(p.address, path)
 		},
-		publish: func(filter int, st stamp) []byte {
-			return putRequest(p.address, fmt.Sprint("/keys/k.", keyOf(filter, st)), "", eventData(filter, st))
+		publish: func(filter int, st stamp, size int) []byte {
+			return putRequest(p.address, fmt.Sprint("/keys/k.", keyOf(filter, st)), "", eventData(filter, st, size))
 		},
 	}, nil
 }
@@ -115,9 +115,9 @@ func keyOf(filter int, s stamp) int {
 }
 
 // eventData is what the gateway sends as the data of an event, so that events are of the same size.
-func eventData(filter int, s stamp) []byte {
+func eventData(filter int, s stamp, size int) []byte {
 	return fmt.Appendf(nil, `{"bucket":"%s","key":"k.%d","revision":%d,"epoch":"k3f9xq2m","operation":"put","created":"%s","size":%d,"text":"%s"}`,
-		watchBucket, keyOf(filter, s), s.number, time.Now().UTC().Format(time.RFC3339Nano), valueBytes, stampedValue(s, valueBytes))
+		watchBucket, keyOf(filter, s), s.number, time.Now().UTC().Format(time.RFC3339Nano), size, stampedValue(s, size))
 }
 
 func streamRequest(host, path string) []byte {
@@ -202,8 +202,8 @@ func (s *starter) startNchan(ctx context.Context) (*watchSystem, error) {
 	return &watchSystem{
 		name: watchNchan, process: p, address: address,
 		subscribe: func(filter int) []byte { return streamRequest(address, "/stream/"+channel(filter)) },
-		publish: func(filter int, st stamp) []byte {
-			request := putRequest(address, "/publish/"+channel(filter), "", eventData(filter, st))
+		publish: func(filter int, st stamp, size int) []byte {
+			request := putRequest(address, "/publish/"+channel(filter), "", eventData(filter, st, size))
 			return slices.Concat([]byte("POST"), bytes.TrimPrefix(request, []byte("PUT")))
 		},
 	}, nil
