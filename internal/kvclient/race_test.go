@@ -181,7 +181,7 @@ func TestRacesAreBoundedAndNeverWrong(t *testing.T) { // alone: it takes both co
 	for range 2 {
 		natives.Go(func() { storm(ctx, t, js, j) })
 	}
-	before, operations := sentMessages(t, s), atomic.Uint64{}
+	before, operations := sentMessages(t, c, s), atomic.Uint64{}
 	var contended atomic.Int32
 	inParallel(6, func(i int) {
 		for range 150 {
@@ -191,7 +191,7 @@ func TestRacesAreBoundedAndNeverWrong(t *testing.T) { // alone: it takes both co
 			}
 		}
 	})
-	sent := sentMessages(t, s) - before
+	sent := sentMessages(t, c, s) - before
 	stop()
 	natives.Wait()
 	j.check(t)
