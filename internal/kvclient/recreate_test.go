@@ -14,8 +14,8 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// atOnce is well below the time after which a binding is asked for again anyway.
-const atOnce = time.Second
+// atOnce is below the 5 s after which a binding is asked for again anyway, and long enough for a busy machine.
+const atOnce = 4 * time.Second
 
 // withoutAdvisories is a gateway whose user may not see advisories, beside a native client that may do all.
 func withoutAdvisories(t *testing.T) (*kvclient.Client, jetstream.JetStream) {
