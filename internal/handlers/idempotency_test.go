@@ -153,6 +153,18 @@ func TestRetryAfterALostAcknowledgement(t *testing.T) {
 	}
 }
 
+// The server says that it has the request already, and what it was cannot be read: it is not said that nothing was done.
+func TestRetryThatCannotBeCompared(t *testing.T) {
+	t.Parallel()
+	g := start(t, shortTimeout)
+	g.shop(t)
+	first := g.do(t, "PUT", "/buckets/shop/keys/a", "v", `Idempotency-Key: "k"`).is(t, 200)
+	g.wire.swallow("STREAM.MSG.GET.KV_shop")
+	g.do(t, "PUT", "/buckets/shop/keys/a", "v", `Idempotency-Key: "k"`).problem(t, 504, "outcome-unknown")
+	g.wire.swallow("")
+	wantTheSame(t, "after that", first, g.do(t, "PUT", "/buckets/shop/keys/a", "v", `Idempotency-Key: "k"`))
+}
+
 // The same request many times at once is carried out once.
 func TestRetriesAtOnce(t *testing.T) {
 	t.Parallel()

@@ -15,7 +15,7 @@ import (
 var ErrIdempotencyReuse = errors.New("idempotency key used for another request")
 
 // errUnderWay: a request with the same idempotency key is being stored at this moment; whether it will be is not known yet.
-var errUnderWay = fmt.Errorf("%w: the same request is under way", ErrContention)
+var errUnderWay = fmt.Errorf("%w: the same request is under way", ErrOutcomeUnknown)
 
 // An Idempotency makes a write that is sent again within the bucket's duplicate window do nothing, and answer as the first did.
 // The zero Idempotency does nothing.
@@ -111,11 +111,12 @@ func (s stamp) madeBy(e *Entry) error {
 }
 
 // duplicate finds out what a write was that the server says it has stored already. If it was overwritten since, it cannot be
-// compared any more and is taken for the same.
+// compared any more and is taken for the same. Where it cannot be read it may be the same: whatever the cause, nobody may say that
+// nothing was done.
 func (b *Bucket) duplicate(ctx context.Context, msg *nats.Msg, rev Revision) error {
 	e, err := b.stored(ctx, b.originGet, getRequest{Sequence: uint64(rev)})
 	if err != nil && !errors.Is(err, ErrKeyNotFound) {
-		return notSent(err)
+		return fmt.Errorf("%w: it was sent before, and what was stored cannot be read: %v", ErrOutcomeUnknown, err)
 	}
 	if err == nil {
 		if err := stampOf(msg).madeBy(&e); err != nil {
