@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"kvgateway/test/watchcheck/harness"
 )
 
 // A fault is something that happens to a gateway, to NATS, or between the two.
@@ -25,8 +27,11 @@ func (r *run) faults() []fault {
 		{"gateway-pause", func(random *rand.Rand) error { return suspend(r.site(random).gateway, random) }},
 		{"nats-kill", r.killNATS},
 		{"nats-pause", func(random *rand.Rand) error { return suspend(r.nats, random) }},
-		{"cut", func(random *rand.Rand) error { r.site(random).proxy.cut(between(random, 50, 1000)); return nil }},
-		{"partition", func(random *rand.Rand) error { r.site(random).proxy.partition(between(random, 300, 2500)); return nil }},
+		{"cut", func(random *rand.Rand) error { r.site(random).proxy.Cut(between(random, 50, 1000), nil); return nil }},
+		{"partition", func(random *rand.Rand) error {
+			r.site(random).proxy.Partition(between(random, 300, 2500), nil)
+			return nil
+		}},
 	}
 	if r.only == "" {
 		return all
@@ -41,10 +46,10 @@ func between(random *rand.Rand, least, most int) time.Duration {
 	return time.Duration(least+random.IntN(most-least)) * time.Millisecond
 }
 
-func restart(p *process, signal os.Signal, random *rand.Rand) error {
-	err := p.stop(signal)
+func restart(p *harness.Process, signal os.Signal, random *rand.Rand) error {
+	err := p.Stop(signal)
 	time.Sleep(between(random, 0, 500))
-	return errors.Join(err, p.start())
+	return errors.Join(err, p.Start())
 }
 
 func (r *run) killNATS(random *rand.Rand) error {
@@ -53,10 +58,10 @@ func (r *run) killNATS(random *rand.Rand) error {
 }
 
 // suspend stops a process for a time that clients may or may not wait.
-func suspend(p *process, random *rand.Rand) error {
-	err := p.signal(syscall.SIGSTOP)
+func suspend(p *harness.Process, random *rand.Rand) error {
+	err := p.Signal(syscall.SIGSTOP)
 	time.Sleep(between(random, 300, 2500))
-	return errors.Join(err, p.signal(syscall.SIGCONT))
+	return errors.Join(err, p.Signal(syscall.SIGCONT))
 }
 
 // disturb injects one fault after the other until the time is over: all of them once in an order that the seed decides, and again.

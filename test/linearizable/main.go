@@ -10,11 +10,13 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
+
+	"kvgateway/test/watchcheck/harness"
 )
 
 func main() {
 	if len(os.Args) == 4 && os.Args[1] == "nats-server" {
-		exit(serveNATS(os.Args[2], os.Args[3]))
+		exit(harness.ServeNATS(os.Args[2], os.Args[3], true))
 	}
 	r := &run{}
 	flag.DurationVar(&r.duration, "duration", 2*time.Minute, "how long clients and faults run")

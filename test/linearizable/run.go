@@ -14,6 +14,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/test/watchcheck/harness"
 )
 
 // How many clients there are, and how many keys they meet on.
@@ -33,7 +35,7 @@ type run struct {
 
 	setting
 	dir, natsAddr string
-	nats          *process
+	nats          *harness.Process
 	sites         []*site
 	conn          *nats.Conn
 	js            jetstream.JetStream
@@ -43,8 +45,8 @@ type run struct {
 // A site is a gateway and the proxy between it and NATS.
 type site struct {
 	addr    string
-	gateway *process
-	proxy   *proxy
+	gateway *harness.Process
+	proxy   *harness.Proxy
 }
 
 func (r *run) all() error {
@@ -105,18 +107,6 @@ func (r *run) native(ctx context.Context, w *worker) (*nativeWorker, error) {
 	return &nativeWorker{w, r.conn, kv}, err
 }
 
-// freeAddr takes a port below those that the system gives to outgoing connections, so that it is still free when a process that was
-// killed is started again.
-func freeAddr() string {
-	for {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
-	}
-}
-
 func (r *run) start(ctx context.Context) (err error) {
 	if err := os.RemoveAll(r.output); err != nil {
 		return err
@@ -127,14 +117,14 @@ func (r *run) start(ctx context.Context) (err error) {
 	if r.dir, err = os.MkdirTemp("", "linearizable"); err != nil {
 		return err
 	}
-	r.natsAddr = freeAddr()
+	r.natsAddr = harness.FreeAddr()
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	_, port, _ := net.SplitHostPort(r.natsAddr)
-	r.nats = &process{name: self, args: []string{"nats-server", port, r.dir}, log: os.Stderr}
-	if err := r.nats.start(); err != nil {
+	r.nats = &harness.Process{Name: self, Args: []string{"nats-server", port, r.dir}, Log: os.Stderr}
+	if err := r.nats.Start(); err != nil {
 		return err
 	}
 	if err := r.connect(ctx); err != nil {
@@ -153,19 +143,19 @@ func (r *run) start(ctx context.Context) (err error) {
 
 // newSite starts a gateway whose connection to NATS can be cut.
 func (r *run) newSite(i int) (*site, error) {
-	s := &site{addr: freeAddr()}
+	s := &site{addr: harness.FreeAddr()}
 	var err error
-	if s.proxy, err = newProxy(r.natsAddr); err != nil {
+	if s.proxy, err = harness.NewProxy(r.natsAddr); err != nil {
 		return nil, err
 	}
 	log, err := os.Create(filepath.Join(r.output, fmt.Sprintf("gateway%d.log", i)))
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"serve", "--log-level", "warn", "--request-timeout", "1s", "--nats-url", "nats://" + s.proxy.listener.Addr().String(),
+	args := []string{"serve", "--log-level", "warn", "--request-timeout", "1s", "--nats-url", "nats://" + s.proxy.Addr(),
 		"--listen", s.addr, "--transaction-rate", "0"}
-	s.gateway = &process{name: r.gatewayBinary, log: log, args: args}
-	return s, s.gateway.start()
+	s.gateway = &harness.Process{Name: r.gatewayBinary, Log: log, Args: args}
+	return s, s.gateway.Start()
 }
 
 // connect makes the native clients' connection, which no fault cuts but those of the server itself.
@@ -201,9 +191,9 @@ func insist(ctx context.Context, f func(context.Context) error) error {
 
 func (r *run) stop() {
 	for _, s := range r.sites {
-		_ = s.gateway.stop(syscall.SIGKILL)
+		_ = s.gateway.Stop(syscall.SIGKILL)
 	}
-	_ = r.nats.stop(syscall.SIGKILL)
+	_ = r.nats.Stop(syscall.SIGKILL)
 	_ = os.RemoveAll(r.dir)
 }
 

@@ -12,15 +12,17 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"kvgateway/test/watchcheck/harness"
 )
 
 // faults are those of section 7 of the contract that can be made with one server.
 func (r *run) faults() []fault {
 	all := []fault{
-		{"gateway-kill", ofGateway, r.restart(func() *Process { return r.gateway }, syscall.SIGKILL)},
-		{"gateway-term", ofGateway, r.restart(func() *Process { return r.gateway }, syscall.SIGTERM)},
+		{"gateway-kill", ofGateway, r.restart(func() *harness.Process { return r.gateway }, syscall.SIGKILL)},
+		{"gateway-term", ofGateway, r.restart(func() *harness.Process { return r.gateway }, syscall.SIGTERM)},
 		{"nats-kill", ofSource, r.killNATS},
-		{"nats-restart", ofSource, r.restart(func() *Process { return r.nats }, syscall.SIGTERM)},
+		{"nats-restart", ofSource, r.restart(func() *harness.Process { return r.nats }, syscall.SIGTERM)},
 		{"nats-pause", ofSource, r.pauseNATS},
 		{"cut-1s", ofSource, r.cut(time.Second, false)},
 		{"cut-30s", ofSource, r.cut(30*time.Second, true)},
@@ -33,7 +35,7 @@ func (r *run) faults() []fault {
 	return slices.DeleteFunc(all, func(f fault) bool { return !slices.Contains(strings.Split(r.only, ","), f.name) })
 }
 
-func (r *run) restart(process func() *Process, signal os.Signal) func(context.Context, *rand.Rand) error {
+func (r *run) restart(process func() *harness.Process, signal os.Signal) func(context.Context, *rand.Rand) error {
 	return func(_ context.Context, random *rand.Rand) error {
 		p := process()
 		err := p.Stop(signal)
@@ -43,7 +45,7 @@ func (r *run) restart(process func() *Process, signal os.Signal) func(context.Co
 }
 
 func (r *run) killNATS(ctx context.Context, random *rand.Rand) error {
-	err := r.restart(func() *Process { return r.nats }, syscall.SIGKILL)(ctx, random)
+	err := r.restart(func() *harness.Process { return r.nats }, syscall.SIGKILL)(ctx, random)
 	for _, recorder := range r.recorders {
 		recorder.crashed()
 	}
@@ -51,9 +53,9 @@ func (r *run) killNATS(ctx context.Context, random *rand.Rand) error {
 }
 
 func (r *run) pauseNATS(_ context.Context, random *rand.Rand) error {
-	err := r.nats.cmd.Process.Signal(syscall.SIGSTOP)
+	err := r.nats.Signal(syscall.SIGSTOP)
 	time.Sleep(time.Duration(1000+random.IntN(3000)) * time.Millisecond)
-	return errors.Join(err, r.nats.cmd.Process.Signal(syscall.SIGCONT))
+	return errors.Join(err, r.nats.Signal(syscall.SIGCONT))
 }
 
 // cut takes the gateway's connections to NATS away. In most long cuts, and in the first, something happens to a bucket meanwhile,

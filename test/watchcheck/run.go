@@ -16,6 +16,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/test/watchcheck/harness"
 )
 
 // bucketNames are the buckets, histories how many revisions of a key each keeps at first. From "long" nothing is ever purged, and
@@ -33,8 +35,8 @@ type run struct {
 	only                  string
 
 	dir, natsAddr, addr string
-	nats, gateway       *Process
-	proxy               *Proxy
+	nats, gateway       *harness.Process
+	proxy               *harness.Proxy
 	conn                *nats.Conn
 	js                  jetstream.JetStream
 	clients             []*Client
@@ -107,24 +109,15 @@ func (r *run) rest(ctx context.Context) {
 	time.Sleep(3 * time.Second)
 }
 
-func freeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 func (r *run) start(ctx context.Context) (err error) {
 	if r.dir, err = os.MkdirTemp("", "watchcheck"); err != nil {
 		return err
 	}
-	r.natsAddr, r.addr = freeAddr(), freeAddr()
+	r.natsAddr, r.addr = harness.FreeAddr(), harness.FreeAddr()
 	if err := r.startNATS(); err != nil {
 		return err
 	}
-	if r.proxy, err = NewProxy(r.natsAddr); err != nil {
+	if r.proxy, err = harness.NewProxy(r.natsAddr); err != nil {
 		return err
 	}
 	if err := r.connect(); err != nil {
@@ -146,7 +139,7 @@ func (r *run) startNATS() error {
 		return err
 	}
 	_, port, _ := net.SplitHostPort(r.natsAddr)
-	r.nats = &Process{name: self, args: []string{"nats-server", port, r.dir}, log: os.Stderr}
+	r.nats = &harness.Process{Name: self, Args: []string{"nats-server", port, r.dir}, Log: os.Stderr}
 	return r.nats.Start()
 }
 
@@ -158,8 +151,8 @@ func (r *run) startGateway() error {
 	if err != nil {
 		return err
 	}
-	r.gateway = &Process{name: r.gatewayBinary, log: log, args: []string{"serve", "--log-level", "warn",
-		"--nats-url", "nats://" + r.proxy.listener.Addr().String(), "--listen", r.addr}}
+	r.gateway = &harness.Process{Name: r.gatewayBinary, Log: log, Args: []string{"serve", "--log-level", "warn",
+		"--nats-url", "nats://" + r.proxy.Addr(), "--listen", r.addr}}
 	return r.gateway.Start()
 }
 
@@ -195,7 +188,7 @@ func (r *run) createBuckets(ctx context.Context) (err error) {
 }
 
 func (r *run) stop() {
-	for _, p := range []*Process{r.gateway, r.nats} {
+	for _, p := range []*harness.Process{r.gateway, r.nats} {
 		if p != nil {
 			_ = p.Stop(syscall.SIGKILL)
 		}

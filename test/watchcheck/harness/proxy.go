@@ -1,4 +1,5 @@
-package main
+// Package harness has what the checkers need around a gateway: processes that can be killed and paused, and a proxy that can cut.
+package harness
 
 import (
 	"net"
@@ -18,6 +19,7 @@ type Proxy struct {
 	open    map[net.Conn]bool
 }
 
+// NewProxy listens on a free port of the loopback interface and passes everything on to the target, for as long as the process lives.
 func NewProxy(target string) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -28,6 +30,9 @@ func NewProxy(target string) (*Proxy, error) {
 	go p.accept()
 	return p, nil
 }
+
+// Addr is where it listens.
+func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 func (p *Proxy) accept() {
 	for {
