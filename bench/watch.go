@@ -29,6 +29,8 @@ type watchSettings struct {
 	otherArgs  []string // those of the gateway with goroutines
 	systems    []string
 	cells      []watchCell
+	puts       bool // measure puts among many watchers
+	joins      bool // measure snapshots for clients that join at once
 	rounds     int
 	time       time.Duration // of a measurement
 	tempDir    string
@@ -78,13 +80,17 @@ func runWatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	if err != nil {
 		return err
 	}
-	puts, err := lab.measurePuts(ctx)
-	if err != nil {
-		return err
+	var puts []putResult
+	if s.puts {
+		if puts, err = lab.measurePuts(ctx); err != nil {
+			return err
+		}
 	}
-	joins, err := lab.measureJoins(ctx)
-	if err != nil {
-		return err
+	var joins []joinResult
+	if s.joins {
+		if joins, err = lab.measureJoins(ctx); err != nil {
+			return err
+		}
 	}
 	return writeWatchReport(stdout, s, results, puts, joins, started)
 }
@@ -97,7 +103,7 @@ func parseWatchSettings(args []string, stderr io.Writer) (watchSettings, error) 
 	gatewayArgs := flags.String("gateway-args", "", "further `arguments` of gateway serve, separated by blanks")
 	otherArgs := flags.String("other-args", "--stream-loops 0", "further `arguments` of gateway serve for the system gateway-goroutines")
 	systems := flags.String("systems", "", "systems to run, a comma-separated `list` of "+strings.Join(watchSystems, ", "))
-	cells := flags.String("cell", "", "cells to run: subscribers/filters/events a second, comma-separated; filters is one, distinct, or slow: one with a reader that stopped")
+	cells := flags.String("cell", "", "cells to run: subscribers/filters/events a second, comma-separated; filters is one, distinct, or slow: one with a reader that stopped; puts and joins are the last two tables")
 	flags.IntVar(&s.rounds, "rounds", 3, "measurements of each system in each cell, each with new processes")
 	flags.DurationVar(&s.time, "time", 3*time.Second, "length of one measurement")
 	flags.StringVar(&s.tempDir, "temp", "", "`directory` for data, removed at the end (default the system's)")
@@ -135,10 +141,18 @@ const maxSubscribers = 15000
 
 func (s *watchSettings) chooseCells(list string) error {
 	if list == "" {
-		s.cells = fullWatchMatrix()
+		s.cells, s.puts, s.joins = fullWatchMatrix(), true, true
 		return nil
 	}
 	for text := range strings.SplitSeq(list, ",") {
+		switch text {
+		case "puts":
+			s.puts = true
+			continue
+		case "joins":
+			s.joins = true
+			continue
+		}
 		parts := strings.Split(text, "/")
 		if len(parts) != 3 || !slices.Contains([]string{"one", "distinct", "slow"}, parts[1]) {
 			return fmt.Errorf("-cell: %q is not subscribers/one|distinct|slow/events", text)

@@ -188,8 +188,19 @@ func (f *Feed) begin(s kvclient.StreamState) {
 	clear(f.readings)
 }
 
-// take appends what the source delivered and wakes the subscriptions that it concerns.
+// take appends what the source delivered and wakes the subscriptions that it concerns. It does so without the lock: each that is woken asks
+// for it at once, on another processor, and a thousand that find it taken are put to sleep once more.
 func (f *Feed) take(entries []kvclient.Entry) {
+	f.enter(entries)
+	for i, s := range f.woken {
+		f.woken[i] = nil
+		s.wake()
+	}
+	f.woken = f.woken[:0]
+}
+
+// enter appends what the source delivered, and leaves in woken the subscriptions that have something to tell now.
+func (f *Feed) enter(entries []kvclient.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range entries {
@@ -206,7 +217,11 @@ func (f *Feed) take(entries []kvclient.Entry) {
 		}
 		f.remember(e)
 		f.log.add(&Change{Entry: *e, feed: f})
-		f.interest.Match(e.Key, func(s *Subscription) { s.arrived(e.Revision) })
+		f.interest.Match(e.Key, func(s *Subscription) {
+			if s.arrived(e.Revision) {
+				f.woken = append(f.woken, s)
+			}
+		})
 	}
 	f.hub.stats.Changes.Add(uint64(len(entries)))
 	f.tell()

@@ -44,8 +44,17 @@ func (l *changeLog) restart(at kvclient.Revision) {
 	l.changes, l.bytes, l.horizon = nil, 0, at
 }
 
+// nearEnd is how many changes are looked at from the end before the rest is searched: who keeps up is there, and a search takes ten others
+// into the cache for each of thousands.
+const nearEnd = 8
+
 // after returns the changes above a revision, which must not be below the horizon.
 func (l *changeLog) after(revision kvclient.Revision) []*Change {
+	for near := range min(nearEnd, len(l.changes)+1) {
+		if i := len(l.changes) - near; i == 0 || l.changes[i-1].Revision <= revision {
+			return l.changes[i:]
+		}
+	}
 	i, _ := slices.BinarySearchFunc(l.changes, revision+1, func(c *Change, r kvclient.Revision) int {
 		switch {
 		case c.Revision < r:

@@ -69,8 +69,8 @@ type Subscription struct {
 	resetFirst string // the reason for a reset that comes before all else
 }
 
-// Subscribe follows a bucket. Whenever there may be something to [Subscription.Poll], wake is called, with the feed locked: it must
-// neither wait nor call the feed; [Token] makes one of a channel. Subscribe returns [kvclient.ErrBucketNotFound] unless the subscriber
+// Subscribe follows a bucket. Whenever there may be something to [Subscription.Poll], wake is called, perhaps with the feed locked, and
+// perhaps once more after Close: it must neither wait nor call the feed; [Token] makes one of a channel. Subscribe returns [kvclient.ErrBucketNotFound] unless the subscriber
 // resumes, [kvclient.ErrBadBucket], and [kvclient.ErrUnavailable] or [kvclient.ErrTimeout] while the source is away.
 func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options SubscribeOptions, wake func()) (*Subscription, error) {
 	f := h.feed(name)
@@ -236,14 +236,14 @@ func (s *Subscription) leave() {
 	}
 }
 
-// arrived notes that a change came that the subscription has to send. The feed is locked.
-func (s *Subscription) arrived(revision kvclient.Revision) {
+// arrived notes that a change came that the subscription has to send, and tells whether it is to be woken. The feed is locked.
+func (s *Subscription) arrived(revision kvclient.Revision) bool {
 	if s.phase != following || s.pending != 0 {
-		return
+		return false
 	}
 	s.pending, s.matched = revision, revision
 	s.cursor = max(s.cursor, revision-1) // nothing between concerns it
-	s.wake()
+	return true
 }
 
 // Close ends the subscription.

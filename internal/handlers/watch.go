@@ -67,7 +67,11 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchReq
 		return s.refuseWatch(w, request, err)
 	}
 	sse.SetHeaders(w.Header(), request.format)
-	sse.NewStream(w).Run(r.Context(), follower, wakeUp, s.pace(request))
+	w.WriteHeader(http.StatusOK)
+	rec := w.(*recorder)
+	stream := sse.NewStream(rec.ResponseWriter) // which counts by itself: of thousands of streams each recorder would be looked up in vain
+	defer func() { rec.bytes = stream.Sent() }()
+	stream.Run(r.Context(), follower, wakeUp, s.pace(request))
 	return nil
 }
 

@@ -57,10 +57,11 @@ func testWatchSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
 	if err := kv.Delete(t.Context(), "stock.1"); err != nil {
 		t.Fatal(err)
 	}
+	w.wantEvents("put orders.1", "delete stock.1") // before the purge, which may remove what was not delivered yet
 	if err := kv.Purge(t.Context(), "orders.1"); err != nil {
 		t.Fatal(err)
 	}
-	w.wantEvents("put orders.1", "delete stock.1", "purge orders.1")
+	w.wantEvents("purge orders.1")
 	last := put(t, kv, "other", "unseen")
 	natstest.Eventually(t, patience, "a bookmark at the last revision", func() bool {
 		b := w.next()

@@ -90,6 +90,11 @@ type Stream struct {
 	controller *http.ResponseController
 	patience   time.Duration
 	bounded    time.Time // until when the next write may take; zero for no bound
+	sent       int64
+
+	// Cheaper to look at than a context, or a clock.
+	gone atomic.Bool // the client is
+	due  atomic.Bool // its time to speak unasked has come
 }
 
 // NewStream returns the stream of an answer whose headers are set. Nothing is sent before the first write.
@@ -108,11 +113,15 @@ func (s *Stream) Write(data []byte) (int, error) {
 		}
 	}
 	n, err := s.w.Write(data)
+	s.sent += int64(n)
 	if err != nil {
 		return n, err
 	}
 	return n, s.controller.Flush()
 }
+
+// Sent is how many bytes were written.
+func (s *Stream) Sent() int64 { return s.sent }
 
 // unbind lifts the bound of the last write if the stream may say nothing until then: over HTTP/2 the stream would be reset at that
 // moment, with or without a write under way.
@@ -137,23 +146,22 @@ func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 		}
 	}
 	clock := newClock(time.Now(), pace)
-	var due atomic.Bool
-	timer := time.AfterFunc(time.Until(clock.due()), func() { due.Store(true); wake() })
+	timer := time.AfterFunc(time.Until(clock.due()), func() { s.due.Store(true); wake() })
 	defer timer.Stop()
-	defer context.AfterFunc(ctx, wake)()
+	defer context.AfterFunc(ctx, func() { s.gone.Store(true); wake() })()
 	err := s.send(source.Begin)
 	for over := false; !over && err == nil; {
-		if over, err = s.drain(ctx, source, &clock); over || err != nil {
+		if over, err = s.drain(source, &clock); over || err != nil {
 			return
 		}
 		if err = s.unbind(clock.due()); err != nil {
 			return
 		}
 		<-wakeUp
-		if ctx.Err() != nil {
+		if s.gone.Load() {
 			return
 		}
-		if due.CompareAndSwap(true, false) {
+		if s.due.CompareAndSwap(true, false) {
 			over, err = s.speak(source, &clock)
 			timer.Reset(time.Until(clock.due()))
 		}
@@ -180,8 +188,8 @@ func (s *Stream) send(appendTo func([]byte) []byte) (err error) {
 }
 
 // drain sends all that there is to tell, unless the stream reaches its age over it: a client that is always behind has to come again too.
-func (s *Stream) drain(ctx context.Context, source Source, c *clock) (over bool, err error) {
-	for next := NextAtOnce; next == NextAtOnce && err == nil && ctx.Err() == nil && !c.old(time.Now()); {
+func (s *Stream) drain(source Source, c *clock) (over bool, err error) {
+	for next := NextAtOnce; next == NextAtOnce && err == nil && !s.gone.Load() && !c.old(time.Now()); {
 		next, err = s.turn(source)
 		over = next == NextNever
 	}
