@@ -18,7 +18,7 @@ const (
 	roleNATS = "nats" // a nats-server with a TCP listener
 	roleRaw  = "raw"  // nats.go and a nats-server in one process, driven there
 	roleThin = "thin" // the bare handler with a raw NATS request in it
-	roleFan  = "fan"  // the bare net/http fan-out
+	roleFan  = "fan"  // the bare net/http fan-out, perhaps of a bucket
 )
 
 // roleOptions are the flags of all roles.

@@ -1,45 +1,102 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"sync"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // fanRole is what streaming costs in Go as it comes: a handler for each client that waits on a channel, writes and flushes. A
 // client that does not keep up loses events, so it is the least, not a model.
-func fanRole(roleOptions) error {
+//
+// With a data directory it is fed by a bucket, of a nats-server in its process: an event is a put, and reaches the clients through the KV
+// client's watch, which begins with the first of them. That is the least that following a bucket costs.
+func fanRole(o roleOptions) error {
+	f := &fanOut{clients: make(map[string]map[chan []byte]struct{})}
+	f.store = func(key string, data []byte) error { f.publish(key, data); return nil }
+	f.follow = func() error { return nil }
+	if o.dataDir != "" {
+		natsServer, err := startNATS(o.dataDir, false)
+		if err != nil {
+			return err
+		}
+		defer natsServer.WaitForShutdown()
+		defer natsServer.Shutdown()
+		conn, err := nats.Connect("", nats.InProcessServer(natsServer))
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if err := f.feedFrom(conn); err != nil {
+			return err
+		}
+	}
 	listener, err := listenLocally()
 	if err != nil {
 		return err
 	}
-	serveUntilStopped(listener, fanHandler())
+	serveUntilStopped(listener, f.handler())
 	return nil
 }
 
 // fanOut has the clients of each key; those of "" get every event.
 type fanOut struct {
+	store  func(key string, data []byte) error
+	follow func() error // what is stored, from the first call on
+
 	mu      sync.RWMutex
 	clients map[string]map[chan []byte]struct{}
 }
 
 const fanQueue = 64
 
-func fanHandler() http.Handler {
-	f := &fanOut{clients: make(map[string]map[chan []byte]struct{})}
+func (f *fanOut) handler() http.Handler {
 	router := chi.NewRouter()
 	router.Get("/stream", f.stream)
-	router.Put("/keys/{key}", func(w http.ResponseWriter, r *http.Request) {
+	router.Put("/keys/{key}", withError(func(w http.ResponseWriter, r *http.Request) error {
 		body, err := readBody(r)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
+		if err == nil {
+			err = f.store(chi.URLParam(r, "key"), body)
 		}
-		f.publish(chi.URLParam(r, "key"), body)
-		writeResult(w, bareTag)
-	})
+		if err == nil {
+			writeResult(w, bareTag)
+		}
+		return err
+	}))
 	return router
+}
+
+// feedFrom makes the events those of a bucket.
+func (f *fanOut) feedFrom(conn *nats.Conn) error {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return err
+	}
+	kv, err := js.CreateKeyValue(context.Background(), jetstream.KeyValueConfig{Bucket: watchBucket, History: watchHistory})
+	if err != nil {
+		return err
+	}
+	f.store = func(key string, data []byte) error {
+		_, err := publish(conn, &nats.Msg{Subject: "$KV." + watchBucket + "." + key, Data: data})
+		return err
+	}
+	f.follow = sync.OnceValue(func() error {
+		updates, err := kv.WatchAll(context.Background(), jetstream.UpdatesOnly())
+		if err != nil {
+			return err
+		}
+		go func() {
+			for entry := range updates.Updates() {
+				f.publish(entry.Key(), entry.Value())
+			}
+		}()
+		return nil
+	})
+	return nil
 }
 
 func (f *fanOut) publish(key string, data []byte) {
@@ -58,6 +115,10 @@ func (f *fanOut) publish(key string, data []byte) {
 
 func (f *fanOut) stream(w http.ResponseWriter, r *http.Request) {
 	key := r.URL.Query().Get("key")
+	if err := f.follow(); err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	events := f.join(key)
 	defer f.leave(key, events)
 	w.Header().Set("Content-Type", "text/event-stream")

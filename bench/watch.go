@@ -15,12 +15,13 @@ import (
 // The systems that stream changes.
 const (
 	watchFanOut   = "fan-out"            // a bare net/http handler: a goroutine, a write and a flush an event for each client
+	watchFanOutKV = "fan-out-kv"         // the same, following a bucket with the KV client, its NATS in the process
 	watchNchan    = "nchan"              // nginx with the nchan module, from memory
 	watchGateway  = "gateway"            // gateway serve, its NATS in the process
 	watchOrdinary = "gateway-goroutines" // the same with a goroutine for each stream, or other -other-args
 )
 
-var watchSystems = []string{watchFanOut, watchNchan, watchGateway, watchOrdinary}
+var watchSystems = []string{watchFanOut, watchFanOutKV, watchNchan, watchGateway, watchOrdinary}
 
 // watchSettings is what the command line of `bench watch` says.
 type watchSettings struct {

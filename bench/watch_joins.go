@@ -62,7 +62,7 @@ func (l *watchLab) measurePuts(ctx context.Context) (results []putResult, err er
 
 // gateways are those of the systems that store anything.
 func (l *watchLab) gateways() []string {
-	return slices.DeleteFunc(slices.Clone(l.settings.systems), func(name string) bool { return name == watchFanOut || name == watchNchan })
+	return slices.DeleteFunc(slices.Clone(l.settings.systems), func(name string) bool { return name != watchGateway && name != watchOrdinary })
 }
 
 // joinResult is what a snapshot took that many clients asked for at the same time.

@@ -56,8 +56,8 @@ func watchColumns(c watchCell) []string {
 
 func watchTable(results []watchResult, systems []string) table {
 	t := table{
-		title: "**Delivery**: CPU of the server, µs an event stored without followers, and µs a delivery beyond that; the latter's ratio to nchan's and to the fan-out's of the same round; latency from PUT to arrival, ms",
-		columns: []string{"subscribers", "filters", "events/s", "system", "deliveries/s", "event µs", "delivery µs", "to nchan", "to fan-out",
+		title: "**Delivery**: CPU of the server, µs an event stored without followers, and µs a delivery beyond that; the latter's ratio to the others' of the same round; latency from PUT to arrival, ms",
+		columns: []string{"subscribers", "filters", "events/s", "system", "deliveries/s", "event µs", "delivery µs", "to nchan", "to fan-out", "to fan-out-kv",
 			"p50 ms", "p99 ms", "max ms", "generator µs"},
 	}
 	for _, r := range results {
@@ -66,7 +66,7 @@ func watchTable(results []watchResult, systems []string) table {
 			t.rows = append(t.rows, append(watchColumns(r.Cell), name,
 				show(r.of(name, func(s watchSample) float64 { return s.Deliveries }, "")),
 				show(r.of(name, func(s watchSample) float64 { return s.EventCPU }, "")),
-				show(r.of(name, cpu, "")), showRatio(r.of(name, cpu, watchNchan)), showRatio(r.of(name, cpu, watchFanOut)),
+				show(r.of(name, cpu, "")), showRatio(r.of(name, cpu, watchNchan)), showRatio(r.of(name, cpu, watchFanOut)), showRatio(r.of(name, cpu, watchFanOutKV)),
 				show(r.of(name, func(s watchSample) float64 { return s.P50 / 1000 }, "")),
 				show(r.of(name, func(s watchSample) float64 { return s.P99 / 1000 }, "")),
 				show(r.of(name, func(s watchSample) float64 { return s.Max / 1000 }, "")),

@@ -26,8 +26,9 @@ type watchSystem struct {
 }
 
 const (
-	watchBucket = "bench"
-	valueBytes  = 128
+	watchBucket  = "bench"
+	watchHistory = 64 // so that no event is overwritten before it is delivered
+	valueBytes   = 128
 	// spreadKeys is over how many keys the events go that all subscribers get.
 	spreadKeys = 64
 )
@@ -36,7 +37,9 @@ const (
 func (s *starter) startWatch(ctx context.Context, name string) (*watchSystem, error) {
 	switch name {
 	case watchFanOut:
-		return s.startFanOut(ctx)
+		return s.startFanOut(ctx, name)
+	case watchFanOutKV:
+		return s.startFanOut(ctx, name, "-data-dir", filepath.Join(s.dir, name))
 	case watchNchan:
 		return s.startNchan(ctx)
 	}
@@ -50,7 +53,7 @@ func (s *starter) startWatchGateway(ctx context.Context, name string) (*watchSys
 	}
 	p := sys.serving[0]
 	base := "/buckets/" + watchBucket
-	if err := call(ctx, http.MethodPut, "http://"+p.address+base, `{"history":64}`); err != nil {
+	if err := call(ctx, http.MethodPut, "http://"+p.address+base, fmt.Sprintf(`{"history":%d}`, watchHistory)); err != nil {
 		return nil, err
 	}
 	return &watchSystem{
@@ -86,13 +89,13 @@ func (s *starter) fillForSnapshot(address, base string, entries int) error {
 	return nil
 }
 
-func (s *starter) startFanOut(ctx context.Context) (*watchSystem, error) {
-	p, err := s.role(ctx, watchFanOut, roleFan, "-pprof", s.pprof)
+func (s *starter) startFanOut(ctx context.Context, name string, args ...string) (*watchSystem, error) {
+	p, err := s.role(ctx, name, roleFan, append(args, "-pprof", s.pprof)...)
 	if err != nil {
 		return nil, err
 	}
 	return &watchSystem{
-		name: watchFanOut, process: p, address: p.address, pprof: s.pprof,
+		name: name, process: p, address: p.address, pprof: s.pprof,
 		subscribe: func(filter int) []byte {
 			path := "/stream"
 			if filter >= 0 {

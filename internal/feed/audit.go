@@ -17,13 +17,13 @@ const tellTime = time.Second
 // sourceSide is what only the source's goroutine touches.
 type sourceSide struct {
 	now      func() time.Time
-	woken    []*Subscription // what arrived, to be woken; the array is used again
-	doubt    time.Time       // since when advisories may have been missed; zero for not
-	resetFor string          // the reason for which subscriptions are reset at the next start; "" for none
-	forgiven uint64          // messages that were purged since known was seen, and concern nobody
-	suspect  bool            // messages are missing, and nobody has told why yet
-	known    tally           // the last that was seen with everything read
-	earlier  tally           // the last before that which was older than tellTime
+	woken    []func()  // what is to be called for what arrived; the array is used again
+	doubt    time.Time // since when advisories may have been missed; zero for not
+	resetFor string    // the reason for which subscriptions are reset at the next start; "" for none
+	forgiven uint64    // messages that were purged since known was seen, and concern nobody
+	suspect  bool      // messages are missing, and nobody has told why yet
+	known    tally     // the last that was seen with everything read
+	earlier  tally     // the last before that which was older than tellTime
 }
 
 // A tally is what a stream was for some time.

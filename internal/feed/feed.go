@@ -192,14 +192,14 @@ func (f *Feed) begin(s kvclient.StreamState) {
 // for it at once, on another processor, and a thousand that find it taken are put to sleep once more.
 func (f *Feed) take(entries []kvclient.Entry) {
 	f.enter(entries)
-	for i, s := range f.woken {
+	for i, wake := range f.woken {
 		f.woken[i] = nil
-		s.wake()
+		wake()
 	}
 	f.woken = f.woken[:0]
 }
 
-// enter appends what the source delivered, and leaves in woken the subscriptions that have something to tell now.
+// enter appends what the source delivered, and leaves in woken how to wake the subscriptions that have something to tell now.
 func (f *Feed) enter(entries []kvclient.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -219,7 +219,7 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 		f.log.add(&Change{Entry: *e, feed: f})
 		f.interest.Match(e.Key, func(s *Subscription) {
 			if s.arrived(e.Revision) {
-				f.woken = append(f.woken, s)
+				f.woken = append(f.woken, s.wake)
 			}
 		})
 	}

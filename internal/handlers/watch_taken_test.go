@@ -63,37 +63,38 @@ func testTakenStreamsHaveTheirHeaders(t *testing.T, form func(*setup)) {
 	}
 }
 
-// A client that knows no chunks gets none.
-func TestWatchOverHTTP10(t *testing.T) { inBothForms(t, testWatchOverHTTP10) }
+// A stream's body ends with its connection and has no chunks, in either form and whatever the client knows.
+func TestStreamsHaveNoChunks(t *testing.T) { inBothForms(t, testStreamsHaveNoChunks) }
 
-func testWatchOverHTTP10(t *testing.T, form func(*setup)) {
+func testStreamsHaveNoChunks(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	put(t, g.shop(t), "a", "v")
-	conn, err := net.Dial("tcp", g.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := conn.Write([]byte("GET /buckets/shop/watch HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")); err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	r := bufio.NewReader(conn)
-	response, err := http.ReadResponse(r, nil)
-	if err != nil || response.StatusCode != 200 || response.Proto != "HTTP/1.0" || len(response.TransferEncoding) > 0 {
-		t.Fatalf("%+v, %v", response, err)
-	}
-	lines := bufio.NewScanner(response.Body)
-	var got []string
-	for len(got) < 2 && lines.Scan() {
-		if event, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
-			got = append(got, event)
+	for _, version := range []string{"HTTP/1.0", "HTTP/1.1"} {
+		conn, err := net.Dial("tcp", g.address)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if strings.Join(got, " ") != "put sync" {
-		t.Errorf("events %q, %v", got, lines.Err())
+		defer conn.Close()
+		if _, err := conn.Write([]byte("GET /buckets/shop/watch " + version + "\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || response.StatusCode != 200 || response.Proto != version || !response.Close || len(response.TransferEncoding) > 0 {
+			t.Fatalf("%s: %+v, %v", version, response, err)
+		}
+		lines := bufio.NewScanner(response.Body)
+		var got []string
+		for len(got) < 2 && lines.Scan() {
+			if event, ok := strings.CutPrefix(lines.Text(), "event: "); ok {
+				got = append(got, event)
+			}
+		}
+		if strings.Join(got, " ") != "put sync" {
+			t.Errorf("%s: events %q, %v", version, got, lines.Err())
+		}
 	}
 }
 
