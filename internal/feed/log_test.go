@@ -62,3 +62,25 @@ func TestFramesCountInTheLog(t *testing.T) {
 		t.Errorf("a frame of what is not in the log any more counts %d bytes", f.log.bytes)
 	}
 }
+
+// The changes above any revision are those that a look at each finds, from near the end of the log and from far.
+func TestLogAfter(t *testing.T) {
+	t.Parallel()
+	for size := range 3 * nearEnd {
+		for step := range kvclient.Revision(3) { // revisions without a change lie between
+			l := changeLog{maxBytes: 1 << 20, maxCount: 1 << 10}
+			for i := range size {
+				l.add(&Change{Entry: entry("k", 5+kvclient.Revision(i)*(step+1), kvclient.Put)})
+			}
+			for revision := range kvclient.Revision(5 + 4*3*nearEnd) {
+				want := l.changes
+				for len(want) > 0 && want[0].Revision <= revision {
+					want = want[1:]
+				}
+				if got := l.after(revision); len(got) != len(want) || len(got) > 0 && got[0] != want[0] {
+					t.Fatalf("%d changes, every %d: %d after %d, want %d", size, step+1, len(got), revision, len(want))
+				}
+			}
+		}
+	}
+}

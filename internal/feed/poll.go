@@ -72,6 +72,14 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 		s.restart() // whatever it reads is of what was before
 		return s.reset(events, f.resetReason()), false
 	}
+	if s.phase == waiting && f.state == live { // the bucket was missing when it was asked for, and the feed has found it before that was told
+		s.restart()
+		reason := ReasonEpoch
+		if s.options.UnknownPoint {
+			reason = ReasonUnknownID
+		}
+		return s.reset(events, reason), false
+	}
 	if reason := s.resetFirst; reason != "" {
 		s.resetFirst = ""
 		return s.reset(events, reason), false
