@@ -11,7 +11,7 @@ import (
 )
 
 // fanRole is what streaming costs in Go as it comes: a handler for each client that waits on a channel, writes and flushes. A
-// client that does not keep up loses events, so it is the least, not a model.
+// client that does not keep up would lose events, so it is the least, not a model.
 //
 // With a data directory it is fed by a bucket, of a nats-server in its process: an event is a put, and reaches the clients through the KV
 // client's watch, which begins with the first of them. That is the least that following a bucket costs.

@@ -207,10 +207,9 @@ func eventCost(sys *watchSystem, c watchCell, t time.Duration) (float64, error) 
 	return microseconds(after.cpu.since(before.cpu).serving[0]) / float64(out.sent), err
 }
 
-// warm sends events that nobody follows, so that what a process makes once is made, and its heap is as large as its collector lets it
-// become: what a new process has yet to fill is filled by whatever comes first, and is no cost of subscribers.
+// warm sends some events that nobody follows, so that what a process makes once is made.
 func warm(sys *watchSystem) error {
-	_, err := sendEvents(sys, watchCell{Subscribers: 1, Rate: 5000}, 2*time.Second)
+	_, err := sendEvents(sys, watchCell{Subscribers: 1, Rate: 1000}, 200*time.Millisecond)
 	return err
 }
 

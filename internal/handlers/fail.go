@@ -155,7 +155,7 @@ func (s *Server) recovered(rec *recorder, failure any) (cut bool) {
 		return true
 	}
 	s.logger.Error().Str("id", rec.id).Interface("panic", failure).Bytes("stack", debug.Stack()).Msg("request panicked")
-	if rec.status != 0 {
+	if rec.status != 0 || rec.taken {
 		return true
 	}
 	s.writeProblem(rec, problemOf(nil), s.pages[codeInternal])

@@ -67,11 +67,6 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchReq
 		return s.refuseWatch(w, request, err)
 	}
 	sse.SetHeaders(w.Header(), request.format)
-	if r.ProtoMajor == 1 {
-		// net/http takes it for no chunks, and does not send it: the body ends with the connection, as that of a stream that was taken over.
-		// Putting an event into a chunk is 4 % of its delivery.
-		w.Header()["Transfer-Encoding"] = []string{"identity"}
-	}
 	w.WriteHeader(http.StatusOK)
 	rec := w.(*recorder)
 	stream := sse.NewStream(rec.ResponseWriter) // which counts by itself: of thousands of streams each recorder would be looked up in vain

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -32,6 +33,8 @@ type eventStream struct {
 	status int
 	blocks chan block
 	lastID string
+
+	received atomic.Int64 // bytes of the body
 }
 
 // watch opens a stream. Headers are written as "Name: value".
@@ -58,9 +61,14 @@ func (g *gateway) watch(t testing.TB, target string, headers ...string) *eventSt
 
 func (s *eventStream) close() { s.body.Close() }
 
+// A counter counts what is written to it.
+type counter struct{ n *atomic.Int64 }
+
+func (c counter) Write(p []byte) (int, error) { c.n.Add(int64(len(p))); return len(p), nil }
+
 func (s *eventStream) read() {
 	defer close(s.blocks)
-	lines := bufio.NewScanner(s.body)
+	lines := bufio.NewScanner(io.TeeReader(s.body, counter{&s.received}))
 	lines.Buffer(nil, 16<<20)
 	var b block
 	for lines.Scan() {

@@ -31,9 +31,16 @@ func canBeTaken(r *http.Request) bool { return r.ProtoMajor == 1 && r.TLS == nil
 // watchTaken streams on the connection itself. It returns when the stream has begun.
 func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, follower *streamFollower) error {
 	stream, request, begun := s.loops.New(), follower.request, false
+	var conn net.Conn
+	var line accessLine
 	defer func() {
-		if !begun {
-			follower.close()
+		if begun {
+			return
+		}
+		follower.close()
+		if conn != nil {
+			conn.Close()
+			s.note(line)
 		}
 	}()
 	if err := s.subscribe(r.Context(), follower, stream.Wake); err != nil {
@@ -46,24 +53,22 @@ func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, follower *st
 	}
 	rec := w.(*recorder)
 	rec.taken = true
-	line := rec.line(http.MethodGet)
-	line.status = http.StatusOK
+	line = rec.line(http.MethodGet)
+	line.status = http.StatusInternalServerError // if it could be told
+	noted := line
+	noted.status = http.StatusOK
 	err = s.loops.Start(stream, conn, responseHead(r, w.Header()), follower, s.pace(request), func(sent int64, err error) {
 		follower.close()
-		line.bytes = sent
-		s.note(line)
-		s.noteCut(line.id, err)
+		noted.bytes = sent
+		s.note(noted)
+		s.noteCut(noted.id, err)
 	})
-	if err != nil {
-		conn.Close()
-		line.status = http.StatusServiceUnavailable // if it could be told
-		s.note(line)
+	if begun = err == nil; !begun {
+		line.status = http.StatusServiceUnavailable
 		if !errors.Is(err, net.ErrClosed) { // else the gateway goes down
 			s.logger.Error().Str("id", rec.id).Err(err).Msg("a stream's connection could not be watched")
 		}
-		return nil
 	}
-	begun = true
 	return nil
 }
 

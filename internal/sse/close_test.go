@@ -95,3 +95,48 @@ func TestLoopsOutliveAPanic(t *testing.T) {
 type faulty struct{ script }
 
 func (*faulty) Next([]byte) ([]byte, Next) { panic("faulty") }
+
+// A reluctant source panics before its stream has begun.
+type reluctant struct{ script }
+
+func (*reluctant) Begin([]byte) []byte { panic("reluctant") }
+
+// Loops can be closed whatever has panicked in them.
+func TestPanicsLeaveNothingToWaitFor(t *testing.T) {
+	t.Parallel()
+	l, err := NewLoops(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	func() {
+		defer func() { _ = recover() }()
+		_ = l.Start(l.New(), nil, nil, &reluctant{}, unhurried, func(int64, error) { t.Error("ended") })
+		t.Error("the panic was swallowed")
+	}()
+	client, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	server, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	called := make(chan struct{})
+	if err := l.Start(l.New(), server, nil, &script{over: true}, unhurried, func(int64, error) { close(called); panic("ended") }); err != nil {
+		t.Fatal(err)
+	}
+	<-called
+	closed := make(chan struct{})
+	go func() { l.Close(t.Context()); close(closed) }()
+	select {
+	case <-closed:
+	case <-time.After(soon):
+		t.Fatal("Close waits")
+	}
+}

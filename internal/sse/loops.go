@@ -18,6 +18,9 @@ var ErrClientGone = errors.New("the client is gone")
 // ErrPanicked ends a stream whose source panicked. Its text has the stack.
 var ErrPanicked = errors.New("the stream's source panicked")
 
+// errTooSlow ends a stream that has come to its age, with a client that has not taken what there was to tell before.
+var errTooSlow = errors.New("the client had not read its stream when that was to end")
+
 // errTookNothing ends a stream whose client has not read for the patience of a write.
 var errTookNothing = errors.New("the client reads nothing")
 
@@ -110,16 +113,17 @@ func (t *Taken) Wake() {
 }
 
 // Start gives the stream its connection, which is the loops' from here on, and what is sent before all else. Ended is called once it has
-// ended, with how many bytes were sent and why, nil if the source was over; a loop calls it, so it must not wait. Start returns an error, and
+// ended, with how many bytes were sent after the head and why, nil if the source was over; a loop calls it, so it must not wait. Start returns an error, and
 // leaves the connection alone, if it cannot be watched; [net.ErrClosed] if the loops are closed.
 func (l *Loops) Start(t *Taken, conn net.Conn, head []byte, source Source, pace Pace, ended func(sent int64, err error)) error {
+	first := source.Begin(head) // a source that panics leaves nothing behind here
 	if !l.enter() {
 		return net.ErrClosed
 	}
-	t.conn, t.source, t.clock, t.rest = conn, source, newClock(time.Now(), pace), source.Begin(head)
+	t.conn, t.source, t.clock, t.rest = conn, source, newClock(time.Now(), pace), first
 	t.ended = func(sent int64, err error) {
-		ended(sent, err)
-		l.streams.Done()
+		defer l.streams.Done() // whatever becomes of ended: Close waits for it
+		ended(max(0, sent-int64(len(head))), err)
 	}
 	if err := l.watcher.watch(t); err != nil {
 		l.streams.Done()
@@ -285,7 +289,7 @@ func (l *loop) send(t *Taken, data []byte) {
 		l.end(t, err)
 		return
 	case len(left) > 0:
-		t.rest, t.bound = l.keep(left, data), time.Now().Add(l.patience)
+		t.rest, t.bound = l.keep(left, data), l.until(t)
 		l.unsent.Add(int64(len(left)))
 		l.timetable.put(t)
 	case t.over:
@@ -293,6 +297,15 @@ func (l *loop) send(t *Taken, data []byte) {
 	case t.place < 0:
 		l.timetable.put(t)
 	}
+}
+
+// until is when a stream must have taken some of what is left: a client that always takes a little does not keep it beyond its age.
+func (l *loop) until(t *Taken) time.Time {
+	bound := time.Now().Add(l.patience)
+	if last := t.clock.end.Add(l.patience); last.Before(bound) {
+		return last
+	}
+	return bound
 }
 
 // sendRest sends what was left, and tells whether nothing is left now.
@@ -309,8 +322,11 @@ func (l *loop) sendRest(t *Taken, now time.Time) bool {
 		t.rest, t.bound = nil, time.Time{}
 		l.timetable.put(t)
 		return true
+	case now.After(t.clock.end.Add(l.patience)):
+		l.end(t, errTooSlow)
+		return false
 	case len(left) < had || t.bound.IsZero():
-		t.bound = time.Now().Add(l.patience)
+		t.bound = l.until(t)
 	case now.After(t.bound):
 		l.end(t, errTookNothing)
 		return false

@@ -104,8 +104,19 @@ func newStream(w http.ResponseWriter, patience time.Duration) *Stream {
 	return &Stream{w: w, controller: http.NewResponseController(w), patience: patience}
 }
 
-// Write sends at once.
-func (s *Stream) Write(data []byte) (int, error) {
+// Write sends at once. Its patience is with each part of [FlushAt] bytes: a client that reads is not cut since a value is large.
+func (s *Stream) Write(data []byte) (n int, err error) {
+	for {
+		part := data[:min(len(data), FlushAt)]
+		wrote, err := s.write(part)
+		n += wrote
+		if data = data[len(part):]; err != nil || len(data) == 0 {
+			return n, err
+		}
+	}
+}
+
+func (s *Stream) write(data []byte) (int, error) {
 	if now := time.Now(); s.bounded.Sub(now) < s.patience-s.patience/patienceSlack {
 		s.bounded = now.Add(s.patience)
 		if err := s.controller.SetWriteDeadline(s.bounded); err != nil {
@@ -126,7 +137,7 @@ func (s *Stream) Sent() int64 { return s.sent }
 // unbind lifts the bound of the last write if the stream may say nothing until then: over HTTP/2 the stream would be reset at that
 // moment, with or without a write under way.
 func (s *Stream) unbind(until time.Time) error {
-	if s.bounded.IsZero() || until.Before(s.bounded) {
+	if s.bounded.IsZero() || until.Add(s.patience/patienceSlack).Before(s.bounded) {
 		return nil
 	}
 	s.bounded = time.Time{}

@@ -3,6 +3,8 @@
 package sse
 
 import (
+	"bytes"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -44,4 +46,61 @@ func TestQuietStreamOutlivesTheBoundOfAWrite(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A client that reads slowly, and always reads, has a large frame in whatever time that takes: patience is with one that takes nothing.
+func TestSlowReaderOfALargeFrame(t *testing.T) {
+	t.Parallel()
+	const patience = 500 * time.Millisecond
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		newStream(w, patience).Run(r.Context(), &script{words: [][]byte{largeWord()}, over: true}, make(chan struct{}, 1), unhurried)
+	}))
+	defer server.Close()
+	response, err := http.Get(server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	began := time.Now()
+	n, err := readSlowly(response.Body)
+	if want := len("begin\n") + len(largeWord()); err != io.EOF || n != want {
+		t.Errorf("read %d bytes of %d, then %v", n, want, err)
+	}
+	if took := time.Since(began); took < 2*patience {
+		t.Errorf("it took %v: nothing was tested", took)
+	}
+}
+
+// A client that always takes a little does not keep its stream beyond its age.
+func TestSlowReaderBeyondItsAge(t *testing.T) {
+	t.Parallel()
+	const patience = 200 * time.Millisecond
+	a := startAudience(t, 1, patience)
+	s := a.join(&script{words: [][]byte{largeWord()}}, Pace{Heartbeat: time.Hour, Age: patience})
+	if n, err := readSlowly(s); n >= len(largeWord()) {
+		t.Errorf("read %d bytes, %v", n, err)
+	}
+	if err := s.outcome(t); !errors.Is(err, errTooSlow) {
+		t.Errorf("ended with %v", err)
+	}
+}
+
+// largeWord is more than the buffers of sockets hold.
+func largeWord() []byte { return bytes.Repeat([]byte("x"), 32<<20) }
+
+// readSlowly reads to the end, some 12 MB a second.
+func readSlowly(r io.Reader) (n int, err error) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	buffer := make([]byte, 64<<10)
+	for err == nil {
+		<-tick.C
+		var read int
+		read, err = io.ReadFull(r, buffer)
+		n += read
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	return n, err
 }
