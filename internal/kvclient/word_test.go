@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
 )
 
 // A wait for a revision of one life of a bucket must not be answered from the next.
@@ -17,12 +18,14 @@ func TestWaitEndsWithTheEpoch(t *testing.T) {
 	js := s.JetStream(t)
 	b := shop(t, c, nil)
 	put(t, b, "k", "old")
+	before := sentMessages(t, c, s)
 	answer := make(chan error, 1)
 	go func() {
 		_, _, err := b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{
 			MinRevision: kvclient.Position{Revision: 5, Epoch: b.Epoch()}, Wait: 20 * time.Second})
 		answer <- err
 	}()
+	natstest.Eventually(t, 20*time.Second, "it has asked once, and waits", func() bool { return sentMessages(t, c, s) > before })
 	recreate(t, js, "1", "2", "3", "4", "5", "6")
 	err := <-answer
 	if _, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok && !errors.Is(err, kvclient.ErrBucketNotFound) {
