@@ -157,7 +157,7 @@ func (s *watchSettings) chooseCells(list string) error {
 		}
 		parts := strings.Split(text, "/")
 		if len(parts) != 3 || !slices.Contains([]string{"one", "distinct", "slow"}, parts[1]) {
-			return fmt.Errorf("-cell: %q is not subscribers/one|distinct|slow/events", text)
+			return fmt.Errorf("-cell: %q is not subscribers/one|distinct|slow/events, puts or joins", text)
 		}
 		subscribers, err1 := strconv.Atoi(parts[0])
 		rate, err2 := strconv.Atoi(parts[2])

@@ -60,7 +60,7 @@ func (l *watchLab) measurePuts(ctx context.Context) (results []putResult, err er
 	return results, nil
 }
 
-// gateways are those of the systems that store anything.
+// gateways are those of the systems that are the gateway.
 func (l *watchLab) gateways() []string {
 	return slices.DeleteFunc(slices.Clone(l.settings.systems), func(name string) bool { return name != watchGateway && name != watchOrdinary })
 }

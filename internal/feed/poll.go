@@ -64,21 +64,13 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 	if s.toldGone && f.state != live {
 		return events, true
 	}
-	if f.state == stale && (s.resetFirst != "" || s.generation != f.generation) {
+	if f.state == stale && (s.resetFirst != "" || s.phase == waiting || s.generation != f.generation) {
 		return s.tellSource(events), true // a reset would tell that the source is back
 	}
-	if s.generation != f.generation || s.toldGone {
+	if s.generation != f.generation || s.phase == waiting { // also if the bucket was found before it was told as missing
 		s.generation, s.toldGone, s.resetFirst = f.generation, false, ""
 		s.restart() // whatever it reads is of what was before
 		return s.reset(events, f.resetReason()), false
-	}
-	if s.phase == waiting && f.state == live { // the bucket was missing when it was asked for, and the feed has found it before that was told
-		s.restart()
-		reason := ReasonEpoch
-		if s.options.UnknownPoint {
-			reason = ReasonUnknownID
-		}
-		return s.reset(events, reason), false
 	}
 	if reason := s.resetFirst; reason != "" {
 		s.resetFirst = ""

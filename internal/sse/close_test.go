@@ -20,26 +20,12 @@ func TestLoopsCloseWhileStreamsStart(t *testing.T) {
 }
 
 func testCloseWhileStreamsStart(t *testing.T) {
-	l, err := NewLoops(2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
+	a := openAudience(t, 2, writePatience)
+	l := a.loops
 	const clients = 8
 	connections := make([]net.Conn, clients)
 	for i := range connections {
-		client, err := net.Dial("tcp", listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer client.Close()
-		if connections[i], err = listener.Accept(); err != nil {
-			t.Fatal(err)
-		}
+		_, connections[i] = a.connect()
 		defer connections[i].Close()
 	}
 	outcomes := make(chan error, clients)
@@ -104,29 +90,14 @@ func (*reluctant) Begin([]byte) []byte { panic("reluctant") }
 // Loops can be closed whatever has panicked in them.
 func TestPanicsLeaveNothingToWaitFor(t *testing.T) {
 	t.Parallel()
-	l, err := NewLoops(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
+	a := openAudience(t, 1, writePatience)
+	l := a.loops
 	func() {
 		defer func() { _ = recover() }()
 		_ = l.Start(l.New(), nil, nil, &reluctant{}, unhurried, func(int64, error) { t.Error("ended") })
 		t.Error("the panic was swallowed")
 	}()
-	client, err := net.Dial("tcp", listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer client.Close()
-	server, err := listener.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, server := a.connect()
 	called := make(chan struct{})
 	if err := l.Start(l.New(), server, nil, &script{over: true}, unhurried, func(int64, error) { close(called); panic("ended") }); err != nil {
 		t.Fatal(err)

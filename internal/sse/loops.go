@@ -113,8 +113,9 @@ func (t *Taken) Wake() {
 }
 
 // Start gives the stream its connection, which is the loops' from here on, and what is sent before all else. Ended is called once it has
-// ended, with how many bytes were sent after the head and why, nil if the source was over; a loop calls it, so it must not wait. Start returns an error, and
-// leaves the connection alone, if it cannot be watched; [net.ErrClosed] if the loops are closed.
+// ended, with how many bytes were sent after the head and why, nil if the source was over; a loop calls it, so it must neither wait nor
+// panic, which nobody would hear of. Start returns an error, and leaves the connection alone, if it cannot be watched; [net.ErrClosed] if
+// the loops are closed.
 func (l *Loops) Start(t *Taken, conn net.Conn, head []byte, source Source, pace Pace, ended func(sent int64, err error)) error {
 	first := source.Begin(head) // a source that panics leaves nothing behind here
 	if !l.enter() {

@@ -74,6 +74,18 @@ type audience struct {
 
 func startAudience(t *testing.T, loops int, patience time.Duration) *audience {
 	t.Helper()
+	a := openAudience(t, loops, patience)
+	t.Cleanup(func() {
+		gone, cancel := context.WithCancel(context.Background())
+		cancel()
+		a.loops.Close(gone)
+	})
+	return a
+}
+
+// openAudience leaves the closing of the loops to the test.
+func openAudience(t *testing.T, loops int, patience time.Duration) *audience {
+	t.Helper()
 	l, err := newLoops(loops, patience)
 	if err != nil {
 		t.Fatal(err)
@@ -82,13 +94,22 @@ func startAudience(t *testing.T, loops int, patience time.Duration) *audience {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		listener.Close()
-		gone, cancel := context.WithCancel(context.Background())
-		cancel()
-		l.Close(gone)
-	})
+	t.Cleanup(func() { listener.Close() })
 	return &audience{t, l, listener}
+}
+
+// connect returns both ends of a connection.
+func (a *audience) connect() (client, server net.Conn) {
+	a.t.Helper()
+	client, err := net.Dial("tcp", a.listener.Addr().String())
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.t.Cleanup(func() { client.Close() })
+	if server, err = a.listener.Accept(); err != nil {
+		a.t.Fatal(err)
+	}
+	return client, server
 }
 
 // A seat is a client's end of a stream, and what became of the stream.
@@ -103,15 +124,7 @@ var unhurried = Pace{Heartbeat: time.Hour, Age: time.Hour}
 
 func (a *audience) join(source Source, pace Pace) *seat {
 	a.t.Helper()
-	client, err := net.Dial("tcp", a.listener.Addr().String())
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.t.Cleanup(func() { client.Close() })
-	server, err := a.listener.Accept()
-	if err != nil {
-		a.t.Fatal(err)
-	}
+	client, server := a.connect()
 	s := &seat{TCPConn: client.(*net.TCPConn), stream: a.loops.New(), ended: make(chan error, 1)}
 	if err := a.loops.Start(s.stream, server, []byte("head\n"), source, pace, func(sent int64, err error) {
 		s.sent = sent
@@ -362,16 +375,7 @@ func newEndless() *steady {
 // Close ends what does not end by itself.
 func TestLoopsClose(t *testing.T) {
 	t.Parallel()
-	l, err := NewLoops(2)
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	a := &audience{t, l, listener}
+	a := openAudience(t, 2, writePatience)
 	var endless, full script
 	for range 500 {
 		full.say(strings.Repeat("x", FlushAt))
@@ -379,7 +383,7 @@ func TestLoopsClose(t *testing.T) {
 	seats := []*seat{a.join(&endless, unhurried), a.join(&full, unhurried), a.join(&endless, unhurried)}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	l.Close(ctx)
+	a.loops.Close(ctx)
 	for i, s := range seats {
 		if err := s.outcome(t); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("stream %d ended with %v", i, err)

@@ -92,9 +92,8 @@ type Stream struct {
 	bounded    time.Time // until when the next write may take; zero for no bound
 	sent       int64
 
-	// Cheaper to look at than a context, or a clock.
-	gone atomic.Bool // the client is
-	due  atomic.Bool // its time to speak unasked has come
+	gone atomic.Bool // the client is; a context takes a lock to tell
+	due  atomic.Bool // the time to speak unasked has come
 }
 
 // NewStream returns the stream of an answer whose headers are set. Nothing is sent before the first write.
@@ -106,14 +105,13 @@ func newStream(w http.ResponseWriter, patience time.Duration) *Stream {
 
 // Write sends at once. Its patience is with each part of [FlushAt] bytes: a client that reads is not cut since a value is large.
 func (s *Stream) Write(data []byte) (n int, err error) {
-	for {
+	for first := true; err == nil && (first || len(data) > 0); first = false { // nothing sends the headers
 		part := data[:min(len(data), FlushAt)]
-		wrote, err := s.write(part)
-		n += wrote
-		if data = data[len(part):]; err != nil || len(data) == 0 {
-			return n, err
-		}
+		var wrote int
+		wrote, err = s.write(part)
+		n, data = n+wrote, data[len(part):]
 	}
+	return n, err
 }
 
 func (s *Stream) write(data []byte) (int, error) {

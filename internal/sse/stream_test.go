@@ -51,7 +51,7 @@ func TestQuietStreamOutlivesTheBoundOfAWrite(t *testing.T) {
 // A client that reads slowly, and always reads, has a large frame in whatever time that takes: patience is with one that takes nothing.
 func TestSlowReaderOfALargeFrame(t *testing.T) {
 	t.Parallel()
-	const patience = 500 * time.Millisecond
+	const patience = time.Second
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		newStream(w, patience).Run(r.Context(), &script{words: [][]byte{largeWord()}, over: true}, make(chan struct{}, 1), unhurried)
 	}))
