@@ -89,6 +89,9 @@ func (f *streamFollower) note(i int) bool {
 // Next appends what the subscriptions tell. A frame that goes alone goes as it is, and a large one goes alone: streams whose clients do not
 // take it would hold a copy each.
 func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
+	for i := range f.subscriptions { // the stream may have been woken since; by which is not known
+		f.subscriptions[i].due = true
+	}
 	for len(b) < sse.FlushAt && !f.over && f.take() {
 		e := &(*f.events)[f.told]
 		frame := f.frameOf(e)
@@ -135,11 +138,8 @@ func (f *streamFollower) frameOf(e *feed.Event) []byte {
 
 // take makes sure that there is an event to tell, and returns false if no subscription has one.
 func (f *streamFollower) take() bool {
-	if f.events == nil { // the stream was woken; by which subscription is not known
+	if f.events == nil {
 		f.events = eventLists.Get().(*[]feed.Event)
-		for i := range f.subscriptions {
-			f.subscriptions[i].due = true
-		}
 	}
 	if f.told < len(*f.events) {
 		return true

@@ -23,7 +23,8 @@ type Source interface {
 	// Begin appends what comes first.
 	Begin(dst []byte) []byte
 	// Next appends what there is to tell to an empty dst, until it has [FlushAt] bytes. In its place it may return bytes that others have
-	// too: they have no capacity to spare, and must not be changed.
+	// too: they have no capacity to spare, and must not be changed. One call may be for several reasons: the [NextAtOnce] of the call
+	// before, and a wake since.
 	Next(dst []byte) (out []byte, next Next)
 	// Beat appends what shows that the stream is alive.
 	Beat(dst []byte) []byte
