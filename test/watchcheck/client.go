@@ -169,7 +169,7 @@ func (c *Client) of(bucket string) []Item {
 	return out
 }
 
-// silence is after how many heartbeats that did not come a connection is taken for dead. A gateway that is killed while its client
+// silence is after how long without a heartbeat a connection is taken for dead. A gateway that is killed while its client
 // does not read leaves one that nobody ever ends.
 const silence = 5 * time.Second
 

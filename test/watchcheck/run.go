@@ -106,7 +106,7 @@ func (r *run) rest(ctx context.Context) {
 			break
 		}
 	}
-	time.Sleep(3 * time.Second)
+	time.Sleep(7 * time.Second)
 }
 
 func (r *run) start(ctx context.Context) (err error) {

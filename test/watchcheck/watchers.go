@@ -31,6 +31,8 @@ var variants = []struct {
 	{"lines", "filter=hot.>&filter=cold.>", View{Matches: func(key string) bool { return below("hot.")(key) || below("cold.")(key) }, Lines: true}, clientOptions{lines: true}},
 	{"messages", "events=message&bookmarks=event", View{Matches: anyKey}, clientOptions{messages: true}},
 	{"first", "resume_from_revision=1&bookmarks=event", View{Matches: anyKey, History: true}, clientOptions{}},
+	// In which a change that waits for a heartbeat is late.
+	{"seldom", "bookmarks=event&heartbeat=3s", View{Matches: anyKey}, clientOptions{steady: true}},
 	{"stopping", "bookmarks=event", View{Matches: anyKey}, clientOptions{steady: true, buffer: 256 << 10}},
 }
 
@@ -53,7 +55,10 @@ func (r *run) makeClients() {
 		if !o.noValues {
 			query += "&values=base64"
 		}
-		return strings.ReplaceAll(strings.TrimPrefix(query+"&heartbeat=1s", "&"), ">", url.QueryEscape(">"))
+		if !strings.Contains(query, "heartbeat=") {
+			query += "&heartbeat=1s"
+		}
+		return strings.ReplaceAll(strings.TrimPrefix(query, "&"), ">", url.QueryEscape(">"))
 	}
 	for _, bucket := range bucketNames {
 		for _, v := range variants {

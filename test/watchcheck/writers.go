@@ -18,8 +18,11 @@ const maxBurst = 300
 
 var client = &http.Client{Timeout: 5 * time.Second}
 
-// write stores, deletes and purges some 30 times a second, over HTTP or natively, and natively now and then in a burst that
-// overwrites faster than anybody reads; refusals during faults are expected.
+// fatValue is how large the values of some bursts are: a few of them are more than a gateway sends at once.
+const fatValue = 4 << 10
+
+// write stores, deletes and purges some 30 times a second, over HTTP or natively, and natively now and then in a burst; refusals during
+// faults are expected.
 func (r *run) write(ctx context.Context, random *rand.Rand, native bool) {
 	for ctx.Err() == nil {
 		bucket, key := bucketNames[random.IntN(len(bucketNames))], fmt.Sprintf("hot.k%d", random.IntN(4))
@@ -29,7 +32,7 @@ func (r *run) write(ctx context.Context, random *rand.Rand, native bool) {
 		if random.IntN(100) == 0 {
 			key = "quiet.k"
 		}
-		if native && bucket != "long" && random.IntN(50) == 0 {
+		if native && random.IntN(50) == 0 {
 			r.burst(random, bucket)
 		}
 		a := r.attempt(bucket, key, []string{"delete", "purge"}, random)
@@ -52,16 +55,30 @@ func (r *run) attempt(bucket, key string, markers []string, random *rand.Rand) *
 	}
 	a.body = fmt.Appendf(nil, "value %d", r.serial.Add(1))
 	if random.IntN(10) == 0 { // so that a minute of what nobody reads is more than the kernel takes
-		a.body = append(a.body, strings.Repeat(" filler", random.IntN(1500))...)
+		a.fill(random.IntN(10 << 10))
 	}
 	a.Value = digest(a.body)
 	return a
 }
 
-// burst does not wait for acknowledgements.
+// fill makes a value that large.
+func (a *Attempt) fill(size int) {
+	const filler = " filler"
+	a.body = append(a.body, strings.Repeat(filler, max(0, size-len(a.body))/len(filler))...)
+}
+
+// burst does not wait for acknowledgements. Where nothing is kept for long it overwrites faster than anybody reads.
 func (r *run) burst(random *rand.Rand, bucket string) {
+	key, keys, fat := "hot.k", 4, random.IntN(4) == 0
+	if bucket == "long" {
+		key, keys = "cold.k", 100
+	}
 	for range random.IntN(maxBurst) {
-		a := r.attempt(bucket, fmt.Sprintf("hot.k%d", random.IntN(4)), []string{"delete", "purge"}, random)
+		a := r.attempt(bucket, fmt.Sprint(key, random.IntN(keys)), []string{"delete", "purge"}, random)
+		if fat && a.Op == "put" {
+			a.fill(fatValue)
+			a.Value = digest(a.body)
+		}
 		_ = r.conn.PublishMsg(a.message())
 	}
 }
