@@ -57,7 +57,7 @@ bench: build ## Measure gateway, bare HTTP handler and raw NATS in one run, then
 bench-quick: build ## The same in a minute and a half
 	$(GO) run ./bench -quick
 
-bench-watch: build ## Measure streams beside bare net/http fan-outs and, if installed, nginx with nchan (about a quarter of an hour)
+bench-watch: build ## Measure streams beside bare net/http fan-outs and, if installed, nginx with nchan (about half an hour)
 	$(GO) run ./bench watch
 
 WATCHCHECK_TIME ?= 10m

@@ -30,6 +30,9 @@ type subscriber struct {
 	step   int64 // from one event of its own to the next
 }
 
+// errLost ends a measurement in which an event did not arrive, or not once, or not in order.
+var errLost = errors.New("events were lost")
+
 // acceptBatch is how many connections are opened before their answers are awaited.
 const acceptBatch = 100
 
@@ -99,7 +102,7 @@ func (s *subscribers) receive(i int) error {
 	now := time.Since(started)
 	err = c.reader.read(s.buffer[:n], func(e stamp) error {
 		if c.next != 0 && e.number != c.next {
-			return fmt.Errorf("event %d, not %d", e.number, c.next)
+			return fmt.Errorf("%w: event %d came, not %d", errLost, e.number, c.next)
 		}
 		c.next = e.number + c.step
 		s.delivered++
@@ -134,11 +137,11 @@ func (s *subscribers) collect(expected <-chan int64) error {
 			return err
 		}
 		if want >= 0 && time.Now().After(deadline) {
-			return fmt.Errorf("%d events were delivered, not %d", s.delivered, want)
+			return fmt.Errorf("%w: %d were delivered, not %d", errLost, s.delivered, want)
 		}
 	}
 	if s.delivered > want {
-		return fmt.Errorf("%d events were delivered, not %d", s.delivered, want)
+		return fmt.Errorf("%w: %d were delivered, not %d", errLost, s.delivered, want)
 	}
 	return nil
 }

@@ -14,7 +14,8 @@ type publishing struct {
 // A lane is a connection that sends every so many events. Events that all subscribers get must arrive in order, so they have one lane.
 const distinctLanes = 4
 
-// sendEvents sends events at the cell's rate for some time, each at its time or as soon as the one before is answered.
+// sendEvents sends events at the cell's rate for some time, each at its time or as soon as the one before is answered: fewer where those
+// that go to all are not answered at that rate.
 func sendEvents(sys *watchSystem, c watchCell, t time.Duration) (*publishing, error) {
 	lanes := 1
 	if c.Distinct {
@@ -63,7 +64,8 @@ func publishLane(sys *watchSystem, c watchCell, begin time.Time, first, step, to
 		return err
 	}
 	defer closeSocket(socket)
-	for i := first; i < total; i += step {
+	end := begin.Add(time.Duration(float64(total) / float64(c.Rate) * float64(time.Second)))
+	for i := first; i < total && (c.Distinct || time.Now().Before(end)); i += step {
 		time.Sleep(time.Until(begin.Add(time.Duration(float64(i) / float64(c.Rate) * float64(time.Second)))))
 		number := i + 1
 		filter := -1

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,8 +11,13 @@ import (
 
 type watchFigure func(watchSample) float64
 
-// of is the spread of a system's figure over the rounds, or its ratio to another system's, taken round by round.
+// of is the spread of a system's figure over the rounds, or its ratio to another system's, taken round by round. There is none of one that
+// lost events in a round.
 func (r watchResult) of(system string, f watchFigure, to string) (spread, bool) {
+	lost := func(s watchSample) bool { return s.Lost }
+	if slices.ContainsFunc(r.Samples[system], lost) || slices.ContainsFunc(r.Samples[to], lost) {
+		return spread{}, false
+	}
 	var values []float64
 	for i, s := range r.Samples[system] {
 		v := f(s)
@@ -56,9 +62,10 @@ func watchColumns(c watchCell) []string {
 
 func watchTable(results []watchResult, systems []string) table {
 	t := table{
-		title: "**Delivery**: CPU of the server, µs an event stored without followers, and µs a delivery beyond that; the latter's ratio to the others' of the same round; latency from PUT to arrival, ms",
+		title: "**Delivery**: CPU of the server, µs an event stored without followers, and µs a delivery beyond that, with its ratio to the others' " +
+			"of the same round; the ratio of an event with all its deliveries; latency from PUT to arrival, ms",
 		columns: []string{"subscribers", "filters", "events/s", "system", "deliveries/s", "event µs", "delivery µs", "to nchan", "to fan-out", "to fan-out-kv",
-			"p50 ms", "p99 ms", "max ms", "generator µs"},
+			"in all, to fan-out-kv", "p50 ms", "p99 ms", "max ms", "generator µs"},
 	}
 	for _, r := range results {
 		for _, name := range systems {
@@ -67,6 +74,7 @@ func watchTable(results []watchResult, systems []string) table {
 				show(r.of(name, func(s watchSample) float64 { return s.Deliveries }, "")),
 				show(r.of(name, func(s watchSample) float64 { return s.EventCPU }, "")),
 				show(r.of(name, cpu, "")), showRatio(r.of(name, cpu, watchNchan)), showRatio(r.of(name, cpu, watchFanOut)), showRatio(r.of(name, cpu, watchFanOutKV)),
+				showRatio(r.of(name, func(s watchSample) float64 { return s.Total }, watchFanOutKV)),
 				show(r.of(name, func(s watchSample) float64 { return s.P50 / 1000 }, "")),
 				show(r.of(name, func(s watchSample) float64 { return s.P99 / 1000 }, "")),
 				show(r.of(name, func(s watchSample) float64 { return s.Max / 1000 }, "")),
