@@ -48,6 +48,7 @@ export class Connection {
   #attempt = 0; // so that what is left of an earlier attempt changes nothing
   #timer; // to the next attempt
   #silence; // to giving up on a connection that says nothing
+  #silences = 0; // connections in a row that were given up for that, without an event
   #closed = false;
 
   /**
@@ -75,6 +76,7 @@ export class Connection {
 
   async connect() {
     const attempt = this.#begin();
+    this.#listenForSilence(attempt); // what a page does for a url or for headers may never end
     try {
       const url = new URL(typeof this.#url === "function" ? await this.#url() : this.#url, globalThis.location?.href);
       if (attempt !== this.#attempt) return;
@@ -201,14 +203,20 @@ export class Connection {
     }
     if (attempt !== this.#attempt) return;
     if (event.type !== "problem") this.#failures = 0;
+    this.#silences = 0;
     this.lastEventId = event.id;
   }
 
-  // A connection whose other end vanished without a word looks like a quiet one, but for the heartbeats.
+  // A connection whose other end vanished without a word looks like a quiet one, but for the heartbeats. So does one that is slow and brings
+  // a large event, of which an EventSource shows no part: it gets twice as long each time.
   #listenForSilence(attempt) {
     clearTimeout(this.#silence);
-    const broken = () => this.#failed(new StreamError("nothing was heard for too long"), attempt);
-    this.#silence = setTimeout(broken, Math.min(this.#options.idleTimeout(), LONGEST_TIMEOUT));
+    const broken = () => {
+      this.#silences++;
+      this.#failed(new StreamError("nothing was heard for too long"), attempt);
+    };
+    const wait = this.#options.idleTimeout() * 2 ** Math.min(this.#silences, 16);
+    this.#silence = setTimeout(broken, Math.min(wait, LONGEST_TIMEOUT));
   }
 
   #failed(error, attempt) {

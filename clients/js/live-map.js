@@ -65,6 +65,7 @@ class Live {
     this.#now = options.now ?? Date.now;
     this.ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
     this.ready.catch(() => {}); // who does not ask for it hears of failures by onStatus
+    this.#paceOf(null); // until a url says otherwise
     const dynamic = typeof url === "function";
     if (!dynamic) this.#begin(watchURL(url));
     const source = "EventSource" in options ? options.EventSource : globalThis.EventSource;
@@ -112,13 +113,17 @@ class Live {
 
   // Learns the buckets and the pace of a url. One that is a function may bring another ticket, not other buckets.
   #begin(url) {
-    this.#idleTimeout = this.#options.idleTimeout ?? 3 * duration(url.searchParams.get("heartbeat")) + 5000;
+    this.#paceOf(url.searchParams.get("heartbeat"));
     if (this.#buckets.size > 0) return url;
     this.#multi = isMulti(url);
     for (const bucket of bucketsOf(url)) this.#addBucket(bucket);
     const saved = this.#options.saved;
     if (saved) this.#restore(saved);
     return url;
+  }
+
+  #paceOf(heartbeat) {
+    this.#idleTimeout = this.#options.idleTimeout ?? 3 * duration(heartbeat ?? "15s") + 5000;
   }
 
   #addBucket(bucket) {

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"kvgateway/internal/kvclient"
@@ -14,16 +15,21 @@ import (
 // lack what was purged and has not been told.
 const tellTime = time.Second
 
+// overdueAfter is how long what is stored may take to come. A consumer can be alive and deliver nothing: on a replica that is behind.
+const overdueAfter = 5 * time.Second
+
 // sourceSide is what only the source's goroutine touches.
 type sourceSide struct {
 	now      func() time.Time
-	woken    []func()  // what is to be called for what arrived; the array is used again
-	doubt    time.Time // since when advisories may have been missed; zero for not
-	resetFor string    // the reason for which subscriptions are reset at the next start; "" for none
-	forgiven uint64    // messages that were purged since known was seen, and concern nobody
-	suspect  bool      // messages are missing, and nobody has told why yet
-	known    tally     // the last that was seen with everything read
-	earlier  tally     // the last before that which was older than tellTime
+	woken    []func()          // what is to be called for what arrived; the array is used again
+	doubt    time.Time         // since when advisories may have been missed; zero for not
+	resetFor string            // the reason for which subscriptions are reset at the next start; "" for none
+	forgiven uint64            // messages that were purged since known was seen, and concern nobody
+	suspect  bool              // messages are missing, and nobody has told why yet
+	known    tally             // the last that was seen with everything read
+	earlier  tally             // the last before that which was older than tellTime
+	waitsAt  kvclient.Revision // the position, when something was stored beyond it that had yet to come
+	waits    time.Time         // since when it waits there
 }
 
 // A tally is what a stream was for some time.
@@ -49,7 +55,7 @@ func (f *Feed) sourceLost(err error) {
 // startAt takes over where the stream is. It returns from where to read on; begun tells that the log begins there.
 func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (position kvclient.Revision, begun bool) {
 	position, begun = f.adopt(bucket, s, f.resetFor)
-	f.resetFor = ""
+	f.resetFor, f.waits = "", time.Time{}
 	if begun {
 		f.doubt, f.known, f.earlier, f.forgiven, f.suspect = time.Time{}, tally{s, f.now()}, tally{}, 0, false
 	}
@@ -113,6 +119,18 @@ func (f *Feed) compare(position kvclient.Revision, s kvclient.StreamState) (beyo
 	}
 	f.confirm(s.Last)
 	return false, f.count(s)
+}
+
+// overdue notes that something is stored beyond the position that has yet to come. It returns an error if that takes too long.
+func (f *Feed) overdue(position kvclient.Revision) error {
+	now := f.now()
+	if f.waits.IsZero() || f.waitsAt != position {
+		f.waitsAt, f.waits = position, now
+	}
+	if now.Sub(f.waits) < overdueAfter {
+		return nil
+	}
+	return fmt.Errorf("%w: what is stored beyond revision %d does not come", kvclient.ErrTimeout, position)
 }
 
 // count compares the stream with what it was: it is the same revision, so no message may be missing but those whose purge was told

@@ -39,3 +39,24 @@ func TestLostConsumerDelaysNothing(t *testing.T) {
 		t.Errorf("the change came after %v", took)
 	}
 }
+
+// A consumer that is alive and delivers nothing is replaced. Here it is paused; on a replica that is behind it is the same.
+func TestSilentConsumerIsReplaced(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	stream, err := l.js.Stream(t.Context(), "KV_b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range stream.ConsumerNames(t.Context()).Name() {
+		if _, err := stream.PauseConsumer(t.Context(), name, time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(t, kv, "a", "1")
+	w.untilKind(feed.Stale)
+	w.untilKind(feed.Changed)
+}

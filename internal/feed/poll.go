@@ -270,11 +270,14 @@ func (s *Subscription) isExact() bool {
 }
 
 // Bookmark returns the point that the subscription has reached, and whether the state there is exact. Ok is false where there is
-// none yet.
+// none yet. Who was told that the bucket is missing has reached the point that came with that.
 func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.state == missing && s.toldGone {
+		return nowhere, false, true
+	}
 	if s.generation != f.generation || s.resetFirst != "" || s.farewell != "" || f.state == missing {
 		return Point{}, false, false // what was sent is void, and has yet to be told so
 	}

@@ -115,7 +115,8 @@ func (r *reading) signal() {
 	}
 }
 
-// add hands a chunk over. Who is too far behind to follow loses its place.
+// add hands a chunk over. Who was too far behind before loses its place; by the chunk itself nobody is: one value can be more than anybody
+// may be behind.
 func (r *reading) add(c *chunk) {
 	r.feed.revive(c.changes)
 	r.mu.Lock()
@@ -123,6 +124,7 @@ func (r *reading) add(c *chunk) {
 	defer r.mu.Unlock()
 	r.last.next = c
 	r.last = c
+	before := r.read
 	r.read += c.bytes
 	for i := range c.changes {
 		if !c.changes[i].IsMarker() {
@@ -133,9 +135,10 @@ func (r *reading) add(c *chunk) {
 		r.first = nil
 	}
 	for p := range r.followers {
-		if r.read-p.followed > maxStraggle {
+		if before-p.followed > maxStraggle {
 			p.cut, p.at = true, nil
 			delete(r.followers, p)
+			p.sub.wake() // nothing else will
 		}
 	}
 }

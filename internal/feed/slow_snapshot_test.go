@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/feed"
@@ -34,5 +35,23 @@ func TestSlowSnapshotsDelayNobody(t *testing.T) {
 	slow.untilKind(feed.Synced)
 	if len(slow.state) != 30 {
 		t.Errorf("the slow one has %d of 30 keys", len(slow.state))
+	}
+}
+
+// A value that is more than a follower may be behind is read like others: it cuts nobody off, for whom it would come again and again.
+func TestSnapshotOfAValueBeyondTheStraggle(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.MaxPayload = 8 << 20 }})
+	l := startAt(t, server, server.URL(), feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	value := make([]byte, 4<<20)
+	for _, key := range []string{"a", "b", "c"} {
+		if _, err := kv.Put(t.Context(), key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	if synced := w.untilKind(feed.Synced); synced.Keys != 3 {
+		t.Errorf("%d keys", synced.Keys)
 	}
 }

@@ -185,6 +185,8 @@ func (f *Feed) check(ctx context.Context) error {
 	}
 	if next == 0 {
 		f.advance(s.Last)
+	} else if err := f.overdue(position); err != nil {
+		return err
 	}
 	f.soon()
 	return nil
@@ -192,7 +194,7 @@ func (f *Feed) check(ctx context.Context) error {
 
 // advise hands the server's word over. If there is no room, something counts as missed.
 func (f *Feed) advise(a kvclient.Advisory) {
-	for range 2 {
+	for {
 		select {
 		case f.advisories <- a:
 			return

@@ -41,12 +41,13 @@ func (s *Server) awaitChange(ctx context.Context, answer http.Header, read entry
 		return e, parseErr // a key is a filter of itself
 	}
 	wakeUp := make(chan struct{}, 1)
-	subscription, subscribeErr := s.feeds.Subscribe(ctx, read.bucket.Name(),
+	subscription, subscribeErr := s.follow(ctx, read.bucket.Name(),
 		feed.SubscribeOptions{Filters: kvclient.Filters{only}, UpdatesOnly: true, NoValues: true}, feed.Token(wakeUp))
 	if subscribeErr != nil {
 		return e, subscribeErr
 	}
 	defer subscription.Close()
+	read.options.Consistency = kvclient.Leader // a replica that is behind would hide what the subscription tells of no more
 	// The first look is for what came before the subscription.
 	for look := true; ; look = false {
 		var ended bool

@@ -91,12 +91,7 @@ func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) 
 		return err
 	}
 	for _, t := range f.request.targets {
-		subscription, err := s.feeds.Subscribe(ctx, t.bucket, t.options, wake)
-		if errors.Is(err, kvclient.ErrBucketNotFound) {
-			// It was found a moment ago: the feed has yet to learn that it was created, or it is gone since. Both are told in the stream.
-			t.options.UnknownPoint = true
-			subscription, err = s.feeds.Subscribe(ctx, t.bucket, t.options, wake)
-		}
+		subscription, err := s.follow(ctx, t.bucket, t.options, wake)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: subscribe: %w", kvclient.ErrTimeout, err)
 		}
@@ -110,6 +105,17 @@ func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) 
 		f.subscriptions = append(f.subscriptions, follows)
 	}
 	return nil
+}
+
+// follow subscribes to a bucket that was found a moment ago, or whose state the client held. If the feed does not know it, it has yet to
+// learn that it was created, or the bucket is gone since: the subscription tells which.
+func (s *Server) follow(ctx context.Context, bucket kvclient.BucketName, options feed.SubscribeOptions, wake func()) (*feed.Subscription, error) {
+	subscription, err := s.feeds.Subscribe(ctx, bucket, options, wake)
+	if errors.Is(err, kvclient.ErrBucketNotFound) {
+		options.UnknownPoint = true
+		return s.feeds.Subscribe(ctx, bucket, options, wake)
+	}
+	return subscription, err
 }
 
 // findTargets looks for the buckets before feeds are started for them.

@@ -33,3 +33,25 @@ func TestNoBookmarkWithinASnapshot(t *testing.T) {
 	w.until("sync")
 	w.until("bookmark")
 }
+
+// While a bucket is missing there is a bookmark with each heartbeat too: a browser's EventSource sees nothing else, and would take the
+// connection for broken.
+func TestBookmarksOfAMissingBucket(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	put(t, g.shop(t), "a", "1")
+	w := g.watch(t, "/buckets/shop/watch?bookmarks=event&heartbeat=1s")
+	w.until("sync")
+	if err := g.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	w.until("bucket-deleted")
+	b := w.until("bookmark")
+	if told := b.object(t); b.id != "0-0" || told["revision"] != 0.0 || told["exact"] != false {
+		t.Errorf("id %s, data %v", b.id, told)
+	}
+	put(t, g.shop(t), "b", "2")
+	w.until("reset")
+	w.until("put")
+	w.until("sync")
+}

@@ -7,10 +7,10 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A bucket that has just been created again is there for a new watch, also where its feed has yet to learn of it. The feed looks by
+// createdAgain is a gateway whose bucket "shop" has just been created again, and has b, and whose feed has yet to learn of it. It looks by
 // itself at intervals of up to 1.5 s, and here nothing wakes it before.
-func TestWatchOfABucketJustCreatedAgain(t *testing.T) {
-	t.Parallel()
+func createdAgain(t *testing.T) *gateway {
+	t.Helper()
 	g := start(t)
 	put(t, g.shop(t), "a", "1")
 	w := g.watch(t, "/buckets/shop/watch")
@@ -23,10 +23,22 @@ func TestWatchOfABucketJustCreatedAgain(t *testing.T) {
 	natstest.Eventually(t, patience, "the feed looks seldom", func() bool { return g.metric(t, "kvgw_feed_restarts_total", nil) > 5 })
 	put(t, g.shop(t), "b", "2")
 	g.get(t, "/buckets/shop").is(t, 200)
-	fresh := g.watch(t, "/buckets/shop/watch")
+	return g
+}
+
+func TestWatchOfABucketJustCreatedAgain(t *testing.T) {
+	t.Parallel()
+	fresh := createdAgain(t).watch(t, "/buckets/shop/watch")
 	if fresh.status != 200 {
 		t.Fatalf("status %d", fresh.status)
 	}
 	fresh.until("put")
 	fresh.until("sync")
+}
+
+func TestLongPollOfABucketJustCreatedAgain(t *testing.T) {
+	t.Parallel()
+	g := createdAgain(t)
+	etag := g.get(t, "/buckets/shop/keys/b").is(t, 200).header.Get("ETag")
+	g.get(t, "/buckets/shop/keys/b", "If-None-Match: "+etag, "Prefer: wait=1").is(t, 304)
 }

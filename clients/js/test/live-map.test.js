@@ -304,6 +304,27 @@ test("a connection that says nothing counts as broken", async (t) => {
   assert.equal(gateway.requests[1].headers["last-event-id"], "1-e1");
 });
 
+test("a connection on which events take long to come gets longer each time", async (t) => {
+  const late = (request, response) => {
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    response.flushHeaders();
+    setTimeout(() => response.write(put("a", 1, 1) + sync(1)), 250);
+  };
+  const gateway = await scripted(t, Array(20).fill(late));
+  const { live } = watched(t, gateway.url, { idleTimeout: 100 });
+  await until("an event", () => live.map.get("a")?.value === 1);
+  assert.ok(gateway.requests.length > 1);
+});
+
+test("a url that never comes is asked for again", async (t) => {
+  const gateway = await scripted(t, [stream([put("a", 1, 1), sync(1)])]);
+  let asked = 0;
+  const { live, statuses } = watched(t, () => (++asked === 1 ? new Promise(() => {}) : gateway.url), { idleTimeout: 100 });
+  await until("it connected", () => live.map.get("a")?.value === 1);
+  assert.equal(asked, 2);
+  assert.match(statuses[0].error.message, /nothing was heard/);
+});
+
 test("headers are asked for before every connection", async (t) => {
   const gateway = await scripted(t, [stream([sync(1)], { end: true }), stream([sync(1)])]);
   let asked = 0;
