@@ -78,23 +78,8 @@ func runWatch(ctx context.Context, args []string, stdout, stderr io.Writer) erro
 	}
 	defer lab.close()
 	started := time.Now()
-	results, err := lab.measureAll(ctx)
-	if err != nil {
-		return err
-	}
-	var puts []putResult
-	if s.puts {
-		if puts, err = lab.measurePuts(ctx); err != nil {
-			return err
-		}
-	}
-	var joins []joinResult
-	if s.joins {
-		if joins, err = lab.measureJoins(ctx); err != nil {
-			return err
-		}
-	}
-	return writeWatchReport(stdout, s, results, puts, joins, started)
+	results, puts, joins, failed := lab.run(ctx)
+	return errors.Join(failed, writeWatchReport(stdout, s, results, puts, joins, started))
 }
 
 func parseWatchSettings(args []string, stderr io.Writer) (watchSettings, error) {

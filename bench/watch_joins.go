@@ -51,7 +51,7 @@ func (l *watchLab) measurePuts(ctx context.Context) (results []putResult, err er
 				return nil
 			})
 			if err != nil {
-				return nil, fmt.Errorf("puts: %s: %w", name, err)
+				return results, fmt.Errorf("puts: %s: %w", name, err)
 			}
 		}
 		fmt.Fprintf(l.progress, "puts %s: p50 %.0f µs alone, %.0f among %d watchers\n", name, spreadOf(r.Alone).Median, spreadOf(r.Among).Median, quietWatchers)
@@ -109,7 +109,7 @@ func (l *watchLab) measureJoins(ctx context.Context) (results []joinResult, err 
 				return nil
 			})
 			if err != nil {
-				return nil, fmt.Errorf("joins: %s: %w", name, err)
+				return results, fmt.Errorf("joins: %s: %w", name, err)
 			}
 		}
 		fmt.Fprintf(l.progress, "joins %s: %.0f ms, %.2f µs CPU an entry and client\n", name, spreadOf(r.Millis).Median, spreadOf(r.CPU).Median)

@@ -51,6 +51,18 @@ type watchResult struct {
 	Samples map[string][]watchSample
 }
 
+// run measures all that is asked for. With an error it returns what was measured before.
+func (l *watchLab) run(ctx context.Context) (results []watchResult, puts []putResult, joins []joinResult, err error) {
+	results, err = l.measureAll(ctx)
+	if err == nil && l.settings.puts {
+		puts, err = l.measurePuts(ctx)
+	}
+	if err == nil && l.settings.joins {
+		joins, err = l.measureJoins(ctx)
+	}
+	return results, puts, joins, err
+}
+
 // slowRounds is how many times as many rounds a cell has in which a reader stopped: a p99 differs more from round to round than by that.
 const slowRounds = 2
 
@@ -69,7 +81,7 @@ func (l *watchLab) measureAll(ctx context.Context) (results []watchResult, err e
 					s, err = watchSample{Lost: true}, nil // what does not fit into a client's queue is dropped there
 				}
 				if err != nil {
-					return nil, fmt.Errorf("%s: %s: %w", c, name, err)
+					return results, fmt.Errorf("%s: %s: %w", c, name, err)
 				}
 				r.Samples[name] = append(r.Samples[name], s)
 				l.tell(name, c, s)

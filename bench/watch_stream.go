@@ -45,6 +45,7 @@ const (
 	inHeader streamPhase = iota
 	inChunkSize
 	inChunk
+	inChunkEnd
 	inBody // not in chunks: it ends with the connection
 )
 
@@ -52,11 +53,17 @@ const (
 // over.
 type streamReader struct {
 	phase  streamPhase
-	left   int // bytes of the chunk, with its end of line
-	kept   int // bytes of what has begun: a header, a chunk's size, or a stamp
-	keep   [stampLength]byte
+	left   int // bytes of the chunk, or of the end of its line
+	size   kept
+	stamp  kept // which the end of a chunk may cut
 	header []byte
 	heard  bool // some of the body has come
+}
+
+// kept is the beginning of something short.
+type kept struct {
+	bytes [stampLength]byte
+	n     int
 }
 
 var errNoStream = errors.New("not a stream of events")
@@ -74,9 +81,15 @@ func (r *streamReader) read(data []byte, each func(stamp) error) (err error) {
 			r.left -= len(part)
 			data = data[len(part):]
 			if r.left == 0 {
-				r.phase = inChunkSize
+				r.phase, r.left = inChunkEnd, len(endOfLine)
 			}
 			err = r.readBody(part, each)
+		case inChunkEnd:
+			n := min(r.left, len(data))
+			data = data[n:]
+			if r.left -= n; r.left == 0 {
+				r.phase = inChunkSize
+			}
 		case inBody:
 			part := data
 			data = nil
@@ -111,33 +124,34 @@ func (r *streamReader) readChunkSize(data []byte) ([]byte, error) {
 	if end < 0 {
 		part = data
 	}
-	if r.kept+len(part) > len(r.keep) {
+	text := &r.size
+	if text.n+len(part) > len(text.bytes) {
 		return nil, fmt.Errorf("%w: chunk size %.50q", errNoStream, part)
 	}
-	r.kept += copy(r.keep[r.kept:], part)
+	text.n += copy(text.bytes[text.n:], part)
 	if end < 0 {
 		return nil, nil
 	}
-	size, err := strconv.ParseUint(string(bytes.TrimSpace(r.keep[:r.kept])), 16, 31)
+	size, err := strconv.ParseUint(string(bytes.TrimSpace(text.bytes[:text.n])), 16, 31)
 	if err != nil || size == 0 {
-		return nil, fmt.Errorf("%w: it ended, or has a chunk size %.50q", errNoStream, r.keep[:r.kept])
+		return nil, fmt.Errorf("%w: it ended, or has a chunk size %.50q", errNoStream, text.bytes[:text.n])
 	}
-	r.kept, r.left, r.phase = 0, int(size)+len(endOfLine), inChunk
+	text.n, r.left, r.phase = 0, int(size), inChunk
 	return data[end+1:], nil
 }
 
-// readBody finds stamps. One that is cut by the end of a chunk is not found: no system here does so.
+// readBody finds stamps.
 func (r *streamReader) readBody(data []byte, each func(stamp) error) error {
 	r.heard = true
-	if r.kept > 0 {
-		n := copy(r.keep[r.kept:], data)
-		r.kept += n
+	if begun := &r.stamp; begun.n > 0 {
+		n := copy(begun.bytes[begun.n:], data)
+		begun.n += n
 		data = data[n:]
-		if r.kept < stampLength {
+		if begun.n < stampLength {
 			return nil
 		}
-		r.kept = 0
-		if err := found(r.keep[:], each); err != nil {
+		begun.n = 0
+		if err := found(begun.bytes[:], each); err != nil {
 			return err
 		}
 	}
@@ -148,7 +162,7 @@ func (r *streamReader) readBody(data []byte, each func(stamp) error) error {
 		}
 		data = data[at:]
 		if len(data) < stampLength {
-			r.kept = copy(r.keep[:], data)
+			r.stamp.n = copy(r.stamp.bytes[:], data)
 			return nil
 		}
 		if err := found(data[:stampLength], each); err != nil {

@@ -16,6 +16,8 @@ func chunked(parts ...string) string {
 	return b.String()
 }
 
+func bytewise(text string) []string { return strings.Split(text, "") }
+
 // Streams are read the same in whatever pieces they arrive.
 func TestStreamReaderFindsStampsInPieces(t *testing.T) {
 	event := func(n int64) string {
@@ -23,8 +25,9 @@ func TestStreamReaderFindsStampsInPieces(t *testing.T) {
 	}
 	const header = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 	for name, stream := range map[string]string{
-		"chunked": header + "Transfer-Encoding: chunked\r\n\r\n" + chunked("retry: 5\n\n", event(1), event(2)+event(3), ": heartbeat\n\n", event(4)),
-		"plain":   header + "Connection: close\r\n\r\nretry: 5\n\n" + event(1) + event(2) + event(3) + event(4),
+		"chunked":       header + "Transfer-Encoding: chunked\r\n\r\n" + chunked("retry: 5\n\n", event(1), event(2)+event(3), ": heartbeat\n\n", event(4)),
+		"cut by chunks": header + "Transfer-Encoding: chunked\r\n\r\n" + chunked(bytewise(event(1)+event(2)+event(3)+event(4))...),
+		"plain":         header + "Connection: close\r\n\r\nretry: 5\n\n" + event(1) + event(2) + event(3) + event(4),
 	} {
 		for size := 1; size <= len(stream); size++ {
 			var r streamReader
