@@ -63,17 +63,22 @@ func (l *watchLab) run(ctx context.Context) (results []watchResult, puts []putRe
 	return results, puts, joins, err
 }
 
-// slowRounds is how many times as many rounds a cell has in which a reader stopped: a p99 differs more from round to round than by that.
-const slowRounds = 2
+// slowTime is how many times as long a cell is measured in which a reader stopped: in 3 s there are 60 events, and a p99 is hardly one of
+// them.
+const slowTime = 4
+
+// timeOf is how long a cell is measured.
+func (l *watchLab) timeOf(slow bool) time.Duration {
+	if slow {
+		return slowTime * l.settings.time
+	}
+	return l.settings.time
+}
 
 func (l *watchLab) measureAll(ctx context.Context) (results []watchResult, err error) {
 	for _, c := range l.settings.cells {
 		r := watchResult{c, make(map[string][]watchSample)}
-		rounds := l.settings.rounds
-		if c.Slow {
-			rounds *= slowRounds
-		}
-		for round := range rounds {
+		for round := range l.settings.rounds {
 			for turn := range l.settings.systems {
 				name := l.settings.systems[(round+turn)%len(l.settings.systems)]
 				s, err := l.measureBoth(ctx, name, c)
@@ -163,18 +168,18 @@ func (l *watchLab) measureBoth(ctx context.Context, name string, c watchCell) (s
 	if c.Slow {
 		all := c
 		all.Slow = false
-		if alone, err = l.measure(ctx, name, all); err != nil {
+		if alone, err = l.measure(ctx, name, all, l.timeOf(true)); err != nil {
 			return s, err
 		}
 	}
-	s, err = l.measure(ctx, name, c)
+	s, err = l.measure(ctx, name, c, l.timeOf(c.Slow))
 	s.AloneP99 = alone.P99
 	return s, err
 }
 
 // measure has a process of its own for what an event costs when nobody follows: what storing many leaves behind would count as, or hide,
 // the memory of subscribers.
-func (l *watchLab) measure(ctx context.Context, name string, c watchCell) (s watchSample, err error) {
+func (l *watchLab) measure(ctx context.Context, name string, c watchCell, t time.Duration) (s watchSample, err error) {
 	var alone float64
 	err = l.with(ctx, name, func(sys *watchSystem) error {
 		alone, err = eventCost(sys, c, l.settings.time/2)
@@ -184,13 +189,13 @@ func (l *watchLab) measure(ctx context.Context, name string, c watchCell) (s wat
 		return s, err
 	}
 	err = l.with(ctx, name, func(sys *watchSystem) error {
-		s, err = l.measureOn(ctx, sys, c, alone)
+		s, err = l.measureOn(ctx, sys, c, t, alone)
 		return err
 	})
 	return s, err
 }
 
-func (l *watchLab) measureOn(ctx context.Context, sys *watchSystem, c watchCell, eventCPU float64) (s watchSample, err error) {
+func (l *watchLab) measureOn(ctx context.Context, sys *watchSystem, c watchCell, t time.Duration, eventCPU float64) (s watchSample, err error) {
 	if err := warm(sys); err != nil {
 		return s, err
 	}
@@ -212,7 +217,7 @@ func (l *watchLab) measureOn(ctx context.Context, sys *watchSystem, c watchCell,
 	s.RampTime, s.RampCPU = microseconds(joined.at.Sub(atStart.at))/n, microseconds(ramp.serving[0])/n
 
 	saved := l.profile(ctx, sys, c)
-	out, err := deliver(sys, c, subs, l.settings.time)
+	out, err := deliver(sys, c, subs, t)
 	if err != nil {
 		return s, err
 	}
