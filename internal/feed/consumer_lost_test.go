@@ -52,11 +52,21 @@ func TestSilentConsumerIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name := range stream.ConsumerNames(t.Context()).Name() {
-		if _, err := stream.PauseConsumer(t.Context(), name, time.Now().Add(time.Hour)); err != nil {
-			t.Fatal(err)
+		if paused, err := stream.PauseConsumer(t.Context(), name, time.Now().Add(time.Hour)); err != nil || !paused.Paused {
+			t.Fatal(paused, err)
 		}
 	}
-	put(t, kv, "a", "1")
-	w.untilKind(feed.Stale)
+	for tries := 0; ; tries++ {
+		last := put(t, kv, "a", "1")
+		told := w.until("the change, or that the source is lost", func(e feed.Event) bool {
+			return e.Kind == feed.Stale || e.Kind == feed.Changed && e.Change.Revision == last
+		})
+		if told.Kind == feed.Stale {
+			break
+		}
+		if tries == 10 { // one that was on its way may have come
+			t.Fatal("the consumer is not paused")
+		}
+	}
 	w.untilKind(feed.Changed)
 }
