@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds everything that a test waits for. It is only ever used up by a test that fails.
-const patience = 20 * time.Second
+const patience = 20 * time.Second * slowdown
 
 // A gateway is the real thing, all of it in this process: an embedded nats-server, a kvclient and the handlers behind an
 // http.Server on a port of its own; and beside it a native client of the same nats-server.

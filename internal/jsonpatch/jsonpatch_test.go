@@ -89,7 +89,7 @@ func TestManyOperationsOnALargeValue(t *testing.T) {
 		if err != nil || !strings.HasPrefix(string(got), tc.want) || !json.Valid(got) {
 			t.Errorf("%s: %.20s, %v", name, got, err)
 		}
-		if took := time.Since(began); took > 3*time.Second {
+		if took := time.Since(began); took > 10*time.Second {
 			t.Errorf("%s took %s", name, took)
 		}
 	}
