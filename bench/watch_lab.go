@@ -51,7 +51,7 @@ type watchResult struct {
 	Samples map[string][]watchSample
 }
 
-// run measures all that is asked for. With an error it returns what was measured before.
+// run measures all that is asked for. With an error it returns the cells and tables that were complete before.
 func (l *watchLab) run(ctx context.Context) (results []watchResult, puts []putResult, joins []joinResult, err error) {
 	results, err = l.measureAll(ctx)
 	if err == nil && l.settings.puts {

@@ -48,7 +48,7 @@ export class Connection {
   #attempt = 0; // so that what is left of an earlier attempt changes nothing
   #timer; // to the next attempt
   #silence; // to giving up on a connection that says nothing
-  #silences = 0; // connections in a row that were given up for that, without an event
+  #silences = 0; // connections that were given up for that since the last bookmark
   #closed = false;
 
   /**
@@ -203,19 +203,19 @@ export class Connection {
     }
     if (attempt !== this.#attempt) return;
     if (event.type !== "problem") this.#failures = 0;
-    this.#silences = 0;
+    if (event.type === "bookmark") this.#silences = 0; // it comes when nothing is left on the way
     this.lastEventId = event.id;
   }
 
   // A connection whose other end vanished without a word looks like a quiet one, but for the heartbeats. So does one that is slow and brings
-  // a large event, of which an EventSource shows no part: it gets twice as long each time.
+  // a large event, of which an EventSource shows no part: it gets twice as long each time, up to a bound.
   #listenForSilence(attempt) {
     clearTimeout(this.#silence);
     const broken = () => {
       this.#silences++;
       this.#failed(new StreamError("nothing was heard for too long"), attempt);
     };
-    const wait = this.#options.idleTimeout() * 2 ** Math.min(this.#silences, 16);
+    const wait = this.#options.idleTimeout() * 2 ** Math.min(this.#silences, 4);
     this.#silence = setTimeout(broken, Math.min(wait, LONGEST_TIMEOUT));
   }
 

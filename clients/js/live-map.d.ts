@@ -79,7 +79,7 @@ export interface LiveMapOptions<T = unknown> {
   retry?: number;
   /** The longest wait after failures, in milliseconds. Default: 30000. */
   maxRetry?: number;
-  /** Silence, in milliseconds, after which a connection counts as broken; twice as long after each such, until an event comes. Default: three heartbeats and 5 s. */
+  /** Silence, in milliseconds, after which a connection counts as broken, waiting for `url` and `headers` included; twice as long after each such, up to 16 times, until a bookmark comes. Default: three heartbeats and 5 s. */
   idleTimeout?: number;
   /** The time in milliseconds, for expiry. Default: Date.now. */
   now?: () => number;

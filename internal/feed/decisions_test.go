@@ -196,3 +196,32 @@ func TestBucketFoundBeforeItIsToldMissing(t *testing.T) {
 		})
 	}
 }
+
+// What is stored and does not come is overdue, unless something else came, or the source has just been started.
+func TestOverdue(t *testing.T) {
+	clock := time.Unix(0, 0)
+	f := bare(stream(10, 0))
+	f.now = func() time.Time { return clock }
+	late := func(position kvclient.Revision, after time.Duration) bool {
+		clock = clock.Add(after)
+		err := f.overdue(position)
+		if err != nil && !errors.Is(err, kvclient.ErrTimeout) {
+			t.Errorf("%v", err)
+		}
+		return err != nil
+	}
+	const most = overdueAfter - time.Millisecond
+	for i, step := range []struct {
+		position kvclient.Revision
+		after    time.Duration
+		late     bool
+	}{{10, 0, false}, {10, most, false}, {11, most, false}, {11, most, false}, {11, time.Millisecond, true}, {11, 0, true}} {
+		if late(step.position, step.after) != step.late {
+			t.Errorf("step %d: late %v", i, !step.late)
+		}
+	}
+	f.startAt(nil, stream(12, 0))
+	if late(11, 0) {
+		t.Error("late at once after a start")
+	}
+}

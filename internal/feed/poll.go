@@ -275,7 +275,7 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.state == missing && s.toldGone {
+	if s.toldGone {
 		return nowhere, false, true
 	}
 	if s.generation != f.generation || s.resetFirst != "" || s.farewell != "" || f.state == missing {

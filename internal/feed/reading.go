@@ -138,7 +138,7 @@ func (r *reading) add(c *chunk) {
 		if before-p.followed > maxStraggle {
 			p.cut, p.at = true, nil
 			delete(r.followers, p)
-			p.sub.wake() // nothing else will
+			p.sub.wake() // a reading wakes who follows it, and that it does not any more
 		}
 	}
 }

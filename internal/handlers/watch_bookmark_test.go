@@ -50,7 +50,13 @@ func TestBookmarksOfAMissingBucket(t *testing.T) {
 	if told := b.object(t); b.id != "0-0" || told["revision"] != 0.0 || told["exact"] != false {
 		t.Errorf("id %s, data %v", b.id, told)
 	}
-	put(t, g.shop(t), "b", "2")
+	g.wire.stop() // and with NATS away
+	for range 3 {
+		w.until("bookmark")
+	}
+	g.wire.restart(t)
+	eventually(t, "the bucket is there again", func() bool { return g.do(t, "PUT", "/buckets/shop", nil).status == 201 })
+	g.do(t, "PUT", "/buckets/shop/keys/b", "2")
 	w.until("reset")
 	w.until("put")
 	w.until("sync")

@@ -45,7 +45,7 @@ func (c *Client) meaning(b Block, now time.Time) []Item {
 		if item.Epoch = p.epoch; !ok || p.inSnapshot || p.revision != d.Revision {
 			item.Kind, item.Reason = "unreadable", b.ID+" with "+b.Data
 		} else if b.Event == "bookmark" && p.epoch == nowhere && !d.Exact {
-			item = Item{At: now, Kind: "bare", HasID: b.HasID}
+			item.Kind = "nowhere"
 		}
 	case "put", "delete", "purge", "expire":
 		return []Item{c.changed(item, b, d)}

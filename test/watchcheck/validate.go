@@ -137,6 +137,10 @@ func (v *validator) step(item Item) {
 		}
 	case "refused":
 		v.refused(item)
+	case "nowhere":
+		if !v.gone {
+			v.fail("bookmarkable", "the bookmark of a bucket that is missing, which it was not told to be")
+		}
 	case "bare", "stale", "live", "goaway", "closed", "heartbeat":
 	default: // what the contract does not know
 		v.fail("resumable", "%s %s", item.Kind, item.Reason)

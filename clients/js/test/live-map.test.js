@@ -316,6 +316,18 @@ test("a connection on which events take long to come gets longer each time", asy
   assert.ok(gateway.requests.length > 1);
 });
 
+test("events of another bucket do not shorten the wait for a large one", async (t) => {
+  const late = (request, response) => {
+    response.writeHead(200, { "Content-Type": "text/event-stream" });
+    response.write(block("sync", "b=1-e1", { bucket: "b", revision: 1, exact: true }));
+    setTimeout(() => response.write(block("sync", "b=1-e1,shop=1-e1", { bucket: "shop", revision: 1, exact: true })), 250);
+  };
+  const gateway = await scripted(t, Array(20).fill(late));
+  const { reached } = watched(t, `${gateway.origin}/watch?watch=shop&watch=b`, { idleTimeout: 100 });
+  await reached("live");
+  assert.ok(gateway.requests.length > 1);
+});
+
 test("a url that never comes is asked for again", async (t) => {
   const gateway = await scripted(t, [stream([put("a", 1, 1), sync(1)])]);
   let asked = 0;
