@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
 	"time"
@@ -42,12 +43,14 @@ type answer struct {
 	header http.Header
 	body   []byte
 	code   string // of a problem
+	again  bool   // net/http had sent the request before, on a connection that broke: it does so where there is an Idempotency-Key
 }
 
 // errNotSent: the gateway was not reached, so nothing was done.
 var errNotSent = errors.New("not sent")
 
-// do returns errNotSent, or any other error if it is not known what became of the request.
+// do returns errNotSent, or any other error if it is not known what became of the request. That it could not be sent again does not mean
+// that it was not sent.
 func (c *gatewayClient) do(ctx context.Context, r request) (*answer, error) {
 	wait := answerTimeout
 	if r.cutAfter > 0 {
@@ -62,15 +65,17 @@ func (c *gatewayClient) do(ctx context.Context, r request) (*answer, error) {
 	for name, text := range r.header {
 		req.Header.Set(name, text)
 	}
+	sent := 0
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent++ }}))
 	response, err := c.http.Do(req)
-	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
+	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" && sent == 0 {
 		return nil, errNotSent
 	}
 	if err != nil {
 		return nil, err
 	}
 	defer response.Body.Close()
-	a := &answer{status: response.StatusCode, header: response.Header}
+	a := &answer{status: response.StatusCode, header: response.Header, again: sent > 1}
 	if a.body, err = io.ReadAll(response.Body); err != nil {
 		return nil, err
 	}

@@ -139,7 +139,7 @@ func (t *teller) transact(ctx context.Context, bank string, in bankInput) {
 			t.history.accuse("answer", fmt.Sprintf("transaction: %v: %v", a, err))
 			f = open
 		}
-		doubt = doubt || f == open
+		doubt = doubt || f == open || a != nil && a.again
 		if f != answered || doubt && out.Outcome != done {
 			continue
 		}

@@ -119,7 +119,7 @@ func (w *worker) write(ctx context.Context, r *register, in input) {
 		}
 		a, err := w.gateway().do(ctx, req)
 		out, fate := w.outputOf(a, err, in, registerBucket)
-		doubt = doubt || fate == open
+		doubt = doubt || fate == open || a != nil && a.again
 		// A retry that is refused says nothing of a first request that may have been carried out and overwritten since.
 		if fate != answered || doubt && out.Outcome != done {
 			continue
