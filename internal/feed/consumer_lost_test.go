@@ -23,15 +23,7 @@ func TestLostConsumerDelaysNothing(t *testing.T) {
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
-	stream, err := l.js.Stream(t.Context(), "KV_b")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name := range stream.ConsumerNames(t.Context()).Name() {
-		if err := stream.DeleteConsumer(t.Context(), name); err != nil {
-			t.Fatal(err)
-		}
-	}
+	l.eachConsumer(t, func(stream jetstream.Stream, name string) error { return stream.DeleteConsumer(t.Context(), name) })
 	put(t, kv, "a", "1")
 	began := time.Now()
 	w.untilKind(feed.Changed)
@@ -47,15 +39,10 @@ func TestSilentConsumerIsReplaced(t *testing.T) {
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
-	stream, err := l.js.Stream(t.Context(), "KV_b")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name := range stream.ConsumerNames(t.Context()).Name() {
-		if paused, err := stream.PauseConsumer(t.Context(), name, time.Now().Add(time.Hour)); err != nil || !paused.Paused {
-			t.Fatal(paused, err)
-		}
-	}
+	l.eachConsumer(t, func(stream jetstream.Stream, name string) error {
+		_, err := stream.PauseConsumer(t.Context(), name, time.Now().Add(time.Hour))
+		return err
+	})
 	for tries := 0; ; tries++ {
 		last := put(t, kv, "a", "1")
 		told := w.until("the change, or that the source is lost", func(e feed.Event) bool {
@@ -69,4 +56,18 @@ func TestSilentConsumerIsReplaced(t *testing.T) {
 		}
 	}
 	w.untilKind(feed.Changed)
+}
+
+// eachConsumer does something to every consumer of the bucket b.
+func (l *lab) eachConsumer(t *testing.T, do func(stream jetstream.Stream, name string) error) {
+	t.Helper()
+	stream, err := l.js.Stream(t.Context(), "KV_b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range stream.ConsumerNames(t.Context()).Name() {
+		if err := do(stream, name); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
