@@ -10,7 +10,8 @@ import (
 
 // heapFloor is how large the heap may grow before it is collected, however little of it is in use. With Go's own rule a gateway
 // that holds 5 MB collects at 10, some forty times a second under load: that was 18 % of the CPU of a GET (measured).
-// A floor of 32 or 64 MiB saves nothing more that shows (1.00 in eight pairs of GET and ten of PUT), and what accepting a thousand streams leaves behind would fill it.
+// A floor of 32 or 64 MiB saves nothing more that shows (1.00 in eight pairs of GET and ten of PUT), and what accepting a thousand streams
+// leaves behind would fill it.
 const heapFloor = 24 << 20
 
 // keepHeapFloor adjusts the collector's pace to the heap in use after each collection, until ctx ends: relaxed while that is small,
