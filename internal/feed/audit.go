@@ -38,9 +38,14 @@ type tally struct {
 	at time.Time // seen first
 }
 
+// isMissing tells whether an error says that there is no such bucket, which nothing but a change of the stream can mend.
+func isMissing(err error) bool {
+	return errors.Is(err, kvclient.ErrBucketNotFound) || errors.Is(err, kvclient.ErrBadBucket)
+}
+
 // sourceLost notes why there is no source.
 func (f *Feed) sourceLost(err error) {
-	if errors.Is(err, kvclient.ErrBucketNotFound) || errors.Is(err, kvclient.ErrBadBucket) {
+	if isMissing(err) {
 		f.setState(missing, err)
 		f.known, f.earlier = tally{}, tally{}
 		return

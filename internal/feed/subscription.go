@@ -2,7 +2,6 @@ package feed
 
 import (
 	"context"
-	"errors"
 	"strings"
 
 	"kvgateway/internal/kvclient"
@@ -71,7 +70,8 @@ type Subscription struct {
 
 // Subscribe follows a bucket. Whenever there may be something to [Subscription.Poll], wake is called, perhaps with the feed locked, and
 // perhaps once more after Close: it must neither wait nor call the feed; [Token] makes one of a channel. Subscribe returns
-// [kvclient.ErrBucketNotFound] unless the subscriber resumes, [kvclient.ErrBadBucket], and [kvclient.ErrUnavailable] or [kvclient.ErrTimeout] while the source is away.
+// [kvclient.ErrBucketNotFound] or [kvclient.ErrBadBucket] unless the subscriber resumes, and [kvclient.ErrUnavailable] or
+// [kvclient.ErrTimeout] while the source is away.
 func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options SubscribeOptions, wake func()) (*Subscription, error) {
 	f := h.feed(name)
 	s := &Subscription{feed: f, options: options, wake: wake, keys: -1, folds: !options.UpdatesOnly && !options.IgnoreDeletes}
@@ -79,7 +79,7 @@ func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options S
 	if err == nil && (options.Resume != nil || options.From > 0) {
 		err = s.resume(ctx)
 	}
-	gone := errors.Is(err, kvclient.ErrBucketNotFound)
+	gone := isMissing(err)
 	if err != nil && !(gone && options.resuming()) {
 		h.release(f)
 		return nil, err

@@ -115,19 +115,13 @@ func TestPatchKeepsWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
-	info, err := g.stream(t, "shop").Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	config := info.Config
-	config.Duplicates = 17 * time.Second
-	config.AllowAtomicPublish = true
-	config.ConsumerLimits = jetstream.StreamConsumerLimits{InactiveThreshold: time.Hour, MaxAckPending: 17}
-	config.MaxMsgs = 1_000_000
-	config.Metadata["by others"] = "x"
-	if _, err := g.js.UpdateStream(t.Context(), config); err != nil {
-		t.Fatal(err)
-	}
+	g.changeStream(t, "shop", func(c *jetstream.StreamConfig) {
+		c.Duplicates = 17 * time.Second
+		c.AllowAtomicPublish = true
+		c.ConsumerLimits = jetstream.StreamConsumerLimits{InactiveThreshold: time.Hour, MaxAckPending: 17}
+		c.MaxMsgs = 1_000_000
+		c.Metadata["by others"] = "x"
+	})
 	before := g.settings(t, "shop")
 	for _, patch := range []string{`{"description":"new"}`, `{"max_bytes":1000000}`, `{"metadata":{"mine":"y"}}`, `{"ttl":"1h"}`, `{}`} {
 		g.do(t, "PATCH", "/buckets/shop", patch, jsonType).is(t, 200)
@@ -165,14 +159,7 @@ func TestPatchKeepsTheDuplicateWindow(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
-	info, err := g.stream(t, "shop").Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	info.Config.Duplicates = 17 * time.Second
-	if _, err := g.js.UpdateStream(t.Context(), info.Config); err != nil {
-		t.Fatal(err)
-	}
+	g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.Duplicates = 17 * time.Second })
 	for _, tc := range []struct {
 		patch string
 		want  time.Duration

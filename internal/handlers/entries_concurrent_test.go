@@ -46,14 +46,7 @@ func TestEntriesAreNeverTorn(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
-	info, err := g.stream(t, "b").Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	info.Config.AllowAtomicPublish = true
-	if _, err := g.js.UpdateStream(t.Context(), info.Config); err != nil {
-		t.Fatal(err)
-	}
+	g.changeStream(t, "b", func(c *jetstream.StreamConfig) { c.AllowAtomicPublish = true })
 	keys := []string{"t.a", "t.b", "t.c.d", "t.e", "t.f"}
 	publishBatch(t, g.js, "b", "first", "0", keys)
 	g.load(t, "/buckets/b/entries", manyLines(500)).wantDone(t, 500, 0)

@@ -284,14 +284,7 @@ func TestEntriesElsewhere(t *testing.T) {
 			t.Fatalf("%s: %s", a.header.Get("KV-Consistency"), a.body)
 		}
 	}
-	info, err := g.stream(t, "shop").Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	info.Config.AllowDirect = false
-	if _, err := g.js.UpdateStream(t.Context(), info.Config); err != nil {
-		t.Fatal(err)
-	}
+	g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.AllowDirect = false })
 	eventually(t, "the gateway has noticed", func() bool { return !g.entries(t, "/buckets/shop/entries?key=k01&key=none").Snapshot })
 	if page := g.entries(t, "/buckets/shop/entries?key=k01&key=none&key=gone"); len(page.Entries) != 1 {
 		t.Errorf("%v", page)

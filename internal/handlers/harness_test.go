@@ -150,6 +150,16 @@ func (g *gateway) stream(t testing.TB, bucket string) jetstream.Stream {
 	return stream
 }
 
+// changeStream changes a bucket's stream as other tools do.
+func (g *gateway) changeStream(t testing.TB, bucket string, change func(*jetstream.StreamConfig)) {
+	t.Helper()
+	config := g.stream(t, bucket).CachedInfo().Config
+	change(&config)
+	if _, err := g.js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatalf("change the stream of %s: %v", bucket, err)
+	}
+}
+
 // A storedMessage is what the stream holds, byte for byte: a direct get, as native clients use, is deceived by some headers.
 type storedMessage struct {
 	Data   []byte    `json:"data"`

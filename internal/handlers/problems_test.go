@@ -263,14 +263,8 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"upstream-error": func(t *testing.T) *answer {
 		g := start(t)
 		g.shop(t)
-		info, err := g.stream(t, "shop").Info(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		info.Config.Sealed = true // by other tools: JetStream takes no more writes, and the gateway has no word for that
-		if _, err := g.js.UpdateStream(t.Context(), info.Config); err != nil {
-			t.Fatal(err)
-		}
+		// By other tools: JetStream takes no more writes, and the gateway has no word for that.
+		g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.Sealed = true })
 		a := g.do(t, "PUT", "/buckets/shop/keys/a", "v")
 		if a.object(t)["nats_error_code"] == nil {
 			t.Errorf("no nats_error_code: %s", a.body)

@@ -108,10 +108,10 @@ func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) 
 }
 
 // follow subscribes to a bucket that was found a moment ago, or whose state the client held. If the feed does not know it, it has yet to
-// learn that it was created, or the bucket is gone since: the subscription tells which.
+// learn that it was created, or is a bucket again, or the bucket is gone since: the subscription tells which.
 func (s *Server) follow(ctx context.Context, bucket kvclient.BucketName, options feed.SubscribeOptions, wake func()) (*feed.Subscription, error) {
 	subscription, err := s.feeds.Subscribe(ctx, bucket, options, wake)
-	if errors.Is(err, kvclient.ErrBucketNotFound) {
+	if errors.Is(err, kvclient.ErrBucketNotFound) || errors.Is(err, kvclient.ErrBadBucket) {
 		options.UnknownPoint = true
 		return s.feeds.Subscribe(ctx, bucket, options, wake)
 	}

@@ -3,42 +3,81 @@ package handlers_test
 import (
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
 
-// createdAgain is a gateway whose bucket "shop" has just been created again, and has b, and whose feed has yet to learn of it. It looks by
+// A loss is how a bucket goes, and comes back.
+type loss struct {
+	lose, mend func(t *testing.T, g *gateway)
+}
+
+// losses have the bucket "shop" deleted and created again, and its stream be no bucket for a while.
+var losses = map[string]loss{
+	"created again": {
+		lose: func(t *testing.T, g *gateway) {
+			if err := g.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
+				t.Fatal(err)
+			}
+		},
+		mend: func(t *testing.T, g *gateway) { g.shop(t) },
+	},
+	"a bucket again": {
+		lose: func(t *testing.T, g *gateway) {
+			g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "other.>") })
+		},
+		mend: func(t *testing.T, g *gateway) {
+			g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.Subjects = c.Subjects[:1] })
+		},
+	},
+}
+
+// backAgain is a gateway whose bucket "shop" has just come back, and has b, and whose feed has yet to learn of it. It looks by
 // itself at intervals of up to 1.5 s, and here nothing wakes it before.
-func createdAgain(t *testing.T) *gateway {
+func backAgain(t *testing.T, l loss) *gateway {
 	t.Helper()
 	g := start(t)
 	put(t, g.shop(t), "a", "1")
 	w := g.watch(t, "/buckets/shop/watch")
 	w.until("sync")
 	g.client.Observe(func(kvclient.Advisory) {}) // none reaches the feeds
-	if err := g.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
-		t.Fatal(err)
-	}
+	l.lose(t, g)
 	w.until("bucket-deleted")
 	natstest.Eventually(t, patience, "the feed looks seldom", func() bool { return g.metric(t, "kvgw_feed_restarts_total", nil) > 5 })
-	put(t, g.shop(t), "b", "2")
+	l.mend(t, g)
+	kv, err := g.js.KeyValue(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, kv, "b", "2")
 	g.get(t, "/buckets/shop").is(t, 200)
 	return g
 }
 
-func TestWatchOfABucketJustCreatedAgain(t *testing.T) {
-	t.Parallel()
-	fresh := createdAgain(t).watch(t, "/buckets/shop/watch")
-	if fresh.status != 200 {
-		t.Fatalf("status %d", fresh.status)
+func TestWatchOfABucketJustBackAgain(t *testing.T) {
+	for name, l := range losses {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fresh := backAgain(t, l).watch(t, "/buckets/shop/watch")
+			if fresh.status != 200 {
+				t.Fatalf("status %d", fresh.status)
+			}
+			fresh.until("reset")
+			fresh.until("put")
+			fresh.until("sync")
+		})
 	}
-	fresh.until("put")
-	fresh.until("sync")
 }
 
-func TestLongPollOfABucketJustCreatedAgain(t *testing.T) {
-	t.Parallel()
-	g := createdAgain(t)
-	etag := g.get(t, "/buckets/shop/keys/b").is(t, 200).header.Get("ETag")
-	g.get(t, "/buckets/shop/keys/b", "If-None-Match: "+etag, "Prefer: wait=1").is(t, 304)
+func TestLongPollOfABucketJustBackAgain(t *testing.T) {
+	for name, l := range losses {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			g := backAgain(t, l)
+			etag := g.get(t, "/buckets/shop/keys/b").is(t, 200).header.Get("ETag")
+			g.get(t, "/buckets/shop/keys/b", "If-None-Match: "+etag, "Prefer: wait=1").is(t, 304)
+		})
+	}
 }

@@ -2,7 +2,6 @@ package handlers_test
 
 import (
 	"maps"
-	"slices"
 	"strings"
 	"testing"
 
@@ -109,18 +108,11 @@ func testCutWhileTheBucketIsNone(t *testing.T, form func(*setup)) {
 	f := fold{staged: make(map[string]float64)}
 	w := g.watch(t, "/buckets/b/watch")
 	w.hearUntil(&f, "sync")
-	config := g.stream(t, "b").CachedInfo().Config
-	spoilt := config
-	spoilt.Subjects = append(slices.Clone(config.Subjects), "other.>")
-	if _, err := g.js.UpdateStream(t.Context(), spoilt); err != nil {
-		t.Fatal(err)
-	}
+	g.changeStream(t, "b", func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "other.>") })
 	w.hearUntil(&f, "bucket-deleted")
 	w.close() // before it is told of what comes
 	f = fold{state: make(map[string]float64)}
-	if _, err := g.js.UpdateStream(t.Context(), config); err != nil {
-		t.Fatal(err)
-	}
+	g.changeStream(t, "b", func(c *jetstream.StreamConfig) { c.Subjects = c.Subjects[:1] })
 	put(t, kv, "b", "1")
 	eventually(t, "it is a bucket again", func() bool { return g.get(t, "/buckets/b/keys/b").status == 200 })
 	w = g.resume(t, "/buckets/b/watch", w)

@@ -227,6 +227,7 @@ func testWatchWhileNATSIsAway(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	g.shop(t)
 	g.wire.stop()
+	eventually(t, "the gateway has noticed", func() bool { return g.get(t, "/readyz").status == 503 })
 	w := g.watch(t, "/buckets/shop/watch")
 	first := w.next()
 	if w.status != 200 || len(first.retry) < 5 {
