@@ -134,7 +134,7 @@ func TestTransactionsWatched(t *testing.T) {
 	t.Parallel()
 	inBothForms(t, func(t *testing.T, form func(*setup)) {
 		g := start(t, form)
-		kv := g.ledger(t)
+		kv := g.ledger(t, func(c *jetstream.KeyValueConfig) { c.History = 64 }) // nothing is overwritten before it is read
 		put(t, kv, "a.0", "v")
 		all := g.watch(t, "/buckets/ledger/watch")
 		all.wantEvents("put a.0", "sync")

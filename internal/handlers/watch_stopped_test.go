@@ -58,7 +58,7 @@ func (f *fold) hear(t testing.TB, b block, until uint64) (done bool) {
 }
 
 // revisions are the keys that have a value, as a native client sees them.
-func revisions(t *testing.T, kv jetstream.KeyValue) map[string]float64 {
+func revisions(t testing.TB, kv jetstream.KeyValue) map[string]float64 {
 	t.Helper()
 	w, err := kv.WatchAll(t.Context(), jetstream.IgnoreDeletes(), jetstream.MetaOnly())
 	if err != nil {
