@@ -159,7 +159,8 @@ func TestExportUnderWriters(t *testing.T) {
 }
 
 // Who reads an export slowly holds nobody up, takes little memory, and gets all of it.
-func TestSlowReaderOfAnExport(t *testing.T) { // by itself: it looks at the heap
+func TestSlowReaderOfAnExport(t *testing.T) {
+	measuresMemory(t)
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	const n = 40_000

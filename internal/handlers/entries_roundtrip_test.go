@@ -80,12 +80,12 @@ func TestRoundTripOfManyKeys(t *testing.T) {
 
 // Import, export and listing of many keys take a bounded amount of memory: that of the names for a listing, and none that grows
 // for the others. KVGW_TEST_KEYS=1000000 runs it with a million, and tells what it took; GOMEMLIMIT counts for it as for the gateway.
-func TestMemoryOfManyKeys(t *testing.T) { // by itself: it looks at the heap
+func TestMemoryOfManyKeys(t *testing.T) {
 	n := 50_000
 	if wanted, err := strconv.Atoi(os.Getenv("KVGW_TEST_KEYS")); err == nil {
 		n = wanted
-	} else if raceEnabled {
-		t.Skip("the race detector's memory is not the gateway's")
+	} else {
+		measuresMemory(t)
 	}
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})

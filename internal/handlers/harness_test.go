@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"testing"
 	"time"
 
@@ -24,6 +25,23 @@ import (
 
 // patience bounds everything that a test waits for. It is only ever used up by a test that fails.
 const patience = 20 * time.Second * slowdown
+
+// measuresMemory is for tests that look at the heap: they are not parallel, since it is everybody's, and the race detector's memory is not
+// the gateway's.
+func measuresMemory(t testing.TB) {
+	t.Helper()
+	if raceEnabled {
+		t.Skip("the race detector takes memory of its own")
+	}
+}
+
+// heapInUse is what is in use after a collection.
+func heapInUse() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
 
 // A gateway is the real thing, all of it in this process: an embedded nats-server, a kvclient and the handlers behind an
 // http.Server on a port of its own; and beside it a native client of the same nats-server.

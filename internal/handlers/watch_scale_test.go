@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -162,18 +161,10 @@ func TestJoiningClientsShareSnapshots(t *testing.T) {
 	}
 }
 
-// heap is what is in use once the garbage is gone.
-func heap() int64 {
-	runtime.GC()
-	var m runtime.MemStats
-	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
-}
-
 // A bucket larger than any buffer streams to a client that reads it a piece at a time, and the gateway holds little of it. The bucket is
-// in memory, so that what the nats-server in this process holds is the same all the time. The test is not parallel: it measures the
-// heap of all.
+// in memory, so that what the nats-server in this process holds is the same all the time.
 func TestLargeSnapshotTakesLittleMemory(t *testing.T) {
+	measuresMemory(t)
 	const values, size, bound = 3200, 64 << 10, 64 << 20
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
@@ -181,7 +172,7 @@ func TestLargeSnapshotTakesLittleMemory(t *testing.T) {
 	for i := range values {
 		put(t, kv, fmt.Sprintf("k%d", i), value)
 	}
-	base := heap()
+	base := heapInUse()
 	response := g.slowly(t, "/buckets/b/watch")
 	lines := bufio.NewReaderSize(response, 4096)
 	seen, most := 0, int64(0)
@@ -195,7 +186,7 @@ func TestLargeSnapshotTakesLittleMemory(t *testing.T) {
 		}
 		if string(line) == "event: put\n" {
 			if seen++; seen%(values/8) == 0 {
-				most = max(most, heap()-base)
+				most = max(most, heapInUse()-base)
 			}
 		}
 		if string(line) == "event: sync\n" {
