@@ -91,13 +91,15 @@ func (x *exporter) pass(ctx context.Context, after Revision) (last Revision, end
 	if err := r.selectSubjects(ctx); err != nil {
 		return 0, false, false, err
 	}
-	pending, err := r.createConsumer(ctx)
-	if err != nil {
+	if err := r.createConsumer(ctx); err != nil {
 		return 0, false, false, err
 	}
 	defer x.bucket.dropConsumer(r.link, r.consumer)
-	err = r.read(ctx, pending)
-	return r.last, r.last >= to || r.received >= pending, r.upTo >= pending && !x.bucket.replicated, err
+	if err := r.read(ctx); err != nil {
+		return 0, false, false, err
+	}
+	all, err := r.isAll(ctx, to)
+	return r.last, r.last >= to || all, all && !x.bucket.replicated, err
 }
 
 func (x *exporter) show(e *Entry) error {

@@ -24,8 +24,8 @@ func (b *Bucket) Replay(ctx context.Context, replay Replay, visit func(Entry) er
 		if complete || err != nil {
 			return err
 		}
-		// The server took the consumer for finished when it was not: entries that it had counted were overwritten (measured, and
-		// shown by the feed's TestSeam). A new one counts anew.
+		// The server took the consumer for finished when it was not, or may have: entries that it had counted were overwritten (measured,
+		// and shown by the feed's TestSeam). A new one counts anew.
 		replay.After = max(replay.After, last)
 		awaitWriter(min(try, 4))
 	}
@@ -45,11 +45,13 @@ func (b *Bucket) replayOnce(ctx context.Context, replay Replay, visit func(Entry
 	if err := r.selectSubjects(ctx); err != nil {
 		return 0, false, err
 	}
-	pending, err := r.createConsumer(ctx)
-	if err != nil {
+	if err := r.createConsumer(ctx); err != nil {
 		return 0, false, err
 	}
 	defer b.dropConsumer(r.link, r.consumer)
-	err = r.read(ctx, pending)
-	return r.last, r.last >= replay.To || r.received >= pending, err
+	if err := r.read(ctx); err != nil || r.last >= replay.To {
+		return r.last, err == nil, err
+	}
+	complete, err = r.isAll(ctx, replay.To)
+	return r.last, complete, err
 }

@@ -47,12 +47,11 @@ func (b *Bucket) scan(ctx context.Context, filters Filters, visit func(Entry) er
 	if err := r.selectSubjects(ctx); err != nil {
 		return 0, err
 	}
-	pending, err := r.createConsumer(ctx)
-	if err != nil {
+	if err := r.createConsumer(ctx); err != nil {
 		return 0, err
 	}
 	defer b.dropConsumer(r.link, r.consumer)
-	return b.lastSeq, r.read(ctx, pending)
+	return b.lastSeq, r.read(ctx)
 }
 
 // consumerRequest is a request to CONSUMER.CREATE.
@@ -62,8 +61,8 @@ type consumerRequest struct {
 	Action string                   `json:"action"`
 }
 
-// createConsumer creates the consumer of a scan or replay. It returns how many messages it had to deliver then.
-func (r *scanReader) createConsumer(ctx context.Context) (pending uint64, err error) {
+// createConsumer creates the consumer of a scan or replay.
+func (r *scanReader) createConsumer(ctx context.Context) (err error) {
 	config := jetstream.ConsumerConfig{
 		Name:              "kvgw-scan-" + nuid.Next(),
 		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
@@ -77,7 +76,8 @@ func (r *scanReader) createConsumer(ctx context.Context) (pending uint64, err er
 		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, uint64(r.after)+1
 	}
 	r.consumer = config.Name
-	return r.bucket.newConsumer(ctx, r.link, config, r.subjects)
+	r.pending, err = r.bucket.newConsumer(ctx, r.link, config, r.subjects)
+	return err
 }
 
 // newConsumer creates a consumer for some subjects of the stream. It returns how many messages it had to deliver then.

@@ -19,6 +19,7 @@ type Proxy struct {
 	refuse  bool
 	closed  bool
 	trigger trigger
+	tamper  func(answer []byte) bool
 }
 
 // A trigger is armed by CutAnswerTo, SwallowAnswerTo or Hold.
@@ -109,6 +110,13 @@ func (p *Proxy) Hold(needle string, meanwhile func()) {
 	p.trigger = trigger{needle: []byte(needle), meanwhile: meanwhile}
 }
 
+// Tamper calls change with what the server sends, until it returns true: it may change bytes, but not how many there are.
+func (p *Proxy) Tamper(change func(answer []byte) (done bool)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.tamper = change
+}
+
 func (p *Proxy) setPaused(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -197,9 +205,12 @@ func (p *Proxy) observeRequest(c *proxied, chunk []byte) bool {
 	return !c.lost
 }
 
-func (p *Proxy) observeAnswer(c *proxied, _ []byte) bool {
+func (p *Proxy) observeAnswer(c *proxied, chunk []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.tamper != nil && p.tamper(chunk) {
+		p.tamper = nil
+	}
 	if c.fired != nil {
 		close(c.fired)
 		c.fired = nil
