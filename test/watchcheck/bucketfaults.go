@@ -46,6 +46,7 @@ func (r *run) bucketFaults() []fault {
 		})},
 		{"history", ofBucket, on(r.changeHistory)},
 		{"full", ofBucket, on(r.fill)},
+		{"flood", ofBucket, r.flood},
 	}
 }
 
@@ -138,6 +139,20 @@ func (r *run) fill(ctx context.Context, bucket string, _ *rand.Rand) error {
 		return err2
 	}
 	return err
+}
+
+// flood overwrites a few keys for two seconds as fast as the server takes it, in the bucket that keeps one revision of each: most are gone before
+// anybody has read them, and every watcher is told of positions in between, few of which are exact.
+func (r *run) flood(_ context.Context, random *rand.Rand) error {
+	for over := time.Now().Add(2 * time.Second); time.Now().Before(over); {
+		for range 3000 { // so that the server delivers them later than it stores them
+			if err := r.conn.PublishMsg(r.attempt("one", hotKey(random), nil, random).message()); err != nil {
+				return err
+			}
+		}
+		r.sendNative(r.attempt("one", hotKey(random), nil, random)) // the others are stored when this one is
+	}
+	return nil
 }
 
 func (r *run) request(ctx context.Context, method, path, mediaType string, body any) error {

@@ -21,6 +21,7 @@ type clientOptions struct {
 	messages     bool // events=message
 	noValues     bool
 	steady       bool // reads at once, and its connection is never cut
+	brief        bool // each connection begins anew, and ends with the first sync
 	buffer       int  // of the kernel for what it has not read; 0 for the usual
 }
 
@@ -73,6 +74,9 @@ var errTurnedAway = errors.New("turned away")
 func (c *Client) Run(ctx context.Context) {
 	for ctx.Err() == nil {
 		wait := 100 * time.Millisecond
+		if c.options.brief {
+			wait = 20 * time.Millisecond
+		}
 		if err := c.connect(ctx); errors.Is(err, errTurnedAway) {
 			wait = time.Second
 		}
@@ -83,6 +87,9 @@ func (c *Client) Run(ctx context.Context) {
 // connect reads over a raw connection, which closes after a random number of bytes: mostly in the middle of a frame.
 func (c *Client) connect(ctx context.Context) error {
 	began := time.Now()
+	if c.options.brief {
+		c.lastID = ""
+	}
 	conn, err := c.dial()
 	if err != nil {
 		return err
@@ -146,8 +153,11 @@ func (c *Client) follow(parser *Parser) error {
 		if b.HasID {
 			c.lastID = b.ID
 		}
-		if items[0].Kind == "problem" {
+		switch {
+		case items[0].Kind == "problem":
 			return errTurnedAway
+		case items[0].Kind == "sync" && c.options.brief && !c.calm.Load():
+			return nil
 		}
 	}
 }
@@ -186,7 +196,7 @@ func (r *cutReader) Read(p []byte) (int, error) {
 		time.Sleep(50 * time.Millisecond)
 	}
 	_ = r.conn.SetReadDeadline(time.Now().Add(silence))
-	if c.options.steady || c.calm.Load() {
+	if c.options.steady || c.options.brief || c.calm.Load() {
 		return r.conn.Read(p)
 	}
 	if r.left <= 0 {

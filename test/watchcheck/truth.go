@@ -125,19 +125,24 @@ func (r *Recorder) each(ctx context.Context, wanted func(*Life, uint64) bool, he
 	r.mu.Lock()
 	l := r.bucket.last()
 	r.mu.Unlock()
-	for n := uint64(1); n <= s.CachedInfo().State.LastSeq; n++ {
+	want := func(revision uint64) bool {
 		r.mu.Lock()
-		want := wanted(l, n)
-		r.mu.Unlock()
-		if !want {
+		defer r.mu.Unlock()
+		return wanted(l, revision)
+	}
+	for n := uint64(1); n <= s.CachedInfo().State.LastSeq; n++ {
+		if !want(n) {
 			continue
 		}
-		m, err := s.GetMsg(ctx, n)
+		m, err := s.GetMsg(ctx, n, jetstream.WithGetMsgSubject("$KV."+r.bucket.Name+".>")) // or what is next
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			continue
+			return nil
 		}
 		if err != nil {
 			return err
+		}
+		if n = m.Sequence; !want(n) {
+			continue
 		}
 		r.read(l, m)
 		if held != nil {

@@ -33,6 +33,8 @@ var variants = []struct {
 	{"first", "resume_from_revision=1&bookmarks=event", View{Matches: anyKey, History: true}, clientOptions{}},
 	// In which a change that waits for a heartbeat is late.
 	{"seldom", "bookmarks=event&heartbeat=3s", View{Matches: anyKey}, clientOptions{steady: true}},
+	// Of its many syncs some are told while more is overwritten than anybody reads.
+	{"brief", "filter=hot.*", View{Matches: below("hot.")}, clientOptions{brief: true}},
 	{"stopping", "bookmarks=event", View{Matches: anyKey}, clientOptions{steady: true, buffer: 256 << 10}},
 }
 

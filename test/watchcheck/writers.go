@@ -25,7 +25,7 @@ const fatValue = 4 << 10
 // faults are expected.
 func (r *run) write(ctx context.Context, random *rand.Rand, native bool) {
 	for ctx.Err() == nil {
-		bucket, key := bucketNames[random.IntN(len(bucketNames))], fmt.Sprintf("hot.k%d", random.IntN(4))
+		bucket, key := bucketNames[random.IntN(len(bucketNames))], hotKey(random)
 		if bucket == "long" || random.IntN(4) == 0 {
 			key = fmt.Sprintf("cold.k%d", random.IntN(100))
 		}
@@ -45,6 +45,9 @@ func (r *run) write(ctx context.Context, random *rand.Rand, native bool) {
 		time.Sleep(time.Duration(random.IntN(60)) * time.Millisecond)
 	}
 }
+
+// hotKey is one of the few keys that are written all the time.
+func hotKey(random *rand.Rand) string { return fmt.Sprintf("hot.k%d", random.IntN(4)) }
 
 // attempt is a write that is yet to be made: in one of ten cases each a marker. Every value is another, so that it is known again.
 func (r *run) attempt(bucket, key string, markers []string, random *rand.Rand) *Attempt {
