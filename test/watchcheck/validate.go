@@ -59,7 +59,7 @@ var passing = []string{"/problems/nats-unavailable", "/problems/timeout", "/prob
 // the events of a transaction, compaction errors) and a replay of etcd's key-value model. Neither snapshots, exact points
 // nor history limits exist there, and their progress notifications promise more than a bookmark without "exact".
 func Validate(trace []Item, bucket *Bucket, view View) []Violation {
-	v := &validator{bucket: bucket, view: view, history: view.History, folds: !view.UpdatesOnly && !view.IgnoreDeletes}
+	v := &validator{bucket: bucket, view: view, history: view.History, folds: !view.UpdatesOnly && !view.IgnoreDeletes, selected: map[*Life]selection{}}
 	v.restart()
 	for i, item := range trace {
 		v.at, v.now = i, item.At
@@ -84,18 +84,24 @@ type validator struct {
 	gone             bool // the bucket was deleted, and no reset came since
 	notBefore        time.Time
 	connected        time.Time
+	selected         map[*Life]selection
 	before           *known // a reset, while no id has come since: who resumes with the old one has the old state still
 
 	known
 }
 
+// A selection is what of a life's revisions the view is about.
+type selection struct {
+	revisions []uint64
+	byKey     map[string][]uint64 // of each key, rising
+}
+
 // known is what a client holds of a bucket between resets.
 type known struct {
-	life      *Life // nil until something tells the epoch
-	revisions []uint64
-	byKey     map[string][]uint64 // the known revisions of the keys that match, rising
-	checked   int                 // of revisions: whether they came was looked at
-	synced    bool
+	life *Life // nil until something tells the epoch
+	selection
+	checked int // of revisions: whether they came was looked at
+	synced  bool
 	// syncedAt is where every revision is owed from that the bucket still held.
 	syncedAt uint64
 	position uint64 // everything up to here was promised
@@ -230,7 +236,12 @@ func (v *validator) enter(epoch string) bool {
 		return true
 	}
 	v.life = life
-	v.revisions, v.byKey = life.selected(v.view.Matches)
+	s, again := v.selected[life]
+	if !again {
+		s.revisions, s.byKey = life.selected(v.view.Matches)
+		v.selected[life] = s
+	}
+	v.revisions, v.byKey = s.revisions, s.byKey
 	if next := v.after(life); next != nil && v.connected.After(next.Created.Add(7*time.Second)) {
 		v.fail("resumable", "epoch %s on a connection made when %s was long there", epoch, next.Epoch)
 	}
