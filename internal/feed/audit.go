@@ -22,6 +22,8 @@ const overdueAfter = 5 * time.Second
 type sourceSide struct {
 	now      func() time.Time
 	woken    []func()          // what is to be called for what arrived; the array is used again
+	hearing  kvclient.Hearing  // over which the server's word comes
+	lastWord func() time.Time  // when the source, which goes on or was lost, said something last
 	doubt    time.Time         // since when advisories may have been missed; zero for not
 	resetFor string            // the reason for which subscriptions are reset at the next start; "" for none
 	forgiven uint64            // messages that were purged since known was seen, and concern nobody
@@ -51,8 +53,8 @@ func (f *Feed) sourceLost(err error) {
 		return
 	}
 	// Markers live for a second at least, and what vanishes by age is not told: of what came while nobody read, some may be gone.
-	if errors.Is(err, kvclient.ErrConnectionLost) || f.forgets {
-		f.missSome()
+	if f.forgets {
+		f.missSome(f.now())
 	}
 	f.setState(stale, err)
 }
@@ -67,11 +69,20 @@ func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (positio
 	return position, begun
 }
 
-// missSome notes that from now on advisories may be missed.
-func (f *Feed) missSome() {
-	if f.doubt.IsZero() {
-		f.doubt = f.now()
+// missSome notes that from a time on advisories may be missed.
+func (f *Feed) missSome(from time.Time) {
+	if f.doubt.IsZero() || from.Before(f.doubt) {
+		f.doubt = from
 	}
+}
+
+// hearOver notes over which connection the server's word comes from now on. It came over another if that is what the source was lost with,
+// whatever was noticed first: a question on another connection that was lost too, or that the source was silent.
+func (f *Feed) hearOver(h kvclient.Hearing) {
+	if f.hearing != h {
+		f.missSome(f.lastWord())
+	}
+	f.hearing = h
 }
 
 // trusts tells whether the log may go on where the stream is now. If not, it begins anew with the next start.
@@ -105,7 +116,7 @@ func (f *Feed) heard(a kvclient.Advisory) error {
 		f.resetFor = ReasonPurged
 		f.unsure()
 	case kvclient.AdvisoriesGap:
-		f.missSome()
+		f.missSome(f.now())
 	}
 	return errRestart
 }
@@ -163,9 +174,8 @@ func (f *Feed) note(s kvclient.StreamState) {
 	if f.known.StreamState == s {
 		return
 	}
-	now := f.now()
-	if now.Sub(f.known.at) >= tellTime {
+	if f.lastWord().Sub(f.known.at) >= tellTime {
 		f.earlier = f.known
 	}
-	f.known = tally{s, now}
+	f.known = tally{s, f.now()}
 }

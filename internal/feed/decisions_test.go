@@ -93,11 +93,12 @@ func TestTrusts(t *testing.T) {
 			clock := time.Unix(0, 0)
 			f := bare(stream(10, 1))
 			f.now = func() time.Time { return clock }
+			f.lastWord = f.now
 			f.known.at = clock
 			clock = clock.Add(long)
 			f.note(tc.counted)
 			clock = clock.Add(tc.before)
-			f.missSome()
+			f.missSome(clock)
 			clock = clock.Add(long) // however long it takes to be back
 			if got := f.trusts(tc.now); got != tc.want || got == (f.resetFor != "") {
 				t.Errorf("trusted %v, reset for %q; want %v", got, f.resetFor, tc.want)
@@ -136,21 +137,34 @@ func TestForgottenMarkers(t *testing.T) {
 	}
 }
 
-// Advisories are missed with a connection, and what vanishes by age while nobody reads is never told.
+// What vanishes by age while nobody reads is never told.
 func TestLossIsDoubt(t *testing.T) {
-	for _, tc := range []struct {
-		err     error
-		forgets bool
-		want    bool
-	}{
-		{kvclient.ErrConnectionLost, false, true}, {kvclient.ErrTimeout, false, false}, {kvclient.ErrTimeout, true, true},
-	} {
+	for _, forgets := range []bool{false, true} {
 		s := stream(1, 0)
-		s.Forgets = tc.forgets
+		s.Forgets = forgets
 		f := bare(s)
-		if f.sourceLost(tc.err); f.doubt.IsZero() == tc.want {
-			t.Errorf("%v, forgets %v: doubt %v", tc.err, tc.forgets, f.doubt)
+		if f.sourceLost(kvclient.ErrTimeout); f.doubt.IsZero() == forgets {
+			t.Errorf("forgets %v: doubt %v", forgets, f.doubt)
 		}
+	}
+}
+
+// What was counted while the source was silent already does not count: a purge in that time was told to nobody.
+func TestSilenceBeforeALoss(t *testing.T) {
+	clock := time.Unix(0, 0)
+	f := bare(stream(10, 1))
+	f.now = func() time.Time { return clock }
+	f.known.at = clock
+	clock = clock.Add(2 * tellTime)
+	word := clock
+	f.lastWord = func() time.Time { return word }
+	for last := range kvclient.Revision(3) {
+		clock = clock.Add(2 * tellTime)
+		f.note(stream(11+last, 2))
+	}
+	f.missSome(f.lastWord())
+	if now := stream(14, 2); f.trusts(now) || f.resetFor != ReasonHorizon {
+		t.Errorf("%+v is trusted; reset for %q", now, f.resetFor)
 	}
 }
 

@@ -76,7 +76,7 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 		interest:   gsl.NewSublist[*Subscription](),
 		subs:       make(map[*Subscription]struct{}),
 		readings:   make(map[readingKey]*reading),
-		sourceSide: sourceSide{now: time.Now},
+		sourceSide: sourceSide{now: time.Now, lastWord: time.Now},
 	}
 }
 

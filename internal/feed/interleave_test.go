@@ -39,7 +39,7 @@ func TestInterleavings(t *testing.T) {
 		}
 	}
 	t.Log(total)
-	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "feed"} {
+	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed"} {
 		if total[what] == 0 {
 			t.Errorf("never: %s", what)
 		}
@@ -64,8 +64,11 @@ type world struct {
 	reads    []*modelReading
 	clients  []*client
 	away     bool // there has been no source for a while
-	deciding bool // where a client goes on
-	knows    int  // purges of values that the feed has begun after
+	lastWord time.Time
+	dead     time.Time // when it is noticed that the connection brings nothing any more; zero while it does
+	lost     bool      // the connection was, and no other has been used yet
+	deciding bool      // where a client goes on
+	knows    int       // purges of values that the feed has begun after
 	calm     bool
 	pause    int    // of the writers
 	pace     [3]int // how often the stream changes, the source and the readings go on, beside 30 for the clients
@@ -103,7 +106,8 @@ func newWorld(seed uint64) *world {
 func (w *world) newFeed() {
 	name, _ := kvclient.ParseBucketName("b")
 	w.feed, w.tail, w.reads, w.advisories = newFeed(w.hub, name), nil, nil, nil
-	w.feed.now = func() time.Time { return w.clock }
+	w.lastWord, w.dead, w.lost = w.clock, time.Time{}, false
+	w.feed.now, w.feed.lastWord = func() time.Time { return w.clock }, func() time.Time { return w.lastWord }
 	w.counts["feed"]++
 }
 
@@ -133,6 +137,9 @@ func (w *world) play() {
 
 func (w *world) step() {
 	w.clock = w.clock.Add(20 * time.Millisecond)
+	if w.tail != nil && w.dead.IsZero() {
+		w.lastWord = w.clock
+	}
 	switch n := w.rand.IntN(w.pace[0] + w.pace[1] + w.pace[2] + 30); {
 	case n < w.pace[0]:
 		if w.pause--; w.pause < 0 {
@@ -178,6 +185,8 @@ func (w *world) source() {
 	switch {
 	case w.tail == nil:
 		w.connect()
+	case !w.dead.IsZero():
+		w.listenInVain()
 	case len(w.advisories) > 0 && (n < 30 || w.clock.Sub(w.advisories[0].at) > tellTime*9/10): // what was told is heard in time
 		w.hear()
 	case n < 90:
@@ -210,6 +219,10 @@ func (w *world) connect() {
 	}
 	s, purges := w.state(), w.purges
 	w.meanwhile()
+	if w.lost {
+		f.missSome(f.lastWord()) // as hearOver
+		w.lost = false
+	}
 	position, begun := f.startAt(nil, s)
 	if begun {
 		w.knows = purges
@@ -224,7 +237,7 @@ func (w *world) connect() {
 		return
 	}
 	f.setState(live, nil)
-	w.tail, w.away = &modelTail{w.epoch, position}, false
+	w.tail, w.away, w.lastWord = &modelTail{w.epoch, position}, false, w.clock
 	w.note("source at %d, begun %v", position, begun)
 }
 
@@ -247,7 +260,7 @@ func (w *world) hear() {
 	}
 }
 
-// cut loses the connection, and some of what was to be told.
+// cut loses the connection, and some of what was to be told. It may take a while until anybody notices.
 func (w *world) cut() {
 	w.counts["gap"]++
 	for range min(w.rand.IntN(3), len(w.advisories)) {
@@ -255,9 +268,35 @@ func (w *world) cut() {
 			break
 		}
 	}
+	if w.tail == nil {
+		return
+	}
+	w.dead = w.clock
+	if w.rand.IntN(2) == 0 {
+		w.counts["silence"]++
+		w.dead = w.clock.Add(time.Duration(w.rand.Int64N(int64(5 * time.Second))))
+	}
+	w.note("the connection brings nothing any more")
+	w.listenInVain()
+}
+
+// listenInVain asks others how the stream is, until it is noticed that the source is dead. What is told meanwhile is lost, and that it
+// is may be told later, or not at all.
+func (w *world) listenInVain() {
 	w.advisories = nil
-	w.tell(kvclient.Advisory{Kind: kvclient.AdvisoriesGap})
-	w.end(kvclient.ErrConnectionLost)
+	if w.clock.Before(w.dead) {
+		w.check()
+	}
+	if w.tail != nil && w.clock.Before(w.dead) {
+		return
+	}
+	if w.tail != nil {
+		w.end(kvclient.ErrTimeout)
+	}
+	w.advisories, w.dead, w.lost = nil, time.Time{}, true
+	if w.rand.IntN(2) == 0 {
+		w.tell(kvclient.Advisory{Kind: kvclient.AdvisoriesGap})
+	}
 }
 
 func (w *world) deliver(count int) {
@@ -296,6 +335,10 @@ func (w *world) check() {
 // settle brings everything to its end: nothing more happens, and all must be told of all that happened.
 func (w *world) settle() {
 	w.note("nothing more happens")
+	if w.tail != nil && !w.dead.IsZero() {
+		w.clock = w.dead
+		w.listenInVain()
+	}
 	if w.missing {
 		w.create()
 		w.tell(kvclient.Advisory{Kind: kvclient.StreamCreated})

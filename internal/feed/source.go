@@ -61,7 +61,7 @@ func (f *Feed) rest(ctx context.Context, wait time.Duration) (told bool) {
 	case <-timer.C:
 	case a := <-f.advisories:
 		if a.Kind == kvclient.AdvisoriesGap || a.Kind == kvclient.StreamPurged {
-			f.missSome()
+			f.missSome(f.now())
 		}
 		return true
 	}
@@ -71,10 +71,12 @@ func (f *Feed) rest(ctx context.Context, wait time.Duration) (told bool) {
 // follow reads the stream until the source is lost or the bucket has changed. Each of its first questions waits for as long as patience
 // for an answer; reached tells that they were answered.
 func (f *Feed) follow(ctx context.Context, patience time.Duration) (reached bool, err error) {
+	hearing := f.hub.client.Hearing()
 	bucket, s, err := f.askWithin(ctx, patience)
 	if err != nil {
 		return false, err
 	}
+	f.hearOver(hearing)
 	position, begun := f.startAt(bucket, s)
 	asked, cancel := context.WithTimeout(ctx, patience)
 	tail, err := bucket.Tail(asked, position)
@@ -83,9 +85,13 @@ func (f *Feed) follow(ctx context.Context, patience time.Duration) (reached bool
 		return false, err
 	}
 	defer tail.Close()
+	if f.hub.client.Hearing() != hearing {
+		return true, errRestart // what was removed since the stream was asked may not have been told
+	}
 	if !begun && !f.trusts(s) {
 		return true, errRestart
 	}
+	f.lastWord = tail.Heard
 	f.setState(live, nil)
 	return true, f.watch(ctx, tail.C, tail.Err, f.check)
 }
@@ -157,7 +163,7 @@ func (f *Feed) gather(ctx context.Context) {
 		select {
 		case a := <-f.advisories:
 			if a.Kind == kvclient.AdvisoriesGap {
-				f.missSome()
+				f.missSome(f.now())
 			}
 		case <-timer.C:
 			return

@@ -34,7 +34,7 @@ func watchedFeed(t *testing.T) *watched {
 	w.startAt(nil, kvclient.StreamState{Epoch: "a"})
 	w.setState(live, nil)
 	go func() {
-		w.ended <- w.watch(ctx, w.arrivals, func() error { return kvclient.ErrConnectionLost }, func(context.Context) error {
+		w.ended <- w.watch(ctx, w.arrivals, func() error { return kvclient.ErrUnavailable }, func(context.Context) error {
 			w.looking.Lock()
 			defer w.looking.Unlock()
 			w.looks = append(w.looks, time.Since(w.began))

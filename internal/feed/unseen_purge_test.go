@@ -32,3 +32,27 @@ func TestMarkerPurgedWhileTheConnectionWasLost(t *testing.T) {
 	w.untilExact(put(t, kv, "c", "3"))
 	w.want(map[string]string{"b": "2", "c": "3"})
 }
+
+// A connection can die without a word, and alone: the others tell that something was purged, and cannot tell what. Nobody may take that
+// for what was told before.
+func TestPurgeBehindADeadConnection(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	proxy := natstest.StartProxy(t, server.Addr())
+	l := startAt(t, server, proxy.URL(), feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
+	put(t, kv, "a", "1")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilExact(put(t, kv, "b", "2"))
+	proxy.Strand("(feeds)")
+	if err := kv.Delete(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if err := kv.PurgeDeletes(t.Context(), jetstream.DeleteMarkersOlderThan(-1)); err != nil {
+		t.Fatal(err)
+	}
+	w.untilKind(feed.Stale)
+	w.untilKind(feed.Live)
+	w.untilExact(put(t, kv, "c", "3"))
+	w.want(map[string]string{"b": "2", "c": "3"})
+}

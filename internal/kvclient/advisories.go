@@ -32,6 +32,19 @@ type Advisory struct {
 // none come, but for AdvisoriesGap.
 func (c *Client) Observe(observer func(Advisory)) { c.observer.Store(&observer) }
 
+// A Hearing is a time through which the server's word came over one connection: while it is the same, no advisory was missed.
+type Hearing struct {
+	conn       *nats.Conn
+	reconnects uint64
+}
+
+// Hearing returns the one that goes on, or the last if the connection is lost. nats.go counts before it uses a new connection: who
+// was answered over it, as by [Bucket.Tail], is told at once, while [AdvisoriesGap] may come some time later.
+func (c *Client) Hearing() Hearing {
+	nc := c.feeds.conn()
+	return Hearing{nc, nc.Stats().Reconnects}
+}
+
 func (c *Client) report(a Advisory) {
 	if observer := c.observer.Load(); observer != nil {
 		(*observer)(a)

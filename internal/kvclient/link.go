@@ -74,13 +74,12 @@ func (l *link) dial() error {
 	if err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
+	if l.onUp != nil {
+		l.onUp(nc) // before anybody uses it: who does may rely on the subscriptions
+	}
 	l.current.Store(nc)
 	if l.closing.Load() {
 		nc.Close()
-		return nil
-	}
-	if l.onUp != nil {
-		l.onUp(nc)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -61,8 +62,8 @@ func (b *Bucket) NextRevision(ctx context.Context, after Revision) (Revision, er
 	return e.Revision, err
 }
 
-// ErrConnectionLost ends a tail whose connection was lost, and with it what the server told meanwhile. It is an [ErrUnavailable].
-var ErrConnectionLost = fmt.Errorf("%w: the connection was lost", ErrUnavailable)
+// errConnectionLost ends a tail whose connection was lost.
+var errConnectionLost = fmt.Errorf("%w: the connection was lost", ErrUnavailable)
 
 // A Tail delivers what a bucket's stream stores, in order and without a gap but for what the stream had dropped before it was
 // read. Keys outside the grammar come as entries without a key, so that every revision is accounted for.
@@ -77,6 +78,8 @@ type Tail struct {
 	messages chan *nats.Msg
 	received uint64
 	last     Revision
+	began    time.Time
+	heard    atomic.Int64 // nanoseconds after began
 
 	mu  sync.Mutex
 	err error
@@ -100,7 +103,8 @@ func (b *Bucket) Tail(ctx context.Context, after Revision) (*Tail, error) {
 	}
 	nc := b.client.feeds.conn()
 	inbox := nc.NewInbox()
-	t := &Tail{bucket: b, consumer: config.Name, out: make(chan []Entry), messages: make(chan *nats.Msg, tailBatch+16), last: after}
+	t := &Tail{bucket: b, consumer: config.Name, out: make(chan []Entry), messages: make(chan *nats.Msg, tailBatch+16), last: after,
+		began: time.Now()}
 	t.C = t.out
 	subscription, err := nc.ChanSubscribe(inbox, t.messages)
 	if err != nil {
@@ -122,6 +126,10 @@ func (t *Tail) Err() error {
 	defer t.mu.Unlock()
 	return t.err
 }
+
+// Heard returns when the server said something last, at least every 0.5 s while the connection stands: up to then no word of it is
+// lost, as it may be where a connection dies and nobody is told.
+func (t *Tail) Heard() time.Time { return t.began.Add(time.Duration(t.heard.Load())) }
 
 func (t *Tail) run(ctx context.Context, nc *nats.Conn, inbox string, subscription *nats.Subscription) {
 	defer close(t.out)
@@ -153,10 +161,11 @@ func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-gone:
-				return ErrConnectionLost
+				return errConnectionLost
 			case <-silence.C:
 				return fmt.Errorf("%w: a tail's consumer is silent", ErrTimeout)
 			case msg := <-t.messages:
+				t.heard.Store(int64(time.Since(t.began)))
 				entries, ended, err := t.collect(msg)
 				left -= len(entries)
 				if len(entries) > 0 {

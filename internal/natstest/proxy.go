@@ -3,6 +3,8 @@ package natstest
 import (
 	"bytes"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -33,9 +35,10 @@ type trigger struct {
 // A proxied connection has two sides; lost and cutNext say what becomes of the bytes.
 type proxied struct {
 	client, server net.Conn
-	lost           bool // both directions are read and dropped, for good
-	swallow        bool // what the server answers is dropped
-	cutNext        bool // the next answer is dropped, and the connection with it
+	hello          string // the first that the client sends, which has its name
+	lost           bool   // both directions are read and dropped, for good
+	swallow        bool   // what the server answers is dropped
+	cutNext        bool   // the next answer is dropped, and the connection with it
 	fired          chan struct{}
 }
 
@@ -79,12 +82,14 @@ func (p *Proxy) Pause() { p.setPaused(true) }
 func (p *Proxy) Resume() { p.setPaused(false) }
 
 // Strand loses the connections that there are as a network does that drops all packets: neither side hears of it. New
-// connections work.
-func (p *Proxy) Strand() {
+// connections work. With names it loses those only whose client's name ends like one of them.
+func (p *Proxy) Strand(names ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.conns {
-		c.lost = true
+		if len(names) == 0 || slices.ContainsFunc(names, func(name string) bool { return strings.Contains(c.hello, name+`"`) }) {
+			c.lost = true
+		}
 	}
 }
 
@@ -190,6 +195,9 @@ func (p *Proxy) awaitResumed() bool {
 func (p *Proxy) observeRequest(c *proxied, chunk []byte) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if c.hello == "" {
+		c.hello = string(chunk)
+	}
 	t := p.trigger
 	if t.needle == nil || !bytes.Contains(chunk, t.needle) {
 		return !c.lost
