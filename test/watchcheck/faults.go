@@ -24,8 +24,9 @@ func (r *run) faults() []fault {
 		{"nats-kill", ofSource, r.killNATS},
 		{"nats-restart", ofSource, r.restart(func() *harness.Process { return r.nats }, syscall.SIGTERM)},
 		{"nats-pause", ofSource, r.pauseNATS},
-		{"cut-1s", ofSource, r.cut(time.Second, false)},
-		{"cut-30s", ofSource, r.cut(30*time.Second, true)},
+		{"cut-1s", ofSource, func(context.Context, *rand.Rand) error { r.proxy.Cut(time.Second, nil); return nil }},
+		{"cut-30s", ofSource, r.unheard("cut-30s", func(meanwhile func()) { r.proxy.Cut(30*time.Second, meanwhile) })},
+		{"dead-4s", ofSource, r.unheard("dead-4s", func(meanwhile func()) { r.proxy.Kill("(feeds)", 4*time.Second, meanwhile) })},
 		{"partition-4s", ofSource, func(context.Context, *rand.Rand) error { r.proxy.Partition(4*time.Second, nil); return nil }},
 	}
 	all = append(all, r.bucketFaults()...)
@@ -58,16 +59,12 @@ func (r *run) pauseNATS(_ context.Context, random *rand.Rand) error {
 	return errors.Join(err, r.nats.Signal(syscall.SIGCONT))
 }
 
-// cut takes the gateway's connections to NATS away. In most long cuts, and in the first, something happens to a bucket meanwhile,
-// which no advisory tells the gateway of.
-func (r *run) cut(d time.Duration, unseen bool) func(context.Context, *rand.Rand) error {
+// unheard takes connections of the gateway to NATS away: all of them, or the one on which it is told of changes. Mostly, and the first
+// time, something happens to a bucket meanwhile, which no advisory tells the gateway of.
+func (r *run) unheard(name string, away func(meanwhile func())) func(context.Context, *rand.Rand) error {
 	return func(ctx context.Context, random *rand.Rand) (err error) {
 		var removal *Removal
-		var meanwhile func()
-		if unseen {
-			meanwhile = func() { removal, err = r.unseen(ctx, random) }
-		}
-		r.proxy.Cut(d, meanwhile)
+		away(func() { removal, err = r.unseen(ctx, name, random) })
 		if removal != nil {
 			r.recorders[removal.bucket].known(removal, time.Now().Add(2500*time.Millisecond))
 		}
@@ -75,9 +72,9 @@ func (r *run) cut(d time.Duration, unseen bool) func(context.Context, *rand.Rand
 	}
 }
 
-func (r *run) unseen(ctx context.Context, random *rand.Rand) (*Removal, error) {
+func (r *run) unseen(ctx context.Context, fault string, random *rand.Rand) (*Removal, error) {
 	bucket, what := changing(random), random.IntN(5)
-	if !slices.ContainsFunc(r.incidents, func(i Incident) bool { return i.Name == "cut-30s" }) {
+	if !slices.ContainsFunc(r.incidents, func(i Incident) bool { return i.Name == fault }) {
 		what %= 2
 	}
 	switch what {

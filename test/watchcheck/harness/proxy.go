@@ -2,6 +2,7 @@
 package harness
 
 import (
+	"bytes"
 	"net"
 	"sync"
 	"time"
@@ -16,7 +17,14 @@ type Proxy struct {
 	changed *sync.Cond
 	refuse  bool
 	frozen  bool // nothing passes, and nobody is told: a network that drops every packet
-	open    map[net.Conn]bool
+	open    map[*joined]bool
+}
+
+// joined is a client's connection and the server's end of it.
+type joined struct {
+	client, server net.Conn
+	hello          []byte // what the client sent first, which has its name
+	dead           bool   // what either side sends is dropped, and nobody is told
 }
 
 // NewProxy listens on a free port of the loopback interface and passes everything on to the target, for as long as the process lives.
@@ -25,7 +33,7 @@ func NewProxy(target string) (*Proxy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Proxy{listener: l, target: target, open: map[net.Conn]bool{}}
+	p := &Proxy{listener: l, target: target, open: map[*joined]bool{}}
 	p.changed = sync.NewCond(&p.mu)
 	go p.accept()
 	return p, nil
@@ -57,21 +65,30 @@ func (p *Proxy) join(c net.Conn) {
 		p.mu.Unlock()
 		return
 	}
-	p.open[c] = true
+	both := &joined{client: c, server: up}
+	p.open[both] = true
 	p.mu.Unlock()
-	go p.copy(up, c)
-	p.copy(c, up)
+	go p.copy(both, up, c)
+	p.copy(both, c, up)
 	p.mu.Lock()
-	delete(p.open, c)
+	delete(p.open, both)
 	p.mu.Unlock()
 }
 
-func (p *Proxy) copy(to, from net.Conn) {
+func (p *Proxy) copy(both *joined, to, from net.Conn) {
 	defer to.Close()
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buffer)
 		p.pass()
+		p.mu.Lock()
+		if from == both.client && both.hello == nil {
+			both.hello = bytes.Clone(buffer[:n])
+		}
+		if both.dead {
+			n = 0
+		}
+		p.mu.Unlock()
 		if _, err2 := to.Write(buffer[:n]); err != nil || err2 != nil {
 			return
 		}
@@ -92,7 +109,7 @@ func (p *Proxy) Cut(d time.Duration, meanwhile func()) {
 	p.mu.Lock()
 	p.refuse = true
 	for c := range p.open {
-		c.Close()
+		c.client.Close()
 	}
 	p.mu.Unlock()
 	wait(d, meanwhile)
@@ -111,6 +128,24 @@ func (p *Proxy) Partition(d time.Duration, meanwhile func()) {
 	p.frozen = false
 	p.mu.Unlock()
 	p.changed.Broadcast()
+}
+
+// Kill makes the connections dead whose client has a name that ends so: nothing passes, and nobody is told, for a while. Then they
+// end. All others go on.
+func (p *Proxy) Kill(name string, d time.Duration, meanwhile func()) {
+	var killed []*joined
+	p.mu.Lock()
+	for c := range p.open {
+		if bytes.Contains(c.hello, []byte(name+`"`)) {
+			c.dead = true
+			killed = append(killed, c)
+		}
+	}
+	p.mu.Unlock()
+	wait(d, meanwhile)
+	for _, c := range killed {
+		c.client.Close()
+	}
 }
 
 // wait does something in the middle of a while.
