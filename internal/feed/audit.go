@@ -15,6 +15,10 @@ import (
 // lack what was purged and has not been told.
 const tellTime = time.Second
 
+// maxLate is how late something may come until what is missing before it may have been a marker with a time to live: none has less than a
+// second.
+const maxLate = 900 * time.Millisecond
+
 // overdueAfter is how long what is stored may take to come. A consumer can be alive and deliver nothing: on a replica that is behind.
 const overdueAfter = 5 * time.Second
 
@@ -22,16 +26,29 @@ const overdueAfter = 5 * time.Second
 type sourceSide struct {
 	now      func() time.Time
 	woken    []func()          // what is to be called for what arrived; the array is used again
+	mark     mark              // the newest message that is known
+	delays   delays            // of what comes
 	hearing  kvclient.Hearing  // over which the server's word comes
 	lastWord func() time.Time  // when the source, which goes on or was lost, said something last
 	doubt    time.Time         // since when advisories may have been missed; zero for not
 	resetFor string            // the reason for which subscriptions are reset at the next start; "" for none
-	forgiven uint64            // messages that were purged since known was seen, and concern nobody
+	forgiven purged            // since known was seen, and concerns nobody
+	void     string            // the reason for which what was taken is not all: the source has to start anew; "" for none
 	suspect  bool              // messages are missing, and nobody has told why yet
 	known    tally             // the last that was seen with everything read
-	earlier  tally             // the last before that which was older than tellTime
+	ripening tally             // one before that, or the same, which earlier will be
+	earlier  tally             // one that was older than tellTime when the source said something
 	waitsAt  kvclient.Revision // the position, when something was stored beyond it that had yet to come
 	waits    time.Time         // since when it waits there
+}
+
+// purged counts what was purged.
+type purged struct{ messages, keys uint64 }
+
+// A mark is a message by which a stream is known: that of a revision, stored then.
+type mark struct {
+	revision kvclient.Revision
+	stored   time.Time
 }
 
 // A tally is what a stream was for some time.
@@ -49,13 +66,12 @@ func isMissing(err error) bool {
 func (f *Feed) sourceLost(err error) {
 	if isMissing(err) {
 		f.setState(missing, err)
-		f.known, f.earlier = tally{}, tally{}
+		f.known, f.ripening, f.earlier = tally{}, tally{}, tally{}
 		return
 	}
-	// Markers live for a second at least, and what vanishes by age is not told: of what came while nobody read, some may be gone.
-	if f.forgets {
-		f.missSome(f.now())
-	}
+	// Whatever it was, the server's word may be lost with it: a connection that stands says nothing of what lies behind it. And what
+	// vanishes by age is never told.
+	f.missSome(f.lastWord())
 	f.setState(stale, err)
 }
 
@@ -64,7 +80,9 @@ func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (positio
 	position, begun = f.adopt(bucket, s, f.resetFor)
 	f.resetFor, f.waits = "", time.Time{}
 	if begun {
-		f.doubt, f.known, f.earlier, f.forgiven, f.suspect = time.Time{}, tally{s, f.now()}, tally{}, 0, false
+		f.known = tally{s, f.now()}
+		f.doubt, f.ripening, f.earlier, f.forgiven, f.suspect = time.Time{}, f.known, tally{}, purged{}, false
+		f.mark, f.void = mark{s.Last, s.LastTime}, ""
 	}
 	return position, begun
 }
@@ -76,8 +94,8 @@ func (f *Feed) missSome(from time.Time) {
 	}
 }
 
-// hearOver notes over which connection the server's word comes from now on. It came over another if that is what the source was lost with,
-// whatever was noticed first: a question on another connection that was lost too, or that the source was silent.
+// hearOver notes over which connection the server's word comes from now on. If it came over another, some of it may be lost, though
+// the source ended for another reason.
 func (f *Feed) hearOver(h kvclient.Hearing) {
 	if f.hearing != h {
 		f.missSome(f.lastWord())
@@ -85,13 +103,18 @@ func (f *Feed) hearOver(h kvclient.Hearing) {
 	f.hearing = h
 }
 
-// trusts tells whether the log may go on where the stream is now. If not, it begins anew with the next start.
-func (f *Feed) trusts(now kvclient.StreamState) bool {
-	before := f.known
-	if f.doubt.Sub(before.at) < tellTime {
-		before = f.earlier
+// trusts tells whether the log may go on where the stream is now. Stored is when the message of the mark was stored; zero if it is not
+// there any more. If not, the log begins anew with the next start.
+func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
+	before := f.earlier
+	switch {
+	case f.doubt.Sub(f.known.at) >= tellTime:
+		before = f.known
+	case f.doubt.Sub(f.ripening.at) >= tellTime:
+		before = f.ripening
 	}
-	trusted := f.doubt.IsZero() || nothingRemoved(before.StreamState, now)
+	same := stored.IsZero() || stored.Equal(f.mark.stored) // else it was lost in a crash, and its revision given again
+	trusted := f.doubt.IsZero() || same && nothingRemoved(before.StreamState, now)
 	if !trusted {
 		f.resetFor = ReasonHorizon
 	}
@@ -102,7 +125,7 @@ func (f *Feed) trusts(now kvclient.StreamState) bool {
 // nothingRemoved tells whether all that was there is there still: with what came since it adds up. Where something was overwritten
 // it does not, and nobody can tell it from a purge.
 func nothingRemoved(before, now kvclient.StreamState) bool {
-	return before.Epoch == now.Epoch && now.Messages-before.Messages == uint64(now.Last-before.Last)
+	return before.Epoch == now.Epoch && now.Last >= before.Last && now.Messages-before.Messages == uint64(now.Last-before.Last)
 }
 
 // heard decides what the server's word means. An error ends the source: it has to start anew.
@@ -110,14 +133,21 @@ func (f *Feed) heard(a kvclient.Advisory) error {
 	switch a.Kind {
 	case kvclient.StreamPurged:
 		if a.Key != "" && f.harmless(a.Key, a.At) {
-			f.forgiven += a.Purged
+			f.forgiven.messages += a.Purged
+			f.forgiven.keys++
 			return nil
 		}
-		f.resetFor = ReasonPurged
-		f.unsure()
-	case kvclient.AdvisoriesGap:
-		f.missSome(f.now())
+		return f.disown(ReasonPurged)
+	case kvclient.Reconnected:
+		return nil // the source ends with its connection, and asks for more than this can tell
 	}
+	return errRestart
+}
+
+// disown notes that subscriptions hold what is not so, and returns what ends the source: it has to start anew.
+func (f *Feed) disown(reason string) error {
+	f.resetFor = reason
+	f.unsure()
 	return errRestart
 }
 
@@ -149,15 +179,16 @@ func (f *Feed) overdue(position kvclient.Revision) error {
 	return fmt.Errorf("%w: what is stored beyond revision %d does not come", kvclient.ErrTimeout, position)
 }
 
-// count compares the stream with what it was: it is the same revision, so no message may be missing but those whose purge was told
-// and found harmless. That word may come a moment later, so it is looked at twice. Where entries vanish by age they do so with a
-// marker or at a time that was told.
+// count compares the stream with what it was. No write takes a key away, and while the revision is the same no message either: none may
+// be missing but what was told to be purged and found harmless. That word may come a moment later, so it is looked at twice. Where
+// entries vanish by age they do so with a marker or at a time that was told.
 func (f *Feed) count(s kvclient.StreamState) error {
 	before := f.known
-	missing := before.Epoch == s.Epoch && before.Last == s.Last && s.Messages+f.forgiven < before.Messages && !s.Forgets
+	fewer := s.Subjects+f.forgiven.keys < before.Subjects || before.Last == s.Last && s.Messages+f.forgiven.messages < before.Messages
+	missing := before.Epoch == s.Epoch && fewer && !s.Forgets
 	switch {
 	case !missing:
-		f.forgiven, f.suspect = 0, false
+		f.forgiven, f.suspect = purged{}, false
 		f.note(s)
 	case !f.suspect:
 		f.suspect = true
@@ -174,8 +205,29 @@ func (f *Feed) note(s kvclient.StreamState) {
 	if f.known.StreamState == s {
 		return
 	}
-	if f.lastWord().Sub(f.known.at) >= tellTime {
-		f.earlier = f.known
+	if f.lastWord().Sub(f.ripening.at) >= tellTime {
+		f.earlier, f.ripening = f.ripening, f.known
 	}
 	f.known = tally{s, f.now()}
+}
+
+// delays tell how much later than usual something comes. What is usual is the least of some minutes: the server's clock is another.
+type delays struct {
+	least, before time.Duration // of this turn and the one before; zero turns have none
+	turn          time.Time
+}
+
+// delaysTurn is how long a turn is.
+const delaysTurn = time.Minute
+
+// beyond takes one more delay, of what came now, and returns how much of it is unusual.
+func (d *delays) beyond(delay time.Duration, now time.Time) time.Duration {
+	switch {
+	case d.turn.IsZero():
+		d.least, d.before, d.turn = delay, delay, now
+	case now.Sub(d.turn) >= delaysTurn:
+		d.least, d.before, d.turn = delay, d.least, now
+	}
+	d.least = min(d.least, delay)
+	return delay - min(d.least, d.before)
 }

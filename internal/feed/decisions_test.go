@@ -94,13 +94,13 @@ func TestTrusts(t *testing.T) {
 			f := bare(stream(10, 1))
 			f.now = func() time.Time { return clock }
 			f.lastWord = f.now
-			f.known.at = clock
+			f.known.at, f.ripening.at = clock, clock
 			clock = clock.Add(long)
 			f.note(tc.counted)
 			clock = clock.Add(tc.before)
 			f.missSome(clock)
 			clock = clock.Add(long) // however long it takes to be back
-			if got := f.trusts(tc.now); got != tc.want || got == (f.resetFor != "") {
+			if got := f.trusts(tc.now, time.Time{}); got != tc.want || got == (f.resetFor != "") {
 				t.Errorf("trusted %v, reset for %q; want %v", got, f.resetFor, tc.want)
 			}
 		})
@@ -137,14 +137,84 @@ func TestForgottenMarkers(t *testing.T) {
 	}
 }
 
-// What vanishes by age while nobody reads is never told.
+// Whatever the source was lost with, the server's word may be lost too: since it said something last.
 func TestLossIsDoubt(t *testing.T) {
-	for _, forgets := range []bool{false, true} {
-		s := stream(1, 0)
-		s.Forgets = forgets
-		f := bare(s)
-		if f.sourceLost(kvclient.ErrTimeout); f.doubt.IsZero() == forgets {
-			t.Errorf("forgets %v: doubt %v", forgets, f.doubt)
+	word := time.Unix(1, 0)
+	f := bare(stream(1, 0))
+	f.lastWord = func() time.Time { return word }
+	if f.sourceLost(kvclient.ErrTimeout); !f.doubt.Equal(word) {
+		t.Errorf("doubt since %v", f.doubt)
+	}
+}
+
+// A purge that was told while there was no source is not forgotten over what was counted between it and its word.
+func TestPurgeToldWhileResting(t *testing.T) {
+	f := bare(stream(10, 1))
+	f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
+	if _, err := f.compare(11, stream(11, 2)); err != nil {
+		t.Fatal(err)
+	}
+	f.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "v", Purged: 1})
+	if !f.rest(t.Context(), time.Hour) || f.resetFor != ReasonPurged {
+		t.Errorf("reset for %q", f.resetFor)
+	}
+}
+
+// Writers that never rest do not keep tallies from getting old, and a young one is not taken for one.
+func TestTalliesRipen(t *testing.T) {
+	clock := time.Unix(0, 0)
+	f := bare(stream(10, 1))
+	f.now = func() time.Time { return clock }
+	f.lastWord = f.now
+	f.known.at, f.ripening.at = clock, clock
+	for last := kvclient.Revision(11); last < 100; last++ {
+		clock = clock.Add(tellTime / 3)
+		f.note(stream(last, uint64(last/80))) // something is purged early, and was told
+	}
+	f.missSome(f.lastWord())
+	if !f.trusts(stream(100, 1), time.Time{}) {
+		t.Errorf("reset for %s, %v after the first tally; earlier %+v", f.resetFor, clock, f.earlier)
+	}
+	for last := kvclient.Revision(100); last < 103; last++ {
+		clock = clock.Add(tellTime / 3)
+		f.note(stream(last, 2)) // something more is purged, and was not told yet
+	}
+	f.missSome(f.lastWord())
+	if f.trusts(stream(103, 2), time.Time{}) {
+		t.Errorf("trusted, though %+v is young", f.earlier)
+	}
+}
+
+// Where the newest message that is known was stored at another time, it is another: the stream has a new history from some point on.
+func TestTrustsTheMark(t *testing.T) {
+	now := time.Unix(0, 0)
+	for name, tc := range map[string]struct {
+		stored time.Time
+		want   bool
+	}{"the same": {now, true}, "another": {now.Add(time.Second), false}, "gone": {time.Time{}, true}} {
+		f := bare(stream(10, 1))
+		e := entry("k", 11, kvclient.Put)
+		e.Created = now
+		f.take([]kvclient.Entry{e})
+		f.missSome(f.known.at.Add(2 * tellTime))
+		if got := f.trusts(stream(12, 1), tc.stored); got != tc.want {
+			t.Errorf("%s: trusted %v", name, got)
+		}
+	}
+}
+
+func TestDelays(t *testing.T) {
+	const usual = -5 * time.Second // the server's clock is ahead
+	var d delays
+	now := time.Unix(0, 0)
+	for i, step := range []struct{ after, delay, beyond time.Duration }{
+		{0, usual + time.Second, 0}, {0, usual, 0}, {time.Second, usual + time.Second, time.Second},
+		{delaysTurn, usual + time.Second, time.Second}, {0, usual + 2*time.Second, 2 * time.Second},
+		{delaysTurn, usual + 2*time.Second, time.Second}, {delaysTurn, usual + 2*time.Second, 0},
+	} {
+		now = now.Add(step.after)
+		if got := d.beyond(step.delay, now); got != step.beyond {
+			t.Errorf("step %d: %v beyond what is usual, want %v", i, got, step.beyond)
 		}
 	}
 }
@@ -154,7 +224,7 @@ func TestSilenceBeforeALoss(t *testing.T) {
 	clock := time.Unix(0, 0)
 	f := bare(stream(10, 1))
 	f.now = func() time.Time { return clock }
-	f.known.at = clock
+	f.known.at, f.ripening.at = clock, clock
 	clock = clock.Add(2 * tellTime)
 	word := clock
 	f.lastWord = func() time.Time { return word }
@@ -163,7 +233,7 @@ func TestSilenceBeforeALoss(t *testing.T) {
 		f.note(stream(11+last, 2))
 	}
 	f.missSome(f.lastWord())
-	if now := stream(14, 2); f.trusts(now) || f.resetFor != ReasonHorizon {
+	if now := stream(14, 2); f.trusts(now, time.Time{}) || f.resetFor != ReasonHorizon {
 		t.Errorf("%+v is trusted; reset for %q", now, f.resetFor)
 	}
 }
@@ -171,13 +241,25 @@ func TestSilenceBeforeALoss(t *testing.T) {
 // Where no advisory comes, a purge shows in the number of messages. Those of which was told do not count, and the word may come late.
 func TestCounts(t *testing.T) {
 	f := bare(stream(10, 1))
-	f.forgiven = 1
+	f.forgiven.messages = 1
 	if err := f.count(stream(10, 2)); err != nil || f.suspect {
 		t.Errorf("a purge that was told: %v, suspect %v", err, f.suspect)
 	}
 	if err := f.count(stream(12, 5)); err != nil || f.suspect {
 		t.Errorf("with new messages nobody can tell: %v, suspect %v", err, f.suspect)
 	}
+	fewer := stream(14, 6)
+	f.known.Subjects, fewer.Subjects = 3, 2
+	f.forgiven.keys = 1
+	if err := f.count(fewer); err != nil || f.suspect {
+		t.Errorf("a key whose purge was told: %v, suspect %v", err, f.suspect)
+	}
+	f.known.Subjects, fewer.Subjects = 2, 1
+	if err := f.count(fewer); err != nil || !f.suspect {
+		t.Errorf("a key less, though there are new messages: %v, suspect %v", err, f.suspect)
+	}
+	f.suspect = false
+	f.note(stream(12, 5))
 	if err := f.count(stream(12, 6)); err != nil || !f.suspect {
 		t.Errorf("one less, for the first time: %v, suspect %v", err, f.suspect)
 	}

@@ -51,6 +51,7 @@ type Feed struct {
 	trusted    kvclient.Revision // points from here on are of this history
 	foreign    bool              // points below are known to be around
 	forgets    bool              // the store does
+	discards   bool              // the store does, and never tells what: nothing is exact
 	log        changeLog
 	markers    map[string]kvclient.Revision // keys whose last entry is a marker that was read
 	interest   *gsl.GenericSublist[*Subscription]
@@ -58,7 +59,6 @@ type Feed struct {
 	readings   map[readingKey]*reading
 	purged     kvclient.Revision    // markers up to here may have been purged since the log began
 	purges     map[string]time.Time // of keys with markers, when they were
-	overtaken  bool                 // by the word of a purge: an entry came that it had removed
 	due        []*reading           // that are to be started
 	awaited    []awaited
 }
@@ -141,7 +141,7 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	if s.Forgets && !f.forgets {
 		f.since = max(f.since, f.position) // of markers before that nobody knows which were there
 	}
-	f.forgets = s.Forgets
+	f.forgets, f.discards = s.Forgets, s.Discards
 	switch {
 	case f.epoch == "" && f.generation == 0:
 		f.begin(s)
@@ -169,7 +169,7 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 
 // begin starts the log anew where the stream is now.
 func (f *Feed) begin(s kvclient.StreamState) {
-	f.epoch, f.position, f.exact = s.Epoch, s.Last, true
+	f.epoch, f.position, f.exact = s.Epoch, s.Last, !s.Discards
 	f.since, f.purged, f.trusted, f.foreign = s.Last, 0, s.Last+1, false
 	if s.NothingRemoved() {
 		f.trusted = 0
@@ -184,7 +184,6 @@ func (f *Feed) begin(s kvclient.StreamState) {
 	f.log.restart(s.Last)
 	clear(f.markers)
 	clear(f.purges)
-	f.overtaken = false
 	clear(f.readings)
 }
 
@@ -203,15 +202,20 @@ func (f *Feed) take(entries []kvclient.Entry) {
 func (f *Feed) enter(entries []kvclient.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	now := f.now()
 	for i := range entries {
 		e := &entries[i]
 		if e.Revision <= f.position {
 			continue
 		}
+		late := f.delays.beyond(now.Sub(e.Created), now)
 		if e.Revision != f.position+1 {
 			f.exact = false // what was between is gone: it is not known of which key it was
+			if f.forgets && late > maxLate {
+				f.void = ReasonHorizon // it may have been a marker, which vanished before it was read
+			}
 		}
-		f.position = e.Revision
+		f.position, f.mark = e.Revision, mark{e.Revision, e.Created}
 		if e.Key == "" {
 			continue // outside the grammar
 		}
@@ -232,7 +236,9 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 func (f *Feed) remember(e *kvclient.Entry) {
 	if at, known := f.purges[e.Key]; known {
 		delete(f.purges, e.Key)
-		f.overtaken = f.overtaken || !e.IsMarker() && e.Created.Before(at)
+		if !e.IsMarker() && e.Created.Before(at) {
+			f.void = ReasonPurged
+		}
 	}
 	if !e.IsMarker() {
 		delete(f.markers, e.Key)
@@ -262,15 +268,6 @@ func (f *Feed) harmless(key string, at time.Time) bool {
 	return true
 }
 
-// wasOvertaken tells whether the word of a purge came before an entry that it had removed, and forgets it.
-func (f *Feed) wasOvertaken() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	overtaken := f.overtaken
-	f.overtaken = false
-	return overtaken
-}
-
 // forgo notes that the store may lack markers up to a revision. The feed is locked.
 func (f *Feed) forgo(marker kvclient.Revision) {
 	f.since, f.purged = max(f.since, marker), max(f.purged, marker)
@@ -295,7 +292,7 @@ func (f *Feed) where() (kvclient.Revision, bool) {
 func (f *Feed) confirm(last kvclient.Revision) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if last == f.position {
+	if last == f.position && !f.discards {
 		f.exact = true
 	}
 }

@@ -33,8 +33,14 @@ func start(t *testing.T, options feed.Options) *lab {
 
 func startAt(t *testing.T, server *natstest.Server, url string, options feed.Options) *lab {
 	t.Helper()
+	return connectAt(t, server, kvclient.Options{URL: url}, options)
+}
+
+func connectAt(t *testing.T, server *natstest.Server, at kvclient.Options, options feed.Options) *lab {
+	t.Helper()
 	options.Logger = zerolog.Nop()
-	client, err := kvclient.Connect(kvclient.Options{URL: url, Name: "test", Logger: options.Logger})
+	at.Name, at.Logger = "test", options.Logger
+	client, err := kvclient.Connect(at)
 	if err != nil {
 		t.Fatal(err)
 	}

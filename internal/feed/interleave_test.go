@@ -63,10 +63,9 @@ type world struct {
 	tail     *modelTail // nil while there is no source
 	reads    []*modelReading
 	clients  []*client
-	away     bool // there has been no source for a while
 	lastWord time.Time
 	dead     time.Time // when it is noticed that the connection brings nothing any more; zero while it does
-	lost     bool      // the connection was, and no other has been used yet
+	lost     bool      // the connection was, and no other has been used yet; not where what lies behind it was
 	deciding bool      // where a client goes on
 	knows    int       // purges of values that the feed has begun after
 	calm     bool
@@ -107,6 +106,7 @@ func (w *world) newFeed() {
 	name, _ := kvclient.ParseBucketName("b")
 	w.feed, w.tail, w.reads, w.advisories = newFeed(w.hub, name), nil, nil, nil
 	w.lastWord, w.dead, w.lost = w.clock, time.Time{}, false
+	w.feed.delays = delays{turn: w.clock} // all clocks are one
 	w.feed.now, w.feed.lastWord = func() time.Time { return w.clock }, func() time.Time { return w.lastWord }
 	w.counts["feed"]++
 }
@@ -160,9 +160,6 @@ func (w *world) step() {
 func (w *world) change(how func(*model)) {
 	last, messages, purges := w.last, len(w.messages), w.purges
 	w.model.read = w.feed.position
-	if w.mayVanish = w.model.read; w.away {
-		w.mayVanish = last
-	}
 	how(w.model)
 	if w.rand.IntN(40) == 0 || w.purges > purges && w.rand.IntN(2) == 0 {
 		w.pause = w.rand.IntN(40) // writers rest
@@ -213,13 +210,18 @@ func (w *world) restart() {
 
 func (w *world) connect() {
 	f := w.feed
+	if len(w.advisories) > 0 && w.rand.IntN(2) == 0 { // as rest
+		_ = f.heard(w.advisories[0].Advisory)
+		w.advisories = w.advisories[1:]
+	}
 	if w.missing {
 		f.sourceLost(kvclient.ErrBucketNotFound)
 		return
 	}
 	s, purges := w.state(), w.purges
 	w.meanwhile()
-	if w.lost {
+	anew := w.lost
+	if anew {
 		f.missSome(f.lastWord()) // as hearOver
 		w.lost = false
 	}
@@ -228,16 +230,19 @@ func (w *world) connect() {
 		w.knows = purges
 	}
 	w.meanwhile()
+	if anew && !begun {
+		w.advisories = nil // the subscriptions came late
+	}
 	if w.missing || w.epoch != s.Epoch {
 		f.sourceLost(kvclient.ErrBucketNotFound)
 		return
 	}
-	if !begun && !f.trusts(s) {
+	if !f.doubt.IsZero() && !f.trusts(w.state(), time.Time{}) {
 		w.note("what came in the gap is not known")
 		return
 	}
 	f.setState(live, nil)
-	w.tail, w.away, w.lastWord = &modelTail{w.epoch, position}, false, w.clock
+	w.tail, w.lastWord = &modelTail{w.epoch, position}, w.clock
 	w.note("source at %d, begun %v", position, begun)
 }
 
@@ -246,7 +251,6 @@ func (w *world) end(err error) {
 	w.note("source: %v", err)
 	w.tail = nil
 	if !errors.Is(err, errRestart) {
-		w.away = true
 		w.feed.sourceLost(err)
 	}
 }
@@ -280,8 +284,7 @@ func (w *world) cut() {
 	w.listenInVain()
 }
 
-// listenInVain asks others how the stream is, until it is noticed that the source is dead. What is told meanwhile is lost, and that it
-// is may be told later, or not at all.
+// listenInVain asks others how the stream is, until it is noticed that the source is dead. What is told meanwhile is lost.
 func (w *world) listenInVain() {
 	w.advisories = nil
 	if w.clock.Before(w.dead) {
@@ -293,9 +296,9 @@ func (w *world) listenInVain() {
 	if w.tail != nil {
 		w.end(kvclient.ErrTimeout)
 	}
-	w.advisories, w.dead, w.lost = nil, time.Time{}, true
-	if w.rand.IntN(2) == 0 {
-		w.tell(kvclient.Advisory{Kind: kvclient.AdvisoriesGap})
+	w.advisories, w.dead, w.lost = nil, time.Time{}, w.rand.IntN(2) == 0
+	if w.lost {
+		w.tell(kvclient.Advisory{Kind: kvclient.Reconnected})
 	}
 }
 
@@ -311,6 +314,9 @@ func (w *world) deliver(count int) {
 	w.tail.last = entries[len(entries)-1].Revision
 	w.feed.take(entries)
 	w.note("feed took %d up to %d", len(entries), w.tail.last)
+	if w.feed.void != "" {
+		w.end(w.feed.disown(w.feed.void))
+	}
 }
 
 func (w *world) check() {
@@ -327,6 +333,8 @@ func (w *world) check() {
 	case err != nil:
 		w.end(err)
 	case !beyond || w.missing || w.epoch != s.Epoch:
+	case len(w.after(position, 1)) == 0 && s.Forgets:
+		w.end(f.disown(ReasonHorizon))
 	case len(w.after(position, 1)) == 0:
 		f.advance(s.Last)
 	}

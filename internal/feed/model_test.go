@@ -25,7 +25,6 @@ type model struct {
 	clock      time.Time
 	advisories []advised
 	read       kvclient.Revision // by the feed
-	mayVanish  kvclient.Revision // markers live for a second at least: newer ones have yet to be read
 	purges     int               // of values
 }
 
@@ -53,7 +52,8 @@ func (m *model) create() {
 }
 
 func (m *model) state() kvclient.StreamState {
-	s := kvclient.StreamState{Epoch: m.epoch, Last: m.last, First: m.last + 1, Messages: uint64(len(m.messages)), Forgets: m.forgets}
+	s := kvclient.StreamState{Epoch: m.epoch, Last: m.last, First: m.last + 1, Messages: uint64(len(m.messages)),
+		Subjects: uint64(len(m.lastOf())), Forgets: m.forgets}
 	if len(m.messages) > 0 {
 		s.First = m.messages[0].Revision
 	}
@@ -102,7 +102,7 @@ func (m *model) key() string {
 
 func (m *model) store(key string, operation kvclient.Operation) {
 	m.last++
-	e := kvclient.Entry{Key: key, Operation: operation, Position: kvclient.Position{Epoch: m.epoch, Revision: m.last}}
+	e := kvclient.Entry{Key: key, Operation: operation, Position: kvclient.Position{Epoch: m.epoch, Revision: m.last}, Created: m.clock}
 	state := maps.Clone(m.states[m.last-1])
 	if operation == kvclient.Put {
 		e.Value = strconv.AppendUint(nil, uint64(m.last), 10)
@@ -167,7 +167,7 @@ func (m *model) purgeMarkers() {
 func (m *model) vanish() {
 	last := m.lastOf()
 	for _, key := range slices.Sorted(maps.Keys(last)) {
-		if e := last[key]; e.Operation == kvclient.Purge && e.Revision <= m.mayVanish {
+		if e := last[key]; e.Operation == kvclient.Purge && m.clock.Sub(e.Created) >= time.Second {
 			m.messages = slices.DeleteFunc(m.messages, func(o kvclient.Entry) bool { return o.Key == key })
 			return
 		}

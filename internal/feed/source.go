@@ -14,7 +14,8 @@ const (
 	probeEvery = 5 * time.Second         // however quiet it is: advisories can be missed
 	minBackoff = 50 * time.Millisecond   //
 	maxBackoff = 1500 * time.Millisecond // first event within 2 s of the source's return
-	gather     = 50 * time.Millisecond   // purges come one for each key
+	gather     = 50 * time.Millisecond   // purges come one for each key: after so long without another that was all
+	maxGather  = time.Second             // however many there are
 	askTimeout = 2 * time.Second
 	// A question that a node took with it when it went is not waited for as long: the first after a loss is asked again sooner.
 	minAskTimeout = askTimeout / 4
@@ -60,9 +61,7 @@ func (f *Feed) rest(ctx context.Context, wait time.Duration) (told bool) {
 	case <-ctx.Done():
 	case <-timer.C:
 	case a := <-f.advisories:
-		if a.Kind == kvclient.AdvisoriesGap || a.Kind == kvclient.StreamPurged {
-			f.missSome(f.now())
-		}
+		_ = f.heard(a) // the source starts anew in any case
 		return true
 	}
 	return false
@@ -77,7 +76,7 @@ func (f *Feed) follow(ctx context.Context, patience time.Duration) (reached bool
 		return false, err
 	}
 	f.hearOver(hearing)
-	position, begun := f.startAt(bucket, s)
+	position, _ := f.startAt(bucket, s)
 	asked, cancel := context.WithTimeout(ctx, patience)
 	tail, err := bucket.Tail(asked, position)
 	cancel()
@@ -88,12 +87,35 @@ func (f *Feed) follow(ctx context.Context, patience time.Duration) (reached bool
 	if f.hub.client.Hearing() != hearing {
 		return true, errRestart // what was removed since the stream was asked may not have been told
 	}
-	if !begun && !f.trusts(s) {
-		return true, errRestart
+	if !f.doubt.IsZero() {
+		if err := f.reassure(ctx, patience); err != nil {
+			return true, err
+		}
 	}
 	f.lastWord = tail.Heard
 	f.setState(live, nil)
 	return true, f.watch(ctx, tail.C, tail.Err, f.check)
+}
+
+// reassure finds out, after a loss, whether the log may go on. It asks the stream once more: on a new connection the server may have
+// answered before, on another one, and heard of the subscriptions later. The consumer's answer came behind them.
+func (f *Feed) reassure(ctx context.Context, patience time.Duration) error {
+	bucket, s, err := f.askWithin(ctx, patience)
+	if err != nil {
+		return err
+	}
+	var stored time.Time
+	if f.mark.revision > 0 {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if stored, err = bucket.StoredAt(ctx, f.mark.revision); err != nil {
+			return err
+		}
+	}
+	if !f.trusts(s, stored) {
+		return errRestart
+	}
+	return nil
 }
 
 func (f *Feed) ask(ctx context.Context) (*kvclient.Bucket, kvclient.StreamState, error) {
@@ -126,10 +148,8 @@ func (f *Feed) watch(ctx context.Context, arrivals <-chan []kvclient.Entry, lost
 				return lost()
 			}
 			f.take(entries)
-			if f.wasOvertaken() {
-				f.resetFor = ReasonPurged
-				f.unsure()
-				return errRestart
+			if f.void != "" {
+				return f.disown(f.void)
 			}
 			later()
 		case <-f.checkSoon:
@@ -159,13 +179,18 @@ func (f *Feed) gather(ctx context.Context) {
 	if f.resetFor != ReasonPurged {
 		return
 	}
-	for timer := time.NewTimer(gather); ; {
+	more, enough := time.NewTimer(gather), time.NewTimer(maxGather)
+	defer more.Stop()
+	defer enough.Stop()
+	for {
 		select {
 		case a := <-f.advisories:
-			if a.Kind == kvclient.AdvisoriesGap {
-				f.missSome(f.now())
+			if a.Kind == kvclient.StreamPurged {
+				more.Reset(gather)
 			}
-		case <-timer.C:
+		case <-more.C:
+			return
+		case <-enough.C:
 			return
 		case <-ctx.Done():
 			return
@@ -189,7 +214,9 @@ func (f *Feed) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if next == 0 {
+	if next == 0 && s.Forgets {
+		return f.disown(ReasonHorizon) // it may have been a marker, which vanished before it was read
+	} else if next == 0 {
 		f.advance(s.Last)
 	} else if err := f.overdue(position); err != nil {
 		return err
@@ -198,7 +225,7 @@ func (f *Feed) check(ctx context.Context) error {
 	return nil
 }
 
-// advise hands the server's word over. If there is no room, something counts as missed.
+// advise hands the server's word over. If there is no room, what is lost of it may be any purge.
 func (f *Feed) advise(a kvclient.Advisory) {
 	for {
 		select {
@@ -206,7 +233,7 @@ func (f *Feed) advise(a kvclient.Advisory) {
 			return
 		default:
 		}
-		a = kvclient.Advisory{Kind: kvclient.AdvisoriesGap}
+		a = kvclient.Advisory{Kind: kvclient.StreamPurged}
 		select {
 		case <-f.advisories:
 		default:

@@ -15,21 +15,21 @@ const (
 	StreamCreated AdvisoryKind = iota
 	StreamUpdated
 	StreamDeleted
-	StreamPurged  // messages were removed by a request
-	AdvisoriesGap // the connection was lost for a while: advisories of any bucket may have been missed
+	StreamPurged // messages were removed by a request
+	Reconnected  // the connection was lost for a while, and stands again: see [Client.Hearing]
 )
 
 // An Advisory is the server's word, or silence, about a bucket's stream.
 type Advisory struct {
 	Kind   AdvisoryKind
-	Bucket BucketName // the zero name with AdvisoriesGap
+	Bucket BucketName // the zero name with Reconnected
 	Key    string     // with StreamPurged: the only key whose messages were removed; "" for several, or unknown
 	Purged uint64     // with StreamPurged: how many messages were removed; 0 for unknown
 	At     time.Time  // with StreamPurged: when it was done, by the server's clock
 }
 
 // Observe makes the client report advisories to observer, which must not block. Where the identity may not subscribe to them
-// none come, but for AdvisoriesGap.
+// none come, but for Reconnected.
 func (c *Client) Observe(observer func(Advisory)) { c.observer.Store(&observer) }
 
 // A Hearing is a time through which the server's word came over one connection: while it is the same, no advisory was missed.
@@ -39,7 +39,7 @@ type Hearing struct {
 }
 
 // Hearing returns the one that goes on, or the last if the connection is lost. nats.go counts before it uses a new connection: who
-// was answered over it, as by [Bucket.Tail], is told at once, while [AdvisoriesGap] may come some time later.
+// was answered over it, as by [Bucket.Tail], is told at once, while [Reconnected] may come some time later.
 func (c *Client) Hearing() Hearing {
 	nc := c.feeds.conn()
 	return Hearing{nc, nc.Stats().Reconnects}

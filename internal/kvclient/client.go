@@ -99,7 +99,7 @@ func Connect(opts Options) (*Client, error) {
 	}
 	c.point, c.bulk, c.feeds = newLink("point"), newLink("bulk"), newLink("feeds")
 	c.point.onUp, c.point.onGap = c.watchAdvisories, c.forgetAll
-	c.feeds.onUp, c.feeds.onGap = c.observeAdvisories, func() { c.report(Advisory{Kind: AdvisoriesGap}) }
+	c.feeds.onUp, c.feeds.onGap = c.observeAdvisories, func() { c.report(Advisory{Kind: Reconnected}) }
 	for i, l := range c.links() {
 		if err := l.open(); err != nil {
 			for _, opened := range c.links()[:i] {

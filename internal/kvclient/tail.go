@@ -29,7 +29,9 @@ type StreamState struct {
 	First, Last Revision
 	Messages    uint64
 	Subjects    uint64
-	Forgets     bool // entries or markers may vanish by age
+	LastTime    time.Time // when the last message was stored
+	Forgets     bool      // entries or markers may vanish by age
+	Discards    bool      // the oldest messages may vanish for want of room, whatever they are
 }
 
 // NothingRemoved tells that the stream still holds every message that it was ever given.
@@ -49,7 +51,9 @@ func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamSta
 		Last:     Revision(info.State.LastSeq),
 		Messages: info.State.Msgs,
 		Subjects: info.State.NumSubjects,
+		LastTime: info.State.LastTime,
 		Forgets:  info.Config.MaxAge > 0 || info.Config.AllowMsgTTL,
+		Discards: info.Config.Discard == jetstream.DiscardOld && (info.Config.MaxMsgs > 0 || info.Config.MaxBytes > 0),
 	}, nil
 }
 
@@ -60,6 +64,15 @@ func (b *Bucket) NextRevision(ctx context.Context, after Revision) (Revision, er
 		return 0, nil
 	}
 	return e.Revision, err
+}
+
+// StoredAt asks the leader when the message of a revision was stored. It returns the zero time if that is not there any more.
+func (b *Bucket) StoredAt(ctx context.Context, revision Revision) (time.Time, error) {
+	e, err := b.stored(ctx, b.leaderGet, getRequest{Sequence: uint64(revision)})
+	if errors.Is(err, ErrKeyNotFound) {
+		return time.Time{}, nil
+	}
+	return e.Created, err
 }
 
 // errConnectionLost ends a tail whose connection was lost.

@@ -1,0 +1,241 @@
+package feed_test
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/feed"
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// Each of these tests removes something, or takes it back, so that nobody tells the feed. It may find out late, and then by a reset; but
+// it must find out.
+
+// untilHolds waits until the folded state is one, and called exact.
+func (w *watcher) untilHolds(state map[string]string) {
+	w.t.Helper()
+	defer func() {
+		if w.t.Failed() {
+			w.t.Logf("folded %.200s, want %.200s; told %.200s", fmt.Sprint(w.state), fmt.Sprint(state), describe(w.told))
+		}
+	}()
+	natstest.Eventually(w.t, patience, "the right state, called exact", func() bool {
+		events, _ := w.Poll(nil, 1000)
+		for _, e := range events {
+			w.fold(e)
+			w.told = append(w.told, e)
+		}
+		_, exact, ok := w.Bookmark()
+		return ok && exact && maps.Equal(w.state, state)
+	})
+}
+
+// rests waits until what the feed has counted is old enough to be relied on.
+func (w *watcher) rests() {
+	w.t.Helper()
+	natstest.Holds(w.t, 1500*time.Millisecond, "nothing is told", func() bool {
+		events, _ := w.Poll(nil, 100)
+		return len(events) == 0
+	})
+}
+
+// purgeKey removes a key's messages as other tools do.
+func (l *lab) purgeKey(t *testing.T, key string) {
+	t.Helper()
+	stream, err := l.js.Stream(t.Context(), "KV_b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.b."+key)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// beginAB returns a bucket in which a and b have values, and a watcher that knows them.
+func (l *lab) beginAB(t *testing.T) (jetstream.KeyValue, *watcher) {
+	t.Helper()
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
+	put(t, kv, "a", "1")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilExact(put(t, kv, "b", "2"))
+	w.rests()
+	return kv, w
+}
+
+// What lies between the gateway's server and the stream's can be lost, and the server's word with it, while all the gateway's
+// connections stand.
+func TestPurgeBehindALeafNode(t *testing.T) {
+	t.Parallel()
+	port := natstest.FreePort(t)
+	hub := natstest.Start(t, natstest.Options{Domain: "hub",
+		Configure: func(o *server.Options) { o.LeafNode.Host, o.LeafNode.Port = "127.0.0.1", port }})
+	proxy := natstest.StartProxy(t, fmt.Sprintf("127.0.0.1:%d", port))
+	remote, err := url.Parse(proxy.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, LeafNode: server.LeafNodeOpts{
+		ReconnectInterval: 100 * time.Millisecond, Remotes: []*server.RemoteLeafOpts{{URLs: []*url.URL{remote}}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go leaf.Start()
+	t.Cleanup(leaf.Shutdown)
+	linked := func(want int) func() bool {
+		return func() bool { return leaf.NumLeafNodes() == want && hub.NATS().NumLeafNodes() == want }
+	}
+	natstest.Eventually(t, patience, "the leaf node is linked", linked(1))
+	l := connectAt(t, hub, kvclient.Options{URL: leaf.ClientURL(), JSDomain: "hub"}, feed.Options{})
+	kv, w := l.beginAB(t)
+	proxy.Refuse(true)
+	proxy.Cut()
+	natstest.Eventually(t, patience, "the leaf node is alone", linked(0))
+	l.purgeKey(t, "a")
+	put(t, kv, "c", "3")
+	proxy.Refuse(false)
+	w.untilHolds(map[string]string{"b": "2", "c": "3"})
+}
+
+// On a new connection the server may hear of the subscriptions after it has answered on another one.
+func TestPurgeBeforeTheSubscriptionsAreThere(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	proxy := natstest.StartProxy(t, server.Addr())
+	l := startAt(t, server, proxy.URL(), feed.Options{})
+	kv, w := l.beginAB(t)
+	proxy.Hold("SUB $JS.EVENT.ADVISORY.API", func() {
+		timer := time.NewTimer(300 * time.Millisecond) // the question has been answered by then
+		<-timer.C
+		l.purgeKey(t, "a")
+	})
+	proxy.Cut()
+	put(t, kv, "c", "3")
+	w.untilHolds(map[string]string{"b": "2", "c": "3"})
+}
+
+// A marker with a time of its own can be gone before the feed comes to read it, though its source was never lost.
+func TestMarkerThatExpiresUnread(t *testing.T) {
+	for name, between := range map[string]int{"at the end": 0, "behind a batch": 600} {
+		for _, behind := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, something behind it %v", name, behind), func(t *testing.T) {
+				t.Parallel()
+				server := natstest.Start(t, natstest.Options{})
+				proxy := natstest.StartProxy(t, server.Addr())
+				l := startAt(t, server, proxy.URL(), feed.Options{})
+				kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", LimitMarkerTTL: time.Second})
+				put(t, kv, "a", "1")
+				w := l.watch(t, "b", feed.SubscribeOptions{})
+				w.untilExact(1)
+				w.rests()
+				want := map[string]string{"x": "1"}
+				w.untilRevision(put(t, kv, "x", "1"))
+				proxy.Pause()
+				for i := range between {
+					key := "k" + strconv.Itoa(i)
+					if _, err := l.js.PublishAsync("$KV.b."+key, []byte("x")); err != nil {
+						t.Fatal(err)
+					}
+					want[key] = "x"
+				}
+				<-l.js.PublishAsyncComplete()
+				if err := kv.Purge(t.Context(), "a", jetstream.PurgeTTL(time.Second)); err != nil {
+					t.Fatal(err)
+				}
+				if behind {
+					put(t, kv, "y", "1")
+					want["y"] = "1"
+				}
+				natstest.Eventually(t, patience, "the marker has expired", func() bool {
+					status, err := kv.Status(t.Context())
+					return err == nil && status.Values() == uint64(len(want))
+				})
+				proxy.Resume()
+				w.untilHolds(want)
+			})
+		}
+	}
+}
+
+// A server that lost its last messages in a crash gives their revisions to others. Where they are as many, or more, the stream adds up.
+func TestHistoryThatIsWrittenAnew(t *testing.T) {
+	t.Parallel()
+	dir, before := t.TempDir(), filepath.Join(t.TempDir(), "before")
+	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.StoreDir = dir }})
+	proxy := natstest.StartProxy(t, s.Addr())
+	l := startAt(t, s, proxy.URL(), feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
+	put(t, kv, "a", "1")
+	s.Stop()
+	if err := os.CopyFS(before, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	s.Restart()
+	putSoon := func(key, value string) {
+		natstest.Eventually(t, patience, "a put", func() bool { _, err := kv.PutString(t.Context(), key, value); return err == nil })
+	}
+	natstest.Eventually(t, patience, "the client is ready", func() bool { return l.client.Ready(t.Context()) == nil })
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	putSoon("c", "3")
+	w.untilExact(2)
+	w.rests()
+	proxy.Refuse(true)
+	s.Stop()
+	if err := os.RemoveAll(filepath.Join(dir, "jetstream")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(dir, os.DirFS(before)); err != nil {
+		t.Fatal(err)
+	}
+	s.Restart()
+	putSoon("d", "4")
+	put(t, kv, "e", "5")
+	proxy.Refuse(false)
+	w.untilHolds(map[string]string{"a": "1", "d": "4", "e": "5"})
+}
+
+// An identity that may not hear advisories finds out by what it counts: no write takes a key away.
+func TestPurgeWithoutAdvisories(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
+		o.NoAuthUser = "native"
+		o.Users = []*server.User{{Username: "native", Password: "n"}, {Username: "gateway", Password: "g",
+			Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"$JS.EVENT.>"}}}}}
+	}})
+	l := startAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
+	kv, w := l.beginAB(t)
+	l.purgeKey(t, "a")
+	put(t, kv, "b", "3")
+	w.untilHolds(map[string]string{"b": "3"})
+}
+
+// A stream that discards its oldest messages, as buckets of old clients do, tells nobody which: nothing is called exact.
+func TestStreamThatDiscardsTheOldest(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{})
+	if _, err := l.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1,
+		MaxMsgs: 2, Discard: jetstream.DiscardOld, AllowDirect: true, AllowRollup: true}); err != nil {
+		t.Fatal(err)
+	}
+	kv, err := l.js.KeyValue(t.Context(), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, kv, "a", "1")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	put(t, kv, "b", "2")
+	w.untilRevision(put(t, kv, "c", "3"))
+	natstest.Holds(t, time.Second, "nothing is exact", func() bool {
+		_, exact, _ := w.Bookmark()
+		return !exact
+	})
+}
