@@ -15,10 +15,6 @@ import (
 // lack what was purged and has not been told.
 const tellTime = time.Second
 
-// maxLate is how late something may come until what is missing before it may have been a marker with a time to live: none has less than a
-// second.
-const maxLate = 900 * time.Millisecond
-
 // overdueAfter is how long what is stored may take to come. A consumer can be alive and deliver nothing: on a replica that is behind.
 const overdueAfter = 5 * time.Second
 
@@ -185,7 +181,7 @@ func (f *Feed) overdue(position kvclient.Revision) error {
 func (f *Feed) count(s kvclient.StreamState) error {
 	before := f.known
 	fewer := s.Subjects+f.forgiven.keys < before.Subjects || before.Last == s.Last && s.Messages+f.forgiven.messages < before.Messages
-	missing := before.Epoch == s.Epoch && fewer && !s.Forgets
+	missing := before.Epoch == s.Epoch && fewer && s.Lifetime == 0
 	switch {
 	case !missing:
 		f.forgiven, f.suspect = purged{}, false

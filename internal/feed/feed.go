@@ -50,8 +50,8 @@ type Feed struct {
 	since      kvclient.Revision // the store, too, can tell what happened after this
 	trusted    kvclient.Revision // points from here on are of this history
 	foreign    bool              // points below are known to be around
-	forgets    bool              // the store does
-	discards   bool              // the store does, and never tells what: nothing is exact
+	lifetime   time.Duration     // after which the store may forget; 0 if it does not
+	discards   bool              // it does for want of room, and never tells what: nothing is exact
 	log        changeLog
 	markers    map[string]kvclient.Revision // keys whose last entry is a marker that was read
 	interest   *gsl.GenericSublist[*Subscription]
@@ -138,10 +138,10 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.bucket = b
-	if s.Forgets && !f.forgets {
+	if s.Lifetime > 0 && f.lifetime == 0 {
 		f.since = max(f.since, f.position) // of markers before that nobody knows which were there
 	}
-	f.forgets, f.discards = s.Forgets, s.Discards
+	f.lifetime, f.discards = s.Lifetime, s.Discards
 	switch {
 	case f.epoch == "" && f.generation == 0:
 		f.begin(s)
@@ -173,7 +173,7 @@ func (f *Feed) begin(s kvclient.StreamState) {
 	f.since, f.purged, f.trusted, f.foreign = s.Last, 0, s.Last+1, false
 	if s.NothingRemoved() {
 		f.trusted = 0
-		if !s.Forgets { // markers that were there may vanish without a word
+		if s.Lifetime == 0 { // markers that were there may vanish without a word
 			f.since = 0
 		}
 	}
@@ -211,7 +211,7 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 		late := f.delays.beyond(now.Sub(e.Created), now)
 		if e.Revision != f.position+1 {
 			f.exact = false // what was between is gone: it is not known of which key it was
-			if f.forgets && late > maxLate {
+			if f.lifetime > 0 && late > f.lifetime*9/10 {
 				f.void = ReasonHorizon // it may have been a marker, which vanished before it was read
 			}
 		}

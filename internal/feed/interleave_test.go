@@ -333,7 +333,7 @@ func (w *world) check() {
 	case err != nil:
 		w.end(err)
 	case !beyond || w.missing || w.epoch != s.Epoch:
-	case len(w.after(position, 1)) == 0 && s.Forgets:
+	case len(w.after(position, 1)) == 0 && s.Lifetime > 0:
 		w.end(f.disown(ReasonHorizon))
 	case len(w.after(position, 1)) == 0:
 		f.advance(s.Last)

@@ -52,8 +52,12 @@ func (m *model) create() {
 }
 
 func (m *model) state() kvclient.StreamState {
+	var lifetime time.Duration
+	if m.forgets {
+		lifetime = time.Second
+	}
 	s := kvclient.StreamState{Epoch: m.epoch, Last: m.last, First: m.last + 1, Messages: uint64(len(m.messages)),
-		Subjects: uint64(len(m.lastOf())), Forgets: m.forgets}
+		Subjects: uint64(len(m.lastOf())), Lifetime: lifetime}
 	if len(m.messages) > 0 {
 		s.First = m.messages[0].Revision
 	}

@@ -214,7 +214,7 @@ func (f *Feed) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if next == 0 && s.Forgets {
+	if next == 0 && s.Lifetime > 0 {
 		return f.disown(ReasonHorizon) // it may have been a marker, which vanished before it was read
 	} else if next == 0 {
 		f.advance(s.Last)

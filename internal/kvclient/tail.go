@@ -29,9 +29,9 @@ type StreamState struct {
 	First, Last Revision
 	Messages    uint64
 	Subjects    uint64
-	LastTime    time.Time // when the last message was stored
-	Forgets     bool      // entries or markers may vanish by age
-	Discards    bool      // the oldest messages may vanish for want of room, whatever they are
+	LastTime    time.Time     // when the last message was stored
+	Lifetime    time.Duration // the shortest that an entry or a marker may have; 0 if none vanishes by age
+	Discards    bool          // the oldest messages may vanish for want of room, whatever they are
 }
 
 // NothingRemoved tells that the stream still holds every message that it was ever given.
@@ -52,9 +52,20 @@ func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamSta
 		Messages: info.State.Msgs,
 		Subjects: info.State.NumSubjects,
 		LastTime: info.State.LastTime,
-		Forgets:  info.Config.MaxAge > 0 || info.Config.AllowMsgTTL,
+		Lifetime: lifetime(info.Config),
 		Discards: info.Config.Discard == jetstream.DiscardOld && (info.Config.MaxMsgs > 0 || info.Config.MaxBytes > 0),
 	}, nil
+}
+
+// lifetime is the shortest that a message may have: it has the stream's, or one of its own, which is at least a second.
+func lifetime(config jetstream.StreamConfig) time.Duration {
+	switch {
+	case !config.AllowMsgTTL:
+		return config.MaxAge
+	case config.MaxAge == 0:
+		return time.Second
+	}
+	return min(config.MaxAge, time.Second)
 }
 
 // NextRevision asks the leader for the first revision after one that is still stored; 0 if there is none.
