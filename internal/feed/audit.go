@@ -30,6 +30,7 @@ type sourceSide struct {
 	resetFor string            // the reason for which subscriptions are reset at the next start; "" for none
 	forgiven purged            // since known was seen, and concerns nobody
 	void     string            // the reason for which what was taken is not all: the source has to start anew; "" for none
+	updated  bool              // the stream's configuration, since known was seen: another history takes messages away
 	suspect  bool              // messages are missing, and nobody has told why yet
 	known    tally             // the last that was seen with everything read
 	ripening tally             // one before that, or the same, which earlier will be
@@ -63,6 +64,7 @@ func (f *Feed) sourceLost(err error) {
 	if isMissing(err) {
 		f.setState(missing, err)
 		f.known, f.ripening, f.earlier = tally{}, tally{}, tally{}
+		f.resetFor = ReasonHorizon // one that is restored is of the same epoch, and may lack some of what was read
 		return
 	}
 	// Whatever it was, the server's word may be lost with it: a connection that stands says nothing of what lies behind it. And what
@@ -78,7 +80,7 @@ func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (positio
 	if begun {
 		f.known = tally{s, f.now()}
 		f.doubt, f.ripening, f.earlier, f.forgiven, f.suspect = time.Time{}, f.known, tally{}, purged{}, false
-		f.mark, f.void = mark{s.Last, s.LastTime}, ""
+		f.mark, f.delays, f.void = mark{s.Last, s.LastTime}, delays{}, ""
 	}
 	return position, begun
 }
@@ -91,10 +93,13 @@ func (f *Feed) missSome(from time.Time) {
 }
 
 // hearOver notes over which connection the server's word comes from now on. If it came over another, some of it may be lost, though
-// the source ended for another reason.
+// the source ended for another reason; then the state is not live before the new one is known to be heard.
 func (f *Feed) hearOver(h kvclient.Hearing) {
-	if f.hearing != h {
+	if f.hearing != h && f.hearing != (kvclient.Hearing{}) {
 		f.missSome(f.lastWord())
+		if f.isLive() {
+			f.setState(stale, nil)
+		}
 	}
 	f.hearing = h
 }
@@ -109,7 +114,8 @@ func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
 	case f.doubt.Sub(f.ripening.at) >= tellTime:
 		before = f.ripening
 	}
-	same := stored.IsZero() || stored.Equal(f.mark.stored) // else it was lost in a crash, and its revision given again
+	// Else it was lost in a crash, and its revision given again. If it is gone and nothing was removed, it was so before.
+	same := stored.Equal(f.mark.stored) || stored.IsZero() && now.Last == f.mark.revision && now.LastTime.Equal(f.mark.stored)
 	trusted := f.doubt.IsZero() || same && nothingRemoved(before.StreamState, now)
 	if !trusted {
 		f.resetFor = ReasonHorizon
@@ -131,9 +137,12 @@ func (f *Feed) heard(a kvclient.Advisory) error {
 		if a.Key != "" && f.harmless(a.Key, a.At) {
 			f.forgiven.messages += a.Purged
 			f.forgiven.keys++
+			f.soon() // until it is counted, a loss would be taken for this
 			return nil
 		}
 		return f.disown(ReasonPurged)
+	case kvclient.StreamUpdated:
+		f.updated = true
 	case kvclient.Reconnected:
 		return nil // the source ends with its connection, and asks for more than this can tell
 	}
@@ -180,11 +189,12 @@ func (f *Feed) overdue(position kvclient.Revision) error {
 // entries vanish by age they do so with a marker or at a time that was told.
 func (f *Feed) count(s kvclient.StreamState) error {
 	before := f.known
-	fewer := s.Subjects+f.forgiven.keys < before.Subjects || before.Last == s.Last && s.Messages+f.forgiven.messages < before.Messages
+	fewer := s.Subjects+f.forgiven.keys < before.Subjects ||
+		!f.updated && before.Last == s.Last && s.Messages+f.forgiven.messages < before.Messages
 	missing := before.Epoch == s.Epoch && fewer && s.Lifetime == 0
 	switch {
 	case !missing:
-		f.forgiven, f.suspect = purged{}, false
+		f.forgiven, f.updated, f.suspect = purged{}, false, false
 		f.note(s)
 	case !f.suspect:
 		f.suspect = true

@@ -189,15 +189,23 @@ func TestTalliesRipen(t *testing.T) {
 func TestTrustsTheMark(t *testing.T) {
 	now := time.Unix(0, 0)
 	for name, tc := range map[string]struct {
+		last   kvclient.Revision
 		stored time.Time
 		want   bool
-	}{"the same": {now, true}, "another": {now.Add(time.Second), false}, "gone": {time.Time{}, true}} {
+	}{
+		"the same":                    {12, now, true},
+		"another":                     {12, now.Add(time.Second), false},
+		"gone":                        {12, time.Time{}, false},
+		"gone, and nothing was since": {11, time.Time{}, true},
+	} {
 		f := bare(stream(10, 1))
 		e := entry("k", 11, kvclient.Put)
 		e.Created = now
 		f.take([]kvclient.Entry{e})
 		f.missSome(f.known.at.Add(2 * tellTime))
-		if got := f.trusts(stream(12, 1), tc.stored); got != tc.want {
+		state := stream(tc.last, 1)
+		state.LastTime = now
+		if got := f.trusts(state, tc.stored); got != tc.want {
 			t.Errorf("%s: trusted %v", name, got)
 		}
 	}

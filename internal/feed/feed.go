@@ -132,6 +132,12 @@ func (f *Feed) setState(s state, why error) {
 	}
 }
 
+func (f *Feed) isLive() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.state == live
+}
+
 // adopt takes over where the stream is, at the start and after every loss of the source. It returns from where to read on.
 // Begun tells that the log begins there.
 func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (position kvclient.Revision, begun bool) {
@@ -216,6 +222,9 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 			}
 		}
 		f.position, f.mark = e.Revision, mark{e.Revision, e.Created}
+		if e.RolledUpAll {
+			f.exact, f.void = false, ReasonPurged
+		}
 		if e.Key == "" {
 			continue // outside the grammar
 		}

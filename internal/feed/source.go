@@ -214,13 +214,19 @@ func (f *Feed) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if next == 0 && s.Lifetime > 0 {
-		return f.disown(ReasonHorizon) // it may have been a marker, which vanished before it was read
-	} else if next == 0 {
-		f.advance(s.Last)
-	} else if err := f.overdue(position); err != nil {
-		return err
+	if next > 0 {
+		f.soon()
+		return f.overdue(position)
 	}
+	if s.Lifetime > 0 {
+		switch stored, err := bucket.StoredAt(ctx, s.Last); {
+		case err != nil:
+			return err
+		case stored.IsZero():
+			return f.disown(ReasonHorizon) // it may have been a marker, which vanished before it was read
+		} // else it is of another subject, as a stream with sources has them
+	}
+	f.advance(s.Last)
 	f.soon()
 	return nil
 }

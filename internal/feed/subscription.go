@@ -174,7 +174,7 @@ func (s *Subscription) decide(state kvclient.StreamState) {
 	case state.Epoch != f.epoch || point.Epoch != f.epoch:
 		s.resetFirst = ReasonEpoch
 		f.soon()
-	case point.Revision > state.Last:
+	case point.Revision > max(state.Last, f.position): // a new leader may know less for a moment
 		s.resetFirst = ReasonAhead
 	case point.InSnapshot && point.Sent == 0:
 		s.restart() // who holds nothing needs no proof

@@ -3,6 +3,7 @@ package feed_test
 import (
 	"fmt"
 	"maps"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/feed"
@@ -166,41 +168,144 @@ func TestMarkerThatExpiresUnread(t *testing.T) {
 	}
 }
 
-// A server that lost its last messages in a crash gives their revisions to others. Where they are as many, or more, the stream adds up.
+// A server that lost its last messages in a crash gives their revisions to others. Where they are as many, or more, the stream adds up;
+// with a history of 1 the message that would tell may be gone.
 func TestHistoryThatIsWrittenAnew(t *testing.T) {
+	type write struct{ key, value string }
+	for name, tc := range map[string]struct {
+		history uint8
+		lost    write
+		then    []write
+		become  map[string]string
+	}{
+		"it is another":    {5, write{"c", "3"}, []write{{"d", "4"}, {"e", "5"}}, map[string]string{"a": "1", "d": "4", "e": "5"}},
+		"there is no such": {1, write{"a", "2"}, []write{{"d", "3"}, {"d", "4"}}, map[string]string{"a": "1", "d": "4"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, before := t.TempDir(), filepath.Join(t.TempDir(), "before")
+			s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.StoreDir = dir }})
+			proxy := natstest.StartProxy(t, s.Addr())
+			l := startAt(t, s, proxy.URL(), feed.Options{})
+			kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: tc.history})
+			put(t, kv, "a", "1")
+			s.Stop()
+			if err := os.CopyFS(before, os.DirFS(dir)); err != nil {
+				t.Fatal(err)
+			}
+			s.Restart()
+			putSoon := func(w write) {
+				natstest.Eventually(t, patience, "a put", func() bool { _, err := kv.PutString(t.Context(), w.key, w.value); return err == nil })
+			}
+			natstest.Eventually(t, patience, "the client is ready", func() bool { return l.client.Ready(t.Context()) == nil })
+			w := l.watch(t, "b", feed.SubscribeOptions{})
+			putSoon(tc.lost)
+			w.untilExact(2)
+			w.rests()
+			proxy.Refuse(true)
+			s.Stop()
+			if err := os.RemoveAll(filepath.Join(dir, "jetstream")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.CopyFS(dir, os.DirFS(before)); err != nil {
+				t.Fatal(err)
+			}
+			s.Restart()
+			for _, w := range tc.then {
+				putSoon(w)
+			}
+			proxy.Refuse(false)
+			w.untilHolds(tc.become)
+		})
+	}
+}
+
+// What nobody can make an entry of does not keep a feed away.
+func TestBrokenMessageIsTheNewest(t *testing.T) {
 	t.Parallel()
-	dir, before := t.TempDir(), filepath.Join(t.TempDir(), "before")
-	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.StoreDir = dir }})
+	s := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, s.Addr())
 	l := startAt(t, s, proxy.URL(), feed.Options{})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
+	kv, w := l.beginAB(t)
+	c, err := net.Dial("tcp", s.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	const header = "NATS/1.0\r\nno colon\r\n\r\n"
+	if _, err := fmt.Fprintf(c, "CONNECT {\"verbose\":false,\"headers\":true}\r\nHPUB $KV.b.x %d %d\r\n%sv\r\n", len(header), len(header)+1, header); err != nil {
+		t.Fatal(err)
+	}
+	w.untilHolds(map[string]string{"a": "1", "b": "2", "x": "v"})
+	proxy.Cut()
+	put(t, kv, "c", "3")
+	w.untilHolds(map[string]string{"a": "1", "b": "2", "c": "3", "x": "v"})
+}
+
+// A message can take all others with it, and no advisory tells.
+func TestRollupOfAll(t *testing.T) {
+	for _, ttl := range []time.Duration{0, time.Hour} {
+		t.Run(ttl.String(), func(t *testing.T) {
+			t.Parallel()
+			l := start(t, feed.Options{})
+			kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", TTL: ttl})
+			put(t, kv, "a", "1")
+			w := l.watch(t, "b", feed.SubscribeOptions{})
+			w.untilExact(put(t, kv, "b", "2"))
+			if _, err := l.js.PublishMsg(t.Context(), &nats.Msg{Subject: "$KV.b.c", Data: []byte("3"), Header: nats.Header{"Nats-Rollup": {"all"}}}); err != nil {
+				t.Fatal(err)
+			}
+			w.untilHolds(map[string]string{"c": "3"})
+		})
+	}
+}
+
+// What does not change what anybody holds is no reset: messages of other subjects, as a stream with sources has them, in a bucket whose
+// entries expire, and another history.
+func TestNothingThatConcernsAnybody(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{})
+	if _, err := l.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"other.>"}}); err != nil {
+		t.Fatal(err)
+	}
+	config := jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 2, MaxAge: time.Hour,
+		Discard: jetstream.DiscardNew, AllowDirect: true, AllowRollup: true, Sources: []*jetstream.StreamSource{{Name: "S"}}}
+	stream, err := l.js.CreateStream(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv, err := l.js.KeyValue(t.Context(), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
 	put(t, kv, "a", "1")
-	s.Stop()
-	if err := os.CopyFS(before, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
-	s.Restart()
-	putSoon := func(key, value string) {
-		natstest.Eventually(t, patience, "a put", func() bool { _, err := kv.PutString(t.Context(), key, value); return err == nil })
-	}
-	natstest.Eventually(t, patience, "the client is ready", func() bool { return l.client.Ready(t.Context()) == nil })
 	w := l.watch(t, "b", feed.SubscribeOptions{})
-	putSoon("c", "3")
-	w.untilExact(2)
-	w.rests()
-	proxy.Refuse(true)
-	s.Stop()
-	if err := os.RemoveAll(filepath.Join(dir, "jetstream")); err != nil {
+	w.untilExact(put(t, kv, "a", "2"))
+	for last := uint64(3); last < 8; last++ {
+		if _, err := l.js.Publish(t.Context(), "other.x", nil); err != nil {
+			t.Fatal(err)
+		}
+		natstest.Eventually(t, patience, "the other's message", func() bool {
+			info, err := stream.Info(t.Context())
+			return err == nil && info.State.LastSeq == last
+		})
+		w.untilExact(kvclient.Revision(last))
+	}
+	l.watch(t, "b", feed.SubscribeOptions{}).untilHolds(map[string]string{"a": "2"})
+	config.MaxMsgsPerSubject = 1
+	if _, err := l.js.UpdateStream(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.CopyFS(dir, os.DirFS(before)); err != nil {
-		t.Fatal(err)
-	}
-	s.Restart()
-	putSoon("d", "4")
-	put(t, kv, "e", "5")
-	proxy.Refuse(false)
-	w.untilHolds(map[string]string{"a": "1", "d": "4", "e": "5"})
+	natstest.Holds(t, 2*time.Second, "nothing is told", func() bool {
+		events, _ := w.Poll(nil, 100)
+		return len(events) == 0
+	})
+	w.untilHolds(map[string]string{"a": "2"})
+	l.hub.Stats().EachReset(func(reason string, n uint64) {
+		if n > 0 {
+			t.Errorf("%d resets for %s", n, reason)
+		}
+	})
 }
 
 // An identity that may not hear advisories finds out by what it counts: no write takes a key away.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -76,6 +77,24 @@ func TestClusterReads(t *testing.T) {
 	if any == 0 {
 		t.Error("no read of any says that any replica answered")
 	}
+}
+
+// Without a leader every replica answers with what it knows, which is nobody's word.
+func TestClusterWithoutALeader(t *testing.T) {
+	nodes, c, b, _ := cluster(t)
+	put(t, b, "a", "1")
+	if _, _, err := c.State(t.Context(), b.Name()); err != nil {
+		t.Fatal(err)
+	}
+	nodes.StopNode(1)
+	nodes.StopNode(2)
+	// A leader that is left alone takes some 20 s to find out.
+	natstest.Eventually(t, time.Minute, "State says that there is no leader", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, s, err := c.State(ctx, b.Name())
+		return s.Last == 0 && errors.Is(err, kvclient.ErrUnavailable) && strings.Contains(err.Error(), "leader")
+	})
 }
 
 // Several writers of one key make a replicated stream refuse without a number (10164). What the gateway says must be true all

@@ -37,9 +37,12 @@ type Entry struct {
 	// As the value's writer gave them; empty if it gave none, or if the entry is a marker.
 	ContentType, ContentEncoding string
 
-	rolledUp bool      // the key's earlier messages went as it was stored
-	Mark     *Mark     // of the transaction that wrote it; nil if none did
-	protocol *protocol // of its writer's headers, those that writes of the key look at; nil for none
+	rolledUp bool // the key's earlier messages went as it was stored
+
+	// RolledUpAll tells that everything else in the bucket went as it was stored.
+	RolledUpAll bool
+	Mark        *Mark     // of the transaction that wrote it; nil if none did
+	protocol    *protocol // of its writer's headers, those that writes of the key look at; nil for none
 }
 
 // IsMarker tells whether the entry stands for the absence of a value.
@@ -52,6 +55,7 @@ const (
 	headerMarkerReason    = "Nats-Marker-Reason"
 	headerRollup          = "Nats-Rollup"
 	rollupSubject         = "sub" // removes the key's earlier messages
+	rollupAll             = "all" // removes everything that the stream has; no client of the KV API sends it
 	headerExpected        = "Nats-Expected-Last-Subject-Sequence"
 	headerContentType     = "Content-Type"
 	headerContentEncoding = "Content-Encoding"
@@ -89,7 +93,8 @@ func (e *Entry) describe(h nats.Header, maxAge time.Duration) {
 		return
 	}
 	e.expire(first(h, headerTTL))
-	e.rolledUp = first(h, headerRollup) == rollupSubject
+	rollup := first(h, headerRollup)
+	e.rolledUp, e.RolledUpAll = rollup == rollupSubject, strings.EqualFold(rollup, rollupAll)
 	e.Mark = markOf(h)
 	e.protocol = readProtocol(h, e.Created)
 	if e.Operation = operationOf(h); e.Operation == Put {

@@ -204,23 +204,32 @@ type getRequest struct {
 // stored asks a stream's leader, by the subject of its STREAM.MSG.GET, for a message. It returns [ErrKeyNotFound] if there is
 // none.
 func (b *Bucket) stored(ctx context.Context, subject string, request getRequest) (Entry, error) {
+	m, err := b.storedMessage(ctx, subject, request)
+	if err != nil {
+		return Entry{}, err
+	}
+	return b.storedEntry(m)
+}
+
+// storedMessage is stored, of messages that are no entries as well: with headers that nobody can read, or outside the bucket's subjects.
+func (b *Bucket) storedMessage(ctx context.Context, subject string, request getRequest) (*storedMessage, error) {
 	var response struct {
 		apiResponse
 		Message *storedMessage `json:"message"`
 	}
 	err := b.client.ask(ctx, b.client.point, subject, request, &response)
 	if apiErr, ok := errors.AsType[*APIError](err); ok && apiErr.ErrCode == errCodeNoMessage {
-		return Entry{}, ErrKeyNotFound
+		return nil, ErrKeyNotFound
 	}
 	if err != nil {
 		err = bucketError(b.name, err)
 		if errors.Is(err, ErrBucketNotFound) {
 			b.client.forget(b.name)
 		}
-		return Entry{}, err
+		return nil, err
 	}
 	if response.Message == nil {
-		return Entry{}, fmt.Errorf("%w: STREAM.MSG.GET without a message", ErrUnexpectedAnswer)
+		return nil, fmt.Errorf("%w: STREAM.MSG.GET without a message", ErrUnexpectedAnswer)
 	}
-	return b.storedEntry(response.Message)
+	return response.Message, nil
 }

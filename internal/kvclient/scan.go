@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -104,12 +105,14 @@ func (b *Bucket) dropConsumer(l *link, name string) {
 	}
 }
 
-// keyOf returns the key that a subject of the bucket's stream stands for, if it is within the grammar.
+// keyOf returns the key that a subject of the bucket's stream stands for, if it is within the grammar. A stream with sources can have
+// subjects of others.
 func (b *Bucket) keyOf(subject string) (Key, bool) {
-	if len(subject) <= len(b.readPrefix) {
+	name, own := strings.CutPrefix(subject, b.readPrefix)
+	if !own {
 		return Key{}, false
 	}
-	key, err := ParseKey(subject[len(b.readPrefix):])
+	key, err := ParseKey(name)
 	if err != nil {
 		b.client.hiddenKeys.Add(1)
 		return Key{}, false

@@ -39,11 +39,15 @@ func (s StreamState) NothingRemoved() bool {
 	return s.Last == 0 || s.First == 1 && s.Messages == uint64(s.Last)
 }
 
-// State asks the server for a bucket and the state of its stream. It returns what [Client.Status] does.
+// State asks the server for a bucket and the state of its stream. It returns what [Client.Status] does, and [ErrUnavailable] while a
+// replicated stream has no leader: then every replica answers, each with what it knows (measured, nats-server 2.15.2).
 func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamState, error) {
 	b, info, err := c.look(ctx, name)
 	if err != nil {
 		return nil, StreamState{}, err
+	}
+	if info.Cluster != nil && info.Cluster.Leader == "" && info.Config.Replicas > 1 {
+		return nil, StreamState{}, fmt.Errorf("%w: stream %s has no leader", ErrUnavailable, name.stream())
 	}
 	return b, StreamState{
 		Epoch:    b.epoch,
@@ -70,20 +74,26 @@ func lifetime(config jetstream.StreamConfig) time.Duration {
 
 // NextRevision asks the leader for the first revision after one that is still stored; 0 if there is none.
 func (b *Bucket) NextRevision(ctx context.Context, after Revision) (Revision, error) {
-	e, err := b.stored(ctx, b.leaderGet, getRequest{Sequence: uint64(after) + 1, NextBySubject: b.readPrefix + AllKeys.pattern})
-	if errors.Is(err, ErrKeyNotFound) {
+	m, err := b.storedMessage(ctx, b.leaderGet, getRequest{Sequence: uint64(after) + 1, NextBySubject: b.readPrefix + AllKeys.pattern})
+	switch {
+	case errors.Is(err, ErrKeyNotFound):
 		return 0, nil
+	case err != nil:
+		return 0, err
 	}
-	return e.Revision, err
+	return Revision(m.Sequence), nil
 }
 
 // StoredAt asks the leader when the message of a revision was stored. It returns the zero time if that is not there any more.
 func (b *Bucket) StoredAt(ctx context.Context, revision Revision) (time.Time, error) {
-	e, err := b.stored(ctx, b.leaderGet, getRequest{Sequence: uint64(revision)})
-	if errors.Is(err, ErrKeyNotFound) {
+	m, err := b.storedMessage(ctx, b.leaderGet, getRequest{Sequence: uint64(revision)})
+	switch {
+	case errors.Is(err, ErrKeyNotFound):
 		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, err
 	}
-	return e.Created, err
+	return m.Time, nil
 }
 
 // errConnectionLost ends a tail whose connection was lost.
