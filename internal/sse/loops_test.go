@@ -281,14 +281,14 @@ func TestLoopsKeepTime(t *testing.T) {
 	t.Parallel()
 	a := startAudience(t, 1, writePatience)
 	var source script
-	s := a.join(&source, Pace{Heartbeat: 20 * time.Millisecond, Age: 110 * time.Millisecond})
+	s := a.join(&source, Pace{Heartbeat: 20 * time.Millisecond, Age: 1510 * time.Millisecond}) // a busy machine may stand still for some beats
 	all, err := io.ReadAll(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	beats := int(source.beats.Load())
 	want := "head\nbegin\n" + strings.Repeat("beat\n", beats) + "goaway max-age\n"
-	if string(all) != want || beats == 0 || beats > 5 {
+	if string(all) != want || beats == 0 || beats > 75 {
 		t.Errorf("read %q", all)
 	}
 	if err := s.outcome(t); err != nil {
