@@ -29,8 +29,8 @@ type sourceSide struct {
 	doubt    time.Time         // since when advisories may have been missed; zero for not
 	resetFor string            // the reason for which subscriptions are reset at the next start; "" for none
 	forgiven purged            // since known was seen, and concerns nobody
-	void     string            // the reason for which what was taken is not all: the source has to start anew; "" for none
-	updated  bool              // the stream's configuration, since known was seen: another history takes messages away
+	void     string            // the reason for a reset that lies in what was taken; "" for none
+	updated  bool              // the stream's configuration was, since known was seen: another history takes messages away
 	suspect  bool              // messages are missing, and nobody has told why yet
 	known    tally             // the last that was seen with everything read
 	ripening tally             // one before that, or the same, which earlier will be
@@ -79,7 +79,8 @@ func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (positio
 	f.resetFor, f.waits = "", time.Time{}
 	if begun {
 		f.known = tally{s, f.now()}
-		f.doubt, f.ripening, f.earlier, f.forgiven, f.suspect = time.Time{}, f.known, tally{}, purged{}, false
+		f.doubt, f.ripening, f.earlier = time.Time{}, f.known, tally{}
+		f.forgiven, f.updated, f.suspect = purged{}, false, false
 		f.mark, f.delays, f.void = mark{s.Last, s.LastTime}, delays{}, ""
 	}
 	return position, begun
@@ -217,10 +218,11 @@ func (f *Feed) note(s kvclient.StreamState) {
 	f.known = tally{s, f.now()}
 }
 
-// delays tell how much later than usual something comes. What is usual is the least of some minutes: the server's clock is another.
+// delays tell how much later than usual something comes, by a clock that is not the server's: usual is the least of this turn and the one
+// before.
 type delays struct {
-	least, before time.Duration // of this turn and the one before; zero turns have none
-	turn          time.Time
+	least, before time.Duration
+	turn          time.Time // when it began; zero before the first delay
 }
 
 // delaysTurn is how long a turn is.

@@ -211,6 +211,55 @@ func TestTrustsTheMark(t *testing.T) {
 	}
 }
 
+// A bucket that was missing and is back with its epoch was restored: it may lack some of what was read.
+func TestBackWithTheSameEpoch(t *testing.T) {
+	f := bare(stream(10, 0))
+	f.sourceLost(kvclient.ErrBucketNotFound)
+	if _, begun := f.startAt(nil, stream(10, 0)); !begun || f.reason != ReasonHorizon {
+		t.Errorf("begun %v, reset for %q", begun, f.reason)
+	}
+}
+
+// What the feed has read is there, though a new leader may know less for a moment.
+func TestIDThatIsNotAhead(t *testing.T) {
+	for point, want := range map[kvclient.Revision]string{10: "", 11: ReasonAhead} {
+		f := bare(stream(10, 0))
+		s := &Subscription{feed: f, options: SubscribeOptions{Resume: &Point{Position: kvclient.Position{Epoch: "a", Revision: point}}},
+			wake: Token(make(chan struct{}, 1)), folds: true}
+		if s.decide(stream(9, 0)); s.resetFirst != want {
+			t.Errorf("%d: reset for %q, want %q", point, s.resetFirst, want)
+		}
+	}
+}
+
+// A step of a clock is one reset, where entries vanish by age.
+func TestClockThatSteps(t *testing.T) {
+	clock := time.Unix(0, 0)
+	s := stream(10, 1)
+	s.Lifetime = time.Second
+	f := bare(s)
+	f.now = func() time.Time { return clock }
+	take := func(r kvclient.Revision, step time.Duration) {
+		e := entry("k", r, kvclient.Put)
+		e.Created = clock.Add(-step)
+		f.take([]kvclient.Entry{e})
+	}
+	take(12, 0)
+	if f.void != "" {
+		t.Fatal("a gap is a reset")
+	}
+	if take(14, 5*time.Second); f.void != ReasonHorizon {
+		t.Fatalf("late behind a gap: reset for %q", f.void)
+	}
+	_ = f.disown(f.void)
+	s.Last = 14
+	f.startAt(nil, s)
+	take(16, 5*time.Second)
+	if take(18, 5*time.Second); f.void != "" {
+		t.Error("once more")
+	}
+}
+
 func TestDelays(t *testing.T) {
 	const usual = -5 * time.Second // the server's clock is ahead
 	var d delays

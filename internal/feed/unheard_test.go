@@ -51,6 +51,20 @@ func (w *watcher) rests() {
 	})
 }
 
+// stream makes a bucket of the test's own making.
+func (l *lab) stream(t *testing.T, config jetstream.StreamConfig) (jetstream.Stream, jetstream.KeyValue) {
+	t.Helper()
+	stream, err := l.js.CreateStream(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv, err := l.js.KeyValue(t.Context(), "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stream, kv
+}
+
 // purgeKey removes a key's messages as other tools do.
 func (l *lab) purgeKey(t *testing.T, key string) {
 	t.Helper()
@@ -270,14 +284,7 @@ func TestNothingThatConcernsAnybody(t *testing.T) {
 	}
 	config := jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 2, MaxAge: time.Hour,
 		Discard: jetstream.DiscardNew, AllowDirect: true, AllowRollup: true, Sources: []*jetstream.StreamSource{{Name: "S"}}}
-	stream, err := l.js.CreateStream(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	kv, err := l.js.KeyValue(t.Context(), "b")
-	if err != nil {
-		t.Fatal(err)
-	}
+	stream, kv := l.stream(t, config)
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilExact(put(t, kv, "a", "2"))
@@ -327,14 +334,8 @@ func TestPurgeWithoutAdvisories(t *testing.T) {
 func TestStreamThatDiscardsTheOldest(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
-	if _, err := l.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1,
-		MaxMsgs: 2, Discard: jetstream.DiscardOld, AllowDirect: true, AllowRollup: true}); err != nil {
-		t.Fatal(err)
-	}
-	kv, err := l.js.KeyValue(t.Context(), "b")
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, kv := l.stream(t, jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1,
+		MaxMsgs: 2, Discard: jetstream.DiscardOld, AllowDirect: true, AllowRollup: true})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	put(t, kv, "b", "2")

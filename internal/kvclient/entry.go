@@ -37,10 +37,8 @@ type Entry struct {
 	// As the value's writer gave them; empty if it gave none, or if the entry is a marker.
 	ContentType, ContentEncoding string
 
-	rolledUp bool // the key's earlier messages went as it was stored
-
-	// RolledUpAll tells that everything else in the bucket went as it was stored.
-	RolledUpAll bool
+	RolledUpAll bool      // everything else in the bucket went as it was stored
+	rolledUp    bool      // the key's earlier messages did
 	Mark        *Mark     // of the transaction that wrote it; nil if none did
 	protocol    *protocol // of its writer's headers, those that writes of the key look at; nil for none
 }
@@ -196,12 +194,14 @@ type storedMessage struct {
 	Time     time.Time `json:"time"`
 }
 
+// storedEntry returns [ErrKeyNotFound] for a message outside the bucket's subjects, as a stream with sources has them.
 func (b *Bucket) storedEntry(m *storedMessage) (Entry, error) {
-	if len(m.Subject) <= len(b.readPrefix) {
-		return Entry{}, fmt.Errorf("%w: subject %q", ErrUnexpectedAnswer, m.Subject)
+	key, own := strings.CutPrefix(m.Subject, b.readPrefix)
+	if !own {
+		return Entry{}, ErrKeyNotFound
 	}
 	e := Entry{
-		Key:      m.Subject[len(b.readPrefix):],
+		Key:      key,
 		Position: Position{Revision: Revision(m.Sequence), Epoch: b.epoch},
 		Created:  m.Time,
 		Value:    m.Data,
