@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/handlers"
 	"kvgateway/internal/kvclient"
@@ -50,7 +51,10 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 		defer embedded.Shutdown()
 	}
 
-	client, err := kvclient.Connect(c.natsOptions(embedded, log))
+	bounds := bound.NewSet()
+	natsOptions := c.natsOptions(embedded, log)
+	natsOptions.Bounds = bounds
+	client, err := kvclient.Connect(natsOptions)
 	if err != nil {
 		return err
 	}
@@ -58,13 +62,14 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 	if embedded != nil {
 		defer startMending(ctx, client, log)()
 	}
-	feeds := feed.NewHub(client, feed.Options{Logger: log})
+	feeds := feed.NewHub(client, feed.Options{Bounds: bounds, Logger: log})
 	defer feeds.Close()
 
 	var draining atomic.Bool
 	registry := newRegistry()
 	options := c.handlerOptions(log)
-	options.Client, options.Feeds, options.Metrics, options.Draining = client, feeds, registry, draining.Load
+	options.Client, options.Feeds, options.Bounds = client, feeds, bounds
+	options.Metrics, options.Draining = registry, draining.Load
 	if embedded != nil {
 		options.Failing = embedded.WriteError
 	}

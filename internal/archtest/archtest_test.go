@@ -70,11 +70,14 @@ func helper(path string) bool {
 // ours are the packages of this module that each of its packages may import. One that is not here may import none, and none may
 // import it.
 var ours = map[string][]string{
-	"cmd/gateway":        {"internal/feed", "internal/handlers", "internal/kvclient", "internal/natsd"},
-	"internal/handlers":  {"api", "internal/feed", "internal/jsonpatch", "internal/kvclient", "internal/sse"},
-	"internal/sse":       {"internal/feed", "internal/kvclient"},
-	"internal/feed":      {"internal/kvclient"},
-	"internal/kvclient":  {"internal/jsonpatch"},
+	"cmd/gateway": {"internal/bound", "internal/feed", "internal/handlers", "internal/kvclient",
+		"internal/natsd"},
+	"internal/handlers": {"api", "internal/bound", "internal/feed", "internal/jsonpatch",
+		"internal/kvclient", "internal/sse"},
+	"internal/sse":       {"internal/bound", "internal/feed", "internal/kvclient"},
+	"internal/feed":      {"internal/bound", "internal/kvclient"},
+	"internal/kvclient":  {"internal/bound", "internal/jsonpatch"},
+	"internal/bound":     {},
 	"internal/jsonpatch": {},
 	"internal/natsd":     {},
 	"api":                {},

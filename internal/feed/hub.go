@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -17,6 +18,7 @@ type Options struct {
 	LogChanges int           // of a feed's log, 65,536
 	Snapshots  int           // that are read from NATS at once, 4
 	Linger     time.Duration // of a feed after its last subscription, 30s
+	Bounds     *bound.Set    // where the hub's bounds are put; nil for a set of its own
 	Logger     zerolog.Logger
 }
 
@@ -32,6 +34,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Linger == 0 {
 		o.Linger = 30 * time.Second
+	}
+	if o.Bounds == nil {
+		o.Bounds = bound.NewSet()
 	}
 	return o
 }

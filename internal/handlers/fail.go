@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"strconv"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -65,6 +66,9 @@ func typedProblem(err error) (problemError, bool) {
 		return problemError{code: codeBucketExists, members: members{"differences": e.Differences},
 			detail: "The bucket exists with another configuration. Change it with PATCH, or choose another name."}, true
 	}
+	if e, ok := errors.AsType[*bound.FullError](err); ok {
+		return fullProblem(e), true
+	}
 	if e, ok := errors.AsType[*kvclient.ConfigError](err); ok {
 		return problemError{code: codeInvalidConfig, detail: "The configuration was refused: " + e.Reason + "."}, true
 	}
@@ -116,6 +120,19 @@ func mismatchProblem(e *kvclient.RevisionMismatchError) problemError {
 func tooLargeProblem(limit int) problemError {
 	return problemError{code: codeValueTooLarge, members: members{"max_value_bytes": limit},
 		detail: fmt.Sprintf("With the headers that are sent here, which count against the limit, the value may have %d bytes. Nothing was stored.", limit)}
+}
+
+// fullProblem is the problem of a request that would exceed one of the gateway's own bounds. A client
+// that has used up its share is told so by another status than one that finds the gateway full.
+func fullProblem(e *bound.FullError) problemError {
+	p := problemError{code: codeBusy, members: members{"bound": e.Bound.Name},
+		detail: "The gateway holds as much as it may at once, and nothing was done. Try again after Retry-After."}
+	if e.OfOwner {
+		p.code = codeOverloaded
+		p.detail = "Other requests from your address use up its share, and nothing was done. " +
+			"Try again after Retry-After, or send fewer requests at once."
+	}
+	return p
 }
 
 func headerProblem(header, detail string) problemError {
@@ -191,7 +208,7 @@ func (s *Server) writeProblem(rec *recorder, p problemError, kind problemKind) {
 	switch kind.Code {
 	case codeKeyNotFound:
 		h["Etag"] = []string{`"0"`}
-	case codeOverloaded, codeNATSUnavailable, codeShuttingDown, codeTooManyStreams, codeWriteContention:
+	case codeOverloaded, codeBusy, codeNATSUnavailable, codeShuttingDown, codeTooManyStreams, codeWriteContention:
 		h["Retry-After"] = []string{retryAfter}
 	}
 	switch kind.Code {

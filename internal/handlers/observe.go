@@ -11,8 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"kvgateway/internal/feed"
-	"kvgateway/internal/kvclient"
 	"kvgateway/internal/sse"
 )
 
@@ -128,7 +126,8 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 }
 
-func newMetrics(registry prometheus.Registerer, client *kvclient.Client, feeds *feed.Hub, streams *openStreams, loops *sse.Loops) *metrics {
+func newMetrics(o Options, streams *openStreams, loops *sse.Loops) *metrics {
+	registry, client, feeds := o.Metrics, o.Client, o.Feeds
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kvgw_http_requests_total", Help: "Requests answered.",
@@ -158,6 +157,7 @@ func newMetrics(registry prometheus.Registerer, client *kvclient.Client, feeds *
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "kvgw_streams_refused_total", Help: "Watch streams that were refused since too many were open.",
 		}, func() float64 { return float64(streams.refused.Load()) }))
+	registry.MustRegister(boundMetrics{o.Bounds})
 	if feeds != nil {
 		registry.MustRegister(feedMetrics{feeds})
 	}

@@ -56,6 +56,7 @@ const (
 	codeInternal             = "internal"
 	codeUpstreamError        = "upstream-error"
 	codeNATSUnavailable      = "nats-unavailable"
+	codeBusy                 = "busy"
 	codeShuttingDown         = "shutting-down"
 	codeTooManyStreams       = "too-many-streams"
 	codeWriteContention      = "write-contention"
@@ -178,6 +179,9 @@ var problemKinds = []problemKind{
 		"`nats_error_code`, where present, is JetStream's own code."},
 	{codeNATSUnavailable, http.StatusServiceUnavailable, "NATS unavailable",
 		"NATS or its JetStream is away. Nothing was done.", "Try again after the time in Retry-After."},
+	{codeBusy, http.StatusServiceUnavailable, "Busy",
+		"The gateway holds as much as it may at once of what `bound` names; nothing was done.",
+		"Try again after the time in Retry-After. docs/bounds.md lists the bounds and the settings that change them."},
 	{codeShuttingDown, http.StatusServiceUnavailable, "Shutting down",
 		"The gateway is about to stop and should get no new requests.", "Use another gateway, or try again after the time in Retry-After."},
 	{codeTooManyStreams, http.StatusServiceUnavailable, "Too many streams",

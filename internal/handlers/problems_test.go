@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/api"
+	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers"
 )
 
@@ -245,6 +246,17 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"shutting-down": func(t *testing.T) *answer {
 		g := start(t, func(s *setup) { s.handlers.Draining = func() bool { return true } })
 		return g.get(t, "/readyz")
+	},
+	"busy": func(t *testing.T) *answer {
+		set := bound.NewSet()
+		g := start(t, func(s *setup) { s.handlers.Bounds = set })
+		g.do(t, "PUT", "/buckets/b", `{"allow_atomic":true}`, "Content-Type: application/json").is(t, 201)
+		bodies := set.Find("transaction-bodies")
+		if err := bodies.Take(t.Context(), new(bound.Hold), "", bodies.Limit(), nil); err != nil {
+			t.Fatal(err)
+		}
+		large := `{"operations":[{"op":"put","key":"k","text":"` + strings.Repeat("x", 70_000) + `"}]}`
+		return g.do(t, "POST", "/buckets/b/transactions", large, "Content-Type: application/json")
 	},
 	"too-many-streams": func(t *testing.T) *answer {
 		g := start(t, func(s *setup) { s.handlers.MaxStreams = 1 })

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"kvgateway/api"
+	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/sse"
@@ -34,6 +35,7 @@ type Options struct {
 	MaxStreams           int           // that are open at once; 20,000 if zero
 	TransactionRate      int           // transactions of each bucket in a second; 0 for no bound
 
+	Bounds   *bound.Set            // all bounds of the gateway, for the metrics; nil for a set of its own
 	Metrics  prometheus.Registerer // nil for none
 	Draining func() bool           // tells that the gateway is shutting down; nil for never
 	Failing  func() error          // why the embedded NATS cannot store, such as a full disk; nil for never
@@ -64,7 +66,8 @@ type Server struct {
 	json     []byte
 
 	transactions transactionRates
-	held         heldBytes // of transactions' bodies
+
+	transactionBodies *bound.Bound
 }
 
 const defaultBodyTimeout = 30 * time.Second
@@ -80,6 +83,9 @@ func New(options Options) (*Server, error) {
 	if options.MaxStreams == 0 {
 		options.MaxStreams = defaultMaxStreams
 	}
+	if options.Bounds == nil {
+		options.Bounds = bound.NewSet()
+	}
 	contract, err := api.Load()
 	if err != nil {
 		return nil, fmt.Errorf("load contract: %w", err)
@@ -94,12 +100,14 @@ func New(options Options) (*Server, error) {
 		client:  options.Client,
 		feeds:   options.Feeds,
 		logger:  options.Logger,
-		metrics: newMetrics(options.Metrics, options.Client, options.Feeds, streams, loops),
+		metrics: newMetrics(options, streams, loops),
 		streams: streams,
 		loops:   loops,
 		ids:     newRequestIDs(),
 		pages:   problemKindsByCode(),
 		yaml:    api.YAML(options.BasePath),
+
+		transactionBodies: transactionBodies(options.Bounds),
 
 		transactions: transactionRates{perSecond: options.TransactionRate, buckets: make(map[kvclient.BucketName]*rate.Limiter)},
 	}

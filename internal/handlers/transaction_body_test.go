@@ -179,7 +179,7 @@ func TestTransactionBodiesHeld(t *testing.T) {
 	g.ledger(t)
 	post := "POST /buckets/ledger/transactions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 	var begun []*session
-	for _, length := range []string{"Content-Length: 16777216", "Content-Length: 16777216", "Content-Length: 16777216", "Transfer-Encoding: chunked"} {
+	for _, length := range []string{"Content-Length: 16777216", "Transfer-Encoding: chunked"} {
 		s := g.session(t)
 		begin(t, s.conn, post+length+"\r\nExpect: 100-continue\r\n\r\n")
 		if line, err := s.in.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {

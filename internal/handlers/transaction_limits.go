@@ -3,10 +3,10 @@ package handlers
 import (
 	"net/http"
 	"sync"
-	"sync/atomic"
 
 	"golang.org/x/time/rate"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -49,29 +49,31 @@ func (t *transactionRates) forget() {
 	}
 }
 
-const (
-	// maxTransactionBytesHeld bounds the bodies of transactions that are in memory at once, in all buckets, 64 MiB.
-	maxTransactionBytesHeld = 4 * maxTransactionBytes
-	// smallTransaction is how many bytes a body has that is not counted: few who send large ones slowly must not keep all others out.
-	smallTransaction = 64 << 10
-)
+// smallTransaction is the size in bytes up to which a body is not counted against the bound of
+// transaction bodies, so that a few slow senders of large bodies cannot lock everybody else out.
+const smallTransaction = 64 << 10
 
-// heldBytes counts the bytes of bodies that are in memory.
-type heldBytes struct{ n atomic.Int64 }
+// transactionBodies bounds the bodies of transactions that are in memory at once, in all buckets.
+func transactionBodies(set *bound.Set) *bound.Bound {
+	return set.New(bound.Spec{
+		Name:     "transaction-bodies",
+		Of:       "bodies of transactions of more than 64 KiB that are in memory at once",
+		Unit:     bound.Bytes,
+		Limit:    4 * maxTransactionBytes,
+		PerOwner: 2 * maxTransactionBytes,
+		AtLimit:  "the transaction is refused with 429 or 503",
+	})
+}
 
-// hold makes room for a request's body, of the largest size where it does not say its own. Release gives it back.
-func (h *heldBytes) hold(r *http.Request) (release func(), ok bool) {
+// holdBody makes room for a transaction's body, of the largest size where the request does not
+// declare one. It returns a *[bound.FullError] if there is none.
+func (s *Server) holdBody(r *http.Request, hold *bound.Hold) error {
 	size := r.ContentLength
 	if size < 0 || size > maxTransactionBytes {
 		size = maxTransactionBytes
 	}
 	if size <= smallTransaction {
-		return func() {}, true
+		return nil
 	}
-	release = func() { h.n.Add(-size) }
-	if h.n.Add(size) > maxTransactionBytesHeld {
-		release()
-		return nil, false
-	}
-	return release, true
+	return s.transactionBodies.Take(r.Context(), hold, ownerOf(r), size, nil)
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -27,22 +28,22 @@ func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
 	if !hasMediaType(r.Header, headerJSON[0]) {
 		return problemError{code: codeUnsupportedMediaType, detail: "A transaction is sent with Content-Type: application/json."}
 	}
-	if !s.transactions.allow(b.Name()) {
-		return problemError{code: codeOverloaded, detail: "This bucket has had as many transactions as --transaction-rate allows, and nothing was done. " +
-			"Try again after Retry-After. For one key, PUT with If-Match is as safe and has no such limit."}
+	var held bound.Hold
+	if err := s.holdBody(r, &held); err != nil {
+		return err
 	}
-	release, ok := s.held.hold(r)
-	if !ok {
-		return problemError{code: codeOverloaded, detail: "The transactions that are under way have 64 MiB of bodies together, and nothing was done. " +
-			"Try again after Retry-After, or send a body of at most 64 KiB, for which there is room always."}
-	}
-	defer release()
+	defer held.Release()
 	body, err := s.readBody(w, r, maxTransactionBytes, bodyTooLarge)
 	if err != nil {
 		return err
 	}
 	if transaction.Steps, err = parseTransaction(body); err != nil {
 		return err
+	}
+	if !s.transactions.allow(b.Name()) {
+		return problemError{code: codeOverloaded, detail: "This bucket has had as many transactions " +
+			"as --transaction-rate allows, and nothing was done. Try again after Retry-After. " +
+			"For one key, PUT with If-Match is as safe and has no such limit."}
 	}
 	done, err := b.Transact(r.Context(), transaction)
 	if err != nil {

@@ -163,7 +163,7 @@ func (w *watchRequest) resumeSeveral() {
 // passes tells whether a refusal is for a cause that may pass.
 func passes(err error) bool {
 	switch problemOf(err).code {
-	case codeOverloaded, codeNATSUnavailable, codeShuttingDown, codeTooManyStreams, codeTimeout:
+	case codeOverloaded, codeBusy, codeNATSUnavailable, codeShuttingDown, codeTooManyStreams, codeTimeout:
 		return true
 	}
 	return false

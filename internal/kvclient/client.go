@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
+
+	"kvgateway/internal/bound"
 )
 
 // Options say how to reach NATS. At most one kind of credential should be set.
@@ -29,6 +31,7 @@ type Options struct {
 	InboxPrefix           string // "_INBOX" unless the account demands another
 
 	RequestTimeout time.Duration // bounds one request to NATS; 5s if zero
+	Bounds         *bound.Set    // the bounds that the client makes are put there; nil for a set of its own
 	Logger         zerolog.Logger
 }
 
@@ -75,6 +78,9 @@ func Connect(opts Options) (*Client, error) {
 	natsOptions, err := opts.natsOptions()
 	if err != nil {
 		return nil, err
+	}
+	if opts.Bounds == nil {
+		opts.Bounds = bound.NewSet()
 	}
 	c := &Client{
 		apiPrefix:   opts.apiPrefix(),

@@ -1,0 +1,232 @@
+package bound_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kvgateway/internal/bound"
+)
+
+func spec(change func(*bound.Spec)) bound.Spec {
+	s := bound.Spec{Name: "test", Of: "what a test holds", Unit: bound.Bytes, Limit: 10, AtLimit: "refused"}
+	if change != nil {
+		change(&s)
+	}
+	return s
+}
+
+func take(t *testing.T, b *bound.Bound, owner string, size int64) *bound.Hold {
+	t.Helper()
+	h := new(bound.Hold)
+	if err := b.Take(t.Context(), h, owner, size, nil); err != nil {
+		t.Fatalf("take %d for %q: %v", size, owner, err)
+	}
+	return h
+}
+
+func TestClaimBeyondTheLimitIsRefused(t *testing.T) {
+	set := bound.NewSet()
+	b := set.New(spec(nil))
+	held := take(t, b, "a", 10)
+	full, ok := errors.AsType[*bound.FullError](b.Take(t.Context(), new(bound.Hold), "b", 1, nil))
+	if !ok || full.OfOwner {
+		t.Fatalf("a claim beyond the limit: %+v", full)
+	}
+	held.Release()
+	held.Release()
+	take(t, b, "b", 1).Release()
+	if r := set.Read()[0]; r.Used != 0 || r.Refused != 1 {
+		t.Fatalf("reading %+v", r)
+	}
+}
+
+func TestOwnerCannotTakeMoreThanItsShare(t *testing.T) {
+	b := bound.NewSet().New(spec(func(s *bound.Spec) { s.PerOwner = 4 }))
+	take(t, b, "a", 3)
+	full, ok := errors.AsType[*bound.FullError](b.Take(t.Context(), new(bound.Hold), "a", 2, nil))
+	if !ok || !full.OfOwner {
+		t.Fatalf("a second claim of the same owner: %+v", full)
+	}
+	take(t, b, "b", 4)
+	take(t, b, "", 3) // the gateway has no share
+}
+
+func TestClaimLargerThanTheLimitIsGrantedAlone(t *testing.T) {
+	b := bound.NewSet().New(spec(nil))
+	h := take(t, b, "a", 1000)
+	if h.Size() != 10 {
+		t.Fatalf("holds %d", h.Size())
+	}
+	h.Shrink(2)
+	take(t, b, "b", 8)
+}
+
+func TestOwnersThatWaitTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Limit, s.Wait = 1, time.Minute }))
+		held := take(t, b, "greedy", 1)
+		order := make(chan string, 5)
+		claim := func(owner string) {
+			go func() {
+				h := take(t, b, owner, 1)
+				order <- owner
+				h.Release()
+			}()
+			synctest.Wait()
+		}
+		for range 4 {
+			claim("greedy")
+		}
+		claim("modest")
+		held.Release()
+		synctest.Wait()
+		close(order)
+		var got []string
+		for owner := range order {
+			got = append(got, owner)
+		}
+		if strings.Join(got, " ") != "greedy modest greedy greedy greedy" {
+			t.Fatalf("order %v", got)
+		}
+	})
+}
+
+func TestClaimOfAnExhaustedShareDelaysNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.PerOwner, s.Wait = 4, time.Minute }))
+		held := take(t, b, "a", 4)
+		granted := false
+		go func() { take(t, b, "a", 1); granted = true }()
+		synctest.Wait()
+		take(t, b, "b", 4)
+		if granted {
+			t.Fatal("the share was exceeded")
+		}
+		held.Release()
+		synctest.Wait()
+		if !granted {
+			t.Fatal("the share is free, and the claim still waits")
+		}
+	})
+}
+
+func TestClaimIsRefusedAfterItsWaitAndHoldsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait = time.Second }))
+		held := take(t, b, "a", 6)
+		began := time.Now()
+		if _, ok := errors.AsType[*bound.FullError](b.Take(t.Context(), new(bound.Hold), "b", 6, nil)); !ok {
+			t.Fatal("granted beyond the limit")
+		}
+		if waited := time.Since(began); waited != time.Second {
+			t.Fatalf("waited %v", waited)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if err := b.Take(ctx, new(bound.Hold), "b", 6, nil); !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("a claim whose context ends: %v", err)
+		}
+		held.Release()
+		if b.Used() != 0 {
+			t.Fatalf("%d held by nobody", b.Used())
+		}
+	})
+}
+
+func TestLineHasALimitedLength(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait, s.Queue = time.Minute, 1 }))
+		held := take(t, b, "a", 10)
+		go func() { take(t, b, "b", 1) }()
+		synctest.Wait()
+		if _, ok := errors.AsType[*bound.FullError](b.Take(t.Context(), new(bound.Hold), "c", 1, nil)); !ok {
+			t.Fatal("the line grew beyond its limit")
+		}
+		held.Release()
+		synctest.Wait()
+		if b.Used() != 1 {
+			t.Fatalf("%d held", b.Used())
+		}
+	})
+}
+
+func TestLargestStalledHoldIsEvicted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := bound.NewSet()
+		b := set.New(spec(func(s *bound.Spec) { s.Wait, s.Patience = 10*time.Second, time.Second }))
+		var evicted []string
+		hold := func(name string, size int64) *bound.Hold {
+			h := new(bound.Hold)
+			if err := b.Take(t.Context(), h, name, size, func() { evicted = append(evicted, name); h.Release() }); err != nil {
+				t.Fatal(err)
+			}
+			return h
+		}
+		hold("small", 2)
+		hold("large", 3)
+		busy := hold("busy", 5)
+		stop := make(chan struct{})
+		go func() {
+			for {
+				select {
+				case <-stop:
+					return
+				case <-time.After(100 * time.Millisecond):
+					busy.Progress()
+				}
+			}
+		}()
+		began := time.Now()
+		take(t, b, "new", 3)
+		if waited := time.Since(began); waited < time.Second || waited > 1100*time.Millisecond {
+			t.Fatalf("granted after %v", waited)
+		}
+		close(stop)
+		synctest.Wait()
+		if strings.Join(evicted, " ") != "large" || set.Read()[0].Evicted != 1 {
+			t.Fatalf("evicted %v", evicted)
+		}
+	})
+}
+
+func TestHoldGrowsOnlyIntoWhatIsFree(t *testing.T) {
+	b := bound.NewSet().New(spec(func(s *bound.Spec) { s.PerOwner = 8 }))
+	h := take(t, b, "a", 2)
+	if !h.Grow(8) || h.Grow(9) {
+		t.Fatal("grew beyond its share, or not up to it")
+	}
+	other := take(t, b, "b", 2)
+	if other.Grow(3) {
+		t.Fatal("grew beyond the limit")
+	}
+	h.Release()
+	if !other.Grow(8) {
+		t.Fatal("what was given back is not free")
+	}
+}
+
+func TestTableSaysWhatHappensAtTheLimit(t *testing.T) {
+	set := bound.NewSet()
+	set.New(spec(func(s *bound.Spec) { s.Limit, s.PerOwner, s.Setting = 64<<20, 32<<20, "--memory" }))
+	set.New(bound.Spec{Name: "age", Of: "an export", Unit: bound.Seconds, Duration: time.Hour, AtLimit: "it ends"})
+	want := "| `age` | an export | 1h |  | it ends |  |\n" +
+		"| `test` | what a test holds | 64 MiB | 32 MiB | refused | `--memory` |\n"
+	if table := bound.Table(set.Read()); !strings.HasSuffix(table, want) {
+		t.Fatalf("table:\n%s", table)
+	}
+}
+
+func BenchmarkTakeAndRelease(b *testing.B) {
+	limit := bound.NewSet().New(spec(nil))
+	var h bound.Hold
+	for b.Loop() {
+		if limit.Take(b.Context(), &h, "", 1, nil) != nil {
+			b.Fatal("refused")
+		}
+		h.Release()
+	}
+}
