@@ -1,8 +1,11 @@
 package handlers
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
+
+	"kvgateway/internal/bound"
 )
 
 // ipv6Site is the length in bits of the prefix that one site has, whose addresses are its own to
@@ -26,3 +29,6 @@ func ownerOf(r *http.Request) string {
 	}
 	return site.String()
 }
+
+// owned returns the request's context with its owner, for work that takes places further inside.
+func owned(r *http.Request) context.Context { return bound.WithOwner(r.Context(), ownerOf(r)) }
