@@ -276,6 +276,6 @@ func (b *Bucket) delivered(msg *nats.Msg, meta *nats.MsgMetadata) Entry {
 		Value:    msg.Data,
 		Size:     len(msg.Data),
 	}
-	e.describe(msg.Header, b.maxAge)
+	e.describe(msg.Header, b.ages)
 	return e
 }
