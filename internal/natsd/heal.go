@@ -63,10 +63,13 @@ func (s *Server) watchOver() {
 // unanswered, also when there is room again (measured); what it had acknowledged it finds at its
 // next start.
 func (s *Server) look(room bool) error {
-	cause := s.streamError()
-	switch {
-	case !room || cause != nil && !fits(s.dir):
-		s.setFailure(errDiskFull, errors.Join(fmt.Errorf("less than %d bytes fit", roomToGoOn), cause))
+	if !room {
+		s.setFailure(errDiskFull, fmt.Errorf("less than %d bytes fit", roomToGoOn))
+		return nil
+	}
+	switch cause := s.streamError(); {
+	case cause != nil && !fits(s.dir): // beyond a quota
+		s.setFailure(errDiskFull, cause)
 	case cause != nil:
 		s.setFailure(errCannotWrite, cause)
 		s.opts.Logger.Error().Err(cause).Msg("a stream takes no writes; the embedded nats-server is started again")
