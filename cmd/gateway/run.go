@@ -82,11 +82,11 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 	}
 
 	failed := make(chan error, 2)
-	api, err := listen(ctx, c.Listen, handler, log)
+	api, err := listen(ctx, c.apiListener(bounds, log), handler, log)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	admin, err := startAdmin(ctx, c, registry, log, failed)
+	admin, err := startAdmin(ctx, c, bounds, registry, log, failed)
 	if err != nil {
 		api.net.Close()
 		return err
@@ -216,12 +216,12 @@ func closeClient(client *kvclient.Client) {
 }
 
 // startAdmin serves metrics and profiles on an address of their own, if one is given; else it returns nil.
-func startAdmin(ctx context.Context, c *config, registry *prometheus.Registry, log zerolog.Logger, failed chan<- error) (*listener, error) {
+func startAdmin(ctx context.Context, c *config, bounds *bound.Set, registry *prometheus.Registry, log zerolog.Logger, failed chan<- error) (*listener, error) {
 	if c.AdminListen == "" {
 		return nil, nil
 	}
 	host, _, _ := net.SplitHostPort(c.AdminListen)
-	admin, err := listen(ctx, c.AdminListen, adminHandler(registry, isLoopback(host)), log)
+	admin, err := listen(ctx, c.adminListener(bounds), adminHandler(registry, isLoopback(host)), log)
 	if err != nil {
 		return nil, fmt.Errorf("--admin-listen: %w", err)
 	}
