@@ -38,7 +38,9 @@ type Options struct {
 	Bounds   *bound.Set            // all bounds of the gateway, for the metrics; nil for a set of its own
 	Metrics  prometheus.Registerer // nil for none
 	Draining func() bool           // tells that the gateway is shutting down; nil for never
-	Failing  func() error          // why the embedded NATS cannot store, such as a full disk; nil for never
+	// Failing says why the embedded NATS takes no writes, in words for clients, such as "its disk is
+	// full". It is asked for each write, so it must not wait. nil for never.
+	Failing func() error
 }
 
 // BuildInfo says what is running.

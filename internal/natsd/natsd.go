@@ -4,6 +4,7 @@
 package natsd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -42,8 +44,24 @@ type Options struct {
 	// only this process reaches the server.
 	Listen string
 
+	// AcceptLoss opens a store that has lost data for certain, which Start refuses otherwise.
+	AcceptLoss bool
+
+	// RecordEvery is how often the record of the streams is written; 0 is a minute.
+	RecordEvery time.Duration
+
+	// StopTimeout bounds Shutdown; 0 is ten seconds.
+	StopTimeout time.Duration
+
 	Logger zerolog.Logger
 }
+
+// serverSyncInterval is nats-server's own.
+const serverSyncInterval = 2 * time.Minute
+
+// defaultStopTimeout is how long the server may take to stop. It needs some ten milliseconds for
+// 100,000 keys, unless a request keeps a stream's lock.
+const defaultStopTimeout = 10 * time.Second
 
 // Server is a running nats-server. Its methods are safe for concurrent use.
 type Server struct {
@@ -55,8 +73,11 @@ type Server struct {
 	current *instance
 	closed  bool
 
-	stop    chan struct{} // ends the watch over the store
+	stop    chan struct{} // ends the watch over the store, and the record
 	watched sync.WaitGroup
+
+	failure  atomic.Pointer[error] // why the store takes no writes, nil while it does
+	recorder recorder
 }
 
 // An instance is one life of the nats-server: there is another when it had to be started again.
@@ -82,19 +103,43 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	i, err := launch(ctx, dir, opts)
-	if err != nil {
+	s := &Server{dir: dir, opts: opts, lock: lock, stop: make(chan struct{})}
+	if err := s.open(ctx); err != nil {
 		if !errors.Is(err, errHangs) { // or files may still be written
 			err = errors.Join(err, lock.release())
 		}
 		return nil, fmt.Errorf("embedded nats-server did not start on %s: %w", dir, err)
 	}
-	s := &Server{dir: dir, opts: opts, lock: lock, current: i, stop: make(chan struct{})}
-	if addr := i.ns.Addr(); addr != nil {
+	if addr := s.current.ns.Addr(); addr != nil {
 		s.opts.Listen = addr.String() // the port that a free one was taken for is kept
 	}
 	s.watched.Go(s.watchOver)
+	s.watched.Go(s.keepRecord)
 	return s, nil
+}
+
+// open starts the server on a store that has lost nothing, or whose loss is accepted.
+func (s *Server) open(ctx context.Context) error {
+	r, err := admit(s.dir, s.opts)
+	if err != nil {
+		return err
+	}
+	s.recorder.record = r
+	if err := s.recorder.begin(s.dir, s.opts); err != nil {
+		return err
+	}
+	i, err := launch(ctx, s.dir, s.opts)
+	if err != nil {
+		return err
+	}
+	if err := verify(i.ns, r, s.dir); err != nil && !s.opts.AcceptLoss {
+		i.shutdown()
+		return errors.Join(err, r.write(s.dir)) // the next start compares with the same
+	} else if err != nil {
+		s.opts.Logger.Error().Err(err).Msg("the store is open although a stream has lost data")
+	}
+	s.current = i
+	return nil
 }
 
 // launch starts a nats-server on the directory, which is locked.
@@ -222,18 +267,56 @@ func (s *Server) ClientURL() string {
 	return "nats://" + addr.String()
 }
 
-// Shutdown stops the server, waits until all of it is down and its files are closed, and gives the data directory
-// free. A second call does nothing. Close the client connections first: the server does not wait for them.
-func (s *Server) Shutdown() {
+// Shutdown stops the server, waits until all of it is down and its files are closed, and gives the
+// data directory free. A second call does nothing. Close the client connections first: the server
+// does not wait for them.
+//
+// It returns an error if the server is not down after [Options.StopTimeout], as when a request keeps
+// a stream's lock. Then the process should end, which the store survives as it survives a kill.
+func (s *Server) Shutdown() error {
 	s.mu.Lock()
 	first := !s.closed
 	s.closed = true
 	s.mu.Unlock()
-	if first {
-		close(s.stop)
+	if !first {
+		return nil
 	}
+	close(s.stop)
+	down := make(chan struct{})
+	go func() {
+		defer close(down)
+		s.takeDown()
+	}()
+	timeout := cmp.Or(s.opts.StopTimeout, defaultStopTimeout)
+	select {
+	case <-down:
+		return nil
+	case <-time.After(timeout):
+		return fmt.Errorf("the embedded nats-server is not down after %v: %s", timeout, s.opts.atRisk())
+	}
+}
+
+// atRisk says what an end without a clean stop costs.
+func (o Options) atRisk() string {
+	if o.SyncAlways {
+		return "every acknowledged write is on disk, and the next start reads all of it again"
+	}
+	return fmt.Sprintf("every acknowledged write survives the end of the process, "+
+		"but a power cut now loses those of the last %v", cmp.Or(o.SyncInterval, serverSyncInterval))
+}
+
+// takeDown stops the server and records how it has left its streams.
+func (s *Server) takeDown() {
 	s.watched.Wait()
-	s.instance().shutdown()
+	i := s.instance()
+	ran, err := running(i.ns)
+	if err != nil {
+		s.opts.Logger.Warn().Err(err).Msg("the streams of the embedded nats-server cannot be listed")
+	}
+	i.shutdown()
+	if err := s.recorder.finish(s.dir, s.opts, ran); err != nil {
+		s.opts.Logger.Warn().Err(err).Msg("how far the streams have come is not recorded")
+	}
 	if err := s.lock.release(); err != nil {
 		s.opts.Logger.Warn().Err(err).Msg("the data directory stays locked until this process ends")
 	}
