@@ -25,6 +25,8 @@ const (
 	Places  Unit = "places" // requests, streams, connections, or other things that are counted
 	Seconds Unit = "seconds"
 	Rate    Unit = "bytes per second" // a lower bound: who is slower gives up what it holds
+	// PerSecond is how many may begin in a second.
+	PerSecond Unit = "per second"
 )
 
 // A Spec describes a bound. Name, Of, Unit, Limit and AtLimit are required.
@@ -291,7 +293,7 @@ func (b *Bound) fitsOwner(owner string, size int64) bool {
 // full counts a refusal and returns its error. b.mu must be held.
 func (b *Bound) full(owner string, size int64) error {
 	b.refused.Add(1)
-	return &FullError{Bound: b.spec, OfOwner: !b.fitsOwner(owner, size)}
+	return &FullError{Bound: b.spec, OfOwner: !b.fitsOwner(owner, size) && b.used+size <= b.spec.Limit}
 }
 
 // give lets a hold have size. b.mu must be held.
