@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/sse"
 )
 
@@ -126,7 +127,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 }
 
-func newMetrics(o Options, streams *openStreams, loops *sse.Loops) *metrics {
+func newMetrics(o Options, streams *bound.Bound, loops *sse.Loops) *metrics {
 	registry, client, feeds := o.Metrics, o.Client, o.Feeds
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -152,11 +153,11 @@ func newMetrics(o Options, streams *openStreams, loops *sse.Loops) *metrics {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "kvgw_hidden_keys_total", Help: "Keys outside the key grammar that were met in a listing and not shown.",
 		}, func() float64 { return float64(client.HiddenKeys()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "kvgw_streams", Help: "Watch streams that are open now."},
-			func() float64 { return float64(streams.open.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "kvgw_streams", Help: "Watch streams and long polls that are open now."},
+			func() float64 { return float64(streams.Used()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "kvgw_streams_refused_total", Help: "Watch streams that were refused since too many were open.",
-		}, func() float64 { return float64(streams.refused.Load()) }))
+			Name: "kvgw_streams_refused_total", Help: "Watch streams and long polls that were refused since too many were open.",
+		}, func() float64 { return float64(streams.Refused()) }))
 	registry.MustRegister(boundMetrics{o.Bounds})
 	if feeds != nil {
 		registry.MustRegister(feedMetrics{feeds})

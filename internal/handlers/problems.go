@@ -185,7 +185,7 @@ var problemKinds = []problemKind{
 	{codeShuttingDown, http.StatusServiceUnavailable, "Shutting down",
 		"The gateway is about to stop and should get no new requests.", "Use another gateway, or try again after the time in Retry-After."},
 	{codeTooManyStreams, http.StatusServiceUnavailable, "Too many streams",
-		"The gateway has as many watch streams open as it may have.",
+		"The gateway has as many watch streams and long polls open as it may have.",
 		"Try again after the time in Retry-After, or use another gateway; `--max-streams` is the limit."},
 	{codeWriteContention, http.StatusServiceUnavailable, "Too many concurrent writers",
 		"Other writers of this key were faster each time; nothing was stored.", "Try again after the time in Retry-After."},
@@ -224,7 +224,7 @@ var (
 	errNoRoute          = problemError{code: codeNotFound, detail: "Nothing has this path. The contract at /openapi.yaml lists all paths."}
 	errMethodNotAllowed = problemError{code: codeMethodNotAllowed, detail: "The path does not take this method; the Allow header lists those it takes."}
 	errShuttingDown     = problemError{code: codeShuttingDown, detail: "The gateway is about to stop. Use another one."}
-	errTooManyStreams   = problemError{code: codeTooManyStreams, detail: "As many streams are open as may be. Try again after Retry-After, or use another gateway."}
+	errTooManyStreams   = problemError{code: codeTooManyStreams, detail: "As many streams and long polls are open as may be. Try again after Retry-After, or use another gateway."}
 	errRequestTimeout   = problemError{code: codeRequestTimeout, detail: "The body did not arrive in time. Nothing was done."}
 )
 

@@ -32,7 +32,7 @@ type Options struct {
 	BodyTimeout          time.Duration // bounds the reading of a request's body; 30s if zero
 	StreamAge            time.Duration // after which streams end, up to half of it later; 1h if zero
 	StreamLoops          int           // that write the streams of plain HTTP/1.1; below 0: one a processor, where the system has them; 0: a goroutine a stream
-	MaxStreams           int           // that are open at once; 20,000 if zero
+	MaxStreams           int           // that are open at once, long polls too; 20,000 if zero
 	TransactionRate      int           // transactions of each bucket in a second; 0 for no bound
 
 	Bounds   *bound.Set            // all bounds of the gateway, for the metrics; nil for a set of its own
@@ -54,7 +54,7 @@ type Server struct {
 	client   *kvclient.Client
 	feeds    *feed.Hub
 	loops    *sse.Loops // nil for none
-	streams  *openStreams
+	streams  *bound.Bound
 	logger   zerolog.Logger
 	router   chi.Router
 	handler  http.Handler // the router, behind what allows other origins
@@ -90,7 +90,7 @@ func New(options Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load contract: %w", err)
 	}
-	streams := &openStreams{limit: int64(options.MaxStreams)}
+	streams := newStreams(options.Bounds, options.MaxStreams)
 	loops, err := streamLoops(options.StreamLoops)
 	if err != nil {
 		return nil, fmt.Errorf("stream loops: %w", err)

@@ -54,10 +54,10 @@ func (s *Server) watchBuckets(w http.ResponseWriter, r *http.Request) error {
 
 // watch streams in the form that the connection allows.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchRequest) error {
-	if err := s.streams.enter(); err != nil {
+	follower := &streamFollower{request: request}
+	if err := s.enterStreams(r, &follower.place); err != nil {
 		return s.refuseWatch(w, request, err)
 	}
-	follower := &streamFollower{request: request, places: s.streams}
 	if s.loops != nil && canBeTaken(r) {
 		return s.watchTaken(w, r, follower)
 	}
