@@ -28,8 +28,9 @@ type recorder struct {
 	status int
 	bytes  int64
 
-	unread bool // the request announced a body that nobody has read
-	taken  bool // the connection is not net/http's any more; what becomes of the answer is noted at its end
+	body   *requestBody // what is read of the request's body; nil for nothing
+	unread bool         // the request announced a body that nobody has read
+	taken  bool         // the connection is not net/http's any more; what becomes of the answer is noted at its end
 }
 
 var recorders = sync.Pool{New: func() any { return new(recorder) }}
@@ -70,6 +71,9 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
 
 // finish notes what became of the request.
 func (s *Server) finish(rec *recorder, r *http.Request) {
+	if rec.body != nil {
+		rec.body.release()
+	}
 	if rec.status == 0 {
 		rec.status = http.StatusOK
 	}

@@ -110,7 +110,8 @@ var problemKinds = []problemKind{
 	{codeNotAcceptable, http.StatusNotAcceptable, "Not acceptable",
 		"The answer exists in none of the media types that the Accept header asks for.", "Send no Accept header, or one that the contract names."},
 	{codeRequestTimeout, http.StatusRequestTimeout, "Request timeout",
-		"The body did not arrive in time; nothing was done.", "Send it again over a faster connection."},
+		"The body did not come in time, came too slowly, or stood still while others waited for room. Nothing was done, but for what an import reports.",
+		"Send it again, or of an import what was not acknowledged, over a faster connection."},
 	{codeBucketExists, http.StatusConflict, "Bucket exists",
 		"A bucket of that name exists with another configuration; `differences` names the fields.", "Change it with PATCH, or choose another name."},
 	{codeBadBucket, http.StatusConflict, "Not a bucket",
@@ -225,7 +226,6 @@ var (
 	errMethodNotAllowed = problemError{code: codeMethodNotAllowed, detail: "The path does not take this method; the Allow header lists those it takes."}
 	errShuttingDown     = problemError{code: codeShuttingDown, detail: "The gateway is about to stop. Use another one."}
 	errTooManyStreams   = problemError{code: codeTooManyStreams, detail: "As many streams and long polls are open as may be. Try again after Retry-After, or use another gateway."}
-	errRequestTimeout   = problemError{code: codeRequestTimeout, detail: "The body did not arrive in time. Nothing was done."}
 )
 
 // sentinels gives each of the domain's words its problem. The order matters: an error may wrap several.
