@@ -291,7 +291,7 @@ func (b *Bound) fitsOwner(owner string, size int64) bool {
 }
 
 // full counts a refusal and returns its error. b.mu must be held.
-func (b *Bound) full(owner string, size int64) error {
+func (b *Bound) full(owner string, size int64) *FullError {
 	b.refused.Add(1)
 	return &FullError{Bound: b.spec, OfOwner: !b.fitsOwner(owner, size) && b.used+size <= b.spec.Limit}
 }

@@ -235,7 +235,8 @@ func TestOwnerUsesAtMostHalfOfTheQueue(t *testing.T) {
 			go func() { take(t, b, "greedy", 10).Release() }()
 		}
 		synctest.Wait()
-		if err := b.Take(t.Context(), new(bound.Hold), "greedy", 1, nil); err == nil || time.Since(began) > 0 {
+		err := b.Take(t.Context(), new(bound.Hold), "greedy", 1, nil)
+		if full, ok := errors.AsType[*bound.FullError](err); !ok || !full.OfOwner || time.Since(began) > 0 {
 			t.Fatalf("one owner uses more than half of the queue: %v after %v", err, time.Since(began))
 		}
 		go func() { take(t, b, "modest", 1).Release() }()

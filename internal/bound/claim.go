@@ -8,27 +8,28 @@ func (b *Bound) await(ctx context.Context, c *claim) error {
 	b.enqueue(c)
 	b.grant() // those that wait may wait for shares of their own only
 	granted := c.isGranted()
-	var err error
-	if !granted && (b.spec.Wait <= 0 || b.tooMany(c.hold.owner)) {
+	var refused *FullError
+	if ownTooLong := b.lineTooLong(c.hold.owner); !granted &&
+		(b.spec.Wait <= 0 || ownTooLong || b.spec.Queue > 0 && b.length > b.spec.Queue) {
 		b.dequeue(c)
-		err = b.full(c.hold.owner, c.size)
+		refused = b.full(c.hold.owner, c.size)
+		refused.OfOwner = refused.OfOwner || ownTooLong
 	}
 	b.mu.Unlock()
-	if granted || err != nil {
-		return err
+	switch {
+	case granted:
+		return nil
+	case refused != nil:
+		return refused
 	}
 	return b.wait(ctx, c)
 }
 
-// tooMany reports whether more claims wait than may, in all or of this owner. b.mu must be held.
-func (b *Bound) tooMany(owner string) bool {
-	if b.spec.Queue <= 0 {
-		return false
-	}
-	if b.owners != nil && owner != "" && len(b.lines[owner].claims) > max(1, b.spec.Queue/2) {
-		return true
-	}
-	return b.length > b.spec.Queue
+// lineTooLong reports whether more claims of an owner wait than one owner may have. b.mu must be held.
+func (b *Bound) lineTooLong(owner string) bool {
+	l := b.lines[owner]
+	return l != nil && b.owners != nil && owner != "" && b.spec.Queue > 0 &&
+		len(l.claims) > max(1, b.spec.Queue/2)
 }
 
 func (c *claim) isGranted() bool {
