@@ -31,8 +31,8 @@ type requestBody struct {
 	in         io.Reader
 	bounds     *bodyBounds
 	controller *http.ResponseController
+	request    *http.Request
 	context    context.Context // of the request; evict ends it for those who wait for memory
-	owner      string
 	// pauses: a deadline that passes while nobody reads would end the body, as over HTTP/2.
 	pauses bool
 	// large has the memory of more than smallTransaction bytes; nil if the body is no transaction's.
@@ -63,7 +63,7 @@ func (s *Server) openBody(w http.ResponseWriter, r *http.Request) *requestBody {
 
 func (bounds *bodyBounds) open(w http.ResponseWriter, r *http.Request) *requestBody {
 	return &requestBody{in: r.Body, bounds: bounds, controller: http.NewResponseController(w),
-		context: r.Context(), owner: ownerOf(r), pauses: r.ProtoMajor == 2,
+		request: r, context: r.Context(), pauses: r.ProtoMajor == 2,
 		credit: bounds.grace.Duration(), end: time.Now().Add(bounds.age.Duration())}
 }
 
@@ -187,7 +187,7 @@ func (b *requestBody) take(of *bound.Bound, hold *bound.Hold, size int64) error 
 	if hold.Size() > 0 {
 		err = hold.Extend(b.context, size)
 	} else {
-		err = of.Take(b.context, hold, b.owner, size, b.evict)
+		err = of.Take(b.context, hold, ownerOf(b.request), size, b.evict)
 	}
 	b.mu.Lock()
 	evicted := b.evicted

@@ -45,6 +45,8 @@ type bodyBounds struct {
 	transactions *bound.Bound
 	// imports has the places of imports and of deletions by filter.
 	imports *bound.Bound
+	// jsonSize and transactionSize are how large one body may be.
+	jsonSize, transactionSize *bound.Bound
 	// deletionAge is how long a deletion by filter may take.
 	deletionAge *bound.Bound
 }
@@ -63,6 +65,10 @@ func newBodyBounds(set *bound.Set, times BodyTimes) *bodyBounds {
 	seconds := func(name, of, atLimit string, d time.Duration) *bound.Bound {
 		return set.New(bound.Spec{Name: name, Of: of, Unit: bound.Seconds, Duration: d, AtLimit: atLimit})
 	}
+	size := func(name, of string, limit int64) *bound.Bound {
+		return set.New(bound.Spec{Name: name, Of: of, Unit: bound.Bytes, Limit: limit,
+			AtLimit: "the request is refused with 413, before its body is read where it declares a length"})
+	}
 	const ended = "the body is ended with 408, and an import tells in its report what was stored"
 	return &bodyBounds{
 		grace: seconds("body-grace", "the time that a client may take for the first bytes of a body",
@@ -77,6 +83,9 @@ func newBodyBounds(set *bound.Set, times BodyTimes) *bodyBounds {
 		memory:       bodyMemory(set),
 		transactions: transactionBodies(set),
 		imports:      importPlaces(set),
+		jsonSize:     size("json-body", "the body of a request about a bucket", maxJSONBytes),
+		transactionSize: size("transaction-body", "the body of a transaction",
+			maxTransactionBytes),
 		deletionAge: seconds("deletion-age", "the time that a deletion by filter may take",
 			"it ends, and the answer tells how many keys were deleted", age),
 	}

@@ -142,12 +142,20 @@ func bodyTooLarge(limit int) problemError {
 		detail: fmt.Sprintf("The body has at most %d bytes here. Nothing was done.", limit)}
 }
 
+// countTooLarge returns bodyTooLarge for bodies whose size is a bound.
+func countTooLarge(size *bound.Bound) func(limit int) problemError {
+	return func(limit int) problemError {
+		size.Refuse()
+		return bodyTooLarge(limit)
+	}
+}
+
 // jsonBody reads a JSON body in one of the media types, or nil where there is none.
 func (s *Server) jsonBody(w http.ResponseWriter, r *http.Request, mediaTypes ...string) ([]byte, error) {
 	if err := refuseEncoding(w, r); err != nil {
 		return nil, err
 	}
-	body, err := s.readBody(w, r, maxJSONBytes, bodyTooLarge)
+	body, err := s.readBody(w, r, maxJSONBytes, countTooLarge(s.bodies.jsonSize))
 	if err != nil {
 		return nil, err
 	}

@@ -86,8 +86,11 @@ func (run *importRun) carryOut(in *kvclient.Import, lines *lineReader, rec *reco
 	if stopped := in.Close(); stopped != nil {
 		err = stopped
 	}
-	lines.body.release() // the client may take its time for what is left of the report
+	if run.report.backlog() <= freeBody {
+		lines.body.release() // the client may take its time for what is left of the report
+	}
 	run.finish(err)
+	lines.body.release()
 	return err
 }
 

@@ -67,11 +67,23 @@ func (p *report) progressed(line int) error {
 
 // cut ends the report of an import that waits for its client to read, and leaves any other alone.
 func (p *report) cut() {
+	select {
+	case <-p.done:
+		return
+	default:
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.waiting {
+	if p.waiting || p.closed {
 		_ = p.controller.SetWriteDeadline(time.Now())
 	}
+}
+
+// backlog returns how many bytes wait for the client.
+func (p *report) backlog() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.buffer)
 }
 
 func (p *report) takeProgress() {

@@ -50,12 +50,13 @@ func (s *Server) readTransaction(w http.ResponseWriter, r *http.Request) ([]byte
 	if err := refuseEncoding(w, r); err != nil {
 		return nil, err
 	}
+	tooLarge := countTooLarge(s.bodies.transactionSize)
 	if r.ContentLength > maxTransactionBytes {
-		return nil, bodyTooLarge(maxTransactionBytes)
+		return nil, tooLarge(maxTransactionBytes)
 	}
 	body := s.openBody(w, r)
 	body.large = s.bodies.transactions
-	return body.into(w, r, maxTransactionBytes, bodyTooLarge)
+	return body.into(w, r, maxTransactionBytes, tooLarge)
 }
 
 // appendTransacted appends what a transaction did as JSON. Ids, keys and epochs need no escaping.
