@@ -21,6 +21,7 @@ type report struct {
 	buffer   []byte
 	progress int // not yet in the buffer; 0 for none
 	closed   bool
+	waiting  bool  // a line waits for room
 	err      error // nobody takes the answer
 
 	done chan struct{} // closed when all is sent that can be
@@ -42,8 +43,10 @@ func (p *report) line(appendTo func([]byte) []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.buffer) >= reportBytes && p.err == nil {
+		p.waiting = true
 		p.changed.Wait()
 	}
+	p.waiting = false
 	if p.err == nil {
 		p.buffer = append(appendTo(p.buffer), '\n')
 		p.changed.Broadcast()
@@ -60,6 +63,27 @@ func (p *report) progressed(line int) error {
 	}
 	p.changed.Broadcast()
 	return p.err
+}
+
+// cut ends the report of an import that waits for its client to read, and leaves any other alone.
+func (p *report) cut() {
+	select {
+	case <-p.done:
+		return
+	default:
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.waiting || p.closed {
+		_ = p.controller.SetWriteDeadline(time.Now())
+	}
+}
+
+// backlog returns how many bytes wait for the client.
+func (p *report) backlog() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.buffer)
 }
 
 func (p *report) takeProgress() {

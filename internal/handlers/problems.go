@@ -110,7 +110,8 @@ var problemKinds = []problemKind{
 	{codeNotAcceptable, http.StatusNotAcceptable, "Not acceptable",
 		"The answer exists in none of the media types that the Accept header asks for.", "Send no Accept header, or one that the contract names."},
 	{codeRequestTimeout, http.StatusRequestTimeout, "Request timeout",
-		"The body did not arrive in time; nothing was done.", "Send it again over a faster connection."},
+		"The body did not come in time, came too slowly, or stood still while others waited for room. Nothing was done, but for what an import reports.",
+		"Send it again, or of an import what was not acknowledged, over a faster connection."},
 	{codeBucketExists, http.StatusConflict, "Bucket exists",
 		"A bucket of that name exists with another configuration; `differences` names the fields.", "Change it with PATCH, or choose another name."},
 	{codeBadBucket, http.StatusConflict, "Not a bucket",
@@ -185,7 +186,7 @@ var problemKinds = []problemKind{
 	{codeShuttingDown, http.StatusServiceUnavailable, "Shutting down",
 		"The gateway is about to stop and should get no new requests.", "Use another gateway, or try again after the time in Retry-After."},
 	{codeTooManyStreams, http.StatusServiceUnavailable, "Too many streams",
-		"The gateway has as many watch streams open as it may have.",
+		"The gateway has as many watch streams and long polls open as it may have.",
 		"Try again after the time in Retry-After, or use another gateway; `--max-streams` is the limit."},
 	{codeWriteContention, http.StatusServiceUnavailable, "Too many concurrent writers",
 		"Other writers of this key were faster each time; nothing was stored.", "Try again after the time in Retry-After."},
@@ -229,8 +230,7 @@ var (
 	errNoRoute          = problemError{code: codeNotFound, detail: "Nothing has this path. The contract at /openapi.yaml lists all paths."}
 	errMethodNotAllowed = problemError{code: codeMethodNotAllowed, detail: "The path does not take this method; the Allow header lists those it takes."}
 	errShuttingDown     = problemError{code: codeShuttingDown, detail: "The gateway is about to stop. Use another one."}
-	errTooManyStreams   = problemError{code: codeTooManyStreams, detail: "As many streams are open as may be. Try again after Retry-After, or use another gateway."}
-	errRequestTimeout   = problemError{code: codeRequestTimeout, detail: "The body did not arrive in time. Nothing was done."}
+	errTooManyStreams   = problemError{code: codeTooManyStreams, detail: "As many streams and long polls are open as may be. Try again after Retry-After, or use another gateway."}
 )
 
 // sentinels gives each of the domain's words its problem. The order matters: an error may wrap several.

@@ -62,7 +62,6 @@ type Client struct {
 	patches    chan struct{} // bounds the large values that are patched at once
 	exports    chan struct{} // bounds the exports under way
 	instants   chan struct{} // bounds the reads of many entries at once
-	pipelines  chan struct{} // bounds the imports and mass deletions under way
 	hiddenKeys atomic.Uint64
 
 	stopWaiting sync.Once
@@ -93,7 +92,6 @@ func Connect(opts Options) (*Client, error) {
 		patches:     make(chan struct{}, maxLargePatches),
 		exports:     make(chan struct{}, maxExports),
 		instants:    make(chan struct{}, maxInstants),
-		pipelines:   make(chan struct{}, maxPipelines),
 		noWaits:     make(chan struct{}),
 	}
 	if c.timeout == 0 {
