@@ -6,8 +6,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server/gsl"
-
 	"kvgateway/internal/kvclient"
 )
 
@@ -54,7 +52,7 @@ type Feed struct {
 	discards   bool              // it does for want of room, and never tells what: nothing is exact
 	log        changeLog
 	markers    map[string]kvclient.Revision // keys whose last entry is a marker that was read
-	interest   *gsl.GenericSublist[*Subscription]
+	interest   interests
 	subs       map[*Subscription]struct{}
 	readings   map[readingKey]*reading
 	purged     kvclient.Revision    // markers up to here may have been purged since the log began
@@ -73,7 +71,7 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 		log:        changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},
 		markers:    make(map[string]kvclient.Revision),
 		purges:     make(map[string]time.Time),
-		interest:   gsl.NewSublist[*Subscription](),
+		interest:   newInterests(),
 		subs:       make(map[*Subscription]struct{}),
 		readings:   make(map[readingKey]*reading),
 		sourceSide: sourceSide{now: time.Now, lastWord: time.Now},

@@ -63,7 +63,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchReq
 	}
 	wakeUp := make(chan struct{}, 1)
 	defer follower.close()
-	if err := s.subscribe(r.Context(), follower, feed.Token(wakeUp)); err != nil {
+	if err := s.subscribe(owned(r), follower, feed.Token(wakeUp)); err != nil {
 		return s.refuseWatch(w, request, err)
 	}
 	sse.SetHeaders(w.Header(), request.format)

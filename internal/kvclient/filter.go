@@ -51,7 +51,7 @@ func ParseFilter(s string) (Filter, error) {
 		}
 		offset += len(token) + 1
 	}
-	f := Filter{s}
+	f := Filter{strings.Clone(s)} // it may live longer than the request that it came with
 	if tokens := f.Tokens(); tokens > MaxWildcardTokens && !f.IsLiteral() {
 		return Filter{}, &SyntaxError{What: "filters", Reason: fmt.Sprintf(
 			"A filter with a wildcard has at most %d tokens, and this one has %d. "+
