@@ -312,10 +312,7 @@ func (f *Feed) advance(to kvclient.Revision) {
 		return
 	}
 	f.position, f.exact = to, false
-	for s := range f.subs {
-		s.wake()
-	}
-	f.tell()
+	f.tell() // those that wait to get there; the others have nothing to tell
 }
 
 // An awaited revision has somebody to tell when the position is there.

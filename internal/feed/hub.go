@@ -52,6 +52,7 @@ type Hub struct {
 	open    chan struct{} // of these and of those that wait for who follows them: each has a consumer, and some megabytes
 	wanted  chan struct{} // whoever waits for its followers takes it, and ends: another waits to be open
 	filters *bound.Bound  // what subscriptions hold
+	turn    turnLimit     // of each subscription
 	stats   Stats
 
 	ctx  context.Context
@@ -100,7 +101,7 @@ func NewHub(client *kvclient.Client, options Options) *Hub {
 }
 
 func newHub(options Options) *Hub {
-	h := &Hub{options: options, filters: interestBound(options.Bounds), slots: make(chan struct{}, options.Snapshots),
+	h := &Hub{options: options, filters: interestBound(options.Bounds), turn: defaultTurn, slots: make(chan struct{}, options.Snapshots),
 		open: make(chan struct{}, openReadings*options.Snapshots), wanted: make(chan struct{}), feeds: make(map[kvclient.BucketName]*Feed)}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	return h

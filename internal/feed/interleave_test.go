@@ -39,7 +39,8 @@ func TestInterleavings(t *testing.T) {
 		}
 	}
 	t.Log(total)
-	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed"} {
+	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed",
+		"scan", "turn in vain"} {
 		if total[what] == 0 {
 			t.Errorf("never: %s", what)
 		}
@@ -86,6 +87,7 @@ func newWorld(seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 0))
 	w := &world{seed: seed, model: newModel(r), counts: make(map[string]int)}
 	w.hub = newHub(Options{LogChanges: 1 + r.IntN(12)}.withDefaults())
+	w.hub.turn = turnLimit{changes: 1 + r.IntN(5), tokens: 1 << 10, locked: r.IntN(12)}
 	w.pace = [3]int{1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60))}
 	w.newFeed()
 	for i, patterns := range [][]string{nil, {"a.*"}, {"a.1", "b.>"}, {"b.0"}} {

@@ -46,6 +46,7 @@ type Subscription struct {
 	options SubscribeOptions
 	wake    func() // see [Hub.Subscribe]
 	closed  bool
+	tokens  int        // of its filters
 	owner   string     // who holds what the subscription takes of the hub's bounds; "" for the gateway
 	memory  bound.Hold // the bytes that it takes
 
@@ -78,7 +79,8 @@ type Subscription struct {
 //
 // What the subscription takes is charged to the context's owner; a *[bound.FullError] says that there is no room for it.
 func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options SubscribeOptions, wake func()) (*Subscription, error) {
-	s := &Subscription{options: options, wake: wake, owner: bound.OwnerOf(ctx), keys: -1,
+	s := &Subscription{options: options, wake: wake, tokens: tokensOf(options.Filters),
+		owner: bound.OwnerOf(ctx), keys: -1,
 		folds: !options.UpdatesOnly && !options.IgnoreDeletes}
 	if err := h.filters.Take(ctx, &s.memory, s.owner, weight(s.patterns()), nil); err != nil {
 		return nil, err
