@@ -41,18 +41,17 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// openReadings is how many readings may be open for each that reads.
+// openReadings is how many readings may be open for each that may read.
 const openReadings = 8
 
 // A Hub has the feeds of one NATS identity: one for each bucket that is watched, however many watch it.
 type Hub struct {
 	client  *kvclient.Client
 	options Options
-	slots   chan struct{} // of the snapshots that are being read
-	open    chan struct{} // of these and of those that wait for who follows them: each has a consumer, and some megabytes
-	wanted  chan struct{} // whoever waits for its followers takes it, and ends: another waits to be open
-	filters *bound.Bound  // what subscriptions hold
-	turn    turnLimit     // of each subscription
+	open    *bound.Bound // readings that are open
+	turns   *bound.Bound // those of them that read
+	filters *bound.Bound // what subscriptions hold
+	turn    turnLimit    // of each subscription
 	stats   Stats
 
 	ctx  context.Context
@@ -101,8 +100,14 @@ func NewHub(client *kvclient.Client, options Options) *Hub {
 }
 
 func newHub(options Options) *Hub {
-	h := &Hub{options: options, filters: interestBound(options.Bounds), turn: defaultTurn, slots: make(chan struct{}, options.Snapshots),
-		open: make(chan struct{}, openReadings*options.Snapshots), wanted: make(chan struct{}), feeds: make(map[kvclient.BucketName]*Feed)}
+	h := &Hub{
+		options: options,
+		open:    openBound(options.Bounds, options.Snapshots),
+		turns:   turnBound(options.Bounds, options.Snapshots),
+		filters: interestBound(options.Bounds),
+		turn:    defaultTurn,
+		feeds:   make(map[kvclient.BucketName]*Feed),
+	}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	return h
 }
@@ -120,6 +125,9 @@ func (h *Hub) Size() (feeds, logBytes int) {
 	}
 	return feeds, logBytes
 }
+
+// Reading returns how many snapshots and replays are open now.
+func (h *Hub) Reading() int { return int(h.open.Used()) }
 
 // Farewell makes every subscription end with GoAway, [ReasonShutdown]; new ones end at once.
 func (h *Hub) Farewell() {

@@ -40,7 +40,7 @@ func TestInterleavings(t *testing.T) {
 	}
 	t.Log(total)
 	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed",
-		"scan", "turn in vain"} {
+		"scan", "turn in vain", "dropped"} {
 		if total[what] == 0 {
 			t.Errorf("never: %s", what)
 		}
