@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -27,9 +28,14 @@ type Feed struct {
 	hub  *Hub
 	name kvclient.BucketName
 
-	users     int         // guarded by hub.mu
-	lingering *time.Timer // guarded by hub.mu
-	cancel    context.CancelFunc
+	// Guarded by hub.mu.
+	users     int
+	resting   bool        // its bucket is missing, and it has no source
+	lingering *time.Timer // ends it; nil while it has users
+	idleSince time.Time   // when the last user left
+	owner     string      // who has its place
+	place     *bound.Hold
+	cancel    context.CancelFunc // ends its source
 
 	advisories chan kvclient.Advisory
 	checkSoon  chan struct{}
@@ -65,7 +71,7 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 	return &Feed{
 		hub:        h,
 		name:       name,
-		advisories: make(chan kvclient.Advisory, 256),
+		advisories: make(chan kvclient.Advisory, h.advisories.Limit()),
 		checkSoon:  make(chan struct{}, 1),
 		settled:    make(chan struct{}),
 		log:        changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},
@@ -106,6 +112,17 @@ func (f *Feed) unsettled() (until <-chan struct{}, why error) {
 		return nil, nil
 	}
 	return nil, f.lost
+}
+
+// unsettle makes subscribers wait until the source has been asked for once more.
+func (f *Feed) unsettle() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case <-f.settled:
+		f.settled = make(chan struct{})
+	default:
+	}
 }
 
 // setState notes what is known of the source and wakes whoever waits to hear it.

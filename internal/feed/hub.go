@@ -18,6 +18,7 @@ type Options struct {
 	LogChanges int           // of a feed's log, 65,536
 	Snapshots  int           // that are read from NATS at once, 4
 	Linger     time.Duration // of a feed after its last subscription, 30s
+	Feeds      int           // that there may be at once, 1,024
 	Bounds     *bound.Set    // where the hub's bounds are put; nil for a set of its own
 	Logger     zerolog.Logger
 }
@@ -34,6 +35,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Linger == 0 {
 		o.Linger = 30 * time.Second
+	}
+	if o.Feeds == 0 {
+		o.Feeds = 1024
 	}
 	if o.Bounds == nil {
 		o.Bounds = bound.NewSet()
@@ -60,8 +64,13 @@ type Hub struct {
 
 	closed atomic.Bool
 
-	mu    sync.Mutex
-	feeds map[kvclient.BucketName]*Feed
+	advisories *bound.Bound // of each feed, that wait for it
+	places     *bound.Bound // of the feeds
+
+	mu      sync.Mutex
+	feeds   map[kvclient.BucketName]*Feed
+	resting int           // feeds without a source, since their bucket is missing
+	looking chan struct{} // not nil while somebody looks for those buckets; a token asks for a look soon
 }
 
 // Stats count what feeds do, for the metrics.
@@ -106,7 +115,11 @@ func newHub(options Options) *Hub {
 		turns:   turnBound(options.Bounds, options.Snapshots),
 		filters: interestBound(options.Bounds),
 		turn:    defaultTurn,
-		feeds:   make(map[kvclient.BucketName]*Feed),
+
+		advisories: advisoryBound(options.Bounds),
+		places:     placeBound(options.Bounds, options.Feeds),
+
+		feeds: make(map[kvclient.BucketName]*Feed),
 	}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	return h
@@ -115,15 +128,17 @@ func newHub(options Options) *Hub {
 // Stats returns the hub's counters.
 func (h *Hub) Stats() *Stats { return &h.stats }
 
-// Size returns how many feeds there are, and the bytes of their logs.
+// Size returns how many feeds there are that have a source, or look for one, and the bytes of their logs.
 func (h *Hub) Size() (feeds, logBytes int) {
-	for _, f := range h.all() {
+	all := h.all()
+	for _, f := range all {
 		f.mu.Lock()
 		logBytes += f.log.bytes
 		f.mu.Unlock()
-		feeds++
 	}
-	return feeds, logBytes
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return max(0, len(all)-h.resting), logBytes
 }
 
 // Reading returns how many snapshots and replays are open now.
@@ -140,7 +155,9 @@ func (h *Hub) Farewell() {
 // Close ends all feeds and waits for them.
 func (h *Hub) Close() {
 	h.Farewell()
-	h.stop()
+	h.mu.Lock()
+	h.stop() // from here on nothing is started
+	h.mu.Unlock()
 	h.work.Wait()
 }
 
@@ -156,53 +173,16 @@ func (h *Hub) all() []*Feed {
 
 // advise passes the server's word on to the feed that it concerns.
 func (h *Hub) advise(a kvclient.Advisory) {
+	h.mu.Lock()
+	defer h.mu.Unlock() // while a feed may come to rest, with what it has yet to hear
 	if a.Kind == kvclient.Reconnected {
-		for _, f := range h.all() {
-			f.advise(a)
+		for _, f := range h.feeds {
+			h.hear(f, a)
 		}
+		h.lookSoon()
 		return
 	}
-	h.mu.Lock()
-	f := h.feeds[a.Bucket]
-	h.mu.Unlock()
-	if f != nil {
-		f.advise(a)
+	if f := h.feeds[a.Bucket]; f != nil {
+		h.hear(f, a)
 	}
-}
-
-// feed returns the bucket's feed with one more user, and starts it if there is none.
-func (h *Hub) feed(name kvclient.BucketName) *Feed {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	f := h.feeds[name]
-	if f == nil {
-		f = newFeed(h, name)
-		h.feeds[name] = f
-		ctx, cancel := context.WithCancel(h.ctx)
-		f.cancel = cancel
-		h.work.Go(func() { f.run(ctx) })
-	}
-	f.users++
-	if f.lingering != nil {
-		f.lingering.Stop()
-		f.lingering = nil
-	}
-	return f
-}
-
-// release takes a user from a feed, which ends some time after the last.
-func (h *Hub) release(f *Feed) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if f.users--; f.users > 0 {
-		return
-	}
-	f.lingering = time.AfterFunc(h.options.Linger, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if f.users == 0 && h.feeds[f.name] == f {
-			delete(h.feeds, f.name)
-			f.cancel()
-		}
-	})
 }

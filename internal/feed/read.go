@@ -70,7 +70,7 @@ func (r *reading) readInTurn() (end kvclient.Revision, err error) {
 		return 0, err
 	}
 	defer r.turn.Release()
-	h.stats.Snapshots.Add(1)
+	defer h.stats.Snapshots.Add(1)
 	return r.readAll(r.ctx)
 }
 

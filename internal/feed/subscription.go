@@ -85,7 +85,11 @@ func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options S
 	if err := h.filters.Take(ctx, &s.memory, s.owner, weight(s.patterns()), nil); err != nil {
 		return nil, err
 	}
-	s.feed = h.feed(name)
+	var err error
+	if s.feed, err = h.feed(ctx, name); err != nil {
+		s.memory.Release()
+		return nil, err
+	}
 	if err := s.begin(ctx); err != nil {
 		h.release(s.feed)
 		s.memory.Release()
