@@ -15,6 +15,7 @@ import (
 // Options bound what feeds hold. Zero values stand for the defaults.
 type Options struct {
 	LogBytes   int           // of a feed's log, 16 MiB
+	AllLogs    int           // bytes of the logs of all feeds, 128 MiB
 	LogChanges int           // of a feed's log, 65,536
 	Snapshots  int           // that are read from NATS at once, 4
 	Linger     time.Duration // of a feed after its last subscription, 30s
@@ -26,6 +27,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.LogBytes == 0 {
 		o.LogBytes = 16 << 20
+	}
+	if o.AllLogs == 0 {
+		o.AllLogs = 128 << 20
 	}
 	if o.LogChanges == 0 {
 		o.LogChanges = 1 << 16
@@ -66,6 +70,7 @@ type Hub struct {
 
 	advisories *bound.Bound // of each feed, that wait for it
 	places     *bound.Bound // of the feeds
+	logs       *bound.Bound // of the feeds, in bytes
 
 	mu      sync.Mutex
 	feeds   map[kvclient.BucketName]*Feed
@@ -118,6 +123,7 @@ func newHub(options Options) *Hub {
 
 		advisories: advisoryBound(options.Bounds),
 		places:     placeBound(options.Bounds, options.Feeds),
+		logs:       logBound(options.Bounds, options.AllLogs),
 
 		feeds: make(map[kvclient.BucketName]*Feed),
 	}

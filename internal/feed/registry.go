@@ -50,7 +50,8 @@ func (h *Hub) feed(ctx context.Context, name kvclient.BucketName) (*Feed, error)
 			return nil, err
 		}
 		f = newFeed(h, name)
-		f.owner, f.place = owner, place
+		f.owner, f.place, f.log.memory = owner, place, new(bound.Hold)
+		_ = h.logs.Take(ctx, f.log.memory, owner, 0, nil) // nothing fits in any case
 		h.feeds[name] = f
 		h.start(f)
 	}
@@ -117,6 +118,11 @@ func (h *Hub) drop(f *Feed) {
 	}
 	f.cancel()
 	f.place.Release()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.log.memory != nil {
+		f.log.memory.Release()
+	}
 }
 
 // release takes a user from a feed. After the last one it lingers for some time, unless it rests.

@@ -122,8 +122,13 @@ func (f *streamFollower) next() sse.Next {
 	switch {
 	case f.over:
 		return sse.NextNever
-	case f.events != nil, slices.ContainsFunc(f.subscriptions, func(s followed) bool { return s.due }):
+	case f.events != nil:
 		return sse.NextAtOnce
+	}
+	for i := range f.subscriptions {
+		if f.subscriptions[i].due {
+			return sse.NextAtOnce
+		}
 	}
 	return sse.NextWhenWoken
 }
