@@ -237,14 +237,24 @@ func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evi
 	return b.await(ctx, &claim{hold: h, size: size, granted: make(chan struct{})})
 }
 
-// lookEvery is how often a claim that waits looks for a hold that can be evicted.
-const lookEvery = 50 * time.Millisecond
+// lookEvery is how often a claim that waits looks for a hold that can be evicted, if few others wait.
+// Where many do, each looks less often, and all of them together as often as lookers do.
+const (
+	lookEvery = 50 * time.Millisecond
+	lookers   = 16
+)
 
 func (b *Bound) wait(ctx context.Context, c *claim) error {
 	end := time.NewTimer(b.spec.Wait)
 	defer end.Stop()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
+	look := new(time.Ticker)
+	if b.spec.Patience > 0 {
+		b.mu.Lock()
+		every := lookEvery * time.Duration(1+b.length/lookers)
+		b.mu.Unlock()
+		look = time.NewTicker(every)
+		defer look.Stop()
+	}
 	var err error
 	for err == nil {
 		b.evictFor(c)
@@ -275,7 +285,7 @@ func (b *Bound) wait(ctx context.Context, c *claim) error {
 
 // clamp makes a claim one that can be granted at all.
 func (b *Bound) clamp(owner string, size int64) int64 {
-	if b.owners != nil && owner != "" {
+	if b.owners != nil && whole(owner) != "" {
 		size = min(size, b.spec.PerOwner)
 	}
 	return min(size, b.spec.Limit)
@@ -287,6 +297,7 @@ func (b *Bound) fits(owner string, size int64) bool {
 }
 
 func (b *Bound) fitsOwner(owner string, size int64) bool {
+	owner = whole(owner)
 	return b.owners == nil || owner == "" || b.owners[owner]+size <= b.spec.PerOwner
 }
 
@@ -314,6 +325,7 @@ func (b *Bound) give(h *Hold, size int64) {
 // count adds to what is held, or takes from it. b.mu must be held.
 func (b *Bound) count(owner string, size int64) {
 	b.used += size
+	owner = whole(owner)
 	if b.owners == nil || owner == "" {
 		return
 	}

@@ -358,3 +358,34 @@ func BenchmarkTakeAndRelease(b *testing.B) {
 		h.Release()
 	}
 }
+
+func TestPartsOfAnOwnerTakeTurnsAndShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.PerOwner, s.Limit, s.Wait = 2, 4, time.Hour }))
+		held := []*bound.Hold{take(t, b, bound.Part("a", "x"), 1), take(t, b, bound.Part("a", "x"), 1)}
+		got := make(chan string, 10)
+		wait := func(part string) {
+			go func() {
+				if b.Take(t.Context(), new(bound.Hold), bound.Part("a", part), 1, nil) == nil {
+					got <- part
+				}
+			}()
+			synctest.Wait()
+		}
+		wait("x")
+		wait("x")
+		wait("y")
+		take(t, b, bound.Part("b", "x"), 1).Release() // another's share is another
+		for _, h := range held {
+			h.Release()
+			synctest.Wait()
+		}
+		first, second := <-got, <-got
+		if first == second {
+			t.Errorf("two turns for %q", first)
+		}
+		if b.Used() != 2 {
+			t.Errorf("%d held", b.Used())
+		}
+	})
+}

@@ -180,7 +180,8 @@ func (b *Bound) victim(c *claim) *Hold {
 	stalled := time.Now().Add(-b.spec.Patience).UnixNano()
 	var victim *Hold
 	for h := b.first; h != nil; h = h.next {
-		if h == c.hold || h.progress.Load() > stalled || ownShare && h.owner != c.hold.owner {
+		if h == c.hold || h.progress.Load() > stalled ||
+			ownShare && whole(h.owner) != whole(c.hold.owner) {
 			continue
 		}
 		if victim == nil || h.size > victim.size {

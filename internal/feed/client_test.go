@@ -63,7 +63,8 @@ func (c *client) come() {
 		options.Resume = c.point
 	}
 	c.wakeUp, c.asleep, c.synced = make(chan struct{}, 1), false, false
-	s := &Subscription{feed: w.feed, options: options, wake: Token(c.wakeUp), keys: -1, folds: true}
+	s := &Subscription{feed: w.feed, options: options, wake: Token(c.wakeUp), keys: -1, folds: true,
+		tokens: tokensOf(c.filters)}
 	if options.Resume != nil {
 		if w.missing {
 			return
@@ -111,9 +112,16 @@ func (c *client) poll(limit int) {
 			return
 		}
 	}
-	events, _, _ := c.s.poll(nil, limit)
+	events, next := c.s.poll(nil, limit)
 	w.collect()
-	c.asleep = len(events) == 0
+	if next.scan != nil {
+		c.elsewhere()
+		w.counts["scan"]++
+		if events, next.more = c.s.finish(next.scan, events); len(events) == 0 {
+			w.counts["turn in vain"]++
+		}
+	}
+	c.asleep = !next.more
 	heard := len(events)
 	cut := !w.calm && w.rand.IntN(30) == 0
 	if cut {
@@ -125,6 +133,17 @@ func (c *client) poll(limit int) {
 	if cut || len(events) > 0 && events[len(events)-1].Kind == GoAway {
 		c.leave()
 	}
+}
+
+// elsewhere lets others go on while the client matches changes without the feed's lock.
+func (c *client) elsewhere() {
+	w := c.world
+	w.deciding = true // the feed is not ended meanwhile
+	for !w.calm && w.rand.IntN(2) == 0 {
+		w.meanwhile()
+		w.source()
+	}
+	w.deciding = false
 }
 
 // listen polls until there is nothing more.

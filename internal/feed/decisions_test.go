@@ -342,7 +342,7 @@ func TestBucketFoundBeforeItIsToldMissing(t *testing.T) {
 			f.mu.Unlock()
 			f.startAt(nil, stream(1, 0))
 			f.setState(live, nil)
-			events, _, _ := s.poll(nil, 10)
+			events, _ := s.poll(nil, 10)
 			if len(events) != 1 || events[0].Kind != Reset || events[0].Reason != ReasonEpoch || s.phase != inReading {
 				t.Errorf("told %+v, in phase %d", events, s.phase)
 			}

@@ -6,8 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server/gsl"
-
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -29,9 +28,14 @@ type Feed struct {
 	hub  *Hub
 	name kvclient.BucketName
 
-	users     int         // guarded by hub.mu
-	lingering *time.Timer // guarded by hub.mu
-	cancel    context.CancelFunc
+	// Guarded by hub.mu.
+	users     int
+	resting   bool        // its bucket is missing, and it has no source
+	lingering *time.Timer // ends it; nil while it has users
+	idleSince time.Time   // when the last user left
+	owner     string      // who has its place
+	place     *bound.Hold
+	cancel    context.CancelFunc // ends its source
 
 	advisories chan kvclient.Advisory
 	checkSoon  chan struct{}
@@ -54,7 +58,7 @@ type Feed struct {
 	discards   bool              // it does for want of room, and never tells what: nothing is exact
 	log        changeLog
 	markers    map[string]kvclient.Revision // keys whose last entry is a marker that was read
-	interest   *gsl.GenericSublist[*Subscription]
+	interest   interests
 	subs       map[*Subscription]struct{}
 	readings   map[readingKey]*reading
 	purged     kvclient.Revision    // markers up to here may have been purged since the log began
@@ -67,13 +71,13 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 	return &Feed{
 		hub:        h,
 		name:       name,
-		advisories: make(chan kvclient.Advisory, 256),
+		advisories: make(chan kvclient.Advisory, h.advisories.Limit()),
 		checkSoon:  make(chan struct{}, 1),
 		settled:    make(chan struct{}),
 		log:        changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},
 		markers:    make(map[string]kvclient.Revision),
 		purges:     make(map[string]time.Time),
-		interest:   gsl.NewSublist[*Subscription](),
+		interest:   newInterests(),
 		subs:       make(map[*Subscription]struct{}),
 		readings:   make(map[readingKey]*reading),
 		sourceSide: sourceSide{now: time.Now, lastWord: time.Now},
@@ -108,6 +112,17 @@ func (f *Feed) unsettled() (until <-chan struct{}, why error) {
 		return nil, nil
 	}
 	return nil, f.lost
+}
+
+// unsettle makes subscribers wait until the source has been asked for once more.
+func (f *Feed) unsettle() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case <-f.settled:
+		f.settled = make(chan struct{})
+	default:
+	}
 }
 
 // setState notes what is known of the source and wakes whoever waits to hear it.
@@ -314,10 +329,7 @@ func (f *Feed) advance(to kvclient.Revision) {
 		return
 	}
 	f.position, f.exact = to, false
-	for s := range f.subs {
-		s.wake()
-	}
-	f.tell()
+	f.tell() // those that wait to get there; the others have nothing to tell
 }
 
 // An awaited revision has somebody to tell when the position is there.

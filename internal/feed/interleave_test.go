@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,7 +40,8 @@ func TestInterleavings(t *testing.T) {
 		}
 	}
 	t.Log(total)
-	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed"} {
+	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed",
+		"scan", "turn in vain", "dropped", "rest"} {
 		if total[what] == 0 {
 			t.Errorf("never: %s", what)
 		}
@@ -66,6 +68,7 @@ type world struct {
 	lastWord time.Time
 	dead     time.Time // when it is noticed that the connection brings nothing any more; zero while it does
 	lost     bool      // the connection was, and no other has been used yet; not where what lies behind it was
+	resting  bool      // the bucket is missing, and the feed has no goroutine
 	deciding bool      // where a client goes on
 	knows    int       // purges of values that the feed has begun after
 	calm     bool
@@ -86,6 +89,7 @@ func newWorld(seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 0))
 	w := &world{seed: seed, model: newModel(r), counts: make(map[string]int)}
 	w.hub = newHub(Options{LogChanges: 1 + r.IntN(12)}.withDefaults())
+	w.hub.turn = turnLimit{changes: 1 + r.IntN(5), tokens: 1 << 10, locked: r.IntN(12)}
 	w.pace = [3]int{1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60))}
 	w.newFeed()
 	for i, patterns := range [][]string{nil, {"a.*"}, {"a.1", "b.>"}, {"b.0"}} {
@@ -104,7 +108,7 @@ func newWorld(seed uint64) *world {
 
 func (w *world) newFeed() {
 	name, _ := kvclient.ParseBucketName("b")
-	w.feed, w.tail, w.reads, w.advisories = newFeed(w.hub, name), nil, nil, nil
+	w.feed, w.tail, w.reads, w.advisories, w.resting = newFeed(w.hub, name), nil, nil, nil, false
 	w.lastWord, w.dead, w.lost = w.clock, time.Time{}, false
 	w.feed.delays = delays{turn: w.clock} // all clocks are one
 	w.feed.now, w.feed.lastWord = func() time.Time { return w.clock }, func() time.Time { return w.lastWord }
@@ -209,6 +213,9 @@ func (w *world) restart() {
 }
 
 func (w *world) connect() {
+	if w.resting && !w.roused() {
+		return
+	}
 	f := w.feed
 	if len(w.advisories) > 0 && w.rand.IntN(2) == 0 { // as rest
 		_ = f.heard(w.advisories[0].Advisory)
@@ -216,6 +223,8 @@ func (w *world) connect() {
 	}
 	if w.missing {
 		f.sourceLost(kvclient.ErrBucketNotFound)
+		w.meanwhile()
+		w.resting = len(w.advisories) == 0 // as Hub.rest
 		return
 	}
 	s, purges := w.state(), w.purges
@@ -244,6 +253,24 @@ func (w *world) connect() {
 	f.setState(live, nil)
 	w.tail, w.lastWord = &modelTail{w.epoch, position}, w.clock
 	w.note("source at %d, begun %v", position, begun)
+}
+
+// roused reports whether a feed that rests has been given a source again: by what the server told, or
+// by a look at the names of the streams. One that nobody uses is dropped.
+func (w *world) roused() bool {
+	w.counts["rest"]++
+	if !w.calm && !w.deciding && !slices.ContainsFunc(w.clients, func(c *client) bool { return c.s != nil }) {
+		w.restart()
+		return true
+	}
+	for len(w.advisories) > 0 && w.resting {
+		w.resting = w.advisories[0].Kind != kvclient.StreamCreated
+		w.advisories = w.advisories[1:]
+	}
+	if w.resting && !w.missing && (w.calm || w.rand.IntN(5) == 0) {
+		w.resting = false
+	}
+	return !w.resting
 }
 
 // end ends the tail with an error, as run would see it.

@@ -39,6 +39,12 @@ func (w *world) readSome() {
 	i := w.rand.IntN(len(w.reads))
 	r := w.reads[i]
 	switch {
+	case r.ctx.Err() != nil:
+		w.counts["dropped"]++
+		if len(r.followers) > 0 || w.feed.readings[r.key] == r.reading {
+			w.fail("a reading was dropped with %d followers", len(r.followers))
+		}
+		w.reads = slices.Delete(w.reads, i, i+1)
 	case r.over:
 		r.forget()
 		w.reads = slices.Delete(w.reads, i, i+1)

@@ -25,7 +25,7 @@ func TestPurgeOvertakesAnEntry(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFeed(&Hub{options: Options{}.withDefaults()}, kvclient.BucketName{})
+				f := newFeed(newHub(Options{}.withDefaults()), kvclient.BucketName{})
 				entry := func(revision kvclient.Revision, op kvclient.Operation, at time.Time) kvclient.Entry {
 					return kvclient.Entry{Key: "a", Position: kvclient.Position{Revision: revision, Epoch: "e"}, Operation: op, Created: at}
 				}

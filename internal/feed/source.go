@@ -43,6 +43,9 @@ func (f *Feed) run(ctx context.Context) {
 			continue
 		}
 		f.sourceLost(err)
+		if isMissing(err) && f.hub.rest(f) {
+			return
+		}
 		f.hub.stats.Restarts.Add(1)
 		f.hub.options.Logger.Debug().Str("bucket", f.name.String()).Err(err).Msg("feed lost its source")
 		if f.rest(ctx, backoff/2+rand.N(backoff/2)) {
@@ -239,6 +242,7 @@ func (f *Feed) advise(a kvclient.Advisory) {
 			return
 		default:
 		}
+		f.hub.advisories.Refuse()
 		a = kvclient.Advisory{Kind: kvclient.StreamPurged}
 		select {
 		case <-f.advisories:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -45,6 +46,9 @@ type Subscription struct {
 	options SubscribeOptions
 	wake    func() // see [Hub.Subscribe]
 	closed  bool
+	tokens  int        // of its filters
+	owner   string     // who holds what the subscription takes of the hub's bounds; "" for the gateway
+	memory  bound.Hold // the bytes that it takes
 
 	// Guarded by the feed's mutex: the source's goroutine sets pending.
 	phase      phase
@@ -72,17 +76,41 @@ type Subscription struct {
 // perhaps once more after Close: it must neither wait nor call the feed; [Token] makes one of a channel. Subscribe returns
 // [kvclient.ErrBucketNotFound] or [kvclient.ErrBadBucket] unless the subscriber resumes, and [kvclient.ErrUnavailable] or
 // [kvclient.ErrTimeout] while the source is away.
+//
+// What the subscription takes is charged to the context's owner; a *[bound.FullError] says that there is no room for it.
 func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options SubscribeOptions, wake func()) (*Subscription, error) {
-	f := h.feed(name)
-	s := &Subscription{feed: f, options: options, wake: wake, keys: -1, folds: !options.UpdatesOnly && !options.IgnoreDeletes}
+	s := &Subscription{options: options, wake: wake, tokens: tokensOf(options.Filters),
+		owner: bound.OwnerOf(ctx), keys: -1,
+		folds: !options.UpdatesOnly && !options.IgnoreDeletes}
+	if err := h.filters.Take(ctx, &s.memory, s.owner, weight(s.patterns()), nil); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.feed, err = h.feed(ctx, name); err != nil {
+		s.memory.Release()
+		return nil, err
+	}
+	if err := s.begin(ctx); err != nil {
+		h.release(s.feed)
+		s.memory.Release()
+		return nil, err
+	}
+	h.stats.Subscriptions.Add(1)
+	s.wake()
+	return s, nil
+}
+
+// begin decides where the subscription starts, once it is known whether there is a source, and makes
+// it part of the feed.
+func (s *Subscription) begin(ctx context.Context) error {
+	f := s.feed
 	err := f.settle(ctx)
-	if err == nil && (options.Resume != nil || options.From > 0) {
+	if err == nil && (s.options.Resume != nil || s.options.From > 0) {
 		err = s.resume(ctx)
 	}
 	gone := isMissing(err)
-	if err != nil && !(gone && options.resuming()) {
-		h.release(f)
-		return nil, err
+	if err != nil && !(gone && s.options.resuming()) {
+		return err
 	}
 	f.mu.Lock()
 	s.attach(gone)
@@ -91,18 +119,14 @@ func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options S
 		f.soon() // it may have yet to see it
 	}
 	f.start()
-	h.stats.Subscriptions.Add(1)
-	s.wake()
-	return s, nil
+	return nil
 }
 
 // attach makes the subscription part of the feed; gone says that the bucket is known to be missing. The feed is locked.
 func (s *Subscription) attach(gone bool) {
 	f := s.feed
 	f.subs[s] = struct{}{}
-	for _, pattern := range s.patterns() {
-		_ = f.interest.Insert(pattern, s) // it fails for invalid subjects only, and filters are valid
-	}
+	f.interest.add(s)
 	if !s.decided {
 		s.generation = f.generation
 	}
@@ -127,20 +151,7 @@ func (s *Subscription) attach(gone bool) {
 	}
 }
 
-func (s *Subscription) patterns() []string {
-	if len(s.options.Filters) == 0 {
-		return []string{kvclient.AllKeys.String()}
-	}
-	seen := make(map[string]bool)
-	var patterns []string
-	for _, f := range s.options.Filters {
-		if !seen[f.String()] {
-			seen[f.String()] = true
-			patterns = append(patterns, f.String())
-		}
-	}
-	return patterns
-}
+func (s *Subscription) patterns() []string { return patternsOf(s.options.Filters) }
 
 // resume decides where a subscription with a point, or a revision to start from, goes on.
 func (s *Subscription) resume(ctx context.Context) error {
@@ -255,6 +266,7 @@ func (s *Subscription) Close() {
 	s.detach()
 	s.feed.hub.stats.Subscriptions.Add(-1)
 	s.feed.hub.release(s.feed)
+	s.memory.Release()
 }
 
 // detach undoes attach.
@@ -263,9 +275,7 @@ func (s *Subscription) detach() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.subs, s)
-	for _, pattern := range s.patterns() {
-		_ = f.interest.Remove(pattern, s)
-	}
+	f.interest.remove(s)
 	s.leave()
 	s.phase = ended
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -154,9 +155,9 @@ func TestLinger(t *testing.T) {
 		name, _ := kvclient.ParseBucketName("b")
 		f := newFeed(h, name)
 		ctx, cancel := context.WithCancel(t.Context())
-		f.cancel, h.feeds[name] = cancel, f
+		f.cancel, f.place, h.feeds[name] = cancel, new(bound.Hold), f
 		for range 3 {
-			if h.feed(name) != f {
+			if again, _ := h.feed(t.Context(), name); again != f {
 				t.Fatal("another feed, while the first lingers")
 			}
 			h.release(f)

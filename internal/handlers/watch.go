@@ -76,14 +76,14 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchReq
 	return nil
 }
 
-// watchContext returns the context to subscribe under. Over HTTP/1 net/http ends a request's context
+// watchContext returns the context to subscribe under, with the owner of what that takes. Over HTTP/1 net/http ends a request's context
 // also when the client only sends no more, as with `nc -N`. Such a client is to get its stream; one
 // that is gone is found out by the first write.
 func watchContext(r *http.Request) context.Context {
 	if r.ProtoMajor == 1 {
-		return context.WithoutCancel(r.Context())
+		return context.WithoutCancel(owned(r))
 	}
-	return r.Context()
+	return owned(r)
 }
 
 func (s *Server) pace(request *watchRequest) sse.Pace {

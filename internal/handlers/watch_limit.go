@@ -45,5 +45,5 @@ func (s *Server) longPoll(r *http.Request, answer http.Header, read entryRead, h
 		return e, err
 	}
 	defer place.Release()
-	return s.awaitChange(r.Context(), answer, read, have, wait, e, err)
+	return s.awaitChange(owned(r), answer, read, have, wait, e, err)
 }

@@ -16,6 +16,9 @@ const (
 	// pollEvents is how many events are taken from a subscription at once: few, since streams with a goroutine each hold a list while they
 	// wait for the feed's lock, which is all of them at once when an event comes.
 	pollEvents = 16
+	// maxPolls is how often the subscriptions are polled in one turn of a stream. Each poll looks at a
+	// bounded part of a log, however little of it the stream's filters select.
+	maxPolls = 16
 	// A browser waits for so long before it reconnects; the spread keeps clients apart that were cut together.
 	minRetry, maxRetry = time.Second, 5 * time.Second
 )
@@ -36,6 +39,7 @@ type streamFollower struct {
 	turn          int           // the subscription that the events are of
 	events        *[]feed.Event // taken and not yet told; nil if there are none
 	told          int           // of them
+	polls         int           // in this turn
 	id            []byte
 	over          bool
 }
@@ -93,6 +97,7 @@ func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
 	for i := range f.subscriptions { // the stream may have been woken since; by which is not known
 		f.subscriptions[i].due = true
 	}
+	f.polls = 0
 	for len(b) < sse.FlushAt && !f.over && f.take() {
 		e := &(*f.events)[f.told]
 		frame := f.frameOf(e)
@@ -121,6 +126,11 @@ func (f *streamFollower) next() sse.Next {
 	case f.events != nil:
 		return sse.NextAtOnce
 	}
+	for i := range f.subscriptions {
+		if f.subscriptions[i].due {
+			return sse.NextAtOnce
+		}
+	}
 	return sse.NextWhenWoken
 }
 
@@ -137,7 +147,8 @@ func (f *streamFollower) frameOf(e *feed.Event) []byte {
 	return f.subscriptions[f.turn].encoder.Change(e.Change)
 }
 
-// take makes sure that there is an event to tell, and returns false if no subscription has one.
+// take makes sure that there is an event to tell. It returns false if no subscription has one, or has
+// found one within its turn; it is due then.
 func (f *streamFollower) take() bool {
 	if f.events == nil {
 		f.events = eventLists.Get().(*[]feed.Event)
@@ -148,12 +159,17 @@ func (f *streamFollower) take() bool {
 	f.told = 0
 	clear(*f.events) // what is kept for others keeps no change alive
 	for range f.subscriptions {
+		if f.polls == maxPolls {
+			break
+		}
 		f.turn = (f.turn + 1) % len(f.subscriptions)
 		s := &f.subscriptions[f.turn]
-		for s.due {
-			if *f.events, s.due = s.Poll((*f.events)[:0], pollEvents); len(*f.events) > 0 {
-				return true
-			}
+		if !s.due {
+			continue
+		}
+		f.polls++
+		if *f.events, s.due = s.Poll((*f.events)[:0], pollEvents); len(*f.events) > 0 {
+			return true
 		}
 	}
 	*f.events = (*f.events)[:0]
