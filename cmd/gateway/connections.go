@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers"
 )
 
 const (
@@ -34,8 +35,8 @@ type connectionLimit struct {
 }
 
 // connections counts the open connections of a listener, so that new ones never use up what the
-// store and the requests need of the process' file descriptors. A connection holds its place until it
-// is closed, whoever closes it: a stream takes it over from net/http.
+// store and the requests need of the process' file descriptors. A connection holds its place until
+// it is closed, whoever closes it: a stream takes it over from net/http.
 //
 // A connection for which there is no place is answered 503 and closed: left in the system's queue,
 // its client would wait for nothing. If the longest idle connection has been so for idlePatience,
@@ -64,7 +65,9 @@ type connection struct {
 }
 
 // limitConnections gives a listener's connections places. answer is sent where there is none.
-func limitConnections(l net.Listener, bounds *bound.Set, limit connectionLimit, answer []byte) *connections {
+func limitConnections(
+	l net.Listener, bounds *bound.Set, limit connectionLimit, answer []byte,
+) *connections {
 	return &connections{Listener: l, answer: answer, patience: idlePatience,
 		places: bounds.New(bound.Spec{
 			Name: limit.name, Of: limit.of, Unit: bound.Places, Limit: limit.places,
@@ -101,7 +104,7 @@ func (l *connections) Accept() (net.Conn, error) {
 
 // admit gives a connection a place, if need be that of an idle one.
 func (l *connections) admit(c *connection) bool {
-	owner := addressOf(c.RemoteAddr())
+	owner := handlers.OwnerOf(c.RemoteAddr().String())
 	err := l.places.Take(context.Background(), &c.hold, owner, 1, nil)
 	full, ok := errors.AsType[*bound.FullError](err)
 	if ok && !full.OfOwner && l.closeIdle() {
@@ -166,13 +169,4 @@ func (c *connection) Close() error {
 	err := c.TCPConn.Close()
 	c.once.Do(c.hold.Release)
 	return err
-}
-
-// addressOf returns who owns a connection: its peer's address without the port.
-func addressOf(peer net.Addr) string {
-	host, _, err := net.SplitHostPort(peer.String())
-	if err != nil {
-		return peer.String()
-	}
-	return host
 }
