@@ -162,7 +162,7 @@ func becomesIdle(t *testing.T, l *connections, count int) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		l.mu.Lock()
-		idle := l.idle.Len()
+		idle := l.idleCount
 		l.mu.Unlock()
 		if idle == count {
 			return
