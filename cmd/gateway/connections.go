@@ -1,7 +1,6 @@
 package main
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers"
 )
 
 const (
@@ -34,8 +34,8 @@ type connectionLimit struct {
 }
 
 // connections counts the open connections of a listener, so that new ones never use up what the
-// store and the requests need of the process' file descriptors. A connection holds its place until it
-// is closed, whoever closes it: a stream takes it over from net/http.
+// store and the requests need of the process' file descriptors. A connection holds its place until
+// it is closed, whoever closes it: a stream takes it over from net/http.
 //
 // A connection for which there is no place is answered 503 and closed: left in the system's queue,
 // its client would wait for nothing. If the longest idle connection has been so for idlePatience,
@@ -47,8 +47,11 @@ type connections struct {
 	answer   []byte
 	patience time.Duration
 
-	mu   sync.Mutex
-	idle list.List // of *connection, the longest idle first
+	mu sync.Mutex
+	// idle is the end of a ring of the idle connections: the longest idle comes next to it, and the
+	// latest before it. It is no connection itself.
+	idle      connection
+	idleCount int
 }
 
 // A connection is one that has a place.
@@ -59,13 +62,15 @@ type connection struct {
 	once  sync.Once
 
 	// Guarded by among.mu.
-	idle      *list.Element // in among.idle, nil while it is active
-	idleSince time.Time
+	next, before *connection // in the ring of idle connections, nil while it is active
+	idleSince    time.Time
 }
 
 // limitConnections gives a listener's connections places. answer is sent where there is none.
-func limitConnections(l net.Listener, bounds *bound.Set, limit connectionLimit, answer []byte) *connections {
-	return &connections{Listener: l, answer: answer, patience: idlePatience,
+func limitConnections(
+	l net.Listener, bounds *bound.Set, limit connectionLimit, answer []byte,
+) *connections {
+	all := &connections{Listener: l, answer: answer, patience: idlePatience,
 		places: bounds.New(bound.Spec{
 			Name: limit.name, Of: limit.of, Unit: bound.Places, Limit: limit.places,
 			PerOwner: max(1, limit.places/4*3), Setting: limit.setting,
@@ -77,6 +82,8 @@ func limitConnections(l net.Listener, bounds *bound.Set, limit connectionLimit, 
 			AtLimit: "a connection is closed at once behind its answer, which may get lost",
 		}),
 	}
+	all.idle.next, all.idle.before = &all.idle, &all.idle
+	return all
 }
 
 // Accept returns the next connection that has a place, and answers those that have none.
@@ -101,7 +108,7 @@ func (l *connections) Accept() (net.Conn, error) {
 
 // admit gives a connection a place, if need be that of an idle one.
 func (l *connections) admit(c *connection) bool {
-	owner := addressOf(c.RemoteAddr())
+	owner := handlers.OwnerOf(c.RemoteAddr().String())
 	err := l.places.Take(context.Background(), &c.hold, owner, 1, nil)
 	full, ok := errors.AsType[*bound.FullError](err)
 	if ok && !full.OfOwner && l.closeIdle() {
@@ -113,16 +120,32 @@ func (l *connections) admit(c *connection) bool {
 // closeIdle closes the connection that has been idle for longest, if that is long enough.
 func (l *connections) closeIdle() bool {
 	l.mu.Lock()
-	first := l.idle.Front()
-	if first == nil || time.Since(first.Value.(*connection).idleSince) < l.patience {
+	first := l.idle.next
+	if first == &l.idle || time.Since(first.idleSince) < l.patience {
 		l.mu.Unlock()
 		return false
 	}
-	c := l.idle.Remove(first).(*connection)
-	c.idle = nil
+	l.unlist(first)
 	l.mu.Unlock()
-	c.Close()
+	first.Close()
 	return true
+}
+
+// unlist takes a connection out of the idle ones, if it is one. l.mu must be held.
+func (l *connections) unlist(c *connection) {
+	if c.next == nil {
+		return
+	}
+	c.next.before, c.before.next = c.before, c.next
+	c.next, c.before = nil, nil
+	l.idleCount--
+}
+
+// list makes a connection the latest of the idle ones. l.mu must be held.
+func (l *connections) list(c *connection) {
+	c.next, c.before = &l.idle, l.idle.before
+	c.before.next, l.idle.before = c, c
+	l.idleCount++
 }
 
 // refuse answers a connection without a place and closes it, in bounded time.
@@ -152,12 +175,10 @@ func (l *connections) noteState(conn net.Conn, state http.ConnState) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if c.idle != nil {
-		l.idle.Remove(c.idle)
-		c.idle = nil
-	}
+	l.unlist(c)
 	if state == http.StateIdle {
-		c.idleSince, c.idle = time.Now(), l.idle.PushBack(c)
+		c.idleSince = time.Now()
+		l.list(c)
 	}
 }
 
@@ -166,13 +187,4 @@ func (c *connection) Close() error {
 	err := c.TCPConn.Close()
 	c.once.Do(c.hold.Release)
 	return err
-}
-
-// addressOf returns who owns a connection: its peer's address without the port.
-func addressOf(peer net.Addr) string {
-	host, _, err := net.SplitHostPort(peer.String())
-	if err != nil {
-		return peer.String()
-	}
-	return host
 }

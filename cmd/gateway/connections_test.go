@@ -17,7 +17,7 @@ import (
 // listenerOf is a listener on a free port that may have some connections.
 func listenerOf(places int64) listenOptions {
 	return listenOptions{address: "127.0.0.1:0", bounds: bound.NewSet(), refusal: refusalAnswer("/kv"),
-		limit: connectionLimit{name: "connections", of: "connections of a test", places: places, refusals: 4}}
+		limit: connectionLimit{name: "connections", of: "a test's", places: places, refusals: 4}}
 }
 
 // serving starts a listener whose handler answers "ok", takes over the connection at /taken, and
@@ -25,7 +25,7 @@ func listenerOf(places int64) listenOptions {
 func serving(t *testing.T, places int64) (*listener, *connections) {
 	t.Helper()
 	slow := make(chan struct{})
-	l, err := listen(t.Context(), listenerOf(places), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/taken":
 			conn, _, err := http.NewResponseController(w).Hijack()
@@ -42,7 +42,8 @@ func serving(t *testing.T, places int64) (*listener, *connections) {
 		default:
 			_, _ = io.WriteString(w, "ok")
 		}
-	}), zerolog.Nop())
+	})
+	l, err := listen(t.Context(), listenerOf(places), handler, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +102,8 @@ func (c *client) want(status int, path string) {
 // becomes waits until so many places are taken.
 func becomes(t *testing.T, l *connections, used int64) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); l.places.Used() != used; time.Sleep(time.Millisecond) {
+	deadline := time.Now().Add(10 * time.Second)
+	for ; l.places.Used() != used; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d places are taken, want %d", l.places.Used(), used)
 		}
@@ -160,7 +162,7 @@ func becomesIdle(t *testing.T, l *connections, count int) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		l.mu.Lock()
-		idle := l.idle.Len()
+		idle := l.idleCount
 		l.mu.Unlock()
 		if idle == count {
 			return

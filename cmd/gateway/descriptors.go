@@ -25,8 +25,8 @@ type descriptorPlan struct {
 	places  int64 // for connections of the API
 }
 
-// planDescriptors divides the descriptors that the process may have. A quarter is kept for the store,
-// which opens a file for each stream that is written, but no more than 4096.
+// planDescriptors divides the descriptors that the process may have. A quarter is kept for the
+// store, which opens a file for each stream that is written, but no more than 4096.
 func planDescriptors(limit int64) descriptorPlan {
 	if limit <= 0 || limit > 2*mostPlaces {
 		return descriptorPlan{limit: max(limit, 0), places: mostPlaces}
@@ -36,7 +36,8 @@ func planDescriptors(limit int64) descriptorPlan {
 		places: min(max(limit-reserve-adminPlaces, 16), mostPlaces)}
 }
 
-// warn says that --max-streams cannot be reached, where streams over HTTP/1.1 have a connection each.
+// warn says that --max-streams cannot be reached, where streams over HTTP/1.1 have a connection
+// each.
 func (p descriptorPlan) warn(maxStreams int, log zerolog.Logger) {
 	if int64(maxStreams) <= p.places {
 		return
@@ -59,8 +60,9 @@ func refusalAnswer(basePath string) []byte {
 	if err != nil {
 		panic(err) // it is a constant
 	}
-	return fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"+
-		"Content-Length: %d\r\nRetry-After: 1\r\nCache-Control: no-store\r\n"+
+	return fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\n"+
+		"Content-Type: application/problem+json\r\nContent-Length: %d\r\n"+
+		"Retry-After: 1\r\nCache-Control: no-store\r\n"+
 		"X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n%s", len(body), body)
 }
 
@@ -73,8 +75,8 @@ func (c *config) apiListener(bounds *bound.Set, log zerolog.Logger) listenOption
 			setting: "RLIMIT_NOFILE", places: plan.places, refusals: refusalPlaces}}
 }
 
-// adminListener says where metrics and profiles are. Its places are its own, so that an operator can
-// look at a gateway that is full.
+// adminListener says where metrics and profiles are. Its places are its own, so that an operator
+// can look at a gateway that is full.
 func (c *config) adminListener(bounds *bound.Set) listenOptions {
 	return listenOptions{address: c.AdminListen, bounds: bounds, refusal: refusalAnswer(""),
 		limit: connectionLimit{name: "admin-connections", of: "open connections of the admin listener",

@@ -43,7 +43,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // serve builds the gateway from the inside out and takes it down from the outside in. What is deferred here runs last,
 // in the opposite order: the connections to NATS are closed, then the embedded server stops.
-func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog.Logger) (end error) {
+func serve(
+	ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog.Logger,
+) (end error) {
 	lastResort := time.NewTimer(0) // bounds the shutdown once that has begun
 	defer func() { lastResort.Stop() }()
 	embedded, err := startEmbedded(ctx, c, log)
@@ -138,8 +140,8 @@ func startEmbedded(ctx context.Context, c *config, log zerolog.Logger) (*natsd.S
 		Logger:       log,
 	})
 	if _, lost := errors.AsType[*natsd.LossError](err); lost {
-		err = fmt.Errorf("%w\nRestore a backup, or start once with --accept-loss to go on with what is left; "+
-			"what is damaged is copied to set-aside in the data directory before", err)
+		err = fmt.Errorf("%w\nRestore a backup, or start once with --accept-loss to go on with what is "+
+			"left; what is damaged is copied to set-aside in the data directory before", err)
 	}
 	return embedded, err
 }
@@ -216,7 +218,10 @@ func closeClient(client *kvclient.Client) {
 }
 
 // startAdmin serves metrics and profiles on an address of their own, if one is given; else it returns nil.
-func startAdmin(ctx context.Context, c *config, bounds *bound.Set, registry *prometheus.Registry, log zerolog.Logger, failed chan<- error) (*listener, error) {
+func startAdmin(
+	ctx context.Context, c *config, bounds *bound.Set, registry *prometheus.Registry,
+	log zerolog.Logger, failed chan<- error,
+) (*listener, error) {
 	if c.AdminListen == "" {
 		return nil, nil
 	}

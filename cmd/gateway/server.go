@@ -53,7 +53,9 @@ type listenOptions struct {
 // listen binds the address and does not serve yet. Its connections have the places of the
 // limit. An answer has a time limit, since a client that reads nothing would hold
 // its memory for ever; handlers that stream extend it with each part. A request's body has the handlers' own limit.
-func listen(ctx context.Context, o listenOptions, handler http.Handler, log zerolog.Logger) (*listener, error) {
+func listen(
+	ctx context.Context, o listenOptions, handler http.Handler, log zerolog.Logger,
+) (*listener, error) {
 	var lc net.ListenConfig
 	socket, err := lc.Listen(ctx, "tcp", o.address)
 	if err != nil {

@@ -18,11 +18,12 @@ const (
 	endGrace = 10 * time.Second
 )
 
-// endBy ends the process after some time, whatever still runs, unless the timer is stopped. The store
-// survives that as it survives a kill.
+// endBy ends the process after some time, whatever still runs, unless the timer is stopped. The
+// store survives that as it survives a kill.
 func endBy(after time.Duration, log zerolog.Logger, exit func(code int)) *time.Timer {
 	return time.AfterFunc(after, func() {
-		log.Error().Dur("after_ms", after).Msg("the shutdown does not come to its end: the process ends now")
+		log.Error().Dur("after_ms", after).
+			Msg("the shutdown does not come to its end: the process ends now")
 		exit(1)
 	})
 }

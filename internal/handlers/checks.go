@@ -29,8 +29,9 @@ type operationChecks struct {
 
 func newOperationChecks(contract *openapi3.T, path string, item *openapi3.PathItem, method string) (*operationChecks, error) {
 	operation := item.GetOperation(method)
-	c := &operationChecks{route: &routers.Route{Spec: contract, Path: path, PathItem: item, Method: method, Operation: operation},
-		stores: stores(operation)}
+	c := &operationChecks{stores: stores(operation)}
+	c.route = &routers.Route{Spec: contract, Path: path, PathItem: item, Method: method,
+		Operation: operation}
 	for _, parameter := range slices.Concat(item.Parameters, operation.Parameters) {
 		if parameter.Value.In == openapi3.ParameterInQuery {
 			c.parameters = append(c.parameters, parameter)

@@ -199,13 +199,15 @@ var problemKinds = []problemKind{
 		"The bucket did not come to the wanted minimal revision in time.", "Check that the revision is this bucket's, and try again."},
 	{codeBucketFull, http.StatusInsufficientStorage, "Bucket full",
 		"The bucket's max_bytes is reached; nothing was stored.",
-		"PATCH the bucket with a larger max_bytes, a smaller history or a shorter ttl. In a bucket with a history of 1 " +
-			"a DELETE of keys makes room, as its marker takes the place of the value; with more it may be refused like any write."},
+		"PATCH the bucket with a larger max_bytes, a smaller history or a shorter ttl. " +
+			"In a bucket with a history of 1 a DELETE of keys makes room, as its marker takes the place " +
+			"of the value; with more it may be refused like any write."},
 	{codeStorageExhausted, http.StatusInsufficientStorage, "Storage exhausted",
-		"A limit of the NATS account or server is reached, or the disk of the embedded NATS is full; nothing was stored.",
+		"A limit of the NATS account or server is reached, or the disk of the embedded NATS is full; " +
+			"nothing was stored.",
 		"At a limit of storage a DELETE of keys is refused like any write, since it stores a marker. " +
-			"What makes room: a DELETE of a bucket or of its markers, and a PATCH with a smaller history or a shorter ttl. " +
-			"Or ask the operator of NATS to raise the limit."},
+			"What makes room: a DELETE of a bucket or of its markers, and a PATCH with a smaller " +
+			"history or a shorter ttl. Or ask the operator of NATS to raise the limit."},
 }
 
 // A problemKind is what is the same in all problems of a code.
@@ -248,11 +250,13 @@ var sentinels = []struct {
 	{kvclient.ErrIdempotencyReuse, codeIdempotencyReuse, "This Idempotency-Key was used for another request on this key, and what that stored is still there. " +
 		"Nothing was done. Make a new one for each request."},
 	{jsonpatch.ErrTestFailed, codePatchTestFailed, "A test operation of the patch does not hold. Nothing was done. Read the value and make the patch anew."},
-	{kvclient.ErrBucketFull, codeBucketFull, "The bucket's max_bytes is reached and nothing was stored. " +
+	{kvclient.ErrBucketFull, codeBucketFull, "The bucket's max_bytes is reached and nothing was " +
+		"stored. " +
 		"PATCH it with a larger max_bytes, a smaller history or a shorter ttl. " +
 		"Deleting keys makes room in a bucket with a history of 1; with more it may be refused as well."},
-	{kvclient.ErrStorageExhausted, codeStorageExhausted, "A limit of the NATS account or server is reached and nothing was stored. " +
-		"If that is the storage, deleting keys is refused as well: delete a bucket, or PATCH one with a smaller history or a shorter ttl."},
+	{kvclient.ErrStorageExhausted, codeStorageExhausted, "A limit of the NATS account or server is " +
+		"reached and nothing was stored. If that is the storage, deleting keys is refused as well: " +
+		"delete a bucket, or PATCH one with a smaller history or a shorter ttl."},
 	{kvclient.ErrOverloaded, codeOverloaded, "There is too much to do at the moment and nothing was done. Try again after Retry-After."},
 	{kvclient.ErrContention, codeWriteContention, "Other writers of this key were faster each time and nothing was stored. Try again."},
 	{kvclient.ErrRevisionNotReached, codeRevisionNotReached, "The bucket did not come to the wanted minimal revision in time."},

@@ -84,11 +84,13 @@ func TestWritesToAFullStoreAreRefusedAtOnce(t *testing.T) {
 		{"PATCH", "/buckets/shop/keys/a", "{}", "Content-Type: application/merge-patch+json"},
 		{"DELETE", "/buckets/shop/keys?filter=a", ""},
 		{"POST", "/buckets/shop/entries", `{"key":"a","text":"v"}`, lines},
-		{"POST", "/buckets/shop/transactions", `{"operations":[{"op":"put","key":"a","text":"v"}]}`, jsonBody},
+		{"POST", "/buckets/shop/transactions",
+			`{"operations":[{"op":"put","key":"a","text":"v"}]}`, jsonBody},
 		{"PUT", "/buckets/new", "{}", jsonBody},
 		{"PATCH", "/buckets/shop", "{}", "Content-Type: application/merge-patch+json"},
 	} {
-		p := g.do(t, request[0], request[1], request[2], request[3:]...).problem(t, 507, "storage-exhausted")
+		a := g.do(t, request[0], request[1], request[2], request[3:]...)
+		p := a.problem(t, 507, "storage-exhausted")
 		if !strings.Contains(fmt.Sprint(p["detail"]), full.Error()) {
 			t.Errorf("%s %s: the detail does not say why: %v", request[0], request[1], p["detail"])
 		}

@@ -29,11 +29,15 @@ func (s *Server) checkRoom(checks *operationChecks) error {
 		return nil
 	}
 	if err := s.failure(); err != nil {
-		return problemError{code: codeStorageExhausted, detail: fmt.Sprintf("The embedded NATS takes no writes: %v. "+
-			"Nothing was done. Once there is room on the disk the gateway goes on by itself; "+
-			"deleting a bucket makes some.", err)}
+		return problemError{code: codeStorageExhausted, detail: refusesWrites(err) +
+			" Nothing was done. Once there is room on the disk the gateway goes on by itself; " +
+			"deleting a bucket makes some."}
 	}
 	return nil
+}
+
+func refusesWrites(why error) string {
+	return fmt.Sprintf("The embedded NATS takes no writes: %v.", why)
 }
 
 // checkReady returns why the gateway should get no requests although NATS answers.
@@ -42,7 +46,7 @@ func (s *Server) checkReady() error {
 		return errShuttingDown
 	}
 	if err := s.failure(); err != nil {
-		return problemError{code: codeNATSUnavailable, detail: fmt.Sprintf("The embedded NATS takes no writes: %v.", err)}
+		return problemError{code: codeNATSUnavailable, detail: refusesWrites(err)}
 	}
 	return nil
 }

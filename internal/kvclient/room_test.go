@@ -16,7 +16,9 @@ import (
 // nats-server has changed, and their texts are wrong.
 func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 	t.Parallel()
-	limited := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.JetStreamMaxStore = 300_000 }})
+	limited := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
+		o.JetStreamMaxStore = 300_000
+	}})
 	unlimited := natstest.Start(t, natstest.Options{})
 	drop := func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) error {
 		if err := c.DeleteBucket(t.Context(), b.Name()); err != nil {
@@ -59,7 +61,8 @@ func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 		{"ttl", limited, 1, patch(`{"ttl":"100ms"}`), nil},
 		{"bucket", limited, 1, drop, nil},
 	} {
-		t.Run(fmt.Sprintf("%s/limited=%v/history=%d", tc.name, tc.server == limited, tc.history), func(t *testing.T) {
+		name := fmt.Sprintf("%s/limited=%v/history=%d", tc.name, tc.server == limited, tc.history)
+		t.Run(name, func(t *testing.T) {
 			c := connect(t, kvclient.Options{URL: tc.server.URL()})
 			b := newBucket(t, c, fmt.Sprintf("b%d", i), func(c *kvclient.BucketConfig) {
 				if c.History = tc.history; tc.server == unlimited {
@@ -81,7 +84,9 @@ func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 			if b, err = c.Bucket(t.Context(), b.Name()); err != nil {
 				t.Fatal(err)
 			}
-			natstest.Eventually(t, soon, "a write", func() bool { return write(b, t, "later", strings.Repeat("x", 3000)) == nil })
+			natstest.Eventually(t, soon, "a write", func() bool {
+				return write(b, t, "later", strings.Repeat("x", 3000)) == nil
+			})
 		})
 	}
 }

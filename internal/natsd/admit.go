@@ -13,7 +13,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// copyLimit bounds what is copied of damaged streams, since a disk that fails can damage everything.
+// copyLimit bounds what is copied of damaged streams, since a disk that fails can damage
+// everything.
 const copyLimit = 256 << 20
 
 // admit decides whether the store may be opened, and returns the record to go on with. What the
@@ -30,23 +31,29 @@ func admit(dataDir string, opts Options) (record, error) {
 	if err != nil {
 		return r, err
 	}
-	if certain := certainOnes(losses); len(certain) > 0 && !opts.AcceptLoss {
-		return r, &LossError{Dir: dataDir, Losses: certain}
+	if err := refuse(dataDir, losses, opts, false); err != nil {
+		return r, err
 	}
 	return r, accept(dataDir, r, losses, opts.Logger)
 }
 
-func certainOnes(losses []loss) (texts []string) {
+// refuse returns the error that stops the start, nil if nothing is lost for certain or it is
+// accepted.
+func refuse(dataDir string, losses []loss, opts Options, opened bool) error {
+	e := &LossError{Dir: dataDir, Opened: opened}
 	for _, l := range losses {
 		if l.certain {
-			texts = append(texts, l.text)
+			e.Losses = append(e.Losses, l.text)
 		}
 	}
-	return texts
+	if len(e.Losses) == 0 || opts.AcceptLoss {
+		return nil
+	}
+	return e
 }
 
-// accept copies the blocks that the losses are about, and takes the streams out of the record, since
-// they will not come to where it says.
+// accept copies the blocks that the losses are about, and takes the streams out of the record,
+// since they will not come to where it says.
 func accept(dataDir string, r record, losses []loss, log zerolog.Logger) error {
 	if len(losses) == 0 {
 		return nil
@@ -58,15 +65,35 @@ func accept(dataDir string, r record, losses []loss, log zerolog.Logger) error {
 		if err != nil {
 			return fmt.Errorf("the damaged blocks of %s cannot be copied: %w", l.stream, err)
 		}
-		delete(r.Streams, l.stream)
-		level := zerolog.WarnLevel
-		if l.certain {
-			level = zerolog.ErrorLevel
+		if err := rebuildNext(l.dir); err != nil {
+			return err
 		}
-		log.WithLevel(level).Str("loss", l.text).Strs("copied_to", kept).
-			Msg("the store is opened although a stream has lost data")
+		r.forgive(l, kept, log)
 	}
 	return nil
+}
+
+// rebuildNext makes the server read a stream's blocks anew when it opens the store, and cut them where
+// it must. If it trusted its state file, a message that it cannot read could keep it from starting for
+// ever (measured). An empty block behind the newest shows it that the file is outdated; the last
+// revision in the file still counts, so that revisions that were cut are not given out again.
+func rebuildNext(streamDir string) error {
+	next := uint32(1)
+	if numbers := blockNumbers(blockSizes(streamDir)); len(numbers) > 0 {
+		next = numbers[len(numbers)-1] + 1
+	}
+	return os.WriteFile(filepath.Join(streamDir, messagesDir, blockName(next)), nil, 0o600)
+}
+
+// forgive takes a stream out of the record and logs what it has lost, and where a copy is.
+func (r record) forgive(l loss, kept []string, log zerolog.Logger) {
+	delete(r.Streams, l.stream)
+	level := zerolog.WarnLevel
+	if l.certain {
+		level = zerolog.ErrorLevel
+	}
+	log.WithLevel(level).Str("loss", l.text).Strs("copied_to", kept).
+		Msg("the store is opened although a stream has lost data")
 }
 
 // copyBlocks copies the damaged blocks of a stream and its state, and returns where they are.
@@ -107,30 +134,27 @@ func copyFile(from, to string) error {
 }
 
 // verify compares what the server offers with the record, after it has opened the store: what
-// inspect could not see beforehand, such as an old block that is missing.
-func verify(ns *server.Server, r record, dataDir string) error {
+// inspect could not see beforehand, such as an old block that is missing. It returns what is lost.
+func verify(ns *server.Server, r record) (losses []loss, err error) {
 	streams, err := details(ns)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	e := &LossError{Dir: dataDir, Opened: true}
 	for _, s := range streams {
 		entry, known := r.of(s.Name, s.Created)
-		if !known {
-			continue
+		text := ""
+		if known && s.State.LastSeq < entry.Last {
+			text = fmt.Sprintf("it ends at revision %d, and had come to %d", s.State.LastSeq, entry.Last)
+		} else if missing := r.missing(s, entry); known && missing > 0 {
+			text = fmt.Sprintf("it lacks %d of the %d messages that a clean stop left",
+				missing, entry.Messages)
 		}
-		if s.State.LastSeq < entry.Last {
-			e.Losses = append(e.Losses, fmt.Sprintf("stream %s ends at revision %d, and had come to %d",
-				s.Name, s.State.LastSeq, entry.Last))
-		} else if missing := r.missing(s, entry); missing > 0 {
-			e.Losses = append(e.Losses, fmt.Sprintf("stream %s lacks %d of the %d messages that a clean stop left",
-				s.Name, missing, entry.Messages))
+		if text != "" {
+			text = "stream " + s.Name + ": " + text
+			losses = append(losses, loss{stream: s.Name, certain: true, text: text})
 		}
 	}
-	if len(e.Losses) == 0 {
-		return nil
-	}
-	return e
+	return losses, nil
 }
 
 // missing returns how many messages a stream lacks of those that it had at a clean stop, as far as

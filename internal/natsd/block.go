@@ -16,9 +16,9 @@ import (
 )
 
 // The format of a message block of nats-server 2.15.2 (server/filestore.go): records one after the
-// other, each with a head of 22 bytes (length, sequence, time, length of the subject), the subject,
-// headers, the message, and a checksum of 8 bytes. A block may be compressed as a whole, but for its
-// last checksum.
+// other, each with a head of 22 bytes (length, sequence, time, length of the subject), the
+// subject, headers, the message, and a checksum of 8 bytes. A block may be compressed as a whole,
+// but for its last checksum.
 const (
 	recordHead     = 22
 	recordChecksum = 8
@@ -104,8 +104,8 @@ func plausible(content []byte) bool {
 	return sequence < plausibleLast && moment > earliestTime && moment < latestTime
 }
 
-// readRecord returns the length and the sequence of the record that content begins with, and whether
-// it is whole and has not changed since it was written.
+// readRecord returns the length and the sequence of the record that content begins with, and
+// whether it is whole and has not changed since it was written.
 func readRecord(content []byte, digest hash.Hash) (length int, sequence uint64, ok bool) {
 	if len(content) < recordHead+recordChecksum {
 		return 0, 0, false

@@ -21,8 +21,8 @@ const (
 	roomToGoOn = 1 << 20
 )
 
-// Why the store takes no writes. The texts are for clients: the cause, which is in the log, may name
-// files.
+// Why the store takes no writes. The texts are for clients: the cause, which is in the log, may
+// name files.
 var (
 	errDiskFull    = errors.New("its disk is full")
 	errCannotWrite = errors.New("it could not write to its disk")
@@ -72,7 +72,8 @@ func (s *Server) look(room bool) error {
 		s.setFailure(errDiskFull, cause)
 	case cause != nil:
 		s.setFailure(errCannotWrite, cause)
-		s.opts.Logger.Error().Err(cause).Msg("a stream takes no writes; the embedded nats-server is started again")
+		s.opts.Logger.Error().Err(cause).
+			Msg("a stream takes no writes; the embedded nats-server is started again")
 		if err := s.restart(); err != nil {
 			return err
 		}
@@ -95,7 +96,8 @@ func (s *Server) setFailure(reason, cause error) {
 	}
 	s.failure.Store(&reason)
 	if was == nil {
-		s.opts.Logger.Error().AnErr("cause", cause).Err(reason).Msg("the embedded nats-server takes no writes")
+		s.opts.Logger.Error().AnErr("cause", cause).Err(reason).
+			Msg("the embedded nats-server takes no writes")
 	}
 }
 
@@ -124,7 +126,8 @@ func fits(dir string) bool {
 	return os.WriteFile(probe, make([]byte, roomToGoOn), 0o600) == nil
 }
 
-// restart gives the server another life. Connections to it are lost and made again, as in every restart of a NATS.
+// restart gives the server another life. Connections to it are lost and made again, as in every
+// restart of a NATS.
 func (s *Server) restart() error {
 	s.instance().shutdown()
 	i, err := launch(context.Background(), s.dir, s.opts)

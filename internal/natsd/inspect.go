@@ -7,9 +7,14 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rs/zerolog"
 )
+
+// readLimit is how many bytes of message blocks are read at a start after a clean stop, which
+// takes a second from memory and a few from a disk.
+const readLimit = 512 << 20
 
 // A LossError says that the store has lost data that was stored, as far as that can be proved.
 type LossError struct {
@@ -45,25 +50,30 @@ type loss struct {
 // nats-server 2.15.2 trusts its state file if that belongs to the newest block; else it reads every
 // block anew. Either way it cuts a block where it comes upon a record that it cannot read, at its
 // start or when it loads the block later, and everything behind is lost: revisions are then given
-// out again (measured). So the newest block of each stream is read here before, and the others too
-// where the server will read them.
+// out again. Where it cuts nothing it answers that the damaged message was never there (both
+// measured). So the blocks are read here before: all of them where the server will read them too,
+// and else as many as fit into readLimit, but the newest of each stream always.
 func inspect(dataDir string, r record, log zerolog.Logger) ([]loss, error) {
 	dirs, err := streamDirs(dataDir)
 	if err != nil {
 		return nil, err
 	}
 	var losses []loss
+	began, room := time.Now(), int64(readLimit)
 	for _, dir := range dirs {
 		if lacksConfiguration(dir) || exists(filepath.Join(dir, purgeLeftover)) {
 			continue // mend and the server finish the deletion or the purge that was under way
 		}
-		found, err := inspectStream(dir, r)
+		found, err := inspectStream(dir, r, &room)
 		if err != nil {
 			return nil, fmt.Errorf("stream in %s cannot be inspected: %w", dir, err)
 		}
 		losses = append(losses, found...)
 	}
 	r.tellOfTheAbsent(dirs, log)
+	if took := time.Since(began); took > time.Second {
+		log.Info().Dur("duration_ms", took).Msg("the message blocks were read")
+	}
 	return losses, nil
 }
 
@@ -89,7 +99,8 @@ type inspection struct {
 	losses    []loss
 }
 
-func inspectStream(dir string, r record) ([]loss, error) {
+// inspectStream inspects one stream. It takes what it reads from room, unless it must read it.
+func inspectStream(dir string, r record, room *int64) ([]loss, error) {
 	i := &inspection{dir: dir, name: filepath.Base(dir), record: r}
 	created, err := createdOf(dir)
 	if err != nil {
@@ -103,7 +114,7 @@ func inspectStream(dir string, r record) ([]loss, error) {
 	trusted := r.Clean && i.known && readable && state.Checksum == i.entry.Checksum
 	if trusted {
 		i.compare(sizes)
-		blocks = blocks[max(0, len(blocks)-1):]
+		blocks = newest(blocks, sizes, room)
 	}
 	if err := i.scan(blocks); err != nil {
 		return nil, err
@@ -112,6 +123,20 @@ func inspectStream(dir string, r record) ([]loss, error) {
 		i.add(true, nil, "it ends at revision %d, and had come to %d", i.last, i.entry.Last)
 	}
 	return i.losses, nil
+}
+
+// newest returns the newest block and those before it that fit into room, which they take.
+func newest(blocks []uint32, sizes map[string]int64, room *int64) []uint32 {
+	first := len(blocks)
+	for first > 0 {
+		size := sizes[blockName(blocks[first-1])]
+		if first < len(blocks) && size > *room {
+			break
+		}
+		*room -= size
+		first--
+	}
+	return blocks[first:]
 }
 
 // compare reports the blocks that are not what a clean stop has left.
@@ -144,24 +169,27 @@ func (i *inspection) scan(blocks []uint32) error {
 	return nil
 }
 
-// judge decides what a record means that cannot be read. In the newest block it can be the last that
-// was written, whose writer was killed and has no acknowledgement: then it is not even whole.
+// judge decides what a record means that cannot be read. In the newest block it can be the last
+// that was written, by a server that was killed before it acknowledged: then it is not even whole.
 func (i *inspection) judge(name string, found blockScan, before uint64, newest bool) {
 	if newest && found.behind == 0 && !found.whole {
 		return
 	}
 	lasting := i.record.SyncAlways || i.known && before < i.entry.Last
 	certain := lasting && (!newest || found.behind > 0)
-	text := fmt.Sprintf("%s cannot be read from byte %d on, behind revision %d", name, found.bad, before)
+	text := fmt.Sprintf("%s cannot be read from byte %d on, behind revision %d",
+		name, found.bad, before)
 	if found.behind > 0 {
-		text += fmt.Sprintf("; %d records up to revision %d are behind it", found.behind, found.lost)
+		text += fmt.Sprintf("; %d records up to revision %d are behind it",
+			found.behind, found.lost)
 	}
 	i.add(certain, []string{name}, "%s", text)
 }
 
 func (i *inspection) add(certain bool, blocks []string, format string, args ...any) {
-	i.losses = append(i.losses, loss{stream: i.name, dir: i.dir, certain: certain, blocks: blocks,
-		text: fmt.Sprintf("stream %s in %s: %s", i.name, i.dir, fmt.Sprintf(format, args...))})
+	text := fmt.Sprintf("stream %s in %s: %s", i.name, i.dir, fmt.Sprintf(format, args...))
+	i.losses = append(i.losses,
+		loss{stream: i.name, dir: i.dir, certain: certain, blocks: blocks, text: text})
 }
 
 // blockNumbers returns the numbers of a stream's blocks, from the oldest to the newest.

@@ -109,7 +109,8 @@ func changeEverything(t *testing.T, url string, kill func()) {
 
 // rewrite puts, deletes or purges one of a few keys.
 func rewrite(ctx context.Context, js jetstream.JetStream, bucket string, i, which int) error {
-	kv, err := js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, History: 3, MaxBytes: 120_000})
+	config := jetstream.KeyValueConfig{Bucket: bucket, History: 3, MaxBytes: 120_000}
+	kv, err := js.CreateOrUpdateKeyValue(ctx, config)
 	if err != nil {
 		return err
 	}

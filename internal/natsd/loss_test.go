@@ -24,7 +24,8 @@ func value(i int) string { return fmt.Sprintf("value %d %s", i, strings.Repeat("
 // A damagedStore is a data directory whose server has ended, with a bucket "shop".
 type damagedStore struct {
 	dataDir, streamDir string
-	last               int // the last revision, which the bucket had
+	last               int  // the last revision, which the bucket had
+	stateKept          bool // the server's state file still says so
 }
 
 // blocks returns the paths of the message blocks, from the oldest to the newest.
@@ -39,14 +40,15 @@ func (d damagedStore) blocks(t *testing.T) (paths []string) {
 	}
 }
 
-// stored makes a store of several small blocks. With clean its server is stopped; else the files are
-// copied while it runs, as a kill leaves them.
+// stored makes a store of several small blocks. With clean its server is stopped; else the files
+// are copied while it runs, as a kill leaves them.
 func stored(t *testing.T, opts natsd.Options, clean bool) damagedStore {
 	t.Helper()
 	opts.DataDir = t.TempDir()
 	s := start(t, opts)
 	js := connect(t, s)
-	kv, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop", MaxBytes: 127_000})
+	config := jetstream.KeyValueConfig{Bucket: "shop", MaxBytes: 127_000}
+	kv, err := js.CreateKeyValue(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,18 +103,33 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 		// index says that the state file is damaged too, so that the server reads every block.
 		index bool
 	}{
-		"byte in the newest block": {damage: func(t *testing.T, blocks []string) { flip(t, newest(blocks), middle) }},
+		"byte in the newest block": {
+			damage: func(t *testing.T, blocks []string) { flip(t, newest(blocks), middle) },
+		},
 		"length in the newest block": {damage: func(t *testing.T, blocks []string) {
 			flip(t, newest(blocks), func(int) int { return 2 })
 		}},
+		"byte in the oldest block": {
+			damage: func(t *testing.T, blocks []string) { flip(t, blocks[0], middle) },
+		},
 		"byte in the oldest block, and the state file": {index: true,
-			damage: func(t *testing.T, blocks []string) { flip(t, blocks[0], middle) }},
-		"truncated newest block": {cleanOnly: true, damage: func(t *testing.T, blocks []string) { truncate(t, newest(blocks)) }},
-		"truncated old block":    {cleanOnly: true, damage: func(t *testing.T, blocks []string) { truncate(t, blocks[1]) }},
-		"missing newest block":   {cleanOnly: true, damage: func(t *testing.T, blocks []string) { remove(t, newest(blocks)) }},
-		"missing old block":      {cleanOnly: true, damage: func(t *testing.T, blocks []string) { remove(t, blocks[1]) }},
+			damage: func(t *testing.T, blocks []string) { flip(t, blocks[0], middle) },
+		},
+		"truncated newest block": {cleanOnly: true,
+			damage: func(t *testing.T, blocks []string) { truncate(t, newest(blocks)) },
+		},
+		"truncated old block": {cleanOnly: true,
+			damage: func(t *testing.T, blocks []string) { truncate(t, blocks[1]) },
+		},
+		"missing newest block": {cleanOnly: true,
+			damage: func(t *testing.T, blocks []string) { remove(t, newest(blocks)) },
+		},
+		"missing old block": {cleanOnly: true,
+			damage: func(t *testing.T, blocks []string) { remove(t, blocks[1]) },
+		},
 		"missing old block, and the state file": {cleanOnly: true, index: true,
-			damage: func(t *testing.T, blocks []string) { remove(t, blocks[1]) }},
+			damage: func(t *testing.T, blocks []string) { remove(t, blocks[1]) },
+		},
 	} {
 		for _, clean := range []bool{true, false} {
 			if tc.cleanOnly && !clean {
@@ -125,6 +142,7 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 				if state := filepath.Join(d.streamDir, "msgs", "index.db"); tc.index && clean {
 					flip(t, state, middle)
 				}
+				d.stateKept = clean && !tc.index
 				d.wantRefusal(t)
 			})
 		}
@@ -162,11 +180,18 @@ func (d damagedStore) wantRefusal(t *testing.T) {
 	s := start(t, opts)
 	kept, _ := filepath.Glob(filepath.Join(d.dataDir, "set-aside", "*", "KV_shop", "msgs", "*.blk"))
 	for _, path := range kept {
-		if original := filepath.Join(d.streamDir, "msgs", filepath.Base(path)); !bytes.Equal(contents(t, []string{path})[path], before[original]) {
+		original := filepath.Join(d.streamDir, "msgs", filepath.Base(path))
+		if !bytes.Equal(contents(t, []string{path})[path], before[original]) {
 			t.Errorf("%s is not what %s was", path, original)
 		}
 	}
-	put(t, existing(t, s), "later", "1")
+	revision, err := existing(t, s).PutString(t.Context(), "later", "1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.stateKept && revision != uint64(d.last)+1 {
+		t.Errorf("revision %d is given out again", revision)
+	}
 	if err := s.Shutdown(); err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +252,8 @@ func TestTornLastRecordIsNoLoss(t *testing.T) {
 	}
 }
 
-// An older copy of the newest block is sound in itself; only the record shows that it lacks the end.
+// An older copy of the newest block is sound in itself; only the record shows that it lacks the
+// end.
 func TestStartBelowTheRecordIsRefused(t *testing.T) {
 	t.Parallel()
 	opts := always
@@ -249,7 +275,8 @@ func TestStartBelowTheRecordIsRefused(t *testing.T) {
 	d.wantRefusal(t)
 }
 
-// With an interval the record must not be ahead of what is synced: it says what an earlier round saw.
+// With an interval the record must not be ahead of what is synced: it says what an earlier round
+// saw.
 func TestRecordWithAnIntervalIsNotAhead(t *testing.T) {
 	t.Parallel()
 	opts := natsd.Options{DataDir: t.TempDir(), SyncInterval: time.Hour, Logger: zerolog.Nop()}
@@ -278,7 +305,8 @@ func TestDeletionBehindTheRecordIsNoLoss(t *testing.T) {
 			if err := js.DeleteKeyValue(t.Context(), "shop"); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop"}); err != nil {
+			config := jetstream.KeyValueConfig{Bucket: "shop"}
+			if _, err := js.CreateKeyValue(t.Context(), config); err != nil {
 				t.Fatal(err)
 			}
 		},

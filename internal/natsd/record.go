@@ -99,7 +99,8 @@ func (r *record) advance(now map[string]recorded) (back []string) {
 
 // details returns the streams of a server with their configurations.
 func details(ns *server.Server) ([]server.StreamDetail, error) {
-	account, err := ns.JszAccount(&server.JSzOptions{Account: globalAccount, Streams: true, Config: true})
+	account, err := ns.JszAccount(
+		&server.JSzOptions{Account: globalAccount, Streams: true, Config: true})
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +127,9 @@ func running(ns *server.Server) (map[string]recorded, error) {
 // stopped returns how a server that has stopped left its streams, of which ran is the last that it
 // said itself. With sync, what it wrote since then is synced first, which nats-server leaves to its
 // interval.
-func stopped(dataDir string, ran map[string]recorded, sync bool, since time.Time) (map[string]recorded, error) {
+func stopped(
+	dataDir string, ran map[string]recorded, sync bool, since time.Time,
+) (map[string]recorded, error) {
 	dirs, err := streamDirs(dataDir)
 	if err != nil {
 		return nil, err
@@ -163,7 +166,8 @@ func createdOf(streamDir string) (time.Time, error) {
 	return info.Created, err
 }
 
-// blockSizes returns the size of each file of messages of a stream, by its name.
+// blockSizes returns the size of each file of messages of a stream, by its name. They are not found
+// by a pattern, which would take the data directory's name for a part of it.
 func blockSizes(streamDir string) map[string]int64 {
 	sizes := make(map[string]int64)
 	files, _ := os.ReadDir(filepath.Join(streamDir, messagesDir))

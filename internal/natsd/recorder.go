@@ -79,8 +79,8 @@ func (r *recorder) finish(dataDir string, opts Options, ran map[string]recorded)
 	return r.record.write(dataDir)
 }
 
-// keepRecord writes the record now and then: each minute, or at twice the sync interval where that is
-// longer, so that what one round reads is on disk in the next.
+// keepRecord writes the record now and then: each minute, or at twice the sync interval where that
+// is longer, so that what one round reads is on disk in the next.
 func (s *Server) keepRecord() {
 	every := cmp.Or(s.opts.RecordEvery, recordEvery)
 	if !s.opts.SyncAlways {

@@ -160,9 +160,8 @@ func checkRecovered(ns *server.Server, dataDir string) error {
 
 // hasMessages says whether any message block of the stream has content. A stream without is not worth refusing to start.
 func hasMessages(dir string) bool {
-	files, _ := os.ReadDir(filepath.Join(dir, messagesDir)) // not by a pattern, which would take the data directory's name for a part of it
-	for _, file := range files {
-		if info, err := file.Info(); err == nil && strings.HasSuffix(file.Name(), blockSuffix) && info.Size() > 0 {
+	for _, size := range blockSizes(dir) {
+		if size > 0 {
 			return true
 		}
 	}

@@ -18,12 +18,14 @@ import (
 func keepBusy(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	const tokens, keys = 500, 400
-	stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "busy", Subjects: []string{"busy.>"}})
+	config := jetstream.StreamConfig{Name: "busy", Subjects: []string{"busy.>"}}
+	stream, err := js.CreateStream(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i := range keys {
-		if _, err := js.PublishAsync(fmt.Sprintf("busy.%d%s", i, strings.Repeat(".a", tokens-1)), nil); err != nil {
+		subject := fmt.Sprintf("busy.%d%s", i, strings.Repeat(".a", tokens-1))
+		if _, err := js.PublishAsync(subject, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -37,11 +39,12 @@ func keepBusy(t *testing.T, js jetstream.JetStream) {
 	}()
 }
 
-// A server that does not stop must not keep the process from ending. What it holds is given free when
-// it is done; the next start on the same directory waits for that.
+// A server that does not stop must not keep the process from ending. What it holds is given free
+// when it is done; the next start on the same directory waits for that.
 func TestShutdownOfABusyServerIsBounded(t *testing.T) {
 	t.Parallel()
-	opts := natsd.Options{DataDir: t.TempDir(), StopTimeout: 200 * time.Millisecond, Logger: zerolog.Nop()}
+	opts := natsd.Options{DataDir: t.TempDir(), Logger: zerolog.Nop()}
+	opts.StopTimeout = 200 * time.Millisecond
 	s, err := natsd.Start(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)

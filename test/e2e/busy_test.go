@@ -15,7 +15,8 @@ import (
 // A native client can keep a stream's lock for very long: 64 filters of 500 tokens are matched with
 // the subjects under it. The process must end in time nevertheless.
 func TestShutdownDoesNotWaitForABusyStore(t *testing.T) {
-	g := start(t, "--data-dir="+t.TempDir(), "--sync=1m", "--embedded-listen=127.0.0.1:0", "--shutdown-timeout=1s")
+	g := start(t, "--data-dir="+t.TempDir(), "--sync=1m", "--embedded-listen=127.0.0.1:0",
+		"--shutdown-timeout=1s")
 	g.want(201, "PUT", "/buckets/shop", "")
 	keepBusy(t, g.listen.NATSURL)
 	eventually(t, "a write to wait for the lock", func() error {
@@ -67,7 +68,8 @@ func keepBusy(t *testing.T, url string) {
 		t.Fatal(err)
 	}
 	for i := range keys {
-		if _, err := js.PublishAsync(fmt.Sprintf("$KV.shop.%d%s", i, strings.Repeat(".a", tokens-1)), nil); err != nil {
+		subject := fmt.Sprintf("$KV.shop.%d%s", i, strings.Repeat(".a", tokens-1))
+		if _, err := js.PublishAsync(subject, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -76,7 +78,6 @@ func keepBusy(t *testing.T, url string) {
 	for i := range 64 {
 		filters = append(filters, fmt.Sprintf("$KV.shop.*%s.%d", strings.Repeat(".*", tokens-2), i))
 	}
-	go func() {
-		_, _ = js.CreateConsumer(t.Context(), "KV_shop", jetstream.ConsumerConfig{FilterSubjects: filters})
-	}()
+	config := jetstream.ConsumerConfig{FilterSubjects: filters}
+	go func() { _, _ = js.CreateConsumer(t.Context(), "KV_shop", config) }()
 }

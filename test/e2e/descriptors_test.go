@@ -53,8 +53,8 @@ func ask(t *testing.T, conn net.Conn, line string) int {
 	return resp.StatusCode
 }
 
-// New clients hang when the file descriptors have run out, unless they are counted before: then they
-// are answered, and those that are there go on, files of new buckets included.
+// New clients hang when the file descriptors have run out, unless they are counted before: then
+// they are answered, and those that are there go on, files of new buckets included.
 func TestConnectionsLeaveFileDescriptorsForTheStore(t *testing.T) {
 	g := startWithFewDescriptors(t, "--data-dir="+t.TempDir(), "--admin-listen=127.0.0.1:0")
 	if !strings.Contains(g.stderr.String(), "--max-streams cannot be reached") {
