@@ -157,19 +157,22 @@ func (f *Feed) disown(reason string) error {
 	return errRestart
 }
 
-// compare compares the position with the stream, which was asked when everything up to the position had been read. It is exact if it
-// is the stream's last revision. Beyond tells that there are others.
-func (f *Feed) compare(position kvclient.Revision, s kvclient.StreamState) (beyond bool, err error) {
+// compare compares what the stream answered to a question with what the feed knew when it was sent.
+// Beyond reports that the stream had more than the feed had read. An error ends the source: the
+// stream is not what it was.
+func (f *Feed) compare(q question, s kvclient.StreamState) (beyond bool, err error) {
 	f.mu.Lock()
-	epoch := f.epoch
+	same := s.Epoch == f.epoch && s.Last >= q.position
+	if same {
+		f.exact.answered(q, s.Last, f.position)
+	}
 	f.mu.Unlock()
 	switch {
-	case s.Epoch != epoch || s.Last < position:
+	case !same:
 		return false, errRestart
-	case s.Last > position:
+	case s.Last > q.position:
 		return true, nil
 	}
-	f.confirm(s.Last)
 	return false, f.count(s)
 }
 

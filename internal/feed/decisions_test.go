@@ -151,7 +151,7 @@ func TestLossIsDoubt(t *testing.T) {
 func TestPurgeToldWhileResting(t *testing.T) {
 	f := bare(stream(10, 1))
 	f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
-	if _, err := f.compare(11, stream(11, 2)); err != nil {
+	if _, err := f.compare(f.question(), stream(11, 2)); err != nil {
 		t.Fatal(err)
 	}
 	f.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "v", Purged: 1})

@@ -46,7 +46,8 @@ type Feed struct {
 	bucket     *kvclient.Bucket
 	epoch      kvclient.Epoch
 	position   kvclient.Revision // everything up to here has been read
-	exact      bool              // the changes up to the position give exactly the bucket's state at the position
+	exact      exactness         // at which positions the changes up to there give exactly the bucket's state
+	wanted     time.Time         // a subscription asked whether the state is exact, last at this time, and it was not
 	since      kvclient.Revision // the store, too, can tell what happened after this
 	trusted    kvclient.Revision // points from here on are of this history
 	foreign    bool              // points below are known to be around
@@ -148,6 +149,9 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 		f.since = max(f.since, f.position) // of markers before that nobody knows which were there
 	}
 	f.lifetime, f.discards = s.Lifetime, s.Discards
+	if s.Discards {
+		f.exact.disclaim()
+	}
 	switch {
 	case f.epoch == "" && f.generation == 0:
 		f.begin(s)
@@ -175,7 +179,10 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 
 // begin starts the log anew where the stream is now.
 func (f *Feed) begin(s kvclient.StreamState) {
-	f.epoch, f.position, f.exact = s.Epoch, s.Last, !s.Discards
+	f.epoch, f.position = s.Epoch, s.Last
+	if f.exact.begin(s.Last); s.Discards {
+		f.exact.disclaim()
+	}
 	f.since, f.purged, f.trusted, f.foreign = s.Last, 0, s.Last+1, false
 	if s.NothingRemoved() {
 		f.trusted = 0
@@ -215,15 +222,14 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 			continue
 		}
 		late := f.delays.beyond(now.Sub(e.Created), now)
-		if e.Revision != f.position+1 {
-			f.exact = false // what was between is gone: it is not known of which key it was
-			if f.lifetime > 0 && late > f.lifetime*9/10 {
-				f.void = ReasonHorizon // it may have been a marker, which vanished before it was read
-			}
+		if e.Revision != f.position+1 && f.lifetime > 0 && late > f.lifetime*9/10 {
+			f.void = ReasonHorizon // it may have been a marker, which vanished before it was read
 		}
+		f.exact.read(f.position, e.Revision)
 		f.position, f.mark = e.Revision, mark{e.Revision, e.Created}
 		if e.RolledUpAll {
-			f.exact, f.void = false, ReasonPurged
+			f.exact.disclaim()
+			f.void = ReasonPurged
 		}
 		if e.Key == "" {
 			continue // outside the grammar
@@ -294,16 +300,14 @@ func (f *Feed) wakeAll() {
 func (f *Feed) where() (kvclient.Revision, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.position, f.exact
+	return f.position, f.exact.holds(f.position, f.position)
 }
 
-// confirm notes that the stream's last revision was the position, after everything up to there had been read.
-func (f *Feed) confirm(last kvclient.Revision) {
+// question returns what is to be remembered of a question to the stream that is about to be sent.
+func (f *Feed) question() question {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if last == f.position && !f.discards {
-		f.exact = true
-	}
+	return f.exact.ask(f.position)
 }
 
 // advance moves the position over revisions that are gone.
@@ -313,7 +317,8 @@ func (f *Feed) advance(to kvclient.Revision) {
 	if to <= f.position {
 		return
 	}
-	f.position, f.exact = to, false
+	f.exact.pass(f.position, to)
+	f.position = to
 	for s := range f.subs {
 		s.wake()
 	}
@@ -348,7 +353,7 @@ func (f *Feed) tell() {
 func (f *Feed) unsure() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.exact = false
+	f.exact.disclaim()
 }
 
 // soon asks for a check of how exact the position is.

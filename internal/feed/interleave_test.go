@@ -64,10 +64,11 @@ type world struct {
 	reads    []*modelReading
 	clients  []*client
 	lastWord time.Time
-	dead     time.Time // when it is noticed that the connection brings nothing any more; zero while it does
-	lost     bool      // the connection was, and no other has been used yet; not where what lies behind it was
-	deciding bool      // where a client goes on
-	knows    int       // purges of values that the feed has begun after
+	dead     time.Time     // when it is noticed that the connection brings nothing any more; zero while it does
+	lost     bool          // the connection was, and no other has been used yet; not where what lies behind it was
+	deciding bool          // where a client goes on
+	knows    int           // purges of values that the feed has begun after
+	asked    *modelInquiry // nil while no question is under way
 	calm     bool
 	pause    int    // of the writers
 	pace     [3]int // how often the stream changes, the source and the readings go on, beside 30 for the clients
@@ -75,6 +76,13 @@ type world struct {
 	watched  bool
 	journal  []string
 	wrong    bool
+}
+
+// A modelInquiry is a question about the stream's last number: it is sent, answered and heard at
+// different times.
+type modelInquiry struct {
+	question
+	state *kvclient.StreamState // nil until the stream has answered
 }
 
 type modelTail struct {
@@ -104,7 +112,7 @@ func newWorld(seed uint64) *world {
 
 func (w *world) newFeed() {
 	name, _ := kvclient.ParseBucketName("b")
-	w.feed, w.tail, w.reads, w.advisories = newFeed(w.hub, name), nil, nil, nil
+	w.feed, w.tail, w.asked, w.reads, w.advisories = newFeed(w.hub, name), nil, nil, nil, nil
 	w.lastWord, w.dead, w.lost = w.clock, time.Time{}, false
 	w.feed.delays = delays{turn: w.clock} // all clocks are one
 	w.feed.now, w.feed.lastWord = func() time.Time { return w.clock }, func() time.Time { return w.lastWord }
@@ -186,8 +194,10 @@ func (w *world) source() {
 		w.listenInVain()
 	case len(w.advisories) > 0 && (n < 30 || w.clock.Sub(w.advisories[0].at) > tellTime*9/10): // what was told is heard in time
 		w.hear()
-	case n < 90:
+	case n < 75:
 		w.deliver(1 + w.rand.IntN(4))
+	case n < 90:
+		w.inquire()
 	case n < 95 && w.rand.IntN(100) < w.often.cut:
 		w.cut()
 	case n > 97 && !w.deciding && w.rand.IntN(100) < w.often.restart:
@@ -249,7 +259,7 @@ func (w *world) connect() {
 // end ends the tail with an error, as run would see it.
 func (w *world) end(err error) {
 	w.note("source: %v", err)
-	w.tail = nil
+	w.tail, w.asked = nil, nil
 	if !errors.Is(err, errRestart) {
 		w.feed.sourceLost(err)
 	}
@@ -319,16 +329,36 @@ func (w *world) deliver(count int) {
 	}
 }
 
+// inquire goes on with a question, as an inquiry does beside what is delivered.
+func (w *world) inquire() {
+	switch {
+	case w.asked == nil:
+		w.asked = &modelInquiry{question: w.feed.question()}
+	case w.missing:
+		w.asked = nil
+	case w.asked.state == nil:
+		s := w.state()
+		w.asked.state = &s
+	default:
+		asked := w.asked
+		w.asked = nil
+		if _, err := w.feed.compare(asked.question, *asked.state); err != nil {
+			w.end(err)
+		}
+	}
+}
+
 func (w *world) check() {
 	f := w.feed
-	position, _ := f.where()
+	q := f.question()
+	position := q.position
 	if w.missing {
 		w.end(kvclient.ErrBucketNotFound)
 		return
 	}
 	s := w.state()
 	w.meanwhile()
-	beyond, err := f.compare(position, s)
+	beyond, err := f.compare(q, s)
 	switch {
 	case err != nil:
 		w.end(err)

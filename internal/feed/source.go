@@ -94,7 +94,7 @@ func (f *Feed) follow(ctx context.Context, patience time.Duration) (reached bool
 	}
 	f.lastWord = tail.Heard
 	f.setState(live, nil)
-	return true, f.watch(ctx, tail.C, tail.Err, f.check)
+	return true, f.watch(ctx, tail.C, tail.Err, looks{f.check, f.askLast})
 }
 
 // reassure finds out, after a loss, whether the log may go on. It asks the stream once more: on a new connection the server may have
@@ -128,8 +128,19 @@ func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (*kvclient
 	return f.hub.client.State(ctx, f.name)
 }
 
-// watch takes what the source delivers, and looks now and then whether the position is what it seems. Lost says why there is no more.
-func (f *Feed) watch(ctx context.Context, arrivals <-chan []kvclient.Entry, lost func() error, look func(context.Context) error) error {
+// looks are the ways in which the source's goroutine looks at the stream.
+type looks struct {
+	// check compares all that the feed knows with the stream. Nothing is taken meanwhile.
+	check func(context.Context) error
+	// last asks for the stream's state beside the changes that come; see [inquiry].
+	last func(context.Context) (kvclient.StreamState, error)
+}
+
+// watch takes what the source delivers, and looks now and then whether the position is what it
+// seems. Lost says why there is no more.
+func (f *Feed) watch(
+	ctx context.Context, arrivals <-chan []kvclient.Entry, lost func() error, look looks,
+) error {
 	check := time.NewTimer(quiet)
 	defer check.Stop()
 	checking := true // the check has its time; only changes put it off
@@ -139,6 +150,8 @@ func (f *Feed) watch(ctx context.Context, arrivals <-chan []kvclient.Entry, lost
 	}
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
+	inquiry := newInquiry(f, look.last)
+	defer inquiry.again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -161,16 +174,22 @@ func (f *Feed) watch(ctx context.Context, arrivals <-chan []kvclient.Entry, lost
 				f.gather(ctx)
 				return err
 			}
+		case a := <-inquiry.answers:
+			if err := inquiry.answered(a); err != nil {
+				return err
+			}
+		case <-inquiry.again.C:
 		case <-check.C:
 			checking = false
-			if err := look(ctx); err != nil {
+			if err := look.check(ctx); err != nil {
 				return err
 			}
 		case <-probe.C:
-			if err := look(ctx); err != nil {
+			if err := look.check(ctx); err != nil {
 				return err
 			}
 		}
+		inquiry.send(ctx)
 	}
 }
 
@@ -202,14 +221,15 @@ func (f *Feed) gather(ctx context.Context) {
 func (f *Feed) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	position, _ := f.where()
+	q := f.question()
 	bucket, s, err := f.ask(ctx)
 	if err != nil {
 		return err
 	}
-	if beyond, err := f.compare(position, s); !beyond {
+	if beyond, err := f.compare(q, s); !beyond {
 		return err
 	}
+	position := q.position
 	next, err := bucket.NextRevision(ctx, position)
 	if err != nil {
 		return err

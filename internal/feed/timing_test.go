@@ -20,6 +20,16 @@ type watched struct {
 	began    time.Time
 	ended    chan error
 	stop     context.CancelFunc
+	asked    []time.Duration // when the stream was asked for its last number, since the start; as looks
+}
+
+// last is asked for the stream's last number, and says that there is nothing beyond the position.
+func (w *watched) last(context.Context) (kvclient.StreamState, error) {
+	w.looking.Lock()
+	defer w.looking.Unlock()
+	w.asked = append(w.asked, time.Since(w.began))
+	position, _ := w.where()
+	return kvclient.StreamState{Epoch: "a", Last: position}, nil
 }
 
 // watchedFeed starts to watch a source that has nothing yet.
@@ -34,12 +44,12 @@ func watchedFeed(t *testing.T) *watched {
 	w.startAt(nil, kvclient.StreamState{Epoch: "a"})
 	w.setState(live, nil)
 	go func() {
-		w.ended <- w.watch(ctx, w.arrivals, func() error { return kvclient.ErrUnavailable }, func(context.Context) error {
+		w.ended <- w.watch(ctx, w.arrivals, func() error { return kvclient.ErrUnavailable }, looks{func(context.Context) error {
 			w.looking.Lock()
 			defer w.looking.Unlock()
 			w.looks = append(w.looks, time.Since(w.began))
 			return nil
-		})
+		}, w.last})
 	}()
 	synctest.Wait()
 	return w
