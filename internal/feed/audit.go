@@ -162,7 +162,7 @@ func (f *Feed) disown(reason string) error {
 // stream is not what it was.
 func (f *Feed) compare(q question, s kvclient.StreamState) (beyond bool, err error) {
 	f.mu.Lock()
-	same := s.Epoch == f.epoch && s.Last >= q.position
+	same := s.Epoch == f.epoch && s.Last >= q.position && s.Terms == f.terms && s.Discards == f.discards
 	if same {
 		f.exact.answered(q, s.Last, f.position)
 	}
@@ -193,6 +193,9 @@ func (f *Feed) overdue(position kvclient.Revision) error {
 // entries vanish by age they do so with a marker or at a time that was told.
 func (f *Feed) count(s kvclient.StreamState) error {
 	before := f.known
+	if s.History < before.History {
+		f.updated = true
+	}
 	fewer := s.Subjects+f.forgiven.keys < before.Subjects ||
 		!f.updated && before.Last == s.Last && s.Messages+f.forgiven.messages < before.Messages
 	missing := before.Epoch == s.Epoch && fewer && s.Lifetime == 0

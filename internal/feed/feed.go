@@ -53,6 +53,7 @@ type Feed struct {
 	foreign    bool              // points below are known to be around
 	lifetime   time.Duration     // after which the store may forget; 0 if it does not
 	discards   bool              // it does for want of room, and never tells what: nothing is exact
+	terms      kvclient.Terms    // on which the bucket keeps its entries: what was reported follows from them
 	log        changeLog
 	markers    map[string]kvclient.Revision // keys whose last entry is a marker that was read
 	interest   *gsl.GenericSublist[*Subscription]
@@ -148,7 +149,9 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	if s.Lifetime > 0 && f.lifetime == 0 {
 		f.since = max(f.since, f.position) // of markers before that nobody knows which were there
 	}
-	f.lifetime, f.discards = s.Lifetime, s.Discards
+	// What a stream discarded before it was told not to is gone, and nobody knows which it was.
+	changed := s.Terms != f.terms || f.discards && !s.Discards
+	f.lifetime, f.discards, f.terms = s.Lifetime, s.Discards, s.Terms
 	if s.Discards {
 		f.exact.disclaim()
 	}
@@ -160,6 +163,8 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 		reset = ReasonEpoch
 	case s.Last < f.position:
 		reset = ReasonAhead
+	case changed:
+		reset = ReasonConfig
 	}
 	if reset == "" {
 		return f.position, false

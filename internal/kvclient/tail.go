@@ -32,6 +32,8 @@ type StreamState struct {
 	LastTime    time.Time     // when the last message was stored
 	Lifetime    time.Duration // the shortest that an entry or a marker may have; 0 if none vanishes by age
 	Discards    bool          // the oldest messages may vanish for want of room, whatever they are
+	History     int64         // messages that are kept of each key
+	Terms       Terms         // on which the bucket keeps its entries
 }
 
 // NothingRemoved tells that the stream still holds every message that it was ever given.
@@ -57,7 +59,9 @@ func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamSta
 		Subjects: info.State.NumSubjects,
 		LastTime: info.State.LastTime,
 		Lifetime: lifetime(info.Config),
-		Discards: info.Config.Discard == jetstream.DiscardOld && (info.Config.MaxMsgs > 0 || info.Config.MaxBytes > 0),
+		Discards: discards(&info.Config),
+		History:  info.Config.MaxMsgsPerSubject,
+		Terms:    termsOf(b, &info.Config),
 	}, nil
 }
 
