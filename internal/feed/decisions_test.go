@@ -83,6 +83,7 @@ func TestTrusts(t *testing.T) {
 	}{
 		"nothing happened":                       {stream(10, 1), long, stream(10, 1), true},
 		"only new keys":                          {stream(12, 1), long, stream(15, 1), true},
+		"every message is there":                 {stream(12, 1), short, stream(15, 0), true},
 		"one less":                               {stream(12, 1), long, stream(15, 2), false},
 		"one less, one more":                     {stream(12, 1), long, stream(12, 2), false},
 		"counted just before, and nothing since": {stream(12, 1), short, stream(12, 1), true},
@@ -197,6 +198,7 @@ func TestTrustsTheMark(t *testing.T) {
 		"another":                     {12, now.Add(time.Second), false},
 		"gone":                        {12, time.Time{}, false},
 		"gone, and nothing was since": {11, time.Time{}, true},
+		"another, of a whole history": {13, now.Add(time.Second), false},
 	} {
 		f := bare(stream(10, 1))
 		e := entry("k", 11, kvclient.Put)
@@ -204,10 +206,41 @@ func TestTrustsTheMark(t *testing.T) {
 		f.take([]kvclient.Entry{e})
 		f.missSome(f.known.at.Add(2 * tellTime))
 		state := stream(tc.last, 1)
+		if tc.last == 13 {
+			state = stream(tc.last, 0)
+		}
 		state.LastTime = now
 		if got := f.trusts(state, tc.stored); got != tc.want {
 			t.Errorf("%s: trusted %v", name, got)
 		}
+	}
+}
+
+// That a bucket was deleted can be heard of when the next of its name is there already. One that is
+// restored can have its epoch, and be there before the feed has missed it.
+func TestDeletionOfTheStreamThatIsFollowed(t *testing.T) {
+	created := time.Unix(100, 0)
+	for name, tc := range map[string]struct {
+		at   time.Time
+		want string
+	}{
+		"this one":       {created.Add(time.Second), ReasonHorizon},
+		"the one before": {created.Add(-time.Second), ""},
+	} {
+		s := stream(10, 0)
+		s.Created = created
+		f := bare(s)
+		if err := f.heard(kvclient.Advisory{Kind: kvclient.StreamDeleted, At: tc.at}); !errors.Is(err, errRestart) || f.resetFor != tc.want {
+			t.Errorf("%s: %v, reset for %q", name, err, f.resetFor)
+		}
+	}
+}
+
+// Advisories that were dropped are missed since the feed last knew that none was.
+func TestDroppedAdvisoriesAreMissed(t *testing.T) {
+	f := bare(stream(10, 0))
+	if err := f.heard(kvclient.Advisory{Kind: kvclient.AdvisoriesMissed}); !errors.Is(err, errRestart) {
+		t.Errorf("%v", err)
 	}
 }
 

@@ -33,7 +33,7 @@ type Feed struct {
 	lingering *time.Timer // guarded by hub.mu
 	cancel    context.CancelFunc
 
-	advisories chan kvclient.Advisory
+	mail       *mailbox
 	checkSoon  chan struct{}
 	sourceSide // of the goroutine that runs the source
 
@@ -63,13 +63,14 @@ type Feed struct {
 	purges     map[string]time.Time // of keys with markers, when they were
 	due        []*reading           // that are to be started
 	awaited    []awaited
+	forgiven   purged // since known was seen, and concerns nobody
 }
 
 func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 	return &Feed{
 		hub:        h,
 		name:       name,
-		advisories: make(chan kvclient.Advisory, 256),
+		mail:       newMailbox(),
 		checkSoon:  make(chan struct{}, 1),
 		settled:    make(chan struct{}),
 		log:        changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},

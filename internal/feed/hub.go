@@ -147,7 +147,7 @@ func (h *Hub) all() []*Feed {
 
 // advise passes the server's word on to the feed that it concerns.
 func (h *Hub) advise(a kvclient.Advisory) {
-	if a.Kind == kvclient.Reconnected {
+	if a.Kind == kvclient.Reconnected || a.Kind == kvclient.AdvisoriesMissed {
 		for _, f := range h.all() {
 			f.advise(a)
 		}

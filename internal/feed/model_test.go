@@ -19,6 +19,7 @@ type model struct {
 	lives      int
 	missing    bool
 	epoch      kvclient.Epoch
+	created    time.Time
 	last       kvclient.Revision
 	messages   []kvclient.Entry                        // that are stored, in order
 	states     map[kvclient.Revision]map[string]string // the keys' values when that revision was the last
@@ -49,6 +50,7 @@ func (m *model) create() {
 	m.lives++
 	m.missing, m.epoch, m.last, m.messages = false, kvclient.Epoch("e"+strconv.Itoa(m.lives)), 0, nil
 	m.states = map[kvclient.Revision]map[string]string{0: {}}
+	m.created = m.clock
 }
 
 func (m *model) state() kvclient.StreamState {
@@ -56,7 +58,7 @@ func (m *model) state() kvclient.StreamState {
 	if m.forgets {
 		lifetime = time.Second
 	}
-	s := kvclient.StreamState{Epoch: m.epoch, Last: m.last, First: m.last + 1, Messages: uint64(len(m.messages)),
+	s := kvclient.StreamState{Epoch: m.epoch, Created: m.created, Last: m.last, First: m.last + 1, Messages: uint64(len(m.messages)),
 		Subjects: uint64(len(m.lastOf())), Lifetime: lifetime}
 	if len(m.messages) > 0 {
 		s.First = m.messages[0].Revision
@@ -77,7 +79,7 @@ func (m *model) happen() {
 		m.shrink()
 	case n < 32 && m.rand.IntN(100) < m.often.remove:
 		m.missing, m.messages = true, nil
-		m.tell(kvclient.Advisory{Kind: kvclient.StreamDeleted})
+		m.tell(kvclient.Advisory{Kind: kvclient.StreamDeleted, At: m.clock})
 	case n < 100 && m.forgets:
 		m.vanish()
 	case n < 750:

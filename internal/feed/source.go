@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -23,6 +24,9 @@ const (
 
 // errRestart ends a source whose bucket is not what it was.
 var errRestart = errors.New("the bucket has changed")
+
+// errDropped ends a source that was told of more than there was room for.
+var errDropped = fmt.Errorf("%w: advisories are dropped", kvclient.ErrUnavailable)
 
 // run keeps the source alive until the feed ends.
 func (f *Feed) run(ctx context.Context) {
@@ -60,9 +64,12 @@ func (f *Feed) rest(ctx context.Context, wait time.Duration) (told bool) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case a := <-f.advisories:
-		_ = f.heard(a) // the source starts anew in any case
-		return true
+	case <-f.mail.arrived:
+		a, told := f.mail.take()
+		if told {
+			_ = f.heard(a) // the source starts anew in any case
+		}
+		return told
 	}
 	return false
 }
@@ -84,7 +91,11 @@ func (f *Feed) follow(ctx context.Context, patience time.Duration) (reached bool
 		return false, err
 	}
 	defer tail.Close()
-	if f.hub.client.Hearing() != hearing {
+	switch now := f.hub.client.Hearing(); {
+	case now == hearing:
+	case now.SameConnection(hearing):
+		return true, errDropped // where that goes on, each question adds to it
+	default:
 		return true, errRestart // what was removed since the stream was asked may not have been told
 	}
 	if !f.doubt.IsZero() {
@@ -169,7 +180,11 @@ func (f *Feed) watch(
 			if !checking {
 				later()
 			}
-		case a := <-f.advisories:
+		case <-f.mail.arrived:
+			a, told := f.mail.take()
+			if !told {
+				continue
+			}
 			if err := f.heard(a); err != nil {
 				f.gather(ctx)
 				return err
@@ -203,9 +218,13 @@ func (f *Feed) gather(ctx context.Context) {
 	defer enough.Stop()
 	for {
 		select {
-		case a := <-f.advisories:
-			if a.Kind == kvclient.StreamPurged {
+		case <-f.mail.arrived:
+			switch a, told := f.mail.take(); {
+			case !told:
+			case a.Kind == kvclient.StreamPurged:
 				more.Reset(gather)
+			default:
+				_ = f.heard(a) // the source starts anew in any case
 			}
 		case <-more.C:
 			return
@@ -221,6 +240,10 @@ func (f *Feed) gather(ctx context.Context) {
 func (f *Feed) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
+	if f.hub.client.Hearing() != f.hearing {
+		return errRestart // advisories were dropped since, or the connection is another
+	}
+	f.heardAt = f.now()
 	q := f.question()
 	bucket, s, err := f.ask(ctx)
 	if err != nil {
@@ -249,20 +272,4 @@ func (f *Feed) check(ctx context.Context) error {
 	f.advance(s.Last)
 	f.soon()
 	return nil
-}
-
-// advise hands the server's word over. If there is no room, what is lost of it may be any purge.
-func (f *Feed) advise(a kvclient.Advisory) {
-	for {
-		select {
-		case f.advisories <- a:
-			return
-		default:
-		}
-		a = kvclient.Advisory{Kind: kvclient.StreamPurged}
-		select {
-		case <-f.advisories:
-		default:
-		}
-	}
 }

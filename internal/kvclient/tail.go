@@ -26,6 +26,7 @@ const (
 // A StreamState is what the leader of a bucket's stream says of it at one moment.
 type StreamState struct {
 	Epoch       Epoch
+	Created     time.Time
 	First, Last Revision
 	Messages    uint64
 	Subjects    uint64
@@ -53,6 +54,7 @@ func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamSta
 	}
 	return b, StreamState{
 		Epoch:    b.epoch,
+		Created:  info.Created,
 		First:    Revision(info.State.FirstSeq),
 		Last:     Revision(info.State.LastSeq),
 		Messages: info.State.Msgs,

@@ -1,0 +1,91 @@
+package feed
+
+import (
+	"slices"
+	"sync"
+
+	"kvgateway/internal/kvclient"
+)
+
+// maxWaitingPurges bounds the purges of single keys that wait in a mailbox.
+const maxWaitingPurges = 256
+
+// A mailbox holds what the server told of a bucket until the source's goroutine hears it. What says
+// nothing that is not waiting already is not kept twice, so that only purges of single keys can be
+// many: those that find no room are judged at once by whoever brings them. Nothing is lost.
+type mailbox struct {
+	// arrived has a token while something waits.
+	arrived chan struct{}
+
+	mu      sync.Mutex
+	waiting []kvclient.Advisory // the oldest first
+}
+
+func newMailbox() *mailbox { return &mailbox{arrived: make(chan struct{}, 1)} }
+
+// put keeps an advisory. It returns false for the purge of a key if too many wait.
+func (m *mailbox) put(a kvclient.Advisory) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	defer m.signal()
+	if a.Key != "" {
+		if len(m.waiting) >= maxWaitingPurges {
+			return false
+		}
+		m.waiting = append(m.waiting, a)
+		return true
+	}
+	same := slices.IndexFunc(m.waiting, func(b kvclient.Advisory) bool {
+		return b.Kind == a.Kind && b.Key == ""
+	})
+	if same < 0 {
+		m.waiting = append(m.waiting, a)
+	} else if a.At.After(m.waiting[same].At) {
+		m.waiting[same].At = a.At
+	}
+	return true
+}
+
+// take returns what has waited longest. After a token nothing may wait any more.
+func (m *mailbox) take() (a kvclient.Advisory, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.waiting) == 0 {
+		return kvclient.Advisory{}, false
+	}
+	a = m.waiting[0]
+	m.waiting = m.waiting[1:]
+	m.signal()
+	return a, true
+}
+
+// signal puts a token where something waits. m.mu must be held.
+func (m *mailbox) signal() {
+	if len(m.waiting) == 0 {
+		return
+	}
+	select {
+	case m.arrived <- struct{}{}:
+	default:
+	}
+}
+
+// advise hands the server's word over to the source's goroutine. It may be called by any.
+func (f *Feed) advise(a kvclient.Advisory) {
+	if !f.mail.put(a) && !f.forgive(a) {
+		f.mail.put(kvclient.Advisory{Kind: kvclient.StreamPurged, At: a.At})
+	}
+}
+
+// forgive reports whether a purge changes nothing that a subscription holds, and counts it then.
+func (f *Feed) forgive(a kvclient.Advisory) bool {
+	if a.Key == "" || !f.harmless(a.Key, a.At) {
+		return false
+	}
+	f.mu.Lock()
+	f.forgiven.messages += a.Purged
+	f.forgiven.keys++
+	f.mu.Unlock()
+	f.soon() // until it is counted, a loss would be taken for this
+	return true
+}
