@@ -27,6 +27,7 @@ type sourceSide struct {
 	hearing  kvclient.Hearing  // over which the server's word comes
 	heardAt  time.Time         // when that was looked at last, and the same
 	created  time.Time         // when the stream was, as its server says
+	startAs  time.Time         // when the stream was as the source found it at its start, by the server's clock
 	lastWord func() time.Time  // when the source, which goes on or was lost, said something last
 	doubt    time.Time         // since when advisories may have been missed; zero for not
 	resetFor string            // the reason for which subscriptions are reset at the next start; "" for none
@@ -77,7 +78,7 @@ func (f *Feed) sourceLost(err error) {
 // startAt takes over where the stream is. It returns from where to read on; begun tells that the log begins there.
 func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (position kvclient.Revision, begun bool) {
 	position, begun = f.adopt(bucket, s, f.resetFor)
-	f.resetFor, f.waits, f.created = "", time.Time{}, s.Created
+	f.resetFor, f.waits, f.created, f.startAs = "", time.Time{}, s.Created, s.At
 	if begun {
 		f.known = tally{s, f.now()}
 		f.doubt, f.ripening, f.earlier = time.Time{}, f.known, tally{}
@@ -115,9 +116,10 @@ func (f *Feed) hearOver(h kvclient.Hearing) {
 // of the mark was stored; zero if it is not there any more. If not, the log begins anew with the next start.
 //
 // The newest message that is known must be the same one, or a crash gave its revision to another. And the stream's counts must prove
-// that nothing was removed: either ever, since it holds every message that it was given, or since a tally that lacks no purge unheard.
+// that nothing was removed: either ever, since it holds every message that it was given, and did (a crash can take a purge back), or since a
+// tally that lacks no purge unheard.
 func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
-	intact := now.Epoch == f.known.Epoch && now.NothingRemoved()
+	intact := now.Epoch == f.known.Epoch && f.known.NothingRemoved() && now.NothingRemoved()
 	trusted := f.doubt.IsZero() || f.isMark(now, stored) && (intact || nothingRemoved(f.tallied(), now))
 	if !trusted {
 		f.resetFor = ReasonHorizon
@@ -169,6 +171,10 @@ func (f *Feed) heard(a kvclient.Advisory) error {
 		}
 	case kvclient.StreamUpdated:
 		f.updated = true
+		// It may have been changed back since, with all that it removed.
+		if a.Terms != nil && !a.At.Before(f.startAs) && *a.Terms != f.terms.ExceptSubjects() {
+			return f.disown(ReasonConfig)
+		}
 	case kvclient.Reconnected:
 		return nil // the source ends with its connection, and asks for more than this can tell
 	}

@@ -162,7 +162,7 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 		return f.position, true
 	case s.Epoch != f.epoch:
 		reset = ReasonEpoch
-	case s.Last < f.position:
+	case s.Last < f.position, s.Last < f.awaitedEnd():
 		reset = ReasonAhead
 	case changed:
 		reset = ReasonConfig
@@ -170,10 +170,11 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	if reset == "" {
 		return f.position, false
 	}
-	before := f.position
+	before, trusted := f.position, f.trusted
 	f.begin(s)
 	if reset != ReasonEpoch {
 		f.distrust(reset, before)
+		f.trusted = max(f.trusted, trusted) // what an earlier reset voided may still be around
 	}
 	f.generation++
 	f.reason = reset
@@ -181,6 +182,17 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 		sub.wake()
 	}
 	return f.position, true
+}
+
+// awaitedEnd is the greatest revision up to which a subscription has yet to be told of everything: the
+// stream had it. f.mu must be held.
+func (f *Feed) awaitedEnd() (end kvclient.Revision) {
+	for s := range f.subs {
+		if s.syncDue && s.generation == f.generation {
+			end = max(end, s.syncFrom)
+		}
+	}
+	return end
 }
 
 // begin starts the log anew where the stream is now.

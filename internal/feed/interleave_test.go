@@ -39,7 +39,8 @@ func TestInterleavings(t *testing.T) {
 		}
 	}
 	t.Log(total)
-	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed"} {
+	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed",
+		"reset config", "crash", "trusted"} {
 		if total[what] == 0 {
 			t.Errorf("never: %s", what)
 		}
@@ -67,6 +68,7 @@ type world struct {
 	dead     time.Time     // when it is noticed that the connection brings nothing any more; zero while it does
 	lost     bool          // the connection was, and no other has been used yet; not where what lies behind it was
 	deciding bool          // where a client goes on
+	knowsOf  int           // updates of the configuration that the feed has begun after
 	knows    int           // purges of values that the feed has begun after
 	asked    *modelInquiry // nil while no question is under way
 	calm     bool
@@ -86,8 +88,9 @@ type modelInquiry struct {
 }
 
 type modelTail struct {
-	epoch kvclient.Epoch
-	last  kvclient.Revision
+	epoch  kvclient.Epoch
+	last   kvclient.Revision
+	maxAge time.Duration // as its bucket has it
 }
 
 func newWorld(seed uint64) *world {
@@ -145,6 +148,7 @@ func (w *world) play() {
 
 func (w *world) step() {
 	w.clock = w.clock.Add(20 * time.Millisecond)
+	w.age()
 	if w.tail != nil && w.dead.IsZero() {
 		w.lastWord = w.clock
 	}
@@ -214,6 +218,9 @@ func (w *world) restart() {
 		c.leave()
 		// At its very position a point does not say before or after which purge it was given: that is all that feeds cannot know.
 		c.forget(w.last)
+		// Nor can they tell a history from one that a crash has rewritten, or what was reported under
+		// other terms.
+		c.forgetFrom(w.rewritten, w.updates > 0)
 	}
 	w.newFeed()
 }
@@ -228,7 +235,12 @@ func (w *world) connect() {
 		f.sourceLost(kvclient.ErrBucketNotFound)
 		return
 	}
-	s, purges := w.state(), w.purges
+	if !f.doubt.IsZero() && !w.calm && w.rand.IntN(100) < w.often.crash && !w.deciding && w.saved != nil {
+		w.crash()
+		w.counts["crash"]++
+		w.note("a crash: stream at %d", w.last)
+	}
+	s, purges, updates := w.state(), w.purges, w.updates
 	w.meanwhile()
 	anew := w.lost
 	if anew {
@@ -237,7 +249,7 @@ func (w *world) connect() {
 	}
 	position, begun := f.startAt(nil, s)
 	if begun {
-		w.knows = purges
+		w.knows, w.knowsOf = purges, updates
 	}
 	w.meanwhile()
 	if anew && !begun {
@@ -247,12 +259,16 @@ func (w *world) connect() {
 		f.sourceLost(kvclient.ErrBucketNotFound)
 		return
 	}
-	if !f.doubt.IsZero() && !f.trusts(w.state(), time.Time{}) {
+	doubted := !f.doubt.IsZero()
+	if doubted && !f.trusts(w.state(), w.storedAt(f.mark.revision)) {
 		w.note("what came in the gap is not known")
 		return
 	}
+	if doubted {
+		w.counts["trusted"]++
+	}
 	f.setState(live, nil)
-	w.tail, w.lastWord = &modelTail{w.epoch, position}, w.clock
+	w.tail, w.lastWord = &modelTail{w.epoch, position, s.Terms.MaxAge}, w.clock
 	w.note("source at %d, begun %v", position, begun)
 }
 
@@ -322,6 +338,9 @@ func (w *world) deliver(count int) {
 		return
 	}
 	w.tail.last = entries[len(entries)-1].Revision
+	for i := range entries {
+		entries[i].Expires = expires(entries[i].Created, w.tail.maxAge)
+	}
 	w.feed.take(entries)
 	w.note("feed took %d up to %d", len(entries), w.tail.last)
 	if w.feed.void != "" {
@@ -375,6 +394,7 @@ func (w *world) settle() {
 	w.note("nothing more happens")
 	if w.tail != nil && !w.dead.IsZero() {
 		w.clock = w.dead
+		w.age()
 		w.listenInVain()
 	}
 	if w.missing {
@@ -414,7 +434,7 @@ func (w *world) settle() {
 		if point, exact, ok := c.s.Bookmark(); !ok || !exact || point.Revision != w.last {
 			w.fail("client %d is at %+v in the end, exact %v; the stream is at %d", c.name, point, exact, w.last)
 		}
-		if want := w.selected(w.last, c.filters); c.staged != nil || !maps.Equal(c.state, want) {
+		if want := w.selected(w.last, c.filters); c.staged != nil || !maps.Equal(c.visible(), want) {
 			w.fail("client %d has %v in the end, want %v", c.name, c.state, want)
 		}
 	}

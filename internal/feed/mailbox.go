@@ -12,7 +12,8 @@ const maxWaitingPurges = 256
 
 // A mailbox holds what the server told of a bucket until the source's goroutine hears it. What says
 // nothing that is not waiting already is not kept twice, so that only purges of single keys can be
-// many: those that find no room are judged at once by whoever brings them. Nothing is lost.
+// many: those that find no room are judged at once by whoever brings them. Of other kinds one is kept
+// of those that say the same, so that there can be few.
 type mailbox struct {
 	// arrived has a token while something waits.
 	arrived chan struct{}
@@ -35,8 +36,11 @@ func (m *mailbox) put(a kvclient.Advisory) bool {
 		m.waiting = append(m.waiting, a)
 		return true
 	}
+	if a.Terms != nil && len(m.waiting) >= maxWaitingPurges {
+		a.Terms = &otherTerms
+	}
 	same := slices.IndexFunc(m.waiting, func(b kvclient.Advisory) bool {
-		return b.Kind == a.Kind && b.Key == ""
+		return b.Kind == a.Kind && b.Key == "" && sameTerms(a.Terms, b.Terms)
 	})
 	if same < 0 {
 		m.waiting = append(m.waiting, a)
@@ -45,6 +49,11 @@ func (m *mailbox) put(a kvclient.Advisory) bool {
 	}
 	return true
 }
+
+// otherTerms stand for several that were told, of which some may be others than a feed's.
+var otherTerms = kvclient.Terms{MaxAge: -1}
+
+func sameTerms(a, b *kvclient.Terms) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // take returns what has waited longest. After a token nothing may wait any more.
 func (m *mailbox) take() (a kvclient.Advisory, ok bool) {

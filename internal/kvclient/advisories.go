@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/bound"
 )
@@ -31,7 +32,8 @@ type Advisory struct {
 	Bucket BucketName // the zero name with Reconnected and AdvisoriesMissed
 	Key    string     // with StreamPurged: the only key whose messages were removed; "" for several, or unknown
 	Purged uint64     // with StreamPurged: how many messages were removed; 0 for unknown
-	At     time.Time  // with StreamPurged and StreamDeleted: when it was done, by the server's clock
+	At     time.Time  // with StreamPurged, StreamDeleted and Terms: when it was done, by the server's clock
+	Terms  *Terms     // with StreamUpdated: the new ones, but for Subjects; nil for unknown
 }
 
 // Observe makes the client report advisories to observer, which must not block. Where the identity may not subscribe to them
@@ -162,9 +164,9 @@ func (c *Client) streamAdvisory(msg *nats.Msg) {
 	c.report(a)
 }
 
-// removals are the requests to the JetStream API that can remove messages of a bucket's stream.
-// Their subjects end with its name.
-var removals = [...]struct {
+// changes are the requests to the JetStream API that can remove messages of a bucket's stream or change
+// when they vanish. Their subjects end with its name.
+var changes = [...]struct {
 	request []byte
 	kind    AdvisoryKind
 }{
@@ -172,26 +174,27 @@ var removals = [...]struct {
 	{[]byte("STREAM.MSG.DELETE." + streamPrefix), StreamPurged},
 	{[]byte("STREAM.DELETE." + streamPrefix), StreamDeleted},
 	{[]byte("STREAM.RESTORE." + streamPrefix), StreamDeleted},
+	{[]byte("STREAM.UPDATE." + streamPrefix), StreamUpdated},
 }
 
-// removalOf returns what an audit record of the JetStream API tells, if it is of a request that can
-// remove something. It looks at the record's bytes: most are of requests that change nothing. A
+// changeOf returns what an audit record of the JetStream API tells, if it is of one of these requests.
+// It looks at the record's bytes: most are of requests that change nothing. A
 // quote within a JSON string is escaped, so that the member's name is found in its place only.
-func removalOf(audit []byte) (kind AdvisoryKind, ok bool) {
+func changeOf(audit []byte) (kind AdvisoryKind, ok bool) {
 	_, subject, _ := bytes.Cut(audit, []byte(`"subject":"`))
 	subject = subject[:max(0, bytes.IndexByte(subject, '"'))]
-	for i := range removals {
-		if bytes.Contains(subject, removals[i].request) {
-			return removals[i].kind, true
+	for i := range changes {
+		if bytes.Contains(subject, changes[i].request) {
+			return changes[i].kind, true
 		}
 	}
 	return 0, false
 }
 
-// apiAdvisory finds the removals among the audit records of the JetStream API: the server writes one
-// of every request.
+// apiAdvisory finds what concerns watchers among the audit records of the JetStream API: the server
+// writes one of every request.
 func (c *Client) apiAdvisory(msg *nats.Msg) {
-	kind, ok := removalOf(msg.Data)
+	kind, ok := changeOf(msg.Data)
 	if !ok {
 		return
 	}
@@ -210,6 +213,7 @@ func (c *Client) apiAdvisory(msg *nats.Msg) {
 	var response struct {
 		apiResponse
 		Purged *uint64 `json:"purged"`
+		Config *jetstream.StreamConfig
 	}
 	if json.Unmarshal([]byte(audit.Response), &response) == nil && (response.Error != nil || response.Purged != nil && *response.Purged == 0) {
 		return
@@ -217,8 +221,12 @@ func (c *Client) apiAdvisory(msg *nats.Msg) {
 	if response.Purged != nil {
 		a.Purged = *response.Purged
 	}
-	if kind == StreamPurged {
+	switch {
+	case kind == StreamPurged:
 		a.Key = purgedKey(audit.Request)
+	case kind == StreamUpdated && response.Config != nil:
+		terms := termsOf("", response.Config)
+		a.Terms = &terms
 	}
 	c.report(a)
 }

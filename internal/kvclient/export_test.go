@@ -16,7 +16,7 @@ func (b *Bucket) ScanEntries(ctx context.Context, fs Filters, visit func(Entry) 
 
 // IsRemoval reports whether an audit record is of a request that can remove something.
 func IsRemoval(audit []byte) bool {
-	_, ok := removalOf(audit)
+	_, ok := changeOf(audit)
 	return ok
 }
 

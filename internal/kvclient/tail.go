@@ -26,7 +26,8 @@ const (
 // A StreamState is what the leader of a bucket's stream says of it at one moment.
 type StreamState struct {
 	Epoch       Epoch
-	Created     time.Time
+	Created     time.Time // as the server says
+	At          time.Time // when it was so, by the server's clock
 	First, Last Revision
 	Messages    uint64
 	Subjects    uint64
@@ -55,6 +56,7 @@ func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamSta
 	return b, StreamState{
 		Epoch:    b.epoch,
 		Created:  info.Created,
+		At:       info.TimeStamp,
 		First:    Revision(info.State.FirstSeq),
 		Last:     Revision(info.State.LastSeq),
 		Messages: info.State.Msgs,
@@ -63,7 +65,7 @@ func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamSta
 		Lifetime: lifetime(info.Config),
 		Discards: discards(&info.Config),
 		History:  info.Config.MaxMsgsPerSubject,
-		Terms:    termsOf(b, &info.Config),
+		Terms:    termsOf(b.readPrefix, &info.Config),
 	}, nil
 }
 

@@ -22,13 +22,19 @@ type Terms struct {
 	Subjects string
 }
 
-// termsOf reads the terms of a bucket from its stream's configuration.
-func termsOf(b *Bucket, config *jetstream.StreamConfig) Terms {
+// ExceptSubjects returns the terms that an [Advisory] can tell.
+func (t Terms) ExceptSubjects() Terms {
+	t.Subjects = ""
+	return t
+}
+
+// termsOf reads the terms of a bucket, whose entries have subjects, from its stream's configuration.
+func termsOf(subjects string, config *jetstream.StreamConfig) Terms {
 	return Terms{
 		MaxAge:      config.MaxAge,
 		MarkerTTL:   config.SubjectDeleteMarkerTTL,
 		MessageTTLs: config.AllowMsgTTL,
-		Subjects:    b.readPrefix,
+		Subjects:    subjects,
 	}
 }
 
