@@ -27,7 +27,7 @@ type sourceSide struct {
 	hearing  kvclient.Hearing  // over which the server's word comes
 	heardAt  time.Time         // when that was looked at last, and the same
 	created  time.Time         // when the stream was, as its server says
-	startAs  time.Time         // when the stream was as the source found it at its start, by the server's clock
+	startAs  time.Time         // when it was as the source found it at its start, by the server's clock
 	lastWord func() time.Time  // when the source, which goes on or was lost, said something last
 	doubt    time.Time         // since when advisories may have been missed; zero for not
 	resetFor string            // the reason for which subscriptions are reset at the next start; "" for none
@@ -96,8 +96,9 @@ func (f *Feed) missSome(from time.Time) {
 	}
 }
 
-// hearOver notes over which connection the server's word comes from now on. If it came over another, or some was dropped, it may be
-// incomplete, though the source ended for another reason; then the state is not live before the new one is known to be heard.
+// hearOver notes over which connection advisories come from now on. If they came over another, or
+// some were dropped, some may be missed, though the source ended for another reason. Then the state
+// is not live before the stream has been compared.
 func (f *Feed) hearOver(h kvclient.Hearing) {
 	if f.hearing != h && f.hearing != (kvclient.Hearing{}) {
 		missed := f.lastWord()
@@ -112,12 +113,14 @@ func (f *Feed) hearOver(h kvclient.Hearing) {
 	f.hearing, f.heardAt = h, f.now()
 }
 
-// trusts reports whether the log may go on where the stream is now, after advisories may have been missed. Stored is when the message
-// of the mark was stored; zero if it is not there any more. If not, the log begins anew with the next start.
+// trusts reports whether the log may go on where the stream is now, after advisories may have been
+// missed. Stored is when the message of the mark was stored; zero if it is not there any more. If
+// not, the log begins anew with the next start.
 //
-// The newest message that is known must be the same one, or a crash gave its revision to another. And the stream's counts must prove
-// that nothing was removed: either ever, since it holds every message that it was given, and did (a crash can take a purge back), or since a
-// tally that lacks no purge unheard.
+// The newest message that is known must be the same one, or a crash gave its revision to another.
+// And the stream's counts must prove that nothing was removed. Either nothing ever was: the stream
+// holds every message that it was given, and did when it was counted last, or a crash took a removal
+// back. Or nothing was since the last tally from which no purge can be missing unheard.
 func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
 	intact := now.Epoch == f.known.Epoch && f.known.NothingRemoved() && now.NothingRemoved()
 	trusted := f.doubt.IsZero() || f.isMark(now, stored) && (intact || nothingRemoved(f.tallied(), now))
@@ -128,8 +131,8 @@ func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
 	return trusted
 }
 
-// isMark reports whether the newest message that is known is still the one of its revision. If it is gone and nothing was removed, it was
-// so before.
+// isMark reports whether the newest message that is known is still the one of its revision. If it is
+// gone, it must be the last that the stream was given; that it was gone before the counts show.
 func (f *Feed) isMark(now kvclient.StreamState, stored time.Time) bool {
 	switch {
 	case stored.Equal(f.mark.stored):
@@ -257,7 +260,8 @@ func (f *Feed) takeForgiven() {
 
 // note takes over what the stream is.
 func (f *Feed) note(s kvclient.StreamState) {
-	if f.known.StreamState == s {
+	same := f.known.StreamState
+	if same.At = s.At; same == s {
 		return
 	}
 	if f.lastWord().Sub(f.ripening.at) >= tellTime {

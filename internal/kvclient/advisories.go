@@ -30,17 +30,22 @@ const (
 type Advisory struct {
 	Kind   AdvisoryKind
 	Bucket BucketName // the zero name with Reconnected and AdvisoriesMissed
-	Key    string     // with StreamPurged: the only key whose messages were removed; "" for several, or unknown
-	Purged uint64     // with StreamPurged: how many messages were removed; 0 for unknown
-	At     time.Time  // with StreamPurged, StreamDeleted and Terms: when it was done, by the server's clock
-	Terms  *Terms     // with StreamUpdated: the new ones, but for Subjects; nil for unknown
+	// Key, with StreamPurged, is the only key whose messages were removed; "" for several, or unknown.
+	Key string
+	// Purged, with StreamPurged, is how many messages were removed; 0 for unknown.
+	Purged uint64
+	// At, with StreamPurged, StreamDeleted and Terms, is when it was done, by the server's clock.
+	At time.Time
+	// Terms, with StreamUpdated, are the new ones, but for Subjects; nil for unknown.
+	Terms *Terms
 }
 
-// Observe makes the client report advisories to observer, which must not block. Where the identity may not subscribe to them
-// none come, but for Reconnected.
+// Observe makes the client report advisories to observer, which must not block. Where the identity
+// may not subscribe to them none come, but for Reconnected.
 func (c *Client) Observe(observer func(Advisory)) { c.observer.Store(&observer) }
 
-// A Hearing is a time through which the server's word came over one connection, all of it: while it is the same, no advisory was missed.
+// A Hearing is a time through which all advisories came over one connection: while it is the same,
+// none was missed.
 type Hearing struct {
 	conn       *nats.Conn
 	reconnects uint64
@@ -164,8 +169,8 @@ func (c *Client) streamAdvisory(msg *nats.Msg) {
 	c.report(a)
 }
 
-// changes are the requests to the JetStream API that can remove messages of a bucket's stream or change
-// when they vanish. Their subjects end with its name.
+// changes are the requests to the JetStream API that can remove messages of a bucket's stream, or
+// change when they vanish. Their subjects end with its name.
 var changes = [...]struct {
 	request []byte
 	kind    AdvisoryKind
@@ -177,9 +182,9 @@ var changes = [...]struct {
 	{[]byte("STREAM.UPDATE." + streamPrefix), StreamUpdated},
 }
 
-// changeOf returns what an audit record of the JetStream API tells, if it is of one of these requests.
-// It looks at the record's bytes: most are of requests that change nothing. A
-// quote within a JSON string is escaped, so that the member's name is found in its place only.
+// changeOf returns what an audit record of the JetStream API tells, if it is of one of these
+// requests. It looks at the record's bytes: most are of requests that change nothing. A quote within
+// a JSON string is escaped, so that the member's name is found in its place only.
 func changeOf(audit []byte) (kind AdvisoryKind, ok bool) {
 	_, subject, _ := bytes.Cut(audit, []byte(`"subject":"`))
 	subject = subject[:max(0, bytes.IndexByte(subject, '"'))]
