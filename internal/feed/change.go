@@ -86,6 +86,7 @@ const (
 	ReasonHorizon   = "horizon"    // nobody can prove what happened since the position
 	ReasonUnknownID = "unknown-id" // the position cannot be read
 	ReasonPurged    = "purged"     // entries were removed without a trace in the stream
+	ReasonConfig    = "config"     // the bucket's settings changed, and with them when entries vanish
 	ReasonSlow      = "slow"       // the reader cannot be caught up
 	ReasonShutdown  = "shutdown"
 )

@@ -35,7 +35,7 @@ func crowded(t *testing.T) (*lab, []*watcher) {
 
 func (l *lab) watchAs(t *testing.T, owner, bucket string, options feed.SubscribeOptions) *watcher {
 	t.Helper()
-	w := &watcher{t: t, wake: make(chan struct{}, 1), state: make(map[string]string)}
+	w := newWatcher(t)
 	var err error
 	w.Subscription, err = l.hub.Subscribe(bound.WithOwner(t.Context(), owner), bucketName(t, bucket), options,
 		feed.Token(w.wake))

@@ -88,7 +88,8 @@ type Stats struct {
 	Resets        [len(resetReasons)]atomic.Uint64
 }
 
-var resetReasons = [...]string{ReasonEpoch, ReasonAhead, ReasonHorizon, ReasonUnknownID, ReasonPurged}
+var resetReasons = [...]string{ReasonEpoch, ReasonAhead, ReasonHorizon, ReasonUnknownID, ReasonPurged,
+	ReasonConfig}
 
 // EachReset calls visit with each reason for which subscriptions are reset, and how often they were.
 func (s *Stats) EachReset(visit func(reason string, count uint64)) {
@@ -181,7 +182,7 @@ func (h *Hub) all() []*Feed {
 func (h *Hub) advise(a kvclient.Advisory) {
 	h.mu.Lock()
 	defer h.mu.Unlock() // while a feed may come to rest, with what it has yet to hear
-	if a.Kind == kvclient.Reconnected {
+	if a.Kind == kvclient.Reconnected || a.Kind == kvclient.AdvisoriesMissed {
 		for _, f := range h.feeds {
 			h.hear(f, a)
 		}

@@ -41,7 +41,7 @@ func TestInterleavings(t *testing.T) {
 	}
 	t.Log(total)
 	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed",
-		"scan", "turn in vain", "dropped", "rest"} {
+		"scan", "turn in vain", "dropped", "rest", "reset config", "crash", "trusted"} {
 		if total[what] == 0 {
 			t.Errorf("never: %s", what)
 		}
@@ -66,11 +66,13 @@ type world struct {
 	reads    []*modelReading
 	clients  []*client
 	lastWord time.Time
-	dead     time.Time // when it is noticed that the connection brings nothing any more; zero while it does
-	lost     bool      // the connection was, and no other has been used yet; not where what lies behind it was
-	resting  bool      // the bucket is missing, and the feed has no goroutine
-	deciding bool      // where a client goes on
-	knows    int       // purges of values that the feed has begun after
+	dead     time.Time     // when it is noticed that the connection brings nothing any more; zero while it does
+	lost     bool          // the connection was, and no other has been used yet; not where what lies behind it was
+	resting  bool          // the bucket is missing, and the feed has no goroutine
+	deciding bool          // where a client goes on
+	knowsOf  int           // updates of the configuration that the feed has begun after
+	knows    int           // purges of values that the feed has begun after
+	asked    *modelInquiry // nil while no question is under way
 	calm     bool
 	pause    int    // of the writers
 	pace     [3]int // how often the stream changes, the source and the readings go on, beside 30 for the clients
@@ -80,9 +82,17 @@ type world struct {
 	wrong    bool
 }
 
+// A modelInquiry is a question about the stream's last number: it is sent, answered and heard at
+// different times.
+type modelInquiry struct {
+	question
+	state *kvclient.StreamState // nil until the stream has answered
+}
+
 type modelTail struct {
-	epoch kvclient.Epoch
-	last  kvclient.Revision
+	epoch  kvclient.Epoch
+	last   kvclient.Revision
+	maxAge time.Duration // as its bucket has it
 }
 
 func newWorld(seed uint64) *world {
@@ -108,7 +118,8 @@ func newWorld(seed uint64) *world {
 
 func (w *world) newFeed() {
 	name, _ := kvclient.ParseBucketName("b")
-	w.feed, w.tail, w.reads, w.advisories, w.resting = newFeed(w.hub, name), nil, nil, nil, false
+	w.feed, w.tail, w.asked, w.reads = newFeed(w.hub, name), nil, nil, nil
+	w.advisories, w.resting = nil, false
 	w.lastWord, w.dead, w.lost = w.clock, time.Time{}, false
 	w.feed.delays = delays{turn: w.clock} // all clocks are one
 	w.feed.now, w.feed.lastWord = func() time.Time { return w.clock }, func() time.Time { return w.lastWord }
@@ -141,6 +152,7 @@ func (w *world) play() {
 
 func (w *world) step() {
 	w.clock = w.clock.Add(20 * time.Millisecond)
+	w.age()
 	if w.tail != nil && w.dead.IsZero() {
 		w.lastWord = w.clock
 	}
@@ -190,8 +202,10 @@ func (w *world) source() {
 		w.listenInVain()
 	case len(w.advisories) > 0 && (n < 30 || w.clock.Sub(w.advisories[0].at) > tellTime*9/10): // what was told is heard in time
 		w.hear()
-	case n < 90:
+	case n < 75:
 		w.deliver(1 + w.rand.IntN(4))
+	case n < 90:
+		w.inquire()
 	case n < 95 && w.rand.IntN(100) < w.often.cut:
 		w.cut()
 	case n > 97 && !w.deciding && w.rand.IntN(100) < w.often.restart:
@@ -208,6 +222,9 @@ func (w *world) restart() {
 		c.leave()
 		// At its very position a point does not say before or after which purge it was given: that is all that feeds cannot know.
 		c.forget(w.last)
+		// Nor can they tell a history from one that a crash has rewritten, or what was reported under
+		// other terms.
+		c.forgetFrom(w.rewritten, w.updates > 0)
 	}
 	w.newFeed()
 }
@@ -227,7 +244,12 @@ func (w *world) connect() {
 		w.resting = len(w.advisories) == 0 // as Hub.rest
 		return
 	}
-	s, purges := w.state(), w.purges
+	if !f.doubt.IsZero() && !w.calm && w.rand.IntN(100) < w.often.crash && !w.deciding && w.saved != nil {
+		w.crash()
+		w.counts["crash"]++
+		w.note("a crash: stream at %d", w.last)
+	}
+	s, purges, updates := w.state(), w.purges, w.updates
 	w.meanwhile()
 	anew := w.lost
 	if anew {
@@ -236,7 +258,7 @@ func (w *world) connect() {
 	}
 	position, begun := f.startAt(nil, s)
 	if begun {
-		w.knows = purges
+		w.knows, w.knowsOf = purges, updates
 	}
 	w.meanwhile()
 	if anew && !begun {
@@ -246,12 +268,16 @@ func (w *world) connect() {
 		f.sourceLost(kvclient.ErrBucketNotFound)
 		return
 	}
-	if !f.doubt.IsZero() && !f.trusts(w.state(), time.Time{}) {
+	doubted := !f.doubt.IsZero()
+	if doubted && !f.trusts(w.state(), w.storedAt(f.mark.revision)) {
 		w.note("what came in the gap is not known")
 		return
 	}
+	if doubted {
+		w.counts["trusted"]++
+	}
 	f.setState(live, nil)
-	w.tail, w.lastWord = &modelTail{w.epoch, position}, w.clock
+	w.tail, w.lastWord = &modelTail{w.epoch, position, s.Terms.MaxAge}, w.clock
 	w.note("source at %d, begun %v", position, begun)
 }
 
@@ -276,7 +302,7 @@ func (w *world) roused() bool {
 // end ends the tail with an error, as run would see it.
 func (w *world) end(err error) {
 	w.note("source: %v", err)
-	w.tail = nil
+	w.tail, w.asked = nil, nil
 	if !errors.Is(err, errRestart) {
 		w.feed.sourceLost(err)
 	}
@@ -339,6 +365,9 @@ func (w *world) deliver(count int) {
 		return
 	}
 	w.tail.last = entries[len(entries)-1].Revision
+	for i := range entries {
+		entries[i].Expires = expires(entries[i].Created, w.tail.maxAge)
+	}
 	w.feed.take(entries)
 	w.note("feed took %d up to %d", len(entries), w.tail.last)
 	if w.feed.void != "" {
@@ -346,16 +375,36 @@ func (w *world) deliver(count int) {
 	}
 }
 
+// inquire goes on with a question, as an inquiry does beside what is delivered.
+func (w *world) inquire() {
+	switch {
+	case w.asked == nil:
+		w.asked = &modelInquiry{question: w.feed.question()}
+	case w.missing:
+		w.asked = nil
+	case w.asked.state == nil:
+		s := w.state()
+		w.asked.state = &s
+	default:
+		asked := w.asked
+		w.asked = nil
+		if _, err := w.feed.compare(asked.question, *asked.state); err != nil {
+			w.end(err)
+		}
+	}
+}
+
 func (w *world) check() {
 	f := w.feed
-	position, _ := f.where()
+	q := f.question()
+	position := q.position
 	if w.missing {
 		w.end(kvclient.ErrBucketNotFound)
 		return
 	}
 	s := w.state()
 	w.meanwhile()
-	beyond, err := f.compare(position, s)
+	beyond, err := f.compare(q, s)
 	switch {
 	case err != nil:
 		w.end(err)
@@ -372,6 +421,7 @@ func (w *world) settle() {
 	w.note("nothing more happens")
 	if w.tail != nil && !w.dead.IsZero() {
 		w.clock = w.dead
+		w.age()
 		w.listenInVain()
 	}
 	if w.missing {
@@ -411,7 +461,7 @@ func (w *world) settle() {
 		if point, exact, ok := c.s.Bookmark(); !ok || !exact || point.Revision != w.last {
 			w.fail("client %d is at %+v in the end, exact %v; the stream is at %d", c.name, point, exact, w.last)
 		}
-		if want := w.selected(w.last, c.filters); c.staged != nil || !maps.Equal(c.state, want) {
+		if want := w.selected(w.last, c.filters); c.staged != nil || !maps.Equal(c.visible(), want) {
 			w.fail("client %d has %v in the end, want %v", c.name, c.state, want)
 		}
 	}

@@ -36,7 +36,7 @@ func TestPurgeOvertakesAnEntry(t *testing.T) {
 				defer cancel()
 				ended := make(chan error, 1)
 				go func() {
-					ended <- f.watch(ctx, entries, func() error { return nil }, func(context.Context) error { return nil })
+					ended <- f.watch(ctx, entries, func() error { return nil }, looks{check: func(context.Context) error { return nil }})
 				}()
 				synctest.Wait()
 				entries <- []kvclient.Entry{entry(2, test.op, test.stored)}

@@ -271,7 +271,8 @@ func (s *Subscription) point() Point {
 // isExact tells whether folding what was sent gives the state at the cursor. The feed is locked.
 func (s *Subscription) isExact() bool {
 	f := s.feed
-	return s.folds && !s.syncDue && f.state == live && f.exact && s.cursor == f.position && s.cursor >= s.syncFrom
+	return s.folds && !s.syncDue && f.state == live && s.cursor >= s.syncFrom &&
+		f.exact.holds(s.cursor, f.position)
 }
 
 // Bookmark returns the point that the subscription has reached, and whether the state there is exact. Ok is false where there is
@@ -291,7 +292,8 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 		if s.pending == 0 {
 			s.cursor = max(s.cursor, f.position)
 		}
-		if !f.exact && f.state == live {
+		if f.exact.owed && f.state == live {
+			f.wanted = f.now()
 			f.soon()
 		}
 		return s.point(), s.isExact(), true

@@ -26,14 +26,15 @@ func placeBound(set *bound.Set, feeds int) *bound.Bound {
 	})
 }
 
-// advisoryBound says how many advisories a feed queues. Each feed has a queue of its own.
+// advisoryBound says how many advisories wait for a feed. Each feed has a mailbox of its own.
 func advisoryBound(set *bound.Set) *bound.Bound {
 	return set.New(bound.Spec{
-		Name:    "feed-advisories",
-		Of:      "advisories of one bucket that its feed has yet to hear",
-		Unit:    bound.Places,
-		Limit:   256,
-		AtLimit: "the oldest are dropped, and the bucket's streams are reset as after a purge",
+		Name:  "feed-advisories",
+		Of:    "advisories of one bucket that its feed has yet to hear",
+		Unit:  bound.Places,
+		Limit: 256,
+		AtLimit: "more purges of single keys are judged at once, and the bucket's streams are reset if one " +
+			"may concern them",
 	})
 }
 
@@ -154,7 +155,7 @@ func (h *Hub) rest(f *Feed) bool {
 	switch {
 	case h.feeds[f.name] != f:
 		return true
-	case len(f.advisories) > 0:
+	case f.mail.waits():
 		return false
 	case f.users == 0:
 		h.drop(f)
@@ -181,7 +182,7 @@ func (h *Hub) hear(f *Feed, a kvclient.Advisory) {
 	switch {
 	case !f.resting:
 		f.advise(a)
-	case a.Kind == kvclient.StreamCreated, a.Kind == kvclient.StreamUpdated:
+	case a.Kind != kvclient.StreamPurged: // it may have been created, updated, or restored
 		h.rouse(f)
 	}
 }

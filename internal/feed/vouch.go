@@ -36,7 +36,7 @@ func (f *Feed) give() {
 
 // distrust notes that the points up to a revision are of what a reset has voided. The feed is locked.
 func (f *Feed) distrust(reset string, before kvclient.Revision) {
-	if f.trusted == 0 && reset != ReasonAhead {
+	if f.trusted == 0 && reset != ReasonAhead && reset != ReasonConfig {
 		return // nothing was ever removed
 	}
 	f.foreign = true

@@ -31,6 +31,7 @@ type Options struct {
 	InboxPrefix           string // "_INBOX" unless the account demands another
 
 	RequestTimeout time.Duration // bounds one request to NATS; 5s if zero
+	AdvisoryBytes  int64         // of the server's advisories that may wait; 16 MiB if zero
 	Bounds         *bound.Set    // the bounds that the client makes are put there; nil for a set of its own
 	Logger         zerolog.Logger
 }
@@ -57,7 +58,8 @@ type Client struct {
 	generation uint64 // of buckets: rises whenever something was forgotten
 
 	observer   atomic.Pointer[func(Advisory)]
-	scans      chan struct{} // bounds the listings under way
+	advisories advisorySubscriptions // of the feeds' connection
+	scans      chan struct{}         // bounds the listings under way
 	turns      turns
 	patches    chan struct{} // bounds the large values that are patched at once
 	exports    chan struct{} // bounds the exports under way
@@ -94,6 +96,7 @@ func Connect(opts Options) (*Client, error) {
 		instants:    make(chan struct{}, maxInstants),
 		noWaits:     make(chan struct{}),
 	}
+	c.advisories.waiting = opts.Bounds.New(advisoryBytes(opts.AdvisoryBytes))
 	if c.timeout == 0 {
 		c.timeout = 5 * time.Second
 	}

@@ -21,6 +21,8 @@ type Life struct {
 	Deleted  time.Time // when its deletion was asked for; zero while it lives
 	Limits   []Limit   // of the history; the first is from the beginning
 	Removals []*Removal
+	// Terms are when a change was asked for of the settings that decide when entries vanish.
+	Terms []time.Time
 	// Crashes are when the server had been killed. One that has what a removal's marker hid in a block that it reads again brings that
 	// back (ARCHITECTURE.md, "A crash brings old values back"): until it is written again, nothing is claimed of such a key.
 	Crashes []time.Time

@@ -103,6 +103,14 @@ func (r *Recorder) crashed() {
 	l.Crashes = append(l.Crashes, time.Now())
 }
 
+// Terms notes that the settings are about to change that decide when entries vanish.
+func (r *Recorder) Terms() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	l := r.bucket.last()
+	l.Terms = append(l.Terms, time.Now())
+}
+
 // Limit notes another history limit. What a lower one removes is gone from before the change, what a higher one keeps is kept from
 // after it. And a lower one may remove anything: nats-server 2.15.2 now and then loses all revisions of a key that is written at
 // that moment, its value too (9 of a million writes with 600 changes; what it says of a key's previous revision shows it).

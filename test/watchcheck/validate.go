@@ -47,7 +47,7 @@ func (v Violation) when(trace []Item) time.Time {
 }
 
 // resetReasons are the only ones that the contract allows.
-var resetReasons = []string{"epoch", "ahead", "horizon", "unknown-id", "purged"}
+var resetReasons = []string{"epoch", "ahead", "horizon", "unknown-id", "purged", "config"}
 
 // passing are the problems that a stream may begin with and that a client tries again after.
 var passing = []string{"/problems/nats-unavailable", "/problems/timeout", "/problems/overloaded", "/problems/shutting-down", "/problems/too-many-streams"}
@@ -191,6 +191,7 @@ func (v *validator) caused(item Item) bool {
 		switch {
 		case item.Reason == "epoch" && i > 0 && l.Asked.Before(item.At),
 			item.Reason == "purged" && removed,
+			item.Reason == "config" && len(l.Terms) > 0 && l.Terms[0].Before(item.At),
 			item.Reason == "ahead" && len(l.Rewritten) > 0, // a server that lost what it had
 			item.Reason == "horizon":
 			return true
