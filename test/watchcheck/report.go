@@ -111,7 +111,7 @@ func (r *run) tell(t *Tally, takenBack int) {
 		fmt.Printf("\nwhile readers were stopped, from stored to delivered: median %v, 99 %% %v, longest %v of %d",
 			s[len(s)/2].Round(time.Microsecond), s[len(s)*99/100].Round(time.Microsecond), s[len(s)-1].Round(time.Millisecond), len(s))
 	}
-	fmt.Printf("\nthe machine let the checker wait up to %v\n", r.noise.worst.Round(time.Millisecond))
+	fmt.Printf("\nthe machine let the checker wait up to %v\n", r.noise.Worst().Round(time.Millisecond))
 	for _, promise := range promises {
 		fmt.Printf("%-14s %d violations\n", promise, t.violations[promise])
 	}

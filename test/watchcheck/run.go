@@ -45,7 +45,7 @@ type run struct {
 	incidents           []Incident
 	stops               []time.Time // when readers began to stop
 	watching            context.Context
-	noise               noise
+	noise               harness.Noise
 	failed              error // a process that ended otherwise than asked, or a fault that did not work
 	serial              atomic.Int64
 }
@@ -58,7 +58,7 @@ func (r *run) all() error {
 	}
 	r.began = time.Now()
 	fmt.Printf("seed %d\n", r.seed)
-	go r.noise.listen()
+	go r.noise.Listen()
 	var gone context.CancelFunc
 	r.watching, gone = context.WithCancel(ctx)
 	var watchers sync.WaitGroup
