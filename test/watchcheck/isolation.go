@@ -52,8 +52,10 @@ func CheckIsolated(trace []Item, bucket *Bucket, stopped func(time.Time) bool, n
 
 // record is what is known of a delivered change.
 func (b *Bucket) record(item Item) *Record {
-	if life := b.life(item.Epoch); life != nil {
-		return life.Records[item.Change.Revision]
+	for _, life := range b.branches(item.Epoch) {
+		if r := life.Records[item.Change.Revision]; r != nil && r.Key == item.Change.Key && !r.At.After(item.At) {
+			return r
+		}
 	}
 	return nil
 }

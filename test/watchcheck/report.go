@@ -23,9 +23,9 @@ type Tally struct {
 
 func (r *run) report(ctx context.Context) error {
 	buckets := map[string]*Bucket{}
-	for _, name := range bucketNames {
+	for _, name := range allNames() {
 		recorder := r.recorders[name]
-		bucket, err := recorder.Finish(ctx)
+		bucket, err := recorder.Finish(ctx, r.lags())
 		if err != nil {
 			return errors.Join(r.failed, err)
 		}

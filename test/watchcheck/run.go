@@ -88,6 +88,7 @@ func (r *run) trouble(ctx context.Context) {
 	for i := range 4 {
 		work.Go(func() { r.compareAndSet(busy, rand.New(rand.NewPCG(r.seed, uint64(200+i))), i%2 == 0) })
 	}
+	work.Go(func() { r.writeBrief(busy, rand.New(rand.NewPCG(r.seed, 300))) })
 	r.disturb(busy)
 	work.Wait()
 }
@@ -97,7 +98,7 @@ func (r *run) trouble(ctx context.Context) {
 func (r *run) rest(ctx context.Context) {
 	for until := time.Now().Add(30 * time.Second); time.Now().Before(until); time.Sleep(200 * time.Millisecond) {
 		ends := map[string]string{}
-		for _, bucket := range bucketNames {
+		for _, bucket := range allNames() {
 			if s, err := r.js.Stream(ctx, "KV_"+bucket); err == nil {
 				ends[bucket] = fmt.Sprintf("%d-%s", s.CachedInfo().State.LastSeq, r.recorders[bucket].current().Epoch)
 			}
@@ -177,15 +178,18 @@ func (r *run) connect() (err error) {
 func (r *run) createBuckets(ctx context.Context) (err error) {
 	r.recorders = map[string]*Recorder{}
 	for _, bucket := range bucketNames {
-		if r.recorders[bucket], err = NewRecorder(r.natsAddr, bucket); err != nil {
+		if r.recorders[bucket], err = NewRecorder(r.natsAddr, bucket, bucket); err != nil {
 			return err
 		}
 		if err := r.recorders[bucket].Create(ctx, histories[bucket], r.createNative(bucket)); err != nil {
 			return fmt.Errorf("create %s: %w", bucket, err)
 		}
 	}
-	return nil
+	return r.createCopies(ctx)
 }
+
+// allNames are the buckets with those that copy another.
+func allNames() []string { return slices.Concat(bucketNames, copyNames) }
 
 func (r *run) stop() {
 	for _, p := range []*harness.Process{r.gateway, r.nats} {
