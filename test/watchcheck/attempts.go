@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
@@ -91,12 +92,12 @@ func (a *Attempt) check(b *Bucket) (problem string, takenBack bool) {
 	if len(branches) == 0 {
 		return "the bucket never had that epoch", false
 	}
-	for _, life := range branches {
+	for i, life := range slices.Backward(branches) {
 		if life.Rewritten[a.Revision] {
 			return "", true
 		}
 		if problem = a.checkAcknowledged(life, b.last()); problem == "" {
-			return "", life != branches[len(branches)-1]
+			return "", i < len(branches)-1
 		}
 	}
 	return problem, false

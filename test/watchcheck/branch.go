@@ -48,8 +48,8 @@ func (b *Bucket) republishedTo(n int, at time.Time) *Life {
 	return nil
 }
 
-// branch returns the life that a client begins to hear of: of those with the epoch the one that agrees
-// with most of what it is told until it begins anew, and the newest if several do.
+// branch returns the life that a client begins to hear of: of those with the epoch that had begun, the one
+// that agrees with most of what it is told until it begins anew, and the newest if several do.
 func (v *validator) branch(epoch string) *Life {
 	branches := v.bucket.branches(epoch)
 	if len(branches) < 2 {
@@ -57,11 +57,30 @@ func (v *validator) branch(epoch string) *Life {
 	}
 	best, most := branches[0], -1
 	for _, l := range branches {
+		if l.Parent != nil && l.Asked.After(v.now) {
+			break
+		}
 		if n := v.agreeing(l); n >= most {
 			best, most = l, n
 		}
 	}
 	return best
+}
+
+// move lets a client go on in a branch of the history that it knows, if it was told nothing yet that the
+// server lost: it need not hear of the loss.
+func (v *validator) move(item Item) {
+	next := v.after(v.life)
+	if next == nil || next.Parent != v.life || item.At.Before(next.Asked) || max(v.position, v.last) > next.shared {
+		return
+	}
+	if max(item.Revision, item.Change.Revision) <= next.shared {
+		return
+	}
+	old, young := v.agreeing(v.life), v.agreeing(next)
+	if young > old || young == old && v.connected.After(next.Asked) {
+		v.live(next)
+	}
 }
 
 // agreeing counts the changes that a life has stored so, from here on to the next beginning.

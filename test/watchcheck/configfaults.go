@@ -10,6 +10,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// lookedAt is how long nothing else happens to what a fault has left: longer than it takes until
+// everybody must know.
+const lookedAt = 2500 * time.Millisecond
+
 // shortTTL is a time to live of a bucket that most of its entries have passed.
 const shortTTL = 2 * time.Second
 
@@ -26,14 +30,18 @@ func (r *run) changeTTL(ctx context.Context, bucket string, random *rand.Rand) e
 	if err := set(shortTTL); err != nil {
 		return err
 	}
-	time.Sleep(5 * time.Second)
+	time.Sleep(4200 * time.Millisecond)
 	if random.IntN(2) == 0 {
 		if err := set(time.Hour); err != nil {
 			return err
 		}
-		time.Sleep(2500 * time.Millisecond)
+		time.Sleep(2 * time.Second)
 	}
-	return set(0)
+	if err := set(0); err != nil {
+		return err
+	}
+	time.Sleep(lookedAt)
+	return nil
 }
 
 func (r *run) ttlHTTP(ctx context.Context, bucket string, ttl time.Duration) error {
@@ -96,7 +104,7 @@ func (r *run) deleteMessage(ctx context.Context, bucket string, random *rand.Ran
 			return err
 		}
 	}
-	for range 3 {
+	for range 2 {
 		revision, err := r.messageOf(ctx, s, bucket, random)
 		if err != nil {
 			return err
@@ -111,6 +119,7 @@ func (r *run) deleteMessage(ctx context.Context, bucket string, random *rand.Ran
 			return nil // it was overwritten meanwhile
 		}
 	}
+	time.Sleep(lookedAt)
 	return nil
 }
 

@@ -192,7 +192,8 @@ func (v *validator) latest(key string, upTo uint64) (revision uint64, certain bo
 		return revision, true // it still is the latest at the end
 	}
 	if next < len(known) {
-		if r := v.life.Records[known[next]]; r.Told && r.Previous <= upTo && r.Previous > 0 {
+		r, last := v.life.Records[known[next]], v.life.Records[revision]
+		if taken := last != nil && last.Alone; r.Told && r.Previous <= upTo && r.Previous > 0 && !taken {
 			return revision, r.Previous == revision
 		}
 	}

@@ -211,7 +211,9 @@ func (v *validator) caused(item Item) bool {
 }
 
 func (v *validator) deleted() {
-	certain := v.life != nil && !v.life.Deleted.IsZero() && v.life.Deleted.Before(v.now)
+	certain := v.life != nil && slices.ContainsFunc(v.bucket.branches(v.life.Epoch), func(l *Life) bool {
+		return !l.Deleted.IsZero() && l.Deleted.Before(v.now)
+	})
 	if !certain && (v.life != nil || !v.bucket.absent(time.Time{}, v.now)) {
 		v.fail("resumable", "the bucket is said to be deleted, and was not")
 	}
@@ -247,8 +249,18 @@ func (v *validator) enter(epoch string) bool {
 		v.fail("resumable", "epoch %s follows %s without a reset", epoch, v.life.Epoch)
 		return false
 	case v.life == life:
+		v.move(v.trace[v.at])
 		return true
 	}
+	v.live(life)
+	if next := v.after(life); next != nil && v.connected.After(next.Created.Add(7*time.Second)) {
+		v.fail("resumable", "epoch %s on a connection made when %s was long there", epoch, next.Epoch)
+	}
+	return true
+}
+
+// live makes a life the one that the client is told of.
+func (v *validator) live(life *Life) {
 	v.life = life
 	s, again := v.selected[life]
 	if !again {
@@ -256,10 +268,7 @@ func (v *validator) enter(epoch string) bool {
 		v.selected[life] = s
 	}
 	v.revisions, v.byKey = s.revisions, s.byKey
-	if next := v.after(life); next != nil && v.connected.After(next.Created.Add(7*time.Second)) {
-		v.fail("resumable", "epoch %s on a connection made when %s was long there", epoch, next.Epoch)
-	}
-	return true
+	v.checked, _ = slices.BinarySearch(v.revisions, v.position+1)
 }
 
 func (v *validator) after(l *Life) *Life {
