@@ -47,12 +47,13 @@ func (r *run) restore(gatewayToo bool) func(context.Context, *rand.Rand) error {
 		if err = errors.Join(err, err2, r.nats.Start()); err != nil {
 			return err
 		}
+		tag, err := r.doomed(ctx)
 		time.Sleep(time.Duration(1500+random.IntN(1000)) * time.Millisecond)
 		if gatewayToo {
-			err = r.gateway.Stop(syscall.SIGTERM)
+			err = errors.Join(err, r.gateway.Stop(syscall.SIGTERM))
 		}
 		err = errors.Join(err, r.nats.Stop(syscall.SIGTERM))
-		return errors.Join(err, r.back(ctx, dir, copied, gatewayToo))
+		return errors.Join(err, r.back(ctx, dir, copied, gatewayToo), r.compareTag(ctx, tag))
 	}
 }
 
@@ -65,8 +66,9 @@ func (r *run) loseTail(ctx context.Context, random *rand.Rand) error {
 	copied := time.Now()
 	dir, err := r.copyStore()
 	err = errors.Join(err, r.nats.Signal(syscall.SIGCONT))
-	time.Sleep(time.Duration(100+random.IntN(200)) * time.Millisecond)
-	err = errors.Join(err, r.nats.Stop(syscall.SIGKILL), r.back(ctx, dir, copied, false))
+	tag, err2 := r.doomed(ctx)
+	time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
+	err = errors.Join(err, err2, r.nats.Stop(syscall.SIGKILL), r.back(ctx, dir, copied, false), r.compareTag(ctx, tag))
 	for _, recorder := range r.recorders {
 		recorder.crashed()
 	}

@@ -37,6 +37,7 @@ func (r *run) report(ctx context.Context) error {
 		r.check(c, buckets, t)
 	}
 	found, takenBack := CheckAttempts(r.attempts.all, buckets)
+	found = append(r.found, found...)
 	for i, v := range found {
 		t.violations[v.Promise]++
 		if i < 5 {

@@ -43,6 +43,7 @@ type run struct {
 	recorders           map[string]*Recorder
 	attempts            attempts
 	incidents           []Incident
+	found               []Violation // that a fault itself saw
 	stops               []time.Time // when readers began to stop
 	watching            context.Context
 	noise               harness.Noise
@@ -185,7 +186,7 @@ func (r *run) createBuckets(ctx context.Context) (err error) {
 			return fmt.Errorf("create %s: %w", bucket, err)
 		}
 	}
-	return r.createCopies(ctx)
+	return errors.Join(r.createCopies(ctx), r.createVault(ctx))
 }
 
 // allNames are the buckets with those that copy another.
