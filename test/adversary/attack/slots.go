@@ -51,11 +51,12 @@ var trickledTransactions = Attack{
 
 var junk = Attack{
 	Name:  "junk-transactions",
-	About: "transactions that are none, as many as are answered",
+	About: "transactions that are none, and others whose condition never holds, as many as are answered",
 	Run: func(ctx context.Context, t *Target) {
-		each(2, func(int) {
+		bodies := []string{"{}", `{"operations":[{"op":"put","key":"junk","text":"x","if_revision":1}]}`}
+		each(9, func(i int) {
 			again(ctx, func() {
-				t.Do(ctx, http.MethodPost, "/buckets/"+Bucket+"/transactions", "application/json", []byte("{}"))
+				t.Do(ctx, http.MethodPost, "/buckets/"+Bucket+"/transactions", "application/json", []byte(bodies[min(i, 1)]))
 			})
 		})
 	},

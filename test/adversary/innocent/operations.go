@@ -80,7 +80,7 @@ var operations = []operation{
 		longPoll},
 	{"create-delete", 3, "DELETE /buckets/{bucket}/keys/{key}",
 		createAndDelete},
-	{"transaction", 3, "POST /buckets/{bucket}/transactions",
+	{"transaction", 5, "POST /buckets/{bucket}/transactions",
 		transaction},
 	{"import", 2, "POST /buckets/{bucket}/entries",
 		importLines},
