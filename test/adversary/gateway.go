@@ -37,10 +37,22 @@ func startGateway(ctx context.Context, binary, log string, files int) (g *gatewa
 	if g.log, err = os.Create(log); err != nil {
 		return nil, err
 	}
-	args := []string{binary, "serve", "--listen", g.addr, "--admin-listen", g.admin, "--data-dir", g.dir,
-		"--log-level", "warn"}
+	args := []string{
+		binary,
+		"serve",
+		"--listen",
+		g.addr,
+		"--admin-listen",
+		g.admin,
+		"--data-dir",
+		g.dir,
+		"--log-level",
+		"warn",
+	}
 	if files > 0 { // both limits, or the gateway would raise the lower one
-		args = append([]string{"/bin/sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, files)}, args...)
+		args = append(
+			[]string{"/bin/sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, files)},
+			args...)
 	}
 	g.cmd = exec.Command(args[0], args[1:]...)
 	g.cmd.Stdout, g.cmd.Stderr = g.log, g.log
@@ -61,7 +73,12 @@ func (g *gateway) answers(ctx context.Context, within time.Duration) error {
 	defer cancel()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.addr+"/readyz", nil)
+		request, err := http.NewRequestWithContext(
+			ctx,
+			http.MethodGet,
+			"http://"+g.addr+"/readyz",
+			nil,
+		)
 		if err != nil {
 			return err
 		}

@@ -119,7 +119,12 @@ func Judge(o Outcome, harmless Curve, limits Limits) (failures []Failure) {
 		return append(failures, judgeShared(o)...)
 	}
 	if wrong := o.wrong(); len(wrong) > 0 {
-		strict("%d of %d requests were refused or failed: %s", len(wrong), len(o.Samples), kinds(wrong))
+		strict(
+			"%d of %d requests were refused or failed: %s",
+			len(wrong),
+			len(o.Samples),
+			kinds(wrong),
+		)
 	}
 	failures = append(failures, judgeTimes(o, harmless, limits)...)
 	for _, text := range o.Streams {
@@ -130,7 +135,10 @@ func Judge(o Outcome, harmless Curve, limits Limits) (failures []Failure) {
 
 func judgeTimes(o Outcome, harmless Curve, limits Limits) (failures []Failure) {
 	timed := func(format string, args ...any) {
-		failures = append(failures, Failure{fmt.Sprintf(format, args...) + "; the slowest: " + o.slowest(), true})
+		failures = append(
+			failures,
+			Failure{fmt.Sprintf(format, args...) + "; the slowest: " + o.slowest(), true},
+		)
 	}
 	p99, beside := o.Quantile(0.99), harmless.At(o.Cores)
 	if bound := limits.scale(longestP99); p99 > bound {
@@ -138,8 +146,12 @@ func judgeTimes(o Outcome, harmless Curve, limits Limits) (failures []Failure) {
 	}
 	relative := time.Duration(float64(harmlessTimes*beside) * limits.Slack)
 	if p99 > max(relative, limits.scale(noticeable)) {
-		timed("99 %% of the requests took up to %v, beside a harmless load of %.2f cores %v", round(p99), o.Cores,
-			round(beside))
+		timed(
+			"99 %% of the requests took up to %v, beside a harmless load of %.2f cores %v",
+			round(p99),
+			o.Cores,
+			round(beside),
+		)
 	}
 	return failures
 }
@@ -155,8 +167,11 @@ func judgeShared(o Outcome) (failures []Failure) {
 		}
 	}
 	if len(wrong) > 0 {
-		failures = append(failures, Failure{Text: fmt.Sprintf("%d of %d requests failed otherwise than with 429 or 503: %s",
-			len(wrong), len(o.Samples), kinds(wrong))})
+		failures = append(
+			failures,
+			Failure{Text: fmt.Sprintf("%d of %d requests failed otherwise than with 429 or 503: %s",
+				len(wrong), len(o.Samples), kinds(wrong))},
+		)
 	}
 	for _, text := range o.Streams {
 		failures = append(failures, Failure{Text: text})

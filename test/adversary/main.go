@@ -22,10 +22,20 @@ func main() {
 	flag.StringVar(&r.binary, "gateway", "bin/gateway", "the gateway's binary")
 	flag.StringVar(&r.output, "output", "test/output/adversary", "where the gateway's logs go")
 	flag.StringVar(&r.only, "only", "", "names of the attacks to make, with commas; all by default")
-	flag.StringVar(&r.same, "same-address", "", "names of the attacks to make from the innocent client's own address too, with commas; or all")
+	flag.StringVar(
+		&r.same,
+		"same-address",
+		"",
+		"names of the attacks to make from the innocent client's own address too, with commas; or all",
+	)
 	flag.DurationVar(&r.each, "each", 0, "how long each attack lasts; 0 to share out the duration")
 	flag.IntVar(&r.rate, "rate", 60, "how many requests the innocent client makes a second")
-	flag.Float64Var(&r.limits.Slack, "slack", 1, "what the bounds of time are multiplied by on a slow machine")
+	flag.Float64Var(
+		&r.limits.Slack,
+		"slack",
+		1,
+		"what the bounds of time are multiplied by on a slow machine",
+	)
 	list := flag.Bool("list", false, "list the attacks")
 	flag.Parse()
 	if *list {

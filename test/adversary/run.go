@@ -63,7 +63,11 @@ func (r *run) all(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return errInterrupted
 	case len(failed) > 0:
-		return fmt.Errorf("an innocent client was harmed by %d attacks: %s", len(failed), strings.Join(failed, ", "))
+		return fmt.Errorf(
+			"an innocent client was harmed by %d attacks: %s",
+			len(failed),
+			strings.Join(failed, ", "),
+		)
 	}
 	return nil
 }
@@ -97,8 +101,13 @@ func (r *run) chosen() (attacks, shared []attack.Attack, err error) {
 // sees to the curve.
 func (r *run) measureHarmless(ctx context.Context, rates []int) error {
 	for _, rate := range rates {
-		o, err := r.beside(ctx, attack.Attack{Name: fmt.Sprintf("harmless-%d", rate)}, attackerAddress,
-			"honest", fmt.Sprint(rate))
+		o, err := r.beside(
+			ctx,
+			attack.Attack{Name: fmt.Sprintf("harmless-%d", rate)},
+			attackerAddress,
+			"honest",
+			fmt.Sprint(rate),
+		)
 		if err != nil {
 			return err
 		}
@@ -112,16 +121,27 @@ func (r *run) measureHarmless(ctx context.Context, rates []int) error {
 		if rate == 0 {
 			r.limits.Idle = max(r.limits.Idle, o.Quantile(0.99))
 		}
-		fmt.Printf("beside %7d honest requests a second: %.2f cores, p50 %v, p99 %v, longest %v; %s\n", rate, o.Cores,
-			round(o.Quantile(0.5)), round(o.Quantile(0.99)), round(o.Quantile(1)), o.slowest())
+		fmt.Printf(
+			"beside %7d honest requests a second: %.2f cores, p50 %v, p99 %v, longest %v; %s\n",
+			rate,
+			o.Cores,
+			round(o.Quantile(0.5)),
+			round(o.Quantile(0.99)),
+			round(o.Quantile(1)),
+			o.slowest(),
+		)
 	}
 	slices.SortFunc(r.harmless, func(a, b Point) int { return int((a.Cores - b.Cores) * 1000) })
 	return nil
 }
 
-// attackAll makes the attacks and returns the names of those that harmed the innocent client. Why is
-// below their rows in the table.
-func (r *run) attackAll(ctx context.Context, attacks []attack.Attack, from string) (failed []string) {
+// attackAll makes the attacks and returns the names of those that harmed the innocent client. Why
+// is below their rows in the table.
+func (r *run) attackAll(
+	ctx context.Context,
+	attacks []attack.Attack,
+	from string,
+) (failed []string) {
 	for _, a := range attacks {
 		if ctx.Err() != nil {
 			return failed
@@ -139,7 +159,11 @@ func (r *run) attackAll(ctx context.Context, attacks []attack.Attack, from strin
 
 // attack makes an attack, and again where only times were too long: those may be the machine's, so
 // that the harmless loads are measured again, too.
-func (r *run) attack(ctx context.Context, a attack.Attack, from string) (failures []Failure, err error) {
+func (r *run) attack(
+	ctx context.Context,
+	a attack.Attack,
+	from string,
+) (failures []Failure, err error) {
 	for try := range 3 {
 		if try > 0 {
 			if err := r.measureHarmless(ctx, []int{0, 4000}); err != nil {
@@ -152,7 +176,8 @@ func (r *run) attack(ctx context.Context, a attack.Attack, from string) (failure
 		}
 		failures = Judge(o, r.harmless, r.limits)
 		tell(o, r.harmless, failures)
-		if len(failures) == 0 || slices.ContainsFunc(failures, func(f Failure) bool { return !f.Timed }) {
+		if len(failures) == 0 ||
+			slices.ContainsFunc(failures, func(f Failure) bool { return !f.Timed }) {
 			break
 		}
 	}
@@ -160,7 +185,12 @@ func (r *run) attack(ctx context.Context, a attack.Attack, from string) (failure
 }
 
 // beside runs the innocent client beside a child in a role, on a gateway of its own.
-func (r *run) beside(ctx context.Context, a attack.Attack, from string, role ...string) (o Outcome, err error) {
+func (r *run) beside(
+	ctx context.Context,
+	a attack.Attack,
+	from string,
+	role ...string,
+) (o Outcome, err error) {
 	o = Outcome{Name: a.Name, Late: r.noise.Between, SameAddress: from == innocentAddress}
 	if o.SameAddress {
 		o.Name += " (same address)"

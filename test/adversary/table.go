@@ -16,8 +16,20 @@ func tellAttacks() {
 }
 
 func tellHead() {
-	fmt.Printf("%-24s %8s %7s %8s %8s %8s %6s %9s %7s %7s %8s\n", "attack", "requests", "refused", "p50", "p99", "max",
-		"ratio", "peak RSS", "gateway", "cores", "end")
+	fmt.Printf(
+		"%-24s %8s %7s %8s %8s %8s %6s %9s %7s %7s %8s\n",
+		"attack",
+		"requests",
+		"refused",
+		"p50",
+		"p99",
+		"max",
+		"ratio",
+		"peak RSS",
+		"gateway",
+		"cores",
+		"end",
+	)
 }
 
 // tell prints the row of an attack, and below it what did not hold.
@@ -27,8 +39,22 @@ func tell(o Outcome, harmless Curve, failures []Failure) {
 	if beside := harmless.At(o.Cores); beside > 0 {
 		ratio = fmt.Sprintf("%.1f", p99.Seconds()/beside.Seconds())
 	}
-	fmt.Printf("%-24s %8d %7d %8v %8v %8v %6s %5d MiB %7.2f %7.2f %8v\n", o.Name, len(o.Samples), len(o.wrong()),
-		round(o.Quantile(0.5)), round(p99), round(o.Quantile(1)), ratio, o.Peak>>20, o.Gateway, o.Cores, round(o.Ended))
+	fmt.Printf(
+		"%-24s %8d %7d %8v %8v %8v %6s %5d MiB %7.2f %7.2f %8v\n",
+		o.Name,
+		len(o.Samples),
+		len(o.wrong()),
+		round(
+			o.Quantile(0.5),
+		),
+		round(p99),
+		round(o.Quantile(1)),
+		ratio,
+		o.Peak>>20,
+		o.Gateway,
+		o.Cores,
+		round(o.Ended),
+	)
 	for i, f := range failures {
 		if i == mostTold {
 			fmt.Printf("    and %d more\n", len(failures)-i)

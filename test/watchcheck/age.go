@@ -15,8 +15,8 @@ type Age struct {
 // expiryLate is how late the server may remove what is too old: it looks now and then.
 const expiryLate = 1500 * time.Millisecond
 
-// age works out when a revision vanishes by its age, which clients know by themselves: nothing needs to
-// be told then.
+// age works out when a revision vanishes by its age, which clients know by themselves: nothing
+// needs to be told then.
 func (l *Life) age(r *Record) {
 	for _, a := range l.Ages {
 		l.expireAt(r, r.At.Add(a.TTL), a.From, a.To, a.TTL)
@@ -26,8 +26,8 @@ func (l *Life) age(r *Record) {
 	}
 }
 
-// expireAt notes an expiry at a moment, if the rule for it holds then. The server may need as long as
-// late to look for the first time after the rule was made.
+// expireAt notes an expiry at a moment, if the rule for it holds then. The server may need as
+// long as late to look for the first time after the rule was made.
 func (l *Life) expireAt(r *Record, at, from, to time.Time, late time.Duration) {
 	first := at
 	if first.Before(from) {
@@ -43,7 +43,8 @@ func (l *Life) expireAt(r *Record, at, from, to time.Time, late time.Duration) {
 	}
 }
 
-// lagged reports whether a copy may have missed a revision that vanished from the origin by its age.
+// lagged reports whether a copy may have missed a revision that vanished from the origin by its
+// age.
 func (l *Life) lagged(r *Record) bool {
 	return r.TTL > 0 && slices.ContainsFunc(l.Lags, func(w Window) bool {
 		return w.From.Before(r.At.Add(r.TTL)) && r.At.Before(w.To)
@@ -52,7 +53,11 @@ func (l *Life) lagged(r *Record) bool {
 
 // Configure notes a change of the configuration that moves when entries expire. With a ttl of 0
 // nothing expires by its age afterwards.
-func (r *Recorder) Configure(ctx context.Context, ttl time.Duration, do func(context.Context) error) error {
+func (r *Recorder) Configure(
+	ctx context.Context,
+	ttl time.Duration,
+	do func(context.Context) error,
+) error {
 	r.mu.Lock()
 	l := r.bucket.last()
 	began := time.Now()

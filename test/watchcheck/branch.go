@@ -10,18 +10,35 @@ import (
 // epoch is the same, and revisions are given out again. Such a bucket has a life for each history:
 // a branch shares what its parent had stored by a moment.
 
-// Branch notes that the bucket is as it was at a moment, when the server stood still, and gets another
-// history from now on. The server must be down.
+// Branch notes that the bucket is as it was at a moment, when the server stood still, and gets
+// another history from now on. The server must be down.
 func (r *Recorder) Branch(copied, lost time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.bucket.last()
 	old.Lost = lost
-	young := &Life{Epoch: old.Epoch, Asked: time.Now(), N: old.N, Parent: old, KeepsAll: old.KeepsAll,
-		Limits: slices.Clone(old.Limits), Configs: slices.Clone(old.Configs), Ages: slices.Clone(old.Ages),
-		Crashes: slices.Clone(old.Crashes), Records: map[uint64]*Record{}, Unknown: maps.Clone(old.Unknown),
-		Rewritten: maps.Clone(old.Rewritten)}
-	young.Removals = slices.DeleteFunc(slices.Clone(old.Removals), func(r *Removal) bool { return r.Start.After(copied) })
+	young := &Life{
+		Epoch:    old.Epoch,
+		Asked:    time.Now(),
+		N:        old.N,
+		Parent:   old,
+		KeepsAll: old.KeepsAll,
+		Limits: slices.Clone(
+			old.Limits,
+		),
+		Configs: slices.Clone(old.Configs),
+		Ages:    slices.Clone(old.Ages),
+		Crashes: slices.Clone(
+			old.Crashes,
+		),
+		Records:   map[uint64]*Record{},
+		Unknown:   maps.Clone(old.Unknown),
+		Rewritten: maps.Clone(old.Rewritten),
+	}
+	young.Removals = slices.DeleteFunc(
+		slices.Clone(old.Removals),
+		func(r *Removal) bool { return r.Start.After(copied) },
+	)
 	for revision, record := range old.Records {
 		if !record.At.After(copied) {
 			same := *record
@@ -48,8 +65,9 @@ func (b *Bucket) republishedTo(n int, at time.Time) *Life {
 	return nil
 }
 
-// branch returns the life that a client begins to hear of: of those with the epoch that had begun, the one
-// that agrees with most of what it is told until it begins anew, and the newest if several do.
+// branch returns the life that a client begins to hear of: of those with the epoch that had
+// begun, the one that agrees with most of what it is told until it begins anew, and the newest if
+// several do.
 func (v *validator) branch(epoch string) *Life {
 	branches := v.bucket.branches(epoch)
 	if len(branches) < 2 {
@@ -67,11 +85,12 @@ func (v *validator) branch(epoch string) *Life {
 	return best
 }
 
-// move lets a client go on in a branch of the history that it knows, if it was told nothing yet that the
-// server lost: it need not hear of the loss.
+// move lets a client go on in a branch of the history that it knows, if it was told nothing yet
+// that the server lost: it need not hear of the loss.
 func (v *validator) move(item Item) {
 	next := v.after(v.life)
-	if next == nil || next.Parent != v.life || item.At.Before(next.Asked) || max(v.position, v.last) > next.shared {
+	if next == nil || next.Parent != v.life || item.At.Before(next.Asked) ||
+		max(v.position, v.last) > next.shared {
 		return
 	}
 	if max(item.Revision, item.Change.Revision) <= next.shared {
@@ -86,13 +105,15 @@ func (v *validator) move(item Item) {
 // agreeing counts the changes that a life has stored so, from here on to the next beginning.
 func (v *validator) agreeing(l *Life) (n int) {
 	for _, item := range v.trace[min(v.at, len(v.trace)):] {
-		if item.Kind == "reset" || item.Kind == "bucket-deleted" || item.Kind == "connect" && !item.Resumed {
+		if item.Kind == "reset" || item.Kind == "bucket-deleted" ||
+			item.Kind == "connect" && !item.Resumed {
 			return n
 		}
 		if item.Kind != "change" || item.Epoch != l.Epoch {
 			continue
 		}
-		if r := l.Records[item.Change.Revision]; r != nil && r.Key == item.Change.Key && (v.view.NoValues || r.Value == item.Change.Value) {
+		if r := l.Records[item.Change.Revision]; r != nil && r.Key == item.Change.Key &&
+			(v.view.NoValues || r.Value == item.Change.Value) {
 			n++
 		}
 	}
@@ -105,7 +126,8 @@ func (v *validator) outlived(item Item) {
 	if next == nil || next.Parent != v.life || next.Created.IsZero() {
 		return
 	}
-	if v.position > next.shared && item.At.After(next.Created.Add(7*time.Second)) && v.notBefore.After(next.Created.Add(5*time.Second)) {
+	if v.position > next.shared && item.At.After(next.Created.Add(7*time.Second)) &&
+		v.notBefore.After(next.Created.Add(5*time.Second)) {
 		v.fail("resumable", "at %d of a history whose end the server lost %v before", item.Revision,
 			item.At.Sub(next.Created).Round(time.Millisecond))
 	}

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// lost is a stream that was told of revisions 1 to 4. Then the server loses 3 and 4, and stores others.
+// lost is a stream that was told of revisions 1 to 4. Then the server loses 3 and 4, and stores
+// others.
 func lost() *script {
 	s := newScript("e1")
 	s.tell(Item{Kind: "connect"})
@@ -20,8 +21,16 @@ func lost() *script {
 func (s *script) branch() {
 	old := s.life()
 	old.Lost = s.tick()
-	young := &Life{Epoch: old.Epoch, Parent: old, Asked: s.tick(), Created: s.now, Limits: old.Limits, Records: map[uint64]*Record{},
-		Unknown: map[uint64]bool{}, Rewritten: map[uint64]bool{}}
+	young := &Life{
+		Epoch:     old.Epoch,
+		Parent:    old,
+		Asked:     s.tick(),
+		Created:   s.now,
+		Limits:    old.Limits,
+		Records:   map[uint64]*Record{},
+		Unknown:   map[uint64]bool{},
+		Rewritten: map[uint64]bool{},
+	}
 	for revision, r := range maps.All(old.Records) {
 		if revision <= 2 {
 			same := *r
@@ -39,8 +48,21 @@ func TestLossOfTheEnd(t *testing.T) {
 		wrong string // "" for right
 	}{
 		"told of it": {func(s *script) {
-			a, b := Item{Kind: "change", Epoch: "e1", Change: s.life().Records[1].Change}, Item{Kind: "change", Epoch: "e1", Change: s.life().Records[2].Change}
-			s.tell(Item{Kind: "reset", Reason: "reverted", HasID: true}, a, b, s.point("sync", 2, false))
+			a, b := Item{
+				Kind:   "change",
+				Epoch:  "e1",
+				Change: s.life().Records[1].Change,
+			}, Item{
+				Kind:   "change",
+				Epoch:  "e1",
+				Change: s.life().Records[2].Change,
+			}
+			s.tell(
+				Item{Kind: "reset", Reason: "reverted", HasID: true},
+				a,
+				b,
+				s.point("sync", 2, false),
+			)
 			s.put(3, "d")
 			s.put(4, "e")
 			s.put(5, "f")
@@ -94,13 +116,22 @@ func TestLossOfWhatNobodyWasTold(t *testing.T) {
 	}
 }
 
-// An acknowledged write that the server lost with the end of a history is counted, and no violation.
+// An acknowledged write that the server lost with the end of a history is counted, and no
+// violation.
 func TestAcknowledgedInALostHistory(t *testing.T) {
 	s := lost()
 	s.put(3, "c")
 	s.branch()
 	s.store(s.life(), 3, "d", "put")
-	a := &Attempt{Bucket: "b", Key: "c", Op: "put", Value: "v", Outcome: acknowledged, Revision: 3, Epoch: "e1"}
+	a := &Attempt{
+		Bucket:   "b",
+		Key:      "c",
+		Op:       "put",
+		Value:    "v",
+		Outcome:  acknowledged,
+		Revision: 3,
+		Epoch:    "e1",
+	}
 	found, takenBack := CheckAttempts([]*Attempt{a}, map[string]*Bucket{"b": s.settled()})
 	if found != nil || takenBack != 1 {
 		t.Fatal(found, takenBack)

@@ -17,15 +17,20 @@ const lookedAt = 2500 * time.Millisecond
 // shortTTL is a time to live of a bucket that most of its entries have passed.
 const shortTTL = 2 * time.Second
 
-// changeTTL gives a bucket a time to live, raises it or not, and takes it away, each time over HTTP or
-// natively. What expires with it is to be told as it is set, and what does not when it is gone.
+// changeTTL gives a bucket a time to live, raises it or not, and takes it away, each time over
+// HTTP or natively. What expires with it is to be told as it is set, and what does not when it is
+// gone.
 func (r *run) changeTTL(ctx context.Context, bucket string, random *rand.Rand) error {
 	set := func(ttl time.Duration) error {
 		change := r.ttlHTTP
 		if random.IntN(2) == 0 {
 			change = r.ttlNative
 		}
-		return r.recorders[bucket].Configure(ctx, ttl, func(ctx context.Context) error { return change(ctx, bucket, ttl) })
+		return r.recorders[bucket].Configure(
+			ctx,
+			ttl,
+			func(ctx context.Context) error { return change(ctx, bucket, ttl) },
+		)
 	}
 	if err := set(shortTTL); err != nil {
 		return err
@@ -45,7 +50,13 @@ func (r *run) changeTTL(ctx context.Context, bucket string, random *rand.Rand) e
 }
 
 func (r *run) ttlHTTP(ctx context.Context, bucket string, ttl time.Duration) error {
-	return r.request(ctx, http.MethodPatch, "/buckets/"+bucket, "application/merge-patch+json", map[string]any{"ttl": ttl.String()})
+	return r.request(
+		ctx,
+		http.MethodPatch,
+		"/buckets/"+bucket,
+		"application/merge-patch+json",
+		map[string]any{"ttl": ttl.String()},
+	)
 }
 
 func (r *run) ttlNative(ctx context.Context, bucket string, ttl time.Duration) error {
@@ -57,7 +68,11 @@ func (r *run) ttlNative(ctx context.Context, bucket string, ttl time.Duration) e
 	})
 }
 
-func (r *run) update(ctx context.Context, bucket string, change func(*jetstream.StreamConfig)) error {
+func (r *run) update(
+	ctx context.Context,
+	bucket string,
+	change func(*jetstream.StreamConfig),
+) error {
 	s, err := r.js.Stream(ctx, "KV_"+bucket)
 	if err != nil {
 		return err
@@ -73,9 +88,18 @@ func (r *run) update(ctx context.Context, bucket string, change func(*jetstream.
 func (r *run) changeOther(ctx context.Context, bucket string, random *rand.Rand) error {
 	recorder := r.recorders[bucket]
 	err := recorder.Configure(ctx, 0, func(ctx context.Context) error {
-		return r.request(ctx, http.MethodPatch, "/buckets/"+bucket, "application/merge-patch+json", map[string]any{
-			"description": fmt.Sprint("changed ", random.IntN(1000)), "max_bytes": 1 << 30,
-			"limit_marker_ttl": fmt.Sprintf("%ds", 3+random.IntN(5)), "metadata": map[string]string{"changed": "yes"}})
+		return r.request(
+			ctx,
+			http.MethodPatch,
+			"/buckets/"+bucket,
+			"application/merge-patch+json",
+			map[string]any{
+				"description": fmt.Sprint("changed ", random.IntN(1000)), "max_bytes": 1 << 30,
+				"limit_marker_ttl": fmt.Sprintf(
+					"%ds",
+					3+random.IntN(5),
+				), "metadata": map[string]string{"changed": "yes"}},
+		)
 	})
 	if err != nil {
 		return err
@@ -124,9 +148,17 @@ func (r *run) deleteMessage(ctx context.Context, bucket string, random *rand.Ran
 }
 
 // messageOf finds the last message of one of the keys that are written seldom.
-func (r *run) messageOf(ctx context.Context, s jetstream.Stream, bucket string, random *rand.Rand) (uint64, error) {
+func (r *run) messageOf(
+	ctx context.Context,
+	s jetstream.Stream,
+	bucket string,
+	random *rand.Rand,
+) (uint64, error) {
 	for range 200 {
-		m, err := s.GetLastMsgForSubject(ctx, fmt.Sprintf("$KV.%s.cold.k%d", bucket, random.IntN(100)))
+		m, err := s.GetLastMsgForSubject(
+			ctx,
+			fmt.Sprintf("$KV.%s.cold.k%d", bucket, random.IntN(100)),
+		)
 		if err == nil && operation(m.Header) == "put" {
 			return m.Sequence, nil
 		}

@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Entries of "brief" have times to live of their own, and vanish without a marker. Its mirror and the
-// bucket that has it as a source keep those entries, since their streams do not act on what the
-// messages carry. None of the three is ever created anew.
+// Entries of "brief" have times to live of their own, and vanish without a marker. Its mirror and
+// the bucket that has it as a source keep those entries, since their streams do not act on what
+// the messages carry. None of the three is ever created anew.
 
 var copyNames = []string{"brief", "mirror", "sourced"}
 
@@ -24,12 +24,26 @@ func (r *run) createCopies(ctx context.Context) (err error) {
 			return err
 		},
 		"mirror": func(ctx context.Context, _ string) error {
-			_, err := r.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "mirror", History: 1, Mirror: &jetstream.StreamSource{Name: "brief"}})
+			_, err := r.js.CreateKeyValue(
+				ctx,
+				jetstream.KeyValueConfig{
+					Bucket:  "mirror",
+					History: 1,
+					Mirror:  &jetstream.StreamSource{Name: "brief"},
+				},
+			)
 			return err
 		},
 		"sourced": func(ctx context.Context, destination string) error {
-			_, err := r.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "sourced", History: 1, Sources: []*jetstream.StreamSource{{Name: "brief"}},
-				RePublish: &jetstream.RePublish{Source: ">", Destination: destination}})
+			_, err := r.js.CreateKeyValue(
+				ctx,
+				jetstream.KeyValueConfig{
+					Bucket:    "sourced",
+					History:   1,
+					Sources:   []*jetstream.StreamSource{{Name: "brief"}},
+					RePublish: &jetstream.RePublish{Source: ">", Destination: destination},
+				},
+			)
 			return err
 		},
 	}
@@ -53,9 +67,20 @@ func (r *run) createCopies(ctx context.Context) (err error) {
 
 // streamConfig is what a bucket's stream has, but that it allows messages to be deleted.
 func (r *run) streamConfig(bucket string, history int, destination string) jetstream.StreamConfig {
-	return jetstream.StreamConfig{Name: "KV_" + bucket, Subjects: []string{"$KV." + bucket + ".>"}, MaxMsgsPerSubject: int64(history),
-		Discard: jetstream.DiscardNew, AllowRollup: true, AllowDirect: true, Duplicates: 2 * time.Minute, MaxMsgs: -1, MaxBytes: -1,
-		MaxMsgSize: -1, MaxConsumers: -1, RePublish: &jetstream.RePublish{Source: ">", Destination: destination}}
+	return jetstream.StreamConfig{
+		Name:              "KV_" + bucket,
+		Subjects:          []string{"$KV." + bucket + ".>"},
+		MaxMsgsPerSubject: int64(history),
+		Discard:           jetstream.DiscardNew,
+		AllowRollup:       true,
+		AllowDirect:       true,
+		Duplicates:        2 * time.Minute,
+		MaxMsgs:           -1,
+		MaxBytes:          -1,
+		MaxMsgSize:        -1,
+		MaxConsumers:      -1,
+		RePublish:         &jetstream.RePublish{Source: ">", Destination: destination},
+	}
 }
 
 // writeBrief stores some entries that expire and some that do not.

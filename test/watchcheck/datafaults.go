@@ -37,8 +37,8 @@ func (r *run) putBack(dir string, copied, lost time.Time) error {
 	return nil
 }
 
-// restore stops the server, keeps a copy of its data, lets it run for a while and puts the copy back,
-// as an operator does with a backup. The gateway runs through it, or starts again after it.
+// restore stops the server, keeps a copy of its data, lets it run for a while and puts the copy
+// back, as an operator does with a backup. The gateway runs through it, or starts again after it.
 func (r *run) restore(gatewayToo bool) func(context.Context, *rand.Rand) error {
 	return func(ctx context.Context, random *rand.Rand) error {
 		err := r.nats.Stop(syscall.SIGTERM)
@@ -57,8 +57,8 @@ func (r *run) restore(gatewayToo bool) func(context.Context, *rand.Rand) error {
 	}
 }
 
-// loseTail is a power cut of a server that syncs each 100 ms: what was stored since is lost. SIGKILL
-// alone loses nothing that the kernel has, so a copy of that moment is put back.
+// loseTail is a power cut of a server that syncs each 100 ms: what was stored since is lost.
+// SIGKILL alone loses nothing that the kernel has, so a copy of that moment is put back.
 func (r *run) loseTail(ctx context.Context, random *rand.Rand) error {
 	if err := r.nats.Signal(syscall.SIGSTOP); err != nil {
 		return err
@@ -68,7 +68,13 @@ func (r *run) loseTail(ctx context.Context, random *rand.Rand) error {
 	err = errors.Join(err, r.nats.Signal(syscall.SIGCONT))
 	tag, err2 := r.doomed(ctx)
 	time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
-	err = errors.Join(err, err2, r.nats.Stop(syscall.SIGKILL), r.back(ctx, dir, copied, false), r.compareTag(ctx, tag))
+	err = errors.Join(
+		err,
+		err2,
+		r.nats.Stop(syscall.SIGKILL),
+		r.back(ctx, dir, copied, false),
+		r.compareTag(ctx, tag),
+	)
 	for _, recorder := range r.recorders {
 		recorder.crashed()
 	}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// The bucket "vault" has one key, and nobody else writes it: so a loss of its last write can be made
-// to give the same revision to another value. A tag of the lost one must not stand for that.
+// The bucket "vault" has one key, and nobody else writes it: so a loss of its last write can be
+// made to give the same revision to another value. A tag of the lost one must not stand for that.
 
 const vaultKey = "/buckets/vault/keys/k"
 
@@ -40,7 +40,8 @@ func (r *run) doomed(ctx context.Context) (tag string, err error) {
 	}
 	err = insist(ctx, func(ctx context.Context) error {
 		var status int
-		if status, tag, err = r.vault(ctx, http.MethodGet, "", ""); err == nil && status != http.StatusOK {
+		if status, tag, err = r.vault(ctx, http.MethodGet, "", ""); err == nil &&
+			status != http.StatusOK {
 			err = fmt.Errorf("the vault answered %d", status)
 		}
 		return err
@@ -56,7 +57,8 @@ func (r *run) compareTag(ctx context.Context, lost string) error {
 	kept := ""
 	err := insist(ctx, func(ctx context.Context) (err error) {
 		var status int
-		if status, kept, err = r.vault(ctx, http.MethodGet, "", ""); err == nil && status != http.StatusOK {
+		if status, kept, err = r.vault(ctx, http.MethodGet, "", ""); err == nil &&
+			status != http.StatusOK {
 			err = fmt.Errorf("the vault answered %d", status)
 		}
 		return err
@@ -68,17 +70,43 @@ func (r *run) compareTag(ctx context.Context, lost string) error {
 	}
 	status, _, err := r.vault(ctx, http.MethodGet, "If-None-Match", lost)
 	if err == nil && status != http.StatusOK {
-		r.found = append(r.found, Violation{"resumable", fmt.Sprintf("the tag %s of a lost value: %d for another value", lost, status), 0})
+		r.found = append(
+			r.found,
+			Violation{
+				"resumable",
+				fmt.Sprintf("the tag %s of a lost value: %d for another value", lost, status),
+				0,
+			},
+		)
 	}
 	status, _, err2 := r.vault(ctx, http.MethodPut, "If-Match", lost)
 	if err2 == nil && status != http.StatusPreconditionFailed {
-		r.found = append(r.found, Violation{"acknowledged", fmt.Sprintf("a PUT If-Match %s, the tag of a lost value, was answered %d and overwrites another", lost, status), 0})
+		r.found = append(
+			r.found,
+			Violation{
+				"acknowledged",
+				fmt.Sprintf(
+					"a PUT If-Match %s, the tag of a lost value, was answered %d and overwrites another",
+					lost,
+					status,
+				),
+				0,
+			},
+		)
 	}
 	return errors.Join(err, err2)
 }
 
-func (r *run) vault(ctx context.Context, method, header, value string) (status int, tag string, err error) {
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+r.addr+vaultKey, strings.NewReader("overwritten"))
+func (r *run) vault(
+	ctx context.Context,
+	method, header, value string,
+) (status int, tag string, err error) {
+	request, err := http.NewRequestWithContext(
+		ctx,
+		method,
+		"http://"+r.addr+vaultKey,
+		strings.NewReader("overwritten"),
+	)
 	if err != nil {
 		return 0, "", err
 	}

@@ -62,7 +62,9 @@ func deepKey(i, tokens int) string {
 func deepFilters(n, tokens int) string {
 	all := make([]string, n)
 	for i := range all {
-		all[i] = "filter=" + url.QueryEscape(fmt.Sprintf("*%s.%d", strings.Repeat(".*", tokens-2), i))
+		all[i] = "filter=" + url.QueryEscape(
+			fmt.Sprintf("*%s.%d", strings.Repeat(".*", tokens-2), i),
+		)
 	}
 	return strings.Join(all, "&")
 }

@@ -39,7 +39,13 @@ func (t *Target) unread(ctx context.Context, n int, path string, headers ...stri
 			block := headerBlock(append([]string{":method", "GET", ":scheme", "http",
 				":authority", "127.0.0.1", ":path", path}, headers...)...)
 			for i := range n {
-				err := writeFrame(conn, frameHeaders, flagEndStream|flagEndHeader, uint32(2*i+1), block)
+				err := writeFrame(
+					conn,
+					frameHeaders,
+					flagEndStream|flagEndHeader,
+					uint32(2*i+1),
+					block,
+				)
 				if err != nil {
 					return
 				}
@@ -80,7 +86,13 @@ func answerPings(conn net.Conn) {
 
 // writeFrame writes a frame with one call, so that frames of two goroutines do not mix.
 func writeFrame(w io.Writer, kind, flags byte, stream uint32, payload []byte) error {
-	frame := []byte{byte(len(payload) >> 16), byte(len(payload) >> 8), byte(len(payload)), kind, flags}
+	frame := []byte{
+		byte(len(payload) >> 16),
+		byte(len(payload) >> 8),
+		byte(len(payload)),
+		kind,
+		flags,
+	}
 	frame = binary.BigEndian.AppendUint32(frame, stream)
 	_, err := w.Write(append(frame, payload...))
 	return err

@@ -16,7 +16,13 @@ func Honest(ctx context.Context, t *Target, rate int) {
 		random := rand.New(rand.NewPCG(1, uint64(i)))
 		for ctx.Err() == nil {
 			began := time.Now()
-			t.Do(ctx, http.MethodGet, "/buckets/"+Bucket+"/keys/honest."+honestKeys[random.IntN(3)], "", nil)
+			t.Do(
+				ctx,
+				http.MethodGet,
+				"/buckets/"+Bucket+"/keys/honest."+honestKeys[random.IntN(3)],
+				"",
+				nil,
+			)
 			each := time.Second * workers / time.Duration(rate)
 			pause(ctx, time.Until(began.Add(each)))
 		}

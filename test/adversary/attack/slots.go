@@ -53,10 +53,19 @@ var junk = Attack{
 	Name:  "junk-transactions",
 	About: "transactions that are none, and others whose condition never holds, as many as are answered",
 	Run: func(ctx context.Context, t *Target) {
-		bodies := []string{"{}", `{"operations":[{"op":"put","key":"junk","text":"x","if_revision":1}]}`}
+		bodies := []string{
+			"{}",
+			`{"operations":[{"op":"put","key":"junk","text":"x","if_revision":1}]}`,
+		}
 		each(9, func(i int) {
 			again(ctx, func() {
-				t.Do(ctx, http.MethodPost, "/buckets/"+Bucket+"/transactions", "application/json", []byte(bodies[min(i, 1)]))
+				t.Do(
+					ctx,
+					http.MethodPost,
+					"/buckets/"+Bucket+"/transactions",
+					"application/json",
+					[]byte(bodies[min(i, 1)]),
+				)
 			})
 		})
 	},

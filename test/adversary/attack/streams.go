@@ -61,7 +61,13 @@ var scan = Attack{
 	Name:  "scan",
 	About: "two resumes, again and again, whose filters match none of 11,000 changes",
 	Setup: func(ctx context.Context, t *Target) error {
-		answer, err := t.must(ctx, http.MethodPut, "/buckets/"+Bucket+"/keys/first", "", []byte("1"))
+		answer, err := t.must(
+			ctx,
+			http.MethodPut,
+			"/buckets/"+Bucket+"/keys/first",
+			"",
+			[]byte("1"),
+		)
 		if err != nil {
 			return err
 		}
@@ -95,7 +101,12 @@ var abandon = Attack{
 	Run: func(ctx context.Context, t *Target) {
 		each(4, func(worker int) {
 			for i := 0; ctx.Err() == nil; i++ {
-				path := fmt.Sprintf("/buckets/%s/watch?filter=%%3E&filter=x%d-%d", Bucket, worker, i)
+				path := fmt.Sprintf(
+					"/buckets/%s/watch?filter=%%3E&filter=x%d-%d",
+					Bucket,
+					worker,
+					i,
+				)
 				conn := t.raw(ctx, 4096, get(path))
 				if conn == nil {
 					pause(ctx, 10*time.Millisecond)

@@ -53,8 +53,17 @@ func (t *Target) dialer(buffer int) *net.Dialer {
 }
 
 // Do sends a request and returns its status and body; 0 if there was no answer.
-func (t *Target) Do(ctx context.Context, method, path, mediaType string, body []byte) (int, []byte) {
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+t.Addr+path, bytes.NewReader(body))
+func (t *Target) Do(
+	ctx context.Context,
+	method, path, mediaType string,
+	body []byte,
+) (int, []byte) {
+	request, err := http.NewRequestWithContext(
+		ctx,
+		method,
+		"http://"+t.Addr+path,
+		bytes.NewReader(body),
+	)
 	if err != nil {
 		return 0, nil
 	}
@@ -71,7 +80,11 @@ func (t *Target) Do(ctx context.Context, method, path, mediaType string, body []
 }
 
 // must sends a request of a setup, which has to succeed.
-func (t *Target) must(ctx context.Context, method, path, mediaType string, body []byte) ([]byte, error) {
+func (t *Target) must(
+	ctx context.Context,
+	method, path, mediaType string,
+	body []byte,
+) ([]byte, error) {
 	status, answer := t.Do(ctx, method, path, mediaType, body)
 	if status/100 != 2 {
 		return nil, fmt.Errorf("%s %s: %d %.200s", method, path, status, answer)

@@ -23,7 +23,11 @@ var unreadValuesPlain = Attack{
 	About: "300 GETs of a value of 1 MB on as many connections that read nothing",
 	Setup: store("big.", 1, megabyte),
 	Run: func(ctx context.Context, t *Target) {
-		t.unreadPlain(ctx, 300, func(int) string { return get("/buckets/" + Bucket + "/keys/big.0") })
+		t.unreadPlain(
+			ctx,
+			300,
+			func(int) string { return get("/buckets/" + Bucket + "/keys/big.0") },
+		)
 	},
 }
 

@@ -92,7 +92,11 @@ func (c *Client) Prepare(ctx context.Context, random *rand.Rand) error {
 		}
 		c.keys[bucket] = make(chan *key, keysEach)
 		for i := range keysEach {
-			k := &key{bucket: bucket, name: fmt.Sprintf("%sk%d", prefix, i), value: value(random, i)}
+			k := &key{
+				bucket: bucket,
+				name:   fmt.Sprintf("%sk%d", prefix, i),
+				value:  value(random, i),
+			}
 			answer, err := t.call(http.MethodPut, k.path("keys"), k.value, http.StatusOK)
 			if err != nil {
 				return err
@@ -176,4 +180,8 @@ func (c *Client) name(of string) string {
 	return fmt.Sprintf("%s%s.%d", prefix, of, c.serial)
 }
 
-func (k *key) path(below string) string { return "/buckets/" + k.bucket + "/" + below + "/" + k.name }
+func (k *key) path(
+	below string,
+) string {
+	return "/buckets/" + k.bucket + "/" + below + "/" + k.name
+}

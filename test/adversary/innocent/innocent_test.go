@@ -39,7 +39,10 @@ func against(t *testing.T, answer http.HandlerFunc) map[string][]Sample {
 func TestRefusalsAreNoted(t *testing.T) {
 	refuse := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
 	for name, samples := range against(t, refuse) {
-		if !slices.ContainsFunc(samples, func(s Sample) bool { return strings.Contains(s.Err, "503") }) {
+		if !slices.ContainsFunc(
+			samples,
+			func(s Sample) bool { return strings.Contains(s.Err, "503") },
+		) {
 			t.Errorf("%s: %+v", name, samples)
 		}
 	}
@@ -71,7 +74,10 @@ func TestEveryRouteThatReadsIsRead(t *testing.T) {
 		if strings.TrimRight(line, "\n") != "    get:" {
 			continue
 		}
-		if !slices.ContainsFunc(operations, func(o operation) bool { return o.route == "GET "+path }) {
+		if !slices.ContainsFunc(
+			operations,
+			func(o operation) bool { return o.route == "GET "+path },
+		) {
 			t.Errorf("no operation reads %s", path)
 		}
 	}
@@ -95,12 +101,24 @@ func TestStreamsAreCompared(t *testing.T) {
 		spoil func(*Client, *stream)
 		want  string
 	}{
-		"right":          {func(*Client, *stream) {}, ""},
-		"an event lacks": {func(c *Client, s *stream) { c.note("own", "innocent.k2", 3) }, "exact up to 2 only"},
-		"out of order":   {func(_ *Client, s *stream) { s.take(event{Event: "put", Bucket: "own", Revision: 1}) }, "revision 1 after 2"},
-		"reset":          {func(_ *Client, s *stream) { s.take(event{Event: "reset", Bucket: "own"}) }, "reset"},
-		"stale":          {func(_ *Client, s *stream) { s.take(event{Event: "stale"}) }, "stale"},
-		"another fold":   {func(c *Client, s *stream) { s.fold["own"]["innocent.k1"] = 1 }, "is at 1, not at 2"},
+		"right": {func(*Client, *stream) {}, ""},
+		"an event lacks": {
+			func(c *Client, s *stream) { c.note("own", "innocent.k2", 3) },
+			"exact up to 2 only",
+		},
+		"out of order": {
+			func(_ *Client, s *stream) { s.take(event{Event: "put", Bucket: "own", Revision: 1}) },
+			"revision 1 after 2",
+		},
+		"reset": {
+			func(_ *Client, s *stream) { s.take(event{Event: "reset", Bucket: "own"}) },
+			"reset",
+		},
+		"stale": {func(_ *Client, s *stream) { s.take(event{Event: "stale"}) }, "stale"},
+		"another fold": {
+			func(c *Client, s *stream) { s.fold["own"]["innocent.k1"] = 1 },
+			"is at 1, not at 2",
+		},
 		"the write is of unknown outcome": {func(c *Client, s *stream) {
 			s.fold["own"]["innocent.k1"] = 9
 			c.lost("own", "innocent.k1")
@@ -112,7 +130,8 @@ func TestStreamsAreCompared(t *testing.T) {
 			test.spoil(c, s)
 			began := time.Now()
 			faults := c.Finish()
-			if found := strings.Join(faults, "; "); (test.want == "") != (found == "") || !strings.Contains(found, test.want) {
+			if found := strings.Join(faults, "; "); (test.want == "") != (found == "") ||
+				!strings.Contains(found, test.want) {
 				t.Fatal(found)
 			}
 			if test.want == "" && time.Since(began) > time.Second {

@@ -23,8 +23,14 @@ func getValue(query string, headers ...string) func(*turn) {
 	return withKey(func(t *turn, k *key) {
 		a, err := t.call(http.MethodGet, k.path("keys")+query, nil, http.StatusOK, headers...)
 		if err == nil && (!bytes.Equal(a.body, k.value) || !sameTag(a.header.Get("ETag"), k.tag)) {
-			t.wrong("%s has %d bytes and %s, not %d and %s", k.name, len(a.body), a.header.Get("ETag"),
-				len(k.value), k.tag)
+			t.wrong(
+				"%s has %d bytes and %s, not %d and %s",
+				k.name,
+				len(a.body),
+				a.header.Get("ETag"),
+				len(k.value),
+				k.tag,
+			)
 		}
 	})
 }
@@ -41,7 +47,14 @@ var headValue = withKey(func(t *turn, k *key) {
 })
 
 var unchanged = withKey(func(t *turn, k *key) {
-	_, _ = t.call(http.MethodGet, k.path("keys"), nil, http.StatusNotModified, "If-None-Match", k.tag)
+	_, _ = t.call(
+		http.MethodGet,
+		k.path("keys"),
+		nil,
+		http.StatusNotModified,
+		"If-None-Match",
+		k.tag,
+	)
 })
 
 var getRange = withKey(func(t *turn, k *key) {
@@ -57,7 +70,12 @@ var getRange = withKey(func(t *turn, k *key) {
 })
 
 var newEnough = withKey(func(t *turn, k *key) {
-	_, _ = t.call(http.MethodGet, fmt.Sprintf("%s?min_revision=%d", k.path("keys"), k.revision), nil, http.StatusOK)
+	_, _ = t.call(
+		http.MethodGet,
+		fmt.Sprintf("%s?min_revision=%d", k.path("keys"), k.revision),
+		nil,
+		http.StatusOK,
+	)
 })
 
 // entry is what the client looks at of an entry in JSON.
@@ -70,8 +88,16 @@ type entry struct {
 var getEntry = withKey(func(t *turn, k *key) {
 	a, err := t.call(http.MethodGet, k.path("entries"), nil, http.StatusOK)
 	var e entry
-	if err == nil && (json.Unmarshal(a.body, &e) != nil || e.Revision != k.revision || e.Size != len(k.value)) {
-		t.wrong("%s is at %d with %d bytes, not at %d with %d", k.name, e.Revision, e.Size, k.revision, len(k.value))
+	if err == nil &&
+		(json.Unmarshal(a.body, &e) != nil || e.Revision != k.revision || e.Size != len(k.value)) {
+		t.wrong(
+			"%s is at %d with %d bytes, not at %d with %d",
+			k.name,
+			e.Revision,
+			e.Size,
+			k.revision,
+			len(k.value),
+		)
 	}
 })
 
@@ -86,8 +112,12 @@ var history = withKey(func(t *turn, k *key) {
 
 // multiGet reads two keys, whose revisions are known, at one instant.
 var multiGet = withKey(func(t *turn, k *key) {
-	a, err := t.call(http.MethodGet, fmt.Sprintf("/buckets/%s/entries?key=%s&key=%sk1", k.bucket, k.name, prefix),
-		nil, http.StatusOK)
+	a, err := t.call(
+		http.MethodGet,
+		fmt.Sprintf("/buckets/%s/entries?key=%s&key=%sk1", k.bucket, k.name, prefix),
+		nil,
+		http.StatusOK,
+	)
 	if err == nil && !bytes.Contains(a.body, fmt.Appendf(nil, `"revision":%d`, k.revision)) {
 		t.wrong("a read of two keys lacks %s at %d", k.name, k.revision)
 	}
@@ -97,7 +127,14 @@ var multiGet = withKey(func(t *turn, k *key) {
 // requests write meanwhile.
 func reads(path, accept string, atLeast int) func(*turn) {
 	return func(t *turn) {
-		a, err := t.call(http.MethodGet, strings.ReplaceAll(path, "{bucket}", t.bucket), nil, http.StatusOK, "Accept", accept)
+		a, err := t.call(
+			http.MethodGet,
+			strings.ReplaceAll(path, "{bucket}", t.bucket),
+			nil,
+			http.StatusOK,
+			"Accept",
+			accept,
+		)
 		if err != nil || atLeast == 0 {
 			return
 		}

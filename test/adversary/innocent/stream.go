@@ -43,8 +43,15 @@ func (c *Client) Follow(ctx context.Context) error {
 	const heartbeat = "&heartbeat=1s&bookmarks=event"
 	c.streams = []*stream{
 		newStream("/buckets/own/watch?filter=innocent.>"+heartbeat, eventType, "own"),
-		newStream("/buckets/attacked/watch?values=none&filter=innocent.>"+heartbeat, linesType, "attacked"),
-		newStream("/watch?watch=own:innocent.>&watch=attacked:innocent.>&values=none"+heartbeat, eventType, Buckets...),
+		newStream(
+			"/buckets/attacked/watch?values=none&filter=innocent.>"+heartbeat,
+			linesType,
+			"attacked",
+		),
+		newStream(
+			"/watch?watch=own:innocent.>&watch=attacked:innocent.>&values=none"+heartbeat,
+			eventType,
+			Buckets...),
 	}
 	for _, s := range c.streams {
 		streaming, cancel := context.WithCancel(ctx)
@@ -152,7 +159,12 @@ func opens(path, accept string) func(*turn) {
 }
 
 // events calls take for each event of a stream until it returns false or the stream ends.
-func events(ctx context.Context, transport http.RoundTripper, addr, path, accept string, take func(event) bool) error {
+func events(
+	ctx context.Context,
+	transport http.RoundTripper,
+	addr, path, accept string,
+	take func(event) bool,
+) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
 	if err != nil {
 		return err

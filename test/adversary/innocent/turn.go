@@ -37,7 +37,12 @@ type answer struct {
 
 // call sends a request, whose answer must have the status that is wanted, and notes how long it
 // took. Headers are pairs of name and value.
-func (t *turn) call(method, path string, body []byte, want int, headers ...string) (*answer, error) {
+func (t *turn) call(
+	method, path string,
+	body []byte,
+	want int,
+	headers ...string,
+) (*answer, error) {
 	ctx, cancel := context.WithDeadline(t.ctx, t.due.Add(patience))
 	defer cancel()
 	a, err := t.send(ctx, method, path, body, want, headers)
@@ -55,8 +60,19 @@ func (t *turn) done(err error) {
 	t.due = time.Now()
 }
 
-func (t *turn) send(ctx context.Context, method, path string, body []byte, want int, headers []string) (*answer, error) {
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+t.client.addr+path, bytes.NewReader(body))
+func (t *turn) send(
+	ctx context.Context,
+	method, path string,
+	body []byte,
+	want int,
+	headers []string,
+) (*answer, error) {
+	request, err := http.NewRequestWithContext(
+		ctx,
+		method,
+		"http://"+t.client.addr+path,
+		bytes.NewReader(body),
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +90,14 @@ func (t *turn) send(ctx context.Context, method, path string, body []byte, want 
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	if response.StatusCode != want {
-		return nil, fmt.Errorf("%s %s: %d instead of %d: %.300s", method, path, response.StatusCode, want, a.body)
+		return nil, fmt.Errorf(
+			"%s %s: %d instead of %d: %.300s",
+			method,
+			path,
+			response.StatusCode,
+			want,
+			a.body,
+		)
 	}
 	var d struct{ Revision uint64 }
 	_ = json.Unmarshal(a.body, &d) // not every body is JSON

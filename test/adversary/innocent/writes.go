@@ -42,7 +42,14 @@ func (t *turn) reload(k *key) {
 func createAndDelete(t *turn) {
 	name := t.client.name("brief")
 	path := "/buckets/" + t.bucket + "/keys/" + name
-	a, err := t.call(http.MethodPut, path, []byte("brief"), http.StatusCreated, "If-None-Match", "*")
+	a, err := t.call(
+		http.MethodPut,
+		path,
+		[]byte("brief"),
+		http.StatusCreated,
+		"If-None-Match",
+		"*",
+	)
 	if err != nil {
 		t.client.lost(t.bucket, name)
 		return
@@ -74,8 +81,14 @@ func transaction(t *turn) {
 			"base64": base64.StdEncoding.EncodeToString(v)}
 	}
 	body, _ := json.Marshal(map[string]any{"operations": operations})
-	answer, err := t.call(http.MethodPost, "/buckets/"+t.bucket+"/transactions", body, http.StatusOK,
-		"Content-Type", "application/json")
+	answer, err := t.call(
+		http.MethodPost,
+		"/buckets/"+t.bucket+"/transactions",
+		body,
+		http.StatusOK,
+		"Content-Type",
+		"application/json",
+	)
 	var d struct{ Results []entry }
 	if err == nil && (json.Unmarshal(answer.body, &d) != nil || len(d.Results) != 2) {
 		t.wrong("a transaction was answered %.200s", answer.body)
@@ -96,8 +109,14 @@ func importLines(t *turn) {
 	for i := range 3 {
 		fmt.Fprintf(&lines, "{\"key\":\"%s.%d\",\"text\":\"x\"}\n", name, i)
 	}
-	a, err := t.call(http.MethodPost, "/buckets/"+t.bucket+"/entries?results=all", lines.Bytes(), http.StatusOK,
-		"Content-Type", "application/x-ndjson")
+	a, err := t.call(
+		http.MethodPost,
+		"/buckets/"+t.bucket+"/entries?results=all",
+		lines.Bytes(),
+		http.StatusOK,
+		"Content-Type",
+		"application/x-ndjson",
+	)
 	if err != nil {
 		return
 	}
@@ -106,7 +125,12 @@ func importLines(t *turn) {
 		return
 	}
 	t.op = "delete-by-filter"
-	a, err = t.call(http.MethodDelete, "/buckets/"+t.bucket+"/keys?filter="+name+".*", nil, http.StatusOK)
+	a, err = t.call(
+		http.MethodDelete,
+		"/buckets/"+t.bucket+"/keys?filter="+name+".*",
+		nil,
+		http.StatusOK,
+	)
 	if err == nil && !bytes.Contains(a.body, []byte(`"deleted":3`)) {
 		t.wrong("a deletion by filter was answered %.300s", a.body)
 	}
