@@ -46,15 +46,16 @@ func (r *run) bucketFaults() []fault {
 		})},
 		{"history", ofBucket, on(r.changeHistory)},
 		{"full", ofBucket, on(r.fill)},
-		{"terms", ofBucket, on(r.changeTerms)},
 		{"flood", ofBucket, r.flood},
+		{"config-ttl", ofBucket, on(r.changeTTL)},
+		{"config-other", ofBucket, on(r.changeOther)},
+		{"message-delete", ofBucket, on(r.deleteMessage)},
 	}
 }
 
 func (r *run) createNative(bucket string) func(context.Context, string) error {
 	return func(ctx context.Context, destination string) error {
-		_, err := r.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, History: uint8(histories[bucket]),
-			RePublish: &jetstream.RePublish{Source: ">", Destination: destination}})
+		_, err := r.js.CreateStream(ctx, r.streamConfig(bucket, histories[bucket], destination))
 		return err
 	}
 }
@@ -140,17 +141,6 @@ func (r *run) fill(ctx context.Context, bucket string, _ *rand.Rand) error {
 		return err2
 	}
 	return err
-}
-
-// changeTerms changes how long markers of expired entries stay. Nothing here expires, so nothing is
-// removed; but entries could, and a stream must begin anew with what their ends are now.
-func (r *run) changeTerms(ctx context.Context, bucket string, random *rand.Rand) error {
-	r.recorders[bucket].Terms()
-	ttl := fmt.Sprintf("%ds", 1+random.IntN(60))
-	return insist(ctx, func(ctx context.Context) error {
-		body := map[string]any{"limit_marker_ttl": ttl}
-		return r.request(ctx, http.MethodPatch, "/buckets/"+bucket, "application/merge-patch+json", body)
-	})
 }
 
 // flood overwrites a few keys for two seconds as fast as the server takes it, in the bucket that keeps one revision of each: most are gone before

@@ -2,7 +2,6 @@ package main
 
 import (
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -144,21 +143,6 @@ func TestLossOfWhatWasOverwrittenLater(t *testing.T) {
 	s.tell(s.point("bookmark", 10, true))
 	drop(6)(s)
 	caught(t, Validate(s.trace, s.settled(), plain), "reliable")
-}
-
-func TestConfigResetNeedsAChange(t *testing.T) {
-	reset := func(s *script) { s.tell(Item{Kind: "reset", Reason: "config"}) }
-	s := correct()
-	reset(s)
-	caught(t, Validate(s.trace, s.settled(), plain), "resumable")
-	changed := correct()
-	changed.life().Terms = []time.Time{{}}
-	reset(changed)
-	for _, v := range Validate(changed.trace, changed.settled(), plain) {
-		if strings.Contains(v.Detail, "without a cause") {
-			t.Error(v)
-		}
-	}
 }
 
 func TestOptions(t *testing.T) {
