@@ -85,7 +85,8 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// arm sets the read deadline. One that is earlier by little may stay, since each byte moves it.
+// arm sets the read deadline. One that is earlier by an eighth of what is left may stay, since each
+// byte moves it.
 func (b *requestBody) arm(now time.Time) error {
 	left := min(b.credit, b.end.Sub(now))
 	if left <= 0 {
@@ -98,7 +99,7 @@ func (b *requestBody) arm(now time.Time) error {
 	if b.evicted {
 		return os.ErrDeadlineExceeded
 	}
-	if early := deadline.Sub(b.armed); early >= 0 && early <= b.bounds.patience.Duration()/16 {
+	if early := deadline.Sub(b.armed); early >= 0 && early <= left/8 {
 		return nil
 	}
 	b.armed = deadline
@@ -189,11 +190,8 @@ func (b *requestBody) take(of *bound.Bound, hold *bound.Hold, size int64) error 
 	} else {
 		err = of.Take(b.context, hold, ownerOf(b.request), size, b.evict)
 	}
-	b.mu.Lock()
-	evicted := b.evicted
-	b.mu.Unlock()
 	switch {
-	case evicted:
+	case b.wasEvicted():
 		return errBodyEvicted
 	case err == nil && of != b.bounds.imports:
 		b.held = hold.Size()
@@ -225,6 +223,12 @@ func (b *requestBody) evict() {
 	if b.onEvict != nil {
 		b.onEvict()
 	}
+}
+
+func (b *requestBody) wasEvicted() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.evicted
 }
 
 // complete notes that nothing is waited for any more but the gateway's own work.

@@ -86,7 +86,7 @@ func (run *importRun) carryOut(in *kvclient.Import, lines *lineReader, rec *reco
 	if stopped := in.Close(); stopped != nil {
 		err = stopped
 	}
-	if run.report.backlog() <= freeBody {
+	if lines.body.wasEvicted() || run.report.backlog() <= freeBody {
 		lines.body.release() // the client may take its time for what is left of the report
 	}
 	run.finish(err)

@@ -54,6 +54,7 @@ func BodyReader(pause time.Duration) http.Handler {
 			if err != nil {
 				w.Header().Set("Stopped", problemOf(bodyError(err, "")).code)
 				fmt.Fprint(w, total)
+				drain(w, r.Body) // a client that is still sending is to hear of it
 				return
 			}
 			time.Sleep(pause)

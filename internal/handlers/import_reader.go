@@ -82,6 +82,7 @@ func (l *lineReader) forget() {
 	if cap(l.buffer) > keptLine {
 		l.buffer = nil
 		l.body.memory.Release()
+		l.body.held = 0
 	}
 }
 

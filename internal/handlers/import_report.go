@@ -22,6 +22,7 @@ type report struct {
 	progress int // not yet in the buffer; 0 for none
 	closed   bool
 	waiting  bool  // a line waits for room
+	evicted  bool  // the import may not wait for its client any more
 	err      error // nobody takes the answer
 
 	done chan struct{} // closed when all is sent that can be
@@ -43,7 +44,9 @@ func (p *report) line(appendTo func([]byte) []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.buffer) >= reportBytes && p.err == nil {
-		p.waiting = true
+		if p.waiting = true; p.evicted {
+			_ = p.controller.SetWriteDeadline(time.Now())
+		}
 		p.changed.Wait()
 	}
 	p.waiting = false
@@ -65,7 +68,8 @@ func (p *report) progressed(line int) error {
 	return p.err
 }
 
-// cut ends the report of an import that waits for its client to read, and leaves any other alone.
+// cut ends the report of an import as soon as it waits for its client to read. That of an import
+// which waits for nothing else goes on, to tell of the end.
 func (p *report) cut() {
 	select {
 	case <-p.done:
@@ -74,7 +78,7 @@ func (p *report) cut() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.waiting || p.closed {
+	if p.evicted = true; p.waiting || p.closed {
 		_ = p.controller.SetWriteDeadline(time.Now())
 	}
 }
@@ -135,9 +139,18 @@ func (p *report) take(free []byte) (sending []byte, more bool) {
 	return sending, len(sending) > 0
 }
 
+// extend gives the client time to read, unless somebody else waits for that.
+func (p *report) extend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.evicted || !p.waiting {
+		p.rec.extend()
+	}
+}
+
 // send gives the client time for this part, and afterwards none: over HTTP/2 a bound that is over ends the stream.
 func (p *report) send(lines []byte) error {
-	p.rec.extend()
+	p.extend()
 	if _, err := p.rec.Write(lines); err != nil {
 		return err
 	}
