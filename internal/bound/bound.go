@@ -50,6 +50,9 @@ type Spec struct {
 	Wait time.Duration
 	// Queue is how many claims may wait, 0 for any number: then something else must bound them.
 	Queue int
+	// OwnerQueue is how many claims of one owner may wait, 0 for as many as of all. It keeps one
+	// client from filling the queue.
+	OwnerQueue int
 	// Patience is how long a hold may make no progress before it can be evicted in favour of a
 	// claim that waits. It applies to holds with an evict function only; see [Bound.Take].
 	Patience time.Duration
@@ -96,11 +99,16 @@ func (s *Set) Find(name string) *Bound {
 	return nil
 }
 
-// Drop takes a bound out of the listing, when what it belonged to has ended.
+// Drop takes a bound out of the listing, when what it belonged to has ended. What it has refused
+// remains counted by the first bound of its name, if that is another.
 func (s *Set) Drop(b *Bound) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.bounds = slices.DeleteFunc(s.bounds, func(other *Bound) bool { return other == b })
+	s.mu.Unlock()
+	if first := s.Find(b.spec.Name); first != nil {
+		first.refused.Add(b.refused.Load())
+		first.evicted.Add(b.evicted.Load())
+	}
 }
 
 // A Reading is how a bound stands.
@@ -157,19 +165,7 @@ type Bound struct {
 	lines   map[string]*line // of the owners that wait
 	turns   []*line          // the same, in the order of their turns
 	length  int              // claims that wait
-}
-
-// A line has the claims of one owner that wait, the oldest first.
-type line struct {
-	owner  string
-	claims []*claim
-}
-
-// A claim waits for room.
-type claim struct {
-	hold    *Hold
-	size    int64
-	granted chan struct{} // closed when the hold has what was claimed
+	spare   []*claim         // that do not wait
 }
 
 // A FullError says that a claim was refused.
@@ -227,54 +223,17 @@ func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evi
 		b.mu.Unlock()
 		return nil
 	}
-	if b.spec.Wait <= 0 || b.spec.Queue > 0 && b.length >= b.spec.Queue {
+	if b.spec.Wait <= 0 || b.spec.Queue > 0 && b.length >= b.spec.Queue || b.lineIsFull(owner) {
 		err := b.full(owner, size)
 		b.mu.Unlock()
 		return err
 	}
-	c := &claim{hold: h, size: size, granted: make(chan struct{})}
+	c := b.claim(h, size)
 	b.enqueue(owner, c)
 	b.grant() // other owners may wait for their own shares only
 	b.mu.Unlock()
+	defer b.unclaim(c)
 	return b.wait(ctx, c)
-}
-
-// lookEvery is how often a claim that waits looks for a hold that can be evicted.
-const lookEvery = 50 * time.Millisecond
-
-func (b *Bound) wait(ctx context.Context, c *claim) error {
-	end := time.NewTimer(b.spec.Wait)
-	defer end.Stop()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
-	var err error
-	for err == nil {
-		b.evictFor(c)
-		select {
-		case <-c.granted:
-			return nil
-		case <-look.C:
-			continue
-		case <-ctx.Done():
-			err = ctx.Err()
-		case <-end.C:
-		}
-		if err == nil {
-			b.mu.Lock()
-			err = b.full(c.hold.owner, c.size)
-			b.mu.Unlock()
-		}
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	select {
-	case <-c.granted: // in the same moment
-		return nil
-	default:
-	}
-	b.dequeue(c)
-	b.grant() // it may have been in the way of others
-	return err
 }
 
 // clamp makes a claim one that can be granted at all.
@@ -294,15 +253,22 @@ func (b *Bound) fitsOwner(owner string, size int64) bool {
 	return b.owners == nil || owner == "" || b.owners[owner]+size <= b.spec.PerOwner
 }
 
+// lineIsFull reports whether as many claims of the owner wait as may. b.mu must be held.
+func (b *Bound) lineIsFull(owner string) bool {
+	l := b.lines[owner]
+	return b.spec.OwnerQueue > 0 && l != nil && len(l.claims) >= b.spec.OwnerQueue
+}
+
 // full counts a refusal and returns its error. b.mu must be held.
 func (b *Bound) full(owner string, size int64) error {
 	b.refused.Add(1)
-	return &FullError{Bound: b.spec, OfOwner: !b.fitsOwner(owner, size)}
+	return &FullError{Bound: b.spec, OfOwner: !b.fitsOwner(owner, size) || b.lineIsFull(owner)}
 }
 
 // give lets a hold have size. b.mu must be held.
 func (b *Bound) give(h *Hold, size int64) {
-	h.bound, h.size = b, size
+	h.bound.Store(b)
+	h.size = size
 	b.count(h.owner, size)
 	if h.evict == nil {
 		return
@@ -323,49 +289,5 @@ func (b *Bound) count(owner string, size int64) {
 	}
 	if b.owners[owner] += size; b.owners[owner] <= 0 {
 		delete(b.owners, owner)
-	}
-}
-
-// grant serves the claims that fit, owner by owner. A claim that does not fit in the whole holds up
-// all that wait, or large claims would starve; one beyond its owner's share holds up its line only.
-// b.mu must be held.
-func (b *Bound) grant() {
-	for skipped := 0; skipped < len(b.turns); {
-		l := b.turns[0]
-		c := l.claims[0]
-		if b.fitsOwner(l.owner, c.size) && b.used+c.size > b.spec.Limit {
-			return
-		}
-		b.turns = append(b.turns[1:], l) // its next turn comes after the others'
-		if !b.fitsOwner(l.owner, c.size) {
-			skipped++
-			continue
-		}
-		skipped = 0
-		b.dequeue(c)
-		b.give(c.hold, c.size)
-		close(c.granted)
-	}
-}
-
-// enqueue and dequeue move a claim into and out of its owner's line. b.mu must be held.
-func (b *Bound) enqueue(owner string, c *claim) {
-	l := b.lines[owner]
-	if l == nil {
-		l = &line{owner: owner}
-		b.lines[owner] = l
-		b.turns = append(b.turns, l)
-	}
-	l.claims = append(l.claims, c)
-	b.length++
-}
-
-func (b *Bound) dequeue(c *claim) {
-	l := b.lines[c.hold.owner]
-	l.claims = slices.DeleteFunc(l.claims, func(other *claim) bool { return other == c })
-	b.length--
-	if len(l.claims) == 0 {
-		delete(b.lines, l.owner)
-		b.turns = slices.DeleteFunc(b.turns, func(other *line) bool { return other == l })
 	}
 }

@@ -12,8 +12,10 @@ type Hold struct {
 	evict    func()
 	progress atomic.Int64 // when it made progress last, in Unix nanoseconds
 
+	// bound is nil while nothing is held. It changes under the bound's mutex only.
+	bound atomic.Pointer[Bound]
+
 	// Guarded by the bound's mutex.
-	bound        *Bound // nil while nothing is held
 	size         int64
 	listed       bool // it can be evicted, and was not yet
 	leaving      bool // it was asked to give up what it holds
@@ -25,45 +27,57 @@ func (h *Hold) Progress() { h.progress.Store(time.Now().UnixNano()) }
 
 // Size returns how much is held.
 func (h *Hold) Size() int64 {
-	if h.bound == nil {
+	b := h.lock()
+	if b == nil {
 		return 0
 	}
-	h.bound.mu.Lock()
-	defer h.bound.mu.Unlock()
+	defer b.mu.Unlock()
 	return h.size
 }
 
 // Shrink gives back what is held beyond size, which must not be negative. It never takes more.
 func (h *Hold) Shrink(size int64) {
-	b := h.bound
+	b := h.lock()
 	if b == nil {
 		return
 	}
-	b.mu.Lock()
 	defer b.mu.Unlock()
 	if size >= h.size {
 		return
 	}
-	h.resize(size)
+	b.resize(h, size)
 	b.grant()
 }
 
-// resize changes what is held. The bound's mutex must be held.
-func (h *Hold) resize(size int64) {
-	h.bound.count(h.owner, size-h.size)
+// lock locks the bound that the hold holds something of, and returns it; nil if there is none.
+func (h *Hold) lock() *Bound {
+	b := h.bound.Load()
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	if h.bound.Load() == b {
+		return b
+	}
+	b.mu.Unlock() // released meanwhile
+	return nil
+}
+
+// resize changes what is held. b.mu must be held.
+func (b *Bound) resize(h *Hold, size int64) {
+	b.count(h.owner, size-h.size)
 	if h.leaving {
-		h.bound.leaving += size - h.size
+		b.leaving += size - h.size
 	}
 	h.size = size
 }
 
 // Grow takes more, up to size in all, if there is room for it at once and nobody waits.
 func (h *Hold) Grow(size int64) bool {
-	b := h.bound
+	b := h.lock()
 	if b == nil {
 		return false
 	}
-	b.mu.Lock()
 	defer b.mu.Unlock()
 	more := size - h.size
 	if more <= 0 {
@@ -73,33 +87,33 @@ func (h *Hold) Grow(size int64) bool {
 		b.refused.Add(1)
 		return false
 	}
-	h.resize(size)
+	b.resize(h, size)
 	return true
 }
 
 // Release gives back all that is held. A second call does nothing.
 func (h *Hold) Release() {
-	b := h.bound
+	b := h.lock()
 	if b == nil {
 		return
 	}
-	b.mu.Lock()
 	defer b.mu.Unlock()
-	h.resize(0)
-	h.unlist()
-	h.bound, h.evict, h.leaving = nil, nil, false
+	b.resize(h, 0)
+	b.unlist(h)
+	h.bound.Store(nil)
+	h.evict, h.leaving = nil, false
 	b.grant()
 }
 
-// unlist takes the hold out of the list of those that can be evicted. The bound's mutex must be held.
-func (h *Hold) unlist() {
+// unlist takes the hold out of the list of those that can be evicted. b.mu must be held.
+func (b *Bound) unlist(h *Hold) {
 	if !h.listed {
 		return
 	}
 	if h.before != nil {
 		h.before.next = h.next
 	} else {
-		h.bound.first = h.next
+		b.first = h.next
 	}
 	if h.next != nil {
 		h.next.before = h.before
@@ -123,16 +137,14 @@ func (b *Bound) evictFor(c *claim) {
 func (b *Bound) chooseVictim(c *claim) (evict func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	select {
-	case <-c.granted:
+	if c.has {
 		return nil
-	default:
 	}
 	victim := b.victim(c)
 	if victim == nil || b.leaving >= c.size {
 		return nil
 	}
-	victim.unlist() // it is asked once
+	b.unlist(victim) // it is asked once
 	victim.leaving = true
 	b.leaving += victim.size
 	b.evicted.Add(1)
