@@ -49,7 +49,7 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 	if !hasMediaType(r.Header, "application/x-ndjson") {
 		return problemError{code: codeUnsupportedMediaType, detail: "An import is one entry a line. Send Content-Type: application/x-ndjson."}
 	}
-	if err := b.CheckTTL(r.Context(), options.TTL); err != nil {
+	if err := b.CheckTTL(owned(r), options.TTL); err != nil {
 		return err
 	}
 	rec := w.(*recorder)
@@ -61,7 +61,7 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 		return bodyProblem(err)
 	}
 	rec.unread = false
-	in, err := b.Import(r.Context(), options)
+	in, err := b.Import(owned(r), options)
 	if err != nil {
 		return err
 	}

@@ -41,7 +41,7 @@ func (s *Server) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 	}
 	// It takes as long as it takes; over HTTP/2 the bound of an answer would end the request itself.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	done, err := b.DeleteKeys(r.Context(), deletion)
+	done, err := b.DeleteKeys(owned(r), deletion)
 	w.(*recorder).extend()
 	if done.Skipped == nil {
 		done.Skipped = []string{}

@@ -66,6 +66,7 @@ type Server struct {
 	json     []byte
 
 	transactions transactionRates
+	polled       sharedReads // of long polls
 
 	transactionBodies *bound.Bound
 }

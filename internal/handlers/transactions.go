@@ -45,7 +45,7 @@ func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
 			"as --transaction-rate allows, and nothing was done. Try again after Retry-After. " +
 			"For one key, PUT with If-Match is as safe and has no such limit."}
 	}
-	done, err := b.Transact(r.Context(), transaction)
+	done, err := b.Transact(owned(r), transaction)
 	if err != nil {
 		return err
 	}
