@@ -205,3 +205,28 @@ func TestPlacesAreShared(t *testing.T) {
 		greedy.Wait()
 	}
 }
+
+// What a write reads first does not go over the connection for reads, so that losing that one fails
+// no write.
+func TestLostConnectionForReadsFailsNoWrite(t *testing.T) {
+	t.Parallel()
+	p, _, b, _ := behindProxy(t, time.Second)
+	put(t, b, "k", `{"a":1}`)
+	p.Strand("(reads)")
+	_, err := get(t, b, "k")
+	wantError(t, err, kvclient.ErrTimeout)
+	if _, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Value: []byte(`{}`), Precondition: anyValue}); err != nil {
+		t.Errorf("put: %v", err)
+	}
+	if _, err := b.Patch(t.Context(), kvclient.Patch{Key: key(t, "k"), Format: kvclient.MergePatch, Body: []byte(`{"b":2}`)}); err != nil {
+		t.Errorf("patch: %v", err)
+	}
+	if _, err := create(t, b, "k", "v"); err == nil {
+		t.Error("created over a value")
+	} else if _, exists := errors.AsType[*kvclient.RevisionMismatchError](err); !exists {
+		t.Errorf("create: %v", err)
+	}
+	if _, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k")}); err != nil {
+		t.Errorf("delete: %v", err)
+	}
+}
