@@ -37,7 +37,7 @@ func (s *Server) listEntries(w http.ResponseWriter, r *http.Request) error {
 	if mediaType == "application/x-ndjson" && l.whole {
 		return s.exportEntries(w, r, l)
 	}
-	page, err := l.bucket.Entries(r.Context(), l.selection, kvclient.PageOf{After: l.page.after, Limit: l.page.limit}, l.options)
+	page, err := l.bucket.Entries(owned(r), l.selection, kvclient.PageOf{After: l.page.after, Limit: l.page.limit}, l.options)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (s *Server) listEntries(w http.ResponseWriter, r *http.Request) error {
 		return s.pageOfLines(w, r, l, page, next)
 	}
 	out := newListWriter(w, `{"entries":[`)
-	err = page.Each(r.Context(), func(e *kvclient.Entry) error {
+	err = page.Each(owned(r), func(e *kvclient.Entry) error {
 		out.item(func(dst []byte) []byte { return e.AppendJSON(dst, l.bucket.Name(), l.form) })
 		return nil
 	})
@@ -108,7 +108,7 @@ func selectionOf(query url.Values) (selection kvclient.Selection, err error) {
 // pageOfLines answers a page as lines, in the order of names.
 func (s *Server) pageOfLines(w http.ResponseWriter, r *http.Request, l entryListing, page *kvclient.EntryPage, next string) error {
 	out := newLineWriter(w)
-	err := page.Each(r.Context(), func(e *kvclient.Entry) error {
+	err := page.Each(owned(r), func(e *kvclient.Entry) error {
 		return out.line(func(dst []byte) []byte { return e.AppendJSON(dst, l.bucket.Name(), l.form) })
 	})
 	return s.endLines(out, r, err, func(dst []byte) []byte {
@@ -122,7 +122,7 @@ func (s *Server) exportEntries(w http.ResponseWriter, r *http.Request, l entryLi
 	w.Header()["Kv-Consistency"] = headerConsistency[l.bucket.LeaderWord()]
 	export := kvclient.Export{Filters: l.selection.ScanFilters(), NoValues: l.form == kvclient.ValueNone, Options: l.options}
 	out := newLineWriter(w)
-	revision, err := l.bucket.Export(r.Context(), export, func(e *kvclient.Entry) error {
+	revision, err := l.bucket.Export(owned(r), export, func(e *kvclient.Entry) error {
 		if !strings.HasPrefix(e.Key, l.selection.Prefix) {
 			return nil
 		}

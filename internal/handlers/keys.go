@@ -56,7 +56,7 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found, err := b.Keys(r.Context(), listing.scanFilters())
+	found, err := b.Keys(owned(r), listing.scanFilters())
 	if err != nil {
 		return err
 	}

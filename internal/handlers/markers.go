@@ -25,7 +25,7 @@ func (s *Server) listMarkers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found, err := b.Markers(r.Context(), filters)
+	found, err := b.Markers(owned(r), filters)
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func (s *Server) purgeMarkers(w http.ResponseWriter, r *http.Request) error {
 			return parameterProblem("older_than", "older_than is a duration such as 30m, or 0s for all markers.")
 		}
 	}
-	done, err := b.PurgeMarkers(r.Context(), filters, olderThan)
+	done, err := b.PurgeMarkers(owned(r), filters, olderThan)
 	if err != nil {
 		return err
 	}

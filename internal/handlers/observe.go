@@ -145,15 +145,18 @@ func newMetrics(o Options, streams *bound.Bound, loops *sse.Loops) *metrics {
 	if registry == nil {
 		return m
 	}
-	registry.MustRegister(m.requests, m.duration,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "kvgw_nats_connected", Help: "1 while the connection for point requests stands.",
+	for name := range client.Connections() {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "kvgw_nats_connected", Help: "1 while the connection to NATS stands.",
+			ConstLabels: prometheus.Labels{"connection": name},
 		}, func() float64 {
-			if client.Connected() {
+			if client.Connections()[name] {
 				return 1
 			}
 			return 0
-		}),
+		}))
+	}
+	registry.MustRegister(m.requests, m.duration,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "kvgw_hidden_keys_total", Help: "Keys outside the key grammar that were met in a listing and not shown.",
 		}, func() float64 { return float64(client.HiddenKeys()) }),

@@ -68,6 +68,7 @@ type Server struct {
 
 	bodies       *bodyBounds
 	transactions *transactionRates
+	polled       sharedReads // of long polls
 }
 
 // New builds the HTTP surface. It fails if the contract in api/openapi.yaml is not sound or lacks a route's operation.

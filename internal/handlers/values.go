@@ -60,9 +60,10 @@ func (s *Server) readUnlessHad(answer http.Header, r *http.Request, query url.Va
 	if err != nil {
 		return e, false, err
 	}
-	e, err = read.do(r.Context(), answer)
-	if wait, ok := read.mayWait(answer, r, p); ok && unchanged(p.IfNoneMatch, &e, err) {
-		e, err = s.longPoll(r, answer, read, p.IfNoneMatch, wait, e, err)
+	if wait, ok := read.mayWait(answer, r, p); ok {
+		e, err = s.longPoll(r, answer, read, p.IfNoneMatch, wait)
+	} else {
+		e, err = read.do(owned(r), answer)
 	}
 	if err != nil {
 		return e, false, err

@@ -39,7 +39,7 @@ const maxPageBytes = 32 << 20
 // Entries reads a page of entries, at one instant if the selection is no more than [MaxInstantKeys] keys and 32 MiB. It returns what Keys
 // does, and for a minimal revision what Get does.
 func (b *Bucket) Entries(ctx context.Context, s Selection, of PageOf, options ReadOptions) (*EntryPage, error) {
-	b, since, err := b.freshEnough(ctx, &options)
+	b, since, err := b.overBulk().freshEnough(ctx, &options)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (b *Bucket) freshEnough(ctx context.Context, options *ReadOptions) (_ *Buck
 		return b, b.lastSeq, nil
 	}
 	if b.replicated && options.Consistency == Leader {
-		b, err = b.client.bind(ctx, b.name)
+		b, err = b.again(ctx)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -169,7 +169,7 @@ func (b *Bucket) listSelection(ctx context.Context, s Selection) (listing KeyLis
 		if listing, err = b.Keys(ctx, s.ScanFilters()); err != nil || len(s.Keys) == 0 {
 			return listing, err
 		}
-	} else if b, err = b.client.bind(ctx, b.name); err != nil {
+	} else if b, err = b.again(ctx); err != nil {
 		return listing, err
 	} else {
 		listing.Revision = b.lastSeq

@@ -76,7 +76,7 @@ func (b *Bucket) inEpoch(ctx context.Context, epoch Epoch) (*Bucket, error) {
 	if epoch == "" || epoch == b.epoch {
 		return b, nil
 	}
-	current, err := b.client.bind(ctx, b.name)
+	current, err := b.again(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (b *Bucket) awaitRevision(ctx context.Context, min Position, bound time.Dur
 	}
 	end := time.Now().Add(bound)
 	for poll := firstRevisionPoll; ; poll = slower(poll, end) {
-		current, err := b.client.bind(ctx, b.name)
+		current, err := b.again(ctx)
 		switch {
 		case err != nil:
 			return nil, err
@@ -181,9 +181,9 @@ func (b *Bucket) LeaderWord() Consistency {
 // direct sends a direct get. It returns the entry and the stream that answered, or [ErrKeyNotFound]; also where nobody seemed
 // to listen, although the bucket is there: a value stored with a header `Status: 503` looks like that to nats.go.
 func (b *Bucket) direct(ctx context.Context, msg *nats.Msg) (e Entry, stream string, err error) {
-	reply, err := b.client.point.request(ctx, msg)
+	reply, err := b.link.request(ctx, msg, b.client.messageBytes())
 	if err == errNoResponders {
-		if _, err := b.client.bind(ctx, b.name); err != nil {
+		if _, err := b.again(ctx); err != nil {
 			return Entry{}, "", err
 		}
 		return Entry{}, "", ErrKeyNotFound
@@ -217,7 +217,7 @@ func (b *Bucket) storedMessage(ctx context.Context, subject string, request getR
 		apiResponse
 		Message *storedMessage `json:"message"`
 	}
-	err := b.client.ask(ctx, b.client.point, subject, request, &response)
+	err := b.client.ask(ctx, b.link, subject, request, b.client.encodedBytes(), &response)
 	if apiErr, ok := errors.AsType[*APIError](err); ok && apiErr.ErrCode == errCodeNoMessage {
 		return nil, ErrKeyNotFound
 	}

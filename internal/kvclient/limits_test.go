@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/kvclient"
@@ -22,7 +23,7 @@ func TestLongestNames(t *testing.T) {
 	c, _ := gateway(t)
 	name := strings.Repeat("b", kvclient.MaxBucketNameBytes)
 	b := newBucket(t, c, name, history(3))
-	conn := c.PointConn()
+	reading, writing := c.ReadConn(), c.WriteConn()
 	for _, k := range []string{strings.Repeat("k", kvclient.MaxKeyBytes), strings.Repeat("k.", kvclient.MaxKeyBytes/2-1) + "kk"} {
 		rev := put(t, b, k, "1")
 		wantValue(t, b, k, "1", rev)
@@ -47,8 +48,10 @@ func TestLongestNames(t *testing.T) {
 	if err := c.DeleteBucket(t.Context(), b.Name()); err != nil {
 		t.Error(err)
 	}
-	if !conn.IsConnected() || conn.Stats().Reconnects != 0 {
-		t.Error("the connection was lost")
+	for _, conn := range []*nats.Conn{reading, writing} {
+		if !conn.IsConnected() || conn.Stats().Reconnects != 0 {
+			t.Error("the connection was lost")
+		}
 	}
 }
 

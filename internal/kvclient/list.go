@@ -27,7 +27,7 @@ type ListedKey struct {
 func (k ListedKey) Size() int { return int(k.size) }
 
 // Keys lists every key that has a value and that the filters select, sorted by name. It returns what a scan does:
-// [ErrOverloaded], [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
+// a *[bound.FullError], [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
 func (b *Bucket) Keys(ctx context.Context, filters Filters) (KeyListing, error) {
 	var found []ListedKey
 	since, err := b.scan(ctx, filters, func(e Entry) error {
