@@ -458,7 +458,7 @@ func TestHistoryUnderWrites(t *testing.T) {
 func TestScansAreBounded(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
-	c := connect(t, kvclient.Options{URL: s.URL(), RequestTimeout: 300 * time.Millisecond})
+	c := connect(t, kvclient.Options{URL: s.URL(), RequestTimeout: 2 * time.Second})
 	b := shop(t, c, nil)
 	put(t, b, "k", "v")
 	release, inside := make(chan struct{}), make(chan struct{})
@@ -478,7 +478,7 @@ func TestScansAreBounded(t *testing.T) {
 	for range kvclient.MaxListings {
 		<-inside
 	}
-	took(t, "one scan too many", 300*time.Millisecond+promptly, func() {
+	took(t, "one scan too many", 2*time.Second+promptly, func() {
 		_, err := b.Keys(t.Context(), nil)
 		wantFull(t, err, "listings")
 	})
