@@ -239,8 +239,8 @@ func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evi
 	return b.wait(ctx, c)
 }
 
-// lookEvery is how often a claim that waits looks for a hold that can be evicted, if few others wait.
-// Where many do, each looks less often, and all of them together as often as lookers do.
+// lookEvery is how often a claim that waits looks for a hold that can be evicted, if few others
+// wait. Where many do, each looks less often, and all of them together as often as lookers do.
 const (
 	lookEvery = 50 * time.Millisecond
 	lookers   = 16
