@@ -40,8 +40,11 @@ func TestLongestNames(t *testing.T) {
 	}
 	deep := strings.Repeat("a.", kvclient.MaxKeyBytes/2-1) + "ab"
 	put(t, b, deep, "v")
-	for _, filter := range []string{strings.Repeat("*.", kvclient.MaxFilterBytes/2-1) + "*", "a.>", strings.Repeat("*.", 500) + ">"} {
-		if got := keys(t, b, filter); !slices.Equal(got, []string{deep}) {
+	wide := strings.Repeat(strings.Repeat("k", 31)+".", kvclient.MaxWildcardTokens-1) // as long as a filter's tokens can be
+	put(t, b, wide+"end", "v")
+	for filter, want := range map[string]string{deep: deep, "a.>": deep, wide + "*": wide + "end", wide + ">": wide + "end",
+		strings.Repeat("*.", kvclient.MaxWildcardTokens-1) + "*": wide + "end", "a." + strings.Repeat("*.", 30) + ">": deep} {
+		if got := keys(t, b, filter); !slices.Equal(got, []string{want}) {
 			t.Errorf("filter of %d bytes: %d keys", len(filter), len(got))
 		}
 	}
