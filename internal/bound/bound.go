@@ -53,6 +53,11 @@ type Spec struct {
 	// Patience is how long a hold may make no progress before it can be evicted in favour of a
 	// claim that waits. It applies to holds with an evict function only; see [Bound.Take].
 	Patience time.Duration
+
+	// Reserve is a part of the limit that is kept for claims of at most Small, beside what one owner
+	// may hold as well. Such claims wait for no larger ones, so that a few requests which hold much
+	// do not keep out the many which hold little.
+	Reserve, Small int64
 }
 
 // A Set has the bounds of one gateway. Its methods may be called by several goroutines.
@@ -157,6 +162,7 @@ type Bound struct {
 	lines   map[string]*line // of the owners that wait
 	turns   []*line          // the same, in the order of their turns
 	length  int              // claims that wait
+	small   int              // those of them that may use the reserve
 }
 
 // A line has the claims of one owner that wait, the oldest first.
@@ -222,7 +228,7 @@ func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evi
 	b.mu.Lock()
 	size = b.clamp(owner, size)
 	h.owner, h.evict = owner, evict
-	if b.length == 0 && b.fits(owner, size) {
+	if (b.length == 0 || b.isSmall(size)) && b.fits(owner, size) {
 		b.give(h, size)
 		b.mu.Unlock()
 		return nil
@@ -282,16 +288,20 @@ func (b *Bound) clamp(owner string, size int64) int64 {
 	if b.owners != nil && owner != "" {
 		size = min(size, b.spec.PerOwner)
 	}
-	return min(size, b.spec.Limit)
+	return min(size, b.room(size))
 }
 
 // fits reports whether there is room. b.mu must be held.
 func (b *Bound) fits(owner string, size int64) bool {
-	return b.used+size <= b.spec.Limit && b.fitsOwner(owner, size)
+	return b.used+size <= b.room(size) && b.fitsOwner(owner, size)
 }
 
 func (b *Bound) fitsOwner(owner string, size int64) bool {
-	return b.owners == nil || owner == "" || b.owners[owner]+size <= b.spec.PerOwner
+	share := b.spec.PerOwner
+	if b.isSmall(size) {
+		share += b.spec.Reserve
+	}
+	return b.owners == nil || owner == "" || b.owners[owner]+size <= share
 }
 
 // full counts a refusal and returns its error. b.mu must be held.
@@ -304,9 +314,13 @@ func (b *Bound) full(owner string, size int64) error {
 func (b *Bound) give(h *Hold, size int64) {
 	h.bound, h.size = b, size
 	b.count(h.owner, size)
-	if h.evict == nil {
-		return
+	if h.evict != nil {
+		b.list(h)
 	}
+}
+
+// list adds a hold to those that can be evicted. b.mu must be held.
+func (b *Bound) list(h *Hold) {
 	h.next, h.before = b.first, nil
 	if b.first != nil {
 		b.first.before = h
@@ -330,10 +344,11 @@ func (b *Bound) count(owner string, size int64) {
 // all that wait, or large claims would starve; one beyond its owner's share holds up its line only.
 // b.mu must be held.
 func (b *Bound) grant() {
+	b.grantSmall()
 	for skipped := 0; skipped < len(b.turns); {
 		l := b.turns[0]
 		c := l.claims[0]
-		if b.fitsOwner(l.owner, c.size) && b.used+c.size > b.spec.Limit {
+		if b.fitsOwner(l.owner, c.size) && b.used+c.size > b.room(c.size) {
 			return
 		}
 		b.turns = append(b.turns[1:], l) // its next turn comes after the others'
@@ -358,12 +373,18 @@ func (b *Bound) enqueue(owner string, c *claim) {
 	}
 	l.claims = append(l.claims, c)
 	b.length++
+	if b.isSmall(c.size) {
+		b.small++
+	}
 }
 
 func (b *Bound) dequeue(c *claim) {
 	l := b.lines[c.hold.owner]
 	l.claims = slices.DeleteFunc(l.claims, func(other *claim) bool { return other == c })
 	b.length--
+	if b.isSmall(c.size) {
+		b.small--
+	}
 	if len(l.claims) == 0 {
 		delete(b.lines, l.owner)
 		b.turns = slices.DeleteFunc(b.turns, func(other *line) bool { return other == l })

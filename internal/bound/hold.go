@@ -17,6 +17,7 @@ type Hold struct {
 	size         int64
 	listed       bool // it can be evicted, and was not yet
 	leaving      bool // it was asked to give up what it holds
+	insisted     bool // see [Bound.Insist]
 	next, before *Hold
 }
 
@@ -69,12 +70,29 @@ func (h *Hold) Grow(size int64) bool {
 	if more <= 0 {
 		return true
 	}
-	if b.length > 0 || !b.fits(h.owner, more) {
+	if b.length > 0 && !b.isSmall(size) || b.used+more > b.room(size) || !b.fitsOwner(h.owner, more) {
 		b.refused.Add(1)
 		return false
 	}
 	h.resize(size)
 	return true
+}
+
+// Evictable says how to make the hold give up what it has from now on, as [Bound.Take] does with
+// its evict; nil for not at all. So a hold can be evicted while it waits for its client, and
+// not while it waits for something else. It counts as progress. An evict that was called for
+// already is called nevertheless, perhaps after this.
+func (h *Hold) Evictable(evict func()) {
+	b := h.bound
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	h.unlist()
+	if h.evict = evict; evict != nil && !h.leaving {
+		b.list(h)
+	}
 }
 
 // Release gives back all that is held. A second call does nothing.
@@ -87,7 +105,7 @@ func (h *Hold) Release() {
 	defer b.mu.Unlock()
 	h.resize(0)
 	h.unlist()
-	h.bound, h.evict, h.leaving = nil, nil, false
+	h.bound, h.evict, h.leaving, h.insisted = nil, nil, false, false
 	b.grant()
 }
 
@@ -132,6 +150,12 @@ func (b *Bound) chooseVictim(c *claim) (evict func()) {
 	if victim == nil || b.leaving >= c.size {
 		return nil
 	}
+	return b.dismiss(victim)
+}
+
+// dismiss notes that a hold has to give up what it has, and returns how to make it do so.
+// b.mu must be held.
+func (b *Bound) dismiss(victim *Hold) (evict func()) {
 	victim.unlist() // it is asked once
 	victim.leaving = true
 	b.leaving += victim.size
@@ -143,14 +167,19 @@ func (b *Bound) chooseVictim(c *claim) (evict func()) {
 func (b *Bound) victim(c *claim) *Hold {
 	ownShare := !b.fitsOwner(c.hold.owner, c.size)
 	stalled := time.Now().Add(-b.spec.Patience).UnixNano()
-	var victim *Hold
+	return b.largest(func(h *Hold) bool {
+		return h.progress.Load() <= stalled && !(ownShare && h.owner != c.hold.owner)
+	})
+}
+
+// largest returns the largest hold that can be evicted and is eligible, nil if there is none.
+// b.mu must be held.
+func (b *Bound) largest(eligible func(*Hold) bool) *Hold {
+	var largest *Hold
 	for h := b.first; h != nil; h = h.next {
-		if h.progress.Load() > stalled || ownShare && h.owner != c.hold.owner {
-			continue
-		}
-		if victim == nil || h.size > victim.size {
-			victim = h
+		if eligible(h) && (largest == nil || h.size > largest.size) {
+			largest = h
 		}
 	}
-	return victim
+	return largest
 }
