@@ -56,6 +56,7 @@ func listen(ctx context.Context, address string, handler http.Handler, log zerol
 		Protocols:         &protocols,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxConcurrentStreams, WriteByteTimeout: writePatience},
 		Handler:           handler,
+		ConnContext:       handlers.ConnContext,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		WriteTimeout:      writeTimeout,

@@ -61,6 +61,9 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 		return bodyProblem(err)
 	}
 	rec.unread = false
+	if err := holdReport(rec); err != nil {
+		return err
+	}
 	in, err := b.Import(r.Context(), options)
 	if err != nil {
 		return err

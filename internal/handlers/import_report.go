@@ -26,7 +26,10 @@ type report struct {
 	done chan struct{} // closed when all is sent that can be
 }
 
-// startReport begins the answer.
+// holdReport makes room for a report, with one buffer that fills while another is sent.
+func holdReport(rec *recorder) error { return rec.delivery().hold(2 * reportBytes) }
+
+// startReport begins the answer, for which there must be room.
 func startReport(rec *recorder) *report {
 	p := &report{rec: rec, controller: http.NewResponseController(rec.ResponseWriter), done: make(chan struct{})}
 	p.changed.L = &p.mu
@@ -113,8 +116,7 @@ func (p *report) take(free []byte) (sending []byte, more bool) {
 
 // send gives the client time for this part, and afterwards none: over HTTP/2 a bound that is over ends the stream.
 func (p *report) send(lines []byte) error {
-	p.rec.extend()
-	if _, err := p.rec.Write(lines); err != nil {
+	if err := p.rec.answer.write(lines); err != nil {
 		return err
 	}
 	err := p.controller.Flush()

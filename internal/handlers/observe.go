@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/sse"
 )
 
@@ -26,6 +27,11 @@ type recorder struct {
 	query  url.Values // as the checks have read it; nil for none
 	status int
 	bytes  int64
+
+	request *http.Request
+	limits  *answerLimits
+	place   bound.Hold // among the requests of an HTTP/2 connection
+	answer  *delivery  // nil until more is to be written than net/http buffers
 
 	unread bool // the request announced a body that nobody has read
 	taken  bool // the connection is not net/http's any more; what becomes of the answer is noted at its end
@@ -63,7 +69,7 @@ func (rec *recorder) Write(p []byte) (int, error) {
 func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
 	rec := recorders.Get().(*recorder)
 	*rec = recorder{ResponseWriter: w, id: s.ids.next(), head: r.Method == http.MethodHead, route: s.unrouted, unread: r.ContentLength != 0,
-		start: time.Now()}
+		start: time.Now(), request: r, limits: s.answers}
 	return rec
 }
 
@@ -74,6 +80,9 @@ func (s *Server) finish(rec *recorder, r *http.Request) {
 	}
 	if !rec.taken {
 		s.note(rec.line(r.Method))
+	}
+	if rec.answer != nil {
+		rec.answer.end()
 	}
 	*rec = recorder{}
 	recorders.Put(rec)
@@ -126,7 +135,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 }
 
-func newMetrics(o Options, streams *openStreams, loops *sse.Loops) *metrics {
+func newMetrics(o Options, streams *openStreams, loops *sse.Loops, limits *sse.Limits) *metrics {
 	registry, client, feeds := o.Metrics, o.Client, o.Feeds
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -156,7 +165,11 @@ func newMetrics(o Options, streams *openStreams, loops *sse.Loops) *metrics {
 			func() float64 { return float64(streams.open.Load()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "kvgw_streams_refused_total", Help: "Watch streams that were refused since too many were open.",
-		}, func() float64 { return float64(streams.refused.Load()) }))
+		}, func() float64 { return float64(streams.refused.Load()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "kvgw_streams_slow_total",
+			Help: "Watch streams that were ended to make room, since their clients did not take what was sent.",
+		}, func() float64 { return float64(limits.Slow()) }))
 	registry.MustRegister(boundMetrics{o.Bounds})
 	if feeds != nil {
 		registry.MustRegister(feedMetrics{feeds})

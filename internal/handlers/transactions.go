@@ -50,8 +50,7 @@ func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header()["Kv-Revision"] = []string{done.Revision.String()}
-	respond(w, http.StatusOK, headerJSON, appendTransacted(nil, &done, transaction.Steps))
-	return nil
+	return respondHeld(w.(*recorder), appendTransacted(nil, &done, transaction.Steps))
 }
 
 // appendTransacted appends what a transaction did as JSON. Ids, keys and epochs need no escaping.
