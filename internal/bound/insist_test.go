@@ -1,6 +1,7 @@
 package bound_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,25 +81,26 @@ func TestInsistentClaimEvictsTheLargestOfItsKind(t *testing.T) {
 func TestHoldIsEvictedOnlyWhileItIsEvictable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait, s.Patience = 10*time.Second, time.Second }))
-		held, evicted := take(t, b, "a", 10), false
+		var evicted atomic.Bool
+		held := take(t, b, "a", 10)
 		go func() {
 			if h := new(bound.Hold); b.Take(t.Context(), h, "b", 1, nil) == nil {
 				h.Release()
 			}
 		}()
 		time.Sleep(5 * time.Second)
-		if evicted {
+		if evicted.Load() {
 			t.Fatal("evicted without a way to")
 		}
-		held.Evictable(func() { evicted = true; held.Release() })
+		held.Evictable(func() { evicted.Store(true); held.Release() })
 		time.Sleep(500 * time.Millisecond)
-		if evicted {
+		if evicted.Load() {
 			t.Fatal("evicted without patience")
 		}
 		held.Evictable(nil)
-		held.Evictable(func() { evicted = true; held.Release() })
+		held.Evictable(func() { evicted.Store(true); held.Release() })
 		time.Sleep(2 * time.Second)
-		if !evicted {
+		if !evicted.Load() {
 			t.Fatal("not evicted")
 		}
 	})
