@@ -200,6 +200,7 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		TransactionRate:      c.TransactionRate,
 		StreamLoops:          c.StreamLoops,
 		MaxStreams:           c.MaxStreams,
+		MemoryForAnswers:     int64(c.MemoryForAnswers),
 	}
 }
 

@@ -70,6 +70,7 @@ func listen(
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxConcurrentStreams, WriteByteTimeout: writePatience},
 		Handler:           handler,
 		ConnState:         l.noteState,
+		ConnContext:       handlers.ConnContext,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		WriteTimeout:      writeTimeout,

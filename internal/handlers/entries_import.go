@@ -60,6 +60,9 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 	if err := lines.first(); err != nil {
 		return bodyError(err, " Nothing was stored.")
 	}
+	if err := holdReport(w.(*recorder)); err != nil {
+		return err
+	}
 	if err := lines.body.take(s.bodies.imports, &lines.body.place, 1); err != nil {
 		return err
 	}

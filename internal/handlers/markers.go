@@ -25,7 +25,10 @@ func (s *Server) listMarkers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found, err := b.Markers(owned(r), filters)
+	found, err := afford(w.(*recorder), func() (kvclient.Listing, int64, error) {
+		found, err := b.Markers(owned(r), filters)
+		return found, 2 * found.Bytes(), err
+	})
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	h := w.Header()
-	e, have, err := s.readUnlessHad(h, r, queryOf(w))
+	e, have, err := s.readAffordably(w.(*recorder), queryOf(w), 0)
 	if err != nil {
 		return err
 	}
@@ -47,6 +47,19 @@ func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
 	setStoredHeaders(h, &e)
 	sendValue(w.(*recorder), &e, part, partial)
 	return nil
+}
+
+// readAffordably is readUnlessHad, and holds what the answer takes: the entry, and some bytes beside
+// it.
+func (s *Server) readAffordably(rec *recorder, query url.Values, beside int64) (e kvclient.Entry, have bool, err error) {
+	e, err = afford(rec, func() (e kvclient.Entry, size int64, err error) {
+		e, have, err = s.readUnlessHad(rec.Header(), rec.request, query)
+		if err != nil || have || rec.head || len(e.Value) <= freeAnswer {
+			return e, 0, err
+		}
+		return e, e.Bytes() + beside, nil
+	})
+	return e, have, err
 }
 
 // readUnlessHad reads the entry that the request names and evaluates the request's preconditions in the order of RFC 9110
