@@ -227,7 +227,7 @@ func startAdmin(
 		return nil, nil
 	}
 	host, _, _ := net.SplitHostPort(c.AdminListen)
-	admin, err := listen(ctx, c.adminListener(bounds), adminHandler(registry, isLoopback(host)), log)
+	admin, err := listen(ctx, c.adminListener(bounds), adminHandler(registry, bounds, isLoopback(host)), log)
 	if err != nil {
 		return nil, fmt.Errorf("--admin-listen: %w", err)
 	}

@@ -43,9 +43,6 @@ type Spec struct {
 	AtLimit string
 	// Setting is the flag that changes the limit, "" if nothing does.
 	Setting string
-	// OfMachine says that the limit depends on the machine, so that the table in docs/bounds.md
-	// cannot tell it.
-	OfMachine bool
 
 	// PerOwner is how much one owner may hold, so that nobody takes everything; 0 for no such
 	// limit. The owner "" is the gateway itself, which has none. See [Part].
