@@ -177,14 +177,6 @@ func TestPlacesAreShared(t *testing.T) {
 			_, err := b.Export(ctx, kvclient.Export{}, func(e *kvclient.Entry) error { return visit(*e) })
 			return err
 		},
-		"imports": func(ctx context.Context, visit func(kvclient.Entry) error) error {
-			in, err := b.Import(ctx, kvclient.ImportOptions{})
-			if err != nil {
-				return err
-			}
-			_ = visit(kvclient.Entry{})
-			return in.Close()
-		},
 	} {
 		release = make(chan struct{})
 		var greedy sync.WaitGroup
