@@ -116,7 +116,7 @@ func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
 		before = f.ripening
 	}
 	// Else it was lost in a crash, and its revision given again. If it is gone and nothing was removed, it was so before.
-	same := stored.Equal(f.mark.stored) || stored.IsZero() && now.Last == f.mark.revision && now.LastTime.Equal(f.mark.stored)
+	same := f.mark.survives(now, stored)
 	trusted := f.doubt.IsZero() || same && nothingRemoved(before.StreamState, now)
 	if !trusted {
 		f.resetFor = ReasonHorizon

@@ -69,9 +69,15 @@ func (c *client) come() {
 			return
 		}
 		state := w.model.state()
+		check := w.feed.checkAt(c.point.Revision)
+		if !check.Known() {
+			check = kvclient.CheckOf(w.storedAt(c.point.Revision))
+		}
+		proof := c.point.compare(check)
 		w.meanwhile()
 		w.counts["resumed"]++
-		s.decide(state)
+		w.counts[[...]string{"unproved", "same history", "other history"}[proof]]++
+		s.decide(state, proof)
 		w.deciding = true
 		for w.rand.IntN(3) == 0 {
 			w.source()
@@ -208,7 +214,8 @@ func (c *client) change(change *Change) {
 	}
 	point := Point{Position: change.Position}
 	if change.Snapshot > 0 {
-		point = Point{Position: kvclient.Position{Epoch: change.Epoch, Revision: change.Snapshot}, InSnapshot: true, Sent: change.Revision}
+		to := kvclient.Position{Epoch: change.Epoch, Revision: change.Snapshot, Check: change.SnapshotCheck}
+		point = Point{Position: to, InSnapshot: true, Sent: change.Revision}
 	}
 	c.reach(point)
 }
@@ -217,7 +224,7 @@ func (c *client) change(change *Change) {
 // nobody can be right.
 func (c *client) compare(p Point) {
 	w := c.world
-	if w.knows != w.purges || p.Epoch != w.epoch || w.missing {
+	if w.knows != w.purges || w.knowsLosses != w.losses || p.Epoch != w.epoch || w.missing {
 		return
 	}
 	w.counts["exact"]++

@@ -61,6 +61,10 @@ type Feed struct {
 	purges     map[string]time.Time // of keys with markers, when they were
 	due        []*reading           // that are to be started
 	awaited    []awaited
+	// positionCheck is the check of the message at the position; zero if it is not known.
+	positionCheck kvclient.Check
+	// adopted is closed, and made anew, when the source has started once more.
+	adopted chan struct{}
 }
 
 func newFeed(h *Hub, name kvclient.BucketName) *Feed {
@@ -70,6 +74,7 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 		advisories: make(chan kvclient.Advisory, 256),
 		checkSoon:  make(chan struct{}, 1),
 		settled:    make(chan struct{}),
+		adopted:    make(chan struct{}),
 		log:        changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},
 		markers:    make(map[string]kvclient.Revision),
 		purges:     make(map[string]time.Time),
@@ -144,6 +149,8 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.bucket = b
+	close(f.adopted)
+	f.adopted = make(chan struct{})
 	if s.Lifetime > 0 && f.lifetime == 0 {
 		f.since = max(f.since, f.position) // of markers before that nobody knows which were there
 	}
@@ -176,6 +183,7 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 // begin starts the log anew where the stream is now.
 func (f *Feed) begin(s kvclient.StreamState) {
 	f.epoch, f.position, f.exact = s.Epoch, s.Last, !s.Discards
+	f.positionCheck = kvclient.CheckOf(s.LastTime)
 	f.since, f.purged, f.trusted, f.foreign = s.Last, 0, s.Last+1, false
 	if s.NothingRemoved() {
 		f.trusted = 0
@@ -187,7 +195,7 @@ func (f *Feed) begin(s kvclient.StreamState) {
 		a.tell() // what it waits for may never come
 	}
 	f.awaited = nil
-	f.log.restart(s.Last)
+	f.log.restart(s.Last, f.positionCheck)
 	clear(f.markers)
 	clear(f.purges)
 	clear(f.readings)
@@ -221,11 +229,12 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 				f.void = ReasonHorizon // it may have been a marker, which vanished before it was read
 			}
 		}
-		f.position, f.mark = e.Revision, mark{e.Revision, e.Created}
+		f.position, f.positionCheck, f.mark = e.Revision, e.Check, mark{e.Revision, e.Created}
 		if e.RolledUpAll {
 			f.exact, f.void = false, ReasonPurged
 		}
 		if e.Key == "" {
+			f.log.pass(e.Position)
 			continue // outside the grammar
 		}
 		f.remember(e)
@@ -306,14 +315,15 @@ func (f *Feed) confirm(last kvclient.Revision) {
 	}
 }
 
-// advance moves the position over revisions that are gone.
-func (f *Feed) advance(to kvclient.Revision) {
+// advance moves the position over revisions that are gone, to one whose message has this check.
+func (f *Feed) advance(to kvclient.Revision, check kvclient.Check) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if to <= f.position {
 		return
 	}
-	f.position, f.exact = to, false
+	f.position, f.positionCheck, f.exact = to, check, false
+	f.log.pass(kvclient.Position{Epoch: f.epoch, Revision: to, Check: check})
 	for s := range f.subs {
 		s.wake()
 	}

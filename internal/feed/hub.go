@@ -73,7 +73,7 @@ type Stats struct {
 	Resets        [len(resetReasons)]atomic.Uint64
 }
 
-var resetReasons = [...]string{ReasonEpoch, ReasonAhead, ReasonHorizon, ReasonUnknownID, ReasonPurged}
+var resetReasons = [...]string{ReasonEpoch, ReasonAhead, ReasonHorizon, ReasonUnknownID, ReasonPurged, ReasonFilters}
 
 // EachReset calls visit with each reason for which subscriptions are reset, and how often they were.
 func (s *Stats) EachReset(visit func(reason string, count uint64)) {

@@ -39,7 +39,8 @@ func TestInterleavings(t *testing.T) {
 		}
 	}
 	t.Log(total)
-	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed"} {
+	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed",
+		"crash", "renamed", "same history", "other history"} {
 		if total[what] == 0 {
 			t.Errorf("never: %s", what)
 		}
@@ -68,13 +69,15 @@ type world struct {
 	lost     bool      // the connection was, and no other has been used yet; not where what lies behind it was
 	deciding bool      // where a client goes on
 	knows    int       // purges of values that the feed has begun after
-	calm     bool
-	pause    int    // of the writers
-	pace     [3]int // how often the stream changes, the source and the readings go on, beside 30 for the clients
-	counts   map[string]int
-	watched  bool
-	journal  []string
-	wrong    bool
+	// knowsLosses are the losses of the stream's end that the feed has begun after.
+	knowsLosses int
+	calm        bool
+	pause       int    // of the writers
+	pace        [3]int // how often the stream changes, the source and the readings go on, beside 30 for the clients
+	counts      map[string]int
+	watched     bool
+	journal     []string
+	wrong       bool
 }
 
 type modelTail struct {
@@ -159,7 +162,7 @@ func (w *world) step() {
 // change changes the stream.
 func (w *world) change(how func(*model)) {
 	last, messages, purges := w.last, len(w.messages), w.purges
-	w.model.read = w.feed.position
+	w.model.markers = w.feed.markers
 	how(w.model)
 	if w.rand.IntN(40) == 0 || w.purges > purges && w.rand.IntN(2) == 0 {
 		w.pause = w.rand.IntN(40) // writers rest
@@ -190,6 +193,8 @@ func (w *world) source() {
 		w.deliver(1 + w.rand.IntN(4))
 	case n < 95 && w.rand.IntN(100) < w.often.cut:
 		w.cut()
+	case n < 97 && !w.deciding:
+		w.crash()
 	case n > 97 && !w.deciding && w.rand.IntN(100) < w.often.restart:
 		w.restart()
 	default:
@@ -208,6 +213,32 @@ func (w *world) restart() {
 	w.newFeed()
 }
 
+// crash takes the server down: what it had not synced is lost, or an old one gives the stream another
+// epoch as it starts again.
+func (w *world) crash() {
+	loses, moves := w.rand.IntN(100) < w.often.lose, w.rand.IntN(100) < w.often.move
+	if loses {
+		loses = w.lose()
+	}
+	if moves {
+		w.move()
+	}
+	if !loses && !moves || w.missing {
+		return
+	}
+	w.counts["crash"]++
+	w.note("the server has crashed; lost %v, epoch %s, at %d", loses, w.epoch, w.last)
+	w.end(kvclient.ErrTimeout)
+	w.advisories, w.dead, w.lost = nil, time.Time{}, true
+	w.tell(kvclient.Advisory{Kind: kvclient.Reconnected})
+	if w.rand.IntN(2) == 0 { // the gateway goes with it, and its clients come back with their last ids
+		w.restart()
+	}
+	for range w.rand.IntN(20) {
+		w.change((*model).happen)
+	}
+}
+
 func (w *world) connect() {
 	f := w.feed
 	if len(w.advisories) > 0 && w.rand.IntN(2) == 0 { // as rest
@@ -218,7 +249,11 @@ func (w *world) connect() {
 		f.sourceLost(kvclient.ErrBucketNotFound)
 		return
 	}
-	s, purges := w.state(), w.purges
+	s, purges, losses := w.state(), w.purges, w.losses
+	if f.epoch != "" && f.epoch != s.Epoch && f.mark.revision > 0 && f.mark.survives(s, w.storedAt(f.mark.revision)) {
+		f.rename(s.Epoch)
+		w.counts["renamed"]++
+	}
 	w.meanwhile()
 	anew := w.lost
 	if anew {
@@ -227,7 +262,7 @@ func (w *world) connect() {
 	}
 	position, begun := f.startAt(nil, s)
 	if begun {
-		w.knows = purges
+		w.knows, w.knowsLosses = purges, losses
 	}
 	w.meanwhile()
 	if anew && !begun {
@@ -237,10 +272,11 @@ func (w *world) connect() {
 		f.sourceLost(kvclient.ErrBucketNotFound)
 		return
 	}
-	if !f.doubt.IsZero() && !f.trusts(w.state(), time.Time{}) {
+	if !f.doubt.IsZero() && !f.trusts(w.state(), w.storedAt(f.mark.revision)) {
 		w.note("what came in the gap is not known")
 		return
 	}
+	w.knowsLosses = losses // what was lost had not been read
 	f.setState(live, nil)
 	w.tail, w.lastWord = &modelTail{w.epoch, position}, w.clock
 	w.note("source at %d, begun %v", position, begun)
@@ -336,7 +372,7 @@ func (w *world) check() {
 	case len(w.after(position, 1)) == 0 && s.Lifetime > 0:
 		w.end(f.disown(ReasonHorizon))
 	case len(w.after(position, 1)) == 0:
-		f.advance(s.Last)
+		f.advance(s.Last, kvclient.CheckOf(s.LastTime))
 	}
 }
 

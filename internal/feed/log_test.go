@@ -53,7 +53,7 @@ func TestFramesCountInTheLog(t *testing.T) {
 		t.Errorf("the log counts %d bytes and holds %d, above %d", f.log.bytes, held, f.log.horizon)
 	}
 	last := changes[len(changes)-1]
-	f.log.restart(f.position)
+	f.log.restart(f.position, last.Check)
 	if last.Frame(0, func(*Change) []byte { return bytes.Repeat([]byte("x"), frame) }); f.log.bytes != 0 {
 		t.Errorf("what is not in the log any more counts %d bytes", f.log.bytes)
 	}

@@ -14,8 +14,8 @@ import (
 type model struct {
 	rand       *rand.Rand
 	history    int
-	often      struct{ purge, purgeMarkers, remove, cut, restart, fail int } // in percent of what there could be
-	forgets    bool                                                          // markers may vanish without a word
+	often      struct{ purge, purgeMarkers, remove, cut, restart, fail, lose, move int } // in percent of what there could be
+	forgets    bool                                                                      // markers may vanish without a word
 	lives      int
 	missing    bool
 	epoch      kvclient.Epoch
@@ -24,8 +24,58 @@ type model struct {
 	states     map[kvclient.Revision]map[string]string // the keys' values when that revision was the last
 	clock      time.Time
 	advisories []advised
-	read       kvclient.Revision // by the feed
-	purges     int               // of values
+	markers    map[string]kvclient.Revision // that the feed has read
+	purges     int                          // of values
+	writes     int                          // in all lives: no two messages are stored at the same time
+	lastTime   time.Time                    // when the last message was stored
+	backup     *backup                      // what a restored data directory has; nil for none
+	losses     int                          // of the end
+	moves      int                          // of the epoch
+}
+
+// A backup is what the stream held once.
+type backup struct {
+	life     int
+	last     kvclient.Revision
+	lastTime time.Time
+	messages []kvclient.Entry
+	states   map[kvclient.Revision]map[string]string
+}
+
+// save makes a backup.
+func (m *model) save() {
+	m.backup = &backup{m.lives, m.last, m.lastTime, slices.Clone(m.messages), maps.Clone(m.states)}
+}
+
+// lose takes the stream back to its backup: what was stored since is lost, and its revisions will be
+// given out again. It reports whether there was anything to lose.
+func (m *model) lose() bool {
+	b := m.backup
+	if m.missing || b == nil || b.life != m.lives || b.last == m.last {
+		return false
+	}
+	m.losses++
+	m.last, m.lastTime, m.messages, m.states = b.last, b.lastTime, slices.Clone(b.messages), maps.Clone(b.states)
+	return true
+}
+
+// move gives the same stream another epoch, as a restart of an old server does.
+func (m *model) move() {
+	m.moves++
+	m.epoch = kvclient.Epoch("e" + strconv.Itoa(m.lives) + "m" + strconv.Itoa(m.moves))
+	for i := range m.messages {
+		m.messages[i].Epoch = m.epoch
+	}
+}
+
+// storedAt is when the message of a revision was stored; zero if there is none.
+func (m *model) storedAt(revision kvclient.Revision) time.Time {
+	for _, e := range m.messages {
+		if e.Revision == revision {
+			return e.Created
+		}
+	}
+	return time.Time{}
 }
 
 // An advised is what the server tells, and since when.
@@ -38,8 +88,11 @@ func (m *model) tell(a kvclient.Advisory) { m.advisories = append(m.advisories, 
 
 func newModel(r *rand.Rand) *model {
 	m := &model{rand: r, clock: time.Unix(0, 0), history: 1 + r.IntN(3), forgets: r.IntN(4) == 0}
-	for _, often := range []*int{&m.often.purge, &m.often.purgeMarkers, &m.often.remove, &m.often.cut, &m.often.restart, &m.often.fail} {
+	for _, often := range []*int{&m.often.purge, &m.often.purgeMarkers, &m.often.remove, &m.often.cut, &m.often.restart, &m.often.fail, &m.often.lose, &m.often.move} {
 		*often = max(0, 150-r.IntN(300)) // half of all worlds have none of it
+	}
+	if r.IntN(3) == 0 {
+		m.history = 64 // nothing is overwritten, so that a feed can vouch for what it has not read
 	}
 	m.create()
 	return m
@@ -47,7 +100,7 @@ func newModel(r *rand.Rand) *model {
 
 func (m *model) create() {
 	m.lives++
-	m.missing, m.epoch, m.last, m.messages = false, kvclient.Epoch("e"+strconv.Itoa(m.lives)), 0, nil
+	m.missing, m.epoch, m.last, m.messages, m.lastTime = false, kvclient.Epoch("e"+strconv.Itoa(m.lives)), 0, nil, time.Time{}
 	m.states = map[kvclient.Revision]map[string]string{0: {}}
 }
 
@@ -57,7 +110,7 @@ func (m *model) state() kvclient.StreamState {
 		lifetime = time.Second
 	}
 	s := kvclient.StreamState{Epoch: m.epoch, Last: m.last, First: m.last + 1, Messages: uint64(len(m.messages)),
-		Subjects: uint64(len(m.lastOf())), Lifetime: lifetime}
+		Subjects: uint64(len(m.lastOf())), Lifetime: lifetime, LastTime: m.lastTime}
 	if len(m.messages) > 0 {
 		s.First = m.messages[0].Revision
 	}
@@ -78,6 +131,8 @@ func (m *model) happen() {
 	case n < 32 && m.rand.IntN(100) < m.often.remove:
 		m.missing, m.messages = true, nil
 		m.tell(kvclient.Advisory{Kind: kvclient.StreamDeleted})
+	case n < 40:
+		m.save()
 	case n < 100 && m.forgets:
 		m.vanish()
 	case n < 750:
@@ -106,7 +161,10 @@ func (m *model) key() string {
 
 func (m *model) store(key string, operation kvclient.Operation) {
 	m.last++
-	e := kvclient.Entry{Key: key, Operation: operation, Position: kvclient.Position{Epoch: m.epoch, Revision: m.last}, Created: m.clock}
+	m.writes++
+	m.lastTime = m.clock.Add(time.Duration(m.writes))
+	at := kvclient.Position{Epoch: m.epoch, Revision: m.last, Check: kvclient.CheckOf(m.lastTime)}
+	e := kvclient.Entry{Key: key, Operation: operation, Position: at, Created: m.lastTime}
 	state := maps.Clone(m.states[m.last-1])
 	if operation == kvclient.Put {
 		e.Value = strconv.AppendUint(nil, uint64(m.last), 10)
@@ -151,7 +209,7 @@ func (m *model) purge(key string) {
 		m.states[m.last] = maps.Clone(m.states[m.last])
 		delete(m.states[m.last], key)
 	}
-	if !last.IsMarker() || last.Revision > m.read {
+	if !last.IsMarker() || m.markers[key] != last.Revision {
 		m.purges++
 	}
 }

@@ -50,14 +50,14 @@ type expected struct {
 	due      bool // who follows may hold what was before it
 }
 
-// begins notes the revision that the reading stands for; the feed has read up to there. Where entries are read that have successors,
+// begins notes the revision that the reading stands for, and the check of its message; the feed has read up to there. Where entries are read that have successors,
 // markers must come that take back what was read before. It returns errUnvouched if one of them is known to be gone.
-func (r *reading) begins(to kvclient.Revision) error {
+func (r *reading) begins(to kvclient.Revision, toCheck kvclient.Check) error {
 	f := r.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r.mu.Lock()
-	r.to = to
+	r.to, r.toCheck = to, toCheck
 	r.mu.Unlock()
 	switch after := r.key.after; {
 	case !r.key.history, r.key.remains:
