@@ -65,7 +65,7 @@ func (r *run) updateHTTP(ctx context.Context, a *Attempt) bool {
 	if a.Expected, err = strconv.ParseUint(revision, 10, 64); err != nil {
 		return false // a refusal
 	}
-	a.ExpectedEpoch = epoch
+	a.ExpectedEpoch, _, _ = strings.Cut(epoch, ".") // behind it is the check of the revision
 	if response.StatusCode == http.StatusNotFound && a.Op != "put" {
 		a.Op, a.body = "put", fmt.Appendf(nil, "value %d", r.serial.Add(1)) // there is nothing to delete
 		a.Value = digest(a.body)

@@ -119,13 +119,15 @@ func (c *Client) positions(id string) map[string]position {
 		}
 		var p position
 		var err error
-		if sent, rest, snapshot := strings.Cut(text, "."); snapshot {
-			p.inSnapshot, text = true, rest
+		text, _, _ = strings.Cut(text, "~") // behind it is the digest of what was asked for
+		number, epoch, ok := strings.Cut(text, "-")
+		epoch, _, _ = strings.Cut(epoch, ".") // behind it is the check of the revision
+		if sent, to, snapshot := strings.Cut(number, "."); snapshot {
+			p.inSnapshot, number = true, to
 			if p.sent, err = strconv.ParseUint(sent, 10, 64); err != nil {
 				continue
 			}
 		}
-		number, epoch, ok := strings.Cut(text, "-")
 		if p.revision, err = strconv.ParseUint(number, 10, 64); err == nil && ok && epoch != "" {
 			p.epoch = c.intern(epoch)
 			out[bucket] = p

@@ -47,7 +47,7 @@ func (v Violation) when(trace []Item) time.Time {
 }
 
 // resetReasons are the only ones that the contract allows.
-var resetReasons = []string{"epoch", "ahead", "horizon", "unknown-id", "purged"}
+var resetReasons = []string{"epoch", "ahead", "horizon", "unknown-id", "purged", "filters"}
 
 // passing are the problems that a stream may begin with and that a client tries again after.
 var passing = []string{"/problems/nats-unavailable", "/problems/timeout", "/problems/overloaded", "/problems/shutting-down", "/problems/too-many-streams"}
