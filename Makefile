@@ -8,7 +8,7 @@ LDFLAGS  = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.built=$(B
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint openapi-lint js-test browser clients fuzz bench bench-quick bench-watch watchcheck linearizable clean
+.PHONY: help build run test race lint openapi-lint js-test browser clients fuzz bench bench-quick bench-watch watchcheck linearizable adversary full clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -30,6 +30,7 @@ lint: ## Formatting, vet, staticcheck, and whether the checkers' mutations can s
 	$(GO) vet ./...
 	cd test/watchcheck && $(GO) vet ./...
 	cd test/linearizable && $(GO) vet ./...
+	cd test/adversary && $(GO) vet ./...
 	test/watchcheck/mutations -n
 	test/linearizable/mutations -n
 	$(GO) run $(STATICCHECK) ./...
@@ -71,6 +72,29 @@ LINEARIZABLE_TIME ?= 2m
 linearizable: build ## Check that one order explains what clients are told under faults for LINEARIZABLE_TIME (default 2m)
 	cd test/linearizable && $(GO) test ./... && $(GO) build -o ../../bin/linearizable .
 	bin/linearizable -gateway bin/gateway -duration $(LINEARIZABLE_TIME) $(LINEARIZABLE_ARGS)
+
+ADVERSARY_TIME ?= 10m
+ADVERSARY_ARGS ?= -same-address all
+
+adversary: build ## Attack the gateway for ADVERSARY_TIME (default 10m) and check what an innocent client notices
+	cd test/adversary && $(GO) test ./... && $(GO) build -o ../../bin/adversary .
+	bin/adversary -gateway bin/gateway -duration $(ADVERSARY_TIME) $(ADVERSARY_ARGS)
+
+FULL_INTERLEAVINGS ?= 40000
+FULL_FUZZTIME ?= 30s
+
+full: ## What is too long for the gate: the checkers for longer, more interleavings, fuzzing (about an hour)
+	@echo '== watchcheck for 10 minutes, with writer loops, then 5 minutes with a goroutine for each stream'
+	$(MAKE) watchcheck WATCHCHECK_TIME=10m
+	KVGW_STREAM_LOOPS=0 $(MAKE) watchcheck WATCHCHECK_TIME=5m
+	@echo '== adversary for 10 minutes, from both addresses'
+	$(MAKE) adversary ADVERSARY_TIME=10m ADVERSARY_ARGS='-same-address all'
+	@echo '== linearizable for 2 minutes'
+	$(MAKE) linearizable LINEARIZABLE_TIME=2m
+	@echo '== $(FULL_INTERLEAVINGS) interleavings of what a feed decides'
+	$(GO) test ./internal/feed -run TestInterleavings -timeout 30m -interleavings $(FULL_INTERLEAVINGS)
+	@echo '== every fuzz target for $(FULL_FUZZTIME)'
+	$(MAKE) fuzz FUZZTIME=$(FULL_FUZZTIME)
 
 clean: ## Remove what was built
 	rm -rf bin

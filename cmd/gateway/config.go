@@ -38,12 +38,13 @@ type config struct {
 	RequestTimeout       time.Duration `group:"http" default:"5s" placeholder:"DURATION" help:"Longest wait for NATS in one request (default ${default})."`
 	StreamMaxAge         time.Duration `group:"http" default:"1h" placeholder:"DURATION" help:"After what time a watch stream ends and its client reconnects (default ${default}); up to half of it is added at random."`
 	StreamLoops          int           `group:"http" default:"-1" placeholder:"COUNT" help:"How many loops write the streams of plain HTTP/1.1, on connections taken over from the HTTP server (Linux; by default one for each processor). With 0 each stream has a goroutine, as those over HTTP/2 have."`
-	MaxStreams           int           `group:"http" default:"20000" placeholder:"COUNT" help:"How many watch streams may be open at once (default ${default}). Others are refused, with the advice to come again."`
+	MaxStreams           int           `group:"http" default:"20000" placeholder:"COUNT" help:"How many watch streams and long polls may be open at once (default ${default}), of one address three quarters. Others are refused, with the advice to come again."`
 	TransactionRate      int           `group:"http" default:"20" placeholder:"NUMBER" help:"How many transactions of each bucket may begin in a second (default ${default}; 0: no bound). On file storage each one syncs a file of its own while the bucket's other writers wait."`
 	AdminListen          string        `group:"http" placeholder:"HOST:PORT" help:"Address of /metrics and /debug/pprof/. Off unless given."`
 
 	DataDir        string   `group:"embedded" default:"./kvgw-data" placeholder:"DIR" help:"Where the data is kept (default ${default})."`
 	Sync           syncMode `group:"embedded" default:"always" placeholder:"WHEN" help:"When data is synced to disk: always, before a write is acknowledged (the default), or at an interval such as 100ms, which is much faster and risks that much at a power cut."`
+	AcceptLoss     bool     `group:"embedded" help:"Start although the store has lost data for certain, as after a disk failure. What is damaged is copied before. Give it once, after you have looked for a backup."`
 	EmbeddedListen string   `group:"embedded" placeholder:"HOST:PORT" help:"Let native NATS clients in here, for example 127.0.0.1:4222. Off unless given."`
 
 	NatsURL      string `name:"nats-url" group:"nats" placeholder:"URL" help:"Use this NATS instead of the embedded one. Several servers of a cluster are separated by commas."`
@@ -63,7 +64,7 @@ type config struct {
 	LogFormat       string        `group:"process" default:"auto" enum:"auto,json,console" placeholder:"FORMAT" help:"json, console, or auto (default): console on a terminal, else json."`
 	LogLevel        string        `group:"process" default:"info" enum:"trace,debug,info,warn,error" placeholder:"LEVEL" help:"trace, debug, info (default), warn or error."`
 	DrainDelay      time.Duration `group:"process" default:"0s" placeholder:"DURATION" help:"How long to go on serving after SIGTERM, with /readyz saying no, so that load balancers notice (default ${default})."`
-	ShutdownTimeout time.Duration `group:"process" default:"10s" placeholder:"DURATION" help:"How long requests may take to finish after that (default ${default})."`
+	ShutdownTimeout time.Duration `group:"process" default:"10s" placeholder:"DURATION" help:"How long requests may take to finish after that (default ${default}). The process ends at most 10s later."`
 }
 
 var helpGroups = []kong.Group{

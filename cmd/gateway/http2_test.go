@@ -21,7 +21,7 @@ func TestStoppedHTTP2Connection(t *testing.T) {
 	t.Parallel()
 	const streams = 8
 	ended := make(chan error, streams)
-	l, err := listen(t.Context(), "127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	l, err := listen(t.Context(), listenerOf(100), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		part := make([]byte, 64<<10)
 		for {
 			if _, err := w.Write(part); err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,13 +43,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 
 // serve builds the gateway from the inside out and takes it down from the outside in. What is deferred here runs last,
 // in the opposite order: the connections to NATS are closed, then the embedded server stops.
-func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog.Logger) error {
+func serve(
+	ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog.Logger,
+) (end error) {
+	lastResort := time.NewTimer(0) // bounds the shutdown once that has begun
+	defer func() { lastResort.Stop() }()
 	embedded, err := startEmbedded(ctx, c, log)
 	if err != nil {
 		return err
 	}
 	if embedded != nil {
-		defer embedded.Shutdown()
+		defer func() { end = errors.Join(end, stopEmbedded(embedded, log)) }()
 	}
 
 	bounds := bound.NewSet()
@@ -79,11 +84,11 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 	}
 
 	failed := make(chan error, 2)
-	api, err := listen(ctx, c.Listen, handler, log)
+	api, err := listen(ctx, c.apiListener(bounds, log), handler, log)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
-	admin, err := startAdmin(ctx, c, registry, log, failed)
+	admin, err := startAdmin(ctx, c, bounds, registry, log, failed)
 	if err != nil {
 		api.net.Close()
 		return err
@@ -92,15 +97,16 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog
 	announce(c, addresses{api: api, admin: admin, embedded: embedded}, stdout, stderr, log)
 
 	err = untilTheEnd(ctx, failed, log)
+	lastResort = endBy(c.DrainDelay+c.ShutdownTimeout+endGrace, log, os.Exit)
 	draining.Store(true) // /readyz says no
 	if err == nil {
 		waitFor(c.DrainDelay, failed)
 	}
 	feeds.Farewell() // the streams end: Shutdown alone would wait for them
 	client.StopWaiting()
-	end := time.Now().Add(c.ShutdownTimeout)
+	deadline := time.Now().Add(c.ShutdownTimeout)
 	err = errors.Join(err, api.shutdown(c.ShutdownTimeout))
-	closeStreams(handler, end)
+	closeStreams(handler, deadline)
 	if admin != nil {
 		admin.http.Close() // last, so that metrics are there while requests finish
 	}
@@ -124,13 +130,20 @@ func startEmbedded(ctx context.Context, c *config, log zerolog.Logger) (*natsd.S
 	if c.NatsURL != "" {
 		return nil, nil
 	}
-	return natsd.Start(ctx, natsd.Options{
+	embedded, err := natsd.Start(ctx, natsd.Options{
 		DataDir:      c.DataDir,
 		SyncAlways:   c.Sync.always,
 		SyncInterval: c.Sync.interval,
 		Listen:       c.EmbeddedListen,
+		AcceptLoss:   c.AcceptLoss,
+		StopTimeout:  embeddedStopTimeout,
 		Logger:       log,
 	})
+	if _, lost := errors.AsType[*natsd.LossError](err); lost {
+		err = fmt.Errorf("%w\nRestore a backup, or start once with --accept-loss to go on with what is "+
+			"left; what is damaged is copied to set-aside in the data directory before", err)
+	}
+	return embedded, err
 }
 
 func (c *config) natsOptions(embedded *natsd.Server, log zerolog.Logger) kvclient.Options {
@@ -205,12 +218,15 @@ func closeClient(client *kvclient.Client) {
 }
 
 // startAdmin serves metrics and profiles on an address of their own, if one is given; else it returns nil.
-func startAdmin(ctx context.Context, c *config, registry *prometheus.Registry, log zerolog.Logger, failed chan<- error) (*listener, error) {
+func startAdmin(
+	ctx context.Context, c *config, bounds *bound.Set, registry *prometheus.Registry,
+	log zerolog.Logger, failed chan<- error,
+) (*listener, error) {
 	if c.AdminListen == "" {
 		return nil, nil
 	}
 	host, _, _ := net.SplitHostPort(c.AdminListen)
-	admin, err := listen(ctx, c.AdminListen, adminHandler(registry, isLoopback(host)), log)
+	admin, err := listen(ctx, c.adminListener(bounds), adminHandler(registry, isLoopback(host)), log)
 	if err != nil {
 		return nil, fmt.Errorf("--admin-listen: %w", err)
 	}

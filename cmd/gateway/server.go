@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/rs/zerolog"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers"
 )
 
@@ -41,14 +42,26 @@ type listener struct {
 	net  net.Listener
 }
 
-// listen binds the address and does not serve yet. An answer has a time limit, since a client that reads nothing would hold
+// listenOptions say where a listener is and how many connections it may have.
+type listenOptions struct {
+	address string
+	bounds  *bound.Set
+	limit   connectionLimit
+	refusal []byte // what a connection is answered for which there is no place
+}
+
+// listen binds the address and does not serve yet. Its connections have the places of the
+// limit. An answer has a time limit, since a client that reads nothing would hold
 // its memory for ever; handlers that stream extend it with each part. A request's body has the handlers' own limit.
-func listen(ctx context.Context, address string, handler http.Handler, log zerolog.Logger) (*listener, error) {
+func listen(
+	ctx context.Context, o listenOptions, handler http.Handler, log zerolog.Logger,
+) (*listener, error) {
 	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", address)
+	socket, err := lc.Listen(ctx, "tcp", o.address)
 	if err != nil {
 		return nil, err
 	}
+	l := limitConnections(socket, o.bounds, o.limit, o.refusal)
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -56,6 +69,7 @@ func listen(ctx context.Context, address string, handler http.Handler, log zerol
 		Protocols:         &protocols,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxConcurrentStreams, WriteByteTimeout: writePatience},
 		Handler:           handler,
+		ConnState:         l.noteState,
 		ReadHeaderTimeout: readHeaderTimeout,
 		IdleTimeout:       idleTimeout,
 		WriteTimeout:      writeTimeout,

@@ -135,7 +135,7 @@ func (c *config) checkEmbedded(p *problemList, given func(string) bool) {
 }
 
 func (c *config) checkExternal(p *problemList, given func(string) bool) {
-	for _, flag := range []string{"data-dir", "sync", "embedded-listen"} {
+	for _, flag := range []string{"data-dir", "sync", "accept-loss", "embedded-listen"} {
 		if given(flag) {
 			p.add("--%s is for the embedded NATS: leave out --%[1]s, or --nats-url", flag)
 		}

@@ -86,14 +86,13 @@ var ours = map[string][]string{
 
 // theirs are the packages that may import other modules' and the standard library's, by the beginning of their path.
 var theirs = map[string][]string{
-	"github.com/nats-io/nats-server/v2/server/gsl": {"internal/feed"},
-	"github.com/nats-io/nats-server/v2/server":     {"internal/natsd", "internal/feed"}, // feed: of it only the subject matcher above
-	"github.com/nats-io/nats.go":                   {"internal/kvclient"},
-	"net/http":                                     {"internal/handlers", "internal/sse", "cmd/gateway"},
-	"github.com/go-chi/":                           {"internal/handlers", "api"},
-	"github.com/getkin/":                           {"internal/handlers", "api"},
-	"github.com/alecthomas/kong":                   {"cmd/gateway"},
-	"github.com/evanphx/":                          {"internal/kvclient"},
+	"github.com/nats-io/nats-server/v2/server": {"internal/natsd"},
+	"github.com/nats-io/nats.go":               {"internal/kvclient"},
+	"net/http":                                 {"internal/handlers", "internal/sse", "cmd/gateway"},
+	"github.com/go-chi/":                       {"internal/handlers", "api"},
+	"github.com/getkin/":                       {"internal/handlers", "api"},
+	"github.com/alecthomas/kong":               {"cmd/gateway"},
+	"github.com/evanphx/":                      {"internal/kvclient"},
 }
 
 func TestImportsRunOneWay(t *testing.T) {

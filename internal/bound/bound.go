@@ -25,6 +25,8 @@ const (
 	Places  Unit = "places" // requests, streams, connections, or other things that are counted
 	Seconds Unit = "seconds"
 	Rate    Unit = "bytes per second" // a lower bound: who is slower gives up what it holds
+	// PerSecond is how many may begin in a second.
+	PerSecond Unit = "per second"
 )
 
 // A Spec describes a bound. Name, Of, Unit, Limit and AtLimit are required.
@@ -49,6 +51,7 @@ type Spec struct {
 	// Wait is how long a claim waits for room, 0 to refuse it at once.
 	Wait time.Duration
 	// Queue is how many claims may wait, 0 for any number: then something else must bound them.
+	// Where owners have shares, the claims of one owner may use half of it.
 	Queue int
 	// Patience is how long a hold may make no progress before it can be evicted in favour of a
 	// claim that waits. It applies to holds with an evict function only; see [Bound.Take].
@@ -169,6 +172,7 @@ type line struct {
 type claim struct {
 	hold    *Hold
 	size    int64
+	extends bool          // the hold has something already, and is to have size more
 	granted chan struct{} // closed when the hold has what was claimed
 }
 
@@ -203,6 +207,9 @@ func (b *Bound) Used() int64 {
 // Refuse counts a refusal that the caller decided on by itself, as with bounds of time.
 func (b *Bound) Refuse() { b.refused.Add(1) }
 
+// Refused returns how many claims were refused since the start.
+func (b *Bound) Refused() uint64 { return b.refused.Load() }
+
 func (b *Bound) read() Reading {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -227,26 +234,27 @@ func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evi
 		b.mu.Unlock()
 		return nil
 	}
-	if b.spec.Wait <= 0 || b.spec.Queue > 0 && b.length >= b.spec.Queue {
-		err := b.full(owner, size)
-		b.mu.Unlock()
-		return err
-	}
-	c := &claim{hold: h, size: size, granted: make(chan struct{})}
-	b.enqueue(owner, c)
-	b.grant() // other owners may wait for their own shares only
-	b.mu.Unlock()
-	return b.wait(ctx, c)
+	return b.await(ctx, &claim{hold: h, size: size, granted: make(chan struct{})})
 }
 
-// lookEvery is how often a claim that waits looks for a hold that can be evicted.
-const lookEvery = 50 * time.Millisecond
+// lookEvery is how often a claim that waits looks for a hold that can be evicted, if few others wait.
+// Where many do, each looks less often, and all of them together as often as lookers do.
+const (
+	lookEvery = 50 * time.Millisecond
+	lookers   = 16
+)
 
 func (b *Bound) wait(ctx context.Context, c *claim) error {
 	end := time.NewTimer(b.spec.Wait)
 	defer end.Stop()
-	look := time.NewTicker(lookEvery)
-	defer look.Stop()
+	look := new(time.Ticker)
+	if b.spec.Patience > 0 {
+		b.mu.Lock()
+		every := lookEvery * time.Duration(1+b.length/lookers)
+		b.mu.Unlock()
+		look = time.NewTicker(every)
+		defer look.Stop()
+	}
 	var err error
 	for err == nil {
 		b.evictFor(c)
@@ -267,10 +275,8 @@ func (b *Bound) wait(ctx context.Context, c *claim) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	select {
-	case <-c.granted: // in the same moment
+	if c.isGranted() { // in the same moment
 		return nil
-	default:
 	}
 	b.dequeue(c)
 	b.grant() // it may have been in the way of others
@@ -279,7 +285,7 @@ func (b *Bound) wait(ctx context.Context, c *claim) error {
 
 // clamp makes a claim one that can be granted at all.
 func (b *Bound) clamp(owner string, size int64) int64 {
-	if b.owners != nil && owner != "" {
+	if b.owners != nil && whole(owner) != "" {
 		size = min(size, b.spec.PerOwner)
 	}
 	return min(size, b.spec.Limit)
@@ -291,13 +297,14 @@ func (b *Bound) fits(owner string, size int64) bool {
 }
 
 func (b *Bound) fitsOwner(owner string, size int64) bool {
+	owner = whole(owner)
 	return b.owners == nil || owner == "" || b.owners[owner]+size <= b.spec.PerOwner
 }
 
 // full counts a refusal and returns its error. b.mu must be held.
-func (b *Bound) full(owner string, size int64) error {
+func (b *Bound) full(owner string, size int64) *FullError {
 	b.refused.Add(1)
-	return &FullError{Bound: b.spec, OfOwner: !b.fitsOwner(owner, size)}
+	return &FullError{Bound: b.spec, OfOwner: !b.fitsOwner(owner, size) && b.used+size <= b.spec.Limit}
 }
 
 // give lets a hold have size. b.mu must be held.
@@ -318,6 +325,7 @@ func (b *Bound) give(h *Hold, size int64) {
 // count adds to what is held, or takes from it. b.mu must be held.
 func (b *Bound) count(owner string, size int64) {
 	b.used += size
+	owner = whole(owner)
 	if b.owners == nil || owner == "" {
 		return
 	}
@@ -343,20 +351,30 @@ func (b *Bound) grant() {
 		}
 		skipped = 0
 		b.dequeue(c)
-		b.give(c.hold, c.size)
+		if c.extends {
+			c.hold.resize(c.hold.size + c.size)
+		} else {
+			b.give(c.hold, c.size)
+		}
 		close(c.granted)
 	}
 }
 
-// enqueue and dequeue move a claim into and out of its owner's line. b.mu must be held.
-func (b *Bound) enqueue(owner string, c *claim) {
+// enqueue and dequeue move a claim into and out of its owner's line. One that extends a hold goes
+// first in it: until it is granted, what the hold has already is of no use. b.mu must be held.
+func (b *Bound) enqueue(c *claim) {
+	owner := c.hold.owner
 	l := b.lines[owner]
 	if l == nil {
 		l = &line{owner: owner}
 		b.lines[owner] = l
 		b.turns = append(b.turns, l)
 	}
-	l.claims = append(l.claims, c)
+	if c.extends {
+		l.claims = slices.Insert(l.claims, 0, c)
+	} else {
+		l.claims = append(l.claims, c)
+	}
 	b.length++
 }
 

@@ -209,6 +209,134 @@ func TestHoldGrowsOnlyIntoWhatIsFree(t *testing.T) {
 	}
 }
 
+func TestFullQueueRefusesNobodyWhomThereIsRoomFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) {
+			s.PerOwner, s.Wait, s.Queue = 4, time.Minute, 4
+		}))
+		for _, owner := range []string{"one", "two"} {
+			take(t, b, owner, 4)
+			for range 2 {
+				go func() { _ = b.Take(t.Context(), new(bound.Hold), owner, 1, nil) }()
+			}
+			synctest.Wait()
+		}
+		take(t, b, "modest", 2)
+	})
+}
+
+func TestOwnerUsesAtMostHalfOfTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) {
+			s.PerOwner, s.Wait, s.Queue = 10, time.Minute, 4
+		}))
+		held, began := take(t, b, "greedy", 10), time.Now()
+		for range 2 {
+			go func() { take(t, b, "greedy", 10).Release() }()
+		}
+		synctest.Wait()
+		err := b.Take(t.Context(), new(bound.Hold), "greedy", 1, nil)
+		if full, ok := errors.AsType[*bound.FullError](err); !ok || !full.OfOwner || time.Since(began) > 0 {
+			t.Fatalf("one owner uses more than half of the queue: %v after %v", err, time.Since(began))
+		}
+		go func() { take(t, b, "modest", 1).Release() }()
+		synctest.Wait()
+		held.Release()
+		synctest.Wait()
+	})
+}
+
+func TestHoldIsExtendedBeforeNewClaimsOfItsOwner(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait = time.Minute }))
+		first, other := take(t, b, "a", 4), take(t, b, "b", 6)
+		var order []string
+		go func() { take(t, b, "a", 4); order = append(order, "new") }()
+		synctest.Wait()
+		go func() {
+			if err := first.Extend(t.Context(), 8); err != nil {
+				t.Error(err)
+			}
+			order = append(order, "extended")
+		}()
+		synctest.Wait()
+		other.Release()
+		synctest.Wait()
+		if strings.Join(order, " ") != "extended" || first.Size() != 8 || b.Used() != 8 {
+			t.Fatalf("%v, %d held of %d", order, first.Size(), b.Used())
+		}
+		first.Release()
+		synctest.Wait()
+		if strings.Join(order, " ") != "extended new" {
+			t.Fatalf("%v", order)
+		}
+	})
+}
+
+func TestHoldThatCannotBeExtendedKeepsWhatItHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait = time.Second }))
+		h := take(t, b, "a", 4)
+		take(t, b, "b", 6)
+		if _, ok := errors.AsType[*bound.FullError](h.Extend(t.Context(), 5)); !ok || h.Size() != 4 {
+			t.Fatalf("holds %d", h.Size())
+		}
+	})
+}
+
+func TestHoldsThatWaitForEachOtherAreEvicted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait, s.Patience = time.Minute, time.Second }))
+		done := make(chan error, 2)
+		for _, owner := range []string{"a", "b"} {
+			ctx, cancel := context.WithCancel(t.Context())
+			h := new(bound.Hold)
+			if err := b.Take(ctx, h, owner, 5, cancel); err != nil {
+				t.Fatal(err)
+			}
+			go func() {
+				err := h.Extend(ctx, 10)
+				h.Release()
+				done <- err
+			}()
+		}
+		one, two := <-done, <-done
+		if (one == nil) == (two == nil) {
+			t.Fatalf("%v, %v: want that one goes on", one, two)
+		}
+	})
+}
+
+func TestPinnedHoldIsNotEvicted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait, s.Patience = time.Minute, time.Second }))
+		h := new(bound.Hold)
+		if err := b.Take(t.Context(), h, "a", 10, func() { t.Error("evicted") }); err != nil {
+			t.Fatal(err)
+		}
+		h.Pin()
+		time.AfterFunc(10*time.Second, h.Release)
+		take(t, b, "b", 10)
+	})
+}
+
+func TestTimeThatIsNotIdleDoesNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait, s.Patience = time.Minute, 10*time.Second }))
+		h := new(bound.Hold)
+		if err := b.Take(t.Context(), h, "a", 10, func() { h.Release() }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(9 * time.Second)
+		h.Idle(2 * time.Second)
+		began := time.Now()
+		take(t, b, "b", 10)
+		if waited := time.Since(began); waited < 8*time.Second || waited > 9*time.Second {
+			t.Fatalf("evicted after %v", waited)
+		}
+	})
+}
+
 func TestTableSaysWhatHappensAtTheLimit(t *testing.T) {
 	set := bound.NewSet()
 	set.New(spec(func(s *bound.Spec) { s.Limit, s.PerOwner, s.Setting = 64<<20, 32<<20, "--memory" }))
@@ -229,4 +357,35 @@ func BenchmarkTakeAndRelease(b *testing.B) {
 		}
 		h.Release()
 	}
+}
+
+func TestPartsOfAnOwnerTakeTurnsAndShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.PerOwner, s.Limit, s.Wait = 2, 4, time.Hour }))
+		held := []*bound.Hold{take(t, b, bound.Part("a", "x"), 1), take(t, b, bound.Part("a", "x"), 1)}
+		got := make(chan string, 10)
+		wait := func(part string) {
+			go func() {
+				if b.Take(t.Context(), new(bound.Hold), bound.Part("a", part), 1, nil) == nil {
+					got <- part
+				}
+			}()
+			synctest.Wait()
+		}
+		wait("x")
+		wait("x")
+		wait("y")
+		take(t, b, bound.Part("b", "x"), 1).Release() // another's share is another
+		for _, h := range held {
+			h.Release()
+			synctest.Wait()
+		}
+		first, second := <-got, <-got
+		if first == second {
+			t.Errorf("two turns for %q", first)
+		}
+		if b.Used() != 2 {
+			t.Errorf("%d held", b.Used())
+		}
+	})
 }

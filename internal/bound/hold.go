@@ -1,6 +1,7 @@
 package bound
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
 )
@@ -22,6 +23,10 @@ type Hold struct {
 
 // Progress notes that whoever holds this goes on, such as a client that took a part of its answer.
 func (h *Hold) Progress() { h.progress.Store(time.Now().UnixNano()) }
+
+// Idle notes that whoever holds this has made no progress for d, where only a part of the time counts
+// as such: a client is not to blame for the time that the gateway itself takes.
+func (h *Hold) Idle(d time.Duration) { h.progress.Store(time.Now().Add(-d).UnixNano()) }
 
 // Size returns how much is held.
 func (h *Hold) Size() int64 {
@@ -77,6 +82,37 @@ func (h *Hold) Grow(size int64) bool {
 	return true
 }
 
+// Extend takes more, up to size in all, and waits for room as Take does. The hold can be evicted
+// meanwhile, which does not end the wait: the one who evicts ends the context. It returns what Take
+// does, and what was held before is held in any case.
+func (h *Hold) Extend(ctx context.Context, size int64) error {
+	b := h.bound
+	b.mu.Lock()
+	more := b.clamp(h.owner, size) - h.size
+	if more <= 0 {
+		b.mu.Unlock()
+		return nil
+	}
+	if b.length == 0 && b.fits(h.owner, more) {
+		h.resize(h.size + more)
+		b.mu.Unlock()
+		return nil
+	}
+	return b.await(ctx, &claim{hold: h, size: more, extends: true, granted: make(chan struct{})})
+}
+
+// Pin makes the hold one that cannot be evicted any more, since nothing is waited for but the gateway
+// itself. An evict function that runs already goes on.
+func (h *Hold) Pin() {
+	b := h.bound
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	h.unlist()
+}
+
 // Release gives back all that is held. A second call does nothing.
 func (h *Hold) Release() {
 	b := h.bound
@@ -109,7 +145,8 @@ func (h *Hold) unlist() {
 
 // evictFor makes the largest hold give up that has made no progress for the spec's patience, if the
 // claim still waits and what was evicted before, and is not given back yet, will not do.
-// A claim that waits for its owner's share is helped by a hold of that owner only.
+// A claim that waits for its owner's share is helped by a hold of that owner only. The first claim
+// of a line does it for those behind, since to look is to go through all that is held.
 func (b *Bound) evictFor(c *claim) {
 	if b.spec.Patience <= 0 {
 		return
@@ -123,10 +160,8 @@ func (b *Bound) evictFor(c *claim) {
 func (b *Bound) chooseVictim(c *claim) (evict func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	select {
-	case <-c.granted:
+	if c.isGranted() || b.lines[c.hold.owner].claims[0] != c {
 		return nil
-	default:
 	}
 	victim := b.victim(c)
 	if victim == nil || b.leaving >= c.size {
@@ -145,7 +180,8 @@ func (b *Bound) victim(c *claim) *Hold {
 	stalled := time.Now().Add(-b.spec.Patience).UnixNano()
 	var victim *Hold
 	for h := b.first; h != nil; h = h.next {
-		if h.progress.Load() > stalled || ownShare && h.owner != c.hold.owner {
+		if h == c.hold || h.progress.Load() > stalled ||
+			ownShare && whole(h.owner) != whole(c.hold.owner) {
 			continue
 		}
 		if victim == nil || h.size > victim.size {

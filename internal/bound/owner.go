@@ -1,6 +1,9 @@
 package bound
 
-import "context"
+import (
+	"context"
+	"strings"
+)
 
 type ownerKey struct{}
 
@@ -13,5 +16,19 @@ func WithOwner(ctx context.Context, owner string) context.Context {
 // OwnerOf returns the owner that [WithOwner] has put into the context, "" if there is none.
 func OwnerOf(ctx context.Context) string {
 	owner, _ := ctx.Value(ownerKey{}).(string)
+	return owner
+}
+
+// partMark separates an owner from its part. No address has it.
+const partMark = "\x00"
+
+// Part returns a part of an owner, such as what one client holds for one bucket. An owner's share is
+// what all of its parts hold, while the claims of each part wait in a line of their own: they take
+// turns with those of the other parts.
+func Part(owner, part string) string { return owner + partMark + part }
+
+// whole returns the owner that an owner is a part of, or itself.
+func whole(owner string) string {
+	owner, _, _ = strings.Cut(owner, partMark)
 	return owner
 }

@@ -32,6 +32,8 @@ func amount(n int64, s Spec) string {
 		return short(s.Duration)
 	case s.Unit == Places:
 		return fmt.Sprint(n)
+	case s.Unit == PerSecond:
+		return fmt.Sprintf("%d/s", n)
 	case s.Unit == Rate:
 		return bytes(n) + "/s"
 	}

@@ -25,10 +25,12 @@ type sourceSide struct {
 	mark     mark              // the newest message that is known
 	delays   delays            // of what comes
 	hearing  kvclient.Hearing  // over which the server's word comes
+	heardAt  time.Time         // when that was looked at last, and the same
+	created  time.Time         // when the stream was, as its server says
+	startAs  time.Time         // when it was as the source found it at its start, by the server's clock
 	lastWord func() time.Time  // when the source, which goes on or was lost, said something last
 	doubt    time.Time         // since when advisories may have been missed; zero for not
 	resetFor string            // the reason for which subscriptions are reset at the next start; "" for none
-	forgiven purged            // since known was seen, and concerns nobody
 	void     string            // the reason for a reset that lies in what was taken; "" for none
 	updated  bool              // the stream's configuration was, since known was seen: another history takes messages away
 	suspect  bool              // messages are missing, and nobody has told why yet
@@ -76,11 +78,12 @@ func (f *Feed) sourceLost(err error) {
 // startAt takes over where the stream is. It returns from where to read on; begun tells that the log begins there.
 func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (position kvclient.Revision, begun bool) {
 	position, begun = f.adopt(bucket, s, f.resetFor)
-	f.resetFor, f.waits = "", time.Time{}
+	f.resetFor, f.waits, f.created, f.startAs = "", time.Time{}, s.Created, s.At
 	if begun {
 		f.known = tally{s, f.now()}
 		f.doubt, f.ripening, f.earlier = time.Time{}, f.known, tally{}
-		f.forgiven, f.updated, f.suspect = purged{}, false, false
+		f.updated, f.suspect = false, false
+		f.takeForgiven()
 		f.mark, f.delays, f.void = mark{s.Last, s.LastTime}, delays{}, ""
 	}
 	return position, begun
@@ -93,36 +96,60 @@ func (f *Feed) missSome(from time.Time) {
 	}
 }
 
-// hearOver notes over which connection the server's word comes from now on. If it came over another, some of it may be lost, though
-// the source ended for another reason; then the state is not live before the new one is known to be heard.
+// hearOver notes over which connection advisories come from now on. If they came over another, or
+// some were dropped, some may be missed, though the source ended for another reason. Then the state
+// is not live before the stream has been compared.
 func (f *Feed) hearOver(h kvclient.Hearing) {
 	if f.hearing != h && f.hearing != (kvclient.Hearing{}) {
-		f.missSome(f.lastWord())
+		missed := f.lastWord()
+		if f.hearing.SameConnection(h) {
+			missed = f.heardAt // what was dropped came later than that
+		}
+		f.missSome(missed)
 		if f.isLive() {
 			f.setState(stale, nil)
 		}
 	}
-	f.hearing = h
+	f.hearing, f.heardAt = h, f.now()
 }
 
-// trusts tells whether the log may go on where the stream is now. Stored is when the message of the mark was stored; zero if it is not
-// there any more. If not, the log begins anew with the next start.
+// trusts reports whether the log may go on where the stream is now, after advisories may have been
+// missed. Stored is when the message of the mark was stored; zero if it is not there any more. If
+// not, the log begins anew with the next start.
+//
+// The newest message that is known must be the same one, or a crash gave its revision to another.
+// Nothing may have been skipped whose successor has yet to come. And the stream's counts must prove
+// that nothing was removed. Either nothing ever was: the stream holds every message that it was given,
+// and did when it was counted last, or a crash took a removal back. Or nothing was since the last
+// tally from which no purge can be missing unheard.
 func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
-	before := f.earlier
-	switch {
-	case f.doubt.Sub(f.known.at) >= tellTime:
-		before = f.known
-	case f.doubt.Sub(f.ripening.at) >= tellTime:
-		before = f.ripening
-	}
-	// Else it was lost in a crash, and its revision given again. If it is gone and nothing was removed, it was so before.
-	same := f.mark.survives(now, stored)
-	trusted := f.doubt.IsZero() || same && nothingRemoved(before.StreamState, now)
+	intact := now.Epoch == f.known.Epoch && f.known.NothingRemoved() && now.NothingRemoved()
+	trusted := f.doubt.IsZero() || f.mark.survives(now, stored) && !f.lacksSome() &&
+		(intact || nothingRemoved(f.tallied(), now))
 	if !trusted {
 		f.resetFor = ReasonHorizon
 	}
 	f.doubt = time.Time{}
 	return trusted
+}
+
+// lacksSome reports whether a message was skipped whose successor may have yet to come. A crash can
+// take the successor back and leave the stream as if nothing had ever been removed.
+func (f *Feed) lacksSome() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.exact.owed && !f.exact.void
+}
+
+// tallied is the latest tally that was old enough when the doubt began.
+func (f *Feed) tallied() kvclient.StreamState {
+	switch {
+	case f.doubt.Sub(f.known.at) >= tellTime:
+		return f.known.StreamState
+	case f.doubt.Sub(f.ripening.at) >= tellTime:
+		return f.ripening.StreamState
+	}
+	return f.earlier.StreamState
 }
 
 // nothingRemoved tells whether all that was there is there still: with what came since it adds up. Where something was overwritten
@@ -135,15 +162,20 @@ func nothingRemoved(before, now kvclient.StreamState) bool {
 func (f *Feed) heard(a kvclient.Advisory) error {
 	switch a.Kind {
 	case kvclient.StreamPurged:
-		if a.Key != "" && f.harmless(a.Key, a.At) {
-			f.forgiven.messages += a.Purged
-			f.forgiven.keys++
-			f.soon() // until it is counted, a loss would be taken for this
+		if f.forgive(a) {
 			return nil
 		}
 		return f.disown(ReasonPurged)
+	case kvclient.StreamDeleted:
+		if a.At.IsZero() || a.At.After(f.created) { // it can be heard of when the next stream is there
+			return f.disown(ReasonHorizon) // one that is restored can be of the same epoch
+		}
 	case kvclient.StreamUpdated:
 		f.updated = true
+		// It may have been changed back since, with all that it removed.
+		if a.Terms != nil && !a.At.Before(f.startAs) && *a.Terms != f.terms.ExceptSubjects() {
+			return f.disown(ReasonConfig)
+		}
 	case kvclient.Reconnected:
 		return nil // the source ends with its connection, and asks for more than this can tell
 	}
@@ -157,19 +189,22 @@ func (f *Feed) disown(reason string) error {
 	return errRestart
 }
 
-// compare compares the position with the stream, which was asked when everything up to the position had been read. It is exact if it
-// is the stream's last revision. Beyond tells that there are others.
-func (f *Feed) compare(position kvclient.Revision, s kvclient.StreamState) (beyond bool, err error) {
+// compare compares what the stream answered to a question with what the feed knew when it was sent.
+// Beyond reports that the stream had more than the feed had read. An error ends the source: the
+// stream is not what it was.
+func (f *Feed) compare(q question, s kvclient.StreamState) (beyond bool, err error) {
 	f.mu.Lock()
-	epoch := f.epoch
+	same := s.Epoch == f.epoch && s.Last >= q.position && s.Terms == f.terms && s.Discards == f.discards
+	if same {
+		f.exact.answered(q, s.Last, f.position)
+	}
 	f.mu.Unlock()
 	switch {
-	case s.Epoch != epoch || s.Last < position:
+	case !same:
 		return false, errRestart
-	case s.Last > position:
+	case s.Last > q.position:
 		return true, nil
 	}
-	f.confirm(s.Last)
 	return false, f.count(s)
 }
 
@@ -190,12 +225,19 @@ func (f *Feed) overdue(position kvclient.Revision) error {
 // entries vanish by age they do so with a marker or at a time that was told.
 func (f *Feed) count(s kvclient.StreamState) error {
 	before := f.known
-	fewer := s.Subjects+f.forgiven.keys < before.Subjects ||
-		!f.updated && before.Last == s.Last && s.Messages+f.forgiven.messages < before.Messages
+	if s.History < before.History {
+		f.updated = true
+	}
+	f.mu.Lock()
+	forgiven := f.forgiven
+	f.mu.Unlock()
+	fewer := s.Subjects+forgiven.keys < before.Subjects ||
+		!f.updated && before.Last == s.Last && s.Messages+forgiven.messages < before.Messages
 	missing := before.Epoch == s.Epoch && fewer && s.Lifetime == 0
 	switch {
 	case !missing:
-		f.forgiven, f.updated, f.suspect = purged{}, false, false
+		f.updated, f.suspect = false, false
+		f.takeForgiven()
 		f.note(s)
 	case !f.suspect:
 		f.suspect = true
@@ -207,9 +249,17 @@ func (f *Feed) count(s kvclient.StreamState) error {
 	return nil
 }
 
+// takeForgiven begins to count anew what was purged and concerned nobody.
+func (f *Feed) takeForgiven() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.forgiven = purged{}
+}
+
 // note takes over what the stream is.
 func (f *Feed) note(s kvclient.StreamState) {
-	if f.known.StreamState == s {
+	same := f.known.StreamState
+	if same.At = s.At; same == s {
 		return
 	}
 	if f.lastWord().Sub(f.ripening.at) >= tellTime {

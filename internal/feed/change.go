@@ -89,6 +89,7 @@ const (
 	ReasonUnknownID = "unknown-id" // the position cannot be read
 	ReasonPurged    = "purged"     // entries were removed without a trace in the stream
 	ReasonFilters   = "filters"    // the position was given out by a stream of another content
+	ReasonConfig    = "config"     // the bucket's settings changed, and with them when entries vanish
 	ReasonSlow      = "slow"       // the reader cannot be caught up
 	ReasonShutdown  = "shutdown"
 )

@@ -72,6 +72,17 @@ func TestVouches(t *testing.T) {
 	})
 }
 
+// What a reset has voided stays void through the next one.
+func TestPointsStayVoidThroughResets(t *testing.T) {
+	f := bare(stream(10, 0))
+	f.take([]kvclient.Entry{entry("k", 11, kvclient.Put), entry("k", 12, kvclient.Put)})
+	f.startAt(nil, stream(10, 0)) // the stream has lost two messages
+	f.resetFor = ReasonPurged
+	f.startAt(nil, stream(10, 1))
+	f.take([]kvclient.Entry{entry("k", 11, kvclient.Put), entry("k", 12, kvclient.Put), entry("k", 13, kvclient.Put)})
+	wantVouched(t, f, map[kvclient.Revision]bool{11: false, 12: false, 13: true})
+}
+
 // After advisories were missed, the stream must add up to the message with what was counted long enough before.
 func TestTrusts(t *testing.T) {
 	const long, short = 2 * tellTime, tellTime / 2
@@ -83,6 +94,7 @@ func TestTrusts(t *testing.T) {
 	}{
 		"nothing happened":                       {stream(10, 1), long, stream(10, 1), true},
 		"only new keys":                          {stream(12, 1), long, stream(15, 1), true},
+		"a removal was taken back":               {stream(12, 1), short, stream(15, 0), false},
 		"one less":                               {stream(12, 1), long, stream(15, 2), false},
 		"one less, one more":                     {stream(12, 1), long, stream(12, 2), false},
 		"counted just before, and nothing since": {stream(12, 1), short, stream(12, 1), true},
@@ -104,6 +116,17 @@ func TestTrusts(t *testing.T) {
 				t.Errorf("trusted %v, reset for %q; want %v", got, f.resetFor, tc.want)
 			}
 		})
+	}
+}
+
+// Where every message is there that the stream was given, and was before, no tally need be old.
+func TestTrustsAWholeStream(t *testing.T) {
+	for missing, want := range map[uint64]bool{0: true, 1: false} {
+		f := bare(stream(10, 0))
+		f.missSome(f.known.at)
+		if got := f.trusts(stream(15, missing), time.Time{}); got != want {
+			t.Errorf("trusted %v with %d missing", got, missing)
+		}
 	}
 }
 
@@ -151,7 +174,7 @@ func TestLossIsDoubt(t *testing.T) {
 func TestPurgeToldWhileResting(t *testing.T) {
 	f := bare(stream(10, 1))
 	f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
-	if _, err := f.compare(11, stream(11, 2)); err != nil {
+	if _, err := f.compare(f.question(), stream(11, 2)); err != nil {
 		t.Fatal(err)
 	}
 	f.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "v", Purged: 1})
@@ -197,6 +220,7 @@ func TestTrustsTheMark(t *testing.T) {
 		"another":                     {12, now.Add(time.Second), false},
 		"gone":                        {12, time.Time{}, false},
 		"gone, and nothing was since": {11, time.Time{}, true},
+		"another, of a whole history": {13, now.Add(time.Second), false},
 	} {
 		f := bare(stream(10, 1))
 		e := entry("k", 11, kvclient.Put)
@@ -204,10 +228,65 @@ func TestTrustsTheMark(t *testing.T) {
 		f.take([]kvclient.Entry{e})
 		f.missSome(f.known.at.Add(2 * tellTime))
 		state := stream(tc.last, 1)
+		if tc.last == 13 {
+			state = stream(tc.last, 0)
+		}
 		state.LastTime = now
 		if got := f.trusts(state, tc.stored); got != tc.want {
 			t.Errorf("%s: trusted %v", name, got)
 		}
+	}
+}
+
+// That a bucket was deleted can be heard of when the next of its name is there already. One that is
+// restored can have its epoch, and be there before the feed has missed it.
+func TestDeletionOfTheStreamThatIsFollowed(t *testing.T) {
+	created := time.Unix(100, 0)
+	for name, tc := range map[string]struct {
+		at   time.Time
+		want string
+	}{
+		"this one":       {created.Add(time.Second), ReasonHorizon},
+		"the one before": {created.Add(-time.Second), ""},
+	} {
+		s := stream(10, 0)
+		s.Created = created
+		f := bare(s)
+		if err := f.heard(kvclient.Advisory{Kind: kvclient.StreamDeleted, At: tc.at}); !errors.Is(err, errRestart) || f.resetFor != tc.want {
+			t.Errorf("%s: %v, reset for %q", name, err, f.resetFor)
+		}
+	}
+}
+
+// Settings can be changed and changed back before the feed looks, with all that vanished meanwhile.
+func TestTermsThatWereChangedBack(t *testing.T) {
+	asked := time.Unix(100, 0)
+	mine, other := kvclient.Terms{MaxAge: time.Hour}, kvclient.Terms{MaxAge: time.Second}
+	for name, tc := range map[string]struct {
+		told kvclient.Advisory
+		want string
+	}{
+		"others":          {kvclient.Advisory{Terms: &other, At: asked.Add(time.Second)}, ReasonConfig},
+		"before it began": {kvclient.Advisory{Terms: &other, At: asked.Add(-time.Second)}, ""},
+		"the same":        {kvclient.Advisory{Terms: &mine, At: asked.Add(time.Second)}, ""},
+		"unknown":         {kvclient.Advisory{At: asked.Add(time.Second)}, ""},
+	} {
+		s := stream(10, 0)
+		s.At, s.Terms = asked, mine
+		s.Terms.Subjects = "$KV.b."
+		f := bare(s)
+		tc.told.Kind = kvclient.StreamUpdated
+		if err := f.heard(tc.told); !errors.Is(err, errRestart) || f.resetFor != tc.want {
+			t.Errorf("%s: %v, reset for %q, want %q", name, err, f.resetFor, tc.want)
+		}
+	}
+}
+
+// Advisories that were dropped are missed since the feed last knew that none was.
+func TestDroppedAdvisoriesAreMissed(t *testing.T) {
+	f := bare(stream(10, 0))
+	if err := f.heard(kvclient.Advisory{Kind: kvclient.AdvisoriesMissed}); !errors.Is(err, errRestart) {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -342,7 +421,7 @@ func TestBucketFoundBeforeItIsToldMissing(t *testing.T) {
 			f.mu.Unlock()
 			f.startAt(nil, stream(1, 0))
 			f.setState(live, nil)
-			events, _, _ := s.poll(nil, 10)
+			events, _ := s.poll(nil, 10)
 			if len(events) != 1 || events[0].Kind != Reset || events[0].Reason != ReasonEpoch || s.phase != inReading {
 				t.Errorf("told %+v, in phase %d", events, s.phase)
 			}

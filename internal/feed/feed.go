@@ -6,8 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server/gsl"
-
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -29,11 +28,16 @@ type Feed struct {
 	hub  *Hub
 	name kvclient.BucketName
 
-	users     int         // guarded by hub.mu
-	lingering *time.Timer // guarded by hub.mu
-	cancel    context.CancelFunc
+	// Guarded by hub.mu.
+	users     int
+	resting   bool        // its bucket is missing, and it has no source
+	lingering *time.Timer // ends it; nil while it has users
+	idleSince time.Time   // when the last user left
+	owner     string      // who has its place
+	place     *bound.Hold
+	cancel    context.CancelFunc // ends its source
 
-	advisories chan kvclient.Advisory
+	mail       *mailbox
 	checkSoon  chan struct{}
 	sourceSide // of the goroutine that runs the source
 
@@ -46,15 +50,17 @@ type Feed struct {
 	bucket     *kvclient.Bucket
 	epoch      kvclient.Epoch
 	position   kvclient.Revision // everything up to here has been read
-	exact      bool              // the changes up to the position give exactly the bucket's state at the position
+	exact      exactness         // at which positions the changes up to there give exactly the bucket's state
+	wanted     time.Time         // a subscription asked whether the state is exact, last at this time, and it was not
 	since      kvclient.Revision // the store, too, can tell what happened after this
 	trusted    kvclient.Revision // points from here on are of this history
 	foreign    bool              // points below are known to be around
 	lifetime   time.Duration     // after which the store may forget; 0 if it does not
 	discards   bool              // it does for want of room, and never tells what: nothing is exact
+	terms      kvclient.Terms    // on which the bucket keeps its entries: what was reported follows from them
 	log        changeLog
 	markers    map[string]kvclient.Revision // keys whose last entry is a marker that was read
-	interest   *gsl.GenericSublist[*Subscription]
+	interest   interests
 	subs       map[*Subscription]struct{}
 	readings   map[readingKey]*reading
 	purged     kvclient.Revision    // markers up to here may have been purged since the log began
@@ -63,22 +69,25 @@ type Feed struct {
 	awaited    []awaited
 	// positionCheck is the check of the message at the position; zero if it is not known.
 	positionCheck kvclient.Check
+	// losses counts how often the log went on after the source was lost.
+	losses uint64
 	// adopted is closed, and made anew, when the source has started once more.
-	adopted chan struct{}
+	adopted  chan struct{}
+	forgiven purged // since known was seen, and concerns nobody
 }
 
 func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 	return &Feed{
 		hub:        h,
 		name:       name,
-		advisories: make(chan kvclient.Advisory, 256),
+		mail:       newMailbox(h.advisories),
 		checkSoon:  make(chan struct{}, 1),
 		settled:    make(chan struct{}),
 		adopted:    make(chan struct{}),
 		log:        changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},
 		markers:    make(map[string]kvclient.Revision),
 		purges:     make(map[string]time.Time),
-		interest:   gsl.NewSublist[*Subscription](),
+		interest:   newInterests(),
 		subs:       make(map[*Subscription]struct{}),
 		readings:   make(map[readingKey]*reading),
 		sourceSide: sourceSide{now: time.Now, lastWord: time.Now},
@@ -113,6 +122,17 @@ func (f *Feed) unsettled() (until <-chan struct{}, why error) {
 		return nil, nil
 	}
 	return nil, f.lost
+}
+
+// unsettle makes subscribers wait until the source has been asked for once more.
+func (f *Feed) unsettle() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case <-f.settled:
+		f.settled = make(chan struct{})
+	default:
+	}
 }
 
 // setState notes what is known of the source and wakes whoever waits to hear it.
@@ -154,23 +174,31 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	if s.Lifetime > 0 && f.lifetime == 0 {
 		f.since = max(f.since, f.position) // of markers before that nobody knows which were there
 	}
-	f.lifetime, f.discards = s.Lifetime, s.Discards
+	// What a stream discarded before it was told not to is gone, and nobody knows which it was.
+	changed := s.Terms != f.terms || f.discards && !s.Discards
+	f.lifetime, f.discards, f.terms = s.Lifetime, s.Discards, s.Terms
+	if s.Discards {
+		f.exact.disclaim()
+	}
 	switch {
 	case f.epoch == "" && f.generation == 0:
 		f.begin(s)
 		return f.position, true
 	case s.Epoch != f.epoch:
 		reset = ReasonEpoch
-	case s.Last < f.position:
+	case s.Last < f.position, s.Last < f.awaitedEnd():
 		reset = ReasonAhead
+	case changed:
+		reset = ReasonConfig
 	}
 	if reset == "" {
 		return f.position, false
 	}
-	before := f.position
+	before, trusted := f.position, f.trusted
 	f.begin(s)
 	if reset != ReasonEpoch {
 		f.distrust(reset, before)
+		f.trusted = max(f.trusted, trusted) // what an earlier reset voided may still be around
 	}
 	f.generation++
 	f.reason = reset
@@ -180,10 +208,23 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	return f.position, true
 }
 
+// awaitedEnd is the greatest revision up to which a subscription has yet to be told of everything: the
+// stream had it. f.mu must be held.
+func (f *Feed) awaitedEnd() (end kvclient.Revision) {
+	for s := range f.subs {
+		if s.syncDue && s.generation == f.generation {
+			end = max(end, s.syncFrom)
+		}
+	}
+	return end
+}
+
 // begin starts the log anew where the stream is now.
 func (f *Feed) begin(s kvclient.StreamState) {
-	f.epoch, f.position, f.exact = s.Epoch, s.Last, !s.Discards
-	f.positionCheck = kvclient.CheckOf(s.LastTime)
+	f.epoch, f.position, f.positionCheck = s.Epoch, s.Last, kvclient.CheckOf(s.LastTime)
+	if f.exact.begin(s.Last); s.Discards {
+		f.exact.disclaim()
+	}
 	f.since, f.purged, f.trusted, f.foreign = s.Last, 0, s.Last+1, false
 	if s.NothingRemoved() {
 		f.trusted = 0
@@ -223,15 +264,14 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 			continue
 		}
 		late := f.delays.beyond(now.Sub(e.Created), now)
-		if e.Revision != f.position+1 {
-			f.exact = false // what was between is gone: it is not known of which key it was
-			if f.lifetime > 0 && late > f.lifetime*9/10 {
-				f.void = ReasonHorizon // it may have been a marker, which vanished before it was read
-			}
+		if e.Revision != f.position+1 && f.lifetime > 0 && late > f.lifetime*9/10 {
+			f.void = ReasonHorizon // it may have been a marker, which vanished before it was read
 		}
+		f.exact.read(f.position, e.Revision)
 		f.position, f.positionCheck, f.mark = e.Revision, e.Check, mark{e.Revision, e.Created}
 		if e.RolledUpAll {
-			f.exact, f.void = false, ReasonPurged
+			f.exact.disclaim()
+			f.void = ReasonPurged
 		}
 		if e.Key == "" {
 			f.log.pass(e.Position)
@@ -303,16 +343,14 @@ func (f *Feed) wakeAll() {
 func (f *Feed) where() (kvclient.Revision, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.position, f.exact
+	return f.position, f.exact.holds(f.position, f.position)
 }
 
-// confirm notes that the stream's last revision was the position, after everything up to there had been read.
-func (f *Feed) confirm(last kvclient.Revision) {
+// question returns what is to be remembered of a question to the stream that is about to be sent.
+func (f *Feed) question() question {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if last == f.position && !f.discards {
-		f.exact = true
-	}
+	return f.exact.ask(f.position)
 }
 
 // advance moves the position over revisions that are gone, to one whose message has this check.
@@ -322,12 +360,10 @@ func (f *Feed) advance(to kvclient.Revision, check kvclient.Check) {
 	if to <= f.position {
 		return
 	}
-	f.position, f.positionCheck, f.exact = to, check, false
+	f.exact.pass(f.position, to)
+	f.position, f.positionCheck = to, check
 	f.log.pass(kvclient.Position{Epoch: f.epoch, Revision: to, Check: check})
-	for s := range f.subs {
-		s.wake()
-	}
-	f.tell()
+	f.tell() // those that wait to get there; the others have nothing to tell
 }
 
 // An awaited revision has somebody to tell when the position is there.
@@ -358,7 +394,7 @@ func (f *Feed) tell() {
 func (f *Feed) unsure() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.exact = false
+	f.exact.disclaim()
 }
 
 // soon asks for a check of how exact the position is.

@@ -80,9 +80,15 @@ type watcher struct {
 	wake   chan struct{}
 	told   []feed.Event
 	state  map[string]string
-	staged map[string]string // after a reset
+	staged map[string]string    // after a reset
+	ends   map[string]time.Time // when a value vanishes, as it was reported last
 	last   kvclient.Revision
 	stale  bool // the last word about the source
+}
+
+func newWatcher(t *testing.T) *watcher {
+	return &watcher{t: t, wake: make(chan struct{}, 1), state: make(map[string]string),
+		ends: make(map[string]time.Time)}
 }
 
 func (l *lab) watch(t *testing.T, bucket string, options feed.SubscribeOptions) *watcher {
@@ -91,7 +97,7 @@ func (l *lab) watch(t *testing.T, bucket string, options feed.SubscribeOptions) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &watcher{t: t, wake: make(chan struct{}, 1), state: make(map[string]string)}
+	w := newWatcher(t)
 	if w.Subscription, err = l.hub.Subscribe(t.Context(), name, options, feed.Token(w.wake)); err != nil {
 		t.Fatalf("subscribe: %v", err)
 	}
@@ -164,6 +170,7 @@ func (w *watcher) fold(e feed.Event) {
 			delete(into, e.Change.Key)
 		} else {
 			into[e.Change.Key] = string(e.Change.Value)
+			w.ends[string(e.Change.Value)] = e.Change.Expires
 		}
 	}
 }

@@ -14,10 +14,20 @@ import (
 
 // survives reports whether the message of the mark is there still. Stored is when the message that
 // has its revision now was stored; zero if there is none. A message that is gone counts as there
-// while the stream's last revision is still that of the mark.
+// while the stream's last revision is still that of the mark: that it was gone before the counts show.
 func (m mark) survives(now kvclient.StreamState, stored time.Time) bool {
-	return stored.Equal(m.stored) || stored.IsZero() && now.Last == m.revision && now.LastTime.Equal(m.stored)
+	switch {
+	case stored.Equal(m.stored):
+		return true
+	case m.revision == 0: // the stream was empty
+		return now.NothingRemoved()
+	}
+	return stored.IsZero() && now.Last == m.revision && now.LastTime.Equal(m.stored)
 }
+
+// identifies reports whether a stream of another epoch can be known by the mark: whether it stands
+// for a message, and it is known when that was stored.
+func (m mark) identifies() bool { return m.revision > 0 && !m.stored.IsZero() }
 
 // recognise takes over the epoch that the stream has now if its messages are those that were read, so
 // that the stream is not taken for another one. Without a message that both have nothing is proved,
@@ -26,7 +36,7 @@ func (f *Feed) recognise(ctx context.Context, b *kvclient.Bucket, s kvclient.Str
 	f.mu.Lock()
 	known := f.epoch
 	f.mu.Unlock()
-	if known == "" || known == s.Epoch || f.mark.revision == 0 {
+	if known == "" || known == s.Epoch || !f.mark.identifies() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
@@ -75,10 +85,51 @@ func (f *Feed) askInEpoch(ctx context.Context) (*kvclient.Bucket, kvclient.Strea
 	}
 }
 
-func (f *Feed) currentGeneration() uint64 {
+// An era is a time in which a feed neither began anew nor went on after its source was lost: what a
+// stream proves in one need not be so in the next.
+type era struct {
+	generation uint64
+	losses     uint64 // after which the log went on
+}
+
+func (f *Feed) currentEra() era {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.generation
+	return era{f.generation, f.losses}
+}
+
+// goOn notes that the log goes on after a loss of the source: all that was read is there still. What
+// was not read may have been lost in a crash, and its revisions given again. So subscriptions that
+// are ahead of the feed, by another gateway's word, are reset.
+func (f *Feed) goOn() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.losses++
+	for s := range f.subs {
+		if s.generation == f.generation && s.isAhead() {
+			s.restart()
+			s.resetFirst = ReasonHorizon
+			s.wake()
+		}
+	}
+}
+
+// isAhead reports whether the subscription holds what the feed has yet to read. The feed is locked.
+func (s *Subscription) isAhead() bool {
+	switch s.phase {
+	case following:
+		return s.cursor > s.feed.position
+	case inReading:
+		return s.sent > 0 && s.to > s.feed.position
+	}
+	return false
+}
+
+// isOutdated reports whether the decision where to go on may be overtaken: it was taken in another
+// era, and relies on what the feed has yet to read. The feed is locked.
+func (s *Subscription) isOutdated() bool {
+	overtaken := s.decided && s.resetFirst == "" && s.lossesThen != s.feed.losses
+	return overtaken && (s.isAhead() || s.syncFrom > s.feed.position)
 }
 
 // A proof says what the check of a point shows.

@@ -15,9 +15,11 @@ import (
 // Options bound what feeds hold. Zero values stand for the defaults.
 type Options struct {
 	LogBytes   int           // of a feed's log, 16 MiB
+	AllLogs    int           // bytes of the logs of all feeds, 128 MiB
 	LogChanges int           // of a feed's log, 65,536
 	Snapshots  int           // that are read from NATS at once, 4
 	Linger     time.Duration // of a feed after its last subscription, 30s
+	Feeds      int           // that there may be at once, 1,024
 	Bounds     *bound.Set    // where the hub's bounds are put; nil for a set of its own
 	Logger     zerolog.Logger
 }
@@ -25,6 +27,9 @@ type Options struct {
 func (o Options) withDefaults() Options {
 	if o.LogBytes == 0 {
 		o.LogBytes = 16 << 20
+	}
+	if o.AllLogs == 0 {
+		o.AllLogs = 128 << 20
 	}
 	if o.LogChanges == 0 {
 		o.LogChanges = 1 << 16
@@ -35,22 +40,26 @@ func (o Options) withDefaults() Options {
 	if o.Linger == 0 {
 		o.Linger = 30 * time.Second
 	}
+	if o.Feeds == 0 {
+		o.Feeds = 1024
+	}
 	if o.Bounds == nil {
 		o.Bounds = bound.NewSet()
 	}
 	return o
 }
 
-// openReadings is how many readings may be open for each that reads.
+// openReadings is how many readings may be open for each that may read.
 const openReadings = 8
 
 // A Hub has the feeds of one NATS identity: one for each bucket that is watched, however many watch it.
 type Hub struct {
 	client  *kvclient.Client
 	options Options
-	slots   chan struct{} // of the snapshots that are being read
-	open    chan struct{} // of these and of those that wait for who follows them: each has a consumer, and some megabytes
-	wanted  chan struct{} // whoever waits for its followers takes it, and ends: another waits to be open
+	open    *bound.Bound // readings that are open
+	turns   *bound.Bound // those of them that read
+	filters *bound.Bound // what subscriptions hold
+	turn    turnLimit    // of each subscription
 	stats   Stats
 
 	ctx  context.Context
@@ -59,8 +68,14 @@ type Hub struct {
 
 	closed atomic.Bool
 
-	mu    sync.Mutex
-	feeds map[kvclient.BucketName]*Feed
+	advisories *bound.Bound // of each feed, that wait for it
+	places     *bound.Bound // of the feeds
+	logs       *bound.Bound // of the feeds, in bytes
+
+	mu      sync.Mutex
+	feeds   map[kvclient.BucketName]*Feed
+	resting int           // feeds without a source, since their bucket is missing
+	looking chan struct{} // not nil while somebody looks for those buckets; a token asks for a look soon
 }
 
 // Stats count what feeds do, for the metrics.
@@ -73,7 +88,8 @@ type Stats struct {
 	Resets        [len(resetReasons)]atomic.Uint64
 }
 
-var resetReasons = [...]string{ReasonEpoch, ReasonAhead, ReasonHorizon, ReasonUnknownID, ReasonPurged, ReasonFilters}
+var resetReasons = [...]string{ReasonEpoch, ReasonAhead, ReasonHorizon, ReasonUnknownID, ReasonPurged,
+	ReasonFilters, ReasonConfig}
 
 // EachReset calls visit with each reason for which subscriptions are reset, and how often they were.
 func (s *Stats) EachReset(visit func(reason string, count uint64)) {
@@ -99,8 +115,19 @@ func NewHub(client *kvclient.Client, options Options) *Hub {
 }
 
 func newHub(options Options) *Hub {
-	h := &Hub{options: options, slots: make(chan struct{}, options.Snapshots),
-		open: make(chan struct{}, openReadings*options.Snapshots), wanted: make(chan struct{}), feeds: make(map[kvclient.BucketName]*Feed)}
+	h := &Hub{
+		options: options,
+		open:    openBound(options.Bounds, options.Snapshots),
+		turns:   turnBound(options.Bounds, options.Snapshots),
+		filters: interestBound(options.Bounds),
+		turn:    defaultTurn,
+
+		advisories: advisoryBound(options.Bounds),
+		places:     placeBound(options.Bounds, options.Feeds),
+		logs:       logBound(options.Bounds, options.AllLogs),
+
+		feeds: make(map[kvclient.BucketName]*Feed),
+	}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	return h
 }
@@ -108,16 +135,21 @@ func newHub(options Options) *Hub {
 // Stats returns the hub's counters.
 func (h *Hub) Stats() *Stats { return &h.stats }
 
-// Size returns how many feeds there are, and the bytes of their logs.
+// Size returns how many feeds there are that have a source, or look for one, and the bytes of their logs.
 func (h *Hub) Size() (feeds, logBytes int) {
-	for _, f := range h.all() {
+	all := h.all()
+	for _, f := range all {
 		f.mu.Lock()
 		logBytes += f.log.bytes
 		f.mu.Unlock()
-		feeds++
 	}
-	return feeds, logBytes
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return max(0, len(all)-h.resting), logBytes
 }
+
+// Reading returns how many snapshots and replays are open now.
+func (h *Hub) Reading() int { return int(h.open.Used()) }
 
 // Farewell makes every subscription end with GoAway, [ReasonShutdown]; new ones end at once.
 func (h *Hub) Farewell() {
@@ -130,7 +162,9 @@ func (h *Hub) Farewell() {
 // Close ends all feeds and waits for them.
 func (h *Hub) Close() {
 	h.Farewell()
-	h.stop()
+	h.mu.Lock()
+	h.stop() // from here on nothing is started
+	h.mu.Unlock()
 	h.work.Wait()
 }
 
@@ -146,53 +180,16 @@ func (h *Hub) all() []*Feed {
 
 // advise passes the server's word on to the feed that it concerns.
 func (h *Hub) advise(a kvclient.Advisory) {
-	if a.Kind == kvclient.Reconnected {
-		for _, f := range h.all() {
-			f.advise(a)
+	h.mu.Lock()
+	defer h.mu.Unlock() // while a feed may come to rest, with what it has yet to hear
+	if a.Kind == kvclient.Reconnected || a.Kind == kvclient.AdvisoriesMissed {
+		for _, f := range h.feeds {
+			h.hear(f, a)
 		}
+		h.lookSoon()
 		return
 	}
-	h.mu.Lock()
-	f := h.feeds[a.Bucket]
-	h.mu.Unlock()
-	if f != nil {
-		f.advise(a)
+	if f := h.feeds[a.Bucket]; f != nil {
+		h.hear(f, a)
 	}
-}
-
-// feed returns the bucket's feed with one more user, and starts it if there is none.
-func (h *Hub) feed(name kvclient.BucketName) *Feed {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	f := h.feeds[name]
-	if f == nil {
-		f = newFeed(h, name)
-		h.feeds[name] = f
-		ctx, cancel := context.WithCancel(h.ctx)
-		f.cancel = cancel
-		h.work.Go(func() { f.run(ctx) })
-	}
-	f.users++
-	if f.lingering != nil {
-		f.lingering.Stop()
-		f.lingering = nil
-	}
-	return f
-}
-
-// release takes a user from a feed, which ends some time after the last.
-func (h *Hub) release(f *Feed) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if f.users--; f.users > 0 {
-		return
-	}
-	f.lingering = time.AfterFunc(h.options.Linger, func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if f.users == 0 && h.feeds[f.name] == f {
-			delete(h.feeds, f.name)
-			f.cancel()
-		}
-	})
 }

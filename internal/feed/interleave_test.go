@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +41,8 @@ func TestInterleavings(t *testing.T) {
 	}
 	t.Log(total)
 	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed",
-		"crash", "renamed", "same history", "other history"} {
+		"scan", "turn in vain", "dropped", "rest", "reset config", "crash", "lost end", "restart after a crash", "trusted", "trusted after a loss",
+		"renamed", "same history", "other history", "other gateway", "ahead of a loss", "outdated"} {
 		if total[what] == 0 {
 			t.Errorf("never: %s", what)
 		}
@@ -65,30 +67,42 @@ type world struct {
 	reads    []*modelReading
 	clients  []*client
 	lastWord time.Time
-	dead     time.Time // when it is noticed that the connection brings nothing any more; zero while it does
-	lost     bool      // the connection was, and no other has been used yet; not where what lies behind it was
-	deciding bool      // where a client goes on
-	knows    int       // purges of values that the feed has begun after
-	// knowsLosses are the losses of the stream's end that the feed has begun after.
+	dead     time.Time     // when it is noticed that the connection brings nothing any more; zero while it does
+	lost     bool          // the connection was, and no other has been used yet; not where what lies behind it was
+	resting  bool          // the bucket is missing, and the feed has no goroutine
+	deciding bool          // where a client goes on
+	knowsOf  int           // updates of the configuration that the feed has begun after
+	knows    int           // purges of values that the feed has begun after
+	asked    *modelInquiry // nil while no question is under way
+	calm     bool
+	pause    int    // of the writers
+	pace     [3]int // how often the stream changes, the source and the readings go on, beside 30 for the clients
+	counts   map[string]int
+	watched  bool
+	journal  []string
+	wrong    bool
+	// knowsLosses are the losses of the stream's end that the feed has begun, or gone on, after.
 	knowsLosses int
-	calm        bool
-	pause       int    // of the writers
-	pace        [3]int // how often the stream changes, the source and the readings go on, beside 30 for the clients
-	counts      map[string]int
-	watched     bool
-	journal     []string
-	wrong       bool
+}
+
+// A modelInquiry is a question about the stream's last number: it is sent, answered and heard at
+// different times.
+type modelInquiry struct {
+	question
+	state *kvclient.StreamState // nil until the stream has answered
 }
 
 type modelTail struct {
-	epoch kvclient.Epoch
-	last  kvclient.Revision
+	epoch  kvclient.Epoch
+	last   kvclient.Revision
+	maxAge time.Duration // as its bucket has it
 }
 
 func newWorld(seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 0))
 	w := &world{seed: seed, model: newModel(r), counts: make(map[string]int)}
 	w.hub = newHub(Options{LogChanges: 1 + r.IntN(12)}.withDefaults())
+	w.hub.turn = turnLimit{changes: 1 + r.IntN(5), tokens: 1 << 10, locked: r.IntN(12)}
 	w.pace = [3]int{1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60))}
 	w.newFeed()
 	for i, patterns := range [][]string{nil, {"a.*"}, {"a.1", "b.>"}, {"b.0"}} {
@@ -107,7 +121,8 @@ func newWorld(seed uint64) *world {
 
 func (w *world) newFeed() {
 	name, _ := kvclient.ParseBucketName("b")
-	w.feed, w.tail, w.reads, w.advisories = newFeed(w.hub, name), nil, nil, nil
+	w.feed, w.tail, w.asked, w.reads = newFeed(w.hub, name), nil, nil, nil
+	w.advisories, w.resting = nil, false
 	w.lastWord, w.dead, w.lost = w.clock, time.Time{}, false
 	w.feed.delays = delays{turn: w.clock} // all clocks are one
 	w.feed.now, w.feed.lastWord = func() time.Time { return w.clock }, func() time.Time { return w.lastWord }
@@ -140,6 +155,7 @@ func (w *world) play() {
 
 func (w *world) step() {
 	w.clock = w.clock.Add(20 * time.Millisecond)
+	w.age()
 	if w.tail != nil && w.dead.IsZero() {
 		w.lastWord = w.clock
 	}
@@ -189,12 +205,14 @@ func (w *world) source() {
 		w.listenInVain()
 	case len(w.advisories) > 0 && (n < 30 || w.clock.Sub(w.advisories[0].at) > tellTime*9/10): // what was told is heard in time
 		w.hear()
-	case n < 90:
+	case n < 75:
 		w.deliver(1 + w.rand.IntN(4))
+	case n < 90:
+		w.inquire()
 	case n < 95 && w.rand.IntN(100) < w.often.cut:
 		w.cut()
-	case n < 97 && !w.deciding:
-		w.crash()
+	case n < 97:
+		w.crashAll()
 	case n > 97 && !w.deciding && w.rand.IntN(100) < w.often.restart:
 		w.restart()
 	default:
@@ -209,48 +227,85 @@ func (w *world) restart() {
 		c.leave()
 		// At its very position a point does not say before or after which purge it was given: that is all that feeds cannot know.
 		c.forget(w.last)
+		if w.updates > 0 {
+			c.past = nil // nor can they tell what was reported under other terms
+		}
 	}
 	w.newFeed()
 }
 
-// crash takes the server down: what it had not synced is lost, or an old one gives the stream another
-// epoch as it starts again.
-func (w *world) crash() {
-	loses, moves := w.rand.IntN(100) < w.often.lose, w.rand.IntN(100) < w.often.move
-	if loses {
-		loses = w.lose()
+// crash takes the stream's server down: what it had not synced is lost, or an old one gives the stream
+// another epoch as it starts again. It reports whether the stream is another than it was.
+func (w *world) crash() bool {
+	if w.missing || w.calm {
+		return false
 	}
+	loses := w.rand.IntN(100) < w.often.lose && w.lose()
+	moves := w.rand.IntN(100) < w.often.move
 	if moves {
 		w.move()
 	}
-	if !loses && !moves || w.missing {
-		return
+	if !loses && !moves {
+		return false
 	}
 	w.counts["crash"]++
-	w.note("the server has crashed; lost %v, epoch %s, at %d", loses, w.epoch, w.last)
-	w.end(kvclient.ErrTimeout)
-	w.advisories, w.dead, w.lost = nil, time.Time{}, true
-	w.tell(kvclient.Advisory{Kind: kvclient.Reconnected})
-	if w.rand.IntN(2) == 0 { // the gateway goes with it, and its clients come back with their last ids
-		w.restart()
+	if loses {
+		w.counts["lost end"]++
 	}
+	w.note("the server has crashed; lost %v, epoch %s, at %d", loses, w.epoch, w.last)
 	for range w.rand.IntN(20) {
 		w.change((*model).happen)
 	}
+	return true
+}
+
+// crashAll takes the server down, and with it the connection, and perhaps the gateway: then its
+// clients come back with their last ids.
+func (w *world) crashAll() {
+	if !w.crash() {
+		return
+	}
+	w.end(kvclient.ErrTimeout)
+	w.advisories, w.dead, w.lost = nil, time.Time{}, true
+	w.tell(kvclient.Advisory{Kind: kvclient.Reconnected})
+	if !w.deciding && w.rand.IntN(2) == 0 {
+		w.counts["restart after a crash"]++
+		w.restart()
+	}
+}
+
+// otherGateway reports whether a client comes from another gateway, with an id of where the stream is.
+// Not where others purge: a feed that is behind takes a purge for harmless by what it has read, and
+// the client may hold more.
+func (w *world) otherGateway() bool {
+	purges := w.often.purge + w.often.purgeMarkers + w.often.delete
+	if w.missing || w.updates > 0 || purges > 0 || w.forgets || w.lastTime.IsZero() || w.rand.IntN(3) > 0 {
+		return false
+	}
+	w.counts["other gateway"]++
+	return true
 }
 
 func (w *world) connect() {
+	if w.resting && !w.roused() {
+		return
+	}
 	f := w.feed
+	if !f.doubt.IsZero() && w.rand.IntN(2) == 0 {
+		w.crash() // of a server behind the connection, or of the same once more
+	}
 	if len(w.advisories) > 0 && w.rand.IntN(2) == 0 { // as rest
 		_ = f.heard(w.advisories[0].Advisory)
 		w.advisories = w.advisories[1:]
 	}
 	if w.missing {
 		f.sourceLost(kvclient.ErrBucketNotFound)
+		w.meanwhile()
+		w.resting = len(w.advisories) == 0 // as Hub.rest
 		return
 	}
-	s, purges, losses := w.state(), w.purges, w.losses
-	if f.epoch != "" && f.epoch != s.Epoch && f.mark.revision > 0 && f.mark.survives(s, w.storedAt(f.mark.revision)) {
+	s, purges, updates, losses := w.state(), w.purges, w.updates, w.losses
+	if f.epoch != "" && f.epoch != s.Epoch && f.mark.identifies() && f.mark.survives(s, w.storedAt(f.mark.revision)) {
 		f.rename(s.Epoch)
 		w.counts["renamed"]++
 	}
@@ -262,7 +317,7 @@ func (w *world) connect() {
 	}
 	position, begun := f.startAt(nil, s)
 	if begun {
-		w.knows, w.knowsLosses = purges, losses
+		w.knows, w.knowsOf, w.knowsLosses = purges, updates, losses
 	}
 	w.meanwhile()
 	if anew && !begun {
@@ -272,20 +327,51 @@ func (w *world) connect() {
 		f.sourceLost(kvclient.ErrBucketNotFound)
 		return
 	}
-	if !f.doubt.IsZero() && !f.trusts(w.state(), w.storedAt(f.mark.revision)) {
+	doubted := !f.doubt.IsZero()
+	if doubted && !f.trusts(w.state(), w.storedAt(f.mark.revision)) {
 		w.note("what came in the gap is not known")
 		return
 	}
-	w.knowsLosses = losses // what was lost had not been read
+	if doubted {
+		w.counts["trusted"]++
+		if w.knowsLosses != losses {
+			w.counts["trusted after a loss"]++
+		}
+		w.knowsLosses = losses // what was lost had not been read
+		for s := range f.subs {
+			if s.generation == f.generation && s.isAhead() {
+				w.counts["ahead of a loss"]++
+			}
+		}
+		f.goOn()
+	}
 	f.setState(live, nil)
-	w.tail, w.lastWord = &modelTail{w.epoch, position}, w.clock
+	w.tail, w.lastWord = &modelTail{w.epoch, position, s.Terms.MaxAge}, w.clock
 	w.note("source at %d, begun %v", position, begun)
+}
+
+// roused reports whether a feed that rests has been given a source again: by what the server told, or
+// by a look at the names of the streams. One that nobody uses is dropped.
+func (w *world) roused() bool {
+	w.counts["rest"]++
+	if !w.calm && !w.deciding && !slices.ContainsFunc(w.clients, func(c *client) bool { return c.s != nil }) {
+		w.restart()
+		return true
+	}
+	for len(w.advisories) > 0 && w.resting {
+		w.resting = w.advisories[0].Kind != kvclient.StreamCreated
+		w.advisories = w.advisories[1:]
+	}
+	if w.resting && !w.missing && (w.calm || w.rand.IntN(5) == 0) {
+		w.resting = false
+	}
+	return !w.resting
 }
 
 // end ends the tail with an error, as run would see it.
 func (w *world) end(err error) {
 	w.note("source: %v", err)
-	w.tail = nil
+	w.tail, w.asked = nil, nil
 	if !errors.Is(err, errRestart) {
 		w.feed.sourceLost(err)
 	}
@@ -348,6 +434,9 @@ func (w *world) deliver(count int) {
 		return
 	}
 	w.tail.last = entries[len(entries)-1].Revision
+	for i := range entries {
+		entries[i].Expires = expires(entries[i].Created, w.tail.maxAge)
+	}
 	w.feed.take(entries)
 	w.note("feed took %d up to %d", len(entries), w.tail.last)
 	if w.feed.void != "" {
@@ -355,16 +444,36 @@ func (w *world) deliver(count int) {
 	}
 }
 
+// inquire goes on with a question, as an inquiry does beside what is delivered.
+func (w *world) inquire() {
+	switch {
+	case w.asked == nil:
+		w.asked = &modelInquiry{question: w.feed.question()}
+	case w.missing:
+		w.asked = nil
+	case w.asked.state == nil:
+		s := w.state()
+		w.asked.state = &s
+	default:
+		asked := w.asked
+		w.asked = nil
+		if _, err := w.feed.compare(asked.question, *asked.state); err != nil {
+			w.end(err)
+		}
+	}
+}
+
 func (w *world) check() {
 	f := w.feed
-	position, _ := f.where()
+	q := f.question()
+	position := q.position
 	if w.missing {
 		w.end(kvclient.ErrBucketNotFound)
 		return
 	}
 	s := w.state()
 	w.meanwhile()
-	beyond, err := f.compare(position, s)
+	beyond, err := f.compare(q, s)
 	switch {
 	case err != nil:
 		w.end(err)
@@ -381,6 +490,7 @@ func (w *world) settle() {
 	w.note("nothing more happens")
 	if w.tail != nil && !w.dead.IsZero() {
 		w.clock = w.dead
+		w.age()
 		w.listenInVain()
 	}
 	if w.missing {
@@ -420,7 +530,7 @@ func (w *world) settle() {
 		if point, exact, ok := c.s.Bookmark(); !ok || !exact || point.Revision != w.last {
 			w.fail("client %d is at %+v in the end, exact %v; the stream is at %d", c.name, point, exact, w.last)
 		}
-		if want := w.selected(w.last, c.filters); c.staged != nil || !maps.Equal(c.state, want) {
+		if want := w.selected(w.last, c.filters); c.staged != nil || !maps.Equal(c.visible(), want) {
 			w.fail("client %d has %v in the end, want %v", c.name, c.state, want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -12,14 +13,60 @@ type changeLog struct {
 	changes  []*Change
 	bytes    int
 	horizon  kvclient.Revision
-	maxBytes int
+	maxBytes int // that it may have, if there is room for them
 	maxCount int
+
+	// The logs of all feeds share a bound of bytes, from which each takes more as it grows.
+	memory *bound.Hold // nil where the log has maxBytes for itself
+	room   int         // bytes that it may have now
+	denied int         // changes for which not to ask for more, since there was no room a moment ago
 
 	// horizonCheck is the check of the message at the horizon; zero if it is not known.
 	horizonCheck kvclient.Check
 	// passed are positions, in order, that were given out as ids and that no change has: of messages
 	// which were gone or outside the grammar when the feed came by.
 	passed []kvclient.Position
+}
+
+const (
+	// leastLog is how many bytes a log may have, however little room there is for all.
+	leastLog = 64 << 10
+	// logStep is how much a log takes at once of what there is for all.
+	logStep = 256 << 10
+	// deniedFor is for how many changes a log does not ask for more when there was no room.
+	deniedFor = 256
+)
+
+// logBound bounds what the logs of all feeds hold beyond leastLog each.
+func logBound(set *bound.Set, bytes int) *bound.Bound {
+	return set.New(bound.Spec{
+		Name:     "feed-logs",
+		Of:       "recent changes of the buckets that are followed, beyond 64 KiB for each",
+		Unit:     bound.Bytes,
+		Limit:    int64(bytes),
+		PerOwner: int64(bytes) / 2,
+		AtLimit:  "the bucket's log keeps fewer changes, and more of its resumed streams are replayed from NATS",
+	})
+}
+
+// isFull reports whether the log has more bytes than it may have. It takes more room if there is some.
+func (l *changeLog) isFull() bool {
+	switch {
+	case l.bytes > l.maxBytes:
+		return true
+	case l.memory == nil, l.bytes <= max(l.room, leastLog):
+		return false
+	case l.denied > 0:
+		l.denied--
+		return true
+	}
+	want := min(l.maxBytes, l.bytes+logStep)
+	if !l.memory.Grow(int64(want)) {
+		l.denied = deniedFor
+		return true
+	}
+	l.room = want
+	return false
 }
 
 // maxPassed bounds the positions that a log remembers besides its changes.
@@ -61,7 +108,7 @@ func (l *changeLog) add(c *Change) {
 func (l *changeLog) grow(bytes int) {
 	l.bytes += bytes
 	drop := 0
-	for ; drop < len(l.changes)-1 && (l.bytes > l.maxBytes || len(l.changes)-drop > l.maxCount); drop++ {
+	for ; drop < len(l.changes)-1 && (l.isFull() || len(l.changes)-drop > l.maxCount); drop++ {
 		l.bytes -= l.changes[drop].size()
 		l.horizon, l.horizonCheck = l.changes[drop].Revision, l.changes[drop].Check
 		l.changes[drop].logged = false
@@ -78,6 +125,10 @@ func (l *changeLog) restart(at kvclient.Revision, check kvclient.Check) {
 		c.logged = false
 	}
 	l.changes, l.passed, l.bytes, l.horizon, l.horizonCheck = nil, nil, 0, at, check
+	if l.memory != nil {
+		l.memory.Shrink(0)
+		l.room = 0
+	}
 }
 
 // nearEnd is how many changes are looked at from the end before the rest is searched: who keeps up is there, and a search takes ten others

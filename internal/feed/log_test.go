@@ -5,18 +5,19 @@ import (
 	"fmt"
 	"testing"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
 // The frames of a change count against the bounds of its log, however many representations are asked for, and for as long as it is in the log.
 func TestFramesCountInTheLog(t *testing.T) {
 	t.Parallel()
-	const bound, frame = 64 << 10, 4 << 10
+	const most, frame = 64 << 10, 4 << 10
 	name, err := kvclient.ParseBucketName("b")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := newFeed(newHub(Options{LogBytes: bound}.withDefaults()), name)
+	f := newFeed(newHub(Options{LogBytes: most}.withDefaults()), name)
 	f.startAt(nil, kvclient.StreamState{Epoch: "a"})
 	var entries []kvclient.Entry
 	for i := range 30 {
@@ -35,8 +36,8 @@ func TestFramesCountInTheLog(t *testing.T) {
 			if again := c.Frame(representation, encode); &first[0] != &again[0] {
 				t.Fatal("encoded twice")
 			}
-			if f.log.bytes > max(bound, MaxRepresentations*frame+2<<10) {
-				t.Fatalf("the log has %d bytes, its bound is %d", f.log.bytes, bound)
+			if f.log.bytes > max(most, MaxRepresentations*frame+2<<10) {
+				t.Fatalf("the log has %d bytes, its bound is %d", f.log.bytes, most)
 			}
 		}
 	}
@@ -82,5 +83,40 @@ func TestLogAfter(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// The logs of all feeds have a bound of bytes in common. Where it is reached they keep fewer changes,
+// and each keeps some.
+func TestLogsShareTheirMemory(t *testing.T) {
+	t.Parallel()
+	h := newHub(Options{AllLogs: 4 << 20}.withDefaults())
+	logOf := func(owner string) *changeLog {
+		l := &changeLog{maxBytes: 16 << 20, maxCount: 1 << 16, memory: new(bound.Hold)}
+		if err := h.logs.Take(t.Context(), l.memory, owner, 0, nil); err != nil {
+			t.Fatal(err)
+		}
+		return l
+	}
+	fill := func(l *changeLog) int {
+		for i := range 3000 {
+			l.add(&Change{Entry: kvclient.Entry{Key: "k", Value: make([]byte, 4<<10),
+				Position: kvclient.Position{Revision: kvclient.Revision(i + 1)}}})
+		}
+		return l.bytes
+	}
+	first, second, other := logOf("a"), logOf("a"), logOf("b")
+	if bytes := fill(first); bytes > 2<<20 || bytes < 2<<20-logStep-8<<10 {
+		t.Errorf("the first has %d bytes", bytes)
+	}
+	if bytes := fill(second); bytes > leastLog || bytes < leastLog/2 || second.horizon == 0 {
+		t.Errorf("another of the same client has %d bytes, above %d", bytes, second.horizon)
+	}
+	if bytes := fill(other); bytes < 1<<20 {
+		t.Errorf("another client's has %d bytes", bytes)
+	}
+	first.restart(3000, kvclient.Check{})
+	if bytes := fill(second); bytes < 1<<20 {
+		t.Errorf("it has %d bytes when the first has given its own back", bytes)
 	}
 }

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -14,68 +15,44 @@ import (
 type model struct {
 	rand       *rand.Rand
 	history    int
-	often      struct{ purge, purgeMarkers, remove, cut, restart, fail, lose, move int } // in percent of what there could be
-	forgets    bool                                                                      // markers may vanish without a word
+	often      often
+	forgets    bool // markers may vanish without a word
 	lives      int
 	missing    bool
 	epoch      kvclient.Epoch
+	created    time.Time
 	last       kvclient.Revision
 	messages   []kvclient.Entry                        // that are stored, in order
 	states     map[kvclient.Revision]map[string]string // the keys' values when that revision was the last
 	clock      time.Time
+	lastTime   time.Time            // when the last message was stored
+	maxAge     time.Duration        // at which messages vanish without a word; 0 for never
+	updates    int                  // of maxAge
+	stored     map[string]time.Time // when each value was
+	aged       map[string]bool      // values that have vanished
+	saved      *savedModel          // what a crash brings back; nil for nothing
 	advisories []advised
 	markers    map[string]kvclient.Revision // that the feed has read
 	purges     int                          // of values
 	writes     int                          // in all lives: no two messages are stored at the same time
-	lastTime   time.Time                    // when the last message was stored
-	backup     *backup                      // what a restored data directory has; nil for none
-	losses     int                          // of the end
+	losses     int                          // of the stream's end
 	moves      int                          // of the epoch
 }
 
-// A backup is what the stream held once.
-type backup struct {
+// Often says in percent how often there is what there could be.
+type often struct {
+	purge, purgeMarkers, remove, cut, restart, fail, config, delete int
+	lose                                                            int // the stream's end
+	move                                                            int // its epoch
+}
+
+// A savedModel is a stream as it was on disk.
+type savedModel struct {
 	life     int
 	last     kvclient.Revision
 	lastTime time.Time
 	messages []kvclient.Entry
 	states   map[kvclient.Revision]map[string]string
-}
-
-// save makes a backup.
-func (m *model) save() {
-	m.backup = &backup{m.lives, m.last, m.lastTime, slices.Clone(m.messages), maps.Clone(m.states)}
-}
-
-// lose takes the stream back to its backup: what was stored since is lost, and its revisions will be
-// given out again. It reports whether there was anything to lose.
-func (m *model) lose() bool {
-	b := m.backup
-	if m.missing || b == nil || b.life != m.lives || b.last == m.last {
-		return false
-	}
-	m.losses++
-	m.last, m.lastTime, m.messages, m.states = b.last, b.lastTime, slices.Clone(b.messages), maps.Clone(b.states)
-	return true
-}
-
-// move gives the same stream another epoch, as a restart of an old server does.
-func (m *model) move() {
-	m.moves++
-	m.epoch = kvclient.Epoch("e" + strconv.Itoa(m.lives) + "m" + strconv.Itoa(m.moves))
-	for i := range m.messages {
-		m.messages[i].Epoch = m.epoch
-	}
-}
-
-// storedAt is when the message of a revision was stored; zero if there is none.
-func (m *model) storedAt(revision kvclient.Revision) time.Time {
-	for _, e := range m.messages {
-		if e.Revision == revision {
-			return e.Created
-		}
-	}
-	return time.Time{}
 }
 
 // An advised is what the server tells, and since when.
@@ -88,11 +65,17 @@ func (m *model) tell(a kvclient.Advisory) { m.advisories = append(m.advisories, 
 
 func newModel(r *rand.Rand) *model {
 	m := &model{rand: r, clock: time.Unix(0, 0), history: 1 + r.IntN(3), forgets: r.IntN(4) == 0}
-	for _, often := range []*int{&m.often.purge, &m.often.purgeMarkers, &m.often.remove, &m.often.cut, &m.often.restart, &m.often.fail, &m.often.lose, &m.often.move} {
+	if r.IntN(3) == 0 {
+		m.history = 1000 // nothing is removed by itself, so that a feed can vouch for what it has not read
+	}
+	for _, often := range []*int{&m.often.purge, &m.often.purgeMarkers, &m.often.remove, &m.often.cut, &m.often.restart, &m.often.fail,
+		&m.often.config, &m.often.delete, &m.often.lose, &m.often.move} {
 		*often = max(0, 150-r.IntN(300)) // half of all worlds have none of it
 	}
-	if r.IntN(3) == 0 {
-		m.history = 64 // nothing is overwritten, so that a feed can vouch for what it has not read
+	if r.IntN(5) == 0 { // nothing is ever removed, so that a feed can go on after most losses
+		m.history, m.forgets = 1000, false
+		o := &m.often
+		o.purge, o.purgeMarkers, o.remove, o.config, o.delete = 0, 0, 0, 0, 0
 	}
 	m.create()
 	return m
@@ -100,8 +83,11 @@ func newModel(r *rand.Rand) *model {
 
 func (m *model) create() {
 	m.lives++
-	m.missing, m.epoch, m.last, m.messages, m.lastTime = false, kvclient.Epoch("e"+strconv.Itoa(m.lives)), 0, nil, time.Time{}
+	m.missing, m.epoch, m.last, m.messages = false, kvclient.Epoch("e"+strconv.Itoa(m.lives)), 0, nil
 	m.states = map[kvclient.Revision]map[string]string{0: {}}
+	m.created, m.lastTime = m.clock, time.Time{}
+	m.stored, m.aged = make(map[string]time.Time), make(map[string]bool)
+	m.saved = nil
 }
 
 func (m *model) state() kvclient.StreamState {
@@ -109,8 +95,12 @@ func (m *model) state() kvclient.StreamState {
 	if m.forgets {
 		lifetime = time.Second
 	}
-	s := kvclient.StreamState{Epoch: m.epoch, Last: m.last, First: m.last + 1, Messages: uint64(len(m.messages)),
-		Subjects: uint64(len(m.lastOf())), Lifetime: lifetime, LastTime: m.lastTime}
+	if m.maxAge > 0 && (lifetime == 0 || m.maxAge < lifetime) {
+		lifetime = m.maxAge
+	}
+	s := kvclient.StreamState{Epoch: m.epoch, Created: m.created, Last: m.last, First: m.last + 1, Messages: uint64(len(m.messages)),
+		Subjects: uint64(len(m.lastOf())), Lifetime: lifetime,
+		LastTime: m.lastTime, At: m.clock, Terms: kvclient.Terms{MaxAge: m.maxAge}}
 	if len(m.messages) > 0 {
 		s.First = m.messages[0].Revision
 	}
@@ -128,12 +118,14 @@ func (m *model) happen() {
 		}
 	case n < 30:
 		m.shrink()
-	case n < 32 && m.rand.IntN(100) < m.often.remove:
-		m.missing, m.messages = true, nil
-		m.tell(kvclient.Advisory{Kind: kvclient.StreamDeleted})
-	case n < 40:
+	case n < 40 && m.rand.IntN(100) < m.often.config:
+		m.reconfigure()
+	case n < 90 && m.rand.IntN(100) < m.often.lose:
 		m.save()
-	case n < 100 && m.forgets:
+	case n < 92 && m.rand.IntN(100) < m.often.remove:
+		m.missing, m.messages = true, nil
+		m.tell(kvclient.Advisory{Kind: kvclient.StreamDeleted, At: m.clock})
+	case n < 130 && m.forgets:
 		m.vanish()
 	case n < 750:
 		m.store(key, kvclient.Put)
@@ -147,6 +139,8 @@ func (m *model) happen() {
 // shrink removes something, and stores nothing.
 func (m *model) shrink() {
 	switch {
+	case m.rand.IntN(400) < m.often.delete:
+		m.deleteMessage()
 	case m.rand.IntN(200) < m.often.purge:
 		m.purge(m.key())
 	case m.rand.IntN(100) < m.often.purgeMarkers:
@@ -163,12 +157,12 @@ func (m *model) store(key string, operation kvclient.Operation) {
 	m.last++
 	m.writes++
 	m.lastTime = m.clock.Add(time.Duration(m.writes))
-	at := kvclient.Position{Epoch: m.epoch, Revision: m.last, Check: kvclient.CheckOf(m.lastTime)}
-	e := kvclient.Entry{Key: key, Operation: operation, Position: at, Created: m.lastTime}
+	e := kvclient.Entry{Key: key, Operation: operation, Position: m.position(), Created: m.lastTime}
 	state := maps.Clone(m.states[m.last-1])
 	if operation == kvclient.Put {
-		e.Value = strconv.AppendUint(nil, uint64(m.last), 10)
+		e.Value = fmt.Appendf(nil, "%d.%d", m.last, m.writes) // the revision may be given again
 		state[key] = string(e.Value)
+		m.stored[string(e.Value)] = m.lastTime
 	} else {
 		delete(state, key)
 	}
@@ -188,6 +182,11 @@ func (m *model) store(key string, operation kvclient.Operation) {
 	m.messages = append(m.messages, e)
 }
 
+// position is that of the last message.
+func (m *model) position() kvclient.Position {
+	return kvclient.Position{Epoch: m.epoch, Revision: m.last, Check: kvclient.CheckOf(m.lastTime)}
+}
+
 // lastOf returns the last entry of each key.
 func (m *model) lastOf() map[string]kvclient.Entry {
 	last := make(map[string]kvclient.Entry)
@@ -195,6 +194,98 @@ func (m *model) lastOf() map[string]kvclient.Entry {
 		last[e.Key] = e
 	}
 	return last
+}
+
+// reconfigure changes the age at which messages vanish. The server tells what it is now.
+func (m *model) reconfigure() {
+	m.maxAge = time.Duration(m.rand.IntN(4)) * time.Second
+	m.updates++
+	terms := kvclient.Terms{MaxAge: m.maxAge}
+	m.tell(kvclient.Advisory{Kind: kvclient.StreamUpdated, Terms: &terms, At: m.clock})
+	m.age()
+}
+
+// age lets the messages vanish that are old enough.
+func (m *model) age() {
+	if m.maxAge == 0 {
+		return
+	}
+	for len(m.messages) > 0 && m.clock.Sub(m.messages[0].Created) >= m.maxAge {
+		m.aged[string(m.messages[0].Value)] = true
+		m.messages = m.messages[1:]
+	}
+}
+
+// deleteMessage removes a message by its number. What was stored before it counts again, if it is there.
+func (m *model) deleteMessage() {
+	if len(m.messages) == 0 {
+		return
+	}
+	i := m.rand.IntN(len(m.messages))
+	m.messages = slices.Delete(slices.Clone(m.messages), i, i+1)
+	m.purges++
+	m.tell(kvclient.Advisory{Kind: kvclient.StreamPurged, At: m.clock})
+	state := make(map[string]string)
+	for key, e := range m.lastOf() {
+		if !e.IsMarker() {
+			state[key] = string(e.Value)
+		}
+	}
+	m.states[m.last] = state
+}
+
+// save keeps what a crash brings back.
+func (m *model) save() {
+	m.saved = &savedModel{m.lives, m.last, m.lastTime, slices.Clone(m.messages), maps.Clone(m.states)}
+}
+
+// lose takes back all that happened since the stream was saved: what was stored since is lost, and its
+// revisions will be given out again. It reports whether there was anything to lose. It can happen
+// again: the stream is on disk still as it was.
+func (m *model) lose() bool {
+	s := m.saved
+	if m.state().NothingRemoved() && m.last > 0 && m.rand.IntN(2) == 0 {
+		s = m.shortened()
+	}
+	if s == nil || s.life != m.lives || m.missing {
+		return false
+	}
+	m.losses++
+	m.last, m.lastTime, m.messages, m.states = s.last, s.lastTime, slices.Clone(s.messages), maps.Clone(s.states)
+	for i := range m.messages {
+		m.messages[i].Epoch = m.epoch
+		delete(m.aged, string(m.messages[i].Value))
+	}
+	m.age()
+	return true
+}
+
+// shortened is the stream, which must hold every message that it was given, without the last few.
+func (m *model) shortened() *savedModel {
+	s := &savedModel{life: m.lives, last: m.last - min(m.last, kvclient.Revision(1+m.rand.IntN(4))), states: m.states}
+	if s.messages = m.messages[:s.last]; s.last > 0 {
+		s.lastTime = s.messages[s.last-1].Created
+	}
+	return s
+}
+
+// move gives the same stream another epoch, as a restart of an old server does.
+func (m *model) move() {
+	m.moves++
+	m.epoch, m.created = kvclient.Epoch(fmt.Sprintf("e%dm%d", m.lives, m.moves)), m.clock
+	for i := range m.messages {
+		m.messages[i].Epoch = m.epoch
+	}
+}
+
+// storedAt is when the message of a revision was stored; zero if there is none.
+func (m *model) storedAt(revision kvclient.Revision) time.Time {
+	for _, e := range m.messages {
+		if e.Revision == revision {
+			return e.Created
+		}
+	}
+	return time.Time{}
 }
 
 // purge removes all messages of a key, as other tools do.
@@ -240,6 +331,7 @@ func (m *model) vanish() {
 func (m *model) after(revision kvclient.Revision, count int) (entries []kvclient.Entry) {
 	for _, e := range m.messages {
 		if e.Revision > revision && len(entries) < count {
+			e.Expires = expires(e.Created, m.maxAge)
 			entries = append(entries, e)
 		}
 	}
@@ -249,6 +341,16 @@ func (m *model) after(revision kvclient.Revision, count int) (entries []kvclient
 // selected is the state at a revision for some filters.
 func (m *model) selected(at kvclient.Revision, fs kvclient.Filters) map[string]string {
 	state := maps.Clone(m.states[at])
-	maps.DeleteFunc(state, func(key, _ string) bool { return !fs.Matches(key) })
+	maps.DeleteFunc(state, func(key, value string) bool {
+		return !fs.Matches(key) || m.aged[value] || m.maxAge > 0 && m.clock.Sub(m.stored[value]) >= m.maxAge
+	})
 	return state
+}
+
+// expires is when what was stored vanishes; zero for never.
+func expires(stored time.Time, maxAge time.Duration) time.Time {
+	if maxAge == 0 {
+		return time.Time{}
+	}
+	return stored.Add(maxAge)
 }

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"slices"
+	"time"
 
 	"kvgateway/internal/kvclient"
 )
@@ -18,6 +19,7 @@ type modelReading struct {
 	missed  []*expected         // before that can be
 	until   kvclient.Revision   // the feed must have read up to here before
 	over    bool
+	maxAge  time.Duration // as its bucket has it
 }
 
 // collect takes over the readings that are due.
@@ -40,11 +42,19 @@ func (w *world) readSome() {
 	i := w.rand.IntN(len(w.reads))
 	r := w.reads[i]
 	switch {
+	case r.ctx.Err() != nil:
+		w.counts["dropped"]++
+		if len(r.followers) > 0 || w.feed.readings[r.key] == r.reading {
+			w.fail("a reading was dropped with %d followers", len(r.followers))
+		}
+		w.reads = slices.Delete(w.reads, i, i+1)
 	case r.over:
 		r.forget()
 		w.reads = slices.Delete(w.reads, i, i+1)
 	case w.missing || w.epoch != r.epoch:
 		w.failed(r, errRestart)
+	case r.wants > w.last, r.until > w.last: // what it waits for was lost in a crash
+		w.failed(r, kvclient.ErrTimeout)
 	case !w.calm && w.rand.IntN(20) == 0 && w.rand.IntN(100) < w.often.fail:
 		w.failed(r, kvclient.ErrUnavailable)
 	case !r.begun:
@@ -64,6 +74,9 @@ func (w *world) failed(r *modelReading, err error) {
 
 func (w *world) begin(r *modelReading) {
 	if r.wants == 0 {
+		if r.maxAge = w.feed.terms.MaxAge; r.key.to == 0 {
+			r.maxAge = w.maxAge
+		}
 		if r.wants = r.key.to; r.wants == 0 {
 			r.wants, r.check = w.last, kvclient.CheckOf(w.lastTime)
 		} else {
@@ -94,6 +107,7 @@ func (w *world) readOn(r *modelReading, count int) {
 			len(full.changes) == count {
 			continue
 		}
+		e.Expires = expires(e.Created, r.maxAge)
 		change := &Change{Entry: e}
 		if !r.key.replay {
 			change.Snapshot, change.SnapshotCheck = r.to, r.toCheck

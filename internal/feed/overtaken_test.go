@@ -25,7 +25,7 @@ func TestPurgeOvertakesAnEntry(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFeed(&Hub{options: Options{}.withDefaults()}, kvclient.BucketName{})
+				f := newFeed(newHub(Options{}.withDefaults()), kvclient.BucketName{})
 				entry := func(revision kvclient.Revision, op kvclient.Operation, at time.Time) kvclient.Entry {
 					return kvclient.Entry{Key: "a", Position: kvclient.Position{Revision: revision, Epoch: "e"}, Operation: op, Created: at}
 				}
@@ -36,7 +36,7 @@ func TestPurgeOvertakesAnEntry(t *testing.T) {
 				defer cancel()
 				ended := make(chan error, 1)
 				go func() {
-					ended <- f.watch(ctx, entries, func() error { return nil }, func(context.Context) error { return nil })
+					ended <- f.watch(ctx, entries, func() error { return nil }, looks{check: func(context.Context) error { return nil }})
 				}()
 				synctest.Wait()
 				entries <- []kvclient.Entry{entry(2, test.op, test.stored)}

@@ -9,18 +9,29 @@ import (
 // errStraggled ends a follower's place in a reading that is too far ahead.
 var errStraggled = errors.New("too far behind the reading")
 
-// Poll appends what there is to tell to events, about limit of them at most, and does not wait. More tells that there may be more
-// at once; else there is nothing until the subscription is woken.
+// Poll appends what there is to tell to events, about limit of them at most, and does not wait. It
+// looks at a bounded part of the log, so that more can be true although nothing was appended. More
+// reports that there may be more at once; else there is nothing until the subscription is woken.
 func (s *Subscription) Poll(events []Event, limit int) (_ []Event, more bool) {
-	events, more, start := s.poll(events, limit)
-	if start {
+	events, next := s.poll(events, limit)
+	if next.start {
 		s.feed.start()
 	}
-	return events, more
+	if next.scan == nil {
+		return events, next.more
+	}
+	return s.finish(next.scan, events)
 }
 
-// poll is Poll without the start of the readings that are due.
-func (s *Subscription) poll(events []Event, limit int) (_ []Event, more, start bool) {
+// A next is what comes after a part of a turn.
+type next struct {
+	more  bool  // see [Subscription.Poll]
+	start bool  // readings are due
+	scan  *scan // is to be finished first; nil for none
+}
+
+// poll is Poll without the start of the readings that are due, and up to what is done without the lock.
+func (s *Subscription) poll(events []Event, limit int) (_ []Event, n next) {
 	f := s.feed
 	closing := f.hub.closed.Load()
 	f.mu.Lock()
@@ -28,22 +39,23 @@ func (s *Subscription) poll(events []Event, limit int) (_ []Event, more, start b
 	before := len(events)
 	switch {
 	case s.phase == ended:
-		return events, false, false
+		return events, next{}
 	case closing:
-		return s.end(events, ReasonShutdown), false, false
+		return s.end(events, ReasonShutdown), next{}
 	}
 	events, hold := s.transitions(events)
 	if hold || len(events) > before {
-		return events, len(events) > before, len(f.due) > 0
+		return events, next{more: len(events) > before, start: len(f.due) > 0}
 	}
 	switch s.phase {
 	case inReading:
 		events = s.pollReading(events, limit)
 	case following:
-		events = s.pollLog(events, limit)
+		events, n.scan = s.pollLog(events, limit)
 	}
 	drained := s.phase == following && s.pending == 0 && s.farewell == ""
-	return events, len(events) > before && !drained, len(f.due) > 0
+	n.more, n.start = len(events) > before && !drained, len(f.due) > 0
+	return events, n
 }
 
 // transitions tells what has become of the bucket and its source. Hold says that there is nothing else to tell until it is back.
@@ -214,22 +226,31 @@ func (s *Subscription) giveUp() {
 	s.phase = following
 }
 
-// pollLog sends the changes that came since. The feed is locked.
-func (s *Subscription) pollLog(events []Event, limit int) []Event {
+// pollLog sends the changes that came since, or says what is to be scanned for them. The feed is locked.
+func (s *Subscription) pollLog(events []Event, limit int) ([]Event, *scan) {
 	f := s.feed
 	if s.farewell != "" {
 		f.hub.stats.Slow.Add(1)
-		return s.end(events, s.farewell)
+		return s.end(events, s.farewell), nil
 	}
 	if s.pending != 0 {
 		if s.cursor < f.log.horizon {
 			s.caughtUp(s.cursor)
-			return events
+			return events, nil
 		}
 		var drained bool
-		if events, drained = s.take(events, limit); !drained {
-			return events
+		var scan *scan
+		if events, drained, scan = s.take(events, limit); !drained {
+			return events, scan
 		}
+	}
+	return s.drained(events), nil
+}
+
+// drained notes that everything in the log was sent, and tells of it if that is news. The feed is locked.
+func (s *Subscription) drained(events []Event) []Event {
+	f := s.feed
+	if s.pending != 0 {
 		s.pending, s.lags = 0, 0
 	}
 	s.cursor = max(s.cursor, f.position) // beyond the position after a resume from another gateway's word
@@ -238,22 +259,6 @@ func (s *Subscription) pollLog(events []Event, limit int) []Event {
 		events = append(events, Event{Kind: Synced, Point: s.point(), Keys: s.keys, Exact: s.isExact()})
 	}
 	return events
-}
-
-// take sends what the log has. Drained tells that it was all.
-func (s *Subscription) take(events []Event, limit int) (_ []Event, drained bool) {
-	for _, c := range s.feed.log.after(s.cursor) {
-		if limit == 0 {
-			return events, false
-		}
-		s.cursor, s.sent, s.sentCheck = c.Revision, c.Revision, c.Check
-		if s.options.IgnoreDeletes && c.IsMarker() || c.Revision != s.matched && !s.options.Filters.Matches(c.Key) {
-			continue
-		}
-		events = append(events, Event{Kind: Changed, Change: c})
-		limit--
-	}
-	return events, true
 }
 
 func (s *Subscription) end(events []Event, reason string) []Event {
@@ -287,7 +292,8 @@ func (s *Subscription) nameable(p Point) bool {
 // isExact tells whether folding what was sent gives the state at the cursor. The feed is locked.
 func (s *Subscription) isExact() bool {
 	f := s.feed
-	return s.folds && !s.syncDue && f.state == live && f.exact && s.cursor == f.position && s.cursor >= s.syncFrom
+	return s.folds && !s.syncDue && f.state == live && s.cursor >= s.syncFrom &&
+		f.exact.holds(s.cursor, f.position)
 }
 
 // Bookmark returns the point that the subscription has reached, and whether the state there is exact. Ok is false where there is
@@ -307,7 +313,8 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 		if s.pending == 0 {
 			s.cursor = max(s.cursor, f.position)
 		}
-		if !f.exact && f.state == live {
+		if f.exact.owed && f.state == live {
+			f.wanted = f.now()
 			f.soon()
 		}
 		p = s.point()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -29,29 +30,24 @@ func (f *Feed) start() {
 	f.due = nil
 	f.mu.Unlock()
 	for _, r := range due {
-		f.hub.work.Go(func() { r.run(f.hub.ctx) })
+		if r.ctx.Err() == nil {
+			f.hub.work.Go(r.run)
+		}
 	}
 }
 
-// run reads, as soon as there is a place among those who read.
-func (r *reading) run(ctx context.Context) {
-	h := r.feed.hub
-	if !h.admit(ctx) {
-		return
+// run reads, as soon as there is a place for one reading more, and tells the followers how it ended.
+func (r *reading) run() {
+	defer r.cancel()
+	end, err := r.readInTurn()
+	if r.ctx.Err() != nil {
+		return // nobody follows it any more
 	}
-	var end kvclient.Revision
-	err := ctx.Err()
-	if enter(ctx, h.slots) {
-		end, err = r.readAll(ctx)
-		<-h.slots
-	}
-	<-h.open
-	r.feed.hub.stats.Snapshots.Add(1)
 	if err != nil && !errors.Is(err, errUnvouched) {
 		// Who follows will try again; not at once, since what failed may still be away.
 		select {
 		case <-time.After(retryAfter):
-		case <-ctx.Done():
+		case <-r.ctx.Done():
 		}
 	}
 	r.finish(end, err)
@@ -63,39 +59,63 @@ func (r *reading) run(ctx context.Context) {
 	time.AfterFunc(shareFor, r.forget)
 }
 
-// admit waits until one reading more may be open. Where others wait for their followers, it does not wait for their patience.
-func (h *Hub) admit(ctx context.Context) bool {
-	for {
-		select {
-		case h.open <- struct{}{}:
-			return true
-		default:
-		}
-		select {
-		case h.open <- struct{}{}:
-			return true
-		case h.wanted <- struct{}{}:
-		case <-ctx.Done():
-			return false
-		}
-		select { // the one that ends now gives its place up soon, to whoever is first
-		case h.open <- struct{}{}:
-			return true
-		case <-time.After(followGrace):
-		case <-ctx.Done():
-			return false
-		}
+// readInTurn reads in the turns of its client and bucket. It returns what readAll does.
+func (r *reading) readInTurn() (end kvclient.Revision, err error) {
+	h := r.feed.hub
+	if err := h.open.Take(r.ctx, &r.place, r.owner, 1, r.giveWay); err != nil {
+		return 0, err
+	}
+	defer r.place.Release()
+	if err := r.takeTurn(r.ctx); err != nil {
+		return 0, err
+	}
+	defer r.turn.Release()
+	defer h.stats.Snapshots.Add(1)
+	return r.readAll(r.ctx)
+}
+
+// giveWay asks the reading to give its place to another, should it be waiting for its followers.
+func (r *reading) giveWay() {
+	select {
+	case r.wanted <- struct{}{}:
+	default:
 	}
 }
 
-// enter takes a place, and returns false if the context ends before there is one.
-func enter(ctx context.Context, places chan struct{}) bool {
-	select {
-	case places <- struct{}{}:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+// takeTurn waits for the reading's turn to read.
+func (r *reading) takeTurn(ctx context.Context) error {
+	err := r.feed.hub.turns.Take(ctx, &r.turn, r.owner, 1, nil)
+	r.place.Progress()
+	return err
+}
+
+// openBound bounds the readings that are open, whether they read or wait for those who follow them.
+func openBound(set *bound.Set, readings int) *bound.Bound {
+	open := int64(openReadings * readings)
+	return set.New(bound.Spec{
+		Name:     "open-snapshots",
+		Of:       "snapshots and replays for streams that are open, with a consumer and some megabytes each",
+		Unit:     bound.Places,
+		Limit:    open,
+		PerOwner: max(1, open/2),
+		Wait:     time.Minute,
+		Queue:    1 << 16, // no more than there are streams: each follows one reading
+		Patience: followGrace,
+		AtLimit:  "a stream waits for its snapshot; clients and buckets take turns",
+	})
+}
+
+// turnBound bounds the readings that read from NATS at the same time.
+func turnBound(set *bound.Set, readings int) *bound.Bound {
+	return set.New(bound.Spec{
+		Name:    "reading-snapshots",
+		Of:      "open snapshots and replays that are being read from NATS",
+		Unit:    bound.Places,
+		Limit:   int64(readings),
+		Wait:    time.Minute,
+		Queue:   openReadings * readings,
+		AtLimit: "the others wait; clients and buckets take turns after each part of 256 entries or 256 KiB",
+	})
 }
 
 // readAll returns the stream's last revision when all was read.
@@ -204,44 +224,30 @@ func (f *Feed) reach(ctx context.Context, revision kvclient.Revision) error {
 	}
 }
 
-// await waits while the fastest follower is too far behind. Others read meanwhile.
+// await lets other readings read, for as long as the fastest follower is too far behind and until this one's turn has come again.
 func (r *reading) await(ctx context.Context) error {
-	if !r.ahead() {
-		return nil
+	r.turn.Release()
+	if err := r.awaitFollowers(ctx); err != nil {
+		return err
 	}
-	<-r.feed.hub.slots
-	err := r.awaitFollowers(ctx)
-	r.feed.hub.slots <- struct{}{}
-	return err
-}
-
-// ahead tells whether the reading has to wait.
-func (r *reading) ahead() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.read-r.followed > readAhead
+	return r.takeTurn(ctx)
 }
 
 func (r *reading) awaitFollowers(ctx context.Context) error {
+	if !r.ahead() {
+		return nil
+	}
 	patience := time.NewTimer(readPatience)
 	defer patience.Stop()
 	grace := time.NewTimer(followGrace)
 	defer grace.Stop()
 	var wanted chan struct{}
-	for {
-		r.mu.Lock()
-		ahead, nobody := r.read-r.followed > readAhead, len(r.followers) == 0 && r.first == nil
-		r.mu.Unlock()
-		switch {
-		case nobody:
-			return context.Canceled
-		case !ahead:
-			return nil
-		}
+	for r.ahead() {
 		select {
 		case <-r.moved:
+			r.place.Progress()
 		case <-grace.C:
-			wanted = r.feed.hub.wanted
+			wanted = r.wanted
 		case <-wanted:
 			return context.DeadlineExceeded
 		case <-patience.C:
@@ -250,4 +256,12 @@ func (r *reading) awaitFollowers(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+	return nil
+}
+
+// ahead reports whether the reading has to wait for those who follow it.
+func (r *reading) ahead() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.read-r.followed > readAhead
 }

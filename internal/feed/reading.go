@@ -1,9 +1,11 @@
 package feed
 
 import (
+	"context"
 	"sync"
 	"time"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -31,12 +33,22 @@ type readingKey struct {
 
 // A reading is a snapshot, or a replay, that is read from the store for all who follow it. What was read and not yet followed
 // is a list of chunks: a follower holds its place in it, and what all have passed is garbage.
+//
+// It waits for a place among the open readings, which have a consumer and some megabytes each, and then for a turn to read before
+// each chunk. When the last of its followers leaves it is dropped, wherever it is: nobody may join it any more, and its context ends.
 type reading struct {
 	key     readingKey
 	feed    *Feed
 	bucket  *kvclient.Bucket
 	epoch   kvclient.Epoch
 	filters kvclient.Filters
+
+	ctx    context.Context // ends when nobody follows the reading any more
+	cancel context.CancelFunc
+	owner  string        // in whose line it waits: the client's that caused it, for this bucket
+	place  bound.Hold    // among the open readings
+	turn   bound.Hold    // among those that read
+	wanted chan struct{} // has a token once another waits for the place, while this one makes no progress
 
 	expected []*expected          // markers that have yet to come, in order; of the goroutine that reads
 	byKey    map[string]*expected // of the same, and of those that came
@@ -82,7 +94,9 @@ func (f *Feed) join(s *Subscription, key readingKey) *follower {
 		}
 	}
 	r := &reading{key: key, feed: f, bucket: f.bucket, epoch: f.epoch, filters: s.options.Filters,
+		owner: bound.Part(s.owner, f.name.String()), wanted: make(chan struct{}, 1),
 		followers: make(map[*follower]struct{}), first: new(chunk), moved: make(chan struct{}, 1)}
+	r.ctx, r.cancel = context.WithCancel(f.hub.ctx)
 	r.last = r.first
 	f.readings[key] = r
 	f.due = append(f.due, r)
@@ -101,13 +115,26 @@ func (r *reading) follow(s *Subscription, horizon kvclient.Revision) *follower {
 	return place
 }
 
-// leave gives a place up.
+// leave gives a place up. The last to leave a reading that is not done drops it: nobody else would ever follow it. The feed must be
+// locked, so that nobody joins meanwhile.
 func (p *follower) leave() {
-	p.reading.mu.Lock()
-	delete(p.reading.followers, p)
+	r := p.reading
+	r.mu.Lock()
+	delete(r.followers, p)
 	p.at = nil
-	p.reading.mu.Unlock()
-	p.reading.signal()
+	dropped := len(r.followers) == 0 && !r.done
+	if dropped {
+		r.first = nil
+	}
+	r.mu.Unlock()
+	if !dropped {
+		r.signal()
+		return
+	}
+	if r.feed.readings[r.key] == r {
+		delete(r.feed.readings, r.key)
+	}
+	r.cancel()
 }
 
 func (r *reading) signal() {

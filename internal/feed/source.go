@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -24,6 +25,9 @@ const (
 // errRestart ends a source whose bucket is not what it was.
 var errRestart = errors.New("the bucket has changed")
 
+// errDropped ends a source that was told of more than there was room for.
+var errDropped = fmt.Errorf("%w: advisories are dropped", kvclient.ErrUnavailable)
+
 // run keeps the source alive until the feed ends.
 func (f *Feed) run(ctx context.Context) {
 	backoff, patience := minBackoff, askTimeout
@@ -43,6 +47,9 @@ func (f *Feed) run(ctx context.Context) {
 			continue
 		}
 		f.sourceLost(err)
+		if isMissing(err) && f.hub.rest(f) {
+			return
+		}
 		f.hub.stats.Restarts.Add(1)
 		f.hub.options.Logger.Debug().Str("bucket", f.name.String()).Err(err).Msg("feed lost its source")
 		if f.rest(ctx, backoff/2+rand.N(backoff/2)) {
@@ -60,9 +67,12 @@ func (f *Feed) rest(ctx context.Context, wait time.Duration) (told bool) {
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case a := <-f.advisories:
-		_ = f.heard(a) // the source starts anew in any case
-		return true
+	case <-f.mail.arrived:
+		a, told := f.mail.take()
+		if told {
+			_ = f.heard(a) // the source starts anew in any case
+		}
+		return told
 	}
 	return false
 }
@@ -87,17 +97,22 @@ func (f *Feed) follow(ctx context.Context, patience time.Duration) (reached bool
 		return false, err
 	}
 	defer tail.Close()
-	if f.hub.client.Hearing() != hearing {
+	switch now := f.hub.client.Hearing(); {
+	case now == hearing:
+	case now.SameConnection(hearing):
+		return true, errDropped // where that goes on, each question adds to it
+	default:
 		return true, errRestart // what was removed since the stream was asked may not have been told
 	}
 	if !f.doubt.IsZero() {
 		if err := f.reassure(ctx, patience); err != nil {
 			return true, err
 		}
+		f.goOn()
 	}
 	f.lastWord = tail.Heard
 	f.setState(live, nil)
-	return true, f.watch(ctx, tail.C, tail.Err, f.check)
+	return true, f.watch(ctx, tail.C, tail.Err, looks{f.check, f.askLast})
 }
 
 // reassure finds out, after a loss, whether the log may go on. It asks the stream once more: on a new connection the server may have
@@ -131,8 +146,19 @@ func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (*kvclient
 	return f.hub.client.State(ctx, f.name)
 }
 
-// watch takes what the source delivers, and looks now and then whether the position is what it seems. Lost says why there is no more.
-func (f *Feed) watch(ctx context.Context, arrivals <-chan []kvclient.Entry, lost func() error, look func(context.Context) error) error {
+// looks are the ways in which the source's goroutine looks at the stream.
+type looks struct {
+	// check compares all that the feed knows with the stream. Nothing is taken meanwhile.
+	check func(context.Context) error
+	// last asks for the stream's state beside the changes that come; see [inquiry].
+	last func(context.Context) (kvclient.StreamState, error)
+}
+
+// watch takes what the source delivers, and looks now and then whether the position is what it
+// seems. Lost says why there is no more.
+func (f *Feed) watch(
+	ctx context.Context, arrivals <-chan []kvclient.Entry, lost func() error, look looks,
+) error {
 	check := time.NewTimer(quiet)
 	defer check.Stop()
 	checking := true // the check has its time; only changes put it off
@@ -142,6 +168,8 @@ func (f *Feed) watch(ctx context.Context, arrivals <-chan []kvclient.Entry, lost
 	}
 	probe := time.NewTicker(probeEvery)
 	defer probe.Stop()
+	inquiry := newInquiry(f, look.last)
+	defer inquiry.again.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -159,21 +187,31 @@ func (f *Feed) watch(ctx context.Context, arrivals <-chan []kvclient.Entry, lost
 			if !checking {
 				later()
 			}
-		case a := <-f.advisories:
+		case <-f.mail.arrived:
+			a, told := f.mail.take()
+			if !told {
+				continue
+			}
 			if err := f.heard(a); err != nil {
 				f.gather(ctx)
 				return err
 			}
+		case a := <-inquiry.answers:
+			if err := inquiry.answered(a); err != nil {
+				return err
+			}
+		case <-inquiry.again.C:
 		case <-check.C:
 			checking = false
-			if err := look(ctx); err != nil {
+			if err := look.check(ctx); err != nil {
 				return err
 			}
 		case <-probe.C:
-			if err := look(ctx); err != nil {
+			if err := look.check(ctx); err != nil {
 				return err
 			}
 		}
+		inquiry.send(ctx)
 	}
 }
 
@@ -187,9 +225,13 @@ func (f *Feed) gather(ctx context.Context) {
 	defer enough.Stop()
 	for {
 		select {
-		case a := <-f.advisories:
-			if a.Kind == kvclient.StreamPurged {
+		case <-f.mail.arrived:
+			switch a, told := f.mail.take(); {
+			case !told:
+			case a.Kind == kvclient.StreamPurged:
 				more.Reset(gather)
+			default:
+				_ = f.heard(a) // the source starts anew in any case
 			}
 		case <-more.C:
 			return
@@ -205,14 +247,19 @@ func (f *Feed) gather(ctx context.Context) {
 func (f *Feed) check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	position, _ := f.where()
+	if f.hub.client.Hearing() != f.hearing {
+		return errRestart // advisories were dropped since, or the connection is another
+	}
+	f.heardAt = f.now()
+	q := f.question()
 	bucket, s, err := f.ask(ctx)
 	if err != nil {
 		return err
 	}
-	if beyond, err := f.compare(position, s); !beyond {
+	if beyond, err := f.compare(q, s); !beyond {
 		return err
 	}
+	position := q.position
 	next, err := bucket.NextRevision(ctx, position)
 	if err != nil {
 		return err
@@ -232,20 +279,4 @@ func (f *Feed) check(ctx context.Context) error {
 	f.advance(s.Last, kvclient.CheckOf(s.LastTime))
 	f.soon()
 	return nil
-}
-
-// advise hands the server's word over. If there is no room, what is lost of it may be any purge.
-func (f *Feed) advise(a kvclient.Advisory) {
-	for {
-		select {
-		case f.advisories <- a:
-			return
-		default:
-		}
-		a = kvclient.Advisory{Kind: kvclient.StreamPurged}
-		select {
-		case <-f.advisories:
-		default:
-		}
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -48,6 +49,9 @@ type Subscription struct {
 	options SubscribeOptions
 	wake    func() // see [Hub.Subscribe]
 	closed  bool
+	tokens  int        // of its filters
+	owner   string     // who holds what the subscription takes of the hub's bounds; "" for the gateway
+	memory  bound.Hold // the bytes that it takes
 
 	// Guarded by the feed's mutex: the source's goroutine sets pending.
 	phase      phase
@@ -61,7 +65,8 @@ type Subscription struct {
 	to         kvclient.Revision // the revision that the snapshot stands for; 0 while unknown
 	// sentCheck and toCheck are the checks of the messages at sent and to; zero if not known.
 	sentCheck, toCheck kvclient.Check
-	counted            bool // the snapshot was followed from its beginning
+	lossesThen         uint64 // the feed's losses when it was asked where to go on
+	counted            bool   // the snapshot was followed from its beginning
 	syncDue            bool
 	syncFrom           kvclient.Revision // the position from which on the state is complete
 	keys               int
@@ -77,17 +82,41 @@ type Subscription struct {
 // perhaps once more after Close: it must neither wait nor call the feed; [Token] makes one of a channel. Subscribe returns
 // [kvclient.ErrBucketNotFound] or [kvclient.ErrBadBucket] unless the subscriber resumes, and [kvclient.ErrUnavailable] or
 // [kvclient.ErrTimeout] while the source is away.
+//
+// What the subscription takes is charged to the context's owner; a *[bound.FullError] says that there is no room for it.
 func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options SubscribeOptions, wake func()) (*Subscription, error) {
-	f := h.feed(name)
-	s := &Subscription{feed: f, options: options, wake: wake, keys: -1, folds: !options.UpdatesOnly && !options.IgnoreDeletes}
+	s := &Subscription{options: options, wake: wake, tokens: tokensOf(options.Filters),
+		owner: bound.OwnerOf(ctx), keys: -1,
+		folds: !options.UpdatesOnly && !options.IgnoreDeletes}
+	if err := h.filters.Take(ctx, &s.memory, s.owner, weight(s.patterns()), nil); err != nil {
+		return nil, err
+	}
+	var err error
+	if s.feed, err = h.feed(ctx, name); err != nil {
+		s.memory.Release()
+		return nil, err
+	}
+	if err := s.begin(ctx); err != nil {
+		h.release(s.feed)
+		s.memory.Release()
+		return nil, err
+	}
+	h.stats.Subscriptions.Add(1)
+	s.wake()
+	return s, nil
+}
+
+// begin decides where the subscription starts, once it is known whether there is a source, and makes
+// it part of the feed.
+func (s *Subscription) begin(ctx context.Context) error {
+	f := s.feed
 	err := f.settle(ctx)
-	if err == nil && !options.OtherContent && (options.Resume != nil || options.From > 0) {
+	if err == nil && !s.options.OtherContent && (s.options.Resume != nil || s.options.From > 0) {
 		err = s.resume(ctx)
 	}
 	gone := isMissing(err)
-	if err != nil && !(gone && options.resuming()) {
-		h.release(f)
-		return nil, err
+	if err != nil && !(gone && s.options.resuming()) {
+		return err
 	}
 	f.mu.Lock()
 	s.attach(gone)
@@ -96,18 +125,14 @@ func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options S
 		f.soon() // it may have yet to see it
 	}
 	f.start()
-	h.stats.Subscriptions.Add(1)
-	s.wake()
-	return s, nil
+	return nil
 }
 
 // attach makes the subscription part of the feed; gone says that the bucket is known to be missing. The feed is locked.
 func (s *Subscription) attach(gone bool) {
 	f := s.feed
 	f.subs[s] = struct{}{}
-	for _, pattern := range s.patterns() {
-		_ = f.interest.Insert(pattern, s) // it fails for invalid subjects only, and filters are valid
-	}
+	f.interest.add(s)
 	if !s.decided {
 		s.generation = f.generation
 	}
@@ -117,6 +142,9 @@ func (s *Subscription) attach(gone bool) {
 	switch {
 	case gone, f.state == missing:
 		s.phase = waiting
+	case s.isOutdated():
+		s.resetFirst = ReasonHorizon
+		s.restart()
 	case s.resetFirst != "":
 		s.restart()
 	case s.options.UnknownPoint:
@@ -135,24 +163,12 @@ func (s *Subscription) attach(gone bool) {
 	}
 }
 
-func (s *Subscription) patterns() []string {
-	if len(s.options.Filters) == 0 {
-		return []string{kvclient.AllKeys.String()}
-	}
-	seen := make(map[string]bool)
-	var patterns []string
-	for _, f := range s.options.Filters {
-		if !seen[f.String()] {
-			seen[f.String()] = true
-			patterns = append(patterns, f.String())
-		}
-	}
-	return patterns
-}
+func (s *Subscription) patterns() []string { return patternsOf(s.options.Filters) }
 
 // resume decides where a subscription with a point, or a revision to start from, goes on.
 func (s *Subscription) resume(ctx context.Context) error {
-	generation := s.feed.currentGeneration()
+	era := s.feed.currentEra()
+	s.lossesThen = era.losses
 	bucket, state, err := s.feed.askInEpoch(ctx)
 	if err != nil {
 		return err
@@ -162,7 +178,7 @@ func (s *Subscription) resume(ctx context.Context) error {
 		return err
 	}
 	s.decide(state, proof)
-	if proof == sameHistory && s.generation != generation {
+	if proof == sameHistory && s.generation != era.generation {
 		s.resetFirst = ReasonHorizon // it was proved of what a reset has voided since
 	}
 	return nil
@@ -287,6 +303,7 @@ func (s *Subscription) Close() {
 	s.detach()
 	s.feed.hub.stats.Subscriptions.Add(-1)
 	s.feed.hub.release(s.feed)
+	s.memory.Release()
 }
 
 // detach undoes attach.
@@ -295,9 +312,7 @@ func (s *Subscription) detach() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.subs, s)
-	for _, pattern := range s.patterns() {
-		_ = f.interest.Remove(pattern, s)
-	}
+	f.interest.remove(s)
 	s.leave()
 	s.phase = ended
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -20,6 +21,16 @@ type watched struct {
 	began    time.Time
 	ended    chan error
 	stop     context.CancelFunc
+	asked    []time.Duration // when the stream was asked for its last number, since the start; as looks
+}
+
+// last is asked for the stream's last number, and says that there is nothing beyond the position.
+func (w *watched) last(context.Context) (kvclient.StreamState, error) {
+	w.looking.Lock()
+	defer w.looking.Unlock()
+	w.asked = append(w.asked, time.Since(w.began))
+	position, _ := w.where()
+	return kvclient.StreamState{Epoch: "a", Last: position}, nil
 }
 
 // watchedFeed starts to watch a source that has nothing yet.
@@ -34,12 +45,12 @@ func watchedFeed(t *testing.T) *watched {
 	w.startAt(nil, kvclient.StreamState{Epoch: "a"})
 	w.setState(live, nil)
 	go func() {
-		w.ended <- w.watch(ctx, w.arrivals, func() error { return kvclient.ErrUnavailable }, func(context.Context) error {
+		w.ended <- w.watch(ctx, w.arrivals, func() error { return kvclient.ErrUnavailable }, looks{func(context.Context) error {
 			w.looking.Lock()
 			defer w.looking.Unlock()
 			w.looks = append(w.looks, time.Since(w.began))
 			return nil
-		})
+		}, w.last})
 	}()
 	synctest.Wait()
 	return w
@@ -122,8 +133,8 @@ func TestPurgesAreGathered(t *testing.T) {
 			w.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: key, Purged: 1})
 			time.Sleep(gather / 4)
 		}
-		if err := <-w.ended; !errors.Is(err, errRestart) || w.resetFor != ReasonPurged || len(w.advisories) > 0 {
-			t.Errorf("%v, reset for %q, %d advisories are left", err, w.resetFor, len(w.advisories))
+		if err := <-w.ended; !errors.Is(err, errRestart) || w.resetFor != ReasonPurged || len(w.mail.waiting) > 0 {
+			t.Errorf("%v, reset for %q, %d advisories are left", err, w.resetFor, len(w.mail.waiting))
 		}
 		if took := time.Since(w.began); took < gather || took > 2*gather {
 			t.Errorf("took %v", took)
@@ -132,18 +143,41 @@ func TestPurgesAreGathered(t *testing.T) {
 	})
 }
 
-// A server that tells more than the feed can take has told something that was missed, which may be any purge.
-func TestTooManyAdvisoriesAreAPurge(t *testing.T) {
+// However much the server tells while the feed is busy, what changes nothing is not taken for a
+// purge, and what does is not lost.
+func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
+	const many = 3 * 256 // more than a mailbox takes
 	name, _ := kvclient.ParseBucketName("b")
-	f := newFeed(newHub(Options{}.withDefaults()), name)
-	for range 2 * cap(f.advisories) {
-		f.advise(kvclient.Advisory{Kind: kvclient.StreamUpdated})
+	newBusy := func() *Feed {
+		f := newFeed(newHub(Options{}.withDefaults()), name)
+		f.startAt(nil, kvclient.StreamState{Epoch: "a"})
+		f.take([]kvclient.Entry{entry("deleted", 1, kvclient.Delete), entry("value", 2, kvclient.Put)})
+		for range many {
+			f.advise(kvclient.Advisory{Kind: kvclient.StreamUpdated})
+			f.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "deleted", Purged: 1})
+		}
+		return f
 	}
-	for len(f.advisories) > 0 {
-		_ = f.heard(<-f.advisories)
+	listen := func(f *Feed) {
+		for range 2 * many {
+			<-f.mail.arrived
+			a, told := f.mail.take()
+			if told {
+				_ = f.heard(a)
+			}
+			if len(f.mail.waiting) == 0 {
+				return
+			}
+		}
 	}
-	if f.resetFor != ReasonPurged {
-		t.Errorf("reset for %q", f.resetFor)
+	f := newBusy()
+	if listen(f); f.resetFor != "" || f.forgiven.keys != many || !f.updated {
+		t.Errorf("reset for %q, %d of %d purges were forgiven, updated %v", f.resetFor, f.forgiven.keys, many, f.updated)
+	}
+	f = newBusy()
+	f.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "value", Purged: 1})
+	if listen(f); f.resetFor != ReasonPurged {
+		t.Errorf("reset for %q after the purge of a value", f.resetFor)
 	}
 }
 
@@ -154,9 +188,9 @@ func TestLinger(t *testing.T) {
 		name, _ := kvclient.ParseBucketName("b")
 		f := newFeed(h, name)
 		ctx, cancel := context.WithCancel(t.Context())
-		f.cancel, h.feeds[name] = cancel, f
+		f.cancel, f.place, h.feeds[name] = cancel, new(bound.Hold), f
 		for range 3 {
-			if h.feed(name) != f {
+			if again, _ := h.feed(t.Context(), name); again != f {
 				t.Fatal("another feed, while the first lingers")
 			}
 			h.release(f)

@@ -36,7 +36,7 @@ func (f *Feed) give() {
 
 // distrust notes that the points up to a revision are of what a reset has voided. The feed is locked.
 func (f *Feed) distrust(reset string, before kvclient.Revision) {
-	if f.trusted == 0 && reset != ReasonAhead {
+	if f.trusted == 0 && reset != ReasonAhead && reset != ReasonConfig {
 		return // nothing was ever removed
 	}
 	f.foreign = true
@@ -50,9 +50,29 @@ type expected struct {
 	due      bool // who follows may hold what was before it
 }
 
-// begins notes the revision that the reading stands for, and the check of its message; the feed has read up to there. Where entries are read that have successors,
-// markers must come that take back what was read before. It returns errUnvouched if one of them is known to be gone.
+// begins notes the revision that the reading stands for, and the check of its message; the feed has
+// read up to there. Where entries are read that have successors, markers must come that take back what
+// was read before. It returns errUnvouched if one of them is known to be gone.
 func (r *reading) begins(to kvclient.Revision, toCheck kvclient.Check) error {
+	markers, err := r.markersTo(to, toCheck)
+	if err != nil || markers == nil {
+		return err
+	}
+	// The filters are matched without the feed's lock: 65,536 markers with long filters take half a second.
+	r.byKey = make(map[string]*expected)
+	for _, m := range markers {
+		if r.filters.Matches(m.key) {
+			m.due = r.key.after > 0 || r.key.replay
+			r.expected, r.byKey[m.key] = append(r.expected, &m), &m
+		}
+	}
+	slices.SortFunc(r.expected, func(a, b *expected) int { return cmp.Compare(a.revision, b.revision) })
+	return nil
+}
+
+// markersTo notes what the reading stands for, and returns the markers that it may come by, nil if it
+// need not come by any.
+func (r *reading) markersTo(to kvclient.Revision, toCheck kvclient.Check) ([]expected, error) {
 	f := r.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -61,19 +81,17 @@ func (r *reading) begins(to kvclient.Revision, toCheck kvclient.Check) error {
 	r.mu.Unlock()
 	switch after := r.key.after; {
 	case !r.key.history, r.key.remains:
-		return nil // what survives was asked for, or has no successors
+		return nil, nil // what survives was asked for, or has no successors
 	case r.key.replay && after < f.since, after > 0 && after < f.purged:
-		return errUnvouched
+		return nil, errUnvouched
 	}
-	r.byKey = make(map[string]*expected)
+	markers := make([]expected, 0, 16)
 	for name, revision := range f.markers {
-		if revision > r.key.after && revision <= to && r.filters.Matches(name) {
-			e := &expected{revision: revision, key: name, due: r.key.after > 0 || r.key.replay}
-			r.expected, r.byKey[name] = append(r.expected, e), e
+		if revision > r.key.after && revision <= to {
+			markers = append(markers, expected{revision: revision, key: name})
 		}
 	}
-	slices.SortFunc(r.expected, func(a, b *expected) int { return cmp.Compare(a.revision, b.revision) })
-	return nil
+	return markers, nil
 }
 
 // missed takes from the markers that are expected those that come in the chunk, and returns those that should have come before its

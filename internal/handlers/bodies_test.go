@@ -46,7 +46,7 @@ func (g *gateway) sendHeader(t *testing.T, method, target, header string) *answe
 // What is refused for its header is refused at once, and holds no connection until a body has come that nobody wants.
 func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 	t.Parallel()
-	g := start(t, func(s *setup) { s.handlers.BodyTimeout = 500 * time.Millisecond })
+	g := start(t, func(s *setup) { s.handlers.Bodies.Grace = 500 * time.Millisecond })
 	put(t, g.shop(t), "a", "v")
 	type request struct {
 		method, target, header string
@@ -100,7 +100,7 @@ func TestExpectContinue(t *testing.T) {
 
 func TestSlowBodies(t *testing.T) {
 	t.Parallel()
-	g := start(t, func(s *setup) { s.handlers.BodyTimeout = 150 * time.Millisecond })
+	g := start(t, func(s *setup) { s.handlers.Bodies.Grace = 150 * time.Millisecond })
 	kv := g.shop(t)
 	for _, tc := range []struct{ target, header, part string }{
 		{"/buckets/shop/keys/a", "Content-Length: 10", "abc"},

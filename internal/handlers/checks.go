@@ -24,11 +24,14 @@ type operationChecks struct {
 	route      *routers.Route
 	parameters openapi3.Parameters // of the query
 	schema     *openapi3.Schema    // of a JSON body, nil for none
+	stores     bool                // the operation needs room in the store
 }
 
 func newOperationChecks(contract *openapi3.T, path string, item *openapi3.PathItem, method string) (*operationChecks, error) {
 	operation := item.GetOperation(method)
-	c := &operationChecks{route: &routers.Route{Spec: contract, Path: path, PathItem: item, Method: method, Operation: operation}}
+	c := &operationChecks{stores: stores(operation)}
+	c.route = &routers.Route{Spec: contract, Path: path, PathItem: item, Method: method,
+		Operation: operation}
 	for _, parameter := range slices.Concat(item.Parameters, operation.Parameters) {
 		if parameter.Value.In == openapi3.ParameterInQuery {
 			c.parameters = append(c.parameters, parameter)

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strconv"
 
 	"kvgateway/internal/kvclient"
@@ -46,35 +45,53 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := refuseEncoding(w, r); err != nil {
+		return err
+	}
 	if !hasMediaType(r.Header, "application/x-ndjson") {
 		return problemError{code: codeUnsupportedMediaType, detail: "An import is one entry a line. Send Content-Type: application/x-ndjson."}
 	}
 	if err := b.CheckTTL(r.Context(), options.TTL); err != nil {
 		return err
 	}
-	rec := w.(*recorder)
-	controller := http.NewResponseController(rec.ResponseWriter)
-	_ = controller.EnableFullDuplex() // HTTP/2 always is
 	limit := lineBytesPerValueByte*b.Room(kvclient.Write{}) + lineBytesBesideValue
-	lines := newLineReader(patientBody{r.Body, controller}, limit)
-	if _, err := lines.in.Peek(1); err != nil && err != io.EOF { // a client that expects 100-continue sends nothing before it is read
-		return bodyProblem(err)
+	lines := newLineReader(s.openBody(w, r), limit)
+	// Who sends nothing gets no place. A client that expects 100-continue sends nothing before it is read.
+	if err := lines.first(); err != nil {
+		return bodyError(err, " Nothing was stored.")
 	}
-	rec.unread = false
+	if err := lines.body.take(s.bodies.imports, &lines.body.place, 1); err != nil {
+		return err
+	}
 	in, err := b.Import(r.Context(), options)
 	if err != nil {
 		return err
 	}
-	run := &importRun{server: s, report: startReport(rec), all: query.Get("results") == "all"}
-	err = run.feed(in, lines)
-	if stopped := in.Close(); stopped != nil {
-		err = stopped
-	}
-	run.finish(err)
-	if err != nil {
+	run := &importRun{server: s, all: query.Get("results") == "all"}
+	if run.carryOut(in, lines, w.(*recorder)) != nil {
 		drain(w, r.Body) // a client that is still sending is to hear of it
 	}
 	return nil
+}
+
+// carryOut stores the lines and reports meanwhile. It returns why the import ended early, which it
+// has told the client.
+func (run *importRun) carryOut(in *kvclient.Import, lines *lineReader, rec *recorder) error {
+	_ = http.NewResponseController(rec.ResponseWriter).EnableFullDuplex() // HTTP/2 always is
+	rec.unread = false
+	run.report = startReport(rec)
+	lines.body.whenEvicted(run.report.cut)
+	lines.widen()
+	err := run.feed(in, lines)
+	if stopped := in.Close(); stopped != nil {
+		err = stopped
+	}
+	if lines.body.wasEvicted() || run.report.backlog() <= freeBody {
+		lines.body.release() // the client may take its time for what is left of the report
+	}
+	run.finish(err)
+	lines.body.release()
+	return err
 }
 
 // importOptions reads how entries are to be stored.
@@ -85,12 +102,14 @@ func importOptions(query url.Values) (options kvclient.ImportOptions, err error)
 	return options, err
 }
 
-// bodyProblem says why a body could not be read.
-func bodyProblem(err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return problemError{code: codeRequestTimeout, detail: "The body did not go on in time. What is acknowledged is stored."}
+// cutProblem says why no more lines could be read.
+func cutProblem(err error) error {
+	err = bodyError(err, " What is acknowledged is stored.")
+	if problemOf(err).code == codeRequestTimeout || problemOf(err).code == codeInvalidBody {
+		return err
 	}
-	return problemError{code: codeInvalidBody, detail: "The body ended early or is not well framed. What is acknowledged is stored."}
+	return problemError{code: codeBusy, members: members{"bound": "body-memory"}, detail: "The gateway has " +
+		"no memory for a line of that size at the moment. What is acknowledged is stored; send the rest again."}
 }
 
 // feed reads lines and gives them to the import until there are no more, or something is wrong for all.
@@ -101,8 +120,9 @@ func (run *importRun) feed(in *kvclient.Import, lines *lineReader) error {
 			return nil
 		}
 		if err != nil {
-			return bodyProblem(err)
+			return cutProblem(err)
 		}
+		lines.body.note()
 		run.read++
 		if run.read%progressEach == 0 && run.server.options.Draining != nil && run.server.options.Draining() {
 			return errShuttingDown

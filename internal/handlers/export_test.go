@@ -1,8 +1,13 @@
 package handlers
 
 import (
+	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
+	"time"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -24,7 +29,38 @@ func ProblemFor(err error) (code, detail string) {
 }
 
 // ReadAll reads a body of a declared length.
-var ReadAll = readAll
+func ReadAll(in io.Reader, declared int64) ([]byte, error) {
+	r := httptest.NewRequest(http.MethodPut, "/", in)
+	body := newBodyBounds(bound.NewSet(), BodyTimes{}).open(httptest.NewRecorder(), r)
+	defer body.release()
+	return body.all(declared, 1<<40)
+}
+
+// BodyReader answers with how many bytes of a request's body it could read, and why it stopped if not
+// at the end. It pauses after each read.
+func BodyReader(pause time.Duration) http.Handler {
+	bounds := newBodyBounds(bound.NewSet(), BodyTimes{})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body := bounds.open(w, r)
+		defer body.release()
+		buffer, total := make([]byte, 64<<10), 0
+		for {
+			n, err := body.Read(buffer)
+			total += n
+			if err == io.EOF {
+				fmt.Fprint(w, total)
+				return
+			}
+			if err != nil {
+				w.Header().Set("Stopped", problemOf(bodyError(err, "")).code)
+				fmt.Fprint(w, total)
+				drain(w, r.Body) // a client that is still sending is to hear of it
+				return
+			}
+			time.Sleep(pause)
+		}
+	})
+}
 
 // Routes are "METHOD path" of every route, the path as in the contract.
 func Routes() []string {

@@ -85,6 +85,8 @@ func syntaxProblem(e *kvclient.SyntaxError) problemError {
 		p.code = codeInvalidBucketName
 	case "filter":
 		p.code = codeInvalidFilter
+	case "filters": // of the whole of them, or of no byte in particular
+		p.code, p.detail, p.members = codeInvalidFilter, e.Reason+".", nil
 	default:
 		p.code, p.detail, p.members = codeInvalidParameter, e.Reason+".", nil
 	}

@@ -3,55 +3,69 @@ package handlers
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"io"
-	"net/http"
-	"time"
 )
 
-// A patientBody gives a client time for each part of a body, and none in between: over HTTP/2 a bound that is over ends the body
-// even if nobody is waiting for it.
-type patientBody struct {
-	body       io.Reader
-	controller *http.ResponseController
-}
-
-func (p patientBody) Read(b []byte) (int, error) {
-	// Connections that know no deadline (in tests) have none to be set.
-	if err := p.controller.SetReadDeadline(time.Now().Add(streamPatience)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return 0, err
-	}
-	n, err := p.body.Read(b)
-	_ = p.controller.SetReadDeadline(time.Time{})
-	return n, err
-}
-
-// A lineReader reads lines, of which it holds one in memory.
+// A lineReader reads lines, of which it holds one in memory. It begins with a small buffer, since
+// nothing bounds how many clients have sent a part of their first line.
 type lineReader struct {
+	body   *requestBody
 	in     *bufio.Reader
-	buffer []byte
-	limit  int // of a line's bytes
+	buffer []byte // what was read of a line that does not fit into in
+	limit  int    // of a line's bytes
+	ahead  *line  // what next returns, if it was read already
 }
 
-func newLineReader(body io.Reader, limit int) *lineReader {
-	return &lineReader{in: bufio.NewReaderSize(body, 64<<10), limit: limit}
+// A line is what [lineReader.next] returns.
+type line struct {
+	text    []byte
+	tooLong bool
+	err     error
 }
+
+// keptLine is how large a line's buffer may be to be kept for the next line.
+const keptLine = 64 << 10
+
+func newLineReader(body *requestBody, limit int) *lineReader {
+	return &lineReader{body: body, in: bufio.NewReaderSize(body, freeBody), limit: limit}
+}
+
+// first waits for the first line. It returns the error that next will return, but for the end.
+func (l *lineReader) first() error {
+	var ahead line
+	ahead.text, ahead.tooLong, ahead.err = l.next()
+	l.ahead = &ahead
+	if ahead.err == io.EOF {
+		return nil
+	}
+	return ahead.err
+}
+
+// widen gives the reader the buffer of an import that has its place.
+func (l *lineReader) widen() { l.in = bufio.NewReaderSize(l.in, 64<<10) }
 
 // next returns the next line, without white space around it, until the next call. A line that is too long is passed over. It
 // returns [io.EOF] after the last line, which need not have an end.
-func (l *lineReader) next() (line []byte, tooLong bool, err error) {
-	l.buffer = l.buffer[:0]
+func (l *lineReader) next() (text []byte, tooLong bool, err error) {
+	if ahead := l.ahead; ahead != nil {
+		l.ahead = nil
+		return ahead.text, ahead.tooLong, ahead.err
+	}
+	l.forget()
 	for {
 		part, err := l.in.ReadSlice('\n')
 		whole := err == nil || err == io.EOF && len(l.buffer)+len(part) > 0
 		switch {
 		case tooLong:
 		case len(l.buffer)+len(part) > l.limit:
-			l.buffer, tooLong = l.buffer[:0], true
+			l.forget()
+			tooLong = true
 		case whole && len(l.buffer) == 0:
 			return bytes.TrimSpace(part), false, nil
 		default:
-			l.buffer = append(l.buffer, part...)
+			if err := l.keep(part); err != nil {
+				return nil, false, err
+			}
 		}
 		if whole || err == io.EOF && tooLong {
 			return bytes.TrimSpace(l.buffer), tooLong, nil
@@ -60,4 +74,27 @@ func (l *lineReader) next() (line []byte, tooLong bool, err error) {
 			return nil, false, err
 		}
 	}
+}
+
+// forget empties the buffer of a line, and gives a large one back.
+func (l *lineReader) forget() {
+	l.buffer = l.buffer[:0]
+	if cap(l.buffer) > keptLine {
+		l.buffer = nil
+		l.body.memory.Release()
+		l.body.held = 0
+	}
+}
+
+// keep adds to the buffer of a line. It returns the error of a claim.
+func (l *lineReader) keep(part []byte) error {
+	if need := len(l.buffer) + len(part); need > cap(l.buffer) {
+		size := min(max(nextSize(int64(cap(l.buffer))), int64(need)), int64(l.limit))
+		if err := l.body.claim(size); err != nil {
+			return err
+		}
+		l.buffer = append(make([]byte, 0, size), l.buffer...)
+	}
+	l.buffer = append(l.buffer, part...)
+	return nil
 }

@@ -21,6 +21,8 @@ type report struct {
 	buffer   []byte
 	progress int // not yet in the buffer; 0 for none
 	closed   bool
+	waiting  bool  // a line waits for room
+	evicted  bool  // the import may not wait for its client any more
 	err      error // nobody takes the answer
 
 	done chan struct{} // closed when all is sent that can be
@@ -42,8 +44,12 @@ func (p *report) line(appendTo func([]byte) []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for len(p.buffer) >= reportBytes && p.err == nil {
+		if p.waiting = true; p.evicted {
+			_ = p.controller.SetWriteDeadline(time.Now())
+		}
 		p.changed.Wait()
 	}
+	p.waiting = false
 	if p.err == nil {
 		p.buffer = append(appendTo(p.buffer), '\n')
 		p.changed.Broadcast()
@@ -60,6 +66,28 @@ func (p *report) progressed(line int) error {
 	}
 	p.changed.Broadcast()
 	return p.err
+}
+
+// cut ends the report of an import as soon as it waits for its client to read. That of an import
+// which waits for nothing else goes on, to tell of the end.
+func (p *report) cut() {
+	select {
+	case <-p.done:
+		return
+	default:
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.evicted = true; p.waiting || p.closed {
+		_ = p.controller.SetWriteDeadline(time.Now())
+	}
+}
+
+// backlog returns how many bytes wait for the client.
+func (p *report) backlog() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.buffer)
 }
 
 func (p *report) takeProgress() {
@@ -111,9 +139,18 @@ func (p *report) take(free []byte) (sending []byte, more bool) {
 	return sending, len(sending) > 0
 }
 
+// extend gives the client time to read, unless somebody else waits for that.
+func (p *report) extend() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.evicted || !p.waiting {
+		p.rec.extend()
+	}
+}
+
 // send gives the client time for this part, and afterwards none: over HTTP/2 a bound that is over ends the stream.
 func (p *report) send(lines []byte) error {
-	p.rec.extend()
+	p.extend()
 	if _, err := p.rec.Write(lines); err != nil {
 		return err
 	}

@@ -98,15 +98,7 @@ func keyListingOf(query url.Values, bucket kvclient.BucketName, defaultLimit int
 
 // filtersOf reads the filters of a request.
 func filtersOf(query url.Values) (kvclient.Filters, error) {
-	var filters kvclient.Filters
-	for _, value := range query["filter"] {
-		f, err := kvclient.ParseFilter(value)
-		if err != nil {
-			return nil, err
-		}
-		filters = append(filters, f)
-	}
-	return filters, nil
+	return kvclient.ParseFilters(query["filter"])
 }
 
 // scanFilters narrows what NATS has to send: without filters, the whole tokens of the prefix make one.
@@ -114,10 +106,8 @@ func (l keyListing) scanFilters() kvclient.Filters {
 	if len(l.filters) > 0 {
 		return l.filters
 	}
-	if dot := strings.LastIndexByte(l.prefix, '.'); dot > 0 {
-		if f, err := kvclient.ParseFilter(l.prefix[:dot] + ".>"); err == nil {
-			return kvclient.Filters{f}
-		}
+	if f, ok := kvclient.PrefixFilter(l.prefix); ok {
+		return kvclient.Filters{f}
 	}
 	return nil
 }

@@ -1,11 +1,14 @@
 package handlers
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -41,7 +44,7 @@ func (s *Server) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 	}
 	// It takes as long as it takes; over HTTP/2 the bound of an answer would end the request itself.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	done, err := b.DeleteKeys(r.Context(), deletion)
+	done, err := s.deleteByFilter(r, b, deletion)
 	w.(*recorder).extend()
 	if done.Skipped == nil {
 		done.Skipped = []string{}
@@ -50,6 +53,25 @@ func (s *Server) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 		return partlyDeleted(done, err)
 	}
 	return respondJSON(w, http.StatusOK, deletedKeys{done.Deleted, done.Skipped, deletion.DryRun})
+}
+
+// deleteByFilter carries out a deletion in a place of its own, within its time.
+func (s *Server) deleteByFilter(r *http.Request, b *kvclient.Bucket, deletion kvclient.MassDeletion) (done kvclient.DeletedKeys, err error) {
+	if !deletion.DryRun {
+		var place bound.Hold
+		if err := s.bodies.imports.Take(r.Context(), &place, ownerOf(r), 1, nil); err != nil {
+			return done, err
+		}
+		defer place.Release()
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), s.bodies.deletionAge.Duration())
+	defer cancel()
+	done, err = b.DeleteKeys(ctx, deletion)
+	if err != nil && ctx.Err() != nil && r.Context().Err() == nil {
+		s.bodies.deletionAge.Refuse()
+		err = fmt.Errorf("%w: too old: %v", kvclient.ErrOutcomeUnknown, err) // with what was deleted
+	}
+	return done, err
 }
 
 // partlyDeleted tells what was done before a deletion failed. Where nothing was, it is any other failure.

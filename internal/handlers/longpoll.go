@@ -36,10 +36,7 @@ func (s *Server) awaitChange(ctx context.Context, answer http.Header, read entry
 	e kvclient.Entry, err error) (kvclient.Entry, error) {
 	over := time.NewTimer(wait)
 	defer over.Stop()
-	only, parseErr := kvclient.ParseFilter(read.key.String())
-	if parseErr != nil {
-		return e, parseErr // a key is a filter of itself
-	}
+	only := kvclient.FilterOf(read.key)
 	wakeUp := make(chan struct{}, 1)
 	subscription, subscribeErr := s.follow(ctx, read.bucket.Name(),
 		feed.SubscribeOptions{Filters: kvclient.Filters{only}, UpdatesOnly: true, NoValues: true}, feed.Token(wakeUp))

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/sse"
 )
 
@@ -27,8 +28,9 @@ type recorder struct {
 	status int
 	bytes  int64
 
-	unread bool // the request announced a body that nobody has read
-	taken  bool // the connection is not net/http's any more; what becomes of the answer is noted at its end
+	body   *requestBody // what is read of the request's body; nil for nothing
+	unread bool         // the request announced a body that nobody has read
+	taken  bool         // the connection is not net/http's any more; what becomes of the answer is noted at its end
 }
 
 var recorders = sync.Pool{New: func() any { return new(recorder) }}
@@ -69,6 +71,9 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
 
 // finish notes what became of the request.
 func (s *Server) finish(rec *recorder, r *http.Request) {
+	if rec.body != nil {
+		rec.body.release()
+	}
 	if rec.status == 0 {
 		rec.status = http.StatusOK
 	}
@@ -126,7 +131,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 }
 
-func newMetrics(o Options, streams *openStreams, loops *sse.Loops) *metrics {
+func newMetrics(o Options, streams *bound.Bound, loops *sse.Loops) *metrics {
 	registry, client, feeds := o.Metrics, o.Client, o.Feeds
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -152,11 +157,11 @@ func newMetrics(o Options, streams *openStreams, loops *sse.Loops) *metrics {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "kvgw_hidden_keys_total", Help: "Keys outside the key grammar that were met in a listing and not shown.",
 		}, func() float64 { return float64(client.HiddenKeys()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "kvgw_streams", Help: "Watch streams that are open now."},
-			func() float64 { return float64(streams.open.Load()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "kvgw_streams", Help: "Watch streams and long polls that are open now."},
+			func() float64 { return float64(streams.Used()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "kvgw_streams_refused_total", Help: "Watch streams that were refused since too many were open.",
-		}, func() float64 { return float64(streams.refused.Load()) }))
+			Name: "kvgw_streams_refused_total", Help: "Watch streams and long polls that were refused since too many were open.",
+		}, func() float64 { return float64(streams.Refused()) }))
 	registry.MustRegister(boundMetrics{o.Bounds})
 	if feeds != nil {
 		registry.MustRegister(feedMetrics{feeds})

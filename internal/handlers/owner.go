@@ -14,18 +14,21 @@ const ipv6Site = 64
 
 // ownerOf returns who holds what a request takes of a bound: the client's address, and of an IPv6
 // address the prefix of its site. It is "" where the request did not come over the network.
-func ownerOf(r *http.Request) string {
-	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+func ownerOf(r *http.Request) string { return OwnerOf(r.RemoteAddr) }
+
+// OwnerOf returns who owns what comes from a peer of that address and port, such as a connection.
+func OwnerOf(address string) string {
+	peer, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return ""
 	}
-	address := peer.Addr().Unmap()
-	if address.Is4() {
-		return address.String()
+	ip := peer.Addr().Unmap()
+	if ip.Is4() {
+		return ip.String()
 	}
-	site, err := address.Prefix(ipv6Site)
+	site, err := ip.Prefix(ipv6Site)
 	if err != nil {
-		return address.String()
+		return ip.String()
 	}
 	return site.String()
 }

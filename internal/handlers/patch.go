@@ -51,6 +51,9 @@ func (s *Server) patchValue(w http.ResponseWriter, r *http.Request) error {
 // readPatch reads the body, which there may be none of where only the time to live changes. Its type is looked at before it is
 // read, and its size is bounded by that of a value.
 func (s *Server) readPatch(w http.ResponseWriter, r *http.Request, query url.Values, b *kvclient.Bucket, patch *kvclient.Patch) error {
+	if err := refuseEncoding(w, r); err != nil {
+		return err
+	}
 	format, known := patchFormats[mediaTypeOf(r.Header)]
 	if !known && (r.ContentLength != 0 || !query.Has("ttl")) {
 		w.Header()["Accept-Patch"] = headerAcceptPatch

@@ -110,7 +110,8 @@ var problemKinds = []problemKind{
 	{codeNotAcceptable, http.StatusNotAcceptable, "Not acceptable",
 		"The answer exists in none of the media types that the Accept header asks for.", "Send no Accept header, or one that the contract names."},
 	{codeRequestTimeout, http.StatusRequestTimeout, "Request timeout",
-		"The body did not arrive in time; nothing was done.", "Send it again over a faster connection."},
+		"The body did not come in time, came too slowly, or stood still while others waited for room. Nothing was done, but for what an import reports.",
+		"Send it again, or of an import what was not acknowledged, over a faster connection."},
 	{codeBucketExists, http.StatusConflict, "Bucket exists",
 		"A bucket of that name exists with another configuration; `differences` names the fields.", "Change it with PATCH, or choose another name."},
 	{codeBadBucket, http.StatusConflict, "Not a bucket",
@@ -186,7 +187,7 @@ var problemKinds = []problemKind{
 	{codeShuttingDown, http.StatusServiceUnavailable, "Shutting down",
 		"The gateway is about to stop and should get no new requests.", "Use another gateway, or try again after the time in Retry-After."},
 	{codeTooManyStreams, http.StatusServiceUnavailable, "Too many streams",
-		"The gateway has as many watch streams open as it may have.",
+		"The gateway has as many watch streams and long polls open as it may have.",
 		"Try again after the time in Retry-After, or use another gateway; `--max-streams` is the limit."},
 	{codeWriteContention, http.StatusServiceUnavailable, "Too many concurrent writers",
 		"Other writers of this key were faster each time; nothing was stored.", "Try again after the time in Retry-After."},
@@ -198,9 +199,16 @@ var problemKinds = []problemKind{
 	{codeRevisionNotReached, http.StatusGatewayTimeout, "Revision not reached",
 		"The bucket did not come to the wanted minimal revision in time.", "Check that the revision is this bucket's, and try again."},
 	{codeBucketFull, http.StatusInsufficientStorage, "Bucket full",
-		"The bucket's max_bytes is reached; nothing was stored.", "Delete or purge keys, or raise max_bytes with PATCH."},
+		"The bucket's max_bytes is reached; nothing was stored.",
+		"PATCH the bucket with a larger max_bytes, a smaller history or a shorter ttl. " +
+			"In a bucket with a history of 1 a DELETE of keys makes room, as its marker takes the place " +
+			"of the value; with more it may be refused like any write."},
 	{codeStorageExhausted, http.StatusInsufficientStorage, "Storage exhausted",
-		"A limit of the NATS account or server is reached; nothing was stored.", "Free storage, or ask the operator of NATS."},
+		"A limit of the NATS account or server is reached, or the disk of the embedded NATS is full; " +
+			"nothing was stored.",
+		"At a limit of storage a DELETE of keys is refused like any write, since it stores a marker. " +
+			"What makes room: a DELETE of a bucket or of its markers, and a PATCH with a smaller " +
+			"history or a shorter ttl. Or ask the operator of NATS to raise the limit."},
 }
 
 // A problemKind is what is the same in all problems of a code.
@@ -225,8 +233,7 @@ var (
 	errNoRoute          = problemError{code: codeNotFound, detail: "Nothing has this path. The contract at /openapi.yaml lists all paths."}
 	errMethodNotAllowed = problemError{code: codeMethodNotAllowed, detail: "The path does not take this method; the Allow header lists those it takes."}
 	errShuttingDown     = problemError{code: codeShuttingDown, detail: "The gateway is about to stop. Use another one."}
-	errTooManyStreams   = problemError{code: codeTooManyStreams, detail: "As many streams are open as may be. Try again after Retry-After, or use another gateway."}
-	errRequestTimeout   = problemError{code: codeRequestTimeout, detail: "The body did not arrive in time. Nothing was done."}
+	errTooManyStreams   = problemError{code: codeTooManyStreams, detail: "As many streams and long polls are open as may be. Try again after Retry-After, or use another gateway."}
 )
 
 // sentinels gives each of the domain's words its problem. The order matters: an error may wrap several.
@@ -244,8 +251,13 @@ var sentinels = []struct {
 	{kvclient.ErrIdempotencyReuse, codeIdempotencyReuse, "This Idempotency-Key was used for another request on this key, and what that stored is still there. " +
 		"Nothing was done. Make a new one for each request."},
 	{jsonpatch.ErrTestFailed, codePatchTestFailed, "A test operation of the patch does not hold. Nothing was done. Read the value and make the patch anew."},
-	{kvclient.ErrBucketFull, codeBucketFull, "The bucket's max_bytes is reached and nothing was stored. Delete keys, or raise max_bytes."},
-	{kvclient.ErrStorageExhausted, codeStorageExhausted, "A limit of the NATS account or server is reached and nothing was stored."},
+	{kvclient.ErrBucketFull, codeBucketFull, "The bucket's max_bytes is reached and nothing was " +
+		"stored. " +
+		"PATCH it with a larger max_bytes, a smaller history or a shorter ttl. " +
+		"Deleting keys makes room in a bucket with a history of 1; with more it may be refused as well."},
+	{kvclient.ErrStorageExhausted, codeStorageExhausted, "A limit of the NATS account or server is " +
+		"reached and nothing was stored. If that is the storage, deleting keys is refused as well: " +
+		"delete a bucket, or PATCH one with a smaller history or a shorter ttl."},
 	{kvclient.ErrOverloaded, codeOverloaded, "There is too much to do at the moment and nothing was done. Try again after Retry-After."},
 	{kvclient.ErrContention, codeWriteContention, "Other writers of this key were faster each time and nothing was stored. Try again."},
 	{kvclient.ErrRevisionNotReached, codeRevisionNotReached, "The bucket did not come to the wanted minimal revision in time."},

@@ -265,7 +265,7 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 		return g.get(t, "/buckets/shop/watch", "Accept: application/x-ndjson")
 	},
 	"request-timeout": func(t *testing.T) *answer {
-		g := start(t, func(s *setup) { s.handlers.BodyTimeout = 100 * time.Millisecond })
+		g := start(t, func(s *setup) { s.handlers.Bodies.Grace = 100 * time.Millisecond })
 		g.shop(t)
 		s := g.session(t)
 		defer s.conn.Close()

@@ -61,6 +61,27 @@ func (g *gateway) session(t testing.TB) *session {
 	return &session{gateway: g, conn: conn, in: bufio.NewReader(conn)}
 }
 
+// otherAddress is an address of this machine that the tests' ordinary clients do not have.
+const otherAddress = "127.0.0.2"
+
+// sessionFrom is a session of a client with another address; "" for the usual one.
+func (g *gateway) sessionFrom(t testing.TB, address string) *session {
+	t.Helper()
+	if address == "" {
+		return g.session(t)
+	}
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	conn, err := dialer.Dial("tcp", g.address)
+	if err != nil {
+		t.Skipf("this machine has no %s: %v", address, err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return &session{gateway: g, conn: conn, in: bufio.NewReader(conn)}
+}
+
 func (s *session) do(t testing.TB, method, target string, body any, header ...string) *answer {
 	t.Helper()
 	request := encode(s.gateway.address, method, target, body, header)

@@ -78,7 +78,8 @@ func (s *Server) newRouter(contract *openapi3.T) (chi.Router, error) {
 // chiPattern is a contract's path in chi's words: a key may hold slashes, which only a wildcard takes.
 func chiPattern(path string) string { return strings.Replace(path, "{key}", "*", 1) }
 
-// handle turns an endpoint into a handler: it checks the query and body against the contract, and writes the error.
+// handle turns an endpoint into a handler: it checks the query and body against the contract and
+// whether there is room to store, and writes the error.
 func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.HandlerFunc {
 	observer := s.metrics.route(path)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -86,6 +87,9 @@ func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.H
 		rec.route, rec.checks = observer, checks
 		var err error
 		if rec.query, err = checks.query(r); err == nil {
+			err = s.checkRoom(checks)
+		}
+		if err == nil {
 			err = e(rec, r)
 		}
 		if err != nil {

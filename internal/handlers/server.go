@@ -8,7 +8,6 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/rs/zerolog"
-	"golang.org/x/time/rate"
 
 	"kvgateway/api"
 	"kvgateway/internal/bound"
@@ -29,16 +28,18 @@ type Options struct {
 	AllowedHosts         []string      // host names without a port; "*" within none of them
 	AllowOrigins         []string      // exact origins whose pages may read and write, as browsers send them
 	RequirePreconditions bool          // refuse a PUT or DELETE of a key without a precondition
-	BodyTimeout          time.Duration // bounds the reading of a request's body; 30s if zero
+	Bodies               BodyTimes     // bound the reading of requests' bodies
 	StreamAge            time.Duration // after which streams end, up to half of it later; 1h if zero
 	StreamLoops          int           // that write the streams of plain HTTP/1.1; below 0: one a processor, where the system has them; 0: a goroutine a stream
-	MaxStreams           int           // that are open at once; 20,000 if zero
+	MaxStreams           int           // that are open at once, long polls too; 20,000 if zero
 	TransactionRate      int           // transactions of each bucket in a second; 0 for no bound
 
 	Bounds   *bound.Set            // all bounds of the gateway, for the metrics; nil for a set of its own
 	Metrics  prometheus.Registerer // nil for none
 	Draining func() bool           // tells that the gateway is shutting down; nil for never
-	Failing  func() error          // why the embedded NATS cannot store, such as a full disk; nil for never
+	// Failing says why the embedded NATS takes no writes, in words for clients, such as "its disk is
+	// full". It is asked for each write, so it must not wait. nil for never.
+	Failing func() error
 }
 
 // BuildInfo says what is running.
@@ -54,7 +55,7 @@ type Server struct {
 	client   *kvclient.Client
 	feeds    *feed.Hub
 	loops    *sse.Loops // nil for none
-	streams  *openStreams
+	streams  *bound.Bound
 	logger   zerolog.Logger
 	router   chi.Router
 	handler  http.Handler // the router, behind what allows other origins
@@ -65,18 +66,12 @@ type Server struct {
 	yaml     []byte
 	json     []byte
 
-	transactions transactionRates
-
-	transactionBodies *bound.Bound
+	bodies       *bodyBounds
+	transactions *transactionRates
 }
-
-const defaultBodyTimeout = 30 * time.Second
 
 // New builds the HTTP surface. It fails if the contract in api/openapi.yaml is not sound or lacks a route's operation.
 func New(options Options) (*Server, error) {
-	if options.BodyTimeout == 0 {
-		options.BodyTimeout = defaultBodyTimeout
-	}
 	if options.StreamAge == 0 {
 		options.StreamAge = defaultStreamAge
 	}
@@ -90,7 +85,7 @@ func New(options Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load contract: %w", err)
 	}
-	streams := &openStreams{limit: int64(options.MaxStreams)}
+	streams := newStreams(options.Bounds, options.MaxStreams)
 	loops, err := streamLoops(options.StreamLoops)
 	if err != nil {
 		return nil, fmt.Errorf("stream loops: %w", err)
@@ -107,9 +102,9 @@ func New(options Options) (*Server, error) {
 		pages:   problemKindsByCode(),
 		yaml:    api.YAML(options.BasePath),
 
-		transactionBodies: transactionBodies(options.Bounds),
+		bodies: newBodyBounds(options.Bounds, options.Bodies),
 
-		transactions: transactionRates{perSecond: options.TransactionRate, buckets: make(map[kvclient.BucketName]*rate.Limiter)},
+		transactions: newTransactionRates(options.Bounds, options.TransactionRate),
 	}
 	s.unrouted = s.metrics.route("")
 	if s.json, err = api.JSON(options.BasePath); err != nil {

@@ -25,13 +25,8 @@ func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
 
 // getReadiness tells whether JetStream answers and can store, and that the gateway is not about to stop.
 func (s *Server) getReadiness(w http.ResponseWriter, r *http.Request) error {
-	if s.options.Draining != nil && s.options.Draining() {
-		return errShuttingDown
-	}
-	if s.options.Failing != nil {
-		if err := s.options.Failing(); err != nil {
-			return fmt.Errorf("%w: %w", kvclient.ErrUnavailable, err)
-		}
+	if err := s.checkReady(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), readinessTimeout)
 	defer cancel()

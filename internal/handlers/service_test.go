@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -55,15 +56,47 @@ func TestReadinessOfAStoreThatFails(t *testing.T) {
 		}
 	})
 	g.get(t, "/readyz").is(t, 200)
-	full := errors.New("no space left on device")
+	g.shop(t)
+	full := errors.New("its disk is full")
 	failure.Store(&full)
-	g.get(t, "/readyz").problem(t, 503, "nats-unavailable")
+	why := g.get(t, "/readyz").problem(t, 503, "nats-unavailable")
+	if !strings.Contains(fmt.Sprint(why["detail"]), full.Error()) {
+		t.Errorf("the detail does not say why: %v", why["detail"])
+	}
 	if !strings.Contains(g.log.String(), full.Error()) {
 		t.Error("the cause is not in the log")
 	}
 	g.get(t, "/healthz").is(t, 200)
 	failure.Store(nil)
 	g.get(t, "/readyz").is(t, 200)
+}
+
+// What needs room is refused at once where it is known that there is none; NATS would not answer.
+func TestWritesToAFullStoreAreRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	full := errors.New("its disk is full")
+	g := start(t, func(s *setup) { s.handlers.Failing = func() error { return full } })
+	g.shop(t)
+	jsonBody, lines := "Content-Type: application/json", "Content-Type: application/x-ndjson"
+	for _, request := range [][]string{
+		{"PUT", "/buckets/shop/keys/a", "v"},
+		{"DELETE", "/buckets/shop/keys/a", ""},
+		{"PATCH", "/buckets/shop/keys/a", "{}", "Content-Type: application/merge-patch+json"},
+		{"DELETE", "/buckets/shop/keys?filter=a", ""},
+		{"POST", "/buckets/shop/entries", `{"key":"a","text":"v"}`, lines},
+		{"POST", "/buckets/shop/transactions",
+			`{"operations":[{"op":"put","key":"a","text":"v"}]}`, jsonBody},
+		{"PUT", "/buckets/new", "{}", jsonBody},
+		{"PATCH", "/buckets/shop", "{}", "Content-Type: application/merge-patch+json"},
+	} {
+		a := g.do(t, request[0], request[1], request[2], request[3:]...)
+		p := a.problem(t, 507, "storage-exhausted")
+		if !strings.Contains(fmt.Sprint(p["detail"]), full.Error()) {
+			t.Errorf("%s %s: the detail does not say why: %v", request[0], request[1], p["detail"])
+		}
+	}
+	g.get(t, "/buckets/shop/keys").is(t, 200)
+	g.do(t, "DELETE", "/buckets/shop", "").is(t, 204) // makes room
 }
 
 func TestVersion(t *testing.T) {

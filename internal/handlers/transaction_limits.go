@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"net/http"
 	"sync"
 
 	"golang.org/x/time/rate"
@@ -10,23 +9,48 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// transactionRates bound the transactions of each bucket: on file storage each one syncs a store of its own while the bucket's other
-// writers wait.
+// transactionRates bound the transactions of each bucket: on file storage each one syncs a store of
+// its own while the bucket's other writers wait.
 type transactionRates struct {
-	perSecond int // 0 for no bound
+	perSecond int
+	bound     *bound.Bound // names the rate and counts refusals; nil for no bound
 
 	mu      sync.Mutex
 	buckets map[kvclient.BucketName]*rate.Limiter
 }
 
+func newTransactionRates(set *bound.Set, perSecond int) *transactionRates {
+	t := &transactionRates{perSecond: perSecond, buckets: make(map[kvclient.BucketName]*rate.Limiter)}
+	if perSecond > 0 {
+		t.bound = set.New(bound.Spec{
+			Name:    "transaction-rate",
+			Of:      "transactions of one bucket that are sent to NATS in a second",
+			Unit:    bound.PerSecond,
+			Limit:   int64(perSecond),
+			AtLimit: "the transaction is refused with 429",
+			Setting: "--transaction-rate",
+		})
+	}
+	return t
+}
+
 // maxRatedBuckets is how many buckets are remembered before those at rest are forgotten.
 const maxRatedBuckets = 1024
 
-// allow tells whether the bucket may have another transaction now. A second's worth can come at once.
-func (t *transactionRates) allow(bucket kvclient.BucketName) bool {
-	if t.perSecond == 0 {
-		return true
+// admit counts a transaction of the bucket. It returns the problem of one too many. A second's worth
+// can come at once.
+func (t *transactionRates) admit(bucket kvclient.BucketName) error {
+	if t.bound == nil || t.allow(bucket) {
+		return nil
 	}
+	t.bound.Refuse()
+	return problemError{code: codeOverloaded, detail: "This bucket has had as many transactions " +
+		"as --transaction-rate allows, and nothing was done. Try again after Retry-After. " +
+		"For one key, PUT with If-Match is as safe and has no such limit."}
+}
+
+// allow reports whether the bucket may have another transaction now.
+func (t *transactionRates) allow(bucket kvclient.BucketName) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	limiter := t.buckets[bucket]
@@ -49,8 +73,8 @@ func (t *transactionRates) forget() {
 	}
 }
 
-// smallTransaction is the size in bytes up to which a body is not counted against the bound of
-// transaction bodies, so that a few slow senders of large bodies cannot lock everybody else out.
+// smallTransaction is the size in bytes up to which a body counts as any other does, and not against
+// the bound of transaction bodies, so that a few senders of large bodies do not delay small ones.
 const smallTransaction = 64 << 10
 
 // transactionBodies bounds the bodies of transactions that are in memory at once, in all buckets.
@@ -61,19 +85,10 @@ func transactionBodies(set *bound.Set) *bound.Bound {
 		Unit:     bound.Bytes,
 		Limit:    4 * maxTransactionBytes,
 		PerOwner: 2 * maxTransactionBytes,
-		AtLimit:  "the transaction is refused with 429 or 503",
+		Wait:     placeWait,
+		Queue:    maxWaiting,
+		Patience: stallPatience,
+		AtLimit: "a transaction waits for up to 5 s and is refused with 429 or 503; meanwhile the " +
+			"largest body whose client has stalled is ended with 408",
 	})
-}
-
-// holdBody makes room for a transaction's body, of the largest size where the request does not
-// declare one. It returns a *[bound.FullError] if there is none.
-func (s *Server) holdBody(r *http.Request, hold *bound.Hold) error {
-	size := r.ContentLength
-	if size < 0 || size > maxTransactionBytes {
-		size = maxTransactionBytes
-	}
-	if size <= smallTransaction {
-		return nil
-	}
-	return s.transactionBodies.Take(r.Context(), hold, ownerOf(r), size, nil)
 }

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"strconv"
 
-	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
@@ -28,23 +27,14 @@ func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
 	if !hasMediaType(r.Header, headerJSON[0]) {
 		return problemError{code: codeUnsupportedMediaType, detail: "A transaction is sent with Content-Type: application/json."}
 	}
-	var held bound.Hold
-	if err := s.holdBody(r, &held); err != nil {
-		return err
-	}
-	defer held.Release()
-	body, err := s.readBody(w, r, maxTransactionBytes, bodyTooLarge)
+	body, err := s.readTransaction(w, r)
 	if err != nil {
 		return err
 	}
 	if transaction.Steps, err = parseTransaction(body); err != nil {
 		return err
 	}
-	if !s.transactions.allow(b.Name()) {
-		return problemError{code: codeOverloaded, detail: "This bucket has had as many transactions " +
-			"as --transaction-rate allows, and nothing was done. Try again after Retry-After. " +
-			"For one key, PUT with If-Match is as safe and has no such limit."}
-	}
+	transaction.Admit = func() error { return s.transactions.admit(b.Name()) }
 	done, err := b.Transact(r.Context(), transaction)
 	if err != nil {
 		return err
@@ -52,6 +42,21 @@ func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
 	w.Header()["Kv-Revision"] = []string{done.Revision.String()}
 	respond(w, http.StatusOK, headerJSON, appendTransacted(nil, &done, transaction.Steps))
 	return nil
+}
+
+// readTransaction reads the body of a transaction. The memory of a large one has a bound of its own,
+// since one has as much as sixteen values.
+func (s *Server) readTransaction(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if err := refuseEncoding(w, r); err != nil {
+		return nil, err
+	}
+	tooLarge := countTooLarge(s.bodies.transactionSize)
+	if r.ContentLength > maxTransactionBytes {
+		return nil, tooLarge(maxTransactionBytes)
+	}
+	body := s.openBody(w, r)
+	body.large = s.bodies.transactions
+	return body.into(w, r, maxTransactionBytes, tooLarge)
 }
 
 // appendTransacted appends what a transaction did as JSON. Ids, keys and epochs need no escaping.

@@ -62,7 +62,7 @@ func (s *Server) readUnlessHad(answer http.Header, r *http.Request, query url.Va
 	}
 	e, err = read.do(r.Context(), answer)
 	if wait, ok := read.mayWait(answer, r, p); ok && unchanged(p.IfNoneMatch, &e, err) {
-		e, err = s.awaitChange(r.Context(), answer, read, p.IfNoneMatch, wait, e, err)
+		e, err = s.longPoll(r, answer, read, p.IfNoneMatch, wait, e, err)
 	}
 	if err != nil {
 		return e, false, err

@@ -54,25 +54,36 @@ func (s *Server) watchBuckets(w http.ResponseWriter, r *http.Request) error {
 
 // watch streams in the form that the connection allows.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchRequest) error {
-	if err := s.streams.enter(); err != nil {
+	follower := &streamFollower{request: request}
+	if err := s.enterStreams(r, &follower.place); err != nil {
 		return s.refuseWatch(w, request, err)
 	}
-	follower := &streamFollower{request: request, places: s.streams}
 	if s.loops != nil && canBeTaken(r) {
 		return s.watchTaken(w, r, follower)
 	}
 	wakeUp := make(chan struct{}, 1)
 	defer follower.close()
-	if err := s.subscribe(r.Context(), follower, feed.Token(wakeUp)); err != nil {
+	if err := s.subscribe(watchContext(r), follower, feed.Token(wakeUp)); err != nil {
 		return s.refuseWatch(w, request, err)
 	}
 	sse.SetHeaders(w.Header(), request.format)
 	w.WriteHeader(http.StatusOK)
 	rec := w.(*recorder)
 	stream := sse.NewStream(rec.ResponseWriter) // which counts by itself: of thousands of streams each recorder would be looked up in vain
+	stream.HalfClosable = r.ProtoMajor == 1
 	defer func() { rec.bytes = stream.Sent() }()
 	stream.Run(r.Context(), follower, wakeUp, s.pace(request))
 	return nil
+}
+
+// watchContext returns the context to subscribe under, with the owner of what that takes. Over HTTP/1 net/http ends a request's context
+// also when the client only sends no more, as with `nc -N`. Such a client is to get its stream; one
+// that is gone is found out by the first write.
+func watchContext(r *http.Request) context.Context {
+	if r.ProtoMajor == 1 {
+		return context.WithoutCancel(owned(r))
+	}
+	return owned(r)
 }
 
 func (s *Server) pace(request *watchRequest) sse.Pace {

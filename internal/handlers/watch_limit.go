@@ -1,24 +1,49 @@
 package handlers
 
-import "sync/atomic"
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"kvgateway/internal/bound"
+	"kvgateway/internal/kvclient"
+)
 
 // defaultMaxStreams bounds the memory that idle streams and their connections take.
 const defaultMaxStreams = 20_000
 
-// openStreams counts the streams that are open, and refuses those that are too many.
-type openStreams struct {
-	limit   int64
-	open    atomic.Int64
-	refused atomic.Int64
+// newStreams bounds the streams and long polls that are open. One address may have three quarters of
+// them: all clients behind a proxy or a NAT have one address, so the share must be most of the whole,
+// and it must leave a part, or one client could keep all others out.
+func newStreams(set *bound.Set, limit int) *bound.Bound {
+	return set.New(bound.Spec{
+		Name:     "streams",
+		Of:       "watch streams and long polls that are open",
+		Unit:     bound.Places,
+		Limit:    int64(limit),
+		PerOwner: int64(limit - limit/4),
+		AtLimit:  "others are refused, with 503 or for one address with 429, and told to come again",
+		Setting:  "--max-streams",
+	})
 }
 
-func (o *openStreams) enter() error {
-	if o.open.Add(1) > o.limit {
-		o.open.Add(-1)
-		o.refused.Add(1)
+// enterStreams takes the place of a stream or a long poll. It returns errTooManyStreams if there is
+// none, and a *[bound.FullError] if there is none for this address.
+func (s *Server) enterStreams(r *http.Request, place *bound.Hold) error {
+	err := s.streams.Take(r.Context(), place, ownerOf(r), 1, nil)
+	if full, ok := errors.AsType[*bound.FullError](err); ok && !full.OfOwner {
 		return errTooManyStreams
 	}
-	return nil
+	return err
 }
 
-func (o *openStreams) leave() { o.open.Add(-1) }
+// longPoll waits for a change in the place of a stream; see [Server.awaitChange].
+func (s *Server) longPoll(r *http.Request, answer http.Header, read entryRead, have kvclient.Condition, wait time.Duration,
+	e kvclient.Entry, err error) (kvclient.Entry, error) {
+	var place bound.Hold
+	if err := s.enterStreams(r, &place); err != nil {
+		return e, err
+	}
+	defer place.Release()
+	return s.awaitChange(owned(r), answer, read, have, wait, e, err)
+}

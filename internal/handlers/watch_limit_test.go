@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"strconv"
+	"strings"
 	"testing"
 
 	"kvgateway/internal/natstest"
@@ -43,4 +44,35 @@ func querySeparator(target string) string {
 		return "&"
 	}
 	return "?"
+}
+
+// Long polls take the places of streams.
+func TestTooManyLongPolls(t *testing.T) {
+	t.Parallel()
+	g := start(t, func(s *setup) { s.handlers.MaxStreams = 4 })
+	kv := g.shop(t)
+	put(t, kv, "a", "v")
+	tag := g.get(t, "/buckets/shop/keys/a").is(t, 200).tag()
+	wait := []string{"If-None-Match: " + tag, "Prefer: wait=60"}
+	hold := func(s *session) {
+		begin(t, s.conn, "GET /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\n"+strings.Join(wait, "\r\n")+"\r\n\r\n")
+	}
+	open := func(n float64) func() bool {
+		return func() bool { return g.metric(t, "kvgw_streams", nil) == n }
+	}
+	for range 3 {
+		hold(g.session(t))
+	}
+	eventually(t, "three long polls", open(3))
+	g.get(t, "/buckets/shop/keys/a", wait...).has(t, "Retry-After", "1").problem(t, 429, "overloaded")
+	hold(g.sessionFrom(t, otherAddress))
+	eventually(t, "four long polls", open(4))
+	for _, target := range []string{"/buckets/shop/keys/a", "/buckets/shop/entries/a"} {
+		g.get(t, target, wait...).has(t, "Retry-After", "1").has(t, "Preference-Applied", "").problem(t, 503, "too-many-streams")
+	}
+	g.do(t, "HEAD", "/buckets/shop/keys/a", nil, wait...).is(t, 503)
+	g.get(t, "/buckets/shop/watch", asLines).problem(t, 503, "too-many-streams")
+	g.get(t, "/buckets/shop/keys/a").is(t, 200)
+	put(t, kv, "a", "new")
+	eventually(t, "the long polls are answered", open(0))
 }

@@ -122,34 +122,41 @@ func (w *watchRequest) single(bucket kvclient.BucketName, filters kvclient.Filte
 	w.targets = []watchTarget{t}
 }
 
+var errTooManyWatches = parameterProblem("watch", "A stream follows up to 16 buckets, with 64 filters in all.")
+
 // several makes the request one for the buckets and filters of watch=BUCKET:FILTER; a bucket alone stands for all its keys.
 func (w *watchRequest) several(watches []string) error {
 	if len(watches) == 0 {
 		return parameterProblem("watch", "Name what to watch: watch=BUCKET or watch=BUCKET:FILTER, up to 16 buckets.")
 	}
-	total := 0
-	for _, watch := range watches {
-		bucket, pattern, filtered := strings.Cut(watch, ":")
+	buckets, patterns := make([]string, len(watches)), make([]string, len(watches))
+	for i, watch := range watches {
+		filtered := false
+		if buckets[i], patterns[i], filtered = strings.Cut(watch, ":"); !filtered {
+			patterns[i] = kvclient.AllKeys.String()
+		}
+	}
+	if len(watches) > kvclient.MaxFilters {
+		return errTooManyWatches
+	}
+	filters, err := kvclient.ParseFilters(patterns)
+	if err != nil {
+		return err
+	}
+	for j, bucket := range buckets {
 		name, err := kvclient.ParseBucketName(bucket)
 		if err != nil {
 			return err
-		}
-		filter := kvclient.AllKeys
-		if filtered {
-			if filter, err = kvclient.ParseFilter(pattern); err != nil {
-				return err
-			}
 		}
 		i := slices.IndexFunc(w.targets, func(t watchTarget) bool { return t.bucket == name })
 		if i < 0 {
 			i = len(w.targets)
 			w.targets = append(w.targets, watchTarget{bucket: name, options: w.start})
 		}
-		w.targets[i].options.Filters = append(w.targets[i].options.Filters, filter)
-		total++
+		w.targets[i].options.Filters = append(w.targets[i].options.Filters, filters[j])
 	}
-	if len(w.targets) > maxWatches || total > kvclient.MaxFilters {
-		return parameterProblem("watch", "A stream follows up to 16 buckets, with 64 filters in all.")
+	if len(w.targets) > maxWatches {
+		return errTooManyWatches
 	}
 	w.resumeSeveral()
 	return nil

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/sse"
 )
@@ -15,6 +16,9 @@ const (
 	// pollEvents is how many events are taken from a subscription at once: few, since streams with a goroutine each hold a list while they
 	// wait for the feed's lock, which is all of them at once when an event comes.
 	pollEvents = 16
+	// maxPolls is how often the subscriptions are polled in one turn of a stream. Each poll looks at a
+	// bounded part of a log, however little of it the stream's filters select.
+	maxPolls = 16
 	// A browser waits for so long before it reconnects; the spread keeps clients apart that were cut together.
 	minRetry, maxRetry = time.Second, 5 * time.Second
 )
@@ -30,11 +34,12 @@ type followed struct {
 // A streamFollower is what a stream has to say: what its subscriptions tell.
 type streamFollower struct {
 	request       *watchRequest
-	places        *openStreams
+	place         bound.Hold // of all streams that may be open
 	subscriptions []followed
 	turn          int           // the subscription that the events are of
 	events        *[]feed.Event // taken and not yet told; nil if there are none
 	told          int           // of them
+	polls         int           // in this turn
 	id            []byte
 	rest          []byte // of a large frame whose head was sent; it comes before all else
 	over          bool
@@ -45,7 +50,7 @@ var eventLists = sync.Pool{New: func() any { return new(make([]feed.Event, 0, po
 
 // close gives up the subscriptions and the stream's place.
 func (f *streamFollower) close() {
-	f.places.leave()
+	f.place.Release()
 	for _, s := range f.subscriptions {
 		s.Close()
 	}
@@ -96,6 +101,7 @@ func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
 	for i := range f.subscriptions { // the stream may have been woken since; by which is not known
 		f.subscriptions[i].due = true
 	}
+	f.polls = 0
 	if rest := f.rest; len(rest) > 0 {
 		f.rest = nil
 		f.take() // an idle stream holds no list
@@ -144,6 +150,11 @@ func (f *streamFollower) next() sse.Next {
 	case f.events != nil:
 		return sse.NextAtOnce
 	}
+	for i := range f.subscriptions {
+		if f.subscriptions[i].due {
+			return sse.NextAtOnce
+		}
+	}
 	return sse.NextWhenWoken
 }
 
@@ -161,7 +172,8 @@ func (f *streamFollower) frameOf(e *feed.Event) (frame []byte, own bool) {
 	return f.subscriptions[f.turn].encoder.Change(e.Change)
 }
 
-// take makes sure that there is an event to tell, and returns false if no subscription has one.
+// take makes sure that there is an event to tell. It returns false if no subscription has one, or has
+// found one within its turn; it is due then.
 func (f *streamFollower) take() bool {
 	if f.events == nil {
 		f.events = eventLists.Get().(*[]feed.Event)
@@ -172,12 +184,17 @@ func (f *streamFollower) take() bool {
 	f.told = 0
 	clear(*f.events) // what is kept for others keeps no change alive
 	for range f.subscriptions {
+		if f.polls == maxPolls {
+			break
+		}
 		f.turn = (f.turn + 1) % len(f.subscriptions)
 		s := &f.subscriptions[f.turn]
-		for s.due {
-			if *f.events, s.due = s.Poll((*f.events)[:0], pollEvents); len(*f.events) > 0 {
-				return true
-			}
+		if !s.due {
+			continue
+		}
+		f.polls++
+		if *f.events, s.due = s.Poll((*f.events)[:0], pollEvents); len(*f.events) > 0 {
+			return true
 		}
 	}
 	*f.events = (*f.events)[:0]

@@ -43,7 +43,7 @@ func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, follower *st
 			s.note(line)
 		}
 	}()
-	if err := s.subscribe(r.Context(), follower, stream.Wake); err != nil {
+	if err := s.subscribe(watchContext(r), follower, stream.Wake); err != nil {
 		return s.refuseWatch(w, request, err)
 	}
 	sse.SetHeaders(w.Header(), request.format)

@@ -1,8 +1,11 @@
 package kvclient_test
 
 import (
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/kvclient"
 )
@@ -35,5 +38,80 @@ func TestPurgeIsTold(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("not told")
+	}
+}
+
+// A removalTest makes one request of the JetStream API for the bucket "shop".
+type removalTest struct {
+	do   func(t *testing.T, js jetstream.JetStream, stream jetstream.Stream)
+	kind kvclient.AdvisoryKind
+}
+
+// Whatever removes messages is told; what changes nothing is not.
+func TestRemovalsAreTold(t *testing.T) {
+	t.Parallel()
+	must := func(t *testing.T, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, tc := range map[string]removalTest{
+		"purge": {func(t *testing.T, _ jetstream.JetStream, s jetstream.Stream) { must(t, s.Purge(t.Context())) }, kvclient.StreamPurged},
+		"message": {func(t *testing.T, _ jetstream.JetStream, s jetstream.Stream) { must(t, s.DeleteMsg(t.Context(), 1)) },
+			kvclient.StreamPurged},
+		"secure": {func(t *testing.T, _ jetstream.JetStream, s jetstream.Stream) {
+			must(t, s.SecureDeleteMsg(t.Context(), 1))
+		},
+			kvclient.StreamPurged},
+		"stream": {func(t *testing.T, js jetstream.JetStream, _ jetstream.Stream) {
+			must(t, js.DeleteStream(t.Context(), "KV_shop"))
+		},
+			kvclient.StreamDeleted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, s := gateway(t)
+			js := s.JetStream(t)
+			stream, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_shop", Subjects: []string{"$KV.shop.>"}, MaxMsgsPerSubject: 5})
+			must(t, err)
+			_, err = js.Publish(t.Context(), "$KV.shop.a", nil)
+			must(t, err)
+			began := time.Now()
+			told := make(chan kvclient.Advisory, 10)
+			c.Observe(func(a kvclient.Advisory) {
+				if a.Kind != kvclient.StreamCreated {
+					told <- a
+				}
+			})
+			if err := stream.DeleteMsg(t.Context(), 77); err == nil {
+				t.Fatal("deleted what is not there")
+			}
+			_, err = stream.Info(t.Context())
+			must(t, err)
+			tc.do(t, js, stream)
+			select {
+			case a := <-told:
+				if a.Kind != tc.kind || a.Bucket.String() != "shop" || a.At.Before(began.Add(-time.Second)) || time.Since(a.At) > time.Minute {
+					t.Errorf("told of %+v", a)
+				}
+			case <-time.After(10 * time.Second):
+				t.Error("not told")
+			}
+		})
+	}
+}
+
+// What most audit records are of is found out from their bytes: this is done for each request that
+// any gateway sends.
+func BenchmarkHarmlessAudit(b *testing.B) {
+	audit := []byte(`{"type":"io.nats.jetstream.advisory.v1.api_audit","id":"1","timestamp":"2026-11-29T14:45:55Z","server":"N",` +
+		`"client":{"start":"2026-11-29T14:45:54Z","host":"127.0.0.1","id":6,"acc":"$G","name":"\"subject\":\"STREAM.PURGE.KV_b",` +
+		`"lang":"go","ver":"1.55.0","rtt":6562503,"server":"N","kind":"Client","client_type":"nats"},` +
+		`"subject":"$JS.API.STREAM.INFO.KV_b","response":"` + strings.Repeat("x", 900) + `"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if kvclient.IsRemoval(audit) {
+			b.Fatal("taken for a removal")
+		}
 	}
 }

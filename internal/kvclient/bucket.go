@@ -44,8 +44,8 @@ type Bucket struct {
 	originGet   string // asks for messages where writes go: the origin's leader if the bucket is a mirror, else leaderGet
 	originInfo  string // asks for the state of a mirror's origin; empty where the bucket is none
 
-	maxMessage           int           // bytes of a value and its stored headers
-	maxAge               time.Duration // at which entries vanish; 0 for never
+	maxMessage           int   // bytes of a value and its stored headers
+	ages                 aging // how the stream ends its messages by age
 	requirePreconditions bool
 	rules                writeRules // of its own stream: a mirror's are not the origin's
 
@@ -200,7 +200,7 @@ func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time
 		readPrefix:           subjectPrefix + name.String() + ".",
 		replicated:           cfg.Replicas > 1,
 		maxMessage:           c.maxMessage(cfg.MaxMsgSize),
-		maxAge:               cfg.MaxAge,
+		ages:                 agingOf(&cfg),
 		requirePreconditions: cfg.Metadata[MetadataRequirePreconditions] == "true",
 		rules:                rulesOf(&cfg),
 		verified:             asked,

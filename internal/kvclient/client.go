@@ -31,6 +31,7 @@ type Options struct {
 	InboxPrefix           string // "_INBOX" unless the account demands another
 
 	RequestTimeout time.Duration // bounds one request to NATS; 5s if zero
+	AdvisoryBytes  int64         // of the server's advisories that may wait; 16 MiB if zero
 	Bounds         *bound.Set    // the bounds that the client makes are put there; nil for a set of its own
 	Logger         zerolog.Logger
 }
@@ -57,12 +58,12 @@ type Client struct {
 	generation uint64 // of buckets: rises whenever something was forgotten
 
 	observer   atomic.Pointer[func(Advisory)]
-	scans      chan struct{} // bounds the listings under way
+	advisories advisorySubscriptions // of the feeds' connection
+	scans      chan struct{}         // bounds the listings under way
 	turns      turns
 	patches    chan struct{} // bounds the large values that are patched at once
 	exports    chan struct{} // bounds the exports under way
 	instants   chan struct{} // bounds the reads of many entries at once
-	pipelines  chan struct{} // bounds the imports and mass deletions under way
 	hiddenKeys atomic.Uint64
 
 	stopWaiting sync.Once
@@ -93,9 +94,9 @@ func Connect(opts Options) (*Client, error) {
 		patches:     make(chan struct{}, maxLargePatches),
 		exports:     make(chan struct{}, maxExports),
 		instants:    make(chan struct{}, maxInstants),
-		pipelines:   make(chan struct{}, maxPipelines),
 		noWaits:     make(chan struct{}),
 	}
+	c.advisories.waiting = opts.Bounds.New(advisoryBytes(opts.AdvisoryBytes))
 	if c.timeout == 0 {
 		c.timeout = 5 * time.Second
 	}

@@ -117,8 +117,8 @@ func (s Selection) subjects(prefix string) []string {
 
 // ScanFilters narrows what NATS has to send: without filters, the whole tokens of the prefix make one.
 func (s Selection) ScanFilters() Filters {
-	if dot := strings.LastIndexByte(s.Prefix, '.'); dot > 0 && len(s.Filters) == 0 && len(s.Keys) == 0 {
-		if f, err := ParseFilter(s.Prefix[:dot] + ".>"); err == nil {
+	if len(s.Filters) == 0 && len(s.Keys) == 0 {
+		if f, ok := PrefixFilter(s.Prefix); ok {
 			return Filters{f}
 		}
 	}

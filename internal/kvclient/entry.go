@@ -82,15 +82,18 @@ func first(h nats.Header, name string) string {
 	return ""
 }
 
-// describe fills in what the stored headers say of the entry, and when it will expire.
-func (e *Entry) describe(h nats.Header, maxAge time.Duration) {
-	if maxAge > 0 {
-		e.Expires = e.Created.Add(maxAge)
+// describe fills in what the stored headers say of the entry, and when the stream that holds it will
+// end it.
+func (e *Entry) describe(h nats.Header, stream aging) {
+	if stream.maxAge > 0 {
+		e.Expires = e.Created.Add(stream.maxAge)
 	}
 	if len(h) == 0 {
 		return
 	}
-	e.expire(first(h, headerTTL))
+	if stream.messageTTL {
+		e.expire(first(h, headerTTL))
+	}
 	rollup := first(h, headerRollup)
 	e.rolledUp, e.RolledUpAll = rollup == rollupSubject, strings.EqualFold(rollup, rollupAll)
 	e.Mark = markOf(h)
@@ -186,7 +189,7 @@ func (b *Bucket) directEntry(msg *nats.Msg) (e Entry, stream string, err error) 
 		Value:    msg.Data,
 		Size:     len(msg.Data),
 	}
-	e.describe(msg.Header, b.maxAge)
+	e.describe(msg.Header, b.ages)
 	return e, last(msg.Header, headerStream), nil
 }
 
@@ -219,6 +222,6 @@ func (b *Bucket) storedEntry(m *storedMessage) (Entry, error) {
 			return Entry{}, fmt.Errorf("%w: stored headers of revision %d: %w", ErrUnexpectedAnswer, m.Sequence, err)
 		}
 	}
-	e.describe(header, b.maxAge)
+	e.describe(header, b.ages)
 	return e, nil
 }

@@ -41,7 +41,7 @@ var (
 
 // A SyntaxError tells what is wrong with text from a client.
 type SyntaxError struct {
-	What   string // "key", "bucket name", "filter", "revision" or "position"
+	What   string // "key", "bucket name", "filter", "revision" or "position"; "filters" for all of a request
 	Offset int    // of the offending byte
 	Reason string
 }

@@ -14,6 +14,12 @@ func (b *Bucket) ScanEntries(ctx context.Context, fs Filters, visit func(Entry) 
 	return b.scan(ctx, fs, visit)
 }
 
+// IsRemoval reports whether an audit record is of a request that can remove something.
+func IsRemoval(audit []byte) bool {
+	_, ok := changeOf(audit)
+	return ok
+}
+
 // PointConn is the connection of the point requests.
 func (c *Client) PointConn() *nats.Conn { return c.point.conn() }
 

@@ -11,6 +11,15 @@ const (
 
 	// MaxFilterBytes bounds one filter, for the reason of [MaxKeyBytes].
 	MaxFilterBytes = 1024
+
+	// MaxWildcardTokens bounds the tokens of a filter that has a wildcard. The server compares such
+	// filters with every subject of a stream, token by token, while it holds the stream's lock: 64 of
+	// 500 tokens kept the lock for half a minute, 64 of 32 tokens for 0.13 s (measured).
+	MaxWildcardTokens = 32
+
+	// MaxFilterTokens bounds the tokens of all filters of one request. It is as many as the longest
+	// key has, which is a filter of itself.
+	MaxFilterTokens = 512
 )
 
 // A Filter selects keys as a NATS subject filter does: `*` stands for one token, `>` as the last token for one or more.
@@ -21,7 +30,8 @@ type Filter struct{ pattern string }
 var AllKeys = Filter{">"}
 
 // ParseFilter checks a filter. A wildcard must be a token of its own and `>` the last: NATS takes `user*` literally and
-// would match nothing, so it is refused here. It returns a *[SyntaxError].
+// would match nothing, so it is refused here. It returns a *[SyntaxError]. The filters of a request are parsed together, by
+// [ParseFilters].
 func ParseFilter(s string) (Filter, error) {
 	if len(s) > MaxFilterBytes {
 		return Filter{}, &SyntaxError{What: "filter", Offset: MaxFilterBytes,
@@ -41,8 +51,69 @@ func ParseFilter(s string) (Filter, error) {
 		}
 		offset += len(token) + 1
 	}
-	return Filter{s}, nil
+	f := Filter{strings.Clone(s)} // it may live longer than the request that it came with
+	if tokens := f.Tokens(); tokens > MaxWildcardTokens && !f.IsLiteral() {
+		return Filter{}, &SyntaxError{What: "filters", Reason: fmt.Sprintf(
+			"A filter with a wildcard has at most %d tokens, and this one has %d. "+
+				"End it earlier with '>', and leave out of the answer what is too much",
+			MaxWildcardTokens, tokens)}
+	}
+	return f, nil
 }
+
+// ParseFilters parses the filters of one request, all of them together, since their number and their
+// tokens are bounded for the request. It returns a *[SyntaxError].
+func ParseFilters(patterns []string) (Filters, error) {
+	if len(patterns) > MaxFilters {
+		return nil, &SyntaxError{What: "filters", Reason: fmt.Sprintf(
+			"A request has at most %d filters, and this one has %d. Use wildcards, or send several requests",
+			MaxFilters, len(patterns))}
+	}
+	var filters Filters
+	tokens := 0
+	for _, pattern := range patterns {
+		f, err := ParseFilter(pattern)
+		if err != nil {
+			return nil, err
+		}
+		filters = append(filters, f)
+		tokens += f.Tokens()
+	}
+	if tokens > MaxFilterTokens {
+		return nil, &SyntaxError{What: "filters", Reason: fmt.Sprintf(
+			"The filters of a request have at most %d tokens in all, and these have %d. "+
+				"Use shorter or fewer filters, or send several requests", MaxFilterTokens, tokens)}
+	}
+	return filters, nil
+}
+
+// FilterOf returns the filter that selects the key and no other.
+func FilterOf(k Key) Filter { return Filter{k.name} }
+
+// PrefixFilter returns a filter that selects at least the keys that begin with prefix, from as many
+// of its whole tokens as a filter may have. It returns false if the prefix has no whole token, or is
+// not the beginning of a key.
+func PrefixFilter(prefix string) (Filter, bool) {
+	end := 0
+	for range MaxWildcardTokens - 1 {
+		dot := strings.IndexByte(prefix[end:], '.')
+		if dot < 0 {
+			break
+		}
+		end += dot + 1
+	}
+	if end == 0 {
+		return Filter{}, false
+	}
+	f, err := ParseFilter(prefix[:end] + ">")
+	return f, err == nil
+}
+
+// Tokens returns how many tokens the filter has.
+func (f Filter) Tokens() int { return 1 + strings.Count(f.pattern, ".") }
+
+// IsLiteral reports whether the filter has no wildcard: it selects the one key of its name.
+func (f Filter) IsLiteral() bool { return !strings.ContainsAny(f.pattern, "*>") }
 
 // String returns the filter as it was given to ParseFilter.
 func (f Filter) String() string { return f.pattern }

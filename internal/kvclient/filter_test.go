@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,7 +18,7 @@ import (
 func TestParseFilter(t *testing.T) {
 	for _, s := range []string{
 		"a", "*", ">", "a.*", "a.>", "*.*", "*.>", "a.*.c", "*.b.*", "a/b.*", "=.>", strings.Repeat("k", kvclient.MaxFilterBytes),
-		strings.Repeat("*.", 511) + ">",
+		strings.Repeat("*.", kvclient.MaxWildcardTokens-1) + ">", strings.Repeat("k.", 511) + "k",
 	} {
 		if f, err := kvclient.ParseFilter(s); err != nil || f.String() != s {
 			t.Errorf("ParseFilter(%.40q) = %.40q, %v", s, f, err)
@@ -52,7 +53,48 @@ func isFilter(s string) bool {
 			return false
 		}
 	}
+	if strings.ContainsAny(s, "*>") && len(tokens) > kvclient.MaxWildcardTokens {
+		return false
+	}
 	return len(s) <= kvclient.MaxFilterBytes
+}
+
+func TestFiltersHaveBoundedTokens(t *testing.T) {
+	wild, longest := strings.Repeat("a.", kvclient.MaxWildcardTokens-1)+"*", strings.Repeat("k.", 511)+"k"
+	for name, patterns := range map[string][]string{
+		"a wildcard behind too many tokens": {"a." + wild},
+		"too many tokens in all":            {longest, "a"},
+		"too many tokens of wildcards":      append(slices.Repeat([]string{wild}, 16), "a"),
+		"too many filters":                  slices.Repeat([]string{"a"}, kvclient.MaxFilters+1),
+	} {
+		_, err := kvclient.ParseFilters(patterns)
+		if e, ok := errors.AsType[*kvclient.SyntaxError](err); !ok || e.What != "filters" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, patterns := range map[string][]string{
+		"none":              nil,
+		"the longest key":   {longest},
+		"as many as may be": slices.Repeat([]string{wild}, 16),
+		"64 short ones":     slices.Repeat([]string{"a.b.c.*.e.f.g.>"}, 64),
+	} {
+		if fs, err := kvclient.ParseFilters(patterns); err != nil || len(fs) != len(patterns) {
+			t.Errorf("%s: %d filters, %v", name, len(fs), err)
+		}
+	}
+}
+
+func TestPrefixFilterSelectsAllOfThePrefix(t *testing.T) {
+	for prefix, want := range map[string]string{
+		"": "", "a": "", ".a": "", "a..b": "",
+		"a.": "a.>", "a.b": "a.>", "a.b.": "a.b.>", "a.b.c": "a.b.>",
+		strings.Repeat("a.", 100): strings.Repeat("a.", kvclient.MaxWildcardTokens-1) + ">",
+	} {
+		f, ok := kvclient.PrefixFilter(prefix)
+		if ok != (want != "") || ok && f.String() != want {
+			t.Errorf("%.20q: %q, %v", prefix, f, ok)
+		}
+	}
 }
 
 func FuzzParseFilter(f *testing.F) {

@@ -12,8 +12,8 @@ func ifMatch(p kvclient.Position) kvclient.Precondition {
 	return kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{p}}}
 }
 
-// change tries each conditional write of a key, and returns what the last of them came to.
-func change(t *testing.T, b *kvclient.Bucket, k string, p kvclient.Precondition, refused bool) {
+// changed tries each conditional write of a key, and returns what the last of them came to.
+func changed(t *testing.T, b *kvclient.Bucket, k string, p kvclient.Precondition, refused bool) {
 	t.Helper()
 	writes := map[string]func() (kvclient.Written, error){
 		"put": func() (kvclient.Written, error) {
@@ -58,14 +58,14 @@ func TestTagOfALostRevisionMatchesNothing(t *testing.T) {
 	s.Restore(saved)
 	awaitReady(t, c)
 	b = bind(t, c, "shop")
-	change(t, b, "k", ifMatch(lost.Position), true)
+	changed(t, b, "k", ifMatch(lost.Position), true)
 	put(t, b, "k", "theirs")
 	now, err := get(t, b, "k")
 	if err != nil || now.Revision != lost.Revision || now.Epoch != lost.Epoch || now.Check == lost.Check {
 		t.Fatalf("the key was at %+v and is at %+v, %v", lost.Position, now.Position, err)
 	}
-	change(t, b, "k", ifMatch(lost.Position), true)
-	change(t, b, "k", ifMatch(kept.Position), true)
+	changed(t, b, "k", ifMatch(lost.Position), true)
+	changed(t, b, "k", ifMatch(kept.Position), true)
 	_, _, err = b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{MinRevision: lost.Position})
 	if _, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok {
 		t.Errorf("read since the lost revision: %v", err)
@@ -74,7 +74,7 @@ func TestTagOfALostRevisionMatchesNothing(t *testing.T) {
 		wanted.Position != now.Position {
 		t.Errorf("read since the present revision: %+v, %v", wanted.Position, err)
 	}
-	change(t, b, "k", ifMatch(now.Position), false)
+	changed(t, b, "k", ifMatch(now.Position), false)
 }
 
 // Old servers move the creation time of a stream that nobody created again.
@@ -102,8 +102,8 @@ func TestTagSurvivesAMovedEpoch(t *testing.T) {
 		}
 	}
 	unchecked := e.Unchecked()
-	change(t, b, "k", ifMatch(unchecked), true)
-	change(t, b, "k", ifMatch(e.Position), false)
+	changed(t, b, "k", ifMatch(unchecked), true)
+	changed(t, b, "k", ifMatch(e.Position), false)
 }
 
 // A bucket that was deleted and created again has other messages, whatever their revisions.
@@ -121,7 +121,7 @@ func TestTagOfADeletedBucketMatchesNothing(t *testing.T) {
 	}
 	b = shop(t, c, nil)
 	put(t, b, "k", "v")
-	change(t, b, "k", ifMatch(e.Position), true)
+	changed(t, b, "k", ifMatch(e.Position), true)
 	_, _, err = b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{MinRevision: e.Position})
 	if _, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok {
 		t.Errorf("read since a revision of the deleted bucket: %v", err)

@@ -63,7 +63,7 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 	case !e.Expires.After(now):
 		err = ErrExpired
 	default:
-		e.TTL, prolonged = i.rules.restoredTTL(e.Expires, now, b.maxAge)
+		e.TTL, prolonged = i.rules.restoredTTL(e.Expires, now, b.ages.maxAge)
 	}
 	if err == nil {
 		err = i.rules.checkTTL(e.TTL)

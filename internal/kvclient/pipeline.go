@@ -16,9 +16,6 @@ const (
 	// pipelineMessages and pipelineBytes bound what a pipeline has sent and not heard of, but for one larger message.
 	pipelineMessages = 512
 	pipelineBytes    = 8 << 20
-
-	// maxPipelines bounds the pipelines under way.
-	maxPipelines = 16
 )
 
 // A pipeline publishes messages one after the other without waiting for each acknowledgement: all go through one connection,
@@ -54,19 +51,8 @@ type flight struct {
 	settle func(Revision, error) error
 }
 
-// openPipeline starts a pipeline. It must be closed.
+// openPipeline starts a pipeline. It must be closed. How many there are is the callers' to bound.
 func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error) {
-	slots := b.client.pipelines
-	select {
-	case slots <- struct{}{}:
-	case <-time.After(b.client.timeout):
-		return nil, fmt.Errorf("%w: %d imports are under way", ErrOverloaded, maxPipelines)
-	}
-	defer func() {
-		if err != nil {
-			<-slots
-		}
-	}()
 	if b, err = b.client.bind(ctx, b.name); err != nil {
 		return nil, notSent(err)
 	}
@@ -81,7 +67,6 @@ func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error)
 	}
 	go func() {
 		defer close(p.done)
-		defer func() { <-slots }()
 		defer subscription.Unsubscribe()
 		for f := range p.queue {
 			if err := f.settle(p.outcome(f)); err != nil {

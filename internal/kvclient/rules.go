@@ -38,27 +38,29 @@ func (e *TTLTooShortError) Error() string {
 
 // writeRules are the settings of a stream that decide what can be written to it.
 type writeRules struct {
-	bucket   string // whose they are
-	atomic   bool
-	ttl      bool          // entries can have a time to live of their own
-	minTTL   time.Duration // which is at least so long
-	history  bool          // more than one message of a key is kept
-	exempts  bool          // entries below others can be exempt from the age at which those vanish
-	replicas int
-	memory   bool
+	bucket     string // whose they are
+	atomic     bool
+	ttl        bool          // entries can have a time to live of their own
+	messageTTL bool          // the stream acts on those that entries have
+	minTTL     time.Duration // which is at least so long
+	history    bool          // more than one message of a key is kept
+	exempts    bool          // entries below others can be exempt from the age at which those vanish
+	replicas   int
+	memory     bool
 }
 
 // rulesOf reads the rules from a stream's configuration. Where more than one message of a key is kept, the server makes a
 // time to live that is shorter than limit_marker_ttl as long as that (measured), so a shorter one cannot be kept.
 func rulesOf(c *jetstream.StreamConfig) writeRules {
 	r := writeRules{
-		bucket:   strings.TrimPrefix(c.Name, streamPrefix),
-		atomic:   c.AllowAtomicPublish,
-		ttl:      c.AllowMsgTTL && c.SubjectDeleteMarkerTTL > 0,
-		minTTL:   MinTTL,
-		history:  c.MaxMsgsPerSubject != 1,
-		replicas: c.Replicas,
-		memory:   c.Storage == jetstream.MemoryStorage,
+		bucket:     strings.TrimPrefix(c.Name, streamPrefix),
+		atomic:     c.AllowAtomicPublish,
+		ttl:        c.AllowMsgTTL && c.SubjectDeleteMarkerTTL > 0,
+		messageTTL: c.AllowMsgTTL,
+		minTTL:     MinTTL,
+		history:    c.MaxMsgsPerSubject != 1,
+		replicas:   c.Replicas,
+		memory:     c.Storage == jetstream.MemoryStorage,
 	}
 	r.exempts = c.AllowMsgTTL && c.MaxAge > 0 && r.history
 	if r.history {

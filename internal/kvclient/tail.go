@@ -26,12 +26,16 @@ const (
 // A StreamState is what the leader of a bucket's stream says of it at one moment.
 type StreamState struct {
 	Epoch       Epoch
+	Created     time.Time // as the server says
+	At          time.Time // when it was so, by the server's clock
 	First, Last Revision
 	Messages    uint64
 	Subjects    uint64
 	LastTime    time.Time     // when the last message was stored
 	Lifetime    time.Duration // the shortest that an entry or a marker may have; 0 if none vanishes by age
 	Discards    bool          // the oldest messages may vanish for want of room, whatever they are
+	History     int64         // messages that are kept of each key
+	Terms       Terms         // on which the bucket keeps its entries
 }
 
 // NothingRemoved tells that the stream still holds every message that it was ever given.
@@ -51,13 +55,17 @@ func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamSta
 	}
 	return b, StreamState{
 		Epoch:    b.epoch,
+		Created:  info.Created,
+		At:       info.TimeStamp,
 		First:    Revision(info.State.FirstSeq),
 		Last:     Revision(info.State.LastSeq),
 		Messages: info.State.Msgs,
 		Subjects: info.State.NumSubjects,
 		LastTime: info.State.LastTime,
 		Lifetime: lifetime(info.Config),
-		Discards: info.Config.Discard == jetstream.DiscardOld && (info.Config.MaxMsgs > 0 || info.Config.MaxBytes > 0),
+		Discards: discards(&info.Config),
+		History:  info.Config.MaxMsgsPerSubject,
+		Terms:    termsOf(b.readPrefix, &info.Config),
 	}, nil
 }
 
@@ -276,6 +284,6 @@ func (b *Bucket) delivered(msg *nats.Msg, meta *nats.MsgMetadata) Entry {
 		Value:    msg.Data,
 		Size:     len(msg.Data),
 	}
-	e.describe(msg.Header, b.maxAge)
+	e.describe(msg.Header, b.ages)
 	return e
 }

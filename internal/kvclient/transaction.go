@@ -38,6 +38,9 @@ type Transaction struct {
 	Steps []Step
 	// Idempotency makes a second transaction with the same key an *[AlreadyAppliedError], within the bucket's duplicate window.
 	Idempotency Idempotency
+	// Admit, if not nil, is asked once before anything is sent that could change the bucket. What it
+	// returns ends the transaction, and nothing was done.
+	Admit func() error
 }
 
 // A Transacted tells what a transaction did.
@@ -123,6 +126,11 @@ func (b *Bucket) Transact(ctx context.Context, t Transaction) (Transacted, error
 			err = plan.look(ctx, try > 0)
 		}
 		var done Transacted
+		if err == nil && try == 0 && t.Admit != nil {
+			if err := t.Admit(); err != nil {
+				return Transacted{}, err
+			}
+		}
 		if err == nil {
 			if try > 0 && slices.Equal(before, plan.expected) {
 				awaitWriter(try)

@@ -8,10 +8,25 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // ttlNever exempts an entry from the bucket's own time to live (ADR-43).
 const ttlNever = "never"
+
+// An aging says how a stream ends its messages by age.
+//
+// A mirror, and a stream with sources, keeps the Nats-TTL headers of its origin and acts on them only
+// if it allows per-message TTLs itself (measured, nats-server 2.15.2). So the stream that holds a
+// message decides whether that expires, not the message.
+type aging struct {
+	maxAge     time.Duration // at which every message ends; 0 for never
+	messageTTL bool          // messages end after the time to live in their own Nats-TTL, if they have one
+}
+
+func agingOf(c *jetstream.StreamConfig) aging {
+	return aging{maxAge: c.MaxAge, messageTTL: c.AllowMsgTTL}
+}
 
 // setTTL gives a write a time to live, in whole seconds as NATS counts them, rounded up: an entry is to live no shorter than was
 // asked. That the bucket takes it is checked before.
@@ -60,6 +75,9 @@ func (b *Bucket) keepTTL(ctx context.Context, msg *nats.Msg, last *Entry) error 
 	if last.protocol == nil || last.protocol.ttl == "" {
 		return nil
 	}
+	if acts, err := b.actsOnTTL(ctx); !acts {
+		return err
+	}
 	end := last.protocol.end
 	if end.IsZero() {
 		expireAfter(msg, ttlNever)
@@ -78,6 +96,19 @@ func (b *Bucket) keepTTL(ctx context.Context, msg *nats.Msg, last *Entry) error 
 	setTTL(msg, left)
 	setHeader(msg, headerEnd, end.UTC().Format(time.RFC3339Nano))
 	return nil
+}
+
+// actsOnTTL reports whether the stream that the bucket's writes go to ends messages by their Nats-TTL.
+// It asks the server before it says no, since the bucket may have been changed a moment ago.
+func (b *Bucket) actsOnTTL(ctx context.Context) (bool, error) {
+	if !b.isMirror() && b.ages.messageTTL {
+		return true, nil
+	}
+	_, rules, err := b.toWrite(ctx)
+	if err != nil {
+		return false, err
+	}
+	return rules.messageTTL, nil
 }
 
 // restoredTTL is the time to live of an entry that is imported now and is to expire at a time to come; 0 for none. Prolonged

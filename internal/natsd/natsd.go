@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -42,6 +43,15 @@ type Options struct {
 	// only this process reaches the server.
 	Listen string
 
+	// AcceptLoss opens a store that has lost data for certain, which Start refuses otherwise.
+	AcceptLoss bool
+
+	// RecordEvery is how often the record of the streams is written; 0 is a minute.
+	RecordEvery time.Duration
+
+	// StopTimeout bounds Shutdown; 0 is ten seconds.
+	StopTimeout time.Duration
+
 	Logger zerolog.Logger
 }
 
@@ -55,8 +65,11 @@ type Server struct {
 	current *instance
 	closed  bool
 
-	stop    chan struct{} // ends the watch over the store
+	stop    chan struct{} // ends the watch over the store, and the record
 	watched sync.WaitGroup
+
+	failure  atomic.Pointer[error] // why the store takes no writes, nil while it does
+	recorder recorder
 }
 
 // An instance is one life of the nats-server: there is another when it had to be started again.
@@ -82,19 +95,48 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	i, err := launch(ctx, dir, opts)
-	if err != nil {
+	s := &Server{dir: dir, opts: opts, lock: lock, stop: make(chan struct{})}
+	if err := s.open(ctx); err != nil {
 		if !errors.Is(err, errHangs) { // or files may still be written
 			err = errors.Join(err, lock.release())
 		}
 		return nil, fmt.Errorf("embedded nats-server did not start on %s: %w", dir, err)
 	}
-	s := &Server{dir: dir, opts: opts, lock: lock, current: i, stop: make(chan struct{})}
-	if addr := i.ns.Addr(); addr != nil {
+	if addr := s.current.ns.Addr(); addr != nil {
 		s.opts.Listen = addr.String() // the port that a free one was taken for is kept
 	}
 	s.watched.Go(s.watchOver)
+	s.watched.Go(s.keepRecord)
 	return s, nil
+}
+
+// open starts the server on a store that has lost nothing, or whose loss is accepted.
+func (s *Server) open(ctx context.Context) error {
+	r, err := admit(s.dir, s.opts)
+	if err != nil {
+		return err
+	}
+	s.recorder.record = r
+	if err := s.recorder.begin(s.dir, s.opts); err != nil {
+		return err
+	}
+	i, err := launch(ctx, s.dir, s.opts)
+	if err != nil {
+		return err
+	}
+	losses, err := verify(i.ns, r)
+	if err == nil {
+		err = refuse(s.dir, losses, s.opts, true)
+	}
+	if err != nil {
+		i.shutdown()
+		return errors.Join(err, r.write(s.dir)) // the next start compares with the same
+	}
+	for _, l := range losses {
+		r.forgive(l, nil, s.opts.Logger)
+	}
+	s.current = i
+	return nil
 }
 
 // launch starts a nats-server on the directory, which is locked.
@@ -220,21 +262,4 @@ func (s *Server) ClientURL() string {
 		return ""
 	}
 	return "nats://" + addr.String()
-}
-
-// Shutdown stops the server, waits until all of it is down and its files are closed, and gives the data directory
-// free. A second call does nothing. Close the client connections first: the server does not wait for them.
-func (s *Server) Shutdown() {
-	s.mu.Lock()
-	first := !s.closed
-	s.closed = true
-	s.mu.Unlock()
-	if first {
-		close(s.stop)
-	}
-	s.watched.Wait()
-	s.instance().shutdown()
-	if err := s.lock.release(); err != nil {
-		s.opts.Logger.Warn().Err(err).Msg("the data directory stays locked until this process ends")
-	}
 }

@@ -27,7 +27,7 @@ func start(t *testing.T, opts natsd.Options) *natsd.Server {
 	if err != nil {
 		t.Fatalf("Start: %v", err)
 	}
-	t.Cleanup(s.Shutdown)
+	t.Cleanup(func() { _ = s.Shutdown() })
 	return s
 }
 

@@ -88,6 +88,11 @@ func lacksConfiguration(dir string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // setAside moves a stream's directory to one of the same name: another name could be too long for a file.
 func setAside(dataDir, dir string) (string, error) {
 	to := filepath.Join(dataDir, "set-aside", time.Now().UTC().Format("20060102T150405.000000"), filepath.Base(dir))
@@ -135,12 +140,12 @@ func checkRecovered(ns *server.Server, dataDir string) error {
 	if err != nil || len(dirs) == 0 {
 		return err
 	}
-	account, err := ns.JszAccount(&server.JSzOptions{Account: globalAccount, Streams: true})
+	streams, err := details(ns)
 	if err != nil {
 		return err
 	}
-	served := make(map[string]bool, len(account.Streams))
-	for _, stream := range account.Streams {
+	served := make(map[string]bool, len(streams))
+	for _, stream := range streams {
 		served[stream.Name] = true
 	}
 	var lost []error
@@ -155,9 +160,8 @@ func checkRecovered(ns *server.Server, dataDir string) error {
 
 // hasMessages says whether any message block of the stream has content. A stream without is not worth refusing to start.
 func hasMessages(dir string) bool {
-	files, _ := os.ReadDir(filepath.Join(dir, "msgs")) // not by a pattern, which would take the data directory's name for a part of it
-	for _, file := range files {
-		if info, err := file.Info(); err == nil && strings.HasSuffix(file.Name(), ".blk") && info.Size() > 0 {
+	for _, size := range blockSizes(dir) {
+		if size > 0 {
 			return true
 		}
 	}

@@ -84,6 +84,11 @@ type Taken struct {
 	queued  atomic.Bool
 	gone    atomic.Bool // the client has closed its connection
 
+	// The client sends no more. It may read on, or have closed the connection altogether, which
+	// shows when something is sent: the answer to that is a reset.
+	finished atomic.Bool
+	probe    atomic.Bool // something is to be sent, to find that out
+
 	conn   net.Conn
 	fd     int    // of the connection, which nobody but the loop closes
 	number uint32 // tells it from an earlier stream on a socket of the same number
@@ -256,6 +261,7 @@ func (l *loop) turn(t *Taken, now time.Time) {
 
 // words are what a stream has to say now, in the loop's buffer.
 func (l *loop) words(t *Taken, now time.Time) []byte {
+	probe := t.probe.CompareAndSwap(true, false)
 	out, next := t.source.Next(l.buffer[:0])
 	t.over = next == NextNever
 	if next == NextAtOnce {
@@ -266,6 +272,8 @@ func (l *loop) words(t *Taken, now time.Time) []byte {
 	case due && t.clock.old(now): // however much there is to say: a client that is always behind has to come again too
 		out, t.over = t.source.GoAway(out, reasonMaxAge), true
 	case len(out) > 0 || next == NextAtOnce:
+	case probe && !due:
+		out = t.source.Beat(out)
 	case due:
 		out = t.source.Beat(out)
 		t.clock.beaten(now)

@@ -235,7 +235,6 @@ func TestLoopsEndWhoTakesNothing(t *testing.T) {
 func TestLoopsNoticeWhoIsGone(t *testing.T) {
 	for name, leave := range map[string]func(*seat) error{
 		"closes":            (*seat).Close,
-		"closes its half":   (*seat).CloseWrite,
 		"resets":            func(s *seat) error { return errors.Join(s.SetLinger(0), s.Close()) },
 		"closes while full": (*seat).Close,
 	} {
@@ -257,6 +256,29 @@ func TestLoopsNoticeWhoIsGone(t *testing.T) {
 				t.Error("the stream ended as if its source were over")
 			}
 		})
+	}
+}
+
+// A client that only sends no more has its stream, until it is gone.
+func TestLoopsServeWhoOnlySendsNoMore(t *testing.T) {
+	t.Parallel()
+	a := startAudience(t, 1, writePatience)
+	var source script
+	s := a.join(&source, unhurried)
+	if err := s.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	s.expect(t, "head\nbegin\nbeat\n")
+	source.say("word\n")
+	s.stream.Wake()
+	s.expect(t, "word\n")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	source.say("to nobody\n") // which is how it is found out
+	s.stream.Wake()
+	if err := s.outcome(t); err == nil {
+		t.Error("the stream ended as if its source were over")
 	}
 }
 

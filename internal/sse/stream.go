@@ -14,6 +14,9 @@ const (
 	FlushAt = 32 << 10
 	// writePatience bounds each write: a client that takes nothing for so long has its connection closed.
 	writePatience = 30 * time.Second
+	// resetTime is how long the reset may take by which a closed connection answers a write. A client
+	// farther away is found to be gone with the next heartbeat.
+	resetTime = 300 * time.Millisecond
 	// patienceSlack is which part of it may have passed when a write begins: a deadline costs a twentieth of a delivery.
 	patienceSlack = 3
 )
@@ -93,8 +96,13 @@ type Stream struct {
 	bounded    time.Time // until when the next write may take; zero for no bound
 	sent       int64
 
-	gone atomic.Bool // the client is; a context takes a lock to tell
-	due  atomic.Bool // the time to speak unasked has come
+	// HalfClosable is set where the end of the context can mean that the client sends no more and
+	// reads on, as over HTTP/1. Then only a write that fails ends the stream.
+	HalfClosable bool
+
+	gone  atomic.Bool // the client is; a context takes a lock to tell
+	probe atomic.Bool // something is to be sent, to find out whether the client is gone
+	due   atomic.Bool // the time to speak unasked has come
 }
 
 // NewStream returns the stream of an answer whose headers are set. Nothing is sent before the first write.
@@ -158,7 +166,12 @@ func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 	clock := newClock(time.Now(), pace)
 	timer := time.AfterFunc(time.Until(clock.due()), func() { s.due.Store(true); wake() })
 	defer timer.Stop()
-	defer context.AfterFunc(ctx, func() { s.gone.Store(true); wake() })()
+	left := &s.gone
+	if s.HalfClosable {
+		left = &s.probe
+	}
+	defer context.AfterFunc(ctx, func() { left.Store(true); wake() })()
+	probed := false
 	err := s.send(source.Begin)
 	for over := false; !over && err == nil; {
 		if over, err = s.drain(source, &clock); over || err != nil {
@@ -174,6 +187,12 @@ func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 		if s.due.CompareAndSwap(true, false) {
 			over, err = s.speak(source, &clock)
 			timer.Reset(time.Until(clock.due()))
+		}
+		if s.probe.CompareAndSwap(true, false) && !over && err == nil {
+			if err = s.send(source.Beat); !probed { // a closed connection answers with a reset
+				probed = true
+				time.AfterFunc(resetTime, func() { s.probe.Store(true); wake() })
+			}
 		}
 	}
 }

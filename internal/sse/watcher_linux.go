@@ -102,8 +102,11 @@ func (w *watcher) tell(e *syscall.EpollEvent) {
 	if t == nil || t.number != uint32(e.Pad) {
 		return
 	}
-	if e.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0 {
+	switch {
+	case e.Events&(syscall.EPOLLHUP|syscall.EPOLLERR) != 0:
 		t.gone.Store(true)
+	case e.Events&syscall.EPOLLRDHUP != 0 && t.finished.CompareAndSwap(false, true):
+		t.probe.Store(true)
 	}
 	t.Wake()
 }

@@ -41,7 +41,20 @@ type logLine struct {
 // start runs a gateway on a free port and waits until it listens. It is killed at the end of the test if it still runs.
 func start(t *testing.T, args ...string) *gateway {
 	t.Helper()
-	g := launch(t, append([]string{"serve", "--listen=127.0.0.1:0", "--log-format=json"}, args...)...)
+	g := launch(t, serveArgs(args)...)
+	g.awaitListening()
+	return g
+}
+
+// serveArgs are those of a gateway on a free port.
+func serveArgs(args []string) []string {
+	return append([]string{"serve", "--listen=127.0.0.1:0", "--log-format=json"}, args...)
+}
+
+// awaitListening waits until the gateway listens.
+func (g *gateway) awaitListening() {
+	g.t.Helper()
+	t := g.t
 	eventually(t, "the gateway to listen", func() error {
 		line, ok := g.logged("listening")
 		if !ok {
@@ -50,13 +63,18 @@ func start(t *testing.T, args ...string) *gateway {
 		g.listen, g.url = line, line.URL
 		return nil
 	})
-	return g
 }
 
 // launch starts the program and does not wait for anything.
 func launch(t *testing.T, args ...string) *gateway {
 	t.Helper()
-	g := &gateway{t: t, cmd: exec.Command(binary, args...), stdout: &output{}, stderr: &output{}, exited: make(chan struct{})}
+	return launchCommand(t, exec.Command(binary, args...), args)
+}
+
+// launchCommand starts a command that becomes the program with these arguments.
+func launchCommand(t *testing.T, cmd *exec.Cmd, args []string) *gateway {
+	t.Helper()
+	g := &gateway{t: t, cmd: cmd, stdout: &output{}, stderr: &output{}, exited: make(chan struct{})}
 	g.cmd.Stdout, g.cmd.Stderr = g.stdout, g.stderr
 	g.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // a race still makes the exit code 66
 	if err := g.cmd.Start(); err != nil {

@@ -51,6 +51,9 @@ func TestKill(t *testing.T) {
 	}
 
 	g = start(t, args...)
+	if log := g.stderr.String(); strings.Contains(log, "lost") {
+		t.Errorf("a kill is taken for a loss:\n%s", log)
+	}
 	for _, key := range acknowledged {
 		g.wantValue("/buckets/shop/keys/"+key, "value of "+key)
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 )
 
 type outcome uint8
@@ -27,6 +29,7 @@ type Attempt struct {
 	ExpectedEpoch string // "" for none
 
 	body []byte
+	ttl  time.Duration // 0 for none
 }
 
 type attempts struct {
@@ -64,12 +67,11 @@ func CheckAttempts(all []*Attempt, buckets map[string]*Bucket) (found []Violatio
 		problem := ""
 		switch a.Outcome {
 		case acknowledged:
-			life := buckets[a.Bucket].life(a.Epoch)
-			if life != nil && life.Rewritten[a.Revision] {
+			var back bool
+			if problem, back = a.check(buckets[a.Bucket]); back {
 				takenBack++
 				continue
 			}
-			problem = a.checkAcknowledged(life, buckets[a.Bucket].last())
 		case refused:
 			if revision, there := stored[a.Value]; a.Value != "" && there {
 				problem = fmt.Sprintf("was refused (%d) and is stored as %d", a.Status, revision)
@@ -81,6 +83,24 @@ func CheckAttempts(all []*Attempt, buckets map[string]*Bucket) (found []Violatio
 		}
 	}
 	return found, takenBack
+}
+
+// check looks for an acknowledged write in every history that its epoch had: the server may have lost
+// it with the end of one.
+func (a *Attempt) check(b *Bucket) (problem string, takenBack bool) {
+	branches := b.branches(a.Epoch)
+	if len(branches) == 0 {
+		return "the bucket never had that epoch", false
+	}
+	for i, life := range slices.Backward(branches) {
+		if life.Rewritten[a.Revision] {
+			return "", true
+		}
+		if problem = a.checkAcknowledged(life, b.last()); problem == "" {
+			return "", i < len(branches)-1
+		}
+	}
+	return problem, false
 }
 
 func storedValues(buckets map[string]*Bucket) map[string]uint64 {
@@ -96,9 +116,6 @@ func storedValues(buckets map[string]*Bucket) map[string]uint64 {
 }
 
 func (a *Attempt) checkAcknowledged(life, last *Life) string {
-	if life == nil {
-		return "the bucket never had that epoch"
-	}
 	if a.Conditional && a.ExpectedEpoch != "" && a.ExpectedEpoch != a.Epoch {
 		return "the condition was about another epoch"
 	}

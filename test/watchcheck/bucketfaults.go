@@ -47,13 +47,15 @@ func (r *run) bucketFaults() []fault {
 		{"history", ofBucket, on(r.changeHistory)},
 		{"full", ofBucket, on(r.fill)},
 		{"flood", ofBucket, r.flood},
+		{"config-ttl", ofBucket, on(r.changeTTL)},
+		{"config-other", ofBucket, on(r.changeOther)},
+		{"message-delete", ofBucket, on(r.deleteMessage)},
 	}
 }
 
 func (r *run) createNative(bucket string) func(context.Context, string) error {
 	return func(ctx context.Context, destination string) error {
-		_, err := r.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: bucket, History: uint8(histories[bucket]),
-			RePublish: &jetstream.RePublish{Source: ">", Destination: destination}})
+		_, err := r.js.CreateStream(ctx, r.streamConfig(bucket, histories[bucket], destination))
 		return err
 	}
 }

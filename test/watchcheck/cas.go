@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -61,11 +60,14 @@ func (r *run) updateHTTP(ctx context.Context, a *Attempt) bool {
 	}
 	response.Body.Close()
 	tag := response.Header.Get("ETag")
-	revision, epoch, _ := strings.Cut(strings.Trim(tag, `"`), "-")
-	if a.Expected, err = strconv.ParseUint(revision, 10, 64); err != nil {
+	at, ok := parsePosition(strings.Trim(tag, `"`))
+	if tag == `"0"` {
+		ok = true // it was never written
+	}
+	if !ok {
 		return false // a refusal
 	}
-	a.ExpectedEpoch, _, _ = strings.Cut(epoch, ".") // behind it is the check of the revision
+	a.Expected, a.ExpectedEpoch = at.revision, at.epoch
 	if response.StatusCode == http.StatusNotFound && a.Op != "put" {
 		a.Op, a.body = "put", fmt.Appendf(nil, "value %d", r.serial.Add(1)) // there is nothing to delete
 		a.Value = digest(a.body)

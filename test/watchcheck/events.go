@@ -26,13 +26,16 @@ func (v *validator) change(item Item) {
 	v.compareWithStored(item)
 	v.seen[c.Revision], v.last = true, max(v.last, c.Revision)
 	v.state[c.Key] = c
+	if delete(v.expires, c.Key); !item.Expires.IsZero() {
+		v.expires[c.Key] = item.Expires
+	}
 }
 
 func (v *validator) compareWithStored(item Item) {
 	c := item.Change
 	record := v.life.Records[c.Revision]
 	if record == nil {
-		if !v.life.Unknown[c.Revision] && (v.life.Deleted.IsZero() || c.Revision <= v.life.End) {
+		if !v.life.Unknown[c.Revision] && (v.life.Deleted.IsZero() || c.Revision <= v.life.End || !v.life.Lost.IsZero()) {
 			v.fail("reliable", "got %+v, which nobody stored", c)
 		}
 		return
@@ -58,6 +61,7 @@ func (v *validator) point(item Item) {
 		v.begin(item)
 	}
 	v.position = max(v.position, item.Revision)
+	v.outlived(item)
 	if r := v.life.Records[item.Revision]; r != nil && r.At.After(v.notBefore) {
 		v.notBefore = r.At
 	}
@@ -124,6 +128,9 @@ func (v *validator) mustHave(revision uint64) {
 }
 
 func (v *validator) compare(promise string, upTo uint64) {
+	if v.life.unsettled(v.notBefore, v.now) {
+		return // a change of the configuration that nobody needs to know of yet
+	}
 	got, want := v.expected(upTo)
 	if !maps.Equal(got, want) {
 		v.fail(promise, "at %d: %s", upTo, difference(got, want))
@@ -132,20 +139,43 @@ func (v *validator) compare(promise string, upTo uint64) {
 
 // expected returns the fold and the bucket's state at a revision, both without the keys of which nothing is certain.
 func (v *validator) expected(upTo uint64) (got, want map[string]uint64) {
-	got, want = values(v.state), map[string]uint64{}
+	got, want = v.values(), map[string]uint64{}
 	for key := range v.byKey {
 		revision, certain := v.latest(key, upTo)
-		r := v.life.Records[revision]
-		gone := r != nil && !r.GoneFrom.IsZero() && !v.now.Before(r.GoneFrom)
-		told := gone && (v.final || !r.GoneBy.IsZero() && !v.notBefore.Before(r.GoneBy))
-		switch {
-		case !certain, gone && !told, gone && v.life.crashed(r.GoneFrom, v.now):
+		if certain {
+			revision, certain = v.survivor(key, revision)
+		}
+		switch r := v.life.Records[revision]; {
+		case !certain:
 			delete(got, key)
-		case r != nil && r.Op == "put" && !gone: // markers are no state, so a snapshot may leave them out
+		case r != nil && r.Op == "put": // markers are no state, so a snapshot may leave them out
 			want[key] = revision
 		}
 	}
 	return got, want
+}
+
+// survivor returns what is left of a key whose last revision is known: 0 if a removal took it, an
+// older one if only the last was taken, and whether that is certain by now.
+func (v *validator) survivor(key string, revision uint64) (left uint64, certain bool) {
+	known := v.byKey[key]
+	i, found := slices.BinarySearch(known, revision)
+	for ; found && i >= 0; i-- {
+		r := v.life.Records[known[i]]
+		gone := !r.GoneFrom.IsZero() && !v.now.Before(r.GoneFrom)
+		told := gone && (v.final || !r.GoneBy.IsZero() && !v.notBefore.Before(r.GoneBy))
+		switch {
+		case r.Doubt.holds(v.notBefore, v.now):
+			return 0, false
+		case gone && !told, gone && v.life.crashed(r.GoneFrom, v.now):
+			return 0, false
+		case !gone:
+			return known[i], known[i] == revision || r.Until.After(v.now)
+		case !r.Alone:
+			return 0, true
+		}
+	}
+	return 0, true
 }
 
 // latest is a key's revision as of upTo, and whether no unknown revision could be it instead.
@@ -162,16 +192,21 @@ func (v *validator) latest(key string, upTo uint64) (revision uint64, certain bo
 		return revision, true // it still is the latest at the end
 	}
 	if next < len(known) {
-		if r := v.life.Records[known[next]]; r.Told && r.Previous <= upTo && r.Previous > 0 {
+		r, last := v.life.Records[known[next]], v.life.Records[revision]
+		if taken := last != nil && last.Alone; r.Told && r.Previous <= upTo && r.Previous > 0 && !taken {
 			return revision, r.Previous == revision
 		}
 	}
 	return revision, !v.life.anyUnknown(revision, upTo)
 }
 
-func values(state map[string]Change) map[string]uint64 {
+// values is what the client holds, without what it has dropped at its time.
+func (v *validator) values() map[string]uint64 {
 	out := map[string]uint64{}
-	for key, c := range state {
+	for key, c := range v.state {
+		if at, ends := v.expires[key]; ends && !at.After(v.now) {
+			continue
+		}
 		if c.Op == "put" {
 			out[key] = c.Revision
 		}

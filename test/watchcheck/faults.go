@@ -28,6 +28,9 @@ func (r *run) faults() []fault {
 		{"cut-30s", ofSource, r.unheard("cut-30s", func(meanwhile func()) { r.proxy.Cut(30*time.Second, meanwhile) })},
 		{"dead-4s", ofSource, r.unheard("dead-4s", func(meanwhile func()) { r.proxy.Kill("(feeds)", 4*time.Second, meanwhile) })},
 		{"partition-4s", ofSource, func(context.Context, *rand.Rand) error { r.proxy.Partition(4*time.Second, nil); return nil }},
+		{"restore", ofSource, r.restore(false)},
+		{"restore-both", ofSource, r.restore(true)},
+		{"lose-tail", ofSource, r.loseTail},
 	}
 	all = append(all, r.bucketFaults()...)
 	if r.only == "" {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"kvgateway/test/watchcheck/harness"
 )
 
 // disturbed tells whether a fault happened, or had just happened, to what a bucket's watchers depend on.
@@ -24,7 +26,7 @@ func (r *run) stopped(bucket string) func(time.Time) bool {
 }
 
 // CheckIsolated measures how long changes took to a steady client while readers were stopped and nothing else happened.
-func CheckIsolated(trace []Item, bucket *Bucket, stopped func(time.Time) bool, noise *noise, t *Timing) []Violation {
+func CheckIsolated(trace []Item, bucket *Bucket, stopped func(time.Time) bool, noise *harness.Noise, t *Timing) []Violation {
 	var found []Violation
 	live := false
 	for i, item := range trace {
@@ -40,7 +42,7 @@ func CheckIsolated(trace []Item, bucket *Bucket, stopped func(time.Time) bool, n
 			}
 			took := item.At.Sub(record.At)
 			t.Stopped = append(t.Stopped, took)
-			if took > time.Second+slack+noise.between(record.At, item.At) {
+			if took > time.Second+slack+noise.Between(record.At, item.At) {
 				found = append(found, Violation{"isolated", fmt.Sprintf("%v from being stored to delivery while a reader was stopped", took), i})
 			}
 		}
@@ -50,8 +52,10 @@ func CheckIsolated(trace []Item, bucket *Bucket, stopped func(time.Time) bool, n
 
 // record is what is known of a delivered change.
 func (b *Bucket) record(item Item) *Record {
-	if life := b.life(item.Epoch); life != nil {
-		return life.Records[item.Change.Revision]
+	for _, life := range b.branches(item.Epoch) {
+		if r := life.Records[item.Change.Revision]; r != nil && r.Key == item.Change.Key && !r.At.After(item.At) {
+			return r
+		}
 	}
 	return nil
 }

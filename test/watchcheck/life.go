@@ -15,11 +15,26 @@ type Bucket struct {
 
 // A Life is one epoch of a bucket: what was stored in it, and what may have been removed from it.
 type Life struct {
-	Epoch    string
-	Asked    time.Time // when its creation was asked for
-	Created  time.Time // when its creation was known
-	Deleted  time.Time // when its deletion was asked for; zero while it lives
-	Limits   []Limit   // of the history; the first is from the beginning
+	Epoch   string
+	Asked   time.Time // when its creation was asked for
+	Created time.Time // when its creation was known
+	Deleted time.Time // when its deletion was asked for; zero while it lives
+	// Parent is the life of the same epoch whose end a crash or a restored data directory took back,
+	// nil for a life that began with an empty bucket. Lost is when that happened to this life.
+	Parent *Life `json:"-"`
+	Lost   time.Time
+	// N is the number in the subject that the life republishes to. A branch has its parent's.
+	N int
+	// Configs are when changes of the configuration were made that move when entries expire, up to
+	// when everybody must have been told.
+	Configs []Window
+	// Ages are when and after what time the stream removed its messages (max_age).
+	Ages []Age
+	// Lags are when a copy may have been behind its origin.
+	Lags []Window
+	// KeepsAll says that times to live in messages mean nothing here.
+	KeepsAll bool
+	Limits   []Limit // of the history; the first is from the beginning
 	Removals []*Removal
 	// Crashes are when the server had been killed. One that has what a removal's marker hid in a block that it reads again brings that
 	// back (ARCHITECTURE.md, "A crash brings old values back"): until it is written again, nothing is claimed of such a key.
@@ -33,6 +48,22 @@ type Life struct {
 	End       uint64 // the last known revision
 	unknown   []uint64
 	known     []uint64 // rising, as the unknown ones
+	shared    uint64   // the last revision that a branch has in common with its parent
+}
+
+// A Window is a time in which nothing is claimed of a fold.
+type Window struct{ From, To time.Time }
+
+// unsettled reports whether a change of the configuration may have been made at a moment, and may not
+// be known to who was told of something at an earlier one.
+func (l *Life) unsettled(told, now time.Time) bool {
+	return slices.ContainsFunc(l.Configs, func(w Window) bool { return w.holds(told, now) })
+}
+
+// holds reports whether a window concerns who is told something at now that may have been said when it
+// was told at the earliest.
+func (w Window) holds(told, now time.Time) bool {
+	return !w.To.IsZero() && !w.From.After(now) && told.Before(w.To)
 }
 
 // Change is one revision of one key.
@@ -47,14 +78,19 @@ type Record struct {
 	Change
 	At       time.Time // when the server stored it
 	Size     int
-	Previous uint64 // the revision that the key had before, 0 for none
-	Told     bool   // Previous is known
-	Kept     bool   // the bucket holds it at the end
+	Previous uint64        // the revision that the key had before, 0 for none
+	Told     bool          // Previous is known
+	Kept     bool          // the bucket holds it at the end
+	TTL      time.Duration // its own time to live, 0 for none
 
 	// Until is until when the bucket certainly held it: what is read before then must have it.
 	Until time.Time
 	// GoneFrom is when a removal may first have hit it, and GoneBy when who watches must have learnt of one that did; zero for never.
 	GoneFrom, GoneBy time.Time
+	// Doubt is when nothing is claimed of the key because of this revision.
+	Doubt Window
+	// Alone says that what may have removed it left the key's older revisions.
+	Alone bool
 }
 
 // A Limit is how many revisions of a key are kept from a moment on.
@@ -72,6 +108,8 @@ type Removal struct {
 	Known time.Time
 	// Hits tells of the i-th of a key's revisions whether it may have been removed, and whether it certainly was.
 	Hits func(l *Life, key string, revisions []uint64, i int) (maybe, certain bool) `json:"-"`
+	// Alone says that it takes one revision and leaves the key's older ones.
+	Alone bool
 }
 
 // everything hits what was stored before a purge of the keys that match.
@@ -105,6 +143,11 @@ var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 // settle works out how long each revision was there, once everything is known.
 func (l *Life) settle() {
 	l.unknown, l.known = slices.Sorted(maps.Keys(l.Unknown)), slices.Sorted(maps.Keys(l.Records))
+	for _, revision := range l.known {
+		if l.Parent != nil && l.Records[revision].At.Before(l.Asked) {
+			l.shared = revision
+		}
+	}
 	_, byKey := l.selected(func(string) bool { return true })
 	for key, revisions := range byKey {
 		for i := range revisions {
@@ -115,21 +158,40 @@ func (l *Life) settle() {
 
 func (l *Life) settleOne(key string, revisions []uint64, i int) {
 	r := l.Records[revisions[i]]
-	r.Until, r.GoneFrom, r.GoneBy = never, time.Time{}, time.Time{}
+	r.Until, r.GoneFrom, r.GoneBy, r.Alone, r.Doubt = never, time.Time{}, time.Time{}, false, Window{}
 	for _, removal := range l.Removals {
 		maybe, certain := removal.Hits(l, key, revisions, i)
-		if maybe && (r.GoneFrom.IsZero() || removal.Start.Before(r.GoneFrom)) {
-			r.GoneFrom = removal.Start
+		if maybe {
+			r.goneFrom(removal.Start)
+			r.Alone = removal.Alone
 		}
-		if certain && (r.GoneBy.IsZero() || removal.Known.Before(r.GoneBy)) {
-			r.GoneBy = removal.Known
+		if certain {
+			r.goneBy(removal.Known)
 		}
 	}
+	l.age(r)
 	if r.Kept && !l.crashed(r.GoneFrom, never) { // else it may have been away for a while
 		r.Until, r.GoneFrom, r.GoneBy = never, time.Time{}, time.Time{}
 		return
 	}
-	r.Until = earliest(l.pushedOut(revisions, i), l.beforeUnknown(r.Revision), r.GoneFrom, l.Deleted)
+	if l.KeepsAll && l.lagged(r) {
+		r.Doubt = Window{time.Time{}, never}
+		return
+	}
+	r.Until = earliest(l.pushedOut(revisions, i), l.beforeUnknown(r.Revision), r.GoneFrom, l.Deleted, l.Lost)
+}
+
+// goneFrom and goneBy note when a removal may have hit the revision, and when everybody must know.
+func (r *Record) goneFrom(at time.Time) {
+	if r.GoneFrom.IsZero() || at.Before(r.GoneFrom) {
+		r.GoneFrom = at
+	}
+}
+
+func (r *Record) goneBy(at time.Time) {
+	if r.GoneBy.IsZero() || at.Before(r.GoneBy) {
+		r.GoneBy = at
+	}
 }
 
 // crashed tells whether the server was killed between a removal, if there was one, and a moment.
@@ -142,7 +204,7 @@ func (l *Life) pushedOut(revisions []uint64, i int) time.Time {
 	at := never
 	for j := i + 1; j < len(revisions); j++ {
 		r := l.Records[revisions[j]]
-		if r.Op == "purge" || j-i >= l.limit(r.At) {
+		if r.Op == "purge" || r.Op == "expire" || j-i >= l.limit(r.At) {
 			at = r.At
 			break
 		}
@@ -206,12 +268,20 @@ func (l *Life) anyUnknown(above, upTo uint64) bool {
 	return i < len(l.unknown) && l.unknown[i] <= upTo
 }
 
-// life finds a bucket's life by its epoch.
-func (b *Bucket) life(epoch string) *Life {
+// branches are the lives with an epoch: one, unless a server has lost the end of it.
+func (b *Bucket) branches(epoch string) (found []*Life) {
 	for _, l := range b.Lives {
 		if l.Epoch == epoch {
-			return l
+			found = append(found, l)
 		}
+	}
+	return found
+}
+
+// life finds the newest of a bucket's lives with an epoch.
+func (b *Bucket) life(epoch string) *Life {
+	if found := b.branches(epoch); len(found) > 0 {
+		return found[len(found)-1]
 	}
 	return nil
 }

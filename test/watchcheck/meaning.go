@@ -18,6 +18,7 @@ type data struct {
 	Revision                      uint64
 	Size                          int
 	Exact                         bool
+	Expires                       time.Time
 }
 
 // meaning is strict: what the contract does not know becomes an item that no promise allows. A block without data of a stream of
@@ -63,7 +64,7 @@ func (c *Client) changed(item Item, b Block, d data) Item {
 	if err != nil || d.Operation != b.Event || !ok || sent != d.Revision || p.epoch != d.Epoch {
 		return Item{At: item.At, Kind: "unreadable", Bucket: d.Bucket, Reason: b.ID + " with " + b.Data}
 	}
-	item.Kind, item.Epoch, item.Size = "change", d.Epoch, d.Size
+	item.Kind, item.Epoch, item.Size, item.Expires = "change", d.Epoch, d.Size, d.Expires
 	item.Change = Change{d.Revision, c.intern(d.Key), c.intern(d.Operation), c.digest(value)}
 	return item
 }
@@ -117,23 +118,32 @@ func (c *Client) positions(id string) map[string]position {
 		if !several {
 			bucket, text = c.options.bucket, part
 		}
-		var p position
-		var err error
-		text, _, _ = strings.Cut(text, "~") // behind it is the digest of what was asked for
-		number, epoch, ok := strings.Cut(text, "-")
-		epoch, _, _ = strings.Cut(epoch, ".") // behind it is the check of the revision
-		if sent, to, snapshot := strings.Cut(number, "."); snapshot {
-			p.inSnapshot, number = true, to
-			if p.sent, err = strconv.ParseUint(sent, 10, 64); err != nil {
-				continue
-			}
-		}
-		if p.revision, err = strconv.ParseUint(number, 10, 64); err == nil && ok && epoch != "" {
-			p.epoch = c.intern(epoch)
+		if p, ok := parsePosition(text); ok {
+			p.epoch = c.intern(p.epoch)
 			out[bucket] = p
 		}
 	}
 	return out
+}
+
+// parsePosition reads [<sent>.]<revision>-<epoch>[.<check>][~<digest>]. Check and digest are the
+// gateway's own affair: what they are for is judged by what streams do.
+func parsePosition(text string) (p position, ok bool) {
+	text, _, _ = strings.Cut(text, "~")
+	numbers, epoch, ok := strings.Cut(text, "-")
+	if !ok {
+		return p, false
+	}
+	p.epoch, _, _ = strings.Cut(epoch, ".")
+	var err error
+	if sent, rest, snapshot := strings.Cut(numbers, "."); snapshot {
+		p.inSnapshot, numbers = true, rest
+		if p.sent, err = strconv.ParseUint(sent, 10, 64); err != nil {
+			return p, false
+		}
+	}
+	p.revision, err = strconv.ParseUint(numbers, 10, 64)
+	return p, err == nil && p.epoch != ""
 }
 
 // intern keeps one copy of a text that comes often.

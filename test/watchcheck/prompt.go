@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"kvgateway/test/watchcheck/harness"
 )
 
 // The promises about time are judged on steady clients, which read at once. To each bound comes how late the checker itself was run
@@ -20,7 +22,7 @@ type Timing struct {
 }
 
 // CheckPrompt looks at when a steady client was told what, of one bucket.
-func CheckPrompt(trace []Item, bucket *Bucket, incidents []Incident, noise *noise, t *Timing) []Violation {
+func CheckPrompt(trace []Item, bucket *Bucket, incidents []Incident, noise *harness.Noise, t *Timing) []Violation {
 	p := &prompt{trace: trace, bucket: bucket, incidents: incidents, noise: noise, timing: t}
 	for _, incident := range incidents {
 		switch {
@@ -39,7 +41,7 @@ type prompt struct {
 	trace     []Item
 	bucket    *Bucket
 	incidents []Incident
-	noise     *noise
+	noise     *harness.Noise
 	timing    *Timing
 	found     []Violation
 }
@@ -62,7 +64,7 @@ func (p *prompt) firstEvent(incident Incident) {
 		}
 		took := max(0, item.At.Sub(incident.Ready))
 		p.timing.First[incident.Name] = max(p.timing.First[incident.Name], took)
-		if took > 2*time.Second+slack+p.noise.between(incident.Ready, item.At) {
+		if took > 2*time.Second+slack+p.noise.Between(incident.Ready, item.At) {
 			p.fail(i, "timely", "%s: the first event came %v after NATS was back", incident.Name, took.Round(time.Millisecond))
 		}
 		return
@@ -98,7 +100,7 @@ func (p *prompt) toldStale(incident Incident) {
 	for i := begin; i < len(p.trace); i++ {
 		item := p.trace[i]
 		switch {
-		case item.At.After(incident.Start.Add(bound + p.noise.between(incident.Start, item.At))):
+		case item.At.After(incident.Start.Add(bound + p.noise.Between(incident.Start, item.At))):
 			p.fail(i, "stale", "%s: not told within %v", incident.Name, bound)
 			return
 		case item.Kind == "stale" && item.At.After(incident.Start), item.Kind == "closed":
@@ -151,7 +153,7 @@ func (p *prompt) staleAndLive() {
 func (p *prompt) explained(at time.Time) bool {
 	return slices.ContainsFunc(p.incidents, func(i Incident) bool {
 		return at.After(i.Start) && at.Before(i.End.Add(8*time.Second))
-	}) || p.noise.between(at.Add(-3*time.Second), at) > 500*time.Millisecond
+	}) || p.noise.Between(at.Add(-3*time.Second), at) > 500*time.Millisecond
 }
 
 // goodbye: who is connected when the gateway is asked to end is told to come back.

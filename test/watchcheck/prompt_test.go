@@ -3,6 +3,8 @@ package main
 import (
 	"testing"
 	"time"
+
+	"kvgateway/test/watchcheck/harness"
 )
 
 // restarted is a stream over a long loss of the source, after which NATS takes a write again and tells of it.
@@ -43,7 +45,7 @@ func TestPromptness(t *testing.T) {
 				test.spoil(s)
 			}
 			timing := Timing{First: map[string]time.Duration{}}
-			found := CheckPrompt(s.trace, s.settled(), incidents, new(noise), &timing)
+			found := CheckPrompt(s.trace, s.settled(), incidents, new(harness.Noise), &timing)
 			if test.promise != "" {
 				caught(t, found, test.promise)
 			} else if found != nil || timing.First["cut"] != test.after {
@@ -55,12 +57,13 @@ func TestPromptness(t *testing.T) {
 
 func TestIsolation(t *testing.T) {
 	s, always := correct(), func(time.Time) bool { return true }
-	if found := CheckIsolated(s.trace, s.settled(), always, new(noise), new(Timing)); found != nil {
+	if found := CheckIsolated(s.trace, s.settled(), always, new(harness.Noise), new(Timing)); found != nil {
 		t.Fatal(found)
 	}
 	s.life().Records[9].At = s.life().Records[9].At.Add(-2 * time.Second)
-	caught(t, CheckIsolated(s.trace, s.settled(), always, new(noise), new(Timing)), "isolated")
-	busy := &noise{late: []lateness{{s.trace[13].At, 2 * time.Second}}}
+	caught(t, CheckIsolated(s.trace, s.settled(), always, new(harness.Noise), new(Timing)), "isolated")
+	busy := new(harness.Noise)
+	busy.Late(s.trace[13].At, 2*time.Second)
 	if found := CheckIsolated(s.trace, s.settled(), always, busy, new(Timing)); found != nil {
 		t.Fatal(found)
 	}
@@ -70,9 +73,9 @@ func TestGoodbye(t *testing.T) {
 	s := correct()
 	term := []Incident{{Name: "gateway-term", Start: s.now}}
 	s.tell(Item{Kind: "goaway", Reason: "shutdown"}, Item{Kind: "closed"})
-	if found := CheckPrompt(s.trace, s.settled(), term, new(noise), &Timing{First: map[string]time.Duration{}}); found != nil {
+	if found := CheckPrompt(s.trace, s.settled(), term, new(harness.Noise), &Timing{First: map[string]time.Duration{}}); found != nil {
 		t.Fatal(found)
 	}
 	drop(15)(s)
-	caught(t, CheckPrompt(s.trace, s.settled(), term, new(noise), &Timing{First: map[string]time.Duration{}}), "resumable")
+	caught(t, CheckPrompt(s.trace, s.settled(), term, new(harness.Noise), &Timing{First: map[string]time.Duration{}}), "resumable")
 }

@@ -14,6 +14,7 @@ func (r *Recorder) Create(ctx context.Context, history int, create func(ctx cont
 	r.mu.Lock()
 	l := &Life{Asked: time.Now(), Limits: []Limit{{N: history}}, Records: map[uint64]*Record{}, Unknown: map[uint64]bool{}, Rewritten: map[uint64]bool{}}
 	n := len(r.bucket.Lives)
+	l.N, l.KeepsAll = n, r.keepsAll
 	r.bucket.Lives = append(r.bucket.Lives, l)
 	r.mu.Unlock()
 	if err := insist(ctx, func(ctx context.Context) error { return create(ctx, destination(r.bucket.Name, n)) }); err != nil {
@@ -101,6 +102,21 @@ func (r *Recorder) crashed() {
 	defer r.mu.Unlock()
 	l := r.bucket.last()
 	l.Crashes = append(l.Crashes, time.Now())
+}
+
+// DeleteMessage notes that one revision is taken out of the stream: an older one may be its key's value
+// again.
+func (r *Recorder) DeleteMessage(ctx context.Context, revision uint64, do func(context.Context) error) error {
+	removal, err := r.Remove(ctx, "message", func(removal *Removal) {
+		removal.Alone = true
+		removal.Hits = func(_ *Life, _ string, revisions []uint64, i int) (bool, bool) {
+			return revisions[i] == revision, revisions[i] == revision
+		}
+	}, do)
+	if err != nil {
+		r.known(removal, never) // it may be there still
+	}
+	return err
 }
 
 // Limit notes another history limit. What a lower one removes is gone from before the change, what a higher one keeps is kept from

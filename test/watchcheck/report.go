@@ -23,9 +23,9 @@ type Tally struct {
 
 func (r *run) report(ctx context.Context) error {
 	buckets := map[string]*Bucket{}
-	for _, name := range bucketNames {
+	for _, name := range allNames() {
 		recorder := r.recorders[name]
-		bucket, err := recorder.Finish(ctx)
+		bucket, err := recorder.Finish(ctx, r.lags())
 		if err != nil {
 			return errors.Join(r.failed, err)
 		}
@@ -37,6 +37,7 @@ func (r *run) report(ctx context.Context) error {
 		r.check(c, buckets, t)
 	}
 	found, takenBack := CheckAttempts(r.attempts.all, buckets)
+	found = append(r.found, found...)
 	for i, v := range found {
 		t.violations[v.Promise]++
 		if i < 5 {
@@ -111,7 +112,7 @@ func (r *run) tell(t *Tally, takenBack int) {
 		fmt.Printf("\nwhile readers were stopped, from stored to delivered: median %v, 99 %% %v, longest %v of %d",
 			s[len(s)/2].Round(time.Microsecond), s[len(s)*99/100].Round(time.Microsecond), s[len(s)-1].Round(time.Millisecond), len(s))
 	}
-	fmt.Printf("\nthe machine let the checker wait up to %v\n", r.noise.worst.Round(time.Millisecond))
+	fmt.Printf("\nthe machine let the checker wait up to %v\n", r.noise.Worst().Round(time.Millisecond))
 	for _, promise := range promises {
 		fmt.Printf("%-14s %d violations\n", promise, t.violations[promise])
 	}

@@ -43,9 +43,10 @@ type run struct {
 	recorders           map[string]*Recorder
 	attempts            attempts
 	incidents           []Incident
+	found               []Violation // that a fault itself saw
 	stops               []time.Time // when readers began to stop
 	watching            context.Context
-	noise               noise
+	noise               harness.Noise
 	failed              error // a process that ended otherwise than asked, or a fault that did not work
 	serial              atomic.Int64
 }
@@ -58,7 +59,7 @@ func (r *run) all() error {
 	}
 	r.began = time.Now()
 	fmt.Printf("seed %d\n", r.seed)
-	go r.noise.listen()
+	go r.noise.Listen()
 	var gone context.CancelFunc
 	r.watching, gone = context.WithCancel(ctx)
 	var watchers sync.WaitGroup
@@ -88,6 +89,7 @@ func (r *run) trouble(ctx context.Context) {
 	for i := range 4 {
 		work.Go(func() { r.compareAndSet(busy, rand.New(rand.NewPCG(r.seed, uint64(200+i))), i%2 == 0) })
 	}
+	work.Go(func() { r.writeBrief(busy, rand.New(rand.NewPCG(r.seed, 300))) })
 	r.disturb(busy)
 	work.Wait()
 }
@@ -97,7 +99,7 @@ func (r *run) trouble(ctx context.Context) {
 func (r *run) rest(ctx context.Context) {
 	for until := time.Now().Add(30 * time.Second); time.Now().Before(until); time.Sleep(200 * time.Millisecond) {
 		ends := map[string]string{}
-		for _, bucket := range bucketNames {
+		for _, bucket := range allNames() {
 			if s, err := r.js.Stream(ctx, "KV_"+bucket); err == nil {
 				ends[bucket] = fmt.Sprintf("%d-%s", s.CachedInfo().State.LastSeq, r.recorders[bucket].current().Epoch)
 			}
@@ -177,15 +179,18 @@ func (r *run) connect() (err error) {
 func (r *run) createBuckets(ctx context.Context) (err error) {
 	r.recorders = map[string]*Recorder{}
 	for _, bucket := range bucketNames {
-		if r.recorders[bucket], err = NewRecorder(r.natsAddr, bucket); err != nil {
+		if r.recorders[bucket], err = NewRecorder(r.natsAddr, bucket, bucket); err != nil {
 			return err
 		}
 		if err := r.recorders[bucket].Create(ctx, histories[bucket], r.createNative(bucket)); err != nil {
 			return fmt.Errorf("create %s: %w", bucket, err)
 		}
 	}
-	return nil
+	return errors.Join(r.createCopies(ctx), r.createVault(ctx))
 }
+
+// allNames are the buckets with those that copy another.
+func allNames() []string { return slices.Concat(bucketNames, copyNames) }
 
 func (r *run) stop() {
 	for _, p := range []*harness.Process{r.gateway, r.nats} {

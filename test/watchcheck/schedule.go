@@ -56,7 +56,7 @@ func plan(faults []fault, random *rand.Rand) func() (fault, time.Duration) {
 		next := round[0]
 		round = round[1:]
 		if rounds == 1 {
-			return next, time.Duration(1800+random.IntN(1200)) * time.Millisecond
+			return next, time.Duration(1000+random.IntN(800)) * time.Millisecond
 		}
 		return next, time.Duration(2000+random.IntN(4000)) * time.Millisecond
 	}

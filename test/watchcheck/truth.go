@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -24,6 +25,9 @@ type Recorder struct {
 	js           jetstream.JetStream
 	subscription *nats.Subscription
 
+	of       string // the bucket whose messages these are
+	keepsAll bool   // the stream does not act on times to live in messages
+
 	changing sync.Mutex // the bucket's life, or reading what is missing of it
 
 	mu       sync.Mutex
@@ -32,9 +36,10 @@ type Recorder struct {
 	failed   error
 }
 
-// NewRecorder subscribes over a connection of its own that comes back as fast as it can.
-func NewRecorder(address, bucket string) (*Recorder, error) {
-	r := &Recorder{bucket: Bucket{Name: bucket}}
+// NewRecorder subscribes over a connection of its own that comes back as fast as it can. A mirror's
+// messages are those that the bucket of republishes.
+func NewRecorder(address, bucket, of string) (*Recorder, error) {
+	r := &Recorder{bucket: Bucket{Name: bucket}, of: of}
 	back := make(chan struct{}, 1)
 	var err error
 	r.conn, err = nats.Connect("nats://"+address, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
@@ -61,7 +66,7 @@ func NewRecorder(address, bucket string) (*Recorder, error) {
 }
 
 func (r *Recorder) subscribe() (err error) {
-	if r.subscription, err = r.conn.Subscribe("truth."+r.bucket.Name+".>", r.republished); err != nil {
+	if r.subscription, err = r.conn.Subscribe("truth."+r.of+".>", r.republished); err != nil {
 		return err
 	}
 	if err := r.subscription.SetPendingLimits(-1, -1); err != nil {
@@ -84,15 +89,31 @@ func (r *Recorder) republished(m *nats.Msg) {
 		r.failed = err
 		return
 	}
-	r.note(r.bucket.Lives[n], &Record{At: at, Previous: previous, Told: true, Size: len(m.Data),
+	life := r.bucket.republishedTo(n, at)
+	if life == nil || !life.Lost.IsZero() && at.After(life.Lost) {
+		return // stored after the server was asked to end, and lost with the rest
+	}
+	r.note(life, &Record{At: at, Previous: previous, Told: true, Size: len(m.Data), TTL: ttl(m.Header),
 		Change: Change{revision, r.key(last(m.Header, "Nats-Subject")), operation(m.Header), digest(m.Data)}})
 }
 
-func (r *Recorder) key(subject string) string { return subject[len("$KV."+r.bucket.Name+"."):] }
+// key is what of a subject names the key: a mirror stores its origin's subjects.
+func (r *Recorder) key(subject string) string { return strings.SplitN(subject, ".", 3)[2] }
+
+// ttl is the time to live that a message was stored with.
+func ttl(h nats.Header) time.Duration {
+	d, err := time.ParseDuration(last(h, "Nats-TTL"))
+	if err != nil {
+		return 0
+	}
+	return d.Truncate(time.Second)
+}
 
 // note makes no claim about a revision that stood for two changes.
 func (r *Recorder) note(l *Life, record *Record) {
-	if known := l.Records[record.Revision]; known != nil && known.Change != record.Change {
+	known := l.Records[record.Revision]
+	inherited := known != nil && known.At.Before(l.Asked) && !record.At.Before(l.Asked)
+	if known != nil && known.Change != record.Change && !inherited {
 		l.Rewritten[record.Revision], l.Unknown[record.Revision] = true, true
 	}
 	l.Records[record.Revision] = record
@@ -134,7 +155,7 @@ func (r *Recorder) each(ctx context.Context, wanted func(*Life, uint64) bool, he
 		if !want(n) {
 			continue
 		}
-		m, err := s.GetMsg(ctx, n, jetstream.WithGetMsgSubject("$KV."+r.bucket.Name+".>")) // or what is next
+		m, err := r.next(ctx, n)
 		if errors.Is(err, jetstream.ErrMsgNotFound) {
 			return nil
 		}
@@ -152,10 +173,44 @@ func (r *Recorder) each(ctx context.Context, wanted func(*Life, uint64) bool, he
 	return nil
 }
 
+// next reads the first message from a revision on. It asks the leader: a mirror that answers direct gets
+// in the bucket's name may hold what the bucket no longer has.
+func (r *Recorder) next(ctx context.Context, from uint64) (*jetstream.RawStreamMsg, error) {
+	request := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":"$KV.>"}`, from)
+	m, err := r.conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET.KV_"+r.bucket.Name, request)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Error   *struct{ Code int }
+		Message struct {
+			Subject    string
+			Seq        uint64
+			Time       time.Time
+			Hdrs, Data []byte
+		}
+	}
+	if err := json.Unmarshal(m.Data, &answer); err != nil {
+		return nil, err
+	}
+	switch {
+	case answer.Error != nil && answer.Error.Code == 404:
+		return nil, jetstream.ErrMsgNotFound
+	case answer.Error != nil:
+		return nil, fmt.Errorf("read revision %d of %s: code %d", from, r.bucket.Name, answer.Error.Code)
+	}
+	found := &jetstream.RawStreamMsg{Subject: answer.Message.Subject, Sequence: answer.Message.Seq, Time: answer.Message.Time,
+		Data: answer.Message.Data}
+	if len(answer.Message.Hdrs) > 0 {
+		found.Header, err = nats.DecodeHeadersMsg(answer.Message.Hdrs)
+	}
+	return found, err
+}
+
 func (r *Recorder) read(l *Life, m *jetstream.RawStreamMsg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	record := &Record{At: m.Time, Size: len(m.Data), Change: Change{m.Sequence, r.key(m.Subject), operation(m.Header), digest(m.Data)}}
+	record := &Record{At: m.Time, Size: len(m.Data), TTL: ttl(m.Header), Change: Change{m.Sequence, r.key(m.Subject), operation(m.Header), digest(m.Data)}}
 	known := l.Records[m.Sequence]
 	if known == nil {
 		r.repaired++
@@ -166,7 +221,7 @@ func (r *Recorder) read(l *Life, m *jetstream.RawStreamMsg) {
 }
 
 // Finish tells what was ever stored, what the bucket holds and which revisions nobody knows any more. Nothing may be written any more.
-func (r *Recorder) Finish(ctx context.Context) (*Bucket, error) {
+func (r *Recorder) Finish(ctx context.Context, lags []Window) (*Bucket, error) {
 	if err := r.conn.FlushTimeout(5 * time.Second); err != nil {
 		return nil, err
 	}
@@ -188,6 +243,7 @@ func (r *Recorder) Finish(ctx context.Context) (*Bucket, error) {
 			}
 		}
 		maps.DeleteFunc(l.Records, func(revision uint64, _ *Record) bool { return l.Unknown[revision] })
+		l.Lags = lags
 		l.settle()
 	}
 	return &r.bucket, r.failed
@@ -202,6 +258,9 @@ func last(h nats.Header, name string) string {
 }
 
 func operation(h nats.Header) string {
+	if last(h, "Nats-Marker-Reason") == "MaxAge" {
+		return "expire"
+	}
 	switch last(h, "KV-Operation") {
 	case "DEL":
 		return "delete"

@@ -24,7 +24,7 @@ func newRecorder(t *testing.T) (*run, *Recorder) {
 		t.Fatal(err)
 	}
 	t.Cleanup(r.conn.Close)
-	recorder, err := NewRecorder(r.natsAddr, "one")
+	recorder, err := NewRecorder(r.natsAddr, "one", "one")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +51,7 @@ func TestRecorder(t *testing.T) {
 	r.store(t, "overwritten", "put")
 	r.store(t, "kept.not", "put")
 	r.store(t, "kept.not", "purge")
-	bucket, err := recorder.Finish(t.Context())
+	bucket, err := recorder.Finish(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,7 +83,7 @@ func TestRecorderOverLives(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	bucket, err := recorder.Finish(t.Context())
+	bucket, err := recorder.Finish(t.Context(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,9 @@ type Item struct {
 	Bucket   string
 	Epoch    string // of a change, or a position
 	Change   Change
-	Size     int    // of a change's value
-	Revision uint64 // the position of sync, bookmark and id
+	Size     int       // of a change's value
+	Expires  time.Time // of a change: when the client drops it; zero for never
+	Revision uint64    // the position of sync, bookmark and id
 	Exact    bool
 	Reason   string // of a reset, a refusal or a problem
 	LastID   string // that a connect sent
@@ -47,10 +48,11 @@ func (v Violation) when(trace []Item) time.Time {
 }
 
 // resetReasons are the only ones that the contract allows.
-var resetReasons = []string{"epoch", "ahead", "horizon", "unknown-id", "purged", "filters"}
+var resetReasons = []string{"epoch", "ahead", "horizon", "unknown-id", "purged", "filters", "config", "reverted"}
 
 // passing are the problems that a stream may begin with and that a client tries again after.
-var passing = []string{"/problems/nats-unavailable", "/problems/timeout", "/problems/overloaded", "/problems/shutting-down", "/problems/too-many-streams"}
+var passing = []string{"/problems/nats-unavailable", "/problems/timeout", "/problems/overloaded", "/problems/shutting-down", "/problems/too-many-streams",
+	"/problems/busy"}
 
 // Validate checks what one logical client was told of one bucket, all its connections joined. Promises hold between resets, so
 // state starts again at each.
@@ -61,6 +63,7 @@ var passing = []string{"/problems/nats-unavailable", "/problems/timeout", "/prob
 func Validate(trace []Item, bucket *Bucket, view View) []Violation {
 	v := &validator{bucket: bucket, view: view, history: view.History, folds: !view.UpdatesOnly && !view.IgnoreDeletes, selected: map[*Life]selection{}}
 	v.restart()
+	v.trace = trace
 	for i, item := range trace {
 		v.at, v.now = i, item.At
 		v.step(item)
@@ -73,6 +76,7 @@ func Validate(trace []Item, bucket *Bucket, view View) []Violation {
 type validator struct {
 	bucket *Bucket
 	view   View
+	trace  []Item
 	found  []Violation
 	at     int
 	now    time.Time
@@ -108,10 +112,11 @@ type known struct {
 	last     uint64
 	seen     map[uint64]bool
 	state    map[string]Change
+	expires  map[string]time.Time // when a key of the state is dropped; without an entry for never
 }
 
 func (v *validator) restart() {
-	v.known = known{seen: map[uint64]bool{}, state: map[string]Change{}}
+	v.known = known{seen: map[uint64]bool{}, state: map[string]Change{}, expires: map[string]time.Time{}}
 }
 
 func (v *validator) fail(promise, format string, args ...any) {
@@ -185,13 +190,19 @@ func (v *validator) reset(item Item) {
 }
 
 func (v *validator) caused(item Item) bool {
+	before := func(at time.Time) bool { return !at.IsZero() && at.Before(item.At) }
 	for i, l := range v.bucket.Lives {
-		removed := slices.ContainsFunc(l.Removals, func(r *Removal) bool { return r.Start.Before(item.At) }) ||
-			slices.ContainsFunc(l.Limits[1:], func(l Limit) bool { return l.At.Before(item.At) })
+		removed := slices.ContainsFunc(l.Removals, func(r *Removal) bool { return before(r.Start) }) ||
+			slices.ContainsFunc(l.Limits[1:], func(l Limit) bool { return before(l.At) })
+		configured := slices.ContainsFunc(l.Configs, func(w Window) bool { return before(w.From) })
+		lost := l.Parent != nil && before(l.Asked) // a server without what it had
 		switch {
-		case item.Reason == "epoch" && i > 0 && l.Asked.Before(item.At),
-			item.Reason == "purged" && removed,
-			item.Reason == "ahead" && len(l.Rewritten) > 0, // a server that lost what it had
+		case item.Reason == "epoch" && i > 0 && before(l.Asked),
+			item.Reason == "purged" && (removed || lost),
+			item.Reason == "config" && configured,
+			item.Reason == "reverted" && (removed || lost || len(l.Crashes) > 0),
+			item.Reason == "ahead" && (lost || len(l.Rewritten) > 0),
+			item.Reason == "unknown-id" && lost,
 			item.Reason == "horizon":
 			return true
 		}
@@ -200,7 +211,9 @@ func (v *validator) caused(item Item) bool {
 }
 
 func (v *validator) deleted() {
-	certain := v.life != nil && !v.life.Deleted.IsZero() && v.life.Deleted.Before(v.now)
+	certain := v.life != nil && slices.ContainsFunc(v.bucket.branches(v.life.Epoch), func(l *Life) bool {
+		return !l.Deleted.IsZero() && l.Deleted.Before(v.now)
+	})
 	if !certain && (v.life != nil || !v.bucket.absent(time.Time{}, v.now)) {
 		v.fail("resumable", "the bucket is said to be deleted, and was not")
 	}
@@ -221,7 +234,10 @@ func (v *validator) refused(item Item) {
 
 // enter makes sure that what comes is about one life of the bucket between resets, and not about one that is known to be over.
 func (v *validator) enter(epoch string) bool {
-	life := v.bucket.life(epoch)
+	life := v.life
+	if life == nil || life.Epoch != epoch {
+		life = v.branch(epoch)
+	}
 	switch {
 	case life == nil:
 		v.fail("resumable", "epoch %q was never the bucket's", epoch)
@@ -233,8 +249,18 @@ func (v *validator) enter(epoch string) bool {
 		v.fail("resumable", "epoch %s follows %s without a reset", epoch, v.life.Epoch)
 		return false
 	case v.life == life:
+		v.move(v.trace[v.at])
 		return true
 	}
+	v.live(life)
+	if next := v.after(life); next != nil && v.connected.After(next.Created.Add(7*time.Second)) {
+		v.fail("resumable", "epoch %s on a connection made when %s was long there", epoch, next.Epoch)
+	}
+	return true
+}
+
+// live makes a life the one that the client is told of.
+func (v *validator) live(life *Life) {
 	v.life = life
 	s, again := v.selected[life]
 	if !again {
@@ -242,10 +268,7 @@ func (v *validator) enter(epoch string) bool {
 		v.selected[life] = s
 	}
 	v.revisions, v.byKey = s.revisions, s.byKey
-	if next := v.after(life); next != nil && v.connected.After(next.Created.Add(7*time.Second)) {
-		v.fail("resumable", "epoch %s on a connection made when %s was long there", epoch, next.Epoch)
-	}
-	return true
+	v.checked, _ = slices.BinarySearch(v.revisions, v.position+1)
 }
 
 func (v *validator) after(l *Life) *Life {

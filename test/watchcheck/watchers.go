@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -38,6 +39,9 @@ var variants = []struct {
 	{"stopping", "bookmarks=event", View{Matches: anyKey}, clientOptions{steady: true, buffer: 256 << 10}},
 }
 
+// copyVariants are the forms in which the buckets are watched that copy another.
+var copyVariants = []string{"all", "steady", "meta", "messages"}
+
 // several are the watches of all buckets on one connection.
 var several = []struct {
 	name, query string
@@ -62,8 +66,11 @@ func (r *run) makeClients() {
 		}
 		return strings.ReplaceAll(strings.TrimPrefix(query, "&"), ">", url.QueryEscape(">"))
 	}
-	for _, bucket := range bucketNames {
+	for _, bucket := range allNames() {
 		for _, v := range variants {
+			if slices.Contains(copyNames, bucket) && !slices.Contains(copyVariants, v.name) {
+				continue
+			}
 			o := v.options
 			o.name, o.bucket, o.views = bucket+"-"+v.name, bucket, map[string]View{bucket: v.view}
 			o.target = "/buckets/" + bucket + "/watch?" + form(v.query, o)

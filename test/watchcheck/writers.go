@@ -98,6 +98,9 @@ func (a *Attempt) message() *nats.Msg {
 	if a.Conditional {
 		m.Header.Set("Nats-Expected-Last-Subject-Sequence", fmt.Sprint(a.Expected))
 	}
+	if a.ttl > 0 {
+		m.Header.Set("Nats-TTL", a.ttl.String())
+	}
 	m.Data = a.body
 	return m
 }

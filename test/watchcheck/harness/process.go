@@ -2,10 +2,7 @@ package harness
 
 import (
 	"errors"
-	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -68,15 +65,3 @@ func (p *Process) Stop(signal os.Signal) error {
 
 // Signal sends a signal, such as SIGSTOP and SIGCONT.
 func (p *Process) Signal(s os.Signal) error { return p.cmd.Process.Signal(s) }
-
-// FreeAddr takes a port of the loopback interface below those that the system gives to outgoing connections, so that it is still free
-// when a process that was killed is started again.
-func FreeAddr() string {
-	for {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(10000)))
-		if err == nil {
-			defer l.Close()
-			return l.Addr().String()
-		}
-	}
-}

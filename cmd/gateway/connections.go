@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers"
+)
+
+const (
+	// idlePatience is how long a connection has been without a request before it is closed in favour
+	// of a new one. A shorter time would hit clients between two requests.
+	idlePatience = 5 * time.Second
+	// refusalTimeout bounds the answer to a connection for which there is no place.
+	refusalTimeout = time.Second
+	// refusalDrain is how much is read of what such a client has sent, or its system would throw the
+	// answer away.
+	refusalDrain = 64 << 10
+)
+
+// A connectionLimit is the places of a listener.
+type connectionLimit struct {
+	name     string // of the bound
+	of       string
+	setting  string
+	places   int64
+	refusals int64 // that are answered at the same time, beside the places
+}
+
+// connections counts the open connections of a listener, so that new ones never use up what the
+// store and the requests need of the process' file descriptors. A connection holds its place until
+// it is closed, whoever closes it: a stream takes it over from net/http.
+//
+// A connection for which there is no place is answered 503 and closed: left in the system's queue,
+// its client would wait for nothing. If the longest idle connection has been so for idlePatience,
+// that is closed instead.
+type connections struct {
+	net.Listener
+	places   *bound.Bound
+	refusals *bound.Bound
+	answer   []byte
+	patience time.Duration
+
+	mu sync.Mutex
+	// idle is the end of a ring of the idle connections: the longest idle comes next to it, and the
+	// latest before it. It is no connection itself.
+	idle      connection
+	idleCount int
+}
+
+// A connection is one that has a place.
+type connection struct {
+	*net.TCPConn
+	among *connections
+	hold  bound.Hold
+	once  sync.Once
+
+	// Guarded by among.mu.
+	next, before *connection // in the ring of idle connections, nil while it is active
+	idleSince    time.Time
+}
+
+// limitConnections gives a listener's connections places. answer is sent where there is none.
+func limitConnections(
+	l net.Listener, bounds *bound.Set, limit connectionLimit, answer []byte,
+) *connections {
+	all := &connections{Listener: l, answer: answer, patience: idlePatience,
+		places: bounds.New(bound.Spec{
+			Name: limit.name, Of: limit.of, Unit: bound.Places, Limit: limit.places,
+			PerOwner: max(1, limit.places/4*3), Setting: limit.setting,
+			AtLimit: "the longest idle connection is closed, or a new one is answered 503 and closed",
+		}),
+		refusals: bounds.New(bound.Spec{
+			Name: limit.name + "-refused", Of: "connections that are being answered 503, of " + limit.name,
+			Unit: bound.Places, Limit: limit.refusals,
+			AtLimit: "a connection is closed at once behind its answer, which may get lost",
+		}),
+	}
+	all.idle.next, all.idle.before = &all.idle, &all.idle
+	return all
+}
+
+// Accept returns the next connection that has a place, and answers those that have none.
+func (l *connections) Accept() (net.Conn, error) {
+	for {
+		accepted, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		tcp, ok := accepted.(*net.TCPConn)
+		if !ok { // this cannot happen with a TCP listener
+			accepted.Close()
+			continue
+		}
+		c := &connection{TCPConn: tcp, among: l}
+		if l.admit(c) {
+			return c, nil
+		}
+		l.refuse(tcp)
+	}
+}
+
+// admit gives a connection a place, if need be that of an idle one.
+func (l *connections) admit(c *connection) bool {
+	owner := handlers.OwnerOf(c.RemoteAddr().String())
+	err := l.places.Take(context.Background(), &c.hold, owner, 1, nil)
+	full, ok := errors.AsType[*bound.FullError](err)
+	if ok && !full.OfOwner && l.closeIdle() {
+		err = l.places.Take(context.Background(), &c.hold, owner, 1, nil)
+	}
+	return err == nil
+}
+
+// closeIdle closes the connection that has been idle for longest, if that is long enough.
+func (l *connections) closeIdle() bool {
+	l.mu.Lock()
+	first := l.idle.next
+	if first == &l.idle || time.Since(first.idleSince) < l.patience {
+		l.mu.Unlock()
+		return false
+	}
+	l.unlist(first)
+	l.mu.Unlock()
+	first.Close()
+	return true
+}
+
+// unlist takes a connection out of the idle ones, if it is one. l.mu must be held.
+func (l *connections) unlist(c *connection) {
+	if c.next == nil {
+		return
+	}
+	c.next.before, c.before.next = c.before, c.next
+	c.next, c.before = nil, nil
+	l.idleCount--
+}
+
+// list makes a connection the latest of the idle ones. l.mu must be held.
+func (l *connections) list(c *connection) {
+	c.next, c.before = &l.idle, l.idle.before
+	c.before.next, l.idle.before = c, c
+	l.idleCount++
+}
+
+// refuse answers a connection without a place and closes it, in bounded time.
+func (l *connections) refuse(c *net.TCPConn) {
+	_ = c.SetDeadline(time.Now().Add(refusalTimeout))
+	hold := new(bound.Hold)
+	if l.refusals.Take(context.Background(), hold, "", 1, nil) != nil {
+		_, _ = c.Write(l.answer) // it fits into the socket's buffer
+		c.Close()
+		return
+	}
+	go func() {
+		defer hold.Release()
+		defer c.Close()
+		if _, err := c.Write(l.answer); err != nil || c.CloseWrite() != nil {
+			return
+		}
+		_, _ = io.CopyN(io.Discard, c, refusalDrain)
+	}()
+}
+
+// noteState keeps the list of idle connections. It is the http.Server's ConnState.
+func (l *connections) noteState(conn net.Conn, state http.ConnState) {
+	c, ok := conn.(*connection)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.unlist(c)
+	if state == http.StateIdle {
+		c.idleSince = time.Now()
+		l.list(c)
+	}
+}
+
+// Close closes the connection and gives its place back.
+func (c *connection) Close() error {
+	err := c.TCPConn.Close()
+	c.once.Do(c.hold.Release)
+	return err
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"kvgateway/internal/bound"
+)
+
+// listenerOf is a listener on a free port that may have some connections.
+func listenerOf(places int64) listenOptions {
+	return listenOptions{address: "127.0.0.1:0", bounds: bound.NewSet(), refusal: refusalAnswer("/kv"),
+		limit: connectionLimit{name: "connections", of: "a test's", places: places, refusals: 4}}
+}
+
+// serving starts a listener whose handler answers "ok", takes over the connection at /taken, and
+// waits for the end of the test at /slow.
+func serving(t *testing.T, places int64) (*listener, *connections) {
+	t.Helper()
+	slow := make(chan struct{})
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/taken":
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+			go func() { _, _ = io.Copy(io.Discard, conn); conn.Close() }() // until the client leaves
+		case "/slow":
+			w.WriteHeader(http.StatusOK)
+			_ = http.NewResponseController(w).Flush()
+			<-slow
+		default:
+			_, _ = io.WriteString(w, "ok")
+		}
+	})
+	l, err := listen(t.Context(), listenerOf(places), handler, zerolog.Nop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	go l.serve(make(chan error, 1))
+	t.Cleanup(func() { close(slow); l.http.Close() })
+	return l, l.net.(*connections)
+}
+
+// A client has one connection.
+type client struct {
+	t *testing.T
+	net.Conn
+	r *bufio.Reader
+}
+
+func dial(t *testing.T, l *listener) *client { return dialFrom(t, l, "127.0.0.1") }
+
+// dialFrom connects as a client of another address, which Linux has many of on loopback.
+func dialFrom(t *testing.T, l *listener, address string) *client {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	conn, err := dialer.Dial("tcp", l.net.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	return &client{t, conn, bufio.NewReader(conn)}
+}
+
+// get returns the status of an answer and its body, but of /slow the head only.
+func (c *client) get(path string) (*http.Response, string) {
+	c.t.Helper()
+	_, _ = io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: test\r\n\r\n")
+	resp, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		c.t.Fatalf("GET %s: %v", path, err)
+	}
+	if path == "/slow" {
+		return resp, ""
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		c.t.Fatalf("GET %s: %v", path, err)
+	}
+	return resp, string(body)
+}
+
+func (c *client) want(status int, path string) {
+	c.t.Helper()
+	if resp, body := c.get(path); resp.StatusCode != status {
+		c.t.Fatalf("GET %s: %d %s, want %d", path, resp.StatusCode, body, status)
+	}
+}
+
+// becomes waits until so many places are taken.
+func becomes(t *testing.T, l *connections, used int64) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for ; l.places.Used() != used; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d places are taken, want %d", l.places.Used(), used)
+		}
+	}
+}
+
+func TestConnectionBeyondTheLimitIsAnswered(t *testing.T) {
+	t.Parallel()
+	l, places := serving(t, 4) // of which an address may have three
+	var open []*client
+	for range 3 {
+		c := dial(t, l)
+		c.want(200, "/")
+		open = append(open, c)
+	}
+	for range 10 {
+		resp, body := dial(t, l).get("/")
+		var problem struct{ Type, Bound string }
+		if resp.StatusCode != 503 || resp.Header.Get("Retry-After") != "1" || !resp.Close ||
+			json.Unmarshal([]byte(body), &problem) != nil || problem.Type != "/kv/problems/busy" {
+			t.Fatalf("%d %v %s", resp.StatusCode, resp.Header, body)
+		}
+	}
+	for _, c := range open {
+		c.want(200, "/") // those that are there go on
+	}
+	open[0].Close()
+	becomes(t, places, 2)
+	dial(t, l).want(200, "/")
+}
+
+func TestLongestIdleConnectionGivesItsPlace(t *testing.T) {
+	t.Parallel()
+	l, places := serving(t, 4)
+	places.patience = 0
+	first, second := dial(t, l), dial(t, l)
+	first.want(200, "/")
+	becomesIdle(t, places, 1)
+	second.want(200, "/")
+	becomesIdle(t, places, 2)
+	for _, address := range []string{"127.0.0.2", "127.0.0.3", "127.0.0.4"} {
+		dialFrom(t, l, address).want(200, "/slow")
+	}
+	if _, err := first.r.ReadByte(); err != io.EOF {
+		t.Errorf("the longest idle connection: %v, want its end", err)
+	}
+	becomes(t, places, 4)
+	second.want(200, "/slow")
+	if resp, _ := dialFrom(t, l, "127.0.0.5").get("/"); resp.StatusCode != 503 {
+		t.Errorf("%d where none is idle", resp.StatusCode)
+	}
+}
+
+// becomesIdle waits until so many connections are idle.
+func becomesIdle(t *testing.T, l *connections, count int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		l.mu.Lock()
+		idle := l.idleCount
+		l.mu.Unlock()
+		if idle == count {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are idle, want %d", idle, count)
+		}
+	}
+}
+
+func TestIdleConnectionOfAMomentIsKept(t *testing.T) {
+	t.Parallel()
+	l, places := serving(t, 4)
+	dial(t, l).want(200, "/")
+	becomesIdle(t, places, 1)
+	if places.closeIdle() {
+		t.Error("a connection was closed between two requests")
+	}
+}
+
+func TestTakenConnectionKeepsItsPlaceUntilItIsClosed(t *testing.T) {
+	t.Parallel()
+	l, places := serving(t, 4)
+	c := dial(t, l)
+	c.want(200, "/taken")
+	becomes(t, places, 1)
+	c.Close()
+	becomes(t, places, 0)
+}
+
+func TestDescriptorsAreDivided(t *testing.T) {
+	for limit, want := range map[int64]descriptorPlan{
+		0:       {places: mostPlaces},
+		256:     {limit: 256, reserve: 64, places: 176},
+		1024:    {limit: 1024, reserve: 256, places: 752},
+		524_288: {limit: 524_288, reserve: 4096, places: 524_288 - 4096 - adminPlaces},
+		20:      {limit: 20, reserve: 64, places: 16},
+	} {
+		if got := planDescriptors(limit); got != want {
+			t.Errorf("of %d: %+v, want %+v", limit, got, want)
+		}
+	}
+}

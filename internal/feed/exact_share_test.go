@@ -1,0 +1,79 @@
+package feed_test
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/feed"
+	"kvgateway/internal/kvclient"
+)
+
+// A writer that never rests keeps a stream from being exact only for moments, though each of its
+// values overwrites the one before. With many writers an exact point is rare, and none is wrong.
+// (Where the stream's last number had to be the feed's own, 1 % of the bookmarks were exact beside
+// one writer, and half of all waits for one took more than 0.1 s.)
+func TestExactBesideBusyWriters(t *testing.T) {
+	for writers, share := range map[int]float64{1: 0.3, 8: 0} {
+		t.Run(fmt.Sprintf("%d writers", writers), func(t *testing.T) {
+			l := start(t, feed.Options{})
+			kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+			put(t, kv, "k", "0")
+			w := l.watch(t, "b", feed.SubscribeOptions{})
+			w.untilExact(1)
+			stop, work, stored := overwrite(t, kv, writers)
+			bookmarks, claims := 0, make(map[kvclient.Revision]string)
+			exact := 0
+			for began := time.Now(); time.Since(began) < time.Second; time.Sleep(time.Millisecond) {
+				for more := true; more; {
+					var events []feed.Event
+					events, more = w.Poll(nil, 1000)
+					for _, e := range events {
+						w.fold(e)
+					}
+				}
+				bookmarks++
+				if point, isExact, ok := w.Bookmark(); ok && isExact {
+					exact++
+					claims[point.Revision] = w.state["k"]
+				}
+			}
+			stop.Store(true)
+			work.Wait()
+			t.Logf("%d of %d bookmarks were exact", exact, bookmarks)
+			if float64(exact) < share*float64(bookmarks) {
+				t.Errorf("%d of %d bookmarks were exact", exact, bookmarks)
+			}
+			for revision, value := range claims {
+				if want, known := stored.Load(revision); known && want != value {
+					t.Errorf("at %d, which was called exact, it had %q; stored is %q", revision, value, want)
+				}
+			}
+		})
+	}
+}
+
+// overwrite lets writers put values under one key until stop is set. Stored has them by revision.
+func overwrite(t *testing.T, kv jetstream.KeyValue, writers int) (
+	stop *atomic.Bool, work *sync.WaitGroup, stored *sync.Map,
+) {
+	stop, work, stored = new(atomic.Bool), new(sync.WaitGroup), new(sync.Map)
+	for writer := range writers {
+		work.Go(func() {
+			for n := 0; !stop.Load(); n++ {
+				value := fmt.Sprintf("%d.%d", writer, n)
+				revision, err := kv.PutString(t.Context(), "k", value)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				stored.Store(kvclient.Revision(revision), value)
+			}
+		})
+	}
+	return stop, work, stored
+}

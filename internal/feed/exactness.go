@@ -1,0 +1,110 @@
+package feed
+
+import "kvgateway/internal/kvclient"
+
+// An exactness knows at which positions the changes that a feed has read, folded, give exactly the
+// bucket's state. A position can be otherwise because a consumer never delivers a message that was
+// overwritten before its turn came: the feed sees that its number is skipped, but not which key it
+// had, and until the message that took its place has come the fold has an older value of that key.
+//
+// The rule (contract 5.4): a position p is exact if no number was skipped since the last exact one.
+// It is also exact if p ≥ L, where L is the stream's last number as its leader gave it in answer to
+// a question that was sent after the feed had seen the last skipped number x ≤ p.
+//
+// The proof: take any skipped number up to p, and follow the messages that overwrote each other on
+// its key, from that number to the first one, y, that was not skipped. The one before y was passed
+// over because y was stored already; the feed saw that at x at the latest, and asked later. So
+// y ≤ L ≤ p: y has come, and every key whose messages were skipped has its newer one.
+//
+// What is removed without being overwritten has no such y. Those removals are not decided here: a
+// feed resets its subscriptions when it learns of one.
+//
+// States: exact (owed is false), owing an answer (bound is 0), and owing the messages up to bound.
+// A skip leads to the second from each of them, an answer from the second to the third, and the
+// messages back to the first. Positions are passed in, since they are the feed's; f.mu guards it.
+type exactness struct {
+	// void: no position is exact, whatever comes, until the feed begins anew.
+	void bool
+	// owed: something was skipped since the last exact position.
+	owed bool
+	// skips counts what was skipped, so that a question can tell whether more was since.
+	skips uint64
+	// bound, while owed, is L: the first position that is exact if nothing more is skipped. 0 means
+	// that the stream has not been asked since the last skip.
+	bound kvclient.Revision
+	// run begins the positions that are exact now, which end at the feed's. It counts if not owed.
+	run kvclient.Revision
+	// past is the last run before that: its positions stay exact for those who are behind the feed.
+	past struct{ from, to kvclient.Revision }
+}
+
+// A question to the stream about its last number remembers what the feed knew when it was sent.
+type question struct {
+	skips    uint64
+	position kvclient.Revision
+}
+
+// begin starts anew at a position, where the state is what the stream has.
+func (e *exactness) begin(position kvclient.Revision) { *e = exactness{run: position} }
+
+// disclaim makes no position exact until the next begin.
+func (e *exactness) disclaim() { *e = exactness{void: true, owed: true, skips: e.skips + 1} }
+
+// read notes that the message next came when everything up to position had been read. What lies
+// between them is skipped.
+func (e *exactness) read(position, next kvclient.Revision) {
+	if next != position+1 {
+		e.skip(position)
+	}
+	e.reach(next)
+}
+
+// pass notes that everything up to a number beyond the position is gone.
+func (e *exactness) pass(position, to kvclient.Revision) {
+	if to > position {
+		e.skip(position)
+	}
+}
+
+// skip notes that something behind the position was skipped.
+func (e *exactness) skip(position kvclient.Revision) {
+	if !e.owed {
+		e.past.from, e.past.to = e.run, position
+	}
+	e.owed, e.bound = true, 0
+	e.skips++
+}
+
+// reach notes that everything up to the position was read, or skipped before the last question.
+func (e *exactness) reach(position kvclient.Revision) {
+	if e.owed && e.bound > 0 && position >= e.bound && !e.void {
+		e.owed, e.run = false, e.bound
+	}
+}
+
+// ask returns a question that is about to be sent.
+func (e *exactness) ask(position kvclient.Revision) question { return question{e.skips, position} }
+
+// answered takes the leader's answer to a question. It does not count if more was skipped since the
+// question was sent.
+func (e *exactness) answered(q question, last, position kvclient.Revision) {
+	if q.skips != e.skips || !e.owed {
+		return
+	}
+	if e.bound == 0 { // the first answer is the least
+		e.bound = max(last, q.position)
+	}
+	e.reach(position)
+}
+
+// unasked reports whether a question would help: something was skipped since the last one.
+func (e *exactness) unasked() bool { return e.owed && e.bound == 0 && !e.void }
+
+// holds reports whether a position is exact while the feed is at another, or at the same.
+func (e *exactness) holds(at, position kvclient.Revision) bool {
+	if e.void {
+		return false
+	}
+	now := !e.owed && e.run <= at && at <= position
+	return now || e.past.to > 0 && e.past.from <= at && at <= e.past.to
+}

@@ -1,0 +1,80 @@
+package feed_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/bound"
+	"kvgateway/internal/feed"
+	"kvgateway/internal/natstest"
+)
+
+const crowd = 200
+
+// crowded starts a lab that reads one snapshot at a time, and opens streams of one client with
+// a snapshot of their own each, which takes a while to read.
+func crowded(t *testing.T) (*lab, []*watcher) {
+	t.Helper()
+	l := start(t, feed.Options{Snapshots: 1})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	l.bucket(t, jetstream.KeyValueConfig{Bucket: "other"})
+	for i := range 50 {
+		put(t, kv, fmt.Sprint("big.", i), strings.Repeat("x", 16<<10))
+	}
+	put(t, kv, "small", "v")
+	var streams []*watcher
+	for i := range crowd {
+		streams = append(streams, l.watchAs(t, "attacker", "b",
+			feed.SubscribeOptions{Filters: filters(t, "big.>", fmt.Sprint("none.", i))}))
+	}
+	return l, streams
+}
+
+func (l *lab) watchAs(t *testing.T, owner, bucket string, options feed.SubscribeOptions) *watcher {
+	t.Helper()
+	w := newWatcher(t)
+	var err error
+	w.Subscription, err = l.hub.Subscribe(bound.WithOwner(t.Context(), owner), bucketName(t, bucket), options,
+		feed.Token(w.wake))
+	if err != nil {
+		t.Fatalf("subscribe: %v", err)
+	}
+	t.Cleanup(w.Close)
+	return w
+}
+
+func TestAbandonedReadingsAreDropped(t *testing.T) {
+	t.Parallel()
+	l, streams := crowded(t)
+	for _, s := range streams {
+		s.Close()
+	}
+	l.watchAs(t, "attacker", "b", feed.SubscribeOptions{Filters: filters(t, "small")}).untilKind(feed.Synced)
+	if read := l.hub.Stats().Snapshots.Load(); read > crowd/2 {
+		t.Errorf("%d snapshots were read for %d streams that had left", read, crowd)
+	}
+	natstest.Eventually(t, patience, "nothing is read for those that have left", func() bool {
+		return l.hub.Reading() == 0
+	})
+}
+
+func TestSnapshotsOfOneClientDelayNoOther(t *testing.T) {
+	t.Parallel()
+	for _, innocent := range []struct{ name, owner, bucket string }{
+		{"the same bucket", "innocent", "b"},
+		{"the same client's stream of another bucket", "attacker", "other"},
+	} {
+		t.Run(innocent.name, func(t *testing.T) {
+			t.Parallel()
+			l, _ := crowded(t)
+			w := l.watchAs(t, innocent.owner, innocent.bucket, feed.SubscribeOptions{Filters: filters(t, "small")})
+			w.untilKind(feed.Synced)
+			if read := l.hub.Stats().Snapshots.Load(); read > crowd/2 {
+				t.Errorf("%d of %d snapshots were read before", read, crowd)
+			}
+		})
+	}
+}

@@ -1,0 +1,186 @@
+package feed
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"kvgateway/internal/kvclient"
+)
+
+func subscriptionOf(t testing.TB, patterns ...string) *Subscription {
+	t.Helper()
+	filters, err := kvclient.ParseFilters(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Subscription{options: SubscribeOptions{Filters: filters}, wake: func() {}}
+}
+
+func TestInterestsFindWhomAFilterMatches(t *testing.T) {
+	t.Parallel()
+	in := newInterests()
+	all := []*Subscription{
+		subscriptionOf(t), subscriptionOf(t, "a.b"), subscriptionOf(t, "a.b", "a.*", "a.b"),
+		subscriptionOf(t, "a.*"), subscriptionOf(t, "a.>", "b"), subscriptionOf(t, "*.b.c"),
+	}
+	matching := func(key string) (found []int) {
+		in.Match(key, func(s *Subscription) {
+			if i := slices.Index(all, s); !slices.Contains(found, i) {
+				found = append(found, i)
+			}
+		})
+		slices.Sort(found)
+		return found
+	}
+	for _, s := range all {
+		in.add(s)
+	}
+	for key, want := range map[string][]int{"a": {0}, "b": {0, 4}, "a.b": {0, 1, 2, 3, 4}, "a.c": {0, 2, 3, 4},
+		"a.b.c": {0, 4, 5}} {
+		if got := matching(key); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", key, got, want)
+		}
+	}
+	for _, s := range []int{2, 0} {
+		in.remove(all[s])
+		in.remove(all[s])
+	}
+	if got := matching("a.b"); !slices.Equal(got, []int{1, 3, 4}) {
+		t.Errorf("after two have left: %v", got)
+	}
+	for _, s := range all {
+		in.remove(s)
+	}
+	if len(in.literal)+len(in.wild) != 0 || !in.tree.root.isEmpty() {
+		t.Errorf("%d literal, %d with wildcards, %+v when all have left",
+			len(in.literal), len(in.wild), in.tree.root)
+	}
+}
+
+// Whatever filters come and go, the tree finds those that match, and nothing of what has gone is left.
+func TestFilterTreeAgreesWithTheFilters(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(14, 2))
+	random := func(tokens ...string) string {
+		parts := make([]string, 1+r.IntN(5))
+		for i := range parts {
+			parts[i] = tokens[r.IntN(len(tokens))]
+		}
+		if len(tokens) > 3 && r.IntN(3) == 0 {
+			parts[len(parts)-1] = ">"
+		}
+		return strings.Join(parts, ".")
+	}
+	var tree filterTree
+	there := make(map[string]*interest)
+	for range 3_000 {
+		filter := random("a", "b", "c", "*", "*")
+		if there[filter] == nil {
+			there[filter] = new(interest)
+			tree.set(filter, there[filter])
+		} else {
+			delete(there, filter)
+			tree.set(filter, nil)
+		}
+		key, found := random("a", "b", "c"), 0
+		tree.match(key, func(*interest) { found++ })
+		for filter := range there {
+			if f, _ := kvclient.ParseFilter(filter); f.Matches(key) {
+				found--
+			}
+		}
+		if found != 0 {
+			t.Fatalf("%s: %d too many of %v", key, found, there)
+		}
+	}
+	for filter := range there {
+		tree.set(filter, nil)
+	}
+	if !tree.root.isEmpty() {
+		t.Errorf("left: %+v", tree.root)
+	}
+}
+
+func TestEqualFiltersShareAnEntry(t *testing.T) {
+	t.Parallel()
+	in := newInterests()
+	for range 1000 {
+		in.add(subscriptionOf(t, "a.*.b.>", "k"))
+	}
+	if len(in.wild) != 1 || len(in.literal) != 1 {
+		t.Errorf("%d with wildcards, %d literal", len(in.wild), len(in.literal))
+	}
+}
+
+// What a subscription is charged for is what it takes: never less, and not many times more.
+func TestWeightIsWhatFiltersTake(t *testing.T) {
+	deep := func(i int) []string {
+		var patterns []string
+		for j := range 16 {
+			patterns = append(patterns, fmt.Sprintf("%d-%d.*%s", i, j, strings.Repeat(".a", 30)))
+		}
+		return patterns
+	}
+	literals := func(i int) []string {
+		var patterns []string
+		for j := range 64 {
+			patterns = append(patterns, fmt.Sprintf("some.key.%d.%d", i, j))
+		}
+		return patterns
+	}
+	for name, patternsOf := range map[string]func(int) []string{
+		"deep": deep, "literals": literals,
+		"short": func(i int) []string { return []string{fmt.Sprintf("user.%d.*", i)} },
+	} {
+		const count = 300
+		in := newInterests()
+		before := heapInUse()
+		var charged int64
+		subs := make([]*Subscription, count)
+		for i := range subs {
+			subs[i] = subscriptionOf(t, patternsOf(i)...)
+			in.add(subs[i])
+			charged += weight(subs[i].patterns())
+		}
+		takes := int64(heapInUse() - before)
+		t.Logf("%s: %d bytes each, charged %d", name, takes/count, charged/count)
+		if takes > charged || charged > 8*takes {
+			t.Errorf("%s: %d bytes each, charged %d", name, takes/count, charged/count)
+		}
+		runtime.KeepAlive(subs)
+		runtime.KeepAlive(&in)
+	}
+}
+
+func heapInUse() uint64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
+}
+
+// BenchmarkMatch is what one change costs where as many filters as one client may have look at every
+// token of its key.
+func BenchmarkMatch(b *testing.B) {
+	in := newInterests()
+	var held int64
+	key := strings.Repeat("a.", 31) + "z"
+	for i := 0; held < 24<<20; i++ {
+		var patterns []string
+		for j := range 16 {
+			bits := fmt.Sprintf("%014b", i*16+j)
+			bits = strings.NewReplacer("0", "a.", "1", "*.").Replace(bits)
+			patterns = append(patterns, bits+strings.Repeat("*.", 17)+"x")
+		}
+		s := subscriptionOf(b, patterns...)
+		in.add(s)
+		held += weight(s.patterns())
+	}
+	for b.Loop() {
+		in.Match(key, func(*Subscription) {})
+	}
+}

@@ -1,0 +1,112 @@
+package feed
+
+import (
+	"context"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// A purge whose advisory found no room in the client is found out all the same, though the source
+// goes on and new messages make up for what is gone.
+func TestPurgeWhoseAdvisoryWasDropped(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	client, err := kvclient.Connect(kvclient.Options{URL: server.URL(), AdvisoryBytes: 4 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hub := NewHub(client, Options{})
+	t.Cleanup(func() { hub.Close(); client.Close(context.Background()) })
+	busy, release, missed := make(chan struct{}), make(chan struct{}), make(chan struct{}, 100)
+	client.Observe(func(a kvclient.Advisory) {
+		switch {
+		case a.Kind == kvclient.StreamPurged && a.Key == "deleted":
+			close(busy)
+			<-release // the client looks at nothing else meanwhile
+		case a.Kind == kvclient.AdvisoriesMissed:
+			missed <- struct{}{}
+		}
+		hub.advise(a)
+	})
+	natstest.Eventually(t, 10*time.Second, "the client is ready", func() bool { return client.Ready(t.Context()) == nil })
+	js := server.JetStream(t)
+	kv, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b", History: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(key string) {
+		if _, err := kv.PutString(t.Context(), key, "v"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("a")
+	put("b")
+	put("deleted")
+	if err := kv.Delete(t.Context(), "deleted"); err != nil {
+		t.Fatal(err)
+	}
+	name, _ := kvclient.ParseBucketName("b")
+	s, err := hub.Subscribe(t.Context(), name, SubscribeOptions{}, func() {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	state := make(map[string]bool)
+	holds := func(keys ...string) func() bool {
+		want := make(map[string]bool)
+		for _, key := range keys {
+			want[key] = true
+		}
+		return func() bool {
+			events, _ := s.Poll(nil, 100)
+			for _, e := range events {
+				switch {
+				case e.Kind == Reset:
+					clear(state)
+				case e.Kind == Changed && e.Change.IsMarker():
+					delete(state, e.Change.Key)
+				case e.Kind == Changed:
+					state[e.Change.Key] = true
+				}
+			}
+			_, exact, _ := s.Bookmark()
+			return exact && maps.Equal(state, want)
+		}
+	}
+	natstest.Eventually(t, 10*time.Second, "the snapshot", holds("a", "b"))
+	// A marker that comes live is known to the feed, so that its purge is harmless.
+	put("deleted")
+	if err := kv.Delete(t.Context(), "deleted"); err != nil {
+		t.Fatal(err)
+	}
+	natstest.Eventually(t, 10*time.Second, "the marker", func() bool {
+		s.feed.mu.Lock()
+		defer s.feed.mu.Unlock()
+		return s.feed.markers["deleted"] > 0
+	})
+	purge := func(key string) {
+		stream, err := js.Stream(t.Context(), "KV_b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.b."+key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	purge("deleted")
+	<-busy
+	natstest.Eventually(t, 10*time.Second, "too many advisories", func() bool {
+		_, err := kv.Status(t.Context())
+		return err == nil && len(missed) > 0
+	})
+	purge("a") // its advisory is dropped
+	put("c")
+	close(release)
+	natstest.Eventually(t, 20*time.Second, "what is there", holds("b", "c"))
+}

@@ -1,0 +1,143 @@
+package feed_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/bound"
+	"kvgateway/internal/feed"
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// feedsWithSource waits until so many feeds have a source.
+func (l *lab) feedsWithSource(t *testing.T, want int) {
+	t.Helper()
+	natstest.Eventually(t, patience, fmt.Sprint(want, " feeds have a source"), func() bool {
+		feeds, _ := l.hub.Size()
+		return feeds == want
+	})
+}
+
+// held returns how much is held of a bound.
+func held(set *bound.Set, name string) int64 { return set.Find(name).Used() }
+
+func TestMissingBucketHasNoFeed(t *testing.T) {
+	t.Parallel()
+	set := bound.NewSet()
+	l := start(t, feed.Options{Bounds: set})
+	for i := range 20 {
+		_, err := l.hub.Subscribe(t.Context(), bucketName(t, fmt.Sprint("none-", i)), feed.SubscribeOptions{}, func() {})
+		if !errors.Is(err, kvclient.ErrBucketNotFound) {
+			t.Fatalf("a bucket that does not exist: %v", err)
+		}
+	}
+	l.feedsWithSource(t, 0)
+	natstest.Eventually(t, patience, "nothing lingers", func() bool { return held(set, "feeds") == 0 })
+
+	var streams []*watcher
+	for i := range 20 {
+		w := l.watch(t, fmt.Sprint("b", i), feed.SubscribeOptions{UnknownPoint: true})
+		w.untilKind(feed.BucketDeleted)
+		streams = append(streams, w)
+	}
+	l.feedsWithSource(t, 0)
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b7"})
+	put(t, kv, "a", "1")
+	streams[7].untilKind(feed.Reset)
+	streams[7].untilHolds(map[string]string{"a": "1"})
+	l.feedsWithSource(t, 1)
+	for _, w := range streams {
+		w.Close()
+	}
+	natstest.Eventually(t, patience, "only the bucket that exists lingers", func() bool { return held(set, "feeds") == 1 })
+}
+
+func TestFeedOfADeletedBucketRests(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{})
+	config := jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}
+	l.bucket(t, config)
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	for round := range 3 {
+		if err := l.js.DeleteKeyValue(t.Context(), "b"); err != nil {
+			t.Fatal(err)
+		}
+		w.untilKind(feed.BucketDeleted)
+		l.feedsWithSource(t, 0)
+		value := fmt.Sprint(round)
+		put(t, l.bucket(t, config), "a", value)
+		w.untilKind(feed.Reset)
+		w.untilHolds(map[string]string{"a": value})
+		l.feedsWithSource(t, 1)
+	}
+}
+
+// Where the identity may not hear advisories, one look at the names of all streams finds the buckets
+// that streams wait for, and somebody who subscribes is told of the bucket at once.
+func TestBucketIsFoundWithoutAdvisories(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
+		o.NoAuthUser = "native"
+		o.Users = []*server.User{{Username: "native", Password: "n"}, {Username: "gateway", Password: "g",
+			Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"$JS.EVENT.>"}}}}}
+	}})
+	l := startAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
+	var waiting []*watcher
+	for _, name := range []string{"b", "c", "d"} {
+		w := l.watch(t, name, feed.SubscribeOptions{UnknownPoint: true})
+		w.untilKind(feed.BucketDeleted)
+		waiting = append(waiting, w)
+	}
+	l.feedsWithSource(t, 0)
+	put(t, l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"}), "a", "1")
+	waiting[0].untilKind(feed.Reset)
+	put(t, l.bucket(t, jetstream.KeyValueConfig{Bucket: "c"}), "a", "1")
+	l.watch(t, "c", feed.SubscribeOptions{}).untilHolds(map[string]string{"a": "1"})
+	waiting[1].untilKind(feed.Reset)
+}
+
+func TestFeedsThatNobodyUsesGiveWay(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{Feeds: 4})
+	for i := range 6 {
+		l.bucket(t, jetstream.KeyValueConfig{Bucket: fmt.Sprint("b", i), Storage: jetstream.MemoryStorage})
+	}
+	subscribe := func(owner, bucket string) (*feed.Subscription, error) {
+		return l.hub.Subscribe(bound.WithOwner(t.Context(), owner), bucketName(t, bucket),
+			feed.SubscribeOptions{UpdatesOnly: true}, func() {})
+	}
+	open := func(owner, bucket string) *feed.Subscription {
+		t.Helper()
+		s, err := subscribe(owner, bucket)
+		if err != nil {
+			t.Fatalf("%s of %s: %v", bucket, owner, err)
+		}
+		return s
+	}
+	refused := func(owner, bucket string, ofOwner bool) {
+		t.Helper()
+		_, err := subscribe(owner, bucket)
+		if full, ok := errors.AsType[*bound.FullError](err); !ok || full.OfOwner != ofOwner {
+			t.Fatalf("%s of %s: %v", bucket, owner, err)
+		}
+	}
+	first, second := open("a", "b0"), open("a", "b1")
+	refused("a", "b2", true)
+	open("a", "b0").Close() // what is followed already takes no place
+	third, fourth := open("b", "b2"), open("b", "b3")
+	refused("c", "b4", false)
+	first.Close()
+	fifth := open("c", "b4") // in the place of b0, which lingers
+	refused("c", "b5", false)
+	fourth.Close()
+	open("a", "b0").Close() // in the place of b3, which was another's
+	for _, s := range []*feed.Subscription{second, third, fifth} {
+		s.Close()
+	}
+}

@@ -1,0 +1,112 @@
+package feed
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"kvgateway/internal/kvclient"
+)
+
+// followerOf returns a subscription that follows the log of a feed with that many changes, from the
+// beginning.
+func followerOf(t *testing.T, changes int, patterns ...string) *Subscription {
+	t.Helper()
+	f := bare(stream(0, 0))
+	var entries []kvclient.Entry
+	for i := range changes {
+		entries = append(entries, entry(fmt.Sprint("k.", i), kvclient.Revision(i+1), kvclient.Put))
+	}
+	f.take(entries)
+	s := subscriptionOf(t, patterns...)
+	s.feed, s.tokens, s.generation = f, tokensOf(s.options.Filters), f.generation
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state = live
+	s.follow(0)
+	return s
+}
+
+func TestTurnLooksAtABoundedPartOfTheLog(t *testing.T) {
+	t.Parallel()
+	const changes = 20_000
+	var long []string
+	for i := range 16 {
+		long = append(long, fmt.Sprint("*", strings.Repeat(".*", 30), ".", i))
+	}
+	for name, test := range map[string]struct {
+		filters []string
+		most    kvclient.Revision // changes that one turn may look at
+	}{
+		"one filter":         {[]string{"none"}, 400},
+		"as many as may be":  {long, 20},
+		"one of a few match": {[]string{"k.5000", "k.15000"}, 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := followerOf(t, changes, test.filters...)
+			found, turns := 0, 0
+			for more, before := true, kvclient.Revision(0); more; turns++ {
+				var events []Event
+				if events, more = s.Poll(nil, 16); s.cursor-before > test.most {
+					t.Fatalf("a turn went from %d to %d", before, s.cursor)
+				}
+				before = s.cursor
+				found += len(events)
+			}
+			if s.cursor != changes || s.pending != 0 || turns < changes/int(test.most) {
+				t.Errorf("at %d after %d turns, pending %d", s.cursor, turns, s.pending)
+			}
+			if want := strings.Count(strings.Join(test.filters, " "), "000"); found != want {
+				t.Errorf("%d of %d changes", found, want)
+			}
+		})
+	}
+}
+
+// What comes, or becomes of the log, while changes are matched without the lock is not overlooked.
+func TestTurnNoticesWhatHappensMeanwhile(t *testing.T) {
+	t.Parallel()
+	scanning := func(t *testing.T) (*Subscription, *scan) {
+		s := followerOf(t, 200, "late.*")
+		_, next := s.poll(nil, 16)
+		if next.scan == nil {
+			t.Fatal("matched with the feed locked")
+		}
+		return s, next.scan
+	}
+	t.Run("more comes", func(t *testing.T) {
+		s, scan := scanning(t)
+		s.feed.take([]kvclient.Entry{entry("late.1", 201, kvclient.Put)})
+		events, more := s.finish(scan, nil)
+		if len(events) != 0 || !more {
+			t.Fatalf("%d events, more %v, with a change that came meanwhile", len(events), more)
+		}
+		if events, _ = s.Poll(nil, 16); len(events) != 1 {
+			t.Errorf("%d events for what came meanwhile", len(events))
+		}
+	})
+	t.Run("the log begins anew", func(t *testing.T) {
+		s, scan := scanning(t)
+		s.feed.startAt(nil, kvclient.StreamState{Epoch: "another", Last: 7})
+		events, more := s.finish(scan, nil)
+		if len(events) != 0 || !more || s.cursor > 200 {
+			t.Fatalf("%d events, more %v, cursor %d, after a reset", len(events), more, s.cursor)
+		}
+		if events, _ := s.poll(nil, 16); len(events) != 1 || events[0].Kind != Reset {
+			t.Errorf("told %+v", events)
+		}
+	})
+	t.Run("the log moves on", func(t *testing.T) {
+		s, scan := scanning(t)
+		s.feed.log.maxCount = 1
+		s.feed.take([]kvclient.Entry{entry("k.x", 201, kvclient.Put), entry("k.y", 202, kvclient.Put)})
+		if _, more := s.finish(scan, nil); !more || s.pending == 0 {
+			t.Fatalf("more %v, pending %d, behind the log", more, s.pending)
+		}
+		for _, c := range scan.changes[:cap(scan.changes)] {
+			if c != nil {
+				t.Fatal("a list that is not used keeps a change alive")
+			}
+		}
+	})
+}

@@ -1,0 +1,268 @@
+package handlers_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// stallImports begins imports that go no further than what is given, and returns their connections.
+func (g *gateway) stallImports(t testing.TB, count int, part string) []*session {
+	t.Helper()
+	var stalled []*session
+	for range count {
+		s := g.session(t)
+		begin(t, s.conn, fmt.Sprintf("POST /buckets/shop/entries HTTP/1.1\r\nHost: localhost\r\n%s\r\n"+
+			"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", lineType, len(part), part))
+		stalled = append(stalled, s)
+	}
+	return stalled
+}
+
+// However many imports stand still, others are carried out, and so are deletions by filter: those of
+// another address at once, and those of the same one after a second.
+func TestStalledImportsGiveUpTheirPlaces(t *testing.T) {
+	t.Parallel()
+	for _, part := range []string{"{", `{"key":"a","text":"v"}` + "\n", `{"key":"a","text":"v"}` + "\n{"} {
+		for _, address := range []string{"", otherAddress} {
+			t.Run(fmt.Sprintf("%q %s", part, address), func(t *testing.T) {
+				t.Parallel()
+				g := start(t)
+				g.shop(t)
+				g.stallImports(t, 20, part)
+				if strings.Contains(part, "\n") {
+					eventually(t, "a line is stored", func() bool { return g.lastOf(t, "shop") >= 12 })
+				}
+				s := g.sessionFrom(t, address)
+				began := time.Now()
+				readImport(t, linesOf(t, s.do(t, "POST", "/buckets/shop/entries", `{"key":"b","text":"v"}`, lineType))).wantDone(t, 1, 0)
+				s.do(t, "DELETE", "/buckets/shop/keys?filter=b", nil).is(t, 200)
+				if took := time.Since(began); took > 4*time.Second*slowdown {
+					t.Errorf("took %v", took)
+				}
+			})
+		}
+	}
+}
+
+// An import whose place another one needs is told so, after what it has stored.
+func TestImportThatGaveUpItsPlaceIsTold(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.shop(t)
+	stalled := g.stallImports(t, 16, `{"key":"a","text":"v"}`+"\n")
+	for range 6 {
+		g.load(t, "/buckets/shop/entries", `{"key":"b","text":"v"}`).wantDone(t, 1, 0)
+	}
+	ended := 0
+	for _, s := range stalled {
+		if err := s.conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.ReadResponse(s.in, nil)
+		if err != nil {
+			continue // it waits for its first place, or has it still
+		}
+		body, err := io.ReadAll(response.Body)
+		if err != nil {
+			continue
+		}
+		last := readImport(t, parseLines(t, body)).last
+		if problem, _ := last["problem"].(map[string]any); codeOf(problem) == "request-timeout" && fmt.Sprint(last["stored"]) == "1" {
+			ended++
+		} else {
+			t.Errorf("the last line is %v", last)
+		}
+	}
+	if ended == 0 {
+		t.Error("no import was told that it ended")
+	}
+}
+
+// An import whose client does not read what it is told loses its place, too.
+func TestImportThatReadsNothingGivesUpItsPlace(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", Storage: jetstream.MemoryStorage})
+	body := strings.Repeat(`{"key":"*","text":"each of these is refused with some hundred bytes"}`+"\n", 100_000)
+	for range 16 {
+		r := g.rawImport(t, "/buckets/shop/entries", 2*len(body))
+		if err := r.conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+			t.Fatal(err)
+		}
+		r.send(body)
+		r.stalls()
+	}
+	g.load(t, "/buckets/shop/entries", `{"key":"b","text":"v"}`).wantDone(t, 1, 0)
+}
+
+// Half-sent bodies do not keep a transaction of the same address out, nor one of another.
+func TestHalfSentTransactionsGiveUpTheirMemory(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"", otherAddress} {
+		t.Run(address, func(t *testing.T) {
+			t.Parallel()
+			g := start(t)
+			g.ledger(t)
+			half := `{"operations":[{"op":"put","key":"a","text":"` + strings.Repeat("v", 5<<20)
+			var stalled []*session
+			for range 4 {
+				s := g.session(t)
+				begin(t, s.conn, "POST /buckets/ledger/transactions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
+					"Content-Length: 16777216\r\n\r\n")
+				go io.WriteString(s.conn, half)
+				stalled = append(stalled, s)
+			}
+			held := map[string]string{"bound": "transaction-bodies"}
+			eventually(t, "memory is held", func() bool { return g.metric(t, "kvgw_bound_used", held) >= 16<<20 })
+			large := `{"operations":[{"op":"put","key":"b","text":"` + strings.Repeat("v", 70_000) + `"}]}`
+			began := time.Now()
+			g.sessionFrom(t, address).do(t, "POST", "/buckets/ledger/transactions", large, asJSON).is(t, 200)
+			if took := time.Since(began); took > 4*time.Second*slowdown {
+				t.Errorf("took %v", took)
+			}
+			for _, s := range stalled {
+				s.conn.Close()
+			}
+			eventually(t, "the memory is free", func() bool { return g.metric(t, "kvgw_bound_used", held) == 0 })
+		})
+	}
+}
+
+// What is left of the largest values does not pile up, and what is whole is stored.
+func TestHalfSentValuesTakeBoundedMemory(t *testing.T) {
+	measuresMemory(t)
+	g := start(t)
+	kv := g.shop(t)
+	before := heapInUse()
+	part := strings.Repeat("v", 1_000_000)
+	for range 200 {
+		s := g.session(t)
+		begin(t, s.conn, "PUT /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n")
+		go io.WriteString(s.conn, part)
+	}
+	held := map[string]string{"bound": "body-memory"}
+	eventually(t, "bodies are held", func() bool { return g.metric(t, "kvgw_bound_waiting", held) > 50 || heapInUse()-before > 150<<20 })
+	if grown := heapInUse() - before; grown > 64<<20 {
+		t.Errorf("the heap grew by %d MiB", grown>>20)
+	}
+	g.do(t, "PUT", "/buckets/shop/keys/small", "v").is(t, 200)
+	s := g.sessionFrom(t, otherAddress)
+	s.do(t, "PUT", "/buckets/shop/keys/large", part).is(t, 200)
+	wantNative(t, kv, "large", part)
+}
+
+// No operation that reads what a body says takes one with a content coding; a value has any.
+func TestContentEncodingOfStructuredBodies(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.ledger(t)
+	put(t, kv, "a", `{}`)
+	before := g.messages(t, "ledger")
+	for _, tc := range []struct{ method, target, media, body string }{
+		{"POST", "/buckets/ledger/entries", "application/x-ndjson", "\x1f\x8b\x08\x00"},
+		{"POST", "/buckets/ledger/entries", "application/x-ndjson", `{"key":"b","text":"v"}`},
+		{"POST", "/buckets/ledger/transactions", "application/json", `{"operations":[{"op":"put","key":"b","value":1}]}`},
+		{"PUT", "/buckets/new", "application/json", `{}`},
+		{"PATCH", "/buckets/ledger", "application/merge-patch+json", `{}`},
+		{"PATCH", "/buckets/ledger/keys/a", "application/merge-patch+json", `{"b":1}`},
+		{"PATCH", "/buckets/ledger/keys/a", "application/json-patch+json", `[]`},
+	} {
+		for _, coding := range []string{"gzip", "br", "identity, gzip", "Zstd"} {
+			g.do(t, tc.method, tc.target, tc.body, "Content-Type: "+tc.media, "Content-Encoding: "+coding).
+				has(t, "Accept-Encoding", "identity").problem(t, 415, "unsupported-media-type")
+		}
+	}
+	if g.messages(t, "ledger") != before {
+		t.Error("something was stored")
+	}
+	g.get(t, "/buckets/new").problem(t, 404, "bucket-not-found")
+	g.load(t, "/buckets/ledger/entries", `{"key":"b","text":"v"}`).wantDone(t, 1, 0)
+	g.do(t, "POST", "/buckets/ledger/entries", `{"key":"b","text":"v"}`, lineType, "Content-Encoding: identity").is(t, 200)
+	g.do(t, "PUT", "/buckets/ledger/keys/b", "\x1f\x8b", "Content-Encoding: gzip").is(t, 200)
+	g.get(t, "/buckets/ledger/keys/b").is(t, 200).has(t, "Content-Encoding", "gzip")
+}
+
+// What is no transaction, or none that the bucket would take, is not counted against its rate.
+func TestRefusedTransactionsAreNotCounted(t *testing.T) {
+	t.Parallel()
+	g := start(t, func(s *setup) { s.handlers.TransactionRate = 1 })
+	kv := g.shop(t)
+	put(t, kv, "a", "v")
+	const target = "/buckets/shop/transactions"
+	good := `{"operations":[{"op":"put","key":"a","value":1}]}`
+	for range 5 {
+		g.do(t, "POST", target, good, asJSON).problem(t, 409, "transactions-not-enabled")
+	}
+	g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, asJSON).is(t, 200)
+	for range 5 {
+		g.do(t, "POST", target, `{}`, asJSON).problem(t, 400, "invalid-body")
+		g.do(t, "POST", target, `{"operations":[{"op":"check","key":"a","if_revision":1}]}`, asJSON).is(t, 400)
+		g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true}]}`, asJSON).is(t, 412)
+	}
+	g.do(t, "POST", target, good, asJSON).is(t, 200)
+}
+
+// What was begun over HTTP/2 is given up in the same way, and told.
+func TestStalledImportsOverHTTP2GiveUpTheirPlaces(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.shop(t)
+	base, clients := g.h2c(t, 1)
+	outcomes := make(chan string, 16)
+	for range 16 {
+		body, w := pipeBody(t)
+		go io.WriteString(w, `{"key":"a","text":"v"}`+"\n")
+		go func() {
+			response, err := clients[0].Post(base+"/buckets/shop/entries", "application/x-ndjson", body)
+			if err != nil {
+				outcomes <- err.Error()
+				return
+			}
+			defer response.Body.Close()
+			answer, err := io.ReadAll(response.Body)
+			outcomes <- fmt.Sprint(string(answer), err)
+		}()
+	}
+	eventually(t, "a line is stored", func() bool { return g.lastOf(t, "shop") >= 12 })
+	g.load(t, "/buckets/shop/entries", `{"key":"b","text":"v"}`).wantDone(t, 1, 0)
+	if outcome := <-outcomes; !strings.Contains(outcome, "request-timeout") || !strings.Contains(outcome, `"stored":1`) {
+		t.Errorf("the import that gave up its place was told %q", outcome)
+	}
+}
+
+// An import that is too old tells what it has stored, and a deletion by filter what it has deleted.
+func TestImportsAndDeletionsHaveAnAge(t *testing.T) {
+	t.Parallel()
+	g := start(t, func(s *setup) { s.handlers.Bodies.Age = 300 * time.Millisecond })
+	g.shop(t)
+	body, w := pipeBody(t)
+	go func() {
+		for i := 0; ; i++ {
+			if _, err := fmt.Fprintf(w, `{"key":"k%d","text":"v"}`+"\n", i); err != nil {
+				return
+			}
+		}
+	}()
+	i := readImport(t, parseLines(t, g.pour(t, "/buckets/shop/entries", body)))
+	body.Close()
+	problem, _ := i.last["problem"].(map[string]any)
+	if codeOf(problem) != "request-timeout" || i.last["stored"] == nil || fmt.Sprint(i.last["stored"]) == "0" {
+		t.Errorf("the last line is %v", i.last)
+	}
+	if refused := g.metric(t, "kvgw_bound_refused_total", map[string]string{"bound": "body-age"}); refused != 1 {
+		t.Errorf("%v bodies were too old", refused)
+	}
+	g = start(t, func(s *setup) { s.handlers.Bodies.Age = time.Nanosecond })
+	put(t, g.shop(t), "a", "v")
+	if p := g.do(t, "DELETE", "/buckets/shop/keys?filter=>", nil).problem(t, 504, "outcome-unknown"); fmt.Sprint(p["deleted"]) != "0" {
+		t.Errorf("%v", p)
+	}
+	g.get(t, "/buckets/shop/keys/a").is(t, 200)
+}

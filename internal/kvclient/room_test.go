@@ -1,0 +1,113 @@
+package kvclient_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+// What makes room is what the problems bucket-full and storage-exhausted advise. If this fails, the
+// nats-server has changed, and their texts are wrong.
+func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
+	t.Parallel()
+	limited := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
+		o.JetStreamMaxStore = 300_000
+	}})
+	unlimited := natstest.Start(t, natstest.Options{})
+	drop := func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) error {
+		if err := c.DeleteBucket(t.Context(), b.Name()); err != nil {
+			return err
+		}
+		newBucket(t, c, b.Name().String(), nil)
+		return nil
+	}
+	patch := func(document string) change {
+		return func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) error {
+			_, err := c.UpdateBucket(t.Context(), b.Name(), []byte(document))
+			return err
+		}
+	}
+	erase := func(purge bool) change {
+		return func(t *testing.T, _ *kvclient.Client, b *kvclient.Bucket) error {
+			_, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k20"), Purge: purge})
+			return err
+		}
+	}
+	full, exhausted := kvclient.ErrBucketFull, kvclient.ErrStorageExhausted
+	for i, tc := range []struct {
+		name    string
+		server  *natstest.Server
+		history int64
+		change  change
+		refused error // by which the change is refused; nil if it makes room
+	}{
+		{"delete", unlimited, 1, erase(false), nil},
+		{"purge", unlimited, 1, erase(true), nil},
+		{"delete", unlimited, 5, erase(false), full},
+		{"purge", unlimited, 5, erase(true), full},
+		{"max_bytes", unlimited, 5, patch(`{"max_bytes":600000}`), nil},
+		{"history", unlimited, 5, patch(`{"history":1}`), nil},
+		{"ttl", unlimited, 5, patch(`{"ttl":"100ms"}`), nil},
+		{"delete", limited, 1, erase(false), exhausted},
+		{"purge", limited, 1, erase(true), exhausted},
+		{"delete", limited, 5, erase(false), exhausted},
+		{"history", limited, 5, patch(`{"history":1}`), nil},
+		{"ttl", limited, 1, patch(`{"ttl":"100ms"}`), nil},
+		{"bucket", limited, 1, drop, nil},
+	} {
+		name := fmt.Sprintf("%s/limited=%v/history=%d", tc.name, tc.server == limited, tc.history)
+		t.Run(name, func(t *testing.T) {
+			c := connect(t, kvclient.Options{URL: tc.server.URL()})
+			b := newBucket(t, c, fmt.Sprintf("b%d", i), func(c *kvclient.BucketConfig) {
+				if c.History = tc.history; tc.server == unlimited {
+					c.MaxBytes = 300_000
+				}
+			})
+			defer func() { _ = c.DeleteBucket(t.Context(), b.Name()) }()
+			fillUp(t, b, tc.history)
+			err := tc.change(t, c, b)
+			if tc.refused != nil {
+				if !errors.Is(err, tc.refused) {
+					t.Fatalf("error %v, want %v", err, tc.refused)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if b, err = c.Bucket(t.Context(), b.Name()); err != nil {
+				t.Fatal(err)
+			}
+			natstest.Eventually(t, soon, "a write", func() bool {
+				return write(b, t, "later", strings.Repeat("x", 3000)) == nil
+			})
+		})
+	}
+}
+
+type change func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) error
+
+// fillUp writes until nothing fits any more. One key has several revisions, "k20" has one.
+func fillUp(t *testing.T, b *kvclient.Bucket, history int64) {
+	t.Helper()
+	for size := 9000; size > 0; size /= 4 {
+		for i := 0; ; i++ {
+			name := fmt.Sprintf("k%d", i)
+			switch {
+			case size < 9000:
+				name = fmt.Sprintf("small%d.%d", size, i)
+			case i < int(history) && history > 1:
+				name = "revised"
+			}
+			if write(b, t, name, strings.Repeat("x", size)) != nil {
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,46 @@
+package kvclient
+
+import (
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Terms are the settings of a bucket's stream that decide which messages are its entries, and when
+// they vanish. An entry is reported with an end that follows from them; under other terms the same
+// revision has another end, or is not there.
+type Terms struct {
+	// MaxAge is the age at which messages vanish that have no time to live of their own; 0 for never.
+	MaxAge time.Duration
+	// MarkerTTL is how long the marker of an expired entry stays; 0 if none is left. The server also
+	// raises shorter times to live to it.
+	MarkerTTL time.Duration
+	// MessageTTLs reports whether the server acts on times to live of messages.
+	MessageTTLs bool
+	// Subjects is the prefix of the entries' subjects. A mirror that becomes a stream of its own
+	// changes it.
+	Subjects string
+}
+
+// ExceptSubjects returns the terms that an [Advisory] can tell.
+func (t Terms) ExceptSubjects() Terms {
+	t.Subjects = ""
+	return t
+}
+
+// termsOf reads the terms of a bucket, whose entries have subjects, from its stream's configuration.
+func termsOf(subjects string, config *jetstream.StreamConfig) Terms {
+	return Terms{
+		MaxAge:      config.MaxAge,
+		MarkerTTL:   config.SubjectDeleteMarkerTTL,
+		MessageTTLs: config.AllowMsgTTL,
+		Subjects:    subjects,
+	}
+}
+
+// discards reports whether a stream may drop messages that nothing took the place of, and tells
+// nobody which: the oldest for want of room, or those that consumers have read.
+func discards(config *jetstream.StreamConfig) bool {
+	bounded := config.MaxMsgs > 0 || config.MaxBytes > 0
+	return config.Discard == jetstream.DiscardOld && bounded || config.Retention != jetstream.LimitsPolicy
+}

@@ -1,0 +1,15 @@
+//go:build linux || darwin
+
+package natsd
+
+import "syscall"
+
+// freeBytes returns how many bytes the file system of a directory has left for everybody, and
+// whether that is known.
+func freeBytes(dir string) (free int64, known bool) {
+	var fs syscall.Statfs_t
+	if err := syscall.Statfs(dir, &fs); err != nil {
+		return 0, false
+	}
+	return int64(fs.Bavail) * int64(fs.Bsize), true
+}

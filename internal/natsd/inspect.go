@@ -1,0 +1,208 @@
+package natsd
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// readLimit is how many bytes of message blocks are read at a start after a clean stop, which
+// takes a second from memory and a few from a disk.
+const readLimit = 512 << 20
+
+// A LossError says that the store has lost data that was stored, as far as that can be proved.
+type LossError struct {
+	Dir    string
+	Losses []string
+	// Opened says that nats-server has opened the store. If it has not, every file is as it was
+	// found; the server would cut what it cannot read, and go on with the rest.
+	Opened bool
+}
+
+func (e *LossError) Error() string {
+	touched := "nothing in it was changed"
+	if e.Opened {
+		touched = "this showed when the server had opened it"
+	}
+	return fmt.Sprintf("the store in %s has lost data (%s):\n  %s",
+		e.Dir, touched, strings.Join(e.Losses, "\n  "))
+}
+
+// A loss is what a stream's files lack.
+type loss struct {
+	stream string
+	dir    string
+	text   string
+	blocks []string // the files that are damaged
+	// certain says that acknowledged data is gone. After a power cut with a sync interval the end
+	// of what was written may be unreadable, which that setting accepts.
+	certain bool
+}
+
+// inspect compares the files of all streams with the record, before the server opens them.
+//
+// nats-server 2.15.2 trusts its state file if that belongs to the newest block; else it reads every
+// block anew. Either way it cuts a block where it comes upon a record that it cannot read, at its
+// start or when it loads the block later, and everything behind is lost: revisions are then given
+// out again. Where it cuts nothing it answers that the damaged message was never there (both
+// measured). So the blocks are read here before: all of them where the server will read them too,
+// and else as many as fit into readLimit, but the newest of each stream always.
+func inspect(dataDir string, r record, log zerolog.Logger) ([]loss, error) {
+	dirs, err := streamDirs(dataDir)
+	if err != nil {
+		return nil, err
+	}
+	var losses []loss
+	began, room := time.Now(), int64(readLimit)
+	for _, dir := range dirs {
+		if lacksConfiguration(dir) || exists(filepath.Join(dir, purgeLeftover)) {
+			continue // mend and the server finish the deletion or the purge that was under way
+		}
+		found, err := inspectStream(dir, r, &room)
+		if err != nil {
+			return nil, fmt.Errorf("stream in %s cannot be inspected: %w", dir, err)
+		}
+		losses = append(losses, found...)
+	}
+	r.tellOfTheAbsent(dirs, log)
+	if took := time.Since(began); took > time.Second {
+		log.Info().Dur("duration_ms", took).Msg("the message blocks were read")
+	}
+	return losses, nil
+}
+
+// tellOfTheAbsent logs which streams are gone as a whole: that is what a deletion looks like that
+// came after the record.
+func (r record) tellOfTheAbsent(dirs []string, log zerolog.Logger) {
+	for name, entry := range r.Streams {
+		here := slices.ContainsFunc(dirs, func(dir string) bool { return filepath.Base(dir) == name })
+		if !here {
+			log.Warn().Str("stream", name).Uint64("last_revision", entry.Last).Time("recorded", r.Written).
+				Msg("a stream is not there any more: it was deleted, or its directory was lost")
+		}
+	}
+}
+
+// An inspection is under way for one stream.
+type inspection struct {
+	dir, name string
+	record    record
+	entry     recorded
+	known     bool // the record knows the stream
+	last      uint64
+	losses    []loss
+}
+
+// inspectStream inspects one stream. It takes what it reads from room, unless it must read it.
+func inspectStream(dir string, r record, room *int64) ([]loss, error) {
+	i := &inspection{dir: dir, name: filepath.Base(dir), record: r}
+	created, err := createdOf(dir)
+	if err != nil {
+		return nil, nil // checkRecovered reports what cannot be read
+	}
+	i.entry, i.known = r.of(i.name, created)
+	state, readable := readState(dir, i.name)
+	i.last = state.Last
+	sizes := blockSizes(dir)
+	blocks := blockNumbers(sizes)
+	trusted := r.Clean && i.known && readable && state.Checksum == i.entry.Checksum
+	if trusted {
+		i.compare(sizes)
+		blocks = newest(blocks, sizes, room)
+	}
+	if err := i.scan(blocks); err != nil {
+		return nil, err
+	}
+	if i.known && i.last < i.entry.Last {
+		i.add(true, nil, "it ends at revision %d, and had come to %d", i.last, i.entry.Last)
+	}
+	return i.losses, nil
+}
+
+// newest returns the newest block and those before it that fit into room, which they take.
+func newest(blocks []uint32, sizes map[string]int64, room *int64) []uint32 {
+	first := len(blocks)
+	for first > 0 {
+		size := sizes[blockName(blocks[first-1])]
+		if first < len(blocks) && size > *room {
+			break
+		}
+		*room -= size
+		first--
+	}
+	return blocks[first:]
+}
+
+// compare reports the blocks that are not what a clean stop has left.
+func (i *inspection) compare(sizes map[string]int64) {
+	for name, size := range i.entry.Blocks {
+		switch now, here := sizes[name]; {
+		case !here:
+			i.add(true, nil, "%s is missing", name)
+		case now != size:
+			i.add(true, []string{name}, "%s has %d bytes, and had %d", name, now, size)
+		}
+	}
+}
+
+// scan reads blocks, of which the last is the newest.
+func (i *inspection) scan(blocks []uint32) error {
+	before := uint64(0) // the last revision of the blocks before
+	for n, number := range blocks {
+		name := blockName(number)
+		found, err := scanBlock(filepath.Join(i.dir, messagesDir, name), i.name, number)
+		if err != nil {
+			return err
+		}
+		before = max(before, found.last)
+		i.last = max(i.last, found.last)
+		if found.bad >= 0 {
+			i.judge(name, found, before, n == len(blocks)-1)
+		}
+	}
+	return nil
+}
+
+// judge decides what a record means that cannot be read. In the newest block it can be the last
+// that was written, by a server that was killed before it acknowledged: then it is not even whole.
+func (i *inspection) judge(name string, found blockScan, before uint64, newest bool) {
+	if newest && found.behind == 0 && !found.whole {
+		return
+	}
+	lasting := i.record.SyncAlways || i.known && before < i.entry.Last
+	certain := lasting && (!newest || found.behind > 0)
+	text := fmt.Sprintf("%s cannot be read from byte %d on, behind revision %d",
+		name, found.bad, before)
+	if found.behind > 0 {
+		text += fmt.Sprintf("; %d records up to revision %d are behind it",
+			found.behind, found.lost)
+	}
+	i.add(certain, []string{name}, "%s", text)
+}
+
+func (i *inspection) add(certain bool, blocks []string, format string, args ...any) {
+	text := fmt.Sprintf("stream %s in %s: %s", i.name, i.dir, fmt.Sprintf(format, args...))
+	i.losses = append(i.losses,
+		loss{stream: i.name, dir: i.dir, certain: certain, blocks: blocks, text: text})
+}
+
+// blockNumbers returns the numbers of a stream's blocks, from the oldest to the newest.
+func blockNumbers(sizes map[string]int64) []uint32 {
+	var numbers []uint32
+	for name := range sizes {
+		number, err := strconv.ParseUint(strings.TrimSuffix(name, blockSuffix), 10, 32)
+		if err == nil {
+			numbers = append(numbers, uint32(number))
+		}
+	}
+	sort.Slice(numbers, func(a, b int) bool { return numbers[a] < numbers[b] })
+	return numbers
+}
+
+func blockName(number uint32) string { return strconv.FormatUint(uint64(number), 10) + blockSuffix }

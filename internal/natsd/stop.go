@@ -1,0 +1,69 @@
+package natsd
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+)
+
+// serverSyncInterval is nats-server's own.
+const serverSyncInterval = 2 * time.Minute
+
+// defaultStopTimeout is how long the server may take to stop. It needs some ten milliseconds for
+// 100,000 keys, unless a request keeps a stream's lock.
+const defaultStopTimeout = 10 * time.Second
+
+// Shutdown stops the server, waits until all of it is down and its files are closed, and gives the
+// data directory free. A second call does nothing. Close the client connections first: the server
+// does not wait for them.
+//
+// It returns an error if the server is not down after [Options.StopTimeout], as when a request keeps
+// a stream's lock. Then the process should end, which the store survives as it survives a kill.
+func (s *Server) Shutdown() error {
+	s.mu.Lock()
+	first := !s.closed
+	s.closed = true
+	s.mu.Unlock()
+	if !first {
+		return nil
+	}
+	close(s.stop)
+	down := make(chan struct{})
+	go func() {
+		defer close(down)
+		s.takeDown()
+	}()
+	timeout := cmp.Or(s.opts.StopTimeout, defaultStopTimeout)
+	select {
+	case <-down:
+		return nil
+	case <-time.After(timeout):
+		return fmt.Errorf("the embedded nats-server is not down after %v: %s", timeout, s.opts.atRisk())
+	}
+}
+
+// atRisk says what an end without a clean stop costs.
+func (o Options) atRisk() string {
+	if o.SyncAlways {
+		return "every acknowledged write is on disk, and the next start reads all of it again"
+	}
+	return fmt.Sprintf("every acknowledged write survives the end of the process, "+
+		"but a power cut now loses those of the last %v", cmp.Or(o.SyncInterval, serverSyncInterval))
+}
+
+// takeDown stops the server and records how it has left its streams.
+func (s *Server) takeDown() {
+	s.watched.Wait()
+	i := s.instance()
+	ran, err := running(i.ns)
+	if err != nil {
+		s.opts.Logger.Warn().Err(err).Msg("the streams of the embedded nats-server cannot be listed")
+	}
+	i.shutdown()
+	if err := s.recorder.finish(s.dir, s.opts, ran); err != nil {
+		s.opts.Logger.Warn().Err(err).Msg("how far the streams have come is not recorded")
+	}
+	if err := s.lock.release(); err != nil {
+		s.opts.Logger.Warn().Err(err).Msg("the data directory stays locked until this process ends")
+	}
+}

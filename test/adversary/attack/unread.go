@@ -1,0 +1,60 @@
+package attack
+
+import (
+	"context"
+	"fmt"
+)
+
+// What is asked for and never read: the gateway must not hold it all, nor ask NATS for it all.
+
+const megabyte = 1_000_000
+
+var unreadValues = Attack{
+	Name:  "h2-values",
+	About: "800 GETs of a value of 1 MB on one HTTP/2 connection that reads no body",
+	Setup: store("big.", 1, megabyte),
+	Run: func(ctx context.Context, t *Target) {
+		t.unread(ctx, 800, "/buckets/"+Bucket+"/keys/big.0")
+	},
+}
+
+var unreadValuesPlain = Attack{
+	Name:  "unread-values",
+	About: "300 GETs of a value of 1 MB on as many connections that read nothing",
+	Setup: store("big.", 1, megabyte),
+	Run: func(ctx context.Context, t *Target) {
+		t.unreadPlain(
+			ctx,
+			300,
+			func(int) string { return get("/buckets/" + Bucket + "/keys/big.0") },
+		)
+	},
+}
+
+var unreadEntries = Attack{
+	Name:  "h2-entries",
+	About: "30 GETs of /entries, 31 MB each, on one HTTP/2 connection that reads no body",
+	Setup: store("big.", 31, megabyte),
+	Run: func(ctx context.Context, t *Target) {
+		t.unread(ctx, 30, "/buckets/"+Bucket+"/entries?filter=big.*")
+	},
+}
+
+var unreadEntry = Attack{
+	Name:  "unread-entry",
+	About: "100 GETs of /entries/{key}, 1 MB each, on as many connections that read nothing",
+	Setup: store("big.", 4, megabyte),
+	Run: func(ctx context.Context, t *Target) {
+		t.unreadPlain(ctx, 100, func(i int) string {
+			return get(fmt.Sprintf("/buckets/%s/entries/big.%d", Bucket, i%4))
+		})
+	},
+}
+
+// unreadPlain sends n requests, each on a connection that takes next to nothing, and again those
+// whose connection has ended.
+func (t *Target) unreadPlain(ctx context.Context, n int, request func(i int) string) {
+	each(n, func(i int) {
+		again(ctx, func() { t.sit(ctx, request(i)) })
+	})
+}

@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"time"
+
+	"kvgateway/test/adversary/attack"
+)
+
+// An attacker is a process of its own, so that it neither shares a scheduler and a heap with the
+// innocent client nor leaves anything behind when it is killed.
+
+// serveChild is what that process does: it prepares, says so, and begins when it is told to.
+func serveChild(role string, args []string) error {
+	if len(args) != 3 {
+		return errors.New("usage: adversary attack NAME ADDRESS FROM | honest RATE ADDRESS FROM")
+	}
+	ctx, t := context.Background(), attack.NewTarget(args[1], args[2])
+	setup, attackIt := attack.SetupHonest, func(ctx context.Context, t *attack.Target) { pauseOrLoad(ctx, t, args[0]) }
+	if role == "attack" {
+		a, err := attack.Find(args[0])
+		if err != nil {
+			return err
+		}
+		setup, attackIt = a.Setup, a.Run
+	}
+	if setup != nil {
+		if err := setup(ctx, t); err != nil {
+			return err
+		}
+	}
+	fmt.Println("ready")
+	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
+		return err
+	}
+	attackIt(ctx, t)
+	return nil
+}
+
+func pauseOrLoad(ctx context.Context, t *attack.Target, rate string) {
+	n, _ := strconv.Atoi(rate)
+	if n == 0 {
+		<-ctx.Done()
+		return
+	}
+	attack.Honest(ctx, t, n)
+}
+
+// A child is a process in one of these roles, as its parent sees it.
+type child struct {
+	cmd   *exec.Cmd
+	begin io.WriteCloser
+}
+
+// startChild returns when the child has prepared what it needs.
+func startChild(args ...string) (*child, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	c := &child{cmd: exec.Command(self, args...)}
+	c.cmd.Stderr = os.Stderr
+	out, err := c.cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if c.begin, err = c.cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	if err := c.cmd.Start(); err != nil {
+		return nil, err
+	}
+	ready := make(chan error, 1)
+	go func() {
+		_, err := bufio.NewReader(out).ReadString('\n')
+		ready <- err
+	}()
+	select {
+	case err = <-ready:
+	case <-time.After(time.Minute):
+		err = errors.New("not ready within a minute")
+	}
+	if err != nil {
+		c.kill()
+		return nil, fmt.Errorf("%v: %w", args, err)
+	}
+	return c, nil
+}
+
+// start lets the child begin.
+func (c *child) start() error {
+	_, err := io.WriteString(c.begin, "begin\n")
+	return err
+}
+
+// kill ends the child and returns the CPU time that it took.
+func (c *child) kill() time.Duration {
+	_ = c.cmd.Process.Kill()
+	_ = c.cmd.Wait()
+	return c.cmd.ProcessState.UserTime() + c.cmd.ProcessState.SystemTime()
+}

@@ -1,0 +1,142 @@
+package innocent
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// against runs each operation once against a server that answers everything in one way, and
+// returns the samples of each.
+func against(t *testing.T, answer http.HandlerFunc) map[string][]Sample {
+	t.Helper()
+	server := httptest.NewUnstartedServer(answer)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	defer server.Close()
+	all := map[string][]Sample{}
+	for _, o := range operations {
+		c := New(strings.TrimPrefix(server.URL, "http://"), "127.0.0.1")
+		for _, bucket := range Buckets {
+			c.keys[bucket] = make(chan *key, 2)
+			c.keys[bucket] <- &key{bucket: bucket, name: "innocent.k1", revision: 7, tag: `"7-a"`, value: []byte("value")}
+			c.keys[bucket] <- &key{bucket: bucket, name: "innocent.k2", revision: 8, tag: `"8-a"`, value: []byte("value")}
+		}
+		o.run(c.turn(t.Context(), o.name, rand.New(rand.NewPCG(1, 1))))
+		all[o.name] = c.Samples()
+	}
+	return all
+}
+
+func TestRefusalsAreNoted(t *testing.T) {
+	refuse := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
+	for name, samples := range against(t, refuse) {
+		if !slices.ContainsFunc(
+			samples,
+			func(s Sample) bool { return strings.Contains(s.Err, "503") },
+		) {
+			t.Errorf("%s: %+v", name, samples)
+		}
+	}
+}
+
+// TestWrongAnswersAreNoted: where the client knows what an answer must have, another is an error.
+func TestWrongAnswersAreNoted(t *testing.T) {
+	wrong := func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(`{"revision":1}`)) }
+	samples := against(t, wrong)
+	for _, name := range []string{"get", "get-any", "get-304", "get-range", "entry", "history", "multi-get", "entries",
+		"export", "keys", "keys-lines", "keys-text", "watch", "watch-several", "create-delete", "transaction", "import"} {
+		if !slices.ContainsFunc(samples[name], func(s Sample) bool { return s.Err != "" }) {
+			t.Errorf("%s: %+v", name, samples[name])
+		}
+	}
+}
+
+// TestEveryRouteThatReadsIsRead: the contract names the routes.
+func TestEveryRouteThatReadsIsRead(t *testing.T) {
+	contract, err := os.ReadFile("../../../api/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := ""
+	for line := range strings.Lines(string(contract)) {
+		if m := regexp.MustCompile(`^  (/\S*):$`).FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil {
+			path = m[1]
+		}
+		if strings.TrimRight(line, "\n") != "    get:" {
+			continue
+		}
+		if !slices.ContainsFunc(
+			operations,
+			func(o operation) bool { return o.route == "GET "+path },
+		) {
+			t.Errorf("no operation reads %s", path)
+		}
+	}
+}
+
+// told is a stream that has been told of a write at revision 2.
+func told() (*Client, *stream) {
+	c := New("127.0.0.1:1", "127.0.0.1")
+	c.note("own", "innocent.k1", 2)
+	s := newStream("/", eventType, "own")
+	s.cancel = func() {}
+	s.take(event{Event: "sync", Bucket: "own", Revision: 1, Exact: true})
+	s.take(event{Event: "put", Bucket: "own", Key: "innocent.k1", Revision: 2})
+	s.take(event{Event: "bookmark", Bucket: "own", Revision: 2, Exact: true})
+	c.streams = []*stream{s}
+	return c, s
+}
+
+func TestStreamsAreCompared(t *testing.T) {
+	cases := map[string]struct {
+		spoil func(*Client, *stream)
+		want  string
+	}{
+		"right": {func(*Client, *stream) {}, ""},
+		"an event lacks": {
+			func(c *Client, s *stream) { c.note("own", "innocent.k2", 3) },
+			"exact up to 2 only",
+		},
+		"out of order": {
+			func(_ *Client, s *stream) { s.take(event{Event: "put", Bucket: "own", Revision: 1}) },
+			"revision 1 after 2",
+		},
+		"reset": {
+			func(_ *Client, s *stream) { s.take(event{Event: "reset", Bucket: "own"}) },
+			"reset",
+		},
+		"stale": {func(_ *Client, s *stream) { s.take(event{Event: "stale"}) }, "stale"},
+		"another fold": {
+			func(c *Client, s *stream) { s.fold["own"]["innocent.k1"] = 1 },
+			"is at 1, not at 2",
+		},
+		"the write is of unknown outcome": {func(c *Client, s *stream) {
+			s.fold["own"]["innocent.k1"] = 9
+			c.lost("own", "innocent.k1")
+		}, ""},
+	}
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) {
+			c, s := told()
+			test.spoil(c, s)
+			began := time.Now()
+			faults := c.Finish()
+			if found := strings.Join(faults, "; "); (test.want == "") != (found == "") ||
+				!strings.Contains(found, test.want) {
+				t.Fatal(found)
+			}
+			if test.want == "" && time.Since(began) > time.Second {
+				t.Fatal("it waited for a stream that was settled")
+			}
+		})
+	}
+}

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"kvgateway/test/adversary/innocent"
+)
+
+// What is claimed of an innocent client beside an attack. README.md says why.
+const (
+	// longestP99 is what 99 of 100 requests may take, whatever the attack.
+	longestP99 = 100 * time.Millisecond
+	// harmlessTimes is how many times the p99 beside a harmless load of the same CPU it may be.
+	harmlessTimes = 2
+	// noticeable is a p99 that is not compared with that beside a harmless load: of so few requests
+	// the ninety-ninth is mostly one that the disk or the machine held up.
+	noticeable = 40 * time.Millisecond
+	// mostMemory is what the gateway's process may take, in bytes.
+	mostMemory = 512 << 20
+	// endsWithin is the gateway's default --shutdown-timeout, and two seconds for what follows it.
+	endsWithin = 12 * time.Second
+)
+
+// An Outcome is what was seen beside an attack, or beside a harmless load.
+type Outcome struct {
+	Name    string
+	Samples []innocent.Sample
+	// Late says how late the machine ran the checker in a request's time, which is taken off.
+	Late func(from, to time.Time) time.Duration
+	// Streams are what the client's streams did wrong.
+	Streams []string
+	// Peak is the most memory of the gateway's process in bytes.
+	Peak int64
+	// Cores is the CPU time of the gateway and its attacker in the time of the attack.
+	Cores float64
+	// Gateway is the part of it that the gateway took.
+	Gateway float64
+	// Answers is nil if the gateway answered after the attack.
+	Answers error
+	// Ended is how long the gateway took to end after SIGTERM, and EndErr what was wrong with it.
+	Ended  time.Duration
+	EndErr error
+	// SameAddress says that the attacker had the innocent client's own address.
+	SameAddress bool
+}
+
+// Limits are what may be given on the command line.
+type Limits struct {
+	// Slack is what bounds of time are multiplied by.
+	Slack float64
+	// Idle is the p99 beside no load at all. Where it is longer than on a machine that has nothing
+	// else to do, the bounds are longer in proportion.
+	Idle time.Duration
+}
+
+// quietIdle is the p99 beside no load on two cores that have nothing else to do: the fsyncs of a
+// transaction, and the exports.
+const quietIdle = 25 * time.Millisecond
+
+// scale makes a bound of time one for this machine.
+func (l Limits) scale(d time.Duration) time.Duration {
+	return time.Duration(float64(d) * l.Slack * max(1, l.Idle.Seconds()/quietIdle.Seconds()))
+}
+
+// A Failure is a claim that did not hold.
+type Failure struct {
+	Text string
+	// Timed says that it is about time only, so that a machine that was busy otherwise may be the
+	// reason: it counts if it is seen again.
+	Timed bool
+}
+
+// A Point is a p99 beside a harmless load that took so many cores.
+type Point struct {
+	Cores float64
+	P99   time.Duration
+}
+
+// A Curve says how long requests take beside harmless loads. Its points rise in cores.
+type Curve []Point
+
+// At returns the p99 beside a harmless load that takes as many cores, between the two points that
+// were measured. More load never makes requests faster, so a point counts for all beyond it.
+func (c Curve) At(cores float64) time.Duration {
+	var before Point
+	for i, p := range c {
+		p.P99 = max(p.P99, before.P99)
+		if p.Cores >= cores {
+			if i == 0 || p.Cores == before.Cores {
+				return p.P99
+			}
+			part := (cores - before.Cores) / (p.Cores - before.Cores)
+			return before.P99 + time.Duration(part*float64(p.P99-before.P99))
+		}
+		before = p
+	}
+	return before.P99
+}
+
+// Judge returns the claims that did not hold.
+func Judge(o Outcome, harmless Curve, limits Limits) (failures []Failure) {
+	strict := func(format string, args ...any) {
+		failures = append(failures, Failure{Text: fmt.Sprintf(format, args...)})
+	}
+	if o.Peak > mostMemory {
+		strict("the gateway took %d MiB, more than %d", o.Peak>>20, mostMemory>>20)
+	}
+	if o.Answers != nil {
+		strict("it does not answer after the attack: %v", o.Answers)
+	}
+	if o.EndErr != nil {
+		strict("SIGTERM: %v", o.EndErr)
+	}
+	if o.SameAddress {
+		return append(failures, judgeShared(o)...)
+	}
+	if wrong := o.wrong(); len(wrong) > 0 {
+		strict(
+			"%d of %d requests were refused or failed: %s",
+			len(wrong),
+			len(o.Samples),
+			kinds(wrong),
+		)
+	}
+	failures = append(failures, judgeTimes(o, harmless, limits)...)
+	for _, text := range o.Streams {
+		strict("%s", text)
+	}
+	return failures
+}
+
+func judgeTimes(o Outcome, harmless Curve, limits Limits) (failures []Failure) {
+	timed := func(format string, args ...any) {
+		failures = append(
+			failures,
+			Failure{fmt.Sprintf(format, args...) + "; the slowest: " + o.slowest(), true},
+		)
+	}
+	p99, beside := o.Quantile(0.99), harmless.At(o.Cores)
+	if bound := limits.scale(longestP99); p99 > bound {
+		timed("99 %% of the requests took up to %v, more than %v", round(p99), round(bound))
+	}
+	relative := time.Duration(float64(harmlessTimes*beside) * limits.Slack)
+	if p99 > max(relative, limits.scale(noticeable)) {
+		timed(
+			"99 %% of the requests took up to %v, beside a harmless load of %.2f cores %v",
+			round(p99),
+			o.Cores,
+			round(beside),
+		)
+	}
+	return failures
+}
+
+// judgeShared has the weaker claims for a client that the gateway cannot tell from the attacker: it
+// may be refused, and it may wait, but only with an answer that says so, and nothing that it is
+// told is wrong.
+func judgeShared(o Outcome) (failures []Failure) {
+	var wrong []innocent.Sample
+	for _, s := range o.wrong() {
+		if !strings.Contains(s.Err, ": 429 ") && !strings.Contains(s.Err, ": 503 ") {
+			wrong = append(wrong, s)
+		}
+	}
+	if len(wrong) > 0 {
+		failures = append(
+			failures,
+			Failure{Text: fmt.Sprintf("%d of %d requests failed otherwise than with 429 or 503: %s",
+				len(wrong), len(o.Samples), kinds(wrong))},
+		)
+	}
+	for _, text := range o.Streams {
+		failures = append(failures, Failure{Text: text})
+	}
+	return failures
+}
+
+// wrong returns the samples that were refused or failed.
+func (o Outcome) wrong() (wrong []innocent.Sample) {
+	for _, s := range o.Samples {
+		if s.Err != "" {
+			wrong = append(wrong, s)
+		}
+	}
+	return wrong
+}
+
+// kinds sums failures up by operation, and shows the first.
+func kinds(wrong []innocent.Sample) string {
+	counts := map[string]int{}
+	for _, s := range wrong {
+		counts[s.Op]++
+	}
+	var ops []string
+	for op, n := range counts {
+		ops = append(ops, fmt.Sprintf("%s %d", op, n))
+	}
+	sort.Strings(ops)
+	return strings.Join(ops, ", ") + "; the first: " + wrong[0].Err
+}
+
+// Quantile returns the time within which a part of the requests was answered, without the time in
+// which the machine did not run the checker. What failed counts with the time that it took.
+func (o Outcome) Quantile(part float64) time.Duration {
+	var took []time.Duration
+	for _, s := range o.Samples {
+		took = append(took, o.took(s))
+	}
+	if len(took) == 0 {
+		return 0
+	}
+	slices.Sort(took)
+	return took[min(len(took)-1, int(part*float64(len(took))))]
+}
+
+func (o Outcome) took(s innocent.Sample) time.Duration {
+	return max(0, s.Took-o.Late(s.At, s.At.Add(s.Took)))
+}
+
+// slowest names the operations of the slowest requests.
+func (o Outcome) slowest() string {
+	sorted := slices.Clone(o.Samples)
+	slices.SortFunc(sorted, func(a, b innocent.Sample) int { return int(o.took(b) - o.took(a)) })
+	var texts []string
+	for _, s := range sorted[:min(6, len(sorted))] {
+		texts = append(texts, fmt.Sprintf("%s %v", s.Op, round(o.took(s))))
+	}
+	return strings.Join(texts, ", ")
+}
+
+func round(d time.Duration) time.Duration {
+	if d > 10*time.Millisecond {
+		return d.Round(time.Millisecond)
+	}
+	return d.Round(100 * time.Microsecond)
+}

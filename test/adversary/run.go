@@ -1,0 +1,236 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"kvgateway/test/adversary/attack"
+	"kvgateway/test/adversary/innocent"
+	"kvgateway/test/watchcheck/harness"
+)
+
+// The addresses by which the gateway tells the clients apart. All of 127.0.0.0/8 is the loopback.
+const (
+	innocentAddress = "127.0.0.1"
+	attackerAddress = "127.0.0.2"
+)
+
+type run struct {
+	duration, each time.Duration
+	seed           uint64
+	binary, output string
+	only, same     string
+	rate           int
+	limits         Limits
+
+	noise    harness.Noise
+	harmless Curve
+	outcomes []Outcome
+}
+
+// harmlessRates are the requests a second of the harmless loads; the last is as many as are
+// answered.
+var harmlessRates = []int{0, 1000, 4000, 1_000_000}
+
+// overhead is about what an attack takes beside its own time: start, setup, settling and end.
+const overhead = 2500 * time.Millisecond
+
+func (r *run) all(ctx context.Context) error {
+	fmt.Printf("seed %d\n", r.seed)
+	go r.noise.Listen()
+	attacks, shared, err := r.chosen()
+	if err != nil {
+		return err
+	}
+	if r.each == 0 {
+		rounds := len(attacks) + len(shared) + len(harmlessRates)
+		r.each = max(time.Second, r.duration/time.Duration(rounds)-overhead)
+	}
+	if err := r.measureHarmless(ctx, harmlessRates); err != nil {
+		return err
+	}
+	tellHead()
+	failed := r.attackAll(ctx, attacks, attackerAddress)
+	failed = append(failed, r.attackAll(ctx, shared, innocentAddress)...)
+	fmt.Printf("the machine let the checker wait up to %v\n", round(r.noise.Worst()))
+	switch {
+	case ctx.Err() != nil:
+		return errInterrupted
+	case len(failed) > 0:
+		return fmt.Errorf(
+			"an innocent client was harmed by %d attacks: %s",
+			len(failed),
+			strings.Join(failed, ", "),
+		)
+	}
+	return nil
+}
+
+// chosen returns the attacks from another address and those from the innocent client's own.
+func (r *run) chosen() (attacks, shared []attack.Attack, err error) {
+	pick := func(names string) (picked []attack.Attack) {
+		for name := range strings.SplitSeq(names, ",") {
+			if name == "" {
+				continue
+			}
+			a, err2 := attack.Find(name)
+			err = errors.Join(err, err2)
+			picked = append(picked, a)
+		}
+		return picked
+	}
+	if attacks = attack.All; r.only != "" {
+		attacks = pick(r.only)
+	}
+	if shared = attack.All; r.same != "all" {
+		shared = pick(r.same)
+	}
+	if r.only == "none" {
+		return nil, shared, nil
+	}
+	return attacks, shared, err
+}
+
+// measureHarmless measures the innocent client beside honest loads of some rates, and adds what it
+// sees to the curve.
+func (r *run) measureHarmless(ctx context.Context, rates []int) error {
+	for _, rate := range rates {
+		o, err := r.beside(
+			ctx,
+			attack.Attack{Name: fmt.Sprintf("harmless-%d", rate)},
+			attackerAddress,
+			"honest",
+			fmt.Sprint(rate),
+		)
+		if err != nil {
+			return err
+		}
+		if wrong := o.wrong(); len(wrong) > 0 {
+			return fmt.Errorf("beside a harmless load %s", kinds(wrong))
+		}
+		if len(o.Streams) > 0 {
+			return fmt.Errorf("beside a harmless load %s", strings.Join(o.Streams, "; "))
+		}
+		r.harmless = append(r.harmless, Point{o.Cores, o.Quantile(0.99)})
+		if rate == 0 {
+			r.limits.Idle = max(r.limits.Idle, o.Quantile(0.99))
+		}
+		fmt.Printf(
+			"beside %7d honest requests a second: %.2f cores, p50 %v, p99 %v, longest %v; %s\n",
+			rate,
+			o.Cores,
+			round(o.Quantile(0.5)),
+			round(o.Quantile(0.99)),
+			round(o.Quantile(1)),
+			o.slowest(),
+		)
+	}
+	slices.SortFunc(r.harmless, func(a, b Point) int { return int((a.Cores - b.Cores) * 1000) })
+	return nil
+}
+
+// attackAll makes the attacks and returns the names of those that harmed the innocent client. Why
+// is below their rows in the table.
+func (r *run) attackAll(
+	ctx context.Context,
+	attacks []attack.Attack,
+	from string,
+) (failed []string) {
+	for _, a := range attacks {
+		if ctx.Err() != nil {
+			return failed
+		}
+		failures, err := r.attack(ctx, a, from)
+		if err != nil {
+			fmt.Printf("%-24s could not be made: %v\n", a.Name, err)
+		}
+		if err != nil || len(failures) > 0 {
+			failed = append(failed, a.Name)
+		}
+	}
+	return failed
+}
+
+// attack makes an attack, and again where only times were too long: those may be the machine's, so
+// that the harmless loads are measured again, too.
+func (r *run) attack(
+	ctx context.Context,
+	a attack.Attack,
+	from string,
+) (failures []Failure, err error) {
+	for try := range 3 {
+		if try > 0 {
+			if err := r.measureHarmless(ctx, []int{0, 4000}); err != nil {
+				return nil, err
+			}
+		}
+		o, err := r.beside(ctx, a, from, "attack", a.Name)
+		if err != nil {
+			return nil, err
+		}
+		failures = Judge(o, r.harmless, r.limits)
+		tell(o, r.harmless, failures)
+		if len(failures) == 0 ||
+			slices.ContainsFunc(failures, func(f Failure) bool { return !f.Timed }) {
+			break
+		}
+	}
+	return failures, nil
+}
+
+// beside runs the innocent client beside a child in a role, on a gateway of its own.
+func (r *run) beside(
+	ctx context.Context,
+	a attack.Attack,
+	from string,
+	role ...string,
+) (o Outcome, err error) {
+	o = Outcome{Name: a.Name, Late: r.noise.Between, SameAddress: from == innocentAddress}
+	if o.SameAddress {
+		o.Name += " (same address)"
+	}
+	g, err := startGateway(ctx, r.binary, filepath.Join(r.output, o.Name+".log"), a.Files)
+	if err != nil {
+		return o, err
+	}
+	defer g.remove()
+	random := rand.New(rand.NewPCG(r.seed, 1))
+	client := innocent.New(g.addr, innocentAddress)
+	if err := client.Prepare(ctx, random); err != nil {
+		return o, err
+	}
+	c, err := startChild(append(role, g.addr, from)...)
+	if err != nil {
+		return o, err
+	}
+	killed := false
+	defer func() {
+		if !killed {
+			c.kill()
+		}
+	}()
+	if err := client.Follow(ctx); err != nil {
+		return o, err
+	}
+	began, cpu := time.Now(), g.cpu()
+	if err := c.start(); err != nil {
+		return o, err
+	}
+	client.Work(ctx, random, r.rate, r.each)
+	elapsed := time.Since(began).Seconds()
+	o.Gateway = (g.cpu() - cpu).Seconds() / elapsed
+	o.Cores = o.Gateway + c.kill().Seconds()/elapsed // with its setup, which favours the attacker
+	killed = true
+	o.Streams = client.Finish()
+	o.Samples = client.Samples()
+	o.Answers = g.answers(ctx, 2*time.Second)
+	o.Peak = g.peak()
+	o.Ended, o.EndErr = g.stop(endsWithin)
+	return o, nil
+}

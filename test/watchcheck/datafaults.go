@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// What is done to the server's data directory while the server does not look.
+
+// copyStore copies the data directory as it is and returns where to.
+func (r *run) copyStore() (string, error) {
+	dir, err := os.MkdirTemp("", "watchcheck-copy")
+	if err != nil {
+		return "", err
+	}
+	return dir, os.CopyFS(filepath.Join(dir, "store"), os.DirFS(r.dir))
+}
+
+// putBack makes a copy the data directory, with the server down, and notes that each bucket has
+// another history from here on.
+func (r *run) putBack(dir string, copied, lost time.Time) error {
+	defer os.RemoveAll(dir)
+	if err := os.RemoveAll(r.dir); err != nil {
+		return err
+	}
+	if err := os.Rename(filepath.Join(dir, "store"), r.dir); err != nil {
+		return err
+	}
+	for _, recorder := range r.recorders {
+		recorder.Branch(copied, lost)
+	}
+	return nil
+}
+
+// restore stops the server, keeps a copy of its data, lets it run for a while and puts the copy
+// back, as an operator does with a backup. The gateway runs through it, or starts again after it.
+func (r *run) restore(gatewayToo bool) func(context.Context, *rand.Rand) error {
+	return func(ctx context.Context, random *rand.Rand) error {
+		err := r.nats.Stop(syscall.SIGTERM)
+		copied := time.Now()
+		dir, err2 := r.copyStore()
+		if err = errors.Join(err, err2, r.nats.Start()); err != nil {
+			return err
+		}
+		tag, err := r.doomed(ctx)
+		time.Sleep(time.Duration(1500+random.IntN(1000)) * time.Millisecond)
+		if gatewayToo {
+			err = errors.Join(err, r.gateway.Stop(syscall.SIGTERM))
+		}
+		err = errors.Join(err, r.nats.Stop(syscall.SIGTERM))
+		return errors.Join(err, r.back(ctx, dir, copied, gatewayToo), r.compareTag(ctx, tag))
+	}
+}
+
+// loseTail is a power cut of a server that syncs each 100 ms: what was stored since is lost.
+// SIGKILL alone loses nothing that the kernel has, so a copy of that moment is put back.
+func (r *run) loseTail(ctx context.Context, random *rand.Rand) error {
+	if err := r.nats.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	copied := time.Now()
+	dir, err := r.copyStore()
+	err = errors.Join(err, r.nats.Signal(syscall.SIGCONT))
+	tag, err2 := r.doomed(ctx)
+	time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
+	err = errors.Join(
+		err,
+		err2,
+		r.nats.Stop(syscall.SIGKILL),
+		r.back(ctx, dir, copied, false),
+		r.compareTag(ctx, tag),
+	)
+	for _, recorder := range r.recorders {
+		recorder.crashed()
+	}
+	return err
+}
+
+// back starts the server with a copy of its data.
+func (r *run) back(ctx context.Context, dir string, copied time.Time, gatewayToo bool) error {
+	err := r.putBack(dir, copied, time.Now())
+	if err = errors.Join(err, r.nats.Start()); err != nil {
+		return err
+	}
+	if gatewayToo {
+		err = r.gateway.Start()
+	}
+	for name, recorder := range r.recorders {
+		err = errors.Join(err, insist(ctx, func(ctx context.Context) error {
+			short, cancel := context.WithTimeout(ctx, 300*time.Millisecond)
+			defer cancel()
+			_, err := r.js.Stream(short, "KV_"+name)
+			return err
+		}))
+		recorder.Returned()
+	}
+	return err
+}
