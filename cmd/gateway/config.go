@@ -39,6 +39,7 @@ type config struct {
 	StreamMaxAge         time.Duration `group:"http" default:"1h" placeholder:"DURATION" help:"After what time a watch stream ends and its client reconnects (default ${default}); up to half of it is added at random."`
 	StreamLoops          int           `group:"http" default:"-1" placeholder:"COUNT" help:"How many loops write the streams of plain HTTP/1.1, on connections taken over from the HTTP server (Linux; by default one for each processor). With 0 each stream has a goroutine, as those over HTTP/2 have."`
 	MaxStreams           int           `group:"http" default:"20000" placeholder:"COUNT" help:"How many watch streams and long polls may be open at once (default ${default}), of one address three quarters. Others are refused, with the advice to come again."`
+	MemoryForAnswers     byteSize      `group:"http" default:"96MiB" placeholder:"SIZE" help:"How much memory answers and streams may take together while their clients have yet to take them (default ${default}). Beyond it the clients that take nothing are cut, and then requests are refused."`
 	TransactionRate      int           `group:"http" default:"20" placeholder:"NUMBER" help:"How many transactions of each bucket may begin in a second (default ${default}; 0: no bound). On file storage each one syncs a file of its own while the bucket's other writers wait."`
 	AdminListen          string        `group:"http" placeholder:"HOST:PORT" help:"Address of /metrics and /debug/pprof/. Off unless given."`
 

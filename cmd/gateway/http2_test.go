@@ -33,7 +33,7 @@ func TestStoppedHTTP2Connection(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if l.http.HTTP2.WriteByteTimeout != writePatience {
+	if l.http.HTTP2.WriteByteTimeout != 30*time.Second {
 		t.Errorf("a connection may take nothing for %v", l.http.HTTP2.WriteByteTimeout)
 	}
 	l.http.HTTP2.WriteByteTimeout = min(100*time.Millisecond, l.http.HTTP2.WriteByteTimeout)

@@ -200,6 +200,7 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 		TransactionRate:      c.TransactionRate,
 		StreamLoops:          c.StreamLoops,
 		MaxStreams:           c.MaxStreams,
+		MemoryForAnswers:     int64(c.MemoryForAnswers),
 	}
 }
 
@@ -226,7 +227,7 @@ func startAdmin(
 		return nil, nil
 	}
 	host, _, _ := net.SplitHostPort(c.AdminListen)
-	admin, err := listen(ctx, c.adminListener(bounds), adminHandler(registry, isLoopback(host)), log)
+	admin, err := listen(ctx, c.adminListener(bounds), adminHandler(registry, bounds, isLoopback(host)), log)
 	if err != nil {
 		return nil, fmt.Errorf("--admin-listen: %w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	stdlog "log"
 	"net"
 	"net/http"
@@ -19,22 +20,41 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-const (
-	readHeaderTimeout = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-	writeTimeout      = 2 * time.Minute // above the longest wait that a client can prefer, 60 s
+// maxConcurrentStreams is how many requests one HTTP/2 connection may have open. Watches are long, so
+// Go's own limit of 250 is too low.
+const maxConcurrentStreams = 2000
 
-	// maxConcurrentStreams is how many requests one HTTP/2 connection may have open: watches are long, and Go's 250 are few.
-	maxConcurrentStreams = 2000
+// maxHeaderBytes leaves room for 64 filters of 1,024 bytes, each percent-encoded, beside the headers
+// that the handlers take. So most requests that are too large are refused by the handlers, with a
+// problem document, and not by net/http in plain text.
+const maxHeaderBytes = 4 * handlers.MaxHeaderBytes
 
-	// writePatience is how long an HTTP/2 client may take nothing from its connection. What bounds a stream's writes ends the stream, whose
-	// handler still waits for a connection that takes nothing.
-	writePatience = 30 * time.Second
+// httpBounds are the bounds that net/http itself enforces on every listener.
+type httpBounds struct{ headerTime, idle, write, connectionWrite, headerBytes, streams *bound.Bound }
 
-	// maxHeaderBytes bounds the request line and the headers. It leaves room for 64 filters of 1,024 bytes, each percent-encoded,
-	// beside the headers that the handlers take, so that most that is too large is refused by them, with a problem document.
-	maxHeaderBytes = 4 * handlers.MaxHeaderBytes
-)
+func newHTTPBounds(set *bound.Set) *httpBounds {
+	seconds := func(name, of string, d time.Duration, atLimit string) *bound.Bound {
+		return set.New(bound.Spec{Name: name, Of: of, Unit: bound.Seconds, Duration: d, AtLimit: atLimit})
+	}
+	return &httpBounds{
+		headerTime: seconds("header-time", "the time for a request's headers to arrive",
+			10*time.Second, "the connection is closed"),
+		idle: seconds("idle-time", "the time between two requests on one connection",
+			2*time.Minute, "the connection is closed"),
+		write: seconds("answer-time",
+			"the time for an answer that is not sent in parts, above the longest wait of a long poll",
+			2*time.Minute, "the connection is closed"),
+		connectionWrite: seconds("connection-patience",
+			"the time in which an HTTP/2 client takes nothing from its connection",
+			30*time.Second, "the connection is closed"),
+		headerBytes: set.New(bound.Spec{Name: "header-bytes", Of: "a request's line and headers",
+			Unit: bound.Bytes, Limit: maxHeaderBytes, AtLimit: "the answer is 431"}),
+		streams: set.New(bound.Spec{Name: "connection-streams",
+			Of:   "requests and watches that one HTTP/2 connection has open",
+			Unit: bound.Places, Limit: maxConcurrentStreams,
+			AtLimit: "the client waits until one ends, as HTTP/2 asks it to"}),
+	}
+}
 
 // A listener is an HTTP server on its address.
 type listener struct {
@@ -50,9 +70,9 @@ type listenOptions struct {
 	refusal []byte // what a connection is answered for which there is no place
 }
 
-// listen binds the address and does not serve yet. Its connections have the places of the
-// limit. An answer has a time limit, since a client that reads nothing would hold
-// its memory for ever; handlers that stream extend it with each part. A request's body has the handlers' own limit.
+// listen binds the address and does not serve yet. Its connections have the places of the limit. An
+// answer has a time limit, since a client that reads nothing would hold its memory for ever; handlers
+// that stream extend it with each part. A request's body has the handlers' own limits.
 func listen(
 	ctx context.Context, o listenOptions, handler http.Handler, log zerolog.Logger,
 ) (*listener, error) {
@@ -62,18 +82,23 @@ func listen(
 		return nil, err
 	}
 	l := limitConnections(socket, o.bounds, o.limit, o.refusal)
+	web := newHTTPBounds(o.bounds)
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &listener{net: l, http: &http.Server{
-		Protocols:         &protocols,
-		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxConcurrentStreams, WriteByteTimeout: writePatience},
+		Protocols: &protocols,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: int(web.streams.Limit()),
+			WriteByteTimeout:     web.connectionWrite.Duration(),
+		},
 		Handler:           handler,
 		ConnState:         l.noteState,
-		ReadHeaderTimeout: readHeaderTimeout,
-		IdleTimeout:       idleTimeout,
-		WriteTimeout:      writeTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
+		ConnContext:       handlers.ConnContext,
+		ReadHeaderTimeout: web.headerTime.Duration(),
+		IdleTimeout:       web.idle.Duration(),
+		WriteTimeout:      web.write.Duration(),
+		MaxHeaderBytes:    int(web.headerBytes.Limit()),
 		ErrorLog:          stdlog.New(errorLog{log}, "", 0),
 	}}, nil
 }
@@ -103,10 +128,14 @@ func newRegistry() *prometheus.Registry {
 	return r
 }
 
-// adminHandler serves metrics and profiles. pprof's command line page is left out: it would show passwords given as
+// adminHandler serves metrics, profiles and the bounds in force. pprof's command line page is left out: it would show passwords given as
 // flags. On loopback the Host header must be too, or a page of any site could read this through a name of its own.
-func adminHandler(registry *prometheus.Registry, loopback bool) http.Handler {
+func adminHandler(registry *prometheus.Registry, bounds *bound.Set, loopback bool) http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /bounds", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/markdown; charset=utf-8")
+		_, _ = io.WriteString(w, bound.Table(bounds.Read()))
+	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

@@ -6,6 +6,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"kvgateway/internal/bound"
 )
 
 func TestAdminHandler(t *testing.T) {
@@ -19,6 +21,7 @@ func TestAdminHandler(t *testing.T) {
 		{"/metrics", "[::1]:9090", true, 200, "process_open_fds"},
 		{"/debug/pprof/", "localhost", true, 200, "goroutine"},
 		{"/debug/pprof/goroutine?debug=1", "localhost:9090", true, 200, "goroutine profile"},
+		{"/bounds", "localhost:9090", true, 200, "| bound | what is bounded"},
 		{"/debug/pprof/cmdline", "localhost", true, 404, ""},
 		{"/metrics", "rebound.example.com:9090", true, 421, "unknown host"},
 		{"/metrics", "metrics.example.com", false, 200, "go_goroutines"},
@@ -27,7 +30,7 @@ func TestAdminHandler(t *testing.T) {
 		r := httptest.NewRequest(http.MethodGet, tc.target, nil)
 		r.Host = tc.host
 		w := httptest.NewRecorder()
-		adminHandler(newRegistry(), tc.loopback).ServeHTTP(w, r)
+		adminHandler(newRegistry(), bound.NewSet(), tc.loopback).ServeHTTP(w, r)
 		if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.want) {
 			t.Errorf("%s at %s: %d %.80q, want %d with %q", tc.target, tc.host, w.Code, w.Body, tc.status, tc.want)
 		}

@@ -111,6 +111,9 @@ func (c *config) checkTimes(p *problemList) {
 	if c.StreamMaxAge < time.Second {
 		p.add("--stream-max-age: %v must be at least 1s", c.StreamMaxAge)
 	}
+	if c.MemoryForAnswers < leastMemoryForAnswers {
+		p.add("--memory-for-answers: %d bytes are too few, give it at least 32MiB", c.MemoryForAnswers)
+	}
 	if c.MaxStreams < 1 {
 		p.add("--max-streams: %d must be at least 1", c.MaxStreams)
 	}

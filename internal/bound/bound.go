@@ -10,7 +10,6 @@ package bound
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +23,7 @@ const (
 	Bytes   Unit = "bytes"
 	Places  Unit = "places" // requests, streams, connections, or other things that are counted
 	Seconds Unit = "seconds"
-	Rate    Unit = "bytes per second" // a lower bound: who is slower gives up what it holds
+	Rate    Unit = "bytes per second" // a lower bound: a slower client loses what it holds
 	// PerSecond is how many may begin in a second.
 	PerSecond Unit = "per second"
 )
@@ -46,107 +45,27 @@ type Spec struct {
 	Setting string
 
 	// PerOwner is how much one owner may hold, so that nobody takes everything; 0 for no such
-	// limit. The owner "" is the gateway itself, which has none.
+	// limit. The owner "" is the gateway itself, which has none. See [Part].
 	PerOwner int64
+	// Reserve is a part of the limit that is kept for claims of at most Small. One owner may hold
+	// it beside its share. Such claims wait for no larger ones, so that a few requests which hold
+	// much do not keep out the many which hold little.
+	Reserve, Small int64
+
 	// Wait is how long a claim waits for room, 0 to refuse it at once.
 	Wait time.Duration
 	// Queue is how many claims may wait, 0 for any number: then something else must bound them.
-	// Where owners have shares, the claims of one owner may use half of it.
 	Queue int
+	// OwnerQueue is how many claims of one owner may wait, so that one client cannot fill the
+	// queue: 0 for half of the queue if owners have shares, and else for all of it.
+	OwnerQueue int
 	// Patience is how long a hold may make no progress before it can be evicted in favour of a
 	// claim that waits. It applies to holds with an evict function only; see [Bound.Take].
 	Patience time.Duration
 }
 
-// A Set has the bounds of one gateway. Its methods may be called by several goroutines.
-type Set struct {
-	mu     sync.Mutex
-	bounds []*Bound
-}
-
-// NewSet returns a set without bounds.
-func NewSet() *Set { return &Set{} }
-
-// New makes a bound. The same name may be used for several bounds of the same kind, such as those
-// of each connection: a listing sums them up until they are dropped with [Set.Drop].
-// It panics if the spec lacks what is required, since that is a mistake in the program.
-func (s *Set) New(spec Spec) *Bound {
-	if spec.Unit == Seconds {
-		spec.Limit = int64(spec.Duration / time.Second)
-	}
-	if spec.Name == "" || spec.Of == "" || spec.Unit == "" || spec.AtLimit == "" {
-		panic(fmt.Sprintf("bound: incomplete spec %+v", spec))
-	}
-	b := &Bound{spec: spec, lines: make(map[string]*line)}
-	if spec.PerOwner > 0 {
-		b.owners = make(map[string]int64)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.bounds = append(s.bounds, b)
-	return b
-}
-
-// Find returns the first bound of that name, nil if there is none.
-func (s *Set) Find(name string) *Bound {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, b := range s.bounds {
-		if b.spec.Name == name {
-			return b
-		}
-	}
-	return nil
-}
-
-// Drop takes a bound out of the listing, when what it belonged to has ended.
-func (s *Set) Drop(b *Bound) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.bounds = slices.DeleteFunc(s.bounds, func(other *Bound) bool { return other == b })
-}
-
-// A Reading is how a bound stands.
-type Reading struct {
-	Spec
-	Used    int64  // now
-	Waiting int64  // claims that wait for room now
-	Refused uint64 // claims that were refused since the start
-	Evicted uint64 // holds that had to give up what they held, since the start
-}
-
-// Read returns how each bound stands, sorted by name. Bounds of one name are one reading, with the
-// limit of the first.
-func (s *Set) Read() []Reading {
-	s.mu.Lock()
-	bounds := slices.Clone(s.bounds)
-	s.mu.Unlock()
-	byName := make(map[string]int)
-	var readings []Reading
-	for _, b := range bounds {
-		r := b.read()
-		i, seen := byName[r.Name]
-		if !seen {
-			byName[r.Name] = len(readings)
-			readings = append(readings, r)
-			continue
-		}
-		readings[i].Used += r.Used
-		readings[i].Waiting += r.Waiting
-		readings[i].Refused += r.Refused
-		readings[i].Evicted += r.Evicted
-	}
-	slices.SortFunc(readings, func(a, b Reading) int {
-		if a.Name < b.Name {
-			return -1
-		}
-		return 1
-	})
-	return readings
-}
-
 // A Bound limits how much is held at once. A claim that does not fit waits in the line of its owner,
-// and the owners take turns, so that who asks for much delays itself and not the others.
+// and the owners take turns, so that a client which asks for much delays itself and not the others.
 type Bound struct {
 	spec    Spec
 	refused atomic.Uint64
@@ -160,26 +79,14 @@ type Bound struct {
 	lines   map[string]*line // of the owners that wait
 	turns   []*line          // the same, in the order of their turns
 	length  int              // claims that wait
-}
-
-// A line has the claims of one owner that wait, the oldest first.
-type line struct {
-	owner  string
-	claims []*claim
-}
-
-// A claim waits for room.
-type claim struct {
-	hold    *Hold
-	size    int64
-	extends bool          // the hold has something already, and is to have size more
-	granted chan struct{} // closed when the hold has what was claimed
+	small   int              // those of them that may use the reserve
+	spare   []*claim         // that do not wait, to be used again
 }
 
 // A FullError says that a claim was refused.
 type FullError struct {
 	Bound Spec
-	// OfOwner reports whether the owner holds its share, while others still have room.
+	// OfOwner reports whether the owner has used up its share, while others still have room.
 	OfOwner bool
 }
 
@@ -229,97 +136,83 @@ func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evi
 	b.mu.Lock()
 	size = b.clamp(owner, size)
 	h.owner, h.evict = owner, evict
-	if b.length == 0 && b.fits(owner, size) {
+	if b.goesFirst(size) && b.fits(owner, size) {
 		b.give(h, size)
 		b.mu.Unlock()
 		return nil
 	}
-	return b.await(ctx, &claim{hold: h, size: size, granted: make(chan struct{})})
+	return b.await(ctx, b.claim(h, size))
 }
 
-// lookEvery is how often a claim that waits looks for a hold that can be evicted, if few others wait.
-// Where many do, each looks less often, and all of them together as often as lookers do.
-const (
-	lookEvery = 50 * time.Millisecond
-	lookers   = 16
-)
-
-func (b *Bound) wait(ctx context.Context, c *claim) error {
-	end := time.NewTimer(b.spec.Wait)
-	defer end.Stop()
-	look := new(time.Ticker)
-	if b.spec.Patience > 0 {
-		b.mu.Lock()
-		every := lookEvery * time.Duration(1+b.length/lookers)
-		b.mu.Unlock()
-		look = time.NewTicker(every)
-		defer look.Stop()
-	}
-	var err error
-	for err == nil {
-		b.evictFor(c)
-		select {
-		case <-c.granted:
-			return nil
-		case <-look.C:
-			continue
-		case <-ctx.Done():
-			err = ctx.Err()
-		case <-end.C:
-		}
-		if err == nil {
-			b.mu.Lock()
-			err = b.full(c.hold.owner, c.size)
-			b.mu.Unlock()
-		}
-	}
+// Try is [Bound.Take] that does not wait. It reports whether there was room, and does not count as
+// a refusal if there was none.
+func (b *Bound) Try(h *Hold, owner string, size int64, evict func()) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c.isGranted() { // in the same moment
-		return nil
+	size = b.clamp(owner, size)
+	if !b.goesFirst(size) || !b.fits(owner, size) {
+		return false
 	}
-	b.dequeue(c)
-	b.grant() // it may have been in the way of others
-	return err
+	h.owner, h.evict = owner, evict
+	b.give(h, size)
+	return true
 }
+
+// goesFirst reports whether a claim of that size need not wait for those that do. b.mu must be held.
+func (b *Bound) goesFirst(size int64) bool { return b.length == 0 || b.isSmall(size) }
 
 // clamp makes a claim one that can be granted at all.
 func (b *Bound) clamp(owner string, size int64) int64 {
 	if b.owners != nil && whole(owner) != "" {
 		size = min(size, b.spec.PerOwner)
 	}
-	return min(size, b.spec.Limit)
+	return min(size, b.room(size))
+}
+
+// isSmall reports whether a claim may use the reserve.
+func (b *Bound) isSmall(size int64) bool { return b.spec.Reserve > 0 && size <= b.spec.Small }
+
+// room returns how much may be held in all once a claim of that size is granted.
+func (b *Bound) room(size int64) int64 {
+	if b.spec.Reserve > 0 && size > b.spec.Small {
+		return b.spec.Limit - b.spec.Reserve
+	}
+	return b.spec.Limit
 }
 
 // fits reports whether there is room. b.mu must be held.
 func (b *Bound) fits(owner string, size int64) bool {
-	return b.used+size <= b.spec.Limit && b.fitsOwner(owner, size)
+	return b.used+size <= b.room(size) && b.fitsOwner(owner, size)
 }
 
+// fitsOwner reports whether there is room in the owner's share. b.mu must be held.
 func (b *Bound) fitsOwner(owner string, size int64) bool {
 	owner = whole(owner)
-	return b.owners == nil || owner == "" || b.owners[owner]+size <= b.spec.PerOwner
+	if b.owners == nil || owner == "" {
+		return true
+	}
+	share := b.spec.PerOwner
+	if b.isSmall(size) {
+		share += b.spec.Reserve
+	}
+	return b.owners[owner]+size <= share
 }
 
 // full counts a refusal and returns its error. b.mu must be held.
 func (b *Bound) full(owner string, size int64) *FullError {
 	b.refused.Add(1)
-	return &FullError{Bound: b.spec, OfOwner: !b.fitsOwner(owner, size) && b.used+size <= b.spec.Limit}
+	return &FullError{Bound: b.spec,
+		OfOwner: !b.fitsOwner(owner, size) && b.used+size <= b.room(size)}
 }
 
 // give lets a hold have size. b.mu must be held.
 func (b *Bound) give(h *Hold, size int64) {
-	h.bound, h.size = b, size
+	h.bound.Store(b)
+	h.size = size
 	b.count(h.owner, size)
-	if h.evict == nil {
-		return
+	if h.evict != nil {
+		b.list(h)
 	}
-	h.next, h.before = b.first, nil
-	if b.first != nil {
-		b.first.before = h
-	}
-	b.first, h.listed = h, true
-	h.progress.Store(time.Now().UnixNano())
 }
 
 // count adds to what is held, or takes from it. b.mu must be held.
@@ -331,59 +224,5 @@ func (b *Bound) count(owner string, size int64) {
 	}
 	if b.owners[owner] += size; b.owners[owner] <= 0 {
 		delete(b.owners, owner)
-	}
-}
-
-// grant serves the claims that fit, owner by owner. A claim that does not fit in the whole holds up
-// all that wait, or large claims would starve; one beyond its owner's share holds up its line only.
-// b.mu must be held.
-func (b *Bound) grant() {
-	for skipped := 0; skipped < len(b.turns); {
-		l := b.turns[0]
-		c := l.claims[0]
-		if b.fitsOwner(l.owner, c.size) && b.used+c.size > b.spec.Limit {
-			return
-		}
-		b.turns = append(b.turns[1:], l) // its next turn comes after the others'
-		if !b.fitsOwner(l.owner, c.size) {
-			skipped++
-			continue
-		}
-		skipped = 0
-		b.dequeue(c)
-		if c.extends {
-			c.hold.resize(c.hold.size + c.size)
-		} else {
-			b.give(c.hold, c.size)
-		}
-		close(c.granted)
-	}
-}
-
-// enqueue and dequeue move a claim into and out of its owner's line. One that extends a hold goes
-// first in it: until it is granted, what the hold has already is of no use. b.mu must be held.
-func (b *Bound) enqueue(c *claim) {
-	owner := c.hold.owner
-	l := b.lines[owner]
-	if l == nil {
-		l = &line{owner: owner}
-		b.lines[owner] = l
-		b.turns = append(b.turns, l)
-	}
-	if c.extends {
-		l.claims = slices.Insert(l.claims, 0, c)
-	} else {
-		l.claims = append(l.claims, c)
-	}
-	b.length++
-}
-
-func (b *Bound) dequeue(c *claim) {
-	l := b.lines[c.hold.owner]
-	l.claims = slices.DeleteFunc(l.claims, func(other *claim) bool { return other == c })
-	b.length--
-	if len(l.claims) == 0 {
-		delete(b.lines, l.owner)
-		b.turns = slices.DeleteFunc(b.turns, func(other *line) bool { return other == l })
 	}
 }

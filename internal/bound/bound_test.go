@@ -314,7 +314,7 @@ func TestPinnedHoldIsNotEvicted(t *testing.T) {
 		if err := b.Take(t.Context(), h, "a", 10, func() { t.Error("evicted") }); err != nil {
 			t.Fatal(err)
 		}
-		h.Pin()
+		h.Evictable(nil)
 		time.AfterFunc(10*time.Second, h.Release)
 		take(t, b, "b", 10)
 	})

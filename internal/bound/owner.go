@@ -22,9 +22,9 @@ func OwnerOf(ctx context.Context) string {
 // partMark separates an owner from its part. No address has it.
 const partMark = "\x00"
 
-// Part returns a part of an owner, such as what one client holds for one bucket. An owner's share is
-// what all of its parts hold, while the claims of each part wait in a line of their own: they take
-// turns with those of the other parts.
+// Part returns a part of an owner, such as what one client holds for one bucket. An owner's share
+// is what all of its parts hold, while the claims of each part wait in a line of their own: they
+// take turns with those of the other parts.
 func Part(owner, part string) string { return owner + partMark + part }
 
 // whole returns the owner that an owner is a part of, or itself.

@@ -135,7 +135,8 @@ func newHub(options Options) *Hub {
 // Stats returns the hub's counters.
 func (h *Hub) Stats() *Stats { return &h.stats }
 
-// Size returns how many feeds there are that have a source, or look for one, and the bytes of their logs.
+// Size returns how many feeds there are that have a source, or look for one, and the bytes of their
+// logs.
 func (h *Hub) Size() (feeds, logBytes int) {
 	all := h.all()
 	for _, f := range all {

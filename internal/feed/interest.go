@@ -7,9 +7,9 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// An interests finds the subscriptions whose filters match a key. Subscriptions with an equal filter
-// share an entry, so that many streams of the same filter cost a tree of one. Literal filters, each
-// of which matches one key, need no tree at all. The feed's mutex guards it.
+// An interests finds the subscriptions whose filters match a key. Subscriptions with an equal
+// filter share an entry, so that many streams of the same filter cost a tree of one. Literal
+// filters, each of which matches one key, need no tree at all. The feed's mutex guards it.
 type interests struct {
 	literal map[string]*interest // by the key
 	wild    map[string]*interest // by the filter
@@ -100,8 +100,8 @@ const (
 	longToken   = 4
 )
 
-// weight estimates the bytes that a subscription with these filters takes. What it shares with others
-// is counted for each of them, since any of them may stay longer than the others.
+// weight estimates the bytes that a subscription with these filters takes. What it shares with
+// others is counted for each of them, since any of them may stay longer than the others.
 func weight(patterns []string) int64 {
 	bytes := subscriptionBytes
 	for _, pattern := range patterns {

@@ -61,7 +61,8 @@ func TestInterestsFindWhomAFilterMatches(t *testing.T) {
 	}
 }
 
-// Whatever filters come and go, the tree finds those that match, and nothing of what has gone is left.
+// Whatever filters come and go, the tree finds those that match, and nothing of what has gone is
+// left.
 func TestFilterTreeAgreesWithTheFilters(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(14, 2))
@@ -163,8 +164,8 @@ func heapInUse() uint64 {
 	return m.HeapAlloc
 }
 
-// BenchmarkMatch is what one change costs where as many filters as one client may have look at every
-// token of its key.
+// BenchmarkMatch is what one change costs where as many filters as one client may have look at
+// every token of its key.
 func BenchmarkMatch(b *testing.B) {
 	in := newInterests()
 	var held int64

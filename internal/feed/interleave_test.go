@@ -350,8 +350,8 @@ func (w *world) connect() {
 	w.note("source at %d, begun %v", position, begun)
 }
 
-// roused reports whether a feed that rests has been given a source again: by what the server told, or
-// by a look at the names of the streams. One that nobody uses is dropped.
+// roused reports whether a feed that rests has been given a source again: by what the server told,
+// or by a look at the names of the streams. One that nobody uses is dropped.
 func (w *world) roused() bool {
 	w.counts["rest"]++
 	if !w.calm && !w.deciding && !slices.ContainsFunc(w.clients, func(c *client) bool { return c.s != nil }) {

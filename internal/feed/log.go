@@ -45,11 +45,12 @@ func logBound(set *bound.Set, bytes int) *bound.Bound {
 		Unit:     bound.Bytes,
 		Limit:    int64(bytes),
 		PerOwner: int64(bytes) / 2,
-		AtLimit:  "the bucket's log keeps fewer changes, and more of its resumed streams are replayed from NATS",
+		AtLimit:  "the bucket's log keeps fewer changes, and more resumed streams read from NATS",
 	})
 }
 
-// isFull reports whether the log has more bytes than it may have. It takes more room if there is some.
+// isFull reports whether the log has more bytes than it may have. It takes more room if there is
+// some.
 func (l *changeLog) isFull() bool {
 	switch {
 	case l.bytes > l.maxBytes:

@@ -86,8 +86,8 @@ func TestLogAfter(t *testing.T) {
 	}
 }
 
-// The logs of all feeds have a bound of bytes in common. Where it is reached they keep fewer changes,
-// and each keeps some.
+// The logs of all feeds have a bound of bytes in common. Where it is reached they keep fewer
+// changes, and each keeps some.
 func TestLogsShareTheirMemory(t *testing.T) {
 	t.Parallel()
 	h := newHub(Options{AllLogs: 4 << 20}.withDefaults())

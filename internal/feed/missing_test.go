@@ -78,8 +78,8 @@ func TestFeedOfADeletedBucketRests(t *testing.T) {
 	}
 }
 
-// Where the identity may not hear advisories, one look at the names of all streams finds the buckets
-// that streams wait for, and somebody who subscribes is told of the bucket at once.
+// Where the identity may not hear advisories, one look at the names of all streams finds the
+// buckets that streams wait for, and somebody who subscribes is told of the bucket at once.
 func TestBucketIsFoundWithoutAdvisories(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {

@@ -30,7 +30,8 @@ type next struct {
 	scan  *scan // is to be finished first; nil for none
 }
 
-// poll is Poll without the start of the readings that are due, and up to what is done without the lock.
+// poll is Poll without the start of the readings that are due, and up to what is done without the
+// lock.
 func (s *Subscription) poll(events []Event, limit int) (_ []Event, n next) {
 	f := s.feed
 	closing := f.hub.closed.Load()
@@ -226,7 +227,8 @@ func (s *Subscription) giveUp() {
 	s.phase = following
 }
 
-// pollLog sends the changes that came since, or says what is to be scanned for them. The feed is locked.
+// pollLog sends the changes that came since, or says what is to be scanned for them. The feed is
+// locked.
 func (s *Subscription) pollLog(events []Event, limit int) ([]Event, *scan) {
 	f := s.feed
 	if s.farewell != "" {
@@ -247,7 +249,8 @@ func (s *Subscription) pollLog(events []Event, limit int) ([]Event, *scan) {
 	return s.drained(events), nil
 }
 
-// drained notes that everything in the log was sent, and tells of it if that is news. The feed is locked.
+// drained notes that everything in the log was sent, and tells of it if that is news. The feed is
+// locked.
 func (s *Subscription) drained(events []Event) []Event {
 	f := s.feed
 	if s.pending != 0 {

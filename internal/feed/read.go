@@ -36,7 +36,8 @@ func (f *Feed) start() {
 	}
 }
 
-// run reads, as soon as there is a place for one reading more, and tells the followers how it ended.
+// run reads, as soon as there is a place for one reading more, and tells the followers how it
+// ended.
 func (r *reading) run() {
 	defer r.cancel()
 	end, err := r.readInTurn()
@@ -94,7 +95,7 @@ func openBound(set *bound.Set, readings int) *bound.Bound {
 	open := int64(openReadings * readings)
 	return set.New(bound.Spec{
 		Name:     "open-snapshots",
-		Of:       "snapshots and replays for streams that are open, with a consumer and some megabytes each",
+		Of:       "snapshots and replays that are open, with a consumer and some megabytes each",
 		Unit:     bound.Places,
 		Limit:    open,
 		PerOwner: max(1, open/2),
@@ -114,7 +115,7 @@ func turnBound(set *bound.Set, readings int) *bound.Bound {
 		Limit:   int64(readings),
 		Wait:    time.Minute,
 		Queue:   openReadings * readings,
-		AtLimit: "the others wait; clients and buckets take turns after each part of 256 entries or 256 KiB",
+		AtLimit: "the others wait; clients and buckets take turns after each 256 entries or 256 KiB",
 	})
 }
 
@@ -224,7 +225,8 @@ func (f *Feed) reach(ctx context.Context, revision kvclient.Revision) error {
 	}
 }
 
-// await lets other readings read, for as long as the fastest follower is too far behind and until this one's turn has come again.
+// await lets other readings read, for as long as the fastest follower is too far behind and until
+// this one's turn has come again.
 func (r *reading) await(ctx context.Context) error {
 	r.turn.Release()
 	if err := r.awaitFollowers(ctx); err != nil {

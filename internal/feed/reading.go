@@ -34,8 +34,9 @@ type readingKey struct {
 // A reading is a snapshot, or a replay, that is read from the store for all who follow it. What was read and not yet followed
 // is a list of chunks: a follower holds its place in it, and what all have passed is garbage.
 //
-// It waits for a place among the open readings, which have a consumer and some megabytes each, and then for a turn to read before
-// each chunk. When the last of its followers leaves it is dropped, wherever it is: nobody may join it any more, and its context ends.
+// It waits for a place among the open readings, which have a consumer and some megabytes each, and
+// then for a turn to read before each chunk. When the last of its followers leaves it is dropped,
+// wherever it is: nobody may join it any more, and its context ends.
 type reading struct {
 	key     readingKey
 	feed    *Feed
@@ -115,8 +116,8 @@ func (r *reading) follow(s *Subscription, horizon kvclient.Revision) *follower {
 	return place
 }
 
-// leave gives a place up. The last to leave a reading that is not done drops it: nobody else would ever follow it. The feed must be
-// locked, so that nobody joins meanwhile.
+// leave gives a place up. The last to leave a reading that is not done drops it: nobody else would
+// ever follow it. The feed must be locked, so that nobody joins meanwhile.
 func (p *follower) leave() {
 	r := p.reading
 	r.mu.Lock()

@@ -9,10 +9,10 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// This file decides which feeds there are. A feed whose bucket is missing rests: it has subscriptions,
-// and no goroutine, no consumer and nothing that asks NATS. It is roused when the server tells of its
-// bucket, when somebody subscribes, or by a look at the names of all streams, which is one request for
-// all feeds that rest. One that rests and has no user is dropped.
+// This file decides which feeds there are. A feed whose bucket is missing rests: it has
+// subscriptions, and no goroutine, no consumer and nothing that asks NATS. It is roused when the
+// server tells of its bucket, when somebody subscribes, or by a look at the names of all streams,
+// which is one request for all feeds that rest. One that rests and has no user is dropped.
 
 // placeBound bounds the feeds, those that rest included.
 func placeBound(set *bound.Set, feeds int) *bound.Bound {
@@ -22,7 +22,7 @@ func placeBound(set *bound.Set, feeds int) *bound.Bound {
 		Unit:     bound.Places,
 		Limit:    int64(feeds),
 		PerOwner: max(1, int64(feeds)/2),
-		AtLimit:  "a bucket that nobody watches any more gives its place up; else the stream is refused with 429 or 503",
+		AtLimit:  "a bucket that nobody watches gives way; else the stream is refused with 429 or 503",
 	})
 }
 
@@ -68,7 +68,8 @@ func (h *Hub) feed(ctx context.Context, name kvclient.BucketName) (*Feed, error)
 	return f, nil
 }
 
-// takePlace takes the place of a new feed, if need be that of one that nobody uses. h.mu must be held.
+// takePlace takes the place of a new feed, if need be that of one that nobody uses. h.mu must be
+// held.
 func (h *Hub) takePlace(ctx context.Context, place *bound.Hold, owner string) error {
 	for {
 		err := h.places.Take(ctx, place, owner, 1, nil)
@@ -84,14 +85,16 @@ func (h *Hub) takePlace(ctx context.Context, place *bound.Hold, owner string) er
 	}
 }
 
-// idle returns the feed that nobody has used for the longest time, of the owner if it must be; nil if
-// there is none. h.mu must be held.
+// idle returns the feed that nobody has used for the longest time, of the owner if it must be; nil
+// if there is none. h.mu must be held.
 func (h *Hub) idle(owner string, ofOwner bool) (idle *Feed) {
 	for _, f := range h.feeds {
-		if f.users > 0 || ofOwner && f.owner != owner || idle != nil && !f.idleSince.Before(idle.idleSince) {
+		if f.users > 0 || ofOwner && f.owner != owner {
 			continue
 		}
-		idle = f
+		if idle == nil || f.idleSince.Before(idle.idleSince) {
+			idle = f
+		}
 	}
 	return idle
 }
@@ -147,8 +150,8 @@ func (h *Hub) release(f *Feed) {
 	})
 }
 
-// rest lets a feed rest whose bucket is missing, and reports whether its source is to end. It is not
-// if there is something to hear that may say that the bucket is there.
+// rest lets a feed rest whose bucket is missing, and reports whether its source is to end. It is
+// not if there is something to hear that may say that the bucket is there.
 func (h *Hub) rest(f *Feed) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -83,7 +83,8 @@ type Subscription struct {
 // [kvclient.ErrBucketNotFound] or [kvclient.ErrBadBucket] unless the subscriber resumes, and [kvclient.ErrUnavailable] or
 // [kvclient.ErrTimeout] while the source is away.
 //
-// What the subscription takes is charged to the context's owner; a *[bound.FullError] says that there is no room for it.
+// What the subscription takes is charged to the context's owner; a *[bound.FullError] says that
+// there is no room for it.
 func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options SubscribeOptions, wake func()) (*Subscription, error) {
 	s := &Subscription{options: options, wake: wake, tokens: tokensOf(options.Filters),
 		owner: bound.OwnerOf(ctx), keys: -1,
@@ -106,8 +107,8 @@ func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options S
 	return s, nil
 }
 
-// begin decides where the subscription starts, once it is known whether there is a source, and makes
-// it part of the feed.
+// begin decides where the subscription starts, once it is known whether there is a source, and
+// makes it part of the feed.
 func (s *Subscription) begin(ctx context.Context) error {
 	f := s.feed
 	err := f.settle(ctx)

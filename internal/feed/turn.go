@@ -40,7 +40,8 @@ type scan struct {
 	limit      int               // of the events that may come of it
 }
 
-// A changeList is an array that is used again and again. It keeps no change alive when it is not used.
+// A changeList is an array that is used again and again. It keeps no change alive when it is not
+// used.
 type changeList struct{ changes []*Change }
 
 var changeLists = sync.Pool{New: func() any { return new(changeList) }}
@@ -48,7 +49,8 @@ var changeLists = sync.Pool{New: func() any { return new(changeList) }}
 // scanOf starts to match changes of the log. The feed must be locked.
 func (s *Subscription) scanOf(changes []*Change, limit int) *scan {
 	list := changeLists.Get().(*changeList)
-	list.changes = append(list.changes, changes[:min(len(changes), s.feed.hub.turn.batch(s.tokens))]...)
+	batch := min(len(changes), s.feed.hub.turn.batch(s.tokens))
+	list.changes = append(list.changes, changes[:batch]...)
 	return &scan{changeList: list, generation: s.generation, matched: s.matched, limit: limit}
 }
 
@@ -58,14 +60,16 @@ func (c *scan) free() {
 	changeLists.Put(c.changeList)
 }
 
-// selects appends up to limit of the changes that the subscription sends, and returns how many it has
-// looked at. The change of the revision matched is known to match.
-func (s *Subscription) selects(changes []*Change, matched kvclient.Revision, events []Event, limit int) (_ []Event, looked int) {
+// selects appends up to limit of the changes that the subscription sends, and returns how many it
+// has looked at. The change of the revision matched is known to match.
+func (s *Subscription) selects(changes []*Change, matched kvclient.Revision, events []Event,
+	limit int) (_ []Event, looked int) {
 	for i, c := range changes {
 		if limit == 0 {
 			return events, i
 		}
-		if s.options.IgnoreDeletes && c.IsMarker() || c.Revision != matched && !s.options.Filters.Matches(c.Key) {
+		dropped := s.options.IgnoreDeletes && c.IsMarker()
+		if dropped || c.Revision != matched && !s.options.Filters.Matches(c.Key) {
 			continue
 		}
 		events = append(events, Event{Kind: Changed, Change: c})
@@ -74,9 +78,9 @@ func (s *Subscription) selects(changes []*Change, matched kvclient.Revision, eve
 	return events, len(changes)
 }
 
-// take sends what the log has. Drained reports that it was all. Of a stream that keeps up, or selects
-// most of the changes, all is matched at once; scan is what is to be matched with the feed unlocked,
-// if that was not enough. The feed must be locked.
+// take sends what the log has. Drained reports that it was all. Of a stream that keeps up, or
+// selects most of the changes, all is matched at once; scan is what is to be matched with the feed
+// unlocked, if that was not enough. The feed must be locked.
 func (s *Subscription) take(events []Event, limit int) (_ []Event, drained bool, scan *scan) {
 	f := s.feed
 	before := len(events)
@@ -100,8 +104,8 @@ func (s *Subscription) reach(changes []*Change) {
 	s.cursor, s.sent, s.sentCheck = last.Revision, last.Revision, last.Check
 }
 
-// finish matches what a scan has and commits it. If the log has begun anew meanwhile, what was matched
-// is dropped: a reset comes instead. More is as with [Subscription.Poll].
+// finish matches what a scan has and commits it. If the log has begun anew meanwhile, what was
+// matched is dropped: a reset comes instead. More is as with [Subscription.Poll].
 func (s *Subscription) finish(c *scan, events []Event) (_ []Event, more bool) {
 	defer c.free()
 	before := len(events)

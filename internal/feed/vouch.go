@@ -58,7 +58,8 @@ func (r *reading) begins(to kvclient.Revision, toCheck kvclient.Check) error {
 	if err != nil || markers == nil {
 		return err
 	}
-	// The filters are matched without the feed's lock: 65,536 markers with long filters take half a second.
+	// The filters are matched without the feed's lock: 65,536 markers with long filters take half a
+	// second.
 	r.byKey = make(map[string]*expected)
 	for _, m := range markers {
 		if r.filters.Matches(m.key) {
@@ -70,8 +71,8 @@ func (r *reading) begins(to kvclient.Revision, toCheck kvclient.Check) error {
 	return nil
 }
 
-// markersTo notes what the reading stands for, and returns the markers that it may come by, nil if it
-// need not come by any.
+// markersTo notes what the reading stands for, and returns the markers that it may come by, nil if
+// it need not come by any.
 func (r *reading) markersTo(to kvclient.Revision, toCheck kvclient.Check) ([]expected, error) {
 	f := r.feed
 	f.mu.Lock()

@@ -239,9 +239,9 @@ func (b *requestBody) complete() {
 	held := b.cancel != nil
 	b.mu.Unlock()
 	if held {
-		b.memory.Pin()
-		b.largeMemory.Pin()
-		b.place.Pin()
+		b.memory.Evictable(nil)
+		b.largeMemory.Evictable(nil)
+		b.place.Evictable(nil)
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 // getEntry answers one entry as JSON: value and metadata.
 func (s *Server) getEntry(w http.ResponseWriter, r *http.Request) error {
 	query := queryOf(w)
-	e, have, err := s.readUnlessHad(w.Header(), r, query)
+	e, have, err := s.readAffordably(w.(*recorder), query, 4*streamBuffer)
 	if err != nil {
 		return err
 	}
@@ -23,8 +23,8 @@ func (s *Server) getEntry(w http.ResponseWriter, r *http.Request) error {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	respond(w, http.StatusOK, headerJSON, append(e.AppendJSON(nil, name, valueForm(query)), '\n'))
-	return nil
+	out := newListWriter(w, "")
+	return out.end(out.encode(&e, name, valueForm(query)), "\n")
 }
 
 // getHistory answers the retained revisions of a key, oldest first, markers included.
@@ -36,9 +36,8 @@ func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
 	}
 	form := valueForm(query)
 	out := newListWriter(w, `{"entries":[`)
-	err = b.History(r.Context(), k, func(e kvclient.Entry) error {
-		out.item(func(dst []byte) []byte { return e.AppendJSON(dst, b.Name(), form) })
-		return nil
+	err = b.History(owned(r), k, func(e kvclient.Entry) error {
+		return out.entry(&e, b.Name(), form)
 	})
 	return out.end(err, "]}\n")
 }

@@ -37,7 +37,7 @@ func (s *Server) listEntries(w http.ResponseWriter, r *http.Request) error {
 	if mediaType == "application/x-ndjson" && l.whole {
 		return s.exportEntries(w, r, l)
 	}
-	page, err := l.bucket.Entries(r.Context(), l.selection, kvclient.PageOf{After: l.page.after, Limit: l.page.limit}, l.options)
+	page, err := s.entryPage(w.(*recorder), l)
 	if err != nil {
 		return err
 	}
@@ -51,13 +51,33 @@ func (s *Server) listEntries(w http.ResponseWriter, r *http.Request) error {
 		return s.pageOfLines(w, r, l, page, next)
 	}
 	out := newListWriter(w, `{"entries":[`)
-	err = page.Each(r.Context(), func(e *kvclient.Entry) error {
-		out.item(func(dst []byte) []byte { return e.AppendJSON(dst, l.bucket.Name(), l.form) })
-		return nil
+	err = page.Each(owned(r), func(e *kvclient.Entry) error {
+		defer out.rec.took(e, page)
+		return out.entry(e, l.bucket.Name(), l.form)
 	})
 	tail := append([]byte(`],"revision":`), page.Revision.String()...)
 	tail = strconv.AppendBool(append(tail, `,"snapshot":`...), page.Snapshot)
 	return out.end(err, string(append(appendNext(tail, next), "}\n"...)))
+}
+
+// entryPage reads the page that is asked for, and holds what it takes.
+func (s *Server) entryPage(rec *recorder, l entryListing) (*kvclient.EntryPage, error) {
+	of := kvclient.PageOf{After: l.page.after, Limit: l.page.limit}
+	return afford(rec, func() (*kvclient.EntryPage, int64, error) {
+		page, err := l.bucket.Entries(owned(rec.request), l.selection, of, l.options)
+		if err != nil {
+			return nil, 0, err
+		}
+		return page, page.Bytes() + 4*streamBuffer, nil
+	})
+}
+
+// took gives back what an entry of a page took, which the page drops once it was visited. It keeps
+// what the last entries of the page need.
+func (rec *recorder) took(e *kvclient.Entry, page *kvclient.EntryPage) {
+	if d := rec.answer; d != nil && d.holds() && page.IsInstant() {
+		d.shrink(max(d.held.Size()-e.Bytes(), 4*streamBuffer))
+	}
 }
 
 // appendNext appends the cursor of the next page, if there is one.
@@ -108,8 +128,9 @@ func selectionOf(query url.Values) (selection kvclient.Selection, err error) {
 // pageOfLines answers a page as lines, in the order of names.
 func (s *Server) pageOfLines(w http.ResponseWriter, r *http.Request, l entryListing, page *kvclient.EntryPage, next string) error {
 	out := newLineWriter(w)
-	err := page.Each(r.Context(), func(e *kvclient.Entry) error {
-		return out.line(func(dst []byte) []byte { return e.AppendJSON(dst, l.bucket.Name(), l.form) })
+	err := page.Each(owned(r), func(e *kvclient.Entry) error {
+		defer out.rec.took(e, page)
+		return out.entry(e, l.bucket.Name(), l.form)
 	})
 	return s.endLines(out, r, err, func(dst []byte) []byte {
 		return append(appendNext(appendEnd(dst, page.Revision, out.count), next), '}')
@@ -122,11 +143,11 @@ func (s *Server) exportEntries(w http.ResponseWriter, r *http.Request, l entryLi
 	w.Header()["Kv-Consistency"] = headerConsistency[l.bucket.LeaderWord()]
 	export := kvclient.Export{Filters: l.selection.ScanFilters(), NoValues: l.form == kvclient.ValueNone, Options: l.options}
 	out := newLineWriter(w)
-	revision, err := l.bucket.Export(r.Context(), export, func(e *kvclient.Entry) error {
+	revision, err := l.bucket.Export(owned(r), export, func(e *kvclient.Entry) error {
 		if !strings.HasPrefix(e.Key, l.selection.Prefix) {
 			return nil
 		}
-		return out.line(func(dst []byte) []byte { return e.AppendJSON(dst, l.bucket.Name(), l.form) })
+		return out.entry(e, l.bucket.Name(), l.form)
 	})
 	return s.endLines(out, r, err, func(dst []byte) []byte { return append(appendEnd(dst, revision, out.count), '}') })
 }

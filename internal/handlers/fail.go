@@ -67,7 +67,8 @@ func typedProblem(err error) (problemError, bool) {
 		return problemError{code: codeBucketExists, members: members{"differences": e.Differences},
 			detail: "The bucket exists with another configuration. Change it with PATCH, or choose another name."}, true
 	}
-	if e, ok := errors.AsType[*bound.FullError](err); ok {
+	// One that was met half-way is told by what it leaves unknown.
+	if e, ok := errors.AsType[*bound.FullError](err); ok && !errors.Is(err, kvclient.ErrOutcomeUnknown) {
 		return fullProblem(e), true
 	}
 	if e, ok := errors.AsType[*kvclient.ConfigError](err); ok {

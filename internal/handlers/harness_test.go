@@ -94,7 +94,9 @@ func start(t testing.TB, configure ...func(*setup)) *gateway {
 		t.Fatalf("handlers: %v", err)
 	}
 	g.handler = handler
-	server := httptest.NewServer(handler)
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ConnContext = handlers.ConnContext
+	server.Start()
 	t.Cleanup(func() {
 		g.wire.release() // or a request that hangs would hang the test
 		hub.Close()      // or its streams would

@@ -28,7 +28,10 @@ type report struct {
 	done chan struct{} // closed when all is sent that can be
 }
 
-// startReport begins the answer.
+// holdReport makes room for a report, with one buffer that fills while another is sent.
+func holdReport(rec *recorder) error { return rec.delivery().hold(2 * reportBytes) }
+
+// startReport begins the answer, for which there must be room.
 func startReport(rec *recorder) *report {
 	p := &report{rec: rec, controller: http.NewResponseController(rec.ResponseWriter), done: make(chan struct{})}
 	p.changed.L = &p.mu
@@ -45,7 +48,7 @@ func (p *report) line(appendTo func([]byte) []byte) error {
 	defer p.mu.Unlock()
 	for len(p.buffer) >= reportBytes && p.err == nil {
 		if p.waiting = true; p.evicted {
-			_ = p.controller.SetWriteDeadline(time.Now())
+			p.rec.answer.evict()
 		}
 		p.changed.Wait()
 	}
@@ -78,8 +81,12 @@ func (p *report) cut() {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.evicted = true; p.waiting || p.closed {
-		_ = p.controller.SetWriteDeadline(time.Now())
+	p.evicted = true
+	switch {
+	case p.waiting:
+		p.rec.answer.evict()
+	case p.closed:
+		p.rec.answer.hurry()
 	}
 }
 
@@ -139,19 +146,19 @@ func (p *report) take(free []byte) (sending []byte, more bool) {
 	return sending, len(sending) > 0
 }
 
-// extend gives the client time to read, unless somebody else waits for that.
-func (p *report) extend() {
+// isStuck reports whether the import waits for its client to read, though it may not.
+func (p *report) isStuck() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.evicted || !p.waiting {
-		p.rec.extend()
-	}
+	return p.evicted && p.waiting
 }
 
 // send gives the client time for this part, and afterwards none: over HTTP/2 a bound that is over ends the stream.
 func (p *report) send(lines []byte) error {
-	p.extend()
-	if _, err := p.rec.Write(lines); err != nil {
+	if p.isStuck() {
+		p.rec.answer.evict()
+	}
+	if err := p.rec.answer.write(lines); err != nil {
 		return err
 	}
 	err := p.controller.Flush()

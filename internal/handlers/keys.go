@@ -56,21 +56,35 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found, err := b.Keys(r.Context(), listing.scanFilters())
+	rec := w.(*recorder)
+	found, err := afford(rec, func() (kvclient.KeyListing, int64, error) {
+		found, err := b.Keys(owned(r), listing.scanFilters())
+		return found, found.Bytes() + streamBuffer, err
+	})
 	if err != nil {
 		return err
 	}
 	if listing.page.limit == 0 {
-		sendLines(w, mediaType, listing.names(found))
+		s.sendLines(rec, mediaType, listing.names(found))
 		return nil
 	}
 	result := listing.pageOf(found, digest)
+	rec.delivery().shrink(result.bytes())
 	s.linkNext(w, r, result.Next)
 	if mediaType == "application/json" {
 		return respondJSON(w, http.StatusOK, result)
 	}
-	sendLines(w, mediaType, slices.Values(result.names))
+	s.sendLines(rec, mediaType, slices.Values(result.names))
 	return nil
+}
+
+// bytes is about what the page takes, and its JSON.
+func (p *keyPage) bytes() (n int64) {
+	n = streamBuffer
+	for i := range p.names {
+		n += 64 + 4*int64(len(p.names[i].name))
+	}
+	return n
 }
 
 // appendLine appends a name's line of NDJSON, where the characters of keys need no escaping, or of text.
@@ -173,23 +187,28 @@ func (s *Server) linkNext(w http.ResponseWriter, r *http.Request, next string) {
 }
 
 // sendLines sends one line for each name, some at a time.
-func sendLines(w http.ResponseWriter, mediaType string, names iter.Seq[listedName]) {
-	h := w.Header()
+func (s *Server) sendLines(rec *recorder, mediaType string, names iter.Seq[listedName]) {
+	h := rec.Header()
 	h["Content-Type"] = []string{mediaType}
 	if mediaType == "text/plain" {
 		h["Content-Type"] = []string{"text/plain; charset=utf-8"}
 	}
 	h["Cache-Control"] = headerNoStore
 	h["X-Content-Type-Options"] = headerNosniff
-	rec := w.(*recorder)
 	buffer := make([]byte, 0, streamBuffer)
 	for n := range names {
-		if buffer = n.appendLine(buffer, mediaType); len(buffer) >= streamBuffer-2*kvclient.MaxKeyBytes {
-			rec.extend()
-			rec.write(buffer)
-			buffer = buffer[:0]
+		if buffer = n.appendLine(buffer, mediaType); len(buffer) < streamBuffer-2*kvclient.MaxKeyBytes {
+			continue
 		}
+		rec.write(buffer)
+		if buffer = buffer[:0]; !rec.tooLong() {
+			continue
+		}
+		if mediaType == "text/plain" {
+			rec.cut()
+		}
+		buffer = append(s.appendProblem(append(buffer, '{'), rec, errTooLong), "}\n"...)
+		break
 	}
-	rec.extend()
 	rec.write(buffer)
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
 )
@@ -19,6 +20,12 @@ func (q *entryRead) mayWait(answer http.Header, r *http.Request, p kvclient.Prec
 	return wait, ok && wait > 0
 }
 
+// isState reports whether a read has found out what the key has: a value, a marker or nothing.
+func isState(err error) bool {
+	_, deleted := errors.AsType[*kvclient.KeyDeletedError](err)
+	return err == nil || deleted || errors.Is(err, kvclient.ErrKeyNotFound)
+}
+
 // unchanged tells whether what was read is what the client has: a value, a marker, or nothing at all.
 func unchanged(have kvclient.Condition, e *kvclient.Entry, err error) bool {
 	if deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err); ok {
@@ -30,8 +37,26 @@ func unchanged(have kvclient.Condition, e *kvclient.Entry, err error) bool {
 	return err == nil && have.Matches(e, e.Epoch)
 }
 
-// awaitChange reads again whenever the key may have changed, until it has, or the time is over. It returns what was read last; that
-// is what the client has where nothing has changed.
+// longPoll reads, and where the client has that already it waits for a change, in the place of a
+// stream.
+func (s *Server) longPoll(r *http.Request, answer http.Header, read entryRead,
+	have kvclient.Condition, wait time.Duration) (kvclient.Entry, error) {
+	ctx := owned(r)
+	e, err := s.polled.do(ctx, answer, read)
+	if !unchanged(have, &e, err) {
+		return e, err
+	}
+	var place bound.Hold
+	if err := s.enterStreams(r, &place); err != nil {
+		return e, err
+	}
+	defer place.Release()
+	return s.awaitChange(ctx, answer, read, have, wait, e, err)
+}
+
+// awaitChange reads again whenever the key may have changed, until it has, or the time is over. It
+// returns what was read last; that is what the client has where nothing has changed, and then
+// without the value, which nobody is to hold meanwhile.
 func (s *Server) awaitChange(ctx context.Context, answer http.Header, read entryRead, have kvclient.Condition, wait time.Duration,
 	e kvclient.Entry, err error) (kvclient.Entry, error) {
 	over := time.NewTimer(wait)
@@ -45,6 +70,7 @@ func (s *Server) awaitChange(ctx context.Context, answer http.Header, read entry
 	}
 	defer subscription.Close()
 	read.options.Consistency = kvclient.Leader // a replica that is behind would hide what the subscription tells of no more
+	e.Value = nil
 	// The first look is for what came before the subscription.
 	for look := true; ; look = false {
 		var ended bool
@@ -53,9 +79,10 @@ func (s *Server) awaitChange(ctx context.Context, answer http.Header, read entry
 			if read.bucket, err = s.client.Bucket(ctx, read.bucket.Name()); err != nil {
 				return e, err
 			}
-			if e, err = read.do(ctx, answer); !unchanged(have, &e, err) {
+			if e, err = s.polled.do(ctx, answer, read); !unchanged(have, &e, err) {
 				return e, err
 			}
+			e.Value = nil
 		}
 		if ended {
 			return e, err
@@ -63,9 +90,10 @@ func (s *Server) awaitChange(ctx context.Context, answer http.Header, read entry
 		select {
 		case <-wakeUp:
 		case <-expiry(&e, err):
-			if e, err = read.do(ctx, answer); !unchanged(have, &e, err) {
+			if e, err = s.polled.do(ctx, answer, read); !unchanged(have, &e, err) {
 				return e, err
 			}
+			e.Value = nil
 		case <-over.C:
 			return e, err
 		case <-ctx.Done():

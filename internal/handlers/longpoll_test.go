@@ -1,6 +1,11 @@
 package handlers_test
 
 import (
+	"bytes"
+	"context"
+	"net/http"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -62,4 +67,77 @@ func TestLongPoll(t *testing.T) {
 		t.Fatal(err)
 	}
 	(<-held).is(t, 404)
+}
+
+// Long polls of one key share the reads of it: what is read at a change does not grow with their
+// number.
+func TestLongPollsOfOneKeyShareTheirReads(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	put(t, kv, "a", "1")
+	const target, polls = "/buckets/shop/keys/a", 200
+	tag := g.get(t, target).is(t, 200).header.Get("Etag")
+	answers := make(chan *answer, polls)
+	for range polls {
+		go func() { answers <- g.get(t, target, "If-None-Match: "+tag, "Prefer: wait=60") }()
+	}
+	natstest.Eventually(t, patience, "the subscriptions", func() bool {
+		return g.metric(t, "kvgw_subscriptions", nil) == polls
+	})
+	value := strings.Repeat("2", 100_000)
+	sent := g.wire.requests(func() {
+		put(t, kv, "a", value)
+		for range polls {
+			if a := (<-answers).is(t, 200).has(t, "Kv-Consistency", "leader"); string(a.body) != value {
+				t.Errorf("answered %.20q", a.body)
+			}
+		}
+	})
+	if sent > polls/5 {
+		t.Errorf("%d requests to NATS for %d long polls", sent, polls)
+	}
+	t.Logf("%d requests to NATS", sent)
+}
+
+// The client whose request began a shared read may leave: the others get their answers.
+func TestLongPollThatIsCancelledDoesNotEndOthers(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	put(t, kv, "a", "1")
+	const target = "/buckets/shop/keys/a"
+	tag := g.get(t, target).is(t, 200).header.Get("Etag")
+	var reads atomic.Int32
+	g.wire.onSending(func(data []byte) {
+		if bytes.Contains(data, []byte("DIRECT.GET")) && reads.Add(1) == 1 {
+			g.wire.hold()
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.address+target, nil)
+		if err != nil {
+			left <- err
+			return
+		}
+		r.Header.Set("If-None-Match", `"999"`)
+		r.Header.Set("Prefer", "wait=60")
+		answer, err := http.DefaultClient.Do(r)
+		if err == nil {
+			answer.Body.Close()
+		}
+		left <- err
+	}()
+	natstest.Eventually(t, patience, "a read", func() bool { return reads.Load() == 1 })
+	stays := make(chan *answer, 1)
+	go func() { stays <- g.get(t, target, `If-None-Match: "999"`, "Prefer: wait=60") }()
+	cancel()
+	if err := <-left; err == nil {
+		t.Error("the request that was cancelled has an answer")
+	}
+	g.wire.onSending(nil)
+	g.wire.release()
+	(<-stays).is(t, 200).has(t, "Etag", tag)
 }

@@ -28,6 +28,11 @@ type recorder struct {
 	status int
 	bytes  int64
 
+	request *http.Request
+	limits  *answerLimits
+	place   bound.Hold // among the requests of an HTTP/2 connection
+	answer  *delivery  // nil until more is to be written than net/http buffers
+
 	body   *requestBody // what is read of the request's body; nil for nothing
 	unread bool         // the request announced a body that nobody has read
 	taken  bool         // the connection is not net/http's any more; what becomes of the answer is noted at its end
@@ -65,7 +70,7 @@ func (rec *recorder) Write(p []byte) (int, error) {
 func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
 	rec := recorders.Get().(*recorder)
 	*rec = recorder{ResponseWriter: w, id: s.ids.next(), head: r.Method == http.MethodHead, route: s.unrouted, unread: r.ContentLength != 0,
-		start: time.Now()}
+		start: time.Now(), request: r, limits: s.answers}
 	return rec
 }
 
@@ -79,6 +84,9 @@ func (s *Server) finish(rec *recorder, r *http.Request) {
 	}
 	if !rec.taken {
 		s.note(rec.line(r.Method))
+	}
+	if rec.answer != nil {
+		rec.answer.end()
 	}
 	*rec = recorder{}
 	recorders.Put(rec)
@@ -131,7 +139,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 }
 
-func newMetrics(o Options, streams *bound.Bound, loops *sse.Loops) *metrics {
+func newMetrics(o Options, streams *bound.Bound, loops *sse.Loops, limits *sse.Limits) *metrics {
 	registry, client, feeds := o.Metrics, o.Client, o.Feeds
 	m := &metrics{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -145,15 +153,18 @@ func newMetrics(o Options, streams *bound.Bound, loops *sse.Loops) *metrics {
 	if registry == nil {
 		return m
 	}
-	registry.MustRegister(m.requests, m.duration,
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "kvgw_nats_connected", Help: "1 while the connection for point requests stands.",
+	for name := range client.Connections() {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "kvgw_nats_connected", Help: "1 while the connection to NATS stands.",
+			ConstLabels: prometheus.Labels{"connection": name},
 		}, func() float64 {
-			if client.Connected() {
+			if client.Connections()[name] {
 				return 1
 			}
 			return 0
-		}),
+		}))
+	}
+	registry.MustRegister(m.requests, m.duration,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "kvgw_hidden_keys_total", Help: "Keys outside the key grammar that were met in a listing and not shown.",
 		}, func() float64 { return float64(client.HiddenKeys()) }),
@@ -161,7 +172,11 @@ func newMetrics(o Options, streams *bound.Bound, loops *sse.Loops) *metrics {
 			func() float64 { return float64(streams.Used()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "kvgw_streams_refused_total", Help: "Watch streams and long polls that were refused since too many were open.",
-		}, func() float64 { return float64(streams.Refused()) }))
+		}, func() float64 { return float64(streams.Refused()) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "kvgw_streams_slow_total",
+			Help: "Watch streams that were ended to make room, since their clients did not take what was sent.",
+		}, func() float64 { return float64(limits.Slow()) }))
 	registry.MustRegister(boundMetrics{o.Bounds})
 	if feeds != nil {
 		registry.MustRegister(feedMetrics{feeds})

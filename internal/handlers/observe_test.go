@@ -164,9 +164,15 @@ func TestMetrics(t *testing.T) {
 	eventually(t, "what is refused before it has a route is counted too", func() bool {
 		return count("", "GET", "421") == 1 && count("", "PUT", "403") == 1
 	})
-	if connected := g.metric(t, "kvgw_nats_connected", nil); connected != 1 {
-		t.Errorf("kvgw_nats_connected is %v", connected)
+	connected := func(name string) float64 {
+		return g.metric(t, "kvgw_nats_connected", map[string]string{"connection": name})
+	}
+	connections := []string{"reads", "writes", "bulk", "feeds"}
+	for _, name := range connections {
+		eventually(t, "a connection shows", func() bool { return connected(name) == 1 })
 	}
 	g.wire.stop()
-	eventually(t, "the lost connection shows", func() bool { return g.metric(t, "kvgw_nats_connected", nil) == 0 })
+	for _, name := range connections {
+		eventually(t, "the lost connection shows", func() bool { return connected(name) == 0 })
+	}
 }

@@ -14,17 +14,30 @@ var (
 	headerJSON    = []string{"application/json"}
 )
 
-// write sends a part of the body. A client that is gone is nobody to tell.
+// write sends a part of the body. If the client takes no more of a large one, the answer is cut here
+// and now, so that what it has does not look whole; a small one that fails has nobody to tell.
 func (rec *recorder) write(body []byte) {
-	if rec.head {
-		return
-	}
-	if _, err := rec.Write(body); err != nil {
-		rec.status = statusClientClosedRequest
+	switch {
+	case rec.head:
+	case len(body) <= freeAnswer && rec.answer == nil:
+		if _, err := rec.Write(body); err != nil {
+			rec.status = statusClientClosedRequest
+		}
+	default:
+		if err := rec.delivery().write(body); err != nil {
+			rec.cut()
+		}
 	}
 }
 
-// respond sends a whole body.
+// cut ends an answer that has begun and cannot be finished, by its connection or stream.
+func (rec *recorder) cut() {
+	rec.status = statusClientClosedRequest
+	panic(http.ErrAbortHandler)
+}
+
+// respond sends a whole body, which must be the gateway's own or held by the request, unless it is
+// small.
 func respond(w http.ResponseWriter, status int, contentType []string, body []byte) {
 	h := w.Header()
 	h["Content-Type"] = contentType
@@ -43,6 +56,25 @@ func respondJSON(w http.ResponseWriter, status int, value any) error {
 	if err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}
+	if status == http.StatusOK {
+		return respondHeld(w.(*recorder), append(body, '\n'))
+	}
 	respond(w, status, headerJSON, append(body, '\n'))
+	return nil
+}
+
+// respondHeld sends JSON when there is room for it. The answer of a request that changed something
+// is sent in any case: what was done cannot be refused.
+func respondHeld(rec *recorder, body []byte) error {
+	if len(body) > freeAnswer {
+		size := int64(cap(body))
+		d, reads := rec.delivery(), rec.request.Method == http.MethodGet
+		if held := d.holds() || d.try(size); !held && reads {
+			if err := d.wait(rec.request.Context(), size); err != nil {
+				return err
+			}
+		}
+	}
+	respond(rec, http.StatusOK, headerJSON, body)
 	return nil
 }

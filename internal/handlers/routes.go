@@ -82,11 +82,19 @@ func chiPattern(path string) string { return strings.Replace(path, "{key}", "*",
 // whether there is room to store, and writes the error.
 func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.HandlerFunc {
 	observer := s.metrics.route(path)
+	watches := strings.HasSuffix(path, "/watch") // whose number is bounded by --max-streams
 	return func(w http.ResponseWriter, r *http.Request) {
 		rec := w.(*recorder)
-		rec.route, rec.checks = observer, checks
+		rec.route, rec.checks, rec.request = observer, checks, r
 		var err error
-		if rec.query, err = checks.query(r); err == nil {
+		if r.ProtoMajor > 1 && !watches {
+			err = s.place(r, &rec.place)
+			defer rec.place.Release()
+		}
+		if err == nil {
+			rec.query, err = checks.query(r)
+		}
+		if err == nil {
 			err = s.checkRoom(checks)
 		}
 		if err == nil {

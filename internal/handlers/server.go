@@ -32,6 +32,10 @@ type Options struct {
 	StreamAge            time.Duration // after which streams end, up to half of it later; 1h if zero
 	StreamLoops          int           // that write the streams of plain HTTP/1.1; below 0: one a processor, where the system has them; 0: a goroutine a stream
 	MaxStreams           int           // that are open at once, long polls too; 20,000 if zero
+	MemoryForAnswers     int64         // bytes that may wait for clients; 128 MiB if zero
+	AnswerRate           int64         // bytes a second that a client must take; 4 KiB if zero
+	AnswerGrace          time.Duration // for an answer beside what the rate gives it; 20s if zero
+	AnswerAge            time.Duration // after which an answer that is sent in parts ends; 1h if zero
 	TransactionRate      int           // transactions of each bucket in a second; 0 for no bound
 
 	Bounds   *bound.Set            // all bounds of the gateway, for the metrics; nil for a set of its own
@@ -56,6 +60,8 @@ type Server struct {
 	feeds    *feed.Hub
 	loops    *sse.Loops // nil for none
 	streams  *bound.Bound
+	answers  *answerLimits
+	waiting  *sse.Limits // of what waits for the clients of streams
 	logger   zerolog.Logger
 	router   chi.Router
 	handler  http.Handler // the router, behind what allows other origins
@@ -68,6 +74,7 @@ type Server struct {
 
 	bodies       *bodyBounds
 	transactions *transactionRates
+	polled       sharedReads // of long polls
 }
 
 // New builds the HTTP surface. It fails if the contract in api/openapi.yaml is not sound or lacks a route's operation.
@@ -78,15 +85,15 @@ func New(options Options) (*Server, error) {
 	if options.MaxStreams == 0 {
 		options.MaxStreams = defaultMaxStreams
 	}
-	if options.Bounds == nil {
-		options.Bounds = bound.NewSet()
-	}
+	options.setAnswerDefaults()
 	contract, err := api.Load()
 	if err != nil {
 		return nil, fmt.Errorf("load contract: %w", err)
 	}
 	streams := newStreams(options.Bounds, options.MaxStreams)
-	loops, err := streamLoops(options.StreamLoops)
+	answers := newAnswerLimits(options.Bounds, &options)
+	waiting := sse.NewLimits(options.Bounds, answers.bytes)
+	loops, err := streamLoops(options.StreamLoops, waiting)
 	if err != nil {
 		return nil, fmt.Errorf("stream loops: %w", err)
 	}
@@ -95,8 +102,10 @@ func New(options Options) (*Server, error) {
 		client:  options.Client,
 		feeds:   options.Feeds,
 		logger:  options.Logger,
-		metrics: newMetrics(options, streams, loops),
+		metrics: newMetrics(options, streams, loops, waiting),
 		streams: streams,
+		answers: answers,
+		waiting: waiting,
 		loops:   loops,
 		ids:     newRequestIDs(),
 		pages:   problemKindsByCode(),

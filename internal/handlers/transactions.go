@@ -35,13 +35,12 @@ func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	transaction.Admit = func() error { return s.transactions.admit(b.Name()) }
-	done, err := b.Transact(r.Context(), transaction)
+	done, err := b.Transact(owned(r), transaction)
 	if err != nil {
 		return err
 	}
 	w.Header()["Kv-Revision"] = []string{done.Revision.String()}
-	respond(w, http.StatusOK, headerJSON, appendTransacted(nil, &done, transaction.Steps))
-	return nil
+	return respondHeld(w.(*recorder), appendTransacted(nil, &done, transaction.Steps))
 }
 
 // readTransaction reads the body of a transaction. The memory of a large one has a bound of its own,

@@ -28,7 +28,7 @@ func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	h := w.Header()
-	e, have, err := s.readUnlessHad(h, r, queryOf(w))
+	e, have, err := s.readAffordably(w.(*recorder), queryOf(w), 0)
 	if err != nil {
 		return err
 	}
@@ -49,6 +49,19 @@ func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// readAffordably is readUnlessHad, and holds what the answer takes: the entry, and some bytes beside
+// it.
+func (s *Server) readAffordably(rec *recorder, query url.Values, beside int64) (e kvclient.Entry, have bool, err error) {
+	e, err = afford(rec, func() (e kvclient.Entry, size int64, err error) {
+		e, have, err = s.readUnlessHad(rec.Header(), rec.request, query)
+		if err != nil || have || rec.head || len(e.Value) <= freeAnswer {
+			return e, 0, err
+		}
+		return e, e.Bytes() + beside, nil
+	})
+	return e, have, err
+}
+
 // readUnlessHad reads the entry that the request names and evaluates the request's preconditions in the order of RFC 9110
 // §13.2.2; have tells that the client has the entry already. Dates are ignored: two revisions can be of one second.
 func (s *Server) readUnlessHad(answer http.Header, r *http.Request, query url.Values) (e kvclient.Entry, have bool, err error) {
@@ -60,9 +73,10 @@ func (s *Server) readUnlessHad(answer http.Header, r *http.Request, query url.Va
 	if err != nil {
 		return e, false, err
 	}
-	e, err = read.do(r.Context(), answer)
-	if wait, ok := read.mayWait(answer, r, p); ok && unchanged(p.IfNoneMatch, &e, err) {
-		e, err = s.longPoll(r, answer, read, p.IfNoneMatch, wait, e, err)
+	if wait, ok := read.mayWait(answer, r, p); ok {
+		e, err = s.longPoll(r, answer, read, p.IfNoneMatch, wait)
+	} else {
+		e, err = read.do(owned(r), answer)
 	}
 	if err != nil {
 		return e, false, err

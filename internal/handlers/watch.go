@@ -69,7 +69,8 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchReq
 	sse.SetHeaders(w.Header(), request.format)
 	w.WriteHeader(http.StatusOK)
 	rec := w.(*recorder)
-	stream := sse.NewStream(rec.ResponseWriter) // which counts by itself: of thousands of streams each recorder would be looked up in vain
+	// The stream counts by itself: of thousands of streams each recorder would be looked up in vain.
+	stream := sse.NewStream(rec.ResponseWriter, s.waiting, cutter(r))
 	stream.HalfClosable = r.ProtoMajor == 1
 	defer func() { rec.bytes = stream.Sent() }()
 	stream.Run(r.Context(), follower, wakeUp, s.pace(request))
@@ -163,6 +164,6 @@ func (s *Server) refuseWatch(w http.ResponseWriter, request *watchRequest, err e
 	sse.SetHeaders(w.Header(), request.format)
 	encoder := sse.Encoder{Format: request.format}
 	b := append(appendRetry(nil, problemRetry+rand.N(problemRetry)), '\n')
-	_, _ = sse.NewStream(w).Write(encoder.AppendEvent(b, nil, "problem", s.problemDocument(rec, p, kind))) // who is gone need not be told
+	_, _ = sse.NewStream(w, s.waiting, nil).Write(encoder.AppendEvent(b, nil, "problem", s.problemDocument(rec, p, kind))) // who is gone need not be told
 	return nil
 }

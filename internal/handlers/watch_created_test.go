@@ -34,8 +34,9 @@ var losses = map[string]loss{
 	},
 }
 
-// backAgain is a gateway whose bucket "shop" has just come back, and has b, and whose feed has yet to learn of it. It rests, and is
-// roused by a look at intervals of 1.5 s, or by whoever subscribes: here nothing wakes it before.
+// backAgain is a gateway whose bucket "shop" has just come back, and has b, and whose feed has yet
+// to learn of it. It rests, and is roused by a look at intervals of 1.5 s, or by whoever
+// subscribes: here nothing wakes it before.
 func backAgain(t *testing.T, l loss) *gateway {
 	t.Helper()
 	g := start(t)

@@ -3,10 +3,8 @@ package handlers
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"kvgateway/internal/bound"
-	"kvgateway/internal/kvclient"
 )
 
 // defaultMaxStreams bounds the memory that idle streams and their connections take.
@@ -35,15 +33,4 @@ func (s *Server) enterStreams(r *http.Request, place *bound.Hold) error {
 		return errTooManyStreams
 	}
 	return err
-}
-
-// longPoll waits for a change in the place of a stream; see [Server.awaitChange].
-func (s *Server) longPoll(r *http.Request, answer http.Header, read entryRead, have kvclient.Condition, wait time.Duration,
-	e kvclient.Entry, err error) (kvclient.Entry, error) {
-	var place bound.Hold
-	if err := s.enterStreams(r, &place); err != nil {
-		return e, err
-	}
-	defer place.Release()
-	return s.awaitChange(owned(r), answer, read, have, wait, e, err)
 }

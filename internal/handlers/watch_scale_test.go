@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/handlers"
 	"kvgateway/internal/natstest"
 )
 
@@ -26,7 +27,7 @@ func (g *gateway) h2c(t *testing.T, connections int) (base string, clients []*ht
 	}
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: g.handler, Protocols: &protocols, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1000}}
+	server := &http.Server{Handler: g.handler, Protocols: &protocols, ConnContext: handlers.ConnContext, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1000}}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { server.Close() })
 	for range connections {

@@ -16,8 +16,8 @@ const (
 	// pollEvents is how many events are taken from a subscription at once: few, since streams with a goroutine each hold a list while they
 	// wait for the feed's lock, which is all of them at once when an event comes.
 	pollEvents = 16
-	// maxPolls is how often the subscriptions are polled in one turn of a stream. Each poll looks at a
-	// bounded part of a log, however little of it the stream's filters select.
+	// maxPolls is how often the subscriptions are polled in one turn of a stream. Each poll looks
+	// at a bounded part of a log, however little of it the stream's filters select.
 	maxPolls = 16
 	// A browser waits for so long before it reconnects; the spread keeps clients apart that were cut together.
 	minRetry, maxRetry = time.Second, 5 * time.Second
@@ -172,8 +172,8 @@ func (f *streamFollower) frameOf(e *feed.Event) (frame []byte, own bool) {
 	return f.subscriptions[f.turn].encoder.Change(e.Change)
 }
 
-// take makes sure that there is an event to tell. It returns false if no subscription has one, or has
-// found one within its turn; it is due then.
+// take makes sure that there is an event to tell. It returns false if no subscription has one, or
+// has found one within its turn; it is due then.
 func (f *streamFollower) take() bool {
 	if f.events == nil {
 		f.events = eventLists.Get().(*[]feed.Event)

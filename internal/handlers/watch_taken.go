@@ -14,14 +14,14 @@ import (
 )
 
 // streamLoops starts the loops that the options ask for; nil for none.
-func streamLoops(count int) (*sse.Loops, error) {
+func streamLoops(count int, limits *sse.Limits) (*sse.Loops, error) {
 	if count < 0 && sse.CanLoop {
 		count = runtime.GOMAXPROCS(0)
 	}
 	if count <= 0 {
 		return nil, nil
 	}
-	return sse.NewLoops(count)
+	return sse.NewLoops(count, limits)
 }
 
 // canBeTaken tells whether a request's connection can be taken over from net/http: nothing is between us and the socket, and no

@@ -39,14 +39,15 @@ func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
 	if write.ContentType, write.ContentEncoding, err = storedHeaders(r); err != nil {
 		return err
 	}
-	if err := b.CheckTTL(r.Context(), write.TTL); err != nil {
+	ctx := owned(r)
+	if err := b.CheckTTL(ctx, write.TTL); err != nil {
 		return err
 	}
 	limit := b.Room(write)
 	if write.Value, err = s.readBody(w, r, limit, tooLargeProblem); err != nil {
 		return err
 	}
-	written, err := b.Put(r.Context(), write)
+	written, err := b.Put(ctx, write)
 	if err != nil {
 		return err
 	}
@@ -82,7 +83,7 @@ func (s *Server) deleteValue(w http.ResponseWriter, r *http.Request) error {
 	if deletion.TTL > 0 && !deletion.Purge {
 		return parameterProblem("ttl", "Only the marker of a purge can expire: below a delete marker the earlier revisions would be there again. Add purge=true.")
 	}
-	written, err := b.Delete(r.Context(), deletion)
+	written, err := b.Delete(owned(r), deletion)
 	if err != nil {
 		return err
 	}

@@ -27,9 +27,19 @@ const (
 // or DELETE of one key without a precondition.
 const MetadataRequirePreconditions = "kvgw.require_preconditions"
 
-// A Bucket is what the client knows of a bucket: where its reads and writes go, its limits and its epoch. It is immutable
-// and verified at least every 5 s while it is used; get one for each request from [Client.Bucket].
+// A Bucket is a bucket as the client knows it, and the connection over which it is asked. It is
+// verified at least every 5 s while it is used; get one for each request from [Client.Bucket] or
+// [Client.BucketToWrite].
 type Bucket struct {
+	*binding
+	// link carries the requests of this Bucket's methods: reads, writes or bulk. A method that
+	// needs another takes [binding.over] of it first, so that what it calls uses that one too.
+	link *link
+}
+
+// A binding is what the client remembers of a bucket: where its reads and writes go, its limits and
+// its epoch. It is immutable, but for refreshing.
+type binding struct {
 	client *Client
 	name   BucketName
 	epoch  Epoch
@@ -49,9 +59,34 @@ type Bucket struct {
 	requirePreconditions bool
 	rules                writeRules // of its own stream: a mirror's are not the origin's
 
+	// common are the Buckets for single reads and for writes, so that none is made each time.
+	common [2]Bucket
+
 	verified   time.Time
 	lastSeq    Revision // when verified
 	refreshing atomic.Bool
+}
+
+// over returns the bucket for requests over that connection.
+func (b *binding) over(l *link) *Bucket {
+	for i := range b.common {
+		if b.common[i].link == l {
+			return &b.common[i]
+		}
+	}
+	return &Bucket{b, l}
+}
+
+// overWrites returns the bucket for a write: what the write must read before goes over the
+// connection for writes too, so that it does not fail with the one for reads.
+func (b *binding) overWrites() *Bucket { return b.over(b.client.writes) }
+
+// overBulk returns the bucket for requests whose answers are many messages.
+func (b *binding) overBulk() *Bucket { return b.over(b.client.bulk) }
+
+// again asks the server for the bucket as it is now, over the same connection.
+func (b *Bucket) again(ctx context.Context) (*Bucket, error) {
+	return b.client.bind(ctx, b.link, b.name)
 }
 
 // Name returns the bucket's name.
@@ -66,34 +101,38 @@ func (b *Bucket) RequiresPreconditions() bool { return b.requirePreconditions }
 // Bucket returns the bucket of that name, from memory where that is fresh. It returns [ErrBucketNotFound],
 // [ErrBadBucket], [ErrUnavailable] or [ErrTimeout].
 func (c *Client) Bucket(ctx context.Context, name BucketName) (*Bucket, error) {
+	return c.bucket(ctx, c.reads, name)
+}
+
+func (c *Client) bucket(ctx context.Context, l *link, name BucketName) (*Bucket, error) {
 	c.mu.RLock()
 	b := c.buckets[name]
 	c.mu.RUnlock()
 	if b != nil {
 		age := time.Since(b.verified)
 		if age < refreshAfter {
-			return b, nil
+			return b.over(l), nil
 		}
 		if age < staleAfter {
-			c.refresh(b)
-			return b, nil
+			c.refresh(l, b)
+			return b.over(l), nil
 		}
 	}
-	return c.bind(ctx, name)
+	return c.bind(ctx, l, name)
 }
 
 // BucketToWrite is Bucket for a write. It never returns [ErrTimeout]: where the bucket could not be looked up, nothing was sent,
 // which is [ErrUnavailable].
 func (c *Client) BucketToWrite(ctx context.Context, name BucketName) (*Bucket, error) {
-	b, err := c.Bucket(ctx, name)
+	b, err := c.bucket(ctx, c.writes, name)
 	return b, notSent(err)
 }
 
 // refresh asks for the bucket again in the background, once.
-func (c *Client) refresh(b *Bucket) {
+func (c *Client) refresh(l *link, b *binding) {
 	if b.refreshing.CompareAndSwap(false, true) {
 		go func() {
-			if _, err := c.bind(context.Background(), b.name); err != nil {
+			if _, err := c.bind(context.Background(), l, b.name); err != nil {
 				b.refreshing.Store(false)
 			}
 		}()
@@ -101,20 +140,21 @@ func (c *Client) refresh(b *Bucket) {
 }
 
 // bind asks the server for the bucket and remembers the answer.
-func (c *Client) bind(ctx context.Context, name BucketName) (*Bucket, error) {
-	b, _, err := c.look(ctx, name)
+func (c *Client) bind(ctx context.Context, l *link, name BucketName) (*Bucket, error) {
+	b, _, err := c.look(ctx, l, name)
 	return b, err
 }
 
 // look asks the server for the bucket's stream and remembers what follows from it, so that whatever shows a new epoch ends the
 // old one.
-func (c *Client) look(ctx context.Context, name BucketName) (*Bucket, *streamInfoResponse, error) {
+func (c *Client) look(ctx context.Context, l *link, name BucketName) (
+	*Bucket, *streamInfoResponse, error) {
 	c.mu.RLock()
 	generation := c.generation
 	c.mu.RUnlock()
 	asked := time.Now()
 	var info streamInfoResponse
-	if err := c.api(ctx, c.point, "STREAM.INFO."+name.stream(), nil, &info); err != nil {
+	if err := c.api(ctx, l, "STREAM.INFO."+name.stream(), nil, &info); err != nil {
 		err = bucketError(name, err)
 		if errors.Is(err, ErrBucketNotFound) {
 			c.drop(name)
@@ -132,7 +172,7 @@ func (c *Client) look(ctx context.Context, name BucketName) (*Bucket, *streamInf
 	if c.generation == generation {
 		c.buckets[name] = b
 	}
-	return b, &info, nil
+	return b.over(l), &info, nil
 }
 
 // drop removes what is remembered of a bucket that is not there, which says nothing of other answers under way.
@@ -187,12 +227,13 @@ func bucketError(name BucketName, err error) error {
 	return err
 }
 
-func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time.Time) (*Bucket, error) {
+func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time.Time) (
+	*binding, error) {
 	cfg := info.Config
 	if err := checkBucket(name, cfg); err != nil {
 		return nil, err
 	}
-	b := &Bucket{
+	b := &binding{
 		client:               c,
 		name:                 name,
 		epoch:                epochOf(info.Created),
@@ -206,6 +247,7 @@ func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time
 		verified:             asked,
 		lastSeq:              Revision(info.State.LastSeq),
 	}
+	b.common = [...]Bucket{{b, c.reads}, {b, c.writes}}
 	b.leaderGet = c.apiPrefix + "STREAM.MSG.GET." + b.stream
 	b.writePrefix, b.originGet, b.ackStream = b.readPrefix, b.leaderGet, b.stream
 	if cfg.Mirror != nil {
@@ -220,11 +262,11 @@ func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time
 }
 
 // isMirror tells whether the bucket is a copy of another, whose leader has the last word.
-func (b *Bucket) isMirror() bool { return b.originGet != b.leaderGet }
+func (b *binding) isMirror() bool { return b.originGet != b.leaderGet }
 
 // followMirror sends the writes of a mirror where nats.go sends them, to the origin. A mirror keeps the origin's subjects,
 // so reads of its stream ask for those. What a write must know before is asked of the origin, since the mirror may be behind.
-func (b *Bucket) followMirror(m *jetstream.StreamSource) {
+func (b *binding) followMirror(m *jetstream.StreamSource) {
 	origin := subjectPrefix + strings.TrimPrefix(m.Name, streamPrefix) + "."
 	api := b.client.apiPrefix
 	external := m.External != nil && m.External.APIPrefix != ""

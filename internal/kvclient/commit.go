@@ -28,8 +28,9 @@ var (
 	errIncomplete = errors.New("incomplete batch")
 )
 
-// looksAtOnce bounds the reads under way for one transaction.
-const looksAtOnce = 16
+// readersOfTransaction is how many goroutines read for one transaction. What they read is admitted
+// to the connection as every other read is.
+const readersOfTransaction = 16
 
 // look reads the keys that must be absent, or all that have a precondition, and sets what the server is to expect. It returns a
 // *[TransactionFailedError] with the preconditions that do not hold, or errDuplicate if it is this very transaction that they fail for.
@@ -91,21 +92,24 @@ func (p *plan) lastEntries(ctx context.Context, of func(*Step) bool) (map[int]*E
 		wait   sync.WaitGroup
 		found  = make(map[int]*Entry)
 		failed error
-		slots  = make(chan struct{}, looksAtOnce)
+		steps  = make(chan int)
 	)
-	for i := range p.steps {
-		if !of(&p.steps[i]) {
-			continue
-		}
-		slots <- struct{}{}
+	for range min(readersOfTransaction, len(p.steps)) {
 		wait.Go(func() {
-			defer func() { <-slots }()
-			last, err := p.bucket.lastOrNil(ctx, p.steps[i].Key)
-			mu.Lock()
-			defer mu.Unlock()
-			found[i], failed = last, errors.Join(failed, err)
+			for i := range steps {
+				last, err := p.bucket.lastOrNil(ctx, p.steps[i].Key)
+				mu.Lock()
+				found[i], failed = last, errors.Join(failed, err)
+				mu.Unlock()
+			}
 		})
 	}
+	for i := range p.steps {
+		if of(&p.steps[i]) {
+			steps <- i
+		}
+	}
+	close(steps)
 	wait.Wait()
 	return found, failed
 }
@@ -151,7 +155,8 @@ func (p *plan) commit(ctx context.Context) (Transacted, error) {
 		if err != errNoResponders && err != errIncomplete {
 			return done, err
 		}
-		if gone := b.unserved(ctx); try == unservedTries-1 || errors.Is(gone, ErrBucketNotFound) || !b.client.Connected() {
+		gone := b.unserved(ctx)
+		if try == unservedTries-1 || errors.Is(gone, ErrBucketNotFound) || !b.link.conn().IsConnected() {
 			return Transacted{}, gone
 		}
 		awaitServer(try)

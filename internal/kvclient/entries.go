@@ -39,7 +39,7 @@ const maxPageBytes = 32 << 20
 // Entries reads a page of entries, at one instant if the selection is no more than [MaxInstantKeys] keys and 32 MiB. It returns what Keys
 // does, and for a minimal revision what Get does.
 func (b *Bucket) Entries(ctx context.Context, s Selection, of PageOf, options ReadOptions) (*EntryPage, error) {
-	b, since, err := b.freshEnough(ctx, &options)
+	b, since, err := b.overBulk().freshEnough(ctx, &options)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (b *Bucket) freshEnough(ctx context.Context, options *ReadOptions) (_ *Buck
 		return b, b.lastSeq, nil
 	}
 	if b.replicated && options.Consistency == Leader {
-		b, err = b.client.bind(ctx, b.name)
+		b, err = b.again(ctx)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -169,7 +169,7 @@ func (b *Bucket) listSelection(ctx context.Context, s Selection) (listing KeyLis
 		if listing, err = b.Keys(ctx, s.ScanFilters()); err != nil || len(s.Keys) == 0 {
 			return listing, err
 		}
-	} else if b, err = b.client.bind(ctx, b.name); err != nil {
+	} else if b, err = b.again(ctx); err != nil {
 		return listing, err
 	} else {
 		listing.Revision = b.lastSeq
@@ -181,13 +181,37 @@ func (b *Bucket) listSelection(ctx context.Context, s Selection) (listing KeyLis
 	return listing, nil
 }
 
-// Each calls visit for each entry of the page. Of a page that is no instant it reads the values now, and leaves out what was
+// entryBytes is what an entry takes beside its key and its value.
+const entryBytes = 256
+
+// Bytes is how much of memory the page takes while its entries are visited.
+func (p *EntryPage) Bytes() (n int64) {
+	for i := range p.entries {
+		n += p.entries[i].Bytes()
+	}
+	values := int64(0)
+	for _, k := range p.listed {
+		n += entryBytes + int64(len(k.Key))
+		values += int64(k.Size())
+	}
+	return n + min(values, partBytes)
+}
+
+// IsInstant reports whether all entries of the page are in memory. Otherwise they are read in parts
+// while they are visited.
+func (p *EntryPage) IsInstant() bool { return len(p.listed) == 0 }
+
+// Bytes is how much of memory the entry takes.
+func (e *Entry) Bytes() int64 { return entryBytes + int64(len(e.Key)+len(e.Value)) }
+
+// Each calls visit for each entry of the page, and keeps none of them. Of a page that is no instant it reads the values now, and leaves out what was
 // deleted since it was listed. It returns what visit returns, and otherwise what Get does.
 func (p *EntryPage) Each(ctx context.Context, visit func(*Entry) error) error {
 	for i := range p.entries {
 		if err := visit(&p.entries[i]); err != nil {
 			return err
 		}
+		p.entries[i] = Entry{}
 	}
 	for rest := p.listed; len(rest) > 0; {
 		part := p.bucket.partOf(rest)
@@ -199,6 +223,7 @@ func (p *EntryPage) Each(ctx context.Context, visit func(*Entry) error) error {
 			if err := visit(&entries[i]); err != nil {
 				return err
 			}
+			entries[i] = Entry{}
 		}
 		rest = rest[len(part):]
 	}
@@ -240,9 +265,11 @@ func (b *Bucket) readListed(ctx context.Context, listed []ListedKey, since Revis
 	return entries, nil
 }
 
+// partBytes bounds the values that are read at once of a page that is no instant, but for a single one.
+const partBytes = 8 << 20
+
 // partOf is how many of some keys are read at once: few enough for one answer of NATS, and for one request.
 func (b *Bucket) partOf(listed []ListedKey) []ListedKey {
-	const partBytes = 8 << 20
 	requestBytes, valueBytes := int(b.client.maxPayload())/2, 0
 	for i, k := range listed {
 		requestBytes -= len(b.readPrefix) + len(k.Key) + len(`"",`)

@@ -3,16 +3,12 @@ package kvclient
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/maphash"
 	"slices"
 	"time"
 )
 
 const (
-	// maxExports bounds the exports under way: each holds some megabytes, for as long as its reader takes.
-	maxExports = 16
-
 	// exportInactive is for how long the reader of an export can take nothing before its consumer is dropped.
 	exportInactive = 3 * time.Minute
 
@@ -34,6 +30,7 @@ type exporter struct {
 	visit func(*Entry) error
 	seed  maphash.Seed
 	shown []uint64
+	met   metNames // of all that came
 }
 
 // Export calls visit for the last entry of every key that has a value, in the order of revisions but for keys that are written
@@ -43,16 +40,13 @@ type exporter struct {
 //
 // It does not read ahead of visit further than some megabytes. It returns what visit returns, and otherwise what Keys does.
 func (b *Bucket) Export(ctx context.Context, export Export, visit func(*Entry) error) (Revision, error) {
-	slots := b.client.exports
-	select {
-	case slots <- struct{}{}:
-		defer func() { <-slots }()
-	case <-time.After(b.client.timeout):
-		return 0, fmt.Errorf("%w: %d exports are under way", ErrOverloaded, maxExports)
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	hold, err := place(ctx, b.client.limits.exports)
+	if err != nil {
+		return 0, err
 	}
-	b, err := b.awaitRevision(ctx, export.Options.MinRevision, export.Options.Wait) // which asks the leader in any case
+	defer hold.Release()
+	// This asks the leader in any case.
+	b, err = b.overBulk().awaitRevision(ctx, export.Options.MinRevision, export.Options.Wait)
 	if err != nil {
 		return 0, err
 	}
@@ -103,6 +97,7 @@ func (x *exporter) pass(ctx context.Context, after Revision) (last Revision, end
 }
 
 func (x *exporter) show(e *Entry) error {
+	x.met.add(e.Key)
 	if len(x.shown) < maxExportMarks {
 		x.shown = append(x.shown, maphash.String(x.seed, e.Key))
 	}
@@ -118,7 +113,7 @@ func (x *exporter) rest(ctx context.Context) error {
 	b := x.bucket
 	patterns, _ := x.Filters.cover()
 	for _, pattern := range patterns {
-		err := b.eachSubject(ctx, b.readPrefix+pattern, func(subject string) error {
+		err := b.eachSubject(ctx, b.readPrefix+pattern, x.met, func(subject string) error {
 			key, ok := b.keyOf(subject)
 			if !ok || !x.Filters.Matches(key.name) {
 				return nil

@@ -20,13 +20,15 @@ func IsRemoval(audit []byte) bool {
 	return ok
 }
 
-// PointConn is the connection of the point requests.
-func (c *Client) PointConn() *nats.Conn { return c.point.conn() }
+// ReadConn, WriteConn and BulkConn are the connections of the client for these.
+func (c *Client) ReadConn() *nats.Conn  { return c.reads.conn() }
+func (c *Client) WriteConn() *nats.Conn { return c.writes.conn() }
+func (c *Client) BulkConn() *nats.Conn  { return c.bulk.conn() }
 
 // MaxScans and MaxTries are bounds that tests provoke.
 const (
-	MaxScans = maxScans
-	MaxTries = maxTries
+	MaxListings = maxListings
+	MaxTries    = maxTries
 )
 
 // HistoryOf collects a history, with or without the values.

@@ -81,7 +81,7 @@ func (b *Bucket) entrySince(ctx context.Context, key Key, consistency Consistenc
 // come to, so that nothing could be compared. It returns an *[EpochChangedError].
 func (b *Bucket) inHistory(ctx context.Context, p Position) (_ *Bucket, reached bool, err error) {
 	if p.Epoch != "" && p.Epoch != b.epoch || p.Check.Known() && p.Revision > b.lastSeq {
-		if b, err = b.client.bind(ctx, b.name); err != nil {
+		if b, err = b.again(ctx); err != nil {
 			return nil, false, err
 		}
 	}
@@ -126,7 +126,7 @@ func (b *Bucket) awaitRevision(ctx context.Context, min Position, bound time.Dur
 	}
 	end := time.Now().Add(bound)
 	for poll := firstRevisionPoll; ; poll = slower(poll, end) {
-		current, err := b.client.bind(ctx, b.name)
+		current, err := b.again(ctx)
 		switch {
 		case err != nil:
 			return nil, err
@@ -207,9 +207,9 @@ func (b *Bucket) LeaderWord() Consistency {
 // direct sends a direct get. It returns the entry and the stream that answered, or [ErrKeyNotFound]; also where nobody seemed
 // to listen, although the bucket is there: a value stored with a header `Status: 503` looks like that to nats.go.
 func (b *Bucket) direct(ctx context.Context, msg *nats.Msg) (e Entry, stream string, err error) {
-	reply, err := b.client.point.request(ctx, msg)
+	reply, err := b.link.request(ctx, msg, b.client.messageBytes())
 	if err == errNoResponders {
-		if _, err := b.client.bind(ctx, b.name); err != nil {
+		if _, err := b.again(ctx); err != nil {
 			return Entry{}, "", err
 		}
 		return Entry{}, "", ErrKeyNotFound
@@ -243,7 +243,7 @@ func (b *Bucket) storedMessage(ctx context.Context, subject string, request getR
 		apiResponse
 		Message *storedMessage `json:"message"`
 	}
-	err := b.client.ask(ctx, b.client.point, subject, request, &response)
+	err := b.client.ask(ctx, b.link, subject, request, b.client.encodedBytes(), &response)
 	if apiErr, ok := errors.AsType[*APIError](err); ok && apiErr.ErrCode == errCodeNoMessage {
 		return nil, ErrKeyNotFound
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -242,3 +243,16 @@ func numbered(prefix string, n int) []string {
 
 // room is how large a plain value may be.
 func room(b *kvclient.Bucket) int { return b.Room(kvclient.Write{}) }
+
+// wantFull checks that a request was refused because that bound was reached.
+func wantFull(t testing.TB, err error, name string) {
+	t.Helper()
+	if full, ok := errors.AsType[*bound.FullError](err); !ok || full.Bound.Name != name {
+		t.Errorf("error %v, want the bound %s", err, name)
+	}
+}
+
+// owned is a context of a request of that client.
+func owned(t testing.TB, owner string) context.Context {
+	return bound.WithOwner(t.Context(), owner)
+}

@@ -11,7 +11,7 @@ import (
 // The entries are read one by one from the leader, so that a key with 64 values of 1 MiB takes the memory of one: read together,
 // eight such histories are more than nats.go buffers for a connection, and close it for everybody (measured).
 func (b *Bucket) History(ctx context.Context, key Key, visit func(Entry) error) error {
-	b, err := b.client.bind(ctx, b.name)
+	b, err := b.again(ctx)
 	if err != nil {
 		return err
 	}

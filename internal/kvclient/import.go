@@ -44,7 +44,7 @@ func (b *Bucket) Import(ctx context.Context, options ImportOptions) (*Import, er
 	if err != nil {
 		return nil, err
 	}
-	return &Import{options: options, pipeline: p, bucket: p.bucket, rules: rules}, nil
+	return &Import{options: options, pipeline: p, bucket: p.bucket.overWrites(), rules: rules}, nil
 }
 
 // ErrExpired: the time of an entry that is to be imported is over.

@@ -28,12 +28,11 @@ func (b *Bucket) readInstant(ctx context.Context, subjects []string, since Revis
 	if b.directGet == "" {
 		return nil, nil
 	}
-	select {
-	case b.client.instants <- struct{}{}:
-		defer func() { <-b.client.instants }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	hold, err := place(ctx, b.client.limits.instants)
+	if err != nil {
+		return nil, err
 	}
+	defer hold.Release()
 	tail := "" // the stream's last subject, where it is asked for
 	for try := range instantTries {
 		if try > 0 {
@@ -93,7 +92,7 @@ func (b *Bucket) judge(found *lastMessages, since Revision, consistency Consiste
 
 // emptyInstant is that of a stream without messages; nil if there are some by now.
 func (b *Bucket) emptyInstant(ctx context.Context) (*instant, error) {
-	_, state, err := b.client.State(ctx, b.name)
+	_, state, err := b.client.state(ctx, b.link, b.name)
 	if err != nil || state.Messages > 0 {
 		return nil, err
 	}

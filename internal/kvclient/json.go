@@ -1,14 +1,11 @@
 package kvclient
 
 import (
-	"bytes"
-	"encoding/base64"
 	"encoding/json"
 	"mime"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 )
 
 // A ValueForm says in which form an entry's JSON carries the value.
@@ -24,6 +21,29 @@ const (
 // AppendJSON appends the entry as one line of JSON, the same wherever an entry is shown. The value is one of "value" (the
 // stored JSON, its numbers untouched), "text" (valid UTF-8) or "base64"; markers have none.
 func (e *Entry) AppendJSON(dst []byte, bucket BucketName, form ValueForm) []byte {
+	dst, _ = e.EncodeJSON(dst, bucket, form, nil) // only a sink can fail
+	return dst
+}
+
+// A Sink takes a part of what is encoded and returns a buffer to go on with.
+type Sink func(part []byte) (next []byte, err error)
+
+// EncodeJSON is [Entry.AppendJSON] in parts: whenever dst has some tens of kilobytes, sink is given
+// them. What is left is returned. So the JSON of a large value, which can have six bytes for each of
+// its own, is never in memory as a whole. EncodeJSON returns the sink's error.
+func (e *Entry) EncodeJSON(dst []byte, bucket BucketName, form ValueForm, sink Sink) ([]byte, error) {
+	dst = e.appendMembers(dst, bucket)
+	if !e.IsMarker() && form != ValueNone {
+		var err error
+		if dst, err = e.encodeValue(dst, form, sink); err != nil {
+			return nil, err
+		}
+	}
+	return append(dst, '}'), nil
+}
+
+// appendMembers appends what comes before the value.
+func (e *Entry) appendMembers(dst []byte, bucket BucketName) []byte {
 	dst = append(dst, `{"bucket":"`...)
 	dst = append(dst, bucket.name...) // names, keys and epochs need no escaping
 	dst = append(dst, `","key":"`...)
@@ -44,11 +64,7 @@ func (e *Entry) AppendJSON(dst []byte, bucket BucketName, form ValueForm) []byte
 	dst = strconv.AppendInt(dst, int64(e.Size), 10)
 	dst = appendStringMember(dst, "content_type", e.ContentType)
 	dst = appendStringMember(dst, "content_encoding", e.ContentEncoding)
-	dst = e.Mark.appendMember(dst)
-	if !e.IsMarker() && form != ValueNone {
-		dst = e.appendValue(dst, form)
-	}
-	return append(dst, '}')
+	return e.Mark.appendMember(dst)
 }
 
 func appendStringMember(dst []byte, name, value string) []byte {
@@ -65,28 +81,6 @@ func appendStringMember(dst []byte, name, value string) []byte {
 func appendString(dst []byte, s string) []byte {
 	quoted, _ := json.Marshal(s)
 	return append(dst, quoted...)
-}
-
-func (e *Entry) appendValue(dst []byte, form ValueForm) []byte {
-	text := form != ValueBase64 && e.ContentEncoding == "" && utf8.Valid(e.Value)
-	switch {
-	case text && (form == ValueJSON || isJSONType(e.ContentType)) && json.Valid(e.Value):
-		return appendCompact(append(dst, `,"value":`...), e.Value)
-	case text:
-		return appendString(append(dst, `,"text":`...), string(e.Value))
-	}
-	dst = append(dst, `,"base64":"`...)
-	dst = base64.StdEncoding.AppendEncode(dst, e.Value)
-	return append(dst, '"')
-}
-
-// appendCompact appends valid JSON without the white space that would break a line.
-func appendCompact(dst, value []byte) []byte {
-	buffer := bytes.NewBuffer(dst)
-	if err := json.Compact(buffer, value); err != nil {
-		return append(dst, "null"...) // unreachable: the caller has checked it
-	}
-	return buffer.Bytes()
 }
 
 // isJSONType tells whether a content type is JSON's, or ends in "+json" (RFC 6839 §3.1).

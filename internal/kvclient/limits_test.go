@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/kvclient"
@@ -22,7 +23,7 @@ func TestLongestNames(t *testing.T) {
 	c, _ := gateway(t)
 	name := strings.Repeat("b", kvclient.MaxBucketNameBytes)
 	b := newBucket(t, c, name, history(3))
-	conn := c.PointConn()
+	reading, writing := c.ReadConn(), c.WriteConn()
 	for _, k := range []string{strings.Repeat("k", kvclient.MaxKeyBytes), strings.Repeat("k.", kvclient.MaxKeyBytes/2-1) + "kk"} {
 		rev := put(t, b, k, "1")
 		wantValue(t, b, k, "1", rev)
@@ -39,16 +40,21 @@ func TestLongestNames(t *testing.T) {
 	}
 	deep := strings.Repeat("a.", kvclient.MaxKeyBytes/2-1) + "ab"
 	put(t, b, deep, "v")
-	for _, filter := range []string{strings.Repeat("*.", kvclient.MaxFilterBytes/2-1) + "*", "a.>", strings.Repeat("*.", 500) + ">"} {
-		if got := keys(t, b, filter); !slices.Equal(got, []string{deep}) {
+	wide := strings.Repeat(strings.Repeat("k", 31)+".", kvclient.MaxWildcardTokens-1) // as long as a filter's tokens can be
+	put(t, b, wide+"end", "v")
+	for filter, want := range map[string]string{deep: deep, "a.>": deep, wide + "*": wide + "end", wide + ">": wide + "end",
+		strings.Repeat("*.", kvclient.MaxWildcardTokens-1) + "*": wide + "end", "a." + strings.Repeat("*.", 30) + ">": deep} {
+		if got := keys(t, b, filter); !slices.Equal(got, []string{want}) {
 			t.Errorf("filter of %d bytes: %d keys", len(filter), len(got))
 		}
 	}
 	if err := c.DeleteBucket(t.Context(), b.Name()); err != nil {
 		t.Error(err)
 	}
-	if !conn.IsConnected() || conn.Stats().Reconnects != 0 {
-		t.Error("the connection was lost")
+	for _, conn := range []*nats.Conn{reading, writing} {
+		if !conn.IsConnected() || conn.Stats().Reconnects != 0 {
+			t.Error("the connection was lost")
+		}
 	}
 }
 

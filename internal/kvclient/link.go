@@ -10,6 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/rs/zerolog"
+
+	"kvgateway/internal/bound"
 )
 
 const (
@@ -31,6 +33,7 @@ type link struct {
 	known   atomic.Bool      // there was a connection
 
 	windows  *windows
+	answers  *bound.Bound // bytes of the answers that are under way
 	replies  replyBoxes
 	current  atomic.Pointer[nats.Conn]
 	closures atomic.Int32 // times that nats.go has given up since the last connection
@@ -153,32 +156,6 @@ func (l *link) close(ctx context.Context) {
 	if err := nc.FlushWithContext(ctx); err != nil {
 		l.logger.Warn().Str("link", l.name).Err(err).Msg("not all was sent to NATS before closing")
 	}
-}
-
-// request sends one message and waits for one answer, for the client's timeout or until the context's deadline. Its errors are
-// those of [sendError].
-//
-// It is not given up when its context is cancelled: it takes microseconds, the outcome of a write would be lost, and a client
-// that closes its half of a connection after sending is a client still.
-func (l *link) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {
-	nc := l.conn()
-	if nc.IsClosed() {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, nats.ErrConnectionClosed)
-	}
-	bound := l.windows.context()
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		bound, cancel = context.WithDeadline(bound, deadline)
-		defer cancel()
-	}
-	if bound.Err() != nil {
-		return nil, fmt.Errorf("%w: not sent: no time was left", ErrUnavailable)
-	}
-	reply, err := l.replies.request(bound, nc, msg)
-	if err != nil {
-		return nil, sendError(err)
-	}
-	return reply, nil
 }
 
 // errNoResponders: nobody listens on the subject. The bucket is gone, or JetStream is; nothing was done.

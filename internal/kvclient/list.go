@@ -14,6 +14,14 @@ type KeyListing struct {
 	Revision Revision    // the listing is not older than this
 }
 
+// Bytes is how much of memory the listing takes.
+func (l *KeyListing) Bytes() (n int64) {
+	for i := range l.Entries {
+		n += 48 + int64(len(l.Entries[i].Key))
+	}
+	return n
+}
+
 // A ListedKey is a key that has a value: what a listing of a million of them can afford to keep.
 type ListedKey struct {
 	Key      string
@@ -27,7 +35,7 @@ type ListedKey struct {
 func (k ListedKey) Size() int { return int(k.size) }
 
 // Keys lists every key that has a value and that the filters select, sorted by name. It returns what a scan does:
-// [ErrOverloaded], [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
+// a *[bound.FullError], [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
 func (b *Bucket) Keys(ctx context.Context, filters Filters) (KeyListing, error) {
 	var found []ListedKey
 	since, err := b.scan(ctx, filters, func(e Entry) error {
@@ -45,6 +53,14 @@ func (b *Bucket) Keys(ctx context.Context, filters Filters) (KeyListing, error) 
 type Listing struct {
 	Entries  []Entry  // sorted by key, without values
 	Revision Revision // the listing is not older than this
+}
+
+// Bytes is how much of memory the listing takes.
+func (l *Listing) Bytes() (n int64) {
+	for i := range l.Entries {
+		n += l.Entries[i].Bytes()
+	}
+	return n
 }
 
 // Markers lists the markers of deleted keys that the filters select, sorted by name. It returns what Keys does.

@@ -47,7 +47,7 @@ func (c *Client) CreateBucket(ctx context.Context, name BucketName, config Bucke
 // the KV API does not know, and that another tool may have changed, do not count. It returns [ErrBucketNotFound],
 // [ErrBadBucket] or a *[BucketExistsError].
 func (c *Client) existing(ctx context.Context, name BucketName, want jetstream.StreamConfig) (BucketStatus, error) {
-	_, info, err := c.look(ctx, name)
+	_, info, err := c.look(ctx, c.writes, name)
 	if err != nil {
 		return BucketStatus{}, notSent(err)
 	}
@@ -78,7 +78,7 @@ func (c *Client) createStream(ctx context.Context, name BucketName, config jetst
 // changeStream sends a stream's configuration to the API. An answer that did not come leaves the outcome unknown.
 func (c *Client) changeStream(ctx context.Context, request string, name BucketName, config any, info *streamInfoResponse) error {
 	defer c.forget(name)
-	err := c.api(ctx, c.point, request+"."+name.stream(), config, info)
+	err := c.api(ctx, c.writes, request+"."+name.stream(), config, info)
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
 		return &ConfigError{Reason: "it is larger than the NATS server's max_payload"}
@@ -109,7 +109,7 @@ func (c *Client) UpdateBucket(ctx context.Context, name BucketName, patch []byte
 		Config json.RawMessage       `json:"config"`
 		State  jetstream.StreamState `json:"state"`
 	}
-	if err := c.api(ctx, c.point, "STREAM.INFO."+name.stream(), nil, &raw); err != nil {
+	if err := c.api(ctx, c.writes, "STREAM.INFO."+name.stream(), nil, &raw); err != nil {
 		return BucketStatus{}, notSent(bucketError(name, err))
 	}
 	var current jetstream.StreamConfig
@@ -232,7 +232,7 @@ func settingsOf(s jetstream.StreamConfig) (map[string]json.RawMessage, error) {
 // DeleteBucket deletes a bucket and all that it holds. It returns [ErrBucketNotFound], [ErrBadBucket], [ErrUnavailable], or
 // [ErrOutcomeUnknown].
 func (c *Client) DeleteBucket(ctx context.Context, name BucketName) error {
-	if _, err := c.bind(ctx, name); err != nil {
+	if _, err := c.bind(ctx, c.writes, name); err != nil {
 		return notSent(err)
 	}
 	defer c.forget(name)
@@ -250,7 +250,7 @@ func (c *Client) DeleteBucket(ctx context.Context, name BucketName) error {
 // remove sends a request that removes a bucket's messages.
 func (c *Client) remove(ctx context.Context, request string, name BucketName) error {
 	var response struct{ apiResponse }
-	err := c.api(ctx, c.point, request+name.stream(), nil, &response)
+	err := c.api(ctx, c.writes, request+name.stream(), nil, &response)
 	if errors.Is(err, ErrTimeout) {
 		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
 	}
@@ -268,7 +268,7 @@ func (c *Client) BucketNames(ctx context.Context) ([]BucketName, error) {
 			Streams []string `json:"streams"`
 		}
 		request := map[string]int{"offset": offset}
-		if err := c.api(ctx, c.point, "STREAM.NAMES", request, &page); err != nil {
+		if err := c.api(ctx, c.reads, "STREAM.NAMES", request, &page); err != nil {
 			return nil, err
 		}
 		for _, stream := range page.Streams {

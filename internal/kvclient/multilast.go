@@ -18,13 +18,17 @@ const (
 	// maxInstantBytes bounds the values that are read at one instant and held in memory.
 	maxInstantBytes = 32 << 20
 
-	// multiLastBytes is after how many bytes the server ends an answer. It sends them ahead; together with maxInstants it stays
-	// below the 64 MiB at which it takes a connection for one that does not read.
-	multiLastBytes = 16 << 20
-
-	// maxInstants bounds the answers that are under way.
-	maxInstants = 3
+	// multiLastBytes is after how many bytes the server ends an answer, behind the message that
+	// exceeds them.
+	multiLastBytes = 8 << 20
 )
+
+// multiLastAnswer is how large such an answer can be on the connection: the server counts values,
+// subjects and stored headers, and adds its own headers and the subject of the inbox.
+func (c *Client) multiLastAnswer() int64 {
+	const added = 1 << 10
+	return multiLastBytes + MaxInstantKeys*added + c.messageBytes()
+}
 
 // errTooMany: the subjects select more than can be read at one instant.
 var errTooMany = errors.New("too many entries for one instant")
@@ -56,11 +60,26 @@ func (b *Bucket) multiLast(ctx context.Context, request multiLastRequest) (*last
 	}
 	answers := make(chan *nats.Msg, MaxInstantKeys+2)
 	inbox := nc.NewInbox()
+	way, err := l.admitBulk(ctx, nc, b.client.multiLastAnswer())
+	if err != nil {
+		return nil, err
+	}
 	subscription, err := nc.ChanSubscribe(inbox, answers)
 	if err != nil {
+		way.end()
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	defer subscription.Unsubscribe()
+	found, err := b.askMultiLast(ctx, inbox, body, answers, gone)
+	way.endOrAbandon(found != nil)
+	return found, err
+}
+
+// askMultiLast sends the request and reads the answer. It returns nil if that did not come to its
+// end.
+func (b *Bucket) askMultiLast(ctx context.Context, inbox string, body []byte,
+	answers <-chan *nats.Msg, gone <-chan struct{}) (*lastMessages, error) {
+	nc := b.client.bulk.conn()
 	switch err := nc.PublishRequest(b.client.apiPrefix+"DIRECT.GET."+b.stream, inbox, body); {
 	case errors.Is(err, nats.ErrMaxPayload):
 		return nil, errTooMany

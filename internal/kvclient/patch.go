@@ -32,9 +32,6 @@ type Patch struct {
 // maxSmallPatch is up to how many bytes, value and patch together, patches are applied without waiting for one another.
 const maxSmallPatch = 64 << 10
 
-// maxLargePatches bounds the larger ones that are applied at once: each takes some thirty times the memory of its text.
-const maxLargePatches = 4
-
 // Patch reads the key's value, changes it, and stores the result on condition that nothing changed meanwhile; else it is tried
 // again, unless If-Match was given. Type and encoding stay. It returns [ErrKeyNotFound], a *[KeyDeletedError],
 // a *[jsonpatch.DocumentError], a *[jsonpatch.FormatError], a *[jsonpatch.ApplyError], [jsonpatch.ErrTestFailed], and otherwise
@@ -114,12 +111,11 @@ func (p Patch) apply(ctx context.Context, c *Client, last *Entry, limit int) ([]
 		return nil, &jsonpatch.DocumentError{Reason: "it is stored with a content encoding, and the gateway does not decode it"}
 	}
 	if len(last.Value)+len(p.Body) > maxSmallPatch {
-		select {
-		case c.patches <- struct{}{}:
-			defer func() { <-c.patches }()
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		hold, err := place(ctx, c.limits.patches)
+		if err != nil {
+			return nil, err
 		}
+		defer hold.Release()
 	}
 	if p.Format == MergePatch {
 		return jsonpatch.Merge(last.Value, p.Body, limit)

@@ -1,6 +1,7 @@
 package kvclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,13 +11,32 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/bound"
 )
 
 const (
-	// pipelineMessages and pipelineBytes bound what a pipeline has sent and not heard of, but for one larger message.
+	// pipelineBytes is how much a pipeline may have sent that is not acknowledged.
+	pipelineBytes = 8 << 20
+	// pipelineMessages is how many messages that may be: small ones count for their part of the
+	// bytes.
 	pipelineMessages = 512
-	pipelineBytes    = 8 << 20
+	// pipelineWait is how long a message may wait to be sent. What is sent before is settled, or
+	// given up, or waits for a client that does not read what became of it: that is bounded
+	// elsewhere.
+	pipelineWait = time.Hour
 )
+
+// pipelineSpec is the bound of each pipeline.
+var pipelineSpec = bound.Spec{
+	Name:    "import-bytes",
+	Of:      "messages that one import or deletion by filter has sent and NATS has not acknowledged",
+	Unit:    bound.Bytes,
+	Limit:   pipelineBytes,
+	AtLimit: "the next line of the import is read when there is room",
+	Wait:    pipelineWait,
+	Queue:   1, // there is one sender
+}
 
 // A pipeline publishes messages one after the other without waiting for each acknowledgement: all go through one connection,
 // so the stream stores them in this order. They are settled in this order too, each once, by a goroutine of the pipeline's.
@@ -32,10 +52,11 @@ type pipeline struct {
 	last   Revision      // acknowledged; they rise, or the bucket is another
 	heard  time.Time     // when the last acknowledgement came
 
+	unsettled *bound.Bound    // bytes of the flights
+	takes     context.Context // ends when the pipeline takes no more
+	takeNone  context.CancelFunc
+
 	mu       sync.Mutex
-	room     sync.Cond // on mu: a flight was settled
-	flights  int
-	bytes    int
 	subjects map[string]int // of the flights
 	sent     uint64
 	err      error // why it takes no more
@@ -46,27 +67,31 @@ type flight struct {
 	msg    *nats.Msg // nil for what only takes its turn
 	number uint64
 	sent   time.Time
-	size   int
-	err    error // why it was not sent
+	hold   bound.Hold // of the pipeline's bytes
+	err    error      // why it was not sent
 	settle func(Revision, error) error
 }
 
 // openPipeline starts a pipeline. It must be closed. How many there are is the callers' to bound.
 func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error) {
-	if b, err = b.client.bind(ctx, b.name); err != nil {
+	if b, err = b.overBulk().again(ctx); err != nil {
 		return nil, notSent(err)
 	}
 	l := b.client.bulk
 	p := &pipeline{bucket: b, nc: l.conn(), gone: l.windows.gone(), last: b.lastSeq, acks: make(chan *nats.Msg, 2*pipelineMessages),
 		queue: make(chan *flight, pipelineMessages), done: make(chan struct{}), subjects: make(map[string]int)}
-	p.room.L = &p.mu
 	p.inbox = p.nc.NewInbox() + "."
 	subscription, err := p.nc.ChanSubscribe(p.inbox+"*", p.acks)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	set := b.client.limits.set
+	p.unsettled = set.New(pipelineSpec)
+	p.takes, p.takeNone = context.WithCancel(context.Background())
 	go func() {
 		defer close(p.done)
+		defer set.Drop(p.unsettled)
+		defer p.takeNone()
 		defer subscription.Unsubscribe()
 		for f := range p.queue {
 			if err := f.settle(p.outcome(f)); err != nil {
@@ -81,12 +106,12 @@ func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error)
 // send publishes a message as soon as there is room. Settle is called when its outcome is known, and all before it are settled;
 // an error that it returns stops the pipeline. Send returns why the pipeline takes no more.
 func (p *pipeline) send(msg *nats.Msg, settle func(Revision, error) error) error {
-	f := &flight{msg: msg, size: len(msg.Data) + len(msg.Subject) + headerBytes(msg.Header), settle: settle}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if err := p.admit(f); err != nil {
+	f := &flight{msg: msg, settle: settle}
+	if err := p.admit(f, len(msg.Data)+len(msg.Subject)+headerBytes(msg.Header)); err != nil {
 		return err
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.subjects[msg.Subject]++
 	f.number, f.sent = p.sent, time.Now()
 	p.sent++
@@ -103,10 +128,8 @@ func (p *pipeline) send(msg *nats.Msg, settle func(Revision, error) error) error
 
 // pass takes a turn among the messages: settle is called when all before it are settled.
 func (p *pipeline) pass(settle func() error) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	f := &flight{settle: func(Revision, error) error { return settle() }}
-	if err := p.admit(f); err != nil {
+	if err := p.admit(f, 0); err != nil {
 		return err
 	}
 	p.queue <- f
@@ -114,28 +137,27 @@ func (p *pipeline) pass(settle func() error) error {
 }
 
 // admit waits for room. A flight that is too large for any goes alone.
-func (p *pipeline) admit(f *flight) error {
-	for p.err == nil && p.flights > 0 && (p.flights == pipelineMessages || p.bytes+f.size > pipelineBytes) {
-		p.room.Wait()
+func (p *pipeline) admit(f *flight, size int) error {
+	const least = pipelineBytes / pipelineMessages
+	err := p.unsettled.Take(p.takes, &f.hold, "", int64(max(size, least)), nil)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.err == nil && err == nil {
+		return nil
 	}
-	if p.err == nil {
-		p.flights++
-		p.bytes += f.size
-	}
-	return p.err
+	f.hold.Release()
+	return cmp.Or(p.err, err)
 }
 
 func (p *pipeline) release(f *flight) {
+	f.hold.Release()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.flights--
-	p.bytes -= f.size
 	if f.msg != nil {
 		if p.subjects[f.msg.Subject]--; p.subjects[f.msg.Subject] == 0 {
 			delete(p.subjects, f.msg.Subject)
 		}
 	}
-	p.room.Signal()
 }
 
 // stop makes send return the error, from now on. What was sent is settled still.
@@ -145,7 +167,7 @@ func (p *pipeline) stop(err error) {
 	if p.err == nil {
 		p.err = err
 	}
-	p.room.Signal()
+	p.takeNone()
 }
 
 // close waits until all that was sent is settled. It returns why the pipeline was stopped; nil if it was not.
@@ -239,14 +261,14 @@ func (p *pipeline) again(f *flight) (Revision, error) {
 	if p.subjects[f.msg.Subject] > 1 {
 		return 0, fmt.Errorf("%w: nobody took it, and a later write of the key is under way", ErrUnavailable)
 	}
-	position, err := p.bucket.publish(context.Background(), f.msg)
+	position, err := p.bucket.overWrites().publish(context.Background(), f.msg)
 	return position.Revision, err
 }
 
 // recreated is the error for an acknowledgement with a revision that the bucket had passed: it was created again.
 func (p *pipeline) recreated() error {
 	p.bucket.client.forget(p.bucket.name)
-	current, err := p.bucket.client.bind(context.Background(), p.bucket.name)
+	current, err := p.bucket.again(context.Background())
 	if err != nil {
 		return fmt.Errorf("%w: the bucket was created again: %w", ErrOutcomeUnknown, err)
 	}

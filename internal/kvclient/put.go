@@ -71,13 +71,14 @@ func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
 	return b.putChecked(ctx, w.Key, msg, w.Precondition)
 }
 
-// knowing returns the bucket as the server knows it now if the precondition names an epoch that this binding does not
-// know: the bucket may have been created again since.
+// knowing returns the bucket for a write, as the server knows it now if the precondition names an
+// epoch that this binding does not know: the bucket may have been created again since.
 func (b *Bucket) knowing(ctx context.Context, p Precondition) (*Bucket, error) {
+	b = b.overWrites()
 	if !p.foreignEpoch(b.epoch) {
 		return b, nil
 	}
-	current, err := b.client.bind(ctx, b.name)
+	current, err := b.again(ctx)
 	return current, notSent(err)
 }
 
@@ -296,13 +297,14 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (Position, error) {
 }
 
 func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (Position, error) {
-	reply, err := b.client.point.request(ctx, msg)
+	reply, err := b.link.request(ctx, msg, acknowledgement)
 	for try := 0; err == errNoResponders; try++ {
-		if gone := b.unserved(ctx); try == unservedTries-1 || errors.Is(gone, ErrBucketNotFound) || !b.client.Connected() {
+		gone := b.unserved(ctx)
+		if try == unservedTries-1 || errors.Is(gone, ErrBucketNotFound) || !b.link.conn().IsConnected() {
 			return Position{}, gone
 		}
 		awaitServer(try)
-		reply, err = b.client.point.request(ctx, msg)
+		reply, err = b.link.request(ctx, msg, acknowledgement)
 	}
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
@@ -315,7 +317,7 @@ func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (Position, erro
 	rev, duplicate, err := b.acknowledged(reply)
 	if tooLarge, ok := errors.AsType[*ValueTooLargeError](err); ok {
 		// The limit is not the one that was checked.
-		if current, err := b.client.bind(ctx, b.name); err == nil {
+		if current, err := b.again(ctx); err == nil {
 			tooLarge.Limit = max(0, current.maxMessage-headerBytes(msg.Header))
 		}
 	}
@@ -335,7 +337,7 @@ func (b *Bucket) epochOfWrite(ctx context.Context, rev Revision) Epoch {
 		return b.epoch
 	}
 	b.client.forget(b.name)
-	current, err := b.client.bind(ctx, b.name)
+	current, err := b.again(ctx)
 	if err != nil {
 		b.client.logger.Warn().Err(err).Str("bucket", b.name.String()).Msg("epoch of a re-created bucket not known yet")
 		return b.epoch
@@ -347,7 +349,7 @@ func (b *Bucket) epochOfWrite(ctx context.Context, rev Revision) Epoch {
 // is gone, else [ErrUnavailable]. Asking the server once tells the two apart in microseconds.
 func (b *Bucket) unserved(ctx context.Context) error {
 	b.client.forget(b.name)
-	if _, err := b.client.bind(ctx, b.name); err != nil {
+	if _, err := b.again(ctx); err != nil {
 		return notSent(err)
 	}
 	return fmt.Errorf("%w: nobody serves the bucket's stream at the moment", ErrUnavailable)

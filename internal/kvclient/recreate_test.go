@@ -293,7 +293,9 @@ func TestRecreationWhileDisconnected(t *testing.T) {
 	natstest.Eventually(t, soon, "the client notices", func() bool { return !c.Connected() })
 	recreate(t, s.JetStream(t), "new")
 	p.Refuse(false)
-	natstest.Eventually(t, soon, "connected again", c.Connected)
+	natstest.Eventually(t, soon, "connected again", func() bool {
+		return c.ReadConn().IsConnected() && c.WriteConn().IsConnected()
+	})
 	now := wantEpochChange(t, c, b.Epoch(), atOnce)
 	wantOldTagsRefused(t, now, b.Epoch())
 }

@@ -19,6 +19,7 @@ const replayBytes = 2 << 20
 //
 // It returns what visit returns, [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
 func (b *Bucket) Replay(ctx context.Context, replay Replay, visit func(Entry) error) error {
+	b = b.overBulk()
 	for try := 0; replay.To > replay.After; try++ {
 		last, complete, err := b.replayOnce(ctx, replay, visit)
 		if complete || err != nil {

@@ -8,48 +8,68 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// maxReplyBoxes bounds the subscriptions that a link holds for answers. An account can limit a connection's subscriptions, and
-// more requests than this at a time leave the processor no idle moment that a shorter way would save.
+// maxReplyBoxes is how many boxes a link makes for acknowledgements, and how many it keeps. An
+// account can limit a connection's subscriptions, and more requests than this at a time leave the
+// processor no idle moment that a shorter way would save.
 const maxReplyBoxes = 64
 
-// A replyBox is a subscription on which one request at a time waits for its answer. nats.go brings all answers of a connection
-// through one goroutine and a channel made for each request; a box is woken by the connection's reader directly, which takes
-// some 5 % less CPU for a whole GET (bench/profile.md).
+// A replyBox is a subscription on which one request at a time waits for its answer. nats.go brings
+// all answers of a connection through one goroutine and a channel made for each request; a box is
+// woken by the connection's reader directly, which takes some 5 % less CPU for a whole GET
+// (bench/profile.md).
 type replyBox struct {
-	conn    *nats.Conn
-	inbox   string // ends in a dot; what follows tells the requests of this box apart
-	last    uint64
-	answers chan *nats.Msg
+	conn         *nats.Conn
+	subscription *nats.Subscription
+	inbox        string // ends in a dot; what follows tells the requests of this box apart
+	last         uint64
+	answers      chan *nats.Msg
 }
 
-// strays is how many answers to earlier requests, which had been given up, a box takes while it is not in use. There can be
-// one for each time that it was given back without an answer, and it is emptied before it is used again.
-const strays = 4
+// strays is how many answers a box has room for. One is waited for; others are second answers to
+// the same request, or to earlier ones. The box is emptied before it is used again, but where
+// somebody answers every request a second time, and late, many can come at once.
+const strays = 64
 
 // replyBoxes are the boxes of a link. The zero value is empty.
+//
+// Every request with a passage gets a box, so that its answer is noticed also when it comes late.
+// Passages bound their number. Acknowledgements take the boxes that are there, and beyond
+// [maxReplyBoxes] nats.go's own way.
 type replyBoxes struct {
 	mu   sync.Mutex
 	conn *nats.Conn // that all boxes belong to: with a closed connection go its subscriptions
-	made int
+	made int        // boxes that belong to conn, idle or in use
 	idle []*replyBox
 }
 
-// request sends the message and waits for the answer, or until the context ends, as [nats.Conn.RequestMsgWithContext] does
-// with the same errors. It sets the message's reply subject.
-func (r *replyBoxes) request(ctx context.Context, conn *nats.Conn, msg *nats.Msg) (*nats.Msg, error) {
-	box, err := r.take(conn)
+// request sends the message and waits for the answer, or until the context ends, as
+// [nats.Conn.RequestMsgWithContext] does with the same errors. It sets the message's reply subject,
+// and ends the passage.
+func (r *replyBoxes) request(ctx context.Context, conn *nats.Conn, msg *nats.Msg,
+	way *passage) (*nats.Msg, error) {
+	box, err := r.take(conn, way != nil)
 	if err != nil {
+		way.end()
 		return nil, err
 	}
 	if box == nil {
 		return conn.RequestMsgWithContext(ctx, msg)
 	}
-	defer r.put(box)
-	return box.request(ctx, msg)
+	answer, err := box.request(ctx, msg)
+	if err != nil && ctx.Err() == context.DeadlineExceeded {
+		go func() { // under the overload that this is for, the answer comes still
+			way.abandon(box.answers)
+			r.put(box)
+		}()
+		return answer, err
+	}
+	way.end() // also where the context was cancelled: the connection is lost, with all answers
+	r.put(box)
+	return answer, err
 }
 
-// take returns a box that no other request uses, or nil if as many as there may be are in use.
-func (r *replyBoxes) take(conn *nats.Conn) (*replyBox, error) {
+// take returns a box that no other request uses, or nil if there are enough and none is needed.
+func (r *replyBoxes) take(conn *nats.Conn, needed bool) (*replyBox, error) {
 	r.mu.Lock()
 	if r.conn != conn {
 		r.conn, r.made, r.idle = conn, 0, nil
@@ -60,7 +80,7 @@ func (r *replyBoxes) take(conn *nats.Conn) (*replyBox, error) {
 		r.mu.Unlock()
 		return box, nil
 	}
-	if r.made == maxReplyBoxes {
+	if r.made >= maxReplyBoxes && !needed {
 		r.mu.Unlock()
 		return nil, nil
 	}
@@ -71,7 +91,8 @@ func (r *replyBoxes) take(conn *nats.Conn) (*replyBox, error) {
 
 func (r *replyBoxes) make(conn *nats.Conn) (*replyBox, error) {
 	box := &replyBox{conn: conn, inbox: conn.NewInbox() + ".", answers: make(chan *nats.Msg, strays)}
-	if _, err := conn.ChanSubscribe(box.inbox+"*", box.answers); err != nil {
+	var err error
+	if box.subscription, err = conn.ChanSubscribe(box.inbox+"*", box.answers); err != nil {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		if r.conn == conn {
@@ -82,12 +103,19 @@ func (r *replyBoxes) make(conn *nats.Conn) (*replyBox, error) {
 	return box, nil
 }
 
+// put makes a box idle, or drops it if there are enough.
 func (r *replyBoxes) put(box *replyBox) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.conn == box.conn {
-		r.idle = append(r.idle, box)
+	if r.conn != box.conn {
+		return
 	}
+	if len(r.idle) < maxReplyBoxes {
+		r.idle = append(r.idle, box)
+		return
+	}
+	r.made--
+	_ = box.subscription.Unsubscribe() // of a connection that is lost, it is gone in any case
 }
 
 func (b *replyBox) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error) {

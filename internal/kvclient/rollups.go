@@ -37,7 +37,7 @@ func (c *Client) finishRollUps(ctx context.Context, name BucketName) (keys int, 
 	if copies || info.State.Msgs == info.State.NumSubjects {
 		return 0, nil
 	}
-	b, err := c.bind(ctx, name)
+	b, err := c.bind(ctx, c.bulk, name)
 	if err != nil {
 		return 0, err
 	}

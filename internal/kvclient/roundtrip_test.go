@@ -1,6 +1,7 @@
 package kvclient_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -10,11 +11,12 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// sentMessages is how many messages the server got over the gateway's connection for point requests.
+// sentMessages is how many messages the server got over the gateway's connections for single reads
+// and for writes.
 func sentMessages(t *testing.T, c *kvclient.Client, s *natstest.Server) uint64 {
 	t.Helper()
 	for range 2 { // the server counts what it has read at once when all of it is done: the first answer may come before
-		if err := c.PointConn().Flush(); err != nil {
+		if err := errors.Join(c.ReadConn().Flush(), c.WriteConn().Flush()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -22,13 +24,18 @@ func sentMessages(t *testing.T, c *kvclient.Client, s *natstest.Server) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var found int
+	var sent uint64
 	for _, conn := range connections.Conns {
-		if strings.HasSuffix(conn.Name, "(point)") {
-			return uint64(conn.InMsgs)
+		if strings.HasSuffix(conn.Name, "(reads)") || strings.HasSuffix(conn.Name, "(writes)") {
+			found++
+			sent += uint64(conn.InMsgs)
 		}
 	}
-	t.Fatal("no connection of the gateway")
-	return 0
+	if found != 2 {
+		t.Fatalf("%d connections of the gateway", found)
+	}
+	return sent
 }
 
 func TestRoundTrips(t *testing.T) {

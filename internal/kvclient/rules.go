@@ -100,7 +100,7 @@ func (b *Bucket) CheckTTL(ctx context.Context, ttl time.Duration) error {
 
 // toWrite asks the server for the bucket as it is now, and for the rules of the stream that its writes go to.
 func (b *Bucket) toWrite(ctx context.Context) (*Bucket, *writeRules, error) {
-	current, err := b.client.bind(ctx, b.name)
+	current, err := b.overWrites().again(ctx)
 	if err != nil {
 		return nil, nil, notSent(err)
 	}
@@ -108,7 +108,7 @@ func (b *Bucket) toWrite(ctx context.Context) (*Bucket, *writeRules, error) {
 		return current, &current.rules, nil
 	}
 	var info streamInfoResponse
-	if err := b.client.ask(ctx, b.client.point, current.originInfo, nil, &info); err != nil {
+	if err := b.client.ask(ctx, current.link, current.originInfo, nil, description, &info); err != nil {
 		return nil, nil, notSent(bucketError(b.name, err))
 	}
 	rules := rulesOf(&info.Config)

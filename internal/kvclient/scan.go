@@ -3,7 +3,6 @@ package kvclient
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -14,6 +13,10 @@ import (
 const (
 	// scanBatch is how many messages a scan asks for at once.
 	scanBatch = 2000
+
+	// scanBytes is how much of names and headers the server sends ahead. One message without its
+	// value has less than 66 KiB of them.
+	scanBytes = 1 << 20
 
 	// scanInactive is after what time the server drops the consumer of a scan that died.
 	scanInactive = 30 * time.Second
@@ -29,19 +32,15 @@ const (
 // revision that it returns. Entries come in the order of their revisions, but for some at the end; a key that is written
 // meanwhile can come twice.
 //
-// It returns [ErrOverloaded] if too many scans are under way for too long, [ErrBucketNotFound], [ErrUnavailable] or
-// [ErrTimeout].
+// It returns a *[bound.FullError] if too many scans are under way for too long,
+// [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
 func (b *Bucket) scan(ctx context.Context, filters Filters, visit func(Entry) error) (since Revision, err error) {
-	slots := b.client.scans
-	select {
-	case slots <- struct{}{}:
-		defer func() { <-slots }()
-	case <-time.After(b.client.timeout):
-		return 0, fmt.Errorf("%w: %d listings are under way", ErrOverloaded, maxScans)
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	hold, err := place(ctx, b.client.limits.listings)
+	if err != nil {
+		return 0, err
 	}
-	if b, err = b.client.bind(ctx, b.name); err != nil {
+	defer hold.Release()
+	if b, err = b.overBulk().again(ctx); err != nil {
 		return 0, err
 	}
 	r := scanReader{filters: filters, bucket: b, link: b.client.bulk, visit: visit}

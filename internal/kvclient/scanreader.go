@@ -31,6 +31,7 @@ type scanReader struct {
 	consumer     string
 	inbox        string
 	messages     chan *nats.Msg // that came to the inbox
+	batch        []*nats.Msg    // that has come and is not taken over yet
 	stalled      *time.Timer
 	gone         <-chan struct{} // closed when the connection is lost
 	subjects     []string        // of the consumer
@@ -40,6 +41,7 @@ type scanReader struct {
 
 	pending  uint64   // messages that the consumer had to deliver when it was created, as the server counts
 	keys     []string // that were visited, where the scan has to be complete
+	met      metNames // those
 	names    names    // what those, and the visited entries, are made of
 	received uint64
 	last     Revision // the newest that was delivered
@@ -106,7 +108,7 @@ func (r *scanReader) read(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	current, err := r.bucket.client.bind(ctx, r.bucket.name)
+	current, err := r.bucket.again(ctx)
 	if err != nil {
 		return err
 	}
@@ -143,15 +145,26 @@ func (r *scanReader) isAll(ctx context.Context, upTo Revision) (bool, error) {
 func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (upTo uint64, err error) {
 	next := r.bucket.client.apiPrefix + "CONSUMER.MSG.NEXT." + r.bucket.stream + "." + r.consumer
 	giveUp := time.Now().Add(r.bucket.client.timeout)
-	request := fmt.Appendf(nil, `{"batch":%d,"no_wait":true}`, scanBatch)
+	limit := int64(scanBytes)
 	if r.values {
-		request = fmt.Appendf(nil, `{"batch":%d,"no_wait":true,"max_bytes":%d}`, scanBatch, max(replayBytes, 2*r.bucket.client.maxPayload()))
+		limit = max(replayBytes, 2*r.bucket.client.messageBytes())
 	}
+	request := fmt.Appendf(nil, `{"batch":%d,"no_wait":true,"max_bytes":%d}`, scanBatch, limit)
 	for r.more && r.last < end && ctx.Err() == nil {
+		way, err := r.link.admitBulk(ctx, nc, limit)
+		if err != nil {
+			return upTo, err
+		}
 		if err := nc.PublishRequest(next, r.inbox, request); err != nil {
+			way.end()
 			return upTo, fmt.Errorf("%w: scan: %w", ErrUnavailable, err)
 		}
-		count, err := r.take(ctx, end)
+		batch, err := r.take(ctx)
+		way.endOrAbandon(err == nil)
+		if err != nil {
+			return upTo, err
+		}
+		count, err := r.addAll(batch, end)
 		if err != nil {
 			return upTo, err
 		}
@@ -170,24 +183,39 @@ func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (u
 // batchCompleted is what the server says behind the last message of a batch whose bytes were bounded and not used up.
 const batchCompleted = "Batch Completed"
 
-// take reads one batch to its end. It returns how many of its messages are at most of the revision end.
+// take reads one batch to its end, without looking at its messages: whatever is done with them may
+// take its time, as when a client reads an export slowly, and other answers are to have the room
+// that this one has on the connection.
 //
 // A message of the stream is known by the subject for its acknowledgement, and not by its lack of a status, as nats.go knows
 // it: a publisher can store a header `Status: 404`, which would end every listing of the bucket at that entry.
-func (r *scanReader) take(ctx context.Context, end Revision) (upTo uint64, err error) {
-	for taken := 0; taken < scanBatch; taken++ {
+func (r *scanReader) take(ctx context.Context) ([]*nats.Msg, error) {
+	r.batch = r.batch[:0]
+	for len(r.batch) < scanBatch {
 		msg, err := r.receive(ctx)
 		if err != nil {
-			return upTo, err
+			return nil, err
 		}
-		if first(msg.Header, "Description") == batchCompleted && msg.Header.Get("Status") == "409" && !strings.HasPrefix(msg.Reply, "$JS.ACK.") {
-			taken-- // it is about the batch before, which has come: taken for the end of this one, it would lead to two at a time
+		if strings.HasPrefix(msg.Reply, "$JS.ACK.") {
+			r.batch = append(r.batch, msg)
 			continue
 		}
-		if !strings.HasPrefix(msg.Reply, "$JS.ACK.") {
-			r.more = false
-			return upTo, r.ended(ctx, first(msg.Header, "Status"), first(msg.Header, "Description"))
+		status, description := first(msg.Header, "Status"), first(msg.Header, "Description")
+		if description == batchCompleted && status == "409" {
+			// It is about the batch before, which has come. Taken for the end of this one, it would
+			// lead to two at a time.
+			continue
 		}
+		r.more = false
+		return r.batch, r.ended(ctx, status, description)
+	}
+	return r.batch, nil
+}
+
+// addAll takes a batch over. It returns how many of its messages are at most of the revision end.
+func (r *scanReader) addAll(batch []*nats.Msg, end Revision) (upTo uint64, err error) {
+	defer clear(batch) // it is used again, and must not keep what has been taken over
+	for _, msg := range batch {
 		revision, err := r.add(msg)
 		if err != nil {
 			return upTo, err
@@ -217,7 +245,7 @@ func (r *scanReader) receive(ctx context.Context) (*nats.Msg, error) {
 		if !time.Now().Before(giveUp) {
 			return nil, fmt.Errorf("%w: a scan stalled", ErrTimeout)
 		}
-		current, err := r.bucket.client.bind(ctx, r.bucket.name)
+		current, err := r.bucket.again(ctx)
 		switch {
 		case errors.Is(err, ErrBucketNotFound):
 			return nil, err
@@ -274,6 +302,7 @@ func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
 	if r.bounded == 0 {
 		e.Key = r.names.keep(e.Key)
 		r.keys = append(r.keys, e.Key)
+		r.met.add(e.Key)
 	}
 	return r.last, r.visit(e)
 }
@@ -282,7 +311,7 @@ func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
 func (r *scanReader) readMissing(ctx context.Context) error {
 	slices.Sort(r.keys)
 	for _, subject := range r.subjects {
-		err := r.bucket.eachSubject(ctx, subject, func(subject string) error {
+		err := r.bucket.eachSubject(ctx, subject, r.met, func(subject string) error {
 			key, ok := r.bucket.keyOf(subject)
 			if !ok || !r.filters.Matches(key.name) {
 				return nil
@@ -305,33 +334,4 @@ func (r *scanReader) readMissing(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// eachSubject calls visit for each subject of the stream that the filter selects, in no order.
-func (b *Bucket) eachSubject(ctx context.Context, filter string, visit func(subject string) error) error {
-	for offset := 0; ; {
-		request := struct {
-			Filter string `json:"subjects_filter"`
-			Offset int    `json:"offset"`
-		}{filter, offset}
-		var page struct {
-			apiResponse
-			Total int `json:"total"`
-			State struct {
-				Subjects map[string]uint64 `json:"subjects"`
-			} `json:"state"`
-		}
-		if err := b.client.api(ctx, b.client.bulk, "STREAM.INFO."+b.stream, request, &page); err != nil {
-			return bucketError(b.name, err)
-		}
-		for subject := range page.State.Subjects {
-			if err := visit(subject); err != nil {
-				return err
-			}
-		}
-		offset += len(page.State.Subjects)
-		if len(page.State.Subjects) == 0 || offset >= page.Total {
-			return nil
-		}
-	}
 }

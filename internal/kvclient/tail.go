@@ -16,8 +16,6 @@ import (
 
 const (
 	tailBatch     = 500
-	tailBytes     = 4 << 20                // that the server sends ahead, unless one message is larger
-	tailExpires   = 20 * time.Second       // after which a request for more is made anew
 	tailHeartbeat = 500 * time.Millisecond // of the server while it has nothing to send
 	tailSilence   = 3 * tailHeartbeat      // without a word, after which the consumer is taken for lost
 	tailInactive  = 30 * time.Second       // after which the server drops the consumer of a tail that died
@@ -46,7 +44,12 @@ func (s StreamState) NothingRemoved() bool {
 // State asks the server for a bucket and the state of its stream. It returns what [Client.Status] does, and [ErrUnavailable] while a
 // replicated stream has no leader: then every replica answers, each with what it knows (measured, nats-server 2.15.2).
 func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamState, error) {
-	b, info, err := c.look(ctx, name)
+	return c.state(ctx, c.writes, name)
+}
+
+func (c *Client) state(ctx context.Context, l *link, name BucketName) (
+	*Bucket, StreamState, error) {
+	b, info, err := c.look(ctx, l, name)
 	if err != nil {
 		return nil, StreamState{}, err
 	}
@@ -122,6 +125,8 @@ type Tail struct {
 	last     Revision
 	began    time.Time
 	heard    atomic.Int64 // nanoseconds after began
+	ahead    ahead        // used by the goroutine that reads, once it runs
+	ended    batchEnd     // why the last batch ended, used by the same
 
 	mu  sync.Mutex
 	err error
@@ -145,11 +150,23 @@ func (b *Bucket) Tail(ctx context.Context, after Revision) (*Tail, error) {
 	}
 	nc := b.client.feeds.conn()
 	inbox := nc.NewInbox()
-	t := &Tail{bucket: b, consumer: config.Name, out: make(chan []Entry), messages: make(chan *nats.Msg, tailBatch+16), last: after,
-		began: time.Now()}
+	t := &Tail{
+		bucket:   b,
+		consumer: config.Name,
+		out:      make(chan []Entry),
+		messages: make(chan *nats.Msg, tailBatch+16),
+		last:     after,
+		began:    time.Now(),
+		ahead:    ahead{bound: b.client.limits.feeds, message: b.client.messageBytes()},
+	}
 	t.C = t.out
+	if err := t.ahead.begin(ctx); err != nil {
+		b.dropConsumer(b.client.feeds, config.Name)
+		return nil, err
+	}
 	subscription, err := nc.ChanSubscribe(inbox, t.messages)
 	if err != nil {
+		t.ahead.end()
 		return nil, fmt.Errorf("%w: tail: %w", ErrUnavailable, err)
 	}
 	// The tail lives until it is closed, not for as long as the request that started it.
@@ -176,6 +193,7 @@ func (t *Tail) Heard() time.Time { return t.began.Add(time.Duration(t.heard.Load
 func (t *Tail) run(ctx context.Context, nc *nats.Conn, inbox string, subscription *nats.Subscription) {
 	defer close(t.out)
 	defer t.bucket.dropConsumer(t.bucket.client.feeds, t.consumer)
+	defer t.ahead.end()
 	defer subscription.Unsubscribe()
 	err := t.read(ctx, nc, inbox)
 	if ctx.Err() == nil {
@@ -189,14 +207,20 @@ func (t *Tail) run(ctx context.Context, nc *nats.Conn, inbox string, subscriptio
 func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
 	gone := t.bucket.client.feeds.windows.gone()
 	next := t.bucket.client.apiPrefix + "CONSUMER.MSG.NEXT." + t.bucket.stream + "." + t.consumer
-	limit := max(tailBytes, 2*t.bucket.client.maxPayload())
-	request := fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`, tailBatch, limit, tailExpires, tailHeartbeat)
 	silence := time.NewTimer(tailSilence)
 	defer silence.Stop()
 	for {
+		bytes, expires, err := t.ahead.next(ctx, t.ended)
+		if err != nil {
+			return err
+		}
+		request := fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`,
+			tailBatch, bytes, expires, tailHeartbeat)
 		if err := nc.PublishRequest(next, inbox, request); err != nil {
 			return fmt.Errorf("%w: tail: %w", ErrUnavailable, err)
 		}
+		t.ended = batchCounted
+		before := t.received
 		for left := tailBatch; left > 0; {
 			silence.Reset(tailSilence)
 			select {
@@ -224,6 +248,9 @@ func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
 					left = 0
 				}
 			}
+		}
+		if t.ended == batchFilled && t.received == before {
+			t.ended = batchTooSmall
 		}
 	}
 }
@@ -256,7 +283,11 @@ func (t *Tail) control(msg *nats.Msg) (ended bool, err error) {
 	switch {
 	case status == "100", status == "409" && description == batchCompleted:
 		return false, nil // that batch was counted to its end, and the next is asked for already
-	case status == "408", status == "409" && strings.Contains(description, "MaxBytes"):
+	case status == "408":
+		t.ended = batchExpired
+		return true, nil
+	case status == "409" && strings.Contains(description, "MaxBytes"):
+		t.ended = batchFilled
 		return true, nil
 	}
 	return true, fmt.Errorf("%w: tail ended: %s %s", ErrUnavailable, status, description)

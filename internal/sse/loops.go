@@ -1,7 +1,6 @@
 package sse
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +30,7 @@ var errTookNothing = errors.New("the client reads nothing")
 //
 // A stream costs no goroutine, no timer and no buffer.
 type Loops struct {
+	limits  *Limits
 	loops   []*loop
 	watcher *watcher
 	next    atomic.Uint32
@@ -44,16 +44,15 @@ type Loops struct {
 }
 
 // NewLoops starts that many loops. It returns an error where the system has no way to watch sockets.
-func NewLoops(count int) (*Loops, error) { return newLoops(count, writePatience) }
-
-func newLoops(count int, patience time.Duration) (*Loops, error) {
+func NewLoops(count int, limits *Limits) (*Loops, error) {
 	watcher, err := newWatcher()
 	if err != nil {
 		return nil, err
 	}
-	l := &Loops{watcher: watcher, closed: make(chan struct{}), empty: make(chan struct{})}
+	l := &Loops{limits: limits, watcher: watcher, closed: make(chan struct{}), empty: make(chan struct{})}
 	for range count {
-		one := &loop{watcher: watcher, patience: patience, kick: make(chan struct{}, 1), unsent: &l.unsent, buffer: make([]byte, 0, 2*FlushAt)}
+		one := &loop{watcher: watcher, limits: limits, kick: make(chan struct{}, 1), unsent: &l.unsent,
+			buffer: make([]byte, 0, 2*FlushAt)}
 		l.loops = append(l.loops, one)
 		go one.run(l.closed, l.empty)
 	}
@@ -83,6 +82,7 @@ type Taken struct {
 	started atomic.Bool
 	queued  atomic.Bool
 	gone    atomic.Bool // the client has closed its connection
+	evicted atomic.Bool // what it holds is to make room for others
 
 	// The client sends no more. It may read on, or have closed the connection altogether, which
 	// shows when something is sent: the answer to that is a reset.
@@ -98,6 +98,8 @@ type Taken struct {
 	// Of the loop's goroutine.
 	clock clock
 	rest  []byte    // what the socket did not take
+	held  *unsent   // the rest, counted; nil if there was never one
+	begun bool      // some of what the source said last was sent, and the rest is not
 	bound time.Time // until when it must take some of it; zero if there is no rest
 	sent  int64
 	over  bool // the source has said its last word
@@ -136,6 +138,7 @@ func (l *Loops) Start(t *Taken, conn net.Conn, head []byte, source Source, pace 
 		return err
 	}
 	l.unsent.Add(int64(len(t.rest)))
+	l.limits.bindSocket(conn)
 	t.started.Store(true)
 	t.Wake()
 	return nil
@@ -159,10 +162,10 @@ func (l *Loops) Unsent() int64 { return l.unsent.Load() }
 
 // A loop writes to its share of the streams.
 type loop struct {
-	watcher  *watcher
-	patience time.Duration // with a client that takes nothing of what is left
-	kick     chan struct{}
-	unsent   *atomic.Int64 // of all loops
+	watcher *watcher
+	limits  *Limits
+	kick    chan struct{}
+	unsent  *atomic.Int64 // of all loops
 
 	mu    sync.Mutex
 	ready []*Taken
@@ -246,6 +249,9 @@ func (l *loop) turn(t *Taken, now time.Time) {
 	case t.gone.Load():
 		l.end(t, ErrClientGone)
 		return
+	case t.evicted.Swap(false) && len(t.rest) > 0:
+		l.endSlow(t)
+		return
 	case len(t.rest) > 0:
 		if !l.sendRest(t, now) {
 			return
@@ -282,14 +288,6 @@ func (l *loop) words(t *Taken, now time.Time) []byte {
 	return out
 }
 
-// keep returns bytes that can be kept: a copy of those in the loop's buffer, which is used again.
-func (l *loop) keep(left, of []byte) []byte {
-	if within(of, l.buffer) {
-		return bytes.Clone(left)
-	}
-	return left
-}
-
 // send writes what the socket takes, keeps the rest, and enters the stream into the timetable.
 func (l *loop) send(t *Taken, data []byte) {
 	left, err := l.push(t, data)
@@ -298,9 +296,7 @@ func (l *loop) send(t *Taken, data []byte) {
 		l.end(t, err)
 		return
 	case len(left) > 0:
-		t.rest, t.bound = l.keep(left, data), l.until(t)
-		l.unsent.Add(int64(len(left)))
-		l.timetable.put(t)
+		l.keep(t, left, data)
 	case t.over:
 		l.end(t, nil)
 	case t.place < 0:
@@ -310,8 +306,8 @@ func (l *loop) send(t *Taken, data []byte) {
 
 // until is when a stream must have taken some of what is left: a client that always takes a little does not keep it beyond its age.
 func (l *loop) until(t *Taken) time.Time {
-	bound := time.Now().Add(l.patience)
-	if last := t.clock.end.Add(l.patience); last.Before(bound) {
+	bound := time.Now().Add(l.limits.patience)
+	if last := t.clock.end.Add(l.limits.patience); last.Before(bound) {
 		return last
 	}
 	return bound
@@ -323,15 +319,21 @@ func (l *loop) sendRest(t *Taken, now time.Time) bool {
 	l.unsent.Add(int64(len(left) - len(t.rest)))
 	had := len(t.rest)
 	t.rest = left
+	if len(left) < had && t.held != nil {
+		t.held.progressed()
+	}
 	switch {
 	case err != nil:
 		l.end(t, err)
 		return false
 	case len(left) == 0:
 		t.rest, t.bound = nil, time.Time{}
+		if t.held != nil {
+			t.held.drop()
+		}
 		l.timetable.put(t)
 		return true
-	case now.After(t.clock.end.Add(l.patience)):
+	case now.After(t.clock.end.Add(l.limits.patience)):
 		l.end(t, errTooSlow)
 		return false
 	case len(left) < had || t.bound.IsZero():
@@ -348,6 +350,7 @@ func (l *loop) sendRest(t *Taken, now time.Time) bool {
 func (l *loop) push(t *Taken, data []byte) (left []byte, err error) {
 	n, err := writeNow(t.fd, data)
 	t.sent += int64(n)
+	t.begun = n < len(data) && (t.begun || n > 0)
 	return data[n:], err
 }
 
@@ -363,7 +366,9 @@ func (l *loop) end(t *Taken, err error) {
 	}
 	_ = t.conn.Close() // nothing is buffered in it
 	l.unsent.Add(-int64(len(t.rest)))
-	t.rest = nil
+	if t.rest = nil; t.held != nil {
+		t.held.drop()
+	}
 	t.ended(t.sent, err)
 }
 

@@ -83,10 +83,17 @@ func startAudience(t *testing.T, loops int, patience time.Duration) *audience {
 	return a
 }
 
+func startAudienceWithin(t *testing.T, limits *Limits) *audience {
+	t.Helper()
+	a := startAudience(t, 1, writePatience)
+	a.loops.limits, a.loops.loops[0].limits = limits, limits // before there is a stream
+	return a
+}
+
 // openAudience leaves the closing of the loops to the test.
 func openAudience(t *testing.T, loops int, patience time.Duration) *audience {
 	t.Helper()
-	l, err := newLoops(loops, patience)
+	l, err := NewLoops(loops, &Limits{patience: patience})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +357,7 @@ func TestStreamsAgeWhileThereIsMore(t *testing.T) {
 	t.Run("goroutines", func(t *testing.T) {
 		t.Parallel()
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			NewStream(w).Run(r.Context(), newEndless(), make(chan struct{}, 1), pace)
+			NewStream(w, &Limits{patience: writePatience}, nil).Run(r.Context(), newEndless(), make(chan struct{}, 1), pace)
 		}))
 		defer server.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), soon)

@@ -2,6 +2,7 @@ package sse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -92,7 +93,9 @@ func within(data, buffer []byte) bool {
 type Stream struct {
 	w          http.ResponseWriter
 	controller *http.ResponseController
-	patience   time.Duration
+	limits     *Limits
+	held       unsent    // what is being written, if it is much
+	cut        func()    // closes the connection, where to end the stream may not end its writes; or nil
 	bounded    time.Time // until when the next write may take; zero for no bound
 	sent       int64
 
@@ -103,18 +106,28 @@ type Stream struct {
 	gone  atomic.Bool // the client is; a context takes a lock to tell
 	probe atomic.Bool // something is to be sent, to find out whether the client is gone
 	due   atomic.Bool // the time to speak unasked has come
+
+	mu      sync.Mutex
+	writing bool // what is held
+	evicted bool // what is held is to make room for others: nothing more is written
 }
 
-// NewStream returns the stream of an answer whose headers are set. Nothing is sent before the first write.
-func NewStream(w http.ResponseWriter) *Stream { return newStream(w, writePatience) }
-
-func newStream(w http.ResponseWriter, patience time.Duration) *Stream {
-	return &Stream{w: w, controller: http.NewResponseController(w), patience: patience}
+// NewStream returns the stream of an answer whose headers are set. Nothing is sent before the first
+// write. If the answer shares its connection with others, cut closes that; otherwise it is nil.
+func NewStream(w http.ResponseWriter, limits *Limits, cut func()) *Stream {
+	s := &Stream{w: w, controller: http.NewResponseController(w), limits: limits, cut: cut}
+	s.held = unsent{limits: limits, evict: s.evict}
+	return s
 }
 
-// Write sends at once. Its patience is with each part of [FlushAt] bytes: a client that reads is not cut since a value is large.
-func (s *Stream) Write(data []byte) (n int, err error) {
+// Write sends at once, bytes that no other stream has. Its patience is with each part of [FlushAt] bytes: a client that reads is not cut since a value is large.
+func (s *Stream) Write(data []byte) (n int, err error) { return s.counted(data, false) }
+
+func (s *Stream) writeAll(data []byte) (n int, err error) {
 	for first := true; err == nil && (first || len(data) > 0); first = false { // nothing sends the headers
+		if len(data) > freeBytes && s.isEvicted() {
+			return n, errHeldTooMuch
+		}
 		part := data[:min(len(data), FlushAt)]
 		var wrote int
 		wrote, err = s.write(part)
@@ -124,8 +137,8 @@ func (s *Stream) Write(data []byte) (n int, err error) {
 }
 
 func (s *Stream) write(data []byte) (int, error) {
-	if now := time.Now(); s.bounded.Sub(now) < s.patience-s.patience/patienceSlack {
-		s.bounded = now.Add(s.patience)
+	if now := time.Now(); s.bounded.Sub(now) < s.limits.patience-s.limits.patience/patienceSlack {
+		s.bounded = now.Add(s.limits.patience)
 		if err := s.controller.SetWriteDeadline(s.bounded); err != nil {
 			return 0, fmt.Errorf("bound a write: %w", err)
 		}
@@ -135,7 +148,9 @@ func (s *Stream) write(data []byte) (int, error) {
 	if err != nil {
 		return n, err
 	}
-	return n, s.controller.Flush()
+	err = s.controller.Flush()
+	s.held.progressed()
+	return n, err
 }
 
 // Sent is how many bytes were written.
@@ -144,7 +159,7 @@ func (s *Stream) Sent() int64 { return s.sent }
 // unbind lifts the bound of the last write if the stream may say nothing until then: over HTTP/2 the stream would be reset at that
 // moment, with or without a write under way.
 func (s *Stream) unbind(until time.Time) error {
-	if s.bounded.IsZero() || until.Add(s.patience/patienceSlack).Before(s.bounded) {
+	if s.bounded.IsZero() || until.Add(s.limits.patience/patienceSlack).Before(s.bounded) {
 		return nil
 	}
 	s.bounded = time.Time{}
@@ -175,6 +190,9 @@ func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 	err := s.send(source.Begin)
 	for over := false; !over && err == nil; {
 		if over, err = s.drain(source, &clock); over || err != nil {
+			if errors.Is(err, errNoRoom) {
+				s.sayGoodbye(source)
+			}
 			return
 		}
 		if err = s.unbind(clock.due()); err != nil {
@@ -229,15 +247,15 @@ func (s *Stream) drain(source Source, c *clock) (over bool, err error) {
 func (s *Stream) turn(source Source) (next Next, err error) {
 	b := buffers.Get().(*[]byte)
 	out, next := source.Next((*b)[:0])
-	switch {
-	case within(out, *b), cap(out) > len(out): // else they may be others' too
+	own := within(out, *b) || cap(out) > len(out) // else they may be others' too
+	if own {
 		*b = out
 		defer putBuffer(b)
-	default:
+	} else {
 		putBuffer(b)
 	}
 	if len(out) > 0 {
-		_, err = s.Write(out)
+		_, err = s.counted(out, !own)
 	}
 	return next, err
 }

@@ -18,7 +18,7 @@ func TestQuietStreamOutlivesTheBoundOfAWrite(t *testing.T) {
 	t.Parallel()
 	const patience, heartbeat = 100 * time.Millisecond, 400 * time.Millisecond
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		newStream(w, patience).Run(r.Context(), &script{}, make(chan struct{}, 1), Pace{Heartbeat: heartbeat, Age: time.Hour})
+		NewStream(w, &Limits{patience: patience}, nil).Run(r.Context(), &script{}, make(chan struct{}, 1), Pace{Heartbeat: heartbeat, Age: time.Hour})
 	}))
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -53,7 +53,7 @@ func TestSlowReaderOfALargeFrame(t *testing.T) {
 	t.Parallel()
 	const patience = time.Second
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		newStream(w, patience).Run(r.Context(), &script{words: [][]byte{largeWord()}, over: true}, make(chan struct{}, 1), unhurried)
+		NewStream(w, &Limits{patience: patience}, nil).Run(r.Context(), &script{words: [][]byte{largeWord()}, over: true}, make(chan struct{}, 1), unhurried)
 	}))
 	defer server.Close()
 	response, err := http.Get(server.URL)

@@ -33,7 +33,7 @@ func idleLoop(t *testing.T, source Source, pace Pace) (*loop, *Taken, net.Conn) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close(); server.Close() })
-	l := &loop{watcher: w, patience: writePatience, kick: make(chan struct{}, 1), unsent: new(atomic.Int64), buffer: make([]byte, 0, 2*FlushAt)}
+	l := &loop{watcher: w, limits: &Limits{patience: writePatience}, kick: make(chan struct{}, 1), unsent: new(atomic.Int64), buffer: make([]byte, 0, 2*FlushAt)}
 	stream := &Taken{loop: l, conn: server, source: source, clock: newClock(time.Now(), pace), place: -1, ended: func(int64, error) {}}
 	if err := w.watch(stream); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,107 @@
+package bound_test
+
+import (
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kvgateway/internal/bound"
+)
+
+func TestSmallClaimUsesTheReserve(t *testing.T) {
+	b := bound.NewSet().New(spec(func(s *bound.Spec) {
+		s.Limit, s.PerOwner, s.Reserve, s.Small, s.Wait = 20, 15, 5, 2, time.Minute
+	}))
+	take(t, b, "a", 15)
+	if b.Try(new(bound.Hold), "b", 3, nil) {
+		t.Fatal("a large claim took of the reserve")
+	}
+	take(t, b, "a", 2) // although its share is used up as well
+	take(t, b, "b", 2)
+	if b.Try(new(bound.Hold), "b", 2, nil) {
+		t.Fatal("a small claim exceeded the limit")
+	}
+}
+
+func TestSmallClaimDoesNotWaitBehindALargeOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) {
+			s.Limit, s.Reserve, s.Small, s.Wait = 20, 5, 2, time.Minute
+		}))
+		held := take(t, b, "a", 15)
+		granted := false
+		go func() { take(t, b, "b", 10); granted = true }()
+		synctest.Wait()
+		take(t, b, "c", 2)
+		full := []*bound.Hold{take(t, b, "c", 2), take(t, b, "c", 1)}
+		small := false
+		go func() { take(t, b, "c", 1); small = true }()
+		synctest.Wait()
+		full[1].Release()
+		synctest.Wait()
+		if !small || granted {
+			t.Fatalf("small claim granted: %v, large: %v", small, granted)
+		}
+		held.Release()
+		synctest.Wait()
+		if !granted {
+			t.Fatal("the large claim starves")
+		}
+	})
+}
+
+func TestInsistentClaimEvictsTheLargestOfItsKind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Patience = time.Second }))
+		evicted := ""
+		insist := func(name string, size int64) bool {
+			h := new(bound.Hold)
+			defer synctest.Wait()
+			return b.Insist(h, "", size, func() { evicted += name; h.Release() })
+		}
+		answer := new(bound.Hold)
+		if err := b.Take(t.Context(), answer, "", 4, func() { evicted += "answer"; answer.Release() }); err != nil {
+			t.Fatal(err)
+		}
+		if !insist("a", 2) || !insist("b", 4) || !insist("c", 3) || evicted != "b" {
+			t.Fatalf("evicted %q for c", evicted)
+		}
+		if insist("d", 5) {
+			t.Fatal("a claim larger than all others was granted")
+		}
+		time.Sleep(2 * time.Second) // now the answer has stalled, and goes before streams
+		answer.Progress()
+		if !insist("e", 3) || evicted != "bc" {
+			t.Fatalf("evicted %q for e: stalled holds go first", evicted)
+		}
+	})
+}
+
+func TestHoldIsEvictedOnlyWhileItIsEvictable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait, s.Patience = 10*time.Second, time.Second }))
+		var evicted atomic.Bool
+		held := take(t, b, "a", 10)
+		go func() {
+			if h := new(bound.Hold); b.Take(t.Context(), h, "b", 1, nil) == nil {
+				h.Release()
+			}
+		}()
+		time.Sleep(5 * time.Second)
+		if evicted.Load() {
+			t.Fatal("evicted without a way to")
+		}
+		held.Evictable(func() { evicted.Store(true); held.Release() })
+		time.Sleep(500 * time.Millisecond)
+		if evicted.Load() {
+			t.Fatal("evicted without patience")
+		}
+		held.Evictable(nil)
+		held.Evictable(func() { evicted.Store(true); held.Release() })
+		time.Sleep(2 * time.Second)
+		if !evicted.Load() {
+			t.Fatal("not evicted")
+		}
+	})
+}

@@ -1,0 +1,206 @@
+package bound
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// A line has the claims of one owner that wait, the oldest first.
+type line struct {
+	owner  string
+	claims []*claim
+}
+
+// A claim waits for room. It is used again, since under load most requests wait for a moment.
+type claim struct {
+	hold    *Hold
+	size    int64
+	extends bool          // the hold has something already, and is to have size more
+	has     bool          // the hold has what was claimed; guarded by the bound's mutex
+	granted chan struct{} // gets a token then
+	timer   *time.Timer   // for looking after holds to evict, and for the end of the wait
+}
+
+// maxSpare is how many claims a bound keeps to use them again.
+const maxSpare = 256
+
+// claim makes a claim. b.mu must be held.
+func (b *Bound) claim(h *Hold, size int64) *claim {
+	last := len(b.spare) - 1
+	if last < 0 {
+		return &claim{hold: h, size: size,
+			granted: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+	}
+	c := b.spare[last]
+	b.spare = b.spare[:last]
+	c.hold, c.size, c.extends, c.has = h, size, false, false
+	return c
+}
+
+// unclaim keeps a claim that does not wait any more, to be used again.
+func (b *Bound) unclaim(c *claim) {
+	c.timer.Stop()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c.hold = nil
+	if len(b.spare) < maxSpare {
+		b.spare = append(b.spare, c)
+	}
+}
+
+// await queues a claim and waits until it is granted, as the spec says. b.mu must be held, and is
+// released.
+func (b *Bound) await(ctx context.Context, c *claim) error {
+	defer b.unclaim(c)
+	b.enqueue(c)
+	b.grant() // those that wait may wait for shares of their own only
+	var refused *FullError
+	if own := b.lineIsTooLong(c.hold.owner); !c.has &&
+		(own || b.spec.Wait <= 0 || b.spec.Queue > 0 && b.length > b.spec.Queue) {
+		b.dequeue(c)
+		refused = b.full(c.hold.owner, c.size)
+		refused.OfOwner = refused.OfOwner || own
+	}
+	b.mu.Unlock()
+	if refused != nil {
+		return refused
+	}
+	return b.wait(ctx, c)
+}
+
+// lineIsTooLong reports whether more claims of an owner wait than may. b.mu must be held.
+func (b *Bound) lineIsTooLong(owner string) bool {
+	l := b.lines[owner]
+	return l != nil && owner != "" && b.spec.OwnerQueue > 0 && len(l.claims) > b.spec.OwnerQueue
+}
+
+// lookEvery is how often a claim that waits looks for a hold that can be evicted, if few others wait.
+// Where many do, each looks less often, and all of them together as often as lookers do.
+const (
+	lookEvery = 50 * time.Millisecond
+	lookers   = 16
+)
+
+// wait waits until a claim that is queued is granted.
+func (b *Bound) wait(ctx context.Context, c *claim) error {
+	end := time.Now().Add(b.spec.Wait)
+	for {
+		look := b.evictFor(c)
+		pause := time.Until(end)
+		if pause <= 0 {
+			return b.giveUp(c, nil)
+		}
+		c.timer.Reset(min(pause, look))
+		select {
+		case <-c.granted:
+			return nil
+		case <-c.timer.C:
+		case <-ctx.Done():
+			return b.giveUp(c, ctx.Err())
+		}
+	}
+}
+
+// giveUp ends the wait of a claim, with the context's error or, if that is nil, a *[FullError]; but
+// with nil if the claim was granted in this moment.
+func (b *Bound) giveUp(c *claim, err error) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.has {
+		<-c.granted
+		return nil
+	}
+	if err == nil {
+		err = b.full(c.hold.owner, c.size)
+	}
+	b.dequeue(c)
+	b.grant() // it may have been in the way of others
+	return err
+}
+
+// grant serves the claims that fit, owner by owner. A claim that does not fit in the whole holds up
+// all that wait, or large claims would starve; one beyond its owner's share holds up its line only.
+// Claims that may use the reserve are not held up. b.mu must be held.
+func (b *Bound) grant() {
+	b.grantSmall()
+	for skipped := 0; skipped < len(b.turns); {
+		l := b.turns[0]
+		c := l.claims[0]
+		if b.fitsOwner(l.owner, c.size) && b.used+c.size > b.room(c.size) {
+			return
+		}
+		b.turns = append(b.turns[1:], l) // its next turn comes after the others'
+		if !b.fitsOwner(l.owner, c.size) {
+			skipped++
+			continue
+		}
+		skipped = 0
+		b.serve(c)
+	}
+}
+
+// grantSmall serves the claims that fit into the reserve, whatever the turns. b.mu must be held.
+func (b *Bound) grantSmall() {
+	if b.small == 0 {
+		return
+	}
+	for _, l := range slices.Clone(b.turns) {
+		for _, c := range slices.Clone(l.claims) {
+			if b.isSmall(c.size) && b.fits(l.owner, c.size) {
+				b.serve(c)
+			}
+		}
+	}
+}
+
+// serve grants a claim. b.mu must be held.
+func (b *Bound) serve(c *claim) {
+	b.dequeue(c)
+	if c.extends {
+		b.resize(c.hold, c.hold.size+c.size)
+	} else {
+		b.give(c.hold, c.size)
+	}
+	c.has = true
+	c.granted <- struct{}{}
+}
+
+// enqueue puts a claim into its owner's line. One that extends a hold goes first in it: until it is
+// granted, what the hold has already is of no use. b.mu must be held.
+func (b *Bound) enqueue(c *claim) {
+	owner := c.hold.owner
+	l := b.lines[owner]
+	if l == nil {
+		l = &line{owner: owner}
+		b.lines[owner] = l
+		b.turns = append(b.turns, l)
+	}
+	if c.extends {
+		l.claims = slices.Insert(l.claims, 0, c)
+	} else {
+		l.claims = append(l.claims, c)
+	}
+	b.length++
+	if b.isSmall(c.size) {
+		b.small++
+	}
+}
+
+// dequeue takes a claim out of its owner's line. b.mu must be held.
+func (b *Bound) dequeue(c *claim) {
+	l := b.lines[c.hold.owner]
+	if l.claims[0] == c { // as it mostly is when a claim is granted
+		l.claims[0], l.claims = nil, l.claims[1:]
+	} else {
+		l.claims = slices.DeleteFunc(l.claims, func(other *claim) bool { return other == c })
+	}
+	b.length--
+	if b.isSmall(c.size) {
+		b.small--
+	}
+	if len(l.claims) == 0 {
+		delete(b.lines, l.owner)
+		b.turns = slices.DeleteFunc(b.turns, func(other *line) bool { return other == l })
+	}
+}

@@ -1,0 +1,76 @@
+package bound_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kvgateway/internal/bound"
+)
+
+func TestOwnerCannotFillTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) {
+			s.Wait, s.Queue, s.OwnerQueue = time.Minute, 10, 2
+		}))
+		held := take(t, b, "greedy", 10)
+		var waiting sync.WaitGroup
+		for range 2 {
+			waiting.Go(func() { take(t, b, "greedy", 1).Release() })
+		}
+		synctest.Wait()
+		full, ok := errors.AsType[*bound.FullError](b.Take(t.Context(), new(bound.Hold), "greedy", 1, nil))
+		if !ok || !full.OfOwner {
+			t.Errorf("a third claim of the owner that waits: %+v", full)
+		}
+		waiting.Go(func() { take(t, b, "modest", 1).Release() })
+		synctest.Wait()
+		held.Release()
+		waiting.Wait()
+	})
+}
+
+func TestRefusalsOfADroppedBoundStayCounted(t *testing.T) {
+	set := bound.NewSet()
+	set.New(spec(nil))
+	one := set.New(spec(nil))
+	take(t, one, "a", 10)
+	if err := one.Take(t.Context(), new(bound.Hold), "a", 1, nil); err == nil {
+		t.Fatal("granted beyond the limit")
+	}
+	set.Drop(one)
+	if r := set.Read(); len(r) != 1 || r[0].Refused != 1 || r[0].Used != 0 {
+		t.Errorf("readings %+v", r)
+	}
+}
+
+// Holds and claims come and go from several goroutines at once: the same hold is released twice,
+// and claims are granted in the moment in which they are given up.
+func TestBoundIsUsedByManyAtOnce(t *testing.T) {
+	b := bound.NewSet().New(spec(func(s *bound.Spec) { s.PerOwner, s.Wait, s.Patience = 8, time.Minute, time.Nanosecond }))
+	var users sync.WaitGroup
+	for i := range 16 {
+		owner := string(rune('a' + i%4))
+		users.Go(func() {
+			for j := range 200 {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(j)*time.Microsecond)
+				var h bound.Hold
+				if b.Take(ctx, &h, owner, int64(1+j%5), h.Release) == nil {
+					other := make(chan struct{})
+					go func() { h.Release(); close(other) }()
+					h.Shrink(1)
+					h.Release()
+					<-other
+				}
+				cancel()
+			}
+		})
+	}
+	users.Wait()
+	if used := b.Used(); used != 0 {
+		t.Errorf("%d are held by nobody", used)
+	}
+}

@@ -1,0 +1,66 @@
+package handlers
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+
+	"kvgateway/internal/bound"
+)
+
+// A connection is one that carries requests. Over HTTP/2 it is what bounds are shared by: many
+// clients can have one address, and one client many requests.
+type connection struct {
+	name string // unique in this process
+	conn net.Conn
+}
+
+type connectionKey struct{}
+
+var lastConnection atomic.Uint64
+
+// ConnContext is for http.Server's field of that name. Without it requests over HTTP/2 are bounded
+// by their client's address only.
+func ConnContext(ctx context.Context, conn net.Conn) context.Context {
+	name := strconv.FormatUint(lastConnection.Add(1), 36)
+	return context.WithValue(ctx, connectionKey{}, &connection{name: name, conn: conn})
+}
+
+// connectionOf returns the request's connection, nil if it is not known.
+func connectionOf(r *http.Request) *connection {
+	c, _ := r.Context().Value(connectionKey{}).(*connection)
+	return c
+}
+
+// place takes a place among the requests of an HTTP/2 connection, which ends with the request. A
+// long poll needs none: it waits as a watch does, and counts as one.
+func (s *Server) place(r *http.Request, hold *bound.Hold) error {
+	if r.ProtoMajor < 2 || isLongPoll(r) {
+		return nil
+	}
+	c := connectionOf(r)
+	if c == nil {
+		return nil
+	}
+	return s.answers.requests.Take(r.Context(), hold, c.name, 1, nil)
+}
+
+// isLongPoll reports whether a request may wait for a change before it is answered.
+func isLongPoll(r *http.Request) bool {
+	return len(r.Header["Prefer"]) > 0 && len(r.Header["If-None-Match"]) > 0
+}
+
+// cutter returns what closes the connection of a request that shares it with others, nil if it does
+// not or is not known.
+func cutter(r *http.Request) func() {
+	if r.ProtoMajor < 2 {
+		return nil
+	}
+	c := connectionOf(r)
+	if c == nil {
+		return nil
+	}
+	return func() { c.conn.Close() }
+}

@@ -1,0 +1,103 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"sync"
+	"time"
+
+	"kvgateway/internal/kvclient"
+)
+
+// sharedReads lets long polls of one key share the reads of it, and with them the memory of what
+// was read: of 1,500 that wait for a key of 1 MB each would read it at each change. The zero value
+// is ready.
+//
+// A read of a state that is not older than some revision is shared by everybody who wants just
+// that, also by those who come while it is under way, and for a moment behind. A read without such
+// a revision must not have begun when it was asked for, so at most two of them are there: one under
+// way, and one that begins when that has ended, for all who have come since.
+type sharedReads struct {
+	mu    sync.Mutex
+	reads map[wantedRead]*sharedRead // the newest of each
+}
+
+// wantedRead is what those have in common who share a read.
+type wantedRead struct {
+	bucket  kvclient.BucketName
+	epoch   kvclient.Epoch
+	key     kvclient.Key
+	options kvclient.ReadOptions
+}
+
+// A sharedRead is a read that several requests wait for.
+type sharedRead struct {
+	begun bool          // guarded by the mutex of sharedReads
+	done  chan struct{} // closed when the fields below are set
+
+	entry  kvclient.Entry
+	served kvclient.Consistency
+	err    error
+}
+
+// sharedFor is for how long a read is shared after it has ended. Those that a change wakes come one
+// after the other.
+const sharedFor = 100 * time.Millisecond
+
+// do is entryRead.do, of a key's last entry, by a read that others may share. The read goes on if
+// the context ends, since others may wait for it.
+func (s *sharedReads) do(ctx context.Context, h http.Header, q entryRead) (kvclient.Entry, error) {
+	read := s.join(ctx, q)
+	select {
+	case <-read.done:
+		h["Kv-Consistency"] = headerConsistency[read.served]
+		return read.entry, read.err
+	case <-ctx.Done():
+		return kvclient.Entry{}, ctx.Err()
+	}
+}
+
+// join returns the read that this one shares, which it begins if there is none.
+func (s *sharedReads) join(ctx context.Context, q entryRead) *sharedRead {
+	wanted := wantedRead{q.bucket.Name(), q.bucket.Epoch(), q.key, q.options}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.reads[wanted]
+	if before != nil && (!before.begun || q.options.MinRevision != (kvclient.Position{})) {
+		return before
+	}
+	if s.reads == nil {
+		s.reads = make(map[wantedRead]*sharedRead)
+	}
+	read := &sharedRead{done: make(chan struct{})}
+	s.reads[wanted] = read
+	go s.run(context.WithoutCancel(ctx), wanted, read, q, before)
+	return read
+}
+
+// run reads when the read before has ended.
+func (s *sharedReads) run(ctx context.Context, wanted wantedRead, read *sharedRead, q entryRead,
+	before *sharedRead) {
+	if before != nil {
+		<-before.done
+	}
+	s.mu.Lock()
+	read.begun = true
+	s.mu.Unlock()
+	read.entry, read.served, read.err = q.bucket.Get(ctx, q.key, q.options)
+	close(read.done)
+	if q.options.MinRevision == (kvclient.Position{}) || !isState(read.err) {
+		s.drop(wanted, read)
+		return
+	}
+	time.AfterFunc(sharedFor, func() { s.drop(wanted, read) })
+}
+
+// drop lets nobody share the read any more.
+func (s *sharedReads) drop(wanted wantedRead, read *sharedRead) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.reads[wanted] == read {
+		delete(s.reads, wanted)
+	}
+}

@@ -1,0 +1,87 @@
+package kvclient
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"unicode/utf8"
+)
+
+const (
+	// jsonPart is how much is collected before a sink is given it.
+	jsonPart = 64 << 10
+	// valuePart is how much of a value is encoded at a time. It is a multiple of three, so that
+	// the parts of base64 need no padding, and becomes at most six times as much.
+	valuePart = 12 << 10
+)
+
+// encodeValue appends the member that has the value.
+func (e *Entry) encodeValue(dst []byte, form ValueForm, sink Sink) ([]byte, error) {
+	text := form != ValueBase64 && e.ContentEncoding == "" && utf8.Valid(e.Value)
+	switch {
+	case text && (form == ValueJSON || isJSONType(e.ContentType)) && json.Valid(e.Value):
+		return encodeParts(append(dst, `,"value":`...), e.Value, anyPart, new(compacter).append, sink)
+	case text:
+		dst, err := encodeParts(append(dst, `,"text":"`...), e.Value, textPart, appendText, sink)
+		return append(dst, '"'), err
+	}
+	encode := base64.StdEncoding.AppendEncode
+	dst, err := encodeParts(append(dst, `,"base64":"`...), e.Value, anyPart, encode, sink)
+	return append(dst, '"'), err
+}
+
+// encodeParts appends a value part by part. length says how much of a value is its next part.
+func encodeParts(dst, value []byte, length func([]byte) int, encode func(dst, part []byte) []byte,
+	sink Sink) (_ []byte, err error) {
+	for len(value) > 0 {
+		n := length(value)
+		dst, value = encode(dst, value[:n]), value[n:]
+		if sink == nil || len(dst) < jsonPart {
+			continue
+		}
+		if dst, err = sink(dst); err != nil {
+			return nil, err
+		}
+	}
+	return dst, nil
+}
+
+func anyPart(value []byte) int { return min(len(value), valuePart) }
+
+// textPart ends a part between two characters.
+func textPart(value []byte) int {
+	n := anyPart(value)
+	for n < len(value) && !utf8.RuneStart(value[n]) {
+		n--
+	}
+	return n
+}
+
+// appendText appends text within the quotes of a JSON string. Marshalling a string cannot fail.
+func appendText(dst, text []byte) []byte {
+	quoted, _ := json.Marshal(string(text))
+	return append(dst, quoted[1:len(quoted)-1]...)
+}
+
+// A compacter leaves out the white space of valid JSON, which would break a line. It takes the JSON
+// in parts, and remembers where it is.
+type compacter struct {
+	inString bool
+	escaped  bool // the byte before was a backslash that escapes the next
+}
+
+func (c *compacter) append(dst, part []byte) []byte {
+	start := 0
+	for i, b := range part {
+		switch {
+		case c.escaped:
+			c.escaped = false
+		case c.inString && b == '\\':
+			c.escaped = true
+		case b == '"':
+			c.inString = !c.inString
+		case !c.inString && (b == ' ' || b == '\t' || b == '\r' || b == '\n'):
+			dst, start = append(dst, part[start:i]...), i+1
+		}
+	}
+	return append(dst, part[start:]...)
+}

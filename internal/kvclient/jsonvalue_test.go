@@ -1,0 +1,85 @@
+package kvclient
+
+import (
+	"bytes"
+	"encoding/json"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+// encodeInParts returns the entry's JSON as its parts make it, and how large the largest was.
+func encodeInParts(t *testing.T, e *Entry, form ValueForm) (whole []byte, largest int) {
+	t.Helper()
+	sink := func(part []byte) ([]byte, error) {
+		whole, largest = append(whole, part...), max(largest, len(part))
+		return part[:0], nil
+	}
+	rest, err := e.EncodeJSON(nil, BucketName{"b"}, form, sink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(whole, rest...), max(largest, len(rest))
+}
+
+func TestEncodeJSONInPartsIsTheSameAsInOne(t *testing.T) {
+	object := strings.Repeat(`  {"a" : [1.50, "x \" y\\" , true], "ü€😀 b":null}`+",\r\n\t", 20_000)
+	for name, c := range map[string]struct {
+		value, contentType string
+		member             string
+	}{
+		"control characters": {strings.Repeat("\x01", 1_000_000), "text/plain", `"text":"\u0001`},
+		"wide characters":    {strings.Repeat("x€😀\u2028<&>", 90_000), "text/plain", `"text":"x€`},
+		"bytes":              {strings.Repeat("\xff\x00a", 300_001) + "z", "", `"base64":"`},
+		"JSON":               {"[" + object + ` " a  b " ]`, "application/json", `"value":[{"a":[1.50,"x \" y\\",true]`},
+		"small":              {"v", "", `"text":"v"`},
+		"empty":              {"", "", `"text":""`},
+	} {
+		e := Entry{Key: "k", Value: []byte(c.value), Size: len(c.value), ContentType: c.contentType}
+		got, largest := encodeInParts(t, &e, ValueByType)
+		if !bytes.Contains(got, []byte(c.member)) || !json.Valid(got) {
+			t.Errorf("%s: %.300s", name, got)
+		}
+		if whole := e.AppendJSON(nil, BucketName{"b"}, ValueByType); !bytes.Equal(got, whole) {
+			t.Errorf("%s: parts differ from the whole", name)
+		}
+		if largest > jsonPart+6*valuePart {
+			t.Errorf("%s: a part of %d bytes", name, largest)
+		}
+		var shown struct {
+			Text   *string
+			Value  json.RawMessage
+			Base64 []byte
+		}
+		if err := json.Unmarshal(got, &shown); err != nil {
+			t.Fatal(err)
+		}
+		var compact bytes.Buffer
+		switch {
+		case shown.Text != nil && *shown.Text != c.value,
+			shown.Base64 != nil && string(shown.Base64) != c.value,
+			shown.Value != nil && (json.Compact(&compact, e.Value) != nil || !bytes.Equal(compact.Bytes(), shown.Value)):
+			t.Errorf("%s: another value", name)
+		}
+	}
+}
+
+// Wherever a value is cut into parts, its strings stay as they are.
+func TestCompacterTakesAnyParts(t *testing.T) {
+	const value = "{ \"a \\\\\" : [ 1 , \"\\\" , \\\\\" ],\n\t\"b\" : \" \" }"
+	var want bytes.Buffer
+	if err := json.Compact(&want, []byte(value)); err != nil {
+		t.Fatal(err)
+	}
+	for range 1000 {
+		var c compacter
+		var got []byte
+		for rest := []byte(value); len(rest) > 0; {
+			n := 1 + rand.IntN(len(rest))
+			got, rest = c.append(got, rest[:n]), rest[n:]
+		}
+		if !bytes.Equal(got, want.Bytes()) {
+			t.Fatalf("%s, want %s", got, want.Bytes())
+		}
+	}
+}

@@ -1,0 +1,70 @@
+package kvclient
+
+import (
+	"context"
+	"fmt"
+)
+
+// subjectBytes is what STREAM.INFO says of a subject beside the key: the bucket's prefix, the count
+// and punctuation.
+const subjectBytes = 24
+
+// subjectsPage is how many subjects the server tells at once.
+const subjectsPage = 100_000
+
+// metNames counts keys and the bytes of their names.
+type metNames struct{ keys, bytes int64 }
+
+func (m *metNames) add(key string) {
+	m.keys++
+	m.bytes += int64(len(key))
+}
+
+// subjectsAnswer is how large a page of subjects can be on the connection. nats-server 2.15.2 has a
+// limit for their number only, 100,000: that may be more than a connection takes. So it is guessed
+// from the names that were met a moment ago, with a quarter more for those that were not.
+func (b *Bucket) subjectsAnswer(met metNames) int64 {
+	bytes := met.bytes + met.keys*int64(subjectBytes+len(b.readPrefix))
+	if met.keys > subjectsPage {
+		bytes = bytes / met.keys * subjectsPage
+	}
+	return description + bytes*5/4
+}
+
+// eachSubject calls visit for each subject of the stream that the filter selects, in no order. Met
+// is what the caller knows of them already. It returns [ErrOverloaded] if the names are more than a
+// connection takes at once.
+func (b *Bucket) eachSubject(ctx context.Context, filter string, met metNames,
+	visit func(subject string) error) error {
+	answer := b.subjectsAnswer(met)
+	if answer > bulkAnswerBytes {
+		return fmt.Errorf("%w: the names of the keys have some %d bytes, too many to be compared "+
+			"while keys are written", ErrOverloaded, met.bytes)
+	}
+	for offset := 0; ; {
+		request := struct {
+			Filter string `json:"subjects_filter"`
+			Offset int    `json:"offset"`
+		}{filter, offset}
+		var page struct {
+			apiResponse
+			Total int `json:"total"`
+			State struct {
+				Subjects map[string]uint64 `json:"subjects"`
+			} `json:"state"`
+		}
+		subject := b.client.apiPrefix + "STREAM.INFO." + b.stream
+		if err := b.client.ask(ctx, b.client.bulk, subject, request, answer, &page); err != nil {
+			return bucketError(b.name, err)
+		}
+		for subject := range page.State.Subjects {
+			if err := visit(subject); err != nil {
+				return err
+			}
+		}
+		offset += len(page.State.Subjects)
+		if len(page.State.Subjects) == 0 || offset >= page.Total {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,48 @@
+package e2e
+
+import (
+	"flag"
+	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write docs/bounds.md anew")
+
+const boundsPage = "../../docs/bounds.md"
+
+// ofMachine matches the row of the bound whose limit and share depend on the machine.
+var ofMachine = regexp.MustCompile(`(?m)^(\| \x60connections\x60 \| [^|]*) \| [^|]* \| [^|]* \|`)
+
+// docs/bounds.md has the bounds that a gateway has which was started without settings.
+func TestBoundsAreDocumented(t *testing.T) {
+	g := start(t, "--data-dir="+t.TempDir(), "--admin-listen=127.0.0.1:0")
+	answer, err := http.Get("http://" + g.listen.AdminAddr + "/bounds")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	body, err := io.ReadAll(answer.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := ofMachine.ReplaceAllString(string(body), "$1 | of the machine | three quarters |")
+	page, err := os.ReadFile(boundsPage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _, _ := strings.Cut(string(page), "| bound |")
+	if *update {
+		if err := os.WriteFile(boundsPage, []byte(text+table), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if string(page) != text+table {
+		t.Errorf("docs/bounds.md is not what the gateway has; write it with\n"+
+			"go test ./test/e2e -run TestBoundsAreDocumented -update\n%s", table)
+	}
+}
