@@ -17,13 +17,17 @@ func of(s *natstest.Server) func(*setup) {
 	return func(u *setup) { u.client.InProcess, u.client.URL = nil, s.URL() }
 }
 
-// write stores values, each as soon as the server is there.
+// write stores values, each as soon as the server is there, and reads them: writes and reads have
+// connections of their own, each of which comes back when it does.
 func (g *gateway) write(t testing.TB, bucket string, pairs ...string) {
 	t.Helper()
 	for _, pair := range pairs {
 		key, value, _ := strings.Cut(pair, "=")
 		natstest.Eventually(t, patience, "store "+pair, func() bool {
 			return g.do(t, "PUT", "/buckets/"+bucket+"/keys/"+key, value).status == http.StatusOK
+		})
+		natstest.Eventually(t, patience, "read "+pair, func() bool {
+			return g.get(t, "/buckets/"+bucket+"/keys/"+key).status == http.StatusOK
 		})
 	}
 }
