@@ -44,7 +44,7 @@ export interface StatusDetail {
   /** What the gateway said: `goaway` announces the stream's end, `reset` a full snapshot. */
   event?: "reset" | "bucket-deleted" | "goaway";
   bucket?: string;
-  /** Of `reset`: epoch, ahead, horizon, unknown-id, purged, config. Of `goaway`: shutdown, max-age, auth-expiring, slow. */
+  /** Of `reset`: epoch, ahead, horizon, unknown-id, purged, filters, config. Of `goaway`: shutdown, max-age, auth-expiring, slow. */
   reason?: string;
   error?: Error;
   /** The gateway's problem document. */

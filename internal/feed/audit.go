@@ -118,12 +118,14 @@ func (f *Feed) hearOver(h kvclient.Hearing) {
 // not, the log begins anew with the next start.
 //
 // The newest message that is known must be the same one, or a crash gave its revision to another.
-// And the stream's counts must prove that nothing was removed. Either nothing ever was: the stream
-// holds every message that it was given, and did when it was counted last, or a crash took a removal
-// back. Or nothing was since the last tally from which no purge can be missing unheard.
+// Nothing may have been skipped whose successor has yet to come. And the stream's counts must prove
+// that nothing was removed. Either nothing ever was: the stream holds every message that it was given,
+// and did when it was counted last, or a crash took a removal back. Or nothing was since the last
+// tally from which no purge can be missing unheard.
 func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
 	intact := now.Epoch == f.known.Epoch && f.known.NothingRemoved() && now.NothingRemoved()
-	trusted := f.doubt.IsZero() || f.isMark(now, stored) && (intact || nothingRemoved(f.tallied(), now))
+	trusted := f.doubt.IsZero() || f.mark.survives(now, stored) && !f.lacksSome() &&
+		(intact || nothingRemoved(f.tallied(), now))
 	if !trusted {
 		f.resetFor = ReasonHorizon
 	}
@@ -131,16 +133,12 @@ func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
 	return trusted
 }
 
-// isMark reports whether the newest message that is known is still the one of its revision. If it is
-// gone, it must be the last that the stream was given; that it was gone before the counts show.
-func (f *Feed) isMark(now kvclient.StreamState, stored time.Time) bool {
-	switch {
-	case stored.Equal(f.mark.stored):
-		return true
-	case f.mark.revision == 0: // the stream was empty
-		return now.NothingRemoved()
-	}
-	return stored.IsZero() && now.Last == f.mark.revision && now.LastTime.Equal(f.mark.stored)
+// lacksSome reports whether a message was skipped whose successor may have yet to come. A crash can
+// take the successor back and leave the stream as if nothing had ever been removed.
+func (f *Feed) lacksSome() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.exact.owed && !f.exact.void
 }
 
 // tallied is the latest tally that was old enough when the doubt began.

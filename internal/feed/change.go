@@ -23,6 +23,8 @@ type Change struct {
 	// Snapshot is the revision that the snapshot stands for of which this entry is part; 0 for a change that came live or by
 	// replay.
 	Snapshot kvclient.Revision
+	// SnapshotCheck is the check of the message which has that revision; zero if it is not known.
+	SnapshotCheck kvclient.Check
 
 	frames [MaxRepresentations]atomic.Pointer[[]byte]
 
@@ -86,6 +88,7 @@ const (
 	ReasonHorizon   = "horizon"    // nobody can prove what happened since the position
 	ReasonUnknownID = "unknown-id" // the position cannot be read
 	ReasonPurged    = "purged"     // entries were removed without a trace in the stream
+	ReasonFilters   = "filters"    // the position was given out by a stream of another content
 	ReasonConfig    = "config"     // the bucket's settings changed, and with them when entries vanish
 	ReasonSlow      = "slow"       // the reader cannot be caught up
 	ReasonShutdown  = "shutdown"

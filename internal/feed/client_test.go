@@ -61,7 +61,11 @@ func (c *client) come() {
 	}
 	options := SubscribeOptions{Filters: c.filters, IncludeHistory: c.name == 1}
 	c.held = held{staged: make(map[string]string)}
-	if len(c.past) > 0 && (w.calm || w.rand.IntN(10) > 0) {
+	switch {
+	case w.otherGateway():
+		c.held = held{state: w.selected(w.last, c.filters), last: w.last, point: &Point{Position: w.position()}}
+		options.Resume = c.point
+	case len(c.past) > 0 && (w.calm || w.rand.IntN(10) > 0):
 		recent := len(c.past) - 1 - w.rand.IntN(min(1+w.rand.IntN(30), len(c.past)))
 		c.held = c.past[recent].clone()
 		options.Resume = c.point
@@ -73,10 +77,17 @@ func (c *client) come() {
 		if w.missing {
 			return
 		}
+		s.lossesThen = w.feed.losses
 		state := w.model.state()
+		check := w.feed.checkAt(c.point.Revision)
+		if !check.Known() {
+			check = kvclient.CheckOf(w.storedAt(c.point.Revision))
+		}
+		proof := c.point.compare(check)
 		w.meanwhile()
 		w.counts["resumed"]++
-		s.decide(state)
+		w.counts[[...]string{"unproved", "same history", "other history"}[proof]]++
+		s.decide(state, proof)
 		w.deciding = true
 		for w.rand.IntN(3) == 0 {
 			w.source()
@@ -84,6 +95,9 @@ func (c *client) come() {
 		w.deciding = false
 	}
 	w.feed.mu.Lock()
+	if s.isOutdated() {
+		w.counts["outdated"]++
+	}
 	s.attach(false)
 	w.feed.mu.Unlock()
 	w.collect()
@@ -101,19 +115,12 @@ func (c *client) leave() {
 	c.s = nil
 }
 
-// forgetFrom drops what was held at revisions that were given again, or everything.
-func (c *client) forgetFrom(revision kvclient.Revision, all bool) {
-	c.past = slices.DeleteFunc(c.past, func(h held) bool {
-		return all || revision > 0 && (h.point.Revision >= revision || h.point.Sent >= revision)
-	})
-}
-
 // visible is what the client has that it does not drop at its end.
 func (c *client) visible() map[string]string {
 	visible := make(map[string]string)
 	for key, value := range c.state {
 		value, end, _ := strings.Cut(value, " until ")
-		if ends, err := strconv.ParseInt(end, 10, 64); err != nil || c.world.clock.Before(time.UnixMilli(ends)) {
+		if ends, err := strconv.ParseInt(end, 10, 64); err != nil || c.world.clock.Before(time.Unix(0, ends)) {
 			visible[key] = value
 		}
 	}
@@ -248,12 +255,13 @@ func (c *client) change(change *Change) {
 	} else {
 		into[change.Key] = string(change.Value)
 		if !change.Expires.IsZero() {
-			into[change.Key] += fmt.Sprintf(" until %d", change.Expires.UnixMilli())
+			into[change.Key] += fmt.Sprintf(" until %d", change.Expires.UnixNano())
 		}
 	}
 	point := Point{Position: change.Position}
 	if change.Snapshot > 0 {
-		point = Point{Position: kvclient.Position{Epoch: change.Epoch, Revision: change.Snapshot}, InSnapshot: true, Sent: change.Revision}
+		to := kvclient.Position{Epoch: change.Epoch, Revision: change.Snapshot, Check: change.SnapshotCheck}
+		point = Point{Position: to, InSnapshot: true, Sent: change.Revision}
 	}
 	c.reach(point)
 }
@@ -262,7 +270,8 @@ func (c *client) change(change *Change) {
 // nobody can be right.
 func (c *client) compare(p Point) {
 	w := c.world
-	if w.knows != w.purges || w.knowsOf != w.updates || p.Epoch != w.epoch || w.missing {
+	known := w.knows == w.purges && w.knowsOf == w.updates && w.knowsLosses == w.losses
+	if !known || p.Epoch != w.epoch || w.missing {
 		return
 	}
 	w.counts["exact"]++

@@ -305,7 +305,7 @@ func TestIDThatIsNotAhead(t *testing.T) {
 		f := bare(stream(10, 0))
 		s := &Subscription{feed: f, options: SubscribeOptions{Resume: &Point{Position: kvclient.Position{Epoch: "a", Revision: point}}},
 			wake: Token(make(chan struct{}, 1)), folds: true}
-		if s.decide(stream(9, 0)); s.resetFirst != want {
+		if s.decide(stream(9, 0), unproved); s.resetFirst != want {
 			t.Errorf("%d: reset for %q, want %q", point, s.resetFirst, want)
 		}
 	}

@@ -2,7 +2,6 @@ package feed
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -67,7 +66,13 @@ type Feed struct {
 	purges     map[string]time.Time // of keys with markers, when they were
 	due        []*reading           // that are to be started
 	awaited    []awaited
-	forgiven   purged // since known was seen, and concerns nobody
+	// positionCheck is the check of the message at the position; zero if it is not known.
+	positionCheck kvclient.Check
+	// losses counts how often the log went on after the source was lost.
+	losses uint64
+	// adopted is closed, and made anew, when the source has started once more.
+	adopted  chan struct{}
+	forgiven purged // since known was seen, and concerns nobody
 }
 
 func newFeed(h *Hub, name kvclient.BucketName) *Feed {
@@ -77,6 +82,7 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 		mail:       newMailbox(h.advisories),
 		checkSoon:  make(chan struct{}, 1),
 		settled:    make(chan struct{}),
+		adopted:    make(chan struct{}),
 		log:        changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},
 		markers:    make(map[string]kvclient.Revision),
 		purges:     make(map[string]time.Time),
@@ -162,6 +168,8 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.bucket = b
+	close(f.adopted)
+	f.adopted = make(chan struct{})
 	if s.Lifetime > 0 && f.lifetime == 0 {
 		f.since = max(f.since, f.position) // of markers before that nobody knows which were there
 	}
@@ -212,7 +220,7 @@ func (f *Feed) awaitedEnd() (end kvclient.Revision) {
 
 // begin starts the log anew where the stream is now.
 func (f *Feed) begin(s kvclient.StreamState) {
-	f.epoch, f.position = s.Epoch, s.Last
+	f.epoch, f.position, f.positionCheck = s.Epoch, s.Last, kvclient.CheckOf(s.LastTime)
 	if f.exact.begin(s.Last); s.Discards {
 		f.exact.disclaim()
 	}
@@ -227,7 +235,7 @@ func (f *Feed) begin(s kvclient.StreamState) {
 		a.tell() // what it waits for may never come
 	}
 	f.awaited = nil
-	f.log.restart(s.Last)
+	f.log.restart(s.Last, f.positionCheck)
 	clear(f.markers)
 	clear(f.purges)
 	clear(f.readings)
@@ -259,12 +267,13 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 			f.void = ReasonHorizon // it may have been a marker, which vanished before it was read
 		}
 		f.exact.read(f.position, e.Revision)
-		f.position, f.mark = e.Revision, mark{e.Revision, e.Created}
+		f.position, f.positionCheck, f.mark = e.Revision, e.Check, mark{e.Revision, e.Created}
 		if e.RolledUpAll {
 			f.exact.disclaim()
 			f.void = ReasonPurged
 		}
 		if e.Key == "" {
+			f.log.pass(e.Position)
 			continue // outside the grammar
 		}
 		f.remember(e)
@@ -327,56 +336,6 @@ func (f *Feed) wakeAll() {
 	for s := range f.subs {
 		s.wake()
 	}
-}
-
-// where returns the position and whether the state there is exact.
-func (f *Feed) where() (kvclient.Revision, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.position, f.exact.holds(f.position, f.position)
-}
-
-// question returns what is to be remembered of a question to the stream that is about to be sent.
-func (f *Feed) question() question {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.exact.ask(f.position)
-}
-
-// advance moves the position over revisions that are gone.
-func (f *Feed) advance(to kvclient.Revision) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if to <= f.position {
-		return
-	}
-	f.exact.pass(f.position, to)
-	f.position = to
-	f.tell() // those that wait to get there; the others have nothing to tell
-}
-
-// An awaited revision has somebody to tell when the position is there.
-type awaited struct {
-	revision kvclient.Revision
-	tell     func()
-}
-
-// await has somebody told when everything up to the revision has been read. The feed is locked.
-func (f *Feed) await(revision kvclient.Revision, tell func()) {
-	f.awaited = append(f.awaited, awaited{revision, tell})
-	f.tell()
-	f.soon() // it may be gone
-}
-
-// tell tells who waits for a revision. The feed is locked.
-func (f *Feed) tell() {
-	f.awaited = slices.DeleteFunc(f.awaited, func(a awaited) bool {
-		if a.revision > f.position {
-			return false
-		}
-		a.tell()
-		return true
-	})
 }
 
 // unsure notes that the position is not what it seems, until the next start of the source.

@@ -89,7 +89,7 @@ type Stats struct {
 }
 
 var resetReasons = [...]string{ReasonEpoch, ReasonAhead, ReasonHorizon, ReasonUnknownID, ReasonPurged,
-	ReasonConfig}
+	ReasonFilters, ReasonConfig}
 
 // EachReset calls visit with each reason for which subscriptions are reset, and how often they were.
 func (s *Stats) EachReset(visit func(reason string, count uint64)) {

@@ -41,7 +41,8 @@ func TestInterleavings(t *testing.T) {
 	}
 	t.Log(total)
 	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed",
-		"scan", "turn in vain", "dropped", "rest", "reset config", "crash", "trusted"} {
+		"scan", "turn in vain", "dropped", "rest", "reset config", "crash", "lost end", "restart after a crash", "trusted", "trusted after a loss",
+		"renamed", "same history", "other history", "other gateway", "ahead of a loss", "outdated"} {
 		if total[what] == 0 {
 			t.Errorf("never: %s", what)
 		}
@@ -80,6 +81,8 @@ type world struct {
 	watched  bool
 	journal  []string
 	wrong    bool
+	// knowsLosses are the losses of the stream's end that the feed has begun, or gone on, after.
+	knowsLosses int
 }
 
 // A modelInquiry is a question about the stream's last number: it is sent, answered and heard at
@@ -175,7 +178,7 @@ func (w *world) step() {
 // change changes the stream.
 func (w *world) change(how func(*model)) {
 	last, messages, purges := w.last, len(w.messages), w.purges
-	w.model.read = w.feed.position
+	w.model.markers = w.feed.markers
 	how(w.model)
 	if w.rand.IntN(40) == 0 || w.purges > purges && w.rand.IntN(2) == 0 {
 		w.pause = w.rand.IntN(40) // writers rest
@@ -208,6 +211,8 @@ func (w *world) source() {
 		w.inquire()
 	case n < 95 && w.rand.IntN(100) < w.often.cut:
 		w.cut()
+	case n < 97:
+		w.crashAll()
 	case n > 97 && !w.deciding && w.rand.IntN(100) < w.often.restart:
 		w.restart()
 	default:
@@ -222,11 +227,63 @@ func (w *world) restart() {
 		c.leave()
 		// At its very position a point does not say before or after which purge it was given: that is all that feeds cannot know.
 		c.forget(w.last)
-		// Nor can they tell a history from one that a crash has rewritten, or what was reported under
-		// other terms.
-		c.forgetFrom(w.rewritten, w.updates > 0)
+		if w.updates > 0 {
+			c.past = nil // nor can they tell what was reported under other terms
+		}
 	}
 	w.newFeed()
+}
+
+// crash takes the stream's server down: what it had not synced is lost, or an old one gives the stream
+// another epoch as it starts again. It reports whether the stream is another than it was.
+func (w *world) crash() bool {
+	if w.missing || w.calm {
+		return false
+	}
+	loses := w.rand.IntN(100) < w.often.lose && w.lose()
+	moves := w.rand.IntN(100) < w.often.move
+	if moves {
+		w.move()
+	}
+	if !loses && !moves {
+		return false
+	}
+	w.counts["crash"]++
+	if loses {
+		w.counts["lost end"]++
+	}
+	w.note("the server has crashed; lost %v, epoch %s, at %d", loses, w.epoch, w.last)
+	for range w.rand.IntN(20) {
+		w.change((*model).happen)
+	}
+	return true
+}
+
+// crashAll takes the server down, and with it the connection, and perhaps the gateway: then its
+// clients come back with their last ids.
+func (w *world) crashAll() {
+	if !w.crash() {
+		return
+	}
+	w.end(kvclient.ErrTimeout)
+	w.advisories, w.dead, w.lost = nil, time.Time{}, true
+	w.tell(kvclient.Advisory{Kind: kvclient.Reconnected})
+	if !w.deciding && w.rand.IntN(2) == 0 {
+		w.counts["restart after a crash"]++
+		w.restart()
+	}
+}
+
+// otherGateway reports whether a client comes from another gateway, with an id of where the stream is.
+// Not where others purge: a feed that is behind takes a purge for harmless by what it has read, and
+// the client may hold more.
+func (w *world) otherGateway() bool {
+	purges := w.often.purge + w.often.purgeMarkers + w.often.delete
+	if w.missing || w.updates > 0 || purges > 0 || w.forgets || w.lastTime.IsZero() || w.rand.IntN(3) > 0 {
+		return false
+	}
+	w.counts["other gateway"]++
+	return true
 }
 
 func (w *world) connect() {
@@ -234,6 +291,9 @@ func (w *world) connect() {
 		return
 	}
 	f := w.feed
+	if !f.doubt.IsZero() && w.rand.IntN(2) == 0 {
+		w.crash() // of a server behind the connection, or of the same once more
+	}
 	if len(w.advisories) > 0 && w.rand.IntN(2) == 0 { // as rest
 		_ = f.heard(w.advisories[0].Advisory)
 		w.advisories = w.advisories[1:]
@@ -244,12 +304,11 @@ func (w *world) connect() {
 		w.resting = len(w.advisories) == 0 // as Hub.rest
 		return
 	}
-	if !f.doubt.IsZero() && !w.calm && w.rand.IntN(100) < w.often.crash && !w.deciding && w.saved != nil {
-		w.crash()
-		w.counts["crash"]++
-		w.note("a crash: stream at %d", w.last)
+	s, purges, updates, losses := w.state(), w.purges, w.updates, w.losses
+	if f.epoch != "" && f.epoch != s.Epoch && f.mark.identifies() && f.mark.survives(s, w.storedAt(f.mark.revision)) {
+		f.rename(s.Epoch)
+		w.counts["renamed"]++
 	}
-	s, purges, updates := w.state(), w.purges, w.updates
 	w.meanwhile()
 	anew := w.lost
 	if anew {
@@ -258,7 +317,7 @@ func (w *world) connect() {
 	}
 	position, begun := f.startAt(nil, s)
 	if begun {
-		w.knows, w.knowsOf = purges, updates
+		w.knows, w.knowsOf, w.knowsLosses = purges, updates, losses
 	}
 	w.meanwhile()
 	if anew && !begun {
@@ -275,6 +334,16 @@ func (w *world) connect() {
 	}
 	if doubted {
 		w.counts["trusted"]++
+		if w.knowsLosses != losses {
+			w.counts["trusted after a loss"]++
+		}
+		w.knowsLosses = losses // what was lost had not been read
+		for s := range f.subs {
+			if s.generation == f.generation && s.isAhead() {
+				w.counts["ahead of a loss"]++
+			}
+		}
+		f.goOn()
 	}
 	f.setState(live, nil)
 	w.tail, w.lastWord = &modelTail{w.epoch, position, s.Terms.MaxAge}, w.clock
@@ -412,7 +481,7 @@ func (w *world) check() {
 	case len(w.after(position, 1)) == 0 && s.Lifetime > 0:
 		w.end(f.disown(ReasonHorizon))
 	case len(w.after(position, 1)) == 0:
-		f.advance(s.Last)
+		f.advance(s.Last, kvclient.CheckOf(s.LastTime))
 	}
 }
 

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"cmp"
 	"slices"
 
 	"kvgateway/internal/bound"
@@ -19,6 +20,12 @@ type changeLog struct {
 	memory *bound.Hold // nil where the log has maxBytes for itself
 	room   int         // bytes that it may have now
 	denied int         // changes for which not to ask for more, since there was no room a moment ago
+
+	// horizonCheck is the check of the message at the horizon; zero if it is not known.
+	horizonCheck kvclient.Check
+	// passed are positions, in order, that were given out as ids and that no change has: of messages
+	// which were gone or outside the grammar when the feed came by.
+	passed []kvclient.Position
 }
 
 const (
@@ -63,6 +70,35 @@ func (l *changeLog) isFull() bool {
 	return false
 }
 
+// maxPassed bounds the positions that a log remembers besides its changes.
+const maxPassed = 1 << 10
+
+// pass notes a position that no change has.
+func (l *changeLog) pass(p kvclient.Position) {
+	if len(l.passed) == maxPassed {
+		l.passed = slices.Delete(l.passed, 0, maxPassed/2)
+	}
+	l.passed = append(l.passed, p)
+}
+
+// check returns the check of the message of a revision, zero if the log does not have it.
+func (l *changeLog) check(revision kvclient.Revision) kvclient.Check {
+	if revision == l.horizon {
+		return l.horizonCheck
+	}
+	if i, ok := slices.BinarySearchFunc(l.changes, revision, func(c *Change, r kvclient.Revision) int {
+		return cmp.Compare(c.Revision, r)
+	}); ok {
+		return l.changes[i].Check
+	}
+	if i, ok := slices.BinarySearchFunc(l.passed, revision, func(p kvclient.Position, r kvclient.Revision) int {
+		return cmp.Compare(p.Revision, r)
+	}); ok {
+		return l.passed[i].Check
+	}
+	return kvclient.Check{}
+}
+
 func (l *changeLog) add(c *Change) {
 	l.changes = append(l.changes, c)
 	c.logged = true
@@ -75,7 +111,7 @@ func (l *changeLog) grow(bytes int) {
 	drop := 0
 	for ; drop < len(l.changes)-1 && (l.isFull() || len(l.changes)-drop > l.maxCount); drop++ {
 		l.bytes -= l.changes[drop].size()
-		l.horizon = l.changes[drop].Revision
+		l.horizon, l.horizonCheck = l.changes[drop].Revision, l.changes[drop].Check
 		l.changes[drop].logged = false
 	}
 	if drop > 0 {
@@ -84,12 +120,12 @@ func (l *changeLog) grow(bytes int) {
 	}
 }
 
-// restart empties the log; it is complete from that revision on.
-func (l *changeLog) restart(at kvclient.Revision) {
+// restart empties the log; it is complete from that revision on, whose message has this check.
+func (l *changeLog) restart(at kvclient.Revision, check kvclient.Check) {
 	for _, c := range l.changes {
 		c.logged = false
 	}
-	l.changes, l.bytes, l.horizon = nil, 0, at
+	l.changes, l.passed, l.bytes, l.horizon, l.horizonCheck = nil, nil, 0, at, check
 	if l.memory != nil {
 		l.memory.Shrink(0)
 		l.room = 0

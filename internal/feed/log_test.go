@@ -54,7 +54,7 @@ func TestFramesCountInTheLog(t *testing.T) {
 		t.Errorf("the log counts %d bytes and holds %d, above %d", f.log.bytes, held, f.log.horizon)
 	}
 	last := changes[len(changes)-1]
-	f.log.restart(f.position)
+	f.log.restart(f.position, last.Check)
 	if last.Frame(0, func(*Change) []byte { return bytes.Repeat([]byte("x"), frame) }); f.log.bytes != 0 {
 		t.Errorf("what is not in the log any more counts %d bytes", f.log.bytes)
 	}
@@ -115,7 +115,7 @@ func TestLogsShareTheirMemory(t *testing.T) {
 	if bytes := fill(other); bytes < 1<<20 {
 		t.Errorf("another client's has %d bytes", bytes)
 	}
-	first.restart(3000)
+	first.restart(3000, kvclient.Check{})
 	if bytes := fill(second); bytes < 1<<20 {
 		t.Errorf("it has %d bytes when the first has given its own back", bytes)
 	}

@@ -15,8 +15,8 @@ import (
 type model struct {
 	rand       *rand.Rand
 	history    int
-	often      struct{ purge, purgeMarkers, remove, cut, restart, fail, config, delete, crash int } // in percent of what there could be
-	forgets    bool                                                                                 // markers may vanish without a word
+	often      often
+	forgets    bool // markers may vanish without a word
 	lives      int
 	missing    bool
 	epoch      kvclient.Epoch
@@ -31,15 +31,24 @@ type model struct {
 	stored     map[string]time.Time // when each value was
 	aged       map[string]bool      // values that have vanished
 	saved      *savedModel          // what a crash brings back; nil for nothing
-	rewritten  kvclient.Revision    // the first revision that a crash gave to another message; 0 for none
 	advisories []advised
-	read       kvclient.Revision // by the feed
-	purges     int               // of values
+	markers    map[string]kvclient.Revision // that the feed has read
+	purges     int                          // of values
+	writes     int                          // in all lives: no two messages are stored at the same time
+	losses     int                          // of the stream's end
+	moves      int                          // of the epoch
+}
+
+// Often says in percent how often there is what there could be.
+type often struct {
+	purge, purgeMarkers, remove, cut, restart, fail, config, delete int
+	lose                                                            int // the stream's end
+	move                                                            int // its epoch
 }
 
 // A savedModel is a stream as it was on disk.
 type savedModel struct {
-	epoch    kvclient.Epoch
+	life     int
 	last     kvclient.Revision
 	lastTime time.Time
 	messages []kvclient.Entry
@@ -56,12 +65,17 @@ func (m *model) tell(a kvclient.Advisory) { m.advisories = append(m.advisories, 
 
 func newModel(r *rand.Rand) *model {
 	m := &model{rand: r, clock: time.Unix(0, 0), history: 1 + r.IntN(3), forgets: r.IntN(4) == 0}
-	if r.IntN(4) == 0 {
-		m.history = 1000 // nothing is removed by itself
+	if r.IntN(3) == 0 {
+		m.history = 1000 // nothing is removed by itself, so that a feed can vouch for what it has not read
 	}
 	for _, often := range []*int{&m.often.purge, &m.often.purgeMarkers, &m.often.remove, &m.often.cut, &m.often.restart, &m.often.fail,
-		&m.often.config, &m.often.delete, &m.often.crash} {
+		&m.often.config, &m.often.delete, &m.often.lose, &m.often.move} {
 		*often = max(0, 150-r.IntN(300)) // half of all worlds have none of it
+	}
+	if r.IntN(5) == 0 { // nothing is ever removed, so that a feed can go on after most losses
+		m.history, m.forgets = 1000, false
+		o := &m.often
+		o.purge, o.purgeMarkers, o.remove, o.config, o.delete = 0, 0, 0, 0, 0
 	}
 	m.create()
 	return m
@@ -73,7 +87,7 @@ func (m *model) create() {
 	m.states = map[kvclient.Revision]map[string]string{0: {}}
 	m.created, m.lastTime = m.clock, time.Time{}
 	m.stored, m.aged = make(map[string]time.Time), make(map[string]bool)
-	m.saved, m.rewritten = nil, 0
+	m.saved = nil
 }
 
 func (m *model) state() kvclient.StreamState {
@@ -106,7 +120,7 @@ func (m *model) happen() {
 		m.shrink()
 	case n < 40 && m.rand.IntN(100) < m.often.config:
 		m.reconfigure()
-	case n < 90 && m.rand.IntN(100) < m.often.crash:
+	case n < 90 && m.rand.IntN(100) < m.often.lose:
 		m.save()
 	case n < 92 && m.rand.IntN(100) < m.often.remove:
 		m.missing, m.messages = true, nil
@@ -141,16 +155,18 @@ func (m *model) key() string {
 
 func (m *model) store(key string, operation kvclient.Operation) {
 	m.last++
-	e := kvclient.Entry{Key: key, Operation: operation, Position: kvclient.Position{Epoch: m.epoch, Revision: m.last}, Created: m.clock}
+	m.writes++
+	m.lastTime = m.clock.Add(time.Duration(m.writes))
+	e := kvclient.Entry{Key: key, Operation: operation, Position: m.position(), Created: m.lastTime}
 	state := maps.Clone(m.states[m.last-1])
 	if operation == kvclient.Put {
-		e.Value = fmt.Appendf(nil, "%d.%d", m.last, m.clock.UnixMilli()) // the revision may be given again
+		e.Value = fmt.Appendf(nil, "%d.%d", m.last, m.writes) // the revision may be given again
 		state[key] = string(e.Value)
-		m.stored[string(e.Value)] = m.clock
+		m.stored[string(e.Value)] = m.lastTime
 	} else {
 		delete(state, key)
 	}
-	m.states[m.last], m.lastTime = state, m.clock
+	m.states[m.last] = state
 	keep := m.history - 1
 	if operation == kvclient.Purge {
 		keep = 0
@@ -164,6 +180,11 @@ func (m *model) store(key string, operation kvclient.Operation) {
 		}
 	}
 	m.messages = append(m.messages, e)
+}
+
+// position is that of the last message.
+func (m *model) position() kvclient.Position {
+	return kvclient.Position{Epoch: m.epoch, Revision: m.last, Check: kvclient.CheckOf(m.lastTime)}
 }
 
 // lastOf returns the last entry of each key.
@@ -215,21 +236,46 @@ func (m *model) deleteMessage() {
 
 // save keeps what a crash brings back.
 func (m *model) save() {
-	m.saved = &savedModel{m.epoch, m.last, m.lastTime, slices.Clone(m.messages), maps.Clone(m.states)}
+	m.saved = &savedModel{m.lives, m.last, m.lastTime, slices.Clone(m.messages), maps.Clone(m.states)}
 }
 
-// crash takes back all that happened since it was saved.
-func (m *model) crash() {
+// lose takes back all that happened since the stream was saved: what was stored since is lost, and its
+// revisions will be given out again. It reports whether there was anything to lose. It can happen
+// again: the stream is on disk still as it was.
+func (m *model) lose() bool {
 	s := m.saved
-	if s == nil || s.epoch != m.epoch || m.missing {
-		return
+	if m.state().NothingRemoved() && m.last > 0 && m.rand.IntN(2) == 0 {
+		s = m.shortened()
 	}
-	if m.last > s.last && (m.rewritten == 0 || m.rewritten > s.last) {
-		m.rewritten = s.last + 1
+	if s == nil || s.life != m.lives || m.missing {
+		return false
 	}
-	m.purges++
-	m.last, m.lastTime, m.messages, m.states, m.saved = s.last, s.lastTime, s.messages, s.states, nil
+	m.losses++
+	m.last, m.lastTime, m.messages, m.states = s.last, s.lastTime, slices.Clone(s.messages), maps.Clone(s.states)
+	for i := range m.messages {
+		m.messages[i].Epoch = m.epoch
+		delete(m.aged, string(m.messages[i].Value))
+	}
 	m.age()
+	return true
+}
+
+// shortened is the stream, which must hold every message that it was given, without the last few.
+func (m *model) shortened() *savedModel {
+	s := &savedModel{life: m.lives, last: m.last - min(m.last, kvclient.Revision(1+m.rand.IntN(4))), states: m.states}
+	if s.messages = m.messages[:s.last]; s.last > 0 {
+		s.lastTime = s.messages[s.last-1].Created
+	}
+	return s
+}
+
+// move gives the same stream another epoch, as a restart of an old server does.
+func (m *model) move() {
+	m.moves++
+	m.epoch, m.created = kvclient.Epoch(fmt.Sprintf("e%dm%d", m.lives, m.moves)), m.clock
+	for i := range m.messages {
+		m.messages[i].Epoch = m.epoch
+	}
 }
 
 // storedAt is when the message of a revision was stored; zero if there is none.
@@ -254,7 +300,7 @@ func (m *model) purge(key string) {
 		m.states[m.last] = maps.Clone(m.states[m.last])
 		delete(m.states[m.last], key)
 	}
-	if !last.IsMarker() || last.Revision > m.read {
+	if !last.IsMarker() || m.markers[key] != last.Revision {
 		m.purges++
 	}
 }

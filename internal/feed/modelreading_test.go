@@ -12,6 +12,7 @@ type modelReading struct {
 	*reading
 	begun   bool
 	wants   kvclient.Revision   // up to where it is to read; 0 while it has not asked
+	check   kvclient.Check      // of the message there
 	at      kvclient.Revision   // everything up to here was read
 	planned []kvclient.Revision // of a snapshot: what the consumer found when it was created
 	full    *chunk              // that is handed over next
@@ -77,14 +78,16 @@ func (w *world) begin(r *modelReading) {
 			r.maxAge = w.maxAge
 		}
 		if r.wants = r.key.to; r.wants == 0 {
-			r.wants = w.last
+			r.wants, r.check = w.last, kvclient.CheckOf(w.lastTime)
+		} else {
+			r.check = r.key.toCheck
 		}
 		w.meanwhile()
 	}
 	if position, _ := w.feed.where(); position < r.wants {
 		return
 	}
-	if err := r.begins(r.wants); err != nil {
+	if err := r.begins(r.wants, r.check); err != nil {
 		w.failed(r, err)
 		return
 	}
@@ -107,7 +110,7 @@ func (w *world) readOn(r *modelReading, count int) {
 		e.Expires = expires(e.Created, r.maxAge)
 		change := &Change{Entry: e}
 		if !r.key.replay {
-			change.Snapshot = r.to
+			change.Snapshot, change.SnapshotCheck = r.to, r.toCheck
 		}
 		full.changes = append(full.changes, change)
 		full.bytes += change.weight()

@@ -123,7 +123,7 @@ func (s *Subscription) reset(events []Event, reason string) []Event {
 		events = append(events, Event{Kind: Live})
 	}
 	s.wake()
-	void := Point{Position: kvclient.Position{Epoch: f.epoch, Revision: f.position}, InSnapshot: true}
+	void := Point{Position: f.positionAt(f.position), InSnapshot: true}
 	return append(events, Event{Kind: Reset, Reason: reason, Point: void})
 }
 
@@ -133,14 +133,15 @@ func (s *Subscription) pollReading(events []Event, limit int) []Event {
 	start := len(events)
 	events, done, err := s.place.next(events, limit)
 	if len(events) > start {
-		s.sent = events[len(events)-1].Change.Revision
+		last := events[len(events)-1].Change
+		s.sent, s.sentCheck = last.Revision, last.Check
 	}
 	events = s.drop(events, start)
 	r.mu.Lock()
-	to, end, keys := r.to, r.end, r.keys
+	to, toCheck, end, keys := r.to, r.toCheck, r.end, r.keys
 	r.mu.Unlock()
 	if !r.key.replay && to > 0 {
-		s.to = to
+		s.to, s.toCheck = to, toCheck
 	}
 	switch {
 	case !done:
@@ -150,12 +151,14 @@ func (s *Subscription) pollReading(events []Event, limit int) []Event {
 		return events
 	case r.key.replay:
 		s.syncFrom = max(s.syncFrom, end) // what it missed was overwritten up to there
+		s.sent, s.sentCheck = r.key.to, r.key.toCheck
 		s.caughtUp(r.key.to)
 		return events
 	}
 	if s.syncFrom = end; s.counted && r.key.after == 0 {
 		s.keys = keys
 	}
+	s.sent, s.sentCheck = to, toCheck
 	s.caughtUp(to)
 	return events
 }
@@ -189,7 +192,7 @@ func (s *Subscription) again(r *reading, err error) {
 	case key.replay || s.to > 0 && s.sent > 0:
 		key.after = max(key.after, s.sent)
 		if !key.replay {
-			key.to = s.to
+			key.to, key.toCheck = s.to, s.toCheck
 		}
 		s.read(key)
 	default:
@@ -267,8 +270,26 @@ func (s *Subscription) end(events []Event, reason string) []Event {
 	return append(events, Event{Kind: GoAway, Reason: reason})
 }
 
+// point is the point that a subscription which follows has reached. Where a change is pending, it may
+// be one before the cursor: the check of a revision that was gone before it was read is not known,
+// and an id without a check could be taken for one of another history. The feed is locked.
 func (s *Subscription) point() Point {
-	return Point{Position: kvclient.Position{Epoch: s.feed.epoch, Revision: s.cursor}}
+	if s.cursor == s.feed.position {
+		s.reached(s.cursor)
+	}
+	return s.pointAtSent()
+}
+
+// pointAtSent is the point up to which everything was sent. The feed is locked.
+func (s *Subscription) pointAtSent() Point {
+	return Point{Position: kvclient.Position{Epoch: s.feed.epoch, Revision: s.sent, Check: s.sentCheck}}
+}
+
+// nameable reports whether a point may be given out as an id: whether its check is known, or nobody
+// knows it, or the client came with an id that had none. The feed is locked.
+func (s *Subscription) nameable(p Point) bool {
+	from := s.options.Resume
+	return p.Check.Known() || p.Revision == 0 || p.Revision == s.feed.position || from != nil && !from.Check.Known()
 }
 
 // isExact tells whether folding what was sent gives the state at the cursor. The feed is locked.
@@ -299,15 +320,18 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 			f.wanted = f.now()
 			f.soon()
 		}
-		return s.point(), s.isExact(), true
+		p = s.point()
+		return p, s.isExact(), s.nameable(p)
 	case inReading:
 		if s.place.reading.key.replay {
-			return Point{Position: kvclient.Position{Epoch: f.epoch, Revision: s.sent}}, false, true
+			p = s.pointAtSent()
+			return p, false, s.nameable(p)
 		}
 		if s.to == 0 {
 			return Point{}, false, false
 		}
-		return Point{Position: kvclient.Position{Epoch: f.epoch, Revision: s.to}, InSnapshot: true, Sent: s.sent}, false, true
+		to := kvclient.Position{Epoch: f.epoch, Revision: s.to, Check: s.toCheck}
+		return Point{Position: to, InSnapshot: true, Sent: s.sent}, false, true
 	}
 	return Point{}, false, false
 }

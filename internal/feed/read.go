@@ -121,23 +121,23 @@ func turnBound(set *bound.Set, readings int) *bound.Bound {
 
 // readAll returns the stream's last revision when all was read.
 func (r *reading) readAll(ctx context.Context) (end kvclient.Revision, err error) {
-	bucket, to := r.bucket, r.key.to
+	bucket, to, toCheck := r.bucket, r.key.to, r.key.toCheck
 	if to == 0 {
 		current, s, err := r.ask(ctx)
 		if err != nil {
 			return 0, err
 		}
-		bucket, to = current, s.Last
+		bucket, to, toCheck = current, s.Last, kvclient.CheckOf(s.LastTime)
 	}
 	if err := r.feed.reach(ctx, to); err != nil {
 		return 0, err
 	}
-	if err := r.begins(to); err != nil {
+	if err := r.begins(to, toCheck); err != nil {
 		return 0, err
 	}
 	c := collector{reading: r, pending: new(chunk)}
 	if !r.key.replay {
-		c.snapshot = to
+		c.snapshot, c.check = to, toCheck
 	}
 	err = bucket.Replay(ctx, kvclient.Replay{Filters: r.filters, History: r.key.history, After: r.key.after, To: to, NoValues: r.key.noValues},
 		func(e kvclient.Entry) error { return c.visit(ctx, e) })
@@ -167,11 +167,12 @@ func (r *reading) ask(ctx context.Context) (*kvclient.Bucket, kvclient.StreamSta
 type collector struct {
 	reading  *reading
 	snapshot kvclient.Revision
+	check    kvclient.Check // of the message at that revision
 	pending  *chunk
 }
 
 func (c *collector) visit(ctx context.Context, e kvclient.Entry) error {
-	change := &Change{Entry: e, Snapshot: c.snapshot}
+	change := &Change{Entry: e, Snapshot: c.snapshot, SnapshotCheck: c.check}
 	c.pending.changes, c.pending.bytes = append(c.pending.changes, change), c.pending.bytes+change.weight()
 	if len(c.pending.changes) < chunkChanges && c.pending.bytes < chunkBytes {
 		return nil

@@ -28,6 +28,7 @@ type readingKey struct {
 	remains  bool              // with replay: what remains of that is enough
 	after    kvclient.Revision // entries up to here are left out
 	to       kvclient.Revision // 0: what is the last when the reading begins
+	toCheck  kvclient.Check    // of the message at to; zero if it is not known
 }
 
 // A reading is a snapshot, or a replay, that is read from the store for all who follow it. What was read and not yet followed
@@ -61,6 +62,7 @@ type reading struct {
 	followed  int // bytes, of the fastest
 	moved     chan struct{}
 	to        kvclient.Revision // what it stands for; 0 until it has begun
+	toCheck   kvclient.Check    // of the message at to; zero if it is not known
 	end       kvclient.Revision // the stream's last revision when all was read
 	keys      int
 	done      bool

@@ -86,6 +86,9 @@ func (f *Feed) follow(ctx context.Context, patience time.Duration) (reached bool
 		return false, err
 	}
 	f.hearOver(hearing)
+	if err := f.recognise(ctx, bucket, s, patience); err != nil {
+		return false, err
+	}
 	position, _ := f.startAt(bucket, s)
 	asked, cancel := context.WithTimeout(ctx, patience)
 	tail, err := bucket.Tail(asked, position)
@@ -105,6 +108,7 @@ func (f *Feed) follow(ctx context.Context, patience time.Duration) (reached bool
 		if err := f.reassure(ctx, patience); err != nil {
 			return true, err
 		}
+		f.goOn()
 	}
 	f.lastWord = tail.Heard
 	f.setState(live, nil)
@@ -272,7 +276,7 @@ func (f *Feed) check(ctx context.Context) error {
 			return f.disown(ReasonHorizon) // it may have been a marker, which vanished before it was read
 		} // else it is of another subject, as a stream with sources has them
 	}
-	f.advance(s.Last)
+	f.advance(s.Last, kvclient.CheckOf(s.LastTime))
 	f.soon()
 	return nil
 }

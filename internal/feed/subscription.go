@@ -20,6 +20,9 @@ type SubscribeOptions struct {
 	Resume *Point
 	// UnknownPoint: there was an earlier subscription, but its point cannot be read.
 	UnknownPoint bool
+	// OtherContent: the point is of a subscription that was told of other entries, or in another
+	// form, so that going on there would leave some of them out.
+	OtherContent bool
 	// From, if not 0, is the revision from which on to deliver what survives, as native watches do.
 	From kvclient.Revision
 }
@@ -58,18 +61,21 @@ type Subscription struct {
 	pending    kvclient.Revision // the first change that arrived since, or may have; 0 for none
 	matched    kvclient.Revision // the last change that arrived as pending: its key is known to match
 	place      *follower
-	sent       kvclient.Revision // of a snapshot
+	sent       kvclient.Revision // of a snapshot; else everything up to here was sent, at most up to the cursor
 	to         kvclient.Revision // the revision that the snapshot stands for; 0 while unknown
-	counted    bool              // the snapshot was followed from its beginning
-	syncDue    bool
-	syncFrom   kvclient.Revision // the position from which on the state is complete
-	keys       int
-	folds      bool // what was sent, folded, gives the state
-	lags       int
-	toldStale  bool
-	toldGone   bool
-	farewell   string
-	resetFirst string // the reason for a reset that comes before all else
+	// sentCheck and toCheck are the checks of the messages at sent and to; zero if not known.
+	sentCheck, toCheck kvclient.Check
+	lossesThen         uint64 // the feed's losses when it was asked where to go on
+	counted            bool   // the snapshot was followed from its beginning
+	syncDue            bool
+	syncFrom           kvclient.Revision // the position from which on the state is complete
+	keys               int
+	folds              bool // what was sent, folded, gives the state
+	lags               int
+	toldStale          bool
+	toldGone           bool
+	farewell           string
+	resetFirst         string // the reason for a reset that comes before all else
 }
 
 // Subscribe follows a bucket. Whenever there may be something to [Subscription.Poll], wake is called, perhaps with the feed locked, and
@@ -106,7 +112,7 @@ func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options S
 func (s *Subscription) begin(ctx context.Context) error {
 	f := s.feed
 	err := f.settle(ctx)
-	if err == nil && (s.options.Resume != nil || s.options.From > 0) {
+	if err == nil && !s.options.OtherContent && (s.options.Resume != nil || s.options.From > 0) {
 		err = s.resume(ctx)
 	}
 	gone := isMissing(err)
@@ -137,10 +143,16 @@ func (s *Subscription) attach(gone bool) {
 	switch {
 	case gone, f.state == missing:
 		s.phase = waiting
+	case s.isOutdated():
+		s.resetFirst = ReasonHorizon
+		s.restart()
 	case s.resetFirst != "":
 		s.restart()
 	case s.options.UnknownPoint:
 		s.resetFirst = ReasonUnknownID
+		s.restart()
+	case s.options.OtherContent:
+		s.resetFirst = ReasonFilters
 		s.restart()
 	case s.phase == following:
 		s.follow(s.cursor) // what came since the decision did not find it yet
@@ -156,15 +168,26 @@ func (s *Subscription) patterns() []string { return patternsOf(s.options.Filters
 
 // resume decides where a subscription with a point, or a revision to start from, goes on.
 func (s *Subscription) resume(ctx context.Context) error {
-	_, state, err := s.feed.ask(ctx)
-	if err == nil {
-		s.decide(state)
+	era := s.feed.currentEra()
+	s.lossesThen = era.losses
+	bucket, state, err := s.feed.askInEpoch(ctx)
+	if err != nil {
+		return err
 	}
-	return err
+	proof, err := s.feed.prove(ctx, bucket, state, s.options.Resume)
+	if err != nil {
+		return err
+	}
+	s.decide(state, proof)
+	if proof == sameHistory && s.generation != era.generation {
+		s.resetFirst = ReasonHorizon // it was proved of what a reset has voided since
+	}
+	return nil
 }
 
-// decide decides it from where the stream was, asked after the feed had settled.
-func (s *Subscription) decide(state kvclient.StreamState) {
+// decide decides it from where the stream was, asked after the feed had settled, and from what the
+// check of the point shows.
+func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -183,19 +206,23 @@ func (s *Subscription) decide(state kvclient.StreamState) {
 	switch {
 	case point.Epoch == "":
 		s.resetFirst = ReasonUnknownID
-	case state.Epoch != f.epoch || point.Epoch != f.epoch:
+	case state.Epoch != f.epoch, point.Epoch != f.epoch && proof != sameHistory:
 		s.resetFirst = ReasonEpoch
 		f.soon()
 	case point.Revision > max(state.Last, f.position): // a new leader may know less for a moment
 		s.resetFirst = ReasonAhead
 	case point.InSnapshot && point.Sent == 0:
 		s.restart() // who holds nothing needs no proof
-	case !f.vouches(point.Revision):
+	case proof == otherHistory, point.Check.Known() && proof == unproved, !f.vouches(point.Revision):
 		s.resetFirst = ReasonHorizon
 	case point.InSnapshot:
-		s.sent, s.to = point.Sent, point.Revision
-		s.read(readingKey{history: s.options.IncludeHistory, after: point.Sent, to: point.Revision})
+		s.sent, s.to, s.toCheck = point.Sent, point.Revision, point.Check
+		if !s.toCheck.Known() {
+			s.toCheck = f.checkAt(s.to)
+		}
+		s.read(readingKey{history: s.options.IncludeHistory, after: s.sent, to: s.to, toCheck: s.toCheck})
 	default:
+		s.sent, s.sentCheck = point.Revision, point.Check
 		s.follow(point.Revision)
 	}
 }
@@ -203,7 +230,7 @@ func (s *Subscription) decide(state kvclient.StreamState) {
 // restart begins with a snapshot. The feed is locked.
 func (s *Subscription) restart() {
 	s.syncDue, s.syncFrom, s.keys = true, 0, -1
-	s.sent, s.to = 0, 0
+	s.sent, s.to, s.sentCheck, s.toCheck = 0, 0, kvclient.Check{}, kvclient.Check{}
 	s.folds = !s.options.IgnoreDeletes
 	s.counted = !s.options.IncludeHistory
 	s.read(readingKey{history: s.options.IncludeHistory})
@@ -216,8 +243,10 @@ func (s *Subscription) replay(after kvclient.Revision) {
 		s.follow(after)
 		return
 	}
-	s.sent, s.to = after, s.feed.log.horizon
-	s.read(readingKey{history: true, replay: true, remains: after < s.feed.since, after: after, to: s.feed.log.horizon})
+	s.reached(after)
+	log := &s.feed.log
+	s.to, s.toCheck = log.horizon, log.horizonCheck
+	s.read(readingKey{history: true, replay: true, remains: after < s.feed.since, after: after, to: s.to, toCheck: s.toCheck})
 }
 
 // read follows a reading. The feed is locked.
@@ -233,11 +262,19 @@ func (s *Subscription) read(key readingKey) {
 func (s *Subscription) follow(after kvclient.Revision) {
 	s.leave()
 	s.phase, s.cursor, s.pending, s.matched = following, after, 0, 0
+	s.reached(after)
 	if s.feed.position > after {
 		s.pending = after + 1
 	}
 	if s.syncDue && s.syncFrom > s.feed.position {
 		s.feed.await(s.syncFrom, s.wake) // what comes up to there may be for others only
+	}
+}
+
+// reached notes that everything up to a revision was sent. The feed is locked.
+func (s *Subscription) reached(revision kvclient.Revision) {
+	if s.sent != revision || !s.sentCheck.Known() {
+		s.sent, s.sentCheck = revision, s.feed.checkAt(revision)
 	}
 }
 

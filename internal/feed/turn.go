@@ -95,11 +95,13 @@ func (s *Subscription) take(events []Event, limit int) (_ []Event, drained bool,
 	return events, looked == len(changes), nil
 }
 
-// reach moves the cursor over changes. The feed must be locked.
+// reach moves the cursor, and the point that can be given out, over changes. The feed must be locked.
 func (s *Subscription) reach(changes []*Change) {
-	if len(changes) > 0 {
-		s.cursor = changes[len(changes)-1].Revision
+	if len(changes) == 0 {
+		return
 	}
+	last := changes[len(changes)-1]
+	s.cursor, s.sent, s.sentCheck = last.Revision, last.Revision, last.Check
 }
 
 // finish matches what a scan has and commits it. If the log has begun anew meanwhile, what was

@@ -50,10 +50,11 @@ type expected struct {
 	due      bool // who follows may hold what was before it
 }
 
-// begins notes the revision that the reading stands for; the feed has read up to there. Where entries are read that have successors,
-// markers must come that take back what was read before. It returns errUnvouched if one of them is known to be gone.
-func (r *reading) begins(to kvclient.Revision) error {
-	markers, err := r.markersTo(to)
+// begins notes the revision that the reading stands for, and the check of its message; the feed has
+// read up to there. Where entries are read that have successors, markers must come that take back what
+// was read before. It returns errUnvouched if one of them is known to be gone.
+func (r *reading) begins(to kvclient.Revision, toCheck kvclient.Check) error {
+	markers, err := r.markersTo(to, toCheck)
 	if err != nil || markers == nil {
 		return err
 	}
@@ -72,12 +73,12 @@ func (r *reading) begins(to kvclient.Revision) error {
 
 // markersTo notes what the reading stands for, and returns the markers that it may come by, nil if
 // it need not come by any.
-func (r *reading) markersTo(to kvclient.Revision) ([]expected, error) {
+func (r *reading) markersTo(to kvclient.Revision, toCheck kvclient.Check) ([]expected, error) {
 	f := r.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	r.mu.Lock()
-	r.to = to
+	r.to, r.toCheck = to, toCheck
 	r.mu.Unlock()
 	switch after := r.key.after; {
 	case !r.key.history, r.key.remains:

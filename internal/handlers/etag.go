@@ -9,22 +9,19 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// etag is the entity tag of a key's entry: "revision-epoch", or "0" for a key that was never written.
+// etag is the entity tag of a key's entry: "revision-epoch.check", without the check where it is not
+// known, or "0" for a key that was never written.
 func etag(p kvclient.Position) string {
 	if p.Revision == 0 {
 		return `"0"`
 	}
-	var buffer [40]byte
+	var buffer [48]byte
 	return string(appendETag(buffer[:0], p))
 }
 
 // appendETag appends the entity tag of a written entry.
 func appendETag(dst []byte, p kvclient.Position) []byte {
-	dst = append(dst, '"')
-	dst = strconv.AppendUint(dst, uint64(p.Revision), 10)
-	dst = append(dst, '-')
-	dst = append(dst, p.Epoch...)
-	return append(dst, '"')
+	return append(p.Append(append(dst, '"')), '"')
 }
 
 // maxTags bounds the entity tags of one header.
@@ -33,9 +30,10 @@ const maxTags = 64
 // unmatchable is the position of a well-formed tag that is not of this gateway's making.
 var unmatchable = kvclient.Position{Epoch: "-"}
 
-// parseTags reads the value of If-Match or If-None-Match (RFC 9110 §8.8.3, §13.1): "*" or a list of entity tags. Our own tags
-// are also known in the forms that proxies make of them, weak or with "-gzip"; a revision may stand bare. A well-formed tag of
-// another making is refused when strict, else it matches nothing.
+// parseTags reads the value of If-Match or If-None-Match (RFC 9110 §8.8.3, §13.1): "*" or a list of
+// entity tags. Our own tags are also known in the forms that proxies make of them, weak or with a
+// content coding; a revision may stand bare. A well-formed tag of another making is refused when
+// strict, else it matches nothing.
 func parseTags(value string, strict bool) (kvclient.Condition, string) {
 	if strings.Trim(value, " \t") == "*" {
 		return kvclient.Condition{Any: true}, ""
@@ -50,7 +48,7 @@ func parseTags(value string, strict bool) (kvclient.Condition, string) {
 		if tag, rest, reason = cutTag(rest); reason != "" {
 			return c, reason
 		}
-		position, err := kvclient.ParsePosition(strings.TrimSuffix(tag, "-gzip"))
+		position, err := parseTag(tag)
 		switch {
 		case err != nil && strict:
 			return c, "\"" + tag + "\" is no tag of this gateway; send the ETag of the entry that you read, as it came"
@@ -65,6 +63,21 @@ func parseTags(value string, strict bool) (kvclient.Condition, string) {
 		return c, "there is no tag in it"
 	}
 	return c, ""
+}
+
+// codings are the content codings that proxies append to the tags of what they encode.
+var codings = []string{"-gzip", "-br", "-zstd", "-deflate"}
+
+// parseTag reads one of our own tags, without its quotes. Proxies append the coding after "-", and
+// some after "--".
+func parseTag(tag string) (kvclient.Position, error) {
+	for _, coding := range codings {
+		if coded, ok := strings.CutSuffix(tag, coding); ok {
+			tag = strings.TrimSuffix(coded, "-")
+			break
+		}
+	}
+	return kvclient.ParsePosition(tag)
 }
 
 // cutTag cuts the first entity tag, or bare revision, off a list. Reason says what is wrong with it.

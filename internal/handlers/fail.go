@@ -48,7 +48,8 @@ func typedProblem(err error) (problemError, bool) {
 	}
 	if e, ok := errors.AsType[*kvclient.EpochChangedError](err); ok {
 		return problemError{code: codeEpochChanged, members: members{"epoch": e.Current},
-			detail: "The bucket was deleted and created again since that revision was seen. Read again without a minimal revision."}, true
+			detail: "The bucket was deleted and created again, or has lost its end, since that revision was seen. " +
+				"Read again without a minimal revision."}, true
 	}
 	if e, ok := errors.AsType[*kvclient.ValueTooLargeError](err); ok {
 		return tooLargeProblem(e.Limit), true

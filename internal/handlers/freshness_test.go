@@ -102,7 +102,7 @@ func TestMinRevisionThatIsMalformed(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	p := f.place(t, value)
-	for _, min := range []string{"", "x", "-1", "1-", "1-K", "1-a-b", `"1"`, "9007199254740992", "1-abcdefghijklmn", "+1", "1.0"} {
+	for _, min := range []string{"", "x", "-1", "1-", "1-K", "1-a-b", `"1`, `1"`, `"1-a.b"`, "1.7c0q", "9007199254740992", "1-abcdefghijklmn", "+1", "1.0"} {
 		f.get(t, p.path()+"?min_revision="+min).problem(t, 400, "invalid-parameter")
 		document := f.get(t, p.path(), "KV-Min-Revision: "+min).problem(t, 400, "invalid-header")
 		if document["header"] != "KV-Min-Revision" {

@@ -15,7 +15,8 @@ func FuzzTags(f *testing.F) {
 	for _, value := range malformedTags {
 		f.Add(value)
 	}
-	for _, value := range []string{`*`, `"42"`, `42`, `"42-k3f9x"`, `W/"42-k3f9x-gzip"`, `"1", "2",3`, `"0"`, ` , "1" ,`, `"a,b", "1"`} {
+	for _, value := range []string{`*`, `"42"`, `42`, `"42-k3f9x"`, `W/"42-k3f9x-gzip"`, `"42-k3f9x.7c0q"`,
+		`"42-k3f9x.7c0q--br"`, `"1", "2",3`, `"0"`, ` , "1" ,`, `"a,b", "1"`} {
 		f.Add(value)
 	}
 	f.Fuzz(func(t *testing.T, value string) {

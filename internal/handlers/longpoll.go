@@ -113,7 +113,7 @@ func poll(subscription *feed.Subscription, read *entryRead, first bool) (look, e
 			case feed.Changed:
 				look = true
 				if event.Change.Revision > read.options.MinRevision.Revision {
-					read.options.MinRevision = event.Change.Position
+					read.options.MinRevision = event.Change.Unchecked() // the stream itself told it
 				}
 			case feed.Reset, feed.BucketDeleted:
 				look = true

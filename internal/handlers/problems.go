@@ -117,7 +117,8 @@ var problemKinds = []problemKind{
 	{codeBadBucket, http.StatusConflict, "Not a bucket",
 		"A stream of the bucket's name exists that is not a key-value bucket.", "Choose another name, or mend the stream with NATS tools."},
 	{codeEpochChanged, http.StatusConflict, "Epoch changed",
-		"The bucket was deleted and created again since the revision was seen; `epoch` is its epoch now.", "Read again without a minimal revision."},
+		"The bucket was deleted and created again since the revision was seen, or it lost its end and gave the revision out " +
+			"again; `epoch` is its epoch now.", "Read again without a minimal revision."},
 	{codeNotJSON, http.StatusConflict, "Value is not JSON",
 		"The value is not JSON that a patch could be applied to: it does not parse, has a name twice in an object, is nested too deep, or is stored encoded.",
 		"`detail` says which. Store a whole value with PUT."},

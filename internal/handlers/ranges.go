@@ -29,11 +29,18 @@ func requestedRange(r *http.Request, e *kvclient.Entry) (part byteRange, ok bool
 	return part, ok, err
 }
 
-// ifRangeHolds compares If-Range strongly (RFC 9110 §13.1.5): weak tags and dates do not hold, as two revisions can be of one
-// second.
+// ifRangeHolds compares If-Range strongly (RFC 9110 §13.1.5): weak tags, tags with a content coding
+// and dates do not hold, as two revisions can be of one second.
 func ifRangeHolds(h http.Header, e *kvclient.Entry) bool {
 	value := h.Get("If-Range")
-	return value == "" || value == etag(e.Position) || value == `"`+e.Revision.String()+`"`
+	if value == "" {
+		return true
+	}
+	tag, opened := strings.CutPrefix(value, `"`)
+	tag, closed := strings.CutSuffix(tag, `"`)
+	position, err := kvclient.ParsePosition(tag)
+	have := kvclient.Condition{Positions: []kvclient.Position{position}}
+	return opened && closed && err == nil && have.Matches(e, e.Epoch)
 }
 
 // parseRange reads "bytes=first-last", "bytes=first-" or "bytes=-suffix". It returns errUnsatisfiable if the range has no byte

@@ -147,17 +147,27 @@ func minRevision(lines []string, query url.Values) (p kvclient.Position, err err
 	case len(lines) == 0 && !query.Has("min_revision"):
 		return p, nil
 	case len(lines) == 0:
-		if p, err = kvclient.ParsePosition(query.Get("min_revision")); err != nil {
-			err = parameterProblem("min_revision", "min_revision is a revision, as 1742 or 1742-k3f9x.")
+		if p, err = parseMinRevision(query.Get("min_revision")); err != nil {
+			err = parameterProblem("min_revision", "min_revision is a revision or an ETag, as 1742, 1742-k3f9x or 1742-k3f9x.7c0q.")
 		}
 	case len(lines) > 1 || query.Has("min_revision"):
 		err = headerProblem("KV-Min-Revision", "Give the minimal revision once.")
 	default:
-		if p, err = kvclient.ParsePosition(lines[0]); err != nil {
-			err = headerProblem("KV-Min-Revision", "KV-Min-Revision is a revision, as 1742 or 1742-k3f9x.")
+		if p, err = parseMinRevision(lines[0]); err != nil {
+			err = headerProblem("KV-Min-Revision", "KV-Min-Revision is a revision or an ETag, as 1742, 1742-k3f9x or 1742-k3f9x.7c0q.")
 		}
 	}
 	return p, err
+}
+
+// parseMinRevision reads a position as it stands in an id, or in the quotes of an ETag.
+func parseMinRevision(s string) (kvclient.Position, error) {
+	if tag, quoted := strings.CutPrefix(strings.TrimPrefix(s, "W/"), `"`); quoted {
+		if tag, quoted = strings.CutSuffix(tag, `"`); quoted {
+			return parseTag(tag)
+		}
+	}
+	return kvclient.ParsePosition(s)
 }
 
 // setEntryHeaders sets what every answer says of the entry that it is about. The four strings that differ each time are cut

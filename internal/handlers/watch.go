@@ -110,11 +110,8 @@ func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) 
 		if err != nil {
 			return err
 		}
-		follows := followed{Subscription: subscription, encoder: sse.Encoder{Format: f.request.format, Bucket: t.bucket, Form: f.request.form}}
-		if t.options.Resume != nil { // until it comes further, or is reset
-			follows.point = sse.AppendPoint(nil, *t.options.Resume)
-		}
-		f.subscriptions = append(f.subscriptions, follows)
+		encoder := sse.Encoder{Format: f.request.format, Bucket: t.bucket, Form: f.request.form, Digest: t.digest}
+		f.subscriptions = append(f.subscriptions, followed{Subscription: subscription, encoder: encoder, id: t.held})
 	}
 	return nil
 }

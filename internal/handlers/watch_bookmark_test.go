@@ -3,6 +3,7 @@ package handlers_test
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 )
 
@@ -23,7 +24,7 @@ func TestNoBookmarkWithinASnapshot(t *testing.T) {
 	w := g.watch(t, "/buckets/shop/watch?bookmarks=event&heartbeat=1s&filter=b", "Last-Event-ID: "+id)
 	w.next() // retry, and the id
 	for range 2 {
-		if b := w.next(); b.event != "stale" && (b.event != "" || b.id != id) {
+		if b := w.next(); b.event != "stale" && (b.event != "" || !strings.HasPrefix(b.id, id)) {
 			t.Fatalf("within the snapshot came %+v, want only the id %s", b, id)
 		}
 	}
@@ -47,7 +48,7 @@ func TestBookmarksOfAMissingBucket(t *testing.T) {
 	}
 	w.until("bucket-deleted")
 	b := w.until("bookmark")
-	if told := b.object(t); b.id != "0-0" || told["revision"] != 0.0 || told["exact"] != false {
+	if told := b.object(t); !strings.HasPrefix(b.id, "0-0~") || told["revision"] != 0.0 || told["exact"] != false {
 		t.Errorf("id %s, data %v", b.id, told)
 	}
 	g.wire.stop() // and with NATS away

@@ -37,6 +37,17 @@ type watchRequest struct {
 type watchTarget struct {
 	bucket  kvclient.BucketName
 	options feed.SubscribeOptions
+	digest  string // of what decides the content; its ids carry it
+	// held is the id that the client came with, as it was given out, until the stream comes further
+	// or is reset; empty for none.
+	held []byte
+}
+
+// resume has the subscription go on where the stream that gave the id out was.
+func (t *watchTarget) resume(id sse.ID) {
+	t.held = id.Append(nil)
+	t.options.Resume = &id.Point
+	t.options.OtherContent = id.Digest != "" && id.Digest != t.digest
 }
 
 // parseWatch reads what is common to streams of one bucket and of several.
@@ -100,9 +111,10 @@ func (w *watchRequest) single(bucket kvclient.BucketName, filters kvclient.Filte
 	w.one = true
 	t := watchTarget{bucket: bucket, options: w.start}
 	t.options.Filters = filters
+	t.digest = contentDigest(t.options, w.form, nil)
 	if w.lastID != "" {
-		if point, ok := sse.ParsePoint(w.lastID); ok {
-			t.options.Resume = &point
+		if id, ok := sse.ParseID(w.lastID); ok {
+			t.resume(id)
 		} else {
 			t.options.UnknownPoint = true
 		}
@@ -153,16 +165,16 @@ func (w *watchRequest) several(watches []string) error {
 // resumeSeveral gives each bucket its point of the last id. One that is not in it had come nowhere yet: it begins at the beginning, with
 // updates_only by a reset.
 func (w *watchRequest) resumeSeveral() {
-	if w.lastID == "" {
-		return
-	}
-	points, ok := sse.ParsePoints(w.lastID)
+	ids, ok := sse.ParseIDs(w.lastID)
 	for i := range w.targets {
-		o := &w.targets[i].options
-		if point, known := points[w.targets[i].bucket.String()]; known {
-			o.Resume = &point
-		} else if !ok || o.UpdatesOnly {
-			o.UnknownPoint = true
+		t := &w.targets[i]
+		t.digest = contentDigest(t.options, w.form, nil)
+		switch id, known := ids[t.bucket.String()]; {
+		case w.lastID == "":
+		case known:
+			t.resume(id)
+		case !ok || t.options.UpdatesOnly:
+			t.options.UnknownPoint = true
 		}
 	}
 }

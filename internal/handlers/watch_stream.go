@@ -27,7 +27,7 @@ const (
 type followed struct {
 	*feed.Subscription
 	encoder sse.Encoder
-	point   []byte // as an id; empty for none
+	id      []byte // of how far it has come; empty for none
 	due     bool   // it may have something to tell
 }
 
@@ -41,6 +41,7 @@ type streamFollower struct {
 	told          int           // of them
 	polls         int           // in this turn
 	id            []byte
+	rest          []byte // of a large frame whose head was sent; it comes before all else
 	over          bool
 }
 
@@ -81,41 +82,64 @@ func appendRetry(b []byte, wait time.Duration) []byte {
 	return append(strconv.AppendInt(append(b, "retry: "...), wait.Milliseconds(), 10), '\n')
 }
 
+// moveTo notes the point that the subscription has come to.
+func (s *followed) moveTo(p feed.Point) { s.id = s.encoder.AppendID(s.id[:0], p) }
+
 // note takes over how far a subscription has come, and tells whether that is known.
 func (f *streamFollower) note(i int) bool {
 	s := &f.subscriptions[i]
 	point, _, ok := s.Bookmark()
 	if ok {
-		s.point = sse.AppendPoint(s.point[:0], point)
+		s.moveTo(point)
 	}
 	return ok
 }
 
 // Next appends what the subscriptions tell. A frame that goes alone goes as it is, and a large one goes alone: streams whose clients do not
-// take it would hold a copy each.
+// take it would hold a copy each. Of a large frame with the id of other streams, only the head is copied.
 func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
 	for i := range f.subscriptions { // the stream may have been woken since; by which is not known
 		f.subscriptions[i].due = true
 	}
 	f.polls = 0
+	if rest := f.rest; len(rest) > 0 {
+		f.rest = nil
+		f.take() // an idle stream holds no list
+		return slices.Clip(rest), f.next()
+	}
 	for len(b) < sse.FlushAt && !f.over && f.take() {
 		e := &(*f.events)[f.told]
-		frame := f.frameOf(e)
+		frame, own := f.frameOf(e)
 		switch large := len(frame) >= sse.FlushAt; {
 		case large && len(b) > 0:
 			return b, sse.NextAtOnce
-		case large, len(b) == 0 && frame != nil && f.last():
+		case large && !own:
+			f.told++
+			b, f.rest = f.subscriptions[f.turn].encoder.Cut(b, frame)
+			return b, sse.NextAtOnce
+		case large, len(b) == 0 && own && f.last():
 			f.told++
 			f.take() // an idle stream holds no list
 			return slices.Clip(frame), f.next()
-		case frame != nil:
+		case own:
 			b = append(b, frame...)
+		case frame != nil:
+			var rest []byte
+			b, rest = f.subscriptions[f.turn].encoder.Cut(b, frame)
+			b = append(b, rest...)
 		default:
 			b = f.appendEvent(b, e)
 		}
 		f.told++
 	}
 	return b, f.next()
+}
+
+// finish appends what is left of a frame whose head was sent: nothing may come between.
+func (f *streamFollower) finish(b []byte) []byte {
+	b = append(b, f.rest...)
+	f.rest = nil
+	return b
 }
 
 // next says whether there may be more.
@@ -139,10 +163,11 @@ func (f *streamFollower) last() bool {
 	return f.told+1 == len(*f.events) && !f.subscriptions[f.turn].due
 }
 
-// frameOf is the frame that every stream of this format sends of an event; nil if this one writes its own.
-func (f *streamFollower) frameOf(e *feed.Event) []byte {
+// frameOf is the frame of an event that the streams of this format share, nil if this one writes its
+// own. Own reports whether its id is this stream's.
+func (f *streamFollower) frameOf(e *feed.Event) (frame []byte, own bool) {
 	if e.Kind != feed.Changed || !f.request.one {
-		return nil
+		return nil, false
 	}
 	return f.subscriptions[f.turn].encoder.Change(e.Change)
 }
@@ -181,15 +206,15 @@ func (f *streamFollower) take() bool {
 func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
 	s := &f.subscriptions[f.turn]
 	if e.Kind == feed.Changed {
-		frame := s.encoder.Change(e.Change)
-		s.point = sse.AppendPoint(s.point[:0], sse.PointOf(e.Change))
+		frame, _ := s.encoder.Change(e.Change)
+		s.moveTo(sse.PointOf(e.Change))
 		return s.encoder.AppendWithID(b, f.currentID(), frame)
 	}
 	switch e.Kind {
 	case feed.GoAway:
 		f.over = true
 	case feed.Synced, feed.Reset, feed.BucketDeleted:
-		s.point = sse.AppendPoint(s.point[:0], e.Point)
+		s.moveTo(e.Point)
 		return s.encoder.AppendTold(b, f.currentID(), *e)
 	}
 	return s.encoder.AppendTold(b, nil, *e)
@@ -198,6 +223,7 @@ func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
 // Beat appends heartbeat and bookmark. Within a snapshot the id moves, but nothing is complete up to a revision that a bookmark could
 // tell.
 func (f *streamFollower) Beat(b []byte) []byte {
+	b = f.finish(b)
 	known, told := false, false
 	for i := range f.subscriptions {
 		s := &f.subscriptions[i]
@@ -205,7 +231,7 @@ func (f *streamFollower) Beat(b []byte) []byte {
 		if known = known || ok; !ok {
 			continue
 		}
-		s.point = sse.AppendPoint(s.point[:0], point)
+		s.moveTo(point)
 		if f.request.bookmarks && !point.InSnapshot {
 			told = true
 			b = s.encoder.AppendBookmark(b, f.currentID(), point.Revision, exact)
@@ -224,24 +250,24 @@ func (f *streamFollower) Beat(b []byte) []byte {
 // GoAway appends the last word.
 func (f *streamFollower) GoAway(b []byte, reason string) []byte {
 	f.over = true
-	return f.subscriptions[0].encoder.AppendTold(b, nil, feed.Event{Kind: feed.GoAway, Reason: reason})
+	return f.subscriptions[0].encoder.AppendTold(f.finish(b), nil, feed.Event{Kind: feed.GoAway, Reason: reason})
 }
 
 // currentID is the id of the stream as a whole; empty while no subscription has come anywhere.
 func (f *streamFollower) currentID() []byte {
 	if f.request.one {
-		return f.subscriptions[0].point
+		return f.subscriptions[0].id
 	}
 	f.id = f.id[:0]
 	for i := range f.subscriptions {
 		s := &f.subscriptions[i]
-		if len(s.point) == 0 {
+		if len(s.id) == 0 {
 			continue
 		}
 		if len(f.id) > 0 {
 			f.id = append(f.id, ',')
 		}
-		f.id = append(append(append(f.id, s.Bucket().String()...), '='), s.point...)
+		f.id = append(append(append(f.id, s.Bucket().String()...), '='), s.id...)
 	}
 	return f.id
 }

@@ -128,7 +128,8 @@ func (p *plan) alreadyApplied(ctx context.Context) error {
 			break // that it was applied is known; what is left of it is not
 		}
 		if p.wrote(last) {
-			first := p.transacted(last.Mark.ID, Position{last.Epoch, last.Revision - Revision(last.Mark.Index)})
+			begun := Position{Epoch: last.Epoch, Revision: last.Revision - Revision(last.Mark.Index)}
+			first := p.transacted(last.Mark.ID, begun)
 			return &AlreadyAppliedError{Steps: p.steps, First: &first}
 		}
 	}
@@ -185,7 +186,8 @@ func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 	if err := json.Unmarshal(reply.Data, &ack); err != nil || ack.Batch != id || ack.Count != len(p.members) || rev < Revision(ack.Count) {
 		return Transacted{}, fmt.Errorf("%w: acknowledged as batch %.64q of %d", ErrOutcomeUnknown, ack.Batch, ack.Count)
 	}
-	return p.transacted(id, Position{b.epochOfWrite(ctx, rev), rev - Revision(ack.Count) + 1}), nil
+	first := Position{Epoch: b.epochOfWrite(ctx, rev), Revision: rev - Revision(ack.Count) + 1}
+	return p.transacted(id, first), nil
 }
 
 // batchRefusal gives the domain's word to a refusal of the member at index, or of the whole batch.

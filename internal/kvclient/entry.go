@@ -27,7 +27,7 @@ func (o Operation) String() string {
 // An Entry is a key's value at a revision, or a marker, with its metadata.
 type Entry struct {
 	Key       string
-	Position  // revision and epoch
+	Position  // with its check
 	Operation Operation
 	Created   time.Time
 	Expires   time.Time // when the entry will vanish; zero if it will not
@@ -158,6 +158,11 @@ func operationOf(h nats.Header) Operation {
 	return Put
 }
 
+// at is the position of a message of the bucket's stream that was stored at this time.
+func (b *Bucket) at(sequence uint64, stored time.Time) Position {
+	return Position{Revision: Revision(sequence), Epoch: b.epoch, Check: CheckOf(stored)}
+}
+
 // directEntry reads the answer to a direct get. It returns the entry and the stream that answered, or [ErrKeyNotFound]. A
 // miss is known by the absence of the headers that the server adds to every hit, not by its status, which a publisher can
 // store as a header of its own.
@@ -179,7 +184,7 @@ func (b *Bucket) directEntry(msg *nats.Msg) (e Entry, stream string, err error) 
 	}
 	e = Entry{
 		Key:      subject[len(b.readPrefix):],
-		Position: Position{Revision: Revision(seq), Epoch: b.epoch},
+		Position: b.at(seq, created),
 		Created:  created,
 		Value:    msg.Data,
 		Size:     len(msg.Data),
@@ -205,7 +210,7 @@ func (b *Bucket) storedEntry(m *storedMessage) (Entry, error) {
 	}
 	e := Entry{
 		Key:      key,
-		Position: Position{Revision: Revision(m.Sequence), Epoch: b.epoch},
+		Position: b.at(m.Sequence, m.Time),
 		Created:  m.Time,
 		Value:    m.Data,
 		Size:     len(m.Data),

@@ -69,7 +69,8 @@ func (e *RevisionMismatchError) Error() string {
 	return fmt.Sprintf("the key is at revision %d", e.Current.Revision)
 }
 
-// An EpochChangedError tells that a position belongs to another life of the bucket.
+// An EpochChangedError tells that a position belongs to another history: of a bucket that was
+// deleted and created again since, or of one that lost its end and grew again.
 type EpochChangedError struct {
 	Current Epoch
 }

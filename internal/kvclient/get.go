@@ -52,38 +52,64 @@ func (b *Bucket) Get(ctx context.Context, key Key, opts ReadOptions) (Entry, Con
 	return e, served, err
 }
 
-// entrySince is lastEntry of a state that is not older than min. An entry at least as new as min proves it; anything else
-// may be from before min, so it waits until the leader has min, and reads from there.
-func (b *Bucket) entrySince(ctx context.Context, key Key, consistency Consistency, min Position, wait time.Duration) (Entry, Consistency, error) {
-	b, err := b.inEpoch(ctx, min.Epoch)
+// entrySince is lastEntry of a state that is not older than min. An entry at least as new as min
+// proves it; anything else may be from before min, so it waits until the leader has min, and reads
+// from there.
+func (b *Bucket) entrySince(ctx context.Context, key Key, consistency Consistency, min Position,
+	wait time.Duration) (Entry, Consistency, error) {
+	b, reached, err := b.inHistory(ctx, min)
 	if err != nil {
 		return Entry{}, consistency, err
 	}
-	e, served, err := b.lastEntry(ctx, key, consistency)
-	if err == nil && e.Revision >= min.Revision || err != nil && !errors.Is(err, ErrKeyNotFound) {
-		return e, served, err
+	served := consistency
+	if reached {
+		var e Entry
+		e, served, err = b.lastEntry(ctx, key, consistency)
+		if err == nil && e.Revision >= min.Revision || err != nil && !errors.Is(err, ErrKeyNotFound) {
+			return e, served, err
+		}
 	}
 	if b, err = b.awaitRevision(ctx, min, wait); err != nil {
 		return Entry{}, served, err
 	}
-	e, err = b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
+	e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
 	return e, b.LeaderWord(), err
 }
 
-// inEpoch returns the bucket if it is in that epoch, after asking the server where it seems not to be. It returns an
-// *[EpochChangedError].
-func (b *Bucket) inEpoch(ctx context.Context, epoch Epoch) (*Bucket, error) {
-	if epoch == "" || epoch == b.epoch {
-		return b, nil
+// inHistory returns the bucket if the position is of its present history, after asking the server
+// where it seems not to be. Reached is false for a position with a check that the bucket has yet to
+// come to, so that nothing could be compared. It returns an *[EpochChangedError].
+func (b *Bucket) inHistory(ctx context.Context, p Position) (_ *Bucket, reached bool, err error) {
+	if p.Epoch != "" && p.Epoch != b.epoch || p.Check.Known() && p.Revision > b.lastSeq {
+		if b, err = b.again(ctx); err != nil {
+			return nil, false, err
+		}
 	}
-	current, err := b.again(ctx)
-	if err != nil {
-		return nil, err
+	if p.Check.Known() && p.Revision > b.lastSeq {
+		p.Check = Check{}
+		return b, false, b.verify(ctx, p)
 	}
-	if current.epoch != epoch {
-		return nil, &EpochChangedError{Current: current.epoch}
+	return b, true, b.verify(ctx, p)
+}
+
+// verify returns an *[EpochChangedError] if a position that the bucket has come to is of another
+// history: while the message is there its check decides, and the epoch otherwise.
+func (b *Bucket) verify(ctx context.Context, p Position) error {
+	if p.Check.Known() {
+		stored, err := b.StoredAt(ctx, p.Revision)
+		switch {
+		case err != nil:
+			return err
+		case !stored.IsZero() && CheckOf(stored) == p.Check:
+			return nil
+		case !stored.IsZero():
+			return &EpochChangedError{Current: b.epoch}
+		}
 	}
-	return current, nil
+	if p.Epoch != "" && p.Epoch != b.epoch {
+		return &EpochChangedError{Current: b.epoch}
+	}
+	return nil
 }
 
 // The waits between two looks at the bucket's last revision.
@@ -92,8 +118,8 @@ const (
 	lastRevisionPoll  = 100 * time.Millisecond
 )
 
-// awaitRevision waits until the leader has the revision, and returns the bucket as it is then. It returns an *[EpochChangedError]
-// if the position names an epoch that ends meanwhile.
+// awaitRevision waits until the leader has the revision, and returns the bucket as it is then. It
+// returns an *[EpochChangedError] if the position turns out to be of another history.
 func (b *Bucket) awaitRevision(ctx context.Context, min Position, bound time.Duration) (*Bucket, error) {
 	if bound == 0 {
 		bound = b.client.timeout
@@ -104,10 +130,10 @@ func (b *Bucket) awaitRevision(ctx context.Context, min Position, bound time.Dur
 		switch {
 		case err != nil:
 			return nil, err
+		case current.lastSeq >= min.Revision:
+			return current, current.verify(ctx, min)
 		case min.Epoch != "" && current.epoch != min.Epoch:
 			return nil, &EpochChangedError{Current: current.epoch}
-		case current.lastSeq >= min.Revision:
-			return current, nil
 		}
 		notReached := fmt.Errorf("%w: %d", ErrRevisionNotReached, min.Revision)
 		if time.Until(end) <= 0 {

@@ -103,9 +103,9 @@ func (s stamp) madeBy(e *Entry) error {
 	}
 	switch e.protocol.request {
 	case s.request + madeNothing:
-		return &repeatedError{Written{Position: e.Position}}
+		return &repeatedError{Written{Position: e.Unchecked()}} // as it was acknowledged
 	case s.request + madeCreated:
-		return &repeatedError{Written{Position: e.Position, Created: true}}
+		return &repeatedError{Written{Position: e.Unchecked(), Created: true}}
 	}
 	return fmt.Errorf("%w: it stored revision %d", ErrIdempotencyReuse, e.Revision)
 }

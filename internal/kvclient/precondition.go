@@ -9,18 +9,20 @@ type Condition struct {
 // Present tells whether there is a condition at all.
 func (c Condition) Present() bool { return c.Any || len(c.Positions) > 0 }
 
-// Matches tells whether a key whose last entry is e, nil if it was never written, is in the set. A marker has a revision as
-// a value has, but it is no value. A position of another epoch never matches: the revision counts in another bucket.
+// Matches reports whether a key whose last entry is e, nil if it was never written, is in the set. A
+// marker has a revision as a value has, but it is no value. A position with a check matches the
+// message that has this check, whatever the epoch is called; one without a check never matches in
+// another epoch, where its revision counts in another bucket.
 func (c Condition) Matches(e *Entry, epoch Epoch) bool {
 	if c.Any {
 		return e != nil && !e.IsMarker()
 	}
-	var last Revision
+	var last Position
 	if e != nil {
-		last = e.Revision
+		last = e.Position
 	}
 	for _, p := range c.Positions {
-		if p.Revision == last && (p.Epoch == "" || p.Epoch == epoch) {
+		if p.names(last, epoch) {
 			return true
 		}
 	}
@@ -48,14 +50,16 @@ func (p Precondition) Holds(e *Entry, epoch Epoch) bool {
 // ifAbsent tells whether the precondition is only that the key has no value.
 func (p Precondition) ifAbsent() bool { return p.IfNoneMatch.Any && !p.IfMatch.Present() }
 
-// ifRevision returns the one revision that the precondition asks for, where it is that simple: then the server can check it
-// as it stores, and nothing needs to be read first.
+// ifRevision returns the one revision that the precondition asks for, where it is that simple: then
+// the server can check it as it stores, and nothing needs to be read first. The server compares no
+// checks, so a position that has one is read first.
 func (p Precondition) ifRevision(epoch Epoch) (Revision, bool) {
 	if p.IfMatch.Any || len(p.IfMatch.Positions) != 1 || p.IfNoneMatch.Present() {
 		return 0, false
 	}
 	position := p.IfMatch.Positions[0]
-	return position.Revision, position.Epoch == "" || position.Epoch == epoch
+	simple := !position.Check.Known() && (position.Epoch == "" || position.Epoch == epoch)
+	return position.Revision, simple
 }
 
 // foreignEpoch tells whether the precondition names an epoch other than this one.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -35,8 +36,15 @@ var keyStates = []keyState{
 
 const foreign kvclient.Epoch = "0foreign"
 
-// conditionForms are the ways to write a condition about a key whose last revision is last. Revision 1 is another key's.
-func conditionForms(last kvclient.Revision, epoch kvclient.Epoch) map[string]kvclient.Condition {
+// wrong is the check of no message.
+var wrong = kvclient.CheckOf(time.Unix(0, 1))
+
+// conditionForms are the ways to write a condition about a key whose last entry is at this position. Revision 1 is another key's.
+func conditionForms(entry kvclient.Position, epoch kvclient.Epoch) map[string]kvclient.Condition {
+	last := entry.Revision
+	checked := func(e kvclient.Epoch, check kvclient.Check) kvclient.Condition {
+		return kvclient.Condition{Positions: []kvclient.Position{{Revision: last, Epoch: e, Check: check}}}
+	}
 	at := func(rev kvclient.Revision, e kvclient.Epoch) kvclient.Position {
 		return kvclient.Position{Revision: rev, Epoch: e}
 	}
@@ -58,6 +66,9 @@ func conditionForms(last kvclient.Revision, epoch kvclient.Epoch) map[string]kvc
 		"foreign,last":      list(at(last, foreign), at(last, "")),
 		"stale,future":      list(at(1, epoch), at(last+1000, "")),
 		"0,last-foreign":    list(at(0, epoch), at(last, foreign)),
+		"last-checked":      checked(epoch, entry.Check),
+		"last-moved":        checked(foreign, entry.Check),
+		"last-rewritten":    checked(epoch, wrong),
 		"greatest-revision": list(at(kvclient.MaxRevision, epoch)),
 	}
 }
@@ -68,11 +79,26 @@ func (s keyState) matches(c kvclient.Condition, last kvclient.Revision, epoch kv
 		return s.hasValue
 	}
 	for _, p := range c.Positions {
-		if p.Revision == last && p.Epoch != foreign {
+		switch {
+		case p.Revision != last, p.Check == wrong:
+		case p.Check.Known() && last > 0, p.Epoch != foreign:
 			return true
 		}
 	}
 	return false
+}
+
+// lastPosition is that of a key's last entry, with its check; zero for none.
+func lastPosition(t *testing.T, b *kvclient.Bucket, k string) kvclient.Position {
+	t.Helper()
+	e, err := get(t, b, k)
+	if deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err); ok {
+		return deleted.Marker.Position
+	}
+	if err != nil && !errors.Is(err, kvclient.ErrKeyNotFound) {
+		t.Fatal(err)
+	}
+	return e.Position
 }
 
 // forEveryPrecondition calls test with a key in each state and every precondition about it.
@@ -83,12 +109,13 @@ func forEveryPrecondition(t *testing.T, test func(t *testing.T, b *kvclient.Buck
 	put(t, b, "another", "v") // revision 1
 	n := 0
 	for _, state := range keyStates {
-		for _, ifMatch := range sorted(conditionForms(0, "")) {
-			for _, ifNoneMatch := range []string{"none", "any", "0", "last", "last-foreign", "stale", "stale,last"} {
+		for _, ifMatch := range sorted(conditionForms(kvclient.Position{}, "")) {
+			for _, ifNoneMatch := range []string{"none", "any", "0", "last", "last-foreign", "last-moved",
+				"last-rewritten", "stale", "stale,last"} {
 				n++
 				k := fmt.Sprintf("k%d", n)
 				last := state.prepare(t, b, k)
-				forms := conditionForms(last, b.Epoch())
+				forms := conditionForms(lastPosition(t, b, k), b.Epoch())
 				p := kvclient.Precondition{IfMatch: forms[ifMatch], IfNoneMatch: forms[ifNoneMatch]}
 				t.Run(state.name+"/if-match="+ifMatch+"/if-none-match="+ifNoneMatch, func(t *testing.T) {
 					test(t, b, state, key(t, k), last, p)
@@ -110,6 +137,7 @@ func (s keyState) wantRefused(t *testing.T, b *kvclient.Bucket, k kvclient.Key, 
 		Current:   kvclient.Position{Revision: last, Epoch: b.Epoch()},
 		KeyExists: !ifMatchFailed && p.IfNoneMatch.Any, // If-Match comes first
 	}
+	mismatch.Current.Check = kvclient.Check{} // where a read told it
 	if diff := cmp.Diff(want, *mismatch); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}
@@ -208,8 +236,8 @@ func TestPreconditionOnAMissingBucket(t *testing.T) {
 	if err := c.DeleteBucket(t.Context(), b.Name()); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range sorted(conditionForms(7, b.Epoch())) {
-		condition := conditionForms(7, b.Epoch())[name]
+	for _, name := range sorted(conditionForms(kvclient.Position{Revision: 7}, b.Epoch())) {
+		condition := conditionForms(kvclient.Position{Revision: 7}, b.Epoch())[name]
 		for _, p := range []kvclient.Precondition{{IfMatch: condition}, {IfNoneMatch: condition}} {
 			_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Precondition: p})
 			wantError(t, err, kvclient.ErrBucketNotFound)

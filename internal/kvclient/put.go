@@ -264,7 +264,7 @@ func (b *Bucket) lastOrNil(ctx context.Context, key Key) (*Entry, error) {
 func (b *Bucket) violated(p Precondition, last *Entry) error {
 	e := &RevisionMismatchError{Current: Position{Epoch: b.epoch}}
 	if last != nil {
-		e.Current.Revision = last.Revision
+		e.Current.Revision, e.Current.Check = last.Revision, last.Check
 	}
 	e.KeyExists = p.IfNoneMatch.Any && (!p.IfMatch.Present() || p.IfMatch.Matches(last, b.epoch))
 	return e

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"kvgateway/internal/kvclient"
 )
@@ -35,6 +36,7 @@ func TestParsePosition(t *testing.T) {
 		"42":                 {Revision: 42},
 		"42-k3f9x":           {Revision: 42, Epoch: "k3f9x"},
 		"0-0":                {Epoch: "0"},
+		"42-k3f9x.7c0q":      {Revision: 42, Epoch: "k3f9x", Check: kvclient.Check{'7', 'c', '0', 'q'}},
 		"1742-1zzzzzzzzzzzz": {Revision: 1742, Epoch: "1zzzzzzzzzzzz"},
 	} {
 		if got, err := kvclient.ParsePosition(s); err != nil || got != want || got.String() != s {
@@ -43,7 +45,8 @@ func TestParsePosition(t *testing.T) {
 	}
 	for _, s := range []string{
 		"", "-", "42-", "-k3f9x", "42-K3F9X", "42-a-b", "42--a", "42-a b", "42 -a", `"42"`, "W/42", "*", "42-é", "42-aaaaaaaaaaaaaa",
-		"9007199254740992-a", "42,43", "42-a,43-a",
+		"9007199254740992-a", "42,43", "42-a,43-a", "42.7c0q", "42-a.", "42-a.7c0", "42-a.7c0qq", "42-a.7C0q", "42-.7c0q",
+		"42-a.7c0q.7c0q", "42-a.7c0q-gzip", "42-a~m41x",
 	} {
 		_, err := kvclient.ParsePosition(s)
 		if err == nil {
@@ -55,7 +58,7 @@ func TestParsePosition(t *testing.T) {
 }
 
 func FuzzParsePosition(f *testing.F) {
-	for _, s := range []string{"", "0", "42", "42-k3f9x", "042", "-1", "42-", "9007199254740991-zzz", "9007199254740992", "1-0000000000000"} {
+	for _, s := range []string{"", "0", "42", "42-k3f9x", "042", "-1", "42-", "9007199254740991-zzz", "9007199254740992", "1-0000000000000", "42-a.7c0q", "42-a.", "42-a.b.c"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -77,4 +80,18 @@ func FuzzParsePosition(f *testing.F) {
 			t.Fatalf("%q becomes %q", s, p)
 		}
 	})
+}
+
+// Clients and gateways of all versions must agree on a check.
+func TestCheckOfTimeNeverChanges(t *testing.T) {
+	for nanoseconds, want := range map[int64]string{
+		1: "dzad", 2: "fclm", 1763835791482915023: "9hk0", -1: "lxff",
+	} {
+		if got := kvclient.CheckOf(time.Unix(0, nanoseconds)); string(got[:]) != want || !got.Known() {
+			t.Errorf("the check of %d ns is %q, want %q", nanoseconds, got, want)
+		}
+	}
+	if none := kvclient.CheckOf(time.Time{}); none.Known() {
+		t.Errorf("no time has the check %q", none)
+	}
 }

@@ -310,7 +310,7 @@ func (b *Bucket) delivered(msg *nats.Msg, meta *nats.MsgMetadata) Entry {
 	key, _ := b.keyOf(msg.Subject)
 	e := Entry{
 		Key:      key.name,
-		Position: Position{Revision: Revision(meta.Sequence.Stream), Epoch: b.epoch},
+		Position: b.at(meta.Sequence.Stream, meta.Timestamp),
 		Created:  meta.Timestamp.UTC(),
 		Value:    msg.Data,
 		Size:     len(msg.Data),

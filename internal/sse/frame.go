@@ -22,26 +22,60 @@ type Encoder struct {
 	Format Format
 	Bucket kvclient.BucketName
 	Form   kvclient.ValueForm
+	// Digest is what the ids of this stream carry; empty for none.
+	Digest string
 }
 
 const valueForms = 4
 
-// Change returns a change's frame, which is encoded once for all streams of this representation and must not be changed. It
-// begins with its id.
-func (e *Encoder) Change(c *feed.Change) []byte {
-	return c.Frame(int(e.Format)*valueForms+int(e.Form), e.encode)
+// Change returns a change's frame, which is encoded once for all streams of this representation and
+// must not be changed. It begins with its id, which has the digest of the stream that needed it
+// first: own reports whether that is this stream's. If not, [Encoder.Cut] makes it so.
+func (e *Encoder) Change(c *feed.Change) (frame []byte, own bool) {
+	frame = c.Frame(int(e.Format)*valueForms+int(e.Form), e.encode)
+	_, digest, _ := e.parts(frame)
+	return frame, string(digest) == e.Digest
+}
+
+// Cut cuts a frame behind its id. It appends to dst the first part, with the digest of this stream,
+// and returns the rest, which is still shared.
+func (e *Encoder) Cut(dst, frame []byte) (_, rest []byte) {
+	head, _, rest := e.parts(frame)
+	dst = append(dst, head...)
+	if e.Digest != "" {
+		dst = append(append(dst, '~'), e.Digest...)
+	}
+	return dst, rest
+}
+
+// parts divides a frame into what comes before the digest of its id, the digest, and what follows.
+func (e *Encoder) parts(frame []byte) (head, digest, rest []byte) {
+	from, end := len("id: "), byte('\n')
+	if e.Format == Lines {
+		from, end = len(`{"id":"`), '"'
+	}
+	idEnd := from + bytes.IndexByte(frame[from:], end)
+	if i := bytes.IndexByte(frame[from:idEnd], '~'); i >= 0 {
+		return frame[:from+i], frame[from+i+1 : idEnd], frame[idEnd:]
+	}
+	return frame[:idEnd], nil, frame[idEnd:]
 }
 
 func (e *Encoder) encode(c *feed.Change) []byte {
 	data := c.AppendJSON(make([]byte, 0, 256+len(c.Key)+2*len(c.Value)), e.Bucket, e.Form)
 	var id [64]byte
-	return e.AppendEvent(make([]byte, 0, len(data)+128), AppendPoint(id[:0], PointOf(c)), c.Operation.String(), data)
+	frame := make([]byte, 0, len(data)+128)
+	return e.AppendEvent(frame, e.AppendID(id[:0], PointOf(c)), c.Operation.String(), data)
 }
+
+// AppendID appends the id of this stream at a point.
+func (e *Encoder) AppendID(dst []byte, p feed.Point) []byte { return ID{p, e.Digest}.Append(dst) }
 
 // PointOf is the point that a stream has reached when it has sent a change.
 func PointOf(c *feed.Change) feed.Point {
 	if c.Snapshot > 0 {
-		return feed.Point{Position: kvclient.Position{Epoch: c.Epoch, Revision: c.Snapshot}, InSnapshot: true, Sent: c.Revision}
+		to := kvclient.Position{Epoch: c.Epoch, Revision: c.Snapshot, Check: c.SnapshotCheck}
+		return feed.Point{Position: to, InSnapshot: true, Sent: c.Revision}
 	}
 	return feed.Point{Position: c.Position}
 }

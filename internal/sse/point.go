@@ -10,27 +10,64 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// AppendPoint appends a point as an event id: "1742-k3f9x", or within a snapshot that stands for 1742 "1731.1742-k3f9x".
+// An ID is what an event id of a stream of one bucket says.
+type ID struct {
+	feed.Point
+	// Digest is short for what decided the content of the stream that gave the id out; empty if
+	// the id has none.
+	Digest string
+}
+
+// AppendPoint appends a point as an event id without a digest: "1742-k3f9x.7c0q", or within a
+// snapshot that stands for 1742 "1731.1742-k3f9x.7c0q".
 func AppendPoint(dst []byte, p feed.Point) []byte {
 	if p.InSnapshot {
 		dst = strconv.AppendUint(dst, uint64(p.Sent), 10)
 		dst = append(dst, '.')
 	}
-	dst = strconv.AppendUint(dst, uint64(p.Revision), 10)
-	dst = append(dst, '-')
-	return append(dst, p.Epoch...)
+	return p.Position.Append(dst)
 }
 
-// ParsePoint reads an event id of a stream of one bucket. Ok is false for what no stream has sent.
-func ParsePoint(id string) (p feed.Point, ok bool) {
-	if sent, rest, inSnapshot := strings.Cut(id, "."); inSnapshot {
+// Append appends the id: its point and, behind a "~", its digest.
+func (id ID) Append(dst []byte) []byte {
+	dst = AppendPoint(dst, id.Point)
+	if id.Digest == "" {
+		return dst
+	}
+	return append(append(dst, '~'), id.Digest...)
+}
+
+// maxDigest bounds the digest of an id. Ours have four characters.
+const maxDigest = 16
+
+// ParseID reads an event id of a stream of one bucket. Ok is false for what no stream has sent.
+func ParseID(text string) (id ID, ok bool) {
+	point, digest, digested := strings.Cut(text, "~")
+	if digested && !isDigest(digest) {
+		return ID{}, false
+	}
+	id.Digest = digest
+	id.Point, ok = parsePoint(point)
+	if !ok {
+		return ID{}, false
+	}
+	return id, true
+}
+
+func isDigest(s string) bool {
+	return s != "" && len(s) <= maxDigest && strings.Trim(s, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
+}
+
+func parsePoint(text string) (p feed.Point, ok bool) {
+	number, rest, _ := strings.Cut(text, "-")
+	if sent, to, inSnapshot := strings.Cut(number, "."); inSnapshot {
 		revision, err := kvclient.ParseRevision(sent)
 		if err != nil {
 			return p, false
 		}
-		p.InSnapshot, p.Sent, id = true, revision, rest
+		p.InSnapshot, p.Sent, text = true, revision, to+"-"+rest
 	}
-	position, err := kvclient.ParsePosition(id)
+	position, err := kvclient.ParsePosition(text)
 	if err != nil || position.Epoch == "" || p.InSnapshot && p.Sent > position.Revision {
 		return feed.Point{}, false
 	}
@@ -38,17 +75,17 @@ func ParsePoint(id string) (p feed.Point, ok bool) {
 	return p, true
 }
 
-// ParsePoints reads an event id of a stream of several buckets: "shop=1742-k3f9x,config=7-k3fa0". A bucket that had no point yet is not
-// in it.
-func ParsePoints(id string) (points map[string]feed.Point, ok bool) {
-	points = make(map[string]feed.Point)
-	for part := range strings.SplitSeq(id, ",") {
-		bucket, text, named := strings.Cut(part, "=")
-		point, ok := ParsePoint(text)
-		if _, twice := points[bucket]; !named || !ok || twice {
+// ParseIDs reads an event id of a stream of several buckets, such as
+// "shop=1742-k3f9x.7c0q~m41x,config=7-k3fa0~m41x". A bucket that had no point yet is not in it.
+func ParseIDs(text string) (ids map[string]ID, ok bool) {
+	ids = make(map[string]ID)
+	for part := range strings.SplitSeq(text, ",") {
+		bucket, own, named := strings.Cut(part, "=")
+		id, ok := ParseID(own)
+		if _, twice := ids[bucket]; !named || !ok || twice {
 			return nil, false
 		}
-		points[bucket] = point
+		ids[bucket] = id
 	}
-	return points, true
+	return ids, true
 }

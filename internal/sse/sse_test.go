@@ -11,37 +11,47 @@ import (
 	"kvgateway/internal/sse"
 )
 
-func TestPoints(t *testing.T) {
-	for _, id := range []string{"1742-k3f9x", "1731.1742-k3f9x", "0-k3f9x", "0.5-a"} {
-		p, ok := sse.ParsePoint(id)
-		if got := string(sse.AppendPoint(nil, p)); !ok || got != id {
-			t.Errorf("%s: read as %+v, written as %s", id, p, got)
+func TestIDsAreReadAsTheyAreWritten(t *testing.T) {
+	for _, text := range []string{"1742-k3f9x", "1731.1742-k3f9x", "0-k3f9x", "0.5-a", "1742-k3f9x.7c0q",
+		"1731.1742-k3f9x.7c0q", "1742-k3f9x~m41x", "1731.1742-k3f9x.7c0q~m41x", "1-a~b"} {
+		id, ok := sse.ParseID(text)
+		if got := string(id.Append(nil)); !ok || got != text {
+			t.Errorf("%s: read as %+v, written as %s", text, id, got)
 		}
 	}
-	for _, id := range []string{"", "1742", "-", "1.2", "3.2-a", "x.2-a", "1.2.3-a", "1-A", "99999999999999999999-a", "1-a,2-b", "+1-a"} {
-		if p, ok := sse.ParsePoint(id); ok {
-			t.Errorf("%q was read as %+v", id, p)
+	for _, text := range []string{"", "1742", "-", "1.2", "3.2-a", "x.2-a", "1.2.3-a", "1-A", "99999999999999999999-a", "1-a,2-b",
+		"+1-a", "1-a.", "1-a.7c0", "1-a.7c0qq", "1-a.7C0Q", "1-a.7c0q.7c0q", "1.7c0q-a", "1-a~", "1-a~M", "1-a~m~m",
+		"~m41x", "1~m41x", "1-a~m.7c0q", "1-a~01234567890123456"} {
+		if id, ok := sse.ParseID(text); ok {
+			t.Errorf("%q was read as %+v", text, id)
 		}
 	}
-	points, ok := sse.ParsePoints("shop=1.7-k3f9x,config=9-a")
-	if !ok || len(points) != 2 || points["shop"].Sent != 1 || points["config"].Revision != 9 {
-		t.Errorf("points %+v", points)
+	ids, ok := sse.ParseIDs("shop=1.7-k3f9x.7c0q~m41x,config=9-a")
+	if !ok || len(ids) != 2 || ids["shop"].Sent != 1 || ids["shop"].Digest != "m41x" || ids["config"].Revision != 9 {
+		t.Errorf("ids %+v", ids)
 	}
-	for _, id := range []string{"", "shop", "shop=", "shop=1-a,shop=2-a", "shop=1-a,", "=x"} {
-		if _, ok := sse.ParsePoints(id); ok {
-			t.Errorf("%q was read", id)
+	for _, text := range []string{"", "shop", "shop=", "shop=1-a,shop=2-a", "shop=1-a,", "=x"} {
+		if _, ok := sse.ParseIDs(text); ok {
+			t.Errorf("%q was read", text)
 		}
 	}
 }
 
-func FuzzParsePoint(f *testing.F) {
-	f.Add("1731.1742-k3f9x")
-	f.Fuzz(func(t *testing.T, id string) {
-		if p, ok := sse.ParsePoint(id); ok {
-			again, ok := sse.ParsePoint(string(sse.AppendPoint(nil, p)))
-			if !ok || again != p {
-				t.Errorf("%q: %+v, then %+v", id, p, again)
+func FuzzParseID(f *testing.F) {
+	for _, text := range []string{"1731.1742-k3f9x", "1731.1742-k3f9x.7c0q~m41x", "1-a.b.c", "0.0-0~0"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		id, ok := sse.ParseID(text)
+		if !ok {
+			if id != (sse.ID{}) {
+				t.Errorf("%q was refused as %+v", text, id)
 			}
+			return
+		}
+		again, ok := sse.ParseID(string(id.Append(nil)))
+		if !ok || again != id || len(id.Append(nil)) > len(text) {
+			t.Errorf("%q: %+v, then %+v", text, id, again)
 		}
 	})
 }
@@ -59,9 +69,21 @@ func FuzzFrame(f *testing.F) {
 			for form := kvclient.ValueByType; form <= kvclient.ValueNone; form++ {
 				c := &feed.Change{Entry: kvclient.Entry{Key: "k", Position: kvclient.Position{Epoch: "a", Revision: 7}, Created: time.Unix(0, 0),
 					Value: value, Size: len(value), ContentType: contentType}}
-				e := sse.Encoder{Format: format, Bucket: name, Form: form}
-				checkFrame(t, format, string(e.Change(c)), "7-a")
-				checkFrame(t, format, string(e.AppendWithID(nil, []byte("b=7-a"), e.Change(c))), "b=7-a")
+				e := sse.Encoder{Format: format, Bucket: name, Form: form, Digest: "m41x"}
+				frame, own := e.Change(c)
+				if checkFrame(t, format, string(frame), "7-a~m41x"); !own {
+					t.Error("the first stream's frame is not its own")
+				}
+				checkFrame(t, format, string(e.AppendWithID(nil, []byte("b=7-a"), frame)), "b=7-a")
+				for _, digest := range []string{"0000", ""} { // other streams share it but for the id
+					other := sse.Encoder{Format: format, Bucket: name, Form: form, Digest: digest}
+					shared, own := other.Change(c)
+					if own || &shared[0] != &frame[0] {
+						t.Errorf("with the digest %q: own %t", digest, own)
+					}
+					head, rest := other.Cut(nil, shared)
+					checkFrame(t, format, string(head)+string(rest), string(sse.ID{Point: sse.PointOf(c), Digest: digest}.Append(nil)))
+				}
 			}
 		}
 	})

@@ -97,6 +97,7 @@ func (a *answer) tag() (revision uint64, epoch string, err error) {
 	if err != nil || !ok || !ok2 {
 		return 0, "", fmt.Errorf("ETag %q", a.header.Get("ETag"))
 	}
+	epoch, _, _ = strings.Cut(epoch, ".") // behind it is the check of the revision
 	return revision, epoch, nil
 }
 

@@ -40,6 +40,8 @@ func TestMeaning(t *testing.T) {
 		kind   string
 	}{
 		"a change":                   {one, Block{Event: "put", ID: "4-e", HasID: true, Data: put}, "change"},
+		"with check and digest":      {one, Block{Event: "put", ID: "4-e.7c0q~m41x", HasID: true, Data: put}, "change"},
+		"in a checked snapshot":      {one, Block{Event: "put", ID: "4.9-e.7c0q~m41x", HasID: true, Data: put}, "change"},
 		"in a snapshot":              {one, Block{Event: "put", ID: "4.9-e", HasID: true, Data: put}, "change"},
 		"with another's id":          {one, Block{Event: "put", ID: "5-e", HasID: true, Data: put}, "unreadable"},
 		"with another epoch's id":    {one, Block{Event: "put", ID: "4-f", HasID: true, Data: put}, "unreadable"},

@@ -18,6 +18,8 @@ client.use({
 type WriteResult = components["schemas"]["WriteResult"];
 
 const tagOf = (written: WriteResult) => `"${written.revision}-${written.epoch}"`;
+/** An entity tag without its check, which the tag of a write does not have. */
+const unchecked = (etag: string | null) => etag?.replace(/\.[0-9a-z]{4}"$/, '"');
 const at = (key: string) => ({ bucket, key });
 
 // A value is bytes: openapi-fetch must send it as it is, and not as JSON.
@@ -59,7 +61,7 @@ async function readValue(key: string, written: WriteResult) {
   });
   assert.equal(response.status, 200);
   assert.equal(response.headers.get("Content-Type"), "application/json");
-  assert.equal(response.headers.get("ETag"), tagOf(written));
+  assert.equal(unchecked(response.headers.get("ETag")), tagOf(written));
   assert.deepEqual(JSON.parse(data ?? ""), { qty: 2 });
 
   const again = await client.GET("/buckets/{bucket}/keys/{key}", {
@@ -89,7 +91,7 @@ async function refuseStaleUpdate(key: string, stale: WriteResult, current: Write
     bodySerializer,
   });
   assert.equal(response.status, 412);
-  assert.equal(response.headers.get("ETag"), tagOf(current));
+  assert.equal(unchecked(response.headers.get("ETag")), tagOf(current));
   assert.ok(error);
   assert.match(error.type, /\/problems\/revision-mismatch$/);
   const currentRevision: number | undefined = error.current_revision;

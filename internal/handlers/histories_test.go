@@ -1,0 +1,293 @@
+package handlers_test
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"kvgateway/internal/natstest"
+)
+
+// The tests of a bucket whose history is not what it was: revisions that were lost and given out
+// again, and an epoch that moved though nothing was created anew.
+
+// of has a gateway use another server than its own.
+func of(s *natstest.Server) func(*setup) {
+	return func(u *setup) { u.client.InProcess, u.client.URL = nil, s.URL() }
+}
+
+// write stores values, each as soon as the server is there, and reads them: writes and reads have
+// connections of their own, each of which comes back when it does.
+func (g *gateway) write(t testing.TB, bucket string, pairs ...string) {
+	t.Helper()
+	for _, pair := range pairs {
+		key, value, _ := strings.Cut(pair, "=")
+		natstest.Eventually(t, patience, "store "+pair, func() bool {
+			return g.do(t, "PUT", "/buckets/"+bucket+"/keys/"+key, value).status == http.StatusOK
+		})
+		natstest.Eventually(t, patience, "read "+pair, func() bool {
+			return g.get(t, "/buckets/"+bucket+"/keys/"+key).status == http.StatusOK
+		})
+	}
+}
+
+// synced opens a stream and takes what comes over, up to the sync. One that is refused for a cause
+// that may pass, as while the server comes back, is asked for again.
+func (g *gateway) synced(t testing.TB, target string) *eventStream {
+	t.Helper()
+	w := g.watch(t, target)
+	for {
+		switch b := w.next(); b.event {
+		case "sync":
+			return w
+		case "problem":
+			return g.synced(t, target)
+		}
+	}
+}
+
+// idAtSync returns the id with which a stream says that it is complete.
+func (g *gateway) idAtSync(t testing.TB, target string) (id string) {
+	t.Helper()
+	w := g.synced(t, target)
+	w.close()
+	return w.lastID
+}
+
+// begins returns the first event of a stream that resumes, with the reason of a reset. A stream that
+// is refused for a cause that may pass is asked for again.
+func (g *gateway) begins(t testing.TB, target, id string) string {
+	t.Helper()
+	w := g.watch(t, target, "Last-Event-ID: "+id)
+	defer w.close()
+	if w.status != http.StatusOK {
+		t.Fatalf("status %d for the id %s", w.status, id)
+	}
+	for {
+		b := w.next()
+		if b.event == "" && b.data != "" {
+			b.event = fmt.Sprint(b.object(t)["event"])
+		}
+		switch b.event {
+		case "", "stale", "live", "bookmark", "bucket-deleted":
+		case "problem":
+			return g.begins(t, target, id)
+		case "reset":
+			return fmt.Sprint("reset ", b.object(t)["reason"])
+		default:
+			return b.event
+		}
+	}
+}
+
+// A bucket that nothing was removed from, so that a gateway which knows nothing but revisions can
+// vouch for all of them.
+const longHistory = `{"history":64}`
+
+func TestLostRevisionsAreNotTakenForThoseThatReplaceThem(t *testing.T) {
+	t.Parallel()
+	inBothForms(t, testLostRevisionsAreNotTakenForThoseThatReplaceThem)
+}
+
+func testLostRevisionsAreNotTakenForThoseThatReplaceThem(t *testing.T, form func(*setup)) {
+	server := natstest.Start(t, natstest.Options{})
+	g := start(t, form, of(server))
+	g.do(t, "PUT", "/buckets/b", longHistory, asJSON).is(t, 201)
+	g.write(t, "b", "a=1", "k=1")
+	kept := g.idAtSync(t, "/buckets/b/watch")
+	saved := server.Save()
+	g.write(t, "b", "k=lost", "l=lost", "a=lost")
+	w := g.synced(t, "/buckets/b/watch")
+	lost := w.lastID
+	tag := g.get(t, "/buckets/b/keys/k").is(t, 200).tag()
+	server.Restore(saved)
+	g.write(t, "b", "k=theirs", "m=theirs", "a=theirs", "a=more")
+	if b := w.until("reset"); b.object(t)["reason"] == "epoch" {
+		t.Errorf("the open stream was told of %v", b)
+	}
+	other := start(t, form, of(server))
+	for name, g := range map[string]*gateway{"that runs": g, "started anew": other} {
+		if got := g.begins(t, "/buckets/b/watch", lost); got != "reset horizon" {
+			t.Errorf("a gateway %s begins with %s at the id %s of what was lost", name, got, lost)
+		}
+		now := g.get(t, "/buckets/b/keys/k", "If-None-Match: "+tag).is(t, 200).hasBody(t, "theirs").tag()
+		if unchecked(now) != unchecked(tag) || now == tag {
+			t.Fatalf("the key was at %s and is at %s", tag, now)
+		}
+		g.get(t, "/buckets/b/keys/k", "If-None-Match: "+now).is(t, 304).has(t, "ETag", now)
+		g.get(t, "/buckets/b/keys/k", "If-Match: "+tag).problem(t, 412, "revision-mismatch")
+		g.get(t, "/buckets/b/keys/k?min_revision="+tag[1:len(tag)-1]).problem(t, 409, "epoch-changed")
+		g.get(t, "/buckets/b/keys/k", "KV-Min-Revision: "+now).is(t, 200)
+		g.get(t, "/buckets/b/keys/k", "Range: bytes=0-0", "If-Range: "+tag).is(t, 200)
+		g.get(t, "/buckets/b/keys/k", "Range: bytes=0-0", "If-Range: "+now).is(t, 206)
+		for _, method := range []string{"PUT", "DELETE"} {
+			g.do(t, method, "/buckets/b/keys/k", "", "If-Match: "+tag).is(t, 412).has(t, "ETag", now)
+		}
+		g.do(t, "PATCH", "/buckets/b/keys/k", "{}", "Content-Type: application/merge-patch+json", "If-Match: "+tag).is(t, 412)
+		g.get(t, "/buckets/b/keys/k").hasBody(t, "theirs")
+	}
+	if got := other.begins(t, "/buckets/b/watch", kept); got != "put" {
+		t.Errorf("the id %s of what was kept begins with %s", kept, got)
+	}
+}
+
+func TestMovedEpochChangesNothing(t *testing.T) {
+	t.Parallel()
+	inBothForms(t, testMovedEpochChangesNothing)
+}
+
+func testMovedEpochChangesNothing(t *testing.T, form func(*setup)) {
+	server := natstest.Start(t, natstest.Options{})
+	g := start(t, form, of(server))
+	g.do(t, "PUT", "/buckets/b", longHistory, asJSON).is(t, 201)
+	g.write(t, "b", "a=1", "k=1")
+	early := g.idAtSync(t, "/buckets/b/watch")
+	g.write(t, "b", "a=2")
+	tag := g.get(t, "/buckets/b/keys/k").is(t, 200).tag()
+	w := g.watch(t, "/buckets/b/watch?heartbeat=1s&bookmarks=event")
+	epoch := w.until("put").object(t)["epoch"]
+	w.until("sync")
+	for range 3 { // what was counted a moment before a loss may lack what was yet to be told
+		w.until("bookmark")
+	}
+	server.MoveCreated()
+	g.write(t, "b", "after=1")
+	var b block
+	for b = w.next(); b.event != "put"; b = w.next() {
+		if b.event == "reset" {
+			t.Fatalf("the open stream was told of %v", b)
+		}
+	}
+	moved := b.object(t)["epoch"]
+	if moved == epoch {
+		t.Fatalf("the epoch is %v still", epoch)
+	}
+	other := start(t, form, of(server))
+	for name, g := range map[string]*gateway{"that runs": g, "started anew": other} {
+		for _, id := range []string{early, w.lastID} {
+			want := "put"
+			if id == w.lastID {
+				want = "sync"
+			}
+			if got := g.begins(t, "/buckets/b/watch", id); got != want {
+				t.Errorf("a gateway %s begins with %s at the id %s, want %s", name, got, id, want)
+			}
+		}
+		now := g.get(t, "/buckets/b/keys/k", "If-None-Match: "+tag).is(t, 304).tag()
+		if now == tag || !strings.Contains(now, fmt.Sprint(moved)) {
+			t.Errorf("the tag was %s and is %s, the epoch is %v", tag, now, moved)
+		}
+		g.get(t, "/buckets/b/keys/k?min_revision="+tag[1:len(tag)-1]).is(t, 200)
+		g.get(t, "/buckets/b/keys/k", "If-None-Match: "+unchecked(tag)).is(t, 200)
+		g.do(t, "PUT", "/buckets/b/keys/k", "", "If-Match: "+unchecked(tag)).problem(t, 412, "revision-mismatch")
+	}
+	g.do(t, "PUT", "/buckets/b/keys/k", "2", "If-Match: "+tag).is(t, 200)
+	// A bucket that was created again is another one, whatever it holds.
+	g.do(t, "DELETE", "/buckets/b", "").is(t, 204)
+	g.do(t, "PUT", "/buckets/b", longHistory, asJSON).is(t, 201)
+	g.write(t, "b", "a=1", "k=1", "a=2", "after=1", "k=2", "a=3")
+	for name, g := range map[string]*gateway{"that runs": g, "started anew": other} {
+		if got := g.begins(t, "/buckets/b/watch", early); got != "reset epoch" {
+			t.Errorf("a gateway %s begins with %s at an id of the deleted bucket", name, got)
+		}
+	}
+}
+
+func TestIDOfOtherContentIsReset(t *testing.T) {
+	t.Parallel()
+	inBothForms(t, testIDOfOtherContentIsReset)
+}
+
+func testIDOfOtherContentIsReset(t *testing.T, form func(*setup)) {
+	g := start(t, form)
+	put(t, g.shop(t), "a.1", "1")
+	put(t, g.shopNamed(t, "config"), "x", "1")
+	const same, reset = "sync", "reset filters"
+	for _, row := range []struct{ first, then, want string }{
+		{"filter=a.%3E", "filter=%3E", reset},
+		{"filter=%3E", "filter=a.%3E", reset},
+		{"", "filter=%3E", same},
+		{"filter=b&filter=a.%3E", "filter=a.%3E&filter=b&filter=b", same},
+		{"", "meta_only=true", reset},
+		{"meta_only=true", "values=none", same},
+		{"", "values=base64", reset},
+		{"", "updates_only=true", reset},
+		{"updates_only=true", "", reset},
+		{"ignore_deletes=true", "", reset},
+		{"", "include_history=true", same},
+		{"", "heartbeat=1s&bookmarks=event", same},
+		{"", "events=message", same},
+	} {
+		id := g.idAtSyncOrFirst(t, "/buckets/shop/watch?"+row.first)
+		if got := g.begins(t, "/buckets/shop/watch?"+row.then, id); got != row.want {
+			t.Errorf("the id %s of %q begins %q with %s, want %s", id, row.first, row.then, got, row.want)
+		}
+		id, _, _ = strings.Cut(id, "~")
+		if got := g.begins(t, "/buckets/shop/watch?"+row.then, id); strings.HasPrefix(got, "reset") {
+			t.Errorf("the id %s without a digest begins %q with %s", id, row.then, got)
+		}
+	}
+	// Of several buckets each has its own.
+	w := g.watch(t, "/watch?watch=shop:a.*&watch=config")
+	w.until("sync")
+	w.until("sync")
+	w.close()
+	other := g.watch(t, "/watch?watch=shop&watch=config", "Last-Event-ID: "+w.lastID)
+	told := map[string]int{}
+	for range 3 {
+		b := other.next()
+		for b.event != "reset" && b.event != "sync" {
+			b = other.next()
+		}
+		told[fmt.Sprint(b.event, " ", b.object(t)["bucket"])]++
+	}
+	if len(told) != 3 || told["reset shop"] != 1 || told["sync config"] != 1 {
+		t.Errorf("with another filter of shop: %v", told)
+	}
+}
+
+// idAtSyncOrFirst is idAtSync for streams with updates_only too, whose first block has their id.
+func (g *gateway) idAtSyncOrFirst(t testing.TB, target string) string {
+	t.Helper()
+	if !strings.Contains(target, "updates_only") {
+		return g.idAtSync(t, target)
+	}
+	w := g.watch(t, target)
+	defer w.close()
+	return w.next().id
+}
+
+// An event is encoded once for all streams of its form, whatever their filters.
+func TestEventsHaveTheDigestOfTheirStream(t *testing.T) {
+	t.Parallel()
+	inBothForms(t, testEventsHaveTheDigestOfTheirStream)
+}
+
+func testEventsHaveTheDigestOfTheirStream(t *testing.T, form func(*setup)) {
+	g := start(t, form)
+	kv := g.shop(t)
+	targets := []string{"/buckets/shop/watch", "/buckets/shop/watch?filter=a", "/buckets/shop/watch?filter=a&filter=b",
+		"/buckets/shop/watch?filter=a&filter=b", "/buckets/shop/watch?ignore_deletes=true&heartbeat=1s"}
+	var streams []*eventStream
+	for _, target := range targets {
+		w := g.watch(t, target)
+		w.until("sync")
+		streams = append(streams, w)
+	}
+	for _, value := range []string{"small", strings.Repeat("large", 50_000), "small", strings.Repeat("larger", 50_000)} {
+		put(t, kv, "a", value)
+		ids := make(map[string]int)
+		for i, w := range streams {
+			digest := w.lastID[strings.IndexByte(w.lastID, '~'):]
+			b := w.until("put")
+			if !strings.HasSuffix(b.id, digest) || b.object(t)["text"] != value {
+				t.Fatalf("%s: the event %s of %d bytes in a stream with the digest %s", targets[i], b.id, len(b.data), digest)
+			}
+			ids[b.id]++
+		}
+		if len(ids) != len(targets)-1 {
+			t.Errorf("ids %v", ids)
+		}
+	}
+}
