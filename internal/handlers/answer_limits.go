@@ -61,7 +61,8 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 			Reserve: memory / 4, Small: smallAnswer,
 			Wait: answerWait, Queue: 1024, Patience: answerPatience,
 			AtLimit: "an answer waits 5 s for room and is then refused with 429 or 503; answers that " +
-				"their clients do not take for 1 s are cut, and streams end with `goaway`, `slow`",
+				"their clients do not take for 1 s are cut; streams, which have half of it, end with " +
+				"`goaway`, `slow`",
 		}),
 		connection: set.New(bound.Spec{
 			Name: "connection-answer-bytes",
