@@ -197,6 +197,7 @@ func (f *Feed) compare(q question, s kvclient.StreamState) (beyond bool, err err
 	same := s.Epoch == f.epoch && s.Last >= q.position && s.Terms == f.terms && s.Discards == f.discards
 	if same {
 		f.exact.answered(q, s.Last, f.position)
+		f.tellExact()
 	}
 	f.mu.Unlock()
 	switch {

@@ -79,6 +79,7 @@ const (
 	Live               // the source is back
 	BucketDeleted      // the state is empty
 	GoAway             // the subscription has ended
+	BecameExact        // the state is exact at the point, after a bookmark said that it was not
 )
 
 // Reasons of Reset and GoAway.
@@ -99,7 +100,7 @@ type Event struct {
 	Kind   Kind
 	Change *Change // with Changed
 	Reason string  // with Reset and GoAway
-	Point  Point   // with Synced; with Reset and BucketDeleted, that of a client which holds nothing
+	Point  Point   // with Synced and BecameExact; with Reset and BucketDeleted, that of a client which holds nothing
 	Keys   int     // with Synced: keys with a value in the snapshot; -1 if it was none
 	Exact  bool    // with Synced
 }

@@ -235,6 +235,10 @@ func (c *client) hear(e Event) {
 		if e.Exact {
 			c.compare(e.Point)
 		}
+	case BecameExact:
+		w.counts["became exact"]++
+		c.reach(e.Point)
+		c.compare(e.Point)
 	case Changed:
 		c.change(e.Change)
 	}

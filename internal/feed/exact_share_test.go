@@ -11,6 +11,7 @@ import (
 
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
 )
 
 // A writer that never rests keeps a stream from being exact only for moments, though each of its
@@ -76,4 +77,30 @@ func overwrite(t *testing.T, kv jetstream.KeyValue, writers int) (
 		})
 	}
 	return stop, work, stored
+}
+
+// A bookmark that is not exact is followed by an event as soon as the state is, though nobody asks
+// again and the writer never rests.
+func TestExactPointFollowsABookmarkThatIsNotExact(t *testing.T) {
+	l := start(t, feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	put(t, kv, "k", "0")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilExact(1)
+	stop, work, stored := overwrite(t, kv, 1)
+	defer work.Wait()
+	defer stop.Store(true)
+	natstest.Eventually(t, patience, "a bookmark that is not exact", func() bool {
+		w.takeAll()
+		_, exact, ok := w.Bookmark()
+		return ok && !exact
+	})
+	e := w.untilKind(feed.BecameExact)
+	natstest.Eventually(t, patience, "what was stored there is known", func() bool {
+		want, known := stored.Load(e.Point.Revision)
+		if known && want != w.state["k"] {
+			t.Fatalf("exact at %d with %q, stored is %q", e.Point.Revision, w.state["k"], want)
+		}
+		return known
+	})
 }

@@ -97,6 +97,18 @@ func (e *exactness) answered(q question, last, position kvclient.Revision) {
 	e.reach(position)
 }
 
+// tellExact wakes the subscriptions that wait for an exact position, if there is one. The feed is
+// locked.
+func (f *Feed) tellExact() {
+	if f.exact.owed || len(f.wanting) == 0 {
+		return
+	}
+	for s := range f.wanting {
+		s.wake()
+	}
+	clear(f.wanting)
+}
+
 // unasked reports whether a question would help: something was skipped since the last one.
 func (e *exactness) unasked() bool { return e.owed && e.bound == 0 && !e.void }
 

@@ -48,15 +48,16 @@ type Feed struct {
 	reason     string // of the last reset
 	bucket     *kvclient.Bucket
 	epoch      kvclient.Epoch
-	position   kvclient.Revision // everything up to here has been read
-	exact      exactness         // at which positions the changes up to there give exactly the bucket's state
-	wanted     time.Time         // a subscription asked whether the state is exact, last at this time, and it was not
-	since      kvclient.Revision // the store, too, can tell what happened after this
-	trusted    kvclient.Revision // points from here on are of this history
-	foreign    bool              // points below are known to be around
-	lifetime   time.Duration     // after which the store may forget; 0 if it does not
-	discards   bool              // it does for want of room, and never tells what: nothing is exact
-	terms      kvclient.Terms    // on which the bucket keeps its entries: what was reported follows from them
+	position   kvclient.Revision          // everything up to here has been read
+	exact      exactness                  // at which positions the changes up to there give exactly the bucket's state
+	wanting    map[*Subscription]struct{} // those that wait for an exact position; see Subscription.wantsExact
+	wanted     time.Time                  // a subscription asked whether the state is exact, last at this time, and it was not
+	since      kvclient.Revision          // the store, too, can tell what happened after this
+	trusted    kvclient.Revision          // points from here on are of this history
+	foreign    bool                       // points below are known to be around
+	lifetime   time.Duration              // after which the store may forget; 0 if it does not
+	discards   bool                       // it does for want of room, and never tells what: nothing is exact
+	terms      kvclient.Terms             // on which the bucket keeps its entries: what was reported follows from them
 	log        changeLog
 	markers    map[string]kvclient.Revision // keys whose last entry is a marker that was read
 	interest   interests
@@ -88,6 +89,7 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 		purges:     make(map[string]time.Time),
 		interest:   newInterests(),
 		subs:       make(map[*Subscription]struct{}),
+		wanting:    make(map[*Subscription]struct{}),
 		readings:   make(map[readingKey]*reading),
 		sourceSide: sourceSide{now: time.Now, lastWord: time.Now},
 	}
@@ -235,6 +237,7 @@ func (f *Feed) begin(s kvclient.StreamState) {
 		a.tell() // what it waits for may never come
 	}
 	f.awaited = nil
+	clear(f.wanting)
 	f.log.restart(s.Last, f.positionCheck)
 	clear(f.markers)
 	clear(f.purges)
@@ -286,6 +289,7 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 	}
 	f.hub.stats.Changes.Add(uint64(len(entries)))
 	f.tell()
+	f.tellExact()
 }
 
 // remember keeps what is needed to judge a purge. What was stored over a marker, and purged with it, may be on its way still when the

@@ -41,7 +41,7 @@ func TestInterleavings(t *testing.T) {
 	}
 	t.Log(total)
 	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed",
-		"scan", "turn in vain", "dropped", "rest", "reset config", "crash", "lost end", "restart after a crash", "trusted", "trusted after a loss",
+		"scan", "turn in vain", "dropped", "rest", "reset config", "became exact", "crash", "lost end", "restart after a crash", "trusted", "trusted after a loss",
 		"renamed", "same history", "other history", "other gateway", "ahead of a loss", "outdated"} {
 		if total[what] == 0 {
 			t.Errorf("never: %s", what)

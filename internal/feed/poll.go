@@ -261,6 +261,14 @@ func (s *Subscription) drained(events []Event) []Event {
 		s.syncDue = false
 		events = append(events, Event{Kind: Synced, Point: s.point(), Keys: s.keys, Exact: s.isExact()})
 	}
+	if !s.wantsExact {
+		return events
+	}
+	if p := s.point(); s.isExact() && s.nameable(p) {
+		s.wantsExact = false
+		return append(events, Event{Kind: BecameExact, Point: p})
+	}
+	f.wanting[s] = struct{}{} // more was skipped meanwhile
 	return events
 }
 
@@ -299,8 +307,10 @@ func (s *Subscription) isExact() bool {
 		f.exact.holds(s.cursor, f.position)
 }
 
-// Bookmark returns the point that the subscription has reached, and whether the state there is exact. Ok is false where there is
-// none yet. Who was told that the bucket is missing has reached the point that came with that.
+// Bookmark returns the point that the subscription has reached, and whether the state there is exact;
+// if not, BecameExact follows as soon as it is, unless something is skipped for longer than a second.
+// Ok is false where there is no point yet. A subscription that was told that the bucket is missing
+// has reached the point that came with that.
 func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 	f := s.feed
 	f.mu.Lock()
@@ -320,8 +330,11 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 			f.wanted = f.now()
 			f.soon()
 		}
-		p = s.point()
-		return p, s.isExact(), s.nameable(p)
+		p, exact = s.point(), s.isExact()
+		if s.wantsExact = !exact && s.folds && !s.syncDue && f.state == live; s.wantsExact {
+			f.wanting[s] = struct{}{}
+		}
+		return p, exact, s.nameable(p)
 	case inReading:
 		if s.place.reading.key.replay {
 			p = s.pointAtSent()

@@ -71,6 +71,7 @@ type Subscription struct {
 	syncFrom           kvclient.Revision // the position from which on the state is complete
 	keys               int
 	folds              bool // what was sent, folded, gives the state
+	wantsExact         bool // a bookmark said that it is not exact: that it is will be an event
 	lags               int
 	toldStale          bool
 	toldGone           bool
@@ -231,7 +232,7 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 func (s *Subscription) restart() {
 	s.syncDue, s.syncFrom, s.keys = true, 0, -1
 	s.sent, s.to, s.sentCheck, s.toCheck = 0, 0, kvclient.Check{}, kvclient.Check{}
-	s.folds = !s.options.IgnoreDeletes
+	s.folds, s.wantsExact = !s.options.IgnoreDeletes, false
 	s.counted = !s.options.IncludeHistory
 	s.read(readingKey{history: s.options.IncludeHistory})
 }
@@ -313,6 +314,7 @@ func (s *Subscription) detach() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.subs, s)
+	delete(f.wanting, s)
 	f.interest.remove(s)
 	s.leave()
 	s.phase = ended

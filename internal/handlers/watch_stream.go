@@ -216,6 +216,12 @@ func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
 	case feed.Synced, feed.Reset, feed.BucketDeleted:
 		s.moveTo(e.Point)
 		return s.encoder.AppendTold(b, f.currentID(), *e)
+	case feed.BecameExact:
+		s.moveTo(e.Point)
+		if !f.request.bookmarks {
+			return b // a bare id does not say that the state is exact
+		}
+		return s.encoder.AppendBookmark(b, f.currentID(), e.Point.Revision, true)
 	}
 	return s.encoder.AppendTold(b, nil, *e)
 }
