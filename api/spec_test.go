@@ -209,8 +209,11 @@ func TestPatterns(t *testing.T) {
 	}{
 		{"key", "Key", []string{"a", "a//b", "a/./b", "a/.b", "=", "a.b-c_d"}, []string{"", ".a", "a.", "a..b", "a/../b", "a*", ">", "~", "é"}},
 		{"bucket", "BucketName", []string{"shop", "a-b_C9"}, []string{"", "a.b", "a b", strings.Repeat("a", 253)}},
-		{"position", "Position", []string{"0", "1742", "1742-k3f9x"}, []string{"", "-1", "1742-", "1742-K", `"1742"`}},
-		{"tag", "ETag", []string{`"0"`, `"42-k3f9x"`}, []string{"0", `"42"`, `W/"42-k3f9x"`, `"0-k3f9x"`}},
+		{"minimal revision", "MinRevision",
+			[]string{"0", "1742", "1742-k3f9x", "1742-k3f9x.7c0q", `"1742"`, `"1742-k3f9x.7c0q"`, `W/"1742-k3f9x.7c0q-gzip"`},
+			[]string{"", "-1", "1742-", "1742-K", "1742-k3f9x.7c0"}},
+		{"tag", "ETag", []string{`"0"`, `"42-k3f9x"`, `"42-k3f9x.7c0q"`},
+			[]string{"0", `"42"`, `W/"42-k3f9x"`, `"0-k3f9x"`, `"42-k3f9x.7c0"`}},
 	}
 	for _, test := range tests {
 		schema := load(t).Components.Schemas[test.schema].Value

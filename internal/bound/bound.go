@@ -71,16 +71,17 @@ type Bound struct {
 	refused atomic.Uint64
 	evicted atomic.Uint64
 
-	mu      sync.Mutex
-	used    int64
-	owners  map[string]int64 // what each owner holds; nil without PerOwner
-	first   *Hold            // the holds that can be evicted, a doubly linked list
-	leaving int64            // what those hold that were evicted and have not given it back
-	lines   map[string]*line // of the owners that wait
-	turns   []*line          // the same, in the order of their turns
-	length  int              // claims that wait
-	small   int              // those of them that may use the reserve
-	spare   []*claim         // that do not wait, to be used again
+	mu       sync.Mutex
+	used     int64
+	owners   map[string]int64 // what each owner holds; nil without PerOwner
+	first    *Hold            // the holds that can be evicted, a doubly linked list
+	leaving  int64            // what those hold that were evicted and have not given it back
+	insisted int64            // what those hold that were insisted on and are not leaving
+	lines    map[string]*line // of the owners that wait
+	turns    []*line          // the same, in the order of their turns
+	length   int              // claims that wait
+	small    int              // those of them that may use the reserve
+	spare    []*claim         // that do not wait, to be used again
 }
 
 // A FullError says that a claim was refused.

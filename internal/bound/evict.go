@@ -78,30 +78,37 @@ func (b *Bound) dismiss(victim *Hold) (evict func()) {
 	b.unlist(victim) // it is asked once
 	victim.leaving = true
 	b.leaving += victim.size
+	if victim.insisted {
+		b.insisted -= victim.size
+	}
 	b.evicted.Add(1)
 	return victim.evict
 }
 
 // stalled returns the largest hold that has made no progress for the spec's patience, nil if there
-// is none. b.mu must be held.
-func (b *Bound) stalled() *Hold {
+// is none; if insisted is set, of those that were insisted on. b.mu must be held.
+func (b *Bound) stalled(insisted bool) *Hold {
 	since := time.Now().Add(-b.spec.Patience).UnixNano()
-	return b.largest(func(h *Hold) bool { return b.spec.Patience > 0 && h.progress.Load() <= since })
+	return b.largest(func(h *Hold) bool {
+		return b.spec.Patience > 0 && h.progress.Load() <= since && (h.insisted || !insisted)
+	})
 }
 
 // Insist claims at once what is in memory already and cannot wait, such as what the client of a
 // stream did not take. It may use the reserve. If there is no room it evicts others and takes their
 // place while they leave: the largest that has stalled for the spec's patience, or else the
-// largest that has insisted too, since the client of a stream can resume it.
+// largest that has insisted too, since the client of a stream can resume it. All that insist have at
+// most half of the limit, so that those who wait for their turn get one.
 //
 // It reports whether there was room, or will be. If not, the claim itself is the largest, and
 // whoever made it has to give up what it holds.
 func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	size = min(size, b.spec.Limit)
-	for b.used-b.leaving+size > b.spec.Limit {
-		victim := b.stalled()
+	half := b.spec.Limit / 2
+	size = min(size, half)
+	for b.used-b.leaving+size > b.spec.Limit || b.insisted+size > half {
+		victim := b.stalled(b.insisted+size > half)
 		if victim == nil {
 			victim = b.largest(func(other *Hold) bool { return other.insisted && other.size >= size })
 		}
@@ -113,7 +120,8 @@ func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 	}
 	h.owner, h.evict, h.insisted = owner, evict, true
 	b.give(h, size)
-	if victim := b.stalled(); victim != nil && b.used-b.leaving > b.spec.Limit-b.spec.Reserve {
+	b.insisted += size
+	if victim := b.stalled(false); victim != nil && b.used-b.leaving > b.spec.Limit-b.spec.Reserve {
 		go b.dismiss(victim)() // or little by little the reserve would fill with what has stalled
 	}
 	return true

@@ -144,8 +144,11 @@ func (h *Hold) lock() *Bound {
 // resize changes what is held. b.mu must be held.
 func (b *Bound) resize(h *Hold, size int64) {
 	b.count(h.owner, size-h.size)
-	if h.leaving {
+	switch {
+	case h.leaving:
 		b.leaving += size - h.size
+	case h.insisted:
+		b.insisted += size - h.size
 	}
 	h.size = size
 }

@@ -53,7 +53,7 @@ func TestSmallClaimDoesNotWaitBehindALargeOne(t *testing.T) {
 
 func TestInsistentClaimEvictsTheLargestOfItsKind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Patience = time.Second }))
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Limit, s.Patience = 20, time.Second }))
 		evicted := ""
 		insist := func(name string, size int64) bool {
 			h := new(bound.Hold)
@@ -61,7 +61,7 @@ func TestInsistentClaimEvictsTheLargestOfItsKind(t *testing.T) {
 			return b.Insist(h, "", size, func() { evicted += name; h.Release() })
 		}
 		answer := new(bound.Hold)
-		if err := b.Take(t.Context(), answer, "", 4, func() { evicted += "answer"; answer.Release() }); err != nil {
+		if err := b.Take(t.Context(), answer, "", 14, func() { evicted += "answer"; answer.Release() }); err != nil {
 			t.Fatal(err)
 		}
 		if !insist("a", 2) || !insist("b", 4) || !insist("c", 3) || evicted != "b" {
@@ -74,6 +74,29 @@ func TestInsistentClaimEvictsTheLargestOfItsKind(t *testing.T) {
 		answer.Progress()
 		if !insist("e", 3) || evicted != "bc" {
 			t.Fatalf("evicted %q for e: stalled holds go first", evicted)
+		}
+	})
+}
+
+func TestInsistentClaimsHaveHalfOfTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Limit, s.Patience = 20, time.Second }))
+		insist := func(size int64) bool {
+			h := new(bound.Hold)
+			defer synctest.Wait()
+			return b.Insist(h, "", size, h.Release)
+		}
+		for range 10 {
+			if !insist(4) {
+				t.Fatal("a claim that is not the largest was refused")
+			}
+			if b.Used() > 10 {
+				t.Fatalf("claims that insist hold %d of 20", b.Used())
+			}
+		}
+		take(t, b, "a", 10)
+		if !insist(4) || b.Used() > 20 {
+			t.Fatalf("%d are held", b.Used())
 		}
 	})
 }

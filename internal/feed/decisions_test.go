@@ -457,3 +457,17 @@ func TestOverdue(t *testing.T) {
 		t.Error("late at once after a start")
 	}
 }
+
+// A client that was cut within a snapshot with history may hold a value whose marker vanishes by age
+// before it comes back, and that marker may be one that the feed never read.
+func TestSnapshotWithHistoryIsNotResumedWhereMarkersVanish(t *testing.T) {
+	for lifetime, want := range map[time.Duration]error{0: nil, time.Second: errUnvouched} {
+		s := stream(8, 0)
+		s.Lifetime = lifetime
+		f := bare(s)
+		r := &reading{feed: f, key: readingKey{history: true, after: 2, to: 8}}
+		if err := r.begins(8, kvclient.Check{}); err != want {
+			t.Errorf("markers may vanish after %v: %v, want %v", lifetime, err, want)
+		}
+	}
+}

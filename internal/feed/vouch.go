@@ -85,6 +85,8 @@ func (r *reading) markersTo(to kvclient.Revision, toCheck kvclient.Check) ([]exp
 		return nil, nil // what survives was asked for, or has no successors
 	case r.key.replay && after < f.since, after > 0 && after < f.purged:
 		return nil, errUnvouched
+	case after > 0 && f.lifetime > 0 && after < f.since:
+		return nil, errUnvouched // a marker that the feed never read may have vanished by age since
 	}
 	markers := make([]expected, 0, 16)
 	for name, revision := range f.markers {

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"maps"
 	"sync"
 
 	"golang.org/x/time/rate"
@@ -15,62 +16,74 @@ type transactionRates struct {
 	perSecond int
 	bound     *bound.Bound // names the rate and counts refusals; nil for no bound
 
-	mu      sync.Mutex
-	buckets map[kvclient.BucketName]*rate.Limiter
+	mu       sync.Mutex
+	limiters map[rated]*rate.Limiter
+}
+
+// A rated is a bucket, or what one client has of its rate.
+type rated struct {
+	bucket kvclient.BucketName
+	owner  string // "" for the bucket as a whole
 }
 
 func newTransactionRates(set *bound.Set, perSecond int) *transactionRates {
-	t := &transactionRates{perSecond: perSecond, buckets: make(map[kvclient.BucketName]*rate.Limiter)}
+	t := &transactionRates{perSecond: perSecond, limiters: make(map[rated]*rate.Limiter)}
 	if perSecond > 0 {
 		t.bound = set.New(bound.Spec{
-			Name:    "transaction-rate",
-			Of:      "transactions of one bucket that are sent to NATS in a second",
-			Unit:    bound.PerSecond,
-			Limit:   int64(perSecond),
-			AtLimit: "the transaction is refused with 429",
-			Setting: "--transaction-rate",
+			Name:     "transaction-rate",
+			Of:       "transactions of one bucket that are sent to NATS in a second",
+			Unit:     bound.PerSecond,
+			Limit:    int64(perSecond),
+			PerOwner: int64(t.share()),
+			AtLimit:  "the transaction is refused with 429",
+			Setting:  "--transaction-rate",
 		})
 	}
 	return t
 }
 
-// maxRatedBuckets is how many buckets are remembered before those at rest are forgotten.
-const maxRatedBuckets = 1024
+// share returns how many of a bucket's transactions one client may have in a second.
+func (t *transactionRates) share() int { return max(1, t.perSecond*3/4) }
 
-// admit counts a transaction of the bucket. It returns the problem of one too many. A second's worth
-// can come at once.
-func (t *transactionRates) admit(bucket kvclient.BucketName) error {
-	if t.bound == nil || t.allow(bucket) {
+// maxRated is how many limiters are remembered before those at rest are forgotten, which are as if
+// new after a second.
+const maxRated = 1024
+
+// admit counts a client's transaction of the bucket. It returns the problem of one too many. A
+// second's worth can come at once.
+func (t *transactionRates) admit(bucket kvclient.BucketName, owner string) error {
+	if t.bound == nil || t.allow(bucket, owner) {
 		return nil
 	}
 	t.bound.Refuse()
 	return problemError{code: codeOverloaded, detail: "This bucket has had as many transactions " +
-		"as --transaction-rate allows, and nothing was done. Try again after Retry-After. " +
+		"as --transaction-rate allows, or as many of your address, and nothing was done. " +
+		"Try again after Retry-After. " +
 		"For one key, PUT with If-Match is as safe and has no such limit."}
 }
 
-// allow reports whether the bucket may have another transaction now.
-func (t *transactionRates) allow(bucket kvclient.BucketName) bool {
+// allow reports whether the bucket may have another transaction of that client now.
+func (t *transactionRates) allow(bucket kvclient.BucketName, owner string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	limiter := t.buckets[bucket]
-	if limiter == nil {
-		if len(t.buckets) >= maxRatedBuckets {
-			t.forget()
-		}
-		limiter = rate.NewLimiter(rate.Limit(t.perSecond), t.perSecond)
-		t.buckets[bucket] = limiter
+	if owner != "" && !t.limiter(rated{bucket, owner}, t.share()).Allow() {
+		return false
 	}
-	return limiter.Allow()
+	return t.limiter(rated{bucket: bucket}, t.perSecond).Allow()
 }
 
-// forget drops the buckets that are at rest: they are as if new.
-func (t *transactionRates) forget() {
-	for bucket, limiter := range t.buckets {
-		if limiter.Tokens() >= float64(t.perSecond) {
-			delete(t.buckets, bucket)
+func (t *transactionRates) limiter(of rated, perSecond int) *rate.Limiter {
+	limiter := t.limiters[of]
+	if limiter == nil {
+		if len(t.limiters) >= maxRated {
+			maps.DeleteFunc(t.limiters, func(_ rated, l *rate.Limiter) bool {
+				return l.Tokens() >= float64(l.Burst())
+			})
 		}
+		limiter = rate.NewLimiter(rate.Limit(perSecond), perSecond)
+		t.limiters[of] = limiter
 	}
+	return limiter
 }
 
 // smallTransaction is the size in bytes up to which a body counts as any other does, and not against

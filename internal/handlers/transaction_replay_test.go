@@ -204,6 +204,24 @@ func TestTransactionRate(t *testing.T) {
 	eventually(t, "there is room again", func() bool { return g.transact(t, `{"op":"put","key":"a","value":1}`).status == 200 })
 }
 
+// One client cannot use up the transactions of a bucket.
+func TestTransactionRateIsShared(t *testing.T) {
+	t.Parallel()
+	g := start(t, func(s *setup) { s.handlers.TransactionRate = 8 })
+	g.ledger(t)
+	greedy := 0
+	for range 20 {
+		if g.transact(t, `{"op":"put","key":"a","value":1}`).status == 200 {
+			greedy++
+		}
+	}
+	other := g.sessionFrom(t, otherAddress)
+	a := other.do(t, "POST", "/buckets/ledger/transactions", `{"operations":[{"op":"put","key":"b","value":1}]}`, asJSON)
+	if a.status != 200 || greedy == 20 {
+		t.Errorf("%d after %d of 20 transactions of another client", a.status, greedy)
+	}
+}
+
 // The acknowledgement of the commit is lost, and the transaction is there all the same; its key tells so afterwards.
 func TestTransactionOutcomeUnknown(t *testing.T) {
 	t.Parallel()

@@ -34,7 +34,7 @@ func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
 	if transaction.Steps, err = parseTransaction(body); err != nil {
 		return err
 	}
-	transaction.Admit = func() error { return s.transactions.admit(b.Name()) }
+	transaction.Admit = func() error { return s.transactions.admit(b.Name(), ownerOf(r)) }
 	done, err := b.Transact(owned(r), transaction)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@ package sse
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
@@ -61,11 +62,25 @@ func (e *Encoder) parts(frame []byte) (head, digest, rest []byte) {
 	return frame[:idEnd], nil, frame[idEnd:]
 }
 
+// largeValue is the size in bytes from which on a value's frame is put together from parts. A buffer
+// that grows with the JSON would be copied a dozen times: a value of 1 MB can have 6 MB of JSON, for
+// which 30 MB were allocated.
+const largeValue = 32 << 10
+
 func (e *Encoder) encode(c *feed.Change) []byte {
-	data := c.AppendJSON(make([]byte, 0, 256+len(c.Key)+2*len(c.Value)), e.Bucket, e.Form)
+	var sink kvclient.Sink
+	var parts [][]byte
+	size := 256 + len(c.Key) + 2*len(c.Value)
+	if len(c.Value) >= largeValue {
+		size = 2 * largeValue
+		sink = func(part []byte) ([]byte, error) {
+			parts = append(parts, part)
+			return make([]byte, 0, cap(part)), nil
+		}
+	}
+	last, _ := c.EncodeJSON(make([]byte, 0, size), e.Bucket, e.Form, sink) // this sink cannot fail
 	var id [64]byte
-	frame := make([]byte, 0, len(data)+128)
-	return e.AppendEvent(frame, e.AppendID(id[:0], PointOf(c)), c.Operation.String(), data)
+	return e.appendEvent(nil, e.AppendID(id[:0], PointOf(c)), c.Operation.String(), append(parts, last))
 }
 
 // AppendID appends the id of this stream at a point.
@@ -82,33 +97,50 @@ func PointOf(c *feed.Change) feed.Point {
 
 // AppendEvent appends a frame. The id may be empty; data is a JSON object in one line.
 func (e *Encoder) AppendEvent(dst, id []byte, name string, data []byte) []byte {
-	if e.Format == Lines {
-		dst = append(dst, '{')
-		if len(id) > 0 {
-			dst = append(append(append(dst, `"id":"`...), id...), `",`...)
+	return e.appendEvent(dst, id, name, [][]byte{data})
+}
+
+// appendEvent is AppendEvent with the data in parts, the first of which has the object's beginning.
+func (e *Encoder) appendEvent(dst, id []byte, name string, data [][]byte) []byte {
+	size := len(id) + len(name) + len("id: \nevent: \ndata: \n\n") + len(`{"id":"","event":"",`)
+	for _, part := range data {
+		size += len(part)
+	}
+	dst = slices.Grow(dst, size)
+	dst, opened := e.appendHead(dst, id, name)
+	if opened {
+		if len(data) > 1 || len(data[0]) > len("{}") {
+			dst = append(dst, ',')
 		}
-		return append(appendNamed(dst, name, data), '\n')
+		dst, data = append(dst, data[0][1:]...), data[1:]
 	}
-	if len(id) > 0 {
-		dst = append(append(append(dst, "id: "...), id...), '\n')
+	for _, part := range data {
+		dst = append(dst, part...)
 	}
-	if e.Format == Messages {
-		dst = append(dst, "data: {"...)
-		dst = appendNamed(dst, name, data)
-	} else {
-		dst = append(append(append(dst, "event: "...), name...), "\ndata: "...)
-		dst = append(dst, data...)
+	if e.Format == Lines {
+		return append(dst, '\n')
 	}
 	return append(dst, "\n\n"...)
 }
 
-// appendNamed appends the rest of an object whose brace is open: the event's name and the members of data.
-func appendNamed(dst []byte, name string, data []byte) []byte {
-	dst = append(append(append(dst, `"event":"`...), name...), '"')
-	if len(data) > len("{}") {
-		dst = append(dst, ',')
+// appendHead appends what comes before an event's data. Opened reports whether the object of the data
+// has begun with members of its own.
+func (e *Encoder) appendHead(dst, id []byte, name string) (_ []byte, opened bool) {
+	if len(id) > 0 && e.Format != Lines {
+		dst = append(append(append(dst, "id: "...), id...), '\n')
 	}
-	return append(dst, data[1:]...)
+	switch e.Format {
+	case EventStream:
+		return append(append(append(dst, "event: "...), name...), "\ndata: "...), false
+	case Messages:
+		dst = append(dst, "data: {"...)
+	case Lines:
+		dst = append(dst, '{')
+		if len(id) > 0 {
+			dst = append(append(append(dst, `"id":"`...), id...), `",`...)
+		}
+	}
+	return append(append(append(dst, `"event":"`...), name...), '"'), true
 }
 
 // AppendWithID appends a frame with another id in the place of its own.

@@ -13,9 +13,10 @@ import (
 	"kvgateway/internal/bound"
 )
 
+// limitsOf returns limits with a budget of which streams, which have half of it, have so many bytes.
 func limitsOf(bytes int64) (*Limits, *bound.Bound) {
-	b := bound.NewSet().New(bound.Spec{Name: "test", Of: "what waits", Unit: bound.Bytes, Limit: bytes,
-		Patience: time.Second, AtLimit: "streams end"})
+	b := bound.NewSet().New(bound.Spec{Name: "test", Of: "what waits", Unit: bound.Bytes,
+		Limit: 2 * bytes, Patience: time.Second, AtLimit: "streams end"})
 	return &Limits{patience: writePatience, bytes: b}, b
 }
 
