@@ -16,11 +16,11 @@ func at(key string, r kvclient.Revision, second int64) kvclient.Entry {
 }
 
 // ahead is a subscription that comes from another gateway with a point which its feed has yet to read.
-func ahead(t *testing.T, f *Feed, point Point) *Subscription {
+func ahead(t *testing.T, f *Feed, point Point, last kvclient.Revision) *Subscription {
 	t.Helper()
 	s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
 		wake: Token(make(chan struct{}, 1)), lossesThen: f.losses}
-	if s.decide(stream(12, 0), sameHistory); s.resetFirst != "" {
+	if s.decide(stream(last, 0), sameHistory); s.resetFirst != "" {
 		t.Fatalf("reset for %q", s.resetFirst)
 	}
 	return s
@@ -33,25 +33,27 @@ func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 	place := at("k", 12, 12).Position
 	for name, tc := range map[string]struct {
 		point Point
+		last  kvclient.Revision // of the stream when the subscription comes
 		want  string
 	}{
-		"following":     {Point{Position: place}, ReasonHorizon},
-		"in a snapshot": {Point{Position: place, InSnapshot: true, Sent: 11}, ReasonHorizon},
-		"not ahead":     {Point{Position: at("k", 10, 10).Position}, ""},
+		"following":     {Point{Position: place}, 12, ReasonHorizon},
+		"in a snapshot": {Point{Position: place, InSnapshot: true, Sent: 11}, 12, ReasonHorizon},
+		"not complete":  {Point{Position: at("k", 10, 10).Position}, 12, ReasonHorizon},
+		"not ahead":     {Point{Position: at("k", 10, 10).Position}, 10, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := bare(stream(10, 0))
 			f.setState(live, nil)
-			attached, late := ahead(t, f, tc.point), ahead(t, f, tc.point)
+			attached, late := ahead(t, f, tc.point, tc.last), ahead(t, f, tc.point, tc.last)
 			attached.attach(false)
 			if f.goOn(); attached.resetFirst != tc.want {
 				t.Errorf("reset for %q, want %q", attached.resetFirst, tc.want)
 			}
 			// One that had asked before may wait for revisions that will not come.
-			if late.attach(false); late.resetFirst != ReasonHorizon {
+			if late.attach(false); late.resetFirst != tc.want {
 				t.Errorf("one that came late: reset for %q", late.resetFirst)
 			}
-			next := ahead(t, f, tc.point)
+			next := ahead(t, f, tc.point, tc.last)
 			if next.attach(false); next.resetFirst != "" {
 				t.Errorf("one that asked after the loss: reset for %q", next.resetFirst)
 			}
