@@ -114,11 +114,12 @@ func (f *Feed) goOn() {
 	}
 }
 
-// isAhead reports whether the subscription holds what the feed has yet to read. The feed is locked.
+// isAhead reports whether the subscription holds what the feed has yet to read, or a snapshot that
+// lacks what was overwritten by it. The feed is locked.
 func (s *Subscription) isAhead() bool {
 	switch s.phase {
 	case following:
-		return s.cursor > s.feed.position
+		return s.cursor > s.feed.position || s.syncDue && s.syncFrom > s.feed.position
 	case inReading:
 		return s.sent > 0 && s.to > s.feed.position
 	}

@@ -1,0 +1,102 @@
+package feed
+
+import (
+	"testing"
+	"time"
+
+	"kvgateway/internal/kvclient"
+)
+
+// at is a message of the stream "a", stored so many seconds after the beginning.
+func at(key string, r kvclient.Revision, second int64) kvclient.Entry {
+	e := entry(key, r, kvclient.Put)
+	e.Created = time.Unix(second, 0)
+	e.Check = kvclient.CheckOf(e.Created)
+	return e
+}
+
+// ahead is a subscription that comes from another gateway with a point which its feed has yet to read.
+func ahead(t *testing.T, f *Feed, point Point, last kvclient.Revision) *Subscription {
+	t.Helper()
+	s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
+		wake: Token(make(chan struct{}, 1)), lossesThen: f.losses}
+	if s.decide(stream(last, 0), sameHistory); s.resetFirst != "" {
+		t.Fatalf("reset for %q", s.resetFirst)
+	}
+	return s
+}
+
+// What a subscription has of another gateway, and its feed has yet to read, may be lost in a crash and
+// its revisions given again. The feed, which goes on, would tell nobody.
+func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
+	t.Parallel()
+	place := at("k", 12, 12).Position
+	for name, tc := range map[string]struct {
+		point Point
+		last  kvclient.Revision // of the stream when the subscription comes
+		want  string
+	}{
+		"following":     {Point{Position: place}, 12, ReasonHorizon},
+		"in a snapshot": {Point{Position: place, InSnapshot: true, Sent: 11}, 12, ReasonHorizon},
+		"not complete":  {Point{Position: at("k", 10, 10).Position}, 12, ReasonHorizon},
+		"not ahead":     {Point{Position: at("k", 10, 10).Position}, 10, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := bare(stream(10, 0))
+			f.setState(live, nil)
+			attached, late := ahead(t, f, tc.point, tc.last), ahead(t, f, tc.point, tc.last)
+			attached.attach(false)
+			if f.goOn(); attached.resetFirst != tc.want {
+				t.Errorf("reset for %q, want %q", attached.resetFirst, tc.want)
+			}
+			// One that had asked before may wait for revisions that will not come.
+			if late.attach(false); late.resetFirst != tc.want {
+				t.Errorf("one that came late: reset for %q", late.resetFirst)
+			}
+			next := ahead(t, f, tc.point, tc.last)
+			if next.attach(false); next.resetFirst != "" {
+				t.Errorf("one that asked after the loss: reset for %q", next.resetFirst)
+			}
+		})
+	}
+}
+
+// A crash can take back the message for which another was skipped, and with it that the other was
+// removed. Then the stream has all that it was given, and the feed lacks some of it.
+func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
+	t.Parallel()
+	for name, came := range map[string]bool{"the successor came": true, "it has yet to come": false} {
+		f := bare(stream(10, 0))
+		now := time.Unix(100, 0)
+		f.now = func() time.Time { return now }
+		f.known.at = time.Unix(10, 0)
+		f.take([]kvclient.Entry{at("l", 12, 12)}) // 11 is gone: 13 is of its key
+		after := stream(12, 0)
+		if came {
+			q := f.question()
+			f.take([]kvclient.Entry{at("k", 13, 13)})
+			if _, err := f.compare(q, stream(13, 1)); err != nil {
+				t.Fatal(err)
+			}
+			after = stream(13, 0)
+		}
+		f.missSome(time.Unix(50, 0))
+		if got := f.trusts(after, f.mark.stored); got != came {
+			t.Errorf("%s: the log goes on: %v", name, got)
+		}
+	}
+}
+
+// Of a stream that was found empty after all was removed, its server may not know when the last
+// message was stored. Then another stream cannot be told from it.
+func TestMarkWithoutATimeIdentifiesNothing(t *testing.T) {
+	t.Parallel()
+	for _, m := range []mark{{}, {revision: 5}, {stored: time.Unix(1, 0)}} {
+		if m.identifies() {
+			t.Errorf("%+v identifies a stream", m)
+		}
+	}
+	if m := (mark{5, time.Unix(1, 0)}); !m.identifies() {
+		t.Errorf("%+v identifies nothing", m)
+	}
+}
