@@ -36,13 +36,20 @@ func planDescriptors(limit int64) descriptorPlan {
 		places: min(max(limit-reserve-adminPlaces, 16), mostPlaces)}
 }
 
+// defaultMaxStreams is the default of --max-streams.
+const defaultMaxStreams = 20_000
+
 // warn says that --max-streams cannot be reached, where streams over HTTP/1.1 have a connection
-// each.
+// each. Of the default, which nobody has asked for, that is no warning.
 func (p descriptorPlan) warn(maxStreams int, log zerolog.Logger) {
 	if int64(maxStreams) <= p.places {
 		return
 	}
-	log.Warn().Int("max_streams", maxStreams).Int64("open_files_limit", p.limit).
+	level := zerolog.WarnLevel
+	if maxStreams == defaultMaxStreams {
+		level = zerolog.InfoLevel
+	}
+	log.WithLevel(level).Int("max_streams", maxStreams).Int64("open_files_limit", p.limit).
 		Int64("connections", p.places).Int64("reserved", p.reserve).
 		Msg("--max-streams cannot be reached over HTTP/1.1: the limit of open files is too low. " +
 			"Raise it, as with ulimit -n, LimitNOFILE of systemd or --ulimit of a container")
