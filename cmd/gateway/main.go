@@ -11,13 +11,26 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // from the first signal on, a second one ends the process at once
-	err := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	err := run(signalContext(), os.Args[1:], os.Stdout, os.Stderr)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "gateway: %v\n", err)
 	}
 	os.Exit(exitCode(err))
+}
+
+// signalContext returns a context that the first signal ends. A second signal ends the process at
+// once, however soon it comes: with signal.NotifyContext one that came before the first was dealt
+// with was lost.
+func signalContext() context.Context {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		cancel(fmt.Errorf("%v signal received", <-signals))
+		<-signals
+		os.Exit(1)
+	}()
+	return ctx
 }
 
 // exitCode is 0 for a clean end, 2 for settings that cannot work, which only a change of them mends, and 1 for the rest.
