@@ -63,9 +63,10 @@ type Feed struct {
 	interest   interests
 	subs       map[*Subscription]struct{}
 	readings   map[readingKey]*reading
-	purged     kvclient.Revision    // markers up to here may have been purged since the log began
-	purges     map[string]time.Time // of keys with markers, when they were
-	due        []*reading           // that are to be started
+	snapshots  map[kvclient.Revision]struct{} // that were begun in this era, by what they stand for; see knowsSnapshot
+	purged     kvclient.Revision              // markers up to here may have been purged since the log began
+	purges     map[string]time.Time           // of keys with markers, when they were
+	due        []*reading                     // that are to be started
 	awaited    []awaited
 	// positionCheck is the check of the message at the position; zero if it is not known.
 	positionCheck kvclient.Check
@@ -91,6 +92,7 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 		subs:       make(map[*Subscription]struct{}),
 		wanting:    make(map[*Subscription]struct{}),
 		readings:   make(map[readingKey]*reading),
+		snapshots:  make(map[kvclient.Revision]struct{}),
 		sourceSide: sourceSide{now: time.Now, lastWord: time.Now},
 	}
 }
@@ -242,6 +244,7 @@ func (f *Feed) begin(s kvclient.StreamState) {
 	clear(f.markers)
 	clear(f.purges)
 	clear(f.readings)
+	clear(f.snapshots)
 }
 
 // take appends what the source delivered and wakes the subscriptions that it concerns. It does so without the lock: each that is woken asks

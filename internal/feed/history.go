@@ -100,18 +100,59 @@ func (f *Feed) currentEra() era {
 
 // goOn notes that the log goes on after a loss of the source: all that was read is there still. What
 // was not read may have been lost in a crash, and its revisions given again. So subscriptions that
-// are ahead of the feed, by another gateway's word, are reset.
+// are ahead of the feed, by another gateway's word, are reset, and snapshots begin anew.
 func (f *Feed) goOn() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.losses++
+	clear(f.readings)
+	clear(f.snapshots)
 	for s := range f.subs {
-		if s.generation == f.generation && s.isAhead() {
-			s.restart()
-			s.resetFirst = ReasonHorizon
-			s.wake()
+		if s.generation != f.generation || !s.isAhead() && !s.isInSnapshot() {
+			continue
 		}
+		holds := s.sent > 0 || s.phase == following
+		s.restart()
+		if holds {
+			s.resetFirst = ReasonHorizon
+		}
+		s.wake()
 	}
+}
+
+// maxSnapshots bounds the snapshots of an era that are known. Ids within a forgotten one are reset.
+const maxSnapshots = 1 << 10
+
+// beginSnapshot notes that a snapshot is read that stands for a revision. The feed is locked.
+func (f *Feed) beginSnapshot(to kvclient.Revision) {
+	if len(f.snapshots) >= maxSnapshots {
+		clear(f.snapshots)
+	}
+	f.snapshots[to] = struct{}{}
+}
+
+// knowsSnapshot reports whether a snapshot that stands for a revision was begun in this era.
+//
+// A snapshot lacks what is overwritten while it is read: the client hears of the later message from
+// the log. If a crash takes that message back, the earlier one is the key's value again, and a client
+// that has read past it would never hear of it. Within an era that does not happen, since all that
+// was read is there. So a part of a snapshot of another era, or of another gateway, proves nothing.
+// The feed is locked.
+func (f *Feed) knowsSnapshot(to kvclient.Revision) bool {
+	_, known := f.snapshots[to]
+	return known
+}
+
+// isInSnapshot reports whether the subscription follows a snapshot that has begun to be read. The
+// feed is locked.
+func (s *Subscription) isInSnapshot() bool {
+	if s.phase != inReading || s.place.reading.key.replay {
+		return false
+	}
+	r := s.place.reading
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.to > 0
 }
 
 // isAhead reports whether the subscription holds what the feed has yet to read, or a snapshot that

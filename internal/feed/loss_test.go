@@ -36,10 +36,9 @@ func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 		last  kvclient.Revision // of the stream when the subscription comes
 		want  string
 	}{
-		"following":     {Point{Position: place}, 12, ReasonHorizon},
-		"in a snapshot": {Point{Position: place, InSnapshot: true, Sent: 11}, 12, ReasonHorizon},
-		"not complete":  {Point{Position: at("k", 10, 10).Position}, 12, ReasonHorizon},
-		"not ahead":     {Point{Position: at("k", 10, 10).Position}, 10, ""},
+		"following":    {Point{Position: place}, 12, ReasonHorizon},
+		"not complete": {Point{Position: at("k", 10, 10).Position}, 12, ReasonHorizon},
+		"not ahead":    {Point{Position: at("k", 10, 10).Position}, 10, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := bare(stream(10, 0))
@@ -59,6 +58,30 @@ func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A part of a snapshot lacks what was overwritten while it was read, and a crash can bring that back.
+// So its id is taken in the era in which the snapshot was begun, and in no other.
+func TestPartOfASnapshotIsOfItsEra(t *testing.T) {
+	t.Parallel()
+	f := bare(stream(10, 0))
+	f.setState(live, nil)
+	want := func(when, reason string) {
+		t.Helper()
+		point := Point{Position: at("k", 10, 10).Position, InSnapshot: true, Sent: 5}
+		s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
+			wake: Token(make(chan struct{}, 1)), lossesThen: f.losses}
+		if s.decide(stream(10, 0), sameHistory); s.resetFirst != reason {
+			t.Errorf("%s: reset for %q, want %q", when, s.resetFirst, reason)
+		}
+	}
+	want("of another feed", ReasonHorizon)
+	f.mu.Lock()
+	f.beginSnapshot(10)
+	f.mu.Unlock()
+	want("of this one", "")
+	f.goOn()
+	want("from before a loss", ReasonHorizon)
 }
 
 // A crash can take back the message for which another was skipped, and with it that the other was

@@ -216,6 +216,8 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 		s.restart() // who holds nothing needs no proof
 	case proof == otherHistory, point.Check.Known() && proof == unproved, !f.vouches(point.Revision):
 		s.resetFirst = ReasonHorizon
+	case point.InSnapshot && !f.knowsSnapshot(point.Revision):
+		s.resetFirst = ReasonHorizon
 	case point.InSnapshot:
 		s.sent, s.to, s.toCheck = point.Sent, point.Revision, point.Check
 		if !s.toCheck.Known() {

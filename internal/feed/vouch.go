@@ -80,6 +80,9 @@ func (r *reading) markersTo(to kvclient.Revision, toCheck kvclient.Check) ([]exp
 	r.mu.Lock()
 	r.to, r.toCheck = to, toCheck
 	r.mu.Unlock()
+	if !r.key.replay {
+		f.beginSnapshot(to)
+	}
 	switch after := r.key.after; {
 	case !r.key.history, r.key.remains:
 		return nil, nil // what survives was asked for, or has no successors
