@@ -63,6 +63,7 @@ type Feed struct {
 	interest   interests
 	subs       map[*Subscription]struct{}
 	readings   map[readingKey]*reading
+	ahead      kvclient.Revision              // the greatest that a subscription has come with, by another gateway's word
 	snapshots  map[kvclient.Revision]struct{} // that were begun in this era, by what they stand for; see knowsSnapshot
 	purged     kvclient.Revision              // markers up to here may have been purged since the log began
 	purges     map[string]time.Time           // of keys with markers, when they were
@@ -245,6 +246,7 @@ func (f *Feed) begin(s kvclient.StreamState) {
 	clear(f.purges)
 	clear(f.readings)
 	clear(f.snapshots)
+	f.ahead = 0
 }
 
 // take appends what the source delivered and wakes the subscriptions that it concerns. It does so without the lock: each that is woken asks
@@ -315,13 +317,15 @@ func (f *Feed) remember(e *kvclient.Entry) {
 	f.markers[e.Key] = e.Revision
 }
 
-// harmless tells whether the purge of a key's messages changes nothing that a subscription holds: its last entry was a
-// marker, and was read. Who comes with an older position does not hear of the marker from the store any more.
+// harmless reports whether the purge of a key's messages changes nothing that a subscription holds:
+// the key's last entry was a marker, and was read. A subscription that has come with more than the
+// feed has read may hold a later value. One that comes with an older position does not hear of the
+// marker from the store any more.
 func (f *Feed) harmless(key string, at time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	marker, deleted := f.markers[key]
-	if !deleted {
+	if !deleted || f.ahead > f.position {
 		return false
 	}
 	if len(f.purges) >= maxMarkers {

@@ -240,6 +240,7 @@ func (w *world) crash() bool {
 	if w.missing || w.calm {
 		return false
 	}
+	w.model.read = w.feed.position
 	loses := w.rand.IntN(100) < w.often.lose && w.lose()
 	moves := w.rand.IntN(100) < w.often.move
 	if moves {

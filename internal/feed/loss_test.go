@@ -60,6 +60,25 @@ func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 	}
 }
 
+// A feed judges a purge by what it has read. A subscription that has come with more, by another
+// gateway's word, may hold a value that the feed has yet to read.
+func TestPurgeIsNotHarmlessToASubscriptionThatIsAhead(t *testing.T) {
+	t.Parallel()
+	f := bare(stream(10, 0))
+	f.setState(live, nil)
+	marker := at("k", 11, 11)
+	marker.Operation = kvclient.Delete
+	f.take([]kvclient.Entry{marker})
+	ahead(t, f, Point{Position: at("k", 12, 12).Position}, 12)
+	if f.harmless("k", time.Unix(13, 0)) {
+		t.Error("a purge was taken for harmless to one that is ahead")
+	}
+	f.take([]kvclient.Entry{at("l", 12, 12)})
+	if !f.harmless("k", time.Unix(13, 0)) {
+		t.Error("a purge was not harmless once the feed has come as far")
+	}
+}
+
 // A part of a snapshot lacks what was overwritten while it was read, and a crash can bring that back.
 // So its id is taken in the era in which the snapshot was begun, and in no other.
 func TestPartOfASnapshotIsOfItsEra(t *testing.T) {

@@ -33,6 +33,7 @@ type model struct {
 	saved      *savedModel          // what a crash brings back; nil for nothing
 	advisories []advised
 	markers    map[string]kvclient.Revision // that the feed has read
+	read       kvclient.Revision            // by the feed
 	purges     int                          // of values
 	writes     int                          // in all lives: no two messages are stored at the same time
 	losses     int                          // of the stream's end
@@ -260,9 +261,13 @@ func (m *model) lose() bool {
 	return true
 }
 
-// shortened is the stream, which must hold every message that it was given, without the last few.
+// shortened is the stream, which must hold every message that it was given, without the last few, or
+// without those that the feed has yet to read.
 func (m *model) shortened() *savedModel {
 	s := &savedModel{life: m.lives, last: m.last - min(m.last, kvclient.Revision(1+m.rand.IntN(4))), states: m.states}
+	if m.read < m.last && m.rand.IntN(4) > 0 {
+		s.last = m.read
+	}
 	if s.messages = m.messages[:s.last]; s.last > 0 {
 		s.lastTime = s.messages[s.last-1].Created
 	}

@@ -226,6 +226,7 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 		s.read(readingKey{history: s.options.IncludeHistory, after: s.sent, to: s.to, toCheck: s.toCheck})
 	default:
 		s.sent, s.sentCheck = point.Revision, point.Check
+		f.ahead = max(f.ahead, point.Revision)
 		s.follow(point.Revision)
 	}
 }
