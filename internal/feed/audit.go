@@ -33,7 +33,7 @@ type sourceSide struct {
 	resetFor string            // the reason for which subscriptions are reset at the next start; "" for none
 	void     string            // the reason for a reset that lies in what was taken; "" for none
 	updated  bool              // the stream's configuration was, since known was seen: another history takes messages away
-	suspect  bool              // messages are missing, and nobody has told why yet
+	suspect  *purged           // what is missing, and nobody has told why yet; nil for nothing
 	known    tally             // the last that was seen with everything read
 	ripening tally             // one before that, or the same, which earlier will be
 	earlier  tally             // one that was older than tellTime when the source said something
@@ -82,7 +82,7 @@ func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (positio
 	if begun {
 		f.known = tally{s, f.now()}
 		f.doubt, f.ripening, f.earlier = time.Time{}, f.known, tally{}
-		f.updated, f.suspect = false, false
+		f.updated, f.suspect = false, nil
 		f.takeForgiven()
 		f.mark, f.delays, f.void = mark{s.Last, s.LastTime}, delays{}, ""
 	}
@@ -221,9 +221,11 @@ func (f *Feed) overdue(position kvclient.Revision) error {
 	return fmt.Errorf("%w: what is stored beyond revision %d does not come", kvclient.ErrTimeout, position)
 }
 
-// count compares the stream with what it was. No write takes a key away, and while the revision is the same no message either: none may
-// be missing but what was told to be purged and found harmless. That word may come a moment later, so it is looked at twice. Where
-// entries vanish by age they do so with a marker or at a time that was told.
+// count compares the stream with what it was. No write takes a key away, and while the revision is
+// the same no message either: none may be missing but what was told to be purged and found harmless.
+// The advisories of that may come a moment later, and of a sweep they come for as long as it goes
+// on: so the same must be missing twice, with nothing left to hear. Where entries vanish by age they
+// do so with a marker or at a time that was told.
 func (f *Feed) count(s kvclient.StreamState) error {
 	before := f.known
 	if s.History < before.History {
@@ -235,16 +237,20 @@ func (f *Feed) count(s kvclient.StreamState) error {
 	fewer := s.Subjects+forgiven.keys < before.Subjects ||
 		!f.updated && before.Last == s.Last && s.Messages+forgiven.messages < before.Messages
 	missing := before.Epoch == s.Epoch && fewer && s.Lifetime == 0
+	lack := purged{keys: before.Subjects - s.Subjects - forgiven.keys}
+	if before.Last == s.Last {
+		lack.messages = before.Messages - s.Messages - forgiven.messages
+	}
 	switch {
 	case !missing:
-		f.updated, f.suspect = false, false
+		f.updated, f.suspect = false, nil
 		f.takeForgiven()
 		f.note(s)
-	case !f.suspect:
-		f.suspect = true
+	case f.mail.waits() || f.suspect == nil || *f.suspect != lack:
+		f.suspect = &lack
 		f.soon()
 	default:
-		f.suspect, f.resetFor = false, ReasonPurged
+		f.suspect, f.resetFor = nil, ReasonPurged
 		return errRestart
 	}
 	return nil

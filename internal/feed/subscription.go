@@ -194,8 +194,10 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 	defer f.mu.Unlock()
 	s.decided, s.generation = true, f.generation
 	s.syncDue, s.syncFrom = true, state.Last
+	if s.options.From > 1 {
+		s.folds = false // what is before is missing, also when it is resumed
+	}
 	if from := s.options.From; from > 0 && s.options.Resume == nil {
-		s.folds = s.folds && from <= 1
 		if from > state.Last+1 {
 			s.resetFirst = ReasonAhead
 			return

@@ -51,7 +51,8 @@ func ParsePosition(s string) (Position, error) {
 	epoch, check, checked := strings.Cut(rest, ".")
 	rev, err := ParseRevision(number)
 	p := Position{Revision: rev, Epoch: Epoch(epoch)}
-	if err != nil || full && !isEpoch(epoch) || checked && !p.Check.parse(check) {
+	wrongCheck := checked && (rev == 0 || !p.Check.parse(check)) // no message has revision 0
+	if err != nil || full && !isEpoch(epoch) || wrongCheck {
 		reason := fmt.Sprintf("%.64q is not REVISION, REVISION-EPOCH or REVISION-EPOCH.CHECK", s)
 		return Position{}, &SyntaxError{What: "position", Reason: reason}
 	}

@@ -95,6 +95,7 @@ type inspection struct {
 	record    record
 	entry     recorded
 	known     bool // the record knows the stream
+	clean     bool // its files are as a clean stop has left them, by the record
 	last      uint64
 	losses    []loss
 }
@@ -111,8 +112,8 @@ func inspectStream(dir string, r record, room *int64) ([]loss, error) {
 	i.last = state.Last
 	sizes := blockSizes(dir)
 	blocks := blockNumbers(sizes)
-	trusted := r.Clean && i.known && readable && state.Checksum == i.entry.Checksum
-	if trusted {
+	i.clean = r.Clean && i.known && readable && state.Checksum == i.entry.Checksum
+	if i.clean {
 		i.compare(sizes)
 		blocks = newest(blocks, sizes, room)
 	}
@@ -176,7 +177,7 @@ func (i *inspection) judge(name string, found blockScan, before uint64, newest b
 		return
 	}
 	lasting := i.record.SyncAlways || i.known && before < i.entry.Last
-	certain := lasting && (!newest || found.behind > 0)
+	certain := lasting && (!newest || found.behind > 0 || i.clean) // after a clean stop all was whole
 	text := fmt.Sprintf("%s cannot be read from byte %d on, behind revision %d",
 		name, found.bad, before)
 	if found.behind > 0 {
