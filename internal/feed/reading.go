@@ -13,7 +13,7 @@ const (
 	// readAhead is how far a reading may be ahead of its fastest follower, in bytes.
 	readAhead = 1 << 20
 	// maxStraggle is how far a follower may be behind the reading; beyond, it goes on with a reading of its own.
-	maxStraggle = 8 << 20
+	maxStraggle = 2 << 20
 	// shareable is how much may have been read when others still join from the beginning, and shareFor how long after its end.
 	shareable = 4 << 20
 	shareFor  = time.Second

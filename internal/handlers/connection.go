@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"kvgateway/internal/bound"
@@ -47,9 +48,10 @@ func (s *Server) place(r *http.Request, hold *bound.Hold) error {
 	return s.answers.requests.Take(r.Context(), hold, c.name, 1, nil)
 }
 
-// isLongPoll reports whether a request may wait for a change before it is answered.
+// isLongPoll reports whether a request may wait for a change of a key before it is answered.
 func isLongPoll(r *http.Request) bool {
-	return len(r.Header["Prefer"]) > 0 && len(r.Header["If-None-Match"]) > 0
+	return r.Method == http.MethodGet && strings.Contains(r.URL.EscapedPath(), "/keys/") &&
+		len(r.Header["Prefer"]) > 0 && len(r.Header["If-None-Match"]) > 0
 }
 
 // cutter returns what closes the connection of a request that shares it with others, nil if it does

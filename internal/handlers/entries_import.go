@@ -60,10 +60,10 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 	if err := lines.first(); err != nil {
 		return bodyError(err, " Nothing was stored.")
 	}
-	if err := holdReport(w.(*recorder)); err != nil {
+	if err := lines.body.take(s.bodies.imports, &lines.body.place, 1); err != nil {
 		return err
 	}
-	if err := lines.body.take(s.bodies.imports, &lines.body.place, 1); err != nil {
+	if err := holdReport(w.(*recorder)); err != nil { // an import without a place holds nothing
 		return err
 	}
 	in, err := b.Import(owned(r), options)

@@ -42,15 +42,22 @@ func unchanged(have kvclient.Condition, e *kvclient.Entry, err error) bool {
 func (s *Server) longPoll(r *http.Request, answer http.Header, read entryRead,
 	have kvclient.Condition, wait time.Duration) (kvclient.Entry, error) {
 	ctx := owned(r)
+	var place bound.Hold
+	defer place.Release()
+	if read.options.MinRevision != (kvclient.Position{}) { // the first read may wait already
+		if err := s.enterStreams(r, &place); err != nil {
+			return kvclient.Entry{}, err
+		}
+	}
 	e, err := s.polled.do(ctx, answer, read)
 	if !unchanged(have, &e, err) {
 		return e, err
 	}
-	var place bound.Hold
-	if err := s.enterStreams(r, &place); err != nil {
-		return e, err
+	if place.Size() == 0 {
+		if err := s.enterStreams(r, &place); err != nil {
+			return e, err
+		}
 	}
-	defer place.Release()
 	return s.awaitChange(ctx, answer, read, have, wait, e, err)
 }
 

@@ -32,8 +32,13 @@ type wantedRead struct {
 
 // A sharedRead is a read that several requests wait for.
 type sharedRead struct {
-	begun bool          // guarded by the mutex of sharedReads
-	done  chan struct{} // closed when the fields below are set
+	cancel context.CancelFunc // ends the read, when nobody waits for it any more
+
+	// Guarded by the mutex of sharedReads.
+	begun   bool
+	waiting int // requests that wait for it
+
+	done chan struct{} // closed when the fields below are set
 
 	entry  kvclient.Entry
 	served kvclient.Consistency
@@ -45,9 +50,10 @@ type sharedRead struct {
 const sharedFor = 100 * time.Millisecond
 
 // do is entryRead.do, of a key's last entry, by a read that others may share. The read goes on if
-// the context ends, since others may wait for it.
+// the context ends and others wait for it.
 func (s *sharedReads) do(ctx context.Context, h http.Header, q entryRead) (kvclient.Entry, error) {
 	read := s.join(ctx, q)
+	defer s.leave(read)
 	select {
 	case <-read.done:
 		h["Kv-Consistency"] = headerConsistency[read.served]
@@ -63,16 +69,38 @@ func (s *sharedReads) join(ctx context.Context, q entryRead) *sharedRead {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.reads[wanted]
-	if before != nil && (!before.begun || q.options.MinRevision != (kvclient.Position{})) {
+	if before != nil && before.waiting > 0 && (!before.begun || q.options.MinRevision != (kvclient.Position{})) ||
+		before != nil && before.isDone() && q.options.MinRevision != (kvclient.Position{}) {
+		before.waiting++
 		return before
 	}
 	if s.reads == nil {
 		s.reads = make(map[wantedRead]*sharedRead)
 	}
-	read := &sharedRead{done: make(chan struct{})}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	read := &sharedRead{done: make(chan struct{}), cancel: cancel, waiting: 1}
 	s.reads[wanted] = read
-	go s.run(context.WithoutCancel(ctx), wanted, read, q, before)
+	go s.run(run, wanted, read, q, before)
 	return read
+}
+
+// leave notes that a request does not wait any more. A read for which nobody waits ends: one for a
+// revision that is to come would go on for a minute.
+func (s *sharedReads) leave(read *sharedRead) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if read.waiting--; read.waiting == 0 {
+		read.cancel()
+	}
+}
+
+func (r *sharedRead) isDone() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // run reads when the read before has ended.

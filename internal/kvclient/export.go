@@ -40,16 +40,16 @@ type exporter struct {
 //
 // It does not read ahead of visit further than some megabytes. It returns what visit returns, and otherwise what Keys does.
 func (b *Bucket) Export(ctx context.Context, export Export, visit func(*Entry) error) (Revision, error) {
+	// This asks the leader in any case. An export that waits for a revision takes no place yet.
+	b, err := b.overBulk().awaitRevision(ctx, export.Options.MinRevision, export.Options.Wait)
+	if err != nil {
+		return 0, err
+	}
 	hold, err := place(ctx, b.client.limits.exports)
 	if err != nil {
 		return 0, err
 	}
 	defer hold.Release()
-	// This asks the leader in any case.
-	b, err = b.overBulk().awaitRevision(ctx, export.Options.MinRevision, export.Options.Wait)
-	if err != nil {
-		return 0, err
-	}
 	x := exporter{bucket: b, Export: export, visit: visit, seed: maphash.MakeSeed()}
 	complete := true
 	for after, try := Revision(0), 0; after < b.lastSeq; try++ {
