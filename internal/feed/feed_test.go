@@ -319,6 +319,36 @@ func TestSourceLostAndBack(t *testing.T) {
 }
 
 // What vanishes without a trace in the stream is a reset; markers that were delivered may go.
+// A sweep takes a while, and its advisories come one for each marker: to count the stream in between
+// is to miss what is told a moment later.
+func TestSweepOfDeliveredMarkersIsNoReset(t *testing.T) {
+	t.Parallel()
+	l := start(t, feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	const markers = 400
+	for i := range markers {
+		put(t, kv, fmt.Sprintf("k%d", i), "1")
+	}
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	for i := range markers {
+		if err := kv.Delete(t.Context(), fmt.Sprintf("k%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.untilRevision(2 * markers)
+	if err := kv.PurgeDeletes(t.Context(), jetstream.DeleteMarkersOlderThan(-1)); err != nil {
+		t.Fatal(err)
+	}
+	w.untilRevision(put(t, kv, "c", "1"))
+	w.follows(300 * time.Millisecond)
+	for _, e := range w.told {
+		if e.Kind == feed.Reset {
+			t.Fatal("reset for ", e.Reason)
+		}
+	}
+}
+
 func TestPurges(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})

@@ -84,8 +84,10 @@ func (r *reading) markersTo(to kvclient.Revision, toCheck kvclient.Check) ([]exp
 		f.beginSnapshot(to)
 	}
 	switch after := r.key.after; {
-	case !r.key.history, r.key.remains:
-		return nil, nil // what survives was asked for, or has no successors
+	case !r.key.history && after == 0, r.key.remains:
+		// What survives was asked for, or has no successors. A client that comes back within a
+		// snapshot may have asked for one with history before, and hold what a marker takes back.
+		return nil, nil
 	case r.key.replay && after < f.since, after > 0 && after < f.purged:
 		return nil, errUnvouched
 	case after > 0 && f.lifetime > 0 && after < f.since:

@@ -216,6 +216,7 @@ func testIDOfOtherContentIsReset(t *testing.T, form func(*setup)) {
 		{"updates_only=true", "", reset},
 		{"ignore_deletes=true", "", reset},
 		{"", "include_history=true", same},
+		{"resume_from_revision=2", "", reset},
 		{"", "heartbeat=1s&bookmarks=event", same},
 		{"", "events=message", same},
 	} {

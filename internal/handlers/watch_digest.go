@@ -13,8 +13,8 @@ import (
 // request's filters and the caller's, in any order and however often, and the options of the
 // content. An id that a stream gave out under another digest stands for another state, so the stream
 // that gets it begins with a reset. How a stream is written (format, heartbeat, bookmarks) is not
-// part of it. A history is: within a snapshot that has one, a client may hold what a later marker
-// takes back. So is a revision to start from, before which a stream has nothing.
+// part of it, and neither is include_history: it decides what a snapshot has besides that state. A
+// revision to start from is, since a stream has nothing of what is before.
 // Clients keep ids for as long as they like, so the digest of a content never changes.
 func contentDigest(o feed.SubscribeOptions, form kvclient.ValueForm, caller kvclient.Filters) string {
 	h := fnv.New64a()
@@ -28,9 +28,6 @@ func contentDigest(o feed.SubscribeOptions, form kvclient.ValueForm, caller kvcl
 	write("")
 	write(distinct(caller)...)
 	write("", strconv.Itoa(int(form)), strconv.FormatBool(o.UpdatesOnly), strconv.FormatBool(o.IgnoreDeletes))
-	if o.IncludeHistory {
-		write("history")
-	}
 	if o.From > 1 {
 		write("from")
 	}

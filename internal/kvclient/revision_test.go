@@ -46,7 +46,7 @@ func TestParsePosition(t *testing.T) {
 	for _, s := range []string{
 		"", "-", "42-", "-k3f9x", "42-K3F9X", "42-a-b", "42--a", "42-a b", "42 -a", `"42"`, "W/42", "*", "42-é", "42-aaaaaaaaaaaaaa",
 		"9007199254740992-a", "42,43", "42-a,43-a", "42.7c0q", "42-a.", "42-a.7c0", "42-a.7c0qq", "42-a.7C0q", "42-.7c0q",
-		"42-a.7c0q.7c0q", "42-a.7c0q-gzip", "42-a~m41x",
+		"42-a.7c0q.7c0q", "42-a.7c0q-gzip", "42-a~m41x", "0-a.7c0q",
 	} {
 		_, err := kvclient.ParsePosition(s)
 		if err == nil {

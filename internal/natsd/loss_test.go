@@ -115,6 +115,9 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 		"byte in the oldest block, and the state file": {index: true,
 			damage: func(t *testing.T, blocks []string) { flip(t, blocks[0], middle) },
 		},
+		"last record": {cleanOnly: true, damage: func(t *testing.T, blocks []string) {
+			flip(t, newest(blocks), func(size int) int { return size - 2 })
+		}},
 		"truncated newest block": {cleanOnly: true,
 			damage: func(t *testing.T, blocks []string) { truncate(t, newest(blocks)) },
 		},

@@ -68,7 +68,7 @@ func (r *run) compareTag(ctx context.Context, lost string) error {
 	if err != nil || a.revision != b.revision {
 		return err // the write came later than planned: there is nothing to compare
 	}
-	status, _, err := r.vault(ctx, http.MethodGet, "If-None-Match", lost)
+	status, err := r.vaultBack(ctx, http.MethodGet, "If-None-Match", lost)
 	if err == nil && status != http.StatusOK {
 		r.found = append(
 			r.found,
@@ -79,7 +79,7 @@ func (r *run) compareTag(ctx context.Context, lost string) error {
 			},
 		)
 	}
-	status, _, err2 := r.vault(ctx, http.MethodPut, "If-Match", lost)
+	status, err2 := r.vaultBack(ctx, http.MethodPut, "If-Match", lost)
 	if err2 == nil && status != http.StatusPreconditionFailed {
 		r.found = append(
 			r.found,
@@ -119,4 +119,16 @@ func (r *run) vault(
 	}
 	defer drain(response.Body)
 	return response.StatusCode, response.Header.Get("ETag"), nil
+}
+
+// vaultBack asks until NATS is back: reads and writes have connections of their own, each of which
+// comes back when it does.
+func (r *run) vaultBack(ctx context.Context, method, header, value string) (status int, err error) {
+	for end := time.Now().Add(10 * time.Second); ; {
+		status, _, err = r.vault(ctx, method, header, value)
+		if err != nil || status != http.StatusServiceUnavailable || time.Now().After(end) {
+			return status, err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
