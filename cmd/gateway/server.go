@@ -67,7 +67,8 @@ type listenOptions struct {
 	address string
 	bounds  *bound.Set
 	limit   connectionLimit
-	refusal []byte // what a connection is answered for which there is no place
+	// refusal is the response sent to a connection that exceeds the limit, before it is closed.
+	refusal []byte
 }
 
 // listen binds the address and does not serve yet. Its connections have the places of the limit. An

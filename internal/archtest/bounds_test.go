@@ -10,8 +10,8 @@ import (
 )
 
 // Limits on what requests can hold are made by bound.Set.New, which names them, measures them and says
-// what happens when they are reached. These are the other ways in which limits are made in Go: they
-// work, but nobody can list them.
+// what happens when they are reached. A semaphore, a channel used as one, or the limit of an errgroup
+// works too, but is missing in the list of bounds and in their metrics: this test forbids them.
 func TestBoundsAreMadeByTheirConstructor(t *testing.T) {
 	for _, p := range packages(t) {
 		if helper(p.ImportPath) || p.ImportPath == "internal/bound" {

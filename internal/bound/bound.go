@@ -71,17 +71,26 @@ type Bound struct {
 	refused atomic.Uint64
 	evicted atomic.Uint64
 
-	mu       sync.Mutex
-	used     int64
-	owners   map[string]int64 // what each owner holds; nil without PerOwner
-	first    *Hold            // the holds that can be evicted, a doubly linked list
-	leaving  int64            // what those hold that were evicted and have not given it back
-	insisted int64            // what those hold that were insisted on and are not leaving
-	lines    map[string]*line // of the owners that wait
-	turns    []*line          // the same, in the order of their turns
-	length   int              // claims that wait
-	small    int              // those of them that may use the reserve
-	spare    []*claim         // that do not wait, to be used again
+	mu sync.Mutex
+	// used is the sum of all holds, those being evicted included.
+	used int64
+	// owners has what each owner holds. It is nil without PerOwner.
+	owners map[string]int64
+	// first is the head of a doubly linked list of the holds that can be evicted.
+	first *Hold
+	// leaving is the sum of the holds that were evicted and are not released yet.
+	leaving int64
+	// insisted is the sum of the holds taken by Insist that are not leaving.
+	insisted int64
+	// lines has the queue of each owner with waiting claims, and turns has the same queues in the
+	// order in which they are served.
+	lines map[string]*line
+	turns []*line
+	// length is the number of waiting claims. small is how many of them may use the reserve.
+	length int
+	small  int
+	// spare keeps claims that no longer wait, for reuse.
+	spare []*claim
 }
 
 // A FullError says that a claim was refused.
