@@ -34,7 +34,14 @@ func (g *gateway) memoryBucket(t *testing.T, values int) jetstream.KeyValue {
 // unread sends a request over HTTP/1.1, of which nothing is read.
 func (g *gateway) unread(t *testing.T, target string, headers ...string) net.Conn {
 	t.Helper()
-	conn, err := net.Dial("tcp", g.address)
+	return g.unreadFrom(t, "127.0.0.1", target, headers...)
+}
+
+// unreadFrom is unread from an address of the loopback network.
+func (g *gateway) unreadFrom(t *testing.T, address, target string, headers ...string) net.Conn {
+	t.Helper()
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	conn, err := from.Dial("tcp", g.address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,8 +122,8 @@ func TestUnreadAnswersMakeRoomForThoseThatAreRead(t *testing.T) {
 	g := start(t, func(s *setup) { s.handlers.MemoryForAnswers = memory })
 	g.memoryBucket(t, 1)
 	before := heapInUse()
-	for range attackers {
-		g.unread(t, "/buckets/m/entries/k0")
+	for i := range attackers { // each address has a share of half, so that they have all of it
+		g.unreadFrom(t, fmt.Sprintf("127.0.0.%d", 2+i%3), "/buckets/m/entries/k0")
 	}
 	var innocents sync.WaitGroup
 	for _, target := range []string{"/buckets/m/keys/k0", "/buckets/m/entries/k0", "/buckets/m/entries", "/buckets/m/keys"} {
