@@ -62,6 +62,9 @@ type Spec struct {
 	// Patience is how long a hold may make no progress before it can be evicted in favour of a
 	// claim that waits. It applies to holds with an evict function only; see [Bound.Take].
 	Patience time.Duration
+	// Lease is how long a hold counts at most, 0 for until it is released. There are no evictions from
+	// a bound with a lease.
+	Lease time.Duration
 }
 
 // A Bound limits how much is held at once. A claim that does not fit waits in the line of its owner,
@@ -76,8 +79,11 @@ type Bound struct {
 	used int64
 	// owners has what each owner holds. It is nil without PerOwner.
 	owners map[string]int64
-	// first is the head of a doubly linked list of the holds that can be evicted.
-	first *Hold
+	// first and last are the ends of a doubly linked list of the holds that can be evicted, or that
+	// have a lease, the newest first.
+	first, last *Hold
+	// watching reports whether a timer for the end of the oldest lease runs.
+	watching bool
 	// leaving is the sum of the holds that were evicted and are not released yet.
 	leaving int64
 	// insisted is the sum of the holds taken by Insist that are not leaving.
@@ -220,7 +226,7 @@ func (b *Bound) give(h *Hold, size int64) {
 	h.bound.Store(b)
 	h.size = size
 	b.count(h.owner, size)
-	if h.evict != nil {
+	if h.evict != nil || b.spec.Lease > 0 {
 		b.list(h)
 	}
 }

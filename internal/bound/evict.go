@@ -2,17 +2,19 @@ package bound
 
 import "time"
 
-// list adds a hold to those that can be evicted. b.mu must be held.
+// list adds a hold to those that can be evicted, or whose lease ends. b.mu must be held.
 func (b *Bound) list(h *Hold) {
 	h.next, h.before = b.first, nil
 	if b.first != nil {
 		b.first.before = h
+	} else {
+		b.last = h
 	}
 	b.first, h.listed = h, true
 	h.progress.Store(time.Now().UnixNano())
 }
 
-// unlist takes a hold out of the list of those that can be evicted. b.mu must be held.
+// unlist takes a hold out of that list. b.mu must be held.
 func (b *Bound) unlist(h *Hold) {
 	if !h.listed {
 		return
@@ -24,6 +26,8 @@ func (b *Bound) unlist(h *Hold) {
 	}
 	if h.next != nil {
 		h.next.before = h.before
+	} else {
+		b.last = h.before
 	}
 	h.next, h.before, h.listed = nil, nil, false
 }

@@ -54,7 +54,11 @@ func (b *Bound) unclaim(c *claim) {
 func (b *Bound) await(ctx context.Context, c *claim) error {
 	defer b.unclaim(c)
 	b.enqueue(c)
+	if b.spec.Lease > 0 {
+		b.expire()
+	}
 	b.grant() // those that wait may wait for shares of their own only
+	b.watchLeases()
 	var refused *FullError
 	if own := b.lineIsTooLong(c.hold.owner); !c.has &&
 		(own || b.spec.Wait <= 0 || b.spec.Queue > 0 && b.length > b.spec.Queue) {

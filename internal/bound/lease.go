@@ -1,0 +1,34 @@
+package bound
+
+import "time"
+
+// A bound with a lease is one of how much is begun at once: a hold counts for the time of its lease
+// at most, since what then goes on mostly waits for something else.
+
+// expire lets holds count no more that have had their lease. b.mu must be held.
+func (b *Bound) expire() {
+	since := time.Now().Add(-b.spec.Lease).UnixNano()
+	for h := b.last; h != nil && h.progress.Load() <= since; h = b.last {
+		b.resize(h, 0)
+		b.unlist(h)
+		h.bound.Store(nil)
+	}
+}
+
+// watchLeases serves the claims that wait when leases are over, as long as any wait. b.mu must be
+// held.
+func (b *Bound) watchLeases() {
+	if b.spec.Lease <= 0 || b.watching || b.length == 0 || b.last == nil {
+		return
+	}
+	b.watching = true
+	oldest := time.Unix(0, b.last.progress.Load())
+	time.AfterFunc(time.Until(oldest.Add(b.spec.Lease)), func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.watching = false
+		b.expire()
+		b.grant()
+		b.watchLeases()
+	})
+}

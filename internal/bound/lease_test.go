@@ -1,0 +1,85 @@
+package bound_test
+
+import (
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kvgateway/internal/bound"
+)
+
+const lease = 10 * time.Millisecond
+
+func leased() *bound.Bound {
+	return bound.NewSet().New(spec(func(s *bound.Spec) {
+		s.Limit, s.PerOwner, s.Lease, s.Wait = 4, 2, lease, time.Minute
+	}))
+}
+
+func TestLeaseEndsForThoseThatWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, began := leased(), time.Now()
+		stuck := []*bound.Hold{take(t, b, "a", 1), take(t, b, "a", 1)}
+		take(t, b, "b", 1).Release() // others have room
+		var granted []time.Duration
+		for range 5 { // of which two have room at a time, and none is released
+			take(t, b, "a", 1)
+			granted = append(granted, time.Since(began))
+		}
+		for i, want := range []time.Duration{lease, lease, 2 * lease, 2 * lease, 3 * lease} {
+			if granted[i] != want {
+				t.Fatalf("granted after %v", granted)
+			}
+		}
+		for _, h := range stuck { // whose places are others' by now
+			h.Release()
+		}
+		if used := b.Used(); used != 1 {
+			t.Errorf("%d places are taken", used)
+		}
+	})
+}
+
+func TestReleaseBeforeTheEndOfALease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, began := leased(), time.Now()
+		held := []*bound.Hold{take(t, b, "a", 1), take(t, b, "a", 1)}
+		var waiting sync.WaitGroup
+		for range 2 {
+			waiting.Go(func() { take(t, b, "a", 1) })
+		}
+		synctest.Wait()
+		time.Sleep(lease / 2)
+		for _, h := range held {
+			h.Release()
+		}
+		waiting.Wait()
+		if took := time.Since(began); took != lease/2 {
+			t.Errorf("granted after %v", took)
+		}
+		synctest.Wait()
+		time.Sleep(lease - 1) // what was granted has its own lease
+		if used := b.Used(); used != 2 {
+			t.Errorf("%d places are taken", used)
+		}
+	})
+}
+
+// A hold is used again whose lease has ended, and which was not released.
+func TestHoldIsUsedAgainAfterItsLease(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := leased()
+		h := take(t, b, "a", 1)
+		take(t, b, "a", 1)
+		take(t, b, "a", 1) // waits for the end of both leases
+		h.Release()
+		if err := b.Take(t.Context(), h, "b", 1, nil); err != nil {
+			t.Fatal(err)
+		}
+		h.Release()
+		if used := b.Used(); used != 1 {
+			t.Errorf("%d places are taken", used)
+		}
+	})
+}
