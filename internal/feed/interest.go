@@ -11,9 +11,9 @@ import (
 // filter share an entry, so that many streams of the same filter cost a tree of one. Literal
 // filters, each of which matches one key, need no tree at all. The feed's mutex guards it.
 type interests struct {
-	literal map[string]*interest // by the key
-	wild    map[string]*interest // by the filter
-	tree    filterTree           // of the same
+	literal map[string]*interest          // by the key
+	wild    map[string]*interest          // by the filter
+	tree    kvclient.FilterTree[interest] // of the same
 }
 
 // An interest is a filter with the subscriptions that have it; there is at least one.
@@ -32,7 +32,7 @@ func (in *interests) Match(key string, visit func(*Subscription)) {
 		i.each(visit)
 	}
 	if len(in.wild) > 0 {
-		in.tree.match(key, func(i *interest) { i.each(visit) })
+		in.tree.Match(key, func(i *interest) { i.each(visit) })
 	}
 }
 
@@ -51,7 +51,7 @@ func (in *interests) add(s *Subscription) {
 			i = &interest{subs: make(map[*Subscription]struct{})}
 			entries[pattern] = i
 			if isWild(pattern) {
-				in.tree.set(pattern, i)
+				in.tree.Set(pattern, i)
 			}
 		}
 		i.subs[s] = struct{}{}
@@ -71,7 +71,7 @@ func (in *interests) remove(s *Subscription) {
 		}
 		delete(entries, pattern)
 		if isWild(pattern) {
-			in.tree.set(pattern, nil)
+			in.tree.Set(pattern, nil)
 		}
 	}
 }

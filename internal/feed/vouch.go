@@ -61,8 +61,9 @@ func (r *reading) begins(to kvclient.Revision, toCheck kvclient.Check) error {
 	// The filters are matched without the feed's lock: 65,536 markers with long filters take half a
 	// second.
 	r.byKey = make(map[string]*expected)
+	matcher := r.filters.Matcher()
 	for _, m := range markers {
-		if r.filters.Matches(m.key) {
+		if matcher.Matches(m.key) {
 			m.due = r.key.after > 0 || r.key.replay
 			r.expected, r.byKey[m.key] = append(r.expected, &m), &m
 		}

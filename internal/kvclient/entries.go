@@ -131,6 +131,7 @@ func (s Selection) matcher() func(key string) bool {
 	for _, k := range s.Keys {
 		named[k.name] = true
 	}
+	matcher := s.Filters.Matcher()
 	return func(key string) bool {
 		switch {
 		case !strings.HasPrefix(key, s.Prefix):
@@ -138,7 +139,7 @@ func (s Selection) matcher() func(key string) bool {
 		case len(s.Filters) == 0 && len(s.Keys) > 0:
 			return named[key]
 		}
-		return named[key] || s.Filters.Matches(key)
+		return named[key] || matcher.Matches(key)
 	}
 }
 

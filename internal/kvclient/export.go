@@ -112,10 +112,11 @@ func (x *exporter) rest(ctx context.Context) error {
 	slices.Sort(x.shown)
 	b := x.bucket
 	patterns, _ := x.Filters.cover()
+	matcher := x.Filters.Matcher()
 	for _, pattern := range patterns {
 		err := b.eachSubject(ctx, b.readPrefix+pattern, x.met, func(subject string) error {
 			key, ok := b.keyOf(subject)
-			if !ok || !x.Filters.Matches(key.name) {
+			if !ok || !matcher.Matches(key.name) {
 				return nil
 			}
 			if _, shown := slices.BinarySearch(x.shown, maphash.String(x.seed, key.name)); shown {

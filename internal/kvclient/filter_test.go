@@ -227,12 +227,28 @@ func TestCoverStaysExactWhereItCan(t *testing.T) {
 		{[]string{"a.>", "a.*.c", "b"}, "a.>,b", true},
 		{[]string{"a", "a.>"}, "a,a.>", true}, // a.> does not select a
 		{[]string{"a.*", "*.b"}, ">", false},
+		{patterns("a.*.%d", 16), strings.Join(patterns("a.*.%d", 16), ","), true},
+		{patterns("a.*.%d", 17), "a.>", false},
+		{append(patterns("*.%d.x", 17), "a", "b.c"), ">", false},
+		{append(patterns("a.*.%d", 17), "a", "b.*"), "a.>,a,b.*", false},
+		{patterns("a.%d.*", 64), strings.Join(patterns("a.%d.*", 64), ","), true},
+		{patterns("a.%d", 64), strings.Join(patterns("a.%d", 64), ","), true},
+		{append(patterns("a.*.%d", 17), "a.*.3"), "a.>", false},
 	} {
 		cover, exact := filters(t, tc.filters...).Cover()
 		if strings.Join(cover, ",") != tc.cover || exact != tc.exact {
 			t.Errorf("%v: %v, exact %v; want %s, %v", tc.filters, cover, exact, tc.cover, tc.exact)
 		}
 	}
+}
+
+// patterns returns n of them with the numbers from 0 on in them.
+func patterns(pattern string, n int) []string {
+	var all []string
+	for i := range n {
+		all = append(all, fmt.Sprintf(pattern, i))
+	}
+	return all
 }
 
 func TestServerTakesEveryCover(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 // ever. So if any may have been skipped, the names of all keys are compared, and the missing are read one by one.
 type scanReader struct {
 	filters      Filters
+	matcher      Matcher // of them
 	bucket       *Bucket // as it was when the scan began
 	visit        func(Entry) error
 	link         *link // that it is read on
@@ -55,7 +56,7 @@ type scanReader struct {
 // replica has all that is before it.
 func (r *scanReader) selectSubjects(ctx context.Context) error {
 	selected, exact := r.filters.cover()
-	r.exact = exact
+	r.exact, r.matcher = exact, r.filters.Matcher()
 	covered := false
 	tail, err := r.findTail(ctx)
 	if err != nil {
@@ -291,7 +292,7 @@ func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
 	}
 	r.last = Revision(meta.Sequence.Stream)
 	e := r.bucket.delivered(msg, meta)
-	if e.Key == "" || !r.exact && !r.filters.Matches(e.Key) || r.tail && r.last > r.tailRevision && r.last <= r.bucket.lastSeq {
+	if e.Key == "" || !r.exact && !r.matcher.Matches(e.Key) || r.tail && r.last > r.tailRevision && r.last <= r.bucket.lastSeq {
 		return r.last, nil // or the leader has removed it already, and the replica has yet to
 	}
 	if !r.values {
@@ -313,7 +314,7 @@ func (r *scanReader) readMissing(ctx context.Context) error {
 	for _, subject := range r.subjects {
 		err := r.bucket.eachSubject(ctx, subject, r.met, func(subject string) error {
 			key, ok := r.bucket.keyOf(subject)
-			if !ok || !r.filters.Matches(key.name) {
+			if !ok || !r.matcher.Matches(key.name) {
 				return nil
 			}
 			if _, visited := slices.BinarySearch(r.keys, key.name); visited {
