@@ -22,6 +22,11 @@ const (
 	// refusalDrain is how much is read of what such a client has sent, or its system would throw the
 	// answer away.
 	refusalDrain = 64 << 10
+
+	// beginningLease is for how long a connection counts as beginning that sends nothing. Thousands that
+	// are opened at once would all be before the requests of others (see requests-at-work).
+	beginningLease = 20 * time.Millisecond
+	beginningWait  = 10 * time.Second
 )
 
 // A connectionLimit is the places of a listener.
@@ -42,10 +47,11 @@ type connectionLimit struct {
 // that is closed instead.
 type connections struct {
 	net.Listener
-	places   *bound.Bound
-	refusals *bound.Bound
-	answer   []byte
-	patience time.Duration
+	places    *bound.Bound
+	refusals  *bound.Bound
+	beginning *bound.Bound
+	answer    []byte
+	patience  time.Duration
 
 	mu sync.Mutex
 	// idle is the end of a ring of the idle connections: the longest idle comes next to it, and the
@@ -58,8 +64,10 @@ type connections struct {
 type connection struct {
 	*net.TCPConn
 	among *connections
+	owner string
 	hold  bound.Hold
 	once  sync.Once
+	begun bool // its first bytes were asked for
 
 	// Guarded by among.mu.
 	next, before *connection // in the ring of idle connections, nil while it is active
@@ -81,6 +89,13 @@ func limitConnections(
 			Unit: bound.Places, Limit: limit.refusals,
 			AtLimit: "a connection is closed at once behind its answer, which may get lost",
 		}),
+		beginning: bounds.New(bound.Spec{
+			Name: limit.name + "-beginning",
+			Of:   "connections that were accepted in the last 20 ms and have sent nothing, of " + limit.name,
+			Unit: bound.Places, Limit: 4 * handlers.WorkShare(), PerOwner: handlers.WorkShare(),
+			Lease: beginningLease, Wait: beginningWait,
+			AtLimit: "connections wait, clients taking turns; one that has waited for 10 s is closed",
+		}),
 	}
 	all.idle.next, all.idle.before = &all.idle, &all.idle
 	return all
@@ -98,7 +113,7 @@ func (l *connections) Accept() (net.Conn, error) {
 			accepted.Close()
 			continue
 		}
-		c := &connection{TCPConn: tcp, among: l}
+		c := &connection{TCPConn: tcp, among: l, owner: handlers.OwnerOf(tcp.RemoteAddr().String())}
 		if l.admit(c) {
 			return c, nil
 		}
@@ -108,11 +123,10 @@ func (l *connections) Accept() (net.Conn, error) {
 
 // admit gives a connection a place, if need be that of an idle one.
 func (l *connections) admit(c *connection) bool {
-	owner := handlers.OwnerOf(c.RemoteAddr().String())
-	err := l.places.Take(context.Background(), &c.hold, owner, 1, nil)
+	err := l.places.Take(context.Background(), &c.hold, c.owner, 1, nil)
 	full, ok := errors.AsType[*bound.FullError](err)
 	if ok && !full.OfOwner && l.closeIdle() {
-		err = l.places.Take(context.Background(), &c.hold, owner, 1, nil)
+		err = l.places.Take(context.Background(), &c.hold, c.owner, 1, nil)
 	}
 	return err == nil
 }
@@ -180,6 +194,19 @@ func (l *connections) noteState(conn net.Conn, state http.ConnState) {
 		c.idleSince = time.Now()
 		l.list(c)
 	}
+}
+
+// Read reads, for the first time when it is the connection's turn.
+func (c *connection) Read(p []byte) (int, error) {
+	if !c.begun {
+		c.begun = true
+		var turn bound.Hold
+		if err := c.among.beginning.Take(context.Background(), &turn, c.owner, 1, nil); err != nil {
+			return 0, err
+		}
+		defer turn.Release()
+	}
+	return c.TCPConn.Read(p)
 }
 
 // Close closes the connection and gives its place back.

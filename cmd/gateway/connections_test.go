@@ -206,3 +206,18 @@ func TestDescriptorsAreDivided(t *testing.T) {
 		}
 	}
 }
+
+// Connections that are opened and send nothing, however many, let others begin, of their own client
+// too.
+func TestSilentConnectionsLetOthersBegin(t *testing.T) {
+	t.Parallel()
+	l, _ := serving(t, 1000)
+	for range 100 {
+		dial(t, l)
+	}
+	for range 5 {
+		if answer, body := dial(t, l).get("/"); answer.StatusCode != http.StatusOK || body != "ok" {
+			t.Fatalf("answered %d %q", answer.StatusCode, body)
+		}
+	}
+}

@@ -110,7 +110,7 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	names, err := s.client.BucketNames(owned(r))
+	names, err := s.client.BucketNames(r.Context())
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
 		if name.String() <= page.after {
 			continue
 		}
-		item, err := look.at(owned(r), name)
+		item, err := look.at(r.Context(), name)
 		if err != nil {
 			return err
 		}
@@ -188,7 +188,7 @@ func (s *Server) getBucket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	status, err := s.client.Status(owned(r), name)
+	status, err := s.client.Status(r.Context(), name)
 	if err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
 	if err := s.readConfig(w, r, &config); err != nil {
 		return err
 	}
-	status, created, err := s.client.CreateBucket(owned(r), name, config)
+	status, created, err := s.client.CreateBucket(r.Context(), name, config)
 	present := err == nil && !created
 	if _, differs := errors.AsType[*kvclient.BucketExistsError](err); differs {
 		present = true
@@ -267,7 +267,7 @@ func (s *Server) patchBucket(w http.ResponseWriter, r *http.Request) error {
 	if err := checksOf(w).body(body); err != nil {
 		return err
 	}
-	status, err := s.client.UpdateBucket(owned(r), name, body)
+	status, err := s.client.UpdateBucket(r.Context(), name, body)
 	if err != nil {
 		return err
 	}
@@ -283,7 +283,7 @@ func (s *Server) deleteBucket(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.client.DeleteBucket(owned(r), name); err != nil {
+	if err := s.client.DeleteBucket(r.Context(), name); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

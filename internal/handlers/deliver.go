@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -90,6 +91,8 @@ func (d *delivery) wait(ctx context.Context, size int64) error {
 			return err
 		}
 	}
+	d.rec.turn.Pause()
+	defer d.rec.turn.Resume(ctx)
 	err := d.limits.bytes.Take(ctx, &d.held, d.owner, size, nil)
 	if err != nil {
 		d.onConnection.Release()
@@ -124,6 +127,9 @@ func (d *delivery) write(data []byte) error {
 			return err
 		}
 		data = data[len(part):]
+		if len(data) > 0 {
+			runtime.Gosched()
+		}
 	}
 	return nil
 }
@@ -229,23 +235,26 @@ const lastWrite = 2 * time.Minute
 
 // afford reads what the answer needs, and holds the bytes that it takes. If there is no room for
 // them, what was read is dropped, and read again when there is: a request that waits holds nothing.
-func afford[T any](rec *recorder, read func() (value T, size int64, err error)) (T, error) {
-	value, size, err := read()
-	if err != nil || size <= freeAnswer || rec.delivery().try(size) {
-		return value, err
+// What is likely to be large is read when there is room for the bytes that it likely takes.
+func afford[T any](rec *recorder, likely int64, read func() (value T, size int64, err error)) (T, error) {
+	var none T
+	if likely <= freeAnswer {
+		value, size, err := read()
+		if err != nil || size <= freeAnswer || rec.delivery().try(size) {
+			return value, err
+		}
+		likely = size
 	}
-	d := rec.delivery()
-	for {
-		var none T
-		value = none
-		if err := d.wait(rec.request.Context(), size); err != nil {
+	for d, held := rec.delivery(), likely; ; {
+		if err := d.wait(rec.request.Context(), held); err != nil {
 			return none, err
 		}
-		held := size
-		if value, size, err = read(); err != nil || size <= held {
+		value, size, err := read()
+		if err != nil || size <= held {
 			d.shrink(size)
 			return value, err
 		}
-		d.release() // it has grown meanwhile
+		d.release() // it is larger than expected
+		held = size
 	}
 }

@@ -36,7 +36,7 @@ func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
 	}
 	form := valueForm(query)
 	out := newListWriter(w, `{"entries":[`)
-	err = b.History(owned(r), k, func(e kvclient.Entry) error {
+	err = b.History(r.Context(), k, func(e kvclient.Entry) error {
 		return out.entry(&e, b.Name(), form)
 	})
 	return out.end(err, "]}\n")

@@ -51,7 +51,7 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 	if !hasMediaType(r.Header, "application/x-ndjson") {
 		return problemError{code: codeUnsupportedMediaType, detail: "An import is one entry a line. Send Content-Type: application/x-ndjson."}
 	}
-	if err := b.CheckTTL(owned(r), options.TTL); err != nil {
+	if err := b.CheckTTL(r.Context(), options.TTL); err != nil {
 		return err
 	}
 	limit := lineBytesPerValueByte*b.Room(kvclient.Write{}) + lineBytesBesideValue
@@ -66,7 +66,7 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 	if err := holdReport(w.(*recorder)); err != nil { // an import without a place holds nothing
 		return err
 	}
-	in, err := b.Import(owned(r), options)
+	in, err := b.Import(r.Context(), options)
 	if err != nil {
 		return err
 	}

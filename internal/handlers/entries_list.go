@@ -51,7 +51,7 @@ func (s *Server) listEntries(w http.ResponseWriter, r *http.Request) error {
 		return s.pageOfLines(w, r, l, page, next)
 	}
 	out := newListWriter(w, `{"entries":[`)
-	err = page.Each(owned(r), func(e *kvclient.Entry) error {
+	err = page.Each(r.Context(), func(e *kvclient.Entry) error {
 		defer out.rec.took(e, page)
 		return out.entry(e, l.bucket.Name(), l.form)
 	})
@@ -63,8 +63,8 @@ func (s *Server) listEntries(w http.ResponseWriter, r *http.Request) error {
 // entryPage reads the page that is asked for, and holds what it takes.
 func (s *Server) entryPage(rec *recorder, l entryListing) (*kvclient.EntryPage, error) {
 	of := kvclient.PageOf{After: l.page.after, Limit: l.page.limit}
-	return afford(rec, func() (*kvclient.EntryPage, int64, error) {
-		page, err := l.bucket.Entries(owned(rec.request), l.selection, of, l.options)
+	return afford(rec, 0, func() (*kvclient.EntryPage, int64, error) {
+		page, err := l.bucket.Entries(rec.request.Context(), l.selection, of, l.options)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -128,7 +128,7 @@ func selectionOf(query url.Values) (selection kvclient.Selection, err error) {
 // pageOfLines answers a page as lines, in the order of names.
 func (s *Server) pageOfLines(w http.ResponseWriter, r *http.Request, l entryListing, page *kvclient.EntryPage, next string) error {
 	out := newLineWriter(w)
-	err := page.Each(owned(r), func(e *kvclient.Entry) error {
+	err := page.Each(r.Context(), func(e *kvclient.Entry) error {
 		defer out.rec.took(e, page)
 		return out.entry(e, l.bucket.Name(), l.form)
 	})
@@ -143,7 +143,7 @@ func (s *Server) exportEntries(w http.ResponseWriter, r *http.Request, l entryLi
 	w.Header()["Kv-Consistency"] = headerConsistency[l.bucket.LeaderWord()]
 	export := kvclient.Export{Filters: l.selection.ScanFilters(), NoValues: l.form == kvclient.ValueNone, Options: l.options}
 	out := newLineWriter(w)
-	revision, err := l.bucket.Export(owned(r), export, func(e *kvclient.Entry) error {
+	revision, err := l.bucket.Export(r.Context(), export, func(e *kvclient.Entry) error {
 		if !strings.HasPrefix(e.Key, l.selection.Prefix) {
 			return nil
 		}

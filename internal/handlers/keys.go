@@ -57,8 +57,8 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	rec := w.(*recorder)
-	found, err := afford(rec, func() (kvclient.KeyListing, int64, error) {
-		found, err := b.Keys(owned(r), listing.scanFilters())
+	found, err := afford(rec, 0, func() (kvclient.KeyListing, int64, error) {
+		found, err := b.Keys(r.Context(), listing.scanFilters())
 		return found, found.Bytes() + streamBuffer, err
 	})
 	if err != nil {

@@ -39,9 +39,10 @@ func unchanged(have kvclient.Condition, e *kvclient.Entry, err error) bool {
 
 // longPoll reads, and where the client has that already it waits for a change, in the place of a
 // stream.
-func (s *Server) longPoll(r *http.Request, answer http.Header, read entryRead,
-	have kvclient.Condition, wait time.Duration) (kvclient.Entry, error) {
-	ctx := owned(r)
+func (s *Server) longPoll(rec *recorder, read entryRead, have kvclient.Condition,
+	wait time.Duration) (kvclient.Entry, error) {
+	r := rec.request
+	ctx, answer := r.Context(), rec.Header()
 	var place bound.Hold
 	defer place.Release()
 	if read.options.MinRevision != (kvclient.Position{}) { // the first read may wait already
@@ -49,7 +50,7 @@ func (s *Server) longPoll(r *http.Request, answer http.Header, read entryRead,
 			return kvclient.Entry{}, err
 		}
 	}
-	e, err := s.polled.do(ctx, answer, read)
+	e, err := s.shared.do(ctx, answer, read)
 	if !unchanged(have, &e, err) {
 		return e, err
 	}
@@ -58,14 +59,15 @@ func (s *Server) longPoll(r *http.Request, answer http.Header, read entryRead,
 			return e, err
 		}
 	}
-	return s.awaitChange(ctx, answer, read, have, wait, e, err)
+	return s.awaitChange(ctx, rec, read, have, wait, e, err)
 }
 
 // awaitChange reads again whenever the key may have changed, until it has, or the time is over. It
 // returns what was read last; that is what the client has where nothing has changed, and then
 // without the value, which nobody is to hold meanwhile.
-func (s *Server) awaitChange(ctx context.Context, answer http.Header, read entryRead, have kvclient.Condition, wait time.Duration,
-	e kvclient.Entry, err error) (kvclient.Entry, error) {
+func (s *Server) awaitChange(ctx context.Context, rec *recorder, read entryRead, have kvclient.Condition,
+	wait time.Duration, e kvclient.Entry, err error) (kvclient.Entry, error) {
+	answer := rec.Header()
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	only := kvclient.FilterOf(read.key)
@@ -80,13 +82,13 @@ func (s *Server) awaitChange(ctx context.Context, answer http.Header, read entry
 	e.Value = nil
 	// The first look is for what came before the subscription.
 	for look := true; ; look = false {
-		var ended bool
+		var ended, expired bool
 		look, ended = poll(subscription, &read, look)
 		if look {
 			if read.bucket, err = s.client.Bucket(ctx, read.bucket.Name()); err != nil {
 				return e, err
 			}
-			if e, err = s.polled.do(ctx, answer, read); !unchanged(have, &e, err) {
+			if e, err = s.shared.do(ctx, answer, read); !unchanged(have, &e, err) {
 				return e, err
 			}
 			e.Value = nil
@@ -94,17 +96,22 @@ func (s *Server) awaitChange(ctx context.Context, answer http.Header, read entry
 		if ended {
 			return e, err
 		}
+		rec.turn.Pause()
 		select {
 		case <-wakeUp:
 		case <-expiry(&e, err):
-			if e, err = s.polled.do(ctx, answer, read); !unchanged(have, &e, err) {
-				return e, err
-			}
-			e.Value = nil
+			expired = true
 		case <-over.C:
 			return e, err
 		case <-ctx.Done():
 			return e, ctx.Err()
+		}
+		rec.turn.Resume(ctx)
+		if expired {
+			if e, err = s.shared.do(ctx, answer, read); !unchanged(have, &e, err) {
+				return e, err
+			}
+			e.Value = nil
 		}
 	}
 }

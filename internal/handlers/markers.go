@@ -25,8 +25,8 @@ func (s *Server) listMarkers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found, err := afford(w.(*recorder), func() (kvclient.Listing, int64, error) {
-		found, err := b.Markers(owned(r), filters)
+	found, err := afford(w.(*recorder), 0, func() (kvclient.Listing, int64, error) {
+		found, err := b.Markers(r.Context(), filters)
 		return found, 2 * found.Bytes(), err
 	})
 	if err != nil {
@@ -76,7 +76,7 @@ func (s *Server) purgeMarkers(w http.ResponseWriter, r *http.Request) error {
 			return parameterProblem("older_than", "older_than is a duration such as 30m, or 0s for all markers.")
 		}
 	}
-	done, err := b.PurgeMarkers(owned(r), filters, olderThan)
+	done, err := b.PurgeMarkers(r.Context(), filters, olderThan)
 	if err != nil {
 		return err
 	}

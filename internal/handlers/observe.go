@@ -30,8 +30,9 @@ type recorder struct {
 
 	request *http.Request
 	limits  *answerLimits
-	place   bound.Hold // among the requests of an HTTP/2 connection
-	answer  *delivery  // nil until more is to be written than net/http buffers
+	turn    *bound.Turn // to work; nil for a request that needs none
+	place   bound.Hold  // among the requests of an HTTP/2 connection
+	answer  *delivery   // nil until more is to be written than net/http buffers
 
 	body   *requestBody // what is read of the request's body; nil for nothing
 	unread bool         // the request announced a body that nobody has read

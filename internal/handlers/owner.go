@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"net/http"
 	"net/netip"
 
@@ -14,7 +13,12 @@ const ipv6Site = 64
 
 // ownerOf returns who holds what a request takes of a bound: the client's address, and of an IPv6
 // address the prefix of its site. It is "" where the request did not come over the network.
-func ownerOf(r *http.Request) string { return OwnerOf(r.RemoteAddr) }
+func ownerOf(r *http.Request) string {
+	if owner := bound.OwnerOf(r.Context()); owner != "" {
+		return owner
+	}
+	return OwnerOf(r.RemoteAddr)
+}
 
 // OwnerOf returns who owns what comes from a peer of that address and port, such as a connection.
 func OwnerOf(address string) string {
@@ -32,6 +36,3 @@ func OwnerOf(address string) string {
 	}
 	return site.String()
 }
-
-// owned returns the request's context with its owner, for work that takes places further inside.
-func owned(r *http.Request) context.Context { return bound.WithOwner(r.Context(), ownerOf(r)) }

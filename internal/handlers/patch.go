@@ -40,7 +40,7 @@ func (s *Server) patchValue(w http.ResponseWriter, r *http.Request) error {
 	if err := s.readPatch(w, r, query, b, &patch); err != nil {
 		return err
 	}
-	written, err := b.Patch(owned(r), patch)
+	written, err := b.Patch(r.Context(), patch)
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (s *Server) readPatch(w http.ResponseWriter, r *http.Request, query url.Val
 		return problemError{code: codeUnsupportedMediaType, detail: "The body of a PATCH is of type application/merge-patch+json (RFC 7396) or " +
 			"application/json-patch+json (RFC 6902). Without a body, ?ttl= gives the value a new time to live."}
 	}
-	if err := b.CheckTTL(owned(r), patch.TTL); err != nil {
+	if err := b.CheckTTL(r.Context(), patch.TTL); err != nil {
 		return err
 	}
 	limit := min(max(b.Room(kvclient.Write{Key: patch.Key}), maxJSONBytes), jsonpatch.MaxBytes)

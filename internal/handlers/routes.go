@@ -82,7 +82,8 @@ func chiPattern(path string) string { return strings.Replace(path, "{key}", "*",
 // whether there is room to store, and writes the error.
 func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.HandlerFunc {
 	observer := s.metrics.route(path)
-	watches := strings.HasSuffix(path, "/watch") // whose number is bounded by --max-streams
+	watches := strings.HasSuffix(path, "/watch")            // whose number is bounded by --max-streams
+	works := watches || strings.HasPrefix(path, "/buckets") // and does not only say how the gateway is
 	return func(w http.ResponseWriter, r *http.Request) {
 		rec := w.(*recorder)
 		rec.route, rec.checks, rec.request = observer, checks, r
@@ -90,6 +91,10 @@ func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.H
 		if r.ProtoMajor > 1 && !watches {
 			err = s.place(r, &rec.place)
 			defer rec.place.Release()
+		}
+		if err == nil && works {
+			r, err = s.beginWork(rec, r)
+			defer rec.turn.End()
 		}
 		if err == nil {
 			rec.query, err = checks.query(r)

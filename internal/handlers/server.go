@@ -60,6 +60,7 @@ type Server struct {
 	feeds    *feed.Hub
 	loops    *sse.Loops // nil for none
 	streams  *bound.Bound
+	work     *bound.Bound // requests
 	answers  *answerLimits
 	waiting  *sse.Limits // of what waits for the clients of streams
 	logger   zerolog.Logger
@@ -74,7 +75,7 @@ type Server struct {
 
 	bodies       *bodyBounds
 	transactions *transactionRates
-	polled       sharedReads // of long polls
+	shared       sharedReads // of long polls, and of large values
 }
 
 // New builds the HTTP surface. It fails if the contract in api/openapi.yaml is not sound or lacks a route's operation.
@@ -104,6 +105,7 @@ func New(options Options) (*Server, error) {
 		logger:  options.Logger,
 		metrics: newMetrics(options, streams, loops, waiting),
 		streams: streams,
+		work:    newWork(options.Bounds),
 		answers: answers,
 		waiting: waiting,
 		loops:   loops,

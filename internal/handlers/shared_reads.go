@@ -6,12 +6,13 @@ import (
 	"sync"
 	"time"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
-// sharedReads lets long polls of one key share the reads of it, and with them the memory of what
-// was read: of 1,500 that wait for a key of 1 MB each would read it at each change. The zero value
-// is ready.
+// sharedReads lets long polls of one key, and requests for one large value, share the reads of it,
+// and with them the memory of what was read: of 1,500 that wait for a key of 1 MB each would read it
+// at each change. The zero value is ready.
 //
 // A read of a state that is not older than some revision is shared by everybody who wants just
 // that, also by those who come while it is under way, and for a moment behind. A read without such
@@ -54,6 +55,9 @@ const sharedFor = 100 * time.Millisecond
 func (s *sharedReads) do(ctx context.Context, h http.Header, q entryRead) (kvclient.Entry, error) {
 	read := s.join(ctx, q)
 	defer s.leave(read)
+	turn := bound.TurnOf(ctx)
+	turn.Pause()
+	defer turn.Resume(ctx)
 	select {
 	case <-read.done:
 		h["Kv-Consistency"] = headerConsistency[read.served]
@@ -77,7 +81,8 @@ func (s *sharedReads) join(ctx context.Context, q entryRead) *sharedRead {
 	if s.reads == nil {
 		s.reads = make(map[wantedRead]*sharedRead)
 	}
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	own := bound.WithOwner(context.WithoutCancel(ctx), bound.OwnerOf(ctx)) // in nobody's turn
+	run, cancel := context.WithCancel(own)
 	read := &sharedRead{done: make(chan struct{}), cancel: cancel, waiting: 1}
 	s.reads[wanted] = read
 	go s.run(run, wanted, read, q, before)

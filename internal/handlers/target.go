@@ -28,7 +28,7 @@ func (s *Server) bucket(r *http.Request) (*kvclient.Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.client.Bucket(owned(r), name)
+	return s.client.Bucket(r.Context(), name)
 }
 
 // bucketToWrite is bucket for a request that changes what is in it.
@@ -37,7 +37,7 @@ func (s *Server) bucketToWrite(r *http.Request) (*kvclient.Bucket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.client.BucketToWrite(owned(r), name)
+	return s.client.BucketToWrite(r.Context(), name)
 }
 
 // key reads the key from the rest of the path, decoded exactly once, or from the query where the path says so.

@@ -35,7 +35,7 @@ func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	transaction.Admit = func() error { return s.transactions.admit(b.Name(), ownerOf(r)) }
-	done, err := b.Transact(owned(r), transaction)
+	done, err := b.Transact(r.Context(), transaction)
 	if err != nil {
 		return err
 	}

@@ -52,8 +52,16 @@ func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
 // readAffordably is readUnlessHad, and holds what the answer takes: the entry, and some bytes beside
 // it.
 func (s *Server) readAffordably(rec *recorder, query url.Values, beside int64) (e kvclient.Entry, have bool, err error) {
-	e, err = afford(rec, func() (e kvclient.Entry, size int64, err error) {
-		e, have, err = s.readUnlessHad(rec.Header(), rec.request, query)
+	p, read, err := s.readRequest(rec, query)
+	if err != nil {
+		return e, false, err
+	}
+	var likely int64
+	if !rec.head && !p.IfNoneMatch.Present() {
+		likely = read.knownSize()
+	}
+	e, err = afford(rec, likely, func() (e kvclient.Entry, size int64, err error) {
+		e, have, err = s.readUnlessHad(rec, p, read)
 		if err != nil || have || rec.head || len(e.Value) <= freeAnswer {
 			return e, 0, err
 		}
@@ -62,21 +70,25 @@ func (s *Server) readAffordably(rec *recorder, query url.Values, beside int64) (
 	return e, have, err
 }
 
-// readUnlessHad reads the entry that the request names and evaluates the request's preconditions in the order of RFC 9110
-// §13.2.2; have tells that the client has the entry already. Dates are ignored: two revisions can be of one second.
-func (s *Server) readUnlessHad(answer http.Header, r *http.Request, query url.Values) (e kvclient.Entry, have bool, err error) {
-	p, err := preconditions(r.Header, false)
-	if err != nil {
-		return e, false, err
+// readRequest reads what a request for one entry asks for.
+func (s *Server) readRequest(rec *recorder, query url.Values) (p kvclient.Precondition, read entryRead, err error) {
+	if p, err = preconditions(rec.request.Header, false); err != nil {
+		return p, read, err
 	}
-	read, err := s.entryRead(answer, r, query)
-	if err != nil {
-		return e, false, err
-	}
+	read, err = s.entryRead(rec.Header(), rec.request, query)
+	return p, read, err
+}
+
+// readUnlessHad reads the entry and evaluates the request's preconditions in the order of RFC 9110
+// §13.2.2; have tells that the client has the entry already. Dates are ignored: two revisions can be
+// of one second.
+func (s *Server) readUnlessHad(rec *recorder, p kvclient.Precondition, read entryRead) (e kvclient.Entry,
+	have bool, err error) {
+	answer, r := rec.Header(), rec.request
 	if wait, ok := read.mayWait(answer, r, p); ok {
-		e, err = s.longPoll(r, answer, read, p.IfNoneMatch, wait)
+		e, err = s.longPoll(rec, read, p.IfNoneMatch, wait)
 	} else {
-		e, err = read.do(owned(r), answer)
+		e, err = s.read(r.Context(), answer, read)
 	}
 	if err != nil {
 		return e, false, err
@@ -111,6 +123,23 @@ func (s *Server) entryRead(h http.Header, r *http.Request, query url.Values) (re
 		return read, parameterProblem("revision", "revision is an integer from 1 to 2^53-1.")
 	}
 	return read, nil
+}
+
+// knownSize returns about how many bytes the value has, if it is known to be large, and otherwise 0.
+func (q *entryRead) knownSize() int64 {
+	if q.revision > 0 {
+		return 0
+	}
+	return q.bucket.KnownSize(q.key)
+}
+
+// read is entryRead.do. Of a value that is known to be large, all that want it at the moment share a
+// read.
+func (s *Server) read(ctx context.Context, answer http.Header, read entryRead) (kvclient.Entry, error) {
+	if read.knownSize() > 0 {
+		return s.shared.do(ctx, answer, read)
+	}
+	return read.do(ctx, answer)
 }
 
 // do reads. Into the answer's header goes whose word it is, also where that is "there is none".

@@ -69,6 +69,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchReq
 	sse.SetHeaders(w.Header(), request.format)
 	w.WriteHeader(http.StatusOK)
 	rec := w.(*recorder)
+	rec.turn.End()
 	// The stream counts by itself: of thousands of streams each recorder would be looked up in vain.
 	stream := sse.NewStream(rec.ResponseWriter, s.waiting, cutter(r))
 	stream.HalfClosable = r.ProtoMajor == 1
@@ -82,9 +83,9 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchReq
 // that is gone is found out by the first write.
 func watchContext(r *http.Request) context.Context {
 	if r.ProtoMajor == 1 {
-		return context.WithoutCancel(owned(r))
+		return context.WithoutCancel(r.Context())
 	}
-	return owned(r)
+	return r.Context()
 }
 
 func (s *Server) pace(request *watchRequest) sse.Pace {

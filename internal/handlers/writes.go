@@ -39,7 +39,7 @@ func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
 	if write.ContentType, write.ContentEncoding, err = storedHeaders(r); err != nil {
 		return err
 	}
-	ctx := owned(r)
+	ctx := r.Context()
 	if err := b.CheckTTL(ctx, write.TTL); err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func (s *Server) deleteValue(w http.ResponseWriter, r *http.Request) error {
 	if deletion.TTL > 0 && !deletion.Purge {
 		return parameterProblem("ttl", "Only the marker of a purge can expire: below a delete marker the earlier revisions would be there again. Add purge=true.")
 	}
-	written, err := b.Delete(owned(r), deletion)
+	written, err := b.Delete(r.Context(), deletion)
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,7 @@ type Client struct {
 	observer   atomic.Pointer[func(Advisory)]
 	advisories advisorySubscriptions // of the feeds' connection
 	turns      *turns
+	sizes      *sizes
 	hiddenKeys atomic.Uint64
 
 	stopWaiting sync.Once
@@ -90,6 +91,7 @@ func Connect(opts Options) (*Client, error) {
 		logger:      opts.Logger,
 		buckets:     make(map[BucketName]*binding),
 		noWaits:     make(chan struct{}),
+		sizes:       newSizes(),
 	}
 	c.advisories.waiting = opts.Bounds.New(advisoryBytes(opts.AdvisoryBytes))
 	if c.timeout == 0 {

@@ -179,7 +179,12 @@ func (b *Bucket) GetRevision(ctx context.Context, key Key, rev Revision) (Entry,
 // answer names the bucket's own stream; a miss names nobody and is always repeated.
 func (b *Bucket) lastEntry(ctx context.Context, key Key, consistency Consistency) (Entry, Consistency, error) {
 	if b.directGet != "" && (consistency == Any || !b.replicated) {
-		e, stream, err := b.direct(ctx, &nats.Msg{Subject: b.directGet + key.name})
+		var e Entry
+		var stream string
+		err := b.readLarge(ctx, b.readPrefix+key.name, func() (size int, err error) {
+			e, stream, err = b.direct(ctx, &nats.Msg{Subject: b.directGet + key.name})
+			return e.Size, err
+		})
 		switch {
 		case err != nil && !errors.Is(err, ErrKeyNotFound):
 			return Entry{}, consistency, err
@@ -243,7 +248,13 @@ func (b *Bucket) storedMessage(ctx context.Context, subject string, request getR
 		apiResponse
 		Message *storedMessage `json:"message"`
 	}
-	err := b.client.ask(ctx, b.link, subject, request, b.client.encodedBytes(), &response)
+	err := b.readLarge(ctx, request.name(b), func() (size int, err error) {
+		err = b.client.ask(ctx, b.link, subject, request, b.client.encodedBytes(), &response)
+		if response.Message != nil {
+			size = len(response.Message.Data)
+		}
+		return size, err
+	})
 	if apiErr, ok := errors.AsType[*APIError](err); ok && apiErr.ErrCode == errCodeNoMessage {
 		return nil, ErrKeyNotFound
 	}

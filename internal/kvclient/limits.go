@@ -47,6 +47,7 @@ func (c *Client) encodedBytes() int64 { return (c.maxPayload()+2)/3*4 + answerFr
 type limits struct {
 	set                        *bound.Set   // that all of them belong to
 	reads, writes, bulk, feeds *bound.Bound // answers under way on each connection
+	large                      *bound.Bound // values that are known to be large
 	listings                   *bound.Bound
 	instants                   *bound.Bound
 	exports                    *bound.Bound
@@ -115,6 +116,9 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 			bulkAnswerBytes),
 		feeds: answers("nats-feeds",
 			"changes that NATS may send ahead on the connection for feeds", bulkAnswerBytes),
+		large: answers("nats-large",
+			"values known to have 64 KiB or more that are read from NATS at once, so that small ones "+
+				"need not wait long behind them", largeReads),
 		listings: places("listings",
 			"listings of keys or markers that read from NATS", maxListings, maxListings*3/4),
 		instants: places("instants",

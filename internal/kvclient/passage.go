@@ -128,6 +128,9 @@ func (l *link) request(ctx context.Context, msg *nats.Msg, answer int64) (*nats.
 	if limited.Err() != nil {
 		return nil, fmt.Errorf("%w: not sent: no time was left", ErrUnavailable)
 	}
+	turn := bound.TurnOf(ctx)
+	turn.Pause()
+	defer turn.Resume(limited)
 	var way *passage
 	if answer != acknowledgement {
 		var err error

@@ -95,7 +95,14 @@ func TestGivenUpReadsKeepTheirRoom(t *testing.T) {
 	bounds := bound.NewSet()
 	c := connect(t, kvclient.Options{URL: p.URL(), RequestTimeout: time.Second, Bounds: bounds})
 	b := shop(t, c, nil)
-	natstest.Eventually(t, soon, "a large value", func() bool { return write(b, t, "large", large) == nil })
+	natstest.Eventually(t, soon, "a bucket", func() bool { return write(b, t, "small", "v") == nil })
+	native, err := s.JetStream(t).KeyValue(t.Context(), "shop") // so that the client does not know that it is large
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := native.PutString(t.Context(), "large", large); err != nil {
+		t.Fatal(err)
+	}
 	p.Pause()
 	var readers sync.WaitGroup
 	for range 100 {

@@ -327,6 +327,7 @@ func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (Position, erro
 	if err != nil {
 		return Position{}, err
 	}
+	b.client.sizes.note(msg.Subject, len(msg.Data))
 	return Position{Revision: rev, Epoch: b.epochOfWrite(ctx, rev)}, nil
 }
 

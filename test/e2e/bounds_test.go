@@ -19,6 +19,7 @@ var ofMachine = regexp.MustCompile(`(?m)^(\| \x60connections\x60 \| [^|]*) \| [^
 
 // docs/bounds.md has the bounds that a gateway has which was started without settings.
 func TestBoundsAreDocumented(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "2") // some bounds are of the processors
 	g := start(t, "--data-dir="+t.TempDir(), "--admin-listen=127.0.0.1:0")
 	answer, err := http.Get("http://" + g.listen.AdminAddr + "/bounds")
 	if err != nil {

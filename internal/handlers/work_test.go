@@ -1,0 +1,163 @@
+package handlers_test
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers"
+	"kvgateway/internal/natstest"
+)
+
+// Requests for one large value share the reads of it, and those that have no room for it yet do not
+// read at all.
+func TestRequestsForALargeValueShareTheirReads(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	value := strings.Repeat("v", 500_000)
+	put(t, kv, "a", value)
+	const target, requests = "/buckets/shop/keys/a", 200
+	g.get(t, target).is(t, 200) // now its size is known
+	answers := make(chan *answer, requests)
+	sent := g.wire.requests(func() {
+		for i := range requests {
+			go func() {
+				if i%2 == 0 {
+					answers <- g.do(t, "HEAD", target, "")
+					return
+				}
+				answers <- g.get(t, target)
+			}()
+		}
+		for range requests {
+			if a := (<-answers).is(t, 200).has(t, "Kv-Consistency", "leader"); len(a.body) != 0 && string(a.body) != value {
+				t.Errorf("answered %.20q", a.body)
+			}
+		}
+	})
+	if sent > requests*3/4 {
+		t.Errorf("%d requests to NATS for %d requests", sent, requests)
+	}
+	t.Logf("%d requests to NATS", sent)
+	put(t, kv, "a", "new")
+	if a := g.get(t, target).is(t, 200); string(a.body) != "new" {
+		t.Errorf("answered %.20q behind a write", a.body)
+	}
+}
+
+// A request that was made when others with the same key were under way sees what was written before
+// it was made.
+func TestSharedReadsSeeWhatWasWrittenBefore(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.shop(t)
+	const target = "/buckets/shop/keys/a"
+	value := strings.Repeat("v", 200_000)
+	g.do(t, "PUT", target, value+"0").is(t, 200)
+	stop := make(chan struct{})
+	others := make(chan struct{})
+	go func() {
+		defer close(others)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				g.get(t, target).is(t, 200)
+			}
+		}
+	}()
+	for i := range 50 {
+		want := fmt.Sprint(value, i)
+		g.do(t, "PUT", target, want).is(t, 200)
+		if a := g.get(t, target).is(t, 200); string(a.body) != want {
+			t.Fatalf("read %d: %q behind %q", i, a.body[len(value):], want[len(value):])
+		}
+	}
+	close(stop)
+	<-others
+}
+
+// What waits for a change is not at work, nor is what has ended, however it ended.
+func TestOnlyWhatWorksIsAtWork(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	put(t, kv, "a", "1")
+	atWork := func() float64 {
+		return g.metric(t, "kvgw_bound_used", map[string]string{"bound": "requests-at-work"})
+	}
+	const target, polls = "/buckets/shop/keys/a", 100
+	tag := g.get(t, target).is(t, 200).header.Get("Etag")
+	answers := make(chan *answer, polls)
+	for range polls {
+		go func() { answers <- g.get(t, target, "If-None-Match: "+tag, "Prefer: wait=60") }()
+	}
+	base, _ := g.h2c(t, 0)
+	unreadHTTP2(t, base, "/buckets/shop/watch", 3) // goroutines of their own
+	natstest.Eventually(t, patience, "the subscriptions", func() bool {
+		return g.metric(t, "kvgw_subscriptions", nil) == polls+3
+	})
+	natstest.Eventually(t, patience, "nobody is at work", func() bool { return atWork() == 0 })
+	for _, request := range []struct {
+		method, target string
+		status         int
+	}{
+		{"GET", "/buckets/shop/keys/none", 404},
+		{"GET", "/buckets/shop/keys/a?nonsense=1", 400},
+		{"GET", "/buckets/none/keys/a", 404},
+		{"GET", "/buckets/shop/keys", 200},
+		{"GET", "/buckets/shop/entries", 200},
+		{"POST", "/buckets/shop/transactions", 415},
+	} {
+		g.do(t, request.method, request.target, "").is(t, request.status)
+	}
+	put(t, kv, "a", "2")
+	for range polls {
+		(<-answers).is(t, 200)
+	}
+	natstest.Eventually(t, patience, "nobody is at work", func() bool { return atWork() == 0 })
+}
+
+// However many requests of one client hang, since NATS does not answer or their bodies do not come,
+// others begin, of the same client too.
+func TestRequestsThatHangLetOthersBegin(t *testing.T) {
+	t.Parallel()
+	bounds := bound.NewSet()
+	g := start(t, func(s *setup) {
+		s.client.Bounds, s.handlers.Bounds = bounds, bounds
+		s.handlers.Bodies = handlers.BodyTimes{Grace: time.Minute, Patience: time.Minute}
+	})
+	g.bucket(t, jetstream.KeyValueConfig{Bucket: "m", Storage: jetstream.MemoryStorage})
+	const hanging = 100
+	for i := range hanging {
+		conn, err := net.Dial("tcp", g.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		fmt.Fprintf(conn, "PUT /buckets/m/keys/k%d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n", i)
+	}
+	for range 20 {
+		g.do(t, "PUT", "/buckets/m/keys/k", "v").is(t, 200)
+	}
+	g.wire.hold()
+	answers := make(chan *answer, hanging)
+	for range hanging {
+		go func() { answers <- g.get(t, "/buckets/m/keys/k") }()
+	}
+	natstest.Eventually(t, patience, "reads wait for NATS", func() bool {
+		return bounds.Find("nats-reads").Used() > 0
+	})
+	g.get(t, "/buckets/m/keys/k?nonsense=1").is(t, 400) // which asks nobody
+	g.wire.release()
+	for range hanging {
+		(<-answers).is(t, 200)
+	}
+}

@@ -1,0 +1,109 @@
+package kvclient_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"kvgateway/internal/bound"
+	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
+)
+
+func TestSizesOfLargeValuesAreKnown(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	b := shop(t, c, nil)
+	known := func(want int64) {
+		t.Helper()
+		if size := b.KnownSize(key(t, "k")); size != want {
+			t.Errorf("known to have %d bytes, not %d", size, want)
+		}
+	}
+	known(0)
+	put(t, b, "k", strings.Repeat("x", kvclient.LargeValue-1))
+	known(0)
+	put(t, b, "k", strings.Repeat("x", kvclient.LargeValue))
+	known(kvclient.LargeValue)
+	put(t, b, "k", "small again")
+	known(0)
+	native, err := s.JetStream(t).KeyValue(t.Context(), "shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := native.PutString(t.Context(), "k", strings.Repeat("x", 300<<10)); err != nil {
+		t.Fatal(err)
+	}
+	known(0) // nobody has read it yet
+	if _, err := get(t, b, "k"); err != nil {
+		t.Fatal(err)
+	}
+	known(300 << 10)
+	if _, err := native.PutString(t.Context(), "k", "small"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := get(t, b, "k"); err != nil {
+		t.Fatal(err)
+	}
+	known(0)
+}
+
+// Small answers wait behind few large ones, on both connections and for revisions too, while all that
+// were asked for are read in the end.
+func TestFewLargeValuesAreReadAtOnce(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{})
+	p := natstest.StartProxy(t, s.Addr())
+	bounds := bound.NewSet()
+	c := connect(t, kvclient.Options{URL: p.URL(), Bounds: bounds})
+	b := shop(t, c, nil)
+	natstest.Eventually(t, soon, "a large value", func() bool { return write(b, t, "large", large) == nil })
+	put(t, b, "small", "v")
+	e, err := get(t, b, "large")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.GetRevision(t.Context(), key(t, "large"), e.Revision); err != nil {
+		t.Fatal(err)
+	}
+	p.Pause()
+	var readers sync.WaitGroup
+	read := func(owner string, read func() error) {
+		readers.Go(func() {
+			if err := read(); err != nil {
+				t.Errorf("%s: %v", owner, err)
+			}
+		})
+	}
+	for i := range 20 {
+		read("greedy", func() (err error) {
+			if i%2 == 0 {
+				_, err = b.GetRevision(owned(t, "greedy"), key(t, "large"), e.Revision)
+				return err
+			}
+			_, _, err = b.Get(owned(t, "greedy"), key(t, "large"), kvclient.ReadOptions{})
+			return err
+		})
+	}
+	largeOnes, all := bounds.Find("nats-large"), bounds.Find("nats-reads")
+	natstest.Eventually(t, soon, "16 reads wait", func() bool {
+		for _, r := range bounds.Read() {
+			if r.Name == "nats-large" {
+				return r.Waiting == 16
+			}
+		}
+		return false
+	})
+	if n := all.Used(); n > 8<<20 {
+		t.Errorf("%d bytes of answers are under way", n)
+	}
+	read("innocent", func() error {
+		_, _, err := b.Get(owned(t, "innocent"), key(t, "small"), kvclient.ReadOptions{})
+		return err
+	})
+	p.Resume()
+	readers.Wait()
+	if n := largeOnes.Used(); n != 0 {
+		t.Errorf("%d bytes are held", n)
+	}
+}
