@@ -100,6 +100,7 @@ type Event struct {
 	Kind   Kind
 	Change *Change // with Changed
 	Reason string  // with Reset and GoAway
+	Stamp  string  // with Reset: see [Subscription.Stamp]
 	Point  Point   // with Synced and BecameExact; with Reset and BucketDeleted, that of a client which holds nothing
 	Keys   int     // with Synced: keys with a value in the snapshot; -1 if it was none
 	Exact  bool    // with Synced

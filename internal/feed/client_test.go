@@ -3,7 +3,6 @@ package feed
 import (
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,6 +29,7 @@ type held struct {
 	staged map[string]string // what comes between a reset, or the beginning, and sync
 	last   kvclient.Revision
 	point  *Point
+	stamp  string // that came with it
 }
 
 func (h held) clone() held {
@@ -68,7 +68,7 @@ func (c *client) come() {
 	case len(c.past) > 0 && (w.calm || w.rand.IntN(10) > 0):
 		recent := len(c.past) - 1 - w.rand.IntN(min(1+w.rand.IntN(30), len(c.past)))
 		c.held = c.past[recent].clone()
-		options.Resume = c.point
+		options.Resume, options.Stamp = c.point, c.stamp
 	}
 	c.wakeUp, c.asleep, c.synced = make(chan struct{}, 1), false, false
 	s := &Subscription{feed: w.feed, options: options, wake: Token(c.wakeUp), keys: -1, folds: true,
@@ -101,7 +101,7 @@ func (c *client) come() {
 	s.attach(false)
 	w.feed.mu.Unlock()
 	w.collect()
-	c.s = s
+	c.s, c.stamp = s, s.Stamp()
 	s.wake()
 	w.note("client %d comes with %+v", c.name, c.point)
 }
@@ -125,11 +125,6 @@ func (c *client) visible() map[string]string {
 		}
 	}
 	return visible
-}
-
-// forget drops what was held at a revision.
-func (c *client) forget(at kvclient.Revision) {
-	c.past = slices.DeleteFunc(c.past, func(h held) bool { return h.point.Revision == at })
 }
 
 // poll polls, unless nothing was there and the client was not woken since. It may lose the connection within what it gets.
@@ -220,7 +215,7 @@ func (c *client) hear(e Event) {
 	case Reset:
 		w.note("client %d: reset %s", c.name, e.Reason)
 		w.counts["reset "+e.Reason]++
-		c.staged, c.last, c.synced = make(map[string]string), 0, false
+		c.staged, c.last, c.synced, c.stamp = make(map[string]string), 0, false, e.Stamp
 		c.reach(e.Point)
 	case BucketDeleted:
 		c.state, c.staged, c.last = make(map[string]string), nil, 0

@@ -29,7 +29,7 @@ func entry(key string, r kvclient.Revision, o kvclient.Operation) kvclient.Entry
 func wantVouched(t *testing.T, f *Feed, points map[kvclient.Revision]bool) {
 	t.Helper()
 	for point, want := range points {
-		if got := f.vouches(point); got != want {
+		if got := f.vouches(point, ""); got != want {
 			t.Errorf("point %d is taken: %v, want %v", point, got, want)
 		}
 	}
@@ -44,24 +44,22 @@ func TestVouches(t *testing.T) {
 		f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
 		wantVouched(t, f, map[kvclient.Revision]bool{9: false, 11: true})
 	})
-	t.Run("where it began, given out first", func(t *testing.T) {
+	t.Run("where it began", func(t *testing.T) {
 		f := bare(stream(10, 1))
-		f.give()
-		wantVouched(t, f, map[kvclient.Revision]bool{9: false, 10: true})
-	})
-	t.Run("where it began, known from before", func(t *testing.T) {
-		f := bare(stream(10, 1))
-		wantVouched(t, f, map[kvclient.Revision]bool{10: false})
-		f.give()
-		wantVouched(t, f, map[kvclient.Revision]bool{10: false})
+		wantVouched(t, f, map[kvclient.Revision]bool{9: false, 10: false})
+		if !f.vouches(10, f.era) || f.vouches(9, f.era) {
+			t.Error("it does not know what it gave out itself")
+		}
 	})
 	t.Run("from before a purge", func(t *testing.T) {
 		f := bare(stream(10, 1))
-		f.give()
+		era := f.era
 		f.resetFor = ReasonPurged
 		f.startAt(nil, stream(10, 2))
-		f.give()
 		wantVouched(t, f, map[kvclient.Revision]bool{10: false})
+		if f.vouches(10, era) || !f.vouches(10, f.era) {
+			t.Error("it does not know in which era it gave out a point")
+		}
 	})
 	t.Run("of what the stream has lost", func(t *testing.T) {
 		f := bare(stream(10, 0))

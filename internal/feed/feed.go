@@ -54,7 +54,7 @@ type Feed struct {
 	wanted     time.Time                  // a subscription asked whether the state is exact, last at this time, and it was not
 	since      kvclient.Revision          // the store, too, can tell what happened after this
 	trusted    kvclient.Revision          // points from here on are of this history
-	foreign    bool                       // points below are known to be around
+	era        string                     // of this feed since its last reset; it names no other
 	lifetime   time.Duration              // after which the store may forget; 0 if it does not
 	discards   bool                       // it does for want of room, and never tells what: nothing is exact
 	terms      kvclient.Terms             // on which the bucket keeps its entries: what was reported follows from them
@@ -229,7 +229,7 @@ func (f *Feed) begin(s kvclient.StreamState) {
 	if f.exact.begin(s.Last); s.Discards {
 		f.exact.disclaim()
 	}
-	f.since, f.purged, f.trusted, f.foreign = s.Last, 0, s.Last+1, false
+	f.since, f.purged, f.trusted, f.era = s.Last, 0, s.Last+1, newEra()
 	if s.NothingRemoved() {
 		f.trusted = 0
 		if s.Lifetime == 0 { // markers that were there may vanish without a word

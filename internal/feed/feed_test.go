@@ -444,7 +444,7 @@ func TestResumeAtTheRevisionOfAPurge(t *testing.T) {
 	put(t, kv, "a", "1")
 	put(t, kv, "b", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
-	point := w.untilKind(feed.Synced).Point
+	point, stamp := w.untilKind(feed.Synced).Point, w.Stamp()
 	w.Close()
 	stays := l.watch(t, "b", feed.SubscribeOptions{})
 	stays.untilKind(feed.Synced)
@@ -456,7 +456,7 @@ func TestResumeAtTheRevisionOfAPurge(t *testing.T) {
 		t.Fatal(err)
 	}
 	stays.untilKind(feed.Reset)
-	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point})
+	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point, Stamp: stamp})
 	w.untilKind(feed.Reset)
 	w.untilKind(feed.Synced)
 	w.want(map[string]string{"b": "1"})
@@ -470,10 +470,10 @@ func TestResumeWhereTheFeedBegan(t *testing.T) {
 	put(t, kv, "a", "1")
 	put(t, kv, "a", "2") // the first is gone: the stream cannot tell what else is
 	w := l.watch(t, "b", feed.SubscribeOptions{})
-	point := w.untilKind(feed.Synced).Point
+	point, stamp := w.untilKind(feed.Synced).Point, w.Stamp()
 	w.Close()
 	last := put(t, kv, "b", "1")
-	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point})
+	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point, Stamp: stamp})
 	w.untilExact(last)
 	w.want(map[string]string{"b": "1"}) // only what came since
 	l.hub.Stats().EachReset(func(reason string, n uint64) {

@@ -225,11 +225,6 @@ func (w *world) restart() {
 	w.note("another feed")
 	for _, c := range w.clients {
 		c.leave()
-		// At its very position a point does not say before or after which purge it was given: that is all that feeds cannot know.
-		c.forget(w.last)
-		if w.updates > 0 {
-			c.past = nil // nor can they tell what was reported under other terms
-		}
 	}
 	w.newFeed()
 }

@@ -124,7 +124,7 @@ func (s *Subscription) reset(events []Event, reason string) []Event {
 	}
 	s.wake()
 	void := Point{Position: f.positionAt(f.position), InSnapshot: true}
-	return append(events, Event{Kind: Reset, Reason: reason, Point: void})
+	return append(events, Event{Kind: Reset, Reason: reason, Stamp: f.stamp(), Point: void})
 }
 
 // pollReading sends what has been read, and goes over to the log at its end. The feed is locked.

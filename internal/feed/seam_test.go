@@ -68,7 +68,8 @@ type tourist struct {
 	staged  map[string]string // during a snapshot
 	last    kvclient.Revision
 	point   *feed.Point
-	exact   int // how often the state was compared
+	stamp   string // that came with it
+	exact   int    // how often the state was compared
 	resets  int
 }
 
@@ -80,10 +81,11 @@ func (c *tourist) visit(polls int, untilRevision kvclient.Revision) {
 	var s *feed.Subscription
 	natstest.Eventually(c.t, patience, "a subscription", func() (ok bool) {
 		var err error
-		s, err = c.lab.hub.Subscribe(c.t.Context(), name, feed.SubscribeOptions{Filters: c.filters, Resume: c.point}, feed.Token(wake))
+		s, err = c.lab.hub.Subscribe(c.t.Context(), name, feed.SubscribeOptions{Filters: c.filters, Resume: c.point, Stamp: c.stamp}, feed.Token(wake))
 		return err == nil
 	})
 	defer s.Close()
+	c.stamp = s.Stamp()
 	if c.point == nil {
 		c.state, c.staged, c.last = nil, make(map[string]string), 0
 	}
@@ -124,7 +126,7 @@ func (c *tourist) hear(e feed.Event) {
 	c.t.Helper()
 	switch e.Kind {
 	case feed.Reset:
-		c.staged, c.last, c.point = make(map[string]string), 0, nil
+		c.staged, c.last, c.point, c.stamp = make(map[string]string), 0, nil, e.Stamp
 		c.resets++
 	case feed.Synced:
 		if c.staged != nil {

@@ -23,6 +23,9 @@ type SubscribeOptions struct {
 	// OtherContent: the point is of a subscription that was told of other entries, or in another
 	// form, so that going on there would leave some of them out.
 	OtherContent bool
+	// Stamp is that of the earlier subscription when it was given its point; "" if that is not known.
+	// See [Subscription.Stamp].
+	Stamp string
 	// From, if not 0, is the revision from which on to deliver what survives, as native watches do.
 	From kvclient.Revision
 }
@@ -77,7 +80,13 @@ type Subscription struct {
 	toldGone           bool
 	farewell           string
 	resetFirst         string // the reason for a reset that comes before all else
+	stamp              string // see Stamp
 }
+
+// Stamp is what has to be known of a point beside the point itself: under which terms the bucket keeps
+// its entries, and in which era of which feed it was given out. It is that of all points up to the next
+// [Reset], which comes with another.
+func (s *Subscription) Stamp() string { return s.stamp }
 
 // Subscribe follows a bucket. Whenever there may be something to [Subscription.Poll], wake is called, perhaps with the feed locked, and
 // perhaps once more after Close: it must neither wait nor call the feed; [Token] makes one of a channel. Subscribe returns
@@ -137,9 +146,7 @@ func (s *Subscription) attach(gone bool) {
 	f.interest.add(s)
 	if !s.decided {
 		s.generation = f.generation
-	}
-	if !s.options.resuming() && f.state != missing && !gone {
-		f.give()
+		s.stamp = f.stamp()
 	}
 	switch {
 	case gone, f.state == missing:
@@ -192,7 +199,8 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s.decided, s.generation = true, f.generation
+	s.decided, s.generation, s.stamp = true, f.generation, f.stamp()
+	terms, era := splitStamp(s.options.Stamp)
 	s.syncDue, s.syncFrom = true, state.Last
 	if s.options.From > 1 {
 		s.folds = false // what is before is missing, also when it is resumed
@@ -212,11 +220,14 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 	case state.Epoch != f.epoch, point.Epoch != f.epoch && proof != sameHistory:
 		s.resetFirst = ReasonEpoch
 		f.soon()
+	case terms != "" && terms != state.Terms.Digest():
+		s.resetFirst = ReasonConfig
+		f.soon()
 	case point.Revision > max(state.Last, f.position): // a new leader may know less for a moment
 		s.resetFirst = ReasonAhead
 	case point.InSnapshot && point.Sent == 0:
 		s.restart() // who holds nothing needs no proof
-	case proof == otherHistory, point.Check.Known() && proof == unproved, !f.vouches(point.Revision):
+	case proof == otherHistory, point.Check.Known() && proof == unproved, !f.vouches(point.Revision, era):
 		s.resetFirst = ReasonHorizon
 	case point.InSnapshot && !f.knowsSnapshot(point.Revision):
 		s.resetFirst = ReasonHorizon

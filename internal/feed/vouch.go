@@ -2,6 +2,7 @@ package feed
 
 import (
 	"cmp"
+	"math/rand/v2"
 	"slices"
 
 	"kvgateway/internal/kvclient"
@@ -15,23 +16,34 @@ func (f *Feed) covers(revision kvclient.Revision) bool {
 	return revision >= f.log.horizon || revision >= f.since
 }
 
-// vouches tells whether a subscription may go on at the point of an earlier one. The feed is locked.
+// vouches tells whether a subscription may go on at a point that an earlier one was given in some
+// era. The feed is locked.
 //
-// At the very position where the log began the same point can be of two histories: nobody knows what was purged before, and a purge
-// leaves the revision as it is. So it is taken only if this feed has given it out and nobody came with it first. The feed is locked.
-func (f *Feed) vouches(point kvclient.Revision) bool {
-	if point < f.trusted {
-		f.foreign = f.foreign || point+1 == f.trusted
-		return false
-	}
-	return f.covers(point)
+// At the position where the log began, and at those that a reset has voided, the same point can be of
+// two histories: nobody knows what was purged before, and a purge leaves the revision as it is. So it
+// is taken only if it was given in the present era.
+func (f *Feed) vouches(point kvclient.Revision, era string) bool {
+	return (point >= f.trusted || era == f.era) && f.covers(point)
 }
 
-// give notes that the position is given out as a point. The feed is locked.
-func (f *Feed) give() {
-	if f.position+1 == f.trusted && !f.foreign {
-		f.trusted--
-	}
+// stamp is what ids carry beside a point: the digest of the bucket's terms, and the feed's era. The
+// feed is locked.
+func (f *Feed) stamp() string { return f.terms.Digest() + f.era }
+
+// splitStamp returns the digest of terms and the era that an id carries; "" for what it does not.
+func splitStamp(stamp string) (terms, era string) {
+	end := min(len(stamp), eraBytes)
+	return stamp[:end], stamp[end:]
+}
+
+// eraBytes is the length of the name of an era, and of a digest of terms.
+const eraBytes = 4
+
+// newEra returns a name that no other era of the bucket has, but for one in a million: what is known of
+// a history by its era only is then taken for the present one.
+func newEra() string {
+	short := kvclient.Base36(rand.Uint64())
+	return string(short[:])
 }
 
 // distrust notes that the points up to a revision are of what a reset has voided. The feed is locked.
@@ -39,7 +51,6 @@ func (f *Feed) distrust(reset string, before kvclient.Revision) {
 	if f.trusted == 0 && reset != ReasonAhead && reset != ReasonConfig {
 		return // nothing was ever removed
 	}
-	f.foreign = true
 	f.trusted = max(f.trusted, f.position+1, before+1)
 }
 

@@ -295,3 +295,45 @@ func testEventsHaveTheDigestOfTheirStream(t *testing.T, form func(*setup)) {
 		}
 	}
 }
+
+// Under other settings of when entries vanish, what an id stands for is not the state any more, also
+// where they were changed while nobody followed the bucket.
+func TestIDOfOtherTermsIsReset(t *testing.T) {
+	t.Parallel()
+	inBothForms(t, testIDOfOtherTermsIsReset)
+}
+
+func testIDOfOtherTermsIsReset(t *testing.T, form func(*setup)) {
+	server := natstest.Start(t, natstest.Options{})
+	one := start(t, of(server), form)
+	const target = "/buckets/b/watch"
+	one.do(t, "PUT", "/buckets/b", `{"history":5}`, "Content-Type: application/json").is(t, 201)
+	one.write(t, "b", "a=1", "b=2")
+	patch := func(body string) {
+		t.Helper()
+		one.do(t, "PATCH", "/buckets/b", body, "Content-Type: application/merge-patch+json").is(t, 200)
+	}
+	// others begins a stream with an id on a gateway that has followed nothing before.
+	others := func(id, want string) {
+		t.Helper()
+		two := start(t, of(server), form)
+		if got := two.begins(t, target, id); got != want {
+			t.Errorf("%s begins with %s, want %s", id, got, want)
+		}
+	}
+	id := one.idAtSync(t, target)
+	patch(`{"description":"entries vanish as before"}`)
+	others(id, "sync")
+	w := one.synced(t, target)
+	patch(`{"ttl":"1h"}`)
+	w.until("reset")
+	w.until("sync")
+	w.close()
+	others(id, "reset config")
+	others(w.lastID, "sync")
+	patch(`{"ttl":"0s"}`)
+	others(w.lastID, "reset config")
+	others(id, "sync") // it is what it was
+	unknown, _, _ := strings.Cut(id, "~")
+	others(unknown, "sync")
+}

@@ -111,8 +111,8 @@ func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) 
 		if err != nil {
 			return err
 		}
-		encoder := sse.Encoder{Format: f.request.format, Bucket: t.bucket, Form: f.request.form, Digest: t.digest}
-		f.subscriptions = append(f.subscriptions, followed{Subscription: subscription, encoder: encoder, id: t.held})
+		encoder := sse.Encoder{Format: f.request.format, Bucket: t.bucket, Form: f.request.form, Digest: t.digest + subscription.Stamp()}
+		f.subscriptions = append(f.subscriptions, followed{Subscription: subscription, encoder: encoder, content: t.digest, id: t.held})
 	}
 	return nil
 }

@@ -15,7 +15,8 @@ import (
 // that gets it begins with a reset. How a stream is written (format, heartbeat, bookmarks) is not
 // part of it, and neither is include_history: it decides what a snapshot has besides that state. A
 // revision to start from is, since a stream has nothing of what is before.
-// Clients keep ids for as long as they like, so the digest of a content never changes.
+// Clients keep ids for as long as they like, so the digest of a content never changes. In ids the
+// stamp of the subscription follows it: see [feed.Subscription.Stamp].
 func contentDigest(o feed.SubscribeOptions, form kvclient.ValueForm, caller kvclient.Filters) string {
 	h := fnv.New64a()
 	write := func(parts ...string) {

@@ -37,7 +37,7 @@ type watchRequest struct {
 type watchTarget struct {
 	bucket  kvclient.BucketName
 	options feed.SubscribeOptions
-	digest  string // of what decides the content; its ids carry it
+	digest  string // of what was asked for; its ids carry it
 	// held is the id that the client came with, as it was given out, until the stream comes further
 	// or is reset; empty for none.
 	held []byte
@@ -47,7 +47,9 @@ type watchTarget struct {
 func (t *watchTarget) resume(id sse.ID) {
 	t.held = id.Append(nil)
 	t.options.Resume = &id.Point
-	t.options.OtherContent = id.Digest != "" && id.Digest != t.digest
+	content := id.Digest[:min(len(id.Digest), len(t.digest))]
+	t.options.Stamp = id.Digest[len(content):]
+	t.options.OtherContent = content != "" && content != t.digest
 }
 
 // parseWatch reads what is common to streams of one bucket and of several.

@@ -27,6 +27,7 @@ const (
 type followed struct {
 	*feed.Subscription
 	encoder sse.Encoder
+	content string // the digest of what was asked for, which is a part of that of the ids
 	id      []byte // of how far it has come; empty for none
 	due     bool   // it may have something to tell
 }
@@ -213,7 +214,11 @@ func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
 	switch e.Kind {
 	case feed.GoAway:
 		f.over = true
-	case feed.Synced, feed.Reset, feed.BucketDeleted:
+	case feed.Reset:
+		s.encoder.Digest = s.content + e.Stamp
+		s.moveTo(e.Point)
+		return s.encoder.AppendTold(b, f.currentID(), *e)
+	case feed.Synced, feed.BucketDeleted:
 		s.moveTo(e.Point)
 		return s.encoder.AppendTold(b, f.currentID(), *e)
 	case feed.BecameExact:

@@ -1,6 +1,8 @@
 package kvclient
 
 import (
+	"fmt"
+	"hash/fnv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,6 +22,15 @@ type Terms struct {
 	// Subjects is the prefix of the entries' subjects. A mirror that becomes a stream of its own
 	// changes it.
 	Subjects string
+}
+
+// Digest is short for the terms, in four base-36 characters. Those of ids are kept by clients for as
+// long as they like, so the digest of given terms never changes.
+func (t Terms) Digest() string {
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%d %d %t %s", t.MaxAge, t.MarkerTTL, t.MessageTTLs, t.Subjects)
+	short := Base36(h.Sum64())
+	return string(short[:])
 }
 
 // ExceptSubjects returns the terms that an [Advisory] can tell.

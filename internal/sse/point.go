@@ -13,8 +13,9 @@ import (
 // An ID is what an event id of a stream of one bucket says.
 type ID struct {
 	feed.Point
-	// Digest is short for what decided the content of the stream that gave the id out; empty if
-	// the id has none.
+	// Digest is short for what decided the content of the stream that gave the id out: four
+	// characters for the request, four for the bucket's terms, and four for who gave it out and
+	// when; empty if the id has none.
 	Digest string
 }
 
@@ -37,7 +38,7 @@ func (id ID) Append(dst []byte) []byte {
 	return append(append(dst, '~'), id.Digest...)
 }
 
-// maxDigest bounds the digest of an id. Ours have four characters.
+// maxDigest bounds the digest of an id. Ours have twelve characters.
 const maxDigest = 16
 
 // ParseID reads an event id of a stream of one bucket. Ok is false for what no stream has sent.
@@ -76,7 +77,7 @@ func parsePoint(text string) (p feed.Point, ok bool) {
 }
 
 // ParseIDs reads an event id of a stream of several buckets, such as
-// "shop=1742-k3f9x.7c0q~m41x,config=7-k3fa0~m41x". A bucket that had no point yet is not in it.
+// "shop=1742-k3f9x.7c0q~m41xk20q7rbz,config=7-k3fa0~m41xk20q7rbz". A bucket that had no point yet is not in it.
 func ParseIDs(text string) (ids map[string]ID, ok bool) {
 	ids = make(map[string]ID)
 	for part := range strings.SplitSeq(text, ",") {
