@@ -261,3 +261,31 @@ func (g *gateway) wantResumable(t *testing.T, conns []net.Conn) {
 	}
 	t.Error("no stream was ended")
 }
+
+// Histories whose clients take nothing hold one entry each at most, and none while they wait for room.
+func TestUnreadHistoriesTakeLittleMemory(t *testing.T) {
+	measuresMemory(t)
+	const memory, attackers, revisions = 96 << 20, 600, 9 // more than the system takes
+	g := start(t, func(s *setup) { s.handlers.MemoryForAnswers = memory })
+	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "m", Storage: jetstream.MemoryStorage, History: 10})
+	for i := range revisions {
+		g.do(t, "PUT", "/buckets/m/keys/k", strings.Repeat(fmt.Sprint(i), 1_000_000), "Content-Type: text/plain").is(t, 200)
+	}
+	put(t, kv, "small", "1")
+	before := heapInUse()
+	for i := range attackers {
+		g.unreadFrom(t, fmt.Sprintf("127.0.0.%d", 2+i%3), "/buckets/m/history/k")
+	}
+	most := mostInUse(before, 13*time.Second)
+	if most > memory+192<<20 {
+		t.Errorf("%d MiB more in use", most>>20)
+	}
+	t.Logf("%d MiB more in use", most>>20)
+	g.get(t, "/buckets/m/history/small").is(t, 200)
+	a := g.get(t, "/buckets/m/history/k").is(t, 200)
+	for i := range revisions {
+		if !strings.Contains(string(a.body), strings.Repeat(fmt.Sprint(i), 1_000_000)) {
+			t.Errorf("the history of %d bytes lacks revision %d", len(a.body), i+1)
+		}
+	}
+}

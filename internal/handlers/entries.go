@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 
@@ -37,9 +38,36 @@ func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
 	form := valueForm(query)
 	out := newListWriter(w, `{"entries":[`)
 	err = b.History(r.Context(), k, func(e kvclient.Entry) error {
+		if len(e.Value) >= kvclient.LargeValue && form != kvclient.ValueNone {
+			gone, err := out.rec.affordEntry(b, k, &e)
+			if err != nil || gone {
+				return err
+			}
+			defer out.rec.delivery().release()
+		}
 		return out.entry(&e, b.Name(), form)
 	})
 	return out.end(err, "]}\n")
+}
+
+// affordEntry holds what an entry that was read takes. If there is no room for it, its value is dropped,
+// and read again when there is; gone reports that it is not there any more.
+func (rec *recorder) affordEntry(b *kvclient.Bucket, k kvclient.Key, e *kvclient.Entry) (gone bool, err error) {
+	d, size, revision := rec.delivery(), e.Bytes()+4*streamBuffer, e.Revision
+	if d.try(size) {
+		return false, nil
+	}
+	*e = kvclient.Entry{}
+	if err := d.wait(rec.request.Context(), size); err != nil {
+		return false, err
+	}
+	if *e, err = b.GetRevision(rec.request.Context(), k, revision); err != nil {
+		d.release()
+	}
+	if errors.Is(err, kvclient.ErrRevisionNotFound) {
+		return true, nil // as if it had been removed before it was read
+	}
+	return false, err
 }
 
 // valueForm reads in which form the client wants values in JSON.

@@ -10,8 +10,9 @@ import (
 func (fs Filters) Cover() (disjoint []string, exact bool) { return fs.cover() }
 
 // ScanEntries runs a scan with a visit of the test's own, which sees entries in the order in which they come.
+// Each takes a byte.
 func (b *Bucket) ScanEntries(ctx context.Context, fs Filters, visit func(Entry) error) (Revision, error) {
-	return b.scan(ctx, fs, visit)
+	return b.scan(ctx, fs, 1, func(int) {}, visit)
 }
 
 // IsRemoval reports whether an audit record is of a request that can remove something.

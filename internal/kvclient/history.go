@@ -26,10 +26,10 @@ func (b *Bucket) History(ctx context.Context, key Key, visit func(Entry) error) 
 		if err != nil {
 			return err
 		}
+		next = e.Revision // and e is not used any more: visit can drop its value
 		if err := visit(e); err != nil {
 			return err
 		}
-		next = e.Revision
 	}
 	if b.lastSeq == 0 {
 		return ErrKeyNotFound

@@ -49,6 +49,7 @@ type limits struct {
 	reads, writes, bulk, feeds *bound.Bound // answers under way on each connection
 	large                      *bound.Bound // values that are known to be large
 	listings                   *bound.Bound
+	listed                     *bound.Bound // bytes of names while they are read
 	instants                   *bound.Bound
 	exports                    *bound.Bound
 	patches                    *bound.Bound
@@ -57,6 +58,8 @@ type limits struct {
 const (
 	// maxListings is how many listings read at once: each holds the names that it found in memory.
 	maxListings = 8
+	// listedBytes is how much all listings have found at a time.
+	listedBytes = 128 << 20
 	// maxExports is how many exports are under way: each holds some megabytes, for as long as its
 	// reader takes.
 	maxExports = 16
@@ -123,6 +126,18 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 			"listings of keys or markers that read from NATS", maxListings, maxListings*3/4),
 		instants: places("instants",
 			"reads of many entries at one instant, of up to 32 MiB each", maxInstants, maxInstants-1),
+		listed: set.New(bound.Spec{
+			Name:     "listing-bytes",
+			Of:       "bytes of what listings have found, while they read; about 128 for each key",
+			Unit:     bound.Bytes,
+			Limit:    listedBytes,
+			PerOwner: listedBytes / 2,
+			AtLimit: "listings wait, clients taking turns, each before it reads; a larger one gets its turn " +
+				"alone; what has waited for four fifths of the timeout is refused with 429 or 503",
+			Wait:       wait,
+			Queue:      waiters,
+			OwnerQueue: waitersOfOwner,
+		}),
 		exports: places("exports", "exports that are under way", maxExports, maxExports*3/4),
 		patches: places("large-patches",
 			"patches of values above 64 KiB, the patch included, that are applied at once",

@@ -7,8 +7,7 @@ import (
 	"strings"
 )
 
-// A KeyListing is what a scan for the names of keys found. It takes 48 bytes and the name for each key, and as much again for
-// a moment while it grows.
+// A KeyListing is what a scan for the names of keys found. It takes 48 bytes and the name for each key.
 type KeyListing struct {
 	Entries  []ListedKey // sorted by key
 	Revision Revision    // the listing is not older than this
@@ -34,11 +33,19 @@ type ListedKey struct {
 // Size is that of the value, in bytes.
 func (k ListedKey) Size() int { return int(k.size) }
 
+const (
+	// nameBytes is about what the name of a key takes.
+	nameBytes = 64
+	// listedKeyBytes is about what a scan takes for each key that it lists.
+	listedKeyBytes = 48 + 16 + nameBytes
+)
+
 // Keys lists every key that has a value and that the filters select, sorted by name. It returns what a scan does:
 // a *[bound.FullError], [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
 func (b *Bucket) Keys(ctx context.Context, filters Filters) (KeyListing, error) {
 	var found []ListedKey
-	since, err := b.scan(ctx, filters, func(e Entry) error {
+	begin := func(n int) { found = make([]ListedKey, 0, n) }
+	since, err := b.scan(ctx, filters, listedKeyBytes, begin, func(e Entry) error {
 		found = append(found, ListedKey{e.Key, e.Revision, int32(e.Size), e.IsMarker(), e.neverExpires()})
 		return nil
 	})
@@ -66,7 +73,8 @@ func (l *Listing) Bytes() (n int64) {
 // Markers lists the markers of deleted keys that the filters select, sorted by name. It returns what Keys does.
 func (b *Bucket) Markers(ctx context.Context, filters Filters) (Listing, error) {
 	var found []Entry
-	since, err := b.scan(ctx, filters, func(e Entry) error {
+	begin := func(n int) { found = make([]Entry, 0, n) }
+	since, err := b.scan(ctx, filters, entryBytes+nameBytes, begin, func(e Entry) error {
 		found = append(found, e)
 		return nil
 	})

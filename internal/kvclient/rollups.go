@@ -42,7 +42,7 @@ func (c *Client) finishRollUps(ctx context.Context, name BucketName) (keys int, 
 		return 0, err
 	}
 	var rolledUp []ListedKey
-	if _, err := b.scan(ctx, Filters{}, func(e Entry) error {
+	if _, err := b.scan(ctx, Filters{}, nameBytes, func(int) {}, func(e Entry) error {
 		if e.rolledUp {
 			rolledUp = append(rolledUp, ListedKey{Key: e.Key, Revision: e.Revision})
 		}

@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
+
+	"kvgateway/internal/bound"
 )
 
 const (
@@ -34,7 +36,12 @@ const (
 //
 // It returns a *[bound.FullError] if too many scans are under way for too long,
 // [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
-func (b *Bucket) scan(ctx context.Context, filters Filters, visit func(Entry) error) (since Revision, err error) {
+//
+// Each entry takes that many bytes, with a name of some length. Before it reads, it waits for room for
+// all that may come, which it has until it returns, and then calls begin with their number, unless the
+// filters select fewer.
+func (b *Bucket) scan(ctx context.Context, filters Filters, each int64, begin func(n int),
+	visit func(Entry) error) (since Revision, err error) {
 	hold, err := place(ctx, b.client.limits.listings)
 	if err != nil {
 		return 0, err
@@ -51,6 +58,15 @@ func (b *Bucket) scan(ctx context.Context, filters Filters, visit func(Entry) er
 		return 0, err
 	}
 	defer b.dropConsumer(r.link, r.consumer)
+	var room bound.Hold
+	err = b.client.limits.listed.Take(ctx, &room, bound.OwnerOf(ctx), int64(r.pending)*each, nil)
+	if err != nil {
+		return 0, err
+	}
+	defer room.Release()
+	if r.exact {
+		begin(int(r.pending))
+	}
 	return b.lastSeq, r.read(ctx)
 }
 

@@ -3,6 +3,7 @@ package kvclient_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -544,4 +546,48 @@ func TestListingsDoNotDelayValues(t *testing.T) {
 		t.Errorf("a get took %v", slowest)
 	}
 	t.Logf("slowest get %v", slowest)
+}
+
+// A listing waits for room for what it will find, before it reads.
+func TestListingsHaveRoomForWhatTheyFind(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{})
+	bounds := bound.NewSet()
+	c := connect(t, kvclient.Options{URL: s.URL(), Bounds: bounds, RequestTimeout: time.Second})
+	b := shop(t, c, nil)
+	for _, name := range numbered("k", 100) {
+		put(t, b, name, "v")
+	}
+	put(t, b, "gone", "v")
+	if _, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "gone")}); err != nil {
+		t.Fatal(err)
+	}
+	room := bounds.Find("listing-bytes")
+	if _, err := b.ScanEntries(t.Context(), nil, func(kvclient.Entry) error {
+		if n := room.Used(); n != 101 {
+			return fmt.Errorf("it has room for %d entries", n)
+		}
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	var holds [2]bound.Hold
+	for i := range holds {
+		if err := room.Take(t.Context(), &holds[i], fmt.Sprint("greedy", i), room.Limit(), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := b.Keys(owned(t, "innocent"), nil)
+	wantFull(t, err, "listing-bytes")
+	holds[0].Release()
+	if found, err := b.Keys(owned(t, "innocent"), nil); err != nil || len(found.Entries) != 100 || cap(found.Entries) != 101 {
+		t.Errorf("%d keys in room for %d: %v", len(found.Entries), cap(found.Entries), err)
+	}
+	if found, err := b.Markers(owned(t, "innocent"), nil); err != nil || len(found.Entries) != 1 {
+		t.Errorf("%d markers: %v", len(found.Entries), err)
+	}
+	holds[1].Release()
+	if n := room.Used(); n != 0 {
+		t.Errorf("%d bytes are held", n)
+	}
 }
