@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kvgateway/internal/bound"
@@ -27,6 +28,9 @@ const (
 	// are opened at once would all be before the requests of others (see requests-at-work).
 	beginningLease = 20 * time.Millisecond
 	beginningWait  = 10 * time.Second
+
+	// unsentBytes is how much of an answer waits in the system beside what is under way to the client.
+	unsentBytes = 64 << 10
 )
 
 // A connectionLimit is the places of a listener.
@@ -50,6 +54,7 @@ type connections struct {
 	places    *bound.Bound
 	refusals  *bound.Bound
 	beginning *bound.Bound
+	unsent    *bound.Bound // bytes
 	answer    []byte
 	patience  time.Duration
 
@@ -68,6 +73,7 @@ type connection struct {
 	hold  bound.Hold
 	once  sync.Once
 	begun bool // its first bytes were asked for
+	step  atomic.Pointer[func()]
 
 	// Guarded by among.mu.
 	next, before *connection // in the ring of idle connections, nil while it is active
@@ -96,6 +102,13 @@ func limitConnections(
 			Lease: beginningLease, Wait: beginningWait,
 			AtLimit: "connections wait, clients taking turns; one that has waited for 10 s is closed",
 		}),
+		unsent: bounds.New(bound.Spec{
+			Name: limit.name + "-unsent",
+			Of: "bytes that wait in the system for one client beside what is under way to it, of " +
+				limit.name + "; on Linux only",
+			Unit: bound.Bytes, Limit: unsentBytes,
+			AtLimit: "what follows waits in the gateway, and counts as bytes of answers",
+		}),
 	}
 	all.idle.next, all.idle.before = &all.idle, &all.idle
 	return all
@@ -115,6 +128,7 @@ func (l *connections) Accept() (net.Conn, error) {
 		}
 		c := &connection{TCPConn: tcp, among: l, owner: handlers.OwnerOf(tcp.RemoteAddr().String())}
 		if l.admit(c) {
+			_ = limitUnsent(tcp, int(l.unsent.Limit())) // if the connection is there no more, its reader is told
 			return c, nil
 		}
 		l.refuse(tcp)
@@ -208,6 +222,26 @@ func (c *connection) Read(p []byte) (int, error) {
 	}
 	return c.TCPConn.Read(p)
 }
+
+// writeStep is after how many bytes a connection says that its client goes on to take an answer.
+const writeStep = 64 << 10
+
+// Write writes, and tells whoever wants to know it of each step. See [handlers.ConnContext].
+func (c *connection) Write(p []byte) (n int, err error) {
+	for {
+		m, err := c.TCPConn.Write(p[n:min(len(p), n+writeStep)])
+		n += m
+		if err != nil || n == len(p) {
+			return n, err
+		}
+		if step := c.step.Load(); step != nil {
+			(*step)()
+		}
+	}
+}
+
+// OnStep has a function called while something is written; nil for no more.
+func (c *connection) OnStep(step *func()) { c.step.Store(step) }
 
 // Close closes the connection and gives its place back.
 func (c *connection) Close() error {

@@ -22,8 +22,12 @@ type connectionKey struct{}
 
 var lastConnection atomic.Uint64
 
+// stepper is a connection that can tell of the steps in which what is written goes to its client.
+type stepper interface{ OnStep(step *func()) }
+
 // ConnContext is for http.Server's field of that name. Without it requests over HTTP/2 are bounded
-// by their client's address only.
+// by their client's address only. If the connection has a method OnStep(*func()), the function that it
+// is given tells that the client takes its answer; else only the end of each part does.
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	name := strconv.FormatUint(lastConnection.Add(1), 36)
 	return context.WithValue(ctx, connectionKey{}, &connection{name: name, conn: conn})

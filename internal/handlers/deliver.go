@@ -45,6 +45,7 @@ type delivery struct {
 
 	held         bound.Hold // of all bytes of answers
 	onConnection bound.Hold // of those of the connection
+	stepper      stepper    // nil for none
 
 	began time.Time     // when the first part was written
 	spent time.Duration // in writes
@@ -138,6 +139,7 @@ func (d *delivery) writePart(part []byte) error {
 	now := time.Now()
 	if d.began.IsZero() {
 		d.began = now
+		d.watchSteps()
 	}
 	if err := d.start(now, len(part)); err != nil {
 		return err
@@ -150,6 +152,19 @@ func (d *delivery) writePart(part []byte) error {
 		d.limits.rate.Refuse()
 	}
 	return err
+}
+
+// watchSteps notes the steps in which the client takes a part. Over HTTP/2 they are those of all requests.
+func (d *delivery) watchSteps() {
+	if d.shared != nil {
+		return
+	}
+	if c := connectionOf(d.rec.request); c != nil {
+		if d.stepper, _ = c.conn.(stepper); d.stepper != nil {
+			step := d.held.Progress
+			d.stepper.OnStep(&step)
+		}
+	}
 }
 
 // start allows a write to take as long as it may: the time that all that was sent may take, less
@@ -223,6 +238,9 @@ func (rec *recorder) tooLong() bool {
 // end gives all back when the request is over. What net/http has still to write gets its time.
 func (d *delivery) end() {
 	d.release()
+	if d.stepper != nil {
+		d.stepper.OnStep(nil)
+	}
 	if d.began.IsZero() || d.rec.request.ProtoMajor > 1 || d.rec.taken {
 		return
 	}

@@ -1,0 +1,78 @@
+package e2e
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// dialNarrow connects from an address of the loopback network with a small receive buffer, of so many
+// bytes, and sends a request some times.
+func (g *gateway) dialNarrow(from, path string, times, buffer int) net.Conn {
+	g.t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)},
+		Control: func(_, _ string, c syscall.RawConn) error {
+			return c.Control(func(fd uintptr) {
+				_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, buffer)
+				// Segments as they are outside of one machine, or the window has not room for one.
+				_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, 1400)
+			})
+		}}
+	conn, err := dialer.Dial("tcp", strings.TrimPrefix(g.url, "http://"))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	g.t.Cleanup(func() { conn.Close() })
+	request := "GET " + path + " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	if _, err := io.WriteString(conn, strings.Repeat(request, times)); err != nil {
+		g.t.Fatal(err)
+	}
+	return conn
+}
+
+// A client with a slow connection gets its answer while others, who take nothing, have all of the
+// memory for answers and wait for more. The system takes little in their place.
+func TestSlowClientBesideThoseThatTakeNothing(t *testing.T) {
+	t.Parallel()
+	g := start(t, "--data-dir="+t.TempDir(), "--memory-for-answers=32MiB")
+	g.want(http.StatusCreated, http.MethodPut, "/buckets/b", "")
+	value := strings.Repeat("v", 900_000)
+	g.want(http.StatusOK, http.MethodPut, "/buckets/b/keys/k", value)
+	slow := g.dialNarrow("127.0.0.1", "/buckets/b/keys/k", 1, 32<<10)
+	pace := time.NewTicker(50 * time.Millisecond)
+	defer pace.Stop()
+	var others []net.Conn
+	for i := range 100 {
+		others = append(others, g.dialNarrow(fmt.Sprintf("127.0.0.%d", 2+i%3), "/buckets/b/keys/k", 4, 4<<10))
+	}
+	paced := readerFunc(func(p []byte) (int, error) { // 160 KB in a second
+		<-pace.C
+		return slow.Read(p[:min(len(p), 8<<10)])
+	})
+	answer, err := http.ReadResponse(bufio.NewReaderSize(paced, 8<<10), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(answer.Body)
+	if err != nil || string(body) != value {
+		t.Errorf("the slow client has %d bytes of %d with status %d: %v", len(body), len(value), answer.StatusCode, err)
+	}
+	for _, conn := range others {
+		_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+		if _, err := io.Copy(io.Discard, conn); err == nil || errors.Is(err, syscall.ECONNRESET) {
+			return // it was cut
+		}
+	}
+	t.Error("nobody was cut: nothing was tested")
+}
+
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
