@@ -29,6 +29,9 @@ const (
 	beginningLease = 20 * time.Millisecond
 	beginningWait  = 10 * time.Second
 
+	// headBytes is how much all connections have of heads that have yet to come whole.
+	headBytes = 32 << 20
+
 	// unsentBytes is how much of an answer waits in the system beside what is under way to the client.
 	unsentBytes = 64 << 10
 )
@@ -55,6 +58,7 @@ type connections struct {
 	refusals  *bound.Bound
 	beginning *bound.Bound
 	unsent    *bound.Bound // bytes
+	heads     *bound.Bound // bytes
 	answer    []byte
 	patience  time.Duration
 
@@ -73,6 +77,7 @@ type connection struct {
 	hold  bound.Hold
 	once  sync.Once
 	begun bool // its first bytes were asked for
+	head  head
 	step  atomic.Pointer[func()]
 
 	// Guarded by among.mu.
@@ -108,6 +113,13 @@ func limitConnections(
 				limit.name + "; on Linux only",
 			Unit: bound.Bytes, Limit: unsentBytes,
 			AtLimit: "what follows waits in the gateway, and counts as bytes of answers",
+		}),
+		heads: bounds.New(bound.Spec{
+			Name: limit.name + "-heads",
+			Of: "bytes of requests' lines and headers that have yet to come whole, of those with more than " +
+				"8 KiB, over HTTP/1.1, of " + limit.name,
+			Unit: bound.Bytes, Limit: headBytes, PerOwner: headBytes / 2,
+			AtLimit: "the request is answered 503 and its connection closed",
 		}),
 	}
 	all.idle.next, all.idle.before = &all.idle, &all.idle
@@ -205,6 +217,7 @@ func (l *connections) noteState(conn net.Conn, state http.ConnState) {
 	defer l.mu.Unlock()
 	l.unlist(c)
 	if state == http.StateIdle {
+		c.head.begin()
 		c.idleSince = time.Now()
 		l.list(c)
 	}
@@ -220,7 +233,12 @@ func (c *connection) Read(p []byte) (int, error) {
 		}
 		defer turn.Release()
 	}
-	return c.TCPConn.Read(p)
+	n, err := c.TCPConn.Read(p)
+	if !c.head.room(c, p[:n]) {
+		_, _ = c.TCPConn.Write(c.among.answer) // it fits into the socket's buffer
+		return 0, io.EOF                       // to which net/http answers nothing
+	}
+	return n, err
 }
 
 // writeStep is after how many bytes a connection says that its client goes on to take an answer.
@@ -247,5 +265,6 @@ func (c *connection) OnStep(step *func()) { c.step.Store(step) }
 func (c *connection) Close() error {
 	err := c.TCPConn.Close()
 	c.once.Do(c.hold.Release)
+	c.head.done()
 	return err
 }

@@ -3,9 +3,12 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -218,6 +221,54 @@ func TestSilentConnectionsLetOthersBegin(t *testing.T) {
 	for range 5 {
 		if answer, body := dial(t, l).get("/"); answer.StatusCode != http.StatusOK || body != "ok" {
 			t.Fatalf("answered %d %q", answer.StatusCode, body)
+		}
+	}
+}
+
+// What heads that never come whole take is bounded, for each client and for all. Those that have come
+// whole do not count, nor do those of HTTP/2.
+func TestHeadsThatNeverEnd(t *testing.T) {
+	t.Parallel()
+	l, all := serving(t, 2000)
+	cookie := strings.Repeat("c", 50_000)
+	const many = 2 * (headBytes / 2) / 50_000 // twice one client's share
+	var attackers []*client
+	for range many {
+		c := dialFrom(t, l, "127.0.0.2")
+		attackers = append(attackers, c)
+		_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: test\r\nCookie: "+cookie)
+	}
+	closed := 0
+	for _, c := range attackers {
+		_ = c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+		line, err := c.r.ReadString('\n')
+		switch {
+		case strings.HasPrefix(line, "HTTP/1.1 503 "):
+			closed++
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			t.Fatalf("answered %q, %v", line, err)
+		}
+	}
+	if n := all.heads.Used(); n > headBytes/2 || closed < many/3 {
+		t.Errorf("%d bytes of heads are held, and %d of %d connections closed", n, closed, many)
+	}
+	other := dial(t, l)
+	for range 3 {
+		_, _ = io.WriteString(other, "GET / HTTP/1.1\r\nHost: test\r\nCookie: "+cookie+"\r\n\r\n")
+		answer, err := http.ReadResponse(other.r, nil)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("another client with a large head: %v, %v", answer, err)
+		}
+		if _, err := io.ReadAll(answer.Body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range attackers {
+		c.Close()
+	}
+	for end := time.Now().Add(20 * time.Second); all.heads.Used() > 0; <-time.After(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d bytes of heads are held when all have left", all.heads.Used())
 		}
 	}
 }

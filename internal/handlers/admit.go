@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kvgateway/internal/bound"
 )
 
 // MaxHeaderBytes bounds a request's headers, a browser's cookies and all. The bound of http.Server, above which net/http answers
@@ -26,8 +28,9 @@ func sizeOfHeaders(h http.Header) (n int) {
 
 // admit refuses headers that are too large, and what a page of another site made a browser send. Loopback is as ambient as a cookie: without these checks an
 // open writer on localhost is any web page's writer.
-func (s *Server) admit(r *http.Request) error {
-	if sizeOfHeaders(r.Header) > MaxHeaderBytes {
+func (s *Server) admit(rec *recorder, r *http.Request) error {
+	size := sizeOfHeaders(r.Header)
+	if size > MaxHeaderBytes {
 		return problemError{code: codeHeaderTooLarge, detail: "The request's headers are larger than " + strconv.Itoa(MaxHeaderBytes) +
 			" bytes together. Send fewer or shorter ones."}
 	}
@@ -37,9 +40,29 @@ func (s *Server) admit(r *http.Request) error {
 	}
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		return nil
+	default:
+		if err := s.checkSite(r); err != nil {
+			return err
+		}
 	}
-	return s.checkSite(r)
+	if size += len(r.RequestURI); size > FreeHead {
+		return s.heads.Take(r.Context(), &rec.heads, ownerOf(r), int64(size), nil)
+	}
+	return nil
+}
+
+// FreeHead is the size in bytes up to which a request's line and headers are not counted. Nearly all
+// requests have less.
+const FreeHead = 8 << 10
+
+func newHeads(set *bound.Set) *bound.Bound {
+	const limit = 64 << 20
+	return set.New(bound.Spec{
+		Name: "request-heads",
+		Of:   "bytes of the lines and headers of requests under way that have more than 8 KiB of them",
+		Unit: bound.Bytes, Limit: limit, PerOwner: limit / 2, Wait: answerWait, Queue: 1024,
+		AtLimit: "a request waits 5 s and is then refused with 429 or 503",
+	})
 }
 
 // knownHost tells whether a Host header names this machine's loopback or an allowed host. A page of another site whose name

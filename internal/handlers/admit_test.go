@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers"
 )
 
@@ -139,4 +140,31 @@ func TestLargeHeadersAreRefused(t *testing.T) {
 	g.do(t, "HEAD", "/buckets/shop/keys/a", nil, "Cookie: "+largest+"c").is(t, 431)
 	g.do(t, "PUT", "/buckets/shop/keys/a", "w", "Cookie: "+largest+"c").problem(t, 431, "header-too-large")
 	wantNative(t, kv, "a", "v")
+}
+
+// The heads of requests under way are counted where they are large, and each client has a share.
+func TestHeadsOfRequestsUnderWayAreBounded(t *testing.T) {
+	t.Parallel()
+	bounds := bound.NewSet()
+	g := start(t, func(s *setup) { s.client.Bounds, s.handlers.Bounds = bounds, bounds })
+	kv := g.shop(t)
+	put(t, kv, "a", "1")
+	const target = "/buckets/shop/keys/a"
+	heads, cookie := bounds.Find("request-heads"), "Cookie: "+strings.Repeat("c", 50_000)
+	tag := g.get(t, target).is(t, 200).header.Get("Etag")
+	answers := make(chan *answer, 1)
+	go func() { answers <- g.get(t, target, "If-None-Match: "+tag, "Prefer: wait=60", cookie) }()
+	eventually(t, "a long poll with a large head", func() bool { return heads.Used() > 50_000 })
+	var rest bound.Hold
+	if !heads.Try(&rest, "127.0.0.1", heads.Limit()/2-heads.Used()-1000, nil) {
+		t.Fatal("there is no room")
+	}
+	g.get(t, target, "Cookie: small").is(t, 200)
+	g.get(t, target, "Cookie: "+strings.Repeat("c", 60_000), cookie).is(t, 431)
+	if other := g.sessionFrom(t, otherAddress); other != nil {
+		other.do(t, "GET", target, nil, cookie).is(t, 200)
+	}
+	g.get(t, target, "Cookie: "+strings.Repeat("c", 60_000)).is(t, 429)
+	put(t, kv, "a", "2")
+	(<-answers).is(t, 200)
 }

@@ -16,21 +16,31 @@ import (
 type connection struct {
 	name string // unique in this process
 	conn net.Conn
+	told told // the same, nil if it wants to know nothing
 }
 
 type connectionKey struct{}
 
 var lastConnection atomic.Uint64
 
-// stepper is a connection that can tell of the steps in which what is written goes to its client.
-type stepper interface{ OnStep(step *func()) }
+// A told connection is told of its requests, and tells how they get on.
+type told interface {
+	// HeadDone is called when a request has come with all of its headers.
+	HeadDone()
+	// OnStep has a function called after each step in which something goes to the client; nil for no
+	// more.
+	OnStep(step *func())
+}
 
 // ConnContext is for http.Server's field of that name. Without it requests over HTTP/2 are bounded
-// by their client's address only. If the connection has a method OnStep(*func()), the function that it
-// is given tells that the client takes its answer; else only the end of each part does.
+// by their client's address only. A connection with methods HeadDone() and OnStep(*func()) is told of
+// requests over HTTP/1.1, and its steps tell that the client takes its answer; else only the end of
+// each part does.
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	name := strconv.FormatUint(lastConnection.Add(1), 36)
-	return context.WithValue(ctx, connectionKey{}, &connection{name: name, conn: conn})
+	c := &connection{name: name, conn: conn}
+	c.told, _ = conn.(told)
+	return context.WithValue(ctx, connectionKey{}, c)
 }
 
 // connectionOf returns the request's connection, nil if it is not known.

@@ -45,7 +45,7 @@ type delivery struct {
 
 	held         bound.Hold // of all bytes of answers
 	onConnection bound.Hold // of those of the connection
-	stepper      stepper    // nil for none
+	told         told       // of its steps; nil if it cannot tell them
 
 	began time.Time     // when the first part was written
 	spent time.Duration // in writes
@@ -159,11 +159,10 @@ func (d *delivery) watchSteps() {
 	if d.shared != nil {
 		return
 	}
-	if c := connectionOf(d.rec.request); c != nil {
-		if d.stepper, _ = c.conn.(stepper); d.stepper != nil {
-			step := d.held.Progress
-			d.stepper.OnStep(&step)
-		}
+	if c := connectionOf(d.rec.request); c != nil && c.told != nil {
+		step := d.held.Progress
+		d.told = c.told
+		d.told.OnStep(&step)
 	}
 }
 
@@ -238,8 +237,8 @@ func (rec *recorder) tooLong() bool {
 // end gives all back when the request is over. What net/http has still to write gets its time.
 func (d *delivery) end() {
 	d.release()
-	if d.stepper != nil {
-		d.stepper.OnStep(nil)
+	if d.told != nil {
+		d.told.OnStep(nil)
 	}
 	if d.began.IsZero() || d.rec.request.ProtoMajor > 1 || d.rec.taken {
 		return

@@ -32,6 +32,7 @@ type recorder struct {
 	limits  *answerLimits
 	turn    *bound.Turn // to work; nil for a request that needs none
 	place   bound.Hold  // among the requests of an HTTP/2 connection
+	heads   bound.Hold  // the bytes of a large head
 	answer  *delivery   // nil until more is to be written than net/http buffers
 
 	body   *requestBody // what is read of the request's body; nil for nothing
@@ -72,6 +73,9 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
 	rec := recorders.Get().(*recorder)
 	*rec = recorder{ResponseWriter: w, id: s.ids.next(), head: r.Method == http.MethodHead, route: s.unrouted, unread: r.ContentLength != 0,
 		start: time.Now(), request: r, limits: s.answers}
+	if c := connectionOf(r); c != nil && c.told != nil {
+		c.told.HeadDone()
+	}
 	return rec
 }
 
@@ -89,6 +93,7 @@ func (s *Server) finish(rec *recorder, r *http.Request) {
 	if rec.answer != nil {
 		rec.answer.end()
 	}
+	rec.heads.Release()
 	*rec = recorder{}
 	recorders.Put(rec)
 }

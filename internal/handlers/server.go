@@ -61,6 +61,7 @@ type Server struct {
 	loops    *sse.Loops // nil for none
 	streams  *bound.Bound
 	work     *bound.Bound // requests
+	heads    *bound.Bound // bytes of large heads of requests
 	answers  *answerLimits
 	waiting  *sse.Limits // of what waits for the clients of streams
 	logger   zerolog.Logger
@@ -106,6 +107,7 @@ func New(options Options) (*Server, error) {
 		metrics: newMetrics(options, streams, loops, waiting),
 		streams: streams,
 		work:    newWork(options.Bounds),
+		heads:   newHeads(options.Bounds),
 		answers: answers,
 		waiting: waiting,
 		loops:   loops,
@@ -142,7 +144,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			drain(w, r.Body)
 		}
 	}()
-	if err := s.admit(r); err != nil {
+	if err := s.admit(rec, r); err != nil {
 		s.fail(rec, r, err)
 		return
 	}

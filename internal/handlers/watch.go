@@ -54,6 +54,7 @@ func (s *Server) watchBuckets(w http.ResponseWriter, r *http.Request) error {
 
 // watch streams in the form that the connection allows.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchRequest) error {
+	request.lastID = "" // the targets have what is in it
 	follower := &streamFollower{request: request}
 	if err := s.enterStreams(r, &follower.place); err != nil {
 		return s.refuseWatch(w, request, err)

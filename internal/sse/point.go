@@ -41,8 +41,15 @@ func (id ID) Append(dst []byte) []byte {
 // maxDigest bounds the digest of an id. Ours have twelve characters.
 const maxDigest = 16
 
+// maxID bounds an id of one bucket. Ours have less than 100 bytes.
+const maxID = 256
+
 // ParseID reads an event id of a stream of one bucket. Ok is false for what no stream has sent.
 func ParseID(text string) (id ID, ok bool) {
+	if len(text) > maxID {
+		return ID{}, false
+	}
+	text = strings.Clone(text) // of a header of 64 KB, which would live as long as the stream
 	point, digest, digested := strings.Cut(text, "~")
 	if digested && !isDigest(digest) {
 		return ID{}, false
