@@ -24,9 +24,10 @@ const (
 	// answer away.
 	refusalDrain = 64 << 10
 
-	// beginningLease is for how long a connection counts as beginning that sends nothing. Thousands that
-	// are opened at once would all be before the requests of others (see requests-at-work).
-	beginningLease = 20 * time.Millisecond
+	// beginningLease is for how long a connection counts as beginning whose first request does not come
+	// whole. Thousands that are opened at once would all be before the requests of others (see
+	// requests-at-work).
+	beginningLease = 2 * time.Millisecond
 	beginningWait  = 10 * time.Second
 
 	// headBytes is how much all connections have of heads that have yet to come whole.
@@ -76,7 +77,8 @@ type connection struct {
 	owner string
 	hold  bound.Hold
 	once  sync.Once
-	begun bool // its first bytes were asked for
+	begun bool       // its first bytes were asked for
+	turn  bound.Hold // to begin, until the first request is there
 	head  head
 	step  atomic.Pointer[func()]
 
@@ -102,7 +104,8 @@ func limitConnections(
 		}),
 		beginning: bounds.New(bound.Spec{
 			Name: limit.name + "-beginning",
-			Of:   "connections that were accepted in the last 20 ms and have sent nothing, of " + limit.name,
+			Of: "new connections whose first request is being read, each for 2 ms at most, of " +
+				limit.name,
 			Unit: bound.Places, Limit: 4 * handlers.WorkShare(), PerOwner: handlers.WorkShare(),
 			Lease: beginningLease, Wait: beginningWait,
 			AtLimit: "connections wait, clients taking turns; one that has waited for 10 s is closed",
@@ -223,15 +226,17 @@ func (l *connections) noteState(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// Read reads, for the first time when it is the connection's turn.
+// Read reads, for the first time when something has come and it is the connection's turn: one that
+// sends nothing takes no turn from others.
 func (c *connection) Read(p []byte) (int, error) {
 	if !c.begun {
 		c.begun = true
-		var turn bound.Hold
-		if err := c.among.beginning.Take(context.Background(), &turn, c.owner, 1, nil); err != nil {
+		if err := awaitBytes(c.TCPConn); err != nil {
 			return 0, err
 		}
-		defer turn.Release()
+		if err := c.among.beginning.Take(context.Background(), &c.turn, c.owner, 1, nil); err != nil {
+			return 0, err
+		}
 	}
 	n, err := c.TCPConn.Read(p)
 	if !c.head.room(c, p[:n]) {
@@ -265,6 +270,7 @@ func (c *connection) OnStep(step *func()) { c.step.Store(step) }
 func (c *connection) Close() error {
 	err := c.TCPConn.Close()
 	c.once.Do(c.hold.Release)
+	c.turn.Release()
 	c.head.done()
 	return err
 }

@@ -62,4 +62,7 @@ func (h *head) done() {
 }
 
 // HeadDone notes that a request has come with all of its headers. See [handlers.ConnContext].
-func (c *connection) HeadDone() { c.head.done() }
+func (c *connection) HeadDone() {
+	c.turn.Release()
+	c.head.done()
+}

@@ -174,6 +174,14 @@ func (b *Bound) Try(h *Hold, owner string, size int64, evict func()) bool {
 	return true
 }
 
+// force claims whatever room there is. It is for a claim of what was held before.
+func (b *Bound) force(h *Hold, owner string, size int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	h.owner, h.evict = owner, nil
+	b.give(h, size)
+}
+
 // goesFirst reports whether a claim of that size need not wait for those that do. b.mu must be held.
 func (b *Bound) goesFirst(size int64) bool { return b.length == 0 || b.isSmall(size) }
 

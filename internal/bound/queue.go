@@ -70,6 +70,11 @@ func (b *Bound) await(ctx context.Context, c *claim) error {
 	if refused != nil {
 		return refused
 	}
+	if b.spec.Lease <= 0 { // a bound of turns is no reason to pause one
+		turn := TurnOf(ctx)
+		turn.Pause()
+		defer turn.Resume()
+	}
 	return b.wait(ctx, c)
 }
 

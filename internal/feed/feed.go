@@ -100,6 +100,9 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 
 // settle waits until the feed has reached its source, or knows that there is none. It returns why it has not.
 func (f *Feed) settle(ctx context.Context) error {
+	turn := bound.TurnOf(ctx)
+	turn.Pause()
+	defer turn.Resume()
 	for {
 		unsettled, why := f.unsettled()
 		if unsettled == nil {

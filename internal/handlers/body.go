@@ -73,7 +73,10 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	if err := b.arm(began); err != nil {
 		return 0, err
 	}
+	turn := bound.TurnOf(b.context)
+	turn.Pause()
 	n, err := b.in.Read(p)
+	turn.Resume()
 	waited := time.Since(began)
 	b.account(n, waited)
 	if err != nil || b.pauses {

@@ -92,8 +92,6 @@ func (d *delivery) wait(ctx context.Context, size int64) error {
 			return err
 		}
 	}
-	d.rec.turn.Pause()
-	defer d.rec.turn.Resume(ctx)
 	err := d.limits.bytes.Take(ctx, &d.held, d.owner, size, nil)
 	if err != nil {
 		d.onConnection.Release()
@@ -263,7 +261,7 @@ func afford[T any](rec *recorder, likely int64, read func() (value T, size int64
 		likely = size
 	}
 	for d, held := rec.delivery(), likely; ; {
-		if err := d.wait(rec.request.Context(), held); err != nil {
+		if err := d.wait(patient(rec.request), held); err != nil {
 			return none, err
 		}
 		value, size, err := read()

@@ -50,7 +50,7 @@ func (s *Server) longPoll(rec *recorder, read entryRead, have kvclient.Condition
 			return kvclient.Entry{}, err
 		}
 	}
-	e, err := s.shared.do(ctx, answer, read)
+	e, err := s.shared.do(ctx, answer, read, "")
 	if !unchanged(have, &e, err) {
 		return e, err
 	}
@@ -58,6 +58,9 @@ func (s *Server) longPoll(rec *recorder, read entryRead, have kvclient.Condition
 		if err := s.enterStreams(r, &place); err != nil {
 			return e, err
 		}
+	}
+	if err := rec.turn.Begin(ctx); err != nil { // it holds nothing that others wait for
+		return e, err
 	}
 	return s.awaitChange(ctx, rec, read, have, wait, e, err)
 }
@@ -88,7 +91,7 @@ func (s *Server) awaitChange(ctx context.Context, rec *recorder, read entryRead,
 			if read.bucket, err = s.client.Bucket(ctx, read.bucket.Name()); err != nil {
 				return e, err
 			}
-			if e, err = s.shared.do(ctx, answer, read); !unchanged(have, &e, err) {
+			if e, err = s.shared.do(ctx, answer, read, ""); !unchanged(have, &e, err) {
 				return e, err
 			}
 			e.Value = nil
@@ -106,9 +109,11 @@ func (s *Server) awaitChange(ctx context.Context, rec *recorder, read entryRead,
 		case <-ctx.Done():
 			return e, ctx.Err()
 		}
-		rec.turn.Resume(ctx)
+		if err := rec.turn.Begin(ctx); err != nil {
+			return e, err
+		}
 		if expired {
-			if e, err = s.shared.do(ctx, answer, read); !unchanged(have, &e, err) {
+			if e, err = s.shared.do(ctx, answer, read, ""); !unchanged(have, &e, err) {
 				return e, err
 			}
 			e.Value = nil

@@ -12,12 +12,13 @@ import (
 
 // sharedReads lets long polls of one key, and requests for one large value, share the reads of it,
 // and with them the memory of what was read: of 1,500 that wait for a key of 1 MB each would read it
-// at each change. The zero value is ready.
+// at each change. Long polls of all clients share, and else those of one client: a read waits in the
+// line of one. The zero value is ready.
 //
 // A read of a state that is not older than some revision is shared by everybody who wants just
 // that, also by those who come while it is under way, and for a moment behind. A read without such
-// a revision must not have begun when it was asked for, so at most two of them are there: one under
-// way, and one that begins when that has ended, for all who have come since.
+// a revision must not have begun when it was asked for, so mostly two of them are there: one
+// under way, and one that begins when that has ended, for all who have come since.
 type sharedReads struct {
 	mu    sync.Mutex
 	reads map[wantedRead]*sharedRead // the newest of each
@@ -29,6 +30,7 @@ type wantedRead struct {
 	epoch   kvclient.Epoch
 	key     kvclient.Key
 	options kvclient.ReadOptions
+	owner   string // whose requests share the read; "" for everybody's
 }
 
 // A sharedRead is a read that several requests wait for.
@@ -52,12 +54,12 @@ const sharedFor = 100 * time.Millisecond
 
 // do is entryRead.do, of a key's last entry, by a read that others may share. The read goes on if
 // the context ends and others wait for it.
-func (s *sharedReads) do(ctx context.Context, h http.Header, q entryRead) (kvclient.Entry, error) {
-	read := s.join(ctx, q)
+func (s *sharedReads) do(ctx context.Context, h http.Header, q entryRead, owner string) (kvclient.Entry, error) {
+	read := s.join(ctx, q, owner)
 	defer s.leave(read)
 	turn := bound.TurnOf(ctx)
 	turn.Pause()
-	defer turn.Resume(ctx)
+	defer turn.Resume()
 	select {
 	case <-read.done:
 		h["Kv-Consistency"] = headerConsistency[read.served]
@@ -68,8 +70,8 @@ func (s *sharedReads) do(ctx context.Context, h http.Header, q entryRead) (kvcli
 }
 
 // join returns the read that this one shares, which it begins if there is none.
-func (s *sharedReads) join(ctx context.Context, q entryRead) *sharedRead {
-	wanted := wantedRead{q.bucket.Name(), q.bucket.Epoch(), q.key, q.options}
+func (s *sharedReads) join(ctx context.Context, q entryRead, owner string) *sharedRead {
+	wanted := wantedRead{q.bucket.Name(), q.bucket.Epoch(), q.key, q.options, owner}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.reads[wanted]
@@ -108,11 +110,17 @@ func (r *sharedRead) isDone() bool {
 	}
 }
 
-// run reads when the read before has ended.
+// beforePatience is how long a read waits for the one before it, whose answer may have been lost.
+const beforePatience = 100 * time.Millisecond
+
+// run reads when the read before has ended, or takes its time.
 func (s *sharedReads) run(ctx context.Context, wanted wantedRead, read *sharedRead, q entryRead,
 	before *sharedRead) {
 	if before != nil {
-		<-before.done
+		select {
+		case <-before.done:
+		case <-time.After(beforePatience):
+		}
 	}
 	s.mu.Lock()
 	read.begun = true

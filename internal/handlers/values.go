@@ -57,8 +57,10 @@ func (s *Server) readAffordably(rec *recorder, query url.Values, beside int64) (
 		return e, false, err
 	}
 	var likely int64
-	if !rec.head && !p.IfNoneMatch.Present() {
-		likely = read.knownSize()
+	if !rec.head && !p.IfNoneMatch.Present() && !p.IfMatch.Present() { // or the answer may have no value
+		if likely = read.knownBytes(); likely > 0 {
+			likely += beside
+		}
 	}
 	e, err = afford(rec, likely, func() (e kvclient.Entry, size int64, err error) {
 		e, have, err = s.readUnlessHad(rec, p, read)
@@ -88,7 +90,7 @@ func (s *Server) readUnlessHad(rec *recorder, p kvclient.Precondition, read entr
 	if wait, ok := read.mayWait(answer, r, p); ok {
 		e, err = s.longPoll(rec, read, p.IfNoneMatch, wait)
 	} else {
-		e, err = s.read(r.Context(), answer, read)
+		e, err = s.read(r, answer, read)
 	}
 	if err != nil {
 		return e, false, err
@@ -125,21 +127,21 @@ func (s *Server) entryRead(h http.Header, r *http.Request, query url.Values) (re
 	return read, nil
 }
 
-// knownSize returns about how many bytes the value has, if it is known to be large, and otherwise 0.
-func (q *entryRead) knownSize() int64 {
+// knownBytes returns about what the entry takes, if it is known to be large, and otherwise 0.
+func (q *entryRead) knownBytes() int64 {
 	if q.revision > 0 {
 		return 0
 	}
-	return q.bucket.KnownSize(q.key)
+	return q.bucket.KnownBytes(q.key)
 }
 
-// read is entryRead.do. Of a value that is known to be large, all that want it at the moment share a
-// read.
-func (s *Server) read(ctx context.Context, answer http.Header, read entryRead) (kvclient.Entry, error) {
-	if read.knownSize() > 0 {
-		return s.shared.do(ctx, answer, read)
+// read is entryRead.do. Of a value that is known to be large, all requests of one client that want it
+// at the moment share a read. It goes on for a client that sends no more: that is one still.
+func (s *Server) read(r *http.Request, answer http.Header, read entryRead) (kvclient.Entry, error) {
+	if read.knownBytes() > 0 && read.options.MinRevision == (kvclient.Position{}) {
+		return s.shared.do(context.WithoutCancel(r.Context()), answer, read, ownerOf(r))
 	}
-	return read.do(ctx, answer)
+	return read.do(r.Context(), answer)
 }
 
 // do reads. Into the answer's header goes whose word it is, also where that is "there is none".

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"net/http"
 	"runtime"
 	"time"
@@ -35,11 +36,20 @@ func newWork(set *bound.Set) *bound.Bound {
 	})
 }
 
+// patient returns the request's context for a wait that a client does not end by sending no more, as
+// with `nc -N`: over HTTP/1.1 that ends the context as its leaving does.
+func patient(r *http.Request) context.Context {
+	if r.ProtoMajor == 1 {
+		return context.WithoutCancel(r.Context())
+	}
+	return r.Context()
+}
+
 // beginWork waits for the request's turn. It returns the request with a context that has the turn, so
 // that it pauses wherever the request waits for NATS, or a *[bound.FullError].
 func (s *Server) beginWork(rec *recorder, r *http.Request) (*http.Request, error) {
 	owner := ownerOf(r)
 	rec.turn = bound.NewTurn(s.work, owner)
 	rec.request = r.WithContext(bound.WithTurn(r.Context(), owner, rec.turn))
-	return rec.request, rec.turn.Begin(r.Context())
+	return rec.request, rec.turn.Begin(patient(r))
 }

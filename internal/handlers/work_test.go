@@ -1,7 +1,9 @@
 package handlers_test
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"testing"
@@ -99,6 +101,14 @@ func TestOnlyWhatWorksIsAtWork(t *testing.T) {
 	for range polls {
 		go func() { answers <- g.get(t, target, "If-None-Match: "+tag, "Prefer: wait=60") }()
 	}
+	for i := range 20 { // bodies that do not come
+		conn, err := net.Dial("tcp", g.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		fmt.Fprintf(conn, "PUT /buckets/shop/keys/k%d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n", i)
+	}
 	base, _ := g.h2c(t, 0)
 	unreadHTTP2(t, base, "/buckets/shop/watch", 3) // goroutines of their own
 	natstest.Eventually(t, patience, "the subscriptions", func() bool {
@@ -160,4 +170,105 @@ func TestRequestsThatHangLetOthersBegin(t *testing.T) {
 	for range hanging {
 		(<-answers).is(t, 200)
 	}
+}
+
+// A large value is read once for each request, also where its size is known beforehand.
+func TestLargeValueIsReadOnce(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.shop(t)
+	for _, size := range []int{100, 64 << 10, 300_001, 500 << 10} {
+		put(t, kv, "a", strings.Repeat("v", size))
+		for _, target := range []string{"/buckets/shop/keys/a", "/buckets/shop/entries/a"} {
+			g.get(t, target).is(t, 200)
+			if sent := g.wire.requests(func() { g.get(t, target).is(t, 200) }); sent != 1 {
+				t.Errorf("%s of %d bytes: %d requests to NATS", target, size, sent)
+			}
+		}
+	}
+}
+
+// A client that sends no more is a client still, whatever is known of the value.
+func TestHalfClosedClientGetsALargeValue(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	put(t, g.shop(t), "a", strings.Repeat("v", 200_000))
+	for range 5 {
+		conn, err := net.Dial("tcp", g.address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "GET /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		if body, err := readAnswer(t, conn); err != nil || len(body) != 200_000 {
+			t.Errorf("%d bytes, %v", len(body), err)
+		}
+	}
+}
+
+// A read with a minimal revision is the client's own, and sees what it wrote before.
+func TestMinRevisionOfALargeValueSeesOwnWrites(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.shop(t)
+	const target = "/buckets/shop/keys/a"
+	value := strings.Repeat("v", 200_000)
+	for i := range 5 {
+		g.do(t, "PUT", target, value+fmt.Sprint(i)).is(t, 200)
+		a := g.get(t, target+"?min_revision=1").is(t, 200).has(t, "Kv-Consistency", "leader")
+		if want := fmt.Sprint(i); !strings.HasSuffix(string(a.body), "v"+want) {
+			t.Errorf("behind %s: %q", want, a.body[len(value):])
+		}
+	}
+	g.do(t, "DELETE", target, nil).is(t, 200)
+	g.get(t, target+"?min_revision=1").is(t, 404)
+}
+
+// An answer of NATS that is lost holds up nobody but those that asked for it.
+func TestLostAnswerHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	put(t, g.shop(t), "a", strings.Repeat("v", 200_000))
+	const target = "/buckets/shop/keys/a"
+	g.get(t, target).is(t, 200)
+	asked := make(chan struct{}, 100)
+	g.wire.onSending(func(data []byte) {
+		if bytes.Contains(data, []byte("GET.KV_shop")) {
+			asked <- struct{}{}
+		}
+	})
+	g.wire.swallow("GET.KV_shop")
+	lost := make(chan *answer, 1)
+	go func() { lost <- g.get(t, target) }()
+	<-asked
+	g.wire.swallow("")
+	g.get(t, target).is(t, 200)
+	select {
+	case a := <-lost:
+		t.Errorf("the request whose answer was lost has one: %d", a.status)
+	default:
+	}
+	(<-lost).is(t, 504)
+}
+
+// A condition that does not hold needs no room for the value.
+func TestConditionNeedsNoRoomForTheValue(t *testing.T) {
+	t.Parallel()
+	bounds := bound.NewSet()
+	g := start(t, func(s *setup) { s.client.Bounds, s.handlers.Bounds = bounds, bounds })
+	put(t, g.shop(t), "a", strings.Repeat("v", 500_000))
+	const target = "/buckets/shop/keys/a"
+	tag := g.get(t, target).is(t, 200).header.Get("Etag")
+	var holds [2]bound.Hold
+	for i := range holds { // all that large answers may have
+		if err := bounds.Find("answer-bytes").Take(t.Context(), &holds[i], fmt.Sprint(i), 36<<20, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.get(t, target, `If-Match: "99"`).is(t, 412)
+	g.get(t, target, "If-None-Match: "+tag).is(t, 304)
+	g.do(t, "HEAD", target, nil).is(t, 200)
 }

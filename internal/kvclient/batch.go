@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/bound"
 )
 
 // batch sends messages that belong together, one behind the other, and returns the answer that decides over them: the last's, or the
@@ -13,10 +15,10 @@ import (
 // those of [sendError]; until the last message was sent, nothing was done, which is [ErrUnavailable].
 func (l *link) batch(ctx context.Context, messages []*nats.Msg) (answer *nats.Msg, index int, err error) {
 	nc := l.conn()
-	bound := l.windows.context()
+	limited := l.windows.context()
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
-		bound, cancel = context.WithDeadline(bound, deadline)
+		limited, cancel = context.WithDeadline(limited, deadline)
 		defer cancel()
 	}
 	inbox := nc.NewInbox() + "."
@@ -28,7 +30,7 @@ func (l *link) batch(ctx context.Context, messages []*nats.Msg) (answer *nats.Ms
 	defer subscription.Unsubscribe()
 	for i, msg := range messages {
 		// A connection that was lost meanwhile, and is back, would take the rest.
-		if bound.Err() != nil {
+		if limited.Err() != nil {
 			return nil, i, fmt.Errorf("%w: the batch was not finished", ErrUnavailable)
 		}
 		msg.Reply = inbox + strconv.Itoa(i)
@@ -36,7 +38,10 @@ func (l *link) batch(ctx context.Context, messages []*nats.Msg) (answer *nats.Ms
 			return nil, i, batchError(err, i == len(messages)-1)
 		}
 	}
-	return decision(bound, answers, len(inbox), len(messages)-1)
+	turn := bound.TurnOf(ctx)
+	turn.Pause()
+	defer turn.Resume()
+	return decision(limited, answers, len(inbox), len(messages)-1)
 }
 
 // batchError is sendError for a message of a batch: without the last nothing is done.
@@ -48,11 +53,11 @@ func batchError(err error, last bool) error {
 }
 
 // decision waits for the answer that decides over a batch.
-func decision(bound context.Context, answers <-chan *nats.Msg, inbox, last int) (*nats.Msg, int, error) {
+func decision(limited context.Context, answers <-chan *nats.Msg, inbox, last int) (*nats.Msg, int, error) {
 	for {
 		select {
-		case <-bound.Done():
-			return nil, last, sendError(bound.Err())
+		case <-limited.Done():
+			return nil, last, sendError(limited.Err())
 		case answer := <-answers:
 			index, err := strconv.Atoi(answer.Subject[inbox:])
 			switch {

@@ -209,35 +209,41 @@ func (m Matcher) Matches(key string) bool {
 // everybody else too much. Exact is false if they select more, so that keys must be matched against fs
 // once more.
 func (fs Filters) cover() (disjoint []string, exact bool) {
-	walked := fs.fewerWalks()
+	walked, all := fs.fewerWalks()
 	disjoint, exact = walked.disjoint()
-	return disjoint, exact && len(walked) == len(fs)
+	return disjoint, exact && all
 }
 
-// fewerWalks returns the filters with those replaced that have a wildcard behind the same beginning,
-// where they are more than maxWalks.
-func (fs Filters) fewerWalks() Filters {
+// fewerWalks returns the filters with those replaced that make the server walk through the same
+// subjects, where they are more than maxWalks. All reports that none was.
+func (fs Filters) fewerWalks() (fewer Filters, all bool) {
 	if len(fs) <= maxWalks {
-		return fs
+		return fs, true
 	}
-	walks := make(map[string]int)
+	replaced := make(map[string]bool)
 	for _, f := range fs {
-		if !f.IsLiteral() {
-			walks[f.literalPrefix()]++
-		}
-	}
-	var fewer Filters
-	for _, f := range fs {
-		prefix := f.literalPrefix()
-		switch n := walks[prefix]; {
-		case f.IsLiteral() || n <= maxWalks && n > 0:
+		if f.IsLiteral() {
 			fewer = append(fewer, f)
-		case n > 0:
-			fewer = append(fewer, Filter{prefix + ">"})
-			walks[prefix] = -1
+			continue
+		}
+		// What is below the filter's beginning is walked through for each filter with that beginning,
+		// or with a shorter one that leads there.
+		walks, shortest := 0, f.literalPrefix()
+		for _, other := range fs {
+			if prefix := other.literalPrefix(); !other.IsLiteral() && strings.HasPrefix(f.literalPrefix(), prefix) {
+				walks++
+				shortest = shortest[:min(len(shortest), len(prefix))]
+			}
+		}
+		switch {
+		case walks <= maxWalks:
+			fewer = append(fewer, f)
+		case !replaced[shortest]:
+			replaced[shortest] = true
+			fewer = append(fewer, Filter{shortest + ">"})
 		}
 	}
-	return fewer
+	return fewer, len(replaced) == 0
 }
 
 // literalPrefix is what stands before the filter's first wildcard.

@@ -182,6 +182,9 @@ func TestFiltersAreAUnion(t *testing.T) {
 func randomFilters(t *testing.T, r *rand.Rand) kvclient.Filters {
 	t.Helper()
 	patterns := make([]string, r.IntN(9))
+	if r.IntN(4) == 0 {
+		patterns = make([]string, r.IntN(60))
+	}
 	for i := range patterns {
 		patterns[i] = randomFilter(r)
 	}
@@ -234,6 +237,9 @@ func TestCoverStaysExactWhereItCan(t *testing.T) {
 		{patterns("a.%d.*", 64), strings.Join(patterns("a.%d.*", 64), ","), true},
 		{patterns("a.%d", 64), strings.Join(patterns("a.%d", 64), ","), true},
 		{append(patterns("a.*.%d", 17), "a.*.3"), "a.>", false},
+		{append(patterns("a.b.*.%d", 9), patterns("a.*.c.%d", 9)...), "a.>", false},
+		{append(patterns("a.*.%d", 16), "a.b.*.x"), "a.>", false},
+		{slices.Concat(patterns("*.%d", 9), patterns("a.*.b.%d", 9), []string{"c"}), ">", false},
 	} {
 		cover, exact := filters(t, tc.filters...).Cover()
 		if strings.Join(cover, ",") != tc.cover || exact != tc.exact {

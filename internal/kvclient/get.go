@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/bound"
 )
 
 // A Consistency says whose word a read takes.
@@ -120,11 +122,14 @@ const (
 
 // awaitRevision waits until the leader has the revision, and returns the bucket as it is then. It
 // returns an *[EpochChangedError] if the position turns out to be of another history.
-func (b *Bucket) awaitRevision(ctx context.Context, min Position, bound time.Duration) (*Bucket, error) {
-	if bound == 0 {
-		bound = b.client.timeout
+func (b *Bucket) awaitRevision(ctx context.Context, min Position, limit time.Duration) (*Bucket, error) {
+	if limit == 0 {
+		limit = b.client.timeout
 	}
-	end := time.Now().Add(bound)
+	end := time.Now().Add(limit)
+	turn := bound.TurnOf(ctx)
+	turn.Pause()
+	defer turn.Resume()
 	for poll := firstRevisionPoll; ; poll = slower(poll, end) {
 		current, err := b.again(ctx)
 		switch {

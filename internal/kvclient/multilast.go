@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/bound"
 )
 
 const (
@@ -86,6 +88,9 @@ func (b *Bucket) askMultiLast(ctx context.Context, inbox string, body []byte,
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
+	turn := bound.TurnOf(ctx)
+	turn.Pause()
+	defer turn.Resume()
 	found := &lastMessages{}
 	stalled := time.NewTimer(b.client.timeout)
 	defer stalled.Stop()

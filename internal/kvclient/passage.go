@@ -130,7 +130,7 @@ func (l *link) request(ctx context.Context, msg *nats.Msg, answer int64) (*nats.
 	}
 	turn := bound.TurnOf(ctx)
 	turn.Pause()
-	defer turn.Resume(limited)
+	defer turn.Resume()
 	var way *passage
 	if answer != acknowledgement {
 		var err error

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/bound"
 )
 
 // A scanReader reads what the consumer of a scan delivers, and decides when the scan is complete.
@@ -86,6 +88,9 @@ func (r *scanReader) findTail(ctx context.Context) (tail Entry, err error) {
 }
 
 func (r *scanReader) read(ctx context.Context) (err error) {
+	turn := bound.TurnOf(ctx) // it mostly waits for NATS
+	turn.Pause()
+	defer turn.Resume()
 	nc := r.link.conn()
 	r.gone = r.link.windows.gone()
 	r.stalled = time.NewTimer(r.bucket.client.timeout)

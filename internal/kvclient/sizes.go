@@ -53,16 +53,21 @@ func (s *sizes) note(name string, size int) {
 	slot := &s.slots[hash%sizeSlots]
 	switch {
 	case size >= LargeValue:
-		slot.Store(hash>>32<<32 | uint64(uint32(size>>10)))
+		slot.Store(hash>>32<<32 | uint64(uint32((size+1023)>>10)))
 	case slot.Load()>>32 == hash>>32:
 		slot.Store(0)
 	}
 }
 
-// KnownSize returns about how many bytes the key's last value has, if it is known to have at least
-// [LargeValue], and otherwise 0. It asks nobody, so the value may be another by now.
-func (b *Bucket) KnownSize(key Key) int64 {
-	return b.client.sizes.of(b.readPrefix + key.name)
+// KnownBytes returns about what the key's last entry takes of memory, see [Entry.Bytes], and not less,
+// if its value is known to have at least [LargeValue] bytes, and otherwise 0. It asks nobody, so the
+// value may be another by now.
+func (b *Bucket) KnownBytes(key Key) int64 {
+	known := b.client.sizes.of(b.readPrefix + key.name)
+	if known == 0 {
+		return 0
+	}
+	return entryBytes + int64(len(key.name)) + known
 }
 
 // readLarge runs a read of a message, when it is its turn if the message is known to be large, and
@@ -72,7 +77,9 @@ func (b *Bucket) readLarge(ctx context.Context, name string, read func() (size i
 	sizes := b.client.sizes
 	if known := sizes.of(name); known > 0 {
 		var hold bound.Hold
-		if err := b.client.limits.large.Take(ctx, &hold, bound.OwnerOf(ctx), known, hold.Release); err != nil {
+		patient := context.WithoutCancel(ctx) // as link.request is
+		err := b.client.limits.large.Take(patient, &hold, bound.OwnerOf(ctx), known, hold.Release)
+		if err != nil {
 			return err
 		}
 		defer hold.Release()

@@ -1,0 +1,22 @@
+//go:build unix
+
+package main
+
+import (
+	"net"
+	"syscall"
+)
+
+// awaitBytes waits until there is something to read, the other side has ended its half, or the read
+// deadline has passed. It takes nothing.
+func awaitBytes(c *net.TCPConn) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var one [1]byte
+	return raw.Read(func(fd uintptr) bool {
+		_, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK)
+		return err != syscall.EAGAIN && err != syscall.EINTR
+	})
+}
