@@ -59,9 +59,6 @@ func (s *Server) longPoll(rec *recorder, read entryRead, have kvclient.Condition
 			return e, err
 		}
 	}
-	if err := rec.turn.Begin(ctx); err != nil { // it holds nothing that others wait for
-		return e, err
-	}
 	return s.awaitChange(ctx, rec, read, have, wait, e, err)
 }
 

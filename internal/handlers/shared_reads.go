@@ -59,14 +59,16 @@ func (s *sharedReads) do(ctx context.Context, h http.Header, q entryRead, owner 
 	defer s.leave(read)
 	turn := bound.TurnOf(ctx)
 	turn.Pause()
-	defer turn.Resume()
 	select {
 	case <-read.done:
-		h["Kv-Consistency"] = headerConsistency[read.served]
-		return read.entry, read.err
 	case <-ctx.Done():
 		return kvclient.Entry{}, ctx.Err()
 	}
+	if err := turn.Begin(ctx); err != nil { // all that share the read go on at once
+		return kvclient.Entry{}, err
+	}
+	h["Kv-Consistency"] = headerConsistency[read.served]
+	return read.entry, read.err
 }
 
 // join returns the read that this one shares, which it begins if there is none.
