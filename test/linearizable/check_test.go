@@ -139,7 +139,7 @@ func TestParseAnswer(t *testing.T) {
 
 func TestFates(t *testing.T) {
 	for code, want := range map[string]fate{"": answered, "key-exists": answered, "outcome-unknown": open, "timeout": nothing,
-		"nats-unavailable": nothing, "bucket-not-found": wrong, "internal": wrong} {
+		"nats-unavailable": nothing, "busy": nothing, "bucket-not-found": wrong, "internal": wrong} {
 		if got := fateOf(&answer{code: code}, nil); got != want {
 			t.Errorf("%q: %v", code, got)
 		}
