@@ -71,16 +71,21 @@ func (b *Bucket) KnownBytes(key Key) int64 {
 }
 
 // readLarge runs a read of a message, when it is its turn if the message is known to be large, and
-// remembers how large it is. It returns a *[bound.FullError] or the context's error if its turn did
-// not come.
+// remembers how large it is. It returns a *[bound.FullError], or [ErrUnavailable] at the context's
+// deadline, if its turn did not come.
 func (b *Bucket) readLarge(ctx context.Context, name string, read func() (size int, err error)) error {
 	sizes := b.client.sizes
 	if known := sizes.of(name); known > 0 {
 		var hold bound.Hold
-		patient := context.WithoutCancel(ctx) // as link.request is
-		err := b.client.limits.large.Take(patient, &hold, bound.OwnerOf(ctx), known, hold.Release)
+		limited := context.WithoutCancel(ctx) // as in link.request, which keeps the deadline too
+		if deadline, ok := ctx.Deadline(); ok {
+			var cancel context.CancelFunc
+			limited, cancel = context.WithDeadline(limited, deadline)
+			defer cancel()
+		}
+		err := b.client.limits.large.Take(limited, &hold, bound.OwnerOf(ctx), known, hold.Release)
 		if err != nil {
-			return err
+			return notAdmitted(err)
 		}
 		defer hold.Release()
 	}

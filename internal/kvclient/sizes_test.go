@@ -1,9 +1,11 @@
 package kvclient_test
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
@@ -109,4 +111,23 @@ func TestFewLargeValuesAreReadAtOnce(t *testing.T) {
 	if n := largeOnes.Used(); n != 0 {
 		t.Errorf("%d bytes are held", n)
 	}
+}
+
+// A read of a large value that waits for its turn keeps to the deadline of whoever asked, such as a
+// feed that wants to know soon whether its source is there.
+func TestReadOfALargeValueKeepsItsDeadline(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{})
+	bounds := bound.NewSet()
+	c := connect(t, kvclient.Options{URL: s.URL(), Bounds: bounds, RequestTimeout: time.Minute})
+	b := shop(t, c, nil)
+	put(t, b, "large", large)
+	var others bound.Hold
+	if err := bounds.Find("nats-large").Take(t.Context(), &others, "greedy", 1<<30, nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	_, _, err := b.Get(ctx, key(t, "large"), kvclient.ReadOptions{})
+	wantError(t, err, kvclient.ErrUnavailable)
 }
