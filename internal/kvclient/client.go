@@ -69,6 +69,7 @@ type Client struct {
 	turns      *turns
 	sizes      *sizes
 	hiddenKeys atomic.Uint64
+	payload    atomic.Int64 // see maxPayload
 
 	stopWaiting sync.Once
 	noWaits     chan struct{} // closed when reads are to wait no more
@@ -109,9 +110,10 @@ func Connect(opts Options) (*Client, error) {
 	c.reads.onGap = c.forgetAll
 	c.writes.onUp, c.writes.onGap = c.watchAdvisories, c.forgetAll
 	c.feeds.onUp, c.feeds.onGap = c.observeAdvisories, func() { c.report(Advisory{Kind: Reconnected}) }
-	for i, l := range c.links() {
+	links := c.links()
+	for i, l := range links {
 		if err := l.open(); err != nil {
-			for _, opened := range c.links()[:i] {
+			for _, opened := range links[:i] {
 				opened.close(context.Background())
 			}
 			return nil, err
@@ -120,7 +122,7 @@ func Connect(opts Options) (*Client, error) {
 	return c, nil
 }
 
-func (c *Client) links() []*link { return []*link{c.reads, c.writes, c.bulk, c.feeds} }
+func (c *Client) links() [4]*link { return [...]*link{c.writes, c.reads, c.bulk, c.feeds} }
 
 // Close sends what is buffered and closes the connections. Requests under way fail.
 func (c *Client) Close(ctx context.Context) {
@@ -168,8 +170,21 @@ func (c *Client) Connections() map[string]bool {
 	return stands
 }
 
-// maxPayload is the server's limit for a message: value and headers.
-func (c *Client) maxPayload() int64 { return c.writes.conn().MaxPayload() }
+// maxPayload is the server's limit for a message: value and headers. A connection knows none until
+// it is made for the first time. Whoever asks for a bucket was answered on one of them, and the
+// limit is the last that one of them has told.
+func (c *Client) maxPayload() int64 {
+	last := c.payload.Load()
+	for _, l := range c.links() {
+		if told := l.conn().MaxPayload(); told > 0 {
+			if told != last {
+				c.payload.Store(told)
+			}
+			return told
+		}
+	}
+	return last
+}
 
 // apiResponse is what every answer of the JetStream API can carry.
 type apiResponse struct {

@@ -1,6 +1,9 @@
 package kvclient_test
 
 import (
+	"errors"
+	"net"
+	"sync/atomic"
 	"testing"
 
 	"github.com/rs/zerolog"
@@ -30,4 +33,39 @@ func TestReconnectedIsTold(t *testing.T) {
 	if n := len(told); n != 0 {
 		t.Errorf("%d more were told beside that of the cut", n)
 	}
+}
+
+// A latecomer hands out connections to a server, but the first only when it is allowed to: that is
+// the client's for writes.
+type latecomer struct {
+	*natstest.Server
+	calls   atomic.Int64
+	allowed atomic.Bool
+}
+
+func (l *latecomer) InProcessConn() (net.Conn, error) {
+	if call := l.calls.Add(1); (call == 1 || call > 4) && !l.allowed.Load() {
+		return nil, errors.New("not yet")
+	}
+	return l.Server.InProcessConn()
+}
+
+// At the gateway's start its connections are made one after the other. A write before the one for
+// writes is there can be tried again: it was answered 413, as if no value were small enough.
+func TestWriteBeforeItsConnection(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{})
+	late := &latecomer{Server: s}
+	connect(t, kvclient.Options{URL: s.URL()}).CreateBucket(t.Context(), bucketName(t, "b"), kvclient.DefaultBucketConfig())
+	c := connectUnready(t, kvclient.Options{InProcess: late, Logger: zerolog.Nop()})
+	b := bind(t, c, "b")
+	if err := write(b, t, "k", "v"); !errors.Is(err, kvclient.ErrUnavailable) {
+		t.Errorf("without a connection for writes: %v, want ErrUnavailable", err)
+	}
+	if room := b.Room(kvclient.Write{}); room != 1<<20 {
+		t.Errorf("room for a value of %d bytes, want what the server takes, %d", room, 1<<20)
+	}
+	late.allowed.Store(true)
+	awaitReady(t, c)
+	put(t, b, "k", "v")
 }

@@ -86,7 +86,7 @@ func (r *run) compareTag(ctx context.Context, lost string) error {
 			Violation{
 				"acknowledged",
 				fmt.Sprintf(
-					"a PUT If-Match %s, the tag of a lost value, was answered %d and overwrites another",
+					"a PUT If-Match %s, the tag of a lost value, beside another: %d, want 412",
 					lost,
 					status,
 				),
