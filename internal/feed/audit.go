@@ -198,6 +198,7 @@ func (f *Feed) compare(q question, s kvclient.StreamState) (beyond bool, err err
 	if same {
 		f.exact.answered(q, s.Last, f.position)
 		f.tellExact()
+		f.refute(q.absences)
 	}
 	f.mu.Unlock()
 	switch {

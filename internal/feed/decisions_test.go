@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -425,6 +426,69 @@ func TestBucketFoundBeforeItIsToldMissing(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who comes back for a bucket that is missing before the source knows it is told nothing until the
+// source has looked. It may find that the bucket is there after all: a server that has just started
+// does not know of every stream yet.
+func TestAbsenceBeforeTheSourceKnows(t *testing.T) {
+	t.Parallel()
+	arrive := func() (*Feed, *Subscription, chan struct{}) {
+		f := bare(stream(1, 0))
+		f.setState(live, nil)
+		wake := make(chan struct{}, 1)
+		options := SubscribeOptions{Resume: &Point{Position: kvclient.Position{Epoch: "a", Revision: 1}}}
+		s := &Subscription{feed: f, options: options, wake: Token(wake), keys: -1, folds: true}
+		f.mu.Lock()
+		s.attach(true)
+		f.mu.Unlock()
+		return f, s, wake
+	}
+	wantTold := func(t *testing.T, s *Subscription, want ...Kind) {
+		t.Helper()
+		var kinds []Kind
+		events, _ := s.poll(nil, 10)
+		for _, e := range events {
+			kinds = append(kinds, e.Kind)
+		}
+		if !slices.Equal(kinds, want) {
+			t.Errorf("told %d, want %d", kinds, want)
+		}
+	}
+	t.Run("missing", func(t *testing.T) {
+		f, s, _ := arrive()
+		wantTold(t, s)
+		f.setState(missing, kvclient.ErrBucketNotFound)
+		wantTold(t, s, BucketDeleted)
+	})
+	t.Run("there", func(t *testing.T) {
+		f, s, wake := arrive()
+		wantTold(t, s)
+		q := f.question()
+		if _, err := f.compare(q, stream(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		<-wake
+		wantTold(t, s, Reset)
+	})
+	t.Run("there when the question was sent before", func(t *testing.T) {
+		f, _, _ := arrive()
+		q := f.question()
+		late := &Subscription{feed: f, wake: func() {}, keys: -1}
+		f.mu.Lock()
+		late.attach(true)
+		f.mu.Unlock()
+		if _, err := f.compare(q, stream(1, 0)); err != nil {
+			t.Fatal(err)
+		}
+		wantTold(t, late)
+	})
+	t.Run("another", func(t *testing.T) {
+		f, s, _ := arrive()
+		wantTold(t, s)
+		f.startAt(nil, kvclient.StreamState{Epoch: "b", Last: 1, Messages: 1})
+		wantTold(t, s, Reset)
+	})
 }
 
 // What is stored and does not come is overdue, unless something else came, or the source has just been started.

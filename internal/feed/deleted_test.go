@@ -12,7 +12,8 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// Who resumes in the moment between a bucket's deletion and the feed's learning of it is told that it is deleted, and not refused.
+// Who resumes in the moment between a bucket's deletion and the feed's learning of it is told
+// that it is deleted, and neither refused nor reset.
 func TestResumeWhileTheBucketIsDeleted(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
@@ -26,7 +27,10 @@ func TestResumeWhileTheBucketIsDeleted(t *testing.T) {
 			t.Fatal(err)
 		}
 		resumed := l.resume(t, name, &point)
-		resumed.untilKind(feed.BucketDeleted)
+		first := resumed.until("news", func(e feed.Event) bool { return e.Kind != feed.Stale && e.Kind != feed.Live })
+		if first.Kind != feed.BucketDeleted {
+			t.Errorf("first told kind %d %s, want that the bucket is deleted", first.Kind, first.Reason)
+		}
 		w.untilKind(feed.BucketDeleted)
 		resumed.Close()
 		w.Close()

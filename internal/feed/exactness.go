@@ -42,6 +42,7 @@ type exactness struct {
 type question struct {
 	skips    uint64
 	position kvclient.Revision
+	absences uint64
 }
 
 // begin starts anew at a position, where the state is what the stream has.
@@ -83,7 +84,9 @@ func (e *exactness) reach(position kvclient.Revision) {
 }
 
 // ask returns a question that is about to be sent.
-func (e *exactness) ask(position kvclient.Revision) question { return question{e.skips, position} }
+func (e *exactness) ask(position kvclient.Revision) question {
+	return question{skips: e.skips, position: position}
+}
 
 // answered takes the leader's answer to a question. It does not count if more was skipped since the
 // question was sent.

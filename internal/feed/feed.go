@@ -76,6 +76,9 @@ type Feed struct {
 	// adopted is closed, and made anew, when the source has started once more.
 	adopted  chan struct{}
 	forgiven purged // since known was seen, and concerns nobody
+	// absences counts the subscriptions that found the bucket missing before the source did. After
+	// as many of them as refuted says, the source has found it there. See [Subscription.absence].
+	absences, refuted uint64
 }
 
 func newFeed(h *Hub, name kvclient.BucketName) *Feed {

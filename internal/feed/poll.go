@@ -69,7 +69,7 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 				events = append(events, Event{Kind: Live}) // the source has answered: there is no such bucket
 			}
 			s.leave()
-			s.phase, s.toldGone, s.toldStale, s.resetFirst = waiting, true, false, ""
+			s.phase, s.toldGone, s.toldStale, s.resetFirst, s.absence = waiting, true, false, "", 0
 			events = append(events, Event{Kind: BucketDeleted, Point: nowhere})
 		}
 		return events, true
@@ -80,8 +80,11 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 	if f.state == stale && (s.resetFirst != "" || s.phase == waiting || s.generation != f.generation) {
 		return s.tellSource(events), true // a reset would tell that the source is back
 	}
+	if s.absence > f.refuted && f.state == live && s.generation == f.generation {
+		return events, true // the source is about to find the bucket missing, or that it is there after all
+	}
 	if s.generation != f.generation || s.phase == waiting { // also if the bucket was found before it was told as missing
-		s.generation, s.toldGone, s.resetFirst = f.generation, false, ""
+		s.generation, s.toldGone, s.resetFirst, s.absence = f.generation, false, "", 0
 		s.restart() // whatever it reads is of what was before
 		return s.reset(events, f.resetReason()), false
 	}

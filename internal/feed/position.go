@@ -19,7 +19,9 @@ func (f *Feed) where() (kvclient.Revision, bool) {
 func (f *Feed) question() question {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.exact.ask(f.position)
+	q := f.exact.ask(f.position)
+	q.absences = f.absences
+	return q
 }
 
 // advance moves the position over revisions that are gone, to one whose message has this check.

@@ -81,6 +81,9 @@ type Subscription struct {
 	farewell           string
 	resetFirst         string // the reason for a reset that comes before all else
 	stamp              string // see Stamp
+	// absence, if not 0, numbers the feed's absences: the bucket was missing when the subscription
+	// came, and the source has yet to find it so, or there.
+	absence uint64
 }
 
 // Stamp is what has to be known of a point beside the point itself: under which terms the bucket keeps
@@ -148,6 +151,10 @@ func (s *Subscription) attach(gone bool) {
 		s.generation = f.generation
 		s.stamp = f.stamp()
 	}
+	if gone && f.state == live {
+		f.absences++
+		s.absence = f.absences
+	}
 	switch {
 	case gone, f.state == missing:
 		s.phase = waiting
@@ -169,6 +176,18 @@ func (s *Subscription) attach(gone bool) {
 		s.follow(f.position)
 	default:
 		s.restart()
+	}
+}
+
+// refute notes that the source has found the bucket there, in answer to a question that was sent after
+// so many absences. The feed is locked.
+func (f *Feed) refute(absences uint64) {
+	if absences <= f.refuted {
+		return
+	}
+	f.refuted = absences
+	for s := range f.subs {
+		s.wake()
 	}
 }
 
