@@ -107,6 +107,8 @@ func (f *Feed) hearOver(h kvclient.Hearing) {
 		}
 		f.missSome(missed)
 		if f.isLive() {
+			f.hub.options.Logger.Warn().Str("bucket", f.name.String()).
+				Bool("dropped", f.hearing.SameConnection(h)).Msg("feed missed advisories")
 			f.setState(stale, nil)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"kvgateway/internal/kvclient"
 )
 
@@ -46,12 +48,17 @@ func (f *Feed) run(ctx context.Context) {
 		if errors.Is(err, errRestart) {
 			continue
 		}
+		level := zerolog.DebugLevel
+		if f.isLive() && !isMissing(err) && f.hub.client.Connected() {
+			level = zerolog.WarnLevel // a lost connection is logged by the client
+		}
 		f.sourceLost(err)
 		if isMissing(err) && f.hub.rest(f) {
 			return
 		}
 		f.hub.stats.Restarts.Add(1)
-		f.hub.options.Logger.Debug().Str("bucket", f.name.String()).Err(err).Msg("feed lost its source")
+		f.hub.options.Logger.WithLevel(level).Str("bucket", f.name.String()).Err(err).
+			Msg("feed lost its source")
 		if f.rest(ctx, backoff/2+rand.N(backoff/2)) {
 			backoff = minBackoff // the server is there again; the other connections may need a moment more
 		} else {
