@@ -10,51 +10,83 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// sharedReads lets long polls of one key, and requests for one large value, share the reads of it,
-// and with them the memory of what was read: of 1,500 that wait for a key of 1 MB each would read it
-// at each change. Long polls of all clients share, and else those of one client: a read waits in the
-// line of one. The zero value is ready.
+// sharedReads lets several requests share one read of a key, and with it the memory of the value.
+// Its zero value is ready.
 //
-// A read of a state that is not older than some revision is shared by everybody who wants just
-// that, also by those who come while it is under way, and for a moment behind. A read without such
-// a revision must not have begun when it was asked for, so mostly two of them are there: one
-// under way, and one that begins when that has ended, for all who have come since.
+// Long polls of one key share their reads. Without that, 1,500 long polls of one key of 1 MB would
+// read it 1,500 times at each change and hold 1,500 copies. With it there are a few reads, and a
+// waiting long poll holds no value. Requests of one client for a value that is known to be large
+// share a read, too (TestRequestsForALargeValueShareTheirReads). Long polls of all clients share;
+// of other requests only those of one client do, since a read waits in the queue of one client.
+//
+// There are two kinds of reads. - A read for a minimal revision, such as one that a feed has
+// reported, answers every request that wants just that revision, including those that ask while it
+// is under way and up to sharedFor after it has ended. - A read without one must begin after it was
+// asked for: one that is under way may be too old. So mostly two of them exist, one under way, and
+// one that begins when that has ended, for all requests that have come since.
+//
+// The states of a shared read:
+//
+//	state      begins when                          a new request may join
+//	waiting    it is made by the first request      always
+//	begun      the read before has ended, or has    with a minimal revision
+//	           taken beforePatience
+//	done       the answer has come                  with a minimal revision, until dropped
+//	dropped    done without a minimal revision or   never
+//	           without an answer; else sharedFor
+//	           after it was done
+//	cancelled  its last request has left            never, unless it is done
 type sharedReads struct {
-	mu    sync.Mutex
-	reads map[wantedRead]*sharedRead // the newest of each
+	// mu guards reads.
+	mu sync.Mutex
+	// reads has the newest shared read of each kind.
+	reads map[wantedRead]*sharedRead
 }
 
-// wantedRead is what those have in common who share a read.
+// A wantedRead is what the requests that share a read have in common.
 type wantedRead struct {
-	bucket  kvclient.BucketName
-	epoch   kvclient.Epoch
+	// bucket and epoch name the bucket.
+	bucket kvclient.BucketName
+	epoch  kvclient.Epoch
+	// key is the key to read, and options say how.
 	key     kvclient.Key
 	options kvclient.ReadOptions
-	owner   string // whose requests share the read; "" for everybody's
+	// owner is the client whose requests share the read; "" if those of all clients do.
+	owner string
 }
 
 // A sharedRead is a read that several requests wait for.
 type sharedRead struct {
-	cancel context.CancelFunc // ends the read, when nobody waits for it any more
+	// cancel ends the read when no request waits for it any more.
+	cancel context.CancelFunc
 
-	// Guarded by the mutex of sharedReads.
-	begun   bool
-	waiting int // requests that wait for it
+	// begun reports whether the read is under way or done. The mutex of sharedReads guards it.
+	begun bool
+	// waiting counts the requests that wait for the read. The mutex of sharedReads guards it.
+	waiting int
 
-	done chan struct{} // closed when the fields below are set
+	// done is closed when the fields below are set.
+	done chan struct{}
 
+	// entry, served and err are the results of kvclient.Bucket.Get.
 	entry  kvclient.Entry
 	served kvclient.Consistency
 	err    error
 }
 
-// sharedFor is for how long a read is shared after it has ended. Those that a change wakes come one
-// after the other.
+// sharedFor is how long a read is shared after it has ended. Long polls that a change wakes do not
+// all ask at the same moment.
 const sharedFor = 100 * time.Millisecond
 
-// do is entryRead.do, of a key's last entry, by a read that others may share. The read goes on if
-// the context ends and others wait for it.
-func (s *sharedReads) do(ctx context.Context, h http.Header, q entryRead, owner string) (kvclient.Entry, error) {
+// do is [entryRead.do] for the last entry of a key, by a read that others may share. If ctx ends,
+// do returns, and the read goes on for those that still wait for it. While a request waits, it is
+// not at work.
+func (s *sharedReads) do(
+	ctx context.Context,
+	h http.Header,
+	q entryRead,
+	owner string,
+) (kvclient.Entry, error) {
 	read := s.join(ctx, q, owner)
 	defer s.leave(read)
 	turn := bound.TurnOf(ctx)
@@ -64,28 +96,32 @@ func (s *sharedReads) do(ctx context.Context, h http.Header, q entryRead, owner 
 	case <-ctx.Done():
 		return kvclient.Entry{}, ctx.Err()
 	}
-	if err := turn.Begin(ctx); err != nil { // all that share the read go on at once
+	// All requests that share the read go on at the same time, so each waits for its turn.
+	if err := turn.Begin(ctx); err != nil {
 		return kvclient.Entry{}, err
 	}
 	h["Kv-Consistency"] = headerConsistency[read.served]
 	return read.entry, read.err
 }
 
-// join returns the read that this one shares, which it begins if there is none.
+// join returns the read that a request shares. If there is none that it may share, join makes one,
+// which begins when the one before it has ended.
 func (s *sharedReads) join(ctx context.Context, q entryRead, owner string) *sharedRead {
 	wanted := wantedRead{q.bucket.Name(), q.bucket.Epoch(), q.key, q.options, owner}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.reads[wanted]
-	if before != nil && before.waiting > 0 && (!before.begun || q.options.MinRevision != (kvclient.Position{})) ||
-		before != nil && before.isDone() && q.options.MinRevision != (kvclient.Position{}) {
+	hasMinimum := q.options.MinRevision != (kvclient.Position{})
+	if before != nil && before.waiting > 0 && (!before.begun || hasMinimum) ||
+		before != nil && before.isDone() && hasMinimum {
 		before.waiting++
 		return before
 	}
 	if s.reads == nil {
 		s.reads = make(map[wantedRead]*sharedRead)
 	}
-	own := bound.WithOwner(context.WithoutCancel(ctx), bound.OwnerOf(ctx)) // in nobody's turn
+	// The read has the owner of its first request, and no turn: it belongs to several requests.
+	own := bound.WithOwner(context.WithoutCancel(ctx), bound.OwnerOf(ctx))
 	run, cancel := context.WithCancel(own)
 	read := &sharedRead{done: make(chan struct{}), cancel: cancel, waiting: 1}
 	s.reads[wanted] = read
@@ -93,8 +129,8 @@ func (s *sharedReads) join(ctx context.Context, q entryRead, owner string) *shar
 	return read
 }
 
-// leave notes that a request does not wait any more. A read for which nobody waits ends: one for a
-// revision that is to come would go on for a minute.
+// leave notes that a request does not wait any more. When nobody waits for a read, it ends: one for
+// a revision that has yet to come would go on for a minute.
 func (s *sharedReads) leave(read *sharedRead) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,6 +139,7 @@ func (s *sharedReads) leave(read *sharedRead) {
 	}
 }
 
+// isDone reports whether the read has its results.
 func (r *sharedRead) isDone() bool {
 	select {
 	case <-r.done:
@@ -115,9 +152,14 @@ func (r *sharedRead) isDone() bool {
 // beforePatience is how long a read waits for the one before it, whose answer may have been lost.
 const beforePatience = 100 * time.Millisecond
 
-// run reads when the read before has ended, or takes its time.
-func (s *sharedReads) run(ctx context.Context, wanted wantedRead, read *sharedRead, q entryRead,
-	before *sharedRead) {
+// run reads when the read before has ended or has taken beforePatience.
+func (s *sharedReads) run(
+	ctx context.Context,
+	wanted wantedRead,
+	read *sharedRead,
+	q entryRead,
+	before *sharedRead,
+) {
 	if before != nil {
 		select {
 		case <-before.done:
@@ -136,7 +178,7 @@ func (s *sharedReads) run(ctx context.Context, wanted wantedRead, read *sharedRe
 	time.AfterFunc(sharedFor, func() { s.drop(wanted, read) })
 }
 
-// drop lets nobody share the read any more.
+// drop makes sure that no further request shares the read.
 func (s *sharedReads) drop(wanted wantedRead, read *sharedRead) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

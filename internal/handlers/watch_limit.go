@@ -7,28 +7,35 @@ import (
 	"kvgateway/internal/bound"
 )
 
-// defaultMaxStreams bounds the memory that idle streams and their connections take.
+// defaultMaxStreams is how many streams and long polls may be open unless the options say
+// otherwise. It bounds the memory that idle ones and their connections take.
 const defaultMaxStreams = 20_000
 
-// newStreams bounds the streams and long polls that are open. One address may have three quarters of
-// them: all clients behind a proxy or a NAT have one address, so the share must be most of the whole,
-// and it must leave a part, or one client could keep all others out.
-func newStreams(set *bound.Set, limit int) *bound.Bound {
+// newStreamPlaces returns the bound of the streams and long polls that are open.
+//
+// A long poll takes the place of a stream: it holds a connection, a goroutine and a subscription
+// for up to a minute. Before it did, 6,000 of them were open where --max-streams said 10. One
+// address may have three quarters of the places. All clients behind a proxy or a NAT have one
+// address, so the share must be most of the whole, and what is left keeps one client from shutting
+// the others out. Give a gateway that has all its clients behind one proxy a third more
+// (TestTooManyLongPolls).
+func newStreamPlaces(set *bound.Set, limit int) *bound.Bound {
 	return set.New(bound.Spec{
 		Name:     "streams",
 		Of:       "watch streams and long polls that are open",
 		Unit:     bound.Places,
 		Limit:    int64(limit),
 		PerOwner: int64(limit - limit/4),
-		AtLimit:  "others are refused, with 503 or for one address with 429, and told to come again",
-		Setting:  "--max-streams",
+		AtLimit: "others are refused, with 503 or for one address with 429, and told to come " +
+			"again",
+		Setting: "--max-streams",
 	})
 }
 
 // enterStreams takes the place of a stream or a long poll. It returns errTooManyStreams if there is
-// none, and a *[bound.FullError] if there is none for this address.
+// none, and a *[bound.FullError] if this address has used up its share.
 func (s *Server) enterStreams(r *http.Request, place *bound.Hold) error {
-	err := s.streams.Take(r.Context(), place, ownerOf(r), 1, nil)
+	err := s.streamPlaces.Take(r.Context(), place, ownerOf(r), 1, nil)
 	if full, ok := errors.AsType[*bound.FullError](err); ok && !full.OfOwner {
 		return errTooManyStreams
 	}
