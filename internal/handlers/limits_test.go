@@ -95,7 +95,7 @@ func TestToldRoomIsTheValues(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := fmt.Sprintf("the value may have %d bytes", room); !strings.Contains(document["detail"].(string), want) {
+		if want := fmt.Sprintf("The value may have at most %d bytes", room); !strings.Contains(document["detail"].(string), want) {
 			t.Errorf("%s: %s, want %q", header, document["detail"], want)
 		}
 		if a := g.do(t, "PUT", "/buckets/small/keys/fits", strings.Repeat("v", int(room)), header); a.status >= 300 {
