@@ -226,10 +226,10 @@ var problemKinds = []problemKind{
 
 	// At a limit of storage deletes are refused. At the limit of an account or of the server,
 	// nats-server takes no message, and a delete is one: DELETE and purge of keys, and overwrites
-	// with less, get 507 as every PUT does. Deleting a bucket, purging markers, a smaller history and a
-	// shorter ttl make room. At a bucket's max_bytes a marker takes the place of the value if the
-	// history is 1; otherwise the same holds. TestRoomIsMadeByWhatTheProblemsAdvise does what these
-	// two problems advise.
+	// with less, get 507 as every PUT does. Deleting a bucket, purging markers, a smaller history
+	// and a shorter ttl make room. At a bucket's max_bytes a marker takes the place of the value if
+	// the history is 1; otherwise the same holds. TestRoomIsMadeByWhatTheProblemsAdvise does what
+	// these two problems advise.
 	{codeBucketFull, http.StatusInsufficientStorage, "Bucket full",
 		"The bucket has reached its max_bytes. Nothing was stored.",
 		"PATCH the bucket with a larger max_bytes, a smaller history or a shorter ttl. In a " +
