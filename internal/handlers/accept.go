@@ -24,8 +24,8 @@ func negotiate(h http.Header, offers ...string) (string, error) {
 	if best == "" {
 		return "", problemError{code: codeNotAcceptable, members: members{"offers": offers},
 			detail: "This operation answers with " + strings.Join(offers, " or ") +
-				", which the Accept header does not allow. Ask for one of them, or send no " +
-				"Accept header."}
+				", which the Accept header does not allow. " +
+				"Ask for one of them, or send no Accept header."}
 	}
 	return best, nil
 }

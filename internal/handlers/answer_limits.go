@@ -91,19 +91,19 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 	return &answerLimits{
 		bytes: set.New(bound.Spec{
 			Name: "answer-bytes",
-			Of: "bytes of answers of more than 4 KiB, and of streams, that their clients have " +
-				"yet to take",
+			Of: "bytes of answers of more than 4 KiB, and of " +
+				"streams, that their clients have yet to take",
 			Unit: bound.Bytes, Limit: memory, PerOwner: memory / 2, Setting: "--memory-for-answers",
 			Reserve: memory / 4, Small: smallAnswer,
 			Wait: answerWait, Queue: 1024, Patience: answerPatience,
-			AtLimit: "an answer waits 5 s for room and is then refused with 429 or 503; answers " +
-				"that their clients do not take for 1 s are cut; streams, which have half of it, " +
-				"end with `goaway`, `slow`",
+			AtLimit: "an answer waits 5 s for room and is then refused with 429 " +
+				"or 503; answers that their clients do not take for 1 s are " +
+				"cut; streams, which have half of it, end with `goaway`, `slow`",
 		}),
 		connection: set.New(bound.Spec{
 			Name: "connection-answer-bytes",
-			Of: "bytes of answers on one HTTP/2 connection, which is the client here, that it " +
-				"has yet to take",
+			Of: "bytes of answers on one HTTP/2 connection, " +
+				"which is the client here, that it has yet to take",
 			Unit: bound.Bytes, Limit: memory, PerOwner: min(memory, maxConnectionAnswers),
 			Wait: answerWait, Queue: 1024, Patience: answerPatience,
 			AtLimit: "an answer waits 5 s for room and is then refused with 429; answers of the " +
@@ -115,8 +115,8 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 				"here",
 			Unit: bound.Places, Limit: 200 * maxConnectionRequests, PerOwner: maxConnectionRequests,
 			Wait: 2 * answerWait,
-			AtLimit: "a request waits 10 s and is then refused with 429 or 503; watches and long " +
-				"polls do not count",
+			AtLimit: "a request waits 10 s and is then refused with " +
+				"429 or 503; watches and long polls do not count",
 		}),
 		rate: set.New(bound.Spec{
 			Name: "answer-rate", Of: "how fast a client must take an answer of more than 4 KiB",

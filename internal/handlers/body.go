@@ -29,8 +29,13 @@ import (
 // place, if its client has stalled. A client has stalled if the gateway has waited for it for the
 // patience of the bound, one second, and less than 4 KiB has come meanwhile, or less than a
 // sixteenth of what the body holds. So a client must send 64 KiB each second for each MiB that it
-// holds, and nobody keeps memory occupied cheaply. The bound evicts the largest hold first, and the
-// request is answered with 408. A body that is complete cannot be evicted.
+// holds, and nobody keeps memory occupied cheaply. The bound evicts the largest hold first.
+//
+//	state     Read                      claim                       evict
+//	open      waits within its time     waits for room              ends Read and claim: evicted
+//	evicted   fails at once: 408        fails with errBodyEvicted   has no further effect
+//	complete  (not called)              (not called)                has no effect
+//	released  (not called)              (not called)                has no effect
 //
 // Read, claim and note are for the goroutine that reads the body. evict may be called by any
 // goroutine.

@@ -80,13 +80,13 @@ func newBodyBounds(set *bound.Set, times BodyTimes) *bodyBounds {
 	}
 	size := func(name, of string, limit int64) *bound.Bound {
 		return set.New(bound.Spec{Name: name, Of: of, Unit: bound.Bytes, Limit: limit,
-			AtLimit: "the request is refused with 413, before its body is read where it declares " +
-				"a length"})
+			AtLimit: "the request is refused with 413, before " +
+				"its body is read where it declares a length"})
 	}
 	const ended = "the body is ended with 408, and an import tells in its report what was stored"
 	return &bodyBounds{
-		grace: seconds("body-grace", "the time that a client may take for the first bytes of a "+
-			"body",
+		grace: seconds("body-grace",
+			"the time that a client may take for the first bytes of a body",
 			ended, or(times.Grace, defaultBodyGrace)),
 		rate: set.New(bound.Spec{Name: "body-rate", Unit: bound.Rate, Limit: times.Rate,
 			Of:      "how fast a body must come after the grace, while the gateway waits for it",
@@ -128,13 +128,13 @@ func bodyMemory(set *bound.Set) *bound.Bound {
 const maxImports = 16
 
 // importPlaces returns the bound of the places of imports. One client may have three quarters of
-// them: the clients of a proxy have one address together, so that the share must be most of the
-// places, and another client must always find one.
+// them. All clients of a proxy have one address, so the share must be most of the places, and what
+// is left must be enough for another client to find one.
 //
 // An import takes its place with its first complete line, and gives it back before the rest of its
-// report is read. Sixteen imports that had sent `{` kept all imports and all deletions by filter
-// out before. The places are counted here and not in kvclient, since it shows here whether a client
-// has stalled; kvclient opens as many pipelines as it is asked for
+// report is read. Otherwise sixteen imports that had only sent `{` kept all other imports and all
+// deletions by filter out. The places are counted here and not in kvclient, because it is here that
+// a client is seen to stall; kvclient opens as many pipelines as it is asked for
 // (TestStalledImportsGiveUpTheirPlaces).
 func importPlaces(set *bound.Set) *bound.Bound {
 	return set.New(bound.Spec{

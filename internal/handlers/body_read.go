@@ -77,8 +77,8 @@ func bodyError(err error, done string) error {
 //
 // The buffer grows with what has come, since declaring a length costs the client nothing and would
 // cost the gateway memory. It begins with freeBody bytes, which are not counted, and each larger
-// buffer is claimed before it is made. Two hundred values that were declared with 1 MiB and sent
-// except for their last byte took 203 MiB before, and take 32 MiB now, which is the share of one
+// buffer is claimed before it is made. Before that, two hundred values that were declared with 1
+// MiB, and sent except for their end, took 203 MiB. Now they take 32 MiB, which is the share of one
 // address (measured).
 func (b *requestBody) all(declared, limit int64) ([]byte, error) {
 	if declared >= 0 {
@@ -152,11 +152,14 @@ const maxDrained = 4 << 20
 
 // drain sends the answer and then reads what is left of the body for up to unreadGrace, so that a
 // client that is still sending gets the answer. net/http does this itself in most cases, before it
-// sends the answer (see unreadGrace), but not in two. - Over HTTP/2 it does not read the rest at
-// all, and resets the stream as soon as it is answered. Clients that are still sending, such as
-// curl 7.88, then lose the answer (TestRefusalOfABodyOverHTTP2). - If the client wants the
-// connection to be closed, as proxies that speak HTTP/1.0 do, it closes the connection at once. The
-// system then resets the connection, and the reset can arrive before the answer.
+// sends the answer (see unreadGrace), but not in two:
+//
+//   - Over HTTP/2 it does not read the rest at all, and resets the stream as soon as it is
+//     answered. Clients that are still sending, such as curl 7.88, then lose the answer
+//     (TestRefusalOfABodyOverHTTP2).
+//   - If the client wants the connection to be closed, as proxies that speak HTTP/1.0 do, net/http
+//     closes it at once. The system then resets the connection, and the reset can arrive before the
+//     answer.
 func drain(w http.ResponseWriter, body io.Reader) {
 	controller := http.NewResponseController(w)
 	if controller.Flush() != nil || controller.SetReadDeadline(time.Now().Add(unreadGrace)) != nil {
@@ -169,8 +172,8 @@ func drain(w http.ResponseWriter, body io.Reader) {
 // bodyTooLarge returns the problem of a body that is not a value and has too many bytes.
 func bodyTooLarge(limit int) problemError {
 	return problemError{code: codeBodyTooLarge, members: members{"max_body_bytes": limit},
-		detail: fmt.Sprintf("The body may have at most %d bytes here. Nothing was done. "+
-			"Send a smaller body.", limit)}
+		detail: fmt.Sprintf("The body may have at most %d bytes "+
+			"here. Nothing was done. Send a smaller body.", limit)}
 }
 
 // countTooLarge returns a bodyTooLarge that counts the refusals of a bound.

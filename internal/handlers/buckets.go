@@ -103,16 +103,16 @@ func hints(status kvclient.BucketStatus) []string {
 			"event that watchers could see.")
 	}
 	if status.Config.MaxValueSize > 0 && int(status.Config.MaxValueSize) > status.MaxValueBytes {
-		found = append(found, "max_value_size is above the NATS server's max_payload, which is "+
-			"the limit in force.")
+		found = append(found, "max_value_size is above the NATS "+
+			"server's max_payload, which is the limit in force.")
 	}
 	if status.Config.MaxValueSize > 0 && status.Config.MaxValueSize < smallValueSize {
-		found = append(found, "max_value_size counts headers: a compare-and-set or a delete needs "+
-			"up to 105 bytes of it.")
+		found = append(found, "max_value_size counts headers: a "+
+			"compare-and-set or a delete needs up to 105 bytes of it.")
 	}
 	if status.Config.Mirror != nil {
-		found = append(found, "this bucket mirrors another: writes go to the origin and come back "+
-			"a moment later.")
+		found = append(found, "this bucket mirrors another: "+
+			"writes go to the origin and come back a moment later.")
 	}
 	return found
 }

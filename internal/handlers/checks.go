@@ -137,8 +137,8 @@ func (c *operationChecks) body(body []byte) error {
 			detail: "The body is not JSON: " + err.Error() + "."}
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return problemError{code: codeInvalidBody, detail: "The body has more than one JSON " +
-			"document."}
+		return problemError{code: codeInvalidBody,
+			detail: "The body has more than one JSON document."}
 	}
 	err := c.schema.VisitJSON(document, openapi3.VisitAsRequest())
 	if schemaErr, ok := errors.AsType[*openapi3.SchemaError](err); ok {
@@ -167,8 +167,8 @@ func invalidBody(pointer, reason string) problemError {
 func pointerOf(e *openapi3.SchemaError) string {
 	tokens := e.JSONPointer()
 	var unknown string
-	if n, err := fmt.Sscanf(e.Reason, "property %q is "+
-		"unsupported", &unknown); n == 1 && err == nil {
+	n, err := fmt.Sscanf(e.Reason, "property %q is unsupported", &unknown)
+	if n == 1 && err == nil {
 		tokens = append(slices.Clone(tokens), unknown)
 	}
 	pointer := ""
@@ -183,8 +183,8 @@ func pointerOf(e *openapi3.SchemaError) string {
 func schemaReason(e *openapi3.SchemaError, example any) string {
 	switch {
 	case e.SchemaField == "pattern" && example != nil:
-		return fmt.Sprintf("it does not have the form that the contract asks for, such as "+
-			"%v", example)
+		return fmt.Sprintf(
+			"it does not have the form that the contract asks for, such as %v", example)
 	case e.SchemaField == "maximum" && e.Schema.Max != nil:
 		return "number must be at most " + strconv.FormatFloat(*e.Schema.Max, 'f', -1, 64)
 	}

@@ -39,9 +39,15 @@ var (
 // and measures how fast the client takes it.
 //
 // A delivery holds nothing, or at least as much as the answer has in memory. While a part of the
-// answer is being written, and only then, it can be evicted by a bound that needs the room: the
-// write fails, and the handler has to give up. Before and after, the time is the gateway's own, for
-// which the client must not lose its answer.
+// answer is being written, and only then, a bound that needs the room can evict it: the write
+// fails, and the handler has to give up. Before and after, the time is the gateway's own, for which
+// the client must not lose its answer. (The report of an import evicts its answer itself, and may
+// do so between two writes; then the next write fails.)
+//
+//	state    start       stop     evict                          cutIfStuck (HTTP/2)
+//	idle     writing     -        evicted                        -
+//	writing  -           idle     evicted, the write is ended    closes the connection
+//	evicted  errEvicted  evicted  evicted                        closes it, if still in a write
 //
 // Its methods are for the goroutine that answers, one at a time, except for evict, hurry and
 // cutIfStuck, which any goroutine may call.

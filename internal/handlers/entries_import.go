@@ -182,8 +182,8 @@ func (run *importRun) put(
 	switch {
 	case tooLong:
 		err = problemError{code: codeBodyTooLarge, members: members{"max_body_bytes": limit},
-			detail: "The line is longer than that of any entry that the bucket takes. " +
-				"It was not stored."}
+			detail: "The line is longer than that of any entry " +
+				"that the bucket takes. It was not stored."}
 	case len(line) == 0:
 		parsed.end = true
 	default:

@@ -149,8 +149,8 @@ func refuseConditions(h http.Header, allowed ...string) error {
 func (s *Server) writePreconditions(r *http.Request) (kvclient.Precondition, error) {
 	if r.Header["If-Unmodified-Since"] != nil {
 		return kvclient.Precondition{}, headerProblem("If-Unmodified-Since",
-			"A date cannot tell two revisions of the same second apart. Send the ETag in "+
-				"If-Match instead.")
+			"A date cannot tell two revisions of the same second "+
+				"apart. Send the ETag in If-Match instead.")
 	}
 	return preconditions(r.Header, true)
 }

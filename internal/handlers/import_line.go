@@ -56,8 +56,8 @@ func parseImportLine(line []byte) (importLine, error) {
 	}
 	switch values := l.count("value", "text", "base64"); {
 	case l.has("problem"):
-		return l, lineProblem("/problem", "because of this problem the export ended here, and is "+
-			"not complete")
+		return l, lineProblem("/problem",
+			"because of this problem the export ended here, and is not complete")
 	case l.has("end"):
 		l.end = true
 	case !l.has("key"):
@@ -65,8 +65,8 @@ func parseImportLine(line []byte) (importLine, error) {
 	case l.has("operation") && l.operation != "put":
 		return l, lineProblem("/operation", "only values can be imported; delete the key instead")
 	case values != 1:
-		return l, lineProblem("", "an entry must have its value in exactly one of value, text "+
-			"and base64")
+		return l, lineProblem("",
+			"an entry must have its value in exactly one of value, text and base64")
 	}
 	return l, nil
 }

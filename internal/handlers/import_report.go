@@ -16,8 +16,8 @@ const reportBytes = 256 << 10
 //
 // A client that does not read while it imports is held back, not buffered for. Up to 256 KiB of the
 // report wait for it, within the budget of answers. Of progress only the newest is kept, which is
-// never more than one line, and whoever adds another line waits for room. Then nothing reads the
-// body until the client reads, and after a minute the answer is cut.
+// never more than one line, and a call that adds another line waits for room. Then nothing reads
+// the body until the client reads, and after a minute the answer is cut.
 //
 //	state            line            progressed     cut (another import needs the place)
 //	room             appends         appends        evicts the next line that must wait

@@ -256,8 +256,8 @@ func newMetrics(
 		}, func() float64 { return float64(streams.Refused()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "kvgw_streams_slow_total",
-			Help: "Watch streams that were ended to make room because their clients did not take " +
-				"what was sent.",
+			Help: "Watch streams that were ended to make room " +
+				"because their clients did not take what was sent.",
 		}, func() float64 { return float64(limits.Slow()) }))
 	registry.MustRegister(boundMetrics{o.Bounds})
 	if feeds != nil {

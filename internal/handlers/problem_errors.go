@@ -66,8 +66,8 @@ func typedProblem(err error) (problemError, bool) {
 	}
 	if e, ok := errors.AsType[*kvclient.BucketExistsError](err); ok {
 		return problemError{code: codeBucketExists, members: members{"differences": e.Differences},
-			detail: "The bucket exists with another configuration. Change it with PATCH, or " +
-				"choose another name."}, true
+			detail: "The bucket exists with another configuration. " +
+				"Change it with PATCH, or choose another name."}, true
 	}
 	// If the request had begun to change something, what the client must know is that the outcome
 	// is unknown, not which bound was reached.
@@ -142,9 +142,9 @@ func mismatchProblem(e *kvclient.RevisionMismatchError) problemError {
 // tooLargeProblem returns the problem of a value with more than limit bytes.
 func tooLargeProblem(limit int) problemError {
 	return problemError{code: codeValueTooLarge, members: members{"max_value_bytes": limit},
-		detail: fmt.Sprintf("The value may have at most %d bytes here, since the headers that are "+
-			"stored with it count against the limit. Nothing was stored. Send a smaller "+
-			"value.", limit)}
+		detail: fmt.Sprintf("The value may have at most %d bytes here, "+
+			"since the headers that are stored with it count against the "+
+			"limit. Nothing was stored. Send a smaller value.", limit)}
 }
 
 // detailBusy is the detail of a request that found one of the gateway's bounds reached.
@@ -199,24 +199,24 @@ var sentinels = []struct {
 	{kvclient.ErrBucketNotFound, codeBucketNotFound,
 		"There is no such bucket. Create it with PUT /buckets/{bucket}."},
 	{kvclient.ErrBadBucket, codeBadBucket,
-		"There is a stream of this bucket's name, but it is not a key-value bucket. Choose " +
-			"another name."},
+		"There is a stream of this bucket's name, but it is " +
+			"not a key-value bucket. Choose another name."},
 	{kvclient.ErrKeyNotFound, codeKeyNotFound,
 		"The key was never written, or nothing is left of it."},
 	{kvclient.ErrRevisionNotFound, codeRevisionNotFound,
-		"The key does not have that revision any more, or never had it. Its history lists the " +
-			"revisions that it has."},
+		"The key does not have that revision any more, or never " +
+			"had it. Its history lists the revisions that it has."},
 	{kvclient.ErrKeyTooLong, codeKeyTooLong,
 		"The key is longer than 1,024 bytes. Shorten it."},
 	{kvclient.ErrHeaderTooLarge, codeHeaderTooLarge,
-		"The headers that are to be stored with the value are too large. Shorten Content-Type or " +
-			"Content-Encoding."},
+		"The headers that are to be stored with the value are " +
+			"too large. Shorten Content-Type or Content-Encoding."},
 	{kvclient.ErrIdempotencyReuse, codeIdempotencyReuse,
 		"This Idempotency-Key was used for another request on this key, and what that request " +
 			"stored is still there. Nothing was done. Make a new key for each request."},
 	{jsonpatch.ErrTestFailed, codePatchTestFailed,
-		"A test operation of the patch does not hold. Nothing was done. Read the value and make " +
-			"a new patch."},
+		"A test operation of the patch does not hold. Nothing " +
+			"was done. Read the value and make a new patch."},
 	{kvclient.ErrBucketFull, codeBucketFull,
 		"The bucket has reached its max_bytes and nothing was stored. PATCH it with a larger " +
 			"max_bytes, a smaller history or a shorter ttl. Deleting keys makes room in a bucket " +
@@ -226,8 +226,8 @@ var sentinels = []struct {
 			"limit of storage, deleting keys is refused as well: delete a bucket, or PATCH one " +
 			"with a smaller history or a shorter ttl."},
 	{kvclient.ErrOverloaded, codeOverloaded,
-		"There is too much to do at the moment and nothing was done. Try again after the time in " +
-			"Retry-After."},
+		"There is too much to do at the moment and nothing was " +
+			"done. Try again after the time in Retry-After."},
 	{kvclient.ErrContention, codeWriteContention,
 		"Other writers of this key were faster at each attempt and nothing was stored. Try again " +
 			"after the time in Retry-After."},
@@ -242,8 +242,8 @@ var sentinels = []struct {
 	{kvclient.ErrTimeout, codeTimeout,
 		"NATS did not answer in time. Nothing was changed. Try again."},
 	{kvclient.ErrUnexpectedAnswer, codeUpstreamError,
-		"NATS answered something unexpected. The gateway's log has the cause under the id in " +
-			"`instance`."},
+		"NATS answered something unexpected. The gateway's " +
+			"log has the cause under the id in `instance`."},
 }
 
 // problemOf returns the problem that tells a client about an error. An error that this package does

@@ -48,8 +48,8 @@ var problemKinds = []problemKind{
 			"could do something else than what was meant.",
 		"Check the spelling of the name in `parameter`."},
 	{codeInvalidHeader, http.StatusBadRequest, "Invalid header",
-		"A header of the request is malformed. A precondition that cannot be read is never " +
-			"ignored.",
+		"A header of the request is malformed. A precondition " +
+			"that cannot be read is never ignored.",
 		"Correct the header that `header` names."},
 	{codeInvalidBody, http.StatusBadRequest, "Invalid body",
 		"The body is not JSON, or not what the contract asks for.",
@@ -60,14 +60,14 @@ var problemKinds = []problemKind{
 	{codeInvalidCursor, http.StatusBadRequest, "Invalid cursor",
 		"The cursor was not made by this gateway, or it was made for another listing. A cursor " +
 			"belongs to one bucket, filter, prefix and delimiter.",
-		"Repeat the request with the parameters of the page that gave the cursor, or start again " +
-			"without a cursor."},
+		"Repeat the request with the parameters of the page that " +
+			"gave the cursor, or start again without a cursor."},
 	{codeCrossSite, http.StatusForbidden, "Cross-site request refused",
 		"A page of another origin asked for a change.",
 		"Allow that origin with --allow-origin, or send the request from your own server."},
 	{codeForbiddenDestination, http.StatusForbidden, "Forbidden destination",
-		"A page wanted to run or embed a stored value, which would then act in the gateway's " +
-			"origin.",
+		"A page wanted to run or embed a stored value, " +
+			"which would then act in the gateway's origin.",
 		"Fetch the value as data."},
 	{codeNotFound, http.StatusNotFound, "Not found",
 		"There is nothing at this path. Paths have no trailing slash.",
@@ -77,8 +77,8 @@ var problemKinds = []problemKind{
 		"Create it with PUT /buckets/{bucket}."},
 	{codeKeyNotFound, http.StatusNotFound, "Key not found",
 		"The key was never written, or nothing is left of it.",
-		"Store a value with PUT. If-Match: \"0\" or If-None-Match: * makes sure that nobody else " +
-			"has stored one."},
+		"Store a value with PUT. If-Match: \"0\" or If-None-Match: " +
+			"* makes sure that nobody else has stored one."},
 	{codeKeyDeleted, http.StatusNotFound, "Key deleted",
 		"The key was deleted, purged or expired. `revision` is the revision of its marker.",
 		"Read its earlier revisions, if any are left, with GET /buckets/{bucket}/history/{key}."},
@@ -111,17 +111,17 @@ var problemKinds = []problemKind{
 			"twice in an object, is nested too deeply, or is stored with a content encoding.",
 		"Store a whole value with PUT. `detail` says what is wrong with the one that is stored."},
 	{codePatchTestFailed, http.StatusConflict, "Patch test failed",
-		"A test operation of the JSON Patch found another value than the one that it names. " +
-			"Nothing was stored.",
+		"A test operation of the JSON Patch found another value " +
+			"than the one that it names. Nothing was stored.",
 		"Read the value, make a new patch, and send it."},
 	{codeTTLNotEnabled, http.StatusConflict, "Times to live not enabled",
-		"The bucket has no limit_marker_ttl, so its entries cannot have a time to live of their " +
-			"own. Nothing was stored.",
+		"The bucket has no limit_marker_ttl, so its entries cannot " +
+			"have a time to live of their own. Nothing was stored.",
 		"Send the merge patch in `patch` to the bucket with PATCH, or store without ttl."},
 	{codeTTLTooShort, http.StatusConflict, "Time to live too short",
-		"The bucket keeps a history, where NATS makes each time to live at least " +
-			"limit_marker_ttl; or less than a second is left of the value's time to live. " +
-			"Nothing was stored.",
+		"The bucket keeps a history, where NATS makes each time to " +
+			"live at least limit_marker_ttl; or less than a second " +
+			"is left of the value's time to live. Nothing was stored.",
 		"Give at least `minimum`, or lower limit_marker_ttl with PATCH."},
 	{codeNoTransactions, http.StatusConflict, "Transactions not enabled",
 		"The bucket does not allow atomic batches. Nothing was stored. A native client that " +
@@ -133,8 +133,8 @@ var problemKinds = []problemKind{
 		"`results`, if present, is what the first transaction answered. Use another key for " +
 			"another transaction."},
 	{codeRevisionMismatch, http.StatusPreconditionFailed, "Revision mismatch",
-		"The key's last revision is not the one that the precondition requires. Nothing was " +
-			"stored.",
+		"The key's last revision is not the one that the " +
+			"precondition requires. Nothing was stored.",
 		"Read the key, apply the change to what is there now, and send it with the new ETag."},
 	{codeKeyExists, http.StatusPreconditionFailed, "Key exists",
 		"The key already has a value. Nothing was stored.",
@@ -169,8 +169,8 @@ var problemKinds = []problemKind{
 			"resolve to this address could have sent it.",
 		"Use a loopback name, or start the gateway with --allowed-host."},
 	{codePatchNotApplicable, http.StatusUnprocessableEntity, "Patch not applicable",
-		"An operation of the patch does not fit the value; its path may not exist, for example. " +
-			"Nothing was stored.",
+		"An operation of the patch does not fit the value; its " +
+			"path may not exist, for example. Nothing was stored.",
 		"`operation_index` says which operation it is, counted from 0. Read the value and make a " +
 			"new patch."},
 	{codeIdempotencyReuse, http.StatusUnprocessableEntity, "Idempotency key reused",
@@ -199,8 +199,8 @@ var problemKinds = []problemKind{
 		"Try again after the time in Retry-After."},
 	{codeBusy, http.StatusServiceUnavailable, "Busy",
 		"The gateway holds as much as it may at once of what `bound` names. Nothing was done.",
-		"Try again after the time in Retry-After. docs/bounds.md lists the bounds and the " +
-			"settings that change them."},
+		"Try again after the time in Retry-After. docs/bounds.md " +
+			"lists the bounds and the settings that change them."},
 	{codeShuttingDown, http.StatusServiceUnavailable, "Shutting down",
 		"The gateway is about to stop and should get no new requests.",
 		"Use another gateway, or try again after the time in Retry-After."},
@@ -212,14 +212,14 @@ var problemKinds = []problemKind{
 		"Other writers of this key were faster at each attempt. Nothing was stored.",
 		"Try again after the time in Retry-After."},
 	{codeTimeout, http.StatusGatewayTimeout, "Timeout",
-		"NATS did not answer in time, or an answer of lines took longer than answers may. " +
-			"Nothing was changed.",
+		"NATS did not answer in time, or an answer of lines " +
+			"took longer than answers may. Nothing was changed.",
 		"Try again. If the answer was long, ask for less at once."},
 	{codeOutcomeUnknown, http.StatusGatewayTimeout, "Outcome unknown",
-		"The change was sent to NATS, but its acknowledgement did not come. The change may have " +
-			"been made or not.",
-		"Read the resource before you try again, or use a precondition, which makes a second " +
-			"attempt harmless."},
+		"The change was sent to NATS, but its acknowledgement " +
+			"did not come. The change may have been made or not.",
+		"Read the resource before you try again, or use a " +
+			"precondition, which makes a second attempt harmless."},
 	{codeRevisionNotReached, http.StatusGatewayTimeout, "Revision not reached",
 		"The bucket did not reach the minimal revision in time.",
 		"Check that the revision is one of this bucket, and try again."},
@@ -236,8 +236,8 @@ var problemKinds = []problemKind{
 			"bucket with a history of 1 a DELETE of keys makes room, since its marker takes the " +
 			"place of the value. With a larger history it may be refused like any write."},
 	{codeStorageExhausted, http.StatusInsufficientStorage, "Storage exhausted",
-		"A limit of the NATS account or server is reached, or the disk of the embedded NATS is " +
-			"full. Nothing was stored.",
+		"A limit of the NATS account or server is reached, or the " +
+			"disk of the embedded NATS is full. Nothing was stored.",
 		"At a limit of storage a DELETE of keys is refused like any write, since it stores a " +
 			"marker. To make room, DELETE a bucket or its markers, or PATCH a bucket with a " +
 			"smaller history or a shorter ttl. Or ask the operator of NATS to raise the limit."},

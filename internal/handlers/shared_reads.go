@@ -19,11 +19,14 @@ import (
 // share a read, too (TestRequestsForALargeValueShareTheirReads). Long polls of all clients share;
 // of other requests only those of one client do, since a read waits in the queue of one client.
 //
-// There are two kinds of reads. - A read for a minimal revision, such as one that a feed has
-// reported, answers every request that wants just that revision, including those that ask while it
-// is under way and up to sharedFor after it has ended. - A read without one must begin after it was
-// asked for: one that is under way may be too old. So mostly two of them exist, one under way, and
-// one that begins when that has ended, for all requests that have come since.
+// There are two kinds of reads:
+//
+//   - A read for a minimal revision, such as one that a feed has reported, answers every request
+//     that wants just that revision, including those that ask while it is under way and up to
+//     sharedFor after it has ended.
+//   - A read without one must begin after it was asked for, since one that is under way may be too
+//     old. So mostly two of them exist: one under way, and one that begins when that has ended, for
+//     all requests that have come since.
 //
 // The states of a shared read:
 //

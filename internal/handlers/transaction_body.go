@@ -58,8 +58,8 @@ func (in *jsonReader) object(pointer string, member func(name, pointer string) e
 		name := token.(string) // The decoder accepts nothing but a string here.
 		memberPointer := pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 		if len(name) > maxMemberName {
-			return invalidBody(pointer, "the name of a member is longer than that of any known "+
-				"member")
+			return invalidBody(pointer,
+				"the name of a member is longer than that of any known member")
 		}
 		if seen[name] {
 			return invalidBody(memberPointer, "it is given twice")

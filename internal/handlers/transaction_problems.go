@@ -72,8 +72,8 @@ func failedProblem(e *kvclient.TransactionFailedError) problemError {
 // one, or for the same one before.
 func appliedProblem(e *kvclient.AlreadyAppliedError) problemError {
 	p := problemError{code: codeAlreadyApplied, members: members{},
-		detail: "A transaction with this Idempotency-Key was carried out before, and this one " +
-			"was not."}
+		detail: "A transaction with this Idempotency-Key " +
+			"was carried out before, and this one was not."}
 	if e.First == nil {
 		p.detail += " What the first one did was something else, or cannot be read any more."
 		return p

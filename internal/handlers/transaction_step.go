@@ -112,8 +112,8 @@ func (o *operation) precondition(kind kvclient.StepKind) (p kvclient.Preconditio
 	case o.ifRevision != nil:
 		revision, err := kvclient.ParseRevision(string(o.ifRevision))
 		if err != nil {
-			return p, invalidBody(o.pointer+"/if_revision", "it must be an integer from 0 to "+
-				"2^53-1")
+			return p, invalidBody(o.pointer+"/if_revision",
+				"it must be an integer from 0 to 2^53-1")
 		}
 		p.IfMatch.Positions = []kvclient.Position{{Revision: revision}}
 	case kind == kvclient.CheckStep:

@@ -138,8 +138,8 @@ func (s *Server) entryRead(
 	}
 	if read.options.MinRevision != (kvclient.Position{}) {
 		return read, parameterProblem("min_revision",
-			"A revision never changes, so revision and min_revision do not go together. Leave "+
-				"one out.")
+			"A revision never changes, so revision and "+
+				"min_revision do not go together. Leave one out.")
 	}
 	read.revision, err = kvclient.ParseRevision(query.Get("revision"))
 	if err != nil {

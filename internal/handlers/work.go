@@ -48,8 +48,8 @@ func newWork(set *bound.Set) *bound.Bound {
 			"each for 20 ms at most at a time; one client has two for each processor",
 		Unit: bound.Places, Limit: 4 * WorkShare(), PerOwner: WorkShare(),
 		Lease: workLease, Wait: workWait,
-		AtLimit: "requests wait, clients taking turns; what has waited for 10 s is refused with " +
-			"429 or 503",
+		AtLimit: "requests wait, clients taking turns; what " +
+			"has waited for 10 s is refused with 429 or 503",
 	})
 }
 
