@@ -19,8 +19,8 @@ type connection struct {
 	name string
 	// conn is the network connection.
 	conn net.Conn
-	// observer is conn as an observer; nil if conn is none.
-	observer observer
+	// stepped is conn, if that is a steppedConn; else nil.
+	stepped steppedConn
 }
 
 // connectionKey is the key of a request's connection in its context.
@@ -29,17 +29,17 @@ type connectionKey struct{}
 // lastConnection numbers the connections.
 var lastConnection atomic.Uint64
 
-// An observer is a connection that wants to know how its requests over HTTP/1.1 progress, and
-// reports how its client takes the answers. cmd/gateway has one.
+// A steppedConn is a connection that writes in steps and reports each of them, and that learns when
+// the headers of a request over HTTP/1.1 have come. cmd/gateway has one.
 //
 // It writes in steps of 64 KiB, and bounds what the system takes of an answer. Without a bound
 // Linux grew its buffer to 4 MB for a client that reads nothing: 150 connections held 590 MB that
 // no budget counted. With TCP_NOTSENT_LOWAT at 64 KiB it is 52 MB. What is under way is bounded by
 // the window of the client, so that fast connections over long distances stay fast (no difference
-// in throughput was measured). Each step shows that the client takes its answer: since what the
-// system has taken is no longer seen in the gateway, a client of 100 KB/s would otherwise look
-// stalled (TestSlowClientBesideThoseThatTakeNothing).
-type observer interface {
+// in throughput was measured). Each step shows that the client takes its answer. Without that, a
+// client of 100 KB/s would look stalled, since the gateway no longer sees what the system has taken
+// (TestSlowClientBesideThoseThatTakeNothing).
+type steppedConn interface {
 	// HeadDone is called when all headers of a request have come.
 	HeadDone()
 	// OnStep sets the function that is called after each step in which some of the answer goes to
@@ -55,7 +55,7 @@ type observer interface {
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	name := strconv.FormatUint(lastConnection.Add(1), 36)
 	c := &connection{name: name, conn: conn}
-	c.observer, _ = conn.(observer)
+	c.stepped, _ = conn.(steppedConn)
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 

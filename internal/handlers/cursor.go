@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// A cursor is the position in a listing behind one of its names: the next page has what comes after
+// A cursor is the position in a listing after one of its names: the next page has what comes after
 // that name. It contains a digest of what is listed, so that it cannot be used for another listing.
 // It never expires, since listings are in the order of the names.
 type cursor struct {
@@ -58,7 +58,7 @@ func listingDigest(parts ...string) uint64 {
 
 // A page is the part of a listing that a request asks for.
 type page struct {
-	// after is the name behind which the page begins; "" for the first page.
+	// after is the name after which the page begins; "" for the first page.
 	after string
 	// limit is how many names the page has at most; 0 for all.
 	limit int

@@ -67,8 +67,8 @@ type delivery struct {
 	held bound.Hold
 	// onConnection is what it takes of the bound of its HTTP/2 connection.
 	onConnection bound.Hold
-	// observer is the connection if it reports its steps; nil if it does not.
-	observer observer
+	// stepped is the connection if it reports its steps; nil if it does not.
+	stepped steppedConn
 
 	// began is when the first part was written; zero before.
 	began time.Time
@@ -175,7 +175,7 @@ func (d *delivery) writePart(part []byte) error {
 	now := time.Now()
 	if d.began.IsZero() {
 		d.began = now
-		d.observeSteps()
+		d.watchSteps()
 	}
 	if err := d.start(now, len(part)); err != nil {
 		return err
@@ -190,16 +190,16 @@ func (d *delivery) writePart(part []byte) error {
 	return err
 }
 
-// observeSteps counts each step in which the client takes some of a part as progress. Over HTTP/2
+// watchSteps counts each step in which the client takes some of a part as progress. Over HTTP/2
 // there are no such steps, since those of the connection are steps of all its requests.
-func (d *delivery) observeSteps() {
+func (d *delivery) watchSteps() {
 	if d.http2 != nil {
 		return
 	}
-	if c := connectionOf(d.rec.request); c != nil && c.observer != nil {
+	if c := connectionOf(d.rec.request); c != nil && c.stepped != nil {
 		step := d.held.Progress
-		d.observer = c.observer
-		d.observer.OnStep(&step)
+		d.stepped = c.stepped
+		d.stepped.OnStep(&step)
 	}
 }
 
@@ -279,8 +279,8 @@ func (rec *recorder) tooLong() bool {
 // what it has still to write.
 func (d *delivery) end() {
 	d.release()
-	if d.observer != nil {
-		d.observer.OnStep(nil)
+	if d.stepped != nil {
+		d.stepped.OnStep(nil)
 	}
 	if d.began.IsZero() || d.rec.request.ProtoMajor > 1 || d.rec.taken {
 		return

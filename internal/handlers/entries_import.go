@@ -37,7 +37,7 @@ type importRun struct {
 	read int
 
 	// settled is the last line up to which the outcome of all lines is known. A client whose import
-	// ends early goes on behind it.
+	// ends early goes on after it.
 	settled int
 	// halted reports whether an error concerns all further lines, so that settled must not rise.
 	halted bool
@@ -252,7 +252,7 @@ func (run *importRun) settle(number int) error {
 }
 
 // finish sends the last line of the report. It says that everything was done, or which problem
-// ended the import; in that case the progress before it says behind which line to go on.
+// ended the import; in that case the progress before it says after which line to go on.
 func (run *importRun) finish(err error) {
 	defer run.report.close()
 	if errors.Is(err, errClientGone) {

@@ -53,7 +53,7 @@ func (c *memberCursor) refuse(reason string) error {
 	return lineProblem("", reason)
 }
 
-// space moves behind white space.
+// space moves past white space.
 func (c *memberCursor) space() {
 	for c.at < len(c.text) && (c.text[c.at] == ' ' || c.text[c.at] == '\t' ||
 		c.text[c.at] == '\r' || c.text[c.at] == '\n') {
@@ -61,7 +61,7 @@ func (c *memberCursor) space() {
 	}
 }
 
-// take moves behind white space and the wanted character, if that comes next, and reports whether
+// take moves past white space and the wanted character, if that comes next, and reports whether
 // it does.
 func (c *memberCursor) take(want byte) bool {
 	if c.space(); c.at < len(c.text) && c.text[c.at] == want {
@@ -71,7 +71,7 @@ func (c *memberCursor) take(want byte) bool {
 	return false
 }
 
-// member moves behind a member, and returns its name and its value.
+// member moves past a member, and returns its name and its value.
 func (c *memberCursor) member() (name string, value []byte, err error) {
 	c.space()
 	begin := c.at
@@ -93,7 +93,7 @@ func (c *memberCursor) member() (name string, value []byte, err error) {
 	return name, c.text[begin:c.at], nil
 }
 
-// value moves behind a value, whose end it finds by brackets and quotes alone. It reports whether
+// value moves past a value, whose end it finds by brackets and quotes alone. It reports whether
 // there is an end.
 func (c *memberCursor) value() bool {
 	for depth := 0; c.at < len(c.text); {
@@ -126,7 +126,7 @@ func (c *memberCursor) value() bool {
 	return false
 }
 
-// string moves behind a string, and reports whether it has an end.
+// string moves past a string, and reports whether it has an end.
 func (c *memberCursor) string() bool {
 	for c.at++; c.at < len(c.text); c.at++ {
 		switch c.text[c.at] {

@@ -176,7 +176,7 @@ func (l keyListing) pageOf(found kvclient.KeyListing, digest uint64) keyPage {
 }
 
 // fold returns how a key is listed: as itself, or as the prefix up to and including the first
-// delimiter behind the wanted prefix. It is not listed if the page before has shown its name, or
+// delimiter after the wanted prefix. It is not listed if the page before has shown its name, or
 // ended with the prefix that it is below.
 func (l keyListing) fold(key string) (n listedName, listed bool) {
 	rest, below := strings.CutPrefix(key, l.prefix)

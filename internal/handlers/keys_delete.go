@@ -104,7 +104,7 @@ func partlyDeleted(done kvclient.DeletedKeys, err error) error {
 	}, err}
 }
 
-// A partialError is a problem that has the error behind it for the log.
+// A partialError is a problem together with the error that caused it, which the log gets.
 type partialError struct {
 	problemError
 	// cause is what the log says.

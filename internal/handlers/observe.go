@@ -110,8 +110,8 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
 		limits:         s.answers,
 		unread:         r.ContentLength != 0,
 	}
-	if c := connectionOf(r); c != nil && c.observer != nil {
-		c.observer.HeadDone()
+	if c := connectionOf(r); c != nil && c.stepped != nil {
+		c.stepped.HeadDone()
 	}
 	return rec
 }
@@ -184,7 +184,7 @@ func (s *Server) logAnswer(a accessLine) {
 // requestIDs makes request ids: a random prefix of this process, and a number that counts up. They
 // are unique in the process, and hardly ever repeat in another.
 type requestIDs struct {
-	// prefix is the random part with a hyphen behind it.
+	// prefix is the random part, followed by a hyphen.
 	prefix string
 	// last is the number of the newest id.
 	last atomic.Uint64

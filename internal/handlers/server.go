@@ -86,8 +86,8 @@ type BuildInfo struct {
 	Built string `json:"built"`
 }
 
-// A Server answers the requests of the gateway. It is an http.Handler. Its fields are set by [New]
-// and do not change; what changes behind them has locks of its own.
+// A Server answers the requests of the gateway. It is an http.Handler. [New] sets its fields, which
+// do not change afterwards; the parts that they lead to have locks of their own.
 type Server struct {
 	// options are what New was given, with the defaults filled in.
 	options Options

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// problemRetry is how long a browser waits before it reconnects after a problem that may pass.
+	// problemRetry is how long a browser waits before it reconnects after a transient problem.
 	problemRetry = 10 * time.Second
 	// defaultStreamAge is the age at which a stream ends, so that its client reconnects. Each
 	// stream ends up to half of that later, so that not all do at the same moment.
@@ -87,7 +87,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchReq
 // HTTP/1 it does not end when the client only sends no more.
 //
 // A client that sends no more may read on: `nc -N` and some proxies end their half of the
-// connection behind the request. net/http cancels the context of the request then, and epoll
+// connection after the request. net/http cancels the context of the request then, and epoll
 // reports the same event as when the connection is closed, so that such a client used to get an
 // empty answer. What tells the two cases apart is the answer to a write: a closed connection sends
 // a reset. Therefore a stream whose client sends no more is sent a heartbeat at once, and goes on

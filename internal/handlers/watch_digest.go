@@ -20,8 +20,8 @@ import (
 // that state. Whether there is a revision to start from is, since such a stream has nothing of what
 // is before.
 //
-// In ids the digest stands behind a `~`, and behind it stand the digest of the bucket's terms and
-// the era of the feed; see [feed.Subscription.Stamp]. A frame is still encoded once for each
+// In an id the digest follows a `~`, and the digest of the bucket's terms and the era of the feed
+// follow the digest; see [feed.Subscription.Stamp]. A frame is still encoded once for each
 // representation: it has the digest of the stream that needed it first, and the streams with the
 // same content send it as it is. Others put their own id before the rest of the frame, which is not
 // copied if it is large (sse.Encoder.Cut, TestEventsHaveTheDigestOfTheirStream).

@@ -46,19 +46,19 @@ type followed struct {
 //	called   what it appends
 //	Begin    when to reconnect, and the id of the position that the stream begins at, if any
 //	Next     frames of events, until sse.FlushAt bytes, the end of the events or a large frame
-//	Beat     a heartbeat, with bookmarks of the buckets that are between two events
+//	Beat     a heartbeat, or bookmarks of the buckets that are not within a snapshot
 //	GoAway   the last event
 //
 // Next takes events from the subscriptions in turn. A subscription is due when it may have events.
-// Since a wake does not say which subscription it is for, each call of Next makes all of them due:
-// that the stream had more to send and that it was woken since is one call, and what came under
-// load would otherwise wait for the heartbeat (TestATurnTellsWhatCameSinceTheLast). Events that
-// were taken from a subscription are kept in events until they are sent.
+// One call of Next can have two reasons: the stream had more to send, and it was woken since. A
+// wake does not say which subscription it is for. Therefore each call makes all of them due;
+// otherwise what came under load waited for the heartbeat (TestATurnTellsWhatCameSinceTheLast).
+// Events that were taken from a subscription are kept in events until they are sent.
 //
 // A frame that many streams send is encoded once and shared. A shared frame that goes alone goes as
-// it is, without a copy, and a large one always goes alone. If a stream has to put its own id into
-// a large frame, it copies the head of the frame and sends the rest after it: nothing may come
-// between the two.
+// it is, without a copy, and a large one always goes alone: streams whose clients do not take it
+// would otherwise hold a copy each. If a stream has to put its own id into a large frame, it copies
+// only the head of the frame and sends the shared rest after it; nothing may come between the two.
 type streamFollower struct {
 	// request is what the client asked for.
 	request *watchRequest
@@ -244,6 +244,14 @@ func (f *streamFollower) fetch() bool {
 }
 
 // appendEvent appends the frame of an event that is this stream's own.
+//
+//	event                   the id       beside the frame
+//	Changed                 moves on     the stream's own id, in place of that of the shared frame
+//	Reset                   moves back   the ids get the new stamp
+//	Synced, BucketDeleted   moves on     -
+//	BecameExact             moves on     a bookmark, if the client asked for bookmarks; else no frame
+//	GoAway                  is left out  the stream is over
+//	all others              is left out  -
 func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
 	s := &f.subscriptions[f.current]
 	if e.Kind == feed.Changed {

@@ -38,7 +38,7 @@ func WorkShare() int64 { return int64(max(4, 2*runtime.GOMAXPROCS(0))) }
 //
 // A turn resumes at once, since its request may hold what others wait for. Only two kinds of
 // requests wait for a turn: those that begin, and those that go on at the same moment as many
-// others, behind a read that they shared or when a key has changed. New connections take turns in
+// others, after a read that they shared or when a key has changed. New connections take turns in
 // the same way when their first bytes have come. All this costs 2 to 4 % of a GET of 128 bytes
 // (measured).
 func newWork(set *bound.Set) *bound.Bound {
