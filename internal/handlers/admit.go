@@ -33,8 +33,8 @@ func sizeOfHeaders(h http.Header) (n int) {
 
 // admit refuses requests that must not reach an endpoint: those whose headers are too large, those
 // to a host that is not this gateway's, and changes that a page of another site made a browser
-// send. A browser reaches localhost as easily as it sends a cookie: without these checks any web
-// page could write through a gateway on localhost that takes writes from everybody.
+// send. Any page can make the browser of its visitor send requests to localhost. Without these
+// checks it could write through a gateway there that takes writes from everybody.
 //
 // A large head (request line and headers) is counted until the request ends.
 func (s *Server) admit(rec *recorder, r *http.Request) error {

@@ -23,9 +23,9 @@ const (
 // An importRun is an import under way, and what is reported of it.
 //
 // Two goroutines work on it. The one that answers the request reads lines and gives them to the
-// import; it owns read. The import's own calls tell, refuse and settle in the order of the lines,
-// as it learns what became of each; it owns the fields from settled on. When the import is closed,
-// its goroutine has ended, and finish reads all of them.
+// import; read belongs to it. The goroutine of the import calls tell, refuse and settle in the
+// order of the lines, as it learns what became of each; the fields from settled on belong to it.
+// When the import is closed, that goroutine has ended, and finish reads all fields.
 type importRun struct {
 	// server encodes problems and logs them.
 	server *Server
@@ -102,7 +102,7 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 // carryOut stores the lines and reports their outcomes meanwhile. It returns why the import ended
 // early, which the report has told the client already.
 func (run *importRun) carryOut(in *kvclient.Import, lines *lineReader, rec *recorder) error {
-	// HTTP/2 is always full duplex, and returns an error here.
+	// HTTP/2 is always full duplex.
 	_ = http.NewResponseController(rec.ResponseWriter).EnableFullDuplex()
 	rec.unread = false
 	run.report = startReport(rec)
@@ -262,7 +262,7 @@ func (run *importRun) finish(err error) {
 	if err != nil {
 		_ = run.report.progressed(run.settled)
 	}
-	// An error means that the client is gone, so that there is nobody to tell.
+	// If this fails, the client is gone, and there is nobody to tell.
 	_ = run.report.line(func(dst []byte) []byte {
 		if err != nil {
 			dst = append(run.server.appendProblem(append(dst, '{'), run.report.rec, err), ',')

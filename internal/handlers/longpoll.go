@@ -54,7 +54,7 @@ func unchanged(have kvclient.Condition, e *kvclient.Entry, err error) bool {
 //	the feed is reset, the bucket deleted   reads again, whatever the revision
 //	the feed ends (goaway)                  answers what it read last
 //	the entry's time to live is over        reads
-//	the time to wait is over                answers what it read last, which is 304
+//	the time to wait is over                answers what it read last: 304, or 404
 //	the client goes away                    ends without an answer
 //
 // After each read it answers if the key has changed, and goes on waiting if not.

@@ -246,10 +246,10 @@ func (f *streamFollower) fetch() bool {
 // appendEvent appends the frame of an event that is this stream's own.
 //
 //	event                   the id       beside the frame
-//	Changed                 moves on     the stream's own id, in place of that of the shared frame
+//	Changed                 moves on     the shared frame follows the stream's own id
 //	Reset                   moves back   the ids get the new stamp
 //	Synced, BucketDeleted   moves on     -
-//	BecameExact             moves on     a bookmark, if the client asked for bookmarks; else no frame
+//	BecameExact             moves on     it is a bookmark, or nothing without bookmarks
 //	GoAway                  is left out  the stream is over
 //	all others              is left out  -
 func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
