@@ -71,8 +71,8 @@ func newHeads(set *bound.Set) *bound.Bound {
 	const limit = 64 << 20
 	return set.New(bound.Spec{
 		Name: "request-heads",
-		Of: "bytes of the lines and headers of requests " +
-			"under way that have more than 8 KiB of them",
+		Of: "bytes of the request lines and headers of requests " +
+			"under way, if a request has more than 8 KiB",
 		Unit: bound.Bytes, Limit: limit, PerOwner: limit / 2, Wait: answerWait, Queue: 1024,
 		AtLimit: "a request waits 5 s and is then refused with 429 or 503",
 	})

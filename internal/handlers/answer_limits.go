@@ -92,18 +92,18 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 		bytes: set.New(bound.Spec{
 			Name: "answer-bytes",
 			Of: "bytes of answers of more than 4 KiB, and of " +
-				"streams, that their clients have yet to take",
+				"streams, that their clients have not taken yet",
 			Unit: bound.Bytes, Limit: memory, PerOwner: memory / 2, Setting: "--memory-for-answers",
 			Reserve: memory / 4, Small: smallAnswer,
 			Wait: answerWait, Queue: 1024, Patience: answerPatience,
-			AtLimit: "an answer waits 5 s for room and is then refused with 429 " +
-				"or 503; answers that their clients do not take for 1 s are " +
-				"cut; streams, which have half of it, end with `goaway`, `slow`",
+			AtLimit: "an answer waits 5 s for room and is then refused with 429 or 503; answers " +
+				"that their clients do not take for 1 s are cut; streams, which may have half of " +
+				"the bytes, end with `goaway`, `slow`",
 		}),
 		connection: set.New(bound.Spec{
 			Name: "connection-answer-bytes",
-			Of: "bytes of answers on one HTTP/2 connection, " +
-				"which is the client here, that it has yet to take",
+			Of: "bytes of answers on one HTTP/2 connection that it has not taken yet; the " +
+				"connection counts as a client",
 			Unit: bound.Bytes, Limit: memory, PerOwner: min(memory, maxConnectionAnswers),
 			Wait: answerWait, Queue: 1024, Patience: answerPatience,
 			AtLimit: "an answer waits 5 s for room and is then refused with 429; answers of the " +
@@ -111,8 +111,7 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 		}),
 		requests: set.New(bound.Spec{
 			Name: "connection-requests",
-			Of: "requests over HTTP/2 that are answered at once; one connection is the client " +
-				"here",
+			Of:   "requests over HTTP/2 that are being answered; one connection counts as a client",
 			Unit: bound.Places, Limit: 200 * maxConnectionRequests, PerOwner: maxConnectionRequests,
 			Wait: 2 * answerWait,
 			AtLimit: "a request waits 10 s and is then refused with " +
@@ -124,7 +123,8 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 			AtLimit: "the answer is cut",
 		}),
 		grace: set.New(bound.Spec{
-			Name: "answer-grace", Of: "the time for an answer beside what `answer-rate` gives it",
+			Name: "answer-grace",
+			Of:   "the time for an answer beside the time that `answer-rate` gives it",
 			Unit: bound.Seconds, Duration: o.AnswerGrace,
 			AtLimit: "the answer is cut",
 		}),

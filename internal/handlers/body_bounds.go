@@ -81,9 +81,9 @@ func newBodyBounds(set *bound.Set, times BodyTimes) *bodyBounds {
 	size := func(name, of string, limit int64) *bound.Bound {
 		return set.New(bound.Spec{Name: name, Of: of, Unit: bound.Bytes, Limit: limit,
 			AtLimit: "the request is refused with 413, before " +
-				"its body is read where it declares a length"})
+				"its body is read if it declares a length"})
 	}
-	const ended = "the body is ended with 408, and an import tells in its report what was stored"
+	const ended = "the request is ended with 408; the report of an import says what was stored"
 	return &bodyBounds{
 		grace: seconds("body-grace",
 			"the time that a client may take for the first bytes of a body",
@@ -93,7 +93,7 @@ func newBodyBounds(set *bound.Set, times BodyTimes) *bodyBounds {
 			AtLimit: ended}),
 		patience: seconds("body-patience", "the time for which a client may send nothing of a body",
 			ended, or(times.Patience, defaultBodyPatience)),
-		age: seconds("body-age", "the time that a body may take to come, that of an import as well",
+		age: seconds("body-age", "the time in which a body must come, also that of an import",
 			ended, age),
 		memory:       bodyMemory(set),
 		transactions: transactionBodies(set),
@@ -102,7 +102,7 @@ func newBodyBounds(set *bound.Set, times BodyTimes) *bodyBounds {
 		transactionSize: size("transaction-body", "the body of a transaction",
 			maxTransactionBytes),
 		deletionAge: seconds("deletion-age", "the time that a deletion by filter may take",
-			"it ends, and the answer tells how many keys were deleted", age),
+			"it ends, and the answer says how many keys were deleted", age),
 	}
 }
 
@@ -110,16 +110,16 @@ func newBodyBounds(set *bound.Set, times BodyTimes) *bodyBounds {
 func bodyMemory(set *bound.Set) *bound.Bound {
 	return set.New(bound.Spec{
 		Name: "body-memory",
-		Of: "request bodies in memory, but for the first 4 KiB of each and for large " +
-			"transactions",
+		Of: "request bodies in memory, except for the " +
+			"first 4 KiB of each and for large transactions",
 		Unit:     bound.Bytes,
 		Limit:    maxBodyMemory,
 		PerOwner: maxBodyMemory / 2,
 		Wait:     placeWait,
 		Queue:    maxWaiting,
 		Patience: stallPatience,
-		AtLimit: "a request waits for up to 5 s and is refused with 429 or 503; meanwhile the " +
-			"largest body whose client has stalled is ended with 408",
+		AtLimit: "a request waits for up to 5 s and is then refused with 429 or 503; meanwhile " +
+			"the largest body whose client has stalled is ended with 408",
 	})
 }
 
@@ -146,7 +146,8 @@ func importPlaces(set *bound.Set) *bound.Bound {
 		Wait:     placeWait,
 		Queue:    maxWaiting,
 		Patience: stallPatience,
-		AtLimit: "another waits for up to 5 s and is refused with 429 or 503; meanwhile an " +
-			"import whose client sends less than 4 KiB in a second of waiting is ended with 408",
+		AtLimit: "another one waits for up to 5 s and is then refused with 429 or 503; meanwhile " +
+			"an import whose client sends less than 4 KiB in a second of waiting is ended with " +
+			"408",
 	})
 }

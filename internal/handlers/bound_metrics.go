@@ -9,6 +9,7 @@ import (
 // boundMetrics exports the state of the gateway's bounds at the time of the scrape.
 type boundMetrics struct{ set *bound.Set }
 
+// The metrics of each bound.
 var (
 	descBoundLimit = prometheus.NewDesc("kvgw_bound_limit",
 		"How much may be held of what the bound limits, in its unit.",

@@ -13,7 +13,8 @@ import (
 // defaultBucketsLimit is how many buckets a page has unless the request says otherwise.
 const defaultBucketsLimit = 100
 
-// bucketDocument is a bucket's configuration and status as JSON.
+// bucketDocument is a bucket's configuration and status as JSON. api/openapi.yaml describes its
+// members, and those of its parts.
 type bucketDocument struct {
 	Bucket string `json:"bucket"`
 	kvclient.BucketConfig

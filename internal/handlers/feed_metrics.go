@@ -9,6 +9,7 @@ import (
 // feedMetrics exports what the hub of the feeds counts, at the time of the scrape.
 type feedMetrics struct{ hub *feed.Hub }
 
+// The metrics of the feeds of all buckets together.
 var (
 	descFeeds = prometheus.NewDesc("kvgw_feeds",
 		"Buckets that are followed, with one consumer each.", nil, nil)

@@ -37,7 +37,7 @@ type keyPage struct {
 	names []listedName
 }
 
-// A listedName is a key, or a prefix that stands for all keys below it.
+// A listedName is a key, or, if isPrefix is true, a prefix that stands for all keys below it.
 type listedName struct {
 	name     string
 	isPrefix bool

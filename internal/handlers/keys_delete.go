@@ -12,7 +12,7 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// deletedKeys is the answer to a deletion by filter.
+// deletedKeys is the answer to a deletion by filter. api/openapi.yaml describes its members.
 type deletedKeys struct {
 	Deleted int      `json:"deleted"`
 	Skipped []string `json:"skipped"`

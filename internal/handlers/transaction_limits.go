@@ -117,7 +117,7 @@ func transactionBodies(set *bound.Set) *bound.Bound {
 		Wait:     placeWait,
 		Queue:    maxWaiting,
 		Patience: stallPatience,
-		AtLimit: "a transaction waits for up to 5 s and is refused with 429 or 503; meanwhile " +
-			"the largest body whose client has stalled is ended with 408",
+		AtLimit: "a transaction waits for up to 5 s and is then refused with 429 or 503; " +
+			"meanwhile the largest body whose client has stalled is ended with 408",
 	})
 }

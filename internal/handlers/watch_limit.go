@@ -26,9 +26,8 @@ func newStreamPlaces(set *bound.Set, limit int) *bound.Bound {
 		Unit:     bound.Places,
 		Limit:    int64(limit),
 		PerOwner: int64(limit - limit/4),
-		AtLimit: "others are refused, with 503 or for one address with 429, and told to come " +
-			"again",
-		Setting: "--max-streams",
+		AtLimit:  "others are refused with 503, or with 429 if their address has used up its share",
+		Setting:  "--max-streams",
 	})
 }
 

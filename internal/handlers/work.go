@@ -44,12 +44,12 @@ func WorkShare() int64 { return int64(max(4, 2*runtime.GOMAXPROCS(0))) }
 func newWork(set *bound.Set) *bound.Bound {
 	return set.New(bound.Spec{
 		Name: "requests-at-work",
-		Of: "requests that wait neither for NATS, for their body, for room nor for a change, " +
-			"each for 20 ms at most at a time; one client has two for each processor",
+		Of: "requests that do not wait for NATS, for their body, for room or for a change, each " +
+			"counted for at most 20 ms at a time; one client has two for each processor",
 		Unit: bound.Places, Limit: 4 * WorkShare(), PerOwner: WorkShare(),
 		Lease: workLease, Wait: workWait,
-		AtLimit: "requests wait, clients taking turns; what " +
-			"has waited for 10 s is refused with 429 or 503",
+		AtLimit: "requests wait, and clients take turns; a request " +
+			"that has waited for 10 s is refused with 429 or 503",
 	})
 }
 
