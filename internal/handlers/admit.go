@@ -57,7 +57,7 @@ func (s *Server) admit(rec *recorder, r *http.Request) error {
 		}
 	}
 	if size += len(r.RequestURI); size > FreeHead {
-		return s.heads.Take(r.Context(), &rec.heads, ownerOf(r), int64(size), nil)
+		return s.largeHeads.Take(r.Context(), &rec.largeHead, ownerOf(r), int64(size), nil)
 	}
 	return nil
 }
@@ -66,8 +66,8 @@ func (s *Server) admit(rec *recorder, r *http.Request) error {
 // all requests are smaller.
 const FreeHead = 8 << 10
 
-// newHeads returns the bound of the bytes of large request heads.
-func newHeads(set *bound.Set) *bound.Bound {
+// newLargeHeads returns the bound of the bytes of large request heads.
+func newLargeHeads(set *bound.Set) *bound.Bound {
 	const limit = 64 << 20
 	return set.New(bound.Spec{
 		Name: "request-heads",

@@ -24,8 +24,8 @@ type recorder struct {
 	http.ResponseWriter
 	// id is the request's id, which the access log and problem documents name.
 	id string
-	// head reports whether the method is HEAD, so that no body is sent.
-	head bool
+	// isHead reports whether the method is HEAD, so that no body is sent.
+	isHead bool
 	// start is when the request's headers had come.
 	start time.Time
 	// route counts the request; it is Server.unrouted until a route is found.
@@ -47,8 +47,8 @@ type recorder struct {
 	turn *bound.Turn
 	// place is the request's place among those of its HTTP/2 connection.
 	place bound.Hold
-	// heads holds the bytes of a large request head.
-	heads bound.Hold
+	// largeHead holds the bytes of the request's head (line and headers), if that is large.
+	largeHead bound.Hold
 	// answer counts what is held and written of the answer; nil until delivery is called.
 	answer *delivery
 
@@ -103,7 +103,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
 	*rec = recorder{
 		ResponseWriter: w,
 		id:             s.ids.next(),
-		head:           r.Method == http.MethodHead,
+		isHead:         r.Method == http.MethodHead,
 		start:          time.Now(),
 		route:          s.unrouted,
 		request:        r,
@@ -131,7 +131,7 @@ func (s *Server) finish(rec *recorder, r *http.Request) {
 	if rec.answer != nil {
 		rec.answer.end()
 	}
-	rec.heads.Release()
+	rec.largeHead.Release()
 	*rec = recorder{}
 	recorders.Put(rec)
 }

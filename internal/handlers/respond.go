@@ -20,7 +20,7 @@ var (
 // does not look complete. If a small part cannot be sent, only the access log notes it.
 func (rec *recorder) write(body []byte) {
 	switch {
-	case rec.head:
+	case rec.isHead:
 	case len(body) <= freeAnswer && rec.answer == nil:
 		if _, err := rec.Write(body); err != nil {
 			rec.status = statusClientClosedRequest

@@ -103,8 +103,8 @@ type Server struct {
 	streamPlaces *bound.Bound
 	// work bounds the requests that are at work; see newWork.
 	work *bound.Bound
-	// heads bounds the bytes of large request heads; see newHeads.
-	heads *bound.Bound
+	// largeHeads bounds the bytes of large request heads; see newLargeHeads.
+	largeHeads *bound.Bound
 	// answers bounds what is held for clients that have yet to take their answers.
 	answers *answerLimits
 	// streamLimits bounds what is held for the clients of streams, out of the budget of answers.
@@ -162,7 +162,7 @@ func New(options Options) (*Server, error) {
 		loops:        loops,
 		streamPlaces: streamPlaces,
 		work:         newWork(options.Bounds),
-		heads:        newHeads(options.Bounds),
+		largeHeads:   newLargeHeads(options.Bounds),
 		answers:      answers,
 		streamLimits: streamLimits,
 		bodies:       newBodyBounds(options.Bounds, options.Bodies),

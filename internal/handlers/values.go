@@ -63,14 +63,14 @@ func (s *Server) readEntryAndHold(
 	}
 	var likely int64
 	// With one of these the answer may have no value.
-	if !rec.head && !p.IfNoneMatch.Present() && !p.IfMatch.Present() {
+	if !rec.isHead && !p.IfNoneMatch.Present() && !p.IfMatch.Present() {
 		if likely = read.knownBytes(); likely > 0 {
 			likely += beside
 		}
 	}
 	e, err = readAndHold(rec, likely, func() (e kvclient.Entry, size int64, err error) {
 		e, have, err = s.readUnlessHad(rec, p, read)
-		if err != nil || have || rec.head || len(e.Value) <= freeAnswer {
+		if err != nil || have || rec.isHead || len(e.Value) <= freeAnswer {
 			return e, 0, err
 		}
 		return e, e.Bytes() + beside, nil
@@ -156,8 +156,8 @@ func (q *entryRead) knownBytes() int64 {
 	return q.bucket.KnownBytes(q.key)
 }
 
-// read is [entryRead.do]. All requests of one client that want a value which is known to be large
-// share a read at a time. Such a read goes on if a client sends no more, since that client still
+// read is [entryRead.do], except that the requests of one client share their reads of a value that
+// is known to be large. Such a read goes on if a client sends no more, since that client still
 // waits for its answer.
 func (s *Server) read(r *http.Request, answer http.Header, read entryRead) (kvclient.Entry, error) {
 	if read.knownBytes() > 0 && read.options.MinRevision == (kvclient.Position{}) {
@@ -166,8 +166,9 @@ func (s *Server) read(r *http.Request, answer http.Header, read entryRead) (kvcl
 	return read.do(r.Context(), answer)
 }
 
-// do reads the entry. In the header of the answer it says whether the leader of the bucket gave the
-// answer, or any replica, also if that is that there is no entry.
+// do reads the entry. It also sets KV-Consistency in the header of the answer, which says whether
+// the leader of the bucket gave the answer or any replica, also if the answer is that there is no
+// entry.
 func (q *entryRead) do(ctx context.Context, h http.Header) (kvclient.Entry, error) {
 	if q.revision > 0 {
 		h["Kv-Consistency"] = headerConsistency[q.bucket.LeaderWord()]
