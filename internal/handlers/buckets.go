@@ -195,7 +195,7 @@ func (l *bucketLister) item(ctx context.Context, name kvclient.BucketName) (any,
 		l.failed = true
 		p := problemOf(err)
 		s.logger.Warn().Str("id", l.rec.id).Str("bucket", name.String()).Err(err).
-			Msg("bucket out of reach")
+			Msg("bucket cannot be reached")
 		document := s.problemDocument(l.rec, p, s.problems[p.code])
 		return map[string]any{"bucket": name.String(), "problem": json.RawMessage(document)}, nil
 	case err != nil:

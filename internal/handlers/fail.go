@@ -69,7 +69,7 @@ func (s *Server) problemDocument(rec *recorder, p problemError, kind problemKind
 	}
 	body, err := json.Marshal(document)
 	if err != nil {
-		s.logger.Error().Str("id", rec.id).Err(err).Msg("problem document not encoded")
+		s.logger.Error().Str("id", rec.id).Err(err).Msg("problem document could not be encoded")
 		return []byte(`{"title":"Internal error","status":500}`)
 	}
 	return body

@@ -40,7 +40,8 @@ func parseTransaction(body []byte) ([]kvclient.Step, error) {
 	return steps, nil
 }
 
-// A jsonReader reads JSON that must not be in memory as a whole once more.
+// A jsonReader reads JSON value by value, so that the decoded document is never in memory as a
+// whole.
 type jsonReader struct{ *json.Decoder }
 
 // object reads an object. It calls member for each name, which must read the value. pointer is the

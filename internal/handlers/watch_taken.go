@@ -90,7 +90,7 @@ func (s *Server) logCut(id string, err error) {
 	case errors.Is(err, sse.ErrPanicked):
 		event = s.logger.Error()
 	}
-	event.Str("id", id).Err(err).Msg("stream cut")
+	event.Str("id", id).Err(err).Msg("stream ended early")
 }
 
 // responseHead returns the head of an answer whose body ends with the connection (RFC 9112 §6.3),
