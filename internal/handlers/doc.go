@@ -20,9 +20,11 @@
 //	to evict    to end a request whose client has stalled, for one that waits for what it holds
 //	to cut      to end an answer by its connection, so that it does not look complete
 //	turn        the time in which a request may use a processor; it pauses while the request waits
-//	place       one of a bounded number, of requests, streams or imports
+//	place       the permission to be one of a bounded number of requests, streams or imports
+//	delivery    an answer on its way: what it holds, and how fast its client takes it
 //	long poll   a GET of a value that waits for the value to change
 //	stream      the answer to a watch, as Server-Sent Events or as lines
+//	follower    what turns the subscriptions of a stream into its frames
 //	lines       NDJSON: the form of exports, imports, their reports, and of streams on request
 //	report      the answer to an import, which is sent while the import goes on
 //	cursor      the place in a listing at which the next page begins

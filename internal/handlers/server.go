@@ -116,7 +116,7 @@ type Server struct {
 
 	// router finds the endpoint of a request.
 	router chi.Router
-	// handler is the router behind the check of origins (CORS).
+	// handler is the router, wrapped in the check of other origins (CORS).
 	handler http.Handler
 	// metrics counts the requests.
 	metrics *metrics
