@@ -64,6 +64,7 @@ type Subscription struct {
 	pending    kvclient.Revision // the first change that arrived since, or may have; 0 for none
 	matched    kvclient.Revision // the last change that arrived as pending: its key is known to match
 	place      *follower
+	moves      uint64            // how often it was set to go on elsewhere, also by the source's goroutine
 	sent       kvclient.Revision // of a snapshot; else everything up to here was sent, at most up to the cursor
 	to         kvclient.Revision // the revision that the snapshot stands for; 0 while unknown
 	// sentCheck and toCheck are the checks of the messages at sent and to; zero if not known.
@@ -314,7 +315,10 @@ func (s *Subscription) reached(revision kvclient.Revision) {
 	}
 }
 
+// leave gives up where the subscription goes on; it is told elsewhere where it does now. The feed is
+// locked.
 func (s *Subscription) leave() {
+	s.moves++
 	if s.place != nil {
 		s.place.leave()
 		s.place = nil
