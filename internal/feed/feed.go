@@ -54,21 +54,26 @@ type Feed struct {
 	wanted     time.Time                  // a subscription asked whether the state is exact, last at this time, and it was not
 	since      kvclient.Revision          // the store, too, can tell what happened after this
 	trusted    kvclient.Revision          // points from here on are of this history
-	era        string                     // of this feed since its last reset; it names no other
-	lifetime   time.Duration              // after which the store may forget; 0 if it does not
-	discards   bool                       // it does for want of room, and never tells what: nothing is exact
-	terms      kvclient.Terms             // on which the bucket keeps its entries: what was reported follows from them
-	log        changeLog
-	markers    map[string]kvclient.Revision // keys whose last entry is a marker that was read
-	interest   interests
-	subs       map[*Subscription]struct{}
-	readings   map[readingKey]*reading
-	ahead      kvclient.Revision              // the greatest that a subscription has come with, by another gateway's word
-	snapshots  map[kvclient.Revision]struct{} // that were begun in this era, by what they stand for; see knowsSnapshot
-	purged     kvclient.Revision              // markers up to here may have been purged since the log began
-	purges     map[string]time.Time           // of keys with markers, when they were
-	due        []*reading                     // that are to be started
-	awaited    []awaited
+	era        string                     // of this feed since its last reset; only intactEra names others too
+	begun      time.Time                  // when the log was begun
+	noticed    bool                       // other gateways must have noticed since why it was
+	// trustedOfOthers is from which point on what other gateways give out is of this history, once
+	// that is noticed.
+	trustedOfOthers kvclient.Revision
+	lifetime        time.Duration  // after which the store may forget; 0 if it does not
+	discards        bool           // it does for want of room, and never tells what: nothing is exact
+	terms           kvclient.Terms // on which the bucket keeps its entries: what was reported follows from them
+	log             changeLog
+	markers         map[string]kvclient.Revision // keys whose last entry is a marker that was read
+	interest        interests
+	subs            map[*Subscription]struct{}
+	readings        map[readingKey]*reading
+	ahead           kvclient.Revision              // the greatest that a subscription has come with, by another gateway's word
+	snapshots       map[kvclient.Revision]struct{} // that were begun in this era, by what they stand for; see knowsSnapshot
+	purged          kvclient.Revision              // markers up to here may have been purged since the log began
+	purges          map[string]time.Time           // of keys with markers, when they were
+	due             []*reading                     // that are to be started
+	awaited         []awaited
 	// positionCheck is the check of the message at the position; zero if it is not known.
 	positionCheck kvclient.Check
 	// losses counts how often the log went on after the source was lost.
@@ -209,6 +214,9 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	if reset != ReasonEpoch {
 		f.distrust(reset, before)
 		f.trusted = max(f.trusted, trusted) // what an earlier reset voided may still be around
+		if f.trusted > 0 {
+			f.era = newEra()
+		}
 	}
 	f.generation++
 	f.reason = reset
@@ -236,8 +244,9 @@ func (f *Feed) begin(s kvclient.StreamState) {
 		f.exact.disclaim()
 	}
 	f.since, f.purged, f.trusted, f.era = s.Last, 0, s.Last+1, newEra()
+	f.begun, f.noticed, f.trustedOfOthers = f.now(), false, 0
 	if s.NothingRemoved() {
-		f.trusted = 0
+		f.trusted, f.era = 0, intactEra
 		if s.Lifetime == 0 { // markers that were there may vanish without a word
 			f.since = 0
 		}
@@ -281,6 +290,7 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 			f.void = ReasonHorizon // it may have been a marker, which vanished before it was read
 		}
 		f.exact.read(f.position, e.Revision)
+		f.passNotice()
 		f.position, f.positionCheck, f.mark = e.Revision, e.Check, mark{e.Revision, e.Created}
 		if e.RolledUpAll {
 			f.exact.disclaim()

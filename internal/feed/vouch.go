@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"kvgateway/internal/kvclient"
 )
@@ -21,9 +22,39 @@ func (f *Feed) covers(revision kvclient.Revision) bool {
 //
 // At the position where the log began, and at those that a reset has voided, the same point can be of
 // two histories: nobody knows what was purged before, and a purge leaves the revision as it is. So it
-// is taken only if it was given in the present era.
+// is taken only if it was given in the present era. The same holds for what another gateway gave out
+// before it must have noticed what this feed began anew for: it may have missed a purge that lies
+// below the point. A point without an era was not given out by a feed, but read from the stream.
+//
+// Where nothing was ever removed, every point is of this history, unless something was removed when it
+// was given out, and a restored backup or a crash has undone that since. Its era says so.
 func (f *Feed) vouches(point kvclient.Revision, era string) bool {
-	return (point >= f.trusted || era == f.era) && f.covers(point)
+	if !f.covers(point) {
+		return false
+	}
+	switch {
+	case era == f.era:
+		return true
+	case f.trusted == 0:
+		return era == "" || era == intactEra
+	case era == "":
+		return point >= f.trusted
+	}
+	f.passNotice()
+	return f.noticed && point >= f.trustedOfOthers
+}
+
+// noticeAfter is how long a gateway may take to notice that something was removed, at the most
+// (contract, 5.6).
+const noticeAfter = 30 * time.Second
+
+// passNotice notes when every gateway must have noticed what the feed began anew for: what comes from
+// then on they give out as this feed does. It is called before the position moves, and whenever that
+// is asked for. The feed is locked.
+func (f *Feed) passNotice() {
+	if !f.noticed && f.now().Sub(f.begun) >= noticeAfter {
+		f.noticed, f.trustedOfOthers = true, f.position+1
+	}
 }
 
 // stamp is what ids carry beside a point: the digest of the bucket's terms, and the feed's era. The
@@ -38,6 +69,9 @@ func splitStamp(stamp string) (terms, era string) {
 
 // eraBytes is the length of the name of an era, and of a digest of terms.
 const eraBytes = 4
+
+// intactEra is the era of every feed of a stream from which nothing was removed when the feed began.
+const intactEra = "0000"
 
 // newEra returns a name that no other era of the bucket has, but for one in a million: what is known of
 // a history by its era only is then taken for the present one.
