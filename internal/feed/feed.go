@@ -61,7 +61,6 @@ type Feed struct {
 	// that is noticed.
 	trustedOfOthers kvclient.Revision
 	lifetime        time.Duration  // after which the store may forget; 0 if it does not
-	discards        bool           // it does for want of room, and never tells what: nothing is exact
 	terms           kvclient.Terms // on which the bucket keeps its entries: what was reported follows from them
 	log             changeLog
 	markers         map[string]kvclient.Revision // keys whose last entry is a marker that was read
@@ -190,9 +189,9 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 		f.since = max(f.since, f.position) // of markers before that nobody knows which were there
 	}
 	// What a stream discarded before it was told not to is gone, and nobody knows which it was.
-	changed := s.Terms != f.terms || f.discards && !s.Discards
-	f.lifetime, f.discards, f.terms = s.Lifetime, s.Discards, s.Terms
-	if s.Discards {
+	changed := s.Terms != f.terms
+	f.lifetime, f.terms = s.Lifetime, s.Terms
+	if s.Terms.Discards {
 		f.exact.disclaim()
 	}
 	switch {
@@ -240,7 +239,7 @@ func (f *Feed) awaitedEnd() (end kvclient.Revision) {
 // begin starts the log anew where the stream is now.
 func (f *Feed) begin(s kvclient.StreamState) {
 	f.epoch, f.position, f.positionCheck = s.Epoch, s.Last, kvclient.CheckOf(s.LastTime)
-	if f.exact.begin(s.Last); s.Discards {
+	if f.exact.begin(s.Last); s.Terms.Discards {
 		f.exact.disclaim()
 	}
 	f.since, f.purged, f.trusted, f.era = s.Last, 0, s.Last+1, newEra()

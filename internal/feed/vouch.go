@@ -134,6 +134,8 @@ func (r *reading) markersTo(to kvclient.Revision, toCheck kvclient.Check) ([]exp
 		// What survives was asked for, or has no successors. A client that comes back within a
 		// snapshot may have asked for one with history before, and hold what a marker takes back.
 		return nil, nil
+	case f.terms.EndUntold() && (r.key.replay || after > 0):
+		return nil, errUnvouched // what took an entry's place may have vanished since
 	case r.key.replay && after < f.since, after > 0 && after < f.purged:
 		return nil, errUnvouched
 	case after > 0 && f.lifetime > 0 && after < f.since:

@@ -31,7 +31,6 @@ type StreamState struct {
 	Subjects    uint64
 	LastTime    time.Time     // when the last message was stored
 	Lifetime    time.Duration // the shortest that an entry or a marker may have; 0 if none vanishes by age
-	Discards    bool          // the oldest messages may vanish for want of room, whatever they are
 	History     int64         // messages that are kept of each key
 	Terms       Terms         // on which the bucket keeps its entries
 }
@@ -66,7 +65,6 @@ func (c *Client) state(ctx context.Context, l *link, name BucketName) (
 		Subjects: info.State.NumSubjects,
 		LastTime: info.State.LastTime,
 		Lifetime: lifetime(info.Config),
-		Discards: discards(&info.Config),
 		History:  info.Config.MaxMsgsPerSubject,
 		Terms:    termsOf(b.readPrefix, &info.Config),
 	}, nil
