@@ -24,6 +24,7 @@ type sourceSide struct {
 	woken    []func()          // what is to be called for what arrived; the array is used again
 	mark     mark              // the newest message that is known
 	delays   delays            // of what comes
+	clear    time.Time         // nothing was stored beyond the position then, by the server's clock
 	hearing  kvclient.Hearing  // over which the server's word comes
 	heardAt  time.Time         // when that was looked at last, and the same
 	created  time.Time         // when the stream was, as its server says
@@ -80,7 +81,7 @@ func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (positio
 	position, begun = f.adopt(bucket, s, f.resetFor)
 	f.resetFor, f.waits, f.created = "", time.Time{}, s.Created
 	if begun {
-		f.startAs = s.At
+		f.startAs, f.clear = s.At, s.At
 		f.known = tally{s, f.now()}
 		f.doubt, f.ripening, f.earlier = time.Time{}, f.known, tally{}
 		f.updated, f.suspect = false, nil
@@ -209,6 +210,9 @@ func (f *Feed) compare(q question, s kvclient.StreamState) (beyond bool, err err
 		return false, errRestart
 	case s.Last > q.position:
 		return true, nil
+	}
+	if s.At.After(f.clear) {
+		f.clear = s.At
 	}
 	return false, f.count(s)
 }

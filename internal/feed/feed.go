@@ -285,9 +285,10 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 			continue
 		}
 		late := f.delays.beyond(now.Sub(e.Created), now)
-		if e.Revision != f.position+1 && f.lifetime > 0 && late > f.lifetime*9/10 {
+		if e.Revision != f.position+1 && f.lifetime > 0 && f.age(e, late) > f.lifetime*9/10 {
 			f.void = ReasonHorizon // it may have been a marker, which vanished before it was read
 		}
+		f.clear = e.Created
 		f.exact.read(f.position, e.Revision)
 		f.passNotice()
 		f.position, f.positionCheck, f.mark = e.Revision, e.Check, mark{e.Revision, e.Created}
@@ -310,6 +311,15 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 	f.hub.stats.Changes.Add(uint64(len(entries)))
 	f.tell()
 	f.tellExact()
+}
+
+// age is how old what was skipped before an entry may have been when the entry was read, which came
+// late by some time. It was stored after nothing was beyond the position.
+func (f *Feed) age(e *kvclient.Entry, late time.Duration) time.Duration {
+	if f.clear.IsZero() {
+		return late
+	}
+	return late + max(0, e.Created.Sub(f.clear))
 }
 
 // remember keeps what is needed to judge a purge. What was stored over a marker, and purged with it, may be on its way still when the

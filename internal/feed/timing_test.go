@@ -15,7 +15,7 @@ import (
 // A watched feed has a source of the test's own, in a bubble whose time passes only when all wait.
 type watched struct {
 	*Feed
-	arrivals chan []kvclient.Entry
+	arrivals chan kvclient.Arrival
 	looking  sync.Mutex
 	looks    []time.Duration // when the stream was looked at, since the start
 	began    time.Time
@@ -40,7 +40,7 @@ func watchedFeed(t *testing.T) *watched {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	w := &watched{Feed: newFeed(newHub(Options{}.withDefaults()), name), arrivals: make(chan []kvclient.Entry), began: time.Now(),
+	w := &watched{Feed: newFeed(newHub(Options{}.withDefaults()), name), arrivals: make(chan kvclient.Arrival), began: time.Now(),
 		ended: make(chan error, 1), stop: cancel}
 	w.startAt(nil, kvclient.StreamState{Epoch: "a"})
 	w.setState(live, nil)
@@ -71,8 +71,9 @@ func (w *watched) end() error {
 	return <-w.ended
 }
 
-func entryAt(r kvclient.Revision) []kvclient.Entry {
-	return []kvclient.Entry{{Key: "a", Position: kvclient.Position{Epoch: "a", Revision: r}}}
+func entryAt(r kvclient.Revision) kvclient.Arrival {
+	position := kvclient.Position{Epoch: "a", Revision: r}
+	return kvclient.Arrival{Entries: []kvclient.Entry{{Key: "a", Position: position}}}
 }
 
 // Whoever asks how exact the position is must not put off the answer for the others.

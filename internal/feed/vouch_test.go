@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -154,4 +155,40 @@ func TestBucketWithSchedulesIsNeverExact(t *testing.T) {
 	if sync := w.untilKind(feed.Synced); sync.Exact {
 		t.Error("exact, though a schedule may remove an entry and nothing tells of it")
 	}
+}
+
+// A connection that stands still for a second is not lost. What was stored meanwhile comes late, but
+// what hides a marker that has vanished by then may come in time.
+func TestMarkerThatExpiresWhileTheConnectionStalls(t *testing.T) {
+	t.Parallel()
+	server := natstest.Start(t, natstest.Options{})
+	proxy := natstest.StartProxy(t, server.Addr())
+	l := startAt(t, server, proxy.URL(), feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 1, LimitMarkerTTL: time.Second})
+	put(t, kv, "k", "v")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	w.untilExact(put(t, kv, "start", "v"))
+	proxy.Pause()
+	for i := range 4 { // more than the server sends a quiet tail ahead
+		put(t, kv, fmt.Sprint("x", i), strings.Repeat("x", 10<<10))
+	}
+	if err := kv.Purge(t.Context(), "k", jetstream.PurgeTTL(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	s, err := l.js.Stream(t.Context(), "KV_b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	natstest.Eventually(t, patience, "the end of the marker", func() bool {
+		_, err := s.GetLastMsgForSubject(t.Context(), "$KV.b.k")
+		return errors.Is(err, jetstream.ErrMsgNotFound)
+	})
+	put(t, kv, "y", "v")
+	proxy.Resume()
+	natstest.Eventually(t, patience, "the bucket's state", func() bool {
+		w.takeAll()
+		_, exact, _ := w.Bookmark()
+		return exact && reflect.DeepEqual(w.held(), storedIn(t, kv))
+	})
 }
