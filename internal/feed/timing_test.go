@@ -236,3 +236,27 @@ func TestReadingWaits(t *testing.T) {
 		}
 	})
 }
+
+// A subscription that found the bucket missing hears soon whether it is, also while changes come and
+// put the check off.
+func TestAbsenceIsJudgedBesideAWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watchedFeed(t)
+		s := &Subscription{feed: w.Feed, wake: func() {}, keys: -1}
+		for r := range kvclient.Revision(20) {
+			w.arrivals <- entryAt(r + 1)
+			if r == 0 {
+				w.mu.Lock()
+				s.attach(true)
+				w.mu.Unlock()
+				w.soon()
+			}
+			time.Sleep(quiet / 4)
+		}
+		synctest.Wait()
+		if events, _ := s.Poll(nil, 10); len(events) != 1 || events[0].Kind != Reset {
+			t.Errorf("told %+v after %v, want a reset", events, 5*quiet)
+		}
+		_ = w.end()
+	})
+}
