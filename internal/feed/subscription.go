@@ -26,8 +26,14 @@ type SubscribeOptions struct {
 	// Stamp is that of the earlier subscription when it was given its point; "" if that is not known.
 	// See [Subscription.Stamp].
 	Stamp string
-	// From, if not 0, is the revision from which on to deliver what survives, as native watches do.
+	// From, if not 0, is the revision from which on to deliver what survives, as native watches do. A
+	// point, readable or not, goes before it.
 	From kvclient.Revision
+}
+
+// begins reports whether the subscriber says where to begin, at a point or a revision that can be read.
+func (o *SubscribeOptions) begins() bool {
+	return !o.OtherContent && !o.UnknownPoint && (o.Resume != nil || o.From > 0)
 }
 
 // resuming tells that the subscriber held a state before.
@@ -126,7 +132,7 @@ func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options S
 func (s *Subscription) begin(ctx context.Context) error {
 	f := s.feed
 	err := f.settle(ctx)
-	if err == nil && !s.options.OtherContent && (s.options.Resume != nil || s.options.From > 0) {
+	if err == nil && s.options.begins() {
 		err = s.resume(ctx)
 	}
 	gone := isMissing(err)
