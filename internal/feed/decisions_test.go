@@ -64,7 +64,7 @@ func TestVouches(t *testing.T) {
 		}
 	})
 	t.Run("an era in which something had been removed, of a stream that is whole again", func(t *testing.T) {
-		if f := bare(stream(10, 0)); f.vouches(10, "aaaa") || !f.vouches(10, intactEra) || !f.vouches(10, f.era) {
+		if f := bare(stream(10, 0)); f.vouches(10, "aaaa") || !f.vouches(10, wholeEra) || !f.vouches(10, newEra(true)) || !f.vouches(10, f.era) {
 			t.Error("it takes what was given out after a removal that was undone")
 		}
 	})

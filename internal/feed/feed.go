@@ -54,7 +54,7 @@ type Feed struct {
 	wanted     time.Time                  // a subscription asked whether the state is exact, last at this time, and it was not
 	since      kvclient.Revision          // the store, too, can tell what happened after this
 	trusted    kvclient.Revision          // points from here on are of this history
-	era        string                     // of this feed since its last reset; only intactEra names others too
+	era        string                     // of this feed since its last reset; only wholeEra names others too
 	begun      time.Time                  // when the log was begun
 	noticed    bool                       // other gateways must have noticed since why it was
 	// trustedOfOthers is from which point on what other gateways give out is of this history, once
@@ -214,7 +214,7 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 		f.distrust(reset, before)
 		f.trusted = max(f.trusted, trusted) // what an earlier reset voided may still be around
 		if f.trusted > 0 {
-			f.era = newEra()
+			f.era = newEra(s.NothingRemoved())
 		}
 	}
 	f.generation++
@@ -242,10 +242,10 @@ func (f *Feed) begin(s kvclient.StreamState) {
 	if f.exact.begin(s.Last); s.Terms.Discards {
 		f.exact.disclaim()
 	}
-	f.since, f.purged, f.trusted, f.era = s.Last, 0, s.Last+1, newEra()
+	f.since, f.purged, f.trusted, f.era = s.Last, 0, s.Last+1, newEra(false)
 	f.begun, f.noticed, f.trustedOfOthers = f.now(), false, 0
 	if s.NothingRemoved() {
-		f.trusted, f.era = 0, intactEra
+		f.trusted, f.era = 0, wholeEra
 		if s.Lifetime == 0 { // markers that were there may vanish without a word
 			f.since = 0
 		}

@@ -254,7 +254,7 @@ func TestAbsenceIsJudgedBesideAWriter(t *testing.T) {
 			time.Sleep(quiet / 4)
 		}
 		synctest.Wait()
-		if events, _ := s.Poll(nil, 10); len(events) != 1 || events[0].Kind != Reset {
+		if events, _ := s.poll(nil, 10); len(events) != 1 || events[0].Kind != Reset {
 			t.Errorf("told %+v after %v, want a reset", events, 5*quiet)
 		}
 		_ = w.end()

@@ -36,7 +36,7 @@ func (f *Feed) vouches(point kvclient.Revision, era string) bool {
 	case era == f.era:
 		return true
 	case f.trusted == 0:
-		return era == "" || era == intactEra
+		return era == "" || isWhole(era)
 	case era == "":
 		return point >= f.trusted
 	}
@@ -70,15 +70,24 @@ func splitStamp(stamp string) (terms, era string) {
 // eraBytes is the length of the name of an era, and of a digest of terms.
 const eraBytes = 4
 
-// intactEra is the era of every feed of a stream from which nothing was removed when the feed began.
-const intactEra = "0000"
+// wholeEra is the era of every feed that began on a whole stream, from which nothing was ever removed,
+// and has voided none of its points since.
+const wholeEra = "0000"
 
-// newEra returns a name that no other era of the bucket has, but for one in a million: what is known of
-// a history by its era only is then taken for the present one.
-func newEra() string {
+// newEra returns a name that no other era of the bucket has, but for one in 46,000: what is known of a
+// history by its era only is then taken for the present one. The eras of feeds that began on a whole
+// stream have a zero in front, which tells others so.
+func newEra(whole bool) string {
 	short := kvclient.Base36(rand.Uint64())
+	const digits = "123456789abcdefghijklmnopqrstuvwxyz"
+	if short[0] = digits[rand.IntN(len(digits))]; whole {
+		short[0], short[1] = wholeEra[0], digits[rand.IntN(len(digits))]
+	}
 	return string(short[:])
 }
+
+// isWhole reports whether an era is of a feed that began on a whole stream.
+func isWhole(era string) bool { return era[0] == wholeEra[0] }
 
 // distrust notes that the points up to a revision are of what a reset has voided. The feed is locked.
 func (f *Feed) distrust(reset string, before kvclient.Revision) {
