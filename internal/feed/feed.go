@@ -29,11 +29,12 @@ type Feed struct {
 
 	// Guarded by hub.mu.
 	users     int
-	resting   bool        // its bucket is missing, and it has no source
-	lingering *time.Timer // ends it; nil while it has users
-	idleSince time.Time   // when the last user left
-	owner     string      // who has its place
-	place     *bound.Hold
+	resting   bool               // its bucket is missing, and it has no source
+	lingering *time.Timer        // ends it; nil while it has users
+	idleSince time.Time          // when the last user left
+	owner     string             // who has its place
+	place     *bound.Hold        // among the feeds that have a source
+	restPlace *bound.Hold        // among those that rest
 	cancel    context.CancelFunc // ends its source
 
 	mail       *mailbox

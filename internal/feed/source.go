@@ -119,6 +119,7 @@ func (f *Feed) follow(ctx context.Context, patience time.Duration) (reached bool
 	}
 	f.lastWord = tail.Heard
 	f.setState(live, nil)
+	f.hub.found(f)
 	return true, f.watch(ctx, tail.C, tail.Err, looks{f.check, f.askLast})
 }
 

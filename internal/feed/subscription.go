@@ -139,6 +139,11 @@ func (s *Subscription) begin(ctx context.Context) error {
 	if err != nil && !(gone && s.options.resuming()) {
 		return err
 	}
+	if gone {
+		if err := f.hub.mayRest(ctx, f); err != nil {
+			return err
+		}
+	}
 	f.mu.Lock()
 	s.attach(gone)
 	f.mu.Unlock()

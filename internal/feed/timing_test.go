@@ -189,7 +189,7 @@ func TestLinger(t *testing.T) {
 		name, _ := kvclient.ParseBucketName("b")
 		f := newFeed(h, name)
 		ctx, cancel := context.WithCancel(t.Context())
-		f.cancel, f.place, h.feeds[name] = cancel, new(bound.Hold), f
+		f.cancel, f.place, f.restPlace, h.feeds[name] = cancel, new(bound.Hold), new(bound.Hold), f
 		for range 3 {
 			if again, _ := h.feed(t.Context(), name); again != f {
 				t.Fatal("another feed, while the first lingers")
