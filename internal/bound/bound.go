@@ -88,13 +88,8 @@ type Bound struct {
 	leaving int64
 	// insisted is the sum of the holds taken by Insist that are not leaving.
 	insisted int64
-	// lines has the queue of each owner with waiting claims, and turns has the same queues in the
-	// order in which they are served.
-	lines map[string]*line
-	turns []*line
-	// length is the number of waiting claims. small is how many of them may use the reserve.
-	length int
-	small  int
+	// waiting has the claims that wait, and small those of them that may use the reserve.
+	waiting, small queue
 	// spare keeps claims that no longer wait, for reuse.
 	spare []*claim
 }
@@ -127,6 +122,13 @@ func (b *Bound) Used() int64 {
 	return b.used
 }
 
+// Waiting returns how many claims wait for room now.
+func (b *Bound) Waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.waiting.length
+}
+
 // Refuse counts a refusal that the caller decided on by itself, as with bounds of time.
 func (b *Bound) Refuse() { b.refused.Add(1) }
 
@@ -136,7 +138,7 @@ func (b *Bound) Refused() uint64 { return b.refused.Load() }
 func (b *Bound) read() Reading {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Reading{Spec: b.spec, Used: b.used, Waiting: int64(b.length),
+	return Reading{Spec: b.spec, Used: b.used, Waiting: int64(b.waiting.length),
 		Refused: b.refused.Load(), Evicted: b.evicted.Load()}
 }
 
@@ -183,7 +185,7 @@ func (b *Bound) force(h *Hold, owner string, size int64) {
 }
 
 // goesFirst reports whether a claim of that size need not wait for those that do. b.mu must be held.
-func (b *Bound) goesFirst(size int64) bool { return b.length == 0 || b.isSmall(size) }
+func (b *Bound) goesFirst(size int64) bool { return b.waiting.length == 0 || b.isSmall(size) }
 
 // clamp makes a claim one that can be granted at all.
 func (b *Bound) clamp(owner string, size int64) int64 {

@@ -44,7 +44,7 @@ func (b *Bound) evictFor(c *claim) (again time.Duration) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c.has || b.lines[c.hold.owner].claims[0] != c || b.leaving >= c.size {
+	if c.has || c.among.line.end.next != &c.among || b.leaving >= c.size {
 		return b.lookAgain()
 	}
 	if victim := b.victim(c); victim != nil {
@@ -53,7 +53,9 @@ func (b *Bound) evictFor(c *claim) (again time.Duration) {
 	return b.lookAgain()
 }
 
-func (b *Bound) lookAgain() time.Duration { return lookEvery * time.Duration(1+b.length/lookers) }
+func (b *Bound) lookAgain() time.Duration {
+	return lookEvery * time.Duration(1+b.waiting.length/lookers)
+}
 
 // victim returns the hold that evictFor is about, nil if there is none. b.mu must be held.
 func (b *Bound) victim(c *claim) *Hold {

@@ -30,7 +30,9 @@ func (s *Set) New(spec Spec) *Bound {
 	if spec.OwnerQueue == 0 && spec.PerOwner > 0 && spec.Queue > 0 {
 		spec.OwnerQueue = max(1, spec.Queue/2)
 	}
-	b := &Bound{spec: spec, lines: make(map[string]*line)}
+	b := &Bound{spec: spec}
+	b.waiting.init()
+	b.small.init()
 	if spec.PerOwner > 0 {
 		b.owners = make(map[string]int64)
 	}
