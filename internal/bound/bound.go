@@ -54,8 +54,12 @@ type Spec struct {
 
 	// Wait is how long a claim waits for room, 0 to refuse it at once.
 	Wait time.Duration
-	// Queue is how many claims may wait, 0 for any number: then something else must bound them.
+	// Queue is how many claims may wait. It is 0 only where nothing waits, or where QueuedBy says
+	// what else bounds the claims that do.
 	Queue int
+	// QueuedBy names the bounds of which everybody holds a place who can claim here, where they are
+	// what bounds the queue. It is for listings only.
+	QueuedBy string
 	// OwnerQueue is how many claims of one owner may wait, so that one client cannot fill the
 	// queue: 0 for half of the queue if owners have shares, and else for all of it.
 	OwnerQueue int

@@ -102,3 +102,12 @@ func TestManyClaimsThatAreGivenUpDelayNobody(t *testing.T) {
 	t.Logf("a claim of another client took at most %v", worst)
 	greedy.Wait()
 }
+
+func TestQueueWithoutALengthIsRefused(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a bound was made whose queue nothing bounds")
+		}
+	}()
+	bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait, s.QueuedBy = time.Second, "" }))
+}

@@ -77,7 +77,7 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 			Name: "connection-requests",
 			Of:   "requests over HTTP/2 that are answered at once; one connection is the client here",
 			Unit: bound.Places, Limit: 200 * maxConnectionRequests, PerOwner: maxConnectionRequests,
-			Wait: 2 * answerWait,
+			Wait: 2 * answerWait, QueuedBy: "http2-requests",
 			AtLimit: "a request waits 10 s and is then refused with 429 or 503; watches and long polls " +
 				"do not count",
 		}),
