@@ -56,7 +56,14 @@ func (g *gateway) unreadFrom(t *testing.T, address, target string, headers ...st
 // unreadHTTP2 sends a GET as many times on one HTTP/2 connection, whose windows stay closed.
 func unreadHTTP2(t *testing.T, base, target string, times int) {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	unreadHTTP2From(t, "127.0.0.1", base, target, times)
+}
+
+// unreadHTTP2From is unreadHTTP2 from an address of the loopback network.
+func unreadHTTP2From(t *testing.T, address, base, target string, times int) {
+	t.Helper()
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	conn, err := from.Dial("tcp", strings.TrimPrefix(base, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}

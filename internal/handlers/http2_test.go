@@ -1,0 +1,76 @@
+package handlers_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"kvgateway/internal/bound"
+)
+
+// http2From returns a client of base over HTTP/2, at an address of the loopback network.
+func http2From(t *testing.T, address string) *http.Client {
+	t.Helper()
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	transport := &http.Transport{Protocols: &protocols,
+		DialContext: func(ctx context.Context, network, to string) (net.Conn, error) {
+			return from.DialContext(ctx, network, to)
+		}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: patience}
+}
+
+// bounded returns a gateway and its bounds.
+func bounded(t *testing.T) (*gateway, *bound.Set) {
+	t.Helper()
+	bounds := bound.NewSet()
+	return start(t, func(s *setup) { s.handlers.Bounds, s.client.Bounds = bounds, bounds }), bounds
+}
+
+// Requests over HTTP/2 that wait to be admitted are counted before anything is done for them, by
+// address and in all. What has no place is refused at once.
+func TestOpenHTTP2RequestsAreBounded(t *testing.T) {
+	measuresMemory(t)
+	g, bounds := bounded(t)
+	put(t, g.shop(t), "a", strings.Repeat("v", 20_000))
+	base, _ := g.h2c(t, 0)
+	open := bounds.Find("http2-requests")
+	if open == nil {
+		t.Fatal("nothing bounds the requests that are open over HTTP/2")
+	}
+	share := open.Limit() / 2
+	for i := range share/1000 + 2 {
+		unreadHTTP2From(t, "127.0.0.2", base, "/buckets/shop/keys/a", 1000)
+		if want := min(share, (i+1)*1000); i < share/1000 {
+			eventually(t, "the requests are open", func() bool { return open.Used() >= want })
+		}
+	}
+	eventually(t, "requests are refused", func() bool { return open.Refused() >= 1000 })
+	if used := open.Used(); used > share {
+		t.Errorf("%d requests of one address are open, of at most %d", used, share)
+	}
+	began := time.Now()
+	response, err := http2From(t, "127.0.0.2").Get(base + "/version")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, _ := io.ReadAll(response.Body)
+	response.Body.Close()
+	if response.StatusCode != 429 || response.Header.Get("Retry-After") == "" ||
+		!strings.Contains(string(body), `"http2-requests"`) {
+		t.Errorf("a request beyond the share of its address: %v %s", response, body)
+	}
+	if response, err = http2From(t, "127.0.0.1").Get(base + "/buckets/shop/keys/a"); err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if took := time.Since(began); response.StatusCode != 200 || took > 2*time.Second {
+		t.Errorf("a request of another address: %v after %v", response.Status, took)
+	}
+}
