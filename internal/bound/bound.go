@@ -47,6 +47,11 @@ type Spec struct {
 	// PerOwner is how much one owner may hold, so that nobody takes everything; 0 for no such
 	// limit. The owner "" is the gateway itself, which has none. See [Part].
 	PerOwner int64
+	// PerPart is how much each part of an owner may hold, such as one connection of a client, within
+	// the owner's share; 0 for no such limit. See [Part].
+	PerPart int64
+	// PartIs says what a part is, such as "connection".
+	PartIs string
 	// Reserve is a part of the limit that is kept for claims of at most Small. One owner may hold
 	// it beside its share. Such claims wait for no larger ones, so that a few requests which hold
 	// much do not keep out the many which hold little.
@@ -83,6 +88,8 @@ type Bound struct {
 	used int64
 	// owners has what each owner holds. It is nil without PerOwner.
 	owners map[string]int64
+	// parts has what each part of an owner holds. It is nil without PerPart.
+	parts map[string]int64
 	// first and last are the ends of a doubly linked list of the holds that can be evicted, or that
 	// have a lease, the newest first.
 	first, last *Hold
@@ -101,8 +108,11 @@ type Bound struct {
 // A FullError says that a claim was refused.
 type FullError struct {
 	Bound Spec
-	// OfOwner reports whether the owner has used up its share, while others still have room.
+	// OfOwner reports whether the owner has used up its share, or a part of it its own, while others
+	// still have room.
 	OfOwner bool
+	// OfPart reports whether a part of the owner has used up what it may hold.
+	OfPart bool
 }
 
 func (e *FullError) Error() string {
@@ -196,6 +206,9 @@ func (b *Bound) clamp(owner string, size int64) int64 {
 	if b.owners != nil && whole(owner) != "" {
 		size = min(size, b.spec.PerOwner)
 	}
+	if b.parts != nil && owner != "" {
+		size = min(size, b.spec.PerPart)
+	}
 	return min(size, b.room(size))
 }
 
@@ -215,8 +228,16 @@ func (b *Bound) fits(owner string, size int64) bool {
 	return b.used+size <= b.room(size) && b.fitsOwner(owner, size)
 }
 
+// fitsPart reports whether there is room in what a part of an owner may hold. b.mu must be held.
+func (b *Bound) fitsPart(part string, size int64) bool {
+	return b.parts == nil || part == "" || b.parts[part]+size <= b.spec.PerPart
+}
+
 // fitsOwner reports whether there is room in the owner's share. b.mu must be held.
 func (b *Bound) fitsOwner(owner string, size int64) bool {
+	if !b.fitsPart(owner, size) {
+		return false
+	}
 	owner = whole(owner)
 	if b.owners == nil || owner == "" {
 		return true
@@ -231,7 +252,7 @@ func (b *Bound) fitsOwner(owner string, size int64) bool {
 // full counts a refusal and returns its error. b.mu must be held.
 func (b *Bound) full(owner string, size int64) *FullError {
 	b.refused.Add(1)
-	return &FullError{Bound: b.spec,
+	return &FullError{Bound: b.spec, OfPart: !b.fitsPart(owner, size),
 		OfOwner: !b.fitsOwner(owner, size) && b.used+size <= b.room(size)}
 }
 
@@ -248,6 +269,11 @@ func (b *Bound) give(h *Hold, size int64) {
 // count adds to what is held, or takes from it. b.mu must be held.
 func (b *Bound) count(owner string, size int64) {
 	b.used += size
+	if b.parts != nil && owner != "" {
+		if b.parts[owner] += size; b.parts[owner] <= 0 {
+			delete(b.parts, owner)
+		}
+	}
 	owner = whole(owner)
 	if b.owners == nil || owner == "" {
 		return

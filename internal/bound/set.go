@@ -40,6 +40,9 @@ func (s *Set) New(spec Spec) *Bound {
 	if spec.PerOwner > 0 {
 		b.owners = make(map[string]int64)
 	}
+	if spec.PerPart > 0 {
+		b.parts = make(map[string]int64)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.bounds = append(s.bounds, b)
