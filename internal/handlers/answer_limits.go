@@ -78,8 +78,8 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 			Of:   "requests over HTTP/2 that are answered at once; one connection is the client here",
 			Unit: bound.Places, Limit: 200 * maxConnectionRequests, PerOwner: maxConnectionRequests,
 			Wait: 2 * answerWait, QueuedBy: "http2-requests",
-			AtLimit: "a request waits 10 s and is then refused with 429 or 503; watches and long polls " +
-				"do not count",
+			AtLimit: "a request waits 10 s and is then refused with 429 or 503; watches, and long polls " +
+				"that wait for a change, do not count",
 		}),
 		rate: set.New(bound.Spec{
 			Name: "answer-rate", Of: "how fast a client must take an answer of more than 4 KiB",

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"net/http"
 	"time"
 
@@ -16,8 +17,10 @@ const (
 	// have places of their own. Each takes some 13 KB while it waits to be admitted.
 	maxHTTP2Requests = 8000
 
-	// maxHTTP2Refusals is how many of the others are being answered.
-	maxHTTP2Refusals = 1024
+	// maxHTTP2Refusals is how many of the others are being answered, and maxConnectionRefusals how
+	// many on one connection.
+	maxHTTP2Refusals      = 2048
+	maxConnectionRefusals = 64
 
 	// http2RefusalTime is the time for such an answer.
 	http2RefusalTime = time.Second
@@ -41,7 +44,8 @@ func newHTTP2Limits(set *bound.Set) *http2Limits {
 			Name: "http2-refused",
 			Of:   "requests over HTTP/2 that are being refused, each for 1 s at most",
 			Unit: bound.Places, Limit: maxHTTP2Refusals, PerOwner: maxHTTP2Refusals / 2,
-			AtLimit: "the connection is closed: its client goes on to send and takes no answers",
+			PerPart: maxConnectionRefusals, PartIs: "connection",
+			AtLimit: "the request is reset without an answer, and the connection closed if it has so many",
 		}),
 	}
 }
@@ -63,10 +67,11 @@ func (s *Server) enter(rec *recorder, r *http.Request) bool {
 // much for long, since the next may be one of thousands.
 func (s *Server) refuseHTTP2(rec *recorder, r *http.Request, err error) {
 	var place bound.Hold
-	if !s.http2.refusals.Try(&place, ownerOf(r), 1, nil) {
-		s.http2.refusals.Refuse()
-		if c := connectionOf(r); c != nil {
-			c.conn.Close()
+	full, none := errors.AsType[*bound.FullError](
+		s.http2.refusals.Take(r.Context(), &place, perConnection(r), 1, nil))
+	if none {
+		if c := connectionOf(r); c != nil && full.OfPart {
+			c.conn.Close() // its client goes on to send, and takes no answers
 		}
 		rec.cut()
 	}

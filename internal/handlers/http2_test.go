@@ -51,7 +51,7 @@ func TestOpenHTTP2RequestsAreBounded(t *testing.T) {
 			eventually(t, "the requests are open", func() bool { return open.Used() >= want })
 		}
 	}
-	eventually(t, "requests are refused", func() bool { return open.Refused() >= 1000 })
+	eventually(t, "requests are refused", func() bool { return open.Refused() >= 100 })
 	if used := open.Used(); used > share {
 		t.Errorf("%d requests of one address are open, of at most %d", used, share)
 	}
@@ -73,4 +73,42 @@ func TestOpenHTTP2RequestsAreBounded(t *testing.T) {
 	if took := time.Since(began); response.StatusCode != 200 || took > 2*time.Second {
 		t.Errorf("a request of another address: %v after %v", response.Status, took)
 	}
+}
+
+// Whatever a request over HTTP/2 looks like, it takes a place among those that are answered, and only
+// a long poll that waits for a change gives it back.
+func TestLongPollsOverHTTP2SwapTheirPlaces(t *testing.T) {
+	t.Parallel()
+	g, bounds := bounded(t)
+	put(t, g.shop(t), "keys/a", strings.Repeat("v", 20_000))
+	base, _ := g.h2c(t, 0)
+	open, answered := bounds.Find("http2-requests"), bounds.Find("connection-requests")
+	streams := bounds.Find("streams")
+	none := func() bool { return open.Used() == 0 && answered.Used() == 0 }
+
+	for _, looks := range []string{"/buckets/shop/keys/keys/a", "/buckets/shop/entries/keys/a"} {
+		unreadHTTP2From(t, "127.0.0.1", base, looks, 300, "prefer", "wait=1", "if-none-match", `"1"`)
+		eventually(t, "100 requests of the connection are answered at once", func() bool {
+			return answered.Used() == 100
+		})
+		eventually(t, "requests are cut in favour of others, or end", none)
+	}
+
+	g.wire.hold()
+	const polls = 50
+	conn := unreadHTTP2From(t, "127.0.0.1", base, "/buckets/shop/keys/none", polls,
+		"prefer", "wait=60", "if-none-match", `"0"`)
+	eventually(t, "the first reads of long polls are counted", func() bool {
+		return answered.Used() == polls && open.Used() == polls && streams.Used() == 0
+	})
+	g.wire.release()
+	eventually(t, "long polls wait in the places of streams", func() bool {
+		return none() && streams.Used() == polls
+	})
+	unreadHTTP2From(t, "127.0.0.1", base, "/buckets/shop/watch", polls)
+	eventually(t, "watches have the places of streams", func() bool {
+		return none() && streams.Used() == 2*polls
+	})
+	conn.Close()
+	eventually(t, "long polls give all back", func() bool { return streams.Used() == polls })
 }
