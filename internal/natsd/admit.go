@@ -61,6 +61,10 @@ func accept(dataDir string, r record, losses []loss, log zerolog.Logger) error {
 	to := filepath.Join(dataDir, "set-aside", time.Now().UTC().Format("20060102T150405.000000"))
 	room := int64(copyLimit)
 	for _, l := range losses {
+		if l.gone {
+			r.forgive(l, nil, log)
+			continue
+		}
 		kept, err := copyBlocks(l, filepath.Join(to, l.stream, messagesDir), &room)
 		if err != nil {
 			return fmt.Errorf("the damaged blocks of %s cannot be copied: %w", l.stream, err)

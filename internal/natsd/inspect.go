@@ -3,7 +3,6 @@ package natsd
 import (
 	"fmt"
 	"path/filepath"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -40,6 +39,9 @@ type loss struct {
 	dir    string
 	text   string
 	blocks []string // the files that are damaged
+	// gone says that the stream is not there as a whole, so that there are no blocks to copy, or
+	// that mend will set all of them aside.
+	gone bool
 	// certain says that acknowledged data is gone. After a power cut with a sync interval the end
 	// of what was written may be unreadable, which that setting accepts.
 	certain bool
@@ -70,23 +72,47 @@ func inspect(dataDir string, r record, log zerolog.Logger) ([]loss, error) {
 		}
 		losses = append(losses, found...)
 	}
-	r.tellOfTheAbsent(dirs, log)
+	losses = append(losses, r.absent(dataDir, log)...)
 	if took := time.Since(began); took > time.Second {
 		log.Info().Dur("duration_ms", took).Msg("the message blocks were read")
 	}
 	return losses, nil
 }
 
-// tellOfTheAbsent logs which streams are gone as a whole: that is what a deletion looks like that
-// came after the record.
-func (r record) tellOfTheAbsent(dirs []string, log zerolog.Logger) {
+// absent returns the streams that are gone as a whole, if the record is that of a clean stop. After
+// another stop that is what a deletion looks like that came behind the record, so that it is logged
+// only.
+func (r record) absent(dataDir string, log zerolog.Logger) (losses []loss) {
 	for name, entry := range r.Streams {
-		here := slices.ContainsFunc(dirs, func(dir string) bool { return filepath.Base(dir) == name })
-		if !here {
-			log.Warn().Str("stream", name).Uint64("last_revision", entry.Last).Time("recorded", r.Written).
+		dir := filepath.Join(streamsDir(dataDir), name)
+		text, gone := entry.isGone(dir)
+		switch {
+		case gone && r.Clean:
+			text = fmt.Sprintf("stream %s in %s: %s; it had come to revision %d",
+				name, dir, text, entry.Last)
+			losses = append(losses,
+				loss{stream: name, dir: dir, text: text, certain: true, gone: true})
+		case gone && isMissing(dir):
+			log.Warn().Str("stream", name).
+				Uint64("last_revision", entry.Last).Time("recorded", r.Written).
 				Msg("a stream is not there any more: it was deleted, or its directory was lost")
 		}
 	}
+	return losses
+}
+
+// isGone reports whether a stream is not in its directory any more, and how that shows. A
+// configuration that cannot be read is no sign of it, and stops the start by itself.
+func (e recorded) isGone(dir string) (how string, gone bool) {
+	switch created, err := createdOf(dir); {
+	case isMissing(dir):
+		return "its directory is missing", true
+	case lacksConfiguration(dir):
+		return "its configuration is missing", true
+	case err == nil && !created.Equal(e.Created):
+		return "another stream of its name is in its directory", true
+	}
+	return "", false
 }
 
 // An inspection is under way for one stream.

@@ -181,7 +181,7 @@ func (d damagedStore) wantRefusal(t *testing.T) {
 	}
 	opts.AcceptLoss = true
 	s := start(t, opts)
-	kept, _ := filepath.Glob(filepath.Join(d.dataDir, "set-aside", "*", "KV_shop", "msgs", "*.blk"))
+	kept := d.setAside()
 	for _, path := range kept {
 		original := filepath.Join(d.streamDir, "msgs", filepath.Base(path))
 		if !bytes.Equal(contents(t, []string{path})[path], before[original]) {
@@ -200,6 +200,13 @@ func (d damagedStore) wantRefusal(t *testing.T) {
 	}
 	opts.AcceptLoss = false
 	start(t, opts) // what was accepted is not asked for again
+}
+
+// setAside returns the paths of the blocks that were set aside, moved or copied.
+func (d damagedStore) setAside() []string {
+	kept, _ := filepath.Glob(
+		filepath.Join(d.dataDir, "set-aside", "*", "KV_shop", "msgs", "*.blk"))
+	return kept
 }
 
 // existing opens the bucket "shop", which must be there.
@@ -338,6 +345,70 @@ func TestDeletionBehindTheRecordIsNoLoss(t *testing.T) {
 			change(t, connect(t, s))
 			opts.DataDir = killed(t, s, opts.DataDir)
 			start(t, opts)
+		})
+	}
+}
+
+// After a clean stop nothing may have changed, so that a stream whose directory or configuration is
+// gone was not deleted: it is lost.
+func TestStreamGoneAfterACleanStopIsALoss(t *testing.T) {
+	for name, tc := range map[string]struct {
+		damage func(t *testing.T, d damagedStore)
+		moved  bool // the messages are there still, and are set aside with consent
+	}{
+		"directory": {damage: func(t *testing.T, d damagedStore) {
+			if err := os.RemoveAll(d.streamDir); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		"configuration": {moved: true, damage: func(t *testing.T, d damagedStore) {
+			remove(t, filepath.Join(d.streamDir, "meta.inf"))
+		}},
+		"another of its name": {damage: func(t *testing.T, d damagedStore) {
+			other := stored(t, always, true)
+			err := os.RemoveAll(d.streamDir)
+			if err == nil {
+				err = os.CopyFS(d.streamDir, os.DirFS(other.streamDir))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := stored(t, always, true)
+			tc.damage(t, d)
+			before := contents(t, d.blocks(t))
+			opts := always
+			opts.DataDir = d.dataDir
+			for range 2 {
+				s, err := natsd.Start(t.Context(), opts)
+				loss, ok := errors.AsType[*natsd.LossError](err)
+				if !ok {
+					if err == nil {
+						_ = s.Shutdown()
+					}
+					t.Fatalf("started without a stream that a clean stop had left: %v", err)
+				}
+				if loss.Opened || !strings.Contains(err.Error(), "KV_shop") {
+					t.Errorf("error %q", err)
+				}
+				if after := contents(t, d.blocks(t)); len(after) != len(before) {
+					t.Errorf("%d of %d blocks are left by a start that was refused",
+						len(after), len(before))
+				}
+			}
+			opts.AcceptLoss = true
+			if err := start(t, opts).Shutdown(); err != nil {
+				t.Fatal(err)
+			}
+			kept := d.setAside()
+			if tc.moved && len(kept) != len(before) {
+				t.Errorf("%d of %d blocks were set aside", len(kept), len(before))
+			}
+			opts.AcceptLoss = false
+			start(t, opts) // what was accepted is not asked for again
 		})
 	}
 }
