@@ -17,24 +17,26 @@ import (
 // everything.
 const copyLimit = 256 << 20
 
-// admit decides whether the store may be opened, and returns the record to go on with. What the
-// server will cut is copied before, if the loss is accepted or cannot be proved.
-func admit(dataDir string, opts Options) (record, error) {
-	r, err := readRecordFile(dataDir)
+// admit decides whether the store may be opened, and returns the record as it was found and the one
+// to go on with, which lacks the streams whose loss is accepted or cannot be proved. What the server
+// will cut of these is copied before.
+func admit(dataDir string, opts Options) (found, r record, err error) {
+	r, err = readRecordFile(dataDir)
 	if err != nil {
 		opts.Logger.Error().Err(err).Msg("it is not known how far the streams had come")
 	}
 	if r.Written.IsZero() {
 		r.SyncAlways = opts.SyncAlways
 	}
+	found = r.clone()
 	losses, err := inspect(dataDir, r, opts.Logger)
 	if err != nil {
-		return r, err
+		return found, r, err
 	}
 	if err := refuse(dataDir, losses, opts, false); err != nil {
-		return r, err
+		return found, r, err
 	}
-	return r, accept(dataDir, r, losses, opts.Logger)
+	return found, r, accept(dataDir, r, losses, opts.Logger)
 }
 
 // refuse returns the error that stops the start, nil if nothing is lost for certain or it is

@@ -157,6 +157,8 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 func (d damagedStore) wantRefusal(t *testing.T) {
 	t.Helper()
 	before := contents(t, d.blocks(t))
+	record := filepath.Join(d.dataDir, "streams.json")
+	recorded := contents(t, []string{record})[record]
 	opts := always
 	opts.DataDir = d.dataDir
 	for range 2 {
@@ -170,6 +172,10 @@ func (d damagedStore) wantRefusal(t *testing.T) {
 		}
 		if !strings.Contains(err.Error(), "KV_shop") {
 			t.Errorf("error %q does not name the stream", err)
+		}
+		if now := contents(t, []string{record})[record]; !bytes.Equal(now, recorded) {
+			t.Errorf("a start that was refused has left the record as\n%s\nand found\n%s",
+				now, recorded)
 		}
 		if !loss.Opened {
 			for path, content := range contents(t, d.blocks(t)) {

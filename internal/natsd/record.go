@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,6 +77,12 @@ func (r record) write(dataDir string) error {
 		return fmt.Errorf("%s cannot be written: %w", recordName, err)
 	}
 	return syncPath(dataDir)
+}
+
+// clone returns a record of the same content that can be changed by itself.
+func (r record) clone() record {
+	r.Streams = maps.Clone(r.Streams)
+	return r
 }
 
 // of returns what the record says of a stream, false if that is another of the same name.
