@@ -138,9 +138,12 @@ func inspectStream(dir string, r record, room *int64) ([]loss, error) {
 	i.last = state.Last
 	sizes := blockSizes(dir)
 	blocks := blockNumbers(sizes)
-	i.clean = r.Clean && i.known && readable && state.Checksum == i.entry.Checksum
+	untouched := state.Checksum == i.entry.Checksum
+	i.clean = r.Clean && i.known && readable && untouched
+	if r.Clean && i.known && (untouched || !readable) {
+		i.compare(sizes) // a start that was refused may have opened the others
+	}
 	if i.clean {
-		i.compare(sizes)
 		blocks = newest(blocks, sizes, room)
 	}
 	if err := i.scan(blocks); err != nil {

@@ -31,13 +31,13 @@ type damagedStore struct {
 // blocks returns the paths of the message blocks, from the oldest to the newest.
 func (d damagedStore) blocks(t *testing.T) (paths []string) {
 	t.Helper()
-	for i := 1; ; i++ {
+	for i := range 100 {
 		path := filepath.Join(d.streamDir, "msgs", strconv.Itoa(i)+".blk")
-		if _, err := os.Stat(path); err != nil {
-			return paths
+		if _, err := os.Stat(path); err == nil {
+			paths = append(paths, path)
 		}
-		paths = append(paths, path)
 	}
+	return paths
 }
 
 // stored makes a store of several small blocks. With clean its server is stopped; else the files
@@ -62,6 +62,9 @@ func stored(t *testing.T, opts natsd.Options, clean bool) damagedStore {
 			t.Fatal(err)
 		}
 	} else {
+		if opts.RecordEvery > 0 {
+			wantRecorded(t, opts.DataDir, last)
+		}
 		d.dataDir = killed(t, s, opts.DataDir)
 	}
 	d.streamDir = filepath.Join(d.dataDir, "jetstream", "$G", "streams", "KV_shop")
@@ -69,6 +72,15 @@ func stored(t *testing.T, opts natsd.Options, clean bool) damagedStore {
 		t.Fatalf("only %d blocks", len(d.blocks(t)))
 	}
 	return d
+}
+
+// wantRecorded waits until the record of a running server has come to a revision.
+func wantRecorded(t *testing.T, dataDir string, revision int) {
+	t.Helper()
+	eventually(t, "the last revision is recorded", func() bool {
+		content, err := os.ReadFile(filepath.Join(dataDir, "streams.json"))
+		return err == nil && bytes.Contains(content, fmt.Appendf(nil, `"last": %d,`, revision))
+	})
 }
 
 // killed returns a copy of what a kill would leave, and stops the server.
@@ -100,6 +112,8 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 		damage func(t *testing.T, blocks []string)
 		// cleanOnly is for damage that only the record of a clean stop shows.
 		cleanOnly bool
+		// recorded is for damage that only a record shows which was written before a kill.
+		recorded bool
 		// index says that the state file is damaged too, so that the server reads every block.
 		index bool
 	}{
@@ -124,6 +138,9 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 		"truncated old block": {cleanOnly: true,
 			damage: func(t *testing.T, blocks []string) { truncate(t, blocks[1]) },
 		},
+		"truncated newest block, after a record of all": {recorded: true,
+			damage: func(t *testing.T, blocks []string) { truncate(t, newest(blocks)) },
+		},
 		"missing newest block": {cleanOnly: true,
 			damage: func(t *testing.T, blocks []string) { remove(t, newest(blocks)) },
 		},
@@ -135,12 +152,16 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 		},
 	} {
 		for _, clean := range []bool{true, false} {
-			if tc.cleanOnly && !clean {
+			if tc.cleanOnly && !clean || tc.recorded && clean {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s/clean=%v", name, clean), func(t *testing.T) {
 				t.Parallel()
-				d := stored(t, always, clean)
+				opts := always
+				if tc.recorded {
+					opts.RecordEvery = 10 * time.Millisecond
+				}
+				d := stored(t, opts, clean)
 				tc.damage(t, d.blocks(t))
 				if state := filepath.Join(d.streamDir, "msgs", "index.db"); tc.index && clean {
 					flip(t, state, middle)
@@ -188,6 +209,9 @@ func (d damagedStore) wantRefusal(t *testing.T) {
 	opts.AcceptLoss = true
 	s := start(t, opts)
 	kept := d.setAside()
+	if len(kept) == 0 {
+		t.Error("no block was copied before the server opened the store")
+	}
 	for _, path := range kept {
 		original := filepath.Join(d.streamDir, "msgs", filepath.Base(path))
 		if !bytes.Equal(contents(t, []string{path})[path], before[original]) {
@@ -213,6 +237,30 @@ func (d damagedStore) setAside() []string {
 	kept, _ := filepath.Glob(
 		filepath.Join(d.dataDir, "set-aside", "*", "KV_shop", "msgs", "*.blk"))
 	return kept
+}
+
+// What shows only when the server has opened the store shows again at the next start: the record is
+// put back as it was found.
+func TestRefusalAfterOpeningLeavesTheRecord(t *testing.T) {
+	t.Parallel()
+	d := stored(t, always, true)
+	record := filepath.Join(d.dataDir, "streams.json")
+	edit(t, record, func(b []byte) []byte {
+		return bytes.Replace(b, []byte(`"messages": 100`), []byte(`"messages": 101`), 1)
+	})
+	before := contents(t, []string{record})[record]
+	opts := always
+	opts.DataDir = d.dataDir
+	for range 3 {
+		_, err := natsd.Start(t.Context(), opts)
+		loss, ok := errors.AsType[*natsd.LossError](err)
+		if !ok || !loss.Opened || !strings.Contains(err.Error(), "lacks 1 of the 101 messages") {
+			t.Fatalf("error %v, want that a message is missing", err)
+		}
+		if now := contents(t, []string{record})[record]; !bytes.Equal(now, before) {
+			t.Errorf("the record is\n%s\nand was\n%s", now, before)
+		}
+	}
 }
 
 // existing opens the bucket "shop", which must be there.
@@ -281,10 +329,7 @@ func TestStartBelowTheRecordIsRefused(t *testing.T) {
 	block := filepath.Join(opts.DataDir, "jetstream", "$G", "streams", "KV_shop", "msgs", "1.blk")
 	older := contents(t, []string{block})[block]
 	put(t, kv, "a", "2")
-	eventually(t, "revision 2 is recorded", func() bool {
-		content, err := os.ReadFile(filepath.Join(opts.DataDir, "streams.json"))
-		return err == nil && bytes.Contains(content, []byte(`"last": 2`))
-	})
+	wantRecorded(t, opts.DataDir, 2)
 	d := damagedStore{dataDir: killed(t, s, opts.DataDir)}
 	d.streamDir = filepath.Join(d.dataDir, "jetstream", "$G", "streams", "KV_shop")
 	edit(t, filepath.Join(d.streamDir, "msgs", "1.blk"), func([]byte) []byte { return older })
