@@ -1,6 +1,7 @@
 package natsd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,10 +19,10 @@ import (
 // everything.
 const copyLimit = 256 << 20
 
-// admit decides whether the store may be opened, and returns the record as it was found and the one
-// to go on with, which lacks the streams whose loss is accepted or cannot be proved. What the server
-// will cut of these is copied before.
-func admit(dataDir string, opts Options) (found, r record, err error) {
+// admit decides whether the store may be opened, and returns the record as it was found and the
+// one to go on with, which lacks the streams whose loss is accepted or cannot be proved. What the
+// server will cut of these is copied before.
+func admit(ctx context.Context, dataDir string, opts Options) (found, r record, err error) {
 	r, err = readRecordFile(dataDir)
 	if err != nil {
 		opts.Logger.Error().Err(err).Msg("it is not known how far the streams had come")
@@ -30,7 +31,7 @@ func admit(dataDir string, opts Options) (found, r record, err error) {
 		r.SyncAlways = opts.SyncAlways
 	}
 	found = r.clone()
-	losses, err := inspect(dataDir, r, opts.Logger)
+	losses, err := inspect(ctx, dataDir, r, opts.Logger)
 	if err != nil {
 		return found, r, err
 	}
@@ -115,8 +116,8 @@ func (r record) forgive(l loss, kept []string, log zerolog.Logger) {
 		Msg("the store is opened although a stream has lost data")
 }
 
-// copyBlocks copies the damaged blocks of a stream, its newest one, at which the stream ends, and its
-// state. It returns where the copies are.
+// copyBlocks copies the damaged blocks of a stream, its newest one, at which the stream ends, and
+// its state. It returns where the copies are.
 func copyBlocks(l loss, to string, room *int64) (kept []string, err error) {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return nil, err

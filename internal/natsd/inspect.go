@@ -1,19 +1,15 @@
 package natsd
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"sort"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/rs/zerolog"
 )
-
-// readLimit is how many bytes of message blocks are read at a start after a clean stop, which
-// takes a second from memory and a few from a disk.
-const readLimit = 512 << 20
 
 // A LossError says that the store has lost data that was stored, as far as that can be proved.
 type LossError struct {
@@ -52,31 +48,27 @@ type loss struct {
 // nats-server 2.15.2 trusts its state file if that belongs to the newest block; else it reads every
 // block anew. Either way it cuts a block where it comes upon a record that it cannot read, at its
 // start or when it loads the block later, and everything behind is lost: revisions are then given
-// out again. Where it cuts nothing it answers that the damaged message was never there (both
-// measured). So the blocks are read here before: all of them where the server will read them too,
-// and else as many as fit into readLimit, but the newest of each stream always.
-func inspect(dataDir string, r record, log zerolog.Logger) ([]loss, error) {
+// out again. Where it cuts nothing it answers that the damaged message was never there, or does not
+// come to the end of its start (all measured). So every block is read here before.
+func inspect(ctx context.Context, dataDir string, r record, log zerolog.Logger) ([]loss, error) {
 	dirs, err := streamDirs(dataDir)
 	if err != nil {
 		return nil, err
 	}
 	var losses []loss
-	began, room := time.Now(), int64(readLimit)
+	read := newReading(dirs, log)
+	defer read.tell()()
 	for _, dir := range dirs {
 		if lacksConfiguration(dir) || exists(filepath.Join(dir, purgeLeftover)) {
 			continue // mend and the server finish the deletion or the purge that was under way
 		}
-		found, err := inspectStream(dir, r, &room)
+		found, err := inspectStream(ctx, dir, r, read)
 		if err != nil {
 			return nil, fmt.Errorf("stream in %s cannot be inspected: %w", dir, err)
 		}
 		losses = append(losses, found...)
 	}
-	losses = append(losses, r.absent(dataDir, log)...)
-	if took := time.Since(began); took > time.Second {
-		log.Info().Dur("duration_ms", took).Msg("the message blocks were read")
-	}
-	return losses, nil
+	return append(losses, r.absent(dataDir, log)...), nil
 }
 
 // absent returns the streams that are gone as a whole, if the record is that of a clean stop. After
@@ -126,8 +118,8 @@ type inspection struct {
 	losses    []loss
 }
 
-// inspectStream inspects one stream. It takes what it reads from room, unless it must read it.
-func inspectStream(dir string, r record, room *int64) ([]loss, error) {
+// inspectStream inspects one stream.
+func inspectStream(ctx context.Context, dir string, r record, read *reading) ([]loss, error) {
 	i := &inspection{dir: dir, name: filepath.Base(dir), record: r}
 	created, err := createdOf(dir)
 	if err != nil {
@@ -137,36 +129,24 @@ func inspectStream(dir string, r record, room *int64) ([]loss, error) {
 	state, readable := readState(dir, i.name)
 	i.last = state.Last
 	sizes := blockSizes(dir)
-	blocks := blockNumbers(sizes)
 	untouched := state.Checksum == i.entry.Checksum
 	i.clean = r.Clean && i.known && readable && untouched
 	if r.Clean && i.known && (untouched || !readable) {
 		i.compare(sizes) // a start that was refused may have opened the others
 	}
-	if i.clean {
-		blocks = newest(blocks, sizes, room)
-	}
-	if err := i.scan(blocks); err != nil {
+	blocks := blockNumbers(sizes)
+	scans, err := read.scan(ctx, dir, blocks, sizes)
+	if err != nil {
 		return nil, err
 	}
+	i.judgeAll(blocks, scans)
 	if i.known && i.last < i.entry.Last {
 		i.add(true, nil, "it ends at revision %d, and had come to %d", i.last, i.entry.Last)
 	}
-	return i.losses, nil
-}
-
-// newest returns the newest block and those before it that fit into room, which they take.
-func newest(blocks []uint32, sizes map[string]int64, room *int64) []uint32 {
-	first := len(blocks)
-	for first > 0 {
-		size := sizes[blockName(blocks[first-1])]
-		if first < len(blocks) && size > *room {
-			break
-		}
-		*room -= size
-		first--
+	if i.known && i.entry.Lost > 0 {
+		i.add(true, nil, "at least %d messages were lost while the server ran", i.entry.Lost)
 	}
-	return blocks[first:]
+	return i.losses, nil
 }
 
 // compare reports the blocks that are not what a clean stop has left.
@@ -181,22 +161,16 @@ func (i *inspection) compare(sizes map[string]int64) {
 	}
 }
 
-// scan reads blocks, of which the last is the newest.
-func (i *inspection) scan(blocks []uint32) error {
+// judgeAll goes through what was read of the blocks, of which the last is the newest.
+func (i *inspection) judgeAll(blocks []uint32, scans []blockScan) {
 	before := uint64(0) // the last revision of the blocks before
-	for n, number := range blocks {
-		name := blockName(number)
-		found, err := scanBlock(filepath.Join(i.dir, messagesDir, name), i.name, number)
-		if err != nil {
-			return err
-		}
+	for n, found := range scans {
 		before = max(before, found.last)
 		i.last = max(i.last, found.last)
 		if found.bad >= 0 {
-			i.judge(name, found, before, n == len(blocks)-1)
+			i.judge(blockName(blocks[n]), found, before, n == len(blocks)-1)
 		}
 	}
-	return nil
 }
 
 // judge decides what a record means that cannot be read. In the newest block it can be the last

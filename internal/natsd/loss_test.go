@@ -46,28 +46,34 @@ func stored(t *testing.T, opts natsd.Options, clean bool) damagedStore {
 	t.Helper()
 	opts.DataDir = t.TempDir()
 	s := start(t, opts)
-	js := connect(t, s)
-	config := jetstream.KeyValueConfig{Bucket: "shop", MaxBytes: 127_000}
-	kv, err := js.CreateKeyValue(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const last = 100 // in blocks of 32,000 bytes, which so small a max_bytes leads to
-	for i := 1; i <= last; i++ {
-		put(t, kv, fmt.Sprintf("k%d", i), value(i))
-	}
-	d := damagedStore{dataDir: opts.DataDir, last: last}
+	d := fill100(t, s, opts.DataDir)
 	if clean {
 		if err := s.Shutdown(); err != nil {
 			t.Fatal(err)
 		}
 	} else {
 		if opts.RecordEvery > 0 {
-			wantRecorded(t, opts.DataDir, last)
+			wantRecorded(t, opts.DataDir, d.last)
 		}
 		d.dataDir = killed(t, s, opts.DataDir)
+		d.streamDir = filepath.Join(d.dataDir, "jetstream", "$G", "streams", "KV_shop")
 	}
-	d.streamDir = filepath.Join(d.dataDir, "jetstream", "$G", "streams", "KV_shop")
+	return d
+}
+
+// fill100 makes the bucket "shop" with 100 keys in several small blocks.
+func fill100(t *testing.T, s *natsd.Server, dataDir string) damagedStore {
+	t.Helper()
+	config := jetstream.KeyValueConfig{Bucket: "shop", MaxBytes: 127_000} // blocks of 32,000 bytes
+	kv, err := connect(t, s).CreateKeyValue(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := damagedStore{dataDir: dataDir, last: 100}
+	for i := 1; i <= d.last; i++ {
+		put(t, kv, fmt.Sprintf("k%d", i), value(i))
+	}
+	d.streamDir = filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
 	if len(d.blocks(t)) < 3 {
 		t.Fatalf("only %d blocks", len(d.blocks(t)))
 	}
@@ -239,30 +245,6 @@ func (d damagedStore) setAside() []string {
 	return kept
 }
 
-// What shows only when the server has opened the store shows again at the next start: the record is
-// put back as it was found.
-func TestRefusalAfterOpeningLeavesTheRecord(t *testing.T) {
-	t.Parallel()
-	d := stored(t, always, true)
-	record := filepath.Join(d.dataDir, "streams.json")
-	edit(t, record, func(b []byte) []byte {
-		return bytes.Replace(b, []byte(`"messages": 100`), []byte(`"messages": 101`), 1)
-	})
-	before := contents(t, []string{record})[record]
-	opts := always
-	opts.DataDir = d.dataDir
-	for range 3 {
-		_, err := natsd.Start(t.Context(), opts)
-		loss, ok := errors.AsType[*natsd.LossError](err)
-		if !ok || !loss.Opened || !strings.Contains(err.Error(), "lacks 1 of the 101 messages") {
-			t.Fatalf("error %v, want that a message is missing", err)
-		}
-		if now := contents(t, []string{record})[record]; !bytes.Equal(now, before) {
-			t.Errorf("the record is\n%s\nand was\n%s", now, before)
-		}
-	}
-}
-
 // existing opens the bucket "shop", which must be there.
 func existing(t *testing.T, s *natsd.Server) jetstream.KeyValue {
 	t.Helper()
@@ -396,70 +378,6 @@ func TestDeletionBehindTheRecordIsNoLoss(t *testing.T) {
 			change(t, connect(t, s))
 			opts.DataDir = killed(t, s, opts.DataDir)
 			start(t, opts)
-		})
-	}
-}
-
-// After a clean stop nothing may have changed, so that a stream whose directory or configuration is
-// gone was not deleted: it is lost.
-func TestStreamGoneAfterACleanStopIsALoss(t *testing.T) {
-	for name, tc := range map[string]struct {
-		damage func(t *testing.T, d damagedStore)
-		moved  bool // the messages are there still, and are set aside with consent
-	}{
-		"directory": {damage: func(t *testing.T, d damagedStore) {
-			if err := os.RemoveAll(d.streamDir); err != nil {
-				t.Fatal(err)
-			}
-		}},
-		"configuration": {moved: true, damage: func(t *testing.T, d damagedStore) {
-			remove(t, filepath.Join(d.streamDir, "meta.inf"))
-		}},
-		"another of its name": {damage: func(t *testing.T, d damagedStore) {
-			other := stored(t, always, true)
-			err := os.RemoveAll(d.streamDir)
-			if err == nil {
-				err = os.CopyFS(d.streamDir, os.DirFS(other.streamDir))
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-		}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			d := stored(t, always, true)
-			tc.damage(t, d)
-			before := contents(t, d.blocks(t))
-			opts := always
-			opts.DataDir = d.dataDir
-			for range 2 {
-				s, err := natsd.Start(t.Context(), opts)
-				loss, ok := errors.AsType[*natsd.LossError](err)
-				if !ok {
-					if err == nil {
-						_ = s.Shutdown()
-					}
-					t.Fatalf("started without a stream that a clean stop had left: %v", err)
-				}
-				if loss.Opened || !strings.Contains(err.Error(), "KV_shop") {
-					t.Errorf("error %q", err)
-				}
-				if after := contents(t, d.blocks(t)); len(after) != len(before) {
-					t.Errorf("%d of %d blocks are left by a start that was refused",
-						len(after), len(before))
-				}
-			}
-			opts.AcceptLoss = true
-			if err := start(t, opts).Shutdown(); err != nil {
-				t.Fatal(err)
-			}
-			kept := d.setAside()
-			if tc.moved && len(kept) != len(before) {
-				t.Errorf("%d of %d blocks were set aside", len(kept), len(before))
-			}
-			opts.AcceptLoss = false
-			start(t, opts) // what was accepted is not asked for again
 		})
 	}
 }
