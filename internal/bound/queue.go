@@ -76,6 +76,16 @@ func (b *Bound) await(ctx context.Context, c *claim) error {
 	return b.wait(ctx, c)
 }
 
+// WaitingOf returns how many claims wait in the line of an owner, or of a part of one.
+func (b *Bound) WaitingOf(owner string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l := b.waiting.lines[owner]; l != nil {
+		return l.length
+	}
+	return 0
+}
+
 // lineIsTooLong reports whether more claims of an owner wait than may. b.mu must be held.
 func (b *Bound) lineIsTooLong(owner string) bool {
 	l := b.waiting.lines[owner]
