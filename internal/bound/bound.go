@@ -161,7 +161,9 @@ func (b *Bound) read() Reading {
 //
 // If evict is not nil, the hold can lose what it has: once it has made no [Hold.Progress] for the
 // spec's patience while another claim waits, evict is called, once, on a goroutine of its own. It
-// must lead to [Hold.Release] soon. Of the holds that can be evicted the largest goes first.
+// must lead to [Hold.Release] soon. Of the holds that can be evicted the largest goes first, and of
+// equal ones the one without progress for longest. A part of an owner that has used up what it may
+// hold evicts nothing: it would be its own.
 //
 // Take returns a *[FullError] if there is no room in time, and the context's error if it ends first.
 func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evict func()) error {

@@ -59,6 +59,9 @@ func (b *Bound) lookAgain() time.Duration {
 
 // victim returns the hold that evictFor is about, nil if there is none. b.mu must be held.
 func (b *Bound) victim(c *claim) *Hold {
+	if !b.fitsPart(c.hold.owner, c.size) {
+		return nil
+	}
 	ownShare, owner := !b.fitsOwner(c.hold.owner, c.size), whole(c.hold.owner)
 	since := time.Now().Add(-b.spec.Patience).UnixNano()
 	return b.largest(func(h *Hold) bool {
@@ -71,7 +74,8 @@ func (b *Bound) victim(c *claim) *Hold {
 func (b *Bound) largest(eligible func(*Hold) bool) *Hold {
 	var largest *Hold
 	for h := b.first; h != nil; h = h.next {
-		if eligible(h) && (largest == nil || h.size > largest.size) {
+		if eligible(h) && (largest == nil || h.size > largest.size ||
+			h.size == largest.size && h.progress.Load() < largest.progress.Load()) {
 			largest = h
 		}
 	}
