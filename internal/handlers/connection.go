@@ -10,7 +10,7 @@ import (
 	"kvgateway/internal/bound"
 )
 
-// A connection is one that carries requests. Over HTTP/2 it is what bounds are shared by: many
+// A connection is one that carries requests. Over HTTP/2 it has shares of its own of some bounds: many
 // clients can have one address, and one client many requests.
 type connection struct {
 	name string // unique in this process
@@ -65,7 +65,7 @@ func (s *Server) place(r *http.Request, hold *bound.Hold) error {
 	if r.ProtoMajor < 2 || c == nil {
 		return nil
 	}
-	return s.answers.requests.Take(r.Context(), hold, c.name, 1, nil)
+	return s.answers.requests.Take(r.Context(), hold, perConnection(r), 1, nil)
 }
 
 // cutter returns what closes the connection of a request that shares it with others, nil if it does

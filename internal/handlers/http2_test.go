@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -111,4 +112,76 @@ func TestLongPollsOverHTTP2SwapTheirPlaces(t *testing.T) {
 	})
 	conn.Close()
 	eventually(t, "long polls give all back", func() bool { return streams.Used() == polls })
+}
+
+// Connections of one address cannot take all places among the requests over HTTP/2 that are
+// answered; and where two take them all, those give up places whose clients take or send nothing.
+func TestStuckHTTP2RequestsKeepNobodyOut(t *testing.T) {
+	measuresMemory(t)
+	g, bounds := bounded(t)
+	put(t, g.shop(t), "a", strings.Repeat("v", 20_000))
+	base, _ := g.h2c(t, 0)
+	answered := bounds.Find("connection-requests")
+	get := func(target string) {
+		t.Helper()
+		began := time.Now()
+		response, err := http2From(t, "127.0.0.1").Get(base + target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response.Body.Close()
+		if took := time.Since(began); response.StatusCode != 200 || took > 3*time.Second {
+			t.Errorf("%s: %v after %v", target, response.Status, took)
+		}
+	}
+	const connections, each = 20, 100
+	for i, target := range []string{"/version", "/buckets/shop/keys/a"} {
+		for range connections {
+			unreadHTTP2From(t, fmt.Sprintf("127.0.0.%d", 2+i), base, target, each)
+		}
+		want := answered.Limit() / 2 * int64(i+1)
+		eventually(t, "places are taken", func() bool { return answered.Used() >= want })
+		if used := answered.Used(); used > want {
+			t.Errorf("%d addresses have %d places", i+1, used)
+		}
+		get("/buckets/shop/keys/a")
+		get("/readyz")
+	}
+}
+
+// A request whose body does not come holds its place only while nobody else wants it.
+func TestStalledHTTP2BodiesKeepNobodyOut(t *testing.T) {
+	measuresMemory(t)
+	g, bounds := bounded(t)
+	put(t, g.shop(t), "a", "v")
+	base, _ := g.h2c(t, 0)
+	answered := bounds.Find("connection-requests")
+	for i := range 2 {
+		for range answered.Limit() / 2 / 100 {
+			client := http2From(t, fmt.Sprintf("127.0.0.%d", 2+i))
+			for range 100 {
+				body, w := io.Pipe()
+				t.Cleanup(func() { w.Close() })
+				request, err := http.NewRequestWithContext(t.Context(), "PUT", base+"/buckets/shop/keys/b", body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				go func() {
+					if response, err := client.Do(request); err == nil {
+						response.Body.Close()
+					}
+				}()
+			}
+		}
+	}
+	eventually(t, "all places are taken", func() bool { return answered.Used() == answered.Limit() })
+	began := time.Now()
+	response, err := http2From(t, "127.0.0.1").Get(base + "/buckets/shop/keys/a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if took := time.Since(began); response.StatusCode != 200 || took > 3*time.Second {
+		t.Errorf("%v after %v", response.Status, took)
+	}
 }
