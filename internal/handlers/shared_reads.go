@@ -73,7 +73,9 @@ func (s *sharedReads) do(ctx context.Context, h http.Header, q entryRead, owner 
 	case <-ctx.Done():
 		return kvclient.Entry{}, ctx.Err()
 	}
-	if err := turn.Begin(ctx); err != nil { // all that share the read go on at once
+	if s.isAlone(read) {
+		turn.Resume() // while it waited for a turn, nothing would count the value that it holds
+	} else if err := turn.Begin(ctx); err != nil { // all that share the read go on at once
 		return kvclient.Entry{}, err
 	}
 	h["Kv-Consistency"] = headerConsistency[read.served]
@@ -128,6 +130,13 @@ func (s *sharedReads) leave(read *sharedRead) {
 	if read.waiting--; read.waiting == 0 {
 		read.cancel()
 	}
+}
+
+// isAlone reports whether one request only waits for a read.
+func (s *sharedReads) isAlone(read *sharedRead) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return read.waiting == 1
 }
 
 func (r *sharedRead) isDone() bool {
