@@ -52,9 +52,11 @@ type Spec struct {
 	PerPart int64
 	// PartIs says what a part is, such as "connection".
 	PartIs string
-	// Reserve is a part of the limit that is kept for claims of at most Small. One owner may hold
-	// it beside its share. Such claims wait for no larger ones, so that a few requests which hold
-	// much do not keep out the many which hold little.
+	// Reserve is a part of the limit that is kept for holds of at most Small, and as large a part of
+	// each owner's share. They are charged to it first. As long as it has room for them, such claims
+	// wait for no larger ones, so that a few requests which hold much do not keep out the many which
+	// hold little; beyond it they take turns with the larger ones, so that many which hold little do
+	// not keep out those either.
 	Reserve, Small int64
 
 	// Wait is how long a claim waits for room, 0 to refuse it at once.
@@ -85,9 +87,9 @@ type Bound struct {
 
 	mu sync.Mutex
 	// used is the sum of all holds, those being evicted included.
-	used int64
+	used sum
 	// owners has what each owner holds. It is nil without PerOwner.
-	owners map[string]int64
+	owners map[string]sum
 	// parts has what each part of an owner holds. It is nil without PerPart.
 	parts map[string]int64
 	// first and last are the ends of a doubly linked list of the holds that can be evicted, or that
@@ -97,6 +99,9 @@ type Bound struct {
 	watching bool
 	// leaving is the sum of the holds that were evicted and are not released yet.
 	leaving int64
+	// promised is what of leaving was evicted for claims that wait, and saved is what was given back
+	// of it and is kept for them.
+	promised, saved int64
 	// insisted is the sum of the holds taken by Insist that are not leaving.
 	insisted int64
 	// waiting has the claims that wait, and small those of them that may use the reserve.
@@ -133,7 +138,7 @@ func (b *Bound) Duration() time.Duration { return b.spec.Duration }
 func (b *Bound) Used() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.used
+	return b.used.all
 }
 
 // Waiting returns how many claims wait for room now.
@@ -152,7 +157,7 @@ func (b *Bound) Refused() uint64 { return b.refused.Load() }
 func (b *Bound) read() Reading {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Reading{Spec: b.spec, Used: b.used, Waiting: int64(b.waiting.length),
+	return Reading{Spec: b.spec, Used: b.used.all, Waiting: int64(b.waiting.length),
 		Refused: b.refused.Load(), Evicted: b.evicted.Load()}
 }
 
@@ -161,7 +166,8 @@ func (b *Bound) read() Reading {
 //
 // If evict is not nil, the hold can lose what it has: once it has made no [Hold.Progress] for the
 // spec's patience while another claim waits, evict is called, once, on a goroutine of its own. It
-// must lead to [Hold.Release] soon. Of the holds that can be evicted the largest goes first, and of
+// must lead to [Hold.Release] soon. As many are evicted as the claim needs, and what they give back
+// is kept for it. Of the holds that can be evicted the largest goes first, and of
 // equal ones the one without progress for longest. A part of an owner that has used up what it may
 // hold evicts nothing: it would be its own.
 //
@@ -170,7 +176,7 @@ func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evi
 	b.mu.Lock()
 	size = b.clamp(owner, size)
 	h.owner, h.evict = owner, evict
-	if b.goesFirst(size) && b.fits(owner, size) {
+	if b.goesFirst(0, size) && b.fits(owner, 0, size) {
 		b.give(h, size)
 		b.mu.Unlock()
 		return nil
@@ -184,7 +190,7 @@ func (b *Bound) Try(h *Hold, owner string, size int64, evict func()) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	size = b.clamp(owner, size)
-	if !b.goesFirst(size) || !b.fits(owner, size) {
+	if !b.goesFirst(0, size) || !b.fits(owner, 0, size) {
 		return false
 	}
 	h.owner, h.evict = owner, evict
@@ -198,89 +204,4 @@ func (b *Bound) force(h *Hold, owner string, size int64) {
 	defer b.mu.Unlock()
 	h.owner, h.evict = owner, nil
 	b.give(h, size)
-}
-
-// goesFirst reports whether a claim of that size need not wait for those that do. b.mu must be held.
-func (b *Bound) goesFirst(size int64) bool { return b.waiting.length == 0 || b.isSmall(size) }
-
-// clamp makes a claim one that can be granted at all.
-func (b *Bound) clamp(owner string, size int64) int64 {
-	if b.owners != nil && whole(owner) != "" {
-		size = min(size, b.spec.PerOwner)
-	}
-	if b.parts != nil && owner != "" {
-		size = min(size, b.spec.PerPart)
-	}
-	return min(size, b.room(size))
-}
-
-// isSmall reports whether a claim may use the reserve.
-func (b *Bound) isSmall(size int64) bool { return b.spec.Reserve > 0 && size <= b.spec.Small }
-
-// room returns how much may be held in all once a claim of that size is granted.
-func (b *Bound) room(size int64) int64 {
-	if b.spec.Reserve > 0 && size > b.spec.Small {
-		return b.spec.Limit - b.spec.Reserve
-	}
-	return b.spec.Limit
-}
-
-// fits reports whether there is room. b.mu must be held.
-func (b *Bound) fits(owner string, size int64) bool {
-	return b.used+size <= b.room(size) && b.fitsOwner(owner, size)
-}
-
-// fitsPart reports whether there is room in what a part of an owner may hold. b.mu must be held.
-func (b *Bound) fitsPart(part string, size int64) bool {
-	return b.parts == nil || part == "" || b.parts[part]+size <= b.spec.PerPart
-}
-
-// fitsOwner reports whether there is room in the owner's share. b.mu must be held.
-func (b *Bound) fitsOwner(owner string, size int64) bool {
-	if !b.fitsPart(owner, size) {
-		return false
-	}
-	owner = whole(owner)
-	if b.owners == nil || owner == "" {
-		return true
-	}
-	share := b.spec.PerOwner
-	if b.isSmall(size) {
-		share += b.spec.Reserve
-	}
-	return b.owners[owner]+size <= share
-}
-
-// full counts a refusal and returns its error. b.mu must be held.
-func (b *Bound) full(owner string, size int64) *FullError {
-	b.refused.Add(1)
-	return &FullError{Bound: b.spec, OfPart: !b.fitsPart(owner, size),
-		OfOwner: !b.fitsOwner(owner, size) && b.used+size <= b.room(size)}
-}
-
-// give lets a hold have size. b.mu must be held.
-func (b *Bound) give(h *Hold, size int64) {
-	h.bound.Store(b)
-	h.size = size
-	b.count(h.owner, size)
-	if h.evict != nil || b.spec.Lease > 0 {
-		b.list(h)
-	}
-}
-
-// count adds to what is held, or takes from it. b.mu must be held.
-func (b *Bound) count(owner string, size int64) {
-	b.used += size
-	if b.parts != nil && owner != "" {
-		if b.parts[owner] += size; b.parts[owner] <= 0 {
-			delete(b.parts, owner)
-		}
-	}
-	owner = whole(owner)
-	if b.owners == nil || owner == "" {
-		return
-	}
-	if b.owners[owner] += size; b.owners[owner] <= 0 {
-		delete(b.owners, owner)
-	}
 }

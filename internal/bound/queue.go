@@ -9,10 +9,14 @@ import (
 type claim struct {
 	hold    *Hold
 	size    int64
-	extends bool          // the hold has something already, and is to have size more
-	has     bool          // the hold has what was claimed; guarded by the bound's mutex
-	granted chan struct{} // gets a token then
-	timer   *time.Timer   // for looking after holds to evict, and for the end of the wait
+	extends bool // the hold has something already, and is to have size more
+	has     bool // the hold has what was claimed; guarded by the bound's mutex
+	// promised is what is held by those that were evicted for the claim, and saved what they have given
+	// back already, which is kept for it. serial tells its uses apart. The bound's mutex guards them.
+	promised, saved int64
+	serial          uint64
+	granted         chan struct{} // gets a token then
+	timer           *time.Timer   // for looking after holds to evict, and for the end of the wait
 
 	among      ticket // in the queue of all claims
 	amongSmall ticket // in that of the claims that may use the reserve
@@ -61,7 +65,7 @@ func (b *Bound) await(ctx context.Context, c *claim) error {
 	if own := b.lineIsTooLong(c.hold.owner); !c.has &&
 		(own || b.spec.Wait <= 0 || b.spec.Queue > 0 && b.waiting.length > b.spec.Queue) {
 		b.dequeue(c)
-		refused = b.full(c.hold.owner, c.size)
+		refused = b.full(c.hold.owner, c.from(), c.to())
 		refused.OfOwner = refused.OfOwner || own
 	}
 	b.mu.Unlock()
@@ -129,7 +133,7 @@ func (b *Bound) giveUp(c *claim, err error) error {
 		return nil
 	}
 	if err == nil {
-		err = b.full(c.hold.owner, c.size)
+		err = b.full(c.hold.owner, c.from(), c.to())
 	}
 	b.dequeue(c)
 	b.grant() // it may have been in the way of others
@@ -140,16 +144,27 @@ func (b *Bound) giveUp(c *claim, err error) error {
 // all that wait, or large claims would starve; one beyond its owner's share holds up its line only.
 // Claims that may use the reserve are not held up. b.mu must be held.
 func (b *Bound) grant() {
-	b.grantFrom(&b.small)
-	b.grantFrom(&b.waiting)
+	b.grantFrom(&b.small, func(c *claim) bool { return b.fitsReserve(c.from(), c.to()) })
+	b.grantFrom(&b.waiting, func(*claim) bool { return true })
 }
 
-// grantFrom serves the claims of one of the bound's queues. b.mu must be held.
-func (b *Bound) grantFrom(q *queue) {
+// from and to are the sizes of the claim's hold, before and after it is granted.
+func (c *claim) from() int64 {
+	if c.extends {
+		return c.hold.size
+	}
+	return 0
+}
+
+func (c *claim) to() int64 { return c.from() + c.size }
+
+// grantFrom serves the claims of one of the bound's queues, as long as there may be room for them.
+// b.mu must be held.
+func (b *Bound) grantFrom(q *queue, may func(*claim) bool) {
 	for skipped := 0; skipped < len(q.lines); {
 		c := q.first()
-		own := b.fitsOwner(c.hold.owner, c.size)
-		if own && b.used+c.size > b.room(c.size) {
+		own := b.fitsOwner(c.hold.owner, c.from(), c.to())
+		if own && (!may(c) || b.missing(c.from(), c.to(), c.saved) > 0) {
 			return
 		}
 		q.last(q.turns.next) // its next turn comes after the others'
@@ -166,7 +181,7 @@ func (b *Bound) grantFrom(q *queue) {
 func (b *Bound) serve(c *claim) {
 	b.dequeue(c)
 	if c.extends {
-		b.resize(c.hold, c.hold.size+c.size)
+		b.resize(c.hold, c.to())
 	} else {
 		b.give(c.hold, c.size)
 	}
@@ -178,13 +193,17 @@ func (b *Bound) serve(c *claim) {
 // granted, what the hold has already is of no use. b.mu must be held.
 func (b *Bound) enqueue(c *claim) {
 	b.waiting.join(&c.among, c.hold.owner, c.extends)
-	if b.isSmall(c.size) {
+	if b.isSmall(c.to()) {
 		b.small.join(&c.amongSmall, c.hold.owner, c.extends)
 	}
 }
 
-// dequeue takes a claim out of its owner's line. b.mu must be held.
+// dequeue takes a claim out of its owner's line, and what is kept for it. b.mu must be held.
 func (b *Bound) dequeue(c *claim) {
+	b.promised -= c.promised
+	b.saved -= c.saved
+	c.promised, c.saved = 0, 0
+	c.serial++
 	b.waiting.leave(&c.among)
 	b.small.leave(&c.amongSmall)
 }

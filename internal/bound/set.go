@@ -38,7 +38,7 @@ func (s *Set) New(spec Spec) *Bound {
 	b.waiting.init()
 	b.small.init()
 	if spec.PerOwner > 0 {
-		b.owners = make(map[string]int64)
+		b.owners = make(map[string]sum)
 	}
 	if spec.PerPart > 0 {
 		b.parts = make(map[string]int64)

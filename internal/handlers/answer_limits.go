@@ -14,8 +14,8 @@ var errDeadline = os.ErrDeadlineExceeded
 const (
 	defaultMemoryForAnswers = 96 << 20
 
-	// smallAnswer is the size up to which an answer may use the part of the memory that is kept from
-	// larger ones: that of some tens of kilobytes and the JSON that is made of them.
+	// smallAnswer is the size up to which an answer is charged first to the part of the memory that is
+	// kept from larger ones: that of some tens of kilobytes and the JSON that is made of them.
 	smallAnswer = 128 << 10
 
 	// maxConnectionAnswers bounds the bytes of answers on one HTTP/2 connection.
