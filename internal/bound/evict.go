@@ -47,8 +47,9 @@ func (b *Bound) evictFor(c *claim) (again time.Duration) {
 	defer b.mu.Unlock()
 	if !c.has && c.among.line.end.next == &c.among {
 		b.makeRoom(c)
+		return lookEvery * time.Duration(1+len(b.waiting.lines)/lookers)
 	}
-	return lookEvery * time.Duration(1+b.waiting.length/lookers)
+	return min(lookEvery*time.Duration(1+b.waiting.length/lookers), lookAtLeast)
 }
 
 // makeRoom makes as many holds give up as the claim needs, of those that have made no progress for

@@ -96,11 +96,14 @@ func (b *Bound) lineIsTooLong(owner string) bool {
 	return l != nil && owner != "" && b.spec.OwnerQueue > 0 && l.length > b.spec.OwnerQueue
 }
 
-// lookEvery is how often a claim that waits looks for a hold that can be evicted, if few others wait.
-// Where many do, each looks less often, and all of them together as often as lookers do.
+// lookEvery is how often the first claim of a line looks for a hold that can be evicted, if there are
+// few lines. Where there are many, each looks less often, and all of them together as often as
+// lookers do. The other claims look whether they have become the first, every lookAtLeast or more
+// often.
 const (
-	lookEvery = 50 * time.Millisecond
-	lookers   = 16
+	lookEvery   = 50 * time.Millisecond
+	lookAtLeast = 500 * time.Millisecond
+	lookers     = 16
 )
 
 // wait waits until a claim that is queued is granted.
