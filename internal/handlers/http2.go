@@ -15,7 +15,7 @@ import (
 const (
 	// maxHTTP2Requests is how many requests over HTTP/2 are open; streams and long polls that wait
 	// have places of their own. Each takes some 13 KB while it waits to be admitted.
-	maxHTTP2Requests = 8000
+	maxHTTP2Requests = 12_000
 
 	// maxHTTP2Refusals is how many of the others are being answered, and maxConnectionRefusals how
 	// many on one connection.
@@ -37,7 +37,7 @@ func newHTTP2Limits(set *bound.Set) *http2Limits {
 		open: set.New(bound.Spec{
 			Name: "http2-requests",
 			Of:   "requests over HTTP/2 that are open, but for streams and long polls that wait",
-			Unit: bound.Places, Limit: maxHTTP2Requests, PerOwner: maxHTTP2Requests / 2,
+			Unit: bound.Places, Limit: maxHTTP2Requests, PerOwner: maxHTTP2Requests / 3,
 			AtLimit: "a request is refused with 429 or 503 at once",
 		}),
 		refusals: set.New(bound.Spec{
@@ -63,8 +63,8 @@ func (s *Server) enter(rec *recorder, r *http.Request) bool {
 	return err == nil
 }
 
-// refuseHTTP2 answers a request that found no place among those that are open. It must not hold
-// much for long, since the next may be one of thousands.
+// refuseHTTP2 answers a request that found no place among those that are open, or those that are
+// answered. It must not hold much for long, since the next may be one of thousands.
 func (s *Server) refuseHTTP2(rec *recorder, r *http.Request, err error) {
 	var place bound.Hold
 	full, none := errors.AsType[*bound.FullError](

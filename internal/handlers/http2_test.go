@@ -45,7 +45,7 @@ func TestOpenHTTP2RequestsAreBounded(t *testing.T) {
 	if open == nil {
 		t.Fatal("nothing bounds the requests that are open over HTTP/2")
 	}
-	share := open.Limit() / 2
+	share := open.Limit() / 3
 	for i := range share/1000 + 2 {
 		unreadHTTP2From(t, "127.0.0.2", base, "/buckets/shop/keys/a", 1000)
 		if want := min(share, (i+1)*1000); i < share/1000 {
@@ -88,11 +88,13 @@ func TestLongPollsOverHTTP2SwapTheirPlaces(t *testing.T) {
 	none := func() bool { return open.Used() == 0 && answered.Used() == 0 }
 
 	for _, looks := range []string{"/buckets/shop/keys/keys/a", "/buckets/shop/entries/keys/a"} {
-		unreadHTTP2From(t, "127.0.0.1", base, looks, 300, "prefer", "wait=1", "if-none-match", `"1"`)
+		conn := unreadHTTP2From(t, "127.0.0.1", base, looks, 300,
+			"prefer", "wait=1", "if-none-match", `"999"`)
 		eventually(t, "100 requests of the connection are answered at once", func() bool {
 			return answered.Used() == 100
 		})
-		eventually(t, "requests are cut in favour of others, or end", none)
+		conn.Close()
+		eventually(t, "all places are given back", none)
 	}
 
 	g.wire.hold()
@@ -184,4 +186,43 @@ func TestStalledHTTP2BodiesKeepNobodyOut(t *testing.T) {
 	if took := time.Since(began); response.StatusCode != 200 || took > 3*time.Second {
 		t.Errorf("%v after %v", response.Status, took)
 	}
+}
+
+// What a long poll takes while it waits is charged, and so is a stream that has a goroutine. Where
+// there is no memory for more they are refused, and everything else goes on.
+func TestMemoryOfLongPollsIsBounded(t *testing.T) {
+	t.Parallel()
+	g, bounds := bounded(t)
+	put(t, g.shop(t), "a", "1")
+	base, clients := g.h2c(t, 1)
+	memory := bounds.Find("stream-memory")
+	if memory == nil {
+		t.Fatal("nothing bounds the memory of long polls")
+	}
+	const polls = 20
+	conn := unreadHTTP2From(t, "127.0.0.1", base, "/buckets/shop/keys/none", polls,
+		"prefer", "wait=60", "if-none-match", `"0"`)
+	eventually(t, "long polls are charged", func() bool { return memory.Used() == polls*36<<10 })
+	unreadHTTP2From(t, "127.0.0.1", base, "/buckets/shop/watch", polls)
+	eventually(t, "streams are charged", func() bool { return memory.Used() == polls*(36+24)<<10 })
+	conn.Close()
+	eventually(t, "they give it back", func() bool { return memory.Used() == polls*24<<10 })
+
+	var rest bound.Hold
+	if err := memory.Take(t.Context(), &rest, "", memory.Limit()-memory.Used(), nil); err != nil {
+		t.Fatal(err)
+	}
+	const target = "/buckets/shop/keys/a"
+	tag := g.get(t, target).is(t, 200).header.Get("Etag")
+	g.get(t, target, "If-None-Match: "+tag, "Prefer: wait=1").problem(t, 503, "too-many-streams")
+	response, err := clients[0].Get(base + "/buckets/shop/watch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != 503 {
+		t.Errorf("a stream over HTTP/2: %v", response.Status)
+	}
+	rest.Release()
+	g.get(t, target, "If-None-Match: "+tag, "Prefer: wait=1").is(t, 304)
 }

@@ -42,7 +42,7 @@ func (s *Server) longPoll(rec *recorder, read entryRead, have kvclient.Condition
 	wait time.Duration) (kvclient.Entry, error) {
 	ctx, answer := rec.request.Context(), rec.Header()
 	if read.options.MinRevision != (kvclient.Position{}) { // the first read may wait already
-		if err := s.enterStreams(rec, &rec.stream); err != nil {
+		if err := s.enterPoll(rec); err != nil {
 			return kvclient.Entry{}, err
 		}
 	}
@@ -50,7 +50,7 @@ func (s *Server) longPoll(rec *recorder, read entryRead, have kvclient.Condition
 	if !unchanged(have, &e, err) {
 		return e, err
 	}
-	if err := s.enterStreams(rec, &rec.stream); err != nil {
+	if err := s.enterPoll(rec); err != nil {
 		return e, err
 	}
 	return s.awaitChange(ctx, rec, read, have, wait, e, err)

@@ -33,7 +33,7 @@ type recorder struct {
 	turn    *bound.Turn // to work; nil for a request that needs none
 	open    bound.Hold  // among the requests over HTTP/2 that are open
 	place   bound.Hold  // among the requests of an HTTP/2 connection
-	stream  bound.Hold  // among the streams, in the place of the two: of a long poll that waits
+	stream  streamPlace // in the place of the two, of a long poll that waits
 	heads   bound.Hold  // the bytes of a large head
 	answer  *delivery   // nil until more is to be written than net/http buffers
 
@@ -97,7 +97,7 @@ func (s *Server) finish(rec *recorder, r *http.Request) {
 	}
 	rec.heads.Release()
 	rec.open.Release()
-	rec.stream.Release()
+	rec.stream.release()
 	*rec = recorder{}
 	recorders.Put(rec)
 }

@@ -89,10 +89,13 @@ func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.H
 		rec.route, rec.checks, rec.request = observer, checks, r
 		var err error
 		if r.ProtoMajor > 1 {
-			err = s.place(r, &rec.place)
+			if err := s.place(r, &rec.place); err != nil {
+				s.refuseHTTP2(rec, r, err)
+				return
+			}
 			defer rec.place.Release()
 		}
-		if err == nil && works {
+		if works {
 			r, err = s.beginWork(rec, r)
 			defer rec.turn.End()
 		}

@@ -55,25 +55,27 @@ type BuildInfo struct {
 
 // A Server answers the gateway's requests.
 type Server struct {
-	options  Options
-	client   *kvclient.Client
-	feeds    *feed.Hub
-	loops    *sse.Loops // nil for none
-	streams  *bound.Bound
-	work     *bound.Bound // requests
-	heads    *bound.Bound // bytes of large heads of requests
-	answers  *answerLimits
-	http2    *http2Limits
-	waiting  *sse.Limits // of what waits for the clients of streams
-	logger   zerolog.Logger
-	router   chi.Router
-	handler  http.Handler // the router, behind what allows other origins
-	metrics  *metrics
-	unrouted *routeObserver // of what is answered before a route is found, or has none
-	ids      *requestIDs
-	pages    map[string]problemKind
-	yaml     []byte
-	json     []byte
+	options Options
+	client  *kvclient.Client
+	feeds   *feed.Hub
+	loops   *sse.Loops // nil for none
+	streams *bound.Bound
+	// streamMemory is that of the streams that have a goroutine, and of long polls.
+	streamMemory *bound.Bound
+	work         *bound.Bound // requests
+	heads        *bound.Bound // bytes of large heads of requests
+	answers      *answerLimits
+	http2        *http2Limits
+	waiting      *sse.Limits // of what waits for the clients of streams
+	logger       zerolog.Logger
+	router       chi.Router
+	handler      http.Handler // the router, behind what allows other origins
+	metrics      *metrics
+	unrouted     *routeObserver // of what is answered before a route is found, or has none
+	ids          *requestIDs
+	pages        map[string]problemKind
+	yaml         []byte
+	json         []byte
 
 	bodies       *bodyBounds
 	transactions *transactionRates
@@ -107,6 +109,9 @@ func New(options Options) (*Server, error) {
 		logger:  options.Logger,
 		metrics: newMetrics(options, streams, loops, waiting),
 		streams: streams,
+
+		streamMemory: newStreamMemory(options.Bounds, options.MaxStreams),
+
 		work:    newWork(options.Bounds),
 		heads:   newHeads(options.Bounds),
 		answers: answers,

@@ -28,7 +28,7 @@ var All = []Attack{
 	deepList, deepWatch, deepExport, withinBounds,
 	filters, match, scan, abandon, missing, stuck,
 	trickledImports, unreadExports, trickledTransactions, junk, trickledPuts,
-	herd, polls, descriptors,
+	herd, polls, pollsHTTP2, descriptors,
 }
 
 // Find returns the attack of that name.
