@@ -69,6 +69,7 @@ type Server struct {
 	watched sync.WaitGroup
 
 	failure  atomic.Pointer[error] // why the store takes no writes, nil while it does
+	unsynced atomic.Bool           // what was stored could not be synced
 	recorder recorder
 }
 
@@ -108,6 +109,9 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s.watched.Go(s.watchOver)
 	s.watched.Go(s.keepRecord)
+	if opts.syncsItself() {
+		s.watched.Go(s.keepSynced)
+	}
 	return s, nil
 }
 
@@ -188,7 +192,7 @@ func serverOptions(dir string, opts Options) (*server.Options, error) {
 		JetStream:              true,
 		StoreDir:               dir,
 		SyncAlways:             opts.SyncAlways,
-		SyncInterval:           opts.SyncInterval,
+		SyncInterval:           opts.serverInterval(),
 		DontListen:             opts.Listen == "",
 		NoSigs:                 true, // signals are run.go's
 		DisableJetStreamBanner: true,
