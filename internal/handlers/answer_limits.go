@@ -16,15 +16,17 @@ const (
 	// otherwise.
 	defaultMemoryForAnswers = 96 << 20
 
-	// smallAnswer is the size up to which an answer may use the quarter of the memory that larger
-	// ones may not use. It is enough for a value of some tens of kilobytes and the JSON that is
-	// made of it.
+	// smallAnswer is the size up to which an answer is charged first to the quarter of the memory
+	// that is kept from larger ones. It is enough for a value of some tens of kilobytes and the
+	// JSON that is made of it.
 	smallAnswer = 128 << 10
 
 	// maxConnectionAnswers bounds the bytes of answers on one HTTP/2 connection.
 	maxConnectionAnswers = 16 << 20
 
-	// maxConnectionRequests bounds the requests on one HTTP/2 connection that are being answered.
+	// maxAnsweredRequests bounds the requests over HTTP/2 that are being answered.
+	maxAnsweredRequests = 2000
+	// maxConnectionRequests bounds those of one HTTP/2 connection.
 	maxConnectionRequests = 100
 
 	// answerPatience is how long a client may take nothing of its answer while others wait for
@@ -57,15 +59,19 @@ func (o *Options) setAnswerDefaults() {
 // each connection anyway. An answer is read first and counted at once; if there is no room, what
 // was read is dropped, the request waits without holding anything, and reads again (see
 // [readAndHold]). So the wait needs no estimate, and a GET of a small value costs nothing more. A
-// quarter of the budget is kept for answers of up to 128 KiB. An answer that stalls in a write for
-// a second is cut when others wait, the largest first. JSON is made in parts of 64 KiB
-// (kvclient.Entry.EncodeJSON), since the JSON of a value can have six times its bytes. Thirty
-// unread lists of 31 MB on one HTTP/2 connection took 1,793 MiB before, and 358 MiB with this
-// budget, of which most is being read from NATS (measured).
+// quarter of the budget is kept for answers of up to 128 KiB, which are charged to it first; beyond
+// it they take turns with larger ones. An answer that stalls in a write for a second is cut when
+// others wait, the largest first. JSON is made in parts of 64 KiB (kvclient.Entry.EncodeJSON),
+// since the JSON of a value can have six times its bytes. Thirty unread lists of 31 MB on one
+// HTTP/2 connection took 1,793 MiB before, and 358 MiB with this budget, of which most is being
+// read from NATS (measured).
 //
 // A connection is a client too: attackers can share the address of everybody else, behind a proxy
-// or on loopback. One HTTP/2 connection therefore has 100 requests at once, besides watches and
-// long polls, and 16 MiB of answers.
+// or on loopback. One HTTP/2 connection therefore has 16 MiB of answers, and 100 requests that are
+// being answered, besides watches and long polls that wait. All connections of one address together
+// have half of the 2,000 places for such requests. When other requests wait for a place, a request
+// loses its own if its client takes nothing of the answer, or sends nothing of the body, for a
+// second (TestStuckHTTP2RequestsKeepNobodyOut).
 //
 // A client is cut by what it has taken, not by the clock: an answer may take 20 s, and a second
 // more for each 4 KiB. Only the time in writes counts, so an export that waits for NATS is not held
@@ -75,7 +81,7 @@ type answerLimits struct {
 	bytes *bound.Bound
 	// connection bounds the bytes of answers on one HTTP/2 connection.
 	connection *bound.Bound
-	// requests bounds the requests that are being answered on one HTTP/2 connection.
+	// requests bounds the requests over HTTP/2 that are being answered.
 	requests *bound.Bound
 	// rate is how many bytes a second a client must take of its answer.
 	rate *bound.Bound
@@ -111,11 +117,13 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 		}),
 		requests: set.New(bound.Spec{
 			Name: "connection-requests",
-			Of:   "requests over HTTP/2 that are being answered; one connection counts as a client",
-			Unit: bound.Places, Limit: 200 * maxConnectionRequests, PerOwner: maxConnectionRequests,
-			Wait: 2 * answerWait,
-			AtLimit: "a request waits 10 s and is then refused with " +
-				"429 or 503; watches and long polls do not count",
+			Of: "requests over HTTP/2 that are being answered, except for " +
+				"watches and long polls that wait for a change",
+			Unit: bound.Places, Limit: maxAnsweredRequests, PerOwner: maxAnsweredRequests / 2,
+			PerPart: maxConnectionRequests, PartIs: "connection",
+			Wait: 2 * answerWait, QueuedBy: "http2-requests", Patience: answerPatience,
+			AtLimit: "a request waits 10 s and is then refused with 429 or 503; when requests of " +
+				"other connections wait, one whose client takes or sends nothing for 1 s is ended",
 		}),
 		rate: set.New(bound.Spec{
 			Name: "answer-rate", Of: "how fast a client must take an answer of more than 4 KiB",

@@ -29,7 +29,9 @@ import (
 // place, if its client has stalled. A client has stalled if the gateway has waited for it for the
 // patience of the bound, one second, and less than 4 KiB has come meanwhile, or less than a
 // sixteenth of what the body holds. So a client must send 64 KiB each second for each MiB that it
-// holds, and nobody keeps memory occupied cheaply. The bound evicts the largest hold first.
+// holds, and nobody keeps memory occupied cheaply. The bound evicts the largest hold first. Over
+// HTTP/2 a request can also lose its place among those that are being answered, whether or not its
+// body holds anything, but only while Read waits (TestStalledHTTP2BodiesKeepNobodyOut).
 //
 //	state     Read                      claim                       evict
 //	open      waits within its time     waits for room              ends Read and claim: evicted
@@ -73,6 +75,9 @@ type requestBody struct {
 	// memory is what is claimed of the memory of bodies, largeMemory what is claimed of large in
 	// its place, and place is the place of an import.
 	memory, largeMemory, place bound.Hold
+	// requestPlace is the place of the request among those over HTTP/2 that are being answered. The
+	// request can lose it while Read waits for the client. It is nil over HTTP/1.1.
+	requestPlace *bound.Hold
 
 	// mu guards the fields below. It is also held while the read deadline is set, so that none is
 	// set over that of evict.
@@ -93,6 +98,9 @@ type requestBody struct {
 func (s *Server) openBody(w http.ResponseWriter, r *http.Request) *requestBody {
 	rec := w.(*recorder)
 	rec.body = s.bodies.open(rec.ResponseWriter, r)
+	if r.ProtoMajor > 1 {
+		rec.body.requestPlace = &rec.place
+	}
 	return rec.body
 }
 
@@ -119,7 +127,14 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	}
 	turn := bound.TurnOf(b.context)
 	turn.Pause()
+	if b.requestPlace != nil {
+		b.requestPlace.Evictable(b.evict)
+		b.requestPlace.Idle(b.idle)
+	}
 	n, err := b.in.Read(p)
+	if b.requestPlace != nil {
+		b.requestPlace.Evictable(nil)
+	}
 	turn.Resume()
 	waited := time.Since(began)
 	b.account(n, waited)
@@ -271,7 +286,9 @@ func (b *requestBody) evict() {
 		return
 	}
 	b.evicted = true
-	b.cancel()
+	if b.cancel != nil {
+		b.cancel()
+	}
 	_ = b.controller.SetReadDeadline(time.Now())
 	if b.onEvict != nil {
 		b.onEvict()

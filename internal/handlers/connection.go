@@ -5,15 +5,13 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync/atomic"
 
 	"kvgateway/internal/bound"
 )
 
-// A connection carries requests. Over HTTP/2 a connection counts as a client of its own for some
-// bounds, since many clients can have one address, and one client can have many requests on one
-// connection.
+// A connection carries requests. Over HTTP/2 a connection has shares of its own of some bounds,
+// since many clients can have one address, and one client can have many requests on one connection.
 type connection struct {
 	// name is unique in this process.
 	name string
@@ -65,23 +63,26 @@ func connectionOf(r *http.Request) *connection {
 	return c
 }
 
-// takeConnectionPlace takes a place among the requests of an HTTP/2 connection, which must be given
-// back when the request ends. A long poll takes none: it waits as a watch does, and counts as one.
-func (s *Server) takeConnectionPlace(r *http.Request, hold *bound.Hold) error {
-	if r.ProtoMajor < 2 || isLongPoll(r) {
-		return nil
-	}
+// connectionPartOf returns the owner of what a request takes of a bound that addresses share, and
+// of which each connection of an address has a part. If the connection is not known, the address is
+// the owner.
+func connectionPartOf(r *http.Request) string {
 	c := connectionOf(r)
 	if c == nil {
-		return nil
+		return ownerOf(r)
 	}
-	return s.answers.requests.Take(r.Context(), hold, c.name, 1, nil)
+	return bound.Part(ownerOf(r), c.name)
 }
 
-// isLongPoll reports whether a request may wait for a change of a key before it is answered.
-func isLongPoll(r *http.Request) bool {
-	return r.Method == http.MethodGet && strings.Contains(r.URL.EscapedPath(), "/keys/") &&
-		len(r.Header["Prefer"]) > 0 && len(r.Header["If-None-Match"]) > 0
+// takeConnectionPlace waits for a place among the requests over HTTP/2 that are being answered, of
+// which each connection has a part. The place must be given back when the request ends, or when it
+// takes the place of a stream instead.
+func (s *Server) takeConnectionPlace(r *http.Request, hold *bound.Hold) error {
+	c := connectionOf(r)
+	if r.ProtoMajor < 2 || c == nil {
+		return nil
+	}
+	return s.answers.requests.Take(r.Context(), hold, connectionPartOf(r), 1, nil)
 }
 
 // connectionCloser returns a function that closes the connection of a request which shares its

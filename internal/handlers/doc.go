@@ -33,10 +33,11 @@
 //
 //	step                      code                          refusals
 //	the headers have come     Server.begin
+//	place of an open request  Server.enterHTTP2             429, 503 http2-requests (HTTP/2)
 //	admission                 Server.admit                  431, 421, 403, 429, 503 request-heads
 //	other origins             allowOrigins                  (answers preflight requests)
 //	routing                   Server.routeByEscapedPath     404 not-found, 405
-//	place on its connection   Server.takeConnectionPlace    429, 503 connection-requests (HTTP/2)
+//	place to be answered      Server.takeConnectionPlace    429, 503 connection-requests (HTTP/2)
 //	turn at work              Server.beginWork              429, 503 requests-at-work
 //	query                     operationChecks.query         400
 //	room in the store         Server.checkRoom              507 storage-exhausted (writes)
@@ -57,15 +58,22 @@
 // A request holds these parts of bounds. docs/bounds.md lists the bounds with their limits.
 //
 //	bound                    held by                 from            until
+//	http2-requests           requests over HTTP/2    their headers   the end, or they wait (below)
+//	http2-refused            refusals of these       the refusal     it is sent, or 1 s is over
 //	request-heads            heads above 8 KiB       admission       the end
-//	connection-requests      requests over HTTP/2    the handler     the endpoint returns
+//	connection-requests      requests over HTTP/2    the handler     it is sent, eviction, or a wait
 //	requests-at-work         requests about buckets  the handler     the end, with pauses
 //	body-memory              bodies above 4 KiB      a claim         the end, or eviction
 //	transaction-bodies       bodies above 64 KiB     a claim         the end, or eviction
 //	imports                  imports, deletions      the first line  the last, or eviction
 //	answer-bytes             answers above 4 KiB     they are read   the end, or eviction
 //	connection-answer-bytes  the same over HTTP/2    they are read   the end, or eviction
-//	streams                  streams, long polls     they subscribe  they end
+//	streams                  streams, long polls     before a wait   they end
+//	stream-memory            the same; see below     before a wait   they end
+//
+// Streams and long polls that wait for a change are counted as such. Over HTTP/2 they give back
+// their places among the requests when they begin to wait. Of stream-memory a long poll holds 48
+// KiB, or 36 KiB over HTTP/2, and a stream 24 KiB; a stream that a loop writes holds none of it.
 //
 // While a request waits for one of these it holds as little as possible: an answer for which there
 // is no room is dropped and read again later (readAndHold), and a body has only as much memory as
@@ -91,7 +99,9 @@
 // A transaction: parseTransaction reads the operations one by one, and is the only check of their
 // form.
 //
-// A long poll: longPoll reads, and while the client has what was read, waits for the key's feed.
+// A long poll: longPoll reads, and while the client has what was read, waits for the key's feed in
+// the place of a stream (enterPoll). It shares its reads with the long polls of all clients, but
+// does not wait for one in the queue of another client for longer than a moment (sharedReads).
 //
 // A watch: parseWatch → enterStreams → subscribe (feed.Hub.Subscribe for each bucket) → a
 // streamFollower, which turns what the subscriptions report into frames. A loop of internal/sse

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
 )
@@ -45,9 +44,11 @@ func unchanged(have kvclient.Condition, e *kvclient.Entry, err error) bool {
 
 // longPoll reads the entry, and if the client has it already, waits for a change of the key.
 //
-// While it waits, it has the place of a stream (see [newStreamPlaces]), a subscription to the
-// bucket's feed for this one key, and no value. All long polls of a key share their reads (see
-// [sharedReads]).
+// Before it waits, it takes the place of a stream (see [newStreamPlaces]) and its part of the
+// memory of streams (see [newStreamMemory]). It keeps both until its answer is sent. If it reads at
+// a minimal revision, it takes them before it reads, since the read may already wait. While it
+// waits, it also has a subscription to the bucket's feed for this one key, and no value. All long
+// polls of a key share their reads (see [sharedReads]).
 //
 //	event                                   what the long poll does
 //	the feed reports a change of the key    reads, at least at the revision of the change
@@ -64,12 +65,9 @@ func (s *Server) longPoll(
 	have kvclient.Condition,
 	wait time.Duration,
 ) (kvclient.Entry, error) {
-	r := rec.request
-	ctx, answer := r.Context(), rec.Header()
-	var place bound.Hold
-	defer place.Release()
+	ctx, answer := rec.request.Context(), rec.Header()
 	if read.options.MinRevision != (kvclient.Position{}) { // The first read may already wait.
-		if err := s.enterStreams(r, &place); err != nil {
+		if err := s.enterPoll(rec); err != nil {
 			return kvclient.Entry{}, err
 		}
 	}
@@ -77,10 +75,8 @@ func (s *Server) longPoll(
 	if !unchanged(have, &e, err) {
 		return e, err
 	}
-	if place.Size() == 0 {
-		if err := s.enterStreams(r, &place); err != nil {
-			return e, err
-		}
+	if err := s.enterPoll(rec); err != nil {
+		return e, err
 	}
 	return s.awaitChange(ctx, rec, read, have, wait, e, err)
 }

@@ -45,8 +45,12 @@ type recorder struct {
 	limits *answerLimits
 	// turn is the request's turn at work; nil if it needs none.
 	turn *bound.Turn
-	// place is the request's place among those of its HTTP/2 connection.
+	// openPlace is the request's place among the requests over HTTP/2 that are open.
+	openPlace bound.Hold
+	// place is the request's place among the requests over HTTP/2 that are being answered.
 	place bound.Hold
+	// pollPlace is what a long poll that waits holds, over HTTP/2 instead of openPlace and place.
+	pollPlace streamPlace
 	// largeHead holds the bytes of the request's head (line and headers), if that is large.
 	largeHead bound.Hold
 	// answer counts what is held and written of the answer; nil until delivery is called.
@@ -132,6 +136,8 @@ func (s *Server) finish(rec *recorder, r *http.Request) {
 		rec.answer.end()
 	}
 	rec.largeHead.Release()
+	rec.openPlace.Release()
+	rec.pollPlace.release()
 	*rec = recorder{}
 	recorders.Put(rec)
 }

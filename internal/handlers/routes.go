@@ -93,19 +93,20 @@ func chiPattern(path string) string { return strings.Replace(path, "{key}", "*",
 // document. The package comment has the whole life of a request.
 func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.HandlerFunc {
 	observer := s.metrics.route(path)
-	// The number of watches is bounded by --max-streams, so they need no place on their connection.
-	isWatch := strings.HasSuffix(path, "/watch")
 	// Requests about the gateway itself, such as /healthz, must be answered under any load.
-	needsTurn := isWatch || strings.HasPrefix(path, "/buckets")
+	needsTurn := strings.HasSuffix(path, "/watch") || strings.HasPrefix(path, "/buckets")
 	return func(w http.ResponseWriter, r *http.Request) {
 		rec := w.(*recorder)
 		rec.route, rec.checks, rec.request = observer, checks, r
 		var err error
-		if r.ProtoMajor > 1 && !isWatch {
-			err = s.takeConnectionPlace(r, &rec.place)
+		if r.ProtoMajor > 1 {
+			if err := s.takeConnectionPlace(r, &rec.place); err != nil {
+				s.refuseHTTP2(rec, r, err)
+				return
+			}
 			defer rec.place.Release()
 		}
-		if err == nil && needsTurn {
+		if needsTurn {
 			r, err = s.beginWork(rec, r)
 			defer rec.turn.End()
 		}
@@ -121,11 +122,8 @@ func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.H
 		if err != nil {
 			s.fail(rec, r, err)
 		}
-		if rec.place.Size() > 0 && rec.bytes > 0 {
-			// What net/http has in its buffers is sent while the request still has its place. After
-			// the handler has returned nothing would count it: 90,000 small answers that nobody
-			// read took 1.3 GB (measured).
-			_ = http.NewResponseController(rec.ResponseWriter).Flush()
+		if r.ProtoMajor > 1 && rec.bytes > 0 {
+			rec.delivery().flush()
 		}
 	}
 }

@@ -101,10 +101,15 @@ type Server struct {
 	loops *sse.Loops
 	// streamPlaces bounds the streams and long polls that are open.
 	streamPlaces *bound.Bound
+	// streamMemory bounds what waiting long polls, and streams that have a goroutine, take; see
+	// newStreamMemory.
+	streamMemory *bound.Bound
 	// work bounds the requests that are at work; see newWork.
 	work *bound.Bound
 	// largeHeads bounds the bytes of large request heads; see newLargeHeads.
 	largeHeads *bound.Bound
+	// http2Limits bounds the requests over HTTP/2 that are open, or are being refused.
+	http2Limits *http2Limits
 	// answers bounds what is held for clients that have yet to take their answers.
 	answers *answerLimits
 	// streamLimits bounds what is held for the clients of streams, out of the budget of answers.
@@ -161,8 +166,10 @@ func New(options Options) (*Server, error) {
 
 		loops:        loops,
 		streamPlaces: streamPlaces,
+		streamMemory: newStreamMemory(options.Bounds, options.MaxStreams),
 		work:         newWork(options.Bounds),
 		largeHeads:   newLargeHeads(options.Bounds),
+		http2Limits:  newHTTP2Limits(options.Bounds),
 		answers:      answers,
 		streamLimits: streamLimits,
 		bodies:       newBodyBounds(options.Bounds, options.Bodies),
@@ -185,7 +192,7 @@ func New(options Options) (*Server, error) {
 }
 
 // ServeHTTP records the request for the access log and the metrics, refuses what must not reach an
-// endpoint (see [Server.admit]), and routes the rest.
+// endpoint (see [Server.enterHTTP2] and [Server.admit]), and routes the rest.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := s.begin(w, r)
 	defer func() {
@@ -200,6 +207,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			drain(w, r.Body)
 		}
 	}()
+	if !s.enterHTTP2(rec, r) {
+		return
+	}
 	if err := s.admit(rec, r); err != nil {
 		s.fail(rec, r, err)
 		return

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/sse"
 )
@@ -62,8 +61,8 @@ type followed struct {
 type streamFollower struct {
 	// request is what the client asked for.
 	request *watchRequest
-	// place is the stream's place among those that may be open.
-	place bound.Hold
+	// place is what the stream holds of the bounds of streams.
+	place streamPlace
 	// subscriptions are those of the request's targets, in the same order.
 	subscriptions []followed
 	// current is the index of the subscription that events are of.
@@ -87,7 +86,7 @@ var eventLists = sync.Pool{New: func() any { return new(make([]feed.Event, 0, po
 
 // close ends the subscriptions and gives up the stream's place.
 func (f *streamFollower) close() {
-	f.place.Release()
+	f.place.release()
 	for _, s := range f.subscriptions {
 		s.Close()
 	}

@@ -47,7 +47,7 @@ func newWork(set *bound.Set) *bound.Bound {
 		Of: "requests that do not wait for NATS, for their body, for room or for a change, each " +
 			"counted for at most 20 ms at a time; one client has two for each processor",
 		Unit: bound.Places, Limit: 4 * WorkShare(), PerOwner: WorkShare(),
-		Lease: workLease, Wait: workWait,
+		Lease: workLease, Wait: workWait, QueuedBy: "connections, http2-requests and streams",
 		AtLimit: "requests wait, and clients take turns; a request " +
 			"that has waited for 10 s is refused with 429 or 503",
 	})
