@@ -47,6 +47,8 @@ type Spec struct {
 	// PerOwner is how much one owner may hold, so that nobody takes everything; 0 for no such
 	// limit. The owner "" is the gateway itself, which has none. See [Part].
 	PerOwner int64
+	// OwnerIs says what an owner is, such as "bucket"; "" for a client.
+	OwnerIs string
 	// PerPart is how much each part of an owner may hold, such as one connection of a client, within
 	// the owner's share; 0 for no such limit. See [Part].
 	PerPart int64
@@ -74,7 +76,7 @@ type Spec struct {
 	// claim that waits. It applies to holds with an evict function only; see [Bound.Take].
 	Patience time.Duration
 	// Lease is how long a hold counts at most, 0 for until it is released. There are no evictions from
-	// a bound with a lease.
+	// a bound with a lease. A bound of what may begin in a second has a lease of a second.
 	Lease time.Duration
 }
 
@@ -174,6 +176,9 @@ func (b *Bound) read() Reading {
 // Take returns a *[FullError] if there is no room in time, and the context's error if it ends first.
 func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evict func()) error {
 	b.mu.Lock()
+	if b.spec.Lease > 0 {
+		b.expire()
+	}
 	size = b.clamp(owner, size)
 	h.owner, h.evict = owner, evict
 	if b.goesFirst(0, size) && b.fits(owner, 0, size) {

@@ -83,3 +83,17 @@ func TestHoldIsUsedAgainAfterItsLease(t *testing.T) {
 		}
 	})
 }
+
+// What is never released, such as what was begun in a second, is forgotten when its lease is over.
+func TestLeasesThatAreOverAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := leased()
+		for i := range 50 {
+			take(t, b, string(rune('a'+i)), 1)
+			if used := b.Used(); used > 2 {
+				t.Fatalf("%d places are taken", used)
+			}
+			time.Sleep(lease / 2)
+		}
+	})
+}
