@@ -87,9 +87,7 @@ func TestCrossSiteRule(t *testing.T) {
 	} {
 		put(t, kv, "a", "old")
 		put(t, kv, "gone", "v")
-		if err := kv.Delete(t.Context(), "gone"); err != nil {
-			t.Fatal(err)
-		}
+		deleteKey(t, kv, "gone")
 		for _, request := range []struct {
 			method, target string
 			body           any

@@ -40,12 +40,10 @@ func (g *gateway) unread(t *testing.T, target string, headers ...string) net.Con
 // unreadFrom is unread from an address of the loopback network.
 func (g *gateway) unreadFrom(t *testing.T, address, target string, headers ...string) net.Conn {
 	t.Helper()
-	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
-	conn, err := from.Dial("tcp", g.address)
+	conn, err := g.dialFrom(t, address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { conn.Close() })
 	request := "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + strings.Join(append(headers, "\r\n"), "\r\n")
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
@@ -177,7 +175,7 @@ func TestExportBeyondItsAgeEndsWithAProblem(t *testing.T) {
 		put(t, kv, fmt.Sprintf("%d.%s", i, strings.Repeat("k", 500)), strings.Repeat("v", 1000))
 	}
 	for _, target := range []string{"/buckets/shop/entries", "/buckets/shop/keys", "/buckets/shop/entries?limit=200"} {
-		a := g.get(t, target, "Accept: application/x-ndjson").is(t, 200)
+		a := g.get(t, target, asLines).is(t, 200)
 		lines := strings.Split(strings.TrimSpace(string(a.body)), "\n")
 		last := lines[len(lines)-1]
 		if !strings.HasPrefix(last, `{"problem":`) || !strings.Contains(last, "problems/timeout") || len(lines) < 2 {

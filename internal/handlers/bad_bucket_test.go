@@ -7,18 +7,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"kvgateway/api"
 )
 
 // A stream of a bucket's name that is none is out of reach, for every method, and stays as it is.
 func TestStreamsThatAreNoBuckets(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := contract(t)
 	for name, config := range map[string]jetstream.StreamConfig{
 		"subjects":  {Subjects: []string{"orders.>"}},
 		"more":      {Subjects: []string{"$KV.more.>", "orders2.>"}, MaxMsgsPerSubject: 1},
@@ -69,9 +64,7 @@ func TestStreamsThatAreNoBuckets(t *testing.T) {
 func TestBucketThatBecomesAnotherStream(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
-	if err := g.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
-		t.Fatal(err)
-	}
+	g.deleteBucket(t, "shop")
 	if _, err := g.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_shop", Subjects: []string{"orders.>"}, AllowDirect: true}); err != nil {
 		t.Fatal(err)
 	}

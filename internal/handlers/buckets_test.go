@@ -12,8 +12,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const jsonType = "Content-Type: application/json"
-
 func TestCreateBucket(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -183,13 +181,9 @@ func TestBucketStatus(t *testing.T) {
 		put(t, kv, "a", fmt.Sprint(i))
 		put(t, kv, fmt.Sprintf("b%d", i), "v")
 	}
-	if err := kv.Delete(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "a")
 	check()
-	if err := kv.Purge(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	purgeKey(t, kv, "a")
 	check()
 }
 

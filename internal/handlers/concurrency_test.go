@@ -85,9 +85,7 @@ func TestOneCreatorWins(t *testing.T) {
 		key := fmt.Sprintf("k%d", round)
 		if round%2 == 1 { // over a marker
 			put(t, kv, key, "v")
-			if err := kv.Delete(t.Context(), key); err != nil {
-				t.Fatal(err)
-			}
+			deleteKey(t, kv, key)
 		}
 		won := make(chan string, 16)
 		var creators sync.WaitGroup

@@ -87,9 +87,7 @@ func TestRevisions(t *testing.T) {
 	first := put(t, kv, "a", "first")
 	other := put(t, kv, "b", "other")
 	second := put(t, kv, "a", "second")
-	if err := kv.Delete(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "a")
 	marker := g.lastRevision(t, "shop", "a")
 	for _, place := range []string{"keys", "entries"} {
 		at := func(revision any) *answer {
@@ -113,8 +111,6 @@ func TestRevisions(t *testing.T) {
 	g.get(t, fmt.Sprintf("/buckets/shop/keys/a?revision=%d&min_revision=1", first)).problem(t, 400, "invalid-parameter")
 	g.get(t, fmt.Sprintf("/buckets/shop/keys/a?revision=%d", first), "KV-Min-Revision: 1").is(t, 400)
 
-	if err := kv.Purge(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	purgeKey(t, kv, "a")
 	g.get(t, fmt.Sprintf("/buckets/shop/keys/a?revision=%d", first)).problem(t, 404, "revision-not-found")
 }

@@ -28,6 +28,26 @@ func init() {
 	openapi3filter.RegisterBodyDecoder("text/html", text)
 }
 
+// contract returns the parsed api/openapi.yaml.
+func contract(t testing.TB) *openapi3.T {
+	t.Helper()
+	doc, err := api.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// contractCodes returns the problem codes of the contract, each with its status.
+func contractCodes(t testing.TB) map[string]int {
+	t.Helper()
+	codes, err := api.ProblemCodes(contract(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return codes
+}
+
 // pathItem finds the path of the contract that a request's target is of, by a matcher of this test's own. The last
 // parameter of keys, entries and history takes all that follows, slashes too.
 func pathItem(doc *openapi3.T, target string) (string, *openapi3.PathItem) {
@@ -58,10 +78,7 @@ func matches(template, path []string) bool {
 // checkContract checks an answer against api/openapi.yaml. Every answer of every test comes through here.
 func (g *gateway) checkContract(t testing.TB, method, target string, a *answer) {
 	t.Helper()
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := contract(t)
 	fault := func(format string, args ...any) {
 		t.Helper()
 		t.Errorf("%s: %d: against the contract: %s", a.request, a.status, fmt.Sprintf(format, args...))
@@ -118,14 +135,7 @@ func (g *gateway) checkProblem(t testing.TB, a *answer, fault faultFunc) string 
 		return ""
 	}
 	code, below := strings.CutPrefix(p.Type, g.basePath+"/problems/")
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	statuses, err := api.ProblemCodes(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	statuses := contractCodes(t)
 	if !below || statuses[code] != a.status || p.Status != a.status {
 		fault("type %q, status %d; the contract has %d for it", p.Type, p.Status, statuses[code])
 	}

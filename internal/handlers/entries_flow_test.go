@@ -56,11 +56,7 @@ type rawImport struct {
 
 func (g *gateway) rawImport(t testing.TB, target string, length int) *rawImport {
 	t.Helper()
-	conn, err := net.Dial("tcp", g.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
+	conn := g.dial(t)
 	if err := conn.SetDeadline(time.Now().Add(3 * patience)); err != nil {
 		t.Fatal(err)
 	}
@@ -335,9 +331,7 @@ func TestImportIntoABucketThatGoes(t *testing.T) {
 			r := g.rawImport(t, "/buckets/b/entries", len(body))
 			r.send(body)
 			eventually(t, "something is stored", func() bool { return g.lastOf(t, "b") > 2000 })
-			if err := g.js.DeleteKeyValue(t.Context(), "b"); err != nil {
-				t.Fatal(err)
-			}
+			g.deleteBucket(t, "b")
 			change(t, g)
 			i := r.answer()
 			problem, _ := i.last["problem"].(map[string]any)

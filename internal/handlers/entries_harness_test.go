@@ -9,11 +9,6 @@ import (
 	"time"
 )
 
-const (
-	lineType = "Content-Type: application/x-ndjson"
-	asLines  = "Accept: application/x-ndjson"
-)
-
 // linesOf reads an answer of lines.
 func linesOf(t testing.TB, a *answer) []map[string]any {
 	t.Helper()

@@ -8,7 +8,6 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"kvgateway/api"
 	"kvgateway/internal/handlers"
 )
 
@@ -174,9 +173,7 @@ func TestImportModesAndResults(t *testing.T) {
 	kv := g.shop(t)
 	put(t, kv, "k.1", "there")
 	put(t, kv, "k.2", "gone")
-	if err := kv.Delete(t.Context(), "k.2"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "k.2")
 	i := g.load(t, "/buckets/shop/entries?mode=create&results=all", manyLines(2500)+`{"key":"k.7","text":"twice"}`)
 	i.wantDone(t, 2499, 2)
 	i.wantFailed(t, map[int]string{2: "key-exists", 2501: "key-exists"})
@@ -261,10 +258,7 @@ func TestExportOfATransactionIsAnImport(t *testing.T) {
 // What is added to entries must be added to imports, or an export is none.
 func TestImportsKnowAllMembersOfEntries(t *testing.T) {
 	t.Parallel()
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := contract(t)
 	for name := range doc.Components.Schemas["Entry"].Value.Properties {
 		if !slices.Contains(handlers.ImportMembers, name) {
 			t.Errorf("an entry can have %q, and an import refuses it", name)

@@ -259,9 +259,7 @@ func TestEntriesElsewhere(t *testing.T) {
 		put(t, kv, fmt.Sprintf("k%02d", i), "v")
 	}
 	put(t, kv, "gone", "v")
-	if err := kv.Delete(t.Context(), "gone"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "gone")
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "copy", Mirror: &jetstream.StreamSource{Name: "shop"}})
 	eventually(t, "the mirror has caught up", func() bool { return g.messages(t, "copy")[1] == g.messages(t, "shop")[1] })
 	page := g.entries(t, "/buckets/copy/entries")

@@ -19,7 +19,7 @@ func TestValuesInJSON(t *testing.T) {
 	binary := "\xff\x00\xfe"
 	for i, tc := range []struct {
 		value, mediaType string
-		byType, asJSON   string // the member with the value, as it is written
+		byType, jsonType   string // the member with the value, as it is written
 	}{
 		{`{"qty":2}`, "application/json", `"value":{"qty":2}`, `"value":{"qty":2}`},
 		{`{"qty":2}`, "application/json; charset=utf-8", `"value":{"qty":2}`, `"value":{"qty":2}`},
@@ -59,7 +59,7 @@ func TestValuesInJSON(t *testing.T) {
 		}
 		g.do(t, "PUT", "/buckets/shop/keys/"+key, tc.value, header...).is(t, 200)
 		exact := `"base64":"` + base64.StdEncoding.EncodeToString([]byte(tc.value)) + `"`
-		for query, want := range map[string]string{"": tc.byType, "?values=json": tc.asJSON, "?values=base64": exact, "?values=none": ""} {
+		for query, want := range map[string]string{"": tc.byType, "?values=json": tc.jsonType, "?values=base64": exact, "?values=none": ""} {
 			for _, place := range []string{"entries", "history"} {
 				a := g.get(t, "/buckets/shop/"+place+"/"+key+query).is(t, 200)
 				if !strings.Contains(string(a.body), want) {
@@ -128,9 +128,7 @@ func TestHistory(t *testing.T) {
 	put(t, kv, "a", "1")
 	put(t, kv, "other", "x")
 	g.do(t, "PUT", "/buckets/shop/keys/a", `{"n":2}`, jsonType).is(t, 200)
-	if err := kv.Delete(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "a")
 	put(t, kv, "a", "4")
 	entries := func(target string) []map[string]any {
 		t.Helper()
@@ -161,9 +159,7 @@ func TestHistory(t *testing.T) {
 		t.Errorf("history %v", found)
 	}
 
-	if err := kv.Purge(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	purgeKey(t, kv, "a")
 	if found := entries("/buckets/shop/history/a"); len(found) != 1 || found[0]["operation"] != "purge" {
 		t.Errorf("after a purge: %v", found)
 	}

@@ -80,6 +80,6 @@ func TestEntryOutlivesItsOriginInACopy(t *testing.T) {
 	if e := stream.next(); e.event != "put" || e.object(t)["expires"] != nil {
 		t.Errorf("event %s: %s", e.event, e.data)
 	}
-	g.do(t, "PATCH", "/buckets/copy/keys/a", `{"n":2}`, "Content-Type: application/merge-patch+json").is(t, 200)
+	g.do(t, "PATCH", "/buckets/copy/keys/a", `{"n":2}`, mergeType).is(t, 200)
 	g.get(t, "/buckets/copy/keys/a").is(t, 200).hasBody(t, `{"n":2}`)
 }

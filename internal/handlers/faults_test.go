@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"kvgateway/api"
 )
 
 func shortTimeout(s *setup) { s.client.RequestTimeout = 200 * time.Millisecond }
@@ -92,10 +90,7 @@ func (g *gateway) crowd(t testing.TB, listings int) *answer {
 func TestNATSAway(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := contract(t)
 	g.wire.stop()
 	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() })
 	for template, item := range doc.Paths.Map() {
@@ -107,11 +102,11 @@ func TestNATSAway(t *testing.T) {
 			var header []string
 			var body any
 			if method == "PATCH" {
-				body, header = `{"history":5}`, []string{"Content-Type: application/merge-patch+json"}
+				body, header = `{"history":5}`, []string{mergeType}
 			} else if method == "POST" && strings.HasSuffix(template, "/entries") {
 				body, header = `{"key":"a","text":"applied later"}`, []string{lineType}
 			} else if method == "POST" {
-				body, header = `{"operations":[{"op":"put","key":"a","text":"applied later"}]}`, []string{"Content-Type: application/json"}
+				body, header = `{"operations":[{"op":"put","key":"a","text":"applied later"}]}`, []string{jsonType}
 			} else if method == "PUT" && template != "/buckets/{bucket}" {
 				body = "applied later behind the caller's back"
 			} else if method == "DELETE" && template == "/buckets/{bucket}/keys" {
@@ -168,9 +163,7 @@ func TestMissingBucketIsToldApartAtOnce(t *testing.T) {
 	fastest("a bucket deleted natively", func() {
 		g.bucket(t, jetstream.KeyValueConfig{Bucket: "brief"})
 		g.do(t, "PUT", "/buckets/brief/keys/a", "v").is(t, 200)
-		if err := g.js.DeleteKeyValue(t.Context(), "brief"); err != nil {
-			t.Fatal(err)
-		}
+		g.deleteBucket(t, "brief")
 		g.do(t, "PUT", "/buckets/brief/keys/a", "v").problem(t, 404, "bucket-not-found")
 		g.get(t, "/buckets/brief/keys/a").problem(t, 404, "bucket-not-found")
 	})
@@ -194,8 +187,8 @@ func TestOutcomeUnknown(t *testing.T) {
 		{"PUT", "/buckets/shop/keys/a", "new", []string{`If-Match: "1"`}},
 		{"PUT", "/buckets/made", "", nil},
 		{"PUT", "/buckets/shop/keys/a", "new", []string{"Idempotency-Key: k", `If-Match: "1"`}},
-		{"PATCH", "/buckets/shop/keys/json", `{"n":2}`, []string{"Content-Type: application/merge-patch+json"}},
-		{"PATCH", "/buckets/shop", `{"description":"new"}`, []string{"Content-Type: application/json"}},
+		{"PATCH", "/buckets/shop/keys/json", `{"n":2}`, []string{mergeType}},
+		{"PATCH", "/buckets/shop", `{"description":"new"}`, []string{jsonType}},
 		{"DELETE", "/buckets/shop", "", nil},
 	} {
 		t.Run(fmt.Sprint(tc.method, tc.target, tc.header), func(t *testing.T) {
@@ -264,9 +257,7 @@ func TestContention(t *testing.T) {
 func TestCreationOutrun(t *testing.T) {
 	t.Parallel()
 	g, kv := warm(t)
-	if err := kv.Delete(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "a")
 	anew := func() {
 		put(t, kv, "a", "brief")
 		if err := kv.Delete(t.Context(), "a"); err != nil {

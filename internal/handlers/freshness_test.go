@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"kvgateway/api"
 )
 
 // A mirror nobody told the gateway of answers direct gets of its origin too, and may be behind.
@@ -63,10 +61,7 @@ func TestConsistencyIsToldEachTime(t *testing.T) {
 // What every answer says stands in the contract for machines too.
 func TestConsistencyIsInTheContract(t *testing.T) {
 	t.Parallel()
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := contract(t)
 	for _, path := range []string{"/buckets/{bucket}/keys/{key}", "/buckets/{bucket}/entries/{key}"} {
 		for method, operation := range doc.Paths.Value(path).Operations() {
 			for _, status := range []int{200, 206, 304, 404, 412, 416} {

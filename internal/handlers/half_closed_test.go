@@ -5,8 +5,6 @@ import (
 	"net"
 	"strings"
 	"testing"
-
-	"kvgateway/internal/natstest"
 )
 
 // A client may end its half of the connection once it has asked, as `nc -N` does. It gets its stream,
@@ -33,7 +31,7 @@ func TestHalfClosedWatchGetsItsStream(t *testing.T) {
 		}
 		put(t, kv, "a", "to nobody")
 		put(t, kv, "a", "to nobody")
-		natstest.Eventually(t, patience, "the streams are given up", func() bool {
+		eventually(t, "the streams are given up", func() bool {
 			put(t, kv, "a", "to nobody")
 			return g.metric(t, "kvgw_streams", nil) == 0
 		})
@@ -51,7 +49,7 @@ func TestWatchClosedAtOnceIsGivenUp(t *testing.T) {
 			begin(t, s.conn, "GET /buckets/shop/watch HTTP/1.1\r\nHost: localhost\r\n\r\n")
 			s.conn.Close()
 		}
-		natstest.Eventually(t, patience, "the requests are answered", func() bool {
+		eventually(t, "the requests are answered", func() bool {
 			return strings.Count(g.log.String(), `"route":"/buckets/{bucket}/watch"`) == 20
 		})
 		if open := g.metric(t, "kvgw_streams", nil); open != 0 {

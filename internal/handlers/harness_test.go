@@ -230,6 +230,30 @@ func put(t testing.TB, kv jetstream.KeyValue, key, value string) uint64 {
 	return revision
 }
 
+// deleteKey deletes a key natively, which leaves a delete marker.
+func deleteKey(t testing.TB, kv jetstream.KeyValue, key string) {
+	t.Helper()
+	if err := kv.Delete(t.Context(), key); err != nil {
+		t.Fatalf("native delete %s: %v", key, err)
+	}
+}
+
+// purgeKey purges a key natively, which leaves a purge marker and removes the key's history.
+func purgeKey(t testing.TB, kv jetstream.KeyValue, key string) {
+	t.Helper()
+	if err := kv.Purge(t.Context(), key); err != nil {
+		t.Fatalf("native purge %s: %v", key, err)
+	}
+}
+
+// deleteBucket deletes a bucket natively.
+func (g *gateway) deleteBucket(t testing.TB, bucket string) {
+	t.Helper()
+	if err := g.js.DeleteKeyValue(t.Context(), bucket); err != nil {
+		t.Fatalf("native delete of bucket %s: %v", bucket, err)
+	}
+}
+
 // wantNative checks the last value of a key as a native client sees it.
 func wantNative(t testing.TB, kv jetstream.KeyValue, key, want string) {
 	t.Helper()

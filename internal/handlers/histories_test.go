@@ -23,10 +23,10 @@ func (g *gateway) write(t testing.TB, bucket string, pairs ...string) {
 	t.Helper()
 	for _, pair := range pairs {
 		key, value, _ := strings.Cut(pair, "=")
-		natstest.Eventually(t, patience, "store "+pair, func() bool {
+		eventually(t, "store "+pair, func() bool {
 			return g.do(t, "PUT", "/buckets/"+bucket+"/keys/"+key, value).status == http.StatusOK
 		})
-		natstest.Eventually(t, patience, "read "+pair, func() bool {
+		eventually(t, "read "+pair, func() bool {
 			return g.get(t, "/buckets/"+bucket+"/keys/"+key).status == http.StatusOK
 		})
 	}
@@ -81,6 +81,12 @@ func (g *gateway) begins(t testing.TB, target, id string) string {
 	}
 }
 
+// byAge names the two gateways that most of these tests compare: the one that has followed the
+// bucket all the time, and one that was started after the history had changed.
+func byAge(running, fresh *gateway) map[string]*gateway {
+	return map[string]*gateway{"that runs": running, "started anew": fresh}
+}
+
 // A bucket that nothing was removed from, so that a gateway which knows nothing but revisions can
 // vouch for all of them.
 const longHistory = `{"history":64}`
@@ -93,7 +99,7 @@ func TestLostRevisionsAreNotTakenForThoseThatReplaceThem(t *testing.T) {
 func testLostRevisionsAreNotTakenForThoseThatReplaceThem(t *testing.T, form func(*setup)) {
 	server := natstest.Start(t, natstest.Options{})
 	g := start(t, form, of(server))
-	g.do(t, "PUT", "/buckets/b", longHistory, asJSON).is(t, 201)
+	g.do(t, "PUT", "/buckets/b", longHistory, jsonType).is(t, 201)
 	g.write(t, "b", "a=1", "k=1")
 	kept := g.idAtSync(t, "/buckets/b/watch")
 	saved := server.Save()
@@ -107,7 +113,7 @@ func testLostRevisionsAreNotTakenForThoseThatReplaceThem(t *testing.T, form func
 		t.Errorf("the open stream was told of %v", b)
 	}
 	other := start(t, form, of(server))
-	for name, g := range map[string]*gateway{"that runs": g, "started anew": other} {
+	for name, g := range byAge(g, other) {
 		if got := g.begins(t, "/buckets/b/watch", lost); got != "reset horizon" {
 			t.Errorf("a gateway %s begins with %s at the id %s of what was lost", name, got, lost)
 		}
@@ -124,7 +130,7 @@ func testLostRevisionsAreNotTakenForThoseThatReplaceThem(t *testing.T, form func
 		for _, method := range []string{"PUT", "DELETE"} {
 			g.do(t, method, "/buckets/b/keys/k", "", "If-Match: "+tag).is(t, 412).has(t, "ETag", now)
 		}
-		g.do(t, "PATCH", "/buckets/b/keys/k", "{}", "Content-Type: application/merge-patch+json", "If-Match: "+tag).is(t, 412)
+		g.do(t, "PATCH", "/buckets/b/keys/k", "{}", mergeType, "If-Match: "+tag).is(t, 412)
 		g.get(t, "/buckets/b/keys/k").hasBody(t, "theirs")
 	}
 	if got := other.begins(t, "/buckets/b/watch", kept); got != "put" {
@@ -140,7 +146,7 @@ func TestMovedEpochChangesNothing(t *testing.T) {
 func testMovedEpochChangesNothing(t *testing.T, form func(*setup)) {
 	server := natstest.Start(t, natstest.Options{})
 	g := start(t, form, of(server))
-	g.do(t, "PUT", "/buckets/b", longHistory, asJSON).is(t, 201)
+	g.do(t, "PUT", "/buckets/b", longHistory, jsonType).is(t, 201)
 	g.write(t, "b", "a=1", "k=1")
 	early := g.idAtSync(t, "/buckets/b/watch")
 	g.write(t, "b", "a=2")
@@ -164,7 +170,7 @@ func testMovedEpochChangesNothing(t *testing.T, form func(*setup)) {
 		t.Fatalf("the epoch is %v still", epoch)
 	}
 	other := start(t, form, of(server))
-	for name, g := range map[string]*gateway{"that runs": g, "started anew": other} {
+	for name, g := range byAge(g, other) {
 		for _, id := range []string{early, w.lastID} {
 			want := "put"
 			if id == w.lastID {
@@ -185,9 +191,9 @@ func testMovedEpochChangesNothing(t *testing.T, form func(*setup)) {
 	g.do(t, "PUT", "/buckets/b/keys/k", "2", "If-Match: "+tag).is(t, 200)
 	// A bucket that was created again is another one, whatever it holds.
 	g.do(t, "DELETE", "/buckets/b", "").is(t, 204)
-	g.do(t, "PUT", "/buckets/b", longHistory, asJSON).is(t, 201)
+	g.do(t, "PUT", "/buckets/b", longHistory, jsonType).is(t, 201)
 	g.write(t, "b", "a=1", "k=1", "a=2", "after=1", "k=2", "a=3")
-	for name, g := range map[string]*gateway{"that runs": g, "started anew": other} {
+	for name, g := range byAge(g, other) {
 		if got := g.begins(t, "/buckets/b/watch", early); got != "reset epoch" {
 			t.Errorf("a gateway %s begins with %s at an id of the deleted bucket", name, got)
 		}
@@ -307,11 +313,11 @@ func testIDOfOtherTermsIsReset(t *testing.T, form func(*setup)) {
 	server := natstest.Start(t, natstest.Options{})
 	one := start(t, of(server), form)
 	const target = "/buckets/b/watch"
-	one.do(t, "PUT", "/buckets/b", `{"history":5}`, "Content-Type: application/json").is(t, 201)
+	one.do(t, "PUT", "/buckets/b", `{"history":5}`, jsonType).is(t, 201)
 	one.write(t, "b", "a=1", "b=2")
 	patch := func(body string) {
 		t.Helper()
-		one.do(t, "PATCH", "/buckets/b", body, "Content-Type: application/merge-patch+json").is(t, 200)
+		one.do(t, "PATCH", "/buckets/b", body, mergeType).is(t, 200)
 	}
 	// others begins a stream with an id on a gateway that has followed nothing before.
 	others := func(id, want string) {

@@ -209,7 +209,7 @@ func TestIdempotencyKeyIsBound(t *testing.T) {
 	wantNative(t, kv, "b", `{"n":1}`)
 	wantNative(t, other, "a", `{"n":1}`)
 
-	g.do(t, "PUT", "/buckets/shop/keys/c", `{"n":1}`, header, "Content-Type: application/json").is(t, 200)
+	g.do(t, "PUT", "/buckets/shop/keys/c", `{"n":1}`, header, jsonType).is(t, 200)
 	before := g.messages(t, "shop")
 	reuses := func(target, body string, headers ...string) {
 		t.Helper()
@@ -217,10 +217,10 @@ func TestIdempotencyKeyIsBound(t *testing.T) {
 			g.do(t, "PUT", target, body, append(headers, header, condition)...).problem(t, 422, "idempotency-key-reused")
 		}
 	}
-	reuses("/buckets/shop/keys/c", `{"n":2}`, "Content-Type: application/json")
+	reuses("/buckets/shop/keys/c", `{"n":2}`, jsonType)
 	reuses("/buckets/shop/keys/c", `{"n":1}`, "Content-Type: text/plain")
-	reuses("/buckets/shop/keys/c", `{"n":1}`, "Content-Type: application/json", "Content-Encoding: gzip")
-	reuses("/buckets/shop/keys/c?ttl=1h", `{"n":1}`, "Content-Type: application/json")
+	reuses("/buckets/shop/keys/c", `{"n":1}`, jsonType, "Content-Encoding: gzip")
+	reuses("/buckets/shop/keys/c?ttl=1h", `{"n":1}`, jsonType)
 	g.do(t, "DELETE", "/buckets/shop/keys/a?purge=true", nil, header).problem(t, 422, "idempotency-key-reused")
 	if after := g.messages(t, "shop"); after != before {
 		t.Errorf("a reuse stored something: %v, then %v", before, after)

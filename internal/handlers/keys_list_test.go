@@ -21,13 +21,9 @@ func (g *gateway) bucketOf(t testing.TB, bucket string, keys ...string) jetstrea
 	}
 	for _, gone := range []string{"gone", "gone.a", "orders.gone"} {
 		put(t, kv, gone, "v")
-		if err := kv.Delete(t.Context(), gone); err != nil {
-			t.Fatal(err)
-		}
+		deleteKey(t, kv, gone)
 		put(t, kv, "purged."+gone, "v")
-		if err := kv.Purge(t.Context(), "purged."+gone); err != nil {
-			t.Fatal(err)
-		}
+		purgeKey(t, kv, "purged."+gone)
 	}
 	return kv
 }
@@ -93,7 +89,7 @@ func TestListKeys(t *testing.T) {
 // lines reads a listing as NDJSON; prefixes come with "+" before them.
 func (g *gateway) lines(t testing.TB, target string) []string {
 	t.Helper()
-	a := g.get(t, target, "Accept: application/x-ndjson").is(t, 200).has(t, "Content-Type", "application/x-ndjson")
+	a := g.get(t, target, asLines).is(t, 200).has(t, "Content-Type", "application/x-ndjson")
 	var found []string
 	for line := range strings.Lines(string(a.body)) {
 		var item struct{ Key, Prefix *string }
@@ -118,7 +114,7 @@ func TestListKeysOfAnEmptyBucket(t *testing.T) {
 		t.Errorf("%v", list)
 	}
 	g.get(t, "/buckets/shop/keys", "Accept: text/plain").is(t, 200).hasBody(t, "")
-	g.get(t, "/buckets/shop/keys", "Accept: application/x-ndjson").is(t, 200).hasBody(t, "")
+	g.get(t, "/buckets/shop/keys", asLines).is(t, 200).hasBody(t, "")
 	g.get(t, "/buckets/shop/keys?delimiter=.").is(t, 200)
 }
 
@@ -212,9 +208,7 @@ func TestCursors(t *testing.T) {
 		return url.QueryEscape(n)
 	}
 	cursor := next("/buckets/shop/keys?limit=2")
-	if err := kv.Delete(t.Context(), "b"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "b")
 	put(t, kv, "b1", "v")
 	put(t, kv, "a1", "v")
 	got := stringsOf(g.get(t, "/buckets/shop/keys?cursor="+cursor).is(t, 200).object(t)["keys"])

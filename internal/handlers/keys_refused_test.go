@@ -146,7 +146,7 @@ func TestMirrorOriginCannotBreakTheConnection(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			made := g.do(t, "PUT", "/buckets/mirror", string(config), "Content-Type: application/json")
+			made := g.do(t, "PUT", "/buckets/mirror", string(config), jsonType)
 			if made.status != 201 && made.status != 400 {
 				t.Errorf("%s: status %d, want 201 or 400\n%s", made.request, made.status, made.body)
 			}

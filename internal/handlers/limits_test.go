@@ -109,7 +109,7 @@ func TestLimitsFollowTheConfiguration(t *testing.T) {
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", MaxValueSize: 10})
 	g.do(t, "PUT", "/buckets/b/keys/a", "0123456789x").problem(t, 413, "value-too-large")
-	g.do(t, "PATCH", "/buckets/b", `{"max_value_size":11}`, "Content-Type: application/json").is(t, 200)
+	g.do(t, "PATCH", "/buckets/b", `{"max_value_size":11}`, jsonType).is(t, 200)
 	g.do(t, "PUT", "/buckets/b/keys/a", "0123456789x").is(t, 200)
 	if _, err := g.js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b", MaxValueSize: 5}); err != nil {
 		t.Fatal(err)
@@ -140,7 +140,7 @@ func TestBucketFull(t *testing.T) {
 	g.get(t, "/buckets/small/keys/k0").is(t, 200).hasBody(t, value)
 	g.get(t, "/buckets/small/keys/k19").problem(t, 404, "key-not-found")
 	g.do(t, "DELETE", "/buckets/small/keys/k0?purge=true", nil).is(t, 200)
-	g.do(t, "PATCH", "/buckets/small", `{"max_bytes":100000}`, "Content-Type: application/json").is(t, 200)
+	g.do(t, "PATCH", "/buckets/small", `{"max_bytes":100000}`, jsonType).is(t, 200)
 	g.do(t, "PUT", "/buckets/small/keys/k19", value).is(t, 200)
 	wantNative(t, kv, "k19", value)
 }
@@ -153,7 +153,7 @@ func TestJSONBodyLimits(t *testing.T) {
 		config := `{"description":"` + strings.Repeat("d", size-len(`{"description":""}`)) + `"}`
 		for _, body := range []any{config, chunked(config)} {
 			for _, request := range []struct{ method, path string }{{"PUT", "/buckets/new"}, {"PATCH", "/buckets/shop"}} {
-				a := g.do(t, request.method, request.path, body, "Content-Type: application/json")
+				a := g.do(t, request.method, request.path, body, jsonType)
 				if size <= 1<<20 {
 					a.problem(t, 400, "invalid-body")
 				} else if document := a.problem(t, 413, "body-too-large"); document["max_body_bytes"] != json.Number("1048576") {
@@ -172,7 +172,7 @@ func TestLargeConfigurations(t *testing.T) {
 	for _, size := range []int{100 << 10, 200 << 10, 900 << 10, 1<<20 - 30} {
 		config := `{"metadata":{"a":"` + strings.Repeat("m", size) + `"}}`
 		for _, request := range []struct{ method, path string }{{"PUT", fmt.Sprintf("/buckets/new%d", size)}, {"PATCH", "/buckets/shop"}} {
-			a := g.do(t, request.method, request.path, config, "Content-Type: application/json")
+			a := g.do(t, request.method, request.path, config, jsonType)
 			if size <= 100<<10 {
 				if a.status >= 300 {
 					t.Errorf("%s with %d bytes of metadata: %d %.300s", a.request, size, a.status, a.body)

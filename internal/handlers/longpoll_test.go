@@ -8,14 +8,12 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"kvgateway/internal/natstest"
 )
 
 // awaitSubscription waits until somebody follows a feed.
 func (g *gateway) awaitSubscription(t *testing.T) {
 	t.Helper()
-	natstest.Eventually(t, patience, "a subscription", func() bool { return g.metric(t, "kvgw_subscriptions", nil) == 1 })
+	eventually(t, "a subscription", func() bool { return g.metric(t, "kvgw_subscriptions", nil) == 1 })
 }
 
 // A long poll is answered by the change that it waits for, or when its time is over.
@@ -47,9 +45,7 @@ func TestLongPoll(t *testing.T) {
 	}
 	held = poll(a.header.Get("Etag"), "60")
 	g.awaitSubscription(t)
-	if err := kv.Delete(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "a")
 	marker := (<-held).is(t, 404).header.Get("Etag")
 	(<-poll(marker, "1")).is(t, 404).has(t, "Preference-Applied", "wait=1")
 	held = poll(marker, "60")
@@ -63,9 +59,7 @@ func TestLongPoll(t *testing.T) {
 	(<-held).is(t, 200)
 	held = poll(g.get(t, target).header.Get("Etag"), "60")
 	g.awaitSubscription(t)
-	if err := g.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
-		t.Fatal(err)
-	}
+	g.deleteBucket(t, "shop")
 	(<-held).is(t, 404)
 }
 
@@ -82,7 +76,7 @@ func TestLongPollsOfOneKeyShareTheirReads(t *testing.T) {
 	for range polls {
 		go func() { answers <- g.get(t, target, "If-None-Match: "+tag, "Prefer: wait=60") }()
 	}
-	natstest.Eventually(t, patience, "the subscriptions", func() bool {
+	eventually(t, "the subscriptions", func() bool {
 		return g.metric(t, "kvgw_subscriptions", nil) == polls
 	})
 	value := strings.Repeat("2", 100_000)
@@ -130,7 +124,7 @@ func TestLongPollThatIsCancelledDoesNotEndOthers(t *testing.T) {
 		}
 		left <- err
 	}()
-	natstest.Eventually(t, patience, "a read", func() bool { return reads.Load() == 1 })
+	eventually(t, "a read", func() bool { return reads.Load() == 1 })
 	stays := make(chan *answer, 1)
 	go func() { stays <- g.get(t, target, `If-None-Match: "999"`, "Prefer: wait=60") }()
 	cancel()

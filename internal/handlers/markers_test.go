@@ -30,13 +30,9 @@ func TestListMarkers(t *testing.T) {
 		case 0:
 			continue
 		case 1:
-			if err := kv.Delete(t.Context(), key); err != nil {
-				t.Fatal(err)
-			}
+			deleteKey(t, kv, key)
 		case 2:
-			if err := kv.Purge(t.Context(), key); err != nil {
-				t.Fatal(err)
-			}
+			purgeKey(t, kv, key)
 		}
 		want = append(want, key)
 	}
@@ -78,9 +74,7 @@ func (g *gateway) gone(t *testing.T, keys ...string) jetstream.KeyValue {
 	for _, key := range keys {
 		put(t, kv, key, "1")
 		put(t, kv, key, "2")
-		if err := kv.Delete(t.Context(), key); err != nil {
-			t.Fatal(err)
-		}
+		deleteKey(t, kv, key)
 	}
 	return kv
 }

@@ -10,11 +10,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const (
-	mergeType     = "Content-Type: application/merge-patch+json"
-	jsonPatchType = "Content-Type: application/json-patch+json"
-)
-
 func TestPatch(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -47,12 +42,8 @@ func TestPatchRefusals(t *testing.T) {
 		put(t, kv, key, value)
 	}
 	g.publish(t, "shop", "encoded", `{"n":1}`, nats.Header{"Content-Encoding": {"gzip"}})
-	if err := kv.Delete(t.Context(), "gone"); err != nil {
-		t.Fatal(err)
-	}
-	if err := kv.Purge(t.Context(), "purged"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "gone")
+	purgeKey(t, kv, "purged")
 	before := g.messages(t, "shop")
 	for _, tc := range []struct {
 		key, body, contentType string
@@ -86,7 +77,7 @@ func TestPatchRefusals(t *testing.T) {
 		{"big", `[{"op":"copy","from":"/a","path":"/b"},{"op":"remove","path":"/b"}]`, jsonPatchType, 413, "value-too-large"},
 		{"json", `{"a":"` + strings.Repeat("x", 1<<20-20) + `"}`, mergeType, 413, "value-too-large"},
 		{"json", strings.Repeat(" ", 1<<20+1), mergeType, 413, "body-too-large"},
-		{"json", `{}`, "Content-Type: application/json", 415, "unsupported-media-type"},
+		{"json", `{}`, jsonType, 415, "unsupported-media-type"},
 		{"json", `{}`, "Content-Type: text/plain", 415, "unsupported-media-type"},
 		{"json", `{}`, "X: y", 415, "unsupported-media-type"},
 		{"json?ttl=1m", `{}`, "X: y", 415, "unsupported-media-type"},

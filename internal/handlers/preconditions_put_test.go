@@ -173,9 +173,7 @@ func TestTagsOfAnOldBucketNeverMatch(t *testing.T) {
 	f := newFixture(t)
 	p := f.place(t, value)
 	old := f.get(t, p.path()).is(t, 200).tag()
-	if err := f.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
-		t.Fatal(err)
-	}
+	f.deleteBucket(t, "shop")
 	kv := f.shop(t)
 	put(t, kv, p.key, "older")
 	put(t, kv, p.key, "of the new bucket")

@@ -123,8 +123,8 @@ func TestRequiredPreconditionsFollowTheMetadata(t *testing.T) {
 	g := start(t)
 	g.shop(t)
 	g.do(t, "PUT", "/buckets/shop/keys/a", "1").is(t, 200)
-	g.do(t, "PATCH", "/buckets/shop", `{"metadata":{"kvgw.require_preconditions":"true"}}`, "Content-Type: application/json").is(t, 200)
+	g.do(t, "PATCH", "/buckets/shop", `{"metadata":{"kvgw.require_preconditions":"true"}}`, jsonType).is(t, 200)
 	g.do(t, "PUT", "/buckets/shop/keys/a", "2").problem(t, 428, "precondition-required")
-	g.do(t, "PATCH", "/buckets/shop", `{"metadata":{"kvgw.require_preconditions":null}}`, "Content-Type: application/json").is(t, 200)
+	g.do(t, "PATCH", "/buckets/shop", `{"metadata":{"kvgw.require_preconditions":null}}`, jsonType).is(t, 200)
 	g.do(t, "PUT", "/buckets/shop/keys/a", "2").is(t, 200)
 }

@@ -13,23 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"kvgateway/api"
 	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers"
 )
-
-func contractCodes(t testing.TB) map[string]int {
-	t.Helper()
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	codes, err := api.ProblemCodes(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return codes
-}
 
 func TestProblemCodesAreTheContracts(t *testing.T) {
 	t.Parallel()
@@ -75,10 +61,7 @@ func TestProblemPages(t *testing.T) {
 func TestProblemExamplesAreTheProblems(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := contract(t)
 	for code, status := range contractCodes(t) {
 		example := doc.Components.Examples[code]
 		if example == nil {
@@ -141,9 +124,7 @@ func simple(method, target string, body any, header ...string) func(*testing.T) 
 		kv := g.shop(t)
 		put(t, kv, "a", "v")
 		put(t, kv, "gone", "v")
-		if err := kv.Delete(t.Context(), "gone"); err != nil {
-			t.Fatal(err)
-		}
+		deleteKey(t, kv, "gone")
 		return g.do(t, method, target, body, header...)
 	}
 }
@@ -173,8 +154,8 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"invalid-parameter":        simple("GET", "/buckets/shop/keys?limit=0", nil),
 	"unknown-parameter":        simple("GET", "/buckets/shop/keys?limitt=1", nil),
 	"invalid-header":           simple("PUT", "/buckets/shop/keys/a", "v", "If-Match: x"),
-	"invalid-body":             simple("PUT", "/buckets/new", "{", "Content-Type: application/json"),
-	"invalid-config":           simple("PUT", "/buckets/new", `{"ttl":"1ns"}`, "Content-Type: application/json"),
+	"invalid-body":             simple("PUT", "/buckets/new", "{", jsonType),
+	"invalid-config":           simple("PUT", "/buckets/new", `{"ttl":"1ns"}`, jsonType),
 	"invalid-cursor":           simple("GET", "/buckets/shop/keys?cursor=x", nil),
 	"cross-site":               simple("PUT", "/buckets/shop/keys/a", "v", "Origin: https://example.com"),
 	"forbidden-destination":    simple("GET", "/buckets/shop/keys/a", nil, "Sec-Fetch-Dest: script"),
@@ -185,20 +166,20 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"revision-not-found":       simple("GET", "/buckets/shop/keys/a?revision=99", nil),
 	"method-not-allowed":       simple("POST", "/buckets/shop", nil),
 	"not-acceptable":           simple("GET", "/buckets/shop/keys", nil, "Accept: image/png"),
-	"bucket-exists":            simple("PUT", "/buckets/shop", `{"history":3}`, "Content-Type: application/json"),
+	"bucket-exists":            simple("PUT", "/buckets/shop", `{"history":3}`, jsonType),
 	"epoch-changed":            simple("GET", "/buckets/shop/keys/a?min_revision=1-zzz9", nil),
 	"revision-mismatch":        simple("PUT", "/buckets/shop/keys/a", "v", `If-Match: "99"`),
 	"key-exists":               simple("PUT", "/buckets/shop/keys/a", "v", "If-None-Match: *"),
 	"bucket-present":           simple("PUT", "/buckets/shop", nil, "If-None-Match: *"),
 	"value-too-large":          simple("PUT", "/buckets/shop/keys/a", strings.Repeat("v", 1<<20+1)),
-	"body-too-large":           simple("PUT", "/buckets/new", `{"description":"`+strings.Repeat("v", 1<<20)+`"}`, "Content-Type: application/json"),
+	"body-too-large":           simple("PUT", "/buckets/new", `{"description":"`+strings.Repeat("v", 1<<20)+`"}`, jsonType),
 	"key-too-long":             simple("GET", "/buckets/shop/keys/"+strings.Repeat("k", 1025), nil),
 	"unsupported-media-type":   simple("PUT", "/buckets/new", "{}", "Content-Type: text/plain"),
 	"range-not-satisfiable":    simple("GET", "/buckets/shop/keys/a", nil, "Range: bytes=5-"),
 	"unknown-host":             simple("GET", "/buckets/shop", nil, "Host: example.com"),
 	"header-too-large":         simple("PUT", "/buckets/shop/keys/a", "v", "Content-Type: text/plain; a="+strings.Repeat("x", 9000)),
-	"storage-exhausted":        simple("PUT", "/buckets/new", `{"max_bytes":4611686018427387904}`, "Content-Type: application/json"),
-	"transactions-not-enabled": simple("POST", "/buckets/shop/transactions", `{"operations":[{"op":"put","key":"a","text":"v"}]}`, "Content-Type: application/json"),
+	"storage-exhausted":        simple("PUT", "/buckets/new", `{"max_bytes":4611686018427387904}`, jsonType),
+	"transactions-not-enabled": simple("POST", "/buckets/shop/transactions", `{"operations":[{"op":"put","key":"a","text":"v"}]}`, jsonType),
 	"transaction-failed":       transaction(`{"op":"put","key":"a","text":"v","if_revision":7}`),
 	"not-json":                 simple("PATCH", "/buckets/shop/keys/a", "{}", mergeType),
 	"patch-test-failed":        patching(`[{"op":"test","path":"/n","value":2}]`),
@@ -250,19 +231,19 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"busy": func(t *testing.T) *answer {
 		set := bound.NewSet()
 		g := start(t, func(s *setup) { s.handlers.Bounds = set })
-		g.do(t, "PUT", "/buckets/b", `{"allow_atomic":true}`, "Content-Type: application/json").is(t, 201)
+		g.do(t, "PUT", "/buckets/b", `{"allow_atomic":true}`, jsonType).is(t, 201)
 		bodies := set.Find("transaction-bodies")
 		if err := bodies.Take(t.Context(), new(bound.Hold), "", bodies.Limit(), nil); err != nil {
 			t.Fatal(err)
 		}
 		large := `{"operations":[{"op":"put","key":"k","text":"` + strings.Repeat("x", 70_000) + `"}]}`
-		return g.do(t, "POST", "/buckets/b/transactions", large, "Content-Type: application/json")
+		return g.do(t, "POST", "/buckets/b/transactions", large, jsonType)
 	},
 	"too-many-streams": func(t *testing.T) *answer {
 		g := start(t, func(s *setup) { s.handlers.MaxStreams = 1 })
 		g.shop(t)
 		g.watch(t, "/buckets/shop/watch").until("sync")
-		return g.get(t, "/buckets/shop/watch", "Accept: application/x-ndjson")
+		return g.get(t, "/buckets/shop/watch", asLines)
 	},
 	"request-timeout": func(t *testing.T) *answer {
 		g := start(t, func(s *setup) { s.handlers.Bodies.Grace = 100 * time.Millisecond })

@@ -16,6 +16,15 @@ import (
 	"time"
 )
 
+// Header lines that many tests send.
+const (
+	jsonType      = "Content-Type: application/json"
+	mergeType     = "Content-Type: application/merge-patch+json"
+	jsonPatchType = "Content-Type: application/json-patch+json"
+	lineType      = "Content-Type: application/x-ndjson"
+	asLines       = "Accept: application/x-ndjson"
+)
+
 // chunked is a body that is sent without a declared length.
 type chunked string
 
@@ -50,15 +59,36 @@ type session struct {
 
 func (g *gateway) session(t testing.TB) *session {
 	t.Helper()
-	conn, err := net.Dial("tcp", g.address)
+	return g.sessionOn(g.dial(t))
+}
+
+// sessionOn begins a session on a connection.
+func (g *gateway) sessionOn(conn net.Conn) *session {
+	return &session{gateway: g, conn: conn, in: bufio.NewReader(conn)}
+}
+
+// dial connects to the gateway. Reads and writes on the connection fail once patience is over, and
+// the connection is closed when the test ends.
+func (g *gateway) dial(t testing.TB) net.Conn {
+	t.Helper()
+	conn, err := g.dialFrom(t, "127.0.0.1")
 	if err != nil {
 		t.Fatalf("dial the gateway: %v", err)
 	}
-	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
+	return conn
+}
+
+// dialFrom is dial from an address of the loopback network. It fails on machines that do not have
+// the address.
+func (g *gateway) dialFrom(t testing.TB, address string) (net.Conn, error) {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	conn, err := dialer.Dial("tcp", g.address)
+	if err != nil {
+		return nil, err
 	}
-	return &session{gateway: g, conn: conn, in: bufio.NewReader(conn)}
+	t.Cleanup(func() { conn.Close() })
+	return conn, conn.SetDeadline(time.Now().Add(patience))
 }
 
 // otherAddress is an address of this machine that the tests' ordinary clients do not have.
@@ -70,16 +100,11 @@ func (g *gateway) sessionFrom(t testing.TB, address string) *session {
 	if address == "" {
 		return g.session(t)
 	}
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
-	conn, err := dialer.Dial("tcp", g.address)
+	conn, err := g.dialFrom(t, address)
 	if err != nil {
 		t.Skipf("this machine has no %s: %v", address, err)
 	}
-	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return &session{gateway: g, conn: conn, in: bufio.NewReader(conn)}
+	return g.sessionOn(conn)
 }
 
 func (s *session) do(t testing.TB, method, target string, body any, header ...string) *answer {

@@ -8,17 +8,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kvgateway/api"
 	"kvgateway/internal/handlers"
 )
 
 // operations are "METHOD path" of every operation in the contract.
 func operations(t testing.TB) []string {
 	t.Helper()
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := contract(t)
 	var found []string
 	for path, item := range doc.Paths.Map() {
 		for method := range item.Operations() {
@@ -64,10 +60,7 @@ func TestMethodsThatAreNotAllowed(t *testing.T) {
 	g := start(t)
 	kv := g.shop(t)
 	put(t, kv, "a", "v")
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := contract(t)
 	for path, item := range doc.Paths.Map() {
 		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").Replace(path)
 		for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "MKCOL", "get", "QUERY"} {

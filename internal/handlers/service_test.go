@@ -77,17 +77,17 @@ func TestWritesToAFullStoreAreRefusedAtOnce(t *testing.T) {
 	full := errors.New("its disk is full")
 	g := start(t, func(s *setup) { s.handlers.Failing = func() error { return full } })
 	g.shop(t)
-	jsonBody, lines := "Content-Type: application/json", "Content-Type: application/x-ndjson"
+	jsonBody, lines := jsonType, lineType
 	for _, request := range [][]string{
 		{"PUT", "/buckets/shop/keys/a", "v"},
 		{"DELETE", "/buckets/shop/keys/a", ""},
-		{"PATCH", "/buckets/shop/keys/a", "{}", "Content-Type: application/merge-patch+json"},
+		{"PATCH", "/buckets/shop/keys/a", "{}", mergeType},
 		{"DELETE", "/buckets/shop/keys?filter=a", ""},
 		{"POST", "/buckets/shop/entries", `{"key":"a","text":"v"}`, lines},
 		{"POST", "/buckets/shop/transactions",
 			`{"operations":[{"op":"put","key":"a","text":"v"}]}`, jsonBody},
 		{"PUT", "/buckets/new", "{}", jsonBody},
-		{"PATCH", "/buckets/shop", "{}", "Content-Type: application/merge-patch+json"},
+		{"PATCH", "/buckets/shop", "{}", mergeType},
 	} {
 		a := g.do(t, request[0], request[1], request[2], request[3:]...)
 		p := a.problem(t, 507, "storage-exhausted")

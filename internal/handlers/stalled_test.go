@@ -123,7 +123,7 @@ func TestHalfSentTransactionsGiveUpTheirMemory(t *testing.T) {
 			eventually(t, "memory is held", func() bool { return g.metric(t, "kvgw_bound_used", held) >= 16<<20 })
 			large := `{"operations":[{"op":"put","key":"b","text":"` + strings.Repeat("v", 70_000) + `"}]}`
 			began := time.Now()
-			g.sessionFrom(t, address).do(t, "POST", "/buckets/ledger/transactions", large, asJSON).is(t, 200)
+			g.sessionFrom(t, address).do(t, "POST", "/buckets/ledger/transactions", large, jsonType).is(t, 200)
 			if took := time.Since(began); took > 4*time.Second*slowdown {
 				t.Errorf("took %v", took)
 			}
@@ -198,15 +198,15 @@ func TestRefusedTransactionsAreNotCounted(t *testing.T) {
 	const target = "/buckets/shop/transactions"
 	good := `{"operations":[{"op":"put","key":"a","value":1}]}`
 	for range 5 {
-		g.do(t, "POST", target, good, asJSON).problem(t, 409, "transactions-not-enabled")
+		g.do(t, "POST", target, good, jsonType).problem(t, 409, "transactions-not-enabled")
 	}
-	g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, asJSON).is(t, 200)
+	g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, jsonType).is(t, 200)
 	for range 5 {
-		g.do(t, "POST", target, `{}`, asJSON).problem(t, 400, "invalid-body")
-		g.do(t, "POST", target, `{"operations":[{"op":"check","key":"a","if_revision":1}]}`, asJSON).is(t, 400)
-		g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true}]}`, asJSON).is(t, 412)
+		g.do(t, "POST", target, `{}`, jsonType).problem(t, 400, "invalid-body")
+		g.do(t, "POST", target, `{"operations":[{"op":"check","key":"a","if_revision":1}]}`, jsonType).is(t, 400)
+		g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true}]}`, jsonType).is(t, 412)
 	}
-	g.do(t, "POST", target, good, asJSON).is(t, 200)
+	g.do(t, "POST", target, good, jsonType).is(t, 200)
 }
 
 // What was begun over HTTP/2 is given up in the same way, and told.

@@ -31,15 +31,11 @@ func (s state) enter(t testing.TB, kv jetstream.KeyValue, key string) {
 	}
 	put(t, kv, key, "older")
 	put(t, kv, key, "old")
-	var err error
 	switch s {
 	case deleted:
-		err = kv.Delete(t.Context(), key)
+		deleteKey(t, kv, key)
 	case purged:
-		err = kv.Purge(t.Context(), key)
-	}
-	if err != nil {
-		t.Fatalf("%s: %v", s, err)
+		purgeKey(t, kv, key)
 	}
 }
 

@@ -99,27 +99,27 @@ func TestTransactionEnvelopes(t *testing.T) {
 		`{"operations":[` + one + `],"operations":[` + one + `]}`, `{"operations":[` + one + `],"dry_run":true}`, `{"operations":[` + one + `]}{}`,
 		`{"operations":[` + one + `]} x`, "{\"operations\":[{\"op\":\"put\",\"key\":\"a\",\"text\":\"\xff\"}]}", `{"operations":[` + one + `,]}`,
 		`{"` + strings.Repeat("x", 100_000) + `":1}`, strings.Repeat(`{"operations":`, 10_000), strings.Repeat(`[`, 10_000)} {
-		g.do(t, "POST", target, body, asJSON).problem(t, 400, "invalid-body")
+		g.do(t, "POST", target, body, jsonType).problem(t, 400, "invalid-body")
 	}
 	whole := `{"operations":[` + one + `]}`
-	for _, header := range []string{"X: y", "Content-Type: text/plain", "Content-Type: application/x-www-form-urlencoded", "Content-Type: application/merge-patch+json", "Content-Type: application/jsonx"} {
+	for _, header := range []string{"X: y", "Content-Type: text/plain", "Content-Type: application/x-www-form-urlencoded", mergeType, "Content-Type: application/jsonx"} {
 		g.do(t, "POST", target, whole, header).problem(t, 415, "unsupported-media-type")
 	}
-	g.do(t, "POST", target, whole, asJSON, "Origin: https://example.com").problem(t, 403, "cross-site")
-	g.do(t, "POST", target, whole, asJSON, "Sec-Fetch-Site: cross-site").problem(t, 403, "cross-site")
-	g.do(t, "POST", target, whole, asJSON, `If-Match: "1"`).problem(t, 400, "invalid-header")
-	g.do(t, "POST", target+"?dry_run=true", whole, asJSON).problem(t, 400, "unknown-parameter")
-	g.do(t, "POST", "/buckets/nowhere/transactions", whole, asJSON).problem(t, 404, "bucket-not-found")
-	g.do(t, "POST", "/buckets/a.b/transactions", whole, asJSON).problem(t, 400, "invalid-bucket-name")
+	g.do(t, "POST", target, whole, jsonType, "Origin: https://example.com").problem(t, 403, "cross-site")
+	g.do(t, "POST", target, whole, jsonType, "Sec-Fetch-Site: cross-site").problem(t, 403, "cross-site")
+	g.do(t, "POST", target, whole, jsonType, `If-Match: "1"`).problem(t, 400, "invalid-header")
+	g.do(t, "POST", target+"?dry_run=true", whole, jsonType).problem(t, 400, "unknown-parameter")
+	g.do(t, "POST", "/buckets/nowhere/transactions", whole, jsonType).problem(t, 404, "bucket-not-found")
+	g.do(t, "POST", "/buckets/a.b/transactions", whole, jsonType).problem(t, 400, "invalid-bucket-name")
 	for _, key := range []string{"", `""`, `"a`, `a"b"`, "a\\b", strings.Repeat("k", 256), "\xe9"} {
-		g.do(t, "POST", target, whole, asJSON, "Idempotency-Key: "+key).problem(t, 400, "invalid-header")
+		g.do(t, "POST", target, whole, jsonType, "Idempotency-Key: "+key).problem(t, 400, "invalid-header")
 	}
-	g.do(t, "POST", target, whole, asJSON, "Idempotency-Key: a", "Idempotency-Key: b").problem(t, 400, "invalid-header")
+	g.do(t, "POST", target, whole, jsonType, "Idempotency-Key: a", "Idempotency-Key: b").problem(t, 400, "invalid-header")
 	if after := g.messages(t, "ledger"); after != before {
 		t.Errorf("messages %v before and %v after", before, after)
 	}
 	g.do(t, "POST", target, whole, "Content-Type: application/json; charset=utf-8").is(t, 200)
-	g.do(t, "POST", target, chunked(" \n"+whole+"\n "), asJSON).is(t, 200)
+	g.do(t, "POST", target, chunked(" \n"+whole+"\n "), jsonType).is(t, 200)
 }
 
 // Limits are told before NATS sees anything, and are those in force: what just fits is stored.
@@ -140,9 +140,9 @@ func TestTransactionLimits(t *testing.T) {
 	}
 	g.transact(t, long(room+1)).problem(t, 413, "value-too-large")
 	big := `{"operations":[{"op":"put","key":"a","text":"` + strings.Repeat("v", 16<<20) + `"}]}`
-	g.do(t, "POST", target, big, asJSON).problem(t, 413, "body-too-large")
-	g.do(t, "POST", target, chunked(big), asJSON).problem(t, 413, "body-too-large")
-	g.do(t, "POST", target, strings.Repeat(" ", 64<<20), asJSON).problem(t, 413, "body-too-large")
+	g.do(t, "POST", target, big, jsonType).problem(t, 413, "body-too-large")
+	g.do(t, "POST", target, chunked(big), jsonType).problem(t, 413, "body-too-large")
+	g.do(t, "POST", target, strings.Repeat(" ", 64<<20), jsonType).problem(t, 413, "body-too-large")
 	if after := g.messages(t, "ledger"); after != before {
 		t.Errorf("messages %v before and %v after", before, after)
 	}

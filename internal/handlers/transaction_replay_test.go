@@ -62,8 +62,8 @@ func TestTransactionSentAgain(t *testing.T) {
 			g.transact(t, same, "Idempotency-Key: k-3").is(t, 200)
 			g.transact(t, same, "Idempotency-Key: k-4").wantFailed(t, fmt.Sprint("0 f ", g.lastRevision(t, "ledger", "f")))
 			g.shop(t)
-			g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, asJSON).is(t, 200)
-			g.do(t, "POST", "/buckets/shop/transactions", `{"operations":[`+strings.Replace(operations, `"if_revision":1`, `"if_revision":0`, 1)+`]}`, asJSON, "Idempotency-Key: k-1").is(t, 200)
+			g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, jsonType).is(t, 200)
+			g.do(t, "POST", "/buckets/shop/transactions", `{"operations":[`+strings.Replace(operations, `"if_revision":1`, `"if_revision":0`, 1)+`]}`, jsonType, "Idempotency-Key: k-1").is(t, 200)
 		})
 	}
 }
@@ -74,9 +74,7 @@ func TestTransactionSentAtOnce(t *testing.T) {
 	g := start(t)
 	kv := g.ledger(t)
 	put(t, kv, "gone", "v")
-	if err := kv.Delete(t.Context(), "gone"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "gone")
 	answers := make(chan *answer, 12)
 	for range cap(answers) {
 		go func() {
@@ -198,8 +196,8 @@ func TestTransactionRate(t *testing.T) {
 		t.Error("no transaction was refused")
 	}
 	g.shop(t)
-	g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, asJSON).is(t, 200)
-	g.do(t, "POST", "/buckets/shop/transactions", `{"operations":[{"op":"put","key":"a","value":1}]}`, asJSON).is(t, 200)
+	g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, jsonType).is(t, 200)
+	g.do(t, "POST", "/buckets/shop/transactions", `{"operations":[{"op":"put","key":"a","value":1}]}`, jsonType).is(t, 200)
 	g.do(t, "PUT", "/buckets/ledger/keys/a", "v").is(t, 200)
 	eventually(t, "there is room again", func() bool { return g.transact(t, `{"op":"put","key":"a","value":1}`).status == 200 })
 }
@@ -216,7 +214,7 @@ func TestTransactionRateIsShared(t *testing.T) {
 		}
 	}
 	other := g.sessionFrom(t, otherAddress)
-	a := other.do(t, "POST", "/buckets/ledger/transactions", `{"operations":[{"op":"put","key":"b","value":1}]}`, asJSON)
+	a := other.do(t, "POST", "/buckets/ledger/transactions", `{"operations":[{"op":"put","key":"b","value":1}]}`, jsonType)
 	if a.status != 200 || greedy == 20 {
 		t.Errorf("%d after %d of 20 transactions of another client", a.status, greedy)
 	}
@@ -309,17 +307,17 @@ func TestTransactionOfAMirror(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.ledger(t)
-	g.do(t, "PUT", "/buckets/copy", `{"mirror":{"name":"ledger"}}`, asJSON).is(t, 201)
+	g.do(t, "PUT", "/buckets/copy", `{"mirror":{"name":"ledger"}}`, jsonType).is(t, 201)
 	target := "/buckets/copy/transactions"
-	g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true},{"op":"put","key":"b","value":1},{"op":"check","key":"c","if_absent":true}]}`, asJSON).is(t, 200)
+	g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true},{"op":"put","key":"b","value":1},{"op":"check","key":"c","if_absent":true}]}`, jsonType).is(t, 200)
 	wantNative(t, kv, "b", "1")
-	g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true}]}`, asJSON).wantFailed(t, "0 a 1")
+	g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true}]}`, jsonType).wantFailed(t, "0 a 1")
 	eventually(t, "the mirror follows", func() bool { return g.get(t, "/buckets/copy/keys/b").status == 200 })
 	if mark := markOf(t, g.get(t, "/buckets/copy/entries/b").is(t, 200).body); mark != "" {
 		t.Errorf("the mirror has a mark: %s", mark)
 	}
-	g.do(t, "PATCH", "/buckets/ledger", `{"allow_atomic":false}`, asJSON).is(t, 200)
-	problem := g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1}]}`, asJSON).problem(t, 409, "transactions-not-enabled")
+	g.do(t, "PATCH", "/buckets/ledger", `{"allow_atomic":false}`, jsonType).is(t, 200)
+	problem := g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1}]}`, jsonType).problem(t, 409, "transactions-not-enabled")
 	if problem["bucket"] != "ledger" || fmt.Sprint(problem["patch"]) != "map[allow_atomic:true]" {
 		t.Errorf("the problem does not name the bucket to be changed, and how: %v", problem)
 	}

@@ -10,8 +10,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const asJSON = "Content-Type: application/json"
-
 // ledger creates the bucket "ledger" with a history of 10 that allows transactions.
 func (g *gateway) ledger(t testing.TB, config ...func(*jetstream.KeyValueConfig)) jetstream.KeyValue {
 	t.Helper()
@@ -20,14 +18,14 @@ func (g *gateway) ledger(t testing.TB, config ...func(*jetstream.KeyValueConfig)
 		change(&c)
 	}
 	kv := g.bucket(t, c)
-	g.do(t, "PATCH", "/buckets/ledger", `{"allow_atomic":true}`, asJSON).is(t, 200)
+	g.do(t, "PATCH", "/buckets/ledger", `{"allow_atomic":true}`, jsonType).is(t, 200)
 	return kv
 }
 
 // transact sends operations, as JSON without the brackets, to the ledger.
 func (g *gateway) transact(t testing.TB, operations string, header ...string) *answer {
 	t.Helper()
-	return g.do(t, "POST", "/buckets/ledger/transactions", `{"operations":[`+operations+`]}`, append(header, asJSON)...)
+	return g.do(t, "POST", "/buckets/ledger/transactions", `{"operations":[`+operations+`]}`, append(header, jsonType)...)
 }
 
 // A transacted is what a transaction answers.
@@ -149,9 +147,7 @@ func TestTransactionConditions(t *testing.T) {
 	g := start(t)
 	kv := g.ledger(t)
 	a, b := put(t, kv, "a", "v"), put(t, kv, "b", "v")
-	if err := kv.Delete(t.Context(), "b"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "b")
 	before := g.messages(t, "ledger")
 	write := `{"op":"put","key":"w","value":1},`
 	for operations, failed := range map[string][]string{
@@ -217,7 +213,7 @@ func TestTransactionsNotEnabled(t *testing.T) {
 	if detail, _ := a.problem(t, 409, "transactions-not-enabled")["detail"].(string); !strings.Contains(detail, `{"allow_atomic":true}`) {
 		t.Errorf("the detail does not tell how to mend it: %s", detail)
 	}
-	g.do(t, "PATCH", "/buckets/ledger", `{"allow_atomic":true}`, asJSON).is(t, 200)
+	g.do(t, "PATCH", "/buckets/ledger", `{"allow_atomic":true}`, jsonType).is(t, 200)
 	g.transact(t, operations).is(t, 200)
 	if info, err := g.stream(t, "ledger").Info(t.Context()); err != nil || info.Config.MaxMsgsPerSubject != 9 {
 		t.Errorf("the native change is gone: %v %v", info, err)

@@ -121,7 +121,7 @@ func keyOf(path string) string { return path[len("/buckets/shop/keys/"):] }
 func (g *gateway) transactIn(t *testing.T, bucket, operations string) *answer {
 	t.Helper()
 	g.do(t, "PATCH", "/buckets/"+bucket, `{"allow_atomic":true}`, mergeType).is(t, 200)
-	return g.do(t, "POST", "/buckets/"+bucket+"/transactions", `{"operations":[`+operations+`]}`, asJSON)
+	return g.do(t, "POST", "/buckets/"+bucket+"/transactions", `{"operations":[`+operations+`]}`, jsonType)
 }
 
 // No write ever brings an older value back, whatever expires under it or over it.

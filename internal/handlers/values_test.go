@@ -225,9 +225,7 @@ func TestRoundTrips(t *testing.T) {
 	kv := g.shop(t)
 	put(t, kv, "a", "v")
 	put(t, kv, "gone", "v")
-	if err := kv.Delete(t.Context(), "gone"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "gone")
 	g.get(t, "/buckets/shop/keys/a").is(t, 200) // the bucket is known from now on
 	for _, tc := range []struct {
 		method, path string

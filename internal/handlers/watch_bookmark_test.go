@@ -43,9 +43,7 @@ func TestBookmarksOfAMissingBucket(t *testing.T) {
 	put(t, g.shop(t), "a", "1")
 	w := g.watch(t, "/buckets/shop/watch?bookmarks=event&heartbeat=1s")
 	w.until("sync")
-	if err := g.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
-		t.Fatal(err)
-	}
+	g.deleteBucket(t, "shop")
 	w.until("bucket-deleted")
 	b := w.until("bookmark")
 	if told := b.object(t); !strings.HasPrefix(b.id, "0-0~") || told["revision"] != 0.0 || told["exact"] != false {

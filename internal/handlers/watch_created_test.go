@@ -6,7 +6,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/kvclient"
-	"kvgateway/internal/natstest"
 )
 
 // A loss is how a bucket goes, and comes back.
@@ -18,9 +17,7 @@ type loss struct {
 var losses = map[string]loss{
 	"created again": {
 		lose: func(t *testing.T, g *gateway) {
-			if err := g.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
-				t.Fatal(err)
-			}
+			g.deleteBucket(t, "shop")
 		},
 		mend: func(t *testing.T, g *gateway) { g.shop(t) },
 	},
@@ -46,7 +43,7 @@ func backAgain(t *testing.T, l loss) *gateway {
 	g.client.Observe(func(kvclient.Advisory) {}) // none reaches the feeds
 	l.lose(t, g)
 	w.until("bucket-deleted")
-	natstest.Eventually(t, patience, "the feed rests", func() bool { return g.metric(t, "kvgw_feeds", nil) == 0 })
+	eventually(t, "the feed rests", func() bool { return g.metric(t, "kvgw_feeds", nil) == 0 })
 	l.mend(t, g)
 	kv, err := g.js.KeyValue(t.Context(), "shop")
 	if err != nil {

@@ -18,14 +18,7 @@ func TestLastWordReachesAClientThatHasSentMore(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.StreamLoops, s.handlers.StreamAge = -1, 200*time.Millisecond })
 	g.shop(t)
-	conn, err := net.Dial("tcp", g.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
+	conn := g.dial(t)
 	fmt.Fprintf(conn, "GET /buckets/shop/watch HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", g.address)
 	in := bufio.NewReader(conn)
 	if _, err := in.ReadString('\n'); err != nil {

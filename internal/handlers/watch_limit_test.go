@@ -4,8 +4,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"kvgateway/internal/natstest"
 )
 
 // As many streams are open as may be, and no more. A browser is told so in a stream, since it would not come back otherwise.
@@ -28,14 +26,14 @@ func TestTooManyStreams(t *testing.T) {
 		t.Error("the refused stream goes on")
 	}
 	for _, target := range []string{"/buckets/shop/watch", "/watch?watch=shop"} {
-		g.get(t, target, "Accept: application/x-ndjson").problem(t, 503, "too-many-streams")
+		g.get(t, target, asLines).problem(t, 503, "too-many-streams")
 		g.get(t, target+querySeparator(target)+"errors=status", "Accept: text/event-stream").has(t, "Retry-After", "1").problem(t, 503, "too-many-streams")
 	}
 	if open, refusals := g.metric(t, "kvgw_streams", nil), g.metric(t, "kvgw_streams_refused_total", nil); open != 2 || refusals != 5 {
 		t.Errorf("%v streams are open and %v were refused", open, refusals)
 	}
 	first.close()
-	natstest.Eventually(t, patience, "a place", func() bool { return g.metric(t, "kvgw_streams", nil) == 1 })
+	eventually(t, "a place", func() bool { return g.metric(t, "kvgw_streams", nil) == 1 })
 	g.watch(t, "/buckets/shop/watch").until("sync")
 }
 

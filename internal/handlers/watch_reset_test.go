@@ -98,9 +98,7 @@ func testCutAfterADeletionOfOne(t *testing.T, form func(*setup)) {
 	const target = "/watch?watch=shop&watch=config&updates_only=true"
 	w := g.watch(t, target)
 	w.next()
-	if err := g.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
-		t.Fatal(err)
-	}
+	g.deleteBucket(t, "shop")
 	w.until("bucket-deleted")
 	put(t, config, "x", "1")
 	w.until("put")

@@ -15,7 +15,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/handlers"
-	"kvgateway/internal/natstest"
 )
 
 // h2c serves the gateway's handler over HTTP/2 without TLS, and returns clients with a connection each.
@@ -112,7 +111,7 @@ func TestOneConsumerWhateverIsOpen(t *testing.T) {
 		info, err := g.stream(t, "shop").Info(t.Context())
 		return err == nil && info.State.Consumers == 1
 	}
-	natstest.Eventually(t, patience, "one consumer, once the snapshots are read", oneConsumer)
+	eventually(t, "one consumer, once the snapshots are read", oneConsumer)
 	if readings := g.metric(t, "kvgw_snapshots_total", nil); readings > filters+100 {
 		t.Errorf("%v snapshots were read, for %d different filters", readings, filters+1)
 	}

@@ -133,12 +133,10 @@ func testStoppedReader(t *testing.T, config jetstream.KeyValueConfig) {
 // remove deletes or purges a key and returns the marker's revision.
 func remove(t *testing.T, kv jetstream.KeyValue, key string, purge bool) uint64 {
 	t.Helper()
-	by := kv.Delete
 	if purge {
-		by = kv.Purge
-	}
-	if err := by(t.Context(), key); err != nil {
-		t.Fatal(err)
+		purgeKey(t, kv, key)
+	} else {
+		deleteKey(t, kv, key)
 	}
 	history, err := kv.History(t.Context(), key)
 	if err != nil {

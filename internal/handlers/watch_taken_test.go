@@ -71,15 +71,8 @@ func TestWatchOverHTTP10(t *testing.T) { inBothForms(t, testWatchOverHTTP10) }
 func testWatchOverHTTP10(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	put(t, g.shop(t), "a", "v")
-	conn, err := net.Dial("tcp", g.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
+	conn := g.dial(t)
 	if _, err := conn.Write([]byte("GET /buckets/shop/watch HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")); err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	r := bufio.NewReader(conn)

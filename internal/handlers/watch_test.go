@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,7 +12,6 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/feed"
-	"kvgateway/internal/natstest"
 )
 
 // The tests of streams, each in both forms of their writer.
@@ -54,16 +52,12 @@ func testWatchSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
 	}
 	put(t, kv, "other", "d")
 	put(t, kv, "orders.1", "e")
-	if err := kv.Delete(t.Context(), "stock.1"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "stock.1")
 	w.wantEvents("put orders.1", "delete stock.1") // before the purge, which may remove what was not delivered yet
-	if err := kv.Purge(t.Context(), "orders.1"); err != nil {
-		t.Fatal(err)
-	}
+	purgeKey(t, kv, "orders.1")
 	w.wantEvents("purge orders.1")
 	last := put(t, kv, "other", "unseen")
-	natstest.Eventually(t, patience, "a bookmark at the last revision", func() bool {
+	eventually(t, "a bookmark at the last revision", func() bool {
 		b := w.next()
 		return b.event == "" && strings.HasPrefix(b.id, fmt.Sprint(last)+"-")
 	})
@@ -150,9 +144,7 @@ func testWatchOptions(t *testing.T, form func(*setup)) {
 	kv := g.shop(t)
 	put(t, kv, "a", "1")
 	put(t, kv, "a", "2")
-	if err := kv.Delete(t.Context(), "b"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "b")
 	for query, want := range map[string][]string{
 		"":                       {"put a", "delete b", "sync"},
 		"include_history=true":   {"put a", "put a", "delete b", "sync"},
@@ -250,7 +242,7 @@ func testWatchOfAMissingBucketThatWasThere(t *testing.T, form func(*setup)) {
 	put(t, g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"}), "a", "1")
 	w.wantEvents("reset")
 	w.until("sync")
-	g.get(t, "/buckets/none/watch", "Last-Event-ID: 7-abc", "Accept: application/x-ndjson").is(t, 404)
+	g.get(t, "/buckets/none/watch", "Last-Event-ID: 7-abc", asLines).is(t, 404)
 }
 
 func testWatchSeveral(t *testing.T, form func(*setup)) {
@@ -306,7 +298,7 @@ func testOneConsumerForAll(t *testing.T, form func(*setup)) {
 	for _, s := range streams {
 		s.until("sync")
 	}
-	natstest.Eventually(t, patience, "one consumer", func() bool {
+	eventually(t, "one consumer", func() bool {
 		info, err := g.stream(t, "shop").Info(t.Context())
 		return err == nil && info.State.Consumers == 1
 	})
@@ -324,11 +316,7 @@ func testOneConsumerForAll(t *testing.T, form func(*setup)) {
 func testSlowReader(t *testing.T, form func(*setup)) {
 	g := start(t, form, func(s *setup) { s.feeds = feed.Options{LogBytes: 1 << 20} })
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
-	conn, err := net.Dial("tcp", g.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
+	conn := g.dial(t)
 	fmt.Fprintf(conn, "GET /buckets/b/watch HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", g.address)
 	quick := g.watch(t, "/buckets/b/watch?values=none")
 	quick.until("sync")
@@ -344,7 +332,7 @@ func testSlowReader(t *testing.T, form func(*setup)) {
 	last := put(t, kv, "last", "v")
 	wanted := fmt.Sprintf(`"key":"last","revision":%d`, last)
 	buffer, seen := make([]byte, 1<<20), ""
-	natstest.Eventually(t, patience, "the slow reader gets the last", func() bool {
+	eventually(t, "the slow reader gets the last", func() bool {
 		n, err := conn.Read(buffer)
 		if err != nil && err != io.EOF {
 			t.Fatal(err)

@@ -13,7 +13,6 @@ import (
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers"
-	"kvgateway/internal/natstest"
 )
 
 // Requests for one large value share the reads of it, and those that have no room for it yet do not
@@ -86,6 +85,16 @@ func TestSharedReadsSeeWhatWasWrittenBefore(t *testing.T) {
 	<-others
 }
 
+// beginBodies sends the headers of some PUTs, each on a connection of its own and to a key of its
+// own. The bodies that they declare never come.
+func (g *gateway) beginBodies(t testing.TB, bucket string, count int) {
+	t.Helper()
+	for i := range count {
+		begin(t, g.dial(t), fmt.Sprintf("PUT /buckets/%s/keys/k%d HTTP/1.1\r\nHost: localhost\r\n"+
+			"Content-Length: 1000\r\n\r\n", bucket, i))
+	}
+}
+
 // What waits for a change is not at work, nor is what has ended, however it ended.
 func TestOnlyWhatWorksIsAtWork(t *testing.T) {
 	t.Parallel()
@@ -101,20 +110,13 @@ func TestOnlyWhatWorksIsAtWork(t *testing.T) {
 	for range polls {
 		go func() { answers <- g.get(t, target, "If-None-Match: "+tag, "Prefer: wait=60") }()
 	}
-	for i := range 20 { // bodies that do not come
-		conn, err := net.Dial("tcp", g.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		fmt.Fprintf(conn, "PUT /buckets/shop/keys/k%d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n", i)
-	}
+	g.beginBodies(t, "shop", 20)
 	base, _ := g.h2c(t, 0)
 	unreadHTTP2(t, base, "/buckets/shop/watch", 3) // goroutines of their own
-	natstest.Eventually(t, patience, "the subscriptions", func() bool {
+	eventually(t, "the subscriptions", func() bool {
 		return g.metric(t, "kvgw_subscriptions", nil) == polls+3
 	})
-	natstest.Eventually(t, patience, "nobody is at work", func() bool { return atWork() == 0 })
+	eventually(t, "nobody is at work", func() bool { return atWork() == 0 })
 	for _, request := range []struct {
 		method, target string
 		status         int
@@ -132,7 +134,7 @@ func TestOnlyWhatWorksIsAtWork(t *testing.T) {
 	for range polls {
 		(<-answers).is(t, 200)
 	}
-	natstest.Eventually(t, patience, "nobody is at work", func() bool { return atWork() == 0 })
+	eventually(t, "nobody is at work", func() bool { return atWork() == 0 })
 }
 
 // However many requests of one client hang, since NATS does not answer or their bodies do not come,
@@ -146,14 +148,7 @@ func TestRequestsThatHangLetOthersBegin(t *testing.T) {
 	})
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "m", Storage: jetstream.MemoryStorage})
 	const hanging = 100
-	for i := range hanging {
-		conn, err := net.Dial("tcp", g.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		fmt.Fprintf(conn, "PUT /buckets/m/keys/k%d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n", i)
-	}
+	g.beginBodies(t, "m", hanging)
 	for range 20 {
 		g.do(t, "PUT", "/buckets/m/keys/k", "v").is(t, 200)
 	}
@@ -162,7 +157,7 @@ func TestRequestsThatHangLetOthersBegin(t *testing.T) {
 	for range hanging {
 		go func() { answers <- g.get(t, "/buckets/m/keys/k") }()
 	}
-	natstest.Eventually(t, patience, "reads wait for NATS", func() bool {
+	eventually(t, "reads wait for NATS", func() bool {
 		return bounds.Find("nats-reads").Used() > 0
 	})
 	g.get(t, "/buckets/m/keys/k?nonsense=1").is(t, 400) // which asks nobody
@@ -194,11 +189,7 @@ func TestHalfClosedClientGetsALargeValue(t *testing.T) {
 	g := start(t)
 	put(t, g.shop(t), "a", strings.Repeat("v", 200_000))
 	for range 5 {
-		conn, err := net.Dial("tcp", g.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		conn := g.dial(t)
 		_, _ = io.WriteString(conn, "GET /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 			t.Fatal(err)
