@@ -9,7 +9,7 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-func TestHostCheck(t *testing.T) {
+func TestUnknownHostIsRefused(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) {
 		s.handlers.CheckHost, s.handlers.AllowedHosts = true, []string{"kv.example.com", "10.1.2.3"}
@@ -50,7 +50,7 @@ func TestHostCheck(t *testing.T) {
 }
 
 // What browsers say of a request that a page made, and whether it may change something.
-func TestCrossSiteRule(t *testing.T) {
+func TestCrossSiteWritesAreRefused(t *testing.T) {
 	t.Parallel()
 	allowedOrigins := []string{"https://app.example.com", "http://localhost:3000"}
 	g := start(t, func(s *setup) { s.handlers.AllowOrigins = allowedOrigins })

@@ -10,7 +10,7 @@ import (
 )
 
 // A stream of a bucket's name that is none is out of reach, for every method, and stays as it is.
-func TestStreamsThatAreNoBuckets(t *testing.T) {
+func TestStreamThatIsNoBucketIsOutOfReach(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	doc := contract(t)
@@ -61,7 +61,7 @@ func TestStreamsThatAreNoBuckets(t *testing.T) {
 }
 
 // A bucket that becomes something else while the gateway knows it as a bucket.
-func TestBucketThatBecomesAnotherStream(t *testing.T) {
+func TestBucketThatBecomesAnotherStreamIsRefused(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
 	g.deleteBucket(t, "shop")
@@ -73,7 +73,7 @@ func TestBucketThatBecomesAnotherStream(t *testing.T) {
 }
 
 // Reads of a mirror come from the mirror, under the origin's subjects that it keeps, and writes go to the origin.
-func TestMirrors(t *testing.T) {
+func TestMirrorServesReadsAndForwardsWrites(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	origin := g.shop(t)
@@ -113,7 +113,7 @@ func TestMirrors(t *testing.T) {
 }
 
 // A bucket that somebody made by hand, without direct gets, is a bucket all the same.
-func TestBucketWithoutDirectGets(t *testing.T) {
+func TestBucketWithoutDirectGetsIsServed(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	if _, err := g.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_plain", Subjects: []string{"$KV.plain.>"}, MaxMsgsPerSubject: 3}); err != nil {

@@ -80,7 +80,7 @@ func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 }
 
 // Who asks before sending is told to go on.
-func TestExpectContinue(t *testing.T) {
+func TestExpectContinueIsAnswered(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -98,7 +98,7 @@ func TestExpectContinue(t *testing.T) {
 	s.do(t, "GET", "/buckets/shop/keys/a", nil).is(t, 200).hasBody(t, "new")
 }
 
-func TestSlowBodies(t *testing.T) {
+func TestSlowBodiesTimeOut(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.Bodies.Grace = 150 * time.Millisecond })
 	kv := g.shop(t)
@@ -121,7 +121,7 @@ func TestSlowBodies(t *testing.T) {
 }
 
 // A body that ends early stores nothing, and its sender, who may still be reading, is not told that it did.
-func TestBodiesCutShort(t *testing.T) {
+func TestBodiesCutShortStoreNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -184,7 +184,7 @@ func TestHalfClosedClients(t *testing.T) {
 
 // A client that asks for the connection to be closed, as proxies that speak HTTP/1.0 do, is refused with an answer and not with a
 // reset, which can overtake the answer.
-func TestRefusalOnAConnectionToBeClosed(t *testing.T) {
+func TestRefusalArrivesBeforeTheConnectionCloses(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	for _, version := range []string{"HTTP/1.1\r\nConnection: close", "HTTP/1.0"} {
@@ -201,7 +201,7 @@ func TestRefusalOnAConnectionToBeClosed(t *testing.T) {
 }
 
 // What is declared and does not come takes no memory.
-func TestDeclaredLengthIsNotBelieved(t *testing.T) {
+func TestDeclaredLengthTakesNoMemory(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	if _, err := handlers.ReadAll(strings.NewReader("v"), 1<<30); err != io.ErrUnexpectedEOF {

@@ -47,8 +47,8 @@ func (l *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
 	return client, nil
 }
 
-// A sending is how a client sends a body, and what must become of it.
-type sending struct {
+// A bodyCase is how a client sends a body, and what must become of it.
+type bodyCase struct {
 	send  func(io.Writer)
 	pause time.Duration // of the gateway after each read
 
@@ -79,7 +79,7 @@ func TestBodiesHaveTheirTime(t *testing.T) {
 		}
 	}
 	pause := func(d time.Duration) func(io.Writer) { return func(io.Writer) { time.Sleep(d) } }
-	for name, s := range map[string]sending{
+	for name, s := range map[string]bodyCase{
 		"nothing at all":                {send: pause(time.Hour), stopped: "request-timeout", from: 9 * time.Second, to: 10 * time.Second},
 		"a byte each few seconds":       {send: every(3*time.Second, 1, 1e6), stopped: "request-timeout", from: 9 * time.Second, to: 11 * time.Second},
 		"half of the rate":              {send: every(time.Second, 512, 1e6), stopped: "request-timeout", from: 15 * time.Second, to: 22 * time.Second},
@@ -100,7 +100,7 @@ func TestBodiesHaveTheirTime(t *testing.T) {
 	}
 }
 
-func (s *sending) check(t *testing.T, http2 bool) {
+func (s *bodyCase) check(t *testing.T, http2 bool) {
 	var protocols http.Protocols
 	protocols.SetHTTP1(!http2)
 	protocols.SetUnencryptedHTTP2(http2)

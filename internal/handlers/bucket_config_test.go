@@ -60,7 +60,7 @@ func startTime() *time.Time {
 }
 
 // A bucket is the same whoever made it, and the other's create finds it as it should be.
-func TestConfigurationsAreNATSOwn(t *testing.T) {
+func TestConfigurationsEqualNativeOnes(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "origin"})
@@ -164,7 +164,7 @@ func (g *gateway) settings(t testing.TB, bucket string) map[string]any {
 }
 
 // Settings that NATS has on some servers only: refused there for a reason that the caller can read.
-func TestConfigurationsThatTheServerRefuses(t *testing.T) {
+func TestConfigurationsRefusedByTheServerAreExplained(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
@@ -195,7 +195,7 @@ func TestConfigurationsThatTheServerRefuses(t *testing.T) {
 }
 
 // A body is checked against the contract: the problem says where it is wrong.
-func TestConfigurationsThatAreMalformed(t *testing.T) {
+func TestMalformedConfigurationsAreRefusedWithTheirPlace(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	before := g.bucketSettings(t, "shop")

@@ -12,7 +12,7 @@ import (
 )
 
 // A patch changes what it names. Null puts back the default, and the bucket is then what it was.
-func TestPatchBucket(t *testing.T) {
+func TestBucketPatchChangesOnlyWhatItNames(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "origin"})
@@ -82,7 +82,7 @@ func TestPatchBucket(t *testing.T) {
 }
 
 // A patch of one field leaves a bucket of any kind as it was in all others.
-func TestPatchBucketsOfEveryKind(t *testing.T) {
+func TestBucketPatchKeepsBucketsOfEveryKind(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "origin"})
@@ -111,7 +111,7 @@ func TestPatchBucketsOfEveryKind(t *testing.T) {
 }
 
 // Settings that the KV API does not know, and that the native UpdateKeyValue resets.
-func TestPatchKeepsWhatItDoesNotKnow(t *testing.T) {
+func TestBucketPatchKeepsUnknownSettings(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
@@ -141,7 +141,7 @@ func TestPatchKeepsWhatItDoesNotKnow(t *testing.T) {
 }
 
 // What the gateway would not set, and a native client did, is no reason to refuse other changes.
-func TestPatchKeepsARepublishThatTheGatewayWouldNotMake(t *testing.T) {
+func TestBucketPatchKeepsAForbiddenRepublish(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", RePublish: &jetstream.RePublish{Source: ">", Destination: "$KV.copy.>"}})
@@ -155,7 +155,7 @@ func TestPatchKeepsARepublishThatTheGatewayWouldNotMake(t *testing.T) {
 }
 
 // A duplicate window that somebody chose stays, unless the TTL becomes shorter: NATS wants it to be at most that.
-func TestPatchKeepsTheDuplicateWindow(t *testing.T) {
+func TestBucketPatchKeepsTheDuplicateWindow(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
@@ -172,7 +172,7 @@ func TestPatchKeepsTheDuplicateWindow(t *testing.T) {
 	}
 }
 
-func TestPatchMetadata(t *testing.T) {
+func TestBucketPatchMergesMetadata(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Metadata: map[string]string{"keep": "1", "change": "2", "drop": "3"}})
@@ -187,7 +187,7 @@ func TestPatchMetadata(t *testing.T) {
 	}
 }
 
-func TestPatchesThatTheServerRefuses(t *testing.T) {
+func TestBucketPatchesRefusedByTheServerChangeNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
@@ -209,7 +209,7 @@ func TestPatchesThatTheServerRefuses(t *testing.T) {
 	}
 }
 
-func TestMediaTypesOfConfigurations(t *testing.T) {
+func TestConfigurationMediaTypesAreChecked(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
@@ -243,7 +243,7 @@ func TestMediaTypesOfConfigurations(t *testing.T) {
 }
 
 // Markers of expiry can be asked for later, and TTLs work from then on.
-func TestPatchLimitMarkerTTL(t *testing.T) {
+func TestBucketPatchEnablesLimitMarkers(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})

@@ -17,7 +17,7 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-func TestListBuckets(t *testing.T) {
+func TestBucketListIsCompleteAndPaged(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	if a := g.get(t, "/buckets").is(t, 200); len(a.object(t)) != 1 {
@@ -46,12 +46,12 @@ func TestListBuckets(t *testing.T) {
 		t.Errorf("names (-want +got)\n%s", diff)
 	}
 	for _, limit := range []int{1, 7, 12, 24, 25, 26, 1000} {
-		found := g.follow(t, fmt.Sprintf("/buckets?names=true&limit=%d", limit), limit, func(page map[string]any) []string { return stringsOf(page["buckets"]) })
+		found := g.allPages(t, fmt.Sprintf("/buckets?names=true&limit=%d", limit), limit, func(page map[string]any) []string { return stringsOf(page["buckets"]) })
 		if diff := cmp.Diff(want, found); diff != "" {
 			t.Errorf("limit=%d (-want +got)\n%s", limit, diff)
 		}
 	}
-	found := g.follow(t, "/buckets?limit=10", 10, func(page map[string]any) (names []string) {
+	found := g.allPages(t, "/buckets?limit=10", 10, func(page map[string]any) (names []string) {
 		for _, bucket := range page["buckets"].([]any) {
 			object := bucket.(map[string]any)
 			names = append(names, object["bucket"].(string))
@@ -74,7 +74,7 @@ func TestListBuckets(t *testing.T) {
 }
 
 // A bucket that the gateway's user may not look at does not hide the others.
-func TestListBucketsOutOfReach(t *testing.T) {
+func TestBucketListShowsOthersBesideOneOutOfReach(t *testing.T) {
 	t.Parallel()
 	nats := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
 		o.Users = []*server.User{{Username: "admin", Password: "a"}, {Username: "gateway", Password: "g", Permissions: &server.Permissions{
@@ -105,7 +105,7 @@ func TestListBucketsOutOfReach(t *testing.T) {
 }
 
 // follow reads a listing page by page by its Link header, which must agree with next, and returns all that the pages have.
-func (g *gateway) follow(t *testing.T, target string, limit int, items func(page map[string]any) []string) (all []string) {
+func (g *gateway) allPages(t *testing.T, target string, limit int, items func(page map[string]any) []string) (all []string) {
 	t.Helper()
 	for pages := 0; target != ""; pages++ {
 		a := g.get(t, target).is(t, 200)

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func TestCreateBucket(t *testing.T) {
+func TestBucketCreationIsRepeatable(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	for i, body := range []any{nil, "", "{}", " \r\n ", chunked("{}"), `{"history":1,"ttl":"0s","max_bytes":-1,"max_value_size":-1,"storage":"file",` +
@@ -36,13 +36,13 @@ func TestCreateBucket(t *testing.T) {
 	}
 }
 
-// TestBucketStatus looks at the replicas.
+// TestBucketStatusEqualsTheNativeOne looks at the replicas.
 func withoutReplicas(bucket map[string]any) map[string]any {
 	delete(bucket["status"].(map[string]any), "replicas")
 	return bucket
 }
 
-func TestCreateBucketThatDiffers(t *testing.T) {
+func TestBucketCreationReportsDifferences(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5, Description: "mine", Metadata: map[string]string{"team": "a"}})
@@ -68,7 +68,7 @@ func TestCreateBucketThatDiffers(t *testing.T) {
 }
 
 // The KV API of nats.go does not know it; transactions need it.
-func TestAllowAtomic(t *testing.T) {
+func TestAllowAtomicIsSetAndReported(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	for range 2 {
@@ -89,7 +89,7 @@ func TestAllowAtomic(t *testing.T) {
 	}
 }
 
-func TestCreateBucketOnlyIfAbsent(t *testing.T) {
+func TestBucketCreationOnlyIfAbsent(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.do(t, "PUT", "/buckets/b", nil, "If-None-Match: *").is(t, 201)
@@ -106,7 +106,7 @@ func TestCreateBucketOnlyIfAbsent(t *testing.T) {
 func TestConditionsOnBucketsAreNotIgnored(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	kv := g.gone(t, "a")
+	kv := g.shopWithDeleted(t, "a")
 	before, settings := g.messages(t, "shop"), g.settings(t, "shop")
 	for _, header := range []string{`If-Match: "5-k3f9x"`, "If-Match: x", "If-Match:", `If-Unmodified-Since: Sun, 22 Nov 1992 18:03:11 GMT`} {
 		for _, request := range []struct {
@@ -133,7 +133,7 @@ func TestConditionsOnBucketsAreNotIgnored(t *testing.T) {
 	wantNative(t, kv, "stays", "v")
 }
 
-func TestDeleteBucket(t *testing.T) {
+func TestDeletedBucketIsGone(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	put(t, g.shop(t), "a", "v")
@@ -152,7 +152,7 @@ func TestDeleteBucket(t *testing.T) {
 	g.get(t, "/buckets/shop/keys/a").problem(t, 404, "key-not-found")
 }
 
-func TestBucketStatus(t *testing.T) {
+func TestBucketStatusEqualsTheNativeOne(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -189,7 +189,7 @@ func TestBucketStatus(t *testing.T) {
 
 func number(n uint64) json.Number { return json.Number(fmt.Sprint(n)) }
 
-func TestHints(t *testing.T) {
+func TestBucketHintsNameWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)

@@ -11,7 +11,7 @@ import (
 )
 
 // A listing under writers is complete: every key that is there all the time is listed, each once and in order.
-func TestListingsUnderWriters(t *testing.T) {
+func TestListingUnderWritersIsComplete(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}) // keeps one revision: what is overwritten is gone
@@ -38,7 +38,7 @@ func TestListingsUnderWriters(t *testing.T) {
 		})
 	}
 	for range 15 {
-		if got := g.lines(t, "/buckets/b/keys"); !slices.Equal(got, keys) {
+		if got := g.listedLines(t, "/buckets/b/keys"); !slices.Equal(got, keys) {
 			missing := slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return slices.Contains(got, key) })
 			t.Errorf("%d of %d keys; missing %q", len(got), len(keys), missing)
 		}
@@ -48,7 +48,7 @@ func TestListingsUnderWriters(t *testing.T) {
 }
 
 // Many clients at once, each with keys of its own: nobody sees another's answer.
-func TestClientsDoNotMeet(t *testing.T) {
+func TestConcurrentClientsGetTheirOwnAnswers(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)

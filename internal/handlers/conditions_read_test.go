@@ -6,10 +6,10 @@ import (
 	"testing"
 )
 
-func TestIfNoneMatchOnRead(t *testing.T) {
+func TestReadConditionsAreEvaluated(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	for _, tc := range []struct {
 		header []string
 		status int
@@ -68,11 +68,11 @@ func TestIfNoneMatchOnRead(t *testing.T) {
 }
 
 // What does not exist is 404 whatever the condition (RFC 9110 §13.2.1), and a malformed one is 400 even there.
-func TestConditionsOnWhatDoesNotExist(t *testing.T) {
+func TestMissingKeyIs404WhateverTheCondition(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, s := range []state{never, deleted, purged} {
-		p := f.place(t, s)
+		p := f.keyIn(t, s)
 		for _, header := range []string{`If-None-Match: "TAG"`, `If-None-Match: "0"`, `If-None-Match: *`, `If-Match: *`, `If-Match: "OTHER"`} {
 			f.get(t, p.path(), p.fill(header)).is(t, 404).has(t, "ETag", p.tag())
 		}
@@ -80,7 +80,7 @@ func TestConditionsOnWhatDoesNotExist(t *testing.T) {
 	}
 }
 
-func TestRevisions(t *testing.T) {
+func TestRevisionParameterReadsEarlierRevisions(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)

@@ -12,7 +12,7 @@ import (
 )
 
 // A page of an allowed origin passes the preflight for a compare-and-set; any other gets no word of permission.
-func TestPreflight(t *testing.T) {
+func TestPreflightAllowsConfiguredOriginsOnly(t *testing.T) {
 	const allowed = "https://app.example.com"
 	s, err := handlers.New(handlers.Options{Logger: zerolog.Nop(), AllowOrigins: []string{allowed}})
 	if err != nil {

@@ -117,7 +117,7 @@ func (g *gateway) overwriting(t *testing.T, kv jetstream.KeyValue, n int) (stop 
 }
 
 // An export under writers has every key that is there all the time, once, and says from which revision on it is complete.
-func TestExportUnderWriters(t *testing.T) {
+func TestExportUnderWritersIsComplete(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}) // what is overwritten is gone
@@ -159,7 +159,7 @@ func TestExportUnderWriters(t *testing.T) {
 }
 
 // Who reads an export slowly holds nobody up, takes little memory, and gets all of it.
-func TestSlowReaderOfAnExport(t *testing.T) {
+func TestSlowReaderOfAnExportDelaysNobody(t *testing.T) {
 	measuresMemory(t)
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -218,7 +218,7 @@ func TestSlowReaderOfAnExport(t *testing.T) {
 }
 
 // An export that cannot go on says so in its last line.
-func TestExportWhileNATSRestarts(t *testing.T) {
+func TestExportCutByNATSEndsWithAProblem(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -255,7 +255,7 @@ func TestExportWhileNATSRestarts(t *testing.T) {
 }
 
 // An import and native writers do not disturb each other: the import's own keys are all there, and the others' too.
-func TestImportUnderWriters(t *testing.T) {
+func TestImportUnderWritersIsComplete(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})

@@ -24,7 +24,7 @@ func pipeBody(t testing.TB) (*io.PipeReader, *io.PipeWriter) {
 }
 
 // pour imports a body with Go's own client, which reads while it sends, and returns the answer's.
-func (g *gateway) pour(t testing.TB, target string, body io.Reader) []byte {
+func (g *gateway) importFrom(t testing.TB, target string, body io.Reader) []byte {
 	t.Helper()
 	response, err := http.Post("http://"+g.address+target, "application/x-ndjson", body)
 	if err != nil {
@@ -121,7 +121,7 @@ func (r *rawImport) answer() imported {
 }
 
 // A client that reads nothing before it has sent all is served, with all that there is to tell when nothing goes wrong.
-func TestImportOfAClientThatDoesNotRead(t *testing.T) {
+func TestImportServesAClientThatReadsLate(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
@@ -184,7 +184,7 @@ func TestImportIsHeldBackByNATS(t *testing.T) {
 }
 
 // A client that waits for 100 Continue before it sends the body gets it, and not the answer's head instead.
-func TestImportExpectsContinue(t *testing.T) {
+func TestImportAnswersExpectContinue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
@@ -203,7 +203,7 @@ func TestImportExpectsContinue(t *testing.T) {
 }
 
 // The answer comes while the body is being sent.
-func TestImportAnswersMeanwhile(t *testing.T) {
+func TestImportAnswersWhileTheBodyIsSent(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -238,7 +238,7 @@ func TestImportAnswersMeanwhile(t *testing.T) {
 }
 
 // An import that is cut goes on after the last line that was acknowledged, and is complete then.
-func TestImportThatIsCut(t *testing.T) {
+func TestImportThatWasCutContinues(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
@@ -277,7 +277,7 @@ func (g *gateway) wantKeys(t testing.TB, bucket string, n int) {
 }
 
 // A server that restarts ends an import: it says so, from where on to send again, and loses nothing.
-func TestImportWhileNATSRestarts(t *testing.T) {
+func TestImportCutByNATSContinues(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -315,7 +315,7 @@ func (g *gateway) lastOf(t testing.TB, bucket string) int64 {
 }
 
 // A bucket that is deleted, or deleted and created again, ends an import too.
-func TestImportIntoABucketThatGoes(t *testing.T) {
+func TestImportEndsWithItsBucket(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, g *gateway){
 		"deleted": func(t *testing.T, g *gateway) {},

@@ -11,7 +11,7 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-func TestImport(t *testing.T) {
+func TestImportStoresEveryFormOfValue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -35,7 +35,7 @@ func TestImport(t *testing.T) {
 }
 
 // A line is refused alone, by its number.
-func TestLinesThatAreRefused(t *testing.T) {
+func TestImportRefusesBadLinesOneByOne(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", MaxValueSize: 100})
@@ -117,7 +117,7 @@ func TestLinesThatAreRefused(t *testing.T) {
 }
 
 // A line of 100 MB is passed over, and takes no memory.
-func TestLongLine(t *testing.T) { // by itself: it looks at the heap
+func TestImportLongLineTakesNoMemory(t *testing.T) { // by itself: it looks at the heap
 	g := start(t)
 	kv := g.shop(t)
 	r, w := pipeBody(t)
@@ -131,7 +131,7 @@ func TestLongLine(t *testing.T) { // by itself: it looks at the heap
 		w.Close()
 	}()
 	before := heapInUse()
-	i := readImport(t, parseLines(t, g.pour(t, "/buckets/shop/entries", r)))
+	i := readImport(t, parseLines(t, g.importFrom(t, "/buckets/shop/entries", r)))
 	i.wantDone(t, 2, 1)
 	i.wantFailed(t, map[int]string{2: "body-too-large"})
 	if grown := heapInUse() - before; grown > 32<<20 {
@@ -141,7 +141,7 @@ func TestLongLine(t *testing.T) { // by itself: it looks at the heap
 	g.get(t, "/buckets/shop/keys/long").problem(t, 404, "key-not-found")
 }
 
-func TestImportRequests(t *testing.T) {
+func TestImportRequestsAreChecked(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
@@ -202,7 +202,7 @@ func TestImportModesAndResults(t *testing.T) {
 }
 
 // What an export says, an import restores: values, content types, whatever bytes.
-func TestExportIsAnImport(t *testing.T) {
+func TestExportCanBeImported(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
@@ -241,7 +241,7 @@ func TestExportIsAnImport(t *testing.T) {
 }
 
 // What an export says of a transaction is no hindrance: its entries are imported as others are.
-func TestExportOfATransactionIsAnImport(t *testing.T) {
+func TestExportOfATransactionCanBeImported(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.ledger(t)

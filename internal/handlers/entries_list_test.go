@@ -37,7 +37,7 @@ func (p entryPage) keys() []string {
 	return keys
 }
 
-func TestEntries(t *testing.T) {
+func TestEntriesAreSelected(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucketOf(t, "shop", someKeys...)
@@ -84,7 +84,7 @@ func TestEntries(t *testing.T) {
 				t.Errorf("as lines: %d entries, %v", len(x.entries), x.end)
 			}
 			for limit := 1; limit <= 4; limit++ {
-				keys := g.follow(t, fmt.Sprintf("/buckets/shop/entries?%s&limit=%d", tc.query, limit), limit, func(page map[string]any) []string {
+				keys := g.allPages(t, fmt.Sprintf("/buckets/shop/entries?%s&limit=%d", tc.query, limit), limit, func(page map[string]any) []string {
 					var keys []string
 					for _, e := range page["entries"].([]any) {
 						keys = append(keys, e.(map[string]any)["key"].(string))
@@ -99,7 +99,7 @@ func TestEntries(t *testing.T) {
 	}
 }
 
-func TestEntriesRequests(t *testing.T) {
+func TestEntriesRequestsAreChecked(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucketOf(t, "shop", "a", "b")
@@ -165,7 +165,7 @@ func TestEntriesOfAnEmptyBucket(t *testing.T) {
 }
 
 // 1,024 keys are one instant, 1,025 are not.
-func TestMostKeysOfAnInstant(t *testing.T) {
+func TestEntriesOfManyKeysAreNoSnapshot(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
@@ -194,7 +194,7 @@ func TestMostKeysOfAnInstant(t *testing.T) {
 }
 
 // Values that together are more than one answer of NATS has are one instant still; more than are held in memory come in pages.
-func TestLargeEntries(t *testing.T) {
+func TestEntriesOfLargeValuesComeInPages(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
@@ -227,7 +227,7 @@ func TestLargeEntries(t *testing.T) {
 }
 
 // What other tools store is not shown, and does not break what is.
-func TestAwkwardEntries(t *testing.T) {
+func TestEntriesSurviveWhatOtherToolsStore(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
@@ -251,7 +251,7 @@ func TestAwkwardEntries(t *testing.T) {
 }
 
 // A bucket without direct gets, and a mirror, are read too, and it is said what that is worth.
-func TestEntriesElsewhere(t *testing.T) {
+func TestEntriesNameTheirConsistency(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -292,7 +292,7 @@ func TestEntriesElsewhere(t *testing.T) {
 	}
 }
 
-func TestEntriesExpire(t *testing.T) {
+func TestEntriesReportTheirExpiry(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", LimitMarkerTTL: time.Second})

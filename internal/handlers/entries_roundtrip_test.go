@@ -26,7 +26,7 @@ func many() int {
 }
 
 // A bucket that was exported and imported again is the same: values, content types, and the time that entries have left.
-func TestRoundTripOfManyKeys(t *testing.T) {
+func TestRoundTripKeepsManyKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	for _, bucket := range []string{"from", "into"} {
@@ -80,7 +80,7 @@ func TestRoundTripOfManyKeys(t *testing.T) {
 
 // Import, export and listing of many keys take a bounded amount of memory: that of the names for a listing, and none that grows
 // for the others. KVGW_TEST_KEYS=1000000 runs it with a million, and tells what it took; GOMEMLIMIT counts for it as for the gateway.
-func TestMemoryOfManyKeys(t *testing.T) {
+func TestManyKeysTakeBoundedMemory(t *testing.T) {
 	n := 50_000
 	if wanted, err := strconv.Atoi(os.Getenv("KVGW_TEST_KEYS")); err == nil {
 		n = wanted
@@ -114,7 +114,7 @@ func TestMemoryOfManyKeys(t *testing.T) {
 			}
 			w.Close()
 		}()
-		if answer := g.pour(t, "/buckets/b/entries", r); !bytes.Contains(answer, []byte(fmt.Sprintf(`"stored":%d,`, n))) {
+		if answer := g.importFrom(t, "/buckets/b/entries", r); !bytes.Contains(answer, []byte(fmt.Sprintf(`"stored":%d,`, n))) {
 			t.Errorf("%.300s", answer[max(0, len(answer)-300):])
 		}
 	})
@@ -153,12 +153,12 @@ func TestMemoryOfManyKeys(t *testing.T) {
 	})
 	measure("page", fixed+int64(n)*150, func() { read("/buckets/b/entries", "application/json") })
 	measure("delete", fixed+int64(n)*(perKey+150), func() {
-		g.pace(t, "DELETE", "/buckets/b/keys?filter=some.>").hasBody(t, fmt.Sprintf(`{"deleted":%d,"skipped":[]}`+"\n", n))
+		g.doPatiently(t, "DELETE", "/buckets/b/keys?filter=some.>").hasBody(t, fmt.Sprintf(`{"deleted":%d,"skipped":[]}`+"\n", n))
 	})
 }
 
 // pace sends a request that may take minutes.
-func (g *gateway) pace(t testing.TB, method, target string) *answer {
+func (g *gateway) doPatiently(t testing.TB, method, target string) *answer {
 	t.Helper()
 	s := g.session(t)
 	defer s.conn.Close()

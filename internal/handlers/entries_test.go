@@ -12,14 +12,14 @@ import (
 )
 
 // How a value is told in JSON: in exactly one of value, text and base64.
-func TestValuesInJSON(t *testing.T) {
+func TestValueHasOneFormInJSON(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
 	binary := "\xff\x00\xfe"
 	for i, tc := range []struct {
 		value, mediaType string
-		byType, jsonType   string // the member with the value, as it is written
+		byType, jsonType string // the member with the value, as it is written
 	}{
 		{`{"qty":2}`, "application/json", `"value":{"qty":2}`, `"value":{"qty":2}`},
 		{`{"qty":2}`, "application/json; charset=utf-8", `"value":{"qty":2}`, `"value":{"qty":2}`},
@@ -98,7 +98,7 @@ func (g *gateway) wantOneForm(t *testing.T, a *answer, entry map[string]any, wan
 	}
 }
 
-func TestEntry(t *testing.T) {
+func TestEntryHasValueAndMetadata(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -120,7 +120,7 @@ func TestEntry(t *testing.T) {
 	}
 }
 
-func TestHistory(t *testing.T) {
+func TestHistoryEqualsTheNativeOne(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)

@@ -8,7 +8,7 @@ import (
 )
 
 // A value whose time is over, in a bucket where the server leaves a marker of it.
-func TestExpiredEntry(t *testing.T) {
+func TestExpiredEntryIs404(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", LimitMarkerTTL: time.Hour})

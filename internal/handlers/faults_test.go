@@ -87,7 +87,7 @@ func (g *gateway) crowd(t testing.TB, listings int) *answer {
 }
 
 // While NATS is away nothing waits and nothing is kept for later.
-func TestNATSAway(t *testing.T) {
+func TestNATSAwayIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
 	doc := contract(t)
@@ -141,7 +141,7 @@ func TestNATSAway(t *testing.T) {
 }
 
 // A missing bucket and a server that is away are told apart at once: within 100 ms, of the best of some tries on a busy machine.
-func TestMissingBucketIsToldApartAtOnce(t *testing.T) {
+func TestMissingBucketIsDistinguishedAtOnce(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
 	fastest := func(what string, request func()) {
@@ -176,7 +176,7 @@ func TestMissingBucketIsToldApartAtOnce(t *testing.T) {
 }
 
 // The acknowledgement does not come, and the write is there all the same.
-func TestOutcomeUnknown(t *testing.T) {
+func TestLostAcknowledgementIsOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		method, target, body string
@@ -208,7 +208,7 @@ func TestOutcomeUnknown(t *testing.T) {
 }
 
 // Where the bucket could not even be looked up, the write was certainly not sent.
-func TestWriteToABucketThatIsNotLookedUp(t *testing.T) {
+func TestWriteBeforeTheBucketIsKnownIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ method, target string }{
 		{"PUT", "/buckets/shop/keys/a"},
@@ -228,7 +228,7 @@ func TestWriteToABucketThatIsNotLookedUp(t *testing.T) {
 	}
 }
 
-func TestContention(t *testing.T) {
+func TestContentionEndsAfterEightTries(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ method, query, header string }{
 		{"PUT", "", "If-Match: *"}, {"PUT", "", `If-None-Match: "999"`}, {"DELETE", "", "X: y"}, {"DELETE", "?purge=true", "If-Match: *"},
@@ -254,7 +254,7 @@ func TestContention(t *testing.T) {
 }
 
 // A marker that comes and goes under a creation.
-func TestCreationOutrun(t *testing.T) {
+func TestCreationSurvivesMarkersThatComeAndGo(t *testing.T) {
 	t.Parallel()
 	g, kv := warm(t)
 	deleteKey(t, kv, "a")
@@ -274,7 +274,7 @@ func TestCreationOutrun(t *testing.T) {
 }
 
 // Compare-and-set over HTTP and natively, on one counter: no increment is lost.
-func TestCompareAndSetBetweenHTTPAndNative(t *testing.T) {
+func TestCompareAndSetLosesNoIncrement(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)

@@ -38,12 +38,12 @@ func TestLeaderReadsAreNotAnsweredByAMirror(t *testing.T) {
 	}
 }
 
-func TestConsistencyIsToldEachTime(t *testing.T) {
+func TestConsistencyIsReportedEachTime(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	put(t, f.kv, "first", "v")
 	for _, s := range states {
-		p := f.place(t, s)
+		p := f.keyIn(t, s)
 		for _, place := range []string{"keys/", "entries/"} {
 			for _, query := range []string{"", "?consistency=leader", "?consistency=any", "?min_revision=1"} {
 				a := f.get(t, "/buckets/shop/"+place+p.key+query)
@@ -74,12 +74,12 @@ func TestConsistencyIsInTheContract(t *testing.T) {
 	}
 }
 
-func TestMinRevisionThatIsReached(t *testing.T) {
+func TestMinRevisionReachedIsAnswered(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	put(t, f.kv, "first", "v")
 	for _, s := range states {
-		p := f.place(t, s)
+		p := f.keyIn(t, s)
 		last := f.messages(t, "shop")[1]
 		want := map[state]int{never: 404, value: 200, deleted: 404, purged: 404}[s]
 		for _, min := range []string{"0", "1", fmt.Sprint(last), "0-" + f.epoch, fmt.Sprintf("%d-%s", last, f.epoch)} {
@@ -93,10 +93,10 @@ func TestMinRevisionThatIsReached(t *testing.T) {
 	}
 }
 
-func TestMinRevisionThatIsMalformed(t *testing.T) {
+func TestMinRevisionMalformedIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	for _, min := range []string{"", "x", "-1", "1-", "1-K", "1-a-b", `"1`, `1"`, `"1-a.b"`, "1.7c0q", "9007199254740992", "1-abcdefghijklmn", "+1", "1.0"} {
 		f.get(t, p.path()+"?min_revision="+min).problem(t, 400, "invalid-parameter")
 		document := f.get(t, p.path(), "KV-Min-Revision: "+min).problem(t, 400, "invalid-header")
@@ -108,11 +108,11 @@ func TestMinRevisionThatIsMalformed(t *testing.T) {
 	f.get(t, p.path(), "KV-Min-Revision: 1", "KV-Min-Revision: 1").problem(t, 400, "invalid-header")
 }
 
-func TestMinRevisionOfAnotherEpoch(t *testing.T) {
+func TestMinRevisionOfAnotherEpochIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, s := range states {
-		p := f.place(t, s)
+		p := f.keyIn(t, s)
 		for _, min := range []string{"0-zzz9", "1-zzz9", "999999-zzz9"} {
 			document := f.get(t, p.path()+"?min_revision="+min).problem(t, 409, "epoch-changed")
 			if document["epoch"] != f.epoch {
@@ -154,7 +154,7 @@ func TestMinRevisionIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestMinRevisionThatIsNotReached(t *testing.T) {
+func TestMinRevisionNotReachedTimesOut(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.client.RequestTimeout = 200 * time.Millisecond })
 	last := put(t, g.shop(t), "a", "old")

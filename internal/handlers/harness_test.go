@@ -52,7 +52,7 @@ type gateway struct {
 	client   *kvclient.Client
 	handler  http.Handler
 	js       jetstream.JetStream // the native side
-	log      *lines
+	log      *logBuffer
 	metrics  *prometheus.Registry
 }
 
@@ -66,7 +66,7 @@ type setup struct {
 // start runs a gateway for the test.
 func start(t testing.TB, configure ...func(*setup)) *gateway {
 	t.Helper()
-	g := &gateway{log: &lines{}, metrics: prometheus.NewRegistry(), wire: startServer(t)}
+	g := &gateway{log: &logBuffer{}, metrics: prometheus.NewRegistry(), wire: startServer(t)}
 	s := setup{
 		client: kvclient.Options{InProcess: g.wire, Name: "test", Logger: zerolog.Nop()},
 		handlers: handlers.Options{

@@ -13,13 +13,13 @@ import (
 // again, and an epoch that moved though nothing was created anew.
 
 // of has a gateway use another server than its own.
-func of(s *natstest.Server) func(*setup) {
+func usingServer(s *natstest.Server) func(*setup) {
 	return func(u *setup) { u.client.InProcess, u.client.URL = nil, s.URL() }
 }
 
 // write stores values, each as soon as the server is there, and reads them: writes and reads have
 // connections of their own, each of which comes back when it does.
-func (g *gateway) write(t testing.TB, bucket string, pairs ...string) {
+func (g *gateway) putEach(t testing.TB, bucket string, pairs ...string) {
 	t.Helper()
 	for _, pair := range pairs {
 		key, value, _ := strings.Cut(pair, "=")
@@ -34,7 +34,7 @@ func (g *gateway) write(t testing.TB, bucket string, pairs ...string) {
 
 // synced opens a stream and takes what comes over, up to the sync. One that is refused for a cause
 // that may pass, as while the server comes back, is asked for again.
-func (g *gateway) synced(t testing.TB, target string) *eventStream {
+func (g *gateway) watchUntilSync(t testing.TB, target string) *eventStream {
 	t.Helper()
 	w := g.watch(t, target)
 	for {
@@ -42,7 +42,7 @@ func (g *gateway) synced(t testing.TB, target string) *eventStream {
 		case "sync":
 			return w
 		case "problem":
-			return g.synced(t, target)
+			return g.watchUntilSync(t, target)
 		}
 	}
 }
@@ -50,14 +50,14 @@ func (g *gateway) synced(t testing.TB, target string) *eventStream {
 // idAtSync returns the id with which a stream says that it is complete.
 func (g *gateway) idAtSync(t testing.TB, target string) (id string) {
 	t.Helper()
-	w := g.synced(t, target)
+	w := g.watchUntilSync(t, target)
 	w.close()
 	return w.lastID
 }
 
 // begins returns the first event of a stream that resumes, with the reason of a reset. A stream that
 // is refused for a cause that may pass is asked for again.
-func (g *gateway) begins(t testing.TB, target, id string) string {
+func (g *gateway) resumesWith(t testing.TB, target, id string) string {
 	t.Helper()
 	w := g.watch(t, target, "Last-Event-ID: "+id)
 	defer w.close()
@@ -72,7 +72,7 @@ func (g *gateway) begins(t testing.TB, target, id string) string {
 		switch b.event {
 		case "", "stale", "live", "bookmark", "bucket-deleted":
 		case "problem":
-			return g.begins(t, target, id)
+			return g.resumesWith(t, target, id)
 		case "reset":
 			return fmt.Sprint("reset ", b.object(t)["reason"])
 		default:
@@ -98,23 +98,23 @@ func TestLostRevisionsAreNotTakenForThoseThatReplaceThem(t *testing.T) {
 
 func testLostRevisionsAreNotTakenForThoseThatReplaceThem(t *testing.T, form func(*setup)) {
 	server := natstest.Start(t, natstest.Options{})
-	g := start(t, form, of(server))
+	g := start(t, form, usingServer(server))
 	g.do(t, "PUT", "/buckets/b", longHistory, jsonType).is(t, 201)
-	g.write(t, "b", "a=1", "k=1")
+	g.putEach(t, "b", "a=1", "k=1")
 	kept := g.idAtSync(t, "/buckets/b/watch")
 	saved := server.Save()
-	g.write(t, "b", "k=lost", "l=lost", "a=lost")
-	w := g.synced(t, "/buckets/b/watch")
+	g.putEach(t, "b", "k=lost", "l=lost", "a=lost")
+	w := g.watchUntilSync(t, "/buckets/b/watch")
 	lost := w.lastID
 	tag := g.get(t, "/buckets/b/keys/k").is(t, 200).tag()
 	server.Restore(saved)
-	g.write(t, "b", "k=theirs", "m=theirs", "a=theirs", "a=more")
+	g.putEach(t, "b", "k=theirs", "m=theirs", "a=theirs", "a=more")
 	if b := w.until("reset"); b.object(t)["reason"] == "epoch" {
 		t.Errorf("the open stream was told of %v", b)
 	}
-	other := start(t, form, of(server))
+	other := start(t, form, usingServer(server))
 	for name, g := range byAge(g, other) {
-		if got := g.begins(t, "/buckets/b/watch", lost); got != "reset horizon" {
+		if got := g.resumesWith(t, "/buckets/b/watch", lost); got != "reset horizon" {
 			t.Errorf("a gateway %s begins with %s at the id %s of what was lost", name, got, lost)
 		}
 		now := g.get(t, "/buckets/b/keys/k", "If-None-Match: "+tag).is(t, 200).hasBody(t, "theirs").tag()
@@ -133,7 +133,7 @@ func testLostRevisionsAreNotTakenForThoseThatReplaceThem(t *testing.T, form func
 		g.do(t, "PATCH", "/buckets/b/keys/k", "{}", mergeType, "If-Match: "+tag).is(t, 412)
 		g.get(t, "/buckets/b/keys/k").hasBody(t, "theirs")
 	}
-	if got := other.begins(t, "/buckets/b/watch", kept); got != "put" {
+	if got := other.resumesWith(t, "/buckets/b/watch", kept); got != "put" {
 		t.Errorf("the id %s of what was kept begins with %s", kept, got)
 	}
 }
@@ -145,11 +145,11 @@ func TestMovedEpochChangesNothing(t *testing.T) {
 
 func testMovedEpochChangesNothing(t *testing.T, form func(*setup)) {
 	server := natstest.Start(t, natstest.Options{})
-	g := start(t, form, of(server))
+	g := start(t, form, usingServer(server))
 	g.do(t, "PUT", "/buckets/b", longHistory, jsonType).is(t, 201)
-	g.write(t, "b", "a=1", "k=1")
+	g.putEach(t, "b", "a=1", "k=1")
 	early := g.idAtSync(t, "/buckets/b/watch")
-	g.write(t, "b", "a=2")
+	g.putEach(t, "b", "a=2")
 	tag := g.get(t, "/buckets/b/keys/k").is(t, 200).tag()
 	w := g.watch(t, "/buckets/b/watch?heartbeat=1s&bookmarks=event")
 	epoch := w.until("put").object(t)["epoch"]
@@ -158,7 +158,7 @@ func testMovedEpochChangesNothing(t *testing.T, form func(*setup)) {
 		w.until("bookmark")
 	}
 	server.MoveCreated()
-	g.write(t, "b", "after=1")
+	g.putEach(t, "b", "after=1")
 	var b block
 	for b = w.next(); b.event != "put"; b = w.next() {
 		if b.event == "reset" {
@@ -169,14 +169,14 @@ func testMovedEpochChangesNothing(t *testing.T, form func(*setup)) {
 	if moved == epoch {
 		t.Fatalf("the epoch is %v still", epoch)
 	}
-	other := start(t, form, of(server))
+	other := start(t, form, usingServer(server))
 	for name, g := range byAge(g, other) {
 		for _, id := range []string{early, w.lastID} {
 			want := "put"
 			if id == w.lastID {
 				want = "sync"
 			}
-			if got := g.begins(t, "/buckets/b/watch", id); got != want {
+			if got := g.resumesWith(t, "/buckets/b/watch", id); got != want {
 				t.Errorf("a gateway %s begins with %s at the id %s, want %s", name, got, id, want)
 			}
 		}
@@ -192,9 +192,9 @@ func testMovedEpochChangesNothing(t *testing.T, form func(*setup)) {
 	// A bucket that was created again is another one, whatever it holds.
 	g.do(t, "DELETE", "/buckets/b", "").is(t, 204)
 	g.do(t, "PUT", "/buckets/b", longHistory, jsonType).is(t, 201)
-	g.write(t, "b", "a=1", "k=1", "a=2", "after=1", "k=2", "a=3")
+	g.putEach(t, "b", "a=1", "k=1", "a=2", "after=1", "k=2", "a=3")
 	for name, g := range byAge(g, other) {
-		if got := g.begins(t, "/buckets/b/watch", early); got != "reset epoch" {
+		if got := g.resumesWith(t, "/buckets/b/watch", early); got != "reset epoch" {
 			t.Errorf("a gateway %s begins with %s at an id of the deleted bucket", name, got)
 		}
 	}
@@ -227,11 +227,11 @@ func testIDOfOtherContentIsReset(t *testing.T, form func(*setup)) {
 		{"", "events=message", same},
 	} {
 		id := g.idAtSyncOrFirst(t, "/buckets/shop/watch?"+row.first)
-		if got := g.begins(t, "/buckets/shop/watch?"+row.then, id); got != row.want {
+		if got := g.resumesWith(t, "/buckets/shop/watch?"+row.then, id); got != row.want {
 			t.Errorf("the id %s of %q begins %q with %s, want %s", id, row.first, row.then, got, row.want)
 		}
 		id, _, _ = strings.Cut(id, "~")
-		if got := g.begins(t, "/buckets/shop/watch?"+row.then, id); strings.HasPrefix(got, "reset") {
+		if got := g.resumesWith(t, "/buckets/shop/watch?"+row.then, id); strings.HasPrefix(got, "reset") {
 			t.Errorf("the id %s without a digest begins %q with %s", id, row.then, got)
 		}
 	}
@@ -311,35 +311,35 @@ func TestIDOfOtherTermsIsReset(t *testing.T) {
 
 func testIDOfOtherTermsIsReset(t *testing.T, form func(*setup)) {
 	server := natstest.Start(t, natstest.Options{})
-	one := start(t, of(server), form)
+	one := start(t, usingServer(server), form)
 	const target = "/buckets/b/watch"
 	one.do(t, "PUT", "/buckets/b", `{"history":5}`, jsonType).is(t, 201)
-	one.write(t, "b", "a=1", "b=2")
+	one.putEach(t, "b", "a=1", "b=2")
 	patch := func(body string) {
 		t.Helper()
 		one.do(t, "PATCH", "/buckets/b", body, mergeType).is(t, 200)
 	}
 	// others begins a stream with an id on a gateway that has followed nothing before.
-	others := func(id, want string) {
+	wantElsewhere := func(id, want string) {
 		t.Helper()
-		two := start(t, of(server), form)
-		if got := two.begins(t, target, id); got != want {
+		two := start(t, usingServer(server), form)
+		if got := two.resumesWith(t, target, id); got != want {
 			t.Errorf("%s begins with %s, want %s", id, got, want)
 		}
 	}
 	id := one.idAtSync(t, target)
 	patch(`{"description":"entries vanish as before"}`)
-	others(id, "sync")
-	w := one.synced(t, target)
+	wantElsewhere(id, "sync")
+	w := one.watchUntilSync(t, target)
 	patch(`{"ttl":"1h"}`)
 	w.until("reset")
 	w.until("sync")
 	w.close()
-	others(id, "reset config")
-	others(w.lastID, "sync")
+	wantElsewhere(id, "reset config")
+	wantElsewhere(w.lastID, "sync")
 	patch(`{"ttl":"0s"}`)
-	others(w.lastID, "reset config")
-	others(id, "sync") // it is what it was
+	wantElsewhere(w.lastID, "reset config")
+	wantElsewhere(id, "sync") // it is what it was
 	unknown, _, _ := strings.Cut(id, "~")
-	others(unknown, "sync")
+	wantElsewhere(unknown, "sync")
 }

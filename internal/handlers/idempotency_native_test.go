@@ -12,7 +12,7 @@ import (
 )
 
 // Patches over HTTP, each sent twice, and native updates add to the same list: everything is in it once.
-func TestRetriesBesideNativeWriters(t *testing.T) {
+func TestRetriesBesideNativeWritersStoreOnce(t *testing.T) {
 	t.Parallel()
 	for _, history := range []uint8{1, 5} {
 		g := start(t)

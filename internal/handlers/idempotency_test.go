@@ -43,7 +43,7 @@ var repeatedCreates = []repeated{
 	{"neither", "PUT", "", "new", []string{`If-None-Match: "OTHER"`}, "new"},
 }
 
-func (g *gateway) sendRepeated(t *testing.T, r repeated, p place, more ...string) *answer {
+func (g *gateway) sendRepeated(t *testing.T, r repeated, p testKey, more ...string) *answer {
 	t.Helper()
 	var body any
 	if r.body != "" {
@@ -52,8 +52,8 @@ func (g *gateway) sendRepeated(t *testing.T, r repeated, p place, more ...string
 	return g.do(t, r.method, p.path()+r.query, body, append(append(p.fillAll(r.header), `Idempotency-Key: "k"`), more...)...)
 }
 
-// wantTheSame checks that a retry answers as the first did.
-func wantTheSame(t *testing.T, name string, first, again *answer) {
+// wantSameAnswer checks that a retry answers as the first did.
+func wantSameAnswer(t *testing.T, name string, first, again *answer) {
 	t.Helper()
 	again.is(t, first.status).hasBody(t, string(first.body))
 	for _, header := range []string{"ETag", "KV-Revision", "Location"} {
@@ -64,7 +64,7 @@ func wantTheSame(t *testing.T, name string, first, again *answer) {
 }
 
 // A retry does nothing and answers as the first request did, also when the first one's answer never came.
-func TestRetries(t *testing.T) {
+func TestRetryAnswersAsTheFirstRequest(t *testing.T) {
 	t.Parallel()
 	for _, history := range []uint8{1, 5} {
 		g := start(t)
@@ -77,7 +77,7 @@ func TestRetries(t *testing.T) {
 					continue
 				}
 				t.Run(fmt.Sprintf("%d/%s/%s", history, r.name, s), func(t *testing.T) {
-					p := f.place(t, s)
+					p := f.keyIn(t, s)
 					if s == value {
 						p.last = put(t, kv, p.key, `{"n":1}`)
 					}
@@ -86,8 +86,8 @@ func TestRetries(t *testing.T) {
 						first.is(t, 200)
 					}
 					before := g.messages(t, "shop")
-					wantTheSame(t, r.name, first, g.sendRepeated(t, r, p))
-					wantTheSame(t, r.name, first, g.sendRepeated(t, r, p))
+					wantSameAnswer(t, r.name, first, g.sendRepeated(t, r, p))
+					wantSameAnswer(t, r.name, first, g.sendRepeated(t, r, p))
 					if after := g.messages(t, "shop"); after != before {
 						t.Errorf("the retries stored something: %v, then %v", before, after)
 					}
@@ -102,7 +102,7 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-func (f *fixture) wantEnd(t *testing.T, p place, value string) {
+func (f *fixture) wantEnd(t *testing.T, p testKey, value string) {
 	t.Helper()
 	a := f.get(t, p.path())
 	if value == "" {
@@ -126,7 +126,7 @@ func TestRetryAfterALostAcknowledgement(t *testing.T) {
 			g := start(t, shortTimeout)
 			kv := g.expiring(t, 5, time.Second)
 			f := &fixture{gateway: g, kv: kv, epoch: g.epochOf(t, "shop")}
-			p := f.place(t, never)
+			p := f.keyIn(t, never)
 			if i < len(repeateds) {
 				p.last = put(t, kv, p.key, `{"n":1}`)
 			}
@@ -154,7 +154,7 @@ func TestRetryAfterALostAcknowledgement(t *testing.T) {
 }
 
 // The server says that it has the request already, and what it was cannot be read: it is not said that nothing was done.
-func TestRetryThatCannotBeCompared(t *testing.T) {
+func TestRetryThatCannotBeComparedIsOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	g := start(t, shortTimeout)
 	g.shop(t)
@@ -162,17 +162,17 @@ func TestRetryThatCannotBeCompared(t *testing.T) {
 	g.wire.swallow("STREAM.MSG.GET.KV_shop")
 	g.do(t, "PUT", "/buckets/shop/keys/a", "v", `Idempotency-Key: "k"`).problem(t, 504, "outcome-unknown")
 	g.wire.swallow("")
-	wantTheSame(t, "after that", first, g.do(t, "PUT", "/buckets/shop/keys/a", "v", `Idempotency-Key: "k"`))
+	wantSameAnswer(t, "after that", first, g.do(t, "PUT", "/buckets/shop/keys/a", "v", `Idempotency-Key: "k"`))
 }
 
 // The same request many times at once is carried out once.
-func TestRetriesAtOnce(t *testing.T) {
+func TestRetriesAtOnceStoreOnce(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.expiring(t, 5, time.Second)
 	f := &fixture{gateway: g, kv: kv, epoch: g.epochOf(t, "shop")}
 	for i, r := range append(repeateds, repeatedCreates...) {
-		p := f.place(t, never)
+		p := f.keyIn(t, never)
 		if i < len(repeateds) {
 			p.last = put(t, kv, p.key, `{"n":1}`)
 		}
@@ -185,7 +185,7 @@ func TestRetriesAtOnce(t *testing.T) {
 		workers.Wait()
 		first := <-answers
 		for range cap(answers) - 1 {
-			wantTheSame(t, r.name, first, <-answers)
+			wantSameAnswer(t, r.name, first, <-answers)
 		}
 		if made := g.messages(t, "shop")[1] - before; made != 1 || first.status >= 300 {
 			t.Errorf("%s: %d revisions, status %d", r.name, made, first.status)
@@ -239,7 +239,7 @@ func TestRetryOfWhatWasOverwritten(t *testing.T) {
 		kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", History: history, LimitMarkerTTL: time.Second})
 		f := &fixture{gateway: g, kv: kv, epoch: g.epochOf(t, "shop")}
 		for i, r := range append(repeateds, repeatedCreates...) {
-			p := f.place(t, never)
+			p := f.keyIn(t, never)
 			if i < len(repeateds) {
 				p.last = put(t, kv, p.key, `{"n":1}`)
 			}
@@ -256,7 +256,7 @@ func TestRetryOfWhatWasOverwritten(t *testing.T) {
 				// That there was no value before was stored with what is overwritten: 200 instead of 201, with the first's revision.
 				again.is(t, 200).has(t, "ETag", first.tag())
 			default:
-				wantTheSame(t, r.name, first, again)
+				wantSameAnswer(t, r.name, first, again)
 			}
 			if after := g.messages(t, "shop"); after != before {
 				t.Errorf("%s: the retry stored something", r.name)
@@ -272,7 +272,7 @@ func TestRetryOfWhatWasOverwritten(t *testing.T) {
 }
 
 // The server remembers ids over a restart, of what is still stored.
-func TestRetryAfterARestartOfNATS(t *testing.T) {
+func TestRetryAfterARestartOfNATSIsRecognized(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", History: 1})
@@ -285,8 +285,8 @@ func TestRetryAfterARestartOfNATS(t *testing.T) {
 	g.wire.stop()
 	g.wire.restart(t)
 	eventually(t, "the gateway is back", func() bool { return g.get(t, "/readyz").status == 200 })
-	wantTheSame(t, "plain", plain, send("a", "v"))
-	wantTheSame(t, "cas", cas, send("cas", "v", `If-Match: "1"`))
+	wantSameAnswer(t, "plain", plain, send("a", "v"))
+	wantSameAnswer(t, "cas", cas, send("cas", "v", `If-Match: "1"`))
 	send("a", "other").problem(t, 422, "idempotency-key-reused")
 	// What was overwritten before the restart is forgotten with it: the documentation says so.
 	if again := send("gone", "v").is(t, 200); again.tag() == gone.tag() {
@@ -294,7 +294,7 @@ func TestRetryAfterARestartOfNATS(t *testing.T) {
 	}
 }
 
-func TestIdempotencyKeySyntax(t *testing.T) {
+func TestIdempotencyKeySyntaxIsChecked(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
@@ -316,11 +316,11 @@ func TestIdempotencyKeySyntax(t *testing.T) {
 	}
 	// Quotes are the header's, not the key's.
 	a := g.do(t, "PUT", "/buckets/shop/keys/b", "v", `Idempotency-Key: "x"`).is(t, 200)
-	wantTheSame(t, "bare", a, g.do(t, "PUT", "/buckets/shop/keys/b", "v", `Idempotency-Key: x`))
+	wantSameAnswer(t, "bare", a, g.do(t, "PUT", "/buckets/shop/keys/b", "v", `Idempotency-Key: x`))
 }
 
 // The limit that a 413 tells is true with an idempotency key and a time to live, too.
-func TestRoomBesideIdempotencyAndTTL(t *testing.T) {
+func TestValueLimitCountsIdempotencyAndTTL(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxValueSize: 300, LimitMarkerTTL: time.Second})

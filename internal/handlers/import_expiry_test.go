@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func TestImportExpiry(t *testing.T) {
+func TestImportKeepsExpiry(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	in := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339Nano) }

@@ -94,7 +94,7 @@ func TestLocationLeadsToTheValue(t *testing.T) {
 	}
 }
 
-func TestLongestBucketName(t *testing.T) {
+func TestLongestBucketNameIsServed(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	bucket := "/buckets/" + strings.Repeat("b", 252)

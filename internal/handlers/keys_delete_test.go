@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func TestDeleteKeys(t *testing.T) {
+func TestDeletionByFilterRemovesMatchingKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucketOf(t, "shop", someKeys...)
@@ -37,7 +37,7 @@ func TestDeleteKeys(t *testing.T) {
 	}
 }
 
-func TestDeleteKeysRequests(t *testing.T) {
+func TestDeletionByFilterRequestsAreChecked(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	put(t, g.shop(t), "a", "v")
@@ -52,7 +52,7 @@ func TestDeleteKeysRequests(t *testing.T) {
 }
 
 // A key that changes between being listed and being deleted stays.
-func TestDeleteKeysThatChange(t *testing.T) {
+func TestDeletionByFilterSkipsChangedKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", Storage: jetstream.MemoryStorage})
@@ -82,7 +82,7 @@ func TestDeleteKeysThatChange(t *testing.T) {
 }
 
 // A deletion that breaks off says how far it came; sent again it goes on.
-func TestDeleteKeysBreaksOff(t *testing.T) {
+func TestDeletionByFilterCutShortReportsProgress(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})

@@ -30,7 +30,7 @@ func (g *gateway) bucketOf(t testing.TB, bucket string, keys ...string) jetstrea
 
 var someKeys = []string{"orders.2", "orders.10", "orders", "orders.10.lines", "Orders.1", "a/b", "a/c/d", "a", "a.b", "a.b.c", "z", "-", "stock.1", "=", "a//b"}
 
-func TestListKeys(t *testing.T) {
+func TestKeyListSelectsByFilterAndPrefix(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucketOf(t, "shop", someKeys...)
@@ -79,7 +79,7 @@ func TestListKeys(t *testing.T) {
 			}
 			text := strings.Join(append(tc.want, ""), "\n")
 			g.get(t, "/buckets/shop/keys?"+tc.query, "Accept: text/plain").is(t, 200).hasBody(t, text).has(t, "Content-Type", "text/plain; charset=utf-8")
-			if got := g.lines(t, "/buckets/shop/keys?"+tc.query); !slices.Equal(got, tc.want) {
+			if got := g.listedLines(t, "/buckets/shop/keys?"+tc.query); !slices.Equal(got, tc.want) {
 				t.Errorf("NDJSON %q", got)
 			}
 		})
@@ -87,7 +87,7 @@ func TestListKeys(t *testing.T) {
 }
 
 // lines reads a listing as NDJSON; prefixes come with "+" before them.
-func (g *gateway) lines(t testing.TB, target string) []string {
+func (g *gateway) listedLines(t testing.TB, target string) []string {
 	t.Helper()
 	a := g.get(t, target, asLines).is(t, 200).has(t, "Content-Type", "application/x-ndjson")
 	var found []string
@@ -105,7 +105,7 @@ func (g *gateway) lines(t testing.TB, target string) []string {
 	return found
 }
 
-func TestListKeysOfAnEmptyBucket(t *testing.T) {
+func TestKeyListOfAnEmptyBucketIsEmpty(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
@@ -118,7 +118,7 @@ func TestListKeysOfAnEmptyBucket(t *testing.T) {
 	g.get(t, "/buckets/shop/keys?delimiter=.").is(t, 200)
 }
 
-func TestDelimiter(t *testing.T) {
+func TestDelimiterFoldsKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucketOf(t, "shop", someKeys...)
@@ -145,10 +145,10 @@ func TestDelimiter(t *testing.T) {
 				t.Errorf("prefixes %q, want %q", got, tc.prefixes)
 			}
 			// Folded across pages, each once and in one order.
-			whole := g.lines(t, "/buckets/shop/keys?"+tc.query)
+			whole := g.listedLines(t, "/buckets/shop/keys?"+tc.query)
 			for limit := 1; limit <= 5; limit++ {
 				var keys, prefixes []string
-				g.follow(t, fmt.Sprintf("/buckets/shop/keys?%s&limit=%d", tc.query, limit), limit, func(page map[string]any) []string {
+				g.allPages(t, fmt.Sprintf("/buckets/shop/keys?%s&limit=%d", tc.query, limit), limit, func(page map[string]any) []string {
 					keys = append(keys, stringsOf(page["keys"])...)
 					prefixes = append(prefixes, stringsOf(page["prefixes"])...)
 					return append(stringsOf(page["keys"]), stringsOf(page["prefixes"])...)
@@ -161,7 +161,7 @@ func TestDelimiter(t *testing.T) {
 	}
 }
 
-func TestPagesOfKeys(t *testing.T) {
+func TestKeyPagesJoinToTheWholeList(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	var keys []string
@@ -172,11 +172,11 @@ func TestPagesOfKeys(t *testing.T) {
 	slices.Sort(keys)
 	keysOf := func(page map[string]any) []string { return stringsOf(page["keys"]) }
 	for _, limit := range []int{7, 100, 299, 300, 301, 10_000} {
-		if got := g.follow(t, fmt.Sprintf("/buckets/shop/keys?limit=%d", limit), limit, keysOf); !slices.Equal(got, keys) {
+		if got := g.allPages(t, fmt.Sprintf("/buckets/shop/keys?limit=%d", limit), limit, keysOf); !slices.Equal(got, keys) {
 			t.Errorf("limit=%d: %d keys, or in another order", limit, len(got))
 		}
 	}
-	got := g.follow(t, "/buckets/shop/keys?limit=13&filter=*.*&prefix=c", 13, keysOf)
+	got := g.allPages(t, "/buckets/shop/keys?limit=13&filter=*.*&prefix=c", 13, keysOf)
 	want := slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return !strings.HasPrefix(key, "c") })
 	if !slices.Equal(got, want) {
 		t.Errorf("with a filter and a prefix: %d keys, want %d", len(got), len(want))
@@ -194,7 +194,7 @@ func TestPagesOfKeys(t *testing.T) {
 }
 
 // A cursor is a position in the order of names: it goes on there whatever happened to the key meanwhile.
-func TestCursors(t *testing.T) {
+func TestCursorIsAPositionAmongNames(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucketOf(t, "shop", "a", "b", "c", "d")

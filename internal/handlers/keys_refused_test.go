@@ -165,7 +165,7 @@ func TestMirrorOriginCannotBreakTheConnection(t *testing.T) {
 }
 
 // The key is in one place, and ~ says in which.
-func TestKeyInTheQuery(t *testing.T) {
+func TestKeyIsInOnePlace(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop"})

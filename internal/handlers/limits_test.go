@@ -26,7 +26,7 @@ func (g *gateway) wantTooLarge(t *testing.T, a *answer, limit int, bucket string
 // headerSize is what a message with that one header takes beside the value, which counts against the same limit.
 func headerSize(line string) int { return len("NATS/1.0\r\n" + line + "\r\n\r\n") }
 
-func TestValueSizeLimits(t *testing.T) {
+func TestValueSizeLimitsAreExact(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxValueSize: 100})
@@ -85,7 +85,7 @@ func TestToldLimitsAreTrue(t *testing.T) {
 }
 
 // What a refusal says in words is true as well: so many bytes fit, with the same headers.
-func TestToldRoomIsTheValues(t *testing.T) {
+func TestToldRoomFitsTheValue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxValueSize: 200})
@@ -121,7 +121,7 @@ func TestLimitsFollowTheConfiguration(t *testing.T) {
 	}
 }
 
-func TestBucketFull(t *testing.T) {
+func TestFullBucketRefusesWrites(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxBytes: 2000})
@@ -145,7 +145,7 @@ func TestBucketFull(t *testing.T) {
 	wantNative(t, kv, "k19", value)
 }
 
-func TestJSONBodyLimits(t *testing.T) {
+func TestJSONBodiesAreLimited(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
@@ -165,7 +165,7 @@ func TestJSONBodyLimits(t *testing.T) {
 }
 
 // What is within the limit of a body may be too much for NATS: the caller's fault, not the gateway's.
-func TestLargeConfigurations(t *testing.T) {
+func TestLargeConfigurationsAreTheCallersFault(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)

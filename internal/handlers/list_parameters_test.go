@@ -44,7 +44,7 @@ func TestListParametersAreChecked(t *testing.T) {
 	g.get(t, "/buckets/shop").is(t, 200)
 }
 
-func TestAcceptOfKeys(t *testing.T) {
+func TestAcceptChoosesTheFormOfKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucketOf(t, "shop", "a")

@@ -17,7 +17,7 @@ func (g *gateway) awaitSubscription(t *testing.T) {
 }
 
 // A long poll is answered by the change that it waits for, or when its time is over.
-func TestLongPoll(t *testing.T) {
+func TestLongPollIsAnsweredByItsChange(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)

@@ -18,7 +18,7 @@ func markerKeys(page map[string]any) (keys []string) {
 	return keys
 }
 
-func TestListMarkers(t *testing.T) {
+func TestMarkerListIsComplete(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -52,12 +52,12 @@ func TestListMarkers(t *testing.T) {
 		}
 	}
 	for _, limit := range []int{1, 7, 19, 20, 21} {
-		if got := g.follow(t, fmt.Sprintf("/buckets/shop/markers?limit=%d", limit), limit, markerKeys); !slices.Equal(got, want) {
+		if got := g.allPages(t, fmt.Sprintf("/buckets/shop/markers?limit=%d", limit), limit, markerKeys); !slices.Equal(got, want) {
 			t.Errorf("limit=%d: %q", limit, got)
 		}
 	}
 	b := slices.DeleteFunc(slices.Clone(want), func(key string) bool { return key[0] != 'b' })
-	if got := g.follow(t, "/buckets/shop/markers?limit=3&filter=b.*&filter=b.>", 3, markerKeys); !slices.Equal(got, b) {
+	if got := g.allPages(t, "/buckets/shop/markers?limit=3&filter=b.*&filter=b.>", 3, markerKeys); !slices.Equal(got, b) {
 		t.Errorf("filtered: %q, want %q", got, b)
 	}
 	for query, code := range map[string]string{"filter=b*": "invalid-filter", "limit=0": "invalid-parameter", "cursor=x": "invalid-cursor", "prefix=b": "unknown-parameter"} {
@@ -67,7 +67,7 @@ func TestListMarkers(t *testing.T) {
 }
 
 // gone deletes keys that had a history, and returns their bucket.
-func (g *gateway) gone(t *testing.T, keys ...string) jetstream.KeyValue {
+func (g *gateway) shopWithDeleted(t *testing.T, keys ...string) jetstream.KeyValue {
 	t.Helper()
 	kv := g.shop(t)
 	put(t, kv, "stays", "v")
@@ -79,7 +79,7 @@ func (g *gateway) gone(t *testing.T, keys ...string) jetstream.KeyValue {
 	return kv
 }
 
-func TestRemoveMarkers(t *testing.T) {
+func TestMarkerRemovalHonoursAgeAndFilter(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		query         string
@@ -99,7 +99,7 @@ func TestRemoveMarkers(t *testing.T) {
 		t.Run(tc.query, func(t *testing.T) {
 			t.Parallel()
 			g := start(t)
-			kv := g.gone(t, "a.1", "a.2", "b")
+			kv := g.shopWithDeleted(t, "a.1", "a.2", "b")
 			done := g.do(t, "DELETE", "/buckets/shop/markers?"+tc.query, nil).is(t, 200).object(t)
 			if done["removed"] != json.Number(fmt.Sprint(tc.removed)) || done["kept"] != json.Number(fmt.Sprint(tc.kept)) {
 				t.Errorf("%v, want %d removed and %d kept", done, tc.removed, tc.kept)
@@ -119,10 +119,10 @@ func TestRemoveMarkers(t *testing.T) {
 	}
 }
 
-func TestRemoveMarkersParameters(t *testing.T) {
+func TestMarkerRemovalParametersAreChecked(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	g.gone(t, "a")
+	g.shopWithDeleted(t, "a")
 	before := g.messages(t, "shop")
 	for query, code := range map[string]string{
 		"older_than=x": "invalid-parameter", "older_than=-1s": "invalid-parameter", "older_than=30": "invalid-parameter", "older_than=1d": "invalid-parameter",
@@ -141,7 +141,7 @@ func TestRemoveMarkersParameters(t *testing.T) {
 func TestValueStoredOverAMarkerIsNotLost(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	kv := g.gone(t, "a", "b")
+	kv := g.shopWithDeleted(t, "a", "b")
 	g.wire.onSending(func(data []byte) {
 		if bytes.Contains(data, []byte("STREAM.PURGE.KV_shop")) {
 			g.wire.onSending(nil)

@@ -32,7 +32,7 @@ func (g *gateway) accessLog(t *testing.T) (found []accessLine) {
 	return found
 }
 
-func TestAccessLog(t *testing.T) {
+func TestAccessLogShowsRoutesNotKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.CheckHost = true })
 	kv := g.shop(t)
@@ -120,7 +120,7 @@ func TestCausesAreLogged(t *testing.T) {
 }
 
 // Metrics are labelled by what the contract names, never by what clients write.
-func TestMetrics(t *testing.T) {
+func TestMetricsAreLabelledByTheContract(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.CheckHost = true })
 	put(t, g.shop(t), "secretkey", "v")

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func TestPatch(t *testing.T) {
+func TestPatchAppliesBothForms(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -33,7 +33,7 @@ func TestPatch(t *testing.T) {
 }
 
 // PATCH is for what is there: it answers as GET and PUT do, and stores nothing where it cannot.
-func TestPatchRefusals(t *testing.T) {
+func TestPatchRefusalsStoreNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -96,7 +96,7 @@ func TestPatchRefusals(t *testing.T) {
 }
 
 // PATCH with a new time to live stores the very bytes again, whatever they are.
-func TestTouch(t *testing.T) {
+func TestTouchStoresTheSameBytes(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", LimitMarkerTTL: 1e9})
@@ -113,12 +113,12 @@ func TestTouch(t *testing.T) {
 }
 
 // The preconditions of PATCH are those of PUT, where there is a value; where there is none it is 404, as GET says.
-func TestPatchPreconditions(t *testing.T) {
+func TestPatchPreconditionsAreThoseOfPut(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, row := range putTable {
 		name := strings.Join(row.headers, "; ")
-		p := f.place(t, value)
+		p := f.keyIn(t, value)
 		put(t, f.kv, p.key, `{"n":1}`)
 		p.last = f.lastRevision(t, "shop", p.key)
 		before := f.messages(t, "shop")
@@ -131,7 +131,7 @@ func TestPatchPreconditions(t *testing.T) {
 			wantNative(t, f.kv, p.key, `{"n":2}`)
 		}
 		for _, s := range []state{never, deleted, purged} {
-			p := f.place(t, s)
+			p := f.keyIn(t, s)
 			f.do(t, "PATCH", p.path(), `{"n":2}`, append(p.fillAll(row.headers), mergeType)...).is(t, 404).has(t, "ETag", p.tag())
 		}
 	}
@@ -140,7 +140,7 @@ func TestPatchPreconditions(t *testing.T) {
 }
 
 // Patches of different members do not undo one another, and a race is lost only where If-Match says so.
-func TestPatchRaces(t *testing.T) {
+func TestPatchRacesAreRetried(t *testing.T) {
 	t.Parallel()
 	g, kv := warm(t)
 	put(t, kv, "a", `{}`)

@@ -7,7 +7,7 @@ import (
 )
 
 // A path is taken as it comes: nothing is cleaned, nothing redirected, and nothing with a slash too many is the bucket.
-func TestPathsThatDoNotExist(t *testing.T) {
+func TestUnknownPathsAreNotFound(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -81,7 +81,7 @@ func TestInvalidBucketNamesAreRefusedEverywhere(t *testing.T) {
 	}
 }
 
-func TestBasePath(t *testing.T) {
+func TestBasePathIsPartOfEveryURL(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.BasePath = "/kv/v1" })
 	kv := g.shop(t)

@@ -35,7 +35,7 @@ var deleteTable = []struct {
 	{[]string{`If-None-Match: *`}, [4]string{notFound, exists, keyDeleted, keyDeleted}, [4]string{notFound, exists, ok, ok}},
 }
 
-func TestDeletePreconditions(t *testing.T) {
+func TestDeletePreconditionsInEveryState(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, row := range deleteTable {
@@ -52,7 +52,7 @@ func TestDeletePreconditions(t *testing.T) {
 
 func (f *fixture) testDelete(t *testing.T, s state, headers []string, want, query string) {
 	t.Helper()
-	p := f.place(t, s)
+	p := f.keyIn(t, s)
 	before := f.messages(t, "shop")
 	a := f.do(t, "DELETE", p.path()+query, nil, p.fillAll(headers)...)
 	switch want {
@@ -72,10 +72,10 @@ func (f *fixture) testDelete(t *testing.T, s state, headers []string, want, quer
 }
 
 // wantMarker checks that the key has the marker that a native client would have written, and the history that it would have.
-func (f *fixture) wantMarker(t *testing.T, a *answer, p place, purge bool) {
+func (f *fixture) wantMarker(t *testing.T, a *answer, p testKey, purge bool) {
 	t.Helper()
 	a.is(t, 200)
-	now := place{key: p.key, last: f.lastRevision(t, "shop", p.key), epoch: f.epoch}
+	now := testKey{key: p.key, last: f.lastRevision(t, "shop", p.key), epoch: f.epoch}
 	a.has(t, "ETag", now.tag()).has(t, "KV-Revision", fmt.Sprint(now.last)).has(t, "Location", "")
 	a.hasBody(t, fmt.Sprintf(`{"bucket":"shop","key":%q,"revision":%d,"epoch":%q}`+"\n", p.key, now.last, f.epoch))
 
@@ -95,17 +95,17 @@ func (f *fixture) wantMarker(t *testing.T, a *answer, p place, purge bool) {
 func TestDeletePrefersMinimal(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	a := f.do(t, "DELETE", p.path(), nil, "Prefer: return=minimal").is(t, 204).hasBody(t, "")
-	now := place{key: p.key, last: f.lastRevision(t, "shop", p.key), epoch: f.epoch}
+	now := testKey{key: p.key, last: f.lastRevision(t, "shop", p.key), epoch: f.epoch}
 	a.has(t, "ETag", now.tag()).has(t, "Preference-Applied", "return=minimal")
 }
 
 // A purge cannot be undone: what is not clearly asked for is not done, and neither is anything else.
-func TestPurgeParameter(t *testing.T) {
+func TestPurgeParameterIsStrict(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	before := f.messages(t, "shop")
 	for _, query := range []string{"purge=", "purge", "purge=1", "purge=TRUE", "purge=yes", "purge=true&purge=true", "purge=true&purge=false", "purge=%20true"} {
 		f.do(t, "DELETE", p.path()+"?"+query, nil).problem(t, 400, "invalid-parameter")

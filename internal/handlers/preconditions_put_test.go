@@ -67,13 +67,13 @@ var putTable = []struct {
 	{[]string{`If-Match: "TAG"`, `If-None-Match: "LAST"`}, [4]string{mismatch, mismatch, mismatch, mismatch}},
 }
 
-func TestPutPreconditions(t *testing.T) {
+func TestPutPreconditionsInEveryState(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, row := range putTable {
 		for _, s := range states {
 			t.Run(fmt.Sprintf("%s/%s", strings.Join(row.headers, "; "), s), func(t *testing.T) {
-				p := f.place(t, s)
+				p := f.keyIn(t, s)
 				before := f.messages(t, "shop")
 				a := f.do(t, "PUT", p.path(), "new", p.fillAll(row.headers)...)
 				if status, code, failed := strings.Cut(row.want[s], " "); failed {
@@ -87,12 +87,12 @@ func TestPutPreconditions(t *testing.T) {
 }
 
 // wantStored checks all that the answer to a write says against what is stored natively.
-func (f *fixture) wantStored(t *testing.T, a *answer, p place, status string) {
+func (f *fixture) wantStored(t *testing.T, a *answer, p testKey, status string) {
 	t.Helper()
 	if fmt.Sprint(a.status) != status {
 		t.Fatalf("%s: status %d, want %s\n%s", a.request, a.status, status, a.body)
 	}
-	now := place{key: p.key, last: f.lastRevision(t, "shop", p.key), epoch: f.epoch}
+	now := testKey{key: p.key, last: f.lastRevision(t, "shop", p.key), epoch: f.epoch}
 	location := ""
 	if status == created {
 		location = p.path()
@@ -106,7 +106,7 @@ func (f *fixture) wantStored(t *testing.T, a *answer, p place, status string) {
 }
 
 // wantRefused checks a 412: it says what is there, and nothing was stored.
-func (f *fixture) wantRefused(t *testing.T, a *answer, p place, code string, before [2]uint64) {
+func (f *fixture) wantRefused(t *testing.T, a *answer, p testKey, code string, before [2]uint64) {
 	t.Helper()
 	document := a.problem(t, 412, code)
 	a.has(t, "ETag", p.tag()).has(t, "Location", "")
@@ -118,7 +118,7 @@ func (f *fixture) wantRefused(t *testing.T, a *answer, p place, code string, bef
 	}
 }
 
-func TestPrefersMinimal(t *testing.T) {
+func TestPutPrefersMinimal(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, tc := range []struct {
@@ -134,7 +134,7 @@ func TestPrefersMinimal(t *testing.T) {
 		{nil, false},
 	} {
 		for _, s := range []state{never, value} {
-			p := f.place(t, s)
+			p := f.keyIn(t, s)
 			header := tc.prefer
 			if s == never {
 				header = append([]string{"If-None-Match: *"}, header...)
@@ -147,7 +147,7 @@ func TestPrefersMinimal(t *testing.T) {
 				continue
 			}
 			a.is(t, 204).has(t, "Preference-Applied", "return=minimal").hasBody(t, "")
-			now := place{key: p.key, last: f.lastRevision(t, "shop", p.key), epoch: f.epoch}
+			now := testKey{key: p.key, last: f.lastRevision(t, "shop", p.key), epoch: f.epoch}
 			a.has(t, "ETag", now.tag())
 		}
 	}
@@ -157,7 +157,7 @@ func TestPrefersMinimal(t *testing.T) {
 func TestTrailerIsNoPrecondition(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	s := f.session(t)
 	defer s.conn.Close()
 	if _, err := fmt.Fprintf(s.conn, "PUT %s HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\nTrailer: If-Match\r\n\r\n"+
@@ -171,7 +171,7 @@ func TestTrailerIsNoPrecondition(t *testing.T) {
 func TestTagsOfAnOldBucketNeverMatch(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	old := f.get(t, p.path()).is(t, 200).tag()
 	f.deleteBucket(t, "shop")
 	kv := f.shop(t)

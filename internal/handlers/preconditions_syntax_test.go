@@ -25,7 +25,7 @@ var malformedTags = []string{
 func TestMalformedPreconditionsAreRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	before := f.messages(t, "shop")
 	for _, header := range []string{"If-Match", "If-None-Match"} {
 		for _, value := range malformedTags {
@@ -49,7 +49,7 @@ func TestMalformedPreconditionsAreRefused(t *testing.T) {
 func TestContradictingLinesAreOneList(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	for _, headers := range [][]string{
 		{`If-Match: *`, p.fill(`If-Match: "LAST"`)},
 		{p.fill(`If-Match: "LAST"`), `If-Match: abc`},
@@ -67,7 +67,7 @@ func TestContradictingLinesAreOneList(t *testing.T) {
 func TestIfUnmodifiedSinceIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	for _, headers := range [][]string{
 		{"If-Unmodified-Since: Sun, 22 Nov 2099 18:03:11 GMT"},
 		{"If-Unmodified-Since: nonsense"},

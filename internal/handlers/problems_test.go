@@ -25,7 +25,7 @@ func TestProblemCodesAreTheContracts(t *testing.T) {
 }
 
 // The type of a problem leads to its explanation.
-func TestProblemPages(t *testing.T) {
+func TestProblemTypeLeadsToItsPage(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	titles := make(map[string]string)

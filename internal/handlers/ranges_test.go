@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestRanges(t *testing.T) {
+func TestRangeSelectsPartOfAValue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -73,10 +73,10 @@ func TestRanges(t *testing.T) {
 }
 
 // If-Range compares strongly: whatever may be another representation gives the whole value (RFC 9110 §13.1.5).
-func TestIfRange(t *testing.T) {
+func TestIfRangeComparesStrongly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	modified := f.get(t, p.path()).is(t, 200).header.Get("Last-Modified")
 	for _, tc := range []struct {
 		ifRange string

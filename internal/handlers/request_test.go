@@ -272,18 +272,18 @@ func (a *answer) revision(t testing.TB) uint64 {
 func (a *answer) tag() string { return a.header.Get("ETag") }
 
 // lines collects what is logged.
-type lines struct {
+type logBuffer struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
 }
 
-func (l *lines) Write(p []byte) (int, error) {
+func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buffer.Write(p)
 }
 
-func (l *lines) String() string {
+func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buffer.String()

@@ -55,7 +55,7 @@ func TestEveryOperationAnswers(t *testing.T) {
 	}
 }
 
-func TestMethodsThatAreNotAllowed(t *testing.T) {
+func TestMethodNotAllowedNamesTheAllowedOnes(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)

@@ -16,7 +16,7 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-func TestHealthAndReadiness(t *testing.T) {
+func TestReadinessEndsWithDraining(t *testing.T) {
 	t.Parallel()
 	var draining atomic.Bool
 	g := start(t, func(s *setup) { s.handlers.Draining = draining.Load })
@@ -32,7 +32,7 @@ func TestHealthAndReadiness(t *testing.T) {
 }
 
 // A server that is there and does not answer is not ready, and is found so in bounded time.
-func TestReadinessOfASilentServer(t *testing.T) {
+func TestSilentServerIsNotReady(t *testing.T) {
 	t.Parallel()
 	g := start(t, shortTimeout)
 	g.get(t, "/readyz").is(t, 200)
@@ -44,7 +44,7 @@ func TestReadinessOfASilentServer(t *testing.T) {
 }
 
 // An embedded NATS that cannot store is not ready, though it answers.
-func TestReadinessOfAStoreThatFails(t *testing.T) {
+func TestFailingStoreIsNotReady(t *testing.T) {
 	t.Parallel()
 	var failure atomic.Pointer[error]
 	g := start(t, func(s *setup) {
@@ -99,7 +99,7 @@ func TestWritesToAFullStoreAreRefusedAtOnce(t *testing.T) {
 	g.do(t, "DELETE", "/buckets/shop", "").is(t, 204) // makes room
 }
 
-func TestVersion(t *testing.T) {
+func TestVersionIsReported(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	want := map[string]any{"version": "1.2.3", "commit": "abcdef0", "built": "2026-11-22T17:00:00Z", "go": runtime.Version(), "nats_server": natsd.Version}

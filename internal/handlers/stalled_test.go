@@ -159,7 +159,7 @@ func TestHalfSentValuesTakeBoundedMemory(t *testing.T) {
 }
 
 // No operation that reads what a body says takes one with a content coding; a value has any.
-func TestContentEncodingOfStructuredBodies(t *testing.T) {
+func TestStructuredBodiesWithAContentEncodingAreRefused(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.ledger(t)
@@ -252,7 +252,7 @@ func TestImportsAndDeletionsHaveAnAge(t *testing.T) {
 			}
 		}
 	}()
-	i := readImport(t, parseLines(t, g.pour(t, "/buckets/shop/entries", body)))
+	i := readImport(t, parseLines(t, g.importFrom(t, "/buckets/shop/entries", body)))
 	body.Close()
 	problem, _ := i.last["problem"].(map[string]any)
 	if codeOf(problem) != "request-timeout" || i.last["stored"] == nil || fmt.Sprint(i.last["stored"]) == "0" {

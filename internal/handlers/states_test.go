@@ -66,25 +66,25 @@ func (g *gateway) epochOf(t testing.TB, bucket string) string {
 }
 
 // A place is a key in a state.
-type place struct {
+type testKey struct {
 	key   string
 	last  uint64 // revision
 	epoch string
 }
 
-func (f *fixture) place(t testing.TB, s state) place {
+func (f *fixture) keyIn(t testing.TB, s state) testKey {
 	t.Helper()
 	f.keys++
-	p := place{key: fmt.Sprintf("%s.%d", s, f.keys), epoch: f.epoch}
+	p := testKey{key: fmt.Sprintf("%s.%d", s, f.keys), epoch: f.epoch}
 	s.enter(t, f.kv, p.key)
 	p.last = f.lastRevision(t, "shop", p.key)
 	return p
 }
 
-func (p place) path() string { return "/buckets/shop/keys/" + p.key }
+func (p testKey) path() string { return "/buckets/shop/keys/" + p.key }
 
 // tag is the entity tag of the key's last entry.
-func (p place) tag() string {
+func (p testKey) tag() string {
 	if p.last == 0 {
 		return `"0"`
 	}
@@ -93,7 +93,7 @@ func (p place) tag() string {
 
 // fill replaces, in a header of a table: LAST by the key's last revision, OTHER by one that it does not have, TAG by the tag
 // of its last entry without quotes, and FOREIGN by that of the same revision in another epoch.
-func (p place) fill(header string) string {
+func (p testKey) fill(header string) string {
 	return strings.NewReplacer(
 		"LAST", strconv.FormatUint(p.last, 10),
 		"OTHER", strconv.FormatUint(p.last+1000, 10),
@@ -102,7 +102,7 @@ func (p place) fill(header string) string {
 	).Replace(header)
 }
 
-func (p place) fillAll(headers []string) []string {
+func (p testKey) fillAll(headers []string) []string {
 	filled := make([]string, 0, len(headers))
 	for _, header := range headers {
 		filled = append(filled, p.fill(header))

@@ -9,7 +9,7 @@ import (
 )
 
 // What is wrong with a body is told with its place, and nothing is sent to NATS.
-func TestTransactionBodies(t *testing.T) {
+func TestTransactionBodyErrorsNameTheirPlace(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.ledger(t)
@@ -88,7 +88,7 @@ func TestTransactionBodies(t *testing.T) {
 }
 
 // What is wrong around the operations.
-func TestTransactionEnvelopes(t *testing.T) {
+func TestTransactionEnvelopeIsChecked(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.ledger(t)
@@ -123,7 +123,7 @@ func TestTransactionEnvelopes(t *testing.T) {
 }
 
 // Limits are told before NATS sees anything, and are those in force: what just fits is stored.
-func TestTransactionLimits(t *testing.T) {
+func TestTransactionLimitsAreExact(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.ledger(t, func(c *jetstream.KeyValueConfig) { c.MaxValueSize = 1000 })
@@ -159,7 +159,7 @@ func TestTransactionLimits(t *testing.T) {
 }
 
 // A body of nearly 16 MiB, in values of nearly the server's limit.
-func TestLargestTransaction(t *testing.T) {
+func TestLargestTransactionIsStored(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.ledger(t)

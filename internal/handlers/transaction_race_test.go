@@ -44,12 +44,12 @@ func TestTransfersKeepTheSum(t *testing.T) {
 			var work sync.WaitGroup
 			for seed := range 3 {
 				r := rand.New(rand.NewPCG(uint64(seed), 7))
-				until(&work, stop, 0, func() { g.transfer(t, r, &moved, &refused) })
+				repeatUntil(&work, stop, 0, func() { g.transfer(t, r, &moved, &refused) })
 			}
 			r := rand.New(rand.NewPCG(99, 7))
-			until(&work, stop, 20*time.Millisecond, func() { touch(t, kv, account(r.IntN(accounts))) })
-			until(&work, stop, 200*time.Millisecond, func() { touch(t, kv, "open") })
-			until(&work, stop, time.Millisecond, func() {
+			repeatUntil(&work, stop, 20*time.Millisecond, func() { touch(t, kv, account(r.IntN(accounts))) })
+			repeatUntil(&work, stop, 200*time.Millisecond, func() { touch(t, kv, "open") })
+			repeatUntil(&work, stop, time.Millisecond, func() {
 				snapshots.Add(1)
 				if sum := sumAtOnce(t, g.js.Conn()); sum != total {
 					t.Errorf("a snapshot has %d, want %d", sum, total)
@@ -66,7 +66,7 @@ func TestTransfersKeepTheSum(t *testing.T) {
 	}
 }
 
-func until(work *sync.WaitGroup, stop <-chan struct{}, every time.Duration, do func()) {
+func repeatUntil(work *sync.WaitGroup, stop <-chan struct{}, every time.Duration, do func()) {
 	work.Go(func() {
 		for {
 			select {

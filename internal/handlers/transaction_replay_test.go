@@ -14,7 +14,7 @@ import (
 )
 
 // A transaction that is sent again with its key is not done again, and its revisions are told while any of its entries is left.
-func TestTransactionSentAgain(t *testing.T) {
+func TestTransactionSentAgainIsNotDoneAgain(t *testing.T) {
 	t.Parallel()
 	for name, operations := range map[string]string{
 		"unconditional": `{"op":"put","key":"a","value":1},{"op":"put","key":"b","value":1},{"op":"check","key":"c","if_revision":1},{"op":"delete","key":"d"}`,
@@ -69,7 +69,7 @@ func TestTransactionSentAgain(t *testing.T) {
 }
 
 // Of the same transaction sent by many at once, one is carried out.
-func TestTransactionSentAtOnce(t *testing.T) {
+func TestTransactionSentAtOnceIsDoneOnce(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.ledger(t)
@@ -94,7 +94,7 @@ func TestTransactionSentAtOnce(t *testing.T) {
 	}
 }
 
-func TestTransactionTTL(t *testing.T) {
+func TestTransactionTTLReplacesHistory(t *testing.T) {
 	t.Parallel()
 	for _, history := range []uint8{1, 10} {
 		t.Run(fmt.Sprint("history ", history), func(t *testing.T) {
@@ -128,7 +128,7 @@ func TestTransactionTTL(t *testing.T) {
 }
 
 // Watchers see every member with its mark, in order, and a resume gives the same.
-func TestTransactionsWatched(t *testing.T) {
+func TestTransactionsAreWatchedInOrder(t *testing.T) {
 	t.Parallel()
 	inBothForms(t, func(t *testing.T, form func(*setup)) {
 		g := start(t, form)
@@ -161,7 +161,7 @@ func TestTransactionsWatched(t *testing.T) {
 				if b.event != "put" && b.event != "delete" {
 					t.Fatalf("%s %s, want revision %s", b.event, b.data, revision)
 				}
-				if got := fmt.Sprint(uint64(b.object(t)["revision"].(float64))); got != revision || markOf(t, []byte(b.data)) != want[revision] {
+				if got := fmt.Sprint(uint64(b.object(t)["revision"].(float64))); got != revision || transactionOf(t, []byte(b.data)) != want[revision] {
 					t.Fatalf("revision %s with %s, want %s with %s", got, b.data, revision, want[revision])
 				}
 			}
@@ -170,7 +170,7 @@ func TestTransactionsWatched(t *testing.T) {
 		check(g.watch(t, "/buckets/ledger/watch", "Last-Event-ID: "+from), false)
 		lines := g.watch(t, "/buckets/ledger/watch?include_history=true")
 		for i := 0; i < 30; {
-			if b := some.next(); b.event == "put" && markOf(t, []byte(b.data)) != "" {
+			if b := some.next(); b.event == "put" && transactionOf(t, []byte(b.data)) != "" {
 				i++
 			}
 		}
@@ -179,7 +179,7 @@ func TestTransactionsWatched(t *testing.T) {
 }
 
 // The rate is each bucket's own.
-func TestTransactionRate(t *testing.T) {
+func TestTransactionRateIsEachBucketsOwn(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.TransactionRate = 3 })
 	g.ledger(t)
@@ -221,7 +221,7 @@ func TestTransactionRateIsShared(t *testing.T) {
 }
 
 // The acknowledgement of the commit is lost, and the transaction is there all the same; its key tells so afterwards.
-func TestTransactionOutcomeUnknown(t *testing.T) {
+func TestTransactionWithALostAcknowledgementIsOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	g := start(t, shortTimeout)
 	kv := g.ledger(t)
@@ -247,7 +247,7 @@ func TestTransactionOutcomeUnknown(t *testing.T) {
 }
 
 // Nothing of a transaction is there, or ever comes, whose last message did not reach the server.
-func TestTransactionWithoutItsEnd(t *testing.T) {
+func TestTransactionWithoutItsEndStoresNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t, shortTimeout)
 	kv := g.ledger(t)
@@ -267,7 +267,7 @@ func TestTransactionWithoutItsEnd(t *testing.T) {
 }
 
 // Others win every race: the keys that must be absent come and go.
-func TestTransactionOutrun(t *testing.T) {
+func TestTransactionOutrunMayBeSentAgain(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.ledger(t)
@@ -303,7 +303,7 @@ func TestTransactionOutrun(t *testing.T) {
 }
 
 // Writes of a mirror go to the origin, transactions too; what comes back from there has no marks.
-func TestTransactionOfAMirror(t *testing.T) {
+func TestTransactionOfAMirrorGoesToTheOrigin(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.ledger(t)
@@ -313,7 +313,7 @@ func TestTransactionOfAMirror(t *testing.T) {
 	wantNative(t, kv, "b", "1")
 	g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true}]}`, jsonType).wantFailed(t, "0 a 1")
 	eventually(t, "the mirror follows", func() bool { return g.get(t, "/buckets/copy/keys/b").status == 200 })
-	if mark := markOf(t, g.get(t, "/buckets/copy/entries/b").is(t, 200).body); mark != "" {
+	if mark := transactionOf(t, g.get(t, "/buckets/copy/entries/b").is(t, 200).body); mark != "" {
 		t.Errorf("the mirror has a mark: %s", mark)
 	}
 	g.do(t, "PATCH", "/buckets/ledger", `{"allow_atomic":false}`, jsonType).is(t, 200)

@@ -105,7 +105,7 @@ func TestTransactionWritesAll(t *testing.T) {
 }
 
 // Entries, history and watchers tell which transaction an entry is of.
-func TestTransactionMarks(t *testing.T) {
+func TestTransactionIsNamedInItsEntries(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.ledger(t)
@@ -119,21 +119,21 @@ func TestTransactionMarks(t *testing.T) {
 		"x": fmt.Sprintf(`{"id":"%s","index":2,"last":true}`, done.ID),
 	}
 	for _, key := range []string{"a", "b"} {
-		if got := markOf(t, g.get(t, "/buckets/ledger/entries/"+key).is(t, 200).body); got != want[key] {
+		if got := transactionOf(t, g.get(t, "/buckets/ledger/entries/"+key).is(t, 200).body); got != want[key] {
 			t.Errorf("entry %s: %s", key, got)
 		}
 	}
 	var history struct{ Entries []json.RawMessage }
 	g.get(t, "/buckets/ledger/history/x").is(t, 200).decode(t, &history)
-	if got := []string{markOf(t, history.Entries[0]), markOf(t, history.Entries[1])}; got[0] != "" || got[1] != want["x"] {
+	if got := []string{transactionOf(t, history.Entries[0]), transactionOf(t, history.Entries[1])}; got[0] != "" || got[1] != want["x"] {
 		t.Errorf("history: %q", got)
 	}
-	if got := markOf(t, g.get(t, "/buckets/ledger/entries/alone").is(t, 200).body); got != "" {
+	if got := transactionOf(t, g.get(t, "/buckets/ledger/entries/alone").is(t, 200).body); got != "" {
 		t.Errorf("an entry written alone has a mark: %s", got)
 	}
 }
 
-func markOf(t testing.TB, entry []byte) string {
+func transactionOf(t testing.TB, entry []byte) string {
 	t.Helper()
 	var e struct{ Transaction json.RawMessage }
 	if err := json.Unmarshal(entry, &e); err != nil {
@@ -142,7 +142,7 @@ func markOf(t testing.TB, entry []byte) string {
 	return string(e.Transaction)
 }
 
-func TestTransactionConditions(t *testing.T) {
+func TestTransactionConditionsAreAllChecked(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.ledger(t)
@@ -199,7 +199,7 @@ func TestTransactionsReadOnlyWhatTheyMust(t *testing.T) {
 	}
 }
 
-func TestTransactionsNotEnabled(t *testing.T) {
+func TestTransactionsNotEnabledNamesThePatch(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.ledger(t)

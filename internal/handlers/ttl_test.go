@@ -148,7 +148,7 @@ func TestNothingComesBack(t *testing.T) {
 				if config.TTL > 0 {
 					ends = "" // the bucket's own ttl ends everything
 				}
-				g.watchEnd(t, life.name, fmt.Sprintf("/buckets/shop/keys/k%d", i), ends)
+				g.awaitEnd(t, life.name, fmt.Sprintf("/buckets/shop/keys/k%d", i), ends)
 			}
 			for i, life := range lives { // and once more, when all has expired
 				g.wantNothingOlder(t, life.name, fmt.Sprintf("/buckets/shop/keys/k%d", i))
@@ -168,7 +168,7 @@ func TestNeverDoesNotComeBack(t *testing.T) {
 		},
 		"replace": func(t *testing.T, g *gateway, path string) { g.do(t, "PUT", path, "new", "If-Match: *").is(t, 200) },
 		"retried": func(t *testing.T, g *gateway, path string) {
-			wantTheSame(t, "retried", g.do(t, "PUT", path, "new", "Idempotency-Key: k"), g.do(t, "PUT", path, "new", "Idempotency-Key: k"))
+			wantSameAnswer(t, "retried", g.do(t, "PUT", path, "new", "Idempotency-Key: k"), g.do(t, "PUT", path, "new", "Idempotency-Key: k"))
 		},
 		"delete": func(t *testing.T, g *gateway, path string) { g.do(t, "DELETE", path, nil).is(t, 200) },
 		"delete by filter": func(t *testing.T, g *gateway, path string) {
@@ -205,14 +205,14 @@ func TestNeverDoesNotComeBack(t *testing.T) {
 				write(t, g, paths[name])
 			}
 			for name, path := range paths {
-				g.watchEnd(t, name, path, "")
+				g.awaitEnd(t, name, path, "")
 			}
 		})
 	}
 }
 
-// watchEnd looks at a key until it has come to its end.
-func (g *gateway) watchEnd(t *testing.T, name, path, ends string) {
+// awaitEnd looks at a key until it has come to its end.
+func (g *gateway) awaitEnd(t *testing.T, name, path, ends string) {
 	t.Helper()
 	eventually(t, name+" ends as "+ends, func() bool {
 		a := g.wantNothingOlder(t, name, path)
@@ -236,7 +236,7 @@ func (g *gateway) wantNothingOlder(t *testing.T, name, path string) *answer {
 }
 
 // What expires has a time on every way to read it, and an event when the time is over.
-func TestTimeToLiveIsTold(t *testing.T) {
+func TestTimeToLiveIsReportedEverywhere(t *testing.T) {
 	t.Parallel()
 	for _, history := range []uint8{1, 5} {
 		g := start(t)
@@ -291,7 +291,7 @@ func TestTimeToLiveIsTold(t *testing.T) {
 	}
 }
 
-func TestTimeToLiveRefusals(t *testing.T) {
+func TestTimeToLiveIsChecked(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.expiring(t, 3, time.Minute)
@@ -330,7 +330,7 @@ func TestTimeToLiveRefusals(t *testing.T) {
 }
 
 // A mirror's entries are its origin's, and so are the rules for them.
-func TestTimeToLiveOnAMirror(t *testing.T) {
+func TestTimeToLiveOnAMirrorFollowsTheOrigin(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.expiring(t, 2, time.Minute)

@@ -39,7 +39,7 @@ func TestValuesAreBytes(t *testing.T) {
 	}
 }
 
-func TestPutWithoutABodyStoresNothingness(t *testing.T) {
+func TestPutWithoutABodyStoresAnEmptyValue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -48,7 +48,7 @@ func TestPutWithoutABodyStoresNothingness(t *testing.T) {
 	g.get(t, "/buckets/shop/keys/a").is(t, 200).hasBody(t, "")
 }
 
-func TestContentTypeAndEncoding(t *testing.T) {
+func TestContentTypeAndEncodingAreStored(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
@@ -79,7 +79,7 @@ func TestContentTypeAndEncoding(t *testing.T) {
 	}
 }
 
-func TestStoredHeadersThatAreRefused(t *testing.T) {
+func TestHeadersThatCannotBeStoredAreRefused(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -107,7 +107,7 @@ func TestStoredHeadersThatAreRefused(t *testing.T) {
 	wantNative(t, kv, "a", "old")
 }
 
-func TestHeadersOfAValue(t *testing.T) {
+func TestValueHasItsHeaders(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -160,7 +160,7 @@ func TestHeadIsGetWithoutABody(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, s := range states {
-		p := f.place(t, s)
+		p := f.keyIn(t, s)
 		for _, header := range [][]string{nil, {p.fill(`If-None-Match: "TAG"`)}, {`If-Match: "999999"`}, {`If-Match: x`}} {
 			get := f.get(t, p.path(), header...)
 			head := f.do(t, "HEAD", p.path(), nil, header...)
@@ -173,16 +173,16 @@ func TestHeadIsGetWithoutABody(t *testing.T) {
 			head.hasBody(t, "")
 		}
 	}
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	f.do(t, "HEAD", p.path(), nil, "Range: bytes=0-0").is(t, 200).has(t, "Content-Length", "3").has(t, "Content-Range", "")
 	f.do(t, "HEAD", p.path(), nil, "Range: bytes=100-").is(t, 200)
 }
 
-func TestEntriesThatAreNot(t *testing.T) {
+func TestMissingValuesAre404(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, s := range []state{deleted, purged} {
-		p := f.place(t, s)
+		p := f.keyIn(t, s)
 		operation := map[state]string{deleted: "delete", purged: "purge"}[s]
 		for _, place := range []string{"keys", "entries"} {
 			a := f.get(t, "/buckets/shop/"+place+"/"+p.key)
@@ -202,7 +202,7 @@ func TestEntriesThatAreNot(t *testing.T) {
 }
 
 // A page must not get a stored file to run as a part of itself.
-func TestForbiddenDestinations(t *testing.T) {
+func TestForbiddenDestinationsAreRefused(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -219,7 +219,7 @@ func TestForbiddenDestinations(t *testing.T) {
 }
 
 // NATS is asked once for a plain read or write, and no more than needed for the others.
-func TestRoundTrips(t *testing.T) {
+func TestRoundTripsToNATSAreFew(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)

@@ -8,7 +8,7 @@ import (
 )
 
 // A bookmark says that everything up to its revision was sent. Within a snapshot that is not so: the last id moves, and nothing is said.
-func TestNoBookmarkWithinASnapshot(t *testing.T) {
+func TestSnapshotHasNoBookmarkWithin(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -37,7 +37,7 @@ func TestNoBookmarkWithinASnapshot(t *testing.T) {
 
 // While a bucket is missing there is a bookmark with each heartbeat too: a browser's EventSource sees nothing else, and would take the
 // connection for broken.
-func TestBookmarksOfAMissingBucket(t *testing.T) {
+func TestMissingBucketHasBookmarks(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	put(t, g.shop(t), "a", "1")

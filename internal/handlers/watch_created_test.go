@@ -10,7 +10,7 @@ import (
 
 // A loss is how a bucket goes, and comes back.
 type loss struct {
-	lose, mend func(t *testing.T, g *gateway)
+	lose, restore func(t *testing.T, g *gateway)
 }
 
 // losses have the bucket "shop" deleted and created again, and its stream be no bucket for a while.
@@ -19,13 +19,13 @@ var losses = map[string]loss{
 		lose: func(t *testing.T, g *gateway) {
 			g.deleteBucket(t, "shop")
 		},
-		mend: func(t *testing.T, g *gateway) { g.shop(t) },
+		restore: func(t *testing.T, g *gateway) { g.shop(t) },
 	},
 	"a bucket again": {
 		lose: func(t *testing.T, g *gateway) {
 			g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "other.>") })
 		},
-		mend: func(t *testing.T, g *gateway) {
+		restore: func(t *testing.T, g *gateway) {
 			g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.Subjects = c.Subjects[:1] })
 		},
 	},
@@ -44,7 +44,7 @@ func backAgain(t *testing.T, l loss) *gateway {
 	l.lose(t, g)
 	w.until("bucket-deleted")
 	eventually(t, "the feed rests", func() bool { return g.metric(t, "kvgw_feeds", nil) == 0 })
-	l.mend(t, g)
+	l.restore(t, g)
 	kv, err := g.js.KeyValue(t.Context(), "shop")
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func backAgain(t *testing.T, l loss) *gateway {
 	return g
 }
 
-func TestWatchOfABucketJustBackAgain(t *testing.T) {
+func TestWatchOfABucketJustBackAgainBegins(t *testing.T) {
 	for name, l := range losses {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -68,7 +68,7 @@ func TestWatchOfABucketJustBackAgain(t *testing.T) {
 	}
 }
 
-func TestLongPollOfABucketJustBackAgain(t *testing.T) {
+func TestLongPollOfABucketJustBackAgainIsHeld(t *testing.T) {
 	for name, l := range losses {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -14,7 +14,7 @@ import (
 
 // What a client has sent after its request, and nobody will read, does not take the stream's last word from it: a connection that is
 // closed over unread bytes is reset, and a reset takes back what has not been read yet.
-func TestLastWordReachesAClientThatHasSentMore(t *testing.T) {
+func TestLastEventReachesAClientThatHasSentMore(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.StreamLoops, s.handlers.StreamAge = -1, 200*time.Millisecond })
 	g.shop(t)

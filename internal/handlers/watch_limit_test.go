@@ -7,7 +7,7 @@ import (
 )
 
 // As many streams are open as may be, and no more. A browser is told so in a stream, since it would not come back otherwise.
-func TestTooManyStreams(t *testing.T) {
+func TestStreamBeyondTheLimitIsRefused(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.MaxStreams = 2 })
 	g.shop(t)

@@ -10,11 +10,13 @@ import (
 )
 
 // The tests of what becomes of a client that is cut off between a reset, or a deletion, and what follows.
-func TestCutAfterAReset(t *testing.T)          { inBothForms(t, testCutAfterAReset) }
-func TestCutAfterAResetOfOne(t *testing.T)     { inBothForms(t, testCutAfterAResetOfOne) }
-func TestCutAfterADeletionOfOne(t *testing.T)  { inBothForms(t, testCutAfterADeletionOfOne) }
-func TestCutWhileTheBucketIsNone(t *testing.T) { inBothForms(t, testCutWhileTheBucketIsNone) }
-func TestUpdatesOfABucketOutOfID(t *testing.T) { inBothForms(t, testUpdatesOfABucketOutOfID) }
+func TestCutAfterAReset(t *testing.T)               { inBothForms(t, testCutAfterAReset) }
+func TestCutAfterAResetOfOneBucket(t *testing.T)    { inBothForms(t, testCutAfterAResetOfOneBucket) }
+func TestCutAfterADeletionOfOneBucket(t *testing.T) { inBothForms(t, testCutAfterADeletionOfOneBucket) }
+func TestCutWhileTheBucketIsNone(t *testing.T)      { inBothForms(t, testCutWhileTheBucketIsNone) }
+func TestBucketMissingFromTheIDIsReset(t *testing.T) {
+	inBothForms(t, testBucketMissingFromTheIDIsReset)
+}
 
 // resume opens a stream behind the last id of an earlier one, as a browser does.
 func (g *gateway) resume(t testing.TB, target string, earlier *eventStream) *eventStream {
@@ -25,24 +27,24 @@ func (g *gateway) resume(t testing.TB, target string, earlier *eventStream) *eve
 	return s
 }
 
-// hearUntil takes what comes over, up to an event.
-func (s *eventStream) hearUntil(f *fold, event string) block {
+// applyUntil takes what comes over, up to an event.
+func (s *eventStream) applyUntil(f *fold, event string) block {
 	s.t.Helper()
 	for {
 		b := s.next()
-		if f.hear(s.t, b, 0); b.event == event {
+		if f.apply(s.t, b, 0); b.event == event {
 			return b
 		}
 	}
 }
 
-// hearAll takes what comes over, up to the sync and then until the client holds what the bucket does: the snapshot may be of what the feed
+// applyAll takes what comes over, up to the sync and then until the client holds what the bucket does: the snapshot may be of what the feed
 // had read, and others too, a moment before the last write.
-func (s *eventStream) hearAll(f *fold, kv jetstream.KeyValue) {
+func (s *eventStream) applyAll(f *fold, kv jetstream.KeyValue) {
 	s.t.Helper()
-	s.hearUntil(f, "sync")
+	s.applyUntil(f, "sync")
 	want := revisions(s.t, kv)
-	for deadline := time.Now().Add(patience); !maps.Equal(f.state, want); f.hear(s.t, s.next(), 0) {
+	for deadline := time.Now().Add(patience); !maps.Equal(f.state, want); f.apply(s.t, s.next(), 0) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("the client holds %v, the bucket %v", f.state, want)
 		}
@@ -59,22 +61,22 @@ func testCutAfterAReset(t *testing.T, form func(*setup)) {
 	put(t, kv, "a", "2")
 	f := fold{state: make(map[string]float64), staged: make(map[string]float64)}
 	w := g.watch(t, "/buckets/b/watch")
-	w.hearUntil(&f, "sync")
+	w.applyUntil(&f, "sync")
 	put(t, kv, "a", "3")
 	other := start(t, form, func(s *setup) { s.client.InProcess = g.wire }) // it begins here, and cannot vouch for what was before
 	w = other.resume(t, "/buckets/b/watch", w)
-	w.hearUntil(&f, "reset")
+	w.applyUntil(&f, "reset")
 	for name, gateway := range map[string]*gateway{"one that knows all": g, "the same": other} {
 		f := fold{state: maps.Clone(f.state), staged: make(map[string]float64)}
 		again := gateway.resume(t, "/buckets/b/watch", w)
-		if again.hearAll(&f, kv); len(f.told) > 0 {
-			t.Errorf("%s: told %v", name, f.told)
+		if again.applyAll(&f, kv); len(f.interruptions) > 0 {
+			t.Errorf("%s: interrupted by %v", name, f.interruptions)
 		}
 	}
 }
 
 // With updates_only nobody gets a snapshot but after a reset. That one comes also when the stream is cut before its first event.
-func testCutAfterAResetOfOne(t *testing.T, form func(*setup)) {
+func testCutAfterAResetOfOneBucket(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	put(t, g.shop(t), "a", "1")
 	put(t, g.shopNamed(t, "config"), "x", "1")
@@ -91,7 +93,7 @@ func testCutAfterAResetOfOne(t *testing.T, form func(*setup)) {
 	}
 }
 
-func testCutAfterADeletionOfOne(t *testing.T, form func(*setup)) {
+func testCutAfterADeletionOfOneBucket(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	put(t, g.shop(t), "a", "1")
 	config := g.shopNamed(t, "config")
@@ -118,20 +120,20 @@ func testCutWhileTheBucketIsNone(t *testing.T, form func(*setup)) {
 	put(t, kv, "a", "1")
 	f := fold{staged: make(map[string]float64)}
 	w := g.watch(t, "/buckets/b/watch")
-	w.hearUntil(&f, "sync")
+	w.applyUntil(&f, "sync")
 	g.changeStream(t, "b", func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "other.>") })
-	w.hearUntil(&f, "bucket-deleted")
+	w.applyUntil(&f, "bucket-deleted")
 	w.close() // before it is told of what comes
 	f = fold{state: make(map[string]float64)}
 	g.changeStream(t, "b", func(c *jetstream.StreamConfig) { c.Subjects = c.Subjects[:1] })
 	put(t, kv, "b", "1")
 	eventually(t, "it is a bucket again", func() bool { return g.get(t, "/buckets/b/keys/b").status == 200 })
 	w = g.resume(t, "/buckets/b/watch", w)
-	w.hearAll(&f, kv)
+	w.applyAll(&f, kv)
 }
 
 // A bucket may be missing when an id is given, or not in the id at all. What it has when it is there is news, with updates_only too.
-func testUpdatesOfABucketOutOfID(t *testing.T, form func(*setup)) {
+func testBucketMissingFromTheIDIsReset(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	config := g.shopNamed(t, "config")
 	const target = "/watch?watch=shop&watch=config&updates_only=true"

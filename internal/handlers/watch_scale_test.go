@@ -38,7 +38,7 @@ func (g *gateway) h2c(t *testing.T, connections int) (base string, clients []*ht
 }
 
 // A listener is a stream of which only the keys of its puts are kept, until the key "end".
-type listener struct {
+type collector struct {
 	target string
 	synced chan struct{}
 	ended  chan struct{}
@@ -46,23 +46,23 @@ type listener struct {
 	err    error
 }
 
-func (l *listener) listen(ctx context.Context, client *http.Client, base string) {
-	defer close(l.ended)
-	r, err := http.NewRequestWithContext(ctx, "GET", base+l.target, nil)
+func (c *collector) collect(ctx context.Context, client *http.Client, base string) {
+	defer close(c.ended)
+	r, err := http.NewRequestWithContext(ctx, "GET", base+c.target, nil)
 	if err != nil {
-		l.err = err
+		c.err = err
 		return
 	}
 	r.Header.Set("Accept", "text/event-stream")
 	response, err := client.Do(r)
 	if err != nil {
-		l.err = err
+		c.err = err
 		return
 	}
 	defer response.Body.Close()
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
 		if lines.Text() == "event: sync" {
-			close(l.synced)
+			close(c.synced)
 		}
 		_, rest, found := strings.Cut(lines.Text(), `"key":"`)
 		key, _, _ := strings.Cut(rest, `"`)
@@ -72,39 +72,39 @@ func (l *listener) listen(ctx context.Context, client *http.Client, base string)
 		if key == "end" {
 			return
 		}
-		l.keys = append(l.keys, key)
+		c.keys = append(c.keys, key)
 	}
-	l.err = io.ErrUnexpectedEOF
+	c.err = io.ErrUnexpectedEOF
 }
 
-func (l *listener) await(t *testing.T, what string, happened <-chan struct{}) {
+func (c *collector) await(t *testing.T, what string, happened <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-happened:
 	case <-time.After(2 * patience):
-		t.Fatalf("%s: no %s, got %v", l.target, what, l.err)
+		t.Fatalf("%s: no %s, got %v", c.target, what, c.err)
 	}
 }
 
 // Whatever is open on a bucket, the stream has one consumer, and each client gets its own events and no others.
-func TestOneConsumerWhateverIsOpen(t *testing.T) {
+func TestManyStreamsShareOneConsumer(t *testing.T) {
 	const filters, alike = 500, 2000
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
 	base, clients := g.h2c(t, 3)
-	var listeners []*listener
+	var collectors []*collector
 	for i := range filters + alike {
 		target := "/buckets/shop/watch?filter=all.%3E&filter=end"
 		if i < filters {
 			target = fmt.Sprintf("/buckets/shop/watch?filter=own.%d&filter=end", i)
 		}
-		listeners = append(listeners, &listener{target: target, synced: make(chan struct{}), ended: make(chan struct{})})
+		collectors = append(collectors, &collector{target: target, synced: make(chan struct{}), ended: make(chan struct{})})
 	}
-	for i, l := range listeners {
-		go l.listen(t.Context(), clients[i%len(clients)], base)
+	for i, l := range collectors {
+		go l.collect(t.Context(), clients[i%len(clients)], base)
 	}
-	for _, l := range listeners {
+	for _, l := range collectors {
 		l.await(t, "sync", l.synced)
 	}
 	oneConsumer := func() bool {
@@ -127,7 +127,7 @@ func TestOneConsumerWhateverIsOpen(t *testing.T) {
 		t.Error("more than one consumer while changes come")
 	}
 	put(t, kv, "end", "v")
-	for i, l := range listeners {
+	for i, l := range collectors {
 		l.await(t, "end", l.ended)
 		want := common
 		if i < filters {
@@ -173,7 +173,7 @@ func TestLargeSnapshotTakesLittleMemory(t *testing.T) {
 		put(t, kv, fmt.Sprintf("k%d", i), value)
 	}
 	base := heapInUse()
-	response := g.slowly(t, "/buckets/b/watch")
+	response := g.watchWithSmallBuffers(t, "/buckets/b/watch")
 	lines := bufio.NewReaderSize(response, 4096)
 	seen, most := 0, int64(0)
 	for {
@@ -200,7 +200,7 @@ func TestLargeSnapshotTakesLittleMemory(t *testing.T) {
 }
 
 // slowly opens a stream whose body is read by the caller, over a connection with small buffers.
-func (g *gateway) slowly(t *testing.T, target string) io.Reader {
+func (g *gateway) watchWithSmallBuffers(t *testing.T, target string) io.Reader {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.address+target, nil)
 	if err != nil {

@@ -16,20 +16,20 @@ import (
 type fold struct {
 	state, staged map[string]float64 // the revisions of the keys
 	last          float64
-	told          []string
+	interruptions []string
 }
 
 // hear takes a block over, and tells whether it was an exact bookmark or sync at least at a revision, or the end.
-func (f *fold) hear(t testing.TB, b block, until uint64) (done bool) {
+func (f *fold) apply(t testing.TB, b block, until uint64) (done bool) {
 	t.Helper()
 	switch b.event {
 	case "":
 		return false
 	case "goaway":
-		f.told = append(f.told, b.event)
+		f.interruptions = append(f.interruptions, b.event)
 		return true
 	case "reset":
-		f.told = append(f.told, b.event)
+		f.interruptions = append(f.interruptions, b.event)
 		f.staged, f.last = make(map[string]float64), 0
 		return false
 	}
@@ -98,7 +98,7 @@ func testStoppedReader(t *testing.T, config jetstream.KeyValueConfig) {
 	for i := range 10 {
 		put(t, kv, fmt.Sprintf("before.%d", i), "v")
 	}
-	stopped := &eventStream{t: t, blocks: make(chan block, 10_000), body: io.NopCloser(g.slowly(t, "/buckets/b/watch?heartbeat=1s&bookmarks=event"))}
+	stopped := &eventStream{t: t, blocks: make(chan block, 10_000), body: io.NopCloser(g.watchWithSmallBuffers(t, "/buckets/b/watch?heartbeat=1s&bookmarks=event"))}
 	quick := g.watch(t, "/buckets/b/watch?values=none&filter=new.*")
 	quick.until("sync")
 	value, last := strings.Repeat("x", 64<<10), uint64(0)
@@ -122,12 +122,12 @@ func testStoppedReader(t *testing.T, config jetstream.KeyValueConfig) {
 	go stopped.read()
 	f := fold{staged: make(map[string]float64)}
 	for done := false; !done; {
-		done = f.hear(t, stopped.next(), last)
+		done = f.apply(t, stopped.next(), last)
 	}
-	if want := revisions(t, kv); !maps.Equal(f.state, want) && !strings.Contains(fmt.Sprint(f.told), "goaway") {
-		t.Errorf("it came back to %v, the bucket is %v; told %v", f.state, want, f.told)
+	if want := revisions(t, kv); !maps.Equal(f.state, want) && !strings.Contains(fmt.Sprint(f.interruptions), "goaway") {
+		t.Errorf("it came back to %v, the bucket is %v; interrupted by %v", f.state, want, f.interruptions)
 	}
-	t.Logf("told %v", f.told)
+	t.Logf("interrupted by %v", f.interruptions)
 }
 
 // remove deletes or purges a key and returns the marker's revision.

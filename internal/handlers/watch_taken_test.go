@@ -66,9 +66,9 @@ func testTakenStreamsHaveTheirHeaders(t *testing.T, form func(*setup)) {
 }
 
 // A client that knows no chunks gets none.
-func TestWatchOverHTTP10(t *testing.T) { inBothForms(t, testWatchOverHTTP10) }
+func TestWatchOverHTTP10HasNoChunks(t *testing.T) { inBothForms(t, testWatchOverHTTP10HasNoChunks) }
 
-func testWatchOverHTTP10(t *testing.T, form func(*setup)) {
+func testWatchOverHTTP10HasNoChunks(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	put(t, g.shop(t), "a", "v")
 	conn := g.dial(t)
@@ -93,12 +93,12 @@ func testWatchOverHTTP10(t *testing.T, form func(*setup)) {
 }
 
 // A body is not what a watch needs, and does no harm: nothing is left to be done with the connection when the stream has it.
-func TestWatchWithABody(t *testing.T) { inBothForms(t, testWatchWithABody) }
+func TestWatchWithABodyIsServed(t *testing.T) { inBothForms(t, testWatchWithABodyIsServed) }
 
-func testWatchWithABody(t *testing.T, form func(*setup)) {
+func testWatchWithABodyIsServed(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.shop(t)
-	var complaints lines // of net/http, which recovers what panics
+	var complaints logBuffer // of net/http, which recovers what panics
 	server := httptest.NewUnstartedServer(g.handler)
 	server.Config.ErrorLog = stdlog.New(&complaints, "", 0)
 	server.Start()

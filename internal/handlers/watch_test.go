@@ -15,22 +15,28 @@ import (
 )
 
 // The tests of streams, each in both forms of their writer.
-func TestWatchSnapshotSyncAndChanges(t *testing.T)  { inBothForms(t, testWatchSnapshotSyncAndChanges) }
-func TestWatchedValues(t *testing.T)                { inBothForms(t, testWatchedValues) }
-func TestWatchResumes(t *testing.T)                 { inBothForms(t, testWatchResumes) }
-func TestWatchResumesBeyondTheHorizon(t *testing.T) { inBothForms(t, testWatchResumesBeyondTheHorizon) }
-func TestWatchOptions(t *testing.T)                 { inBothForms(t, testWatchOptions) }
-func TestWatchAsLines(t *testing.T)                 { inBothForms(t, testWatchAsLines) }
-func TestWatchRefusals(t *testing.T)                { inBothForms(t, testWatchRefusals) }
-func TestWatchWhileNATSIsAway(t *testing.T)         { inBothForms(t, testWatchWhileNATSIsAway) }
-func TestWatchOfAMissingBucketThatWasThere(t *testing.T) {
-	inBothForms(t, testWatchOfAMissingBucketThatWasThere)
+func TestWatchSendsSnapshotSyncAndChanges(t *testing.T) {
+	inBothForms(t, testWatchSendsSnapshotSyncAndChanges)
 }
-func TestWatchSeveral(t *testing.T)      { inBothForms(t, testWatchSeveral) }
-func TestOneConsumerForAll(t *testing.T) { inBothForms(t, testOneConsumerForAll) }
-func TestSlowReader(t *testing.T)        { inBothForms(t, testSlowReader) }
+func TestWatchedValuesArriveUnchanged(t *testing.T) { inBothForms(t, testWatchedValuesArriveUnchanged) }
+func TestWatchResumesBehindItsLastID(t *testing.T)  { inBothForms(t, testWatchResumesBehindItsLastID) }
+func TestWatchResumedBeyondTheHorizonIsReset(t *testing.T) {
+	inBothForms(t, testWatchResumedBeyondTheHorizonIsReset)
+}
+func TestWatchOptionsAreHonoured(t *testing.T)      { inBothForms(t, testWatchOptionsAreHonoured) }
+func TestWatchAsLinesHasTheSameEvents(t *testing.T) { inBothForms(t, testWatchAsLinesHasTheSameEvents) }
+func TestWatchRequestsAreChecked(t *testing.T)      { inBothForms(t, testWatchRequestsAreChecked) }
+func TestWatchWhileNATSIsAwayIsAProblem(t *testing.T) {
+	inBothForms(t, testWatchWhileNATSIsAwayIsAProblem)
+}
+func TestWatchOfAMissingBucketWaitsForIt(t *testing.T) {
+	inBothForms(t, testWatchOfAMissingBucketWaitsForIt)
+}
+func TestWatchOfSeveralBucketsResumes(t *testing.T) { inBothForms(t, testWatchOfSeveralBucketsResumes) }
+func TestStreamsShareOneConsumer(t *testing.T)      { inBothForms(t, testStreamsShareOneConsumer) }
+func TestSlowReaderDelaysNobody(t *testing.T)       { inBothForms(t, testSlowReaderDelaysNobody) }
 
-func testWatchSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
+func testWatchSendsSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.shop(t)
 	put(t, kv, "orders.1", "a")
@@ -64,7 +70,7 @@ func testWatchSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
 }
 
 // Values of any bytes arrive as they are.
-func testWatchedValues(t *testing.T, form func(*setup)) {
+func testWatchedValuesArriveUnchanged(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	g.shop(t)
 	values := []string{"", "a\nb\r\nc\r", "\x00", "\xff\xfe", "data: x\n\n", `{"a" : 1.0}`, strings.Repeat("x", 100_000)}
@@ -91,7 +97,7 @@ func testWatchedValues(t *testing.T, form func(*setup)) {
 	}
 }
 
-func testWatchResumes(t *testing.T, form func(*setup)) {
+func testWatchResumesBehindItsLastID(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	for i := range 50 {
@@ -124,7 +130,7 @@ func testWatchResumes(t *testing.T, form func(*setup)) {
 }
 
 // What the stream forgot before anybody followed it, nobody can vouch for.
-func testWatchResumesBeyondTheHorizon(t *testing.T, form func(*setup)) {
+func testWatchResumedBeyondTheHorizonIsReset(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
@@ -139,7 +145,7 @@ func testWatchResumesBeyondTheHorizon(t *testing.T, form func(*setup)) {
 	w.wantEvents("put b", "put a", "sync")
 }
 
-func testWatchOptions(t *testing.T, form func(*setup)) {
+func testWatchOptionsAreHonoured(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.shop(t)
 	put(t, kv, "a", "1")
@@ -176,7 +182,7 @@ func testWatchOptions(t *testing.T, form func(*setup)) {
 	}
 }
 
-func testWatchAsLines(t *testing.T, form func(*setup)) {
+func testWatchAsLinesHasTheSameEvents(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	put(t, g.shop(t), "a", "1")
 	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.address+"/buckets/shop/watch?heartbeat=1s", nil)
@@ -201,7 +207,7 @@ func testWatchAsLines(t *testing.T, form func(*setup)) {
 	}
 }
 
-func testWatchRefusals(t *testing.T, form func(*setup)) {
+func testWatchRequestsAreChecked(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	g.shop(t)
 	for target, status := range map[string]int{
@@ -215,7 +221,7 @@ func testWatchRefusals(t *testing.T, form func(*setup)) {
 }
 
 // While NATS is away a browser is told in a stream, since it would never come back after a status; others get the status.
-func testWatchWhileNATSIsAway(t *testing.T, form func(*setup)) {
+func testWatchWhileNATSIsAwayIsAProblem(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	g.shop(t)
 	g.wire.stop()
@@ -235,7 +241,7 @@ func testWatchWhileNATSIsAway(t *testing.T, form func(*setup)) {
 	g.get(t, "/buckets/shop/watch").is(t, 503)
 }
 
-func testWatchOfAMissingBucketThatWasThere(t *testing.T, form func(*setup)) {
+func testWatchOfAMissingBucketWaitsForIt(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	w := g.watch(t, "/buckets/b/watch", "Last-Event-ID: 7-abc")
 	w.wantEvents("bucket-deleted")
@@ -245,7 +251,7 @@ func testWatchOfAMissingBucketThatWasThere(t *testing.T, form func(*setup)) {
 	g.get(t, "/buckets/none/watch", "Last-Event-ID: 7-abc", asLines).is(t, 404)
 }
 
-func testWatchSeveral(t *testing.T, form func(*setup)) {
+func testWatchOfSeveralBucketsResumes(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	shop, config := g.shop(t), g.bucket(t, jetstream.KeyValueConfig{Bucket: "config"})
 	put(t, shop, "orders.1", "a")
@@ -285,7 +291,7 @@ func testWatchSeveral(t *testing.T, form func(*setup)) {
 }
 
 // One consumer serves all streams of a bucket.
-func testOneConsumerForAll(t *testing.T, form func(*setup)) {
+func testStreamsShareOneConsumer(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.shop(t)
 	for i := range 100 {
@@ -313,7 +319,7 @@ func testOneConsumerForAll(t *testing.T, form func(*setup)) {
 }
 
 // A reader that takes nothing delays nobody, and has it all when it reads again.
-func testSlowReader(t *testing.T, form func(*setup)) {
+func testSlowReaderDelaysNobody(t *testing.T, form func(*setup)) {
 	g := start(t, form, func(s *setup) { s.feeds = feed.Options{LogBytes: 1 << 20} })
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	conn := g.dial(t)

@@ -96,7 +96,7 @@ func (g *gateway) beginBodies(t testing.TB, bucket string, count int) {
 }
 
 // What waits for a change is not at work, nor is what has ended, however it ended.
-func TestOnlyWhatWorksIsAtWork(t *testing.T) {
+func TestWaitingRequestsAreNotAtWork(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
