@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-func TestCommandLine(t *testing.T) {
+func TestCommandLineIsChecked(t *testing.T) {
 	for _, tc := range []struct {
 		args   []string
 		code   int
@@ -40,7 +40,7 @@ func TestCommandLine(t *testing.T) {
 	}
 }
 
-func TestPortInUse(t *testing.T) {
+func TestPortInUseIsReported(t *testing.T) {
 	first := start(t, "--data-dir="+t.TempDir())
 	second := launch(t, "--listen="+first.listen.Addr, "--data-dir="+t.TempDir())
 	if code := second.wait(); code != 1 || !strings.Contains(second.stderr.String(), "--listen: listen tcp "+first.listen.Addr) {
@@ -48,7 +48,7 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
-func TestHealthcheckOfARunningGateway(t *testing.T) {
+func TestHealthcheckFindsARunningGateway(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir(), "--base-path=/kv")
 	g.want(200, "GET", "/healthz", "")
 	check := launch(t, "healthcheck", "--listen="+g.listen.Addr, "--base-path=/kv")
@@ -57,8 +57,8 @@ func TestHealthcheckOfARunningGateway(t *testing.T) {
 	}
 }
 
-// TestGreeting runs the lines that a person is told to try.
-func TestGreeting(t *testing.T) {
+// TestGreetingCommandsWork runs the lines that a person is told to try.
+func TestGreetingCommandsWork(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("no curl")
 	}
@@ -87,7 +87,7 @@ func TestGreeting(t *testing.T) {
 	}
 }
 
-func TestAdminListener(t *testing.T) {
+func TestAdminListenerServesMetricsAndProfiles(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir(), "--admin-listen=127.0.0.1:0")
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PUT", "/buckets/shop/keys/secret.name", "1")
@@ -111,7 +111,7 @@ func TestAdminListener(t *testing.T) {
 	}
 }
 
-// TestAccessLog wants one line a request, by the route's pattern, without the key and the value.
+// TestAccessLogShowsRoutesNotKeys wants one line a request, by the route's pattern, without the key and the value.
 // What is too large is refused with a problem document, up to a size that net/http does not read.
 func TestHeaderLimits(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir())
@@ -137,7 +137,7 @@ func TestHeaderLimits(t *testing.T) {
 	}
 }
 
-func TestAccessLog(t *testing.T) {
+func TestAccessLogShowsRoutesNotKeys(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir())
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PUT", "/buckets/shop/keys/secret.name", "secret value")

@@ -24,7 +24,7 @@ func TestFullDiskIsTold(t *testing.T) {
 	ballast := filepath.Join(dir, "ballast")
 	_ = os.WriteFile(ballast, bytes.Repeat([]byte("x"), 16<<20), 0o600) // until nothing fits
 
-	g.becomes(503)
+	g.awaitReadyz(503)
 	if body := g.want(503, "GET", "/readyz", ""); !strings.Contains(body, "disk is full") {
 		t.Errorf("/readyz does not say why: %s", body)
 	}
@@ -39,7 +39,7 @@ func TestFullDiskIsTold(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	g.becomes(200)
+	g.awaitReadyz(200)
 	eventually(t, "a write", func() error {
 		a, err := g.do("PUT", "/buckets/shop/keys/a", "2")
 		if err == nil && a.status != 200 {

@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// TestExternalNATS starts a server that wants a certain kind of credential, and a gateway that has it.
-func TestExternalNATS(t *testing.T) {
+// TestExternalNATSTakesEveryCredential starts a server that wants a certain kind of credential, and a gateway that has it.
+func TestExternalNATSTakesEveryCredential(t *testing.T) {
 	nkey, seedFile := nkeyUser(t)
 	operator, credsFile := operatorMode(t)
 	certs := newCertificates(t)
@@ -41,7 +41,7 @@ func TestExternalNATS(t *testing.T) {
 				tc.scheme = "nats://"
 			}
 			g := start(t, append(tc.args, "--nats-url="+tc.scheme+ns.Addr().String())...)
-			g.becomes(200)
+			g.awaitReadyz(200)
 			g.want(201, "PUT", "/buckets/shop", "")
 			g.want(200, "PUT", "/buckets/shop/keys/a", "1")
 			g.wantValue("/buckets/shop/keys/a", "1")
@@ -66,16 +66,16 @@ func TestExternalNATS(t *testing.T) {
 	}
 }
 
-func TestExternalNATSIsAwayAtTheStart(t *testing.T) {
+func TestExternalNATSMayBeAwayAtTheStart(t *testing.T) {
 	port := freePort(t)
 	g := start(t, fmt.Sprintf("--nats-url=nats://127.0.0.1:%d", port))
-	g.becomes(503)
+	g.awaitReadyz(503)
 	g.want(200, "GET", "/healthz", "")
 	g.want(503, "GET", "/buckets/shop/keys/a", "")
 	g.want(503, "PUT", "/buckets/shop/keys/a", "1")
 
 	startNATS(t, server.Options{Port: port})
-	g.becomes(200)
+	g.awaitReadyz(200)
 	g.want(201, "PUT", "/buckets/shop", "")
 }
 
@@ -83,27 +83,27 @@ func TestReadinessFollowsNATS(t *testing.T) {
 	opts := server.Options{Port: freePort(t), StoreDir: t.TempDir()}
 	ns := startNATS(t, opts)
 	g := start(t, "--nats-url="+ns.ClientURL())
-	g.becomes(200)
+	g.awaitReadyz(200)
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PUT", "/buckets/shop/keys/a", "1")
 	for range 2 {
 		stopNATS(ns)
-		g.becomes(503)
+		g.awaitReadyz(503)
 		g.want(200, "GET", "/healthz", "")
 
 		ns = startNATS(t, opts)
-		g.becomes(200)
+		g.awaitReadyz(200)
 		g.wantValue("/buckets/shop/keys/a", "1")
 	}
 }
 
-// TestWrongCredentials: the gateway starts all the same, since credentials can be put right on the server too. It is not
+// TestWrongCredentialsAreReported: the gateway starts all the same, since credentials can be put right on the server too. It is not
 // ready, and says why.
-func TestWrongCredentials(t *testing.T) {
+func TestWrongCredentialsAreReported(t *testing.T) {
 	opts := server.Options{Port: freePort(t), StoreDir: t.TempDir(), Username: "gw", Password: "pw"}
 	ns := startNATS(t, opts)
 	g := start(t, "--nats-url="+ns.ClientURL(), "--nats-user=gw", "--nats-password=wrong")
-	g.becomes(503)
+	g.awaitReadyz(503)
 	eventually(t, "the log to say why", func() error {
 		if !strings.Contains(strings.ToLower(g.stderr.String()), "authorization violation") {
 			return errors.New("nothing about authorization")
@@ -117,5 +117,5 @@ func TestWrongCredentials(t *testing.T) {
 	stopNATS(ns)
 	opts.Password = "wrong"
 	startNATS(t, opts)
-	g.becomes(200)
+	g.awaitReadyz(200)
 }

@@ -189,7 +189,7 @@ func (g *gateway) wantValue(path, want string) {
 }
 
 // becomes waits until /readyz answers with the status.
-func (g *gateway) becomes(status int) {
+func (g *gateway) awaitReadyz(status int) {
 	g.t.Helper()
 	eventually(g.t, fmt.Sprintf("/readyz to answer %d", status), func() error {
 		a, err := g.do("GET", "/readyz", "")

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestKill takes the process away in the middle of writes. What was acknowledged must be there, and what was not may be.
-func TestKill(t *testing.T) {
+// TestKillLosesNoAcknowledgedWrite takes the process away in the middle of writes. What was acknowledged must be there, and what was not may be.
+func TestKillLosesNoAcknowledgedWrite(t *testing.T) {
 	const writers, enough = 8, 200
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always"}
 	g := start(t, args...)

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-func TestDataIsThereAfterAStop(t *testing.T) {
+func TestDataSurvivesAStop(t *testing.T) {
 	for _, tc := range []struct {
 		sync   string
 		signal syscall.Signal
@@ -35,7 +35,7 @@ func TestDataIsThereAfterAStop(t *testing.T) {
 	}
 }
 
-func TestSecondStartOnTheSameData(t *testing.T) {
+func TestSecondStartOnTheSameDataIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	first := start(t, "--data-dir="+dir)
 	second := launch(t, "--listen=127.0.0.1:0", "--data-dir="+dir)
@@ -140,13 +140,13 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
-func TestDrainDelay(t *testing.T) {
+func TestDrainDelayKeepsServing(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir(), "--drain-delay=2s")
 	g.want(201, "PUT", "/buckets/shop", "")
-	g.becomes(200)
+	g.awaitReadyz(200)
 	began := time.Now()
 	g.signal(syscall.SIGTERM)
-	g.becomes(503)
+	g.awaitReadyz(503)
 	g.want(200, "PUT", "/buckets/shop/keys/a", "1") // load balancers may not know yet
 	g.want(200, "GET", "/healthz", "")
 	if code := g.wait(); code != 0 {

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestReadmeTour runs the commands of the README's tour as printed, but for the addresses, and looks for what the lines that
+// TestReadmeTourWorks runs the commands of the README's tour as printed, but for the addresses, and looks for what the lines that
 // begin with "#>" promise of the command before.
-func TestReadmeTour(t *testing.T) {
+func TestReadmeTourWorks(t *testing.T) {
 	for _, tool := range []string{"curl", "sh"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no %s", tool)

@@ -106,40 +106,40 @@ func (l *ledger) writeUntil(g *gateway, more int64, end func()) {
 	work.Wait()
 }
 
-func ready(g *gateway) {
-	g.becomes(200)
+func createLedger(g *gateway) {
+	g.awaitReadyz(200)
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PATCH", "/buckets/shop", `{"allow_atomic":true}`)
 }
 
-// TestKillInTransactions takes the process away, and the nats-server in it, in the middle of transactions.
-func TestKillInTransactions(t *testing.T) {
+// TestKillLeavesTransactionsWhole takes the process away, and the nats-server in it, in the middle of transactions.
+func TestKillLeavesTransactionsWhole(t *testing.T) {
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always", "--transaction-rate=0"}
 	g := start(t, args...)
-	ready(g)
+	createLedger(g)
 	var l ledger
 	for round := range 6 {
 		l.writeUntil(g, int64(1+round%3), g.kill)
 		g.wait()
 		g = start(t, args...)
-		g.becomes(200)
+		g.awaitReadyz(200)
 		l.check(g)
 	}
 	l.log(t)
 }
 
-// TestGatewayKilledInTransactions takes the gateway away and leaves the nats-server with what was begun.
-func TestGatewayKilledInTransactions(t *testing.T) {
+// TestGatewayKillLeavesTransactionsWhole takes the gateway away and leaves the nats-server with what was begun.
+func TestGatewayKillLeavesTransactionsWhole(t *testing.T) {
 	ns := startNATS(t, server.Options{})
 	args := []string{"--nats-url=" + ns.ClientURL(), "--transaction-rate=0"}
 	g := start(t, args...)
-	ready(g)
+	createLedger(g)
 	var l ledger
 	for range 6 {
 		l.writeUntil(g, 2, g.kill)
 		g.wait()
 		g = start(t, args...)
-		g.becomes(200)
+		g.awaitReadyz(200)
 		// What was sent whole is carried out still, before this write; what was not, the server drops.
 		g.want(200, "PUT", "/buckets/shop/keys/after", "")
 		l.check(g)
@@ -147,19 +147,19 @@ func TestGatewayKilledInTransactions(t *testing.T) {
 	l.log(t)
 }
 
-// TestNATSRestartsInTransactions stops the nats-server and starts it again while the gateway goes on.
-func TestNATSRestartsInTransactions(t *testing.T) {
+// TestNATSRestartLeavesTransactionsWhole stops the nats-server and starts it again while the gateway goes on.
+func TestNATSRestartLeavesTransactionsWhole(t *testing.T) {
 	opts := server.Options{Port: freePort(t), StoreDir: t.TempDir()}
 	ns := startNATS(t, opts)
 	g := start(t, "--nats-url="+ns.ClientURL(), "--transaction-rate=0", "--request-timeout=1s")
-	ready(g)
+	createLedger(g)
 	var l ledger
 	for range 3 {
 		l.writeUntil(g, 2, func() {
 			stopNATS(ns)
-			g.becomes(503)
+			g.awaitReadyz(503)
 			ns = startNATS(t, opts)
-			g.becomes(200)
+			g.awaitReadyz(200)
 		})
 		l.check(g)
 	}

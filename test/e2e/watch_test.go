@@ -74,7 +74,7 @@ func idOf(block string) string {
 }
 
 // A stream says goodbye at a stop, and goes on behind its last id after the start.
-func TestWatchOverARestart(t *testing.T) {
+func TestWatchResumesAfterARestart(t *testing.T) {
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=100ms"}
 	g := start(t, args...)
 	g.want(201, "PUT", "/buckets/shop", "")
@@ -95,7 +95,7 @@ func TestWatchOverARestart(t *testing.T) {
 
 // One HTTP/2 connection carries more streams than the 250 that Go's server allows by itself. One that is cancelled takes none with it, and
 // all others are told of the end.
-func TestManyStreamsOnOneConnection(t *testing.T) {
+func TestManyStreamsShareOneConnection(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir(), "--sync=100ms")
 	g.want(201, "PUT", "/buckets/shop", "")
 	var protocols http.Protocols
