@@ -49,7 +49,8 @@ func TestUnknownHostIsRefused(t *testing.T) {
 	open.get(t, "/healthz", "Host: example.com").is(t, 200)
 }
 
-// What browsers say of a request that a page made, and whether it may change something.
+// Browsers say with Origin and Sec-Fetch-Site where a request comes from. A request that the page
+// of another site made may read, but must not change anything.
 func TestCrossSiteWritesAreRefused(t *testing.T) {
 	t.Parallel()
 	allowedOrigins := []string{"https://app.example.com", "http://localhost:3000"}
@@ -110,7 +111,8 @@ func TestCrossSiteWritesAreRefused(t *testing.T) {
 		if !tc.allowed {
 			wantNative(t, kv, "a", "old")
 		}
-		// Whoever may not write may read: the same-origin policy keeps the answer from a foreign page.
+		// A page that may not write may still send a read: the same-origin policy of the browser
+		// keeps the answer from it.
 		a := g.get(t, "/buckets/shop/keys/a", tc.headers...).is(t, 200).has(t, "Cross-Origin-Resource-Policy", "same-origin")
 		origin := ""
 		for _, line := range tc.headers {
@@ -140,7 +142,7 @@ func TestLargeHeadersAreRefused(t *testing.T) {
 	wantNative(t, kv, "a", "v")
 }
 
-// The heads of requests under way are counted where they are large, and each client has a share.
+// Large heads of requests under way are counted against a bound, of which each client has a share.
 func TestHeadsOfRequestsUnderWayAreBounded(t *testing.T) {
 	t.Parallel()
 	bounds := bound.NewSet()

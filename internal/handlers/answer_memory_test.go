@@ -17,11 +17,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// expensive is a value of which the JSON has six bytes for each byte.
+// expensive is a value whose JSON has six bytes for each byte of it.
 var expensive = strings.Repeat("\x01", 1_000_000)
 
-// memoryBucket is a bucket in memory, so that what the nats-server in this process holds is the same
-// all the time.
+// memoryBucket creates a bucket with values. It is kept in memory, so that what the nats-server in
+// this process holds stays the same while a test measures the heap.
 func (g *gateway) memoryBucket(t *testing.T, values int) jetstream.KeyValue {
 	t.Helper()
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "m", Storage: jetstream.MemoryStorage})
@@ -31,13 +31,13 @@ func (g *gateway) memoryBucket(t *testing.T, values int) jetstream.KeyValue {
 	return kv
 }
 
-// unread sends a request over HTTP/1.1, of which nothing is read.
+// unread sends a request over HTTP/1.1 and reads nothing of the answer.
 func (g *gateway) unread(t *testing.T, target string, headers ...string) net.Conn {
 	t.Helper()
 	return g.unreadFrom(t, "127.0.0.1", target, headers...)
 }
 
-// unreadFrom is unread from an address of the loopback network.
+// unreadFrom is unread for a client with another address of the loopback network.
 func (g *gateway) unreadFrom(t *testing.T, address, target string, headers ...string) net.Conn {
 	t.Helper()
 	conn, err := g.dialFrom(t, address)
@@ -51,7 +51,8 @@ func (g *gateway) unreadFrom(t *testing.T, address, target string, headers ...st
 	return conn
 }
 
-// unreadHTTP2 sends a GET as many times on one HTTP/2 connection, whose windows stay closed.
+// unreadHTTP2 sends a GET several times on one HTTP/2 connection. Its flow-control windows stay
+// closed, so that no body can be sent.
 func unreadHTTP2(t *testing.T, base, target string, times int) {
 	t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
@@ -66,7 +67,7 @@ func unreadHTTP2(t *testing.T, base, target string, times int) {
 	out := []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 	out = frame(out, 0x4, 0, 0, 0, 0x4, 0, 0, 0, 0) // SETTINGS_INITIAL_WINDOW_SIZE of 0
 	for i := range times {
-		// HPACK: GET, http, :path as a literal, :authority "localhost".
+		// HPACK: GET, http, :path as a literal, and the :authority "localhost".
 		block := append([]byte{0x82, 0x86, 0x04, byte(len(target))}, target...)
 		block = append(append(block, 0x01, 9), "localhost"...)
 		out = frame(out, 0x1, 0x5, uint32(2*i+1), block...) // END_HEADERS and END_STREAM
@@ -77,7 +78,8 @@ func unreadHTTP2(t *testing.T, base, target string, times int) {
 	go func() { _, _ = io.Copy(io.Discard, conn) }()
 }
 
-// mostInUse is the most that is in use, beyond base, until the time is over.
+// mostInUse returns by how many bytes the heap in use exceeded base at most, until the time is
+// over.
 func mostInUse(base int64, until time.Duration) (most int64) {
 	for end := time.Now().Add(until); time.Now().Before(end); <-time.After(20 * time.Millisecond) {
 		most = max(most, heapInUse()-base)
@@ -102,7 +104,8 @@ func TestUnreadAnswersOfOneConnectionTakeLittleMemory(t *testing.T) {
 		}
 		return n
 	}
-	for end := time.Now().Add(patience); ended() < 20; { // of 30; one is sent at a time
+	// Of the 30 answers one is sent at a time.
+	for end := time.Now().Add(patience); ended() < 20; {
 		if most := mostInUse(before, 100*time.Millisecond); most > bound {
 			t.Fatalf("%d MiB more in use", most>>20)
 		}
@@ -120,7 +123,8 @@ func TestUnreadAnswersMakeRoomForThoseThatAreRead(t *testing.T) {
 	g := start(t, func(s *setup) { s.handlers.MemoryForAnswers = memory })
 	g.memoryBucket(t, 1)
 	before := heapInUse()
-	for i := range attackers { // each address has a share of half, so that they have all of it
+	// Each address has a share of half, so that three of them use the whole budget.
+	for i := range attackers {
 		g.unreadFrom(t, fmt.Sprintf("127.0.0.%d", 2+i%3), "/buckets/m/entries/k0")
 	}
 	var innocents sync.WaitGroup
@@ -140,7 +144,7 @@ func TestUnreadAnswersMakeRoomForThoseThatAreRead(t *testing.T) {
 	}
 }
 
-// readAnswer reads an answer whose body may end early.
+// readAnswer reads an answer whose body may end early, and returns what came of the body.
 func readAnswer(t *testing.T, conn net.Conn) (body []byte, err error) {
 	t.Helper()
 	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
@@ -164,7 +168,8 @@ func TestClientThatTakesNothingIsCut(t *testing.T) {
 			t.Errorf("%s: after %d bytes: %v", target, len(body), err)
 		}
 	}
-	g.get(t, "/buckets/m/entries/k0").is(t, 200) // who reads is fast enough
+	// A client that reads is fast enough.
+	g.get(t, "/buckets/m/entries/k0").is(t, 200)
 }
 
 func TestExportBeyondItsAgeEndsWithAProblem(t *testing.T) {
@@ -184,8 +189,8 @@ func TestExportBeyondItsAgeEndsWithAProblem(t *testing.T) {
 	}
 }
 
-// Streams whose clients do not read hold no more than the budget together. The others get their
-// events meanwhile, and one that was ended resumes from its last whole block.
+// Streams whose clients do not read hold no more than the budget together. The other streams get
+// their events meanwhile, and a stream that was ended can be resumed from its last whole block.
 func TestStoppedStreamsMakeRoom(t *testing.T) {
 	measuresMemory(t)
 	for form, loops := range map[string]int{"goroutines": 0, "loops": -1} {
@@ -212,7 +217,7 @@ func testStoppedStreams(t *testing.T, loops int) {
 		}
 		most = max(most, heapInUse()-before)
 	}
-	// The values are in the nats-server's memory, and in the feed's log.
+	// The values themselves are in the memory of the nats-server and in the feed's log.
 	if most = max(most, mostInUse(before, time.Second)); most > memory+stopped<<20+64<<20 {
 		t.Errorf("%d MiB more in use", most>>20)
 	}
@@ -222,7 +227,8 @@ func testStoppedStreams(t *testing.T, loops int) {
 	g.wantResumable(t, conns)
 }
 
-// wantResumable reads the streams, and resumes one that was ended.
+// wantResumable reads the streams until it finds one that was ended, and checks that this one can
+// be resumed.
 func (g *gateway) wantResumable(t *testing.T, conns []net.Conn) {
 	t.Helper()
 	for i, conn := range conns {
@@ -260,10 +266,12 @@ func (g *gateway) wantResumable(t *testing.T, conns []net.Conn) {
 	t.Error("no stream was ended")
 }
 
-// Histories whose clients take nothing hold one entry each at most, and none while they wait for room.
+// Histories whose clients read nothing hold at most one entry each, and none while they wait for
+// room.
 func TestUnreadHistoriesTakeLittleMemory(t *testing.T) {
 	measuresMemory(t)
-	const memory, attackers, revisions = 96 << 20, 600, 9 // more than the system takes
+	// Together they are more than the buffers of the operating system take.
+	const memory, attackers, revisions = 96 << 20, 600, 9
 	g := start(t, func(s *setup) { s.handlers.MemoryForAnswers = memory })
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "m", Storage: jetstream.MemoryStorage, History: 10})
 	for i := range revisions {

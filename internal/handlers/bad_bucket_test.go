@@ -9,7 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A stream of a bucket's name that is none is out of reach, for every method, and stays as it is.
+// A stream that has the name of a bucket, but not its form, is out of reach for every method and is
+// not changed.
 func TestStreamThatIsNoBucketIsOutOfReach(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -60,7 +61,7 @@ func TestStreamThatIsNoBucketIsOutOfReach(t *testing.T) {
 	}
 }
 
-// A bucket that becomes something else while the gateway knows it as a bucket.
+// A bucket can become something else while the gateway remembers it as a bucket.
 func TestBucketThatBecomesAnotherStreamIsRefused(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
@@ -72,7 +73,8 @@ func TestBucketThatBecomesAnotherStreamIsRefused(t *testing.T) {
 	g.do(t, "PUT", "/buckets/shop/keys/a", "v").problem(t, 409, "bad-bucket")
 }
 
-// Reads of a mirror come from the mirror, under the origin's subjects that it keeps, and writes go to the origin.
+// Reads of a mirror are answered by the mirror, whose messages keep the subjects of the origin.
+// Writes go to the origin.
 func TestMirrorServesReadsAndForwardsWrites(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -112,7 +114,7 @@ func TestMirrorServesReadsAndForwardsWrites(t *testing.T) {
 	eventually(t, "the mirror has the marker", func() bool { return g.get(t, "/buckets/copy/keys/a").status == 404 })
 }
 
-// A bucket that somebody made by hand, without direct gets, is a bucket all the same.
+// A bucket that was created by hand, without direct gets, is served like any other.
 func TestBucketWithoutDirectGetsIsServed(t *testing.T) {
 	t.Parallel()
 	g := start(t)

@@ -13,7 +13,7 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-// A declared length is refused before any of the body is read, or even sent.
+// A declared length that is too large is refused before any of the body is read or even sent.
 func TestDeclaredLengthIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -31,7 +31,8 @@ func TestDeclaredLengthIsRefusedAtOnce(t *testing.T) {
 	g.get(t, "/buckets/new").is(t, 404)
 }
 
-// sendHeader sends a request without the body that it promises, and reads the answer, which must not wait for it.
+// sendHeader sends a request without the body that it declares, and reads the answer, which must
+// not wait for the body.
 func (g *gateway) sendHeader(t *testing.T, method, target, header string) *answer {
 	t.Helper()
 	s := g.session(t)
@@ -43,7 +44,8 @@ func (g *gateway) sendHeader(t *testing.T, method, target, header string) *answe
 	return s.answer(t, method, target, []string{header})
 }
 
-// What is refused for its header is refused at once, and holds no connection until a body has come that nobody wants.
+// A request that is refused for its header is answered at once. The connection does not wait for a
+// body that nobody wants.
 func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.Bodies.Grace = 500 * time.Millisecond })
@@ -79,7 +81,7 @@ func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 	}
 }
 
-// Who asks before sending is told to go on.
+// A client that sends Expect: 100-continue is told to send its body.
 func TestExpectContinueIsAnswered(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -120,7 +122,8 @@ func TestSlowBodiesTimeOut(t *testing.T) {
 	g.get(t, "/buckets/new").problem(t, 404, "bucket-not-found")
 }
 
-// A body that ends early stores nothing, and its sender, who may still be reading, is not told that it did.
+// A body that ends early stores nothing, and its sender, who may still be reading, is not told that
+// it was stored.
 func TestBodiesCutShortStoreNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -138,7 +141,8 @@ func TestBodiesCutShortStoreNothing(t *testing.T) {
 		if err := s.conn.(*net.TCPConn).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.in.Peek(1); err == nil { // to close without an answer is well, too
+		// Closing the connection without an answer is correct as well.
+		if _, err := s.in.Peek(1); err == nil {
 			if a := s.answer(t, "PUT", tc.target, []string{tc.header, tc.part}); a.status < 400 {
 				t.Errorf("%s: status %d", a.request, a.status)
 			}
@@ -151,7 +155,8 @@ func TestBodiesCutShortStoreNothing(t *testing.T) {
 	g.get(t, "/buckets/new").problem(t, 404, "bucket-not-found")
 }
 
-// A client may end its half of the connection after the request (as `nc -N` does) and read on. Whatever it is told must be true.
+// A client may end its half of the connection after the request, as `nc -N` does, and go on
+// reading. Whatever answer it gets must be true.
 func TestHalfClosedClients(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -171,7 +176,8 @@ func TestHalfClosedClients(t *testing.T) {
 			if err := s.conn.(*net.TCPConn).CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.in.Peek(1); err == nil { // to close without an answer is well, too
+			// Closing the connection without an answer is correct as well.
+			if _, err := s.in.Peek(1); err == nil {
 				method, target, _ := strings.Cut(tc.request, " ")
 				if a := s.answer(t, method, target, nil); a.status != tc.status {
 					t.Errorf("%s: status %d, want %d", a.request, a.status, tc.status)
@@ -182,8 +188,8 @@ func TestHalfClosedClients(t *testing.T) {
 	}
 }
 
-// A client that asks for the connection to be closed, as proxies that speak HTTP/1.0 do, is refused with an answer and not with a
-// reset, which can overtake the answer.
+// Clients that ask for the connection to be closed, such as proxies that speak HTTP/1.0, get the
+// answer of a refusal. A reset could overtake the answer.
 func TestRefusalArrivesBeforeTheConnectionCloses(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -200,7 +206,7 @@ func TestRefusalArrivesBeforeTheConnectionCloses(t *testing.T) {
 	}
 }
 
-// What is declared and does not come takes no memory.
+// A body that is declared and does not come takes no memory.
 func TestDeclaredLengthTakesNoMemory(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

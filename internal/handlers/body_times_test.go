@@ -14,8 +14,8 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-// A pipeListener accepts the connections that its clients dial, within the process: their deadlines
-// keep to the time of the test.
+// A pipeListener accepts the connections that clients dial within the process. Their deadlines use
+// the clock of the synctest bubble.
 type pipeListener struct {
 	accepted chan net.Conn
 	closed   chan struct{}
@@ -47,16 +47,16 @@ func (l *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
 	return client, nil
 }
 
-// A bodyCase is how a client sends a body, and what must become of it.
+// A bodyCase is a way in which a client sends a body, and what must become of it.
 type bodyCase struct {
 	send  func(io.Writer)
-	pause time.Duration // of the gateway after each read
+	pause time.Duration // how long the gateway pauses after each read
 
-	stopped  string        // the problem's code; "" for a body that is read to its end
-	from, to time.Duration // when the answer comes
+	stopped  string        // the code of the problem; "" if the body is read to its end
+	from, to time.Duration // the bounds of the time at which the answer comes
 }
 
-// every writes size bytes at a time, until so many are written or nobody takes them.
+// every writes size bytes at a time, until total bytes are written or nobody takes them.
 func every(interval time.Duration, size, total int) func(io.Writer) {
 	return func(w io.Writer) {
 		for sent := 0; sent < total; sent += size {
@@ -144,7 +144,7 @@ func (s *bodyCase) check(t *testing.T, http2 bool) {
 	sender.Wait()
 }
 
-// A countingWriter counts what was taken.
+// A countingWriter counts the bytes that the writer below it took.
 type countingWriter struct {
 	io.Writer
 	n *int

@@ -11,7 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Configurations over HTTP, and the native ones that must be the same.
+// configs are configurations as they are sent over HTTP, each with the native one that must make
+// the same stream. "BUCKET" stands for the bucket's name.
 var configs = []struct {
 	name   string
 	config string
@@ -59,7 +60,8 @@ func startTime() *time.Time {
 	return &at
 }
 
-// A bucket is the same whoever made it, and the other's create finds it as it should be.
+// A bucket is the same whether HTTP or a native client created it, and each accepts the creation of
+// what the other has made.
 func TestConfigurationsEqualNativeOnes(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -81,7 +83,7 @@ func TestConfigurationsEqualNativeOnes(t *testing.T) {
 			g.do(t, "PUT", "/buckets/"+nats, inBucket(tc.config, nats), jsonType).is(t, 200)
 			g.do(t, "PUT", "/buckets/"+http, inBucket(tc.config, http), jsonType).is(t, 200)
 
-			// What was said comes back.
+			// What was sent is reported.
 			var said map[string]any
 			(&answer{body: []byte(inBucket(tc.config, http))}).decode(t, &said)
 			told := a.object(t)
@@ -108,15 +110,17 @@ func nativeConfig(config jetstream.KeyValueConfig, bucket string) jetstream.KeyV
 	}
 	sources := config.Sources
 	config.Sources = nil
-	for _, source := range sources { // nats.go changes them
+	// nats.go changes the sources that it is given.
+	for _, source := range sources {
 		copied := *source
 		config.Sources = append(config.Sources, &copied)
 	}
 	return config
 }
 
-// sameConfig compares what was said with what is told: names may have gained their KV_, sources their transforms, durations
-// another spelling, and defaults are filled in.
+// sameConfig reports whether a value that was sent is reported as it should be. In the report names
+// may have gained their prefix KV_, sources have transforms, durations another spelling, and
+// defaults are filled in.
 func sameConfig(said, told any) bool {
 	switch said := said.(type) {
 	case map[string]any:
@@ -147,7 +151,8 @@ func sameConfig(said, told any) bool {
 	return fmt.Sprint(said) == fmt.Sprint(told)
 }
 
-// settings are a stream's, with the bucket's name out of them.
+// settings returns the configuration of a bucket's stream, with "BUCKET" in place of the bucket's
+// name.
 func (g *gateway) settings(t testing.TB, bucket string) map[string]any {
 	t.Helper()
 	reply, err := g.js.Conn().Request("$JS.API.STREAM.INFO.KV_"+bucket, nil, patience)
@@ -163,7 +168,8 @@ func (g *gateway) settings(t testing.TB, bucket string) map[string]any {
 	return response.Config
 }
 
-// Settings that NATS has on some servers only: refused there for a reason that the caller can read.
+// Some settings exist on some servers only. The others refuse them, for a reason that the caller
+// can read.
 func TestConfigurationsRefusedByTheServerAreExplained(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -184,7 +190,8 @@ func TestConfigurationsRefusedByTheServerAreExplained(t *testing.T) {
 		bucket := fmt.Sprintf("b%d", i)
 		a := g.do(t, "PUT", "/buckets/"+bucket, inBucket(tc.config, bucket), jsonType)
 		if a.status == 201 && strings.Contains(tc.config, "placement") {
-			continue // a single server may take it
+			// A single server may accept a placement.
+			continue
 		}
 		detail, _ := a.problem(t, 400, "invalid-config")["detail"].(string)
 		if !strings.Contains(detail, tc.word) || strings.Contains(detail, "Go ") || strings.Contains(detail, "json:") {
@@ -194,7 +201,7 @@ func TestConfigurationsRefusedByTheServerAreExplained(t *testing.T) {
 	}
 }
 
-// A body is checked against the contract: the problem says where it is wrong.
+// A body is checked against the contract, and the problem names the place of the mistake.
 func TestMalformedConfigurationsAreRefusedWithTheirPlace(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -217,15 +224,18 @@ func TestMalformedConfigurationsAreRefusedWithTheirPlace(t *testing.T) {
 	} {
 		for _, request := range []struct{ method, path string }{{"PUT", "/buckets/new"}, {"PATCH", "/buckets/shop"}} {
 			if request.method == "PATCH" && (tc.pointer == "/mirror/name" && tc.config == `{"mirror":{}}` || tc.pointer == "/republish/dest" && strings.Contains(tc.config, "src")) {
-				continue // a patch need not have all
+				// A patch need not have all members.
+				continue
 			}
 			a := g.do(t, request.method, request.path, tc.config, jsonType)
 			code := "invalid-body"
 			if tc.pointer == "" && codeOf(a.object(t)) == "invalid-config" {
-				code = "invalid-config" // of the right form, but not a number or duration that there is
+				// The form is right, but there is no such number or duration.
+				code = "invalid-config"
 			}
 			document := a.problem(t, 400, code)
-			// Of a member too many the pointer may be that of its parent (RFC 6901: "" is the whole document).
+			// For an unknown member the pointer may be that of its parent. The empty pointer is
+			// that of the whole document (RFC 6901).
 			parent := tc.pointer[:max(0, strings.LastIndexByte(tc.pointer, '/'))]
 			if tc.pointer != "" && document["pointer"] != tc.pointer && document["pointer"] != parent {
 				t.Errorf("%s %.60s: pointer %q, want %q", request.method, tc.config, document["pointer"], tc.pointer)
@@ -244,7 +254,7 @@ func TestMalformedConfigurationsAreRefusedWithTheirPlace(t *testing.T) {
 	}
 }
 
-// bucketSettings makes a bucket and returns its settings.
+// bucketSettings creates a bucket and returns its settings.
 func (g *gateway) bucketSettings(t testing.TB, bucket string) map[string]any {
 	t.Helper()
 	g.shopNamed(t, bucket)

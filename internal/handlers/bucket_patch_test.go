@@ -11,15 +11,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A patch changes what it names. Null puts back the default, and the bucket is then what it was.
+// A patch changes what it names. Null restores the default, and the bucket is then what it was
+// before.
 func TestBucketPatchChangesOnlyWhatItNames(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "origin"})
 	for i, tc := range []struct {
 		field, value string
-		told         any // as it comes back
-		null         any // what null makes of it; nil if it is not told then
+		told         any // the value as it is reported
+		null         any // the value reported after null; nil if the member is then absent
 		native       func(*jetstream.KeyValueConfig)
 	}{
 		{"description", `"new"`, "new", "", func(c *jetstream.KeyValueConfig) { c.Description = "new" }},
@@ -81,7 +82,7 @@ func TestBucketPatchChangesOnlyWhatItNames(t *testing.T) {
 	}
 }
 
-// A patch of one field leaves a bucket of any kind as it was in all others.
+// A patch of one field leaves all others as they were, in buckets of every kind.
 func TestBucketPatchKeepsBucketsOfEveryKind(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -110,7 +111,8 @@ func TestBucketPatchKeepsBucketsOfEveryKind(t *testing.T) {
 	}
 }
 
-// Settings that the KV API does not know, and that the native UpdateKeyValue resets.
+// The KV API does not know all settings of a stream. The native UpdateKeyValue resets the others; a
+// patch keeps them.
 func TestBucketPatchKeepsUnknownSettings(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -140,7 +142,8 @@ func TestBucketPatchKeepsUnknownSettings(t *testing.T) {
 	}
 }
 
-// What the gateway would not set, and a native client did, is no reason to refuse other changes.
+// A setting that the gateway would not make, but a native client made, is no reason to refuse other
+// changes.
 func TestBucketPatchKeepsAForbiddenRepublish(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -154,7 +157,8 @@ func TestBucketPatchKeepsAForbiddenRepublish(t *testing.T) {
 	g.do(t, "PATCH", "/buckets/shop", `{"republish":null}`, jsonType).is(t, 200)
 }
 
-// A duplicate window that somebody chose stays, unless the TTL becomes shorter: NATS wants it to be at most that.
+// A duplicate window that somebody chose stays, unless the TTL becomes shorter. NATS demands that
+// the window is at most as long as the TTL.
 func TestBucketPatchKeepsTheDuplicateWindow(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -242,7 +246,7 @@ func TestConfigurationMediaTypesAreChecked(t *testing.T) {
 	}
 }
 
-// Markers of expiry can be asked for later, and TTLs work from then on.
+// Markers for expired entries can be enabled later, and entries can have a TTL from then on.
 func TestBucketPatchEnablesLimitMarkers(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -257,7 +261,7 @@ func TestBucketPatchEnablesLimitMarkers(t *testing.T) {
 	if _, err := g.js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b", LimitMarkerTTL: time.Hour}); err != nil {
 		t.Errorf("native create: %v", err)
 	}
-	// The markers end; NATS does not switch message TTLs off again.
+	// There are no more markers, but NATS does not disable message TTLs again.
 	told = g.do(t, "PATCH", "/buckets/b", `{"limit_marker_ttl":null}`, jsonType).is(t, 200).object(t)
 	if settings := g.settings(t, "b"); told["limit_marker_ttl"] != "0s" || settings["allow_msg_ttl"] != true || settings["subject_delete_marker_ttl"] != nil {
 		t.Errorf("%v %v", told, settings)

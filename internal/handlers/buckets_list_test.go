@@ -35,7 +35,8 @@ func TestBucketListIsCompleteAndPaged(t *testing.T) {
 	slices.Sort(want)
 	for _, stream := range []jetstream.StreamConfig{
 		{Name: "KV_odd", Subjects: []string{"odd"}}, {Name: "ORDERS", Subjects: []string{"orders"}}, {Name: "KV_", Subjects: []string{"x"}},
-		{Name: "KV_b-odd", Subjects: []string{"$KV.b-odd.>"}}, // keeps any number of messages of a key
+		// This one keeps any number of messages of a key.
+		{Name: "KV_b-odd", Subjects: []string{"$KV.b-odd.>"}},
 	} {
 		if _, err := g.js.CreateStream(t.Context(), stream); err != nil {
 			t.Fatal(err)
@@ -73,7 +74,7 @@ func TestBucketListIsCompleteAndPaged(t *testing.T) {
 	g.get(t, "/buckets?filter=x").problem(t, 400, "unknown-parameter")
 }
 
-// A bucket that the gateway's user may not look at does not hide the others.
+// A bucket that the gateway's user may not look at does not hide the other ones.
 func TestBucketListShowsOthersBesideOneOutOfReach(t *testing.T) {
 	t.Parallel()
 	nats := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
@@ -104,7 +105,8 @@ func TestBucketListShowsOthersBesideOneOutOfReach(t *testing.T) {
 	}
 }
 
-// follow reads a listing page by page by its Link header, which must agree with next, and returns all that the pages have.
+// allPages reads a list page by page. It goes to the next page by the Link header, which must agree
+// with the member next, and returns the items of all pages.
 func (g *gateway) allPages(t *testing.T, target string, limit int, items func(page map[string]any) []string) (all []string) {
 	t.Helper()
 	for pages := 0; target != ""; pages++ {

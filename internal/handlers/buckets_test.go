@@ -23,7 +23,7 @@ func TestBucketCreationIsRepeatable(t *testing.T) {
 		if made["bucket"] != fmt.Sprintf("b%d", i) {
 			t.Errorf("bucket %v", made["bucket"])
 		}
-		// Made again, with the defaults left out or spelled out, it is the same.
+		// Creating it again, with the defaults left out or spelled out, changes nothing.
 		for _, again := range []any{body, nil, `{"history":1,"storage":"file","ttl":"0s"}`} {
 			b := g.do(t, "PUT", path, again, jsonType).is(t, 200).has(t, "Location", "")
 			if diff := cmp.Diff(made, withoutReplicas(b.object(t))); diff != "" {
@@ -36,7 +36,7 @@ func TestBucketCreationIsRepeatable(t *testing.T) {
 	}
 }
 
-// TestBucketStatusEqualsTheNativeOne looks at the replicas.
+// withoutReplicas removes the state of the replicas, which can change between two requests.
 func withoutReplicas(bucket map[string]any) map[string]any {
 	delete(bucket["status"].(map[string]any), "replicas")
 	return bucket
@@ -58,7 +58,8 @@ func TestBucketCreationReportsDifferences(t *testing.T) {
 	found, _ := document["differences"].([]any)
 	for _, difference := range found {
 		if r, ok := difference.(map[string]any)["want"].(map[string]any); ok && r["dest"] != nil && r["src"] == nil {
-			r["src"] = ">" // the default, told or not
+			// The default, which may be reported or not.
+			r["src"] = ">"
 		}
 	}
 	if diff := cmp.Diff(want, found); diff != "" {
@@ -67,7 +68,7 @@ func TestBucketCreationReportsDifferences(t *testing.T) {
 	wantNative(t, kv, "a", "v")
 }
 
-// The KV API of nats.go does not know it; transactions need it.
+// The KV API of nats.go has no allow_atomic, which transactions need.
 func TestAllowAtomicIsSetAndReported(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -80,7 +81,7 @@ func TestAllowAtomicIsSetAndReported(t *testing.T) {
 		t.Error("the stream takes no atomic batches")
 	}
 	g.do(t, "PUT", "/buckets/b", nil).problem(t, 409, "bucket-exists")
-	// A native update switches it off without a word, and the bucket says so.
+	// A native update disables it without telling anybody, and the bucket reports that.
 	if _, err := g.js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b"}); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +103,8 @@ func TestBucketCreationOnlyIfAbsent(t *testing.T) {
 	g.get(t, "/buckets/new").problem(t, 404, "bucket-not-found")
 }
 
-// A bucket has no ETag, so a condition on one never holds. What is done in spite of it cannot be undone.
+// A bucket has no ETag, so a condition on one never holds. It must not be ignored, since these
+// requests cannot be undone.
 func TestConditionsOnBucketsAreNotIgnored(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -195,7 +197,7 @@ func TestBucketHintsNameWhatIsMissing(t *testing.T) {
 	g.shop(t)
 	for i, tc := range []struct {
 		config string
-		hint   string // a word of it, "" for none
+		hint   string // a word of the hint; "" if there is none
 		events bool
 	}{
 		{`{}`, "", false},

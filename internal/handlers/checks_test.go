@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A refusal shows what would be right, not a regular expression.
+// A refusal shows an example of what would be right, and not a regular expression.
 func TestRefusalsOfFormAreReadable(t *testing.T) {
 	t.Parallel()
 	g := start(t)

@@ -10,11 +10,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A listing under writers is complete: every key that is there all the time is listed, each once and in order.
+// A list that is read while others write is complete: it has each key that is there all the time
+// once, and in order.
 func TestListingUnderWritersIsComplete(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}) // keeps one revision: what is overwritten is gone
+	// The bucket keeps one revision of a key, so that a value that is overwritten is gone.
+	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	var keys []string
 	for i := range 200 {
 		keys = append(keys, fmt.Sprintf("k%03d", i))
@@ -47,7 +49,8 @@ func TestListingUnderWritersIsComplete(t *testing.T) {
 	writers.Wait()
 }
 
-// Many clients at once, each with keys of its own: nobody sees another's answer.
+// Many clients write and read at once, each its own keys. None gets the answer to another's
+// request.
 func TestConcurrentClientsGetTheirOwnAnswers(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -76,14 +79,16 @@ func TestConcurrentClientsGetTheirOwnAnswers(t *testing.T) {
 	clients.Wait()
 }
 
-// Of many who create the same key, over HTTP and natively, one succeeds.
+// Several clients create the same key at once, over HTTP and natively. Exactly one of them
+// succeeds.
 func TestOneCreatorWins(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
 	for round := range 10 {
 		key := fmt.Sprintf("k%d", round)
-		if round%2 == 1 { // over a marker
+		// In every other round the key has a marker.
+		if round%2 == 1 {
 			put(t, kv, key, "v")
 			deleteKey(t, kv, key)
 		}

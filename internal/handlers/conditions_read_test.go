@@ -67,7 +67,8 @@ func TestReadConditionsAreEvaluated(t *testing.T) {
 	}
 }
 
-// What does not exist is 404 whatever the condition (RFC 9110 §13.2.1), and a malformed one is 400 even there.
+// A key without a value is 404 whatever the condition (RFC 9110 §13.2.1). A malformed condition is
+// 400 even there.
 func TestMissingKeyIs404WhateverTheCondition(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

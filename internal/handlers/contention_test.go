@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Many clients that change one key at once are all served: who lost a race does not lose eight in a row to those who lost it too.
+// All of many clients that change one key at once are served. A client that has lost a race does
+// not lose eight in a row to the others that retry.
 func TestManyWritersOfOneKey(t *testing.T) {
 	t.Parallel()
 	const writers, each = 32, 10

@@ -48,8 +48,8 @@ func contractCodes(t testing.TB) map[string]int {
 	return codes
 }
 
-// pathItem finds the path of the contract that a request's target is of, by a matcher of this test's own. The last
-// parameter of keys, entries and history takes all that follows, slashes too.
+// pathItem finds the path of the contract that matches a request's target, with a matcher that is
+// independent of the router. The key at the end of a path takes all that follows, slashes included.
 func pathItem(doc *openapi3.T, target string) (string, *openapi3.PathItem) {
 	target, _, _ = strings.Cut(target, "?")
 	for template, item := range doc.Paths.Map() {
@@ -75,7 +75,8 @@ func matches(template, path []string) bool {
 	return len(template) == len(path)
 }
 
-// checkContract checks an answer against api/openapi.yaml. Every answer of every test comes through here.
+// checkContract checks an answer against api/openapi.yaml. It is called for every answer of every
+// test.
 func (g *gateway) checkContract(t testing.TB, method, target string, a *answer) {
 	t.Helper()
 	doc := contract(t)
@@ -119,7 +120,7 @@ func (g *gateway) checkContract(t testing.TB, method, target string, a *answer) 
 
 type faultFunc func(format string, args ...any)
 
-// checkProblem checks what all problem documents have in common, and returns the code.
+// checkProblem checks what all problem documents have in common, and returns the problem's code.
 func (g *gateway) checkProblem(t testing.TB, a *answer, fault faultFunc) string {
 	t.Helper()
 	if got := a.header.Get("Content-Type"); got != "application/problem+json" {
@@ -164,7 +165,8 @@ func checkNotAllowed(a *answer, code, method string, item *openapi3.PathItem, fa
 	}
 }
 
-// actedOn are headers that make a client do something: an answer carries them only where the contract says so.
+// actedOn lists headers that make a client do something. An answer has them only where the contract
+// says so.
 var actedOn = []string{"Content-Encoding", "Content-Range", "Etag", "Kv-Expires", "Kv-Operation", "Kv-Ttl", "Link", "Location",
 	"Preference-Applied", "Retry-After", "Set-Cookie"}
 
@@ -184,7 +186,7 @@ func checkResponse(a *answer, method string, route *routers.Route, response *ope
 		fault("a body of %d bytes where there is none", len(a.body))
 	}
 	input := &openapi3filter.ResponseValidationInput{
-		// The library looks at no answer to HEAD; taken for one to GET its headers are checked.
+		// The library does not check answers to HEAD, so their headers are checked as those of GET.
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: &http.Request{Method: http.MethodGet}, Route: route},
 		Status:                 a.status,
 		Header:                 a.header,
@@ -192,7 +194,8 @@ func checkResponse(a *answer, method string, route *routers.Route, response *ope
 	}
 	input.SetBodyBytes(a.body)
 	err := openapi3filter.ValidateResponse(context.Background(), input)
-	if err != nil && !errors.Is(err, strconv.ErrRange) { // the library's numbers are float64; JSON's have no such range
+	// The numbers of the library are float64, while those of JSON have no such range.
+	if err != nil && !errors.Is(err, strconv.ErrRange) {
 		fault("%v", err)
 	}
 }

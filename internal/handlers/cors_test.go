@@ -11,7 +11,8 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-// A page of an allowed origin passes the preflight for a compare-and-set; any other gets no word of permission.
+// A page of an allowed origin passes the preflight for a compare-and-set. A page of any other
+// origin is not allowed anything.
 func TestPreflightAllowsConfiguredOriginsOnly(t *testing.T) {
 	const allowed = "https://app.example.com"
 	s, err := handlers.New(handlers.Options{Logger: zerolog.Nop(), AllowOrigins: []string{allowed}})

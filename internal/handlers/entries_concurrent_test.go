@@ -15,7 +15,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// publishBatch stores values with an atomic batch (ADR-50), as a native client would: all of the keys get the same.
+// publishBatch stores one value under several keys with an atomic batch (ADR-50), as a native
+// client would. It reports whether the batch was committed.
 func publishBatch(t testing.TB, js jetstream.JetStream, bucket, id, value string, keys []string) bool {
 	t.Helper()
 	for i, key := range keys {
@@ -41,7 +42,7 @@ func publishBatch(t testing.TB, js jetstream.JetStream, bucket, id, value string
 	return true
 }
 
-// A read of many keys never sees half of a transaction, however it asks.
+// A read of many keys never sees a part of a transaction, in whichever way it selects the keys.
 func TestEntriesAreNeverTorn(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -93,7 +94,7 @@ func TestEntriesAreNeverTorn(t *testing.T) {
 	}
 }
 
-// overwriting has native clients overwrite keys of manyLines until the test ends it.
+// overwriting lets native clients overwrite the keys of manyLines until stop is called.
 func (g *gateway) overwriting(t *testing.T, kv jetstream.KeyValue, n int) (stop func()) {
 	t.Helper()
 	ended := make(chan struct{})
@@ -116,11 +117,13 @@ func (g *gateway) overwriting(t *testing.T, kv jetstream.KeyValue, n int) (stop 
 	return func() { close(ended); writers.Wait() }
 }
 
-// An export under writers has every key that is there all the time, once, and says from which revision on it is complete.
+// An export that is read while others write has each key that is there all the time once, and
+// reports the revision from which on it is complete.
 func TestExportUnderWritersIsComplete(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}) // what is overwritten is gone
+	// The bucket keeps one revision of a key, so that a value that is overwritten is gone.
+	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	const n = 6000
 	g.load(t, "/buckets/b/entries", manyLines(n)).wantDone(t, n, 0)
 	stop := g.overwriting(t, kv, n)
@@ -135,7 +138,7 @@ func TestExportUnderWritersIsComplete(t *testing.T) {
 			t.Errorf("%s: as of %v, after %d", target, x.end["revision"], since)
 		}
 	}
-	// Pages as well: each key once and in order.
+	// Pages have each key once and in order, too.
 	var keys []string
 	for target := "/buckets/b/entries?limit=1500"; target != ""; {
 		page := g.entries(t, target)
@@ -158,7 +161,7 @@ func TestExportUnderWritersIsComplete(t *testing.T) {
 	}
 }
 
-// Who reads an export slowly holds nobody up, takes little memory, and gets all of it.
+// A client that reads an export slowly delays nobody, takes little memory, and gets all of it.
 func TestSlowReaderOfAnExportDelaysNobody(t *testing.T) {
 	measuresMemory(t)
 	g := start(t)
@@ -217,7 +220,7 @@ func TestSlowReaderOfAnExportDelaysNobody(t *testing.T) {
 	}
 }
 
-// An export that cannot go on says so in its last line.
+// An export that cannot be completed says so in its last line.
 func TestExportCutByNATSEndsWithAProblem(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -244,7 +247,7 @@ func TestExportCutByNATSEndsWithAProblem(t *testing.T) {
 	if problem, _ := last["problem"].(map[string]any); codeOf(problem) != "nats-unavailable" && codeOf(problem) != "timeout" || last["end"] != nil {
 		t.Errorf("%d lines, the last %v", len(lines), last)
 	}
-	// And as an import it shows that it is not whole.
+	// Imported again, it shows that it is not complete.
 	g.wire.restart(t)
 	eventually(t, "NATS is back", func() bool { return g.get(t, "/readyz").status == 200 })
 	i := g.load(t, "/buckets/b/entries", string(rest))
@@ -254,7 +257,7 @@ func TestExportCutByNATSEndsWithAProblem(t *testing.T) {
 	}
 }
 
-// An import and native writers do not disturb each other: the import's own keys are all there, and the others' too.
+// An import and native writers do not disturb each other: the keys of both are all there.
 func TestImportUnderWritersIsComplete(t *testing.T) {
 	t.Parallel()
 	g := start(t)

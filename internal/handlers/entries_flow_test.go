@@ -16,14 +16,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// pipeBody is a body that is written while it is sent.
+// pipeBody returns a body and the writer that fills it while it is sent.
 func pipeBody(t testing.TB) (*io.PipeReader, *io.PipeWriter) {
 	r, w := io.Pipe()
 	t.Cleanup(func() { r.Close() })
 	return r, w
 }
 
-// pour imports a body with Go's own client, which reads while it sends, and returns the answer's.
+// importFrom imports a body with Go's own client, which reads while it sends. It returns the body
+// of the answer.
 func (g *gateway) importFrom(t testing.TB, target string, body io.Reader) []byte {
 	t.Helper()
 	response, err := http.Post("http://"+g.address+target, "application/x-ndjson", body)
@@ -47,11 +48,12 @@ func asUint(t testing.TB, v any) uint64 {
 	return uint64(n)
 }
 
-// A rawImport is an import on a bare connection, where a test decides when to send and when to read.
+// A rawImport is an import on a bare connection, where a test decides when to send and when to
+// read.
 type rawImport struct {
 	t    testing.TB
 	conn net.Conn
-	sent atomic.Int64 // bytes
+	sent atomic.Int64 // the bytes of the body that were sent
 }
 
 func (g *gateway) rawImport(t testing.TB, target string, length int) *rawImport {
@@ -64,7 +66,8 @@ func (g *gateway) rawImport(t testing.TB, target string, length int) *rawImport 
 	return &rawImport{t: t, conn: conn}
 }
 
-// send sends in the background; the channel tells when all is sent.
+// send sends a part of the body in the background. The channel delivers the outcome when all of it
+// is sent.
 func (r *rawImport) send(body string) <-chan error {
 	done := make(chan error, 1)
 	go func() {
@@ -92,8 +95,8 @@ func chunksOf(s string, size int) func(func(string) bool) {
 	}
 }
 
-// stalls waits until nothing more is sent.
-func (r *rawImport) stalls() {
+// awaitStall waits until nothing more is sent.
+func (r *rawImport) awaitStall() {
 	r.t.Helper()
 	before, quiet := int64(-1), 0
 	eventually(r.t, "the sender is held back", func() bool {
@@ -120,7 +123,8 @@ func (r *rawImport) answer() imported {
 	return readImport(r.t, parseLines(r.t, body))
 }
 
-// A client that reads nothing before it has sent all is served, with all that there is to tell when nothing goes wrong.
+// A client that reads nothing before it has sent everything is served. While nothing goes wrong,
+// there is little to report to it.
 func TestImportServesAClientThatReadsLate(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -133,7 +137,8 @@ func TestImportServesAClientThatReadsLate(t *testing.T) {
 	r.answer().wantDone(t, 50_000, 0)
 }
 
-// Where there is more to tell than waits for it, the client is held back until it reads: nothing piles up, and nothing is lost.
+// If there is more to report than the buffers hold, the client is held back until it reads: nothing
+// piles up, and nothing is lost.
 func TestImportHoldsBackAClientThatDoesNotRead(t *testing.T) {
 	measuresMemory(t)
 	g := start(t)
@@ -143,7 +148,7 @@ func TestImportHoldsBackAClientThatDoesNotRead(t *testing.T) {
 	before := heapInUse()
 	r := g.rawImport(t, "/buckets/b/entries", len(body))
 	sent := r.send(body)
-	r.stalls()
+	r.awaitStall()
 	select {
 	case <-sent:
 		t.Skip("the kernel took it all")
@@ -159,7 +164,7 @@ func TestImportHoldsBackAClientThatDoesNotRead(t *testing.T) {
 	i.wantDone(t, 0, refused)
 }
 
-// NATS that does not answer holds the sender back as well.
+// The sender is also held back while NATS does not answer.
 func TestImportIsHeldBackByNATS(t *testing.T) {
 	measuresMemory(t)
 	g := start(t)
@@ -169,7 +174,7 @@ func TestImportIsHeldBackByNATS(t *testing.T) {
 	g.wire.hold()
 	before := heapInUse()
 	sent := r.send(body[:len(body)/2])
-	r.stalls()
+	r.awaitStall()
 	if grown := heapInUse() - before; grown > 16<<20 {
 		t.Errorf("the heap grew by %d MiB", grown>>20)
 	}
@@ -183,7 +188,8 @@ func TestImportIsHeldBackByNATS(t *testing.T) {
 	r.answer().wantDone(t, 400_000, 0)
 }
 
-// A client that waits for 100 Continue before it sends the body gets it, and not the answer's head instead.
+// A client that waits for 100 Continue before it sends the body gets that, and not the head of the
+// answer.
 func TestImportAnswersExpectContinue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -199,7 +205,8 @@ func TestImportAnswersExpectContinue(t *testing.T) {
 	}
 	begin(t, s.conn, line)
 	readImport(t, linesOf(t, s.answer(t, "POST", "/buckets/shop/entries", nil))).wantDone(t, 1, 0)
-	s.do(t, "GET", "/buckets/shop/keys/a", nil).is(t, 200) // on the same connection
+	// The connection can be used for the next request.
+	s.do(t, "GET", "/buckets/shop/keys/a", nil).is(t, 200)
 }
 
 // The answer comes while the body is being sent.
@@ -237,7 +244,8 @@ func TestImportAnswersWhileTheBodyIsSent(t *testing.T) {
 	}
 }
 
-// An import that is cut goes on after the last line that was acknowledged, and is complete then.
+// An import that was cut off continues behind the last line that was acknowledged, and is complete
+// then.
 func TestImportThatWasCutContinues(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -262,7 +270,7 @@ func TestImportThatWasCutContinues(t *testing.T) {
 	g.wantKeys(t, "b", n)
 }
 
-// wantKeys checks that a bucket has exactly what manyLines says.
+// wantKeys checks that a bucket has exactly the entries of manyLines(n).
 func (g *gateway) wantKeys(t testing.TB, bucket string, n int) {
 	t.Helper()
 	x := g.export(t, "/buckets/"+bucket+"/entries")
@@ -276,7 +284,8 @@ func (g *gateway) wantKeys(t testing.TB, bucket string, n int) {
 	}
 }
 
-// A server that restarts ends an import: it says so, from where on to send again, and loses nothing.
+// A restart of the server ends an import. The answer says from which line on to send again, and
+// nothing is lost.
 func TestImportCutByNATSContinues(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -314,7 +323,7 @@ func (g *gateway) lastOf(t testing.TB, bucket string) int64 {
 	return last
 }
 
-// A bucket that is deleted, or deleted and created again, ends an import too.
+// The deletion of its bucket ends an import, also if the bucket is created again at once.
 func TestImportEndsWithItsBucket(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, g *gateway){

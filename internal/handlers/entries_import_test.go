@@ -34,7 +34,7 @@ func TestImportStoresEveryFormOfValue(t *testing.T) {
 	g.get(t, "/buckets/shop/keys/a%2F.b").is(t, 200).has(t, "Content-Type", "application/json")
 }
 
-// A line is refused alone, by its number.
+// A bad line is refused alone and reported by its number. The lines around it are stored.
 func TestImportRefusesBadLinesOneByOne(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -116,8 +116,9 @@ func TestImportRefusesBadLinesOneByOne(t *testing.T) {
 	wantNative(t, kv, "k0", "v")
 }
 
-// A line of 100 MB is passed over, and takes no memory.
-func TestImportLongLineTakesNoMemory(t *testing.T) { // by itself: it looks at the heap
+// A line of 100 MB is skipped and takes no memory.
+// This test is not parallel, since it measures the heap.
+func TestImportLongLineTakesNoMemory(t *testing.T) {
 	g := start(t)
 	kv := g.shop(t)
 	r, w := pipeBody(t)
@@ -196,12 +197,12 @@ func TestImportModesAndResults(t *testing.T) {
 			}
 		}
 	}
-	// Of two of a key the later wins.
+	// Of two lines with the same key the later one wins.
 	g.load(t, "/buckets/shop/entries", strings.Repeat(`{"key":"same","text":"first"}`+"\n"+`{"key":"same","text":"second"}`+"\n", 2000)).wantDone(t, 4000, 0)
 	wantNative(t, kv, "same", "second")
 }
 
-// What an export says, an import restores: values, content types, whatever bytes.
+// An import restores what an export says: values of any bytes and their content types.
 func TestExportCanBeImported(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -240,7 +241,8 @@ func TestExportCanBeImported(t *testing.T) {
 	g.get(t, "/buckets/copy/keys/json").is(t, 200).hasBody(t, space)
 }
 
-// What an export says of a transaction is no hindrance: its entries are imported as others are.
+// An export reports the transactions of entries. An import accepts that and stores the entries as
+// any others.
 func TestExportOfATransactionCanBeImported(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -255,7 +257,7 @@ func TestExportOfATransactionCanBeImported(t *testing.T) {
 	wantNative(t, copied, "b", "2")
 }
 
-// What is added to entries must be added to imports, or an export is none.
+// A member that is added to entries must be known to imports, or they would refuse exports.
 func TestImportsKnowAllMembersOfEntries(t *testing.T) {
 	t.Parallel()
 	doc := contract(t)

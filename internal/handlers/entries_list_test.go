@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// An entryPage is an answer of JSON.
+// An entryPage is a page of entries in JSON.
 type entryPage struct {
 	Entries  []map[string]any
 	Revision json.Number
@@ -78,7 +78,7 @@ func TestEntriesAreSelected(t *testing.T) {
 					t.Errorf("alone (-) and among others (+)\n%s", diff)
 				}
 			}
-			// As lines: all of it, or the page.
+			// As lines the answer has all entries, or one page of them.
 			x := g.export(t, "/buckets/shop/entries?"+tc.query)
 			if len(x.entries) != len(tc.want) || x.end["revision"] != number(last) {
 				t.Errorf("as lines: %d entries, %v", len(x.entries), x.end)
@@ -135,11 +135,11 @@ func TestEntriesRequestsAreChecked(t *testing.T) {
 	g.get(t, "/buckets/shop/entries?min_revision=99", "Prefer: wait=0").problem(t, 504, "revision-not-reached")
 	g.get(t, "/buckets/shop/entries?min_revision=2").is(t, 200)
 	g.get(t, "/buckets/shop/entries?min_revision=2", asLines).is(t, 200)
-	// A cursor belongs to its selection.
+	// A cursor is valid for its own selection only.
 	next := g.entries(t, "/buckets/shop/entries?limit=1").Next
 	g.get(t, "/buckets/shop/entries?limit=1&filter=>&cursor="+next).problem(t, 400, "invalid-cursor")
 	g.get(t, "/buckets/shop/keys?limit=1&cursor="+next).problem(t, 400, "invalid-cursor")
-	// Forms of values are those of a single entry.
+	// The values have the same forms as in a single entry.
 	if e := g.entries(t, "/buckets/shop/entries?key=a&values=base64").Entries[0]; e["base64"] != "dg==" {
 		t.Errorf("%v", e)
 	}
@@ -164,7 +164,7 @@ func TestEntriesOfAnEmptyBucket(t *testing.T) {
 	g.get(t, "/buckets/shop/entries?key=a").is(t, 200).hasBody(t, `{"entries":[],"revision":1,"snapshot":true}`+"\n")
 }
 
-// 1,024 keys are one instant, 1,025 are not.
+// Up to 1,024 keys are read at one instant, and more are not.
 func TestEntriesOfManyKeysAreNoSnapshot(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -193,7 +193,8 @@ func TestEntriesOfManyKeysAreNoSnapshot(t *testing.T) {
 	}
 }
 
-// Values that together are more than one answer of NATS has are one instant still; more than are held in memory come in pages.
+// Values that exceed one answer of NATS together are still read at one instant. Values that exceed
+// what is held in memory come in pages.
 func TestEntriesOfLargeValuesComeInPages(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -226,7 +227,8 @@ func TestEntriesOfLargeValuesComeInPages(t *testing.T) {
 	}
 }
 
-// What other tools store is not shown, and does not break what is.
+// Messages that other tools store outside the grammar of keys are not shown, and do not break the
+// reading of other entries.
 func TestEntriesSurviveWhatOtherToolsStore(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -243,14 +245,16 @@ func TestEntriesSurviveWhatOtherToolsStore(t *testing.T) {
 		}
 	}
 	if page := g.entries(t, "/buckets/shop/entries?key=none"); len(page.Entries) != 0 {
-		t.Errorf("%v", page) // with the stream's last message outside the grammar
+		// Here the last message of the stream is outside the grammar of keys.
+		t.Errorf("%v", page)
 	}
 	if x := g.export(t, "/buckets/shop/entries"); len(x.entries) != 3 {
 		t.Errorf("%v", x.entries)
 	}
 }
 
-// A bucket without direct gets, and a mirror, are read too, and it is said what that is worth.
+// A bucket without direct gets and a mirror can be read, too. The answer names the consistency that
+// this has.
 func TestEntriesNameTheirConsistency(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -269,7 +273,7 @@ func TestEntriesNameTheirConsistency(t *testing.T) {
 	g.get(t, "/buckets/copy/entries?key=k01&key=none").is(t, 200).has(t, "KV-Consistency", "any")
 	g.get(t, "/buckets/copy/entries?key=none").is(t, 200).has(t, "KV-Consistency", "any")
 	g.get(t, "/buckets/copy/entries", asLines).is(t, 200).has(t, "KV-Consistency", "any")
-	// The mirror answers some of the origin's direct gets, which then are not the leader's.
+	// The mirror answers some of the origin's direct gets. Such an answer is not the leader's.
 	for i := range 100 {
 		key := fmt.Sprintf("new%d", i)
 		put(t, kv, key, "v")

@@ -17,7 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// many is how many keys a round trip has.
+// many returns the number of keys of a round trip.
 func many() int {
 	if testing.Short() || raceEnabled {
 		return 10_000
@@ -25,7 +25,8 @@ func many() int {
 	return 100_000
 }
 
-// A bucket that was exported and imported again is the same: values, content types, and the time that entries have left.
+// A bucket that is exported and imported again is the same: its values, its content types, and the
+// time that its entries have left.
 func TestRoundTripKeepsManyKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -78,8 +79,10 @@ func TestRoundTripKeepsManyKeys(t *testing.T) {
 	}
 }
 
-// Import, export and listing of many keys take a bounded amount of memory: that of the names for a listing, and none that grows
-// for the others. KVGW_TEST_KEYS=1000000 runs it with a million, and tells what it took; GOMEMLIMIT counts for it as for the gateway.
+// Import, export and listing of many keys take a bounded amount of memory. It grows with the names
+// of the keys for a listing, and not at all for the others. With KVGW_TEST_KEYS=1000000 in the
+// environment the test uses a million keys and logs what they took; GOMEMLIMIT has the same meaning
+// as for the gateway.
 func TestManyKeysTakeBoundedMemory(t *testing.T) {
 	n := 50_000
 	if wanted, err := strconv.Atoi(os.Getenv("KVGW_TEST_KEYS")); err == nil {
@@ -104,7 +107,8 @@ func TestManyKeysTakeBoundedMemory(t *testing.T) {
 			t.Errorf("%s: the heap grew by %d MiB, the bound is %d MiB", what, grown>>20, limit>>20)
 		}
 	}
-	// The nats-server is in this process too, and holds some 160 bytes for each key. The rest is what does not grow.
+	// The nats-server is in this process too, and holds some 160 bytes for each key. The fixed part
+	// does not grow with the keys.
 	const perKey, fixed = 250, 24 << 20
 	measure("import", fixed+int64(n)*perKey, func() {
 		r, w := pipeBody(t)
@@ -157,7 +161,7 @@ func TestManyKeysTakeBoundedMemory(t *testing.T) {
 	})
 }
 
-// pace sends a request that may take minutes.
+// doPatiently sends a request that may take minutes.
 func (g *gateway) doPatiently(t testing.TB, method, target string) *answer {
 	t.Helper()
 	s := g.session(t)
@@ -168,7 +172,8 @@ func (g *gateway) doPatiently(t testing.TB, method, target string) *answer {
 	return s.do(t, method, target, nil).is(t, 200)
 }
 
-// watchHeap looks now and then at what the last collection found in use, and tells the most that it saw.
+// watchHeap looks every 5 ms at how much of the heap the last collection found in use. peak has the
+// most that it saw.
 func watchHeap() (peak *atomic.Int64, stop func()) {
 	peak = &atomic.Int64{}
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
@@ -190,7 +195,8 @@ func watchHeap() (peak *atomic.Int64, stop func()) {
 	return peak, func() { close(end); <-done }
 }
 
-// resident is the process's resident size in MiB, where the system tells.
+// resident returns the resident size of the process in MiB, or 0 where the system does not report
+// it.
 func resident() int {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// How a value is told in JSON: in exactly one of value, text and base64.
+// An entry in JSON has its value in exactly one of the members value, text and base64.
 func TestValueHasOneFormInJSON(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -19,7 +19,7 @@ func TestValueHasOneFormInJSON(t *testing.T) {
 	binary := "\xff\x00\xfe"
 	for i, tc := range []struct {
 		value, mediaType string
-		byType, jsonType string // the member with the value, as it is written
+		byType, jsonType string // the member that has the value, as it is written
 	}{
 		{`{"qty":2}`, "application/json", `"value":{"qty":2}`, `"value":{"qty":2}`},
 		{`{"qty":2}`, "application/json; charset=utf-8", `"value":{"qty":2}`, `"value":{"qty":2}`},
@@ -30,15 +30,15 @@ func TestValueHasOneFormInJSON(t *testing.T) {
 		{`null`, "application/json", `"value":null`, `"value":null`},
 		{`"s"`, "application/json", `"value":"s"`, `"value":"s"`},
 		{`[]`, "application/json", `"value":[]`, `"value":[]`},
-		// Numbers come as they were written.
+		// Numbers are kept as they were written.
 		{`1e400`, "application/json", `"value":1e400`, `"value":1e400`},
 		{`12345678901234567890`, "application/json", `"value":12345678901234567890`, `"value":12345678901234567890`},
 		{`[0.10,-0,1E+2,1.0]`, "application/json", `"value":[0.10,-0,1E+2,1.0]`, `"value":[0.10,-0,1E+2,1.0]`},
-		// So do members of the same name, escapes and the order of members.
+		// So are members of the same name, escapes, and the order of members.
 		{`{"b":1,"a":2,"b":3}`, "application/json", `"value":{"b":1,"a":2,"b":3}`, `"value":{"b":1,"a":2,"b":3}`},
 		{`"\u003c\/é"`, "application/json", `"value":"\u003c\/é"`, `"value":"\u003c\/é"`},
 		{`{"a":"<&>"}`, "application/json", `"value":{"a":"<&>"}`, `"value":{"a":"<&>"}`},
-		// White space does not: a line is a line.
+		// White space is not, since an entry must fit into one line.
 		{" {\r\n \"a\" : [ 1 , 2 ] }\n", "application/json", `"value":{"a":[1,2]}`, `"value":{"a":[1,2]}`},
 		{`{"broken"`, "application/json", `"text":"{\"broken\""`, `"text":"{\"broken\""`},
 		{``, "application/json", `"text":""`, `"text":""`},
@@ -112,7 +112,7 @@ func TestEntryHasValueAndMetadata(t *testing.T) {
 		`"content_type":"application/json","content_encoding":"x-mine","base64":"eyJxdHkiOjJ9"}`+"\n",
 		native.Revision(), g.epochOf(t, "shop"), native.Created().UTC().Format(time.RFC3339Nano))
 	a.hasBody(t, want)
-	// A value is not sniffed out of its JSON either.
+	// Browsers must not sniff the JSON of a value, either.
 	a.has(t, "X-Content-Type-Options", "nosniff").has(t, "Cache-Control", "private, no-cache, no-transform")
 	raw := g.get(t, "/buckets/shop/keys/a%2F.b").is(t, 200)
 	for _, name := range []string{"ETag", "KV-Created", "Last-Modified", "KV-Consistency"} {

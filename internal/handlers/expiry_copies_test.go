@@ -9,8 +9,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A mirror, and a bucket with sources, keeps the time to live that an entry had in its origin, and acts
-// on it only if it allows such times itself. What is reported must be what will happen there.
+// A mirror, and a bucket with sources, keeps the time to live that an entry had in its origin, but
+// acts on it only if its own stream allows message TTLs. What is reported must be what will happen
+// in the copy.
 func TestCopyOfAnEntryReportsItsOwnEnd(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -19,9 +20,10 @@ func TestCopyOfAnEntryReportsItsOwnEnd(t *testing.T) {
 		config string
 		ends   bool
 	}{
-		"mirror":       {`{"mirror":{"name":"origin"}}`, false},
-		"sourced":      {`{"sources":[{"name":"origin"}]}`, false},
-		"mirror-ages":  {`{"mirror":{"name":"origin"}}`, true}, // see below
+		"mirror":  {`{"mirror":{"name":"origin"}}`, false},
+		"sourced": {`{"sources":[{"name":"origin"}]}`, false},
+		// Its stream is changed below, so that it allows message TTLs.
+		"mirror-ages":  {`{"mirror":{"name":"origin"}}`, true},
 		"sourced-ages": {`{"sources":[{"name":"origin"}],"limit_marker_ttl":"1h"}`, true},
 		"mirror-max":   {`{"mirror":{"name":"origin"},"ttl":"2h"}`, true},
 		"sourced-max":  {`{"sources":[{"name":"origin"}],"ttl":"2h"}`, true},
@@ -53,13 +55,14 @@ func TestCopyOfAnEntryReportsItsOwnEnd(t *testing.T) {
 	}
 }
 
-// In a copy that does not act on times to live an entry outlives its origin's: it is listed, exported,
-// imported and patched like any other.
+// In a copy that does not act on times to live, an entry outlives the one of its origin. It is
+// listed, exported, imported and patched like any other.
 func TestEntryOutlivesItsOriginInACopy(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.do(t, "PUT", "/buckets/origin", `{}`, jsonType).is(t, 201)
-	g.changeStream(t, "origin", func(c *jetstream.StreamConfig) { c.AllowMsgTTL = true }) // no markers
+	// Message TTLs are allowed, and the server leaves no markers.
+	g.changeStream(t, "origin", func(c *jetstream.StreamConfig) { c.AllowMsgTTL = true })
 	g.do(t, "PUT", "/buckets/copy", `{"sources":[{"name":"origin"}]}`, jsonType).is(t, 201)
 	g.do(t, "PUT", "/buckets/plain", `{}`, jsonType).is(t, 201)
 	g.publish(t, "origin", "a", `{"n":1}`, nats.Header{"Nats-TTL": {"1s"}, "Content-Type": {"application/json"}})
@@ -76,7 +79,8 @@ func TestEntryOutlivesItsOriginInACopy(t *testing.T) {
 	g.load(t, "/buckets/plain/entries", lines).wantDone(t, 1, 0)
 	g.get(t, "/buckets/plain/keys/a").is(t, 200)
 	stream := g.watch(t, "/buckets/copy/watch")
-	stream.next() // when to come back
+	// The first block says when to reconnect.
+	stream.next()
 	if e := stream.next(); e.event != "put" || e.object(t)["expires"] != nil {
 		t.Errorf("event %s: %s", e.event, e.data)
 	}

@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A value whose time is over, in a bucket where the server leaves a marker of it.
+// The server leaves a marker where a value has expired.
 func TestExpiredEntryIs404(t *testing.T) {
 	t.Parallel()
 	g := start(t)

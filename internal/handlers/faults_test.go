@@ -14,7 +14,8 @@ import (
 
 func shortTimeout(s *setup) { s.client.RequestTimeout = 200 * time.Millisecond }
 
-// warm makes the gateway know the bucket, so that the next request is the one that meets the fault.
+// warm starts a gateway that knows the bucket "shop", so that the next request is the one that
+// meets the fault.
 func warm(t testing.TB, configure ...func(*setup)) (*gateway, jetstream.KeyValue) {
 	t.Helper()
 	g := start(t, configure...)
@@ -28,7 +29,8 @@ var problemsByFault = map[string]func(t *testing.T) *answer{
 	"nats-unavailable": func(t *testing.T) *answer {
 		g, _ := warm(t)
 		g.wire.stop()
-		eventually(t, "the gateway notices", func() bool { return !g.client.Connected() }) // what is under way until then is 504
+		// A request that is under way until then is 504.
+		eventually(t, "the gateway notices", func() bool { return !g.client.Connected() })
 		return g.do(t, "PUT", "/buckets/shop/keys/a", "v")
 	},
 	"timeout": func(t *testing.T) *answer {
@@ -54,7 +56,8 @@ var problemsByFault = map[string]func(t *testing.T) *answer{
 	},
 }
 
-// outrun has another writer be faster than the gateway, at most so many times: just before each of its writes of the key.
+// outrun calls write just before the gateway sends its next write of the key, up to times times, so
+// that another writer is always faster. The result counts the writes that the gateway sent.
 func (g *gateway) outrun(t testing.TB, key string, times int, write func()) *atomic.Int64 {
 	t.Helper()
 	var tries atomic.Int64
@@ -67,8 +70,8 @@ func (g *gateway) outrun(t testing.TB, key string, times int, write func()) *ato
 	return &tries
 }
 
-// crowd starts many more listings than may run at once, none of which gets anything to read, and returns an answer that tells
-// of the crowd.
+// crowd starts many more listings than may run at once. None of them gets anything to read. It
+// returns an answer that was refused for the crowd, if there is one.
 func (g *gateway) crowd(t testing.TB, listings int) *answer {
 	t.Helper()
 	g.wire.swallow("CONSUMER.MSG.NEXT.KV_shop")
@@ -86,7 +89,7 @@ func (g *gateway) crowd(t testing.TB, listings int) *answer {
 	return last
 }
 
-// While NATS is away nothing waits and nothing is kept for later.
+// While NATS is away, no request waits and none is kept for later.
 func TestNATSAwayIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
@@ -140,7 +143,8 @@ func TestNATSAwayIsReportedAtOnce(t *testing.T) {
 	}
 }
 
-// A missing bucket and a server that is away are told apart at once: within 100 ms, of the best of some tries on a busy machine.
+// A missing bucket and a server that is away get different answers at once: within 100 ms, in the
+// best of several tries, since the machine may be busy.
 func TestMissingBucketIsDistinguishedAtOnce(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
@@ -168,14 +172,15 @@ func TestMissingBucketIsDistinguishedAtOnce(t *testing.T) {
 		g.get(t, "/buckets/brief/keys/a").problem(t, 404, "bucket-not-found")
 	})
 	g.wire.stop()
-	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() }) // what is under way until then is 504
+	// A request that is under way until then is 504.
+	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() })
 	fastest("a server that is away", func() {
 		g.get(t, "/buckets/shop/keys/a").problem(t, 503, "nats-unavailable")
 		g.do(t, "PUT", "/buckets/shop/keys/a", "v").problem(t, 503, "nats-unavailable")
 	})
 }
 
-// The acknowledgement does not come, and the write is there all the same.
+// The acknowledgement does not come, and yet the write is stored.
 func TestLostAcknowledgementIsOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -195,7 +200,8 @@ func TestLostAcknowledgementIsOutcomeUnknown(t *testing.T) {
 			t.Parallel()
 			g, kv := warm(t, shortTimeout)
 			put(t, kv, "json", `{"n":1}`)
-			g.wire.onSending(func(data []byte) { // from the write on, but not what is read before it
+			// Answers are held back from the write on, but not for what is read before it.
+			g.wire.onSending(func(data []byte) {
 				for _, write := range []string{"HPUB $KV.", "PUB $KV.", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.DELETE"} {
 					if bytes.Contains(data, []byte(write)) {
 						g.wire.hold()
@@ -207,7 +213,7 @@ func TestLostAcknowledgementIsOutcomeUnknown(t *testing.T) {
 	}
 }
 
-// Where the bucket could not even be looked up, the write was certainly not sent.
+// If the bucket could not even be looked up, the write was certainly not sent.
 func TestWriteBeforeTheBucketIsKnownIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ method, target string }{
@@ -253,7 +259,7 @@ func TestContentionEndsAfterEightTries(t *testing.T) {
 	}
 }
 
-// A marker that comes and goes under a creation.
+// Another writer stores and deletes values between the steps of a creation.
 func TestCreationSurvivesMarkersThatComeAndGo(t *testing.T) {
 	t.Parallel()
 	g, kv := warm(t)
@@ -273,7 +279,8 @@ func TestCreationSurvivesMarkersThatComeAndGo(t *testing.T) {
 	wantNative(t, kv, "b", "faster")
 }
 
-// Compare-and-set over HTTP and natively, on one counter: no increment is lost.
+// HTTP clients and native ones increment one counter with compare-and-set, and no increment is
+// lost.
 func TestCompareAndSetLosesNoIncrement(t *testing.T) {
 	t.Parallel()
 	g := start(t)

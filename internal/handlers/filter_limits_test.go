@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The limits hold wherever filters are taken: one route that forgot them would be enough for an
-// attacker to keep the lock of a stream for half a minute.
+// The limits hold wherever filters are accepted. A single route without them would be enough for an
+// attacker to keep a stream's lock for half a minute.
 func TestFilterTokensAreBoundedOnEveryRoute(t *testing.T) {
 	t.Parallel()
 	g := start(t)

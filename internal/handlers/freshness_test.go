@@ -9,7 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A mirror nobody told the gateway of answers direct gets of its origin too, and may be behind.
+// A mirror that the gateway does not know of answers direct gets of its origin too, and may be
+// behind it.
 func TestLeaderReadsAreNotAnsweredByAMirror(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -29,7 +30,7 @@ func TestLeaderReadsAreNotAnsweredByAMirror(t *testing.T) {
 	eventually(t, "one of the mirrors answers, and the answer says so", func() bool {
 		return g.get(t, "/buckets/shop/keys/a?consistency=any").is(t, 200).header.Get("KV-Consistency") == "any"
 	})
-	// Nor does a mirror's miss count as the leader's.
+	// A miss in a mirror does not count as the leader's, either.
 	for i := range 50 {
 		key := fmt.Sprintf("fresh%d", i)
 		put(t, kv, key, "v")
@@ -58,7 +59,7 @@ func TestConsistencyIsReportedEachTime(t *testing.T) {
 	}
 }
 
-// What every answer says stands in the contract for machines too.
+// The contract has the header KV-Consistency that every answer has.
 func TestConsistencyIsInTheContract(t *testing.T) {
 	t.Parallel()
 	doc := contract(t)
@@ -123,7 +124,8 @@ func TestMinRevisionOfAnotherEpochIsRefused(t *testing.T) {
 	}
 }
 
-// A reader who knows of a revision waits until a writer has got there, and then sees what that writer wrote.
+// A reader that knows of a revision waits until the bucket has reached it, and then sees what was
+// written with it.
 func TestMinRevisionIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -143,7 +145,8 @@ func TestMinRevisionIsWaitedFor(t *testing.T) {
 			defer g.wire.onSending(nil)
 			answered := make(chan *answer)
 			go func() { answered <- g.get(t, "/buckets/shop/keys/a"+fill(tc.query), fill(tc.header)) }()
-			for range 3 { // it asks again and again
+			// The gateway asks for the last revision again and again.
+			for range 3 {
 				<-asked
 			}
 			put(t, kv, "b", "another key")
@@ -167,11 +170,11 @@ func TestMinRevisionNotReachedTimesOut(t *testing.T) {
 			}
 		}
 	}
-	// The connection serves the next one.
+	// The connection to NATS serves the next request.
 	g.get(t, "/buckets/shop/keys/a").is(t, 200)
 }
 
-// Prefer: wait says how long, in whole seconds and at most 60.
+// Prefer: wait gives the time in whole seconds, of which at most 60 are granted.
 func TestMinRevisionWaitsAsLongAsPreferred(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.client.RequestTimeout = 100 * time.Millisecond })
@@ -196,7 +199,8 @@ func TestMinRevisionWaitsAsLongAsPreferred(t *testing.T) {
 
 func TestMinRevisionNeedNotWait(t *testing.T) {
 	t.Parallel()
-	g := start(t) // whose own limit is 5 s
+	// The gateway's own limit is 5 s.
+	g := start(t)
 	last := put(t, g.shop(t), "a", "old")
 	begin := time.Now()
 	g.get(t, fmt.Sprintf("/buckets/shop/keys/a?min_revision=%d", last+1), "Prefer: wait=0").problem(t, 504, "revision-not-reached")

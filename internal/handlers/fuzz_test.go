@@ -41,7 +41,7 @@ func FuzzTags(f *testing.F) {
 			if position.Epoch == "" {
 				continue
 			}
-			// What was read is written as it is read again.
+			// A position that was parsed is formatted as a tag that is parsed as the same position.
 			again, refusal := handlers.ParseTags(handlers.ETag(position), true)
 			if refusal != "" || len(again.Positions) != 1 || position.Revision > 0 && again.Positions[0] != position {
 				t.Fatalf("%q: %+v becomes %+v (%s)", value, position, again, refusal)
@@ -109,7 +109,7 @@ func FuzzAccept(f *testing.F) {
 		if err == nil && !strings.Contains(accept, "*") && !strings.Contains(strings.ToLower(accept), chosen) {
 			t.Fatalf("%q chooses %q, which it does not name", accept, chosen)
 		}
-		// What is named alone, without a weight, is chosen.
+		// An offer that is named alone and without a weight is chosen.
 		for _, offer := range offers {
 			if got, err := handlers.Negotiate(offer, offers...); err != nil || got != offer {
 				t.Fatalf("%q chooses %q, %v", offer, got, err)
@@ -118,7 +118,7 @@ func FuzzAccept(f *testing.F) {
 	})
 }
 
-// Whatever stands behind /keys/: it is that key, or refused, and touches nothing else.
+// Whatever follows /keys/ in a path either is that key or is refused, and touches no other key.
 func FuzzKeyInPath(f *testing.F) {
 	for _, path := range []string{"a", "a//b", "a/./b", "a%2F..%2Fb", "..", "%2e%2e", "~?key=a", "~", "%7E?key=b", "*", ">", "a%00", "a%25", "é", "a?x=1", "a#b",
 		"a/../../other", strings.Repeat("k", 1025), "?", "a?key=b", "%zz", "a%20HTTP", "\\", "a;b", "=", "."} {
@@ -128,12 +128,14 @@ func FuzzKeyInPath(f *testing.F) {
 	put(f, g.shop(f), "canary.of.fuzzing", "v")
 	f.Fuzz(func(t *testing.T, path string) {
 		if len(path) > 8000 || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-			return // not sent as one request line
+			// It could not be sent in one request line.
+			return
 		}
 		canary := g.lastRevision(t, "shop", "canary.of.fuzzing")
 		target := "/buckets/shop/keys/" + path
 		if _, err := url.ParseRequestURI(target); err != nil {
-			return // net/http refuses it by itself
+			// net/http refuses it before the gateway sees it.
+			return
 		}
 		a := g.do(t, "PUT", target, "v")
 		switch {
@@ -160,7 +162,7 @@ func FuzzKeyInPath(f *testing.F) {
 	})
 }
 
-// A line that is taken is JSON, and says the same to encoding/json.
+// A line that is accepted is JSON, and encoding/json reads the same from it.
 func FuzzImportLine(f *testing.F) {
 	for _, line := range []string{`{"key":"a","text":"v"}`, `{"key":"a","value":{"a":[1,"}"]}}`, ` { "base64" : "/w==" , "key":"a\u002eb"}`, `{"end":true}`,
 		`{"key":"a","text":"\ud83d\ude00"}`, `{"key":"a","text":"\\"}`, `{"key":"a","value":tru}`, `{`, `{"key":"a","value":[}`, `{"a":]}`} {
@@ -173,7 +175,9 @@ func FuzzImportLine(f *testing.F) {
 		}
 		var members map[string]json.RawMessage
 		if err := json.Unmarshal(line, &members); err != nil {
-			if len(value) < 10_000 { // else it is nested as deep as may be, and the line one deeper
+			// A larger value can be nested as deeply as encoding/json allows, and the line is one
+			// level deeper.
+			if len(value) < 10_000 {
 				t.Fatalf("%q is taken: %v", line, err)
 			}
 			return

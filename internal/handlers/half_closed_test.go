@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// A client may end its half of the connection once it has asked, as `nc -N` does. It gets its stream,
-// in both forms; one that is gone altogether has none any more.
+// A client may end its half of the connection once it has asked, as `nc -N` does. It gets its
+// stream, in both forms. The stream of a client that has gone altogether is given up.
 func TestHalfClosedWatchGetsItsStream(t *testing.T) {
 	t.Parallel()
 	inBothForms(t, func(t *testing.T, form func(*setup)) {
@@ -58,7 +58,7 @@ func TestWatchClosedAtOnceIsGivenUp(t *testing.T) {
 	})
 }
 
-// expectLine reads up to a line that contains a text.
+// expectLine reads up to a line that contains the text.
 func expectLine(t *testing.T, in *bufio.Reader, text string) {
 	t.Helper()
 	for {

@@ -10,7 +10,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// What a client sends as HTTP headers never becomes NATS headers: `Nats-Rollup: all` would wipe the bucket.
+// hostileHeaders are HTTP headers that must never become NATS headers. `Nats-Rollup: all`, for one,
+// would wipe the bucket.
 var hostileHeaders = []string{
 	"Nats-Rollup: all", "Nats-Rollup: sub", "nats-rollup: all", "KV-Operation: DEL", "KV-Operation: PURGE", "kv-operation: DEL",
 	"Nats-Msg-Id: same", "Nats-Expected-Last-Subject-Sequence: 999", "Nats-Expected-Last-Subject-Sequence-Subject: $KV.shop.other",
@@ -29,7 +30,8 @@ func TestClientHeadersDoNotReachNATS(t *testing.T) {
 	for i, header := range append(hostileHeaders, strings.Join(hostileHeaders, "\r\n")) {
 		key := fmt.Sprintf("k%d", i)
 		path := "/buckets/shop/keys/" + key
-		for _, value := range []string{"first", "second"} { // the second would be dropped as a duplicate
+		// If its headers reached NATS, the second value would be dropped as a duplicate.
+		for _, value := range []string{"first", "second"} {
 			a := g.do(t, "PUT", path, value, header).is(t, 200)
 			if msg := g.stored(t, "shop", a.revision(t)); len(msg.Header) > 0 || string(msg.Data) != value {
 				t.Errorf("%s: stored headers %v", a.request, msg.Header)
@@ -54,7 +56,8 @@ func TestClientHeadersDoNotReachNATS(t *testing.T) {
 	wantNative(t, kv, "other", "untouched")
 }
 
-// Headers that another publisher stored with a value. A native read is deceived by some of them.
+// deceptions are headers that another publisher stored with a value. Some of them deceive a native
+// read.
 var deceptions = []nats.Header{
 	{"Nats-Sequence": {"999"}},
 	{"Nats-Time-Stamp": {"2001-01-01T00:00:00Z"}},
@@ -116,7 +119,7 @@ func wantNoProtocolHeaders(t *testing.T, a *answer) {
 	}
 }
 
-// One such value must not hide others, nor itself, from a listing.
+// Such a value must hide neither itself nor others from a list.
 func TestStoredHeadersDoNotBreakListings(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -156,7 +159,8 @@ func TestStoredHeadersDoNotBreakListings(t *testing.T) {
 	}
 }
 
-// Keys that no KV client would write, but a publisher can. They are counted, and never shown or reached.
+// A publisher can use keys that no KV client would write. They are counted, but neither shown nor
+// reached.
 func TestKeysOutsideTheGrammarStayHidden(t *testing.T) {
 	t.Parallel()
 	g := start(t)

@@ -9,16 +9,16 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// The tests of a bucket whose history is not what it was: revisions that were lost and given out
-// again, and an epoch that moved though nothing was created anew.
+// These are the tests of buckets whose history changed: revisions were lost and given out again, or
+// the epoch moved although nothing was created anew.
 
-// of has a gateway use another server than its own.
+// usingServer lets a gateway use a server other than its own.
 func usingServer(s *natstest.Server) func(*setup) {
 	return func(u *setup) { u.client.InProcess, u.client.URL = nil, s.URL() }
 }
 
-// write stores values, each as soon as the server is there, and reads them: writes and reads have
-// connections of their own, each of which comes back when it does.
+// putEach stores values, given as "key=value", and reads each of them. It retries while the server
+// is coming back: writes and reads have connections of their own, which recover separately.
 func (g *gateway) putEach(t testing.TB, bucket string, pairs ...string) {
 	t.Helper()
 	for _, pair := range pairs {
@@ -32,8 +32,8 @@ func (g *gateway) putEach(t testing.TB, bucket string, pairs ...string) {
 	}
 }
 
-// synced opens a stream and takes what comes over, up to the sync. One that is refused for a cause
-// that may pass, as while the server comes back, is asked for again.
+// watchUntilSync opens a stream and reads it up to the event sync. A stream that is refused for a
+// cause that may pass, such as a server that is coming back, is opened again.
 func (g *gateway) watchUntilSync(t testing.TB, target string) *eventStream {
 	t.Helper()
 	w := g.watch(t, target)
@@ -47,7 +47,7 @@ func (g *gateway) watchUntilSync(t testing.TB, target string) *eventStream {
 	}
 }
 
-// idAtSync returns the id with which a stream says that it is complete.
+// idAtSync returns the id of the event sync of a new stream.
 func (g *gateway) idAtSync(t testing.TB, target string) (id string) {
 	t.Helper()
 	w := g.watchUntilSync(t, target)
@@ -55,8 +55,8 @@ func (g *gateway) idAtSync(t testing.TB, target string) (id string) {
 	return w.lastID
 }
 
-// begins returns the first event of a stream that resumes, with the reason of a reset. A stream that
-// is refused for a cause that may pass is asked for again.
+// resumesWith returns the first event of a stream that is resumed at an id. For a reset it adds the
+// reason. A stream that is refused for a cause that may pass is opened again.
 func (g *gateway) resumesWith(t testing.TB, target, id string) string {
 	t.Helper()
 	w := g.watch(t, target, "Last-Event-ID: "+id)
@@ -87,8 +87,8 @@ func byAge(running, fresh *gateway) map[string]*gateway {
 	return map[string]*gateway{"that runs": running, "started anew": fresh}
 }
 
-// A bucket that nothing was removed from, so that a gateway which knows nothing but revisions can
-// vouch for all of them.
+// longHistory configures a bucket from which the tests remove nothing. A gateway that knows nothing
+// but revisions can vouch for all of them.
 const longHistory = `{"history":64}`
 
 func TestLostRevisionsAreNotTakenForThoseThatReplaceThem(t *testing.T) {
@@ -154,7 +154,8 @@ func testMovedEpochChangesNothing(t *testing.T, form func(*setup)) {
 	w := g.watch(t, "/buckets/b/watch?heartbeat=1s&bookmarks=event")
 	epoch := w.until("put").object(t)["epoch"]
 	w.until("sync")
-	for range 3 { // what was counted a moment before a loss may lack what was yet to be told
+	// What was counted a moment before a loss may lack a removal that was not reported yet.
+	for range 3 {
 		w.until("bookmark")
 	}
 	server.MoveCreated()
@@ -235,7 +236,7 @@ func testIDOfOtherContentIsReset(t *testing.T, form func(*setup)) {
 			t.Errorf("the id %s without a digest begins %q with %s", id, row.then, got)
 		}
 	}
-	// Of several buckets each has its own.
+	// In a stream of several buckets each bucket has its own digest.
 	w := g.watch(t, "/watch?watch=shop:a.*&watch=config")
 	w.until("sync")
 	w.until("sync")
@@ -257,7 +258,8 @@ func testIDOfOtherContentIsReset(t *testing.T, form func(*setup)) {
 	}
 }
 
-// idAtSyncOrFirst is idAtSync for streams with updates_only too, whose first block has their id.
+// idAtSyncOrFirst is idAtSync that also supports updates_only. The first block of such a stream has
+// its id.
 func (g *gateway) idAtSyncOrFirst(t testing.TB, target string) string {
 	t.Helper()
 	if !strings.Contains(target, "updates_only") {
@@ -268,7 +270,8 @@ func (g *gateway) idAtSyncOrFirst(t testing.TB, target string) string {
 	return w.next().id
 }
 
-// An event is encoded once for all streams of its form, whatever their filters.
+// An event is encoded once for all streams of a form, whatever their filters are. Each stream sends
+// it with its own digest.
 func TestEventsHaveTheDigestOfTheirStream(t *testing.T) {
 	t.Parallel()
 	inBothForms(t, testEventsHaveTheDigestOfTheirStream)
@@ -302,8 +305,8 @@ func testEventsHaveTheDigestOfTheirStream(t *testing.T, form func(*setup)) {
 	}
 }
 
-// Under other settings of when entries vanish, what an id stands for is not the state any more, also
-// where they were changed while nobody followed the bucket.
+// When settings that make entries vanish have changed, an id no longer stands for the state that
+// its client holds. This is found also if nobody followed the bucket when they changed.
 func TestIDOfOtherTermsIsReset(t *testing.T) {
 	t.Parallel()
 	inBothForms(t, testIDOfOtherTermsIsReset)
@@ -319,7 +322,7 @@ func testIDOfOtherTermsIsReset(t *testing.T, form func(*setup)) {
 		t.Helper()
 		one.do(t, "PATCH", "/buckets/b", body, mergeType).is(t, 200)
 	}
-	// others begins a stream with an id on a gateway that has followed nothing before.
+	// wantElsewhere resumes a stream on a gateway that has followed nothing before.
 	wantElsewhere := func(id, want string) {
 		t.Helper()
 		two := start(t, usingServer(server), form)
@@ -339,7 +342,8 @@ func testIDOfOtherTermsIsReset(t *testing.T, form func(*setup)) {
 	wantElsewhere(w.lastID, "sync")
 	patch(`{"ttl":"0s"}`)
 	wantElsewhere(w.lastID, "reset config")
-	wantElsewhere(id, "sync") // it is what it was
+	// The settings are again those under which the id was given.
+	wantElsewhere(id, "sync")
 	unknown, _, _ := strings.Cut(id, "~")
 	wantElsewhere(unknown, "sync")
 }

@@ -11,7 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Patches over HTTP, each sent twice, and native updates add to the same list: everything is in it once.
+// HTTP clients patch a list, sending each patch twice, while a native client updates it. In the end
+// the list has each item once.
 func TestRetriesBesideNativeWritersStoreOnce(t *testing.T) {
 	t.Parallel()
 	for _, history := range []uint8{1, 5} {
@@ -48,7 +49,8 @@ func TestRetriesBesideNativeWritersStoreOnce(t *testing.T) {
 	}
 }
 
-// appendTwice adds an id to the list, by the same request twice, each as often as others are faster.
+// appendTwice sends the same patch, which appends an id to the list, twice. Each is repeated as
+// long as other writers are faster.
 func (g *gateway) appendTwice(t *testing.T, id, query string) {
 	revisions := make(map[string]bool)
 	for range 2 {

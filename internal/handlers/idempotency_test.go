@@ -11,11 +11,11 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A repeated is a request that is sent twice, on a key that has the value {"n":1} at revision 1.
+// A repeated is a request that is sent twice. Its key has the value {"n":1}.
 type repeated struct {
 	name, method, query, body string
 	header                    []string
-	ends                      string // the value afterwards; "" for a marker
+	ends                      string // the value afterwards; "" if there is a marker
 }
 
 var repeateds = []repeated{
@@ -36,7 +36,7 @@ var repeateds = []repeated{
 	{"purge with a marker that expires", "DELETE", "?purge=true&ttl=1h", "", []string{`If-Match: *`}, ""},
 }
 
-// On a key without a value.
+// repeatedCreates are requests on a key without a value.
 var repeatedCreates = []repeated{
 	{"create", "PUT", "", "new", []string{`If-None-Match: *`}, "new"},
 	{"never written", "PUT", "", "new", []string{`If-Match: "0"`}, "new"},
@@ -52,7 +52,7 @@ func (g *gateway) sendRepeated(t *testing.T, r repeated, p testKey, more ...stri
 	return g.do(t, r.method, p.path()+r.query, body, append(append(p.fillAll(r.header), `Idempotency-Key: "k"`), more...)...)
 }
 
-// wantSameAnswer checks that a retry answers as the first did.
+// wantSameAnswer checks that a retry is answered as the first request was.
 func wantSameAnswer(t *testing.T, name string, first, again *answer) {
 	t.Helper()
 	again.is(t, first.status).hasBody(t, string(first.body))
@@ -63,7 +63,7 @@ func wantSameAnswer(t *testing.T, name string, first, again *answer) {
 	}
 }
 
-// A retry does nothing and answers as the first request did, also when the first one's answer never came.
+// A retry stores nothing and is answered as the first request was.
 func TestRetryAnswersAsTheFirstRequest(t *testing.T) {
 	t.Parallel()
 	for _, history := range []uint8{1, 5} {
@@ -117,7 +117,8 @@ func (f *fixture) wantEnd(t *testing.T, p testKey, value string) {
 	}
 }
 
-// The write is stored and its acknowledgement lost: 504, and the retry finds that it was done.
+// The write is stored, but its acknowledgement is lost. The first answer is 504, and the retry
+// finds that the write was done.
 func TestRetryAfterALostAcknowledgement(t *testing.T) {
 	t.Parallel()
 	for i, r := range append(repeateds, repeatedCreates...) {
@@ -153,7 +154,8 @@ func TestRetryAfterALostAcknowledgement(t *testing.T) {
 	}
 }
 
-// The server says that it has the request already, and what it was cannot be read: it is not said that nothing was done.
+// The server says that it has the request already, but what was stored then cannot be read. The
+// answer must not say that nothing was done.
 func TestRetryThatCannotBeComparedIsOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	g := start(t, shortTimeout)
@@ -165,7 +167,7 @@ func TestRetryThatCannotBeComparedIsOutcomeUnknown(t *testing.T) {
 	wantSameAnswer(t, "after that", first, g.do(t, "PUT", "/buckets/shop/keys/a", "v", `Idempotency-Key: "k"`))
 }
 
-// The same request many times at once is carried out once.
+// The same request, sent many times at once, is carried out once.
 func TestRetriesAtOnceStoreOnce(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -194,7 +196,7 @@ func TestRetriesAtOnceStoreOnce(t *testing.T) {
 	}
 }
 
-// The key is bound to the bucket, the key and the method, and to what is stored.
+// An idempotency key is bound to the bucket, the key and the method, and to what is stored.
 func TestIdempotencyKeyIsBound(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -230,8 +232,9 @@ func TestIdempotencyKeyIsBound(t *testing.T) {
 	g.do(t, "PATCH", "/buckets/shop/keys/c", `[]`, header, jsonPatchType).problem(t, 422, "idempotency-key-reused")
 }
 
-// What was overwritten meanwhile: a retry without a precondition answers as the first did, one with a precondition is 412 as the
-// contract says, and nothing is stored in either case.
+// The value of the first request was overwritten meanwhile. A retry without a precondition is
+// answered as the first was, and one with a precondition is 412, as the contract says. In either
+// case nothing is stored.
 func TestRetryOfWhatWasOverwritten(t *testing.T) {
 	t.Parallel()
 	for _, history := range []uint8{1, 5} {
@@ -253,7 +256,8 @@ func TestRetryOfWhatWasOverwritten(t *testing.T) {
 			case conditional:
 				t.Errorf("%d/%s: status %d, want 412", history, r.name, again.status)
 			case r.name == "neither" && history == 1:
-				// That there was no value before was stored with what is overwritten: 200 instead of 201, with the first's revision.
+				// The message that was overwritten also told that there was no value before. So the
+				// answer is 200 instead of 201, with the revision of the first.
 				again.is(t, 200).has(t, "ETag", first.tag())
 			default:
 				wantSameAnswer(t, r.name, first, again)
@@ -263,7 +267,8 @@ func TestRetryOfWhatWasOverwritten(t *testing.T) {
 			}
 			wantNative(t, kv, p.key, `{"n":1}`)
 		}
-		if history > 1 { // what is still stored can be compared still
+		// A message that is still stored can still be compared.
+		if history > 1 {
 			g.do(t, "PUT", "/buckets/shop/keys/z", "one", "Idempotency-Key: z").is(t, 200)
 			put(t, kv, "z", "two")
 			g.do(t, "PUT", "/buckets/shop/keys/z", "three", "Idempotency-Key: z").problem(t, 422, "idempotency-key-reused")
@@ -271,7 +276,7 @@ func TestRetryOfWhatWasOverwritten(t *testing.T) {
 	}
 }
 
-// The server remembers ids over a restart, of what is still stored.
+// The server remembers the ids of messages that are still stored over a restart.
 func TestRetryAfterARestartOfNATSIsRecognized(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -288,7 +293,8 @@ func TestRetryAfterARestartOfNATSIsRecognized(t *testing.T) {
 	wantSameAnswer(t, "plain", plain, send("a", "v"))
 	wantSameAnswer(t, "cas", cas, send("cas", "v", `If-Match: "1"`))
 	send("a", "other").problem(t, 422, "idempotency-key-reused")
-	// What was overwritten before the restart is forgotten with it: the documentation says so.
+	// The ids of messages that were overwritten before the restart are forgotten, as the
+	// documentation says.
 	if again := send("gone", "v").is(t, 200); again.tag() == gone.tag() {
 		t.Error("NATS remembers ids of overwritten messages over a restart now: the documentation is behind")
 	}
@@ -314,12 +320,12 @@ func TestIdempotencyKeySyntaxIsChecked(t *testing.T) {
 	for _, value := range []string{`"a b"`, "8e03978e-40d5-43dd-bc93-6894a57f9324", `"\"\\"`, `"` + strings.Repeat("k", 255) + `"`, "~!#$%&'()*+-./:<=>?@[]^_`{|}"} {
 		g.do(t, "PUT", "/buckets/shop/keys/a", "v", "Idempotency-Key: "+value).is(t, 200)
 	}
-	// Quotes are the header's, not the key's.
+	// The quotes belong to the header, not to the key.
 	a := g.do(t, "PUT", "/buckets/shop/keys/b", "v", `Idempotency-Key: "x"`).is(t, 200)
 	wantSameAnswer(t, "bare", a, g.do(t, "PUT", "/buckets/shop/keys/b", "v", `Idempotency-Key: x`))
 }
 
-// The limit that a 413 tells is true with an idempotency key and a time to live, too.
+// The limit that a 413 names holds with an idempotency key and a time to live, too.
 func TestValueLimitCountsIdempotencyAndTTL(t *testing.T) {
 	t.Parallel()
 	g := start(t)

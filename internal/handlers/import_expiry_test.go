@@ -52,7 +52,8 @@ func TestImportKeepsExpiry(t *testing.T) {
 	eventually(t, "the entry expires", func() bool { return g.get(t, "/buckets/timed/keys/soon").status == 404 })
 	g.get(t, "/buckets/timed/keys/over").problem(t, 404, "key-not-found")
 
-	// Nothing is lost silently where a bucket takes no time to live.
+	// In a bucket without times to live, entries that have one are refused and not stored without
+	// it.
 	g.shop(t)
 	i := g.load(t, "/buckets/shop/entries", body(5*time.Second))
 	want(i, 1, 2, 1, 0)
@@ -60,14 +61,15 @@ func TestImportKeepsExpiry(t *testing.T) {
 	want(g.load(t, "/buckets/shop/entries?expires=ignore", body(5*time.Second)), 4, 0, 0, 0)
 	about("shop", "hour", 0)
 
-	// A bucket whose own time to live ends every entry takes its own exports.
+	// A bucket whose own TTL ends every entry accepts its own exports.
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "aging", TTL: 2 * time.Hour})
 	want(g.load(t, "/buckets/aging/entries", body(5*time.Second)), 3, 0, 1, 2)
 	about("aging", "hour", 2*time.Hour)
 	x := g.get(t, "/buckets/aging/entries", asLines).is(t, 200)
 	want(g.load(t, "/buckets/aging/entries", string(x.body)), 3, 0, 0, 3)
 
-	// With a history it replaces earlier revisions, or the value before would come back.
+	// In a bucket with a history such an entry replaces the earlier revisions, or the value before
+	// it would come back when it expires.
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "kept", History: 5, LimitMarkerTTL: 10 * time.Second})
 	g.load(t, "/buckets/kept/entries", `{"key":"hour","text":"before"}`)
 	i = g.load(t, "/buckets/kept/entries", body(5*time.Second))

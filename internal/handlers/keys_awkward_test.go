@@ -7,14 +7,14 @@ import (
 	"testing"
 )
 
-// Keys that a tidy router would change.
+// awkwardKeys are keys that a router which cleans paths would change.
 var awkwardKeys = []string{
 	"a//b", "a/./b", "a/.b", "a/b/", "/", "//", "/a", "a/", "///a///b///", "=", "a=b", "==", "-", "_", "a.b.c", "a/b.c/d",
 	"keys/a", "CON", "a-_=/9", "A.a", "a.A",
 	strings.Repeat("k", 1024), strings.Repeat("a/", 512), strings.Repeat("a.", 511) + "ab", strings.Repeat("/", 1024),
 }
 
-// The ways to write a key behind /keys/, /entries/ or /history/.
+// spellings are the ways to write a key behind /keys/, /entries/ or /history/.
 var spellings = []struct {
 	name  string
 	write func(key string) string
@@ -60,7 +60,7 @@ func TestAwkwardKeysRoundTrip(t *testing.T) {
 	}
 }
 
-// wantReadable checks every read of a key, spelled in one way.
+// wantReadable checks every read of a key that is spelled in one of the ways.
 func (g *gateway) wantReadable(t *testing.T, key, spelled, value string) {
 	t.Helper()
 	g.get(t, "/buckets/shop/keys/"+spelled).is(t, 200).hasBody(t, value)
@@ -78,7 +78,7 @@ func (g *gateway) wantReadable(t *testing.T, key, spelled, value string) {
 	}
 }
 
-// The answer to a creation leads to what was created.
+// The Location of a creation leads to what was created.
 func TestLocationLeadsToTheValue(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.BasePath = "/kv" })

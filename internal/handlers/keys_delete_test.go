@@ -51,7 +51,7 @@ func TestDeletionByFilterRequestsAreChecked(t *testing.T) {
 	g.get(t, "/buckets/shop/keys/a").is(t, 200)
 }
 
-// A key that changes between being listed and being deleted stays.
+// A key that changes after it was listed is not deleted.
 func TestDeletionByFilterSkipsChangedKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -81,7 +81,7 @@ func TestDeletionByFilterSkipsChangedKeys(t *testing.T) {
 	g.get(t, "/buckets/shop/keys/k02").problem(t, 404, "key-deleted")
 }
 
-// A deletion that breaks off says how far it came; sent again it goes on.
+// A deletion that breaks off reports how far it came. Sent again, it continues.
 func TestDeletionByFilterCutShortReportsProgress(t *testing.T) {
 	t.Parallel()
 	g := start(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// bucketOf makes a bucket with these keys, and others that are deleted or purged.
+// bucketOf creates a bucket with these keys, and with others that are deleted or purged.
 func (g *gateway) bucketOf(t testing.TB, bucket string, keys ...string) jetstream.KeyValue {
 	t.Helper()
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: bucket, History: 3, Storage: jetstream.MemoryStorage})
@@ -52,8 +52,8 @@ func TestKeyListSelectsByFilterAndPrefix(t *testing.T) {
 		{"filter=gone", []string{}},
 		{"filter=gone.>", []string{}},
 		{"filter=orders.*&filter=stock.*", []string{"orders.10", "orders.2", "stock.1"}},
-		{"filter=orders.*&filter=orders.10&filter=orders.>", []string{"orders.10", "orders.10.lines", "orders.2"}}, // one in another
-		{"filter=orders.*&filter=*.10", []string{"orders.10", "orders.2"}},                                         // overlapping
+		{"filter=orders.*&filter=orders.10&filter=orders.>", []string{"orders.10", "orders.10.lines", "orders.2"}}, // one filter contains another
+		{"filter=orders.*&filter=*.10", []string{"orders.10", "orders.2"}},                                         // overlapping filters
 		{"filter=*.b.c&filter=a.*.c&filter=a.b.*", []string{"a.b.c"}},
 		{"filter=orders.2&filter=orders.2", []string{"orders.2"}},
 		{"prefix=orders.", []string{"orders.10", "orders.10.lines", "orders.2"}},
@@ -86,7 +86,7 @@ func TestKeyListSelectsByFilterAndPrefix(t *testing.T) {
 	}
 }
 
-// lines reads a listing as NDJSON; prefixes come with "+" before them.
+// listedLines reads a list in NDJSON. A "+" precedes prefixes.
 func (g *gateway) listedLines(t testing.TB, target string) []string {
 	t.Helper()
 	a := g.get(t, target, asLines).is(t, 200).has(t, "Content-Type", "application/x-ndjson")
@@ -144,7 +144,7 @@ func TestDelimiterFoldsKeys(t *testing.T) {
 			if got := stringsOf(list["prefixes"]); !slices.Equal(got, tc.prefixes) {
 				t.Errorf("prefixes %q, want %q", got, tc.prefixes)
 			}
-			// Folded across pages, each once and in one order.
+			// Prefixes are folded across pages, each once and in the same order.
 			whole := g.listedLines(t, "/buckets/shop/keys?"+tc.query)
 			for limit := 1; limit <= 5; limit++ {
 				var keys, prefixes []string
@@ -185,7 +185,7 @@ func TestKeyPagesJoinToTheWholeList(t *testing.T) {
 		if a := g.get(t, "/buckets/shop/keys", "Accept: "+accept).is(t, 200).has(t, "Link", ""); strings.Count(string(a.body), "\n") != 300 {
 			t.Errorf("%s: %d lines, want all", accept, strings.Count(string(a.body), "\n"))
 		}
-		// limit and cursor hold for lines too, and Link leads on.
+		// The parameters limit and cursor hold for lines, too, and Link leads to the next page.
 		a := g.get(t, "/buckets/shop/keys?limit=10", "Accept: "+accept).is(t, 200)
 		if strings.Count(string(a.body), "\n") != 10 || !strings.Contains(a.header.Get("Link"), "cursor=") {
 			t.Errorf("%s: %d lines, Link %q", accept, strings.Count(string(a.body), "\n"), a.header.Get("Link"))
@@ -193,7 +193,8 @@ func TestKeyPagesJoinToTheWholeList(t *testing.T) {
 	}
 }
 
-// A cursor is a position in the order of names: it goes on there whatever happened to the key meanwhile.
+// A cursor is a position in the order of names. It continues there, whatever has happened to the
+// key meanwhile.
 func TestCursorIsAPositionAmongNames(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -215,7 +216,7 @@ func TestCursorIsAPositionAmongNames(t *testing.T) {
 	if !slices.Equal(got, []string{"b1", "c", "d"}) {
 		t.Errorf("after b: %q", got)
 	}
-	// Of another listing it means nothing.
+	// In another list it is refused.
 	for _, target := range []string{
 		"/buckets/other/keys?x", "/buckets/shop/keys?filter=*", "/buckets/shop/keys?prefix=a", "/buckets/shop/keys?delimiter=.",
 		"/buckets/shop/markers?x", "/buckets?x", "/buckets/shop/keys?filter=>",

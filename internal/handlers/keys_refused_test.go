@@ -10,14 +10,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Every operation on a key. A write carries a body that must not be stored.
+// keyOperations are all operations on a key. The writes carry a body that must not be stored.
 var keyOperations = []struct{ method, place, query string }{
 	{"GET", "keys", ""}, {"GET", "keys", "consistency=any"}, {"GET", "keys", "revision=1"}, {"GET", "keys", "min_revision=1"},
 	{"HEAD", "keys", ""}, {"PUT", "keys", ""}, {"DELETE", "keys", ""}, {"DELETE", "keys", "purge=true"},
 	{"GET", "entries", ""}, {"GET", "history", ""},
 }
 
-// forEachKeyOperation sends a key of any bytes to every operation, both in the path, as it is spelled there, and in the query.
+// forEachKeyOperation sends a key of any bytes to every operation, once in the path, spelled as
+// inPath, and once in the query.
 func (g *gateway) forEachKeyOperation(t *testing.T, bucket, inPath, key string, check func(a *answer, method string)) {
 	t.Helper()
 	for _, op := range keyOperations {
@@ -43,8 +44,8 @@ func TestInvalidKeysAreRefused(t *testing.T) {
 	}
 	before := g.messages(t, "shop")
 	for _, tc := range []struct {
-		path, key string // the key as it is spelled in the path, and what it means
-		offset    int    // of the offending byte
+		path, key string // the key as it is spelled in the path, and what that means
+		offset    int    // of the byte that is not allowed
 	}{
 		{"a/../b", "a/../b", 3}, {"a/..%2Fb", "a/../b", 3}, {"a/%2e%2e/b", "a/../b", 3}, {"..", "..", 0}, {"%2E%2E", "..", 0},
 		{"../keys/a", "../keys/a", 0}, {"a/..", "a/..", 3}, {".", ".", 0}, {"%2e", ".", 0},
@@ -106,7 +107,7 @@ func TestLongKeysNeverReachNATS(t *testing.T) {
 	}
 }
 
-// The same holds for everything else that a request can bring into a subject.
+// So does everything else from a request that becomes part of a subject.
 func TestLongNamesNeverReachNATS(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -129,8 +130,8 @@ func TestLongNamesNeverReachNATS(t *testing.T) {
 	}
 }
 
-// A bucket's configuration is bytes of a client too: where its writes go must not take the shared connection down, nor put
-// protocol lines into it.
+// A client also chooses the bytes of a bucket's configuration, and with it the subjects of later
+// writes. They must neither end the shared connection nor insert protocol lines into it.
 func TestMirrorOriginCannotBreakTheConnection(t *testing.T) {
 	t.Parallel()
 	for _, prefix := range []string{
@@ -164,7 +165,7 @@ func TestMirrorOriginCannotBreakTheConnection(t *testing.T) {
 	}
 }
 
-// The key is in one place, and ~ says in which.
+// A key is either in the path or in the query, where "~" in the path says so.
 func TestKeyIsInOnePlace(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -184,6 +185,6 @@ func TestKeyIsInOnePlace(t *testing.T) {
 		}
 	}
 	wantNative(t, kv, "a", "1")
-	// The path is decoded, exactly once, before anything is looked for in it.
+	// The path is decoded exactly once, before "~" is looked for in it.
 	g.get(t, "/buckets/shop/keys/%7E?key=a").is(t, 200).hasBody(t, "1")
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const maxPayload = 1 << 20 // of the embedded server
+const maxPayload = 1 << 20 // the limit of the embedded server
 
-// wantTooLarge checks a 413: the limit that it tells is one that the value exceeded, and nothing was stored.
+// wantTooLarge checks that an answer is 413 with this limit, and that nothing was stored.
 func (g *gateway) wantTooLarge(t *testing.T, a *answer, limit int, bucket string, before [2]uint64) {
 	t.Helper()
 	document := a.problem(t, 413, "value-too-large")
@@ -23,7 +23,8 @@ func (g *gateway) wantTooLarge(t *testing.T, a *answer, limit int, bucket string
 	}
 }
 
-// headerSize is what a message with that one header takes beside the value, which counts against the same limit.
+// headerSize returns the bytes that one stored header adds to a message. They count against the
+// same limit as the value.
 func headerSize(line string) int { return len("NATS/1.0\r\n" + line + "\r\n\r\n") }
 
 func TestValueSizeLimitsAreExact(t *testing.T) {
@@ -49,7 +50,7 @@ func TestValueSizeLimitsAreExact(t *testing.T) {
 				g.wantTooLarge(t, g.do(t, "PUT", path, body), limit, bucket, before)
 				g.wantTooLarge(t, g.do(t, "PUT", path, body, "If-Match: *"), limit-headerSize("Nats-Expected-Last-Subject-Sequence: 9007199254740991"), bucket, before)
 			}
-			// The headers that are stored count.
+			// Headers that are stored count against the limit.
 			g.wantTooLarge(t, g.do(t, "PUT", path, exact, "Content-Type: text/plain"), limit-headerSize("Content-Type: text/plain"), bucket, before)
 			g.wantTooLarge(t, g.do(t, "PUT", path, exact[1:], "Content-Encoding: br"), limit-headerSize("Content-Encoding: br"), bucket, before)
 			g.do(t, "PUT", path, exact, "Content-Type: application/x-www-form-urlencoded").is(t, 200)
@@ -61,7 +62,8 @@ func TestValueSizeLimitsAreExact(t *testing.T) {
 	}
 }
 
-// Where a precondition costs some bytes, the limit that a refusal tells must be one that the value exceeds.
+// A precondition takes some bytes of a message. The limit that a refusal names must be one that the
+// value exceeds.
 func TestToldLimitsAreTrue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -84,7 +86,7 @@ func TestToldLimitsAreTrue(t *testing.T) {
 	}
 }
 
-// What a refusal says in words is true as well: so many bytes fit, with the same headers.
+// The text of a refusal is true as well: a value of so many bytes fits, with the same headers.
 func TestToldRoomFitsTheValue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -115,7 +117,8 @@ func TestLimitsFollowTheConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := g.messages(t, "b")
-	g.do(t, "PUT", "/buckets/b/keys/a", "123456").problem(t, 413, "value-too-large") // whether the gateway has noticed or not
+	// The write is refused whether the gateway has noticed the change or not.
+	g.do(t, "PUT", "/buckets/b/keys/a", "123456").problem(t, 413, "value-too-large")
 	if after := g.messages(t, "b"); after != before {
 		t.Error("stored above the limit")
 	}
@@ -164,7 +167,8 @@ func TestJSONBodiesAreLimited(t *testing.T) {
 	}
 }
 
-// What is within the limit of a body may be too much for NATS: the caller's fault, not the gateway's.
+// A configuration within the limit of a body may be too large for NATS. That is reported as the
+// caller's fault, not as the gateway's.
 func TestLargeConfigurationsAreTheCallersFault(t *testing.T) {
 	t.Parallel()
 	g := start(t)

@@ -34,7 +34,7 @@ func TestListParametersAreChecked(t *testing.T) {
 			t.Errorf("%s: no parameter", query)
 		}
 	}
-	// Other operations have no such parameters at all.
+	// Other operations do not have these parameters at all.
 	for _, target := range []string{"/buckets/shop?x=1", "/healthz?x=1", "/readyz?x", "/version?x=", "/openapi.json?v=3", "/problems/not-found?x=1",
 		"/buckets/shop/keys/a?filter=a", "/buckets/shop/history/a?limit=1", "/buckets/shop/entries/a?ttl=1s", "/buckets/shop/markers?older_than=0s"} {
 		g.get(t, target).problem(t, 400, "unknown-parameter")

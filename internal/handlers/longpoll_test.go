@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// awaitSubscription waits until somebody follows a feed.
+// awaitSubscription waits until there is one subscription.
 func (g *gateway) awaitSubscription(t *testing.T) {
 	t.Helper()
 	eventually(t, "a subscription", func() bool { return g.metric(t, "kvgw_subscriptions", nil) == 1 })
 }
 
-// A long poll is answered by the change that it waits for, or when its time is over.
+// A long poll is answered when its key changes, or when its time is over.
 func TestLongPollIsAnsweredByItsChange(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -63,8 +63,8 @@ func TestLongPollIsAnsweredByItsChange(t *testing.T) {
 	(<-held).is(t, 404)
 }
 
-// Long polls of one key share the reads of it: what is read at a change does not grow with their
-// number.
+// Long polls of one key share their reads: the number of reads after a change does not grow with
+// the number of long polls.
 func TestLongPollsOfOneKeyShareTheirReads(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -94,7 +94,7 @@ func TestLongPollsOfOneKeyShareTheirReads(t *testing.T) {
 	t.Logf("%d requests to NATS", sent)
 }
 
-// The client whose request began a shared read may leave: the others get their answers.
+// The client whose request began a shared read may leave. The others still get their answers.
 func TestLongPollThatIsCancelledDoesNotEndOthers(t *testing.T) {
 	t.Parallel()
 	g := start(t)

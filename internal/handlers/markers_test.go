@@ -66,7 +66,8 @@ func TestMarkerListIsComplete(t *testing.T) {
 	g.get(t, "/buckets/nowhere/markers").problem(t, 404, "bucket-not-found")
 }
 
-// gone deletes keys that had a history, and returns their bucket.
+// shopWithDeleted creates the bucket "shop" with the value "stays" and with these keys, which have
+// a history and are deleted.
 func (g *gateway) shopWithDeleted(t *testing.T, keys ...string) jetstream.KeyValue {
 	t.Helper()
 	kv := g.shop(t)
@@ -84,11 +85,12 @@ func TestMarkerRemovalHonoursAgeAndFilter(t *testing.T) {
 	for _, tc := range []struct {
 		query         string
 		removed, kept int
-		left          map[string]uint64 // messages of each key
+		left          map[string]uint64 // the number of messages that are left of each key
 	}{
 		{"older_than=0s", 3, 0, map[string]uint64{"a.1": 0, "a.2": 0, "b": 0}},
 		{"older_than=0", 3, 0, map[string]uint64{"a.1": 0, "a.2": 0, "b": 0}},
-		{"", 0, 3, map[string]uint64{"a.1": 1, "a.2": 1, "b": 1}}, // young markers stay, what was before them goes
+		// Young markers stay, but the revisions before them are removed.
+		{"", 0, 3, map[string]uint64{"a.1": 1, "a.2": 1, "b": 1}},
 		{"older_than=30m", 0, 3, map[string]uint64{"a.1": 1, "a.2": 1, "b": 1}},
 		{"older_than=1ns", 3, 0, map[string]uint64{"a.1": 0, "a.2": 0, "b": 0}},
 		{"older_than=0s&filter=a.*", 2, 0, map[string]uint64{"a.1": 0, "a.2": 0, "b": 3}},
@@ -137,7 +139,8 @@ func TestMarkerRemovalParametersAreChecked(t *testing.T) {
 	g.do(t, "DELETE", "/buckets/nowhere/markers", nil).problem(t, 404, "bucket-not-found")
 }
 
-// A value that is stored over a marker while markers are removed is not lost, as the native PurgeDeletes can.
+// A value that is stored over a marker while markers are removed is not lost. The native
+// PurgeDeletes can lose it.
 func TestValueStoredOverAMarkerIsNotLost(t *testing.T) {
 	t.Parallel()
 	g := start(t)

@@ -17,7 +17,7 @@ type accessLine struct {
 	Message           string
 }
 
-// accessLog are the lines that the requests so far have left.
+// accessLog returns the lines of the access log so far.
 func (g *gateway) accessLog(t *testing.T) (found []accessLine) {
 	t.Helper()
 	for line := range strings.Lines(g.log.String()) {
@@ -99,7 +99,8 @@ func TestAccessLogShowsRoutesNotKeys(t *testing.T) {
 	}
 }
 
-// The cause of a failure is in the log, under the id that the problem names, and not in the answer.
+// The cause of a failure is in the log, under the id that the problem has as its instance, and not
+// in the answer.
 func TestCausesAreLogged(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
@@ -119,7 +120,7 @@ func TestCausesAreLogged(t *testing.T) {
 	}
 }
 
-// Metrics are labelled by what the contract names, never by what clients write.
+// Metrics have labels from the contract, and never what clients write.
 func TestMetricsAreLabelledByTheContract(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.CheckHost = true })

@@ -32,7 +32,7 @@ func TestPatchAppliesBothForms(t *testing.T) {
 	wantNative(t, kv, "orders.17", `5`)
 }
 
-// PATCH is for what is there: it answers as GET and PUT do, and stores nothing where it cannot.
+// PATCH changes values that exist. Otherwise it answers as GET and PUT do, and stores nothing.
 func TestPatchRefusalsStoreNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -95,7 +95,7 @@ func TestPatchRefusalsStoreNothing(t *testing.T) {
 	}
 }
 
-// PATCH with a new time to live stores the very bytes again, whatever they are.
+// A PATCH that only sets a time to live stores the same bytes again, whatever they are.
 func TestTouchStoresTheSameBytes(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -112,7 +112,8 @@ func TestTouchStoresTheSameBytes(t *testing.T) {
 	g.get(t, "/buckets/shop/keys/json").is(t, 200).hasBody(t, `{"n":1,"m":1}`)
 }
 
-// The preconditions of PATCH are those of PUT, where there is a value; where there is none it is 404, as GET says.
+// PATCH has the preconditions of PUT where there is a value. Where there is none the answer is 404,
+// as it is to GET.
 func TestPatchPreconditionsAreThoseOfPut(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -139,7 +140,8 @@ func TestPatchPreconditionsAreThoseOfPut(t *testing.T) {
 	f.do(t, "PATCH", "/buckets/shop/keys/a", "{}", mergeType, "If-Unmodified-Since: x").problem(t, 400, "invalid-header")
 }
 
-// Patches of different members do not undo one another, and a race is lost only where If-Match says so.
+// Patches of different members do not undo one another. A lost race is reported only to requests
+// with If-Match.
 func TestPatchRacesAreRetried(t *testing.T) {
 	t.Parallel()
 	g, kv := warm(t)
@@ -173,7 +175,8 @@ func TestPatchRacesAreRetried(t *testing.T) {
 	}
 }
 
-// The rule about preconditions is for PUT and DELETE: a PATCH has one of its own.
+// The option that requires preconditions is for PUT and DELETE. A PATCH always expects the value
+// that it read.
 func TestPatchNeedsNoPrecondition(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.RequirePreconditions = true })

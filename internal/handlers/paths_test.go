@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// A path is taken as it comes: nothing is cleaned, nothing redirected, and nothing with a slash too many is the bucket.
+// Paths are neither cleaned nor redirected, and one with a slash too many does not lead to the
+// bucket.
 func TestUnknownPathsAreNotFound(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -33,7 +34,8 @@ func TestUnknownPathsAreNotFound(t *testing.T) {
 	wantNative(t, kv, "a", "untouched")
 }
 
-// The bucket that a slash follows, and the bucket that a cleaned path would lead to, are not reached.
+// A DELETE with a slash too many, or with a path that would lead to the bucket if it were cleaned,
+// deletes nothing.
 func TestDeletingWithAnUntidyPathTouchesNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t)

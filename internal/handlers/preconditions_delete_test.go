@@ -11,11 +11,12 @@ const (
 	keyDeleted = "404 key-deleted"
 )
 
-// What DELETE answers. A condition does not turn 404 into 412: there is nothing that it could protect (RFC 9110 §13.2.1).
+// deleteTable has what DELETE answers in each state. A condition does not turn 404 into 412, since
+// there is nothing that it could protect (RFC 9110 §13.2.1).
 var deleteTable = []struct {
 	headers []string
-	want    [4]string // never written, value, delete marker, purge marker
-	purge   [4]string // the same with purge=true, which takes deleted keys too
+	want    [4]string // for a key that was never written, a value, a delete marker, a purge marker
+	purge   [4]string // the same with purge=true, which applies to deleted keys as well
 }{
 	{nil, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
 	{[]string{`If-Match: "TAG"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
@@ -71,7 +72,8 @@ func (f *fixture) testDelete(t *testing.T, s state, headers []string, want, quer
 	}
 }
 
-// wantMarker checks that the key has the marker that a native client would have written, and the history that it would have.
+// wantMarker checks that the key has the marker that a native client would have written, and as
+// much history as after that.
 func (f *fixture) wantMarker(t *testing.T, a *answer, p testKey, purge bool) {
 	t.Helper()
 	a.is(t, 200)
@@ -101,7 +103,8 @@ func TestDeletePrefersMinimal(t *testing.T) {
 	a.has(t, "ETag", now.tag()).has(t, "Preference-Applied", "return=minimal")
 }
 
-// A purge cannot be undone: what is not clearly asked for is not done, and neither is anything else.
+// A purge cannot be undone, so the parameter is strict: a request that does not ask for it clearly
+// is refused and deletes nothing.
 func TestPurgeParameterIsStrict(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -13,7 +13,8 @@ const (
 	exists   = "412 key-exists"
 )
 
-// What PUT answers in each state: never written, value, delete marker, purge marker.
+// putTable has what PUT answers in each state: for a key that was never written, a value, a delete
+// marker, a purge marker.
 var putTable = []struct {
 	headers []string
 	want    [4]string
@@ -58,7 +59,7 @@ var putTable = []struct {
 	{[]string{`If-None-Match: "FOREIGN"`}, [4]string{created, ok, created, created}},
 	{[]string{`If-None-Match: "0"`}, [4]string{mismatch, ok, created, created}},
 
-	// Both must hold, and If-Match is looked at first (RFC 9110 §13.2.2).
+	// Both conditions must hold, and If-Match is evaluated first (RFC 9110 §13.2.2).
 	{[]string{`If-None-Match: *`, `If-Match: "LAST"`}, [4]string{created, exists, created, created}},
 	{[]string{`If-None-Match: *`, `If-Match: "OTHER"`}, [4]string{mismatch, mismatch, mismatch, mismatch}},
 	{[]string{`If-None-Match: *`, `If-Match: *`}, [4]string{mismatch, exists, mismatch, mismatch}},
@@ -86,7 +87,7 @@ func TestPutPreconditionsInEveryState(t *testing.T) {
 	}
 }
 
-// wantStored checks all that the answer to a write says against what is stored natively.
+// wantStored compares all that the answer to a write says with what is stored.
 func (f *fixture) wantStored(t *testing.T, a *answer, p testKey, status string) {
 	t.Helper()
 	if fmt.Sprint(a.status) != status {
@@ -105,7 +106,8 @@ func (f *fixture) wantStored(t *testing.T, a *answer, p testKey, status string) 
 	wantNative(t, f.kv, p.key, "new")
 }
 
-// wantRefused checks a 412: it says what is there, and nothing was stored.
+// wantRefused checks that an answer is 412, that it says what is there, and that nothing was
+// stored.
 func (f *fixture) wantRefused(t *testing.T, a *answer, p testKey, code string, before [2]uint64) {
 	t.Helper()
 	document := a.problem(t, 412, code)
@@ -128,7 +130,8 @@ func TestPutPrefersMinimal(t *testing.T) {
 		{[]string{"Prefer: return=minimal"}, true},
 		{[]string{"Prefer: respond-async, return=minimal; foo=bar"}, true},
 		{[]string{"Prefer: handling=lenient", "Prefer: RETURN=minimal"}, true},
-		{[]string{`Prefer: return="minimal"`}, true}, // RFC 7240 §2: a word is a token or a quoted string
+		// A word is a token or a quoted string (RFC 7240 §2).
+		{[]string{`Prefer: return="minimal"`}, true},
 		{[]string{"Prefer: return=representation"}, false},
 		{[]string{"Prefer: return=minimally"}, false},
 		{nil, false},
@@ -153,7 +156,7 @@ func TestPutPrefersMinimal(t *testing.T) {
 	}
 }
 
-// A trailer comes after the body and is no header: a condition in it is none.
+// A trailer comes after the body and is no header, so it cannot contain a condition.
 func TestTrailerIsNoPrecondition(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -167,7 +170,8 @@ func TestTrailerIsNoPrecondition(t *testing.T) {
 	f.wantStored(t, s.answer(t, "PUT", p.path(), nil), p, ok)
 }
 
-// A bucket deleted and created again starts its revisions anew: a tag of the old one must never match in the new one.
+// A bucket that was deleted and created again starts its revisions anew. A tag of the old bucket
+// must never match in the new one.
 func TestTagsOfAnOldBucketNeverMatch(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)

@@ -9,7 +9,7 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// Values of If-Match and If-None-Match that no write may take for "no condition".
+// malformedTags are values of If-Match and If-None-Match that no write may take for "no condition".
 var malformedTags = []string{
 	``, ` `, `,`, `, ,`,
 	`abc`, `"abc"`, `""`, `"`, `"42`, `42"`, `'42'`, `“42”`, `"42"x`, `x"42"`, `"4"2"`, `"4 2"`,
@@ -63,7 +63,7 @@ func TestContradictingLinesAreOneList(t *testing.T) {
 	wantNative(t, f.kv, p.key, "old")
 }
 
-// A second cannot tell two revisions apart, so a date is refused and not ignored.
+// Two revisions can be of the same second, so a condition on a date is refused and not ignored.
 func TestIfUnmodifiedSinceIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -110,14 +110,14 @@ func TestPreconditionsCanBeRequired(t *testing.T) {
 			tc.f.get(t, tc.base+"there").is(t, 200)
 		})
 	}
-	// Only "true" asks for it, and another bucket is not affected.
+	// Only the value "true" requires preconditions, and it concerns no other bucket.
 	put(t, byBucket.bucket(t, jetstream.KeyValueConfig{Bucket: "lax",
 		Metadata: map[string]string{kvclient.MetadataRequirePreconditions: "no"}}), "a", "old")
 	byBucket.do(t, "PUT", "/buckets/lax/keys/a", "new").is(t, 200)
 	byBucket.do(t, "PUT", "/buckets/shop/keys/a", "new").is(t, 200)
 }
 
-// Switched on over HTTP it holds for the next request.
+// Metadata that was set over HTTP is in force for the next request.
 func TestRequiredPreconditionsFollowTheMetadata(t *testing.T) {
 	t.Parallel()
 	g := start(t)

@@ -24,7 +24,7 @@ func TestProblemCodesAreTheContracts(t *testing.T) {
 	}
 }
 
-// The type of a problem leads to its explanation.
+// The type of a problem is a link to its explanation.
 func TestProblemTypeLeadsToItsPage(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -41,7 +41,8 @@ func TestProblemTypeLeadsToItsPage(t *testing.T) {
 		}
 		titles[title] = code
 		html := g.get(t, path, "Accept: text/html,application/xhtml+xml,*/*;q=0.8").is(t, 200).
-			has(t, "Content-Type", "text/html; charset=utf-8").has(t, "Cache-Control", "no-store") // or it would answer for the JSON
+			// If it could be cached it would be the answer to a request for JSON, too.
+			has(t, "Content-Type", "text/html; charset=utf-8").has(t, "Cache-Control", "no-store")
 		for _, part := range []string{code, fmt.Sprint(status), "<title>", "<h1>" + title} {
 			if !strings.Contains(string(html.body), part) {
 				t.Errorf("%s: the page lacks %q", path, part)
@@ -57,7 +58,7 @@ func TestProblemTypeLeadsToItsPage(t *testing.T) {
 	}
 }
 
-// What the contract shows of a problem is what the gateway answers.
+// The examples of problems in the contract are what the gateway answers.
 func TestProblemExamplesAreTheProblems(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -65,7 +66,8 @@ func TestProblemExamplesAreTheProblems(t *testing.T) {
 	for code, status := range contractCodes(t) {
 		example := doc.Components.Examples[code]
 		if example == nil {
-			if code != "method-not-allowed" { // which no operation answers
+			// No operation of the contract answers with it.
+			if code != "method-not-allowed" {
 				t.Errorf("%s has no example", code)
 			}
 			continue
@@ -82,7 +84,7 @@ func TestProblemExamplesAreTheProblems(t *testing.T) {
 	}
 }
 
-// What no table has a word for is the gateway's own failure, and its text is not for clients.
+// An error that is in no table is the gateway's own failure, and its text is not for clients.
 func TestUnknownErrorsAreInternal(t *testing.T) {
 	t.Parallel()
 	code, detail := handlers.ProblemFor(errors.New("dial tcp 10.0.0.7: password is hunter2"))
@@ -91,13 +93,15 @@ func TestUnknownErrorsAreInternal(t *testing.T) {
 	}
 }
 
-// Every code of the contract is produced by a real request; those that need a fault have a real one made.
+// Every code of the contract is produced by a real request. For those that need a fault, a real
+// fault is made.
 func TestEveryProblemCanHappen(t *testing.T) {
 	t.Parallel()
 	cases := maps.Clone(problemsByRequest)
 	maps.Copy(cases, problemsByFault)
 	for code, status := range contractCodes(t) {
-		if code == "internal" { // a fault of the gateway, of which none is known
+		// That would be a fault of the gateway, and none is known.
+		if code == "internal" {
 			continue
 		}
 		produce := cases[code]
@@ -117,7 +121,8 @@ func TestEveryProblemCanHappen(t *testing.T) {
 	}
 }
 
-// simple produces a problem with one request to a gateway with a bucket "shop" that has "a", and the deleted "gone".
+// simple returns a function that sends one request to a new gateway. Its bucket "shop" has the
+// value "a" and the deleted key "gone".
 func simple(method, target string, body any, header ...string) func(*testing.T) *answer {
 	return func(t *testing.T) *answer {
 		g := start(t, func(s *setup) { s.handlers.CheckHost = true })
@@ -129,7 +134,7 @@ func simple(method, target string, body any, header ...string) func(*testing.T) 
 	}
 }
 
-// patching produces a problem with a JSON Patch of {"n":1}.
+// patching returns a function that sends a JSON Patch of the value {"n":1}.
 func patching(patch string) func(*testing.T) *answer {
 	return func(t *testing.T) *answer {
 		g := start(t)
@@ -138,7 +143,7 @@ func patching(patch string) func(*testing.T) *answer {
 	}
 }
 
-// transaction makes a request of a new gateway's ledger.
+// transaction returns a function that sends these operations to the ledger of a new gateway.
 func transaction(operations string) func(*testing.T) *answer {
 	return func(t *testing.T) *answer {
 		g := start(t)
@@ -256,7 +261,8 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"upstream-error": func(t *testing.T) *answer {
 		g := start(t)
 		g.shop(t)
-		// By other tools: JetStream takes no more writes, and the gateway has no word for that.
+		// Another tool seals the stream. JetStream accepts no more writes, and the gateway has no
+		// problem of its own for that.
 		g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.Sealed = true })
 		a := g.do(t, "PUT", "/buckets/shop/keys/a", "v")
 		if a.object(t)["nats_error_code"] == nil {
@@ -266,7 +272,7 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	},
 }
 
-// begin sends the first part of a request.
+// begin sends the first part of a request, or all of it.
 func begin(t testing.TB, conn net.Conn, part string) {
 	t.Helper()
 	if _, err := conn.Write([]byte(part)); err != nil {
@@ -274,7 +280,7 @@ func begin(t testing.TB, conn net.Conn, part string) {
 	}
 }
 
-// 5xx never tell of the inside.
+// The text of a 5xx never shows anything of the gateway's inside.
 func TestFailuresHaveFixedText(t *testing.T) {
 	t.Parallel()
 	for _, code := range slices.Sorted(maps.Keys(problemsByFault)) {

@@ -4,5 +4,5 @@ package handlers_test
 
 const raceEnabled = false
 
-// slowdown is how many times as long tests wait for what must come.
+// slowdown is the factor by which tests wait longer.
 const slowdown = 1

@@ -16,7 +16,7 @@ func TestRangeSelectsPartOfAValue(t *testing.T) {
 		header string
 		status int
 		body   string
-		of     string // Content-Range
+		of     string // the value of Content-Range
 	}{
 		{"bytes=0-0", 206, "0", "bytes 0-0/10"},
 		{"bytes=0-3", 206, "0123", "bytes 0-3/10"},
@@ -36,7 +36,8 @@ func TestRangeSelectsPartOfAValue(t *testing.T) {
 		{"bytes=99999999999999999999999-", 416, "", "bytes */10"},
 		{"bytes=-0", 416, "", "bytes */10"},
 
-		// Several ranges, another unit, or what is no range at all: the whole value (RFC 9110 §14.2).
+		// Several ranges, another unit, or something that is no range select the whole value (RFC
+		// 9110 §14.2).
 		{"bytes=0-1,3-4", 200, "0123456789", ""},
 		{"bytes=0-1, 100-", 200, "0123456789", ""},
 		{"items=0-1", 200, "0123456789", ""},
@@ -61,7 +62,7 @@ func TestRangeSelectsPartOfAValue(t *testing.T) {
 
 	a := g.get(t, "/buckets/shop/keys/typed", "Range: bytes=2-3").is(t, 206).hasBody(t, "23")
 	a.has(t, "Content-Type", "text/plain").has(t, "Content-Encoding", "gzip")
-	// The problem document is not gzip.
+	// The problem document is not encoded with gzip.
 	g.get(t, "/buckets/shop/keys/typed", "Range: bytes=100-").has(t, "Content-Encoding", "").problem(t, 416, "range-not-satisfiable")
 
 	for _, header := range []string{"bytes=0-", "bytes=0-0", "bytes=-1"} {
@@ -72,7 +73,8 @@ func TestRangeSelectsPartOfAValue(t *testing.T) {
 	g.get(t, "/buckets/shop/keys/none", "Range: bytes=0-1").problem(t, 404, "key-not-found")
 }
 
-// If-Range compares strongly: whatever may be another representation gives the whole value (RFC 9110 §13.1.5).
+// If-Range compares strongly: a tag that may be of another representation selects the whole value
+// (RFC 9110 §13.1.5).
 func TestIfRangeComparesStrongly(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -99,7 +101,7 @@ func TestIfRangeComparesStrongly(t *testing.T) {
 		} else {
 			a.hasBody(t, "old")
 		}
-		// What cannot be satisfied is no matter where the condition fails.
+		// A range that cannot be satisfied does not matter if the condition fails.
 		if tc.status == 200 {
 			f.get(t, p.path(), "Range: bytes=100-", p.fill("If-Range: "+tc.ifRange)).is(t, 200).hasBody(t, "old")
 		}

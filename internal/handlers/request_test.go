@@ -28,9 +28,9 @@ const (
 // chunked is a body that is sent without a declared length.
 type chunked string
 
-// An answer is a response with all of its body, checked against the contract.
+// An answer is a response with all of its body. It was checked against the contract.
 type answer struct {
-	request string // for messages
+	request string // the request, for messages
 	status  int
 	header  http.Header
 	body    []byte
@@ -50,7 +50,7 @@ func (g *gateway) get(t testing.TB, target string, header ...string) *answer {
 	return g.do(t, "GET", target, nil, header...)
 }
 
-// A session is a connection that requests follow one another on.
+// A session is a connection on which requests follow one another.
 type session struct {
 	gateway *gateway
 	conn    net.Conn
@@ -91,10 +91,11 @@ func (g *gateway) dialFrom(t testing.TB, address string) (net.Conn, error) {
 	return conn, conn.SetDeadline(time.Now().Add(patience))
 }
 
-// otherAddress is an address of this machine that the tests' ordinary clients do not have.
+// otherAddress is an address of this machine that the ordinary clients of the tests do not use.
 const otherAddress = "127.0.0.2"
 
-// sessionFrom is a session of a client with another address; "" for the usual one.
+// sessionFrom opens a session of a client with another address, or with the usual one for "". It
+// skips the test on machines that do not have the address.
 func (g *gateway) sessionFrom(t testing.TB, address string) *session {
 	t.Helper()
 	if address == "" {
@@ -111,7 +112,8 @@ func (s *session) do(t testing.TB, method, target string, body any, header ...st
 	t.Helper()
 	request := encode(s.gateway.address, method, target, body, header)
 	sent := make(chan error, 1)
-	go func() { // the answer may come before all is sent
+	// The answer may come before all is sent.
+	go func() {
 		_, err := s.conn.Write(request)
 		sent <- err
 	}()
@@ -122,7 +124,7 @@ func (s *session) do(t testing.TB, method, target string, body any, header ...st
 	return a
 }
 
-// answer reads the next answer, to a request that was sent already.
+// answer reads the next answer, whose request was sent already.
 func (s *session) answer(t testing.TB, method, target string, header []string) *answer {
 	t.Helper()
 	name := fmt.Sprintf("%s %.200s %.200q", method, target, header)
@@ -166,7 +168,7 @@ func encode(host, method, target string, body any, header []string) []byte {
 	return out.Bytes()
 }
 
-// is checks the status, and ends the test where it is another.
+// is checks the status, and ends the test if it is another.
 func (a *answer) is(t testing.TB, status int) *answer {
 	t.Helper()
 	if a.status != status {
@@ -175,7 +177,8 @@ func (a *answer) is(t testing.TB, status int) *answer {
 	return a
 }
 
-// problem checks that the answer is that problem, and returns the document. It lets the test go on in any case.
+// problem checks that the answer is this problem, and returns its document. If it is not, the test
+// fails but continues.
 func (a *answer) problem(t testing.TB, status int, code string) map[string]any {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(a.body))
@@ -190,15 +193,15 @@ func (a *answer) problem(t testing.TB, status int, code string) map[string]any {
 	return document
 }
 
-// codeOf is the code of a problem document.
+// codeOf returns the code of a problem document.
 func codeOf(document map[string]any) string {
 	problemType, _ := document["type"].(string)
 	return problemType[strings.LastIndexByte(problemType, '/')+1:]
 }
 
-// has checks a header; "" for its absence.
+// has checks a header, which must be absent if want is "".
 //
-// A wanted ETag without a check stands for any check, as it does in a condition.
+// If the wanted ETag has no check, the answer's may have any, as in a condition.
 func (a *answer) has(t testing.TB, name, want string) *answer {
 	t.Helper()
 	got := strings.Join(a.header.Values(name), "|")
@@ -211,7 +214,7 @@ func (a *answer) has(t testing.TB, name, want string) *answer {
 	return a
 }
 
-// unchecked is an entity tag without its check.
+// unchecked returns an entity tag without its check.
 func unchecked(tag string) string {
 	if position, _, checked := strings.Cut(tag, "."); checked {
 		return position + `"`
@@ -219,7 +222,7 @@ func unchecked(tag string) string {
 	return tag
 }
 
-// hasBody checks the body, byte for byte.
+// hasBody checks the body byte for byte.
 func (a *answer) hasBody(t testing.TB, want string) *answer {
 	t.Helper()
 	if got := string(a.body); got != want {
@@ -228,7 +231,7 @@ func (a *answer) hasBody(t testing.TB, want string) *answer {
 	return a
 }
 
-// object reads the body as a JSON object. Numbers stay as they are written.
+// object returns the body as a JSON object. Numbers are kept as they are written.
 func (a *answer) object(t testing.TB) map[string]any {
 	t.Helper()
 	var object map[string]any
@@ -245,7 +248,7 @@ func (a *answer) decode(t testing.TB, into any) {
 	}
 }
 
-// stringsOf reads a list of strings out of a JSON object.
+// stringsOf returns a list of strings from a JSON object.
 func stringsOf(list any) []string {
 	values, _ := list.([]any)
 	found := make([]string, 0, len(values))
@@ -259,7 +262,7 @@ func stringsOf(list any) []string {
 	return found
 }
 
-// revision is the number in KV-Revision.
+// revision returns the number in KV-Revision.
 func (a *answer) revision(t testing.TB) uint64 {
 	t.Helper()
 	revision, err := strconv.ParseUint(a.header.Get("KV-Revision"), 10, 64)
@@ -271,7 +274,7 @@ func (a *answer) revision(t testing.TB) uint64 {
 
 func (a *answer) tag() string { return a.header.Get("ETag") }
 
-// lines collects what is logged.
+// A logBuffer collects what is logged.
 type logBuffer struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer

@@ -11,7 +11,7 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-// operations are "METHOD path" of every operation in the contract.
+// operations returns "METHOD path" for every operation in the contract.
 func operations(t testing.TB) []string {
 	t.Helper()
 	doc := contract(t)
@@ -34,7 +34,7 @@ func TestRoutesAreTheContracts(t *testing.T) {
 	}
 }
 
-// Every operation is really there: a request for it comes to its endpoint.
+// Every operation exists: a request for it reaches its endpoint.
 func TestEveryOperationAnswers(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -43,7 +43,8 @@ func TestEveryOperationAnswers(t *testing.T) {
 		method, path, _ := strings.Cut(operation, " ")
 		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").Replace(path)
 		if strings.HasSuffix(path, "/watch") {
-			target += "?heartbeat=0s" // refused by the endpoint: a stream would not end
+			// The endpoint refuses this value. A stream would not end.
+			target += "?heartbeat=0s"
 		}
 		a := g.do(t, method, target, nil)
 		if a.status == http.StatusMethodNotAllowed || a.status == http.StatusNotFound && method != http.MethodHead && codeOf(a.object(t)) == "not-found" {
@@ -67,14 +68,15 @@ func TestMethodNotAllowedNamesTheAllowedOnes(t *testing.T) {
 			if item.GetOperation(strings.ToUpper(method)) != nil && strings.ToUpper(method) == method {
 				continue
 			}
-			a := g.do(t, method, target, nil).is(t, 405) // with the right Allow, as every answer is checked
+			// The header Allow is checked with the contract, as for every answer.
+			a := g.do(t, method, target, nil).is(t, 405)
 			if method != "HEAD" {
 				a.problem(t, 405, "method-not-allowed")
 			}
 		}
 	}
 	wantNative(t, kv, "a", "v")
-	// The override that some frameworks know is none.
+	// Headers that override the method in some frameworks have no effect.
 	g.get(t, "/buckets/shop/keys/a", "X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE").is(t, 200)
 	wantNative(t, kv, "a", "v")
 }

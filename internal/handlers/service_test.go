@@ -26,12 +26,13 @@ func TestReadinessEndsWithDraining(t *testing.T) {
 	g.get(t, "/readyz").is(t, 503)
 	g.get(t, "/healthz").is(t, 200)
 	g.shop(t)
-	g.get(t, "/buckets/shop").is(t, 200) // who still comes is still served
+	// Clients that come in spite of that are still served.
+	g.get(t, "/buckets/shop").is(t, 200)
 	draining.Store(false)
 	g.get(t, "/readyz").is(t, 200)
 }
 
-// A server that is there and does not answer is not ready, and is found so in bounded time.
+// A server that is there but does not answer is not ready, which is found in bounded time.
 func TestSilentServerIsNotReady(t *testing.T) {
 	t.Parallel()
 	g := start(t, shortTimeout)
@@ -43,7 +44,7 @@ func TestSilentServerIsNotReady(t *testing.T) {
 	eventually(t, "it is ready again", func() bool { return g.get(t, "/readyz").status == 200 })
 }
 
-// An embedded NATS that cannot store is not ready, though it answers.
+// An embedded NATS that cannot store is not ready, although it answers.
 func TestFailingStoreIsNotReady(t *testing.T) {
 	t.Parallel()
 	var failure atomic.Pointer[error]
@@ -71,7 +72,8 @@ func TestFailingStoreIsNotReady(t *testing.T) {
 	g.get(t, "/readyz").is(t, 200)
 }
 
-// What needs room is refused at once where it is known that there is none; NATS would not answer.
+// When it is known that there is no room, writes that need room are refused at once. NATS would not
+// answer them.
 func TestWritesToAFullStoreAreRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	full := errors.New("its disk is full")
@@ -96,7 +98,8 @@ func TestWritesToAFullStoreAreRefusedAtOnce(t *testing.T) {
 		}
 	}
 	g.get(t, "/buckets/shop/keys").is(t, 200)
-	g.do(t, "DELETE", "/buckets/shop", "").is(t, 204) // makes room
+	// This makes room.
+	g.do(t, "DELETE", "/buckets/shop", "").is(t, 204)
 }
 
 func TestVersionIsReported(t *testing.T) {
@@ -124,7 +127,7 @@ func TestContractIsServed(t *testing.T) {
 	}
 }
 
-// Tools send their requests to where the contract says that the gateway is.
+// Tools send their requests to the address that the contract names.
 func TestContractNamesTheBasePath(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.BasePath = "/kv/v1" })
@@ -139,7 +142,7 @@ func TestContractNamesTheBasePath(t *testing.T) {
 	}
 }
 
-// One connection serves one request after another, whatever came before.
+// One connection serves one request after the other, whatever came before.
 func TestConnectionsAreReused(t *testing.T) {
 	t.Parallel()
 	g := start(t)

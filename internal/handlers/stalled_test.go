@@ -12,7 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// stallImports begins imports that go no further than what is given, and returns their connections.
+// stallImports begins imports that send nothing behind the given part, and returns their
+// connections.
 func (g *gateway) stallImports(t testing.TB, count int, part string) []*session {
 	t.Helper()
 	var stalled []*session
@@ -25,8 +26,8 @@ func (g *gateway) stallImports(t testing.TB, count int, part string) []*session 
 	return stalled
 }
 
-// However many imports stand still, others are carried out, and so are deletions by filter: those of
-// another address at once, and those of the same one after a second.
+// However many imports stall, others are carried out, and so are deletions by filter: those of
+// another address at once, and those of the same address after a second.
 func TestStalledImportsGiveUpTheirPlaces(t *testing.T) {
 	t.Parallel()
 	for _, part := range []string{"{", `{"key":"a","text":"v"}` + "\n", `{"key":"a","text":"v"}` + "\n{"} {
@@ -51,7 +52,7 @@ func TestStalledImportsGiveUpTheirPlaces(t *testing.T) {
 	}
 }
 
-// An import whose place another one needs is told so, after what it has stored.
+// An import that lost its place to another one is told so, after what it has stored.
 func TestImportThatGaveUpItsPlaceIsTold(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -67,7 +68,8 @@ func TestImportThatGaveUpItsPlaceIsTold(t *testing.T) {
 		}
 		response, err := http.ReadResponse(s.in, nil)
 		if err != nil {
-			continue // it waits for its first place, or has it still
+			// It still waits for a place, or has one.
+			continue
 		}
 		body, err := io.ReadAll(response.Body)
 		if err != nil {
@@ -85,7 +87,7 @@ func TestImportThatGaveUpItsPlaceIsTold(t *testing.T) {
 	}
 }
 
-// An import whose client does not read what it is told loses its place, too.
+// An import whose client does not read the report loses its place, too.
 func TestImportThatReadsNothingGivesUpItsPlace(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -97,12 +99,12 @@ func TestImportThatReadsNothingGivesUpItsPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.send(body)
-		r.stalls()
+		r.awaitStall()
 	}
 	g.load(t, "/buckets/shop/entries", `{"key":"b","text":"v"}`).wantDone(t, 1, 0)
 }
 
-// Half-sent bodies do not keep a transaction of the same address out, nor one of another.
+// Half-sent bodies do not lock out a transaction, be it of the same address or of another.
 func TestHalfSentTransactionsGiveUpTheirMemory(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"", otherAddress} {
@@ -135,7 +137,7 @@ func TestHalfSentTransactionsGiveUpTheirMemory(t *testing.T) {
 	}
 }
 
-// What is left of the largest values does not pile up, and what is whole is stored.
+// Half-sent bodies of large values do not pile up in memory, and whole values are still stored.
 func TestHalfSentValuesTakeBoundedMemory(t *testing.T) {
 	measuresMemory(t)
 	g := start(t)
@@ -158,7 +160,8 @@ func TestHalfSentValuesTakeBoundedMemory(t *testing.T) {
 	wantNative(t, kv, "large", part)
 }
 
-// No operation that reads what a body says takes one with a content coding; a value has any.
+// An operation that reads the content of its body refuses one with a content coding. A value may
+// have any.
 func TestStructuredBodiesWithAContentEncodingAreRefused(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -189,7 +192,8 @@ func TestStructuredBodiesWithAContentEncodingAreRefused(t *testing.T) {
 	g.get(t, "/buckets/ledger/keys/b").is(t, 200).has(t, "Content-Encoding", "gzip")
 }
 
-// What is no transaction, or none that the bucket would take, is not counted against its rate.
+// A request that is no transaction, or one that the bucket would refuse, does not count against the
+// rate.
 func TestRefusedTransactionsAreNotCounted(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.TransactionRate = 1 })
@@ -209,7 +213,7 @@ func TestRefusedTransactionsAreNotCounted(t *testing.T) {
 	g.do(t, "POST", target, good, jsonType).is(t, 200)
 }
 
-// What was begun over HTTP/2 is given up in the same way, and told.
+// Imports that were begun over HTTP/2 give up their places in the same way, and are told so.
 func TestStalledImportsOverHTTP2GiveUpTheirPlaces(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -237,15 +241,16 @@ func TestStalledImportsOverHTTP2GiveUpTheirPlaces(t *testing.T) {
 	}
 }
 
-// An import that is too old tells what it has stored, and a deletion by filter what it has deleted.
+// An import that is too old reports what it has stored, and a deletion by filter what it has
+// deleted.
 func TestImportsAndDeletionsHaveAnAge(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.Bodies.Age = 300 * time.Millisecond })
 	g.shop(t)
 	body, w := pipeBody(t)
 	go func() {
-		// It does not send all the time: what it sends when the answer has ended would take the rest of
-		// the answer from it.
+		// The client must stop sending at some time. What it sends after the answer has ended would
+		// make it lose the rest of the answer.
 		for i := range 1000 {
 			if _, err := fmt.Fprintf(w, `{"key":"k%d","text":"v"}`+"\n", i); err != nil {
 				return

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The states that a key can be in before a write with a precondition.
+// A state is what a key can be before a write with a precondition.
 type state int
 
 const (
@@ -23,7 +23,7 @@ var states = [...]state{never, value, deleted, purged}
 
 func (s state) String() string { return [...]string{"never", "value", "deleted", "purged"}[s] }
 
-// enter brings a fresh key into the state, natively.
+// enter brings a new key into the state, natively.
 func (s state) enter(t testing.TB, kv jetstream.KeyValue, key string) {
 	t.Helper()
 	if s == never {
@@ -55,7 +55,7 @@ func newFixture(t testing.TB, configure ...func(*setup)) *fixture {
 	return f
 }
 
-// epochOf is the epoch of a bucket, made of the stream's creation time as the contract says.
+// epochOf returns the epoch of a bucket, made from the stream's creation time as the contract says.
 func (g *gateway) epochOf(t testing.TB, bucket string) string {
 	t.Helper()
 	info, err := g.stream(t, bucket).Info(t.Context())
@@ -65,10 +65,10 @@ func (g *gateway) epochOf(t testing.TB, bucket string) string {
 	return strconv.FormatInt(info.Created.UnixMicro(), 36)
 }
 
-// A place is a key in a state.
+// A testKey is a key in a state.
 type testKey struct {
 	key   string
-	last  uint64 // revision
+	last  uint64 // the revision of its last entry; 0 if there is none
 	epoch string
 }
 
@@ -83,7 +83,7 @@ func (f *fixture) keyIn(t testing.TB, s state) testKey {
 
 func (p testKey) path() string { return "/buckets/shop/keys/" + p.key }
 
-// tag is the entity tag of the key's last entry.
+// tag returns the entity tag of the key's last entry.
 func (p testKey) tag() string {
 	if p.last == 0 {
 		return `"0"`
@@ -91,8 +91,9 @@ func (p testKey) tag() string {
 	return fmt.Sprintf("%q", fmt.Sprintf("%d-%s", p.last, p.epoch))
 }
 
-// fill replaces, in a header of a table: LAST by the key's last revision, OTHER by one that it does not have, TAG by the tag
-// of its last entry without quotes, and FOREIGN by that of the same revision in another epoch.
+// fill replaces words in a header of a table: LAST by the key's last revision, OTHER by a revision
+// that it does not have, TAG by the tag of its last entry without quotes, and FOREIGN by the tag of
+// the same revision in another epoch.
 func (p testKey) fill(header string) string {
 	return strings.NewReplacer(
 		"LAST", strconv.FormatUint(p.last, 10),

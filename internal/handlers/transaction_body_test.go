@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// What is wrong with a body is told with its place, and nothing is sent to NATS.
+// A mistake in a body is reported with its place, and nothing is sent to NATS.
 func TestTransactionBodyErrorsNameTheirPlace(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -67,7 +67,7 @@ func TestTransactionBodyErrorsNameTheirPlace(t *testing.T) {
 		{ok + `{"op":"put","key":"a","value":` + strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001) + `}`, "invalid-body", "/operations/1/value", "1"},
 		{ok + `{"op":"put","key":"a","value":01}`, "invalid-body", "/operations/1", "1"},
 		{many + `{"op":"put","key":"k","value":1}`, "invalid-body", "/operations/1000", "1000"},
-		// What only the whole shows.
+		// These mistakes show only in the whole of the operations.
 		{ok + `{"op":"put","key":"ok","value":1}`, "invalid-body", "/operations/1", "1"},
 		{ok + `{"op":"check","key":"ok","if_revision":1}`, "invalid-body", "/operations/1", "1"},
 		{`{"op":"check","key":"a","if_revision":1}`, "invalid-body", "/operations/0", "0"},
@@ -87,7 +87,7 @@ func TestTransactionBodyErrorsNameTheirPlace(t *testing.T) {
 	}
 }
 
-// What is wrong around the operations.
+// These requests are wrong around the operations.
 func TestTransactionEnvelopeIsChecked(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -122,7 +122,8 @@ func TestTransactionEnvelopeIsChecked(t *testing.T) {
 	g.do(t, "POST", target, chunked(" \n"+whole+"\n "), jsonType).is(t, 200)
 }
 
-// Limits are told before NATS sees anything, and are those in force: what just fits is stored.
+// A limit is reported before anything is sent to NATS, and is exact: a value that just fits is
+// stored.
 func TestTransactionLimitsAreExact(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -158,7 +159,7 @@ func TestTransactionLimitsAreExact(t *testing.T) {
 	}
 }
 
-// A body of nearly 16 MiB, in values of nearly the server's limit.
+// A body of nearly 16 MiB with values of nearly the server's limit is stored.
 func TestLargestTransactionIsStored(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -172,7 +173,7 @@ func TestLargestTransactionIsStored(t *testing.T) {
 	wantNative(t, kv, "k14", value)
 }
 
-// Bodies that are begun and not sent take no room in memory, however large they are declared.
+// Bodies that are begun but not sent take no memory, however large they are declared.
 func TestBegunTransactionsHoldNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t)

@@ -24,8 +24,9 @@ const (
 
 func account(i int) string { return fmt.Sprintf("account.%d", i) }
 
-// Money is moved between accounts by transactions over HTTP, while native clients write the same keys. At every instant, in every
-// snapshot, and for a watcher after every last member, nothing of it is missing.
+// Transactions over HTTP move money between accounts, while native clients write the same keys. No
+// money is missing at any instant, in any snapshot, and for a watcher after the last entry of each
+// transaction.
 func TestTransfersKeepTheSum(t *testing.T) {
 	t.Parallel()
 	for _, storage := range []jetstream.StorageType{jetstream.FileStorage, jetstream.MemoryStorage} {
@@ -79,7 +80,8 @@ func repeatUntil(work *sync.WaitGroup, stop <-chan struct{}, every time.Duration
 	})
 }
 
-// transfer moves some money if the accounts are as they were read and the bank is open as it was read.
+// transfer moves some money, on the condition that both accounts and the key "open" are as they
+// were read.
 func (g *gateway) transfer(t testing.TB, r *rand.Rand, moved, refused *atomic.Int64) {
 	from, to := r.IntN(accounts), r.IntN(accounts)
 	if from == to {
@@ -103,17 +105,19 @@ func (g *gateway) transfer(t testing.TB, r *rand.Rand, moved, refused *atomic.In
 	}
 }
 
-// touch writes a key's value again natively, as its next revision.
+// touch stores the value of a key again natively, as its next revision.
 func touch(t testing.TB, kv jetstream.KeyValue, key string) {
 	entry, err := kv.Get(t.Context(), key)
 	if err != nil {
 		t.Errorf("native get: %v", err)
 		return
 	}
-	_, _ = kv.Update(t.Context(), key, entry.Value(), entry.Revision()) // a lost race is no matter
+	// Losing the race is no failure.
+	_, _ = kv.Update(t.Context(), key, entry.Value(), entry.Revision())
 }
 
-// sumAtOnce reads all accounts at one instant, as native clients can: multi_last (ADR-31).
+// sumAtOnce returns the sum of all accounts at one instant. It reads them as native clients can,
+// with multi_last (ADR-31).
 func sumAtOnce(t testing.TB, nc *nats.Conn) (sum int) {
 	inbox := nc.NewInbox()
 	replies := make(chan *nats.Msg, accounts+1)
@@ -142,8 +146,10 @@ func sumAtOnce(t testing.TB, nc *nats.Conn) (sum int) {
 	}
 }
 
-// foldTransfers folds a watch and checks the sum wherever a transaction is complete: the two accounts are members 0 and 1, and all
-// that comes between them is missing by the history of 1, not by disorder.
+// foldTransfers folds the events of a watch and checks the sum at the end. It also checks the order
+// within each transaction: the accounts are its entries 0 and 1, which have consecutive revisions.
+// An entry that is not delivered was overwritten, since the history is 1. It returns the number of
+// events that were part of transactions.
 func foldTransfers(t testing.TB, s *eventStream) (members int) {
 	balance := make(map[string]int)
 	var last struct {

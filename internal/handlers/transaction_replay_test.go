@@ -13,7 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A transaction that is sent again with its key is not done again, and its revisions are told while any of its entries is left.
+// A transaction that is sent again with its idempotency key is not carried out again. Its revisions
+// are reported as long as any of its entries is left.
 func TestTransactionSentAgainIsNotDoneAgain(t *testing.T) {
 	t.Parallel()
 	for name, operations := range map[string]string{
@@ -48,13 +49,14 @@ func TestTransactionSentAgainIsNotDoneAgain(t *testing.T) {
 			}
 			put(t, kv, "a", "later")
 			check(true)
-			put(t, kv, "c", "later") // what was checked
+			put(t, kv, "c", "later") // the key that was checked
 			check(true)
 			put(t, kv, "b", "later")
 			check(true)
 			put(t, kv, "d", "later")
 			check(false)
-			// The same key for something else is still taken; another key, and another bucket, are not.
+			// The same idempotency key is taken for any other transaction of the bucket. Other
+			// idempotency keys, and the same one in other buckets, are not.
 			put(t, kv, "e", "v")
 			g.transact(t, `{"op":"put","key":"e","value":1}`, "Idempotency-Key: k-1").problem(t, 409, "already-applied")
 			g.transact(t, `{"op":"put","key":"e","value":1}`, "Idempotency-Key: k-2").is(t, 200)
@@ -68,7 +70,7 @@ func TestTransactionSentAgainIsNotDoneAgain(t *testing.T) {
 	}
 }
 
-// Of the same transaction sent by many at once, one is carried out.
+// The same transaction, sent by many at once, is carried out once.
 func TestTransactionSentAtOnceIsDoneOnce(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -114,7 +116,8 @@ func TestTransactionTTLReplacesHistory(t *testing.T) {
 				t.Errorf("headers of the purge: %v", header)
 			}
 			s.wantEvents("put a", "purge b", "put c", "expire a")
-			g.get(t, "/buckets/ledger/keys/a").problem(t, 404, "key-deleted") // and the older value does not come back
+			// The older value does not come back.
+			g.get(t, "/buckets/ledger/keys/a").problem(t, 404, "key-deleted")
 			wantNative(t, kv, "c", "long")
 		})
 	}
@@ -127,12 +130,14 @@ func TestTransactionTTLReplacesHistory(t *testing.T) {
 	g.transact(t, `{"op":"put","key":"b","value":1,"ttl":"60s"}`).is(t, 200)
 }
 
-// Watchers see every member with its mark, in order, and a resume gives the same.
+// Watchers see every entry of a transaction, in order and with the transaction's id. A resumed
+// stream shows the same.
 func TestTransactionsAreWatchedInOrder(t *testing.T) {
 	t.Parallel()
 	inBothForms(t, func(t *testing.T, form func(*setup)) {
 		g := start(t, form)
-		kv := g.ledger(t, func(c *jetstream.KeyValueConfig) { c.History = 64 }) // nothing is overwritten before it is read
+		// With this history nothing is overwritten before it is read.
+		kv := g.ledger(t, func(c *jetstream.KeyValueConfig) { c.History = 64 })
 		put(t, kv, "a.0", "v")
 		all := g.watch(t, "/buckets/ledger/watch")
 		all.wantEvents("put a.0", "sync")
@@ -178,7 +183,7 @@ func TestTransactionsAreWatchedInOrder(t *testing.T) {
 	})
 }
 
-// The rate is each bucket's own.
+// Each bucket has its own rate.
 func TestTransactionRateIsEachBucketsOwn(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.TransactionRate = 3 })
@@ -220,7 +225,8 @@ func TestTransactionRateIsShared(t *testing.T) {
 	}
 }
 
-// The acknowledgement of the commit is lost, and the transaction is there all the same; its key tells so afterwards.
+// The acknowledgement of the commit is lost, but the transaction is stored. Its idempotency key
+// shows that afterwards.
 func TestTransactionWithALostAcknowledgementIsOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	g := start(t, shortTimeout)
@@ -241,12 +247,13 @@ func TestTransactionWithALostAcknowledgementIsOutcomeUnknown(t *testing.T) {
 	if p := g.transact(t, operations, "Idempotency-Key: k").problem(t, 409, "already-applied"); fmt.Sprint(p["revision"]) != "3" {
 		t.Errorf("%v", p)
 	}
-	// Where the bucket cannot even be looked up, nothing was sent.
+	// If the bucket cannot even be looked up, nothing was sent.
 	g.wire.hold()
 	g.transact(t, operations).has(t, "Retry-After", "1").problem(t, 503, "nats-unavailable")
 }
 
-// Nothing of a transaction is there, or ever comes, whose last message did not reach the server.
+// If the last message of a transaction does not reach the server, nothing of it is stored, then or
+// later.
 func TestTransactionWithoutItsEndStoresNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t, shortTimeout)
@@ -255,7 +262,8 @@ func TestTransactionWithoutItsEndStoresNothing(t *testing.T) {
 	before := g.messages(t, "ledger")
 	g.wire.swallow("$KV.ledger.b")
 	g.transact(t, `{"op":"put","key":"a","value":2},{"op":"put","key":"b","value":2}`).problem(t, 504, "outcome-unknown")
-	// A gap is known to be one, unless a busy machine makes the time run out before the last try is refused.
+	// The server reports a gap in a batch. On a busy machine the time may be over before the last
+	// try is refused, so this is tried again.
 	eventually(t, "a gap is known", func() bool {
 		return g.transact(t, `{"op":"put","key":"a","value":2},{"op":"put","key":"b","value":2},{"op":"put","key":"c","value":2}`).status == 503
 	})
@@ -266,7 +274,7 @@ func TestTransactionWithoutItsEndStoresNothing(t *testing.T) {
 	g.transact(t, `{"op":"put","key":"a","value":3},{"op":"put","key":"b","value":3}`).is(t, 200)
 }
 
-// Others win every race: the keys that must be absent come and go.
+// Other writers win every race: keys that must be absent come and go.
 func TestTransactionOutrunMayBeSentAgain(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -296,13 +304,15 @@ func TestTransactionOutrunMayBeSentAgain(t *testing.T) {
 	wantNative(t, kv, "a", "1")
 	anew()
 	outrun(1000, anew)
-	g.transact(t, operations).wantFailed(t) // and may be sent again
+	// The same transaction may be sent again.
+	g.transact(t, operations).wantFailed(t)
 	outrun(1, func() { put(t, kv, "a", "mine") })
 	g.transact(t, operations).wantFailed(t, fmt.Sprint("0 a ", g.lastRevision(t, "ledger", "a")))
 	wantNative(t, kv, "a", "mine")
 }
 
-// Writes of a mirror go to the origin, transactions too; what comes back from there has no marks.
+// Writes to a mirror go to its origin, and so do transactions. Entries that come back from there do
+// not name their transaction.
 func TestTransactionOfAMirrorGoesToTheOrigin(t *testing.T) {
 	t.Parallel()
 	g := start(t)

@@ -10,7 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// ledger creates the bucket "ledger" with a history of 10 that allows transactions.
+// ledger creates the bucket "ledger", which allows transactions, with a history of 10 unless the
+// configuration is changed.
 func (g *gateway) ledger(t testing.TB, config ...func(*jetstream.KeyValueConfig)) jetstream.KeyValue {
 	t.Helper()
 	c := jetstream.KeyValueConfig{Bucket: "ledger", History: 10}
@@ -22,13 +23,13 @@ func (g *gateway) ledger(t testing.TB, config ...func(*jetstream.KeyValueConfig)
 	return kv
 }
 
-// transact sends operations, as JSON without the brackets, to the ledger.
+// transact sends operations to the ledger. They are given as JSON without the brackets.
 func (g *gateway) transact(t testing.TB, operations string, header ...string) *answer {
 	t.Helper()
 	return g.do(t, "POST", "/buckets/ledger/transactions", `{"operations":[`+operations+`]}`, append(header, jsonType)...)
 }
 
-// A transacted is what a transaction answers.
+// A transacted is the answer to a transaction that was carried out.
 type transacted struct {
 	ID       string
 	Revision uint64
@@ -52,7 +53,8 @@ func revisionsOf(done transacted) (revisions []uint64) {
 	return revisions
 }
 
-// wantFailed checks that a transaction failed for these operations: "index key revision".
+// wantFailed checks that a transaction failed for these operations, each given as "index key
+// revision".
 func (a *answer) wantFailed(t testing.TB, want ...string) {
 	t.Helper()
 	a.problem(t, 412, "transaction-failed")
@@ -104,7 +106,7 @@ func TestTransactionWritesAll(t *testing.T) {
 	}
 }
 
-// Entries, history and watchers tell which transaction an entry is of.
+// Entries name the transaction that stored them, also in their history.
 func TestTransactionIsNamedInItsEntries(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -168,30 +170,36 @@ func TestTransactionConditionsAreAllChecked(t *testing.T) {
 	}
 	for _, operations := range []string{
 		fmt.Sprintf(`{"op":"put","key":"a","value":1,"if_revision":%d}`, a),
-		fmt.Sprintf(`{"op":"put","key":"b","value":1,"if_revision":%d}`, b+1), // the marker's
+		// This is the revision of the marker.
+		fmt.Sprintf(`{"op":"put","key":"b","value":1,"if_revision":%d}`, b+1),
 		`{"op":"put","key":"c","value":1,"if_revision":0}`,
 		`{"op":"put","key":"d","value":1,"if_absent":true}`,
 		`{"op":"put","key":"w","value":1},{"op":"check","key":"never","if_absent":true}`,
 		`{"op":"put","key":"w","value":1},{"op":"check","key":"never","if_revision":0}`,
 		`{"op":"delete","key":"a"}`,
-		`{"op":"delete","key":"a"},{"op":"purge","key":"never-was"}`, // whatever is there
+		// These need no value to be there.
+		`{"op":"delete","key":"a"},{"op":"purge","key":"never-was"}`,
 		`{"op":"put","key":"w","value":1},{"op":"check","key":"a","if_absent":true}`,
-		`{"op":"put","key":"a","value":1,"if_absent":true}`, // over the marker
+		// This is stored over the marker.
+		`{"op":"put","key":"a","value":1,"if_absent":true}`,
 		`{"op":"put","key":"never-was","value":1,"if_absent":true},{"op":"put","key":"w","value":1}`,
 	} {
 		g.transact(t, operations).is(t, 200)
 	}
 }
 
-// One request to NATS for each message, two to look at the bucket and the account, and reads only where absence is asked for.
+// A transaction takes one request to NATS for each message, two to look up the bucket and the
+// account, and reads only for keys that must be absent.
 func TestTransactionsReadOnlyWhatTheyMust(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	put(t, g.ledger(t), "a", "v")
-	g.get(t, "/buckets/ledger/keys/a").is(t, 200) // so that the bucket is known
+	// The bucket is known from now on.
+	g.get(t, "/buckets/ledger/keys/a").is(t, 200)
 	for operations, want := range map[string]int{
 		`{"op":"put","key":"b","value":1,"if_revision":0},{"op":"delete","key":"a"}`: 4,
-		`{"op":"put","key":"c","value":1,"if_absent":true}`:                          5, // a miss is repeated through the leader
+		// A miss is repeated through the leader.
+		`{"op":"put","key":"c","value":1,"if_absent":true}`: 5,
 	} {
 		if got := g.wire.requests(func() { g.transact(t, operations).is(t, 200) }); got != want {
 			t.Errorf("%s: %d requests, want %d", operations, got, want)
@@ -205,7 +213,7 @@ func TestTransactionsNotEnabledNamesThePatch(t *testing.T) {
 	g.ledger(t)
 	operations := `{"op":"put","key":"a","value":1},{"op":"put","key":"b","value":1}`
 	g.transact(t, operations).is(t, 200)
-	// A native client that knows nothing of allow_atomic updates the bucket.
+	// A native client that does not know allow_atomic updates the bucket.
 	if _, err := g.js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "ledger", History: 9}); err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// What the problem names lets this very time to live be, also where the server would make it as long as limit_marker_ttl.
+// The patch that the problem advises allows the time to live of the request, also where the server
+// would raise that to limit_marker_ttl.
 func TestTimesToLiveAreEnabledAsAdvised(t *testing.T) {
 	t.Parallel()
 	g := start(t)

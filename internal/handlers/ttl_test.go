@@ -10,17 +10,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// expiring creates the bucket "shop" with entries that can have a time to live.
+// expiring creates the bucket "shop", whose entries can have a time to live.
 func (g *gateway) expiring(t testing.TB, history uint8, markers time.Duration) jetstream.KeyValue {
 	t.Helper()
 	return g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", History: history, LimitMarkerTTL: markers})
 }
 
-// What may happen to a key, and what is there at its end. Each case begins with older values.
+// lives are what may happen to a key, and what is there at its end. Each case begins with older
+// values.
 var lives = []struct {
 	name string
 	live func(t *testing.T, g *gateway, path string)
-	ends string // "" for nothing at all
+	ends string // "" if not even a marker is there
 }{
 	{"put", func(t *testing.T, g *gateway, path string) {
 		g.do(t, "PUT", path+"?ttl=1s", "new").is(t, 200)
@@ -114,17 +115,17 @@ var lives = []struct {
 	}, "stays"},
 }
 
-// keyOf is the key in a path of the bucket "shop".
+// keyOf returns the key in a path of the bucket "shop".
 func keyOf(path string) string { return path[len("/buckets/shop/keys/"):] }
 
-// transactIn is transact for a bucket that may not allow transactions yet.
+// transactIn is transact for any bucket. It lets the bucket allow transactions first.
 func (g *gateway) transactIn(t *testing.T, bucket, operations string) *answer {
 	t.Helper()
 	g.do(t, "PATCH", "/buckets/"+bucket, `{"allow_atomic":true}`, mergeType).is(t, 200)
 	return g.do(t, "POST", "/buckets/"+bucket+"/transactions", `{"operations":[`+operations+`]}`, jsonType)
 }
 
-// No write ever brings an older value back, whatever expires under it or over it.
+// No write ever brings an older value back, whatever expires below or above it.
 func TestNothingComesBack(t *testing.T) {
 	t.Parallel()
 	for _, config := range []jetstream.KeyValueConfig{
@@ -146,19 +147,22 @@ func TestNothingComesBack(t *testing.T) {
 			for i, life := range lives {
 				ends := life.ends
 				if config.TTL > 0 {
-					ends = "" // the bucket's own ttl ends everything
+					// The TTL of the bucket ends everything.
+					ends = ""
 				}
 				g.awaitEnd(t, life.name, fmt.Sprintf("/buckets/shop/keys/k%d", i), ends)
 			}
-			for i, life := range lives { // and once more, when all has expired
+			// Each key is checked once more, when all has expired.
+			for i, life := range lives {
 				g.wantNothingOlder(t, life.name, fmt.Sprintf("/buckets/shop/keys/k%d", i))
 			}
 		})
 	}
 }
 
-// An entry that a native client stored with "never" outlives those written over it, where the bucket ends them. The gateway's writes
-// replace it, with its history: not by a value of theirs, nor by a marker, is it covered only.
+// An entry that a native client stored with the TTL "never" outlives those that are written over
+// it, where the bucket's TTL ends them. The writes of the gateway remove it with its history. It is
+// not enough to cover it with a value or a marker.
 func TestNeverDoesNotComeBack(t *testing.T) {
 	t.Parallel()
 	writes := map[string]func(t *testing.T, g *gateway, path string){
@@ -211,7 +215,7 @@ func TestNeverDoesNotComeBack(t *testing.T) {
 	}
 }
 
-// awaitEnd looks at a key until it has come to its end.
+// awaitEnd reads a key until it has come to its end.
 func (g *gateway) awaitEnd(t *testing.T, name, path, ends string) {
 	t.Helper()
 	eventually(t, name+" ends as "+ends, func() bool {
@@ -235,7 +239,8 @@ func (g *gateway) wantNothingOlder(t *testing.T, name, path string) *answer {
 	return a
 }
 
-// What expires has a time on every way to read it, and an event when the time is over.
+// The time at which an entry expires is reported by every way to read it, and there is an event
+// when it is over.
 func TestTimeToLiveIsReportedEverywhere(t *testing.T) {
 	t.Parallel()
 	for _, history := range []uint8{1, 5} {
@@ -249,7 +254,8 @@ func TestTimeToLiveIsReportedEverywhere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := created.Add(3 * time.Second).UTC().Format(time.RFC3339Nano) // NATS counts whole seconds
+		// NATS counts whole seconds.
+		want := created.Add(3 * time.Second).UTC().Format(time.RFC3339Nano)
 		if got := a.header.Get("KV-Expires"); got != want {
 			t.Errorf("KV-Expires %s, want %s", got, want)
 		}
@@ -320,7 +326,7 @@ func TestTimeToLiveIsChecked(t *testing.T) {
 	if after := g.messages(t, "shop"); after != before {
 		t.Errorf("refused, yet the stream went from %v to %v", before, after)
 	}
-	// The patch that the problem names mends it.
+	// The patch that the problem names fixes it.
 	g.do(t, "PATCH", "/buckets/plain", `{"limit_marker_ttl":"1h"}`, mergeType).is(t, 200)
 	g.do(t, "PUT", "/buckets/plain/keys/a?ttl=1s", "v").is(t, 200)
 	g.do(t, "PUT", "/buckets/shop/keys/a?ttl=876000h", "v").is(t, 200)
@@ -329,7 +335,7 @@ func TestTimeToLiveIsChecked(t *testing.T) {
 	}
 }
 
-// A mirror's entries are its origin's, and so are the rules for them.
+// The entries of a mirror are those of its origin, and so are the rules for them.
 func TestTimeToLiveOnAMirrorFollowsTheOrigin(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -352,7 +358,8 @@ func TestTimeToLiveOnAMirrorFollowsTheOrigin(t *testing.T) {
 	}
 }
 
-// A plain PUT ends a time to live, and a patch keeps what is left of it, however often it is patched.
+// A PUT without a TTL ends a time to live, while a patch keeps what is left of it, however often
+// the value is patched.
 func TestPatchKeepsTheTimeToLive(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -379,7 +386,7 @@ func TestPatchKeepsTheTimeToLive(t *testing.T) {
 	g.do(t, "PATCH", path, `{"n":2}`, mergeType).is(t, 200)
 	g.get(t, path).is(t, 200).has(t, "KV-Expires", "")
 
-	// Less than a second cannot be set, and is not made more.
+	// Less than a second cannot be set, and is not rounded up.
 	g.do(t, "PUT", path+"?ttl=1s", `{"n":0}`).is(t, 200)
 	g.do(t, "PATCH", path, `{"n":1}`, mergeType).problem(t, 409, "ttl-too-short")
 	g.do(t, "PATCH", path+"?ttl=10s", `{"n":1}`, mergeType).is(t, 200)

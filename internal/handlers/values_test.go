@@ -54,7 +54,7 @@ func TestContentTypeAndEncodingAreStored(t *testing.T) {
 	g.shop(t)
 	for i, tc := range []struct {
 		send           []string
-		mediaType, enc string // as they come back
+		mediaType, enc string // the content type and encoding of the answer
 	}{
 		{nil, "application/octet-stream", ""},
 		{[]string{"Content-Type: application/json"}, "application/json", ""},
@@ -140,7 +140,7 @@ func TestValueHasItsHeaders(t *testing.T) {
 	wantSameHeaders(t, a, g.do(t, "HEAD", "/buckets/shop/keys/page", nil).is(t, 200).hasBody(t, ""))
 }
 
-// wantSameHeaders compares the headers of GET and HEAD.
+// wantSameHeaders checks that HEAD has the headers of GET.
 func wantSameHeaders(t *testing.T, get, head *answer) {
 	t.Helper()
 	for name := range get.header {
@@ -155,7 +155,8 @@ func wantSameHeaders(t *testing.T, get, head *answer) {
 	}
 }
 
-// HEAD answers what GET would, errors and 304 included; but Range is GET's alone (RFC 9110 §14.2).
+// HEAD has the status and headers of GET, errors and 304 included. But Range concerns GET alone
+// (RFC 9110 §14.2).
 func TestHeadIsGetWithoutABody(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -201,7 +202,7 @@ func TestMissingValuesAre404(t *testing.T) {
 	f.do(t, "DELETE", "/buckets/nowhere/keys/a", nil).problem(t, 404, "bucket-not-found")
 }
 
-// A page must not get a stored file to run as a part of itself.
+// A page must not be able to run a stored file as a part of itself.
 func TestForbiddenDestinationsAreRefused(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -218,7 +219,7 @@ func TestForbiddenDestinationsAreRefused(t *testing.T) {
 	}
 }
 
-// NATS is asked once for a plain read or write, and no more than needed for the others.
+// A plain read or write sends one request to NATS, and the others send no more than they need.
 func TestRoundTripsToNATSAreFew(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -226,7 +227,8 @@ func TestRoundTripsToNATSAreFew(t *testing.T) {
 	put(t, kv, "a", "v")
 	put(t, kv, "gone", "v")
 	deleteKey(t, kv, "gone")
-	g.get(t, "/buckets/shop/keys/a").is(t, 200) // the bucket is known from now on
+	// The bucket is known from now on.
+	g.get(t, "/buckets/shop/keys/a").is(t, 200)
 	for _, tc := range []struct {
 		method, path string
 		header       []string

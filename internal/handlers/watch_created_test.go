@@ -8,12 +8,12 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A loss is how a bucket goes, and comes back.
+// A loss is a way in which a bucket goes and comes back.
 type loss struct {
 	lose, restore func(t *testing.T, g *gateway)
 }
 
-// losses have the bucket "shop" deleted and created again, and its stream be no bucket for a while.
+// losses delete and create the bucket "shop" again, or let its stream be no bucket for a while.
 var losses = map[string]loss{
 	"created again": {
 		lose: func(t *testing.T, g *gateway) {
@@ -31,16 +31,17 @@ var losses = map[string]loss{
 	},
 }
 
-// backAgain is a gateway whose bucket "shop" has just come back, and has b, and whose feed has yet
-// to learn of it. It rests, and is roused by a look at intervals of 1.5 s, or by whoever
-// subscribes: here nothing wakes it before.
+// backAgain returns a gateway whose bucket "shop" has just come back with the key b, while its feed
+// does not know of that yet. Such a feed rests. It wakes when it looks for its bucket, every 1.5 s,
+// or when somebody subscribes. Nothing else wakes it here.
 func backAgain(t *testing.T, l loss) *gateway {
 	t.Helper()
 	g := start(t)
 	put(t, g.shop(t), "a", "1")
 	w := g.watch(t, "/buckets/shop/watch")
 	w.until("sync")
-	g.client.Observe(func(kvclient.Advisory) {}) // none reaches the feeds
+	// No advisory reaches the feeds.
+	g.client.Observe(func(kvclient.Advisory) {})
 	l.lose(t, g)
 	w.until("bucket-deleted")
 	eventually(t, "the feed rests", func() bool { return g.metric(t, "kvgw_feeds", nil) == 0 })

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// What a client has sent after its request, and nobody will read, does not take the stream's last word from it: a connection that is
-// closed over unread bytes is reset, and a reset takes back what has not been read yet.
+// The last event of a stream reaches a client that has sent more after its request, which nobody
+// will read. The kernel resets a connection that is closed over unread bytes, and a reset takes
+// back what the client has not read yet.
 func TestLastEventReachesAClientThatHasSentMore(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.StreamLoops, s.handlers.StreamAge = -1, 200*time.Millisecond })
@@ -34,7 +35,7 @@ func TestLastEventReachesAClientThatHasSentMore(t *testing.T) {
 	}
 }
 
-// A listener whose connections hide that they are sockets.
+// A veiled listener accepts connections that hide that they are sockets.
 type veiled struct{ net.Listener }
 
 func (l veiled) Accept() (net.Conn, error) {
@@ -42,7 +43,8 @@ func (l veiled) Accept() (net.Conn, error) {
 	return struct{ net.Conn }{conn}, err
 }
 
-// A request whose connection was taken over, and cannot be watched, is in the access log as all others are.
+// A request whose connection was taken over, but cannot be watched, is in the access log like any
+// other.
 func TestUnwatchableConnectionIsLogged(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.StreamLoops = -1 })

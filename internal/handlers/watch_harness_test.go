@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A block is what stands between two empty lines of a stream.
+// A block has the fields between two empty lines of a stream.
 type block struct {
 	id, event, data, retry, comment string
 }
@@ -25,7 +25,8 @@ func (b block) object(t testing.TB) map[string]any {
 	return o
 }
 
-// An eventStream is an open watch. Its parser is the test's own, from WHATWG HTML §9.2.6.
+// An eventStream is an open watch. It parses the stream by WHATWG HTML §9.2.6, independently of
+// other code.
 type eventStream struct {
 	t      testing.TB
 	body   io.ReadCloser
@@ -34,10 +35,10 @@ type eventStream struct {
 	blocks chan block
 	lastID string
 
-	received atomic.Int64 // bytes of the body
+	received atomic.Int64 // the bytes of the body so far
 }
 
-// watch opens a stream. Headers are written as "Name: value".
+// watch opens a stream. Headers are given as "Name: value".
 func (g *gateway) watch(t testing.TB, target string, headers ...string) *eventStream {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.address+g.basePath+target, nil)
@@ -61,7 +62,7 @@ func (g *gateway) watch(t testing.TB, target string, headers ...string) *eventSt
 
 func (s *eventStream) close() { s.body.Close() }
 
-// A counter counts what is written to it.
+// A counter adds up the bytes that are written to it.
 type counter struct{ n *atomic.Int64 }
 
 func (c counter) Write(p []byte) (int, error) { c.n.Add(int64(len(p))); return len(p), nil }
@@ -92,7 +93,7 @@ func (s *eventStream) read() {
 	}
 }
 
-// next returns the next block.
+// next returns the next block, and remembers its id.
 func (s *eventStream) next() block {
 	s.t.Helper()
 	select {
@@ -110,7 +111,7 @@ func (s *eventStream) next() block {
 	return block{}
 }
 
-// until returns the next event of that name.
+// until skips blocks up to the next event of that name, and returns it.
 func (s *eventStream) until(event string) block {
 	s.t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
@@ -122,7 +123,8 @@ func (s *eventStream) until(event string) block {
 	return block{}
 }
 
-// wantEvents compares the names and keys of the events up to and including the last wanted.
+// wantEvents checks that these are the next events, each given as its name and, if it has one, its
+// key. Blocks without an event are skipped.
 func (s *eventStream) wantEvents(want ...string) {
 	s.t.Helper()
 	for _, w := range want {
@@ -140,7 +142,8 @@ func (s *eventStream) wantEvents(want ...string) {
 	}
 }
 
-// inBothForms runs a test with streams that have a goroutine each, and with streams on taken-over connections.
+// inBothForms runs a test with both forms of a stream's writer: a goroutine for each stream, and
+// loops on connections that were taken over.
 func inBothForms(t *testing.T, test func(t *testing.T, form func(*setup))) {
 	for name, loops := range map[string]int{"goroutines": 0, "loops": -1} {
 		t.Run(name, func(t *testing.T) {

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// As many streams are open as may be, and no more. A browser is told so in a stream, since it would not come back otherwise.
+// No more streams than the limit are open. A browser is told so in a stream, since it would not
+// come back after a status.
 func TestStreamBeyondTheLimitIsRefused(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.MaxStreams = 2 })
@@ -44,7 +45,7 @@ func querySeparator(target string) string {
 	return "?"
 }
 
-// Long polls take the places of streams.
+// Long polls count as streams.
 func TestTooManyLongPolls(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.MaxStreams = 4 })

@@ -17,7 +17,8 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-// h2c serves the gateway's handler over HTTP/2 without TLS, and returns clients with a connection each.
+// h2c serves the gateway's handler over HTTP/2 without TLS, and returns as many clients, each with
+// a connection of its own.
 func (g *gateway) h2c(t *testing.T, connections int) (base string, clients []*http.Client) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -37,12 +38,12 @@ func (g *gateway) h2c(t *testing.T, connections int) (base string, clients []*ht
 	return "http://" + listener.Addr().String(), clients
 }
 
-// A listener is a stream of which only the keys of its puts are kept, until the key "end".
+// A collector reads a stream and keeps only the keys of its entries, up to the key "end".
 type collector struct {
 	target string
 	synced chan struct{}
 	ended  chan struct{}
-	keys   []string // after sync
+	keys   []string // in the order in which they came
 	err    error
 }
 
@@ -86,7 +87,8 @@ func (c *collector) await(t *testing.T, what string, happened <-chan struct{}) {
 	}
 }
 
-// Whatever is open on a bucket, the stream has one consumer, and each client gets its own events and no others.
+// However many streams are open on a bucket, its stream has one consumer, and each client gets
+// exactly its own events.
 func TestManyStreamsShareOneConsumer(t *testing.T) {
 	const filters, alike = 500, 2000
 	t.Parallel()
@@ -139,7 +141,7 @@ func TestManyStreamsShareOneConsumer(t *testing.T) {
 	}
 }
 
-// Clients that come together share a reading.
+// Clients that come at the same time share a reading.
 func TestJoiningClientsShareSnapshots(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -161,8 +163,9 @@ func TestJoiningClientsShareSnapshots(t *testing.T) {
 	}
 }
 
-// A bucket larger than any buffer streams to a client that reads it a piece at a time, and the gateway holds little of it. The bucket is
-// in memory, so that what the nats-server in this process holds is the same all the time.
+// A bucket that is larger than any buffer is streamed to a client that reads slowly, while the
+// gateway holds little of it. The bucket is kept in memory, so that what the nats-server in this
+// process holds stays the same.
 func TestLargeSnapshotTakesLittleMemory(t *testing.T) {
 	measuresMemory(t)
 	const values, size, bound = 3200, 64 << 10, 64 << 20
@@ -199,7 +202,8 @@ func TestLargeSnapshotTakesLittleMemory(t *testing.T) {
 	t.Logf("up to %d MiB more than before, for %d MiB", most>>20, values*size>>20)
 }
 
-// slowly opens a stream whose body is read by the caller, over a connection with small buffers.
+// watchWithSmallBuffers opens a stream whose body the caller reads, over a connection with small
+// buffers.
 func (g *gateway) watchWithSmallBuffers(t *testing.T, target string) io.Reader {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.address+target, nil)

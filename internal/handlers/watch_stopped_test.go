@@ -12,14 +12,16 @@ import (
 	"kvgateway/internal/feed"
 )
 
-// A fold is the state that a stream tells, by what its client must do: keep the old state through a reset, and swap at sync.
+// A fold computes the state that a stream describes by the rules for clients: it keeps the old
+// state after a reset, collects the new one, and replaces the old one at the event sync.
 type fold struct {
-	state, staged map[string]float64 // the revisions of the keys
+	state, staged map[string]float64 // the revisions of the keys with a value; staged is nil unless a snapshot is being received
 	last          float64
 	interruptions []string
 }
 
-// hear takes a block over, and tells whether it was an exact bookmark or sync at least at a revision, or the end.
+// apply applies a block. It reports whether the stream ends with it, or whether it is an exact sync
+// or bookmark at until or later.
 func (f *fold) apply(t testing.TB, b block, until uint64) (done bool) {
 	t.Helper()
 	switch b.event {
@@ -57,7 +59,7 @@ func (f *fold) apply(t testing.TB, b block, until uint64) (done bool) {
 	return false
 }
 
-// revisions are the keys that have a value, as a native client sees them.
+// revisions returns the keys that have a value, with their revisions, as a native client sees them.
 func revisions(t testing.TB, kv jetstream.KeyValue) map[string]float64 {
 	t.Helper()
 	w, err := kv.WatchAll(t.Context(), jetstream.IgnoreDeletes(), jetstream.MetaOnly())
@@ -76,8 +78,9 @@ func revisions(t testing.TB, kv jetstream.KeyValue) map[string]float64 {
 	return nil
 }
 
-// A client stops reading while several times as much as the log holds goes through, of keys that are new, overwritten, deleted and purged.
-// Meanwhile another gets it all; and the stopped one, when it reads again, comes to the bucket's very state, or is sent away.
+// A client stops reading while several times as much as the log holds passes: keys that are new,
+// overwritten, deleted and purged. Meanwhile another client gets all of it. When the first one
+// reads again it arrives at exactly the bucket's state, or is sent away.
 func TestStoppedReaderComesBackRight(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]jetstream.KeyValueConfig{

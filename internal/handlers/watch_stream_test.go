@@ -15,8 +15,9 @@ import (
 	"kvgateway/internal/sse"
 )
 
-// A stream that has more to say at once is woken for what comes meanwhile as well, and gets one turn for both: a loop gave it that, and
-// what had come waited for the next heartbeat.
+// A stream that has more to send is also woken by changes that come meanwhile. Both reasons lead to
+// one turn of its loop, which must send the changes as well. They once waited for the next
+// heartbeat.
 func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 	const patience = 20 * time.Second
 	server := natstest.Start(t, natstest.Options{})
@@ -52,7 +53,8 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 		stored++
 		natstest.Eventually(t, patience, "the feed has it", func() bool { return hub.Stats().Changes.Load() == stored })
 	}
-	for range pollEvents { // all of which a poll takes, and a turn does not send
+	// A poll takes all of these, and a turn does not send all of them.
+	for range pollEvents {
 		store("early", sse.FlushAt/pollEvents)
 	}
 	var sent []byte
@@ -66,7 +68,8 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 			<-woken
 			store("late", 1)
 			select {
-			case <-woken: // with the turn that is due this is one
+			// Together with the turn that is due anyway this is one turn.
+			case <-woken:
 			case <-time.After(patience):
 				t.Fatal("the stream was not woken")
 			}

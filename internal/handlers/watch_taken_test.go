@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A stream is logged and counted when it has ended, with what was sent, and its subscription goes with its client, in whichever
-// form it was written.
+// A stream is logged and counted when it has ended, with the bytes that were sent. Its subscription
+// ends with its client, whichever form the stream has.
 func TestStreamsThatEndAreNoted(t *testing.T) { inBothForms(t, testStreamsThatEndAreNoted) }
 
 func testStreamsThatEndAreNoted(t *testing.T, form func(*setup)) {
@@ -30,7 +30,7 @@ func testStreamsThatEndAreNoted(t *testing.T, form func(*setup)) {
 	stream.close()
 	eventually(t, "the stream is logged", func() bool { return len(g.accessLog(t)) == 1 })
 	line := g.accessLog(t)[0]
-	// A heartbeat or two find out whether the client only sends no more.
+	// One or two heartbeats are sent to find out whether the client has gone or only sends no more.
 	unreceived := line.Bytes - stream.received.Load()
 	if line.Method != "GET" || line.Route != route || line.Status != 200 || unreceived < 0 || unreceived > 200 || line.ID == "" || *line.Duration <= 0 {
 		t.Errorf("logged as %+v, %d bytes were received", line, stream.received.Load())
@@ -41,7 +41,7 @@ func testStreamsThatEndAreNoted(t *testing.T, form func(*setup)) {
 	eventually(t, "the subscription is gone", func() bool { return g.metric(t, "kvgw_subscriptions", nil) == 0 })
 }
 
-// The head of a taken-over answer says what net/http would have said.
+// The head of an answer on a connection that was taken over has what net/http would have written.
 func TestTakenStreamsHaveTheirHeaders(t *testing.T) { inBothForms(t, testTakenStreamsHaveTheirHeaders) }
 
 func testTakenStreamsHaveTheirHeaders(t *testing.T, form func(*setup)) {
@@ -65,7 +65,7 @@ func testTakenStreamsHaveTheirHeaders(t *testing.T, form func(*setup)) {
 	}
 }
 
-// A client that knows no chunks gets none.
+// A client that does not know chunks gets none.
 func TestWatchOverHTTP10HasNoChunks(t *testing.T) { inBothForms(t, testWatchOverHTTP10HasNoChunks) }
 
 func testWatchOverHTTP10HasNoChunks(t *testing.T, form func(*setup)) {
@@ -92,13 +92,15 @@ func testWatchOverHTTP10HasNoChunks(t *testing.T, form func(*setup)) {
 	}
 }
 
-// A body is not what a watch needs, and does no harm: nothing is left to be done with the connection when the stream has it.
+// A watch does not need a body, and one does no harm: when the stream takes the connection over,
+// net/http has nothing left to do with it.
 func TestWatchWithABodyIsServed(t *testing.T) { inBothForms(t, testWatchWithABodyIsServed) }
 
 func testWatchWithABodyIsServed(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.shop(t)
-	var complaints logBuffer // of net/http, which recovers what panics
+	// net/http recovers panics and logs them here.
+	var complaints logBuffer
 	server := httptest.NewUnstartedServer(g.handler)
 	server.Config.ErrorLog = stdlog.New(&complaints, "", 0)
 	server.Start()
@@ -134,7 +136,7 @@ func testWatchWithABodyIsServed(t *testing.T, form func(*setup)) {
 	}
 }
 
-// A stream ends at its age, and says so.
+// A stream ends when it has reached its age, and says so.
 func TestWatchEndsAtItsAge(t *testing.T) { inBothForms(t, testWatchEndsAtItsAge) }
 
 func testWatchEndsAtItsAge(t *testing.T, form func(*setup)) {

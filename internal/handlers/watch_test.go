@@ -14,7 +14,7 @@ import (
 	"kvgateway/internal/feed"
 )
 
-// The tests of streams, each in both forms of their writer.
+// These tests run with both forms of a stream's writer.
 func TestWatchSendsSnapshotSyncAndChanges(t *testing.T) {
 	inBothForms(t, testWatchSendsSnapshotSyncAndChanges)
 }
@@ -59,7 +59,8 @@ func testWatchSendsSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
 	put(t, kv, "other", "d")
 	put(t, kv, "orders.1", "e")
 	deleteKey(t, kv, "stock.1")
-	w.wantEvents("put orders.1", "delete stock.1") // before the purge, which may remove what was not delivered yet
+	// They are read before the purge, which may remove what was not delivered yet.
+	w.wantEvents("put orders.1", "delete stock.1")
 	purgeKey(t, kv, "orders.1")
 	w.wantEvents("purge orders.1")
 	last := put(t, kv, "other", "unseen")
@@ -69,7 +70,7 @@ func testWatchSendsSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
 	})
 }
 
-// Values of any bytes arrive as they are.
+// Values of any bytes arrive unchanged.
 func testWatchedValuesArriveUnchanged(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	g.shop(t)
@@ -129,7 +130,7 @@ func testWatchResumesBehindItsLastID(t *testing.T, form func(*setup)) {
 	}
 }
 
-// What the stream forgot before anybody followed it, nobody can vouch for.
+// Nobody can vouch for what the stream had removed before its bucket had a feed.
 func testWatchResumedBeyondTheHorizonIsReset(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -220,7 +221,8 @@ func testWatchRequestsAreChecked(t *testing.T, form func(*setup)) {
 	g.get(t, "/buckets/shop/watch", "Accept: image/png").is(t, 406)
 }
 
-// While NATS is away a browser is told in a stream, since it would never come back after a status; others get the status.
+// While NATS is away a browser is told so in a stream, since it would never come back after a
+// status. Other clients get the status.
 func testWatchWhileNATSIsAwayIsAProblem(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	g.shop(t)
@@ -318,7 +320,7 @@ func testStreamsShareOneConsumer(t *testing.T, form func(*setup)) {
 	}
 }
 
-// A reader that takes nothing delays nobody, and has it all when it reads again.
+// A client that stops reading delays nobody, and gets everything when it reads again.
 func testSlowReaderDelaysNobody(t *testing.T, form func(*setup)) {
 	g := start(t, form, func(s *setup) { s.feeds = feed.Options{LogBytes: 1 << 20} })
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})

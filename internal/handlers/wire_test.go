@@ -11,21 +11,22 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// A wire stands between the gateway and its nats-server, so that a test can make faults that networks make: answers that do
-// not come, a server that goes away and comes back, another writer who is always a moment faster.
+// A wire connects the gateway to its nats-server. Tests use it to make the faults that networks
+// have: answers that do not come, a server that goes away and comes back, or another writer that is
+// always a moment faster.
 type wire struct {
 	options natsd.Options
 
 	mu      sync.Mutex
 	server  *natsd.Server
-	gate    chan struct{}     // what the server sends waits for it to be closed; nil for no waiting
-	sending func(data []byte) // called with what the gateway is about to send
-	conns   int               // made in all
+	gate    chan struct{}     // if not nil, what the server sends is delivered only after it is closed
+	sending func(data []byte) // if not nil, called with what the gateway is about to send
+	conns   int               // how many connections were ever made
 
-	swallowed string // messages to subjects with it are lost on the way
+	swallowed string // if not empty, messages to subjects that contain it are lost
 }
 
-// InProcessConn makes kvclient's connections.
+// InProcessConn makes the connections of kvclient.
 func (w *wire) InProcessConn() (net.Conn, error) {
 	w.mu.Lock()
 	server := w.server
@@ -43,21 +44,21 @@ func (w *wire) InProcessConn() (net.Conn, error) {
 	return &wiredConn{Conn: conn, wire: w}, nil
 }
 
-// connections is how many connections were ever made.
+// connections returns how many connections were ever made.
 func (w *wire) connections() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.conns
 }
 
-// direct reaches the server without a fault in between.
+// direct returns the server itself, to which connections have no faults.
 func (w *wire) direct() *natsd.Server {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.server
 }
 
-// restart starts the server, on the data that it had.
+// restart starts the server with the data that it had.
 func (w *wire) restart(t testing.TB) {
 	t.Helper()
 	server, err := natsd.Start(t.Context(), w.options)
@@ -80,7 +81,8 @@ func (w *wire) stop() {
 	}
 }
 
-// hold keeps what the server sends from arriving, until release: requests are carried out and their answers do not come.
+// hold keeps what the server sends from arriving until release is called: requests are carried out,
+// and their answers do not come.
 func (w *wire) hold() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -99,14 +101,16 @@ func (w *wire) release() {
 	}
 }
 
-// onSending has a function called with everything before the gateway sends it; nil for no more.
+// onSending sets a function that is called with everything before the gateway sends it; nil removes
+// it.
 func (w *wire) onSending(call func(data []byte)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sending = call
 }
 
-// requests counts the messages that the gateway sends to NATS while the function runs: its round trips.
+// requests returns the number of messages that the gateway sends to NATS while the function runs,
+// which are its round trips.
 func (w *wire) requests(during func()) int {
 	var count atomic.Int64
 	w.onSending(func(data []byte) {
@@ -121,14 +125,15 @@ func (w *wire) requests(during func()) int {
 	return int(count.Load())
 }
 
-// swallow loses every message to a subject with that text in it, on the way to the server; "" for none.
+// swallow drops every message from the gateway to a subject that contains the text; "" ends that.
 func (w *wire) swallow(subject string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.swallowed = subject
 }
 
-// without returns what a client sends (PUB subject reply size, CRLF, payload, CRLF) without the messages to some subjects.
+// without returns what a client sends (PUB subject reply size, CRLF, payload, CRLF) except for
+// messages to subjects that contain the text.
 func without(data []byte, subject string) []byte {
 	var kept []byte
 	for len(data) > 0 {

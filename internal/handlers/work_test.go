@@ -15,8 +15,8 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-// Requests for one large value share the reads of it, and those that have no room for it yet do not
-// read at all.
+// Requests for one large value share its reads, and a request that has no room for the value yet
+// does not read it at all.
 func TestRequestsForALargeValueShareTheirReads(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -24,7 +24,8 @@ func TestRequestsForALargeValueShareTheirReads(t *testing.T) {
 	value := strings.Repeat("v", 500_000)
 	put(t, kv, "a", value)
 	const target, requests = "/buckets/shop/keys/a", 200
-	g.get(t, target).is(t, 200) // now its size is known
+	// Its size is known from now on.
+	g.get(t, target).is(t, 200)
 	answers := make(chan *answer, requests)
 	sent := g.wire.requests(func() {
 		for i := range requests {
@@ -52,8 +53,8 @@ func TestRequestsForALargeValueShareTheirReads(t *testing.T) {
 	}
 }
 
-// A request that was made when others with the same key were under way sees what was written before
-// it was made.
+// A request that is made while others for the same key are under way sees everything that was
+// written before it was made.
 func TestSharedReadsSeeWhatWasWrittenBefore(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -95,7 +96,8 @@ func (g *gateway) beginBodies(t testing.TB, bucket string, count int) {
 	}
 }
 
-// What waits for a change is not at work, nor is what has ended, however it ended.
+// A request that waits for a change is not at work, and neither is one that has ended, however it
+// ended.
 func TestWaitingRequestsAreNotAtWork(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -112,7 +114,8 @@ func TestWaitingRequestsAreNotAtWork(t *testing.T) {
 	}
 	g.beginBodies(t, "shop", 20)
 	base, _ := g.h2c(t, 0)
-	unreadHTTP2(t, base, "/buckets/shop/watch", 3) // goroutines of their own
+	// These streams have goroutines of their own.
+	unreadHTTP2(t, base, "/buckets/shop/watch", 3)
 	eventually(t, "the subscriptions", func() bool {
 		return g.metric(t, "kvgw_subscriptions", nil) == polls+3
 	})
@@ -137,8 +140,8 @@ func TestWaitingRequestsAreNotAtWork(t *testing.T) {
 	eventually(t, "nobody is at work", func() bool { return atWork() == 0 })
 }
 
-// However many requests of one client hang, since NATS does not answer or their bodies do not come,
-// others begin, of the same client too.
+// However many requests of one client hang, because NATS does not answer or their bodies do not
+// come, others can begin, including those of the same client.
 func TestRequestsThatHangLetOthersBegin(t *testing.T) {
 	t.Parallel()
 	bounds := bound.NewSet()
@@ -160,14 +163,15 @@ func TestRequestsThatHangLetOthersBegin(t *testing.T) {
 	eventually(t, "reads wait for NATS", func() bool {
 		return bounds.Find("nats-reads").Used() > 0
 	})
-	g.get(t, "/buckets/m/keys/k?nonsense=1").is(t, 400) // which asks nobody
+	// This request needs no answer of NATS.
+	g.get(t, "/buckets/m/keys/k?nonsense=1").is(t, 400)
 	g.wire.release()
 	for range hanging {
 		(<-answers).is(t, 200)
 	}
 }
 
-// A large value is read once for each request, also where its size is known beforehand.
+// A large value is read once for each request, also if its size is known beforehand.
 func TestLargeValueIsReadOnce(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -183,7 +187,8 @@ func TestLargeValueIsReadOnce(t *testing.T) {
 	}
 }
 
-// A client that sends no more is a client still, whatever is known of the value.
+// A client that has closed its half of the connection still gets its answer, whether the size of
+// the value is known or not.
 func TestHalfClosedClientGetsALargeValue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -200,7 +205,8 @@ func TestHalfClosedClientGetsALargeValue(t *testing.T) {
 	}
 }
 
-// A read with a minimal revision is the client's own, and sees what it wrote before.
+// A read with a minimal revision is not shared with other clients, and sees what its client wrote
+// before.
 func TestMinRevisionOfALargeValueSeesOwnWrites(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -218,7 +224,7 @@ func TestMinRevisionOfALargeValueSeesOwnWrites(t *testing.T) {
 	g.get(t, target+"?min_revision=1").is(t, 404)
 }
 
-// An answer of NATS that is lost holds up nobody but those that asked for it.
+// A lost answer of NATS delays only the requests that asked for it.
 func TestLostAnswerHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -245,7 +251,7 @@ func TestLostAnswerHoldsUpNobodyElse(t *testing.T) {
 	(<-lost).is(t, 504)
 }
 
-// A condition that does not hold needs no room for the value.
+// A request whose condition does not hold needs no room for the value.
 func TestConditionNeedsNoRoomForTheValue(t *testing.T) {
 	t.Parallel()
 	bounds := bound.NewSet()
@@ -254,7 +260,8 @@ func TestConditionNeedsNoRoomForTheValue(t *testing.T) {
 	const target = "/buckets/shop/keys/a"
 	tag := g.get(t, target).is(t, 200).header.Get("Etag")
 	var holds [2]bound.Hold
-	for i := range holds { // all that large answers may have
+	// These take all of the room for large answers.
+	for i := range holds {
 		if err := bounds.Find("answer-bytes").Take(t.Context(), &holds[i], fmt.Sprint(i), 36<<20, nil); err != nil {
 			t.Fatal(err)
 		}
