@@ -57,7 +57,7 @@ func TestHealthcheckFindsARunningGateway(t *testing.T) {
 	}
 }
 
-// TestGreetingCommandsWork runs the lines that a person is told to try.
+// TestGreetingCommandsWork runs the commands that the greeting tells a person to try.
 func TestGreetingCommandsWork(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("no curl")
@@ -91,7 +91,8 @@ func TestAdminListenerServesMetricsAndProfiles(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir(), "--admin-listen=127.0.0.1:0")
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PUT", "/buckets/shop/keys/secret.name", "1")
-	g.want(404, "GET", "/metrics", "") // not on the public listener
+	// The public listener does not serve it.
+	g.want(404, "GET", "/metrics", "")
 	for path, want := range map[string]string{
 		"/metrics":                       `/buckets/{bucket}/keys/`,
 		"/debug/pprof/goroutine?debug=1": "goroutine profile",
@@ -111,8 +112,8 @@ func TestAdminListenerServesMetricsAndProfiles(t *testing.T) {
 	}
 }
 
-// TestAccessLogShowsRoutesNotKeys wants one line a request, by the route's pattern, without the key and the value.
-// What is too large is refused with a problem document, up to a size that net/http does not read.
+// TestHeaderLimits checks that headers which are too large are refused with a problem document, up
+// to a size that net/http does not read.
 func TestHeaderLimits(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir())
 	for size, want := range map[int]string{

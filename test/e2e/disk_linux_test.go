@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A full disk is told at once, and not by writes that nobody answers.
+// A full disk is reported at once. Without that, nobody would answer the writes.
 func TestFullDiskIsTold(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
@@ -22,7 +22,8 @@ func TestFullDiskIsTold(t *testing.T) {
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PUT", "/buckets/shop/keys/a", "1")
 	ballast := filepath.Join(dir, "ballast")
-	_ = os.WriteFile(ballast, bytes.Repeat([]byte("x"), 16<<20), 0o600) // until nothing fits
+	// It grows until nothing more fits.
+	_ = os.WriteFile(ballast, bytes.Repeat([]byte("x"), 16<<20), 0o600)
 
 	g.awaitReadyz(503)
 	if body := g.want(503, "GET", "/readyz", ""); !strings.Contains(body, "disk is full") {

@@ -10,7 +10,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// TestExternalNATSTakesEveryCredential starts a server that wants a certain kind of credential, and a gateway that has it.
+// TestExternalNATSTakesEveryCredential starts servers that demand each kind of credential, and
+// gateways that have it.
 func TestExternalNATSTakesEveryCredential(t *testing.T) {
 	nkey, seedFile := nkeyUser(t)
 	operator, credsFile := operatorMode(t)
@@ -97,8 +98,8 @@ func TestReadinessFollowsNATS(t *testing.T) {
 	}
 }
 
-// TestWrongCredentialsAreReported: the gateway starts all the same, since credentials can be put right on the server too. It is not
-// ready, and says why.
+// TestWrongCredentialsAreReported checks that a gateway with wrong credentials starts all the same,
+// since they can also be corrected on the server. It is not ready, and says why.
 func TestWrongCredentialsAreReported(t *testing.T) {
 	opts := server.Options{Port: freePort(t), StoreDir: t.TempDir(), Username: "gw", Password: "pw"}
 	ns := startNATS(t, opts)

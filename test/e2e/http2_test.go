@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The parts of HTTP/2 (RFC 9113) that the test needs to see what clients that hide the frames are told.
+// The test needs these parts of HTTP/2 (RFC 9113) to see frames that ordinary clients hide.
 const (
 	frameData      = 0x0
 	frameHeaders   = 0x1
@@ -25,7 +25,8 @@ func appendFrame(dst []byte, kind, flags, stream byte, payload []byte) []byte {
 	return append(append(dst, 0, 0, 0, stream), payload...)
 }
 
-// appendField encodes a header field in the simplest of HPACK's ways: literal, not indexed (RFC 7541 §6.2.2).
+// appendField encodes a header field in the simplest way that HPACK has: as a literal that is not
+// indexed (RFC 7541 §6.2.2).
 func appendField(dst []byte, name, value string) []byte {
 	dst = append(append(dst, 0, byte(len(name))), name...)
 	return append(append(dst, byte(len(value))), value...)
@@ -44,7 +45,8 @@ func readFrame(t *testing.T, r io.Reader) (kind, flags, stream byte) {
 	return header[3], header[4], header[8]
 }
 
-// A client that is still sending when it is refused gets the answer, and no reset that makes it forget the answer.
+// A client that is still sending when it is refused gets the answer, and no reset that would make
+// it forget the answer.
 func TestRefusalOfABodyOverHTTP2(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir())
 	conn, err := net.Dial("tcp", g.listen.Addr)

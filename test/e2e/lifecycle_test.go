@@ -48,15 +48,17 @@ func TestSecondStartOnTheSameDataIsRefused(t *testing.T) {
 			t.Errorf("message %q does not contain %q", message, want)
 		}
 	}
-	first.want(201, "PUT", "/buckets/shop", "") // undisturbed
+	// The first one is not disturbed.
+	first.want(201, "PUT", "/buckets/shop", "")
 
 	first.kill()
 	first.wait()
-	start(t, "--data-dir="+dir).want(200, "GET", "/buckets/shop", "") // a killed holder leaves no lock
+	// A process that was killed leaves no lock.
+	start(t, "--data-dir="+dir).want(200, "GET", "/buckets/shop", "")
 }
 
-// halfSent returns when the gateway is reading the body of a PUT and has half of it. finish sends the rest and returns the
-// answer's status.
+// halfSent begins a PUT and returns when the gateway is reading its body and has half of it. finish
+// sends the rest and returns the status of the answer.
 func halfSent(t *testing.T, g *gateway) (finish func() (int, error)) {
 	t.Helper()
 	const first, second = "first half, ", "second half"
@@ -90,7 +92,7 @@ func halfSent(t *testing.T, g *gateway) (finish func() (int, error)) {
 	}
 }
 
-// waitForLog waits for a line of the log.
+// waitForLog waits for a line of the log with that message.
 func waitForLog(t *testing.T, g *gateway, message string) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("the log to say %q", message), func() error {
@@ -147,7 +149,8 @@ func TestDrainDelayKeepsServing(t *testing.T) {
 	began := time.Now()
 	g.signal(syscall.SIGTERM)
 	g.awaitReadyz(503)
-	g.want(200, "PUT", "/buckets/shop/keys/a", "1") // load balancers may not know yet
+	// Load balancers may not know yet.
+	g.want(200, "PUT", "/buckets/shop/keys/a", "1")
 	g.want(200, "GET", "/healthz", "")
 	if code := g.wait(); code != 0 {
 		t.Errorf("exit code %d", code)

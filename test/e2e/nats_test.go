@@ -20,7 +20,8 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// startNATS runs a nats-server with JetStream on a TCP port, a free one unless the options name one.
+// startNATS runs a nats-server with JetStream on a TCP port, which is a free one unless the options
+// name one.
 func startNATS(t *testing.T, opts server.Options) *server.Server {
 	t.Helper()
 	opts.JetStream, opts.Host, opts.NoLog, opts.NoSigs = true, "127.0.0.1", true, true
@@ -47,7 +48,8 @@ func stopNATS(ns *server.Server) {
 	ns.WaitForShutdown()
 }
 
-// freePort returns a port that nothing listens on. Something else could take it, which the tests accept.
+// freePort returns a port on which nothing listens. Another process could take it before the test
+// does, which is accepted.
 func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -67,7 +69,7 @@ func writeFile(t *testing.T, name string, content []byte) string {
 	return path
 }
 
-// must is for what cannot fail in a test, such as making a key.
+// must returns the value of a call that cannot fail in a test, such as making a key.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
@@ -75,14 +77,15 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// nkeyUser returns an NKey user and the file with its seed.
+// nkeyUser returns an NKey user and the name of the file with its seed.
 func nkeyUser(t *testing.T) (user *server.NkeyUser, seedFile string) {
 	t.Helper()
 	pair := must(nkeys.CreateUser())
 	return &server.NkeyUser{Nkey: must(pair.PublicKey())}, writeFile(t, "user.nk", must(pair.Seed()))
 }
 
-// operatorMode returns the options of a server whose accounts are JWTs, and a credentials file for one of its users.
+// operatorMode returns the options of a server whose accounts are JWTs, and the name of a
+// credentials file for one of its users.
 func operatorMode(t *testing.T) (opts server.Options, credsFile string) {
 	t.Helper()
 	operator, system, account, user := must(nkeys.CreateOperator()), must(nkeys.CreateAccount()), must(nkeys.CreateAccount()), must(nkeys.CreateUser())
@@ -108,7 +111,8 @@ func operatorMode(t *testing.T) (opts server.Options, credsFile string) {
 	}, writeFile(t, "user.creds", creds)
 }
 
-// certificates are files and settings for a server that wants client certificates, all of one authority.
+// certificates has the files and settings for a server that demands client certificates. All are
+// signed by one authority.
 type certificates struct {
 	ca, cert, key string
 	server        *tls.Config

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestReadmeTourWorks runs the commands of the README's tour as printed, but for the addresses, and looks for what the lines that
-// begin with "#>" promise of the command before.
+// TestReadmeTourWorks runs the commands of the README's tour as they are printed, except for the
+// addresses. A line that begins with "#>" has a text that the command before it must print.
 func TestReadmeTourWorks(t *testing.T) {
 	for _, tool := range []string{"curl", "sh"} {
 		if _, err := exec.LookPath(tool); err != nil {

@@ -12,12 +12,13 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-const groups = 4 // of keys, each written by one writer
+const groups = 4 // groups is the number of groups of keys. Each is written by one writer.
 
-// sizes of the transactions of each group: in one flush, and in many.
+// sizes are the numbers of keys in the groups: transactions that are sent with one flush, and with
+// many.
 var sizes = [groups]int{2, 10, 100, 600}
 
-// A generation is written to all keys of a group by one transaction.
+// generation returns the body of a transaction that writes the number n to all keys of a group.
 func generation(group, n int) string {
 	var b strings.Builder
 	for i := range sizes[group] {
@@ -26,10 +27,11 @@ func generation(group, n int) string {
 	return `{"operations":[` + b.String()[1:] + `]}`
 }
 
-// A ledger remembers which generation of each group was sent and which was acknowledged.
+// A ledger records the last generation of each group that was sent, and the last that was
+// acknowledged.
 type ledger struct{ sent, acknowledged [groups]atomic.Int64 }
 
-// write sends one generation after the other until the gateway is gone, or stop is closed.
+// write sends one generation after the other until the gateway has ended or stop is closed.
 func (l *ledger) write(g *gateway, group int, stop <-chan struct{}) {
 	for {
 		select {
@@ -51,7 +53,8 @@ func (l *ledger) write(g *gateway, group int, stop <-chan struct{}) {
 	}
 }
 
-// check compares: all keys of a group have the same generation, not older than what was acknowledged.
+// check checks that all keys of a group have the same generation, and that it is not older than the
+// last one that was acknowledged.
 func (l *ledger) check(g *gateway) {
 	g.t.Helper()
 	for group := range groups {
@@ -83,7 +86,8 @@ func (l *ledger) log(t *testing.T) {
 	}
 }
 
-// writeUntil lets the writers write until each has been acknowledged some more times, calls end, and waits for them.
+// writeUntil lets the writers write until each has had more transactions acknowledged. Then it
+// calls end and waits for the writers.
 func (l *ledger) writeUntil(g *gateway, more int64, end func()) {
 	g.t.Helper()
 	var work sync.WaitGroup
@@ -112,7 +116,8 @@ func createLedger(g *gateway) {
 	g.want(200, "PATCH", "/buckets/shop", `{"allow_atomic":true}`)
 }
 
-// TestKillLeavesTransactionsWhole takes the process away, and the nats-server in it, in the middle of transactions.
+// TestKillLeavesTransactionsWhole kills the process, with the nats-server in it, in the middle of
+// transactions.
 func TestKillLeavesTransactionsWhole(t *testing.T) {
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always", "--transaction-rate=0"}
 	g := start(t, args...)
@@ -128,7 +133,8 @@ func TestKillLeavesTransactionsWhole(t *testing.T) {
 	l.log(t)
 }
 
-// TestGatewayKillLeavesTransactionsWhole takes the gateway away and leaves the nats-server with what was begun.
+// TestGatewayKillLeavesTransactionsWhole kills the gateway, while the nats-server keeps what was
+// begun.
 func TestGatewayKillLeavesTransactionsWhole(t *testing.T) {
 	ns := startNATS(t, server.Options{})
 	args := []string{"--nats-url=" + ns.ClientURL(), "--transaction-rate=0"}
@@ -140,14 +146,16 @@ func TestGatewayKillLeavesTransactionsWhole(t *testing.T) {
 		g.wait()
 		g = start(t, args...)
 		g.awaitReadyz(200)
-		// What was sent whole is carried out still, before this write; what was not, the server drops.
+		// A transaction that was sent completely is still carried out, before this write. The
+		// server drops any other.
 		g.want(200, "PUT", "/buckets/shop/keys/after", "")
 		l.check(g)
 	}
 	l.log(t)
 }
 
-// TestNATSRestartLeavesTransactionsWhole stops the nats-server and starts it again while the gateway goes on.
+// TestNATSRestartLeavesTransactionsWhole stops the nats-server and starts it again while the
+// gateway keeps running.
 func TestNATSRestartLeavesTransactionsWhole(t *testing.T) {
 	opts := server.Options{Port: freePort(t), StoreDir: t.TempDir()}
 	ns := startNATS(t, opts)
