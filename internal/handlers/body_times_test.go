@@ -49,11 +49,15 @@ func (l *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
 
 // A bodyCase is a way in which a client sends a body, and what must become of it.
 type bodyCase struct {
-	send  func(io.Writer)
-	pause time.Duration // how long the gateway pauses after each read
+	// send writes the body.
+	send func(io.Writer)
+	// pause is how long the gateway pauses after each read.
+	pause time.Duration
 
-	stopped  string        // the code of the problem; "" if the body is read to its end
-	from, to time.Duration // the bounds of the time at which the answer comes
+	// stopped is the code of the problem; "" if the body is read to its end.
+	stopped string
+	// from and to are the earliest and latest time of the answer.
+	from, to time.Duration
 }
 
 // every writes size bytes at a time, until total bytes are written or nobody takes them.
@@ -68,6 +72,7 @@ func every(interval time.Duration, size, total int) func(io.Writer) {
 	}
 }
 
+// atOnce writes size bytes at once.
 func atOnce(size int) func(io.Writer) { return every(0, size, size) }
 
 func TestBodiesHaveTheirTime(t *testing.T) {
@@ -100,6 +105,7 @@ func TestBodiesHaveTheirTime(t *testing.T) {
 	}
 }
 
+// check sends the body to a gateway's reader and checks the answer.
 func (s *bodyCase) check(t *testing.T, http2 bool) {
 	var protocols http.Protocols
 	protocols.SetHTTP1(!http2)

@@ -78,9 +78,13 @@ func TestBucketListIsCompleteAndPaged(t *testing.T) {
 func TestBucketListShowsOthersBesideOneOutOfReach(t *testing.T) {
 	t.Parallel()
 	nats := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
-		o.Users = []*server.User{{Username: "admin", Password: "a"}, {Username: "gateway", Password: "g", Permissions: &server.Permissions{
+		blind := &server.Permissions{
 			Publish: &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.INFO.KV_secret"}},
-		}}}
+		}
+		o.Users = []*server.User{
+			{Username: "admin", Password: "a"},
+			{Username: "gateway", Password: "g", Permissions: blind},
+		}
 	}})
 	g := start(t, func(s *setup) {
 		s.client = kvclient.Options{URL: nats.URL(), User: "gateway", Password: "g", Name: "test", RequestTimeout: 500 * time.Millisecond, Logger: zerolog.Nop()}

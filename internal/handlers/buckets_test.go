@@ -15,8 +15,10 @@ import (
 func TestBucketCreationIsRepeatable(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	for i, body := range []any{nil, "", "{}", " \r\n ", chunked("{}"), `{"history":1,"ttl":"0s","max_bytes":-1,"max_value_size":-1,"storage":"file",` +
-		`"num_replicas":1,"compression":false,"limit_marker_ttl":"0s","metadata":{},"allow_atomic":false,"description":"","sources":[]}`} {
+	defaults := `{"history":1,"ttl":"0s","max_bytes":-1,"max_value_size":-1,"storage":"file",` +
+		`"num_replicas":1,"compression":false,"limit_marker_ttl":"0s","metadata":{},` +
+		`"allow_atomic":false,"description":"","sources":[]}`
+	for i, body := range []any{nil, "", "{}", " \r\n ", chunked("{}"), defaults} {
 		path := fmt.Sprintf("/buckets/b%d", i)
 		a := g.do(t, "PUT", path, body, jsonType).is(t, 201).has(t, "Location", path)
 		made := withoutReplicas(a.object(t))
@@ -169,10 +171,18 @@ func TestBucketStatusEqualsTheNativeOne(t *testing.T) {
 		}
 		info := native.(*jetstream.KeyValueBucketStatus).StreamInfo()
 		want := map[string]any{
-			"epoch": g.epochOf(t, "shop"), "created": info.Created.UTC().Format(time.RFC3339Nano), "values": number(native.Values()),
-			"subjects": number(info.State.NumSubjects), "bytes": number(native.Bytes()), "first_revision": number(info.State.FirstSeq),
-			"last_revision": number(info.State.LastSeq), "backing_store": native.BackingStore(), "compressed": native.IsCompressed(),
-			"max_value_bytes": number(maxPayload), "expiry_events": false, "hints": []any{},
+			"epoch":           g.epochOf(t, "shop"),
+			"created":         info.Created.UTC().Format(time.RFC3339Nano),
+			"values":          number(native.Values()),
+			"subjects":        number(info.State.NumSubjects),
+			"bytes":           number(native.Bytes()),
+			"first_revision":  number(info.State.FirstSeq),
+			"last_revision":   number(info.State.LastSeq),
+			"backing_store":   native.BackingStore(),
+			"compressed":      native.IsCompressed(),
+			"max_value_bytes": number(maxPayload),
+			"expiry_events":   false,
+			"hints":           []any{},
 		}
 		if diff := cmp.Diff(want, status()); diff != "" {
 			t.Errorf("status (-native +http)\n%s", diff)
@@ -189,6 +199,7 @@ func TestBucketStatusEqualsTheNativeOne(t *testing.T) {
 	check()
 }
 
+// number returns a number as it is in decoded JSON.
 func number(n uint64) json.Number { return json.Number(fmt.Sprint(n)) }
 
 func TestBucketHintsNameWhatIsMissing(t *testing.T) {

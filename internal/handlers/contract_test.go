@@ -20,7 +20,9 @@ import (
 )
 
 func init() {
-	text := func(body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3filter.EncodingFn) (any, error) {
+	text := func(
+		body io.Reader, _ http.Header, _ *openapi3.SchemaRef, _ openapi3filter.EncodingFn,
+	) (any, error) {
 		data, err := io.ReadAll(body)
 		return string(data), err
 	}
@@ -60,6 +62,7 @@ func pathItem(doc *openapi3.T, target string) (string, *openapi3.PathItem) {
 	return "", nil
 }
 
+// matches reports whether the parts of a path match those of a template.
 func matches(template, path []string) bool {
 	for i, part := range template {
 		switch {
@@ -118,6 +121,7 @@ func (g *gateway) checkContract(t testing.TB, method, target string, a *answer) 
 	checkResponse(a, method, route, response.Value, fault)
 }
 
+// A faultFunc reports a difference between an answer and the contract.
 type faultFunc func(format string, args ...any)
 
 // checkProblem checks what all problem documents have in common, and returns the problem's code.
@@ -149,6 +153,7 @@ func (g *gateway) checkProblem(t testing.TB, a *answer, fault faultFunc) string 
 	return code
 }
 
+// checkNotAllowed checks the answer to a method that the path does not have.
 func checkNotAllowed(a *answer, code, method string, item *openapi3.PathItem, fault faultFunc) {
 	if a.status != http.StatusMethodNotAllowed || code != "method-not-allowed" && method != http.MethodHead {
 		fault("code %q for a method that the path does not take", code)
@@ -167,9 +172,12 @@ func checkNotAllowed(a *answer, code, method string, item *openapi3.PathItem, fa
 
 // actedOn lists headers that make a client do something. An answer has them only where the contract
 // says so.
-var actedOn = []string{"Content-Encoding", "Content-Range", "Etag", "Kv-Expires", "Kv-Operation", "Kv-Ttl", "Link", "Location",
-	"Preference-Applied", "Retry-After", "Set-Cookie"}
+var actedOn = []string{
+	"Content-Encoding", "Content-Range", "Etag", "Kv-Expires", "Kv-Operation", "Kv-Ttl", "Link",
+	"Location", "Preference-Applied", "Retry-After", "Set-Cookie",
+}
 
+// checkResponse checks the headers and the body of an answer against those of the contract.
 func checkResponse(a *answer, method string, route *routers.Route, response *openapi3.Response, fault faultFunc) {
 	known := make(map[string]bool)
 	for name, header := range response.Headers {

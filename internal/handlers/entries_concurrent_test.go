@@ -20,8 +20,11 @@ import (
 func publishBatch(t testing.TB, js jetstream.JetStream, bucket, id, value string, keys []string) bool {
 	t.Helper()
 	for i, key := range keys {
-		msg := &nats.Msg{Subject: "$KV." + bucket + "." + key, Data: []byte(value), Header: nats.Header{
-			"Nats-Batch-Id": {id}, "Nats-Batch-Sequence": {fmt.Sprint(i + 1)}}}
+		msg := &nats.Msg{
+			Subject: "$KV." + bucket + "." + key,
+			Data:    []byte(value),
+			Header:  nats.Header{"Nats-Batch-Id": {id}, "Nats-Batch-Sequence": {fmt.Sprint(i + 1)}},
+		}
 		if i < len(keys)-1 {
 			if err := js.Conn().PublishMsg(msg); err != nil {
 				return false

@@ -16,6 +16,7 @@ func linesOf(t testing.TB, a *answer) []map[string]any {
 	return parseLines(t, a.body)
 }
 
+// parseLines returns the objects of a body in NDJSON, whose last line must be complete.
 func parseLines(t testing.TB, body []byte) []map[string]any {
 	t.Helper()
 	if len(body) > 0 && body[len(body)-1] != '\n' {
@@ -36,9 +37,12 @@ func parseLines(t testing.TB, body []byte) []map[string]any {
 
 // An export is what the answer to an export in NDJSON says.
 type export struct {
-	body    []byte
+	// body is the answer, which can be imported.
+	body []byte
+	// entries has each entry by its key.
 	entries map[string]map[string]any
-	end     map[string]any
+	// end is the last line.
+	end map[string]any
 }
 
 // export exports the target and checks that each key comes once.
@@ -62,10 +66,14 @@ func (g *gateway) export(t testing.TB, target string) export {
 
 // An imported is what the answer to an import says.
 type imported struct {
-	lines    []map[string]any
-	failed   map[int]string // the codes of the refused lines, by their numbers
+	// lines are all lines of the answer.
+	lines []map[string]any
+	// failed has the codes of the refused lines, by their numbers.
+	failed map[int]string
+	// progress has the numbers of lines that were acknowledged while the import went on.
 	progress []int
-	last     map[string]any
+	// last is the last line, which has the counts or a problem.
+	last map[string]any
 }
 
 // wantDone checks that an import was completed, and its counts.
@@ -87,6 +95,7 @@ func (g *gateway) load(t testing.TB, target, body string) imported {
 	return readImport(t, linesOf(t, s.do(t, "POST", target, body, lineType)))
 }
 
+// readImport reads the lines of an answer to an import.
 func readImport(t testing.TB, lines []map[string]any) imported {
 	t.Helper()
 	i := imported{lines: lines, failed: make(map[int]string)}

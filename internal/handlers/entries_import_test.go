@@ -22,12 +22,20 @@ func TestImportStoresEveryFormOfValue(t *testing.T) {
   {"base64":"/wD+","key":"bytes","content_encoding":"x-mine"}  
 {"key":"there","text":"é\"\u0001\ud83d\ude00\ufffd"}
 {"key":"empty","text":""}
-{"bucket":"other","key":"whole","revision":9,"epoch":"k3f9x","operation":"put","created":"2020-01-01T00:00:00Z","size":99,"value":null}
+`+`{"bucket":"other","key":"whole","revision":9,"epoch":"k3f9x","operation":"put",`+
+		`"created":"2020-01-01T00:00:00Z","size":99,"value":null}`+`
 {"end":true,"revision":7,"count":7,"next":"x"}
 {"key":"last\u002eone","text":"without an end"}`)
 	i.wantDone(t, 7, 0)
-	for key, value := range map[string]string{"a": "v", "a/.b": `{"b":1.0,"a":[1e400, "<"]}`, "bytes": "\xff\x00\xfe", "there": "é\"\x01😀\ufffd",
-		"empty": "", "whole": "null", "last.one": "without an end"} {
+	for key, value := range map[string]string{
+		"a":        "v",
+		"a/.b":     `{"b":1.0,"a":[1e400, "<"]}`,
+		"bytes":    "\xff\x00\xfe",
+		"there":    "é\"\x01😀\ufffd",
+		"empty":    "",
+		"whole":    "null",
+		"last.one": "without an end",
+	} {
 		wantNative(t, kv, key, value)
 	}
 	g.get(t, "/buckets/shop/keys/bytes").is(t, 200).has(t, "Content-Encoding", "x-mine").has(t, "Content-Type", "application/octet-stream")
@@ -108,7 +116,8 @@ func TestImportRefusesBadLinesOneByOne(t *testing.T) {
 		lines := strings.Split(body.String(), "\n")
 		for number, code := range want {
 			if i.failed[number] != code {
-				t.Errorf("line %d, %.200s: %s, want %s", number, lines[number-1], i.failed[number], code)
+				line := lines[number-1]
+				t.Errorf("line %d, %.200s: %s, want %s", number, line, i.failed[number], code)
 			}
 		}
 	}
@@ -160,8 +169,16 @@ func TestImportRequestsAreChecked(t *testing.T) {
 	post("/buckets/shop/entries", lineType, "Sec-Fetch-Site: cross-site").problem(t, 403, "cross-site")
 	post("/buckets/shop/entries", lineType, "Origin: https://evil.example").problem(t, 403, "cross-site")
 	post("/buckets/shop/entries", lineType, "If-Match: *").problem(t, 400, "invalid-header")
-	for query, code := range map[string]string{"mode=x": "invalid-parameter", "results=none": "invalid-parameter", "ttl=x": "invalid-parameter", "ttl=1ms": "invalid-parameter",
-		"ttl=": "invalid-parameter", "expires=x": "invalid-parameter", "filter=a": "unknown-parameter", "mode=create&mode=create": "invalid-parameter"} {
+	for query, code := range map[string]string{
+		"mode=x":                  "invalid-parameter",
+		"results=none":            "invalid-parameter",
+		"ttl=x":                   "invalid-parameter",
+		"ttl=1ms":                 "invalid-parameter",
+		"ttl=":                    "invalid-parameter",
+		"expires=x":               "invalid-parameter",
+		"filter=a":                "unknown-parameter",
+		"mode=create&mode=create": "invalid-parameter",
+	} {
 		post("/buckets/shop/entries?"+query, lineType).problem(t, 400, code)
 	}
 	g.do(t, "POST", "/buckets/shop/entries", nil, lineType).is(t, 200).hasBody(t, `{"done":true,"stored":0,"failed":0,"expired":0,"prolonged":0}`+"\n")
@@ -208,9 +225,15 @@ func TestExportCanBeImported(t *testing.T) {
 	g := start(t)
 	g.shop(t)
 	g.shopNamed(t, "copy")
+	deep := strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000)
 	values := map[string][2]string{
-		"json": {`{"a":1.10,"b":[1,2]}`, "application/json"}, "odd": {"\xff\xfe", "image/png; a=\"b\""}, "text": {"é\n<>&\u2028", "text/plain"},
-		"none": {"", ""}, "octets": {"x", ""}, "patch": {`{"a":null}`, "application/merge-patch+json"}, "deep": {strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000), "application/json"},
+		"json":   {`{"a":1.10,"b":[1,2]}`, "application/json"},
+		"odd":    {"\xff\xfe", "image/png; a=\"b\""},
+		"text":   {"é\n<>&\u2028", "text/plain"},
+		"none":   {"", ""},
+		"octets": {"x", ""},
+		"patch":  {`{"a":null}`, "application/merge-patch+json"},
+		"deep":   {deep, "application/json"},
 	}
 	for key, v := range values {
 		header := []string{"X: y"}

@@ -22,6 +22,7 @@ type entryPage struct {
 	Next     string
 }
 
+// entries reads a page of entries.
 func (g *gateway) entries(t testing.TB, target string, header ...string) entryPage {
 	t.Helper()
 	var page entryPage
@@ -29,6 +30,7 @@ func (g *gateway) entries(t testing.TB, target string, header ...string) entryPa
 	return page
 }
 
+// keys returns the keys of the page, in its order.
 func (p entryPage) keys() []string {
 	keys := []string{}
 	for _, e := range p.Entries {
@@ -84,7 +86,8 @@ func TestEntriesAreSelected(t *testing.T) {
 				t.Errorf("as lines: %d entries, %v", len(x.entries), x.end)
 			}
 			for limit := 1; limit <= 4; limit++ {
-				keys := g.allPages(t, fmt.Sprintf("/buckets/shop/entries?%s&limit=%d", tc.query, limit), limit, func(page map[string]any) []string {
+				target := fmt.Sprintf("/buckets/shop/entries?%s&limit=%d", tc.query, limit)
+				keys := g.allPages(t, target, limit, func(page map[string]any) []string {
 					var keys []string
 					for _, e := range page["entries"].([]any) {
 						keys = append(keys, e.(map[string]any)["key"].(string))
@@ -282,8 +285,10 @@ func TestEntriesNameTheirConsistency(t *testing.T) {
 		if a.decode(t, &page); len(page.Entries) != 1 {
 			t.Fatalf("own write %s is not there: %s", key, a.body)
 		}
-		if a := g.get(t, "/buckets/shop/entries?consistency=any&key=k01"); strings.Contains(string(a.body), `"snapshot":true`) != (a.header.Get("KV-Consistency") == "leader") {
-			t.Fatalf("%s: %s", a.header.Get("KV-Consistency"), a.body)
+		lax := g.get(t, "/buckets/shop/entries?consistency=any&key=k01")
+		snapshot := strings.Contains(string(lax.body), `"snapshot":true`)
+		if consistency := lax.header.Get("KV-Consistency"); snapshot != (consistency == "leader") {
+			t.Fatalf("%s: %s", consistency, lax.body)
 		}
 	}
 	g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.AllowDirect = false })

@@ -19,7 +19,7 @@ func TestValueHasOneFormInJSON(t *testing.T) {
 	binary := "\xff\x00\xfe"
 	for i, tc := range []struct {
 		value, mediaType string
-		byType, jsonType string // the member that has the value, as it is written
+		byType, inJSON   string // the member that has the value, as it is written
 	}{
 		{`{"qty":2}`, "application/json", `"value":{"qty":2}`, `"value":{"qty":2}`},
 		{`{"qty":2}`, "application/json; charset=utf-8", `"value":{"qty":2}`, `"value":{"qty":2}`},
@@ -59,7 +59,7 @@ func TestValueHasOneFormInJSON(t *testing.T) {
 		}
 		g.do(t, "PUT", "/buckets/shop/keys/"+key, tc.value, header...).is(t, 200)
 		exact := `"base64":"` + base64.StdEncoding.EncodeToString([]byte(tc.value)) + `"`
-		for query, want := range map[string]string{"": tc.byType, "?values=json": tc.jsonType, "?values=base64": exact, "?values=none": ""} {
+		for query, want := range map[string]string{"": tc.byType, "?values=json": tc.inJSON, "?values=base64": exact, "?values=none": ""} {
 			for _, place := range []string{"entries", "history"} {
 				a := g.get(t, "/buckets/shop/"+place+"/"+key+query).is(t, 200)
 				if !strings.Contains(string(a.body), want) {

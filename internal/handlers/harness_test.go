@@ -47,14 +47,22 @@ func heapInUse() int64 {
 // handlers behind an http.Server on a port of its own. Beside it there is a native client of the
 // same nats-server.
 type gateway struct {
-	address  string // host:port
+	// address is the host and port on which the gateway listens.
+	address string
+	// basePath is put before every target that is sent.
 	basePath string
-	wire     *wire // between kvclient and the nats-server; tests make their faults here
-	client   *kvclient.Client
-	handler  http.Handler
-	js       jetstream.JetStream // the native client
-	log      *logBuffer
-	metrics  *prometheus.Registry
+	// wire is between the client and the nats-server. Tests make their faults here.
+	wire *wire
+	// client is the gateway's own client of the nats-server.
+	client *kvclient.Client
+	// handler serves the requests. Some tests put it behind a server of their own.
+	handler http.Handler
+	// js is the native client. It does not pass through the wire.
+	js jetstream.JetStream
+	// log collects what the gateway logs.
+	log *logBuffer
+	// metrics has what the gateway counts.
+	metrics *prometheus.Registry
 }
 
 // A setup has the options that a test can change before its gateway starts.
@@ -113,12 +121,14 @@ func start(t testing.TB, configure ...func(*setup)) *gateway {
 	return g
 }
 
+// closeClient closes a client, and gives up after a second.
 func closeClient(client *kvclient.Client) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	client.Close(ctx)
 }
 
+// startServer starts a nats-server on new data, and stops it when the test ends.
 func startServer(t testing.TB) *wire {
 	t.Helper()
 	w := &wire{options: natsd.Options{DataDir: t.TempDir(), SyncInterval: time.Minute, Logger: zerolog.Nop()}}
@@ -159,6 +169,7 @@ func (g *gateway) shop(t testing.TB) jetstream.KeyValue {
 	return g.shopNamed(t, "shop")
 }
 
+// shopNamed creates a bucket like shop under another name.
 func (g *gateway) shopNamed(t testing.TB, bucket string) jetstream.KeyValue {
 	t.Helper()
 	return g.bucket(t, jetstream.KeyValueConfig{Bucket: bucket, History: 10})

@@ -109,11 +109,17 @@ func TestStoredHeadersDoNotDeceive(t *testing.T) {
 	}
 }
 
+// protocolHeaders are headers of HTTP that no stored header may become.
+var protocolHeaders = []string{
+	"Status", "Description", "Set-Cookie", "Location", "Kv-Operation", "Kv-Expires",
+	"Access-Control-Allow-Origin", "Content-Range",
+}
+
+// wantNoProtocolHeaders checks that an answer shows no stored header but those of the value.
 func wantNoProtocolHeaders(t *testing.T, a *answer) {
 	t.Helper()
 	for name := range a.header {
-		if strings.HasPrefix(name, "Nats-") || slices.Contains([]string{"Status", "Description", "Set-Cookie", "Location", "Kv-Operation",
-			"Kv-Expires", "Access-Control-Allow-Origin", "Content-Range"}, name) {
+		if strings.HasPrefix(name, "Nats-") || slices.Contains(protocolHeaders, name) {
 			t.Errorf("%s: shows the stored header %s: %q", a.request, name, a.header.Values(name))
 		}
 	}

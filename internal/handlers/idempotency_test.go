@@ -11,13 +11,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A repeated is a request that is sent twice. Its key has the value {"n":1}.
+// A repeated is a request that is sent twice.
 type repeated struct {
 	name, method, query, body string
-	header                    []string
-	ends                      string // the value afterwards; "" if there is a marker
+	// header has the header lines, with the words that testKey.fill replaces.
+	header []string
+	// ends is the value afterwards; "" if there is a marker.
+	ends string
 }
 
+// repeateds are requests on a key that has the value {"n":1}.
 var repeateds = []repeated{
 	{"put", "PUT", "", "new", nil, "new"},
 	{"put with a type", "PUT", "", "new", []string{"Content-Type: text/plain"}, "new"},
@@ -43,6 +46,7 @@ var repeatedCreates = []repeated{
 	{"neither", "PUT", "", "new", []string{`If-None-Match: "OTHER"`}, "new"},
 }
 
+// sendRepeated sends a request with the idempotency key "k".
 func (g *gateway) sendRepeated(t *testing.T, r repeated, p testKey, more ...string) *answer {
 	t.Helper()
 	var body any
@@ -102,6 +106,7 @@ func TestRetryAnswersAsTheFirstRequest(t *testing.T) {
 	}
 }
 
+// wantEnd checks the value of a key, which is "" for none, and that a reader sees no headers of NATS.
 func (f *fixture) wantEnd(t *testing.T, p testKey, value string) {
 	t.Helper()
 	a := f.get(t, p.path())
@@ -285,7 +290,9 @@ func TestRetryAfterARestartOfNATSIsRecognized(t *testing.T) {
 	send := func(key, body string, header ...string) *answer {
 		return g.do(t, "PUT", "/buckets/shop/keys/"+key, body, append(header, "Idempotency-Key: k")...)
 	}
-	plain, cas, gone := send("a", "v").is(t, 200), send("cas", "v", `If-Match: "1"`).is(t, 200), send("gone", "v").is(t, 200)
+	plain := send("a", "v").is(t, 200)
+	cas := send("cas", "v", `If-Match: "1"`).is(t, 200)
+	gone := send("gone", "v").is(t, 200)
 	put(t, kv, "gone", "overwritten")
 	g.wire.stop()
 	g.wire.restart(t)

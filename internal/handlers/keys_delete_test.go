@@ -41,8 +41,16 @@ func TestDeletionByFilterRequestsAreChecked(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	put(t, g.shop(t), "a", "v")
-	for query, code := range map[string]string{"": "invalid-parameter", "purge=true": "invalid-parameter", "filter=": "invalid-parameter", "filter=a*": "invalid-filter",
-		"filter=a&limit=0": "invalid-parameter", "filter=a&dry_run=1": "invalid-parameter", "filter=a&prefix=a": "unknown-parameter", "key=a": "unknown-parameter"} {
+	for query, code := range map[string]string{
+		"":                   "invalid-parameter",
+		"purge=true":         "invalid-parameter",
+		"filter=":            "invalid-parameter",
+		"filter=a*":          "invalid-filter",
+		"filter=a&limit=0":   "invalid-parameter",
+		"filter=a&dry_run=1": "invalid-parameter",
+		"filter=a&prefix=a":  "unknown-parameter",
+		"key=a":              "unknown-parameter",
+	} {
 		g.do(t, "DELETE", "/buckets/shop/keys?"+query, nil).problem(t, 400, code)
 	}
 	g.do(t, "DELETE", "/buckets/shop/keys?filter=>", nil, "Sec-Fetch-Site: cross-site").problem(t, 403, "cross-site")

@@ -148,7 +148,8 @@ func TestDelimiterFoldsKeys(t *testing.T) {
 			whole := g.listedLines(t, "/buckets/shop/keys?"+tc.query)
 			for limit := 1; limit <= 5; limit++ {
 				var keys, prefixes []string
-				g.allPages(t, fmt.Sprintf("/buckets/shop/keys?%s&limit=%d", tc.query, limit), limit, func(page map[string]any) []string {
+				target := fmt.Sprintf("/buckets/shop/keys?%s&limit=%d", tc.query, limit)
+				g.allPages(t, target, limit, func(page map[string]any) []string {
 					keys = append(keys, stringsOf(page["keys"])...)
 					prefixes = append(prefixes, stringsOf(page["prefixes"])...)
 					return append(stringsOf(page["keys"]), stringsOf(page["prefixes"])...)
@@ -172,7 +173,8 @@ func TestKeyPagesJoinToTheWholeList(t *testing.T) {
 	slices.Sort(keys)
 	keysOf := func(page map[string]any) []string { return stringsOf(page["keys"]) }
 	for _, limit := range []int{7, 100, 299, 300, 301, 10_000} {
-		if got := g.allPages(t, fmt.Sprintf("/buckets/shop/keys?limit=%d", limit), limit, keysOf); !slices.Equal(got, keys) {
+		target := fmt.Sprintf("/buckets/shop/keys?limit=%d", limit)
+		if got := g.allPages(t, target, limit, keysOf); !slices.Equal(got, keys) {
 			t.Errorf("limit=%d: %d keys, or in another order", limit, len(got))
 		}
 	}
@@ -226,7 +228,10 @@ func TestCursorIsAPositionAmongNames(t *testing.T) {
 	markers := next("/buckets/shop/markers?limit=1")
 	g.get(t, "/buckets/shop/keys?cursor="+markers).problem(t, 400, "invalid-cursor")
 	g.get(t, "/buckets/shop/markers?cursor="+markers).is(t, 200)
-	for _, forged := range []string{"x", "!", "AAAA", "%00", "YQ", cursor[:len(cursor)-1], strings.ToLower(cursor) + "=", "é", "null"} {
+	for _, forged := range []string{
+		"x", "!", "AAAA", "%00", "YQ", cursor[:len(cursor)-1], strings.ToLower(cursor) + "=",
+		"é", "null",
+	} {
 		g.get(t, "/buckets/shop/keys?cursor="+forged).problem(t, 400, "invalid-cursor")
 	}
 }

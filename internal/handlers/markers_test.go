@@ -52,7 +52,8 @@ func TestMarkerListIsComplete(t *testing.T) {
 		}
 	}
 	for _, limit := range []int{1, 7, 19, 20, 21} {
-		if got := g.allPages(t, fmt.Sprintf("/buckets/shop/markers?limit=%d", limit), limit, markerKeys); !slices.Equal(got, want) {
+		target := fmt.Sprintf("/buckets/shop/markers?limit=%d", limit)
+		if got := g.allPages(t, target, limit, markerKeys); !slices.Equal(got, want) {
 			t.Errorf("limit=%d: %q", limit, got)
 		}
 	}
@@ -60,7 +61,12 @@ func TestMarkerListIsComplete(t *testing.T) {
 	if got := g.allPages(t, "/buckets/shop/markers?limit=3&filter=b.*&filter=b.>", 3, markerKeys); !slices.Equal(got, b) {
 		t.Errorf("filtered: %q, want %q", got, b)
 	}
-	for query, code := range map[string]string{"filter=b*": "invalid-filter", "limit=0": "invalid-parameter", "cursor=x": "invalid-cursor", "prefix=b": "unknown-parameter"} {
+	for query, code := range map[string]string{
+		"filter=b*": "invalid-filter",
+		"limit=0":   "invalid-parameter",
+		"cursor=x":  "invalid-cursor",
+		"prefix=b":  "unknown-parameter",
+	} {
 		g.get(t, "/buckets/shop/markers?"+query).problem(t, 400, code)
 	}
 	g.get(t, "/buckets/nowhere/markers").problem(t, 404, "bucket-not-found")
@@ -127,9 +133,17 @@ func TestMarkerRemovalParametersAreChecked(t *testing.T) {
 	g.shopWithDeleted(t, "a")
 	before := g.messages(t, "shop")
 	for query, code := range map[string]string{
-		"older_than=x": "invalid-parameter", "older_than=-1s": "invalid-parameter", "older_than=30": "invalid-parameter", "older_than=1d": "invalid-parameter",
-		"older_than=": "invalid-parameter", "older_than=99999999999h": "invalid-parameter", "older_than=0s&older_than=1s": "invalid-parameter",
-		"filter=a*": "invalid-filter", "filter=": "invalid-parameter", "limit=1": "unknown-parameter", "cursor=x": "unknown-parameter",
+		"older_than=x":                "invalid-parameter",
+		"older_than=-1s":              "invalid-parameter",
+		"older_than=30":               "invalid-parameter",
+		"older_than=1d":               "invalid-parameter",
+		"older_than=":                 "invalid-parameter",
+		"older_than=99999999999h":     "invalid-parameter",
+		"older_than=0s&older_than=1s": "invalid-parameter",
+		"filter=a*":                   "invalid-filter",
+		"filter=":                     "invalid-parameter",
+		"limit=1":                     "unknown-parameter",
+		"cursor=x":                    "unknown-parameter",
 	} {
 		g.do(t, "DELETE", "/buckets/shop/markers?"+query, nil).problem(t, 400, code)
 	}

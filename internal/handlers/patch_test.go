@@ -37,8 +37,17 @@ func TestPatchRefusalsStoreNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
-	for key, value := range map[string]string{"json": `{"n":1}`, "text": "hello", "twice": `{"a":1,"a":2}`, "empty": "", "deep": strings.Repeat("[", 10000) + strings.Repeat("]", 10000),
-		"big": `{"a":"` + strings.Repeat("x", 600<<10) + `"}`, "gone": "v", "purged": "v"} {
+	deep := strings.Repeat("[", 10000) + strings.Repeat("]", 10000)
+	for key, value := range map[string]string{
+		"json":   `{"n":1}`,
+		"text":   "hello",
+		"twice":  `{"a":1,"a":2}`,
+		"empty":  "",
+		"deep":   deep,
+		"big":    `{"a":"` + strings.Repeat("x", 600<<10) + `"}`,
+		"gone":   "v",
+		"purged": "v",
+	} {
 		put(t, kv, key, value)
 	}
 	g.publish(t, "shop", "encoded", `{"n":1}`, nats.Header{"Content-Encoding": {"gzip"}})
@@ -64,7 +73,7 @@ func TestPatchRefusalsStoreNothing(t *testing.T) {
 		{"json", `{"n":1,"n":2}`, mergeType, 400, "invalid-body"},
 		{"json", `{} {}`, mergeType, 400, "invalid-body"},
 		{"json", "{\"n\":\"\xff\"}", mergeType, 400, "invalid-body"},
-		{"json", strings.Repeat("[", 10000) + strings.Repeat("]", 10000), mergeType, 400, "invalid-body"},
+		{"json", deep, mergeType, 400, "invalid-body"},
 		{"json", ``, mergeType, 400, "invalid-body"},
 		{"json", `{}`, jsonPatchType, 400, "invalid-body"},
 		{"json", `[{"op":"spam","path":""}]`, jsonPatchType, 400, "invalid-body"},

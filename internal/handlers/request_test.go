@@ -36,8 +36,9 @@ type answer struct {
 	body    []byte
 }
 
-// do sends one request, its target byte for byte as given, and checks the answer against the contract. The body is nil, a
-// string, or chunked; headers are lines such as "If-Match: *", sent in this order.
+// do sends one request and checks the answer against the contract. The target is sent byte for byte.
+// The body is nil, a string, or chunked. Headers are lines such as "If-Match: *", which are sent in
+// this order.
 func (g *gateway) do(t testing.TB, method, target string, body any, header ...string) *answer {
 	t.Helper()
 	s := g.session(t)
@@ -45,6 +46,7 @@ func (g *gateway) do(t testing.TB, method, target string, body any, header ...st
 	return s.do(t, method, g.basePath+target, body, header...)
 }
 
+// get sends a GET, as do does.
 func (g *gateway) get(t testing.TB, target string, header ...string) *answer {
 	t.Helper()
 	return g.do(t, "GET", target, nil, header...)
@@ -108,6 +110,7 @@ func (g *gateway) sessionFrom(t testing.TB, address string) *session {
 	return g.sessionOn(conn)
 }
 
+// do is the do of a gateway on the session's connection. The base path is not added to the target.
 func (s *session) do(t testing.TB, method, target string, body any, header ...string) *answer {
 	t.Helper()
 	request := encode(s.gateway.address, method, target, body, header)
@@ -142,6 +145,7 @@ func (s *session) answer(t testing.TB, method, target string, header []string) *
 	return a
 }
 
+// encode returns a request as it is sent.
 func encode(host, method, target string, body any, header []string) []byte {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "%s %s HTTP/1.1\r\n", method, target)
@@ -239,6 +243,7 @@ func (a *answer) object(t testing.TB) map[string]any {
 	return object
 }
 
+// decode reads the body as JSON.
 func (a *answer) decode(t testing.TB, into any) {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(a.body))
@@ -272,6 +277,7 @@ func (a *answer) revision(t testing.TB) uint64 {
 	return revision
 }
 
+// tag returns the entity tag, in its quotes.
 func (a *answer) tag() string { return a.header.Get("ETag") }
 
 // A logBuffer collects what is logged.

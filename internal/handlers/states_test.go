@@ -13,9 +13,13 @@ import (
 type state int
 
 const (
+	// never is a key that was never written.
 	never state = iota
+	// value is a key with a value, which replaced an older one.
 	value
+	// deleted is a key with a delete marker.
 	deleted
+	// purged is a key with a purge marker.
 	purged
 )
 
@@ -42,11 +46,15 @@ func (s state) enter(t testing.TB, kv jetstream.KeyValue, key string) {
 // A fixture is a bucket in which every case of a table has a key of its own.
 type fixture struct {
 	*gateway
-	kv    jetstream.KeyValue
+	// kv is the bucket "shop".
+	kv jetstream.KeyValue
+	// epoch is the bucket's.
 	epoch string
-	keys  int
+	// keys is the number of keys that keyIn has made.
+	keys int
 }
 
+// newFixture starts a gateway with the bucket "shop".
 func newFixture(t testing.TB, configure ...func(*setup)) *fixture {
 	t.Helper()
 	f := &fixture{gateway: start(t, configure...)}
@@ -72,6 +80,7 @@ type testKey struct {
 	epoch string
 }
 
+// keyIn brings a new key into the state.
 func (f *fixture) keyIn(t testing.TB, s state) testKey {
 	t.Helper()
 	f.keys++
@@ -81,6 +90,7 @@ func (f *fixture) keyIn(t testing.TB, s state) testKey {
 	return p
 }
 
+// path returns the path of the key's value.
 func (p testKey) path() string { return "/buckets/shop/keys/" + p.key }
 
 // tag returns the entity tag of the key's last entry.
@@ -103,6 +113,7 @@ func (p testKey) fill(header string) string {
 	).Replace(header)
 }
 
+// fillAll fills each of the headers.
 func (p testKey) fillAll(headers []string) []string {
 	filled := make([]string, 0, len(headers))
 	for _, header := range headers {

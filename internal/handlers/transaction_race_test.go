@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -87,14 +88,21 @@ func (g *gateway) transfer(t testing.TB, r *rand.Rand, moved, refused *atomic.In
 	if from == to {
 		return
 	}
-	a, b := g.get(t, "/buckets/ledger/keys/"+account(from)).is(t, 200), g.get(t, "/buckets/ledger/keys/"+account(to)).is(t, 200)
+	a := g.get(t, "/buckets/ledger/keys/"+account(from)).is(t, 200)
+	b := g.get(t, "/buckets/ledger/keys/"+account(to)).is(t, 200)
 	open := g.get(t, "/buckets/ledger/keys/open").is(t, 200)
 	have, _ := strconv.Atoi(string(a.body))
 	had, _ := strconv.Atoi(string(b.body))
 	amount := r.IntN(10)
-	answer := g.transact(t, fmt.Sprintf(`{"op":"put","key":%q,"value":%d,"if_revision":%d},{"op":"put","key":%q,"value":%d,"if_revision":%d},
-		{"op":"check","key":"open","if_revision":%d},{"op":"put","key":"log","value":%d}`,
-		account(from), have-amount, a.revision(t), account(to), had+amount, b.revision(t), open.revision(t), amount))
+	set := func(account string, balance int, revision uint64) string {
+		return fmt.Sprintf(`{"op":"put","key":%q,"value":%d,"if_revision":%d}`, account, balance, revision)
+	}
+	answer := g.transact(t, strings.Join([]string{
+		set(account(from), have-amount, a.revision(t)),
+		set(account(to), had+amount, b.revision(t)),
+		fmt.Sprintf(`{"op":"check","key":"open","if_revision":%d}`, open.revision(t)),
+		fmt.Sprintf(`{"op":"put","key":"log","value":%d}`, amount),
+	}, ","))
 	switch answer.status {
 	case 200:
 		moved.Add(1)

@@ -16,6 +16,7 @@ type block struct {
 	id, event, data, retry, comment string
 }
 
+// object returns the data as a JSON object.
 func (b block) object(t testing.TB) map[string]any {
 	t.Helper()
 	var o map[string]any
@@ -25,17 +26,21 @@ func (b block) object(t testing.TB) map[string]any {
 	return o
 }
 
-// An eventStream is an open watch. It parses the stream by WHATWG HTML §9.2.6, independently of
-// other code.
+// An eventStream is an open watch. A goroutine parses it by WHATWG HTML §9.2.6, independently of
+// other code, and hands the blocks over in a channel, which is closed when the stream ends.
 type eventStream struct {
-	t      testing.TB
-	body   io.ReadCloser
+	t testing.TB
+	// body is what the stream is read from.
+	body io.ReadCloser
+	// header and status are those of the answer.
 	header http.Header
 	status int
+	// blocks has what was parsed and not taken yet.
 	blocks chan block
+	// lastID is the last id in a block that was taken, as a browser would send it.
 	lastID string
-
-	received atomic.Int64 // the bytes of the body so far
+	// received is the number of bytes of the body so far.
+	received atomic.Int64
 }
 
 // watch opens a stream. Headers are given as "Name: value".
@@ -60,6 +65,7 @@ func (g *gateway) watch(t testing.TB, target string, headers ...string) *eventSt
 	return s
 }
 
+// close ends the stream as a client that goes away does.
 func (s *eventStream) close() { s.body.Close() }
 
 // A counter adds up the bytes that are written to it.
@@ -67,6 +73,7 @@ type counter struct{ n *atomic.Int64 }
 
 func (c counter) Write(p []byte) (int, error) { c.n.Add(int64(len(p))); return len(p), nil }
 
+// read parses the stream until it ends.
 func (s *eventStream) read() {
 	defer close(s.blocks)
 	lines := bufio.NewScanner(io.TeeReader(s.body, counter{&s.received}))

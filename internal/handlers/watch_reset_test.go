@@ -44,7 +44,8 @@ func (s *eventStream) applyAll(f *fold, kv jetstream.KeyValue) {
 	s.t.Helper()
 	s.applyUntil(f, "sync")
 	want := revisions(s.t, kv)
-	for deadline := time.Now().Add(patience); !maps.Equal(f.state, want); f.apply(s.t, s.next(), 0) {
+	deadline := time.Now().Add(patience)
+	for ; !maps.Equal(f.state, want); f.apply(s.t, s.next(), 0) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("the client holds %v, the bucket %v", f.state, want)
 		}

@@ -41,12 +41,17 @@ func (g *gateway) h2c(t *testing.T, connections int) (base string, clients []*ht
 // A collector reads a stream and keeps only the keys of its entries, up to the key "end".
 type collector struct {
 	target string
+	// synced is closed at the event sync.
 	synced chan struct{}
-	ended  chan struct{}
-	keys   []string // in the order in which they came
-	err    error
+	// ended is closed when the stream was read to the key "end", or failed.
+	ended chan struct{}
+	// keys are those that came, in their order. They are complete once ended is closed.
+	keys []string
+	// err is why the stream failed, valid once ended is closed.
+	err error
 }
 
+// collect reads the stream.
 func (c *collector) collect(ctx context.Context, client *http.Client, base string) {
 	defer close(c.ended)
 	r, err := http.NewRequestWithContext(ctx, "GET", base+c.target, nil)
@@ -78,6 +83,7 @@ func (c *collector) collect(ctx context.Context, client *http.Client, base strin
 	c.err = io.ErrUnexpectedEOF
 }
 
+// await waits until one of the collector's channels is closed.
 func (c *collector) await(t *testing.T, what string, happened <-chan struct{}) {
 	t.Helper()
 	select {
@@ -211,13 +217,14 @@ func (g *gateway) watchWithSmallBuffers(t *testing.T, target string) io.Reader {
 		t.Fatal(err)
 	}
 	r.Header.Set("Accept", "text/event-stream")
-	transport := &http.Transport{ReadBufferSize: 4096, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		if err == nil {
 			err = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
 		}
 		return conn, err
-	}}
+	}
+	transport := &http.Transport{ReadBufferSize: 4096, DialContext: dial}
 	response, err := transport.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)

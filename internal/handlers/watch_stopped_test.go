@@ -12,11 +12,16 @@ import (
 	"kvgateway/internal/feed"
 )
 
-// A fold computes the state that a stream describes by the rules for clients: it keeps the old
-// state after a reset, collects the new one, and replaces the old one at the event sync.
+// A fold computes the state that a stream describes by the rules for clients. After a reset it keeps
+// the old state and collects the new one, which replaces the old one at the event sync.
 type fold struct {
-	state, staged map[string]float64 // the revisions of the keys with a value; staged is nil unless a snapshot is being received
-	last          float64
+	// state has the revision of each key with a value.
+	state map[string]float64
+	// staged is the state of a snapshot that is being received; nil at other times.
+	staged map[string]float64
+	// last is the revision of the last entry; revisions only grow until the next reset.
+	last float64
+	// interruptions are the events reset and goaway, in the order in which they came.
 	interruptions []string
 }
 
@@ -101,7 +106,8 @@ func testStoppedReader(t *testing.T, config jetstream.KeyValueConfig) {
 	for i := range 10 {
 		put(t, kv, fmt.Sprintf("before.%d", i), "v")
 	}
-	stopped := &eventStream{t: t, blocks: make(chan block, 10_000), body: io.NopCloser(g.watchWithSmallBuffers(t, "/buckets/b/watch?heartbeat=1s&bookmarks=event"))}
+	slow := g.watchWithSmallBuffers(t, "/buckets/b/watch?heartbeat=1s&bookmarks=event")
+	stopped := &eventStream{t: t, blocks: make(chan block, 10_000), body: io.NopCloser(slow)}
 	quick := g.watch(t, "/buckets/b/watch?values=none&filter=new.*")
 	quick.until("sync")
 	value, last := strings.Repeat("x", 64<<10), uint64(0)

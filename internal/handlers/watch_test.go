@@ -119,8 +119,12 @@ func testWatchResumesBehindItsLastID(t *testing.T, form func(*setup)) {
 	put(t, kv, "k0", "x")
 	w = g.watch(t, "/buckets/b/watch?last_event_id=ignored", "Last-Event-ID: "+atSync)
 	w.wantEvents("put k0", "sync")
-	for id, reason := range map[string]string{"99999" + atSync[strings.IndexByte(atSync, '-'):]: "ahead", "7-abc": "epoch", "nonsense": "unknown-id",
-		"12": "unknown-id"} {
+	for id, reason := range map[string]string{
+		"99999" + atSync[strings.IndexByte(atSync, '-'):]: "ahead",
+		"7-abc":    "epoch",
+		"nonsense": "unknown-id",
+		"12":       "unknown-id",
+	} {
 		w := g.watch(t, "/buckets/b/watch?last_event_id="+id)
 		if got := w.until("reset").object(t)["reason"]; got != reason {
 			t.Errorf("%s: reset for %v, want %s", id, got, reason)
@@ -212,9 +216,15 @@ func testWatchRequestsAreChecked(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	g.shop(t)
 	for target, status := range map[string]int{
-		"/buckets/none/watch": 404, "/buckets/shop/watch?filter=a*": 400, "/buckets/shop/watch?heartbeat=10ms": 400,
-		"/buckets/shop/watch?include_history=true&updates_only=true": 400, "/buckets/shop/watch?x=1": 400, "/watch": 400,
-		"/watch?watch=none": 404, "/watch?watch=shop:a*": 400, "/buckets/shop/watch?resume_from_revision=0": 400,
+		"/buckets/none/watch":                                        404,
+		"/buckets/shop/watch?filter=a*":                              400,
+		"/buckets/shop/watch?heartbeat=10ms":                         400,
+		"/buckets/shop/watch?include_history=true&updates_only=true": 400,
+		"/buckets/shop/watch?x=1":                                    400,
+		"/watch":                                                     400,
+		"/watch?watch=none":                                          404,
+		"/watch?watch=shop:a*":                                       400,
+		"/buckets/shop/watch?resume_from_revision=0":                 400,
 	} {
 		g.get(t, target, "Accept: text/event-stream").is(t, status)
 	}

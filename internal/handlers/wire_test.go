@@ -14,16 +14,26 @@ import (
 // A wire connects the gateway to its nats-server. Tests use it to make the faults that networks
 // have: answers that do not come, a server that goes away and comes back, or another writer that is
 // always a moment faster.
+//
+// Every connection of the gateway passes through it. What the server sends is held while gate is
+// open, messages to the swallowed subjects are dropped, and sending is called before anything else
+// is passed on.
 type wire struct {
+	// options are those with which the server is started, each time on the same data.
 	options natsd.Options
 
-	mu      sync.Mutex
-	server  *natsd.Server
-	gate    chan struct{}     // if not nil, what the server sends is delivered only after it is closed
-	sending func(data []byte) // if not nil, called with what the gateway is about to send
-	conns   int               // how many connections were ever made
-
-	swallowed string // if not empty, messages to subjects that contain it are lost
+	// mu guards the fields below.
+	mu sync.Mutex
+	// server is the server that runs now; nil while it is stopped.
+	server *natsd.Server
+	// gate holds what the server sends until it is closed; nil if nothing is held.
+	gate chan struct{}
+	// sending is called with what the gateway is about to send; nil for no call.
+	sending func(data []byte)
+	// conns is the number of connections that were ever made.
+	conns int
+	// swallowed is a part of the subjects to which messages are dropped; "" for none.
+	swallowed string
 }
 
 // InProcessConn makes the connections of kvclient.
@@ -153,6 +163,7 @@ func without(data []byte, subject string) []byte {
 	return kept
 }
 
+// A wiredConn is a connection of the gateway that has the faults of its wire.
 type wiredConn struct {
 	net.Conn
 	wire *wire
