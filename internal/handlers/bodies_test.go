@@ -75,7 +75,10 @@ func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 		}
 		if _, err := r.session.in.Peek(1); err != nil {
 			t.Errorf("%s %s %q: no answer: %v", r.method, r.target, r.header, err)
-		} else if a := r.session.answer(t, r.method, r.target, []string{r.header}); a.status != r.status {
+			continue
+		}
+		a := r.session.answer(t, r.method, r.target, []string{r.header})
+		if a.status != r.status {
 			t.Errorf("%s: status %d, want %d", a.request, a.status, r.status)
 		}
 	}

@@ -47,70 +47,85 @@ func TestImportRefusesBadLinesOneByOne(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", MaxValueSize: 100})
-	wrong := map[string]string{
-		`{`:                                                      "invalid-body",
-		`[]`:                                                     "invalid-body",
-		`"key"`:                                                  "invalid-body",
-		`{"key":"x","text":"v"} {}`:                              "invalid-body",
-		`{"key":"x","text":"v"}}`:                                "invalid-body",
-		`{"key":"x","text":"v",}`:                                "invalid-body",
-		`{"key":"x" "text":"v"}`:                                 "invalid-body",
-		`{key:"x","text":"v"}`:                                   "invalid-body",
-		`{"key":"x","text":"v"`:                                  "invalid-body",
-		`{"key":"x","text":"v`:                                   "invalid-body",
-		`{"text":"v"}`:                                           "invalid-body",
-		`{"key":"x"}`:                                            "invalid-body",
-		`{"key":7,"text":"v"}`:                                   "invalid-body",
-		`{"key":null,"text":"v"}`:                                "invalid-body",
-		`{"key":"x","text":7}`:                                   "invalid-body",
-		`{"key":"x","text":"v","value":1}`:                       "invalid-body",
-		`{"key":"x","text":"v","text":"w"}`:                      "invalid-body", // twice
-		`{"key":"x","key":"y","text":"w"}`:                       "invalid-body",
-		`{"key":"x","text":"v","ttl":"1h"}`:                      "invalid-body", // unknown
-		`{"key":"x","text":"v","Text":"w"}`:                      "invalid-body",
-		`{"key":"x","value":{"a":}}`:                             "invalid-body",
-		`{"key":"x","value":tru}`:                                "invalid-body",
-		`{"key":"x","value":01}`:                                 "invalid-body",
-		`{"key":"x","value":}`:                                   "invalid-body",
-		`{"key":"x","value":[1}`:                                 "invalid-body",
-		`{"key":"x","value":[[1]}`:                               "invalid-body",
-		`{"key":"x","text":"\ud800"}`:                            "invalid-body", // half of a pair
-		`{"key":"x","text":"\\ufffd\ud800"}`:                     "invalid-body",
-		`{"key":"x","text":"\ufffd\uD83D\u0041"}`:                "invalid-body",
-		`{"key":"x","text":"\x"}`:                                "invalid-body",
-		"{\"key\":\"x\",\"text\":\"\xff\"}":                      "invalid-body", // not UTF-8
-		"{\"key\":\"x\",\"text\":\"\t\"}":                        "invalid-body",
-		`{"key":"x","base64":"/w"}`:                              "invalid-body",
-		`{"key":"x","base64":"_w=="}`:                            "invalid-body",
-		`{"key":"x","text":"v","size":x}`:                        "invalid-body",
-		`{"key":"x","text":"v","expires":"x"}`:                   "invalid-body",
-		`{"key":"x","text":"v","operation":"delete"}`:            "invalid-body",
-		`{"key":"x","revision":3,"operation":"delete","size":0}`: "invalid-body",
-		`{"key":"x","text":"v","content_type":"a\u000d\u000aNats-Rollup: all"}`:     "invalid-body",
-		`{"key":"x","text":"v","content_type":"` + strings.Repeat("a", 1025) + `"}`: "invalid-body",
-		`{"problem":{"type":"/problems/timeout"}}`:                                  "invalid-body",
-		`{"event":"put","id":"1-k","key":"x","text":"v"}`:                           "invalid-body",
-		`{"key":"","text":"v"}`:                                                                 "invalid-key",
-		`{"key":"a..b","text":"v"}`:                                                             "invalid-key",
-		`{"key":"x.>","text":"v"}`:                                                              "invalid-key",
-		`{"key":"x y","text":"v"}`:                                                              "invalid-key",
-		`{"key":"` + strings.Repeat("k", 1025) + `","text":"v"}`:                                "key-too-long",
-		`{"key":"x","text":"` + strings.Repeat("v", 101) + `"}`:                                 "value-too-large",
-		`{"key":"x","text":"` + strings.Repeat("v", 80) + `","content_type":"text/html"}`:       "value-too-large",
-		`{"key":"x","text":"` + strings.Repeat("v", 100_000) + `"}`:                             "body-too-large",
-		`{"key":"x","value":` + strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000) + `}`: "invalid-body", // depth
-		`{"key":"x","text":"v","expires":"2999-01-01T00:00:00Z"}`:                               "ttl-not-enabled",
+	times := strings.Repeat
+	wrong := map[string][]string{
+		"invalid-body": {
+			`{`,
+			`[]`,
+			`"key"`,
+			`{"key":"x","text":"v"} {}`,
+			`{"key":"x","text":"v"}}`,
+			`{"key":"x","text":"v",}`,
+			`{"key":"x" "text":"v"}`,
+			`{key:"x","text":"v"}`,
+			`{"key":"x","text":"v"`,
+			`{"key":"x","text":"v`,
+			`{"text":"v"}`,
+			`{"key":"x"}`,
+			`{"key":7,"text":"v"}`,
+			`{"key":null,"text":"v"}`,
+			`{"key":"x","text":7}`,
+			`{"key":"x","text":"v","value":1}`,
+			`{"key":"x","text":"v","text":"w"}`, // a member comes twice
+			`{"key":"x","key":"y","text":"w"}`,
+			`{"key":"x","text":"v","ttl":"1h"}`, // an unknown member
+			`{"key":"x","text":"v","Text":"w"}`,
+			`{"key":"x","value":{"a":}}`,
+			`{"key":"x","value":tru}`,
+			`{"key":"x","value":01}`,
+			`{"key":"x","value":}`,
+			`{"key":"x","value":[1}`,
+			`{"key":"x","value":[[1]}`,
+			`{"key":"x","text":"\ud800"}`, // half of a surrogate pair
+			`{"key":"x","text":"\\ufffd\ud800"}`,
+			`{"key":"x","text":"\ufffd\uD83D\u0041"}`,
+			`{"key":"x","text":"\x"}`,
+			"{\"key\":\"x\",\"text\":\"\xff\"}", // not UTF-8
+			"{\"key\":\"x\",\"text\":\"\t\"}",
+			`{"key":"x","base64":"/w"}`,
+			`{"key":"x","base64":"_w=="}`,
+			`{"key":"x","text":"v","size":x}`,
+			`{"key":"x","text":"v","expires":"x"}`,
+			`{"key":"x","text":"v","operation":"delete"}`,
+			`{"key":"x","revision":3,"operation":"delete","size":0}`,
+			`{"key":"x","text":"v","content_type":"a\u000d\u000aNats-Rollup: all"}`,
+			`{"key":"x","text":"v","content_type":"` + times("a", 1025) + `"}`,
+			`{"problem":{"type":"/problems/timeout"}}`,
+			`{"event":"put","id":"1-k","key":"x","text":"v"}`,
+			`{"key":"x","value":` + times("[", 20_000) + times("]", 20_000) + `}`, // nested too deeply
+		},
+		"invalid-key": {
+			`{"key":"","text":"v"}`,
+			`{"key":"a..b","text":"v"}`,
+			`{"key":"x.>","text":"v"}`,
+			`{"key":"x y","text":"v"}`,
+		},
+		"key-too-long": {
+			`{"key":"` + times("k", 1025) + `","text":"v"}`,
+		},
+		"value-too-large": {
+			`{"key":"x","text":"` + times("v", 101) + `"}`,
+			`{"key":"x","text":"` + times("v", 80) + `","content_type":"text/html"}`,
+		},
+		"body-too-large": {
+			`{"key":"x","text":"` + times("v", 100_000) + `"}`,
+		},
+		"ttl-not-enabled": {
+			`{"key":"x","text":"v","expires":"2999-01-01T00:00:00Z"}`,
+		},
 	}
 	var body strings.Builder
 	want := make(map[int]string)
 	line, stored := 0, 0
-	for text, code := range wrong {
-		fmt.Fprintf(&body, "%s\n{\"key\":\"k%d\",\"text\":\"v\"}\n", text, line)
-		want[line+1] = code
-		line, stored = line+2, stored+1
+	for code, texts := range wrong {
+		for _, text := range texts {
+			fmt.Fprintf(&body, "%s\n{\"key\":\"k%d\",\"text\":\"v\"}\n", text, line)
+			want[line+1] = code
+			line, stored = line+2, stored+1
+		}
 	}
 	i := g.load(t, "/buckets/shop/entries", body.String())
-	i.wantDone(t, stored, len(wrong))
+	i.wantDone(t, stored, len(want))
 	i.wantFailed(t, want)
 	if t.Failed() {
 		lines := strings.Split(body.String(), "\n")

@@ -80,7 +80,8 @@ func TestImportKeepsExpiry(t *testing.T) {
 	}
 	want(g.load(t, "/buckets/kept/entries?ttl=1h&mode=create", strings.ReplaceAll(body(5*time.Second), `"key":"`, `"key":"x.`)), 4, 0, 0, 0)
 	about("kept", "x.never", time.Hour)
-	if document := g.do(t, "POST", "/buckets/kept/entries?ttl=9s", body(time.Second), lineType).problem(t, 409, "ttl-too-short"); document["minimum"] != "10s" {
+	a := g.do(t, "POST", "/buckets/kept/entries?ttl=9s", body(time.Second), lineType)
+	if document := a.problem(t, 409, "ttl-too-short"); document["minimum"] != "10s" {
 		t.Errorf("%v", document)
 	}
 }

@@ -93,7 +93,8 @@ func TestAcceptChoosesTheFormOfKeys(t *testing.T) {
 			a.is(t, 200).has(t, "Content-Type", want)
 			continue
 		}
-		if offers := stringsOf(a.problem(t, 406, "not-acceptable")["offers"]); !slices.Equal(offers, []string{"application/json", "application/x-ndjson", "text/plain"}) {
+		offers := stringsOf(a.problem(t, 406, "not-acceptable")["offers"])
+		if !slices.Equal(offers, []string{"application/json", "application/x-ndjson", "text/plain"}) {
 			t.Errorf("offers %q", offers)
 		}
 	}

@@ -72,7 +72,9 @@ func TestInvalidBucketNamesAreRefusedEverywhere(t *testing.T) {
 				a := g.do(t, method, target, bodyFor(method))
 				if method == http.MethodHead {
 					a.is(t, 400)
-				} else if document := a.problem(t, 400, "invalid-bucket-name"); document["offset"] == nil {
+					continue
+				}
+				if a.problem(t, 400, "invalid-bucket-name")["offset"] == nil {
 					t.Errorf("%s: no offset", a.request)
 				}
 			}

@@ -25,9 +25,7 @@ func TestLastEventReachesAClientThatHasSentMore(t *testing.T) {
 	if _, err := in.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.Write([]byte(strings.Repeat("GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n", 1000))); err != nil {
-		t.Fatal(err)
-	}
+	begin(t, conn, strings.Repeat("GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n", 1000))
 	eventually(t, "the stream has ended", func() bool { return len(g.accessLog(t)) > 0 })
 	rest, err := io.ReadAll(in)
 	if !strings.Contains(string(rest), "event: goaway") || err != nil {

@@ -30,7 +30,9 @@ func TestStreamBeyondTheLimitIsRefused(t *testing.T) {
 		g.get(t, target, asLines).problem(t, 503, "too-many-streams")
 		g.get(t, target+querySeparator(target)+"errors=status", "Accept: text/event-stream").has(t, "Retry-After", "1").problem(t, 503, "too-many-streams")
 	}
-	if open, refusals := g.metric(t, "kvgw_streams", nil), g.metric(t, "kvgw_streams_refused_total", nil); open != 2 || refusals != 5 {
+	open := g.metric(t, "kvgw_streams", nil)
+	refusals := g.metric(t, "kvgw_streams_refused_total", nil)
+	if open != 2 || refusals != 5 {
 		t.Errorf("%v streams are open and %v were refused", open, refusals)
 	}
 	first.close()
@@ -38,6 +40,7 @@ func TestStreamBeyondTheLimitIsRefused(t *testing.T) {
 	g.watch(t, "/buckets/shop/watch").until("sync")
 }
 
+// querySeparator returns what precedes a further parameter of a target.
 func querySeparator(target string) string {
 	if target[:3] == "/wa" {
 		return "&"

@@ -72,9 +72,7 @@ func testWatchOverHTTP10HasNoChunks(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	put(t, g.shop(t), "a", "v")
 	conn := g.dial(t)
-	if _, err := conn.Write([]byte("GET /buckets/shop/watch HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")); err != nil {
-		t.Fatal(err)
-	}
+	begin(t, conn, "GET /buckets/shop/watch HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")
 	r := bufio.NewReader(conn)
 	response, err := http.ReadResponse(r, nil)
 	if err != nil || response.StatusCode != 200 || response.Proto != "HTTP/1.0" || len(response.TransferEncoding) > 0 {
@@ -116,9 +114,8 @@ func testWatchWithABodyIsServed(t *testing.T, form func(*setup)) {
 		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := conn.Write([]byte("GET /buckets/shop/watch?heartbeat=1s " + head + "\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\nbody")); err != nil {
-			t.Fatal(err)
-		}
+		begin(t, conn, "GET /buckets/shop/watch?heartbeat=1s "+head+"\r\nHost: localhost\r\n"+
+			"Accept: text/event-stream\r\n\r\nbody")
 		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil || response.StatusCode != 200 {
 			t.Fatalf("%q: %+v, %v", head, response, err)
