@@ -58,8 +58,13 @@ func TestRefusalOfABodyOverHTTP2(t *testing.T) {
 		t.Fatal(err)
 	}
 	var fields []byte
-	for _, field := range [][2]string{{":method", "PUT"}, {":scheme", "http"}, {":authority", "localhost"},
-		{":path", "/buckets/nowhere/keys/a"}, {"content-length", "5"}} {
+	for _, field := range [][2]string{
+		{":method", "PUT"},
+		{":scheme", "http"},
+		{":authority", "localhost"},
+		{":path", "/buckets/nowhere/keys/a"},
+		{"content-length", "5"},
+	} {
 		fields = appendField(fields, field[0], field[1])
 	}
 	request := appendFrame([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frameSettings, 0, 0, nil)

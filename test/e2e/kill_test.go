@@ -148,7 +148,8 @@ func TestKillBringsNothingBackBelowARollUp(t *testing.T) {
 	g = start(t, args...)
 	for key, revisions := range map[string]int{"expires": 1, "purged": 1, "kept": 2} {
 		eventually(t, "the history of "+key, func() error {
-			if body := g.want(200, "GET", "/buckets/shop/history/"+key, ""); strings.Count(body, `"revision"`) != revisions {
+			body := g.want(200, "GET", "/buckets/shop/history/"+key, "")
+			if strings.Count(body, `"revision"`) != revisions {
 				return errors.New(body)
 			}
 			return nil
@@ -162,7 +163,8 @@ func TestKillBringsNothingBackBelowARollUp(t *testing.T) {
 		}
 		return nil
 	})
-	if body := g.want(404, "GET", "/buckets/shop/keys/expires", ""); !strings.Contains(body, `"operation":"expire"`) {
+	body := g.want(404, "GET", "/buckets/shop/keys/expires", "")
+	if !strings.Contains(body, `"operation":"expire"`) {
 		t.Errorf("%s", body)
 	}
 	if g.stop(os.Interrupt) != 0 {
