@@ -26,7 +26,8 @@ func (g *gateway) memoryBucket(t *testing.T, values int) jetstream.KeyValue {
 	t.Helper()
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "m", Storage: jetstream.MemoryStorage})
 	for i := range values {
-		g.do(t, "PUT", fmt.Sprintf("/buckets/m/keys/k%d", i), expensive, "Content-Type: text/plain").is(t, 200)
+		g.do(t, "PUT", fmt.Sprintf("/buckets/m/keys/k%d", i), expensive,
+			"Content-Type: text/plain").is(t, 200)
 	}
 	return kv
 }
@@ -44,7 +45,8 @@ func (g *gateway) unreadFrom(t *testing.T, address, target string, headers ...st
 	if err != nil {
 		t.Fatal(err)
 	}
-	request := "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" + strings.Join(append(headers, "\r\n"), "\r\n")
+	request := "GET " + target + " HTTP/1.1\r\nHost: localhost\r\n" +
+		strings.Join(append(headers, "\r\n"), "\r\n")
 	if _, err := io.WriteString(conn, request); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +102,9 @@ func TestUnreadAnswersOfOneConnectionTakeLittleMemory(t *testing.T) {
 	const bound = memory + 256<<20
 	ended := func() (n float64) {
 		for _, what := range []string{"evicted", "refused"} {
-			n += g.metric(t, "kvgw_bound_"+what+"_total", map[string]string{"bound": "connection-answer-bytes"})
+			n += g.metric(t, "kvgw_bound_"+what+"_total", map[string]string{
+				"bound": "connection-answer-bytes",
+			})
 		}
 		return n
 	}
@@ -128,7 +132,9 @@ func TestUnreadAnswersMakeRoomForThoseThatAreRead(t *testing.T) {
 		g.unreadFrom(t, fmt.Sprintf("127.0.0.%d", 2+i%3), "/buckets/m/entries/k0")
 	}
 	var innocents sync.WaitGroup
-	for _, target := range []string{"/buckets/m/keys/k0", "/buckets/m/entries/k0", "/buckets/m/entries", "/buckets/m/keys"} {
+	for _, target := range []string{
+		"/buckets/m/keys/k0", "/buckets/m/entries/k0", "/buckets/m/entries", "/buckets/m/keys",
+	} {
 		innocents.Go(func() {
 			for range 5 {
 				g.get(t, target).is(t, 200)
@@ -139,7 +145,8 @@ func TestUnreadAnswersMakeRoomForThoseThatAreRead(t *testing.T) {
 		t.Errorf("%d MiB more in use", most>>20)
 	}
 	innocents.Wait()
-	if n := g.metric(t, "kvgw_bound_evicted_total", map[string]string{"bound": "answer-bytes"}); n == 0 {
+	n := g.metric(t, "kvgw_bound_evicted_total", map[string]string{"bound": "answer-bytes"})
+	if n == 0 {
 		t.Error("no answer was evicted: nothing was tested")
 	}
 }
@@ -159,11 +166,17 @@ func readAnswer(t *testing.T, conn net.Conn) (body []byte, err error) {
 
 func TestClientThatTakesNothingIsCut(t *testing.T) {
 	t.Parallel()
-	g := start(t, func(s *setup) { s.handlers.AnswerGrace, s.handlers.AnswerRate = 3*time.Second, 64<<20 })
+	g := start(t, func(s *setup) {
+		s.handlers.AnswerGrace, s.handlers.AnswerRate = 3*time.Second, 64<<20
+	})
 	g.memoryBucket(t, 10)
-	for i, target := range []string{"/buckets/m/entries", "/buckets/m/entries/k0", "/buckets/m/history/k0"} {
+	for i, target := range []string{
+		"/buckets/m/entries", "/buckets/m/entries/k0", "/buckets/m/history/k0",
+	} {
 		conn := g.unread(t, target)
-		eventually(t, "the answer is cut", func() bool { return strings.Count(g.log.String(), `"status":499`) == i+1 })
+		eventually(t, "the answer is cut", func() bool {
+			return strings.Count(g.log.String(), `"status":499`) == i+1
+		})
 		if body, err := readAnswer(t, conn); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%s: after %d bytes: %v", target, len(body), err)
 		}
@@ -179,11 +192,14 @@ func TestExportBeyondItsAgeEndsWithAProblem(t *testing.T) {
 	for i := range 200 {
 		put(t, kv, fmt.Sprintf("%d.%s", i, strings.Repeat("k", 500)), strings.Repeat("v", 1000))
 	}
-	for _, target := range []string{"/buckets/shop/entries", "/buckets/shop/keys", "/buckets/shop/entries?limit=200"} {
+	for _, target := range []string{
+		"/buckets/shop/entries", "/buckets/shop/keys", "/buckets/shop/entries?limit=200",
+	} {
 		a := g.get(t, target, asLines).is(t, 200)
 		lines := strings.Split(strings.TrimSpace(string(a.body)), "\n")
 		last := lines[len(lines)-1]
-		if !strings.HasPrefix(last, `{"problem":`) || !strings.Contains(last, "problems/timeout") || len(lines) < 2 {
+		if !strings.HasPrefix(last, `{"problem":`) || !strings.Contains(last, "problems/timeout") ||
+			len(lines) < 2 {
 			t.Errorf("%s: %d lines, the last is %.200s", target, len(lines), last)
 		}
 	}
@@ -200,18 +216,24 @@ func TestStoppedStreamsMakeRoom(t *testing.T) {
 
 func testStoppedStreams(t *testing.T, loops int) {
 	const memory, stopped = 32 << 20, 24
-	g := start(t, func(s *setup) { s.handlers.MemoryForAnswers, s.handlers.StreamLoops = memory, loops })
+	g := start(t, func(s *setup) {
+		s.handlers.MemoryForAnswers, s.handlers.StreamLoops = memory, loops
+	})
 	g.memoryBucket(t, 0)
 	quick := g.watch(t, "/buckets/m/watch?values=none&filter=f.*")
 	quick.until("sync")
 	var conns []net.Conn
 	for i := range stopped {
-		conns = append(conns, g.unread(t, fmt.Sprintf("/buckets/m/watch?filter=f.%d&filter=g", i), "Accept: text/event-stream"))
+		conns = append(conns, g.unread(t, fmt.Sprintf("/buckets/m/watch?filter=f.%d&filter=g", i),
+			"Accept: text/event-stream"))
 	}
-	eventually(t, "all subscribed", func() bool { return g.metric(t, "kvgw_subscriptions", nil) == stopped+1 })
+	eventually(t, "all subscribed", func() bool {
+		return g.metric(t, "kvgw_subscriptions", nil) == stopped+1
+	})
 	before, most := heapInUse(), int64(0)
 	for i := range stopped {
-		g.do(t, "PUT", fmt.Sprintf("/buckets/m/keys/f.%d", i), expensive, "Content-Type: text/plain").is(t, 200)
+		g.do(t, "PUT", fmt.Sprintf("/buckets/m/keys/f.%d", i), expensive,
+			"Content-Type: text/plain").is(t, 200)
 		if b := quick.until("put"); b.object(t)["key"] != fmt.Sprintf("f.%d", i) {
 			t.Fatalf("the quick reader got %v", b)
 		}
@@ -257,7 +279,8 @@ func (g *gateway) wantResumable(t *testing.T, conns []net.Conn) {
 		if puts > 0 {
 			continue
 		}
-		again := g.watch(t, fmt.Sprintf("/buckets/m/watch?filter=f.%d&filter=g", i), "Last-Event-ID: "+last)
+		again := g.watch(t, fmt.Sprintf("/buckets/m/watch?filter=f.%d&filter=g", i),
+			"Last-Event-ID: "+last)
 		if b := again.until("put"); b.object(t)["key"] != fmt.Sprintf("f.%d", i) {
 			t.Errorf("stream %d resumed with %.200v", i, b)
 		}
@@ -273,9 +296,12 @@ func TestUnreadHistoriesTakeLittleMemory(t *testing.T) {
 	// Together they are more than the buffers of the operating system take.
 	const memory, attackers, revisions = 96 << 20, 600, 9
 	g := start(t, func(s *setup) { s.handlers.MemoryForAnswers = memory })
-	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "m", Storage: jetstream.MemoryStorage, History: 10})
+	kv := g.bucket(t, jetstream.KeyValueConfig{
+		Bucket: "m", Storage: jetstream.MemoryStorage, History: 10,
+	})
 	for i := range revisions {
-		g.do(t, "PUT", "/buckets/m/keys/k", strings.Repeat(fmt.Sprint(i), 1_000_000), "Content-Type: text/plain").is(t, 200)
+		g.do(t, "PUT", "/buckets/m/keys/k", strings.Repeat(fmt.Sprint(i), 1_000_000),
+			"Content-Type: text/plain").is(t, 200)
 	}
 	put(t, kv, "small", "1")
 	before := heapInUse()

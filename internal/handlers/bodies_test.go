@@ -22,7 +22,8 @@ func TestDeclaredLengthIsRefusedAtOnce(t *testing.T) {
 		{"/buckets/small/keys/a", "Content-Length: 101", "value-too-large"},
 		{"/buckets/small/keys/a", "Content-Length: 10000000000000", "value-too-large"},
 		{"/buckets/small/keys/a", "Content-Length: 101\r\nExpect: 100-continue", "value-too-large"},
-		{"/buckets/new", "Content-Length: 10000000000\r\nContent-Type: application/json", "body-too-large"},
+		{"/buckets/new", "Content-Length: 10000000000\r\nContent-Type: application/json",
+			"body-too-large"},
 	} {
 		t.Run(request.header, func(t *testing.T) {
 			g.sendHeader(t, "PUT", request.target, request.header).problem(t, 413, request.code)
@@ -57,14 +58,22 @@ func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 	}
 	var waiting []request
 	for _, r := range []request{
-		{"PUT", "/buckets/nowhere/keys/a", "", 404, nil}, {"PUT", "/buckets/shop/keys/.", "", 400, nil}, {"PUT", "/nothing", "", 404, nil},
-		{"POST", "/buckets/shop/keys/a", "", 405, nil}, {"PUT", "/buckets/shop/keys/a", "If-Match: x\r\n", 400, nil},
-		{"PUT", "/buckets/shop/keys/a", "Origin: https://example.com\r\n", 403, nil}, {"PUT", "/buckets/shop/keys/a?x=1", "", 400, nil},
-		{"DELETE", "/buckets/shop/keys/never", "", 404, nil}, {"GET", "/buckets/shop/keys/never", "", 404, nil}, {"GET", "/buckets/shop/keys/a", "", 200, nil},
+		{"PUT", "/buckets/nowhere/keys/a", "", 404, nil},
+		{"PUT", "/buckets/shop/keys/.", "", 400, nil}, {"PUT", "/nothing", "", 404, nil},
+		{"POST", "/buckets/shop/keys/a", "", 405, nil},
+		{"PUT", "/buckets/shop/keys/a", "If-Match: x\r\n", 400, nil},
+		{"PUT", "/buckets/shop/keys/a", "Origin: https://example.com\r\n", 403, nil},
+		{"PUT", "/buckets/shop/keys/a?x=1", "", 400, nil},
+		{"DELETE", "/buckets/shop/keys/never", "", 404, nil},
+		{"GET", "/buckets/shop/keys/never", "", 404, nil},
+		{"GET", "/buckets/shop/keys/a", "", 200, nil},
 	} {
-		for _, length := range []string{"Content-Length: 10", "Content-Length: 100000", "Transfer-Encoding: chunked"} {
+		for _, length := range []string{
+			"Content-Length: 10", "Content-Length: 100000", "Transfer-Encoding: chunked",
+		} {
 			r := request{r.method, r.target, r.header + length, r.status, g.session(t)}
-			begin(t, r.session.conn, r.method+" "+r.target+" HTTP/1.1\r\nHost: localhost\r\n"+r.header+"\r\n\r\n")
+			begin(t, r.session.conn,
+				r.method+" "+r.target+" HTTP/1.1\r\nHost: localhost\r\n"+r.header+"\r\n\r\n")
 			waiting = append(waiting, r)
 		}
 	}
@@ -90,7 +99,8 @@ func TestExpectContinueIsAnswered(t *testing.T) {
 	g := start(t)
 	kv := g.shop(t)
 	s := g.session(t)
-	begin(t, s.conn, "PUT /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+	begin(t, s.conn, "PUT /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\n"+
+		"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n")
 	if line, err := s.in.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
 		t.Fatalf("%q, %v", line, err)
 	}
@@ -115,8 +125,10 @@ func TestSlowBodiesTimeOut(t *testing.T) {
 		{"/buckets/new", "Content-Length: 10\r\nContent-Type: application/json", `{"his`},
 	} {
 		s := g.session(t)
-		begin(t, s.conn, "PUT "+tc.target+" HTTP/1.1\r\nHost: localhost\r\n"+tc.header+"\r\n\r\n"+tc.part)
-		s.answer(t, "PUT", tc.target, []string{tc.header, tc.part}).problem(t, 408, "request-timeout")
+		begin(t, s.conn,
+			"PUT "+tc.target+" HTTP/1.1\r\nHost: localhost\r\n"+tc.header+"\r\n\r\n"+tc.part)
+		s.answer(t, "PUT", tc.target, []string{tc.header, tc.part}).
+			problem(t, 408, "request-timeout")
 		s.conn.Close()
 	}
 	if _, err := kv.Get(t.Context(), "a"); err == nil {
@@ -140,7 +152,8 @@ func TestBodiesCutShortStoreNothing(t *testing.T) {
 		{"/buckets/new", "Content-Length: 20\r\nContent-Type: application/json", `{"history":5}`},
 	} {
 		s := g.session(t)
-		begin(t, s.conn, "PUT "+tc.target+" HTTP/1.1\r\nHost: localhost\r\n"+tc.header+"\r\n\r\n"+tc.part)
+		begin(t, s.conn,
+			"PUT "+tc.target+" HTTP/1.1\r\nHost: localhost\r\n"+tc.header+"\r\n\r\n"+tc.part)
 		if err := s.conn.(*net.TCPConn).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
@@ -169,8 +182,10 @@ func TestHalfClosedClients(t *testing.T) {
 		request string
 		status  int
 	}{
-		{"GET /buckets/shop/keys/a", 200}, {"GET /buckets/shop/keys/never", 404}, {"GET /buckets/nowhere/keys/a", 404},
-		{"PUT /buckets/shop/keys/a?x=1", 400}, {"DELETE /buckets/shop/keys/never", 404}, {"GET /nothing", 404}, {"GET /buckets/shop/keys", 200},
+		{"GET /buckets/shop/keys/a", 200}, {"GET /buckets/shop/keys/never", 404},
+		{"GET /buckets/nowhere/keys/a", 404},
+		{"PUT /buckets/shop/keys/a?x=1", 400}, {"DELETE /buckets/shop/keys/never", 404},
+		{"GET /nothing", 404}, {"GET /buckets/shop/keys", 200},
 		{"GET /buckets/shop/keys/a?min_revision=99", 504},
 	} {
 		for range 5 {
@@ -198,7 +213,8 @@ func TestRefusalArrivesBeforeTheConnectionCloses(t *testing.T) {
 	g := start(t)
 	for _, version := range []string{"HTTP/1.1\r\nConnection: close", "HTTP/1.0"} {
 		s := g.session(t)
-		request := "PUT /buckets/nowhere/keys/a " + version + "\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("v", 100000)
+		request := "PUT /buckets/nowhere/keys/a " + version +
+			"\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("v", 100000)
 		if _, err := s.conn.Write([]byte(request)); err != nil {
 			t.Fatal(err)
 		}
@@ -222,7 +238,8 @@ func TestDeclaredLengthTakesNoMemory(t *testing.T) {
 	}
 	for _, size := range []int{0, 1, 64 << 10, 64<<10 + 1, 300 << 10} {
 		want := strings.Repeat("v", size)
-		if got, err := handlers.ReadAll(strings.NewReader(want), int64(size)); err != nil || string(got) != want {
+		got, err := handlers.ReadAll(strings.NewReader(want), int64(size))
+		if err != nil || string(got) != want {
 			t.Errorf("%d bytes: read %d, %v", size, len(got), err)
 		}
 	}

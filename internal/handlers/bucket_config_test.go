@@ -19,40 +19,72 @@ var configs = []struct {
 	native jetstream.KeyValueConfig
 }{
 	{"defaults", `{}`, jetstream.KeyValueConfig{}},
-	{"description", `{"description":"Orders & stock, é"}`, jetstream.KeyValueConfig{Description: "Orders & stock, é"}},
+	{"description", `{"description":"Orders & stock, é"}`,
+		jetstream.KeyValueConfig{Description: "Orders & stock, é"}},
 	{"max_value_size", `{"max_value_size":4096}`, jetstream.KeyValueConfig{MaxValueSize: 4096}},
 	{"history 1", `{"history":1}`, jetstream.KeyValueConfig{History: 1}},
 	{"history 64", `{"history":64}`, jetstream.KeyValueConfig{History: 64}},
-	{"ttl, shorter than the duplicate window", `{"ttl":"30s"}`, jetstream.KeyValueConfig{TTL: 30 * time.Second}},
+	{"ttl, shorter than the duplicate window", `{"ttl":"30s"}`,
+		jetstream.KeyValueConfig{TTL: 30 * time.Second}},
 	{"ttl, longer", `{"ttl":"24h"}`, jetstream.KeyValueConfig{TTL: 24 * time.Hour}},
 	{"max_bytes", `{"max_bytes":1048576}`, jetstream.KeyValueConfig{MaxBytes: 1048576}},
 	{"memory", `{"storage":"memory"}`, jetstream.KeyValueConfig{Storage: jetstream.MemoryStorage}},
 	{"file", `{"storage":"file"}`, jetstream.KeyValueConfig{Storage: jetstream.FileStorage}},
 	{"one replica", `{"num_replicas":1}`, jetstream.KeyValueConfig{Replicas: 1}},
 	{"compression", `{"compression":true}`, jetstream.KeyValueConfig{Compression: true}},
-	{"limit_marker_ttl", `{"limit_marker_ttl":"1h"}`, jetstream.KeyValueConfig{LimitMarkerTTL: time.Hour}},
-	{"ttl and limit_marker_ttl", `{"ttl":"1m","limit_marker_ttl":"1s"}`, jetstream.KeyValueConfig{TTL: time.Minute, LimitMarkerTTL: time.Second}},
-	{"metadata", `{"metadata":{"team":"a","x y":""}}`, jetstream.KeyValueConfig{Metadata: map[string]string{"team": "a", "x y": ""}}},
-	{"republish", `{"republish":{"src":">","dest":"feed.BUCKET.>"}}`, jetstream.KeyValueConfig{RePublish: &jetstream.RePublish{Source: ">", Destination: "feed.BUCKET.>"}}},
-	{"republish headers", `{"republish":{"src":"$KV.BUCKET.*","dest":"feed.BUCKET.{{wildcard(1)}}","headers_only":true}}`,
-		jetstream.KeyValueConfig{RePublish: &jetstream.RePublish{Source: "$KV.BUCKET.*", Destination: "feed.BUCKET.{{wildcard(1)}}", HeadersOnly: true}}},
-	{"republish, source left out", `{"republish":{"dest":"feed.BUCKET.>"}}`, jetstream.KeyValueConfig{RePublish: &jetstream.RePublish{Destination: "feed.BUCKET.>"}}},
-	{"mirror", `{"mirror":{"name":"origin"}}`, jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "origin"}}},
-	{"mirror of a stream's name", `{"mirror":{"name":"KV_origin"}}`, jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "KV_origin"}}},
-	{"mirror from a revision", `{"mirror":{"name":"origin","opt_start_seq":2}}`, jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "origin", OptStartSeq: 2}}},
+	{"limit_marker_ttl", `{"limit_marker_ttl":"1h"}`,
+		jetstream.KeyValueConfig{LimitMarkerTTL: time.Hour}},
+	{"ttl and limit_marker_ttl", `{"ttl":"1m","limit_marker_ttl":"1s"}`,
+		jetstream.KeyValueConfig{TTL: time.Minute, LimitMarkerTTL: time.Second}},
+	{"metadata", `{"metadata":{"team":"a","x y":""}}`,
+		jetstream.KeyValueConfig{Metadata: map[string]string{"team": "a", "x y": ""}}},
+	{"republish", `{"republish":{"src":">","dest":"feed.BUCKET.>"}}`, jetstream.KeyValueConfig{
+		RePublish: &jetstream.RePublish{Source: ">", Destination: "feed.BUCKET.>"},
+	}},
+	{"republish headers", `{"republish":{"src":"$KV.BUCKET.*",` +
+		`"dest":"feed.BUCKET.{{wildcard(1)}}","headers_only":true}}`,
+		jetstream.KeyValueConfig{RePublish: &jetstream.RePublish{
+			Source: "$KV.BUCKET.*", Destination: "feed.BUCKET.{{wildcard(1)}}", HeadersOnly: true,
+		}}},
+	{"republish, source left out", `{"republish":{"dest":"feed.BUCKET.>"}}`,
+		jetstream.KeyValueConfig{RePublish: &jetstream.RePublish{Destination: "feed.BUCKET.>"}}},
+	{"mirror", `{"mirror":{"name":"origin"}}`,
+		jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "origin"}}},
+	{"mirror of a stream's name", `{"mirror":{"name":"KV_origin"}}`,
+		jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "KV_origin"}}},
+	{"mirror from a revision", `{"mirror":{"name":"origin","opt_start_seq":2}}`,
+		jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "origin", OptStartSeq: 2}}},
 	{"mirror of a part", `{"mirror":{"name":"origin","filter_subject":"$KV.origin.a.>"}}`,
-		jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "origin", FilterSubject: "$KV.origin.a.>"}}},
-	{"mirror elsewhere", `{"mirror":{"name":"far","external":{"api":"$JS.hub.API","deliver":"hub.deliver"}}}`,
-		jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "far", External: &jetstream.ExternalStream{APIPrefix: "$JS.hub.API", DeliverPrefix: "hub.deliver"}}}},
-	{"source", `{"sources":[{"name":"origin"}]}`, jetstream.KeyValueConfig{Sources: []*jetstream.StreamSource{{Name: "origin"}}}},
-	{"sources", `{"sources":[{"name":"origin"},{"name":"KV_other"}]}`, jetstream.KeyValueConfig{Sources: []*jetstream.StreamSource{{Name: "origin"}, {Name: "KV_other"}}}},
-	{"source from a time", `{"sources":[{"name":"origin","opt_start_time":"2026-11-22T18:03:11.5Z"}]}`,
-		jetstream.KeyValueConfig{Sources: []*jetstream.StreamSource{{Name: "origin", OptStartTime: startTime()}}}},
-	{"all at once", `{"description":"d","max_value_size":1000,"history":3,"ttl":"2h","max_bytes":100000,"storage":"memory","limit_marker_ttl":"10m",` +
-		`"metadata":{"a":"b"},"republish":{"src":">","dest":"feed.BUCKET.>"},"sources":[{"name":"origin"}]}`,
-		jetstream.KeyValueConfig{Description: "d", MaxValueSize: 1000, History: 3, TTL: 2 * time.Hour, MaxBytes: 100000, Storage: jetstream.MemoryStorage,
-			LimitMarkerTTL: 10 * time.Minute, Metadata: map[string]string{"a": "b"}, RePublish: &jetstream.RePublish{Source: ">", Destination: "feed.BUCKET.>"},
-			Sources: []*jetstream.StreamSource{{Name: "origin"}}}},
+		jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{
+			Name: "origin", FilterSubject: "$KV.origin.a.>",
+		}}},
+	{"mirror elsewhere",
+		`{"mirror":{"name":"far","external":{"api":"$JS.hub.API","deliver":"hub.deliver"}}}`,
+		jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{
+			Name: "far",
+			External: &jetstream.ExternalStream{
+				APIPrefix: "$JS.hub.API", DeliverPrefix: "hub.deliver",
+			},
+		}}},
+	{"source", `{"sources":[{"name":"origin"}]}`,
+		jetstream.KeyValueConfig{Sources: []*jetstream.StreamSource{{Name: "origin"}}}},
+	{"sources", `{"sources":[{"name":"origin"},{"name":"KV_other"}]}`, jetstream.KeyValueConfig{
+		Sources: []*jetstream.StreamSource{{Name: "origin"}, {Name: "KV_other"}},
+	}},
+	{"source from a time",
+		`{"sources":[{"name":"origin","opt_start_time":"2026-11-22T18:03:11.5Z"}]}`,
+		jetstream.KeyValueConfig{Sources: []*jetstream.StreamSource{
+			{Name: "origin", OptStartTime: startTime()},
+		}}},
+	{"all at once", `{"description":"d","max_value_size":1000,"history":3,"ttl":"2h",` +
+		`"max_bytes":100000,"storage":"memory","limit_marker_ttl":"10m",` +
+		`"metadata":{"a":"b"},"republish":{"src":">","dest":"feed.BUCKET.>"},` +
+		`"sources":[{"name":"origin"}]}`,
+		jetstream.KeyValueConfig{Description: "d", MaxValueSize: 1000, History: 3,
+			TTL: 2 * time.Hour, MaxBytes: 100000, Storage: jetstream.MemoryStorage,
+			LimitMarkerTTL: 10 * time.Minute, Metadata: map[string]string{"a": "b"},
+			RePublish: &jetstream.RePublish{Source: ">", Destination: "feed.BUCKET.>"},
+			Sources:   []*jetstream.StreamSource{{Name: "origin"}}}},
 }
 
 func startTime() *time.Time {
@@ -71,13 +103,15 @@ func TestConfigurationsEqualNativeOnes(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			http, nats := fmt.Sprintf("http%d", i), fmt.Sprintf("nats%d", i)
 			a := g.do(t, "PUT", "/buckets/"+http, inBucket(tc.config, http), jsonType).is(t, 201)
-			if _, err := g.js.CreateKeyValue(t.Context(), nativeConfig(tc.native, nats)); err != nil {
+			_, err := g.js.CreateKeyValue(t.Context(), nativeConfig(tc.native, nats))
+			if err != nil {
 				t.Fatalf("native create: %v", err)
 			}
 			if diff := cmp.Diff(g.settings(t, nats), g.settings(t, http)); diff != "" {
 				t.Errorf("stream settings (-native +http)\n%s", diff)
 			}
-			if _, err := g.js.CreateKeyValue(t.Context(), nativeConfig(tc.native, http)); err != nil {
+			_, err = g.js.CreateKeyValue(t.Context(), nativeConfig(tc.native, http))
+			if err != nil {
 				t.Errorf("native create of what HTTP made: %v", err)
 			}
 			g.do(t, "PUT", "/buckets/"+nats, inBucket(tc.config, nats), jsonType).is(t, 200)
@@ -106,7 +140,10 @@ func inBucket(config, bucket string) string { return strings.ReplaceAll(config, 
 func nativeConfig(config jetstream.KeyValueConfig, bucket string) jetstream.KeyValueConfig {
 	config.Bucket = bucket
 	if r := config.RePublish; r != nil {
-		config.RePublish = &jetstream.RePublish{Source: inBucket(r.Source, bucket), Destination: inBucket(r.Destination, bucket), HeadersOnly: r.HeadersOnly}
+		config.RePublish = &jetstream.RePublish{
+			Source: inBucket(r.Source, bucket), Destination: inBucket(r.Destination, bucket),
+			HeadersOnly: r.HeadersOnly,
+		}
 	}
 	sources := config.Sources
 	config.Sources = nil
@@ -162,7 +199,8 @@ func (g *gateway) settings(t testing.TB, bucket string) map[string]any {
 	var response struct {
 		Config map[string]any `json:"config"`
 	}
-	if err := json.Unmarshal([]byte(strings.ReplaceAll(string(reply.Data), bucket, "BUCKET")), &response); err != nil {
+	text := strings.ReplaceAll(string(reply.Data), bucket, "BUCKET")
+	if err := json.Unmarshal([]byte(text), &response); err != nil {
 		t.Fatal(err)
 	}
 	return response.Config
@@ -185,7 +223,8 @@ func TestConfigurationsRefusedByTheServerAreExplained(t *testing.T) {
 		{`{"ttl":"1ms"}`, "100ms"},
 		{`{"metadata":{"_nats.level":"9"}}`, "_nats."},
 		{`{"republish":{"src":">","dest":"$JS.API.>"}}`, "republish"},
-		{`{"sources":[{"name":"a","subject_transforms":[{"src":"a..","dest":"$KV.BUCKET.>"}]}]}`, ""},
+		{`{"sources":[{"name":"a","subject_transforms":[{"src":"a..","dest":"$KV.BUCKET.>"}]}]}`,
+			""},
 	} {
 		bucket := fmt.Sprintf("b%d", i)
 		a := g.do(t, "PUT", "/buckets/"+bucket, inBucket(tc.config, bucket), jsonType)
@@ -194,7 +233,8 @@ func TestConfigurationsRefusedByTheServerAreExplained(t *testing.T) {
 			continue
 		}
 		detail, _ := a.problem(t, 400, "invalid-config")["detail"].(string)
-		if !strings.Contains(detail, tc.word) || strings.Contains(detail, "Go ") || strings.Contains(detail, "json:") {
+		if !strings.Contains(detail, tc.word) || strings.Contains(detail, "Go ") ||
+			strings.Contains(detail, "json:") {
 			t.Errorf("%s: detail %q", tc.config, detail)
 		}
 		g.get(t, "/buckets/"+bucket).problem(t, 404, "bucket-not-found")
@@ -207,23 +247,40 @@ func TestMalformedConfigurationsAreRefusedWithTheirPlace(t *testing.T) {
 	g := start(t)
 	before := g.bucketSettings(t, "shop")
 	for _, tc := range []struct{ config, pointer string }{
-		{`{"histroy":5}`, "/histroy"}, {`{"History":5}`, "/History"}, {`{"history":0}`, "/history"}, {`{"history":65}`, "/history"},
-		{`{"history":"5"}`, "/history"}, {`{"history":1.5}`, "/history"}, {`{"history":1e400}`, "/history"}, {`{"history":-1}`, "/history"},
-		{`{"history":true}`, "/history"}, {`{"ttl":5}`, "/ttl"}, {`{"ttl":"5"}`, "/ttl"}, {`{"ttl":"-5s"}`, "/ttl"}, {`{"ttl":"1d"}`, "/ttl"},
-		{`{"ttl":"9999999999h"}`, ""}, {`{"ttl":""}`, "/ttl"}, {`{"storage":"disk"}`, "/storage"}, {`{"num_replicas":6}`, "/num_replicas"},
-		{`{"num_replicas":0}`, "/num_replicas"}, {`{"compression":"yes"}`, "/compression"}, {`{"max_bytes":-2}`, "/max_bytes"},
-		{`{"max_bytes":9223372036854775808}`, ""}, {`{"max_bytes":99999999999999999999999}`, ""}, {`{"max_value_size":2147483648}`, "/max_value_size"},
-		{`{"metadata":{"a":1}}`, "/metadata/a"}, {`{"metadata":{"a/b~c":1}}`, "/metadata/a~1b~0c"}, {`{"metadata":[]}`, "/metadata"}, {`{"mirror":{}}`, "/mirror/name"}, {`{"mirror":"shop"}`, "/mirror"},
-		{`{"mirror":{"name":""}}`, "/mirror/name"}, {`{"mirror":{"name":"a.b"}}`, "/mirror/name"}, {`{"mirror":{"name":"*"}}`, "/mirror/name"},
-		{`{"mirror":{"name":"a","nmae":1}}`, "/mirror/nmae"}, {`{"sources":[{"name":"a"},{"name":"a b"}]}`, "/sources/1/name"},
-		{`{"sources":{}}`, "/sources"}, {`{"republish":{"src":">"}}`, "/republish/dest"}, {`{"republish":{"dest":""}}`, "/republish/dest"},
-		{`{"placement":{"tag":"x"}}`, "/placement/tag"}, {`{"sources":[{"name":"a","opt_start_time":"yesterday"}]}`, "/sources/0/opt_start_time"},
+		{`{"histroy":5}`, "/histroy"}, {`{"History":5}`, "/History"}, {`{"history":0}`, "/history"},
+		{`{"history":65}`, "/history"},
+		{`{"history":"5"}`, "/history"}, {`{"history":1.5}`, "/history"},
+		{`{"history":1e400}`, "/history"}, {`{"history":-1}`, "/history"},
+		{`{"history":true}`, "/history"}, {`{"ttl":5}`, "/ttl"}, {`{"ttl":"5"}`, "/ttl"},
+		{`{"ttl":"-5s"}`, "/ttl"}, {`{"ttl":"1d"}`, "/ttl"},
+		{`{"ttl":"9999999999h"}`, ""}, {`{"ttl":""}`, "/ttl"}, {`{"storage":"disk"}`, "/storage"},
+		{`{"num_replicas":6}`, "/num_replicas"},
+		{`{"num_replicas":0}`, "/num_replicas"}, {`{"compression":"yes"}`, "/compression"},
+		{`{"max_bytes":-2}`, "/max_bytes"},
+		{`{"max_bytes":9223372036854775808}`, ""}, {`{"max_bytes":99999999999999999999999}`, ""},
+		{`{"max_value_size":2147483648}`, "/max_value_size"},
+		{`{"metadata":{"a":1}}`, "/metadata/a"}, {`{"metadata":{"a/b~c":1}}`, "/metadata/a~1b~0c"},
+		{`{"metadata":[]}`, "/metadata"}, {`{"mirror":{}}`, "/mirror/name"},
+		{`{"mirror":"shop"}`, "/mirror"},
+		{`{"mirror":{"name":""}}`, "/mirror/name"}, {`{"mirror":{"name":"a.b"}}`, "/mirror/name"},
+		{`{"mirror":{"name":"*"}}`, "/mirror/name"},
+		{`{"mirror":{"name":"a","nmae":1}}`, "/mirror/nmae"},
+		{`{"sources":[{"name":"a"},{"name":"a b"}]}`, "/sources/1/name"},
+		{`{"sources":{}}`, "/sources"}, {`{"republish":{"src":">"}}`, "/republish/dest"},
+		{`{"republish":{"dest":""}}`, "/republish/dest"},
+		{`{"placement":{"tag":"x"}}`, "/placement/tag"},
+		{`{"sources":[{"name":"a","opt_start_time":"yesterday"}]}`, "/sources/0/opt_start_time"},
 		{`{"status":{}}`, "/status"}, {`{"bucket":"x"}`, "/bucket"},
-		{`[]`, ""}, {`"x"`, ""}, {`5`, ""}, {`null`, ""}, {`{`, ""}, {`{}}`, ""}, {`{} {}`, ""}, {`{"a"}`, ""}, {"\xff", ""}, {`{"description":"` + "\x01" + `"}`, ""},
+		{`[]`, ""}, {`"x"`, ""}, {`5`, ""}, {`null`, ""}, {`{`, ""}, {`{}}`, ""}, {`{} {}`, ""},
+		{`{"a"}`, ""}, {"\xff", ""}, {`{"description":"` + "\x01" + `"}`, ""},
 		{strings.Repeat("[", 20_000), ""}, {strings.Repeat(`{"mirror":`, 20_000), ""},
 	} {
-		for _, request := range []struct{ method, path string }{{"PUT", "/buckets/new"}, {"PATCH", "/buckets/shop"}} {
-			if request.method == "PATCH" && (tc.pointer == "/mirror/name" && tc.config == `{"mirror":{}}` || tc.pointer == "/republish/dest" && strings.Contains(tc.config, "src")) {
+		for _, request := range []struct{ method, path string }{
+			{"PUT", "/buckets/new"}, {"PATCH", "/buckets/shop"},
+		} {
+			if request.method == "PATCH" &&
+				(tc.pointer == "/mirror/name" && tc.config == `{"mirror":{}}` ||
+					tc.pointer == "/republish/dest" && strings.Contains(tc.config, "src")) {
 				// A patch need not have all members.
 				continue
 			}
@@ -237,14 +294,19 @@ func TestMalformedConfigurationsAreRefusedWithTheirPlace(t *testing.T) {
 			// For an unknown member the pointer may be that of its parent. The empty pointer is
 			// that of the whole document (RFC 6901).
 			parent := tc.pointer[:max(0, strings.LastIndexByte(tc.pointer, '/'))]
-			if tc.pointer != "" && document["pointer"] != tc.pointer && document["pointer"] != parent {
-				t.Errorf("%s %.60s: pointer %q, want %q", request.method, tc.config, document["pointer"], tc.pointer)
+			if tc.pointer != "" && document["pointer"] != tc.pointer &&
+				document["pointer"] != parent {
+				t.Errorf("%s %.60s: pointer %q, want %q",
+					request.method, tc.config, document["pointer"], tc.pointer)
 			}
 			if document["pointer"] == "/" {
-				t.Errorf("%s %.60s: the pointer \"/\" is that of a member without a name (RFC 6901 §5); the whole document's is \"\"", request.method, tc.config)
+				t.Errorf("%s %.60s: the pointer \"/\" is that of a member without a name (RFC "+
+					"6901 §5); the whole document's is \"\"", request.method, tc.config)
 			}
-			if detail := fmt.Sprint(document["detail"]); strings.Contains(detail, "Go ") || strings.Contains(detail, "json:") || strings.Contains(detail, "BucketConfig") {
-				t.Errorf("%s %.60s: detail tells of the inside: %s", request.method, tc.config, detail)
+			if detail := fmt.Sprint(document["detail"]); strings.Contains(detail, "Go ") ||
+				strings.Contains(detail, "json:") || strings.Contains(detail, "BucketConfig") {
+				t.Errorf("%s %.60s: detail tells of the inside: %s",
+					request.method, tc.config, detail)
 			}
 		}
 	}

@@ -30,11 +30,14 @@ func TestBucketListIsCompleteAndPaged(t *testing.T) {
 			want = append(want, name)
 		}
 	}
-	g.bucket(t, jetstream.KeyValueConfig{Bucket: "a_mirror", Mirror: &jetstream.StreamSource{Name: "b1"}})
+	g.bucket(t, jetstream.KeyValueConfig{
+		Bucket: "a_mirror", Mirror: &jetstream.StreamSource{Name: "b1"},
+	})
 	want = append(want, "a_mirror")
 	slices.Sort(want)
 	for _, stream := range []jetstream.StreamConfig{
-		{Name: "KV_odd", Subjects: []string{"odd"}}, {Name: "ORDERS", Subjects: []string{"orders"}}, {Name: "KV_", Subjects: []string{"x"}},
+		{Name: "KV_odd", Subjects: []string{"odd"}}, {Name: "ORDERS", Subjects: []string{"orders"}},
+		{Name: "KV_", Subjects: []string{"x"}},
 		// This one keeps any number of messages of a key.
 		{Name: "KV_b-odd", Subjects: []string{"$KV.b-odd.>"}},
 	} {
@@ -47,7 +50,8 @@ func TestBucketListIsCompleteAndPaged(t *testing.T) {
 		t.Errorf("names (-want +got)\n%s", diff)
 	}
 	for _, limit := range []int{1, 7, 12, 24, 25, 26, 1000} {
-		found := g.allPages(t, fmt.Sprintf("/buckets?names=true&limit=%d", limit), limit, func(page map[string]any) []string { return stringsOf(page["buckets"]) })
+		found := g.allPages(t, fmt.Sprintf("/buckets?names=true&limit=%d", limit), limit,
+			func(page map[string]any) []string { return stringsOf(page["buckets"]) })
 		if diff := cmp.Diff(want, found); diff != "" {
 			t.Errorf("limit=%d (-want +got)\n%s", limit, diff)
 		}
@@ -56,7 +60,8 @@ func TestBucketListIsCompleteAndPaged(t *testing.T) {
 		for _, bucket := range page["buckets"].([]any) {
 			object := bucket.(map[string]any)
 			names = append(names, object["bucket"].(string))
-			if got := g.get(t, "/buckets/"+object["bucket"].(string)).object(t); cmp.Diff(got, object) != "" {
+			got := g.get(t, "/buckets/"+object["bucket"].(string)).object(t)
+			if cmp.Diff(got, object) != "" {
 				t.Errorf("listed otherwise than got: %s", cmp.Diff(got, object))
 			}
 		}
@@ -65,7 +70,10 @@ func TestBucketListIsCompleteAndPaged(t *testing.T) {
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Errorf("pages (-want +got)\n%s", diff)
 	}
-	for _, bad := range []string{"limit=0", "limit=1001", "limit=x", "limit=-1", "limit=", "limit=1.5", "names=maybe", "names=", "limit=1&limit=2"} {
+	for _, bad := range []string{
+		"limit=0", "limit=1001", "limit=x", "limit=-1", "limit=", "limit=1.5", "names=maybe",
+		"names=", "limit=1&limit=2",
+	} {
 		g.get(t, "/buckets?"+bad).problem(t, 400, "invalid-parameter")
 	}
 	for _, bad := range []string{"cursor=x", "cursor=!", "cursor=AAAA"} {
@@ -87,11 +95,15 @@ func TestBucketListShowsOthersBesideOneOutOfReach(t *testing.T) {
 		}
 	}})
 	g := start(t, func(s *setup) {
-		s.client = kvclient.Options{URL: nats.URL(), User: "gateway", Password: "g", Name: "test", RequestTimeout: 500 * time.Millisecond, Logger: zerolog.Nop()}
+		s.client = kvclient.Options{
+			URL: nats.URL(), User: "gateway", Password: "g", Name: "test",
+			RequestTimeout: 500 * time.Millisecond, Logger: zerolog.Nop(),
+		}
 	})
 	js := nats.JetStream(t, natsgo.UserInfo("admin", "a"))
 	for _, name := range []string{"first", "secret", "third"} {
-		if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: name}); err != nil {
+		_, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: name})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -103,7 +115,8 @@ func TestBucketListShowsOthersBesideOneOutOfReach(t *testing.T) {
 	for i, want := range []string{"first", "secret", "third"} {
 		bucket := listed[i].(map[string]any)
 		problem, failed := bucket["problem"].(map[string]any)
-		if bucket["bucket"] != want || failed != (want == "secret") || failed && problem["type"] != "/problems/timeout" {
+		if bucket["bucket"] != want || failed != (want == "secret") ||
+			failed && problem["type"] != "/problems/timeout" {
 			t.Errorf("%s is listed as %v", want, bucket)
 		}
 	}
@@ -111,7 +124,8 @@ func TestBucketListShowsOthersBesideOneOutOfReach(t *testing.T) {
 
 // allPages reads a list page by page. It goes to the next page by the Link header, which must agree
 // with the member next, and returns the items of all pages.
-func (g *gateway) allPages(t *testing.T, target string, limit int, items func(page map[string]any) []string) (all []string) {
+func (g *gateway) allPages(t *testing.T, target string, limit int,
+	items func(page map[string]any) []string) (all []string) {
 	t.Helper()
 	for pages := 0; target != ""; pages++ {
 		a := g.get(t, target).is(t, 200)
@@ -123,7 +137,8 @@ func (g *gateway) allPages(t *testing.T, target string, limit int, items func(pa
 		all = append(all, found...)
 		next, _ := page["next"].(string)
 		link, rest, _ := strings.Cut(strings.TrimPrefix(a.header.Get("Link"), "<"), ">")
-		if (next == "") != (link == "") || link != "" && (rest != `; rel="next"` || !strings.Contains(link, "cursor="+next)) {
+		if (next == "") != (link == "") ||
+			link != "" && (rest != `; rel="next"` || !strings.Contains(link, "cursor="+next)) {
 			t.Errorf("%s: next %q, Link %q", a.request, next, a.header.Get("Link"))
 		}
 		if next != "" && len(found) != limit {

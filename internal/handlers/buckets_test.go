@@ -32,7 +32,8 @@ func TestBucketCreationIsRepeatable(t *testing.T) {
 				t.Errorf("%s: (-first +again)\n%s", b.request, diff)
 			}
 		}
-		if diff := cmp.Diff(made, withoutReplicas(g.get(t, path).is(t, 200).object(t))); diff != "" {
+		diff := cmp.Diff(made, withoutReplicas(g.get(t, path).is(t, 200).object(t)))
+		if diff != "" {
 			t.Errorf("GET %s: (-put +get)\n%s", path, diff)
 		}
 	}
@@ -47,19 +48,29 @@ func withoutReplicas(bucket map[string]any) map[string]any {
 func TestBucketCreationReportsDifferences(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5, Description: "mine", Metadata: map[string]string{"team": "a"}})
+	kv := g.bucket(t, jetstream.KeyValueConfig{
+		Bucket: "b", History: 5, Description: "mine", Metadata: map[string]string{"team": "a"},
+	})
 	put(t, kv, "a", "v")
-	document := g.do(t, "PUT", "/buckets/b", `{"history":6,"ttl":"1h","metadata":{"team":"b"},"republish":{"dest":"x.>"}}`, jsonType).problem(t, 409, "bucket-exists")
+	document := g.do(t, "PUT", "/buckets/b",
+		`{"history":6,"ttl":"1h","metadata":{"team":"b"},"republish":{"dest":"x.>"}}`,
+		jsonType).problem(t, 409, "bucket-exists")
 	want := []any{
 		map[string]any{"field": "description", "have": "mine", "want": ""},
 		map[string]any{"field": "history", "have": json.Number("5"), "want": json.Number("6")},
-		map[string]any{"field": "metadata", "have": map[string]any{"team": "a"}, "want": map[string]any{"team": "b"}},
-		map[string]any{"field": "republish", "have": nil, "want": map[string]any{"src": ">", "dest": "x.>"}},
+		map[string]any{
+			"field": "metadata", "have": map[string]any{"team": "a"},
+			"want": map[string]any{"team": "b"},
+		},
+		map[string]any{
+			"field": "republish", "have": nil, "want": map[string]any{"src": ">", "dest": "x.>"},
+		},
 		map[string]any{"field": "ttl", "have": "0s", "want": "1h0m0s"},
 	}
 	found, _ := document["differences"].([]any)
 	for _, difference := range found {
-		if r, ok := difference.(map[string]any)["want"].(map[string]any); ok && r["dest"] != nil && r["src"] == nil {
+		r, ok := difference.(map[string]any)["want"].(map[string]any)
+		if ok && r["dest"] != nil && r["src"] == nil {
 			// The default, which may be reported or not.
 			r["src"] = ">"
 		}
@@ -75,7 +86,8 @@ func TestAllowAtomicIsSetAndReported(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	for range 2 {
-		if told := g.do(t, "PUT", "/buckets/b", `{"allow_atomic":true}`, jsonType).object(t); told["allow_atomic"] != true {
+		told := g.do(t, "PUT", "/buckets/b", `{"allow_atomic":true}`, jsonType).object(t)
+		if told["allow_atomic"] != true {
 			t.Errorf("told %v", told["allow_atomic"])
 		}
 	}
@@ -84,7 +96,8 @@ func TestAllowAtomicIsSetAndReported(t *testing.T) {
 	}
 	g.do(t, "PUT", "/buckets/b", nil).problem(t, 409, "bucket-exists")
 	// A native update disables it without telling anybody, and the bucket reports that.
-	if _, err := g.js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b"}); err != nil {
+	_, err := g.js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b"})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if told := g.get(t, "/buckets/b").is(t, 200).object(t); told["allow_atomic"] != false {
@@ -97,8 +110,12 @@ func TestBucketCreationOnlyIfAbsent(t *testing.T) {
 	g := start(t)
 	g.do(t, "PUT", "/buckets/b", nil, "If-None-Match: *").is(t, 201)
 	g.do(t, "PUT", "/buckets/b", nil, "If-None-Match: *").problem(t, 412, "bucket-present")
-	g.do(t, "PUT", "/buckets/b", `{"history":9}`, jsonType, "If-None-Match: *").problem(t, 412, "bucket-present")
-	for _, header := range []string{`If-None-Match: "42"`, "If-None-Match:", "If-None-Match: x", `If-Match: *`, `If-Match: "42"`, "If-Match: x"} {
+	g.do(t, "PUT", "/buckets/b", `{"history":9}`, jsonType, "If-None-Match: *").
+		problem(t, 412, "bucket-present")
+	for _, header := range []string{
+		`If-None-Match: "42"`, "If-None-Match:", "If-None-Match: x", `If-Match: *`,
+		`If-Match: "42"`, "If-Match: x",
+	} {
 		g.do(t, "PUT", "/buckets/b", nil, header).problem(t, 400, "invalid-header")
 		g.do(t, "PUT", "/buckets/new", nil, header).problem(t, 400, "invalid-header")
 	}
@@ -112,15 +129,20 @@ func TestConditionsOnBucketsAreNotIgnored(t *testing.T) {
 	g := start(t)
 	kv := g.shopWithDeleted(t, "a")
 	before, settings := g.messages(t, "shop"), g.settings(t, "shop")
-	for _, header := range []string{`If-Match: "5-k3f9x"`, "If-Match: x", "If-Match:", `If-Unmodified-Since: Sun, 22 Nov 1992 18:03:11 GMT`} {
+	for _, header := range []string{
+		`If-Match: "5-k3f9x"`, "If-Match: x", "If-Match:",
+		`If-Unmodified-Since: Sun, 22 Nov 1992 18:03:11 GMT`,
+	} {
 		for _, request := range []struct {
 			method, path string
 			body         any
 		}{
-			{"PATCH", "/buckets/shop", `{"description":"new"}`}, {"DELETE", "/buckets/shop/markers?older_than=0s", nil}, {"PUT", "/buckets/new", "{}"},
+			{"PATCH", "/buckets/shop", `{"description":"new"}`},
+			{"DELETE", "/buckets/shop/markers?older_than=0s", nil}, {"PUT", "/buckets/new", "{}"},
 			{"DELETE", "/buckets/shop", nil},
 		} {
-			if a := g.do(t, request.method, request.path, request.body, jsonType, header); a.status != 400 && a.status != 412 {
+			a := g.do(t, request.method, request.path, request.body, jsonType, header)
+			if a.status != 400 && a.status != 412 {
 				t.Errorf("%s: status %d: the condition is ignored", a.request, a.status)
 			}
 		}
@@ -143,7 +165,10 @@ func TestDeletedBucketIsGone(t *testing.T) {
 	put(t, g.shop(t), "a", "v")
 	g.get(t, "/buckets/shop/keys/a").is(t, 200)
 	g.do(t, "DELETE", "/buckets/shop", nil).is(t, 204).hasBody(t, "")
-	for _, path := range []string{"/buckets/shop", "/buckets/shop/keys", "/buckets/shop/keys/a", "/buckets/shop/entries/a", "/buckets/shop/history/a", "/buckets/shop/markers"} {
+	for _, path := range []string{
+		"/buckets/shop", "/buckets/shop/keys", "/buckets/shop/keys/a", "/buckets/shop/entries/a",
+		"/buckets/shop/history/a", "/buckets/shop/markers",
+	} {
 		g.get(t, path).problem(t, 404, "bucket-not-found")
 	}
 	g.do(t, "DELETE", "/buckets/shop", nil).problem(t, 404, "bucket-not-found")
@@ -218,9 +243,11 @@ func TestBucketHintsNameWhatIsMissing(t *testing.T) {
 		{`{"max_value_size":100000000}`, "max_payload", false},
 		{`{"mirror":{"name":"shop"}}`, "origin", false},
 	} {
-		status := g.do(t, "PUT", fmt.Sprintf("/buckets/b%d", i), tc.config, jsonType).is(t, 201).object(t)["status"].(map[string]any)
+		status := g.do(t, "PUT", fmt.Sprintf("/buckets/b%d", i), tc.config, jsonType).is(t, 201).
+			object(t)["status"].(map[string]any)
 		hints := stringsOf(status["hints"])
-		if (len(hints) > 0) != (tc.hint != "") || !strings.Contains(strings.Join(hints, " "), tc.hint) {
+		if (len(hints) > 0) != (tc.hint != "") ||
+			!strings.Contains(strings.Join(hints, " "), tc.hint) {
 			t.Errorf("%s: hints %q, want one with %q", tc.config, hints, tc.hint)
 		}
 		if status["expiry_events"] != tc.events {

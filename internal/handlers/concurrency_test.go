@@ -31,7 +31,8 @@ func TestListingUnderWritersIsComplete(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					if _, err := kv.PutString(t.Context(), keys[i%len(keys)], fmt.Sprint(i)); err != nil {
+					_, err := kv.PutString(t.Context(), keys[i%len(keys)], fmt.Sprint(i))
+					if err != nil {
 						t.Error(err)
 						return
 					}
@@ -41,7 +42,9 @@ func TestListingUnderWritersIsComplete(t *testing.T) {
 	}
 	for range 15 {
 		if got := g.listedLines(t, "/buckets/b/keys"); !slices.Equal(got, keys) {
-			missing := slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return slices.Contains(got, key) })
+			missing := slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
+				return slices.Contains(got, key)
+			})
 			t.Errorf("%d of %d keys; missing %q", len(got), len(keys), missing)
 		}
 	}
@@ -65,12 +68,15 @@ func TestConcurrentClientsGetTheirOwnAnswers(t *testing.T) {
 				tag := s.do(t, "PUT", path, value, "Content-Type: text/plain").tag()
 				a := s.do(t, "GET", path, nil)
 				if unchecked(a.tag()) != tag || string(a.body) != value {
-					t.Errorf("client %d reads %s %.40q, wrote %s %.40q", c, a.tag(), a.body, tag, value)
+					t.Errorf("client %d reads %s %.40q, wrote %s %.40q",
+						c, a.tag(), a.body, tag, value)
 				}
-				if b := s.do(t, "GET", path+".never", nil); b.status != 404 || !strings.Contains(string(b.body), "key-not-found") {
+				b := s.do(t, "GET", path+".never", nil)
+				if b.status != 404 || !strings.Contains(string(b.body), "key-not-found") {
 					t.Errorf("client %d: %d %s", c, b.status, b.body)
 				}
-				if b := s.do(t, "PUT", path, "x", "If-None-Match: *"); b.status != 412 || unchecked(b.tag()) != tag {
+				if b := s.do(t, "PUT", path, "x", "If-None-Match: *"); b.status != 412 ||
+					unchecked(b.tag()) != tag {
 					t.Errorf("client %d: %d %s, want 412 %s", c, b.status, b.tag(), tag)
 				}
 			}
@@ -96,7 +102,8 @@ func TestOneCreatorWins(t *testing.T) {
 		var creators sync.WaitGroup
 		for c := range 4 {
 			creators.Go(func() {
-				if a := g.do(t, "PUT", "/buckets/shop/keys/"+key, fmt.Sprint("http", c), "If-None-Match: *"); a.status == 201 {
+				if a := g.do(t, "PUT", "/buckets/shop/keys/"+key, fmt.Sprint("http", c),
+					"If-None-Match: *"); a.status == 201 {
 					won <- fmt.Sprint("http", c)
 				} else {
 					a.problem(t, 412, "key-exists")

@@ -16,7 +16,8 @@ func TestManyWritersOfOneKey(t *testing.T) {
 	put(t, kv, "put", "v")
 	for name, write := range map[string]func(i, j int) *answer{
 		"patch": func(i, j int) *answer {
-			return g.do(t, "PATCH", "/buckets/shop/keys/patched", fmt.Sprintf(`{"m%d":%d}`, i, j), mergeType)
+			return g.do(t, "PATCH", "/buckets/shop/keys/patched", fmt.Sprintf(`{"m%d":%d}`, i, j),
+				mergeType)
 		},
 		"put": func(i, j int) *answer {
 			return g.do(t, "PUT", "/buckets/shop/keys/put", fmt.Sprint(i, " ", j), "If-Match: *")

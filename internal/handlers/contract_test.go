@@ -85,7 +85,8 @@ func (g *gateway) checkContract(t testing.TB, method, target string, a *answer) 
 	doc := contract(t)
 	fault := func(format string, args ...any) {
 		t.Helper()
-		t.Errorf("%s: %d: against the contract: %s", a.request, a.status, fmt.Sprintf(format, args...))
+		t.Errorf("%s: %d: against the contract: %s",
+			a.request, a.status, fmt.Sprintf(format, args...))
 	}
 	if a.status >= 300 && a.status < 400 && a.status != http.StatusNotModified {
 		fault("a redirect to %q", a.header.Get("Location"))
@@ -97,7 +98,8 @@ func (g *gateway) checkContract(t testing.TB, method, target string, a *answer) 
 	path, below := strings.CutPrefix(target, g.basePath)
 	template, item := pathItem(doc, path)
 	switch {
-	case code == "unknown-host", code == "cross-site" && (item == nil || item.GetOperation(method) == nil):
+	case code == "unknown-host",
+		code == "cross-site" && (item == nil || item.GetOperation(method) == nil):
 		return
 	case item == nil || !below:
 		if a.status != http.StatusNotFound || code != "not-found" && method != http.MethodHead {
@@ -117,7 +119,9 @@ func (g *gateway) checkContract(t testing.TB, method, target string, a *answer) 
 	if code != "" && !slices.Contains(api.ResponseProblemCodes(response.Value), code) {
 		fault("code %s is not one of %v", code, api.ResponseProblemCodes(response.Value))
 	}
-	route := &routers.Route{Spec: doc, Path: template, PathItem: item, Method: method, Operation: operation}
+	route := &routers.Route{
+		Spec: doc, Path: template, PathItem: item, Method: method, Operation: operation,
+	}
 	checkResponse(a, method, route, response.Value, fault)
 }
 
@@ -155,7 +159,8 @@ func (g *gateway) checkProblem(t testing.TB, a *answer, fault faultFunc) string 
 
 // checkNotAllowed checks the answer to a method that the path does not have.
 func checkNotAllowed(a *answer, code, method string, item *openapi3.PathItem, fault faultFunc) {
-	if a.status != http.StatusMethodNotAllowed || code != "method-not-allowed" && method != http.MethodHead {
+	if a.status != http.StatusMethodNotAllowed ||
+		code != "method-not-allowed" && method != http.MethodHead {
 		fault("code %q for a method that the path does not take", code)
 	}
 	var want []string
@@ -178,7 +183,8 @@ var actedOn = []string{
 }
 
 // checkResponse checks the headers and the body of an answer against those of the contract.
-func checkResponse(a *answer, method string, route *routers.Route, response *openapi3.Response, fault faultFunc) {
+func checkResponse(a *answer, method string, route *routers.Route, response *openapi3.Response,
+	fault faultFunc) {
 	known := make(map[string]bool)
 	for name, header := range response.Headers {
 		known[http.CanonicalHeaderKey(name)] = true
@@ -186,7 +192,9 @@ func checkResponse(a *answer, method string, route *routers.Route, response *ope
 			fault("header %s is missing", name)
 		}
 	}
-	unknown := slices.DeleteFunc(slices.Clone(actedOn), func(name string) bool { return known[name] || a.header.Values(name) == nil })
+	unknown := slices.DeleteFunc(slices.Clone(actedOn), func(name string) bool {
+		return known[name] || a.header.Values(name) == nil
+	})
 	if len(unknown) > 0 {
 		fault("has headers that the contract does not have there: %v", unknown)
 	}
@@ -195,10 +203,14 @@ func checkResponse(a *answer, method string, route *routers.Route, response *ope
 	}
 	input := &openapi3filter.ResponseValidationInput{
 		// The library does not check answers to HEAD, so their headers are checked as those of GET.
-		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: &http.Request{Method: http.MethodGet}, Route: route},
-		Status:                 a.status,
-		Header:                 a.header,
-		Options:                &openapi3filter.Options{IncludeResponseStatus: true, ExcludeResponseBody: method == http.MethodHead},
+		RequestValidationInput: &openapi3filter.RequestValidationInput{
+			Request: &http.Request{Method: http.MethodGet}, Route: route,
+		},
+		Status: a.status,
+		Header: a.header,
+		Options: &openapi3filter.Options{
+			IncludeResponseStatus: true, ExcludeResponseBody: method == http.MethodHead,
+		},
 	}
 	input.SetBodyBytes(a.body)
 	err := openapi3filter.ValidateResponse(context.Background(), input)

@@ -19,7 +19,9 @@ func TestPreflightAllowsConfiguredOriginsOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for origin, want := range map[string]string{allowed: allowed, "https://app.example.com.evil.org": "", "null": ""} {
+	for origin, want := range map[string]string{
+		allowed: allowed, "https://app.example.com.evil.org": "", "null": "",
+	} {
 		r := httptest.NewRequest("OPTIONS", "/buckets/shop/keys/a", nil)
 		r.Header.Set("Origin", origin)
 		r.Header.Set("Access-Control-Request-Method", "PUT")
@@ -37,7 +39,8 @@ func TestPreflightAllowsConfiguredOriginsOnly(t *testing.T) {
 	r := httptest.NewRequest("GET", "/healthz", nil)
 	r.Header.Set("Origin", allowed)
 	s.ServeHTTP(rec, r)
-	if rec.Code != http.StatusOK || !strings.Contains(strings.ToLower(rec.Header().Get("Access-Control-Expose-Headers")), "etag") {
+	if rec.Code != http.StatusOK || !strings.Contains(strings.ToLower(rec.Header().
+		Get("Access-Control-Expose-Headers")), "etag") {
 		t.Errorf("%d, exposed %q", rec.Code, rec.Header().Get("Access-Control-Expose-Headers"))
 	}
 }

@@ -17,7 +17,8 @@ import (
 
 // publishBatch stores one value under several keys with an atomic batch (ADR-50), as a native
 // client would. It reports whether the batch was committed.
-func publishBatch(t testing.TB, js jetstream.JetStream, bucket, id, value string, keys []string) bool {
+func publishBatch(t testing.TB, js jetstream.JetStream, bucket, id, value string,
+	keys []string) bool {
 	t.Helper()
 	for i, key := range keys {
 		msg := &nats.Msg{
@@ -75,7 +76,10 @@ func TestEntriesAreNeverTorn(t *testing.T) {
 	seen := make(map[any]bool)
 	s := g.session(t)
 	for i := range rounds {
-		query := [...]string{"key=t.a&key=t.b&key=t.c.d&key=t.e&key=t.f", "filter=t.>", "prefix=t.&filter=>", "key=t.f&filter=t.*&key=t.c.d"}[i%4]
+		query := [...]string{
+			"key=t.a&key=t.b&key=t.c.d&key=t.e&key=t.f", "filter=t.>", "prefix=t.&filter=>",
+			"key=t.f&filter=t.*&key=t.c.d",
+		}[i%4]
 		if s.conn.SetDeadline(time.Now().Add(patience)) != nil {
 			t.Fatal("no deadline")
 		}
@@ -109,7 +113,8 @@ func (g *gateway) overwriting(t *testing.T, kv jetstream.KeyValue, n int) (stop 
 				case <-ended:
 					return
 				default:
-					if _, err := kv.PutString(t.Context(), fmt.Sprintf("k.%d", i%n), "overwritten"); err != nil {
+					_, err := kv.PutString(t.Context(), fmt.Sprintf("k.%d", i%n), "overwritten")
+					if err != nil {
 						t.Error(err)
 						return
 					}
@@ -131,7 +136,10 @@ func TestExportUnderWritersIsComplete(t *testing.T) {
 	g.load(t, "/buckets/b/entries", manyLines(n)).wantDone(t, n, 0)
 	stop := g.overwriting(t, kv, n)
 	defer stop()
-	for _, target := range []string{"/buckets/b/entries", "/buckets/b/entries?filter=k.*", "/buckets/b/entries?values=none", "/buckets/b/entries?prefix=k.", "/buckets/b/entries?filter=k.*&filter=*.1"} {
+	for _, target := range []string{
+		"/buckets/b/entries", "/buckets/b/entries?filter=k.*", "/buckets/b/entries?values=none",
+		"/buckets/b/entries?prefix=k.", "/buckets/b/entries?filter=k.*&filter=*.1",
+	} {
 		since := g.lastOf(t, "b")
 		x := g.export(t, target)
 		if len(x.entries) != n {
@@ -181,7 +189,8 @@ func TestSlowReaderOfAnExportDelaysNobody(t *testing.T) {
 	conns := make([]*session, 8)
 	for i := range conns {
 		conns[i] = g.session(t)
-		begin(t, conns[i].conn, "GET /buckets/b/entries HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\n\r\n")
+		begin(t, conns[i].conn, "GET /buckets/b/entries HTTP/1.1\r\nHost: localhost\r\n"+
+			"Accept: application/x-ndjson\r\n\r\n")
 		if _, err := conns[i].in.Peek(1); err != nil {
 			t.Fatal(err)
 		}
@@ -235,7 +244,8 @@ func TestExportCutByNATSEndsWithAProblem(t *testing.T) {
 	}
 	g.load(t, "/buckets/b/entries", body.String()).wantDone(t, n, 0)
 	s := g.session(t)
-	begin(t, s.conn, "GET /buckets/b/entries HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\n\r\n")
+	begin(t, s.conn, "GET /buckets/b/entries HTTP/1.1\r\nHost: localhost\r\n"+
+		"Accept: application/x-ndjson\r\n\r\n")
 	response, err := http.ReadResponse(s.in, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -247,7 +257,8 @@ func TestExportCutByNATSEndsWithAProblem(t *testing.T) {
 	}
 	lines := parseLines(t, rest)
 	last := lines[len(lines)-1]
-	if problem, _ := last["problem"].(map[string]any); codeOf(problem) != "nats-unavailable" && codeOf(problem) != "timeout" || last["end"] != nil {
+	problem, _ := last["problem"].(map[string]any)
+	if codeOf(problem) != "nats-unavailable" && codeOf(problem) != "timeout" || last["end"] != nil {
 		t.Errorf("%d lines, the last %v", len(lines), last)
 	}
 	// Imported again, it shows that it is not complete.

@@ -62,7 +62,8 @@ func (g *gateway) rawImport(t testing.TB, target string, length int) *rawImport 
 	if err := conn.SetDeadline(time.Now().Add(3 * patience)); err != nil {
 		t.Fatal(err)
 	}
-	begin(t, conn, fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n", target, length))
+	begin(t, conn, fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\n"+
+		"Content-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n", target, length))
 	return &rawImport{t: t, conn: conn}
 }
 
@@ -144,7 +145,8 @@ func TestImportHoldsBackAClientThatDoesNotRead(t *testing.T) {
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	const refused = 200_000
-	body := strings.Repeat(`{"key":"*","text":"each of these is refused with some hundred bytes"}`+"\n", refused)
+	body := strings.Repeat(
+		`{"key":"*","text":"each of these is refused with some hundred bytes"}`+"\n", refused)
 	before := heapInUse()
 	r := g.rawImport(t, "/buckets/b/entries", len(body))
 	sent := r.send(body)
@@ -196,7 +198,8 @@ func TestImportAnswersExpectContinue(t *testing.T) {
 	g.shop(t)
 	line := `{"key":"a","text":"v"}`
 	s := g.session(t)
-	begin(t, s.conn, fmt.Sprintf("POST /buckets/shop/entries HTTP/1.1\r\nHost: localhost\r\n%s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", lineType, len(line)))
+	begin(t, s.conn, fmt.Sprintf("POST /buckets/shop/entries HTTP/1.1\r\nHost: localhost\r\n"+
+		"%s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", lineType, len(line)))
 	if status, err := s.in.ReadString('\n'); err != nil || !strings.Contains(status, " 100 ") {
 		t.Fatalf("%q, %v", status, err)
 	}
@@ -215,7 +218,8 @@ func TestImportAnswersWhileTheBodyIsSent(t *testing.T) {
 	g := start(t)
 	kv := g.shop(t)
 	body, w := pipeBody(t)
-	request, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+g.address+"/buckets/shop/entries?results=all", body)
+	request, err := http.NewRequestWithContext(t.Context(), "POST",
+		"http://"+g.address+"/buckets/shop/entries?results=all", body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +233,8 @@ func TestImportAnswersWhileTheBodyIsSent(t *testing.T) {
 	in := bufio.NewReader(response.Body)
 	for i := range 20 {
 		line, err := in.ReadString('\n')
-		if want := fmt.Sprintf(`{"line":%d,"revision":%d}`, i+1, i+1); err != nil || strings.TrimSpace(line) != want {
+		want := fmt.Sprintf(`{"line":%d,"revision":%d}`, i+1, i+1)
+		if err != nil || strings.TrimSpace(line) != want {
 			t.Fatalf("%q, %v; want %s", line, err, want)
 		}
 		wantNative(t, kv, fmt.Sprintf("k%d", i), "v")
@@ -266,7 +271,8 @@ func TestImportThatWasCutContinues(t *testing.T) {
 	r.conn.(*net.TCPConn).SetLinger(0)
 	r.conn.Close()
 	lines := strings.SplitAfter(body, "\n")
-	g.load(t, "/buckets/b/entries", strings.Join(lines[acknowledged:], "")).wantDone(t, n-acknowledged, 0)
+	g.load(t, "/buckets/b/entries", strings.Join(lines[acknowledged:], "")).
+		wantDone(t, n-acknowledged, 0)
 	g.wantKeys(t, "b", n)
 }
 
@@ -298,18 +304,22 @@ func TestImportCutByNATSContinues(t *testing.T) {
 	g.wire.stop()
 	i := r.answer()
 	problem, _ := i.last["problem"].(map[string]any)
-	if code := codeOf(problem); code != "nats-unavailable" && code != "outcome-unknown" || len(i.progress) == 0 {
+	code := codeOf(problem)
+	if code != "nats-unavailable" && code != "outcome-unknown" || len(i.progress) == 0 {
 		t.Fatalf("the last line is %v, progress %v", i.last, i.progress)
 	}
 	g.wire.restart(t)
-	eventually(t, "NATS is back", func() bool { return g.get(t, "/readyz").status == 200 && g.get(t, "/buckets/b").status == 200 })
+	eventually(t, "NATS is back", func() bool {
+		return g.get(t, "/readyz").status == 200 && g.get(t, "/buckets/b").status == 200
+	})
 	acknowledged := i.progress[len(i.progress)-1]
 	for line := range i.failed {
 		if line <= acknowledged {
 			t.Errorf("line %d failed, and %d is acknowledged", line, acknowledged)
 		}
 	}
-	g.load(t, "/buckets/b/entries", strings.Join(strings.SplitAfter(body, "\n")[acknowledged:], "")).wantDone(t, n-acknowledged, 0)
+	g.load(t, "/buckets/b/entries", strings.Join(strings.SplitAfter(body, "\n")[acknowledged:],
+		"")).wantDone(t, n-acknowledged, 0)
 	g.wantKeys(t, "b", n)
 }
 
@@ -344,7 +354,8 @@ func TestImportEndsWithItsBucket(t *testing.T) {
 			change(t, g)
 			i := r.answer()
 			problem, _ := i.last["problem"].(map[string]any)
-			if code := codeOf(problem); code != "bucket-not-found" && code != "epoch-changed" && code != "outcome-unknown" {
+			code := codeOf(problem)
+			if code != "bucket-not-found" && code != "epoch-changed" && code != "outcome-unknown" {
 				t.Errorf("the last line is %v", i.last)
 			}
 		})

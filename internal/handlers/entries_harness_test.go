@@ -79,7 +79,8 @@ type imported struct {
 // wantDone checks that an import was completed, and its counts.
 func (i imported) wantDone(t testing.TB, stored, failed int) {
 	t.Helper()
-	if i.last["done"] != true || fmt.Sprint(i.last["stored"]) != fmt.Sprint(stored) || fmt.Sprint(i.last["failed"]) != fmt.Sprint(failed) {
+	if i.last["done"] != true || fmt.Sprint(i.last["stored"]) != fmt.Sprint(stored) ||
+		fmt.Sprint(i.last["failed"]) != fmt.Sprint(failed) {
 		t.Errorf("import: %v, want %d stored and %d failed", i.last, stored, failed)
 	}
 }

@@ -38,7 +38,8 @@ func TestImportStoresEveryFormOfValue(t *testing.T) {
 	} {
 		wantNative(t, kv, key, value)
 	}
-	g.get(t, "/buckets/shop/keys/bytes").is(t, 200).has(t, "Content-Encoding", "x-mine").has(t, "Content-Type", "application/octet-stream")
+	g.get(t, "/buckets/shop/keys/bytes").is(t, 200).has(t, "Content-Encoding", "x-mine").
+		has(t, "Content-Type", "application/octet-stream")
 	g.get(t, "/buckets/shop/keys/a%2F.b").is(t, 200).has(t, "Content-Type", "application/json")
 }
 
@@ -92,7 +93,8 @@ func TestImportRefusesBadLinesOneByOne(t *testing.T) {
 			`{"key":"x","text":"v","content_type":"` + times("a", 1025) + `"}`,
 			`{"problem":{"type":"/problems/timeout"}}`,
 			`{"event":"put","id":"1-k","key":"x","text":"v"}`,
-			`{"key":"x","value":` + times("[", 20_000) + times("]", 20_000) + `}`, // nested too deeply
+			// nested too deeply
+			`{"key":"x","value":` + times("[", 20_000) + times("]", 20_000) + `}`,
 		},
 		"invalid-key": {
 			`{"key":"","text":"v"}`,
@@ -171,8 +173,13 @@ func TestImportRequestsAreChecked(t *testing.T) {
 	g := start(t)
 	g.shop(t)
 	line := `{"key":"a","text":"v"}`
-	post := func(target string, header ...string) *answer { return g.do(t, "POST", target, line, header...) }
-	for _, mediaType := range []string{"", "application/json", "text/plain", "application/x-ndjson, text/plain", "multipart/form-data", "application/ndjson"} {
+	post := func(target string, header ...string) *answer {
+		return g.do(t, "POST", target, line, header...)
+	}
+	for _, mediaType := range []string{
+		"", "application/json", "text/plain", "application/x-ndjson, text/plain",
+		"multipart/form-data", "application/ndjson",
+	} {
 		header := []string{"Content-Type: " + mediaType}
 		if mediaType == "" {
 			header = nil
@@ -181,8 +188,10 @@ func TestImportRequestsAreChecked(t *testing.T) {
 	}
 	post("/buckets/shop/entries", lineType+"; charset=utf-8").is(t, 200)
 	post("/buckets/nowhere/entries", lineType).problem(t, 404, "bucket-not-found")
-	post("/buckets/shop/entries", lineType, "Sec-Fetch-Site: cross-site").problem(t, 403, "cross-site")
-	post("/buckets/shop/entries", lineType, "Origin: https://evil.example").problem(t, 403, "cross-site")
+	post("/buckets/shop/entries", lineType, "Sec-Fetch-Site: cross-site").
+		problem(t, 403, "cross-site")
+	post("/buckets/shop/entries", lineType, "Origin: https://evil.example").
+		problem(t, 403, "cross-site")
 	post("/buckets/shop/entries", lineType, "If-Match: *").problem(t, 400, "invalid-header")
 	for query, code := range map[string]string{
 		"mode=x":                  "invalid-parameter",
@@ -196,7 +205,8 @@ func TestImportRequestsAreChecked(t *testing.T) {
 	} {
 		post("/buckets/shop/entries?"+query, lineType).problem(t, 400, code)
 	}
-	g.do(t, "POST", "/buckets/shop/entries", nil, lineType).is(t, 200).hasBody(t, `{"done":true,"stored":0,"failed":0,"expired":0,"prolonged":0}`+"\n")
+	g.do(t, "POST", "/buckets/shop/entries", nil, lineType).is(t, 200).
+		hasBody(t, `{"done":true,"stored":0,"failed":0,"expired":0,"prolonged":0}`+"\n")
 	g.do(t, "POST", "/buckets/shop/entries", chunked(line), lineType).is(t, 200)
 }
 
@@ -207,7 +217,8 @@ func TestImportModesAndResults(t *testing.T) {
 	put(t, kv, "k.1", "there")
 	put(t, kv, "k.2", "gone")
 	deleteKey(t, kv, "k.2")
-	i := g.load(t, "/buckets/shop/entries?mode=create&results=all", manyLines(2500)+`{"key":"k.7","text":"twice"}`)
+	i := g.load(t, "/buckets/shop/entries?mode=create&results=all",
+		manyLines(2500)+`{"key":"k.7","text":"twice"}`)
 	i.wantDone(t, 2499, 2)
 	i.wantFailed(t, map[int]string{2: "key-exists", 2501: "key-exists"})
 	if fmt.Sprint(i.progress) != "[1000 2000]" {
@@ -224,13 +235,15 @@ func TestImportModesAndResults(t *testing.T) {
 			t.Fatalf("line %v, want %d", result["line"], line)
 		}
 		if result["problem"] == nil && line != 3 {
-			if stored := g.stored(t, "shop", asUint(t, result["revision"])); string(stored.Data) != fmt.Sprintf("value of %d", line-1) {
+			stored := g.stored(t, "shop", asUint(t, result["revision"]))
+			if string(stored.Data) != fmt.Sprintf("value of %d", line-1) {
 				t.Fatalf("line %d: revision %v is %q", line, result["revision"], stored.Data)
 			}
 		}
 	}
 	// Of two lines with the same key the later one wins.
-	g.load(t, "/buckets/shop/entries", strings.Repeat(`{"key":"same","text":"first"}`+"\n"+`{"key":"same","text":"second"}`+"\n", 2000)).wantDone(t, 4000, 0)
+	g.load(t, "/buckets/shop/entries", strings.Repeat(`{"key":"same","text":"first"}`+"\n"+
+		`{"key":"same","text":"second"}`+"\n", 2000)).wantDone(t, 4000, 0)
 	wantNative(t, kv, "same", "second")
 }
 
@@ -257,9 +270,13 @@ func TestExportCanBeImported(t *testing.T) {
 		}
 		g.do(t, "PUT", "/buckets/shop/keys/"+key, v[0], header...).is(t, 200)
 	}
-	for _, query := range []string{"", "?values=base64", "?values=json", "?limit=5", "?key=json&key=odd&key=text&key=none&key=octets&key=patch&key=deep"} {
+	for _, query := range []string{
+		"", "?values=base64", "?values=json", "?limit=5",
+		"?key=json&key=odd&key=text&key=none&key=octets&key=patch&key=deep",
+	} {
 		a := g.get(t, "/buckets/shop/entries"+query, asLines).is(t, 200)
-		g.load(t, "/buckets/copy/entries", string(a.body)).wantDone(t, strings.Count(string(a.body), "\n")-1, 0)
+		g.load(t, "/buckets/copy/entries", string(a.body)).
+			wantDone(t, strings.Count(string(a.body), "\n")-1, 0)
 		for key, v := range values {
 			if got := g.get(t, "/buckets/copy/keys/"+key); got.status == 200 {
 				want := v[1]
@@ -275,7 +292,8 @@ func TestExportCanBeImported(t *testing.T) {
 	}
 	space := ` { "a" : 1 } `
 	g.do(t, "PUT", "/buckets/shop/keys/json", space, jsonType).is(t, 200)
-	g.load(t, "/buckets/copy/entries", string(g.get(t, "/buckets/shop/entries?values=base64", asLines).body))
+	g.load(t, "/buckets/copy/entries",
+		string(g.get(t, "/buckets/shop/entries?values=base64", asLines).body))
 	g.get(t, "/buckets/copy/keys/json").is(t, 200).hasBody(t, space)
 }
 

@@ -31,7 +31,9 @@ func TestRoundTripKeepsManyKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	for _, bucket := range []string{"from", "into"} {
-		g.bucket(t, jetstream.KeyValueConfig{Bucket: bucket, Storage: jetstream.MemoryStorage, LimitMarkerTTL: time.Minute})
+		g.bucket(t, jetstream.KeyValueConfig{
+			Bucket: bucket, Storage: jetstream.MemoryStorage, LimitMarkerTTL: time.Minute,
+		})
 	}
 	n := many()
 	var body bytes.Buffer
@@ -39,13 +41,16 @@ func TestRoundTripKeepsManyKeys(t *testing.T) {
 	for i := range n {
 		switch i % 4 {
 		case 0:
-			fmt.Fprintf(&body, `{"key":"k.%d","content_type":"application/json","value":{"n":%d.10}}`+"\n", i, i)
+			fmt.Fprintf(&body,
+				`{"key":"k.%d","content_type":"application/json","value":{"n":%d.10}}`+"\n", i, i)
 		case 1:
-			fmt.Fprintf(&body, `{"key":"k/%d","content_type":"text/x-%d","text":"é <%d>"}`+"\n", i, i%7, i)
+			fmt.Fprintf(&body, `{"key":"k/%d","content_type":"text/x-%d","text":"é <%d>"}`+"\n", i,
+				i%7, i)
 		case 2:
 			fmt.Fprintf(&body, `{"key":"k-%d","base64":"/wD+"}`+"\n", i)
 		case 3:
-			fmt.Fprintf(&body, `{"key":"k.t.%d","text":"v","expires":%q}`+"\n", i, expires.Format(time.RFC3339Nano))
+			fmt.Fprintf(&body, `{"key":"k.t.%d","text":"v","expires":%q}`+"\n", i,
+				expires.Format(time.RFC3339Nano))
 		}
 	}
 	begun := time.Now()
@@ -54,7 +59,8 @@ func TestRoundTripKeepsManyKeys(t *testing.T) {
 	from := g.export(t, "/buckets/from/entries")
 	exported := time.Now()
 	g.load(t, "/buckets/into/entries", string(from.body)).wantDone(t, n, 0)
-	t.Logf("%d entries: import %.0f/s, export %.0f/s (as the test reads it)", n, float64(n)/imported.Sub(begun).Seconds(), float64(n)/exported.Sub(imported).Seconds())
+	t.Logf("%d entries: import %.0f/s, export %.0f/s (as the test reads it)",
+		n, float64(n)/imported.Sub(begun).Seconds(), float64(n)/exported.Sub(imported).Seconds())
 	into := g.export(t, "/buckets/into/entries")
 	if len(from.entries) != n || len(into.entries) != n {
 		t.Fatalf("%d and %d entries, want %d", len(from.entries), len(into.entries), n)
@@ -66,7 +72,8 @@ func TestRoundTripKeepsManyKeys(t *testing.T) {
 				t.Fatalf("%s: %s is %v, was %v", key, member, copied[member], entry[member])
 			}
 		}
-		if (entry["expires"] == nil) != (copied["expires"] == nil) || entry["expires"] == nil != !strings.HasPrefix(key, "k.t.") {
+		if (entry["expires"] == nil) != (copied["expires"] == nil) ||
+			entry["expires"] == nil != !strings.HasPrefix(key, "k.t.") {
 			t.Fatalf("%s expires %v, was to %v", key, copied["expires"], entry["expires"])
 		}
 		if copied["expires"] == nil {
@@ -102,7 +109,8 @@ func TestManyKeysTakeBoundedMemory(t *testing.T) {
 		took := time.Since(begun)
 		stop()
 		grown := peak.Load() - before
-		t.Logf("%-8s %.1f s, %.0f keys/s, heap in use grew by at most %.1f MiB, resident %d MiB", what, took.Seconds(), float64(n)/took.Seconds(), float64(grown)/(1<<20), resident())
+		t.Logf("%-8s %.1f s, %.0f keys/s, heap in use grew by at most %.1f MiB, resident %d MiB",
+			what, took.Seconds(), float64(n)/took.Seconds(), float64(grown)/(1<<20), resident())
 		if grown > limit {
 			t.Errorf("%s: the heap grew by %d MiB, the bound is %d MiB", what, grown>>20, limit>>20)
 		}
@@ -118,7 +126,8 @@ func TestManyKeysTakeBoundedMemory(t *testing.T) {
 			}
 			w.Close()
 		}()
-		if answer := g.importFrom(t, "/buckets/b/entries", r); !bytes.Contains(answer, []byte(fmt.Sprintf(`"stored":%d,`, n))) {
+		answer := g.importFrom(t, "/buckets/b/entries", r)
+		if !bytes.Contains(answer, []byte(fmt.Sprintf(`"stored":%d,`, n))) {
 			t.Errorf("%.300s", answer[max(0, len(answer)-300):])
 		}
 	})
@@ -157,7 +166,8 @@ func TestManyKeysTakeBoundedMemory(t *testing.T) {
 	})
 	measure("page", fixed+int64(n)*150, func() { read("/buckets/b/entries", "application/json") })
 	measure("delete", fixed+int64(n)*(perKey+150), func() {
-		g.doPatiently(t, "DELETE", "/buckets/b/keys?filter=some.>").hasBody(t, fmt.Sprintf(`{"deleted":%d,"skipped":[]}`+"\n", n))
+		g.doPatiently(t, "DELETE", "/buckets/b/keys?filter=some.>").
+			hasBody(t, fmt.Sprintf(`{"deleted":%d,"skipped":[]}`+"\n", n))
 	})
 }
 

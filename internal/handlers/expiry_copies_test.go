@@ -38,12 +38,19 @@ func TestCopyOfAnEntryReportsItsOwnEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			of := "/buckets/" + name
-			eventually(t, "the entries come", func() bool { return g.get(t, of+"/keys/lasts").status == 200 })
-			told := func(a *answer) bool { return strings.Contains(string(a.is(t, 200).body), `"expires"`) }
-			if a := g.get(t, of+"/keys/lasts").is(t, 200); (a.header.Get("KV-Expires") != "") != c.ends {
+			eventually(t, "the entries come", func() bool {
+				return g.get(t, of+"/keys/lasts").status == 200
+			})
+			told := func(a *answer) bool {
+				return strings.Contains(string(a.is(t, 200).body), `"expires"`)
+			}
+			if a := g.get(t, of+"/keys/lasts").
+				is(t, 200); (a.header.Get("KV-Expires") != "") != c.ends {
 				t.Errorf("KV-Expires %q", a.header.Get("KV-Expires"))
 			}
-			for _, target := range []string{"/entries/lasts", "/entries", "/entries?key=lasts", "/history/lasts"} {
+			for _, target := range []string{
+				"/entries/lasts", "/entries", "/entries?key=lasts", "/history/lasts",
+			} {
 				if a := g.get(t, of+target); told(a) != c.ends {
 					t.Errorf("%s: %s", target, a.body)
 				}
@@ -65,9 +72,15 @@ func TestEntryOutlivesItsOriginInACopy(t *testing.T) {
 	g.changeStream(t, "origin", func(c *jetstream.StreamConfig) { c.AllowMsgTTL = true })
 	g.do(t, "PUT", "/buckets/copy", `{"sources":[{"name":"origin"}]}`, jsonType).is(t, 201)
 	g.do(t, "PUT", "/buckets/plain", `{}`, jsonType).is(t, 201)
-	g.publish(t, "origin", "a", `{"n":1}`, nats.Header{"Nats-TTL": {"1s"}, "Content-Type": {"application/json"}})
-	eventually(t, "the entry comes", func() bool { return g.get(t, "/buckets/copy/keys/a").status == 200 })
-	eventually(t, "the origin's ends", func() bool { return g.get(t, "/buckets/origin/keys/a").status == 404 })
+	g.publish(t, "origin", "a", `{"n":1}`, nats.Header{
+		"Nats-TTL": {"1s"}, "Content-Type": {"application/json"},
+	})
+	eventually(t, "the entry comes", func() bool {
+		return g.get(t, "/buckets/copy/keys/a").status == 200
+	})
+	eventually(t, "the origin's ends", func() bool {
+		return g.get(t, "/buckets/origin/keys/a").status == 404
+	})
 
 	if a := g.get(t, "/buckets/copy/keys/a").is(t, 200); a.header.Get("KV-Expires") != "" {
 		t.Errorf("KV-Expires %q", a.header.Get("KV-Expires"))

@@ -93,7 +93,9 @@ func ParseRange(value string, size int) (start, end int, ok bool, err error) {
 func Cursor(listing uint64, after string) string { return cursor{listing, after}.String() }
 
 // ParseCursor parses a cursor of that list and returns the name behind which to continue.
-func ParseCursor(s string, listing uint64) (after string, err error) { return parseCursor(s, listing) }
+func ParseCursor(s string, listing uint64) (after string, err error) {
+	return parseCursor(s, listing)
+}
 
 // Negotiate chooses one of the offered media types by the Accept header.
 func Negotiate(accept string, offers ...string) (string, error) {

@@ -51,7 +51,9 @@ var problemsByFault = map[string]func(t *testing.T) *answer{
 	"overloaded": func(t *testing.T) *answer {
 		g, _ := warm(t, shortTimeout)
 		a := g.crowd(t, 60)
-		eventually(t, "there is room again", func() bool { return g.get(t, "/buckets/shop/keys").status == 200 })
+		eventually(t, "there is room again", func() bool {
+			return g.get(t, "/buckets/shop/keys").status == 200
+		})
 		return a
 	},
 }
@@ -109,7 +111,8 @@ func TestNATSAwayIsReportedAtOnce(t *testing.T) {
 			} else if method == "POST" && strings.HasSuffix(template, "/entries") {
 				body, header = `{"key":"a","text":"applied later"}`, []string{lineType}
 			} else if method == "POST" {
-				body, header = `{"operations":[{"op":"put","key":"a","text":"applied later"}]}`, []string{jsonType}
+				body, header = `{"operations":[{"op":"put","key":"a","text":"applied later"}]}`,
+					[]string{jsonType}
 			} else if method == "PUT" && template != "/buckets/{bucket}" {
 				body = "applied later behind the caller's back"
 			} else if method == "DELETE" && template == "/buckets/{bucket}/keys" {
@@ -122,16 +125,22 @@ func TestNATSAwayIsReportedAtOnce(t *testing.T) {
 		}
 	}
 	g.get(t, "/buckets/never-seen/keys/a").problem(t, 503, "nats-unavailable")
-	g.do(t, "PUT", "/buckets/shop/keys/a", "applied later", "If-None-Match: *").problem(t, 503, "nats-unavailable")
-	g.do(t, "PUT", "/buckets/shop/keys/a", "applied later", "If-Match: *").problem(t, 503, "nats-unavailable")
+	g.do(t, "PUT", "/buckets/shop/keys/a", "applied later", "If-None-Match: *").
+		problem(t, 503, "nats-unavailable")
+	g.do(t, "PUT", "/buckets/shop/keys/a", "applied later", "If-Match: *").
+		problem(t, 503, "nats-unavailable")
 	g.get(t, "/readyz").problem(t, 503, "nats-unavailable")
 	g.get(t, "/healthz").is(t, 200)
 	g.get(t, "/version").is(t, 200)
 	g.get(t, "/openapi.json").is(t, 200)
 
 	g.wire.restart(t)
-	eventually(t, "the gateway finds its server again", func() bool { return g.get(t, "/readyz").status == 200 })
-	eventually(t, "listings work again", func() bool { return g.get(t, "/buckets/shop/keys").status == 200 })
+	eventually(t, "the gateway finds its server again", func() bool {
+		return g.get(t, "/readyz").status == 200
+	})
+	eventually(t, "listings work again", func() bool {
+		return g.get(t, "/buckets/shop/keys").status == 200
+	})
 	g.get(t, "/buckets/shop/keys/a").is(t, 200).hasBody(t, "v").has(t, "KV-Revision", "1")
 	js := native(t, g.wire)
 	kv, err := js.KeyValue(t.Context(), "shop")
@@ -202,7 +211,9 @@ func TestLostAcknowledgementIsOutcomeUnknown(t *testing.T) {
 			put(t, kv, "json", `{"n":1}`)
 			// Answers are held back from the write on, but not for what is read before it.
 			g.wire.onSending(func(data []byte) {
-				for _, write := range []string{"HPUB $KV.", "PUB $KV.", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.DELETE"} {
+				for _, write := range []string{
+					"HPUB $KV.", "PUB $KV.", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.DELETE",
+				} {
 					if bytes.Contains(data, []byte(write)) {
 						g.wire.hold()
 					}
@@ -229,7 +240,8 @@ func TestWriteBeforeTheBucketIsKnownIsUnavailable(t *testing.T) {
 			g := start(t, shortTimeout)
 			g.shop(t)
 			g.wire.hold()
-			g.do(t, tc.method, tc.target, "").has(t, "Retry-After", "1").problem(t, 503, "nats-unavailable")
+			g.do(t, tc.method, tc.target, "").has(t, "Retry-After", "1").
+				problem(t, 503, "nats-unavailable")
 		})
 	}
 }
@@ -237,14 +249,16 @@ func TestWriteBeforeTheBucketIsKnownIsUnavailable(t *testing.T) {
 func TestContentionEndsAfterEightTries(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ method, query, header string }{
-		{"PUT", "", "If-Match: *"}, {"PUT", "", `If-None-Match: "999"`}, {"DELETE", "", "X: y"}, {"DELETE", "?purge=true", "If-Match: *"},
+		{"PUT", "", "If-Match: *"}, {"PUT", "", `If-None-Match: "999"`}, {"DELETE", "", "X: y"},
+		{"DELETE", "?purge=true", "If-Match: *"},
 	} {
 		for _, times := range []int{1, 7, 1000} {
 			t.Run(fmt.Sprintf("%s %s/%d", tc.method, tc.header, times), func(t *testing.T) {
 				t.Parallel()
 				g, kv := warm(t)
 				tries := g.outrun(t, "a", times, func() { put(t, kv, "a", "faster") })
-				a := g.do(t, tc.method, "/buckets/shop/keys/a"+tc.query, bodyFor(tc.method), tc.header)
+				a := g.do(t, tc.method, "/buckets/shop/keys/a"+tc.query, bodyFor(tc.method),
+					tc.header)
 				if times < 8 {
 					a.is(t, 200)
 					return
@@ -292,7 +306,8 @@ func TestCompareAndSetLosesNoIncrement(t *testing.T) {
 		workers.Go(func() {
 			for done := 0; done < each; {
 				a := g.get(t, "/buckets/shop/keys/n").is(t, 200)
-				if b := g.do(t, "PUT", "/buckets/shop/keys/n", increment(string(a.body)), "If-Match: "+a.tag()); b.status == 200 {
+				if b := g.do(t, "PUT", "/buckets/shop/keys/n", increment(string(a.body)),
+					"If-Match: "+a.tag()); b.status == 200 {
 					done++
 				} else {
 					b.problem(t, 412, "revision-mismatch")
@@ -306,7 +321,8 @@ func TestCompareAndSetLosesNoIncrement(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if _, err := kv.Update(t.Context(), "n", []byte(increment(string(entry.Value()))), entry.Revision()); err == nil {
+				if _, err := kv.Update(t.Context(), "n", []byte(increment(string(entry.Value()))),
+					entry.Revision()); err == nil {
 					done++
 				}
 			}

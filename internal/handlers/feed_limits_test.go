@@ -16,7 +16,8 @@ func TestFullFeedsRefuseStreamsAndLongPolls(t *testing.T) {
 	// One client's share is half of the feeds, which is one.
 	g.get(t, "/buckets/two/watch", asLines).problem(t, 429, "overloaded")
 	g.get(t, "/watch?watch=two&watch=three", asLines).problem(t, 429, "overloaded")
-	g.get(t, "/buckets/two/keys/a", "If-None-Match: "+tag, "Prefer: wait=1").problem(t, 429, "overloaded")
+	g.get(t, "/buckets/two/keys/a", "If-None-Match: "+tag, "Prefer: wait=1").
+		problem(t, 429, "overloaded")
 	// A bucket that has a feed already needs no further one.
 	g.watch(t, "/buckets/one/watch?filter=a").until("sync")
 }

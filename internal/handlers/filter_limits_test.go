@@ -19,7 +19,8 @@ func TestFilterTokensAreBoundedOnEveryRoute(t *testing.T) {
 	for _, filters := range []string{"filter=" + deep, many, many + "&filter=" + deep} {
 		for _, target := range []string{
 			"GET /buckets/shop/keys?", "GET /buckets/shop/entries?", "GET /buckets/shop/markers?",
-			"GET /buckets/shop/watch?", "DELETE /buckets/shop/keys?", "DELETE /buckets/shop/markers?",
+			"GET /buckets/shop/watch?", "DELETE /buckets/shop/keys?",
+			"DELETE /buckets/shop/markers?",
 			"DELETE /buckets/shop/keys?dry_run=true&", "GET /buckets/shop/entries?key=a&",
 		} {
 			method, path, _ := strings.Cut(target, " ")

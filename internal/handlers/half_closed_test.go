@@ -17,11 +17,13 @@ func TestHalfClosedWatchGetsItsStream(t *testing.T) {
 		put(t, kv, "a", "v")
 		for _, accept := range []string{"text/event-stream", "application/x-ndjson"} {
 			s := g.session(t)
-			begin(t, s.conn, "GET /buckets/shop/watch HTTP/1.1\r\nHost: localhost\r\nAccept: "+accept+"\r\n\r\n")
+			begin(t, s.conn,
+				"GET /buckets/shop/watch HTTP/1.1\r\nHost: localhost\r\nAccept: "+accept+"\r\n\r\n")
 			if err := s.conn.(*net.TCPConn).CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
-			if status, err := s.in.ReadString('\n'); err != nil || !strings.Contains(status, " 200 ") {
+			status, err := s.in.ReadString('\n')
+			if err != nil || !strings.Contains(status, " 200 ") {
 				t.Fatalf("%s: %q, %v", accept, status, err)
 			}
 			expectLine(t, s.in, "sync")

@@ -79,8 +79,10 @@ func start(t testing.TB, configure ...func(*setup)) *gateway {
 	s := setup{
 		client: kvclient.Options{InProcess: g.wire, Name: "test", Logger: zerolog.Nop()},
 		handlers: handlers.Options{
-			Logger:  zerolog.New(g.log),
-			Build:   handlers.BuildInfo{Version: "1.2.3", Commit: "abcdef0", Built: "2026-11-22T17:00:00Z"},
+			Logger: zerolog.New(g.log),
+			Build: handlers.BuildInfo{
+				Version: "1.2.3", Commit: "abcdef0", Built: "2026-11-22T17:00:00Z",
+			},
 			Metrics: g.metrics,
 		},
 	}
@@ -131,7 +133,9 @@ func closeClient(client *kvclient.Client) {
 // startServer starts a nats-server on new data, and stops it when the test ends.
 func startServer(t testing.TB) *wire {
 	t.Helper()
-	w := &wire{options: natsd.Options{DataDir: t.TempDir(), SyncInterval: time.Minute, Logger: zerolog.Nop()}}
+	w := &wire{options: natsd.Options{
+		DataDir: t.TempDir(), SyncInterval: time.Minute, Logger: zerolog.Nop(),
+	}}
 	w.restart(t)
 	t.Cleanup(w.stop)
 	return w
@@ -210,7 +214,8 @@ func (g *gateway) stored(t testing.TB, bucket string, revision uint64) storedMes
 	var response struct {
 		Message *storedMessage `json:"message"`
 	}
-	reply, err := g.js.Conn().Request("$JS.API.STREAM.MSG.GET.KV_"+bucket, fmt.Appendf(nil, `{"seq":%d}`, revision), patience)
+	reply, err := g.js.Conn().Request("$JS.API.STREAM.MSG.GET.KV_"+bucket,
+		fmt.Appendf(nil, `{"seq":%d}`, revision), patience)
 	if err == nil {
 		err = json.Unmarshal(reply.Data, &response)
 	}

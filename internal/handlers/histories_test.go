@@ -117,18 +117,21 @@ func testLostRevisionsAreNotTakenForThoseThatReplaceThem(t *testing.T, form func
 		if got := g.resumesWith(t, "/buckets/b/watch", lost); got != "reset horizon" {
 			t.Errorf("a gateway %s begins with %s at the id %s of what was lost", name, got, lost)
 		}
-		now := g.get(t, "/buckets/b/keys/k", "If-None-Match: "+tag).is(t, 200).hasBody(t, "theirs").tag()
+		now := g.get(t, "/buckets/b/keys/k", "If-None-Match: "+tag).is(t, 200).hasBody(t, "theirs").
+			tag()
 		if unchecked(now) != unchecked(tag) || now == tag {
 			t.Fatalf("the key was at %s and is at %s", tag, now)
 		}
 		g.get(t, "/buckets/b/keys/k", "If-None-Match: "+now).is(t, 304).has(t, "ETag", now)
 		g.get(t, "/buckets/b/keys/k", "If-Match: "+tag).problem(t, 412, "revision-mismatch")
-		g.get(t, "/buckets/b/keys/k?min_revision="+tag[1:len(tag)-1]).problem(t, 409, "epoch-changed")
+		g.get(t, "/buckets/b/keys/k?min_revision="+tag[1:len(tag)-1]).
+			problem(t, 409, "epoch-changed")
 		g.get(t, "/buckets/b/keys/k", "KV-Min-Revision: "+now).is(t, 200)
 		g.get(t, "/buckets/b/keys/k", "Range: bytes=0-0", "If-Range: "+tag).is(t, 200)
 		g.get(t, "/buckets/b/keys/k", "Range: bytes=0-0", "If-Range: "+now).is(t, 206)
 		for _, method := range []string{"PUT", "DELETE"} {
-			g.do(t, method, "/buckets/b/keys/k", "", "If-Match: "+tag).is(t, 412).has(t, "ETag", now)
+			g.do(t, method, "/buckets/b/keys/k", "", "If-Match: "+tag).is(t, 412).
+				has(t, "ETag", now)
 		}
 		g.do(t, "PATCH", "/buckets/b/keys/k", "{}", mergeType, "If-Match: "+tag).is(t, 412)
 		g.get(t, "/buckets/b/keys/k").hasBody(t, "theirs")
@@ -187,7 +190,8 @@ func testMovedEpochChangesNothing(t *testing.T, form func(*setup)) {
 		}
 		g.get(t, "/buckets/b/keys/k?min_revision="+tag[1:len(tag)-1]).is(t, 200)
 		g.get(t, "/buckets/b/keys/k", "If-None-Match: "+unchecked(tag)).is(t, 200)
-		g.do(t, "PUT", "/buckets/b/keys/k", "", "If-Match: "+unchecked(tag)).problem(t, 412, "revision-mismatch")
+		g.do(t, "PUT", "/buckets/b/keys/k", "", "If-Match: "+unchecked(tag)).
+			problem(t, 412, "revision-mismatch")
 	}
 	g.do(t, "PUT", "/buckets/b/keys/k", "2", "If-Match: "+tag).is(t, 200)
 	// A bucket that was created again is another one, whatever it holds.
@@ -229,10 +233,12 @@ func testIDOfOtherContentIsReset(t *testing.T, form func(*setup)) {
 	} {
 		id := g.idAtSyncOrFirst(t, "/buckets/shop/watch?"+row.first)
 		if got := g.resumesWith(t, "/buckets/shop/watch?"+row.then, id); got != row.want {
-			t.Errorf("the id %s of %q begins %q with %s, want %s", id, row.first, row.then, got, row.want)
+			t.Errorf("the id %s of %q begins %q with %s, want %s",
+				id, row.first, row.then, got, row.want)
 		}
 		id, _, _ = strings.Cut(id, "~")
-		if got := g.resumesWith(t, "/buckets/shop/watch?"+row.then, id); strings.HasPrefix(got, "reset") {
+		got := g.resumesWith(t, "/buckets/shop/watch?"+row.then, id)
+		if strings.HasPrefix(got, "reset") {
 			t.Errorf("the id %s without a digest begins %q with %s", id, row.then, got)
 		}
 	}
@@ -280,22 +286,27 @@ func TestEventsHaveTheDigestOfTheirStream(t *testing.T) {
 func testEventsHaveTheDigestOfTheirStream(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.shop(t)
-	targets := []string{"/buckets/shop/watch", "/buckets/shop/watch?filter=a", "/buckets/shop/watch?filter=a&filter=b",
-		"/buckets/shop/watch?filter=a&filter=b", "/buckets/shop/watch?ignore_deletes=true&heartbeat=1s"}
+	targets := []string{"/buckets/shop/watch", "/buckets/shop/watch?filter=a",
+		"/buckets/shop/watch?filter=a&filter=b",
+		"/buckets/shop/watch?filter=a&filter=b",
+		"/buckets/shop/watch?ignore_deletes=true&heartbeat=1s"}
 	var streams []*eventStream
 	for _, target := range targets {
 		w := g.watch(t, target)
 		w.until("sync")
 		streams = append(streams, w)
 	}
-	for _, value := range []string{"small", strings.Repeat("large", 50_000), "small", strings.Repeat("larger", 50_000)} {
+	for _, value := range []string{
+		"small", strings.Repeat("large", 50_000), "small", strings.Repeat("larger", 50_000),
+	} {
 		put(t, kv, "a", value)
 		ids := make(map[string]int)
 		for i, w := range streams {
 			digest := w.lastID[strings.IndexByte(w.lastID, '~'):]
 			b := w.until("put")
 			if !strings.HasSuffix(b.id, digest) || b.object(t)["text"] != value {
-				t.Fatalf("%s: the event %s of %d bytes in a stream with the digest %s", targets[i], b.id, len(b.data), digest)
+				t.Fatalf("%s: the event %s of %d bytes in a stream with the digest %s",
+					targets[i], b.id, len(b.data), digest)
 			}
 			ids[b.id]++
 		}

@@ -56,7 +56,9 @@ func (g *gateway) appendTwice(t *testing.T, id, query string) {
 	for range 2 {
 		a := &answer{status: http.StatusServiceUnavailable}
 		for try := 0; a.status == http.StatusServiceUnavailable && try < 50; try++ {
-			a = g.do(t, "PATCH", "/buckets/shop/keys/list"+query, `[{"op":"add","path":"/-","value":"`+id+`"}]`, jsonPatchType, "Idempotency-Key: "+id)
+			a = g.do(t, "PATCH", "/buckets/shop/keys/list"+query,
+				`[{"op":"add","path":"/-","value":"`+id+`"}]`, jsonPatchType,
+				"Idempotency-Key: "+id)
 		}
 		if a.status != http.StatusOK {
 			t.Errorf("%s: %d %s", id, a.status, a.body)

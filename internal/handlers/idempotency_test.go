@@ -30,13 +30,17 @@ var repeateds = []repeated{
 	{"if it has a value", "PUT", "", "new", []string{`If-Match: *`}, "new"},
 	{"unless", "PUT", "", "new", []string{`If-None-Match: "OTHER"`}, "new"},
 	{"merge patch", "PATCH", "", `{"n":2}`, []string{mergeType}, `{"n":2}`},
-	{"merge patch of a revision", "PATCH", "", `{"n":2}`, []string{mergeType, `If-Match: "LAST"`}, `{"n":2}`},
-	{"json patch", "PATCH", "", `[{"op":"test","path":"/n","value":1},{"op":"add","path":"/m","value":2}]`, []string{jsonPatchType}, `{"n":1,"m":2}`},
+	{"merge patch of a revision", "PATCH", "", `{"n":2}`, []string{mergeType, `If-Match: "LAST"`},
+		`{"n":2}`},
+	{"json patch", "PATCH", "",
+		`[{"op":"test","path":"/n","value":1},{"op":"add","path":"/m","value":2}]`,
+		[]string{jsonPatchType}, `{"n":1,"m":2}`},
 	{"touch", "PATCH", "?ttl=1h", "", nil, `{"n":1}`},
 	{"delete", "DELETE", "", "", nil, ""},
 	{"delete a revision", "DELETE", "", "", []string{`If-Match: "LAST"`}, ""},
 	{"purge", "DELETE", "?purge=true", "", nil, ""},
-	{"purge with a marker that expires", "DELETE", "?purge=true&ttl=1h", "", []string{`If-Match: *`}, ""},
+	{"purge with a marker that expires", "DELETE", "?purge=true&ttl=1h", "",
+		[]string{`If-Match: *`}, ""},
 }
 
 // repeatedCreates are requests on a key without a value.
@@ -53,7 +57,8 @@ func (g *gateway) sendRepeated(t *testing.T, r repeated, p testKey, more ...stri
 	if r.body != "" {
 		body = r.body
 	}
-	return g.do(t, r.method, p.path()+r.query, body, append(append(p.fillAll(r.header), `Idempotency-Key: "k"`), more...)...)
+	return g.do(t, r.method, p.path()+r.query, body,
+		append(append(p.fillAll(r.header), `Idempotency-Key: "k"`), more...)...)
 }
 
 // wantSameAnswer checks that a retry is answered as the first request was.
@@ -106,7 +111,7 @@ func TestRetryAnswersAsTheFirstRequest(t *testing.T) {
 	}
 }
 
-// wantEnd checks the value of a key, which is "" for none, and that a reader sees no headers of NATS.
+// wantEnd checks the value of a key, which is "" for none. A reader must see no headers of NATS.
 func (f *fixture) wantEnd(t *testing.T, p testKey, value string) {
 	t.Helper()
 	a := f.get(t, p.path())
@@ -149,7 +154,8 @@ func TestRetryAfterALostAcknowledgement(t *testing.T) {
 			eventually(t, "it is stored", func() bool { return g.messages(t, "shop")[1] == sent+1 })
 			a := g.sendRepeated(t, r, p)
 			if a.status >= 300 || a.revision(t) != sent+1 {
-				t.Errorf("%s: %d, revision %s, want %d", a.request, a.status, a.header.Get("KV-Revision"), sent+1)
+				t.Errorf("%s: %d, revision %s, want %d",
+					a.request, a.status, a.header.Get("KV-Revision"), sent+1)
 			}
 			if last := g.messages(t, "shop")[1]; last != sent+1 {
 				t.Errorf("%d revisions were made", last-sent)
@@ -167,9 +173,11 @@ func TestRetryThatCannotBeComparedIsOutcomeUnknown(t *testing.T) {
 	g.shop(t)
 	first := g.do(t, "PUT", "/buckets/shop/keys/a", "v", `Idempotency-Key: "k"`).is(t, 200)
 	g.wire.swallow("STREAM.MSG.GET.KV_shop")
-	g.do(t, "PUT", "/buckets/shop/keys/a", "v", `Idempotency-Key: "k"`).problem(t, 504, "outcome-unknown")
+	g.do(t, "PUT", "/buckets/shop/keys/a", "v", `Idempotency-Key: "k"`).
+		problem(t, 504, "outcome-unknown")
 	g.wire.swallow("")
-	wantSameAnswer(t, "after that", first, g.do(t, "PUT", "/buckets/shop/keys/a", "v", `Idempotency-Key: "k"`))
+	wantSameAnswer(t, "after that", first,
+		g.do(t, "PUT", "/buckets/shop/keys/a", "v", `Idempotency-Key: "k"`))
 }
 
 // The same request, sent many times at once, is carried out once.
@@ -211,7 +219,8 @@ func TestIdempotencyKeyIsBound(t *testing.T) {
 	g.do(t, "PUT", "/buckets/shop/keys/a", `{"n":1}`, header).is(t, 200)
 	g.do(t, "PUT", "/buckets/shop/keys/b", `{"n":1}`, header).is(t, 200).has(t, "KV-Revision", "2")
 	g.do(t, "PUT", "/buckets/other/keys/a", `{"n":1}`, header).is(t, 200).has(t, "KV-Revision", "1")
-	g.do(t, "PATCH", "/buckets/shop/keys/a", `{"n":2}`, header, mergeType).is(t, 200).has(t, "KV-Revision", "3")
+	g.do(t, "PATCH", "/buckets/shop/keys/a", `{"n":2}`, header, mergeType).is(t, 200).
+		has(t, "KV-Revision", "3")
 	g.do(t, "DELETE", "/buckets/shop/keys/a", nil, header).is(t, 200).has(t, "KV-Revision", "4")
 	wantNative(t, kv, "b", `{"n":1}`)
 	wantNative(t, other, "a", `{"n":1}`)
@@ -220,21 +229,28 @@ func TestIdempotencyKeyIsBound(t *testing.T) {
 	before := g.messages(t, "shop")
 	reuses := func(target, body string, headers ...string) {
 		t.Helper()
-		for _, condition := range []string{"X: y", "If-None-Match: *", `If-Match: "5"`, `If-Match: "4"`, "If-Match: *", `If-None-Match: "99"`} {
-			g.do(t, "PUT", target, body, append(headers, header, condition)...).problem(t, 422, "idempotency-key-reused")
+		for _, condition := range []string{
+			"X: y", "If-None-Match: *", `If-Match: "5"`, `If-Match: "4"`, "If-Match: *",
+			`If-None-Match: "99"`,
+		} {
+			g.do(t, "PUT", target, body, append(headers, header, condition)...).
+				problem(t, 422, "idempotency-key-reused")
 		}
 	}
 	reuses("/buckets/shop/keys/c", `{"n":2}`, jsonType)
 	reuses("/buckets/shop/keys/c", `{"n":1}`, "Content-Type: text/plain")
 	reuses("/buckets/shop/keys/c", `{"n":1}`, jsonType, "Content-Encoding: gzip")
 	reuses("/buckets/shop/keys/c?ttl=1h", `{"n":1}`, jsonType)
-	g.do(t, "DELETE", "/buckets/shop/keys/a?purge=true", nil, header).problem(t, 422, "idempotency-key-reused")
+	g.do(t, "DELETE", "/buckets/shop/keys/a?purge=true", nil, header).
+		problem(t, 422, "idempotency-key-reused")
 	if after := g.messages(t, "shop"); after != before {
 		t.Errorf("a reuse stored something: %v, then %v", before, after)
 	}
 	g.do(t, "PATCH", "/buckets/shop/keys/c", `{"n":3}`, header, mergeType).is(t, 200)
-	g.do(t, "PATCH", "/buckets/shop/keys/c", `{"n":4}`, header, mergeType).problem(t, 422, "idempotency-key-reused")
-	g.do(t, "PATCH", "/buckets/shop/keys/c", `[]`, header, jsonPatchType).problem(t, 422, "idempotency-key-reused")
+	g.do(t, "PATCH", "/buckets/shop/keys/c", `{"n":4}`, header, mergeType).
+		problem(t, 422, "idempotency-key-reused")
+	g.do(t, "PATCH", "/buckets/shop/keys/c", `[]`, header, jsonPatchType).
+		problem(t, 422, "idempotency-key-reused")
 }
 
 // The value of the first request was overwritten meanwhile. A retry without a precondition is
@@ -244,7 +260,9 @@ func TestRetryOfWhatWasOverwritten(t *testing.T) {
 	t.Parallel()
 	for _, history := range []uint8{1, 5} {
 		g := start(t)
-		kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", History: history, LimitMarkerTTL: time.Second})
+		kv := g.bucket(t, jetstream.KeyValueConfig{
+			Bucket: "shop", History: history, LimitMarkerTTL: time.Second,
+		})
 		f := &fixture{gateway: g, kv: kv, epoch: g.epochOf(t, "shop")}
 		for i, r := range append(repeateds, repeatedCreates...) {
 			p := f.keyIn(t, never)
@@ -255,7 +273,8 @@ func TestRetryOfWhatWasOverwritten(t *testing.T) {
 			put(t, kv, p.key, `{"n":1}`)
 			before := g.messages(t, "shop")
 			again := g.sendRepeated(t, r, p)
-			conditional := strings.Contains(strings.Join(r.header, " "), `"LAST"`) || r.name == "create" || r.name == "never written"
+			conditional := strings.Contains(strings.Join(r.header, " "), `"LAST"`) ||
+				r.name == "create" || r.name == "never written"
 			switch {
 			case conditional && again.status == 412:
 			case conditional:
@@ -276,7 +295,8 @@ func TestRetryOfWhatWasOverwritten(t *testing.T) {
 		if history > 1 {
 			g.do(t, "PUT", "/buckets/shop/keys/z", "one", "Idempotency-Key: z").is(t, 200)
 			put(t, kv, "z", "two")
-			g.do(t, "PUT", "/buckets/shop/keys/z", "three", "Idempotency-Key: z").problem(t, 422, "idempotency-key-reused")
+			g.do(t, "PUT", "/buckets/shop/keys/z", "three", "Idempotency-Key: z").
+				problem(t, 422, "idempotency-key-reused")
 		}
 	}
 }
@@ -288,7 +308,8 @@ func TestRetryAfterARestartOfNATSIsRecognized(t *testing.T) {
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", History: 1})
 	put(t, kv, "cas", "old")
 	send := func(key, body string, header ...string) *answer {
-		return g.do(t, "PUT", "/buckets/shop/keys/"+key, body, append(header, "Idempotency-Key: k")...)
+		return g.do(t, "PUT", "/buckets/shop/keys/"+key, body,
+			append(header, "Idempotency-Key: k")...)
 	}
 	plain := send("a", "v").is(t, 200)
 	cas := send("cas", "v", `If-Match: "1"`).is(t, 200)
@@ -303,7 +324,8 @@ func TestRetryAfterARestartOfNATSIsRecognized(t *testing.T) {
 	// The ids of messages that were overwritten before the restart are forgotten, as the
 	// documentation says.
 	if again := send("gone", "v").is(t, 200); again.tag() == gone.tag() {
-		t.Error("NATS remembers ids of overwritten messages over a restart now: the documentation is behind")
+		t.Error("NATS remembers ids of overwritten messages over a restart now: the " +
+			"documentation is behind")
 	}
 }
 
@@ -312,10 +334,13 @@ func TestIdempotencyKeySyntaxIsChecked(t *testing.T) {
 	g := start(t)
 	g.shop(t)
 	before := g.messages(t, "shop")
-	for _, value := range []string{"", `""`, `"`, `"a`, `a"`, `"a"b`, `"a" "b"`, `"a", "b"`, "a b", "a,b", "a;b", `a\b`, `"a\b"`, "\"\t\"", "\"\u00e9\"", "\u00e9",
-		`"` + strings.Repeat("k", 256) + `"`, strings.Repeat("k", 256), `"a"; p=1`, "k\r\nIdempotency-Key: k"} {
+	for _, value := range []string{"", `""`, `"`, `"a`, `a"`, `"a"b`, `"a" "b"`, `"a", "b"`, "a b",
+		"a,b", "a;b", `a\b`, `"a\b"`, "\"\t\"", "\"\u00e9\"", "\u00e9",
+		`"` + strings.Repeat("k", 256) + `"`, strings.Repeat("k", 256), `"a"; p=1`,
+		"k\r\nIdempotency-Key: k"} {
 		for _, method := range []string{"PUT", "PATCH", "DELETE"} {
-			document := g.do(t, method, "/buckets/shop/keys/a", bodyFor(method), mergeType, "Idempotency-Key: "+value).problem(t, 400, "invalid-header")
+			document := g.do(t, method, "/buckets/shop/keys/a", bodyFor(method), mergeType,
+				"Idempotency-Key: "+value).problem(t, 400, "invalid-header")
 			if document["header"] != "Idempotency-Key" {
 				t.Errorf("%v", document)
 			}
@@ -324,7 +349,10 @@ func TestIdempotencyKeySyntaxIsChecked(t *testing.T) {
 	if after := g.messages(t, "shop"); after != before {
 		t.Error("something was stored")
 	}
-	for _, value := range []string{`"a b"`, "8e03978e-40d5-43dd-bc93-6894a57f9324", `"\"\\"`, `"` + strings.Repeat("k", 255) + `"`, "~!#$%&'()*+-./:<=>?@[]^_`{|}"} {
+	for _, value := range []string{
+		`"a b"`, "8e03978e-40d5-43dd-bc93-6894a57f9324", `"\"\\"`,
+		`"` + strings.Repeat("k", 255) + `"`, "~!#$%&'()*+-./:<=>?@[]^_`{|}",
+	} {
 		g.do(t, "PUT", "/buckets/shop/keys/a", "v", "Idempotency-Key: "+value).is(t, 200)
 	}
 	// The quotes belong to the header, not to the key.
@@ -336,14 +364,21 @@ func TestIdempotencyKeySyntaxIsChecked(t *testing.T) {
 func TestValueLimitCountsIdempotencyAndTTL(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxValueSize: 300, LimitMarkerTTL: time.Second})
-	for i, header := range []string{"X: y", `If-None-Match: *`, `If-Match: "0"`, `If-None-Match: "9"`} {
+	g.bucket(t, jetstream.KeyValueConfig{
+		Bucket: "small", MaxValueSize: 300, LimitMarkerTTL: time.Second,
+	})
+	for i, header := range []string{
+		"X: y", `If-None-Match: *`, `If-Match: "0"`, `If-None-Match: "9"`,
+	} {
 		target := fmt.Sprintf("/buckets/small/keys/k%d?ttl=10s", i)
-		document := g.do(t, "PUT", target, strings.Repeat("v", 301), header, "Idempotency-Key: k").problem(t, 413, "value-too-large")
+		document := g.do(t, "PUT", target, strings.Repeat("v", 301), header, "Idempotency-Key: k").
+			problem(t, 413, "value-too-large")
 		var limit int
 		fmt.Sscan(fmt.Sprint(document["max_value_bytes"]), &limit)
-		g.do(t, "PUT", target, strings.Repeat("v", limit+1), header, "Idempotency-Key: k").problem(t, 413, "value-too-large")
-		if a := g.do(t, "PUT", target, strings.Repeat("v", limit), header, "Idempotency-Key: k"); a.status >= 300 {
+		g.do(t, "PUT", target, strings.Repeat("v", limit+1), header, "Idempotency-Key: k").
+			problem(t, 413, "value-too-large")
+		a := g.do(t, "PUT", target, strings.Repeat("v", limit), header, "Idempotency-Key: k")
+		if a.status >= 300 {
 			t.Errorf("%s: %d bytes: %d %s", header, limit, a.status, a.body)
 		}
 	}

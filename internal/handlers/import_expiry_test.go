@@ -41,7 +41,8 @@ func TestImportKeepsExpiry(t *testing.T) {
 	want := func(i imported, stored, failed, expired, prolonged int) {
 		t.Helper()
 		i.wantDone(t, stored, failed)
-		if fmt.Sprintf("%v %v", i.last["expired"], i.last["prolonged"]) != fmt.Sprintf("%d %d", expired, prolonged) {
+		if fmt.Sprintf("%v %v", i.last["expired"], i.last["prolonged"]) !=
+			fmt.Sprintf("%d %d", expired, prolonged) {
 			t.Errorf("%v; want %d expired and %d prolonged", i.last, expired, prolonged)
 		}
 	}
@@ -49,7 +50,9 @@ func TestImportKeepsExpiry(t *testing.T) {
 	want(g.load(t, "/buckets/timed/entries", body(time.Second)), 3, 0, 1, 0)
 	about("timed", "hour", time.Hour)
 	about("timed", "never", 0)
-	eventually(t, "the entry expires", func() bool { return g.get(t, "/buckets/timed/keys/soon").status == 404 })
+	eventually(t, "the entry expires", func() bool {
+		return g.get(t, "/buckets/timed/keys/soon").status == 404
+	})
 	g.get(t, "/buckets/timed/keys/over").problem(t, 404, "key-not-found")
 
 	// In a bucket without times to live, entries that have one are refused and not stored without
@@ -70,7 +73,9 @@ func TestImportKeepsExpiry(t *testing.T) {
 
 	// In a bucket with a history such an entry replaces the earlier revisions, or the value before
 	// it would come back when it expires.
-	g.bucket(t, jetstream.KeyValueConfig{Bucket: "kept", History: 5, LimitMarkerTTL: 10 * time.Second})
+	g.bucket(t, jetstream.KeyValueConfig{
+		Bucket: "kept", History: 5, LimitMarkerTTL: 10 * time.Second,
+	})
 	g.load(t, "/buckets/kept/entries", `{"key":"hour","text":"before"}`)
 	i = g.load(t, "/buckets/kept/entries", body(5*time.Second))
 	want(i, 2, 1, 1, 0)
@@ -78,7 +83,8 @@ func TestImportKeepsExpiry(t *testing.T) {
 	if n := g.retained(t, "kept", "hour"); n != 1 {
 		t.Errorf("%d revisions are kept", n)
 	}
-	want(g.load(t, "/buckets/kept/entries?ttl=1h&mode=create", strings.ReplaceAll(body(5*time.Second), `"key":"`, `"key":"x.`)), 4, 0, 0, 0)
+	want(g.load(t, "/buckets/kept/entries?ttl=1h&mode=create",
+		strings.ReplaceAll(body(5*time.Second), `"key":"`, `"key":"x.`)), 4, 0, 0, 0)
 	about("kept", "x.never", time.Hour)
 	a := g.do(t, "POST", "/buckets/kept/entries?ttl=9s", body(time.Second), lineType)
 	if document := a.problem(t, 409, "ttl-too-short"); document["minimum"] != "10s" {

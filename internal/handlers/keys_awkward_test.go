@@ -9,9 +9,11 @@ import (
 
 // awkwardKeys are keys that a router which cleans paths would change.
 var awkwardKeys = []string{
-	"a//b", "a/./b", "a/.b", "a/b/", "/", "//", "/a", "a/", "///a///b///", "=", "a=b", "==", "-", "_", "a.b.c", "a/b.c/d",
+	"a//b", "a/./b", "a/.b", "a/b/", "/", "//", "/a", "a/", "///a///b///", "=", "a=b", "==", "-",
+	"_", "a.b.c", "a/b.c/d",
 	"keys/a", "CON", "a-_=/9", "A.a", "a.A",
-	strings.Repeat("k", 1024), strings.Repeat("a/", 512), strings.Repeat("a.", 511) + "ab", strings.Repeat("/", 1024),
+	strings.Repeat("k", 1024), strings.Repeat("a/", 512), strings.Repeat("a.", 511) + "ab",
+	strings.Repeat("/", 1024),
 }
 
 // spellings are the ways to write a key behind /keys/, /entries/ or /history/.
@@ -64,7 +66,8 @@ func TestAwkwardKeysRoundTrip(t *testing.T) {
 func (g *gateway) wantReadable(t *testing.T, key, spelled, value string) {
 	t.Helper()
 	g.get(t, "/buckets/shop/keys/"+spelled).is(t, 200).hasBody(t, value)
-	g.do(t, "HEAD", "/buckets/shop/keys/"+spelled, nil).is(t, 200).has(t, "Content-Length", fmt.Sprint(len(value)))
+	g.do(t, "HEAD", "/buckets/shop/keys/"+spelled, nil).is(t, 200).
+		has(t, "Content-Length", fmt.Sprint(len(value)))
 	entry := g.get(t, "/buckets/shop/entries/"+spelled).is(t, 200).object(t)
 	if entry["key"] != key || entry["text"] != value {
 		t.Errorf("entries/%.100s: %.300v", spelled, entry)
@@ -73,7 +76,8 @@ func (g *gateway) wantReadable(t *testing.T, key, spelled, value string) {
 	if len(entries) == 0 {
 		t.Fatalf("history/%.100s is empty", spelled)
 	}
-	if last := entries[len(entries)-1].(map[string]any); last["key"] != key || last["text"] != value {
+	last := entries[len(entries)-1].(map[string]any)
+	if last["key"] != key || last["text"] != value {
 		t.Errorf("history/%.100s ends in %.300v", spelled, last)
 	}
 }
@@ -84,7 +88,8 @@ func TestLocationLeadsToTheValue(t *testing.T) {
 	g := start(t, func(s *setup) { s.handlers.BasePath = "/kv" })
 	g.shop(t)
 	for _, key := range []string{"a", "a//b", "a/./b", "a=b", "/"} {
-		a := g.do(t, "PUT", "/buckets/shop/keys/~?key="+url.QueryEscape(key), key, "If-None-Match: *").is(t, 201)
+		a := g.do(t, "PUT", "/buckets/shop/keys/~?key="+url.QueryEscape(key), key,
+			"If-None-Match: *").is(t, 201)
 		location := a.header.Get("Location")
 		path, below := strings.CutPrefix(location, "/kv")
 		if !below || strings.Contains(location, "/./") || strings.Contains(location, "//") {
@@ -103,7 +108,8 @@ func TestLongestBucketNameIsServed(t *testing.T) {
 	g.do(t, "PUT", bucket+"/keys/"+key, "v", "If-None-Match: *").is(t, 201)
 	g.get(t, bucket+"/keys/"+key+"?consistency=any").is(t, 200).hasBody(t, "v")
 	g.get(t, bucket+"/history/"+key).is(t, 200)
-	if keys := stringsOf(g.get(t, bucket+"/keys?filter="+key).is(t, 200).object(t)["keys"]); len(keys) != 1 {
+	keys := stringsOf(g.get(t, bucket+"/keys?filter="+key).is(t, 200).object(t)["keys"])
+	if len(keys) != 1 {
 		t.Errorf("keys: %.100q", keys)
 	}
 	g.do(t, "DELETE", bucket+"/keys/"+key, nil).is(t, 200)

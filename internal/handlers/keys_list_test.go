@@ -15,7 +15,9 @@ import (
 // bucketOf creates a bucket with these keys, and with others that are deleted or purged.
 func (g *gateway) bucketOf(t testing.TB, bucket string, keys ...string) jetstream.KeyValue {
 	t.Helper()
-	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: bucket, History: 3, Storage: jetstream.MemoryStorage})
+	kv := g.bucket(t, jetstream.KeyValueConfig{
+		Bucket: bucket, History: 3, Storage: jetstream.MemoryStorage,
+	})
 	for _, key := range keys {
 		put(t, kv, key, "v")
 	}
@@ -28,7 +30,10 @@ func (g *gateway) bucketOf(t testing.TB, bucket string, keys ...string) jetstrea
 	return kv
 }
 
-var someKeys = []string{"orders.2", "orders.10", "orders", "orders.10.lines", "Orders.1", "a/b", "a/c/d", "a", "a.b", "a.b.c", "z", "-", "stock.1", "=", "a//b"}
+var someKeys = []string{
+	"orders.2", "orders.10", "orders", "orders.10.lines", "Orders.1", "a/b", "a/c/d", "a", "a.b",
+	"a.b.c", "z", "-", "stock.1", "=", "a//b",
+}
 
 func TestKeyListSelectsByFilterAndPrefix(t *testing.T) {
 	t.Parallel()
@@ -52,8 +57,10 @@ func TestKeyListSelectsByFilterAndPrefix(t *testing.T) {
 		{"filter=gone", []string{}},
 		{"filter=gone.>", []string{}},
 		{"filter=orders.*&filter=stock.*", []string{"orders.10", "orders.2", "stock.1"}},
-		{"filter=orders.*&filter=orders.10&filter=orders.>", []string{"orders.10", "orders.10.lines", "orders.2"}}, // one filter contains another
-		{"filter=orders.*&filter=*.10", []string{"orders.10", "orders.2"}},                                         // overlapping filters
+		// one filter contains another
+		{"filter=orders.*&filter=orders.10&filter=orders.>",
+			[]string{"orders.10", "orders.10.lines", "orders.2"}},
+		{"filter=orders.*&filter=*.10", []string{"orders.10", "orders.2"}}, // overlapping filters
 		{"filter=*.b.c&filter=a.*.c&filter=a.b.*", []string{"a.b.c"}},
 		{"filter=orders.2&filter=orders.2", []string{"orders.2"}},
 		{"prefix=orders.", []string{"orders.10", "orders.10.lines", "orders.2"}},
@@ -74,12 +81,15 @@ func TestKeyListSelectsByFilterAndPrefix(t *testing.T) {
 			if diff := cmp.Diff(tc.want, stringsOf(list["keys"])); diff != "" {
 				t.Errorf("keys (-want +got)\n%s", diff)
 			}
-			if list["keys"] == nil || list["prefixes"] != nil || list["next"] != nil || list["revision"] != number(last) {
+			if list["keys"] == nil || list["prefixes"] != nil || list["next"] != nil ||
+				list["revision"] != number(last) {
 				t.Errorf("%s", a.body)
 			}
 			text := strings.Join(append(tc.want, ""), "\n")
-			g.get(t, "/buckets/shop/keys?"+tc.query, "Accept: text/plain").is(t, 200).hasBody(t, text).has(t, "Content-Type", "text/plain; charset=utf-8")
-			if got := g.listedLines(t, "/buckets/shop/keys?"+tc.query); !slices.Equal(got, tc.want) {
+			g.get(t, "/buckets/shop/keys?"+tc.query, "Accept: text/plain").is(t, 200).
+				hasBody(t, text).has(t, "Content-Type", "text/plain; charset=utf-8")
+			got := g.listedLines(t, "/buckets/shop/keys?"+tc.query)
+			if !slices.Equal(got, tc.want) {
 				t.Errorf("NDJSON %q", got)
 			}
 		})
@@ -93,7 +103,8 @@ func (g *gateway) listedLines(t testing.TB, target string) []string {
 	var found []string
 	for line := range strings.Lines(string(a.body)) {
 		var item struct{ Key, Prefix *string }
-		if err := json.Unmarshal([]byte(line), &item); err != nil || !strings.HasSuffix(line, "\n") || (item.Key == nil) == (item.Prefix == nil) {
+		if err := json.Unmarshal([]byte(line), &item); err != nil ||
+			!strings.HasSuffix(line, "\n") || (item.Key == nil) == (item.Prefix == nil) {
 			t.Fatalf("%s: line %q: %v", a.request, line, err)
 		}
 		if item.Key != nil {
@@ -110,7 +121,8 @@ func TestKeyListOfAnEmptyBucketIsEmpty(t *testing.T) {
 	g := start(t)
 	g.shop(t)
 	list := g.get(t, "/buckets/shop/keys").is(t, 200).object(t)
-	if list["revision"] != json.Number("0") || len(stringsOf(list["keys"])) != 0 || list["keys"] == nil {
+	if list["revision"] != json.Number("0") || len(stringsOf(list["keys"])) != 0 ||
+		list["keys"] == nil {
 		t.Errorf("%v", list)
 	}
 	g.get(t, "/buckets/shop/keys", "Accept: text/plain").is(t, 200).hasBody(t, "")
@@ -126,15 +138,20 @@ func TestDelimiterFoldsKeys(t *testing.T) {
 		query          string
 		keys, prefixes []string
 	}{
-		{"delimiter=.", []string{"-", "=", "a", "a//b", "a/b", "a/c/d", "orders", "z"}, []string{"Orders.", "a.", "orders.", "stock."}},
-		{"delimiter=/", []string{"-", "=", "Orders.1", "a", "a.b", "a.b.c", "orders", "orders.10", "orders.10.lines", "orders.2", "stock.1", "z"}, []string{"a/"}},
+		{"delimiter=.", []string{"-", "=", "a", "a//b", "a/b", "a/c/d", "orders", "z"},
+			[]string{"Orders.", "a.", "orders.", "stock."}},
+		{"delimiter=/", []string{"-", "=", "Orders.1", "a", "a.b", "a.b.c", "orders", "orders.10",
+			"orders.10.lines", "orders.2", "stock.1", "z"}, []string{"a/"}},
 		{"delimiter=.&prefix=orders.", []string{"orders.10", "orders.2"}, []string{"orders.10."}},
 		{"delimiter=.&prefix=orders", []string{"orders"}, []string{"orders."}},
 		{"delimiter=/&prefix=a/", []string{"a/b"}, []string{"a//", "a/c/"}},
 		{"delimiter=.&filter=orders.>", []string{}, []string{"orders."}},
 		{"delimiter=.&prefix=none", []string{}, nil},
-		{"delimiter=o&prefix=", []string{"-", "=", "Orders.1", "a", "a.b", "a.b.c", "a//b", "a/b", "a/c/d", "z"}, []string{"o", "sto"}},
-		{"delimiter=%3D", []string{"-", "Orders.1", "a", "a.b", "a.b.c", "a//b", "a/b", "a/c/d", "orders", "orders.10", "orders.10.lines", "orders.2", "stock.1", "z"}, []string{"="}},
+		{"delimiter=o&prefix=",
+			[]string{"-", "=", "Orders.1", "a", "a.b", "a.b.c", "a//b", "a/b", "a/c/d", "z"},
+			[]string{"o", "sto"}},
+		{"delimiter=%3D", []string{"-", "Orders.1", "a", "a.b", "a.b.c", "a//b", "a/b", "a/c/d",
+			"orders", "orders.10", "orders.10.lines", "orders.2", "stock.1", "z"}, []string{"="}},
 	} {
 		t.Run(tc.query, func(t *testing.T) {
 			list := g.get(t, "/buckets/shop/keys?"+tc.query).is(t, 200).object(t)
@@ -154,7 +171,8 @@ func TestDelimiterFoldsKeys(t *testing.T) {
 					prefixes = append(prefixes, stringsOf(page["prefixes"])...)
 					return append(stringsOf(page["keys"]), stringsOf(page["prefixes"])...)
 				})
-				if !slices.Equal(keys, tc.keys) || !slices.Equal(prefixes, tc.prefixes) || len(whole) != len(keys)+len(prefixes) {
+				if !slices.Equal(keys, tc.keys) || !slices.Equal(prefixes, tc.prefixes) ||
+					len(whole) != len(keys)+len(prefixes) {
 					t.Errorf("limit=%d: keys %q, prefixes %q", limit, keys, prefixes)
 				}
 			}
@@ -179,18 +197,23 @@ func TestKeyPagesJoinToTheWholeList(t *testing.T) {
 		}
 	}
 	got := g.allPages(t, "/buckets/shop/keys?limit=13&filter=*.*&prefix=c", 13, keysOf)
-	want := slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return !strings.HasPrefix(key, "c") })
+	want := slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
+		return !strings.HasPrefix(key, "c")
+	})
 	if !slices.Equal(got, want) {
 		t.Errorf("with a filter and a prefix: %d keys, want %d", len(got), len(want))
 	}
 	for _, accept := range []string{"application/x-ndjson", "text/plain"} {
-		if a := g.get(t, "/buckets/shop/keys", "Accept: "+accept).is(t, 200).has(t, "Link", ""); strings.Count(string(a.body), "\n") != 300 {
+		if a := g.get(t, "/buckets/shop/keys", "Accept: "+accept).is(t, 200).
+			has(t, "Link", ""); strings.Count(string(a.body), "\n") != 300 {
 			t.Errorf("%s: %d lines, want all", accept, strings.Count(string(a.body), "\n"))
 		}
 		// The parameters limit and cursor hold for lines, too, and Link leads to the next page.
 		a := g.get(t, "/buckets/shop/keys?limit=10", "Accept: "+accept).is(t, 200)
-		if strings.Count(string(a.body), "\n") != 10 || !strings.Contains(a.header.Get("Link"), "cursor=") {
-			t.Errorf("%s: %d lines, Link %q", accept, strings.Count(string(a.body), "\n"), a.header.Get("Link"))
+		if strings.Count(string(a.body), "\n") != 10 ||
+			!strings.Contains(a.header.Get("Link"), "cursor=") {
+			t.Errorf("%s: %d lines, Link %q",
+				accept, strings.Count(string(a.body), "\n"), a.header.Get("Link"))
 		}
 	}
 }
@@ -220,10 +243,12 @@ func TestCursorIsAPositionAmongNames(t *testing.T) {
 	}
 	// In another list it is refused.
 	for _, target := range []string{
-		"/buckets/other/keys?x", "/buckets/shop/keys?filter=*", "/buckets/shop/keys?prefix=a", "/buckets/shop/keys?delimiter=.",
+		"/buckets/other/keys?x", "/buckets/shop/keys?filter=*", "/buckets/shop/keys?prefix=a",
+		"/buckets/shop/keys?delimiter=.",
 		"/buckets/shop/markers?x", "/buckets?x", "/buckets/shop/keys?filter=>",
 	} {
-		g.get(t, strings.TrimSuffix(target, "x")+"&cursor="+cursor).problem(t, 400, "invalid-cursor")
+		g.get(t, strings.TrimSuffix(target, "x")+"&cursor="+cursor).
+			problem(t, 400, "invalid-cursor")
 	}
 	markers := next("/buckets/shop/markers?limit=1")
 	g.get(t, "/buckets/shop/keys?cursor="+markers).problem(t, 400, "invalid-cursor")

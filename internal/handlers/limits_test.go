@@ -12,7 +12,8 @@ import (
 const maxPayload = 1 << 20 // the limit of the embedded server
 
 // wantTooLarge checks that an answer is 413 with this limit, and that nothing was stored.
-func (g *gateway) wantTooLarge(t *testing.T, a *answer, limit int, bucket string, before [2]uint64) {
+func (g *gateway) wantTooLarge(t *testing.T, a *answer, limit int, bucket string,
+	before [2]uint64) {
 	t.Helper()
 	document := a.problem(t, 413, "value-too-large")
 	if document["max_value_bytes"] != json.Number(fmt.Sprint(limit)) {
@@ -34,7 +35,9 @@ func TestValueSizeLimitsAreExact(t *testing.T) {
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "large"})
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "over", MaxValueSize: 8 << 20})
 	connections := g.wire.connections()
-	for bucket, limit := range map[string]int{"small": 100, "large": maxPayload, "over": maxPayload} {
+	for bucket, limit := range map[string]int{
+		"small": 100, "large": maxPayload, "over": maxPayload,
+	} {
 		t.Run(bucket, func(t *testing.T) {
 			path := "/buckets/" + bucket + "/keys/a"
 			status := g.get(t, "/buckets/"+bucket).is(t, 200).object(t)["status"].(map[string]any)
@@ -46,14 +49,22 @@ func TestValueSizeLimitsAreExact(t *testing.T) {
 			g.get(t, path).is(t, 200).hasBody(t, exact)
 			g.do(t, "PUT", path, chunked(exact)).is(t, 200)
 			before := g.messages(t, bucket)
-			for _, body := range []any{exact + "v", chunked(exact + "v"), strings.Repeat(exact, 3), chunked(strings.Repeat(exact, 3))} {
+			for _, body := range []any{
+				exact + "v", chunked(exact + "v"), strings.Repeat(exact, 3),
+				chunked(strings.Repeat(exact, 3)),
+			} {
 				g.wantTooLarge(t, g.do(t, "PUT", path, body), limit, bucket, before)
-				g.wantTooLarge(t, g.do(t, "PUT", path, body, "If-Match: *"), limit-headerSize("Nats-Expected-Last-Subject-Sequence: 9007199254740991"), bucket, before)
+				g.wantTooLarge(t, g.do(t, "PUT", path, body, "If-Match: *"),
+					limit-headerSize("Nats-Expected-Last-Subject-Sequence: 9007199254740991"),
+					bucket, before)
 			}
 			// Headers that are stored count against the limit.
-			g.wantTooLarge(t, g.do(t, "PUT", path, exact, "Content-Type: text/plain"), limit-headerSize("Content-Type: text/plain"), bucket, before)
-			g.wantTooLarge(t, g.do(t, "PUT", path, exact[1:], "Content-Encoding: br"), limit-headerSize("Content-Encoding: br"), bucket, before)
-			g.do(t, "PUT", path, exact, "Content-Type: application/x-www-form-urlencoded").is(t, 200)
+			g.wantTooLarge(t, g.do(t, "PUT", path, exact, "Content-Type: text/plain"),
+				limit-headerSize("Content-Type: text/plain"), bucket, before)
+			g.wantTooLarge(t, g.do(t, "PUT", path, exact[1:], "Content-Encoding: br"),
+				limit-headerSize("Content-Encoding: br"), bucket, before)
+			g.do(t, "PUT", path, exact, "Content-Type: application/x-www-form-urlencoded").
+				is(t, 200)
 			g.do(t, "PUT", path, exact[60:], "Content-Type: a/b").is(t, 200)
 		})
 	}
@@ -70,16 +81,20 @@ func TestToldLimitsAreTrue(t *testing.T) {
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxValueSize: 200})
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "large"})
 	for bucket, limit := range map[string]int{"small": 200, "large": maxPayload} {
-		for i, header := range []string{"If-None-Match: *", `If-Match: "0"`, `If-None-Match: "999"`} {
+		for i, header := range []string{
+			"If-None-Match: *", `If-Match: "0"`, `If-None-Match: "999"`,
+		} {
 			for _, size := range []int{limit, limit - 20} {
-				a := g.do(t, "PUT", fmt.Sprintf("/buckets/%s/keys/k%d.%d", bucket, i, size), strings.Repeat("v", size), header)
+				a := g.do(t, "PUT", fmt.Sprintf("/buckets/%s/keys/k%d.%d", bucket, i, size),
+					strings.Repeat("v", size), header)
 				if a.status == 201 {
 					continue
 				}
 				document := a.problem(t, 413, "value-too-large")
 				told, err := document["max_value_bytes"].(json.Number).Int64()
 				if err != nil || told >= int64(size) {
-					t.Errorf("%s: %d bytes are refused since at most %d are allowed", a.request, size, told)
+					t.Errorf("%s: %d bytes are refused since at most %d are allowed",
+						a.request, size, told)
 				}
 			}
 		}
@@ -91,16 +106,21 @@ func TestToldRoomFitsTheValue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxValueSize: 200})
-	for _, header := range []string{"X: none", "Content-Type: text/plain", "Content-Encoding: gzip", `If-None-Match: "999"`} {
-		document := g.do(t, "PUT", "/buckets/small/keys/a", strings.Repeat("v", 201), header).problem(t, 413, "value-too-large")
+	for _, header := range []string{
+		"X: none", "Content-Type: text/plain", "Content-Encoding: gzip", `If-None-Match: "999"`,
+	} {
+		document := g.do(t, "PUT", "/buckets/small/keys/a", strings.Repeat("v", 201), header).
+			problem(t, 413, "value-too-large")
 		room, err := document["max_value_bytes"].(json.Number).Int64()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := fmt.Sprintf("the value may have %d bytes", room); !strings.Contains(document["detail"].(string), want) {
+		want := fmt.Sprintf("the value may have %d bytes", room)
+		if !strings.Contains(document["detail"].(string), want) {
 			t.Errorf("%s: %s, want %q", header, document["detail"], want)
 		}
-		if a := g.do(t, "PUT", "/buckets/small/keys/fits", strings.Repeat("v", int(room)), header); a.status >= 300 {
+		a := g.do(t, "PUT", "/buckets/small/keys/fits", strings.Repeat("v", int(room)), header)
+		if a.status >= 300 {
 			t.Errorf("%s: %d bytes do not fit: %d %s", header, room, a.status, a.body)
 		}
 	}
@@ -113,7 +133,9 @@ func TestLimitsFollowTheConfiguration(t *testing.T) {
 	g.do(t, "PUT", "/buckets/b/keys/a", "0123456789x").problem(t, 413, "value-too-large")
 	g.do(t, "PATCH", "/buckets/b", `{"max_value_size":11}`, jsonType).is(t, 200)
 	g.do(t, "PUT", "/buckets/b/keys/a", "0123456789x").is(t, 200)
-	if _, err := g.js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b", MaxValueSize: 5}); err != nil {
+	if _, err := g.js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{
+		Bucket: "b", MaxValueSize: 5,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	before := g.messages(t, "b")
@@ -155,7 +177,9 @@ func TestJSONBodiesAreLimited(t *testing.T) {
 	for _, size := range []int{1 << 20, 1<<20 + 1, 3 << 20} {
 		config := `{"description":"` + strings.Repeat("d", size-len(`{"description":""}`)) + `"}`
 		for _, body := range []any{config, chunked(config)} {
-			for _, request := range []struct{ method, path string }{{"PUT", "/buckets/new"}, {"PATCH", "/buckets/shop"}} {
+			for _, request := range []struct{ method, path string }{
+				{"PUT", "/buckets/new"}, {"PATCH", "/buckets/shop"},
+			} {
 				a := g.do(t, request.method, request.path, body, jsonType)
 				if size <= 1<<20 {
 					a.problem(t, 400, "invalid-body")
@@ -178,16 +202,20 @@ func TestLargeConfigurationsAreTheCallersFault(t *testing.T) {
 	g.shop(t)
 	for _, size := range []int{100 << 10, 200 << 10, 900 << 10, 1<<20 - 30} {
 		config := `{"metadata":{"a":"` + strings.Repeat("m", size) + `"}}`
-		for _, request := range []struct{ method, path string }{{"PUT", fmt.Sprintf("/buckets/new%d", size)}, {"PATCH", "/buckets/shop"}} {
+		for _, request := range []struct{ method, path string }{
+			{"PUT", fmt.Sprintf("/buckets/new%d", size)}, {"PATCH", "/buckets/shop"},
+		} {
 			a := g.do(t, request.method, request.path, config, jsonType)
 			if size <= 100<<10 {
 				if a.status >= 300 {
-					t.Errorf("%s with %d bytes of metadata: %d %.300s", a.request, size, a.status, a.body)
+					t.Errorf("%s with %d bytes of metadata: %d %.300s",
+						a.request, size, a.status, a.body)
 				}
 				continue
 			}
 			if a.status != 400 && a.status != 413 {
-				t.Errorf("%s with %d bytes of metadata: %d %.300s", a.request, size, a.status, a.body)
+				t.Errorf("%s with %d bytes of metadata: %d %.300s",
+					a.request, size, a.status, a.body)
 			}
 		}
 	}

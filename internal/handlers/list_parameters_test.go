@@ -94,9 +94,12 @@ func TestAcceptChoosesTheFormOfKeys(t *testing.T) {
 			continue
 		}
 		offers := stringsOf(a.problem(t, 406, "not-acceptable")["offers"])
-		if !slices.Equal(offers, []string{"application/json", "application/x-ndjson", "text/plain"}) {
+		if !slices.Equal(offers, []string{
+			"application/json", "application/x-ndjson", "text/plain",
+		}) {
 			t.Errorf("offers %q", offers)
 		}
 	}
-	g.get(t, "/buckets/shop/keys", "Accept: image/png", "Accept: text/plain").is(t, 200).has(t, "Content-Type", "text/plain; charset=utf-8")
+	g.get(t, "/buckets/shop/keys", "Accept: image/png", "Accept: text/plain").is(t, 200).
+		has(t, "Content-Type", "text/plain; charset=utf-8")
 }

@@ -13,7 +13,9 @@ import (
 // awaitSubscription waits until there is one subscription.
 func (g *gateway) awaitSubscription(t *testing.T) {
 	t.Helper()
-	eventually(t, "a subscription", func() bool { return g.metric(t, "kvgw_subscriptions", nil) == 1 })
+	eventually(t, "a subscription", func() bool {
+		return g.metric(t, "kvgw_subscriptions", nil) == 1
+	})
 }
 
 // A long poll is answered when its key changes, or when its time is over.
@@ -53,7 +55,9 @@ func TestLongPollIsAnsweredByItsChange(t *testing.T) {
 	put(t, kv, "a", "3")
 	(<-held).is(t, 200)
 	held = make(chan *answer, 1)
-	go func() { held <- g.get(t, "/buckets/shop/keys/new", `If-None-Match: "0"`, "Prefer: wait=60") }()
+	go func() {
+		held <- g.get(t, "/buckets/shop/keys/new", `If-None-Match: "0"`, "Prefer: wait=60")
+	}()
 	g.awaitSubscription(t)
 	put(t, kv, "new", "4")
 	(<-held).is(t, 200)
@@ -83,7 +87,8 @@ func TestLongPollsOfOneKeyShareTheirReads(t *testing.T) {
 	sent := g.wire.requests(func() {
 		put(t, kv, "a", value)
 		for range polls {
-			if a := (<-answers).is(t, 200).has(t, "Kv-Consistency", "leader"); string(a.body) != value {
+			a := (<-answers).is(t, 200).has(t, "Kv-Consistency", "leader")
+			if string(a.body) != value {
 				t.Errorf("answered %.20q", a.body)
 			}
 		}

@@ -45,9 +45,13 @@ func TestMarkerListIsComplete(t *testing.T) {
 		marker := item.(map[string]any)
 		key := marker["key"].(string)
 		entry := g.stored(t, "shop", g.lastRevision(t, "shop", key))
-		operation := map[string]string{"DEL": "delete", "PURGE": "purge"}[entry.Header.Get("KV-Operation")]
-		if marker["bucket"] != "shop" || marker["operation"] != operation || marker["size"] != json.Number("0") || marker["epoch"] != g.epochOf(t, "shop") ||
-			marker["revision"] != number(g.lastRevision(t, "shop", key)) || marker["value"] != nil || marker["text"] != nil || marker["base64"] != nil {
+		operation := map[string]string{
+			"DEL": "delete", "PURGE": "purge",
+		}[entry.Header.Get("KV-Operation")]
+		if marker["bucket"] != "shop" || marker["operation"] != operation ||
+			marker["size"] != json.Number("0") || marker["epoch"] != g.epochOf(t, "shop") ||
+			marker["revision"] != number(g.lastRevision(t, "shop", key)) ||
+			marker["value"] != nil || marker["text"] != nil || marker["base64"] != nil {
 			t.Errorf("marker %v", marker)
 		}
 	}
@@ -58,7 +62,8 @@ func TestMarkerListIsComplete(t *testing.T) {
 		}
 	}
 	b := slices.DeleteFunc(slices.Clone(want), func(key string) bool { return key[0] != 'b' })
-	if got := g.allPages(t, "/buckets/shop/markers?limit=3&filter=b.*&filter=b.>", 3, markerKeys); !slices.Equal(got, b) {
+	got := g.allPages(t, "/buckets/shop/markers?limit=3&filter=b.*&filter=b.>", 3, markerKeys)
+	if !slices.Equal(got, b) {
 		t.Errorf("filtered: %q, want %q", got, b)
 	}
 	for query, code := range map[string]string{
@@ -100,7 +105,8 @@ func TestMarkerRemovalHonoursAgeAndFilter(t *testing.T) {
 		{"older_than=30m", 0, 3, map[string]uint64{"a.1": 1, "a.2": 1, "b": 1}},
 		{"older_than=1ns", 3, 0, map[string]uint64{"a.1": 0, "a.2": 0, "b": 0}},
 		{"older_than=0s&filter=a.*", 2, 0, map[string]uint64{"a.1": 0, "a.2": 0, "b": 3}},
-		{"older_than=0s&filter=a.*&filter=a.1&filter=none", 2, 0, map[string]uint64{"a.1": 0, "a.2": 0, "b": 3}},
+		{"older_than=0s&filter=a.*&filter=a.1&filter=none", 2, 0,
+			map[string]uint64{"a.1": 0, "a.2": 0, "b": 3}},
 		{"filter=b", 0, 1, map[string]uint64{"a.1": 3, "a.2": 3, "b": 1}},
 		{"filter=none", 0, 0, map[string]uint64{"a.1": 3, "a.2": 3, "b": 3}},
 	} {
@@ -109,7 +115,8 @@ func TestMarkerRemovalHonoursAgeAndFilter(t *testing.T) {
 			g := start(t)
 			kv := g.shopWithDeleted(t, "a.1", "a.2", "b")
 			done := g.do(t, "DELETE", "/buckets/shop/markers?"+tc.query, nil).is(t, 200).object(t)
-			if done["removed"] != json.Number(fmt.Sprint(tc.removed)) || done["kept"] != json.Number(fmt.Sprint(tc.kept)) {
+			if done["removed"] != json.Number(fmt.Sprint(tc.removed)) ||
+				done["kept"] != json.Number(fmt.Sprint(tc.kept)) {
 				t.Errorf("%v, want %d removed and %d kept", done, tc.removed, tc.kept)
 			}
 			for key, want := range tc.left {

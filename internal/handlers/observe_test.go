@@ -47,23 +47,33 @@ func TestAccessLogShowsRoutesNotKeys(t *testing.T) {
 		{"GET", "/buckets/shop/keys/secretkey", nil, nil, "/buckets/{bucket}/keys/{key}", 200},
 		{"HEAD", "/buckets/shop/keys/secretkey", nil, nil, "/buckets/{bucket}/keys/{key}", 200},
 		{"HEAD", "/buckets/shop/keys/secretkey2", nil, nil, "/buckets/{bucket}/keys/{key}", 404},
-		{"GET", "/buckets/shop/keys/~?key=secretkey", nil, nil, "/buckets/{bucket}/keys/{key}", 200},
-		{"PUT", "/buckets/shop/keys/secretkey", "secretvalue", []string{"Content-Type: text/secrettype", "Authorization: Bearer secrettoken"}, "/buckets/{bucket}/keys/{key}", 200},
-		{"GET", "/buckets/shop/keys/secretkey", nil, []string{"If-None-Match: *"}, "/buckets/{bucket}/keys/{key}", 304},
-		{"GET", "/buckets/shop/keys/secretkey", nil, []string{"Range: bytes=0-1"}, "/buckets/{bucket}/keys/{key}", 206},
+		{"GET", "/buckets/shop/keys/~?key=secretkey", nil, nil, "/buckets/{bucket}/keys/{key}",
+			200},
+		{"PUT", "/buckets/shop/keys/secretkey", "secretvalue",
+			[]string{"Content-Type: text/secrettype", "Authorization: Bearer secrettoken"},
+			"/buckets/{bucket}/keys/{key}", 200},
+		{"GET", "/buckets/shop/keys/secretkey", nil, []string{"If-None-Match: *"},
+			"/buckets/{bucket}/keys/{key}", 304},
+		{"GET", "/buckets/shop/keys/secretkey", nil, []string{"Range: bytes=0-1"},
+			"/buckets/{bucket}/keys/{key}", 206},
 		{"GET", "/buckets/shop/keys?prefix=secretprefix", nil, nil, "/buckets/{bucket}/keys", 200},
-		{"GET", "/buckets/shop/keys", nil, []string{"Accept: text/plain"}, "/buckets/{bucket}/keys", 200},
+		{"GET", "/buckets/shop/keys", nil, []string{"Accept: text/plain"}, "/buckets/{bucket}/keys",
+			200},
 		{"GET", "/buckets/shop/keys?secretparameter=1", nil, nil, "/buckets/{bucket}/keys", 400},
-		{"GET", "/buckets/shop/entries/secretkey", nil, nil, "/buckets/{bucket}/entries/{key}", 200},
-		{"GET", "/buckets/shop/history/secretkey", nil, nil, "/buckets/{bucket}/history/{key}", 200},
+		{"GET", "/buckets/shop/entries/secretkey", nil, nil, "/buckets/{bucket}/entries/{key}",
+			200},
+		{"GET", "/buckets/shop/history/secretkey", nil, nil, "/buckets/{bucket}/history/{key}",
+			200},
 		{"GET", "/buckets/shop/keys/secretkey*", nil, nil, "/buckets/{bucket}/keys/{key}", 400},
 		{"GET", "/buckets/secretbucket", nil, nil, "/buckets/{bucket}", 404},
 		{"GET", "/secretpath", nil, nil, "", 404},
 		{"POST", "/buckets/shop", nil, nil, "", 405},
-		{"PUT", "/buckets/shop/keys/secretkey", "secretvalue", []string{"Origin: https://secretorigin.example"}, "", 403},
+		{"PUT", "/buckets/shop/keys/secretkey", "secretvalue",
+			[]string{"Origin: https://secretorigin.example"}, "", 403},
 		{"GET", "/healthz", nil, []string{"Host: secrethost.example"}, "", 421},
 		{"secretmethod", "/healthz", nil, nil, "", 405},
-		{"GET", "/healthz", nil, []string{"Referer: https://secretreferer", "User-Agent: secretagent"}, "/healthz", 200},
+		{"GET", "/healthz", nil,
+			[]string{"Referer: https://secretreferer", "User-Agent: secretagent"}, "/healthz", 200},
 	} {
 		before := len(g.accessLog(t))
 		a := g.do(t, tc.method, tc.target, tc.body, tc.header...).is(t, tc.status)
@@ -74,7 +84,8 @@ func TestAccessLogShowsRoutesNotKeys(t *testing.T) {
 		if method == "secretmethod" {
 			method = "other"
 		}
-		if len(lines) != before+1 || line.Method != method || line.Route != tc.route || line.Status != tc.status || line.Duration == nil || line.ID == "" {
+		if len(lines) != before+1 || line.Method != method || line.Route != tc.route ||
+			line.Status != tc.status || line.Duration == nil || line.ID == "" {
 			t.Errorf("%s: logged as %+v (%d lines)", a.request, line, len(lines)-before)
 		}
 		if line.Bytes != int64(len(a.body)) {
@@ -126,7 +137,9 @@ func TestMetricsAreLabelledByTheContract(t *testing.T) {
 	g := start(t, func(s *setup) { s.handlers.CheckHost = true })
 	put(t, g.shop(t), "secretkey", "v")
 	count := func(route, method, status string) float64 {
-		return g.metric(t, "kvgw_http_requests_total", map[string]string{"route": route, "method": method, "status": status})
+		return g.metric(t, "kvgw_http_requests_total", map[string]string{
+			"route": route, "method": method, "status": status,
+		})
 	}
 	for i := range 5 {
 		g.get(t, fmt.Sprintf("/buckets/shop/keys/secretkey%d", i)).is(t, 404)
@@ -136,7 +149,8 @@ func TestMetricsAreLabelledByTheContract(t *testing.T) {
 	}
 	g.get(t, "/buckets/shop/keys/secretkey").is(t, 200)
 	eventually(t, "all are counted", func() bool {
-		return count("/buckets/{bucket}/keys/{key}", "GET", "404") == 5 && count("/buckets/{bucket}/keys/{key}", "GET", "200") == 1 &&
+		return count("/buckets/{bucket}/keys/{key}", "GET", "404") == 5 &&
+			count("/buckets/{bucket}/keys/{key}", "GET", "200") == 1 &&
 			count("/buckets/{bucket}", "GET", "404") == 5
 	})
 	families, err := g.metrics.Gather()
@@ -154,14 +168,17 @@ func TestMetricsAreLabelledByTheContract(t *testing.T) {
 				if strings.Contains(strings.ToLower(label.GetValue()), "secret") {
 					t.Errorf("%s{%s=%q}", family.GetName(), label.GetName(), label.GetValue())
 				}
-				if label.GetName() == "route" && label.GetValue() != "" && !slices.Contains(known, label.GetValue()) {
-					t.Errorf("%s has the route %q, which the contract has not", family.GetName(), label.GetValue())
+				if label.GetName() == "route" && label.GetValue() != "" &&
+					!slices.Contains(known, label.GetValue()) {
+					t.Errorf("%s has the route %q, which the contract has not",
+						family.GetName(), label.GetValue())
 				}
 			}
 		}
 	}
 	g.get(t, "/healthz", "Host: elsewhere.example").problem(t, 421, "unknown-host")
-	g.do(t, "PUT", "/buckets/shop/keys/a", "v", "Origin: https://elsewhere.example").problem(t, 403, "cross-site")
+	g.do(t, "PUT", "/buckets/shop/keys/a", "v", "Origin: https://elsewhere.example").
+		problem(t, 403, "cross-site")
 	eventually(t, "what is refused before it has a route is counted too", func() bool {
 		return count("", "GET", "421") == 1 && count("", "PUT", "403") == 1
 	})

@@ -22,7 +22,8 @@ func TestPanicsAreInternalErrors(t *testing.T) {
 	}
 	rec := httptest.NewRecorder()
 	s.ServeHTTP(rec, httptest.NewRequest("GET", "/buckets/shop/keys/a", nil))
-	if rec.Code != http.StatusInternalServerError || !strings.Contains(rec.Body.String(), "/problems/internal") {
+	if rec.Code != http.StatusInternalServerError ||
+		!strings.Contains(rec.Body.String(), "/problems/internal") {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 	for _, want := range []string{"request panicked", `"status":500`} {

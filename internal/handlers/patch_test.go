@@ -18,16 +18,23 @@ func TestPatchAppliesBothForms(t *testing.T) {
 	path := "/buckets/shop/keys/orders.17"
 	g.do(t, "PUT", path, value, "Content-Type: application/vnd.order+json; v=1").is(t, 200)
 
-	a := g.do(t, "PATCH", path, `{"gone":null,"new":{"a":[1,null]}}`, mergeType+"; charset=utf-8").is(t, 200)
-	a.hasBody(t, fmt.Sprintf(`{"bucket":"shop","key":"orders.17","revision":2,"epoch":%q}`+"\n", g.epochOf(t, "shop"))).has(t, "KV-Revision", "2")
-	want := `{"n":12345678901234567890,"f":1.0,"e":1e400,"z":-0,"s":"<\u00e9>","new":{"a":[1,null]}}`
-	b := g.get(t, path).is(t, 200).hasBody(t, want).has(t, "Content-Type", "application/vnd.order+json; v=1")
+	a := g.do(t, "PATCH", path, `{"gone":null,"new":{"a":[1,null]}}`, mergeType+"; charset=utf-8").
+		is(t, 200)
+	a.hasBody(t, fmt.Sprintf(`{"bucket":"shop","key":"orders.17","revision":2,"epoch":%q}`+"\n",
+		g.epochOf(t, "shop"))).has(t, "KV-Revision", "2")
+	want := `{"n":12345678901234567890,"f":1.0,"e":1e400,"z":-0,"s":"<\u00e9>","new":{"a":[1,` +
+		`null]}}`
+	b := g.get(t, path).is(t, 200).hasBody(t, want).
+		has(t, "Content-Type", "application/vnd.order+json; v=1")
 	if a.tag() != unchecked(b.tag()) {
 		t.Errorf("ETag %s, then %s", a.tag(), b.tag())
 	}
-	g.do(t, "PATCH", path, `[{"op":"test","path":"/f","value":1},{"op":"move","from":"/new/a","path":"/a"}]`, jsonPatchType, "Prefer: return=minimal").
+	g.do(t, "PATCH", path,
+		`[{"op":"test","path":"/f","value":1},{"op":"move","from":"/new/a","path":"/a"}]`,
+		jsonPatchType, "Prefer: return=minimal").
 		is(t, 204).has(t, "Preference-Applied", "return=minimal").has(t, "KV-Revision", "3")
-	wantNative(t, kv, "orders.17", `{"n":12345678901234567890,"f":1.0,"e":1e400,"z":-0,"s":"<\u00e9>","new":{},"a":[1,null]}`)
+	wantNative(t, kv, "orders.17",
+		`{"n":12345678901234567890,"f":1.0,"e":1e400,"z":-0,"s":"<\u00e9>","new":{},"a":[1,null]}`)
 	g.do(t, "PATCH", "/buckets/shop/keys/~?key=orders.17", chunked(`5`), mergeType).is(t, 200)
 	wantNative(t, kv, "orders.17", `5`)
 }
@@ -79,12 +86,17 @@ func TestPatchRefusalsStoreNothing(t *testing.T) {
 		{"json", `[{"op":"spam","path":""}]`, jsonPatchType, 400, "invalid-body"},
 		{"json", `[{"op":"add","path":"/a"}]`, jsonPatchType, 400, "invalid-body"},
 		{"json", `[{"op":"test","path":"/n","value":2}]`, jsonPatchType, 409, "patch-test-failed"},
-		{"json", `[{"op":"test","path":"/m","value":null}]`, jsonPatchType, 409, "patch-test-failed"},
-		{"json", `[{"op":"add","path":"/n/m","value":2}]`, jsonPatchType, 422, "patch-not-applicable"},
-		{"json", `[{"op":"replace","path":"/n","value":2},{"op":"remove","path":"/m"}]`, jsonPatchType, 422, "patch-not-applicable"},
+		{"json", `[{"op":"test","path":"/m","value":null}]`, jsonPatchType, 409,
+			"patch-test-failed"},
+		{"json", `[{"op":"add","path":"/n/m","value":2}]`, jsonPatchType, 422,
+			"patch-not-applicable"},
+		{"json", `[{"op":"replace","path":"/n","value":2},{"op":"remove","path":"/m"}]`,
+			jsonPatchType, 422, "patch-not-applicable"},
 		{"big", `[{"op":"copy","from":"/a","path":"/b"}]`, jsonPatchType, 413, "value-too-large"},
-		{"big", `[{"op":"copy","from":"/a","path":"/b"},{"op":"remove","path":"/b"}]`, jsonPatchType, 413, "value-too-large"},
-		{"json", `{"a":"` + strings.Repeat("x", 1<<20-20) + `"}`, mergeType, 413, "value-too-large"},
+		{"big", `[{"op":"copy","from":"/a","path":"/b"},{"op":"remove","path":"/b"}]`,
+			jsonPatchType, 413, "value-too-large"},
+		{"json", `{"a":"` + strings.Repeat("x", 1<<20-20) + `"}`, mergeType, 413,
+			"value-too-large"},
 		{"json", strings.Repeat(" ", 1<<20+1), mergeType, 413, "body-too-large"},
 		{"json", `{}`, jsonType, 415, "unsupported-media-type"},
 		{"json", `{}`, "Content-Type: text/plain", 415, "unsupported-media-type"},
@@ -97,7 +109,8 @@ func TestPatchRefusalsStoreNothing(t *testing.T) {
 			a.has(t, "Accept-Patch", "application/merge-patch+json, application/json-patch+json")
 		}
 	}
-	g.sendHeader(t, "PATCH", "/buckets/shop/keys/json", "Content-Length: 67108864\r\n"+mergeType).problem(t, 413, "body-too-large")
+	g.sendHeader(t, "PATCH", "/buckets/shop/keys/json", "Content-Length: 67108864\r\n"+mergeType).
+		problem(t, 413, "body-too-large")
 	g.do(t, "PATCH", "/buckets/nowhere/keys/a", "{}", mergeType).problem(t, 404, "bucket-not-found")
 	if after := g.messages(t, "shop"); after != before {
 		t.Errorf("refused, yet the stream went from %v to %v", before, after)
@@ -109,9 +122,11 @@ func TestTouchStoresTheSameBytes(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", LimitMarkerTTL: 1e9})
-	g.do(t, "PUT", "/buckets/shop/keys/a", "\x00\xff", "Content-Type: image/png", "Content-Encoding: gzip").is(t, 200)
+	g.do(t, "PUT", "/buckets/shop/keys/a", "\x00\xff", "Content-Type: image/png",
+		"Content-Encoding: gzip").is(t, 200)
 	a := g.do(t, "PATCH", "/buckets/shop/keys/a?ttl=60s", nil).is(t, 200).has(t, "KV-Revision", "2")
-	b := g.get(t, "/buckets/shop/keys/a").is(t, 200).hasBody(t, "\x00\xff").has(t, "Content-Type", "image/png").has(t, "Content-Encoding", "gzip")
+	b := g.get(t, "/buckets/shop/keys/a").is(t, 200).hasBody(t, "\x00\xff").
+		has(t, "Content-Type", "image/png").has(t, "Content-Encoding", "gzip")
 	if unchecked(b.tag()) != a.tag() || b.header.Get("KV-Expires") == "" {
 		t.Errorf("%v", b.header)
 	}
@@ -142,11 +157,14 @@ func TestPatchPreconditionsAreThoseOfPut(t *testing.T) {
 		}
 		for _, s := range []state{never, deleted, purged} {
 			p := f.keyIn(t, s)
-			f.do(t, "PATCH", p.path(), `{"n":2}`, append(p.fillAll(row.headers), mergeType)...).is(t, 404).has(t, "ETag", p.tag())
+			f.do(t, "PATCH", p.path(), `{"n":2}`, append(p.fillAll(row.headers), mergeType)...).
+				is(t, 404).has(t, "ETag", p.tag())
 		}
 	}
-	f.do(t, "PATCH", "/buckets/shop/keys/a", "{}", mergeType, "If-Match: x").problem(t, 400, "invalid-header")
-	f.do(t, "PATCH", "/buckets/shop/keys/a", "{}", mergeType, "If-Unmodified-Since: x").problem(t, 400, "invalid-header")
+	f.do(t, "PATCH", "/buckets/shop/keys/a", "{}", mergeType, "If-Match: x").
+		problem(t, 400, "invalid-header")
+	f.do(t, "PATCH", "/buckets/shop/keys/a", "{}", mergeType, "If-Unmodified-Since: x").
+		problem(t, 400, "invalid-header")
 }
 
 // Patches of different members do not undo one another. A lost race is reported only to requests
@@ -157,7 +175,10 @@ func TestPatchRacesAreRetried(t *testing.T) {
 	put(t, kv, "a", `{}`)
 	var workers sync.WaitGroup
 	for i := range 5 {
-		workers.Go(func() { g.do(t, "PATCH", "/buckets/shop/keys/a", fmt.Sprintf(`{"m%d":1}`, i), mergeType).is(t, 200) })
+		workers.Go(func() {
+			g.do(t, "PATCH", "/buckets/shop/keys/a", fmt.Sprintf(`{"m%d":1}`, i), mergeType).
+				is(t, 200)
+		})
 	}
 	workers.Wait()
 	if got := g.get(t, "/buckets/shop/keys/a").object(t); len(got) != 5 {

@@ -19,21 +19,37 @@ var deleteTable = []struct {
 	purge   [4]string // the same with purge=true, which applies to deleted keys as well
 }{
 	{nil, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: "TAG"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: "LAST"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: LAST`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: W/"TAG-gzip"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: "OTHER", "TAG"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: "OTHER"`, `If-Match: "TAG"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: *`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, mismatch, mismatch}},
-	{[]string{`If-Match: "0"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted}, [4]string{notFound, mismatch, mismatch, mismatch}},
-	{[]string{`If-Match: "OTHER"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted}, [4]string{notFound, mismatch, mismatch, mismatch}},
-	{[]string{`If-Match: "FOREIGN"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted}, [4]string{notFound, mismatch, mismatch, mismatch}},
-	{[]string{`If-None-Match: "OTHER"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-None-Match: "LAST"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted}, [4]string{notFound, mismatch, mismatch, mismatch}},
-	{[]string{`If-Match: "LAST"`, `If-None-Match: "OTHER"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: "LAST"`, `If-None-Match: "TAG"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted}, [4]string{notFound, mismatch, mismatch, mismatch}},
-	{[]string{`If-None-Match: *`}, [4]string{notFound, exists, keyDeleted, keyDeleted}, [4]string{notFound, exists, ok, ok}},
+	{[]string{`If-Match: "TAG"`}, [4]string{notFound, ok, keyDeleted, keyDeleted},
+		[4]string{notFound, ok, ok, ok}},
+	{[]string{`If-Match: "LAST"`}, [4]string{notFound, ok, keyDeleted, keyDeleted},
+		[4]string{notFound, ok, ok, ok}},
+	{[]string{`If-Match: LAST`}, [4]string{notFound, ok, keyDeleted, keyDeleted},
+		[4]string{notFound, ok, ok, ok}},
+	{[]string{`If-Match: W/"TAG-gzip"`}, [4]string{notFound, ok, keyDeleted, keyDeleted},
+		[4]string{notFound, ok, ok, ok}},
+	{[]string{`If-Match: "OTHER", "TAG"`}, [4]string{notFound, ok, keyDeleted, keyDeleted},
+		[4]string{notFound, ok, ok, ok}},
+	{[]string{`If-Match: "OTHER"`, `If-Match: "TAG"`},
+		[4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
+	{[]string{`If-Match: *`}, [4]string{notFound, ok, keyDeleted, keyDeleted},
+		[4]string{notFound, ok, mismatch, mismatch}},
+	{[]string{`If-Match: "0"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted},
+		[4]string{notFound, mismatch, mismatch, mismatch}},
+	{[]string{`If-Match: "OTHER"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted},
+		[4]string{notFound, mismatch, mismatch, mismatch}},
+	{[]string{`If-Match: "FOREIGN"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted},
+		[4]string{notFound, mismatch, mismatch, mismatch}},
+	{[]string{`If-None-Match: "OTHER"`}, [4]string{notFound, ok, keyDeleted, keyDeleted},
+		[4]string{notFound, ok, ok, ok}},
+	{[]string{`If-None-Match: "LAST"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted},
+		[4]string{notFound, mismatch, mismatch, mismatch}},
+	{[]string{`If-Match: "LAST"`, `If-None-Match: "OTHER"`},
+		[4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
+	{[]string{`If-Match: "LAST"`, `If-None-Match: "TAG"`},
+		[4]string{notFound, mismatch, keyDeleted, keyDeleted},
+		[4]string{notFound, mismatch, mismatch, mismatch}},
+	{[]string{`If-None-Match: *`}, [4]string{notFound, exists, keyDeleted, keyDeleted},
+		[4]string{notFound, exists, ok, ok}},
 }
 
 func TestDeletePreconditionsInEveryState(t *testing.T) {
@@ -44,9 +60,10 @@ func TestDeletePreconditionsInEveryState(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", strings.Join(row.headers, "; "), s), func(t *testing.T) {
 				f.testDelete(t, s, row.headers, row.want[s], "")
 			})
-			t.Run(fmt.Sprintf("%s/%s/purge", strings.Join(row.headers, "; "), s), func(t *testing.T) {
-				f.testDelete(t, s, row.headers, row.purge[s], "?purge=true")
-			})
+			t.Run(fmt.Sprintf("%s/%s/purge", strings.Join(row.headers, "; "), s),
+				func(t *testing.T) {
+					f.testDelete(t, s, row.headers, row.purge[s], "?purge=true")
+				})
 		}
 	}
 }
@@ -67,7 +84,8 @@ func (f *fixture) testDelete(t *testing.T, s state, headers []string, want, quer
 		a.problem(t, 404, code)
 		a.has(t, "ETag", p.tag())
 		if after := f.messages(t, "shop"); after != before {
-			t.Errorf("%s: a key without a value got a marker: %v, then %v", a.request, before, after)
+			t.Errorf("%s: a key without a value got a marker: %v, then %v",
+				a.request, before, after)
 		}
 	}
 }
@@ -79,14 +97,16 @@ func (f *fixture) wantMarker(t *testing.T, a *answer, p testKey, purge bool) {
 	a.is(t, 200)
 	now := testKey{key: p.key, last: f.lastRevision(t, "shop", p.key), epoch: f.epoch}
 	a.has(t, "ETag", now.tag()).has(t, "KV-Revision", fmt.Sprint(now.last)).has(t, "Location", "")
-	a.hasBody(t, fmt.Sprintf(`{"bucket":"shop","key":%q,"revision":%d,"epoch":%q}`+"\n", p.key, now.last, f.epoch))
+	a.hasBody(t, fmt.Sprintf(`{"bucket":"shop","key":%q,"revision":%d,"epoch":%q}`+"\n", p.key,
+		now.last, f.epoch))
 
 	operation, rollup, entries := "DEL", "", uint64(3)
 	if purge {
 		operation, rollup, entries = "PURGE", "sub", 1
 	}
 	marker := f.stored(t, "shop", now.last)
-	if marker.Header.Get("KV-Operation") != operation || marker.Header.Get("Nats-Rollup") != rollup || len(marker.Data) > 0 {
+	if marker.Header.Get("KV-Operation") != operation ||
+		marker.Header.Get("Nats-Rollup") != rollup || len(marker.Data) > 0 {
 		t.Errorf("%s: marker %v %q, want %s", a.request, marker.Header, marker.Data, operation)
 	}
 	if left := f.retained(t, "shop", p.key); left != entries {
@@ -110,9 +130,13 @@ func TestPurgeParameterIsStrict(t *testing.T) {
 	f := newFixture(t)
 	p := f.keyIn(t, value)
 	before := f.messages(t, "shop")
-	for _, query := range []string{"purge=", "purge", "purge=1", "purge=TRUE", "purge=yes", "purge=true&purge=true", "purge=true&purge=false", "purge=%20true"} {
+	for _, query := range []string{
+		"purge=", "purge", "purge=1", "purge=TRUE", "purge=yes", "purge=true&purge=true",
+		"purge=true&purge=false", "purge=%20true",
+	} {
 		f.do(t, "DELETE", p.path()+"?"+query, nil).problem(t, 400, "invalid-parameter")
-		f.do(t, "DELETE", "/buckets/shop/keys/~?key="+p.key+"&"+query, nil).problem(t, 400, "invalid-parameter")
+		f.do(t, "DELETE", "/buckets/shop/keys/~?key="+p.key+"&"+query, nil).
+			problem(t, 400, "invalid-parameter")
 	}
 	f.do(t, "DELETE", p.path()+"?Purge=true", nil).problem(t, 400, "unknown-parameter")
 	if after := f.messages(t, "shop"); after != before {

@@ -54,18 +54,24 @@ var putTable = []struct {
 	{[]string{`If-None-Match: LAST`}, [4]string{mismatch, mismatch, mismatch, mismatch}},
 	{[]string{`If-None-Match: W/"TAG-gzip"`}, [4]string{mismatch, mismatch, mismatch, mismatch}},
 	{[]string{`If-None-Match: "OTHER", "TAG"`}, [4]string{mismatch, mismatch, mismatch, mismatch}},
-	{[]string{`If-None-Match: "OTHER"`, `If-None-Match: LAST`}, [4]string{mismatch, mismatch, mismatch, mismatch}},
+	{[]string{`If-None-Match: "OTHER"`, `If-None-Match: LAST`},
+		[4]string{mismatch, mismatch, mismatch, mismatch}},
 	{[]string{`If-None-Match: "OTHER"`}, [4]string{created, ok, created, created}},
 	{[]string{`If-None-Match: "FOREIGN"`}, [4]string{created, ok, created, created}},
 	{[]string{`If-None-Match: "0"`}, [4]string{mismatch, ok, created, created}},
 
 	// Both conditions must hold, and If-Match is evaluated first (RFC 9110 §13.2.2).
-	{[]string{`If-None-Match: *`, `If-Match: "LAST"`}, [4]string{created, exists, created, created}},
-	{[]string{`If-None-Match: *`, `If-Match: "OTHER"`}, [4]string{mismatch, mismatch, mismatch, mismatch}},
+	{[]string{`If-None-Match: *`, `If-Match: "LAST"`},
+		[4]string{created, exists, created, created}},
+	{[]string{`If-None-Match: *`, `If-Match: "OTHER"`},
+		[4]string{mismatch, mismatch, mismatch, mismatch}},
 	{[]string{`If-None-Match: *`, `If-Match: *`}, [4]string{mismatch, exists, mismatch, mismatch}},
-	{[]string{`If-Match: *`, `If-None-Match: "LAST"`}, [4]string{mismatch, mismatch, mismatch, mismatch}},
-	{[]string{`If-Match: *`, `If-None-Match: "OTHER"`}, [4]string{mismatch, ok, mismatch, mismatch}},
-	{[]string{`If-Match: "TAG"`, `If-None-Match: "LAST"`}, [4]string{mismatch, mismatch, mismatch, mismatch}},
+	{[]string{`If-Match: *`, `If-None-Match: "LAST"`},
+		[4]string{mismatch, mismatch, mismatch, mismatch}},
+	{[]string{`If-Match: *`, `If-None-Match: "OTHER"`},
+		[4]string{mismatch, ok, mismatch, mismatch}},
+	{[]string{`If-Match: "TAG"`, `If-None-Match: "LAST"`},
+		[4]string{mismatch, mismatch, mismatch, mismatch}},
 }
 
 func TestPutPreconditionsInEveryState(t *testing.T) {
@@ -98,8 +104,10 @@ func (f *fixture) wantStored(t *testing.T, a *answer, p testKey, status string) 
 	if status == created {
 		location = p.path()
 	}
-	a.has(t, "ETag", now.tag()).has(t, "KV-Revision", fmt.Sprint(now.last)).has(t, "Location", location)
-	a.hasBody(t, fmt.Sprintf(`{"bucket":"shop","key":%q,"revision":%d,"epoch":%q}`+"\n", p.key, now.last, f.epoch))
+	a.has(t, "ETag", now.tag()).has(t, "KV-Revision", fmt.Sprint(now.last)).
+		has(t, "Location", location)
+	a.hasBody(t, fmt.Sprintf(`{"bucket":"shop","key":%q,"revision":%d,"epoch":%q}`+"\n", p.key,
+		now.last, f.epoch))
 	if now.last <= p.last {
 		t.Errorf("%s: nothing was stored", a.request)
 	}
@@ -163,8 +171,9 @@ func TestTrailerIsNoPrecondition(t *testing.T) {
 	p := f.keyIn(t, value)
 	s := f.session(t)
 	defer s.conn.Close()
-	if _, err := fmt.Fprintf(s.conn, "PUT %s HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\nTrailer: If-Match\r\n\r\n"+
-		"3\r\nnew\r\n0\r\nIf-Match: \"999999\"\r\n\r\n", p.path(), f.address); err != nil {
+	if _, err := fmt.Fprintf(s.conn,
+		"PUT %s HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\nTrailer: If-Match\r\n\r\n"+
+			"3\r\nnew\r\n0\r\nIf-Match: \"999999\"\r\n\r\n", p.path(), f.address); err != nil {
 		t.Fatal(err)
 	}
 	f.wantStored(t, s.answer(t, "PUT", p.path(), nil), p, ok)
@@ -181,7 +190,9 @@ func TestTagsOfAnOldBucketNeverMatch(t *testing.T) {
 	kv := f.shop(t)
 	put(t, kv, p.key, "older")
 	put(t, kv, p.key, "of the new bucket")
-	eventually(t, "the gateway sees the new bucket", func() bool { return f.get(t, p.path()).tag() != old })
+	eventually(t, "the gateway sees the new bucket", func() bool {
+		return f.get(t, p.path()).tag() != old
+	})
 
 	f.do(t, "PUT", p.path(), "lost update", "If-Match: "+old).problem(t, 412, "revision-mismatch")
 	f.do(t, "DELETE", p.path(), nil, "If-Match: "+old).problem(t, 412, "revision-mismatch")

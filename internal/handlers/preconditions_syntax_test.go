@@ -75,7 +75,8 @@ func TestIfUnmodifiedSinceIsRefused(t *testing.T) {
 		{"If-Unmodified-Since: Sun, 22 Nov 2099 18:03:11 GMT", p.fill(`If-Match: "LAST"`)},
 	} {
 		for _, method := range []string{"PUT", "DELETE"} {
-			document := f.do(t, method, p.path(), "new", headers...).problem(t, 400, "invalid-header")
+			document := f.do(t, method, p.path(), "new", headers...).
+				problem(t, 400, "invalid-header")
 			if document["header"] != "If-Unmodified-Since" {
 				t.Errorf("%s %v: header %v", method, headers, document["header"])
 			}
@@ -100,8 +101,10 @@ func TestPreconditionsCanBeRequired(t *testing.T) {
 				tc.f.do(t, "PUT", tc.base+path, "new").problem(t, 428, "precondition-required")
 				tc.f.do(t, "DELETE", tc.base+path, nil).problem(t, 428, "precondition-required")
 			}
-			tc.f.do(t, "DELETE", tc.base+"there?purge=true", nil).problem(t, 428, "precondition-required")
-			tc.f.do(t, "PUT", tc.base+"there", "new", "If-Match: x").problem(t, 400, "invalid-header")
+			tc.f.do(t, "DELETE", tc.base+"there?purge=true", nil).
+				problem(t, 428, "precondition-required")
+			tc.f.do(t, "PUT", tc.base+"there", "new", "If-Match: x").
+				problem(t, 400, "invalid-header")
 			wantNative(t, tc.f.kv, "there", "old")
 
 			tc.f.do(t, "PUT", tc.base+"there", "new", "If-Match: *").is(t, 200)
@@ -123,8 +126,10 @@ func TestRequiredPreconditionsFollowTheMetadata(t *testing.T) {
 	g := start(t)
 	g.shop(t)
 	g.do(t, "PUT", "/buckets/shop/keys/a", "1").is(t, 200)
-	g.do(t, "PATCH", "/buckets/shop", `{"metadata":{"kvgw.require_preconditions":"true"}}`, jsonType).is(t, 200)
+	g.do(t, "PATCH", "/buckets/shop", `{"metadata":{"kvgw.require_preconditions":"true"}}`,
+		jsonType).is(t, 200)
 	g.do(t, "PUT", "/buckets/shop/keys/a", "2").problem(t, 428, "precondition-required")
-	g.do(t, "PATCH", "/buckets/shop", `{"metadata":{"kvgw.require_preconditions":null}}`, jsonType).is(t, 200)
+	g.do(t, "PATCH", "/buckets/shop", `{"metadata":{"kvgw.require_preconditions":null}}`, jsonType).
+		is(t, 200)
 	g.do(t, "PUT", "/buckets/shop/keys/a", "2").is(t, 200)
 }

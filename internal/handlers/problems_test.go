@@ -32,7 +32,8 @@ func TestProblemTypeLeadsToItsPage(t *testing.T) {
 	for code, status := range contractCodes(t) {
 		path := "/problems/" + code
 		page := g.get(t, path).is(t, 200).has(t, "Content-Type", "application/json").object(t)
-		if page["code"] != code || fmt.Sprint(page["status"]) != fmt.Sprint(status) || page["title"] == "" || page["meaning"] == "" || page["mend"] == "" {
+		if page["code"] != code || fmt.Sprint(page["status"]) != fmt.Sprint(status) ||
+			page["title"] == "" || page["meaning"] == "" || page["mend"] == "" {
 			t.Errorf("%s: %v", path, page)
 		}
 		title := page["title"].(string)
@@ -48,12 +49,16 @@ func TestProblemTypeLeadsToItsPage(t *testing.T) {
 				t.Errorf("%s: the page lacks %q", path, part)
 			}
 		}
-		if html.header.Get("Content-Security-Policy") == "" || html.header.Get("X-Content-Type-Options") != "nosniff" {
+		if html.header.Get("Content-Security-Policy") == "" ||
+			html.header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: the page may do too much: %v", path, html.header)
 		}
 		g.get(t, path, "Accept: image/png").problem(t, 406, "not-acceptable")
 	}
-	for _, path := range []string{"/problems/nothing", "/problems/%3Cscript%3E", "/problems/key-not-found%2F", "/problems/Key-Not-Found"} {
+	for _, path := range []string{
+		"/problems/nothing", "/problems/%3Cscript%3E", "/problems/key-not-found%2F",
+		"/problems/Key-Not-Found",
+	} {
 		g.get(t, path).problem(t, 404, "not-found")
 	}
 }
@@ -78,7 +83,8 @@ func TestProblemExamplesAreTheProblems(t *testing.T) {
 			continue
 		}
 		page := g.get(t, "/problems/"+code).is(t, 200).object(t)
-		if document["title"] != page["title"] || document["type"] != "/problems/"+code || fmt.Sprint(document["status"]) != fmt.Sprint(status) {
+		if document["title"] != page["title"] || document["type"] != "/problems/"+code ||
+			fmt.Sprint(document["status"]) != fmt.Sprint(status) {
 			t.Errorf("the example is %v, the problem %v", document, page)
 		}
 	}
@@ -153,43 +159,49 @@ func transaction(operations string) func(*testing.T) *answer {
 }
 
 var problemsByRequest = map[string]func(t *testing.T) *answer{
-	"invalid-bucket-name":      simple("GET", "/buckets/a.b", nil),
-	"invalid-key":              simple("GET", "/buckets/shop/keys/*", nil),
-	"invalid-filter":           simple("GET", "/buckets/shop/keys?filter=a*", nil),
-	"invalid-parameter":        simple("GET", "/buckets/shop/keys?limit=0", nil),
-	"unknown-parameter":        simple("GET", "/buckets/shop/keys?limitt=1", nil),
-	"invalid-header":           simple("PUT", "/buckets/shop/keys/a", "v", "If-Match: x"),
-	"invalid-body":             simple("PUT", "/buckets/new", "{", jsonType),
-	"invalid-config":           simple("PUT", "/buckets/new", `{"ttl":"1ns"}`, jsonType),
-	"invalid-cursor":           simple("GET", "/buckets/shop/keys?cursor=x", nil),
-	"cross-site":               simple("PUT", "/buckets/shop/keys/a", "v", "Origin: https://example.com"),
-	"forbidden-destination":    simple("GET", "/buckets/shop/keys/a", nil, "Sec-Fetch-Dest: script"),
-	"not-found":                simple("GET", "/nothing", nil),
-	"bucket-not-found":         simple("GET", "/buckets/nowhere", nil),
-	"key-not-found":            simple("GET", "/buckets/shop/keys/never", nil),
-	"key-deleted":              simple("GET", "/buckets/shop/keys/gone", nil),
-	"revision-not-found":       simple("GET", "/buckets/shop/keys/a?revision=99", nil),
-	"method-not-allowed":       simple("POST", "/buckets/shop", nil),
-	"not-acceptable":           simple("GET", "/buckets/shop/keys", nil, "Accept: image/png"),
-	"bucket-exists":            simple("PUT", "/buckets/shop", `{"history":3}`, jsonType),
-	"epoch-changed":            simple("GET", "/buckets/shop/keys/a?min_revision=1-zzz9", nil),
-	"revision-mismatch":        simple("PUT", "/buckets/shop/keys/a", "v", `If-Match: "99"`),
-	"key-exists":               simple("PUT", "/buckets/shop/keys/a", "v", "If-None-Match: *"),
-	"bucket-present":           simple("PUT", "/buckets/shop", nil, "If-None-Match: *"),
-	"value-too-large":          simple("PUT", "/buckets/shop/keys/a", strings.Repeat("v", 1<<20+1)),
-	"body-too-large":           simple("PUT", "/buckets/new", `{"description":"`+strings.Repeat("v", 1<<20)+`"}`, jsonType),
-	"key-too-long":             simple("GET", "/buckets/shop/keys/"+strings.Repeat("k", 1025), nil),
-	"unsupported-media-type":   simple("PUT", "/buckets/new", "{}", "Content-Type: text/plain"),
-	"range-not-satisfiable":    simple("GET", "/buckets/shop/keys/a", nil, "Range: bytes=5-"),
-	"unknown-host":             simple("GET", "/buckets/shop", nil, "Host: example.com"),
-	"header-too-large":         simple("PUT", "/buckets/shop/keys/a", "v", "Content-Type: text/plain; a="+strings.Repeat("x", 9000)),
-	"storage-exhausted":        simple("PUT", "/buckets/new", `{"max_bytes":4611686018427387904}`, jsonType),
-	"transactions-not-enabled": simple("POST", "/buckets/shop/transactions", `{"operations":[{"op":"put","key":"a","text":"v"}]}`, jsonType),
-	"transaction-failed":       transaction(`{"op":"put","key":"a","text":"v","if_revision":7}`),
-	"not-json":                 simple("PATCH", "/buckets/shop/keys/a", "{}", mergeType),
-	"patch-test-failed":        patching(`[{"op":"test","path":"/n","value":2}]`),
-	"patch-not-applicable":     patching(`[{"op":"remove","path":"/m"}]`),
-	"ttl-not-enabled":          simple("PUT", "/buckets/shop/keys/a?ttl=1m", "v"),
+	"invalid-bucket-name": simple("GET", "/buckets/a.b", nil),
+	"invalid-key":         simple("GET", "/buckets/shop/keys/*", nil),
+	"invalid-filter":      simple("GET", "/buckets/shop/keys?filter=a*", nil),
+	"invalid-parameter":   simple("GET", "/buckets/shop/keys?limit=0", nil),
+	"unknown-parameter":   simple("GET", "/buckets/shop/keys?limitt=1", nil),
+	"invalid-header":      simple("PUT", "/buckets/shop/keys/a", "v", "If-Match: x"),
+	"invalid-body":        simple("PUT", "/buckets/new", "{", jsonType),
+	"invalid-config":      simple("PUT", "/buckets/new", `{"ttl":"1ns"}`, jsonType),
+	"invalid-cursor":      simple("GET", "/buckets/shop/keys?cursor=x", nil),
+	"cross-site": simple("PUT", "/buckets/shop/keys/a", "v",
+		"Origin: https://example.com"),
+	"forbidden-destination": simple("GET", "/buckets/shop/keys/a", nil,
+		"Sec-Fetch-Dest: script"),
+	"not-found":          simple("GET", "/nothing", nil),
+	"bucket-not-found":   simple("GET", "/buckets/nowhere", nil),
+	"key-not-found":      simple("GET", "/buckets/shop/keys/never", nil),
+	"key-deleted":        simple("GET", "/buckets/shop/keys/gone", nil),
+	"revision-not-found": simple("GET", "/buckets/shop/keys/a?revision=99", nil),
+	"method-not-allowed": simple("POST", "/buckets/shop", nil),
+	"not-acceptable":     simple("GET", "/buckets/shop/keys", nil, "Accept: image/png"),
+	"bucket-exists":      simple("PUT", "/buckets/shop", `{"history":3}`, jsonType),
+	"epoch-changed":      simple("GET", "/buckets/shop/keys/a?min_revision=1-zzz9", nil),
+	"revision-mismatch":  simple("PUT", "/buckets/shop/keys/a", "v", `If-Match: "99"`),
+	"key-exists":         simple("PUT", "/buckets/shop/keys/a", "v", "If-None-Match: *"),
+	"bucket-present":     simple("PUT", "/buckets/shop", nil, "If-None-Match: *"),
+	"value-too-large":    simple("PUT", "/buckets/shop/keys/a", strings.Repeat("v", 1<<20+1)),
+	"body-too-large": simple("PUT", "/buckets/new",
+		`{"description":"`+strings.Repeat("v", 1<<20)+`"}`, jsonType),
+	"key-too-long":           simple("GET", "/buckets/shop/keys/"+strings.Repeat("k", 1025), nil),
+	"unsupported-media-type": simple("PUT", "/buckets/new", "{}", "Content-Type: text/plain"),
+	"range-not-satisfiable":  simple("GET", "/buckets/shop/keys/a", nil, "Range: bytes=5-"),
+	"unknown-host":           simple("GET", "/buckets/shop", nil, "Host: example.com"),
+	"header-too-large": simple("PUT", "/buckets/shop/keys/a", "v",
+		"Content-Type: text/plain; a="+strings.Repeat("x", 9000)),
+	"storage-exhausted": simple("PUT", "/buckets/new", `{"max_bytes":4611686018427387904}`,
+		jsonType),
+	"transactions-not-enabled": simple("POST", "/buckets/shop/transactions",
+		`{"operations":[{"op":"put","key":"a","text":"v"}]}`, jsonType),
+	"transaction-failed":   transaction(`{"op":"put","key":"a","text":"v","if_revision":7}`),
+	"not-json":             simple("PATCH", "/buckets/shop/keys/a", "{}", mergeType),
+	"patch-test-failed":    patching(`[{"op":"test","path":"/n","value":2}]`),
+	"patch-not-applicable": patching(`[{"op":"remove","path":"/m"}]`),
+	"ttl-not-enabled":      simple("PUT", "/buckets/shop/keys/a?ttl=1m", "v"),
 	"ttl-too-short": func(t *testing.T) *answer {
 		g := start(t)
 		g.expiring(t, 2, time.Minute)
@@ -209,7 +221,9 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	},
 	"bad-bucket": func(t *testing.T) *answer {
 		g := start(t)
-		if _, err := g.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_odd", Subjects: []string{"odd"}}); err != nil {
+		if _, err := g.js.CreateStream(t.Context(), jetstream.StreamConfig{
+			Name: "KV_odd", Subjects: []string{"odd"},
+		}); err != nil {
 			t.Fatal(err)
 		}
 		return g.get(t, "/buckets/odd")
@@ -241,7 +255,8 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 		if err := bodies.Take(t.Context(), new(bound.Hold), "", bodies.Limit(), nil); err != nil {
 			t.Fatal(err)
 		}
-		large := `{"operations":[{"op":"put","key":"k","text":"` + strings.Repeat("x", 70_000) + `"}]}`
+		large := `{"operations":[{"op":"put","key":"k","text":"` + strings.Repeat("x", 70_000) +
+			`"}]}`
 		return g.do(t, "POST", "/buckets/b/transactions", large, jsonType)
 	},
 	"too-many-streams": func(t *testing.T) *answer {
@@ -255,7 +270,8 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 		g.shop(t)
 		s := g.session(t)
 		defer s.conn.Close()
-		begin(t, s.conn, "PUT /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc")
+		begin(t, s.conn,
+			"PUT /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc")
 		return s.answer(t, "PUT", "/buckets/shop/keys/a", nil)
 	},
 	"upstream-error": func(t *testing.T) *answer {
@@ -288,7 +304,10 @@ func TestFailuresHaveFixedText(t *testing.T) {
 			t.Parallel()
 			a := problemsByFault[code](t)
 			detail, _ := a.object(t)["detail"].(string)
-			for _, inside := range []string{"nats:", "nats.go", "$JS", "$KV", "KV_", "shop", "context deadline", "%!", "goroutine", ".go:"} {
+			for _, inside := range []string{
+				"nats:", "nats.go", "$JS", "$KV", "KV_", "shop", "context deadline", "%!",
+				"goroutine", ".go:",
+			} {
 				if strings.Contains(detail, inside) {
 					t.Errorf("%s: detail tells %q: %s", code, inside, detail)
 				}

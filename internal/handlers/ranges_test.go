@@ -11,7 +11,8 @@ func TestRangeSelectsPartOfAValue(t *testing.T) {
 	kv := g.shop(t)
 	put(t, kv, "a", "0123456789")
 	put(t, kv, "empty", "")
-	g.do(t, "PUT", "/buckets/shop/keys/typed", "0123456789", "Content-Type: text/plain", "Content-Encoding: gzip").is(t, 200)
+	g.do(t, "PUT", "/buckets/shop/keys/typed", "0123456789", "Content-Type: text/plain",
+		"Content-Encoding: gzip").is(t, 200)
 	for _, tc := range []struct {
 		header string
 		status int
@@ -52,23 +53,29 @@ func TestRangeSelectsPartOfAValue(t *testing.T) {
 		{"bytes 0-1", 200, "0123456789", ""},
 		{"0-1", 200, "0123456789", ""},
 	} {
-		a := g.get(t, "/buckets/shop/keys/a", "Range: "+tc.header).is(t, tc.status).has(t, "Content-Range", tc.of)
+		a := g.get(t, "/buckets/shop/keys/a", "Range: "+tc.header).is(t, tc.status).
+			has(t, "Content-Range", tc.of)
 		if tc.status == 416 {
 			a.problem(t, 416, "range-not-satisfiable")
 			continue
 		}
-		a.has(t, "Accept-Ranges", "bytes").hasBody(t, tc.body).has(t, "Content-Length", fmt.Sprint(len(tc.body))).has(t, "ETag", g.get(t, "/buckets/shop/keys/a").tag())
+		a.has(t, "Accept-Ranges", "bytes").hasBody(t, tc.body).
+			has(t, "Content-Length", fmt.Sprint(len(tc.body))).
+			has(t, "ETag", g.get(t, "/buckets/shop/keys/a").tag())
 	}
 
 	a := g.get(t, "/buckets/shop/keys/typed", "Range: bytes=2-3").is(t, 206).hasBody(t, "23")
 	a.has(t, "Content-Type", "text/plain").has(t, "Content-Encoding", "gzip")
 	// The problem document is not encoded with gzip.
-	g.get(t, "/buckets/shop/keys/typed", "Range: bytes=100-").has(t, "Content-Encoding", "").problem(t, 416, "range-not-satisfiable")
+	g.get(t, "/buckets/shop/keys/typed", "Range: bytes=100-").has(t, "Content-Encoding", "").
+		problem(t, 416, "range-not-satisfiable")
 
 	for _, header := range []string{"bytes=0-", "bytes=0-0", "bytes=-1"} {
-		g.get(t, "/buckets/shop/keys/empty", "Range: "+header).has(t, "Content-Range", "bytes */0").problem(t, 416, "range-not-satisfiable")
+		g.get(t, "/buckets/shop/keys/empty", "Range: "+header).has(t, "Content-Range", "bytes */0").
+			problem(t, 416, "range-not-satisfiable")
 	}
-	g.get(t, "/buckets/shop/keys/a", "Range: bytes=0-1", "Range: bytes=3-4").is(t, 200).hasBody(t, "0123456789")
+	g.get(t, "/buckets/shop/keys/a", "Range: bytes=0-1", "Range: bytes=3-4").is(t, 200).
+		hasBody(t, "0123456789")
 	g.get(t, "/buckets/shop/entries/a", "Range: bytes=0-1").is(t, 200).has(t, "Accept-Ranges", "")
 	g.get(t, "/buckets/shop/keys/none", "Range: bytes=0-1").problem(t, 404, "key-not-found")
 }
@@ -95,7 +102,8 @@ func TestIfRangeComparesStrongly(t *testing.T) {
 		{modified, 200},
 		{"Sun, 22 Nov 1992 18:03:11 GMT", 200},
 	} {
-		a := f.get(t, p.path(), "Range: bytes=1-1", p.fill("If-Range: "+tc.ifRange)).is(t, tc.status)
+		a := f.get(t, p.path(), "Range: bytes=1-1", p.fill("If-Range: "+tc.ifRange)).
+			is(t, tc.status)
 		if tc.status == 206 {
 			a.hasBody(t, "l")
 		} else {
@@ -103,9 +111,12 @@ func TestIfRangeComparesStrongly(t *testing.T) {
 		}
 		// A range that cannot be satisfied does not matter if the condition fails.
 		if tc.status == 200 {
-			f.get(t, p.path(), "Range: bytes=100-", p.fill("If-Range: "+tc.ifRange)).is(t, 200).hasBody(t, "old")
+			f.get(t, p.path(), "Range: bytes=100-", p.fill("If-Range: "+tc.ifRange)).is(t, 200).
+				hasBody(t, "old")
 		}
 	}
-	f.get(t, p.path(), "Range: bytes=1-1", p.fill(`If-Range: "TAG"`), p.fill(`If-None-Match: "TAG"`)).is(t, 304)
-	f.get(t, p.path(), "Range: bytes=1-1", p.fill(`If-Match: "OTHER"`)).problem(t, 412, "revision-mismatch")
+	f.get(t, p.path(), "Range: bytes=1-1", p.fill(`If-Range: "TAG"`),
+		p.fill(`If-None-Match: "TAG"`)).is(t, 304)
+	f.get(t, p.path(), "Range: bytes=1-1", p.fill(`If-Match: "OTHER"`)).
+		problem(t, 412, "revision-mismatch")
 }

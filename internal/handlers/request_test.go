@@ -36,9 +36,9 @@ type answer struct {
 	body    []byte
 }
 
-// do sends one request and checks the answer against the contract. The target is sent byte for byte.
-// The body is nil, a string, or chunked. Headers are lines such as "If-Match: *", which are sent in
-// this order.
+// do sends one request and checks the answer against the contract. The target is sent byte for
+// byte. The body is nil, a string, or chunked. Headers are lines such as "If-Match: *", which are
+// sent in this order.
 func (g *gateway) do(t testing.TB, method, target string, body any, header ...string) *answer {
 	t.Helper()
 	s := g.session(t)
@@ -149,7 +149,9 @@ func (s *session) answer(t testing.TB, method, target string, header []string) *
 func encode(host, method, target string, body any, header []string) []byte {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "%s %s HTTP/1.1\r\n", method, target)
-	if !slices.ContainsFunc(header, func(line string) bool { return strings.HasPrefix(line, "Host:") }) {
+	if !slices.ContainsFunc(header, func(line string) bool {
+		return strings.HasPrefix(line, "Host:")
+	}) {
 		fmt.Fprintf(&out, "Host: %s\r\n", host)
 	}
 	for _, line := range header {
@@ -176,7 +178,8 @@ func encode(host, method, target string, body any, header []string) []byte {
 func (a *answer) is(t testing.TB, status int) *answer {
 	t.Helper()
 	if a.status != status {
-		t.Fatalf("%s: status %d, want %d\n%v\n%.500s", a.request, a.status, status, a.header, a.body)
+		t.Fatalf("%s: status %d, want %d\n%v\n%.500s",
+			a.request, a.status, status, a.header, a.body)
 	}
 	return a
 }
@@ -230,7 +233,8 @@ func unchecked(tag string) string {
 func (a *answer) hasBody(t testing.TB, want string) *answer {
 	t.Helper()
 	if got := string(a.body); got != want {
-		t.Errorf("%s: body is %.200q (%d bytes), want %.200q (%d bytes)", a.request, got, len(got), want, len(want))
+		t.Errorf("%s: body is %.200q (%d bytes), want %.200q (%d bytes)",
+			a.request, got, len(got), want, len(want))
 	}
 	return a
 }

@@ -41,16 +41,19 @@ func TestEveryOperationAnswers(t *testing.T) {
 	put(t, g.shop(t), "a", "v")
 	for _, operation := range operations(t) {
 		method, path, _ := strings.Cut(operation, " ")
-		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").Replace(path)
+		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").
+			Replace(path)
 		if strings.HasSuffix(path, "/watch") {
 			// The endpoint refuses this value. A stream would not end.
 			target += "?heartbeat=0s"
 		}
 		a := g.do(t, method, target, nil)
-		if a.status == http.StatusMethodNotAllowed || a.status == http.StatusNotFound && method != http.MethodHead && codeOf(a.object(t)) == "not-found" {
+		if a.status == http.StatusMethodNotAllowed || a.status == http.StatusNotFound &&
+			method != http.MethodHead && codeOf(a.object(t)) == "not-found" {
 			t.Errorf("%s: status %d: the operation has no route", operation, a.status)
 		}
-		if operation == "DELETE /buckets/{bucket}" || operation == "DELETE /buckets/{bucket}/keys/{key}" {
+		if operation == "DELETE /buckets/{bucket}" ||
+			operation == "DELETE /buckets/{bucket}/keys/{key}" {
 			put(t, g.shop(t), "a", "v")
 		}
 	}
@@ -63,9 +66,14 @@ func TestMethodNotAllowedNamesTheAllowedOnes(t *testing.T) {
 	put(t, kv, "a", "v")
 	doc := contract(t)
 	for path, item := range doc.Paths.Map() {
-		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").Replace(path)
-		for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "MKCOL", "get", "QUERY"} {
-			if item.GetOperation(strings.ToUpper(method)) != nil && strings.ToUpper(method) == method {
+		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").
+			Replace(path)
+		for _, method := range []string{
+			"GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS", "TRACE", "PROPFIND",
+			"MKCOL", "get", "QUERY",
+		} {
+			if item.GetOperation(strings.ToUpper(method)) != nil &&
+				strings.ToUpper(method) == method {
 				continue
 			}
 			// The header Allow is checked with the contract, as for every answer.
@@ -77,6 +85,7 @@ func TestMethodNotAllowedNamesTheAllowedOnes(t *testing.T) {
 	}
 	wantNative(t, kv, "a", "v")
 	// Headers that override the method in some frameworks have no effect.
-	g.get(t, "/buckets/shop/keys/a", "X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE").is(t, 200)
+	g.get(t, "/buckets/shop/keys/a", "X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE").
+		is(t, 200)
 	wantNative(t, kv, "a", "v")
 }

@@ -20,8 +20,10 @@ func TestReadinessEndsWithDraining(t *testing.T) {
 	t.Parallel()
 	var draining atomic.Bool
 	g := start(t, func(s *setup) { s.handlers.Draining = draining.Load })
-	g.get(t, "/healthz").is(t, 200).hasBody(t, `{"status":"ok"}`+"\n").has(t, "Cache-Control", "no-store")
-	g.get(t, "/readyz").is(t, 200).hasBody(t, `{"status":"ready"}`+"\n").has(t, "Cache-Control", "no-store")
+	g.get(t, "/healthz").is(t, 200).hasBody(t, `{"status":"ok"}`+"\n").
+		has(t, "Cache-Control", "no-store")
+	g.get(t, "/readyz").is(t, 200).hasBody(t, `{"status":"ready"}`+"\n").
+		has(t, "Cache-Control", "no-store")
 	draining.Store(true)
 	g.get(t, "/readyz").is(t, 503)
 	g.get(t, "/healthz").is(t, 200)
@@ -105,7 +107,10 @@ func TestWritesToAFullStoreAreRefusedAtOnce(t *testing.T) {
 func TestVersionIsReported(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	want := map[string]any{"version": "1.2.3", "commit": "abcdef0", "built": "2026-11-22T17:00:00Z", "go": runtime.Version(), "nats_server": natsd.Version}
+	want := map[string]any{
+		"version": "1.2.3", "commit": "abcdef0", "built": "2026-11-22T17:00:00Z",
+		"go": runtime.Version(), "nats_server": natsd.Version,
+	}
 	if diff := cmp.Diff(want, g.get(t, "/version").is(t, 200).object(t)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
@@ -114,7 +119,8 @@ func TestVersionIsReported(t *testing.T) {
 func TestContractIsServed(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	g.get(t, "/openapi.yaml").is(t, 200).has(t, "Content-Type", "application/yaml").hasBody(t, string(api.YAML("")))
+	g.get(t, "/openapi.yaml").is(t, 200).has(t, "Content-Type", "application/yaml").
+		hasBody(t, string(api.YAML("")))
 	a := g.get(t, "/openapi.json").is(t, 200).has(t, "Content-Type", "application/json")
 	want, err := api.JSON("")
 	if err != nil {

@@ -16,7 +16,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-var transferTime = flag.Duration("transfers", 2*time.Second, "for how long TestTransfersKeepTheSum moves money")
+var transferTime = flag.Duration("transfers", 2*time.Second,
+	"for how long TestTransfersKeepTheSum moves money")
 
 const (
 	accounts = 6
@@ -30,11 +31,15 @@ func account(i int) string { return fmt.Sprintf("account.%d", i) }
 // transaction.
 func TestTransfersKeepTheSum(t *testing.T) {
 	t.Parallel()
-	for _, storage := range []jetstream.StorageType{jetstream.FileStorage, jetstream.MemoryStorage} {
+	for _, storage := range []jetstream.StorageType{
+		jetstream.FileStorage, jetstream.MemoryStorage,
+	} {
 		t.Run(storage.String(), func(t *testing.T) {
 			t.Parallel()
 			g := start(t)
-			kv := g.ledger(t, func(c *jetstream.KeyValueConfig) { c.Storage, c.History = storage, 1 })
+			kv := g.ledger(t, func(c *jetstream.KeyValueConfig) {
+				c.Storage, c.History = storage, 1
+			})
 			for i := range accounts {
 				put(t, kv, account(i), "100")
 			}
@@ -49,7 +54,9 @@ func TestTransfersKeepTheSum(t *testing.T) {
 				repeatUntil(&work, stop, 0, func() { g.transfer(t, r, &moved, &refused) })
 			}
 			r := rand.New(rand.NewPCG(99, 7))
-			repeatUntil(&work, stop, 20*time.Millisecond, func() { touch(t, kv, account(r.IntN(accounts))) })
+			repeatUntil(&work, stop, 20*time.Millisecond, func() {
+				touch(t, kv, account(r.IntN(accounts)))
+			})
 			repeatUntil(&work, stop, 200*time.Millisecond, func() { touch(t, kv, "open") })
 			repeatUntil(&work, stop, time.Millisecond, func() {
 				snapshots.Add(1)
@@ -63,7 +70,8 @@ func TestTransfersKeepTheSum(t *testing.T) {
 			}
 			put(t, kv, "account.end", "0")
 			members := foldTransfers(t, watched)
-			t.Logf("%d transfers, %d refused, %d snapshots, %d members watched", moved.Load(), refused.Load(), snapshots.Load(), members)
+			t.Logf("%d transfers, %d refused, %d snapshots, %d members watched",
+				moved.Load(), refused.Load(), snapshots.Load(), members)
 		})
 	}
 }
@@ -95,7 +103,8 @@ func (g *gateway) transfer(t testing.TB, r *rand.Rand, moved, refused *atomic.In
 	had, _ := strconv.Atoi(string(b.body))
 	amount := r.IntN(10)
 	set := func(account string, balance int, revision uint64) string {
-		return fmt.Sprintf(`{"op":"put","key":%q,"value":%d,"if_revision":%d}`, account, balance, revision)
+		return fmt.Sprintf(`{"op":"put","key":%q,"value":%d,"if_revision":%d}`,
+			account, balance, revision)
 	}
 	answer := g.transact(t, strings.Join([]string{
 		set(account(from), have-amount, a.revision(t)),
@@ -135,7 +144,8 @@ func sumAtOnce(t testing.TB, nc *nats.Conn) (sum int) {
 		return total
 	}
 	defer subscription.Unsubscribe()
-	if err := nc.PublishRequest("$JS.API.DIRECT.GET.KV_ledger", inbox, []byte(`{"multi_last":["$KV.ledger.account.*"]}`)); err != nil {
+	if err := nc.PublishRequest("$JS.API.DIRECT.GET.KV_ledger", inbox,
+		[]byte(`{"multi_last":["$KV.ledger.account.*"]}`)); err != nil {
 		t.Error(err)
 		return total
 	}
@@ -197,7 +207,8 @@ func foldTransfers(t testing.TB, s *eventStream) (members int) {
 		balance[e.Key] = *e.Value
 		if e.Transaction != nil {
 			members++
-			if e.Transaction.Index == 1 && last.Transaction != nil && last.Transaction.ID == e.Transaction.ID && last.Revision+1 != e.Revision {
+			if e.Transaction.Index == 1 && last.Transaction != nil &&
+				last.Transaction.ID == e.Transaction.ID && last.Revision+1 != e.Revision {
 				t.Errorf("members at %d and %d", last.Revision, e.Revision)
 			}
 		}

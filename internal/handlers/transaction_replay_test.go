@@ -18,8 +18,11 @@ import (
 func TestTransactionSentAgainIsNotDoneAgain(t *testing.T) {
 	t.Parallel()
 	for name, operations := range map[string]string{
-		"unconditional": `{"op":"put","key":"a","value":1},{"op":"put","key":"b","value":1},{"op":"check","key":"c","if_revision":1},{"op":"delete","key":"d"}`,
-		"if absent":     `{"op":"put","key":"a","value":1,"if_absent":true},{"op":"put","key":"b","value":1,"if_revision":0},{"op":"check","key":"c","if_revision":1},{"op":"delete","key":"d"}`,
+		"unconditional": `{"op":"put","key":"a","value":1},{"op":"put","key":"b","value":1},` +
+			`{"op":"check","key":"c","if_revision":1},{"op":"delete","key":"d"}`,
+		"if absent": `{"op":"put","key":"a","value":1,"if_absent":true},` +
+			`{"op":"put","key":"b","value":1,"if_revision":0},` +
+			`{"op":"check","key":"c","if_revision":1},{"op":"delete","key":"d"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -58,14 +61,18 @@ func TestTransactionSentAgainIsNotDoneAgain(t *testing.T) {
 			// The same idempotency key is taken for any other transaction of the bucket. Other
 			// idempotency keys, and the same one in other buckets, are not.
 			put(t, kv, "e", "v")
-			g.transact(t, `{"op":"put","key":"e","value":1}`, "Idempotency-Key: k-1").problem(t, 409, "already-applied")
+			g.transact(t, `{"op":"put","key":"e","value":1}`, "Idempotency-Key: k-1").
+				problem(t, 409, "already-applied")
 			g.transact(t, `{"op":"put","key":"e","value":1}`, "Idempotency-Key: k-2").is(t, 200)
 			same := `{"op":"put","key":"f","value":1,"if_revision":0}`
 			g.transact(t, same, "Idempotency-Key: k-3").is(t, 200)
-			g.transact(t, same, "Idempotency-Key: k-4").wantFailed(t, fmt.Sprint("0 f ", g.lastRevision(t, "ledger", "f")))
+			g.transact(t, same, "Idempotency-Key: k-4").
+				wantFailed(t, fmt.Sprint("0 f ", g.lastRevision(t, "ledger", "f")))
 			g.shop(t)
 			g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, jsonType).is(t, 200)
-			g.do(t, "POST", "/buckets/shop/transactions", `{"operations":[`+strings.Replace(operations, `"if_revision":1`, `"if_revision":0`, 1)+`]}`, jsonType, "Idempotency-Key: k-1").is(t, 200)
+			g.do(t, "POST", "/buckets/shop/transactions", `{"operations":[`+
+				strings.Replace(operations, `"if_revision":1`, `"if_revision":0`, 1)+
+				`]}`, jsonType, "Idempotency-Key: k-1").is(t, 200)
 		})
 	}
 }
@@ -80,7 +87,8 @@ func TestTransactionSentAtOnceIsDoneOnce(t *testing.T) {
 	answers := make(chan *answer, 12)
 	for range cap(answers) {
 		go func() {
-			answers <- g.transact(t, `{"op":"put","key":"gone","value":1,"if_absent":true},{"op":"put","key":"b","value":1}`, "Idempotency-Key: once")
+			answers <- g.transact(t, `{"op":"put","key":"gone","value":1,"if_absent":true},`+
+				`{"op":"put","key":"b","value":1}`, "Idempotency-Key: once")
 		}()
 	}
 	applied := 0
@@ -102,17 +110,24 @@ func TestTransactionTTLReplacesHistory(t *testing.T) {
 		t.Run(fmt.Sprint("history ", history), func(t *testing.T) {
 			t.Parallel()
 			g := start(t)
-			kv := g.ledger(t, func(c *jetstream.KeyValueConfig) { c.LimitMarkerTTL, c.History = time.Second, history })
+			kv := g.ledger(t, func(c *jetstream.KeyValueConfig) {
+				c.LimitMarkerTTL, c.History = time.Second, history
+			})
 			put(t, kv, "a", "older")
 			put(t, kv, "b", "older")
 			s := g.watch(t, "/buckets/ledger/watch?updates_only=true")
 			s.next()
-			done := g.transact(t, `{"op":"put","key":"a","text":"brief","ttl":"1s","if_revision":1},{"op":"purge","key":"b","ttl":"1500ms"},{"op":"put","key":"c","text":"long","ttl":"1h"}`).transacted(t)
+			done := g.transact(t,
+				`{"op":"put","key":"a","text":"brief","ttl":"1s","if_revision":1},`+
+					`{"op":"purge","key":"b","ttl":"1500ms"},`+
+					`{"op":"put","key":"c","text":"long","ttl":"1h"}`).
+				transacted(t)
 			if got := g.retained(t, "ledger", "a"); got != 1 {
 				t.Errorf("%d messages of a, want its earlier ones rolled up", got)
 			}
 			g.get(t, "/buckets/ledger/keys/c").is(t, 200)
-			if header := g.stored(t, "ledger", done.Revision-1).Header; header.Get("Nats-TTL") != "2s" || header.Get("Nats-Rollup") != "sub" {
+			header := g.stored(t, "ledger", done.Revision-1).Header
+			if header.Get("Nats-TTL") != "2s" || header.Get("Nats-Rollup") != "sub" {
 				t.Errorf("headers of the purge: %v", header)
 			}
 			s.wantEvents("put a", "purge b", "put c", "expire a")
@@ -123,7 +138,8 @@ func TestTransactionTTLReplacesHistory(t *testing.T) {
 	}
 	g := start(t)
 	g.ledger(t, func(c *jetstream.KeyValueConfig) { c.LimitMarkerTTL = time.Minute })
-	p := g.transact(t, `{"op":"put","key":"a","value":1},{"op":"put","key":"b","value":1,"ttl":"59s"}`).problem(t, 409, "ttl-too-short")
+	p := g.transact(t, `{"op":"put","key":"a","value":1},`+
+		`{"op":"put","key":"b","value":1,"ttl":"59s"}`).problem(t, 409, "ttl-too-short")
 	if p["minimum"] != "1m0s" || fmt.Sprint(p["index"]) != "1" {
 		t.Errorf("%v", p)
 	}
@@ -147,7 +163,8 @@ func TestTransactionsAreWatchedInOrder(t *testing.T) {
 		want := map[string]string{}
 		var order []string
 		for i := range 30 {
-			operations := fmt.Sprintf(`{"op":"put","key":"a.%d","value":%d},{"op":"put","key":"b.%d","value":%d},{"op":"delete","key":"c"}`, i%3, i, i, i)
+			operations := fmt.Sprintf(`{"op":"put","key":"a.%d","value":%d},`+
+				`{"op":"put","key":"b.%d","value":%d},{"op":"delete","key":"c"}`, i%3, i, i, i)
 			done := g.transact(t, operations).transacted(t)
 			for j, r := range done.Results {
 				id := fmt.Sprint(r.Revision)
@@ -160,14 +177,17 @@ func TestTransactionsAreWatchedInOrder(t *testing.T) {
 			t.Helper()
 			for _, revision := range order {
 				b := s.next()
-				for b.event == "" || strings.Contains(b.data, "a.alone") || slices.Contains([]string{"sync", "stale", "live"}, b.event) {
+				for b.event == "" || strings.Contains(b.data, "a.alone") ||
+					slices.Contains([]string{"sync", "stale", "live"}, b.event) {
 					b = s.next()
 				}
 				if b.event != "put" && b.event != "delete" {
 					t.Fatalf("%s %s, want revision %s", b.event, b.data, revision)
 				}
-				if got := fmt.Sprint(uint64(b.object(t)["revision"].(float64))); got != revision || transactionOf(t, []byte(b.data)) != want[revision] {
-					t.Fatalf("revision %s with %s, want %s with %s", got, b.data, revision, want[revision])
+				got := fmt.Sprint(uint64(b.object(t)["revision"].(float64)))
+				if got != revision || transactionOf(t, []byte(b.data)) != want[revision] {
+					t.Fatalf("revision %s with %s, want %s with %s",
+						got, b.data, revision, want[revision])
 				}
 			}
 		}
@@ -202,9 +222,12 @@ func TestTransactionRateIsEachBucketsOwn(t *testing.T) {
 	}
 	g.shop(t)
 	g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, jsonType).is(t, 200)
-	g.do(t, "POST", "/buckets/shop/transactions", `{"operations":[{"op":"put","key":"a","value":1}]}`, jsonType).is(t, 200)
+	g.do(t, "POST", "/buckets/shop/transactions",
+		`{"operations":[{"op":"put","key":"a","value":1}]}`, jsonType).is(t, 200)
 	g.do(t, "PUT", "/buckets/ledger/keys/a", "v").is(t, 200)
-	eventually(t, "there is room again", func() bool { return g.transact(t, `{"op":"put","key":"a","value":1}`).status == 200 })
+	eventually(t, "there is room again", func() bool {
+		return g.transact(t, `{"op":"put","key":"a","value":1}`).status == 200
+	})
 }
 
 // One client cannot use up the transactions of a bucket.
@@ -219,7 +242,8 @@ func TestTransactionRateIsShared(t *testing.T) {
 		}
 	}
 	other := g.sessionFrom(t, otherAddress)
-	a := other.do(t, "POST", "/buckets/ledger/transactions", `{"operations":[{"op":"put","key":"b","value":1}]}`, jsonType)
+	a := other.do(t, "POST", "/buckets/ledger/transactions",
+		`{"operations":[{"op":"put","key":"b","value":1}]}`, jsonType)
 	if a.status != 200 || greedy == 20 {
 		t.Errorf("%d after %d of 20 transactions of another client", a.status, greedy)
 	}
@@ -232,7 +256,8 @@ func TestTransactionWithALostAcknowledgementIsOutcomeUnknown(t *testing.T) {
 	g := start(t, shortTimeout)
 	kv := g.ledger(t)
 	put(t, kv, "a", "v")
-	operations := `{"op":"put","key":"a","value":2,"if_revision":1},{"op":"put","key":"b","value":2}`
+	operations := `{"op":"put","key":"a","value":2,"if_revision":1},` +
+		`{"op":"put","key":"b","value":2}`
 	g.wire.onSending(func(data []byte) {
 		if bytes.Contains(data, []byte("Nats-Batch-Id")) {
 			g.wire.hold()
@@ -241,10 +266,13 @@ func TestTransactionWithALostAcknowledgementIsOutcomeUnknown(t *testing.T) {
 	g.transact(t, operations, "Idempotency-Key: k").problem(t, 504, "outcome-unknown")
 	g.wire.onSending(nil)
 	g.wire.release()
-	eventually(t, "the gateway is well again", func() bool { return g.get(t, "/readyz").status == 200 })
+	eventually(t, "the gateway is well again", func() bool {
+		return g.get(t, "/readyz").status == 200
+	})
 	wantNative(t, kv, "a", "2")
 	wantNative(t, kv, "b", "2")
-	if p := g.transact(t, operations, "Idempotency-Key: k").problem(t, 409, "already-applied"); fmt.Sprint(p["revision"]) != "3" {
+	p := g.transact(t, operations, "Idempotency-Key: k").problem(t, 409, "already-applied")
+	if fmt.Sprint(p["revision"]) != "3" {
 		t.Errorf("%v", p)
 	}
 	// If the bucket cannot even be looked up, nothing was sent.
@@ -261,11 +289,13 @@ func TestTransactionWithoutItsEndStoresNothing(t *testing.T) {
 	put(t, kv, "a", "v")
 	before := g.messages(t, "ledger")
 	g.wire.swallow("$KV.ledger.b")
-	g.transact(t, `{"op":"put","key":"a","value":2},{"op":"put","key":"b","value":2}`).problem(t, 504, "outcome-unknown")
+	g.transact(t, `{"op":"put","key":"a","value":2},{"op":"put","key":"b","value":2}`).
+		problem(t, 504, "outcome-unknown")
 	// The server reports a gap in a batch. On a busy machine the time may be over before the last
 	// try is refused, so this is tried again.
 	eventually(t, "a gap is known", func() bool {
-		return g.transact(t, `{"op":"put","key":"a","value":2},{"op":"put","key":"b","value":2},{"op":"put","key":"c","value":2}`).status == 503
+		return g.transact(t, `{"op":"put","key":"a","value":2},{"op":"put","key":"b","value":2},`+
+			`{"op":"put","key":"c","value":2}`).status == 503
 	})
 	g.wire.swallow("")
 	if after := g.messages(t, "ledger"); after != before {
@@ -298,7 +328,8 @@ func TestTransactionOutrunMayBeSentAgain(t *testing.T) {
 		}
 	}
 	anew()
-	operations := `{"op":"put","key":"a","value":1,"if_absent":true},{"op":"put","key":"b","value":1}`
+	operations := `{"op":"put","key":"a","value":1,"if_absent":true},` +
+		`{"op":"put","key":"b","value":1}`
 	outrun(7, anew)
 	g.transact(t, operations).is(t, 200)
 	wantNative(t, kv, "a", "1")
@@ -319,15 +350,21 @@ func TestTransactionOfAMirrorGoesToTheOrigin(t *testing.T) {
 	kv := g.ledger(t)
 	g.do(t, "PUT", "/buckets/copy", `{"mirror":{"name":"ledger"}}`, jsonType).is(t, 201)
 	target := "/buckets/copy/transactions"
-	g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true},{"op":"put","key":"b","value":1},{"op":"check","key":"c","if_absent":true}]}`, jsonType).is(t, 200)
+	g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true},`+
+		`{"op":"put","key":"b","value":1},{"op":"check","key":"c","if_absent":true}]}`, jsonType).
+		is(t, 200)
 	wantNative(t, kv, "b", "1")
-	g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true}]}`, jsonType).wantFailed(t, "0 a 1")
-	eventually(t, "the mirror follows", func() bool { return g.get(t, "/buckets/copy/keys/b").status == 200 })
+	g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true}]}`,
+		jsonType).wantFailed(t, "0 a 1")
+	eventually(t, "the mirror follows", func() bool {
+		return g.get(t, "/buckets/copy/keys/b").status == 200
+	})
 	if mark := transactionOf(t, g.get(t, "/buckets/copy/entries/b").is(t, 200).body); mark != "" {
 		t.Errorf("the mirror has a mark: %s", mark)
 	}
 	g.do(t, "PATCH", "/buckets/ledger", `{"allow_atomic":false}`, jsonType).is(t, 200)
-	problem := g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1}]}`, jsonType).problem(t, 409, "transactions-not-enabled")
+	problem := g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1}]}`,
+		jsonType).problem(t, 409, "transactions-not-enabled")
 	if problem["bucket"] != "ledger" || fmt.Sprint(problem["patch"]) != "map[allow_atomic:true]" {
 		t.Errorf("the problem does not name the bucket to be changed, and how: %v", problem)
 	}

@@ -12,7 +12,8 @@ import (
 
 // ledger creates the bucket "ledger", which allows transactions, with a history of 10 unless the
 // configuration is changed.
-func (g *gateway) ledger(t testing.TB, config ...func(*jetstream.KeyValueConfig)) jetstream.KeyValue {
+func (g *gateway) ledger(t testing.TB,
+	config ...func(*jetstream.KeyValueConfig)) jetstream.KeyValue {
 	t.Helper()
 	c := jetstream.KeyValueConfig{Bucket: "ledger", History: 10}
 	for _, change := range config {
@@ -26,7 +27,8 @@ func (g *gateway) ledger(t testing.TB, config ...func(*jetstream.KeyValueConfig)
 // transact sends operations to the ledger. They are given as JSON without the brackets.
 func (g *gateway) transact(t testing.TB, operations string, header ...string) *answer {
 	t.Helper()
-	return g.do(t, "POST", "/buckets/ledger/transactions", `{"operations":[`+operations+`]}`, append(header, jsonType)...)
+	return g.do(t, "POST", "/buckets/ledger/transactions", `{"operations":[`+operations+`]}`,
+		append(header, jsonType)...)
 }
 
 // A transacted is the answer to a transaction that was carried out.
@@ -71,7 +73,8 @@ func (a *answer) wantFailed(t testing.TB, want ...string) {
 	for _, f := range p.Failed {
 		got = append(got, fmt.Sprint(f.Index, " ", f.Key, " ", f.CurrentRevision))
 	}
-	if diff := cmp.Diff(append([]string{}, want...), got); diff != "" || p.Retry != (len(want) == 0) {
+	diff := cmp.Diff(append([]string{}, want...), got)
+	if diff != "" || p.Retry != (len(want) == 0) {
 		t.Errorf("%s: retry %v, failed operations:\n%s", a.request, p.Retry, diff)
 	}
 }
@@ -90,18 +93,22 @@ func TestTransactionWritesAll(t *testing.T) {
 		{"op":"delete","key":"old","if_revision":%d},
 		{"op":"purge","key":"gone"},
 		{"op":"put","key":"untyped","value":[1],"content_type":""}`, seen, old)).transacted(t)
-	if diff := cmp.Diff([]uint64{4, 2, 5, 6, 7, 8, 9}, revisionsOf(done)); diff != "" || done.Revision != 9 || done.ID == "" {
+	diff := cmp.Diff([]uint64{4, 2, 5, 6, 7, 8, 9}, revisionsOf(done))
+	if diff != "" || done.Revision != 9 || done.ID == "" {
 		t.Errorf("%+v\n%s", done, diff)
 	}
 	wantNative(t, kv, "a", `{"b":1.50}`)
 	wantNative(t, kv, "b/c", "hé")
 	wantNative(t, kv, "d", "\x00\xff")
-	g.get(t, "/buckets/ledger/keys/a").is(t, 200).has(t, "Content-Type", "application/json").has(t, "ETag", `"4-`+done.Epoch+`"`)
+	g.get(t, "/buckets/ledger/keys/a").is(t, 200).has(t, "Content-Type", "application/json").
+		has(t, "ETag", `"4-`+done.Epoch+`"`)
 	g.get(t, "/buckets/ledger/keys/b%2Fc").is(t, 200).has(t, "Content-Type", "text/plain")
-	g.get(t, "/buckets/ledger/keys/untyped").is(t, 200).has(t, "Content-Type", "application/octet-stream")
+	g.get(t, "/buckets/ledger/keys/untyped").is(t, 200).
+		has(t, "Content-Type", "application/octet-stream")
 	g.get(t, "/buckets/ledger/keys/old").problem(t, 404, "key-deleted")
 	g.get(t, "/buckets/ledger/keys/gone").problem(t, 404, "key-deleted")
-	if left := [2]uint64{g.retained(t, "ledger", "old"), g.retained(t, "ledger", "gone")}; left != [2]uint64{2, 1} {
+	left := [2]uint64{g.retained(t, "ledger", "old"), g.retained(t, "ledger", "gone")}
+	if left != [2]uint64{2, 1} {
 		t.Errorf("%v messages of the deleted and the purged key, want 2 and 1", left)
 	}
 }
@@ -113,7 +120,10 @@ func TestTransactionIsNamedInItsEntries(t *testing.T) {
 	kv := g.ledger(t)
 	put(t, kv, "x", "v")
 	put(t, kv, "y", "v")
-	done := g.transact(t, `{"op":"put","key":"a","value":1},{"op":"check","key":"y","if_revision":2},{"op":"put","key":"b","value":2},{"op":"delete","key":"x"}`).transacted(t)
+	done := g.transact(t,
+		`{"op":"put","key":"a","value":1},{"op":"check","key":"y","if_revision":2},`+
+			`{"op":"put","key":"b","value":2},{"op":"delete","key":"x"}`).
+		transacted(t)
 	put(t, kv, "alone", "v")
 	want := map[string]string{
 		"a": fmt.Sprintf(`{"id":"%s","index":0,"last":false}`, done.ID),
@@ -121,16 +131,20 @@ func TestTransactionIsNamedInItsEntries(t *testing.T) {
 		"x": fmt.Sprintf(`{"id":"%s","index":2,"last":true}`, done.ID),
 	}
 	for _, key := range []string{"a", "b"} {
-		if got := transactionOf(t, g.get(t, "/buckets/ledger/entries/"+key).is(t, 200).body); got != want[key] {
+		got := transactionOf(t, g.get(t, "/buckets/ledger/entries/"+key).is(t, 200).body)
+		if got != want[key] {
 			t.Errorf("entry %s: %s", key, got)
 		}
 	}
 	var history struct{ Entries []json.RawMessage }
 	g.get(t, "/buckets/ledger/history/x").is(t, 200).decode(t, &history)
-	if got := []string{transactionOf(t, history.Entries[0]), transactionOf(t, history.Entries[1])}; got[0] != "" || got[1] != want["x"] {
+	if got := []string{
+		transactionOf(t, history.Entries[0]), transactionOf(t, history.Entries[1]),
+	}; got[0] != "" || got[1] != want["x"] {
 		t.Errorf("history: %q", got)
 	}
-	if got := transactionOf(t, g.get(t, "/buckets/ledger/entries/alone").is(t, 200).body); got != "" {
+	alone := g.get(t, "/buckets/ledger/entries/alone").is(t, 200)
+	if got := transactionOf(t, alone.body); got != "" {
 		t.Errorf("an entry written alone has a mark: %s", got)
 	}
 }
@@ -153,15 +167,29 @@ func TestTransactionConditionsAreAllChecked(t *testing.T) {
 	before := g.messages(t, "ledger")
 	write := `{"op":"put","key":"w","value":1},`
 	for operations, failed := range map[string][]string{
-		`{"op":"put","key":"a","value":1,"if_revision":9}`:                                                                {"0 a 1"},
-		`{"op":"put","key":"a","value":1,"if_revision":0}`:                                                                {"0 a 1"},
-		`{"op":"put","key":"a","value":1,"if_absent":true}`:                                                               {"0 a 1"},
-		`{"op":"put","key":"never","value":1,"if_revision":1}`:                                                            {"0 never 0"},
-		`{"op":"put","key":"b","value":1,"if_revision":0}`:                                                                {"0 b 3"},
-		write + `{"op":"check","key":"a","if_revision":2}`:                                                                {"1 a 1"},
-		write + `{"op":"check","key":"a","if_absent":true}`:                                                               {"1 a 1"},
-		write + `{"op":"delete","key":"a","if_revision":7},{"op":"purge","key":"b","if_revision":2}`:                      {"1 a 1", "2 b 3"},
-		`{"op":"put","key":"c","value":1,"if_absent":true},` + write + `{"op":"put","key":"a","value":1,"if_revision":5}`: {"2 a 1"},
+		`{"op":"put","key":"a","value":1,"if_revision":9}`: {
+			"0 a 1",
+		},
+		`{"op":"put","key":"a","value":1,"if_revision":0}`: {
+			"0 a 1",
+		},
+		`{"op":"put","key":"a","value":1,"if_absent":true}`: {
+			"0 a 1",
+		},
+		`{"op":"put","key":"never","value":1,"if_revision":1}`: {
+			"0 never 0",
+		},
+		`{"op":"put","key":"b","value":1,"if_revision":0}`: {
+			"0 b 3",
+		},
+		write +
+			`{"op":"check","key":"a","if_revision":2}`: {"1 a 1"},
+		write +
+			`{"op":"check","key":"a","if_absent":true}`: {"1 a 1"},
+		write + `{"op":"delete","key":"a","if_revision":7},` +
+			`{"op":"purge","key":"b","if_revision":2}`: {"1 a 1", "2 b 3"},
+		`{"op":"put","key":"c","value":1,"if_absent":true},` + write +
+			`{"op":"put","key":"a","value":1,"if_revision":5}`: {"2 a 1"},
 	} {
 		g.transact(t, operations).wantFailed(t, failed...)
 	}
@@ -182,7 +210,8 @@ func TestTransactionConditionsAreAllChecked(t *testing.T) {
 		`{"op":"put","key":"w","value":1},{"op":"check","key":"a","if_absent":true}`,
 		// This is stored over the marker.
 		`{"op":"put","key":"a","value":1,"if_absent":true}`,
-		`{"op":"put","key":"never-was","value":1,"if_absent":true},{"op":"put","key":"w","value":1}`,
+		`{"op":"put","key":"never-was","value":1,"if_absent":true},` +
+			`{"op":"put","key":"w","value":1}`,
 	} {
 		g.transact(t, operations).is(t, 200)
 	}
@@ -214,16 +243,20 @@ func TestTransactionsNotEnabledNamesThePatch(t *testing.T) {
 	operations := `{"op":"put","key":"a","value":1},{"op":"put","key":"b","value":1}`
 	g.transact(t, operations).is(t, 200)
 	// A native client that does not know allow_atomic updates the bucket.
-	if _, err := g.js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "ledger", History: 9}); err != nil {
+	if _, err := g.js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{
+		Bucket: "ledger", History: 9,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	a := g.transact(t, operations)
-	if detail, _ := a.problem(t, 409, "transactions-not-enabled")["detail"].(string); !strings.Contains(detail, `{"allow_atomic":true}`) {
+	detail, _ := a.problem(t, 409, "transactions-not-enabled")["detail"].(string)
+	if !strings.Contains(detail, `{"allow_atomic":true}`) {
 		t.Errorf("the detail does not tell how to mend it: %s", detail)
 	}
 	g.do(t, "PATCH", "/buckets/ledger", `{"allow_atomic":true}`, jsonType).is(t, 200)
 	g.transact(t, operations).is(t, 200)
-	if info, err := g.stream(t, "ledger").Info(t.Context()); err != nil || info.Config.MaxMsgsPerSubject != 9 {
+	info, err := g.stream(t, "ledger").Info(t.Context())
+	if err != nil || info.Config.MaxMsgsPerSubject != 9 {
 		t.Errorf("the native change is gone: %v %v", info, err)
 	}
 }

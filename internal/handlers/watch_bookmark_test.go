@@ -23,7 +23,8 @@ func TestSnapshotHasNoBookmarkWithin(t *testing.T) {
 			g.wire.hold()
 		}
 	})
-	w := g.watch(t, "/buckets/shop/watch?bookmarks=event&heartbeat=1s&filter=b", "Last-Event-ID: "+id)
+	w := g.watch(t, "/buckets/shop/watch?bookmarks=event&heartbeat=1s&filter=b",
+		"Last-Event-ID: "+id)
 	// The first block has retry and the id.
 	w.next()
 	for range 2 {
@@ -49,7 +50,8 @@ func TestMissingBucketHasBookmarks(t *testing.T) {
 	g.deleteBucket(t, "shop")
 	w.until("bucket-deleted")
 	b := w.until("bookmark")
-	if told := b.object(t); !strings.HasPrefix(b.id, "0-0~") || told["revision"] != 0.0 || told["exact"] != false {
+	told := b.object(t)
+	if !strings.HasPrefix(b.id, "0-0~") || told["revision"] != 0.0 || told["exact"] != false {
 		t.Errorf("id %s, data %v", b.id, told)
 	}
 	// Bookmarks come even while NATS is away.
@@ -58,7 +60,9 @@ func TestMissingBucketHasBookmarks(t *testing.T) {
 		w.until("bookmark")
 	}
 	g.wire.restart(t)
-	eventually(t, "the bucket is there again", func() bool { return g.do(t, "PUT", "/buckets/shop", nil).status == 201 })
+	eventually(t, "the bucket is there again", func() bool {
+		return g.do(t, "PUT", "/buckets/shop", nil).status == 201
+	})
 	w.until("reset")
 	// The bucket is empty now. A put before this could be in the snapshot or behind it.
 	w.until("sync")

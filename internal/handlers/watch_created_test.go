@@ -23,10 +23,14 @@ var losses = map[string]loss{
 	},
 	"a bucket again": {
 		lose: func(t *testing.T, g *gateway) {
-			g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "other.>") })
+			g.changeStream(t, "shop", func(c *jetstream.StreamConfig) {
+				c.Subjects = append(c.Subjects, "other.>")
+			})
 		},
 		restore: func(t *testing.T, g *gateway) {
-			g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.Subjects = c.Subjects[:1] })
+			g.changeStream(t, "shop", func(c *jetstream.StreamConfig) {
+				c.Subjects = c.Subjects[:1]
+			})
 		},
 	},
 }

@@ -17,10 +17,14 @@ import (
 // back what the client has not read yet.
 func TestLastEventReachesAClientThatHasSentMore(t *testing.T) {
 	t.Parallel()
-	g := start(t, func(s *setup) { s.handlers.StreamLoops, s.handlers.StreamAge = -1, 200*time.Millisecond })
+	g := start(t, func(s *setup) {
+		s.handlers.StreamLoops, s.handlers.StreamAge = -1, 200*time.Millisecond
+	})
 	g.shop(t)
 	conn := g.dial(t)
-	fmt.Fprintf(conn, "GET /buckets/shop/watch HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", g.address)
+	fmt.Fprintf(conn,
+		"GET /buckets/shop/watch HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n",
+		g.address)
 	in := bufio.NewReader(conn)
 	if _, err := in.ReadString('\n'); err != nil {
 		t.Fatal(err)
@@ -59,5 +63,7 @@ func TestUnwatchableConnectionIsLogged(t *testing.T) {
 	if line := g.accessLog(t)[0]; line.Route != "/buckets/{bucket}/watch" || line.Bytes != 0 {
 		t.Errorf("logged as %+v", line)
 	}
-	eventually(t, "the subscription is gone", func() bool { return g.metric(t, "kvgw_subscriptions", nil) == 0 })
+	eventually(t, "the subscription is gone", func() bool {
+		return g.metric(t, "kvgw_subscriptions", nil) == 0
+	})
 }

@@ -46,7 +46,8 @@ type eventStream struct {
 // watch opens a stream. Headers are given as "Name: value".
 func (g *gateway) watch(t testing.TB, target string, headers ...string) *eventStream {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.address+g.basePath+target, nil)
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.address+g.basePath+target,
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +60,10 @@ func (g *gateway) watch(t testing.TB, target string, headers ...string) *eventSt
 	if err != nil {
 		t.Fatalf("watch %s: %v", target, err)
 	}
-	s := &eventStream{t: t, body: response.Body, header: response.Header, status: response.StatusCode, blocks: make(chan block, 10_000)}
+	s := &eventStream{
+		t: t, body: response.Body, header: response.Header, status: response.StatusCode,
+		blocks: make(chan block, 10_000),
+	}
 	go s.read()
 	t.Cleanup(s.close)
 	return s

@@ -20,7 +20,8 @@ func TestStreamBeyondTheLimitIsRefused(t *testing.T) {
 	if refused.status != 200 || err != nil || wait < 10_000 {
 		t.Errorf("status %d, retry %d", refused.status, wait)
 	}
-	if p := refused.next(); p.event != "problem" || p.object(t)["type"] != "/problems/too-many-streams" {
+	p := refused.next()
+	if p.event != "problem" || p.object(t)["type"] != "/problems/too-many-streams" {
 		t.Errorf("told %+v", p)
 	}
 	if _, more := <-refused.blocks; more {
@@ -28,7 +29,8 @@ func TestStreamBeyondTheLimitIsRefused(t *testing.T) {
 	}
 	for _, target := range []string{"/buckets/shop/watch", "/watch?watch=shop"} {
 		g.get(t, target, asLines).problem(t, 503, "too-many-streams")
-		g.get(t, target+querySeparator(target)+"errors=status", "Accept: text/event-stream").has(t, "Retry-After", "1").problem(t, 503, "too-many-streams")
+		g.get(t, target+querySeparator(target)+"errors=status", "Accept: text/event-stream").
+			has(t, "Retry-After", "1").problem(t, 503, "too-many-streams")
 	}
 	open := g.metric(t, "kvgw_streams", nil)
 	refusals := g.metric(t, "kvgw_streams_refused_total", nil)
@@ -57,7 +59,8 @@ func TestTooManyLongPolls(t *testing.T) {
 	tag := g.get(t, "/buckets/shop/keys/a").is(t, 200).tag()
 	wait := []string{"If-None-Match: " + tag, "Prefer: wait=60"}
 	hold := func(s *session) {
-		begin(t, s.conn, "GET /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\n"+strings.Join(wait, "\r\n")+"\r\n\r\n")
+		begin(t, s.conn, "GET /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\n"+
+			strings.Join(wait, "\r\n")+"\r\n\r\n")
 	}
 	open := func(n float64) func() bool {
 		return func() bool { return g.metric(t, "kvgw_streams", nil) == n }
@@ -66,11 +69,13 @@ func TestTooManyLongPolls(t *testing.T) {
 		hold(g.session(t))
 	}
 	eventually(t, "three long polls", open(3))
-	g.get(t, "/buckets/shop/keys/a", wait...).has(t, "Retry-After", "1").problem(t, 429, "overloaded")
+	g.get(t, "/buckets/shop/keys/a", wait...).has(t, "Retry-After", "1").
+		problem(t, 429, "overloaded")
 	hold(g.sessionFrom(t, otherAddress))
 	eventually(t, "four long polls", open(4))
 	for _, target := range []string{"/buckets/shop/keys/a", "/buckets/shop/entries/a"} {
-		g.get(t, target, wait...).has(t, "Retry-After", "1").has(t, "Preference-Applied", "").problem(t, 503, "too-many-streams")
+		g.get(t, target, wait...).has(t, "Retry-After", "1").has(t, "Preference-Applied", "").
+			problem(t, 503, "too-many-streams")
 	}
 	g.do(t, "HEAD", "/buckets/shop/keys/a", nil, wait...).is(t, 503)
 	g.get(t, "/buckets/shop/watch", asLines).problem(t, 503, "too-many-streams")

@@ -10,10 +10,14 @@ import (
 )
 
 // These tests cut a client off between a reset, or a deletion, and what follows.
-func TestCutAfterAReset(t *testing.T)               { inBothForms(t, testCutAfterAReset) }
-func TestCutAfterAResetOfOneBucket(t *testing.T)    { inBothForms(t, testCutAfterAResetOfOneBucket) }
-func TestCutAfterADeletionOfOneBucket(t *testing.T) { inBothForms(t, testCutAfterADeletionOfOneBucket) }
-func TestCutWhileTheBucketIsNone(t *testing.T)      { inBothForms(t, testCutWhileTheBucketIsNone) }
+func TestCutAfterAReset(t *testing.T) { inBothForms(t, testCutAfterAReset) }
+func TestCutAfterAResetOfOneBucket(t *testing.T) {
+	inBothForms(t, testCutAfterAResetOfOneBucket)
+}
+func TestCutAfterADeletionOfOneBucket(t *testing.T) {
+	inBothForms(t, testCutAfterADeletionOfOneBucket)
+}
+func TestCutWhileTheBucketIsNone(t *testing.T) { inBothForms(t, testCutWhileTheBucketIsNone) }
 func TestBucketMissingFromTheIDIsReset(t *testing.T) {
 	inBothForms(t, testBucketMissingFromTheIDIsReset)
 }
@@ -125,14 +129,18 @@ func testCutWhileTheBucketIsNone(t *testing.T, form func(*setup)) {
 	f := fold{staged: make(map[string]float64)}
 	w := g.watch(t, "/buckets/b/watch")
 	w.applyUntil(&f, "sync")
-	g.changeStream(t, "b", func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "other.>") })
+	g.changeStream(t, "b", func(c *jetstream.StreamConfig) {
+		c.Subjects = append(c.Subjects, "other.>")
+	})
 	w.applyUntil(&f, "bucket-deleted")
 	// The client has not been told about what comes.
 	w.close()
 	f = fold{state: make(map[string]float64)}
 	g.changeStream(t, "b", func(c *jetstream.StreamConfig) { c.Subjects = c.Subjects[:1] })
 	put(t, kv, "b", "1")
-	eventually(t, "it is a bucket again", func() bool { return g.get(t, "/buckets/b/keys/b").status == 200 })
+	eventually(t, "it is a bucket again", func() bool {
+		return g.get(t, "/buckets/b/keys/b").status == 200
+	})
 	w = g.resume(t, "/buckets/b/watch", w)
 	w.applyAll(&f, kv)
 }

@@ -27,7 +27,10 @@ func (g *gateway) h2c(t *testing.T, connections int) (base string, clients []*ht
 	}
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: g.handler, Protocols: &protocols, ConnContext: handlers.ConnContext, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1000}}
+	server := &http.Server{
+		Handler: g.handler, Protocols: &protocols, ConnContext: handlers.ConnContext,
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1000},
+	}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { server.Close() })
 	for range connections {
@@ -107,7 +110,9 @@ func TestManyStreamsShareOneConsumer(t *testing.T) {
 		if i < filters {
 			target = fmt.Sprintf("/buckets/shop/watch?filter=own.%d&filter=end", i)
 		}
-		collectors = append(collectors, &collector{target: target, synced: make(chan struct{}), ended: make(chan struct{})})
+		collectors = append(collectors, &collector{
+			target: target, synced: make(chan struct{}), ended: make(chan struct{}),
+		})
 	}
 	for i, l := range collectors {
 		go l.collect(t.Context(), clients[i%len(clients)], base)
@@ -158,7 +163,8 @@ func TestJoiningClientsShareSnapshots(t *testing.T) {
 	var joined sync.WaitGroup
 	for range 100 {
 		joined.Go(func() {
-			if w := g.watch(t, "/buckets/shop/watch?filter=k.*"); w.until("sync").object(t)["keys"] != 500.0 {
+			w := g.watch(t, "/buckets/shop/watch?filter=k.*")
+			if w.until("sync").object(t)["keys"] != 500.0 {
 				t.Error("not all keys")
 			}
 		})
@@ -203,7 +209,8 @@ func TestLargeSnapshotTakesLittleMemory(t *testing.T) {
 		}
 	}
 	if seen != values || most > bound {
-		t.Errorf("%d of %d values, and up to %d MiB more in use than before", seen, values, most>>20)
+		t.Errorf("%d of %d values, and up to %d MiB more in use than before",
+			seen, values, most>>20)
 	}
 	t.Logf("up to %d MiB more than before, for %d MiB", most>>20, values*size>>20)
 }

@@ -12,8 +12,8 @@ import (
 	"kvgateway/internal/feed"
 )
 
-// A fold computes the state that a stream describes by the rules for clients. After a reset it keeps
-// the old state and collects the new one, which replaces the old one at the event sync.
+// A fold computes the state that a stream describes by the rules for clients. After a reset it
+// keeps the old state and collects the new one, which replaces the old one at the event sync.
 type fold struct {
 	// state has the revision of each key with a value.
 	state map[string]float64
@@ -119,7 +119,8 @@ func testStoppedReader(t *testing.T, config jetstream.KeyValueConfig) {
 			last = remove(t, kv, fmt.Sprintf("before.%d", i/30), i%60 != 20)
 		}
 		if i == 150 && config.Description != "" {
-			if err := kv.PurgeDeletes(t.Context(), jetstream.DeleteMarkersOlderThan(-1)); err != nil {
+			err := kv.PurgeDeletes(t.Context(), jetstream.DeleteMarkersOlderThan(-1))
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -133,8 +134,10 @@ func testStoppedReader(t *testing.T, config jetstream.KeyValueConfig) {
 	for done := false; !done; {
 		done = f.apply(t, stopped.next(), last)
 	}
-	if want := revisions(t, kv); !maps.Equal(f.state, want) && !strings.Contains(fmt.Sprint(f.interruptions), "goaway") {
-		t.Errorf("it came back to %v, the bucket is %v; interrupted by %v", f.state, want, f.interruptions)
+	want := revisions(t, kv)
+	if !maps.Equal(f.state, want) && !strings.Contains(fmt.Sprint(f.interruptions), "goaway") {
+		t.Errorf("it came back to %v, the bucket is %v; interrupted by %v",
+			f.state, want, f.interruptions)
 	}
 	t.Logf("interrupted by %v", f.interruptions)
 }

@@ -21,7 +21,9 @@ import (
 func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 	const patience = 20 * time.Second
 	server := natstest.Start(t, natstest.Options{})
-	client, err := kvclient.Connect(kvclient.Options{URL: server.URL(), Name: "test", Logger: zerolog.Nop()})
+	client, err := kvclient.Connect(kvclient.Options{
+		URL: server.URL(), Name: "test", Logger: zerolog.Nop(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,18 +34,23 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 		defer cancel()
 		client.Close(ctx)
 	})
-	kv, err := server.JetStream(t).CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b"})
+	kv, err := server.JetStream(t).
+		CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	name, _ := kvclient.ParseBucketName("b")
 	woken := make(chan struct{}, 1)
-	subscription, err := hub.Subscribe(t.Context(), name, feed.SubscribeOptions{UpdatesOnly: true}, feed.Token(woken))
+	subscription, err := hub.Subscribe(t.Context(), name, feed.SubscribeOptions{UpdatesOnly: true},
+		feed.Token(woken))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(subscription.Close)
-	follower := &streamFollower{request: &watchRequest{one: true}, subscriptions: []followed{{Subscription: subscription, encoder: sse.Encoder{Bucket: name}}}}
+	follower := &streamFollower{
+		request:       &watchRequest{one: true},
+		subscriptions: []followed{{Subscription: subscription, encoder: sse.Encoder{Bucket: name}}},
+	}
 	stored := uint64(0)
 	store := func(key string, size int) {
 		t.Helper()
@@ -51,7 +58,9 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 			t.Fatal(err)
 		}
 		stored++
-		natstest.Eventually(t, patience, "the feed has it", func() bool { return hub.Stats().Changes.Load() == stored })
+		natstest.Eventually(t, patience, "the feed has it", func() bool {
+			return hub.Stats().Changes.Load() == stored
+		})
 	}
 	// A poll takes all of these, and a turn does not send all of them.
 	for range pollEvents {

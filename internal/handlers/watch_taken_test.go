@@ -32,33 +32,44 @@ func testStreamsThatEndAreNoted(t *testing.T, form func(*setup)) {
 	line := g.accessLog(t)[0]
 	// One or two heartbeats are sent to find out whether the client has gone or only sends no more.
 	unreceived := line.Bytes - stream.received.Load()
-	if line.Method != "GET" || line.Route != route || line.Status != 200 || unreceived < 0 || unreceived > 200 || line.ID == "" || *line.Duration <= 0 {
+	if line.Method != "GET" || line.Route != route || line.Status != 200 || unreceived < 0 ||
+		unreceived > 200 || line.ID == "" || *line.Duration <= 0 {
 		t.Errorf("logged as %+v, %d bytes were received", line, stream.received.Load())
 	}
-	if n := g.metric(t, "kvgw_http_requests_total", map[string]string{"route": route, "method": "GET", "status": "200"}); n != 1 {
+	if n := g.metric(t, "kvgw_http_requests_total", map[string]string{
+		"route": route, "method": "GET", "status": "200",
+	}); n != 1 {
 		t.Errorf("counted %v times", n)
 	}
-	eventually(t, "the subscription is gone", func() bool { return g.metric(t, "kvgw_subscriptions", nil) == 0 })
+	eventually(t, "the subscription is gone", func() bool {
+		return g.metric(t, "kvgw_subscriptions", nil) == 0
+	})
 }
 
 // The head of an answer on a connection that was taken over has what net/http would have written.
-func TestTakenStreamsHaveTheirHeaders(t *testing.T) { inBothForms(t, testTakenStreamsHaveTheirHeaders) }
+func TestTakenStreamsHaveTheirHeaders(t *testing.T) {
+	inBothForms(t, testTakenStreamsHaveTheirHeaders)
+}
 
 func testTakenStreamsHaveTheirHeaders(t *testing.T, form func(*setup)) {
 	const origin = "https://app.example.com"
 	g := start(t, form, func(s *setup) { s.handlers.AllowOrigins = []string{origin} })
 	g.shop(t)
-	for accept, mediaType := range map[string]string{"text/event-stream": "text/event-stream", "application/x-ndjson": "application/x-ndjson"} {
+	for accept, mediaType := range map[string]string{
+		"text/event-stream": "text/event-stream", "application/x-ndjson": "application/x-ndjson",
+	} {
 		stream := g.watch(t, "/buckets/shop/watch", "Accept: "+accept, "Origin: "+origin)
 		for name, want := range map[string]string{
-			"Content-Type": mediaType, "Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no",
+			"Content-Type": mediaType, "Cache-Control": "no-store, no-transform",
+			"X-Accel-Buffering":      "no",
 			"X-Content-Type-Options": "nosniff", "Access-Control-Allow-Origin": origin,
 		} {
 			if got := stream.header.Get(name); got != want {
 				t.Errorf("%s: %s: %q, want %q", accept, name, got, want)
 			}
 		}
-		if date, err := http.ParseTime(stream.header.Get("Date")); err != nil || time.Since(date) > time.Minute {
+		date, err := http.ParseTime(stream.header.Get("Date"))
+		if err != nil || time.Since(date) > time.Minute {
 			t.Errorf("%s: Date: %q", accept, stream.header.Get("Date"))
 		}
 		stream.close()
@@ -72,10 +83,12 @@ func testWatchOverHTTP10HasNoChunks(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	put(t, g.shop(t), "a", "v")
 	conn := g.dial(t)
-	begin(t, conn, "GET /buckets/shop/watch HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")
+	begin(t, conn,
+		"GET /buckets/shop/watch HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")
 	r := bufio.NewReader(conn)
 	response, err := http.ReadResponse(r, nil)
-	if err != nil || response.StatusCode != 200 || response.Proto != "HTTP/1.0" || len(response.TransferEncoding) > 0 {
+	if err != nil || response.StatusCode != 200 || response.Proto != "HTTP/1.0" ||
+		len(response.TransferEncoding) > 0 {
 		t.Fatalf("%+v, %v", response, err)
 	}
 	lines := bufio.NewScanner(response.Body)
@@ -103,7 +116,8 @@ func testWatchWithABodyIsServed(t *testing.T, form func(*setup)) {
 	server.Config.ErrorLog = stdlog.New(&complaints, "", 0)
 	server.Start()
 	defer server.Close()
-	for _, head := range []string{"HTTP/1.1\r\nContent-Length: 4", "HTTP/1.1\r\nConnection: close\r\nContent-Length: 4", "HTTP/1.0\r\nContent-Length: 4",
+	for _, head := range []string{"HTTP/1.1\r\nContent-Length: 4",
+		"HTTP/1.1\r\nConnection: close\r\nContent-Length: 4", "HTTP/1.0\r\nContent-Length: 4",
 		"HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked"} {
 		before := len(g.accessLog(t))
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -126,7 +140,9 @@ func testWatchWithABodyIsServed(t *testing.T, form func(*setup)) {
 		put(t, kv, "a", head)
 		stream.wantEvents("put a")
 		conn.Close()
-		eventually(t, "the stream is logged", func() bool { return len(g.accessLog(t)) == before+1 })
+		eventually(t, "the stream is logged", func() bool {
+			return len(g.accessLog(t)) == before+1
+		})
 	}
 	if said := complaints.String(); said != "" {
 		t.Error(said)

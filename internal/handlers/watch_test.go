@@ -18,23 +18,31 @@ import (
 func TestWatchSendsSnapshotSyncAndChanges(t *testing.T) {
 	inBothForms(t, testWatchSendsSnapshotSyncAndChanges)
 }
-func TestWatchedValuesArriveUnchanged(t *testing.T) { inBothForms(t, testWatchedValuesArriveUnchanged) }
-func TestWatchResumesBehindItsLastID(t *testing.T)  { inBothForms(t, testWatchResumesBehindItsLastID) }
+func TestWatchedValuesArriveUnchanged(t *testing.T) {
+	inBothForms(t, testWatchedValuesArriveUnchanged)
+}
+func TestWatchResumesBehindItsLastID(t *testing.T) {
+	inBothForms(t, testWatchResumesBehindItsLastID)
+}
 func TestWatchResumedBeyondTheHorizonIsReset(t *testing.T) {
 	inBothForms(t, testWatchResumedBeyondTheHorizonIsReset)
 }
-func TestWatchOptionsAreHonoured(t *testing.T)      { inBothForms(t, testWatchOptionsAreHonoured) }
-func TestWatchAsLinesHasTheSameEvents(t *testing.T) { inBothForms(t, testWatchAsLinesHasTheSameEvents) }
-func TestWatchRequestsAreChecked(t *testing.T)      { inBothForms(t, testWatchRequestsAreChecked) }
+func TestWatchOptionsAreHonoured(t *testing.T) { inBothForms(t, testWatchOptionsAreHonoured) }
+func TestWatchAsLinesHasTheSameEvents(t *testing.T) {
+	inBothForms(t, testWatchAsLinesHasTheSameEvents)
+}
+func TestWatchRequestsAreChecked(t *testing.T) { inBothForms(t, testWatchRequestsAreChecked) }
 func TestWatchWhileNATSIsAwayIsAProblem(t *testing.T) {
 	inBothForms(t, testWatchWhileNATSIsAwayIsAProblem)
 }
 func TestWatchOfAMissingBucketWaitsForIt(t *testing.T) {
 	inBothForms(t, testWatchOfAMissingBucketWaitsForIt)
 }
-func TestWatchOfSeveralBucketsResumes(t *testing.T) { inBothForms(t, testWatchOfSeveralBucketsResumes) }
-func TestStreamsShareOneConsumer(t *testing.T)      { inBothForms(t, testStreamsShareOneConsumer) }
-func TestSlowReaderDelaysNobody(t *testing.T)       { inBothForms(t, testSlowReaderDelaysNobody) }
+func TestWatchOfSeveralBucketsResumes(t *testing.T) {
+	inBothForms(t, testWatchOfSeveralBucketsResumes)
+}
+func TestStreamsShareOneConsumer(t *testing.T) { inBothForms(t, testStreamsShareOneConsumer) }
+func TestSlowReaderDelaysNobody(t *testing.T)  { inBothForms(t, testSlowReaderDelaysNobody) }
 
 func testWatchSendsSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
 	g := start(t, form)
@@ -43,7 +51,10 @@ func testWatchSendsSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
 	put(t, kv, "stock.1", "b")
 	put(t, kv, "other", "c")
 	w := g.watch(t, "/buckets/shop/watch?filter=orders.*&filter=stock.%3E&heartbeat=1s")
-	for name, want := range map[string]string{"Content-Type": "text/event-stream", "Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"} {
+	for name, want := range map[string]string{
+		"Content-Type": "text/event-stream", "Cache-Control": "no-store, no-transform",
+		"X-Accel-Buffering": "no",
+	} {
 		if got := w.header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
@@ -53,7 +64,8 @@ func testWatchSendsSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
 	}
 	w.wantEvents("put orders.1", "put stock.1")
 	sync := w.next()
-	if sync.event != "sync" || fmt.Sprint(sync.object(t)["keys"], sync.object(t)["exact"]) != "2 true" {
+	if sync.event != "sync" ||
+		fmt.Sprint(sync.object(t)["keys"], sync.object(t)["exact"]) != "2 true" {
 		t.Errorf("sync: %+v", sync)
 	}
 	put(t, kv, "other", "d")
@@ -74,7 +86,10 @@ func testWatchSendsSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
 func testWatchedValuesArriveUnchanged(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	g.shop(t)
-	values := []string{"", "a\nb\r\nc\r", "\x00", "\xff\xfe", "data: x\n\n", `{"a" : 1.0}`, strings.Repeat("x", 100_000)}
+	values := []string{
+		"", "a\nb\r\nc\r", "\x00", "\xff\xfe", "data: x\n\n", `{"a" : 1.0}`,
+		strings.Repeat("x", 100_000),
+	}
 	for i, value := range values {
 		g.do(t, "PUT", fmt.Sprintf("/buckets/shop/keys/k%d", i), value).is(t, 200)
 	}
@@ -190,7 +205,8 @@ func testWatchOptionsAreHonoured(t *testing.T, form func(*setup)) {
 func testWatchAsLinesHasTheSameEvents(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	put(t, g.shop(t), "a", "1")
-	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.address+"/buckets/shop/watch?heartbeat=1s", nil)
+	r, err := http.NewRequestWithContext(t.Context(), "GET",
+		"http://"+g.address+"/buckets/shop/watch?heartbeat=1s", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,7 +222,8 @@ func testWatchAsLinesHasTheSameEvents(t *testing.T, form func(*setup)) {
 	decoder := json.NewDecoder(response.Body)
 	for _, want := range []string{"put", "sync", "bookmark"} {
 		var line struct{ Event, ID, Bucket string }
-		if err := decoder.Decode(&line); err != nil || line.Event != want || line.ID == "" || line.Bucket != "shop" {
+		if err := decoder.Decode(&line); err != nil || line.Event != want || line.ID == "" ||
+			line.Bucket != "shop" {
 			t.Fatalf("%+v, %v; want %s", line, err, want)
 		}
 	}
@@ -237,7 +254,9 @@ func testWatchWhileNATSIsAwayIsAProblem(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	g.shop(t)
 	g.wire.stop()
-	eventually(t, "the gateway has noticed", func() bool { return g.get(t, "/readyz").status == 503 })
+	eventually(t, "the gateway has noticed", func() bool {
+		return g.get(t, "/readyz").status == 503
+	})
 	w := g.watch(t, "/buckets/shop/watch")
 	first := w.next()
 	if w.status != 200 || len(first.retry) < 5 {
@@ -249,7 +268,8 @@ func testWatchWhileNATSIsAwayIsAProblem(t *testing.T, form func(*setup)) {
 	if _, more := <-w.blocks; more {
 		t.Error("the stream goes on")
 	}
-	g.get(t, "/buckets/shop/watch?errors=status", "Accept: text/event-stream").is(t, 503).has(t, "Retry-After", "1")
+	g.get(t, "/buckets/shop/watch?errors=status", "Accept: text/event-stream").is(t, 503).
+		has(t, "Retry-After", "1")
 	g.get(t, "/buckets/shop/watch").is(t, 503)
 }
 
@@ -335,7 +355,8 @@ func testSlowReaderDelaysNobody(t *testing.T, form func(*setup)) {
 	g := start(t, form, func(s *setup) { s.feeds = feed.Options{LogBytes: 1 << 20} })
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	conn := g.dial(t)
-	fmt.Fprintf(conn, "GET /buckets/b/watch HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", g.address)
+	fmt.Fprintf(conn,
+		"GET /buckets/b/watch HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", g.address)
 	quick := g.watch(t, "/buckets/b/watch?values=none")
 	quick.until("sync")
 	value := strings.Repeat("x", 64<<10)

@@ -38,7 +38,8 @@ func TestRequestsForALargeValueShareTheirReads(t *testing.T) {
 			}()
 		}
 		for range requests {
-			if a := (<-answers).is(t, 200).has(t, "Kv-Consistency", "leader"); len(a.body) != 0 && string(a.body) != value {
+			a := (<-answers).is(t, 200).has(t, "Kv-Consistency", "leader")
+			if len(a.body) != 0 && string(a.body) != value {
 				t.Errorf("answered %.20q", a.body)
 			}
 		}
@@ -262,7 +263,8 @@ func TestConditionNeedsNoRoomForTheValue(t *testing.T) {
 	var holds [2]bound.Hold
 	// These take all of the room for large answers.
 	for i := range holds {
-		if err := bounds.Find("answer-bytes").Take(t.Context(), &holds[i], fmt.Sprint(i), 36<<20, nil); err != nil {
+		err := bounds.Find("answer-bytes").Take(t.Context(), &holds[i], fmt.Sprint(i), 36<<20, nil)
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
