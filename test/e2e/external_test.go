@@ -17,24 +17,36 @@ func TestExternalNATSTakesEveryCredential(t *testing.T) {
 	operator, credsFile := operatorMode(t)
 	certs := newCertificates(t)
 	narrow := &server.User{Username: "gw", Password: "pw", Permissions: &server.Permissions{
-		Publish:   &server.SubjectPermission{Allow: []string{">"}},
-		Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX_gw.>", "$JS.EVENT.ADVISORY.>"}},
+		Publish: &server.SubjectPermission{Allow: []string{">"}},
+		Subscribe: &server.SubjectPermission{
+			Allow: []string{"_INBOX_gw.>", "$JS.EVENT.ADVISORY.>"},
+		},
 	}}
 	for name, tc := range map[string]struct {
 		server server.Options
 		scheme string
 		args   []string
 	}{
-		"open":                     {},
-		"user and password":        {server: server.Options{Username: "gw", Password: "pw"}, args: []string{"--nats-user=gw", "--nats-password=pw"}},
-		"user in the address":      {server: server.Options{Username: "gw", Password: "pw"}, scheme: "nats://gw:pw@"},
-		"token":                    {server: server.Options{Authorization: "s3cret"}, args: []string{"--nats-token=s3cret"}},
-		"nkey":                     {server: server.Options{Nkeys: []*server.NkeyUser{nkey}}, args: []string{"--nats-nkey=" + seedFile}},
-		"credentials file":         {server: operator, args: []string{"--nats-creds=" + credsFile}},
-		"TLS, client certificate":  {server: server.Options{TLSConfig: certs.server}, args: []string{"--nats-tls-ca=" + certs.ca, "--nats-tls-cert=" + certs.cert, "--nats-tls-key=" + certs.key}},
-		"JetStream domain":         {server: server.Options{JetStreamDomain: "hub"}, args: []string{"--js-domain=hub"}},
-		"JetStream API prefix":     {server: server.Options{JetStreamDomain: "hub"}, args: []string{"--js-api-prefix=$JS.hub.API"}},
-		"user with a narrow inbox": {server: server.Options{Users: []*server.User{narrow}}, args: []string{"--nats-user=gw", "--nats-password=pw", "--inbox-prefix=_INBOX_gw"}},
+		"open": {},
+		"user and password": {server: server.Options{Username: "gw", Password: "pw"},
+			args: []string{"--nats-user=gw", "--nats-password=pw"}},
+		"user in the address": {server: server.Options{Username: "gw", Password: "pw"},
+			scheme: "nats://gw:pw@"},
+		"token": {server: server.Options{Authorization: "s3cret"},
+			args: []string{"--nats-token=s3cret"}},
+		"nkey": {server: server.Options{Nkeys: []*server.NkeyUser{nkey}},
+			args: []string{"--nats-nkey=" + seedFile}},
+		"credentials file": {server: operator, args: []string{"--nats-creds=" + credsFile}},
+		"TLS, client certificate": {server: server.Options{TLSConfig: certs.server}, args: []string{
+			"--nats-tls-ca=" + certs.ca, "--nats-tls-cert=" + certs.cert,
+			"--nats-tls-key=" + certs.key,
+		}},
+		"JetStream domain": {server: server.Options{JetStreamDomain: "hub"},
+			args: []string{"--js-domain=hub"}},
+		"JetStream API prefix": {server: server.Options{JetStreamDomain: "hub"},
+			args: []string{"--js-api-prefix=$JS.hub.API"}},
+		"user with a narrow inbox": {server: server.Options{Users: []*server.User{narrow}},
+			args: []string{"--nats-user=gw", "--nats-password=pw", "--inbox-prefix=_INBOX_gw"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ns := startNATS(t, tc.server)
@@ -46,14 +58,18 @@ func TestExternalNATSTakesEveryCredential(t *testing.T) {
 			g.want(201, "PUT", "/buckets/shop", "")
 			g.want(200, "PUT", "/buckets/shop/keys/a", "1")
 			g.wantValue("/buckets/shop/keys/a", "1")
-			if keys := g.want(200, "GET", "/buckets/shop/keys", ""); !strings.Contains(keys, `"a"`) {
+			keys := g.want(200, "GET", "/buckets/shop/keys", "")
+			if !strings.Contains(keys, `"a"`) {
 				t.Errorf("keys: %s", keys)
 			}
-			if history := g.want(200, "GET", "/buckets/shop/history/a", ""); !strings.Contains(history, `"revision":1`) {
+			history := g.want(200, "GET", "/buckets/shop/history/a", "")
+			if !strings.Contains(history, `"revision":1`) {
 				t.Errorf("history: %s", history)
 			}
 			g.want(200, "PATCH", "/buckets/shop", `{"allow_atomic":true}`)
-			g.want(200, "POST", "/buckets/shop/transactions", `{"operations":[{"op":"put","key":"b","value":2,"if_absent":true},{"op":"put","key":"c","value":3},{"op":"check","key":"a","if_revision":1}]}`)
+			g.want(200, "POST", "/buckets/shop/transactions",
+				`{"operations":[{"op":"put","key":"b","value":2,"if_absent":true},`+
+					`{"op":"put","key":"c","value":3},{"op":"check","key":"a","if_revision":1}]}`)
 			g.wantValue("/buckets/shop/keys/c", "3")
 			if code := g.stop(syscall.SIGTERM); code != 0 {
 				t.Errorf("exit code %d", code)

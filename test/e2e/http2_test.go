@@ -86,7 +86,8 @@ func TestRefusalOfABodyOverHTTP2(t *testing.T) {
 			return
 		case kind == frameData && !answered:
 			answered = true
-			if _, err := conn.Write(appendFrame(nil, frameData, flagEndStream, 1, []byte("value"))); err != nil {
+			body := appendFrame(nil, frameData, flagEndStream, 1, []byte("value"))
+			if _, err := conn.Write(body); err != nil {
 				t.Fatal(err)
 			}
 		}

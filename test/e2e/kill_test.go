@@ -75,7 +75,8 @@ func TestKillWhileABucketChanges(t *testing.T) {
 		changes.Go(func() {
 			defer close(changed)
 			for i := 0; ; i++ {
-				if _, err := g.do("PATCH", "/buckets/shop", fmt.Sprintf(`{"description":"%d.%d"}`, round, i)); err != nil {
+				patch := fmt.Sprintf(`{"description":"%d.%d"}`, round, i)
+				if _, err := g.do("PATCH", "/buckets/shop", patch); err != nil {
 					return // killed
 				}
 				// The kill comes at another moment in each round.
@@ -158,7 +159,8 @@ func TestKillBringsNothingBackBelowARollUp(t *testing.T) {
 	g.wantValue("/buckets/shop/keys/expires", "new")
 	g.wantValue("/buckets/shop/keys/kept", "4")
 	eventually(t, "the entry's time to be over", func() error {
-		if a, err := g.do("GET", "/buckets/shop/keys/expires", ""); err != nil || a.status == 200 && a.body == "new" {
+		a, err := g.do("GET", "/buckets/shop/keys/expires", "")
+		if err != nil || a.status == 200 && a.body == "new" {
 			return fmt.Errorf("%q, %v", a.body, err)
 		}
 		return nil

@@ -43,7 +43,9 @@ func TestSecondStartOnTheSameDataIsRefused(t *testing.T) {
 		t.Errorf("exit code %d, want 1", code)
 	}
 	message := second.stderr.String()
-	for _, want := range []string{dir, "process " + strconv.Itoa(first.cmd.Process.Pid) + " ", "since 20"} {
+	for _, want := range []string{
+		dir, "process " + strconv.Itoa(first.cmd.Process.Pid) + " ", "since 20",
+	} {
 		if !strings.Contains(message, want) {
 			t.Errorf("message %q does not contain %q", message, want)
 		}
@@ -68,7 +70,8 @@ func halfSent(t *testing.T, g *gateway) (finish func() (int, error)) {
 	}
 	t.Cleanup(func() { conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(2 * patience))
-	fmt.Fprintf(conn, "PUT /buckets/shop/keys/slow HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
+	fmt.Fprintf(conn, "PUT /buckets/shop/keys/slow HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n"+
+		"Expect: 100-continue\r\n\r\n",
 		g.listen.Addr, len(first+second))
 	r := bufio.NewReader(conn)
 	if line, err := r.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {

@@ -81,23 +81,29 @@ func must[T any](value T, err error) T {
 func nkeyUser(t *testing.T) (user *server.NkeyUser, seedFile string) {
 	t.Helper()
 	pair := must(nkeys.CreateUser())
-	return &server.NkeyUser{Nkey: must(pair.PublicKey())}, writeFile(t, "user.nk", must(pair.Seed()))
+	return &server.NkeyUser{Nkey: must(pair.PublicKey())},
+		writeFile(t, "user.nk", must(pair.Seed()))
 }
 
 // operatorMode returns the options of a server whose accounts are JWTs, and the name of a
 // credentials file for one of its users.
 func operatorMode(t *testing.T) (opts server.Options, credsFile string) {
 	t.Helper()
-	operator, system, account, user := must(nkeys.CreateOperator()), must(nkeys.CreateAccount()), must(nkeys.CreateAccount()), must(nkeys.CreateUser())
+	operator, system, account, user := must(nkeys.CreateOperator()), must(nkeys.CreateAccount()),
+		must(nkeys.CreateAccount()), must(nkeys.CreateUser())
 	systemKey, accountKey := must(system.PublicKey()), must(account.PublicKey())
 
 	operatorClaims := jwt.NewOperatorClaims(must(operator.PublicKey()))
 	operatorClaims.SystemAccount = systemKey
 	accountClaims := jwt.NewAccountClaims(accountKey)
-	accountClaims.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: -1, DiskStorage: -1, Streams: -1, Consumer: -1}
+	accountClaims.Limits.JetStreamLimits = jwt.JetStreamLimits{
+		MemoryStorage: -1, DiskStorage: -1, Streams: -1, Consumer: -1,
+	}
 
 	resolver := &server.MemAccResolver{}
-	for key, claims := range map[string]*jwt.AccountClaims{systemKey: jwt.NewAccountClaims(systemKey), accountKey: accountClaims} {
+	for key, claims := range map[string]*jwt.AccountClaims{
+		systemKey: jwt.NewAccountClaims(systemKey), accountKey: accountClaims,
+	} {
 		if err := resolver.Store(key, must(claims.Encode(operator))); err != nil {
 			t.Fatal(err)
 		}
@@ -105,9 +111,11 @@ func operatorMode(t *testing.T) (opts server.Options, credsFile string) {
 	userJWT := must(jwt.NewUserClaims(must(user.PublicKey())).Encode(account))
 	creds := must(jwt.FormatUserConfig(userJWT, must(user.Seed())))
 	return server.Options{
-		TrustedOperators: []*jwt.OperatorClaims{must(jwt.DecodeOperatorClaims(must(operatorClaims.Encode(operator))))},
-		SystemAccount:    systemKey,
-		AccountResolver:  resolver,
+		TrustedOperators: []*jwt.OperatorClaims{
+			must(jwt.DecodeOperatorClaims(must(operatorClaims.Encode(operator)))),
+		},
+		SystemAccount:   systemKey,
+		AccountResolver: resolver,
 	}, writeFile(t, "user.creds", creds)
 }
 
@@ -129,22 +137,27 @@ func newCertificates(t *testing.T) certificates {
 	caDER := must(x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey))
 	leafKey := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature,
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore:   ca.NotBefore, NotAfter: ca.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	leafDER := must(x509.CreateCertificate(rand.Reader, leaf, ca, &leafKey.PublicKey, caKey))
 
 	caPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leafDER})
-	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(leafKey))})
+	keyPEM := pem.EncodeToMemory(&pem.Block{
+		Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(leafKey)),
+	})
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(caPEM)
 	return certificates{
-		ca: writeFile(t, "ca.pem", caPEM), cert: writeFile(t, "cert.pem", certPEM), key: writeFile(t, "key.pem", keyPEM),
+		ca: writeFile(t, "ca.pem", caPEM), cert: writeFile(t, "cert.pem", certPEM),
+		key: writeFile(t, "key.pem", keyPEM),
 		server: &tls.Config{
 			Certificates: []tls.Certificate{must(tls.X509KeyPair(certPEM, keyPEM))},
-			ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: pool, MinVersion: tls.VersionTLS12,
+			ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: pool,
+			MinVersion: tls.VersionTLS12,
 		},
 	}
 }

@@ -46,7 +46,8 @@ func tourBlocks(t *testing.T) (blocks []string) {
 
 func tour(t *testing.T, g *gateway, block string) {
 	t.Helper()
-	addresses := strings.NewReplacer("http://127.0.0.1:8080", g.url, "nats://127.0.0.1:4222", g.listen.NATSURL)
+	addresses := strings.NewReplacer("http://127.0.0.1:8080", g.url, "nats://127.0.0.1:4222",
+		g.listen.NATSURL)
 	variables, command, printed, promises := "KV="+g.url+"\n", "", "", 0
 	for line := range strings.Lines(block) {
 		line = strings.TrimSpace(line)

@@ -51,7 +51,8 @@ func TestSlowClientBesideThoseThatTakeNothing(t *testing.T) {
 	defer pace.Stop()
 	var others []net.Conn
 	for i := range 100 {
-		others = append(others, g.dialNarrow(fmt.Sprintf("127.0.0.%d", 2+i%3), "/buckets/b/keys/k", 4, 4<<10))
+		others = append(others,
+			g.dialNarrow(fmt.Sprintf("127.0.0.%d", 2+i%3), "/buckets/b/keys/k", 4, 4<<10))
 	}
 	// This reads 160 KB in a second.
 	paced := readerFunc(func(p []byte) (int, error) {
@@ -64,7 +65,8 @@ func TestSlowClientBesideThoseThatTakeNothing(t *testing.T) {
 	}
 	body, err := io.ReadAll(answer.Body)
 	if err != nil || string(body) != value {
-		t.Errorf("the slow client has %d bytes of %d with status %d: %v", len(body), len(value), answer.StatusCode, err)
+		t.Errorf("the slow client has %d bytes of %d with status %d: %v",
+			len(body), len(value), answer.StatusCode, err)
 	}
 	for _, conn := range others {
 		_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))

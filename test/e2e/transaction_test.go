@@ -71,18 +71,22 @@ func (l *ledger) check(g *gateway) {
 			if i == 0 {
 				whole = a.body
 			} else if a.body != whole {
-				g.t.Fatalf("key %d of group %d is of generation %s, the first of %s: a transaction was done in part", i, group, a.body, whole)
+				g.t.Fatalf("key %d of group %d is of generation %s, the first of %s: a "+
+					"transaction was done in part", i, group, a.body, whole)
 			}
 		}
-		if n, _ := strconv.ParseInt(whole, 10, 64); n < l.acknowledged[group].Load() || n > l.sent[group].Load() {
-			g.t.Errorf("group %d is of generation %s; %d was acknowledged, %d sent", group, whole, l.acknowledged[group].Load(), l.sent[group].Load())
+		n, _ := strconv.ParseInt(whole, 10, 64)
+		if n < l.acknowledged[group].Load() || n > l.sent[group].Load() {
+			g.t.Errorf("group %d is of generation %s; %d was acknowledged, %d sent",
+				group, whole, l.acknowledged[group].Load(), l.sent[group].Load())
 		}
 	}
 }
 
 func (l *ledger) log(t *testing.T) {
 	for group := range groups {
-		t.Logf("transactions of %d keys: %d sent, %d acknowledged", sizes[group], l.sent[group].Load(), l.acknowledged[group].Load())
+		t.Logf("transactions of %d keys: %d sent, %d acknowledged",
+			sizes[group], l.sent[group].Load(), l.acknowledged[group].Load())
 	}
 }
 

@@ -107,7 +107,8 @@ func TestManyStreamsShareOneConnection(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{Protocols: &protocols, MaxConnsPerHost: 1}}
 	var streams []*eventReader
 	for i := range 300 {
-		streams = append(streams, watch(t, client, fmt.Sprintf("http://%s/buckets/shop/watch?filter=k.%d", g.listen.Addr, i), ""))
+		streams = append(streams, watch(t, client,
+			fmt.Sprintf("http://%s/buckets/shop/watch?filter=k.%d", g.listen.Addr, i), ""))
 	}
 	for _, s := range streams {
 		s.until("event: sync", "")
