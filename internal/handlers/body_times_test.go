@@ -21,6 +21,7 @@ type pipeListener struct {
 	closed   chan struct{}
 }
 
+// Accept waits for a client that dials.
 func (l *pipeListener) Accept() (net.Conn, error) {
 	select {
 	case conn := <-l.accepted:
@@ -41,6 +42,7 @@ func (l *pipeListener) Close() error {
 
 func (l *pipeListener) Addr() net.Addr { return &net.TCPAddr{} }
 
+// dial connects a client to the listener.
 func (l *pipeListener) dial(context.Context, string, string) (net.Conn, error) {
 	client, server := net.Pipe()
 	l.accepted <- server

@@ -87,6 +87,7 @@ var configs = []struct {
 			Sources:   []*jetstream.StreamSource{{Name: "origin"}}}},
 }
 
+// startTime returns the time at which one of the configurations starts to copy its source.
 func startTime() *time.Time {
 	at := time.Date(2026, 11, 22, 18, 3, 11, 500_000_000, time.UTC)
 	return &at
@@ -118,25 +119,27 @@ func TestConfigurationsEqualNativeOnes(t *testing.T) {
 			g.do(t, "PUT", "/buckets/"+http, inBucket(tc.config, http), jsonType).is(t, 200)
 
 			// What was sent is reported.
-			var said map[string]any
-			(&answer{body: []byte(inBucket(tc.config, http))}).decode(t, &said)
-			told := a.object(t)
-			for field, value := range said {
-				if got := told[field]; !sameConfig(value, got) {
-					t.Errorf("%s: said %v, told %v", field, value, got)
+			var sent map[string]any
+			(&answer{body: []byte(inBucket(tc.config, http))}).decode(t, &sent)
+			reported := a.object(t)
+			for field, value := range sent {
+				if got := reported[field]; !sameConfig(value, got) {
+					t.Errorf("%s: sent %v, reported %v", field, value, got)
 				}
 			}
-			for field := range told {
-				if strings.Contains(fmt.Sprint(told[field]), "_nats.") {
-					t.Errorf("%s shows the server's own: %v", field, told[field])
+			for field := range reported {
+				if strings.Contains(fmt.Sprint(reported[field]), "_nats.") {
+					t.Errorf("%s shows the server's own: %v", field, reported[field])
 				}
 			}
 		})
 	}
 }
 
+// inBucket puts the name of a bucket into a configuration.
 func inBucket(config, bucket string) string { return strings.ReplaceAll(config, "BUCKET", bucket) }
 
+// nativeConfig puts the name of a bucket into a native configuration, of which it returns a copy.
 func nativeConfig(config jetstream.KeyValueConfig, bucket string) jetstream.KeyValueConfig {
 	config.Bucket = bucket
 	if r := config.RePublish; r != nil {
@@ -158,34 +161,34 @@ func nativeConfig(config jetstream.KeyValueConfig, bucket string) jetstream.KeyV
 // sameConfig reports whether a value that was sent is reported as it should be. In the report names
 // may have gained their prefix KV_, sources have transforms, durations another spelling, and
 // defaults are filled in.
-func sameConfig(said, told any) bool {
-	switch said := said.(type) {
+func sameConfig(sent, reported any) bool {
+	switch sent := sent.(type) {
 	case map[string]any:
-		object, ok := told.(map[string]any)
-		for field, value := range said {
+		object, ok := reported.(map[string]any)
+		for field, value := range sent {
 			if !sameConfig(value, object[field]) {
 				return false
 			}
 		}
 		return ok
 	case []any:
-		list, ok := told.([]any)
-		if !ok || len(list) != len(said) {
+		list, ok := reported.([]any)
+		if !ok || len(list) != len(sent) {
 			return false
 		}
-		for i := range said {
-			if !sameConfig(said[i], list[i]) {
+		for i := range sent {
+			if !sameConfig(sent[i], list[i]) {
 				return false
 			}
 		}
 		return true
 	case string:
-		text, _ := told.(string)
-		one, err1 := time.ParseDuration(said)
+		text, _ := reported.(string)
+		one, err1 := time.ParseDuration(sent)
 		other, err2 := time.ParseDuration(text)
-		return said == text || "KV_"+said == text || err1 == nil && err2 == nil && one == other
+		return sent == text || "KV_"+sent == text || err1 == nil && err2 == nil && one == other
 	}
-	return fmt.Sprint(said) == fmt.Sprint(told)
+	return fmt.Sprint(sent) == fmt.Sprint(reported)
 }
 
 // settings returns the configuration of a bucket's stream, with "BUCKET" in place of the bucket's
@@ -305,7 +308,7 @@ func TestMalformedConfigurationsAreRefusedWithTheirPlace(t *testing.T) {
 			}
 			if detail := fmt.Sprint(document["detail"]); strings.Contains(detail, "Go ") ||
 				strings.Contains(detail, "json:") || strings.Contains(detail, "BucketConfig") {
-				t.Errorf("%s %.60s: detail tells of the inside: %s",
+				t.Errorf("%s %.60s: the detail shows the inside: %s",
 					request.method, tc.config, detail)
 			}
 		}

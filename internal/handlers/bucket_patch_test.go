@@ -19,7 +19,7 @@ func TestBucketPatchChangesOnlyWhatItNames(t *testing.T) {
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "origin"})
 	for i, tc := range []struct {
 		field, value string
-		told         any // the value as it is reported
+		reported     any // the value as it is reported
 		null         any // the value reported after null; nil if the member is then absent
 		native       func(*jetstream.KeyValueConfig)
 	}{
@@ -75,7 +75,7 @@ func TestBucketPatchChangesOnlyWhatItNames(t *testing.T) {
 			a := g.do(t, "PATCH", path, `{"`+tc.field+`":`+tc.value+`}`,
 				"Content-Type: application/merge-patch+json; charset=utf-8").is(t, 200)
 			after := a.object(t)
-			if diff := cmp.Diff(tc.told, after[tc.field]); diff != "" {
+			if diff := cmp.Diff(tc.reported, after[tc.field]); diff != "" {
 				t.Errorf("%s (-want +got)\n%s", tc.field, diff)
 			}
 			for field := range before {
@@ -92,9 +92,9 @@ func TestBucketPatchChangesOnlyWhatItNames(t *testing.T) {
 			}
 			wantNative(t, kv, "a", "v")
 
-			told := g.do(t, "PATCH", path, `{"`+tc.field+`":null}`, jsonType).is(t, 200).
+			reported := g.do(t, "PATCH", path, `{"`+tc.field+`":null}`, jsonType).is(t, 200).
 				object(t)[tc.field]
-			if diff := cmp.Diff(tc.null, told); diff != "" {
+			if diff := cmp.Diff(tc.null, reported); diff != "" {
 				t.Errorf("%s: null (-want +got)\n%s", tc.field, diff)
 			}
 			if tc.field != "description" && tc.field != "history" {
@@ -221,10 +221,11 @@ func TestBucketPatchMergesMetadata(t *testing.T) {
 	g.bucket(t, jetstream.KeyValueConfig{
 		Bucket: "b", Metadata: map[string]string{"keep": "1", "change": "2", "drop": "3"},
 	})
-	told := g.do(t, "PATCH", "/buckets/b",
+	reported := g.do(t, "PATCH", "/buckets/b",
 		`{"metadata":{"change":"4","drop":null,"none":null,"add":"5"}}`,
 		jsonType).is(t, 200).object(t)["metadata"]
-	if diff := cmp.Diff(map[string]any{"keep": "1", "change": "4", "add": "5"}, told); diff != "" {
+	diff := cmp.Diff(map[string]any{"keep": "1", "change": "4", "add": "5"}, reported)
+	if diff != "" {
 		t.Errorf("metadata (-want +got)\n%s", diff)
 	}
 	g.do(t, "PATCH", "/buckets/b", `{"metadata":{"_nats.ver":null}}`, jsonType)
@@ -306,11 +307,11 @@ func TestBucketPatchEnablesLimitMarkers(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
-	told := g.do(t, "PATCH", "/buckets/b", `{"limit_marker_ttl":"1h"}`, jsonType).is(t, 200).
+	reported := g.do(t, "PATCH", "/buckets/b", `{"limit_marker_ttl":"1h"}`, jsonType).is(t, 200).
 		object(t)
-	if told["limit_marker_ttl"] != "1h0m0s" ||
-		told["status"].(map[string]any)["expiry_events"] != true {
-		t.Errorf("%v", told)
+	if reported["limit_marker_ttl"] != "1h0m0s" ||
+		reported["status"].(map[string]any)["expiry_events"] != true {
+		t.Errorf("%v", reported)
 	}
 	if _, err := kv.Create(t.Context(), "a", []byte("v"), jetstream.KeyTTL(time.Hour)); err != nil {
 		t.Errorf("native create with a TTL: %v", err)
@@ -321,11 +322,11 @@ func TestBucketPatchEnablesLimitMarkers(t *testing.T) {
 		t.Errorf("native create: %v", err)
 	}
 	// There are no more markers, but NATS does not disable message TTLs again.
-	told = g.do(t, "PATCH", "/buckets/b", `{"limit_marker_ttl":null}`, jsonType).is(t, 200).
+	reported = g.do(t, "PATCH", "/buckets/b", `{"limit_marker_ttl":null}`, jsonType).is(t, 200).
 		object(t)
-	if settings := g.settings(t, "b"); told["limit_marker_ttl"] != "0s" ||
+	if settings := g.settings(t, "b"); reported["limit_marker_ttl"] != "0s" ||
 		settings["allow_msg_ttl"] != true || settings["subject_delete_marker_ttl"] != nil {
-		t.Errorf("%v %v", told, settings)
+		t.Errorf("%v %v", reported, settings)
 	}
 	g.get(t, "/buckets/b/keys/a").is(t, 200).hasBody(t, "v")
 }

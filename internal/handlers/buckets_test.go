@@ -86,9 +86,9 @@ func TestAllowAtomicIsSetAndReported(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	for range 2 {
-		told := g.do(t, "PUT", "/buckets/b", `{"allow_atomic":true}`, jsonType).object(t)
-		if told["allow_atomic"] != true {
-			t.Errorf("told %v", told["allow_atomic"])
+		reported := g.do(t, "PUT", "/buckets/b", `{"allow_atomic":true}`, jsonType).object(t)
+		if reported["allow_atomic"] != true {
+			t.Errorf("reported %v", reported["allow_atomic"])
 		}
 	}
 	if g.settings(t, "b")["allow_atomic"] != true {
@@ -100,8 +100,8 @@ func TestAllowAtomicIsSetAndReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if told := g.get(t, "/buckets/b").is(t, 200).object(t); told["allow_atomic"] != false {
-		t.Errorf("told %v", told["allow_atomic"])
+	if reported := g.get(t, "/buckets/b").is(t, 200).object(t); reported["allow_atomic"] != false {
+		t.Errorf("reported %v", reported["allow_atomic"])
 	}
 }
 

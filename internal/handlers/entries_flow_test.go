@@ -39,6 +39,7 @@ func (g *gateway) importFrom(t testing.TB, target string, body io.Reader) []byte
 	return answer
 }
 
+// asUint returns a number of decoded JSON.
 func asUint(t testing.TB, v any) uint64 {
 	t.Helper()
 	n, err := v.(json.Number).Int64()
@@ -56,6 +57,7 @@ type rawImport struct {
 	sent atomic.Int64 // the bytes of the body that were sent
 }
 
+// rawImport sends the head of an import whose body has a length.
 func (g *gateway) rawImport(t testing.TB, target string, length int) *rawImport {
 	t.Helper()
 	conn := g.dial(t)
@@ -84,6 +86,7 @@ func (r *rawImport) send(body string) <-chan error {
 	return done
 }
 
+// chunksOf yields a text in parts of the size.
 func chunksOf(s string, size int) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for len(s) > 0 {
@@ -111,6 +114,7 @@ func (r *rawImport) awaitStall() {
 	})
 }
 
+// answer reads the answer to its end.
 func (r *rawImport) answer() imported {
 	r.t.Helper()
 	response, err := http.ReadResponse(bufio.NewReader(r.conn), nil)
@@ -323,6 +327,7 @@ func TestImportCutByNATSContinues(t *testing.T) {
 	g.wantKeys(t, "b", n)
 }
 
+// lastOf returns the last revision of a bucket, as the gateway reports it.
 func (g *gateway) lastOf(t testing.TB, bucket string) int64 {
 	t.Helper()
 	status := g.get(t, "/buckets/"+bucket).is(t, 200).object(t)["status"].(map[string]any)

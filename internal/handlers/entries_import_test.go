@@ -306,7 +306,7 @@ func TestExportOfATransactionCanBeImported(t *testing.T) {
 	g.transact(t, `{"op":"put","key":"a","text":"1"},{"op":"put","key":"b","text":"2"}`).is(t, 200)
 	lines := string(g.get(t, "/buckets/"+kv.Bucket()+"/entries", asLines).is(t, 200).body)
 	if !strings.Contains(lines, `"transaction":`) {
-		t.Fatalf("no transaction is told of: %s", lines)
+		t.Fatalf("no entry names its transaction: %s", lines)
 	}
 	copied := g.shop(t)
 	g.load(t, "/buckets/shop/entries", lines).wantDone(t, 2, 0)

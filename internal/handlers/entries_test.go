@@ -93,6 +93,8 @@ func TestValueHasOneFormInJSON(t *testing.T) {
 	}
 }
 
+// wantOneForm checks that an entry has its value in exactly one form, or in none if it is not
+// wanted.
 func (g *gateway) wantOneForm(t *testing.T, a *answer, entry map[string]any, want bool) {
 	t.Helper()
 	forms := 0

@@ -41,7 +41,7 @@ func TestCopyOfAnEntryReportsItsOwnEnd(t *testing.T) {
 			eventually(t, "the entries come", func() bool {
 				return g.get(t, of+"/keys/lasts").status == 200
 			})
-			told := func(a *answer) bool {
+			reported := func(a *answer) bool {
 				return strings.Contains(string(a.is(t, 200).body), `"expires"`)
 			}
 			if a := g.get(t, of+"/keys/lasts").
@@ -51,11 +51,11 @@ func TestCopyOfAnEntryReportsItsOwnEnd(t *testing.T) {
 			for _, target := range []string{
 				"/entries/lasts", "/entries", "/entries?key=lasts", "/history/lasts",
 			} {
-				if a := g.get(t, of+target); told(a) != c.ends {
+				if a := g.get(t, of+target); reported(a) != c.ends {
 					t.Errorf("%s: %s", target, a.body)
 				}
 			}
-			if a := g.get(t, of+"/entries", asLines); told(a) != c.ends {
+			if a := g.get(t, of+"/entries", asLines); reported(a) != c.ends {
 				t.Errorf("export: %s", a.body)
 			}
 		})

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// shortTimeout lets requests to NATS fail early.
 func shortTimeout(s *setup) { s.client.RequestTimeout = 200 * time.Millisecond }
 
 // warm starts a gateway that knows the bucket "shop", so that the next request is the one that
@@ -25,6 +26,7 @@ func warm(t testing.TB, configure ...func(*setup)) (*gateway, jetstream.KeyValue
 	return g, kv
 }
 
+// problemsByFault produce those problems for which a fault is needed, by their codes.
 var problemsByFault = map[string]func(t *testing.T) *answer{
 	"nats-unavailable": func(t *testing.T) *answer {
 		g, _ := warm(t)
@@ -332,6 +334,7 @@ func TestCompareAndSetLosesNoIncrement(t *testing.T) {
 	wantNative(t, kv, "n", fmt.Sprint(6*each))
 }
 
+// increment returns the number that follows the one in the text.
 func increment(s string) string {
 	var n int
 	fmt.Sscan(s, &n)

@@ -48,6 +48,7 @@ func TestLongestKeyIsAFilter(t *testing.T) {
 	g.get(t, "/buckets/shop/keys?prefix="+key).is(t, 200)
 }
 
+// numbered returns copies of a text, each with a number behind it.
 func numbered(s string, count int) []string {
 	all := make([]string, count)
 	for i := range all {

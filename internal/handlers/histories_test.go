@@ -110,7 +110,7 @@ func testLostRevisionsAreNotTakenForThoseThatReplaceThem(t *testing.T, form func
 	server.Restore(saved)
 	g.putEach(t, "b", "k=theirs", "m=theirs", "a=theirs", "a=more")
 	if b := w.until("reset"); b.object(t)["reason"] == "epoch" {
-		t.Errorf("the open stream was told of %v", b)
+		t.Errorf("the open stream got %v", b)
 	}
 	other := start(t, form, usingServer(server))
 	for name, g := range byAge(g, other) {
@@ -166,7 +166,7 @@ func testMovedEpochChangesNothing(t *testing.T, form func(*setup)) {
 	var b block
 	for b = w.next(); b.event != "put"; b = w.next() {
 		if b.event == "reset" {
-			t.Fatalf("the open stream was told of %v", b)
+			t.Fatalf("the open stream got %v", b)
 		}
 	}
 	moved := b.object(t)["epoch"]
@@ -248,7 +248,7 @@ func testIDOfOtherContentIsReset(t *testing.T, form func(*setup)) {
 	w.until("sync")
 	w.close()
 	other := g.watch(t, "/watch?watch=shop&watch=config", "Last-Event-ID: "+w.lastID)
-	told := map[string]int{}
+	reported := map[string]int{}
 	for synced := 0; synced < 2; {
 		b := other.next()
 		switch b.event {
@@ -256,11 +256,11 @@ func testIDOfOtherContentIsReset(t *testing.T, form func(*setup)) {
 			synced++
 			fallthrough
 		case "reset":
-			told[fmt.Sprint(b.event, " ", b.object(t)["bucket"])]++
+			reported[fmt.Sprint(b.event, " ", b.object(t)["bucket"])]++
 		}
 	}
-	if len(told) != 3 || told["reset shop"] != 1 || told["sync config"] != 1 {
-		t.Errorf("with another filter of shop: %v", told)
+	if len(reported) != 3 || reported["reset shop"] != 1 || reported["sync config"] != 1 {
+		t.Errorf("with another filter of shop: %v", reported)
 	}
 }
 

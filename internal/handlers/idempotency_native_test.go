@@ -71,6 +71,8 @@ func (g *gateway) appendTwice(t *testing.T, id, query string) {
 	}
 }
 
+// appendNatively appends an id to the list with a native compare-and-set, which it repeats until it
+// succeeds.
 func appendNatively(t *testing.T, kv jetstream.KeyValue, id string) {
 	for {
 		e, err := kv.Get(t.Context(), "list")

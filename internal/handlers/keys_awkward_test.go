@@ -29,6 +29,7 @@ var spellings = []struct {
 	{"in the query, slashes as they are", func(key string) string { return "~?key=" + key }},
 }
 
+// percentEncoded encodes every byte of a text for a URL.
 func percentEncoded(s string) string {
 	var b strings.Builder
 	for i := range len(s) {

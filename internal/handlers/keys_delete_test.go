@@ -125,7 +125,7 @@ func TestDeletionByFilterCutShortReportsProgress(t *testing.T) {
 	a := g.do(t, "DELETE", "/buckets/b/keys?filter=>", nil).is(t, 200)
 	rest := int(asUint(t, a.object(t)["deleted"]))
 	if gone := n - rest; gone < deleted || gone > deleted+unknown {
-		t.Errorf("%d were gone; told were %d, and %d of which nothing is known",
+		t.Errorf("%d were gone; reported were %d, and %d as unknown",
 			gone, deleted, unknown)
 	}
 	g.get(t, "/buckets/b/entries").is(t, 200)

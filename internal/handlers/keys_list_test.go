@@ -30,6 +30,7 @@ func (g *gateway) bucketOf(t testing.TB, bucket string, keys ...string) jetstrea
 	return kv
 }
 
+// someKeys are the keys of the bucket that the tests of lists read.
 var someKeys = []string{
 	"orders.2", "orders.10", "orders", "orders.10.lines", "Orders.1", "a/b", "a/c/d", "a", "a.b",
 	"a.b.c", "z", "-", "stock.1", "=", "a//b",

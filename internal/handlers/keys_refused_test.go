@@ -32,6 +32,7 @@ func (g *gateway) forEachKeyOperation(t *testing.T, bucket, inPath, key string,
 	}
 }
 
+// bodyFor returns a body for requests of the method that must be refused.
 func bodyFor(method string) any {
 	if method == "PUT" {
 		return "stored by mistake"

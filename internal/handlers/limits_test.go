@@ -9,7 +9,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const maxPayload = 1 << 20 // the limit of the embedded server
+// maxPayload is the limit of the embedded server for a message.
+const maxPayload = 1 << 20
 
 // wantTooLarge checks that an answer is 413 with this limit, and that nothing was stored.
 func (g *gateway) wantTooLarge(t *testing.T, a *answer, limit int, bucket string,
@@ -91,10 +92,10 @@ func TestToldLimitsAreTrue(t *testing.T) {
 					continue
 				}
 				document := a.problem(t, 413, "value-too-large")
-				told, err := document["max_value_bytes"].(json.Number).Int64()
-				if err != nil || told >= int64(size) {
+				reported, err := document["max_value_bytes"].(json.Number).Int64()
+				if err != nil || reported >= int64(size) {
 					t.Errorf("%s: %d bytes are refused since at most %d are allowed",
-						a.request, size, told)
+						a.request, size, reported)
 				}
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// markerKeys returns the keys on a page of markers.
 func markerKeys(page map[string]any) (keys []string) {
 	list, _ := page["markers"].([]any)
 	for _, marker := range list {

@@ -99,7 +99,7 @@ func TestAccessLogShowsRoutesNotKeys(t *testing.T) {
 	}
 	if log := g.log.String(); strings.Contains(log, "secret") {
 		i := strings.Index(log, "secret")
-		t.Errorf("the log tells of %.60q", log[i:])
+		t.Errorf("the log shows %.60q", log[i:])
 	}
 	seen := make(map[string]bool)
 	for _, line := range g.accessLog(t) {

@@ -158,6 +158,7 @@ func transaction(operations string) func(*testing.T) *answer {
 	}
 }
 
+// problemsByRequest produce those problems for which a request is enough, by their codes.
 var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"invalid-bucket-name": simple("GET", "/buckets/a.b", nil),
 	"invalid-key":         simple("GET", "/buckets/shop/keys/*", nil),
@@ -309,7 +310,7 @@ func TestFailuresHaveFixedText(t *testing.T) {
 				"goroutine", ".go:",
 			} {
 				if strings.Contains(detail, inside) {
-					t.Errorf("%s: detail tells %q: %s", code, inside, detail)
+					t.Errorf("%s: the detail shows %q: %s", code, inside, detail)
 				}
 			}
 		})

@@ -2,6 +2,7 @@
 
 package handlers_test
 
+// raceEnabled reports whether the race detector is on.
 const raceEnabled = false
 
 // slowdown is the factor by which tests wait longer.

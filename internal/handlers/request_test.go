@@ -59,6 +59,7 @@ type session struct {
 	in      *bufio.Reader
 }
 
+// session opens a connection for several requests.
 func (g *gateway) session(t testing.TB) *session {
 	t.Helper()
 	return g.sessionOn(g.dial(t))

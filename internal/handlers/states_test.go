@@ -23,6 +23,7 @@ const (
 	purged
 )
 
+// states are all states.
 var states = [...]state{never, value, deleted, purged}
 
 func (s state) String() string { return [...]string{"never", "value", "deleted", "purged"}[s] }

@@ -24,6 +24,7 @@ const (
 	total    = accounts * 100
 )
 
+// account returns the key of an account.
 func account(i int) string { return fmt.Sprintf("account.%d", i) }
 
 // Transactions over HTTP move money between accounts, while native clients write the same keys. No
@@ -76,6 +77,7 @@ func TestTransfersKeepTheSum(t *testing.T) {
 	}
 }
 
+// repeatUntil runs a function again and again, at this interval, until stop is closed.
 func repeatUntil(work *sync.WaitGroup, stop <-chan struct{}, every time.Duration, do func()) {
 	work.Go(func() {
 		for {

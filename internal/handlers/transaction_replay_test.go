@@ -359,8 +359,8 @@ func TestTransactionOfAMirrorGoesToTheOrigin(t *testing.T) {
 	eventually(t, "the mirror follows", func() bool {
 		return g.get(t, "/buckets/copy/keys/b").status == 200
 	})
-	if mark := transactionOf(t, g.get(t, "/buckets/copy/entries/b").is(t, 200).body); mark != "" {
-		t.Errorf("the mirror has a mark: %s", mark)
+	if named := transactionOf(t, g.get(t, "/buckets/copy/entries/b").is(t, 200).body); named != "" {
+		t.Errorf("the entry of the mirror names a transaction: %s", named)
 	}
 	g.do(t, "PATCH", "/buckets/ledger", `{"allow_atomic":false}`, jsonType).is(t, 200)
 	problem := g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1}]}`,

@@ -42,12 +42,14 @@ type transacted struct {
 	}
 }
 
+// transacted reads the answer to a transaction that must have been carried out.
 func (a *answer) transacted(t testing.TB) (done transacted) {
 	t.Helper()
 	a.is(t, 200).decode(t, &done)
 	return done
 }
 
+// revisionsOf returns the revisions of the operations, in their order.
 func revisionsOf(done transacted) (revisions []uint64) {
 	for _, result := range done.Results {
 		revisions = append(revisions, result.Revision)
@@ -145,10 +147,11 @@ func TestTransactionIsNamedInItsEntries(t *testing.T) {
 	}
 	alone := g.get(t, "/buckets/ledger/entries/alone").is(t, 200)
 	if got := transactionOf(t, alone.body); got != "" {
-		t.Errorf("an entry written alone has a mark: %s", got)
+		t.Errorf("an entry that was written alone names a transaction: %s", got)
 	}
 }
 
+// transactionOf returns what an entry says of the transaction that stored it; "" for nothing.
 func transactionOf(t testing.TB, entry []byte) string {
 	t.Helper()
 	var e struct{ Transaction json.RawMessage }
@@ -251,7 +254,7 @@ func TestTransactionsNotEnabledNamesThePatch(t *testing.T) {
 	a := g.transact(t, operations)
 	detail, _ := a.problem(t, 409, "transactions-not-enabled")["detail"].(string)
 	if !strings.Contains(detail, `{"allow_atomic":true}`) {
-		t.Errorf("the detail does not tell how to mend it: %s", detail)
+		t.Errorf("the detail does not say how to fix it: %s", detail)
 	}
 	g.do(t, "PATCH", "/buckets/ledger", `{"allow_atomic":true}`, jsonType).is(t, 200)
 	g.transact(t, operations).is(t, 200)

@@ -254,6 +254,7 @@ func (g *gateway) awaitEnd(t *testing.T, name, path, ends string) {
 	})
 }
 
+// wantNothingOlder reads a key and ends the test if an older value is back.
 func (g *gateway) wantNothingOlder(t *testing.T, name, path string) *answer {
 	t.Helper()
 	a := g.get(t, path)

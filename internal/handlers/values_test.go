@@ -8,6 +8,7 @@ import (
 	"time"
 )
 
+// allBytes returns each byte once.
 func allBytes() string {
 	b := make([]byte, 256)
 	for i := range b {

@@ -50,9 +50,10 @@ func TestMissingBucketHasBookmarks(t *testing.T) {
 	g.deleteBucket(t, "shop")
 	w.until("bucket-deleted")
 	b := w.until("bookmark")
-	told := b.object(t)
-	if !strings.HasPrefix(b.id, "0-0~") || told["revision"] != 0.0 || told["exact"] != false {
-		t.Errorf("id %s, data %v", b.id, told)
+	reported := b.object(t)
+	if !strings.HasPrefix(b.id, "0-0~") || reported["revision"] != 0.0 ||
+		reported["exact"] != false {
+		t.Errorf("id %s, data %v", b.id, reported)
 	}
 	// Bookmarks come even while NATS is away.
 	g.wire.stop()

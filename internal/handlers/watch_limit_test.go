@@ -22,7 +22,7 @@ func TestStreamBeyondTheLimitIsRefused(t *testing.T) {
 	}
 	p := refused.next()
 	if p.event != "problem" || p.object(t)["type"] != "/problems/too-many-streams" {
-		t.Errorf("told %+v", p)
+		t.Errorf("got %+v", p)
 	}
 	if _, more := <-refused.blocks; more {
 		t.Error("the refused stream goes on")

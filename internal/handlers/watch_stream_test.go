@@ -86,6 +86,6 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 		sent = append(sent, out...)
 	}
 	if n := bytes.Count(sent, []byte(`"late"`)); n != 1 {
-		t.Errorf("what came between two turns was told %d times", n)
+		t.Errorf("what came between two turns was sent %d times", n)
 	}
 }
