@@ -12,6 +12,7 @@ import (
 
 var update = flag.Bool("update", false, "write docs/bounds.md anew")
 
+// boundsPage is the document that the test compares or writes.
 const boundsPage = "../../docs/bounds.md"
 
 // ofMachine matches the row of the bound whose limit and share depend on the machine.

@@ -119,6 +119,7 @@ func (g *gateway) logged(message string) (logLine, bool) {
 	return logLine{}, false
 }
 
+// signal sends a signal to the process.
 func (g *gateway) signal(s os.Signal) {
 	g.t.Helper()
 	if err := g.cmd.Process.Signal(s); err != nil {
@@ -141,6 +142,7 @@ func (g *gateway) wait() int {
 	return g.cmd.ProcessState.ExitCode()
 }
 
+// stop sends a signal to the process and returns its exit code.
 func (g *gateway) stop(s os.Signal) int {
 	g.t.Helper()
 	g.signal(s)
@@ -154,6 +156,7 @@ type answer struct {
 	body   string
 }
 
+// do sends a request and reads the answer to its end. It may be called from any goroutine.
 func (g *gateway) do(method, path, body string) (answer, error) {
 	req, err := http.NewRequest(method, g.url+path, strings.NewReader(body))
 	if err != nil {
@@ -186,6 +189,7 @@ func (g *gateway) want(status int, method, path, body string) string {
 	return a.body
 }
 
+// wantValue checks the body of an answer that must be 200.
 func (g *gateway) wantValue(path, want string) {
 	g.t.Helper()
 	if got := g.want(200, "GET", path, ""); got != want {

@@ -19,6 +19,7 @@ const (
 	flagEndHeaders = 0x4
 )
 
+// appendFrame encodes a frame.
 func appendFrame(dst []byte, kind, flags, stream byte, payload []byte) []byte {
 	size := len(payload)
 	dst = append(dst, byte(size>>16), byte(size>>8), byte(size), kind, flags)
@@ -32,6 +33,7 @@ func appendField(dst []byte, name, value string) []byte {
 	return append(append(dst, byte(len(value))), value...)
 }
 
+// readFrame reads a frame and drops its payload.
 func readFrame(t *testing.T, r io.Reader) (kind, flags, stream byte) {
 	t.Helper()
 	var header [9]byte

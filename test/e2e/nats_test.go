@@ -43,6 +43,7 @@ func startNATS(t *testing.T, opts server.Options) *server.Server {
 	return ns
 }
 
+// stopNATS stops a server and waits for its end.
 func stopNATS(ns *server.Server) {
 	ns.Shutdown()
 	ns.WaitForShutdown()
@@ -60,6 +61,7 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// writeFile writes a file in a directory of the test and returns its path.
 func writeFile(t *testing.T, name string, content []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -126,6 +128,7 @@ type certificates struct {
 	server        *tls.Config
 }
 
+// newCertificates makes an authority and one certificate, which server and client share.
 func newCertificates(t *testing.T) certificates {
 	t.Helper()
 	caKey := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))

@@ -44,6 +44,7 @@ func tourBlocks(t *testing.T) (blocks []string) {
 	return blocks
 }
 
+// tour runs the commands of a block and checks what they promise to print.
 func tour(t *testing.T, g *gateway, block string) {
 	t.Helper()
 	addresses := strings.NewReplacer("http://127.0.0.1:8080", g.url, "nats://127.0.0.1:4222",

@@ -78,6 +78,7 @@ func TestSlowClientBesideThoseThatTakeNothing(t *testing.T) {
 	t.Error("nobody was cut: nothing was tested")
 }
 
+// A readerFunc is a function that is a reader.
 type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

@@ -12,7 +12,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-const groups = 4 // groups is the number of groups of keys. Each is written by one writer.
+// groups is the number of groups of keys. Each is written by one writer.
+const groups = 4
 
 // sizes are the numbers of keys in the groups: transactions that are sent with one flush, and with
 // many.
@@ -83,6 +84,7 @@ func (l *ledger) check(g *gateway) {
 	}
 }
 
+// log reports how many transactions there were.
 func (l *ledger) log(t *testing.T) {
 	for group := range groups {
 		t.Logf("transactions of %d keys: %d sent, %d acknowledged",
@@ -114,6 +116,7 @@ func (l *ledger) writeUntil(g *gateway, more int64, end func()) {
 	work.Wait()
 }
 
+// createLedger waits for a gateway and creates the bucket of the transactions.
 func createLedger(g *gateway) {
 	g.awaitReadyz(200)
 	g.want(201, "PUT", "/buckets/shop", "")

@@ -68,6 +68,7 @@ func (e *eventReader) until(text, unwanted string) string {
 	}
 }
 
+// idOf returns the id of a block.
 func idOf(block string) string {
 	_, rest, _ := strings.Cut(block, "id: ")
 	id, _, _ := strings.Cut(rest, "\n")
