@@ -87,6 +87,12 @@ var configs = []struct {
 			Sources:   []*jetstream.StreamSource{{Name: "origin"}}}},
 }
 
+// configWrites are the requests that take a configuration: the creation of a bucket, and the patch
+// of the bucket "shop".
+var configWrites = []struct{ method, path string }{
+	{"PUT", "/buckets/new"}, {"PATCH", "/buckets/shop"},
+}
+
 // startTime returns the time at which one of the configurations starts to copy its source.
 func startTime() *time.Time {
 	at := time.Date(2026, 11, 22, 18, 3, 11, 500_000_000, time.UTC)
@@ -278,9 +284,7 @@ func TestMalformedConfigurationsAreRefusedWithTheirPlace(t *testing.T) {
 		{`{"a"}`, ""}, {"\xff", ""}, {`{"description":"` + "\x01" + `"}`, ""},
 		{strings.Repeat("[", 20_000), ""}, {strings.Repeat(`{"mirror":`, 20_000), ""},
 	} {
-		for _, request := range []struct{ method, path string }{
-			{"PUT", "/buckets/new"}, {"PATCH", "/buckets/shop"},
-		} {
+		for _, request := range configWrites {
 			if request.method == "PATCH" &&
 				(tc.pointer == "/mirror/name" && tc.config == `{"mirror":{}}` ||
 					tc.pointer == "/republish/dest" && strings.Contains(tc.config, "src")) {

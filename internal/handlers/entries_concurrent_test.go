@@ -262,8 +262,7 @@ func TestExportCutByNATSEndsWithAProblem(t *testing.T) {
 		t.Errorf("%d lines, the last %v", len(lines), last)
 	}
 	// Imported again, it shows that it is not complete.
-	g.wire.restart(t)
-	eventually(t, "NATS is back", func() bool { return g.get(t, "/readyz").status == 200 })
+	g.restartNATS(t)
 	i := g.load(t, "/buckets/b/entries", string(rest))
 	i.wantDone(t, len(lines)-1, 1)
 	if x := g.export(t, "/buckets/b/entries"); len(x.entries) != n {

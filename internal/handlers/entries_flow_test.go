@@ -312,10 +312,8 @@ func TestImportCutByNATSContinues(t *testing.T) {
 	if code != "nats-unavailable" && code != "outcome-unknown" || len(i.progress) == 0 {
 		t.Fatalf("the last line is %v, progress %v", i.last, i.progress)
 	}
-	g.wire.restart(t)
-	eventually(t, "NATS is back", func() bool {
-		return g.get(t, "/readyz").status == 200 && g.get(t, "/buckets/b").status == 200
-	})
+	g.restartNATS(t)
+	eventually(t, "the bucket is back", func() bool { return g.get(t, "/buckets/b").status == 200 })
 	acknowledged := i.progress[len(i.progress)-1]
 	for line := range i.failed {
 		if line <= acknowledged {

@@ -30,9 +30,7 @@ func warm(t testing.TB, configure ...func(*setup)) (*gateway, jetstream.KeyValue
 var problemsByFault = map[string]func(t *testing.T) *answer{
 	"nats-unavailable": func(t *testing.T) *answer {
 		g, _ := warm(t)
-		g.wire.stop()
-		// A request that is under way until then is 504.
-		eventually(t, "the gateway notices", func() bool { return !g.client.Connected() })
+		g.stopNATS(t)
 		return g.do(t, "PUT", "/buckets/shop/keys/a", "v")
 	},
 	"timeout": func(t *testing.T) *answer {
@@ -98,8 +96,7 @@ func TestNATSAwayIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
 	doc := contract(t)
-	g.wire.stop()
-	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() })
+	g.stopNATS(t)
 	for template, item := range doc.Paths.Map() {
 		for method := range item.Operations() {
 			if !strings.HasPrefix(template, "/buckets") {
@@ -136,10 +133,7 @@ func TestNATSAwayIsReportedAtOnce(t *testing.T) {
 	g.get(t, "/version").is(t, 200)
 	g.get(t, "/openapi.json").is(t, 200)
 
-	g.wire.restart(t)
-	eventually(t, "the gateway finds its server again", func() bool {
-		return g.get(t, "/readyz").status == 200
-	})
+	g.restartNATS(t)
 	eventually(t, "listings work again", func() bool {
 		return g.get(t, "/buckets/shop/keys").status == 200
 	})
@@ -182,9 +176,7 @@ func TestMissingBucketIsDistinguishedAtOnce(t *testing.T) {
 		g.do(t, "PUT", "/buckets/brief/keys/a", "v").problem(t, 404, "bucket-not-found")
 		g.get(t, "/buckets/brief/keys/a").problem(t, 404, "bucket-not-found")
 	})
-	g.wire.stop()
-	// A request that is under way until then is 504.
-	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() })
+	g.stopNATS(t)
 	fastest("a server that is away", func() {
 		g.get(t, "/buckets/shop/keys/a").problem(t, 503, "nats-unavailable")
 		g.do(t, "PUT", "/buckets/shop/keys/a", "v").problem(t, 503, "nats-unavailable")

@@ -313,6 +313,49 @@ func (g *gateway) messages(t testing.TB, bucket string) [2]uint64 {
 	return [2]uint64{info.State.Msgs, info.State.LastSeq}
 }
 
+// wantUnchanged checks that nothing was stored in a bucket or removed from it since messages
+// returned before. of is put before the message, to say which request did it.
+func (g *gateway) wantUnchanged(t testing.TB, bucket string, before [2]uint64, of ...any) {
+	t.Helper()
+	cause := ""
+	if len(of) > 0 {
+		cause = fmt.Sprint(of...) + ": "
+	}
+	if after := g.messages(t, bucket); after != before {
+		t.Errorf("%sthe stream of %s went from %v to %v", cause, bucket, before, after)
+	}
+}
+
+// wantConnections checks that kvclient has not connected again since wire.connections returned
+// before, as it does after a request that took the shared connection down.
+func (g *gateway) wantConnections(t testing.TB, before int) {
+	t.Helper()
+	if now := g.wire.connections(); now != before {
+		t.Errorf("%d NATS connections were made, %d before", now, before)
+	}
+}
+
+// stopNATS stops the nats-server and waits until the gateway has noticed. Until then requests could
+// be answered with 504 instead of 503.
+func (g *gateway) stopNATS(t testing.TB) {
+	t.Helper()
+	g.wire.stop()
+	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() })
+}
+
+// restartNATS starts the nats-server again and waits until the gateway is ready.
+func (g *gateway) restartNATS(t testing.TB) {
+	t.Helper()
+	g.wire.restart(t)
+	g.awaitReady(t)
+}
+
+// awaitReady waits until the gateway is ready.
+func (g *gateway) awaitReady(t testing.TB) {
+	t.Helper()
+	eventually(t, "the gateway is ready", func() bool { return g.get(t, "/readyz").status == 200 })
+}
+
 // retained returns the number of messages that a bucket's stream holds of a key, markers included.
 func (g *gateway) retained(t testing.TB, bucket, key string) uint64 {
 	t.Helper()

@@ -118,10 +118,8 @@ func TestDeletionByFilterCutShortReportsProgress(t *testing.T) {
 	g.wire.stop()
 	document := (<-answers).problem(t, 504, "outcome-unknown")
 	deleted, unknown := int(asUint(t, document["deleted"])), int(asUint(t, document["unknown"]))
-	g.wire.restart(t)
-	eventually(t, "NATS is back", func() bool {
-		return g.get(t, "/readyz").status == 200 && g.get(t, "/buckets/b").status == 200
-	})
+	g.restartNATS(t)
+	eventually(t, "the bucket is back", func() bool { return g.get(t, "/buckets/b").status == 200 })
 	a := g.do(t, "DELETE", "/buckets/b/keys?filter=>", nil).is(t, 200)
 	rest := int(asUint(t, a.object(t)["deleted"]))
 	if gone := n - rest; gone < deleted || gone > deleted+unknown {

@@ -81,9 +81,7 @@ func TestInvalidKeysAreRefused(t *testing.T) {
 			})
 		})
 	}
-	if after := g.messages(t, "shop"); after != before {
-		t.Errorf("something was stored or removed: %v, then %v", before, after)
-	}
+	g.wantUnchanged(t, "shop", before)
 	g.get(t, "/buckets/shop").is(t, 200)
 }
 
@@ -116,13 +114,8 @@ func TestLongKeysNeverReachNATS(t *testing.T) {
 		}
 		g.get(t, "/buckets/shop/keys/a").is(t, 200)
 	}
-	if after := g.messages(t, "shop"); after != before {
-		t.Errorf("something was stored or removed: %v, then %v", before, after)
-	}
-	if now := g.wire.connections(); now != connections {
-		t.Errorf("%d NATS connections were made, %d before: a request took the shared one down",
-			now, connections)
-	}
+	g.wantUnchanged(t, "shop", before)
+	g.wantConnections(t, connections)
 }
 
 // So does everything else from a request that becomes part of a subject.
@@ -144,10 +137,7 @@ func TestLongNamesNeverReachNATS(t *testing.T) {
 		g.do(t, "PUT", "/buckets/"+long, nil).problem(t, 400, "invalid-bucket-name")
 		g.get(t, "/buckets/shop").is(t, 200)
 	}
-	if now := g.wire.connections(); now != connections {
-		t.Errorf("%d NATS connections were made, %d before: a request took the shared one down",
-			now, connections)
-	}
+	g.wantConnections(t, connections)
 }
 
 // A client also chooses the bytes of a bucket's configuration, and with it the subjects of later
@@ -177,11 +167,7 @@ func TestMirrorOriginCannotBreakTheConnection(t *testing.T) {
 			if a := g.do(t, "PUT", "/buckets/mirror/keys/b", "v"); a.status < 400 {
 				t.Errorf("a write went somewhere: %s", a.body)
 			}
-			if now := g.wire.connections(); now != connections {
-				t.Errorf(
-					"%d NATS connections were made, %d before: a request took the shared one down",
-					now, connections)
-			}
+			g.wantConnections(t, connections)
 			if a := g.get(t, "/buckets/shop/keys/a"); a.status != 200 {
 				t.Errorf("%s: status %d: another client's request fails", a.request, a.status)
 			}

@@ -20,9 +20,7 @@ func (g *gateway) wantTooLarge(t *testing.T, a *answer, limit int, bucket string
 	if document["max_value_bytes"] != json.Number(fmt.Sprint(limit)) {
 		t.Errorf("%s: max_value_bytes %v, want %d", a.request, document["max_value_bytes"], limit)
 	}
-	if after := g.messages(t, bucket); after != before {
-		t.Errorf("%s: something was stored: %v, then %v", a.request, before, after)
-	}
+	g.wantUnchanged(t, bucket, before, a.request)
 }
 
 // headerSize returns the bytes that one stored header adds to a message. They count against the
@@ -69,9 +67,7 @@ func TestValueSizeLimitsAreExact(t *testing.T) {
 			g.do(t, "PUT", path, exact[60:], "Content-Type: a/b").is(t, 200)
 		})
 	}
-	if now := g.wire.connections(); now != connections {
-		t.Errorf("%d NATS connections were made, %d before", now, connections)
-	}
+	g.wantConnections(t, connections)
 }
 
 // A precondition takes some bytes of a message. The limit that a refusal names must be one that the
@@ -142,9 +138,7 @@ func TestLimitsFollowTheConfiguration(t *testing.T) {
 	before := g.messages(t, "b")
 	// The write is refused whether the gateway has noticed the change or not.
 	g.do(t, "PUT", "/buckets/b/keys/a", "123456").problem(t, 413, "value-too-large")
-	if after := g.messages(t, "b"); after != before {
-		t.Error("stored above the limit")
-	}
+	g.wantUnchanged(t, "b", before)
 }
 
 func TestFullBucketRefusesWrites(t *testing.T) {
@@ -178,9 +172,7 @@ func TestJSONBodiesAreLimited(t *testing.T) {
 	for _, size := range []int{1 << 20, 1<<20 + 1, 3 << 20} {
 		config := `{"description":"` + strings.Repeat("d", size-len(`{"description":""}`)) + `"}`
 		for _, body := range []any{config, chunked(config)} {
-			for _, request := range []struct{ method, path string }{
-				{"PUT", "/buckets/new"}, {"PATCH", "/buckets/shop"},
-			} {
+			for _, request := range configWrites {
 				a := g.do(t, request.method, request.path, body, jsonType)
 				if size <= 1<<20 {
 					a.problem(t, 400, "invalid-body")

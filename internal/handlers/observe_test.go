@@ -115,8 +115,7 @@ func TestAccessLogShowsRoutesNotKeys(t *testing.T) {
 func TestCausesAreLogged(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
-	g.wire.stop()
-	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() })
+	g.stopNATS(t)
 	a := g.get(t, "/buckets/shop/keys/a").is(t, 503)
 	id := a.object(t)["instance"].(string)
 	cause := ""

@@ -93,9 +93,7 @@ func TestInvalidBucketNamesAreRefusedEverywhere(t *testing.T) {
 			}
 		}
 	}
-	if now := g.wire.connections(); now != connections {
-		t.Errorf("%d NATS connections were made, %d before", now, connections)
-	}
+	g.wantConnections(t, connections)
 }
 
 func TestBasePathIsPartOfEveryURL(t *testing.T) {

@@ -40,9 +40,7 @@ func TestMalformedPreconditionsAreRefused(t *testing.T) {
 			}
 		}
 	}
-	if after := f.messages(t, "shop"); after != before {
-		t.Errorf("something was stored: %v, then %v", before, after)
-	}
+	f.wantUnchanged(t, "shop", before)
 	wantNative(t, f.kv, p.key, "old")
 }
 

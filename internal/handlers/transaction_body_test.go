@@ -112,9 +112,7 @@ func TestTransactionBodyErrorsNameTheirPlace(t *testing.T) {
 			t.Errorf("%.200s: detail %s", tc.operations, detail)
 		}
 	}
-	if after := g.messages(t, "ledger"); after != before {
-		t.Errorf("messages %v before and %v after", before, after)
-	}
+	g.wantUnchanged(t, "ledger", before)
 }
 
 // These requests are wrong around the operations.
@@ -159,9 +157,7 @@ func TestTransactionEnvelopeIsChecked(t *testing.T) {
 	}
 	g.do(t, "POST", target, whole, jsonType, "Idempotency-Key: a", "Idempotency-Key: b").
 		problem(t, 400, "invalid-header")
-	if after := g.messages(t, "ledger"); after != before {
-		t.Errorf("messages %v before and %v after", before, after)
-	}
+	g.wantUnchanged(t, "ledger", before)
 	g.do(t, "POST", target, whole, "Content-Type: application/json; charset=utf-8").is(t, 200)
 	g.do(t, "POST", target, chunked(" \n"+whole+"\n "), jsonType).is(t, 200)
 }
@@ -190,9 +186,7 @@ func TestTransactionLimitsAreExact(t *testing.T) {
 	g.do(t, "POST", target, big, jsonType).problem(t, 413, "body-too-large")
 	g.do(t, "POST", target, chunked(big), jsonType).problem(t, 413, "body-too-large")
 	g.do(t, "POST", target, strings.Repeat(" ", 64<<20), jsonType).problem(t, 413, "body-too-large")
-	if after := g.messages(t, "ledger"); after != before {
-		t.Errorf("messages %v before and %v after", before, after)
-	}
+	g.wantUnchanged(t, "ledger", before)
 	g.transact(t, long(room)).is(t, 200)
 
 	var operations []string

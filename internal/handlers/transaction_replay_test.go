@@ -47,9 +47,7 @@ func TestTransactionSentAgainIsNotDoneAgain(t *testing.T) {
 			}
 			before := g.messages(t, "ledger")
 			check(true)
-			if after := g.messages(t, "ledger"); after != before {
-				t.Errorf("messages %v before and %v after", before, after)
-			}
+			g.wantUnchanged(t, "ledger", before)
 			put(t, kv, "a", "later")
 			check(true)
 			put(t, kv, "c", "later") // the key that was checked
@@ -266,9 +264,7 @@ func TestTransactionWithALostAcknowledgementIsOutcomeUnknown(t *testing.T) {
 	g.transact(t, operations, "Idempotency-Key: k").problem(t, 504, "outcome-unknown")
 	g.wire.onSending(nil)
 	g.wire.release()
-	eventually(t, "the gateway is well again", func() bool {
-		return g.get(t, "/readyz").status == 200
-	})
+	g.awaitReady(t)
 	wantNative(t, kv, "a", "2")
 	wantNative(t, kv, "b", "2")
 	p := g.transact(t, operations, "Idempotency-Key: k").problem(t, 409, "already-applied")
@@ -298,9 +294,7 @@ func TestTransactionWithoutItsEndStoresNothing(t *testing.T) {
 			`{"op":"put","key":"c","value":2}`).status == 503
 	})
 	g.wire.swallow("")
-	if after := g.messages(t, "ledger"); after != before {
-		t.Errorf("messages %v before and %v after", before, after)
-	}
+	g.wantUnchanged(t, "ledger", before)
 	g.transact(t, `{"op":"put","key":"a","value":3},{"op":"put","key":"b","value":3}`).is(t, 200)
 }
 

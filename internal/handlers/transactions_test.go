@@ -196,9 +196,7 @@ func TestTransactionConditionsAreAllChecked(t *testing.T) {
 	} {
 		g.transact(t, operations).wantFailed(t, failed...)
 	}
-	if after := g.messages(t, "ledger"); after != before {
-		t.Errorf("messages %v before and %v after", before, after)
-	}
+	g.wantUnchanged(t, "ledger", before)
 	for _, operations := range []string{
 		fmt.Sprintf(`{"op":"put","key":"a","value":1,"if_revision":%d}`, a),
 		// This is the revision of the marker.
