@@ -157,9 +157,9 @@ func TestMissingBucketIsDistinguishedAtOnce(t *testing.T) {
 		t.Helper()
 		best := time.Hour
 		for range 10 {
-			begin := time.Now()
+			began := time.Now()
 			request()
-			best = min(best, time.Since(begin))
+			best = min(best, time.Since(began))
 		}
 		if best > 100*time.Millisecond {
 			t.Errorf("%s takes %s at best", what, best)

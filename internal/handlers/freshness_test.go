@@ -187,10 +187,10 @@ func TestMinRevisionNotReachedTimesOut(t *testing.T) {
 		"/buckets/shop/keys/a", "/buckets/shop/entries/a", "/buckets/shop/keys/never",
 	} {
 		for _, min := range []uint64{last + 1, 1<<53 - 1} {
-			begin := time.Now()
+			began := time.Now()
 			g.get(t, fmt.Sprintf("%s?min_revision=%d", path, min)).
 				problem(t, 504, "revision-not-reached")
-			if took := time.Since(begin); took < 150*time.Millisecond {
+			if took := time.Since(began); took < 150*time.Millisecond {
 				t.Errorf("%s: given up after %s", path, took)
 			}
 		}
@@ -208,12 +208,12 @@ func TestMinRevisionWaitsAsLongAsPreferred(t *testing.T) {
 	path := fmt.Sprintf("/buckets/shop/keys/a?min_revision=%d", last+1)
 
 	answered := make(chan *answer)
-	begin := time.Now()
+	began := time.Now()
 	go func() { answered <- g.get(t, path, "Prefer: wait=30") }()
 	select {
 	case a := <-answered:
 		t.Fatalf("given up after %s, which is before the preferred 30 s: %d %s",
-			time.Since(begin), a.status, a.body)
+			time.Since(began), a.status, a.body)
 	case <-time.After(500 * time.Millisecond):
 	}
 	put(t, kv, "a", "new")
@@ -229,10 +229,10 @@ func TestMinRevisionNeedNotWait(t *testing.T) {
 	// The gateway's own limit is 5 s.
 	g := start(t)
 	last := put(t, g.shop(t), "a", "old")
-	begin := time.Now()
+	began := time.Now()
 	g.get(t, fmt.Sprintf("/buckets/shop/keys/a?min_revision=%d", last+1), "Prefer: wait=0").
 		problem(t, 504, "revision-not-reached")
-	if took := time.Since(begin); took > 3*time.Second {
+	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("Prefer: wait=0 took %s", took)
 	}
 }

@@ -10,6 +10,7 @@ import (
 )
 
 // These tests cut a client off between a reset, or a deletion, and what follows.
+
 func TestCutAfterAReset(t *testing.T) { inBothForms(t, testCutAfterAReset) }
 func TestCutAfterAResetOfOneBucket(t *testing.T) {
 	inBothForms(t, testCutAfterAResetOfOneBucket)
@@ -133,7 +134,7 @@ func testCutWhileTheBucketIsNone(t *testing.T, form func(*setup)) {
 		c.Subjects = append(c.Subjects, "other.>")
 	})
 	w.applyUntil(&f, "bucket-deleted")
-	// The client has not been told about what comes.
+	// The client is cut off before it learns what comes.
 	w.close()
 	f = fold{state: make(map[string]float64)}
 	g.changeStream(t, "b", func(c *jetstream.StreamConfig) { c.Subjects = c.Subjects[:1] })

@@ -15,6 +15,7 @@ import (
 )
 
 // These tests run with both forms of a stream's writer.
+
 func TestWatchSendsSnapshotSyncAndChanges(t *testing.T) {
 	inBothForms(t, testWatchSendsSnapshotSyncAndChanges)
 }
