@@ -103,8 +103,9 @@ func TestBodiesHaveTheirTime(t *testing.T) {
 			from: 1270 * time.Second, to: 1290 * time.Second},
 		"a little above the rate": {send: every(time.Second, 1100, 1e6),
 			from: 900 * time.Second, to: 920 * time.Second},
-		"a pause within the patience": {send: then(atOnce(100<<10), pause(25*time.Second),
-			atOnce(100<<10)), from: 25 * time.Second, to: 26 * time.Second},
+		"a pause within the patience": {
+			send: then(atOnce(100<<10), pause(25*time.Second), atOnce(100<<10)),
+			from: 25 * time.Second, to: 26 * time.Second},
 		"a small body within the grace": {send: then(atOnce(10), pause(8*time.Second), atOnce(10)),
 			from: 8 * time.Second, to: 9 * time.Second},
 		"a gateway that is slow itself": {send: atOnce(1 << 20), pause: time.Minute,

@@ -28,8 +28,7 @@ const (
 func account(i int) string { return fmt.Sprintf("account.%d", i) }
 
 // Transactions over HTTP move money between accounts, while native clients write the same keys. No
-// money is missing at any instant, in any snapshot, and for a watcher after the last entry of each
-// transaction.
+// money is missing in any snapshot while they do, nor for a watcher in the end.
 func TestTransfersKeepTheSum(t *testing.T) {
 	t.Parallel()
 	for _, storage := range []jetstream.StorageType{

@@ -15,9 +15,9 @@ import (
 // have: answers that do not come, a server that goes away and comes back, or another writer that is
 // always a moment faster.
 //
-// Every connection of the gateway passes through it. What the server sends is held while gate is
-// open, messages to the swallowed subjects are dropped, and sending is called before anything else
-// is passed on.
+// Every connection of the gateway passes through it. What the server sends is held while there is a
+// gate. What the gateway sends is first shown to sending, and then passed on without the messages to
+// swallowed subjects.
 type wire struct {
 	// options are those with which the server is started, each time on the same data.
 	options natsd.Options
