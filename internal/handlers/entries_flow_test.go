@@ -54,7 +54,8 @@ func asUint(t testing.TB, v any) uint64 {
 type rawImport struct {
 	t    testing.TB
 	conn net.Conn
-	sent atomic.Int64 // the bytes of the body that were sent
+	// sent is the number of bytes of the body that were sent so far.
+	sent atomic.Int64
 }
 
 // rawImport sends the head of an import whose body has a length.

@@ -76,8 +76,10 @@ func (g *gateway) epochOf(t testing.TB, bucket string) string {
 
 // A testKey is a key in a state.
 type testKey struct {
-	key   string
-	last  uint64 // the revision of its last entry; 0 if there is none
+	key string
+	// last is the revision of the key's last entry; 0 if there is none.
+	last uint64
+	// epoch is the epoch of the bucket.
 	epoch string
 }
 

@@ -10,6 +10,7 @@ import (
 
 // A loss is a way in which a bucket goes and comes back.
 type loss struct {
+	// lose lets the bucket go, and restore brings it back, both natively.
 	lose, restore func(t *testing.T, g *gateway)
 }
 

@@ -16,8 +16,8 @@ import (
 // always a moment faster.
 //
 // Every connection of the gateway passes through it. What the server sends is held while there is a
-// gate. What the gateway sends is first shown to sending, and then passed on without the messages to
-// swallowed subjects.
+// gate. What the gateway sends is first shown to sending, and then passed on without the messages
+// to swallowed subjects.
 type wire struct {
 	// options are those with which the server is started, each time on the same data.
 	options natsd.Options
