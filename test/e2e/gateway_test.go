@@ -20,13 +20,16 @@ const patience = 20 * time.Second
 
 // A gateway is a running process.
 type gateway struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	url    string // the address of the API, with the real port
+	t   *testing.T
+	cmd *exec.Cmd
+	// url is the address of the API, with the real port.
+	url string
+	// listen is the line of the log that has the addresses on which the gateway listens.
 	listen logLine
-	stdout *output
-	stderr *output
-	exited chan struct{} // closed when the process has ended
+	// stdout and stderr are what the process has written. The log is in stderr.
+	stdout, stderr *output
+	// exited is closed when the process has ended.
+	exited chan struct{}
 }
 
 // logLine has the members of a line of the gateway's log that the tests read.

@@ -124,8 +124,11 @@ func operatorMode(t *testing.T) (opts server.Options, credsFile string) {
 // certificates has the files and settings for a server that demands client certificates. All are
 // signed by one authority.
 type certificates struct {
+	// ca, cert and key are the paths of PEM files: of the authority, and of a client's certificate
+	// and its key.
 	ca, cert, key string
-	server        *tls.Config
+	// server has the server's settings.
+	server *tls.Config
 }
 
 // newCertificates makes an authority and one certificate, which server and client share.

@@ -30,7 +30,10 @@ func generation(group, n int) string {
 
 // A ledger records the last generation of each group that was sent, and the last that was
 // acknowledged.
-type ledger struct{ sent, acknowledged [groups]atomic.Int64 }
+type ledger struct {
+	// sent and acknowledged have the number of the generation of each group.
+	sent, acknowledged [groups]atomic.Int64
+}
 
 // write sends one generation after the other until the gateway has ended or stop is closed.
 func (l *ledger) write(g *gateway, group int, stop <-chan struct{}) {

@@ -12,8 +12,10 @@ import (
 
 // An eventReader reads the blocks of a stream.
 type eventReader struct {
-	t      *testing.T
-	close  func() error
+	t *testing.T
+	// close ends the stream as a client that goes away does.
+	close func() error
+	// blocks has what was read and not taken yet. It is closed when the stream ends.
 	blocks chan string
 }
 
