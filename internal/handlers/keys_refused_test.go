@@ -85,7 +85,8 @@ func TestInvalidKeysAreRefused(t *testing.T) {
 	g.get(t, "/buckets/shop").is(t, 200)
 }
 
-// A subject of about 4,050 bytes makes the server close the connection that all requests share.
+// A key that is too long is refused before it reaches NATS. A subject of about 4,050 bytes makes
+// the server close the connection that all requests share.
 func TestLongKeysNeverReachNATS(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -118,7 +119,8 @@ func TestLongKeysNeverReachNATS(t *testing.T) {
 	g.wantConnections(t, connections)
 }
 
-// So does everything else from a request that becomes part of a subject.
+// Other names and filters that a request can bring into a subject must not make it too long,
+// either.
 func TestLongNamesNeverReachNATS(t *testing.T) {
 	t.Parallel()
 	g := start(t)

@@ -224,7 +224,7 @@ func TestTransactionsReadOnlyWhatTheyMust(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	put(t, g.ledger(t), "a", "v")
-	// The bucket is known from now on.
+	// After this request the gateway knows the bucket.
 	g.get(t, "/buckets/ledger/keys/a").is(t, 200)
 	for operations, want := range map[string]int{
 		`{"op":"put","key":"b","value":1,"if_revision":0},{"op":"delete","key":"a"}`: 4,

@@ -255,7 +255,7 @@ func TestRoundTripsToNATSAreFew(t *testing.T) {
 	put(t, kv, "a", "v")
 	put(t, kv, "gone", "v")
 	deleteKey(t, kv, "gone")
-	// The bucket is known from now on.
+	// After this request the gateway knows the bucket.
 	g.get(t, "/buckets/shop/keys/a").is(t, 200)
 	for _, tc := range []struct {
 		method, path string

@@ -24,7 +24,7 @@ func TestRequestsForALargeValueShareTheirReads(t *testing.T) {
 	value := strings.Repeat("v", 500_000)
 	put(t, kv, "a", value)
 	const target, requests = "/buckets/shop/keys/a", 200
-	// The size of the value is known from now on.
+	// After this request the gateway knows the size of the value.
 	g.get(t, target).is(t, 200)
 	answers := make(chan *answer, requests)
 	sent := g.wire.requests(func() {
