@@ -1,7 +1,6 @@
 package handlers_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -13,32 +12,29 @@ import (
 	"kvgateway/internal/bound"
 )
 
-// http2From returns a client of base over HTTP/2, at an address of the loopback network.
+// http2From returns a client over HTTP/2 that has an address of the loopback network.
 func http2From(t *testing.T, address string) *http.Client {
 	t.Helper()
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
 	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
-	transport := &http.Transport{Protocols: &protocols,
-		DialContext: func(ctx context.Context, network, to string) (net.Conn, error) {
-			return from.DialContext(ctx, network, to)
-		}}
+	transport := &http.Transport{Protocols: &protocols, DialContext: from.DialContext}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{Transport: transport, Timeout: patience}
 }
 
-// bounded returns a gateway and its bounds.
-func bounded(t *testing.T) (*gateway, *bound.Set) {
+// startBounded runs a gateway until the test ends, and returns its bounds too.
+func startBounded(t *testing.T) (*gateway, *bound.Set) {
 	t.Helper()
 	bounds := bound.NewSet()
 	return start(t, func(s *setup) { s.handlers.Bounds, s.client.Bounds = bounds, bounds }), bounds
 }
 
-// Requests over HTTP/2 that wait to be admitted are counted before anything is done for them, by
-// address and in all. What has no place is refused at once.
+// Requests over HTTP/2 are counted before anything is done for them, also while they wait to be
+// admitted, by address and in all. A request that finds no place is refused at once.
 func TestOpenHTTP2RequestsAreBounded(t *testing.T) {
 	measuresMemory(t)
-	g, bounds := bounded(t)
+	g, bounds := startBounded(t)
 	put(t, g.shop(t), "a", strings.Repeat("v", 20_000))
 	base, _ := g.h2c(t, 0)
 	open := bounds.Find("http2-requests")
@@ -67,7 +63,8 @@ func TestOpenHTTP2RequestsAreBounded(t *testing.T) {
 		!strings.Contains(string(body), `"http2-requests"`) {
 		t.Errorf("a request beyond the share of its address: %v %s", response, body)
 	}
-	if response, err = http2From(t, "127.0.0.1").Get(base + "/buckets/shop/keys/a"); err != nil {
+	response, err = http2From(t, "127.0.0.1").Get(base + "/buckets/shop/keys/a")
+	if err != nil {
 		t.Fatal(err)
 	}
 	response.Body.Close()
@@ -76,19 +73,21 @@ func TestOpenHTTP2RequestsAreBounded(t *testing.T) {
 	}
 }
 
-// Whatever a request over HTTP/2 looks like, it takes a place among those that are answered, and only
-// a long poll that waits for a change gives it back.
+// Every request over HTTP/2 takes a place among those that are being answered, whatever its path
+// and headers are. Only a watch, and a long poll that waits for a change, give it back before they
+// are answered: they have the place of a stream instead.
 func TestLongPollsOverHTTP2SwapTheirPlaces(t *testing.T) {
 	t.Parallel()
-	g, bounds := bounded(t)
+	g, bounds := startBounded(t)
 	put(t, g.shop(t), "keys/a", strings.Repeat("v", 20_000))
 	base, _ := g.h2c(t, 0)
 	open, answered := bounds.Find("http2-requests"), bounds.Find("connection-requests")
 	streams := bounds.Find("streams")
 	none := func() bool { return open.Used() == 0 && answered.Used() == 0 }
 
-	for _, looks := range []string{"/buckets/shop/keys/keys/a", "/buckets/shop/entries/keys/a"} {
-		conn := unreadHTTP2From(t, "127.0.0.1", base, looks, 300,
+	// These requests look like long polls, but have nothing to wait for.
+	for _, target := range []string{"/buckets/shop/keys/keys/a", "/buckets/shop/entries/keys/a"} {
+		conn := unreadHTTP2From(t, "127.0.0.1", base, target, 300,
 			"prefer", "wait=1", "if-none-match", `"999"`)
 		eventually(t, "100 requests of the connection are answered at once", func() bool {
 			return answered.Used() == 100
@@ -113,14 +112,17 @@ func TestLongPollsOverHTTP2SwapTheirPlaces(t *testing.T) {
 		return none() && streams.Used() == 2*polls
 	})
 	conn.Close()
-	eventually(t, "long polls give all back", func() bool { return streams.Used() == polls })
+	eventually(t, "long polls give all places back", func() bool {
+		return streams.Used() == polls
+	})
 }
 
-// Connections of one address cannot take all places among the requests over HTTP/2 that are
-// answered; and where two take them all, those give up places whose clients take or send nothing.
+// The connections of one address cannot take all places of requests over HTTP/2 that are being
+// answered. If two addresses take them all, requests whose clients take nothing of their answers
+// lose their places to others.
 func TestStuckHTTP2RequestsKeepNobodyOut(t *testing.T) {
 	measuresMemory(t)
-	g, bounds := bounded(t)
+	g, bounds := startBounded(t)
 	put(t, g.shop(t), "a", strings.Repeat("v", 20_000))
 	base, _ := g.h2c(t, 0)
 	answered := bounds.Find("connection-requests")
@@ -151,10 +153,10 @@ func TestStuckHTTP2RequestsKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// A request whose body does not come holds its place only while nobody else wants it.
+// A request whose body does not come loses its place when another request waits for one.
 func TestStalledHTTP2BodiesKeepNobodyOut(t *testing.T) {
 	measuresMemory(t)
-	g, bounds := bounded(t)
+	g, bounds := startBounded(t)
 	put(t, g.shop(t), "a", "v")
 	base, _ := g.h2c(t, 0)
 	answered := bounds.Find("connection-requests")
@@ -164,7 +166,8 @@ func TestStalledHTTP2BodiesKeepNobodyOut(t *testing.T) {
 			for range 100 {
 				body, w := io.Pipe()
 				t.Cleanup(func() { w.Close() })
-				request, err := http.NewRequestWithContext(t.Context(), "PUT", base+"/buckets/shop/keys/b", body)
+				target := base + "/buckets/shop/keys/b"
+				request, err := http.NewRequestWithContext(t.Context(), "PUT", target, body)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -176,7 +179,9 @@ func TestStalledHTTP2BodiesKeepNobodyOut(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "all places are taken", func() bool { return answered.Used() == answered.Limit() })
+	eventually(t, "all places are taken", func() bool {
+		return answered.Used() == answered.Limit()
+	})
 	began := time.Now()
 	response, err := http2From(t, "127.0.0.1").Get(base + "/buckets/shop/keys/a")
 	if err != nil {
@@ -188,11 +193,11 @@ func TestStalledHTTP2BodiesKeepNobodyOut(t *testing.T) {
 	}
 }
 
-// What a long poll takes while it waits is charged, and so is a stream that has a goroutine. Where
-// there is no memory for more they are refused, and everything else goes on.
+// The memory that a long poll takes while it waits is bounded, and so is that of a stream that has
+// a goroutine. If there is none left, they are refused, and all other requests are answered.
 func TestMemoryOfLongPollsIsBounded(t *testing.T) {
 	t.Parallel()
-	g, bounds := bounded(t)
+	g, bounds := startBounded(t)
 	put(t, g.shop(t), "a", "1")
 	base, clients := g.h2c(t, 1)
 	memory := bounds.Find("stream-memory")
@@ -202,11 +207,14 @@ func TestMemoryOfLongPollsIsBounded(t *testing.T) {
 	const polls = 20
 	conn := unreadHTTP2From(t, "127.0.0.1", base, "/buckets/shop/keys/none", polls,
 		"prefer", "wait=60", "if-none-match", `"0"`)
-	eventually(t, "long polls are charged", func() bool { return memory.Used() == polls*36<<10 })
+	uses := func(size int64) func() bool {
+		return func() bool { return memory.Used() == size }
+	}
+	eventually(t, "long polls are charged", uses(polls*36<<10))
 	unreadHTTP2From(t, "127.0.0.1", base, "/buckets/shop/watch", polls)
-	eventually(t, "streams are charged", func() bool { return memory.Used() == polls*(36+24)<<10 })
+	eventually(t, "streams are charged", uses(polls*(36+24)<<10))
 	conn.Close()
-	eventually(t, "they give it back", func() bool { return memory.Used() == polls*24<<10 })
+	eventually(t, "long polls give their memory back", uses(polls*24<<10))
 
 	var rest bound.Hold
 	if err := memory.Take(t.Context(), &rest, "", memory.Limit()-memory.Used(), nil); err != nil {

@@ -7,19 +7,16 @@ import (
 	"net"
 	"net/http"
 	"testing"
-	"time"
 
 	"kvgateway/internal/bound"
-	"kvgateway/internal/natstest"
 )
 
-// A long poll shares its read with those of other clients, but does not wait behind everything else
-// that the client wants which began the read.
+// A long poll shares its reads with the long polls of other clients. If another client began the
+// read, the long poll does not wait behind all other reads of that client.
 func TestLongPollWaitsInNoLineOfAnother(t *testing.T) {
 	t.Parallel()
 	const greedy, innocent = "127.0.0.2", "127.0.0.1"
-	bounds := bound.NewSet()
-	g := start(t, func(s *setup) { s.handlers.Bounds, s.client.Bounds = bounds, bounds })
+	g, bounds := startBounded(t)
 	shop := g.shop(t)
 	put(t, shop, "a", "1")
 	tag := g.get(t, "/buckets/shop/keys/a").is(t, 200).header.Get("Etag")
@@ -28,7 +25,7 @@ func TestLongPollWaitsInNoLineOfAnother(t *testing.T) {
 	for range 30 {
 		go g.pollFrom(t, greedy, tag)
 	}
-	natstest.Eventually(t, 5*time.Second, "the long polls wait", func() bool {
+	eventually(t, "the long polls wait", func() bool {
 		return bounds.Find("streams").Used() == 31
 	})
 
@@ -42,11 +39,11 @@ func TestLongPollWaitsInNoLineOfAnother(t *testing.T) {
 	for range 100 {
 		go func() { _ = reads.Take(ctx, new(bound.Hold), greedy, 1<<20, nil) }()
 	}
-	natstest.Eventually(t, 5*time.Second, "the greedy client waits", func() bool {
+	eventually(t, "the greedy client's reads wait", func() bool {
 		return reads.WaitingOf(greedy) >= 100
 	})
 	put(t, shop, "a", "2")
-	natstest.Eventually(t, 5*time.Second, "both wait", func() bool {
+	eventually(t, "the reads of both clients' long polls wait", func() bool {
 		return reads.WaitingOf(greedy) > 100 && reads.WaitingOf(innocent) > 0
 	})
 	all.Shrink(reads.Limit() - 8<<20)
@@ -55,11 +52,11 @@ func TestLongPollWaitsInNoLineOfAnother(t *testing.T) {
 	}
 }
 
-// pollFrom waits for a change of shop/a, from an address, and returns the status of the answer; 0 for
-// none.
+// pollFrom sends a long poll of shop/a from an address of the loopback network. It returns the
+// status of the answer, or 0 if there was none.
 func (g *gateway) pollFrom(t *testing.T, address, tag string) int {
-	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
-	conn, err := d.DialContext(t.Context(), "tcp", g.address)
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	conn, err := dialer.DialContext(t.Context(), "tcp", g.address)
 	if err != nil {
 		return 0
 	}
