@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -42,6 +43,30 @@ func TestRefusalAfterOpeningLeavesTheRecord(t *testing.T) {
 			t.Errorf("the record is\n%s\nand was\n%s", now, before)
 		}
 	}
+}
+
+// A start that fails for another reason, such as an address that is taken, changes nothing either.
+func TestFailedStartLeavesTheRecord(t *testing.T) {
+	t.Parallel()
+	d := stored(t, always, true)
+	record := filepath.Join(d.dataDir, "streams.json")
+	before := contents(t, []string{record})[record]
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	opts := always
+	opts.DataDir, opts.Listen = d.dataDir, taken.Addr().String()
+	if s, err := natsd.Start(t.Context(), opts); err == nil {
+		_ = s.Shutdown()
+		t.Fatal("started on an address that is taken")
+	}
+	if now := contents(t, []string{record})[record]; !bytes.Equal(now, before) {
+		t.Errorf("the record is\n%s\nand was\n%s", now, before)
+	}
+	opts.Listen = ""
+	start(t, opts)
 }
 
 // A block that is damaged while the server runs is cut without a word when the server loads it. The
