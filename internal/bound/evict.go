@@ -124,6 +124,7 @@ func (b *Bound) serveHeir(h *Hold) {
 	h.heir = nil
 	if c != nil && c.serial == h.heirSerial && b.fitsOwner(c.hold.owner, c.from(), c.to()) &&
 		b.missing(c.from(), c.to(), c.saved) <= 0 {
+		b.waiting.last(c.among.line) // that was its line's turn
 		b.serve(c)
 	}
 }

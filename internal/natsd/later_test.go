@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -13,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/natsd"
@@ -40,6 +43,30 @@ func TestRefusalAfterOpeningLeavesTheRecord(t *testing.T) {
 			t.Errorf("the record is\n%s\nand was\n%s", now, before)
 		}
 	}
+}
+
+// A start that fails for another reason, such as an address that is taken, changes nothing either.
+func TestFailedStartLeavesTheRecord(t *testing.T) {
+	t.Parallel()
+	d := stored(t, always, true)
+	record := filepath.Join(d.dataDir, "streams.json")
+	before := contents(t, []string{record})[record]
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	opts := always
+	opts.DataDir, opts.Listen = d.dataDir, taken.Addr().String()
+	if s, err := natsd.Start(t.Context(), opts); err == nil {
+		_ = s.Shutdown()
+		t.Fatal("started on an address that is taken")
+	}
+	if now := contents(t, []string{record})[record]; !bytes.Equal(now, before) {
+		t.Errorf("the record is\n%s\nand was\n%s", now, before)
+	}
+	opts.Listen = ""
+	start(t, opts)
 }
 
 // A block that is damaged while the server runs is cut without a word when the server loads it. The
@@ -97,6 +124,43 @@ func TestLossWhileRunningIsToldAtTheNextStart(t *testing.T) {
 			opts.AcceptLoss = false
 			start(t, opts) // what was accepted is not asked for again
 		})
+	}
+}
+
+// What streams lose by purges, limits, times to live and deletions is no loss, at any moment.
+func TestRemovalsAreNotTakenForALoss(t *testing.T) {
+	t.Parallel()
+	var log syncBuffer
+	opts := always
+	opts.DataDir, opts.RecordEvery = t.TempDir(), time.Millisecond
+	opts.Logger = zerolog.New(&log)
+	js := connect(t, start(t, opts))
+	config := jetstream.StreamConfig{Name: "S", Subjects: []string{"s.>"}, MaxMsgsPerSubject: 3,
+		AllowMsgTTL: true, SubjectDeleteMarkerTTL: time.Second, Discard: jetstream.DiscardOld}
+	for end := time.Now().Add(3 * time.Second); time.Now().Before(end); {
+		config.MaxMsgs, config.MaxAge = int64(20+rand.IntN(100)), 0
+		if rand.IntN(2) == 0 {
+			config.MaxAge = time.Second
+		}
+		stream, err := js.CreateStream(t.Context(), config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 40 {
+			_, err := js.Publish(t.Context(), fmt.Sprintf("s.k%d", rand.IntN(30)), nil)
+			if err == nil && i == 35 {
+				err = stream.Purge(t.Context(), jetstream.WithPurgeKeep(10))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := js.DeleteStream(t.Context(), "S"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if strings.Contains(log.String(), "lost") {
+		t.Errorf("log: %s", &log)
 	}
 }
 

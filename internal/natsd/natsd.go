@@ -127,6 +127,9 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	i, err := launch(ctx, s.dir, s.opts)
 	if err != nil {
+		if !errors.Is(err, errHangs) && !errors.Is(err, errUnreadable) {
+			err = errors.Join(err, found.write(s.dir)) // the server has gone on with nothing
+		}
 		return err
 	}
 	losses, err := verify(i.ns, r)

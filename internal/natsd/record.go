@@ -120,8 +120,11 @@ func (r *record) advance(now map[string]recorded) (news []string) {
 // lostBy returns how many messages a stream has lost for certain by what its server says. Where
 // nats-server 2.15.2 cuts a block that it loads, it counts the messages anew and says nothing, but
 // goes on to count the subjects of what it has cut (measured). No stream has more subjects than
-// messages.
+// messages, but for one that is being deleted, which has none of these any more.
 func lostBy(state server.StreamState) uint64 {
+	if state.Msgs == 0 {
+		return 0
+	}
 	subjects := uint64(state.NumSubjects)
 	return subjects - min(subjects, state.Msgs)
 }

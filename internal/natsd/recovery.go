@@ -140,6 +140,10 @@ func metaChecksum(stream string, meta []byte) string {
 	return hex.EncodeToString(binary.LittleEndian.AppendUint64(nil, sum))
 }
 
+// errUnreadable is why a start is given up whose server leaves out a stream. The record is not that
+// of a clean stop from then on, so that the stream's directory can be moved away.
+var errUnreadable = errors.New("cannot be read")
+
 // checkRecovered compares what is on disk with what the server offers. The server leaves out a stream that it cannot
 // read and only warns; the gateway would then answer 404 for a bucket that exists, and creating it again would put a
 // new one over the old one's files.
@@ -159,8 +163,9 @@ func checkRecovered(ns *server.Server, dataDir string) error {
 	var lost []error
 	for _, dir := range dirs {
 		if !served[filepath.Base(dir)] && !lacksConfiguration(dir) && hasMessages(dir) {
-			lost = append(lost, fmt.Errorf("stream %s cannot be read (the log says why): restore %s from a backup, or move it away to start without it",
-				filepath.Base(dir), dir))
+			lost = append(lost, fmt.Errorf("stream %s %w (the log says why): "+
+				"restore %s from a backup, or move it away to start without it",
+				filepath.Base(dir), errUnreadable, dir))
 		}
 	}
 	return errors.Join(lost...)
