@@ -59,9 +59,9 @@
 //
 //	bound                    held by                 from            until
 //	http2-requests           requests over HTTP/2    their headers   the end, or they wait (below)
-//	http2-refused            refusals of these       the refusal     it is sent, or 1 s is over
+//	http2-refused            refusals of those       a refusal       it is sent, or 1 s is over
 //	request-heads            heads above 8 KiB       admission       the end
-//	connection-requests      requests over HTTP/2    the handler     it is sent, eviction, or a wait
+//	connection-requests      requests over HTTP/2    the handler     its end, eviction, or they wait
 //	requests-at-work         requests about buckets  the handler     the end, with pauses
 //	body-memory              bodies above 4 KiB      a claim         the end, or eviction
 //	transaction-bodies       bodies above 64 KiB     a claim         the end, or eviction
@@ -71,9 +71,10 @@
 //	streams                  streams, long polls     before a wait   they end
 //	stream-memory            the same; see below     before a wait   they end
 //
-// Streams and long polls that wait for a change are counted as such. Over HTTP/2 they give back
-// their places among the requests when they begin to wait. Of stream-memory a long poll holds 48
-// KiB, or 36 KiB over HTTP/2, and a stream 24 KiB; a stream that a loop writes holds none of it.
+// A stream, and a long poll from when it may wait for a change, have the place of a stream. Over
+// HTTP/2 they give back the two places of their request when they take it (enterStreams). Of
+// stream-memory a long poll holds 48 KiB, or 36 KiB over HTTP/2, and a stream 24 KiB; a stream that
+// a loop writes holds none of it.
 //
 // While a request waits for one of these it holds as little as possible: an answer for which there
 // is no room is dropped and read again later (readAndHold), and a body has only as much memory as

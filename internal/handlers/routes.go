@@ -87,10 +87,10 @@ func (s *Server) newRouter(contract *openapi3.T) (chi.Router, error) {
 func chiPattern(path string) string { return strings.Replace(path, "{key}", "*", 1) }
 
 // handle turns an endpoint into an http.HandlerFunc. Before it calls the endpoint, it takes what
-// the request needs of the gateway's bounds (a place on its HTTP/2 connection, a turn at work),
-// checks the query against the contract, and refuses an operation that stores something while the
-// store takes nothing. If one of these steps or the endpoint fails, the error becomes a problem
-// document. The package comment has the whole life of a request.
+// the request needs of the gateway's bounds (a place among the requests over HTTP/2 that are being
+// answered, a turn at work), checks the query against the contract, and refuses an operation that
+// stores something while the store takes nothing. If one of these steps or the endpoint fails, the
+// error becomes a problem document. The package comment has the whole life of a request.
 func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.HandlerFunc {
 	observer := s.metrics.route(path)
 	// Requests about the gateway itself, such as /healthz, must be answered under any load.
