@@ -28,9 +28,9 @@ type Change struct {
 
 	frames [MaxRepresentations]atomic.Pointer[[]byte]
 
-	feed   *Feed // that has it in its log, or had; nil for a part of a reading
-	logged bool  // it has; guarded by the feed's mutex
-	framed int   // bytes of the frames that count in the log; guarded by the same
+	feed       *Feed // that has it in its log, or had; nil for a part of a reading
+	logged     bool  // it has; guarded by the feed's mutex
+	frameBytes int   // bytes of the frames that count in the log; guarded by the same
 }
 
 // changeBytes is what a change takes besides its key, its value and its frames.
@@ -47,26 +47,26 @@ func (c *Change) Frame(representation int, encode func(*Change) []byte) []byte {
 		return *slot.Load()
 	}
 	if c.feed != nil {
-		c.feed.framed(c, len(frame))
+		c.feed.countFrame(c, len(frame))
 	}
 	return frame
 }
 
 // framed counts a frame in the log, while the change is there.
-func (f *Feed) framed(c *Change, bytes int) {
+func (f *Feed) countFrame(c *Change, bytes int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c.logged {
-		c.framed += bytes
+		c.frameBytes += bytes
 		f.log.grow(bytes)
 	}
 }
 
 // weight is what a part of a reading counts against the bounds of bytes: the entry, and about two encoded frames of it.
-func (c *Change) weight() int { return changeBytes + len(c.Key) + 3*len(c.Value) }
+func (c *Change) readingBytes() int { return changeBytes + len(c.Key) + 3*len(c.Value) }
 
 // size is what a change takes in the log.
-func (c *Change) size() int { return changeBytes + len(c.Key) + len(c.Value) + c.framed }
+func (c *Change) logBytes() int { return changeBytes + len(c.Key) + len(c.Value) + c.frameBytes }
 
 // A Kind says what an Event tells.
 type Kind uint8

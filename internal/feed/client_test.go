@@ -56,7 +56,7 @@ func (c *client) act() {
 // come subscribes anew, or with an id that the client has got some time.
 func (c *client) come() {
 	w := c.world
-	if w.feed.state != live && w.feed.state != stale || w.feed.lost != nil {
+	if w.feed.state != live && w.feed.state != stale || w.feed.sourceErr != nil {
 		return
 	}
 	options := SubscribeOptions{Filters: c.filters, IncludeHistory: c.name == 1}
@@ -139,10 +139,10 @@ func (c *client) poll(limit int) {
 	}
 	events, next := c.s.poll(nil, limit)
 	w.collect()
-	if next.scan != nil {
+	if next.batch != nil {
 		c.elsewhere()
 		w.counts["scan"]++
-		if events, next.more = c.s.finish(next.scan, events); len(events) == 0 {
+		if events, next.more = c.s.finishBatch(next.batch, events); len(events) == 0 {
 			w.counts["turn in vain"]++
 		}
 	}

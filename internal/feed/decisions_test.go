@@ -84,7 +84,7 @@ func TestPointsStayVoidThroughResets(t *testing.T) {
 
 // After advisories were missed, the stream must add up to the message with what was counted long enough before.
 func TestTrusts(t *testing.T) {
-	const long, short = 2 * tellTime, tellTime / 2
+	const long, short = 2 * advisoryDelay, advisoryDelay / 2
 	for name, tc := range map[string]struct {
 		counted kvclient.StreamState // beside the beginning, at 10 of which one is gone
 		before  time.Duration        // the doubt
@@ -104,12 +104,12 @@ func TestTrusts(t *testing.T) {
 			clock := time.Unix(0, 0)
 			f := bare(stream(10, 1))
 			f.now = func() time.Time { return clock }
-			f.lastWord = f.now
-			f.known.at, f.ripening.at = clock, clock
+			f.lastHeard = f.now
+			f.lastTally.at, f.agingTally.at = clock, clock
 			clock = clock.Add(long)
-			f.note(tc.counted)
+			f.noteTally(tc.counted)
 			clock = clock.Add(tc.before)
-			f.missSome(clock)
+			f.noteMissed(clock)
 			clock = clock.Add(long) // however long it takes to be back
 			if got := f.trusts(tc.now, time.Time{}); got != tc.want || got == (f.resetFor != "") {
 				t.Errorf("trusted %v, reset for %q; want %v", got, f.resetFor, tc.want)
@@ -122,7 +122,7 @@ func TestTrusts(t *testing.T) {
 func TestTrustsAWholeStream(t *testing.T) {
 	for missing, want := range map[uint64]bool{0: true, 1: false} {
 		f := bare(stream(10, 0))
-		f.missSome(f.known.at)
+		f.noteMissed(f.lastTally.at)
 		if got := f.trusts(stream(15, missing), time.Time{}); got != want {
 			t.Errorf("trusted %v with %d missing", got, missing)
 		}
@@ -135,16 +135,16 @@ func TestHarmless(t *testing.T) {
 	f.take([]kvclient.Entry{entry("value", 1, kvclient.Put), entry("deleted", 2, kvclient.Delete), entry("again", 3, kvclient.Delete),
 		entry("again", 4, kvclient.Put), entry("unseen", 5, kvclient.Delete)})
 	value := entry("unseen", 6, kvclient.Put)
-	f.revive([]*Change{{Entry: value}}) // a snapshot has it, and the feed passes over it: it is overwritten
+	f.dropRevivedMarkers([]*Change{{Entry: value}}) // a snapshot has it, and the feed passes over it: it is overwritten
 	old := entry("deleted", 1, kvclient.Put)
-	f.revive([]*Change{{Entry: old}}) // this one was before the marker
+	f.dropRevivedMarkers([]*Change{{Entry: old}}) // this one was before the marker
 	for key, want := range map[string]bool{"value": false, "deleted": true, "again": false, "unseen": false, "never": false} {
 		if got := f.harmless(key, time.Time{}); got != want {
 			t.Errorf("%s: harmless %v, want %v", key, got, want)
 		}
 	}
-	if f.since != 2 {
-		t.Errorf("the store can tell what came since %d, want 2", f.since)
+	if f.storeHorizon != 2 {
+		t.Errorf("the store can tell what came since %d, want 2", f.storeHorizon)
 	}
 }
 
@@ -154,8 +154,8 @@ func TestForgottenMarkers(t *testing.T) {
 	for r := range kvclient.Revision(maxMarkers + 1) {
 		f.take([]kvclient.Entry{entry("k"+r.String(), r+1, kvclient.Delete)})
 	}
-	if len(f.markers) > maxMarkers || f.since != maxMarkers+1 {
-		t.Errorf("%d markers, the store can tell what came since %d", len(f.markers), f.since)
+	if len(f.markers) > maxMarkers || f.storeHorizon != maxMarkers+1 {
+		t.Errorf("%d markers, the store can tell what came since %d", len(f.markers), f.storeHorizon)
 	}
 }
 
@@ -163,9 +163,9 @@ func TestForgottenMarkers(t *testing.T) {
 func TestLossIsDoubt(t *testing.T) {
 	word := time.Unix(1, 0)
 	f := bare(stream(1, 0))
-	f.lastWord = func() time.Time { return word }
-	if f.sourceLost(kvclient.ErrTimeout); !f.doubt.Equal(word) {
-		t.Errorf("doubt since %v", f.doubt)
+	f.lastHeard = func() time.Time { return word }
+	if f.noteSourceLost(kvclient.ErrTimeout); !f.missedSince.Equal(word) {
+		t.Errorf("doubt since %v", f.missedSince)
 	}
 }
 
@@ -173,11 +173,11 @@ func TestLossIsDoubt(t *testing.T) {
 func TestPurgeToldWhileResting(t *testing.T) {
 	f := bare(stream(10, 1))
 	f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
-	if _, err := f.compare(f.question(), stream(11, 2)); err != nil {
+	if _, err := f.compareAnswer(f.newQuestion(), stream(11, 2)); err != nil {
 		t.Fatal(err)
 	}
-	f.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "v", Purged: 1})
-	if !f.rest(t.Context(), time.Hour) || f.resetFor != ReasonPurged {
+	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "v", Purged: 1})
+	if !f.pauseForRetry(t.Context(), time.Hour) || f.resetFor != ReasonPurged {
 		t.Errorf("reset for %q", f.resetFor)
 	}
 }
@@ -187,23 +187,23 @@ func TestTalliesRipen(t *testing.T) {
 	clock := time.Unix(0, 0)
 	f := bare(stream(10, 1))
 	f.now = func() time.Time { return clock }
-	f.lastWord = f.now
-	f.known.at, f.ripening.at = clock, clock
+	f.lastHeard = f.now
+	f.lastTally.at, f.agingTally.at = clock, clock
 	for last := kvclient.Revision(11); last < 100; last++ {
-		clock = clock.Add(tellTime / 3)
-		f.note(stream(last, uint64(last/80))) // something is purged early, and was told
+		clock = clock.Add(advisoryDelay / 3)
+		f.noteTally(stream(last, uint64(last/80))) // something is purged early, and was told
 	}
-	f.missSome(f.lastWord())
+	f.noteMissed(f.lastHeard())
 	if !f.trusts(stream(100, 1), time.Time{}) {
-		t.Errorf("reset for %s, %v after the first tally; earlier %+v", f.resetFor, clock, f.earlier)
+		t.Errorf("reset for %s, %v after the first tally; earlier %+v", f.resetFor, clock, f.oldTally)
 	}
 	for last := kvclient.Revision(100); last < 103; last++ {
-		clock = clock.Add(tellTime / 3)
-		f.note(stream(last, 2)) // something more is purged, and was not told yet
+		clock = clock.Add(advisoryDelay / 3)
+		f.noteTally(stream(last, 2)) // something more is purged, and was not told yet
 	}
-	f.missSome(f.lastWord())
+	f.noteMissed(f.lastHeard())
 	if f.trusts(stream(103, 2), time.Time{}) {
-		t.Errorf("trusted, though %+v is young", f.earlier)
+		t.Errorf("trusted, though %+v is young", f.oldTally)
 	}
 }
 
@@ -225,7 +225,7 @@ func TestTrustsTheMark(t *testing.T) {
 		e := entry("k", 11, kvclient.Put)
 		e.Created = now
 		f.take([]kvclient.Entry{e})
-		f.missSome(f.known.at.Add(2 * tellTime))
+		f.noteMissed(f.lastTally.at.Add(2 * advisoryDelay))
 		state := stream(tc.last, 1)
 		if tc.last == 13 {
 			state = stream(tc.last, 0)
@@ -251,7 +251,7 @@ func TestDeletionOfTheStreamThatIsFollowed(t *testing.T) {
 		s := stream(10, 0)
 		s.Created = created
 		f := bare(s)
-		if err := f.heard(kvclient.Advisory{Kind: kvclient.StreamDeleted, At: tc.at}); !errors.Is(err, errRestart) || f.resetFor != tc.want {
+		if err := f.handleAdvisory(kvclient.Advisory{Kind: kvclient.StreamDeleted, At: tc.at}); !errors.Is(err, errRestart) || f.resetFor != tc.want {
 			t.Errorf("%s: %v, reset for %q", name, err, f.resetFor)
 		}
 	}
@@ -275,7 +275,7 @@ func TestTermsThatWereChangedBack(t *testing.T) {
 		s.Terms.Subjects = "$KV.b."
 		f := bare(s)
 		tc.told.Kind = kvclient.StreamUpdated
-		if err := f.heard(tc.told); !errors.Is(err, errRestart) || f.resetFor != tc.want {
+		if err := f.handleAdvisory(tc.told); !errors.Is(err, errRestart) || f.resetFor != tc.want {
 			t.Errorf("%s: %v, reset for %q, want %q", name, err, f.resetFor, tc.want)
 		}
 	}
@@ -284,7 +284,7 @@ func TestTermsThatWereChangedBack(t *testing.T) {
 // Advisories that were dropped are missed since the feed last knew that none was.
 func TestDroppedAdvisoriesAreMissed(t *testing.T) {
 	f := bare(stream(10, 0))
-	if err := f.heard(kvclient.Advisory{Kind: kvclient.AdvisoriesMissed}); !errors.Is(err, errRestart) {
+	if err := f.handleAdvisory(kvclient.Advisory{Kind: kvclient.AdvisoriesMissed}); !errors.Is(err, errRestart) {
 		t.Errorf("%v", err)
 	}
 }
@@ -292,9 +292,9 @@ func TestDroppedAdvisoriesAreMissed(t *testing.T) {
 // A bucket that was missing and is back with its epoch was restored: it may lack some of what was read.
 func TestBackWithTheSameEpoch(t *testing.T) {
 	f := bare(stream(10, 0))
-	f.sourceLost(kvclient.ErrBucketNotFound)
-	if _, begun := f.startAt(nil, stream(10, 0)); !begun || f.reason != ReasonHorizon {
-		t.Errorf("begun %v, reset for %q", begun, f.reason)
+	f.noteSourceLost(kvclient.ErrBucketNotFound)
+	if _, begun := f.startAt(nil, stream(10, 0)); !begun || f.lastReset != ReasonHorizon {
+		t.Errorf("begun %v, reset for %q", begun, f.lastReset)
 	}
 }
 
@@ -329,7 +329,7 @@ func TestClockThatSteps(t *testing.T) {
 	if take(14, 5*time.Second); f.void != ReasonHorizon {
 		t.Fatalf("late behind a gap: reset for %q", f.void)
 	}
-	_ = f.disown(f.void)
+	_ = f.requireReset(f.void)
 	s.Last = 14
 	f.startAt(nil, s)
 	take(16, 5*time.Second)
@@ -344,11 +344,11 @@ func TestDelays(t *testing.T) {
 	now := time.Unix(0, 0)
 	for i, step := range []struct{ after, delay, beyond time.Duration }{
 		{0, usual + time.Second, 0}, {0, usual, 0}, {time.Second, usual + time.Second, time.Second},
-		{delaysTurn, usual + time.Second, time.Second}, {0, usual + 2*time.Second, 2 * time.Second},
-		{delaysTurn, usual + 2*time.Second, time.Second}, {delaysTurn, usual + 2*time.Second, 0},
+		{delaysPeriod, usual + time.Second, time.Second}, {0, usual + 2*time.Second, 2 * time.Second},
+		{delaysPeriod, usual + 2*time.Second, time.Second}, {delaysPeriod, usual + 2*time.Second, 0},
 	} {
 		now = now.Add(step.after)
-		if got := d.beyond(step.delay, now); got != step.beyond {
+		if got := d.unusual(step.delay, now); got != step.beyond {
 			t.Errorf("step %d: %v beyond what is usual, want %v", i, got, step.beyond)
 		}
 	}
@@ -359,15 +359,15 @@ func TestSilenceBeforeALoss(t *testing.T) {
 	clock := time.Unix(0, 0)
 	f := bare(stream(10, 1))
 	f.now = func() time.Time { return clock }
-	f.known.at, f.ripening.at = clock, clock
-	clock = clock.Add(2 * tellTime)
+	f.lastTally.at, f.agingTally.at = clock, clock
+	clock = clock.Add(2 * advisoryDelay)
 	word := clock
-	f.lastWord = func() time.Time { return word }
+	f.lastHeard = func() time.Time { return word }
 	for last := range kvclient.Revision(3) {
-		clock = clock.Add(2 * tellTime)
-		f.note(stream(11+last, 2))
+		clock = clock.Add(2 * advisoryDelay)
+		f.noteTally(stream(11+last, 2))
 	}
-	f.missSome(f.lastWord())
+	f.noteMissed(f.lastHeard())
 	if now := stream(14, 2); f.trusts(now, time.Time{}) || f.resetFor != ReasonHorizon {
 		t.Errorf("%+v is trusted; reset for %q", now, f.resetFor)
 	}
@@ -376,29 +376,29 @@ func TestSilenceBeforeALoss(t *testing.T) {
 // Where no advisory comes, a purge shows in the number of messages. Those of which was told do not count, and the word may come late.
 func TestCounts(t *testing.T) {
 	f := bare(stream(10, 1))
-	f.forgiven.messages = 1
-	if err := f.count(stream(10, 2)); err != nil || f.suspect != nil {
-		t.Errorf("a purge that was told: %v, suspect %v", err, f.suspect)
+	f.harmlessPurges.messages = 1
+	if err := f.compareCounts(stream(10, 2)); err != nil || f.unexplained != nil {
+		t.Errorf("a purge that was told: %v, suspect %v", err, f.unexplained)
 	}
-	if err := f.count(stream(12, 5)); err != nil || f.suspect != nil {
-		t.Errorf("with new messages nobody can tell: %v, suspect %v", err, f.suspect)
+	if err := f.compareCounts(stream(12, 5)); err != nil || f.unexplained != nil {
+		t.Errorf("with new messages nobody can tell: %v, suspect %v", err, f.unexplained)
 	}
 	fewer := stream(14, 6)
-	f.known.Subjects, fewer.Subjects = 3, 2
-	f.forgiven.keys = 1
-	if err := f.count(fewer); err != nil || f.suspect != nil {
-		t.Errorf("a key whose purge was told: %v, suspect %v", err, f.suspect)
+	f.lastTally.Subjects, fewer.Subjects = 3, 2
+	f.harmlessPurges.keys = 1
+	if err := f.compareCounts(fewer); err != nil || f.unexplained != nil {
+		t.Errorf("a key whose purge was told: %v, suspect %v", err, f.unexplained)
 	}
-	f.known.Subjects, fewer.Subjects = 2, 1
-	if err := f.count(fewer); err != nil || f.suspect == nil {
-		t.Errorf("a key less, though there are new messages: %v, suspect %v", err, f.suspect)
+	f.lastTally.Subjects, fewer.Subjects = 2, 1
+	if err := f.compareCounts(fewer); err != nil || f.unexplained == nil {
+		t.Errorf("a key less, though there are new messages: %v, suspect %v", err, f.unexplained)
 	}
-	f.suspect = nil
-	f.note(stream(12, 5))
-	if err := f.count(stream(12, 6)); err != nil || f.suspect == nil {
-		t.Errorf("one less, for the first time: %v, suspect %v", err, f.suspect)
+	f.unexplained = nil
+	f.noteTally(stream(12, 5))
+	if err := f.compareCounts(stream(12, 6)); err != nil || f.unexplained == nil {
+		t.Errorf("one less, for the first time: %v, suspect %v", err, f.unexplained)
 	}
-	if err := f.count(stream(12, 6)); !errors.Is(err, errRestart) || f.resetFor != ReasonPurged {
+	if err := f.compareCounts(stream(12, 6)); !errors.Is(err, errRestart) || f.resetFor != ReasonPurged {
 		t.Errorf("one less, and nobody has told why: %v, reset for %q", err, f.resetFor)
 	}
 }
@@ -464,8 +464,8 @@ func TestAbsenceBeforeTheSourceKnows(t *testing.T) {
 	t.Run("there", func(t *testing.T) {
 		f, s, wake := arrive()
 		wantTold(t, s)
-		q := f.question()
-		if _, err := f.compare(q, stream(1, 0)); err != nil {
+		q := f.newQuestion()
+		if _, err := f.compareAnswer(q, stream(1, 0)); err != nil {
 			t.Fatal(err)
 		}
 		<-wake
@@ -473,12 +473,12 @@ func TestAbsenceBeforeTheSourceKnows(t *testing.T) {
 	})
 	t.Run("there when the question was sent before", func(t *testing.T) {
 		f, _, _ := arrive()
-		q := f.question()
+		q := f.newQuestion()
 		late := &Subscription{feed: f, wake: func() {}, keys: -1}
 		f.mu.Lock()
 		late.attach(true)
 		f.mu.Unlock()
-		if _, err := f.compare(q, stream(1, 0)); err != nil {
+		if _, err := f.compareAnswer(q, stream(1, 0)); err != nil {
 			t.Fatal(err)
 		}
 		wantTold(t, late)
@@ -498,13 +498,13 @@ func TestOverdue(t *testing.T) {
 	f.now = func() time.Time { return clock }
 	late := func(position kvclient.Revision, after time.Duration) bool {
 		clock = clock.Add(after)
-		err := f.overdue(position)
+		err := f.noteOverdue(position)
 		if err != nil && !errors.Is(err, kvclient.ErrTimeout) {
 			t.Errorf("%v", err)
 		}
 		return err != nil
 	}
-	const most = overdueAfter - time.Millisecond
+	const most = overdueTime - time.Millisecond
 	for i, step := range []struct {
 		position kvclient.Revision
 		after    time.Duration
@@ -528,7 +528,7 @@ func TestSnapshotWithHistoryIsNotResumedWhereMarkersVanish(t *testing.T) {
 		s.Lifetime = lifetime
 		f := bare(s)
 		r := &reading{feed: f, key: readingKey{history: true, after: 2, to: 8}}
-		if err := r.begins(8, kvclient.Check{}); err != want {
+		if err := r.begin(8, kvclient.Check{}); err != want {
 			t.Errorf("markers may vanish after %v: %v, want %v", lifetime, err, want)
 		}
 	}

@@ -24,7 +24,7 @@ import "kvgateway/internal/kvclient"
 // messages back to the first. Positions are passed in, since they are the feed's; f.mu guards it.
 type exactness struct {
 	// void: no position is exact, whatever comes, until the feed begins anew.
-	void bool
+	disclaimed bool
 	// owed: something was skipped since the last exact position.
 	owed bool
 	// skips counts what was skipped, so that a question can tell whether more was since.
@@ -49,7 +49,7 @@ type question struct {
 func (e *exactness) begin(position kvclient.Revision) { *e = exactness{run: position} }
 
 // disclaim makes no position exact until the next begin.
-func (e *exactness) disclaim() { *e = exactness{void: true, owed: true, skips: e.skips + 1} }
+func (e *exactness) disclaim() { *e = exactness{disclaimed: true, owed: true, skips: e.skips + 1} }
 
 // read notes that the message next came when everything up to position had been read. What lies
 // between them is skipped.
@@ -78,7 +78,7 @@ func (e *exactness) skip(position kvclient.Revision) {
 
 // reach notes that everything up to the position was read, or skipped before the last question.
 func (e *exactness) reach(position kvclient.Revision) {
-	if e.owed && e.bound > 0 && position >= e.bound && !e.void {
+	if e.owed && e.bound > 0 && position >= e.bound && !e.disclaimed {
 		e.owed, e.run = false, e.bound
 	}
 }
@@ -102,22 +102,22 @@ func (e *exactness) answered(q question, last, position kvclient.Revision) {
 
 // tellExact wakes the subscriptions that wait for an exact position, if there is one. The feed is
 // locked.
-func (f *Feed) tellExact() {
-	if f.exact.owed || len(f.wanting) == 0 {
+func (f *Feed) wakeExact() {
+	if f.exact.owed || len(f.wantExact) == 0 {
 		return
 	}
-	for s := range f.wanting {
+	for s := range f.wantExact {
 		s.wake()
 	}
-	clear(f.wanting)
+	clear(f.wantExact)
 }
 
 // unasked reports whether a question would help: something was skipped since the last one.
-func (e *exactness) unasked() bool { return e.owed && e.bound == 0 && !e.void }
+func (e *exactness) unasked() bool { return e.owed && e.bound == 0 && !e.disclaimed }
 
 // holds reports whether a position is exact while the feed is at another, or at the same.
 func (e *exactness) holds(at, position kvclient.Revision) bool {
-	if e.void {
+	if e.disclaimed {
 		return false
 	}
 	now := !e.owed && e.run <= at && at <= position

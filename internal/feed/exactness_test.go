@@ -78,7 +78,7 @@ func TestInquiriesAreRare(t *testing.T) {
 				w.arrivals <- entryAt(position + 2)
 				if wanted {
 					w.mu.Lock()
-					w.wanted = time.Now()
+					w.exactWantedAt = time.Now()
 					w.mu.Unlock()
 				}
 				time.Sleep(time.Millisecond)

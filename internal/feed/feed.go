@@ -10,13 +10,13 @@ import (
 )
 
 // A state is what a feed knows of its source.
-type state uint8
+type sourceState uint8
 
 const (
-	starting state = iota // it has never been reached
-	live                  //
-	stale                 // it is lost
-	missing               // there is no such bucket
+	starting sourceState = iota // it has never been reached
+	live                        //
+	stale                       // it is lost
+	missing                     // there is no such bucket
 )
 
 // maxMarkers bounds the markers that a feed remembers. Of one that is forgotten nobody can tell later that its purge was harmless.
@@ -28,54 +28,54 @@ type Feed struct {
 	name kvclient.BucketName
 
 	// Guarded by hub.mu.
-	users     int
-	resting   bool        // its bucket is missing, and it has no source
-	lingering *time.Timer // ends it; nil while it has users
-	idleSince time.Time   // when the last user left
-	owner     string      // who has its place
-	place     *bound.Hold
-	cancel    context.CancelFunc // ends its source
+	users       int
+	resting     bool        // its bucket is missing, and it has no source
+	lingerTimer *time.Timer // ends it; nil while it has users
+	idleSince   time.Time   // when the last user left
+	owner       string      // who has its place
+	place       *bound.Hold
+	stopSource  context.CancelFunc // ends its source
 
 	mail       *mailbox
-	checkSoon  chan struct{}
+	verifySoon chan struct{}
 	sourceSide // of the goroutine that runs the source
 
-	mu         sync.Mutex
-	state      state
-	lost       error // why the source is missing, or was never reached
-	settled    chan struct{}
-	generation uint64 // rises with every reset
-	reason     string // of the last reset
-	bucket     *kvclient.Bucket
-	epoch      kvclient.Epoch
-	position   kvclient.Revision          // everything up to here has been read
-	exact      exactness                  // at which positions the changes up to there give exactly the bucket's state
-	wanting    map[*Subscription]struct{} // those that wait for an exact position; see Subscription.wantsExact
-	wanted     time.Time                  // a subscription asked whether the state is exact, last at this time, and it was not
-	since      kvclient.Revision          // the store, too, can tell what happened after this
-	trusted    kvclient.Revision          // points from here on are of this history
-	era        string                     // of this feed since its last reset; it names no other
-	lifetime   time.Duration              // after which the store may forget; 0 if it does not
-	discards   bool                       // it does for want of room, and never tells what: nothing is exact
-	terms      kvclient.Terms             // on which the bucket keeps its entries: what was reported follows from them
-	log        changeLog
-	markers    map[string]kvclient.Revision // keys whose last entry is a marker that was read
-	interest   interests
-	subs       map[*Subscription]struct{}
-	readings   map[readingKey]*reading
-	ahead      kvclient.Revision              // the greatest that a subscription has come with, by another gateway's word
-	snapshots  map[kvclient.Revision]struct{} // that were begun in this era, by what they stand for; see knowsSnapshot
-	purged     kvclient.Revision              // markers up to here may have been purged since the log began
-	purges     map[string]time.Time           // of keys with markers, when they were
-	due        []*reading                     // that are to be started
-	awaited    []awaited
+	mu             sync.Mutex
+	state          sourceState
+	sourceErr      error // why the source is missing, or was never reached
+	settled        chan struct{}
+	generation     uint64 // rises with every reset
+	lastReset      string // of the last reset
+	bucket         *kvclient.Bucket
+	epoch          kvclient.Epoch
+	position       kvclient.Revision          // everything up to here has been read
+	exact          exactness                  // at which positions the changes up to there give exactly the bucket's state
+	wantExact      map[*Subscription]struct{} // those that wait for an exact position; see Subscription.wantsExact
+	exactWantedAt  time.Time                  // a subscription asked whether the state is exact, last at this time, and it was not
+	storeHorizon   kvclient.Revision          // the store, too, can tell what happened after this
+	trustedFrom    kvclient.Revision          // points from here on are of this history
+	era            string                     // of this feed since its last reset; it names no other
+	lifetime       time.Duration              // after which the store may forget; 0 if it does not
+	discards       bool                       // it does for want of room, and never tells what: nothing is exact
+	terms          kvclient.Terms             // on which the bucket keeps its entries: what was reported follows from them
+	log            changeLog
+	markers        map[string]kvclient.Revision // keys whose last entry is a marker that was read
+	interests      interests
+	subs           map[*Subscription]struct{}
+	readings       map[readingKey]*reading
+	maxResumed     kvclient.Revision              // the greatest that a subscription has come with, by another gateway's word
+	snapshotsBegun map[kvclient.Revision]struct{} // that were begun in this era, by what they stand for; see knowsSnapshot
+	purgedTo       kvclient.Revision              // markers up to here may have been purged since the log began
+	purgedAt       map[string]time.Time           // of keys with markers, when they were
+	dueReadings    []*reading                     // that are to be started
+	awaiting       []awaiter
 	// positionCheck is the check of the message at the position; zero if it is not known.
 	positionCheck kvclient.Check
 	// losses counts how often the log went on after the source was lost.
 	losses uint64
 	// adopted is closed, and made anew, when the source has started once more.
-	adopted  chan struct{}
-	forgiven purged // since known was seen, and concerns nobody
+	adopted        chan struct{}
+	harmlessPurges purgeCount // since known was seen, and concerns nobody
 	// absences counts the subscriptions that found the bucket missing before the source did. After
 	// as many of them as refuted says, the source has found it there. See [Subscription.absence].
 	absences, refuted uint64
@@ -83,21 +83,21 @@ type Feed struct {
 
 func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 	return &Feed{
-		hub:        h,
-		name:       name,
-		mail:       newMailbox(h.advisories),
-		checkSoon:  make(chan struct{}, 1),
-		settled:    make(chan struct{}),
-		adopted:    make(chan struct{}),
-		log:        changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},
-		markers:    make(map[string]kvclient.Revision),
-		purges:     make(map[string]time.Time),
-		interest:   newInterests(),
-		subs:       make(map[*Subscription]struct{}),
-		wanting:    make(map[*Subscription]struct{}),
-		readings:   make(map[readingKey]*reading),
-		snapshots:  make(map[kvclient.Revision]struct{}),
-		sourceSide: sourceSide{now: time.Now, lastWord: time.Now},
+		hub:            h,
+		name:           name,
+		mail:           newMailbox(h.mailboxLimit),
+		verifySoon:     make(chan struct{}, 1),
+		settled:        make(chan struct{}),
+		adopted:        make(chan struct{}),
+		log:            changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},
+		markers:        make(map[string]kvclient.Revision),
+		purgedAt:       make(map[string]time.Time),
+		interests:      newInterests(),
+		subs:           make(map[*Subscription]struct{}),
+		wantExact:      make(map[*Subscription]struct{}),
+		readings:       make(map[readingKey]*reading),
+		snapshotsBegun: make(map[kvclient.Revision]struct{}),
+		sourceSide:     sourceSide{now: time.Now, lastHeard: time.Now},
 	}
 }
 
@@ -131,7 +131,7 @@ func (f *Feed) unsettled() (until <-chan struct{}, why error) {
 	if f.state == live {
 		return nil, nil
 	}
-	return nil, f.lost
+	return nil, f.sourceErr
 }
 
 // unsettle makes subscribers wait until the source has been asked for once more.
@@ -146,9 +146,9 @@ func (f *Feed) unsettle() {
 }
 
 // setState notes what is known of the source and wakes whoever waits to hear it.
-func (f *Feed) setState(s state, why error) {
+func (f *Feed) setState(s sourceState, why error) {
 	f.mu.Lock()
-	f.lost = why
+	f.sourceErr = why
 	before := f.state
 	if before != starting || s != stale {
 		f.state = s
@@ -182,7 +182,7 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	close(f.adopted)
 	f.adopted = make(chan struct{})
 	if s.Lifetime > 0 && f.lifetime == 0 {
-		f.since = max(f.since, f.position) // of markers before that nobody knows which were there
+		f.storeHorizon = max(f.storeHorizon, f.position) // of markers before that nobody knows which were there
 	}
 	// What a stream discarded before it was told not to is gone, and nobody knows which it was.
 	changed := s.Terms != f.terms || f.discards && !s.Discards
@@ -192,11 +192,11 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	}
 	switch {
 	case f.epoch == "" && f.generation == 0:
-		f.begin(s)
+		f.beginLog(s)
 		return f.position, true
 	case s.Epoch != f.epoch:
 		reset = ReasonEpoch
-	case s.Last < f.position, s.Last < f.awaitedEnd():
+	case s.Last < f.position, s.Last < f.greatestSyncFrom():
 		reset = ReasonAhead
 	case changed:
 		reset = ReasonConfig
@@ -204,14 +204,14 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	if reset == "" {
 		return f.position, false
 	}
-	before, trusted := f.position, f.trusted
-	f.begin(s)
+	before, trusted := f.position, f.trustedFrom
+	f.beginLog(s)
 	if reset != ReasonEpoch {
 		f.distrust(reset, before)
-		f.trusted = max(f.trusted, trusted) // what an earlier reset voided may still be around
+		f.trustedFrom = max(f.trustedFrom, trusted) // what an earlier reset voided may still be around
 	}
 	f.generation++
-	f.reason = reset
+	f.lastReset = reset
 	for sub := range f.subs {
 		sub.wake()
 	}
@@ -220,7 +220,7 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 
 // awaitedEnd is the greatest revision up to which a subscription has yet to be told of everything: the
 // stream had it. f.mu must be held.
-func (f *Feed) awaitedEnd() (end kvclient.Revision) {
+func (f *Feed) greatestSyncFrom() (end kvclient.Revision) {
 	for s := range f.subs {
 		if s.syncDue && s.generation == f.generation {
 			end = max(end, s.syncFrom)
@@ -230,44 +230,44 @@ func (f *Feed) awaitedEnd() (end kvclient.Revision) {
 }
 
 // begin starts the log anew where the stream is now.
-func (f *Feed) begin(s kvclient.StreamState) {
+func (f *Feed) beginLog(s kvclient.StreamState) {
 	f.epoch, f.position, f.positionCheck = s.Epoch, s.Last, kvclient.CheckOf(s.LastTime)
 	if f.exact.begin(s.Last); s.Discards {
 		f.exact.disclaim()
 	}
-	f.since, f.purged, f.trusted, f.era = s.Last, 0, s.Last+1, newEra()
+	f.storeHorizon, f.purgedTo, f.trustedFrom, f.era = s.Last, 0, s.Last+1, newEra()
 	if s.NothingRemoved() {
-		f.trusted = 0
+		f.trustedFrom = 0
 		if s.Lifetime == 0 { // markers that were there may vanish without a word
-			f.since = 0
+			f.storeHorizon = 0
 		}
 	}
-	for _, a := range f.awaited {
-		a.tell() // what it waits for may never come
+	for _, a := range f.awaiting {
+		a.wake() // what it waits for may never come
 	}
-	f.awaited = nil
-	clear(f.wanting)
+	f.awaiting = nil
+	clear(f.wantExact)
 	f.log.restart(s.Last, f.positionCheck)
 	clear(f.markers)
-	clear(f.purges)
+	clear(f.purgedAt)
 	clear(f.readings)
-	clear(f.snapshots)
-	f.ahead = 0
+	clear(f.snapshotsBegun)
+	f.maxResumed = 0
 }
 
 // take appends what the source delivered and wakes the subscriptions that it concerns. It does so without the lock: each that is woken asks
 // for it at once, on another processor, and a thousand that find it taken are put to sleep once more.
 func (f *Feed) take(entries []kvclient.Entry) {
-	f.enter(entries)
-	for i, wake := range f.woken {
-		f.woken[i] = nil
+	f.appendEntries(entries)
+	for i, wake := range f.toWake {
+		f.toWake[i] = nil
 		wake()
 	}
-	f.woken = f.woken[:0]
+	f.toWake = f.toWake[:0]
 }
 
 // enter appends what the source delivered, and leaves in woken how to wake the subscriptions that have something to tell now.
-func (f *Feed) enter(entries []kvclient.Entry) {
+func (f *Feed) appendEntries(entries []kvclient.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.now()
@@ -276,12 +276,12 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 		if e.Revision <= f.position {
 			continue
 		}
-		late := f.delays.beyond(now.Sub(e.Created), now)
+		late := f.delays.unusual(now.Sub(e.Created), now)
 		if e.Revision != f.position+1 && f.lifetime > 0 && late > f.lifetime*9/10 {
 			f.void = ReasonHorizon // it may have been a marker, which vanished before it was read
 		}
 		f.exact.read(f.position, e.Revision)
-		f.position, f.positionCheck, f.mark = e.Revision, e.Check, mark{e.Revision, e.Created}
+		f.position, f.positionCheck, f.anchor = e.Revision, e.Check, anchor{e.Revision, e.Created}
 		if e.RolledUpAll {
 			f.exact.disclaim()
 			f.void = ReasonPurged
@@ -290,24 +290,24 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 			f.log.pass(e.Position)
 			continue // outside the grammar
 		}
-		f.remember(e)
+		f.trackMarker(e)
 		f.log.add(&Change{Entry: *e, feed: f})
-		f.interest.Match(e.Key, func(s *Subscription) {
+		f.interests.Match(e.Key, func(s *Subscription) {
 			if s.arrived(e.Revision) {
-				f.woken = append(f.woken, s.wake)
+				f.toWake = append(f.toWake, s.wake)
 			}
 		})
 	}
 	f.hub.stats.Changes.Add(uint64(len(entries)))
-	f.tell()
-	f.tellExact()
+	f.wakeAwaiting()
+	f.wakeExact()
 }
 
 // remember keeps what is needed to judge a purge. What was stored over a marker, and purged with it, may be on its way still when the
 // word of the purge has come.
-func (f *Feed) remember(e *kvclient.Entry) {
-	if at, known := f.purges[e.Key]; known {
-		delete(f.purges, e.Key)
+func (f *Feed) trackMarker(e *kvclient.Entry) {
+	if at, known := f.purgedAt[e.Key]; known {
+		delete(f.purgedAt, e.Key)
 		if !e.IsMarker() && e.Created.Before(at) {
 			f.void = ReasonPurged
 		}
@@ -318,7 +318,7 @@ func (f *Feed) remember(e *kvclient.Entry) {
 	}
 	if len(f.markers) >= maxMarkers {
 		clear(f.markers)
-		f.forgo(e.Revision) // the store may lose them, and nobody would know
+		f.noteMarkersLost(e.Revision) // the store may lose them, and nobody would know
 	}
 	f.markers[e.Key] = e.Revision
 }
@@ -331,20 +331,20 @@ func (f *Feed) harmless(key string, at time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	marker, deleted := f.markers[key]
-	if !deleted || f.ahead > f.position {
+	if !deleted || f.maxResumed > f.position {
 		return false
 	}
-	if len(f.purges) >= maxMarkers {
-		clear(f.purges)
+	if len(f.purgedAt) >= maxMarkers {
+		clear(f.purgedAt)
 	}
-	f.purges[key] = at
-	f.forgo(marker)
+	f.purgedAt[key] = at
+	f.noteMarkersLost(marker)
 	return true
 }
 
 // forgo notes that the store may lack markers up to a revision. The feed is locked.
-func (f *Feed) forgo(marker kvclient.Revision) {
-	f.since, f.purged = max(f.since, marker), max(f.purged, marker)
+func (f *Feed) noteMarkersLost(marker kvclient.Revision) {
+	f.storeHorizon, f.purgedTo = max(f.storeHorizon, marker), max(f.purgedTo, marker)
 }
 
 func (f *Feed) wakeAll() {
@@ -356,16 +356,16 @@ func (f *Feed) wakeAll() {
 }
 
 // unsure notes that the position is not what it seems, until the next start of the source.
-func (f *Feed) unsure() {
+func (f *Feed) disclaimExact() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.exact.disclaim()
 }
 
 // soon asks for a check of how exact the position is.
-func (f *Feed) soon() {
+func (f *Feed) requestVerify() {
 	select {
-	case f.checkSoon <- struct{}{}:
+	case f.verifySoon <- struct{}{}:
 	default:
 	}
 }

@@ -15,7 +15,7 @@ import (
 // survives reports whether the message of the mark is there still. Stored is when the message that
 // has its revision now was stored; zero if there is none. A message that is gone counts as there
 // while the stream's last revision is still that of the mark: that it was gone before the counts show.
-func (m mark) survives(now kvclient.StreamState, stored time.Time) bool {
+func (m anchor) survives(now kvclient.StreamState, stored time.Time) bool {
 	switch {
 	case stored.Equal(m.stored):
 		return true
@@ -27,34 +27,34 @@ func (m mark) survives(now kvclient.StreamState, stored time.Time) bool {
 
 // identifies reports whether a stream of another epoch can be known by the mark: whether it stands
 // for a message, and it is known when that was stored.
-func (m mark) identifies() bool { return m.revision > 0 && !m.stored.IsZero() }
+func (m anchor) identifies() bool { return m.revision > 0 && !m.stored.IsZero() }
 
 // recognise takes over the epoch that the stream has now if its messages are those that were read, so
 // that the stream is not taken for another one. Without a message that both have nothing is proved,
 // and the epoch decides.
-func (f *Feed) recognise(ctx context.Context, b *kvclient.Bucket, s kvclient.StreamState, patience time.Duration) error {
+func (f *Feed) recogniseStream(ctx context.Context, b *kvclient.Bucket, s kvclient.StreamState, patience time.Duration) error {
 	f.mu.Lock()
 	known := f.epoch
 	f.mu.Unlock()
-	if known == "" || known == s.Epoch || !f.mark.identifies() {
+	if known == "" || known == s.Epoch || !f.anchor.identifies() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	stored, err := b.StoredAt(ctx, f.mark.revision)
-	if err == nil && f.mark.survives(s, stored) {
-		f.rename(s.Epoch)
+	stored, err := b.StoredAt(ctx, f.anchor.revision)
+	if err == nil && f.anchor.survives(s, stored) {
+		f.moveEpoch(s.Epoch)
 	}
 	return err
 }
 
 // rename has the feed and what it counted go on under another epoch.
-func (f *Feed) rename(epoch kvclient.Epoch) {
+func (f *Feed) moveEpoch(epoch kvclient.Epoch) {
 	f.mu.Lock()
 	before := f.epoch
 	f.epoch = epoch
 	f.mu.Unlock()
-	for _, t := range []*tally{&f.known, &f.ripening, &f.earlier} {
+	for _, t := range []*tally{&f.lastTally, &f.agingTally, &f.oldTally} {
 		if t.Epoch == before {
 			t.Epoch = epoch
 		}
@@ -76,7 +76,7 @@ func (f *Feed) askInEpoch(ctx context.Context) (*kvclient.Bucket, kvclient.Strea
 		if err != nil || s.Epoch == known {
 			return bucket, s, err
 		}
-		f.soon()
+		f.requestVerify()
 		select {
 		case <-adopted:
 		case <-patience.Done():
@@ -87,32 +87,32 @@ func (f *Feed) askInEpoch(ctx context.Context) (*kvclient.Bucket, kvclient.Strea
 
 // An era is a time in which a feed neither began anew nor went on after its source was lost: what a
 // stream proves in one need not be so in the next.
-type era struct {
+type stretch struct {
 	generation uint64
 	losses     uint64 // after which the log went on
 }
 
-func (f *Feed) currentEra() era {
+func (f *Feed) currentStretch() stretch {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return era{f.generation, f.losses}
+	return stretch{f.generation, f.losses}
 }
 
 // goOn notes that the log goes on after a loss of the source: all that was read is there still. What
 // was not read may have been lost in a crash, and its revisions given again. So subscriptions that
 // are ahead of the feed, by another gateway's word, are reset, and snapshots begin anew.
-func (f *Feed) goOn() {
+func (f *Feed) continueAfterLoss() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.losses++
 	clear(f.readings)
-	clear(f.snapshots)
+	clear(f.snapshotsBegun)
 	for s := range f.subs {
 		if s.generation != f.generation || !s.isAhead() && !s.isInSnapshot() {
 			continue
 		}
 		holds := s.sent > 0 || s.phase == following
-		s.restart()
+		s.startSnapshot()
 		if holds {
 			s.resetFirst = ReasonHorizon
 		}
@@ -125,10 +125,10 @@ const maxSnapshots = 1 << 10
 
 // beginSnapshot notes that a snapshot is read that stands for a revision. The feed is locked.
 func (f *Feed) beginSnapshot(to kvclient.Revision) {
-	if len(f.snapshots) >= maxSnapshots {
-		clear(f.snapshots)
+	if len(f.snapshotsBegun) >= maxSnapshots {
+		clear(f.snapshotsBegun)
 	}
-	f.snapshots[to] = struct{}{}
+	f.snapshotsBegun[to] = struct{}{}
 }
 
 // knowsSnapshot reports whether a snapshot that stands for a revision was begun in this era.
@@ -139,17 +139,17 @@ func (f *Feed) beginSnapshot(to kvclient.Revision) {
 // was read is there. So a part of a snapshot of another era, or of another gateway, proves nothing.
 // The feed is locked.
 func (f *Feed) knowsSnapshot(to kvclient.Revision) bool {
-	_, known := f.snapshots[to]
+	_, known := f.snapshotsBegun[to]
 	return known
 }
 
 // isInSnapshot reports whether the subscription follows a snapshot that has begun to be read. The
 // feed is locked.
 func (s *Subscription) isInSnapshot() bool {
-	if s.phase != inReading || s.place.reading.key.replay {
+	if s.phase != inReading || s.readCursor.reading.key.replay {
 		return false
 	}
-	r := s.place.reading
+	r := s.readCursor.reading
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.to > 0
@@ -185,7 +185,7 @@ const (
 
 // prove compares the check of a point with that of the message which has its revision: the one that
 // the feed read, as long as its log remembers it, or else the one that the store has.
-func (f *Feed) prove(ctx context.Context, b *kvclient.Bucket, s kvclient.StreamState, p *Point) (proof, error) {
+func (f *Feed) proofOf(ctx context.Context, b *kvclient.Bucket, s kvclient.StreamState, p *Point) (proof, error) {
 	if p == nil || !p.Check.Known() {
 		return unproved, nil
 	}

@@ -50,17 +50,17 @@ func (o Options) withDefaults() Options {
 }
 
 // openReadings is how many readings may be open for each that may read.
-const openReadings = 8
+const openPerActive = 8
 
 // A Hub has the feeds of one NATS identity: one for each bucket that is watched, however many watch it.
 type Hub struct {
-	client  *kvclient.Client
-	options Options
-	open    *bound.Bound // readings that are open
-	turns   *bound.Bound // those of them that read
-	filters *bound.Bound // what subscriptions hold
-	turn    turnLimit    // of each subscription
-	stats   Stats
+	client         *kvclient.Client
+	options        Options
+	openReadings   *bound.Bound // readings that are open
+	activeReadings *bound.Bound // those of them that read
+	filterMemory   *bound.Bound // what subscriptions hold
+	pollLimit      pollLimit    // of each subscription
+	stats          Stats
 
 	ctx  context.Context
 	stop context.CancelFunc
@@ -68,9 +68,9 @@ type Hub struct {
 
 	closed atomic.Bool
 
-	advisories *bound.Bound // of each feed, that wait for it
-	places     *bound.Bound // of the feeds
-	logs       *bound.Bound // of the feeds, in bytes
+	mailboxLimit *bound.Bound // of each feed, that wait for it
+	feedPlaces   *bound.Bound // of the feeds
+	logMemory    *bound.Bound // of the feeds, in bytes
 
 	mu      sync.Mutex
 	feeds   map[kvclient.BucketName]*Feed
@@ -110,21 +110,21 @@ func (s *Stats) reset(reason string) {
 func NewHub(client *kvclient.Client, options Options) *Hub {
 	h := newHub(options.withDefaults())
 	h.client = client
-	client.Observe(h.advise)
+	client.Observe(h.routeAdvisory)
 	return h
 }
 
 func newHub(options Options) *Hub {
 	h := &Hub{
-		options: options,
-		open:    openBound(options.Bounds, options.Snapshots),
-		turns:   turnBound(options.Bounds, options.Snapshots),
-		filters: interestBound(options.Bounds),
-		turn:    defaultTurn,
+		options:        options,
+		openReadings:   openBound(options.Bounds, options.Snapshots),
+		activeReadings: activeBound(options.Bounds, options.Snapshots),
+		filterMemory:   filterBound(options.Bounds),
+		pollLimit:      defaultPollLimit,
 
-		advisories: advisoryBound(options.Bounds),
-		places:     placeBound(options.Bounds, options.Feeds),
-		logs:       logBound(options.Bounds, options.AllLogs),
+		mailboxLimit: advisoryBound(options.Bounds),
+		feedPlaces:   feedPlaceBound(options.Bounds, options.Feeds),
+		logMemory:    logBound(options.Bounds, options.AllLogs),
 
 		feeds: make(map[kvclient.BucketName]*Feed),
 	}
@@ -150,7 +150,7 @@ func (h *Hub) Size() (feeds, logBytes int) {
 }
 
 // Reading returns how many snapshots and replays are open now.
-func (h *Hub) Reading() int { return int(h.open.Used()) }
+func (h *Hub) Reading() int { return int(h.openReadings.Used()) }
 
 // Farewell makes every subscription end with GoAway, [ReasonShutdown]; new ones end at once.
 func (h *Hub) Farewell() {
@@ -180,17 +180,17 @@ func (h *Hub) all() []*Feed {
 }
 
 // advise passes the server's word on to the feed that it concerns.
-func (h *Hub) advise(a kvclient.Advisory) {
+func (h *Hub) routeAdvisory(a kvclient.Advisory) {
 	h.mu.Lock()
 	defer h.mu.Unlock() // while a feed may come to rest, with what it has yet to hear
 	if a.Kind == kvclient.Reconnected || a.Kind == kvclient.AdvisoriesMissed {
 		for _, f := range h.feeds {
-			h.hear(f, a)
+			h.deliverAdvisory(f, a)
 		}
 		h.lookSoon()
 		return
 	}
 	if f := h.feeds[a.Bucket]; f != nil {
-		h.hear(f, a)
+		h.deliverAdvisory(f, a)
 	}
 }

@@ -22,12 +22,12 @@ const (
 //
 // It belongs to the source's goroutine; each question waits for its answer on one of its own.
 type inquiry struct {
-	feed    *Feed
-	ask     func(context.Context) (kvclient.StreamState, error)
-	answers chan answer // has room for the only one that can be under way
-	pending bool        // a question was sent and its answer has not been taken
-	sent    time.Time   // when the last question was
-	again   *time.Timer // fires when the next question may be sent
+	feed     *Feed
+	ask      func(context.Context) (kvclient.StreamState, error)
+	answers  chan answer // has room for the only one that can be under way
+	pending  bool        // a question was sent and its answer has not been taken
+	sent     time.Time   // when the last question was
+	nextSend *time.Timer // fires when the next question may be sent
 }
 
 // An answer is what the stream said to a question, or why it did not.
@@ -40,7 +40,7 @@ type answer struct {
 func newInquiry(f *Feed, ask func(context.Context) (kvclient.StreamState, error)) *inquiry {
 	again := time.NewTimer(0)
 	again.Stop()
-	return &inquiry{feed: f, ask: ask, answers: make(chan answer, 1), again: again}
+	return &inquiry{feed: f, ask: ask, answers: make(chan answer, 1), nextSend: again}
 }
 
 // send sends a question, now or when it may be sent, if one would help.
@@ -49,11 +49,11 @@ func (i *inquiry) send(ctx context.Context) {
 		return
 	}
 	if wait := askEvery - time.Since(i.sent); wait > 0 {
-		i.again.Reset(wait)
+		i.nextSend.Reset(wait)
 		return
 	}
 	i.pending, i.sent = true, time.Now()
-	q := i.feed.question()
+	q := i.feed.newQuestion()
 	i.feed.hub.work.Go(func() {
 		state, err := i.ask(ctx)
 		i.answers <- answer{q, state, err}
@@ -66,7 +66,7 @@ func (i *inquiry) answered(a answer) error {
 	if a.err != nil {
 		return nil
 	}
-	_, err := i.feed.compare(a.question, a.state)
+	_, err := i.feed.compareAnswer(a.question, a.state)
 	return err
 }
 
@@ -74,7 +74,7 @@ func (i *inquiry) answered(a answer) error {
 func (f *Feed) wantsAnswer() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.exact.unasked() && !f.wanted.IsZero() && f.now().Sub(f.wanted) < wantFor
+	return f.exact.unasked() && !f.exactWantedAt.IsZero() && f.now().Sub(f.exactWantedAt) < wantFor
 }
 
 // askLast asks for the stream's state.

@@ -102,7 +102,7 @@ const (
 
 // weight estimates the bytes that a subscription with these filters takes. What it shares with
 // others is counted for each of them, since any of them may stay longer than the others.
-func weight(patterns []string) int64 {
+func filterBytes(patterns []string) int64 {
 	bytes := subscriptionBytes
 	for _, pattern := range patterns {
 		bytes += interestBytes + 2*len(pattern) // once more in the name of what is read for it
@@ -115,7 +115,7 @@ func weight(patterns []string) int64 {
 }
 
 // interestBound bounds what all subscriptions hold.
-func interestBound(set *bound.Set) *bound.Bound {
+func filterBound(set *bound.Set) *bound.Bound {
 	return set.New(bound.Spec{
 		Name:     "stream-filters",
 		Of:       "memory of the streams and long polls with their filters",

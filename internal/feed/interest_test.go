@@ -100,7 +100,7 @@ func TestWeightIsWhatFiltersTake(t *testing.T) {
 		for i := range subs {
 			subs[i] = subscriptionOf(t, patternsOf(i)...)
 			in.add(subs[i])
-			charged += weight(subs[i].patterns())
+			charged += filterBytes(subs[i].patterns())
 		}
 		takes := int64(heapInUse() - before)
 		t.Logf("%s: %d bytes each, charged %d", name, takes/count, charged/count)
@@ -134,7 +134,7 @@ func BenchmarkMatch(b *testing.B) {
 		}
 		s := subscriptionOf(b, patterns...)
 		in.add(s)
-		held += weight(s.patterns())
+		held += filterBytes(s.patterns())
 	}
 	for b.Loop() {
 		in.Match(key, func(*Subscription) {})

@@ -102,7 +102,7 @@ func newWorld(seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 0))
 	w := &world{seed: seed, model: newModel(r), counts: make(map[string]int)}
 	w.hub = newHub(Options{LogChanges: 1 + r.IntN(12)}.withDefaults())
-	w.hub.turn = turnLimit{changes: 1 + r.IntN(5), tokens: 1 << 10, locked: r.IntN(12)}
+	w.hub.pollLimit = pollLimit{changes: 1 + r.IntN(5), tokens: 1 << 10, lockedTokens: r.IntN(12)}
 	w.pace = [3]int{1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60))}
 	w.newFeed()
 	for i, patterns := range [][]string{nil, {"a.*"}, {"a.1", "b.>"}, {"b.0"}} {
@@ -124,8 +124,8 @@ func (w *world) newFeed() {
 	w.feed, w.tail, w.asked, w.reads = newFeed(w.hub, name), nil, nil, nil
 	w.advisories, w.resting = nil, false
 	w.lastWord, w.dead, w.lost = w.clock, time.Time{}, false
-	w.feed.delays = delays{turn: w.clock} // all clocks are one
-	w.feed.now, w.feed.lastWord = func() time.Time { return w.clock }, func() time.Time { return w.lastWord }
+	w.feed.delays = delays{periodStart: w.clock} // all clocks are one
+	w.feed.now, w.feed.lastHeard = func() time.Time { return w.clock }, func() time.Time { return w.lastWord }
 	w.counts["feed"]++
 }
 
@@ -203,7 +203,7 @@ func (w *world) source() {
 		w.connect()
 	case !w.dead.IsZero():
 		w.listenInVain()
-	case len(w.advisories) > 0 && (n < 30 || w.clock.Sub(w.advisories[0].at) > tellTime*9/10): // what was told is heard in time
+	case len(w.advisories) > 0 && (n < 30 || w.clock.Sub(w.advisories[0].at) > advisoryDelay*9/10): // what was told is heard in time
 		w.hear()
 	case n < 75:
 		w.deliver(1 + w.rand.IntN(4))
@@ -287,28 +287,28 @@ func (w *world) connect() {
 		return
 	}
 	f := w.feed
-	if !f.doubt.IsZero() && w.rand.IntN(2) == 0 {
+	if !f.missedSince.IsZero() && w.rand.IntN(2) == 0 {
 		w.crash() // of a server behind the connection, or of the same once more
 	}
 	if len(w.advisories) > 0 && w.rand.IntN(2) == 0 { // as rest
-		_ = f.heard(w.advisories[0].Advisory)
+		_ = f.handleAdvisory(w.advisories[0].Advisory)
 		w.advisories = w.advisories[1:]
 	}
 	if w.missing {
-		f.sourceLost(kvclient.ErrBucketNotFound)
+		f.noteSourceLost(kvclient.ErrBucketNotFound)
 		w.meanwhile()
 		w.resting = len(w.advisories) == 0 // as Hub.rest
 		return
 	}
 	s, purges, updates, losses := w.state(), w.purges, w.updates, w.losses
-	if f.epoch != "" && f.epoch != s.Epoch && f.mark.identifies() && f.mark.survives(s, w.storedAt(f.mark.revision)) {
-		f.rename(s.Epoch)
+	if f.epoch != "" && f.epoch != s.Epoch && f.anchor.identifies() && f.anchor.survives(s, w.storedAt(f.anchor.revision)) {
+		f.moveEpoch(s.Epoch)
 		w.counts["renamed"]++
 	}
 	w.meanwhile()
 	anew := w.lost
 	if anew {
-		f.missSome(f.lastWord()) // as hearOver
+		f.noteMissed(f.lastHeard()) // as hearOver
 		w.lost = false
 	}
 	position, begun := f.startAt(nil, s)
@@ -320,11 +320,11 @@ func (w *world) connect() {
 		w.advisories = nil // the subscriptions came late
 	}
 	if w.missing || w.epoch != s.Epoch {
-		f.sourceLost(kvclient.ErrBucketNotFound)
+		f.noteSourceLost(kvclient.ErrBucketNotFound)
 		return
 	}
-	doubted := !f.doubt.IsZero()
-	if doubted && !f.trusts(w.state(), w.storedAt(f.mark.revision)) {
+	doubted := !f.missedSince.IsZero()
+	if doubted && !f.trusts(w.state(), w.storedAt(f.anchor.revision)) {
 		w.note("what came in the gap is not known")
 		return
 	}
@@ -339,7 +339,7 @@ func (w *world) connect() {
 				w.counts["ahead of a loss"]++
 			}
 		}
-		f.goOn()
+		f.continueAfterLoss()
 	}
 	f.setState(live, nil)
 	w.tail, w.lastWord = &modelTail{w.epoch, position, s.Terms.MaxAge}, w.clock
@@ -369,7 +369,7 @@ func (w *world) end(err error) {
 	w.note("source: %v", err)
 	w.tail, w.asked = nil, nil
 	if !errors.Is(err, errRestart) {
-		w.feed.sourceLost(err)
+		w.feed.noteSourceLost(err)
 	}
 }
 
@@ -377,7 +377,7 @@ func (w *world) hear() {
 	a := w.advisories[0].Advisory
 	w.advisories = w.advisories[1:]
 	w.note("told %+v", a)
-	if err := w.feed.heard(a); err != nil {
+	if err := w.feed.handleAdvisory(a); err != nil {
 		w.end(err)
 	}
 }
@@ -436,7 +436,7 @@ func (w *world) deliver(count int) {
 	w.feed.take(entries)
 	w.note("feed took %d up to %d", len(entries), w.tail.last)
 	if w.feed.void != "" {
-		w.end(w.feed.disown(w.feed.void))
+		w.end(w.feed.requireReset(w.feed.void))
 	}
 }
 
@@ -444,7 +444,7 @@ func (w *world) deliver(count int) {
 func (w *world) inquire() {
 	switch {
 	case w.asked == nil:
-		w.asked = &modelInquiry{question: w.feed.question()}
+		w.asked = &modelInquiry{question: w.feed.newQuestion()}
 	case w.missing:
 		w.asked = nil
 	case w.asked.state == nil:
@@ -453,7 +453,7 @@ func (w *world) inquire() {
 	default:
 		asked := w.asked
 		w.asked = nil
-		if _, err := w.feed.compare(asked.question, *asked.state); err != nil {
+		if _, err := w.feed.compareAnswer(asked.question, *asked.state); err != nil {
 			w.end(err)
 		}
 	}
@@ -461,7 +461,7 @@ func (w *world) inquire() {
 
 func (w *world) check() {
 	f := w.feed
-	q := f.question()
+	q := f.newQuestion()
 	position := q.position
 	if w.missing {
 		w.end(kvclient.ErrBucketNotFound)
@@ -469,13 +469,13 @@ func (w *world) check() {
 	}
 	s := w.state()
 	w.meanwhile()
-	beyond, err := f.compare(q, s)
+	beyond, err := f.compareAnswer(q, s)
 	switch {
 	case err != nil:
 		w.end(err)
 	case !beyond || w.missing || w.epoch != s.Epoch:
 	case len(w.after(position, 1)) == 0 && s.Lifetime > 0:
-		w.end(f.disown(ReasonHorizon))
+		w.end(f.requireReset(ReasonHorizon))
 	case len(w.after(position, 1)) == 0:
 		f.advance(s.Last, kvclient.CheckOf(s.LastTime))
 	}

@@ -17,9 +17,9 @@ type changeLog struct {
 	maxCount int
 
 	// The logs of all feeds share a bound of bytes, from which each takes more as it grows.
-	memory *bound.Hold // nil where the log has maxBytes for itself
-	room   int         // bytes that it may have now
-	denied int         // changes for which not to ask for more, since there was no room a moment ago
+	memory    *bound.Hold // nil where the log has maxBytes for itself
+	roomBytes int         // bytes that it may have now
+	denied    int         // changes for which not to ask for more, since there was no room a moment ago
 
 	// horizonCheck is the check of the message at the horizon; zero if it is not known.
 	horizonCheck kvclient.Check
@@ -30,9 +30,9 @@ type changeLog struct {
 
 const (
 	// leastLog is how many bytes a log may have, however little room there is for all.
-	leastLog = 64 << 10
+	minLogBytes = 64 << 10
 	// logStep is how much a log takes at once of what there is for all.
-	logStep = 256 << 10
+	logGrowStep = 256 << 10
 	// deniedFor is for how many changes a log does not ask for more when there was no room.
 	deniedFor = 256
 )
@@ -55,18 +55,18 @@ func (l *changeLog) isFull() bool {
 	switch {
 	case l.bytes > l.maxBytes:
 		return true
-	case l.memory == nil, l.bytes <= max(l.room, leastLog):
+	case l.memory == nil, l.bytes <= max(l.roomBytes, minLogBytes):
 		return false
 	case l.denied > 0:
 		l.denied--
 		return true
 	}
-	want := min(l.maxBytes, l.bytes+logStep)
+	want := min(l.maxBytes, l.bytes+logGrowStep)
 	if !l.memory.Grow(int64(want)) {
 		l.denied = deniedFor
 		return true
 	}
-	l.room = want
+	l.roomBytes = want
 	return false
 }
 
@@ -102,7 +102,7 @@ func (l *changeLog) check(revision kvclient.Revision) kvclient.Check {
 func (l *changeLog) add(c *Change) {
 	l.changes = append(l.changes, c)
 	c.logged = true
-	l.grow(c.size())
+	l.grow(c.logBytes())
 }
 
 // grow counts bytes more, and drops the oldest changes where there is no room for them.
@@ -110,7 +110,7 @@ func (l *changeLog) grow(bytes int) {
 	l.bytes += bytes
 	drop := 0
 	for ; drop < len(l.changes)-1 && (l.isFull() || len(l.changes)-drop > l.maxCount); drop++ {
-		l.bytes -= l.changes[drop].size()
+		l.bytes -= l.changes[drop].logBytes()
 		l.horizon, l.horizonCheck = l.changes[drop].Revision, l.changes[drop].Check
 		l.changes[drop].logged = false
 	}
@@ -128,7 +128,7 @@ func (l *changeLog) restart(at kvclient.Revision, check kvclient.Check) {
 	l.changes, l.passed, l.bytes, l.horizon, l.horizonCheck = nil, nil, 0, at, check
 	if l.memory != nil {
 		l.memory.Shrink(0)
-		l.room = 0
+		l.roomBytes = 0
 	}
 }
 

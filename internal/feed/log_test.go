@@ -93,7 +93,7 @@ func TestLogsShareTheirMemory(t *testing.T) {
 	h := newHub(Options{AllLogs: 4 << 20}.withDefaults())
 	logOf := func(owner string) *changeLog {
 		l := &changeLog{maxBytes: 16 << 20, maxCount: 1 << 16, memory: new(bound.Hold)}
-		if err := h.logs.Take(t.Context(), l.memory, owner, 0, nil); err != nil {
+		if err := h.logMemory.Take(t.Context(), l.memory, owner, 0, nil); err != nil {
 			t.Fatal(err)
 		}
 		return l
@@ -106,10 +106,10 @@ func TestLogsShareTheirMemory(t *testing.T) {
 		return l.bytes
 	}
 	first, second, other := logOf("a"), logOf("a"), logOf("b")
-	if bytes := fill(first); bytes > 2<<20 || bytes < 2<<20-logStep-8<<10 {
+	if bytes := fill(first); bytes > 2<<20 || bytes < 2<<20-logGrowStep-8<<10 {
 		t.Errorf("the first has %d bytes", bytes)
 	}
-	if bytes := fill(second); bytes > leastLog || bytes < leastLog/2 || second.horizon == 0 {
+	if bytes := fill(second); bytes > minLogBytes || bytes < minLogBytes/2 || second.horizon == 0 {
 		t.Errorf("another of the same client has %d bytes, above %d", bytes, second.horizon)
 	}
 	if bytes := fill(other); bytes < 1<<20 {

@@ -45,7 +45,7 @@ func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 			f.setState(live, nil)
 			attached, late := ahead(t, f, tc.point, tc.last), ahead(t, f, tc.point, tc.last)
 			attached.attach(false)
-			if f.goOn(); attached.resetFirst != tc.want {
+			if f.continueAfterLoss(); attached.resetFirst != tc.want {
 				t.Errorf("reset for %q, want %q", attached.resetFirst, tc.want)
 			}
 			// One that had asked before may wait for revisions that will not come.
@@ -99,7 +99,7 @@ func TestPartOfASnapshotIsOfItsEra(t *testing.T) {
 	f.beginSnapshot(10)
 	f.mu.Unlock()
 	want("of this one", "")
-	f.goOn()
+	f.continueAfterLoss()
 	want("from before a loss", ReasonHorizon)
 }
 
@@ -111,19 +111,19 @@ func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
 		f := bare(stream(10, 0))
 		now := time.Unix(100, 0)
 		f.now = func() time.Time { return now }
-		f.known.at = time.Unix(10, 0)
+		f.lastTally.at = time.Unix(10, 0)
 		f.take([]kvclient.Entry{at("l", 12, 12)}) // 11 is gone: 13 is of its key
 		after := stream(12, 0)
 		if came {
-			q := f.question()
+			q := f.newQuestion()
 			f.take([]kvclient.Entry{at("k", 13, 13)})
-			if _, err := f.compare(q, stream(13, 1)); err != nil {
+			if _, err := f.compareAnswer(q, stream(13, 1)); err != nil {
 				t.Fatal(err)
 			}
 			after = stream(13, 0)
 		}
-		f.missSome(time.Unix(50, 0))
-		if got := f.trusts(after, f.mark.stored); got != came {
+		f.noteMissed(time.Unix(50, 0))
+		if got := f.trusts(after, f.anchor.stored); got != came {
 			t.Errorf("%s: the log goes on: %v", name, got)
 		}
 	}
@@ -133,12 +133,12 @@ func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
 // message was stored. Then another stream cannot be told from it.
 func TestMarkWithoutATimeIdentifiesNothing(t *testing.T) {
 	t.Parallel()
-	for _, m := range []mark{{}, {revision: 5}, {stored: time.Unix(1, 0)}} {
+	for _, m := range []anchor{{}, {revision: 5}, {stored: time.Unix(1, 0)}} {
 		if m.identifies() {
 			t.Errorf("%+v identifies a stream", m)
 		}
 	}
-	if m := (mark{5, time.Unix(1, 0)}); !m.identifies() {
+	if m := (anchor{5, time.Unix(1, 0)}); !m.identifies() {
 		t.Errorf("%+v identifies nothing", m)
 	}
 }

@@ -27,14 +27,14 @@ func newMailbox(limit *bound.Bound) *mailbox {
 }
 
 // waits reports whether there is something to hear.
-func (m *mailbox) waits() bool {
+func (m *mailbox) hasWaiting() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.waiting) > 0
 }
 
 // full reports whether as many advisories wait as may. m.mu must be held.
-func (m *mailbox) full() bool { return int64(len(m.waiting)) >= m.limit.Limit() }
+func (m *mailbox) isFull() bool { return int64(len(m.waiting)) >= m.limit.Limit() }
 
 // put keeps an advisory. It returns false for the purge of a key if too many wait.
 func (m *mailbox) put(a kvclient.Advisory) bool {
@@ -42,14 +42,14 @@ func (m *mailbox) put(a kvclient.Advisory) bool {
 	defer m.mu.Unlock()
 	defer m.signal()
 	if a.Key != "" {
-		if m.full() {
+		if m.isFull() {
 			m.limit.Refuse()
 			return false
 		}
 		m.waiting = append(m.waiting, a)
 		return true
 	}
-	if a.Terms != nil && m.full() {
+	if a.Terms != nil && m.isFull() {
 		a.Terms = &otherTerms
 	}
 	same := slices.IndexFunc(m.waiting, func(b kvclient.Advisory) bool {
@@ -93,21 +93,21 @@ func (m *mailbox) signal() {
 }
 
 // advise hands the server's word over to the source's goroutine. It may be called by any.
-func (f *Feed) advise(a kvclient.Advisory) {
-	if !f.mail.put(a) && !f.forgive(a) {
+func (f *Feed) postAdvisory(a kvclient.Advisory) {
+	if !f.mail.put(a) && !f.acceptPurge(a) {
 		f.mail.put(kvclient.Advisory{Kind: kvclient.StreamPurged, At: a.At})
 	}
 }
 
 // forgive reports whether a purge changes nothing that a subscription holds, and counts it then.
-func (f *Feed) forgive(a kvclient.Advisory) bool {
+func (f *Feed) acceptPurge(a kvclient.Advisory) bool {
 	if a.Key == "" || !f.harmless(a.Key, a.At) {
 		return false
 	}
 	f.mu.Lock()
-	f.forgiven.messages += a.Purged
-	f.forgiven.keys++
+	f.harmlessPurges.messages += a.Purged
+	f.harmlessPurges.keys++
 	f.mu.Unlock()
-	f.soon() // until it is counted, a loss would be taken for this
+	f.requestVerify() // until it is counted, a loss would be taken for this
 	return true
 }

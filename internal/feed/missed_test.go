@@ -34,7 +34,7 @@ func TestPurgeWhoseAdvisoryWasDropped(t *testing.T) {
 		case a.Kind == kvclient.AdvisoriesMissed:
 			missed <- struct{}{}
 		}
-		hub.advise(a)
+		hub.routeAdvisory(a)
 	})
 	natstest.Eventually(t, 10*time.Second, "the client is ready", func() bool { return client.Ready(t.Context()) == nil })
 	js := server.JetStream(t)

@@ -16,7 +16,7 @@ type modelReading struct {
 	at      kvclient.Revision   // everything up to here was read
 	planned []kvclient.Revision // of a snapshot: what the consumer found when it was created
 	full    *chunk              // that is handed over next
-	missed  []*expected         // before that can be
+	missed  []*expectedMarker   // before that can be
 	until   kvclient.Revision   // the feed must have read up to here before
 	over    bool
 	maxAge  time.Duration // as its bucket has it
@@ -24,13 +24,13 @@ type modelReading struct {
 
 // collect takes over the readings that are due.
 func (w *world) collect() {
-	for _, r := range w.feed.due {
+	for _, r := range w.feed.dueReadings {
 		w.reads = append(w.reads, &modelReading{reading: r, at: r.key.after})
 		if r.key.replay {
 			w.counts["replay"]++
 		}
 	}
-	w.feed.due = nil
+	w.feed.dueReadings = nil
 }
 
 // readSome lets one of the readings go on.
@@ -44,12 +44,12 @@ func (w *world) readSome() {
 	switch {
 	case r.ctx.Err() != nil:
 		w.counts["dropped"]++
-		if len(r.followers) > 0 || w.feed.readings[r.key] == r.reading {
-			w.fail("a reading was dropped with %d followers", len(r.followers))
+		if len(r.cursors) > 0 || w.feed.readings[r.key] == r.reading {
+			w.fail("a reading was dropped with %d followers", len(r.cursors))
 		}
 		w.reads = slices.Delete(w.reads, i, i+1)
 	case r.over:
-		r.forget()
+		r.stopJoining()
 		w.reads = slices.Delete(w.reads, i, i+1)
 	case w.missing || w.epoch != r.epoch:
 		w.failed(r, errRestart)
@@ -68,7 +68,7 @@ func (w *world) readSome() {
 
 func (w *world) failed(r *modelReading, err error) {
 	r.finish(0, err)
-	r.forget()
+	r.stopJoining()
 	r.over = true
 }
 
@@ -87,7 +87,7 @@ func (w *world) begin(r *modelReading) {
 	if position, _ := w.feed.where(); position < r.wants {
 		return
 	}
-	if err := r.begins(r.wants, r.check); err != nil {
+	if err := r.begin(r.wants, r.check); err != nil {
 		w.failed(r, err)
 		return
 	}
@@ -113,13 +113,13 @@ func (w *world) readOn(r *modelReading, count int) {
 			change.Snapshot, change.SnapshotCheck = r.to, r.toCheck
 		}
 		full.changes = append(full.changes, change)
-		full.bytes += change.weight()
+		full.bytes += change.readingBytes()
 		r.at = e.Revision
 	}
 	if r.full = full; len(full.changes) == 0 {
 		r.full = nil
 	}
-	if r.missed = r.reading.missed(r.full); r.missed != nil {
+	if r.missed = r.reading.missingFrom(r.full); r.missed != nil {
 		r.until = w.last
 		w.note("reading above %d misses %v, known at %d", r.key.after, *r.missed[0], r.until)
 		return
@@ -142,7 +142,7 @@ func (w *world) explain(r *modelReading) {
 
 func (w *world) handOver(r *modelReading) {
 	if r.full != nil {
-		r.add(r.full)
+		r.addChunk(r.full)
 		w.meanwhile()
 		return
 	}

@@ -31,12 +31,12 @@ func TestPurgeOvertakesAnEntry(t *testing.T) {
 				}
 				f.take([]kvclient.Entry{entry(1, kvclient.Delete, purge.Add(-time.Second))})
 				entries := make(chan []kvclient.Entry, 1)
-				f.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "a", Purged: 1, At: purge})
-				ctx, cancel := context.WithTimeout(t.Context(), quiet/2)
+				f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "a", Purged: 1, At: purge})
+				ctx, cancel := context.WithTimeout(t.Context(), verifyDelay/2)
 				defer cancel()
 				ended := make(chan error, 1)
 				go func() {
-					ended <- f.watch(ctx, entries, func() error { return nil }, looks{check: func(context.Context) error { return nil }})
+					ended <- f.receive(ctx, entries, func() error { return nil }, streamQuestions{verify: func(context.Context) error { return nil }})
 				}()
 				synctest.Wait()
 				entries <- []kvclient.Entry{entry(2, test.op, test.stored)}

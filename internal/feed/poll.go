@@ -14,25 +14,25 @@ var errStraggled = errors.New("too far behind the reading")
 // reports that there may be more at once; else there is nothing until the subscription is woken.
 func (s *Subscription) Poll(events []Event, limit int) (_ []Event, more bool) {
 	events, next := s.poll(events, limit)
-	if next.start {
-		s.feed.start()
+	if next.startReadings {
+		s.feed.startReadings()
 	}
-	if next.scan == nil {
+	if next.batch == nil {
 		return events, next.more
 	}
-	return s.finish(next.scan, events)
+	return s.finishBatch(next.batch, events)
 }
 
 // A next is what comes after a part of a turn.
-type next struct {
-	more  bool  // see [Subscription.Poll]
-	start bool  // readings are due
-	scan  *scan // is to be finished first; nil for none
+type pollResult struct {
+	more          bool   // see [Subscription.Poll]
+	startReadings bool   // readings are due
+	batch         *batch // is to be finished first; nil for none
 }
 
 // poll is Poll without the start of the readings that are due, and up to what is done without the
 // lock.
-func (s *Subscription) poll(events []Event, limit int) (_ []Event, n next) {
+func (s *Subscription) poll(events []Event, limit int) (_ []Event, n pollResult) {
 	f := s.feed
 	closing := f.hub.closed.Load()
 	f.mu.Lock()
@@ -40,22 +40,22 @@ func (s *Subscription) poll(events []Event, limit int) (_ []Event, n next) {
 	before := len(events)
 	switch {
 	case s.phase == ended:
-		return events, next{}
+		return events, pollResult{}
 	case closing:
-		return s.end(events, ReasonShutdown), next{}
+		return s.goAway(events, ReasonShutdown), pollResult{}
 	}
 	events, hold := s.transitions(events)
 	if hold || len(events) > before {
-		return events, next{more: len(events) > before, start: len(f.due) > 0}
+		return events, pollResult{more: len(events) > before, startReadings: len(f.dueReadings) > 0}
 	}
 	switch s.phase {
 	case inReading:
 		events = s.pollReading(events, limit)
 	case following:
-		events, n.scan = s.pollLog(events, limit)
+		events, n.batch = s.pollLog(events, limit)
 	}
-	drained := s.phase == following && s.pending == 0 && s.farewell == ""
-	n.more, n.start = len(events) > before && !drained, len(f.due) > 0
+	drained := s.phase == following && s.pending == 0 && s.goAwayReason == ""
+	n.more, n.startReadings = len(events) > before && !drained, len(f.dueReadings) > 0
 	return events, n
 }
 
@@ -68,8 +68,8 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 			if s.toldStale {
 				events = append(events, Event{Kind: Live}) // the source has answered: there is no such bucket
 			}
-			s.leave()
-			s.phase, s.toldGone, s.toldStale, s.resetFirst, s.absence = waiting, true, false, "", 0
+			s.leaveReading()
+			s.phase, s.toldGone, s.toldStale, s.resetFirst, s.absence = waitingForBucket, true, false, "", 0
 			events = append(events, Event{Kind: BucketDeleted, Point: nowhere})
 		}
 		return events, true
@@ -77,26 +77,26 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 	if s.toldGone && f.state != live {
 		return events, true
 	}
-	if f.state == stale && (s.resetFirst != "" || s.phase == waiting || s.generation != f.generation) {
-		return s.tellSource(events), true // a reset would tell that the source is back
+	if f.state == stale && (s.resetFirst != "" || s.phase == waitingForBucket || s.generation != f.generation) {
+		return s.sourceEvents(events), true // a reset would tell that the source is back
 	}
 	if s.absence > f.refuted && f.state == live && s.generation == f.generation {
 		return events, true // the source is about to find the bucket missing, or that it is there after all
 	}
-	if s.generation != f.generation || s.phase == waiting { // also if the bucket was found before it was told as missing
+	if s.generation != f.generation || s.phase == waitingForBucket { // also if the bucket was found before it was told as missing
 		s.generation, s.toldGone, s.resetFirst, s.absence = f.generation, false, "", 0
-		s.restart() // whatever it reads is of what was before
-		return s.reset(events, f.resetReason()), false
+		s.startSnapshot() // whatever it reads is of what was before
+		return s.resetEvents(events, f.resetReason()), false
 	}
 	if reason := s.resetFirst; reason != "" {
 		s.resetFirst = ""
-		return s.reset(events, reason), false
+		return s.resetEvents(events, reason), false
 	}
-	return s.tellSource(events), false
+	return s.sourceEvents(events), false
 }
 
 // tellSource tells whether the source is there, if that is news. The feed is locked.
-func (s *Subscription) tellSource(events []Event) []Event {
+func (s *Subscription) sourceEvents(events []Event) []Event {
 	down := s.feed.state == stale
 	if down == s.toldStale {
 		return events
@@ -110,15 +110,15 @@ func (s *Subscription) tellSource(events []Event) []Event {
 
 // resetReason is why subscriptions that were there are reset now. A bucket that was missing is another one.
 func (f *Feed) resetReason() string {
-	if f.reason == "" {
+	if f.lastReset == "" {
 		return ReasonEpoch
 	}
-	return f.reason
+	return f.lastReset
 }
 
 // reset tells of a reset, with the point of who holds nothing of the snapshot yet. Who came back with an earlier one, while it holds
 // nothing any more, might be given only what came since, by another gateway or by this one. The feed is locked.
-func (s *Subscription) reset(events []Event, reason string) []Event {
+func (s *Subscription) resetEvents(events []Event, reason string) []Event {
 	f := s.feed
 	f.hub.stats.reset(reason)
 	if s.toldStale {
@@ -132,14 +132,14 @@ func (s *Subscription) reset(events []Event, reason string) []Event {
 
 // pollReading sends what has been read, and goes over to the log at its end. The feed is locked.
 func (s *Subscription) pollReading(events []Event, limit int) []Event {
-	r := s.place.reading
+	r := s.readCursor.reading
 	start := len(events)
-	events, done, err := s.place.next(events, limit)
+	events, done, err := s.readCursor.next(events, limit)
 	if len(events) > start {
 		last := events[len(events)-1].Change
 		s.sent, s.sentCheck = last.Revision, last.Check
 	}
-	events = s.drop(events, start)
+	events = s.dropMarkers(events, start)
 	r.mu.Lock()
 	to, toCheck, end, keys := r.to, r.toCheck, r.end, r.keys
 	r.mu.Unlock()
@@ -150,24 +150,24 @@ func (s *Subscription) pollReading(events []Event, limit int) []Event {
 	case !done:
 		return events
 	case err != nil:
-		s.again(r, err)
+		s.retryReading(r, err)
 		return events
 	case r.key.replay:
 		s.syncFrom = max(s.syncFrom, end) // what it missed was overwritten up to there
 		s.sent, s.sentCheck = r.key.to, r.key.toCheck
-		s.caughtUp(r.key.to)
+		s.continueAfter(r.key.to)
 		return events
 	}
-	if s.syncFrom = end; s.counted && r.key.after == 0 {
+	if s.syncFrom = end; s.countsKeys && r.key.after == 0 {
 		s.keys = keys
 	}
 	s.sent, s.sentCheck = to, toCheck
-	s.caughtUp(to)
+	s.continueAfter(to)
 	return events
 }
 
 // drop removes markers where they are not wanted. It keeps the events' array.
-func (s *Subscription) drop(events []Event, start int) []Event {
+func (s *Subscription) dropMarkers(events []Event, start int) []Event {
 	if !s.options.IgnoreDeletes {
 		return events
 	}
@@ -184,10 +184,10 @@ func (s *Subscription) drop(events []Event, start int) []Event {
 }
 
 // again goes on after a reading that failed, or that was too fast. The feed is locked.
-func (s *Subscription) again(r *reading, err error) {
+func (s *Subscription) retryReading(r *reading, err error) {
 	key := r.key
 	if errors.Is(err, errRestart) {
-		s.feed.soon() // it has yet to see that the bucket is another
+		s.feed.requestVerify() // it has yet to see that the bucket is another
 	}
 	switch {
 	case errors.Is(err, errUnvouched):
@@ -197,21 +197,21 @@ func (s *Subscription) again(r *reading, err error) {
 		if !key.replay {
 			key.to, key.toCheck = s.to, s.toCheck
 		}
-		s.read(key)
+		s.startReading(key)
 	default:
-		s.read(readingKey{history: s.options.IncludeHistory})
+		s.startReading(readingKey{history: s.options.IncludeHistory})
 	}
 }
 
 // caughtUp goes over to the log, or reads on where the log has moved beyond. The feed is locked.
-func (s *Subscription) caughtUp(at kvclient.Revision) {
+func (s *Subscription) continueAfter(at kvclient.Revision) {
 	f := s.feed
 	s.wake()
 	switch {
 	case at >= f.log.horizon:
-		s.follow(at)
-	case at >= f.since:
-		s.replay(at)
+		s.followLog(at)
+	case at >= f.storeHorizon:
+		s.startReplay(at)
 	default:
 		s.giveUp()
 	}
@@ -221,40 +221,40 @@ func (s *Subscription) caughtUp(at kvclient.Revision) {
 func (s *Subscription) giveUp() {
 	s.wake()
 	if s.lags++; s.lags <= maxLags {
-		s.restart()
+		s.startSnapshot()
 		s.resetFirst = ReasonHorizon
 		return
 	}
-	s.farewell = ReasonSlow
-	s.leave()
+	s.goAwayReason = ReasonSlow
+	s.leaveReading()
 	s.phase = following
 }
 
 // pollLog sends the changes that came since, or says what is to be scanned for them. The feed is
 // locked.
-func (s *Subscription) pollLog(events []Event, limit int) ([]Event, *scan) {
+func (s *Subscription) pollLog(events []Event, limit int) ([]Event, *batch) {
 	f := s.feed
-	if s.farewell != "" {
+	if s.goAwayReason != "" {
 		f.hub.stats.Slow.Add(1)
-		return s.end(events, s.farewell), nil
+		return s.goAway(events, s.goAwayReason), nil
 	}
 	if s.pending != 0 {
 		if s.cursor < f.log.horizon {
-			s.caughtUp(s.cursor)
+			s.continueAfter(s.cursor)
 			return events, nil
 		}
 		var drained bool
-		var scan *scan
-		if events, drained, scan = s.take(events, limit); !drained {
+		var scan *batch
+		if events, drained, scan = s.takeFromLog(events, limit); !drained {
 			return events, scan
 		}
 	}
-	return s.drained(events), nil
+	return s.atLogEnd(events), nil
 }
 
 // drained notes that everything in the log was sent, and tells of it if that is news. The feed is
 // locked.
-func (s *Subscription) drained(events []Event) []Event {
+func (s *Subscription) atLogEnd(events []Event) []Event {
 	f := s.feed
 	if s.pending != 0 {
 		s.pending, s.lags = 0, 0
@@ -262,21 +262,21 @@ func (s *Subscription) drained(events []Event) []Event {
 	s.cursor = max(s.cursor, f.position) // beyond the position after a resume from another gateway's word
 	if s.syncDue && s.cursor >= s.syncFrom && f.position >= s.syncFrom {
 		s.syncDue = false
-		events = append(events, Event{Kind: Synced, Point: s.point(), Keys: s.keys, Exact: s.isExact()})
+		events = append(events, Event{Kind: Synced, Point: s.currentPoint(), Keys: s.keys, Exact: s.isExact()})
 	}
 	if !s.wantsExact {
 		return events
 	}
-	if p := s.point(); s.isExact() && s.nameable(p) {
+	if p := s.currentPoint(); s.isExact() && s.nameable(p) {
 		s.wantsExact = false
 		return append(events, Event{Kind: BecameExact, Point: p})
 	}
-	f.wanting[s] = struct{}{} // more was skipped meanwhile
+	f.wantExact[s] = struct{}{} // more was skipped meanwhile
 	return events
 }
 
-func (s *Subscription) end(events []Event, reason string) []Event {
-	s.leave()
+func (s *Subscription) goAway(events []Event, reason string) []Event {
+	s.leaveReading()
 	s.phase = ended
 	return append(events, Event{Kind: GoAway, Reason: reason})
 }
@@ -284,9 +284,9 @@ func (s *Subscription) end(events []Event, reason string) []Event {
 // point is the point that a subscription which follows has reached. Where a change is pending, it may
 // be one before the cursor: the check of a revision that was gone before it was read is not known,
 // and an id without a check could be taken for one of another history. The feed is locked.
-func (s *Subscription) point() Point {
+func (s *Subscription) currentPoint() Point {
 	if s.cursor == s.feed.position {
-		s.reached(s.cursor)
+		s.noteSent(s.cursor)
 	}
 	return s.pointAtSent()
 }
@@ -321,7 +321,7 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 	if s.toldGone {
 		return nowhere, false, true
 	}
-	if s.generation != f.generation || s.resetFirst != "" || s.farewell != "" || f.state == missing {
+	if s.generation != f.generation || s.resetFirst != "" || s.goAwayReason != "" || f.state == missing {
 		return Point{}, false, false // what was sent is void, and has yet to be told so
 	}
 	switch s.phase {
@@ -330,16 +330,16 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 			s.cursor = max(s.cursor, f.position)
 		}
 		if f.exact.owed && f.state == live {
-			f.wanted = f.now()
-			f.soon()
+			f.exactWantedAt = f.now()
+			f.requestVerify()
 		}
-		p, exact = s.point(), s.isExact()
+		p, exact = s.currentPoint(), s.isExact()
 		if s.wantsExact = !exact && s.folds && !s.syncDue && f.state == live; s.wantsExact {
-			f.wanting[s] = struct{}{}
+			f.wantExact[s] = struct{}{}
 		}
 		return p, exact, s.nameable(p)
 	case inReading:
-		if s.place.reading.key.replay {
+		if s.readCursor.reading.key.replay {
 			p = s.pointAtSent()
 			return p, false, s.nameable(p)
 		}

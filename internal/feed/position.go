@@ -16,7 +16,7 @@ func (f *Feed) where() (kvclient.Revision, bool) {
 }
 
 // question returns what is to be remembered of a question to the stream that is about to be sent.
-func (f *Feed) question() question {
+func (f *Feed) newQuestion() question {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q := f.exact.ask(f.position)
@@ -34,29 +34,29 @@ func (f *Feed) advance(to kvclient.Revision, check kvclient.Check) {
 	f.exact.pass(f.position, to)
 	f.position, f.positionCheck = to, check
 	f.log.pass(kvclient.Position{Epoch: f.epoch, Revision: to, Check: check})
-	f.tell() // those that wait to get there; the others have nothing to tell
+	f.wakeAwaiting() // those that wait to get there; the others have nothing to tell
 }
 
 // An awaited revision has somebody to tell when the position is there.
-type awaited struct {
+type awaiter struct {
 	revision kvclient.Revision
-	tell     func()
+	wake     func()
 }
 
 // await has somebody told when everything up to the revision has been read. The feed is locked.
-func (f *Feed) await(revision kvclient.Revision, tell func()) {
-	f.awaited = append(f.awaited, awaited{revision, tell})
-	f.tell()
-	f.soon() // it may be gone
+func (f *Feed) whenRead(revision kvclient.Revision, tell func()) {
+	f.awaiting = append(f.awaiting, awaiter{revision, tell})
+	f.wakeAwaiting()
+	f.requestVerify() // it may be gone
 }
 
 // tell tells who waits for a revision. The feed is locked.
-func (f *Feed) tell() {
-	f.awaited = slices.DeleteFunc(f.awaited, func(a awaited) bool {
+func (f *Feed) wakeAwaiting() {
+	f.awaiting = slices.DeleteFunc(f.awaiting, func(a awaiter) bool {
 		if a.revision > f.position {
 			return false
 		}
-		a.tell()
+		a.wake()
 		return true
 	})
 }

@@ -13,9 +13,9 @@ const (
 	chunkChanges = 256
 	chunkBytes   = 256 << 10
 	// readPatience is how long a reading waits for its followers before it gives its place to another.
-	readPatience = 5 * time.Second
+	cursorPatience = 5 * time.Second
 	// followGrace is how long it may wait for them in any case, however many readings want to begin.
-	followGrace = 100 * time.Millisecond
+	cursorGrace = 100 * time.Millisecond
 	// retryAfter is how long followers wait after a reading that failed.
 	retryAfter = 200 * time.Millisecond
 )
@@ -24,10 +24,10 @@ const (
 var errUnvouched = errors.New("markers are gone from the store")
 
 // start runs the readings that are due. The feed is not locked.
-func (f *Feed) start() {
+func (f *Feed) startReadings() {
 	f.mu.Lock()
-	due := f.due
-	f.due = nil
+	due := f.dueReadings
+	f.dueReadings = nil
 	f.mu.Unlock()
 	for _, r := range due {
 		if r.ctx.Err() == nil {
@@ -40,7 +40,7 @@ func (f *Feed) start() {
 // ended.
 func (r *reading) run() {
 	defer r.cancel()
-	end, err := r.readInTurn()
+	end, err := r.readWhenAdmitted()
 	if r.ctx.Err() != nil {
 		return // nobody follows it any more
 	}
@@ -54,23 +54,23 @@ func (r *reading) run() {
 	r.finish(end, err)
 	r.feed.hub.options.Logger.Debug().Str("bucket", r.feed.name.String()).Err(err).Msg("snapshot read")
 	if err != nil {
-		r.forget()
+		r.stopJoining()
 		return
 	}
-	time.AfterFunc(shareFor, r.forget)
+	time.AfterFunc(shareFor, r.stopJoining)
 }
 
 // readInTurn reads in the turns of its client and bucket. It returns what readAll does.
-func (r *reading) readInTurn() (end kvclient.Revision, err error) {
+func (r *reading) readWhenAdmitted() (end kvclient.Revision, err error) {
 	h := r.feed.hub
-	if err := h.open.Take(r.ctx, &r.place, r.owner, 1, r.giveWay); err != nil {
+	if err := h.openReadings.Take(r.ctx, &r.openHold, r.owner, 1, r.giveWay); err != nil {
 		return 0, err
 	}
-	defer r.place.Release()
-	if err := r.takeTurn(r.ctx); err != nil {
+	defer r.openHold.Release()
+	if err := r.becomeActive(r.ctx); err != nil {
 		return 0, err
 	}
-	defer r.turn.Release()
+	defer r.activeHold.Release()
 	defer h.stats.Snapshots.Add(1)
 	return r.readAll(r.ctx)
 }
@@ -78,21 +78,21 @@ func (r *reading) readInTurn() (end kvclient.Revision, err error) {
 // giveWay asks the reading to give its place to another, should it be waiting for its followers.
 func (r *reading) giveWay() {
 	select {
-	case r.wanted <- struct{}{}:
+	case r.placeWanted <- struct{}{}:
 	default:
 	}
 }
 
 // takeTurn waits for the reading's turn to read.
-func (r *reading) takeTurn(ctx context.Context) error {
-	err := r.feed.hub.turns.Take(ctx, &r.turn, r.owner, 1, nil)
-	r.place.Progress()
+func (r *reading) becomeActive(ctx context.Context) error {
+	err := r.feed.hub.activeReadings.Take(ctx, &r.activeHold, r.owner, 1, nil)
+	r.openHold.Progress()
 	return err
 }
 
 // openBound bounds the readings that are open, whether they read or wait for those who follow them.
 func openBound(set *bound.Set, readings int) *bound.Bound {
-	open := int64(openReadings * readings)
+	open := int64(openPerActive * readings)
 	return set.New(bound.Spec{
 		Name:     "open-snapshots",
 		Of:       "snapshots and replays that are open, with a consumer and some megabytes each",
@@ -101,20 +101,20 @@ func openBound(set *bound.Set, readings int) *bound.Bound {
 		PerOwner: max(1, open/2),
 		Wait:     time.Minute,
 		Queue:    1 << 16, // no more than there are streams: each follows one reading
-		Patience: followGrace,
+		Patience: cursorGrace,
 		AtLimit:  "a stream waits for its snapshot; clients and buckets take turns",
 	})
 }
 
 // turnBound bounds the readings that read from NATS at the same time.
-func turnBound(set *bound.Set, readings int) *bound.Bound {
+func activeBound(set *bound.Set, readings int) *bound.Bound {
 	return set.New(bound.Spec{
 		Name:    "reading-snapshots",
 		Of:      "open snapshots and replays that are being read from NATS",
 		Unit:    bound.Places,
 		Limit:   int64(readings),
 		Wait:    time.Minute,
-		Queue:   openReadings * readings,
+		Queue:   openPerActive * readings,
 		AtLimit: "the others wait; clients and buckets take turns after each 256 entries or 256 KiB",
 	})
 }
@@ -129,10 +129,10 @@ func (r *reading) readAll(ctx context.Context) (end kvclient.Revision, err error
 		}
 		bucket, to, toCheck = current, s.Last, kvclient.CheckOf(s.LastTime)
 	}
-	if err := r.feed.reach(ctx, to); err != nil {
+	if err := r.feed.awaitRead(ctx, to); err != nil {
 		return 0, err
 	}
-	if err := r.begins(to, toCheck); err != nil {
+	if err := r.begin(to, toCheck); err != nil {
 		return 0, err
 	}
 	c := collector{reading: r, pending: new(chunk)}
@@ -145,7 +145,7 @@ func (r *reading) readAll(ctx context.Context) (end kvclient.Revision, err error
 		err = c.flush(ctx)
 	}
 	if err == nil {
-		err = r.account(ctx, r.missed(nil))
+		err = r.accountFor(ctx, r.missingFrom(nil))
 	}
 	if err != nil {
 		return 0, err
@@ -173,7 +173,7 @@ type collector struct {
 
 func (c *collector) visit(ctx context.Context, e kvclient.Entry) error {
 	change := &Change{Entry: e, Snapshot: c.snapshot, SnapshotCheck: c.check}
-	c.pending.changes, c.pending.bytes = append(c.pending.changes, change), c.pending.bytes+change.weight()
+	c.pending.changes, c.pending.bytes = append(c.pending.changes, change), c.pending.bytes+change.readingBytes()
 	if len(c.pending.changes) < chunkChanges && c.pending.bytes < chunkBytes {
 		return nil
 	}
@@ -186,22 +186,22 @@ func (c *collector) flush(ctx context.Context) error {
 		return nil
 	}
 	c.pending = new(chunk)
-	if err := c.reading.account(ctx, c.reading.missed(full)); err != nil {
+	if err := c.reading.accountFor(ctx, c.reading.missingFrom(full)); err != nil {
 		return err
 	}
-	c.reading.add(full)
-	return c.reading.await(ctx)
+	c.reading.addChunk(full)
+	return c.reading.pauseBetweenChunks(ctx)
 }
 
 // account finds out what became of markers that did not come. Nobody may get past them before: as a point, a later revision would
 // vouch for them.
-func (r *reading) account(ctx context.Context, missed []*expected) error {
+func (r *reading) accountFor(ctx context.Context, missed []*expectedMarker) error {
 	if len(missed) == 0 {
 		return nil
 	}
 	_, s, err := r.ask(ctx)
 	if err == nil {
-		err = r.feed.reach(ctx, s.Last)
+		err = r.feed.awaitRead(ctx, s.Last)
 	}
 	if err == nil && !r.feed.explains(missed) {
 		err = errUnvouched
@@ -210,12 +210,12 @@ func (r *reading) account(ctx context.Context, missed []*expected) error {
 }
 
 // reach waits until the feed has read everything up to a revision.
-func (f *Feed) reach(ctx context.Context, revision kvclient.Revision) error {
+func (f *Feed) awaitRead(ctx context.Context, revision kvclient.Revision) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	reached := make(chan struct{})
 	f.mu.Lock()
-	f.await(revision, func() { close(reached) })
+	f.whenRead(revision, func() { close(reached) })
 	f.mu.Unlock()
 	select {
 	case <-reached:
@@ -227,29 +227,29 @@ func (f *Feed) reach(ctx context.Context, revision kvclient.Revision) error {
 
 // await lets other readings read, for as long as the fastest follower is too far behind and until
 // this one's turn has come again.
-func (r *reading) await(ctx context.Context) error {
-	r.turn.Release()
-	if err := r.awaitFollowers(ctx); err != nil {
+func (r *reading) pauseBetweenChunks(ctx context.Context) error {
+	r.activeHold.Release()
+	if err := r.awaitCursors(ctx); err != nil {
 		return err
 	}
-	return r.takeTurn(ctx)
+	return r.becomeActive(ctx)
 }
 
-func (r *reading) awaitFollowers(ctx context.Context) error {
-	if !r.ahead() {
+func (r *reading) awaitCursors(ctx context.Context) error {
+	if !r.tooFarAhead() {
 		return nil
 	}
-	patience := time.NewTimer(readPatience)
+	patience := time.NewTimer(cursorPatience)
 	defer patience.Stop()
-	grace := time.NewTimer(followGrace)
+	grace := time.NewTimer(cursorGrace)
 	defer grace.Stop()
 	var wanted chan struct{}
-	for r.ahead() {
+	for r.tooFarAhead() {
 		select {
-		case <-r.moved:
-			r.place.Progress()
+		case <-r.cursorMoved:
+			r.openHold.Progress()
 		case <-grace.C:
-			wanted = r.wanted
+			wanted = r.placeWanted
 		case <-wanted:
 			return context.DeadlineExceeded
 		case <-patience.C:
@@ -262,8 +262,8 @@ func (r *reading) awaitFollowers(ctx context.Context) error {
 }
 
 // ahead reports whether the reading has to wait for those who follow it.
-func (r *reading) ahead() bool {
+func (r *reading) tooFarAhead() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.read-r.followed > readAhead
+	return r.readBytes-r.consumedBytes > readAhead
 }

@@ -15,7 +15,7 @@ import (
 // which is one request for all feeds that rest. One that rests and has no user is dropped.
 
 // placeBound bounds the feeds, those that rest included.
-func placeBound(set *bound.Set, feeds int) *bound.Bound {
+func feedPlaceBound(set *bound.Set, feeds int) *bound.Bound {
 	return set.New(bound.Spec{
 		Name:     "feeds",
 		Of:       "buckets that are followed, or waited for, with a consumer each where they exist",
@@ -40,7 +40,7 @@ func advisoryBound(set *bound.Set) *bound.Bound {
 
 // feed returns the bucket's feed with one more user. A new one is charged to the context's owner; a
 // *[bound.FullError] says that there is no place for it.
-func (h *Hub) feed(ctx context.Context, name kvclient.BucketName) (*Feed, error) {
+func (h *Hub) acquire(ctx context.Context, name kvclient.BucketName) (*Feed, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f := h.feeds[name]
@@ -52,14 +52,14 @@ func (h *Hub) feed(ctx context.Context, name kvclient.BucketName) (*Feed, error)
 		}
 		f = newFeed(h, name)
 		f.owner, f.place, f.log.memory = owner, place, new(bound.Hold)
-		_ = h.logs.Take(ctx, f.log.memory, owner, 0, nil) // nothing fits in any case
+		_ = h.logMemory.Take(ctx, f.log.memory, owner, 0, nil) // nothing fits in any case
 		h.feeds[name] = f
-		h.start(f)
+		h.startSource(f)
 	}
 	f.users++
-	if f.lingering != nil {
-		f.lingering.Stop()
-		f.lingering = nil
+	if f.lingerTimer != nil {
+		f.lingerTimer.Stop()
+		f.lingerTimer = nil
 	}
 	if f.resting {
 		f.unsettle() // whether there is a bucket now is known when it has been asked for
@@ -72,22 +72,22 @@ func (h *Hub) feed(ctx context.Context, name kvclient.BucketName) (*Feed, error)
 // held.
 func (h *Hub) takePlace(ctx context.Context, place *bound.Hold, owner string) error {
 	for {
-		err := h.places.Take(ctx, place, owner, 1, nil)
+		err := h.feedPlaces.Take(ctx, place, owner, 1, nil)
 		full, ok := errors.AsType[*bound.FullError](err)
 		if !ok {
 			return err
 		}
-		idle := h.idle(owner, full.OfOwner)
+		idle := h.idleFeed(owner, full.OfOwner)
 		if idle == nil {
 			return err
 		}
-		h.drop(idle)
+		h.dropFeed(idle)
 	}
 }
 
 // idle returns the feed that nobody has used for the longest time, of the owner if it must be; nil
 // if there is none. h.mu must be held.
-func (h *Hub) idle(owner string, ofOwner bool) (idle *Feed) {
+func (h *Hub) idleFeed(owner string, ofOwner bool) (idle *Feed) {
 	for _, f := range h.feeds {
 		if f.users > 0 || ofOwner && f.owner != owner {
 			continue
@@ -100,27 +100,27 @@ func (h *Hub) idle(owner string, ofOwner bool) (idle *Feed) {
 }
 
 // start gives a feed a source. h.mu must be held.
-func (h *Hub) start(f *Feed) {
+func (h *Hub) startSource(f *Feed) {
 	ctx, cancel := context.WithCancel(h.ctx)
-	f.cancel = cancel
+	f.stopSource = cancel
 	if h.ctx.Err() != nil {
 		return
 	}
-	h.work.Go(func() { f.run(ctx) })
+	h.work.Go(func() { f.runSource(ctx) })
 }
 
 // drop ends a feed. h.mu must be held.
-func (h *Hub) drop(f *Feed) {
+func (h *Hub) dropFeed(f *Feed) {
 	delete(h.feeds, f.name)
-	if f.lingering != nil {
-		f.lingering.Stop()
-		f.lingering = nil
+	if f.lingerTimer != nil {
+		f.lingerTimer.Stop()
+		f.lingerTimer = nil
 	}
 	if f.resting {
 		f.resting = false
 		h.resting--
 	}
-	f.cancel()
+	f.stopSource()
 	f.place.Release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -137,36 +137,36 @@ func (h *Hub) release(f *Feed) {
 		return
 	}
 	if f.resting {
-		h.drop(f)
+		h.dropFeed(f)
 		return
 	}
 	f.idleSince = time.Now()
-	f.lingering = time.AfterFunc(h.options.Linger, func() {
+	f.lingerTimer = time.AfterFunc(h.options.Linger, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if f.users == 0 && h.feeds[f.name] == f {
-			h.drop(f)
+			h.dropFeed(f)
 		}
 	})
 }
 
 // rest lets a feed rest whose bucket is missing, and reports whether its source is to end. It is
 // not if there is something to hear that may say that the bucket is there.
-func (h *Hub) rest(f *Feed) bool {
+func (h *Hub) restFeed(f *Feed) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.feeds[f.name] != f:
 		return true
-	case f.mail.waits():
+	case f.mail.hasWaiting():
 		return false
 	case f.users == 0:
-		h.drop(f)
+		h.dropFeed(f)
 		return true
 	}
 	f.resting = true
 	h.resting++
-	h.look()
+	h.startLooking()
 	return true
 }
 
@@ -177,14 +177,14 @@ func (h *Hub) rouse(f *Feed) {
 	}
 	f.resting = false
 	h.resting--
-	h.start(f)
+	h.startSource(f)
 }
 
 // hear passes an advisory on to a feed. h.mu must be held.
-func (h *Hub) hear(f *Feed, a kvclient.Advisory) {
+func (h *Hub) deliverAdvisory(f *Feed, a kvclient.Advisory) {
 	switch {
 	case !f.resting:
-		f.advise(a)
+		f.postAdvisory(a)
 	case a.Kind != kvclient.StreamPurged: // it may have been created, updated, or restored
 		h.rouse(f)
 	}
@@ -199,12 +199,12 @@ const (
 )
 
 // look starts to look for the buckets of the feeds that rest. h.mu must be held.
-func (h *Hub) look() {
+func (h *Hub) startLooking() {
 	if h.looking != nil || h.ctx.Err() != nil {
 		return
 	}
 	h.looking = make(chan struct{}, 1)
-	h.work.Go(h.lookOn)
+	h.work.Go(h.lookWhileResting)
 }
 
 // lookSoon asks for a look before its time. h.mu must be held.
@@ -219,9 +219,9 @@ func (h *Hub) lookSoon() {
 }
 
 // lookOn looks until no feed rests any more.
-func (h *Hub) lookOn() {
+func (h *Hub) lookWhileResting() {
 	wait := lookEvery
-	for h.rested(wait) {
+	for h.waitForLook(wait) {
 		began := time.Now()
 		names, err := h.client.BucketNames(h.ctx)
 		wait = max(lookEvery, lookShare*time.Since(began))
@@ -239,7 +239,7 @@ func (h *Hub) lookOn() {
 }
 
 // rested waits until it is time for a look, and reports whether there is a reason for one.
-func (h *Hub) rested(wait time.Duration) bool {
+func (h *Hub) waitForLook(wait time.Duration) bool {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	h.mu.Lock()

@@ -36,9 +36,9 @@ func (o *SubscribeOptions) resuming() bool { return o.Resume != nil || o.Unknown
 type phase uint8
 
 const (
-	waiting   phase = iota // for a bucket
-	inReading              // following a reading
-	following              // the log
+	waitingForBucket phase = iota // for a bucket
+	inReading                     // following a reading
+	following                     // the log
 	ended
 )
 
@@ -63,13 +63,13 @@ type Subscription struct {
 	cursor     kvclient.Revision // everything up to here was sent, once following
 	pending    kvclient.Revision // the first change that arrived since, or may have; 0 for none
 	matched    kvclient.Revision // the last change that arrived as pending: its key is known to match
-	place      *follower
+	readCursor *readingCursor
 	sent       kvclient.Revision // of a snapshot; else everything up to here was sent, at most up to the cursor
 	to         kvclient.Revision // the revision that the snapshot stands for; 0 while unknown
 	// sentCheck and toCheck are the checks of the messages at sent and to; zero if not known.
 	sentCheck, toCheck kvclient.Check
 	lossesThen         uint64 // the feed's losses when it was asked where to go on
-	counted            bool   // the snapshot was followed from its beginning
+	countsKeys         bool   // the snapshot was followed from its beginning
 	syncDue            bool
 	syncFrom           kvclient.Revision // the position from which on the state is complete
 	keys               int
@@ -78,7 +78,7 @@ type Subscription struct {
 	lags               int
 	toldStale          bool
 	toldGone           bool
-	farewell           string
+	goAwayReason       string
 	resetFirst         string // the reason for a reset that comes before all else
 	stamp              string // see Stamp
 	// absence, if not 0, numbers the feed's absences: the bucket was missing when the subscription
@@ -102,15 +102,15 @@ func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options S
 	s := &Subscription{options: options, wake: wake, tokens: tokensOf(options.Filters),
 		owner: bound.OwnerOf(ctx), keys: -1,
 		folds: !options.UpdatesOnly && !options.IgnoreDeletes}
-	if err := h.filters.Take(ctx, &s.memory, s.owner, weight(s.patterns()), nil); err != nil {
+	if err := h.filterMemory.Take(ctx, &s.memory, s.owner, filterBytes(s.patterns()), nil); err != nil {
 		return nil, err
 	}
 	var err error
-	if s.feed, err = h.feed(ctx, name); err != nil {
+	if s.feed, err = h.acquire(ctx, name); err != nil {
 		s.memory.Release()
 		return nil, err
 	}
-	if err := s.begin(ctx); err != nil {
+	if err := s.open(ctx); err != nil {
 		h.release(s.feed)
 		s.memory.Release()
 		return nil, err
@@ -122,7 +122,7 @@ func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options S
 
 // begin decides where the subscription starts, once it is known whether there is a source, and
 // makes it part of the feed.
-func (s *Subscription) begin(ctx context.Context) error {
+func (s *Subscription) open(ctx context.Context) error {
 	f := s.feed
 	err := f.settle(ctx)
 	if err == nil && !s.options.OtherContent && (s.options.Resume != nil || s.options.From > 0) {
@@ -136,9 +136,9 @@ func (s *Subscription) begin(ctx context.Context) error {
 	s.attach(gone)
 	f.mu.Unlock()
 	if gone {
-		f.soon() // it may have yet to see it
+		f.requestVerify() // it may have yet to see it
 	}
-	f.start()
+	f.startReadings()
 	return nil
 }
 
@@ -146,7 +146,7 @@ func (s *Subscription) begin(ctx context.Context) error {
 func (s *Subscription) attach(gone bool) {
 	f := s.feed
 	f.subs[s] = struct{}{}
-	f.interest.add(s)
+	f.interests.add(s)
 	if !s.decided {
 		s.generation = f.generation
 		s.stamp = f.stamp()
@@ -157,25 +157,25 @@ func (s *Subscription) attach(gone bool) {
 	}
 	switch {
 	case gone, f.state == missing:
-		s.phase = waiting
+		s.phase = waitingForBucket
 	case s.isOutdated():
 		s.resetFirst = ReasonHorizon
-		s.restart()
+		s.startSnapshot()
 	case s.resetFirst != "":
-		s.restart()
+		s.startSnapshot()
 	case s.options.UnknownPoint:
 		s.resetFirst = ReasonUnknownID
-		s.restart()
+		s.startSnapshot()
 	case s.options.OtherContent:
 		s.resetFirst = ReasonFilters
-		s.restart()
+		s.startSnapshot()
 	case s.phase == following:
-		s.follow(s.cursor) // what came since the decision did not find it yet
+		s.followLog(s.cursor) // what came since the decision did not find it yet
 	case s.phase == inReading:
 	case s.options.UpdatesOnly:
-		s.follow(f.position)
+		s.followLog(f.position)
 	default:
-		s.restart()
+		s.startSnapshot()
 	}
 }
 
@@ -195,13 +195,13 @@ func (s *Subscription) patterns() []string { return patternsOf(s.options.Filters
 
 // resume decides where a subscription with a point, or a revision to start from, goes on.
 func (s *Subscription) resume(ctx context.Context) error {
-	era := s.feed.currentEra()
+	era := s.feed.currentStretch()
 	s.lossesThen = era.losses
 	bucket, state, err := s.feed.askInEpoch(ctx)
 	if err != nil {
 		return err
 	}
-	proof, err := s.feed.prove(ctx, bucket, state, s.options.Resume)
+	proof, err := s.feed.proofOf(ctx, bucket, state, s.options.Resume)
 	if err != nil {
 		return err
 	}
@@ -229,7 +229,7 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 			s.resetFirst = ReasonAhead
 			return
 		}
-		s.replay(from - 1)
+		s.startReplay(from - 1)
 		return
 	}
 	point := *s.options.Resume
@@ -238,14 +238,14 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 		s.resetFirst = ReasonUnknownID
 	case state.Epoch != f.epoch, point.Epoch != f.epoch && proof != sameHistory:
 		s.resetFirst = ReasonEpoch
-		f.soon()
+		f.requestVerify()
 	case terms != "" && terms != state.Terms.Digest():
 		s.resetFirst = ReasonConfig
-		f.soon()
+		f.requestVerify()
 	case point.Revision > max(state.Last, f.position): // a new leader may know less for a moment
 		s.resetFirst = ReasonAhead
 	case point.InSnapshot && point.Sent == 0:
-		s.restart() // who holds nothing needs no proof
+		s.startSnapshot() // who holds nothing needs no proof
 	case proof == otherHistory, point.Check.Known() && proof == unproved, !f.vouches(point.Revision, era):
 		s.resetFirst = ReasonHorizon
 	case point.InSnapshot && !f.knowsSnapshot(point.Revision):
@@ -255,69 +255,69 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 		if !s.toCheck.Known() {
 			s.toCheck = f.checkAt(s.to)
 		}
-		s.read(readingKey{history: s.options.IncludeHistory, after: s.sent, to: s.to, toCheck: s.toCheck})
+		s.startReading(readingKey{history: s.options.IncludeHistory, after: s.sent, to: s.to, toCheck: s.toCheck})
 	default:
 		s.sent, s.sentCheck = point.Revision, point.Check
-		f.ahead = max(f.ahead, point.Revision)
-		s.follow(point.Revision)
+		f.maxResumed = max(f.maxResumed, point.Revision)
+		s.followLog(point.Revision)
 	}
 }
 
 // restart begins with a snapshot. The feed is locked.
-func (s *Subscription) restart() {
+func (s *Subscription) startSnapshot() {
 	s.syncDue, s.syncFrom, s.keys = true, 0, -1
 	s.sent, s.to, s.sentCheck, s.toCheck = 0, 0, kvclient.Check{}, kvclient.Check{}
 	s.folds, s.wantsExact = !s.options.IgnoreDeletes, false
-	s.counted = !s.options.IncludeHistory
-	s.read(readingKey{history: s.options.IncludeHistory})
+	s.countsKeys = !s.options.IncludeHistory
+	s.startReading(readingKey{history: s.options.IncludeHistory})
 }
 
 // replay reads from the store what survives after a revision, up to where the log begins. That is all that came, unless the store has
 // lost some already, as it may where a subscription asks for a revision without a point. The feed is locked.
-func (s *Subscription) replay(after kvclient.Revision) {
+func (s *Subscription) startReplay(after kvclient.Revision) {
 	if after >= s.feed.log.horizon {
-		s.follow(after)
+		s.followLog(after)
 		return
 	}
-	s.reached(after)
+	s.noteSent(after)
 	log := &s.feed.log
 	s.to, s.toCheck = log.horizon, log.horizonCheck
-	s.read(readingKey{history: true, replay: true, remains: after < s.feed.since, after: after, to: s.to, toCheck: s.toCheck})
+	s.startReading(readingKey{history: true, replay: true, remains: after < s.feed.storeHorizon, after: after, to: s.to, toCheck: s.toCheck})
 }
 
 // read follows a reading. The feed is locked.
-func (s *Subscription) read(key readingKey) {
+func (s *Subscription) startReading(key readingKey) {
 	key.filters, key.noValues = strings.Join(s.patterns(), " "), s.options.NoValues
-	s.leave()
+	s.leaveReading()
 	s.phase, s.pending = inReading, 0
-	s.place = s.feed.join(s, key)
+	s.readCursor = s.feed.join(s, key)
 	s.wake() // others may have read it already
 }
 
 // follow follows the log. The feed is locked.
-func (s *Subscription) follow(after kvclient.Revision) {
-	s.leave()
+func (s *Subscription) followLog(after kvclient.Revision) {
+	s.leaveReading()
 	s.phase, s.cursor, s.pending, s.matched = following, after, 0, 0
-	s.reached(after)
+	s.noteSent(after)
 	if s.feed.position > after {
 		s.pending = after + 1
 	}
 	if s.syncDue && s.syncFrom > s.feed.position {
-		s.feed.await(s.syncFrom, s.wake) // what comes up to there may be for others only
+		s.feed.whenRead(s.syncFrom, s.wake) // what comes up to there may be for others only
 	}
 }
 
 // reached notes that everything up to a revision was sent. The feed is locked.
-func (s *Subscription) reached(revision kvclient.Revision) {
+func (s *Subscription) noteSent(revision kvclient.Revision) {
 	if s.sent != revision || !s.sentCheck.Known() {
 		s.sent, s.sentCheck = revision, s.feed.checkAt(revision)
 	}
 }
 
-func (s *Subscription) leave() {
-	if s.place != nil {
-		s.place.leave()
-		s.place = nil
+func (s *Subscription) leaveReading() {
+	if s.readCursor != nil {
+		s.readCursor.leave()
+		s.readCursor = nil
 	}
 }
 
@@ -349,9 +349,9 @@ func (s *Subscription) detach() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.subs, s)
-	delete(f.wanting, s)
-	f.interest.remove(s)
-	s.leave()
+	delete(f.wantExact, s)
+	f.interests.remove(s)
+	s.leaveReading()
 	s.phase = ended
 }
 

@@ -45,7 +45,7 @@ func watchedFeed(t *testing.T) *watched {
 	w.startAt(nil, kvclient.StreamState{Epoch: "a"})
 	w.setState(live, nil)
 	go func() {
-		w.ended <- w.watch(ctx, w.arrivals, func() error { return kvclient.ErrUnavailable }, looks{func(context.Context) error {
+		w.ended <- w.receive(ctx, w.arrivals, func() error { return kvclient.ErrUnavailable }, streamQuestions{func(context.Context) error {
 			w.looking.Lock()
 			defer w.looking.Unlock()
 			w.looks = append(w.looks, time.Since(w.began))
@@ -79,10 +79,10 @@ func entryAt(r kvclient.Revision) []kvclient.Entry {
 func TestLooksHoweverOftenStreamsAsk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watchedFeed(t)
-		time.Sleep(quiet)
+		time.Sleep(verifyDelay)
 		w.looked()
-		for began := time.Now(); time.Since(began) < time.Second; time.Sleep(quiet / 4) {
-			w.soon() // a heartbeat of one of many streams
+		for began := time.Now(); time.Since(began) < time.Second; time.Sleep(verifyDelay / 4) {
+			w.requestVerify() // a heartbeat of one of many streams
 		}
 		if looks := w.looked(); len(looks) < 20 {
 			t.Errorf("looked %d times in a second, at %v", len(looks), looks)
@@ -97,13 +97,13 @@ func TestLooksWhenWritersRest(t *testing.T) {
 		w := watchedFeed(t)
 		for r := range kvclient.Revision(200) {
 			w.arrivals <- entryAt(2*r + 2) // each overwrites the one before: nothing is exact
-			w.soon()
-			time.Sleep(quiet / 2)
+			w.requestVerify()
+			time.Sleep(verifyDelay / 2)
 		}
 		if looks := w.looked(); len(looks) > 1 {
 			t.Errorf("looked at %v while changes came", looks)
 		}
-		time.Sleep(2 * quiet)
+		time.Sleep(2 * verifyDelay)
 		if looks := w.looked(); len(looks) == 0 {
 			t.Error("did not look when they ended")
 		}
@@ -117,7 +117,7 @@ func TestLooksWhenWritersRest(t *testing.T) {
 func TestLooksNowAndThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watchedFeed(t)
-		time.Sleep(30*time.Second + quiet)
+		time.Sleep(30*time.Second + verifyDelay)
 		if looks := w.looked(); len(looks) < 6 {
 			t.Errorf("looked at %v in half a minute", looks)
 		}
@@ -130,13 +130,13 @@ func TestPurgesAreGathered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watchedFeed(t)
 		for _, key := range []string{"x", "y", "z"} {
-			w.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: key, Purged: 1})
-			time.Sleep(gather / 4)
+			w.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: key, Purged: 1})
+			time.Sleep(gatherGap / 4)
 		}
 		if err := <-w.ended; !errors.Is(err, errRestart) || w.resetFor != ReasonPurged || len(w.mail.waiting) > 0 {
 			t.Errorf("%v, reset for %q, %d advisories are left", err, w.resetFor, len(w.mail.waiting))
 		}
-		if took := time.Since(w.began); took < gather || took > 2*gather {
+		if took := time.Since(w.began); took < gatherGap || took > 2*gatherGap {
 			t.Errorf("took %v", took)
 		}
 		w.stop()
@@ -153,8 +153,8 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 		f.startAt(nil, kvclient.StreamState{Epoch: "a"})
 		f.take([]kvclient.Entry{entry("deleted", 1, kvclient.Delete), entry("value", 2, kvclient.Put)})
 		for range many {
-			f.advise(kvclient.Advisory{Kind: kvclient.StreamUpdated})
-			f.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "deleted", Purged: 1})
+			f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamUpdated})
+			f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "deleted", Purged: 1})
 		}
 		return f
 	}
@@ -163,7 +163,7 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 			<-f.mail.arrived
 			a, told := f.mail.take()
 			if told {
-				_ = f.heard(a)
+				_ = f.handleAdvisory(a)
 			}
 			if len(f.mail.waiting) == 0 {
 				return
@@ -171,11 +171,11 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 		}
 	}
 	f := newBusy()
-	if listen(f); f.resetFor != "" || f.forgiven.keys != many || !f.updated {
-		t.Errorf("reset for %q, %d of %d purges were forgiven, updated %v", f.resetFor, f.forgiven.keys, many, f.updated)
+	if listen(f); f.resetFor != "" || f.harmlessPurges.keys != many || !f.configUpdated {
+		t.Errorf("reset for %q, %d of %d purges were forgiven, updated %v", f.resetFor, f.harmlessPurges.keys, many, f.configUpdated)
 	}
 	f = newBusy()
-	f.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "value", Purged: 1})
+	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "value", Purged: 1})
 	if listen(f); f.resetFor != ReasonPurged {
 		t.Errorf("reset for %q after the purge of a value", f.resetFor)
 	}
@@ -188,9 +188,9 @@ func TestLinger(t *testing.T) {
 		name, _ := kvclient.ParseBucketName("b")
 		f := newFeed(h, name)
 		ctx, cancel := context.WithCancel(t.Context())
-		f.cancel, f.place, h.feeds[name] = cancel, new(bound.Hold), f
+		f.stopSource, f.place, h.feeds[name] = cancel, new(bound.Hold), f
 		for range 3 {
-			if again, _ := h.feed(t.Context(), name); again != f {
+			if again, _ := h.acquire(t.Context(), name); again != f {
 				t.Fatal("another feed, while the first lingers")
 			}
 			h.release(f)
@@ -215,22 +215,22 @@ func TestReadingWaits(t *testing.T) {
 		f := newFeed(newHub(Options{}.withDefaults()), name)
 		s := &Subscription{feed: f, wake: Token(make(chan struct{}, 1))}
 		r := f.join(s, readingKey{}).reading
-		quick := r.follow(&Subscription{feed: f, wake: Token(make(chan struct{}, 1))}, 0)
+		quick := r.newCursor(&Subscription{feed: f, wake: Token(make(chan struct{}, 1))}, 0)
 		big := func() *chunk {
 			return &chunk{changes: []*Change{{Entry: kvclient.Entry{Key: "a", Value: make([]byte, readAhead)}}}, bytes: readAhead + 1}
 		}
-		r.add(big())
+		r.addChunk(big())
 		go func() {
-			time.Sleep(readPatience / 2)
+			time.Sleep(cursorPatience / 2)
 			_, _, _ = quick.next(nil, 10)
 		}()
 		began := time.Now()
-		if err := r.awaitFollowers(t.Context()); err != nil || time.Since(began) > readPatience {
+		if err := r.awaitCursors(t.Context()); err != nil || time.Since(began) > cursorPatience {
 			t.Errorf("%v after %v, with a follower that read on", err, time.Since(began))
 		}
-		r.add(big())
+		r.addChunk(big())
 		began = time.Now()
-		if err := r.awaitFollowers(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != readPatience {
+		if err := r.awaitCursors(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != cursorPatience {
 			t.Errorf("%v after %v, with followers that read nothing", err, time.Since(began))
 		}
 	})

@@ -13,7 +13,7 @@ import (
 
 // covers tells whether everything after a revision is known, from the log or from the store. The feed is locked.
 func (f *Feed) covers(revision kvclient.Revision) bool {
-	return revision >= f.log.horizon || revision >= f.since
+	return revision >= f.log.horizon || revision >= f.storeHorizon
 }
 
 // vouches tells whether a subscription may go on at a point that an earlier one was given in some
@@ -23,7 +23,7 @@ func (f *Feed) covers(revision kvclient.Revision) bool {
 // two histories: nobody knows what was purged before, and a purge leaves the revision as it is. So it
 // is taken only if it was given in the present era.
 func (f *Feed) vouches(point kvclient.Revision, era string) bool {
-	return (point >= f.trusted || era == f.era) && f.covers(point)
+	return (point >= f.trustedFrom || era == f.era) && f.covers(point)
 }
 
 // stamp is what ids carry beside a point: the digest of the bucket's terms, and the feed's era. The
@@ -48,44 +48,44 @@ func newEra() string {
 
 // distrust notes that the points up to a revision are of what a reset has voided. The feed is locked.
 func (f *Feed) distrust(reset string, before kvclient.Revision) {
-	if f.trusted == 0 && reset != ReasonAhead && reset != ReasonConfig {
+	if f.trustedFrom == 0 && reset != ReasonAhead && reset != ReasonConfig {
 		return // nothing was ever removed
 	}
-	f.trusted = max(f.trusted, f.position+1, before+1)
+	f.trustedFrom = max(f.trustedFrom, f.position+1, before+1)
 }
 
 // An expected marker was read by the feed, and a reading must come by it.
-type expected struct {
+type expectedMarker struct {
 	revision kvclient.Revision
 	key      string
-	due      bool // who follows may hold what was before it
+	required bool // who follows may hold what was before it
 }
 
 // begins notes the revision that the reading stands for, and the check of its message; the feed has
 // read up to there. Where entries are read that have successors, markers must come that take back what
 // was read before. It returns errUnvouched if one of them is known to be gone.
-func (r *reading) begins(to kvclient.Revision, toCheck kvclient.Check) error {
+func (r *reading) begin(to kvclient.Revision, toCheck kvclient.Check) error {
 	markers, err := r.markersTo(to, toCheck)
 	if err != nil || markers == nil {
 		return err
 	}
 	// The filters are matched without the feed's lock: 65,536 markers with long filters take half a
 	// second.
-	r.byKey = make(map[string]*expected)
+	r.expectedByKey = make(map[string]*expectedMarker)
 	matcher := r.filters.Matcher()
 	for _, m := range markers {
 		if matcher.Matches(m.key) {
-			m.due = r.key.after > 0 || r.key.replay
-			r.expected, r.byKey[m.key] = append(r.expected, &m), &m
+			m.required = r.key.after > 0 || r.key.replay
+			r.expected, r.expectedByKey[m.key] = append(r.expected, &m), &m
 		}
 	}
-	slices.SortFunc(r.expected, func(a, b *expected) int { return cmp.Compare(a.revision, b.revision) })
+	slices.SortFunc(r.expected, func(a, b *expectedMarker) int { return cmp.Compare(a.revision, b.revision) })
 	return nil
 }
 
 // markersTo notes what the reading stands for, and returns the markers that it may come by, nil if
 // it need not come by any.
-func (r *reading) markersTo(to kvclient.Revision, toCheck kvclient.Check) ([]expected, error) {
+func (r *reading) markersTo(to kvclient.Revision, toCheck kvclient.Check) ([]expectedMarker, error) {
 	f := r.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -100,15 +100,15 @@ func (r *reading) markersTo(to kvclient.Revision, toCheck kvclient.Check) ([]exp
 		// What survives was asked for, or has no successors. A client that comes back within a
 		// snapshot may have asked for one with history before, and hold what a marker takes back.
 		return nil, nil
-	case r.key.replay && after < f.since, after > 0 && after < f.purged:
+	case r.key.replay && after < f.storeHorizon, after > 0 && after < f.purgedTo:
 		return nil, errUnvouched
-	case after > 0 && f.lifetime > 0 && after < f.since:
+	case after > 0 && f.lifetime > 0 && after < f.storeHorizon:
 		return nil, errUnvouched // a marker that the feed never read may have vanished by age since
 	}
-	markers := make([]expected, 0, 16)
+	markers := make([]expectedMarker, 0, 16)
 	for name, revision := range f.markers {
 		if revision > r.key.after && revision <= to {
-			markers = append(markers, expected{revision: revision, key: name})
+			markers = append(markers, expectedMarker{revision: revision, key: name})
 		}
 	}
 	return markers, nil
@@ -116,20 +116,20 @@ func (r *reading) markersTo(to kvclient.Revision, toCheck kvclient.Check) ([]exp
 
 // missed takes from the markers that are expected those that come in the chunk, and returns those that should have come before its
 // end; with nil, before the end of all.
-func (r *reading) missed(c *chunk) (missed []*expected) {
+func (r *reading) missingFrom(c *chunk) (missed []*expectedMarker) {
 	if c == nil {
 		c = &chunk{changes: []*Change{{Entry: kvclient.Entry{Position: kvclient.Position{Revision: kvclient.MaxRevision}}}}}
 	}
 	for _, change := range c.changes {
 		for ; len(r.expected) > 0 && r.expected[0].revision < change.Revision; r.expected = r.expected[1:] {
-			if r.expected[0].due {
+			if r.expected[0].required {
 				missed = append(missed, r.expected[0])
 			}
 		}
 		if len(r.expected) > 0 && r.expected[0].revision == change.Revision {
 			r.expected = r.expected[1:]
-		} else if e := r.byKey[change.Key]; e != nil {
-			e.due = true
+		} else if e := r.expectedByKey[change.Key]; e != nil {
+			e.required = true
 		}
 	}
 	return missed
@@ -137,12 +137,12 @@ func (r *reading) missed(c *chunk) (missed []*expected) {
 
 // explains tells whether markers that a replay missed have been overwritten, so that something newer comes. Else they were purged
 // or have expired, and whoever replays would never hear of them. The feed must have read what the stream had when they were missed.
-func (f *Feed) explains(missed []*expected) bool {
+func (f *Feed) explains(missed []*expectedMarker) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, m := range missed {
-		if f.markers[m.key] == m.revision || m.revision <= f.since {
-			f.forgo(m.revision)
+		if f.markers[m.key] == m.revision || m.revision <= f.storeHorizon {
+			f.noteMarkersLost(m.revision)
 			return false
 		}
 	}
@@ -151,7 +151,7 @@ func (f *Feed) explains(missed []*expected) bool {
 
 // revive takes the markers back of keys that have a value after all, which the feed did not see: it was overwritten before. A reading
 // has seen it, and should what followed be purged, that is not harmless.
-func (f *Feed) revive(changes []*Change) {
+func (f *Feed) dropRevivedMarkers(changes []*Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, c := range changes {

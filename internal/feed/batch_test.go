@@ -23,7 +23,7 @@ func followerOf(t *testing.T, changes int, patterns ...string) *Subscription {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.state = live
-	s.follow(0)
+	s.followLog(0)
 	return s
 }
 
@@ -66,18 +66,18 @@ func TestTurnLooksAtABoundedPartOfTheLog(t *testing.T) {
 // What comes, or becomes of the log, while changes are matched without the lock is not overlooked.
 func TestTurnNoticesWhatHappensMeanwhile(t *testing.T) {
 	t.Parallel()
-	scanning := func(t *testing.T) (*Subscription, *scan) {
+	scanning := func(t *testing.T) (*Subscription, *batch) {
 		s := followerOf(t, 200, "late.*")
 		_, next := s.poll(nil, 16)
-		if next.scan == nil {
+		if next.batch == nil {
 			t.Fatal("matched with the feed locked")
 		}
-		return s, next.scan
+		return s, next.batch
 	}
 	t.Run("more comes", func(t *testing.T) {
 		s, scan := scanning(t)
 		s.feed.take([]kvclient.Entry{entry("late.1", 201, kvclient.Put)})
-		events, more := s.finish(scan, nil)
+		events, more := s.finishBatch(scan, nil)
 		if len(events) != 0 || !more {
 			t.Fatalf("%d events, more %v, with a change that came meanwhile", len(events), more)
 		}
@@ -88,7 +88,7 @@ func TestTurnNoticesWhatHappensMeanwhile(t *testing.T) {
 	t.Run("the log begins anew", func(t *testing.T) {
 		s, scan := scanning(t)
 		s.feed.startAt(nil, kvclient.StreamState{Epoch: "another", Last: 7})
-		events, more := s.finish(scan, nil)
+		events, more := s.finishBatch(scan, nil)
 		if len(events) != 0 || !more || s.cursor > 200 {
 			t.Fatalf("%d events, more %v, cursor %d, after a reset", len(events), more, s.cursor)
 		}
@@ -100,7 +100,7 @@ func TestTurnNoticesWhatHappensMeanwhile(t *testing.T) {
 		s, scan := scanning(t)
 		s.feed.log.maxCount = 1
 		s.feed.take([]kvclient.Entry{entry("k.x", 201, kvclient.Put), entry("k.y", 202, kvclient.Put)})
-		if _, more := s.finish(scan, nil); !more || s.pending == 0 {
+		if _, more := s.finishBatch(scan, nil); !more || s.pending == 0 {
 			t.Fatalf("more %v, pending %d, behind the log", more, s.pending)
 		}
 		for _, c := range scan.changes[:cap(scan.changes)] {
