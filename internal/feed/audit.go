@@ -1,131 +1,48 @@
 package feed
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
 	"kvgateway/internal/kvclient"
 )
 
-// This file decides what the source's goroutine makes of what it sees: whether the position is exact, and whether messages were
-// removed that nobody has told of.
+// This file decides what the source's goroutine makes of what it sees: whether messages were removed
+// that nobody has reported, what an advisory means, and whether the log may go on.
+//
+// What the advisories reported is trusted, and what they could not report is not. After a loss of the
+// source the stream must add up to the message, or subscriptions are reset for ReasonHorizon: a purge
+// may have happened unseen. Busy buckets with a history of 1, where writes remove messages all the
+// time, are therefore reset by every loss.
 
-// tellTime is how long after a purge its advisory may come. What was counted within that time before advisories were missed may
-// lack what was purged and has not been told.
-const advisoryDelay = time.Second
-
-// overdueAfter is how long what is stored may take to come. A consumer can be alive and deliver nothing: on a replica that is behind.
-const overdueTime = 5 * time.Second
-
-// sourceSide is what only the source's goroutine touches.
-type sourceSide struct {
-	now           func() time.Time
-	toWake        []func()          // what is to be called for what arrived; the array is used again
-	anchor        anchor            // the newest message that is known
-	delays        delays            // of what comes
-	hearing       kvclient.Hearing  // over which the server's word comes
-	hearingAt     time.Time         // when that was looked at last, and the same
-	streamCreated time.Time         // when the stream was, as its server says
-	startedAt     time.Time         // when it was as the source found it at its start, by the server's clock
-	lastHeard     func() time.Time  // when the source, which goes on or was lost, said something last
-	missedSince   time.Time         // since when advisories may have been missed; zero for not
-	resetFor      string            // the reason for which subscriptions are reset at the next start; "" for none
-	void          string            // the reason for a reset that lies in what was taken; "" for none
-	configUpdated bool              // the stream's configuration was, since known was seen: another history takes messages away
-	unexplained   *purgeCount       // what is missing, and nobody has told why yet; nil for nothing
-	lastTally     tally             // the last that was seen with everything read
-	agingTally    tally             // one before that, or the same, which earlier will be
-	oldTally      tally             // one that was older than tellTime when the source said something
-	overdueAt     kvclient.Revision // the position, when something was stored beyond it that had yet to come
-	overdueSince  time.Time         // since when it waits there
-}
-
-// purged counts what was purged.
-type purgeCount struct{ messages, keys uint64 }
-
-// A mark is a message by which a stream is known: that of a revision, stored then.
-type anchor struct {
-	revision kvclient.Revision
-	stored   time.Time
-}
-
-// A tally is what a stream was for some time.
-type tally struct {
-	kvclient.StreamState
-	at time.Time // seen first
-}
-
-// isMissing tells whether an error says that there is no such bucket, which nothing but a change of the stream can mend.
-func isMissing(err error) bool {
-	return errors.Is(err, kvclient.ErrBucketNotFound) || errors.Is(err, kvclient.ErrBadBucket)
-}
-
-// sourceLost notes why there is no source.
-func (f *Feed) noteSourceLost(err error) {
-	if isMissing(err) {
-		f.setState(missing, err)
-		f.lastTally, f.agingTally, f.oldTally = tally{}, tally{}, tally{}
-		f.resetFor = ReasonHorizon // one that is restored is of the same epoch, and may lack some of what was read
-		return
-	}
-	// Whatever it was, the server's word may be lost with it: a connection that stands says nothing of what lies behind it. And what
-	// vanishes by age is never told.
-	f.noteMissed(f.lastHeard())
-	f.setState(stale, err)
-}
-
-// startAt takes over where the stream is. It returns from where to read on; begun tells that the log begins there.
-func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (position kvclient.Revision, begun bool) {
-	position, begun = f.adopt(bucket, s, f.resetFor)
-	f.resetFor, f.overdueSince, f.streamCreated, f.startedAt = "", time.Time{}, s.Created, s.At
-	if begun {
-		f.lastTally = tally{s, f.now()}
-		f.missedSince, f.agingTally, f.oldTally = time.Time{}, f.lastTally, tally{}
-		f.configUpdated, f.unexplained = false, nil
-		f.clearHarmlessPurges()
-		f.anchor, f.delays, f.void = anchor{s.Last, s.LastTime}, delays{}, ""
-	}
-	return position, begun
-}
-
-// missSome notes that from a time on advisories may be missed.
-func (f *Feed) noteMissed(from time.Time) {
-	if f.missedSince.IsZero() || from.Before(f.missedSince) {
-		f.missedSince = from
-	}
-}
-
-// hearOver notes over which connection advisories come from now on. If they came over another, or
-// some were dropped, some may be missed, though the source ended for another reason. Then the state
-// is not live before the stream has been compared.
-func (f *Feed) noteHearing(h kvclient.Hearing) {
-	if f.hearing != h && f.hearing != (kvclient.Hearing{}) {
-		missed := f.lastHeard()
-		if f.hearing.SameConnection(h) {
-			missed = f.hearingAt // what was dropped came later than that
-		}
-		f.noteMissed(missed)
-		if f.isLive() {
-			f.hub.options.Logger.Warn().Str("bucket", f.name.String()).
-				Bool("dropped", f.hearing.SameConnection(h)).Msg("feed missed advisories")
-			f.setState(stale, nil)
-		}
-	}
-	f.hearing, f.hearingAt = h, f.now()
-}
+const (
+	// advisoryDelay is how long after a purge its advisory may come. What was counted within that
+	// time before advisories were missed may lack what was purged and has not been reported
+	// (TestPurgeBehindADeadConnection).
+	advisoryDelay = time.Second
+	// overdueTime is how long what is stored may take to come.
+	overdueTime = 5 * time.Second
+)
 
 // trusts reports whether the log may go on where the stream is now, after advisories may have been
-// missed. Stored is when the message of the mark was stored; zero if it is not there any more. If
-// not, the log begins anew with the next start.
+// missed. stored is when the message that has the anchor's revision now was stored, zero if there is
+// none. If trusts returns false, the log begins anew with the next start.
 //
-// The newest message that is known must be the same one, or a crash gave its revision to another.
-// Nothing may have been skipped whose successor has yet to come. And the stream's counts must prove
-// that nothing was removed. Either nothing ever was: the stream holds every message that it was given,
-// and did when it was counted last, or a crash took a removal back. Or nothing was since the last
-// tally from which no purge can be missing unheard.
+// The newest message that is known must be the same one, or a crash gave its revision to another:
+// after a crash that took messages back, others can have their revisions, and the counts add up all
+// the same (TestHistoryThatIsWrittenAnew). Nothing may have been skipped whose successor has yet to
+// come. And the stream's counts must prove that nothing was removed, in one of two ways.
+//
+// Either nothing ever was. If a stream holds every message that it was given (its first is 1, and it
+// has as many as its last number says), no purge was missed, however busy the writers are and
+// whatever was counted before. With a history of 64, eight cuts under load were eight resets of each
+// stream, and are none (TestLossWhereNothingWasRemovedIsNoReset). The same must have been so when it
+// was counted last, or a crash took a removal back.
+//
+// Or nothing was removed since the last tally that can lack no unreported purge.
 func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
-	intact := now.Epoch == f.lastTally.Epoch && f.lastTally.NothingRemoved() && now.NothingRemoved()
+	intact := now.Epoch == f.lastTally.Epoch &&
+		f.lastTally.NothingRemoved() && now.NothingRemoved()
 	trusted := f.missedSince.IsZero() || f.anchor.survives(now, stored) && !f.awaitsSuccessor() &&
 		(intact || addsUp(f.trustedTally(), now))
 	if !trusted {
@@ -135,15 +52,16 @@ func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
 	return trusted
 }
 
-// lacksSome reports whether a message was skipped whose successor may have yet to come. A crash can
-// take the successor back and leave the stream as if nothing had ever been removed.
+// awaitsSuccessor reports whether a message was skipped whose successor may have yet to come. A crash
+// can take the successor back, and leave the stream as if nothing had ever been removed, while the
+// feed lacks a value (TestFeedThatSkippedSomeDoesNotGoOn).
 func (f *Feed) awaitsSuccessor() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.exact.owed && !f.exact.disclaimed
 }
 
-// tallied is the latest tally that was old enough when the doubt began.
+// trustedTally returns the latest tally that was old enough when advisories began to be missed.
 func (f *Feed) trustedTally() kvclient.StreamState {
 	switch {
 	case f.missedSince.Sub(f.lastTally.at) >= advisoryDelay:
@@ -154,13 +72,19 @@ func (f *Feed) trustedTally() kvclient.StreamState {
 	return f.oldTally.StreamState
 }
 
-// nothingRemoved tells whether all that was there is there still: with what came since it adds up. Where something was overwritten
-// it does not, and nobody can tell it from a purge.
+// addsUp reports whether everything that was there is still there: with what came since, it adds up.
+// Where something was overwritten it does not, and nobody can distinguish that from a purge.
 func addsUp(before, now kvclient.StreamState) bool {
-	return before.Epoch == now.Epoch && now.Last >= before.Last && now.Messages-before.Messages == uint64(now.Last-before.Last)
+	return before.Epoch == now.Epoch && now.Last >= before.Last &&
+		now.Messages-before.Messages == uint64(now.Last-before.Last)
 }
 
-// heard decides what the server's word means. An error ends the source: it has to start anew.
+// handleAdvisory decides what an advisory means. An error ends the source, which has to start anew.
+//
+// A deletion can be heard of when the next stream of that name is there already, so the server's
+// times decide which of the two it concerns. A stream of the same epoch that is back was restored.
+// A change of the configuration may have been changed back since, with all that it removed, so it is
+// judged by what the advisory says and not only by what the stream says now.
 func (f *Feed) handleAdvisory(a kvclient.Advisory) error {
 	switch a.Kind {
 	case kvclient.StreamPurged:
@@ -169,34 +93,35 @@ func (f *Feed) handleAdvisory(a kvclient.Advisory) error {
 		}
 		return f.requireReset(ReasonPurged)
 	case kvclient.StreamDeleted:
-		if a.At.IsZero() || a.At.After(f.streamCreated) { // it can be heard of when the next stream is there
-			return f.requireReset(ReasonHorizon) // one that is restored can be of the same epoch
+		if a.At.IsZero() || a.At.After(f.streamCreated) {
+			return f.requireReset(ReasonHorizon)
 		}
 	case kvclient.StreamUpdated:
 		f.configUpdated = true
-		// It may have been changed back since, with all that it removed.
 		if a.Terms != nil && !a.At.Before(f.startedAt) && *a.Terms != f.terms.ExceptSubjects() {
 			return f.requireReset(ReasonConfig)
 		}
 	case kvclient.Reconnected:
-		return nil // the source ends with its connection, and asks for more than this can tell
+		return nil // the source ends with its connection, and finds out more than this can say
 	}
 	return errRestart
 }
 
-// disown notes that subscriptions hold what is not so, and returns what ends the source: it has to start anew.
+// requireReset notes that subscriptions hold what is not so, for a reason. It returns the error that
+// ends the source, which has to start anew.
 func (f *Feed) requireReset(reason string) error {
 	f.resetFor = reason
 	f.disclaimExact()
 	return errRestart
 }
 
-// compare compares what the stream answered to a question with what the feed knew when it was sent.
-// Beyond reports that the stream had more than the feed had read. An error ends the source: the
-// stream is not what it was.
+// compareAnswer compares what the stream answered to a question with what the feed knew when the
+// question was sent. beyond reports that the stream had more than the feed had read. An error ends
+// the source: the stream is not what it was.
 func (f *Feed) compareAnswer(q question, s kvclient.StreamState) (beyond bool, err error) {
 	f.mu.Lock()
-	same := s.Epoch == f.epoch && s.Last >= q.position && s.Terms == f.terms && s.Discards == f.discards
+	same := s.Epoch == f.epoch && s.Last >= q.position && s.Terms == f.terms &&
+		s.Discards == f.discards
 	if same {
 		f.exact.answered(q, s.Last, f.position)
 		f.wakeExact()
@@ -212,7 +137,12 @@ func (f *Feed) compareAnswer(q question, s kvclient.StreamState) (beyond bool, e
 	return false, f.compareCounts(s)
 }
 
-// overdue notes that something is stored beyond the position that has yet to come. It returns an error if that takes too long.
+// noteOverdue notes that something is stored beyond the position that has yet to come. It returns an
+// error if that takes too long.
+//
+// A consumer that sends its heartbeats may still deliver nothing: one that is paused, or one on a
+// replica that is behind. So where the leader has more and nothing comes for overdueTime, the source
+// counts as lost and a new consumer is made (TestSilentConsumerIsReplaced).
 func (f *Feed) noteOverdue(position kvclient.Revision) error {
 	now := f.now()
 	if f.overdueSince.IsZero() || f.overdueAt != position {
@@ -221,28 +151,36 @@ func (f *Feed) noteOverdue(position kvclient.Revision) error {
 	if now.Sub(f.overdueSince) < overdueTime {
 		return nil
 	}
-	return fmt.Errorf("%w: what is stored beyond revision %d does not come", kvclient.ErrTimeout, position)
+	return fmt.Errorf("%w: the messages stored beyond revision %d are not delivered",
+		kvclient.ErrTimeout, position)
 }
 
-// count compares the stream with what it was. No write takes a key away, and while the revision is
-// the same no message either: none may be missing but what was told to be purged and found harmless.
-// The advisories of that may come a moment later, and of a sweep they come for as long as it goes
-// on: so the same must be missing twice, with nothing left to hear. Where entries vanish by age they
-// do so with a marker or at a time that was told.
+// compareCounts compares the stream with the last tally, when everything has been read.
+//
+// Where no advisory comes at all, as for an identity that may not subscribe to them, the counts show a
+// purge. No write takes a key away, and while the revision is the same none takes a message away
+// either: so none may be missing but what was reported as purged and found harmless
+// (TestPurgeWithoutAdvisories). What is not seen that way is a purge that new keys make up for before
+// the stream is looked at, and any purge where entries vanish by age. The same holds for a purge whose
+// advisory is lost in a network behind the server while no source is lost.
+//
+// Advisories may come a moment later than the counts, and those of a sweep of markers come for as
+// long as it goes on. So the same must be missing twice, with nothing left in the mailbox.
 func (f *Feed) compareCounts(s kvclient.StreamState) error {
 	before := f.lastTally
 	if s.History < before.History {
 		f.configUpdated = true
 	}
 	f.mu.Lock()
-	forgiven := f.harmlessPurges
+	harmless := f.harmlessPurges
 	f.mu.Unlock()
-	fewer := s.Subjects+forgiven.keys < before.Subjects ||
-		!f.configUpdated && before.Last == s.Last && s.Messages+forgiven.messages < before.Messages
+	fewer := s.Subjects+harmless.keys < before.Subjects ||
+		!f.configUpdated && before.Last == s.Last &&
+			s.Messages+harmless.messages < before.Messages
 	missing := before.Epoch == s.Epoch && fewer && s.Lifetime == 0
-	lack := purgeCount{keys: before.Subjects - s.Subjects - forgiven.keys}
+	lack := purgeCount{keys: before.Subjects - s.Subjects - harmless.keys}
 	if before.Last == s.Last {
-		lack.messages = before.Messages - s.Messages - forgiven.messages
+		lack.messages = before.Messages - s.Messages - harmless.messages
 	}
 	switch {
 	case !missing:
@@ -257,45 +195,4 @@ func (f *Feed) compareCounts(s kvclient.StreamState) error {
 		return errRestart
 	}
 	return nil
-}
-
-// takeForgiven begins to count anew what was purged and concerned nobody.
-func (f *Feed) clearHarmlessPurges() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.harmlessPurges = purgeCount{}
-}
-
-// note takes over what the stream is.
-func (f *Feed) noteTally(s kvclient.StreamState) {
-	same := f.lastTally.StreamState
-	if same.At = s.At; same == s {
-		return
-	}
-	if f.lastHeard().Sub(f.agingTally.at) >= advisoryDelay {
-		f.oldTally, f.agingTally = f.agingTally, f.lastTally
-	}
-	f.lastTally = tally{s, f.now()}
-}
-
-// delays tell how much later than usual something comes, by a clock that is not the server's: usual is the least of this turn and the one
-// before.
-type delays struct {
-	least, previous time.Duration
-	periodStart     time.Time // when it began; zero before the first delay
-}
-
-// delaysTurn is how long a turn is.
-const delaysPeriod = time.Minute
-
-// beyond takes one more delay, of what came now, and returns how much of it is unusual.
-func (d *delays) unusual(delay time.Duration, now time.Time) time.Duration {
-	switch {
-	case d.periodStart.IsZero():
-		d.least, d.previous, d.periodStart = delay, delay, now
-	case now.Sub(d.periodStart) >= delaysPeriod:
-		d.least, d.previous, d.periodStart = delay, d.least, now
-	}
-	d.least = min(d.least, delay)
-	return delay - min(d.least, d.previous)
 }

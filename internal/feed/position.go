@@ -6,16 +6,16 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// This file says where a feed is, and tells those who wait for it to come further.
+// This file says how far a feed has come, and wakes those that wait for it to come further.
 
-// where returns the position and whether the state there is exact.
+// where returns the position, and whether it is exact.
 func (f *Feed) where() (kvclient.Revision, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.position, f.exact.holds(f.position, f.position)
 }
 
-// question returns what is to be remembered of a question to the stream that is about to be sent.
+// newQuestion returns what has to be remembered of a question to the stream that is about to be sent.
 func (f *Feed) newQuestion() question {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -34,23 +34,26 @@ func (f *Feed) advance(to kvclient.Revision, check kvclient.Check) {
 	f.exact.pass(f.position, to)
 	f.position, f.positionCheck = to, check
 	f.log.pass(kvclient.Position{Epoch: f.epoch, Revision: to, Check: check})
-	f.wakeAwaiting() // those that wait to get there; the others have nothing to tell
+	f.wakeAwaiting() // nobody else has anything new to tell
 }
 
-// An awaited revision has somebody to tell when the position is there.
+// An awaiter waits for a position.
 type awaiter struct {
+	// revision is the position that it waits for.
 	revision kvclient.Revision
-	wake     func()
+	// wake is called once, with the feed locked, when the position is reached or the log begins anew.
+	wake func()
 }
 
-// await has somebody told when everything up to the revision has been read. The feed is locked.
-func (f *Feed) whenRead(revision kvclient.Revision, tell func()) {
-	f.awaiting = append(f.awaiting, awaiter{revision, tell})
+// whenRead calls wake when everything up to the revision has been read, perhaps at once. f.mu must be
+// held.
+func (f *Feed) whenRead(revision kvclient.Revision, wake func()) {
+	f.awaiting = append(f.awaiting, awaiter{revision, wake})
 	f.wakeAwaiting()
-	f.requestVerify() // it may be gone
+	f.requestVerify() // the revision may be gone, so that nothing will come
 }
 
-// tell tells who waits for a revision. The feed is locked.
+// wakeAwaiting wakes those whose revision has been reached. f.mu must be held.
 func (f *Feed) wakeAwaiting() {
 	f.awaiting = slices.DeleteFunc(f.awaiting, func(a awaiter) bool {
 		if a.revision > f.position {

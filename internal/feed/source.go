@@ -12,25 +12,36 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
+// This file is the goroutine of a source: it connects, receives, verifies, and begins again.
+
 const (
-	verifyDelay = 20 * time.Millisecond   // without a change, after which the position is compared with the stream's last revision
-	verifyEvery = 5 * time.Second         // however quiet it is: advisories can be missed
-	minBackoff  = 50 * time.Millisecond   //
-	maxBackoff  = 1500 * time.Millisecond // first event within 2 s of the source's return
-	gatherGap   = 50 * time.Millisecond   // purges come one for each key: after so long without another that was all
-	maxGather   = time.Second             // however many there are
-	askTimeout  = 2 * time.Second
-	// A question that a node took with it when it went is not waited for as long: the first after a loss is asked again sooner.
+	// verifyDelay is how long after the last change the feed is compared with its stream.
+	verifyDelay = 20 * time.Millisecond
+	// verifyEvery is how often it is compared in any case, since advisories can be missed.
+	verifyEvery = 5 * time.Second
+	// minBackoff is the pause after the first loss of a source.
+	minBackoff = 50 * time.Millisecond
+	// maxBackoff bounds the pause, so that the first event comes within 2 s of the source's return.
+	maxBackoff = 1500 * time.Millisecond
+	// gatherGap is how long after the last purge of a sweep the sweep counts as complete. The
+	// advisories come one for each key.
+	gatherGap = 50 * time.Millisecond
+	// maxGather bounds the wait for a sweep to be complete.
+	maxGather = time.Second
+	// askTimeout is how long the answer to a question is waited for.
+	askTimeout = 2 * time.Second
+	// minAskTimeout is how long it is waited for after a loss, at first. The question may have been
+	// taken away by the node that went, so the first one is asked again sooner.
 	minAskTimeout = askTimeout / 4
 )
 
-// errRestart ends a source whose bucket is not what it was.
+// errRestart ends a source that has to start anew at once, since the bucket is not what it was.
 var errRestart = errors.New("the bucket has changed")
 
-// errDropped ends a source that was told of more than there was room for.
+// errAdvisoriesDropped ends a source whose advisories found no room in the client.
 var errAdvisoriesDropped = fmt.Errorf("%w: advisories are dropped", kvclient.ErrUnavailable)
 
-// run keeps the source alive until the feed ends.
+// runSource keeps the source alive until the feed ends or rests.
 func (f *Feed) runSource(ctx context.Context) {
 	backoff, patience := minBackoff, askTimeout
 	for ctx.Err() == nil {
@@ -50,7 +61,7 @@ func (f *Feed) runSource(ctx context.Context) {
 		}
 		level := zerolog.DebugLevel
 		if f.isLive() && !isMissing(err) && f.hub.client.Connected() {
-			level = zerolog.WarnLevel // a lost connection is logged by the client
+			level = zerolog.WarnLevel // the client itself logs a lost connection
 		}
 		f.noteSourceLost(err)
 		if isMissing(err) && f.hub.restFeed(f) {
@@ -60,14 +71,16 @@ func (f *Feed) runSource(ctx context.Context) {
 		f.hub.options.Logger.WithLevel(level).Str("bucket", f.name.String()).Err(err).
 			Msg("feed lost its source")
 		if f.pauseForRetry(ctx, backoff/2+rand.N(backoff/2)) {
-			backoff = minBackoff // the server is there again; the other connections may need a moment more
+			// The server is there again; the other connections may need a moment more.
+			backoff = minBackoff
 		} else {
 			backoff = min(2*backoff, maxBackoff)
 		}
 	}
 }
 
-// rest waits, or until the server tells something of the bucket, which it returns.
+// pauseForRetry waits before the next start, or until an advisory of the bucket comes, which told
+// reports.
 func (f *Feed) pauseForRetry(ctx context.Context, wait time.Duration) (told bool) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -84,8 +97,8 @@ func (f *Feed) pauseForRetry(ctx context.Context, wait time.Duration) (told bool
 	return false
 }
 
-// follow reads the stream until the source is lost or the bucket has changed. Each of its first questions waits for as long as patience
-// for an answer; reached tells that they were answered.
+// readSource reads the stream until the source is lost or the bucket has changed. Each of its first
+// questions waits for as long as patience for an answer; reached reports that they were answered.
 func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached bool, err error) {
 	hearing := f.hub.client.Hearing()
 	bucket, s, err := f.askWithin(ctx, patience)
@@ -107,9 +120,11 @@ func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached 
 	switch now := f.hub.client.Hearing(); {
 	case now == hearing:
 	case now.SameConnection(hearing):
-		return true, errAdvisoriesDropped // where that goes on, each question adds to it
+		// If more and more is dropped, asking again at once would only add to it.
+		return true, errAdvisoriesDropped
 	default:
-		return true, errRestart // what was removed since the stream was asked may not have been told
+		// What was removed since the stream was asked may not have been reported.
+		return true, errRestart
 	}
 	if !f.missedSince.IsZero() {
 		if err := f.verifyAfterLoss(ctx, patience); err != nil {
@@ -119,11 +134,13 @@ func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached 
 	}
 	f.lastHeard = tail.Heard
 	f.setState(live, nil)
-	return true, f.receive(ctx, tail.C, tail.Err, streamQuestions{f.verify, f.askLast})
+	return true, f.receive(ctx, tail.C, tail.Err, streamQuestions{f.verify, f.askState})
 }
 
-// reassure finds out, after a loss, whether the log may go on. It asks the stream once more: on a new connection the server may have
-// answered before, on another one, and heard of the subscriptions later. The consumer's answer came behind them.
+// verifyAfterLoss finds out, after a loss, whether the log may go on. It asks the stream once more,
+// after the consumer's answer. On a new connection the server may have answered the first question,
+// which went over another one, before it knew of the subscriptions to advisories; the consumer's
+// answer came behind them (TestPurgeBeforeTheSubscriptionsAreThere).
 func (f *Feed) verifyAfterLoss(ctx context.Context, patience time.Duration) error {
 	bucket, s, err := f.askWithin(ctx, patience)
 	if err != nil {
@@ -143,39 +160,44 @@ func (f *Feed) verifyAfterLoss(ctx context.Context, patience time.Duration) erro
 	return nil
 }
 
+// ask asks the stream's leader what the stream is. While a stream has no leader, every replica answers
+// with what it knows itself; [kvclient.Client.State] takes that for no answer
+// (TestClusterWithoutALeader), so that no decision here is made by the word of a replica.
 func (f *Feed) ask(ctx context.Context) (*kvclient.Bucket, kvclient.StreamState, error) {
 	return f.askWithin(ctx, askTimeout)
 }
 
-func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (*kvclient.Bucket, kvclient.StreamState, error) {
+func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (
+	*kvclient.Bucket, kvclient.StreamState, error,
+) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return f.hub.client.State(ctx, f.name)
 }
 
-// looks are the ways in which the source's goroutine looks at the stream.
+// streamQuestions are the ways in which the source's goroutine looks at the stream. Tests have others.
 type streamQuestions struct {
-	// check compares all that the feed knows with the stream. Nothing is taken meanwhile.
+	// verify compares all that the feed knows with the stream. Nothing is taken meanwhile.
 	verify func(context.Context) error
 	// last asks for the stream's state beside the changes that come; see [inquiry].
 	last func(context.Context) (kvclient.StreamState, error)
 }
 
-// watch takes what the source delivers, and looks now and then whether the position is what it
-// seems. Lost says why there is no more.
+// receive takes what the source delivers, handles advisories, and compares the feed with the stream
+// from time to time. When arrivals is closed, lost says why.
 func (f *Feed) receive(
-	ctx context.Context, arrivals <-chan []kvclient.Entry, lost func() error, look streamQuestions,
+	ctx context.Context, arrivals <-chan []kvclient.Entry, lost func() error, ask streamQuestions,
 ) error {
-	check := time.NewTimer(verifyDelay)
-	defer check.Stop()
-	checking := true // the check has its time; only changes put it off
+	verify := time.NewTimer(verifyDelay)
+	defer verify.Stop()
+	verifying := true // the timer runs; only changes put it off
 	later := func() {
-		check.Reset(verifyDelay)
-		checking = true
+		verify.Reset(verifyDelay)
+		verifying = true
 	}
-	probe := time.NewTicker(verifyEvery)
-	defer probe.Stop()
-	inquiry := newInquiry(f, look.last)
+	regularly := time.NewTicker(verifyEvery)
+	defer regularly.Stop()
+	inquiry := newInquiry(f, ask.last)
 	defer inquiry.nextSend.Stop()
 	for {
 		select {
@@ -191,7 +213,7 @@ func (f *Feed) receive(
 			}
 			later()
 		case <-f.verifySoon:
-			if !checking {
+			if !verifying {
 				later()
 			}
 		case <-f.mail.arrived:
@@ -208,13 +230,13 @@ func (f *Feed) receive(
 				return err
 			}
 		case <-inquiry.nextSend.C:
-		case <-check.C:
-			checking = false
-			if err := look.verify(ctx); err != nil {
+		case <-verify.C:
+			verifying = false
+			if err := ask.verify(ctx); err != nil {
 				return err
 			}
-		case <-probe.C:
-			if err := look.verify(ctx); err != nil {
+		case <-regularly.C:
+			if err := ask.verify(ctx); err != nil {
 				return err
 			}
 		}
@@ -222,7 +244,7 @@ func (f *Feed) receive(
 	}
 }
 
-// gather waits for the other purges of the same sweep, so that all of them are one reset.
+// gatherPurges waits for the other purges of the same sweep, so that all of them are one reset.
 func (f *Feed) gatherPurges(ctx context.Context) {
 	if f.resetFor != ReasonPurged {
 		return
@@ -250,7 +272,13 @@ func (f *Feed) gatherPurges(ctx context.Context) {
 	}
 }
 
-// check compares the position with the stream, and passes over revisions beyond it that are gone. What comes meanwhile waits.
+// verify compares all that the feed knows with the stream, and passes over revisions beyond the
+// position that are gone. What arrives meanwhile waits.
+//
+// Where entries vanish by age, a revision beyond the position that is gone is not passed over: it may
+// have been a marker that vanished before it was read, so subscriptions are reset
+// (TestMarkerThatExpiresUnread). If the last message is there, it is one of another subject, as a
+// stream with sources has them.
 func (f *Feed) verify(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -280,8 +308,8 @@ func (f *Feed) verify(ctx context.Context) error {
 		case err != nil:
 			return err
 		case stored.IsZero():
-			return f.requireReset(ReasonHorizon) // it may have been a marker, which vanished before it was read
-		} // else it is of another subject, as a stream with sources has them
+			return f.requireReset(ReasonHorizon)
+		}
 	}
 	f.advance(s.Last, kvclient.CheckOf(s.LastTime))
 	f.requestVerify()
