@@ -7,13 +7,13 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// This file decides what the source's goroutine makes of what it sees: whether messages were removed
-// that nobody has reported, what an advisory means, and whether the log may go on.
+// This file decides what the source's goroutine makes of what it sees: whether messages were
+// removed that nobody has reported, what an advisory means, and whether the log may go on.
 //
-// What the advisories reported is trusted, and what they could not report is not. After a loss of the
-// source the stream must add up to the message, or subscriptions are reset for ReasonHorizon: a purge
-// may have happened unseen. Busy buckets with a history of 1, where writes remove messages all the
-// time, are therefore reset by every loss.
+// What the advisories reported is trusted, and what they could not report is not. After a loss of
+// the source the stream must add up to the message, or subscriptions are reset for ReasonHorizon:
+// a purge may have happened unseen. Busy buckets with a history of 1, where writes remove messages
+// all the time, are therefore reset by every loss.
 
 const (
 	// advisoryDelay is how long after a purge its advisory may come. What was counted within that
@@ -25,19 +25,19 @@ const (
 )
 
 // trusts reports whether the log may go on where the stream is now, after advisories may have been
-// missed. stored is when the message that has the anchor's revision now was stored, zero if there is
-// none. If trusts returns false, the log begins anew with the next start.
+// missed. stored is when the message that has the anchor's revision now was stored, zero if there
+// is none. If trusts returns false, the log begins anew with the next start.
 //
 // The newest message that is known must be the same one, or a crash gave its revision to another:
-// after a crash that took messages back, others can have their revisions, and the counts add up all
-// the same (TestHistoryThatIsWrittenAnew). Nothing may have been skipped whose successor has yet to
-// come. And the stream's counts must prove that nothing was removed, in one of two ways.
+// after a crash that took messages back, others can have their revisions, and the counts add up
+// all the same (TestHistoryThatIsWrittenAnew). Nothing may have been skipped whose successor has
+// yet to come. And the stream's counts must prove that nothing was removed, in one of two ways.
 //
-// Either nothing ever was. If a stream holds every message that it was given (its first is 1, and it
-// has as many as its last number says), no purge was missed, however busy the writers are and
-// whatever was counted before. With a history of 64, eight cuts under load were eight resets of each
-// stream, and are none (TestLossWhereNothingWasRemovedIsNoReset). The same must have been so when it
-// was counted last, or a crash took a removal back.
+// Either nothing ever was. If a stream holds every message that it was given (its first is 1, and
+// it has as many as its last number says), no purge was missed, however busy the writers are and
+// whatever was counted before. With a history of 64, eight cuts under load were eight resets of
+// each stream, and are none (TestLossWhereNothingWasRemovedIsNoReset). The same must have been so
+// when it was counted last, or a crash took a removal back.
 //
 // Or nothing was removed since the last tally that can lack no unreported purge.
 func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
@@ -52,9 +52,9 @@ func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
 	return trusted
 }
 
-// awaitsSuccessor reports whether a message was skipped whose successor may have yet to come. A crash
-// can take the successor back, and leave the stream as if nothing had ever been removed, while the
-// feed lacks a value (TestFeedThatSkippedSomeDoesNotGoOn).
+// awaitsSuccessor reports whether a message was skipped whose successor may have yet to come. A
+// crash can take the successor back, and leave the stream as if nothing had ever been removed,
+// while the feed lacks a value (TestFeedThatSkippedSomeDoesNotGoOn).
 func (f *Feed) awaitsSuccessor() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -72,19 +72,20 @@ func (f *Feed) trustedTally() kvclient.StreamState {
 	return f.oldTally.StreamState
 }
 
-// addsUp reports whether everything that was there is still there: with what came since, it adds up.
-// Where something was overwritten it does not, and nobody can distinguish that from a purge.
+// addsUp reports whether everything that was there is still there: with what came since, it adds
+// up. Where something was overwritten it does not, and nobody can distinguish that from a purge.
 func addsUp(before, now kvclient.StreamState) bool {
 	return before.Epoch == now.Epoch && now.Last >= before.Last &&
 		now.Messages-before.Messages == uint64(now.Last-before.Last)
 }
 
-// handleAdvisory decides what an advisory means. An error ends the source, which has to start anew.
+// handleAdvisory decides what an advisory means. An error ends the source, which has to start
+// anew.
 //
 // A deletion can be heard of when the next stream of that name is there already, so the server's
 // times decide which of the two it concerns. A stream of the same epoch that is back was restored.
-// A change of the configuration may have been changed back since, with all that it removed, so it is
-// judged by what the advisory says and not only by what the stream says now.
+// A change of the configuration may have been changed back since, with all that it removed, so it
+// is judged by what the advisory says and not only by what the stream says now.
 func (f *Feed) handleAdvisory(a kvclient.Advisory) error {
 	switch a.Kind {
 	case kvclient.StreamPurged:
@@ -107,8 +108,8 @@ func (f *Feed) handleAdvisory(a kvclient.Advisory) error {
 	return errRestart
 }
 
-// requireReset notes that subscriptions hold what is not so, for a reason. It returns the error that
-// ends the source, which has to start anew.
+// requireReset notes that subscriptions hold what is not so, for a reason. It returns the error
+// that ends the source, which has to start anew.
 func (f *Feed) requireReset(reason string) error {
 	f.resetFor = reason
 	f.disclaimExact()
@@ -137,12 +138,12 @@ func (f *Feed) compareAnswer(q question, s kvclient.StreamState) (beyond bool, e
 	return false, f.compareCounts(s)
 }
 
-// noteOverdue notes that something is stored beyond the position that has yet to come. It returns an
-// error if that takes too long.
+// noteOverdue notes that something is stored beyond the position that has yet to come. It returns
+// an error if that takes too long.
 //
 // A consumer that sends its heartbeats may still deliver nothing: one that is paused, or one on a
-// replica that is behind. So where the leader has more and nothing comes for overdueTime, the source
-// counts as lost and a new consumer is made (TestSilentConsumerIsReplaced).
+// replica that is behind. So where the leader has more and nothing comes for overdueTime, the
+// source counts as lost and a new consumer is made (TestSilentConsumerIsReplaced).
 func (f *Feed) noteOverdue(position kvclient.Revision) error {
 	now := f.now()
 	if f.overdueSince.IsZero() || f.overdueAt != position {
@@ -157,12 +158,12 @@ func (f *Feed) noteOverdue(position kvclient.Revision) error {
 
 // compareCounts compares the stream with the last tally, when everything has been read.
 //
-// Where no advisory comes at all, as for an identity that may not subscribe to them, the counts show a
-// purge. No write takes a key away, and while the revision is the same none takes a message away
-// either: so none may be missing but what was reported as purged and found harmless
-// (TestPurgeWithoutAdvisories). What is not seen that way is a purge that new keys make up for before
-// the stream is looked at, and any purge where entries vanish by age. The same holds for a purge whose
-// advisory is lost in a network behind the server while no source is lost.
+// Where no advisory comes at all, as for an identity that may not subscribe to them, the counts
+// show a purge. No write takes a key away, and while the revision is the same none takes a message
+// away either: so none may be missing but what was reported as purged and found harmless
+// (TestPurgeWithoutAdvisories). What is not seen that way is a purge that new keys make up for
+// before the stream is looked at, and any purge where entries vanish by age. The same holds for a
+// purge whose advisory is lost in a network behind the server while no source is lost.
 //
 // Advisories may come a moment later than the counts, and those of a sweep of markers come for as
 // long as it goes on. So the same must be missing twice, with nothing left in the mailbox.

@@ -6,22 +6,32 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// This file bounds what a subscription looks at in one turn, whether or not its filters match: the
-// turn is taken on a goroutine that serves thousands of other streams. More than a few changes are
-// matched without the feed's lock, which everything of the bucket waits for.
+// This file bounds what a subscription looks at in one poll.
+//
+// A poll is made on a goroutine that writes to thousands of other streams, and while the feed is
+// locked everything of the bucket waits. A resume whose filters select nothing went through 65,536
+// changes in one poll, with the feed locked. So a poll now matches some hundred changes at most, fewer
+// where the filters are long, and all but the first few without the lock. It then commits its cursor,
+// if the log is still the one that it was (TestPollNoticesWhatHappensMeanwhile). The markers that a
+// reading must come by are matched without the lock, too (reading.begin).
 
-// A turnLimit says how much of the log one turn may look at. What a change costs is counted by the
+// A pollLimit says how much of the log one poll may look at. What a change costs is counted by the
 // tokens of the filters that it is matched with.
 type pollLimit struct {
-	changes      int // at the most
-	tokens       int // about; one change is always looked at
-	lockedTokens int // tokens that are matched with the feed locked; beyond, without
+	// changes is how many changes one poll may look at.
+	changes int
+	// tokens is about how many tokens it may compare; one change is always looked at.
+	tokens int
+	// lockedTokens is how many of them it may compare with the feed locked.
+	lockedTokens int
 }
 
 var defaultPollLimit = pollLimit{changes: 256, tokens: 4096, lockedTokens: 128}
 
-// batch returns how many changes one turn may look at.
-func (l pollLimit) batchSize(tokens int) int { return max(1, min(l.changes, l.tokens/max(1, tokens))) }
+// batchSize returns how many changes one poll may look at if each is matched with so many tokens.
+func (l pollLimit) batchSize(tokens int) int {
+	return max(1, min(l.changes, l.tokens/max(1, tokens)))
+}
 
 // tokensOf counts the tokens that a change is matched with.
 func tokensOf(filters kvclient.Filters) (tokens int) {
@@ -31,22 +41,28 @@ func tokensOf(filters kvclient.Filters) (tokens int) {
 	return tokens
 }
 
-// A scan is a part of the log that is matched while the feed is not locked. Between the two times
-// that it is, the log may drop the changes, grow, or begin anew.
+// A batch is a part of the log that is matched while the feed is not locked. poll makes it, with the
+// lock, and finishBatch matches it, takes the lock again, and commits. In between the log may drop the
+// changes, grow, or begin anew.
 type batch struct {
+	// changeList has the changes; it goes back to the pool afterwards.
 	*changeList
+	// generation is that of the log they are from.
 	generation uint64
-	matched    kvclient.Revision // its change is known to match; 0 for none
-	limit      int               // of the events that may come of it
+	// matched is a revision whose change is known to match; 0 for none.
+	matched kvclient.Revision
+	// limit is how many events may come of the batch.
+	limit int
 }
 
-// A changeList is an array that is used again and again. It keeps no change alive when it is not
+// A changeList is an array that is used again and again. It keeps no change alive while it is not
 // used.
 type changeList struct{ changes []*Change }
 
 var changeLists = sync.Pool{New: func() any { return new(changeList) }}
 
-// scanOf starts to match changes of the log. The feed must be locked.
+// batchOf returns as many of the log's changes as may be matched without the lock. The feed's mutex
+// must be held.
 func (s *Subscription) batchOf(changes []*Change, limit int) *batch {
 	list := changeLists.Get().(*changeList)
 	count := min(len(changes), s.feed.hub.pollLimit.batchSize(s.tokens))
@@ -54,16 +70,18 @@ func (s *Subscription) batchOf(changes []*Change, limit int) *batch {
 	return &batch{changeList: list, generation: s.generation, matched: s.matched, limit: limit}
 }
 
-func (c *batch) free() {
-	clear(c.changes)
-	c.changes = c.changes[:0]
-	changeLists.Put(c.changeList)
+// free gives the batch's array back.
+func (b *batch) free() {
+	clear(b.changes)
+	b.changes = b.changes[:0]
+	changeLists.Put(b.changeList)
 }
 
-// selects appends up to limit of the changes that the subscription sends, and returns how many it
-// has looked at. The change of the revision matched is known to match.
-func (s *Subscription) selectChanges(changes []*Change, matched kvclient.Revision, events []Event,
-	limit int) (_ []Event, looked int) {
+// selectChanges appends up to limit of the changes that the subscription sends, and returns how many
+// it has looked at. The change of the revision matched is known to match.
+func (s *Subscription) selectChanges(
+	changes []*Change, matched kvclient.Revision, events []Event, limit int,
+) (_ []Event, looked int) {
 	for i, c := range changes {
 		if limit == 0 {
 			return events, i
@@ -78,14 +96,17 @@ func (s *Subscription) selectChanges(changes []*Change, matched kvclient.Revisio
 	return events, len(changes)
 }
 
-// take sends what the log has. Drained reports that it was all. Of a stream that keeps up, or
-// selects most of the changes, all is matched at once; scan is what is to be matched with the feed
-// unlocked, if that was not enough. The feed must be locked.
-func (s *Subscription) takeFromLog(events []Event, limit int) (_ []Event, drained bool, scan *batch) {
+// takeFromLog sends what the log has above the cursor. drained reports that it was all. For a
+// subscription that keeps up, or selects most of the changes, everything is matched at once; if that
+// was not enough, rest is what is to be matched with the feed unlocked. The feed's mutex must be held.
+func (s *Subscription) takeFromLog(events []Event, limit int) (
+	_ []Event, drained bool, rest *batch,
+) {
 	f := s.feed
 	before := len(events)
 	changes := f.log.after(s.cursor)
-	near := changes[:min(len(changes), max(1, f.hub.pollLimit.lockedTokens/max(1, s.tokens)))]
+	atOnce := max(1, f.hub.pollLimit.lockedTokens/max(1, s.tokens))
+	near := changes[:min(len(changes), atOnce)]
 	events, looked := s.selectChanges(near, s.matched, events, limit)
 	s.advanceCursor(near[:looked])
 	limit -= len(events) - before
@@ -95,7 +116,8 @@ func (s *Subscription) takeFromLog(events []Event, limit int) (_ []Event, draine
 	return events, looked == len(changes), nil
 }
 
-// reach moves the cursor, and the point that can be given out, over changes. The feed must be locked.
+// advanceCursor moves the cursor, and the point that can be given out, over changes. The feed's mutex
+// must be held.
 func (s *Subscription) advanceCursor(changes []*Change) {
 	if len(changes) == 0 {
 		return
@@ -104,19 +126,20 @@ func (s *Subscription) advanceCursor(changes []*Change) {
 	s.cursor, s.sent, s.sentCheck = last.Revision, last.Revision, last.Check
 }
 
-// finish matches what a scan has and commits it. If the log has begun anew meanwhile, what was
-// matched is dropped: a reset comes instead. More is as with [Subscription.Poll].
-func (s *Subscription) finishBatch(c *batch, events []Event) (_ []Event, more bool) {
-	defer c.free()
+// finishBatch matches a batch and commits the cursor. If the log has begun anew meanwhile, what was
+// matched is dropped, since a reset comes instead. more is as with [Subscription.Poll]. The feed's
+// mutex must not be held.
+func (s *Subscription) finishBatch(b *batch, events []Event) (_ []Event, more bool) {
+	defer b.free()
 	before := len(events)
-	events, looked := s.selectChanges(c.changes, c.matched, events, c.limit)
+	events, looked := s.selectChanges(b.changes, b.matched, events, b.limit)
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if c.generation != f.generation {
+	if b.generation != f.generation {
 		return events[:before], true
 	}
-	s.advanceCursor(c.changes[:looked])
+	s.advanceCursor(b.changes[:looked])
 	if s.cursor < f.log.horizon || len(f.log.after(s.cursor)) > 0 {
 		return events, true // what came meanwhile has woken nobody
 	}

@@ -5,25 +5,25 @@ import "kvgateway/internal/kvclient"
 // This file decides where the log of a feed begins, and when it begins anew.
 
 // adopt takes over where the stream is, at the first start of the source and after every loss. It
-// returns the revision after which to read on. begun reports that the log begins there: at the first
-// start, or because what subscriptions hold may not be so any more. reset is a reason for that which
-// the source knows already, "" for none.
+// returns the revision after which to read on. begun reports that the log begins there: at the
+// first start, or because what subscriptions hold may not be so any more. reset is a reason for
+// that which the source knows already, "" for none.
 //
 // # A change of what entries end by is a reset
 //
-// When an entry expires follows from the stream's max_age, its allow_msg_ttl and its marker TTL, so
-// a change of one of them makes untrue what was reported before. kvclient.Terms has these settings,
-// and the prefix of the entries' subjects, which changes where a mirror becomes a stream of its own.
-// Each look at the stream compares them, here and in compareAnswer, so that a change is seen whoever
-// made it, whether or not an advisory came (TestConfigurationChanges changes every setting). An id
-// carries a digest of the terms under which it was given out, so that any gateway sees that they
-// have changed since (TestIDOfOtherTermsIsReset).
+// When an entry expires follows from the stream's max_age, its allow_msg_ttl and its marker TTL,
+// so a change of one of them makes untrue what was reported before. kvclient.Terms has these
+// settings, and the prefix of the entries' subjects, which changes where a mirror becomes a stream
+// of its own. Each look at the stream compares them, here and in compareAnswer, so that a change
+// is seen whoever made it, whether or not an advisory came (TestConfigurationChanges changes every
+// setting). An id carries a digest of the terms under which it was given out, so that any gateway
+// sees that they have changed since (TestIDOfOtherTermsIsReset).
 //
 // # A stream that discards its oldest messages
 //
-// Buckets of the first KV clients did so. Nobody is told which messages go, so no position of such a
-// stream is ever exact (TestStreamThatDiscardsTheOldest). When the stream is told to stop discarding
-// that is a reset too, since what it had dropped by then is not known.
+// Buckets of the first KV clients did so. Nobody is told which messages go, so no position of such
+// a stream is ever exact (TestStreamThatDiscardsTheOldest). When the stream is told to stop
+// discarding that is a reset too, since what it had dropped by then is not known.
 func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	position kvclient.Revision, begun bool,
 ) {
@@ -33,7 +33,8 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	close(f.adopted)
 	f.adopted = make(chan struct{})
 	if s.Lifetime > 0 && f.lifetime == 0 {
-		// Markers can vanish from now on. Which of those before the position were there is not known.
+		// Markers can vanish from now on. Which of those before the position were there is not
+		// known.
 		f.storeHorizon = max(f.storeHorizon, f.position)
 	}
 	changed := s.Terms != f.terms || f.discards && !s.Discards

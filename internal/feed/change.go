@@ -34,8 +34,8 @@ type Change struct {
 // changeBytes is what a change takes besides its key, its value and its frames.
 const changeBytes = 384
 
-// Frame returns the change in a representation, encoded by whoever needs it first. The feed must not
-// be locked.
+// Frame returns the change in a representation, encoded by whoever needs it first. The feed must
+// not be locked.
 func (c *Change) Frame(representation int, encode func(*Change) []byte) []byte {
 	slot := &c.frames[representation]
 	if frame := slot.Load(); frame != nil {
@@ -61,8 +61,8 @@ func (f *Feed) countFrame(c *Change, bytes int) {
 	}
 }
 
-// readingBytes is what the change counts as part of a reading: the entry, and about two encoded frames
-// of it.
+// readingBytes is what the change counts as part of a reading: the entry, and about two encoded
+// frames of it.
 func (c *Change) readingBytes() int { return changeBytes + len(c.Key) + 3*len(c.Value) }
 
 // logBytes is what the change takes in the log.
@@ -86,7 +86,8 @@ const (
 	BucketDeleted
 	// GoAway says that the subscription has ended.
 	GoAway
-	// BecameExact says that the state is exact at the point, after a bookmark said that it was not.
+	// BecameExact says that the state is exact at the point, after a bookmark said that it was
+	// not.
 	BecameExact
 )
 
@@ -125,7 +126,8 @@ type Event struct {
 	// Point comes with Synced and BecameExact. With Reset and BucketDeleted it is that of a client
 	// which holds nothing.
 	Point Point
-	// Keys comes with Synced: the number of keys with a value in the snapshot, -1 if there was none.
+	// Keys comes with Synced: the number of keys with a value in the snapshot, -1 if there was
+	// none.
 	Keys int
 	// Exact comes with Synced: the state is exact at Point.
 	Exact bool
@@ -133,8 +135,8 @@ type Event struct {
 
 // A Point is how far a subscription has come. An event's id is made of one.
 type Point struct {
-	// Position is the one up to which everything was sent; or, if InSnapshot is set, the one that the
-	// snapshot stands for.
+	// Position is the one up to which everything was sent; or, if InSnapshot is set, the one that
+	// the snapshot stands for.
 	kvclient.Position
 	// InSnapshot: of the snapshot only the entries up to Sent were sent.
 	InSnapshot bool
@@ -142,6 +144,6 @@ type Point struct {
 	Sent kvclient.Revision
 }
 
-// nowhere is a point in an epoch that no bucket has: whoever comes back with it is reset, whichever
-// bucket is there then.
+// nowhere is a point in an epoch that no bucket has: whoever comes back with it is reset,
+// whichever bucket is there then.
 var nowhere = Point{Position: kvclient.Position{Epoch: "0"}}

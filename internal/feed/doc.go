@@ -6,24 +6,25 @@
 //
 // # The log is the queue
 //
-// A subscription holds a cursor, not a queue: a position in the log, or a place in a reading. So the
-// seam between a snapshot and what follows it is simply "the changes above revision R", and a client
-// that stops reading costs nobody anything. What the log has dropped is read from the store again,
-// as long as the feed has seen everything that was removed since then (Feed.storeHorizon). Where
-// that cannot be proved the subscription is reset: it is told that everything it holds is void, and
-// gets a new snapshot.
+// A subscription holds a cursor, not a queue: a position in the log, or a place in a reading. So
+// the seam between a snapshot and what follows it is simply "the changes above revision R", and a
+// client that stops reading costs nobody anything. What the log has dropped is read from the store
+// again, as long as the feed has seen everything that was removed since then (Feed.storeHorizon).
+// Where that cannot be proved the subscription is reset: it is told that everything it holds is
+// void, and gets a new snapshot.
 //
 // # A watch, from the request to the events
 //
-// [Hub.Subscribe] finds or makes the bucket's [Feed] and waits until it is known whether there is a
-// source. A subscription without a point then attaches itself to a reading of the snapshot, which
-// goes up to a revision R, and after that to the log above R. One with a point begins in the log, or
-// in a replay from the store, if everything since the point is known, and otherwise with a reset.
-// From then on the caller calls [Subscription.Poll] whenever the subscription's wake function was
-// called.
+// [Hub.Subscribe] finds or makes the bucket's [Feed] and waits until it is known whether there is
+// a source. A subscription without a point then attaches itself to a reading of the snapshot,
+// which goes up to a revision R, and after that to the log above R. One with a point begins in the
+// log, or in a replay from the store, if everything since the point is known, and otherwise with a
+// reset. From then on the caller calls [Subscription.Poll] whenever the subscription's wake
+// function was called.
 //
-// Feed.runSource keeps one pull consumer (a kvclient.Tail) for all subscriptions. What the consumer
-// delivers is appended to the log, and the tree of filters finds the subscriptions to wake.
+// Feed.runSource keeps one pull consumer (a kvclient.Tail) for all subscriptions. What the
+// consumer delivers is appended to the log, and the tree of filters finds the subscriptions to
+// wake.
 //
 // # Words
 //
@@ -88,10 +89,10 @@
 //
 // # A subscription
 //
-// The phase is [phase]. Beside it there are flags, which this table names where they matter: an owed
-// reset (resetFirst, or a generation that is not the feed's), toldStale and toldGone for what the
-// subscription was told last, syncDue until Synced was told, wantsExact while BecameExact is owed,
-// and goAwayReason before GoAway. Events on the left are those of the feed; the event that
+// The phase is [phase]. Beside it there are flags, which this table names where they matter: an
+// owed reset (resetFirst, or a generation that is not the feed's), toldStale and toldGone for what
+// the subscription was told last, syncDue until Synced was told, wantsExact while BecameExact is
+// owed, and goAwayReason before GoAway. Events on the left are those of the feed; the event that
 // [Subscription.Poll] then returns is in capitals.
 //
 //	event               waitingForBucket   inReading              following
@@ -139,8 +140,8 @@
 // Some rules bind all phases. While the bucket is missing nothing but BucketDeleted is told. While
 // the source is stale no reset is told, since a reset would say that the source is back: one that
 // comes after Stale, and BucketDeleted too, is preceded by Live. A subscription that found the
-// bucket missing before the source did is told nothing until the source has looked (absence). While
-// a reset is owed nothing else is sent, and no bookmark is given out.
+// bucket missing before the source did is told nothing until the source has looked (absence).
+// While a reset is owed nothing else is sent, and no bookmark is given out.
 //
 // # Locks and goroutines
 //
@@ -150,30 +151,34 @@
 // them, and so must not call back.
 //
 // The goroutine of the source is the only one that touches [sourceSide]. A reading has a goroutine
-// while it is open or waits to be opened, and an inquiry has one for each question. All of them are
-// counted in Hub.work, so that [Hub.Close] can wait for them.
+// while it is open or waits to be opened, and an inquiry has one for each question. All of them
+// are counted in Hub.work, so that [Hub.Close] can wait for them.
 //
 // # Decisions are apart from I/O
 //
-// vouch.go, audit.go, poll.go, log.go and what they use are functions of plain data, and what is to
-// be read from the store is a list (Feed.dueReadings) that startReadings works off.
+// vouch.go, audit.go, poll.go, log.go and what they use are functions of plain data, and what is
+// to be read from the store is a list (Feed.dueReadings) that startReadings works off.
 // TestInterleavings drives them against a model of a stream, in thousands of orders that a seed
-// determines. Its flag -seed plays one of them again and prints all that happened, and -interleavings
-// tries more.
+// determines. Its flag -seed plays one of them again and prints all that happened, and
+// -interleavings tries more.
 //
 // # Files
 //
-//	hub.go, registry.go          the feeds of one NATS identity, and when they begin, rest and end
-//	feed.go, begin.go, take.go   one feed: its state, where its log begins, what the source delivers
-//	source.go, inquiry.go        the source's goroutine, and the questions that it asks
-//	sourceside.go, audit.go      what the source knows, and what it makes of what it sees
-//	mailbox.go                   advisories on their way to the source
-//	exactness.go, history.go     at which positions the state is exact; which history a stream is of
-//	vouch.go                     which points and replays the feed can answer for
-//	log.go, position.go          the recent changes, and how far the feed has come
-//	interest.go                  filters, and what they cost
-//	reading.go, read.go          snapshots and replays
-//	change.go                    changes, events and points
-//	subscription.go, start.go    a subscription, and where it begins
-//	poll.go, batch.go, bookmark.go   what a subscription tells, and how much of the log one poll sees
+//	hub.go, registry.go     the feeds of one NATS identity, and when they begin, rest and end
+//	feed.go, begin.go       one feed: its state, and where its log begins
+//	take.go                 what the source delivers
+//	source.go, inquiry.go   the source's goroutine, and the questions that it asks
+//	sourceside.go, audit.go what the source knows, and what it makes of what it sees
+//	mailbox.go              advisories on their way to the source
+//	exactness.go            at which positions the state is exact
+//	history.go              which history a stream is of
+//	vouch.go                which points and replays the feed can answer for
+//	log.go, position.go     the recent changes, and how far the feed has come
+//	interest.go             filters, and what they cost
+//	reading.go, read.go     snapshots and replays
+//	change.go               changes, events and points
+//	subscription.go         a subscription
+//	start.go                where a subscription begins, and where it goes on
+//	poll.go, bookmark.go    what a subscription sends, and what its ids say
+//	batch.go                how much of the log one poll looks at
 package feed

@@ -5,26 +5,26 @@ import "kvgateway/internal/kvclient"
 // An exactness knows which positions are exact: at which of them the changes that a feed has read,
 // folded, give exactly the bucket's state.
 //
-// A position can be otherwise because a consumer never delivers a message that was overwritten before
-// its turn came. Buckets with a history of 1 skip such messages all the time. The feed sees that a
-// number is skipped, but not which key it had; until the message that took its place has come, the
-// fold has an older value of that key.
+// A position can be otherwise because a consumer never delivers a message that was overwritten
+// before its turn came. Buckets with a history of 1 skip such messages all the time. The feed sees
+// that a number is skipped, but not which key it had; until the message that took its place has
+// come, the fold has an older value of that key.
 //
 // # The rule
 //
-// (Contract 5.4.) A position p is exact if no number was skipped since the last exact one. It is also
-// exact if p ≥ L, where L is the stream's last number as its leader gave it in answer to a question
-// that was sent after the feed had seen the last skipped number x ≤ p.
+// (Contract 5.4.) A position p is exact if no number was skipped since the last exact one. It is
+// also exact if p ≥ L, where L is the stream's last number as its leader gave it in answer to a
+// question that was sent after the feed had seen the last skipped number x ≤ p.
 //
 // # The proof
 //
-// Take any skipped number up to p, and follow the messages that overwrote each other on its key, from
-// that number to the first one, y, that was not skipped. The one before y was passed over because y
-// was stored already; the feed saw that at x at the latest, and asked later. So y ≤ L ≤ p: y has
-// come, and every key whose messages were skipped has its newer one.
+// Take any skipped number up to p, and follow the messages that overwrote each other on its key,
+// from that number to the first one, y, that was not skipped. The one before y was passed over
+// because y was stored already; the feed saw that at x at the latest, and asked later. So y ≤ L ≤
+// p: y has come, and every key whose messages were skipped has its newer one.
 //
-// What is removed without being overwritten has no such y. Those removals are not decided here: a feed
-// resets its subscriptions when it learns of one.
+// What is removed without being overwritten has no such y. Those removals are not decided here: a
+// feed resets its subscriptions when it learns of one.
 //
 // # States
 //
@@ -39,17 +39,17 @@ import "kvgateway/internal/kvclient"
 // # How often a position is exact
 //
 // An earlier rule asked for equality with the last number. Beside one writer of one key 1 % of the
-// bookmarks were exact under it, and 88 % are under this one; half of the waits for an exact bookmark
-// took 170 ms, and now 0.2 ms. Beside eight writers that store 45,000 values a second on one key exact
-// positions stay rare (0.2 %). While a subscription wants to know, questions are sent beside the
-// changes (see [inquiry]). A bookmark that is not exact is followed by one that is as soon as there is
-// such a position, unless that takes longer than a second. TestInterleavings asks, answers and
-// delivers in every order.
+// bookmarks were exact under it, and 88 % are under this one; half of the waits for an exact
+// bookmark took 170 ms, and now 0.2 ms. Beside eight writers that store 45,000 values a second on
+// one key exact positions stay rare (0.2 %). While a subscription wants to know, questions are
+// sent beside the changes (see [inquiry]). A bookmark that is not exact is followed by one that is
+// as soon as there is such a position, unless that takes longer than a second. TestInterleavings
+// asks, answers and delivers in every order.
 //
 // A subscription claims an exact position only from the stream's last revision at the end of its
-// snapshot on (Subscription.syncFrom), since an entry that the snapshot missed was overwritten by a
-// message up to there. A subscription behind the feed is exact within the last run of positions that
-// were.
+// snapshot on (Subscription.syncFrom), since an entry that the snapshot missed was overwritten by
+// a message up to there. A subscription behind the feed is exact within the last run of positions
+// that were.
 //
 // The feed's mutex guards an exactness.
 type exactness struct {
@@ -59,14 +59,14 @@ type exactness struct {
 	owed bool
 	// skips counts what was skipped, so that a question can tell whether more was since.
 	skips uint64
-	// bound, while owed, is L: the first position that is exact if nothing more is skipped. 0 means
-	// that no question was answered since the last skip.
+	// bound, while owed, is L: the first position that is exact if nothing more is skipped. 0
+	// means that no question was answered since the last skip.
 	bound kvclient.Revision
-	// run is the first of the positions that are exact now, which end at the feed's. It counts if owed
-	// is false.
+	// run is the first of the positions that are exact now, which end at the feed's. It counts if
+	// owed is false.
 	run kvclient.Revision
-	// past is the last run before that: its positions stay exact for subscriptions that are behind the
-	// feed.
+	// past is the last run before that: its positions stay exact for subscriptions that are behind
+	// the feed.
 	past struct{ from, to kvclient.Revision }
 }
 
@@ -123,8 +123,8 @@ func (e *exactness) ask(position kvclient.Revision) question {
 	return question{skips: e.skips, position: position}
 }
 
-// answered takes the leader's answer to a question. It does not count if more was skipped since the
-// question was sent.
+// answered takes the leader's answer to a question. It does not count if more was skipped since
+// the question was sent.
 func (e *exactness) answered(q question, last, position kvclient.Revision) {
 	if q.skips != e.skips || !e.owed {
 		return

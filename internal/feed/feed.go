@@ -24,29 +24,31 @@ const (
 	missing
 )
 
-// maxMarkers bounds the markers that a feed remembers. Of a marker that it has forgotten, nobody can
-// say later that its purge was harmless.
+// maxMarkers bounds the markers that a feed remembers. Of a marker that it has forgotten, nobody
+// can say later that its purge was harmless.
 const maxMarkers = 1 << 16
 
 // A Feed is the live view of one bucket: a source, a log, and the subscriptions that follow it.
 //
 // # Lives
 //
-// The hub makes a feed for the first user of a bucket and drops it some time after the last one has
-// left. While the bucket is missing the feed rests: it keeps its subscriptions and has no goroutine.
+// The hub makes a feed for the first user of a bucket and drops it some time after the last one
+// has left. While the bucket is missing the feed rests: it keeps its subscriptions and has no
+// goroutine.
 //
-// The log of a feed begins when the source first reaches the stream, at the stream's last revision.
-// It begins anew, with a new generation and a new era, whenever what was delivered may not be so any
-// more; then every subscription that was there is reset. Otherwise it goes on after each loss of the
-// source, at the same position. Feed.adopt decides between the two at each start of the source.
+// The log of a feed begins when the source first reaches the stream, at the stream's last
+// revision. It begins anew, with a new generation and a new era, whenever what was delivered may
+// not be so any more; then every subscription that was there is reset. Otherwise it goes on after
+// each loss of the source, at the same position. Feed.adopt decides between the two at each start
+// of the source.
 //
 // # What the feed can answer for
 //
 // Five revisions bound what the feed can say of the past. All of them count in the present epoch.
 //
 //	log.horizon   the log has every change above it
-//	storeHorizon  everything that happened above it can be told from the store: nothing was removed
-//	              since without a trace
+//	storeHorizon  everything that happened above it can be told from the store: nothing was
+//	              removed since without a trace
 //	trustedFrom   points from here on are of this history, whoever gave them out
 //	purgedTo      markers up to here may have been purged from the store
 //	position      everything up to here has been read
@@ -56,10 +58,10 @@ const maxMarkers = 1 << 16
 //
 // # Invariants
 //
-// storeHorizon ≤ position, purgedTo ≤ position, and log.horizon ≤ position. Each change in the log has
-// a revision above log.horizon and at most position. If a key is in markers, the last entry of the
-// key that the feed has read is a marker of that revision. A reading in readings has at least one
-// reader, or ended less than shareFor ago.
+// storeHorizon ≤ position, purgedTo ≤ position, and log.horizon ≤ position. Each change in the log
+// has a revision above log.horizon and at most position. If a key is in markers, the last entry of
+// the key that the feed has read is a marker of that revision. A reading in readings has at least
+// one reader, or ended less than shareFor ago.
 type Feed struct {
 	// hub has this feed among its feeds.
 	hub *Hub
@@ -96,10 +98,11 @@ type Feed struct {
 	state sourceState
 	// sourceErr says why the source is missing, or was never reached; nil while it is live.
 	sourceErr error
-	// settled is closed once it is known whether there is a source. It is made anew when the source
-	// is lost, or has to be asked for again.
+	// settled is closed once it is known whether there is a source. It is made anew when the
+	// source is lost, or has to be asked for again.
 	settled chan struct{}
-	// generation rises with every reset of the feed. Subscriptions of an earlier one are to be reset.
+	// generation rises with every reset of the feed. Subscriptions of an earlier one are to be
+	// reset.
 	generation uint64
 	// lastReset is the reason of the last reset; "" before the first.
 	lastReset string
@@ -113,7 +116,8 @@ type Feed struct {
 	positionCheck kvclient.Check
 	// exact knows at which positions the changes, folded, give exactly the bucket's state.
 	exact exactness
-	// wantExact has the subscriptions that wait for an exact position; see Subscription.wantsExact.
+	// wantExact has the subscriptions that wait for an exact position; see
+	// Subscription.wantsExact.
 	wantExact map[*Subscription]struct{}
 	// exactWantedAt is when a subscription last asked whether its state is exact, and it was not.
 	exactWantedAt time.Time
@@ -123,11 +127,11 @@ type Feed struct {
 	trustedFrom kvclient.Revision
 	// era names the time since the last reset of this feed; no other feed has the same name.
 	era string
-	// lifetime is the least time after which the store may forget a message without a word; 0 if it
-	// never does.
+	// lifetime is the least time after which the store may forget a message without a word; 0 if
+	// it never does.
 	lifetime time.Duration
-	// discards: the stream drops its oldest messages for want of room and never says which, so that
-	// no position is exact.
+	// discards: the stream drops its oldest messages for want of room and never says which, so
+	// that no position is exact.
 	discards bool
 	// terms are those under which the bucket keeps its entries. What was reported of their ends
 	// follows from them.
@@ -144,15 +148,16 @@ type Feed struct {
 	readings map[readingKey]*reading
 	// dueReadings are to be started by startReadings, once the lock is released.
 	dueReadings []*reading
-	// maxResumed is the greatest revision at which a subscription has resumed. It is beyond position
-	// if another gateway, which had read more, gave that point out.
+	// maxResumed is the greatest revision at which a subscription has resumed. It is beyond
+	// position if another gateway, which had read more, gave that point out.
 	maxResumed kvclient.Revision
 	// snapshotsBegun has the revisions of the snapshots that were begun in this stretch; see
 	// knowsSnapshot.
 	snapshotsBegun map[kvclient.Revision]struct{}
 	// purgedTo: markers up to this revision may have been purged since the log began.
 	purgedTo kvclient.Revision
-	// purgedAt says when the messages of a key with a marker were last purged, by the server's clock.
+	// purgedAt says when the messages of a key with a marker were last purged, by the server's
+	// clock.
 	purgedAt map[string]time.Time
 	// awaiting has those that wait for a position, in no order.
 	awaiting []awaiter
@@ -163,8 +168,9 @@ type Feed struct {
 	// harmlessPurges counts what purges removed since lastTally without changing anything that a
 	// subscription holds. The counts of the stream are compared after subtracting it.
 	harmlessPurges purgeCount
-	// absences numbers the subscriptions that found the bucket missing before the source did; refuted
-	// is the number up to which the source has since found it there. See Subscription.absence.
+	// absences numbers the subscriptions that found the bucket missing before the source did;
+	// refuted is the number up to which the source has since found it there. See
+	// Subscription.absence.
 	absences, refuted uint64
 }
 
@@ -188,8 +194,8 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 	}
 }
 
-// settle waits until it is known whether there is a source. It returns nil if the source is live, or
-// else why there is none.
+// settle waits until it is known whether there is a source. It returns nil if the source is live,
+// or else why there is none.
 func (f *Feed) settle(ctx context.Context) error {
 	turn := bound.TurnOf(ctx)
 	turn.Pause()
@@ -234,8 +240,8 @@ func (f *Feed) unsettle() {
 	}
 }
 
-// setState notes what is known of the source, and why it is not live. If that is another state, all
-// subscriptions are woken. A source that has never been reached does not become stale.
+// setState notes what is known of the source, and why it is not live. If that is another state,
+// all subscriptions are woken. A source that has never been reached does not become stale.
 func (f *Feed) setState(s sourceState, why error) {
 	f.mu.Lock()
 	f.sourceErr = why
@@ -279,8 +285,8 @@ func (f *Feed) disclaimExact() {
 	f.exact.disclaim()
 }
 
-// requestVerify asks for a verification, which tells how exact the position is. It may be called by
-// any goroutine, with or without f.mu.
+// requestVerify asks for a verification, which tells how exact the position is. It may be called
+// by any goroutine, with or without f.mu.
 func (f *Feed) requestVerify() {
 	select {
 	case f.verifySoon <- struct{}{}:

@@ -9,11 +9,11 @@ import (
 
 // This file distinguishes histories of a stream.
 //
-// A stream that lost its end, by a power cut or a restored backup, gives its revisions out again in
-// the same epoch. And up to nats-server 2.14 the epoch of the same stream can move when the server
-// starts again. But when a message was stored is the same for every replica and every gateway. So a
-// message that is there, stored at the time that is known of it, makes everything up to its revision
-// the same history.
+// A stream that lost its end, by a power cut or a restored backup, gives its revisions out again
+// in the same epoch. And up to nats-server 2.14 the epoch of the same stream can move when the
+// server starts again. But when a message was stored is the same for every replica and every
+// gateway. So a message that is there, stored at the time that is known of it, makes everything up
+// to its revision the same history.
 //
 // Four characters of that time, the check, are in each tag and id. A subscription that resumes has
 // its check compared with the log, or else with the message in the store. If that message is gone,
@@ -21,10 +21,11 @@ import (
 // versions gave them, is judged by its epoch. A feed gives no such ids out: where it does not know
 // the check of the revision that a subscription has reached, it names an earlier one behind which
 // nothing was left out (Subscription.sent). See kvclient/check.go. TestInterleavings has lost ends
-// and moved epochs, and TestLostRevisionsAreNotTakenForThoseThatReplaceThem lost ends behind the API.
+// and moved epochs, and TestLostRevisionsAreNotTakenForThoseThatReplaceThem lost ends behind the
+// API.
 
-// An anchor is the newest message that the feed knows, or the stream's last one where the log began.
-// The stream is recognised by it.
+// An anchor is the newest message that the feed knows, or the stream's last one where the log
+// began. The stream is recognised by it.
 type anchor struct {
 	// revision is the message's; 0 if the stream was empty.
 	revision kvclient.Revision
@@ -32,9 +33,10 @@ type anchor struct {
 	stored time.Time
 }
 
-// survives reports whether the anchor's message is still there. stored is when the message that has
-// its revision now was stored; zero if there is none. A message that is gone counts as there while the
-// stream's last revision is still that of the anchor: the counts show whether it was removed.
+// survives reports whether the anchor's message is still there. stored is when the message that
+// has its revision now was stored; zero if there is none. A message that is gone counts as there
+// while the stream's last revision is still that of the anchor: the counts show whether it was
+// removed.
 func (a anchor) survives(now kvclient.StreamState, stored time.Time) bool {
 	switch {
 	case stored.Equal(a.stored):
@@ -50,9 +52,10 @@ func (a anchor) survives(now kvclient.StreamState, stored time.Time) bool {
 func (a anchor) identifies() bool { return a.revision > 0 && !a.stored.IsZero() }
 
 // recogniseStream takes over the epoch that the stream has now, if it is the same stream: then the
-// feed goes on under the new epoch without a reset, and what was lost meanwhile is judged as after any
-// loss (TestMovedEpochChangesNothing). It is the same if the anchor's message is there, stored at the
-// time that is known. Without a message that both have nothing is proved, and the epoch decides.
+// feed goes on under the new epoch without a reset, and what was lost meanwhile is judged as after
+// any loss (TestMovedEpochChangesNothing). It is the same if the anchor's message is there, stored
+// at the time that is known. Without a message that both have nothing is proved, and the epoch
+// decides.
 func (f *Feed) recogniseStream(
 	ctx context.Context, b *kvclient.Bucket, s kvclient.StreamState, patience time.Duration,
 ) error {
@@ -87,8 +90,8 @@ func (f *Feed) moveEpoch(epoch kvclient.Epoch) {
 		Msg("the creation time of a stream has moved, and its messages are the same")
 }
 
-// askInEpoch asks where the stream is. If that has another epoch than the feed knows, it waits up to
-// askTimeout for the feed to find out whether the stream is another one.
+// askInEpoch asks where the stream is. If that has another epoch than the feed knows, it waits up
+// to askTimeout for the feed to find out whether the stream is another one.
 func (f *Feed) askInEpoch(ctx context.Context) (*kvclient.Bucket, kvclient.StreamState, error) {
 	patience, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -124,13 +127,13 @@ func (f *Feed) currentStretch() stretch {
 	return stretch{f.generation, f.losses}
 }
 
-// continueAfterLoss notes that the log goes on after a loss of the source, since all that was read is
-// still there.
+// continueAfterLoss notes that the log goes on after a loss of the source, since all that was read
+// is still there.
 //
-// What was not read may have been lost in a crash, and its revisions given to other messages, which
-// the feed would pass over for a subscription that came with another gateway's id and is ahead of the
-// feed. So such subscriptions are reset (TestSubscriptionAheadOfALossIsReset), and snapshots begin
-// anew; see knowsSnapshot.
+// What was not read may have been lost in a crash, and its revisions given to other messages,
+// which the feed would pass over for a subscription that came with another gateway's id and is
+// ahead of the feed. So such subscriptions are reset (TestSubscriptionAheadOfALossIsReset), and
+// snapshots begin anew; see knowsSnapshot.
 func (f *Feed) continueAfterLoss() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -165,11 +168,11 @@ func (f *Feed) beginSnapshot(to kvclient.Revision) {
 // knowsSnapshot reports whether a snapshot that stands for a revision was begun in this stretch.
 // Only then may a client go on in the middle of it.
 //
-// A snapshot lacks what is overwritten while it is read: the client hears of the later message from
-// the log. If a crash takes that message back, the earlier one is the key's value again, and a client
-// that has read past it would never hear of it. Within a stretch that does not happen, since all that
-// was read is there. So a part of a snapshot of another stretch, or of another gateway, proves
-// nothing (TestPartOfASnapshotIsTakenOnlyInItsStretch). f.mu must be held.
+// A snapshot lacks what is overwritten while it is read: the client hears of the later message
+// from the log. If a crash takes that message back, the earlier one is the key's value again, and
+// a client that has read past it would never hear of it. Within a stretch that does not happen,
+// since all that was read is there. So a part of a snapshot of another stretch, or of another
+// gateway, proves nothing (TestPartOfASnapshotIsTakenOnlyInItsStretch). f.mu must be held.
 func (f *Feed) knowsSnapshot(to kvclient.Revision) bool {
 	_, known := f.snapshotsBegun[to]
 	return known
@@ -199,8 +202,8 @@ func (s *Subscription) isAhead() bool {
 	return false
 }
 
-// isOutdated reports whether the decision where to go on may no longer hold: it was made in another
-// stretch, and relies on what the feed has yet to read. The feed's mutex must be held.
+// isOutdated reports whether the decision where to go on may no longer hold: it was made in
+// another stretch, and relies on what the feed has yet to read. The feed's mutex must be held.
 func (s *Subscription) isOutdated() bool {
 	overtaken := s.decided && s.resetFirst == "" && s.lossesThen != s.feed.losses
 	return overtaken && (s.isAhead() || s.syncFrom > s.feed.position)
@@ -218,8 +221,8 @@ const (
 	otherHistory
 )
 
-// proofOf compares the check of a point with that of the message which has its revision: the one that
-// the feed read, as long as its log remembers it, or else the one in the store.
+// proofOf compares the check of a point with that of the message which has its revision: the one
+// that the feed read, as long as its log remembers it, or else the one in the store.
 func (f *Feed) proofOf(
 	ctx context.Context, b *kvclient.Bucket, s kvclient.StreamState, p *Point,
 ) (proof, error) {

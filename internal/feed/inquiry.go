@@ -11,19 +11,20 @@ const (
 	// askEvery is the least time between two questions of an inquiry. Each is a request to the
 	// stream's leader, and the server writes an audit record of it, which reaches every gateway.
 	askEvery = 10 * time.Millisecond
-	// wantFor is how long questions go on after a subscription has asked whether its state is exact.
+	// wantFor is how long questions go on after a subscription has asked whether its state is
+	// exact.
 	wantFor = time.Second
 )
 
 // An inquiry asks for the stream's last number while changes come, so that a feed which skips what
 // was overwritten can find out where its state is exact; see [exactness]. It asks only while a
 // subscription wants to know and a question would help, one question at a time, at most one each
-// askEvery. Changes are taken meanwhile. An answer does not count if something was skipped since its
-// question was sent.
+// askEvery. Changes are taken meanwhile. An answer does not count if something was skipped since
+// its question was sent.
 //
-// An inquiry is idle (pending is false), waits until it may ask again (nextSend runs), or waits for an
-// answer (pending is true). It belongs to the source's goroutine; each question waits for its answer
-// on a goroutine of its own.
+// An inquiry is idle (pending is false), waits until it may ask again (nextSend runs), or waits
+// for an answer (pending is true). It belongs to the source's goroutine; each question waits for
+// its answer on a goroutine of its own.
 type inquiry struct {
 	// feed is the one for which it asks.
 	feed *Feed

@@ -8,19 +8,19 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A changeLog holds the recent changes of a bucket in order: all that the feed read above the horizon.
-// It is the queue of every subscription, which holds a cursor in it and nothing else.
+// A changeLog holds the recent changes of a bucket in order: all that the feed read above the
+// horizon. It is the queue of every subscription, which holds a cursor in it and nothing else.
 //
-// The log grows at its end and drops its oldest changes when it has too many, or too many bytes, of
-// which the encoded frames of its changes are a part. The horizon then rises to the revision of the
-// newest change that was dropped. The newest change is never dropped.
+// The log grows at its end and drops its oldest changes when it has too many, or too many bytes,
+// of which the encoded frames of its changes are a part. The horizon then rises to the revision of
+// the newest change that was dropped. The newest change is never dropped.
 //
 // # The logs of all feeds share their memory
 //
-// A log may have up to 16 MiB, and a client that watched and filled a hundred buckets had 1.6 GiB in
-// their logs. So beyond 64 KiB each log takes its bytes from a bound of 128 MiB, of which one client's
-// feeds have at most half; where there is no room, the log drops its oldest changes earlier
-// (TestLogsShareTheirMemory).
+// A log may have up to 16 MiB, and a client that watched and filled a hundred buckets had 1.6 GiB
+// in their logs. So beyond 64 KiB each log takes its bytes from a bound of 128 MiB, of which one
+// client's feeds have at most half; where there is no room, the log drops its oldest changes
+// earlier (TestLogsShareTheirMemory).
 //
 // The feed's mutex guards it.
 type changeLog struct {
@@ -154,9 +154,9 @@ func (l *changeLog) restart(at kvclient.Revision, check kvclient.Check) {
 	}
 }
 
-// nearEnd is how many changes are looked at from the end before the rest is searched. Subscriptions
-// that keep up are there, and a binary search brings ten other changes into the processor's cache for
-// each of thousands of subscriptions.
+// nearEnd is how many changes are looked at from the end before the rest is searched.
+// Subscriptions that keep up are there, and a binary search brings ten other changes into the
+// processor's cache for each of thousands of subscriptions.
 const nearEnd = 8
 
 // after returns the changes above a revision, which must not be below the horizon.
@@ -166,14 +166,15 @@ func (l *changeLog) after(revision kvclient.Revision) []*Change {
 			return l.changes[i:]
 		}
 	}
-	i, _ := slices.BinarySearchFunc(l.changes, revision+1, func(c *Change, r kvclient.Revision) int {
-		switch {
-		case c.Revision < r:
-			return -1
-		case c.Revision > r:
-			return 1
-		}
-		return 0
-	})
+	i, _ := slices.BinarySearchFunc(l.changes, revision+1,
+		func(c *Change, r kvclient.Revision) int {
+			switch {
+			case c.Revision < r:
+				return -1
+			case c.Revision > r:
+				return 1
+			}
+			return 0
+		})
 	return l.changes[i:]
 }

@@ -10,16 +10,16 @@ import (
 
 // A mailbox holds the advisories of a bucket until the source's goroutine handles them.
 //
-// No advisory is lost silently. An advisory that says the same as one that waits already is not kept
-// twice, so only purges of single keys can be many. Those beyond the limit, 256, are judged at once by
-// whoever brings them, so that a sweep of markers is no reset, however large it is. Of every other
-// kind one is kept of those that say the same, so that there can be few. What nats.go drops because
-// its subscription is full (the bound advisory-bytes) changes kvclient.Hearing: then all feeds doubt
-// what they were told since they last looked, and compare their streams
+// No advisory is lost silently. An advisory that says the same as one that waits already is not
+// kept twice, so only purges of single keys can be many. Those beyond the limit, 256, are judged
+// at once by whoever brings them, so that a sweep of markers is no reset, however large it is. Of
+// every other kind one is kept of those that say the same, so that there can be few. What nats.go
+// drops because its subscription is full (the bound advisory-bytes) changes kvclient.Hearing: then
+// all feeds doubt what they were told since they last looked, and compare their streams
 // (TestPurgeWhoseAdvisoryWasDropped).
 //
-// Any goroutine may put, and one takes. The channel arrived has a token while something waits; a token
-// may outlive what it stands for, so that take can find nothing.
+// Any goroutine may put, and one takes. The channel arrived has a token while something waits; a
+// token may outlive what it stands for, so that take can find nothing.
 type mailbox struct {
 	// arrived has a token while something waits; its capacity is 1.
 	arrived chan struct{}
@@ -73,8 +73,8 @@ func (m *mailbox) put(a kvclient.Advisory) bool {
 	return true
 }
 
-// otherTerms stands for several terms that were reported while the mailbox was full. It is equal to
-// no feed's terms, since some of them may be others.
+// otherTerms stands for several terms that were reported while the mailbox was full. It is equal
+// to no feed's terms, since some of them may be others.
 var otherTerms = kvclient.Terms{MaxAge: -1}
 
 func sameTerms(a, b *kvclient.Terms) bool { return a == b || a != nil && b != nil && *a == *b }
@@ -103,17 +103,17 @@ func (m *mailbox) signal() {
 	}
 }
 
-// postAdvisory hands an advisory over to the source's goroutine. Any goroutine may call it. If there
-// is no room for the purge of a key, the purge is judged here; one that is not harmless becomes a
-// purge of everything, of which only one is kept.
+// postAdvisory hands an advisory over to the source's goroutine. Any goroutine may call it. If
+// there is no room for the purge of a key, the purge is judged here; one that is not harmless
+// becomes a purge of everything, of which only one is kept.
 func (f *Feed) postAdvisory(a kvclient.Advisory) {
 	if !f.mail.put(a) && !f.acceptPurge(a) {
 		f.mail.put(kvclient.Advisory{Kind: kvclient.StreamPurged, At: a.At})
 	}
 }
 
-// acceptPurge reports whether a purge changes nothing that a subscription holds, and counts it if so.
-// Any goroutine may call it.
+// acceptPurge reports whether a purge changes nothing that a subscription holds, and counts it if
+// so. Any goroutine may call it.
 func (f *Feed) acceptPurge(a kvclient.Advisory) bool {
 	if a.Key == "" || !f.harmless(a.Key, a.At) {
 		return false

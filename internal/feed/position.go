@@ -15,7 +15,8 @@ func (f *Feed) where() (kvclient.Revision, bool) {
 	return f.position, f.exact.holds(f.position, f.position)
 }
 
-// newQuestion returns what has to be remembered of a question to the stream that is about to be sent.
+// newQuestion returns what has to be remembered of a question to the stream that is about to be
+// sent.
 func (f *Feed) newQuestion() question {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -41,12 +42,13 @@ func (f *Feed) advance(to kvclient.Revision, check kvclient.Check) {
 type awaiter struct {
 	// revision is the position that it waits for.
 	revision kvclient.Revision
-	// wake is called once, with the feed locked, when the position is reached or the log begins anew.
+	// wake is called once, with the feed locked, when the position is reached or the log begins
+	// anew.
 	wake func()
 }
 
-// whenRead calls wake when everything up to the revision has been read, perhaps at once. f.mu must be
-// held.
+// whenRead calls wake when everything up to the revision has been read, perhaps at once. f.mu must
+// be held.
 func (f *Feed) whenRead(revision kvclient.Revision, wake func()) {
 	f.awaiting = append(f.awaiting, awaiter{revision, wake})
 	f.wakeAwaiting()

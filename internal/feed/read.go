@@ -9,21 +9,25 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
+// This file is the goroutine of a reading.
+
 const (
+	// chunkChanges and chunkBytes are how much a chunk has at most, but for its last change.
 	chunkChanges = 256
 	chunkBytes   = 256 << 10
-	// readPatience is how long a reading waits for its followers before it gives its place to another.
+	// cursorPatience is how long a reading waits for its cursors before it gives its place to another.
 	cursorPatience = 5 * time.Second
-	// followGrace is how long it may wait for them in any case, however many readings want to begin.
+	// cursorGrace is how long it may wait for them in any case, however many readings want the place.
 	cursorGrace = 100 * time.Millisecond
-	// retryAfter is how long followers wait after a reading that failed.
+	// retryAfter is how long subscriptions wait after a reading that failed.
 	retryAfter = 200 * time.Millisecond
 )
 
-// errUnvouched ends a replay that is not all that it should be: markers are gone that nobody has told of.
+// errUnvouched ends a reading that is not all that it should be: markers are gone from the store that
+// nobody has reported.
 var errUnvouched = errors.New("markers are gone from the store")
 
-// start runs the readings that are due. The feed is not locked.
+// startReadings starts the readings that are due. f.mu must not be held.
 func (f *Feed) startReadings() {
 	f.mu.Lock()
 	due := f.dueReadings
@@ -36,23 +40,23 @@ func (f *Feed) startReadings() {
 	}
 }
 
-// run reads, as soon as there is a place for one reading more, and tells the followers how it
-// ended.
+// run reads as soon as there is a place for one more open reading, and notes how that ended.
 func (r *reading) run() {
 	defer r.cancel()
 	end, err := r.readWhenAdmitted()
 	if r.ctx.Err() != nil {
-		return // nobody follows it any more
+		return // nobody needs it any more
 	}
 	if err != nil && !errors.Is(err, errUnvouched) {
-		// Who follows will try again; not at once, since what failed may still be away.
+		// The subscriptions will try again, but not at once, since what failed may still be away.
 		select {
 		case <-time.After(retryAfter):
 		case <-r.ctx.Done():
 		}
 	}
 	r.finish(end, err)
-	r.feed.hub.options.Logger.Debug().Str("bucket", r.feed.name.String()).Err(err).Msg("snapshot read")
+	r.feed.hub.options.Logger.Debug().Str("bucket", r.feed.name.String()).Err(err).
+		Msg("snapshot read")
 	if err != nil {
 		r.stopJoining()
 		return
@@ -60,7 +64,7 @@ func (r *reading) run() {
 	time.AfterFunc(shareFor, r.stopJoining)
 }
 
-// readInTurn reads in the turns of its client and bucket. It returns what readAll does.
+// readWhenAdmitted reads when the reading has its places. It returns what readAll does.
 func (r *reading) readWhenAdmitted() (end kvclient.Revision, err error) {
 	h := r.feed.hub
 	if err := h.openReadings.Take(r.ctx, &r.openHold, r.owner, 1, r.giveWay); err != nil {
@@ -75,7 +79,7 @@ func (r *reading) readWhenAdmitted() (end kvclient.Revision, err error) {
 	return r.readAll(r.ctx)
 }
 
-// giveWay asks the reading to give its place to another, should it be waiting for its followers.
+// giveWay asks the reading to give its place to another, if it is waiting for its cursors.
 func (r *reading) giveWay() {
 	select {
 	case r.placeWanted <- struct{}{}:
@@ -83,14 +87,14 @@ func (r *reading) giveWay() {
 	}
 }
 
-// takeTurn waits for the reading's turn to read.
+// becomeActive waits for a place among the active readings.
 func (r *reading) becomeActive(ctx context.Context) error {
 	err := r.feed.hub.activeReadings.Take(ctx, &r.activeHold, r.owner, 1, nil)
 	r.openHold.Progress()
 	return err
 }
 
-// openBound bounds the readings that are open, whether they read or wait for those who follow them.
+// openBound bounds the readings that are open, whether they are active or wait for their cursors.
 func openBound(set *bound.Set, readings int) *bound.Bound {
 	open := int64(openPerActive * readings)
 	return set.New(bound.Spec{
@@ -100,26 +104,35 @@ func openBound(set *bound.Set, readings int) *bound.Bound {
 		Limit:    open,
 		PerOwner: max(1, open/2),
 		Wait:     time.Minute,
-		Queue:    1 << 16, // no more than there are streams: each follows one reading
+		Queue:    1 << 16, // no more than there are streams: each needs one reading
 		Patience: cursorGrace,
 		AtLimit:  "a stream waits for its snapshot; clients and buckets take turns",
 	})
 }
 
-// turnBound bounds the readings that read from NATS at the same time.
+// activeBound bounds the readings that are read from NATS at the same time.
 func activeBound(set *bound.Set, readings int) *bound.Bound {
 	return set.New(bound.Spec{
-		Name:    "reading-snapshots",
-		Of:      "open snapshots and replays that are being read from NATS",
-		Unit:    bound.Places,
-		Limit:   int64(readings),
-		Wait:    time.Minute,
-		Queue:   openPerActive * readings,
-		AtLimit: "the others wait; clients and buckets take turns after each 256 entries or 256 KiB",
+		Name:  "reading-snapshots",
+		Of:    "open snapshots and replays that are being read from NATS",
+		Unit:  bound.Places,
+		Limit: int64(readings),
+		Wait:  time.Minute,
+		Queue: openPerActive * readings,
+		AtLimit: "the others wait; clients and buckets take turns after each 256 entries or " +
+			"256 KiB",
 	})
 }
 
-// readAll returns the stream's last revision when all was read.
+// readAll reads everything. It returns the stream's last revision once all was read: an entry that the
+// reading missed was overwritten by a message up to there, so a subscription is complete only when the
+// log has brought it that far.
+//
+// What a consumer is said to have is no proof that all was read, since nats-server counts what took
+// the place of an overwritten message some time later. So kvclient ends a replay only when the leader
+// says that nothing that it selects was stored since, or when something later has come
+// (TestPendingToldTooLow). readAll relies on that: when Replay returns nil, every key that had an
+// entry up to `to` has been read, or has a later message that the log brings.
 func (r *reading) readAll(ctx context.Context) (end kvclient.Revision, err error) {
 	bucket, to, toCheck := r.bucket, r.key.to, r.key.toCheck
 	if to == 0 {
@@ -139,8 +152,14 @@ func (r *reading) readAll(ctx context.Context) (end kvclient.Revision, err error
 	if !r.key.replay {
 		c.snapshot, c.check = to, toCheck
 	}
-	err = bucket.Replay(ctx, kvclient.Replay{Filters: r.filters, History: r.key.history, After: r.key.after, To: to, NoValues: r.key.noValues},
-		func(e kvclient.Entry) error { return c.visit(ctx, e) })
+	replay := kvclient.Replay{
+		Filters:  r.filters,
+		History:  r.key.history,
+		After:    r.key.after,
+		To:       to,
+		NoValues: r.key.noValues,
+	}
+	err = bucket.Replay(ctx, replay, func(e kvclient.Entry) error { return c.visit(ctx, e) })
 	if err == nil {
 		err = c.flush(ctx)
 	}
@@ -165,21 +184,28 @@ func (r *reading) ask(ctx context.Context) (*kvclient.Bucket, kvclient.StreamSta
 
 // A collector makes chunks of what is read.
 type collector struct {
-	reading  *reading
+	// reading is the one that gets the chunks.
+	reading *reading
+	// snapshot is the revision that the entries are a snapshot for; 0 for a replay.
 	snapshot kvclient.Revision
-	check    kvclient.Check // of the message at that revision
-	pending  *chunk
+	// check is that of the message at that revision.
+	check kvclient.Check
+	// pending is the chunk that is not full yet.
+	pending *chunk
 }
 
+// visit takes an entry over, and waits after a full chunk until the reading may go on.
 func (c *collector) visit(ctx context.Context, e kvclient.Entry) error {
 	change := &Change{Entry: e, Snapshot: c.snapshot, SnapshotCheck: c.check}
-	c.pending.changes, c.pending.bytes = append(c.pending.changes, change), c.pending.bytes+change.readingBytes()
+	c.pending.changes = append(c.pending.changes, change)
+	c.pending.bytes += change.readingBytes()
 	if len(c.pending.changes) < chunkChanges && c.pending.bytes < chunkBytes {
 		return nil
 	}
 	return c.flush(ctx)
 }
 
+// flush hands the pending chunk over, once no marker before it is missing.
 func (c *collector) flush(ctx context.Context) error {
 	full := c.pending
 	if len(full.changes) == 0 {
@@ -193,23 +219,24 @@ func (c *collector) flush(ctx context.Context) error {
 	return c.reading.pauseBetweenChunks(ctx)
 }
 
-// account finds out what became of markers that did not come. Nobody may get past them before: as a point, a later revision would
-// vouch for them.
-func (r *reading) accountFor(ctx context.Context, missed []*expectedMarker) error {
-	if len(missed) == 0 {
+// accountFor finds out what became of markers that did not come. It returns errUnvouched if one of
+// them is gone from the store. No subscription may get past them before that is known: as a point, a
+// later revision would vouch for them.
+func (r *reading) accountFor(ctx context.Context, missing []*expectedMarker) error {
+	if len(missing) == 0 {
 		return nil
 	}
 	_, s, err := r.ask(ctx)
 	if err == nil {
 		err = r.feed.awaitRead(ctx, s.Last)
 	}
-	if err == nil && !r.feed.explains(missed) {
+	if err == nil && !r.feed.explains(missing) {
 		err = errUnvouched
 	}
 	return err
 }
 
-// reach waits until the feed has read everything up to a revision.
+// awaitRead waits until the feed has read everything up to a revision, for askTimeout at most.
 func (f *Feed) awaitRead(ctx context.Context, revision kvclient.Revision) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -225,8 +252,8 @@ func (f *Feed) awaitRead(ctx context.Context, revision kvclient.Revision) error 
 	}
 }
 
-// await lets other readings read, for as long as the fastest follower is too far behind and until
-// this one's turn has come again.
+// pauseBetweenChunks lets other readings be active, for as long as the fastest cursor is too far behind
+// and until this reading may be active again.
 func (r *reading) pauseBetweenChunks(ctx context.Context) error {
 	r.activeHold.Release()
 	if err := r.awaitCursors(ctx); err != nil {
@@ -235,6 +262,8 @@ func (r *reading) pauseBetweenChunks(ctx context.Context) error {
 	return r.becomeActive(ctx)
 }
 
+// awaitCursors waits until the fastest cursor is near enough. It returns context.DeadlineExceeded if
+// that takes too long, or if another reading waits for the place.
 func (r *reading) awaitCursors(ctx context.Context) error {
 	if !r.tooFarAhead() {
 		return nil
@@ -243,7 +272,7 @@ func (r *reading) awaitCursors(ctx context.Context) error {
 	defer patience.Stop()
 	grace := time.NewTimer(cursorGrace)
 	defer grace.Stop()
-	var wanted chan struct{}
+	var wanted chan struct{} // placeWanted once the grace is over
 	for r.tooFarAhead() {
 		select {
 		case <-r.cursorMoved:
@@ -261,7 +290,7 @@ func (r *reading) awaitCursors(ctx context.Context) error {
 	return nil
 }
 
-// ahead reports whether the reading has to wait for those who follow it.
+// tooFarAhead reports whether the reading has to wait for its cursors.
 func (r *reading) tooFarAhead() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -21,7 +21,8 @@ const (
 	verifyEvery = 5 * time.Second
 	// minBackoff is the pause after the first loss of a source.
 	minBackoff = 50 * time.Millisecond
-	// maxBackoff bounds the pause, so that the first event comes within 2 s of the source's return.
+	// maxBackoff bounds the pause, so that the first event comes within 2 s of the source's
+	// return.
 	maxBackoff = 1500 * time.Millisecond
 	// gatherGap is how long after the last purge of a sweep the sweep counts as complete. The
 	// advisories come one for each key.
@@ -30,8 +31,8 @@ const (
 	maxGather = time.Second
 	// askTimeout is how long the answer to a question is waited for.
 	askTimeout = 2 * time.Second
-	// minAskTimeout is how long it is waited for after a loss, at first. The question may have been
-	// taken away by the node that went, so the first one is asked again sooner.
+	// minAskTimeout is how long it is waited for after a loss, at first. The question may have
+	// been taken away by the node that went, so the first one is asked again sooner.
 	minAskTimeout = askTimeout / 4
 )
 
@@ -97,8 +98,9 @@ func (f *Feed) pauseForRetry(ctx context.Context, wait time.Duration) (told bool
 	return false
 }
 
-// readSource reads the stream until the source is lost or the bucket has changed. Each of its first
-// questions waits for as long as patience for an answer; reached reports that they were answered.
+// readSource reads the stream until the source is lost or the bucket has changed. Each of its
+// first questions waits for as long as patience for an answer; reached reports that they were
+// answered.
 func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached bool, err error) {
 	hearing := f.hub.client.Hearing()
 	bucket, s, err := f.askWithin(ctx, patience)
@@ -137,10 +139,10 @@ func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached 
 	return true, f.receive(ctx, tail.C, tail.Err, streamQuestions{f.verify, f.askState})
 }
 
-// verifyAfterLoss finds out, after a loss, whether the log may go on. It asks the stream once more,
-// after the consumer's answer. On a new connection the server may have answered the first question,
-// which went over another one, before it knew of the subscriptions to advisories; the consumer's
-// answer came behind them (TestPurgeBeforeTheSubscriptionsAreThere).
+// verifyAfterLoss finds out, after a loss, whether the log may go on. It asks the stream once
+// more, after the consumer's answer. On a new connection the server may have answered the first
+// question, which went over another one, before it knew of the subscriptions to advisories; the
+// consumer's answer came behind them (TestPurgeBeforeTheSubscriptionsAreThere).
 func (f *Feed) verifyAfterLoss(ctx context.Context, patience time.Duration) error {
 	bucket, s, err := f.askWithin(ctx, patience)
 	if err != nil {
@@ -160,8 +162,8 @@ func (f *Feed) verifyAfterLoss(ctx context.Context, patience time.Duration) erro
 	return nil
 }
 
-// ask asks the stream's leader what the stream is. While a stream has no leader, every replica answers
-// with what it knows itself; [kvclient.Client.State] takes that for no answer
+// ask asks the stream's leader what the stream is. While a stream has no leader, every replica
+// answers with what it knows itself; [kvclient.Client.State] takes that for no answer
 // (TestClusterWithoutALeader), so that no decision here is made by the word of a replica.
 func (f *Feed) ask(ctx context.Context) (*kvclient.Bucket, kvclient.StreamState, error) {
 	return f.askWithin(ctx, askTimeout)
@@ -175,7 +177,8 @@ func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (
 	return f.hub.client.State(ctx, f.name)
 }
 
-// streamQuestions are the ways in which the source's goroutine looks at the stream. Tests have others.
+// streamQuestions are the ways in which the source's goroutine looks at the stream. Tests have
+// others.
 type streamQuestions struct {
 	// verify compares all that the feed knows with the stream. Nothing is taken meanwhile.
 	verify func(context.Context) error
@@ -183,8 +186,8 @@ type streamQuestions struct {
 	last func(context.Context) (kvclient.StreamState, error)
 }
 
-// receive takes what the source delivers, handles advisories, and compares the feed with the stream
-// from time to time. When arrivals is closed, lost says why.
+// receive takes what the source delivers, handles advisories, and compares the feed with the
+// stream from time to time. When arrivals is closed, lost says why.
 func (f *Feed) receive(
 	ctx context.Context, arrivals <-chan []kvclient.Entry, lost func() error, ask streamQuestions,
 ) error {
@@ -275,8 +278,8 @@ func (f *Feed) gatherPurges(ctx context.Context) {
 // verify compares all that the feed knows with the stream, and passes over revisions beyond the
 // position that are gone. What arrives meanwhile waits.
 //
-// Where entries vanish by age, a revision beyond the position that is gone is not passed over: it may
-// have been a marker that vanished before it was read, so subscriptions are reset
+// Where entries vanish by age, a revision beyond the position that is gone is not passed over: it
+// may have been a marker that vanished before it was read, so subscriptions are reset
 // (TestMarkerThatExpiresUnread). If the last message is there, it is one of another subject, as a
 // stream with sources has them.
 func (f *Feed) verify(ctx context.Context) error {

@@ -7,25 +7,26 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// sourceSide is the part of a feed that only the source's goroutine touches, so that no lock guards
-// it. It is what the source needs to judge, after something went wrong, whether the log may go on.
+// sourceSide is the part of a feed that only the source's goroutine touches, so that no lock
+// guards it. It is what the source needs to judge, after something went wrong, whether the log may
+// go on.
 //
 // # The protocol of a start
 //
-// readSource asks where the stream is, recognises it by the anchor, and calls startAt, which lets the
-// log begin, begin anew or go on. Then it makes a consumer behind the position. If missedSince is
-// set, the stream is asked once more and trusts decides whether the log may really go on. After that
-// receive runs until something ends it. What ends it leaves its reason in resetFor, if subscriptions
-// hold what is not so, or in missedSince, if advisories may have been missed.
+// readSource asks where the stream is, recognises it by the anchor, and calls startAt, which lets
+// the log begin, begin anew or go on. Then it makes a consumer behind the position. If missedSince
+// is set, the stream is asked once more and trusts decides whether the log may really go on. After
+// that receive runs until something ends it. What ends it leaves its reason in resetFor, if
+// subscriptions hold what is not so, or in missedSince, if advisories may have been missed.
 //
 // # Tallies
 //
 // A purge is proved not to have happened by counting: what was there before, and what came since,
 // must add up to what is there now. But what was counted less than advisoryDelay before advisories
 // were missed may already lack messages whose purge had yet to be reported. So three tallies are
-// kept, and only one that was old enough at that time is used. A new tally becomes lastTally; the one
-// before it moves to agingTally as soon as the tally there is older than advisoryDelay, which itself
-// moves to oldTally. So writers that never rest do not keep tallies from growing old.
+// kept, and only one that was old enough at that time is used. A new tally becomes lastTally; the
+// one before it moves to agingTally as soon as the tally there is older than advisoryDelay, which
+// itself moves to oldTally. So writers that never rest do not keep tallies from growing old.
 type sourceSide struct {
 	// now is the gateway's clock.
 	now func() time.Time
@@ -53,11 +54,11 @@ type sourceSide struct {
 	// void is the reason for a reset that lies in what take was given; "" for none. take has no
 	// result, so whoever called it looks here.
 	void string
-	// configUpdated: the stream's configuration was changed since lastTally. A shorter history takes
-	// messages away.
+	// configUpdated: the stream's configuration was changed since lastTally. A shorter history
+	// takes messages away.
 	configUpdated bool
-	// unexplained is what was missing at the last count, without a report of who removed it; nil for
-	// nothing.
+	// unexplained is what was missing at the last count, without a report of who removed it; nil
+	// for nothing.
 	unexplained *purgeCount
 	// lastTally is the last one that was made with everything read.
 	lastTally tally
@@ -86,8 +87,8 @@ type tally struct {
 	at time.Time
 }
 
-// isMissing reports whether an error says that there is no such bucket, which nothing but a change of
-// the stream can fix.
+// isMissing reports whether an error says that there is no such bucket, which nothing but a change
+// of the stream can fix.
 func isMissing(err error) bool {
 	return errors.Is(err, kvclient.ErrBucketNotFound) || errors.Is(err, kvclient.ErrBadBucket)
 }
@@ -95,9 +96,9 @@ func isMissing(err error) bool {
 // noteSourceLost notes that there is no source, and why.
 //
 // Whatever the source was lost with, advisories may be lost with it: that the gateway's connection
-// stands is no proof, since what lies behind its server can be lost (TestPurgeBehindALeafNode). And
-// what vanishes by age is never reported. A bucket that is missing and comes back with the same epoch
-// was restored, and may lack some of what was read.
+// stands is no proof, since what lies behind its server can be lost (TestPurgeBehindALeafNode).
+// And what vanishes by age is never reported. A bucket that is missing and comes back with the
+// same epoch was restored, and may lack some of what was read.
 func (f *Feed) noteSourceLost(err error) {
 	if isMissing(err) {
 		f.setState(missing, err)
@@ -133,12 +134,12 @@ func (f *Feed) noteMissed(from time.Time) {
 	}
 }
 
-// noteHearing notes over which connection advisories come from now on. If they came over another one,
-// or some were dropped, advisories may have been missed, though the source ended for another reason:
-// a connection that ended may have been replaced meanwhile. nats.go counts a new connection before it
-// uses it, so the count is a proof; TestMarkerPurgedWhileTheConnectionWasLost failed once in 60 runs
-// where the report of the reconnection was waited for instead. Then the state is not live before the
-// stream has been compared.
+// noteHearing notes over which connection advisories come from now on. If they came over another
+// one, or some were dropped, advisories may have been missed, though the source ended for another
+// reason: a connection that ended may have been replaced meanwhile. nats.go counts a new
+// connection before it uses it, so the count is a proof; TestMarkerPurgedWhileTheConnectionWasLost
+// failed once in 60 runs where the report of the reconnection was waited for instead. Then the
+// state is not live before the stream has been compared.
 func (f *Feed) noteHearing(h kvclient.Hearing) {
 	if f.hearing != h && f.hearing != (kvclient.Hearing{}) {
 		missed := f.lastHeard()
@@ -174,10 +175,10 @@ func (f *Feed) noteTally(s kvclient.StreamState) {
 	f.lastTally = tally{s, f.now()}
 }
 
-// delays say how much later than usual something comes. The messages are dated by a clock that is not
-// the gateway's, so that only differences between delays mean anything. The usual delay is the least
-// of this period and the one before. It is learnt anew at each reset of the feed, so that a step of a
-// clock is one reset and not many.
+// delays say how much later than usual something comes. The messages are dated by a clock that is
+// not the gateway's, so that only differences between delays mean anything. The usual delay is the
+// least of this period and the one before. It is learnt anew at each reset of the feed, so that a
+// step of a clock is one reset and not many.
 type delays struct {
 	// least is the least delay of this period.
 	least time.Duration
@@ -190,7 +191,8 @@ type delays struct {
 // delaysPeriod is how long a period is.
 const delaysPeriod = time.Minute
 
-// unusual takes one more delay, of what came now, and returns by how much it exceeds the usual one.
+// unusual takes one more delay, of what came now, and returns by how much it exceeds the usual
+// one.
 func (d *delays) unusual(delay time.Duration, now time.Time) time.Duration {
 	switch {
 	case d.periodStart.IsZero():

@@ -12,9 +12,10 @@ import (
 // source's goroutine.
 //
 // The subscriptions are woken without f.mu, since each asks for it at once, on another processor.
-// While the feed held the lock until all were woken, a thousand goroutines were put to sleep a second
-// time, which was a tenth of the time of a delivery. That a tail has a goroutine of its own between
-// the connection and the feed costs nothing that shows (1.02 in twelve pairs, 100 subscribers).
+// While the feed held the lock until all were woken, a thousand goroutines were put to sleep a
+// second time, which was a tenth of the time of a delivery. That a tail has a goroutine of its own
+// between the connection and the feed costs nothing that shows (1.02 in twelve pairs, 100
+// subscribers).
 func (f *Feed) take(entries []kvclient.Entry) {
 	f.appendEntries(entries)
 	for i, wake := range f.toWake {
@@ -25,16 +26,16 @@ func (f *Feed) take(entries []kvclient.Entry) {
 }
 
 // appendEntries appends what the source delivered, and leaves in toWake how to wake the
-// subscriptions that have something to tell now. If the entries show that subscriptions hold what is
-// not so, it leaves the reason in f.void.
+// subscriptions that have something to tell now. If the entries show that subscriptions hold what
+// is not so, it leaves the reason in f.void.
 //
-// Two things show that. A message with `Nats-Rollup: all` takes all others with it, and no advisory
-// says so (TestRollupOfAll). And where entries vanish by age, what was skipped may have been a marker
-// that vanished before it was read: nobody is told of what ends by age. A marker can have one second
-// to live, or what max_age gives it. So if something comes later than usual by 0.9 of that time, with
-// a gap before it, the feed begins anew (TestMarkerThatExpiresUnread); see [delays] for what is usual.
-// A feed that is always that late would not notice. An answer that takes that long while much is
-// overwritten is a reset, too.
+// Two things show that. A message with `Nats-Rollup: all` takes all others with it, and no
+// advisory says so (TestRollupOfAll). And where entries vanish by age, what was skipped may have
+// been a marker that vanished before it was read: nobody is told of what ends by age. A marker can
+// have one second to live, or what max_age gives it. So if something comes later than usual by 0.9
+// of that time, with a gap before it, the feed begins anew (TestMarkerThatExpiresUnread); see
+// [delays] for what is usual. A feed that is always that late would not notice. An answer that
+// takes that long while much is overwritten is a reset, too.
 func (f *Feed) appendEntries(entries []kvclient.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -72,12 +73,13 @@ func (f *Feed) appendEntries(entries []kvclient.Entry) {
 	f.wakeExact()
 }
 
-// trackMarker keeps what is needed to judge the purge of a key: whether its last entry is a marker.
+// trackMarker keeps what is needed to judge the purge of a key: whether its last entry is a
+// marker.
 //
-// Advisories can arrive before the entries that they concern. So a value may still be on its way that
-// was stored over a marker and purged with it; by the marker alone the purge was judged harmless, and
-// it was not. The times tell: the value was stored before the purge (TestPurgeOvertakesAnEntry).
-// f.mu must be held.
+// Advisories can arrive before the entries that they concern. So a value may still be on its way
+// that was stored over a marker and purged with it; by the marker alone the purge was judged
+// harmless, and it was not. The times tell: the value was stored before the purge
+// (TestPurgeOvertakesAnEntry). f.mu must be held.
 func (f *Feed) trackMarker(e *kvclient.Entry) {
 	if at, known := f.purgedAt[e.Key]; known {
 		delete(f.purgedAt, e.Key)
@@ -96,10 +98,10 @@ func (f *Feed) trackMarker(e *kvclient.Entry) {
 	f.markers[e.Key] = e.Revision
 }
 
-// harmless reports whether the purge of a key's messages, at that time of the server's clock, changes
-// nothing that a subscription holds: the key's last entry is a marker, and was read. If so it notes
-// that the store may lack the marker, which a subscription that resumes from before it would not
-// hear of any more.
+// harmless reports whether the purge of a key's messages, at that time of the server's clock,
+// changes nothing that a subscription holds: the key's last entry is a marker, and was read. If so
+// it notes that the store may lack the marker, which a subscription that resumes from before it
+// would not hear of any more.
 //
 // A subscription that came with more than the feed has read, by another gateway's word, may hold a
 // later value of the key. Until the feed has caught up no purge is harmless
