@@ -10,10 +10,10 @@ import (
 //
 // A poll is made on a goroutine that writes to thousands of other streams, and while the feed is
 // locked everything of the bucket waits. A resume whose filters select nothing went through 65,536
-// changes in one poll, with the feed locked. So a poll now matches some hundred changes at most, fewer
-// where the filters are long, and all but the first few without the lock. It then commits its cursor,
-// if the log is still the one that it was (TestPollNoticesWhatHappensMeanwhile). The markers that a
-// reading must come by are matched without the lock, too (reading.begin).
+// changes in one poll, with the feed locked. So a poll now matches some hundred changes at most,
+// fewer where the filters are long, and all but the first few without the lock. It then commits
+// its cursor, if the log is still the one that it was (TestPollNoticesWhatHappensMeanwhile). The
+// markers that a reading must come by are matched without the lock, too (reading.begin).
 
 // A pollLimit says how much of the log one poll may look at. What a change costs is counted by the
 // tokens of the filters that it is matched with.
@@ -41,9 +41,9 @@ func tokensOf(filters kvclient.Filters) (tokens int) {
 	return tokens
 }
 
-// A batch is a part of the log that is matched while the feed is not locked. poll makes it, with the
-// lock, and finishBatch matches it, takes the lock again, and commits. In between the log may drop the
-// changes, grow, or begin anew.
+// A batch is a part of the log that is matched while the feed is not locked. poll makes it, with
+// the lock, and finishBatch matches it, takes the lock again, and commits. In between the log may
+// drop the changes, grow, or begin anew.
 type batch struct {
 	// changeList has the changes; it goes back to the pool afterwards.
 	*changeList
@@ -61,8 +61,8 @@ type changeList struct{ changes []*Change }
 
 var changeLists = sync.Pool{New: func() any { return new(changeList) }}
 
-// batchOf returns as many of the log's changes as may be matched without the lock. The feed's mutex
-// must be held.
+// batchOf returns as many of the log's changes as may be matched without the lock. The feed's
+// mutex must be held.
 func (s *Subscription) batchOf(changes []*Change, limit int) *batch {
 	list := changeLists.Get().(*changeList)
 	count := min(len(changes), s.feed.hub.pollLimit.batchSize(s.tokens))
@@ -77,8 +77,8 @@ func (b *batch) free() {
 	changeLists.Put(b.changeList)
 }
 
-// selectChanges appends up to limit of the changes that the subscription sends, and returns how many
-// it has looked at. The change of the revision matched is known to match.
+// selectChanges appends up to limit of the changes that the subscription sends, and returns how
+// many it has looked at. The change of the revision matched is known to match.
 func (s *Subscription) selectChanges(
 	changes []*Change, matched kvclient.Revision, events []Event, limit int,
 ) (_ []Event, looked int) {
@@ -97,8 +97,9 @@ func (s *Subscription) selectChanges(
 }
 
 // takeFromLog sends what the log has above the cursor. drained reports that it was all. For a
-// subscription that keeps up, or selects most of the changes, everything is matched at once; if that
-// was not enough, rest is what is to be matched with the feed unlocked. The feed's mutex must be held.
+// subscription that keeps up, or selects most of the changes, everything is matched at once; if
+// that was not enough, rest is what is to be matched with the feed unlocked. The feed's mutex must
+// be held.
 func (s *Subscription) takeFromLog(events []Event, limit int) (
 	_ []Event, drained bool, rest *batch,
 ) {
@@ -116,8 +117,8 @@ func (s *Subscription) takeFromLog(events []Event, limit int) (
 	return events, looked == len(changes), nil
 }
 
-// advanceCursor moves the cursor, and the point that can be given out, over changes. The feed's mutex
-// must be held.
+// advanceCursor moves the cursor, and the point that can be given out, over changes. The feed's
+// mutex must be held.
 func (s *Subscription) advanceCursor(changes []*Change) {
 	if len(changes) == 0 {
 		return
@@ -126,9 +127,9 @@ func (s *Subscription) advanceCursor(changes []*Change) {
 	s.cursor, s.sent, s.sentCheck = last.Revision, last.Revision, last.Check
 }
 
-// finishBatch matches a batch and commits the cursor. If the log has begun anew meanwhile, what was
-// matched is dropped, since a reset comes instead. more is as with [Subscription.Poll]. The feed's
-// mutex must not be held.
+// finishBatch matches a batch and commits the cursor. If the log has begun anew meanwhile, what
+// was matched is dropped, since a reset comes instead. more is as with [Subscription.Poll]. The
+// feed's mutex must not be held.
 func (s *Subscription) finishBatch(b *batch, events []Event) (_ []Event, more bool) {
 	defer b.free()
 	before := len(events)

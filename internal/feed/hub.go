@@ -130,7 +130,8 @@ type Stats struct {
 }
 
 var resetReasons = [...]string{
-	ReasonEpoch, ReasonAhead, ReasonHorizon, ReasonUnknownID, ReasonPurged, ReasonFilters, ReasonConfig,
+	ReasonEpoch, ReasonAhead, ReasonHorizon, ReasonUnknownID, ReasonPurged, ReasonFilters,
+	ReasonConfig,
 }
 
 // EachReset calls visit with each reason for which subscriptions are reset, and how often they

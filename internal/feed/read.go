@@ -15,16 +15,18 @@ const (
 	// chunkChanges and chunkBytes are how much a chunk has at most, but for its last change.
 	chunkChanges = 256
 	chunkBytes   = 256 << 10
-	// cursorPatience is how long a reading waits for its cursors before it gives its place to another.
+	// cursorPatience is how long a reading waits for its cursors before it gives its place to
+	// another.
 	cursorPatience = 5 * time.Second
-	// cursorGrace is how long it may wait for them in any case, however many readings want the place.
+	// cursorGrace is how long it may wait for them in any case, however many readings want the
+	// place.
 	cursorGrace = 100 * time.Millisecond
 	// retryAfter is how long subscriptions wait after a reading that failed.
 	retryAfter = 200 * time.Millisecond
 )
 
-// errUnvouched ends a reading that is not all that it should be: markers are gone from the store that
-// nobody has reported.
+// errUnvouched ends a reading that is not all that it should be: markers are gone from the store
+// that nobody has reported.
 var errUnvouched = errors.New("markers are gone from the store")
 
 // startReadings starts the readings that are due. f.mu must not be held.
@@ -124,13 +126,13 @@ func activeBound(set *bound.Set, readings int) *bound.Bound {
 	})
 }
 
-// readAll reads everything. It returns the stream's last revision once all was read: an entry that the
-// reading missed was overwritten by a message up to there, so a subscription is complete only when the
-// log has brought it that far.
+// readAll reads everything. It returns the stream's last revision once all was read: an entry that
+// the reading missed was overwritten by a message up to there, so a subscription is complete only
+// when the log has brought it that far.
 //
-// What a consumer is said to have is no proof that all was read, since nats-server counts what took
-// the place of an overwritten message some time later. So kvclient ends a replay only when the leader
-// says that nothing that it selects was stored since, or when something later has come
+// What a consumer is said to have is no proof that all was read, since nats-server counts what
+// took the place of an overwritten message some time later. So kvclient ends a replay only when
+// the leader says that nothing that it selects was stored since, or when something later has come
 // (TestPendingToldTooLow). readAll relies on that: when Replay returns nil, every key that had an
 // entry up to `to` has been read, or has a later message that the log brings.
 func (r *reading) readAll(ctx context.Context) (end kvclient.Revision, err error) {
@@ -220,8 +222,8 @@ func (c *collector) flush(ctx context.Context) error {
 }
 
 // accountFor finds out what became of markers that did not come. It returns errUnvouched if one of
-// them is gone from the store. No subscription may get past them before that is known: as a point, a
-// later revision would vouch for them.
+// them is gone from the store. No subscription may get past them before that is known: as a point,
+// a later revision would vouch for them.
 func (r *reading) accountFor(ctx context.Context, missing []*expectedMarker) error {
 	if len(missing) == 0 {
 		return nil
@@ -252,8 +254,8 @@ func (f *Feed) awaitRead(ctx context.Context, revision kvclient.Revision) error 
 	}
 }
 
-// pauseBetweenChunks lets other readings be active, for as long as the fastest cursor is too far behind
-// and until this reading may be active again.
+// pauseBetweenChunks lets other readings be active, for as long as the fastest cursor is too far
+// behind and until this reading may be active again.
 func (r *reading) pauseBetweenChunks(ctx context.Context) error {
 	r.activeHold.Release()
 	if err := r.awaitCursors(ctx); err != nil {
@@ -262,8 +264,8 @@ func (r *reading) pauseBetweenChunks(ctx context.Context) error {
 	return r.becomeActive(ctx)
 }
 
-// awaitCursors waits until the fastest cursor is near enough. It returns context.DeadlineExceeded if
-// that takes too long, or if another reading waits for the place.
+// awaitCursors waits until the fastest cursor is near enough. It returns context.DeadlineExceeded
+// if that takes too long, or if another reading waits for the place.
 func (r *reading) awaitCursors(ctx context.Context) error {
 	if !r.tooFarAhead() {
 		return nil

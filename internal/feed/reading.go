@@ -41,8 +41,8 @@ type readingKey struct {
 	toCheck kvclient.Check
 }
 
-// A reading is a snapshot, or a replay, that is read from the store once for all subscriptions that
-// need it.
+// A reading is a snapshot, or a replay, that is read from the store once for all subscriptions
+// that need it.
 //
 // # States
 //
@@ -55,19 +55,21 @@ type readingKey struct {
 //
 // # Snapshots are read in turns, and only for those who are there
 //
-// Four readings are active at a time, and 32 are open. In both bounds clients and their buckets are
-// served in turn, and of the open readings a client has at most half. A reading is active for one
-// chunk at a time, so that a snapshot of a million keys does not keep the others waiting. One whose
-// cursors are slow is not active while it waits for them, and gives its place to another that waits
-// (TestSlowSnapshotsDelayNobody). When the last cursor leaves, the reading is dropped, whether it
-// waits or reads: 1,000 streams that were opened and closed within 0.4 s had delayed another bucket's
-// Synced by 4 to 12 s (TestAbandonedReadingsAreDropped, TestSnapshotsOfOneClientDelayNoOther). The
-// queue needs no limit of its own: it has at most one reading for each open stream.
+// Four readings are active at a time, and 32 are open. In both bounds clients and their buckets
+// are served in turn, and of the open readings a client has at most half. A reading is active for
+// one chunk at a time, so that a snapshot of a million keys does not keep the others waiting. One
+// whose cursors are slow is not active while it waits for them, and gives its place to another
+// that waits (TestSlowSnapshotsDelayNobody). When the last cursor leaves, the reading is dropped,
+// whether it waits or reads: 1,000 streams that were opened and closed within 0.4 s had delayed
+// another bucket's Synced by 4 to 12 s (TestAbandonedReadingsAreDropped,
+// TestSnapshotsOfOneClientDelayNoOther). The queue needs no limit of its own: it has at most one
+// reading for each open stream.
 //
 // # What was read
 //
-// What was read and not yet passed on is a list of chunks. A cursor holds its place in the list, and
-// what all cursors have passed is garbage. While first is not nil, others may join at the beginning.
+// What was read and not yet passed on is a list of chunks. A cursor holds its place in the list,
+// and what all cursors have passed is garbage. While first is not nil, others may join at the
+// beginning.
 //
 // A snapshot is read only when the feed has read up to the snapshot's revision, so that no reading
 // knows of a key what the feed has yet to see.
@@ -87,8 +89,8 @@ type reading struct {
 	ctx context.Context
 	// cancel ends ctx.
 	cancel context.CancelFunc
-	// owner names the line in which the reading waits: that of the client which caused it, for this
-	// bucket.
+	// owner names the line in which the reading waits: that of the client which caused it, for
+	// this bucket.
 	owner string
 	// openHold is its place among the open readings.
 	openHold bound.Hold
@@ -98,7 +100,8 @@ type reading struct {
 	// progress.
 	placeWanted chan struct{}
 
-	// expected has the markers that have yet to come, in order. Only the reading's goroutine uses it.
+	// expected has the markers that have yet to come, in order. Only the reading's goroutine uses
+	// it.
 	expected []*expectedMarker
 	// expectedByKey has the same markers, and those that came, by their keys. Only the reading's
 	// goroutine uses it.
@@ -158,8 +161,8 @@ type readingCursor struct {
 	cutOff bool
 }
 
-// join returns a cursor in the reading of that key, which it makes if there is none to join. f.mu must
-// be held; whoever holds it calls startReadings after releasing it.
+// join returns a cursor in the reading of that key, which it makes if there is none to join. f.mu
+// must be held; whoever holds it calls startReadings after releasing it.
 func (f *Feed) join(s *Subscription, key readingKey) *readingCursor {
 	if r := f.readings[key]; r != nil {
 		if cursor := r.newCursor(s, f.log.horizon); cursor != nil {
@@ -185,8 +188,8 @@ func (f *Feed) join(s *Subscription, key readingKey) *readingCursor {
 	return r.newCursor(s, f.log.horizon)
 }
 
-// newCursor returns a cursor at the beginning of the reading. It returns nil if the beginning is gone,
-// or if the log has moved beyond what the snapshot stands for.
+// newCursor returns a cursor at the beginning of the reading. It returns nil if the beginning is
+// gone, or if the log has moved beyond what the snapshot stands for.
 func (r *reading) newCursor(s *Subscription, horizon kvclient.Revision) *readingCursor {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -198,9 +201,9 @@ func (r *reading) newCursor(s *Subscription, horizon kvclient.Revision) *reading
 	return cursor
 }
 
-// leave takes the cursor out of its reading. The last cursor that leaves a reading which is not done
-// drops the reading, since nobody else would ever need it. The feed's mutex must be held, so that
-// nobody joins meanwhile.
+// leave takes the cursor out of its reading. The last cursor that leaves a reading which is not
+// done drops the reading, since nobody else would ever need it. The feed's mutex must be held, so
+// that nobody joins meanwhile.
 func (p *readingCursor) leave() {
 	r := p.reading
 	r.mu.Lock()
@@ -228,8 +231,8 @@ func (r *reading) signalMoved() {
 	}
 }
 
-// addChunk appends a chunk and wakes the subscriptions. Cursors that were too far behind before lose
-// their place; by the chunk itself nobody is too far behind, since one value can be more than
+// addChunk appends a chunk and wakes the subscriptions. Cursors that were too far behind before
+// lose their place; by the chunk itself nobody is too far behind, since one value can be more than
 // maxStraggle.
 func (r *reading) addChunk(c *chunk) {
 	r.feed.dropRevivedMarkers(c.changes)
@@ -285,8 +288,8 @@ func (r *reading) wakeSubscribers() {
 	}
 }
 
-// next appends up to limit changes to dst. ended reports that there will be no more; err then says why
-// the reading failed, or that the cursor was cut off.
+// next appends up to limit changes to dst. ended reports that there will be no more; err then says
+// why the reading failed, or that the cursor was cut off.
 func (p *readingCursor) next(dst []Event, limit int) (events []Event, ended bool, err error) {
 	r := p.reading
 	r.mu.Lock()
@@ -302,8 +305,8 @@ func (p *readingCursor) next(dst []Event, limit int) (events []Event, ended bool
 		dst = append(dst, Event{Kind: Changed, Change: p.chunk.changes[p.offset]})
 		limit--
 		if p.offset++; p.offset == len(p.chunk.changes) {
-			// The chunk counts as passed now and not when the next one comes: a large chunk may be as
-			// much as the reading may be ahead, which would then never read on.
+			// The chunk counts as passed now and not when the next one comes: a large chunk may be
+			// as much as the reading may be ahead, which would then never read on.
 			p.consumed += p.chunk.bytes
 			r.consumedBytes = max(r.consumedBytes, p.consumed)
 			r.signalMoved()

@@ -8,8 +8,8 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// This file decides what a feed can vouch for: at which points of earlier subscriptions a new one may
-// resume, and whether a replay from the store is all that it should be.
+// This file decides what a feed can vouch for: at which points of earlier subscriptions a new one
+// may resume, and whether a replay from the store is all that it should be.
 
 // covers reports whether everything after a revision can be told, by the log or by the store. f.mu
 // must be held.
@@ -17,23 +17,23 @@ func (f *Feed) covers(revision kvclient.Revision) bool {
 	return revision >= f.log.horizon || revision >= f.storeHorizon
 }
 
-// vouches reports whether a subscription may resume at a revision that an earlier one was given as a
-// point, in the era of that name.
+// vouches reports whether a subscription may resume at a revision that an earlier one was given as
+// a point, in the era of that name.
 //
-// An id says a revision, and a purge leaves the revision as it is. So at the position where the log
-// began, and at those that a reset has voided, the same point can be of two histories: nobody knows
-// what was purged before. An id therefore also names the era in which it was given out, four random
-// characters of a feed between two resets, and there the feed takes an id of its own era and no other.
-// The clients of another gateway, or of a feed that has ended, are reset at such positions until
-// something is written (TestVouches, TestInterleavings).
+// An id says a revision, and a purge leaves the revision as it is. So at the position where the
+// log began, and at those that a reset has voided, the same point can be of two histories: nobody
+// knows what was purged before. An id therefore also names the era in which it was given out, four
+// random characters of a feed between two resets, and there the feed takes an id of its own era
+// and no other. The clients of another gateway, or of a feed that has ended, are reset at such
+// positions until something is written (TestVouches, TestInterleavings).
 //
 // f.mu must be held.
 func (f *Feed) vouches(point kvclient.Revision, era string) bool {
 	return (point >= f.trustedFrom || era == f.era) && f.covers(point)
 }
 
-// stamp returns what ids carry beside a point: the digest of the bucket's terms, and the feed's era.
-// f.mu must be held.
+// stamp returns what ids carry beside a point: the digest of the bucket's terms, and the feed's
+// era. f.mu must be held.
 func (f *Feed) stamp() string { return f.terms.Digest() + f.era }
 
 // splitStamp returns the digest of terms and the era that an id carries; "" for what it does not.
@@ -45,15 +45,15 @@ func splitStamp(stamp string) (terms, era string) {
 // eraBytes is the length of the name of an era, and of a digest of terms.
 const eraBytes = 4
 
-// newEra returns a name that no other era of the bucket has, but for one in a million. With the same
-// name, what is known of a history by its era only would be taken for the present one.
+// newEra returns a name that no other era of the bucket has, but for one in a million. With the
+// same name, what is known of a history by its era only would be taken for the present one.
 func newEra() string {
 	short := kvclient.Base36(rand.Uint64())
 	return string(short[:])
 }
 
-// distrust notes that the points up to the position, and up to the one before, belong to what a reset
-// has voided. f.mu must be held.
+// distrust notes that the points up to the position, and up to the one before, belong to what a
+// reset has voided. f.mu must be held.
 func (f *Feed) distrust(reset string, before kvclient.Revision) {
 	if f.trustedFrom == 0 && reset != ReasonAhead && reset != ReasonConfig {
 		return // nothing was ever removed
@@ -63,11 +63,11 @@ func (f *Feed) distrust(reset string, before kvclient.Revision) {
 
 // An expectedMarker is one that the feed has read and that a reading must come by.
 //
-// A replay must come by the markers that the feed knows. Before anybody is given what comes after one
-// that is missing, the feed reads what the stream had at that time: either the marker was overwritten,
-// and something newer comes, or it was purged or has expired, and the subscriptions are reset. So it
-// does not matter how late a purge is reported, and buckets whose entries expire are replayed as
-// others are.
+// A replay must come by the markers that the feed knows. Before anybody is given what comes after
+// one that is missing, the feed reads what the stream had at that time: either the marker was
+// overwritten, and something newer comes, or it was purged or has expired, and the subscriptions
+// are reset. So it does not matter how late a purge is reported, and buckets whose entries expire
+// are replayed as others are.
 type expectedMarker struct {
 	// revision is the marker's.
 	revision kvclient.Revision
@@ -78,15 +78,16 @@ type expectedMarker struct {
 }
 
 // begin notes the revision that the reading stands for, and the check of its message; the feed has
-// read up to there. If entries are read that have successors, it also notes the markers that must come
-// to take back what was read before. It returns errUnvouched if one of them is known to be gone.
+// read up to there. If entries are read that have successors, it also notes the markers that must
+// come to take back what was read before. It returns errUnvouched if one of them is known to be
+// gone.
 func (r *reading) begin(to kvclient.Revision, toCheck kvclient.Check) error {
 	markers, err := r.markersTo(to, toCheck)
 	if err != nil || markers == nil {
 		return err
 	}
-	// The filters are matched without the feed's lock: 65,536 markers with long filters take half a
-	// second.
+	// The filters are matched without the feed's lock: 65,536 markers with long filters take half
+	// a second.
 	r.expectedByKey = make(map[string]*expectedMarker)
 	matcher := r.filters.Matcher()
 	for _, m := range markers {
@@ -101,8 +102,8 @@ func (r *reading) begin(to kvclient.Revision, toCheck kvclient.Check) error {
 	return nil
 }
 
-// markersTo notes what the reading stands for. It returns the markers that it may come by, nil if it
-// need not come by any, and errUnvouched if some are known to be gone.
+// markersTo notes what the reading stands for. It returns the markers that it may come by, nil if
+// it need not come by any, and errUnvouched if some are known to be gone.
 func (r *reading) markersTo(
 	to kvclient.Revision, toCheck kvclient.Check,
 ) ([]expectedMarker, error) {
@@ -135,8 +136,9 @@ func (r *reading) markersTo(
 	return markers, nil
 }
 
-// missingFrom removes the markers that come in the chunk from those that are expected. It returns the
-// ones that should have come before the end of the chunk and did not; with nil, before the end of all.
+// missingFrom removes the markers that come in the chunk from those that are expected. It returns
+// the ones that should have come before the end of the chunk and did not; with nil, before the end
+// of all.
 func (r *reading) missingFrom(c *chunk) (missing []*expectedMarker) {
 	if c == nil {
 		end := kvclient.Position{Revision: kvclient.MaxRevision}
@@ -158,9 +160,9 @@ func (r *reading) missingFrom(c *chunk) (missing []*expectedMarker) {
 	return missing
 }
 
-// explains reports whether all markers that a reading missed have been overwritten, so that something
-// newer comes. Otherwise they were purged or have expired, and the subscriptions would never hear of
-// them. The feed must have read what the stream had when the markers were missed.
+// explains reports whether all markers that a reading missed have been overwritten, so that
+// something newer comes. Otherwise they were purged or have expired, and the subscriptions would
+// never hear of them. The feed must have read what the stream had when the markers were missed.
 func (f *Feed) explains(missing []*expectedMarker) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -173,9 +175,9 @@ func (f *Feed) explains(missing []*expectedMarker) bool {
 	return true
 }
 
-// dropRevivedMarkers forgets the markers of keys that have a value after all. The feed did not see the
-// value, which was overwritten before its turn came, but a reading did. Should what followed be purged,
-// that is not harmless.
+// dropRevivedMarkers forgets the markers of keys that have a value after all. The feed did not see
+// the value, which was overwritten before its turn came, but a reading did. Should what followed
+// be purged, that is not harmless.
 func (f *Feed) dropRevivedMarkers(changes []*Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
