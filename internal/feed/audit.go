@@ -18,7 +18,7 @@ import (
 const (
 	// advisoryDelay is how long after a purge its advisory may come. What was counted within that
 	// time before advisories were missed may lack what was purged and has not been reported
-	// (TestPurgeBehindADeadConnection).
+	// (TestPurgeBehindADeadConnectionIsAReset).
 	advisoryDelay = time.Second
 	// overdueTime is how long what is stored may take to come.
 	overdueTime = 5 * time.Second
@@ -30,7 +30,7 @@ const (
 //
 // The newest message that is known must be the same one, or a crash gave its revision to another:
 // after a crash that took messages back, others can have their revisions, and the counts add up
-// all the same (TestHistoryThatIsWrittenAnew). Nothing may have been skipped whose successor has
+// all the same (TestHistoryThatIsWrittenAnewIsAReset). Nothing may have been skipped whose successor has
 // yet to come. And the stream's counts must prove that nothing was removed, in one of two ways.
 //
 // Either nothing ever was. If a stream holds every message that it was given (its first is 1, and
@@ -161,7 +161,7 @@ func (f *Feed) noteOverdue(position kvclient.Revision) error {
 // Where no advisory comes at all, as for an identity that may not subscribe to them, the counts
 // show a purge. No write takes a key away, and while the revision is the same none takes a message
 // away either: so none may be missing but what was reported as purged and found harmless
-// (TestPurgeWithoutAdvisories). What is not seen that way is a purge that new keys make up for
+// (TestPurgeWithoutAdvisoriesIsAReset). What is not seen that way is a purge that new keys make up for
 // before the stream is looked at, and any purge where entries vanish by age. The same holds for a
 // purge whose advisory is lost in a network behind the server while no source is lost.
 //

@@ -27,7 +27,7 @@ func followerOf(t *testing.T, changes int, patterns ...string) *Subscription {
 	return s
 }
 
-func TestTurnLooksAtABoundedPartOfTheLog(t *testing.T) {
+func TestPollLooksAtABoundedPartOfTheLog(t *testing.T) {
 	t.Parallel()
 	const changes = 20_000
 	var long []string
@@ -64,7 +64,7 @@ func TestTurnLooksAtABoundedPartOfTheLog(t *testing.T) {
 }
 
 // What comes, or becomes of the log, while changes are matched without the lock is not overlooked.
-func TestTurnNoticesWhatHappensMeanwhile(t *testing.T) {
+func TestPollNoticesWhatHappensMeanwhile(t *testing.T) {
 	t.Parallel()
 	scanning := func(t *testing.T) (*Subscription, *batch) {
 		s := followerOf(t, 200, "late.*")

@@ -17,7 +17,7 @@ import (
 
 // A watch of a replicated bucket survives changes of its leader and restarts of nodes, the one with the consumer among them: what is
 // folded is the bucket's state, and revisions rise strictly between resets.
-func TestWatchOverLeaderChanges(t *testing.T) {
+func TestWatchSurvivesLeaderChanges(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts three servers")
 	}

@@ -70,7 +70,7 @@ var configChanges = map[string]configChange{
 
 // A stream that watched while its bucket's configuration changed, folded, with what has an end
 // dropped then, is what the store has; whoever changed it, and whether the feed was told.
-func TestConfigurationChanges(t *testing.T) {
+func TestConfigurationChangeIsAResetWhereEndsChange(t *testing.T) {
 	t.Parallel()
 	for name, change := range configChanges {
 		for _, how := range []string{"told", "not told", "away"} {
@@ -242,7 +242,7 @@ func storedIn(t *testing.T, kv jetstream.KeyValue) map[string]string {
 
 // A position from before a change of the configuration is not taken, also where nothing was ever
 // removed and the revision is the same: what its client holds has another end now.
-func TestResumeFromBeforeAConfigurationChange(t *testing.T) {
+func TestPointFromBeforeAConfigurationChangeIsReset(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", TTL: time.Hour})

@@ -36,7 +36,7 @@ func wantVouched(t *testing.T, f *Feed, points map[kvclient.Revision]bool) {
 	}
 }
 
-func TestVouches(t *testing.T) {
+func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 	t.Run("nothing was ever removed", func(t *testing.T) {
 		wantVouched(t, bare(stream(10, 0)), map[kvclient.Revision]bool{0: true, 3: true, 10: true})
 	})
@@ -83,7 +83,7 @@ func TestPointsStayVoidThroughResets(t *testing.T) {
 }
 
 // After advisories were missed, the stream must add up to the message with what was counted long enough before.
-func TestTrusts(t *testing.T) {
+func TestLogGoesOnOnlyIfTheCountsAddUp(t *testing.T) {
 	const long, short = 2 * advisoryDelay, advisoryDelay / 2
 	for name, tc := range map[string]struct {
 		counted kvclient.StreamState // beside the beginning, at 10 of which one is gone
@@ -119,7 +119,7 @@ func TestTrusts(t *testing.T) {
 }
 
 // Where every message is there that the stream was given, and was before, no tally need be old.
-func TestTrustsAWholeStream(t *testing.T) {
+func TestStreamWithEveryMessageNeedsNoOldTally(t *testing.T) {
 	for missing, want := range map[uint64]bool{0: true, 1: false} {
 		f := bare(stream(10, 0))
 		f.noteMissed(f.lastTally.at)
@@ -130,7 +130,7 @@ func TestTrustsAWholeStream(t *testing.T) {
 }
 
 // The purge of a key is harmless only if everybody knows that it has no value.
-func TestHarmless(t *testing.T) {
+func TestPurgeIsHarmlessOnlyOverAMarkerThatWasRead(t *testing.T) {
 	f := bare(stream(0, 0))
 	f.take([]kvclient.Entry{entry("value", 1, kvclient.Put), entry("deleted", 2, kvclient.Delete), entry("again", 3, kvclient.Delete),
 		entry("again", 4, kvclient.Put), entry("unseen", 5, kvclient.Delete)})
@@ -149,7 +149,7 @@ func TestHarmless(t *testing.T) {
 }
 
 // Of the markers that are too many to remember, the store's word does not count any more.
-func TestForgottenMarkers(t *testing.T) {
+func TestForgottenMarkersRaiseTheStoreHorizon(t *testing.T) {
 	f := bare(stream(0, 0))
 	for r := range kvclient.Revision(maxMarkers + 1) {
 		f.take([]kvclient.Entry{entry("k"+r.String(), r+1, kvclient.Delete)})
@@ -160,7 +160,7 @@ func TestForgottenMarkers(t *testing.T) {
 }
 
 // Whatever the source was lost with, the server's word may be lost too: since it said something last.
-func TestLossIsDoubt(t *testing.T) {
+func TestAdvisoriesMayBeMissedSinceTheSourceWasLastHeard(t *testing.T) {
 	word := time.Unix(1, 0)
 	f := bare(stream(1, 0))
 	f.lastHeard = func() time.Time { return word }
@@ -170,7 +170,7 @@ func TestLossIsDoubt(t *testing.T) {
 }
 
 // A purge that was told while there was no source is not forgotten over what was counted between it and its word.
-func TestPurgeToldWhileResting(t *testing.T) {
+func TestPurgeReportedDuringThePauseIsAReset(t *testing.T) {
 	f := bare(stream(10, 1))
 	f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
 	if _, err := f.compareAnswer(f.newQuestion(), stream(11, 2)); err != nil {
@@ -183,7 +183,7 @@ func TestPurgeToldWhileResting(t *testing.T) {
 }
 
 // Writers that never rest do not keep tallies from getting old, and a young one is not taken for one.
-func TestTalliesRipen(t *testing.T) {
+func TestTalliesGrowOldBesideBusyWriters(t *testing.T) {
 	clock := time.Unix(0, 0)
 	f := bare(stream(10, 1))
 	f.now = func() time.Time { return clock }
@@ -208,7 +208,7 @@ func TestTalliesRipen(t *testing.T) {
 }
 
 // Where the newest message that is known was stored at another time, it is another: the stream has a new history from some point on.
-func TestTrustsTheMark(t *testing.T) {
+func TestAnchorOfAnotherHistoryIsNotTrusted(t *testing.T) {
 	now := time.Unix(0, 0)
 	for name, tc := range map[string]struct {
 		last   kvclient.Revision
@@ -239,7 +239,7 @@ func TestTrustsTheMark(t *testing.T) {
 
 // That a bucket was deleted can be heard of when the next of its name is there already. One that is
 // restored can have its epoch, and be there before the feed has missed it.
-func TestDeletionOfTheStreamThatIsFollowed(t *testing.T) {
+func TestDeletionOfAnEarlierStreamIsIgnored(t *testing.T) {
 	created := time.Unix(100, 0)
 	for name, tc := range map[string]struct {
 		at   time.Time
@@ -258,7 +258,7 @@ func TestDeletionOfTheStreamThatIsFollowed(t *testing.T) {
 }
 
 // Settings can be changed and changed back before the feed looks, with all that vanished meanwhile.
-func TestTermsThatWereChangedBack(t *testing.T) {
+func TestTermsThatWereChangedBackAreAReset(t *testing.T) {
 	asked := time.Unix(100, 0)
 	mine, other := kvclient.Terms{MaxAge: time.Hour}, kvclient.Terms{MaxAge: time.Second}
 	for name, tc := range map[string]struct {
@@ -282,7 +282,7 @@ func TestTermsThatWereChangedBack(t *testing.T) {
 }
 
 // Advisories that were dropped are missed since the feed last knew that none was.
-func TestDroppedAdvisoriesAreMissed(t *testing.T) {
+func TestDroppedAdvisoriesRestartTheSource(t *testing.T) {
 	f := bare(stream(10, 0))
 	if err := f.handleAdvisory(kvclient.Advisory{Kind: kvclient.AdvisoriesMissed}); !errors.Is(err, errRestart) {
 		t.Errorf("%v", err)
@@ -290,7 +290,7 @@ func TestDroppedAdvisoriesAreMissed(t *testing.T) {
 }
 
 // A bucket that was missing and is back with its epoch was restored: it may lack some of what was read.
-func TestBackWithTheSameEpoch(t *testing.T) {
+func TestBucketBackWithItsEpochIsAReset(t *testing.T) {
 	f := bare(stream(10, 0))
 	f.noteSourceLost(kvclient.ErrBucketNotFound)
 	if _, begun := f.startAt(nil, stream(10, 0)); !begun || f.lastReset != ReasonHorizon {
@@ -299,7 +299,7 @@ func TestBackWithTheSameEpoch(t *testing.T) {
 }
 
 // What the feed has read is there, though a new leader may know less for a moment.
-func TestIDThatIsNotAhead(t *testing.T) {
+func TestIDIsAheadOnlyBeyondWhatTheFeedHasRead(t *testing.T) {
 	for point, want := range map[kvclient.Revision]string{10: "", 11: ReasonAhead} {
 		f := bare(stream(10, 0))
 		s := &Subscription{feed: f, options: SubscribeOptions{Resume: &Point{Position: kvclient.Position{Epoch: "a", Revision: point}}},
@@ -311,7 +311,7 @@ func TestIDThatIsNotAhead(t *testing.T) {
 }
 
 // A step of a clock is one reset, where entries vanish by age.
-func TestClockThatSteps(t *testing.T) {
+func TestClockStepIsOneReset(t *testing.T) {
 	clock := time.Unix(0, 0)
 	s := stream(10, 1)
 	s.Lifetime = time.Second
@@ -338,7 +338,7 @@ func TestClockThatSteps(t *testing.T) {
 	}
 }
 
-func TestDelays(t *testing.T) {
+func TestDelaysAreComparedWithTwoPeriods(t *testing.T) {
 	const usual = -5 * time.Second // the server's clock is ahead
 	var d delays
 	now := time.Unix(0, 0)
@@ -355,7 +355,7 @@ func TestDelays(t *testing.T) {
 }
 
 // What was counted while the source was silent already does not count: a purge in that time was told to nobody.
-func TestSilenceBeforeALoss(t *testing.T) {
+func TestTalliesDuringSilenceDoNotCount(t *testing.T) {
 	clock := time.Unix(0, 0)
 	f := bare(stream(10, 1))
 	f.now = func() time.Time { return clock }
@@ -374,7 +374,7 @@ func TestSilenceBeforeALoss(t *testing.T) {
 }
 
 // Where no advisory comes, a purge shows in the number of messages. Those of which was told do not count, and the word may come late.
-func TestCounts(t *testing.T) {
+func TestCountsShowAPurgeWithoutAdvisories(t *testing.T) {
 	f := bare(stream(10, 1))
 	f.harmlessPurges.messages = 1
 	if err := f.compareCounts(stream(10, 2)); err != nil || f.unexplained != nil {
@@ -405,7 +405,7 @@ func TestCounts(t *testing.T) {
 
 // Who comes back for a bucket that was missing is reset when the feed finds it, also where that comes before anybody was told that it
 // is missing: else the subscription waited for ever.
-func TestBucketFoundBeforeItIsToldMissing(t *testing.T) {
+func TestBucketFoundBeforeItIsToldMissingIsAReset(t *testing.T) {
 	for name, options := range map[string]SubscribeOptions{
 		"known point":   {Resume: &Point{Position: kvclient.Position{Epoch: "b", Revision: 1}}},
 		"unknown point": {UnknownPoint: true, UpdatesOnly: true},
@@ -431,7 +431,7 @@ func TestBucketFoundBeforeItIsToldMissing(t *testing.T) {
 // Who comes back for a bucket that is missing before the source knows it is told nothing until the
 // source has looked. It may find that the bucket is there after all: a server that has just started
 // does not know of every stream yet.
-func TestAbsenceBeforeTheSourceKnows(t *testing.T) {
+func TestAbsenceIsToldOnlyOnceTheSourceHasLooked(t *testing.T) {
 	t.Parallel()
 	arrive := func() (*Feed, *Subscription, chan struct{}) {
 		f := bare(stream(1, 0))
@@ -492,7 +492,7 @@ func TestAbsenceBeforeTheSourceKnows(t *testing.T) {
 }
 
 // What is stored and does not come is overdue, unless something else came, or the source has just been started.
-func TestOverdue(t *testing.T) {
+func TestOverdueMessageEndsTheSource(t *testing.T) {
 	clock := time.Unix(0, 0)
 	f := bare(stream(10, 0))
 	f.now = func() time.Time { return clock }

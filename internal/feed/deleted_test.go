@@ -14,7 +14,7 @@ import (
 
 // Who resumes in the moment between a bucket's deletion and the feed's learning of it is told
 // that it is deleted, and neither refused nor reset.
-func TestResumeWhileTheBucketIsDeleted(t *testing.T) {
+func TestResumeDuringADeletionIsToldOfIt(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
 	for i := range 20 {
@@ -44,7 +44,7 @@ func (l *lab) resume(t *testing.T, bucket string, point *feed.Point) *watcher {
 }
 
 // Who comes in the moment in which the feed has lost its source, and not yet asked why, waits for the answer.
-func TestSubscribeWhileTheSourceIsLost(t *testing.T) {
+func TestSubscribeWaitsWhileTheSourceIsLost(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
 	config := jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}

@@ -80,9 +80,11 @@
 //	                                        the store horizon
 //	                                        rises
 //	the bucket is missing   missing; rests  missing; rests     missing; rests     missing; rests
-//	an advisory, or a       -               -                  asked for at once  asked for at
-//	subscription, while                                                           once
-//	there is no consumer
+//	an advisory comes       asked at once   see audit.go       asked at once      roused, unless
+//	while the source                                                              it reports a
+//	pauses or rests                                                               purge
+//	a subscription comes    it waits        -                  it waits for the   roused
+//	                                                           next answer
 //
 // A start that ends with errRestart leaves the state as it is, and another follows at once. All
 // other errors are followed by a pause.
@@ -147,8 +149,8 @@
 //
 // Hub.mu guards which feeds there are; Feed.mu guards a feed and its subscriptions; reading.mu
 // guards what a reading has read and who reads it. They are taken in this order. A mailbox has a
-// lock of its own, under which nothing else is locked. Wake functions may be called under any of
-// them, and so must not call back.
+// lock of its own, under which nothing else is locked. Wake functions may be called with Feed.mu or
+// reading.mu held, and so must not call back.
 //
 // The goroutine of the source is the only one that touches [sourceSide]. A reading has a goroutine
 // while it is open or waits to be opened, and an inquiry has one for each question. All of them

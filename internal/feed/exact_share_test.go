@@ -18,7 +18,7 @@ import (
 // values overwrites the one before. With many writers an exact point is rare, and none is wrong.
 // (Where the stream's last number had to be the feed's own, 1 % of the bookmarks were exact beside
 // one writer, and half of all waits for one took more than 0.1 s.)
-func TestExactBesideBusyWriters(t *testing.T) {
+func TestExactPointsComeBesideBusyWriters(t *testing.T) {
 	for writers, share := range map[int]float64{1: 0.3, 8: 0} {
 		t.Run(fmt.Sprintf("%d writers", writers), func(t *testing.T) {
 			l := start(t, feed.Options{})

@@ -221,7 +221,7 @@ func (w *watcher) want(state map[string]string) {
 	}
 }
 
-func TestSnapshotThenLive(t *testing.T) {
+func TestSnapshotIsFollowedByLiveChanges(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 3})
@@ -244,7 +244,7 @@ func TestSnapshotThenLive(t *testing.T) {
 	w.want(map[string]string{"a.2": "z"})
 }
 
-func TestResume(t *testing.T) {
+func TestResumeSendsOnlyWhatCameSince(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -274,7 +274,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-func TestBucketDeletedAndCreatedAgain(t *testing.T) {
+func TestBucketCreatedAgainIsAReset(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -298,7 +298,7 @@ func TestBucketDeletedAndCreatedAgain(t *testing.T) {
 	w.want(map[string]string{"c": "1"})
 }
 
-func TestSourceLostAndBack(t *testing.T) {
+func TestSourceComesBackAfterALoss(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
@@ -349,7 +349,7 @@ func TestSweepOfDeliveredMarkersIsNoReset(t *testing.T) {
 	}
 }
 
-func TestPurges(t *testing.T) {
+func TestPurgeOfAValueIsAReset(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -386,7 +386,7 @@ func TestPurges(t *testing.T) {
 }
 
 // A subscription that the log has left behind reads on from the store, also where the store forgets: with markers, at their time.
-func TestLag(t *testing.T) {
+func TestSubscriptionBehindTheLogReadsFromTheStore(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]jetstream.KeyValueConfig{
 		"overwritten": {Bucket: "b"}, "history": {Bucket: "b", History: 2}, "limit_marker_ttl": {Bucket: "b", LimitMarkerTTL: time.Minute},
@@ -421,7 +421,7 @@ func testLag(t *testing.T, l *lab, kv jetstream.KeyValue) {
 }
 
 // Values larger than what a reading may be ahead come one after the other, and not each after a time-out.
-func TestSnapshotOfLargeValues(t *testing.T) {
+func TestLargeValuesAreReadWithoutTimeouts(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -437,7 +437,7 @@ func TestSnapshotOfLargeValues(t *testing.T) {
 
 // A purge leaves the revision as it is, so that the same id can be from before it. Whoever was away at the purge is reset, however
 // it had come to its id.
-func TestResumeAtTheRevisionOfAPurge(t *testing.T) {
+func TestResumeAtTheRevisionOfAPurgeIsReset(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -463,7 +463,7 @@ func TestResumeAtTheRevisionOfAPurge(t *testing.T) {
 }
 
 // Whoever has been given a position by this feed may come back with it, also where nothing was written since the feed began.
-func TestResumeWhereTheFeedBegan(t *testing.T) {
+func TestResumeWhereTheFeedBeganIsNoReset(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})

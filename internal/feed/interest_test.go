@@ -20,7 +20,7 @@ func subscriptionOf(t testing.TB, patterns ...string) *Subscription {
 	return &Subscription{options: SubscribeOptions{Filters: filters}, wake: func() {}}
 }
 
-func TestInterestsFindWhomAFilterMatches(t *testing.T) {
+func TestInterestsFindSubscriptionsByKey(t *testing.T) {
 	t.Parallel()
 	in := newInterests()
 	all := []*Subscription{
@@ -73,7 +73,7 @@ func TestEqualFiltersShareAnEntry(t *testing.T) {
 }
 
 // What a subscription is charged for is what it takes: never less, and not many times more.
-func TestWeightIsWhatFiltersTake(t *testing.T) {
+func TestFilterBytesAreWhatFiltersTake(t *testing.T) {
 	deep := func(i int) []string {
 		var patterns []string
 		for j := range 16 {

@@ -65,7 +65,7 @@ func TestFramesCountInTheLog(t *testing.T) {
 }
 
 // The changes above any revision are those that a look at each finds, from near the end of the log and from far.
-func TestLogAfter(t *testing.T) {
+func TestLogReturnsTheChangesAboveARevision(t *testing.T) {
 	t.Parallel()
 	for size := range 3 * nearEnd {
 		for step := range kvclient.Revision(3) { // revisions without a change lie between

@@ -81,7 +81,7 @@ func TestPurgeIsNotHarmlessToASubscriptionThatIsAhead(t *testing.T) {
 
 // A part of a snapshot lacks what was overwritten while it was read, and a crash can bring that back.
 // So its id is taken in the era in which the snapshot was begun, and in no other.
-func TestPartOfASnapshotIsOfItsEra(t *testing.T) {
+func TestPartOfASnapshotIsTakenOnlyInItsStretch(t *testing.T) {
 	t.Parallel()
 	f := bare(stream(10, 0))
 	f.setState(live, nil)
@@ -131,7 +131,7 @@ func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
 
 // Of a stream that was found empty after all was removed, its server may not know when the last
 // message was stored. Then another stream cannot be told from it.
-func TestMarkWithoutATimeIdentifiesNothing(t *testing.T) {
+func TestAnchorWithoutATimeIdentifiesNothing(t *testing.T) {
 	t.Parallel()
 	for _, m := range []anchor{{}, {revision: 5}, {stored: time.Unix(1, 0)}} {
 		if m.identifies() {

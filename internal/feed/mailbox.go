@@ -16,7 +16,7 @@ import (
 // every other kind one is kept of those that say the same, so that there can be few. What nats.go
 // drops because its subscription is full (the bound advisory-bytes) changes kvclient.Hearing: then
 // all feeds doubt what they were told since they last looked, and compare their streams
-// (TestPurgeWhoseAdvisoryWasDropped).
+// (TestPurgeWhoseAdvisoryWasDroppedIsAReset).
 //
 // Any goroutine may put, and one takes. The channel arrived has a token while something waits; a
 // token may outlive what it stands for, so that take can find nothing.

@@ -14,7 +14,7 @@ import (
 
 // A purge whose advisory found no room in the client is found out all the same, though the source
 // goes on and new messages make up for what is gone.
-func TestPurgeWhoseAdvisoryWasDropped(t *testing.T) {
+func TestPurgeWhoseAdvisoryWasDroppedIsAReset(t *testing.T) {
 	t.Parallel()
 	// What the test itself asks finds room, however slow the machine is.
 	const advisoryBytes = 32 << 10

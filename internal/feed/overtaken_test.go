@@ -12,7 +12,7 @@ import (
 
 // A native PurgeDeletes takes along what was stored over a marker since it was listed. The server's word of it may overtake that
 // entry, which came on its way before: then the purge was not harmless. It is driven by hand, since the order is the server's.
-func TestPurgeOvertakesAnEntry(t *testing.T) {
+func TestPurgeThatOvertakesAnEntryIsAReset(t *testing.T) {
 	purge := time.Unix(1000, 0)
 	for name, test := range map[string]struct {
 		stored time.Time

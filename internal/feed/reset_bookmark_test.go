@@ -11,7 +11,7 @@ import (
 
 // Between the moment at which a feed begins anew and the reset that a subscription is told, there is no position to tell: it would
 // promise what came in between.
-func TestNoBookmarkBeforeTheReset(t *testing.T) {
+func TestBookmarkWaitsForTheReset(t *testing.T) {
 	t.Parallel()
 	for name, upset := range map[string]func(*lab) error{
 		"purged": func(l *lab) error {

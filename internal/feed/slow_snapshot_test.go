@@ -39,7 +39,7 @@ func TestSlowSnapshotsDelayNobody(t *testing.T) {
 }
 
 // A value that is more than a follower may be behind is read like others: it cuts nobody off, for whom it would come again and again.
-func TestSnapshotOfAValueBeyondTheStraggle(t *testing.T) {
+func TestValueBeyondTheStraggleCutsNobodyOff(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.MaxPayload = 8 << 20 }})
 	l := startAt(t, server, server.URL(), feed.Options{})

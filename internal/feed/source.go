@@ -142,7 +142,7 @@ func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached 
 // verifyAfterLoss finds out, after a loss, whether the log may go on. It asks the stream once
 // more, after the consumer's answer. On a new connection the server may have answered the first
 // question, which went over another one, before it knew of the subscriptions to advisories; the
-// consumer's answer came behind them (TestPurgeBeforeTheSubscriptionsAreThere).
+// consumer's answer came behind them (TestPurgeBeforeTheSubscriptionsAreThereIsAReset).
 func (f *Feed) verifyAfterLoss(ctx context.Context, patience time.Duration) error {
 	bucket, s, err := f.askWithin(ctx, patience)
 	if err != nil {
@@ -280,7 +280,7 @@ func (f *Feed) gatherPurges(ctx context.Context) {
 //
 // Where entries vanish by age, a revision beyond the position that is gone is not passed over: it
 // may have been a marker that vanished before it was read, so subscriptions are reset
-// (TestMarkerThatExpiresUnread). If the last message is there, it is one of another subject, as a
+// (TestMarkerThatExpiresUnreadIsAReset). If the last message is there, it is one of another subject, as a
 // stream with sources has them.
 func (f *Feed) verify(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)

@@ -30,10 +30,10 @@ func (f *Feed) take(entries []kvclient.Entry) {
 // is not so, it leaves the reason in f.void.
 //
 // Two things show that. A message with `Nats-Rollup: all` takes all others with it, and no
-// advisory says so (TestRollupOfAll). And where entries vanish by age, what was skipped may have
+// advisory says so (TestRollupOfAllIsAReset). And where entries vanish by age, what was skipped may have
 // been a marker that vanished before it was read: nobody is told of what ends by age. A marker can
 // have one second to live, or what max_age gives it. So if something comes later than usual by 0.9
-// of that time, with a gap before it, the feed begins anew (TestMarkerThatExpiresUnread); see
+// of that time, with a gap before it, the feed begins anew (TestMarkerThatExpiresUnreadIsAReset); see
 // [delays] for what is usual. A feed that is always that late would not notice. An answer that
 // takes that long while much is overwritten is a reset, too.
 func (f *Feed) appendEntries(entries []kvclient.Entry) {
@@ -79,7 +79,7 @@ func (f *Feed) appendEntries(entries []kvclient.Entry) {
 // Advisories can arrive before the entries that they concern. So a value may still be on its way
 // that was stored over a marker and purged with it; by the marker alone the purge was judged
 // harmless, and it was not. The times tell: the value was stored before the purge
-// (TestPurgeOvertakesAnEntry). f.mu must be held.
+// (TestPurgeThatOvertakesAnEntryIsAReset). f.mu must be held.
 func (f *Feed) trackMarker(e *kvclient.Entry) {
 	if at, known := f.purgedAt[e.Key]; known {
 		delete(f.purgedAt, e.Key)

@@ -76,7 +76,7 @@ func entryAt(r kvclient.Revision) []kvclient.Entry {
 }
 
 // Whoever asks how exact the position is must not put off the answer for the others.
-func TestLooksHoweverOftenStreamsAsk(t *testing.T) {
+func TestVerificationComesHoweverOftenItIsRequested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watchedFeed(t)
 		time.Sleep(verifyDelay)
@@ -92,7 +92,7 @@ func TestLooksHoweverOftenStreamsAsk(t *testing.T) {
 }
 
 // While changes come there is nothing to look for; soon after the last there is.
-func TestLooksWhenWritersRest(t *testing.T) {
+func TestVerificationComesWhenWritersRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watchedFeed(t)
 		for r := range kvclient.Revision(200) {
@@ -114,7 +114,7 @@ func TestLooksWhenWritersRest(t *testing.T) {
 }
 
 // However quiet it is, the stream is looked at within 5 s: what the server tells can be missed.
-func TestLooksNowAndThen(t *testing.T) {
+func TestVerificationComesEveryFewSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watchedFeed(t)
 		time.Sleep(30*time.Second + verifyDelay)
@@ -182,7 +182,7 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 }
 
 // A feed lingers after its last user, unless another comes.
-func TestLinger(t *testing.T) {
+func TestFeedLingersAfterItsLastUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(Options{}.withDefaults())
 		name, _ := kvclient.ParseBucketName("b")
@@ -209,7 +209,7 @@ func TestLinger(t *testing.T) {
 }
 
 // A reading waits for the fastest of those who follow it, and not for ever.
-func TestReadingWaits(t *testing.T) {
+func TestReadingWaitsForItsFastestCursor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		name, _ := kvclient.ParseBucketName("b")
 		f := newFeed(newHub(Options{}.withDefaults()), name)

@@ -90,7 +90,7 @@ func (l *lab) beginAB(t *testing.T) (jetstream.KeyValue, *watcher) {
 
 // What lies between the gateway's server and the stream's can be lost, and the server's word with it, while all the gateway's
 // connections stand.
-func TestPurgeBehindALeafNode(t *testing.T) {
+func TestPurgeBehindALeafNodeIsAReset(t *testing.T) {
 	t.Parallel()
 	port := natstest.FreePort(t)
 	hub := natstest.Start(t, natstest.Options{Domain: "hub",
@@ -123,7 +123,7 @@ func TestPurgeBehindALeafNode(t *testing.T) {
 }
 
 // On a new connection the server may hear of the subscriptions after it has answered on another one.
-func TestPurgeBeforeTheSubscriptionsAreThere(t *testing.T) {
+func TestPurgeBeforeTheSubscriptionsAreThereIsAReset(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
@@ -140,7 +140,7 @@ func TestPurgeBeforeTheSubscriptionsAreThere(t *testing.T) {
 }
 
 // A marker with a time of its own can be gone before the feed comes to read it, though its source was never lost.
-func TestMarkerThatExpiresUnread(t *testing.T) {
+func TestMarkerThatExpiresUnreadIsAReset(t *testing.T) {
 	for name, between := range map[string]int{"at the end": 0, "behind a batch": 600} {
 		for _, behind := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, something behind it %v", name, behind), func(t *testing.T) {
@@ -184,7 +184,7 @@ func TestMarkerThatExpiresUnread(t *testing.T) {
 
 // A server that lost its last messages in a crash gives their revisions to others. Where they are as many, or more, the stream adds up;
 // with a history of 1 the message that would tell may be gone.
-func TestHistoryThatIsWrittenAnew(t *testing.T) {
+func TestHistoryThatIsWrittenAnewIsAReset(t *testing.T) {
 	type write struct{ key, value string }
 	for name, tc := range map[string]struct {
 		history uint8
@@ -235,7 +235,7 @@ func TestHistoryThatIsWrittenAnew(t *testing.T) {
 }
 
 // What nobody can make an entry of does not keep a feed away.
-func TestBrokenMessageIsTheNewest(t *testing.T) {
+func TestBrokenMessageKeepsNoFeedAway(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, s.Addr())
@@ -257,7 +257,7 @@ func TestBrokenMessageIsTheNewest(t *testing.T) {
 }
 
 // A message can take all others with it, and no advisory tells.
-func TestRollupOfAll(t *testing.T) {
+func TestRollupOfAllIsAReset(t *testing.T) {
 	for _, ttl := range []time.Duration{0, time.Hour} {
 		t.Run(ttl.String(), func(t *testing.T) {
 			t.Parallel()
@@ -276,7 +276,7 @@ func TestRollupOfAll(t *testing.T) {
 
 // What does not change what anybody holds is no reset: messages of other subjects, as a stream with sources has them, in a bucket whose
 // entries expire, and another history.
-func TestNothingThatConcernsAnybody(t *testing.T) {
+func TestChangesThatConcernNobodyAreNoReset(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
 	if _, err := l.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"other.>"}}); err != nil {
@@ -316,7 +316,7 @@ func TestNothingThatConcernsAnybody(t *testing.T) {
 }
 
 // An identity that may not hear advisories finds out by what it counts: no write takes a key away.
-func TestPurgeWithoutAdvisories(t *testing.T) {
+func TestPurgeWithoutAdvisoriesIsAReset(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
 		o.NoAuthUser = "native"
@@ -331,7 +331,7 @@ func TestPurgeWithoutAdvisories(t *testing.T) {
 }
 
 // A stream that discards its oldest messages, as buckets of old clients do, tells nobody which: nothing is called exact.
-func TestStreamThatDiscardsTheOldest(t *testing.T) {
+func TestStreamThatDiscardsTheOldestIsNeverExact(t *testing.T) {
 	t.Parallel()
 	l := start(t, feed.Options{})
 	_, kv := l.stream(t, jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1,

@@ -12,7 +12,7 @@ import (
 
 // A marker that was stored and purged while the connection was lost is never read. That the connection was lost is known by the
 // source's own end: the word of it, which comes on another way, may come late, or here not at all.
-func TestMarkerPurgedWhileTheConnectionWasLost(t *testing.T) {
+func TestMarkerPurgedWhileTheConnectionWasLostIsAReset(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
@@ -35,7 +35,7 @@ func TestMarkerPurgedWhileTheConnectionWasLost(t *testing.T) {
 
 // A connection can die without a word, and alone: the others tell that something was purged, and cannot tell what. Nobody may take that
 // for what was told before.
-func TestPurgeBehindADeadConnection(t *testing.T) {
+func TestPurgeBehindADeadConnectionIsAReset(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
