@@ -12,7 +12,7 @@ import (
 // beginning.
 func followerOf(t *testing.T, changes int, patterns ...string) *Subscription {
 	t.Helper()
-	f := bare(stream(0, 0))
+	f := feedAt(streamAt(0, 0))
 	var entries []kvclient.Entry
 	for i := range changes {
 		entries = append(entries, entry(fmt.Sprint("k.", i), kvclient.Revision(i+1), kvclient.Put))

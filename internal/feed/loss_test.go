@@ -20,7 +20,7 @@ func ahead(t *testing.T, f *Feed, point Point, last kvclient.Revision) *Subscrip
 	t.Helper()
 	s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
 		wake: Token(make(chan struct{}, 1)), lossesThen: f.losses}
-	if s.decide(stream(last, 0), sameHistory); s.resetFirst != "" {
+	if s.decide(streamAt(last, 0), sameHistory); s.resetFirst != "" {
 		t.Fatalf("reset for %q", s.resetFirst)
 	}
 	return s
@@ -41,7 +41,7 @@ func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 		"not ahead":    {Point{Position: at("k", 10, 10).Position}, 10, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := bare(stream(10, 0))
+			f := feedAt(streamAt(10, 0))
 			f.setState(live, nil)
 			attached, late := ahead(t, f, tc.point, tc.last), ahead(t, f, tc.point, tc.last)
 			attached.attach(false)
@@ -64,7 +64,7 @@ func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 // gateway's word, may hold a value that the feed has yet to read.
 func TestPurgeIsNotHarmlessToASubscriptionThatIsAhead(t *testing.T) {
 	t.Parallel()
-	f := bare(stream(10, 0))
+	f := feedAt(streamAt(10, 0))
 	f.setState(live, nil)
 	marker := at("k", 11, 11)
 	marker.Operation = kvclient.Delete
@@ -83,14 +83,14 @@ func TestPurgeIsNotHarmlessToASubscriptionThatIsAhead(t *testing.T) {
 // So its id is taken in the era in which the snapshot was begun, and in no other.
 func TestPartOfASnapshotIsTakenOnlyInItsStretch(t *testing.T) {
 	t.Parallel()
-	f := bare(stream(10, 0))
+	f := feedAt(streamAt(10, 0))
 	f.setState(live, nil)
 	want := func(when, reason string) {
 		t.Helper()
 		point := Point{Position: at("k", 10, 10).Position, InSnapshot: true, Sent: 5}
 		s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
 			wake: Token(make(chan struct{}, 1)), lossesThen: f.losses}
-		if s.decide(stream(10, 0), sameHistory); s.resetFirst != reason {
+		if s.decide(streamAt(10, 0), sameHistory); s.resetFirst != reason {
 			t.Errorf("%s: reset for %q, want %q", when, s.resetFirst, reason)
 		}
 	}
@@ -108,19 +108,19 @@ func TestPartOfASnapshotIsTakenOnlyInItsStretch(t *testing.T) {
 func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
 	t.Parallel()
 	for name, came := range map[string]bool{"the successor came": true, "it has yet to come": false} {
-		f := bare(stream(10, 0))
+		f := feedAt(streamAt(10, 0))
 		now := time.Unix(100, 0)
 		f.now = func() time.Time { return now }
 		f.lastTally.at = time.Unix(10, 0)
 		f.take([]kvclient.Entry{at("l", 12, 12)}) // 11 is gone: 13 is of its key
-		after := stream(12, 0)
+		after := streamAt(12, 0)
 		if came {
 			q := f.newQuestion()
 			f.take([]kvclient.Entry{at("k", 13, 13)})
-			if _, err := f.compareAnswer(q, stream(13, 1)); err != nil {
+			if _, err := f.compareAnswer(q, streamAt(13, 1)); err != nil {
 				t.Fatal(err)
 			}
-			after = stream(13, 0)
+			after = streamAt(13, 0)
 		}
 		f.noteMissed(time.Unix(50, 0))
 		if got := f.trusts(after, f.anchor.stored); got != came {
