@@ -10,7 +10,7 @@ import (
 
 // followerOf returns a subscription that follows the log of a feed with that many changes, from the
 // beginning.
-func followerOf(t *testing.T, changes int, patterns ...string) *Subscription {
+func subscriptionFollowing(t *testing.T, changes int, patterns ...string) *Subscription {
 	t.Helper()
 	f := feedAt(streamAt(0, 0))
 	var entries []kvclient.Entry
@@ -43,7 +43,7 @@ func TestPollLooksAtABoundedPartOfTheLog(t *testing.T) {
 		"one of a few match": {[]string{"k.5000", "k.15000"}, 400},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := followerOf(t, changes, test.filters...)
+			s := subscriptionFollowing(t, changes, test.filters...)
 			found, turns := 0, 0
 			for more, before := true, kvclient.Revision(0); more; turns++ {
 				var events []Event
@@ -67,7 +67,7 @@ func TestPollLooksAtABoundedPartOfTheLog(t *testing.T) {
 func TestPollNoticesWhatHappensMeanwhile(t *testing.T) {
 	t.Parallel()
 	scanning := func(t *testing.T) (*Subscription, *batch) {
-		s := followerOf(t, 200, "late.*")
+		s := subscriptionFollowing(t, 200, "late.*")
 		_, next := s.poll(nil, 16)
 		if next.batch == nil {
 			t.Fatal("matched with the feed locked")

@@ -111,7 +111,7 @@ func TestLogGoesOnOnlyIfTheCountsAddUp(t *testing.T) {
 		"one less, one more":                     {streamAt(12, 1), long, streamAt(12, 2), false},
 		"counted just before, and nothing since": {streamAt(12, 1), short, streamAt(12, 1), true},
 		"counted just before, and less by then":  {streamAt(12, 2), short, streamAt(12, 2), false},
-		"counted long before, and less by then":  {streamAt(12, 2), long, streamAt(12, 2), true}, // reported
+		"counted long before, and less by then":  {streamAt(12, 2), long, streamAt(12, 2), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := time.Unix(0, 0)

@@ -71,11 +71,11 @@ type claims = map[kvclient.Revision]bool
 // askEvery, and not at all while nobody wants to know.
 func TestInquiriesAreRare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchedFeed(t)
+		w := newDrivenFeed(t)
 		skip := func(wanted bool) {
 			for r, began := kvclient.Revision(0), time.Now(); time.Since(began) < time.Second; r += 2 {
 				position, _ := w.where()
-				w.arrivals <- entryAt(position + 2)
+				w.arrivals <- entriesAt(position + 2)
 				if wanted {
 					w.mu.Lock()
 					w.exactWantedAt = time.Now()
@@ -85,12 +85,12 @@ func TestInquiriesAreRare(t *testing.T) {
 			}
 		}
 		skip(false)
-		if len(w.asked) > 0 {
-			t.Errorf("asked at %v, for nobody", w.asked)
+		if len(w.askedAt) > 0 {
+			t.Errorf("asked at %v, for nobody", w.askedAt)
 		}
 		skip(true)
 		synctest.Wait()
-		if n := len(w.asked); n < 50 || n > 102 {
+		if n := len(w.askedAt); n < 50 || n > 102 {
 			t.Errorf("asked %d times in a second", n)
 		}
 		_ = w.end()

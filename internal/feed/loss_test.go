@@ -8,7 +8,7 @@ import (
 )
 
 // at is a message of the stream "a", stored so many seconds after the beginning.
-func at(key string, r kvclient.Revision, second int64) kvclient.Entry {
+func entryStored(key string, r kvclient.Revision, second int64) kvclient.Entry {
 	e := entry(key, r, kvclient.Put)
 	e.Created = time.Unix(second, 0)
 	e.Check = kvclient.CheckOf(e.Created)
@@ -16,7 +16,7 @@ func at(key string, r kvclient.Revision, second int64) kvclient.Entry {
 }
 
 // ahead is a subscription that comes from another gateway with a point which its feed has yet to read.
-func ahead(t *testing.T, f *Feed, point Point, last kvclient.Revision) *Subscription {
+func subscriptionAhead(t *testing.T, f *Feed, point Point, last kvclient.Revision) *Subscription {
 	t.Helper()
 	s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
 		wake: Token(make(chan struct{}, 1)), lossesThen: f.losses}
@@ -30,20 +30,20 @@ func ahead(t *testing.T, f *Feed, point Point, last kvclient.Revision) *Subscrip
 // its revisions given again. The feed, which goes on, would tell nobody.
 func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 	t.Parallel()
-	place := at("k", 12, 12).Position
+	place := entryStored("k", 12, 12).Position
 	for name, tc := range map[string]struct {
 		point Point
 		last  kvclient.Revision // of the stream when the subscription comes
 		want  string
 	}{
 		"following":    {Point{Position: place}, 12, ReasonHorizon},
-		"not complete": {Point{Position: at("k", 10, 10).Position}, 12, ReasonHorizon},
-		"not ahead":    {Point{Position: at("k", 10, 10).Position}, 10, ""},
+		"not complete": {Point{Position: entryStored("k", 10, 10).Position}, 12, ReasonHorizon},
+		"not ahead":    {Point{Position: entryStored("k", 10, 10).Position}, 10, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := feedAt(streamAt(10, 0))
 			f.setState(live, nil)
-			attached, late := ahead(t, f, tc.point, tc.last), ahead(t, f, tc.point, tc.last)
+			attached, late := subscriptionAhead(t, f, tc.point, tc.last), subscriptionAhead(t, f, tc.point, tc.last)
 			attached.attach(false)
 			if f.continueAfterLoss(); attached.resetFirst != tc.want {
 				t.Errorf("reset for %q, want %q", attached.resetFirst, tc.want)
@@ -52,7 +52,7 @@ func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 			if late.attach(false); late.resetFirst != tc.want {
 				t.Errorf("one that came late: reset for %q", late.resetFirst)
 			}
-			next := ahead(t, f, tc.point, tc.last)
+			next := subscriptionAhead(t, f, tc.point, tc.last)
 			if next.attach(false); next.resetFirst != "" {
 				t.Errorf("one that asked after the loss: reset for %q", next.resetFirst)
 			}
@@ -66,14 +66,14 @@ func TestPurgeIsNotHarmlessToASubscriptionThatIsAhead(t *testing.T) {
 	t.Parallel()
 	f := feedAt(streamAt(10, 0))
 	f.setState(live, nil)
-	marker := at("k", 11, 11)
+	marker := entryStored("k", 11, 11)
 	marker.Operation = kvclient.Delete
 	f.take([]kvclient.Entry{marker})
-	ahead(t, f, Point{Position: at("k", 12, 12).Position}, 12)
+	subscriptionAhead(t, f, Point{Position: entryStored("k", 12, 12).Position}, 12)
 	if f.harmless("k", time.Unix(13, 0)) {
 		t.Error("a purge was taken for harmless to one that is ahead")
 	}
-	f.take([]kvclient.Entry{at("l", 12, 12)})
+	f.take([]kvclient.Entry{entryStored("l", 12, 12)})
 	if !f.harmless("k", time.Unix(13, 0)) {
 		t.Error("a purge was not harmless once the feed has come as far")
 	}
@@ -87,7 +87,7 @@ func TestPartOfASnapshotIsTakenOnlyInItsStretch(t *testing.T) {
 	f.setState(live, nil)
 	want := func(when, reason string) {
 		t.Helper()
-		point := Point{Position: at("k", 10, 10).Position, InSnapshot: true, Sent: 5}
+		point := Point{Position: entryStored("k", 10, 10).Position, InSnapshot: true, Sent: 5}
 		s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
 			wake: Token(make(chan struct{}, 1)), lossesThen: f.losses}
 		if s.decide(streamAt(10, 0), sameHistory); s.resetFirst != reason {
@@ -112,11 +112,11 @@ func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
 		now := time.Unix(100, 0)
 		f.now = func() time.Time { return now }
 		f.lastTally.at = time.Unix(10, 0)
-		f.take([]kvclient.Entry{at("l", 12, 12)}) // 11 is gone: 13 is of its key
+		f.take([]kvclient.Entry{entryStored("l", 12, 12)}) // 11 is gone: 13 is of its key
 		after := streamAt(12, 0)
 		if came {
 			q := f.newQuestion()
-			f.take([]kvclient.Entry{at("k", 13, 13)})
+			f.take([]kvclient.Entry{entryStored("k", 13, 13)})
 			if _, err := f.compareAnswer(q, streamAt(13, 1)); err != nil {
 				t.Fatal(err)
 			}

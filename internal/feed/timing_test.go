@@ -13,78 +13,78 @@ import (
 )
 
 // A watched feed has a source of the test's own, in a bubble whose time passes only when all wait.
-type watched struct {
+type drivenFeed struct {
 	*Feed
 	arrivals chan []kvclient.Entry
-	looking  sync.Mutex
-	looks    []time.Duration // when the stream was looked at, since the start
+	timesMu  sync.Mutex
+	verified []time.Duration // when the stream was looked at, since the start
 	began    time.Time
 	ended    chan error
 	stop     context.CancelFunc
-	asked    []time.Duration // when the stream was asked for its last number, since the start; as looks
+	askedAt  []time.Duration // when the stream was asked for its last number, since the start; as looks
 }
 
 // last is asked for the stream's last number, and says that there is nothing beyond the position.
-func (w *watched) last(context.Context) (kvclient.StreamState, error) {
-	w.looking.Lock()
-	defer w.looking.Unlock()
-	w.asked = append(w.asked, time.Since(w.began))
+func (w *drivenFeed) answerLast(context.Context) (kvclient.StreamState, error) {
+	w.timesMu.Lock()
+	defer w.timesMu.Unlock()
+	w.askedAt = append(w.askedAt, time.Since(w.began))
 	position, _ := w.where()
 	return kvclient.StreamState{Epoch: "a", Last: position}, nil
 }
 
 // watchedFeed starts to watch a source that has nothing yet.
-func watchedFeed(t *testing.T) *watched {
+func newDrivenFeed(t *testing.T) *drivenFeed {
 	name, err := kvclient.ParseBucketName("b")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	w := &watched{Feed: newFeed(newHub(Options{}.withDefaults()), name), arrivals: make(chan []kvclient.Entry), began: time.Now(),
+	w := &drivenFeed{Feed: newFeed(newHub(Options{}.withDefaults()), name), arrivals: make(chan []kvclient.Entry), began: time.Now(),
 		ended: make(chan error, 1), stop: cancel}
 	w.startAt(nil, kvclient.StreamState{Epoch: "a"})
 	w.setState(live, nil)
 	go func() {
 		w.ended <- w.receive(ctx, w.arrivals, func() error { return kvclient.ErrUnavailable }, streamQuestions{func(context.Context) error {
-			w.looking.Lock()
-			defer w.looking.Unlock()
-			w.looks = append(w.looks, time.Since(w.began))
+			w.timesMu.Lock()
+			defer w.timesMu.Unlock()
+			w.verified = append(w.verified, time.Since(w.began))
 			return nil
-		}, w.last})
+		}, w.answerLast})
 	}()
 	synctest.Wait()
 	return w
 }
 
 // looked returns when the stream was looked at since this was last asked, once all wait.
-func (w *watched) looked() []time.Duration {
+func (w *drivenFeed) takeVerified() []time.Duration {
 	synctest.Wait()
-	w.looking.Lock()
-	defer w.looking.Unlock()
-	looks := w.looks
-	w.looks = nil
+	w.timesMu.Lock()
+	defer w.timesMu.Unlock()
+	looks := w.verified
+	w.verified = nil
 	return looks
 }
 
-func (w *watched) end() error {
+func (w *drivenFeed) end() error {
 	w.stop()
 	return <-w.ended
 }
 
-func entryAt(r kvclient.Revision) []kvclient.Entry {
+func entriesAt(r kvclient.Revision) []kvclient.Entry {
 	return []kvclient.Entry{{Key: "a", Position: kvclient.Position{Epoch: "a", Revision: r}}}
 }
 
 // Whoever asks how exact the position is must not put off the answer for the others.
 func TestVerificationComesHoweverOftenItIsRequested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchedFeed(t)
+		w := newDrivenFeed(t)
 		time.Sleep(verifyDelay)
-		w.looked()
+		w.takeVerified()
 		for began := time.Now(); time.Since(began) < time.Second; time.Sleep(verifyDelay / 4) {
 			w.requestVerify() // a heartbeat of one of many streams
 		}
-		if looks := w.looked(); len(looks) < 20 {
+		if looks := w.takeVerified(); len(looks) < 20 {
 			t.Errorf("looked %d times in a second, at %v", len(looks), looks)
 		}
 		_ = w.end()
@@ -94,17 +94,17 @@ func TestVerificationComesHoweverOftenItIsRequested(t *testing.T) {
 // While changes come there is nothing to look for; soon after the last there is.
 func TestVerificationComesWhenWritersRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchedFeed(t)
+		w := newDrivenFeed(t)
 		for r := range kvclient.Revision(200) {
-			w.arrivals <- entryAt(2*r + 2) // each overwrites the one before: nothing is exact
+			w.arrivals <- entriesAt(2*r + 2) // each overwrites the one before: nothing is exact
 			w.requestVerify()
 			time.Sleep(verifyDelay / 2)
 		}
-		if looks := w.looked(); len(looks) > 1 {
+		if looks := w.takeVerified(); len(looks) > 1 {
 			t.Errorf("looked at %v while changes came", looks)
 		}
 		time.Sleep(2 * verifyDelay)
-		if looks := w.looked(); len(looks) == 0 {
+		if looks := w.takeVerified(); len(looks) == 0 {
 			t.Error("did not look when they ended")
 		}
 		if err := w.end(); !errors.Is(err, context.Canceled) {
@@ -116,9 +116,9 @@ func TestVerificationComesWhenWritersRest(t *testing.T) {
 // However quiet it is, the stream is looked at within 5 s: what the server tells can be missed.
 func TestVerificationComesEveryFewSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchedFeed(t)
+		w := newDrivenFeed(t)
 		time.Sleep(30*time.Second + verifyDelay)
-		if looks := w.looked(); len(looks) < 6 {
+		if looks := w.takeVerified(); len(looks) < 6 {
 			t.Errorf("looked at %v in half a minute", looks)
 		}
 		_ = w.end()
@@ -128,7 +128,7 @@ func TestVerificationComesEveryFewSeconds(t *testing.T) {
 // The purges of one sweep come one for each key, and are one reset.
 func TestPurgesAreGathered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchedFeed(t)
+		w := newDrivenFeed(t)
 		for _, key := range []string{"x", "y", "z"} {
 			w.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: key, Purged: 1})
 			time.Sleep(gatherGap / 4)
