@@ -8,8 +8,8 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// followerOf returns a subscription that follows the log of a feed with that many changes, from the
-// beginning.
+// subscriptionFollowing returns a subscription that follows the log of a feed with that many
+// changes, from the beginning.
 func subscriptionFollowing(t *testing.T, changes int, patterns ...string) *Subscription {
 	t.Helper()
 	f := feedAt(streamAt(0, 0))
@@ -36,7 +36,7 @@ func TestPollLooksAtABoundedPartOfTheLog(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		filters []string
-		most    kvclient.Revision // changes that one turn may look at
+		most    kvclient.Revision // changes that one poll may look at
 	}{
 		"one filter":         {[]string{"none"}, 400},
 		"as many as may be":  {long, 20},
@@ -44,17 +44,17 @@ func TestPollLooksAtABoundedPartOfTheLog(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := subscriptionFollowing(t, changes, test.filters...)
-			found, turns := 0, 0
-			for more, before := true, kvclient.Revision(0); more; turns++ {
+			found, polls := 0, 0
+			for more, before := true, kvclient.Revision(0); more; polls++ {
 				var events []Event
 				if events, more = s.Poll(nil, 16); s.cursor-before > test.most {
-					t.Fatalf("a turn went from %d to %d", before, s.cursor)
+					t.Fatalf("a poll went from %d to %d", before, s.cursor)
 				}
 				before = s.cursor
 				found += len(events)
 			}
-			if s.cursor != changes || s.pending != 0 || turns < changes/int(test.most) {
-				t.Errorf("at %d after %d turns, pending %d", s.cursor, turns, s.pending)
+			if s.cursor != changes || s.pending != 0 || polls < changes/int(test.most) {
+				t.Errorf("at %d after %d polls, pending %d", s.cursor, polls, s.pending)
 			}
 			if want := strings.Count(strings.Join(test.filters, " "), "000"); found != want {
 				t.Errorf("%d of %d changes", found, want)
@@ -63,10 +63,10 @@ func TestPollLooksAtABoundedPartOfTheLog(t *testing.T) {
 	}
 }
 
-// What comes, or becomes of the log, while changes are matched without the lock is not overlooked.
+// What happens to the log while changes are matched without the lock is not overlooked.
 func TestPollNoticesWhatHappensMeanwhile(t *testing.T) {
 	t.Parallel()
-	scanning := func(t *testing.T) (*Subscription, *batch) {
+	batched := func(t *testing.T) (*Subscription, *batch) {
 		s := subscriptionFollowing(t, 200, "late.*")
 		_, next := s.poll(nil, 16)
 		if next.batch == nil {
@@ -75,9 +75,9 @@ func TestPollNoticesWhatHappensMeanwhile(t *testing.T) {
 		return s, next.batch
 	}
 	t.Run("more comes", func(t *testing.T) {
-		s, scan := scanning(t)
+		s, b := batched(t)
 		s.feed.take([]kvclient.Entry{entry("late.1", 201, kvclient.Put)})
-		events, more := s.finishBatch(scan, nil)
+		events, more := s.finishBatch(b, nil)
 		if len(events) != 0 || !more {
 			t.Fatalf("%d events, more %v, with a change that came meanwhile", len(events), more)
 		}
@@ -86,9 +86,9 @@ func TestPollNoticesWhatHappensMeanwhile(t *testing.T) {
 		}
 	})
 	t.Run("the log begins anew", func(t *testing.T) {
-		s, scan := scanning(t)
+		s, b := batched(t)
 		s.feed.startAt(nil, kvclient.StreamState{Epoch: "another", Last: 7})
-		events, more := s.finishBatch(scan, nil)
+		events, more := s.finishBatch(b, nil)
 		if len(events) != 0 || !more || s.cursor > 200 {
 			t.Fatalf("%d events, more %v, cursor %d, after a reset", len(events), more, s.cursor)
 		}
@@ -97,15 +97,17 @@ func TestPollNoticesWhatHappensMeanwhile(t *testing.T) {
 		}
 	})
 	t.Run("the log moves on", func(t *testing.T) {
-		s, scan := scanning(t)
+		s, b := batched(t)
 		s.feed.log.maxCount = 1
-		s.feed.take([]kvclient.Entry{entry("k.x", 201, kvclient.Put), entry("k.y", 202, kvclient.Put)})
-		if _, more := s.finishBatch(scan, nil); !more || s.pending == 0 {
+		s.feed.take([]kvclient.Entry{
+			entry("k.x", 201, kvclient.Put), entry("k.y", 202, kvclient.Put),
+		})
+		if _, more := s.finishBatch(b, nil); !more || s.pending == 0 {
 			t.Fatalf("more %v, pending %d, behind the log", more, s.pending)
 		}
-		for _, c := range scan.changes[:cap(scan.changes)] {
+		for _, c := range b.changes[:cap(b.changes)] {
 			if c != nil {
-				t.Fatal("a list that is not used keeps a change alive")
+				t.Fatal("a list that is not in use keeps a change alive")
 			}
 		}
 	})

@@ -18,7 +18,7 @@ const crowd = 200
 // a snapshot of their own each, which takes a while to read.
 func crowded(t *testing.T) (*lab, []*watcher) {
 	t.Helper()
-	l := start(t, feed.Options{Snapshots: 1})
+	l := newLab(t, feed.Options{Snapshots: 1})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	l.bucket(t, jetstream.KeyValueConfig{Bucket: "other"})
 	for i := range 50 {

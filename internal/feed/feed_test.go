@@ -25,18 +25,18 @@ type lab struct {
 	js     jetstream.JetStream
 }
 
-func start(t *testing.T, options feed.Options) *lab {
+func newLab(t *testing.T, options feed.Options) *lab {
 	t.Helper()
 	server := natstest.Start(t, natstest.Options{})
-	return startAt(t, server, server.URL(), options)
+	return newLabAt(t, server, server.URL(), options)
 }
 
-func startAt(t *testing.T, server *natstest.Server, url string, options feed.Options) *lab {
+func newLabAt(t *testing.T, server *natstest.Server, url string, options feed.Options) *lab {
 	t.Helper()
-	return connectAt(t, server, kvclient.Options{URL: url}, options)
+	return newLabWith(t, server, kvclient.Options{URL: url}, options)
 }
 
-func connectAt(t *testing.T, server *natstest.Server, at kvclient.Options, options feed.Options) *lab {
+func newLabWith(t *testing.T, server *natstest.Server, at kvclient.Options, options feed.Options) *lab {
 	t.Helper()
 	options.Logger = zerolog.Nop()
 	at.Name, at.Logger = "test", options.Logger
@@ -214,7 +214,7 @@ func describe(events []feed.Event) string {
 	return text
 }
 
-func (w *watcher) want(state map[string]string) {
+func (w *watcher) wantState(state map[string]string) {
 	w.t.Helper()
 	if fmt.Sprint(w.state) != fmt.Sprint(state) {
 		w.t.Errorf("folded %v, want %v", w.state, state)
@@ -223,7 +223,7 @@ func (w *watcher) want(state map[string]string) {
 
 func TestSnapshotIsFollowedByLiveChanges(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 3})
 	put(t, kv, "a.1", "x")
 	put(t, kv, "b.1", "x")
@@ -233,7 +233,7 @@ func TestSnapshotIsFollowedByLiveChanges(t *testing.T) {
 	if sync.Keys != 1 || !sync.Exact || sync.Point.Revision != 3 {
 		t.Errorf("synced %+v", sync)
 	}
-	w.want(map[string]string{"a.1": "y"})
+	w.wantState(map[string]string{"a.1": "y"})
 	put(t, kv, "b.2", "z")
 	last := put(t, kv, "a.2", "z")
 	w.untilRevision(last)
@@ -241,12 +241,12 @@ func TestSnapshotIsFollowedByLiveChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.untilExact(last + 1)
-	w.want(map[string]string{"a.2": "z"})
+	w.wantState(map[string]string{"a.2": "z"})
 }
 
 func TestResumeSendsOnlyWhatCameSince(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -256,7 +256,7 @@ func TestResumeSendsOnlyWhatCameSince(t *testing.T) {
 	last := put(t, kv, "c", "3")
 	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point})
 	w.untilKind(feed.Synced)
-	w.want(map[string]string{"a": "2", "c": "3"})
+	w.wantState(map[string]string{"a": "2", "c": "3"})
 	for name, tc := range map[string]struct {
 		point  feed.Point
 		reason string
@@ -270,13 +270,13 @@ func TestResumeSendsOnlyWhatCameSince(t *testing.T) {
 			t.Errorf("%s: reset for %s", name, e.Reason)
 		}
 		w.untilKind(feed.Synced)
-		w.want(map[string]string{"a": "2", "c": "3"})
+		w.wantState(map[string]string{"a": "2", "c": "3"})
 	}
 }
 
 func TestBucketCreatedAgainIsAReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -288,19 +288,19 @@ func TestBucketCreatedAgainIsAReset(t *testing.T) {
 	if w.stale {
 		t.Error("stale, and never live again")
 	}
-	w.want(nil)
+	w.wantState(nil)
 	kv = l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "c", "1")
 	if e := w.untilKind(feed.Reset); e.Reason != feed.ReasonEpoch {
 		t.Errorf("reset for %s", e.Reason)
 	}
 	w.untilExact(1)
-	w.want(map[string]string{"c": "1"})
+	w.wantState(map[string]string{"c": "1"})
 }
 
 func TestSourceComesBackAfterALoss(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -315,7 +315,7 @@ func TestSourceComesBackAfterALoss(t *testing.T) {
 		return err == nil
 	})
 	w.untilExact(2)
-	w.want(map[string]string{"a": "2"})
+	w.wantState(map[string]string{"a": "2"})
 }
 
 // What vanishes without a trace in the stream is a reset; markers that were delivered may go.
@@ -323,7 +323,7 @@ func TestSourceComesBackAfterALoss(t *testing.T) {
 // is to miss what is told a moment later.
 func TestSweepOfDeliveredMarkersIsNoReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	const markers = 400
 	for i := range markers {
@@ -341,7 +341,7 @@ func TestSweepOfDeliveredMarkersIsNoReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.untilRevision(put(t, kv, "c", "1"))
-	w.follows(300 * time.Millisecond)
+	w.pollFor(300 * time.Millisecond)
 	for _, e := range w.told {
 		if e.Kind == feed.Reset {
 			t.Fatal("reset for ", e.Reason)
@@ -351,7 +351,7 @@ func TestSweepOfDeliveredMarkersIsNoReset(t *testing.T) {
 
 func TestPurgeOfAValueIsAReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
 	put(t, kv, "b", "1")
@@ -382,7 +382,7 @@ func TestPurgeOfAValueIsAReset(t *testing.T) {
 		t.Errorf("reset for %s", e.Reason)
 	}
 	w.untilKind(feed.Synced)
-	w.want(map[string]string{"c": "1"})
+	w.wantState(map[string]string{"c": "1"})
 }
 
 // A subscription that the log has left behind reads on from the store, also where the store forgets: with markers, at their time.
@@ -393,7 +393,7 @@ func TestSubscriptionBehindTheLogReadsFromTheStore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := start(t, feed.Options{LogChanges: 10})
+			l := newLab(t, feed.Options{LogChanges: 10})
 			testLag(t, l, l.bucket(t, config))
 		})
 	}
@@ -412,7 +412,7 @@ func testLag(t *testing.T, l *lab, kv jetstream.KeyValue) {
 	}
 	w.untilRevision(last)
 	w.untilExact(last)
-	w.want(want)
+	w.wantState(want)
 	l.hub.Stats().EachReset(func(reason string, n uint64) {
 		if n > 0 {
 			t.Errorf("reset for %s", reason)
@@ -423,7 +423,7 @@ func testLag(t *testing.T, l *lab, kv jetstream.KeyValue) {
 // Values larger than what a reading may be ahead come one after the other, and not each after a time-out.
 func TestLargeValuesAreReadWithoutTimeouts(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	for i := range 5 {
 		put(t, kv, fmt.Sprintf("k%d", i), strings.Repeat("x", 900_000))
@@ -439,7 +439,7 @@ func TestLargeValuesAreReadWithoutTimeouts(t *testing.T) {
 // it had come to its id.
 func TestResumeAtTheRevisionOfAPurgeIsReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
 	put(t, kv, "b", "1")
@@ -459,13 +459,13 @@ func TestResumeAtTheRevisionOfAPurgeIsReset(t *testing.T) {
 	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point, Stamp: stamp})
 	w.untilKind(feed.Reset)
 	w.untilKind(feed.Synced)
-	w.want(map[string]string{"b": "1"})
+	w.wantState(map[string]string{"b": "1"})
 }
 
 // Whoever has been given a position by this feed may come back with it, also where nothing was written since the feed began.
 func TestResumeWhereTheFeedBeganIsNoReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
 	put(t, kv, "a", "2") // the first is gone: the stream cannot tell what else is
@@ -475,7 +475,7 @@ func TestResumeWhereTheFeedBeganIsNoReset(t *testing.T) {
 	last := put(t, kv, "b", "1")
 	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point, Stamp: stamp})
 	w.untilExact(last)
-	w.want(map[string]string{"b": "1"}) // only what came since
+	w.wantState(map[string]string{"b": "1"}) // only what came since
 	l.hub.Stats().EachReset(func(reason string, n uint64) {
 		if n > 0 {
 			t.Errorf("reset for %s", reason)
@@ -486,7 +486,7 @@ func TestResumeWhereTheFeedBeganIsNoReset(t *testing.T) {
 // Who has stopped in the middle of a snapshot keeps nobody from theirs, however few are read at once.
 func TestStoppedReadersHoldNoPlace(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{Snapshots: 1})
+	l := newLab(t, feed.Options{Snapshots: 1})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	for i := range 10 {
 		put(t, kv, fmt.Sprintf("large.%d", i), strings.Repeat("x", 900_000))

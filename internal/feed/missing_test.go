@@ -24,12 +24,12 @@ func (l *lab) feedsWithSource(t *testing.T, want int) {
 }
 
 // held returns how much is held of a bound.
-func held(set *bound.Set, name string) int64 { return set.Find(name).Used() }
+func usedOf(set *bound.Set, name string) int64 { return set.Find(name).Used() }
 
 func TestMissingBucketHasNoFeed(t *testing.T) {
 	t.Parallel()
 	set := bound.NewSet()
-	l := start(t, feed.Options{Bounds: set})
+	l := newLab(t, feed.Options{Bounds: set})
 	for i := range 20 {
 		_, err := l.hub.Subscribe(t.Context(), bucketName(t, fmt.Sprint("none-", i)), feed.SubscribeOptions{}, func() {})
 		if !errors.Is(err, kvclient.ErrBucketNotFound) {
@@ -37,7 +37,7 @@ func TestMissingBucketHasNoFeed(t *testing.T) {
 		}
 	}
 	l.feedsWithSource(t, 0)
-	natstest.Eventually(t, patience, "nothing lingers", func() bool { return held(set, "feeds") == 0 })
+	natstest.Eventually(t, patience, "nothing lingers", func() bool { return usedOf(set, "feeds") == 0 })
 
 	var streams []*watcher
 	for i := range 20 {
@@ -54,12 +54,12 @@ func TestMissingBucketHasNoFeed(t *testing.T) {
 	for _, w := range streams {
 		w.Close()
 	}
-	natstest.Eventually(t, patience, "only the bucket that exists lingers", func() bool { return held(set, "feeds") == 1 })
+	natstest.Eventually(t, patience, "only the bucket that exists lingers", func() bool { return usedOf(set, "feeds") == 1 })
 }
 
 func TestFeedOfADeletedBucketRests(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	config := jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}
 	l.bucket(t, config)
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -87,7 +87,7 @@ func TestBucketIsFoundWithoutAdvisories(t *testing.T) {
 		o.Users = []*server.User{{Username: "native", Password: "n"}, {Username: "gateway", Password: "g",
 			Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"$JS.EVENT.>"}}}}}
 	}})
-	l := startAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
+	l := newLabAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
 	var waiting []*watcher
 	for _, name := range []string{"b", "c", "d"} {
 		w := l.watch(t, name, feed.SubscribeOptions{UnknownPoint: true})
@@ -104,7 +104,7 @@ func TestBucketIsFoundWithoutAdvisories(t *testing.T) {
 
 func TestFeedsThatNobodyUsesGiveWay(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{Feeds: 4})
+	l := newLab(t, feed.Options{Feeds: 4})
 	for i := range 6 {
 		l.bucket(t, jetstream.KeyValueConfig{Bucket: fmt.Sprint("b", i), Storage: jetstream.MemoryStorage})
 	}

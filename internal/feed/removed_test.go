@@ -17,8 +17,8 @@ import (
 // for those in number hides nothing.
 func TestMessageDeleteIsAReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
-	stream, kv := l.stream(t, jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"},
+	l := newLab(t, feed.Options{})
+	stream, kv := l.bucketOnStream(t, jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"},
 		MaxMsgsPerSubject: 5, AllowDirect: true, AllowRollup: true, Discard: jetstream.DiscardNew})
 	put(t, kv, "a", "1")
 	put(t, kv, "b", "2")
@@ -40,7 +40,7 @@ func TestLossWhereNothingWasRemovedIsNoReset(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
-	l := startAt(t, server, proxy.URL(), feed.Options{})
+	l := newLabAt(t, server, proxy.URL(), feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 64})
 	put(t, kv, "k", "0")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -59,7 +59,7 @@ func TestLossWhereNothingWasRemovedIsNoReset(t *testing.T) {
 		proxy.Cut()
 		w.untilKind(feed.Stale)
 		w.untilKind(feed.Live)
-		w.follows(100 * time.Millisecond)
+		w.pollFor(100 * time.Millisecond)
 	}
 	stop.Store(true)
 	last := <-written

@@ -30,7 +30,7 @@ func TestBookmarkWaitsForTheReset(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := start(t, feed.Options{})
+			l := newLab(t, feed.Options{})
 			kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 			put(t, kv, "a", "1")
 			w := l.watch(t, "b", feed.SubscribeOptions{})

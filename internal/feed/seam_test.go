@@ -196,7 +196,7 @@ func TestSeam(t *testing.T) {
 func testSeam(t *testing.T, history uint8, seed uint64) {
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
-	l := startAt(t, server, proxy.URL(), feed.Options{LogChanges: 30})
+	l := newLabAt(t, server, proxy.URL(), feed.Options{LogChanges: 30})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: history})
 	truth := &ledger{}
 	stop := make(chan struct{})

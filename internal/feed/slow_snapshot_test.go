@@ -16,7 +16,7 @@ import (
 // Snapshots that nobody reads keep no place that others wait for.
 func TestSlowSnapshotsDelayNobody(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	for i := range 30 {
 		put(t, kv, fmt.Sprintf("big.k%d", i), strings.Repeat("x", 64<<10))
@@ -42,7 +42,7 @@ func TestSlowSnapshotsDelayNobody(t *testing.T) {
 func TestValueBeyondTheStraggleCutsNobodyOff(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.MaxPayload = 8 << 20 }})
-	l := startAt(t, server, server.URL(), feed.Options{})
+	l := newLabAt(t, server, server.URL(), feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	value := make([]byte, 4<<20)
 	for _, key := range []string{"a", "b", "c"} {

@@ -43,7 +43,7 @@ func (w *watcher) untilHolds(state map[string]string) {
 }
 
 // rests waits until what the feed has counted is old enough to be relied on.
-func (w *watcher) rests() {
+func (w *watcher) awaitOldTally() {
 	w.t.Helper()
 	natstest.Holds(w.t, 1500*time.Millisecond, "nothing is told", func() bool {
 		events, _ := w.Poll(nil, 100)
@@ -52,7 +52,7 @@ func (w *watcher) rests() {
 }
 
 // stream makes a bucket of the test's own making.
-func (l *lab) stream(t *testing.T, config jetstream.StreamConfig) (jetstream.Stream, jetstream.KeyValue) {
+func (l *lab) bucketOnStream(t *testing.T, config jetstream.StreamConfig) (jetstream.Stream, jetstream.KeyValue) {
 	t.Helper()
 	stream, err := l.js.CreateStream(t.Context(), config)
 	if err != nil {
@@ -84,7 +84,7 @@ func (l *lab) beginAB(t *testing.T) (jetstream.KeyValue, *watcher) {
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilExact(put(t, kv, "b", "2"))
-	w.rests()
+	w.awaitOldTally()
 	return kv, w
 }
 
@@ -111,7 +111,7 @@ func TestPurgeBehindALeafNodeIsAReset(t *testing.T) {
 		return func() bool { return leaf.NumLeafNodes() == want && hub.NATS().NumLeafNodes() == want }
 	}
 	natstest.Eventually(t, patience, "the leaf node is linked", linked(1))
-	l := connectAt(t, hub, kvclient.Options{URL: leaf.ClientURL(), JSDomain: "hub"}, feed.Options{})
+	l := newLabWith(t, hub, kvclient.Options{URL: leaf.ClientURL(), JSDomain: "hub"}, feed.Options{})
 	kv, w := l.beginAB(t)
 	proxy.Refuse(true)
 	proxy.Cut()
@@ -127,7 +127,7 @@ func TestPurgeBeforeTheSubscriptionsAreThereIsAReset(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
-	l := startAt(t, server, proxy.URL(), feed.Options{})
+	l := newLabAt(t, server, proxy.URL(), feed.Options{})
 	kv, w := l.beginAB(t)
 	proxy.Hold("SUB $JS.EVENT.ADVISORY.API", func() {
 		timer := time.NewTimer(300 * time.Millisecond) // the question has been answered by then
@@ -147,12 +147,12 @@ func TestMarkerThatExpiresUnreadIsAReset(t *testing.T) {
 				t.Parallel()
 				server := natstest.Start(t, natstest.Options{})
 				proxy := natstest.StartProxy(t, server.Addr())
-				l := startAt(t, server, proxy.URL(), feed.Options{})
+				l := newLabAt(t, server, proxy.URL(), feed.Options{})
 				kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", LimitMarkerTTL: time.Second})
 				put(t, kv, "a", "1")
 				w := l.watch(t, "b", feed.SubscribeOptions{})
 				w.untilExact(1)
-				w.rests()
+				w.awaitOldTally()
 				want := map[string]string{"x": "1"}
 				w.untilRevision(put(t, kv, "x", "1"))
 				proxy.Pause()
@@ -200,7 +200,7 @@ func TestHistoryThatIsWrittenAnewIsAReset(t *testing.T) {
 			dir, before := t.TempDir(), filepath.Join(t.TempDir(), "before")
 			s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.StoreDir = dir }})
 			proxy := natstest.StartProxy(t, s.Addr())
-			l := startAt(t, s, proxy.URL(), feed.Options{})
+			l := newLabAt(t, s, proxy.URL(), feed.Options{})
 			kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: tc.history})
 			put(t, kv, "a", "1")
 			s.Stop()
@@ -215,7 +215,7 @@ func TestHistoryThatIsWrittenAnewIsAReset(t *testing.T) {
 			w := l.watch(t, "b", feed.SubscribeOptions{})
 			putSoon(tc.lost)
 			w.untilExact(2)
-			w.rests()
+			w.awaitOldTally()
 			proxy.Refuse(true)
 			s.Stop()
 			if err := os.RemoveAll(filepath.Join(dir, "jetstream")); err != nil {
@@ -239,7 +239,7 @@ func TestBrokenMessageKeepsNoFeedAway(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, s.Addr())
-	l := startAt(t, s, proxy.URL(), feed.Options{})
+	l := newLabAt(t, s, proxy.URL(), feed.Options{})
 	kv, w := l.beginAB(t)
 	c, err := net.Dial("tcp", s.Addr())
 	if err != nil {
@@ -261,7 +261,7 @@ func TestRollupOfAllIsAReset(t *testing.T) {
 	for _, ttl := range []time.Duration{0, time.Hour} {
 		t.Run(ttl.String(), func(t *testing.T) {
 			t.Parallel()
-			l := start(t, feed.Options{})
+			l := newLab(t, feed.Options{})
 			kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", TTL: ttl})
 			put(t, kv, "a", "1")
 			w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -278,13 +278,13 @@ func TestRollupOfAllIsAReset(t *testing.T) {
 // entries expire, and another history.
 func TestChangesThatConcernNobodyAreNoReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	if _, err := l.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"other.>"}}); err != nil {
 		t.Fatal(err)
 	}
 	config := jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 2, MaxAge: time.Hour,
 		Discard: jetstream.DiscardNew, AllowDirect: true, AllowRollup: true, Sources: []*jetstream.StreamSource{{Name: "S"}}}
-	stream, kv := l.stream(t, config)
+	stream, kv := l.bucketOnStream(t, config)
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilExact(put(t, kv, "a", "2"))
@@ -323,7 +323,7 @@ func TestPurgeWithoutAdvisoriesIsAReset(t *testing.T) {
 		o.Users = []*server.User{{Username: "native", Password: "n"}, {Username: "gateway", Password: "g",
 			Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"$JS.EVENT.>"}}}}}
 	}})
-	l := startAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
+	l := newLabAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
 	kv, w := l.beginAB(t)
 	l.purgeKey(t, "a")
 	put(t, kv, "b", "3")
@@ -333,8 +333,8 @@ func TestPurgeWithoutAdvisoriesIsAReset(t *testing.T) {
 // A stream that discards its oldest messages, as buckets of old clients do, tells nobody which: nothing is called exact.
 func TestStreamThatDiscardsTheOldestIsNeverExact(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
-	_, kv := l.stream(t, jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1,
+	l := newLab(t, feed.Options{})
+	_, kv := l.bucketOnStream(t, jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1,
 		MaxMsgs: 2, Discard: jetstream.DiscardOld, AllowDirect: true, AllowRollup: true})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})

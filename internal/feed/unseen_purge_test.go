@@ -16,7 +16,7 @@ func TestMarkerPurgedWhileTheConnectionWasLostIsAReset(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
-	l := startAt(t, server, proxy.URL(), feed.Options{})
+	l := newLabAt(t, server, proxy.URL(), feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -30,7 +30,7 @@ func TestMarkerPurgedWhileTheConnectionWasLostIsAReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.untilExact(put(t, kv, "c", "3"))
-	w.want(map[string]string{"b": "2", "c": "3"})
+	w.wantState(map[string]string{"b": "2", "c": "3"})
 }
 
 // A connection can die without a word, and alone: the others tell that something was purged, and cannot tell what. Nobody may take that
@@ -39,7 +39,7 @@ func TestPurgeBehindADeadConnectionIsAReset(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
-	l := startAt(t, server, proxy.URL(), feed.Options{})
+	l := newLabAt(t, server, proxy.URL(), feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -54,5 +54,5 @@ func TestPurgeBehindADeadConnectionIsAReset(t *testing.T) {
 	w.untilKind(feed.Stale)
 	w.untilKind(feed.Live)
 	w.untilExact(put(t, kv, "c", "3"))
-	w.want(map[string]string{"b": "2", "c": "3"})
+	w.wantState(map[string]string{"b": "2", "c": "3"})
 }
