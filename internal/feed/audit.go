@@ -30,8 +30,9 @@ const (
 //
 // The newest message that is known must be the same one, or a crash gave its revision to another:
 // after a crash that took messages back, others can have their revisions, and the counts add up
-// all the same (TestHistoryThatIsWrittenAnewIsAReset). Nothing may have been skipped whose successor has
-// yet to come. And the stream's counts must prove that nothing was removed, in one of two ways.
+// all the same (TestHistoryThatIsWrittenAnewIsAReset). Nothing may have been skipped whose
+// successor has yet to come. And the stream's counts must prove that nothing was removed, in one
+// of two ways.
 //
 // Either nothing ever was. If a stream holds every message that it was given (its first is 1, and
 // it has as many as its last number says), no purge was missed, however busy the writers are and
@@ -161,9 +162,9 @@ func (f *Feed) noteOverdue(position kvclient.Revision) error {
 // Where no advisory comes at all, as for an identity that may not subscribe to them, the counts
 // show a purge. No write takes a key away, and while the revision is the same none takes a message
 // away either: so none may be missing but what was reported as purged and found harmless
-// (TestPurgeWithoutAdvisoriesIsAReset). What is not seen that way is a purge that new keys make up for
-// before the stream is looked at, and any purge where entries vanish by age. The same holds for a
-// purge whose advisory is lost in a network behind the server while no source is lost.
+// (TestPurgeWithoutAdvisoriesIsAReset). What is not seen that way is a purge that new keys make up
+// for before the stream is looked at, and any purge where entries vanish by age. The same holds
+// for a purge whose advisory is lost in a network behind the server while no source is lost.
 //
 // Advisories may come a moment later than the counts, and those of a sweep of markers come for as
 // long as it goes on. So the same must be missing twice, with nothing left in the mailbox.

@@ -15,15 +15,16 @@ import "kvgateway/internal/kvclient"
 // so a change of one of them makes untrue what was reported before. kvclient.Terms has these
 // settings, and the prefix of the entries' subjects, which changes where a mirror becomes a stream
 // of its own. Each look at the stream compares them, here and in compareAnswer, so that a change
-// is seen whoever made it, whether or not an advisory came (TestConfigurationChangeIsAResetWhereEndsChange changes every
-// setting). An id carries a digest of the terms under which it was given out, so that any gateway
-// sees that they have changed since (TestIDOfOtherTermsIsReset).
+// is seen whoever made it, whether or not an advisory came
+// (TestConfigurationChangeIsAResetWhereEndsChange changes every setting). An id carries a digest
+// of the terms under which it was given out, so that any gateway sees that they have changed since
+// (TestIDOfOtherTermsIsReset).
 //
 // # A stream that discards its oldest messages
 //
 // Buckets of the first KV clients did so. Nobody is told which messages go, so no position of such
-// a stream is ever exact (TestStreamThatDiscardsTheOldestIsNeverExact). When the stream is told to stop
-// discarding that is a reset too, since what it had dropped by then is not known.
+// a stream is ever exact (TestStreamThatDiscardsTheOldestIsNeverExact). When the stream is told to
+// stop discarding that is a reset too, since what it had dropped by then is not known.
 func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	position kvclient.Revision, begun bool,
 ) {

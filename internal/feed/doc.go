@@ -149,8 +149,8 @@
 //
 // Hub.mu guards which feeds there are; Feed.mu guards a feed and its subscriptions; reading.mu
 // guards what a reading has read and who reads it. They are taken in this order. A mailbox has a
-// lock of its own, under which nothing else is locked. Wake functions may be called with Feed.mu or
-// reading.mu held, and so must not call back.
+// lock of its own, under which nothing else is locked. Wake functions may be called with Feed.mu
+// or reading.mu held, and so must not call back.
 //
 // The goroutine of the source is the only one that touches [sourceSide]. A reading has a goroutine
 // while it is open or waits to be opened, and an inquiry has one for each question. All of them

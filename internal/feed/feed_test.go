@@ -15,6 +15,7 @@ import (
 	"kvgateway/internal/natstest"
 )
 
+// patience is how long tests wait for something that must happen.
 const patience = 20 * time.Second
 
 // A lab is a hub on a nats-server of its own, and a native client of that server.
@@ -25,18 +26,23 @@ type lab struct {
 	js     jetstream.JetStream
 }
 
+// newLab starts a server, and a hub that is connected to it.
 func newLab(t *testing.T, options feed.Options) *lab {
 	t.Helper()
 	server := natstest.Start(t, natstest.Options{})
 	return newLabAt(t, server, server.URL(), options)
 }
 
+// newLabAt starts a hub that is connected to the server by a URL, which may be that of a proxy.
 func newLabAt(t *testing.T, server *natstest.Server, url string, options feed.Options) *lab {
 	t.Helper()
 	return newLabWith(t, server, kvclient.Options{URL: url}, options)
 }
 
-func newLabWith(t *testing.T, server *natstest.Server, at kvclient.Options, options feed.Options) *lab {
+// newLabWith starts a hub whose client is connected with those options.
+func newLabWith(
+	t *testing.T, server *natstest.Server, at kvclient.Options, options feed.Options,
+) *lab {
 	t.Helper()
 	options.Logger = zerolog.Nop()
 	at.Name, at.Logger = "test", options.Logger
@@ -51,7 +57,9 @@ func newLabWith(t *testing.T, server *natstest.Server, at kvclient.Options, opti
 		defer cancel()
 		client.Close(ctx)
 	})
-	natstest.Eventually(t, patience, "the client is ready", func() bool { return client.Ready(t.Context()) == nil })
+	natstest.Eventually(t, patience, "the client is ready", func() bool {
+		return client.Ready(t.Context()) == nil
+	})
 	return &lab{server: server, client: client, hub: hub, js: server.JetStream(t)}
 }
 
@@ -73,17 +81,24 @@ func put(t *testing.T, kv jetstream.KeyValue, key, value string) kvclient.Revisi
 	return kvclient.Revision(revision)
 }
 
-// A watcher collects what a subscription tells, and folds it.
+// A watcher collects what a subscription sends, and folds it.
 type watcher struct {
 	*feed.Subscription
-	t      *testing.T
-	wake   chan struct{}
-	told   []feed.Event
-	state  map[string]string
-	staged map[string]string    // after a reset
-	ends   map[string]time.Time // when a value vanishes, as it was reported last
-	last   kvclient.Revision
-	stale  bool // the last word about the source
+	t *testing.T
+	// wake has a token when the subscription has woken the watcher.
+	wake chan struct{}
+	// told has the events that until has not looked at.
+	told []feed.Event
+	// state is what was folded.
+	state map[string]string
+	// staged has what comes between a reset and Synced; nil at other times.
+	staged map[string]string
+	// ends says when a value vanishes, as it was reported last.
+	ends map[string]time.Time
+	// last is the revision of the last change since the last reset.
+	last kvclient.Revision
+	// stale: the source is lost, by the last event about it.
+	stale bool
 }
 
 func newWatcher(t *testing.T) *watcher {
@@ -98,7 +113,8 @@ func (l *lab) watch(t *testing.T, bucket string, options feed.SubscribeOptions) 
 		t.Fatal(err)
 	}
 	w := newWatcher(t)
-	if w.Subscription, err = l.hub.Subscribe(t.Context(), name, options, feed.Token(w.wake)); err != nil {
+	w.Subscription, err = l.hub.Subscribe(t.Context(), name, options, feed.Token(w.wake))
+	if err != nil {
 		t.Fatalf("subscribe: %v", err)
 	}
 	t.Cleanup(w.Close)
@@ -139,11 +155,12 @@ func (w *watcher) until(what string, fits func(feed.Event) bool) feed.Event {
 		select {
 		case <-w.wake:
 		case <-deadline:
-			w.t.Fatalf("not told: %s; told %s", what, describe(w.told))
+			w.t.Fatalf("%s did not come; told %s", what, describe(w.told))
 		}
 	}
 }
 
+// fold folds an event. Revisions must rise between resets.
 func (w *watcher) fold(e feed.Event) {
 	w.t.Helper()
 	switch e.Kind {
@@ -182,10 +199,12 @@ func (w *watcher) untilKind(kind feed.Kind) feed.Event {
 
 func (w *watcher) untilRevision(r kvclient.Revision) feed.Event {
 	w.t.Helper()
-	return w.until(fmt.Sprintf("revision %d", r), func(e feed.Event) bool { return e.Kind == feed.Changed && e.Change.Revision == r })
+	return w.until(fmt.Sprintf("revision %d", r), func(e feed.Event) bool {
+		return e.Kind == feed.Changed && e.Change.Revision == r
+	})
 }
 
-// untilExact waits for a bookmark at least at a revision that says that the state is exact.
+// untilExact waits for a bookmark that is exact, at that revision or above it.
 func (w *watcher) untilExact(at kvclient.Revision) feed.Point {
 	w.t.Helper()
 	var point feed.Point
@@ -258,14 +277,14 @@ func TestResumeSendsOnlyWhatCameSince(t *testing.T) {
 	w.untilKind(feed.Synced)
 	w.wantState(map[string]string{"a": "2", "c": "3"})
 	for name, tc := range map[string]struct {
-		point  feed.Point
-		reason string
+		position kvclient.Position
+		reason   string
 	}{
-		"epoch": {feed.Point{Position: kvclient.Position{Epoch: "abc", Revision: 1}}, feed.ReasonEpoch},
-		"ahead": {feed.Point{Position: kvclient.Position{Epoch: point.Epoch, Revision: last + 1}}, feed.ReasonAhead},
-		"bare":  {feed.Point{Position: kvclient.Position{Revision: 1}}, feed.ReasonUnknownID},
+		"epoch": {kvclient.Position{Epoch: "abc", Revision: 1}, feed.ReasonEpoch},
+		"ahead": {kvclient.Position{Epoch: point.Epoch, Revision: last + 1}, feed.ReasonAhead},
+		"bare":  {kvclient.Position{Revision: 1}, feed.ReasonUnknownID},
 	} {
-		w := l.watch(t, "b", feed.SubscribeOptions{Resume: &tc.point})
+		w := l.watch(t, "b", feed.SubscribeOptions{Resume: &feed.Point{Position: tc.position}})
 		if e := w.untilKind(feed.Reset); e.Reason != tc.reason {
 			t.Errorf("%s: reset for %s", name, e.Reason)
 		}
@@ -286,7 +305,7 @@ func TestBucketCreatedAgainIsAReset(t *testing.T) {
 	}
 	w.untilKind(feed.BucketDeleted)
 	if w.stale {
-		t.Error("stale, and never live again")
+		t.Error("told Stale, and not Live before BucketDeleted")
 	}
 	w.wantState(nil)
 	kv = l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -318,9 +337,9 @@ func TestSourceComesBackAfterALoss(t *testing.T) {
 	w.wantState(map[string]string{"a": "2"})
 }
 
-// What vanishes without a trace in the stream is a reset; markers that were delivered may go.
-// A sweep takes a while, and its advisories come one for each marker: to count the stream in between
-// is to miss what is told a moment later.
+// Removals without a trace in the stream are a reset, but markers that were delivered may go. A
+// sweep of markers takes a while, and its advisories come one for each: if the stream is counted
+// in between, messages are missing whose purge is reported a moment later.
 func TestSweepOfDeliveredMarkersIsNoReset(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
@@ -385,11 +404,14 @@ func TestPurgeOfAValueIsAReset(t *testing.T) {
 	w.wantState(map[string]string{"c": "1"})
 }
 
-// A subscription that the log has left behind reads on from the store, also where the store forgets: with markers, at their time.
+// A subscription that the log has left behind reads on from the store, also where the store
+// forgets markers at their time.
 func TestSubscriptionBehindTheLogReadsFromTheStore(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]jetstream.KeyValueConfig{
-		"overwritten": {Bucket: "b"}, "history": {Bucket: "b", History: 2}, "limit_marker_ttl": {Bucket: "b", LimitMarkerTTL: time.Minute},
+		"overwritten":      {Bucket: "b"},
+		"history":          {Bucket: "b", History: 2},
+		"limit_marker_ttl": {Bucket: "b", LimitMarkerTTL: time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -420,7 +442,8 @@ func testLag(t *testing.T, l *lab, kv jetstream.KeyValue) {
 	})
 }
 
-// Values larger than what a reading may be ahead come one after the other, and not each after a time-out.
+// Values that are larger than what a reading may be ahead come one after the other, and not each
+// after a timeout.
 func TestLargeValuesAreReadWithoutTimeouts(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
@@ -435,8 +458,8 @@ func TestLargeValuesAreReadWithoutTimeouts(t *testing.T) {
 	}
 }
 
-// A purge leaves the revision as it is, so that the same id can be from before it. Whoever was away at the purge is reset, however
-// it had come to its id.
+// A purge leaves the revision as it is, so that an id can be from before it. A client that was
+// away at the purge is reset, however it came by its id.
 func TestResumeAtTheRevisionOfAPurgeIsReset(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
@@ -462,20 +485,21 @@ func TestResumeAtTheRevisionOfAPurgeIsReset(t *testing.T) {
 	w.wantState(map[string]string{"b": "1"})
 }
 
-// Whoever has been given a position by this feed may come back with it, also where nothing was written since the feed began.
+// A client that was given a point by this feed may come back with it, even if nothing was written
+// since the feed began.
 func TestResumeWhereTheFeedBeganIsNoReset(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
-	put(t, kv, "a", "2") // the first is gone: the stream cannot tell what else is
+	put(t, kv, "a", "2") // the first one is gone, so the stream proves nothing
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	point, stamp := w.untilKind(feed.Synced).Point, w.Stamp()
 	w.Close()
 	last := put(t, kv, "b", "1")
 	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point, Stamp: stamp})
 	w.untilExact(last)
-	w.wantState(map[string]string{"b": "1"}) // only what came since
+	w.wantState(map[string]string{"b": "1"}) // only what came since then
 	l.hub.Stats().EachReset(func(reason string, n uint64) {
 		if n > 0 {
 			t.Errorf("reset for %s", reason)
@@ -483,7 +507,8 @@ func TestResumeWhereTheFeedBeganIsNoReset(t *testing.T) {
 	})
 }
 
-// Who has stopped in the middle of a snapshot keeps nobody from theirs, however few are read at once.
+// A client that stops in the middle of a snapshot keeps nobody else from theirs, however few are
+// read at once.
 func TestStoppedReadersHoldNoPlace(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{Snapshots: 1})
@@ -493,9 +518,12 @@ func TestStoppedReadersHoldNoPlace(t *testing.T) {
 	}
 	put(t, kv, "small", "1")
 	stopped := l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "large.*")})
-	natstest.Eventually(t, patience, "the first of the snapshot", func() bool { events, _ := stopped.Poll(nil, 1); return len(events) > 0 })
+	natstest.Eventually(t, patience, "the first entry of the snapshot", func() bool {
+		events, _ := stopped.Poll(nil, 1)
+		return len(events) > 0
+	})
 	l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "small")}).untilKind(feed.Synced)
 	if n := l.hub.Stats().Snapshots.Load(); n != 1 {
-		t.Errorf("%d readings had ended before the second snapshot was there, want only its own", n)
+		t.Errorf("%d readings had ended when the second snapshot was there, want only its own", n)
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// at is a message of the stream "a", stored so many seconds after the beginning.
+// entryStored is a message of the stream "a", stored so many seconds after the beginning.
 func entryStored(key string, r kvclient.Revision, second int64) kvclient.Entry {
 	e := entry(key, r, kvclient.Put)
 	e.Created = time.Unix(second, 0)
@@ -15,8 +15,11 @@ func entryStored(key string, r kvclient.Revision, second int64) kvclient.Entry {
 	return e
 }
 
-// ahead is a subscription that comes from another gateway with a point which its feed has yet to read.
-func subscriptionAhead(t *testing.T, f *Feed, point Point, last kvclient.Revision) *Subscription {
+// subscriptionAhead returns a subscription that comes from another gateway, with a point which its
+// feed has yet to read. last is the stream's last revision when it comes.
+func subscriptionAhead(
+	t *testing.T, f *Feed, point Point, last kvclient.Revision,
+) *Subscription {
 	t.Helper()
 	s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
 		wake: Token(make(chan struct{}, 1)), lossesThen: f.losses}
@@ -26,8 +29,9 @@ func subscriptionAhead(t *testing.T, f *Feed, point Point, last kvclient.Revisio
 	return s
 }
 
-// What a subscription has of another gateway, and its feed has yet to read, may be lost in a crash and
-// its revisions given again. The feed, which goes on, would tell nobody.
+// What a subscription got from another gateway, and its feed has yet to read, may be lost in a
+// crash, and its revisions given to other messages. The feed goes on, and would not send those to
+// the subscription.
 func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 	t.Parallel()
 	place := entryStored("k", 12, 12).Position
@@ -43,12 +47,13 @@ func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := feedAt(streamAt(10, 0))
 			f.setState(live, nil)
-			attached, late := subscriptionAhead(t, f, tc.point, tc.last), subscriptionAhead(t, f, tc.point, tc.last)
+			attached := subscriptionAhead(t, f, tc.point, tc.last)
+			late := subscriptionAhead(t, f, tc.point, tc.last)
 			attached.attach(false)
 			if f.continueAfterLoss(); attached.resetFirst != tc.want {
 				t.Errorf("reset for %q, want %q", attached.resetFirst, tc.want)
 			}
-			// One that had asked before may wait for revisions that will not come.
+			// One that had asked before the loss may wait for revisions that will not come.
 			if late.attach(false); late.resetFirst != tc.want {
 				t.Errorf("one that came late: reset for %q", late.resetFirst)
 			}
@@ -60,7 +65,7 @@ func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 	}
 }
 
-// A feed judges a purge by what it has read. A subscription that has come with more, by another
+// A feed judges a purge by what it has read. A subscription that came with more, by another
 // gateway's word, may hold a value that the feed has yet to read.
 func TestPurgeIsNotHarmlessToASubscriptionThatIsAhead(t *testing.T) {
 	t.Parallel()
@@ -79,8 +84,8 @@ func TestPurgeIsNotHarmlessToASubscriptionThatIsAhead(t *testing.T) {
 	}
 }
 
-// A part of a snapshot lacks what was overwritten while it was read, and a crash can bring that back.
-// So its id is taken in the era in which the snapshot was begun, and in no other.
+// A part of a snapshot lacks what was overwritten while it was read, and a crash can bring that
+// back. So its id is accepted in the stretch in which the snapshot was begun, and in no other.
 func TestPartOfASnapshotIsTakenOnlyInItsStretch(t *testing.T) {
 	t.Parallel()
 	f := feedAt(streamAt(10, 0))
@@ -103,16 +108,19 @@ func TestPartOfASnapshotIsTakenOnlyInItsStretch(t *testing.T) {
 	want("from before a loss", ReasonHorizon)
 }
 
-// A crash can take back the message for which another was skipped, and with it that the other was
-// removed. Then the stream has all that it was given, and the feed lacks some of it.
+// A crash can take back the message for which another one was skipped, and the removal of the
+// other one with it. Then the stream has everything that it was given, and the feed lacks some of
+// it.
 func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
 	t.Parallel()
-	for name, came := range map[string]bool{"the successor came": true, "it has yet to come": false} {
+	for name, came := range map[string]bool{
+		"the successor came": true, "it has yet to come": false,
+	} {
 		f := feedAt(streamAt(10, 0))
 		now := time.Unix(100, 0)
 		f.now = func() time.Time { return now }
 		f.lastTally.at = time.Unix(10, 0)
-		f.take([]kvclient.Entry{entryStored("l", 12, 12)}) // 11 is gone: 13 is of its key
+		f.take([]kvclient.Entry{entryStored("l", 12, 12)}) // 11 is gone; 13 has its key
 		after := streamAt(12, 0)
 		if came {
 			q := f.newQuestion()
@@ -129,16 +137,16 @@ func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
 	}
 }
 
-// Of a stream that was found empty after all was removed, its server may not know when the last
-// message was stored. Then another stream cannot be told from it.
+// When a stream was found empty after everything was removed, its server may not know when the
+// last message was stored. Then the stream cannot be distinguished from another one.
 func TestAnchorWithoutATimeIdentifiesNothing(t *testing.T) {
 	t.Parallel()
-	for _, m := range []anchor{{}, {revision: 5}, {stored: time.Unix(1, 0)}} {
-		if m.identifies() {
-			t.Errorf("%+v identifies a stream", m)
+	for _, a := range []anchor{{}, {revision: 5}, {stored: time.Unix(1, 0)}} {
+		if a.identifies() {
+			t.Errorf("%+v identifies a stream", a)
 		}
 	}
-	if m := (anchor{5, time.Unix(1, 0)}); !m.identifies() {
-		t.Errorf("%+v identifies nothing", m)
+	if a := (anchor{5, time.Unix(1, 0)}); !a.identifies() {
+		t.Errorf("%+v identifies nothing", a)
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// feedsWithSource waits until so many feeds have a source.
+// feedsWithSource waits until exactly so many feeds have a source.
 func (l *lab) feedsWithSource(t *testing.T, want int) {
 	t.Helper()
 	natstest.Eventually(t, patience, fmt.Sprint(want, " feeds have a source"), func() bool {
@@ -23,7 +23,7 @@ func (l *lab) feedsWithSource(t *testing.T, want int) {
 	})
 }
 
-// held returns how much is held of a bound.
+// usedOf returns how much is held of a bound.
 func usedOf(set *bound.Set, name string) int64 { return set.Find(name).Used() }
 
 func TestMissingBucketHasNoFeed(t *testing.T) {
@@ -31,13 +31,16 @@ func TestMissingBucketHasNoFeed(t *testing.T) {
 	set := bound.NewSet()
 	l := newLab(t, feed.Options{Bounds: set})
 	for i := range 20 {
-		_, err := l.hub.Subscribe(t.Context(), bucketName(t, fmt.Sprint("none-", i)), feed.SubscribeOptions{}, func() {})
+		name := bucketName(t, fmt.Sprint("none-", i))
+		_, err := l.hub.Subscribe(t.Context(), name, feed.SubscribeOptions{}, func() {})
 		if !errors.Is(err, kvclient.ErrBucketNotFound) {
 			t.Fatalf("a bucket that does not exist: %v", err)
 		}
 	}
 	l.feedsWithSource(t, 0)
-	natstest.Eventually(t, patience, "nothing lingers", func() bool { return usedOf(set, "feeds") == 0 })
+	natstest.Eventually(t, patience, "no feed lingers", func() bool {
+		return usedOf(set, "feeds") == 0
+	})
 
 	var streams []*watcher
 	for i := range 20 {
@@ -54,7 +57,9 @@ func TestMissingBucketHasNoFeed(t *testing.T) {
 	for _, w := range streams {
 		w.Close()
 	}
-	natstest.Eventually(t, patience, "only the bucket that exists lingers", func() bool { return usedOf(set, "feeds") == 1 })
+	natstest.Eventually(t, patience, "only the feed of the one bucket lingers", func() bool {
+		return usedOf(set, "feeds") == 1
+	})
 }
 
 func TestFeedOfADeletedBucketRests(t *testing.T) {
@@ -78,14 +83,19 @@ func TestFeedOfADeletedBucketRests(t *testing.T) {
 	}
 }
 
-// Where the identity may not hear advisories, one look at the names of all streams finds the
-// buckets that streams wait for, and somebody who subscribes is told of the bucket at once.
+// If the identity may not hear advisories, one look at the names of all streams finds the buckets
+// that subscriptions wait for, and a new subscription finds its bucket at once.
 func TestBucketIsFoundWithoutAdvisories(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
 		o.NoAuthUser = "native"
-		o.Users = []*server.User{{Username: "native", Password: "n"}, {Username: "gateway", Password: "g",
-			Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"$JS.EVENT.>"}}}}}
+		noAdvisories := &server.Permissions{
+			Subscribe: &server.SubjectPermission{Deny: []string{"$JS.EVENT.>"}},
+		}
+		o.Users = []*server.User{
+			{Username: "native", Password: "n"},
+			{Username: "gateway", Password: "g", Permissions: noAdvisories},
+		}
 	}})
 	l := newLabAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
 	var waiting []*watcher
@@ -106,7 +116,9 @@ func TestFeedsThatNobodyUsesGiveWay(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{Feeds: 4})
 	for i := range 6 {
-		l.bucket(t, jetstream.KeyValueConfig{Bucket: fmt.Sprint("b", i), Storage: jetstream.MemoryStorage})
+		l.bucket(t, jetstream.KeyValueConfig{
+			Bucket: fmt.Sprint("b", i), Storage: jetstream.MemoryStorage,
+		})
 	}
 	subscribe := func(owner, bucket string) (*feed.Subscription, error) {
 		return l.hub.Subscribe(bound.WithOwner(t.Context(), owner), bucketName(t, bucket),
@@ -129,14 +141,14 @@ func TestFeedsThatNobodyUsesGiveWay(t *testing.T) {
 	}
 	first, second := open("a", "b0"), open("a", "b1")
 	refused("a", "b2", true)
-	open("a", "b0").Close() // what is followed already takes no place
+	open("a", "b0").Close() // a bucket that is watched already takes no place
 	third, fourth := open("b", "b2"), open("b", "b3")
 	refused("c", "b4", false)
 	first.Close()
-	fifth := open("c", "b4") // in the place of b0, which lingers
+	fifth := open("c", "b4") // takes the place of b0, which lingers
 	refused("c", "b5", false)
 	fourth.Close()
-	open("a", "b0").Close() // in the place of b3, which was another's
+	open("a", "b0").Close() // takes the place of b3, which was another client's
 	for _, s := range []*feed.Subscription{second, third, fifth} {
 		s.Close()
 	}

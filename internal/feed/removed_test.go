@@ -13,13 +13,15 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A stream that another tool made may allow to delete single messages. That new messages make up
-// for those in number hides nothing.
+// A stream that another tool made may allow the deletion of single messages. It is found out
+// although new messages make up for them in number.
 func TestMessageDeleteIsAReset(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	stream, kv := l.bucketOnStream(t, jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"},
-		MaxMsgsPerSubject: 5, AllowDirect: true, AllowRollup: true, Discard: jetstream.DiscardNew})
+	stream, kv := l.bucketOnStream(t, jetstream.StreamConfig{
+		Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 5,
+		AllowDirect: true, AllowRollup: true, Discard: jetstream.DiscardNew,
+	})
 	put(t, kv, "a", "1")
 	put(t, kv, "b", "2")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -34,7 +36,7 @@ func TestMessageDeleteIsAReset(t *testing.T) {
 	w.untilHolds(map[string]string{"b": "2", "c": "3"})
 }
 
-// Where nothing was ever removed the stream's counts prove it, however often the connection is cut
+// If nothing was ever removed the stream's counts prove it, however often the connection is cut
 // and however busy the writers are.
 func TestLossWhereNothingWasRemovedIsNoReset(t *testing.T) {
 	t.Parallel()

@@ -280,8 +280,8 @@ func (f *Feed) gatherPurges(ctx context.Context) {
 //
 // Where entries vanish by age, a revision beyond the position that is gone is not passed over: it
 // may have been a marker that vanished before it was read, so subscriptions are reset
-// (TestMarkerThatExpiresUnreadIsAReset). If the last message is there, it is one of another subject, as a
-// stream with sources has them.
+// (TestMarkerThatExpiresUnreadIsAReset). If the last message is there, it is one of another
+// subject, as a stream with sources has them.
 func (f *Feed) verify(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

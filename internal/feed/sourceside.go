@@ -96,9 +96,9 @@ func isMissing(err error) bool {
 // noteSourceLost notes that there is no source, and why.
 //
 // Whatever the source was lost with, advisories may be lost with it: that the gateway's connection
-// stands is no proof, since what lies behind its server can be lost (TestPurgeBehindALeafNodeIsAReset).
-// And what vanishes by age is never reported. A bucket that is missing and comes back with the
-// same epoch was restored, and may lack some of what was read.
+// stands is no proof, since what lies behind its server can be lost
+// (TestPurgeBehindALeafNodeIsAReset). And what vanishes by age is never reported. A bucket that is
+// missing and comes back with the same epoch was restored, and may lack some of what was read.
 func (f *Feed) noteSourceLost(err error) {
 	if isMissing(err) {
 		f.setState(missing, err)
@@ -137,9 +137,10 @@ func (f *Feed) noteMissed(from time.Time) {
 // noteHearing notes over which connection advisories come from now on. If they came over another
 // one, or some were dropped, advisories may have been missed, though the source ended for another
 // reason: a connection that ended may have been replaced meanwhile. nats.go counts a new
-// connection before it uses it, so the count is a proof; TestMarkerPurgedWhileTheConnectionWasLostIsAReset
-// failed once in 60 runs where the report of the reconnection was waited for instead. Then the
-// state is not live before the stream has been compared.
+// connection before it uses it, so the count is a proof;
+// TestMarkerPurgedWhileTheConnectionWasLostIsAReset failed once in 60 runs where the report of the
+// reconnection was waited for instead. Then the state is not live before the stream has been
+// compared.
 func (f *Feed) noteHearing(h kvclient.Hearing) {
 	if f.hearing != h && f.hearing != (kvclient.Hearing{}) {
 		missed := f.lastHeard()

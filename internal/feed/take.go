@@ -30,12 +30,13 @@ func (f *Feed) take(entries []kvclient.Entry) {
 // is not so, it leaves the reason in f.void.
 //
 // Two things show that. A message with `Nats-Rollup: all` takes all others with it, and no
-// advisory says so (TestRollupOfAllIsAReset). And where entries vanish by age, what was skipped may have
-// been a marker that vanished before it was read: nobody is told of what ends by age. A marker can
-// have one second to live, or what max_age gives it. So if something comes later than usual by 0.9
-// of that time, with a gap before it, the feed begins anew (TestMarkerThatExpiresUnreadIsAReset); see
-// [delays] for what is usual. A feed that is always that late would not notice. An answer that
-// takes that long while much is overwritten is a reset, too.
+// advisory says so (TestRollupOfAllIsAReset). And where entries vanish by age, what was skipped
+// may have been a marker that vanished before it was read: nobody is told of what ends by age. A
+// marker can have one second to live, or what max_age gives it. So if something comes later than
+// usual by 0.9 of that time, with a gap before it, the feed begins anew
+// (TestMarkerThatExpiresUnreadIsAReset); see [delays] for what is usual. A feed that is always
+// that late would not notice. An answer that takes that long while much is overwritten is a reset,
+// too.
 func (f *Feed) appendEntries(entries []kvclient.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

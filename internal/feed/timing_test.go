@@ -12,19 +12,29 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A watched feed has a source of the test's own, in a bubble whose time passes only when all wait.
+// A drivenFeed has a source of the test's own. It lives in a bubble of synctest, whose time passes
+// only when everybody waits.
 type drivenFeed struct {
 	*Feed
+	// arrivals is what the source delivers.
 	arrivals chan []kvclient.Entry
-	timesMu  sync.Mutex
-	verified []time.Duration // when the stream was looked at, since the start
-	began    time.Time
-	ended    chan error
-	stop     context.CancelFunc
-	askedAt  []time.Duration // when the stream was asked for its last number, since the start; as looks
+	// began is when the feed was started.
+	began time.Time
+	// ended has the error that ended the source.
+	ended chan error
+	// stop ends the source.
+	stop context.CancelFunc
+
+	// timesMu guards the following.
+	timesMu sync.Mutex
+	// verified has the times of the verifications, since began.
+	verified []time.Duration
+	// askedAt has the times at which the stream was asked for its last number, since began.
+	askedAt []time.Duration
 }
 
-// last is asked for the stream's last number, and says that there is nothing beyond the position.
+// answerLast answers the question for the stream's last number: there is nothing beyond the
+// position.
 func (w *drivenFeed) answerLast(context.Context) (kvclient.StreamState, error) {
 	w.timesMu.Lock()
 	defer w.timesMu.Unlock()
@@ -33,37 +43,48 @@ func (w *drivenFeed) answerLast(context.Context) (kvclient.StreamState, error) {
 	return kvclient.StreamState{Epoch: "a", Last: position}, nil
 }
 
-// watchedFeed starts to watch a source that has nothing yet.
+// noteVerified stands for a verification that finds nothing.
+func (w *drivenFeed) noteVerified(context.Context) error {
+	w.timesMu.Lock()
+	defer w.timesMu.Unlock()
+	w.verified = append(w.verified, time.Since(w.began))
+	return nil
+}
+
+// newDrivenFeed starts a feed whose source has nothing yet.
 func newDrivenFeed(t *testing.T) *drivenFeed {
 	name, err := kvclient.ParseBucketName("b")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	w := &drivenFeed{Feed: newFeed(newHub(Options{}.withDefaults()), name), arrivals: make(chan []kvclient.Entry), began: time.Now(),
-		ended: make(chan error, 1), stop: cancel}
+	w := &drivenFeed{
+		Feed:     newFeed(newHub(Options{}.withDefaults()), name),
+		arrivals: make(chan []kvclient.Entry),
+		began:    time.Now(),
+		ended:    make(chan error, 1),
+		stop:     cancel,
+	}
 	w.startAt(nil, kvclient.StreamState{Epoch: "a"})
 	w.setState(live, nil)
 	go func() {
-		w.ended <- w.receive(ctx, w.arrivals, func() error { return kvclient.ErrUnavailable }, streamQuestions{func(context.Context) error {
-			w.timesMu.Lock()
-			defer w.timesMu.Unlock()
-			w.verified = append(w.verified, time.Since(w.began))
-			return nil
-		}, w.answerLast})
+		lost := func() error { return kvclient.ErrUnavailable }
+		ask := streamQuestions{verify: w.noteVerified, last: w.answerLast}
+		w.ended <- w.receive(ctx, w.arrivals, lost, ask)
 	}()
 	synctest.Wait()
 	return w
 }
 
-// looked returns when the stream was looked at since this was last asked, once all wait.
+// takeVerified waits until everybody waits, and returns the times of the verifications since it
+// was last called.
 func (w *drivenFeed) takeVerified() []time.Duration {
 	synctest.Wait()
 	w.timesMu.Lock()
 	defer w.timesMu.Unlock()
-	looks := w.verified
+	times := w.verified
 	w.verified = nil
-	return looks
+	return times
 }
 
 func (w *drivenFeed) end() error {
@@ -71,27 +92,28 @@ func (w *drivenFeed) end() error {
 	return <-w.ended
 }
 
+// entriesAt is one entry of that revision.
 func entriesAt(r kvclient.Revision) []kvclient.Entry {
 	return []kvclient.Entry{{Key: "a", Position: kvclient.Position{Epoch: "a", Revision: r}}}
 }
 
-// Whoever asks how exact the position is must not put off the answer for the others.
+// A request for a verification must not put off the verification that others have requested.
 func TestVerificationComesHoweverOftenItIsRequested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDrivenFeed(t)
 		time.Sleep(verifyDelay)
 		w.takeVerified()
 		for began := time.Now(); time.Since(began) < time.Second; time.Sleep(verifyDelay / 4) {
-			w.requestVerify() // a heartbeat of one of many streams
+			w.requestVerify() // as the bookmark of one of many subscriptions does
 		}
-		if looks := w.takeVerified(); len(looks) < 20 {
-			t.Errorf("looked %d times in a second, at %v", len(looks), looks)
+		if times := w.takeVerified(); len(times) < 20 {
+			t.Errorf("verified %d times in a second, at %v", len(times), times)
 		}
 		_ = w.end()
 	})
 }
 
-// While changes come there is nothing to look for; soon after the last there is.
+// While changes come there is no verification; soon after the last one there is.
 func TestVerificationComesWhenWritersRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDrivenFeed(t)
@@ -100,12 +122,12 @@ func TestVerificationComesWhenWritersRest(t *testing.T) {
 			w.requestVerify()
 			time.Sleep(verifyDelay / 2)
 		}
-		if looks := w.takeVerified(); len(looks) > 1 {
-			t.Errorf("looked at %v while changes came", looks)
+		if times := w.takeVerified(); len(times) > 1 {
+			t.Errorf("verified at %v while changes came", times)
 		}
 		time.Sleep(2 * verifyDelay)
-		if looks := w.takeVerified(); len(looks) == 0 {
-			t.Error("did not look when they ended")
+		if times := w.takeVerified(); len(times) == 0 {
+			t.Error("not verified after the last change")
 		}
 		if err := w.end(); !errors.Is(err, context.Canceled) {
 			t.Errorf("ended with %v", err)
@@ -113,13 +135,13 @@ func TestVerificationComesWhenWritersRest(t *testing.T) {
 	})
 }
 
-// However quiet it is, the stream is looked at within 5 s: what the server tells can be missed.
+// However quiet it is, the feed is verified within 5 s, since advisories can be missed.
 func TestVerificationComesEveryFewSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDrivenFeed(t)
 		time.Sleep(30*time.Second + verifyDelay)
-		if looks := w.takeVerified(); len(looks) < 6 {
-			t.Errorf("looked at %v in half a minute", looks)
+		if times := w.takeVerified(); len(times) < 6 {
+			t.Errorf("verified at %v in half a minute", times)
 		}
 		_ = w.end()
 	})
@@ -133,8 +155,9 @@ func TestPurgesAreGathered(t *testing.T) {
 			w.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: key, Purged: 1})
 			time.Sleep(gatherGap / 4)
 		}
-		if err := <-w.ended; !errors.Is(err, errRestart) || w.resetFor != ReasonPurged || len(w.mail.waiting) > 0 {
-			t.Errorf("%v, reset for %q, %d advisories are left", err, w.resetFor, len(w.mail.waiting))
+		err, left := <-w.ended, len(w.mail.waiting)
+		if !errors.Is(err, errRestart) || w.resetFor != ReasonPurged || left > 0 {
+			t.Errorf("%v, reset for %q, %d advisories are left", err, w.resetFor, left)
 		}
 		if took := time.Since(w.began); took < gatherGap || took > 2*gatherGap {
 			t.Errorf("took %v", took)
@@ -143,18 +166,22 @@ func TestPurgesAreGathered(t *testing.T) {
 	})
 }
 
-// However much the server tells while the feed is busy, what changes nothing is not taken for a
-// purge, and what does is not lost.
+// However many advisories come while the feed is busy, those of purges that change nothing are no
+// reset, and that of a purge which does is not lost.
 func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 	const many = 3 * 256 // more than a mailbox takes
 	name, _ := kvclient.ParseBucketName("b")
 	newBusy := func() *Feed {
 		f := newFeed(newHub(Options{}.withDefaults()), name)
 		f.startAt(nil, kvclient.StreamState{Epoch: "a"})
-		f.take([]kvclient.Entry{entry("deleted", 1, kvclient.Delete), entry("value", 2, kvclient.Put)})
+		f.take([]kvclient.Entry{
+			entry("deleted", 1, kvclient.Delete), entry("value", 2, kvclient.Put),
+		})
 		for range many {
 			f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamUpdated})
-			f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "deleted", Purged: 1})
+			f.postAdvisory(kvclient.Advisory{
+				Kind: kvclient.StreamPurged, Key: "deleted", Purged: 1,
+			})
 		}
 		return f
 	}
@@ -172,7 +199,8 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 	}
 	f := newBusy()
 	if listen(f); f.resetFor != "" || f.harmlessPurges.keys != many || !f.configUpdated {
-		t.Errorf("reset for %q, %d of %d purges were forgiven, updated %v", f.resetFor, f.harmlessPurges.keys, many, f.configUpdated)
+		t.Errorf("reset for %q, %d of %d purges were harmless, updated %v",
+			f.resetFor, f.harmlessPurges.keys, many, f.configUpdated)
 	}
 	f = newBusy()
 	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "value", Purged: 1})
@@ -181,7 +209,7 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 	}
 }
 
-// A feed lingers after its last user, unless another comes.
+// A feed lingers after its last user has left, unless another one comes.
 func TestFeedLingersAfterItsLastUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(Options{}.withDefaults())
@@ -208,7 +236,7 @@ func TestFeedLingersAfterItsLastUser(t *testing.T) {
 	})
 }
 
-// A reading waits for the fastest of those who follow it, and not for ever.
+// A reading waits for the fastest of its cursors, and not for ever.
 func TestReadingWaitsForItsFastestCursor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		name, _ := kvclient.ParseBucketName("b")
@@ -217,7 +245,8 @@ func TestReadingWaitsForItsFastestCursor(t *testing.T) {
 		r := f.join(s, readingKey{}).reading
 		quick := r.newCursor(&Subscription{feed: f, wake: Token(make(chan struct{}, 1))}, 0)
 		big := func() *chunk {
-			return &chunk{changes: []*Change{{Entry: kvclient.Entry{Key: "a", Value: make([]byte, readAhead)}}}, bytes: readAhead + 1}
+			e := kvclient.Entry{Key: "a", Value: make([]byte, readAhead)}
+			return &chunk{changes: []*Change{{Entry: e}}, bytes: readAhead + 1}
 		}
 		r.addChunk(big())
 		go func() {
@@ -226,12 +255,13 @@ func TestReadingWaitsForItsFastestCursor(t *testing.T) {
 		}()
 		began := time.Now()
 		if err := r.awaitCursors(t.Context()); err != nil || time.Since(began) > cursorPatience {
-			t.Errorf("%v after %v, with a follower that read on", err, time.Since(began))
+			t.Errorf("%v after %v, with a cursor that moved on", err, time.Since(began))
 		}
 		r.addChunk(big())
 		began = time.Now()
-		if err := r.awaitCursors(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != cursorPatience {
-			t.Errorf("%v after %v, with followers that read nothing", err, time.Since(began))
+		err := r.awaitCursors(t.Context())
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != cursorPatience {
+			t.Errorf("%v after %v, with cursors that did not move", err, time.Since(began))
 		}
 	})
 }

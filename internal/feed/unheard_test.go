@@ -20,15 +20,16 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// Each of these tests removes something, or takes it back, so that nobody tells the feed. It may find out late, and then by a reset; but
-// it must find out.
+// Each of these tests removes something, or takes it back, in such a way that nobody reports it to
+// the feed. The feed may find out late, and then by a reset, but it must find out.
 
-// untilHolds waits until the folded state is one, and called exact.
+// untilHolds waits until that state has been folded, and is called exact.
 func (w *watcher) untilHolds(state map[string]string) {
 	w.t.Helper()
 	defer func() {
 		if w.t.Failed() {
-			w.t.Logf("folded %.200s, want %.200s; told %.200s", fmt.Sprint(w.state), fmt.Sprint(state), describe(w.told))
+			w.t.Logf("folded %.200s, want %.200s; told %.200s",
+				fmt.Sprint(w.state), fmt.Sprint(state), describe(w.told))
 		}
 	}()
 	natstest.Eventually(w.t, patience, "the right state, called exact", func() bool {
@@ -42,7 +43,7 @@ func (w *watcher) untilHolds(state map[string]string) {
 	})
 }
 
-// rests waits until what the feed has counted is old enough to be relied on.
+// awaitOldTally waits until a tally of the feed is old enough to be used.
 func (w *watcher) awaitOldTally() {
 	w.t.Helper()
 	natstest.Holds(w.t, 1500*time.Millisecond, "nothing is told", func() bool {
@@ -51,8 +52,10 @@ func (w *watcher) awaitOldTally() {
 	})
 }
 
-// stream makes a bucket of the test's own making.
-func (l *lab) bucketOnStream(t *testing.T, config jetstream.StreamConfig) (jetstream.Stream, jetstream.KeyValue) {
+// bucketOnStream makes the bucket b on a stream of that configuration.
+func (l *lab) bucketOnStream(t *testing.T, config jetstream.StreamConfig) (
+	jetstream.Stream, jetstream.KeyValue,
+) {
 	t.Helper()
 	stream, err := l.js.CreateStream(t.Context(), config)
 	if err != nil {
@@ -65,7 +68,7 @@ func (l *lab) bucketOnStream(t *testing.T, config jetstream.StreamConfig) (jetst
 	return stream, kv
 }
 
-// purgeKey removes a key's messages as other tools do.
+// purgeKey removes a key's messages, as other tools do.
 func (l *lab) purgeKey(t *testing.T, key string) {
 	t.Helper()
 	stream, err := l.js.Stream(t.Context(), "KV_b")
@@ -77,7 +80,7 @@ func (l *lab) purgeKey(t *testing.T, key string) {
 	}
 }
 
-// beginAB returns a bucket in which a and b have values, and a watcher that knows them.
+// beginAB returns a bucket in which a and b have values, and a watcher that has folded them.
 func (l *lab) beginAB(t *testing.T) (jetstream.KeyValue, *watcher) {
 	t.Helper()
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
@@ -88,30 +91,42 @@ func (l *lab) beginAB(t *testing.T) (jetstream.KeyValue, *watcher) {
 	return kv, w
 }
 
-// What lies between the gateway's server and the stream's can be lost, and the server's word with it, while all the gateway's
-// connections stand.
+// What lies between the gateway's server and the stream's can be lost, and advisories with it,
+// while all connections of the gateway stand.
 func TestPurgeBehindALeafNodeIsAReset(t *testing.T) {
 	t.Parallel()
 	port := natstest.FreePort(t)
-	hub := natstest.Start(t, natstest.Options{Domain: "hub",
-		Configure: func(o *server.Options) { o.LeafNode.Host, o.LeafNode.Port = "127.0.0.1", port }})
+	hub := natstest.Start(t, natstest.Options{
+		Domain: "hub",
+		Configure: func(o *server.Options) {
+			o.LeafNode.Host, o.LeafNode.Port = "127.0.0.1", port
+		},
+	})
 	proxy := natstest.StartProxy(t, fmt.Sprintf("127.0.0.1:%d", port))
 	remote, err := url.Parse(proxy.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, LeafNode: server.LeafNodeOpts{
-		ReconnectInterval: 100 * time.Millisecond, Remotes: []*server.RemoteLeafOpts{{URLs: []*url.URL{remote}}}}})
+	leaf, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
+		LeafNode: server.LeafNodeOpts{
+			ReconnectInterval: 100 * time.Millisecond,
+			Remotes:           []*server.RemoteLeafOpts{{URLs: []*url.URL{remote}}},
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	go leaf.Start()
 	t.Cleanup(leaf.Shutdown)
 	linked := func(want int) func() bool {
-		return func() bool { return leaf.NumLeafNodes() == want && hub.NATS().NumLeafNodes() == want }
+		return func() bool {
+			return leaf.NumLeafNodes() == want && hub.NATS().NumLeafNodes() == want
+		}
 	}
 	natstest.Eventually(t, patience, "the leaf node is linked", linked(1))
-	l := newLabWith(t, hub, kvclient.Options{URL: leaf.ClientURL(), JSDomain: "hub"}, feed.Options{})
+	behind := kvclient.Options{URL: leaf.ClientURL(), JSDomain: "hub"}
+	l := newLabWith(t, hub, behind, feed.Options{})
 	kv, w := l.beginAB(t)
 	proxy.Refuse(true)
 	proxy.Cut()
@@ -122,7 +137,8 @@ func TestPurgeBehindALeafNodeIsAReset(t *testing.T) {
 	w.untilHolds(map[string]string{"b": "2", "c": "3"})
 }
 
-// On a new connection the server may hear of the subscriptions after it has answered on another one.
+// On a new connection the server may hear of the subscriptions to advisories after it has answered
+// the first question on another connection.
 func TestPurgeBeforeTheSubscriptionsAreThereIsAReset(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
@@ -130,7 +146,7 @@ func TestPurgeBeforeTheSubscriptionsAreThereIsAReset(t *testing.T) {
 	l := newLabAt(t, server, proxy.URL(), feed.Options{})
 	kv, w := l.beginAB(t)
 	proxy.Hold("SUB $JS.EVENT.ADVISORY.API", func() {
-		timer := time.NewTimer(300 * time.Millisecond) // the question has been answered by then
+		timer := time.NewTimer(300 * time.Millisecond) // by then the question has been answered
 		<-timer.C
 		l.purgeKey(t, "a")
 	})
@@ -139,7 +155,8 @@ func TestPurgeBeforeTheSubscriptionsAreThereIsAReset(t *testing.T) {
 	w.untilHolds(map[string]string{"b": "2", "c": "3"})
 }
 
-// A marker with a time of its own can be gone before the feed comes to read it, though its source was never lost.
+// A marker with a time to live of its own can be gone before the feed comes to read it, though the
+// source was never lost.
 func TestMarkerThatExpiresUnreadIsAReset(t *testing.T) {
 	for name, between := range map[string]int{"at the end": 0, "behind a batch": 600} {
 		for _, behind := range []bool{false, true} {
@@ -148,7 +165,8 @@ func TestMarkerThatExpiresUnreadIsAReset(t *testing.T) {
 				server := natstest.Start(t, natstest.Options{})
 				proxy := natstest.StartProxy(t, server.Addr())
 				l := newLabAt(t, server, proxy.URL(), feed.Options{})
-				kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", LimitMarkerTTL: time.Second})
+				config := jetstream.KeyValueConfig{Bucket: "b", LimitMarkerTTL: time.Second}
+				kv := l.bucket(t, config)
 				put(t, kv, "a", "1")
 				w := l.watch(t, "b", feed.SubscribeOptions{})
 				w.untilExact(1)
@@ -182,8 +200,9 @@ func TestMarkerThatExpiresUnreadIsAReset(t *testing.T) {
 	}
 }
 
-// A server that lost its last messages in a crash gives their revisions to others. Where they are as many, or more, the stream adds up;
-// with a history of 1 the message that would tell may be gone.
+// A server that lost its last messages in a crash gives their revisions to others. If those are as
+// many, or more, the stream adds up; with a history of 1 the message that would show it may be
+// gone.
 func TestHistoryThatIsWrittenAnewIsAReset(t *testing.T) {
 	type write struct{ key, value string }
 	for name, tc := range map[string]struct {
@@ -192,13 +211,21 @@ func TestHistoryThatIsWrittenAnewIsAReset(t *testing.T) {
 		then    []write
 		become  map[string]string
 	}{
-		"it is another":    {5, write{"c", "3"}, []write{{"d", "4"}, {"e", "5"}}, map[string]string{"a": "1", "d": "4", "e": "5"}},
-		"there is no such": {1, write{"a", "2"}, []write{{"d", "3"}, {"d", "4"}}, map[string]string{"a": "1", "d": "4"}},
+		"the anchor is another message": {
+			5, write{"c", "3"}, []write{{"d", "4"}, {"e", "5"}},
+			map[string]string{"a": "1", "d": "4", "e": "5"},
+		},
+		"the anchor is gone": {
+			1, write{"a", "2"}, []write{{"d", "3"}, {"d", "4"}},
+			map[string]string{"a": "1", "d": "4"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir, before := t.TempDir(), filepath.Join(t.TempDir(), "before")
-			s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.StoreDir = dir }})
+			s := natstest.Start(t, natstest.Options{
+				Configure: func(o *server.Options) { o.StoreDir = dir },
+			})
 			proxy := natstest.StartProxy(t, s.Addr())
 			l := newLabAt(t, s, proxy.URL(), feed.Options{})
 			kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: tc.history})
@@ -209,9 +236,14 @@ func TestHistoryThatIsWrittenAnewIsAReset(t *testing.T) {
 			}
 			s.Restart()
 			putSoon := func(w write) {
-				natstest.Eventually(t, patience, "a put", func() bool { _, err := kv.PutString(t.Context(), w.key, w.value); return err == nil })
+				natstest.Eventually(t, patience, "a put", func() bool {
+					_, err := kv.PutString(t.Context(), w.key, w.value)
+					return err == nil
+				})
 			}
-			natstest.Eventually(t, patience, "the client is ready", func() bool { return l.client.Ready(t.Context()) == nil })
+			natstest.Eventually(t, patience, "the client is ready", func() bool {
+				return l.client.Ready(t.Context()) == nil
+			})
 			w := l.watch(t, "b", feed.SubscribeOptions{})
 			putSoon(tc.lost)
 			w.untilExact(2)
@@ -234,7 +266,7 @@ func TestHistoryThatIsWrittenAnewIsAReset(t *testing.T) {
 	}
 }
 
-// What nobody can make an entry of does not keep a feed away.
+// A message that is no valid entry does not keep a feed from its bucket.
 func TestBrokenMessageKeepsNoFeedAway(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
@@ -247,7 +279,9 @@ func TestBrokenMessageKeepsNoFeedAway(t *testing.T) {
 	}
 	defer c.Close()
 	const header = "NATS/1.0\r\nno colon\r\n\r\n"
-	if _, err := fmt.Fprintf(c, "CONNECT {\"verbose\":false,\"headers\":true}\r\nHPUB $KV.b.x %d %d\r\n%sv\r\n", len(header), len(header)+1, header); err != nil {
+	_, err = fmt.Fprintf(c, "CONNECT {\"verbose\":false,\"headers\":true}\r\n"+
+		"HPUB $KV.b.x %d %d\r\n%sv\r\n", len(header), len(header)+1, header)
+	if err != nil {
 		t.Fatal(err)
 	}
 	w.untilHolds(map[string]string{"a": "1", "b": "2", "x": "v"})
@@ -256,7 +290,7 @@ func TestBrokenMessageKeepsNoFeedAway(t *testing.T) {
 	w.untilHolds(map[string]string{"a": "1", "b": "2", "c": "3", "x": "v"})
 }
 
-// A message can take all others with it, and no advisory tells.
+// A message can take all others with it, and no advisory reports that.
 func TestRollupOfAllIsAReset(t *testing.T) {
 	for _, ttl := range []time.Duration{0, time.Hour} {
 		t.Run(ttl.String(), func(t *testing.T) {
@@ -266,7 +300,10 @@ func TestRollupOfAllIsAReset(t *testing.T) {
 			put(t, kv, "a", "1")
 			w := l.watch(t, "b", feed.SubscribeOptions{})
 			w.untilExact(put(t, kv, "b", "2"))
-			if _, err := l.js.PublishMsg(t.Context(), &nats.Msg{Subject: "$KV.b.c", Data: []byte("3"), Header: nats.Header{"Nats-Rollup": {"all"}}}); err != nil {
+			rollup := &nats.Msg{
+				Subject: "$KV.b.c", Data: []byte("3"), Header: nats.Header{"Nats-Rollup": {"all"}},
+			}
+			if _, err := l.js.PublishMsg(t.Context(), rollup); err != nil {
 				t.Fatal(err)
 			}
 			w.untilHolds(map[string]string{"c": "3"})
@@ -274,16 +311,20 @@ func TestRollupOfAllIsAReset(t *testing.T) {
 	}
 }
 
-// What does not change what anybody holds is no reset: messages of other subjects, as a stream with sources has them, in a bucket whose
-// entries expire, and another history.
+// What does not change what anybody holds is no reset: messages of other subjects, as a stream
+// with sources has them, in a bucket whose entries expire, and another length of the history.
 func TestChangesThatConcernNobodyAreNoReset(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	if _, err := l.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"other.>"}}); err != nil {
+	source := jetstream.StreamConfig{Name: "S", Subjects: []string{"other.>"}}
+	if _, err := l.js.CreateStream(t.Context(), source); err != nil {
 		t.Fatal(err)
 	}
-	config := jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 2, MaxAge: time.Hour,
-		Discard: jetstream.DiscardNew, AllowDirect: true, AllowRollup: true, Sources: []*jetstream.StreamSource{{Name: "S"}}}
+	config := jetstream.StreamConfig{
+		Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 2, MaxAge: time.Hour,
+		Discard: jetstream.DiscardNew, AllowDirect: true, AllowRollup: true,
+		Sources: []*jetstream.StreamSource{{Name: "S"}},
+	}
 	stream, kv := l.bucketOnStream(t, config)
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -292,7 +333,7 @@ func TestChangesThatConcernNobodyAreNoReset(t *testing.T) {
 		if _, err := l.js.Publish(t.Context(), "other.x", nil); err != nil {
 			t.Fatal(err)
 		}
-		natstest.Eventually(t, patience, "the other's message", func() bool {
+		natstest.Eventually(t, patience, "the message of the source", func() bool {
 			info, err := stream.Info(t.Context())
 			return err == nil && info.State.LastSeq == last
 		})
@@ -315,13 +356,18 @@ func TestChangesThatConcernNobodyAreNoReset(t *testing.T) {
 	})
 }
 
-// An identity that may not hear advisories finds out by what it counts: no write takes a key away.
+// Where the identity may not hear advisories, the counts show a purge: no write takes a key away.
 func TestPurgeWithoutAdvisoriesIsAReset(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
 		o.NoAuthUser = "native"
-		o.Users = []*server.User{{Username: "native", Password: "n"}, {Username: "gateway", Password: "g",
-			Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"$JS.EVENT.>"}}}}}
+		noAdvisories := &server.Permissions{
+			Subscribe: &server.SubjectPermission{Deny: []string{"$JS.EVENT.>"}},
+		}
+		o.Users = []*server.User{
+			{Username: "native", Password: "n"},
+			{Username: "gateway", Password: "g", Permissions: noAdvisories},
+		}
 	}})
 	l := newLabAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
 	kv, w := l.beginAB(t)
@@ -330,12 +376,15 @@ func TestPurgeWithoutAdvisoriesIsAReset(t *testing.T) {
 	w.untilHolds(map[string]string{"b": "3"})
 }
 
-// A stream that discards its oldest messages, as buckets of old clients do, tells nobody which: nothing is called exact.
+// A stream that discards its oldest messages, as buckets of old clients do, tells nobody which
+// ones: no position is called exact.
 func TestStreamThatDiscardsTheOldestIsNeverExact(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	_, kv := l.bucketOnStream(t, jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1,
-		MaxMsgs: 2, Discard: jetstream.DiscardOld, AllowDirect: true, AllowRollup: true})
+	_, kv := l.bucketOnStream(t, jetstream.StreamConfig{
+		Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1,
+		MaxMsgs: 2, Discard: jetstream.DiscardOld, AllowDirect: true, AllowRollup: true,
+	})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	put(t, kv, "b", "2")

@@ -10,8 +10,9 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A marker that was stored and purged while the connection was lost is never read. That the connection was lost is known by the
-// source's own end: the word of it, which comes on another way, may come late, or here not at all.
+// A marker that was stored and purged while the connection was lost is never read. The feed knows
+// of the loss by the end of its source; the report of it comes another way and may come late, or
+// as here not at all.
 func TestMarkerPurgedWhileTheConnectionWasLostIsAReset(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
@@ -33,8 +34,8 @@ func TestMarkerPurgedWhileTheConnectionWasLostIsAReset(t *testing.T) {
 	w.wantState(map[string]string{"b": "2", "c": "3"})
 }
 
-// A connection can die without a word, and alone: the others tell that something was purged, and cannot tell what. Nobody may take that
-// for what was told before.
+// A connection can die alone and unnoticed. The other connections then show that something was
+// purged, but not what, and that must not be taken for a purge that was reported before.
 func TestPurgeBehindADeadConnectionIsAReset(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})

@@ -25,7 +25,8 @@ func (f *Feed) covers(revision kvclient.Revision) bool {
 // knows what was purged before. An id therefore also names the era in which it was given out, four
 // random characters of a feed between two resets, and there the feed takes an id of its own era
 // and no other. The clients of another gateway, or of a feed that has ended, are reset at such
-// positions until something is written (TestPointIsTakenOnlyIfItsHistoryIsProved, TestInterleavings).
+// positions until something is written (TestPointIsTakenOnlyIfItsHistoryIsProved,
+// TestInterleavings).
 //
 // f.mu must be held.
 func (f *Feed) vouches(point kvclient.Revision, era string) bool {
