@@ -285,7 +285,7 @@ func (f *Feed) disclaimExact() {
 	f.exact.disclaim()
 }
 
-// requestVerify asks for a verification, which tells how exact the position is. It may be called
+// requestVerify asks for a verification, which can make the position exact. It may be called
 // by any goroutine, with or without f.mu.
 func (f *Feed) requestVerify() {
 	select {

@@ -65,8 +65,8 @@ func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 	}
 }
 
-// A feed judges a purge by what it has read. A subscription that came with more, by another
-// gateway's word, may hold a value that the feed has yet to read.
+// A feed judges a purge by what it has read. A subscription that came with an id of another
+// gateway, beyond that, may hold a value that the feed has yet to read.
 func TestPurgeIsNotHarmlessToASubscriptionThatIsAhead(t *testing.T) {
 	t.Parallel()
 	f := feedAt(streamAt(10, 0))

@@ -281,7 +281,7 @@ func (s *Subscription) atLogEnd(events []Event) []Event {
 	if s.pending != 0 {
 		s.pending, s.lags = 0, 0
 	}
-	// After a resume by another gateway's word the cursor can be beyond the position.
+	// The cursor can be beyond the position, after a resume with an id of another gateway.
 	s.cursor = max(s.cursor, f.position)
 	if s.syncDue && s.cursor >= s.syncFrom && f.position >= s.syncFrom {
 		s.syncDue = false

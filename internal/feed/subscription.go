@@ -64,8 +64,8 @@ const maxLags = 3
 //
 // A subscription is a cursor. While following, everything up to cursor was sent, and pending is
 // the first change above it that may concern the subscription, 0 if there is none. While inReading
-// the cursor is in the reading (readCursor). The feed tells a subscription nothing but by waking
-// it; what there is to send is decided when it polls.
+// the cursor is in the reading (readCursor). The feed only wakes a subscription; what there is to
+// send is decided when it polls.
 //
 // # What it owes
 //

@@ -104,8 +104,8 @@ func (f *Feed) trackMarker(e *kvclient.Entry) {
 // it notes that the store may lack the marker, which a subscription that resumes from before it
 // would not hear of any more.
 //
-// A subscription that came with more than the feed has read, by another gateway's word, may hold a
-// later value of the key. Until the feed has caught up no purge is harmless
+// A subscription that came with an id of another gateway, beyond what the feed has read, may hold
+// a later value of the key. Until the feed has caught up no purge is harmless
 // (TestPurgeIsNotHarmlessToASubscriptionThatIsAhead).
 func (f *Feed) harmless(key string, at time.Time) bool {
 	f.mu.Lock()
