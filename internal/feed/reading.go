@@ -62,8 +62,8 @@ type readingKey struct {
 // that waits (TestSlowSnapshotsDelayNobody). When the last cursor leaves, the reading is dropped,
 // whether it waits or reads: 1,000 streams that were opened and closed within 0.4 s had delayed
 // another bucket's Synced by 4 to 12 s (TestAbandonedReadingsAreDropped,
-// TestSnapshotsOfOneClientDelayNoOther). The queue needs no limit of its own: it has at most one
-// reading for each open stream.
+// TestSnapshotsOfOneClientDelayNoOther). No reading is refused for want of room in the queue,
+// which has at most one for each open stream.
 //
 // # What was read
 //

@@ -54,21 +54,23 @@ type sourceSide struct {
 	// void is the reason for a reset that lies in what take was given; "" for none. take has no
 	// result, so whoever called it looks here.
 	void string
-	// configUpdated: the stream's configuration was changed since lastTally. A shorter history
-	// takes messages away.
+	// configUpdated: the stream's configuration was changed since lastTally, so that fewer
+	// messages prove no purge: a shorter history removes some.
 	configUpdated bool
 	// unexplained is what was missing at the last count, without a report of who removed it; nil
 	// for nothing.
 	unexplained *purgeCount
 	// lastTally is the last one that was made with everything read.
 	lastTally tally
-	// agingTally is one before that, or the same; oldTally will be next what it is now.
+	// agingTally is an earlier one, or the same. It becomes oldTally once it is old enough.
 	agingTally tally
-	// oldTally is one that was older than advisoryDelay when the source said something.
+	// oldTally is one that was older than advisoryDelay when the source was last heard; zero if
+	// there is none.
 	oldTally tally
-	// overdueAt is the position beyond which something was stored that had yet to come.
+	// overdueAt is the feed's position when something was found stored beyond it that had yet to
+	// be delivered.
 	overdueAt kvclient.Revision
-	// overdueSince is since when that was so; zero if nothing is awaited.
+	// overdueSince is when that was first found so at this position; zero if it was not found yet.
 	overdueSince time.Time
 }
 

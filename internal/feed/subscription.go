@@ -69,17 +69,18 @@ const maxLags = 3
 //
 // # What it owes
 //
-// A poll sends the first of these that is due, and what follows in the table of the package
-// documentation only after it:
+// A poll looks for these in this order. Each of the first five is the last event of its poll; the
+// others can come together.
 //
-//	GoAway, if the hub is closed
-//	BucketDeleted, if the bucket is missing and toldGone is false
-//	Reset, if generation is not the feed's, or the phase is waitingForBucket, or resetFirst is set
-//	Stale or Live, if toldStale is not what the source is
-//	Changed, from the reading or the log
-//	GoAway, if goAwayReason is set
-//	Synced, if syncDue is set and everything up to syncFrom was sent
-//	BecameExact, if wantsExact is set and the state is exact
+//	GoAway         the hub is closed
+//	BucketDeleted  the bucket is missing, and toldGone is false
+//	Reset          generation is not the feed's, or the phase is waitingForBucket, or resetFirst is
+//	               set; but not while the source is stale
+//	Stale, Live    toldStale is not what the source is
+//	GoAway         goAwayReason is set
+//	Changed        the reading or the log has something
+//	Synced         syncDue is set, and everything up to syncFrom was sent
+//	BecameExact    wantsExact is set, and the state is exact
 //
 // # What its ids say
 //
