@@ -74,8 +74,8 @@ const maxLags = 3
 //
 //	GoAway         the hub is closed
 //	BucketDeleted  the bucket is missing, and toldGone is false
-//	Reset          generation is not the feed's, or the phase is waitingForBucket, or resetFirst is
-//	               set; but not while the source is stale
+//	Reset          generation is not the feed's, or the phase is waitingForBucket, or resetFirst
+//	               is set; but not while the source is stale
 //	Stale, Live    toldStale is not what the source is
 //	GoAway         goAwayReason is set
 //	Changed        the reading or the log has something
