@@ -67,6 +67,28 @@ const maxLags = 3
 // the cursor is in the reading (readCursor). The feed only wakes a subscription; what there is to
 // send is decided when it polls.
 //
+// # Its states
+//
+// Phase and flags together make these states. toldStale, and a generation that is not the feed's,
+// can be added to any of them but the last.
+//
+//	waitingForBucket  absence > feed.refuted  the source has yet to look: nothing is sent
+//	waitingForBucket  toldGone is false       BucketDeleted is owed, or Reset if there is a bucket
+//	waitingForBucket  toldGone                BucketDeleted was sent
+//	inReading         resetFirst              Reset is owed, and the snapshot after it
+//	inReading         a snapshot              it is sent
+//	inReading         a replay                it is sent
+//	following         goAwayReason            GoAway is owed
+//	following         cursor < log.horizon    a replay is owed, if a change is pending
+//	following         pending                 changes are owed
+//	following         syncDue                 it waits for syncFrom, and owes Synced
+//	following                                 it is at the end of the log
+//	ended                                     nothing is sent any more
+//
+// From attach until it has ended, these hold: absence and toldGone are set only in
+// waitingForBucket, resetFirst only in inReading, and goAwayReason only in following. readCursor
+// is not nil exactly in inReading. wantsExact survives a replay, and not a snapshot.
+//
 // # What it owes
 //
 // A poll looks for these in this order. Each of the first five is the last event of its poll; the
