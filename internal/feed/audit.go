@@ -15,31 +15,32 @@ import (
 // a purge may have happened unseen. Busy buckets with a history of 1, where writes remove messages
 // all the time, are therefore reset by every loss.
 //
-//	what is seen                                     what follows
-//	-----------------------------------------------  ------------------------------------------
-//	a purge that is harmless                         the source goes on, and counts it
-//	another purge                                    a new start, reset for purged
-//	the deletion of this stream                      a new start, reset for horizon
-//	the deletion of an earlier stream                a new start
-//	an update to other terms                         a new start, reset for config
-//	another update, a creation, dropped advisories   a new start
-//	a reconnection                                   the source goes on, or ends by itself
-//	an answer with another epoch, other terms or     a new start; adopt finds the reason
+//	what is seen                                    what follows
+//	----------------------------------------------  --------------------------------------------
+//	a purge that is harmless                        the source goes on, and counts it
+//	another purge                                   a new start, reset for purged
+//	the deletion of this stream                     a new start, reset for horizon
+//	the deletion of an earlier stream               a new start
+//	an update to other terms                        a new start, reset for config
+//	another update, a creation, dropped advisories  a new start
+//	a reconnection                                  the source goes on, or ends by itself
+//	an answer with another epoch, other terms or    a new start; adopt finds the reason
 //	fewer revisions
-//	an answer with more than was read                what is gone is passed over, or, where entries
-//	                                                 vanish by age, a reset for horizon; what is
-//	                                                 there must come within overdueTime, or the
-//	                                                 source is lost
-//	an answer with nothing more                      the counts are compared
-//	counts that are too low twice                    a new start, reset for purged
-//	a gap before a message that comes too late,      a new start, reset for horizon
+//	an answer with more than was read               what is gone is passed over, or, where
+//	                                                entries vanish by age, a reset for horizon;
+//	                                                what is there must come within overdueTime,
+//	                                                or the source is lost
+//	an answer with nothing more                     the counts are compared
+//	counts that are too low twice                   a new start, reset for purged
+//	a gap before a message that comes too late,     a new start, reset for horizon
 //	where entries vanish by age
-//	a message that took all others with it           a new start, reset for purged
-//	a value that was purged over its marker          a new start, reset for purged
-//	other or fewer advisories than were sent         a new start; advisories were missed since then
-//	a loss of the source                             a new start; advisories were missed since it
-//	                                                 was last heard
-//	counts that do not add up after that             a new start, reset for horizon
+//	a message that took all others with it          a new start, reset for purged
+//	a value that was purged over its marker         a new start, reset for purged
+//	another connection for advisories, or some      a new start; advisories were missed since
+//	that were dropped                               then
+//	a loss of the source                            a new start; advisories were missed since it
+//	                                                was last heard
+//	counts that do not add up after that            a new start, reset for horizon
 
 const (
 	// advisoryDelay is how long after a purge its advisory may come. What was counted within that
