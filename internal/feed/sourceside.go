@@ -28,7 +28,7 @@ import (
 // one before it moves to agingTally as soon as the tally there is older than advisoryDelay, which
 // itself moves to oldTally. So writers that never rest do not keep tallies from growing old.
 type sourceSide struct {
-	// now is the gateway's clock.
+	// now is the gateway's clock. It is set once, and any goroutine may call it.
 	now func() time.Time
 	// toWake is what take is to call for the entries that arrived. Its array is used again.
 	toWake []func()
