@@ -26,6 +26,7 @@ type pollLimit struct {
 	lockedTokens int
 }
 
+// defaultPollLimit keeps a poll to some hundred microseconds, most of them without the lock.
 var defaultPollLimit = pollLimit{changes: 256, tokens: 4096, lockedTokens: 128}
 
 // batchSize returns how many changes one poll may look at if each is matched with so many tokens.
@@ -59,6 +60,7 @@ type batch struct {
 // used.
 type changeList struct{ changes []*Change }
 
+// changeLists has the arrays that are not in use.
 var changeLists = sync.Pool{New: func() any { return new(changeList) }}
 
 // batchOf returns as many of the log's changes as may be matched without the lock. The feed's

@@ -30,6 +30,7 @@ type configChange struct {
 	inexact bool
 }
 
+// configChanges has a change of every setting.
 var configChanges = map[string]configChange{
 	"description":    {patch: `{"description":"x"}`},
 	"max_value_size": {patch: `{"max_value_size":1024}`},

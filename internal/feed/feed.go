@@ -174,6 +174,7 @@ type Feed struct {
 	absences, refuted uint64
 }
 
+// newFeed returns a feed without a place and without a source.
 func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 	return &Feed{
 		hub:            h,
@@ -264,12 +265,14 @@ func (f *Feed) setState(s sourceState, why error) {
 	}
 }
 
+// isLive reports whether there is a source. f.mu must not be held.
 func (f *Feed) isLive() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.state == live
 }
 
+// wakeAll wakes all subscriptions. f.mu must not be held.
 func (f *Feed) wakeAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -416,12 +416,12 @@ func TestSubscriptionBehindTheLogReadsFromTheStore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, feed.Options{LogChanges: 10})
-			testLag(t, l, l.bucket(t, config))
+			testBehindTheLog(t, l, l.bucket(t, config))
 		})
 	}
 }
 
-func testLag(t *testing.T, l *lab, kv jetstream.KeyValue) {
+func testBehindTheLog(t *testing.T, l *lab, kv jetstream.KeyValue) {
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)

@@ -121,6 +121,7 @@ type stretch struct {
 	losses uint64
 }
 
+// currentStretch returns the stretch that the feed is in. f.mu must not be held.
 func (f *Feed) currentStretch() stretch {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -32,6 +32,7 @@ type Options struct {
 	Logger zerolog.Logger
 }
 
+// withDefaults fills the defaults in.
 func (o Options) withDefaults() Options {
 	if o.LogBytes == 0 {
 		o.LogBytes = 16 << 20
@@ -129,6 +130,7 @@ type Stats struct {
 	Resets [len(resetReasons)]atomic.Uint64
 }
 
+// resetReasons are the reasons for which subscriptions are reset.
 var resetReasons = [...]string{
 	ReasonEpoch, ReasonAhead, ReasonHorizon, ReasonUnknownID, ReasonPurged, ReasonFilters,
 	ReasonConfig,
@@ -142,7 +144,8 @@ func (s *Stats) EachReset(visit func(reason string, count uint64)) {
 	}
 }
 
-func (s *Stats) reset(reason string) {
+// countReset counts a reset. Reasons that are not among resetReasons are not counted.
+func (s *Stats) countReset(reason string) {
 	for i, r := range resetReasons {
 		if r == reason {
 			s.Resets[i].Add(1)
@@ -158,6 +161,7 @@ func NewHub(client *kvclient.Client, options Options) *Hub {
 	return h
 }
 
+// newHub returns a hub without a client.
 func newHub(options Options) *Hub {
 	h := &Hub{
 		options:        options,
@@ -182,7 +186,7 @@ func (h *Hub) Stats() *Stats { return &h.stats }
 // Size returns how many feeds have a source, or look for one, and how many bytes the logs of all
 // feeds take.
 func (h *Hub) Size() (feeds, logBytes int) {
-	all := h.all()
+	all := h.allFeeds()
 	for _, f := range all {
 		f.mu.Lock()
 		logBytes += f.log.bytes
@@ -199,7 +203,7 @@ func (h *Hub) Reading() int { return int(h.openReadings.Used()) }
 // Farewell makes every subscription end with GoAway, [ReasonShutdown]; new ones end at once.
 func (h *Hub) Farewell() {
 	h.closed.Store(true)
-	for _, f := range h.all() {
+	for _, f := range h.allFeeds() {
 		f.wakeAll()
 	}
 }
@@ -213,7 +217,8 @@ func (h *Hub) Close() {
 	h.work.Wait()
 }
 
-func (h *Hub) all() []*Feed {
+// allFeeds returns the feeds that there are now. h.mu must not be held.
+func (h *Hub) allFeeds() []*Feed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all := make([]*Feed, 0, len(h.feeds))

@@ -49,6 +49,7 @@ type answer struct {
 	err error
 }
 
+// newInquiry returns an idle inquiry, which asks by calling ask on a goroutine of its own.
 func newInquiry(f *Feed, ask func(context.Context) (kvclient.StreamState, error)) *inquiry {
 	nextSend := time.NewTimer(0)
 	nextSend.Stop()

@@ -54,6 +54,7 @@ func (in *interests) Match(key string, visit func(*Subscription)) {
 	}
 }
 
+// each calls visit with each subscription that has the filter.
 func (i *interest) each(visit func(*Subscription)) {
 	for s := range i.subs {
 		visit(s)
@@ -94,6 +95,7 @@ func (in *interests) remove(s *Subscription) {
 	}
 }
 
+// entriesOf returns the map that has the entry of a filter, or would have it.
 func (in *interests) entriesOf(pattern string) map[string]*interest {
 	if isWild(pattern) {
 		return in.wild

@@ -114,6 +114,7 @@ func TestFilterBytesAreWhatFiltersTake(t *testing.T) {
 	}
 }
 
+// heapInUse returns how many bytes live objects take, after a collection.
 func heapInUse() uint64 {
 	var m runtime.MemStats
 	runtime.GC()

@@ -133,6 +133,7 @@ type modelTail struct {
 	maxAge time.Duration
 }
 
+// newWorld makes the world of a seed: what can happen in it, and how often, follows from the seed.
 func newWorld(seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 0))
 	w := &world{seed: seed, model: newModel(r), counts: make(map[string]int)}
@@ -154,6 +155,7 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
+// newFeed replaces the feed by a new one, as another gateway would have it.
 func (w *world) newFeed() {
 	name, _ := kvclient.ParseBucketName("b")
 	w.feed, w.tail, w.asked, w.readings = newFeed(w.hub, name), nil, nil, nil
@@ -173,11 +175,13 @@ func (w *world) note(format string, args ...any) {
 	w.journal = append(w.journal, fmt.Sprintf(format, args...))
 }
 
+// fail notes that something happened that must not.
 func (w *world) fail(format string, args ...any) {
 	w.wrong = true
 	w.note("WRONG: "+format, args...)
 }
 
+// play takes some hundred steps, and then brings everything to its end.
 func (w *world) play() {
 	steps := 100 + w.rand.IntN(300)
 	for range steps {
@@ -189,6 +193,7 @@ func (w *world) play() {
 	w.settle()
 }
 
+// step lets one of the goroutines, the writers or the clients do one thing.
 func (w *world) step() {
 	w.clock = w.clock.Add(20 * time.Millisecond)
 	w.age()

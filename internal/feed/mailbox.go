@@ -77,6 +77,7 @@ func (m *mailbox) put(a kvclient.Advisory) bool {
 // to no feed's terms, since some of them may be others.
 var otherTerms = kvclient.Terms{MaxAge: -1}
 
+// sameTerms reports whether two advisories say the same about the terms; nil says nothing.
 func sameTerms(a, b *kvclient.Terms) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // take returns the advisory that has waited longest; ok is false if none waits.

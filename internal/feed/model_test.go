@@ -97,6 +97,7 @@ func (m *model) report(a kvclient.Advisory) {
 	m.advisories = append(m.advisories, queuedAdvisory{a, m.clock})
 }
 
+// newModel makes a stream, and decides what can happen to it.
 func newModel(r *rand.Rand) *model {
 	m := &model{rand: r, clock: time.Unix(0, 0), history: 1 + r.IntN(3), forgets: r.IntN(4) == 0}
 	if r.IntN(3) == 0 {

@@ -138,7 +138,7 @@ func (f *Feed) resetReason() string {
 // The feed's mutex must be held.
 func (s *Subscription) resetEvents(events []Event, reason string) []Event {
 	f := s.feed
-	f.hub.stats.reset(reason)
+	f.hub.stats.countReset(reason)
 	if s.toldStale {
 		s.toldStale = false
 		events = append(events, Event{Kind: Live})

@@ -224,6 +224,7 @@ func (p *readingCursor) leave() {
 	r.cancel()
 }
 
+// signalMoved puts a token into cursorMoved.
 func (r *reading) signalMoved() {
 	select {
 	case r.cursorMoved <- struct{}{}:
@@ -280,6 +281,8 @@ func (r *reading) stopJoining() {
 	r.mu.Unlock()
 }
 
+// wakeSubscribers wakes the subscriptions that have a cursor in the reading. r.mu must not be
+// held.
 func (r *reading) wakeSubscribers() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -170,6 +170,7 @@ func (f *Feed) ask(ctx context.Context) (*kvclient.Bucket, kvclient.StreamState,
 	return f.askWithin(ctx, askTimeout)
 }
 
+// askWithin is ask with another limit on the time for an answer.
 func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (
 	*kvclient.Bucket, kvclient.StreamState, error,
 ) {

@@ -232,6 +232,7 @@ func (h *Hub) Subscribe(
 	return s, nil
 }
 
+// patterns returns the filters as text, each once.
 func (s *Subscription) patterns() []string { return patternsOf(s.options.Filters) }
 
 // arrived notes that a change came that the subscription has to send, and reports whether the

@@ -224,13 +224,13 @@ func TestFeedLingersAfterItsLastUser(t *testing.T) {
 			h.release(f)
 			time.Sleep(h.options.Linger - time.Second)
 			synctest.Wait()
-			if ctx.Err() != nil || len(h.all()) != 1 {
+			if ctx.Err() != nil || len(h.allFeeds()) != 1 {
 				t.Fatal("the feed ended before its time")
 			}
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if ctx.Err() == nil || len(h.all()) != 0 {
+		if ctx.Err() == nil || len(h.allFeeds()) != 0 {
 			t.Error("the feed did not end")
 		}
 	})
