@@ -26,7 +26,7 @@ type pollLimit struct {
 	lockedTokens int
 }
 
-// defaultPollLimit keeps a poll to some hundred microseconds, most of them without the lock.
+// defaultPollLimit is the limit of all hubs; tests have others.
 var defaultPollLimit = pollLimit{changes: 256, tokens: 4096, lockedTokens: 128}
 
 // batchSize returns how many changes one poll may look at if each is matched with so many tokens.
