@@ -6,7 +6,7 @@
 //
 // # The log is the queue
 //
-// A subscription holds a cursor, not a queue: a position in the log, or a place in a reading. So
+// A subscription holds a cursor, not a queue: a revision in the log, or a chunk of a reading. So
 // the seam between a snapshot and what follows it is simply "the changes above revision R", and a
 // client that stops reading costs nobody anything. What the log has dropped is read from the store
 // again, as long as the feed has seen everything that was removed since then (Feed.storeHorizon).
@@ -28,8 +28,10 @@
 //
 // # Words
 //
+//	stream        the JetStream stream of a bucket; only in texts for users, a client's stream
 //	source        what reads the stream: one goroutine with one consumer (Feed.runSource)
 //	start         the source asks where the stream is and makes a consumer; each loss leads to one
+//	position      of a feed: the revision up to which everything has been read, or is gone
 //	log           the recent changes of the bucket, in order
 //	horizon       the revision above which the log has every change
 //	store horizon the revision above which the store, too, can tell what happened
@@ -38,7 +40,13 @@
 //	stretch       the time in which the log neither began anew nor went on after a loss
 //	anchor        the newest message that the feed knows, by which it recognises the stream
 //	tally         what the stream was when it was counted, with everything read
+//	history       which messages a stream was given; after a crash it can be another one from some
+//	              revision on. Only in options and settings, the retained messages of a key
 //	verification  a comparison of all that the feed knows with the stream (Feed.verify)
+//	subscription  what one client is sent of a bucket
+//	cursor        where a subscription is, in the log or in a reading
+//	point         how far a subscription has come; an event's id is made of one and of the stamp
+//	stamp         the digest of the bucket's terms, and the era
 //	reading       a snapshot or a replay that is read from the store for all who need it
 //	open, active  a reading is open while it has a consumer, and active while it reads from it
 //	exact         of a position: folding the changes up to it gives exactly the bucket's state

@@ -17,7 +17,7 @@ import (
 // KB there, and takes 40 KB here. A key of n tokens visits at most 2^n nodes, so what matters is
 // how many long filters there are.
 //
-// # A stream pays for its filters
+// # A subscription pays for its filters
 //
 // Each subscription is charged for what it takes, and long filters for more (filterBytes). One
 // client's share is what costs a change 1.3 ms at worst (BenchmarkMatch); with gsl and 32 MiB it

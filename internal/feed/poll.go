@@ -8,7 +8,7 @@ import (
 
 // This file decides what a subscription sends next.
 
-// errStraggled ends the place of a cursor that was too far behind its reading.
+// errStraggled ends a cursor that was too far behind its reading.
 var errStraggled = errors.New("too far behind the reading")
 
 // Poll appends what there is to send to events, about limit of them at most, and does not block.

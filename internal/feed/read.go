@@ -106,7 +106,7 @@ func openBound(set *bound.Set, readings int) *bound.Bound {
 		Limit:    open,
 		PerOwner: max(1, open/2),
 		Wait:     time.Minute,
-		Queue:    1 << 16, // no more than there are streams: each needs one reading
+		Queue:    1 << 16, // no more than there are subscriptions: each needs one
 		Patience: cursorGrace,
 		AtLimit:  "a stream waits for its snapshot; clients and buckets take turns",
 	})

@@ -60,14 +60,14 @@ type readingKey struct {
 // one chunk at a time, so that a snapshot of a million keys does not keep the others waiting. One
 // whose cursors are slow is not active while it waits for them, and gives its place to another
 // that waits (TestSlowSnapshotsDelayNobody). When the last cursor leaves, the reading is dropped,
-// whether it waits or reads: 1,000 streams that were opened and closed within 0.4 s had delayed
-// another bucket's Synced by 4 to 12 s (TestAbandonedReadingsAreDropped,
+// whether it waits or reads: 1,000 subscriptions that were opened and closed within 0.4 s had
+// delayed another bucket's Synced by 4 to 12 s (TestAbandonedReadingsAreDropped,
 // TestSnapshotsOfOneClientDelayNoOther). No reading is refused for want of room in the queue,
-// which has at most one for each open stream.
+// which has at most one for each subscription.
 //
 // # What was read
 //
-// What was read and not yet passed on is a list of chunks. A cursor holds its place in the list,
+// What was read and not yet passed on is a list of chunks. A cursor is at a chunk of the list,
 // and what all cursors have passed is garbage. While first is not nil, others may join at the
 // beginning.
 //
@@ -145,7 +145,7 @@ type chunk struct {
 	next *chunk
 }
 
-// A readingCursor is a subscription's place in a reading. The reading's mutex guards its fields.
+// A readingCursor is where a subscription is in a reading. The reading's mutex guards its fields.
 type readingCursor struct {
 	// reading is the one that it is in.
 	reading *reading
@@ -157,7 +157,7 @@ type readingCursor struct {
 	offset int
 	// consumed counts the bytes of the chunks that the cursor has passed.
 	consumed int
-	// cutOff: the cursor was too far behind, and has no place in the list any more.
+	// cutOff: the cursor was too far behind, and is not in the list any more.
 	cutOff bool
 }
 
@@ -233,7 +233,7 @@ func (r *reading) signalMoved() {
 }
 
 // addChunk appends a chunk and wakes the subscriptions. Cursors that were too far behind before
-// lose their place; by the chunk itself nobody is too far behind, since one value can be more than
+// are cut off; by the chunk itself nobody is too far behind, since one value can be more than
 // maxStraggle.
 func (r *reading) addChunk(c *chunk) {
 	r.feed.dropRevivedMarkers(c.changes)

@@ -9,9 +9,9 @@ import (
 
 // This file decides where a subscription begins, and brings it into a reading or to the log.
 
-// open decides where the subscription starts, once it is known whether there is a source, and
-// makes it part of the feed.
-func (s *Subscription) open(ctx context.Context) error {
+// attachWhenSettled decides where the subscription starts, once it is known whether there is a
+// source, and makes it part of the feed.
+func (s *Subscription) attachWhenSettled(ctx context.Context) error {
 	f := s.feed
 	err := f.settle(ctx)
 	if err == nil && !s.options.OtherContent && (s.options.Resume != nil || s.options.From > 0) {
@@ -211,7 +211,8 @@ func (s *Subscription) noteSent(revision kvclient.Revision) {
 	}
 }
 
-// leaveReading gives up the place in a reading, if there is one. The feed's mutex must be held.
+// leaveReading takes the subscription out of its reading, if it is in one. The feed's mutex must
+// be held.
 func (s *Subscription) leaveReading() {
 	if s.readCursor != nil {
 		s.readCursor.leave()

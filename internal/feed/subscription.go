@@ -147,7 +147,7 @@ type Subscription struct {
 	pending kvclient.Revision
 	// matched is the last change that was pending when it arrived: its key is known to match.
 	matched kvclient.Revision
-	// readCursor is the place in a reading; nil if the phase is not inReading.
+	// readCursor is where it is in a reading; nil if the phase is not inReading.
 	readCursor *readingCursor
 	// sent is the revision of the last entry of a snapshot that was sent, or else one up to which
 	// everything was sent, at most the cursor.
@@ -222,7 +222,7 @@ func (h *Hub) Subscribe(
 		s.memory.Release()
 		return nil, err
 	}
-	if err := s.open(ctx); err != nil {
+	if err := s.attachWhenSettled(ctx); err != nil {
 		h.release(s.feed)
 		s.memory.Release()
 		return nil, err
