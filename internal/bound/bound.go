@@ -47,6 +47,11 @@ type Spec struct {
 	// PerOwner is how much one owner may hold, so that nobody takes everything; 0 for no such
 	// limit. The owner "" is the gateway itself, which has none. See [Part].
 	PerOwner int64
+	// PerPart is how much each part of an owner may hold, such as one connection of a client, within
+	// the owner's share; 0 for no such limit. See [Part].
+	PerPart int64
+	// PartIs says what a part is, such as "connection".
+	PartIs string
 	// Reserve is a part of the limit that is kept for claims of at most Small. One owner may hold
 	// it beside its share. Such claims wait for no larger ones, so that a few requests which hold
 	// much do not keep out the many which hold little.
@@ -54,8 +59,12 @@ type Spec struct {
 
 	// Wait is how long a claim waits for room, 0 to refuse it at once.
 	Wait time.Duration
-	// Queue is how many claims may wait, 0 for any number: then something else must bound them.
+	// Queue is how many claims may wait. It is 0 only where nothing waits, or where QueuedBy says
+	// what else bounds the claims that do.
 	Queue int
+	// QueuedBy names the bounds of which everybody holds a place who can claim here, where they are
+	// what bounds the queue. It is for listings only.
+	QueuedBy string
 	// OwnerQueue is how many claims of one owner may wait, so that one client cannot fill the
 	// queue: 0 for half of the queue if owners have shares, and else for all of it.
 	OwnerQueue int
@@ -79,6 +88,8 @@ type Bound struct {
 	used int64
 	// owners has what each owner holds. It is nil without PerOwner.
 	owners map[string]int64
+	// parts has what each part of an owner holds. It is nil without PerPart.
+	parts map[string]int64
 	// first and last are the ends of a doubly linked list of the holds that can be evicted, or that
 	// have a lease, the newest first.
 	first, last *Hold
@@ -88,13 +99,8 @@ type Bound struct {
 	leaving int64
 	// insisted is the sum of the holds taken by Insist that are not leaving.
 	insisted int64
-	// lines has the queue of each owner with waiting claims, and turns has the same queues in the
-	// order in which they are served.
-	lines map[string]*line
-	turns []*line
-	// length is the number of waiting claims. small is how many of them may use the reserve.
-	length int
-	small  int
+	// waiting has the claims that wait, and small those of them that may use the reserve.
+	waiting, small queue
 	// spare keeps claims that no longer wait, for reuse.
 	spare []*claim
 }
@@ -102,8 +108,11 @@ type Bound struct {
 // A FullError says that a claim was refused.
 type FullError struct {
 	Bound Spec
-	// OfOwner reports whether the owner has used up its share, while others still have room.
+	// OfOwner reports whether the owner has used up its share, or a part of it its own, while others
+	// still have room.
 	OfOwner bool
+	// OfPart reports whether a part of the owner has used up what it may hold.
+	OfPart bool
 }
 
 func (e *FullError) Error() string {
@@ -127,6 +136,13 @@ func (b *Bound) Used() int64 {
 	return b.used
 }
 
+// Waiting returns how many claims wait for room now.
+func (b *Bound) Waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.waiting.length
+}
+
 // Refuse counts a refusal that the caller decided on by itself, as with bounds of time.
 func (b *Bound) Refuse() { b.refused.Add(1) }
 
@@ -136,7 +152,7 @@ func (b *Bound) Refused() uint64 { return b.refused.Load() }
 func (b *Bound) read() Reading {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Reading{Spec: b.spec, Used: b.used, Waiting: int64(b.length),
+	return Reading{Spec: b.spec, Used: b.used, Waiting: int64(b.waiting.length),
 		Refused: b.refused.Load(), Evicted: b.evicted.Load()}
 }
 
@@ -145,7 +161,9 @@ func (b *Bound) read() Reading {
 //
 // If evict is not nil, the hold can lose what it has: once it has made no [Hold.Progress] for the
 // spec's patience while another claim waits, evict is called, once, on a goroutine of its own. It
-// must lead to [Hold.Release] soon. Of the holds that can be evicted the largest goes first.
+// must lead to [Hold.Release] soon. Of the holds that can be evicted the largest goes first, and of
+// equal ones the one without progress for longest. A part of an owner that has used up what it may
+// hold evicts nothing: it would be its own.
 //
 // Take returns a *[FullError] if there is no room in time, and the context's error if it ends first.
 func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evict func()) error {
@@ -183,12 +201,15 @@ func (b *Bound) force(h *Hold, owner string, size int64) {
 }
 
 // goesFirst reports whether a claim of that size need not wait for those that do. b.mu must be held.
-func (b *Bound) goesFirst(size int64) bool { return b.length == 0 || b.isSmall(size) }
+func (b *Bound) goesFirst(size int64) bool { return b.waiting.length == 0 || b.isSmall(size) }
 
 // clamp makes a claim one that can be granted at all.
 func (b *Bound) clamp(owner string, size int64) int64 {
 	if b.owners != nil && whole(owner) != "" {
 		size = min(size, b.spec.PerOwner)
+	}
+	if b.parts != nil && owner != "" {
+		size = min(size, b.spec.PerPart)
 	}
 	return min(size, b.room(size))
 }
@@ -209,8 +230,16 @@ func (b *Bound) fits(owner string, size int64) bool {
 	return b.used+size <= b.room(size) && b.fitsOwner(owner, size)
 }
 
+// fitsPart reports whether there is room in what a part of an owner may hold. b.mu must be held.
+func (b *Bound) fitsPart(part string, size int64) bool {
+	return b.parts == nil || part == "" || b.parts[part]+size <= b.spec.PerPart
+}
+
 // fitsOwner reports whether there is room in the owner's share. b.mu must be held.
 func (b *Bound) fitsOwner(owner string, size int64) bool {
+	if !b.fitsPart(owner, size) {
+		return false
+	}
 	owner = whole(owner)
 	if b.owners == nil || owner == "" {
 		return true
@@ -225,7 +254,7 @@ func (b *Bound) fitsOwner(owner string, size int64) bool {
 // full counts a refusal and returns its error. b.mu must be held.
 func (b *Bound) full(owner string, size int64) *FullError {
 	b.refused.Add(1)
-	return &FullError{Bound: b.spec,
+	return &FullError{Bound: b.spec, OfPart: !b.fitsPart(owner, size),
 		OfOwner: !b.fitsOwner(owner, size) && b.used+size <= b.room(size)}
 }
 
@@ -242,6 +271,11 @@ func (b *Bound) give(h *Hold, size int64) {
 // count adds to what is held, or takes from it. b.mu must be held.
 func (b *Bound) count(owner string, size int64) {
 	b.used += size
+	if b.parts != nil && owner != "" {
+		if b.parts[owner] += size; b.parts[owner] <= 0 {
+			delete(b.parts, owner)
+		}
+	}
 	owner = whole(owner)
 	if b.owners == nil || owner == "" {
 		return

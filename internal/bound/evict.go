@@ -44,7 +44,7 @@ func (b *Bound) evictFor(c *claim) (again time.Duration) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c.has || b.lines[c.hold.owner].claims[0] != c || b.leaving >= c.size {
+	if c.has || c.among.line.end.next != &c.among || b.leaving >= c.size {
 		return b.lookAgain()
 	}
 	if victim := b.victim(c); victim != nil {
@@ -53,10 +53,15 @@ func (b *Bound) evictFor(c *claim) (again time.Duration) {
 	return b.lookAgain()
 }
 
-func (b *Bound) lookAgain() time.Duration { return lookEvery * time.Duration(1+b.length/lookers) }
+func (b *Bound) lookAgain() time.Duration {
+	return lookEvery * time.Duration(1+b.waiting.length/lookers)
+}
 
 // victim returns the hold that evictFor is about, nil if there is none. b.mu must be held.
 func (b *Bound) victim(c *claim) *Hold {
+	if !b.fitsPart(c.hold.owner, c.size) {
+		return nil
+	}
 	ownShare, owner := !b.fitsOwner(c.hold.owner, c.size), whole(c.hold.owner)
 	since := time.Now().Add(-b.spec.Patience).UnixNano()
 	return b.largest(func(h *Hold) bool {
@@ -69,7 +74,8 @@ func (b *Bound) victim(c *claim) *Hold {
 func (b *Bound) largest(eligible func(*Hold) bool) *Hold {
 	var largest *Hold
 	for h := b.first; h != nil; h = h.next {
-		if eligible(h) && (largest == nil || h.size > largest.size) {
+		if eligible(h) && (largest == nil || h.size > largest.size ||
+			h.size == largest.size && h.progress.Load() < largest.progress.Load()) {
 			largest = h
 		}
 	}

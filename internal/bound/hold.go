@@ -87,7 +87,7 @@ func (h *Hold) Extend(ctx context.Context, size int64) error {
 		b.mu.Unlock()
 		return nil
 	}
-	if b.length == 0 && b.fits(h.owner, more) {
+	if b.waiting.length == 0 && b.fits(h.owner, more) {
 		b.resize(h, h.size+more)
 		b.mu.Unlock()
 		return nil

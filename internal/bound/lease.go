@@ -18,7 +18,7 @@ func (b *Bound) expire() {
 // watchLeases serves the claims that wait when leases are over, as long as any wait. b.mu must be
 // held.
 func (b *Bound) watchLeases() {
-	if b.spec.Lease <= 0 || b.watching || b.length == 0 || b.last == nil {
+	if b.spec.Lease <= 0 || b.watching || b.waiting.length == 0 || b.last == nil {
 		return
 	}
 	b.watching = true

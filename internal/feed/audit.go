@@ -21,7 +21,7 @@ import (
 //	another purge                                   a new start, reset for purged
 //	the deletion of this stream                     a new start, reset for horizon
 //	the deletion of an earlier stream               a new start
-//	an update to other terms                        a new start, reset for config
+//	an update to other terms, since the log began   a new start, reset for config
 //	another update, a creation, dropped advisories  a new start
 //	a reconnection                                  the source goes on, or ends by itself
 //	an answer with another epoch, other terms or    a new start; adopt finds the reason
@@ -30,10 +30,13 @@ import (
 //	                                                entries vanish by age, a reset for horizon;
 //	                                                what is there must come within overdueTime,
 //	                                                or the source is lost
-//	an answer with nothing more                     the counts are compared
+//	an answer with nothing more                     the counts are compared, and the feed has
+//	                                                caught up (caughtUpAt)
+//	an answer that there is no such bucket          the source is lost, and the feed rests
+//	an arrival after heartbeats                     the feed was caught up for as much longer
 //	counts that are too low twice                   a new start, reset for purged
-//	a gap before a message that comes too late,     a new start, reset for horizon
-//	where entries vanish by age
+//	a gap before a message, where what was          a new start, reset for horizon
+//	skipped may have vanished by age (ageOfSkipped)
 //	a message that took all others with it          a new start, reset for purged
 //	a value that was purged over its marker         a new start, reset for purged
 //	another connection for advisories, or some      a new start; advisories were missed since
@@ -113,7 +116,9 @@ func addsUp(before, now kvclient.StreamState) bool {
 // A deletion can be heard of when the next stream of that name is there already, so the server's
 // times decide which of the two it concerns. A stream of the same epoch that is back was restored.
 // A change of the configuration may have been changed back since, with all that it removed, so it
-// is judged by what the advisory says and not only by what the stream says now.
+// is judged by what the advisory says was requested, and not only by what the stream says now. This
+// holds for all updates since the log began, also those from before a later start
+// (TestDiscardForAMomentIsAReset).
 func (f *Feed) handleAdvisory(a kvclient.Advisory) error {
 	switch a.Kind {
 	case kvclient.StreamPurged:
@@ -127,7 +132,7 @@ func (f *Feed) handleAdvisory(a kvclient.Advisory) error {
 		}
 	case kvclient.StreamUpdated:
 		f.configUpdated = true
-		if a.Terms != nil && !a.At.Before(f.startedAt) && *a.Terms != f.terms.ExceptSubjects() {
+		if a.Terms != nil && !a.At.Before(f.begunAtServer) && *a.Terms != f.terms.ExceptSubjects() {
 			return f.requireReset(ReasonConfig)
 		}
 	case kvclient.Reconnected:
@@ -149,8 +154,7 @@ func (f *Feed) requireReset(reason string) error {
 // the source: the stream is not what it was.
 func (f *Feed) compareAnswer(q question, s kvclient.StreamState) (beyond bool, err error) {
 	f.mu.Lock()
-	same := s.Epoch == f.epoch && s.Last >= q.position && s.Terms == f.terms &&
-		s.Discards == f.discards
+	same := s.Epoch == f.epoch && s.Last >= q.position && s.Terms == f.terms
 	if same {
 		f.exact.answered(q, s.Last, f.position)
 		f.wakeExact()
@@ -162,6 +166,9 @@ func (f *Feed) compareAnswer(q question, s kvclient.StreamState) (beyond bool, e
 		return false, errRestart
 	case s.Last > q.position:
 		return true, nil
+	}
+	if s.At.After(f.caughtUpAt) {
+		f.caughtUpAt = s.At
 	}
 	return false, f.compareCounts(s)
 }

@@ -12,9 +12,9 @@ import (
 // is locked everything of the bucket waits. A resume whose filters select nothing went through
 // 65,536 changes in one poll, with the feed locked. So a poll now matches some hundred changes at
 // most, fewer where the filters are long, and all but the first few without the lock. It then
-// commits its cursor, if the log is still the one that it was
-// (TestPollNoticesWhatHappensMeanwhile). The markers that a reading must come by are matched
-// without the lock, too (reading.begin).
+// commits its cursor, if the log is still the one that it was and the cursor was not set back
+// (TestPollNoticesWhatHappensMeanwhile, TestPollNoticesThatItWasSetBack). The markers that a
+// reading must come by are matched without the lock, too (reading.begin).
 
 // A pollLimit says how much of the log one poll may look at. What a change costs is counted by the
 // tokens of the filters that it is matched with.
@@ -45,12 +45,14 @@ func tokensOf(filters kvclient.Filters) (tokens int) {
 
 // A batch is a part of the log that is matched while the feed is not locked. poll makes it, with
 // the lock, and finishBatch matches it, takes the lock again, and commits. In between the log may
-// drop the changes, grow, or begin anew.
+// drop the changes, grow, or begin anew, and a loss of the source may set the subscription back.
 type batch struct {
 	// changeList has the changes; it goes back to the pool afterwards.
 	*changeList
 	// generation is that of the log they are from.
 	generation uint64
+	// relocations is what the subscription's was when the batch was made.
+	relocations uint64
 	// matched is a revision whose change is known to match; 0 for none.
 	matched kvclient.Revision
 	// limit is how many events may come of the batch.
@@ -70,7 +72,13 @@ func (s *Subscription) batchOf(changes []*Change, limit int) *batch {
 	list := changeLists.Get().(*changeList)
 	count := min(len(changes), s.feed.hub.pollLimit.batchSize(s.tokens))
 	list.changes = append(list.changes, changes[:count]...)
-	return &batch{changeList: list, generation: s.generation, matched: s.matched, limit: limit}
+	return &batch{
+		changeList:  list,
+		generation:  s.generation,
+		relocations: s.relocations,
+		matched:     s.matched,
+		limit:       limit,
+	}
 }
 
 // free gives the batch's array back.
@@ -130,9 +138,10 @@ func (s *Subscription) advanceCursor(changes []*Change) {
 	s.cursor, s.sent, s.sentCheck = last.Revision, last.Revision, last.Check
 }
 
-// finishBatch matches a batch and commits the cursor. If the log has begun anew meanwhile, what
-// was matched is dropped, since a reset comes instead. more is as with [Subscription.Poll]. The
-// feed's mutex must not be held.
+// finishBatch matches a batch and commits the cursor. If the log has begun anew meanwhile, or a
+// loss of the source has set the subscription back, what was matched is dropped, since a reset
+// comes instead (TestPollNoticesThatItWasSetBack). more is as with [Subscription.Poll]. The feed's
+// mutex must not be held.
 func (s *Subscription) finishBatch(b *batch, events []Event) (_ []Event, more bool) {
 	defer b.free()
 	before := len(events)
@@ -140,7 +149,7 @@ func (s *Subscription) finishBatch(b *batch, events []Event) (_ []Event, more bo
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if b.generation != f.generation {
+	if b.generation != f.generation || b.relocations != s.relocations {
 		return events[:before], true
 	}
 	s.advanceCursor(b.changes[:looked])

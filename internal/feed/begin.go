@@ -23,8 +23,17 @@ import "kvgateway/internal/kvclient"
 // # A stream that discards its oldest messages
 //
 // Buckets of the first KV clients did so. Nobody is told which messages go, so no position of such
-// a stream is ever exact (TestStreamThatDiscardsTheOldestIsNeverExact). When the stream is told to
-// stop discarding that is a reset too, since what it had dropped by then is not known.
+// a stream is ever exact (TestStreamThatDiscardsTheOldestIsNeverExact). The same holds for streams
+// whose messages are removed once consumers have read them, and for those with schedules, which
+// remove their own messages (TestBucketWithSchedulesIsNeverExact). kvclient.Terms.Discards says so.
+// It is one of the terms, so when the stream is told to stop discarding that is a reset too, since
+// what it had dropped by then is not known (TestDiscardForAMomentIsAReset).
+//
+// # The era after a reset
+//
+// A reset of a feed that began on a whole stream may void some of its points. wholeEra would not
+// show that, so the feed then gets an era of its own. Whether the stream is whole now is part of
+// that name too: other gateways that find the stream whole take such points (vouches).
 func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	position kvclient.Revision, begun bool,
 ) {
@@ -38,9 +47,9 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 		// known.
 		f.storeHorizon = max(f.storeHorizon, f.position)
 	}
-	changed := s.Terms != f.terms || f.discards && !s.Discards
-	f.lifetime, f.discards, f.terms = s.Lifetime, s.Discards, s.Terms
-	if s.Discards {
+	changed := s.Terms != f.terms
+	f.lifetime, f.terms = s.Lifetime, s.Terms
+	if s.Terms.Discards {
 		f.exact.disclaim()
 	}
 	switch {
@@ -63,6 +72,9 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 		f.distrust(reset, before)
 		// Points that an earlier reset has voided may still be around.
 		f.trustedFrom = max(f.trustedFrom, trusted)
+		if f.trustedFrom > 0 {
+			f.era = newEra(s.NothingRemoved())
+		}
 	}
 	f.generation++
 	f.lastReset = reset
@@ -86,12 +98,13 @@ func (f *Feed) greatestSyncFrom() (end kvclient.Revision) {
 // beginLog empties the log and lets it begin where the stream is. f.mu must be held.
 func (f *Feed) beginLog(s kvclient.StreamState) {
 	f.epoch, f.position, f.positionCheck = s.Epoch, s.Last, kvclient.CheckOf(s.LastTime)
-	if f.exact.begin(s.Last); s.Discards {
+	if f.exact.begin(s.Last); s.Terms.Discards {
 		f.exact.disclaim()
 	}
-	f.storeHorizon, f.purgedTo, f.trustedFrom, f.era = s.Last, 0, s.Last+1, newEra()
+	f.storeHorizon, f.purgedTo, f.trustedFrom, f.era = s.Last, 0, s.Last+1, newEra(false)
+	f.begunAt, f.othersNoticed, f.othersTrustedFrom = f.now(), false, 0
 	if s.NothingRemoved() {
-		f.trustedFrom = 0
+		f.trustedFrom, f.era = 0, wholeEra
 		if s.Lifetime == 0 { // otherwise markers that are there may vanish without a word
 			f.storeHorizon = 0
 		}

@@ -12,11 +12,13 @@ import (
 // feedAt returns a feed whose source has started and found the stream in that state. It has no hub
 // with a client, so that only decisions can be made.
 func feedAt(s kvclient.StreamState) *Feed {
-	name, _ := kvclient.ParseBucketName("b")
-	f := newFeed(newHub(Options{}.withDefaults()), name)
+	f := newFeed(newHub(Options{}.withDefaults()), bucketB)
 	f.startAt(nil, s)
 	return f
 }
+
+// bucketB is the name of the bucket of such feeds.
+var bucketB, _ = kvclient.ParseBucketName("b")
 
 // streamAt is a stream with revisions up to last, of which so many are gone.
 func streamAt(last kvclient.Revision, gone uint64) kvclient.StreamState {
@@ -64,6 +66,35 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 		wantVouched(t, f, map[kvclient.Revision]bool{10: false})
 		if f.vouches(10, era) || !f.vouches(10, f.era) {
 			t.Error("the feed does not distinguish its eras")
+		}
+	})
+	t.Run("from after a removal that was undone since", func(t *testing.T) {
+		f := feedAt(streamAt(10, 0)) // the stream is whole again
+		for era, want := range map[string]bool{
+			"aaaa": false, wholeEra: true, newEra(true): true, f.era: true,
+		} {
+			if got := f.vouches(10, era); got != want {
+				t.Errorf("a point of the era %s is accepted: %v, want %v", era, got, want)
+			}
+		}
+	})
+	t.Run("from another gateway, which may lag", func(t *testing.T) {
+		clock := time.Unix(0, 0)
+		f := newFeed(newHub(Options{}.withDefaults()), bucketB)
+		f.now = func() time.Time { return clock }
+		f.startAt(nil, streamAt(10, 1))
+		f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
+		clock = clock.Add(noticeTime - time.Millisecond)
+		if f.vouches(11, "aaaa") {
+			t.Error("accepted from a gateway that may not have noticed a purge")
+		}
+		clock = clock.Add(time.Millisecond)
+		f.take([]kvclient.Entry{entry("k", 12, kvclient.Put)})
+		if f.vouches(11, "aaaa") || !f.vouches(12, "aaaa") {
+			t.Error("not accepted exactly from where every gateway has noticed the purge")
+		}
+		if !f.vouches(11, f.era) || !f.vouches(11, "") {
+			t.Error("not accepted from this gateway, or from the stream")
 		}
 	})
 	t.Run("at what the stream has lost", func(t *testing.T) {

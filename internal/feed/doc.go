@@ -36,10 +36,13 @@
 //	horizon       the revision above which the log has every change
 //	store horizon the revision above which the store, too, can tell what happened
 //	generation    the time between two resets of a feed, as a number that rises
-//	era           the same time, as a random name that is part of ids
+//	era           the same time, as a name that is part of ids; it is random, but for that of
+//	              feeds that began on a whole stream
+//	whole         of a stream: nothing was ever removed from it
 //	stretch       the time in which the log neither began anew nor went on after a loss
 //	anchor        the newest message that the feed knows, by which it recognises the stream
 //	tally         what the stream was when it was counted, with everything read
+//	caught up     the feed is caught up when nothing is stored beyond its position
 //	history       which messages a stream was given; after a crash it can be another one from some
 //	              revision on. Only in options and settings, the retained messages of a key
 //	verification  a comparison of all that the feed knows with the stream (Feed.verify)
@@ -49,6 +52,8 @@
 //	stamp         the digest of the bucket's terms, and the era
 //	reading       a snapshot or a replay that is read from the store for all who need it
 //	open, active  a reading is open while it has a consumer, and active while it reads from it
+//	line          the readings of one client and bucket that wait for a place
+//	absence       a subscription found the bucket missing before the source did
 //	exact         of a position: folding the changes up to it gives exactly the bucket's state
 //
 // # A source
@@ -87,12 +92,22 @@
 //	a harmless purge        (no effect)     it is counted, and (as live)          (no effect)
 //	                                        the store horizon
 //	                                        rises
+//	a gap, where what was   -               the source starts  -                  -
+//	skipped may have                        again and begins
+//	vanished by age                         anew: horizon
 //	the bucket is missing   missing; rests  missing; rests     missing; rests     missing; rests
 //	an advisory comes       asked at once   see audit.go       asked at once      roused, unless
 //	while the source                                                              it reports a
 //	pauses or rests                                                               purge
 //	a subscription comes    it waits        -                  it waits for the   roused
 //	                                                           next answer
+//	one comes that found    -               the stream is      -                  -
+//	the bucket missing                      asked at once:
+//	(absence)                               it is refuted, or
+//	                                        missing
+//
+// A feed that rests needs a place among the feeds with a source to be roused. Without one it rests
+// on: a subscription that came is refused, and every look at the names of all streams tries again.
 //
 // A start that ends with errRestart leaves the state as it is, and another follows at once. All
 // other errors are followed by a pause.
@@ -108,8 +123,10 @@
 //	event               waitingForBucket   inReading              following
 //	------------------  -----------------  ---------------------  -------------------------
 //	attached            the bucket is      no point: a snapshot;  the point is taken, or only
-//	                    missing            a point that is not    updates are wanted
-//	                                       taken: RESET first
+//	                    missing, or found  a point that is not    updates are wanted
+//	                    so (absence)       taken: RESET first
+//	the absence is      inReading, RESET   -                      -
+//	refuted
 //	a change matches    -                  -                      pending is set if it was
 //	                                                              0; CHANGED
 //	a chunk was read    -                  CHANGED                -
@@ -135,9 +152,9 @@
 //	anew
 //	the log goes on     -                  a snapshot: inReading  unchanged; one that is
 //	after a loss                           anew, and RESET        ahead of the feed:
-//	                                       horizon if some was    inReading, RESET horizon
-//	                                       sent; a replay: the
-//	                                       same only if ahead
+//	                                       horizon if some was    inReading, RESET horizon,
+//	                                       sent; a replay: the    and what is being matched
+//	                                       same only if ahead     is dropped (relocations)
 //	the source is lost  STALE, unless      STALE                  STALE
 //	                    BUCKETDELETED was
 //	                    told
@@ -156,9 +173,9 @@
 // # Locks and goroutines
 //
 // Hub.mu guards which feeds there are; Feed.mu guards a feed and its subscriptions; reading.mu
-// guards what a reading has read and who reads it. They are taken in this order. A mailbox has a
-// lock of its own, under which nothing else is locked. Wake functions may be called with Feed.mu
-// or reading.mu held, and so must not call back.
+// guards what a reading has read, who reads it, and in which line it waits. They are taken in this
+// order. A mailbox and a bound have locks of their own, under which none of these is taken. Wake
+// functions may be called with Feed.mu or reading.mu held, and so must not call back.
 //
 // The goroutine of the source is the only one that touches [sourceSide]. A reading has a goroutine
 // while it is open or waits to be opened, and an inquiry has one for each question. All of them
@@ -186,6 +203,7 @@
 //	log.go, position.go     the recent changes, and how far the feed has come
 //	interest.go             filters, and what they cost
 //	reading.go, read.go     snapshots and replays
+//	line.go                 in whose line a reading waits
 //	change.go               changes, events and points
 //	subscription.go         a subscription
 //	start.go                where a subscription begins, and where it goes on

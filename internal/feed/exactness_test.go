@@ -128,7 +128,7 @@ func TestInquiriesAreRare(t *testing.T) {
 		skip := func(wanted bool) {
 			for began := time.Now(); time.Since(began) < time.Second; {
 				position, _ := w.where()
-				w.arrivals <- entriesAt(position + 2)
+				w.arrivals <- arrivalAt(position + 2)
 				if wanted {
 					w.mu.Lock()
 					w.exactWantedAt = time.Now()

@@ -82,3 +82,17 @@ func TestSnapshotsOfOneClientDelayNoOther(t *testing.T) {
 		})
 	}
 }
+
+// A snapshot that several clients wait for is read in the turns of the one with the fewest others.
+// A client that asks for what another one has asked for before does not wait behind everything else
+// that the other has asked for.
+func TestSharedSnapshotIsReadInTheShortestLine(t *testing.T) {
+	t.Parallel()
+	l, _ := crowded(t)
+	small := feed.SubscribeOptions{Filters: filters(t, "small")}
+	l.watchAs(t, "attacker", "b", small)
+	l.watchAs(t, "innocent", "b", small).untilKind(feed.Synced)
+	if read := l.hub.Stats().Snapshots.Load(); read > crowd/2 {
+		t.Errorf("%d of %d snapshots of another client were read before", read, crowd)
+	}
+}

@@ -34,7 +34,8 @@ const maxMarkers = 1 << 16
 //
 // The hub makes a feed for the first user of a bucket and drops it some time after the last one
 // has left. While the bucket is missing the feed rests: it keeps its subscriptions and has no
-// goroutine.
+// goroutine. Where it has a place among the feeds that rest, it gives back the one that it had
+// among those with a source.
 //
 // The log of a feed begins when the source first reaches the stream, at the stream's last
 // revision. It begins anew, with a new generation and a new era, whenever what was delivered may
@@ -44,21 +45,26 @@ const maxMarkers = 1 << 16
 //
 // # What the feed can answer for
 //
-// Five revisions bound what the feed can say of the past. All of them count in the present epoch.
+// Six revisions bound what the feed can say of the past. All of them count in the present epoch.
 //
-//	log.horizon   the log has every change above it
-//	storeHorizon  everything that happened above it can be told from the store: nothing was
-//	              removed since without a trace
-//	trustedFrom   points from here on are of this history, whoever gave them out
-//	purgedTo      markers up to here may have been purged from the store
-//	position      everything up to here has been read
+//	log.horizon        the log has every change above it
+//	storeHorizon       everything that happened above it can be told from the store: nothing was
+//	                   removed since without a trace
+//	trustedFrom        points from here on are of this history, if they were read from the stream;
+//	                   0 if all are, since the stream is whole and no reset has voided any
+//	othersTrustedFrom  points from here on are of this history that other gateways gave out, once
+//	                   othersNoticed is set
+//	purgedTo           markers up to here may have been purged from the store
+//	position           everything up to here has been read
 //
 // A subscription may resume at a point if the point is of this history (vouches) and if everything
 // after it can be told, by the log or by the store (covers).
 //
 // # Invariants
 //
-// storeHorizon ≤ position, purgedTo ≤ position, and log.horizon ≤ position. Each change in the log
+// storeHorizon ≤ position, purgedTo ≤ position, and log.horizon ≤ position. othersTrustedFrom ≤
+// position + 1; it is 0 until othersNoticed is set. The era is wholeEra only if trustedFrom is 0.
+// A feed that rests has restPlace or place, and one with a source has place. Each change in the log
 // has a revision above log.horizon and at most position. If a key is in markers, the last entry of
 // the key that the feed has read is a marker of that revision. A reading in readings has at least
 // one reader, or ended less than shareFor ago.
@@ -80,8 +86,13 @@ type Feed struct {
 	idleSince time.Time
 	// owner is the client whose share of places and log memory the feed uses.
 	owner string
-	// place is what the feed takes of Hub.feedPlaces.
+	// place is what the feed takes of Hub.feedPlaces. It is empty while the feed rests and has
+	// restPlace.
 	place *bound.Hold
+	// restPlace is what the feed takes of Hub.restPlaces. It is taken when a subscription waits
+	// for the bucket, or when the feed comes to rest, and given back when the feed is roused or the
+	// source has found the bucket.
+	restPlace *bound.Hold
 	// stopSource ends the source's goroutine.
 	stopSource context.CancelFunc
 
@@ -123,18 +134,25 @@ type Feed struct {
 	exactWantedAt time.Time
 	// storeHorizon is the revision above which the store, too, can tell what happened.
 	storeHorizon kvclient.Revision
-	// trustedFrom is the first revision whose points are certainly of this history; see vouches.
+	// trustedFrom is the first revision whose points, if they were read from the stream, are
+	// certainly of this history; see vouches.
 	trustedFrom kvclient.Revision
-	// era names the time since the last reset of this feed; no other feed has the same name.
+	// era names the time since the last reset of this feed. No other feed has the same name, but
+	// for wholeEra.
 	era string
+	// begunAt is when the log began, by the gateway's clock.
+	begunAt time.Time
+	// othersNoticed: the log began so long ago that every other gateway must have noticed since
+	// why it did.
+	othersNoticed bool
+	// othersTrustedFrom is the first revision whose points are certainly of this history when
+	// another gateway gave them out; 0 until othersNoticed is set.
+	othersTrustedFrom kvclient.Revision
 	// lifetime is the least time after which the store may forget a message without a word; 0 if
 	// it never does.
 	lifetime time.Duration
-	// discards: the stream drops its oldest messages for want of room and never says which, so
-	// that no position is exact.
-	discards bool
 	// terms are those under which the bucket keeps its entries. What was reported of their ends
-	// follows from them.
+	// follows from them. While terms.Discards is set no position is exact.
 	terms kvclient.Terms
 	// log has the recent changes.
 	log changeLog

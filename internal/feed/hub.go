@@ -24,7 +24,7 @@ type Options struct {
 	Snapshots int
 	// Linger is how long a feed stays after its last subscription: 30 s.
 	Linger time.Duration
-	// Feeds is how many feeds there may be at once: 1,024.
+	// Feeds is how many feeds may have a source at once: 1,024. Eight times as many may rest.
 	Feeds int
 	// Bounds is where the hub's bounds are listed; nil for a set of its own.
 	Bounds *bound.Set
@@ -98,8 +98,10 @@ type Hub struct {
 
 	// mailboxLimit bounds the advisories that wait for one feed.
 	mailboxLimit *bound.Bound
-	// feedPlaces bounds the feeds.
+	// feedPlaces bounds the feeds that have a source.
 	feedPlaces *bound.Bound
+	// restPlaces bounds those that rest.
+	restPlaces *bound.Bound
 	// logMemory bounds the logs of all feeds, in bytes.
 	logMemory *bound.Bound
 
@@ -172,6 +174,7 @@ func newHub(options Options) *Hub {
 
 		mailboxLimit: advisoryBound(options.Bounds),
 		feedPlaces:   feedPlaceBound(options.Bounds, options.Feeds),
+		restPlaces:   restPlaceBound(options.Bounds, options.Feeds),
 		logMemory:    logBound(options.Bounds, options.AllLogs),
 
 		feeds: make(map[kvclient.BucketName]*Feed),

@@ -17,10 +17,12 @@ const (
 )
 
 // An inquiry asks for the stream's last number while changes come, so that a feed which skips what
-// was overwritten can find out where its state is exact; see [exactness]. It asks only while a
-// subscription wants to know and a question would help, one question at a time, at most one each
-// askEvery. Changes are taken meanwhile. An answer does not count if something was skipped since
-// its question was sent.
+// was overwritten can find out where its state is exact; see [exactness]. It also asks for a
+// subscription that found the bucket missing: changes put the verification off, which would answer
+// that otherwise (TestAbsenceIsJudgedBesideAWriter). It asks only while a subscription wants to
+// know and a question would help, one question at a time, at most one each askEvery. Changes are
+// taken meanwhile. An answer does not count for exactness if something was skipped since its
+// question was sent.
 //
 // An inquiry is idle (pending is false), waits until it may ask again (nextSend runs), or waits
 // for an answer (pending is true). It belongs to the source's goroutine; each question waits for
@@ -74,20 +76,27 @@ func (i *inquiry) send(ctx context.Context) {
 }
 
 // answered takes an answer over. Nothing follows from one that did not come; the next verification
-// asks too. An error ends the source.
+// asks too. An error ends the source: the stream is not what it was, or there is none.
 func (i *inquiry) answered(a answer) error {
 	i.pending = false
-	if a.err != nil {
+	switch {
+	case isMissing(a.err):
+		return a.err
+	case a.err != nil:
 		return nil
 	}
 	_, err := i.feed.compareAnswer(a.question, a.state)
 	return err
 }
 
-// wantsAnswer reports whether a subscription wants an exact position that a question could give.
+// wantsAnswer reports whether a subscription waits for something that a question could tell: an
+// exact position, or whether the bucket is missing (Subscription.absence).
 func (f *Feed) wantsAnswer() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.absences > f.refuted {
+		return true
+	}
 	return f.exact.unasked() && !f.exactWantedAt.IsZero() && f.now().Sub(f.exactWantedAt) < wantFor
 }
 

@@ -153,3 +153,48 @@ func TestFeedsThatNobodyUsesGiveWay(t *testing.T) {
 		s.Close()
 	}
 }
+
+// Streams that wait for buckets which do not exist take no place of those that do, however many
+// clients join in; and the number of such buckets is bounded.
+func TestMissingBucketTakesNoPlaceOfAnExistingOne(t *testing.T) {
+	t.Parallel()
+	set := bound.NewSet()
+	l := newLab(t, feed.Options{Bounds: set, Feeds: 2})
+	put(t, l.bucket(t, jetstream.KeyValueConfig{Bucket: "there"}), "a", "1")
+	waitFor := func(owner, bucket string) (*feed.Subscription, error) {
+		ctx := bound.WithOwner(t.Context(), owner)
+		options := feed.SubscribeOptions{UnknownPoint: true}
+		return l.hub.Subscribe(ctx, bucketName(t, bucket), options, func() {})
+	}
+	refused := 0
+	for i := range 2 * 16 {
+		owner := fmt.Sprint("owner ", i%2)
+		natstest.Eventually(t, patience, "a place", func() bool {
+			return usedOf(set, "feeds") == 0
+		})
+		s, err := waitFor(owner, fmt.Sprint("missing-", i))
+		full, ok := errors.AsType[*bound.FullError](err)
+		if ok && full.Bound.Name == "feeds-resting" {
+			refused++
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+	}
+	if refused != 16 {
+		t.Errorf("%d of 32 were refused, want those beyond eight for each of two places", refused)
+	}
+	w := l.watch(t, "there", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	w.wantState(map[string]string{"a": "1"})
+	if resting := usedOf(set, "feeds-resting"); resting != 16 {
+		t.Errorf("%d places of those that rest are held, want 16", resting)
+	}
+	// A bucket that is found takes a place of those that exist.
+	put(t, l.bucket(t, jetstream.KeyValueConfig{Bucket: "missing-3"}), "a", "1")
+	natstest.Eventually(t, patience, "the bucket is watched", func() bool {
+		return usedOf(set, "feeds") == 2 && usedOf(set, "feeds-resting") == 15
+	})
+}

@@ -30,7 +30,7 @@ func TestPurgeThatOvertakesAnEntryIsAReset(t *testing.T) {
 				marker := entry("a", 1, kvclient.Delete)
 				marker.Created = purge.Add(-time.Second)
 				f.take([]kvclient.Entry{marker})
-				entries := make(chan []kvclient.Entry, 1)
+				arrivals := make(chan kvclient.Arrival, 1)
 				f.postAdvisory(kvclient.Advisory{
 					Kind: kvclient.StreamPurged, Key: "a", Purged: 1, At: purge,
 				})
@@ -38,14 +38,14 @@ func TestPurgeThatOvertakesAnEntryIsAReset(t *testing.T) {
 				defer cancel()
 				ended := make(chan error, 1)
 				go func() {
-					ended <- f.receive(ctx, entries, func() error { return nil }, streamQuestions{
+					ended <- f.receive(ctx, arrivals, func() error { return nil }, streamQuestions{
 						verify: func(context.Context) error { return nil },
 					})
 				}()
 				synctest.Wait()
 				late := entry("a", 2, test.op)
 				late.Created = test.stored
-				entries <- []kvclient.Entry{late}
+				arrivals <- kvclient.Arrival{Entries: []kvclient.Entry{late}}
 				err := <-ended
 				reset := f.resetFor == ReasonPurged
 				if errors.Is(err, errRestart) != test.reset || reset != test.reset {

@@ -74,7 +74,7 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 				// The source has answered: there is no such bucket.
 				events = append(events, Event{Kind: Live})
 			}
-			s.leaveReading()
+			s.relocate()
 			s.phase, s.toldGone, s.toldStale = waitingForBucket, true, false
 			s.resetFirst, s.absence = "", 0
 			events = append(events, Event{Kind: BucketDeleted, Point: nowhere})
@@ -249,7 +249,7 @@ func (s *Subscription) giveUp() {
 		return
 	}
 	s.goAwayReason = ReasonSlow
-	s.leaveReading()
+	s.relocate()
 	s.phase = following
 }
 
@@ -301,7 +301,7 @@ func (s *Subscription) atLogEnd(events []Event) []Event {
 
 // goAway ends the subscription with an event. The feed's mutex must be held.
 func (s *Subscription) goAway(events []Event, reason string) []Event {
-	s.leaveReading()
+	s.relocate()
 	s.phase = ended
 	return append(events, Event{Kind: GoAway, Reason: reason})
 }

@@ -33,6 +33,7 @@ func (f *Feed) advance(to kvclient.Revision, check kvclient.Check) {
 		return
 	}
 	f.exact.pass(f.position, to)
+	f.noteOthersNoticed()
 	f.position, f.positionCheck = to, check
 	f.log.pass(kvclient.Position{Epoch: f.epoch, Revision: to, Check: check})
 	f.wakeAwaiting() // nobody else has anything new to tell

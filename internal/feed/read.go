@@ -69,7 +69,7 @@ func (r *reading) run() {
 // readWhenAdmitted reads when the reading has its places. It returns what readAll does.
 func (r *reading) readWhenAdmitted() (end kvclient.Revision, err error) {
 	h := r.feed.hub
-	if err := h.openReadings.Take(r.ctx, &r.openHold, r.owner, 1, r.giveWay); err != nil {
+	if err := r.takeInShortestLine(r.ctx, h.openReadings, &r.openHold, r.giveWay); err != nil {
 		return 0, err
 	}
 	defer r.openHold.Release()
@@ -91,7 +91,7 @@ func (r *reading) giveWay() {
 
 // becomeActive waits for a place among the active readings.
 func (r *reading) becomeActive(ctx context.Context) error {
-	err := r.feed.hub.activeReadings.Take(ctx, &r.activeHold, r.owner, 1, nil)
+	err := r.takeInShortestLine(ctx, r.feed.hub.activeReadings, &r.activeHold, nil)
 	r.openHold.Progress()
 	return err
 }

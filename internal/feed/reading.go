@@ -47,8 +47,10 @@ type readingKey struct {
 // # States
 //
 //	due      made by Feed.join; startReadings gives it a goroutine
-//	waiting  its goroutine waits for one of the places for open readings
-//	open     it has a place, a consumer and some megabytes; it waits to be active, or for a cursor
+//	waiting  its goroutine waits for one of the places for open readings, in the shortest line of
+//	         its clients; a client that joins can bring it into another line
+//	open     it has a place, a consumer and some megabytes; it waits to be active, in the same
+//	         way, or for a cursor
 //	active   it is being read from NATS, up to the end of the next chunk
 //	done     all was read, or it failed; others may join for shareFor if it did not fail
 //	dropped  the last cursor left before it was done: nobody may join, and ctx has ended
@@ -56,14 +58,15 @@ type readingKey struct {
 // # Snapshots are read in turns, and only for those who are there
 //
 // Four readings are active at a time, and 32 are open. In both bounds clients and their buckets
-// are served in turn, and of the open readings a client has at most half. A reading is active for
-// one chunk at a time, so that a snapshot of a million keys does not keep the others waiting. One
-// whose cursors are slow is not active while it waits for them, and gives its place to another
-// that waits (TestSlowSnapshotsDelayNobody). When the last cursor leaves, the reading is dropped,
-// whether it waits or reads: 1,000 subscriptions that were opened and closed within 0.4 s had
-// delayed another bucket's Synced by 4 to 12 s (TestAbandonedReadingsAreDropped,
-// TestSnapshotsOfOneClientDelayNoOther). No reading is refused for want of room in the queue,
-// which has at most one for each subscription.
+// are served in turn, and of the open readings a client has at most half. A reading that several
+// clients share waits in the line of the one that has the fewest others waiting (line.go). A
+// reading is active for one chunk at a time, so that a snapshot of a million keys does not keep the
+// others waiting. One whose cursors are slow is not active while it waits for them, and gives its
+// place to another that waits (TestSlowSnapshotsDelayNobody). When the last cursor leaves, the
+// reading is dropped, whether it waits or reads: 1,000 subscriptions that were opened and closed
+// within 0.4 s had delayed another bucket's Synced by 4 to 12 s (TestAbandonedReadingsAreDropped,
+// TestSnapshotsOfOneClientDelayNoOther). No reading is refused for want of room in the queue, which
+// has at most one for each subscription.
 //
 // # What was read
 //
@@ -89,9 +92,6 @@ type reading struct {
 	ctx context.Context
 	// cancel ends ctx.
 	cancel context.CancelFunc
-	// owner names the line in which the reading waits: that of the client which caused it, for
-	// this bucket.
-	owner string
 	// openHold is its place among the open readings.
 	openHold bound.Hold
 	// activeHold is its place among the active ones.
@@ -111,6 +111,11 @@ type reading struct {
 	mu sync.Mutex
 	// cursors has those that are in the list of chunks.
 	cursors map[*readingCursor]struct{}
+	// lines has the lines in which the reading may wait, at most maxLines, with the number of its
+	// cursors that offer each. See line.go.
+	lines map[string]int
+	// waitsIn is the line in which the reading waits now; zero if it does not wait.
+	waitsIn lineWait
 	// first is the empty chunk at the beginning of the list; nil when nobody can join any more.
 	first *chunk
 	// last is the end of the list.
@@ -151,6 +156,8 @@ type readingCursor struct {
 	reading *reading
 	// sub is the subscription whose cursor it is.
 	sub *Subscription
+	// offersLine: the line of the subscription's client is counted in the reading's lines.
+	offersLine bool
 	// chunk is the one that is sent next, or that was sent last; nil once the cursor has left.
 	chunk *chunk
 	// offset is how many changes of the chunk were sent.
@@ -175,9 +182,9 @@ func (f *Feed) join(s *Subscription, key readingKey) *readingCursor {
 		bucket:      f.bucket,
 		epoch:       f.epoch,
 		filters:     s.options.Filters,
-		owner:       bound.Part(s.owner, f.name.String()),
 		placeWanted: make(chan struct{}, 1),
 		cursors:     make(map[*readingCursor]struct{}),
+		lines:       make(map[string]int, 1),
 		first:       new(chunk),
 		cursorMoved: make(chan struct{}, 1),
 	}
@@ -198,6 +205,7 @@ func (r *reading) newCursor(s *Subscription, horizon kvclient.Revision) *reading
 	}
 	cursor := &readingCursor{reading: r, sub: s, chunk: r.first}
 	r.cursors[cursor] = struct{}{}
+	r.offerLine(cursor)
 	return cursor
 }
 
@@ -207,8 +215,7 @@ func (r *reading) newCursor(s *Subscription, horizon kvclient.Revision) *reading
 func (p *readingCursor) leave() {
 	r := p.reading
 	r.mu.Lock()
-	delete(r.cursors, p)
-	p.chunk = nil
+	r.removeCursor(p)
 	dropped := len(r.cursors) == 0 && !r.done
 	if dropped {
 		r.first = nil
@@ -222,6 +229,16 @@ func (p *readingCursor) leave() {
 		delete(r.feed.readings, r.key)
 	}
 	r.cancel()
+}
+
+// removeCursor takes a cursor out of the reading, if it is still in it. r.mu must be held.
+func (r *reading) removeCursor(p *readingCursor) {
+	if _, found := r.cursors[p]; !found {
+		return
+	}
+	delete(r.cursors, p)
+	p.chunk = nil
+	r.withdrawLine(p)
 }
 
 // signalMoved puts a token into cursorMoved.
@@ -254,8 +271,8 @@ func (r *reading) addChunk(c *chunk) {
 	}
 	for p := range r.cursors {
 		if before-p.consumed > maxStraggle {
-			p.cutOff, p.chunk = true, nil
-			delete(r.cursors, p)
+			p.cutOff = true
+			r.removeCursor(p)
 			p.sub.wake() // wakeSubscribers does not reach it any more
 		}
 	}

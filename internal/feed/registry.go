@@ -19,26 +19,62 @@ import (
 // serves all feeds that rest, less often where there are many streams
 // (TestBucketIsFoundWithoutAdvisories).
 //
-// Feeds have places, with a share for each client. A feed that nobody uses gives way to a new one,
-// and one that rests ends with its last subscription (TestFeedsThatNobodyUsesGiveWay).
+// # Places
+//
+// Feeds have places of two bounds, with a share for each client: one for the feeds that have a
+// source, and another one for those that rest, so that whoever waits for buckets that do not exist
+// takes no place of those that do (TestMissingBucketTakesNoPlaceOfAnExistingOne). A feed begins
+// with a place of the first bound. A subscription that finds the bucket missing and waits for it
+// takes a place of the second one, or is refused; the feed gives back the other place when it comes
+// to rest. To be roused it needs one of the first bound again, and without one it rests on.
+//
+// A feed that nobody uses gives way to a new one, and one that rests ends with its last
+// subscription (TestFeedsThatNobodyUsesGiveWay).
 //
 //	event                     has a source, used   has a source, unused   rests
-//	------------------------  -------------------  ---------------------  -------------------
-//	a subscription comes      used                 used                   used; it is roused
+//	------------------------  -------------------  ---------------------  ----------------------
+//	a subscription comes      used                 used                   used, and roused; or
+//	                                                                      refused, if there is
+//	                                                                      no place
+//	a subscription waits for  it takes a place     -                      -
+//	the bucket, which it      to rest at too, or
+//	found missing             is refused
 //	the last one leaves       unused: it lingers   -                      dropped
 //	it has lingered           -                    dropped                -
 //	another needs its place   -                    dropped                -
 //	the bucket is missing     rests, unless an     dropped                -
 //	                          advisory waits
+//	the bucket is there       its place to rest    -                      -
+//	                          at is given back
 //	an advisory               its mailbox          its mailbox            roused, unless it
-//	                                                                      reports a purge
-//	a look finds the bucket   -                    -                      roused
+//	                                                                      reports a purge or
+//	                                                                      there is no place
+//	a look finds the bucket   -                    -                      roused; without a
+//	                                                                      place the next look
+//	                                                                      tries again
 
-// feedPlaceBound bounds the feeds, those that rest included.
+// restingPerFeed is how many feeds may rest for each that may have a source: one that rests takes
+// some kilobytes.
+const restingPerFeed = 8
+
+// restPlaceBound bounds the feeds that rest.
+func restPlaceBound(set *bound.Set, feeds int) *bound.Bound {
+	resting := restingPerFeed * int64(feeds)
+	return set.New(bound.Spec{
+		Name:     "feeds-resting",
+		Of:       "buckets that do not exist and are waited for by streams which come back",
+		Unit:     bound.Places,
+		Limit:    resting,
+		PerOwner: max(1, resting/2),
+		AtLimit:  "a stream that comes back for another such bucket is refused with 429 or 503",
+	})
+}
+
+// feedPlaceBound bounds the feeds that have a source.
 func feedPlaceBound(set *bound.Set, feeds int) *bound.Bound {
 	return set.New(bound.Spec{
 		Name:     "feeds",
-		Of:       "buckets that are watched, or waited for, with a consumer each where they exist",
+		Of:       "buckets that are watched, with a consumer each",
 		Unit:     bound.Places,
 		Limit:    int64(feeds),
 		PerOwner: max(1, int64(feeds)/2),
@@ -60,7 +96,8 @@ func advisoryBound(set *bound.Set) *bound.Bound {
 }
 
 // acquire returns the bucket's feed with one more user, which [Hub.release] takes away. A new one
-// is charged to the context's owner; a *[bound.FullError] says that there is no place for it.
+// is charged to the context's owner; a *[bound.FullError] says that there is no place for it, or
+// for one that rests and has to be roused.
 func (h *Hub) acquire(ctx context.Context, name kvclient.BucketName) (*Feed, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -72,25 +109,45 @@ func (h *Hub) acquire(ctx context.Context, name kvclient.BucketName) (*Feed, err
 			return nil, err
 		}
 		f = newFeed(h, name)
-		f.owner, f.place, f.log.memory = owner, place, new(bound.Hold)
+		f.owner, f.place, f.restPlace, f.log.memory = owner, place, new(bound.Hold), new(bound.Hold)
 		_ = h.logMemory.Take(ctx, f.log.memory, owner, 0, nil) // nothing always fits
 		h.feeds[name] = f
 		h.startSource(f)
+	}
+	if f.resting {
+		if err := h.rouse(ctx, f); err != nil {
+			return nil, err
+		}
 	}
 	f.users++
 	if f.lingerTimer != nil {
 		f.lingerTimer.Stop()
 		f.lingerTimer = nil
 	}
-	if f.resting {
-		f.unsettle() // whether there is a bucket now is known once it has been asked for
-		h.rouse(f)
-	}
 	return f, nil
 }
 
-// takePlace takes a place for a new feed, if need be that of a feed that nobody uses. h.mu must be
-// held.
+// takeRestPlace takes a place for a feed to rest at, for a subscription that found the bucket
+// missing and waits for it. It is charged to the context's owner; a *[bound.FullError] says that
+// there is none. If the feed has such a place already, or was dropped, nothing is taken.
+func (h *Hub) takeRestPlace(ctx context.Context, f *Feed) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f.restPlace.Size() > 0 || h.feeds[f.name] != f {
+		return nil
+	}
+	return h.restPlaces.Take(ctx, f.restPlace, bound.OwnerOf(ctx), 1, nil)
+}
+
+// releaseRestPlace gives back the place that a feed was to rest at, since its bucket is there.
+func (h *Hub) releaseRestPlace(f *Feed) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f.restPlace.Release()
+}
+
+// takePlace takes a place for a feed that is to have a source, if need be that of a feed that
+// nobody uses. h.mu must be held.
 func (h *Hub) takePlace(ctx context.Context, place *bound.Hold, owner string) error {
 	for {
 		err := h.feedPlaces.Take(ctx, place, owner, 1, nil)
@@ -143,6 +200,7 @@ func (h *Hub) dropFeed(f *Feed) {
 	}
 	f.stopSource()
 	f.place.Release()
+	f.restPlace.Release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.log.memory != nil {
@@ -172,7 +230,8 @@ func (h *Hub) release(f *Feed) {
 }
 
 // restFeed lets a feed rest whose bucket is missing, and reports whether its source is to end. It
-// does not end if an advisory waits, which may say that the bucket is there.
+// does not end if an advisory waits, which may say that the bucket is there. A feed that finds no
+// place among those that rest keeps the one it has.
 func (h *Hub) restFeed(f *Feed) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -187,19 +246,31 @@ func (h *Hub) restFeed(f *Feed) bool {
 	}
 	f.resting = true
 	h.resting++
+	if f.restPlace.Size() > 0 || h.restPlaces.Try(f.restPlace, f.owner, 1, nil) {
+		f.place.Release()
+	}
 	h.startLooking()
 	return true
 }
 
-// rouse gives a feed that rests a source again, which asks for the bucket. Other feeds it leaves
-// alone. h.mu must be held.
-func (h *Hub) rouse(f *Feed) {
+// rouse gives a feed that rests a source again, which asks for the bucket; until it has answered,
+// new subscriptions wait. Other feeds it leaves alone. A *[bound.FullError] says that there is no
+// place among the feeds with a source, and then the feed rests on. h.mu must be held.
+func (h *Hub) rouse(ctx context.Context, f *Feed) error {
 	if !f.resting || h.ctx.Err() != nil {
-		return
+		return nil
 	}
+	if f.place.Size() == 0 {
+		if err := h.takePlace(ctx, f.place, f.owner); err != nil {
+			return err
+		}
+	}
+	f.restPlace.Release()
 	f.resting = false
 	h.resting--
+	f.unsettle() // whether there is a bucket now is known once it has been asked for
 	h.startSource(f)
+	return nil
 }
 
 // deliverAdvisory passes an advisory on to a feed. h.mu must be held.
@@ -208,7 +279,7 @@ func (h *Hub) deliverAdvisory(f *Feed, a kvclient.Advisory) {
 	case !f.resting:
 		f.postAdvisory(a)
 	case a.Kind != kvclient.StreamPurged: // the bucket may have been created or restored
-		h.rouse(f)
+		_ = h.rouse(h.ctx, f) // without a place, the next look tries again
 	}
 }
 
@@ -255,7 +326,7 @@ func (h *Hub) lookWhileResting() {
 		h.mu.Lock()
 		for _, name := range names {
 			if f := h.feeds[name]; f != nil {
-				h.rouse(f)
+				_ = h.rouse(h.ctx, f) // without a place, the next look tries again
 			}
 		}
 		h.mu.Unlock()

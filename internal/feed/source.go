@@ -136,6 +136,7 @@ func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached 
 	}
 	f.lastHeard = tail.Heard
 	f.setState(live, nil)
+	f.hub.releaseRestPlace(f)
 	return true, f.receive(ctx, tail.C, tail.Err, streamQuestions{f.verify, f.askState})
 }
 
@@ -191,7 +192,7 @@ type streamQuestions struct {
 // receive takes what the source delivers, handles advisories, and compares the feed with the
 // stream from time to time. When arrivals is closed, lost says why.
 func (f *Feed) receive(
-	ctx context.Context, arrivals <-chan []kvclient.Entry, lost func() error, ask streamQuestions,
+	ctx context.Context, arrivals <-chan kvclient.Arrival, lost func() error, ask streamQuestions,
 ) error {
 	verify := time.NewTimer(verifyDelay)
 	defer verify.Stop()
@@ -208,11 +209,12 @@ func (f *Feed) receive(
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case entries, ok := <-arrivals:
+		case a, ok := <-arrivals:
 			if !ok {
 				return lost()
 			}
-			f.take(entries)
+			f.caughtUpAt = f.caughtUpAt.Add(a.Idle)
+			f.take(a.Entries)
 			if f.void != "" {
 				return f.requireReset(f.void)
 			}

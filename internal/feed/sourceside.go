@@ -36,14 +36,22 @@ type sourceSide struct {
 	anchor anchor
 	// delays are those of the messages that came.
 	delays delays
+	// caughtUpAt is a time, by the server's clock, at which nothing was stored beyond the
+	// position; zero if none is known. It bounds how old what was skipped may have been; see
+	// ageOfSkipped. It begins where the log begins. Three things move it: an entry, to the time at
+	// which it was stored; an answer of the stream that has nothing beyond the position, to the
+	// time of the answer; and an arrival, by the time in which the stream had nothing to deliver
+	// before it (kvclient.Arrival.Idle).
+	caughtUpAt time.Time
 	// hearing is the connection over which advisories come, and how many of them were dropped.
 	hearing kvclient.Hearing
 	// hearingAt is when hearing was last found unchanged.
 	hearingAt time.Time
 	// streamCreated is when the stream was created, by the clock of its server.
 	streamCreated time.Time
-	// startedAt is when the stream answered at the last start, by the clock of its server.
-	startedAt time.Time
+	// begunAtServer is when the log began, by the clock of the stream's server. Updates of the
+	// stream from before that time concern nobody.
+	begunAtServer time.Time
 	// lastHeard returns when the source said something last. It can be asked after the source was
 	// lost, too.
 	lastHeard func() time.Time
@@ -118,8 +126,9 @@ func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (
 	position kvclient.Revision, begun bool,
 ) {
 	position, begun = f.adopt(bucket, s, f.resetFor)
-	f.resetFor, f.overdueSince, f.streamCreated, f.startedAt = "", time.Time{}, s.Created, s.At
+	f.resetFor, f.overdueSince, f.streamCreated = "", time.Time{}, s.Created
 	if begun {
+		f.begunAtServer, f.caughtUpAt = s.At, s.At
 		f.lastTally = tally{s, f.now()}
 		f.missedSince, f.agingTally, f.oldTally = time.Time{}, f.lastTally, tally{}
 		f.configUpdated, f.unexplained = false, nil

@@ -14,12 +14,17 @@ import (
 func (s *Subscription) attachWhenSettled(ctx context.Context) error {
 	f := s.feed
 	err := f.settle(ctx)
-	if err == nil && !s.options.OtherContent && (s.options.Resume != nil || s.options.From > 0) {
+	if err == nil && s.options.hasStart() {
 		err = s.resume(ctx)
 	}
 	gone := isMissing(err)
 	if err != nil && !(gone && s.options.resuming()) {
 		return err
+	}
+	if gone {
+		if err := f.hub.takeRestPlace(ctx, f); err != nil {
+			return err
+		}
 	}
 	f.mu.Lock()
 	s.attach(gone)
@@ -184,7 +189,7 @@ func (s *Subscription) startReplay(after kvclient.Revision) {
 // startReading brings the subscription into a reading. The feed's mutex must be held.
 func (s *Subscription) startReading(key readingKey) {
 	key.filters, key.noValues = strings.Join(s.patterns(), " "), s.options.NoValues
-	s.leaveReading()
+	s.relocate()
 	s.phase, s.pending = inReading, 0
 	s.readCursor = s.feed.join(s, key)
 	s.wake() // others may have read it already
@@ -192,7 +197,7 @@ func (s *Subscription) startReading(key readingKey) {
 
 // followLog brings the subscription to the log, above a revision. The feed's mutex must be held.
 func (s *Subscription) followLog(after kvclient.Revision) {
-	s.leaveReading()
+	s.relocate()
 	s.phase, s.cursor, s.pending, s.matched = following, after, 0, 0
 	s.noteSent(after)
 	if s.feed.position > after {
@@ -211,9 +216,10 @@ func (s *Subscription) noteSent(revision kvclient.Revision) {
 	}
 }
 
-// leaveReading takes the subscription out of its reading, if it is in one. The feed's mutex must
-// be held.
-func (s *Subscription) leaveReading() {
+// relocate counts that the subscription is to go on elsewhere, or ends, and takes it out of its
+// reading if it is in one. The caller says where it goes on. The feed's mutex must be held.
+func (s *Subscription) relocate() {
+	s.relocations++
 	if s.readCursor != nil {
 		s.readCursor.leave()
 		s.readCursor = nil

@@ -32,8 +32,14 @@ type SubscribeOptions struct {
 	// known. See [Subscription.Stamp].
 	Stamp string
 	// From, if not 0, is the revision from which on to deliver what survives, as native watches
-	// do.
+	// do. If there is a point, whether it can be read or not, the point decides where to begin.
 	From kvclient.Revision
+}
+
+// hasStart reports whether the subscriber says where to begin: at a point that can be read, or at
+// a revision.
+func (o *SubscribeOptions) hasStart() bool {
+	return !o.OtherContent && !o.UnknownPoint && (o.Resume != nil || o.From > 0)
 }
 
 // resuming reports whether the subscriber held a state before.
@@ -66,6 +72,10 @@ const maxLags = 3
 // the first change above it that may concern the subscription, 0 if there is none. While inReading
 // the cursor is in the reading (readCursor). The feed only wakes a subscription; what there is to
 // send is decided when it polls.
+//
+// A loss after which the log goes on can set the cursor back, on the source's goroutine and while a
+// poll matches changes without the lock. relocations counts each time that the cursor was set anew,
+// so that the poll notices (finishBatch).
 //
 // # Its states
 //
@@ -149,6 +159,9 @@ type Subscription struct {
 	matched kvclient.Revision
 	// readCursor is where it is in a reading; nil if the phase is not inReading.
 	readCursor *readingCursor
+	// relocations counts how often the subscription was made to go on elsewhere, in the log or in
+	// a reading; the source's goroutine does so, too.
+	relocations uint64
 	// sent is the revision of the last entry of a snapshot that was sent, or else one up to which
 	// everything was sent, at most the cursor.
 	sent kvclient.Revision
@@ -191,8 +204,8 @@ type Subscription struct {
 }
 
 // Stamp returns what has to be known of a point beside the point itself: under which terms the
-// bucket keeps its entries, and in which era of which feed the point was given out. It is that of
-// all points up to the next [Reset], which comes with another.
+// bucket keeps its entries, and in which era of its feed the point was given out. It is that of all
+// points up to the next [Reset], which comes with another.
 func (s *Subscription) Stamp() string { return s.stamp }
 
 // Subscribe watches a bucket. Whenever there may be something to [Subscription.Poll], wake is
@@ -266,7 +279,7 @@ func (s *Subscription) detach() {
 	delete(f.subs, s)
 	delete(f.wantExact, s)
 	f.interests.remove(s)
-	s.leaveReading()
+	s.relocate()
 	s.phase = ended
 }
 

@@ -32,11 +32,10 @@ func (f *Feed) take(entries []kvclient.Entry) {
 // Two things show that. A message with `Nats-Rollup: all` takes all others with it, and no
 // advisory says so (TestRollupOfAllIsAReset). And where entries vanish by age, what was skipped
 // may have been a marker that vanished before it was read: nobody is told of what ends by age. A
-// marker can have one second to live, or what max_age gives it. So if something comes later than
-// usual by 0.9 of that time, with a gap before it, the feed begins anew
-// (TestMarkerThatExpiresUnreadIsAReset); see [delays] for what is usual. A feed that is always
-// that late would not notice. An answer that takes that long while much is overwritten is a reset,
-// too.
+// marker can have one second to live, or what max_age gives it. So if something comes with a gap
+// before it, and what was skipped there may be older than 0.9 of that time (ageOfSkipped), the feed
+// begins anew (TestMarkerThatExpiresUnreadIsAReset). An answer that takes that long while much is
+// overwritten is a reset, too.
 func (f *Feed) appendEntries(entries []kvclient.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -47,10 +46,13 @@ func (f *Feed) appendEntries(entries []kvclient.Entry) {
 			continue
 		}
 		late := f.delays.unusual(now.Sub(e.Created), now)
-		if e.Revision != f.position+1 && f.lifetime > 0 && late > f.lifetime*9/10 {
+		skipped := e.Revision != f.position+1
+		if skipped && f.lifetime > 0 && f.ageOfSkipped(e, late) > f.lifetime*9/10 {
 			f.void = ReasonHorizon
 		}
+		f.caughtUpAt = e.Created
 		f.exact.read(f.position, e.Revision)
+		f.noteOthersNoticed()
 		f.position, f.positionCheck = e.Revision, e.Check
 		f.anchor = anchor{e.Revision, e.Created}
 		if e.RolledUpAll {
@@ -72,6 +74,21 @@ func (f *Feed) appendEntries(entries []kvclient.Entry) {
 	f.hub.stats.Changes.Add(uint64(len(entries)))
 	f.wakeAwaiting()
 	f.wakeExact()
+}
+
+// ageOfSkipped returns how old what was skipped before an entry may have been when the entry was
+// read, later than usual by the time late; see [delays] for what is usual. What was skipped was
+// stored before the entry, and after caughtUpAt.
+//
+// How late the entry is does not suffice. While the connection stands still a marker can be stored
+// and vanish, and what hides it may be stored last and come in time
+// (TestMarkerThatExpiresDuringAStallIsNoticed). The bound has its limits: a feed for which
+// everything is always that late would not notice.
+func (f *Feed) ageOfSkipped(e *kvclient.Entry, late time.Duration) time.Duration {
+	if f.caughtUpAt.IsZero() {
+		return late
+	}
+	return late + max(0, e.Created.Sub(f.caughtUpAt))
 }
 
 // trackMarker keeps what is needed to judge the purge of a key: whether its last entry is a

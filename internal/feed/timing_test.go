@@ -17,7 +17,7 @@ import (
 type drivenFeed struct {
 	*Feed
 	// arrivals is what the source delivers.
-	arrivals chan []kvclient.Entry
+	arrivals chan kvclient.Arrival
 	// began is when the feed was started.
 	began time.Time
 	// ended has the error that ended the source.
@@ -60,7 +60,7 @@ func newDrivenFeed(t *testing.T) *drivenFeed {
 	ctx, cancel := context.WithCancel(t.Context())
 	w := &drivenFeed{
 		Feed:     newFeed(newHub(Options{}.withDefaults()), name),
-		arrivals: make(chan []kvclient.Entry),
+		arrivals: make(chan kvclient.Arrival),
 		began:    time.Now(),
 		ended:    make(chan error, 1),
 		stop:     cancel,
@@ -92,9 +92,10 @@ func (w *drivenFeed) end() error {
 	return <-w.ended
 }
 
-// entriesAt is one entry of that revision.
-func entriesAt(r kvclient.Revision) []kvclient.Entry {
-	return []kvclient.Entry{{Key: "a", Position: kvclient.Position{Epoch: "a", Revision: r}}}
+// arrivalAt is the arrival of one entry of that revision.
+func arrivalAt(r kvclient.Revision) kvclient.Arrival {
+	position := kvclient.Position{Epoch: "a", Revision: r}
+	return kvclient.Arrival{Entries: []kvclient.Entry{{Key: "a", Position: position}}}
 }
 
 // A request for a verification must not put off the verification that others have requested.
@@ -118,7 +119,7 @@ func TestVerificationComesWhenWritersRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDrivenFeed(t)
 		for r := range kvclient.Revision(200) {
-			w.arrivals <- entriesAt(2*r + 2) // each overwrites the one before: nothing is exact
+			w.arrivals <- arrivalAt(2*r + 2) // each overwrites the one before: nothing is exact
 			w.requestVerify()
 			time.Sleep(verifyDelay / 2)
 		}
@@ -216,7 +217,8 @@ func TestFeedLingersAfterItsLastUser(t *testing.T) {
 		name, _ := kvclient.ParseBucketName("b")
 		f := newFeed(h, name)
 		ctx, cancel := context.WithCancel(t.Context())
-		f.stopSource, f.place, h.feeds[name] = cancel, new(bound.Hold), f
+		f.stopSource, f.place, f.restPlace = cancel, new(bound.Hold), new(bound.Hold)
+		h.feeds[name] = f
 		for range 3 {
 			if again, _ := h.acquire(t.Context(), name); again != f {
 				t.Fatal("another feed, while the first lingers")
@@ -263,5 +265,29 @@ func TestReadingWaitsForItsFastestCursor(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != cursorPatience {
 			t.Errorf("%v after %v, with cursors that did not move", err, time.Since(began))
 		}
+	})
+}
+
+// A subscription that found the bucket missing hears soon whether it is, also while changes come
+// and put the verification off.
+func TestAbsenceIsJudgedBesideAWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDrivenFeed(t)
+		s := &Subscription{feed: w.Feed, wake: func() {}, keys: -1}
+		for r := range kvclient.Revision(20) {
+			w.arrivals <- arrivalAt(r + 1)
+			if r == 0 {
+				w.mu.Lock()
+				s.attach(true)
+				w.mu.Unlock()
+				w.requestVerify()
+			}
+			time.Sleep(verifyDelay / 4)
+		}
+		synctest.Wait()
+		if events, _ := s.poll(nil, 10); len(events) != 1 || events[0].Kind != Reset {
+			t.Errorf("told %+v after %v, want a reset", events, 5*verifyDelay)
+		}
+		_ = w.end()
 	})
 }

@@ -4,12 +4,19 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"kvgateway/internal/kvclient"
 )
 
 // This file decides what a feed can vouch for: at which points of earlier subscriptions a new one
 // may resume, and whether a replay from the store is all that it should be.
+//
+// A bucket that takes times to live and leaves no markers cannot be replayed
+// (kvclient.Terms.EndUntold). A value with an end of its own can take the place of another and
+// vanish without a marker. The store has neither then, and a client that resumes from before both
+// would keep the first one. So a reading that continues what a client holds is not vouched for, and
+// the client is reset (TestReplayPastAnEntryThatEndedUntoldIsReset).
 
 // covers reports whether everything after a revision can be told, by the log or by the store. f.mu
 // must be held.
@@ -18,19 +25,69 @@ func (f *Feed) covers(revision kvclient.Revision) bool {
 }
 
 // vouches reports whether a subscription may resume at a revision that an earlier one was given as
-// a point, in the era of that name.
+// a point, in the era of that name. The era is "" if no feed gave the point out, but the client
+// read it from the stream.
 //
 // An id says a revision, and a purge leaves the revision as it is. So at the position where the
 // log began, and at those that a reset has voided, the same point can be of two histories: nobody
 // knows what was purged before. An id therefore also names the era in which it was given out, four
-// random characters of a feed between two resets, and there the feed takes an id of its own era
-// and no other. The clients of another gateway, or of a feed that has ended, are reset at such
-// positions until something is written (TestPointIsTakenOnlyIfItsHistoryIsProved,
-// TestInterleavings).
+// characters for the time of a feed between two resets. What follows depends on the era, if
+// everything after the point can be told at all (TestPointIsTakenOnlyIfItsHistoryIsProved,
+// TestInterleavings):
+//
+//	era of the point            trustedFrom > 0                     trustedFrom = 0
+//	--------------------------  ----------------------------------  ---------------
+//	that of this feed           taken                               taken
+//	none                        taken from trustedFrom on           taken
+//	another, of a whole stream  taken from othersTrustedFrom on,    taken
+//	                            once othersNoticed is set
+//	another                     the same                            not taken
+//
+// # Points of other gateways
+//
+// Another gateway may have missed a purge that lies below the point, and of which this feed has
+// heard: then what its client holds is not so, though the point is above what this feed found
+// purged. So after its log has begun, the feed takes points that others gave out only above the
+// position at which they must have noticed why it began, which takes them noticeTime at most. Until
+// then the clients of another gateway, or of a feed that has ended, are reset.
+//
+// # Whole streams
+//
+// From a whole stream nothing was ever removed, so every point is of its history, with one
+// exception: something was removed when the point was given out, and a restored backup or a crash
+// has undone that since. The stream does not show it, but the era of the point does
+// (TestIDFromAfterAPurgeThatABackupUndoesIsReset). Feeds that began on whole streams share
+// wholeEra, and if a reset has voided points since, the name that they get shows that the stream
+// was whole.
 //
 // f.mu must be held.
 func (f *Feed) vouches(point kvclient.Revision, era string) bool {
-	return (point >= f.trustedFrom || era == f.era) && f.covers(point)
+	if !f.covers(point) {
+		return false
+	}
+	switch {
+	case era == f.era:
+		return true
+	case f.trustedFrom == 0:
+		return era == "" || isWhole(era)
+	case era == "":
+		return point >= f.trustedFrom
+	}
+	f.noteOthersNoticed()
+	return f.othersNoticed && point >= f.othersTrustedFrom
+}
+
+// noticeTime is how long a gateway may take at most to notice that something was removed (contract,
+// 5.6).
+const noticeTime = 30 * time.Second
+
+// noteOthersNoticed notes, once noticeTime has passed, that every other gateway must have noticed
+// why the log began: what comes from then on they give out as this feed does. It is called before
+// the position moves, and whenever that is to be known. f.mu must be held.
+func (f *Feed) noteOthersNoticed() {
+	if !f.othersNoticed && f.now().Sub(f.begunAt) >= noticeTime {
+		f.othersNoticed, f.othersTrustedFrom = true, f.position+1
+	}
 }
 
 // stamp returns what ids carry beside a point: the digest of the bucket's terms, and the feed's
@@ -46,12 +103,26 @@ func splitStamp(stamp string) (terms, era string) {
 // eraBytes is the length of the name of an era, and of a digest of terms.
 const eraBytes = 4
 
-// newEra returns a name that no other era of the bucket has, but for one in a million. With the
-// same name, what is known of a history by its era only would be taken for the present one.
-func newEra() string {
+// wholeEra is the era of every feed that began on a whole stream, and has voided none of its points
+// since.
+const wholeEra = "0000"
+
+// newEra returns a name that no other era of the bucket has, but for one in 46,000. With the same
+// name, what is known of a history by its era only would be taken for the present one. whole says
+// that the stream was whole when the era began: such names begin with exactly one zero, and others
+// with none.
+func newEra(whole bool) string {
 	short := kvclient.Base36(rand.Uint64())
+	const digits = "123456789abcdefghijklmnopqrstuvwxyz"
+	if short[0] = digits[rand.IntN(len(digits))]; whole {
+		short[0], short[1] = wholeEra[0], digits[rand.IntN(len(digits))]
+	}
 	return string(short[:])
 }
+
+// isWhole reports whether an era, which is not "", is of a feed whose stream was whole when the era
+// began.
+func isWhole(era string) bool { return era[0] == wholeEra[0] }
 
 // distrust notes that the points up to the position, and up to the one before, belong to what a
 // reset has voided. f.mu must be held.
@@ -123,6 +194,8 @@ func (r *reading) markersTo(
 		// within a snapshot. It may have asked for one with history before, and hold what a marker
 		// takes back.
 		return nil, nil
+	case f.terms.EndUntold() && (r.key.replay || after > 0):
+		return nil, errUnvouched // what took an entry's place may have vanished since
 	case r.key.replay && after < f.storeHorizon, after > 0 && after < f.purgedTo:
 		return nil, errUnvouched
 	case after > 0 && f.lifetime > 0 && after < f.storeHorizon:

@@ -88,7 +88,7 @@ func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.H
 		rec := w.(*recorder)
 		rec.route, rec.checks, rec.request = observer, checks, r
 		var err error
-		if r.ProtoMajor > 1 && !watches {
+		if r.ProtoMajor > 1 {
 			err = s.place(r, &rec.place)
 			defer rec.place.Release()
 		}
@@ -108,10 +108,8 @@ func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.H
 		if err != nil {
 			s.fail(rec, r, err)
 		}
-		if rec.place.Size() > 0 && rec.bytes > 0 {
-			// What net/http has in its buffers waits for the client within the request's place. Behind
-			// the handler nothing would count it: 90,000 small answers that nobody read took 1.3 GB.
-			_ = http.NewResponseController(rec.ResponseWriter).Flush()
+		if r.ProtoMajor > 1 && rec.bytes > 0 {
+			rec.delivery().flush()
 		}
 	}
 }

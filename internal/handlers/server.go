@@ -63,6 +63,7 @@ type Server struct {
 	work     *bound.Bound // requests
 	heads    *bound.Bound // bytes of large heads of requests
 	answers  *answerLimits
+	http2    *http2Limits
 	waiting  *sse.Limits // of what waits for the clients of streams
 	logger   zerolog.Logger
 	router   chi.Router
@@ -109,6 +110,7 @@ func New(options Options) (*Server, error) {
 		work:    newWork(options.Bounds),
 		heads:   newHeads(options.Bounds),
 		answers: answers,
+		http2:   newHTTP2Limits(options.Bounds),
 		waiting: waiting,
 		loops:   loops,
 		ids:     newRequestIDs(),
@@ -144,6 +146,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			drain(w, r.Body)
 		}
 	}()
+	if !s.enter(rec, r) {
+		return
+	}
 	if err := s.admit(rec, r); err != nil {
 		s.fail(rec, r, err)
 		return

@@ -56,7 +56,7 @@ func (s *Server) watchBuckets(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchRequest) error {
 	request.lastID = "" // the targets have what is in it
 	follower := &streamFollower{request: request}
-	if err := s.enterStreams(r, &follower.place); err != nil {
+	if err := s.enterStreams(w.(*recorder), &follower.place); err != nil {
 		return s.refuseWatch(w, request, err)
 	}
 	if s.loops != nil && canBeTaken(r) {

@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"errors"
-	"net/http"
 
 	"kvgateway/internal/bound"
 )
@@ -25,12 +24,21 @@ func newStreams(set *bound.Set, limit int) *bound.Bound {
 	})
 }
 
-// enterStreams takes the place of a stream or a long poll. It returns errTooManyStreams if there is
-// none, and a *[bound.FullError] if there is none for this address.
-func (s *Server) enterStreams(r *http.Request, place *bound.Hold) error {
+// enterStreams takes the place of a stream or a long poll, unless place has it already, and gives
+// back the request's places among those over HTTP/2. It returns errTooManyStreams if there is no
+// place, and a *[bound.FullError] if there is none for this address.
+func (s *Server) enterStreams(rec *recorder, place *bound.Hold) error {
+	if place.Size() > 0 {
+		return nil
+	}
+	r := rec.request
 	err := s.streams.Take(r.Context(), place, ownerOf(r), 1, nil)
 	if full, ok := errors.AsType[*bound.FullError](err); ok && !full.OfOwner {
 		return errTooManyStreams
+	}
+	if err == nil {
+		rec.place.Release()
+		rec.open.Release()
 	}
 	return err
 }

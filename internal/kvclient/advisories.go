@@ -218,7 +218,6 @@ func (c *Client) apiAdvisory(msg *nats.Msg) {
 	var response struct {
 		apiResponse
 		Purged *uint64 `json:"purged"`
-		Config *jetstream.StreamConfig
 	}
 	if json.Unmarshal([]byte(audit.Response), &response) == nil && (response.Error != nil || response.Purged != nil && *response.Purged == 0) {
 		return
@@ -229,11 +228,22 @@ func (c *Client) apiAdvisory(msg *nats.Msg) {
 	switch {
 	case kind == StreamPurged:
 		a.Key = purgedKey(audit.Request)
-	case kind == StreamUpdated && response.Config != nil:
-		terms := termsOf("", response.Config)
-		a.Terms = &terms
+	case kind == StreamUpdated:
+		a.Terms = requestedTerms(audit.Request)
 	}
 	c.report(a)
+}
+
+// requestedTerms are the terms that an update has set; nil if the request cannot be read. The
+// response does not tell them: it has what the stream has when it is written, which is another
+// configuration if a second update came at once (measured, nats-server 2.15.2).
+func requestedTerms(request string) *Terms {
+	var config jetstream.StreamConfig
+	if json.Unmarshal([]byte(request), &config) != nil {
+		return nil
+	}
+	terms := termsOf("", &config)
+	return &terms
 }
 
 // purgedKey is the only key that a purge concerns; "" for several, or unknown.

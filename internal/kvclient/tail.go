@@ -31,7 +31,6 @@ type StreamState struct {
 	Subjects    uint64
 	LastTime    time.Time     // when the last message was stored
 	Lifetime    time.Duration // the shortest that an entry or a marker may have; 0 if none vanishes by age
-	Discards    bool          // the oldest messages may vanish for want of room, whatever they are
 	History     int64         // messages that are kept of each key
 	Terms       Terms         // on which the bucket keeps its entries
 }
@@ -66,7 +65,6 @@ func (c *Client) state(ctx context.Context, l *link, name BucketName) (
 		Subjects: info.State.NumSubjects,
 		LastTime: info.State.LastTime,
 		Lifetime: lifetime(info.Config),
-		Discards: discards(&info.Config),
 		History:  info.Config.MaxMsgsPerSubject,
 		Terms:    termsOf(b.readPrefix, &info.Config),
 	}, nil
@@ -107,29 +105,42 @@ func (b *Bucket) StoredAt(ctx context.Context, revision Revision) (time.Time, er
 	return m.Time, nil
 }
 
+// idleHeartbeat describes what the server sends while it has nothing to deliver. The time for the next
+// one begins with each message and each heartbeat (measured, nats-server 2.15.2).
+const idleHeartbeat = "Idle Heartbeat"
+
 // errConnectionLost ends a tail whose connection was lost.
 var errConnectionLost = fmt.Errorf("%w: the connection was lost", ErrUnavailable)
 
 // A Tail delivers what a bucket's stream stores, in order and without a gap but for what the stream had dropped before it was
 // read. Keys outside the grammar come as entries without a key, so that every revision is accounted for.
 type Tail struct {
-	// C brings entries, at least one at a time. It is closed when the tail ends; Err says why.
-	C <-chan []Entry
+	// C brings what arrives. It is closed when the tail ends; Err says why.
+	C <-chan Arrival
 
 	bucket   *Bucket
 	consumer string
 	cancel   context.CancelFunc
-	out      chan []Entry
+	out      chan Arrival
 	messages chan *nats.Msg
 	received uint64
 	last     Revision
 	began    time.Time
-	heard    atomic.Int64 // nanoseconds after began
-	ahead    ahead        // used by the goroutine that reads, once it runs
-	ended    batchEnd     // why the last batch ended, used by the same
+	heard    atomic.Int64  // nanoseconds after began
+	ahead    ahead         // used by the goroutine that reads, once it runs
+	ended    batchEnd      // why the last batch ended, used by the same
+	idle     time.Duration // see [Arrival.Idle], used by the same
 
 	mu  sync.Mutex
 	err error
+}
+
+// An Arrival is what a tail delivers at a time.
+type Arrival struct {
+	Entries []Entry // at least one
+	// Idle is how long, at least, the stream had nothing to deliver between the last entry before
+	// and the first of these: the server sends a heartbeat each half a second that it has nothing.
+	Idle time.Duration
 }
 
 // Tail starts reading after a revision, which must not be beyond the stream's last: a consumer that starts there is deaf to what
@@ -153,7 +164,7 @@ func (b *Bucket) Tail(ctx context.Context, after Revision) (*Tail, error) {
 	t := &Tail{
 		bucket:   b,
 		consumer: config.Name,
-		out:      make(chan []Entry),
+		out:      make(chan Arrival),
 		messages: make(chan *nats.Msg, tailBatch+16),
 		last:     after,
 		began:    time.Now(),
@@ -236,7 +247,8 @@ func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
 				left -= len(entries)
 				if len(entries) > 0 {
 					select {
-					case t.out <- entries:
+					case t.out <- Arrival{entries, t.idle}:
+						t.idle = 0
 					case <-ctx.Done():
 						return ctx.Err()
 					}
@@ -260,6 +272,9 @@ func (t *Tail) collect(msg *nats.Msg) (entries []Entry, ended bool, err error) {
 	for {
 		if !strings.HasPrefix(msg.Reply, "$JS.ACK.") {
 			ended, err = t.control(msg)
+			if len(entries) == 0 && first(msg.Header, "Description") == idleHeartbeat {
+				t.idle += tailHeartbeat
+			}
 		} else {
 			var e Entry
 			if e, err = t.entry(msg); err == nil {

@@ -19,13 +19,17 @@ type Terms struct {
 	MarkerTTL time.Duration
 	// MessageTTLs reports whether the server acts on times to live of messages.
 	MessageTTLs bool
+	// Discards reports whether messages may vanish that nothing took the place of, without a word
+	// which: the oldest for want of room, what consumers have read, or schedules that have run.
+	Discards bool
 	// Subjects is the prefix of the entries' subjects. A mirror that becomes a stream of its own
 	// changes it.
 	Subjects string
 }
 
 // Digest is short for the terms, in four base-36 characters. Those of ids are kept by clients for as
-// long as they like, so the digest of given terms never changes.
+// long as they like, so the digest of given terms never changes. Discards is no part of it: it does
+// not change what was reported.
 func (t Terms) Digest() string {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d %d %t %s", t.MaxAge, t.MarkerTTL, t.MessageTTLs, t.Subjects)
@@ -39,19 +43,24 @@ func (t Terms) ExceptSubjects() Terms {
 	return t
 }
 
+// EndUntold reports whether an entry may vanish at an end of its own and leave no marker, so that who
+// was not told of that end never learns of it.
+func (t Terms) EndUntold() bool { return t.MessageTTLs && t.MarkerTTL == 0 }
+
 // termsOf reads the terms of a bucket, whose entries have subjects, from its stream's configuration.
 func termsOf(subjects string, config *jetstream.StreamConfig) Terms {
 	return Terms{
 		MaxAge:      config.MaxAge,
 		MarkerTTL:   config.SubjectDeleteMarkerTTL,
 		MessageTTLs: config.AllowMsgTTL,
+		Discards:    discards(config),
 		Subjects:    subjects,
 	}
 }
 
-// discards reports whether a stream may drop messages that nothing took the place of, and tells
-// nobody which: the oldest for want of room, or those that consumers have read.
+// discards is [Terms.Discards].
 func discards(config *jetstream.StreamConfig) bool {
 	bounded := config.MaxMsgs > 0 || config.MaxBytes > 0
-	return config.Discard == jetstream.DiscardOld && bounded || config.Retention != jetstream.LimitsPolicy
+	return config.Discard == jetstream.DiscardOld && bounded ||
+		config.Retention != jetstream.LimitsPolicy || config.AllowMsgSchedules
 }

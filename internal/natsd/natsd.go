@@ -78,7 +78,8 @@ type instance struct {
 	log *serverLog
 }
 
-// Start locks the data directory, starts the server on it and returns when JetStream answers, within two minutes.
+// Start locks the data directory, reads what is stored in it, starts the server on it and returns when JetStream answers,
+// within two minutes after the reading.
 // The context bounds the start only; a server that has started runs until Shutdown.
 //
 // It fails with an *InUseError when another process holds the directory, and when the directory cannot be written, a
@@ -112,11 +113,11 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 
 // open starts the server on a store that has lost nothing, or whose loss is accepted.
 func (s *Server) open(ctx context.Context) error {
-	r, err := admit(s.dir, s.opts)
+	found, r, err := admit(ctx, s.dir, s.opts)
 	if err != nil {
 		return err
 	}
-	s.recorder.record = r
+	s.recorder.record = r.clone() // which begin changes
 	if err := s.recorder.begin(s.dir, s.opts); err != nil {
 		return err
 	}
@@ -130,10 +131,10 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	if err != nil {
 		i.shutdown()
-		return errors.Join(err, r.write(s.dir)) // the next start compares with the same
+		return errors.Join(err, found.write(s.dir)) // the next start compares with the same
 	}
 	for _, l := range losses {
-		r.forgive(l, nil, s.opts.Logger)
+		s.recorder.record.forgive(l, nil, s.opts.Logger)
 	}
 	s.current = i
 	return nil
