@@ -85,7 +85,7 @@ func (b *binding) overWrites() *Bucket { return b.over(b.client.writes) }
 func (b *binding) overBulk() *Bucket { return b.over(b.client.bulk) }
 
 // again asks the server for the bucket as it is now, over the same connection.
-func (b *Bucket) again(ctx context.Context) (*Bucket, error) {
+func (b *Bucket) rebind(ctx context.Context) (*Bucket, error) {
 	return b.client.bind(ctx, b.link, b.name)
 }
 
@@ -141,13 +141,13 @@ func (c *Client) refresh(l *link, b *binding) {
 
 // bind asks the server for the bucket and remembers the answer.
 func (c *Client) bind(ctx context.Context, l *link, name BucketName) (*Bucket, error) {
-	b, _, err := c.look(ctx, l, name)
+	b, _, err := c.lookUp(ctx, l, name)
 	return b, err
 }
 
 // look asks the server for the bucket's stream and remembers what follows from it, so that whatever shows a new epoch ends the
 // old one.
-func (c *Client) look(ctx context.Context, l *link, name BucketName) (
+func (c *Client) lookUp(ctx context.Context, l *link, name BucketName) (
 	*Bucket, *streamInfoResponse, error) {
 	c.mu.RLock()
 	generation := c.generation
@@ -251,7 +251,7 @@ func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time
 	b.leaderGet = c.apiPrefix + "STREAM.MSG.GET." + b.stream
 	b.writePrefix, b.originGet, b.ackStream = b.readPrefix, b.leaderGet, b.stream
 	if cfg.Mirror != nil {
-		b.followMirror(cfg.Mirror)
+		b.useOrigin(cfg.Mirror)
 	} else if c.apiPrefix != defaultAPIPrefix {
 		b.writePrefix = c.apiPrefix + b.readPrefix
 	}
@@ -264,9 +264,9 @@ func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time
 // isMirror tells whether the bucket is a copy of another, whose leader has the last word.
 func (b *binding) isMirror() bool { return b.originGet != b.leaderGet }
 
-// followMirror sends the writes of a mirror where nats.go sends them, to the origin. A mirror keeps the origin's subjects,
+// useOrigin sends the writes of a mirror where nats.go sends them, to the origin. A mirror keeps the origin's subjects,
 // so reads of its stream ask for those. What a write must know before is asked of the origin, since the mirror may be behind.
-func (b *binding) followMirror(m *jetstream.StreamSource) {
+func (b *binding) useOrigin(m *jetstream.StreamSource) {
 	origin := subjectPrefix + strings.TrimPrefix(m.Name, streamPrefix) + "."
 	api := b.client.apiPrefix
 	external := m.External != nil && m.External.APIPrefix != ""

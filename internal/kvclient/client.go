@@ -66,7 +66,7 @@ type Client struct {
 
 	observer   atomic.Pointer[func(Advisory)]
 	advisories advisorySubscriptions // of the feeds' connection
-	turns      *turns
+	lanes      *lanes
 	sizes      *sizes
 	hiddenKeys atomic.Uint64
 	payload    atomic.Int64 // see maxPayload
@@ -99,7 +99,7 @@ func Connect(opts Options) (*Client, error) {
 		c.timeout = 5 * time.Second
 	}
 	c.limits = newLimits(opts.Bounds, c.timeout)
-	c.turns = newTurns(opts.Bounds, c.timeout)
+	c.lanes = newLanes(opts.Bounds, c.timeout)
 	newLink := func(name string, answers *bound.Bound) *link {
 		return &link{name: name, url: opts.URL, logger: opts.Logger, answers: answers,
 			windows: newWindows(c.timeout),
@@ -196,7 +196,7 @@ func (r *apiResponse) apiError() *APIError { return r.Error }
 // api sends one request to the JetStream API and decodes the answer into response. It returns the domain's word, or the
 // *[APIError], for what JetStream refuses, [ErrUnavailable], or [ErrTimeout], which for a change means that its outcome is unknown.
 func (c *Client) api(ctx context.Context, l *link, subject string, request any, response interface{ apiError() *APIError }) error {
-	return c.ask(ctx, l, c.apiPrefix+subject, request, description, response)
+	return c.ask(ctx, l, c.apiPrefix+subject, request, descriptionBytes, response)
 }
 
 // ask is api for a whole subject, which may be that of another account's or domain's JetStream, and

@@ -34,7 +34,7 @@ const readersOfTransaction = 16
 
 // look reads the keys that must be absent, or all that have a precondition, and sets what the server is to expect. It returns a
 // *[TransactionFailedError] with the preconditions that do not hold, or errDuplicate if it is this very transaction that they fail for.
-func (p *plan) look(ctx context.Context, all bool) error {
+func (p *plan) checkPreconditions(ctx context.Context, all bool) error {
 	found, err := p.lastEntries(ctx, func(s *Step) bool { return s.Precondition.ifAbsent() || all && !s.Precondition.Always() })
 	if err != nil {
 		return err
@@ -155,7 +155,7 @@ func (p *plan) commit(ctx context.Context) (Transacted, error) {
 		if err != errNoResponders && err != errIncomplete {
 			return done, err
 		}
-		gone := b.unserved(ctx)
+		gone := b.whyUnserved(ctx)
 		if try == unservedTries-1 || errors.Is(gone, ErrBucketNotFound) || !b.link.conn().IsConnected() {
 			return Transacted{}, gone
 		}
@@ -175,7 +175,7 @@ func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 	case err != nil:
 		return Transacted{}, err
 	}
-	rev, _, err := b.acknowledged(reply)
+	rev, _, err := b.readAcknowledgement(reply)
 	if err != nil {
 		return Transacted{}, p.batchRefusal(index, err)
 	}

@@ -115,7 +115,7 @@ func (c *BucketConfig) normalize() {
 
 // check returns a *[ConfigError] for what NATS would refuse without saying clearly why, or take although it cannot work. What
 // another tool has set already, which is in before, may stay.
-func (c *BucketConfig) check(before BucketConfig) error {
+func (c *BucketConfig) validate(before BucketConfig) error {
 	refuse := func(format string, args ...any) error { return &ConfigError{Reason: fmt.Sprintf(format, args...)} }
 	switch {
 	case c.History < 1 || c.History > max(MaxHistory, before.History):

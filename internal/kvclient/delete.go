@@ -22,11 +22,11 @@ type Deletion struct {
 // deleted key can be purged still. It returns [ErrKeyNotFound], a *[KeyDeletedError], a *[RevisionMismatchError],
 // [ErrContention] after 8 lost races, and otherwise what Put does.
 func (b *Bucket) Delete(ctx context.Context, d Deletion) (Written, error) {
-	return answered(b.delete(ctx, d))
+	return repeatedIsDone(b.delete(ctx, d))
 }
 
 func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
-	b, err := b.knowing(ctx, d.Precondition)
+	b, err := b.currentFor(ctx, d.Precondition)
 	if err != nil {
 		return Written{}, err
 	}
@@ -35,10 +35,10 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 	}
 	msg := d.message(b)
 	var before Revision
-	turn := b.turn(d.Key)
-	defer turn.end()
+	attempts := b.attempts(d.Key)
+	defer attempts.end()
 	for try := range maxTries {
-		last, err := turn.last(ctx, try)
+		last, err := attempts.last(ctx, try)
 		if err == nil {
 			err = stampOf(msg).madeBy(last)
 		}
@@ -50,7 +50,7 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 		case last.IsMarker() && !d.Purge:
 			return Written{}, &KeyDeletedError{Marker: *last}
 		case !d.Precondition.Holds(last, b.epoch):
-			return Written{}, b.violated(d.Precondition, last)
+			return Written{}, b.preconditionFailed(d.Precondition, last)
 		}
 		if last.Revision == before {
 			awaitWriter(try)

@@ -25,7 +25,7 @@ type DeletedKeys struct {
 // revision that was listed. It returns what Keys does; what DeletedKeys tells is done even where there is an error, which then
 // is [ErrOutcomeUnknown] unless nothing was done.
 func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKeys, err error) {
-	b, err = b.overWrites().again(ctx)
+	b, err = b.overWrites().rebind(ctx)
 	if err != nil {
 		return done, notSent(err)
 	}

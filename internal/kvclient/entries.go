@@ -74,7 +74,7 @@ func (b *Bucket) freshEnough(ctx context.Context, options *ReadOptions) (_ *Buck
 		return b, b.lastSeq, nil
 	}
 	if b.replicated && options.Consistency == Leader {
-		b, err = b.again(ctx)
+		b, err = b.rebind(ctx)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -170,7 +170,7 @@ func (b *Bucket) listSelection(ctx context.Context, s Selection) (listing KeyLis
 		if listing, err = b.Keys(ctx, s.ScanFilters()); err != nil || len(s.Keys) == 0 {
 			return listing, err
 		}
-	} else if b, err = b.again(ctx); err != nil {
+	} else if b, err = b.rebind(ctx); err != nil {
 		return listing, err
 	} else {
 		listing.Revision = b.lastSeq
@@ -254,7 +254,7 @@ func (b *Bucket) readListed(ctx context.Context, listed []ListedKey, since Revis
 		return entries, nil
 	}
 	for _, k := range selection.Keys {
-		e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + k.name})
+		e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + k.name})
 		if errors.Is(err, ErrKeyNotFound) || err == nil && e.IsMarker() {
 			continue
 		}

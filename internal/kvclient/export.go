@@ -12,8 +12,8 @@ const (
 	// exportInactive is for how long the reader of an export can take nothing before its consumer is dropped.
 	exportInactive = 3 * time.Minute
 
-	// maxExportMarks bounds what an export remembers of the keys that it has shown: 32 MiB.
-	maxExportMarks = 4 << 20
+	// maxShownHashes bounds what an export remembers of the keys that it has shown: 32 MiB.
+	maxShownHashes = 4 << 20
 )
 
 // An Export says which entries to export.
@@ -30,7 +30,7 @@ type exporter struct {
 	visit func(*Entry) error
 	seed  maphash.Seed
 	shown []uint64
-	met   metNames // of all that came
+	seen  nameTally // of all that came
 }
 
 // Export calls visit for the last entry of every key that has a value, in the order of revisions but for keys that are written
@@ -45,7 +45,7 @@ func (b *Bucket) Export(ctx context.Context, export Export, visit func(*Entry) e
 	if err != nil {
 		return 0, err
 	}
-	hold, err := place(ctx, b.client.limits.exports)
+	hold, err := takePlace(ctx, b.client.limits.exports)
 	if err != nil {
 		return 0, err
 	}
@@ -74,7 +74,7 @@ func (b *Bucket) Export(ctx context.Context, export Export, visit func(*Entry) e
 // more; complete that none was skipped: what is overwritten before it is read does not come.
 func (x *exporter) pass(ctx context.Context, after Revision) (last Revision, ended, complete bool, err error) {
 	to := x.bucket.lastSeq
-	r := scanReader{filters: x.Filters, bucket: x.bucket, link: x.bucket.client.bulk, values: !x.NoValues, after: after, bounded: to,
+	r := scanReader{filters: x.Filters, bucket: x.bucket, link: x.bucket.client.bulk, values: !x.NoValues, after: after, until: to,
 		inactive: exportInactive}
 	r.visit = func(e Entry) error {
 		if e.Revision <= after || e.Revision > to {
@@ -92,13 +92,13 @@ func (x *exporter) pass(ctx context.Context, after Revision) (last Revision, end
 	if err := r.read(ctx); err != nil {
 		return 0, false, false, err
 	}
-	all, err := r.isAll(ctx, to)
+	all, err := r.deliveredAll(ctx, to)
 	return r.last, r.last >= to || all, all && !x.bucket.replicated, err
 }
 
 func (x *exporter) show(e *Entry) error {
-	x.met.add(e.Key)
-	if len(x.shown) < maxExportMarks {
+	x.seen.add(e.Key)
+	if len(x.shown) < maxShownHashes {
 		x.shown = append(x.shown, maphash.String(x.seed, e.Key))
 	}
 	if e.IsMarker() {
@@ -114,7 +114,7 @@ func (x *exporter) rest(ctx context.Context) error {
 	patterns, _ := x.Filters.cover()
 	matcher := x.Filters.Matcher()
 	for _, pattern := range patterns {
-		err := b.eachSubject(ctx, b.readPrefix+pattern, x.met, func(subject string) error {
+		err := b.eachSubject(ctx, b.readPrefix+pattern, x.seen, func(subject string) error {
 			key, ok := b.keyOf(subject)
 			if !ok || !matcher.Matches(key.name) {
 				return nil
@@ -122,7 +122,7 @@ func (x *exporter) rest(ctx context.Context) error {
 			if _, shown := slices.BinarySearch(x.shown, maphash.String(x.seed, key.name)); shown {
 				return nil
 			}
-			e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: subject})
+			e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: subject})
 			if errors.Is(err, ErrKeyNotFound) || err == nil && e.IsMarker() {
 				return nil
 			}

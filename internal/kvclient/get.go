@@ -74,7 +74,7 @@ func (b *Bucket) entrySince(ctx context.Context, key Key, consistency Consistenc
 	if b, err = b.awaitRevision(ctx, min, wait); err != nil {
 		return Entry{}, served, err
 	}
-	e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
+	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
 	return e, b.LeaderWord(), err
 }
 
@@ -83,7 +83,7 @@ func (b *Bucket) entrySince(ctx context.Context, key Key, consistency Consistenc
 // come to, so that nothing could be compared. It returns an *[EpochChangedError].
 func (b *Bucket) inHistory(ctx context.Context, p Position) (_ *Bucket, reached bool, err error) {
 	if p.Epoch != "" && p.Epoch != b.epoch || p.Check.Known() && p.Revision > b.lastSeq {
-		if b, err = b.again(ctx); err != nil {
+		if b, err = b.rebind(ctx); err != nil {
 			return nil, false, err
 		}
 	}
@@ -131,7 +131,7 @@ func (b *Bucket) awaitRevision(ctx context.Context, min Position, limit time.Dur
 	turn.Pause()
 	defer turn.Resume()
 	for poll := firstRevisionPoll; ; poll = slower(poll, end) {
-		current, err := b.again(ctx)
+		current, err := b.rebind(ctx)
 		switch {
 		case err != nil:
 			return nil, err
@@ -165,7 +165,7 @@ func (b *Bucket) GetRevision(ctx context.Context, key Key, rev Revision) (Entry,
 	if rev == 0 {
 		return Entry{}, ErrRevisionNotFound
 	}
-	e, err := b.stored(ctx, b.leaderGet, getRequest{Sequence: uint64(rev)})
+	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{Sequence: uint64(rev)})
 	switch {
 	case errors.Is(err, ErrKeyNotFound), err == nil && e.Key != key.name:
 		return Entry{}, ErrRevisionNotFound
@@ -201,7 +201,7 @@ func (b *Bucket) lastEntry(ctx context.Context, key Key, consistency Consistency
 			return e, Any, nil
 		}
 	}
-	e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
+	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
 	return e, b.LeaderWord(), err
 }
 
@@ -219,7 +219,7 @@ func (b *Bucket) LeaderWord() Consistency {
 func (b *Bucket) direct(ctx context.Context, msg *nats.Msg) (e Entry, stream string, err error) {
 	reply, err := b.link.request(ctx, msg, b.client.messageBytes())
 	if err == errNoResponders {
-		if _, err := b.again(ctx); err != nil {
+		if _, err := b.rebind(ctx); err != nil {
 			return Entry{}, "", err
 		}
 		return Entry{}, "", ErrKeyNotFound
@@ -239,8 +239,8 @@ type getRequest struct {
 
 // stored asks a stream's leader, by the subject of its STREAM.MSG.GET, for a message. It returns [ErrKeyNotFound] if there is
 // none.
-func (b *Bucket) stored(ctx context.Context, subject string, request getRequest) (Entry, error) {
-	m, err := b.storedMessage(ctx, subject, request)
+func (b *Bucket) fetchEntry(ctx context.Context, subject string, request getRequest) (Entry, error) {
+	m, err := b.fetchMessage(ctx, subject, request)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -248,7 +248,7 @@ func (b *Bucket) stored(ctx context.Context, subject string, request getRequest)
 }
 
 // storedMessage is stored, of messages that are no entries as well: with headers that nobody can read, or outside the bucket's subjects.
-func (b *Bucket) storedMessage(ctx context.Context, subject string, request getRequest) (*storedMessage, error) {
+func (b *Bucket) fetchMessage(ctx context.Context, subject string, request getRequest) (*storedMessage, error) {
 	var response struct {
 		apiResponse
 		Message *storedMessage `json:"message"`

@@ -11,7 +11,7 @@ import (
 // The entries are read one by one from the leader, so that a key with 64 values of 1 MiB takes the memory of one: read together,
 // eight such histories are more than nats.go buffers for a connection, and close it for everybody (measured).
 func (b *Bucket) History(ctx context.Context, key Key, visit func(Entry) error) error {
-	b, err := b.again(ctx)
+	b, err := b.rebind(ctx)
 	if err != nil {
 		return err
 	}
@@ -19,7 +19,7 @@ func (b *Bucket) History(ctx context.Context, key Key, visit func(Entry) error) 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		e, err := b.stored(ctx, b.leaderGet, getRequest{Sequence: uint64(next), NextBySubject: b.readPrefix + key.name})
+		e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{Sequence: uint64(next), NextBySubject: b.readPrefix + key.name})
 		if errors.Is(err, ErrKeyNotFound) && next > 1 {
 			return nil
 		}

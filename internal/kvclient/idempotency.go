@@ -89,7 +89,7 @@ type repeatedError struct{ written Written }
 func (*repeatedError) Error() string { return "the request was carried out before" }
 
 // answered is the answer to a write that may have been carried out before.
-func answered(written Written, err error) (Written, error) {
+func repeatedIsDone(written Written, err error) (Written, error) {
 	if repeated, ok := errors.AsType[*repeatedError](err); ok {
 		return repeated.written, nil
 	}
@@ -114,7 +114,7 @@ func (s stamp) madeBy(e *Entry) error {
 // compared any more and is taken for the same. Where it cannot be read it may be the same: whatever the cause, nobody may say that
 // nothing was done.
 func (b *Bucket) duplicate(ctx context.Context, msg *nats.Msg, rev Revision) error {
-	e, err := b.stored(ctx, b.originGet, getRequest{Sequence: uint64(rev)})
+	e, err := b.fetchEntry(ctx, b.originGet, getRequest{Sequence: uint64(rev)})
 	if err != nil && !errors.Is(err, ErrKeyNotFound) {
 		return fmt.Errorf("%w: it was sent before, and what was stored cannot be read: %v", ErrOutcomeUnknown, err)
 	}

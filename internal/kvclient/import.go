@@ -79,7 +79,7 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 		err = &ValueTooLargeError{Limit: room}
 	}
 	if err != nil {
-		return i.pipeline.pass(func() error { return settle(Imported{}, err) })
+		return i.pipeline.barrier(func() error { return settle(Imported{}, err) })
 	}
 	return i.pipeline.send(msg, func(rev Revision, err error) error {
 		if _, ok := errors.AsType[*mismatchError](err); ok {
@@ -98,7 +98,7 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 }
 
 // Pass takes a turn among the entries: settle is called when all before it are settled.
-func (i *Import) Pass(settle func() error) error { return i.pipeline.pass(settle) }
+func (i *Import) Pass(settle func() error) error { return i.pipeline.barrier(settle) }
 
 // Close waits until every entry is settled. It returns why the import ended before it was closed; nil if it did not.
 func (i *Import) Close() error { return i.pipeline.close() }

@@ -28,12 +28,12 @@ func (b *Bucket) readInstant(ctx context.Context, subjects []string, since Revis
 	if b.directGet == "" {
 		return nil, nil
 	}
-	hold, err := place(ctx, b.client.limits.instants)
+	hold, err := takePlace(ctx, b.client.limits.instants)
 	if err != nil {
 		return nil, err
 	}
 	defer hold.Release()
-	tail := "" // the stream's last subject, where it is asked for
+	lastKey := "" // the stream's last subject, where it is asked for
 	for try := range instantTries {
 		if try > 0 {
 			awaitWriter(try)
@@ -45,10 +45,10 @@ func (b *Bucket) readInstant(ctx context.Context, subjects []string, since Revis
 		case err != nil:
 			return nil, err
 		case found == nil: // something of it is gone
-		case found.stream == "" && tail != "": // the last message is gone
+		case found.stream == "" && lastKey != "": // the last message is gone
 			return nil, nil
 		case found.stream == "":
-			e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + AllKeys.pattern})
+			e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + AllKeys.pattern})
 			if errors.Is(err, ErrKeyNotFound) {
 				if in, err := b.emptyInstant(ctx); in != nil || err != nil {
 					return in, err
@@ -61,8 +61,8 @@ func (b *Bucket) readInstant(ctx context.Context, subjects []string, since Revis
 			if _, err := ParseKey(e.Key); err != nil {
 				return nil, nil // as a subject it could select anything
 			}
-			tail = e.Key
-			subjects = append(subjects[:len(subjects):len(subjects)], b.readPrefix+tail)
+			lastKey = e.Key
+			subjects = append(subjects[:len(subjects):len(subjects)], b.readPrefix+lastKey)
 		default:
 			if in := b.judge(found, since, consistency); in != nil {
 				return in, nil

@@ -25,10 +25,10 @@ const leastAnswer = answerBytes / 64
 const (
 	// acknowledgement is the size of an answer of some hundred bytes. It is not claimed: those of
 	// all writes that can be under way are small beside the room that the bounds leave.
-	acknowledgement = 0
+	acknowledgementBytes = 0
 	// description is more than the answer to a request to the JetStream API that describes one
 	// stream, consumer or account, or lists 1,024 names of streams.
-	description = leastAnswer
+	descriptionBytes = leastAnswer
 	// answerFrame is more than what is sent of a message beside its value and its stored headers:
 	// the two subjects, and the headers or the members of JSON that the server adds.
 	answerFrame = 8 << 10
@@ -87,8 +87,8 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 			AtLimit: "requests wait, clients taking turns; what has waited for four fifths of the " +
 				"timeout is refused with 503",
 			Wait:       wait,
-			Queue:      4 * readersOfOwner,
-			OwnerQueue: readersOfOwner,
+			Queue:      4 * maxClaimsWaiting,
+			OwnerQueue: maxClaimsWaiting,
 			Patience:   hungAfter,
 		})
 	}
@@ -146,7 +146,7 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 }
 
 // place takes a place of a bound for the context's owner. It must be released.
-func place(ctx context.Context, of *bound.Bound) (*bound.Hold, error) {
+func takePlace(ctx context.Context, of *bound.Bound) (*bound.Hold, error) {
 	hold := new(bound.Hold)
 	return hold, of.Take(ctx, hold, bound.OwnerOf(ctx), 1, nil)
 }

@@ -24,7 +24,7 @@ import (
 // create the same bucket at the very same time, both may be told that they did.
 func (c *Client) CreateBucket(ctx context.Context, name BucketName, config BucketConfig) (status BucketStatus, created bool, err error) {
 	config.normalize()
-	if err := config.check(BucketConfig{}); err != nil {
+	if err := config.validate(BucketConfig{}); err != nil {
 		return BucketStatus{}, false, err
 	}
 	want := streamConfig(name, config)
@@ -47,7 +47,7 @@ func (c *Client) CreateBucket(ctx context.Context, name BucketName, config Bucke
 // the KV API does not know, and that another tool may have changed, do not count. It returns [ErrBucketNotFound],
 // [ErrBadBucket] or a *[BucketExistsError].
 func (c *Client) existing(ctx context.Context, name BucketName, want jetstream.StreamConfig) (BucketStatus, error) {
-	_, info, err := c.look(ctx, c.writes, name)
+	_, info, err := c.lookUp(ctx, c.writes, name)
 	if err != nil {
 		return BucketStatus{}, notSent(err)
 	}
@@ -156,7 +156,7 @@ func patched(config BucketConfig, patch []byte) (BucketConfig, error) {
 		return BucketConfig{}, &ConfigError{Reason: JSONReason(err)}
 	}
 	next.normalize()
-	return next, next.check(config)
+	return next, next.validate(config)
 }
 
 // JSONReason tells in words for a client why JSON could not be read into a configuration.

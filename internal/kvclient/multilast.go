@@ -62,18 +62,18 @@ func (b *Bucket) multiLast(ctx context.Context, request multiLastRequest) (*last
 	}
 	answers := make(chan *nats.Msg, MaxInstantKeys+2)
 	inbox := nc.NewInbox()
-	way, err := l.admitBulk(ctx, nc, b.client.multiLastAnswer())
+	claim, err := l.admitBulk(ctx, nc, b.client.multiLastAnswer())
 	if err != nil {
 		return nil, err
 	}
 	subscription, err := nc.ChanSubscribe(inbox, answers)
 	if err != nil {
-		way.end()
+		claim.end()
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	defer subscription.Unsubscribe()
 	found, err := b.askMultiLast(ctx, inbox, body, answers, gone)
-	way.endOrAbandon(found != nil)
+	claim.endOrAbandon(found != nil)
 	return found, err
 }
 
@@ -141,7 +141,7 @@ func (m *lastMessages) add(b *Bucket, msg *nats.Msg) (ended bool, err error) {
 	case "413":
 		return true, errTooMany
 	case "503":
-		return true, b.unserved(context.Background())
+		return true, b.whyUnserved(context.Background())
 	default:
 		return true, fmt.Errorf("%w: direct get: status %q", ErrUnexpectedAnswer, status)
 	}

@@ -37,11 +37,11 @@ const maxSmallPatch = 64 << 10
 // a *[jsonpatch.DocumentError], a *[jsonpatch.FormatError], a *[jsonpatch.ApplyError], [jsonpatch.ErrTestFailed], and otherwise
 // what Put does.
 func (b *Bucket) Patch(ctx context.Context, p Patch) (Written, error) {
-	return answered(b.patch(ctx, p))
+	return repeatedIsDone(b.patch(ctx, p))
 }
 
 func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
-	b, err := b.knowing(ctx, p.Precondition)
+	b, err := b.currentFor(ctx, p.Precondition)
 	if err != nil {
 		return Written{}, err
 	}
@@ -50,10 +50,10 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 	}
 	s := p.Idempotency.stamp(b.name, p.Key, "PATCH", []byte{byte(p.Format)}, []byte(p.TTL.String()), p.Body)
 	var before Revision
-	turn := b.turn(p.Key)
-	defer turn.end()
+	attempts := b.attempts(p.Key)
+	defer attempts.end()
 	for try := range maxTries {
-		last, err := turn.last(ctx, try)
+		last, err := attempts.last(ctx, try)
 		if err == nil {
 			err = s.madeBy(last)
 		}
@@ -65,7 +65,7 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 		case last.IsMarker():
 			return Written{}, &KeyDeletedError{Marker: *last}
 		case !p.Precondition.Holds(last, b.epoch), try > 0 && p.Precondition.IfMatch.Present() && last.Revision != before:
-			return Written{}, b.violated(p.Precondition, last)
+			return Written{}, b.preconditionFailed(p.Precondition, last)
 		}
 		if last.Revision == before {
 			awaitWriter(try)
@@ -111,7 +111,7 @@ func (p Patch) apply(ctx context.Context, c *Client, last *Entry, limit int) ([]
 		return nil, &jsonpatch.DocumentError{Reason: "it is stored with a content encoding, and the gateway does not decode it"}
 	}
 	if len(last.Value)+len(p.Body) > maxSmallPatch {
-		hold, err := place(ctx, c.limits.patches)
+		hold, err := takePlace(ctx, c.limits.patches)
 		if err != nil {
 			return nil, err
 		}

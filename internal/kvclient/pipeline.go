@@ -74,7 +74,7 @@ type flight struct {
 
 // openPipeline starts a pipeline. It must be closed. How many there are is the callers' to bound.
 func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error) {
-	if b, err = b.overBulk().again(ctx); err != nil {
+	if b, err = b.overBulk().rebind(ctx); err != nil {
 		return nil, notSent(err)
 	}
 	l := b.client.bulk
@@ -127,7 +127,7 @@ func (p *pipeline) send(msg *nats.Msg, settle func(Revision, error) error) error
 }
 
 // pass takes a turn among the messages: settle is called when all before it are settled.
-func (p *pipeline) pass(settle func() error) error {
+func (p *pipeline) barrier(settle func() error) error {
 	f := &flight{settle: func(Revision, error) error { return settle() }}
 	if err := p.admit(f, 0); err != nil {
 		return err
@@ -201,9 +201,9 @@ func (p *pipeline) outcome(f *flight) (Revision, error) {
 		return 0, err
 	}
 	if len(reply.Data) == 0 && first(reply.Header, "Status") == "503" {
-		return p.again(f)
+		return p.resend(f)
 	}
-	rev, _, err := p.bucket.acknowledged(reply)
+	rev, _, err := p.bucket.readAcknowledgement(reply)
 	if err == nil && rev <= p.last {
 		return 0, p.recreated()
 	}
@@ -218,7 +218,7 @@ func (p *pipeline) answer(f *flight) (*nats.Msg, error) {
 	for *slot == nil {
 		select { // without a timer, which is seldom needed
 		case msg := <-p.acks:
-			p.keep(msg, f.number)
+			p.fileAck(msg, f.number)
 			continue
 		default:
 		}
@@ -229,7 +229,7 @@ func (p *pipeline) answer(f *flight) (*nats.Msg, error) {
 		timer := time.NewTimer(time.Until(since.Add(p.bucket.client.timeout)))
 		select {
 		case msg := <-p.acks:
-			p.keep(msg, f.number)
+			p.fileAck(msg, f.number)
 		case <-p.gone:
 			if timer.Stop(); len(p.acks) == 0 {
 				return nil, fmt.Errorf("%w: the connection was lost", ErrOutcomeUnknown)
@@ -245,7 +245,7 @@ func (p *pipeline) answer(f *flight) (*nats.Msg, error) {
 }
 
 // keep files an acknowledgement, if it is of a flight that is waited for: the head of the queue, or one behind it.
-func (p *pipeline) keep(msg *nats.Msg, head uint64) {
+func (p *pipeline) fileAck(msg *nats.Msg, head uint64) {
 	p.heard = time.Now()
 	number, err := strconv.ParseUint(strings.TrimPrefix(msg.Subject, p.inbox), 10, 64)
 	if err == nil && number >= head && number < head+pipelineMessages {
@@ -255,7 +255,7 @@ func (p *pipeline) keep(msg *nats.Msg, head uint64) {
 
 // again sends a message once more that nobody took, as [Bucket.publish] does; nothing else is sent meanwhile. If a later message
 // for the same key is under way already, that one shall win.
-func (p *pipeline) again(f *flight) (Revision, error) {
+func (p *pipeline) resend(f *flight) (Revision, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.subjects[f.msg.Subject] > 1 {
@@ -268,7 +268,7 @@ func (p *pipeline) again(f *flight) (Revision, error) {
 // recreated is the error for an acknowledgement with a revision that the bucket had passed: it was created again.
 func (p *pipeline) recreated() error {
 	p.bucket.client.forget(p.bucket.name)
-	current, err := p.bucket.again(context.Background())
+	current, err := p.bucket.rebind(context.Background())
 	if err != nil {
 		return fmt.Errorf("%w: the bucket was created again: %w", ErrOutcomeUnknown, err)
 	}

@@ -36,10 +36,12 @@ type Written struct {
 // It returns a *[RevisionMismatchError], a *[ValueTooLargeError], a *[TTLNotEnabledError], a *[TTLTooShortError],
 // [ErrIdempotencyReuse], [ErrHeaderTooLarge], [ErrBucketFull], [ErrStorageExhausted], [ErrOverloaded], [ErrContention],
 // [ErrBucketNotFound], [ErrUnavailable], or [ErrOutcomeUnknown].
-func (b *Bucket) Put(ctx context.Context, w Write) (Written, error) { return answered(b.put(ctx, w)) }
+func (b *Bucket) Put(ctx context.Context, w Write) (Written, error) {
+	return repeatedIsDone(b.put(ctx, w))
+}
 
 func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
-	b, err := b.knowing(ctx, w.Precondition)
+	b, err := b.currentFor(ctx, w.Precondition)
 	if err != nil {
 		return Written{}, err
 	}
@@ -73,12 +75,12 @@ func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
 
 // knowing returns the bucket for a write, as the server knows it now if the precondition names an
 // epoch that this binding does not know: the bucket may have been created again since.
-func (b *Bucket) knowing(ctx context.Context, p Precondition) (*Bucket, error) {
+func (b *Bucket) currentFor(ctx context.Context, p Precondition) (*Bucket, error) {
 	b = b.overWrites()
 	if !p.foreignEpoch(b.epoch) {
 		return b, nil
 	}
-	current, err := b.again(ctx)
+	current, err := b.rebind(ctx)
 	return current, notSent(err)
 }
 
@@ -195,7 +197,7 @@ func (b *Bucket) update(ctx context.Context, key Key, msg *nats.Msg, rev Revisio
 			return Written{}, repeated
 		}
 		if e.Revision != rev {
-			return Written{}, b.violated(Precondition{}, &e)
+			return Written{}, b.preconditionFailed(Precondition{}, &e)
 		}
 		awaitWriter(try)
 	}
@@ -208,7 +210,7 @@ func (b *Bucket) entryBehind(ctx context.Context, key Key, m *mismatchError) (En
 	if m.known && m.current > 0 {
 		request = getRequest{Sequence: uint64(m.current)}
 	}
-	e, err := b.stored(ctx, b.originGet, request)
+	e, err := b.fetchEntry(ctx, b.originGet, request)
 	return e, notSent(err)
 }
 
@@ -216,10 +218,10 @@ func (b *Bucket) entryBehind(ctx context.Context, key Key, m *mismatchError) (En
 func (b *Bucket) putChecked(ctx context.Context, key Key, msg *nats.Msg, p Precondition) (Written, error) {
 	var expected, before Revision
 	s := stampOf(msg)
-	turn := b.turn(key)
-	defer turn.end()
+	attempts := b.attempts(key)
+	defer attempts.end()
 	for try := range maxTries {
-		last, err := turn.last(ctx, try)
+		last, err := attempts.last(ctx, try)
 		if err == nil {
 			err = s.madeBy(last)
 		}
@@ -227,7 +229,7 @@ func (b *Bucket) putChecked(ctx context.Context, key Key, msg *nats.Msg, p Preco
 			return Written{}, err
 		}
 		if !p.Holds(last, b.epoch) {
-			return Written{}, b.violated(p, last)
+			return Written{}, b.preconditionFailed(p, last)
 		}
 		if before, expected = expected, 0; last != nil {
 			expected = last.Revision
@@ -252,7 +254,7 @@ func (b *Bucket) lastOrNil(ctx context.Context, key Key) (*Entry, error) {
 	if !b.isMirror() {
 		e, _, err = b.lastEntry(ctx, key, Leader)
 	} else {
-		e, err = b.stored(ctx, b.originGet, getRequest{LastBySubject: b.readPrefix + key.name})
+		e, err = b.fetchEntry(ctx, b.originGet, getRequest{LastBySubject: b.readPrefix + key.name})
 	}
 	if errors.Is(err, ErrKeyNotFound) {
 		return nil, nil
@@ -261,7 +263,7 @@ func (b *Bucket) lastOrNil(ctx context.Context, key Key) (*Entry, error) {
 }
 
 // violated is the error for a precondition that the key's last entry does not meet.
-func (b *Bucket) violated(p Precondition, last *Entry) error {
+func (b *Bucket) preconditionFailed(p Precondition, last *Entry) error {
 	e := &RevisionMismatchError{Current: Position{Epoch: b.epoch}}
 	if last != nil {
 		e.Current.Revision, e.Current.Check = last.Revision, last.Check
@@ -297,14 +299,14 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (Position, error) {
 }
 
 func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (Position, error) {
-	reply, err := b.link.request(ctx, msg, acknowledgement)
+	reply, err := b.link.request(ctx, msg, acknowledgementBytes)
 	for try := 0; err == errNoResponders; try++ {
-		gone := b.unserved(ctx)
+		gone := b.whyUnserved(ctx)
 		if try == unservedTries-1 || errors.Is(gone, ErrBucketNotFound) || !b.link.conn().IsConnected() {
 			return Position{}, gone
 		}
 		awaitServer(try)
-		reply, err = b.link.request(ctx, msg, acknowledgement)
+		reply, err = b.link.request(ctx, msg, acknowledgementBytes)
 	}
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
@@ -314,10 +316,10 @@ func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (Position, erro
 	case err != nil:
 		return Position{}, err
 	}
-	rev, duplicate, err := b.acknowledged(reply)
+	rev, duplicate, err := b.readAcknowledgement(reply)
 	if tooLarge, ok := errors.AsType[*ValueTooLargeError](err); ok {
 		// The limit is not the one that was checked.
-		if current, err := b.again(ctx); err == nil {
+		if current, err := b.rebind(ctx); err == nil {
 			tooLarge.Limit = max(0, current.maxMessage-headerBytes(msg.Header))
 		}
 	}
@@ -338,7 +340,7 @@ func (b *Bucket) epochOfWrite(ctx context.Context, rev Revision) Epoch {
 		return b.epoch
 	}
 	b.client.forget(b.name)
-	current, err := b.again(ctx)
+	current, err := b.rebind(ctx)
 	if err != nil {
 		b.client.logger.Warn().Err(err).Str("bucket", b.name.String()).Msg("epoch of a re-created bucket not known yet")
 		return b.epoch
@@ -348,9 +350,9 @@ func (b *Bucket) epochOfWrite(ctx context.Context, rev Revision) Epoch {
 
 // unserved finds out why nobody listens on the bucket's subjects, so that nothing was stored: [ErrBucketNotFound] if the bucket
 // is gone, else [ErrUnavailable]. Asking the server once tells the two apart in microseconds.
-func (b *Bucket) unserved(ctx context.Context) error {
+func (b *Bucket) whyUnserved(ctx context.Context) error {
 	b.client.forget(b.name)
-	if _, err := b.again(ctx); err != nil {
+	if _, err := b.rebind(ctx); err != nil {
 		return notSent(err)
 	}
 	return fmt.Errorf("%w: nobody serves the bucket's stream at the moment", ErrUnavailable)
@@ -358,7 +360,7 @@ func (b *Bucket) unserved(ctx context.Context) error {
 
 // acknowledged reads the server's answer to a write: the revision, or why it was refused. Anybody can listen on the subject and
 // answer; only the stream's own word counts. Duplicate tells that it was stored before, at that revision.
-func (b *Bucket) acknowledged(reply *nats.Msg) (rev Revision, duplicate bool, err error) {
+func (b *Bucket) readAcknowledgement(reply *nats.Msg) (rev Revision, duplicate bool, err error) {
 	var ack struct {
 		apiResponse
 		Stream    string `json:"stream"`

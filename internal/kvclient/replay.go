@@ -36,7 +36,7 @@ func (b *Bucket) Replay(ctx context.Context, replay Replay, visit func(Entry) er
 // replayOnce replays with one consumer. It returns the last revision that came, and whether that was all.
 func (b *Bucket) replayOnce(ctx context.Context, replay Replay, visit func(Entry) error) (last Revision, complete bool, err error) {
 	r := scanReader{filters: replay.Filters, bucket: b, link: b.client.bulk, values: !replay.NoValues, history: replay.History,
-		after: replay.After, bounded: replay.To}
+		after: replay.After, until: replay.To}
 	r.visit = func(e Entry) error {
 		if e.Revision <= replay.After || e.Revision > replay.To {
 			return nil
@@ -53,6 +53,6 @@ func (b *Bucket) replayOnce(ctx context.Context, replay Replay, visit func(Entry
 	if err := r.read(ctx); err != nil || r.last >= replay.To {
 		return r.last, err == nil, err
 	}
-	complete, err = r.isAll(ctx, replay.To)
+	complete, err = r.deliveredAll(ctx, replay.To)
 	return r.last, complete, err
 }

@@ -46,10 +46,10 @@ type replyBoxes struct {
 // [nats.Conn.RequestMsgWithContext] does with the same errors. It sets the message's reply subject,
 // and ends the passage.
 func (r *replyBoxes) request(ctx context.Context, conn *nats.Conn, msg *nats.Msg,
-	way *passage) (*nats.Msg, error) {
-	box, err := r.take(conn, way != nil)
+	claim *answerClaim) (*nats.Msg, error) {
+	box, err := r.take(conn, claim != nil)
 	if err != nil {
-		way.end()
+		claim.end()
 		return nil, err
 	}
 	if box == nil {
@@ -58,12 +58,12 @@ func (r *replyBoxes) request(ctx context.Context, conn *nats.Conn, msg *nats.Msg
 	answer, err := box.request(ctx, msg)
 	if err != nil && ctx.Err() == context.DeadlineExceeded {
 		go func() { // under the overload that this is for, the answer comes still
-			way.abandon(box.answers)
+			claim.abandon(box.answers)
 			r.put(box)
 		}()
 		return answer, err
 	}
-	way.end() // also where the context was cancelled: the connection is lost, with all answers
+	claim.end() // also where the context was cancelled: the connection is lost, with all answers
 	r.put(box)
 	return answer, err
 }

@@ -51,7 +51,7 @@ func (c *Client) finishRollUps(ctx context.Context, name BucketName) (keys int, 
 		return 0, err
 	}
 	for _, k := range rolledUp {
-		first, err := b.stored(ctx, b.leaderGet, getRequest{Sequence: 1, NextBySubject: b.readPrefix + k.Key})
+		first, err := b.fetchEntry(ctx, b.leaderGet, getRequest{Sequence: 1, NextBySubject: b.readPrefix + k.Key})
 		if errors.Is(err, ErrKeyNotFound) || err == nil && first.Revision >= k.Revision {
 			continue
 		}

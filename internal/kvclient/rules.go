@@ -100,7 +100,7 @@ func (b *Bucket) CheckTTL(ctx context.Context, ttl time.Duration) error {
 
 // toWrite asks the server for the bucket as it is now, and for the rules of the stream that its writes go to.
 func (b *Bucket) toWrite(ctx context.Context) (*Bucket, *writeRules, error) {
-	current, err := b.overWrites().again(ctx)
+	current, err := b.overWrites().rebind(ctx)
 	if err != nil {
 		return nil, nil, notSent(err)
 	}
@@ -108,7 +108,7 @@ func (b *Bucket) toWrite(ctx context.Context) (*Bucket, *writeRules, error) {
 		return current, &current.rules, nil
 	}
 	var info streamInfoResponse
-	if err := b.client.ask(ctx, current.link, current.originInfo, nil, description, &info); err != nil {
+	if err := b.client.ask(ctx, current.link, current.originInfo, nil, descriptionBytes, &info); err != nil {
 		return nil, nil, notSent(bucketError(b.name, err))
 	}
 	rules := rulesOf(&info.Config)

@@ -42,12 +42,12 @@ const (
 // filters select fewer.
 func (b *Bucket) scan(ctx context.Context, filters Filters, each int64, begin func(n int),
 	visit func(Entry) error) (since Revision, err error) {
-	hold, err := place(ctx, b.client.limits.listings)
+	hold, err := takePlace(ctx, b.client.limits.listings)
 	if err != nil {
 		return 0, err
 	}
 	defer hold.Release()
-	if b, err = b.overBulk().again(ctx); err != nil {
+	if b, err = b.overBulk().rebind(ctx); err != nil {
 		return 0, err
 	}
 	r := scanReader{filters: filters, bucket: b, link: b.client.bulk, visit: visit}

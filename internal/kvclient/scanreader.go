@@ -21,36 +21,36 @@ import (
 // as native listings do, ends too early when other keys were written as well, and a busy key can stay ahead of the reader for
 // ever. So if any may have been skipped, the names of all keys are compared, and the missing are read one by one.
 type scanReader struct {
-	filters      Filters
-	matcher      Matcher // of them
-	bucket       *Bucket // as it was when the scan began
-	visit        func(Entry) error
-	link         *link // that it is read on
-	values       bool  // are wanted, not only their sizes
-	history      bool  // every retained entry above after is wanted, not only the last of each key
-	after        Revision
-	bounded      Revision      // for a replay: where it ends; nothing need be completed beyond
-	inactive     time.Duration // after which the server drops the consumer; scanInactive if zero
-	consumer     string
-	inbox        string
-	messages     chan *nats.Msg // that came to the inbox
-	batch        []*nats.Msg    // that has come and is not taken over yet
-	stalled      *time.Timer
-	gone         <-chan struct{} // closed when the connection is lost
-	subjects     []string        // of the consumer
-	exact        bool            // they select nothing but what the scan's filters do
-	tail         bool            // they select the stream's last message, so that its delivery shows how far the consumer's replica is
-	tailRevision Revision        // of that message
+	filters          Filters
+	matcher          Matcher // of them
+	bucket           *Bucket // as it was when the scan began
+	visit            func(Entry) error
+	link             *link // that it is read on
+	values           bool  // are wanted, not only their sizes
+	history          bool  // every retained entry above after is wanted, not only the last of each key
+	after            Revision
+	until            Revision      // for a replay: where it ends; nothing need be completed beyond
+	inactive         time.Duration // after which the server drops the consumer; scanInactive if zero
+	consumer         string
+	inbox            string
+	messages         chan *nats.Msg // that came to the inbox
+	batch            []*nats.Msg    // that has come and is not taken over yet
+	stalled          *time.Timer
+	gone             <-chan struct{} // closed when the connection is lost
+	subjects         []string        // of the consumer
+	exact            bool            // they select nothing but what the scan's filters do
+	sentinel         bool            // they select the stream's last message, so that its delivery shows how far the consumer's replica is
+	sentinelRevision Revision        // of that message
 
-	pending  uint64   // messages that the consumer had to deliver when it was created, as the server counts
-	keys     []string // that were visited, where the scan has to be complete
-	met      metNames // those
-	names    names    // what those, and the visited entries, are made of
+	pending  uint64    // messages that the consumer had to deliver when it was created, as the server counts
+	keys     []string  // that were visited, where the scan has to be complete
+	seen     nameTally // those
+	names    nameArena // what those, and the visited entries, are made of
 	received uint64
 	last     Revision // the newest that was delivered
 	more     bool     // the consumer may have more to deliver
 	unserved int      // times that nobody took the request for a batch
-	upTo     uint64   // messages that came within the bound, or that were stored when the scan began
+	counted  uint64   // messages that came within the bound, or that were stored when the scan began
 }
 
 // selectSubjects decides what the consumer delivers. The consumer of a replicated stream can be on a replica that is behind, and
@@ -60,31 +60,31 @@ func (r *scanReader) selectSubjects(ctx context.Context) error {
 	selected, exact := r.filters.cover()
 	r.exact, r.matcher = exact, r.filters.Matcher()
 	covered := false
-	tail, err := r.findTail(ctx)
+	sentinel, err := r.findSentinel(ctx)
 	if err != nil {
 		return err
 	}
 	for _, filter := range selected {
-		covered = covered || covers(filter, tail.Key)
+		covered = covered || covers(filter, sentinel.Key)
 		r.subjects = append(r.subjects, r.bucket.readPrefix+filter)
 	}
-	if r.tail && !covered {
-		r.subjects, r.exact = append(r.subjects, r.bucket.readPrefix+tail.Key), false
+	if r.sentinel && !covered {
+		r.subjects, r.exact = append(r.subjects, r.bucket.readPrefix+sentinel.Key), false
 	}
 	return nil
 }
 
-// findTail returns the last message of a replicated stream, as its leader has it. Where there is none, nothing is left to be read.
-func (r *scanReader) findTail(ctx context.Context) (tail Entry, err error) {
+// findSentinel returns the last message of a replicated stream, as its leader has it. Where there is none, nothing is left to be read.
+func (r *scanReader) findSentinel(ctx context.Context) (sentinel Entry, err error) {
 	if !r.bucket.replicated {
-		return tail, nil
+		return sentinel, nil
 	}
-	tail, err = r.bucket.stored(ctx, r.bucket.leaderGet, getRequest{LastBySubject: r.bucket.readPrefix + AllKeys.pattern})
+	sentinel, err = r.bucket.fetchEntry(ctx, r.bucket.leaderGet, getRequest{LastBySubject: r.bucket.readPrefix + AllKeys.pattern})
 	if errors.Is(err, ErrKeyNotFound) {
-		return tail, nil
+		return sentinel, nil
 	}
-	r.tail, r.tailRevision = err == nil, tail.Revision
-	return tail, err
+	r.sentinel, r.sentinelRevision = err == nil, sentinel.Revision
+	return sentinel, err
 }
 
 func (r *scanReader) read(ctx context.Context) (err error) {
@@ -101,20 +101,20 @@ func (r *scanReader) read(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: scan: %w", ErrUnavailable, err)
 	}
 	defer subscription.Unsubscribe()
-	r.more = r.pending > 0 || r.tail
-	if r.bounded > 0 {
-		r.upTo, err = r.readTo(ctx, nc, r.bounded)
+	r.more = r.pending > 0 || r.sentinel
+	if r.until > 0 {
+		r.counted, err = r.readTo(ctx, nc, r.until)
 		return err
 	}
-	if r.upTo, err = r.readTo(ctx, nc, r.bucket.lastSeq); err != nil {
+	if r.counted, err = r.readTo(ctx, nc, r.bucket.lastSeq); err != nil {
 		return err
 	}
 	if !r.bucket.replicated {
-		if all, err := r.isAll(ctx, r.bucket.lastSeq); err != nil || all {
+		if all, err := r.deliveredAll(ctx, r.bucket.lastSeq); err != nil || all {
 			return err
 		}
 	}
-	current, err := r.bucket.again(ctx)
+	current, err := r.bucket.rebind(ctx)
 	if err != nil {
 		return err
 	}
@@ -129,12 +129,12 @@ func (r *scanReader) read(ctx context.Context) (err error) {
 // The server's count of what it had to deliver is not enough: when something is overwritten while the consumer is created, or right behind,
 // it counts off what was removed at once, and counts what was stored in its place some time later (measured: 28 in the place of 104, and
 // at 0 the consumer says that it has nothing). So the leader is asked whether anything was stored since.
-func (r *scanReader) isAll(ctx context.Context, upTo Revision) (bool, error) {
-	if r.upTo < r.pending {
+func (r *scanReader) deliveredAll(ctx context.Context, upTo Revision) (bool, error) {
+	if r.counted < r.pending {
 		return false, nil
 	}
 	for _, subject := range r.subjects {
-		_, err := r.bucket.stored(ctx, r.bucket.leaderGet, getRequest{Sequence: uint64(upTo) + 1, NextBySubject: subject})
+		_, err := r.bucket.fetchEntry(ctx, r.bucket.leaderGet, getRequest{Sequence: uint64(upTo) + 1, NextBySubject: subject})
 		switch {
 		case errors.Is(err, ErrKeyNotFound):
 		case err == nil, errors.Is(err, ErrUnexpectedAnswer): // there is a message, though not one that others can read
@@ -157,16 +157,16 @@ func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (u
 	}
 	request := fmt.Appendf(nil, `{"batch":%d,"no_wait":true,"max_bytes":%d}`, scanBatch, limit)
 	for r.more && r.last < end && ctx.Err() == nil {
-		way, err := r.link.admitBulk(ctx, nc, limit)
+		claim, err := r.link.admitBulk(ctx, nc, limit)
 		if err != nil {
 			return upTo, err
 		}
 		if err := nc.PublishRequest(next, r.inbox, request); err != nil {
-			way.end()
+			claim.end()
 			return upTo, fmt.Errorf("%w: scan: %w", ErrUnavailable, err)
 		}
 		batch, err := r.take(ctx)
-		way.endOrAbandon(err == nil)
+		claim.endOrAbandon(err == nil)
 		if err != nil {
 			return upTo, err
 		}
@@ -175,7 +175,7 @@ func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (u
 			return upTo, err
 		}
 		upTo += count
-		if !r.more && r.last < r.tailRevision {
+		if !r.more && r.last < r.sentinelRevision {
 			if time.Now().After(giveUp) {
 				return upTo, fmt.Errorf("%w: the replica with the scan's consumer is behind", ErrTimeout)
 			}
@@ -251,7 +251,7 @@ func (r *scanReader) receive(ctx context.Context) (*nats.Msg, error) {
 		if !time.Now().Before(giveUp) {
 			return nil, fmt.Errorf("%w: a scan stalled", ErrTimeout)
 		}
-		current, err := r.bucket.again(ctx)
+		current, err := r.bucket.rebind(ctx)
 		switch {
 		case errors.Is(err, ErrBucketNotFound):
 			return nil, err
@@ -267,7 +267,7 @@ func (r *scanReader) ended(ctx context.Context, status, description string) erro
 	case "404", "408": // nothing more at the moment
 		return nil
 	case "503": // nobody there
-		gone := r.bucket.unserved(ctx)
+		gone := r.bucket.whyUnserved(ctx)
 		if r.unserved++; r.unserved < unservedTries && !errors.Is(gone, ErrBucketNotFound) {
 			awaitServer(r.unserved)
 			r.more = true
@@ -279,7 +279,7 @@ func (r *scanReader) ended(ctx context.Context, status, description string) erro
 			r.more = true
 			return nil
 		}
-		return r.bucket.unserved(ctx)
+		return r.bucket.whyUnserved(ctx)
 	}
 	return fmt.Errorf("%w: scan: status %q", ErrUnexpectedAnswer, status)
 }
@@ -297,7 +297,7 @@ func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
 	}
 	r.last = Revision(meta.Sequence.Stream)
 	e := r.bucket.delivered(msg, meta)
-	if e.Key == "" || !r.exact && !r.matcher.Matches(e.Key) || r.tail && r.last > r.tailRevision && r.last <= r.bucket.lastSeq {
+	if e.Key == "" || !r.exact && !r.matcher.Matches(e.Key) || r.sentinel && r.last > r.sentinelRevision && r.last <= r.bucket.lastSeq {
 		return r.last, nil // or the leader has removed it already, and the replica has yet to
 	}
 	if !r.values {
@@ -305,10 +305,10 @@ func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
 		e.Value = nil
 		e.Size, _ = strconv.Atoi(last(msg.Header, headerMessageSize))
 	}
-	if r.bounded == 0 {
+	if r.until == 0 {
 		e.Key = r.names.keep(e.Key)
 		r.keys = append(r.keys, e.Key)
-		r.met.add(e.Key)
+		r.seen.add(e.Key)
 	}
 	return r.last, r.visit(e)
 }
@@ -317,7 +317,7 @@ func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
 func (r *scanReader) readMissing(ctx context.Context) error {
 	slices.Sort(r.keys)
 	for _, subject := range r.subjects {
-		err := r.bucket.eachSubject(ctx, subject, r.met, func(subject string) error {
+		err := r.bucket.eachSubject(ctx, subject, r.seen, func(subject string) error {
 			key, ok := r.bucket.keyOf(subject)
 			if !ok || !r.matcher.Matches(key.name) {
 				return nil
@@ -325,7 +325,7 @@ func (r *scanReader) readMissing(ctx context.Context) error {
 			if _, visited := slices.BinarySearch(r.keys, key.name); visited {
 				return nil
 			}
-			e, err := r.bucket.stored(ctx, r.bucket.leaderGet, getRequest{LastBySubject: subject})
+			e, err := r.bucket.fetchEntry(ctx, r.bucket.leaderGet, getRequest{LastBySubject: subject})
 			if errors.Is(err, ErrKeyNotFound) {
 				return nil // purged meanwhile
 			}

@@ -33,7 +33,7 @@ type Peer struct {
 // Status asks the server for a bucket's configuration and state. It returns [ErrBucketNotFound], [ErrBadBucket],
 // [ErrUnavailable] or [ErrTimeout].
 func (c *Client) Status(ctx context.Context, name BucketName) (BucketStatus, error) {
-	_, info, err := c.look(ctx, c.reads, name)
+	_, info, err := c.lookUp(ctx, c.reads, name)
 	if err != nil {
 		return BucketStatus{}, err
 	}

@@ -49,7 +49,7 @@ func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamSta
 
 func (c *Client) state(ctx context.Context, l *link, name BucketName) (
 	*Bucket, StreamState, error) {
-	b, info, err := c.look(ctx, l, name)
+	b, info, err := c.lookUp(ctx, l, name)
 	if err != nil {
 		return nil, StreamState{}, err
 	}
@@ -85,7 +85,7 @@ func lifetime(config jetstream.StreamConfig) time.Duration {
 
 // NextRevision asks the leader for the first revision after one that is still stored; 0 if there is none.
 func (b *Bucket) NextRevision(ctx context.Context, after Revision) (Revision, error) {
-	m, err := b.storedMessage(ctx, b.leaderGet, getRequest{Sequence: uint64(after) + 1, NextBySubject: b.readPrefix + AllKeys.pattern})
+	m, err := b.fetchMessage(ctx, b.leaderGet, getRequest{Sequence: uint64(after) + 1, NextBySubject: b.readPrefix + AllKeys.pattern})
 	switch {
 	case errors.Is(err, ErrKeyNotFound):
 		return 0, nil
@@ -97,7 +97,7 @@ func (b *Bucket) NextRevision(ctx context.Context, after Revision) (Revision, er
 
 // StoredAt asks the leader when the message of a revision was stored. It returns the zero time if that is not there any more.
 func (b *Bucket) StoredAt(ctx context.Context, revision Revision) (time.Time, error) {
-	m, err := b.storedMessage(ctx, b.leaderGet, getRequest{Sequence: uint64(revision)})
+	m, err := b.fetchMessage(ctx, b.leaderGet, getRequest{Sequence: uint64(revision)})
 	switch {
 	case errors.Is(err, ErrKeyNotFound):
 		return time.Time{}, nil
@@ -125,7 +125,7 @@ type Tail struct {
 	last     Revision
 	began    time.Time
 	heard    atomic.Int64 // nanoseconds after began
-	ahead    ahead        // used by the goroutine that reads, once it runs
+	ahead    readAhead    // used by the goroutine that reads, once it runs
 	ended    batchEnd     // why the last batch ended, used by the same
 
 	mu  sync.Mutex
@@ -157,7 +157,7 @@ func (b *Bucket) Tail(ctx context.Context, after Revision) (*Tail, error) {
 		messages: make(chan *nats.Msg, tailBatch+16),
 		last:     after,
 		began:    time.Now(),
-		ahead:    ahead{bound: b.client.limits.feeds, message: b.client.messageBytes()},
+		ahead:    readAhead{bound: b.client.limits.feeds, message: b.client.messageBytes()},
 	}
 	t.C = t.out
 	if err := t.ahead.begin(ctx); err != nil {

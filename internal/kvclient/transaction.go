@@ -123,7 +123,7 @@ func (b *Bucket) Transact(ctx context.Context, t Transaction) (Transacted, error
 	for try := range maxTries {
 		// With an idempotency key the server has the first word: what is in the way may be this very transaction's.
 		if try > 0 || t.Idempotency.Key == "" {
-			err = plan.look(ctx, try > 0)
+			err = plan.checkPreconditions(ctx, try > 0)
 		}
 		var done Transacted
 		if err == nil && try == 0 && t.Admit != nil {

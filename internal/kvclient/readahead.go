@@ -35,7 +35,7 @@ const (
 // An ahead is how many bytes the server may send a tail before it is asked again, and what the tail
 // holds of the connection's bound for that. A busy tail has more than a quiet one, as long as no
 // other needs it. What is larger than both is asked for alone.
-type ahead struct {
+type readAhead struct {
 	bound   *bound.Bound
 	message int64      // how large one message can be
 	hold    bound.Hold // for as long as the tail lives
@@ -43,12 +43,12 @@ type ahead struct {
 }
 
 // begin takes what a quiet tail has. It returns a *[bound.FullError] if there is no room.
-func (a *ahead) begin(ctx context.Context) error {
+func (a *readAhead) begin(ctx context.Context) error {
 	return a.bound.Take(ctx, &a.hold, "", tailLeast, nil)
 }
 
 // next returns how many bytes to ask for after a batch that has ended so, and for how long.
-func (a *ahead) next(ctx context.Context, last batchEnd) (
+func (a *readAhead) next(ctx context.Context, last batchEnd) (
 	bytes int64, expires time.Duration, err error) {
 	a.alone.Release()
 	before := a.hold.Size()
@@ -76,7 +76,7 @@ func (a *ahead) next(ctx context.Context, last batchEnd) (
 	return bytes, busyTailExpires, nil
 }
 
-func (a *ahead) end() {
+func (a *readAhead) end() {
 	a.alone.Release()
 	a.hold.Release()
 }

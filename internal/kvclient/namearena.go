@@ -7,10 +7,10 @@ const nameBlockBytes = 64 << 10
 
 // names keeps the names of keys close together. A key as it comes from NATS is a part of its message's subject, and would keep
 // all of that alive: of a million keys that is the larger part of a listing's memory.
-type names struct{ block strings.Builder }
+type nameArena struct{ block strings.Builder }
 
 // keep returns a copy of the name that shares its memory with nothing but other names.
-func (n *names) keep(name string) string {
+func (n *nameArena) keep(name string) string {
 	if n.block.Cap()-n.block.Len() < len(name) {
 		n.block = strings.Builder{}
 		n.block.Grow(nameBlockBytes)
