@@ -173,7 +173,9 @@ func (b *Bucket) listedPage(ctx context.Context, s Selection, of PageOf) (*Entry
 		if k.Key <= of.After || !strings.HasPrefix(k.Key, s.Prefix) {
 			continue
 		}
-		if bytes += k.Size(); len(page.listed) == of.Limit || bytes > maxPageBytes && len(page.listed) > 0 {
+		bytes += k.Size()
+		full := len(page.listed) == of.Limit || bytes > maxPageBytes && len(page.listed) > 0
+		if full {
 			page.Last = page.listed[len(page.listed)-1].Key
 			break
 		}

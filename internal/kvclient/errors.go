@@ -104,7 +104,8 @@ type BucketExistsError struct {
 }
 
 func (e *BucketExistsError) Error() string {
-	return fmt.Sprintf("bucket exists with another configuration: %d fields differ", len(e.Differences))
+	return fmt.Sprintf("bucket exists with another configuration: %d fields differ",
+		len(e.Differences))
 }
 
 // A ConfigError says that a bucket's configuration was refused, by the gateway or by the server.
