@@ -5,8 +5,9 @@ import "strings"
 // nameBlockBytes is how many bytes of names are kept together.
 const nameBlockBytes = 64 << 10
 
-// names keeps the names of keys close together. A key as it comes from NATS is a part of its message's subject, and would keep
-// all of that alive: of a million keys that is the larger part of a listing's memory.
+// A nameArena keeps the names of keys close together. A key as it comes from NATS is a part of its
+// message's subject, and would keep all of the subject alive: with a million keys that would be the
+// larger part of a listing's memory.
 type nameArena struct{ block strings.Builder }
 
 // keep returns a copy of the name that shares its memory with nothing but other names.
