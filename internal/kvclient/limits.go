@@ -143,9 +143,9 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 			Unit:     bound.Bytes,
 			Limit:    listedBytes,
 			PerOwner: listedBytes / 2,
-			AtLimit: "listings wait, clients taking turns, each before it reads; a larger one gets " +
-				"its turn alone; what has waited for four fifths of the timeout is refused with " +
-				"429 or 503",
+			AtLimit: "listings wait, clients taking turns, each before it reads; a larger one " +
+				"gets its turn alone; what has waited for four fifths of the timeout is refused " +
+				"with 429 or 503",
 			Wait:       wait,
 			Queue:      maxWaiters,
 			OwnerQueue: maxWaitersOfOwner,

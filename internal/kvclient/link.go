@@ -30,18 +30,18 @@ const (
 // itself, but gives up for good on some errors ("maximum control line exceeded", credentials
 // refused twice); then the link dials anew.
 //
-//	event                         | requests under way | new requests    | the link
-//	connected, first              | -                  | are sent        | onUp was called before
-//	disconnected                  | ErrTimeout         | ErrUnavailable  | nats.go reconnects
-//	reconnected                   | -                  | are sent        | onGap
-//	nats.go gives up (closed)     | ErrTimeout         | ErrUnavailable  | dials anew after a backoff
-//	dialled anew                  | -                  | are sent        | onUp, onGap
-//	close                         | ErrTimeout         | ErrUnavailable  | nothing more
+//	event               | requests under way | new requests   | the link
+//	connected, first    | -                  | are sent       | has called onUp before
+//	disconnected        | ErrTimeout         | ErrUnavailable | leaves it to nats.go
+//	reconnected         | -                  | are sent       | calls onGap
+//	nats.go gives up    | ErrTimeout         | ErrUnavailable | dials anew after a backoff
+//	dialled anew        | -                  | are sent       | calls onUp, then onGap
+//	close               | ErrTimeout         | ErrUnavailable | does nothing more
 //
-// What [sendError] says of a write that was under way is [ErrOutcomeUnknown] for its caller. A link
-// has no reconnect buffer: with that of nats.go, a write that was reported as failed is applied
-// when the server is back (measured). Without it, a write while NATS is away fails at once and was
-// certainly not sent.
+// For the caller of a write that was under way, that [ErrTimeout] becomes [ErrOutcomeUnknown]. A
+// link has no reconnect buffer: with that of nats.go, a write that was reported as failed is
+// applied when the server is back (measured). Without it, a write while NATS is away fails at once,
+// and was certainly not sent (TestCutBeforeTheWrite, TestCutLeavesOutcomesUnknown).
 type link struct {
 	name    string         // What logs and the server's monitoring call the connection.
 	options []nats.Option  // How it is dialled.

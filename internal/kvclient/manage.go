@@ -165,7 +165,8 @@ func patched(config BucketConfig, patch []byte) (BucketConfig, error) {
 		err = errors.New("it is no JSON object")
 	}
 	if err != nil {
-		return BucketConfig{}, &ConfigError{Reason: fmt.Sprintf("the patch cannot be applied: %v", err)}
+		reason := fmt.Sprintf("the patch cannot be applied: %v", err)
+		return BucketConfig{}, &ConfigError{Reason: reason}
 	}
 	next := DefaultBucketConfig()
 	if err := json.Unmarshal(merged, &next); err != nil {
@@ -225,7 +226,8 @@ func (c BucketConfig) keepServerSettings(
 		}
 	}
 	window := current.Duplicates
-	if window == duplicateWindow(Duration(current.MaxAge)) || c.TTL > 0 && window > time.Duration(c.TTL) {
+	isDefault := window == duplicateWindow(Duration(current.MaxAge))
+	if isDefault || c.TTL > 0 && window > time.Duration(c.TTL) {
 		window = duplicateWindow(c.TTL)
 	}
 	return errors.Join(
@@ -265,7 +267,8 @@ func (c *Client) DeleteBucket(ctx context.Context, name BucketName) error {
 	// (measured). So there must be none.
 	if len(name.stream()) == MaxBucketNameBytes+len(streamPrefix) {
 		err := c.remove(ctx, "STREAM.PURGE.", name)
-		if _, refused := errors.AsType[*APIError](err); err != nil && !refused { // a stream that may not be purged can be deleted
+		// A stream that may not be purged can still be deleted.
+		if _, refused := errors.AsType[*APIError](err); err != nil && !refused {
 			return err
 		}
 	}
