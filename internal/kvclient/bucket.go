@@ -13,13 +13,16 @@ import (
 )
 
 const (
-	streamPrefix     = "KV_"
-	subjectPrefix    = "$KV."
+	// streamPrefix is what the names of buckets' streams begin with.
+	streamPrefix = "KV_"
+	// subjectPrefix is what the subjects of buckets begin with.
+	subjectPrefix = "$KV."
+	// defaultAPIPrefix is what the subjects of requests to the JetStream API begin with, unless the
+	// account has another prefix.
 	defaultAPIPrefix = "$JS.API."
 
-	// A binding is asked for again in the background after refreshAfter, and not used any more
-	// after staleAfter: see [binding].
-	// which a bucket re-created by somebody else, and whose advisory was missed, can go unnoticed.
+	// refreshAfter is the age after which a binding in use is asked for again in the background,
+	// and staleAfter the age after which it is not used any more: see [binding].
 	refreshAfter = 2500 * time.Millisecond
 	staleAfter   = 5 * time.Second
 )
@@ -62,8 +65,10 @@ type Bucket struct {
 // An answer that was under way while something was forgotten is not remembered, since it may be
 // older than what made the client forget.
 type binding struct {
+	// client is what the binding belongs to.
 	client *Client
-	name   BucketName
+	// name is the bucket's name.
+	name BucketName
 	// epoch is that of the stream which the server described.
 	epoch Epoch
 

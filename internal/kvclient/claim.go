@@ -30,16 +30,16 @@ const (
 // An answerClaim is the room that is reserved for one answer on its connection, from before the
 // answer is asked for until it has come. nats-server closes a connection that has more than 64 MiB
 // of answers unread, with everything that is under way on it, so no more is asked for at once than
-// the claims of the answers allow: 32 MiB on a connection, 48 MiB on the one for bulk. What does not
-// fit waits, and clients take turns. Without claims 800 parallel GETs of a value of 1 MB, which are
-// 10 KB of requests, made the server drop the connection for every read and write, and so did 1,500
-// long polls of one such key.
+// the claims of the answers allow: 32 MiB on a connection, 48 MiB on the one for bulk. What does
+// not fit waits, and clients take turns. Without claims 800 parallel GETs of a value of 1 MB, which
+// are 10 KB of requests, made the server drop the connection for every read and write, and so did
+// 1,500 long polls of one such key.
 //
 // The claim for a value is as large as the server's max_payload. A smaller claim would not hold: a
 // bucket's max_msg_size may have been lowered below what is stored, and the value may have grown
 // since it was seen. So some 32 reads are under way at once, which costs no throughput, since the
-// server answers them in order (a GET with 64 callers takes the same CPU, BenchmarkGetParallel). On a
-// connection with a round trip of 20 ms it means 1,600 GETs a second.
+// server answers them in order (a GET with 64 callers takes the same CPU, BenchmarkGetParallel). On
+// a connection with a round trip of 20 ms it means 1,600 GETs a second.
 //
 // An answer that nobody waits for any more may come still, and under the very overload that claims
 // are for it will (TestGivenUpReadsKeepTheirRoom). So a claim has three states:
@@ -78,8 +78,8 @@ func (l *link) admit(
 	return c, nil
 }
 
-// admitBulk is admit for an answer of several messages, on behalf of the context's owner. It returns
-// [ErrUnavailable] if the connection was lost while it waited for room.
+// admitBulk is admit for an answer of several messages, on behalf of the context's owner. It
+// returns [ErrUnavailable] if the connection was lost while it waited for room.
 func (l *link) admitBulk(ctx context.Context, conn *nats.Conn, size int64) (*answerClaim, error) {
 	c, err := l.admit(ctx, bound.OwnerOf(ctx), conn, size)
 	if err == nil && conn.IsClosed() {
@@ -133,9 +133,9 @@ func (c *answerClaim) abandon(received <-chan *nats.Msg) {
 	}
 }
 
-// request sends one message and waits for one answer of up to answer bytes, for the client's timeout
-// or until the context's deadline. Its errors are those of [sendError], and a *[bound.FullError] if
-// there was no room for the answer in time; then nothing was sent.
+// request sends one message and waits for one answer of up to answer bytes, for the client's
+// timeout or until the context's deadline. Its errors are those of [sendError], and a
+// *[bound.FullError] if there was no room for the answer in time; then nothing was sent.
 //
 // It is not given up when its context is cancelled, which happens to the context of an HTTP request
 // when its client has gone. The request mostly takes microseconds; the outcome of a write would be

@@ -84,8 +84,10 @@ type Client struct {
 	inboxPrefix string
 	// timeout bounds one request to NATS.
 	timeout time.Duration
-	logger  zerolog.Logger
-	limits  *limits
+	// logger takes what the client logs.
+	logger zerolog.Logger
+	// limits are the client's bounds.
+	limits *limits
 
 	// mu guards buckets and generation.
 	mu sync.RWMutex
@@ -230,7 +232,7 @@ func (c *Client) maxPayload() int64 {
 
 // An apiResponse is what every answer of the JetStream API can carry.
 type apiResponse struct {
-	Error *APIError `json:"error"`
+	Error *APIError `json:"error"` // Why JetStream refused; nil if it did not.
 }
 
 func (r *apiResponse) apiError() *APIError { return r.Error }

@@ -222,11 +222,11 @@ func (b *Bucket) directEntry(msg *nats.Msg) (e Entry, stream string, err error) 
 
 // A storedMessage is a message in an answer to STREAM.MSG.GET.
 type storedMessage struct {
-	Subject  string    `json:"subject"`
-	Sequence uint64    `json:"seq"`
-	Header   []byte    `json:"hdrs"`
-	Data     []byte    `json:"data"`
-	Time     time.Time `json:"time"`
+	Subject  string    `json:"subject"` // The message's subject.
+	Sequence uint64    `json:"seq"`     // Its sequence number in the stream.
+	Header   []byte    `json:"hdrs"`    // Its headers as they are on the wire.
+	Data     []byte    `json:"data"`    // Its value.
+	Time     time.Time `json:"time"`    // When it was stored.
 }
 
 // storedEntry makes an entry of a stored message. It returns [ErrKeyNotFound] for a message outside

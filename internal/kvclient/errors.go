@@ -61,7 +61,7 @@ func (e *SyntaxError) Error() string {
 
 // A KeyDeletedError says that the key's last entry is a marker.
 type KeyDeletedError struct {
-	Marker Entry
+	Marker Entry // The key's last entry.
 }
 
 func (e *KeyDeletedError) Error() string {
@@ -81,7 +81,7 @@ func (e *RevisionMismatchError) Error() string {
 // An EpochChangedError says that a position belongs to another history: that of a bucket which was
 // deleted and created again since, or of one that lost its end and grew again.
 type EpochChangedError struct {
-	Current Epoch
+	Current Epoch // The bucket's epoch now.
 }
 
 func (e *EpochChangedError) Error() string {
@@ -100,7 +100,7 @@ func (e *ValueTooLargeError) Error() string {
 
 // A BucketExistsError says that a bucket of that name exists with another configuration.
 type BucketExistsError struct {
-	Differences []Difference
+	Differences []Difference // Where the two configurations differ.
 }
 
 func (e *BucketExistsError) Error() string {
@@ -110,7 +110,7 @@ func (e *BucketExistsError) Error() string {
 
 // A ConfigError says that a bucket's configuration was refused, by the gateway or by the server.
 type ConfigError struct {
-	Reason string
+	Reason string // What is wrong with it, for a client.
 }
 
 func (e *ConfigError) Error() string { return "invalid bucket configuration: " + e.Reason }

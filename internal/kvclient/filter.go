@@ -25,7 +25,9 @@ const (
 
 // A Filter selects keys as a NATS subject filter does: `*` stands for one token, and `>` as the
 // last token for one or more. The zero Filter is not valid; make one with [ParseFilter].
-type Filter struct{ pattern string }
+type Filter struct {
+	pattern string // The filter's text, which is valid.
+}
 
 // AllKeys is the filter that every key matches.
 var AllKeys = Filter{">"}

@@ -7,7 +7,9 @@ import "strings"
 // token and by `*`. The nodes are a sixth of the size of those of nats-server's gsl, in which the
 // filters of an event stream with 512 tokens took 180 KB. The zero tree has no filters. A tree has
 // no lock.
-type FilterTree[T any] struct{ root filterNode[T] }
+type FilterTree[T any] struct {
+	root filterNode[T] // Stands for the filters' beginning, before the first token.
+}
 
 // A filterNode stands for the filters that begin with the tokens on the way to it. Most nodes have
 // one child, so a map is made only for the second.

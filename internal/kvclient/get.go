@@ -30,6 +30,7 @@ func (c Consistency) String() string { return [...]string{"leader", "any"}[c] }
 
 // ReadOptions say how fresh a read must be. The zero value reads from the leader.
 type ReadOptions struct {
+	// Consistency says whose answer the read takes.
 	Consistency Consistency
 	// MinRevision is a point that the read must not be older than; the read waits for it.
 	MinRevision Position

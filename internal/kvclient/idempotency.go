@@ -118,7 +118,9 @@ func stampOf(msg *nats.Msg) stamp {
 }
 
 // A repeatedError says that this very request was carried out before, and what it did.
-type repeatedError struct{ written Written }
+type repeatedError struct {
+	written Written // What the request did then.
+}
 
 func (*repeatedError) Error() string { return "the request was carried out before" }
 

@@ -40,10 +40,10 @@ type Imported struct {
 // Put and Pass are for one goroutine. The functions that they are given to settle are called by
 // another goroutine, in that order.
 type Import struct {
-	options  ImportOptions
-	pipeline *pipeline
-	bucket   *Bucket     // The bucket over the connection for writes, for what is not pipelined.
-	rules    *writeRules // The rules of the stream that is written to.
+	options  ImportOptions // How the entries are imported.
+	pipeline *pipeline     // Publishes the entries.
+	bucket   *Bucket       // The bucket over the connection for writes, for what is not pipelined.
+	rules    *writeRules   // The rules of the stream that is written to.
 }
 
 // Import begins an import. It returns the errors of Put. The import must be closed.

@@ -17,7 +17,9 @@ const (
 )
 
 // A Key names a value in a bucket. The zero Key is not valid; make one with [ParseKey].
-type Key struct{ name string }
+type Key struct {
+	name string // The key's text, which is within the grammar.
+}
 
 // String returns the key as it was given to ParseKey.
 func (k Key) String() string { return k.name }
@@ -37,7 +39,9 @@ func ParseKey(s string) (Key, error) {
 }
 
 // A BucketName names a bucket. The zero BucketName is not valid; make one with [ParseBucketName].
-type BucketName struct{ name string }
+type BucketName struct {
+	name string // The name's text, which is within the grammar.
+}
 
 // String returns the name as it was given to ParseBucketName.
 func (b BucketName) String() string { return b.name }
@@ -87,6 +91,7 @@ func checkTokens(what, s, extra string) error {
 	return nil
 }
 
+// isAlphanumeric reports whether a byte is an ASCII letter or digit.
 func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }

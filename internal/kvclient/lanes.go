@@ -11,14 +11,15 @@ import (
 )
 
 // lanes queues the writers that lost a compare-and-set race for a key, so that they retry one at a
-// time. A PATCH, a DELETE, and a PUT that must read first, are tried maxTries times. If all retry at
-// once they mostly defeat each other: of 32 clients that patched one key in a loop half got 503, and
-// of 128 clients 85 % (measured). With the queue all of them are served (TestManyWritersOfOneKey).
+// time. A PATCH, a DELETE, and a PUT that must read first, are tried maxTries times. If all retry
+// at once they mostly defeat each other: of 32 clients that patched one key in a loop half got 503,
+// and of 128 clients 85 % (measured). With the queue all of them are served
+// (TestManyWritersOfOneKey).
 //
 // A writer's first attempt never waits. A writer enters the key's lane when it has lost for the
 // first time, and keeps the lane's only place through all its further attempts. Other gateways and
-// native clients do not queue here; against them the writer that has the place waits for a moment of
-// random length before its third attempt and before each one after it.
+// native clients do not queue here; against them the writer that has the place waits for a moment
+// of random length before its third attempt and before each one after it.
 //
 // A lane exists only while somebody uses it.
 type lanes struct {
@@ -62,8 +63,8 @@ func newLanes(set *bound.Set, timeout time.Duration) *lanes {
 
 // attempts are the attempts of one write at its key. They must be ended.
 type attempts struct {
-	bucket *Bucket
-	key    Key
+	bucket *Bucket    // The bucket that is written to.
+	key    Key        // The key that is written.
 	lane   *lane      // The key's lane once the write has a place in it; nil before its first loss.
 	hold   bound.Hold // The place in the lane.
 }
@@ -87,9 +88,9 @@ func (a *attempts) last(ctx context.Context, try int) (*Entry, error) {
 }
 
 // next waits until an attempt may begin. The first attempt begins at once, the second waits for the
-// place in the lane, and each later one, which was lost to a newcomer or to another gateway although
-// this write had the place, waits for a moment of random length. It returns [ErrContention] if the
-// place does not become free in time, or if too many writers wait for it.
+// place in the lane, and each later one, which was lost to a newcomer or to another gateway
+// although this write had the place, waits for a moment of random length. It returns
+// [ErrContention] if the place does not become free in time, or if too many writers wait for it.
 func (a *attempts) next(ctx context.Context, try int) error {
 	switch {
 	case try == 0:

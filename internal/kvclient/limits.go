@@ -77,10 +77,10 @@ const (
 	// further requests.
 	maxInstants = 3
 
-	// At most maxWaiters requests may wait for places, and at most maxWaitersOfOwner of them may be
-	// of one client.
+	// maxWaitersOfOwner is how many requests of one client may wait for places of one bound.
 	maxWaitersOfOwner = 64
-	maxWaiters        = 1024
+	// maxWaiters is how many requests of all clients may wait for them.
+	maxWaiters = 1024
 )
 
 // newLimits makes the client's bounds. What waits is refused a while before the client's timeout

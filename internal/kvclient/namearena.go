@@ -8,7 +8,9 @@ const nameBlockBytes = 64 << 10
 // A nameArena keeps the names of keys close together. A key as it comes from NATS is a part of its
 // message's subject, and would keep all of the subject alive: with a million keys that would be the
 // larger part of a listing's memory.
-type nameArena struct{ block strings.Builder }
+type nameArena struct {
+	block strings.Builder // The names that were kept last, of a fixed capacity.
+}
 
 // keep returns a copy of the name that shares its memory with nothing but other names.
 func (n *nameArena) keep(name string) string {

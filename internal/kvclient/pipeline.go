@@ -89,8 +89,9 @@ type pipeline struct {
 
 	// unsettled bounds the bytes of the flights.
 	unsettled *bound.Bound
-	// takes ends when the pipeline takes no more; takeNone ends it.
-	takes    context.Context
+	// takes is done when the pipeline takes no more.
+	takes context.Context
+	// takeNone ends takes.
 	takeNone context.CancelFunc
 
 	// mu guards the following, and is held while a message is published.

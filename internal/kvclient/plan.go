@@ -9,8 +9,11 @@ import (
 )
 
 const (
+	// headerExpectedSubject names the subject whose last revision headerExpected gives, if that is
+	// not the message's own.
 	headerExpectedSubject = "Nats-Expected-Last-Subject-Sequence-Subject"
 
+	// noStep is the guard of a member with which no precondition travels.
 	noStep = -1
 )
 
@@ -27,9 +30,12 @@ type plan struct {
 	suffix    string       // Ends the batch's id, by which a repetition knows it; "" for none.
 }
 
-// A member is a step that writes, with the step whose precondition travels with it (guard): its
-// own, that of a check, or noStep. Both are indexes of steps.
-type member struct{ step, guard int }
+// A member is a step that writes, with the step whose precondition travels with it. Both are
+// indexes of steps.
+type member struct {
+	step  int // The step that writes.
+	guard int // The step whose precondition travels with it: its own, a check's, or noStep.
+}
 
 // plan checks a transaction against the rules, and makes it ready.
 func (b *Bucket) plan(t Transaction, rules *writeRules) (*plan, error) {

@@ -28,7 +28,8 @@ func (c *Client) FinishRollUps(ctx context.Context) (keys int, err error) {
 	for _, name := range names {
 		finished, failed := c.finishRollUps(ctx, name)
 		keys += finished
-		if failed == nil || errors.Is(failed, ErrBucketNotFound) || errors.Is(failed, ErrBadBucket) {
+		if failed == nil || errors.Is(failed, ErrBucketNotFound) ||
+			errors.Is(failed, ErrBadBucket) {
 			continue
 		}
 		err = errors.Join(err, fmt.Errorf("bucket %s: %w", name, failed))

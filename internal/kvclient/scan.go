@@ -74,9 +74,9 @@ func (b *Bucket) scan(ctx context.Context, filters Filters, each int64, begin fu
 
 // A consumerRequest is a request to CONSUMER.CREATE.
 type consumerRequest struct {
-	Stream string                   `json:"stream_name"`
-	Config jetstream.ConsumerConfig `json:"config"`
-	Action string                   `json:"action"`
+	Stream string                   `json:"stream_name"` // The stream that the consumer reads.
+	Config jetstream.ConsumerConfig `json:"config"`      // The consumer's configuration.
+	Action string                   `json:"action"`      // "create".
 }
 
 // createConsumer creates the consumer of a scan, an export or a replay.
