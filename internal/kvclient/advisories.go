@@ -49,7 +49,9 @@ type Advisory struct {
 	// Purged, with StreamPurged, is how many messages were removed; 0 if that is not known.
 	Purged uint64
 	// At is when it was done, by the server's clock. It is set with StreamPurged, StreamDeleted and
-	// Terms.
+	// Terms. A deletion that is dated after the creation of the stream, which the server dates too,
+	// is of that stream; if a stream of the same epoch is there then, it was restored. A restore
+	// into nats-server 2.15.2 alone dates the stream anew.
 	At time.Time
 	// Terms, with StreamUpdated, are the new terms without their Subjects; nil if they are not
 	// known.

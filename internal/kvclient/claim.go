@@ -30,10 +30,10 @@ const (
 // An answerClaim is the room that is reserved for one answer on its connection, from before the
 // answer is asked for until it has come. nats-server closes a connection that has more than 64 MiB
 // of answers unread, with everything that is under way on it, so no more is asked for at once than
-// the claims of the answers allow: 32 MiB on a connection, 48 MiB on the one for bulk. What does
-// not fit waits, and clients take turns. Without claims 800 parallel GETs of a value of 1 MB, which
-// are 10 KB of requests, made the server drop the connection for every read and write, and so did
-// 1,500 long polls of one such key.
+// the claims of the answers allow: 32 MiB on a connection, 48 MiB on those for bulk and for feeds.
+// What does not fit waits, and clients take turns. Without claims 800 parallel GETs of a value of 1
+// MB, which are 10 KB of requests, made the server drop the connection for every read and write,
+// and so did 1,500 long polls of one such key.
 //
 // The claim for a value is as large as the server's max_payload. A smaller claim would not hold: a
 // bucket's max_msg_size may have been lowered below what is stored, and the value may have grown

@@ -18,7 +18,8 @@ const (
 	// included.
 	MaxInstantKeys = 1024
 
-	// maxInstantBytes bounds the values that are read at one instant and held in memory.
+	// maxInstantBytes bounds the values that are read at one instant and held in memory. What has
+	// more comes in pages that are no instant.
 	maxInstantBytes = 32 << 20
 
 	// multiLastBytes is after how many bytes the server ends an answer, behind the message that
