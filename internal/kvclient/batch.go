@@ -10,7 +10,7 @@ import (
 	"kvgateway/internal/bound"
 )
 
-// batch sends messages that belong together, one behind the other, as one atomic batch of the
+// batch sends messages that belong together, one after the other, as one atomic batch of the
 // server. It returns the answer that decides over all of them, the answer to the last message or
 // the first refusal, with the index of the message that this answer is for. The server acknowledges
 // the messages before the last with empty answers.

@@ -177,9 +177,9 @@ func (c *BucketConfig) validate(before BucketConfig) error {
 		switch {
 		case source == nil:
 		case !source.named():
-			return refuse("%q is no bucket to mirror or take from", source.Name)
+			return refuse("%q is not a bucket to mirror or to take entries from", source.Name)
 		case source.External != nil && !isSubjectPrefix(source.External.API):
-			return refuse("external api %.40q is no subject prefix of at most %d bytes",
+			return refuse("external api %.40q is not a subject prefix of at most %d bytes",
 				source.External.API, maxPrefixBytes)
 		}
 	}

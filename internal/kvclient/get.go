@@ -32,7 +32,7 @@ func (c Consistency) String() string { return [...]string{"leader", "any"}[c] }
 type ReadOptions struct {
 	// Consistency says whose answer the read takes.
 	Consistency Consistency
-	// MinRevision is a point that the read must not be older than; the read waits for it.
+	// MinRevision is the position that the read must not be older than; the read waits for it.
 	MinRevision Position
 	// Wait bounds that wait: zero stands for the client's timeout, [NoWait] for none.
 	Wait time.Duration

@@ -162,7 +162,7 @@ func patched(config BucketConfig, patch []byte) (BucketConfig, error) {
 	}
 	merged, err := jsonpatch.MergePatch(document, patch)
 	if err == nil && !bytes.HasPrefix(bytes.TrimSpace(patch), []byte("{")) {
-		err = errors.New("it is no JSON object")
+		err = errors.New("it is not a JSON object")
 	}
 	if err != nil {
 		reason := fmt.Sprintf("the patch cannot be applied: %v", err)

@@ -51,7 +51,7 @@ import (
 // its key is: once it has come, the replica has everything before it
 // (TestClusterListingsSeeOwnWrites).
 //
-// A scanReader is used by one goroutine.
+// What ends a batch is described at take. A scanReader is used by one goroutine.
 type scanReader struct {
 	filters  Filters           // What is to be visited.
 	matcher  Matcher           // Matches keys against filters.

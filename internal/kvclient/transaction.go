@@ -132,7 +132,7 @@ func (e *AlreadyAppliedError) Error() string {
 }
 
 // Transact carries out a transaction, all of it or nothing, as one atomic batch of the server
-// (ADR-50). The messages go one behind the other on the bulk connection, and the first refusal or
+// (ADR-50). The messages go one after the other on the bulk connection, and the first refusal or
 // the last answer decides; what was begun and not finished the server forgets.
 //
 // The server checks the preconditions as it commits. It must be told what a key's absence means, a
