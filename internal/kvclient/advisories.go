@@ -74,11 +74,10 @@ type Hearing struct {
 //
 // nats.go counts a reconnection before it uses the new connection. So whoever was answered over the
 // new connection, as by [Bucket.Tail], sees another Hearing at once, while the advisory
-// [Reconnected] may come some time later. With that advisory alone
-// TestMarkerPurgedWhileTheConnectionWasLost failed once in 60 runs. What nats.go drops because the
-// subscription is full (the bound advisory-bytes) changes the Hearing too, so that no advisory is
-// lost silently: all feeds doubt what they were told since they last looked, and compare their
-// streams (TestPurgeWhoseAdvisoryWasDropped).
+// [Reconnected] may come some time later. What nats.go drops because the subscription is full (the
+// bound advisory-bytes) changes the Hearing too, so that no advisory is lost silently: all feeds
+// doubt what they were told since they last looked, and compare their streams
+// (TestPurgeWhoseAdvisoryWasDropped).
 func (c *Client) Hearing() Hearing {
 	nc := c.feeds.conn()
 	return Hearing{nc, nc.Stats().Reconnects, c.advisories.dropped()}

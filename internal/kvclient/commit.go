@@ -165,10 +165,10 @@ func (p *plan) commit(ctx context.Context) (Transacted, error) {
 		if err != errNoResponders && err != errIncomplete {
 			return done, err
 		}
-		gone := b.whyUnserved(ctx)
+		reason := b.whyUnserved(ctx)
 		connected := b.link.conn().IsConnected()
-		if try == unservedTries-1 || errors.Is(gone, ErrBucketNotFound) || !connected {
-			return Transacted{}, gone
+		if try == unservedTries-1 || errors.Is(reason, ErrBucketNotFound) || !connected {
+			return Transacted{}, reason
 		}
 		awaitServer(try)
 	}

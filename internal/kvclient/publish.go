@@ -44,10 +44,10 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (Position, error) {
 func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (Position, error) {
 	reply, err := b.link.request(ctx, msg, acknowledgementBytes)
 	for try := 0; err == errNoResponders; try++ {
-		gone := b.whyUnserved(ctx)
+		reason := b.whyUnserved(ctx)
 		connected := b.link.conn().IsConnected()
-		if try == unservedTries-1 || errors.Is(gone, ErrBucketNotFound) || !connected {
-			return Position{}, gone
+		if try == unservedTries-1 || errors.Is(reason, ErrBucketNotFound) || !connected {
+			return Position{}, reason
 		}
 		awaitServer(try)
 		reply, err = b.link.request(ctx, msg, acknowledgementBytes)

@@ -109,13 +109,13 @@ func (r *scanReader) batchEnded(ctx context.Context, status, description string)
 	case "404", "408": // there is nothing more at the moment
 		return nil
 	case "503": // nobody serves the stream
-		gone := r.bucket.whyUnserved(ctx)
-		if r.unserved++; r.unserved < unservedTries && !errors.Is(gone, ErrBucketNotFound) {
+		reason := r.bucket.whyUnserved(ctx)
+		if r.unserved++; r.unserved < unservedTries && !errors.Is(reason, ErrBucketNotFound) {
 			awaitServer(r.unserved)
 			r.more = true
 			return nil
 		}
-		return gone
+		return reason
 	case "409": // the batch has as many bytes as were asked for, or the consumer was deleted
 		if strings.Contains(description, "MaxBytes") {
 			r.more = true

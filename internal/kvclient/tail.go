@@ -157,12 +157,8 @@ var errConnectionLost = fmt.Errorf("%w: the connection was lost", ErrUnavailable
 //	the connection is lost          | ends
 //	Close                           | ends, without an error
 //
-// A consumer that says it is alive may deliver nothing, as one that is paused or on a replica that
-// is behind: the tail does not see that. The feed does, which asks the leader whether there is
-// more, and makes a new tail (TestSilentConsumerIsReplaced).
-//
-// A tail has a goroutine of its own between the connection and the feed, which costs nothing that
-// shows (1.02 in twelve pairs with 100 subscribers).
+// A tail does not notice a consumer that is alive and delivers nothing, as one that is paused or on
+// a replica that is behind: the feed does.
 type Tail struct {
 	// C brings entries, at least one at a time. It is closed when the tail ends; Err says why.
 	C <-chan []Entry
