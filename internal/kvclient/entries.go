@@ -11,7 +11,7 @@ import (
 // all keys if it has neither; and of these, the ones that begin with the prefix.
 type Selection struct {
 	Keys    []Key   // The keys that are named.
-	Filters Filters // Filters that select keys; none select nothing if Keys has any.
+	Filters Filters // Filters that select keys beside those.
 	Prefix  string  // What the keys begin with; "" for anything.
 }
 

@@ -66,7 +66,7 @@ func (b *Bucket) readInstant(
 				return nil, err
 			}
 			if _, err := ParseKey(e.Key); err != nil {
-				return nil, nil // as a subject it could select anything
+				return nil, nil // as a subject, a key outside the grammar could select anything
 			}
 			lastKey = e.Key
 			subjects = append(subjects[:len(subjects):len(subjects)], b.readPrefix+lastKey)
@@ -79,9 +79,9 @@ func (b *Bucket) readInstant(
 	return nil, nil
 }
 
-// judge decides whose answer a read of one instant got; nil if that is not good enough. An answer
-// counts as the leader's if it names the bucket's own stream and that has one replica, or if it
-// contains the revision that the leader had before the request, which is since.
+// judge decides whose answer a read of one instant got; it returns nil if that is not good enough.
+// An answer is the leader's if it names the bucket's own stream, and that has one replica or the
+// answer contains the revision since, which the leader had before the request.
 func (b *Bucket) judge(found *lastMessages, since Revision, consistency Consistency) *instant {
 	in := &instant{entries: found.entries, upTo: found.upTo, served: Any}
 	own := found.stream == b.stream

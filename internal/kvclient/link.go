@@ -41,7 +41,7 @@ const (
 // For the caller of a write that was under way, that [ErrTimeout] becomes [ErrOutcomeUnknown]. A
 // link has no reconnect buffer: with that of nats.go, a write that was reported as failed is
 // applied when the server is back (measured). Without it, a write while NATS is away fails at once,
-// and was certainly not sent (TestCutBeforeTheWrite, TestCutLeavesOutcomesUnknown).
+// and was certainly not sent (TestServerAway).
 type link struct {
 	name    string         // What logs and the server's monitoring call the connection.
 	options []nats.Option  // How it is dialled.
@@ -84,7 +84,7 @@ func (l *link) open() error {
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
-		// See link.
+		// For the reason that is given at link.
 		nats.ReconnectBufSize(-1),
 		// A write to a server that takes nothing any more holds up every request on the connection.
 		// nats.go's own bound is a minute.

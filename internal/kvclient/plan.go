@@ -19,6 +19,24 @@ const (
 
 // A plan is a transaction made ready for the server: which messages there are, and which
 // precondition travels with which.
+//
+//	step               | what happens                                   | next
+//	toWrite            | the rules of the stream are asked for          | plan
+//	plan               | keys, guards and times to live are checked     | makeReady
+//	makeReady          | roll-ups, sizes and headroom are found out     | checkPreconditions
+//	checkPreconditions | what must be absent is read, and from the      | Admit at the first try,
+//	                   | second try on all that has a precondition; at  | then commit
+//	                   | the first try not if there is an idempotency   |
+//	                   | key                                            |
+//	commit             | the batch is sent, and sent again if nobody    | see below
+//	                   | took it or the server did not get all of it    |
+//
+//	answer to commit   | next
+//	all is stored      | done
+//	a wrong revision   | checkPreconditions, maxTries times
+//	a duplicate        | alreadyApplied finds out what was done
+//	another refusal    | an error; nothing was stored
+//	none               | ErrOutcomeUnknown
 type plan struct {
 	bucket    *Bucket      // The bucket that the transaction changes.
 	rules     *writeRules  // The rules of the stream that is written to.

@@ -266,8 +266,8 @@ func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
 	r.last = Revision(meta.Sequence.Stream)
 	e := r.bucket.delivered(msg, meta)
 	selected := e.Key != "" && (r.exact || r.matcher.Matches(e.Key))
-	// What lies between the sentinel and the scan's beginning the leader has removed already; the
-	// replica has yet to.
+	// The leader has already removed what lies between the sentinel and the scan's beginning. The
+	// replica may still deliver it.
 	removed := r.sentinel && r.last > r.sentinelRevision && r.last <= r.bucket.lastSeq
 	if !selected || removed {
 		return r.last, nil
