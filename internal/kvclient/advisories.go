@@ -77,7 +77,7 @@ type Hearing struct {
 // [Reconnected] may come some time later. What nats.go drops because the subscription is full (the
 // bound advisory-bytes) changes the Hearing too, so that no advisory is lost silently: all feeds
 // doubt what they were told since they last looked, and compare their streams
-// (TestPurgeWhoseAdvisoryWasDropped).
+// (TestPurgeWhoseAdvisoryWasDroppedIsAReset).
 func (c *Client) Hearing() Hearing {
 	nc := c.feeds.conn()
 	return Hearing{nc, nc.Stats().Reconnects, c.advisories.dropped()}

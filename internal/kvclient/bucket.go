@@ -52,7 +52,8 @@ type Bucket struct {
 //	a request, younger than staleAfter      | it is used, and asked for in the background, once
 //	a request, older                        | the request asks for it and waits for the answer
 //	an advisory of the stream               | it is forgotten
-//	the connection is there again           | all bindings are forgotten
+//	the connection for reads or for writes  | all bindings are forgotten
+//	was lost and is there again             |
 //	a write has a revision that the bucket  | it is forgotten: the bucket was created again
 //	had passed when it was last looked at   |
 //	the server says that there is no bucket | it is dropped

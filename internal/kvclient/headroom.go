@@ -15,8 +15,8 @@ const messageOverhead = 64
 // [ErrStorageExhausted] if it has not. That must be known first: nats-server 2.15.2 checks the
 // account's limit again for each message while it commits to a stream with one replica, and if one
 // does not fit, those before it stay and nobody is answered (measured: 10 of 20 messages were
-// stored; TestTransactionsBeyondTheAccount). What is left of this is the server's own limit, which
-// cannot be asked for: a transaction that meets it is [ErrOutcomeUnknown].
+// stored; TestTransactionBeyondTheAccountStoresNothing). What is left of this is the server's own
+// limit, which cannot be asked for: a transaction that meets it is [ErrOutcomeUnknown].
 func (p *plan) checkHeadroom(ctx context.Context) error {
 	if p.rules.replicas > 1 {
 		return nil // the server checks the batch as a whole before it proposes anything

@@ -51,8 +51,8 @@ type Idempotency struct {
 //	the server says that the first  | the stream is         | the write is sent again until
 //	is on its way (10158)           | replicated            | that is decided
 //
-// TestRetryAfterACut, TestRetryAfterALostAcknowledgement, TestRetryOfWhatWasOverwritten and
-// TestClusterRetries show these.
+// TestRetryAfterACutStoresOnce, TestRetryAfterALostAcknowledgement, TestRetryOfWhatWasOverwritten
+// and TestClusterRetriesStoreOnce show these.
 type stamp struct {
 	messageID string // By which the server knows the write again.
 	request   string // A digest, by which the gateway knows what was to be stored.

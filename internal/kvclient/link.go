@@ -41,7 +41,7 @@ const (
 // For the caller of a write that was under way, that [ErrTimeout] becomes [ErrOutcomeUnknown]. A
 // link has no reconnect buffer: with that of nats.go, a write that was reported as failed is
 // applied when the server is back (measured). Without it, a write while NATS is away fails at once,
-// and was certainly not sent (TestServerAway).
+// and was certainly not sent (TestRequestsFailAtOnceWithoutAServer).
 type link struct {
 	name    string         // What logs and the server's monitoring call the connection.
 	options []nats.Option  // How it is dialled.

@@ -59,7 +59,7 @@ var pipelineSpec = bound.Spec{
 //	the connection is lost                   | ErrOutcomeUnknown
 //
 // The timeout runs from when the flight was sent or from the last acknowledgement, whichever is
-// later. What a leader that goes has taken and not stored is lost without a word; all of it is
+// later. What a leader that goes has taken and not stored is lost, and nobody is told; all of it is
 // waited for once, and not each message in turn.
 type pipeline struct {
 	// bucket is the bucket as it was when the pipeline was opened.

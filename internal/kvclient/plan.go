@@ -128,9 +128,9 @@ func (p *plan) assignGuards() error {
 
 // identify makes two ids from an idempotency key: one for the server's duplicate check, and the end
 // of the batch's id, by which the entries of a transaction that was the very same are known. That
-// end is a digest of the key and of the work: with the work alone, TestClusterTransactions took
-// half of its transactions for those of other workers that did the same. No single write has the
-// empty key that stands for a transaction.
+// end is a digest of the key and of the work: with the work alone, TestClusterTransactionsAreAtomic
+// took half of its transactions for those of other workers that did the same. No single write has
+// the empty key that stands for a transaction.
 func (p *plan) identify(i Idempotency) {
 	work := make([][]byte, 0, 2*len(p.steps))
 	for _, s := range p.steps {

@@ -92,8 +92,8 @@ func (b *Bucket) currentFor(ctx context.Context, p Precondition) (*Bucket, error
 }
 
 // notSent turns [ErrTimeout] of a read in a write into [ErrUnavailable]: the write that the read
-// was for was not sent. [ErrOutcomeUnknown] is for what was sent (TestCutBeforeTheWrite,
-// TestCutLeavesOutcomesUnknown).
+// was for was not sent. [ErrOutcomeUnknown] is for what was sent
+// (TestCutBeforeTheWriteStoresNothing, TestCutLeavesOutcomesUnknown).
 func notSent(err error) error {
 	if errors.Is(err, ErrTimeout) {
 		return fmt.Errorf("%w: not sent: %w", ErrUnavailable, err)

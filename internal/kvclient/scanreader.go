@@ -22,8 +22,8 @@ import (
 // created, and then what is new. An entry that is overwritten before it is delivered is skipped;
 // its successor comes later, or is overwritten in its turn. Native listings end after as many
 // messages as were pending at the start. If another key was overwritten as well, that count is
-// reached too early, and a key is missing (TestScanThatMeetsKeysTwice); and a busy key can stay
-// ahead of the reader for ever (TestScanOfAKeyThatIsAlwaysAhead).
+// reached too early, and a key is missing (TestScanIsCompleteWhereKeysComeTwice); and a busy key
+// can stay ahead of the reader for ever (TestScanFindsAKeyThatIsAlwaysAhead).
 //
 // # The steps of a scan
 //
@@ -178,16 +178,16 @@ func (r *scanReader) read(ctx context.Context) (err error) {
 }
 
 // deliveredAll reports whether the consumer has delivered everything that was stored up to a
-// revision, and has skipped nothing. A replay does
-// not ask it if a message at or beyond its end came.
+// revision, and has skipped nothing. A replay does not ask it if a message at or beyond its end
+// came.
 //
 // The server's count of what the consumer had to deliver is no proof. nats-server 2.15.2 counts off
 // what is overwritten at once, and counts what took its place some time later. While 50,000 values
 // a second were stored, one consumer in 2,000 was created with too low a count (28 for 104), and
 // one that is created with 0 says that it has nothing. So everything was delivered only if the
 // leader also says that nothing was stored since in what the consumer selects, which is one request
-// for each subject (TestPendingToldTooLow; test/watchcheck found it with a flood of overwrites). A
-// listing, an export, a snapshot or a replay of which that is not known goes on.
+// for each subject (TestReadsAreCompleteWherePendingIsTooLow; test/watchcheck found it with a flood
+// of overwrites). A listing, an export, a snapshot or a replay of which that is not known goes on.
 func (r *scanReader) deliveredAll(ctx context.Context, upTo Revision) (bool, error) {
 	if r.counted < r.pending {
 		return false, nil

@@ -60,9 +60,9 @@ func (s StreamState) NothingRemoved() bool {
 
 // State asks the server for a bucket and the state of its stream. It returns the errors of
 // [Client.Status], and [ErrUnavailable] while a replicated stream has no leader: then every replica
-// answers, each with what it knows (measured, nats-server 2.15.2; TestClusterWithoutALeader), and
-// that is no answer. A leader that is cut off alone goes on for some 20 s before it finds out;
-// nothing tells a client.
+// answers, each with what it knows (measured, nats-server 2.15.2;
+// TestClusterStateIsUnavailableWithoutALeader), and that is no answer. A leader that is cut off
+// alone goes on for some 20 s before it finds out; nothing tells a client.
 func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamState, error) {
 	return c.state(ctx, c.writes, name)
 }
