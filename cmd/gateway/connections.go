@@ -107,7 +107,7 @@ func limitConnections(
 			Of: "new connections whose first request is being read, each for 2 ms at most, of " +
 				limit.name,
 			Unit: bound.Places, Limit: 4 * handlers.WorkShare(), PerOwner: handlers.WorkShare(),
-			Lease: beginningLease, Wait: beginningWait,
+			Lease: beginningLease, Wait: beginningWait, QueuedBy: limit.name,
 			AtLimit: "connections wait, clients taking turns; one that has waited for 10 s is closed",
 		}),
 		unsent: bounds.New(bound.Spec{

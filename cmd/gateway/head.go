@@ -11,24 +11,26 @@ import (
 // A head counts what a connection has read of the line and headers of a request that has yet to come
 // whole, which net/http keeps. Over HTTP/2 it counts nothing: there a connection has one such head.
 type head struct {
-	mu    sync.Mutex
-	over  bool // it has come whole, or is none
-	http2 bool
-	bytes int64
-	hold  bound.Hold
+	mu   sync.Mutex
+	over bool // it has come whole, or is none
+	// preface is how many bytes of HTTP/2's preface the connection began with, in any number of
+	// segments, and notHTTP2 once something else came.
+	preface int
+	bytes   int64
+	hold    bound.Hold
 }
 
-// preface is how an HTTP/2 connection begins (RFC 9113 §3.4).
-var preface = []byte("PRI * HTTP/2")
+// preface is how an HTTP/2 connection begins (RFC 9113 §3.4). What begins with a part of it only is
+// HTTP/1.1 to net/http, which keeps what follows.
+var preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+const notHTTP2 = -1
 
 // room counts what was read, and reports whether there is room for it.
 func (h *head) room(c *connection, read []byte) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.over || h.http2 {
-		return true
-	}
-	if h.http2 = h.bytes == 0 && bytes.HasPrefix(read, preface); h.http2 {
+	if h.over || h.isHTTP2(read) {
 		return true
 	}
 	switch h.bytes += int64(len(read)); {
@@ -43,6 +45,21 @@ func (h *head) room(c *connection, read []byte) bool {
 		return false
 	}
 	return h.hold.Grow(h.bytes)
+}
+
+// isHTTP2 reports whether the connection is known to be one of HTTP/2 once more was read. h.mu must be
+// held.
+func (h *head) isHTTP2(read []byte) bool {
+	if h.preface == notHTTP2 || h.preface == len(preface) {
+		return h.preface == len(preface)
+	}
+	next := read[:min(len(read), len(preface)-h.preface)]
+	if !bytes.HasPrefix(preface[h.preface:], next) {
+		h.preface = notHTTP2
+		return false
+	}
+	h.preface += len(next)
+	return h.preface == len(preface)
 }
 
 // begin notes that what comes next is a head.

@@ -47,15 +47,26 @@ type Spec struct {
 	// PerOwner is how much one owner may hold, so that nobody takes everything; 0 for no such
 	// limit. The owner "" is the gateway itself, which has none. See [Part].
 	PerOwner int64
-	// Reserve is a part of the limit that is kept for claims of at most Small. One owner may hold
-	// it beside its share. Such claims wait for no larger ones, so that a few requests which hold
-	// much do not keep out the many which hold little.
+	// PerPart is how much each part of an owner may hold, such as one connection of a client, within
+	// the owner's share; 0 for no such limit. See [Part].
+	PerPart int64
+	// PartIs says what a part is, such as "connection".
+	PartIs string
+	// Reserve is a part of the limit that is kept for holds of at most Small, and as large a part of
+	// each owner's share. They are charged to it first. As long as it has room for them, such claims
+	// wait for no larger ones, so that a few requests which hold much do not keep out the many which
+	// hold little; beyond it they take turns with the larger ones, so that many which hold little do
+	// not keep out those either.
 	Reserve, Small int64
 
 	// Wait is how long a claim waits for room, 0 to refuse it at once.
 	Wait time.Duration
-	// Queue is how many claims may wait, 0 for any number: then something else must bound them.
+	// Queue is how many claims may wait. It is 0 only where nothing waits, or where QueuedBy says
+	// what else bounds the claims that do.
 	Queue int
+	// QueuedBy names the bounds of which everybody holds a place who can claim here, where they are
+	// what bounds the queue. It is for listings only.
+	QueuedBy string
 	// OwnerQueue is how many claims of one owner may wait, so that one client cannot fill the
 	// queue: 0 for half of the queue if owners have shares, and else for all of it.
 	OwnerQueue int
@@ -76,9 +87,11 @@ type Bound struct {
 
 	mu sync.Mutex
 	// used is the sum of all holds, those being evicted included.
-	used int64
+	used sum
 	// owners has what each owner holds. It is nil without PerOwner.
-	owners map[string]int64
+	owners map[string]sum
+	// parts has what each part of an owner holds. It is nil without PerPart.
+	parts map[string]int64
 	// first and last are the ends of a doubly linked list of the holds that can be evicted, or that
 	// have a lease, the newest first.
 	first, last *Hold
@@ -86,15 +99,13 @@ type Bound struct {
 	watching bool
 	// leaving is the sum of the holds that were evicted and are not released yet.
 	leaving int64
+	// promised is what of leaving was evicted for claims that wait, and saved is what was given back
+	// of it and is kept for them.
+	promised, saved int64
 	// insisted is the sum of the holds taken by Insist that are not leaving.
 	insisted int64
-	// lines has the queue of each owner with waiting claims, and turns has the same queues in the
-	// order in which they are served.
-	lines map[string]*line
-	turns []*line
-	// length is the number of waiting claims. small is how many of them may use the reserve.
-	length int
-	small  int
+	// waiting has the claims that wait, and small those of them that may use the reserve.
+	waiting, small queue
 	// spare keeps claims that no longer wait, for reuse.
 	spare []*claim
 }
@@ -102,8 +113,11 @@ type Bound struct {
 // A FullError says that a claim was refused.
 type FullError struct {
 	Bound Spec
-	// OfOwner reports whether the owner has used up its share, while others still have room.
+	// OfOwner reports whether the owner has used up its share, or a part of it its own, while others
+	// still have room.
 	OfOwner bool
+	// OfPart reports whether a part of the owner has used up what it may hold.
+	OfPart bool
 }
 
 func (e *FullError) Error() string {
@@ -124,7 +138,14 @@ func (b *Bound) Duration() time.Duration { return b.spec.Duration }
 func (b *Bound) Used() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.used
+	return b.used.all
+}
+
+// Waiting returns how many claims wait for room now.
+func (b *Bound) Waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.waiting.length
 }
 
 // Refuse counts a refusal that the caller decided on by itself, as with bounds of time.
@@ -136,7 +157,7 @@ func (b *Bound) Refused() uint64 { return b.refused.Load() }
 func (b *Bound) read() Reading {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Reading{Spec: b.spec, Used: b.used, Waiting: int64(b.length),
+	return Reading{Spec: b.spec, Used: b.used.all, Waiting: int64(b.waiting.length),
 		Refused: b.refused.Load(), Evicted: b.evicted.Load()}
 }
 
@@ -145,14 +166,17 @@ func (b *Bound) read() Reading {
 //
 // If evict is not nil, the hold can lose what it has: once it has made no [Hold.Progress] for the
 // spec's patience while another claim waits, evict is called, once, on a goroutine of its own. It
-// must lead to [Hold.Release] soon. Of the holds that can be evicted the largest goes first.
+// must lead to [Hold.Release] soon. As many are evicted as the claim needs, and what they give back
+// is kept for it. Of the holds that can be evicted the largest goes first, and of
+// equal ones the one without progress for longest. A part of an owner that has used up what it may
+// hold evicts nothing: it would be its own.
 //
 // Take returns a *[FullError] if there is no room in time, and the context's error if it ends first.
 func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evict func()) error {
 	b.mu.Lock()
 	size = b.clamp(owner, size)
 	h.owner, h.evict = owner, evict
-	if b.goesFirst(size) && b.fits(owner, size) {
+	if b.goesFirst(0, size) && b.fits(owner, 0, size) {
 		b.give(h, size)
 		b.mu.Unlock()
 		return nil
@@ -166,7 +190,7 @@ func (b *Bound) Try(h *Hold, owner string, size int64, evict func()) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	size = b.clamp(owner, size)
-	if !b.goesFirst(size) || !b.fits(owner, size) {
+	if !b.goesFirst(0, size) || !b.fits(owner, 0, size) {
 		return false
 	}
 	h.owner, h.evict = owner, evict
@@ -180,73 +204,4 @@ func (b *Bound) force(h *Hold, owner string, size int64) {
 	defer b.mu.Unlock()
 	h.owner, h.evict = owner, nil
 	b.give(h, size)
-}
-
-// goesFirst reports whether a claim of that size need not wait for those that do. b.mu must be held.
-func (b *Bound) goesFirst(size int64) bool { return b.length == 0 || b.isSmall(size) }
-
-// clamp makes a claim one that can be granted at all.
-func (b *Bound) clamp(owner string, size int64) int64 {
-	if b.owners != nil && whole(owner) != "" {
-		size = min(size, b.spec.PerOwner)
-	}
-	return min(size, b.room(size))
-}
-
-// isSmall reports whether a claim may use the reserve.
-func (b *Bound) isSmall(size int64) bool { return b.spec.Reserve > 0 && size <= b.spec.Small }
-
-// room returns how much may be held in all once a claim of that size is granted.
-func (b *Bound) room(size int64) int64 {
-	if b.spec.Reserve > 0 && size > b.spec.Small {
-		return b.spec.Limit - b.spec.Reserve
-	}
-	return b.spec.Limit
-}
-
-// fits reports whether there is room. b.mu must be held.
-func (b *Bound) fits(owner string, size int64) bool {
-	return b.used+size <= b.room(size) && b.fitsOwner(owner, size)
-}
-
-// fitsOwner reports whether there is room in the owner's share. b.mu must be held.
-func (b *Bound) fitsOwner(owner string, size int64) bool {
-	owner = whole(owner)
-	if b.owners == nil || owner == "" {
-		return true
-	}
-	share := b.spec.PerOwner
-	if b.isSmall(size) {
-		share += b.spec.Reserve
-	}
-	return b.owners[owner]+size <= share
-}
-
-// full counts a refusal and returns its error. b.mu must be held.
-func (b *Bound) full(owner string, size int64) *FullError {
-	b.refused.Add(1)
-	return &FullError{Bound: b.spec,
-		OfOwner: !b.fitsOwner(owner, size) && b.used+size <= b.room(size)}
-}
-
-// give lets a hold have size. b.mu must be held.
-func (b *Bound) give(h *Hold, size int64) {
-	h.bound.Store(b)
-	h.size = size
-	b.count(h.owner, size)
-	if h.evict != nil || b.spec.Lease > 0 {
-		b.list(h)
-	}
-}
-
-// count adds to what is held, or takes from it. b.mu must be held.
-func (b *Bound) count(owner string, size int64) {
-	b.used += size
-	owner = whole(owner)
-	if b.owners == nil || owner == "" {
-		return
-	}
-	if b.owners[owner] += size; b.owners[owner] <= 0 {
-		delete(b.owners, owner)
-	}
 }

@@ -12,7 +12,8 @@ import (
 )
 
 func spec(change func(*bound.Spec)) bound.Spec {
-	s := bound.Spec{Name: "test", Of: "what a test holds", Unit: bound.Bytes, Limit: 10, AtLimit: "refused"}
+	s := bound.Spec{Name: "test", Of: "what a test holds", Unit: bound.Bytes, Limit: 10,
+		AtLimit: "refused", QueuedBy: "the test"}
 	if change != nil {
 		change(&s)
 	}

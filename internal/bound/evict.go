@@ -1,6 +1,10 @@
 package bound
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // list adds a hold to those that can be evicted, or whose lease ends. b.mu must be held.
 func (b *Bound) list(h *Hold) {
@@ -11,7 +15,7 @@ func (b *Bound) list(h *Hold) {
 		b.last = h
 	}
 	b.first, h.listed = h, true
-	h.progress.Store(time.Now().UnixNano())
+	h.Progress()
 }
 
 // unlist takes a hold out of that list. b.mu must be held.
@@ -32,36 +36,96 @@ func (b *Bound) unlist(h *Hold) {
 	h.next, h.before, h.listed = nil, nil, false
 }
 
-// evictFor makes the largest hold give up that has made no progress for the spec's patience, if the
-// claim still waits and what was evicted before, and is not given back yet, will not do. It returns
-// after what time to look again.
-//
-// A claim that waits for its owner's share is helped by a hold of that owner only. The first claim
-// of a line does it for those behind, since to look is to go through all that is held.
+// evictFor makes stalled holds give up what a claim needs, if it still waits. It returns after what
+// time to look again. The first claim of a line does it for those behind, since to look is to go
+// through all that is held.
 func (b *Bound) evictFor(c *claim) (again time.Duration) {
 	if b.spec.Patience <= 0 {
 		return time.Hour
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c.has || b.lines[c.hold.owner].claims[0] != c || b.leaving >= c.size {
-		return b.lookAgain()
+	if !c.has && c.among.line.end.next == &c.among {
+		b.makeRoom(c)
+		return lookEvery * time.Duration(1+len(b.waiting.lines)/lookers)
 	}
-	if victim := b.victim(c); victim != nil {
-		go b.dismiss(victim)()
-	}
-	return b.lookAgain()
+	return min(lookEvery*time.Duration(1+b.waiting.length/lookers), lookAtLeast)
 }
 
-func (b *Bound) lookAgain() time.Duration { return lookEvery * time.Duration(1+b.length/lookers) }
+// makeRoom makes as many holds give up as the claim needs, of those that have made no progress for
+// the spec's patience; the largest first. If they are enough, what they give back is kept for the
+// claim, or others would take it one after the other. b.mu must be held.
+//
+// A claim that waits for its owner's share is helped by holds of that owner only, and one that
+// waits for what a part of it may hold by none.
+func (b *Bound) makeRoom(c *claim) {
+	owner, from, to := c.hold.owner, c.from(), c.to()
+	if !b.fitsPart(owner, from, to) {
+		return
+	}
+	share := b.missingShare(owner, from, to)
+	need := max(share, b.missing(from, to, c.saved))
+	need -= c.promised + b.leaving - b.promised // what leaves for nobody in particular is for all
+	if need <= 0 {
+		return
+	}
+	victims, sum := b.victims(c, share > 0, need)
+	for _, victim := range victims {
+		if sum >= need {
+			victim.heir, victim.heirSerial = c, c.serial
+			c.promised += victim.size
+			b.promised += victim.size
+		}
+		go b.dismiss(victim)()
+	}
+}
 
-// victim returns the hold that evictFor is about, nil if there is none. b.mu must be held.
-func (b *Bound) victim(c *claim) *Hold {
-	ownShare, owner := !b.fitsOwner(c.hold.owner, c.size), whole(c.hold.owner)
-	since := time.Now().Add(-b.spec.Patience).UnixNano()
-	return b.largest(func(h *Hold) bool {
-		return h != c.hold && h.progress.Load() <= since && !(ownShare && whole(h.owner) != owner)
+// victims returns holds that can be evicted for a claim, in their order, until they are enough, and
+// what they hold. b.mu must be held.
+func (b *Bound) victims(c *claim, ofOwner bool, need int64) (victims []*Hold, sum int64) {
+	since := now() - b.spec.Patience
+	small := b.isSmall(c.to()) || b.used.small > b.spec.Reserve // else small holds are in nobody's way
+	for h := b.first; h != nil; h = h.next {
+		if h == c.hold || h.stalledSince() > since || ofOwner && whole(h.owner) != whole(c.hold.owner) ||
+			!small && b.isSmall(h.size) && !h.insisted {
+			continue
+		}
+		victims = append(victims, h)
+	}
+	slices.SortFunc(victims, func(x, y *Hold) int {
+		return cmp.Or(cmp.Compare(y.size, x.size), cmp.Compare(x.stalledSince(), y.stalledSince()))
 	})
+	for i, victim := range victims {
+		if sum += victim.size; sum >= need {
+			return victims[:i+1], sum
+		}
+	}
+	return victims, sum
+}
+
+// save keeps what an evicted hold gives back for the claim that evicted it, if that still waits.
+// b.mu must be held.
+func (b *Bound) save(h *Hold, freed int64) {
+	c := h.heir
+	if c == nil || c.serial != h.heirSerial {
+		return
+	}
+	freed = max(0, min(freed, c.promised))
+	c.promised -= freed
+	b.promised -= freed
+	c.saved += freed
+	b.saved += freed
+}
+
+// serveHeir serves the claim for which a hold was evicted that has given back all, if there is room
+// for it by now, whosever turn it is. b.mu must be held.
+func (b *Bound) serveHeir(h *Hold) {
+	c := h.heir
+	h.heir = nil
+	if c != nil && c.serial == h.heirSerial && b.fitsOwner(c.hold.owner, c.from(), c.to()) &&
+		b.missing(c.from(), c.to(), c.saved) <= 0 {
+		b.serve(c)
+	}
 }
 
 // largest returns the largest hold that can be evicted and is eligible, nil if there is none.
@@ -92,9 +156,9 @@ func (b *Bound) dismiss(victim *Hold) (evict func()) {
 // stalled returns the largest hold that has made no progress for the spec's patience, nil if there
 // is none; if insisted is set, of those that were insisted on. b.mu must be held.
 func (b *Bound) stalled(insisted bool) *Hold {
-	since := time.Now().Add(-b.spec.Patience).UnixNano()
+	since := now() - b.spec.Patience
 	return b.largest(func(h *Hold) bool {
-		return b.spec.Patience > 0 && h.progress.Load() <= since && (h.insisted || !insisted)
+		return b.spec.Patience > 0 && h.stalledSince() <= since && (h.insisted || !insisted)
 	})
 }
 
@@ -111,7 +175,7 @@ func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 	defer b.mu.Unlock()
 	half := b.spec.Limit / 2
 	size = min(size, half)
-	for b.used-b.leaving+size > b.spec.Limit || b.insisted+size > half {
+	for b.used.all+b.saved+b.promised-b.leaving+size > b.spec.Limit || b.insisted+size > half {
 		victim := b.stalled(b.insisted+size > half)
 		if victim == nil {
 			victim = b.largest(func(other *Hold) bool { return other.insisted && other.size >= size })
@@ -124,9 +188,10 @@ func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 	}
 	h.owner, h.evict, h.insisted = owner, evict, true
 	b.give(h, size)
-	b.insisted += size
-	if victim := b.stalled(false); victim != nil && b.used-b.leaving > b.spec.Limit-b.spec.Reserve {
-		go b.dismiss(victim)() // or little by little the reserve would fill with what has stalled
+	if b.used.beyond(b.spec.Limit, b.spec.Reserve, false) > b.leaving {
+		if victim := b.stalled(false); victim != nil {
+			go b.dismiss(victim)() // or little by little the reserve would fill with what has stalled
+		}
 	}
 	return true
 }

@@ -11,25 +11,31 @@ import (
 type Hold struct {
 	owner    string
 	evict    func()
-	progress atomic.Int64 // when it made progress last, in Unix nanoseconds
+	progress atomic.Int64 // when it made progress last; see now
 
 	// bound is nil while nothing is held. It changes under the bound's mutex only.
 	bound atomic.Pointer[Bound]
 
 	// Guarded by the bound's mutex.
-	size         int64
-	listed       bool // it can be evicted, and was not yet
-	leaving      bool // it was asked to give up what it holds
-	insisted     bool // see [Bound.Insist]
+	size     int64
+	listed   bool // it can be evicted, and was not yet
+	leaving  bool // it was asked to give up what it holds
+	insisted bool // see [Bound.Insist]
+	// heir is the claim for which it was evicted, nil for none, while that claim's serial is heirSerial.
+	heir         *claim
+	heirSerial   uint64
 	next, before *Hold
 }
 
 // Progress notes that whoever holds this goes on, such as a client that took a part of its answer.
-func (h *Hold) Progress() { h.progress.Store(time.Now().UnixNano()) }
+func (h *Hold) Progress() { h.progress.Store(int64(now())) }
 
 // Idle notes that whoever holds this has made no progress for d, where only a part of the time counts
 // as such: a client is not to blame for the time that the gateway itself takes.
-func (h *Hold) Idle(d time.Duration) { h.progress.Store(time.Now().Add(-d).UnixNano()) }
+func (h *Hold) Idle(d time.Duration) { h.progress.Store(int64(now() - d)) }
+
+// stalledSince returns when it made progress last; see now.
+func (h *Hold) stalledSince() time.Duration { return time.Duration(h.progress.Load()) }
 
 // Size returns how much is held.
 func (h *Hold) Size() int64 {
@@ -62,11 +68,10 @@ func (h *Hold) Grow(size int64) bool {
 		return false
 	}
 	defer b.mu.Unlock()
-	more := size - h.size
-	if more <= 0 {
+	if size <= h.size {
 		return true
 	}
-	if !b.goesFirst(size) || b.used+more > b.room(size) || !b.fitsOwner(h.owner, more) {
+	if !b.goesFirst(h.size, size) || !b.fits(h.owner, h.size, size) {
 		b.refused.Add(1)
 		return false
 	}
@@ -87,7 +92,7 @@ func (h *Hold) Extend(ctx context.Context, size int64) error {
 		b.mu.Unlock()
 		return nil
 	}
-	if b.length == 0 && b.fits(h.owner, more) {
+	if b.waiting.length == 0 && b.fits(h.owner, h.size, h.size+more) {
 		b.resize(h, h.size+more)
 		b.mu.Unlock()
 		return nil
@@ -124,6 +129,7 @@ func (h *Hold) Release() {
 	b.unlist(h)
 	h.bound.Store(nil)
 	h.evict, h.leaving, h.insisted = nil, false, false
+	b.serveHeir(h)
 	b.grant()
 }
 
@@ -139,16 +145,4 @@ func (h *Hold) lock() *Bound {
 	}
 	b.mu.Unlock() // released meanwhile
 	return nil
-}
-
-// resize changes what is held. b.mu must be held.
-func (b *Bound) resize(h *Hold, size int64) {
-	b.count(h.owner, size-h.size)
-	switch {
-	case h.leaving:
-		b.leaving += size - h.size
-	case h.insisted:
-		b.insisted += size - h.size
-	}
-	h.size = size
 }

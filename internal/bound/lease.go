@@ -7,8 +7,8 @@ import "time"
 
 // expire lets holds count no more that have had their lease. b.mu must be held.
 func (b *Bound) expire() {
-	since := time.Now().Add(-b.spec.Lease).UnixNano()
-	for h := b.last; h != nil && h.progress.Load() <= since; h = b.last {
+	since := now() - b.spec.Lease
+	for h := b.last; h != nil && h.stalledSince() <= since; h = b.last {
 		b.resize(h, 0)
 		b.unlist(h)
 		h.bound.Store(nil)
@@ -18,12 +18,11 @@ func (b *Bound) expire() {
 // watchLeases serves the claims that wait when leases are over, as long as any wait. b.mu must be
 // held.
 func (b *Bound) watchLeases() {
-	if b.spec.Lease <= 0 || b.watching || b.length == 0 || b.last == nil {
+	if b.spec.Lease <= 0 || b.watching || b.waiting.length == 0 || b.last == nil {
 		return
 	}
 	b.watching = true
-	oldest := time.Unix(0, b.last.progress.Load())
-	time.AfterFunc(time.Until(oldest.Add(b.spec.Lease)), func() {
+	time.AfterFunc(b.last.stalledSince()+b.spec.Lease-now(), func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.watching = false

@@ -2,24 +2,24 @@ package bound
 
 import (
 	"context"
-	"slices"
 	"time"
 )
-
-// A line has the claims of one owner that wait, the oldest first.
-type line struct {
-	owner  string
-	claims []*claim
-}
 
 // A claim waits for room. It is used again, since under load most requests wait for a moment.
 type claim struct {
 	hold    *Hold
 	size    int64
-	extends bool          // the hold has something already, and is to have size more
-	has     bool          // the hold has what was claimed; guarded by the bound's mutex
-	granted chan struct{} // gets a token then
-	timer   *time.Timer   // for looking after holds to evict, and for the end of the wait
+	extends bool // the hold has something already, and is to have size more
+	has     bool // the hold has what was claimed; guarded by the bound's mutex
+	// promised is what is held by those that were evicted for the claim, and saved what they have given
+	// back already, which is kept for it. serial tells its uses apart. The bound's mutex guards them.
+	promised, saved int64
+	serial          uint64
+	granted         chan struct{} // gets a token then
+	timer           *time.Timer   // for looking after holds to evict, and for the end of the wait
+
+	among      ticket // in the queue of all claims
+	amongSmall ticket // in that of the claims that may use the reserve
 }
 
 // maxSpare is how many claims a bound keeps to use them again.
@@ -29,8 +29,10 @@ const maxSpare = 256
 func (b *Bound) claim(h *Hold, size int64) *claim {
 	last := len(b.spare) - 1
 	if last < 0 {
-		return &claim{hold: h, size: size,
+		c := &claim{hold: h, size: size,
 			granted: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+		c.among.claim, c.amongSmall.claim = c, c
+		return c
 	}
 	c := b.spare[last]
 	b.spare = b.spare[:last]
@@ -61,9 +63,9 @@ func (b *Bound) await(ctx context.Context, c *claim) error {
 	b.watchLeases()
 	var refused *FullError
 	if own := b.lineIsTooLong(c.hold.owner); !c.has &&
-		(own || b.spec.Wait <= 0 || b.spec.Queue > 0 && b.length > b.spec.Queue) {
+		(own || b.spec.Wait <= 0 || b.spec.Queue > 0 && b.waiting.length > b.spec.Queue) {
 		b.dequeue(c)
-		refused = b.full(c.hold.owner, c.size)
+		refused = b.full(c.hold.owner, c.from(), c.to())
 		refused.OfOwner = refused.OfOwner || own
 	}
 	b.mu.Unlock()
@@ -78,17 +80,30 @@ func (b *Bound) await(ctx context.Context, c *claim) error {
 	return b.wait(ctx, c)
 }
 
-// lineIsTooLong reports whether more claims of an owner wait than may. b.mu must be held.
-func (b *Bound) lineIsTooLong(owner string) bool {
-	l := b.lines[owner]
-	return l != nil && owner != "" && b.spec.OwnerQueue > 0 && len(l.claims) > b.spec.OwnerQueue
+// WaitingOf returns how many claims wait in the line of an owner, or of a part of one.
+func (b *Bound) WaitingOf(owner string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l := b.waiting.lines[owner]; l != nil {
+		return l.length
+	}
+	return 0
 }
 
-// lookEvery is how often a claim that waits looks for a hold that can be evicted, if few others wait.
-// Where many do, each looks less often, and all of them together as often as lookers do.
+// lineIsTooLong reports whether more claims of an owner wait than may. b.mu must be held.
+func (b *Bound) lineIsTooLong(owner string) bool {
+	l := b.waiting.lines[owner]
+	return l != nil && owner != "" && b.spec.OwnerQueue > 0 && l.length > b.spec.OwnerQueue
+}
+
+// lookEvery is how often the first claim of a line looks for a hold that can be evicted, if there are
+// few lines. Where there are many, each looks less often, and all of them together as often as
+// lookers do. The other claims look whether they have become the first, every lookAtLeast or more
+// often.
 const (
-	lookEvery = 50 * time.Millisecond
-	lookers   = 16
+	lookEvery   = 50 * time.Millisecond
+	lookAtLeast = 500 * time.Millisecond
+	lookers     = 16
 )
 
 // wait waits until a claim that is queued is granted.
@@ -121,7 +136,7 @@ func (b *Bound) giveUp(c *claim, err error) error {
 		return nil
 	}
 	if err == nil {
-		err = b.full(c.hold.owner, c.size)
+		err = b.full(c.hold.owner, c.from(), c.to())
 	}
 	b.dequeue(c)
 	b.grant() // it may have been in the way of others
@@ -132,15 +147,31 @@ func (b *Bound) giveUp(c *claim, err error) error {
 // all that wait, or large claims would starve; one beyond its owner's share holds up its line only.
 // Claims that may use the reserve are not held up. b.mu must be held.
 func (b *Bound) grant() {
-	b.grantSmall()
-	for skipped := 0; skipped < len(b.turns); {
-		l := b.turns[0]
-		c := l.claims[0]
-		if b.fitsOwner(l.owner, c.size) && b.used+c.size > b.room(c.size) {
+	b.grantFrom(&b.small, func(c *claim) bool { return b.fitsReserve(c.from(), c.to()) })
+	b.grantFrom(&b.waiting, func(*claim) bool { return true })
+}
+
+// from and to are the sizes of the claim's hold, before and after it is granted.
+func (c *claim) from() int64 {
+	if c.extends {
+		return c.hold.size
+	}
+	return 0
+}
+
+func (c *claim) to() int64 { return c.from() + c.size }
+
+// grantFrom serves the claims of one of the bound's queues, as long as there may be room for them.
+// b.mu must be held.
+func (b *Bound) grantFrom(q *queue, may func(*claim) bool) {
+	for skipped := 0; skipped < len(q.lines); {
+		c := q.first()
+		own := b.fitsOwner(c.hold.owner, c.from(), c.to())
+		if own && (!may(c) || b.missing(c.from(), c.to(), c.saved) > 0) {
 			return
 		}
-		b.turns = append(b.turns[1:], l) // its next turn comes after the others'
-		if !b.fitsOwner(l.owner, c.size) {
+		q.last(q.turns.next) // its next turn comes after the others'
+		if !own {
 			skipped++
 			continue
 		}
@@ -149,25 +180,11 @@ func (b *Bound) grant() {
 	}
 }
 
-// grantSmall serves the claims that fit into the reserve, whatever the turns. b.mu must be held.
-func (b *Bound) grantSmall() {
-	if b.small == 0 {
-		return
-	}
-	for _, l := range slices.Clone(b.turns) {
-		for _, c := range slices.Clone(l.claims) {
-			if b.isSmall(c.size) && b.fits(l.owner, c.size) {
-				b.serve(c)
-			}
-		}
-	}
-}
-
 // serve grants a claim. b.mu must be held.
 func (b *Bound) serve(c *claim) {
 	b.dequeue(c)
 	if c.extends {
-		b.resize(c.hold, c.hold.size+c.size)
+		b.resize(c.hold, c.to())
 	} else {
 		b.give(c.hold, c.size)
 	}
@@ -178,38 +195,18 @@ func (b *Bound) serve(c *claim) {
 // enqueue puts a claim into its owner's line. One that extends a hold goes first in it: until it is
 // granted, what the hold has already is of no use. b.mu must be held.
 func (b *Bound) enqueue(c *claim) {
-	owner := c.hold.owner
-	l := b.lines[owner]
-	if l == nil {
-		l = &line{owner: owner}
-		b.lines[owner] = l
-		b.turns = append(b.turns, l)
-	}
-	if c.extends {
-		l.claims = slices.Insert(l.claims, 0, c)
-	} else {
-		l.claims = append(l.claims, c)
-	}
-	b.length++
-	if b.isSmall(c.size) {
-		b.small++
+	b.waiting.join(&c.among, c.hold.owner, c.extends)
+	if b.isSmall(c.to()) {
+		b.small.join(&c.amongSmall, c.hold.owner, c.extends)
 	}
 }
 
-// dequeue takes a claim out of its owner's line. b.mu must be held.
+// dequeue takes a claim out of its owner's line, and what is kept for it. b.mu must be held.
 func (b *Bound) dequeue(c *claim) {
-	l := b.lines[c.hold.owner]
-	if l.claims[0] == c { // as it mostly is when a claim is granted
-		l.claims[0], l.claims = nil, l.claims[1:]
-	} else {
-		l.claims = slices.DeleteFunc(l.claims, func(other *claim) bool { return other == c })
-	}
-	b.length--
-	if b.isSmall(c.size) {
-		b.small--
-	}
-	if len(l.claims) == 0 {
-		delete(b.lines, l.owner)
-		b.turns = slices.DeleteFunc(b.turns, func(other *line) bool { return other == l })
-	}
+	b.promised -= c.promised
+	b.saved -= c.saved
+	c.promised, c.saved = 0, 0
+	c.serial++
+	b.waiting.leave(&c.among)
+	b.small.leave(&c.amongSmall)
 }

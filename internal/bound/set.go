@@ -19,7 +19,8 @@ func NewSet() *Set { return &Set{} }
 
 // New makes a bound. The same name may be used for several bounds of the same kind, such as those
 // of each connection: a listing sums them up until they are dropped with [Set.Drop].
-// It panics if the spec lacks what is required, since that is a mistake in the program.
+// It panics if the spec lacks what is required, since that is a mistake in the program. A queue
+// without a length lacks what bounds it: thousands that wait to be admitted were what took most.
 func (s *Set) New(spec Spec) *Bound {
 	if spec.Unit == Seconds {
 		spec.Limit = int64(spec.Duration / time.Second)
@@ -27,12 +28,20 @@ func (s *Set) New(spec Spec) *Bound {
 	if spec.Name == "" || spec.Of == "" || spec.Unit == "" || spec.AtLimit == "" {
 		panic(fmt.Sprintf("bound: incomplete spec %+v", spec))
 	}
+	if spec.Wait > 0 && spec.Queue == 0 && spec.QueuedBy == "" {
+		panic("bound: nothing bounds the queue of " + spec.Name)
+	}
 	if spec.OwnerQueue == 0 && spec.PerOwner > 0 && spec.Queue > 0 {
 		spec.OwnerQueue = max(1, spec.Queue/2)
 	}
-	b := &Bound{spec: spec, lines: make(map[string]*line)}
+	b := &Bound{spec: spec}
+	b.waiting.init()
+	b.small.init()
 	if spec.PerOwner > 0 {
-		b.owners = make(map[string]int64)
+		b.owners = make(map[string]sum)
+	}
+	if spec.PerPart > 0 {
+		b.parts = make(map[string]int64)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,6 +16,9 @@ func Table(readings []Reading) string {
 		if r.PerOwner > 0 {
 			share = amount(r.PerOwner, r.Spec)
 		}
+		if r.PerPart > 0 {
+			share += ", " + amount(r.PerPart, r.Spec) + " for each " + r.PartIs
+		}
 		if r.Setting != "" {
 			setting = "`" + r.Setting + "`"
 		}

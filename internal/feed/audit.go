@@ -24,10 +24,11 @@ type sourceSide struct {
 	woken    []func()          // what is to be called for what arrived; the array is used again
 	mark     mark              // the newest message that is known
 	delays   delays            // of what comes
+	clear    time.Time         // nothing was stored beyond the position then, by the server's clock
 	hearing  kvclient.Hearing  // over which the server's word comes
 	heardAt  time.Time         // when that was looked at last, and the same
 	created  time.Time         // when the stream was, as its server says
-	startAs  time.Time         // when it was as the source found it at its start, by the server's clock
+	startAs  time.Time         // when the log was begun, by the server's clock
 	lastWord func() time.Time  // when the source, which goes on or was lost, said something last
 	doubt    time.Time         // since when advisories may have been missed; zero for not
 	resetFor string            // the reason for which subscriptions are reset at the next start; "" for none
@@ -78,8 +79,9 @@ func (f *Feed) sourceLost(err error) {
 // startAt takes over where the stream is. It returns from where to read on; begun tells that the log begins there.
 func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (position kvclient.Revision, begun bool) {
 	position, begun = f.adopt(bucket, s, f.resetFor)
-	f.resetFor, f.waits, f.created, f.startAs = "", time.Time{}, s.Created, s.At
+	f.resetFor, f.waits, f.created = "", time.Time{}, s.Created
 	if begun {
+		f.startAs, f.clear = s.At, s.At
 		f.known = tally{s, f.now()}
 		f.doubt, f.ripening, f.earlier = time.Time{}, f.known, tally{}
 		f.updated, f.suspect = false, nil
@@ -196,7 +198,7 @@ func (f *Feed) disown(reason string) error {
 // stream is not what it was.
 func (f *Feed) compare(q question, s kvclient.StreamState) (beyond bool, err error) {
 	f.mu.Lock()
-	same := s.Epoch == f.epoch && s.Last >= q.position && s.Terms == f.terms && s.Discards == f.discards
+	same := s.Epoch == f.epoch && s.Last >= q.position && s.Terms == f.terms
 	if same {
 		f.exact.answered(q, s.Last, f.position)
 		f.tellExact()
@@ -208,6 +210,9 @@ func (f *Feed) compare(q question, s kvclient.StreamState) (beyond bool, err err
 		return false, errRestart
 	case s.Last > q.position:
 		return true, nil
+	}
+	if s.At.After(f.clear) {
+		f.clear = s.At
 	}
 	return false, f.count(s)
 }

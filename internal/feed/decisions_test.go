@@ -11,11 +11,12 @@ import (
 
 // bare returns a feed whose source is where the stream is.
 func bare(s kvclient.StreamState) *Feed {
-	name, _ := kvclient.ParseBucketName("b")
-	f := newFeed(newHub(Options{}.withDefaults()), name)
+	f := newFeed(newHub(Options{}.withDefaults()), bucketB)
 	f.startAt(nil, s)
 	return f
 }
+
+var bucketB, _ = kvclient.ParseBucketName("b")
 
 // stream has revisions up to last, of which so many are gone.
 func stream(last kvclient.Revision, gone uint64) kvclient.StreamState {
@@ -60,6 +61,27 @@ func TestVouches(t *testing.T) {
 		wantVouched(t, f, map[kvclient.Revision]bool{10: false})
 		if f.vouches(10, era) || !f.vouches(10, f.era) {
 			t.Error("it does not know in which era it gave out a point")
+		}
+	})
+	t.Run("an era in which something had been removed, of a stream that is whole again", func(t *testing.T) {
+		if f := bare(stream(10, 0)); f.vouches(10, "aaaa") || !f.vouches(10, wholeEra) || !f.vouches(10, newEra(true)) || !f.vouches(10, f.era) {
+			t.Error("it takes what was given out after a removal that was undone")
+		}
+	})
+	t.Run("of another gateway, which may lag", func(t *testing.T) {
+		clock := time.Unix(0, 0)
+		f := newFeed(newHub(Options{}.withDefaults()), bucketB)
+		f.now = func() time.Time { return clock }
+		f.startAt(nil, stream(10, 1))
+		f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
+		clock = clock.Add(noticeAfter - time.Millisecond)
+		if f.vouches(11, "aaaa") {
+			t.Error("it takes what a gateway gave out that may not have noticed a purge")
+		}
+		clock = clock.Add(time.Millisecond)
+		f.take([]kvclient.Entry{entry("k", 12, kvclient.Put)})
+		if f.vouches(11, "aaaa") || !f.vouches(12, "aaaa") || !f.vouches(11, f.era) || !f.vouches(11, "") {
+			t.Error("it does not take what was given out when every gateway has noticed")
 		}
 	})
 	t.Run("of what the stream has lost", func(t *testing.T) {

@@ -78,3 +78,16 @@ func TestSnapshotsOfOneClientDelayNoOther(t *testing.T) {
 		})
 	}
 }
+
+// A snapshot that several clients wait for is read in the turns of the one with the fewest others: who
+// asks for what another has asked for before does not wait behind all that this one asked for.
+func TestSharedSnapshotIsReadInTheShortestLine(t *testing.T) {
+	t.Parallel()
+	l, _ := crowded(t)
+	options := feed.SubscribeOptions{Filters: filters(t, "small")}
+	l.watchAs(t, "attacker", "b", options)
+	l.watchAs(t, "innocent", "b", options).untilKind(feed.Synced)
+	if read := l.hub.Stats().Snapshots.Load(); read > crowd/2 {
+		t.Errorf("%d of %d snapshots of another client were read before", read, crowd)
+	}
+}

@@ -29,11 +29,12 @@ type Feed struct {
 
 	// Guarded by hub.mu.
 	users     int
-	resting   bool        // its bucket is missing, and it has no source
-	lingering *time.Timer // ends it; nil while it has users
-	idleSince time.Time   // when the last user left
-	owner     string      // who has its place
-	place     *bound.Hold
+	resting   bool               // its bucket is missing, and it has no source
+	lingering *time.Timer        // ends it; nil while it has users
+	idleSince time.Time          // when the last user left
+	owner     string             // who has its place
+	place     *bound.Hold        // among the feeds that have a source
+	restPlace *bound.Hold        // among those that rest
 	cancel    context.CancelFunc // ends its source
 
 	mail       *mailbox
@@ -54,21 +55,25 @@ type Feed struct {
 	wanted     time.Time                  // a subscription asked whether the state is exact, last at this time, and it was not
 	since      kvclient.Revision          // the store, too, can tell what happened after this
 	trusted    kvclient.Revision          // points from here on are of this history
-	era        string                     // of this feed since its last reset; it names no other
-	lifetime   time.Duration              // after which the store may forget; 0 if it does not
-	discards   bool                       // it does for want of room, and never tells what: nothing is exact
-	terms      kvclient.Terms             // on which the bucket keeps its entries: what was reported follows from them
-	log        changeLog
-	markers    map[string]kvclient.Revision // keys whose last entry is a marker that was read
-	interest   interests
-	subs       map[*Subscription]struct{}
-	readings   map[readingKey]*reading
-	ahead      kvclient.Revision              // the greatest that a subscription has come with, by another gateway's word
-	snapshots  map[kvclient.Revision]struct{} // that were begun in this era, by what they stand for; see knowsSnapshot
-	purged     kvclient.Revision              // markers up to here may have been purged since the log began
-	purges     map[string]time.Time           // of keys with markers, when they were
-	due        []*reading                     // that are to be started
-	awaited    []awaited
+	era        string                     // of this feed since its last reset; only wholeEra names others too
+	begun      time.Time                  // when the log was begun
+	noticed    bool                       // other gateways must have noticed since why it was
+	// trustedOfOthers is from which point on what other gateways give out is of this history, once
+	// that is noticed.
+	trustedOfOthers kvclient.Revision
+	lifetime        time.Duration  // after which the store may forget; 0 if it does not
+	terms           kvclient.Terms // on which the bucket keeps its entries: what was reported follows from them
+	log             changeLog
+	markers         map[string]kvclient.Revision // keys whose last entry is a marker that was read
+	interest        interests
+	subs            map[*Subscription]struct{}
+	readings        map[readingKey]*reading
+	ahead           kvclient.Revision              // the greatest that a subscription has come with, by another gateway's word
+	snapshots       map[kvclient.Revision]struct{} // that were begun in this era, by what they stand for; see knowsSnapshot
+	purged          kvclient.Revision              // markers up to here may have been purged since the log began
+	purges          map[string]time.Time           // of keys with markers, when they were
+	due             []*reading                     // that are to be started
+	awaited         []awaited
 	// positionCheck is the check of the message at the position; zero if it is not known.
 	positionCheck kvclient.Check
 	// losses counts how often the log went on after the source was lost.
@@ -185,9 +190,9 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 		f.since = max(f.since, f.position) // of markers before that nobody knows which were there
 	}
 	// What a stream discarded before it was told not to is gone, and nobody knows which it was.
-	changed := s.Terms != f.terms || f.discards && !s.Discards
-	f.lifetime, f.discards, f.terms = s.Lifetime, s.Discards, s.Terms
-	if s.Discards {
+	changed := s.Terms != f.terms
+	f.lifetime, f.terms = s.Lifetime, s.Terms
+	if s.Terms.Discards {
 		f.exact.disclaim()
 	}
 	switch {
@@ -209,6 +214,9 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	if reset != ReasonEpoch {
 		f.distrust(reset, before)
 		f.trusted = max(f.trusted, trusted) // what an earlier reset voided may still be around
+		if f.trusted > 0 {
+			f.era = newEra(s.NothingRemoved())
+		}
 	}
 	f.generation++
 	f.reason = reset
@@ -232,12 +240,13 @@ func (f *Feed) awaitedEnd() (end kvclient.Revision) {
 // begin starts the log anew where the stream is now.
 func (f *Feed) begin(s kvclient.StreamState) {
 	f.epoch, f.position, f.positionCheck = s.Epoch, s.Last, kvclient.CheckOf(s.LastTime)
-	if f.exact.begin(s.Last); s.Discards {
+	if f.exact.begin(s.Last); s.Terms.Discards {
 		f.exact.disclaim()
 	}
-	f.since, f.purged, f.trusted, f.era = s.Last, 0, s.Last+1, newEra()
+	f.since, f.purged, f.trusted, f.era = s.Last, 0, s.Last+1, newEra(false)
+	f.begun, f.noticed, f.trustedOfOthers = f.now(), false, 0
 	if s.NothingRemoved() {
-		f.trusted = 0
+		f.trusted, f.era = 0, wholeEra
 		if s.Lifetime == 0 { // markers that were there may vanish without a word
 			f.since = 0
 		}
@@ -277,10 +286,12 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 			continue
 		}
 		late := f.delays.beyond(now.Sub(e.Created), now)
-		if e.Revision != f.position+1 && f.lifetime > 0 && late > f.lifetime*9/10 {
+		if e.Revision != f.position+1 && f.lifetime > 0 && f.age(e, late) > f.lifetime*9/10 {
 			f.void = ReasonHorizon // it may have been a marker, which vanished before it was read
 		}
+		f.clear = e.Created
 		f.exact.read(f.position, e.Revision)
+		f.passNotice()
 		f.position, f.positionCheck, f.mark = e.Revision, e.Check, mark{e.Revision, e.Created}
 		if e.RolledUpAll {
 			f.exact.disclaim()
@@ -301,6 +312,15 @@ func (f *Feed) enter(entries []kvclient.Entry) {
 	f.hub.stats.Changes.Add(uint64(len(entries)))
 	f.tell()
 	f.tellExact()
+}
+
+// age is how old what was skipped before an entry may have been when the entry was read, which came
+// late by some time. It was stored after nothing was beyond the position.
+func (f *Feed) age(e *kvclient.Entry, late time.Duration) time.Duration {
+	if f.clear.IsZero() {
+		return late
+	}
+	return late + max(0, e.Created.Sub(f.clear))
 }
 
 // remember keeps what is needed to judge a purge. What was stored over a marker, and purged with it, may be on its way still when the

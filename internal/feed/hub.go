@@ -69,7 +69,8 @@ type Hub struct {
 	closed atomic.Bool
 
 	advisories *bound.Bound // of each feed, that wait for it
-	places     *bound.Bound // of the feeds
+	places     *bound.Bound // of the feeds that have a source
+	rests      *bound.Bound // of those that rest
 	logs       *bound.Bound // of the feeds, in bytes
 
 	mu      sync.Mutex
@@ -124,6 +125,7 @@ func newHub(options Options) *Hub {
 
 		advisories: advisoryBound(options.Bounds),
 		places:     placeBound(options.Bounds, options.Feeds),
+		rests:      restBound(options.Bounds, options.Feeds),
 		logs:       logBound(options.Bounds, options.AllLogs),
 
 		feeds: make(map[kvclient.BucketName]*Feed),

@@ -63,17 +63,24 @@ func (i *inquiry) send(ctx context.Context) {
 // answered takes an answer over. Of one that did not come nothing follows; the next check asks too.
 func (i *inquiry) answered(a answer) error {
 	i.pending = false
-	if a.err != nil {
+	switch {
+	case isMissing(a.err):
+		return a.err
+	case a.err != nil:
 		return nil
 	}
 	_, err := i.feed.compare(a.question, a.state)
 	return err
 }
 
-// wantsAnswer reports whether a subscription wants an exact position that a question could give.
+// wantsAnswer reports whether a subscription waits for what a question could tell: an exact position,
+// or whether the bucket is there.
 func (f *Feed) wantsAnswer() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.absences > f.refuted {
+		return true // a subscription waits to hear whether the bucket is missing
+	}
 	return f.exact.unasked() && !f.wanted.IsZero() && f.now().Sub(f.wanted) < wantFor
 }
 

@@ -141,3 +141,44 @@ func TestFeedsThatNobodyUsesGiveWay(t *testing.T) {
 		s.Close()
 	}
 }
+
+// Streams that wait for buckets which do not exist take no place of those that do, however many
+// clients join in; and how many wait is bounded.
+func TestWhatIsMissingTakesNoPlaceOfWhatExists(t *testing.T) {
+	t.Parallel()
+	set := bound.NewSet()
+	l := start(t, feed.Options{Bounds: set, Feeds: 2})
+	put(t, l.bucket(t, jetstream.KeyValueConfig{Bucket: "there"}), "a", "1")
+	waits := func(owner, bucket string) (*feed.Subscription, error) {
+		ctx := bound.WithOwner(t.Context(), owner)
+		return l.hub.Subscribe(ctx, bucketName(t, bucket), feed.SubscribeOptions{UnknownPoint: true}, func() {})
+	}
+	refused := 0
+	for i := range 2 * 16 {
+		owner := fmt.Sprint("owner ", i%2)
+		natstest.Eventually(t, patience, "a place", func() bool { return held(set, "feeds") == 0 })
+		s, err := waits(owner, fmt.Sprint("missing-", i))
+		if full, ok := errors.AsType[*bound.FullError](err); ok && full.Bound.Name == "feeds-resting" {
+			refused++
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+	}
+	if refused != 16 {
+		t.Errorf("%d of 32 were refused, want those beyond eight for each of two places", refused)
+	}
+	w := l.watch(t, "there", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	w.want(map[string]string{"a": "1"})
+	if rests := held(set, "feeds-resting"); rests != 16 {
+		t.Errorf("%d places of those that rest are held", rests)
+	}
+	// One that is found takes a place of those that exist.
+	put(t, l.bucket(t, jetstream.KeyValueConfig{Bucket: "missing-3"}), "a", "1")
+	natstest.Eventually(t, patience, "it is followed", func() bool {
+		return held(set, "feeds") == 2 && held(set, "feeds-resting") == 15
+	})
+}

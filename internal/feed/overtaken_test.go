@@ -30,7 +30,7 @@ func TestPurgeOvertakesAnEntry(t *testing.T) {
 					return kvclient.Entry{Key: "a", Position: kvclient.Position{Revision: revision, Epoch: "e"}, Operation: op, Created: at}
 				}
 				f.take([]kvclient.Entry{entry(1, kvclient.Delete, purge.Add(-time.Second))})
-				entries := make(chan []kvclient.Entry, 1)
+				entries := make(chan kvclient.Arrival, 1)
 				f.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "a", Purged: 1, At: purge})
 				ctx, cancel := context.WithTimeout(t.Context(), quiet/2)
 				defer cancel()
@@ -39,7 +39,7 @@ func TestPurgeOvertakesAnEntry(t *testing.T) {
 					ended <- f.watch(ctx, entries, func() error { return nil }, looks{check: func(context.Context) error { return nil }})
 				}()
 				synctest.Wait()
-				entries <- []kvclient.Entry{entry(2, test.op, test.stored)}
+				entries <- kvclient.Arrival{Entries: []kvclient.Entry{entry(2, test.op, test.stored)}}
 				if err := <-ended; errors.Is(err, errRestart) != test.reset || (f.resetFor == ReasonPurged) != test.reset {
 					t.Errorf("ended with %v, reset for %q", err, f.resetFor)
 				}

@@ -32,6 +32,7 @@ func (f *Feed) advance(to kvclient.Revision, check kvclient.Check) {
 		return
 	}
 	f.exact.pass(f.position, to)
+	f.passNotice()
 	f.position, f.positionCheck = to, check
 	f.log.pass(kvclient.Position{Epoch: f.epoch, Revision: to, Check: check})
 	f.tell() // those that wait to get there; the others have nothing to tell

@@ -63,7 +63,7 @@ func (r *reading) run() {
 // readInTurn reads in the turns of its client and bucket. It returns what readAll does.
 func (r *reading) readInTurn() (end kvclient.Revision, err error) {
 	h := r.feed.hub
-	if err := h.open.Take(r.ctx, &r.place, r.owner, 1, r.giveWay); err != nil {
+	if err := r.queue(r.ctx, h.open, &r.place, r.giveWay); err != nil {
 		return 0, err
 	}
 	defer r.place.Release()
@@ -85,7 +85,7 @@ func (r *reading) giveWay() {
 
 // takeTurn waits for the reading's turn to read.
 func (r *reading) takeTurn(ctx context.Context) error {
-	err := r.feed.hub.turns.Take(ctx, &r.turn, r.owner, 1, nil)
+	err := r.queue(ctx, r.feed.hub.turns, &r.turn, nil)
 	r.place.Progress()
 	return err
 }

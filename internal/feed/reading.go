@@ -46,7 +46,6 @@ type reading struct {
 
 	ctx    context.Context // ends when nobody follows the reading any more
 	cancel context.CancelFunc
-	owner  string        // in whose line it waits: the client's that caused it, for this bucket
 	place  bound.Hold    // among the open readings
 	turn   bound.Hold    // among those that read
 	wanted chan struct{} // has a token once another waits for the place, while this one makes no progress
@@ -56,17 +55,21 @@ type reading struct {
 
 	mu        sync.Mutex
 	followers map[*follower]struct{}
-	first     *chunk // nil when nobody can join any more
-	last      *chunk
-	read      int // bytes
-	followed  int // bytes, of the fastest
-	moved     chan struct{}
-	to        kvclient.Revision // what it stands for; 0 until it has begun
-	toCheck   kvclient.Check    // of the message at to; zero if it is not known
-	end       kvclient.Revision // the stream's last revision when all was read
-	keys      int
-	done      bool
-	err       error
+	// lines are those that the reading may wait in, one for each client that follows it, with the
+	// number of its followers; at most maxLines. queued says where it waits.
+	lines    map[string]int
+	queued   queued
+	first    *chunk // nil when nobody can join any more
+	last     *chunk
+	read     int // bytes
+	followed int // bytes, of the fastest
+	moved    chan struct{}
+	to       kvclient.Revision // what it stands for; 0 until it has begun
+	toCheck  kvclient.Check    // of the message at to; zero if it is not known
+	end      kvclient.Revision // the stream's last revision when all was read
+	keys     int
+	done     bool
+	err      error
 }
 
 // A chunk is a part of what was read; next is set when there is more.
@@ -80,6 +83,7 @@ type chunk struct {
 type follower struct {
 	reading  *reading
 	sub      *Subscription
+	counted  bool   // among the reading's lines
 	at       *chunk // that is sent next or was sent last
 	offset   int
 	followed int
@@ -95,7 +99,7 @@ func (f *Feed) join(s *Subscription, key readingKey) *follower {
 		}
 	}
 	r := &reading{key: key, feed: f, bucket: f.bucket, epoch: f.epoch, filters: s.options.Filters,
-		owner: bound.Part(s.owner, f.name.String()), wanted: make(chan struct{}, 1),
+		wanted: make(chan struct{}, 1), lines: make(map[string]int, 1),
 		followers: make(map[*follower]struct{}), first: new(chunk), moved: make(chan struct{}, 1)}
 	r.ctx, r.cancel = context.WithCancel(f.hub.ctx)
 	r.last = r.first
@@ -113,6 +117,7 @@ func (r *reading) follow(s *Subscription, horizon kvclient.Revision) *follower {
 	}
 	place := &follower{reading: r, sub: s, at: r.first}
 	r.followers[place] = struct{}{}
+	r.enterLine(place)
 	return place
 }
 
@@ -121,8 +126,7 @@ func (r *reading) follow(s *Subscription, horizon kvclient.Revision) *follower {
 func (p *follower) leave() {
 	r := p.reading
 	r.mu.Lock()
-	delete(r.followers, p)
-	p.at = nil
+	r.remove(p)
 	dropped := len(r.followers) == 0 && !r.done
 	if dropped {
 		r.first = nil
@@ -136,6 +140,16 @@ func (p *follower) leave() {
 		delete(r.feed.readings, r.key)
 	}
 	r.cancel()
+}
+
+// remove takes a follower out. r.mu must be held.
+func (r *reading) remove(p *follower) {
+	if _, follows := r.followers[p]; !follows {
+		return
+	}
+	delete(r.followers, p)
+	p.at = nil
+	r.leaveLine(p)
 }
 
 func (r *reading) signal() {
@@ -166,8 +180,8 @@ func (r *reading) add(c *chunk) {
 	}
 	for p := range r.followers {
 		if before-p.followed > maxStraggle {
-			p.cut, p.at = true, nil
-			delete(r.followers, p)
+			p.cut = true
+			r.remove(p)
 			p.sub.wake() // a reading wakes who follows it, and that it does not any more
 		}
 	}

@@ -12,13 +12,31 @@ import (
 // This file decides which feeds there are. A feed whose bucket is missing rests: it has
 // subscriptions, and no goroutine, no consumer and nothing that asks NATS. It is roused when the
 // server tells of its bucket, when somebody subscribes, or by a look at the names of all streams,
-// which is one request for all feeds that rest. One that rests and has no user is dropped.
+// which is one request for all feeds that rest. One that rests and has no user is dropped. While a
+// feed rests it has a place among those that rest, so that whoever waits for buckets that do not exist
+// takes no place of those that do.
 
-// placeBound bounds the feeds, those that rest included.
+// restBound bounds the feeds that rest.
+func restBound(set *bound.Set, feeds int) *bound.Bound {
+	return set.New(bound.Spec{
+		Name:     "feeds-resting",
+		Of:       "buckets that do not exist and are waited for by streams which come back",
+		Unit:     bound.Places,
+		Limit:    restingFeeds * int64(feeds),
+		PerOwner: max(1, restingFeeds*int64(feeds)/2),
+		AtLimit:  "a stream that comes back for another such bucket is refused with 429 or 503",
+	})
+}
+
+// restingFeeds is how many feeds may rest for each that may be followed: one that rests takes some
+// kilobytes.
+const restingFeeds = 8
+
+// placeBound bounds the feeds that have a source.
 func placeBound(set *bound.Set, feeds int) *bound.Bound {
 	return set.New(bound.Spec{
 		Name:     "feeds",
-		Of:       "buckets that are followed, or waited for, with a consumer each where they exist",
+		Of:       "buckets that are followed, with a consumer each",
 		Unit:     bound.Places,
 		Limit:    int64(feeds),
 		PerOwner: max(1, int64(feeds)/2),
@@ -51,21 +69,33 @@ func (h *Hub) feed(ctx context.Context, name kvclient.BucketName) (*Feed, error)
 			return nil, err
 		}
 		f = newFeed(h, name)
-		f.owner, f.place, f.log.memory = owner, place, new(bound.Hold)
+		f.owner, f.place, f.restPlace, f.log.memory = owner, place, new(bound.Hold), new(bound.Hold)
 		_ = h.logs.Take(ctx, f.log.memory, owner, 0, nil) // nothing fits in any case
 		h.feeds[name] = f
 		h.start(f)
+	}
+	if f.resting {
+		if err := h.rouse(ctx, f); err != nil {
+			return nil, err
+		}
 	}
 	f.users++
 	if f.lingering != nil {
 		f.lingering.Stop()
 		f.lingering = nil
 	}
-	if f.resting {
-		f.unsettle() // whether there is a bucket now is known when it has been asked for
-		h.rouse(f)
-	}
 	return f, nil
+}
+
+// mayRest takes a place for a feed to rest at, since its bucket is missing and a subscription waits
+// for it. It returns a *[bound.FullError] if there is none.
+func (h *Hub) mayRest(ctx context.Context, f *Feed) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f.restPlace.Size() > 0 || h.feeds[f.name] != f {
+		return nil
+	}
+	return h.rests.Take(ctx, f.restPlace, bound.OwnerOf(ctx), 1, nil)
 }
 
 // takePlace takes the place of a new feed, if need be that of one that nobody uses. h.mu must be
@@ -122,6 +152,7 @@ func (h *Hub) drop(f *Feed) {
 	}
 	f.cancel()
 	f.place.Release()
+	f.restPlace.Release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.log.memory != nil {
@@ -150,6 +181,13 @@ func (h *Hub) release(f *Feed) {
 	})
 }
 
+// found gives back the place that a feed was to rest at, since its bucket is there.
+func (h *Hub) found(f *Feed) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f.restPlace.Release()
+}
+
 // rest lets a feed rest whose bucket is missing, and reports whether its source is to end. It is
 // not if there is something to hear that may say that the bucket is there.
 func (h *Hub) rest(f *Feed) bool {
@@ -166,18 +204,30 @@ func (h *Hub) rest(f *Feed) bool {
 	}
 	f.resting = true
 	h.resting++
+	if f.restPlace.Size() > 0 || h.rests.Try(f.restPlace, f.owner, 1, nil) {
+		f.place.Release()
+	}
 	h.look()
 	return true
 }
 
-// rouse gives a feed that rests a source again, which looks for the bucket. h.mu must be held.
-func (h *Hub) rouse(f *Feed) {
+// rouse gives a feed that rests a source again, which looks for the bucket. It returns a
+// *[bound.FullError] if there is no place for it; then the feed rests on. h.mu must be held.
+func (h *Hub) rouse(ctx context.Context, f *Feed) error {
 	if !f.resting || h.ctx.Err() != nil {
-		return
+		return nil
 	}
+	if f.place.Size() == 0 {
+		if err := h.takePlace(ctx, f.place, f.owner); err != nil {
+			return err
+		}
+	}
+	f.restPlace.Release()
 	f.resting = false
 	h.resting--
+	f.unsettle() // whether there is a bucket now is known when it has been asked for
 	h.start(f)
+	return nil
 }
 
 // hear passes an advisory on to a feed. h.mu must be held.
@@ -186,7 +236,7 @@ func (h *Hub) hear(f *Feed, a kvclient.Advisory) {
 	case !f.resting:
 		f.advise(a)
 	case a.Kind != kvclient.StreamPurged: // it may have been created, updated, or restored
-		h.rouse(f)
+		_ = h.rouse(h.ctx, f) // without a place it is tried again with the next look
 	}
 }
 
@@ -231,7 +281,7 @@ func (h *Hub) lookOn() {
 		h.mu.Lock()
 		for _, name := range names {
 			if f := h.feeds[name]; f != nil {
-				h.rouse(f)
+				_ = h.rouse(h.ctx, f) // without a place it is tried again with the next look
 			}
 		}
 		h.mu.Unlock()

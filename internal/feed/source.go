@@ -119,6 +119,7 @@ func (f *Feed) follow(ctx context.Context, patience time.Duration) (reached bool
 	}
 	f.lastWord = tail.Heard
 	f.setState(live, nil)
+	f.hub.found(f)
 	return true, f.watch(ctx, tail.C, tail.Err, looks{f.check, f.askLast})
 }
 
@@ -164,7 +165,7 @@ type looks struct {
 // watch takes what the source delivers, and looks now and then whether the position is what it
 // seems. Lost says why there is no more.
 func (f *Feed) watch(
-	ctx context.Context, arrivals <-chan []kvclient.Entry, lost func() error, look looks,
+	ctx context.Context, arrivals <-chan kvclient.Arrival, lost func() error, look looks,
 ) error {
 	check := time.NewTimer(quiet)
 	defer check.Stop()
@@ -181,11 +182,12 @@ func (f *Feed) watch(
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case entries, ok := <-arrivals:
+		case a, ok := <-arrivals:
 			if !ok {
 				return lost()
 			}
-			f.take(entries)
+			f.clear = f.clear.Add(a.Idle)
+			f.take(a.Entries)
 			if f.void != "" {
 				return f.disown(f.void)
 			}

@@ -26,8 +26,14 @@ type SubscribeOptions struct {
 	// Stamp is that of the earlier subscription when it was given its point; "" if that is not known.
 	// See [Subscription.Stamp].
 	Stamp string
-	// From, if not 0, is the revision from which on to deliver what survives, as native watches do.
+	// From, if not 0, is the revision from which on to deliver what survives, as native watches do. A
+	// point, readable or not, goes before it.
 	From kvclient.Revision
+}
+
+// begins reports whether the subscriber says where to begin, at a point or a revision that can be read.
+func (o *SubscribeOptions) begins() bool {
+	return !o.OtherContent && !o.UnknownPoint && (o.Resume != nil || o.From > 0)
 }
 
 // resuming tells that the subscriber held a state before.
@@ -64,6 +70,7 @@ type Subscription struct {
 	pending    kvclient.Revision // the first change that arrived since, or may have; 0 for none
 	matched    kvclient.Revision // the last change that arrived as pending: its key is known to match
 	place      *follower
+	moves      uint64            // how often it was set to go on elsewhere, also by the source's goroutine
 	sent       kvclient.Revision // of a snapshot; else everything up to here was sent, at most up to the cursor
 	to         kvclient.Revision // the revision that the snapshot stands for; 0 while unknown
 	// sentCheck and toCheck are the checks of the messages at sent and to; zero if not known.
@@ -125,12 +132,17 @@ func (h *Hub) Subscribe(ctx context.Context, name kvclient.BucketName, options S
 func (s *Subscription) begin(ctx context.Context) error {
 	f := s.feed
 	err := f.settle(ctx)
-	if err == nil && !s.options.OtherContent && (s.options.Resume != nil || s.options.From > 0) {
+	if err == nil && s.options.begins() {
 		err = s.resume(ctx)
 	}
 	gone := isMissing(err)
 	if err != nil && !(gone && s.options.resuming()) {
 		return err
+	}
+	if gone {
+		if err := f.hub.mayRest(ctx, f); err != nil {
+			return err
+		}
 	}
 	f.mu.Lock()
 	s.attach(gone)
@@ -314,7 +326,10 @@ func (s *Subscription) reached(revision kvclient.Revision) {
 	}
 }
 
+// leave gives up where the subscription goes on; it is told elsewhere where it does now. The feed is
+// locked.
 func (s *Subscription) leave() {
+	s.moves++
 	if s.place != nil {
 		s.place.leave()
 		s.place = nil

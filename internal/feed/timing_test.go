@@ -15,7 +15,7 @@ import (
 // A watched feed has a source of the test's own, in a bubble whose time passes only when all wait.
 type watched struct {
 	*Feed
-	arrivals chan []kvclient.Entry
+	arrivals chan kvclient.Arrival
 	looking  sync.Mutex
 	looks    []time.Duration // when the stream was looked at, since the start
 	began    time.Time
@@ -40,7 +40,7 @@ func watchedFeed(t *testing.T) *watched {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	w := &watched{Feed: newFeed(newHub(Options{}.withDefaults()), name), arrivals: make(chan []kvclient.Entry), began: time.Now(),
+	w := &watched{Feed: newFeed(newHub(Options{}.withDefaults()), name), arrivals: make(chan kvclient.Arrival), began: time.Now(),
 		ended: make(chan error, 1), stop: cancel}
 	w.startAt(nil, kvclient.StreamState{Epoch: "a"})
 	w.setState(live, nil)
@@ -71,8 +71,9 @@ func (w *watched) end() error {
 	return <-w.ended
 }
 
-func entryAt(r kvclient.Revision) []kvclient.Entry {
-	return []kvclient.Entry{{Key: "a", Position: kvclient.Position{Epoch: "a", Revision: r}}}
+func entryAt(r kvclient.Revision) kvclient.Arrival {
+	position := kvclient.Position{Epoch: "a", Revision: r}
+	return kvclient.Arrival{Entries: []kvclient.Entry{{Key: "a", Position: position}}}
 }
 
 // Whoever asks how exact the position is must not put off the answer for the others.
@@ -188,7 +189,7 @@ func TestLinger(t *testing.T) {
 		name, _ := kvclient.ParseBucketName("b")
 		f := newFeed(h, name)
 		ctx, cancel := context.WithCancel(t.Context())
-		f.cancel, f.place, h.feeds[name] = cancel, new(bound.Hold), f
+		f.cancel, f.place, f.restPlace, h.feeds[name] = cancel, new(bound.Hold), new(bound.Hold), f
 		for range 3 {
 			if again, _ := h.feed(t.Context(), name); again != f {
 				t.Fatal("another feed, while the first lingers")
@@ -233,5 +234,29 @@ func TestReadingWaits(t *testing.T) {
 		if err := r.awaitFollowers(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != readPatience {
 			t.Errorf("%v after %v, with followers that read nothing", err, time.Since(began))
 		}
+	})
+}
+
+// A subscription that found the bucket missing hears soon whether it is, also while changes come and
+// put the check off.
+func TestAbsenceIsJudgedBesideAWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watchedFeed(t)
+		s := &Subscription{feed: w.Feed, wake: func() {}, keys: -1}
+		for r := range kvclient.Revision(20) {
+			w.arrivals <- entryAt(r + 1)
+			if r == 0 {
+				w.mu.Lock()
+				s.attach(true)
+				w.mu.Unlock()
+				w.soon()
+			}
+			time.Sleep(quiet / 4)
+		}
+		synctest.Wait()
+		if events, _ := s.poll(nil, 10); len(events) != 1 || events[0].Kind != Reset {
+			t.Errorf("told %+v after %v, want a reset", events, 5*quiet)
+		}
+		_ = w.end()
 	})
 }

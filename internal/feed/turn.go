@@ -36,6 +36,7 @@ func tokensOf(filters kvclient.Filters) (tokens int) {
 type scan struct {
 	*changeList
 	generation uint64
+	moves      uint64            // of the subscription, see there
 	matched    kvclient.Revision // its change is known to match; 0 for none
 	limit      int               // of the events that may come of it
 }
@@ -51,7 +52,8 @@ func (s *Subscription) scanOf(changes []*Change, limit int) *scan {
 	list := changeLists.Get().(*changeList)
 	batch := min(len(changes), s.feed.hub.turn.batch(s.tokens))
 	list.changes = append(list.changes, changes[:batch]...)
-	return &scan{changeList: list, generation: s.generation, matched: s.matched, limit: limit}
+	return &scan{changeList: list, generation: s.generation, moves: s.moves,
+		matched: s.matched, limit: limit}
 }
 
 func (c *scan) free() {
@@ -104,8 +106,8 @@ func (s *Subscription) reach(changes []*Change) {
 	s.cursor, s.sent, s.sentCheck = last.Revision, last.Revision, last.Check
 }
 
-// finish matches what a scan has and commits it. If the log has begun anew meanwhile, what was
-// matched is dropped: a reset comes instead. More is as with [Subscription.Poll].
+// finish matches what a scan has and commits it. If the log has begun anew meanwhile, or a loss of
+// the source has set the subscription back, what was matched is dropped: a reset comes instead. More is as with [Subscription.Poll].
 func (s *Subscription) finish(c *scan, events []Event) (_ []Event, more bool) {
 	defer c.free()
 	before := len(events)
@@ -113,7 +115,7 @@ func (s *Subscription) finish(c *scan, events []Event) (_ []Event, more bool) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if c.generation != f.generation {
+	if c.generation != f.generation || c.moves != s.moves {
 		return events[:before], true
 	}
 	s.reach(c.changes[:looked])

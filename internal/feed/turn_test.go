@@ -110,3 +110,30 @@ func TestTurnNoticesWhatHappensMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// A loss after which the log goes on sets a subscription back that is ahead of the feed. What was
+// matched without the lock meanwhile is of before: with it the client was told that its state is
+// complete and exact, then of the reset, and never again that it is complete.
+func TestTurnNoticesThatItWasSetBack(t *testing.T) {
+	t.Parallel()
+	s := followerOf(t, 200, "late.*")
+	f := s.feed
+	f.subs[s] = struct{}{}
+	s.wake, s.folds = func() {}, true
+	s.syncDue, s.syncFrom = true, 250 // the stream had 250 when the subscription resumed
+	_, next := s.poll(nil, 16)
+	if next.scan == nil {
+		t.Fatal("matched with the feed locked")
+	}
+	f.goOn()
+	if events, more := s.finish(next.scan, nil); len(events) != 0 || !more {
+		t.Fatalf("told %+v (more %v) after it was set back, want a reset first", events, more)
+	}
+	events, _ := s.poll(nil, 16)
+	if len(events) != 1 || events[0].Kind != Reset || s.phase != inReading || s.sent != 0 {
+		t.Errorf("told %+v, sent up to %d in phase %d", events, s.sent, s.phase)
+	}
+	if !s.syncDue {
+		t.Error("the end of the snapshot will not be told")
+	}
+}

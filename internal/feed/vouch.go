@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"kvgateway/internal/kvclient"
 )
@@ -21,9 +22,39 @@ func (f *Feed) covers(revision kvclient.Revision) bool {
 //
 // At the position where the log began, and at those that a reset has voided, the same point can be of
 // two histories: nobody knows what was purged before, and a purge leaves the revision as it is. So it
-// is taken only if it was given in the present era.
+// is taken only if it was given in the present era. The same holds for what another gateway gave out
+// before it must have noticed what this feed began anew for: it may have missed a purge that lies
+// below the point. A point without an era was not given out by a feed, but read from the stream.
+//
+// Where nothing was ever removed, every point is of this history, unless something was removed when it
+// was given out, and a restored backup or a crash has undone that since. Its era says so.
 func (f *Feed) vouches(point kvclient.Revision, era string) bool {
-	return (point >= f.trusted || era == f.era) && f.covers(point)
+	if !f.covers(point) {
+		return false
+	}
+	switch {
+	case era == f.era:
+		return true
+	case f.trusted == 0:
+		return era == "" || isWhole(era)
+	case era == "":
+		return point >= f.trusted
+	}
+	f.passNotice()
+	return f.noticed && point >= f.trustedOfOthers
+}
+
+// noticeAfter is how long a gateway may take to notice that something was removed, at the most
+// (contract, 5.6).
+const noticeAfter = 30 * time.Second
+
+// passNotice notes when every gateway must have noticed what the feed began anew for: what comes from
+// then on they give out as this feed does. It is called before the position moves, and whenever that
+// is asked for. The feed is locked.
+func (f *Feed) passNotice() {
+	if !f.noticed && f.now().Sub(f.begun) >= noticeAfter {
+		f.noticed, f.trustedOfOthers = true, f.position+1
+	}
 }
 
 // stamp is what ids carry beside a point: the digest of the bucket's terms, and the feed's era. The
@@ -39,12 +70,24 @@ func splitStamp(stamp string) (terms, era string) {
 // eraBytes is the length of the name of an era, and of a digest of terms.
 const eraBytes = 4
 
-// newEra returns a name that no other era of the bucket has, but for one in a million: what is known of
-// a history by its era only is then taken for the present one.
-func newEra() string {
+// wholeEra is the era of every feed that began on a whole stream, from which nothing was ever removed,
+// and has voided none of its points since.
+const wholeEra = "0000"
+
+// newEra returns a name that no other era of the bucket has, but for one in 46,000: what is known of a
+// history by its era only is then taken for the present one. The eras of feeds that began on a whole
+// stream have a zero in front, which tells others so.
+func newEra(whole bool) string {
 	short := kvclient.Base36(rand.Uint64())
+	const digits = "123456789abcdefghijklmnopqrstuvwxyz"
+	if short[0] = digits[rand.IntN(len(digits))]; whole {
+		short[0], short[1] = wholeEra[0], digits[rand.IntN(len(digits))]
+	}
 	return string(short[:])
 }
+
+// isWhole reports whether an era is of a feed that began on a whole stream.
+func isWhole(era string) bool { return era[0] == wholeEra[0] }
 
 // distrust notes that the points up to a revision are of what a reset has voided. The feed is locked.
 func (f *Feed) distrust(reset string, before kvclient.Revision) {
@@ -100,6 +143,8 @@ func (r *reading) markersTo(to kvclient.Revision, toCheck kvclient.Check) ([]exp
 		// What survives was asked for, or has no successors. A client that comes back within a
 		// snapshot may have asked for one with history before, and hold what a marker takes back.
 		return nil, nil
+	case f.terms.EndUntold() && (r.key.replay || after > 0):
+		return nil, errUnvouched // what took an entry's place may have vanished since
 	case r.key.replay && after < f.since, after > 0 && after < f.purged:
 		return nil, errUnvouched
 	case after > 0 && f.lifetime > 0 && after < f.since:

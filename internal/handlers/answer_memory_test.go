@@ -56,7 +56,17 @@ func (g *gateway) unreadFrom(t *testing.T, address, target string, headers ...st
 // unreadHTTP2 sends a GET as many times on one HTTP/2 connection, whose windows stay closed.
 func unreadHTTP2(t *testing.T, base, target string, times int) {
 	t.Helper()
-	conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+	unreadHTTP2From(t, "127.0.0.1", base, target, times)
+}
+
+// unreadHTTP2From is unreadHTTP2 from an address of the loopback network, with headers given as names
+// in lower case, each before its value.
+func unreadHTTP2From(
+	t *testing.T, address, base, target string, times int, headers ...string,
+) net.Conn {
+	t.Helper()
+	from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	conn, err := from.Dial("tcp", strings.TrimPrefix(base, "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,12 +81,17 @@ func unreadHTTP2(t *testing.T, base, target string, times int) {
 		// HPACK: GET, http, :path as a literal, :authority "localhost".
 		block := append([]byte{0x82, 0x86, 0x04, byte(len(target))}, target...)
 		block = append(append(block, 0x01, 9), "localhost"...)
+		for j := 0; j < len(headers); j += 2 { // a name and its value, as literals
+			block = append(append(block, 0, byte(len(headers[j]))), headers[j]...)
+			block = append(append(block, byte(len(headers[j+1]))), headers[j+1]...)
+		}
 		out = frame(out, 0x1, 0x5, uint32(2*i+1), block...) // END_HEADERS and END_STREAM
 	}
 	if _, err := conn.Write(out); err != nil {
 		t.Fatal(err)
 	}
 	go func() { _, _ = io.Copy(io.Discard, conn) }()
+	return conn
 }
 
 // mostInUse is the most that is in use, beyond base, until the time is over.

@@ -46,6 +46,9 @@ type requestBody struct {
 	held   int64         // bytes claimed
 
 	memory, largeMemory, place bound.Hold
+	// among is the request's place among those over HTTP/2, which it can lose while it waits for its
+	// client; nil for none.
+	among *bound.Hold
 
 	mu      sync.Mutex
 	evicted bool
@@ -58,6 +61,9 @@ type requestBody struct {
 func (s *Server) openBody(w http.ResponseWriter, r *http.Request) *requestBody {
 	rec := w.(*recorder)
 	rec.body = s.bodies.open(rec.ResponseWriter, r)
+	if r.ProtoMajor > 1 {
+		rec.body.among = &rec.place
+	}
 	return rec.body
 }
 
@@ -75,7 +81,14 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	}
 	turn := bound.TurnOf(b.context)
 	turn.Pause()
+	if b.among != nil {
+		b.among.Evictable(b.evict)
+		b.among.Idle(b.idle)
+	}
 	n, err := b.in.Read(p)
+	if b.among != nil {
+		b.among.Evictable(nil)
+	}
 	turn.Resume()
 	waited := time.Since(began)
 	b.account(n, waited)
@@ -221,7 +234,9 @@ func (b *requestBody) evict() {
 		return
 	}
 	b.evicted = true
-	b.cancel()
+	if b.cancel != nil {
+		b.cancel()
+	}
 	_ = b.controller.SetReadDeadline(time.Now())
 	if b.onEvict != nil {
 		b.onEvict()

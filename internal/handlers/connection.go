@@ -5,13 +5,12 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync/atomic"
 
 	"kvgateway/internal/bound"
 )
 
-// A connection is one that carries requests. Over HTTP/2 it is what bounds are shared by: many
+// A connection is one that carries requests. Over HTTP/2 it has shares of its own of some bounds: many
 // clients can have one address, and one client many requests.
 type connection struct {
 	name string // unique in this process
@@ -49,23 +48,24 @@ func connectionOf(r *http.Request) *connection {
 	return c
 }
 
-// place takes a place among the requests of an HTTP/2 connection, which ends with the request. A
-// long poll needs none: it waits as a watch does, and counts as one.
-func (s *Server) place(r *http.Request, hold *bound.Hold) error {
-	if r.ProtoMajor < 2 || isLongPoll(r) {
-		return nil
-	}
+// perConnection returns the owner of what a request takes of a bound that is shared by addresses, and
+// of which each connection of an address has a part.
+func perConnection(r *http.Request) string {
 	c := connectionOf(r)
 	if c == nil {
-		return nil
+		return ownerOf(r)
 	}
-	return s.answers.requests.Take(r.Context(), hold, c.name, 1, nil)
+	return bound.Part(ownerOf(r), c.name)
 }
 
-// isLongPoll reports whether a request may wait for a change of a key before it is answered.
-func isLongPoll(r *http.Request) bool {
-	return r.Method == http.MethodGet && strings.Contains(r.URL.EscapedPath(), "/keys/") &&
-		len(r.Header["Prefer"]) > 0 && len(r.Header["If-None-Match"]) > 0
+// place waits for a place among the requests of an HTTP/2 connection that are answered. It ends with
+// the request, or when that takes the place of a stream instead.
+func (s *Server) place(r *http.Request, hold *bound.Hold) error {
+	c := connectionOf(r)
+	if r.ProtoMajor < 2 || c == nil {
+		return nil
+	}
+	return s.answers.requests.Take(r.Context(), hold, perConnection(r), 1, nil)
 }
 
 // cutter returns what closes the connection of a request that shares it with others, nil if it does

@@ -217,6 +217,7 @@ func testIDOfOtherContentIsReset(t *testing.T, form func(*setup)) {
 		{"ignore_deletes=true", "", reset},
 		{"", "include_history=true", same},
 		{"resume_from_revision=2", "", reset},
+		{"resume_from_revision=2", "resume_from_revision=2", same},
 		{"", "heartbeat=1s&bookmarks=event", same},
 		{"", "events=message", same},
 	} {

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
 )
@@ -37,16 +36,13 @@ func unchanged(have kvclient.Condition, e *kvclient.Entry, err error) bool {
 	return err == nil && have.Matches(e, e.Epoch)
 }
 
-// longPoll reads, and where the client has that already it waits for a change, in the place of a
-// stream.
+// longPoll reads, and where the client has that already it waits for a change. From when it waits it
+// has the place of a stream, until its answer is sent.
 func (s *Server) longPoll(rec *recorder, read entryRead, have kvclient.Condition,
 	wait time.Duration) (kvclient.Entry, error) {
-	r := rec.request
-	ctx, answer := r.Context(), rec.Header()
-	var place bound.Hold
-	defer place.Release()
+	ctx, answer := rec.request.Context(), rec.Header()
 	if read.options.MinRevision != (kvclient.Position{}) { // the first read may wait already
-		if err := s.enterStreams(r, &place); err != nil {
+		if err := s.enterPoll(rec); err != nil {
 			return kvclient.Entry{}, err
 		}
 	}
@@ -54,10 +50,8 @@ func (s *Server) longPoll(rec *recorder, read entryRead, have kvclient.Condition
 	if !unchanged(have, &e, err) {
 		return e, err
 	}
-	if place.Size() == 0 {
-		if err := s.enterStreams(r, &place); err != nil {
-			return e, err
-		}
+	if err := s.enterPoll(rec); err != nil {
+		return e, err
 	}
 	return s.awaitChange(ctx, rec, read, have, wait, e, err)
 }

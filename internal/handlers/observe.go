@@ -31,7 +31,9 @@ type recorder struct {
 	request *http.Request
 	limits  *answerLimits
 	turn    *bound.Turn // to work; nil for a request that needs none
+	open    bound.Hold  // among the requests over HTTP/2 that are open
 	place   bound.Hold  // among the requests of an HTTP/2 connection
+	stream  streamPlace // in the place of the two, of a long poll that waits
 	heads   bound.Hold  // the bytes of a large head
 	answer  *delivery   // nil until more is to be written than net/http buffers
 
@@ -94,6 +96,8 @@ func (s *Server) finish(rec *recorder, r *http.Request) {
 		rec.answer.end()
 	}
 	rec.heads.Release()
+	rec.open.Release()
+	rec.stream.release()
 	*rec = recorder{}
 	recorders.Put(rec)
 }

@@ -55,24 +55,27 @@ type BuildInfo struct {
 
 // A Server answers the gateway's requests.
 type Server struct {
-	options  Options
-	client   *kvclient.Client
-	feeds    *feed.Hub
-	loops    *sse.Loops // nil for none
-	streams  *bound.Bound
-	work     *bound.Bound // requests
-	heads    *bound.Bound // bytes of large heads of requests
-	answers  *answerLimits
-	waiting  *sse.Limits // of what waits for the clients of streams
-	logger   zerolog.Logger
-	router   chi.Router
-	handler  http.Handler // the router, behind what allows other origins
-	metrics  *metrics
-	unrouted *routeObserver // of what is answered before a route is found, or has none
-	ids      *requestIDs
-	pages    map[string]problemKind
-	yaml     []byte
-	json     []byte
+	options Options
+	client  *kvclient.Client
+	feeds   *feed.Hub
+	loops   *sse.Loops // nil for none
+	streams *bound.Bound
+	// streamMemory is that of the streams that have a goroutine, and of long polls.
+	streamMemory *bound.Bound
+	work         *bound.Bound // requests
+	heads        *bound.Bound // bytes of large heads of requests
+	answers      *answerLimits
+	http2        *http2Limits
+	waiting      *sse.Limits // of what waits for the clients of streams
+	logger       zerolog.Logger
+	router       chi.Router
+	handler      http.Handler // the router, behind what allows other origins
+	metrics      *metrics
+	unrouted     *routeObserver // of what is answered before a route is found, or has none
+	ids          *requestIDs
+	pages        map[string]problemKind
+	yaml         []byte
+	json         []byte
 
 	bodies       *bodyBounds
 	transactions *transactionRates
@@ -106,9 +109,13 @@ func New(options Options) (*Server, error) {
 		logger:  options.Logger,
 		metrics: newMetrics(options, streams, loops, waiting),
 		streams: streams,
+
+		streamMemory: newStreamMemory(options.Bounds, options.MaxStreams),
+
 		work:    newWork(options.Bounds),
 		heads:   newHeads(options.Bounds),
 		answers: answers,
+		http2:   newHTTP2Limits(options.Bounds),
 		waiting: waiting,
 		loops:   loops,
 		ids:     newRequestIDs(),
@@ -144,6 +151,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			drain(w, r.Body)
 		}
 	}()
+	if !s.enter(rec, r) {
+		return
+	}
 	if err := s.admit(rec, r); err != nil {
 		s.fail(rec, r, err)
 		return

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -12,8 +13,11 @@ import (
 
 // sharedReads lets long polls of one key, and requests for one large value, share the reads of it,
 // and with them the memory of what was read: of 1,500 that wait for a key of 1 MB each would read it
-// at each change. Long polls of all clients share, and else those of one client: a read waits in the
-// line of one. The zero value is ready.
+// at each change. Long polls of all clients share, and else those of one client. The zero value is
+// ready.
+//
+// A read waits in the line of the client that began it. Where many others wait in that one, the
+// clients that share the read need not: each of them begins one of its own after a moment.
 //
 // A read of a state that is not older than some revision is shared by everybody who wants just
 // that, also by those who come while it is under way, and for a moment behind. A read without such
@@ -36,6 +40,7 @@ type wantedRead struct {
 // A sharedRead is a read that several requests wait for.
 type sharedRead struct {
 	cancel context.CancelFunc // ends the read, when nobody waits for it any more
+	owner  string             // in whose line it waits
 
 	// Guarded by the mutex of sharedReads.
 	begun   bool
@@ -55,20 +60,44 @@ const sharedFor = 100 * time.Millisecond
 // do is entryRead.do, of a key's last entry, by a read that others may share. The read goes on if
 // the context ends and others wait for it.
 func (s *sharedReads) do(ctx context.Context, h http.Header, q entryRead, owner string) (kvclient.Entry, error) {
-	read := s.join(ctx, q, owner)
-	defer s.leave(read)
 	turn := bound.TurnOf(ctx)
 	turn.Pause()
+	read := s.join(ctx, q, owner)
+	if own := bound.OwnerOf(ctx); read.owner != own && !read.soon(ctx) {
+		s.leave(read)
+		read = s.join(ctx, q, own)
+	}
+	defer s.leave(read)
 	select {
 	case <-read.done:
 	case <-ctx.Done():
 		return kvclient.Entry{}, ctx.Err()
 	}
-	if err := turn.Begin(ctx); err != nil { // all that share the read go on at once
+	if s.isAlone(read) {
+		turn.Resume() // while it waited for a turn, nothing would count the value that it holds
+	} else if err := turn.Begin(ctx); err != nil { // all that share the read go on at once
 		return kvclient.Entry{}, err
 	}
 	h["Kv-Consistency"] = headerConsistency[read.served]
 	return read.entry, read.err
+}
+
+// othersPatience is how long a request waits for a read in the line of another client.
+const othersPatience = 20 * time.Millisecond
+
+// soon reports whether a read has ended within a moment, and was not refused for what its client has.
+func (r *sharedRead) soon(ctx context.Context) bool {
+	enough := time.NewTimer(othersPatience)
+	defer enough.Stop()
+	select {
+	case <-r.done:
+		_, refused := errors.AsType[*bound.FullError](r.err)
+		return !refused
+	case <-enough.C:
+		return false
+	case <-ctx.Done():
+		return true
+	}
 }
 
 // join returns the read that this one shares, which it begins if there is none.
@@ -87,7 +116,7 @@ func (s *sharedReads) join(ctx context.Context, q entryRead, owner string) *shar
 	}
 	own := bound.WithOwner(context.WithoutCancel(ctx), bound.OwnerOf(ctx)) // in nobody's turn
 	run, cancel := context.WithCancel(own)
-	read := &sharedRead{done: make(chan struct{}), cancel: cancel, waiting: 1}
+	read := &sharedRead{done: make(chan struct{}), cancel: cancel, owner: bound.OwnerOf(ctx), waiting: 1}
 	s.reads[wanted] = read
 	go s.run(run, wanted, read, q, before)
 	return read
@@ -101,6 +130,13 @@ func (s *sharedReads) leave(read *sharedRead) {
 	if read.waiting--; read.waiting == 0 {
 		read.cancel()
 	}
+}
+
+// isAlone reports whether one request only waits for a read.
+func (s *sharedReads) isAlone(read *sharedRead) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return read.waiting == 1
 }
 
 func (r *sharedRead) isDone() bool {

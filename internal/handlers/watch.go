@@ -56,10 +56,14 @@ func (s *Server) watchBuckets(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchRequest) error {
 	request.lastID = "" // the targets have what is in it
 	follower := &streamFollower{request: request}
-	if err := s.enterStreams(r, &follower.place); err != nil {
+	taken, bytes := s.loops != nil && canBeTaken(r), int64(streamBytes)
+	if taken {
+		bytes = 0
+	}
+	if err := s.enterStreams(w.(*recorder), &follower.place, bytes); err != nil {
 		return s.refuseWatch(w, request, err)
 	}
-	if s.loops != nil && canBeTaken(r) {
+	if taken {
 		return s.watchTaken(w, r, follower)
 	}
 	wakeUp := make(chan struct{}, 1)

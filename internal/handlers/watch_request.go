@@ -87,7 +87,7 @@ func parseWatch(r *http.Request, query url.Values) (*watchRequest, error) {
 	if w.lastID = r.Header.Get("Last-Event-Id"); w.lastID == "" {
 		w.lastID = query.Get("last_event_id")
 	}
-	if query.Has("resume_from_revision") && w.lastID == "" {
+	if query.Has("resume_from_revision") {
 		from, err := kvclient.ParseRevision(query.Get("resume_from_revision"))
 		if err != nil || from == 0 {
 			return nil, parameterProblem("resume_from_revision", "resume_from_revision is an integer from 1 to 2^53-1.")

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/sse"
 )
@@ -35,7 +34,7 @@ type followed struct {
 // A streamFollower is what a stream has to say: what its subscriptions tell.
 type streamFollower struct {
 	request       *watchRequest
-	place         bound.Hold // of all streams that may be open
+	place         streamPlace
 	subscriptions []followed
 	turn          int           // the subscription that the events are of
 	events        *[]feed.Event // taken and not yet told; nil if there are none
@@ -51,7 +50,7 @@ var eventLists = sync.Pool{New: func() any { return new(make([]feed.Event, 0, po
 
 // close gives up the subscriptions and the stream's place.
 func (f *streamFollower) close() {
-	f.place.Release()
+	f.place.release()
 	for _, s := range f.subscriptions {
 		s.Close()
 	}

@@ -31,7 +31,7 @@ func newWork(set *bound.Set) *bound.Bound {
 		Of: "requests that wait neither for NATS, for their body, for room nor for a change, each for " +
 			"20 ms at most at a time; one client has two for each processor",
 		Unit: bound.Places, Limit: 4 * WorkShare(), PerOwner: WorkShare(),
-		Lease: workLease, Wait: workWait,
+		Lease: workLease, Wait: workWait, QueuedBy: "connections, http2-requests and streams",
 		AtLimit: "requests wait, clients taking turns; what has waited for 10 s is refused with 429 or 503",
 	})
 }

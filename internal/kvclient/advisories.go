@@ -251,7 +251,6 @@ func (c *Client) apiAdvisory(msg *nats.Msg) {
 	var response struct {
 		apiResponse
 		Purged *uint64 `json:"purged"`
-		Config *jetstream.StreamConfig
 	}
 	readable := json.Unmarshal([]byte(audit.Response), &response) == nil
 	changedNothing := response.Error != nil || response.Purged != nil && *response.Purged == 0
@@ -264,11 +263,22 @@ func (c *Client) apiAdvisory(msg *nats.Msg) {
 	switch {
 	case kind == StreamPurged:
 		a.Key = purgedKey(audit.Request)
-	case kind == StreamUpdated && response.Config != nil:
-		terms := termsOf("", response.Config)
-		a.Terms = &terms
+	case kind == StreamUpdated:
+		a.Terms = requestedTerms(audit.Request)
 	}
 	c.report(a)
+}
+
+// requestedTerms returns the terms that an update has set; nil if the request cannot be read. The
+// response does not tell them: it has the configuration of the moment at which it is written, which
+// is another one if a second update follows at once (measured, nats-server 2.15.2).
+func requestedTerms(request string) *Terms {
+	var config jetstream.StreamConfig
+	if json.Unmarshal([]byte(request), &config) != nil {
+		return nil
+	}
+	terms := termsOf("", &config)
+	return &terms
 }
 
 // purgedKey returns the only key that a purge concerns; "" if there are several, or if it is not

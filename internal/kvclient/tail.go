@@ -26,87 +26,6 @@ const (
 	tailInactive = 30 * time.Second
 )
 
-// A StreamState is what the leader of a bucket's stream says of it at one moment.
-type StreamState struct {
-	// Epoch is the stream's epoch.
-	Epoch Epoch
-	// Created is when the stream was created, as the server says.
-	Created time.Time
-	// At is when the leader said this, by the server's clock.
-	At time.Time
-	// First is the first revision that is still there, and Last the last that was given out.
-	First, Last Revision
-	// Messages is how many messages there are.
-	Messages uint64
-	// Subjects is how many subjects they have.
-	Subjects uint64
-	// LastTime is when the last message was stored.
-	LastTime time.Time
-	// Lifetime is the shortest time that an entry or a marker may live; 0 if none vanishes by age.
-	Lifetime time.Duration
-	// Discards says that messages may vanish that nothing took the place of, and nobody is told
-	// which: see discards.
-	Discards bool
-	// History is how many messages are kept of each key.
-	History int64
-	// Terms are those on which the bucket keeps its entries.
-	Terms Terms
-}
-
-// NothingRemoved reports whether the stream still holds every message that it was ever given.
-func (s StreamState) NothingRemoved() bool {
-	return s.Last == 0 || s.First == 1 && s.Messages == uint64(s.Last)
-}
-
-// State asks the server for a bucket and the state of its stream. It returns the errors of
-// [Client.Status], and [ErrUnavailable] while a replicated stream has no leader: then every replica
-// answers, each with what it knows (measured, nats-server 2.15.2;
-// TestClusterStateIsUnavailableWithoutALeader), and that is no answer. A leader that is cut off
-// alone goes on for some 20 s before it finds out; nothing tells a client.
-func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamState, error) {
-	return c.state(ctx, c.writes, name)
-}
-
-// state is State with a choice of the link.
-func (c *Client) state(
-	ctx context.Context, l *link, name BucketName,
-) (*Bucket, StreamState, error) {
-	b, info, err := c.lookUp(ctx, l, name)
-	if err != nil {
-		return nil, StreamState{}, err
-	}
-	if info.Cluster != nil && info.Cluster.Leader == "" && info.Config.Replicas > 1 {
-		return nil, StreamState{}, fmt.Errorf("%w: stream %s has no leader",
-			ErrUnavailable, name.stream())
-	}
-	return b, StreamState{
-		Epoch:    b.epoch,
-		Created:  info.Created,
-		At:       info.TimeStamp,
-		First:    Revision(info.State.FirstSeq),
-		Last:     Revision(info.State.LastSeq),
-		Messages: info.State.Msgs,
-		Subjects: info.State.NumSubjects,
-		LastTime: info.State.LastTime,
-		Lifetime: lifetime(info.Config),
-		Discards: discards(&info.Config),
-		History:  info.Config.MaxMsgsPerSubject,
-		Terms:    termsOf(b.readPrefix, &info.Config),
-	}, nil
-}
-
-// lifetime returns the shortest time that a message may live: the stream's, or one of the message's
-// own, which is at least a second.
-func lifetime(config jetstream.StreamConfig) time.Duration {
-	switch {
-	case !config.AllowMsgTTL:
-		return config.MaxAge
-	case config.MaxAge == 0:
-		return time.Second
-	}
-	return min(config.MaxAge, time.Second)
-}
-
 // NextRevision asks the leader for the first revision after one that is still stored; it returns 0
 // if there is none.
 func (b *Bucket) NextRevision(ctx context.Context, after Revision) (Revision, error) {
@@ -135,6 +54,10 @@ func (b *Bucket) StoredAt(ctx context.Context, revision Revision) (time.Time, er
 	return m.Time, nil
 }
 
+// idleHeartbeat describes what the server sends while it has nothing to deliver. The time until the
+// next heartbeat begins with each message and with each heartbeat (measured, nats-server 2.15.2).
+const idleHeartbeat = "Idle Heartbeat"
+
 // errConnectionLost ends a tail whose connection was lost.
 var errConnectionLost = fmt.Errorf("%w: the connection was lost", ErrUnavailable)
 
@@ -147,7 +70,7 @@ var errConnectionLost = fmt.Errorf("%w: the connection was lost", ErrUnavailable
 //	what comes                      | what the tail does
 //	a message, next in number       | delivers it
 //	a message with another number   | ends: messages were lost
-//	100 (a heartbeat)               | notes that the server was heard
+//	100 (a heartbeat)               | notes that the server was heard, and had nothing to deliver
 //	409 Batch Completed             | nothing: the batch was counted to its end, and the next
 //	                                | one is asked for already
 //	408                             | the batch has expired: asks for a quiet one
@@ -160,8 +83,8 @@ var errConnectionLost = fmt.Errorf("%w: the connection was lost", ErrUnavailable
 // A tail does not notice a consumer that is alive and delivers nothing, as one that is paused or on
 // a replica that is behind: the feed does.
 type Tail struct {
-	// C brings entries, at least one at a time. It is closed when the tail ends; Err says why.
-	C <-chan []Entry
+	// C brings what arrives. It is closed when the tail ends; Err says why.
+	C <-chan Arrival
 
 	// bucket is the bucket that is read.
 	bucket *Bucket
@@ -170,7 +93,7 @@ type Tail struct {
 	// cancel ends the tail.
 	cancel context.CancelFunc
 	// out is C, for the goroutine that reads.
-	out chan []Entry
+	out chan Arrival
 	// messages are those that came over the connection and were not looked at yet.
 	messages chan *nats.Msg
 	// began is when the tail began.
@@ -187,11 +110,23 @@ type Tail struct {
 	ahead readAhead
 	// ended is why the last batch ended.
 	ended batchEnd
+	// idle is what the next arrival has as [Arrival.Idle].
+	idle time.Duration
 
 	// mu guards err.
 	mu sync.Mutex
 	// err is why the tail ended.
 	err error
+}
+
+// An Arrival is what a tail delivers at a time.
+type Arrival struct {
+	// Entries are what arrived, at least one entry.
+	Entries []Entry
+	// Idle is how long, at least, the stream had nothing to deliver between the entry before these
+	// and the first of them: the server sends a heartbeat for each half a second in which it has
+	// nothing.
+	Idle time.Duration
 }
 
 // Tail starts reading after a revision, which must not be beyond the stream's last one: a consumer
@@ -216,7 +151,7 @@ func (b *Bucket) Tail(ctx context.Context, after Revision) (*Tail, error) {
 	t := &Tail{
 		bucket:   b,
 		consumer: config.Name,
-		out:      make(chan []Entry),
+		out:      make(chan Arrival),
 		messages: make(chan *nats.Msg, tailBatch+16),
 		last:     after,
 		began:    time.Now(),
@@ -303,7 +238,8 @@ func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
 				left -= len(entries)
 				if len(entries) > 0 {
 					select {
-					case t.out <- entries:
+					case t.out <- Arrival{entries, t.idle}:
+						t.idle = 0
 					case <-ctx.Done():
 						return ctx.Err()
 					}
@@ -327,6 +263,9 @@ func (t *Tail) collect(msg *nats.Msg) (entries []Entry, ended bool, err error) {
 	for {
 		if !strings.HasPrefix(msg.Reply, "$JS.ACK.") {
 			ended, err = t.control(msg)
+			if len(entries) == 0 && first(msg.Header, "Description") == idleHeartbeat {
+				t.idle += tailHeartbeat
+			}
 		} else {
 			var e Entry
 			if e, err = t.entry(msg); err == nil {

@@ -33,11 +33,11 @@ func TestTailsShareTheirConnection(t *testing.T) {
 	for i, tail := range tails {
 		var got []int
 		for len(got) < len(sizes) {
-			entries, ok := <-tail.C
+			arrival, ok := <-tail.C
 			if !ok {
 				t.Fatalf("tail %d ended after %d: %v", i, len(got), tail.Err())
 			}
-			for _, e := range entries {
+			for _, e := range arrival.Entries {
 				if want := sizes[len(got)]; e.Size != want || e.Revision != kvclient.Revision(len(got)+1) {
 					t.Fatalf("tail %d: %d bytes at %d, want %d", i, e.Size, e.Revision, want)
 				}

@@ -20,13 +20,18 @@ type Terms struct {
 	MarkerTTL time.Duration
 	// MessageTTLs says that the server acts on the times to live of messages.
 	MessageTTLs bool
+	// Discards says that messages may vanish that nothing took the place of, and that nobody is
+	// told which: the oldest ones for want of room, those that consumers have read, or schedules
+	// that have run. Buckets of the first clients discard their oldest messages.
+	Discards bool
 	// Subjects is the prefix of the entries' subjects. It changes where a mirror becomes a stream
 	// of its own.
 	Subjects string
 }
 
 // Digest returns a digest of the terms, of four base-36 characters. Clients keep ids, which contain
-// it, for as long as they like, so the digest of given terms must never change.
+// it, for as long as they like, so the digest of given terms must never change. Discards is not
+// part of it, since it does not change what was reported.
 func (t Terms) Digest() string {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d %d %t %s", t.MaxAge, t.MarkerTTL, t.MessageTTLs, t.Subjects)
@@ -40,6 +45,10 @@ func (t Terms) ExceptSubjects() Terms {
 	return t
 }
 
+// EndUntold reports whether an entry may vanish at an end of its own and leave no marker. A client
+// that was not told of that end never learns of it.
+func (t Terms) EndUntold() bool { return t.MessageTTLs && t.MarkerTTL == 0 }
+
 // termsOf reads the terms of a bucket, whose entries have these subjects, from its stream's
 // configuration.
 func termsOf(subjects string, config *jetstream.StreamConfig) Terms {
@@ -47,15 +56,14 @@ func termsOf(subjects string, config *jetstream.StreamConfig) Terms {
 		MaxAge:      config.MaxAge,
 		MarkerTTL:   config.SubjectDeleteMarkerTTL,
 		MessageTTLs: config.AllowMsgTTL,
+		Discards:    discards(config),
 		Subjects:    subjects,
 	}
 }
 
-// discards reports whether a stream may drop messages that nothing took the place of, and tells
-// nobody which: the oldest for want of room, or those that consumers have read. Buckets of the
-// first clients do.
+// discards returns [Terms.Discards].
 func discards(config *jetstream.StreamConfig) bool {
 	bounded := config.MaxMsgs > 0 || config.MaxBytes > 0
 	return config.Discard == jetstream.DiscardOld && bounded ||
-		config.Retention != jetstream.LimitsPolicy
+		config.Retention != jetstream.LimitsPolicy || config.AllowMsgSchedules
 }

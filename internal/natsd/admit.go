@@ -1,12 +1,14 @@
 package natsd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -17,24 +19,26 @@ import (
 // everything.
 const copyLimit = 256 << 20
 
-// admit decides whether the store may be opened, and returns the record to go on with. What the
-// server will cut is copied before, if the loss is accepted or cannot be proved.
-func admit(dataDir string, opts Options) (record, error) {
-	r, err := readRecordFile(dataDir)
+// admit decides whether the store may be opened, and returns the record as it was found and the
+// one to go on with, which lacks the streams whose loss is accepted or cannot be proved. What the
+// server will cut of these is copied before.
+func admit(ctx context.Context, dataDir string, opts Options) (found, r record, err error) {
+	r, err = readRecordFile(dataDir)
 	if err != nil {
 		opts.Logger.Error().Err(err).Msg("it is not known how far the streams had come")
 	}
 	if r.Written.IsZero() {
 		r.SyncAlways = opts.SyncAlways
 	}
-	losses, err := inspect(dataDir, r, opts.Logger)
+	found = r.clone()
+	losses, err := inspect(ctx, dataDir, r, opts.Logger)
 	if err != nil {
-		return r, err
+		return found, r, err
 	}
 	if err := refuse(dataDir, losses, opts, false); err != nil {
-		return r, err
+		return found, r, err
 	}
-	return r, accept(dataDir, r, losses, opts.Logger)
+	return found, r, accept(dataDir, r, losses, opts.Logger)
 }
 
 // refuse returns the error that stops the start, nil if nothing is lost for certain or it is
@@ -61,16 +65,32 @@ func accept(dataDir string, r record, losses []loss, log zerolog.Logger) error {
 	to := filepath.Join(dataDir, "set-aside", time.Now().UTC().Format("20060102T150405.000000"))
 	room := int64(copyLimit)
 	for _, l := range losses {
+		if l.gone {
+			r.forgive(l, nil, log)
+			continue
+		}
 		kept, err := copyBlocks(l, filepath.Join(to, l.stream, messagesDir), &room)
 		if err != nil {
 			return fmt.Errorf("the damaged blocks of %s cannot be copied: %w", l.stream, err)
 		}
-		if err := rebuildNext(l.dir); err != nil {
-			return err
-		}
 		r.forgive(l, kept, log)
 	}
+	for _, dir := range damagedDirs(losses) {
+		if err := rebuildNext(dir); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// damagedDirs returns the directories of the streams that are there and have lost something.
+func damagedDirs(losses []loss) (dirs []string) {
+	for _, l := range losses {
+		if !l.gone && !slices.Contains(dirs, l.dir) {
+			dirs = append(dirs, l.dir)
+		}
+	}
+	return dirs
 }
 
 // rebuildNext makes the server read a stream's blocks anew when it opens the store, and cut them where
@@ -96,13 +116,18 @@ func (r record) forgive(l loss, kept []string, log zerolog.Logger) {
 		Msg("the store is opened although a stream has lost data")
 }
 
-// copyBlocks copies the damaged blocks of a stream and its state, and returns where they are.
+// copyBlocks copies the damaged blocks of a stream, its newest one, at which the stream ends, and
+// its state. It returns where the copies are.
 func copyBlocks(l loss, to string, room *int64) (kept []string, err error) {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return nil, err
 	}
-	for _, name := range append([]string{stateName}, l.blocks...) {
-		path := filepath.Join(l.dir, messagesDir, name)
+	names := append([]string{stateName}, l.blocks...)
+	if numbers := blockNumbers(blockSizes(l.dir)); len(numbers) > 0 {
+		names = append(names, blockName(numbers[len(numbers)-1]))
+	}
+	for _, name := range names {
+		path, target := filepath.Join(l.dir, messagesDir, name), filepath.Join(to, name)
 		info, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() > *room {
 			continue
@@ -110,13 +135,16 @@ func copyBlocks(l loss, to string, room *int64) (kept []string, err error) {
 		if err != nil {
 			return kept, err
 		}
-		*room -= info.Size()
-		if err := copyFile(path, filepath.Join(to, name)); err != nil {
-			return kept, err
+		if isMissing(target) { // else it was copied for another loss
+			*room -= info.Size()
+			if err := copyFile(path, target); err != nil {
+				return kept, err
+			}
 		}
-		kept = append(kept, filepath.Join(to, name))
+		kept = append(kept, target)
 	}
-	return kept, syncPath(to)
+	slices.Sort(kept)
+	return slices.Compact(kept), syncPath(to)
 }
 
 func copyFile(from, to string) error {

@@ -2,6 +2,7 @@ package natsd
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -48,7 +49,10 @@ type blockScan struct {
 
 // scanBlock reads a message block as nats-server does when it rebuilds a stream's state. The server
 // cuts the file where the first record begins that it cannot read.
-func scanBlock(path, stream string, index uint32) (blockScan, error) {
+func scanBlock(ctx context.Context, path, stream string, index uint32) (blockScan, error) {
+	if ctx.Err() != nil {
+		return blockScan{}, context.Cause(ctx)
+	}
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return blockScan{}, err

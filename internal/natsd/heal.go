@@ -31,6 +31,14 @@ var (
 // WriteError returns why the store takes no writes, such as a full disk, nil if it does. It is told
 // from what the last look has found, at most two seconds ago.
 func (s *Server) WriteError() error {
+	if s.unsynced.Load() { // for good: what the system could not write it may have dropped
+		return errCannotWrite
+	}
+	return s.foundFailure()
+}
+
+// foundFailure returns what the last look has found.
+func (s *Server) foundFailure() error {
 	if failure := s.failure.Load(); failure != nil {
 		return *failure
 	}
@@ -48,7 +56,7 @@ func (s *Server) watchOver() {
 		case <-tick.C:
 		}
 		room := hasRoom(s.dir)
-		if room && s.WriteError() == nil && looks%askEvery != 0 {
+		if room && s.foundFailure() == nil && looks%askEvery != 0 {
 			continue
 		}
 		if err := s.look(room); err != nil {
@@ -86,7 +94,7 @@ func (s *Server) look(room bool) error {
 
 // setFailure notes why the store takes no writes, and logs it if that is news.
 func (s *Server) setFailure(reason, cause error) {
-	was := s.WriteError()
+	was := s.foundFailure()
 	if reason == nil {
 		s.failure.Store(nil)
 		if was != nil {

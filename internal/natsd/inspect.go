@@ -1,20 +1,15 @@
 package natsd
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/rs/zerolog"
 )
-
-// readLimit is how many bytes of message blocks are read at a start after a clean stop, which
-// takes a second from memory and a few from a disk.
-const readLimit = 512 << 20
 
 // A LossError says that the store has lost data that was stored, as far as that can be proved.
 type LossError struct {
@@ -40,6 +35,9 @@ type loss struct {
 	dir    string
 	text   string
 	blocks []string // the files that are damaged
+	// gone says that the stream is not there as a whole, so that there are no blocks to copy, or
+	// that mend will set all of them aside.
+	gone bool
 	// certain says that acknowledged data is gone. After a power cut with a sync interval the end
 	// of what was written may be unreadable, which that setting accepts.
 	certain bool
@@ -50,43 +48,63 @@ type loss struct {
 // nats-server 2.15.2 trusts its state file if that belongs to the newest block; else it reads every
 // block anew. Either way it cuts a block where it comes upon a record that it cannot read, at its
 // start or when it loads the block later, and everything behind is lost: revisions are then given
-// out again. Where it cuts nothing it answers that the damaged message was never there (both
-// measured). So the blocks are read here before: all of them where the server will read them too,
-// and else as many as fit into readLimit, but the newest of each stream always.
-func inspect(dataDir string, r record, log zerolog.Logger) ([]loss, error) {
+// out again. Where it cuts nothing it answers that the damaged message was never there, or does not
+// come to the end of its start (all measured). So every block is read here before.
+func inspect(ctx context.Context, dataDir string, r record, log zerolog.Logger) ([]loss, error) {
 	dirs, err := streamDirs(dataDir)
 	if err != nil {
 		return nil, err
 	}
 	var losses []loss
-	began, room := time.Now(), int64(readLimit)
+	read := newReading(dirs, log)
+	defer read.tell()()
 	for _, dir := range dirs {
 		if lacksConfiguration(dir) || exists(filepath.Join(dir, purgeLeftover)) {
 			continue // mend and the server finish the deletion or the purge that was under way
 		}
-		found, err := inspectStream(dir, r, &room)
+		found, err := inspectStream(ctx, dir, r, read)
 		if err != nil {
 			return nil, fmt.Errorf("stream in %s cannot be inspected: %w", dir, err)
 		}
 		losses = append(losses, found...)
 	}
-	r.tellOfTheAbsent(dirs, log)
-	if took := time.Since(began); took > time.Second {
-		log.Info().Dur("duration_ms", took).Msg("the message blocks were read")
-	}
-	return losses, nil
+	return append(losses, r.absent(dataDir, log)...), nil
 }
 
-// tellOfTheAbsent logs which streams are gone as a whole: that is what a deletion looks like that
-// came after the record.
-func (r record) tellOfTheAbsent(dirs []string, log zerolog.Logger) {
+// absent returns the streams that are gone as a whole, if the record is that of a clean stop. After
+// another stop that is what a deletion looks like that came behind the record, so that it is logged
+// only.
+func (r record) absent(dataDir string, log zerolog.Logger) (losses []loss) {
 	for name, entry := range r.Streams {
-		here := slices.ContainsFunc(dirs, func(dir string) bool { return filepath.Base(dir) == name })
-		if !here {
-			log.Warn().Str("stream", name).Uint64("last_revision", entry.Last).Time("recorded", r.Written).
+		dir := filepath.Join(streamsDir(dataDir), name)
+		text, gone := entry.isGone(dir)
+		switch {
+		case gone && r.Clean:
+			text = fmt.Sprintf("stream %s in %s: %s; it had come to revision %d",
+				name, dir, text, entry.Last)
+			losses = append(losses,
+				loss{stream: name, dir: dir, text: text, certain: true, gone: true})
+		case gone && isMissing(dir):
+			log.Warn().Str("stream", name).
+				Uint64("last_revision", entry.Last).Time("recorded", r.Written).
 				Msg("a stream is not there any more: it was deleted, or its directory was lost")
 		}
 	}
+	return losses
+}
+
+// isGone reports whether a stream is not in its directory any more, and how that shows. A
+// configuration that cannot be read is no sign of it, and stops the start by itself.
+func (e recorded) isGone(dir string) (how string, gone bool) {
+	switch created, err := createdOf(dir); {
+	case isMissing(dir):
+		return "its directory is missing", true
+	case lacksConfiguration(dir):
+		return "its configuration is missing", true
+	case err == nil && !created.Equal(e.Created):
+		return "another stream of its name is in its directory", true
+	}
+	return "", false
 }
 
 // An inspection is under way for one stream.
@@ -100,8 +118,8 @@ type inspection struct {
 	losses    []loss
 }
 
-// inspectStream inspects one stream. It takes what it reads from room, unless it must read it.
-func inspectStream(dir string, r record, room *int64) ([]loss, error) {
+// inspectStream inspects one stream.
+func inspectStream(ctx context.Context, dir string, r record, read *reading) ([]loss, error) {
 	i := &inspection{dir: dir, name: filepath.Base(dir), record: r}
 	created, err := createdOf(dir)
 	if err != nil {
@@ -111,33 +129,24 @@ func inspectStream(dir string, r record, room *int64) ([]loss, error) {
 	state, readable := readState(dir, i.name)
 	i.last = state.Last
 	sizes := blockSizes(dir)
-	blocks := blockNumbers(sizes)
-	i.clean = r.Clean && i.known && readable && state.Checksum == i.entry.Checksum
-	if i.clean {
-		i.compare(sizes)
-		blocks = newest(blocks, sizes, room)
+	untouched := state.Checksum == i.entry.Checksum
+	i.clean = r.Clean && i.known && readable && untouched
+	if r.Clean && i.known && (untouched || !readable) {
+		i.compare(sizes) // a start that was refused may have opened the others
 	}
-	if err := i.scan(blocks); err != nil {
+	blocks := blockNumbers(sizes)
+	scans, err := read.scan(ctx, dir, blocks, sizes)
+	if err != nil {
 		return nil, err
 	}
+	i.judgeAll(blocks, scans)
 	if i.known && i.last < i.entry.Last {
 		i.add(true, nil, "it ends at revision %d, and had come to %d", i.last, i.entry.Last)
 	}
-	return i.losses, nil
-}
-
-// newest returns the newest block and those before it that fit into room, which they take.
-func newest(blocks []uint32, sizes map[string]int64, room *int64) []uint32 {
-	first := len(blocks)
-	for first > 0 {
-		size := sizes[blockName(blocks[first-1])]
-		if first < len(blocks) && size > *room {
-			break
-		}
-		*room -= size
-		first--
+	if i.known && i.entry.Lost > 0 {
+		i.add(true, nil, "at least %d messages were lost while the server ran", i.entry.Lost)
 	}
-	return blocks[first:]
+	return i.losses, nil
 }
 
 // compare reports the blocks that are not what a clean stop has left.
@@ -152,22 +161,16 @@ func (i *inspection) compare(sizes map[string]int64) {
 	}
 }
 
-// scan reads blocks, of which the last is the newest.
-func (i *inspection) scan(blocks []uint32) error {
+// judgeAll goes through what was read of the blocks, of which the last is the newest.
+func (i *inspection) judgeAll(blocks []uint32, scans []blockScan) {
 	before := uint64(0) // the last revision of the blocks before
-	for n, number := range blocks {
-		name := blockName(number)
-		found, err := scanBlock(filepath.Join(i.dir, messagesDir, name), i.name, number)
-		if err != nil {
-			return err
-		}
+	for n, found := range scans {
 		before = max(before, found.last)
 		i.last = max(i.last, found.last)
 		if found.bad >= 0 {
-			i.judge(name, found, before, n == len(blocks)-1)
+			i.judge(blockName(blocks[n]), found, before, n == len(blocks)-1)
 		}
 	}
-	return nil
 }
 
 // judge decides what a record means that cannot be read. In the newest block it can be the last

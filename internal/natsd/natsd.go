@@ -69,6 +69,7 @@ type Server struct {
 	watched sync.WaitGroup
 
 	failure  atomic.Pointer[error] // why the store takes no writes, nil while it does
+	unsynced atomic.Bool           // what was stored could not be synced
 	recorder recorder
 }
 
@@ -78,7 +79,8 @@ type instance struct {
 	log *serverLog
 }
 
-// Start locks the data directory, starts the server on it and returns when JetStream answers, within two minutes.
+// Start locks the data directory, reads what is stored in it, starts the server on it and returns when JetStream answers,
+// within two minutes after the reading.
 // The context bounds the start only; a server that has started runs until Shutdown.
 //
 // It fails with an *InUseError when another process holds the directory, and when the directory cannot be written, a
@@ -107,16 +109,19 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s.watched.Go(s.watchOver)
 	s.watched.Go(s.keepRecord)
+	if opts.syncsItself() {
+		s.watched.Go(s.keepSynced)
+	}
 	return s, nil
 }
 
 // open starts the server on a store that has lost nothing, or whose loss is accepted.
 func (s *Server) open(ctx context.Context) error {
-	r, err := admit(s.dir, s.opts)
+	found, r, err := admit(ctx, s.dir, s.opts)
 	if err != nil {
 		return err
 	}
-	s.recorder.record = r
+	s.recorder.record = r.clone() // which begin changes
 	if err := s.recorder.begin(s.dir, s.opts); err != nil {
 		return err
 	}
@@ -130,10 +135,10 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	if err != nil {
 		i.shutdown()
-		return errors.Join(err, r.write(s.dir)) // the next start compares with the same
+		return errors.Join(err, found.write(s.dir)) // the next start compares with the same
 	}
 	for _, l := range losses {
-		r.forgive(l, nil, s.opts.Logger)
+		s.recorder.record.forgive(l, nil, s.opts.Logger)
 	}
 	s.current = i
 	return nil
@@ -187,7 +192,7 @@ func serverOptions(dir string, opts Options) (*server.Options, error) {
 		JetStream:              true,
 		StoreDir:               dir,
 		SyncAlways:             opts.SyncAlways,
-		SyncInterval:           opts.SyncInterval,
+		SyncInterval:           opts.serverInterval(),
 		DontListen:             opts.Listen == "",
 		NoSigs:                 true, // signals are run.go's
 		DisableJetStreamBanner: true,

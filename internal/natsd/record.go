@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,6 +44,9 @@ type recorded struct {
 	First    uint64    `json:"first"`
 	Last     uint64    `json:"last"`
 	Messages uint64    `json:"messages"`
+	// Lost is how many messages the stream has lost while a server ran, as far as that shows: see
+	// lostBy. It stays until the loss is accepted.
+	Lost uint64 `json:"lost,omitempty"`
 	// Checksum and Blocks are given by a clean stop only: the checksum of the server's state file
 	// and the size of each file of messages.
 	Checksum string           `json:"checksum,omitempty"`
@@ -78,6 +82,12 @@ func (r record) write(dataDir string) error {
 	return syncPath(dataDir)
 }
 
+// clone returns a record of the same content that can be changed by itself.
+func (r record) clone() record {
+	r.Streams = maps.Clone(r.Streams)
+	return r
+}
+
 // of returns what the record says of a stream, false if that is another of the same name.
 func (r record) of(stream string, created time.Time) (recorded, bool) {
 	entry, known := r.Streams[stream]
@@ -85,16 +95,35 @@ func (r record) of(stream string, created time.Time) (recorded, bool) {
 }
 
 // advance puts what is known now in place of what the record says, stream by stream, and returns
-// those that have gone back: these keep what is recorded, so that the next start tells of them.
-func (r *record) advance(now map[string]recorded) (back []string) {
+// what has gone wrong since. Streams that have gone back keep what is recorded, and those that have
+// lost messages stay marked, so that the next start tells of them.
+func (r *record) advance(now map[string]recorded) (news []string) {
 	for name, entry := range now {
-		if was, known := r.of(name, entry.Created); known && entry.Last < was.Last {
-			back = append(back, fmt.Sprintf("%s (%d, was %d)", name, entry.Last, was.Last))
-			now[name] = was
+		was, known := r.of(name, entry.Created)
+		if known && entry.Last < was.Last {
+			news = append(news, fmt.Sprintf("stream %s has lost its newest revisions: it ends at %d, "+
+				"and had come to %d", name, entry.Last, was.Last))
+			entry = was
 		}
+		if entry.Lost > was.Lost || !known && entry.Lost > 0 {
+			news = append(news, fmt.Sprintf("stream %s has lost at least %d messages", name, entry.Lost))
+		}
+		if known {
+			entry.Lost = max(entry.Lost, was.Lost)
+		}
+		now[name] = entry
 	}
 	r.Streams = now
-	return back
+	return news
+}
+
+// lostBy returns how many messages a stream has lost for certain by what its server says. Where
+// nats-server 2.15.2 cuts a block that it loads, it counts the messages anew and says nothing, but
+// goes on to count the subjects of what it has cut (measured). No stream has more subjects than
+// messages.
+func lostBy(state server.StreamState) uint64 {
+	subjects := uint64(state.NumSubjects)
+	return subjects - min(subjects, state.Msgs)
 }
 
 // details returns the streams of a server with their configurations.
@@ -119,7 +148,7 @@ func running(ns *server.Server) (map[string]recorded, error) {
 			continue
 		}
 		streams[s.Name] = recorded{Created: s.Created, First: s.State.FirstSeq, Last: s.State.LastSeq,
-			Messages: s.State.Msgs}
+			Messages: s.State.Msgs, Lost: lostBy(s.State)}
 	}
 	return streams, nil
 }
@@ -146,11 +175,17 @@ func stopped(
 				return nil, err
 			}
 		}
+		entry, known := ran[name]
+		known = known && entry.Created.Equal(created)
 		if state, ok := readState(dir, name); ok {
 			streams[name] = recorded{Created: created, First: state.First, Last: state.Last,
 				Messages: state.Messages, Checksum: state.Checksum, Blocks: blockSizes(dir)}
-		} else if entry, known := ran[name]; known && entry.Created.Equal(created) {
+		} else if known {
 			streams[name] = entry
+		}
+		if stream, here := streams[name]; here && known {
+			stream.Lost = entry.Lost
+			streams[name] = stream
 		}
 	}
 	return streams, nil

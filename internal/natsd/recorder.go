@@ -60,9 +60,9 @@ func atMost(entries, now map[string]recorded) map[string]recorded {
 
 // advance brings the record up to date. r.mu must be held.
 func (r *recorder) advance(now map[string]recorded, opts Options) {
-	for _, stream := range r.record.advance(now) {
-		opts.Logger.Error().Str("stream", stream).
-			Msg("a stream has lost its newest revisions while the server ran: the next start will refuse it")
+	for _, loss := range r.record.advance(now) {
+		opts.Logger.Error().Str("loss", loss).
+			Msg("a stream has lost messages while the server ran: the next start will refuse it")
 	}
 }
 

@@ -50,7 +50,8 @@ func streamDirs(dataDir string) ([]string, error) {
 // left is a configuration; the log tells of it.)
 //
 // A deletion removes the configuration first. Killed right then, the messages stay, and come back as the content of the
-// next bucket of that name. They are set aside, since only somebody who knows can say that nobody misses them. The same is left
+// next bucket of that name. They are set aside, since only somebody who knows can say that nobody misses them. After a clean
+// stop nothing was interrupted, and inspect has reported the loss before. The same is left
 // of every deletion of a stream whose name has 255 bytes, since the server moves the directory to a name that is one longer.
 //
 // Anything else is damage, which checkRecovered reports.
@@ -73,7 +74,9 @@ func mendStream(dataDir, dir string, log zerolog.Logger) error {
 		if err != nil {
 			return err
 		}
-		log.Warn().Str("moved_to", to).Msg("set aside the messages of a stream without configuration: its deletion was interrupted")
+		log.Warn().Str("moved_to", to).
+			Msg("set aside the messages of a stream without configuration: " +
+				"its deletion was interrupted, or the file was lost")
 	}
 	if sum, interrupted := interruptedUpdate(dir); interrupted {
 		log.Warn().Msg("finished a change of the stream's configuration that was interrupted")
@@ -82,9 +85,14 @@ func mendStream(dataDir, dir string, log zerolog.Logger) error {
 	return nil
 }
 
-// lacksConfiguration is true only where the file is known not to be there: a disk that fails to answer says nothing.
+// lacksConfiguration reports whether a stream's directory has no configuration, or is missing.
 func lacksConfiguration(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, server.JetStreamMetaFile))
+	return isMissing(filepath.Join(dir, server.JetStreamMetaFile))
+}
+
+// isMissing is true only of what is known not to be there: a disk that fails to answer says nothing.
+func isMissing(path string) bool {
+	_, err := os.Stat(path)
 	return errors.Is(err, fs.ErrNotExist)
 }
 

@@ -25,6 +25,16 @@ func stopped(t *testing.T) (dataDir, streamDir string) {
 	return dataDir, filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
 }
 
+// ended is stopped, but the server was killed.
+func ended(t *testing.T) (dataDir, streamDir string) {
+	t.Helper()
+	opts := natsd.Options{DataDir: t.TempDir(), SyncAlways: true}
+	s := start(t, opts)
+	put(t, bucket(t, s), "a", "1")
+	dataDir = killed(t, s, opts.DataDir)
+	return dataDir, filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
+}
+
 func edit(t *testing.T, path string, change func([]byte) []byte) {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -116,7 +126,7 @@ func TestInterruptedCreation(t *testing.T) {
 			dataDir := t.TempDir()
 			s := start(t, natsd.Options{DataDir: dataDir})
 			bucket(t, s)
-			s.Shutdown()
+			dataDir = killed(t, s, dataDir)
 			streamDir := filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
 			for _, file := range append(missing, "msgs") { // messages come after the configuration
 				if err := os.RemoveAll(filepath.Join(streamDir, file)); err != nil {
@@ -134,7 +144,7 @@ func TestInterruptedCreation(t *testing.T) {
 // TestInterruptedDeletion is a kill after the first step of a deletion. The server would show the deleted bucket's values
 // in the next bucket of that name.
 func TestInterruptedDeletion(t *testing.T) {
-	dataDir, streamDir := stopped(t)
+	dataDir, streamDir := ended(t)
 	if err := os.Remove(filepath.Join(streamDir, "meta.inf")); err != nil {
 		t.Fatal(err)
 	}

@@ -24,11 +24,11 @@ type Attack struct {
 
 // All are the attacks in the order in which they are tried.
 var All = []Attack{
-	unreadValues, unreadValuesPlain, unreadEntries, unreadEntry,
+	unreadValues, floodHTTP2, unreadValuesPlain, unreadEntries, unreadEntry,
 	deepList, deepWatch, deepExport, withinBounds,
 	filters, match, scan, abandon, missing, stuck,
 	trickledImports, unreadExports, trickledTransactions, junk, trickledPuts,
-	herd, polls, descriptors,
+	herd, polls, pollsHTTP2, descriptors,
 }
 
 // Find returns the attack of that name.
