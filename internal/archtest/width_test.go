@@ -27,7 +27,6 @@ var notYetNarrow = []string{
 	"internal/jsonpatch",
 	"internal/kvclient",
 	"internal/natsd",
-	"internal/natstest",
 	"internal/sse",
 	"test/adversary",
 	"test/adversary/attack",
