@@ -9,9 +9,9 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A bucket whose only replica is on a node that is down is there, and out of reach for a while: that is no surprise, and nothing
-// was done.
-func TestBucketOnANodeThatIsDown(t *testing.T) {
+// A bucket whose only replica is on a node that is down is there, and out of reach for a while:
+// that is no surprise, and nothing was done.
+func TestBucketOnANodeThatIsDownIsUnavailable(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts three servers")
 	}
@@ -39,7 +39,7 @@ func TestBucketOnANodeThatIsDown(t *testing.T) {
 	if _, err := get(t, b, "k"); !errors.Is(err, kvclient.ErrUnavailable) {
 		t.Errorf("get: %v, want ErrUnavailable", err)
 	}
-	if err := write(b, t, "k", "w"); !errors.Is(err, kvclient.ErrUnavailable) {
+	if err := write(t, b, "k", "w"); !errors.Is(err, kvclient.ErrUnavailable) {
 		t.Errorf("put: %v, want ErrUnavailable", err)
 	}
 }

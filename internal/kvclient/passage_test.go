@@ -20,12 +20,6 @@ import (
 // large is a value of the largest size that a server takes by default, less some room for headers.
 var large = strings.Repeat("x", 1_000_000)
 
-var anyValue = kvclient.Precondition{IfMatch: kvclient.Condition{Any: true}}
-
-func atRevision(rev kvclient.Revision) kvclient.Precondition {
-	return kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: rev}}}}
-}
-
 // A server drops a connection that has more than 64 MiB of answers unread. 800 reads of 1 MB ask
 // for more than ten times of that.
 func TestParallelReadsOfLargeValuesKeepTheirConnection(t *testing.T) {
@@ -46,7 +40,7 @@ func TestParallelReadsOfLargeValuesKeepTheirConnection(t *testing.T) {
 			return err
 		})
 		readAtOnce(t, b, name+", before a write", 150, func(ctx context.Context) error {
-			_, err := b.Delete(ctx, kvclient.Deletion{Key: key(t, "large"), Precondition: atRevision(99)})
+			_, err := b.Delete(ctx, kvclient.Deletion{Key: key(t, "large"), Precondition: ifRevision(99)})
 			if _, refused := errors.AsType[*kvclient.RevisionMismatchError](err); !refused {
 				return fmt.Errorf("deleted at a wrong revision: %w", err)
 			}
@@ -86,8 +80,8 @@ func readAtOnce(t *testing.T, b *kvclient.Bucket, what string, many int, read fu
 }
 
 // Reads that were given up while nothing came through still have their answers coming, so others
-// must not be asked for instead of them. When all came, or the connection is new, there is room for
-// everybody again.
+// must not be asked for instead of them. When all came, or the connection is new, there is room
+// for everybody again.
 func TestGivenUpReadsKeepTheirRoom(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
@@ -95,7 +89,9 @@ func TestGivenUpReadsKeepTheirRoom(t *testing.T) {
 	bounds := bound.NewSet()
 	c := connect(t, kvclient.Options{URL: p.URL(), RequestTimeout: time.Second, Bounds: bounds})
 	b := shop(t, c, nil)
-	natstest.Eventually(t, soon, "a bucket", func() bool { return write(b, t, "small", "v") == nil })
+	natstest.Eventually(t, soon, "a bucket", func() bool {
+		return write(t, b, "small", "v") == nil
+	})
 	native, err := s.JetStream(t).KeyValue(t.Context(), "shop") // so that the client does not know that it is large
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +115,10 @@ func TestGivenUpReadsKeepTheirRoom(t *testing.T) {
 	}
 	p.Resume()
 	natstest.Eventually(t, soon, "all answers have come", func() bool { return room.Used() == 0 })
-	natstest.Eventually(t, soon, "a read", func() bool { _, err := get(t, b, "large"); return err == nil })
+	natstest.Eventually(t, soon, "a read", func() bool {
+		_, err := get(t, b, "large")
+		return err == nil
+	})
 	p.Pause()
 	for range 10 {
 		readers.Go(func() { _, _ = get(t, b, "large") })
@@ -127,8 +126,13 @@ func TestGivenUpReadsKeepTheirRoom(t *testing.T) {
 	readers.Wait()
 	p.Cut()
 	p.Resume()
-	natstest.Eventually(t, soon, "the room of a lost connection is free", func() bool { return room.Used() == 0 })
-	natstest.Eventually(t, soon, "a read", func() bool { _, err := get(t, b, "large"); return err == nil })
+	natstest.Eventually(t, soon, "the room of a lost connection is free", func() bool {
+		return room.Used() == 0
+	})
+	natstest.Eventually(t, soon, "a read", func() bool {
+		_, err := get(t, b, "large")
+		return err == nil
+	})
 }
 
 // A read can remain without an answer on a connection that works, as here one of a mirror whose
@@ -156,7 +160,7 @@ func TestHungReadsMakeRoom(t *testing.T) {
 	}
 	began := time.Now()
 	for range 3 {
-		if _, err := b.Put(owned(t, "innocent"), kvclient.Write{Key: key(t, "k"), Precondition: anyValue}); err != nil {
+		if _, err := b.Put(owned(t, "innocent"), kvclient.Write{Key: key(t, "k"), Precondition: ifPresent}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -167,7 +171,7 @@ func TestHungReadsMakeRoom(t *testing.T) {
 }
 
 // One client that takes all its places leaves some for the others, whatever they are of.
-func TestPlacesAreShared(t *testing.T) {
+func TestPlacesAreSharedBetweenClients(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	c := connect(t, kvclient.Options{URL: s.URL(), RequestTimeout: 3 * time.Second})
@@ -205,8 +209,8 @@ func TestPlacesAreShared(t *testing.T) {
 	}
 }
 
-// What a write reads first does not go over the connection for reads, so that losing that one fails
-// no write.
+// What a write reads first does not go over the connection for reads, so that losing that one
+// fails no write.
 func TestLostConnectionForReadsFailsNoWrite(t *testing.T) {
 	t.Parallel()
 	p, _, b, _ := behindProxy(t, time.Second)
@@ -214,7 +218,7 @@ func TestLostConnectionForReadsFailsNoWrite(t *testing.T) {
 	p.Strand("(reads)")
 	_, err := get(t, b, "k")
 	wantError(t, err, kvclient.ErrTimeout)
-	if _, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Value: []byte(`{}`), Precondition: anyValue}); err != nil {
+	if _, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Value: []byte(`{}`), Precondition: ifPresent}); err != nil {
 		t.Errorf("put: %v", err)
 	}
 	if _, err := b.Patch(t.Context(), kvclient.Patch{Key: key(t, "k"), Format: kvclient.MergePatch, Body: []byte(`{"b":2}`)}); err != nil {

@@ -12,9 +12,10 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// undercounted makes the server tell of the next consumer that it has nothing to deliver, and has something overwritten in the moment in
-// which it is created: that is when the server's count is too low (measured: 28 in the place of 104 in one of 2,000, beside a writer of
-// 50,000 values a second).
+// undercounted makes the server tell of the next consumer that it has nothing to deliver, and has
+// something overwritten in the moment in which it is created: that is when the server's count is
+// too low (measured: 28 in the place of 104 in one of 2,000, beside a writer of 50,000 values a
+// second).
 func undercounted(p *natstest.Proxy, overwrite func()) {
 	p.Hold("CONSUMER.CREATE", overwrite)
 	p.Tamper(func(answer []byte) bool {
@@ -32,8 +33,9 @@ func undercounted(p *natstest.Proxy, overwrite func()) {
 	})
 }
 
-// What a consumer had to deliver when it was created is told too low if something is overwritten in that moment. Nothing may be missed.
-func TestPendingToldTooLow(t *testing.T) {
+// What a consumer had to deliver when it was created is told too low if something is overwritten
+// in that moment. Nothing may be missed.
+func TestReadsAreCompleteWherePendingIsTooLow(t *testing.T) {
 	for name, config := range map[string]jetstream.KeyValueConfig{
 		"history 1": {Bucket: "shop"},
 		"history 3": {Bucket: "shop", History: 3},

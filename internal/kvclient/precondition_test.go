@@ -39,7 +39,8 @@ const foreign kvclient.Epoch = "0foreign"
 // wrong is the check of no message.
 var wrong = kvclient.CheckOf(time.Unix(0, 1))
 
-// conditionForms are the ways to write a condition about a key whose last entry is at this position. Revision 1 is another key's.
+// conditionForms are the ways to write a condition about a key whose last entry is at this
+// position. Revision 1 is another key's.
 func conditionForms(entry kvclient.Position, epoch kvclient.Epoch) map[string]kvclient.Condition {
 	last := entry.Revision
 	checked := func(e kvclient.Epoch, check kvclient.Check) kvclient.Condition {
@@ -73,7 +74,8 @@ func conditionForms(entry kvclient.Position, epoch kvclient.Epoch) map[string]kv
 	}
 }
 
-// matches is the contract's sentence about what a condition selects, apart from the code that it tests.
+// matches is the contract's sentence about what a condition selects, apart from the code that it
+// tests.
 func (s keyState) matches(c kvclient.Condition, last kvclient.Revision, epoch kvclient.Epoch) bool {
 	if c.Any {
 		return s.hasValue
@@ -201,7 +203,8 @@ func TestEveryPreconditionOfDelete(t *testing.T) {
 				w, err := b.Delete(t.Context(), kvclient.Deletion{Key: k, Purge: purge, Precondition: p})
 				_, isDeleted := errors.AsType[*kvclient.KeyDeletedError](err)
 				switch {
-				// Preconditions count only where the request would succeed without them (RFC 9110 §13.2.1).
+				// Preconditions count only where the request would succeed without them (RFC 9110
+				// §13.2.1).
 				case last == 0:
 					wantError(t, err, kvclient.ErrKeyNotFound)
 					s.wantUntouched(t, b, k, last)

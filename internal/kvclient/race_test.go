@@ -55,7 +55,7 @@ func increment(t *testing.T, b *kvclient.Bucket) {
 			return
 		}
 		_, err = b.Put(t.Context(), kvclient.Write{Key: key(t, "n"), Value: plusOne(e.Value),
-			Precondition: kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{e.Position}}}})
+			Precondition: ifMatch(e.Position)})
 		mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err)
 		if err == nil || !ok {
 			if err != nil {
@@ -92,7 +92,7 @@ func plusOne(value []byte) []byte {
 	return []byte(strconv.Itoa(n + 1))
 }
 
-func TestOfManyCreatesOneWins(t *testing.T) {
+func TestOneOfManyCreatesWins(t *testing.T) {
 	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
 		b := shop(t, c, history(2))
 		kv := native(t, js, "shop")
@@ -151,7 +151,8 @@ func (j *journal) add(rev kvclient.Revision, s step) {
 	j.ops[rev] = s
 }
 
-// check walks through the journal: every conditional write must have met the state that it asked for.
+// check walks through the journal: every conditional write must have met the state that it asked
+// for.
 func (j *journal) check(t *testing.T) {
 	t.Helper()
 	revisions := make([]kvclient.Revision, 0, len(j.ops))
@@ -170,7 +171,8 @@ func (j *journal) check(t *testing.T) {
 	t.Logf("%d steps", len(revisions))
 }
 
-// Writers that read before they write are in a race with native ones. They may give up, but never be wrong.
+// Writers that read before they write are in a race with native ones. They may give up, but never
+// be wrong.
 func TestRacesAreBoundedAndNeverWrong(t *testing.T) { // alone: it takes both cores
 	c, s := gateway(t)
 	b := shop(t, c, nil)
@@ -201,8 +203,8 @@ func TestRacesAreBoundedAndNeverWrong(t *testing.T) { // alone: it takes both co
 	}
 }
 
-// storm stores and deletes natively until the context ends. It publishes as nats.go does, which keeps the revision of a marker
-// to itself.
+// storm stores and deletes natively until the context ends. It publishes as nats.go does, which
+// keeps the revision of a marker to itself.
 func storm(ctx context.Context, t *testing.T, js jetstream.JetStream, j *journal) {
 	for ctx.Err() == nil {
 		ack, err := js.Publish(t.Context(), "$KV.shop.hot", []byte("native"))
@@ -232,7 +234,7 @@ func raceOnce(t *testing.T, b *kvclient.Bucket, j *journal, kind int) error {
 	case 1:
 		done.by = "replace"
 		w, err = b.Put(t.Context(), kvclient.Write{Key: key(t, "hot"), Value: []byte("replaced"),
-			Precondition: kvclient.Precondition{IfMatch: kvclient.Condition{Any: true}}})
+			Precondition: ifPresent})
 	case 2:
 		done = step{by: "delete"}
 		w, err = b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "hot")})

@@ -13,7 +13,7 @@ import (
 )
 
 // Nothing was missed before the first connection, and something may have been before every other.
-func TestReconnectedIsTold(t *testing.T) {
+func TestObserverIsToldOfReconnections(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	p := natstest.StartProxy(t, s.Addr())
@@ -52,14 +52,14 @@ func (l *latecomer) InProcessConn() (net.Conn, error) {
 
 // At the gateway's start its connections are made one after the other. A write before the one for
 // writes is there can be tried again: it was answered 413, as if no value were small enough.
-func TestWriteBeforeItsConnection(t *testing.T) {
+func TestWriteBeforeItsConnectionIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	late := &latecomer{Server: s}
 	connect(t, kvclient.Options{URL: s.URL()}).CreateBucket(t.Context(), bucketName(t, "b"), kvclient.DefaultBucketConfig())
 	c := connectUnready(t, kvclient.Options{InProcess: late, Logger: zerolog.Nop()})
 	b := bind(t, c, "b")
-	if err := write(b, t, "k", "v"); !errors.Is(err, kvclient.ErrUnavailable) {
+	if err := write(t, b, "k", "v"); !errors.Is(err, kvclient.ErrUnavailable) {
 		t.Errorf("without a connection for writes: %v, want ErrUnavailable", err)
 	}
 	if room := b.Room(kvclient.Write{}); room != 1<<20 {

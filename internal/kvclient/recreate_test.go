@@ -14,10 +14,12 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// atOnce is below the 5 s after which a binding is asked for again anyway, and long enough for a busy machine.
+// atOnce is below the 5 s after which a binding is asked for again anyway, and long enough for a
+// busy machine.
 const atOnce = 4 * time.Second
 
-// withoutAdvisories is a gateway whose user may not see advisories, beside a native client that may do all.
+// withoutAdvisories is a gateway whose user may not see advisories, beside a native client that
+// may do all.
 func withoutAdvisories(t *testing.T) (*kvclient.Client, jetstream.JetStream) {
 	t.Helper()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
@@ -95,7 +97,7 @@ func wantOldTagsRefused(t *testing.T, b *kvclient.Bucket, old kvclient.Epoch) {
 	}
 }
 
-func TestRecreationThroughTheGateway(t *testing.T) {
+func TestRecreationThroughTheGatewayChangesTheEpoch(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	b := shop(t, c, nil)
@@ -153,7 +155,7 @@ func TestRecreationIsLearntWithoutAdvisories(t *testing.T) {
 }
 
 // Whatever the gateway asks for that shows the new epoch must be the end of the old one.
-func TestWhatShowsTheNewEpochEndsTheOld(t *testing.T) {
+func TestAnswerOfANewEpochEndsTheOld(t *testing.T) {
 	for name, look := range map[string]func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket){
 		"status": func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) {
 			if s, err := c.Status(t.Context(), b.Name()); err != nil || s.Epoch == b.Epoch() {
@@ -176,8 +178,7 @@ func TestWhatShowsTheNewEpochEndsTheOld(t *testing.T) {
 			}
 		},
 		"foreign epoch": func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) {
-			_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Precondition: kvclient.Precondition{
-				IfMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: 1, Epoch: foreign}}}}})
+			_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Precondition: ifMatch(kvclient.Position{Revision: 1, Epoch: foreign})})
 			mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err)
 			if !ok || mismatch.Current.Epoch == b.Epoch() {
 				t.Errorf("error %v of %+v", err, mismatch)
@@ -201,7 +202,8 @@ func TestWhatShowsTheNewEpochEndsTheOld(t *testing.T) {
 	}
 }
 
-// rebind makes the client look at the bucket now: a position of another epoch is not taken as foreign unasked.
+// rebind makes the client look at the bucket now: a position of another epoch is not taken as
+// foreign unasked.
 func rebind(t *testing.T, c *kvclient.Client) *kvclient.Bucket {
 	t.Helper()
 	_, _, err := bind(t, c, "shop").Get(t.Context(), key(t, "k"), kvclient.ReadOptions{MinRevision: kvclient.Position{Epoch: foreign, Revision: 1}})
@@ -211,8 +213,8 @@ func rebind(t *testing.T, c *kvclient.Client) *kvclient.Bucket {
 	return bind(t, c, "shop")
 }
 
-// A deleted and re-created bucket whose revisions are already beyond those of the old one, without advisories: what is
-// acknowledged is stored, whichever epoch it is said to have.
+// A deleted and re-created bucket whose revisions are already beyond those of the old one, without
+// advisories: what is acknowledged is stored, whichever epoch it is said to have.
 func TestWritesGoOnThroughARecreation(t *testing.T) {
 	t.Parallel()
 	c, js := withoutAdvisories(t)
@@ -223,7 +225,7 @@ func TestWritesGoOnThroughARecreation(t *testing.T) {
 	wantNative(t, kv, "k", "ours", uint64(rev))
 }
 
-func TestLimitLoweredByAnother(t *testing.T) {
+func TestLimitLoweredByAnotherIsLearnt(t *testing.T) {
 	for name, advisories := range map[string]bool{"with advisories": true, "without": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -247,12 +249,12 @@ func TestLimitLoweredByAnother(t *testing.T) {
 			if room(b) != 100 {
 				t.Errorf("limit %d, want 100", room(b))
 			}
-			wantError(t, write(b, t, "k", strings.Repeat("x", 100)), nil)
+			wantError(t, write(t, b, "k", strings.Repeat("x", 100)), nil)
 		})
 	}
 }
 
-func TestLimitRaisedByAnother(t *testing.T) {
+func TestLimitRaisedByAnotherIsLearnt(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
@@ -261,7 +263,7 @@ func TestLimitRaisedByAnother(t *testing.T) {
 		t.Fatal(err)
 	}
 	natstest.Eventually(t, atOnce, "the new limit is known", func() bool {
-		return write(bind(t, c, "shop"), t, "k", strings.Repeat("x", 1000)) == nil
+		return write(t, bind(t, c, "shop"), "k", strings.Repeat("x", 1000)) == nil
 	})
 }
 
@@ -277,11 +279,14 @@ func TestRequiredPreconditionsAreLearnt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	natstest.Eventually(t, atOnce, "preconditions are required", func() bool { return bind(t, c, "shop").RequiresPreconditions() })
+	natstest.Eventually(t, atOnce, "preconditions are required", func() bool {
+		return bind(t, c, "shop").RequiresPreconditions()
+	})
 }
 
-// What the server told while the gateway was not connected is lost: it must not trust what it knew before.
-func TestRecreationWhileDisconnected(t *testing.T) {
+// What the server told while the gateway was not connected is lost: it must not trust what it knew
+// before.
+func TestRecreationWhileDisconnectedIsLearnt(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	p := natstest.StartProxy(t, s.Addr())
@@ -312,8 +317,9 @@ func TestEpochSurvivesARestart(t *testing.T) {
 	}
 }
 
-// The server leaves the messages of a deleted stream to the next of its name, where that is as long as a file's name can be.
-func TestLongestNameCreatedAgain(t *testing.T) {
+// The server leaves the messages of a deleted stream to the next of its name, where that is as
+// long as a file's name can be.
+func TestLongestNameCreatedAgainIsEmpty(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	name := strings.Repeat("b", kvclient.MaxBucketNameBytes)

@@ -12,8 +12,9 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// Every request here is answered twice, by the server and by an impostor who knows the value: the answer that comes second is
-// not another request's, with more requests at a time than there are subscriptions for answers.
+// Every request here is answered twice, by the server and by an impostor who knows the value: the
+// answer that comes second is not another request's, with more requests at a time than there are
+// subscriptions for answers.
 func TestEachRequestHasItsOwnAnswer(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
@@ -58,7 +59,7 @@ func TestEachRequestHasItsOwnAnswer(t *testing.T) {
 }
 
 // An answer that comes after its request was given up is not taken for the next one's.
-func TestAnswerThatComesTooLate(t *testing.T) {
+func TestLateAnswerIsIgnored(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	p := natstest.StartProxy(t, s.Addr())

@@ -8,8 +8,9 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A stream that keeps what a bucket republishes refuses purges unless it has allow_rollup_hdrs, since they carry the rollup header, and
-// nobody is told (measured). So a copy of a bucket that is to be the truth is a plain subscription, which gets everything.
+// A stream that keeps what a bucket republishes refuses purges unless it has allow_rollup_hdrs,
+// since they carry the rollup header, and nobody is told (measured). So a copy of a bucket that is
+// to be the truth is a plain subscription, which gets everything.
 func TestRepublishedPurgesNeedRollup(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -10,8 +10,9 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// What is above a roll-up, and what copies another bucket, is left alone; what a crash leaves is in test/e2e, with a real one.
-func TestRollUpsWithoutACrash(t *testing.T) {
+// What is above a roll-up, and what copies another bucket, is left alone; what a crash leaves is
+// in test/e2e, with a real one.
+func TestFinishRollUpsLeavesOtherKeysAlone(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)

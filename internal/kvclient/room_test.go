@@ -12,8 +12,8 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// What makes room is what the problems bucket-full and storage-exhausted advise. If this fails, the
-// nats-server has changed, and their texts are wrong.
+// What makes room is what the problems bucket-full and storage-exhausted advise. If this fails,
+// the nats-server has changed, and their texts are wrong.
 func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 	t.Parallel()
 	limited := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
@@ -85,7 +85,7 @@ func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 				t.Fatal(err)
 			}
 			natstest.Eventually(t, soon, "a write", func() bool {
-				return write(b, t, "later", strings.Repeat("x", 3000)) == nil
+				return write(t, b, "later", strings.Repeat("x", 3000)) == nil
 			})
 		})
 	}
@@ -105,7 +105,7 @@ func fillUp(t *testing.T, b *kvclient.Bucket, history int64) {
 			case i < int(history) && history > 1:
 				name = "revised"
 			}
-			if write(b, t, name, strings.Repeat("x", size)) != nil {
+			if write(t, b, name, strings.Repeat("x", size)) != nil {
 				break
 			}
 		}

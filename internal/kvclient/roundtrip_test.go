@@ -43,7 +43,7 @@ func TestRoundTrips(t *testing.T) {
 	c, s := gateway(t)
 	epoch := shop(t, c, history(2)).Epoch()
 	condition := func(rev kvclient.Revision, e kvclient.Epoch) kvclient.Precondition {
-		return kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: rev, Epoch: e}}}}
+		return ifMatch(kvclient.Position{Revision: rev, Epoch: e})
 	}
 	prepare := bind(t, c, "shop")
 	put(t, prepare, "value", "v")
@@ -84,7 +84,7 @@ func TestRoundTrips(t *testing.T) {
 		{"create over a value", 2, write("value", ifAbsent)},
 		{"create over a delete marker", 3, write("deleted", ifAbsent)},
 		{"create over a purge marker", 3, write("purged", ifAbsent)},
-		{"put if any", 2, write("value", kvclient.Precondition{IfMatch: kvclient.Condition{Any: true}})},
+		{"put if any", 2, write("value", ifPresent)},
 		{"delete", 2, func(b *kvclient.Bucket) { remove(t, b, "value", false) }},
 	} {
 		b := bind(t, c, "shop") // a fresh binding may cost a round trip, which is not the operation's

@@ -145,7 +145,8 @@ func TestScansLeaveNoConsumer(t *testing.T) {
 	})
 }
 
-// wantComplete checks that every one of the names is listed once, in order, at a revision no older than since.
+// wantComplete checks that every one of the names is listed once, in order, at a revision no older
+// than since.
 func wantComplete(t *testing.T, l kvclient.KeyListing, names []string, since kvclient.Revision) {
 	t.Helper()
 	if l.Revision < since {
@@ -169,7 +170,7 @@ func wantComplete(t *testing.T, l kvclient.KeyListing, names []string, since kvc
 	}
 }
 
-func TestListingUnderOverwrites(t *testing.T) { // alone: it takes both cores
+func TestListingIsCompleteUnderOverwrites(t *testing.T) { // alone: it takes both cores
 	n, rounds := 10_000, 3
 	if testing.Short() {
 		n, rounds = 3000, 2
@@ -222,8 +223,8 @@ func overwrite(t *testing.T, f filler, names []string, seed uint64, stop <-chan 
 	}
 }
 
-// A scanRig is a bucket of more keys than the server sends ahead, so that what a test does at the first entry happens before
-// the server comes to the later ones.
+// A scanRig is a bucket of more keys than the server sends ahead, so that what a test does at the
+// first entry happens before the server comes to the later ones.
 func scanRig(t *testing.T) (*kvclient.Bucket, filler, []string) {
 	t.Helper()
 	c, s := gateway(t)
@@ -233,7 +234,8 @@ func scanRig(t *testing.T) (*kvclient.Bucket, filler, []string) {
 	return b, f, names
 }
 
-// scanWith collects the names that a scan reports, and calls at before the entry of that number is done with.
+// scanWith collects the names that a scan reports, and calls at before the entry of that number is
+// done with.
 func scanWith(t *testing.T, b *kvclient.Bucket, fs kvclient.Filters, at func(n int, e kvclient.Entry)) (map[string]kvclient.Revision, kvclient.Revision, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), scanTime/2)
@@ -261,8 +263,9 @@ func wantFound(t *testing.T, found map[string]kvclient.Revision, names []string)
 	}
 }
 
-// Half of the keys are overwritten before the scan comes to them, and one of these once more before it comes to that.
-func TestScanOfAKeyThatIsAlwaysAhead(t *testing.T) {
+// Half of the keys are overwritten before the scan comes to them, and one of these once more
+// before it comes to that.
+func TestScanFindsAKeyThatIsAlwaysAhead(t *testing.T) {
 	t.Parallel()
 	b, f, names := scanRig(t)
 	twice := false
@@ -281,8 +284,9 @@ func TestScanOfAKeyThatIsAlwaysAhead(t *testing.T) {
 	wantFound(t, found, names)
 }
 
-// As many entries come as the consumer announced, but some are of keys that came already, and one is still to come.
-func TestScanThatMeetsKeysTwice(t *testing.T) {
+// As many entries come as the consumer announced, but some are of keys that came already, and one
+// is still to come.
+func TestScanIsCompleteWhereKeysComeTwice(t *testing.T) {
 	t.Parallel()
 	b, f, names := scanRig(t)
 	f.fill(t, []string{"other"}, "x") // beyond the revisions of the keys that are looked for
@@ -299,7 +303,7 @@ func TestScanThatMeetsKeysTwice(t *testing.T) {
 }
 
 // What is left to deliver vanishes: the scan must end all the same.
-func TestScanOfKeysThatVanish(t *testing.T) {
+func TestScanEndsWhenKeysVanish(t *testing.T) {
 	for name, vanish := range map[string]func(t *testing.T, b *kvclient.Bucket, f filler, names []string){
 		"purged from the stream": func(t *testing.T, _ *kvclient.Bucket, f filler, _ []string) {
 			stream, err := f.js.Stream(t.Context(), "KV_shop")
@@ -338,7 +342,7 @@ func TestScanOfKeysThatVanish(t *testing.T) {
 	}
 }
 
-func TestScanOfABucketThatIsDeleted(t *testing.T) {
+func TestScanEndsWhenItsBucketIsDeleted(t *testing.T) {
 	t.Parallel()
 	b, f, _ := scanRig(t)
 	start := time.Now()
@@ -355,7 +359,7 @@ func TestScanOfABucketThatIsDeleted(t *testing.T) {
 	}
 }
 
-func TestScanThroughARestart(t *testing.T) {
+func TestScanThroughARestartIsCompleteOrFails(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	b := shop(t, c, nil)
@@ -375,11 +379,15 @@ func TestScanThroughARestart(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	awaitReady(t, c)
-	natstest.Eventually(t, soon, "keys", func() bool { l, err := b.Keys(t.Context(), nil); return err == nil && len(l.Entries) == 10_000 })
+	natstest.Eventually(t, soon, "keys", func() bool {
+		l, err := b.Keys(t.Context(), nil)
+		return err == nil && len(l.Entries) == 10_000
+	})
 }
 
-// Keys that come and go while others stay: those that stay are listed, those deleted before are not.
-func TestListingUnderCreationsAndDeletions(t *testing.T) { // alone: it takes both cores
+// Keys that come and go while others stay: those that stay are listed, those deleted before are
+// not.
+func TestListingIsCompleteUnderCreationsAndDeletions(t *testing.T) { // alone: it takes both cores
 	n, rounds := 20_000, 3
 	if testing.Short() {
 		n, rounds = 3000, 1
@@ -422,7 +430,7 @@ func TestListingUnderCreationsAndDeletions(t *testing.T) { // alone: it takes bo
 }
 
 // A history of one key while it is written: in order, without gaps that deletions do not explain.
-func TestHistoryUnderWrites(t *testing.T) {
+func TestHistoryIsInOrderUnderWrites(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	b := shop(t, c, history(64))
@@ -504,7 +512,7 @@ func TestScanEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestManyListingsAtOnce(t *testing.T) {
+func TestManyListingsAtOnceAreCompleteOrRefused(t *testing.T) {
 	t.Parallel()
 	b, _, names := scanRig(t)
 	inParallel(2*kvclient.MaxListings, func(int) {

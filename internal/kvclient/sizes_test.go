@@ -12,7 +12,7 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-func TestSizesOfLargeValuesAreKnown(t *testing.T) {
+func TestSizesOfLargeValuesAreRemembered(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	b := shop(t, c, nil)
@@ -53,8 +53,8 @@ func TestSizesOfLargeValuesAreKnown(t *testing.T) {
 	known(0)
 }
 
-// Small answers wait behind few large ones, on both connections and for revisions too, while all that
-// were asked for are read in the end.
+// Small answers wait behind few large ones, on both connections and for revisions too, while all
+// that were asked for are read in the end.
 func TestFewLargeValuesAreReadAtOnce(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
@@ -62,7 +62,9 @@ func TestFewLargeValuesAreReadAtOnce(t *testing.T) {
 	bounds := bound.NewSet()
 	c := connect(t, kvclient.Options{URL: p.URL(), Bounds: bounds})
 	b := shop(t, c, nil)
-	natstest.Eventually(t, soon, "a large value", func() bool { return write(b, t, "large", large) == nil })
+	natstest.Eventually(t, soon, "a large value", func() bool {
+		return write(t, b, "large", large) == nil
+	})
 	put(t, b, "small", "v")
 	e, err := get(t, b, "large")
 	if err != nil {
@@ -113,8 +115,8 @@ func TestFewLargeValuesAreReadAtOnce(t *testing.T) {
 	}
 }
 
-// A read of a large value that waits for its turn keeps to the deadline of whoever asked, such as a
-// feed that wants to know soon whether its source is there.
+// A read of a large value that waits for its turn keeps to the deadline of whoever asked, such as
+// a feed that wants to know soon whether its source is there.
 func TestReadOfALargeValueKeepsItsDeadline(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})

@@ -10,8 +10,9 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A stream with sources has messages under other subjects, which are no key's: not even if a part of the subject is one.
-func TestMessagesOfOtherSubjects(t *testing.T) {
+// A stream with sources has messages under other subjects, which are no key's: not even if a part
+// of the subject is one.
+func TestMessagesOfOtherSubjectsAreNoKeys(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)

@@ -10,8 +10,9 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// poisons are headers with which a native client can try to make a reader believe something else. The empty value matters:
-// an answer with a Status header and no body is the protocol's own form of a refusal.
+// poisons are headers with which a native client can try to make a reader believe something else.
+// The empty value matters: an answer with a Status header and no body is the protocol's own form
+// of a refusal.
 var poisons = map[string]nats.Header{
 	"sequence":       {"Nats-Sequence": {"999"}},
 	"time":           {"Nats-Time-Stamp": {"2001-01-01T00:00:00Z"}},
@@ -92,7 +93,7 @@ func TestStoredHeadersDoNotBreakScans(t *testing.T) {
 }
 
 // What writers put into headers is a marker where native clients see one.
-func TestOperationsAsNativeClientsSeeThem(t *testing.T) {
+func TestMarkersAreThoseOfNativeClients(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	b := shop(t, c, nil)

@@ -51,5 +51,7 @@ func TestTailsShareTheirConnection(t *testing.T) {
 	for _, tail := range tails {
 		tail.Close()
 	}
-	natstest.Eventually(t, soon, "closed tails hold nothing", func() bool { return ahead.Used() == 0 })
+	natstest.Eventually(t, soon, "closed tails hold nothing", func() bool {
+		return ahead.Used() == 0
+	})
 }

@@ -27,10 +27,6 @@ func putStep(t testing.TB, k, value string, p ...kvclient.Precondition) kvclient
 	return step
 }
 
-func ifRevision(rev kvclient.Revision) kvclient.Precondition {
-	return kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: rev}}}}
-}
-
 func transact(t testing.TB, b *kvclient.Bucket, steps ...kvclient.Step) (kvclient.Transacted, error) {
 	t.Helper()
 	return b.Transact(t.Context(), kvclient.Transaction{Steps: steps})
@@ -48,8 +44,9 @@ func begin(t testing.TB, nc *nats.Conn, id, k string) {
 	}
 }
 
-// Batches that were begun and not finished are not seen by anybody, do not last, and while there are too many of them the refusal says so.
-func TestBatchesThatAreNeverFinished(t *testing.T) {
+// Batches that were begun and not finished are not seen by anybody, do not last, and while there
+// are too many of them the refusal says so.
+func TestUnfinishedBatchesAreInvisible(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.JetStreamLimits.MaxBatchTimeout = 2 * time.Second }})
 	c := connect(t, kvclient.Options{URL: s.URL()})
@@ -76,7 +73,7 @@ func TestBatchesThatAreNeverFinished(t *testing.T) {
 }
 
 // What the server does not take of a transaction, it takes nothing of.
-func TestTransactionsRefusedByTheServer(t *testing.T) {
+func TestRefusedTransactionStoresNothing(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.JetStreamLimits.MaxBatchSize = 3 }})
 	c := connect(t, kvclient.Options{URL: s.URL()})
@@ -107,8 +104,9 @@ func TestTransactionsRefusedByTheServer(t *testing.T) {
 	}
 }
 
-// The account's limit is known before anything is sent; with the server alone a part would be stored.
-func TestTransactionsBeyondTheAccount(t *testing.T) {
+// The account's limit is known before anything is sent; with the server alone a part would be
+// stored.
+func TestTransactionBeyondTheAccountStoresNothing(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
 		err := o.ProcessConfigString(`accounts { A { jetstream { max_store: 100000, max_memory: 100000 }, users: [{user: a, password: a}] } }`)
@@ -137,7 +135,8 @@ func TestTransactionsBeyondTheAccount(t *testing.T) {
 	}
 }
 
-// incrementPair adds one to x and y. Where the outcome is not known, the same is sent again by its key, until it is.
+// incrementPair adds one to x and y. Where the outcome is not known, the same is sent again by its
+// key, until it is.
 func incrementPair(t testing.TB, b *kvclient.Bucket) {
 	for attempt := 0; ; attempt++ {
 		x, errX := get(t, b, "x")
@@ -165,8 +164,9 @@ func incrementPair(t testing.TB, b *kvclient.Bucket) {
 	}
 }
 
-// Pairs that transactions keep equal, on three nodes whose leader resigns again and again, beside native writers.
-func TestClusterTransactions(t *testing.T) {
+// Pairs that transactions keep equal, on three nodes whose leader resigns again and again, beside
+// native writers.
+func TestClusterTransactionsAreAtomic(t *testing.T) {
 	nodes, c, b, js := cluster(t)
 	if _, err := c.UpdateBucket(t.Context(), b.Name(), []byte(`{"allow_atomic":true}`)); err != nil {
 		t.Fatal(err)

@@ -25,7 +25,9 @@ func TestWaitEndsWithTheEpoch(t *testing.T) {
 			MinRevision: kvclient.Position{Revision: 5, Epoch: b.Epoch()}, Wait: 20 * time.Second})
 		answer <- err
 	}()
-	natstest.Eventually(t, 20*time.Second, "it has asked once, and waits", func() bool { return sentMessages(t, c, s) > before })
+	natstest.Eventually(t, 20*time.Second, "it has asked once, and waits", func() bool {
+		return sentMessages(t, c, s) > before
+	})
 	recreate(t, js, "1", "2", "3", "4", "5", "6")
 	err := <-answer
 	if _, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok && !errors.Is(err, kvclient.ErrBucketNotFound) {
@@ -33,8 +35,9 @@ func TestWaitEndsWithTheEpoch(t *testing.T) {
 	}
 }
 
-// A gateway that ends does not wait for a revision that may come in a minute, nor does it leave the one who waits without an answer.
-func TestWaitsEndWhenTheGatewayDoes(t *testing.T) {
+// A gateway that ends does not wait for a revision that may come in a minute, nor does it leave
+// the one who waits without an answer.
+func TestWaitsEndWithTheGateway(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	b := shop(t, c, nil)
@@ -55,8 +58,9 @@ func TestWaitsEndWhenTheGatewayDoes(t *testing.T) {
 	}
 }
 
-// Anybody can subscribe to the subjects of writes and answer first; only the stream's acknowledgement is one.
-func TestForeignAcknowledgementIsNone(t *testing.T) {
+// Anybody can subscribe to the subjects of writes and answer first; only the stream's
+// acknowledgement is one.
+func TestForeignAcknowledgementIsIgnored(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
@@ -74,7 +78,7 @@ func TestForeignAcknowledgementIsNone(t *testing.T) {
 		if err := nc.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		if err := write(b, t, "k", "lost"); !errors.Is(err, kvclient.ErrOutcomeUnknown) {
+		if err := write(t, b, "k", "lost"); !errors.Is(err, kvclient.ErrOutcomeUnknown) {
 			t.Errorf("answered %s: %v, want ErrOutcomeUnknown", word, err)
 		}
 		if err := sub.Unsubscribe(); err != nil {
@@ -84,7 +88,7 @@ func TestForeignAcknowledgementIsNone(t *testing.T) {
 }
 
 // What a mirror has is not the leader's word.
-func TestMirrorsSpeakForThemselves(t *testing.T) {
+func TestMirrorIsNotServedAsLeader(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	origin := shop(t, c, nil)
