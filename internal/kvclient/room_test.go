@@ -12,8 +12,8 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// What makes room is what the problems bucket-full and storage-exhausted advise. If this fails,
-// the nats-server has changed, and their texts are wrong.
+// The problems bucket-full and storage-exhausted advise how to make room. If this test fails,
+// nats-server has changed, and their texts are wrong.
 func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 	t.Parallel()
 	limited := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
@@ -45,7 +45,7 @@ func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 		server  *natstest.Server
 		history int64
 		change  change
-		refused error // by which the change is refused; nil if it makes room
+		refused error // the error by which the change is refused; nil if it makes room
 	}{
 		{"delete", unlimited, 1, erase(false), nil},
 		{"purge", unlimited, 1, erase(true), nil},
@@ -93,7 +93,8 @@ func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 
 type change func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) error
 
-// fillUp writes until nothing fits any more. One key has several revisions, "k20" has one.
+// fillUp writes until not even small values fit. If the history is longer than 1, the key
+// "revised" has several revisions; "k20" always has one.
 func fillUp(t *testing.T, b *kvclient.Bucket, history int64) {
 	t.Helper()
 	for size := 9000; size > 0; size /= 4 {

@@ -19,13 +19,13 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// scanTime bounds a scan in these tests.
+// scanTime bounds a scan in the tests of this file.
 const scanTime = 20 * time.Second
 
-// patiently waits for a slow server before the next value is sent.
+// patiently is an option to wait if the server is slow, before the next value is sent.
 var patiently = jetstream.WithStallWait(time.Minute)
 
-// A filler stores many values natively, without waiting for each.
+// A filler stores many values natively, without waiting for each acknowledgement.
 type filler struct {
 	js jetstream.JetStream
 }
@@ -101,7 +101,7 @@ func TestKeys(t *testing.T) {
 		{[]string{"a.*"}, []string{"a.1", "a.2"}},
 		{[]string{"a.>"}, []string{"a.1", "a.1.x", "a.2"}},
 		{[]string{"*.1.>", "*.1"}, []string{"a.1", "a.1.x"}},
-		{[]string{"a.*", "*.1"}, []string{"a.1", "a.2"}}, // they overlap
+		{[]string{"a.*", "*.1"}, []string{"a.1", "a.2"}}, // These overlap.
 		{[]string{"a.>", "a.1", "a.*", "b"}, []string{"a.1", "a.1.x", "a.2", "b"}},
 		{[]string{"none", "deleted", "purged"}, []string{}},
 		{[]string{"a", "a"}, []string{"a"}},
@@ -121,7 +121,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// Scans leave nothing behind that counts against the stream's limit of consumers.
+// A scan's consumer does not outlive it, since consumers count against the stream's limit.
 func TestScansLeaveNoConsumer(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
@@ -132,7 +132,8 @@ func TestScansLeaveNoConsumer(t *testing.T) {
 		wantHistory(t, b, "k", "put v")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := b.ScanEntries(ctx, nil, func(kvclient.Entry) error { cancel(); return ctx.Err() }); err == nil {
+	giveUp := func(kvclient.Entry) error { cancel(); return ctx.Err() }
+	if _, err := b.ScanEntries(ctx, nil, giveUp); err == nil {
 		t.Error("a scan that was given up has no error")
 	}
 	stream, err := s.JetStream(t).Stream(t.Context(), "KV_shop")
@@ -145,8 +146,8 @@ func TestScansLeaveNoConsumer(t *testing.T) {
 	})
 }
 
-// wantComplete checks that every one of the names is listed once, in order, at a revision no older
-// than since.
+// wantComplete checks that each of the names is listed once and in order, and that the listing is
+// not older than the revision since.
 func wantComplete(t *testing.T, l kvclient.KeyListing, names []string, since kvclient.Revision) {
 	t.Helper()
 	if l.Revision < since {
@@ -170,7 +171,8 @@ func wantComplete(t *testing.T, l kvclient.KeyListing, names []string, since kvc
 	}
 }
 
-func TestListingIsCompleteUnderOverwrites(t *testing.T) { // alone: it takes both cores
+// This test does not run beside others, since it takes both cores.
+func TestListingIsCompleteUnderOverwrites(t *testing.T) {
 	n, rounds := 10_000, 3
 	if testing.Short() {
 		n, rounds = 3000, 2
@@ -204,14 +206,16 @@ func TestListingIsCompleteUnderOverwrites(t *testing.T) { // alone: it takes bot
 	writers.Wait()
 }
 
-// overwrite stores all the keys again and again, in an order that jumps about.
+// overwrite stores all keys again and again until stop is closed. Their order is not that of their
+// names.
 func overwrite(t *testing.T, f filler, names []string, seed uint64, stop <-chan struct{}) {
 	for i := seed; ; i += 7919 {
 		select {
 		case <-stop:
 			return
 		default:
-			if _, err := f.js.PublishAsync("$KV.shop."+names[i%uint64(len(names))], []byte("again"), patiently); err != nil {
+			k := names[i%uint64(len(names))]
+			if _, err := f.js.PublishAsync("$KV.shop."+k, []byte("again"), patiently); err != nil {
 				select {
 				case <-stop:
 				default:
@@ -223,8 +227,8 @@ func overwrite(t *testing.T, f filler, names []string, seed uint64, stop <-chan 
 	}
 }
 
-// A scanRig is a bucket of more keys than the server sends ahead, so that what a test does at the
-// first entry happens before the server comes to the later ones.
+// scanRig starts a bucket of more keys than the server sends in advance. So what a test does when
+// the first entry arrives happens before the server reads the last entries.
 func scanRig(t *testing.T) (*kvclient.Bucket, filler, []string) {
 	t.Helper()
 	c, s := gateway(t)
@@ -234,20 +238,22 @@ func scanRig(t *testing.T) (*kvclient.Bucket, filler, []string) {
 	return b, f, names
 }
 
-// scanWith collects the names that a scan reports, and calls at before the entry of that number is
-// done with.
-func scanWith(t *testing.T, b *kvclient.Bucket, fs kvclient.Filters, at func(n int, e kvclient.Entry)) (map[string]kvclient.Revision, kvclient.Revision, error) {
+// scanWith runs a scan, and calls at for each entry with how many have arrived. It returns the
+// newest revision of each key that the scan reports.
+func scanWith(
+	t *testing.T, b *kvclient.Bucket, fs kvclient.Filters, at func(n int, e kvclient.Entry),
+) (map[string]kvclient.Revision, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), scanTime/2)
 	defer cancel()
 	found, n := make(map[string]kvclient.Revision), 0
-	since, err := b.ScanEntries(ctx, fs, func(e kvclient.Entry) error {
+	_, err := b.ScanEntries(ctx, fs, func(e kvclient.Entry) error {
 		n++
 		at(n, e)
 		found[e.Key] = max(found[e.Key], e.Revision)
 		return nil
 	})
-	return found, since, err
+	return found, err
 }
 
 func wantFound(t *testing.T, found map[string]kvclient.Revision, names []string) {
@@ -263,13 +269,13 @@ func wantFound(t *testing.T, found map[string]kvclient.Revision, names []string)
 	}
 }
 
-// Half of the keys are overwritten before the scan comes to them, and one of these once more
-// before it comes to that.
+// Half of the keys are overwritten before the scan reads them. When it reads these, one of them is
+// overwritten again before it gets there.
 func TestScanFindsAKeyThatIsAlwaysAhead(t *testing.T) {
 	t.Parallel()
 	b, f, names := scanRig(t)
 	twice := false
-	found, _, err := scanWith(t, b, nil, func(n int, e kvclient.Entry) {
+	found, err := scanWith(t, b, nil, func(n int, e kvclient.Entry) {
 		if n == 1 {
 			f.fill(t, names[5000:9999], "second")
 		}
@@ -284,13 +290,13 @@ func TestScanFindsAKeyThatIsAlwaysAhead(t *testing.T) {
 	wantFound(t, found, names)
 }
 
-// As many entries come as the consumer announced, but some are of keys that came already, and one
-// is still to come.
+// As many entries arrive as the consumer announced. But some are of keys that have arrived before,
+// and one key is still to come.
 func TestScanIsCompleteWhereKeysComeTwice(t *testing.T) {
 	t.Parallel()
 	b, f, names := scanRig(t)
-	f.fill(t, []string{"other"}, "x") // beyond the revisions of the keys that are looked for
-	found, _, err := scanWith(t, b, filters(t, "k.*"), func(n int, _ kvclient.Entry) {
+	f.fill(t, []string{"other"}, "x") // Its revision is above those of the keys that are scanned.
+	found, err := scanWith(t, b, filters(t, "k.*"), func(n int, _ kvclient.Entry) {
 		if n == 3000 {
 			f.fill(t, names[:2000], "second")
 			f.fill(t, names[9999:], "second")
@@ -302,9 +308,10 @@ func TestScanIsCompleteWhereKeysComeTwice(t *testing.T) {
 	wantFound(t, found, names)
 }
 
-// What is left to deliver vanishes: the scan must end all the same.
+// The messages that are still to be delivered vanish. The scan must end all the same.
 func TestScanEndsWhenKeysVanish(t *testing.T) {
-	for name, vanish := range map[string]func(t *testing.T, b *kvclient.Bucket, f filler, names []string){
+	type vanishing func(t *testing.T, b *kvclient.Bucket, f filler, names []string)
+	for name, vanish := range map[string]vanishing{
 		"purged from the stream": func(t *testing.T, _ *kvclient.Bucket, f filler, _ []string) {
 			stream, err := f.js.Stream(t.Context(), "KV_shop")
 			if err == nil {
@@ -323,13 +330,15 @@ func TestScanEndsWhenKeysVanish(t *testing.T) {
 				t.Error(err)
 			}
 		},
-		"deleted": func(t *testing.T, _ *kvclient.Bucket, f filler, names []string) { f.remove(t, names[1:]) },
+		"deleted": func(t *testing.T, _ *kvclient.Bucket, f filler, names []string) {
+			f.remove(t, names[1:])
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, f, names := scanRig(t)
 			start := time.Now()
-			found, _, err := scanWith(t, b, filters(t, "k.>"), func(n int, _ kvclient.Entry) {
+			found, err := scanWith(t, b, filters(t, "k.>"), func(n int, _ kvclient.Entry) {
 				if n == 1 {
 					vanish(t, b, f, names)
 				}
@@ -346,7 +355,7 @@ func TestScanEndsWhenItsBucketIsDeleted(t *testing.T) {
 	t.Parallel()
 	b, f, _ := scanRig(t)
 	start := time.Now()
-	_, _, err := scanWith(t, b, nil, func(n int, _ kvclient.Entry) {
+	_, err := scanWith(t, b, nil, func(n int, _ kvclient.Entry) {
 		if n == 1 {
 			if err := f.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
 				t.Error(err)
@@ -366,7 +375,7 @@ func TestScanThroughARestartIsCompleteOrFails(t *testing.T) {
 	f, names := newFiller(t, s), numbered("k.", 10_000)
 	f.fill(t, names, "v")
 	start := time.Now()
-	found, _, err := scanWith(t, b, nil, func(n int, _ kvclient.Entry) {
+	found, err := scanWith(t, b, nil, func(n int, _ kvclient.Entry) {
 		if n == 1 {
 			s.Restart()
 		}
@@ -385,9 +394,9 @@ func TestScanThroughARestartIsCompleteOrFails(t *testing.T) {
 	})
 }
 
-// Keys that come and go while others stay: those that stay are listed, those deleted before are
-// not.
-func TestListingIsCompleteUnderCreationsAndDeletions(t *testing.T) { // alone: it takes both cores
+// While keys are created and deleted again, the keys that stay are listed, and those that were
+// deleted before are not. This test does not run beside others, since it takes both cores.
+func TestListingIsCompleteUnderCreationsAndDeletions(t *testing.T) {
 	n, rounds := 20_000, 3
 	if testing.Short() {
 		n, rounds = 3000, 1
@@ -429,7 +438,7 @@ func TestListingIsCompleteUnderCreationsAndDeletions(t *testing.T) { // alone: i
 	writers.Wait()
 }
 
-// A history of one key while it is written: in order, without gaps that deletions do not explain.
+// The history of a key that is being written is in order, and reaches the last write before it.
 func TestHistoryIsInOrderUnderWrites(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
@@ -492,7 +501,7 @@ func TestScansAreBounded(t *testing.T) {
 		_, err := b.Keys(t.Context(), nil)
 		wantFull(t, err, "listings")
 	})
-	// Values are not behind listings.
+	// Reads of single values do not wait for listings.
 	wantValue(t, b, "k", "v", 1)
 	close(release)
 	scans.Wait()
@@ -526,7 +535,7 @@ func TestManyListingsAtOnceAreCompleteOrRefused(t *testing.T) {
 	})
 }
 
-// A listing of a large bucket must not hold up the requests for single values.
+// A listing of a large bucket must not delay requests for single values.
 func TestListingsDoNotDelayValues(t *testing.T) {
 	t.Parallel()
 	b, _, names := scanRig(t)
@@ -556,7 +565,7 @@ func TestListingsDoNotDelayValues(t *testing.T) {
 	t.Logf("slowest get %v", slowest)
 }
 
-// A listing waits for room for what it will find, before it reads.
+// Before a listing reads, it waits for room for the entries that it will find.
 func TestListingsHaveRoomForWhatTheyFind(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
@@ -581,14 +590,16 @@ func TestListingsHaveRoomForWhatTheyFind(t *testing.T) {
 	}
 	var holds [2]bound.Hold
 	for i := range holds {
-		if err := room.Take(t.Context(), &holds[i], fmt.Sprint("greedy", i), room.Limit(), nil); err != nil {
+		greedy := fmt.Sprint("greedy", i)
+		if err := room.Take(t.Context(), &holds[i], greedy, room.Limit(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	_, err := b.Keys(owned(t, "innocent"), nil)
 	wantFull(t, err, "listing-bytes")
 	holds[0].Release()
-	if found, err := b.Keys(owned(t, "innocent"), nil); err != nil || len(found.Entries) != 100 || cap(found.Entries) != 101 {
+	found, err := b.Keys(owned(t, "innocent"), nil)
+	if err != nil || len(found.Entries) != 100 || cap(found.Entries) != 101 {
 		t.Errorf("%d keys in room for %d: %v", len(found.Entries), cap(found.Entries), err)
 	}
 	if found, err := b.Markers(owned(t, "innocent"), nil); err != nil || len(found.Entries) != 1 {

@@ -11,7 +11,7 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A wait for a revision of one life of a bucket must not be answered from the next.
+// A read that waits for a revision of one epoch must not be answered from the next epoch.
 func TestWaitEndsWithTheEpoch(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
@@ -30,20 +30,23 @@ func TestWaitEndsWithTheEpoch(t *testing.T) {
 	})
 	recreate(t, js, "1", "2", "3", "4", "5", "6")
 	err := <-answer
-	if _, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok && !errors.Is(err, kvclient.ErrBucketNotFound) {
+	_, ok := errors.AsType[*kvclient.EpochChangedError](err)
+	if !ok && !errors.Is(err, kvclient.ErrBucketNotFound) {
 		t.Errorf("error %v, want an EpochChangedError", err)
 	}
 }
 
-// A gateway that ends does not wait for a revision that may come in a minute, nor does it leave
-// the one who waits without an answer.
+// When the gateway ends, reads that wait for a revision are answered at once. They neither delay
+// the end nor stay without an answer.
 func TestWaitsEndWithTheGateway(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	b := shop(t, c, nil)
 	revision := put(t, b, "k", "v")
 	wait := func(revision kvclient.Revision) error {
-		_, _, err := b.Get(t.Context(), key(t, "none"), kvclient.ReadOptions{MinRevision: kvclient.Position{Revision: revision}, Wait: time.Hour})
+		options := reached(kvclient.Position{Revision: revision})
+		options.Wait = time.Hour
+		_, _, err := b.Get(t.Context(), key(t, "none"), options)
 		return err
 	}
 	answer := make(chan error, 1)
@@ -58,8 +61,8 @@ func TestWaitsEndWithTheGateway(t *testing.T) {
 	}
 }
 
-// Anybody can subscribe to the subjects of writes and answer first; only the stream's
-// acknowledgement is one.
+// Anybody can subscribe to the subjects of writes and answer first. Only the acknowledgement of
+// the bucket's stream counts.
 func TestForeignAcknowledgementIsIgnored(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
@@ -71,7 +74,8 @@ func TestForeignAcknowledgementIsIgnored(t *testing.T) {
 	}
 	nc := s.Conn(t)
 	for _, word := range []string{`{}`, `{"stream":"OTHER","seq":9}`, `{"stream":"KV_shop"}`} {
-		sub, err := nc.Subscribe("$KV.shop.>", func(msg *nats.Msg) { _ = msg.Respond([]byte(word)) })
+		answer := func(msg *nats.Msg) { _ = msg.Respond([]byte(word)) }
+		sub, err := nc.Subscribe("$KV.shop.>", answer)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -87,7 +91,7 @@ func TestForeignAcknowledgementIsIgnored(t *testing.T) {
 	}
 }
 
-// What a mirror has is not the leader's word.
+// A mirror may be behind its origin, so a read from a mirror is not one from the leader.
 func TestMirrorIsNotServedAsLeader(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
@@ -95,7 +99,8 @@ func TestMirrorIsNotServedAsLeader(t *testing.T) {
 	mirror := newBucket(t, c, "copy", mirrorOf("shop"))
 	awaitRevision(t, c, "copy", put(t, origin, "k", "v"))
 	for _, k := range []string{"k", "none"} {
-		if _, served, _ := mirror.Get(t.Context(), key(t, k), kvclient.ReadOptions{}); served != kvclient.Any {
+		_, served, _ := mirror.Get(t.Context(), key(t, k), kvclient.ReadOptions{})
+		if served != kvclient.Any {
 			t.Errorf("%s: served as %s", k, served)
 		}
 	}
