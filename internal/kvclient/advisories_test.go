@@ -42,14 +42,15 @@ func TestPurgeAdvisoryNamesKeyAndCount(t *testing.T) {
 	}
 }
 
-// A removalTest makes one request of the JetStream API for the bucket "shop", and says which kind
-// of advisory the observer is told of.
+// A removalTest is a request of the JetStream API that removes messages of the bucket "shop", and
+// the kind of the advisory that observers get of it.
 type removalTest struct {
 	do   func(t *testing.T, js jetstream.JetStream, stream jetstream.Stream)
 	kind kvclient.AdvisoryKind
 }
 
-// The observer is told of whatever removes messages, and of nothing that changes nothing.
+// Observers get an advisory of each request that removes messages, and of no request that changes
+// nothing.
 func TestObserverIsToldOfEveryRemoval(t *testing.T) {
 	t.Parallel()
 	must := func(t *testing.T, err error) {
@@ -121,8 +122,8 @@ func TestObserverIsToldOfEveryRemoval(t *testing.T) {
 	}
 }
 
-// Each request that any gateway sends has an audit record. Nearly all of these are harmless, and
-// are told apart by their bytes, without being parsed.
+// The server writes an audit record for each request that any gateway sends. Nearly all of them
+// are harmless, and are recognized by their bytes, without being parsed.
 func BenchmarkHarmlessAudit(b *testing.B) {
 	audit := []byte(`{"type":"io.nats.jetstream.advisory.v1.api_audit","id":"1",` +
 		`"timestamp":"2026-11-29T14:45:55Z","server":"N",` +

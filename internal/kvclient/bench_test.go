@@ -122,6 +122,7 @@ func heldBytes(b *testing.B, bucket *kvclient.Bucket) float64 {
 	return (with - without) / float64(len(listing.Entries))
 }
 
+// heapInUse returns how many bytes live on the heap, after a garbage collection.
 func heapInUse() float64 {
 	var m runtime.MemStats
 	runtime.GC()

@@ -313,8 +313,8 @@ func TestClusterListingFailsRatherThanBeingStale(t *testing.T) {
 // safe for concurrent use.
 type outcomeLog struct {
 	mu       sync.Mutex
-	outcomes map[string]error
-	acked    int
+	outcomes map[string]error // by key; nil stands for an acknowledged write
+	acked    int              // how many of the outcomes are nil
 }
 
 func (r *outcomeLog) add(k string, err error) {
@@ -326,6 +326,7 @@ func (r *outcomeLog) add(k string, err error) {
 	}
 }
 
+// count returns how many writes were acknowledged.
 func (r *outcomeLog) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

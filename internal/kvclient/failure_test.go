@@ -30,6 +30,7 @@ func took(t *testing.T, what string, limit time.Duration, f func()) {
 	}
 }
 
+// write stores a value and returns the error.
 func write(t testing.TB, b *kvclient.Bucket, k, value string) error {
 	t.Helper()
 	_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte(value)})

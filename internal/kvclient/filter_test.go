@@ -131,6 +131,7 @@ func FuzzParseFilter(f *testing.F) {
 // randomKey returns a key of few different tokens, so that random filters match it.
 func randomKey(r *rand.Rand) string { return randomTokens(r, "a", "b", "c/d", "e") }
 
+// randomFilter returns a filter for keys like those of randomKey. Many have wildcards.
 func randomFilter(r *rand.Rand) string {
 	s := randomTokens(r, "a", "b", "c/d", "*", "*")
 	switch r.IntN(6) {
@@ -150,6 +151,7 @@ func randomTokens(r *rand.Rand, from ...string) string {
 	return strings.Join(tokens, ".")
 }
 
+// seeded returns a random source, and logs its seed.
 func seeded(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := rand.Uint64()

@@ -26,6 +26,7 @@ func connect(t testing.TB, opts kvclient.Options) *kvclient.Client {
 	return c
 }
 
+// connectUnready starts a client, which may not be connected yet. It is closed with the test.
 func connectUnready(t testing.TB, opts kvclient.Options) *kvclient.Client {
 	t.Helper()
 	if opts.Name == "" {
@@ -99,10 +100,12 @@ func newBucket(
 	return bind(t, c, name)
 }
 
+// history is an edit of shop and newBucket.
 func history(n int64) func(*kvclient.BucketConfig) {
 	return func(c *kvclient.BucketConfig) { c.History = n }
 }
 
+// bind returns a bucket that exists, as the client knows it.
 func bind(t testing.TB, c *kvclient.Client, name string) *kvclient.Bucket {
 	t.Helper()
 	b, err := c.Bucket(t.Context(), bucketName(t, name))
@@ -187,6 +190,7 @@ func put(t testing.TB, b *kvclient.Bucket, k, value string) kvclient.Revision {
 	return w.Revision
 }
 
+// remove deletes or purges a key and returns the revision of the marker.
 func remove(t testing.TB, b *kvclient.Bucket, k string, purge bool) kvclient.Revision {
 	t.Helper()
 	w, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, k), Purge: purge})
@@ -196,12 +200,14 @@ func remove(t testing.TB, b *kvclient.Bucket, k string, purge bool) kvclient.Rev
 	return w.Revision
 }
 
+// get reads the last entry of a key.
 func get(t testing.TB, b *kvclient.Bucket, k string) (kvclient.Entry, error) {
 	t.Helper()
 	e, _, err := b.Get(t.Context(), key(t, k), kvclient.ReadOptions{})
 	return e, err
 }
 
+// wantValue checks that the key has this value at this revision.
 func wantValue(t testing.TB, b *kvclient.Bucket, k, want string, rev kvclient.Revision) {
 	t.Helper()
 	e, err := get(t, b, k)
@@ -248,6 +254,7 @@ func reached(p kvclient.Position) kvclient.ReadOptions {
 	return kvclient.ReadOptions{MinRevision: p}
 }
 
+// These preconditions are that the key has no value, and that it has one.
 var (
 	ifAbsent  = kvclient.Precondition{IfNoneMatch: kvclient.Condition{Any: true}}
 	ifPresent = kvclient.Precondition{IfMatch: kvclient.Condition{Any: true}}

@@ -357,6 +357,7 @@ func create(t testing.TB, b *kvclient.Bucket, k, value string) (kvclient.Written
 	})
 }
 
+// wantHistory checks the entries of a key, each given as its operation, a space and its value.
 func wantHistory(t testing.TB, b *kvclient.Bucket, k string, want ...string) {
 	t.Helper()
 	entries, err := b.HistoryOf(t.Context(), key(t, k), true)
@@ -372,6 +373,7 @@ func wantHistory(t testing.TB, b *kvclient.Bucket, k string, want ...string) {
 	}
 }
 
+// wantNative checks that nats.go reads this value at this revision.
 func wantNative(t testing.TB, kv jetstream.KeyValue, k, want string, rev uint64) {
 	t.Helper()
 	e, err := kv.Get(t.Context(), k)

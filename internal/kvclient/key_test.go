@@ -99,6 +99,7 @@ func TestParseBucketName(t *testing.T) {
 // not allowed either; isKey checks these.
 var adr8Key = regexp.MustCompile(`\A[-/_=.A-Za-z0-9]+\z`)
 
+// isKey reports what the contract says of a key, apart from its length.
 func isKey(s string) bool {
 	return adr8Key.MatchString(s) && !strings.HasPrefix(s, ".") &&
 		!strings.HasSuffix(s, ".") && !strings.Contains(s, "..")

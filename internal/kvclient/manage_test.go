@@ -177,6 +177,7 @@ func TestCreationIsIdempotentAcrossClients(t *testing.T) {
 	}
 }
 
+// cloneSources returns copies, since nats.go changes the sources that it is given.
 func cloneSources(sources []*jetstream.StreamSource) []*jetstream.StreamSource {
 	var cloned []*jetstream.StreamSource
 	for _, s := range sources {
@@ -186,6 +187,7 @@ func cloneSources(sources []*jetstream.StreamSource) []*jetstream.StreamSource {
 	return cloned
 }
 
+// wantCreated creates the bucket "shop" and checks whether it is called new. It must not fail.
 func wantCreated(t *testing.T, c *kvclient.Client, config kvclient.BucketConfig, want bool) {
 	t.Helper()
 	status, created, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), config)
@@ -431,6 +433,7 @@ func wantOnly(t *testing.T, before, after map[string]any, changed ...string) {
 	}
 }
 
+// update changes the configuration of the bucket "shop", and returns its status.
 func update(t *testing.T, c *kvclient.Client, patch string) kvclient.BucketStatus {
 	t.Helper()
 	status, err := c.UpdateBucket(t.Context(), bucketName(t, "shop"), []byte(patch))

@@ -273,11 +273,13 @@ func TestWriterBetweenReadAndWriteIsNoticed(t *testing.T) {
 
 func putOne(t *testing.T, b *kvclient.Bucket) { put(t, b, "k", "1") }
 
+// putNatively stores a value that is another writer's.
 func putNatively(t *testing.T, kv jetstream.KeyValue) error {
 	_, err := kv.PutString(t.Context(), "k", "theirs")
 	return err
 }
 
+// replaceAny stores a value if the key has one.
 func replaceAny(t *testing.T, b *kvclient.Bucket) error {
 	_, err := b.Put(t.Context(), kvclient.Write{
 		Key: key(t, "k"), Value: []byte("ours"), Precondition: ifPresent,

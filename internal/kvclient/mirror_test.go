@@ -15,6 +15,7 @@ import (
 	"kvgateway/internal/natstest"
 )
 
+// mirrorOf is an edit of shop and newBucket.
 func mirrorOf(origin string) func(*kvclient.BucketConfig) {
 	return func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{Name: origin} }
 }

@@ -30,7 +30,7 @@ func TestBucketOnANodeThatIsDownIsUnavailable(t *testing.T) {
 
 	// The other nodes do not answer at all until they consider the one as lost.
 	var err error
-	natstest.Eventually(t, 30*time.Second, "a word on the bucket", func() bool {
+	natstest.Eventually(t, 30*time.Second, "an answer about the bucket", func() bool {
 		_, err = c.Status(t.Context(), bucketName(t, "one"))
 		return err != nil && !errors.Is(err, kvclient.ErrTimeout)
 	})

@@ -99,6 +99,7 @@ func TestReadsAreCompleteWherePendingIsTooLow(t *testing.T) {
 	}
 }
 
+// lastOf returns the last revision of the bucket "shop".
 func lastOf(t *testing.T, c *kvclient.Client) kvclient.Revision {
 	t.Helper()
 	_, s, err := c.State(t.Context(), bucketName(t, "shop"))

@@ -238,6 +238,7 @@ func TestEveryPreconditionOfDelete(t *testing.T) {
 	}
 }
 
+// checkDelete deletes the key, and checks the answer and what is left of the key.
 func (tc preconditionTest) checkDelete(t *testing.T, purge bool) {
 	w, err := tc.bucket.Delete(t.Context(), kvclient.Deletion{
 		Key: tc.key, Purge: purge, Precondition: tc.precondition,

@@ -48,6 +48,8 @@ func TestCountersOfBothLoseNothing(t *testing.T) {
 	})
 }
 
+// increment adds one to the value of the key "n". It tries again whenever another writer was
+// first.
 func increment(t *testing.T, b *kvclient.Bucket) {
 	for {
 		e, err := get(t, b, "n")
@@ -70,6 +72,7 @@ func increment(t *testing.T, b *kvclient.Bucket) {
 	}
 }
 
+// incrementNatively does the same with nats.go.
 func incrementNatively(t *testing.T, kv jetstream.KeyValue) {
 	for {
 		e, err := kv.Get(t.Context(), "n")
@@ -146,6 +149,7 @@ type journal struct {
 	ops map[kvclient.Revision]step
 }
 
+// A step is one write in a journal.
 type step struct {
 	value bool   // whether the write left a value rather than a marker
 	by    string // the operation, such as "create" or "native put"
@@ -229,6 +233,8 @@ func storm(ctx context.Context, t *testing.T, js jetstream.JetStream, j *journal
 	}
 }
 
+// raceOnce tries one write that reads first, adds it to the journal if it succeeds, and returns
+// its error. kind is 0 for a create, 1 for a replacement, and 2 for a deletion.
 func raceOnce(t *testing.T, b *kvclient.Bucket, j *journal, kind int) error {
 	var w kvclient.Written
 	var err error

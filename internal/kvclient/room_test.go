@@ -91,6 +91,7 @@ func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 	}
 }
 
+// A change is a request that is meant to make room in a bucket.
 type change func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) error
 
 // fillUp writes until not even small values fit. If the history is longer than 1, the key

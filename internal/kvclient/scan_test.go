@@ -39,6 +39,8 @@ func newFiller(t testing.TB, s *natstest.Server) filler {
 	return filler{js}
 }
 
+// fill stores this value under each of the keys of the bucket "shop", and waits until all are
+// stored.
 func (f filler) fill(t testing.TB, keys []string, value string) {
 	t.Helper()
 	for _, k := range keys {
@@ -49,6 +51,7 @@ func (f filler) fill(t testing.TB, keys []string, value string) {
 	f.await(t)
 }
 
+// await waits until all that was sent is acknowledged.
 func (f filler) await(t testing.TB) {
 	t.Helper()
 	select {
@@ -58,6 +61,7 @@ func (f filler) await(t testing.TB) {
 	}
 }
 
+// remove stores a delete marker for each of the keys.
 func (f filler) remove(t testing.TB, keys []string) {
 	t.Helper()
 	for _, k := range keys {
@@ -256,6 +260,7 @@ func scanWith(
 	return found, err
 }
 
+// wantFound checks that all the names were found.
 func wantFound(t *testing.T, found map[string]kvclient.Revision, names []string) {
 	t.Helper()
 	var missing []string

@@ -34,6 +34,7 @@ var poisons = map[string]nats.Header{
 	"stalled-header": {"Nats-Consumer-Stalled": {"x"}},
 }
 
+// storePoison stores a message with these headers in the bucket "shop".
 func storePoison(t *testing.T, nc *nats.Conn, k string, header nats.Header, value string) {
 	t.Helper()
 	msg := &nats.Msg{Subject: "$KV.shop." + k, Header: header, Data: []byte(value)}
@@ -131,6 +132,7 @@ func TestMarkersAreThoseOfNativeClients(t *testing.T) {
 	}
 }
 
+// sorted returns the keys of a map in order.
 func sorted[V any](m map[string]V) []string {
 	list := make([]string, 0, len(m))
 	for k := range m {

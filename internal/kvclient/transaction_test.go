@@ -18,6 +18,7 @@ import (
 
 func allowAtomic(c *kvclient.BucketConfig) { c.AllowAtomic = true }
 
+// putStep is a step that stores a value, on a precondition if one is given.
 func putStep(t testing.TB, k, value string, p ...kvclient.Precondition) kvclient.Step {
 	t.Helper()
 	step := kvclient.Step{Kind: kvclient.PutStep, Key: key(t, k), Value: []byte(value)}
@@ -27,6 +28,7 @@ func putStep(t testing.TB, k, value string, p ...kvclient.Precondition) kvclient
 	return step
 }
 
+// transact sends one transaction without an idempotency key.
 func transact(
 	t testing.TB, b *kvclient.Bucket, steps ...kvclient.Step,
 ) (kvclient.Transacted, error) {

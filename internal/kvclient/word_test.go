@@ -73,8 +73,8 @@ func TestForeignAcknowledgementIsIgnored(t *testing.T) {
 		t.Fatal(err)
 	}
 	nc := s.Conn(t)
-	for _, word := range []string{`{}`, `{"stream":"OTHER","seq":9}`, `{"stream":"KV_shop"}`} {
-		answer := func(msg *nats.Msg) { _ = msg.Respond([]byte(word)) }
+	for _, foreign := range []string{`{}`, `{"stream":"OTHER","seq":9}`, `{"stream":"KV_shop"}`} {
+		answer := func(msg *nats.Msg) { _ = msg.Respond([]byte(foreign)) }
 		sub, err := nc.Subscribe("$KV.shop.>", answer)
 		if err != nil {
 			t.Fatal(err)
@@ -83,7 +83,7 @@ func TestForeignAcknowledgementIsIgnored(t *testing.T) {
 			t.Fatal(err)
 		}
 		if err := write(t, b, "k", "lost"); !errors.Is(err, kvclient.ErrOutcomeUnknown) {
-			t.Errorf("answered %s: %v, want ErrOutcomeUnknown", word, err)
+			t.Errorf("answered %s: %v, want ErrOutcomeUnknown", foreign, err)
 		}
 		if err := sub.Unsubscribe(); err != nil {
 			t.Fatal(err)
