@@ -10,8 +10,9 @@ import (
 )
 
 // Limits on what requests can hold are made by bound.Set.New, which names them, measures them and
-// says what happens when they are reached. A semaphore, a channel that is used as one, or the limit
-// of an errgroup would work too, but would be missing in the list of bounds and in their metrics.
+// says what happens when they are reached. A semaphore, a channel that is used as one, or the
+// limit of an errgroup would work too, but would be missing in the list of bounds and in their
+// metrics.
 func TestBoundsAreMadeByTheirConstructor(t *testing.T) {
 	for _, p := range packages(t) {
 		if isHelper(p.ImportPath) || p.ImportPath == "internal/bound" {

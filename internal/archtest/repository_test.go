@@ -130,8 +130,9 @@ func (f faultsByDirectory) add(file string, line int, format string, args ...any
 	f[dir] = append(f[dir], fmt.Sprintf("%s:%d: %s", file, line, fmt.Sprintf(format, args...)))
 }
 
-// report fails the test for each fault outside the excused directories. It also fails if an excused
-// directory has no faults, so that the list of them, which has this name, can only get shorter.
+// report fails the test for each fault outside the excused directories. It also fails if an
+// excused directory has no faults, so that the list of them, which has this name, can only get
+// shorter.
 func (f faultsByDirectory) report(t *testing.T, list string, excused []string) {
 	t.Helper()
 	for _, dir := range slices.Sorted(maps.Keys(f)) {
