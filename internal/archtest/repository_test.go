@@ -60,20 +60,20 @@ type trackedFile struct {
 // slashes, too. They are of all modules of the repository.
 func trackedFiles(t *testing.T, patterns ...string) []trackedFile {
 	t.Helper()
-	list := run(t, "git", append([]string{"ls-files", "-z", "--"}, patterns...)...)
+	list := string(run(t, "git", append([]string{"ls-files", "-z", "--"}, patterns...)...))
+	if list == "" {
+		t.Fatalf("git tracks no file that matches %v", patterns)
+	}
 	var files []trackedFile
-	for _, name := range strings.Split(strings.TrimSuffix(string(list), "\x00"), "\x00") {
+	for name := range strings.SplitSeq(strings.TrimSuffix(list, "\x00"), "\x00") {
 		text, err := os.ReadFile(filepath.Join(root(t), filepath.FromSlash(name)))
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // It was deleted, and git has not been told.
+			continue // It was deleted, but it is still in git's index.
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		files = append(files, trackedFile{name, text})
-	}
-	if len(files) == 0 {
-		t.Fatalf("git tracks no file that matches %v", patterns)
 	}
 	return files
 }
