@@ -9,12 +9,13 @@ import (
 	"testing"
 )
 
-// Limits on what requests can hold are made by bound.Set.New, which names them, measures them and says
-// what happens when they are reached. A semaphore, a channel used as one, or the limit of an errgroup
-// works too, but is missing in the list of bounds and in their metrics: this test forbids them.
+// Limits on what requests can hold are made by bound.Set.New, which names them, measures them and
+// says what happens when they are reached. A semaphore, a channel that is used as one, or the
+// limit of an errgroup would work too, but would be missing in the list of bounds and in their
+// metrics.
 func TestBoundsAreMadeByTheirConstructor(t *testing.T) {
 	for _, p := range packages(t) {
-		if helper(p.ImportPath) || p.ImportPath == "internal/bound" {
+		if isHelper(p.ImportPath) || p.ImportPath == "internal/bound" {
 			continue
 		}
 		for _, path := range p.Imports {
@@ -30,8 +31,9 @@ func TestBoundsAreMadeByTheirConstructor(t *testing.T) {
 	}
 }
 
-// unnamedBounds finds channels that are used as semaphores, which are those of struct{} with room for
-// more than one, and the limits of an errgroup.
+// unnamedBounds finds the limits in a file that are not made by internal/bound: channels of
+// struct{} with room for more than one, which are used as semaphores, and limits of an errgroup.
+// Each is described as "line:column: what is wrong".
 func unnamedBounds(t *testing.T, path string) (faults []string) {
 	t.Helper()
 	files := token.NewFileSet()
@@ -48,13 +50,15 @@ func boundsIn(files *token.FileSet, file *ast.File) (faults []string) {
 		if !ok {
 			return true
 		}
-		line := files.Position(call.Pos()).String()
-		line = line[strings.Index(line, ":")+1:]
+		place := files.Position(call.Pos()).String()
+		place = place[strings.Index(place, ":")+1:]
 		if isSemaphore(call) {
-			faults = append(faults, line+": a channel is used as a semaphore: make a bound with internal/bound")
+			faults = append(faults, place+
+				": a channel is used as a semaphore: make a bound with internal/bound")
 		}
 		if f, ok := call.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "SetLimit" {
-			faults = append(faults, line+": SetLimit makes a limit without a name: use internal/bound")
+			faults = append(faults, place+
+				": SetLimit makes a limit without a name: make a bound with internal/bound")
 		}
 		return true
 	})
@@ -91,7 +95,8 @@ func f(g *errgroup.Group) { g.SetLimit(4) }
 		t.Fatal(err)
 	}
 	faults := boundsIn(files, file)
-	if len(faults) != 2 || !strings.HasPrefix(faults[0], "3:") || !strings.HasPrefix(faults[1], "4:") {
+	if len(faults) != 2 || !strings.HasPrefix(faults[0], "3:") ||
+		!strings.HasPrefix(faults[1], "4:") {
 		t.Errorf("found %q", faults)
 	}
 }

@@ -48,7 +48,7 @@
 //	bucket, manage, config, stream, status, terms, rules  buckets and their configuration
 //	get, history, entries, instant, multilast             reads without a consumer
 //	scan, scanreader, scanbatch, list, subjects,          reads with a consumer
-//	replay, export, tail, readahead, namearena
+//	replay, export, tail, readahead, streamstate, namearena
 //	put, publish, delete, patch, precondition, ttl,       writes of one key
 //	room, lanes, idempotency, protocol, refusal
 //	transaction, plan, commit, batch, headroom, mark      writes of several keys at once
