@@ -16,7 +16,6 @@ import (
 var notYetDocumented = []string{
 	"clients/js",
 	"internal/bound",
-	"internal/feed",
 	"internal/jsonpatch",
 	"internal/kvclient",
 	"internal/natsd",

@@ -22,7 +22,6 @@ var notYetNarrow = []string{
 	"examples/live-dashboard",
 	"examples/native",
 	"internal/bound",
-	"internal/feed",
 	"internal/handlers",
 	"internal/jsonpatch",
 	"internal/kvclient",

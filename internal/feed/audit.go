@@ -167,9 +167,7 @@ func (f *Feed) compareAnswer(q question, s kvclient.StreamState) (beyond bool, e
 	case s.Last > q.position:
 		return true, nil
 	}
-	if s.At.After(f.caughtUpAt) {
-		f.caughtUpAt = s.At
-	}
+	f.noteCaughtUp(s.At)
 	return false, f.compareCounts(s)
 }
 

@@ -621,3 +621,29 @@ func TestSnapshotWithHistoryIsNotResumedWhereMarkersVanish(t *testing.T) {
 		}
 	}
 }
+
+// The time in which a stream had nothing to deliver begins with its last message. It must not be
+// added to the time of an answer that came meanwhile, or what is skipped next looks young.
+func TestIdleTimeIsNotCountedFromAnAnswer(t *testing.T) {
+	t.Parallel()
+	began := time.Unix(1_000_000, 0)
+	at := func(after time.Duration) kvclient.StreamState {
+		s := streamAt(10, 1)
+		s.At, s.Lifetime = began.Add(after), time.Second
+		return s
+	}
+	clock := began
+	f := newFeed(newHub(Options{}.withDefaults()), bucketB)
+	f.now = func() time.Time { return clock }
+	f.startAt(nil, at(0))
+	if _, err := f.compareAnswer(f.newQuestion(), at(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	clock = began.Add(time.Minute + 3*time.Second)
+	late := entry("k", 12, kvclient.Put) // 11 was skipped
+	late.Created = clock
+	f.takeArrival(kvclient.Arrival{Entries: []kvclient.Entry{late}, Idle: time.Minute})
+	if f.void != ReasonHorizon {
+		t.Error("what was skipped may be 3 s old, and a marker lives for 1 s")
+	}
+}

@@ -213,8 +213,7 @@ func (f *Feed) receive(
 			if !ok {
 				return lost()
 			}
-			f.caughtUpAt = f.caughtUpAt.Add(a.Idle)
-			f.take(a.Entries)
+			f.takeArrival(a)
 			if f.void != "" {
 				return f.requireReset(f.void)
 			}

@@ -40,9 +40,12 @@ type sourceSide struct {
 	// position; zero if none is known. It bounds how old what was skipped may have been; see
 	// ageOfSkipped. It begins where the log begins. Three things move it: an entry, to the time at
 	// which it was stored; an answer of the stream that has nothing beyond the position, to the
-	// time of the answer; and an arrival, by the time in which the stream had nothing to deliver
-	// before it (kvclient.Arrival.Idle).
+	// time of the answer; and an arrival, to the end of the time in which the stream had nothing to
+	// deliver before it (kvclient.Arrival.Idle).
 	caughtUpAt time.Time
+	// deliveredAt is when the last message that was delivered was stored, or when the log began, by
+	// the server's clock. The idle time of the next arrival begins there at the earliest.
+	deliveredAt time.Time
 	// hearing is the connection over which advisories come, and how many of them were dropped.
 	hearing kvclient.Hearing
 	// hearingAt is when hearing was last found unchanged.
@@ -128,7 +131,7 @@ func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (
 	position, begun = f.adopt(bucket, s, f.resetFor)
 	f.resetFor, f.overdueSince, f.streamCreated = "", time.Time{}, s.Created
 	if begun {
-		f.begunAtServer, f.caughtUpAt = s.At, s.At
+		f.begunAtServer, f.caughtUpAt, f.deliveredAt = s.At, s.At, s.At
 		f.lastTally = tally{s, f.now()}
 		f.missedSince, f.agingTally, f.oldTally = time.Time{}, f.lastTally, tally{}
 		f.configUpdated, f.unexplained = false, nil

@@ -50,7 +50,7 @@ func (f *Feed) appendEntries(entries []kvclient.Entry) {
 		if skipped && f.lifetime > 0 && f.ageOfSkipped(e, late) > f.lifetime*9/10 {
 			f.void = ReasonHorizon
 		}
-		f.caughtUpAt = e.Created
+		f.caughtUpAt, f.deliveredAt = e.Created, e.Created
 		f.exact.read(f.position, e.Revision)
 		f.noteOthersNoticed()
 		f.position, f.positionCheck = e.Revision, e.Check
@@ -74,6 +74,19 @@ func (f *Feed) appendEntries(entries []kvclient.Entry) {
 	f.hub.stats.Changes.Add(uint64(len(entries)))
 	f.wakeAwaiting()
 	f.wakeExact()
+}
+
+// takeArrival takes what the tail delivered, and notes for how long there was nothing before.
+func (f *Feed) takeArrival(a kvclient.Arrival) {
+	f.noteCaughtUp(f.deliveredAt.Add(a.Idle))
+	f.take(a.Entries)
+}
+
+// noteCaughtUp notes a time, by the server's clock, at which nothing was stored beyond the position.
+func (f *Feed) noteCaughtUp(at time.Time) {
+	if at.After(f.caughtUpAt) {
+		f.caughtUpAt = at
+	}
 }
 
 // ageOfSkipped returns how old what was skipped before an entry may have been when the entry was
