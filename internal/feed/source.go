@@ -165,8 +165,9 @@ func (f *Feed) verifyAfterLoss(ctx context.Context, patience time.Duration) erro
 
 // ask asks the stream's leader what the stream is. While a stream has no leader, every replica
 // answers with what it knows itself; [kvclient.Client.State] takes that for no answer
-// (TestClusterStateIsUnavailableWithoutALeader), so that no decision here relies on a replica. A leader that is cut
-// off alone goes on for some 20 s before it finds out; nothing reports that to a client.
+// (TestClusterStateIsUnavailableWithoutALeader), so that no decision here relies on a replica. A
+// leader that is cut off alone goes on for some 20 s before it finds out; nothing reports that to a
+// client.
 func (f *Feed) ask(ctx context.Context) (*kvclient.Bucket, kvclient.StreamState, error) {
 	return f.askWithin(ctx, askTimeout)
 }

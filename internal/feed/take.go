@@ -82,7 +82,8 @@ func (f *Feed) takeArrival(a kvclient.Arrival) {
 	f.take(a.Entries)
 }
 
-// noteCaughtUp notes a time, by the server's clock, at which nothing was stored beyond the position.
+// noteCaughtUp notes a time, by the server's clock, at which nothing was stored beyond the
+// position.
 func (f *Feed) noteCaughtUp(at time.Time) {
 	if at.After(f.caughtUpAt) {
 		f.caughtUpAt = at
