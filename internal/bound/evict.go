@@ -84,9 +84,11 @@ func (b *Bound) makeRoom(c *claim) {
 // what they hold. b.mu must be held.
 func (b *Bound) victims(c *claim, ofOwner bool, need int64) (victims []*Hold, sum int64) {
 	since := now() - b.spec.Patience
-	small := b.isSmall(c.to()) || b.used.small > b.spec.Reserve // else small holds are in nobody's way
+	// As long as the reserve has room for them, small holds are in the way of small claims only.
+	small := b.isSmall(c.to()) || b.used.small > b.spec.Reserve
 	for h := b.first; h != nil; h = h.next {
-		if h == c.hold || h.stalledSince() > since || ofOwner && whole(h.owner) != whole(c.hold.owner) ||
+		if h == c.hold || h.stalledSince() > since ||
+			ofOwner && whole(h.owner) != whole(c.hold.owner) ||
 			!small && b.isSmall(h.size) && !h.insisted {
 			continue
 		}
@@ -190,8 +192,9 @@ func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 	h.owner, h.evict, h.insisted = owner, evict, true
 	b.give(h, size)
 	if b.used.beyond(b.spec.Limit, b.spec.Reserve, false) > b.leaving {
+		// Or little by little the reserve would fill with what has stalled.
 		if victim := b.stalled(false); victim != nil {
-			go b.dismiss(victim)() // or little by little the reserve would fill with what has stalled
+			go b.dismiss(victim)()
 		}
 	}
 	return true

@@ -14,8 +14,8 @@ var errDeadline = os.ErrDeadlineExceeded
 const (
 	defaultMemoryForAnswers = 96 << 20
 
-	// smallAnswer is the size up to which an answer is charged first to the part of the memory that is
-	// kept from larger ones: that of some tens of kilobytes and the JSON that is made of them.
+	// smallAnswer is the size up to which an answer is charged first to the part of the memory that
+	// is kept from larger ones: that of some tens of kilobytes and the JSON that is made of them.
 	smallAnswer = 128 << 10
 
 	// maxConnectionAnswers bounds the bytes of answers on one HTTP/2 connection.
@@ -77,13 +77,13 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 		}),
 		requests: set.New(bound.Spec{
 			Name: "connection-requests",
-			Of: "requests over HTTP/2 that are answered at once, but for watches and long polls that " +
-				"wait for a change",
+			Of: "requests over HTTP/2 that are answered at once, but for watches and long polls " +
+				"that wait for a change",
 			Unit: bound.Places, Limit: maxAnsweredRequests, PerOwner: maxAnsweredRequests / 2,
 			PerPart: maxConnectionRequests, PartIs: "connection",
 			Wait: 2 * answerWait, QueuedBy: "http2-requests", Patience: answerPatience,
-			AtLimit: "a request waits 10 s and is then refused with 429 or 503; where others than its " +
-				"own connection wait, one whose client takes or sends nothing for 1 s is ended",
+			AtLimit: "a request waits 10 s and is then refused with 429 or 503; where others than " +
+				"its own connection wait, one whose client takes or sends nothing for 1 s is ended",
 		}),
 		rate: set.New(bound.Spec{
 			Name: "answer-rate", Of: "how fast a client must take an answer of more than 4 KiB",

@@ -59,8 +59,8 @@ func unreadHTTP2(t *testing.T, base, target string, times int) {
 	unreadHTTP2From(t, "127.0.0.1", base, target, times)
 }
 
-// unreadHTTP2From is unreadHTTP2 from an address of the loopback network, with headers given as names
-// in lower case, each before its value.
+// unreadHTTP2From is unreadHTTP2 from an address of the loopback network, with headers given as
+// names in lower case, each before its value.
 func unreadHTTP2From(
 	t *testing.T, address, base, target string, times int, headers ...string,
 ) net.Conn {

@@ -46,8 +46,8 @@ type requestBody struct {
 	held   int64         // bytes claimed
 
 	memory, largeMemory, place bound.Hold
-	// among is the request's place among those over HTTP/2, which it can lose while it waits for its
-	// client; nil for none.
+	// among is the request's place among those over HTTP/2, which it can lose while it waits for
+	// its client; nil for none.
 	among *bound.Hold
 
 	mu      sync.Mutex

@@ -10,8 +10,8 @@ import (
 	"kvgateway/internal/bound"
 )
 
-// A connection is one that carries requests. Over HTTP/2 it has shares of its own of some bounds: many
-// clients can have one address, and one client many requests.
+// A connection is one that carries requests. Over HTTP/2 it has shares of its own of some bounds:
+// many clients can have one address, and one client many requests.
 type connection struct {
 	name string // unique in this process
 	conn net.Conn
@@ -48,8 +48,8 @@ func connectionOf(r *http.Request) *connection {
 	return c
 }
 
-// perConnection returns the owner of what a request takes of a bound that is shared by addresses, and
-// of which each connection of an address has a part.
+// perConnection returns the owner of what a request takes of a bound that is shared by addresses,
+// and of which each connection of an address has a part.
 func perConnection(r *http.Request) string {
 	c := connectionOf(r)
 	if c == nil {
@@ -58,8 +58,8 @@ func perConnection(r *http.Request) string {
 	return bound.Part(ownerOf(r), c.name)
 }
 
-// place waits for a place among the requests of an HTTP/2 connection that are answered. It ends with
-// the request, or when that takes the place of a stream instead.
+// place waits for a place among the requests of an HTTP/2 connection that are answered. It ends
+// with the request, or when that takes the place of a stream instead.
 func (s *Server) place(r *http.Request, hold *bound.Hold) error {
 	c := connectionOf(r)
 	if r.ProtoMajor < 2 || c == nil {

@@ -152,9 +152,9 @@ func (d *delivery) writePart(part []byte) error {
 	return err
 }
 
-// flush writes what net/http has in its buffers of an answer over HTTP/2. Behind the handler nothing
-// would count it: 90,000 small answers that nobody read took 1.3 GB. It waits for the client in the
-// request's place, which it can lose, or in that of a long poll.
+// flush writes what net/http has in its buffers of an answer over HTTP/2. Behind the handler
+// nothing would count it: 90,000 small answers that nobody read took 1.3 GB. It waits for the
+// client in the request's place, which it can lose, or in that of a long poll.
 func (d *delivery) flush() {
 	d.mu.Lock()
 	if d.evicted {

@@ -45,7 +45,8 @@ func newHTTP2Limits(set *bound.Set) *http2Limits {
 			Of:   "requests over HTTP/2 that are being refused, each for 1 s at most",
 			Unit: bound.Places, Limit: maxHTTP2Refusals, PerOwner: maxHTTP2Refusals / 2,
 			PerPart: maxConnectionRefusals, PartIs: "connection",
-			AtLimit: "the request is reset without an answer, and the connection closed if it has so many",
+			AtLimit: "the request is reset without an answer, and the connection closed if it has " +
+				"so many",
 		}),
 	}
 }
@@ -77,7 +78,8 @@ func (s *Server) refuseHTTP2(rec *recorder, r *http.Request, err error) {
 	}
 	defer place.Release()
 	controller := http.NewResponseController(rec.ResponseWriter)
-	_ = controller.SetWriteDeadline(time.Now().Add(http2RefusalTime)) // else the server's own bound holds
+	// Where this cannot be set, the server's own bound holds.
+	_ = controller.SetWriteDeadline(time.Now().Add(http2RefusalTime))
 	s.fail(rec, r, err)
 	_ = controller.Flush() // while the place is held
 }

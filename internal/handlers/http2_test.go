@@ -76,8 +76,8 @@ func TestOpenHTTP2RequestsAreBounded(t *testing.T) {
 	}
 }
 
-// Whatever a request over HTTP/2 looks like, it takes a place among those that are answered, and only
-// a long poll that waits for a change gives it back.
+// Whatever a request over HTTP/2 looks like, it takes a place among those that are answered, and
+// only a long poll that waits for a change gives it back.
 func TestLongPollsOverHTTP2SwapTheirPlaces(t *testing.T) {
 	t.Parallel()
 	g, bounds := bounded(t)
@@ -164,7 +164,8 @@ func TestStalledHTTP2BodiesKeepNobodyOut(t *testing.T) {
 			for range 100 {
 				body, w := io.Pipe()
 				t.Cleanup(func() { w.Close() })
-				request, err := http.NewRequestWithContext(t.Context(), "PUT", base+"/buckets/shop/keys/b", body)
+				target := base + "/buckets/shop/keys/b"
+				request, err := http.NewRequestWithContext(t.Context(), "PUT", target, body)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -176,7 +177,9 @@ func TestStalledHTTP2BodiesKeepNobodyOut(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, "all places are taken", func() bool { return answered.Used() == answered.Limit() })
+	eventually(t, "all places are taken", func() bool {
+		return answered.Used() == answered.Limit()
+	})
 	began := time.Now()
 	response, err := http2From(t, "127.0.0.1").Get(base + "/buckets/shop/keys/a")
 	if err != nil {

@@ -36,8 +36,8 @@ func unchanged(have kvclient.Condition, e *kvclient.Entry, err error) bool {
 	return err == nil && have.Matches(e, e.Epoch)
 }
 
-// longPoll reads, and where the client has that already it waits for a change. From when it waits it
-// has the place of a stream, until its answer is sent.
+// longPoll reads, and where the client has that already it waits for a change. From when it waits
+// it has the place of a stream, until its answer is sent.
 func (s *Server) longPoll(rec *recorder, read entryRead, have kvclient.Condition,
 	wait time.Duration) (kvclient.Entry, error) {
 	ctx, answer := rec.request.Context(), rec.Header()

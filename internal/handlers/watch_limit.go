@@ -26,7 +26,8 @@ func newStreams(set *bound.Set, limit int) *bound.Bound {
 
 // What a stream or a long poll takes while it waits, in bytes (measured: the memory of the process
 // with 6,000 of them, less that without, divided by their number). Most of it is the stack of a
-// goroutine. Streams that are written by the loops have none, and are counted by their filters only.
+// goroutine. Streams that are written by the loops have none, and are counted by their filters
+// only.
 const (
 	pollBytes      = 48 << 10 // over HTTP/1.1, its connection included
 	pollBytesHTTP2 = 36 << 10
@@ -37,18 +38,20 @@ const (
 // the process below 512 MiB.
 const leastStreamMemory = 256 << 20
 
-// newStreamMemory bounds what streams and long polls take. Who allows more of them allows more memory.
+// newStreamMemory bounds what streams and long polls take. Who allows more of them allows more
+// memory.
 func newStreamMemory(set *bound.Set, streams int) *bound.Bound {
 	limit := max(leastStreamMemory, int64(streams)*leastStreamMemory/defaultMaxStreams)
 	return set.New(bound.Spec{
 		Name: "stream-memory",
-		Of: "memory of the long polls that wait, 48 KiB each or 36 over HTTP/2, and of streams but those " +
-			"of plain HTTP/1.1, 24 KiB each",
+		Of: "memory of the long polls that wait, 48 KiB each or 36 over HTTP/2, and of streams but " +
+			"those of plain HTTP/1.1, 24 KiB each",
 		Unit:     bound.Bytes,
 		Limit:    limit,
 		PerOwner: limit / 4 * 3,
-		AtLimit:  "others are refused, with 503 or for one address with 429, and told to come again",
-		Setting:  "--max-streams",
+		AtLimit: "others are refused, with 503 or for one address with 429, and told to come " +
+			"again",
+		Setting: "--max-streams",
 	})
 }
 
@@ -60,9 +63,10 @@ func (p *streamPlace) release() {
 	p.memory.Release()
 }
 
-// enterStreams takes the place of a stream or a long poll that takes so many bytes, unless it has one
-// already, and gives back the request's places among those over HTTP/2. It returns
-// errTooManyStreams if there is no place, and a *[bound.FullError] if there is none for this address.
+// enterStreams takes the place of a stream or a long poll that takes so many bytes, unless it has
+// one already, and gives back the request's places among those over HTTP/2. It returns
+// errTooManyStreams if there is no place, and a *[bound.FullError] if there is none for this
+// address.
 func (s *Server) enterStreams(rec *recorder, p *streamPlace, bytes int64) error {
 	if p.place.Size() > 0 {
 		return nil
