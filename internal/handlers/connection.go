@@ -31,6 +31,23 @@ type told interface {
 	OnStep(step *func())
 }
 
+// A floodable connection can be told that its client goes on to send requests, more than it may have
+// open, and takes none of the refusals.
+type floodable interface {
+	// Flooded makes the connection end, in a while in which nothing more is read from it: whose
+	// connection is closed at once comes back with another, and with as many requests.
+	Flooded()
+}
+
+// flooded ends a connection whose client takes no refusals.
+func (c *connection) flooded() {
+	if conn, ok := c.conn.(floodable); ok {
+		conn.Flooded()
+		return
+	}
+	c.conn.Close()
+}
+
 // ConnContext is for http.Server's field of that name. Without it requests over HTTP/2 are bounded
 // by their client's address only. A connection with methods HeadDone() and OnStep(*func()) is told of
 // requests over HTTP/1.1, and its steps tell that the client takes its answer; else only the end of

@@ -45,8 +45,8 @@ func newHTTP2Limits(set *bound.Set) *http2Limits {
 			Of:   "requests over HTTP/2 that are being refused, each for 1 s at most",
 			Unit: bound.Places, Limit: maxHTTP2Refusals, PerOwner: maxHTTP2Refusals / 2,
 			PerPart: maxConnectionRefusals, PartIs: "connection",
-			AtLimit: "the request is reset without an answer, and the connection closed if it has " +
-				"so many",
+			AtLimit: "the request is reset without an answer; if the connection has so many, " +
+				"nothing more is read from it, and it is closed after 5 s",
 		}),
 	}
 }
@@ -72,7 +72,7 @@ func (s *Server) refuseHTTP2(rec *recorder, r *http.Request, err error) {
 		s.http2.refusals.Take(r.Context(), &place, perConnection(r), 1, nil))
 	if none {
 		if c := connectionOf(r); c != nil && full.OfPart {
-			c.conn.Close() // its client goes on to send, and takes no answers
+			c.flooded()
 		}
 		rec.cut()
 	}
