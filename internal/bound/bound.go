@@ -52,6 +52,8 @@ type Spec struct {
 	// PerPart is how much each part of an owner may hold, such as one connection of a client,
 	// within the owner's share; 0 for no such limit. See [Part].
 	PerPart int64
+	// PartKeeps says that a part which has used up what it may hold evicts nothing of its own.
+	PartKeeps bool
 	// PartIs says what a part is, such as "connection".
 	PartIs string
 	// Reserve is a part of the limit that is kept for holds of at most Small, and as large a part
@@ -169,9 +171,9 @@ func (b *Bound) read() Reading {
 // If evict is not nil, the hold can lose what it has: once it has made no [Hold.Progress] for the
 // spec's patience while another claim waits, evict is called, once, on a goroutine of its own. It
 // must lead to [Hold.Release] soon. As many are evicted as the claim needs, and what they give back
-// is kept for it. Of the holds that can be evicted the largest goes first, and of
-// equal ones the one without progress for longest. A part of an owner that has used up what it may
-// hold evicts nothing: it would be its own.
+// is kept for it. Of the holds that can be evicted the largest goes first, and of equal ones the one
+// without progress for longest. A claim that waits for its owner's share evicts holds of that owner
+// only, and one that waits for what a part of it may hold those of that part.
 //
 // Take returns a *[FullError] if there is no room in time, and the context's error if it ends first.
 func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evict func()) error {

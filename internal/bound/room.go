@@ -84,9 +84,17 @@ func (b *Bound) missingShare(owner string, from, to int64) int64 {
 	return after.beyond(b.spec.PerOwner, b.ownReserve(), b.isSmall(to))
 }
 
+// missingPart is missingShare for what a part of an owner may hold. b.mu must be held.
+func (b *Bound) missingPart(part string, from, to int64) int64 {
+	if b.parts == nil || part == "" {
+		return 0
+	}
+	return b.parts[part] + to - from - b.spec.PerPart
+}
+
 // fitsPart reports whether there is room in what a part of an owner may hold. b.mu must be held.
 func (b *Bound) fitsPart(part string, from, to int64) bool {
-	return b.parts == nil || part == "" || b.parts[part]+to-from <= b.spec.PerPart
+	return b.missingPart(part, from, to) <= 0
 }
 
 // fitsOwner reports whether there is room in the owner's share. b.mu must be held.
