@@ -68,9 +68,9 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 		}),
 		connection: set.New(bound.Spec{
 			Name: "connection-answer-bytes",
-			Of: "bytes of answers on one HTTP/2 connection, which is the client here, that it has " +
-				"yet to take",
-			Unit: bound.Bytes, Limit: memory, PerOwner: min(memory, maxConnectionAnswers),
+			Of:   "bytes of answers over HTTP/2 that their clients have yet to take",
+			Unit: bound.Bytes, Limit: memory, PerOwner: memory / 2,
+			PerPart: min(memory/2, maxConnectionAnswers), PartIs: "connection",
 			Wait: answerWait, Queue: 1024, Patience: answerPatience,
 			AtLimit: "an answer waits 5 s for room and is then refused with 429; answers of the same " +
 				"connection that are not taken for 1 s are cut",
@@ -80,7 +80,7 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 			Of: "requests over HTTP/2 that are answered at once, but for watches and long polls " +
 				"that wait for a change",
 			Unit: bound.Places, Limit: maxAnsweredRequests, PerOwner: maxAnsweredRequests / 2,
-			PerPart: maxConnectionRequests, PartIs: "connection",
+			PerPart: maxConnectionRequests, PartIs: "connection", PartKeeps: true,
 			Wait: 2 * answerWait, QueuedBy: "http2-requests", Patience: answerPatience,
 			AtLimit: "a request waits 10 s and is then refused with 429 or 503; where others than " +
 				"its own connection wait, one whose client takes or sends nothing for 1 s is ended",

@@ -42,6 +42,7 @@ type delivery struct {
 	controller *http.ResponseController
 	owner      string
 	shared     *connection // that carries other answers too; nil if none
+	part       string      // of the owner, for what that connection holds
 
 	held         bound.Hold // of all bytes of answers
 	onConnection bound.Hold // of those of the connection
@@ -62,7 +63,7 @@ func (rec *recorder) delivery() *delivery {
 		d := &delivery{limits: rec.limits, rec: rec, owner: ownerOf(rec.request),
 			controller: http.NewResponseController(rec.ResponseWriter)}
 		if rec.request.ProtoMajor > 1 {
-			d.shared = connectionOf(rec.request)
+			d.shared, d.part = connectionOf(rec.request), perConnection(rec.request)
 		}
 		rec.answer = d
 	}
@@ -74,7 +75,7 @@ func (d *delivery) holds() bool { return d.held.Size() > 0 }
 
 // try holds size bytes if there is room for them now.
 func (d *delivery) try(size int64) bool {
-	if d.shared != nil && !d.limits.connection.Try(&d.onConnection, d.shared.name, size, nil) {
+	if d.shared != nil && !d.limits.connection.Try(&d.onConnection, d.part, size, nil) {
 		return false
 	}
 	if d.limits.bytes.Try(&d.held, d.owner, size, nil) {
@@ -88,7 +89,7 @@ func (d *delivery) try(size int64) bool {
 // none in time.
 func (d *delivery) wait(ctx context.Context, size int64) error {
 	if d.shared != nil {
-		if err := d.limits.connection.Take(ctx, &d.onConnection, d.shared.name, size, nil); err != nil {
+		if err := d.limits.connection.Take(ctx, &d.onConnection, d.part, size, nil); err != nil {
 			return err
 		}
 	}
