@@ -82,6 +82,9 @@ type connection struct {
 	head  head
 	step  atomic.Pointer[func()]
 
+	flooded atomic.Bool   // see Flooded
+	ended   chan struct{} // closed with the connection
+
 	// Guarded by among.mu.
 	next, before *connection // in the ring of idle connections, nil while it is active
 	idleSince    time.Time
@@ -141,7 +144,8 @@ func (l *connections) Accept() (net.Conn, error) {
 			accepted.Close()
 			continue
 		}
-		c := &connection{TCPConn: tcp, among: l, owner: handlers.OwnerOf(tcp.RemoteAddr().String())}
+		c := &connection{TCPConn: tcp, among: l, ended: make(chan struct{}),
+			owner: handlers.OwnerOf(tcp.RemoteAddr().String())}
 		if l.admit(c) {
 			_ = limitUnsent(tcp, int(l.unsent.Limit())) // if the connection is there no more, its reader is told
 			return c, nil
@@ -238,12 +242,37 @@ func (c *connection) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
+	if c.flooded.Load() {
+		return 0, c.endFlood()
+	}
 	n, err := c.TCPConn.Read(p)
+	if c.flooded.Load() {
+		return 0, c.endFlood()
+	}
 	if !c.head.room(c, p[:n]) {
 		_, _ = c.TCPConn.Write(c.among.answer) // it fits into the socket's buffer
 		return 0, io.EOF                       // to which net/http answers nothing
 	}
 	return n, err
+}
+
+// floodPause is for how long nothing is read from a connection that is flooded before it is closed.
+const floodPause = 5 * time.Second
+
+// Flooded makes the connection end, in a while in which nothing more is read from it. It must not be
+// closed at once: 40 clients that came back with 2,000 requests each took all of both processors.
+// See [handlers.ConnContext].
+func (c *connection) Flooded() { c.flooded.Store(true) }
+
+// endFlood waits for the end of a flooded connection, and returns the error to read then.
+func (c *connection) endFlood() error {
+	pause := time.NewTimer(floodPause)
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+	case <-c.ended:
+	}
+	return io.EOF
 }
 
 // writeStep is after how many bytes a connection says that its client goes on to take an answer.
@@ -269,7 +298,10 @@ func (c *connection) OnStep(step *func()) { c.step.Store(step) }
 // Close closes the connection and gives its place back.
 func (c *connection) Close() error {
 	err := c.TCPConn.Close()
-	c.once.Do(c.hold.Release)
+	c.once.Do(func() {
+		close(c.ended)
+		c.hold.Release()
+	})
 	c.turn.Release()
 	c.head.done()
 	return err

@@ -278,12 +278,13 @@ func TestHeadsThatBeginLikeHTTP2AreCounted(t *testing.T) {
 	t.Parallel()
 	l, all := serving(t, 100)
 	for i, begin := range []string{
-		"PRI * HTTP/2.0\r\nA: ", "PRI * HTTP/2.0\r\n\r\nSM\r\nA: ", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r",
+		"PRI * HTTP/2.0\r\nA: ", "PRI * HTTP/2.0\r\n\r\nSM\r\nA: ",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r",
 	} {
 		before := all.heads.Used()
 		c := dial(t, l)
 		_, _ = io.WriteString(c, begin+strings.Repeat("x", 200_000))
-		for end := time.Now().Add(5 * time.Second); all.heads.Used() == before; <-time.After(time.Millisecond) {
+		for end := time.Now().Add(5 * time.Second); all.heads.Used() == before; {
 			_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
 			if _, err := c.r.ReadByte(); !errors.Is(err, os.ErrDeadlineExceeded) {
 				break // net/http has refused it

@@ -47,8 +47,8 @@ func (h *head) room(c *connection, read []byte) bool {
 	return h.hold.Grow(h.bytes)
 }
 
-// isHTTP2 reports whether the connection is known to be one of HTTP/2 once more was read. h.mu must be
-// held.
+// isHTTP2 reports whether the connection is known to be one of HTTP/2 once more was read. h.mu must
+// be held.
 func (h *head) isHTTP2(read []byte) bool {
 	if h.preface == notHTTP2 || h.preface == len(preface) {
 		return h.preface == len(preface)

@@ -10,15 +10,18 @@ import (
 )
 
 // limiting are the packages that make limits of their own, of places and of rates.
-var limiting = map[string]bool{"golang.org/x/sync/semaphore": true, "golang.org/x/time/rate": true}
+var limiting = map[string]bool{
+	"golang.org/x/sync/semaphore": true,
+	"golang.org/x/time/rate":      true,
+}
 
-// Limits on what requests can hold are made by bound.Set.New, which names them, measures them and says
-// what happens when they are reached. A semaphore, a channel used as one, or the limit of an errgroup
-// works too, but is missing in the list of bounds and in their metrics: this test forbids them. So
-// does it forbid a rate.Limiter, and a bound at which claims wait without a length of their queue.
+// Limits on what requests can hold are made by bound.Set.New, which names them, measures them and
+// says what happens when they are reached. A semaphore, a channel that is used as one, the limit of
+// an errgroup or a rate.Limiter would work too, but would be missing in the list of bounds and in
+// their metrics. A bound at which claims wait must also limit the length of its queue.
 func TestBoundsAreMadeByTheirConstructor(t *testing.T) {
 	for _, p := range packages(t) {
-		if helper(p.ImportPath) || p.ImportPath == "internal/bound" {
+		if isHelper(p.ImportPath) || p.ImportPath == "internal/bound" {
 			continue
 		}
 		for _, path := range p.Imports {
@@ -34,8 +37,9 @@ func TestBoundsAreMadeByTheirConstructor(t *testing.T) {
 	}
 }
 
-// unnamedBounds finds channels that are used as semaphores, which are those of struct{} with room for
-// more than one, the limits of an errgroup, and queues that nothing bounds.
+// unnamedBounds finds the limits in a file that are not made by internal/bound: channels of
+// struct{} with room for more than one, which are used as semaphores, limits of an errgroup, and
+// queues that nothing limits. Each is described as "line:column: what is wrong".
 func unnamedBounds(t *testing.T, path string) (faults []string) {
 	t.Helper()
 	files := token.NewFileSet()
@@ -61,10 +65,12 @@ func boundsIn(files *token.FileSet, file *ast.File) (faults []string) {
 			return true
 		}
 		if isSemaphore(call) {
-			faults = append(faults, line+": a channel is used as a semaphore: make a bound with internal/bound")
+			faults = append(faults, line+
+				": a channel is used as a semaphore: make a bound with internal/bound")
 		}
 		if f, ok := call.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "SetLimit" {
-			faults = append(faults, line+": SetLimit makes a limit without a name: use internal/bound")
+			faults = append(faults, line+
+				": SetLimit makes a limit without a name: make a bound with internal/bound")
 		}
 		return true
 	})
@@ -119,8 +125,8 @@ var short = []any{bound.Spec{Wait: 1, Queue: 2}, bound.Spec{Wait: 1, QueuedBy: "
 		t.Fatal(err)
 	}
 	faults := boundsIn(files, file)
-	if len(faults) != 3 || !strings.HasPrefix(faults[0], "3:") || !strings.HasPrefix(faults[1], "4:") ||
-		!strings.HasPrefix(faults[2], "5:") {
+	if len(faults) != 3 || !strings.HasPrefix(faults[0], "3:") ||
+		!strings.HasPrefix(faults[1], "4:") || !strings.HasPrefix(faults[2], "5:") {
 		t.Errorf("found %q", faults)
 	}
 }

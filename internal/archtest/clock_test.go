@@ -20,7 +20,8 @@ func TestBoundsMeasureMonotonicTime(t *testing.T) {
 		}
 		for _, name := range p.GoFiles {
 			files := token.NewFileSet()
-			file, err := parser.ParseFile(files, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
+			path := filepath.Join(p.Dir, name)
+			file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
 			if err != nil {
 				t.Fatal(err)
 			}

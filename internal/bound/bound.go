@@ -49,16 +49,18 @@ type Spec struct {
 	PerOwner int64
 	// OwnerIs says what an owner is, such as "bucket"; "" for a client.
 	OwnerIs string
-	// PerPart is how much each part of an owner may hold, such as one connection of a client, within
-	// the owner's share; 0 for no such limit. See [Part].
+	// PerPart is how much each part of an owner may hold, such as one connection of a client,
+	// within the owner's share; 0 for no such limit. See [Part].
 	PerPart int64
+	// PartKeeps says that a part which has used up what it may hold evicts nothing of its own.
+	PartKeeps bool
 	// PartIs says what a part is, such as "connection".
 	PartIs string
-	// Reserve is a part of the limit that is kept for holds of at most Small, and as large a part of
-	// each owner's share. They are charged to it first. As long as it has room for them, such claims
-	// wait for no larger ones, so that a few requests which hold much do not keep out the many which
-	// hold little; beyond it they take turns with the larger ones, so that many which hold little do
-	// not keep out those either.
+	// Reserve is a part of the limit that is kept for holds of at most Small, and as large a part
+	// of each owner's share. They are charged to it first. As long as it has room for them, such
+	// claims wait for no larger ones, so that a few requests which hold much do not keep out the
+	// many which hold little; beyond it they take turns with the larger ones, so that many which
+	// hold little do not keep out those either.
 	Reserve, Small int64
 
 	// Wait is how long a claim waits for room, 0 to refuse it at once.
@@ -101,8 +103,8 @@ type Bound struct {
 	watching bool
 	// leaving is the sum of the holds that were evicted and are not released yet.
 	leaving int64
-	// promised is what of leaving was evicted for claims that wait, and saved is what was given back
-	// of it and is kept for them.
+	// promised is what of leaving was evicted for claims that wait, and saved is what was given
+	// back of it and is kept for them.
 	promised, saved int64
 	// insisted is the sum of the holds taken by Insist that are not leaving.
 	insisted int64
@@ -115,8 +117,8 @@ type Bound struct {
 // A FullError says that a claim was refused.
 type FullError struct {
 	Bound Spec
-	// OfOwner reports whether the owner has used up its share, or a part of it its own, while others
-	// still have room.
+	// OfOwner reports whether the owner has used up its share, or a part of it its own, while
+	// others still have room.
 	OfOwner bool
 	// OfPart reports whether a part of the owner has used up what it may hold.
 	OfPart bool
@@ -169,9 +171,9 @@ func (b *Bound) read() Reading {
 // If evict is not nil, the hold can lose what it has: once it has made no [Hold.Progress] for the
 // spec's patience while another claim waits, evict is called, once, on a goroutine of its own. It
 // must lead to [Hold.Release] soon. As many are evicted as the claim needs, and what they give back
-// is kept for it. Of the holds that can be evicted the largest goes first, and of
-// equal ones the one without progress for longest. A part of an owner that has used up what it may
-// hold evicts nothing: it would be its own.
+// is kept for it. Of the holds that can be evicted the largest goes first, and of equal ones the one
+// without progress for longest. A claim that waits for its owner's share evicts holds of that owner
+// only, and one that waits for what a part of it may hold those of that part.
 //
 // Take returns a *[FullError] if there is no room in time, and the context's error if it ends first.
 func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evict func()) error {

@@ -56,20 +56,27 @@ func (b *Bound) evictFor(c *claim) (again time.Duration) {
 // the spec's patience; the largest first. If they are enough, what they give back is kept for the
 // claim, or others would take it one after the other. b.mu must be held.
 //
-// A claim that waits for its owner's share is helped by holds of that owner only, and one that
-// waits for what a part of it may hold by none.
+// A claim that waits for its owner's share is helped by holds of that owner only, and one that waits
+// for what a part of it may hold by those of that part, or by none.
 func (b *Bound) makeRoom(c *claim) {
 	owner, from, to := c.hold.owner, c.from(), c.to()
-	if !b.fitsPart(owner, from, to) {
+	part, share := b.missingPart(owner, from, to), b.missingShare(owner, from, to)
+	if part > 0 && b.spec.PartKeeps {
 		return
 	}
-	share := b.missingShare(owner, from, to)
-	need := max(share, b.missing(from, to, c.saved))
+	need := max(part, share, b.missing(from, to, c.saved))
 	need -= c.promised + b.leaving - b.promised // what leaves for nobody in particular is for all
 	if need <= 0 {
 		return
 	}
-	victims, sum := b.victims(c, share > 0, need)
+	eligible := func(string) bool { return true }
+	switch {
+	case part > 0:
+		eligible = func(other string) bool { return other == owner }
+	case share > 0:
+		eligible = func(other string) bool { return whole(other) == whole(owner) }
+	}
+	victims, sum := b.victims(c, eligible, need)
 	for _, victim := range victims {
 		if sum >= need {
 			victim.heir, victim.heirSerial = c, c.serial
@@ -80,13 +87,17 @@ func (b *Bound) makeRoom(c *claim) {
 	}
 }
 
-// victims returns holds that can be evicted for a claim, in their order, until they are enough, and
-// what they hold. b.mu must be held.
-func (b *Bound) victims(c *claim, ofOwner bool, need int64) (victims []*Hold, sum int64) {
+// victims returns holds of eligible owners that can be evicted for a claim, in their order, until they
+// are enough, and what they hold. b.mu must be held.
+func (b *Bound) victims(
+	c *claim, eligible func(owner string) bool, need int64,
+) (victims []*Hold, sum int64) {
 	since := now() - b.spec.Patience
-	small := b.isSmall(c.to()) || b.used.small > b.spec.Reserve // else small holds are in nobody's way
+	// As long as the reserve has room for them, small holds are in the way of small claims only.
+	small := b.isSmall(c.to()) || b.used.small > b.spec.Reserve
 	for h := b.first; h != nil; h = h.next {
-		if h == c.hold || h.stalledSince() > since || ofOwner && whole(h.owner) != whole(c.hold.owner) ||
+		if h == c.hold || h.stalledSince() > since ||
+			!eligible(h.owner) ||
 			!small && b.isSmall(h.size) && !h.insisted {
 			continue
 		}
@@ -190,8 +201,9 @@ func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 	h.owner, h.evict, h.insisted = owner, evict, true
 	b.give(h, size)
 	if b.used.beyond(b.spec.Limit, b.spec.Reserve, false) > b.leaving {
+		// Or little by little the reserve would fill with what has stalled.
 		if victim := b.stalled(false); victim != nil {
-			go b.dismiss(victim)() // or little by little the reserve would fill with what has stalled
+			go b.dismiss(victim)()
 		}
 	}
 	return true

@@ -21,7 +21,8 @@ type Hold struct {
 	listed   bool // it can be evicted, and was not yet
 	leaving  bool // it was asked to give up what it holds
 	insisted bool // see [Bound.Insist]
-	// heir is the claim for which it was evicted, nil for none, while that claim's serial is heirSerial.
+	// heir is the claim for which it was evicted, nil for none, while that claim's serial is
+	// heirSerial.
 	heir         *claim
 	heirSerial   uint64
 	next, before *Hold

@@ -30,8 +30,8 @@ func TestSmallClaimUsesTheReserve(t *testing.T) {
 	}
 }
 
-// Small holds are charged to the reserve first, and an owner has its share and no more: whatever one
-// holds in small parts, there is room for the larger claims of others.
+// Small holds are charged to the reserve first, and an owner has its share and no more: whatever
+// one holds in small parts, there is room for the larger claims of others.
 func TestSmallHoldsLeaveRoomForLargeOnes(t *testing.T) {
 	const mib = 1 << 20
 	b := bound.NewSet().New(spec(func(s *bound.Spec) {

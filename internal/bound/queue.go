@@ -11,8 +11,9 @@ type claim struct {
 	size    int64
 	extends bool // the hold has something already, and is to have size more
 	has     bool // the hold has what was claimed; guarded by the bound's mutex
-	// promised is what is held by those that were evicted for the claim, and saved what they have given
-	// back already, which is kept for it. serial tells its uses apart. The bound's mutex guards them.
+	// promised is what is held by those that were evicted for the claim, and saved what they have
+	// given back already, which is kept for it. serial tells its uses apart. The bound's mutex
+	// guards them.
 	promised, saved int64
 	serial          uint64
 	granted         chan struct{} // gets a token then
@@ -96,8 +97,8 @@ func (b *Bound) lineIsTooLong(owner string) bool {
 	return l != nil && owner != "" && b.spec.OwnerQueue > 0 && l.length > b.spec.OwnerQueue
 }
 
-// lookEvery is how often the first claim of a line looks for a hold that can be evicted, if there are
-// few lines. Where there are many, each looks less often, and all of them together as often as
+// lookEvery is how often the first claim of a line looks for a hold that can be evicted, if there
+// are few lines. Where there are many, each looks less often, and all of them together as often as
 // lookers do. The other claims look whether they have become the first, every lookAtLeast or more
 // often.
 const (

@@ -75,8 +75,9 @@ func TestBoundIsUsedByManyAtOnce(t *testing.T) {
 	}
 }
 
-// Whoever gives up takes its claim out of a line of any length in no time: while the 40,000 claims of
-// one client are given up, as when its connections are closed, another client's claim is granted.
+// Whoever gives up takes its claim out of a line of any length in no time: while the 40,000 claims
+// of one client are given up, as when its connections are closed, another client's claim is
+// granted.
 func TestManyClaimsThatAreGivenUpDelayNobody(t *testing.T) {
 	b := bound.NewSet().New(spec(func(s *bound.Spec) { s.PerOwner, s.Wait = 5, time.Minute }))
 	take(t, b, "greedy", 5)

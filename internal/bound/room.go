@@ -3,13 +3,13 @@ package bound
 // A sum is what is held, by everybody or by one owner.
 type sum struct {
 	all int64
-	// small is what of it is held in holds that may use the reserve. They are charged to the reserve
-	// first, so as long as it has room for them they take nothing from the larger ones.
+	// small is what of it is held in holds that may use the reserve. They are charged to the
+	// reserve first, so as long as it has room for them they take nothing from the larger ones.
 	small int64
 }
 
-// beyond returns by how much a sum exceeds a limit, of which a part is the reserve, as it concerns a
-// small hold or a larger one.
+// beyond returns by how much a sum exceeds a limit, of which a part is the reserve, as it concerns
+// a small hold or a larger one.
 func (s sum) beyond(limit, reserve int64, small bool) int64 {
 	if small {
 		return s.all - limit
@@ -84,9 +84,17 @@ func (b *Bound) missingShare(owner string, from, to int64) int64 {
 	return after.beyond(b.spec.PerOwner, b.ownReserve(), b.isSmall(to))
 }
 
+// missingPart is missingShare for what a part of an owner may hold. b.mu must be held.
+func (b *Bound) missingPart(part string, from, to int64) int64 {
+	if b.parts == nil || part == "" {
+		return 0
+	}
+	return b.parts[part] + to - from - b.spec.PerPart
+}
+
 // fitsPart reports whether there is room in what a part of an owner may hold. b.mu must be held.
 func (b *Bound) fitsPart(part string, from, to int64) bool {
-	return b.parts == nil || part == "" || b.parts[part]+to-from <= b.spec.PerPart
+	return b.missingPart(part, from, to) <= 0
 }
 
 // fitsOwner reports whether there is room in the owner's share. b.mu must be held.
@@ -130,8 +138,8 @@ func (b *Bound) resize(h *Hold, size int64) {
 	h.size = size
 }
 
-// count takes a hold that gets another size into the sums. What was insisted on is not charged to the
-// reserve, or little by little it would fill with what has stalled. b.mu must be held.
+// count takes a hold that gets another size into the sums. What was insisted on is not charged to
+// the reserve, or little by little it would fill with what has stalled. b.mu must be held.
 func (b *Bound) count(h *Hold, size int64) {
 	fromSmall, toSmall := b.isSmall(h.size) && !h.insisted, b.isSmall(size) && !h.insisted
 	b.used = b.used.add(h.size, size, fromSmall, toSmall)

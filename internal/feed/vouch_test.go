@@ -15,18 +15,19 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A backup that is restored undoes a purge. The stream is then whole, and shows that nothing was ever
+// A backup that is restored undoes a purge. The stream is then whole, as if nothing had ever been
 // removed from it; but a client that was told of the purge lacks what is there again.
 func TestIDFromAfterAPurgeThatABackupUndoesIsReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
 	put(t, kv, "x", "v")
 	put(t, kv, "a", "v")
 	last := put(t, kv, "z", "v")
 	saved := l.server.Save()
 
-	w := startAt(t, l.server, l.server.URL(), feed.Options{}).watch(t, "b", feed.SubscribeOptions{})
+	other := newLabAt(t, l.server, l.server.URL(), feed.Options{})
+	w := other.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
 	s, err := l.js.Stream(t.Context(), "KV_b")
 	if err != nil {
@@ -38,41 +39,43 @@ func TestIDFromAfterAPurgeThatABackupUndoesIsReset(t *testing.T) {
 	stamp := w.untilKind(feed.Reset).Stamp
 	w.untilKind(feed.Synced)
 	point := w.untilExact(last)
-	w.want(map[string]string{"a": "v", "z": "v"})
+	w.wantState(map[string]string{"a": "v", "z": "v"})
 
 	l.server.Restore(saved)
-	g := startAt(t, l.server, l.server.URL(), feed.Options{})
+	g := newLabAt(t, l.server, l.server.URL(), feed.Options{})
 	r := g.watch(t, "b", feed.SubscribeOptions{Resume: &point, Stamp: stamp})
-	first := r.until("news", func(e feed.Event) bool { return e.Kind != feed.Live && e.Kind != feed.Stale })
+	first := r.until("news", func(e feed.Event) bool {
+		return e.Kind != feed.Live && e.Kind != feed.Stale
+	})
 	if first.Kind != feed.Reset {
 		t.Fatalf("first told kind %d, want a reset", first.Kind)
 	}
 	r.untilKind(feed.Synced)
-	r.want(map[string]string{"x": "v", "a": "v", "z": "v"})
+	r.wantState(map[string]string{"x": "v", "a": "v", "z": "v"})
 }
 
-// A value with an end of its own took the place of another, and has vanished without a marker since. A
-// replay from the store does not have it, so whoever resumes from before it is reset.
+// A value with an end of its own took the place of another, and has vanished without a marker
+// since. A replay from the store does not have it, so a client that resumes from before it is
+// reset.
 func TestReplayPastAnEntryThatEndedUntoldIsReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{LogChanges: 8})
-	_, err := l.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_b",
-		Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew,
-		AllowRollup: true, AllowDirect: true, AllowMsgTTL: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	kv, err := l.js.KeyValue(t.Context(), "b")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := newLab(t, feed.Options{LogChanges: 8})
+	_, kv := l.bucketOnStream(t, jetstream.StreamConfig{
+		Name:              "KV_b",
+		Subjects:          []string{"$KV.b.>"},
+		MaxMsgsPerSubject: 1,
+		Discard:           jetstream.DiscardNew,
+		AllowRollup:       true,
+		AllowDirect:       true,
+		AllowMsgTTL:       true,
+	})
 	put(t, kv, "k", "old")
-	other := l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "other")}) // keeps the feed
-	other.untilKind(feed.Synced)
+	other := l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "other")})
+	other.untilKind(feed.Synced) // it keeps the feed
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
 	point := w.untilExact(put(t, kv, "later", "v"))
-	w.want(map[string]string{"k": "old", "later": "v"})
+	w.wantState(map[string]string{"k": "old", "later": "v"})
 	stamp := w.Stamp()
 	w.Close()
 
@@ -92,11 +95,11 @@ func TestReplayPastAnEntryThatEndedUntoldIsReset(t *testing.T) {
 	}
 }
 
-// A stream can be told to discard its oldest messages and, before anybody asks, not to: what is gone
-// by then is not missed if new keys make up for the count.
-func TestDiscardForAMomentIsReset(t *testing.T) {
+// A stream can be told to discard its oldest messages and, before anybody asks, not to. The counts
+// do not show what is gone by then if new keys make up for it.
+func TestDiscardForAMomentIsAReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 1})
 	for i := range 5 {
 		put(t, kv, fmt.Sprint("old", i), "v")
@@ -117,13 +120,18 @@ func TestDiscardForAMomentIsReset(t *testing.T) {
 	}
 	for _, config := range []jetstream.StreamConfig{narrow, before} {
 		body, _ := json.Marshal(config)
-		if err := nc.PublishRequest("$JS.API.STREAM.UPDATE.KV_b", answers.Subject, body); err != nil {
+		err := nc.PublishRequest("$JS.API.STREAM.UPDATE.KV_b", answers.Subject, body)
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	for range 2 {
-		if answer, err := answers.NextMsg(patience); err != nil || strings.Contains(string(answer.Data), `"error"`) {
-			t.Fatalf("update: %v %s", err, answer.Data)
+		answer, err := answers.NextMsg(patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(answer.Data), `"error"`) {
+			t.Fatalf("update: %s", answer.Data)
 		}
 	}
 	for i := range 5 {
@@ -132,39 +140,40 @@ func TestDiscardForAMomentIsReset(t *testing.T) {
 	w.untilKind(feed.Reset)
 	natstest.Eventually(t, patience, "the bucket's state", func() bool {
 		w.takeAll()
-		return reflect.DeepEqual(w.held(), storedIn(t, kv))
+		return reflect.DeepEqual(w.unexpired(), storedIn(t, kv))
 	})
 }
 
-// A schedule removes its own message when it has run for the last time, and nothing is said of it.
+// A schedule removes its own message when it has run for the last time, and no advisory reports it.
 func TestBucketWithSchedulesIsNeverExact(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
-	_, err := l.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_b",
-		Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1, Discard: jetstream.DiscardOld,
-		AllowRollup: true, AllowDirect: true, AllowMsgSchedules: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	kv, err := l.js.KeyValue(t.Context(), "b")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l := newLab(t, feed.Options{})
+	_, kv := l.bucketOnStream(t, jetstream.StreamConfig{
+		Name:              "KV_b",
+		Subjects:          []string{"$KV.b.>"},
+		MaxMsgsPerSubject: 1,
+		Discard:           jetstream.DiscardOld,
+		AllowRollup:       true,
+		AllowDirect:       true,
+		AllowMsgSchedules: true,
+	})
 	put(t, kv, "k", "v")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	if sync := w.untilKind(feed.Synced); sync.Exact {
-		t.Error("exact, though a schedule may remove an entry and nothing tells of it")
+		t.Error("exact, though a schedule may remove an entry and nothing reports it")
 	}
 }
 
-// A connection that stands still for a second is not lost. What was stored meanwhile comes late, but
-// what hides a marker that has vanished by then may come in time.
-func TestMarkerThatExpiresWhileTheConnectionStalls(t *testing.T) {
+// A connection that stands still for a second is not lost. What was stored meanwhile comes late,
+// but what hides a marker that has vanished by then may come in time.
+func TestMarkerThatExpiresDuringAStallIsNoticed(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
-	l := startAt(t, server, proxy.URL(), feed.Options{})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 1, LimitMarkerTTL: time.Second})
+	l := newLabAt(t, server, proxy.URL(), feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{
+		Bucket: "b", History: 1, LimitMarkerTTL: time.Second,
+	})
 	put(t, kv, "k", "v")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
@@ -189,6 +198,6 @@ func TestMarkerThatExpiresWhileTheConnectionStalls(t *testing.T) {
 	natstest.Eventually(t, patience, "the bucket's state", func() bool {
 		w.takeAll()
 		_, exact, _ := w.Bookmark()
-		return exact && reflect.DeepEqual(w.held(), storedIn(t, kv))
+		return exact && reflect.DeepEqual(w.unexpired(), storedIn(t, kv))
 	})
 }

@@ -108,9 +108,9 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 		}),
 		connection: set.New(bound.Spec{
 			Name: "connection-answer-bytes",
-			Of: "bytes of answers on one HTTP/2 connection that it has not taken yet; the " +
-				"connection counts as a client",
-			Unit: bound.Bytes, Limit: memory, PerOwner: min(memory, maxConnectionAnswers),
+			Of:   "bytes of answers over HTTP/2 that their clients have not taken yet",
+			Unit: bound.Bytes, Limit: memory, PerOwner: memory / 2,
+			PerPart: min(memory/2, maxConnectionAnswers), PartIs: "connection",
 			Wait: answerWait, Queue: 1024, Patience: answerPatience,
 			AtLimit: "an answer waits 5 s for room and is then refused with 429; answers of the " +
 				"same connection that are not taken for 1 s are cut",
@@ -120,10 +120,10 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 			Of: "requests over HTTP/2 that are being answered, except for " +
 				"watches and long polls that wait for a change",
 			Unit: bound.Places, Limit: maxAnsweredRequests, PerOwner: maxAnsweredRequests / 2,
-			PerPart: maxConnectionRequests, PartIs: "connection",
+			PerPart: maxConnectionRequests, PartIs: "connection", PartKeeps: true,
 			Wait: 2 * answerWait, QueuedBy: "http2-requests", Patience: answerPatience,
-			AtLimit: "a request waits 10 s and is then refused with 429 or 503; when requests of " +
-				"other connections wait, one whose client takes or sends nothing for 1 s is ended",
+			AtLimit: "a request waits 10 s and is then refused with 429 or 503; when others than " +
+				"its own connection wait, one whose client takes or sends nothing for 1 s is ended",
 		}),
 		rate: set.New(bound.Spec{
 			Name: "answer-rate", Of: "how fast a client must take an answer of more than 4 KiB",

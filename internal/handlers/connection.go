@@ -45,6 +45,23 @@ type steppedConn interface {
 	OnStep(step *func())
 }
 
+// A floodable connection can learn that its client goes on to send more requests than it may have
+// open, and reads none of the refusals.
+type floodable interface {
+	// Flooded ends the connection after a while in which nothing more is read from it. A client
+	// whose connection is closed at once comes back with another one, and with as many requests.
+	Flooded()
+}
+
+// flooded ends a connection whose client reads no refusals.
+func (c *connection) flooded() {
+	if conn, ok := c.conn.(floodable); ok {
+		conn.Flooded()
+		return
+	}
+	c.conn.Close()
+}
+
 // ConnContext is for the field of that name of http.Server. Without it the bounds of HTTP/2
 // connections do not hold, and requests over HTTP/2 are bounded by the address of their client
 // only. If the connection has methods HeadDone() and OnStep(*func()), it learns of its requests

@@ -67,6 +67,8 @@ type delivery struct {
 	owner string
 	// http2 is the connection if it carries other answers too; nil if it does not or is not known.
 	http2 *connection
+	// part is the part of the owner for what that connection holds.
+	part string
 
 	// held is what the answer takes of the budget of all answers.
 	held bound.Hold
@@ -101,7 +103,7 @@ func (rec *recorder) delivery() *delivery {
 			controller: http.NewResponseController(rec.ResponseWriter),
 		}
 		if rec.request.ProtoMajor > 1 {
-			d.http2 = connectionOf(rec.request)
+			d.http2, d.part = connectionOf(rec.request), connectionPartOf(rec.request)
 		}
 		rec.answer = d
 	}
@@ -113,7 +115,7 @@ func (d *delivery) holds() bool { return d.held.Size() > 0 }
 
 // try holds size bytes if there is room for them now, and reports whether it does.
 func (d *delivery) try(size int64) bool {
-	if d.http2 != nil && !d.limits.connection.Try(&d.onConnection, d.http2.name, size, nil) {
+	if d.http2 != nil && !d.limits.connection.Try(&d.onConnection, d.part, size, nil) {
 		return false
 	}
 	if d.limits.bytes.Try(&d.held, d.owner, size, nil) {
@@ -127,7 +129,7 @@ func (d *delivery) try(size int64) bool {
 // is none in time.
 func (d *delivery) wait(ctx context.Context, size int64) error {
 	if d.http2 != nil {
-		err := d.limits.connection.Take(ctx, &d.onConnection, d.http2.name, size, nil)
+		err := d.limits.connection.Take(ctx, &d.onConnection, d.part, size, nil)
 		if err != nil {
 			return err
 		}

@@ -60,8 +60,8 @@ func newHTTP2Limits(set *bound.Set) *http2Limits {
 			Of:   "requests over HTTP/2 that are being refused, each for at most 1 s",
 			Unit: bound.Places, Limit: maxHTTP2Refusals, PerOwner: maxHTTP2Refusals / 2,
 			PerPart: maxConnectionRefusals, PartIs: "connection",
-			AtLimit: "the request is reset without an answer, " +
-				"and its connection is closed if it has so many",
+			AtLimit: "the request is reset without an answer; if the connection has so many, " +
+				"nothing more is read from it, and it is closed after 5 s",
 		}),
 	}
 }
@@ -93,7 +93,7 @@ func (s *Server) refuseHTTP2(rec *recorder, r *http.Request, err error) {
 		s.http2Limits.refusals.Take(r.Context(), &place, connectionPartOf(r), 1, nil))
 	if none {
 		if c := connectionOf(r); c != nil && full.OfPart {
-			c.conn.Close()
+			c.flooded()
 		}
 		rec.cut()
 	}

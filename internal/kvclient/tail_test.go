@@ -9,8 +9,8 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A tail delivers what is larger than what it asks for all the time, in order, and many tails
-// together ask for no more than the connection may have under way.
+// A tail delivers entries in order, even those that are larger than what it usually asks for. Many
+// tails together ask for no more than the connection may have under way.
 func TestTailsShareTheirConnection(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
@@ -38,7 +38,8 @@ func TestTailsShareTheirConnection(t *testing.T) {
 				t.Fatalf("tail %d ended after %d: %v", i, len(got), tail.Err())
 			}
 			for _, e := range arrival.Entries {
-				if want := sizes[len(got)]; e.Size != want || e.Revision != kvclient.Revision(len(got)+1) {
+				want, rev := sizes[len(got)], kvclient.Revision(len(got)+1)
+				if e.Size != want || e.Revision != rev {
 					t.Fatalf("tail %d: %d bytes at %d, want %d", i, e.Size, e.Revision, want)
 				}
 				got = append(got, e.Size)
@@ -51,5 +52,7 @@ func TestTailsShareTheirConnection(t *testing.T) {
 	for _, tail := range tails {
 		tail.Close()
 	}
-	natstest.Eventually(t, soon, "closed tails hold nothing", func() bool { return ahead.Used() == 0 })
+	natstest.Eventually(t, soon, "closed tails hold nothing", func() bool {
+		return ahead.Used() == 0
+	})
 }

@@ -8,11 +8,11 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// followerOf returns a subscription that follows the log of a feed with that many changes, from the
-// beginning.
-func followerOf(t *testing.T, changes int, patterns ...string) *Subscription {
+// subscriptionFollowing returns a subscription that follows the log of a feed with that many
+// changes, from the beginning.
+func subscriptionFollowing(t *testing.T, changes int, patterns ...string) *Subscription {
 	t.Helper()
-	f := bare(stream(0, 0))
+	f := feedAt(streamAt(0, 0))
 	var entries []kvclient.Entry
 	for i := range changes {
 		entries = append(entries, entry(fmt.Sprint("k.", i), kvclient.Revision(i+1), kvclient.Put))
@@ -23,11 +23,11 @@ func followerOf(t *testing.T, changes int, patterns ...string) *Subscription {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.state = live
-	s.follow(0)
+	s.followLog(0)
 	return s
 }
 
-func TestTurnLooksAtABoundedPartOfTheLog(t *testing.T) {
+func TestPollLooksAtABoundedPartOfTheLog(t *testing.T) {
 	t.Parallel()
 	const changes = 20_000
 	var long []string
@@ -36,25 +36,25 @@ func TestTurnLooksAtABoundedPartOfTheLog(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		filters []string
-		most    kvclient.Revision // changes that one turn may look at
+		most    kvclient.Revision // changes that one poll may look at
 	}{
 		"one filter":         {[]string{"none"}, 400},
 		"as many as may be":  {long, 20},
 		"one of a few match": {[]string{"k.5000", "k.15000"}, 400},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := followerOf(t, changes, test.filters...)
-			found, turns := 0, 0
-			for more, before := true, kvclient.Revision(0); more; turns++ {
+			s := subscriptionFollowing(t, changes, test.filters...)
+			found, polls := 0, 0
+			for more, before := true, kvclient.Revision(0); more; polls++ {
 				var events []Event
 				if events, more = s.Poll(nil, 16); s.cursor-before > test.most {
-					t.Fatalf("a turn went from %d to %d", before, s.cursor)
+					t.Fatalf("a poll went from %d to %d", before, s.cursor)
 				}
 				before = s.cursor
 				found += len(events)
 			}
-			if s.cursor != changes || s.pending != 0 || turns < changes/int(test.most) {
-				t.Errorf("at %d after %d turns, pending %d", s.cursor, turns, s.pending)
+			if s.cursor != changes || s.pending != 0 || polls < changes/int(test.most) {
+				t.Errorf("at %d after %d polls, pending %d", s.cursor, polls, s.pending)
 			}
 			if want := strings.Count(strings.Join(test.filters, " "), "000"); found != want {
 				t.Errorf("%d of %d changes", found, want)
@@ -63,21 +63,21 @@ func TestTurnLooksAtABoundedPartOfTheLog(t *testing.T) {
 	}
 }
 
-// What comes, or becomes of the log, while changes are matched without the lock is not overlooked.
-func TestTurnNoticesWhatHappensMeanwhile(t *testing.T) {
+// What happens to the log while changes are matched without the lock is not overlooked.
+func TestPollNoticesWhatHappensMeanwhile(t *testing.T) {
 	t.Parallel()
-	scanning := func(t *testing.T) (*Subscription, *scan) {
-		s := followerOf(t, 200, "late.*")
+	batched := func(t *testing.T) (*Subscription, *batch) {
+		s := subscriptionFollowing(t, 200, "late.*")
 		_, next := s.poll(nil, 16)
-		if next.scan == nil {
+		if next.batch == nil {
 			t.Fatal("matched with the feed locked")
 		}
-		return s, next.scan
+		return s, next.batch
 	}
 	t.Run("more comes", func(t *testing.T) {
-		s, scan := scanning(t)
+		s, b := batched(t)
 		s.feed.take([]kvclient.Entry{entry("late.1", 201, kvclient.Put)})
-		events, more := s.finish(scan, nil)
+		events, more := s.finishBatch(b, nil)
 		if len(events) != 0 || !more {
 			t.Fatalf("%d events, more %v, with a change that came meanwhile", len(events), more)
 		}
@@ -86,9 +86,9 @@ func TestTurnNoticesWhatHappensMeanwhile(t *testing.T) {
 		}
 	})
 	t.Run("the log begins anew", func(t *testing.T) {
-		s, scan := scanning(t)
+		s, b := batched(t)
 		s.feed.startAt(nil, kvclient.StreamState{Epoch: "another", Last: 7})
-		events, more := s.finish(scan, nil)
+		events, more := s.finishBatch(b, nil)
 		if len(events) != 0 || !more || s.cursor > 200 {
 			t.Fatalf("%d events, more %v, cursor %d, after a reset", len(events), more, s.cursor)
 		}
@@ -97,36 +97,39 @@ func TestTurnNoticesWhatHappensMeanwhile(t *testing.T) {
 		}
 	})
 	t.Run("the log moves on", func(t *testing.T) {
-		s, scan := scanning(t)
+		s, b := batched(t)
 		s.feed.log.maxCount = 1
-		s.feed.take([]kvclient.Entry{entry("k.x", 201, kvclient.Put), entry("k.y", 202, kvclient.Put)})
-		if _, more := s.finish(scan, nil); !more || s.pending == 0 {
+		s.feed.take([]kvclient.Entry{
+			entry("k.x", 201, kvclient.Put), entry("k.y", 202, kvclient.Put),
+		})
+		if _, more := s.finishBatch(b, nil); !more || s.pending == 0 {
 			t.Fatalf("more %v, pending %d, behind the log", more, s.pending)
 		}
-		for _, c := range scan.changes[:cap(scan.changes)] {
+		for _, c := range b.changes[:cap(b.changes)] {
 			if c != nil {
-				t.Fatal("a list that is not used keeps a change alive")
+				t.Fatal("a list that is not in use keeps a change alive")
 			}
 		}
 	})
 }
 
 // A loss after which the log goes on sets a subscription back that is ahead of the feed. What was
-// matched without the lock meanwhile is of before: with it the client was told that its state is
-// complete and exact, then of the reset, and never again that it is complete.
-func TestTurnNoticesThatItWasSetBack(t *testing.T) {
+// matched without the lock meanwhile belongs to what was before. When it was sent all the same, the
+// client was told that its state is complete and exact, then of the reset, and never again that it
+// is complete.
+func TestPollNoticesThatItWasSetBack(t *testing.T) {
 	t.Parallel()
-	s := followerOf(t, 200, "late.*")
+	s := subscriptionFollowing(t, 200, "late.*")
 	f := s.feed
 	f.subs[s] = struct{}{}
 	s.wake, s.folds = func() {}, true
 	s.syncDue, s.syncFrom = true, 250 // the stream had 250 when the subscription resumed
 	_, next := s.poll(nil, 16)
-	if next.scan == nil {
+	if next.batch == nil {
 		t.Fatal("matched with the feed locked")
 	}
-	f.goOn()
-	if events, more := s.finish(next.scan, nil); len(events) != 0 || !more {
+	f.continueAfterLoss()
+	if events, more := s.finishBatch(next.batch, nil); len(events) != 0 || !more {
 		t.Fatalf("told %+v (more %v) after it was set back, want a reset first", events, more)
 	}
 	events, _ := s.poll(nil, 16)
