@@ -133,8 +133,8 @@ func activeBound(set *bound.Set, readings int) *bound.Bound {
 // What a consumer is said to have is no proof that all was read, since nats-server counts what
 // took the place of an overwritten message some time later. So kvclient ends a replay only when
 // the leader says that nothing that it selects was stored since, or when something later has come
-// (TestReadsAreCompleteWherePendingIsTooLow). readAll relies on that: when Replay returns nil, every
-// key that had an entry up to `to` has been read, or has a later message that the log brings.
+// (TestReadsAreCompleteWherePendingIsTooLow). readAll relies on that: when Replay returns nil,
+// every key that had an entry up to `to` has been read, or has a later message that the log brings.
 func (r *reading) readAll(ctx context.Context) (end kvclient.Revision, err error) {
 	bucket, to, toCheck := r.bucket, r.key.to, r.key.toCheck
 	if to == 0 {

@@ -19,8 +19,8 @@ func TestEachRequestHasItsOwnAnswer(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	b := shop(t, c, nil)
-	// A box has room for 64 answers that nobody waits for. With 64 boxes these are 38 second answers
-	// for each, should all of them come at once.
+	// A box has room for 64 answers that nobody waits for. With 64 boxes these are 38 second
+	// answers for each, should all of them come at once.
 	const keys, rounds = 200, 12
 	for i := range keys {
 		put(t, b, fmt.Sprint("k", i), fmt.Sprint("k", i))
