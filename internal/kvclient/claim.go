@@ -44,14 +44,14 @@ const (
 // An answer that nobody waits for any more may come still, and under the very overload that claims
 // are for it will (TestGivenUpReadsKeepTheirRoom). So a claim has three states:
 //
-//	event                             | waiting for room | held                | abandoned
-//	room becomes free                 | held             | -                   | -
-//	no room in time                   | FullError        | -                   | -
-//	the answer comes                  | -                | released            | released
-//	the request's time is over        | not sent         | abandoned           | -
-//	the connection is lost            | -                | released            | released
-//	others wait, held for hungAfter   | -                | the claim is proved | the claim is proved
-//	the server has answered a ping    | -                | released            | released
+//	event                           | waiting for room | held                | abandoned
+//	room becomes free               | held             | -                   | -
+//	no room in time                 | FullError        | -                   | -
+//	the answer comes                | -                | released            | released
+//	the request's time is over      | not sent         | abandoned           | -
+//	the connection is lost          | -                | released            | released
+//	others wait, held for hungAfter | -                | the claim is proved | the claim is proved
+//	the server has answered a ping  | -                | released            | released
 //
 // The answer to a ping comes behind the answers to what was sent before the ping, except those that
 // the server does not give in order: to STREAM.MSG.GET and to pull requests. Without this proof the

@@ -17,7 +17,7 @@
 //	Marker        an entry that stands for the absence of a value: delete, purge, expire
 //	Revision      the sequence number in the bucket's stream; 0 is "never written"
 //	Epoch         one life of a bucket, named by when its stream was created
-//	Check         four characters of a hash of when a revision was stored; it tells histories apart
+//	Check         a hash of when a revision was stored, four characters; it tells histories apart
 //	Position      a revision with its epoch and, if it is known, its check
 //	Precondition  what a key's last entry must be for a request to be carried out
 //	Filter        a NATS subject filter over keys
