@@ -61,7 +61,7 @@
 //	http2-requests           requests over HTTP/2    their headers   the end, or they wait (below)
 //	http2-refused            refusals of those       a refusal       it is sent, or 1 s is over
 //	request-heads            heads above 8 KiB       admission       the end
-//	connection-requests      requests over HTTP/2    the handler     its end, eviction, or they wait
+//	connection-requests      requests over HTTP/2    the handler     its end, eviction, a wait
 //	requests-at-work         requests about buckets  the handler     the end, with pauses
 //	body-memory              bodies above 4 KiB      a claim         the end, or eviction
 //	transaction-bodies       bodies above 64 KiB     a claim         the end, or eviction
