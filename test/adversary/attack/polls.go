@@ -71,6 +71,7 @@ var polls = Attack{
 
 var pollsHTTP2 = Attack{
 	Name:  "h2-long-polls",
+	Open:  true,
 	About: "14,000 long polls on seven HTTP/2 connections, of a key that nobody writes",
 	Run: func(ctx context.Context, t *Target) {
 		each(7, func(int) {

@@ -20,6 +20,7 @@ var unreadValues = Attack{
 
 var floodHTTP2 = Attack{
 	Name:  "h2-flood",
+	Open:  true,
 	About: "2,000 GETs of a value of 1 MB on each of 40 HTTP/2 connections that read no body",
 	Setup: store("big.", 1, megabyte),
 	Run: func(ctx context.Context, t *Target) {
