@@ -101,7 +101,10 @@ func chunksOf(s string, size int) func(func(string) bool) {
 }
 
 // awaitStall waits until nothing more is sent.
+//
+// On a busy machine a sender that is not held back also sends nothing for some looks in a row.
 func (r *rawImport) awaitStall() {
+	const stalledLooks = 30
 	r.t.Helper()
 	before, quiet := int64(-1), 0
 	eventually(r.t, "the sender is held back", func() bool {
@@ -111,7 +114,7 @@ func (r *rawImport) awaitStall() {
 		} else {
 			before, quiet = now, 0
 		}
-		return quiet >= 8
+		return quiet >= stalledLooks
 	})
 }
 
