@@ -69,9 +69,9 @@ func (o *Options) setAnswerDefaults() {
 // A connection is a client too: attackers can share the address of everybody else, behind a proxy
 // or on loopback. One HTTP/2 connection therefore has 16 MiB of answers, and 100 requests that are
 // being answered, besides watches and long polls that wait. All connections of one address together
-// have half of the 2,000 places for such requests. When other requests wait for a place, a request
-// loses its own if its client takes nothing of the answer, or sends nothing of the body, for a
-// second (TestStuckHTTP2RequestsKeepNobodyOut).
+// have half of the budget, and half of the 2,000 places for such requests. When requests of other
+// connections wait for a place, a request loses its own if its client takes nothing of the answer,
+// or sends nothing of the body, for a second (TestStuckHTTP2RequestsKeepNobodyOut).
 //
 // A client is cut by what it has taken, not by the clock: an answer may take 20 s, and a second
 // more for each 4 KiB. Only the time in writes counts, so an export that waits for NATS is not held
@@ -79,7 +79,7 @@ func (o *Options) setAnswerDefaults() {
 type answerLimits struct {
 	// bytes is the budget: the bytes of all answers and streams.
 	bytes *bound.Bound
-	// connection bounds the bytes of answers on one HTTP/2 connection.
+	// connection bounds the bytes of answers over HTTP/2, of which each connection has a part.
 	connection *bound.Bound
 	// requests bounds the requests over HTTP/2 that are being answered.
 	requests *bound.Bound

@@ -72,7 +72,7 @@ type delivery struct {
 
 	// held is what the answer takes of the budget of all answers.
 	held bound.Hold
-	// onConnection is what it takes of the bound of its HTTP/2 connection.
+	// onConnection is what it takes of the bound of answers over HTTP/2.
 	onConnection bound.Hold
 	// stepped is the connection if it reports its steps; nil if it does not.
 	stepped steppedConn

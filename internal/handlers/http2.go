@@ -85,8 +85,8 @@ func (s *Server) enterHTTP2(rec *recorder, r *http.Request) bool {
 // refusals.
 //
 // If there is no such place, it resets the request and does not return. If that is because the
-// connection has used up its part, it also closes the connection: its client goes on to send
-// requests and takes no answers.
+// connection has used up its part, it also ends the connection, since its client goes on to send
+// requests and takes no answers; see floodable.
 func (s *Server) refuseHTTP2(rec *recorder, r *http.Request, err error) {
 	var place bound.Hold
 	full, none := errors.AsType[*bound.FullError](
