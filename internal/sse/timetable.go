@@ -5,16 +5,10 @@ import (
 	"time"
 )
 
-// A timetable has the streams of a loop by the time at which they have to be looked at: a heap.
+// A timetable has the open and full streams of a loop, as a heap with the stream on top that must
+// be visited first (see [Taken.due]). A stream whose due time changes must be put again. It
+// implements [heap.Interface], and keeps the place of each stream.
 type timetable []*Taken
-
-// due is when a stream must be looked at.
-func (t *Taken) due() time.Time {
-	if !t.bound.IsZero() {
-		return t.bound
-	}
-	return t.clock.due()
-}
 
 func (h timetable) Len() int           { return len(h) }
 func (h timetable) Less(i, j int) bool { return h[i].due().Before(h[j].due()) }
@@ -34,26 +28,27 @@ func (h *timetable) Pop() any {
 	t := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	t.place = -1
+	t.place = noPlace
 	return t
 }
 
-// put enters a stream, or moves it to where it belongs now.
+// put adds a stream, or moves it to where it belongs now.
 func (h *timetable) put(t *Taken) {
-	if t.place < 0 {
+	if t.place == noPlace {
 		heap.Push(h, t)
 		return
 	}
 	heap.Fix(h, t.place)
 }
 
+// remove takes out a stream, if it is there.
 func (h *timetable) remove(t *Taken) {
-	if t.place >= 0 {
+	if t.place != noPlace {
 		heap.Remove(h, t.place)
 	}
 }
 
-// next takes out a stream whose time has come; nil if there is none.
+// next takes out a stream that is due, and returns nil if there is none.
 func (h *timetable) next(now time.Time) *Taken {
 	if len(*h) == 0 || (*h)[0].due().After(now) {
 		return nil
@@ -61,9 +56,10 @@ func (h *timetable) next(now time.Time) *Taken {
 	return heap.Pop(h).(*Taken)
 }
 
+// longWait is the wait of a loop without streams.
 const longWait = time.Hour
 
-// wait is how long until the next stream's time.
+// wait returns how long it is until a stream is due.
 func (h timetable) wait(now time.Time) time.Duration {
 	if len(h) == 0 {
 		return longWait

@@ -4,10 +4,10 @@ package sse
 
 import "errors"
 
-// CanLoop tells whether [NewLoops] works on this system.
+// CanLoop reports whether [NewLoops] works on this system.
 const CanLoop = false
 
-// A watcher needs epoll: elsewhere all streams have the ordinary form.
+// A watcher needs epoll. Without it all streams are written by a [Stream].
 type watcher struct{}
 
 func newWatcher() (*watcher, error) { return nil, errors.New("taken-over connections need Linux") }
