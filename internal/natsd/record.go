@@ -19,37 +19,52 @@ const recordName = "streams.json"
 // recordEvery is how often the record is written while the server runs.
 const recordEvery = time.Minute
 
-// A record says how far each stream had come when it was written. A start compares it with what the
-// disk has then, since nats-server itself goes on without a word with what it can still read.
+// A record says how far each stream had come when the record was written: each minute, and at a
+// clean stop. A start compares it with what the disk has then, since nats-server itself goes on
+// silently with what it can still read. A start that would end below the record is refused.
 //
-// Nothing in a record may be ahead of what is certainly on disk, or a power cut would look like
-// damage. With SyncAlways everything that is stored is on disk; with an interval the record is
-// written with what was read at least two intervals before. So a stream can only have grown since,
-// unless it was deleted, or deleted and created again, which its time of creation shows.
+// Nothing in a record may be ahead of what is certainly on the disk, or a power cut would look like
+// damage. With SyncAlways everything that is stored is on the disk. With an interval, a round of
+// the record (a minute, or two intervals if that is longer) writes what the round before has read.
+// So a stream can only have grown since, unless it was deleted, or deleted and created again, which
+// its time of creation shows.
+//
+// At a clean stop the blocks are synced, which nats-server leaves to its interval, and the record
+// has their sizes and the server's own counts. Then a block that is missing or has another size is
+// a loss, and so are missing messages where nothing expires. After a crash the counts prove
+// nothing.
+//
+// The record is written as a whole and synced, so that a start finds the last one or the one
+// before.
 type record struct {
+	// Written is when the record was written.
 	Written time.Time `json:"written"`
 	// Clean says that the record was written at a clean stop, and that no server has opened the
 	// store since: then nothing at all may have changed.
 	Clean bool `json:"clean"`
-	// SyncAlways is the setting of the server that has written what the record is about.
+	// SyncAlways is the setting of the server whose streams are recorded.
 	SyncAlways bool `json:"sync_always"`
-	// Streams has those that are stored in files, by name.
-	Streams map[string]recorded `json:"streams"`
+	// Streams has the streams that are stored in files, by name.
+	Streams map[string]recordedStream `json:"streams"`
 }
 
-// recorded is what a record says of a stream.
-type recorded struct {
-	Created  time.Time `json:"created"`
-	First    uint64    `json:"first"`
-	Last     uint64    `json:"last"`
-	Messages uint64    `json:"messages"`
-	// Checksum and Blocks are given by a clean stop only: the checksum of the server's state file
-	// and the size of each file of messages.
+// A recordedStream is what the record says about a stream.
+type recordedStream struct {
+	// Created is the time of creation, which tells the stream from another of the same name.
+	Created time.Time `json:"created"`
+	// First and Last are the first and the last revision.
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last"`
+	// Messages is the number of messages.
+	Messages uint64 `json:"messages"`
+	// Checksum is the checksum of the server's state file, and Blocks has the size of each block in
+	// bytes. Only a clean stop records them.
 	Checksum string           `json:"checksum,omitempty"`
 	Blocks   map[string]int64 `json:"blocks,omitempty"`
 }
 
-// readRecordFile returns the record of a data directory, an empty one if there is none yet.
+// readRecordFile reads the record of a data directory. It returns an empty record if there is none
+// yet.
 func readRecordFile(dataDir string) (record, error) {
 	var r record
 	content, err := os.ReadFile(filepath.Join(dataDir, recordName))
@@ -65,7 +80,7 @@ func readRecordFile(dataDir string) (record, error) {
 	return r, nil
 }
 
-// write replaces the record as a whole, on disk when it returns.
+// write replaces the record as a whole. It is on the disk when write returns.
 func (r record) write(dataDir string) error {
 	content, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -78,15 +93,16 @@ func (r record) write(dataDir string) error {
 	return syncPath(dataDir)
 }
 
-// of returns what the record says of a stream, false if that is another of the same name.
-func (r record) of(stream string, created time.Time) (recorded, bool) {
+// of returns what the record says about a stream. It returns false if there is nothing, or if that
+// is about another stream of the same name.
+func (r record) of(stream string, created time.Time) (recordedStream, bool) {
 	entry, known := r.Streams[stream]
 	return entry, known && entry.Created.Equal(created)
 }
 
-// advance puts what is known now in place of what the record says, stream by stream, and returns
-// those that have gone back: these keep what is recorded, so that the next start tells of them.
-func (r *record) advance(now map[string]recorded) (back []string) {
+// advance replaces the streams of the record. A stream that has gone back keeps what is recorded,
+// so that the next start finds the loss; advance returns a text for each of these.
+func (r *record) advance(now map[string]recordedStream) (back []string) {
 	for name, entry := range now {
 		if was, known := r.of(name, entry.Created); known && entry.Last < was.Last {
 			back = append(back, fmt.Sprintf("%s (%d, was %d)", name, entry.Last, was.Last))
@@ -97,8 +113,8 @@ func (r *record) advance(now map[string]recorded) (back []string) {
 	return back
 }
 
-// details returns the streams of a server with their configurations.
-func details(ns *server.Server) ([]server.StreamDetail, error) {
+// streamDetails returns the streams of a server with their configurations.
+func streamDetails(ns *server.Server) ([]server.StreamDetail, error) {
 	account, err := ns.JszAccount(
 		&server.JSzOptions{Account: globalAccount, Streams: true, Config: true})
 	if err != nil {
@@ -107,39 +123,42 @@ func details(ns *server.Server) ([]server.StreamDetail, error) {
 	return account.Streams, nil
 }
 
-// running returns how far the streams of a server have come, without reading them.
-func running(ns *server.Server) (map[string]recorded, error) {
-	all, err := details(ns)
+// runningStreams returns how far the streams of a server have come, as the server itself knows.
+func runningStreams(ns *server.Server) (map[string]recordedStream, error) {
+	all, err := streamDetails(ns)
 	if err != nil {
 		return nil, err
 	}
-	streams := make(map[string]recorded)
+	streams := make(map[string]recordedStream)
 	for _, s := range all {
 		if s.Config.Storage != server.FileStorage {
 			continue
 		}
-		streams[s.Name] = recorded{Created: s.Created, First: s.State.FirstSeq, Last: s.State.LastSeq,
-			Messages: s.State.Msgs}
+		streams[s.Name] = recordedStream{
+			Created:  s.Created,
+			First:    s.State.FirstSeq,
+			Last:     s.State.LastSeq,
+			Messages: s.State.Msgs,
+		}
 	}
 	return streams, nil
 }
 
-// stopped returns how a server that has stopped left its streams, of which ran is the last that it
-// said itself. With sync, what it wrote since then is synced first, which nats-server leaves to its
-// interval.
-func stopped(
-	dataDir string, ran map[string]recorded, sync bool, since time.Time,
-) (map[string]recorded, error) {
+// stoppedStreams returns how a server that has stopped left its streams; ran is what the server
+// said last. With sync, files that were written after since are synced first.
+func stoppedStreams(
+	dataDir string, ran map[string]recordedStream, sync bool, since time.Time,
+) (map[string]recordedStream, error) {
 	dirs, err := streamDirs(dataDir)
 	if err != nil {
 		return nil, err
 	}
-	streams := make(map[string]recorded)
+	streams := make(map[string]recordedStream)
 	for _, dir := range dirs {
 		name := filepath.Base(dir)
 		created, err := createdOf(dir)
 		if err != nil {
-			continue // mend or checkRecovered deal with it at the next start
+			continue // repair or checkRecovered deals with it at the next start
 		}
 		if sync {
 			if err := syncFiles(filepath.Join(dir, messagesDir), since); err != nil {
@@ -147,8 +166,14 @@ func stopped(
 			}
 		}
 		if state, ok := readState(dir, name); ok {
-			streams[name] = recorded{Created: created, First: state.First, Last: state.Last,
-				Messages: state.Messages, Checksum: state.Checksum, Blocks: blockSizes(dir)}
+			streams[name] = recordedStream{
+				Created:  created,
+				First:    state.First,
+				Last:     state.Last,
+				Messages: state.Messages,
+				Checksum: state.Checksum,
+				Blocks:   blockSizes(dir),
+			}
 		} else if entry, known := ran[name]; known && entry.Created.Equal(created) {
 			streams[name] = entry
 		}
@@ -156,7 +181,7 @@ func stopped(
 	return streams, nil
 }
 
-// createdOf returns when the stream in a directory was created.
+// createdOf returns the time of creation of the stream in a directory.
 func createdOf(streamDir string) (time.Time, error) {
 	var info struct{ Created time.Time }
 	content, err := os.ReadFile(filepath.Join(streamDir, server.JetStreamMetaFile))
@@ -166,8 +191,8 @@ func createdOf(streamDir string) (time.Time, error) {
 	return info.Created, err
 }
 
-// blockSizes returns the size of each file of messages of a stream, by its name. They are not found
-// by a pattern, which would take the data directory's name for a part of it.
+// blockSizes returns the size of each block of a stream, by the name of its file. It does not look
+// for them by a pattern, since the path of the data directory would be a part of the pattern.
 func blockSizes(streamDir string) map[string]int64 {
 	sizes := make(map[string]int64)
 	files, _ := os.ReadDir(filepath.Join(streamDir, messagesDir))
@@ -179,7 +204,7 @@ func blockSizes(streamDir string) map[string]int64 {
 	return sizes
 }
 
-// syncFiles syncs the files of a directory that were written since then.
+// syncFiles syncs a directory, and its files that were written after since.
 func syncFiles(dir string, since time.Time) error {
 	files, err := os.ReadDir(dir)
 	if err != nil {
@@ -197,6 +222,7 @@ func syncFiles(dir string, since time.Time) error {
 	return syncPath(dir)
 }
 
+// syncPath syncs a file or a directory to the disk.
 func syncPath(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
