@@ -1,10 +1,3 @@
-// Package bound makes the limits on what requests can hold: bytes, places and time.
-//
-// Every such limit is made by [Set.New], which names it and says what happens when it is reached.
-// So all of them can be listed: as metrics for operators, and as the table in docs/bounds.md, which
-// a test generates. The architecture test forbids limits that are made in any other way.
-//
-// The package knows nothing of HTTP or NATS.
 package bound
 
 import (
@@ -20,11 +13,15 @@ type Unit string
 
 // The units.
 const (
-	Bytes   Unit = "bytes"
-	Places  Unit = "places" // requests, streams, connections, or other things that are counted
+	// Bytes counts bytes in memory.
+	Bytes Unit = "bytes"
+	// Places counts requests, streams, connections or other things.
+	Places Unit = "places"
+	// Seconds is a bound of time.
 	Seconds Unit = "seconds"
-	Rate    Unit = "bytes per second" // a lower bound: a slower client loses what it holds
-	// PerSecond is how many may begin in a second.
+	// Rate is a lower bound: a client that is slower loses what it holds.
+	Rate Unit = "bytes per second"
+	// PerSecond counts what begins in a second.
 	PerSecond Unit = "per second"
 )
 
@@ -33,47 +30,56 @@ type Spec struct {
 	// Name identifies the bound in metrics and in the documentation, such as "read-bytes".
 	Name string
 	// Of says what is bounded, as a noun phrase without a full stop.
-	Of   string
+	Of string
+	// Unit is what is counted.
 	Unit Unit
-	// Limit is how much may be held at once; a Seconds bound is given by Duration.
+	// Limit is how much may be held at once. A bound of [Seconds] has a Duration instead.
 	Limit int64
-	// Duration is the limit of a Seconds bound.
+	// Duration is the limit of a bound of [Seconds].
 	Duration time.Duration
 	// AtLimit says what happens at the limit, as a sentence without a full stop.
 	AtLimit string
-	// Setting is the flag that changes the limit, "" if nothing does.
+	// Setting is the flag that changes the limit, empty if there is none.
 	Setting string
 
-	// PerOwner is how much one owner may hold, so that nobody takes everything; 0 for no such
-	// limit. The owner "" is the gateway itself, which has none. See [Part].
+	// PerOwner is the share of one owner, so that nobody takes everything; 0 for no shares. The
+	// owner "" is the gateway itself, which has no share. See [Part].
 	PerOwner int64
-	// Reserve is a part of the limit that is kept for claims of at most Small. One owner may hold
-	// it beside its share. Such claims wait for no larger ones, so that a few requests which hold
-	// much do not keep out the many which hold little.
+	// Reserve is the part of the limit that is kept for claims of at most Small. One owner may hold
+	// it beside its share. Such claims do not wait for larger ones, so that a few requests which
+	// hold much do not keep out the many which hold little.
 	Reserve, Small int64
 
-	// Wait is how long a claim waits for room, 0 to refuse it at once.
+	// Wait is how long a claim waits for room; with 0 it is refused at once.
 	Wait time.Duration
-	// Queue is how many claims may wait, 0 for any number: then something else must bound them.
+	// Queue is how many claims may wait. With 0 any number may, and something else must bound them.
 	Queue int
 	// OwnerQueue is how many claims of one owner may wait, so that one client cannot fill the
-	// queue: 0 for half of the queue if owners have shares, and else for all of it.
+	// queue. 0 stands for half of the queue if owners have shares, and else for all of it.
 	OwnerQueue int
 	// Patience is how long a hold may make no progress before it can be evicted in favour of a
-	// claim that waits. It applies to holds with an evict function only; see [Bound.Take].
+	// claim that waits; with 0 it is never evicted. It applies to holds with an evict function
+	// only, see [Bound.Take].
 	Patience time.Duration
-	// Lease is how long a hold counts at most, 0 for until it is released. There are no evictions from
-	// a bound with a lease.
+	// Lease is how long a hold counts at most; with 0 it counts until it is released. A bound with
+	// a lease limits how much is begun at once, since what goes on for longer mostly waits for
+	// something else. There are no evictions from it.
 	Lease time.Duration
 }
 
-// A Bound limits how much is held at once. A claim that does not fit waits in the line of its owner,
-// and the owners take turns, so that a client which asks for much delays itself and not the others.
+// A Bound limits how much is held at once. A claim that does not fit waits in the line of its
+// owner, and the lines are served in turn. A Bound is safe for concurrent use.
+//
+// Whenever mu is free, used is the sum of the sizes of all holds. It is at most the limit, except
+// for what [Turn.Resume] has forced, and for the room of holds that are leaving, which Insist gives
+// away before they have left.
 type Bound struct {
-	spec    Spec
-	refused atomic.Uint64
-	evicted atomic.Uint64
+	// spec is what the bound was made from.
+	spec Spec
+	// refused counts the claims that were refused, and evicted the holds that were evicted.
+	refused, evicted atomic.Uint64
 
+	// mu guards the fields below, and those of holds and claims that say so.
 	mu sync.Mutex
 	// used is the sum of all holds, those being evicted included.
 	used int64
@@ -82,25 +88,25 @@ type Bound struct {
 	// first and last are the ends of a doubly linked list of the holds that can be evicted, or that
 	// have a lease, the newest first.
 	first, last *Hold
-	// watching reports whether a timer for the end of the oldest lease runs.
+	// watching says that a timer for the end of the oldest lease runs.
 	watching bool
 	// leaving is the sum of the holds that were evicted and are not released yet.
 	leaving int64
-	// insisted is the sum of the holds taken by Insist that are not leaving.
+	// insisted is the sum of the holds granted by Insist that are not leaving.
 	insisted int64
-	// lines has the queue of each owner with waiting claims, and turns has the same queues in the
+	// lines has the line of each owner with waiting claims, and rotation has the same lines in the
 	// order in which they are served.
-	lines map[string]*line
-	turns []*line
+	lines    map[string]*line
+	rotation []*line
 	// length is the number of waiting claims. small is how many of them may use the reserve.
-	length int
-	small  int
+	length, small int
 	// spare keeps claims that no longer wait, for reuse.
 	spare []*claim
 }
 
 // A FullError says that a claim was refused.
 type FullError struct {
+	// Bound describes the bound.
 	Bound Spec
 	// OfOwner reports whether the owner has used up its share, while others still have room.
 	OfOwner bool
@@ -127,12 +133,13 @@ func (b *Bound) Used() int64 {
 	return b.used
 }
 
-// Refuse counts a refusal that the caller decided on by itself, as with bounds of time.
+// Refuse counts a refusal that the caller has decided on itself, as with bounds of time.
 func (b *Bound) Refuse() { b.refused.Add(1) }
 
 // Refused returns how many claims were refused since the start.
 func (b *Bound) Refused() uint64 { return b.refused.Load() }
 
+// read returns how the bound stands.
 func (b *Bound) read() Reading {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -140,52 +147,55 @@ func (b *Bound) read() Reading {
 		Refused: b.refused.Load(), Evicted: b.evicted.Load()}
 }
 
-// Take claims size for a hold, which must hold nothing, and waits for room as the spec says. A claim
-// of more than the limit, or the owner's share, counts as all of it: it gets its turn alone.
+// Take claims size for a hold, which must hold nothing, and waits for room as the spec says. A
+// claim of more than the limit, or than the owner's share, counts as all of it: it is granted
+// alone.
 //
-// If evict is not nil, the hold can lose what it has: once it has made no [Hold.Progress] for the
-// spec's patience while another claim waits, evict is called, once, on a goroutine of its own. It
-// must lead to [Hold.Release] soon. Of the holds that can be evicted the largest goes first.
+// If evict is not nil, the hold can be evicted: once it has made no [Hold.Progress] for the spec's
+// patience while another claim waits, evict is called, once, on a goroutine of its own. It must
+// lead to [Hold.Release] soon. The largest of the holds that have stalled is evicted first.
 //
-// Take returns a *[FullError] if there is no room in time, and the context's error if it ends first.
+// Take returns a *[FullError] if there is no room in time, and the context's error if it ends
+// first.
 func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evict func()) error {
 	b.mu.Lock()
 	size = b.clamp(owner, size)
 	h.owner, h.evict = owner, evict
-	if b.goesFirst(size) && b.fits(owner, size) {
-		b.give(h, size)
+	if b.needNotWait(size) && b.fits(owner, size) {
+		b.assign(h, size)
 		b.mu.Unlock()
 		return nil
 	}
-	return b.await(ctx, b.claim(h, size))
+	return b.await(ctx, b.newClaim(h, size))
 }
 
-// Try is [Bound.Take] that does not wait. It reports whether there was room, and does not count as
-// a refusal if there was none.
+// Try is a [Bound.Take] that does not wait. It reports whether there was room. If there was none,
+// that does not count as a refusal.
 func (b *Bound) Try(h *Hold, owner string, size int64, evict func()) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	size = b.clamp(owner, size)
-	if !b.goesFirst(size) || !b.fits(owner, size) {
+	if !b.needNotWait(size) || !b.fits(owner, size) {
 		return false
 	}
 	h.owner, h.evict = owner, evict
-	b.give(h, size)
+	b.assign(h, size)
 	return true
 }
 
-// force claims whatever room there is. It is for a claim of what was held before.
+// force grants a claim whether or not there is room. It is for what was held before.
 func (b *Bound) force(h *Hold, owner string, size int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	h.owner, h.evict = owner, nil
-	b.give(h, size)
+	b.assign(h, size)
 }
 
-// goesFirst reports whether a claim of that size need not wait for those that do. b.mu must be held.
-func (b *Bound) goesFirst(size int64) bool { return b.length == 0 || b.isSmall(size) }
+// needNotWait reports whether a claim of that size may be granted before those that wait. b.mu must
+// be held.
+func (b *Bound) needNotWait(size int64) bool { return b.length == 0 || b.isSmall(size) }
 
-// clamp makes a claim one that can be granted at all.
+// clamp returns the size of a claim, reduced to what can be granted at all.
 func (b *Bound) clamp(owner string, size int64) int64 {
 	if b.owners != nil && whole(owner) != "" {
 		size = min(size, b.spec.PerOwner)
@@ -196,7 +206,7 @@ func (b *Bound) clamp(owner string, size int64) int64 {
 // isSmall reports whether a claim may use the reserve.
 func (b *Bound) isSmall(size int64) bool { return b.spec.Reserve > 0 && size <= b.spec.Small }
 
-// room returns how much may be held in all once a claim of that size is granted.
+// room returns how much may be held in all, once a claim of that size is granted.
 func (b *Bound) room(size int64) int64 {
 	if b.spec.Reserve > 0 && size > b.spec.Small {
 		return b.spec.Limit - b.spec.Reserve
@@ -222,15 +232,15 @@ func (b *Bound) fitsOwner(owner string, size int64) bool {
 	return b.owners[owner]+size <= share
 }
 
-// full counts a refusal and returns its error. b.mu must be held.
+// full counts a refusal and returns the error for it. b.mu must be held.
 func (b *Bound) full(owner string, size int64) *FullError {
 	b.refused.Add(1)
 	return &FullError{Bound: b.spec,
 		OfOwner: !b.fitsOwner(owner, size) && b.used+size <= b.room(size)}
 }
 
-// give lets a hold have size. b.mu must be held.
-func (b *Bound) give(h *Hold, size int64) {
+// assign lets a hold have size. b.mu must be held.
+func (b *Bound) assign(h *Hold, size int64) {
 	h.bound.Store(b)
 	h.size = size
 	b.count(h.owner, size)
@@ -239,7 +249,7 @@ func (b *Bound) give(h *Hold, size int64) {
 	}
 }
 
-// count adds to what is held, or takes from it. b.mu must be held.
+// count adds size, which may be negative, to what is held. b.mu must be held.
 func (b *Bound) count(owner string, size int64) {
 	b.used += size
 	owner = whole(owner)

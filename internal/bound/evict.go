@@ -2,7 +2,8 @@ package bound
 
 import "time"
 
-// list adds a hold to those that can be evicted, or whose lease ends. b.mu must be held.
+// list adds a hold to the list of those that can be evicted, or whose lease ends. b.mu must be
+// held.
 func (b *Bound) list(h *Hold) {
 	h.next, h.before = b.first, nil
 	if b.first != nil {
@@ -32,19 +33,19 @@ func (b *Bound) unlist(h *Hold) {
 	h.next, h.before, h.listed = nil, nil, false
 }
 
-// evictFor makes the largest hold give up that has made no progress for the spec's patience, if the
-// claim still waits and what was evicted before, and is not given back yet, will not do. It returns
-// after what time to look again.
+// evictFor evicts the largest hold that has made no progress for the spec's patience, if the claim
+// still waits, and if the holds that are leaving do not make enough room for it. It returns the
+// time after which to call it again.
 //
-// A claim that waits for its owner's share is helped by a hold of that owner only. The first claim
-// of a line does it for those behind, since to look is to go through all that is held.
+// A claim that waits for its owner's share can use the room of the same owner's holds only. The
+// first claim of a line does this for those behind it, since it means to go through all holds.
 func (b *Bound) evictFor(c *claim) (again time.Duration) {
 	if b.spec.Patience <= 0 {
 		return time.Hour
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c.has || b.lines[c.hold.owner].claims[0] != c || b.leaving >= c.size {
+	if c.isGranted || b.lines[c.hold.owner].claims[0] != c || b.leaving >= c.size {
 		return b.lookAgain()
 	}
 	if victim := b.victim(c); victim != nil {
@@ -53,9 +54,10 @@ func (b *Bound) evictFor(c *claim) (again time.Duration) {
 	return b.lookAgain()
 }
 
+// lookAgain returns after what time a claim that waits calls evictFor again. b.mu must be held.
 func (b *Bound) lookAgain() time.Duration { return lookEvery * time.Duration(1+b.length/lookers) }
 
-// victim returns the hold that evictFor is about, nil if there is none. b.mu must be held.
+// victim returns the hold that evictFor evicts, nil if there is none. b.mu must be held.
 func (b *Bound) victim(c *claim) *Hold {
 	ownShare, owner := !b.fitsOwner(c.hold.owner, c.size), whole(c.hold.owner)
 	since := time.Now().Add(-b.spec.Patience).UnixNano()
@@ -76,10 +78,10 @@ func (b *Bound) largest(eligible func(*Hold) bool) *Hold {
 	return largest
 }
 
-// dismiss notes that a hold has to give up what it has, and returns how to make it do so.
-// b.mu must be held.
+// dismiss notes that a hold is evicted, and returns its evict function, which must be called
+// without b.mu. b.mu must be held.
 func (b *Bound) dismiss(victim *Hold) (evict func()) {
-	b.unlist(victim) // it is asked once
+	b.unlist(victim) // so that it is evicted once
 	victim.leaving = true
 	b.leaving += victim.size
 	if victim.insisted {
@@ -90,7 +92,8 @@ func (b *Bound) dismiss(victim *Hold) (evict func()) {
 }
 
 // stalled returns the largest hold that has made no progress for the spec's patience, nil if there
-// is none; if insisted is set, of those that were insisted on. b.mu must be held.
+// is none. If insisted is set, it considers only the holds that were granted by Insist. b.mu must
+// be held.
 func (b *Bound) stalled(insisted bool) *Hold {
 	since := time.Now().Add(-b.spec.Patience).UnixNano()
 	return b.largest(func(h *Hold) bool {
@@ -98,14 +101,15 @@ func (b *Bound) stalled(insisted bool) *Hold {
 	})
 }
 
-// Insist claims at once what is in memory already and cannot wait, such as what the client of a
-// stream did not take. It may use the reserve. If there is no room it evicts others and takes their
-// place while they leave: the largest that has stalled for the spec's patience, or else the
-// largest that has insisted too, since the client of a stream can resume it. All that insist have at
-// most half of the limit, so that those who wait for their turn get one.
+// Insist claims room at once for bytes that are in memory already and cannot wait, such as those
+// that the client of a stream did not take. The claim may use the reserve. If there is no room,
+// Insist evicts other holds and takes their place while they leave: first the largest that has
+// stalled for the spec's patience, then the largest that was granted by Insist too, since the
+// client of a stream can resume it. All holds that were granted by Insist have at most half of the
+// limit together, so that claims which wait are served.
 //
-// It reports whether there was room, or will be. If not, the claim itself is the largest, and
-// whoever made it has to give up what it holds.
+// It reports whether there is room, or will be. If it returns false, the claim itself is the
+// largest, and whoever made it has to give up the bytes.
 func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -114,7 +118,9 @@ func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 	for b.used-b.leaving+size > b.spec.Limit || b.insisted+size > half {
 		victim := b.stalled(b.insisted+size > half)
 		if victim == nil {
-			victim = b.largest(func(other *Hold) bool { return other.insisted && other.size >= size })
+			victim = b.largest(func(other *Hold) bool {
+				return other.insisted && other.size >= size
+			})
 		}
 		if victim == nil {
 			b.refused.Add(1)
@@ -123,10 +129,11 @@ func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 		go b.dismiss(victim)()
 	}
 	h.owner, h.evict, h.insisted = owner, evict, true
-	b.give(h, size)
+	b.assign(h, size)
 	b.insisted += size
 	if victim := b.stalled(false); victim != nil && b.used-b.leaving > b.spec.Limit-b.spec.Reserve {
-		go b.dismiss(victim)() // or little by little the reserve would fill with what has stalled
+		// Else the reserve would fill little by little with holds that have stalled.
+		go b.dismiss(victim)()
 	}
 	return true
 }

@@ -10,12 +10,12 @@ import (
 )
 
 func TestSmallClaimUsesTheReserve(t *testing.T) {
-	b := bound.NewSet().New(spec(func(s *bound.Spec) {
+	b := newBound(func(s *bound.Spec) {
 		s.Limit, s.PerOwner, s.Reserve, s.Small, s.Wait = 20, 15, 5, 2, time.Minute
-	}))
+	})
 	take(t, b, "a", 15)
 	if b.Try(new(bound.Hold), "b", 3, nil) {
-		t.Fatal("a large claim took of the reserve")
+		t.Fatal("a large claim used the reserve")
 	}
 	take(t, b, "a", 2) // although its share is used up as well
 	take(t, b, "b", 2)
@@ -26,9 +26,9 @@ func TestSmallClaimUsesTheReserve(t *testing.T) {
 
 func TestSmallClaimDoesNotWaitBehindALargeOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) {
+		b := newBound(func(s *bound.Spec) {
 			s.Limit, s.Reserve, s.Small, s.Wait = 20, 5, 2, time.Minute
-		}))
+		})
 		held := take(t, b, "a", 15)
 		granted := false
 		go func() { take(t, b, "b", 10); granted = true }()
@@ -53,7 +53,7 @@ func TestSmallClaimDoesNotWaitBehindALargeOne(t *testing.T) {
 
 func TestInsistentClaimEvictsTheLargestOfItsKind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Limit, s.Patience = 20, time.Second }))
+		b := newBound(func(s *bound.Spec) { s.Limit, s.Patience = 20, time.Second })
 		evicted := ""
 		insist := func(name string, size int64) bool {
 			h := new(bound.Hold)
@@ -61,7 +61,8 @@ func TestInsistentClaimEvictsTheLargestOfItsKind(t *testing.T) {
 			return b.Insist(h, "", size, func() { evicted += name; h.Release() })
 		}
 		answer := new(bound.Hold)
-		if err := b.Take(t.Context(), answer, "", 14, func() { evicted += "answer"; answer.Release() }); err != nil {
+		evict := func() { evicted += "answer"; answer.Release() }
+		if err := b.Take(t.Context(), answer, "", 14, evict); err != nil {
 			t.Fatal(err)
 		}
 		if !insist("a", 2) || !insist("b", 4) || !insist("c", 3) || evicted != "b" {
@@ -70,17 +71,17 @@ func TestInsistentClaimEvictsTheLargestOfItsKind(t *testing.T) {
 		if insist("d", 5) {
 			t.Fatal("a claim larger than all others was granted")
 		}
-		time.Sleep(2 * time.Second) // now the answer has stalled, and goes before streams
-		answer.Progress()
+		time.Sleep(2 * time.Second) // now all holds have stalled
+		answer.Progress()           // and the answer goes on
 		if !insist("e", 3) || evicted != "bc" {
-			t.Fatalf("evicted %q for e: stalled holds go first", evicted)
+			t.Fatalf("evicted %q for e: the largest stalled hold goes first", evicted)
 		}
 	})
 }
 
 func TestInsistentClaimsHaveHalfOfTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Limit, s.Patience = 20, time.Second }))
+		b := newBound(func(s *bound.Spec) { s.Limit, s.Patience = 20, time.Second })
 		insist := func(size int64) bool {
 			h := new(bound.Hold)
 			defer synctest.Wait()
@@ -103,7 +104,7 @@ func TestInsistentClaimsHaveHalfOfTheLimit(t *testing.T) {
 
 func TestHoldIsEvictedOnlyWhileItIsEvictable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait, s.Patience = 10*time.Second, time.Second }))
+		b := newBound(func(s *bound.Spec) { s.Wait, s.Patience = 10*time.Second, time.Second })
 		var evicted atomic.Bool
 		held := take(t, b, "a", 10)
 		go func() {
@@ -113,12 +114,12 @@ func TestHoldIsEvictedOnlyWhileItIsEvictable(t *testing.T) {
 		}()
 		time.Sleep(5 * time.Second)
 		if evicted.Load() {
-			t.Fatal("evicted without a way to")
+			t.Fatal("evicted without an evict function")
 		}
 		held.Evictable(func() { evicted.Store(true); held.Release() })
 		time.Sleep(500 * time.Millisecond)
 		if evicted.Load() {
-			t.Fatal("evicted without patience")
+			t.Fatal("evicted before the patience was over")
 		}
 		held.Evictable(nil)
 		held.Evictable(func() { evicted.Store(true); held.Release() })

@@ -2,10 +2,7 @@ package bound
 
 import "time"
 
-// A bound with a lease is one of how much is begun at once: a hold counts for the time of its lease
-// at most, since what then goes on mostly waits for something else.
-
-// expire lets holds count no more that have had their lease. b.mu must be held.
+// expire frees the holds whose lease has ended. b.mu must be held.
 func (b *Bound) expire() {
 	since := time.Now().Add(-b.spec.Lease).UnixNano()
 	for h := b.last; h != nil && h.progress.Load() <= since; h = b.last {
@@ -15,8 +12,8 @@ func (b *Bound) expire() {
 	}
 }
 
-// watchLeases serves the claims that wait when leases are over, as long as any wait. b.mu must be
-// held.
+// watchLeases starts a timer that frees holds when their leases end and grants claims that wait, as
+// long as there are any. b.mu must be held.
 func (b *Bound) watchLeases() {
 	if b.spec.Lease <= 0 || b.watching || b.length == 0 || b.last == nil {
 		return
@@ -28,7 +25,7 @@ func (b *Bound) watchLeases() {
 		defer b.mu.Unlock()
 		b.watching = false
 		b.expire()
-		b.grant()
+		b.grantWaiting()
 		b.watchLeases()
 	})
 }
