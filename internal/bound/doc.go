@@ -3,7 +3,9 @@
 // Every such limit is a [Bound]. It is made by [Set.New] from a [Spec], which names it and says
 // what happens when it is reached. So all of them can be listed, as metrics for operators and as
 // the table in docs/bounds.md, which a test generates from the program. The architecture test
-// forbids limits that are made in any other way. The package knows nothing of HTTP or NATS.
+// forbids limits that are made in any other way. Wherever one client could take all places or fill
+// a queue, the bound has a share for each owner: this includes the messages of one import that are
+// under way, and the writers of one key that try again. The package knows nothing of HTTP or NATS.
 //
 // # Words
 //
