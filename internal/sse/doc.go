@@ -27,9 +27,9 @@
 // client does not take what was returned, the source is not asked, and its log stays the only
 // queue. One call of Next may have several reasons, see [Source].
 //
-// If nothing else was said until then, Beat is called at each heartbeat. GoAway makes the last
-// block of a stream that the writer ends: because it reached its age ("max-age"), or because its
-// client does not take what it holds ("slow").
+// Beat is called when a heartbeat is due, on a loop only once the source has nothing else to say.
+// GoAway makes the last block of a stream that the writer ends: because it reached its age
+// ("max-age"), or because its client does not take what it holds ("slow").
 //
 // # The writer on a loop
 //
@@ -53,7 +53,8 @@
 //	socket takes not all    full: the rest is counted,    stays; any progress     stays
 //	                        or slow if there is no room   moves the deadline
 //	deadline of the rest    -                             ended: took nothing     the same
-//	heartbeat is due        Beat, unless Next spoke       after the rest is gone  -
+//	heartbeat is due        Next; Beat as soon as it      after the rest is gone  -
+//	                        has nothing to say
 //	age is reached          GoAway max-age: last          after the rest is gone  -
 //	age + 30 s is reached   -                             ended: too slow         the same
 //	client sends no more    Beat at once, as a probe      when the rest is gone   -

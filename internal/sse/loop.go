@@ -167,7 +167,7 @@ func (l *loop) send(t *Taken, data []byte) {
 		l.keep(t, left, data)
 	case t.sourceEnded:
 		l.end(t, nil)
-	case t.place == noPlace:
+	case t.heapIndex == notInHeap:
 		l.timetable.put(t)
 	}
 }

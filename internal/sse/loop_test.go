@@ -42,12 +42,12 @@ func idleLoop(t *testing.T, source Source, pace Pace) (*loop, *Taken, net.Conn) 
 		buffer:  make([]byte, 0, 2*FlushAt),
 	}
 	stream := &Taken{
-		loop:   l,
-		conn:   server,
-		source: source,
-		clock:  newClock(time.Now(), pace),
-		place:  noPlace,
-		onEnd:  func(int64, error) {},
+		loop:      l,
+		conn:      server,
+		source:    source,
+		clock:     newClock(time.Now(), pace),
+		heapIndex: notInHeap,
+		onEnd:     func(int64, error) {},
 	}
 	if err := w.watch(stream); err != nil {
 		t.Fatal(err)
@@ -64,7 +64,7 @@ func TestTimetableMovesAStreamAfterALateHeartbeat(t *testing.T) {
 	late.rest = []byte("left\n")
 	l.unsent.Add(int64(len(late.rest)))
 	sooner := Pace{Heartbeat: time.Minute, Age: time.Hour}
-	other := &Taken{loop: l, clock: newClock(time.Now(), sooner), place: noPlace}
+	other := &Taken{loop: l, clock: newClock(time.Now(), sooner), heapIndex: notInHeap}
 	l.timetable.put(other)
 	l.timetable.put(late)
 	l.advance(late, time.Time{})

@@ -17,7 +17,7 @@ var ErrPanicked = errors.New("the source of the stream panicked")
 
 // errTooSlow ends a stream that has passed its age while its client had still not taken what was
 // sent before.
-var errTooSlow = errors.New("the client had not read its stream when that was to end")
+var errTooSlow = errors.New("the stream reached its age, and its client did not read the rest in time")
 
 // errTookNothing ends a stream whose client has not read anything for the patience of a write.
 var errTookNothing = errors.New("the client reads nothing")
@@ -129,7 +129,7 @@ func (l *Loops) Unsent() int64 { return l.unsent.Load() }
 
 // New returns a stream that is not started yet, and assigns it to a loop.
 func (l *Loops) New() *Taken {
-	return &Taken{loop: l.loops[l.next.Add(1)%uint32(len(l.loops))], place: noPlace}
+	return &Taken{loop: l.loops[l.next.Add(1)%uint32(len(l.loops))], heapIndex: notInHeap}
 }
 
 // Start hands conn to the loops, which send head first. When the stream ends, ended is called once

@@ -17,13 +17,12 @@ import (
 // sets a flag then wakes the stream. The connection and the source are set by Start, before
 // started, and do not change. All others belong to the goroutine of the loop.
 //
-// These hold between two visits of an open or full stream:
+// Start leads to the first visit. After that these hold between two visits of a stream that has not
+// ended:
 //   - if rest is empty, the stream is in the timetable at the time of its clock, and deadline is
 //     zero;
 //   - if rest has bytes, the stream is in the timetable at deadline, rest is counted in loop.unsent
-//     and, except for what Start put there, in held, and the source is not asked;
-//   - a stream that is neither queued nor in the timetable is never visited again, so it must be
-//     new or ended.
+//     and, except for what Start put there, in held, and the source is not asked.
 type Taken struct {
 	// loop is the loop that writes the stream.
 	loop *loop
@@ -70,12 +69,13 @@ type Taken struct {
 	sourceEnded bool
 	// ended says that the stream has ended and its connection is closed.
 	ended bool
-	// place is the index of the stream in the loop's timetable, noPlace if it is not there.
-	place int
+	// heapIndex is the index of the stream in the timetable of the loop, notInHeap if it is not
+	// there.
+	heapIndex int
 }
 
-// noPlace is the place of a stream that is not in a timetable.
-const noPlace = -1
+// notInHeap is the heapIndex of a stream that is not in a timetable.
+const notInHeap = -1
 
 // Wake tells that the source may have something to say. It never blocks.
 func (t *Taken) Wake() {

@@ -7,19 +7,19 @@ import (
 
 // A timetable has the open and full streams of a loop, as a heap with the stream on top that must
 // be visited first (see [Taken.due]). A stream whose due time changes must be put again. It
-// implements [heap.Interface], and keeps the place of each stream.
+// implements [heap.Interface], and keeps the heapIndex of each stream.
 type timetable []*Taken
 
 func (h timetable) Len() int           { return len(h) }
 func (h timetable) Less(i, j int) bool { return h[i].due().Before(h[j].due()) }
 func (h timetable) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
+	h[i].heapIndex, h[j].heapIndex = i, j
 }
 
 func (h *timetable) Push(x any) {
 	t := x.(*Taken)
-	t.place = len(*h)
+	t.heapIndex = len(*h)
 	*h = append(*h, t)
 }
 
@@ -28,23 +28,23 @@ func (h *timetable) Pop() any {
 	t := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	t.place = noPlace
+	t.heapIndex = notInHeap
 	return t
 }
 
 // put adds a stream, or moves it to where it belongs now.
 func (h *timetable) put(t *Taken) {
-	if t.place == noPlace {
+	if t.heapIndex == notInHeap {
 		heap.Push(h, t)
 		return
 	}
-	heap.Fix(h, t.place)
+	heap.Fix(h, t.heapIndex)
 }
 
 // remove takes out a stream, if it is there.
 func (h *timetable) remove(t *Taken) {
-	if t.place != noPlace {
-		heap.Remove(h, t.place)
+	if t.heapIndex != notInHeap {
+		heap.Remove(h, t.heapIndex)
 	}
 }
 
