@@ -82,10 +82,13 @@
 //	  stream where nothing expires                                  come after the record
 //	a stream is gone                          logged: it was deleted, or its directory is lost
 //	a stream has another time of creation     it was created again; the record does not apply
-//	configuration newer than its checksum     finished
+//	configuration not older than a checksum   finished
+//	  that is wrong or missing
 //	messages without a configuration          set aside
 //	any other configuration that does not     the start is refused by checkRecovered
 //	  match its checksum
+//
+// Damage that is not a certain loss is copied and logged, and the server cuts it.
 //
 // A purge does not lower the last revision of a stream. A snapshot that a native client restores
 // over a stream is older than the record, and needs AcceptLoss once. TestKillIsNeverTakenForALoss
