@@ -17,7 +17,7 @@ var ErrPanicked = errors.New("the source of the stream panicked")
 
 // errTooSlow ends a stream that has passed its age while its client had still not taken what was
 // sent before.
-var errTooSlow = errors.New("the stream reached its age, and its client did not read the rest in time")
+var errTooSlow = errors.New("the stream reached its age, and its client did not read the rest")
 
 // errTookNothing ends a stream whose client has not read anything for the patience of a write.
 var errTookNothing = errors.New("the client reads nothing")
