@@ -17,6 +17,7 @@ func withBuffer(use func(buffer []byte) []byte) {
 	putBuffer(b)
 }
 
+// putBuffer gives a buffer back, unless it has become too large.
 func putBuffer(b *[]byte) {
 	if cap(*b) <= keepBuffer {
 		buffers.Put(b)

@@ -171,11 +171,16 @@ func (e *Encoder) AppendWithID(dst, id, frame []byte) []byte {
 // members is the data of the events that are not changes. Which of them an event has is in
 // api/openapi.yaml.
 type members struct {
-	Bucket   string             `json:"bucket,omitempty"`
+	// Bucket is the bucket that the event is about.
+	Bucket string `json:"bucket,omitempty"`
+	// Revision is the revision of a sync or a bookmark.
 	Revision *kvclient.Revision `json:"revision,omitempty"`
-	Keys     *int               `json:"keys,omitempty"`
-	Exact    *bool              `json:"exact,omitempty"`
-	Reason   string             `json:"reason,omitempty"`
+	// Keys is how many keys the snapshot before a sync had, if that is known.
+	Keys *int `json:"keys,omitempty"`
+	// Exact says whether the entries sent so far are the state of the bucket at Revision.
+	Exact *bool `json:"exact,omitempty"`
+	// Reason is why a stream was reset or ends.
+	Reason string `json:"reason,omitempty"`
 }
 
 // AppendTold appends the block of an event that is not a change. The id may be empty.

@@ -63,8 +63,10 @@ func ParseID(text string) (id ID, ok bool) {
 	return id, true
 }
 
+// digestCharacters are the characters of a digest.
 const digestCharacters = "0123456789abcdefghijklmnopqrstuvwxyz"
 
+// isDigest reports whether s has the form of a digest.
 func isDigest(s string) bool {
 	return s != "" && len(s) <= maxDigest && strings.Trim(s, digestCharacters) == ""
 }

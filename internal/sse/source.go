@@ -78,6 +78,7 @@ type clock struct {
 	end time.Time
 }
 
+// newClock returns the clock of a stream that begins now.
 func newClock(now time.Time, pace Pace) clock {
 	return clock{every: pace.Heartbeat, nextBeat: now.Add(pace.Heartbeat), end: now.Add(pace.Age)}
 }

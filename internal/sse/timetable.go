@@ -10,19 +10,26 @@ import (
 // implements [heap.Interface], and keeps the heapIndex of each stream.
 type timetable []*Taken
 
-func (h timetable) Len() int           { return len(h) }
+// Len returns the number of streams.
+func (h timetable) Len() int { return len(h) }
+
+// Less reports whether stream i is due before stream j.
 func (h timetable) Less(i, j int) bool { return h[i].due().Before(h[j].due()) }
+
+// Swap exchanges two streams.
 func (h timetable) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].heapIndex, h[j].heapIndex = i, j
 }
 
+// Push adds a stream at the end. It is for the heap package; see put.
 func (h *timetable) Push(x any) {
 	t := x.(*Taken)
 	t.heapIndex = len(*h)
 	*h = append(*h, t)
 }
 
+// Pop takes out the last stream. It is for the heap package; see next.
 func (h *timetable) Pop() any {
 	last := len(*h) - 1
 	t := (*h)[last]

@@ -42,6 +42,7 @@ const edgeTriggered = 1 << 31
 // connection, and the socket takes more. Errors and the end of the connection are told in any case.
 const watchedEvents = syscall.EPOLLRDHUP | syscall.EPOLLOUT | edgeTriggered
 
+// newWatcher makes the epoll instance. Nothing is watched until run is called.
 func newWatcher() (*watcher, error) {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
@@ -58,6 +59,7 @@ func newWatcher() (*watcher, error) {
 	return w, nil
 }
 
+// close closes the epoll instance, which ends run.
 func (w *watcher) close() { w.file.Close() }
 
 // watch begins to watch the connection of a stream.
