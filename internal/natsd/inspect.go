@@ -27,6 +27,7 @@ type LossError struct {
 	Opened bool
 }
 
+// Error lists the losses, and says whether the store was changed.
 func (e *LossError) Error() string {
 	touched := "nothing in it was changed"
 	if e.Opened {
@@ -101,8 +102,9 @@ type inspection struct {
 	dir, name string
 	// record is the record of the store.
 	record record
-	// entry is what the record says about this stream, if known is set.
+	// entry is what the record says about this stream.
 	entry recordedStream
+	// known says that the record says something about this stream.
 	known bool
 	// clean says that the record is of a clean stop, and that the state file is still the same.
 	clean bool
@@ -224,4 +226,7 @@ func blockNumbers(sizes map[string]int64) []uint32 {
 	return numbers
 }
 
-func blockName(number uint32) string { return strconv.FormatUint(uint64(number), 10) + blockSuffix }
+// blockName returns the name of the file of a block.
+func blockName(number uint32) string {
+	return strconv.FormatUint(uint64(number), 10) + blockSuffix
+}

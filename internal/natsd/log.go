@@ -24,6 +24,7 @@ type serverLog struct {
 	fatal string
 }
 
+// newServerLog returns a log of the nats-server that writes to zl.
 func newServerLog(zl zerolog.Logger) *serverLog {
 	return &serverLog{zl: zl.With().Str("component", "nats-server").Logger()}
 }
@@ -80,6 +81,7 @@ func (l *serverLog) Fatalf(format string, v ...any) {
 	}
 }
 
+// write logs one line.
 func (l *serverLog) write(level zerolog.Level, format string, v []any) {
 	if e := l.zl.WithLevel(level); e.Enabled() {
 		e.Msg(strings.TrimSpace(fmt.Sprintf(format, v...)))

@@ -78,9 +78,10 @@ type Server struct {
 	// closed says that Shutdown was called.
 	closed bool
 
-	// stop is closed to end the goroutines beside the server, which watched counts.
-	stop    chan struct{}
-	watched sync.WaitGroup
+	// stop is closed to end the goroutines beside the server.
+	stop chan struct{}
+	// beside counts these goroutines.
+	beside sync.WaitGroup
 
 	// failure is why the store takes no writes, nil while it does.
 	failure atomic.Pointer[error]
@@ -90,7 +91,9 @@ type Server struct {
 
 // An instance is one life of the nats-server on the store.
 type instance struct {
-	ns  *server.Server
+	// ns is the server.
+	ns *server.Server
+	// log receives its log lines.
 	log *serverLog
 }
 
@@ -123,8 +126,8 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if addr := s.current.ns.Addr(); addr != nil {
 		s.opts.Listen = addr.String() // a free port that was taken is kept after a restart
 	}
-	s.watched.Go(s.watchDisk)
-	s.watched.Go(s.keepRecord)
+	s.beside.Go(s.watchDisk)
+	s.beside.Go(s.keepRecord)
 	return s, nil
 }
 

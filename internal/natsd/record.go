@@ -52,15 +52,17 @@ type record struct {
 type recordedStream struct {
 	// Created is the time of creation, which tells the stream from another of the same name.
 	Created time.Time `json:"created"`
-	// First and Last are the first and the last revision.
+	// First is the first revision that is still stored.
 	First uint64 `json:"first"`
-	Last  uint64 `json:"last"`
+	// Last is the last revision that was given out.
+	Last uint64 `json:"last"`
 	// Messages is the number of messages.
 	Messages uint64 `json:"messages"`
-	// Checksum is the checksum of the server's state file, and Blocks has the size of each block in
-	// bytes. Only a clean stop records them.
-	Checksum string           `json:"checksum,omitempty"`
-	Blocks   map[string]int64 `json:"blocks,omitempty"`
+	// Checksum is the checksum of the server's state file. Only a clean stop records it.
+	Checksum string `json:"checksum,omitempty"`
+	// Blocks has the size of each block in bytes, by the name of its file. Only a clean stop
+	// records it.
+	Blocks map[string]int64 `json:"blocks,omitempty"`
 }
 
 // readRecordFile reads the record of a data directory. It returns an empty record if there is none

@@ -56,7 +56,7 @@ func (o Options) atRisk() string {
 
 // takeDown stops the server and records how it has left its streams.
 func (s *Server) takeDown() {
-	s.watched.Wait()
+	s.beside.Wait()
 	i := s.instance()
 	ran, err := runningStreams(i.ns)
 	if err != nil {
