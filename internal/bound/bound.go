@@ -94,9 +94,9 @@ type Bound struct {
 	leaving int64
 	// insisted is the sum of the holds granted by Insist that are not leaving.
 	insisted int64
-	// lines has the line of each owner with waiting claims, and rotation has the same lines in the
-	// order in which they are served.
-	lines    map[string]*line
+	// lines has the line of each owner with waiting claims.
+	lines map[string]*line
+	// rotation has the same lines in the order in which they are served.
 	rotation []*line
 	// length is the number of waiting claims. small is how many of them may use the reserve.
 	length, small int
@@ -108,10 +108,11 @@ type Bound struct {
 type FullError struct {
 	// Bound describes the bound.
 	Bound Spec
-	// OfOwner reports whether the owner has used up its share, while others still have room.
+	// OfOwner says that the owner has used up its share, while others still have room.
 	OfOwner bool
 }
 
+// Error names the bound and its limit, or the owner's share.
 func (e *FullError) Error() string {
 	if e.OfOwner {
 		return fmt.Sprintf("one client's share of %s is used up (%d %s)",

@@ -5,12 +5,15 @@ import (
 	"strings"
 )
 
+// ownerKey is the key of an owned in a context.
 type ownerKey struct{}
 
 // owned is what a context says about claims that are made under it.
 type owned struct {
+	// owner is for whom they are made.
 	owner string
-	turn  *Turn
+	// turn is paused while one of them waits. It is nil if there is none.
+	turn *Turn
 }
 
 // WithOwner returns a context with the owner of what is claimed under it, for claims that are made

@@ -8,7 +8,9 @@ import (
 
 // A line has the claims of one owner that wait, the oldest first. It is never empty.
 type line struct {
-	owner  string
+	// owner is the owner, or the part of an owner, to which the line belongs.
+	owner string
+	// claims are the claims that wait.
 	claims []*claim
 }
 

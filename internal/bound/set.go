@@ -10,7 +10,9 @@ import (
 
 // A Set has the bounds of one gateway. It is safe for concurrent use.
 type Set struct {
-	mu     sync.Mutex
+	// mu guards bounds.
+	mu sync.Mutex
+	// bounds are the bounds in the order in which they were made.
 	bounds []*Bound
 }
 
