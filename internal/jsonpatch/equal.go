@@ -41,9 +41,11 @@ func equal(a, b *node) bool {
 // A decimal is a number in a form that is the same for all ways to write it: digits times ten to
 // the power of the exponent.
 type decimal struct {
+	// negative says that the number is below zero.
 	negative bool
-	// digits has no zeros at either end.
-	digits   string
+	// digits are the digits, without zeros at either end.
+	digits string
+	// exponent is the power of ten.
 	exponent int64
 	// text is the number as it is written, if its exponent has too many digits. Then all other
 	// fields are zero.

@@ -91,6 +91,7 @@ func (n *node) pointerMember(name string) (tokens []string, reason string) {
 	return tokens, ""
 }
 
+// The reasons why an operation cannot be applied, beside those of a path.
 var (
 	errWholeRemoved = errors.New("the whole document cannot be removed")
 	errIntoItself   = errors.New("a value cannot be moved into itself")

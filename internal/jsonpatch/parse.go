@@ -69,6 +69,7 @@ func syntaxOf(text []byte) string {
 
 // A parser reads text that is known to be valid JSON, so it only has to find the ends of values.
 type parser struct {
+	// text is the whole document.
 	text []byte
 	// at is the offset of the next byte to read.
 	at int

@@ -30,6 +30,7 @@ func escapeToken(token string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(token, "~", "~0"), "/", "~1")
 }
 
+// The reasons why a path leads to no value.
 var (
 	errNoMember  = errors.New("the path leads to a member that is not there")
 	errNoElement = errors.New("the path leads to an array element that is not there")

@@ -29,10 +29,12 @@ type node struct {
 	shared bool
 }
 
-// children has the members of an object, in the order of the text, or the items of an array.
+// children has the children of a node.
 type children struct {
+	// members are the members of an object, in the order of the text.
 	members []member
-	items   []*node
+	// items are the elements of an array.
+	items []*node
 }
 
 // none is the children of values that are neither objects nor arrays.
@@ -44,15 +46,18 @@ type member struct {
 	name string
 	// rawName is the name as it was written, with the quotes.
 	rawName []byte
-	value   *node
+	// value is the value.
+	value *node
 }
 
+// newObject returns an object without a text of its own.
 func newObject(members []member) *node {
 	n := &node{kind: '{', children: &children{members: members}}
 	n.measure()
 	return n
 }
 
+// newArray returns an array without a text of its own.
 func newArray(items []*node) *node {
 	n := &node{kind: '[', children: &children{items: items}}
 	n.measure()
