@@ -140,7 +140,9 @@ func given(parsed *kong.Context, flag string) bool {
 
 // A syncMode says when data is synced to the disk: always, or at an interval.
 type syncMode struct {
-	always   bool
+	// always says that data is synced before a write is acknowledged.
+	always bool
+	// interval is the time between two syncs otherwise.
 	interval time.Duration
 }
 

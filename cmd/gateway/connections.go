@@ -105,9 +105,10 @@ type connection struct {
 	listener *connections
 	// owner is the client for the bounds, made from its address.
 	owner string
-	// place is its place, which Close releases once.
+	// place is its place.
 	place bound.Hold
-	once  sync.Once
+	// once lets the first Close release the place.
+	once sync.Once
 	// hasBegun says that its first bytes were read. Only Read uses it.
 	hasBegun bool
 	// beginning is held until the first request has arrived.

@@ -80,6 +80,7 @@ func TestUrgentLogLinesAreWrittenAtOnce(t *testing.T) {
 	}
 }
 
+// A brokenWriter is a pipe that nobody reads any more.
 type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }

@@ -66,8 +66,10 @@ func newHTTPBounds(set *bound.Set) *httpBounds {
 
 // A listener is an HTTP server on an address.
 type listener struct {
+	// http is the server.
 	http *http.Server
-	net  net.Listener
+	// net accepts its connections.
+	net net.Listener
 }
 
 // listenOptions say where a listener is and how many connections it may have.

@@ -29,10 +29,12 @@ func (c *config) mistakes(given func(flag string) bool) []string {
 // A mistakeList collects mistakes.
 type mistakeList []string
 
+// add adds a mistake.
 func (m *mistakeList) add(format string, args ...any) {
 	*m = append(*m, fmt.Sprintf(format, args...))
 }
 
+// checkHTTP checks the settings of the API, except for times and amounts.
 func (c *config) checkHTTP(m *mistakeList) {
 	c.checkAddress(m, "listen", c.Listen)
 	if c.AdminListen != "" {
@@ -68,6 +70,7 @@ var (
 	// basePathForm excludes segments that consist of dots, which clients remove from paths.
 	basePathForm = regexp.MustCompile(`^(/\.*[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$`)
 
+	// hostForm is a host name in lower case, and originForm an origin as browsers write it.
 	hostForm   = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
 	originForm = regexp.MustCompile(`^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$`)
 )
@@ -116,6 +119,7 @@ func (c *config) loopbackOnly() bool {
 // every page that is open in a browser of this machine can.
 func (c *config) checkHost() bool { return c.loopbackOnly() || len(c.AllowedHost) > 0 }
 
+// checkTimes checks times and amounts.
 func (c *config) checkTimes(m *mistakeList) {
 	if c.RequestTimeout <= 0 {
 		m.add("--request-timeout: %v must be above zero, for example 5s", c.RequestTimeout)
@@ -145,6 +149,7 @@ var externalFlags = []string{
 	"js-domain", "js-api-prefix", "inbox-prefix",
 }
 
+// checkEmbedded checks the settings for use with the embedded nats-server.
 func (c *config) checkEmbedded(m *mistakeList, given func(string) bool) {
 	for _, flag := range externalFlags {
 		if given(flag) {
@@ -160,6 +165,7 @@ func (c *config) checkEmbedded(m *mistakeList, given func(string) bool) {
 	}
 }
 
+// checkExternal checks the settings for use with another NATS.
 func (c *config) checkExternal(m *mistakeList, given func(string) bool) {
 	for _, flag := range []string{"data-dir", "sync", "accept-loss", "embedded-listen"} {
 		if given(flag) {
@@ -228,6 +234,7 @@ func (c *config) credentials() (flags []string) {
 	return flags
 }
 
+// checkCredentials refuses credentials of several kinds, and incomplete ones.
 func (c *config) checkCredentials(m *mistakeList) {
 	if kinds := c.credentials(); len(kinds) > 1 {
 		m.add("%s are different credentials: keep one of them", strings.Join(kinds, " and "))
