@@ -25,6 +25,7 @@ var source []byte
 // codes that the response can carry, and on the schema Problem the status of every code.
 const problemCodesExtension = "x-problem-codes"
 
+// These return what load and toJSON have returned on the first call.
 var (
 	loadOnce = sync.OnceValues(load)
 	jsonOnce = sync.OnceValues(toJSON)
