@@ -17,8 +17,8 @@ type loop struct {
 	watcher *watcher
 	// limits are the bounds that all streams share.
 	limits *Limits
-	// kick has room for one token, which is sent when the first stream becomes ready.
-	kick chan struct{}
+	// wakeUp has room for one token, which is sent when the first stream becomes ready.
+	wakeUp chan struct{}
 	// unsent is the sum of the bytes that wait for sockets, of all loops.
 	unsent *atomic.Int64
 
@@ -46,7 +46,7 @@ func (l *loop) add(t *Taken) {
 	l.mu.Unlock()
 	if first {
 		select {
-		case l.kick <- struct{}{}:
+		case l.wakeUp <- struct{}{}:
 		default:
 		}
 	}
@@ -59,7 +59,7 @@ func (l *loop) run(closed, drained <-chan struct{}) {
 		l.visitReady()
 		timer.Reset(l.timetable.wait(time.Now()))
 		select {
-		case <-l.kick:
+		case <-l.wakeUp:
 		case <-timer.C:
 			l.visitDue(time.Now())
 		case <-closed:
@@ -190,7 +190,7 @@ func (l *loop) sendRest(t *Taken, now time.Time) bool {
 	had := len(t.rest)
 	t.rest = left
 	if len(left) < had && t.held != nil {
-		t.held.progressed()
+		t.held.noteProgress()
 	}
 	switch {
 	case err != nil:
@@ -233,7 +233,7 @@ func (l *loop) end(t *Taken, err error) {
 	l.timetable.remove(t)
 	l.watcher.forget(t)
 	if err == nil {
-		readAway(t.fd, l.buffer[:cap(l.buffer)])
+		discardUnread(t.fd, l.buffer[:cap(l.buffer)])
 	}
 	_ = t.conn.Close() // nothing is buffered in it
 	l.unsent.Add(-int64(len(t.rest)))
@@ -252,7 +252,7 @@ func (l *loop) endAll(drained <-chan struct{}) {
 			l.end(l.timetable[0], net.ErrClosed)
 		}
 		select {
-		case <-l.kick:
+		case <-l.wakeUp:
 		case <-drained:
 			return
 		}

@@ -40,7 +40,7 @@ func (l *loop) keep(t *Taken, left, data []byte) {
 // count counts bytes that wait for the client of a stream. It returns false if there is no room.
 func (l *loop) count(t *Taken, data []byte, shared bool) bool {
 	if t.held == nil {
-		t.held = &unsent{limits: l.limits, evict: func() { t.evicted.Store(true); t.Wake() }}
+		t.held = &unsentHold{limits: l.limits, evict: func() { t.evicted.Store(true); t.Wake() }}
 	}
 	return t.held.keep(data, shared)
 }
@@ -54,6 +54,6 @@ func (l *loop) endSlow(t *Taken) {
 	if !t.blockBegun {
 		_, _ = l.push(t, t.source.GoAway(l.buffer[:0], feed.ReasonSlow))
 	}
-	readAway(t.fd, l.buffer[:cap(l.buffer)])
+	discardUnread(t.fd, l.buffer[:cap(l.buffer)])
 	l.end(t, errHeldTooMuch)
 }

@@ -37,7 +37,7 @@ func idleLoop(t *testing.T, source Source, pace Pace) (*loop, *Taken, net.Conn) 
 	l := &loop{
 		watcher: w,
 		limits:  &Limits{patience: writePatience},
-		kick:    make(chan struct{}, 1),
+		wakeUp:  make(chan struct{}, 1),
 		unsent:  new(atomic.Int64),
 		buffer:  make([]byte, 0, 2*FlushAt),
 	}

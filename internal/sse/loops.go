@@ -83,7 +83,7 @@ func NewLoops(count int, limits *Limits) (*Loops, error) {
 		one := &loop{
 			watcher: watcher,
 			limits:  limits,
-			kick:    make(chan struct{}, 1),
+			wakeUp:  make(chan struct{}, 1),
 			unsent:  &l.unsent,
 			buffer:  make([]byte, 0, 2*FlushAt),
 		}

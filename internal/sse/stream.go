@@ -44,7 +44,7 @@ type Stream struct {
 	// limits are the bounds that all streams share.
 	limits *Limits
 	// held counts what is being written, if it has more than freeBytes.
-	held unsent
+	held unsentHold
 	// cut closes the connection, where the end of the stream may not end its writes, as over
 	// HTTP/2; else it is nil.
 	cut func()
@@ -78,7 +78,7 @@ type Stream struct {
 // write. If the answer shares its connection with others, cut closes that; otherwise it is nil.
 func NewStream(w http.ResponseWriter, limits *Limits, cut func()) *Stream {
 	s := &Stream{w: w, controller: http.NewResponseController(w), limits: limits, cut: cut}
-	s.held = unsent{limits: limits, evict: s.evict}
+	s.held = unsentHold{limits: limits, evict: s.evict}
 	return s
 }
 
@@ -115,7 +115,7 @@ func (s *Stream) write(part []byte) (int, error) {
 		return n, err
 	}
 	err = s.controller.Flush()
-	s.held.progressed()
+	s.held.noteProgress()
 	return n, err
 }
 
@@ -159,7 +159,7 @@ func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 	for over := false; !over && err == nil; {
 		if over, err = s.drain(source, &clock); over || err != nil {
 			if errors.Is(err, errNoRoom) {
-				s.sayGoodbye(source)
+				s.tryGoAway(source)
 			}
 			return
 		}

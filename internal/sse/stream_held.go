@@ -11,9 +11,9 @@ import (
 var errNoRoom = errors.New("no room for what the stream has to send")
 
 const (
-	// goodbye is how long the client may take for the goaway of a stream that ends because it is
+	// goAwayTime is how long the client may take for the goaway of a stream that ends because it is
 	// slow.
-	goodbye = 100 * time.Millisecond
+	goAwayTime = 100 * time.Millisecond
 	// freeBytes is the size up to which a write is not counted: the buffers of net/http hold as
 	// much for each connection.
 	freeBytes = 4 << 10
@@ -81,10 +81,10 @@ func (s *Stream) cutIfStuck() {
 	}
 }
 
-// sayGoodbye tells the client of a stream that stands between two blocks why it ends, if the client
+// tryGoAway tells the client of a stream that stands between two blocks why it ends, if the client
 // takes that now.
-func (s *Stream) sayGoodbye(source Source) {
-	s.writeDeadline = time.Now().Add(goodbye)
+func (s *Stream) tryGoAway(source Source) {
+	s.writeDeadline = time.Now().Add(goAwayTime)
 	if s.controller.SetWriteDeadline(s.writeDeadline) == nil {
 		_, _ = s.w.Write(source.GoAway(nil, feed.ReasonSlow))
 	}

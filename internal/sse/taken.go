@@ -56,7 +56,7 @@ type Taken struct {
 	// rest has the bytes that the socket did not take.
 	rest []byte
 	// held counts the rest among the bytes that wait for clients. It is nil until there was one.
-	held *unsent
+	held *unsentHold
 	// blockBegun says that the socket took a part of what is in rest, so that the client may be
 	// within a block.
 	blockBegun bool

@@ -45,7 +45,7 @@ type sharedFrame struct {
 	// hold counts the frame.
 	hold bound.Hold
 	// waiting has the streams that wait with the frame.
-	waiting map[*unsent]struct{}
+	waiting map[*unsentHold]struct{}
 }
 
 // NewLimits makes the bounds of streams. bytes is the bound on all bytes that wait for clients.
@@ -71,10 +71,10 @@ func NewLimits(set *bound.Set, bytes *bound.Bound) *Limits {
 // take it.
 func (l *Limits) Slow() uint64 { return l.slow.Load() }
 
-// An unsent counts what a stream holds while its client does not take it: either bytes of its own,
-// or a frame that other streams may hold too. Its methods are called by the goroutine that writes
-// the stream; evict is called on other goroutines.
-type unsent struct {
+// An unsentHold counts what a stream holds while its client does not take it: either bytes of its
+// own, or a frame that other streams may hold too. Its methods are called by the goroutine that
+// writes the stream; evict is called on other goroutines.
+type unsentHold struct {
 	// limits are the bounds that all streams share.
 	limits *Limits
 	// evict makes the stream give up what it holds.
@@ -87,18 +87,18 @@ type unsent struct {
 
 // keep counts data, which other streams may have too if it is shared. It returns false if there is
 // no room, and nobody who holds more can make some.
-func (u *unsent) keep(data []byte, shared bool) bool {
+func (u *unsentHold) keep(data []byte, shared bool) bool {
 	switch {
 	case u.limits.bytes == nil || len(data) == 0:
 		return true
 	case shared:
-		return u.limits.join(u, data)
+		return u.limits.addWaiting(u, data)
 	}
 	return u.limits.bytes.Insist(&u.hold, "", int64(cap(data)), u.evict)
 }
 
-// progressed notes that the client took some of what is held.
-func (u *unsent) progressed() {
+// noteProgress notes that the client took some of what is held.
+func (u *unsentHold) noteProgress() {
 	u.hold.Progress()
 	if u.frame == nil {
 		return
@@ -111,22 +111,22 @@ func (u *unsent) progressed() {
 }
 
 // drop gives back what is held. A second call has no effect.
-func (u *unsent) drop() {
+func (u *unsentHold) drop() {
 	u.hold.Release()
 	if u.frame != nil {
-		u.limits.leave(u)
+		u.limits.removeWaiting(u)
 	}
 }
 
-// join counts a frame, unless another stream waits with it already. It returns false if there is no
-// room.
-func (l *Limits) join(u *unsent, frame []byte) bool {
+// addWaiting counts a frame, unless another stream waits with it already. It returns false if there
+// is no room.
+func (l *Limits) addWaiting(u *unsentHold, frame []byte) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first := &frame[0]
 	f := l.frames[first]
 	if f == nil {
-		f = &sharedFrame{waiting: make(map[*unsent]struct{})}
+		f = &sharedFrame{waiting: make(map[*unsentHold]struct{})}
 		if !l.bytes.Insist(&f.hold, "", int64(len(frame)), func() { l.evictAll(first) }) {
 			return false
 		}
@@ -139,8 +139,8 @@ func (l *Limits) join(u *unsent, frame []byte) bool {
 	return true
 }
 
-// leave gives a frame back once no stream waits with it.
-func (l *Limits) leave(u *unsent) {
+// removeWaiting gives a frame back once no stream waits with it.
+func (l *Limits) removeWaiting(u *unsentHold) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f := l.frames[u.frame]
@@ -161,7 +161,7 @@ func (l *Limits) evictAll(first *byte) {
 }
 
 // waitingWith returns the streams that wait with a frame.
-func (l *Limits) waitingWith(first *byte) []*unsent {
+func (l *Limits) waitingWith(first *byte) []*unsentHold {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f := l.frames[first]

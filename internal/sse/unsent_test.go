@@ -24,14 +24,14 @@ func limitsOf(bytes int64) (*Limits, *bound.Bound) {
 func TestSharedFrameIsCountedOnce(t *testing.T) {
 	limits, b := limitsOf(100)
 	frame := bytes.Repeat([]byte("x"), 60)
-	var holds [3]unsent
+	var holds [3]unsentHold
 	for i := range holds {
-		holds[i] = unsent{limits: limits, evict: func() {}}
+		holds[i] = unsentHold{limits: limits, evict: func() {}}
 		if !holds[i].keep(frame, true) || b.Used() != 60 {
 			t.Fatalf("%d streams wait with a frame of 60 bytes: %d counted", i+1, b.Used())
 		}
 	}
-	own := unsent{limits: limits, evict: func() {}}
+	own := unsentHold{limits: limits, evict: func() {}}
 	if !own.keep(frame[:20:20], false) || b.Used() != 80 {
 		t.Fatalf("%d counted with a copy", b.Used())
 	}

@@ -156,9 +156,9 @@ func writeNow(fd int, data []byte) (n int, err error) {
 // maxUnread bounds the bytes that are read from a client that sends more than its request.
 const maxUnread = 1 << 20
 
-// readAway reads what a client has sent and nobody needs. With unread bytes the system would reset
-// the connection when it is closed, and the client could lose the end of its stream.
-func readAway(fd int, into []byte) {
+// discardUnread reads what a client has sent and nobody needs. With unread bytes the system would
+// reset the connection when it is closed, and the client could lose the end of its stream.
+func discardUnread(fd int, into []byte) {
 	for unread := maxUnread; unread > 0; {
 		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd),
 			uintptr(unsafe.Pointer(&into[0])), uintptr(len(into)))

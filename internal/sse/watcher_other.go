@@ -20,4 +20,4 @@ func (*watcher) forget(*Taken)      {}
 
 func writeNow(int, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
-func readAway(int, []byte) {}
+func discardUnread(int, []byte) {}
