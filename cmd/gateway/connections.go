@@ -57,10 +57,10 @@ type connectionLimit struct {
 // could be created (256 descriptors, 300 streams). So the connections of the API have as many
 // places as planDescriptors leaves them, of which one address may have three quarters, and the
 // admin listener has 16 of its own (TestConnectionsLeaveFileDescriptorsForTheStore in test/e2e). A
-// connection for which there is no place is accepted, answered 503 and closed, unless the
-// connection that has been idle for longest has been so for idlePatience, and gives its place. A
-// connection has its place until it is closed, whoever closes it: a stream takes it over from
-// net/http.
+// connection for which there is no place is accepted, answered 503 and closed, since its client
+// would wait in vain in the queue of the system; but if the connection that has been idle for
+// longest has been so for idlePatience, that one is closed and gives its place. A connection has
+// its place until it is closed, whoever closes it: a stream takes it over from net/http.
 //
 // The other bounds are on connections that are being refused, on those whose first request is being
 // read (they take turns as requests do), on heads that have not arrived whole, and on what the
