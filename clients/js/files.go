@@ -1,7 +1,9 @@
-// Package js embeds the browser module, so that a Go program can serve it: a page imports live-map.js, which imports the others.
+// Package js embeds the browser module, so that a Go program can serve it.
 package js
 
 import "embed"
 
+// Files are the module's files. A page imports live-map.js, which imports the others.
+//
 //go:embed live-map.js connection.js state.js sse.js
 var Files embed.FS

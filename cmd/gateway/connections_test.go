@@ -283,3 +283,63 @@ func TestHeadsThatNeverEndAreBounded(t *testing.T) {
 		}
 	}
 }
+
+// A head that begins as the preface of HTTP/2 does, and goes on as one of HTTP/1.1, is counted.
+func TestHeadsThatBeginLikeHTTP2AreCounted(t *testing.T) {
+	t.Parallel()
+	l, all := startListener(t, 100)
+	for i, begin := range []string{
+		"PRI * HTTP/2.0\r\nA: ",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\nA: ",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r",
+	} {
+		before := all.heads.Used()
+		c := dial(t, l)
+		_, _ = io.WriteString(c, begin+strings.Repeat("x", 200_000))
+		end := time.Now().Add(5 * time.Second)
+		for ; all.heads.Used() == before; time.Sleep(time.Millisecond) {
+			_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
+			if _, err := c.r.ReadByte(); !errors.Is(err, os.ErrDeadlineExceeded) {
+				break // net/http has refused it
+			}
+			if time.Now().After(end) {
+				t.Errorf("head %d is not counted", i)
+				break
+			}
+		}
+	}
+}
+
+// A connection whose preface comes in pieces is one of HTTP/2, and its frames are not counted as a
+// head.
+func TestPrefaceThatComesInPieces(t *testing.T) {
+	t.Parallel()
+	l, all := startListener(t, 100)
+	c := dial(t, l)
+	for _, piece := range []string{"P", "RI * HTTP/2.0\r\n", "\r\nSM\r\n\r", "\n"} {
+		_, _ = io.WriteString(c, piece)
+		time.Sleep(10 * time.Millisecond)
+	}
+	request := frame(nil, 0x4, 0, 0)
+	for range 3000 { // pings, of 17 bytes each
+		request = frame(request, 0x6, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8)
+	}
+	// HEADERS with END_HEADERS and END_STREAM: "GET http://a/", by the static table of HPACK.
+	request = frame(request, 0x1, 0x5, 1, 0x82, 0x86, 0x84, 0x01, 1, 'a')
+	go func() { _, _ = c.Write(request) }()
+	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	for head := make([]byte, 9); ; {
+		if _, err := io.ReadFull(c.r, head); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.r.Discard(int(head[0])<<16 | int(head[1])<<8 | int(head[2])); err != nil {
+			t.Fatal(err)
+		}
+		if n := all.heads.Used(); n > 0 {
+			t.Fatalf("%d bytes of frames are counted as a head", n)
+		}
+		if head[3] == 0x1 {
+			return // the answer
+		}
+	}
+}

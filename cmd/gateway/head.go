@@ -16,25 +16,27 @@ type head struct {
 	mu sync.Mutex
 	// isWhole says that the head has arrived whole, so that bytes belong to a body.
 	isWhole bool
-	// http2 says that the connection is one of HTTP/2.
-	http2 bool
+	// preface is how many bytes of the preface of HTTP/2 the connection has begun with, in any
+	// number of segments. It is notHTTP2 once other bytes came.
+	preface int
 	// bytes is how much of the head has arrived.
 	bytes int64
 	// hold counts the bytes, once there are more than a head may have for free.
 	hold bound.Hold
 }
 
-// preface is how an HTTP/2 connection begins (RFC 9113 §3.4).
-var preface = []byte("PRI * HTTP/2")
+// preface is how an HTTP/2 connection begins (RFC 9113 §3.4). A connection that begins with only a
+// part of it is one of HTTP/1.1 for net/http, which keeps what follows, so that must be counted.
+var preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+
+// notHTTP2 is the value of head.preface for a connection that is not one of HTTP/2.
+const notHTTP2 = -1
 
 // room counts bytes that were read, and reports whether there is room for them.
 func (h *head) room(c *connection, read []byte) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.isWhole || h.http2 {
-		return true
-	}
-	if h.http2 = h.bytes == 0 && bytes.HasPrefix(read, preface); h.http2 {
+	if h.isWhole || h.isHTTP2(read) {
 		return true
 	}
 	switch h.bytes += int64(len(read)); {
@@ -49,6 +51,21 @@ func (h *head) room(c *connection, read []byte) bool {
 		return false
 	}
 	return h.hold.Grow(h.bytes)
+}
+
+// isHTTP2 takes note of bytes that were read, and reports whether the connection is known to be one
+// of HTTP/2. h.mu must be held.
+func (h *head) isHTTP2(read []byte) bool {
+	if h.preface == notHTTP2 || h.preface == len(preface) {
+		return h.preface == len(preface)
+	}
+	next := read[:min(len(read), len(preface)-h.preface)]
+	if !bytes.HasPrefix(preface[h.preface:], next) {
+		h.preface = notHTTP2
+		return false
+	}
+	h.preface += len(next)
+	return h.preface == len(preface)
 }
 
 // begin notes that the next bytes are those of a head.

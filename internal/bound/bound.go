@@ -45,15 +45,31 @@ type Spec struct {
 	// PerOwner is the share of one owner, so that nobody takes everything; 0 for no shares. The
 	// owner "" is the gateway itself, which has no share. See [Part].
 	PerOwner int64
-	// Reserve is the part of the limit that is kept for claims of at most Small. One owner may hold
-	// it beside its share. Such claims do not wait for larger ones, so that a few requests which
-	// hold much do not keep out the many which hold little.
+	// OwnerIs says what an owner is, such as "bucket". It is empty for a client.
+	OwnerIs string
+	// PerPart is the share of each part of an owner, such as one connection of a client, within the
+	// share of the owner; 0 for no such shares. See [Part].
+	PerPart int64
+	// PartKeeps says that a claim which waits for the share of its part evicts nothing, so that a
+	// part keeps what it has.
+	PartKeeps bool
+	// PartIs says what a part is, such as "connection".
+	PartIs string
+	// Reserve is the part of the limit that is kept for holds of at most Small, and as large a part
+	// of each owner's share is kept for them too. Such holds are charged to the reserve first.
+	// While it has room, claims for them do not wait for larger ones, so that a few requests which
+	// hold much do not keep out the many which hold little. Beyond it they take turns with the
+	// larger ones, so that the many which hold little do not keep out those either.
 	Reserve, Small int64
 
 	// Wait is how long a claim waits for room; with 0 it is refused at once.
 	Wait time.Duration
-	// Queue is how many claims may wait. With 0 any number may, and something else must bound them.
+	// Queue is how many claims may wait. It is 0 only if none waits, or if QueuedBy says what else
+	// bounds the claims that do.
 	Queue int
+	// QueuedBy names the bounds in which everybody who can claim here holds a place, if it is they
+	// that bound the queue. It is for listings only.
+	QueuedBy string
 	// OwnerQueue is how many claims of one owner may wait, so that one client cannot fill the
 	// queue. 0 stands for half of the queue if owners have shares, and else for all of it.
 	OwnerQueue int
@@ -63,7 +79,8 @@ type Spec struct {
 	Patience time.Duration
 	// Lease is how long a hold counts at most; with 0 it counts until it is released. A bound with
 	// a lease limits how much is begun at once, since what goes on for longer mostly waits for
-	// something else. There are no evictions from it.
+	// something else. A bound of [PerSecond] has a lease of a second. There are no evictions from a
+	// bound with a lease.
 	Lease time.Duration
 }
 
@@ -72,7 +89,8 @@ type Spec struct {
 //
 // Whenever mu is free, used is the sum of the sizes of all holds. It is at most the limit, except
 // for what [Turn.Resume] has forced, and for the room of holds that are leaving, which Insist gives
-// away before they have left.
+// away before they have left. Likewise promised and saved are the sums of those of all claims that
+// wait; promised is at most leaving.
 type Bound struct {
 	// spec is what the bound was made from.
 	spec Spec
@@ -82,9 +100,11 @@ type Bound struct {
 	// mu guards the fields below, and those of holds and claims that say so.
 	mu sync.Mutex
 	// used is the sum of all holds, those being evicted included.
-	used int64
+	used sum
 	// owners has what each owner holds. It is nil without PerOwner.
-	owners map[string]int64
+	owners map[string]sum
+	// parts has what each part of an owner holds. It is nil without PerPart.
+	parts map[string]int64
 	// first and last are the ends of a doubly linked list of the holds that can be evicted, or that
 	// have a lease, the newest first.
 	first, last *Hold
@@ -92,14 +112,17 @@ type Bound struct {
 	watching bool
 	// leaving is the sum of the holds that were evicted and are not released yet.
 	leaving int64
+	// promised is how much of leaving was evicted for claims that wait.
+	promised int64
+	// saved is how much of that was given back already, and is kept for these claims. It is not a
+	// part of used.
+	saved int64
 	// insisted is the sum of the holds granted by Insist that are not leaving.
 	insisted int64
-	// lines has the line of each owner with waiting claims.
-	lines map[string]*line
-	// rotation has the same lines in the order in which they are served.
-	rotation []*line
-	// length is the number of waiting claims. small is how many of them may use the reserve.
-	length, small int
+	// waiting has the claims that wait.
+	waiting queue
+	// small has those of them that may use the reserve.
+	small queue
 	// spare keeps claims that no longer wait, for reuse.
 	spare []*claim
 }
@@ -108,8 +131,11 @@ type Bound struct {
 type FullError struct {
 	// Bound describes the bound.
 	Bound Spec
-	// OfOwner says that the owner has used up its share, while others still have room.
+	// OfOwner says that the owner has used up its share, or a part of the owner its own, while
+	// others still have room.
 	OfOwner bool
+	// OfPart says that the part of the owner has used up its share.
+	OfPart bool
 }
 
 // Error names the bound and its limit, or the owner's share.
@@ -131,7 +157,14 @@ func (b *Bound) Duration() time.Duration { return b.spec.Duration }
 func (b *Bound) Used() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.used
+	return b.used.all
+}
+
+// Waiting returns how many claims wait now.
+func (b *Bound) Waiting() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.waiting.length
 }
 
 // Refuse counts a refusal that the caller has decided on itself, as with bounds of time.
@@ -144,7 +177,7 @@ func (b *Bound) Refused() uint64 { return b.refused.Load() }
 func (b *Bound) read() Reading {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Reading{Spec: b.spec, Used: b.used, Waiting: int64(b.length),
+	return Reading{Spec: b.spec, Used: b.used.all, Waiting: int64(b.waiting.length),
 		Refused: b.refused.Load(), Evicted: b.evicted.Load()}
 }
 
@@ -154,15 +187,22 @@ func (b *Bound) read() Reading {
 //
 // If evict is not nil, the hold can be evicted: once it has made no [Hold.Progress] for the spec's
 // patience while another claim waits, evict is called, once, on a goroutine of its own. It must
-// lead to [Hold.Release] soon. The largest of the holds that have stalled is evicted first.
+// lead to [Hold.Release] soon. As many holds are evicted as the claim needs, and what they give
+// back is saved for it. The largest of those that have stalled is evicted first, and of equal ones
+// the one that has stalled for longest. A claim that waits for the share of its owner evicts holds
+// of that owner only, and one that waits for the share of its part holds of that part only, or none
+// with [Spec.PartKeeps].
 //
 // Take returns a *[FullError] if there is no room in time, and the context's error if it ends
 // first.
 func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evict func()) error {
 	b.mu.Lock()
+	if b.spec.Lease > 0 {
+		b.expire()
+	}
 	size = b.clamp(owner, size)
 	h.owner, h.evict = owner, evict
-	if b.needNotWait(size) && b.fits(owner, size) {
+	if b.needNotWait(0, size) && b.fits(owner, 0, size) {
 		b.assign(h, size)
 		b.mu.Unlock()
 		return nil
@@ -176,7 +216,7 @@ func (b *Bound) Try(h *Hold, owner string, size int64, evict func()) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	size = b.clamp(owner, size)
-	if !b.needNotWait(size) || !b.fits(owner, size) {
+	if !b.needNotWait(0, size) || !b.fits(owner, 0, size) {
 		return false
 	}
 	h.owner, h.evict = owner, evict
@@ -190,74 +230,4 @@ func (b *Bound) force(h *Hold, owner string, size int64) {
 	defer b.mu.Unlock()
 	h.owner, h.evict = owner, nil
 	b.assign(h, size)
-}
-
-// needNotWait reports whether a claim of that size may be granted before those that wait. b.mu must
-// be held.
-func (b *Bound) needNotWait(size int64) bool { return b.length == 0 || b.isSmall(size) }
-
-// clamp returns the size of a claim, reduced to what can be granted at all.
-func (b *Bound) clamp(owner string, size int64) int64 {
-	if b.owners != nil && whole(owner) != "" {
-		size = min(size, b.spec.PerOwner)
-	}
-	return min(size, b.room(size))
-}
-
-// isSmall reports whether a claim may use the reserve.
-func (b *Bound) isSmall(size int64) bool { return b.spec.Reserve > 0 && size <= b.spec.Small }
-
-// room returns how much may be held in all, once a claim of that size is granted.
-func (b *Bound) room(size int64) int64 {
-	if b.spec.Reserve > 0 && size > b.spec.Small {
-		return b.spec.Limit - b.spec.Reserve
-	}
-	return b.spec.Limit
-}
-
-// fits reports whether there is room. b.mu must be held.
-func (b *Bound) fits(owner string, size int64) bool {
-	return b.used+size <= b.room(size) && b.fitsOwner(owner, size)
-}
-
-// fitsOwner reports whether there is room in the owner's share. b.mu must be held.
-func (b *Bound) fitsOwner(owner string, size int64) bool {
-	owner = whole(owner)
-	if b.owners == nil || owner == "" {
-		return true
-	}
-	share := b.spec.PerOwner
-	if b.isSmall(size) {
-		share += b.spec.Reserve
-	}
-	return b.owners[owner]+size <= share
-}
-
-// full counts a refusal and returns the error for it. b.mu must be held.
-func (b *Bound) full(owner string, size int64) *FullError {
-	b.refused.Add(1)
-	return &FullError{Bound: b.spec,
-		OfOwner: !b.fitsOwner(owner, size) && b.used+size <= b.room(size)}
-}
-
-// assign lets a hold have size. b.mu must be held.
-func (b *Bound) assign(h *Hold, size int64) {
-	h.bound.Store(b)
-	h.size = size
-	b.count(h.owner, size)
-	if h.evict != nil || b.spec.Lease > 0 {
-		b.list(h)
-	}
-}
-
-// count adds size, which may be negative, to what is held. b.mu must be held.
-func (b *Bound) count(owner string, size int64) {
-	b.used += size
-	owner = whole(owner)
-	if b.owners == nil || owner == "" {
-		return
-	}
-	if b.owners[owner] += size; b.owners[owner] <= 0 {
-		delete(b.owners, owner)
-	}
 }

@@ -14,11 +14,12 @@ import (
 // spec returns a spec with a limit of 10 bytes, which change may change.
 func spec(change func(*bound.Spec)) bound.Spec {
 	s := bound.Spec{
-		Name:    "test",
-		Of:      "what a test holds",
-		Unit:    bound.Bytes,
-		Limit:   10,
-		AtLimit: "refused",
+		Name:     "test",
+		Of:       "what a test holds",
+		Unit:     bound.Bytes,
+		Limit:    10,
+		AtLimit:  "refused",
+		QueuedBy: "the test",
 	}
 	if change != nil {
 		change(&s)

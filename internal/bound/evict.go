@@ -1,6 +1,10 @@
 package bound
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // list adds a hold to the list of those that can be evicted, or whose lease ends. b.mu must be
 // held.
@@ -12,7 +16,7 @@ func (b *Bound) list(h *Hold) {
 		b.last = h
 	}
 	b.first, h.listed = h, true
-	h.progress.Store(time.Now().UnixNano())
+	h.Progress()
 }
 
 // unlist takes a hold out of that list. b.mu must be held.
@@ -33,37 +37,114 @@ func (b *Bound) unlist(h *Hold) {
 	h.next, h.before, h.listed = nil, nil, false
 }
 
-// evictFor evicts the largest hold that has made no progress for the spec's patience, if the claim
-// still waits, and if the holds that are leaving do not make enough room for it. It returns the
-// time after which to call it again.
-//
-// A claim that waits for its owner's share can use the room of the same owner's holds only. The
-// first claim of a line does this for those behind it, since it means to go through all holds.
+// evictFor evicts what a claim needs, if it still waits and is the first of its line. The first
+// claim does this for those behind it, since it means to go through all holds. It returns the time
+// after which to call it again.
 func (b *Bound) evictFor(c *claim) (again time.Duration) {
 	if b.spec.Patience <= 0 {
 		return time.Hour
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c.isGranted || b.lines[c.hold.owner].claims[0] != c || b.leaving >= c.size {
-		return b.lookAgain()
+	if !c.isGranted && c.ticket.line.end.next == &c.ticket {
+		b.makeRoom(c)
+		return lookEvery * time.Duration(1+len(b.waiting.lines)/lookers)
 	}
-	if victim := b.victim(c); victim != nil {
-		go b.dismiss(victim)()
-	}
-	return b.lookAgain()
+	return min(lookEvery*time.Duration(1+b.waiting.length/lookers), lookAtLeast)
 }
 
-// lookAgain returns after what time a claim that waits calls evictFor again. b.mu must be held.
-func (b *Bound) lookAgain() time.Duration { return lookEvery * time.Duration(1+b.length/lookers) }
+// makeRoom evicts as many holds as a claim needs, of those that have made no progress for the
+// spec's patience, the largest first. If they are enough, what they give back is saved for the
+// claim, since other claims would take it one after the other else. b.mu must be held.
+//
+// A claim that waits for its owner's share can use the room of the same owner's holds only, and a
+// claim that waits for the share of its part that of the same part's holds, unless the part keeps
+// what it has.
+func (b *Bound) makeRoom(c *claim) {
+	owner, from, to := c.hold.owner, c.from(), c.to()
+	part, share := b.missingPart(owner, from, to), b.missingShare(owner, from, to)
+	if part > 0 && b.spec.PartKeeps {
+		return
+	}
+	need := max(part, share, b.missing(from, to, c.saved))
+	// What is leaving for no claim in particular is there for all.
+	need -= c.promised + b.leaving - b.promised
+	if need <= 0 {
+		return
+	}
+	eligible := func(string) bool { return true }
+	switch {
+	case part > 0:
+		eligible = func(other string) bool { return other == owner }
+	case share > 0:
+		eligible = func(other string) bool { return whole(other) == whole(owner) }
+	}
+	victims, size := b.victims(c, eligible, need)
+	for _, victim := range victims {
+		if size >= need {
+			victim.evictedFor, victim.evictedForSerial = c, c.serial
+			c.promised += victim.size
+			b.promised += victim.size
+		}
+		go b.dismiss(victim)()
+	}
+}
 
-// victim returns the hold that evictFor evicts, nil if there is none. b.mu must be held.
-func (b *Bound) victim(c *claim) *Hold {
-	ownShare, owner := !b.fitsOwner(c.hold.owner, c.size), whole(c.hold.owner)
-	since := time.Now().Add(-b.spec.Patience).UnixNano()
-	return b.largest(func(h *Hold) bool {
-		return h != c.hold && h.progress.Load() <= since && !(ownShare && whole(h.owner) != owner)
+// victims returns the holds that makeRoom evicts, and how much they have. They are stalled holds of
+// eligible owners, the largest first, and of equal ones the one that has stalled for longest, until
+// they have what is needed. b.mu must be held.
+func (b *Bound) victims(
+	c *claim, eligible func(owner string) bool, need int64,
+) (victims []*Hold, size int64) {
+	since := now() - b.spec.Patience
+	// Holds within the reserve take nothing from larger ones.
+	small := b.isSmall(c.to()) || b.used.small > b.spec.Reserve
+	for h := b.first; h != nil; h = h.next {
+		if h == c.hold || h.lastProgress() > since ||
+			!eligible(h.owner) ||
+			!small && b.isSmall(h.size) && !h.insisted {
+			continue
+		}
+		victims = append(victims, h)
+	}
+	slices.SortFunc(victims, func(x, y *Hold) int {
+		return cmp.Or(cmp.Compare(y.size, x.size), cmp.Compare(x.lastProgress(), y.lastProgress()))
 	})
+	for i, victim := range victims {
+		if size += victim.size; size >= need {
+			return victims[:i+1], size
+		}
+	}
+	return victims, size
+}
+
+// save keeps what an evicted hold gives back for the claim for which it was evicted, if that still
+// waits. b.mu must be held.
+func (b *Bound) save(h *Hold, freed int64) {
+	c := h.evictedFor
+	if c == nil || c.serial != h.evictedForSerial {
+		return
+	}
+	freed = max(0, min(freed, c.promised))
+	c.promised -= freed
+	b.promised -= freed
+	c.saved += freed
+	b.saved += freed
+}
+
+// grantEvictor grants the claim for which a hold was evicted that has given everything back, if
+// there is room for it now. That claim does not wait for its turn, but its line is the last of the
+// rotation then. Else the line could stay the first one, and hold up the others with its next
+// claim. b.mu must be held.
+func (b *Bound) grantEvictor(h *Hold) {
+	c := h.evictedFor
+	h.evictedFor = nil
+	if c != nil && c.serial == h.evictedForSerial &&
+		b.fitsOwner(c.hold.owner, c.from(), c.to()) &&
+		b.missing(c.from(), c.to(), c.saved) <= 0 {
+		b.waiting.moveToEnd(c.ticket.line)
+		b.grant(c)
+	}
 }
 
 // largest returns the largest hold that can be evicted and is eligible, nil if there is none.
@@ -95,9 +176,9 @@ func (b *Bound) dismiss(victim *Hold) (evict func()) {
 // is none. If insisted is set, it considers only the holds that were granted by Insist. b.mu must
 // be held.
 func (b *Bound) stalled(insisted bool) *Hold {
-	since := time.Now().Add(-b.spec.Patience).UnixNano()
+	since := now() - b.spec.Patience
 	return b.largest(func(h *Hold) bool {
-		return b.spec.Patience > 0 && h.progress.Load() <= since && (h.insisted || !insisted)
+		return b.spec.Patience > 0 && h.lastProgress() <= since && (h.insisted || !insisted)
 	})
 }
 
@@ -115,7 +196,7 @@ func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 	defer b.mu.Unlock()
 	half := b.spec.Limit / 2
 	size = min(size, half)
-	for b.used-b.leaving+size > b.spec.Limit || b.insisted+size > half {
+	for b.used.all+b.saved+b.promised-b.leaving+size > b.spec.Limit || b.insisted+size > half {
 		victim := b.stalled(b.insisted+size > half)
 		if victim == nil {
 			victim = b.largest(func(other *Hold) bool {
@@ -130,10 +211,11 @@ func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 	}
 	h.owner, h.evict, h.insisted = owner, evict, true
 	b.assign(h, size)
-	b.insisted += size
-	if victim := b.stalled(false); victim != nil && b.used-b.leaving > b.spec.Limit-b.spec.Reserve {
-		// Else the reserve would fill little by little with holds that have stalled.
-		go b.dismiss(victim)()
+	if b.used.excess(b.spec.Limit, b.spec.Reserve, false) > b.leaving {
+		if victim := b.stalled(false); victim != nil {
+			// Else the reserve would fill little by little with holds that have stalled.
+			go b.dismiss(victim)()
+		}
 	}
 	return true
 }

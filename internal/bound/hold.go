@@ -14,7 +14,7 @@ type Hold struct {
 	owner string
 	// evict makes whoever has the hold release it. It is nil if the hold cannot be evicted.
 	evict func()
-	// progress is when the hold made progress last, in Unix nanoseconds; in a bound with a lease,
+	// progress is when the hold made progress last, in nanoseconds of now; in a bound with a lease,
 	// when it was granted.
 	progress atomic.Int64
 
@@ -33,17 +33,24 @@ type Hold struct {
 	leaving bool
 	// insisted says that the hold was granted by [Bound.Insist].
 	insisted bool
+	// evictedFor is the claim for which the hold was evicted, nil if there is none. It applies only
+	// as long as the serial of that claim is evictedForSerial, since claims are used again.
+	evictedFor       *claim
+	evictedForSerial uint64
 	// next and before are the neighbours in that list.
 	next, before *Hold
 }
 
 // Progress notes that whoever has the hold goes on, such as a client that took a part of its
 // answer.
-func (h *Hold) Progress() { h.progress.Store(time.Now().UnixNano()) }
+func (h *Hold) Progress() { h.progress.Store(int64(now())) }
 
 // Idle notes that whoever has the hold has made no progress for d. It is for callers with whom only
 // a part of the time counts: a client is not to blame for the time that the gateway itself takes.
-func (h *Hold) Idle(d time.Duration) { h.progress.Store(time.Now().Add(-d).UnixNano()) }
+func (h *Hold) Idle(d time.Duration) { h.progress.Store(int64(now() - d)) }
+
+// lastProgress returns when the hold made progress last, as a time of now.
+func (h *Hold) lastProgress() time.Duration { return time.Duration(h.progress.Load()) }
 
 // Size returns how much is held.
 func (h *Hold) Size() int64 {
@@ -78,11 +85,10 @@ func (h *Hold) Grow(size int64) bool {
 		return false
 	}
 	defer b.mu.Unlock()
-	more := size - h.size
-	if more <= 0 {
+	if size <= h.size {
 		return true
 	}
-	if !b.needNotWait(size) || b.used+more > b.room(size) || !b.fitsOwner(h.owner, more) {
+	if !b.needNotWait(h.size, size) || !b.fits(h.owner, h.size, size) {
 		b.refused.Add(1)
 		return false
 	}
@@ -103,7 +109,7 @@ func (h *Hold) Extend(ctx context.Context, size int64) error {
 		b.mu.Unlock()
 		return nil
 	}
-	if b.length == 0 && b.fits(h.owner, more) {
+	if b.waiting.length == 0 && b.fits(h.owner, h.size, h.size+more) {
 		b.resize(h, h.size+more)
 		b.mu.Unlock()
 		return nil
@@ -140,6 +146,7 @@ func (h *Hold) Release() {
 	b.unlist(h)
 	h.bound.Store(nil)
 	h.evict, h.leaving, h.insisted = nil, false, false
+	b.grantEvictor(h)
 	b.grantWaiting()
 }
 
@@ -156,16 +163,4 @@ func (h *Hold) lock() *Bound {
 	}
 	b.mu.Unlock() // the hold was released meanwhile
 	return nil
-}
-
-// resize changes how much is held. b.mu must be held.
-func (b *Bound) resize(h *Hold, size int64) {
-	b.count(h.owner, size-h.size)
-	switch {
-	case h.leaving:
-		b.leaving += size - h.size
-	case h.insisted:
-		b.insisted += size - h.size
-	}
-	h.size = size
 }

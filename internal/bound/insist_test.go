@@ -13,15 +13,120 @@ func TestSmallClaimUsesTheReserve(t *testing.T) {
 	b := newBound(func(s *bound.Spec) {
 		s.Limit, s.PerOwner, s.Reserve, s.Small, s.Wait = 20, 15, 5, 2, time.Minute
 	})
-	take(t, b, "a", 15)
+	if h := take(t, b, "a", 15); h.Size() != 12 {
+		t.Fatalf("large claims have %d of a share of 15", h.Size())
+	}
+	take(t, b, "b", 3)
 	if b.Try(new(bound.Hold), "b", 3, nil) {
 		t.Fatal("a large claim used the reserve")
 	}
-	take(t, b, "a", 2) // although its share is used up as well
+	take(t, b, "a", 2) // a part of its share is kept for small claims
+	if b.Try(new(bound.Hold), "a", 2, nil) {
+		t.Fatal("an owner exceeded its share")
+	}
 	take(t, b, "b", 2)
 	if b.Try(new(bound.Hold), "b", 2, nil) {
 		t.Fatal("a small claim exceeded the limit")
 	}
+}
+
+// However much one owner has in small holds, there is room for the larger claims of others: small
+// holds are charged to the reserve first, and an owner has its share and no more.
+func TestSmallHoldsLeaveRoomForLargeOnes(t *testing.T) {
+	const mib = 1 << 20
+	b := newBound(func(s *bound.Spec) {
+		s.Limit, s.PerOwner, s.Reserve, s.Small = 96*mib, 48*mib, 24*mib, 128<<10
+	})
+	for b.Try(new(bound.Hold), "greedy", 128<<10, nil) {
+	}
+	if used := b.Used(); used != 48*mib {
+		t.Errorf("one owner has %d MiB in small holds", used/mib)
+	}
+	for i := range 36 {
+		if !b.Try(new(bound.Hold), "modest", 1*mib, nil) {
+			t.Fatalf("no room for %d MiB of another owner beside them", i+1)
+		}
+	}
+	if !b.Try(new(bound.Hold), "modest", 128<<10, nil) {
+		t.Error("no room for a small claim of another owner beside them")
+	}
+}
+
+// Small claims for which the reserve has no room take turns with larger ones.
+func TestSmallClaimsBeyondTheReserveTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBound(func(s *bound.Spec) {
+			s.Limit, s.Reserve, s.Small, s.Wait = 20, 4, 2, time.Minute
+		})
+		held := take(t, b, "a", 16)
+		for range 2 {
+			take(t, b, "a", 2) // the reserve is full
+		}
+		granted := make(chan string, 20)
+		claim := func(owner string, size int64) {
+			go func() {
+				h := take(t, b, owner, size)
+				granted <- owner
+				time.Sleep(time.Second)
+				h.Release()
+			}()
+			synctest.Wait()
+		}
+		claim("large", 16)
+		for range 16 {
+			claim("small", 2)
+		}
+		held.Release()
+		synctest.Wait()
+		if first := <-granted; first != "large" {
+			t.Errorf("granted to %s", first)
+		}
+		for range 16 {
+			<-granted
+		}
+		time.Sleep(2 * time.Second) // until all holds are released
+	})
+}
+
+// As many holds as a claim needs are evicted at once, and what they give back is saved for it.
+func TestClaimEvictsAsManyAsItNeeds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		set := bound.NewSet()
+		b := set.New(spec(func(s *bound.Spec) {
+			s.Limit, s.Reserve, s.Small, s.Wait, s.Patience = 24, 4, 1, 10*time.Second, time.Second
+		}))
+		for range 20 {
+			h := new(bound.Hold)
+			if err := b.Take(t.Context(), h, "stuck", 1, func() {
+				time.Sleep(time.Duration(1+b.Used()) * time.Millisecond) // one after the other
+				h.Release()
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		others := make(chan struct{})
+		for range 4 { // these fill the reserve
+			take(t, b, "other", 1)
+		}
+		time.Sleep(2 * time.Second)
+		began := time.Now()
+		go func() {
+			defer close(others)
+			for time.Since(began) < time.Second { // takes whatever is free
+				b.Try(new(bound.Hold), "other", 1, nil)
+				time.Sleep(time.Millisecond)
+			}
+		}()
+		h := take(t, b, "large", 10)
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("granted after %v", took)
+		}
+		if evicted := set.Read()[0].Evicted; evicted != 10 {
+			t.Errorf("%d were evicted for a claim of 10", evicted)
+		}
+		h.Release()
+		<-others
+	})
 }
 
 func TestSmallClaimDoesNotWaitBehindALargeOne(t *testing.T) {

@@ -84,3 +84,18 @@ func TestHoldIsUsedAgainAfterItsLease(t *testing.T) {
 		}
 	})
 }
+
+// Holds that nobody releases, such as those of a bound of what begins in a second, are freed when
+// their leases end, although no claim waits.
+func TestLeasesThatAreOverAreForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := leased()
+		for i := range 50 {
+			take(t, b, string(rune('a'+i)), 1)
+			if used := b.Used(); used > 2 {
+				t.Fatalf("%d places are taken", used)
+			}
+			time.Sleep(lease / 2)
+		}
+	})
+}

@@ -2,17 +2,8 @@ package bound
 
 import (
 	"context"
-	"slices"
 	"time"
 )
-
-// A line has the claims of one owner that wait, the oldest first. It is never empty.
-type line struct {
-	// owner is the owner, or the part of an owner, to which the line belongs.
-	owner string
-	// claims are the claims that wait.
-	claims []*claim
-}
 
 // A claim waits for room. Claims are used again, since under load most requests wait for a moment.
 type claim struct {
@@ -24,11 +15,30 @@ type claim struct {
 	extends bool
 	// isGranted says that the hold has what was claimed. The mutex of the bound guards it.
 	isGranted bool
+	// promised is how much the holds still have that were evicted for the claim, and saved is what
+	// they have given back, which is kept for it. The mutex of the bound guards both.
+	promised, saved int64
+	// serial tells one use of the claim from the next. The mutex of the bound guards it.
+	serial uint64
 	// granted receives a token when the claim is granted.
 	granted chan struct{}
-	// timer fires when the claim has to look for a hold to evict, and at the end of the wait.
+	// timer fires when the claim has to look for holds to evict, and at the end of the wait.
 	timer *time.Timer
+	// ticket is the place in the queue of all claims that wait, and smallTicket the one in the
+	// queue of those that may use the reserve.
+	ticket, smallTicket ticket
 }
+
+// from returns the size of the hold before the claim is granted. b.mu must be held.
+func (c *claim) from() int64 {
+	if c.extends {
+		return c.hold.size
+	}
+	return 0
+}
+
+// to returns the size of the hold after the claim is granted. b.mu must be held.
+func (c *claim) to() int64 { return c.from() + c.size }
 
 // maxSpare is how many claims a bound keeps for reuse.
 const maxSpare = 256
@@ -37,8 +47,10 @@ const maxSpare = 256
 func (b *Bound) newClaim(h *Hold, size int64) *claim {
 	last := len(b.spare) - 1
 	if last < 0 {
-		return &claim{hold: h, size: size,
+		c := &claim{hold: h, size: size,
 			granted: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
+		c.ticket.claim, c.smallTicket.claim = c, c
+		return c
 	}
 	c := b.spare[last]
 	b.spare = b.spare[:last]
@@ -69,9 +81,9 @@ func (b *Bound) await(ctx context.Context, c *claim) error {
 	b.watchLeases()
 	var refused *FullError
 	if own := b.lineIsTooLong(c.hold.owner); !c.isGranted &&
-		(own || b.spec.Wait <= 0 || b.spec.Queue > 0 && b.length > b.spec.Queue) {
+		(own || b.spec.Wait <= 0 || b.spec.Queue > 0 && b.waiting.length > b.spec.Queue) {
 		b.dequeue(c)
-		refused = b.full(c.hold.owner, c.size)
+		refused = b.full(c.hold.owner, c.from(), c.to())
 		refused.OfOwner = refused.OfOwner || own
 	}
 	b.mu.Unlock()
@@ -86,20 +98,33 @@ func (b *Bound) await(ctx context.Context, c *claim) error {
 	return b.wait(ctx, c)
 }
 
+// WaitingOf returns how many claims wait in the line of an owner, or of a part of one.
+func (b *Bound) WaitingOf(owner string) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if l := b.waiting.lines[owner]; l != nil {
+		return l.length
+	}
+	return 0
+}
+
 // lineIsTooLong reports whether more claims of an owner wait than the spec allows. b.mu must be
 // held.
 func (b *Bound) lineIsTooLong(owner string) bool {
-	l := b.lines[owner]
-	return l != nil && owner != "" && b.spec.OwnerQueue > 0 && len(l.claims) > b.spec.OwnerQueue
+	l := b.waiting.lines[owner]
+	return l != nil && owner != "" && b.spec.OwnerQueue > 0 && l.length > b.spec.OwnerQueue
 }
 
 const (
-	// lookEvery is how often a claim that waits looks for a hold that can be evicted, if few others
-	// wait.
+	// lookEvery is how often the first claim of a line looks for holds that can be evicted, if
+	// there are few lines.
 	lookEvery = 50 * time.Millisecond
-	// lookers is how many claims look so often. If more wait, each looks less often, so that all of
-	// them together look as often as these.
+	// lookers is how many of them look so often. If there are more lines, each looks less often, so
+	// that all of them together look as often as these.
 	lookers = 16
+	// lookAtLeast is how often, at least, the other claims look whether they have become the first
+	// of their line.
+	lookAtLeast = 500 * time.Millisecond
 )
 
 // wait waits until a claim in a line is granted.
@@ -132,7 +157,7 @@ func (b *Bound) giveUp(c *claim, err error) error {
 		return nil
 	}
 	if err == nil {
-		err = b.full(c.hold.owner, c.size)
+		err = b.full(c.hold.owner, c.from(), c.to())
 	}
 	b.dequeue(c)
 	b.grantWaiting() // the claim may have been in the way of others
@@ -141,18 +166,25 @@ func (b *Bound) giveUp(c *claim, err error) error {
 
 // grantWaiting grants the claims that fit, one of each line in turn. A claim for which the whole
 // bound has no room holds up all lines, since large claims would starve otherwise. A claim beyond
-// the share of its owner holds up its own line only. Claims that may use the reserve are never held
-// up. b.mu must be held.
+// the share of its owner holds up its own line only. Claims for which the reserve has room are not
+// held up by the larger ones. b.mu must be held.
 func (b *Bound) grantWaiting() {
-	b.grantSmall()
-	for skipped := 0; skipped < len(b.rotation); {
-		l := b.rotation[0]
-		c := l.claims[0]
-		if b.fitsOwner(l.owner, c.size) && b.used+c.size > b.room(c.size) {
+	b.grantFrom(&b.small, func(c *claim) bool { return b.fitsReserve(c.from(), c.to()) })
+	b.grantFrom(&b.waiting, func(*claim) bool { return true })
+}
+
+// grantFrom grants the claims of one of the bound's queues, one of each line in turn, until it
+// comes to a claim that is not eligible or for which the whole bound has no room. Lines whose
+// owners have no room in their shares are passed over. b.mu must be held.
+func (b *Bound) grantFrom(q *queue, eligible func(*claim) bool) {
+	for skipped := 0; skipped < len(q.lines); {
+		c := q.first()
+		own := b.fitsOwner(c.hold.owner, c.from(), c.to())
+		if own && (!eligible(c) || b.missing(c.from(), c.to(), c.saved) > 0) {
 			return
 		}
-		b.rotation = append(b.rotation[1:], l) // the other lines come first now
-		if !b.fitsOwner(l.owner, c.size) {
+		q.moveToEnd(q.rotation.next) // the other lines come first now
+		if !own {
 			skipped++
 			continue
 		}
@@ -161,26 +193,11 @@ func (b *Bound) grantWaiting() {
 	}
 }
 
-// grantSmall grants the claims that fit into the reserve, whatever the order of the lines. b.mu
-// must be held.
-func (b *Bound) grantSmall() {
-	if b.small == 0 {
-		return
-	}
-	for _, l := range slices.Clone(b.rotation) {
-		for _, c := range slices.Clone(l.claims) {
-			if b.isSmall(c.size) && b.fits(l.owner, c.size) {
-				b.grant(c)
-			}
-		}
-	}
-}
-
 // grant grants a claim. b.mu must be held.
 func (b *Bound) grant(c *claim) {
 	b.dequeue(c)
 	if c.extends {
-		b.resize(c.hold, c.hold.size+c.size)
+		b.resize(c.hold, c.to())
 	} else {
 		b.assign(c.hold, c.size)
 	}
@@ -191,38 +208,19 @@ func (b *Bound) grant(c *claim) {
 // enqueue puts a claim into the line of its owner. A claim that extends a hold comes first there,
 // since what the hold has is of no use until the claim is granted. b.mu must be held.
 func (b *Bound) enqueue(c *claim) {
-	owner := c.hold.owner
-	l := b.lines[owner]
-	if l == nil {
-		l = &line{owner: owner}
-		b.lines[owner] = l
-		b.rotation = append(b.rotation, l)
-	}
-	if c.extends {
-		l.claims = slices.Insert(l.claims, 0, c)
-	} else {
-		l.claims = append(l.claims, c)
-	}
-	b.length++
-	if b.isSmall(c.size) {
-		b.small++
+	b.waiting.join(&c.ticket, c.hold.owner, c.extends)
+	if b.isSmall(c.to()) {
+		b.small.join(&c.smallTicket, c.hold.owner, c.extends)
 	}
 }
 
-// dequeue takes a claim out of the line of its owner. b.mu must be held.
+// dequeue takes a claim out of the line of its owner. What was saved for it is there for all again.
+// b.mu must be held.
 func (b *Bound) dequeue(c *claim) {
-	l := b.lines[c.hold.owner]
-	if l.claims[0] == c { // usually, when a claim is granted
-		l.claims[0], l.claims = nil, l.claims[1:]
-	} else {
-		l.claims = slices.DeleteFunc(l.claims, func(other *claim) bool { return other == c })
-	}
-	b.length--
-	if b.isSmall(c.size) {
-		b.small--
-	}
-	if len(l.claims) == 0 {
-		delete(b.lines, l.owner)
-		b.rotation = slices.DeleteFunc(b.rotation, func(other *line) bool { return other == l })
-	}
+	b.promised -= c.promised
+	b.saved -= c.saved
+	c.promised, c.saved = 0, 0
+	c.serial++
+	b.waiting.leave(&c.ticket)
+	b.small.leave(&c.smallTicket)
 }

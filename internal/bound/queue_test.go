@@ -74,3 +74,40 @@ func TestBoundSurvivesConcurrentUse(t *testing.T) {
 		t.Errorf("%d are held by nobody", used)
 	}
 }
+
+// A claim is taken out of a line of any length in constant time. While the 40,000 claims of one
+// client are given up, as when its connections are closed, the claims of another are granted.
+func TestManyClaimsThatAreGivenUpDelayNobody(t *testing.T) {
+	b := newBound(func(s *bound.Spec) { s.PerOwner, s.Wait = 5, time.Minute })
+	take(t, b, "greedy", 5)
+	ctx, cancel := context.WithCancel(t.Context())
+	var greedy sync.WaitGroup
+	const claims = 40_000
+	for range claims {
+		greedy.Go(func() { _ = b.Take(ctx, new(bound.Hold), "greedy", 1, nil) })
+	}
+	for b.Waiting() < claims {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	worst := time.Duration(0)
+	for b.Waiting() > 0 {
+		began := time.Now()
+		take(t, b, "modest", 1).Release()
+		worst = max(worst, time.Since(began))
+	}
+	if worst > time.Second {
+		t.Errorf("a claim of another client took %v", worst)
+	}
+	t.Logf("a claim of another client took at most %v", worst)
+	greedy.Wait()
+}
+
+func TestQueueWithoutALengthIsRefused(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a bound was made whose queue nothing bounds")
+		}
+	}()
+	newBound(func(s *bound.Spec) { s.Wait, s.QueuedBy = time.Second, "" })
+}

@@ -21,7 +21,8 @@ func NewSet() *Set { return &Set{} }
 
 // New makes a bound. Several bounds of the same kind may have the same name, such as those of each
 // connection: a listing adds them up, until they are dropped with [Set.Drop]. New panics if the
-// spec lacks what is required, since that is a mistake in the program.
+// spec lacks what is required, since that is a mistake in the program. It is required that
+// something bounds the queue: where nothing did, it was what took most memory.
 func (s *Set) New(spec Spec) *Bound {
 	if spec.Unit == Seconds {
 		spec.Limit = int64(spec.Duration / time.Second)
@@ -29,12 +30,20 @@ func (s *Set) New(spec Spec) *Bound {
 	if spec.Name == "" || spec.Of == "" || spec.Unit == "" || spec.AtLimit == "" {
 		panic(fmt.Sprintf("bound: incomplete spec %+v", spec))
 	}
+	if spec.Wait > 0 && spec.Queue == 0 && spec.QueuedBy == "" {
+		panic("bound: nothing bounds the queue of " + spec.Name)
+	}
 	if spec.OwnerQueue == 0 && spec.PerOwner > 0 && spec.Queue > 0 {
 		spec.OwnerQueue = max(1, spec.Queue/2)
 	}
-	b := &Bound{spec: spec, lines: make(map[string]*line)}
+	b := &Bound{spec: spec}
+	b.waiting.init()
+	b.small.init()
 	if spec.PerOwner > 0 {
-		b.owners = make(map[string]int64)
+		b.owners = make(map[string]sum)
+	}
+	if spec.PerPart > 0 {
+		b.parts = make(map[string]int64)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

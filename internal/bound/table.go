@@ -17,6 +17,12 @@ func Table(readings []Reading) string {
 		if r.PerOwner > 0 {
 			share = formatLimit(r.PerOwner, r.Spec)
 		}
+		if r.OwnerIs != "" {
+			share += " for each " + r.OwnerIs
+		}
+		if r.PerPart > 0 {
+			share += ", " + formatLimit(r.PerPart, r.Spec) + " for each " + r.PartIs
+		}
 		if r.Setting != "" {
 			setting = "`" + r.Setting + "`"
 		}

@@ -1,205 +1,163 @@
 package feed
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
 	"kvgateway/internal/kvclient"
 )
 
-// This file decides what the source's goroutine makes of what it sees: whether the position is exact, and whether messages were
-// removed that nobody has told of.
+// This file decides what the source's goroutine makes of what it sees: whether messages were
+// removed that nobody has reported, what an advisory means, and whether the log may go on.
+//
+// What the advisories reported is trusted, and what they could not report is not. After a loss of
+// the source the stream must add up to the message, or subscriptions are reset for ReasonHorizon:
+// a purge may have happened unseen. Busy buckets with a history of 1, where writes remove messages
+// all the time, are therefore reset by every loss.
+//
+//	what is seen                                    what follows
+//	----------------------------------------------  --------------------------------------------
+//	a purge that is harmless                        the source goes on, and counts it
+//	another purge                                   a new start, reset for purged
+//	the deletion of this stream                     a new start, reset for horizon
+//	the deletion of an earlier stream               a new start
+//	an update to other terms, since the log began   a new start, reset for config
+//	another update, a creation, dropped advisories  a new start
+//	a reconnection                                  the source goes on, or ends by itself
+//	an answer with another epoch, other terms or    a new start; adopt finds the reason
+//	fewer revisions
+//	an answer with more than was read               what is gone is passed over, or, where
+//	                                                entries vanish by age, a reset for horizon;
+//	                                                what is there must come within overdueTime,
+//	                                                or the source is lost
+//	an answer with nothing more                     the counts are compared, and the feed has
+//	                                                caught up (caughtUpAt)
+//	an answer that there is no such bucket          the source is lost, and the feed rests
+//	an arrival after heartbeats                     the feed was caught up for as much longer
+//	counts that are too low twice                   a new start, reset for purged
+//	a gap before a message, where what was          a new start, reset for horizon
+//	skipped may have vanished by age (ageOfSkipped)
+//	a message that took all others with it          a new start, reset for purged
+//	a value that was purged over its marker         a new start, reset for purged
+//	another connection for advisories, or some      a new start; advisories were missed since
+//	that were dropped                               then
+//	a loss of the source                            a new start; advisories were missed since it
+//	                                                was last heard
+//	counts that do not add up after that            a new start, reset for horizon
 
-// tellTime is how long after a purge its advisory may come. What was counted within that time before advisories were missed may
-// lack what was purged and has not been told.
-const tellTime = time.Second
-
-// overdueAfter is how long what is stored may take to come. A consumer can be alive and deliver nothing: on a replica that is behind.
-const overdueAfter = 5 * time.Second
-
-// sourceSide is what only the source's goroutine touches.
-type sourceSide struct {
-	now      func() time.Time
-	woken    []func()          // what is to be called for what arrived; the array is used again
-	mark     mark              // the newest message that is known
-	delays   delays            // of what comes
-	hearing  kvclient.Hearing  // over which the server's word comes
-	heardAt  time.Time         // when that was looked at last, and the same
-	created  time.Time         // when the stream was, as its server says
-	startAs  time.Time         // when it was as the source found it at its start, by the server's clock
-	lastWord func() time.Time  // when the source, which goes on or was lost, said something last
-	doubt    time.Time         // since when advisories may have been missed; zero for not
-	resetFor string            // the reason for which subscriptions are reset at the next start; "" for none
-	void     string            // the reason for a reset that lies in what was taken; "" for none
-	updated  bool              // the stream's configuration was, since known was seen: another history takes messages away
-	suspect  *purged           // what is missing, and nobody has told why yet; nil for nothing
-	known    tally             // the last that was seen with everything read
-	ripening tally             // one before that, or the same, which earlier will be
-	earlier  tally             // one that was older than tellTime when the source said something
-	waitsAt  kvclient.Revision // the position, when something was stored beyond it that had yet to come
-	waits    time.Time         // since when it waits there
-}
-
-// purged counts what was purged.
-type purged struct{ messages, keys uint64 }
-
-// A mark is a message by which a stream is known: that of a revision, stored then.
-type mark struct {
-	revision kvclient.Revision
-	stored   time.Time
-}
-
-// A tally is what a stream was for some time.
-type tally struct {
-	kvclient.StreamState
-	at time.Time // seen first
-}
-
-// isMissing tells whether an error says that there is no such bucket, which nothing but a change of the stream can mend.
-func isMissing(err error) bool {
-	return errors.Is(err, kvclient.ErrBucketNotFound) || errors.Is(err, kvclient.ErrBadBucket)
-}
-
-// sourceLost notes why there is no source.
-func (f *Feed) sourceLost(err error) {
-	if isMissing(err) {
-		f.setState(missing, err)
-		f.known, f.ripening, f.earlier = tally{}, tally{}, tally{}
-		f.resetFor = ReasonHorizon // one that is restored is of the same epoch, and may lack some of what was read
-		return
-	}
-	// Whatever it was, the server's word may be lost with it: a connection that stands says nothing of what lies behind it. And what
-	// vanishes by age is never told.
-	f.missSome(f.lastWord())
-	f.setState(stale, err)
-}
-
-// startAt takes over where the stream is. It returns from where to read on; begun tells that the log begins there.
-func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (position kvclient.Revision, begun bool) {
-	position, begun = f.adopt(bucket, s, f.resetFor)
-	f.resetFor, f.waits, f.created, f.startAs = "", time.Time{}, s.Created, s.At
-	if begun {
-		f.known = tally{s, f.now()}
-		f.doubt, f.ripening, f.earlier = time.Time{}, f.known, tally{}
-		f.updated, f.suspect = false, nil
-		f.takeForgiven()
-		f.mark, f.delays, f.void = mark{s.Last, s.LastTime}, delays{}, ""
-	}
-	return position, begun
-}
-
-// missSome notes that from a time on advisories may be missed.
-func (f *Feed) missSome(from time.Time) {
-	if f.doubt.IsZero() || from.Before(f.doubt) {
-		f.doubt = from
-	}
-}
-
-// hearOver notes over which connection advisories come from now on. If they came over another, or
-// some were dropped, some may be missed, though the source ended for another reason. Then the state
-// is not live before the stream has been compared.
-func (f *Feed) hearOver(h kvclient.Hearing) {
-	if f.hearing != h && f.hearing != (kvclient.Hearing{}) {
-		missed := f.lastWord()
-		if f.hearing.SameConnection(h) {
-			missed = f.heardAt // what was dropped came later than that
-		}
-		f.missSome(missed)
-		if f.isLive() {
-			f.hub.options.Logger.Warn().Str("bucket", f.name.String()).
-				Bool("dropped", f.hearing.SameConnection(h)).Msg("feed missed advisories")
-			f.setState(stale, nil)
-		}
-	}
-	f.hearing, f.heardAt = h, f.now()
-}
+const (
+	// advisoryDelay is how long after a purge its advisory may come. What was counted within that
+	// time before advisories were missed may lack what was purged and has not been reported
+	// (TestPurgeBehindADeadConnectionIsAReset).
+	advisoryDelay = time.Second
+	// overdueTime is how long what is stored may take to come.
+	overdueTime = 5 * time.Second
+)
 
 // trusts reports whether the log may go on where the stream is now, after advisories may have been
-// missed. Stored is when the message of the mark was stored; zero if it is not there any more. If
-// not, the log begins anew with the next start.
+// missed. stored is when the message that has the anchor's revision now was stored, zero if there
+// is none. If trusts returns false, the log begins anew with the next start.
 //
-// The newest message that is known must be the same one, or a crash gave its revision to another.
-// Nothing may have been skipped whose successor has yet to come. And the stream's counts must prove
-// that nothing was removed. Either nothing ever was: the stream holds every message that it was given,
-// and did when it was counted last, or a crash took a removal back. Or nothing was since the last
-// tally from which no purge can be missing unheard.
+// The newest message that is known must be the same one, or a crash gave its revision to another:
+// after a crash that took messages back, others can have their revisions, and the counts add up
+// all the same (TestHistoryThatIsWrittenAnewIsAReset). Nothing may have been skipped whose
+// successor has yet to come. And the stream's counts must prove that nothing was removed, in one
+// of two ways.
+//
+// Either nothing ever was. If a stream holds every message that it was given (its first is 1, and
+// it has as many as its last number says), no purge was missed, however busy the writers are and
+// whatever was counted before. With a history of 64, eight cuts under load were eight resets of
+// each stream, and are none (TestLossWhereNothingWasRemovedIsNoReset). The same must have been so
+// when it was counted last, or a crash took a removal back.
+//
+// Or nothing was removed since the last tally that can lack no unreported purge.
 func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
-	intact := now.Epoch == f.known.Epoch && f.known.NothingRemoved() && now.NothingRemoved()
-	trusted := f.doubt.IsZero() || f.mark.survives(now, stored) && !f.lacksSome() &&
-		(intact || nothingRemoved(f.tallied(), now))
+	intact := now.Epoch == f.lastTally.Epoch &&
+		f.lastTally.NothingRemoved() && now.NothingRemoved()
+	trusted := f.missedSince.IsZero() || f.anchor.survives(now, stored) && !f.awaitsSuccessor() &&
+		(intact || addsUp(f.trustedTally(), now))
 	if !trusted {
 		f.resetFor = ReasonHorizon
 	}
-	f.doubt = time.Time{}
+	f.missedSince = time.Time{}
 	return trusted
 }
 
-// lacksSome reports whether a message was skipped whose successor may have yet to come. A crash can
-// take the successor back and leave the stream as if nothing had ever been removed.
-func (f *Feed) lacksSome() bool {
+// awaitsSuccessor reports whether a message was skipped whose successor may have yet to come. A
+// crash can take the successor back, and leave the stream as if nothing had ever been removed,
+// while the feed lacks a value (TestFeedThatSkippedSomeDoesNotGoOn).
+func (f *Feed) awaitsSuccessor() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.exact.owed && !f.exact.void
+	return f.exact.owed && !f.exact.disclaimed
 }
 
-// tallied is the latest tally that was old enough when the doubt began.
-func (f *Feed) tallied() kvclient.StreamState {
+// trustedTally returns the latest tally that was old enough when advisories began to be missed.
+func (f *Feed) trustedTally() kvclient.StreamState {
 	switch {
-	case f.doubt.Sub(f.known.at) >= tellTime:
-		return f.known.StreamState
-	case f.doubt.Sub(f.ripening.at) >= tellTime:
-		return f.ripening.StreamState
+	case f.missedSince.Sub(f.lastTally.at) >= advisoryDelay:
+		return f.lastTally.StreamState
+	case f.missedSince.Sub(f.agingTally.at) >= advisoryDelay:
+		return f.agingTally.StreamState
 	}
-	return f.earlier.StreamState
+	return f.oldTally.StreamState
 }
 
-// nothingRemoved tells whether all that was there is there still: with what came since it adds up. Where something was overwritten
-// it does not, and nobody can tell it from a purge.
-func nothingRemoved(before, now kvclient.StreamState) bool {
-	return before.Epoch == now.Epoch && now.Last >= before.Last && now.Messages-before.Messages == uint64(now.Last-before.Last)
+// addsUp reports whether everything that was there is still there: with what came since, it adds
+// up. Where something was overwritten it does not, and nobody can distinguish that from a purge.
+func addsUp(before, now kvclient.StreamState) bool {
+	return before.Epoch == now.Epoch && now.Last >= before.Last &&
+		now.Messages-before.Messages == uint64(now.Last-before.Last)
 }
 
-// heard decides what the server's word means. An error ends the source: it has to start anew.
-func (f *Feed) heard(a kvclient.Advisory) error {
+// handleAdvisory decides what an advisory means. An error ends the source, which has to start
+// anew.
+//
+// A deletion can be heard of when the next stream of that name is there already, so the server's
+// times decide which of the two it concerns. A stream of the same epoch that is back was restored.
+// A change of the configuration may have been changed back since, with all that it removed, so it
+// is judged by what the advisory says was requested, and not only by what the stream says now. This
+// holds for all updates since the log began, also those from before a later start
+// (TestDiscardForAMomentIsAReset).
+func (f *Feed) handleAdvisory(a kvclient.Advisory) error {
 	switch a.Kind {
 	case kvclient.StreamPurged:
-		if f.forgive(a) {
+		if f.acceptPurge(a) {
 			return nil
 		}
-		return f.disown(ReasonPurged)
+		return f.requireReset(ReasonPurged)
 	case kvclient.StreamDeleted:
-		if a.At.IsZero() || a.At.After(f.created) { // it can be heard of when the next stream is there
-			return f.disown(ReasonHorizon) // one that is restored can be of the same epoch
+		if a.At.IsZero() || a.At.After(f.streamCreated) {
+			return f.requireReset(ReasonHorizon)
 		}
 	case kvclient.StreamUpdated:
-		f.updated = true
-		// It may have been changed back since, with all that it removed.
-		if a.Terms != nil && !a.At.Before(f.startAs) && *a.Terms != f.terms.ExceptSubjects() {
-			return f.disown(ReasonConfig)
+		f.configUpdated = true
+		if a.Terms != nil && !a.At.Before(f.begunAtServer) && *a.Terms != f.terms.ExceptSubjects() {
+			return f.requireReset(ReasonConfig)
 		}
 	case kvclient.Reconnected:
-		return nil // the source ends with its connection, and asks for more than this can tell
+		return nil // the source ends with its connection, and finds out more than this can say
 	}
 	return errRestart
 }
 
-// disown notes that subscriptions hold what is not so, and returns what ends the source: it has to start anew.
-func (f *Feed) disown(reason string) error {
+// requireReset notes that subscriptions hold what is not so, for a reason. It returns the error
+// that ends the source, which has to start anew.
+func (f *Feed) requireReset(reason string) error {
 	f.resetFor = reason
-	f.unsure()
+	f.disclaimExact()
 	return errRestart
 }
 
-// compare compares what the stream answered to a question with what the feed knew when it was sent.
-// Beyond reports that the stream had more than the feed had read. An error ends the source: the
-// stream is not what it was.
-func (f *Feed) compare(q question, s kvclient.StreamState) (beyond bool, err error) {
+// compareAnswer compares what the stream answered to a question with what the feed knew when the
+// question was sent. beyond reports that the stream had more than the feed had read. An error ends
+// the source: the stream is not what it was.
+func (f *Feed) compareAnswer(q question, s kvclient.StreamState) (beyond bool, err error) {
 	f.mu.Lock()
-	same := s.Epoch == f.epoch && s.Last >= q.position && s.Terms == f.terms && s.Discards == f.discards
+	same := s.Epoch == f.epoch && s.Last >= q.position && s.Terms == f.terms
 	if same {
 		f.exact.answered(q, s.Last, f.position)
-		f.tellExact()
+		f.wakeExact()
 		f.refute(q.absences)
 	}
 	f.mu.Unlock()
@@ -209,93 +167,66 @@ func (f *Feed) compare(q question, s kvclient.StreamState) (beyond bool, err err
 	case s.Last > q.position:
 		return true, nil
 	}
-	return false, f.count(s)
+	f.noteCaughtUp(s.At)
+	return false, f.compareCounts(s)
 }
 
-// overdue notes that something is stored beyond the position that has yet to come. It returns an error if that takes too long.
-func (f *Feed) overdue(position kvclient.Revision) error {
+// noteOverdue notes that something is stored beyond the position that has yet to come. It returns
+// an error if that takes too long.
+//
+// A consumer that sends its heartbeats may still deliver nothing: one that is paused, or one on a
+// replica that is behind. So where the leader has more and nothing comes for overdueTime, the
+// source counts as lost and a new consumer is made (TestSilentConsumerIsReplaced).
+func (f *Feed) noteOverdue(position kvclient.Revision) error {
 	now := f.now()
-	if f.waits.IsZero() || f.waitsAt != position {
-		f.waitsAt, f.waits = position, now
+	if f.overdueSince.IsZero() || f.overdueAt != position {
+		f.overdueAt, f.overdueSince = position, now
 	}
-	if now.Sub(f.waits) < overdueAfter {
+	if now.Sub(f.overdueSince) < overdueTime {
 		return nil
 	}
-	return fmt.Errorf("%w: what is stored beyond revision %d does not come", kvclient.ErrTimeout, position)
+	return fmt.Errorf("%w: the messages stored beyond revision %d are not delivered",
+		kvclient.ErrTimeout, position)
 }
 
-// count compares the stream with what it was. No write takes a key away, and while the revision is
-// the same no message either: none may be missing but what was told to be purged and found harmless.
-// The advisories of that may come a moment later, and of a sweep they come for as long as it goes
-// on: so the same must be missing twice, with nothing left to hear. Where entries vanish by age they
-// do so with a marker or at a time that was told.
-func (f *Feed) count(s kvclient.StreamState) error {
-	before := f.known
+// compareCounts compares the stream with the last tally, when everything has been read.
+//
+// Where no advisory comes at all, as for an identity that may not subscribe to them, the counts
+// show a purge. No write takes a key away, and while the revision is the same none takes a message
+// away either: so none may be missing but what was reported as purged and found harmless
+// (TestPurgeWithoutAdvisoriesIsAReset). What is not seen that way is a purge that new keys make up
+// for before the stream is looked at, and any purge where entries vanish by age. The same holds
+// for a purge whose advisory is lost in a network behind the server while no source is lost.
+//
+// Advisories may come a moment later than the counts, and those of a sweep of markers come for as
+// long as it goes on. So the same must be missing twice, with nothing left in the mailbox.
+func (f *Feed) compareCounts(s kvclient.StreamState) error {
+	before := f.lastTally
 	if s.History < before.History {
-		f.updated = true
+		f.configUpdated = true
 	}
 	f.mu.Lock()
-	forgiven := f.forgiven
+	harmless := f.harmlessPurges
 	f.mu.Unlock()
-	fewer := s.Subjects+forgiven.keys < before.Subjects ||
-		!f.updated && before.Last == s.Last && s.Messages+forgiven.messages < before.Messages
+	fewer := s.Subjects+harmless.keys < before.Subjects ||
+		!f.configUpdated && before.Last == s.Last &&
+			s.Messages+harmless.messages < before.Messages
 	missing := before.Epoch == s.Epoch && fewer && s.Lifetime == 0
-	lack := purged{keys: before.Subjects - s.Subjects - forgiven.keys}
+	lack := purgeCount{keys: before.Subjects - s.Subjects - harmless.keys}
 	if before.Last == s.Last {
-		lack.messages = before.Messages - s.Messages - forgiven.messages
+		lack.messages = before.Messages - s.Messages - harmless.messages
 	}
 	switch {
 	case !missing:
-		f.updated, f.suspect = false, nil
-		f.takeForgiven()
-		f.note(s)
-	case f.mail.waits() || f.suspect == nil || *f.suspect != lack:
-		f.suspect = &lack
-		f.soon()
+		f.configUpdated, f.unexplained = false, nil
+		f.clearHarmlessPurges()
+		f.noteTally(s)
+	case f.mail.hasWaiting() || f.unexplained == nil || *f.unexplained != lack:
+		f.unexplained = &lack
+		f.requestVerify()
 	default:
-		f.suspect, f.resetFor = nil, ReasonPurged
+		f.unexplained, f.resetFor = nil, ReasonPurged
 		return errRestart
 	}
 	return nil
-}
-
-// takeForgiven begins to count anew what was purged and concerned nobody.
-func (f *Feed) takeForgiven() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.forgiven = purged{}
-}
-
-// note takes over what the stream is.
-func (f *Feed) note(s kvclient.StreamState) {
-	same := f.known.StreamState
-	if same.At = s.At; same == s {
-		return
-	}
-	if f.lastWord().Sub(f.ripening.at) >= tellTime {
-		f.earlier, f.ripening = f.ripening, f.known
-	}
-	f.known = tally{s, f.now()}
-}
-
-// delays tell how much later than usual something comes, by a clock that is not the server's: usual is the least of this turn and the one
-// before.
-type delays struct {
-	least, before time.Duration
-	turn          time.Time // when it began; zero before the first delay
-}
-
-// delaysTurn is how long a turn is.
-const delaysTurn = time.Minute
-
-// beyond takes one more delay, of what came now, and returns how much of it is unusual.
-func (d *delays) beyond(delay time.Duration, now time.Time) time.Duration {
-	switch {
-	case d.turn.IsZero():
-		d.least, d.before, d.turn = delay, delay, now
-	case now.Sub(d.turn) >= delaysTurn:
-		d.least, d.before, d.turn = delay, d.least, now
-	}
-	d.least = min(d.least, delay)
-	return delay - min(d.least, d.before)
 }

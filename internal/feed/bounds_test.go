@@ -24,7 +24,7 @@ func bucketName(t *testing.T, s string) kvclient.BucketName {
 
 func TestFiltersOfOneClientAreBounded(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	name := bucketName(t, "b")
 	deep := "*" + strings.Repeat(".a", 30)
@@ -56,7 +56,7 @@ func TestFiltersOfOneClientAreBounded(t *testing.T) {
 	}
 	s, err := subscribe("attacker")
 	if err != nil {
-		t.Fatalf("when all have left: %v", err)
+		t.Fatalf("after all have closed theirs: %v", err)
 	}
 	s.Close()
 }

@@ -1,11 +1,3 @@
-// Package feed keeps one live view of each watched bucket: a source that reads the bucket's stream once for all who watch, a
-// bounded log of the recent changes, and subscriptions that follow it, each with its own filters and at its own pace.
-//
-// The log is the queue of every subscription: a subscription is a cursor in it and holds nothing itself, so that a slow
-// reader costs nobody else anything. What the log no longer has is read from the store, if the store can still tell it; where
-// that cannot be proved, the subscription is reset and gets a snapshot.
-//
-// The package knows no HTTP, and of NATS only what kvclient tells.
 package feed
 
 import (
@@ -17,26 +9,33 @@ import (
 // MaxRepresentations bounds the forms in which a change is encoded.
 const MaxRepresentations = 16
 
-// A Change is an entry that arrived. Its encoded frames are shared by all subscriptions that send it.
+// A Change is an entry that arrived. It does not change any more, but for its frames, which are
+// encoded by whoever needs them first and are shared by all subscriptions that send it.
 type Change struct {
+	// Entry is what arrived.
 	kvclient.Entry
-	// Snapshot is the revision that the snapshot stands for of which this entry is part; 0 for a change that came live or by
-	// replay.
+	// Snapshot is the revision that the snapshot stands for of which this entry is part; 0 for a
+	// change that came live or by a replay.
 	Snapshot kvclient.Revision
 	// SnapshotCheck is the check of the message which has that revision; zero if it is not known.
 	SnapshotCheck kvclient.Check
 
+	// frames has the change in each representation; nil where nobody has needed it.
 	frames [MaxRepresentations]atomic.Pointer[[]byte]
 
-	feed   *Feed // that has it in its log, or had; nil for a part of a reading
-	logged bool  // it has; guarded by the feed's mutex
-	framed int   // bytes of the frames that count in the log; guarded by the same
+	// feed has the change in its log, or had it; nil for a part of a reading.
+	feed *Feed
+	// logged: the change is in the log. The feed's mutex guards it.
+	logged bool
+	// frameBytes counts the bytes of the frames that count in the log. The feed's mutex guards it.
+	frameBytes int
 }
 
 // changeBytes is what a change takes besides its key, its value and its frames.
 const changeBytes = 384
 
-// Frame returns the change in a representation, encoded by whoever needs it first. The feed must not be locked.
+// Frame returns the change in a representation, encoded by whoever needs it first. The feed must
+// not be locked.
 func (c *Change) Frame(representation int, encode func(*Change) []byte) []byte {
 	slot := &c.frames[representation]
 	if frame := slot.Load(); frame != nil {
@@ -47,72 +46,104 @@ func (c *Change) Frame(representation int, encode func(*Change) []byte) []byte {
 		return *slot.Load()
 	}
 	if c.feed != nil {
-		c.feed.framed(c, len(frame))
+		c.feed.countFrame(c, len(frame))
 	}
 	return frame
 }
 
-// framed counts a frame in the log, while the change is there.
-func (f *Feed) framed(c *Change, bytes int) {
+// countFrame counts the bytes of a frame in the log, while its change is there.
+func (f *Feed) countFrame(c *Change, bytes int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if c.logged {
-		c.framed += bytes
+		c.frameBytes += bytes
 		f.log.grow(bytes)
 	}
 }
 
-// weight is what a part of a reading counts against the bounds of bytes: the entry, and about two encoded frames of it.
-func (c *Change) weight() int { return changeBytes + len(c.Key) + 3*len(c.Value) }
+// readingBytes is what the change counts as part of a reading: the entry, and about two encoded
+// frames of it.
+func (c *Change) readingBytes() int { return changeBytes + len(c.Key) + 3*len(c.Value) }
 
-// size is what a change takes in the log.
-func (c *Change) size() int { return changeBytes + len(c.Key) + len(c.Value) + c.framed }
+// logBytes is what the change takes in the log.
+func (c *Change) logBytes() int { return changeBytes + len(c.Key) + len(c.Value) + c.frameBytes }
 
-// A Kind says what an Event tells.
+// A Kind says what an Event reports.
 type Kind uint8
 
 const (
-	Changed       Kind = iota
-	Synced             // the initial state, or the replay, is complete
-	Reset              // what was sent before is void; a snapshot and Synced follow
-	Stale              // the source is lost; what is known may be old
-	Live               // the source is back
-	BucketDeleted      // the state is empty
-	GoAway             // the subscription has ended
-	BecameExact        // the state is exact at the point, after a bookmark said that it was not
+	// Changed carries a change.
+	Changed Kind = iota
+	// Synced says that the initial state, or the replay, is complete.
+	Synced
+	// Reset says that what was sent before is void; a snapshot and Synced follow.
+	Reset
+	// Stale says that the source is lost, so that what is known may be old.
+	Stale
+	// Live says that the source is back.
+	Live
+	// BucketDeleted says that there is no such bucket: the state is empty.
+	BucketDeleted
+	// GoAway says that the subscription has ended.
+	GoAway
+	// BecameExact says that the state is exact at the point, after a bookmark said that it was
+	// not.
+	BecameExact
 )
 
 // Reasons of Reset and GoAway.
 const (
-	ReasonEpoch     = "epoch"      // the bucket was deleted and created again
-	ReasonAhead     = "ahead"      // the position is beyond what the bucket has
-	ReasonHorizon   = "horizon"    // nobody can prove what happened since the position
-	ReasonUnknownID = "unknown-id" // the position cannot be read
-	ReasonPurged    = "purged"     // entries were removed without a trace in the stream
-	ReasonFilters   = "filters"    // the position was given out by a stream of another content
-	ReasonConfig    = "config"     // the bucket's settings changed, and with them when entries vanish
-	ReasonSlow      = "slow"       // the reader cannot be caught up
-	ReasonShutdown  = "shutdown"
+	// ReasonEpoch: the bucket was deleted and created again.
+	ReasonEpoch = "epoch"
+	// ReasonAhead: the position is beyond what the bucket has.
+	ReasonAhead = "ahead"
+	// ReasonHorizon: nobody can prove what happened since the position.
+	ReasonHorizon = "horizon"
+	// ReasonUnknownID: the position cannot be read.
+	ReasonUnknownID = "unknown-id"
+	// ReasonPurged: entries were removed without a trace in the stream.
+	ReasonPurged = "purged"
+	// ReasonFilters: the position was given out by a subscription with another content.
+	ReasonFilters = "filters"
+	// ReasonConfig: the bucket's settings changed, and with them when its entries vanish.
+	ReasonConfig = "config"
+	// ReasonSlow: the reader cannot be caught up.
+	ReasonSlow = "slow"
+	// ReasonShutdown: the gateway shuts down.
+	ReasonShutdown = "shutdown"
 )
 
-// An Event is what a subscription has to tell.
+// An Event is what a subscription has to send.
 type Event struct {
-	Kind   Kind
-	Change *Change // with Changed
-	Reason string  // with Reset and GoAway
-	Stamp  string  // with Reset: see [Subscription.Stamp]
-	Point  Point   // with Synced and BecameExact; with Reset and BucketDeleted, that of a client which holds nothing
-	Keys   int     // with Synced: keys with a value in the snapshot; -1 if it was none
-	Exact  bool    // with Synced
+	// Kind says what happened, and which of the other fields are set.
+	Kind Kind
+	// Change comes with Changed.
+	Change *Change
+	// Reason comes with Reset and GoAway.
+	Reason string
+	// Stamp comes with Reset: see [Subscription.Stamp].
+	Stamp string
+	// Point comes with Synced and BecameExact. With Reset and BucketDeleted it is that of a client
+	// which holds nothing.
+	Point Point
+	// Keys comes with Synced: the number of keys with a value in the snapshot, -1 if there was
+	// none.
+	Keys int
+	// Exact comes with Synced: the state is exact at Point.
+	Exact bool
 }
 
-// A Point is how far a subscription has come: everything up to the position was sent; or, in a snapshot that stands for the
-// position, its entries up to Sent.
+// A Point is how far a subscription has come. An event's id is made of one.
 type Point struct {
+	// Position is the one up to which everything was sent; or, if InSnapshot is set, the one that
+	// the snapshot stands for.
 	kvclient.Position
+	// InSnapshot: of the snapshot only the entries up to Sent were sent.
 	InSnapshot bool
-	Sent       kvclient.Revision
+	// Sent is the revision of the last entry that was sent, if InSnapshot is set; 0 for none.
+	Sent kvclient.Revision
 }
 
-// nowhere is a point of no bucket: who comes back with it, to whichever bucket is there then, is reset.
+// nowhere is a point in an epoch that no bucket has: whoever comes back with it is reset,
+// whichever bucket is there then.
 var nowhere = Point{Position: kvclient.Position{Epoch: "0"}}

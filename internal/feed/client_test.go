@@ -10,26 +10,37 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A client comes and goes, and folds what it is told. It remembers what it had at every id that it got.
+// A client comes and goes, and folds what it is sent. It remembers what it held at every id that
+// it got.
 type client struct {
 	world   *world
 	name    int
 	filters kvclient.Filters
-	s       *Subscription // nil while it is away
-	wakeUp  chan struct{}
-	synced  bool
-	asleep  bool // nothing was there to tell when it looked
+	// s is its subscription; nil while it is away.
+	s *Subscription
+	// wakeUp has a token when the subscription has woken it.
+	wakeUp chan struct{}
+	// synced: Synced was sent since it came, or since the last reset.
+	synced bool
+	// asleep: there was nothing to send when it polled last.
+	asleep bool
 	held
+	// past is what it held at each id that it got, the oldest first.
 	past []held
 }
 
-// What is held of a bucket.
+// held is what a client has of a bucket.
 type held struct {
-	state  map[string]string
-	staged map[string]string // what comes between a reset, or the beginning, and sync
-	last   kvclient.Revision
-	point  *Point
-	stamp  string // that came with it
+	// state has the values of the keys.
+	state map[string]string
+	// staged has what comes between a reset, or the beginning, and Synced; nil at other times.
+	staged map[string]string
+	// last is the revision of the last change.
+	last kvclient.Revision
+	// point is that of the last id; nil for none.
+	point *Point
+	// stamp came with it.
+	stamp string
 }
 
 func (h held) clone() held {
@@ -37,13 +48,13 @@ func (h held) clone() held {
 	return h
 }
 
-// act lets the client do one thing.
+// act lets the client do one thing: arrive, poll, ask for a bookmark, or leave.
 func (c *client) act() {
 	w := c.world
 	n := w.rand.IntN(100)
 	switch {
 	case c.s == nil:
-		c.come()
+		c.arrive()
 	case n < 60:
 		c.poll(1 + w.rand.IntN(6))
 	case n < 90:
@@ -53,17 +64,20 @@ func (c *client) act() {
 	}
 }
 
-// come subscribes anew, or with an id that the client has got some time.
-func (c *client) come() {
+// arrive subscribes anew, or with an id that the client got at some time.
+func (c *client) arrive() {
 	w := c.world
-	if w.feed.state != live && w.feed.state != stale || w.feed.lost != nil {
+	if w.feed.state != live && w.feed.state != stale || w.feed.sourceErr != nil {
 		return
 	}
 	options := SubscribeOptions{Filters: c.filters, IncludeHistory: c.name == 1}
 	c.held = held{staged: make(map[string]string)}
 	switch {
 	case w.otherGateway():
-		c.held = held{state: w.selected(w.last, c.filters), last: w.last, point: &Point{Position: w.position()}}
+		c.held = held{
+			state: w.selected(w.last, c.filters), last: w.last,
+			point: &Point{Position: w.position()},
+		}
 		options.Resume = c.point
 	case len(c.past) > 0 && (w.calm || w.rand.IntN(10) > 0):
 		recent := len(c.past) - 1 - w.rand.IntN(min(1+w.rand.IntN(30), len(c.past)))
@@ -71,8 +85,10 @@ func (c *client) come() {
 		options.Resume, options.Stamp = c.point, c.stamp
 	}
 	c.wakeUp, c.asleep, c.synced = make(chan struct{}, 1), false, false
-	s := &Subscription{feed: w.feed, options: options, wake: Token(c.wakeUp), keys: -1, folds: true,
-		tokens: tokensOf(c.filters)}
+	s := &Subscription{
+		feed: w.feed, options: options, wake: Token(c.wakeUp), keys: -1, folds: true,
+		tokens: tokensOf(c.filters),
+	}
 	if options.Resume != nil {
 		if w.missing {
 			return
@@ -115,19 +131,21 @@ func (c *client) leave() {
 	c.s = nil
 }
 
-// visible is what the client has that it does not drop at its end.
+// visible returns what the client has, without the values whose end has come.
 func (c *client) visible() map[string]string {
 	visible := make(map[string]string)
 	for key, value := range c.state {
 		value, end, _ := strings.Cut(value, " until ")
-		if ends, err := strconv.ParseInt(end, 10, 64); err != nil || c.world.clock.Before(time.Unix(0, ends)) {
+		ends, err := strconv.ParseInt(end, 10, 64)
+		if err != nil || c.world.clock.Before(time.Unix(0, ends)) {
 			visible[key] = value
 		}
 	}
 	return visible
 }
 
-// poll polls, unless nothing was there and the client was not woken since. It may lose the connection within what it gets.
+// poll polls, unless there was nothing to send and the client was not woken since. It may lose the
+// connection within what it gets.
 func (c *client) poll(limit int) {
 	w := c.world
 	select {
@@ -139,11 +157,11 @@ func (c *client) poll(limit int) {
 	}
 	events, next := c.s.poll(nil, limit)
 	w.collect()
-	if next.scan != nil {
-		c.elsewhere()
-		w.counts["scan"]++
-		if events, next.more = c.s.finish(next.scan, events); len(events) == 0 {
-			w.counts["turn in vain"]++
+	if next.batch != nil {
+		c.letOthersGoOn()
+		w.counts["batch"]++
+		if events, next.more = c.s.finishBatch(next.batch, events); len(events) == 0 {
+			w.counts["poll in vain"]++
 		}
 	}
 	c.asleep = !next.more
@@ -153,15 +171,15 @@ func (c *client) poll(limit int) {
 		heard = w.rand.IntN(heard + 1)
 	}
 	for _, e := range events[:heard] {
-		c.hear(e)
+		c.receive(e)
 	}
 	if cut || len(events) > 0 && events[len(events)-1].Kind == GoAway {
 		c.leave()
 	}
 }
 
-// elsewhere lets others go on while the client matches changes without the feed's lock.
-func (c *client) elsewhere() {
+// letOthersGoOn does so while the client matches changes without the feed's lock.
+func (c *client) letOthersGoOn() {
 	w := c.world
 	w.deciding = true // the feed is not ended meanwhile
 	for !w.calm && w.rand.IntN(2) == 0 {
@@ -171,10 +189,10 @@ func (c *client) elsewhere() {
 	w.deciding = false
 }
 
-// listen polls until there is nothing more.
-func (c *client) listen() {
+// pollAll polls until there is nothing more, and subscribes before if need be.
+func (c *client) pollAll() {
 	if c.s == nil {
-		c.come()
+		c.arrive()
 	}
 	for range 100 {
 		if c.s != nil {
@@ -183,64 +201,69 @@ func (c *client) listen() {
 	}
 }
 
-// beat is what a heartbeat does: it tells the position, and polls.
-func (c *client) beat() {
+// heartbeat does what a heartbeat of a stream does: it asks for a bookmark, and polls.
+func (c *client) heartbeat() {
 	if c.s == nil {
 		return
 	}
 	c.bookmark()
 	c.asleep = false
-	c.listen()
+	c.pollAll()
 }
 
+// bookmark asks for one, and compares the state if it is said to be exact.
 func (c *client) bookmark() {
 	point, exact, ok := c.s.Bookmark()
 	if !ok {
 		return
 	}
-	c.reach(point)
+	c.remember(point)
 	if exact {
 		c.compare(point)
 	}
 }
 
-func (c *client) reach(p Point) {
+// remember keeps what is held at a point.
+func (c *client) remember(p Point) {
 	c.point = &p
 	c.past = append(c.past, c.held.clone())
 }
 
-func (c *client) hear(e Event) {
+// receive folds an event.
+func (c *client) receive(e Event) {
 	w := c.world
 	switch e.Kind {
 	case Reset:
 		w.note("client %d: reset %s", c.name, e.Reason)
 		w.counts["reset "+e.Reason]++
 		c.staged, c.last, c.synced, c.stamp = make(map[string]string), 0, false, e.Stamp
-		c.reach(e.Point)
+		c.remember(e.Point)
 	case BucketDeleted:
 		c.state, c.staged, c.last = make(map[string]string), nil, 0
-		c.reach(e.Point)
+		c.remember(e.Point)
 	case Synced:
 		w.note("client %d: sync at %d, exact %v", c.name, e.Point.Revision, e.Exact)
 		c.synced = true
 		if c.staged != nil {
 			c.state, c.staged = c.staged, nil
 		}
-		c.reach(e.Point)
+		c.remember(e.Point)
 		if e.Exact {
 			c.compare(e.Point)
 		}
 	case BecameExact:
 		w.counts["became exact"]++
-		c.reach(e.Point)
+		c.remember(e.Point)
 		c.compare(e.Point)
 	case Changed:
 		c.change(e.Change)
 	}
 }
 
+// change folds a change, which must be newer than the one before and match the filters.
 func (c *client) change(change *Change) {
-	c.world.note("client %d: %s %s at %d, snapshot %d", c.name, change.Operation, change.Key, change.Revision, change.Snapshot)
+	c.world.note("client %d: %s %s at %d, snapshot %d",
+		c.name, change.Operation, change.Key, change.Revision, change.Snapshot)
 	if change.Revision <= c.last || !c.filters.Matches(change.Key) {
 		c.world.fail("client %d got %s at %d after %d", c.name, change.Key, change.Revision, c.last)
 	}
@@ -259,22 +282,27 @@ func (c *client) change(change *Change) {
 	}
 	point := Point{Position: change.Position}
 	if change.Snapshot > 0 {
-		to := kvclient.Position{Epoch: change.Epoch, Revision: change.Snapshot, Check: change.SnapshotCheck}
+		to := kvclient.Position{
+			Epoch: change.Epoch, Revision: change.Snapshot, Check: change.SnapshotCheck,
+		}
 		point = Point{Position: to, InSnapshot: true, Sent: change.Revision}
 	}
-	c.reach(point)
+	c.remember(point)
 }
 
-// compare compares what the client holds at a point that is called exact. Where values were purged and the feed has yet to hear of it,
-// nobody can be right.
+// compare compares what the client holds with the model, at a point that is called exact. It does
+// not while the feed has yet to hear of purges, new settings or losses, since nobody can be right
+// then.
 func (c *client) compare(p Point) {
 	w := c.world
-	known := w.knows == w.purges && w.knowsOf == w.updates && w.knowsLosses == w.losses
+	known := w.knowsPurges == w.purges && w.knowsUpdates == w.updates && w.knowsLosses == w.losses
 	if !known || p.Epoch != w.epoch || w.missing {
 		return
 	}
 	w.counts["exact"]++
-	if want := w.selected(p.Revision, c.filters); c.staged != nil || !maps.Equal(c.visible(), want) {
-		w.fail("client %d has %v at %d, which was called exact; want %v", c.name, c.visible(), p.Revision, want)
+	want := w.selected(p.Revision, c.filters)
+	if c.staged != nil || !maps.Equal(c.visible(), want) {
+		w.fail("client %d has %v at %d, which was called exact; want %v",
+			c.name, c.visible(), p.Revision, want)
 	}
 }

@@ -15,15 +15,18 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A watch of a replicated bucket survives changes of its leader and restarts of nodes, the one with the consumer among them: what is
-// folded is the bucket's state, and revisions rise strictly between resets.
-func TestWatchOverLeaderChanges(t *testing.T) {
+// A watch of a replicated bucket survives changes of the leader and restarts of nodes, the one
+// with the consumer among them: what is folded is the bucket's state, and revisions rise strictly
+// between resets.
+func TestWatchSurvivesLeaderChanges(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts three servers")
 	}
 	t.Parallel()
 	nodes := natstest.StartCluster(t)
-	client, err := kvclient.Connect(kvclient.Options{URL: nodes.URL(), Name: "test", Logger: zerolog.Nop()})
+	client, err := kvclient.Connect(kvclient.Options{
+		URL: nodes.URL(), Name: "test", Logger: zerolog.Nop(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +42,8 @@ func TestWatchOverLeaderChanges(t *testing.T) {
 	natstest.Eventually(t, patience, "a replicated bucket", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
-		kv, err = l.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: "b", Replicas: 3, History: 5})
+		config := jetstream.KeyValueConfig{Bucket: "b", Replicas: 3, History: 5}
+		kv, err = l.js.CreateKeyValue(ctx, config)
 		return err == nil
 	})
 	written := 0
@@ -64,7 +68,8 @@ func TestWatchOverLeaderChanges(t *testing.T) {
 		"the leader steps down": func() {
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			if _, err := nodes.Conn(t).RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN.KV_b", nil); err != nil {
+			const stepDown = "$JS.API.STREAM.LEADER.STEPDOWN.KV_b"
+			if _, err := nodes.Conn(t).RequestWithContext(ctx, stepDown, nil); err != nil {
 				t.Errorf("step down: %v", err)
 			}
 		},
@@ -109,7 +114,7 @@ func agree(t *testing.T, w *watcher, kv jetstream.KeyValue, when string) {
 	}
 }
 
-// stateOf reads every key.
+// stateOf reads every key that the test writes.
 func stateOf(t *testing.T, kv jetstream.KeyValue) map[string]string {
 	t.Helper()
 	state := make(map[string]string)

@@ -12,19 +12,27 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A consumer that is lost is not waited for. Nobody answers the request to delete it, as when the node that had it goes down.
+// A lost consumer is not waited for. Here nobody answers the request to delete it, as when the
+// node that had it goes down.
 func TestLostConsumerDelaysNothing(t *testing.T) {
 	t.Parallel()
 	nats := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
 		o.NoAuthUser = "native"
-		o.Users = []*server.User{{Username: "native", Password: "n"}, {Username: "gateway", Password: "g", Permissions: &server.Permissions{
-			Publish: &server.SubjectPermission{Deny: []string{"$JS.API.CONSUMER.DELETE.>"}}}}}
+		noDelete := &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: []string{"$JS.API.CONSUMER.DELETE.>"}},
+		}
+		o.Users = []*server.User{
+			{Username: "native", Password: "n"},
+			{Username: "gateway", Password: "g", Permissions: noDelete},
+		}
 	}})
-	l := startAt(t, nats, "nats://gateway:g@"+nats.Addr(), feed.Options{})
+	l := newLabAt(t, nats, "nats://gateway:g@"+nats.Addr(), feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
-	l.eachConsumer(t, func(stream jetstream.Stream, name string) error { return stream.DeleteConsumer(t.Context(), name) })
+	l.eachConsumer(t, func(stream jetstream.Stream, name string) error {
+		return stream.DeleteConsumer(t.Context(), name)
+	})
 	put(t, kv, "a", "1")
 	began := time.Now()
 	w.untilKind(feed.Changed)
@@ -33,15 +41,17 @@ func TestLostConsumerDelaysNothing(t *testing.T) {
 	}
 }
 
-// A consumer that is alive and delivers nothing is replaced. Here it is paused; on a replica that is behind it is the same.
+// A consumer that is alive and delivers nothing is replaced. Here it is paused; one on a replica
+// that is behind looks the same.
 func TestSilentConsumerIsReplaced(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
 	for tries := 0; ; tries++ {
-		// Again each time: the word of the bucket's creation may come only now, and the feed begins anew then.
+		// The consumer is paused again each time: the advisory of the bucket's creation may come
+		// only now, and then the feed starts a new source.
 		l.eachConsumer(t, func(stream jetstream.Stream, name string) error {
 			_, err := stream.PauseConsumer(t.Context(), name, time.Now().Add(time.Hour))
 			return err
@@ -53,7 +63,7 @@ func TestSilentConsumerIsReplaced(t *testing.T) {
 		if told.Kind == feed.Stale {
 			break
 		}
-		if tries == 10 { // one that was on its way may have come
+		if tries == 10 { // changes that were on their way may have come
 			t.Fatal("the consumer is not paused")
 		}
 	}
@@ -68,7 +78,8 @@ func (l *lab) eachConsumer(t *testing.T, do func(stream jetstream.Stream, name s
 		t.Fatal(err)
 	}
 	for name := range stream.ConsumerNames(t.Context()).Name() {
-		if err := do(stream, name); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) { // it may go at any time
+		err := do(stream, name)
+		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) { // it may go at any time
 			t.Fatal(err)
 		}
 	}

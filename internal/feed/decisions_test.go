@@ -9,107 +9,151 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// bare returns a feed whose source is where the stream is.
-func bare(s kvclient.StreamState) *Feed {
-	name, _ := kvclient.ParseBucketName("b")
-	f := newFeed(newHub(Options{}.withDefaults()), name)
+// feedAt returns a feed whose source has started and found the stream in that state. It has no hub
+// with a client, so that only decisions can be made.
+func feedAt(s kvclient.StreamState) *Feed {
+	f := newFeed(newHub(Options{}.withDefaults()), bucketB)
 	f.startAt(nil, s)
 	return f
 }
 
-// stream has revisions up to last, of which so many are gone.
-func stream(last kvclient.Revision, gone uint64) kvclient.StreamState {
+// bucketB is the name of the bucket of such feeds.
+var bucketB, _ = kvclient.ParseBucketName("b")
+
+// streamAt is a stream with revisions up to last, of which so many are gone.
+func streamAt(last kvclient.Revision, gone uint64) kvclient.StreamState {
 	return kvclient.StreamState{Epoch: "a", First: 1, Last: last, Messages: uint64(last) - gone}
 }
 
+// entry is a message of the stream "a".
 func entry(key string, r kvclient.Revision, o kvclient.Operation) kvclient.Entry {
-	return kvclient.Entry{Key: key, Operation: o, Position: kvclient.Position{Epoch: "a", Revision: r}}
+	position := kvclient.Position{Epoch: "a", Revision: r}
+	return kvclient.Entry{Key: key, Operation: o, Position: position}
 }
 
-// wantVouched compares what points a feed takes.
+// wantVouched compares at which points a feed lets a subscription resume that brings no era.
 func wantVouched(t *testing.T, f *Feed, points map[kvclient.Revision]bool) {
 	t.Helper()
 	for point, want := range points {
 		if got := f.vouches(point, ""); got != want {
-			t.Errorf("point %d is taken: %v, want %v", point, got, want)
+			t.Errorf("point %d is accepted: %v, want %v", point, got, want)
 		}
 	}
 }
 
-func TestVouches(t *testing.T) {
+func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 	t.Run("nothing was ever removed", func(t *testing.T) {
-		wantVouched(t, bare(stream(10, 0)), map[kvclient.Revision]bool{0: true, 3: true, 10: true})
+		f := feedAt(streamAt(10, 0))
+		wantVouched(t, f, map[kvclient.Revision]bool{0: true, 3: true, 10: true})
 	})
-	t.Run("something was", func(t *testing.T) {
-		f := bare(stream(10, 1))
+	t.Run("something was removed", func(t *testing.T) {
+		f := feedAt(streamAt(10, 1))
 		f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
 		wantVouched(t, f, map[kvclient.Revision]bool{9: false, 11: true})
 	})
-	t.Run("where it began", func(t *testing.T) {
-		f := bare(stream(10, 1))
+	t.Run("where the feed began", func(t *testing.T) {
+		f := feedAt(streamAt(10, 1))
 		wantVouched(t, f, map[kvclient.Revision]bool{9: false, 10: false})
 		if !f.vouches(10, f.era) || f.vouches(9, f.era) {
-			t.Error("it does not know what it gave out itself")
+			t.Error("the feed does not accept what it gave out itself")
 		}
 	})
 	t.Run("from before a purge", func(t *testing.T) {
-		f := bare(stream(10, 1))
+		f := feedAt(streamAt(10, 1))
 		era := f.era
 		f.resetFor = ReasonPurged
-		f.startAt(nil, stream(10, 2))
+		f.startAt(nil, streamAt(10, 2))
 		wantVouched(t, f, map[kvclient.Revision]bool{10: false})
 		if f.vouches(10, era) || !f.vouches(10, f.era) {
-			t.Error("it does not know in which era it gave out a point")
+			t.Error("the feed does not distinguish its eras")
 		}
 	})
-	t.Run("of what the stream has lost", func(t *testing.T) {
-		f := bare(stream(10, 0))
+	t.Run("from after a removal that was undone since", func(t *testing.T) {
+		f := feedAt(streamAt(10, 0)) // the stream is whole again
+		for era, want := range map[string]bool{
+			"aaaa": false, wholeEra: true, newEra(true): true, f.era: true,
+		} {
+			if got := f.vouches(10, era); got != want {
+				t.Errorf("a point of the era %s is accepted: %v, want %v", era, got, want)
+			}
+		}
+	})
+	t.Run("from another gateway, which may lag", func(t *testing.T) {
+		clock := time.Unix(0, 0)
+		f := newFeed(newHub(Options{}.withDefaults()), bucketB)
+		f.now = func() time.Time { return clock }
+		f.startAt(nil, streamAt(10, 1))
+		f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
+		clock = clock.Add(noticeTime - time.Millisecond)
+		if f.vouches(11, "aaaa") {
+			t.Error("accepted from a gateway that may not have noticed a purge")
+		}
+		clock = clock.Add(time.Millisecond)
+		f.take([]kvclient.Entry{entry("k", 12, kvclient.Put)})
+		if f.vouches(11, "aaaa") || !f.vouches(12, "aaaa") {
+			t.Error("not accepted exactly from where every gateway has noticed the purge")
+		}
+		if !f.vouches(11, f.era) || !f.vouches(11, "") {
+			t.Error("not accepted from this gateway, or from the stream")
+		}
+	})
+	t.Run("at what the stream has lost", func(t *testing.T) {
+		f := feedAt(streamAt(10, 0))
 		f.take([]kvclient.Entry{entry("k", 11, kvclient.Put), entry("k", 12, kvclient.Put)})
-		f.startAt(nil, stream(10, 0)) // a server that came back without its last two messages
-		f.take([]kvclient.Entry{entry("k", 11, kvclient.Put), entry("k", 12, kvclient.Put), entry("k", 13, kvclient.Put)})
+		f.startAt(nil, streamAt(10, 0)) // the server came back without its last two messages
+		f.take([]kvclient.Entry{
+			entry("k", 11, kvclient.Put), entry("k", 12, kvclient.Put),
+			entry("k", 13, kvclient.Put),
+		})
 		wantVouched(t, f, map[kvclient.Revision]bool{11: false, 12: false, 13: true})
 	})
 }
 
-// What a reset has voided stays void through the next one.
+// Points that a reset has voided stay void through the next reset.
 func TestPointsStayVoidThroughResets(t *testing.T) {
-	f := bare(stream(10, 0))
+	f := feedAt(streamAt(10, 0))
 	f.take([]kvclient.Entry{entry("k", 11, kvclient.Put), entry("k", 12, kvclient.Put)})
-	f.startAt(nil, stream(10, 0)) // the stream has lost two messages
+	f.startAt(nil, streamAt(10, 0)) // the stream has lost two messages
 	f.resetFor = ReasonPurged
-	f.startAt(nil, stream(10, 1))
-	f.take([]kvclient.Entry{entry("k", 11, kvclient.Put), entry("k", 12, kvclient.Put), entry("k", 13, kvclient.Put)})
+	f.startAt(nil, streamAt(10, 1))
+	f.take([]kvclient.Entry{
+		entry("k", 11, kvclient.Put), entry("k", 12, kvclient.Put), entry("k", 13, kvclient.Put),
+	})
 	wantVouched(t, f, map[kvclient.Revision]bool{11: false, 12: false, 13: true})
 }
 
-// After advisories were missed, the stream must add up to the message with what was counted long enough before.
-func TestTrusts(t *testing.T) {
-	const long, short = 2 * tellTime, tellTime / 2
+// After advisories were missed, the stream must add up to the message, compared with a tally that
+// was old enough by then.
+func TestLogGoesOnOnlyIfTheCountsAddUp(t *testing.T) {
+	const long, short = 2 * advisoryDelay, advisoryDelay / 2
 	for name, tc := range map[string]struct {
-		counted kvclient.StreamState // beside the beginning, at 10 of which one is gone
-		before  time.Duration        // the doubt
-		now     kvclient.StreamState
-		want    bool
+		// counted is the tally that follows the first one, streamAt(10, 1).
+		counted kvclient.StreamState
+		// before is how long after it advisories began to be missed.
+		before time.Duration
+		// now is what the stream is when the source is back.
+		now  kvclient.StreamState
+		want bool
 	}{
-		"nothing happened":                       {stream(10, 1), long, stream(10, 1), true},
-		"only new keys":                          {stream(12, 1), long, stream(15, 1), true},
-		"a removal was taken back":               {stream(12, 1), short, stream(15, 0), false},
-		"one less":                               {stream(12, 1), long, stream(15, 2), false},
-		"one less, one more":                     {stream(12, 1), long, stream(12, 2), false},
-		"counted just before, and nothing since": {stream(12, 1), short, stream(12, 1), true},
-		"counted just before, and less by then":  {stream(12, 2), short, stream(12, 2), false},
-		"counted long before, and less by then":  {stream(12, 2), long, stream(12, 2), true}, // it was told
+		"nothing happened":                       {streamAt(10, 1), long, streamAt(10, 1), true},
+		"only new keys":                          {streamAt(12, 1), long, streamAt(15, 1), true},
+		"a removal was taken back":               {streamAt(12, 1), short, streamAt(15, 0), false},
+		"one less":                               {streamAt(12, 1), long, streamAt(15, 2), false},
+		"one less, one more":                     {streamAt(12, 1), long, streamAt(12, 2), false},
+		"counted just before, and nothing since": {streamAt(12, 1), short, streamAt(12, 1), true},
+		"counted just before, and less by then":  {streamAt(12, 2), short, streamAt(12, 2), false},
+		"counted long before, and less by then":  {streamAt(12, 2), long, streamAt(12, 2), true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := time.Unix(0, 0)
-			f := bare(stream(10, 1))
+			f := feedAt(streamAt(10, 1))
 			f.now = func() time.Time { return clock }
-			f.lastWord = f.now
-			f.known.at, f.ripening.at = clock, clock
+			f.lastHeard = f.now
+			f.lastTally.at, f.agingTally.at = clock, clock
 			clock = clock.Add(long)
-			f.note(tc.counted)
+			f.noteTally(tc.counted)
 			clock = clock.Add(tc.before)
-			f.missSome(clock)
+			f.noteMissed(clock)
 			clock = clock.Add(long) // however long it takes to be back
 			if got := f.trusts(tc.now, time.Time{}); got != tc.want || got == (f.resetFor != "") {
 				t.Errorf("trusted %v, reset for %q; want %v", got, f.resetFor, tc.want)
@@ -118,117 +162,129 @@ func TestTrusts(t *testing.T) {
 	}
 }
 
-// Where every message is there that the stream was given, and was before, no tally need be old.
-func TestTrustsAWholeStream(t *testing.T) {
+// If the stream holds every message that it was given, and did so when it was counted last, the
+// tally need not be old.
+func TestStreamWithEveryMessageNeedsNoOldTally(t *testing.T) {
 	for missing, want := range map[uint64]bool{0: true, 1: false} {
-		f := bare(stream(10, 0))
-		f.missSome(f.known.at)
-		if got := f.trusts(stream(15, missing), time.Time{}); got != want {
+		f := feedAt(streamAt(10, 0))
+		f.noteMissed(f.lastTally.at)
+		if got := f.trusts(streamAt(15, missing), time.Time{}); got != want {
 			t.Errorf("trusted %v with %d missing", got, missing)
 		}
 	}
 }
 
-// The purge of a key is harmless only if everybody knows that it has no value.
-func TestHarmless(t *testing.T) {
-	f := bare(stream(0, 0))
-	f.take([]kvclient.Entry{entry("value", 1, kvclient.Put), entry("deleted", 2, kvclient.Delete), entry("again", 3, kvclient.Delete),
-		entry("again", 4, kvclient.Put), entry("unseen", 5, kvclient.Delete)})
+// The purge of a key is harmless only if the feed has read a marker as its last entry.
+func TestPurgeIsHarmlessOnlyOverAMarkerThatWasRead(t *testing.T) {
+	f := feedAt(streamAt(0, 0))
+	f.take([]kvclient.Entry{
+		entry("value", 1, kvclient.Put), entry("deleted", 2, kvclient.Delete),
+		entry("again", 3, kvclient.Delete), entry("again", 4, kvclient.Put),
+		entry("unseen", 5, kvclient.Delete),
+	})
 	value := entry("unseen", 6, kvclient.Put)
-	f.revive([]*Change{{Entry: value}}) // a snapshot has it, and the feed passes over it: it is overwritten
+	// A snapshot has this value, which is overwritten before the feed reads it.
+	f.dropRevivedMarkers([]*Change{{Entry: value}})
 	old := entry("deleted", 1, kvclient.Put)
-	f.revive([]*Change{{Entry: old}}) // this one was before the marker
-	for key, want := range map[string]bool{"value": false, "deleted": true, "again": false, "unseen": false, "never": false} {
+	f.dropRevivedMarkers([]*Change{{Entry: old}}) // this value is older than the marker
+	for key, want := range map[string]bool{
+		"value": false, "deleted": true, "again": false, "unseen": false, "never": false,
+	} {
 		if got := f.harmless(key, time.Time{}); got != want {
 			t.Errorf("%s: harmless %v, want %v", key, got, want)
 		}
 	}
-	if f.since != 2 {
-		t.Errorf("the store can tell what came since %d, want 2", f.since)
+	if f.storeHorizon != 2 {
+		t.Errorf("the store horizon is %d, want 2", f.storeHorizon)
 	}
 }
 
-// Of the markers that are too many to remember, the store's word does not count any more.
-func TestForgottenMarkers(t *testing.T) {
-	f := bare(stream(0, 0))
+// When the markers become too many to remember, the store cannot tell any more what happened
+// before.
+func TestForgottenMarkersRaiseTheStoreHorizon(t *testing.T) {
+	f := feedAt(streamAt(0, 0))
 	for r := range kvclient.Revision(maxMarkers + 1) {
 		f.take([]kvclient.Entry{entry("k"+r.String(), r+1, kvclient.Delete)})
 	}
-	if len(f.markers) > maxMarkers || f.since != maxMarkers+1 {
-		t.Errorf("%d markers, the store can tell what came since %d", len(f.markers), f.since)
+	if len(f.markers) > maxMarkers || f.storeHorizon != maxMarkers+1 {
+		t.Errorf("%d markers, the store horizon is %d", len(f.markers), f.storeHorizon)
 	}
 }
 
-// Whatever the source was lost with, the server's word may be lost too: since it said something last.
-func TestLossIsDoubt(t *testing.T) {
-	word := time.Unix(1, 0)
-	f := bare(stream(1, 0))
-	f.lastWord = func() time.Time { return word }
-	if f.sourceLost(kvclient.ErrTimeout); !f.doubt.Equal(word) {
-		t.Errorf("doubt since %v", f.doubt)
+// Whatever the source was lost with, advisories may have been lost too, from the time on at which
+// the source was last heard.
+func TestAdvisoriesMayBeMissedSinceTheSourceWasLastHeard(t *testing.T) {
+	heard := time.Unix(1, 0)
+	f := feedAt(streamAt(1, 0))
+	f.lastHeard = func() time.Time { return heard }
+	if f.noteSourceLost(kvclient.ErrTimeout); !f.missedSince.Equal(heard) {
+		t.Errorf("missed since %v", f.missedSince)
 	}
 }
 
-// A purge that was told while there was no source is not forgotten over what was counted between it and its word.
-func TestPurgeToldWhileResting(t *testing.T) {
-	f := bare(stream(10, 1))
+// A purge that is reported while there is no source is not forgotten, although the stream was
+// counted between the purge and its advisory.
+func TestPurgeReportedDuringThePauseIsAReset(t *testing.T) {
+	f := feedAt(streamAt(10, 1))
 	f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
-	if _, err := f.compare(f.question(), stream(11, 2)); err != nil {
+	if _, err := f.compareAnswer(f.newQuestion(), streamAt(11, 2)); err != nil {
 		t.Fatal(err)
 	}
-	f.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "v", Purged: 1})
-	if !f.rest(t.Context(), time.Hour) || f.resetFor != ReasonPurged {
+	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "v", Purged: 1})
+	if !f.pauseForRetry(t.Context(), time.Hour) || f.resetFor != ReasonPurged {
 		t.Errorf("reset for %q", f.resetFor)
 	}
 }
 
-// Writers that never rest do not keep tallies from getting old, and a young one is not taken for one.
-func TestTalliesRipen(t *testing.T) {
+// Writers that never rest do not keep tallies from growing old, and a young tally is not used.
+func TestTalliesGrowOldBesideBusyWriters(t *testing.T) {
 	clock := time.Unix(0, 0)
-	f := bare(stream(10, 1))
+	f := feedAt(streamAt(10, 1))
 	f.now = func() time.Time { return clock }
-	f.lastWord = f.now
-	f.known.at, f.ripening.at = clock, clock
+	f.lastHeard = f.now
+	f.lastTally.at, f.agingTally.at = clock, clock
 	for last := kvclient.Revision(11); last < 100; last++ {
-		clock = clock.Add(tellTime / 3)
-		f.note(stream(last, uint64(last/80))) // something is purged early, and was told
+		clock = clock.Add(advisoryDelay / 3)
+		f.noteTally(streamAt(last, uint64(last/80))) // one purge, reported
 	}
-	f.missSome(f.lastWord())
-	if !f.trusts(stream(100, 1), time.Time{}) {
-		t.Errorf("reset for %s, %v after the first tally; earlier %+v", f.resetFor, clock, f.earlier)
+	f.noteMissed(f.lastHeard())
+	if !f.trusts(streamAt(100, 1), time.Time{}) {
+		t.Errorf("reset for %s, %v after the first tally; the old one is %+v",
+			f.resetFor, clock, f.oldTally)
 	}
 	for last := kvclient.Revision(100); last < 103; last++ {
-		clock = clock.Add(tellTime / 3)
-		f.note(stream(last, 2)) // something more is purged, and was not told yet
+		clock = clock.Add(advisoryDelay / 3)
+		f.noteTally(streamAt(last, 2)) // one purge more, to be reported
 	}
-	f.missSome(f.lastWord())
-	if f.trusts(stream(103, 2), time.Time{}) {
-		t.Errorf("trusted, though %+v is young", f.earlier)
+	f.noteMissed(f.lastHeard())
+	if f.trusts(streamAt(103, 2), time.Time{}) {
+		t.Errorf("trusted, though %+v is young", f.oldTally)
 	}
 }
 
-// Where the newest message that is known was stored at another time, it is another: the stream has a new history from some point on.
-func TestTrustsTheMark(t *testing.T) {
+// If the newest message that is known was stored at another time, it is another message: the
+// stream has a new history from some revision on.
+func TestAnchorOfAnotherHistoryIsNotTrusted(t *testing.T) {
 	now := time.Unix(0, 0)
 	for name, tc := range map[string]struct {
 		last   kvclient.Revision
 		stored time.Time
 		want   bool
 	}{
-		"the same":                    {12, now, true},
-		"another":                     {12, now.Add(time.Second), false},
-		"gone":                        {12, time.Time{}, false},
-		"gone, and nothing was since": {11, time.Time{}, true},
-		"another, of a whole history": {13, now.Add(time.Second), false},
+		"the same":                     {12, now, true},
+		"another":                      {12, now.Add(time.Second), false},
+		"gone":                         {12, time.Time{}, false},
+		"gone, and nothing came since": {11, time.Time{}, true},
+		"another, of a whole history":  {13, now.Add(time.Second), false},
 	} {
-		f := bare(stream(10, 1))
+		f := feedAt(streamAt(10, 1))
 		e := entry("k", 11, kvclient.Put)
 		e.Created = now
 		f.take([]kvclient.Entry{e})
-		f.missSome(f.known.at.Add(2 * tellTime))
-		state := stream(tc.last, 1)
+		f.noteMissed(f.lastTally.at.Add(2 * advisoryDelay))
+		state := streamAt(tc.last, 1)
 		if tc.last == 13 {
-			state = stream(tc.last, 0)
+			state = streamAt(tc.last, 0)
 		}
 		state.LastTime = now
 		if got := f.trusts(state, tc.stored); got != tc.want {
@@ -237,9 +293,10 @@ func TestTrustsTheMark(t *testing.T) {
 	}
 }
 
-// That a bucket was deleted can be heard of when the next of its name is there already. One that is
-// restored can have its epoch, and be there before the feed has missed it.
-func TestDeletionOfTheStreamThatIsFollowed(t *testing.T) {
+// The advisory of a deletion can come when the next bucket of that name is there already. A bucket
+// that is restored can have the epoch of the deleted one, and be there before the feed has missed
+// it.
+func TestDeletionOfAnEarlierStreamIsIgnored(t *testing.T) {
 	created := time.Unix(100, 0)
 	for name, tc := range map[string]struct {
 		at   time.Time
@@ -248,74 +305,84 @@ func TestDeletionOfTheStreamThatIsFollowed(t *testing.T) {
 		"this one":       {created.Add(time.Second), ReasonHorizon},
 		"the one before": {created.Add(-time.Second), ""},
 	} {
-		s := stream(10, 0)
+		s := streamAt(10, 0)
 		s.Created = created
-		f := bare(s)
-		if err := f.heard(kvclient.Advisory{Kind: kvclient.StreamDeleted, At: tc.at}); !errors.Is(err, errRestart) || f.resetFor != tc.want {
+		f := feedAt(s)
+		err := f.handleAdvisory(kvclient.Advisory{Kind: kvclient.StreamDeleted, At: tc.at})
+		if !errors.Is(err, errRestart) || f.resetFor != tc.want {
 			t.Errorf("%s: %v, reset for %q", name, err, f.resetFor)
 		}
 	}
 }
 
-// Settings can be changed and changed back before the feed looks, with all that vanished meanwhile.
-func TestTermsThatWereChangedBack(t *testing.T) {
+// Settings can be changed and changed back before the feed looks, with all that vanished
+// meanwhile.
+func TestTermsThatWereChangedBackAreAReset(t *testing.T) {
 	asked := time.Unix(100, 0)
 	mine, other := kvclient.Terms{MaxAge: time.Hour}, kvclient.Terms{MaxAge: time.Second}
 	for name, tc := range map[string]struct {
-		told kvclient.Advisory
-		want string
+		terms *kvclient.Terms
+		after time.Duration // the start of the source
+		want  string
 	}{
-		"others":          {kvclient.Advisory{Terms: &other, At: asked.Add(time.Second)}, ReasonConfig},
-		"before it began": {kvclient.Advisory{Terms: &other, At: asked.Add(-time.Second)}, ""},
-		"the same":        {kvclient.Advisory{Terms: &mine, At: asked.Add(time.Second)}, ""},
-		"unknown":         {kvclient.Advisory{At: asked.Add(time.Second)}, ""},
+		"others":          {&other, time.Second, ReasonConfig},
+		"before it began": {&other, -time.Second, ""},
+		"the same":        {&mine, time.Second, ""},
+		"unknown":         {nil, time.Second, ""},
 	} {
-		s := stream(10, 0)
+		s := streamAt(10, 0)
 		s.At, s.Terms = asked, mine
 		s.Terms.Subjects = "$KV.b."
-		f := bare(s)
-		tc.told.Kind = kvclient.StreamUpdated
-		if err := f.heard(tc.told); !errors.Is(err, errRestart) || f.resetFor != tc.want {
+		f := feedAt(s)
+		told := kvclient.Advisory{
+			Kind: kvclient.StreamUpdated, Terms: tc.terms, At: asked.Add(tc.after),
+		}
+		if err := f.handleAdvisory(told); !errors.Is(err, errRestart) || f.resetFor != tc.want {
 			t.Errorf("%s: %v, reset for %q, want %q", name, err, f.resetFor, tc.want)
 		}
 	}
 }
 
-// Advisories that were dropped are missed since the feed last knew that none was.
-func TestDroppedAdvisoriesAreMissed(t *testing.T) {
-	f := bare(stream(10, 0))
-	if err := f.heard(kvclient.Advisory{Kind: kvclient.AdvisoriesMissed}); !errors.Is(err, errRestart) {
+// When advisories were dropped, the source starts anew and compares the stream.
+func TestDroppedAdvisoriesRestartTheSource(t *testing.T) {
+	f := feedAt(streamAt(10, 0))
+	err := f.handleAdvisory(kvclient.Advisory{Kind: kvclient.AdvisoriesMissed})
+	if !errors.Is(err, errRestart) {
 		t.Errorf("%v", err)
 	}
 }
 
-// A bucket that was missing and is back with its epoch was restored: it may lack some of what was read.
-func TestBackWithTheSameEpoch(t *testing.T) {
-	f := bare(stream(10, 0))
-	f.sourceLost(kvclient.ErrBucketNotFound)
-	if _, begun := f.startAt(nil, stream(10, 0)); !begun || f.reason != ReasonHorizon {
-		t.Errorf("begun %v, reset for %q", begun, f.reason)
+// A bucket that was missing and is back with its epoch was restored, and may lack some of what was
+// read.
+func TestBucketBackWithItsEpochIsAReset(t *testing.T) {
+	f := feedAt(streamAt(10, 0))
+	f.noteSourceLost(kvclient.ErrBucketNotFound)
+	if _, begun := f.startAt(nil, streamAt(10, 0)); !begun || f.lastReset != ReasonHorizon {
+		t.Errorf("begun %v, reset for %q", begun, f.lastReset)
 	}
 }
 
-// What the feed has read is there, though a new leader may know less for a moment.
-func TestIDThatIsNotAhead(t *testing.T) {
+// An id is not ahead if the feed has read as much, though a new leader may know less for a moment.
+func TestIDIsAheadOnlyBeyondWhatTheFeedHasRead(t *testing.T) {
 	for point, want := range map[kvclient.Revision]string{10: "", 11: ReasonAhead} {
-		f := bare(stream(10, 0))
-		s := &Subscription{feed: f, options: SubscribeOptions{Resume: &Point{Position: kvclient.Position{Epoch: "a", Revision: point}}},
-			wake: Token(make(chan struct{}, 1)), folds: true}
-		if s.decide(stream(9, 0), unproved); s.resetFirst != want {
+		f := feedAt(streamAt(10, 0))
+		resume := &Point{Position: kvclient.Position{Epoch: "a", Revision: point}}
+		s := &Subscription{
+			feed: f, options: SubscribeOptions{Resume: resume},
+			wake: Token(make(chan struct{}, 1)), folds: true,
+		}
+		if s.decide(streamAt(9, 0), unproved); s.resetFirst != want {
 			t.Errorf("%d: reset for %q, want %q", point, s.resetFirst, want)
 		}
 	}
 }
 
-// A step of a clock is one reset, where entries vanish by age.
-func TestClockThatSteps(t *testing.T) {
+// Where entries vanish by age, a step of a clock is one reset and not many.
+func TestClockStepIsOneReset(t *testing.T) {
 	clock := time.Unix(0, 0)
-	s := stream(10, 1)
+	s := streamAt(10, 1)
 	s.Lifetime = time.Second
-	f := bare(s)
+	f := feedAt(s)
 	f.now = func() time.Time { return clock }
 	take := func(r kvclient.Revision, step time.Duration) {
 		e := entry("k", r, kvclient.Put)
@@ -329,83 +396,91 @@ func TestClockThatSteps(t *testing.T) {
 	if take(14, 5*time.Second); f.void != ReasonHorizon {
 		t.Fatalf("late behind a gap: reset for %q", f.void)
 	}
-	_ = f.disown(f.void)
+	_ = f.requireReset(f.void)
 	s.Last = 14
 	f.startAt(nil, s)
 	take(16, 5*time.Second)
 	if take(18, 5*time.Second); f.void != "" {
-		t.Error("once more")
+		t.Error("a second reset for the same step")
 	}
 }
 
-func TestDelays(t *testing.T) {
+func TestDelaysAreComparedWithTwoPeriods(t *testing.T) {
 	const usual = -5 * time.Second // the server's clock is ahead
 	var d delays
 	now := time.Unix(0, 0)
 	for i, step := range []struct{ after, delay, beyond time.Duration }{
-		{0, usual + time.Second, 0}, {0, usual, 0}, {time.Second, usual + time.Second, time.Second},
-		{delaysTurn, usual + time.Second, time.Second}, {0, usual + 2*time.Second, 2 * time.Second},
-		{delaysTurn, usual + 2*time.Second, time.Second}, {delaysTurn, usual + 2*time.Second, 0},
+		{0, usual + time.Second, 0},
+		{0, usual, 0},
+		{time.Second, usual + time.Second, time.Second},
+		{delaysPeriod, usual + time.Second, time.Second},
+		{0, usual + 2*time.Second, 2 * time.Second},
+		{delaysPeriod, usual + 2*time.Second, time.Second},
+		{delaysPeriod, usual + 2*time.Second, 0},
 	} {
 		now = now.Add(step.after)
-		if got := d.beyond(step.delay, now); got != step.beyond {
+		if got := d.unusual(step.delay, now); got != step.beyond {
 			t.Errorf("step %d: %v beyond what is usual, want %v", i, got, step.beyond)
 		}
 	}
 }
 
-// What was counted while the source was silent already does not count: a purge in that time was told to nobody.
-func TestSilenceBeforeALoss(t *testing.T) {
+// Tallies that were made while the source was silent already do not count: a purge in that time
+// was reported to nobody.
+func TestTalliesDuringSilenceDoNotCount(t *testing.T) {
 	clock := time.Unix(0, 0)
-	f := bare(stream(10, 1))
+	f := feedAt(streamAt(10, 1))
 	f.now = func() time.Time { return clock }
-	f.known.at, f.ripening.at = clock, clock
-	clock = clock.Add(2 * tellTime)
-	word := clock
-	f.lastWord = func() time.Time { return word }
+	f.lastTally.at, f.agingTally.at = clock, clock
+	clock = clock.Add(2 * advisoryDelay)
+	heard := clock
+	f.lastHeard = func() time.Time { return heard }
 	for last := range kvclient.Revision(3) {
-		clock = clock.Add(2 * tellTime)
-		f.note(stream(11+last, 2))
+		clock = clock.Add(2 * advisoryDelay)
+		f.noteTally(streamAt(11+last, 2))
 	}
-	f.missSome(f.lastWord())
-	if now := stream(14, 2); f.trusts(now, time.Time{}) || f.resetFor != ReasonHorizon {
+	f.noteMissed(f.lastHeard())
+	if now := streamAt(14, 2); f.trusts(now, time.Time{}) || f.resetFor != ReasonHorizon {
 		t.Errorf("%+v is trusted; reset for %q", now, f.resetFor)
 	}
 }
 
-// Where no advisory comes, a purge shows in the number of messages. Those of which was told do not count, and the word may come late.
-func TestCounts(t *testing.T) {
-	f := bare(stream(10, 1))
-	f.forgiven.messages = 1
-	if err := f.count(stream(10, 2)); err != nil || f.suspect != nil {
-		t.Errorf("a purge that was told: %v, suspect %v", err, f.suspect)
+// Where no advisory comes, the number of messages shows a purge. What was reported is not missing,
+// and an advisory may come late.
+func TestCountsShowAPurgeWithoutAdvisories(t *testing.T) {
+	f := feedAt(streamAt(10, 1))
+	f.harmlessPurges.messages = 1
+	if err := f.compareCounts(streamAt(10, 2)); err != nil || f.unexplained != nil {
+		t.Errorf("a purge that was reported: %v, missing %v", err, f.unexplained)
 	}
-	if err := f.count(stream(12, 5)); err != nil || f.suspect != nil {
-		t.Errorf("with new messages nobody can tell: %v, suspect %v", err, f.suspect)
+	if err := f.compareCounts(streamAt(12, 5)); err != nil || f.unexplained != nil {
+		t.Errorf("with new messages nothing can be said: %v, missing %v", err, f.unexplained)
 	}
-	fewer := stream(14, 6)
-	f.known.Subjects, fewer.Subjects = 3, 2
-	f.forgiven.keys = 1
-	if err := f.count(fewer); err != nil || f.suspect != nil {
-		t.Errorf("a key whose purge was told: %v, suspect %v", err, f.suspect)
+	fewer := streamAt(14, 6)
+	f.lastTally.Subjects, fewer.Subjects = 3, 2
+	f.harmlessPurges.keys = 1
+	if err := f.compareCounts(fewer); err != nil || f.unexplained != nil {
+		t.Errorf("a key whose purge was reported: %v, missing %v", err, f.unexplained)
 	}
-	f.known.Subjects, fewer.Subjects = 2, 1
-	if err := f.count(fewer); err != nil || f.suspect == nil {
-		t.Errorf("a key less, though there are new messages: %v, suspect %v", err, f.suspect)
+	f.lastTally.Subjects, fewer.Subjects = 2, 1
+	if err := f.compareCounts(fewer); err != nil || f.unexplained == nil {
+		t.Errorf("one key less, though there are new messages: %v, missing %v", err, f.unexplained)
 	}
-	f.suspect = nil
-	f.note(stream(12, 5))
-	if err := f.count(stream(12, 6)); err != nil || f.suspect == nil {
-		t.Errorf("one less, for the first time: %v, suspect %v", err, f.suspect)
+	f.unexplained = nil
+	f.noteTally(streamAt(12, 5))
+	if err := f.compareCounts(streamAt(12, 6)); err != nil || f.unexplained == nil {
+		t.Errorf("one message less, for the first time: %v, missing %v", err, f.unexplained)
 	}
-	if err := f.count(stream(12, 6)); !errors.Is(err, errRestart) || f.resetFor != ReasonPurged {
-		t.Errorf("one less, and nobody has told why: %v, reset for %q", err, f.resetFor)
+	err := f.compareCounts(streamAt(12, 6))
+	if !errors.Is(err, errRestart) || f.resetFor != ReasonPurged {
+		t.Errorf("one message less, and nobody has reported why: %v, reset for %q", err, f.resetFor)
 	}
 }
 
-// Who comes back for a bucket that was missing is reset when the feed finds it, also where that comes before anybody was told that it
-// is missing: else the subscription waited for ever.
-func TestBucketFoundBeforeItIsToldMissing(t *testing.T) {
+// A subscription that comes back for a missing bucket is reset when the feed finds the bucket,
+// also if that happens before the subscription was told that it is missing. Otherwise it waited
+// for ever.
+func TestBucketFoundBeforeItIsToldMissingIsAReset(t *testing.T) {
 	for name, options := range map[string]SubscribeOptions{
 		"known point":   {Resume: &Point{Position: kvclient.Position{Epoch: "b", Revision: 1}}},
 		"unknown point": {UnknownPoint: true, UpdatesOnly: true},
@@ -414,30 +489,35 @@ func TestBucketFoundBeforeItIsToldMissing(t *testing.T) {
 			bucket, _ := kvclient.ParseBucketName("b")
 			f := newFeed(newHub(Options{}.withDefaults()), bucket)
 			f.setState(missing, kvclient.ErrBucketNotFound)
-			s := &Subscription{feed: f, options: options, wake: Token(make(chan struct{}, 1)), keys: -1, folds: true}
+			s := &Subscription{
+				feed: f, options: options, wake: Token(make(chan struct{}, 1)),
+				keys: -1, folds: true,
+			}
 			f.mu.Lock()
 			s.attach(true)
 			f.mu.Unlock()
-			f.startAt(nil, stream(1, 0))
+			f.startAt(nil, streamAt(1, 0))
 			f.setState(live, nil)
 			events, _ := s.poll(nil, 10)
-			if len(events) != 1 || events[0].Kind != Reset || events[0].Reason != ReasonEpoch || s.phase != inReading {
+			reset := len(events) == 1 && events[0].Kind == Reset && events[0].Reason == ReasonEpoch
+			if !reset || s.phase != inReading {
 				t.Errorf("told %+v, in phase %d", events, s.phase)
 			}
 		})
 	}
 }
 
-// Who comes back for a bucket that is missing before the source knows it is told nothing until the
-// source has looked. It may find that the bucket is there after all: a server that has just started
-// does not know of every stream yet.
-func TestAbsenceBeforeTheSourceKnows(t *testing.T) {
+// A subscription that comes back for a missing bucket before the source knows that it is missing
+// is told nothing until the source has looked. The source may find that the bucket is there after
+// all: a server that has just started does not know of every stream yet.
+func TestAbsenceIsToldOnlyOnceTheSourceHasLooked(t *testing.T) {
 	t.Parallel()
 	arrive := func() (*Feed, *Subscription, chan struct{}) {
-		f := bare(stream(1, 0))
+		f := feedAt(streamAt(1, 0))
 		f.setState(live, nil)
 		wake := make(chan struct{}, 1)
-		options := SubscribeOptions{Resume: &Point{Position: kvclient.Position{Epoch: "a", Revision: 1}}}
+		point := &Point{Position: kvclient.Position{Epoch: "a", Revision: 1}}
+		options := SubscribeOptions{Resume: point}
 		s := &Subscription{feed: f, options: options, wake: Token(wake), keys: -1, folds: true}
 		f.mu.Lock()
 		s.attach(true)
@@ -464,8 +544,8 @@ func TestAbsenceBeforeTheSourceKnows(t *testing.T) {
 	t.Run("there", func(t *testing.T) {
 		f, s, wake := arrive()
 		wantTold(t, s)
-		q := f.question()
-		if _, err := f.compare(q, stream(1, 0)); err != nil {
+		q := f.newQuestion()
+		if _, err := f.compareAnswer(q, streamAt(1, 0)); err != nil {
 			t.Fatal(err)
 		}
 		<-wake
@@ -473,12 +553,12 @@ func TestAbsenceBeforeTheSourceKnows(t *testing.T) {
 	})
 	t.Run("there when the question was sent before", func(t *testing.T) {
 		f, _, _ := arrive()
-		q := f.question()
+		q := f.newQuestion()
 		late := &Subscription{feed: f, wake: func() {}, keys: -1}
 		f.mu.Lock()
 		late.attach(true)
 		f.mu.Unlock()
-		if _, err := f.compare(q, stream(1, 0)); err != nil {
+		if _, err := f.compareAnswer(q, streamAt(1, 0)); err != nil {
 			t.Fatal(err)
 		}
 		wantTold(t, late)
@@ -491,45 +571,79 @@ func TestAbsenceBeforeTheSourceKnows(t *testing.T) {
 	})
 }
 
-// What is stored and does not come is overdue, unless something else came, or the source has just been started.
-func TestOverdue(t *testing.T) {
+// A message that is stored and is not delivered is overdue, unless another one was delivered, or
+// the source has just been started.
+func TestOverdueMessageEndsTheSource(t *testing.T) {
 	clock := time.Unix(0, 0)
-	f := bare(stream(10, 0))
+	f := feedAt(streamAt(10, 0))
 	f.now = func() time.Time { return clock }
 	late := func(position kvclient.Revision, after time.Duration) bool {
 		clock = clock.Add(after)
-		err := f.overdue(position)
+		err := f.noteOverdue(position)
 		if err != nil && !errors.Is(err, kvclient.ErrTimeout) {
 			t.Errorf("%v", err)
 		}
 		return err != nil
 	}
-	const most = overdueAfter - time.Millisecond
+	const most = overdueTime - time.Millisecond
 	for i, step := range []struct {
 		position kvclient.Revision
 		after    time.Duration
 		late     bool
-	}{{10, 0, false}, {10, most, false}, {11, most, false}, {11, most, false}, {11, time.Millisecond, true}, {11, 0, true}} {
+	}{
+		{10, 0, false},
+		{10, most, false},
+		{11, most, false},
+		{11, most, false},
+		{11, time.Millisecond, true},
+		{11, 0, true},
+	} {
 		if late(step.position, step.after) != step.late {
 			t.Errorf("step %d: late %v", i, !step.late)
 		}
 	}
-	f.startAt(nil, stream(12, 0))
+	f.startAt(nil, streamAt(12, 0))
 	if late(11, 0) {
 		t.Error("late at once after a start")
 	}
 }
 
-// A client that was cut within a snapshot with history may hold a value whose marker vanishes by age
-// before it comes back, and that marker may be one that the feed never read.
+// A client whose connection was cut within a snapshot with history may hold a value whose marker
+// vanishes by age before the client comes back, and the feed may never have read that marker.
 func TestSnapshotWithHistoryIsNotResumedWhereMarkersVanish(t *testing.T) {
 	for lifetime, want := range map[time.Duration]error{0: nil, time.Second: errUnvouched} {
-		s := stream(8, 0)
+		s := streamAt(8, 0)
 		s.Lifetime = lifetime
-		f := bare(s)
+		f := feedAt(s)
 		r := &reading{feed: f, key: readingKey{history: true, after: 2, to: 8}}
-		if err := r.begins(8, kvclient.Check{}); err != want {
+		if err := r.begin(8, kvclient.Check{}); err != want {
 			t.Errorf("markers may vanish after %v: %v, want %v", lifetime, err, want)
 		}
+	}
+}
+
+// The time in which a stream had nothing to deliver begins with its last message. It must not be
+// added to the time of an answer that came meanwhile, or what is skipped next looks young.
+func TestIdleTimeIsNotCountedFromAnAnswer(t *testing.T) {
+	t.Parallel()
+	began := time.Unix(1_000_000, 0)
+	at := func(after time.Duration) kvclient.StreamState {
+		s := streamAt(10, 1)
+		s.At, s.Lifetime = began.Add(after), time.Second
+		return s
+	}
+	clock := began
+	f := newFeed(newHub(Options{}.withDefaults()), bucketB)
+	f.now = func() time.Time { return clock }
+	f.startAt(nil, at(0))
+	if _, err := f.compareAnswer(f.newQuestion(), at(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	clock = began.Add(time.Minute + 3*time.Second)
+	late := entry("k", 12, kvclient.Put) // 11 was skipped
+	late.Created = clock
+	f.takeArrival(kvclient.Arrival{Entries: []kvclient.Entry{late}, Idle: time.Minute})
+	if f.void != ReasonHorizon {
+		t.Error("what was skipped may be 3 s old, and a marker lives for 1 s")
 	}
 }

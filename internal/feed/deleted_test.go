@@ -12,11 +12,11 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// Who resumes in the moment between a bucket's deletion and the feed's learning of it is told
-// that it is deleted, and neither refused nor reset.
-func TestResumeWhileTheBucketIsDeleted(t *testing.T) {
+// A subscription that resumes in the moment between a bucket's deletion and the feed's learning of
+// it is told that the bucket is deleted, and is neither refused nor reset.
+func TestResumeDuringADeletionIsToldOfIt(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	for i := range 20 {
 		name := fmt.Sprint("b", i)
 		kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: name, Storage: jetstream.MemoryStorage})
@@ -27,9 +27,12 @@ func TestResumeWhileTheBucketIsDeleted(t *testing.T) {
 			t.Fatal(err)
 		}
 		resumed := l.resume(t, name, &point)
-		first := resumed.until("news", func(e feed.Event) bool { return e.Kind != feed.Stale && e.Kind != feed.Live })
+		first := resumed.until("an event about the bucket", func(e feed.Event) bool {
+			return e.Kind != feed.Stale && e.Kind != feed.Live
+		})
 		if first.Kind != feed.BucketDeleted {
-			t.Errorf("first told kind %d %s, want that the bucket is deleted", first.Kind, first.Reason)
+			t.Errorf("the first event is of kind %d %s, want BucketDeleted",
+				first.Kind, first.Reason)
 		}
 		w.untilKind(feed.BucketDeleted)
 		resumed.Close()
@@ -43,10 +46,11 @@ func (l *lab) resume(t *testing.T, bucket string, point *feed.Point) *watcher {
 	return l.watch(t, bucket, feed.SubscribeOptions{Resume: point})
 }
 
-// Who comes in the moment in which the feed has lost its source, and not yet asked why, waits for the answer.
-func TestSubscribeWhileTheSourceIsLost(t *testing.T) {
+// A subscription that comes in the moment in which the feed has lost its source, and has yet to
+// ask why, waits for the answer.
+func TestSubscribeWaitsWhileTheSourceIsLost(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	config := jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}
 	l.bucket(t, config)
 	l.watch(t, "b", feed.SubscribeOptions{}).untilKind(feed.Synced)
@@ -64,7 +68,7 @@ func TestSubscribeWhileTheSourceIsLost(t *testing.T) {
 			switch {
 			case err == nil:
 				s.Close()
-			case !errors.Is(err, kvclient.ErrBucketNotFound): // which it was a moment ago
+			case !errors.Is(err, kvclient.ErrBucketNotFound): // it was missing a moment ago
 				t.Fatal(err)
 			}
 		}

@@ -14,15 +14,16 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A writer that never rests keeps a stream from being exact only for moments, though each of its
-// values overwrites the one before. With many writers an exact point is rare, and none is wrong.
-// (Where the stream's last number had to be the feed's own, 1 % of the bookmarks were exact beside
-// one writer, and half of all waits for one took more than 0.1 s.)
-func TestExactBesideBusyWriters(t *testing.T) {
+// A writer that never rests keeps a subscription from being exact only for moments, though each of
+// its values overwrites the one before. With many writers an exact point is rare, and none is
+// wrong. Where the stream's last number had to be the feed's own, 1 % of the bookmarks were exact
+// beside one writer, and half of all waits for an exact one took more than 0.1 s.
+func TestExactPointsComeBesideBusyWriters(t *testing.T) {
 	for writers, share := range map[int]float64{1: 0.3, 8: 0} {
 		t.Run(fmt.Sprintf("%d writers", writers), func(t *testing.T) {
-			l := start(t, feed.Options{})
-			kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+			l := newLab(t, feed.Options{})
+			config := jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}
+			kv := l.bucket(t, config)
 			put(t, kv, "k", "0")
 			w := l.watch(t, "b", feed.SubscribeOptions{})
 			w.untilExact(1)
@@ -51,14 +52,15 @@ func TestExactBesideBusyWriters(t *testing.T) {
 			}
 			for revision, value := range claims {
 				if want, known := stored.Load(revision); known && want != value {
-					t.Errorf("at %d, which was called exact, it had %q; stored is %q", revision, value, want)
+					t.Errorf("at %d, which was called exact, it had %q; stored is %q",
+						revision, value, want)
 				}
 			}
 		})
 	}
 }
 
-// overwrite lets writers put values under one key until stop is set. Stored has them by revision.
+// overwrite lets writers put values under one key until stop is set. stored has them by revision.
 func overwrite(t *testing.T, kv jetstream.KeyValue, writers int) (
 	stop *atomic.Bool, work *sync.WaitGroup, stored *sync.Map,
 ) {
@@ -82,7 +84,7 @@ func overwrite(t *testing.T, kv jetstream.KeyValue, writers int) (
 // A bookmark that is not exact is followed by an event as soon as the state is, though nobody asks
 // again and the writer never rests.
 func TestExactPointFollowsABookmarkThatIsNotExact(t *testing.T) {
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	put(t, kv, "k", "0")
 	w := l.watch(t, "b", feed.SubscribeOptions{})

@@ -2,46 +2,81 @@ package feed
 
 import "kvgateway/internal/kvclient"
 
-// An exactness knows at which positions the changes that a feed has read, folded, give exactly the
-// bucket's state. A position can be otherwise because a consumer never delivers a message that was
-// overwritten before its turn came: the feed sees that its number is skipped, but not which key it
-// had, and until the message that took its place has come the fold has an older value of that key.
+// An exactness knows which positions are exact: at which of them the changes that a feed has read,
+// folded, give exactly the bucket's state.
 //
-// The rule (contract 5.4): a position p is exact if no number was skipped since the last exact one.
-// It is also exact if p ≥ L, where L is the stream's last number as its leader gave it in answer to
-// a question that was sent after the feed had seen the last skipped number x ≤ p.
+// A position can be otherwise because a consumer never delivers a message that was overwritten
+// before its turn came. Buckets with a history of 1 skip such messages all the time. The feed sees
+// that a number is skipped, but not which key it had; until the message that took its place has
+// come, the fold has an older value of that key.
 //
-// The proof: take any skipped number up to p, and follow the messages that overwrote each other on
-// its key, from that number to the first one, y, that was not skipped. The one before y was passed
-// over because y was stored already; the feed saw that at x at the latest, and asked later. So
-// y ≤ L ≤ p: y has come, and every key whose messages were skipped has its newer one.
+// # The rule
+//
+// (Contract 5.4.) A position p is exact if no number was skipped since the last exact one. It is
+// also exact if p ≥ L, where L is the stream's last number as its leader gave it in answer to a
+// question that was sent after the feed had seen the last skipped number x ≤ p.
+//
+// # The proof
+//
+// Take any skipped number up to p, and follow the messages that overwrote each other on its key,
+// from that number to the first one, y, that was not skipped. The one before y was passed over
+// because y was stored already; the feed saw that at x at the latest, and asked later. So y ≤ L ≤
+// p: y has come, and every key whose messages were skipped has its newer one.
 //
 // What is removed without being overwritten has no such y. Those removals are not decided here: a
 // feed resets its subscriptions when it learns of one.
 //
-// States: exact (owed is false), owing an answer (bound is 0), and owing the messages up to bound.
-// A skip leads to the second from each of them, an answer from the second to the third, and the
-// messages back to the first. Positions are passed in, since they are the feed's; f.mu guards it.
+// # States
+//
+//	exact            owed is false
+//	owes an answer   owed is true and bound is 0: no question was answered since the last skip
+//	owes messages    owed is true and bound is not 0: exact once the position has reached bound
+//	disclaimed       nothing is exact until begin
+//
+// A skip leads from each of the first three to the second, an answer from the second to the third,
+// and the messages back to the first. Positions are passed in, since they are the feed's.
+//
+// # How often a position is exact
+//
+// An earlier rule asked for equality with the last number. Beside one writer of one key 1 % of the
+// bookmarks were exact under it, and 88 % are under this one; half of the waits for an exact
+// bookmark took 170 ms, and now 0.2 ms. Beside eight writers that store 45,000 values a second on
+// one key exact positions stay rare (0.2 %). While a subscription wants to know, questions are
+// sent beside the changes (see [inquiry]). A bookmark that is not exact is followed by one that is
+// as soon as there is such a position, unless that takes longer than a second. TestInterleavings
+// asks, answers and delivers in every order.
+//
+// A subscription claims an exact position only from the stream's last revision at the end of its
+// snapshot on (Subscription.syncFrom), since an entry that the snapshot missed was overwritten by
+// a message up to there. A subscription behind the feed is exact within the last run of positions
+// that were.
+//
+// The feed's mutex guards an exactness.
 type exactness struct {
-	// void: no position is exact, whatever comes, until the feed begins anew.
-	void bool
+	// disclaimed: no position is exact, whatever comes, until the log begins anew.
+	disclaimed bool
 	// owed: something was skipped since the last exact position.
 	owed bool
 	// skips counts what was skipped, so that a question can tell whether more was since.
 	skips uint64
-	// bound, while owed, is L: the first position that is exact if nothing more is skipped. 0 means
-	// that the stream has not been asked since the last skip.
+	// bound, while owed, is L: the first position that is exact if nothing more is skipped. 0
+	// means that no question was answered since the last skip.
 	bound kvclient.Revision
-	// run begins the positions that are exact now, which end at the feed's. It counts if not owed.
+	// run is the first of the positions that are exact now, which end at the feed's. It counts if
+	// owed is false.
 	run kvclient.Revision
-	// past is the last run before that: its positions stay exact for those who are behind the feed.
+	// past is the last run before that: its positions stay exact for subscriptions that are behind
+	// the feed.
 	past struct{ from, to kvclient.Revision }
 }
 
 // A question to the stream about its last number remembers what the feed knew when it was sent.
 type question struct {
-	skips    uint64
+	// skips is exactness.skips as it was.
+	skips uint64
+	// position is the feed's as it was.
 	position kvclient.Revision
+	// absences is the feed's as it was.
 	absences uint64
 }
 
@@ -49,10 +84,10 @@ type question struct {
 func (e *exactness) begin(position kvclient.Revision) { *e = exactness{run: position} }
 
 // disclaim makes no position exact until the next begin.
-func (e *exactness) disclaim() { *e = exactness{void: true, owed: true, skips: e.skips + 1} }
+func (e *exactness) disclaim() { *e = exactness{disclaimed: true, owed: true, skips: e.skips + 1} }
 
-// read notes that the message next came when everything up to position had been read. What lies
-// between them is skipped.
+// read notes that the message with the number next came when everything up to position had been
+// read. What lies between them is skipped.
 func (e *exactness) read(position, next kvclient.Revision) {
 	if next != position+1 {
 		e.skip(position)
@@ -67,7 +102,7 @@ func (e *exactness) pass(position, to kvclient.Revision) {
 	}
 }
 
-// skip notes that something behind the position was skipped.
+// skip notes that something after the position was skipped.
 func (e *exactness) skip(position kvclient.Revision) {
 	if !e.owed {
 		e.past.from, e.past.to = e.run, position
@@ -78,7 +113,7 @@ func (e *exactness) skip(position kvclient.Revision) {
 
 // reach notes that everything up to the position was read, or skipped before the last question.
 func (e *exactness) reach(position kvclient.Revision) {
-	if e.owed && e.bound > 0 && position >= e.bound && !e.void {
+	if e.owed && e.bound > 0 && position >= e.bound && !e.disclaimed {
 		e.owed, e.run = false, e.bound
 	}
 }
@@ -88,36 +123,37 @@ func (e *exactness) ask(position kvclient.Revision) question {
 	return question{skips: e.skips, position: position}
 }
 
-// answered takes the leader's answer to a question. It does not count if more was skipped since the
-// question was sent.
+// answered takes the leader's answer to a question. It does not count if more was skipped since
+// the question was sent.
 func (e *exactness) answered(q question, last, position kvclient.Revision) {
 	if q.skips != e.skips || !e.owed {
 		return
 	}
-	if e.bound == 0 { // the first answer is the least
+	if e.bound == 0 { // later answers can only be greater
 		e.bound = max(last, q.position)
 	}
 	e.reach(position)
 }
 
-// tellExact wakes the subscriptions that wait for an exact position, if there is one. The feed is
-// locked.
-func (f *Feed) tellExact() {
-	if f.exact.owed || len(f.wanting) == 0 {
+// wakeExact wakes the subscriptions that wait for an exact position, if there is one. f.mu must be
+// held.
+func (f *Feed) wakeExact() {
+	if f.exact.owed || len(f.wantExact) == 0 {
 		return
 	}
-	for s := range f.wanting {
+	for s := range f.wantExact {
 		s.wake()
 	}
-	clear(f.wanting)
+	clear(f.wantExact)
 }
 
-// unasked reports whether a question would help: something was skipped since the last one.
-func (e *exactness) unasked() bool { return e.owed && e.bound == 0 && !e.void }
+// unasked reports whether a question would help: whether something was skipped since the last one
+// that was answered.
+func (e *exactness) unasked() bool { return e.owed && e.bound == 0 && !e.disclaimed }
 
-// holds reports whether a position is exact while the feed is at another, or at the same.
+// holds reports whether the position at is exact while the feed is at position.
 func (e *exactness) holds(at, position kvclient.Revision) bool {
-	if e.void {
+	if e.disclaimed {
 		return false
 	}
 	now := !e.owed && e.run <= at && at <= position

@@ -9,7 +9,8 @@ import (
 )
 
 func TestExactnessFollowsTheRule(t *testing.T) {
-	// An act is something that the feed learns; then it claims a position to be exact, or does not.
+	// An act is something that the feed learns. Afterwards it claims a position to be exact, or
+	// does not.
 	type act func(e *exactness, position *kvclient.Revision, q *question)
 	read := func(next kvclient.Revision) act {
 		return func(e *exactness, position *kvclient.Revision, _ *question) {
@@ -25,29 +26,80 @@ func TestExactnessFollowsTheRule(t *testing.T) {
 	}
 	ask := func(e *exactness, position *kvclient.Revision, q *question) { *q = e.ask(*position) }
 	answer := func(last kvclient.Revision) act {
-		return func(e *exactness, position *kvclient.Revision, q *question) { e.answered(*q, last, *position) }
+		return func(e *exactness, position *kvclient.Revision, q *question) {
+			e.answered(*q, last, *position)
+		}
 	}
 	disclaim := func(e *exactness, _ *kvclient.Revision, _ *question) { e.disclaim() }
 	for name, tc := range map[string]struct {
-		acts  []act
-		exact map[kvclient.Revision]bool // positions that are claimed, or not; it begins at 10
+		acts []act
+		// exact says which positions are claimed, and which are not. The feed begins at 10.
+		exact claims
 	}{
-		"nothing skipped":               {[]act{read(11), read(12)}, claims{9: false, 10: true, 12: true, 13: false}},
-		"a skip":                        {[]act{read(11), read(13)}, claims{10: true, 11: true, 12: false, 13: false}},
-		"a skip, and all has come":      {[]act{read(12), ask, answer(12)}, claims{10: true, 11: false, 12: true}},
-		"a skip, and more is stored":    {[]act{read(12), ask, answer(14), read(13)}, claims{12: false, 13: false}},
-		"all that was stored came":      {[]act{read(12), ask, answer(14), read(13), read(14), read(15)}, claims{13: false, 14: true, 15: true}},
-		"came while it was asked":       {[]act{read(12), ask, read(13), read(14), answer(13)}, claims{12: false, 13: true, 14: true}},
-		"a skip after the question":     {[]act{read(12), ask, read(14), answer(12)}, claims{12: false, 14: false}},
-		"a skip after the answer":       {[]act{read(12), ask, answer(14), read(15)}, claims{14: false, 15: false}},
-		"asked before the skip":         {[]act{ask, read(12), answer(12)}, claims{12: false}},
-		"a second answer is no better":  {[]act{read(12), ask, answer(13), ask, answer(15), read(13)}, claims{13: true}},
-		"passed over, and asked again":  {[]act{pass(14), ask, answer(14)}, claims{10: true, 12: false, 14: true}},
-		"passed over, not asked again":  {[]act{pass(14)}, claims{10: true, 14: false}},
-		"void, whatever is answered":    {[]act{disclaim, ask, answer(10), read(11)}, claims{10: false, 11: false}},
-		"behind the last run but one":   {[]act{read(11), read(13), ask, answer(13), read(15)}, claims{11: false, 13: true, 15: false}},
-		"a leader that knows less":      {[]act{read(12), ask, answer(11)}, claims{11: false, 12: true}},
-		"an answer where none is owing": {[]act{ask, answer(20), read(11)}, claims{10: true, 11: true}},
+		"nothing skipped": {
+			[]act{read(11), read(12)},
+			claims{9: false, 10: true, 12: true, 13: false},
+		},
+		"a skip": {
+			[]act{read(11), read(13)},
+			claims{10: true, 11: true, 12: false, 13: false},
+		},
+		"a skip, and all has come": {
+			[]act{read(12), ask, answer(12)},
+			claims{10: true, 11: false, 12: true},
+		},
+		"a skip, and more is stored": {
+			[]act{read(12), ask, answer(14), read(13)},
+			claims{12: false, 13: false},
+		},
+		"all that was stored came": {
+			[]act{read(12), ask, answer(14), read(13), read(14), read(15)},
+			claims{13: false, 14: true, 15: true},
+		},
+		"came while it was asked": {
+			[]act{read(12), ask, read(13), read(14), answer(13)},
+			claims{12: false, 13: true, 14: true},
+		},
+		"a skip after the question": {
+			[]act{read(12), ask, read(14), answer(12)},
+			claims{12: false, 14: false},
+		},
+		"a skip after the answer": {
+			[]act{read(12), ask, answer(14), read(15)},
+			claims{14: false, 15: false},
+		},
+		"asked before the skip": {
+			[]act{ask, read(12), answer(12)},
+			claims{12: false},
+		},
+		"a second answer is no better": {
+			[]act{read(12), ask, answer(13), ask, answer(15), read(13)},
+			claims{13: true},
+		},
+		"passed over, and asked again": {
+			[]act{pass(14), ask, answer(14)},
+			claims{10: true, 12: false, 14: true},
+		},
+		"passed over, not asked again": {
+			[]act{pass(14)},
+			claims{10: true, 14: false},
+		},
+		"disclaimed, whatever is answered": {
+			[]act{disclaim, ask, answer(10), read(11)},
+			claims{10: false, 11: false},
+		},
+		"behind the last run but one": {
+			[]act{read(11), read(13), ask, answer(13), read(15)},
+			claims{11: false, 13: true, 15: false},
+		},
+		"a leader that knows less": {
+			[]act{read(12), ask, answer(11)},
+			claims{11: false, 12: true},
+		},
+		"an answer where none is owing": {
+			[]act{ask, answer(20), read(11)},
+			claims{10: true, 11: true},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var e exactness
@@ -65,32 +117,33 @@ func TestExactnessFollowsTheRule(t *testing.T) {
 	}
 }
 
+// claims says of positions whether they are called exact.
 type claims = map[kvclient.Revision]bool
 
-// However often streams ask, and whatever is skipped, the leader is asked no more often than each
+// However often subscriptions ask, and whatever is skipped, the leader is asked at most once each
 // askEvery, and not at all while nobody wants to know.
 func TestInquiriesAreRare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchedFeed(t)
+		w := newDrivenFeed(t)
 		skip := func(wanted bool) {
-			for r, began := kvclient.Revision(0), time.Now(); time.Since(began) < time.Second; r += 2 {
+			for began := time.Now(); time.Since(began) < time.Second; {
 				position, _ := w.where()
-				w.arrivals <- entryAt(position + 2)
+				w.arrivals <- arrivalAt(position + 2)
 				if wanted {
 					w.mu.Lock()
-					w.wanted = time.Now()
+					w.exactWantedAt = time.Now()
 					w.mu.Unlock()
 				}
 				time.Sleep(time.Millisecond)
 			}
 		}
 		skip(false)
-		if len(w.asked) > 0 {
-			t.Errorf("asked at %v, for nobody", w.asked)
+		if len(w.askedAt) > 0 {
+			t.Errorf("asked at %v, for nobody", w.askedAt)
 		}
 		skip(true)
 		synctest.Wait()
-		if n := len(w.asked); n < 50 || n > 102 {
+		if n := len(w.askedAt); n < 50 || n > 102 {
 			t.Errorf("asked %d times in a second", n)
 		}
 		_ = w.end()

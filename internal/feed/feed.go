@@ -9,99 +9,212 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A state is what a feed knows of its source.
-type state uint8
+// A sourceState is what a feed knows of its source. The table in the package documentation has the
+// transitions.
+type sourceState uint8
 
 const (
-	starting state = iota // it has never been reached
-	live                  //
-	stale                 // it is lost
-	missing               // there is no such bucket
+	// starting: the source has never reached the stream.
+	starting sourceState = iota
+	// live: the source delivers what is stored.
+	live
+	// stale: the source is lost, and what is known may be old.
+	stale
+	// missing: there is no such bucket.
+	missing
 )
 
-// maxMarkers bounds the markers that a feed remembers. Of one that is forgotten nobody can tell later that its purge was harmless.
+// maxMarkers bounds the markers that a feed remembers. Of a marker that it has forgotten, nobody
+// can say later that its purge was harmless.
 const maxMarkers = 1 << 16
 
-// A Feed is the live view of one bucket.
+// A Feed is the live view of one bucket: a source, a log, and the subscriptions that follow it.
+//
+// # Lives
+//
+// The hub makes a feed for the first user of a bucket and drops it some time after the last one
+// has left. While the bucket is missing the feed rests: it keeps its subscriptions and has no
+// goroutine. Where it has a place among the feeds that rest, it gives back the one that it had
+// among those with a source.
+//
+// The log of a feed begins when the source first reaches the stream, at the stream's last
+// revision. It begins anew, with a new generation and a new era, whenever what was delivered may
+// not be so any more; then every subscription that was there is reset. Otherwise it goes on after
+// each loss of the source, at the same position. Feed.adopt decides between the two at each start
+// of the source.
+//
+// # What the feed can answer for
+//
+// Six revisions bound what the feed can say of the past. All of them count in the present epoch.
+//
+//	log.horizon        the log has every change above it
+//	storeHorizon       everything that happened above it can be told from the store: nothing was
+//	                   removed since without a trace
+//	trustedFrom        points from here on are of this history, if they were read from the stream;
+//	                   0 if all are, since the stream is whole and no reset has voided any
+//	othersTrustedFrom  points from here on are of this history that other gateways gave out, once
+//	                   othersNoticed is set
+//	purgedTo           markers up to here may have been purged from the store
+//	position           everything up to here has been read
+//
+// A subscription may resume at a point if the point is of this history (vouches) and if everything
+// after it can be told, by the log or by the store (covers).
+//
+// # Invariants
+//
+// storeHorizon ≤ position, purgedTo ≤ position, and log.horizon ≤ position. othersTrustedFrom ≤
+// position + 1; it is 0 until othersNoticed is set. The era is wholeEra only if trustedFrom is 0.
+// A feed that rests has restPlace or place, and one with a source has place. Each change in the log
+// has a revision above log.horizon and at most position. If a key is in markers, the last entry of
+// the key that the feed has read is a marker of that revision. A reading in readings has at least
+// one reader, or ended less than shareFor ago.
 type Feed struct {
-	hub  *Hub
+	// hub has this feed among its feeds.
+	hub *Hub
+	// name is the bucket's.
 	name kvclient.BucketName
 
-	// Guarded by hub.mu.
-	users     int
-	resting   bool        // its bucket is missing, and it has no source
-	lingering *time.Timer // ends it; nil while it has users
-	idleSince time.Time   // when the last user left
-	owner     string      // who has its place
-	place     *bound.Hold
-	cancel    context.CancelFunc // ends its source
+	// The following are guarded by hub.mu.
 
-	mail       *mailbox
-	checkSoon  chan struct{}
-	sourceSide // of the goroutine that runs the source
+	// users counts the subscriptions that are open or being opened.
+	users int
+	// resting: the bucket is missing, and the feed has no source.
+	resting bool
+	// lingerTimer ends the feed when it fires; nil while the feed has users.
+	lingerTimer *time.Timer
+	// idleSince is when the last user left.
+	idleSince time.Time
+	// owner is the client whose share of places and log memory the feed uses.
+	owner string
+	// place is what the feed takes of Hub.feedPlaces. It is empty while the feed rests and has
+	// restPlace.
+	place *bound.Hold
+	// restPlace is what the feed takes of Hub.restPlaces. It is taken when a subscription waits
+	// for the bucket, or when the feed comes to rest, and given back when the feed is roused or the
+	// source has found the bucket.
+	restPlace *bound.Hold
+	// stopSource ends the source's goroutine.
+	stopSource context.CancelFunc
 
-	mu         sync.Mutex
-	state      state
-	lost       error // why the source is missing, or was never reached
-	settled    chan struct{}
-	generation uint64 // rises with every reset
-	reason     string // of the last reset
-	bucket     *kvclient.Bucket
-	epoch      kvclient.Epoch
-	position   kvclient.Revision          // everything up to here has been read
-	exact      exactness                  // at which positions the changes up to there give exactly the bucket's state
-	wanting    map[*Subscription]struct{} // those that wait for an exact position; see Subscription.wantsExact
-	wanted     time.Time                  // a subscription asked whether the state is exact, last at this time, and it was not
-	since      kvclient.Revision          // the store, too, can tell what happened after this
-	trusted    kvclient.Revision          // points from here on are of this history
-	era        string                     // of this feed since its last reset; it names no other
-	lifetime   time.Duration              // after which the store may forget; 0 if it does not
-	discards   bool                       // it does for want of room, and never tells what: nothing is exact
-	terms      kvclient.Terms             // on which the bucket keeps its entries: what was reported follows from them
-	log        changeLog
-	markers    map[string]kvclient.Revision // keys whose last entry is a marker that was read
-	interest   interests
-	subs       map[*Subscription]struct{}
-	readings   map[readingKey]*reading
-	ahead      kvclient.Revision              // the greatest that a subscription has come with, by another gateway's word
-	snapshots  map[kvclient.Revision]struct{} // that were begun in this era, by what they stand for; see knowsSnapshot
-	purged     kvclient.Revision              // markers up to here may have been purged since the log began
-	purges     map[string]time.Time           // of keys with markers, when they were
-	due        []*reading                     // that are to be started
-	awaited    []awaited
-	// positionCheck is the check of the message at the position; zero if it is not known.
+	// mail holds advisories until the source's goroutine handles them.
+	mail *mailbox
+	// verifySoon has a token while a verification was asked for; its capacity is 1.
+	verifySoon chan struct{}
+	// sourceSide is what only the source's goroutine may touch.
+	sourceSide
+
+	// mu guards all that follows, and the fields of the subscriptions.
+	mu sync.Mutex
+	// state is what is known of the source.
+	state sourceState
+	// sourceErr says why the source is missing, or was never reached; nil while it is live.
+	sourceErr error
+	// settled is closed once it is known whether there is a source. It is made anew when the
+	// source is lost, or has to be asked for again.
+	settled chan struct{}
+	// generation rises with every reset of the feed. Subscriptions of an earlier one are to be
+	// reset.
+	generation uint64
+	// lastReset is the reason of the last reset; "" before the first.
+	lastReset string
+	// bucket is the bucket as the last start of the source found it.
+	bucket *kvclient.Bucket
+	// epoch is the stream's; "" before the first start.
+	epoch kvclient.Epoch
+	// position is the revision up to which everything has been read, or is known to be gone.
+	position kvclient.Revision
+	// positionCheck is the check of the message at position; zero if it is not known.
 	positionCheck kvclient.Check
+	// exact knows at which positions the changes, folded, give exactly the bucket's state.
+	exact exactness
+	// wantExact has the subscriptions that wait for an exact position; see
+	// Subscription.wantsExact.
+	wantExact map[*Subscription]struct{}
+	// exactWantedAt is when a subscription last asked whether its state is exact, and it was not.
+	exactWantedAt time.Time
+	// storeHorizon is the revision above which the store, too, can tell what happened.
+	storeHorizon kvclient.Revision
+	// trustedFrom is the first revision whose points, if they were read from the stream, are
+	// certainly of this history; see vouches.
+	trustedFrom kvclient.Revision
+	// era names the time since the last reset of this feed. No other feed has the same name, but
+	// for wholeEra.
+	era string
+	// begunAt is when the log began, by the gateway's clock.
+	begunAt time.Time
+	// othersNoticed: the log began so long ago that every other gateway must have noticed since
+	// why it did.
+	othersNoticed bool
+	// othersTrustedFrom is the first revision whose points are certainly of this history when
+	// another gateway gave them out; 0 until othersNoticed is set.
+	othersTrustedFrom kvclient.Revision
+	// lifetime is the least time after which the store may forget a message without a word; 0 if
+	// it never does.
+	lifetime time.Duration
+	// terms are those under which the bucket keeps its entries. What was reported of their ends
+	// follows from them. While terms.Discards is set no position is exact.
+	terms kvclient.Terms
+	// log has the recent changes.
+	log changeLog
+	// markers has the keys whose last entry that was read is a marker, with its revision.
+	markers map[string]kvclient.Revision
+	// interests finds the subscriptions whose filters match a key.
+	interests interests
+	// subs has all attached subscriptions.
+	subs map[*Subscription]struct{}
+	// readings has those that can still be joined.
+	readings map[readingKey]*reading
+	// dueReadings are to be started by startReadings, once the lock is released.
+	dueReadings []*reading
+	// maxResumed is the greatest revision at which a subscription has resumed. It is beyond
+	// position if another gateway, which had read more, gave that point out.
+	maxResumed kvclient.Revision
+	// snapshotsBegun has the revisions of the snapshots that were begun in this stretch; see
+	// knowsSnapshot.
+	snapshotsBegun map[kvclient.Revision]struct{}
+	// purgedTo: markers up to this revision may have been purged since the log began.
+	purgedTo kvclient.Revision
+	// purgedAt says when the messages of a key with a marker were last purged, by the server's
+	// clock.
+	purgedAt map[string]time.Time
+	// awaiting has those that wait for a position, in no order.
+	awaiting []awaiter
 	// losses counts how often the log went on after the source was lost.
 	losses uint64
-	// adopted is closed, and made anew, when the source has started once more.
-	adopted  chan struct{}
-	forgiven purged // since known was seen, and concerns nobody
-	// absences counts the subscriptions that found the bucket missing before the source did. After
-	// as many of them as refuted says, the source has found it there. See [Subscription.absence].
+	// adopted is closed, and made anew, at each start of the source.
+	adopted chan struct{}
+	// harmlessPurges counts what purges removed since lastTally without changing anything that a
+	// subscription holds. The counts of the stream are compared after subtracting it.
+	harmlessPurges purgeCount
+	// absences numbers the subscriptions that found the bucket missing before the source did;
+	// refuted is the number up to which the source has since found it there. See
+	// Subscription.absence.
 	absences, refuted uint64
 }
 
+// newFeed returns a feed without a place and without a source.
 func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 	return &Feed{
-		hub:        h,
-		name:       name,
-		mail:       newMailbox(h.advisories),
-		checkSoon:  make(chan struct{}, 1),
-		settled:    make(chan struct{}),
-		adopted:    make(chan struct{}),
-		log:        changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},
-		markers:    make(map[string]kvclient.Revision),
-		purges:     make(map[string]time.Time),
-		interest:   newInterests(),
-		subs:       make(map[*Subscription]struct{}),
-		wanting:    make(map[*Subscription]struct{}),
-		readings:   make(map[readingKey]*reading),
-		snapshots:  make(map[kvclient.Revision]struct{}),
-		sourceSide: sourceSide{now: time.Now, lastWord: time.Now},
+		hub:            h,
+		name:           name,
+		mail:           newMailbox(h.mailboxLimit),
+		verifySoon:     make(chan struct{}, 1),
+		settled:        make(chan struct{}),
+		adopted:        make(chan struct{}),
+		log:            changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},
+		markers:        make(map[string]kvclient.Revision),
+		purgedAt:       make(map[string]time.Time),
+		interests:      newInterests(),
+		subs:           make(map[*Subscription]struct{}),
+		wantExact:      make(map[*Subscription]struct{}),
+		readings:       make(map[readingKey]*reading),
+		snapshotsBegun: make(map[kvclient.Revision]struct{}),
+		sourceSide:     sourceSide{now: time.Now, lastHeard: time.Now},
 	}
 }
 
-// settle waits until the feed has reached its source, or knows that there is none. It returns why it has not.
+// settle waits until it is known whether there is a source. It returns nil if the source is live,
+// or else why there is none.
 func (f *Feed) settle(ctx context.Context) error {
 	turn := bound.TurnOf(ctx)
 	turn.Pause()
@@ -119,7 +232,8 @@ func (f *Feed) settle(ctx context.Context) error {
 	}
 }
 
-// unsettled returns what is closed when it is known whether there is a source; nil if it is, with why there is none.
+// unsettled returns a channel that is closed when it is known whether there is a source. If it is
+// known already, the channel is nil and why says why there is no source, nil if there is one.
 func (f *Feed) unsettled() (until <-chan struct{}, why error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -131,10 +245,10 @@ func (f *Feed) unsettled() (until <-chan struct{}, why error) {
 	if f.state == live {
 		return nil, nil
 	}
-	return nil, f.lost
+	return nil, f.sourceErr
 }
 
-// unsettle makes subscribers wait until the source has been asked for once more.
+// unsettle makes new subscribers wait until the source has been asked for once more.
 func (f *Feed) unsettle() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -145,10 +259,11 @@ func (f *Feed) unsettle() {
 	}
 }
 
-// setState notes what is known of the source and wakes whoever waits to hear it.
-func (f *Feed) setState(s state, why error) {
+// setState notes what is known of the source, and why it is not live. If that is another state,
+// all subscriptions are woken. A source that has never been reached does not become stale.
+func (f *Feed) setState(s sourceState, why error) {
 	f.mu.Lock()
-	f.lost = why
+	f.sourceErr = why
 	before := f.state
 	if before != starting || s != stale {
 		f.state = s
@@ -156,7 +271,8 @@ func (f *Feed) setState(s state, why error) {
 	select {
 	case <-f.settled:
 		if before == live && s == stale {
-			f.settled = make(chan struct{}) // why is known when the source has been asked for again
+			// The reason is known only when the source has been asked for again.
+			f.settled = make(chan struct{})
 		}
 	default:
 		close(f.settled)
@@ -167,186 +283,14 @@ func (f *Feed) setState(s state, why error) {
 	}
 }
 
+// isLive reports whether there is a source. f.mu must not be held.
 func (f *Feed) isLive() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.state == live
 }
 
-// adopt takes over where the stream is, at the start and after every loss of the source. It returns from where to read on.
-// Begun tells that the log begins there.
-func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (position kvclient.Revision, begun bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.bucket = b
-	close(f.adopted)
-	f.adopted = make(chan struct{})
-	if s.Lifetime > 0 && f.lifetime == 0 {
-		f.since = max(f.since, f.position) // of markers before that nobody knows which were there
-	}
-	// What a stream discarded before it was told not to is gone, and nobody knows which it was.
-	changed := s.Terms != f.terms || f.discards && !s.Discards
-	f.lifetime, f.discards, f.terms = s.Lifetime, s.Discards, s.Terms
-	if s.Discards {
-		f.exact.disclaim()
-	}
-	switch {
-	case f.epoch == "" && f.generation == 0:
-		f.begin(s)
-		return f.position, true
-	case s.Epoch != f.epoch:
-		reset = ReasonEpoch
-	case s.Last < f.position, s.Last < f.awaitedEnd():
-		reset = ReasonAhead
-	case changed:
-		reset = ReasonConfig
-	}
-	if reset == "" {
-		return f.position, false
-	}
-	before, trusted := f.position, f.trusted
-	f.begin(s)
-	if reset != ReasonEpoch {
-		f.distrust(reset, before)
-		f.trusted = max(f.trusted, trusted) // what an earlier reset voided may still be around
-	}
-	f.generation++
-	f.reason = reset
-	for sub := range f.subs {
-		sub.wake()
-	}
-	return f.position, true
-}
-
-// awaitedEnd is the greatest revision up to which a subscription has yet to be told of everything: the
-// stream had it. f.mu must be held.
-func (f *Feed) awaitedEnd() (end kvclient.Revision) {
-	for s := range f.subs {
-		if s.syncDue && s.generation == f.generation {
-			end = max(end, s.syncFrom)
-		}
-	}
-	return end
-}
-
-// begin starts the log anew where the stream is now.
-func (f *Feed) begin(s kvclient.StreamState) {
-	f.epoch, f.position, f.positionCheck = s.Epoch, s.Last, kvclient.CheckOf(s.LastTime)
-	if f.exact.begin(s.Last); s.Discards {
-		f.exact.disclaim()
-	}
-	f.since, f.purged, f.trusted, f.era = s.Last, 0, s.Last+1, newEra()
-	if s.NothingRemoved() {
-		f.trusted = 0
-		if s.Lifetime == 0 { // markers that were there may vanish without a word
-			f.since = 0
-		}
-	}
-	for _, a := range f.awaited {
-		a.tell() // what it waits for may never come
-	}
-	f.awaited = nil
-	clear(f.wanting)
-	f.log.restart(s.Last, f.positionCheck)
-	clear(f.markers)
-	clear(f.purges)
-	clear(f.readings)
-	clear(f.snapshots)
-	f.ahead = 0
-}
-
-// take appends what the source delivered and wakes the subscriptions that it concerns. It does so without the lock: each that is woken asks
-// for it at once, on another processor, and a thousand that find it taken are put to sleep once more.
-func (f *Feed) take(entries []kvclient.Entry) {
-	f.enter(entries)
-	for i, wake := range f.woken {
-		f.woken[i] = nil
-		wake()
-	}
-	f.woken = f.woken[:0]
-}
-
-// enter appends what the source delivered, and leaves in woken how to wake the subscriptions that have something to tell now.
-func (f *Feed) enter(entries []kvclient.Entry) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	now := f.now()
-	for i := range entries {
-		e := &entries[i]
-		if e.Revision <= f.position {
-			continue
-		}
-		late := f.delays.beyond(now.Sub(e.Created), now)
-		if e.Revision != f.position+1 && f.lifetime > 0 && late > f.lifetime*9/10 {
-			f.void = ReasonHorizon // it may have been a marker, which vanished before it was read
-		}
-		f.exact.read(f.position, e.Revision)
-		f.position, f.positionCheck, f.mark = e.Revision, e.Check, mark{e.Revision, e.Created}
-		if e.RolledUpAll {
-			f.exact.disclaim()
-			f.void = ReasonPurged
-		}
-		if e.Key == "" {
-			f.log.pass(e.Position)
-			continue // outside the grammar
-		}
-		f.remember(e)
-		f.log.add(&Change{Entry: *e, feed: f})
-		f.interest.Match(e.Key, func(s *Subscription) {
-			if s.arrived(e.Revision) {
-				f.woken = append(f.woken, s.wake)
-			}
-		})
-	}
-	f.hub.stats.Changes.Add(uint64(len(entries)))
-	f.tell()
-	f.tellExact()
-}
-
-// remember keeps what is needed to judge a purge. What was stored over a marker, and purged with it, may be on its way still when the
-// word of the purge has come.
-func (f *Feed) remember(e *kvclient.Entry) {
-	if at, known := f.purges[e.Key]; known {
-		delete(f.purges, e.Key)
-		if !e.IsMarker() && e.Created.Before(at) {
-			f.void = ReasonPurged
-		}
-	}
-	if !e.IsMarker() {
-		delete(f.markers, e.Key)
-		return
-	}
-	if len(f.markers) >= maxMarkers {
-		clear(f.markers)
-		f.forgo(e.Revision) // the store may lose them, and nobody would know
-	}
-	f.markers[e.Key] = e.Revision
-}
-
-// harmless reports whether the purge of a key's messages changes nothing that a subscription holds:
-// the key's last entry was a marker, and was read. A subscription that has come with more than the
-// feed has read may hold a later value. One that comes with an older position does not hear of the
-// marker from the store any more.
-func (f *Feed) harmless(key string, at time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	marker, deleted := f.markers[key]
-	if !deleted || f.ahead > f.position {
-		return false
-	}
-	if len(f.purges) >= maxMarkers {
-		clear(f.purges)
-	}
-	f.purges[key] = at
-	f.forgo(marker)
-	return true
-}
-
-// forgo notes that the store may lack markers up to a revision. The feed is locked.
-func (f *Feed) forgo(marker kvclient.Revision) {
-	f.since, f.purged = max(f.since, marker), max(f.purged, marker)
-}
-
+// wakeAll wakes all subscriptions. f.mu must not be held.
 func (f *Feed) wakeAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -355,17 +299,18 @@ func (f *Feed) wakeAll() {
 	}
 }
 
-// unsure notes that the position is not what it seems, until the next start of the source.
-func (f *Feed) unsure() {
+// disclaimExact makes no position exact until the log begins anew.
+func (f *Feed) disclaimExact() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.exact.disclaim()
 }
 
-// soon asks for a check of how exact the position is.
-func (f *Feed) soon() {
+// requestVerify asks for a verification, which can make the position exact. It may be called
+// by any goroutine, with or without f.mu.
+func (f *Feed) requestVerify() {
 	select {
-	case f.checkSoon <- struct{}{}:
+	case f.verifySoon <- struct{}{}:
 	default:
 	}
 }

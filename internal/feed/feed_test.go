@@ -15,6 +15,7 @@ import (
 	"kvgateway/internal/natstest"
 )
 
+// patience is how long tests wait for something that must happen.
 const patience = 20 * time.Second
 
 // A lab is a hub on a nats-server of its own, and a native client of that server.
@@ -25,18 +26,23 @@ type lab struct {
 	js     jetstream.JetStream
 }
 
-func start(t *testing.T, options feed.Options) *lab {
+// newLab starts a server, and a hub that is connected to it.
+func newLab(t *testing.T, options feed.Options) *lab {
 	t.Helper()
 	server := natstest.Start(t, natstest.Options{})
-	return startAt(t, server, server.URL(), options)
+	return newLabAt(t, server, server.URL(), options)
 }
 
-func startAt(t *testing.T, server *natstest.Server, url string, options feed.Options) *lab {
+// newLabAt starts a hub that is connected to the server by a URL, which may be that of a proxy.
+func newLabAt(t *testing.T, server *natstest.Server, url string, options feed.Options) *lab {
 	t.Helper()
-	return connectAt(t, server, kvclient.Options{URL: url}, options)
+	return newLabWith(t, server, kvclient.Options{URL: url}, options)
 }
 
-func connectAt(t *testing.T, server *natstest.Server, at kvclient.Options, options feed.Options) *lab {
+// newLabWith starts a hub whose client is connected with those options.
+func newLabWith(
+	t *testing.T, server *natstest.Server, at kvclient.Options, options feed.Options,
+) *lab {
 	t.Helper()
 	options.Logger = zerolog.Nop()
 	at.Name, at.Logger = "test", options.Logger
@@ -51,7 +57,9 @@ func connectAt(t *testing.T, server *natstest.Server, at kvclient.Options, optio
 		defer cancel()
 		client.Close(ctx)
 	})
-	natstest.Eventually(t, patience, "the client is ready", func() bool { return client.Ready(t.Context()) == nil })
+	natstest.Eventually(t, patience, "the client is ready", func() bool {
+		return client.Ready(t.Context()) == nil
+	})
 	return &lab{server: server, client: client, hub: hub, js: server.JetStream(t)}
 }
 
@@ -73,17 +81,24 @@ func put(t *testing.T, kv jetstream.KeyValue, key, value string) kvclient.Revisi
 	return kvclient.Revision(revision)
 }
 
-// A watcher collects what a subscription tells, and folds it.
+// A watcher collects what a subscription sends, and folds it.
 type watcher struct {
 	*feed.Subscription
-	t      *testing.T
-	wake   chan struct{}
-	told   []feed.Event
-	state  map[string]string
-	staged map[string]string    // after a reset
-	ends   map[string]time.Time // when a value vanishes, as it was reported last
-	last   kvclient.Revision
-	stale  bool // the last word about the source
+	t *testing.T
+	// wake has a token when the subscription has woken the watcher.
+	wake chan struct{}
+	// told has the events that until has not looked at.
+	told []feed.Event
+	// state is what was folded.
+	state map[string]string
+	// staged has what comes between a reset and Synced; nil at other times.
+	staged map[string]string
+	// ends says when a value vanishes, as it was reported last.
+	ends map[string]time.Time
+	// last is the revision of the last change since the last reset.
+	last kvclient.Revision
+	// stale: the source is lost, by the last event about it.
+	stale bool
 }
 
 func newWatcher(t *testing.T) *watcher {
@@ -98,7 +113,8 @@ func (l *lab) watch(t *testing.T, bucket string, options feed.SubscribeOptions) 
 		t.Fatal(err)
 	}
 	w := newWatcher(t)
-	if w.Subscription, err = l.hub.Subscribe(t.Context(), name, options, feed.Token(w.wake)); err != nil {
+	w.Subscription, err = l.hub.Subscribe(t.Context(), name, options, feed.Token(w.wake))
+	if err != nil {
 		t.Fatalf("subscribe: %v", err)
 	}
 	t.Cleanup(w.Close)
@@ -139,11 +155,12 @@ func (w *watcher) until(what string, fits func(feed.Event) bool) feed.Event {
 		select {
 		case <-w.wake:
 		case <-deadline:
-			w.t.Fatalf("not told: %s; told %s", what, describe(w.told))
+			w.t.Fatalf("%s did not come; told %s", what, describe(w.told))
 		}
 	}
 }
 
+// fold folds an event. Revisions must rise between resets.
 func (w *watcher) fold(e feed.Event) {
 	w.t.Helper()
 	switch e.Kind {
@@ -182,10 +199,12 @@ func (w *watcher) untilKind(kind feed.Kind) feed.Event {
 
 func (w *watcher) untilRevision(r kvclient.Revision) feed.Event {
 	w.t.Helper()
-	return w.until(fmt.Sprintf("revision %d", r), func(e feed.Event) bool { return e.Kind == feed.Changed && e.Change.Revision == r })
+	return w.until(fmt.Sprintf("revision %d", r), func(e feed.Event) bool {
+		return e.Kind == feed.Changed && e.Change.Revision == r
+	})
 }
 
-// untilExact waits for a bookmark at least at a revision that says that the state is exact.
+// untilExact waits for a bookmark that is exact, at that revision or above it.
 func (w *watcher) untilExact(at kvclient.Revision) feed.Point {
 	w.t.Helper()
 	var point feed.Point
@@ -214,16 +233,16 @@ func describe(events []feed.Event) string {
 	return text
 }
 
-func (w *watcher) want(state map[string]string) {
+func (w *watcher) wantState(state map[string]string) {
 	w.t.Helper()
 	if fmt.Sprint(w.state) != fmt.Sprint(state) {
 		w.t.Errorf("folded %v, want %v", w.state, state)
 	}
 }
 
-func TestSnapshotThenLive(t *testing.T) {
+func TestSnapshotIsFollowedByLiveChanges(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 3})
 	put(t, kv, "a.1", "x")
 	put(t, kv, "b.1", "x")
@@ -233,7 +252,7 @@ func TestSnapshotThenLive(t *testing.T) {
 	if sync.Keys != 1 || !sync.Exact || sync.Point.Revision != 3 {
 		t.Errorf("synced %+v", sync)
 	}
-	w.want(map[string]string{"a.1": "y"})
+	w.wantState(map[string]string{"a.1": "y"})
 	put(t, kv, "b.2", "z")
 	last := put(t, kv, "a.2", "z")
 	w.untilRevision(last)
@@ -241,12 +260,12 @@ func TestSnapshotThenLive(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.untilExact(last + 1)
-	w.want(map[string]string{"a.2": "z"})
+	w.wantState(map[string]string{"a.2": "z"})
 }
 
-func TestResume(t *testing.T) {
+func TestResumeSendsOnlyWhatCameSince(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -256,27 +275,27 @@ func TestResume(t *testing.T) {
 	last := put(t, kv, "c", "3")
 	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point})
 	w.untilKind(feed.Synced)
-	w.want(map[string]string{"a": "2", "c": "3"})
+	w.wantState(map[string]string{"a": "2", "c": "3"})
 	for name, tc := range map[string]struct {
-		point  feed.Point
-		reason string
+		position kvclient.Position
+		reason   string
 	}{
-		"epoch": {feed.Point{Position: kvclient.Position{Epoch: "abc", Revision: 1}}, feed.ReasonEpoch},
-		"ahead": {feed.Point{Position: kvclient.Position{Epoch: point.Epoch, Revision: last + 1}}, feed.ReasonAhead},
-		"bare":  {feed.Point{Position: kvclient.Position{Revision: 1}}, feed.ReasonUnknownID},
+		"epoch": {kvclient.Position{Epoch: "abc", Revision: 1}, feed.ReasonEpoch},
+		"ahead": {kvclient.Position{Epoch: point.Epoch, Revision: last + 1}, feed.ReasonAhead},
+		"bare":  {kvclient.Position{Revision: 1}, feed.ReasonUnknownID},
 	} {
-		w := l.watch(t, "b", feed.SubscribeOptions{Resume: &tc.point})
+		w := l.watch(t, "b", feed.SubscribeOptions{Resume: &feed.Point{Position: tc.position}})
 		if e := w.untilKind(feed.Reset); e.Reason != tc.reason {
 			t.Errorf("%s: reset for %s", name, e.Reason)
 		}
 		w.untilKind(feed.Synced)
-		w.want(map[string]string{"a": "2", "c": "3"})
+		w.wantState(map[string]string{"a": "2", "c": "3"})
 	}
 }
 
-func TestBucketDeletedAndCreatedAgain(t *testing.T) {
+func TestBucketCreatedAgainIsAReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -286,21 +305,21 @@ func TestBucketDeletedAndCreatedAgain(t *testing.T) {
 	}
 	w.untilKind(feed.BucketDeleted)
 	if w.stale {
-		t.Error("stale, and never live again")
+		t.Error("told Stale, and not Live before BucketDeleted")
 	}
-	w.want(nil)
+	w.wantState(nil)
 	kv = l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "c", "1")
 	if e := w.untilKind(feed.Reset); e.Reason != feed.ReasonEpoch {
 		t.Errorf("reset for %s", e.Reason)
 	}
 	w.untilExact(1)
-	w.want(map[string]string{"c": "1"})
+	w.wantState(map[string]string{"c": "1"})
 }
 
-func TestSourceLostAndBack(t *testing.T) {
+func TestSourceComesBackAfterALoss(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -315,15 +334,15 @@ func TestSourceLostAndBack(t *testing.T) {
 		return err == nil
 	})
 	w.untilExact(2)
-	w.want(map[string]string{"a": "2"})
+	w.wantState(map[string]string{"a": "2"})
 }
 
-// What vanishes without a trace in the stream is a reset; markers that were delivered may go.
-// A sweep takes a while, and its advisories come one for each marker: to count the stream in between
-// is to miss what is told a moment later.
+// Removals without a trace in the stream are a reset, but markers that were delivered may go. A
+// sweep of markers takes a while, and its advisories come one for each: if the stream is counted
+// in between, messages are missing whose purge is reported a moment later.
 func TestSweepOfDeliveredMarkersIsNoReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	const markers = 400
 	for i := range markers {
@@ -341,7 +360,7 @@ func TestSweepOfDeliveredMarkersIsNoReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.untilRevision(put(t, kv, "c", "1"))
-	w.follows(300 * time.Millisecond)
+	w.pollFor(300 * time.Millisecond)
 	for _, e := range w.told {
 		if e.Kind == feed.Reset {
 			t.Fatal("reset for ", e.Reason)
@@ -349,9 +368,9 @@ func TestSweepOfDeliveredMarkersIsNoReset(t *testing.T) {
 	}
 }
 
-func TestPurges(t *testing.T) {
+func TestPurgeOfAValueIsAReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
 	put(t, kv, "b", "1")
@@ -382,24 +401,27 @@ func TestPurges(t *testing.T) {
 		t.Errorf("reset for %s", e.Reason)
 	}
 	w.untilKind(feed.Synced)
-	w.want(map[string]string{"c": "1"})
+	w.wantState(map[string]string{"c": "1"})
 }
 
-// A subscription that the log has left behind reads on from the store, also where the store forgets: with markers, at their time.
-func TestLag(t *testing.T) {
+// A subscription that the log has left behind reads on from the store, also where the store
+// forgets markers at their time.
+func TestSubscriptionBehindTheLogReadsFromTheStore(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]jetstream.KeyValueConfig{
-		"overwritten": {Bucket: "b"}, "history": {Bucket: "b", History: 2}, "limit_marker_ttl": {Bucket: "b", LimitMarkerTTL: time.Minute},
+		"overwritten":      {Bucket: "b"},
+		"history":          {Bucket: "b", History: 2},
+		"limit_marker_ttl": {Bucket: "b", LimitMarkerTTL: time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l := start(t, feed.Options{LogChanges: 10})
-			testLag(t, l, l.bucket(t, config))
+			l := newLab(t, feed.Options{LogChanges: 10})
+			testBehindTheLog(t, l, l.bucket(t, config))
 		})
 	}
 }
 
-func testLag(t *testing.T, l *lab, kv jetstream.KeyValue) {
+func testBehindTheLog(t *testing.T, l *lab, kv jetstream.KeyValue) {
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
@@ -412,7 +434,7 @@ func testLag(t *testing.T, l *lab, kv jetstream.KeyValue) {
 	}
 	w.untilRevision(last)
 	w.untilExact(last)
-	w.want(want)
+	w.wantState(want)
 	l.hub.Stats().EachReset(func(reason string, n uint64) {
 		if n > 0 {
 			t.Errorf("reset for %s", reason)
@@ -420,10 +442,11 @@ func testLag(t *testing.T, l *lab, kv jetstream.KeyValue) {
 	})
 }
 
-// Values larger than what a reading may be ahead come one after the other, and not each after a time-out.
-func TestSnapshotOfLargeValues(t *testing.T) {
+// Values that are larger than what a reading may be ahead come one after the other, and not each
+// after a timeout.
+func TestLargeValuesAreReadWithoutTimeouts(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	for i := range 5 {
 		put(t, kv, fmt.Sprintf("k%d", i), strings.Repeat("x", 900_000))
@@ -435,11 +458,11 @@ func TestSnapshotOfLargeValues(t *testing.T) {
 	}
 }
 
-// A purge leaves the revision as it is, so that the same id can be from before it. Whoever was away at the purge is reset, however
-// it had come to its id.
-func TestResumeAtTheRevisionOfAPurge(t *testing.T) {
+// A purge leaves the revision as it is, so that an id can be from before it. A client that was
+// away at the purge is reset, however it came by its id.
+func TestResumeAtTheRevisionOfAPurgeIsReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
 	put(t, kv, "b", "1")
@@ -459,23 +482,24 @@ func TestResumeAtTheRevisionOfAPurge(t *testing.T) {
 	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point, Stamp: stamp})
 	w.untilKind(feed.Reset)
 	w.untilKind(feed.Synced)
-	w.want(map[string]string{"b": "1"})
+	w.wantState(map[string]string{"b": "1"})
 }
 
-// Whoever has been given a position by this feed may come back with it, also where nothing was written since the feed began.
-func TestResumeWhereTheFeedBegan(t *testing.T) {
+// A client that was given a point by this feed may come back with it, even if nothing was written
+// since the feed began.
+func TestResumeWhereTheFeedBeganIsNoReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
-	put(t, kv, "a", "2") // the first is gone: the stream cannot tell what else is
+	put(t, kv, "a", "2") // the first one is gone, so the stream proves nothing
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	point, stamp := w.untilKind(feed.Synced).Point, w.Stamp()
 	w.Close()
 	last := put(t, kv, "b", "1")
 	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point, Stamp: stamp})
 	w.untilExact(last)
-	w.want(map[string]string{"b": "1"}) // only what came since
+	w.wantState(map[string]string{"b": "1"}) // only what came since then
 	l.hub.Stats().EachReset(func(reason string, n uint64) {
 		if n > 0 {
 			t.Errorf("reset for %s", reason)
@@ -483,19 +507,23 @@ func TestResumeWhereTheFeedBegan(t *testing.T) {
 	})
 }
 
-// Who has stopped in the middle of a snapshot keeps nobody from theirs, however few are read at once.
+// A client that stops in the middle of a snapshot keeps nobody else from theirs, however few are
+// read at once.
 func TestStoppedReadersHoldNoPlace(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{Snapshots: 1})
+	l := newLab(t, feed.Options{Snapshots: 1})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	for i := range 10 {
 		put(t, kv, fmt.Sprintf("large.%d", i), strings.Repeat("x", 900_000))
 	}
 	put(t, kv, "small", "1")
 	stopped := l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "large.*")})
-	natstest.Eventually(t, patience, "the first of the snapshot", func() bool { events, _ := stopped.Poll(nil, 1); return len(events) > 0 })
+	natstest.Eventually(t, patience, "the first entry of the snapshot", func() bool {
+		events, _ := stopped.Poll(nil, 1)
+		return len(events) > 0
+	})
 	l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "small")}).untilKind(feed.Synced)
 	if n := l.hub.Stats().Snapshots.Load(); n != 1 {
-		t.Errorf("%d readings had ended before the second snapshot was there, want only its own", n)
+		t.Errorf("%d readings had ended when the second snapshot was there, want only its own", n)
 	}
 }

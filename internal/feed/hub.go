@@ -14,16 +14,25 @@ import (
 
 // Options bound what feeds hold. Zero values stand for the defaults.
 type Options struct {
-	LogBytes   int           // of a feed's log, 16 MiB
-	AllLogs    int           // bytes of the logs of all feeds, 128 MiB
-	LogChanges int           // of a feed's log, 65,536
-	Snapshots  int           // that are read from NATS at once, 4
-	Linger     time.Duration // of a feed after its last subscription, 30s
-	Feeds      int           // that there may be at once, 1,024
-	Bounds     *bound.Set    // where the hub's bounds are put; nil for a set of its own
-	Logger     zerolog.Logger
+	// LogBytes bounds the log of one feed, in bytes: 16 MiB.
+	LogBytes int
+	// AllLogs bounds the logs of all feeds together, in bytes: 128 MiB.
+	AllLogs int
+	// LogChanges bounds the changes in the log of one feed: 65,536.
+	LogChanges int
+	// Snapshots is how many snapshots and replays are read from NATS at once: 4.
+	Snapshots int
+	// Linger is how long a feed stays after its last subscription: 30 s.
+	Linger time.Duration
+	// Feeds is how many feeds may have a source at once: 1,024. Eight times as many may rest.
+	Feeds int
+	// Bounds is where the hub's bounds are listed; nil for a set of its own.
+	Bounds *bound.Set
+	// Logger is where the hub logs to.
+	Logger zerolog.Logger
 }
 
+// withDefaults fills the defaults in.
 func (o Options) withDefaults() Options {
 	if o.LogBytes == 0 {
 		o.LogBytes = 16 << 20
@@ -49,56 +58,96 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// openReadings is how many readings may be open for each that may read.
-const openReadings = 8
+// openPerActive is how many readings may be open for each that may be active.
+const openPerActive = 8
 
-// A Hub has the feeds of one NATS identity: one for each bucket that is watched, however many watch it.
+// A Hub has the feeds of one NATS identity: one for each bucket that is watched, however many
+// subscriptions watch it.
+//
+// A feed is in the hub from its first user until it is dropped. While it is there it either has a
+// source or rests, since its bucket is missing; registry.go decides which. The hub hands the
+// client's advisories to the feeds. It also has the bounds that all feeds share.
+//
+// [Hub.Farewell] ends all subscriptions, and [Hub.Close] then ends all feeds and waits for their
+// goroutines.
 type Hub struct {
-	client  *kvclient.Client
+	// client is how the feeds reach NATS; nil in tests that decide without I/O.
+	client *kvclient.Client
+	// options are those given, with the defaults filled in.
 	options Options
-	open    *bound.Bound // readings that are open
-	turns   *bound.Bound // those of them that read
-	filters *bound.Bound // what subscriptions hold
-	turn    turnLimit    // of each subscription
-	stats   Stats
+	// openReadings bounds the readings that have a consumer.
+	openReadings *bound.Bound
+	// activeReadings bounds those of them that are being read from NATS.
+	activeReadings *bound.Bound
+	// filterMemory bounds what subscriptions hold, in bytes.
+	filterMemory *bound.Bound
+	// pollLimit bounds how much of a log one poll looks at.
+	pollLimit pollLimit
+	// stats counts what the feeds do.
+	stats Stats
 
-	ctx  context.Context
+	// ctx ends when the hub is closed.
+	ctx context.Context
+	// stop ends ctx. It is called with mu held, so that nothing is started afterwards.
 	stop context.CancelFunc
+	// work counts the goroutines of the feeds.
 	work sync.WaitGroup
 
+	// closed: subscriptions are to end with GoAway.
 	closed atomic.Bool
 
-	advisories *bound.Bound // of each feed, that wait for it
-	places     *bound.Bound // of the feeds
-	logs       *bound.Bound // of the feeds, in bytes
+	// mailboxLimit bounds the advisories that wait for one feed.
+	mailboxLimit *bound.Bound
+	// feedPlaces bounds the feeds that have a source.
+	feedPlaces *bound.Bound
+	// restPlaces bounds those that rest.
+	restPlaces *bound.Bound
+	// logMemory bounds the logs of all feeds, in bytes.
+	logMemory *bound.Bound
 
-	mu      sync.Mutex
-	feeds   map[kvclient.BucketName]*Feed
-	resting int           // feeds without a source, since their bucket is missing
-	looking chan struct{} // not nil while somebody looks for those buckets; a token asks for a look soon
+	// mu guards the following, and the first fields of each feed.
+	mu sync.Mutex
+	// feeds has all of them, those that rest included.
+	feeds map[kvclient.BucketName]*Feed
+	// resting counts the feeds that have no source, since their bucket is missing.
+	resting int
+	// looking is not nil while a goroutine looks for the buckets of the feeds that rest. A token
+	// in it asks for a look soon.
+	looking chan struct{}
 }
 
 // Stats count what feeds do, for the metrics.
 type Stats struct {
-	Subscriptions atomic.Int64 // now
-	Changes       atomic.Uint64
-	Restarts      atomic.Uint64 // of sources
-	Snapshots     atomic.Uint64 // and replays that were read from NATS
-	Slow          atomic.Uint64 // subscriptions that were ended
-	Resets        [len(resetReasons)]atomic.Uint64
+	// Subscriptions is how many there are now.
+	Subscriptions atomic.Int64
+	// Changes counts the entries that sources delivered.
+	Changes atomic.Uint64
+	// Restarts counts the losses of sources.
+	Restarts atomic.Uint64
+	// Snapshots counts the snapshots and replays that were read from NATS.
+	Snapshots atomic.Uint64
+	// Slow counts the subscriptions that were ended since they could not be caught up.
+	Slow atomic.Uint64
+	// Resets counts the resets that subscriptions were told, in the order of resetReasons.
+	Resets [len(resetReasons)]atomic.Uint64
 }
 
-var resetReasons = [...]string{ReasonEpoch, ReasonAhead, ReasonHorizon, ReasonUnknownID, ReasonPurged,
-	ReasonFilters, ReasonConfig}
+// resetReasons are the reasons for which subscriptions are reset.
+var resetReasons = [...]string{
+	ReasonEpoch, ReasonAhead, ReasonHorizon, ReasonUnknownID, ReasonPurged, ReasonFilters,
+	ReasonConfig,
+}
 
-// EachReset calls visit with each reason for which subscriptions are reset, and how often they were.
+// EachReset calls visit with each reason for which subscriptions are reset, and how often they
+// were.
 func (s *Stats) EachReset(visit func(reason string, count uint64)) {
 	for i, reason := range resetReasons {
 		visit(reason, s.Resets[i].Load())
 	}
 }
 
-func (s *Stats) reset(reason string) {
+// countReset counts a reset. Reasons that are not among resetReasons are not counted.
+func (s *Stats) countReset(reason string) {
 	for i, r := range resetReasons {
 		if r == reason {
 			s.Resets[i].Add(1)
@@ -110,21 +159,23 @@ func (s *Stats) reset(reason string) {
 func NewHub(client *kvclient.Client, options Options) *Hub {
 	h := newHub(options.withDefaults())
 	h.client = client
-	client.Observe(h.advise)
+	client.Observe(h.routeAdvisory)
 	return h
 }
 
+// newHub returns a hub without a client.
 func newHub(options Options) *Hub {
 	h := &Hub{
-		options: options,
-		open:    openBound(options.Bounds, options.Snapshots),
-		turns:   turnBound(options.Bounds, options.Snapshots),
-		filters: interestBound(options.Bounds),
-		turn:    defaultTurn,
+		options:        options,
+		openReadings:   openBound(options.Bounds, options.Snapshots),
+		activeReadings: activeBound(options.Bounds, options.Snapshots),
+		filterMemory:   filterBound(options.Bounds),
+		pollLimit:      defaultPollLimit,
 
-		advisories: advisoryBound(options.Bounds),
-		places:     placeBound(options.Bounds, options.Feeds),
-		logs:       logBound(options.Bounds, options.AllLogs),
+		mailboxLimit: advisoryBound(options.Bounds),
+		feedPlaces:   feedPlaceBound(options.Bounds, options.Feeds),
+		restPlaces:   restPlaceBound(options.Bounds, options.Feeds),
+		logMemory:    logBound(options.Bounds, options.AllLogs),
 
 		feeds: make(map[kvclient.BucketName]*Feed),
 	}
@@ -135,10 +186,10 @@ func newHub(options Options) *Hub {
 // Stats returns the hub's counters.
 func (h *Hub) Stats() *Stats { return &h.stats }
 
-// Size returns how many feeds there are that have a source, or look for one, and the bytes of their
-// logs.
+// Size returns how many feeds have a source, or look for one, and how many bytes the logs of all
+// feeds take.
 func (h *Hub) Size() (feeds, logBytes int) {
-	all := h.all()
+	all := h.allFeeds()
 	for _, f := range all {
 		f.mu.Lock()
 		logBytes += f.log.bytes
@@ -150,12 +201,12 @@ func (h *Hub) Size() (feeds, logBytes int) {
 }
 
 // Reading returns how many snapshots and replays are open now.
-func (h *Hub) Reading() int { return int(h.open.Used()) }
+func (h *Hub) Reading() int { return int(h.openReadings.Used()) }
 
 // Farewell makes every subscription end with GoAway, [ReasonShutdown]; new ones end at once.
 func (h *Hub) Farewell() {
 	h.closed.Store(true)
-	for _, f := range h.all() {
+	for _, f := range h.allFeeds() {
 		f.wakeAll()
 	}
 }
@@ -169,7 +220,8 @@ func (h *Hub) Close() {
 	h.work.Wait()
 }
 
-func (h *Hub) all() []*Feed {
+// allFeeds returns the feeds that there are now. h.mu must not be held.
+func (h *Hub) allFeeds() []*Feed {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	all := make([]*Feed, 0, len(h.feeds))
@@ -179,18 +231,20 @@ func (h *Hub) all() []*Feed {
 	return all
 }
 
-// advise passes the server's word on to the feed that it concerns.
-func (h *Hub) advise(a kvclient.Advisory) {
+// routeAdvisory passes an advisory on to the feed that it concerns, or to all of them. It holds
+// h.mu meanwhile, so that a feed which comes to rest either sees the advisory in its mailbox or is
+// roused by it.
+func (h *Hub) routeAdvisory(a kvclient.Advisory) {
 	h.mu.Lock()
-	defer h.mu.Unlock() // while a feed may come to rest, with what it has yet to hear
+	defer h.mu.Unlock()
 	if a.Kind == kvclient.Reconnected || a.Kind == kvclient.AdvisoriesMissed {
 		for _, f := range h.feeds {
-			h.hear(f, a)
+			h.deliverAdvisory(f, a)
 		}
 		h.lookSoon()
 		return
 	}
 	if f := h.feeds[a.Bucket]; f != nil {
-		h.hear(f, a)
+		h.deliverAdvisory(f, a)
 	}
 }

@@ -9,76 +9,99 @@ import (
 
 const (
 	// askEvery is the least time between two questions of an inquiry. Each is a request to the
-	// stream's leader, which the server tells every gateway of.
+	// stream's leader, and the server writes an audit record of it, which reaches every gateway.
 	askEvery = 10 * time.Millisecond
-	// wantFor is how long questions go on after a subscription has asked whether its state is exact.
+	// wantFor is how long questions go on after a subscription has asked whether its state is
+	// exact.
 	wantFor = time.Second
 )
 
 // An inquiry asks for the stream's last number while changes come, so that a feed which skips what
-// was overwritten can tell where its state is exact. It asks only while a subscription wants to
+// was overwritten can find out where its state is exact; see [exactness]. It also asks for a
+// subscription that found the bucket missing: changes put the verification off, which would answer
+// that otherwise (TestAbsenceIsJudgedBesideAWriter). It asks only while a subscription wants to
 // know and a question would help, one question at a time, at most one each askEvery. Changes are
-// taken meanwhile; an answer that was overtaken by another skip does not count.
+// taken meanwhile. An answer does not count for exactness if something was skipped since its
+// question was sent.
 //
-// It belongs to the source's goroutine; each question waits for its answer on one of its own.
+// An inquiry is idle (pending is false), waits until it may ask again (nextSend runs), or waits
+// for an answer (pending is true). It belongs to the source's goroutine; each question waits for
+// its answer on a goroutine of its own.
 type inquiry struct {
-	feed    *Feed
-	ask     func(context.Context) (kvclient.StreamState, error)
-	answers chan answer // has room for the only one that can be under way
-	pending bool        // a question was sent and its answer has not been taken
-	sent    time.Time   // when the last question was
-	again   *time.Timer // fires when the next question may be sent
+	// feed is the one for which it asks.
+	feed *Feed
+	// ask sends a question and waits for its answer.
+	ask func(context.Context) (kvclient.StreamState, error)
+	// answers has room for the answer to the only question that can be under way.
+	answers chan answer
+	// pending: a question was sent, and its answer has not been taken.
+	pending bool
+	// sent is when the last question was sent.
+	sent time.Time
+	// nextSend fires when the next question may be sent.
+	nextSend *time.Timer
 }
 
-// An answer is what the stream said to a question, or why it did not.
+// An answer is what the stream said to a question.
 type answer struct {
 	question
+	// state is what the stream is; meaningless with an error.
 	state kvclient.StreamState
-	err   error
+	// err says why there is no answer.
+	err error
 }
 
+// newInquiry returns an idle inquiry, which asks by calling ask on a goroutine of its own.
 func newInquiry(f *Feed, ask func(context.Context) (kvclient.StreamState, error)) *inquiry {
-	again := time.NewTimer(0)
-	again.Stop()
-	return &inquiry{feed: f, ask: ask, answers: make(chan answer, 1), again: again}
+	nextSend := time.NewTimer(0)
+	nextSend.Stop()
+	return &inquiry{feed: f, ask: ask, answers: make(chan answer, 1), nextSend: nextSend}
 }
 
-// send sends a question, now or when it may be sent, if one would help.
+// send sends a question if one would help, or sets nextSend if it is too early for that.
 func (i *inquiry) send(ctx context.Context) {
 	if i.pending || !i.feed.wantsAnswer() {
 		return
 	}
 	if wait := askEvery - time.Since(i.sent); wait > 0 {
-		i.again.Reset(wait)
+		i.nextSend.Reset(wait)
 		return
 	}
 	i.pending, i.sent = true, time.Now()
-	q := i.feed.question()
+	q := i.feed.newQuestion()
 	i.feed.hub.work.Go(func() {
 		state, err := i.ask(ctx)
 		i.answers <- answer{q, state, err}
 	})
 }
 
-// answered takes an answer over. Of one that did not come nothing follows; the next check asks too.
+// answered takes an answer over. Nothing follows from one that did not come; the next verification
+// asks too. An error ends the source: the stream is not what it was, or there is none.
 func (i *inquiry) answered(a answer) error {
 	i.pending = false
-	if a.err != nil {
+	switch {
+	case isMissing(a.err):
+		return a.err
+	case a.err != nil:
 		return nil
 	}
-	_, err := i.feed.compare(a.question, a.state)
+	_, err := i.feed.compareAnswer(a.question, a.state)
 	return err
 }
 
-// wantsAnswer reports whether a subscription wants an exact position that a question could give.
+// wantsAnswer reports whether a subscription waits for something that a question could tell: an
+// exact position, or whether the bucket is missing (Subscription.absence).
 func (f *Feed) wantsAnswer() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.exact.unasked() && !f.wanted.IsZero() && f.now().Sub(f.wanted) < wantFor
+	if f.absences > f.refuted {
+		return true
+	}
+	return f.exact.unasked() && !f.exactWantedAt.IsZero() && f.now().Sub(f.exactWantedAt) < wantFor
 }
 
-// askLast asks for the stream's state.
-func (f *Feed) askLast(ctx context.Context) (kvclient.StreamState, error) {
+// askState asks for the stream's state.
+func (f *Feed) askState(ctx context.Context) (kvclient.StreamState, error) {
 	_, s, err := f.ask(ctx)
 	return s, err
 }

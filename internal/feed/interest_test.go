@@ -11,6 +11,7 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
+// subscriptionOf returns a subscription with these filters, and without a feed.
 func subscriptionOf(t testing.TB, patterns ...string) *Subscription {
 	t.Helper()
 	filters, err := kvclient.ParseFilters(patterns)
@@ -20,7 +21,7 @@ func subscriptionOf(t testing.TB, patterns ...string) *Subscription {
 	return &Subscription{options: SubscribeOptions{Filters: filters}, wake: func() {}}
 }
 
-func TestInterestsFindWhomAFilterMatches(t *testing.T) {
+func TestInterestsFindSubscriptionsByKey(t *testing.T) {
 	t.Parallel()
 	in := newInterests()
 	all := []*Subscription{
@@ -39,8 +40,9 @@ func TestInterestsFindWhomAFilterMatches(t *testing.T) {
 	for _, s := range all {
 		in.add(s)
 	}
-	for key, want := range map[string][]int{"a": {0}, "b": {0, 4}, "a.b": {0, 1, 2, 3, 4}, "a.c": {0, 2, 3, 4},
-		"a.b.c": {0, 4, 5}} {
+	for key, want := range map[string][]int{
+		"a": {0}, "b": {0, 4}, "a.b": {0, 1, 2, 3, 4}, "a.c": {0, 2, 3, 4}, "a.b.c": {0, 4, 5},
+	} {
 		if got := matching(key); !slices.Equal(got, want) {
 			t.Errorf("%s: %v, want %v", key, got, want)
 		}
@@ -50,13 +52,13 @@ func TestInterestsFindWhomAFilterMatches(t *testing.T) {
 		in.remove(all[s])
 	}
 	if got := matching("a.b"); !slices.Equal(got, []int{1, 3, 4}) {
-		t.Errorf("after two have left: %v", got)
+		t.Errorf("after two were removed: %v", got)
 	}
 	for _, s := range all {
 		in.remove(s)
 	}
 	if len(in.literal)+len(in.wild) != 0 || !reflect.ValueOf(in.tree).IsZero() {
-		t.Errorf("%d literal, %d with wildcards, %+v when all have left",
+		t.Errorf("%d literal, %d with wildcards, %+v after all were removed",
 			len(in.literal), len(in.wild), in.tree)
 	}
 }
@@ -72,8 +74,8 @@ func TestEqualFiltersShareAnEntry(t *testing.T) {
 	}
 }
 
-// What a subscription is charged for is what it takes: never less, and not many times more.
-func TestWeightIsWhatFiltersTake(t *testing.T) {
+// A subscription is charged for what it takes: never for less, and not for many times more.
+func TestFilterBytesAreWhatFiltersTake(t *testing.T) {
 	deep := func(i int) []string {
 		var patterns []string
 		for j := range 16 {
@@ -100,7 +102,7 @@ func TestWeightIsWhatFiltersTake(t *testing.T) {
 		for i := range subs {
 			subs[i] = subscriptionOf(t, patternsOf(i)...)
 			in.add(subs[i])
-			charged += weight(subs[i].patterns())
+			charged += filterBytes(subs[i].patterns())
 		}
 		takes := int64(heapInUse() - before)
 		t.Logf("%s: %d bytes each, charged %d", name, takes/count, charged/count)
@@ -112,6 +114,7 @@ func TestWeightIsWhatFiltersTake(t *testing.T) {
 	}
 }
 
+// heapInUse returns how many bytes live objects take, after a collection.
 func heapInUse() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
@@ -119,7 +122,7 @@ func heapInUse() uint64 {
 	return m.HeapAlloc
 }
 
-// BenchmarkMatch is what one change costs where as many filters as one client may have look at
+// BenchmarkMatch measures what a change costs if as many filters as one client may have look at
 // every token of its key.
 func BenchmarkMatch(b *testing.B) {
 	in := newInterests()
@@ -134,7 +137,7 @@ func BenchmarkMatch(b *testing.B) {
 		}
 		s := subscriptionOf(b, patterns...)
 		in.add(s)
-		held += weight(s.patterns())
+		held += filterBytes(s.patterns())
 	}
 	for b.Loop() {
 		in.Match(key, func(*Subscription) {})

@@ -15,94 +15,130 @@ import (
 )
 
 var (
-	interleavings = flag.Int("interleavings", 2000, "how many random interleavings TestInterleavings tries")
-	onlySeed      = flag.Uint64("seed", 0, "the only seed that TestInterleavings tries")
+	interleavings = flag.Int("interleavings", 2000,
+		"how many random interleavings TestInterleavings tries")
+	onlySeed = flag.Uint64("seed", 0, "the only seed that TestInterleavings tries")
 )
 
-// TestInterleavings: whatever the interleaving of writers, purges, lost connections, readings, and clients that come, go and resume with
-// any id that they ever got, revisions rise, none comes twice, the folded state is the bucket's wherever it is called exact, and
-// in the end it is for everybody. Nothing but the decisions runs: the stream is a model, and what goroutines would do is done step by
-// step, in an order that the seed determines.
+// mustHappen are the events that the interleavings together must have had. Otherwise they show
+// nothing of them.
+var mustHappen = []string{
+	"exact", "became exact", "resumed", "replay", "unvouched",
+	"batch", "poll in vain", "dropped", "rest",
+	"reset horizon", "reset purged", "reset epoch", "reset config",
+	"gap", "silence", "feed", "crash", "lost end", "restart after a crash",
+	"trusted", "trusted after a loss", "renamed", "same history", "other history",
+	"other gateway", "ahead of a loss", "outdated",
+}
+
+// TestInterleavings shows that in any interleaving of writers, purges, lost connections, readings,
+// and clients that come, go and resume with any id that they ever got, revisions rise, none comes
+// twice, the folded state is the bucket's wherever it is called exact, and in the end it is so for
+// everybody. Nothing but the decisions runs: the stream is a model, and what goroutines would do
+// is done step by step, in an order that the seed determines.
 func TestInterleavings(t *testing.T) {
 	t.Parallel()
 	total := make(map[string]int)
 	if *onlySeed != 0 {
-		t.Log(again(*onlySeed))
+		t.Log(replayed(*onlySeed))
 		return
 	}
 	for seed := uint64(1); seed <= uint64(*interleavings); seed++ {
 		w := newWorld(seed)
 		if w.play(); w.wrong {
-			t.Fatalf("go test ./internal/feed -run TestInterleavings -seed %d\n%s", seed, again(seed))
+			t.Fatalf("go test ./internal/feed -run TestInterleavings -seed %d\n%s",
+				seed, replayed(seed))
 		}
 		for name, n := range w.counts {
 			total[name] += n
 		}
 	}
 	t.Log(total)
-	for _, what := range []string{"exact", "resumed", "replay", "reset horizon", "reset purged", "reset epoch", "unvouched", "gap", "silence", "feed",
-		"scan", "turn in vain", "dropped", "rest", "reset config", "became exact", "crash", "lost end", "restart after a crash", "trusted", "trusted after a loss",
-		"renamed", "same history", "other history", "other gateway", "ahead of a loss", "outdated"} {
+	for _, what := range mustHappen {
 		if total[what] == 0 {
 			t.Errorf("never: %s", what)
 		}
 	}
 }
 
-// again plays a world once more and returns its journal.
-func again(seed uint64) string {
+// replayed plays a world once more and returns its journal.
+func replayed(seed uint64) string {
 	w := newWorld(seed)
-	w.watched = true
+	w.recording = true
 	w.play()
 	return strings.Join(w.journal, "\n")
 }
 
-// A world is a stream, a feed of it, what the feed's goroutines are about to do, and clients.
+// A world is a stream, a feed of it, what the feed's goroutines are about to do, and clients. Each
+// step of it does one thing that one of the goroutines, a writer or a client would do.
 type world struct {
 	*model
-	seed     uint64
-	hub      *Hub
-	feed     *Feed
-	tail     *modelTail // nil while there is no source
-	reads    []*modelReading
+	// seed determines everything that happens.
+	seed uint64
+	hub  *Hub
+	feed *Feed
+	// tail is the source's consumer; nil while there is no source.
+	tail *modelTail
+	// readings are those that have been started and have not ended.
+	readings []*modelReading
 	clients  []*client
-	lastWord time.Time
-	dead     time.Time     // when it is noticed that the connection brings nothing any more; zero while it does
-	lost     bool          // the connection was, and no other has been used yet; not where what lies behind it was
-	resting  bool          // the bucket is missing, and the feed has no goroutine
-	deciding bool          // where a client goes on
-	knowsOf  int           // updates of the configuration that the feed has begun after
-	knows    int           // purges of values that the feed has begun after
-	asked    *modelInquiry // nil while no question is under way
-	calm     bool
-	pause    int    // of the writers
-	pace     [3]int // how often the stream changes, the source and the readings go on, beside 30 for the clients
-	counts   map[string]int
-	watched  bool
-	journal  []string
-	wrong    bool
-	// knowsLosses are the losses of the stream's end that the feed has begun, or gone on, after.
-	knowsLosses int
+	// lastHeard is when the source said something last.
+	lastHeard time.Time
+	// noticedAt is when it is noticed that the connection brings nothing any more; zero while it
+	// does.
+	noticedAt time.Time
+	// connectionLost: the gateway's own connection was lost, and no other has been used yet. It is
+	// not set if what lies behind the connection was lost.
+	connectionLost bool
+	// resting: the bucket is missing, and the feed has no goroutine.
+	resting bool
+	// deciding: a client is within a decision, so that the feed cannot be ended.
+	deciding bool
+	// knowsPurges, knowsUpdates and knowsLosses are the purges of values, the updates of the
+	// configuration and the losses of the stream's end that the feed has begun after. It may also
+	// have gone on after a loss.
+	knowsPurges, knowsUpdates, knowsLosses int
+	// asked is the question under way; nil for none.
+	asked *modelInquiry
+	// calm: nothing happens any more but what brings everything to its end.
+	calm bool
+	// writersPause is for how many more steps the writers rest; negative if they do not.
+	writersPause int
+	// pace says how often the stream changes, the source goes on and the readings go on, beside 30
+	// for the clients.
+	pace [3]int
+	// counts counts what happened, by name.
+	counts map[string]int
+	// recording: the journal is written.
+	recording bool
+	journal   []string
+	// wrong: something happened that must not.
+	wrong bool
 }
 
-// A modelInquiry is a question about the stream's last number: it is sent, answered and heard at
+// A modelInquiry is a question about the stream's last number. It is sent, answered and handled at
 // different times.
 type modelInquiry struct {
 	question
-	state *kvclient.StreamState // nil until the stream has answered
+	// state is the stream's answer; nil until it has answered.
+	state *kvclient.StreamState
 }
 
+// A modelTail is a consumer.
 type modelTail struct {
-	epoch  kvclient.Epoch
-	last   kvclient.Revision
-	maxAge time.Duration // as its bucket has it
+	epoch kvclient.Epoch
+	// last is the revision of the last message that it delivered.
+	last kvclient.Revision
+	// maxAge is the bucket's, as it was when the consumer was made.
+	maxAge time.Duration
 }
 
+// newWorld makes the world of a seed: what can happen in it, and how often, follows from the seed.
 func newWorld(seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 0))
 	w := &world{seed: seed, model: newModel(r), counts: make(map[string]int)}
 	w.hub = newHub(Options{LogChanges: 1 + r.IntN(12)}.withDefaults())
-	w.hub.turn = turnLimit{changes: 1 + r.IntN(5), tokens: 1 << 10, locked: r.IntN(12)}
+	w.hub.pollLimit = pollLimit{changes: 1 + r.IntN(5), tokens: 1 << 10, lockedTokens: r.IntN(12)}
 	w.pace = [3]int{1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60))}
 	w.newFeed()
 	for i, patterns := range [][]string{nil, {"a.*"}, {"a.1", "b.>"}, {"b.0"}} {
@@ -119,29 +155,33 @@ func newWorld(seed uint64) *world {
 	return w
 }
 
+// newFeed replaces the feed by a new one, as another gateway would have it.
 func (w *world) newFeed() {
 	name, _ := kvclient.ParseBucketName("b")
-	w.feed, w.tail, w.asked, w.reads = newFeed(w.hub, name), nil, nil, nil
+	w.feed, w.tail, w.asked, w.readings = newFeed(w.hub, name), nil, nil, nil
 	w.advisories, w.resting = nil, false
-	w.lastWord, w.dead, w.lost = w.clock, time.Time{}, false
-	w.feed.delays = delays{turn: w.clock} // all clocks are one
-	w.feed.now, w.feed.lastWord = func() time.Time { return w.clock }, func() time.Time { return w.lastWord }
+	w.lastHeard, w.noticedAt, w.connectionLost = w.clock, time.Time{}, false
+	w.feed.delays = delays{periodStart: w.clock} // there is only one clock
+	w.feed.now = func() time.Time { return w.clock }
+	w.feed.lastHeard = func() time.Time { return w.lastHeard }
 	w.counts["feed"]++
 }
 
-// note writes the journal, if the world is played again to see what happened.
+// note writes into the journal, if the world is played again to see what happened.
 func (w *world) note(format string, args ...any) {
-	if !w.watched {
+	if !w.recording {
 		return
 	}
 	w.journal = append(w.journal, fmt.Sprintf(format, args...))
 }
 
+// fail notes that something happened that must not.
 func (w *world) fail(format string, args ...any) {
 	w.wrong = true
 	w.note("WRONG: "+format, args...)
 }
 
+// play takes some hundred steps, and then brings everything to its end.
 func (w *world) play() {
 	steps := 100 + w.rand.IntN(300)
 	for range steps {
@@ -153,16 +193,17 @@ func (w *world) play() {
 	w.settle()
 }
 
+// step lets one of the goroutines, the writers or the clients do one thing.
 func (w *world) step() {
 	w.clock = w.clock.Add(20 * time.Millisecond)
 	w.age()
-	if w.tail != nil && w.dead.IsZero() {
-		w.lastWord = w.clock
+	if w.tail != nil && w.noticedAt.IsZero() {
+		w.lastHeard = w.clock
 	}
 	switch n := w.rand.IntN(w.pace[0] + w.pace[1] + w.pace[2] + 30); {
 	case n < w.pace[0]:
-		if w.pause--; w.pause < 0 {
-			w.change((*model).happen)
+		if w.writersPause--; w.writersPause < 0 {
+			w.change((*model).changeOnce)
 		} else if w.rand.IntN(10) == 0 {
 			w.change((*model).shrink)
 		}
@@ -175,52 +216,56 @@ func (w *world) step() {
 	}
 }
 
-// change changes the stream.
+// change changes the stream, and sometimes lets the writers rest afterwards.
 func (w *world) change(how func(*model)) {
 	last, messages, purges := w.last, len(w.messages), w.purges
 	w.model.markers = w.feed.markers
 	how(w.model)
 	if w.rand.IntN(40) == 0 || w.purges > purges && w.rand.IntN(2) == 0 {
-		w.pause = w.rand.IntN(40) // writers rest
+		w.writersPause = w.rand.IntN(40) // writers rest
 	}
-	if w.watched {
-		w.note("stream at %s %d (%d messages), was %d (%d)%s", w.epoch, w.last, len(w.messages), last, messages, w.newest(last))
+	if w.recording {
+		w.note("stream at %s %d (%d messages), was %d (%d)%s",
+			w.epoch, w.last, len(w.messages), last, messages, w.newest(last))
 	}
 }
 
 // meanwhile changes the stream between two things that a goroutine does, now and then.
 func (w *world) meanwhile() {
-	for !w.calm && w.pause <= 0 && w.rand.IntN(4) == 0 {
-		w.change((*model).happen)
+	for !w.calm && w.writersPause <= 0 && w.rand.IntN(4) == 0 {
+		w.change((*model).changeOnce)
 	}
 }
 
-// source lets the source's goroutine do one thing.
+// source lets the source's goroutine do one thing. An advisory is handled in time: less than
+// advisoryDelay after it was reported.
 func (w *world) source() {
 	n := w.rand.IntN(100)
+	urgent := len(w.advisories) > 0 && w.clock.Sub(w.advisories[0].at) > advisoryDelay*9/10
 	switch {
 	case w.tail == nil:
 		w.connect()
-	case !w.dead.IsZero():
-		w.listenInVain()
-	case len(w.advisories) > 0 && (n < 30 || w.clock.Sub(w.advisories[0].at) > tellTime*9/10): // what was told is heard in time
-		w.hear()
+	case !w.noticedAt.IsZero():
+		w.awaitNotice()
+	case urgent, len(w.advisories) > 0 && n < 30:
+		w.handleNext()
 	case n < 75:
 		w.deliver(1 + w.rand.IntN(4))
 	case n < 90:
 		w.inquire()
-	case n < 95 && w.rand.IntN(100) < w.often.cut:
+	case n < 95 && w.rand.IntN(100) < w.chance.cut:
 		w.cut()
 	case n < 97:
 		w.crashAll()
-	case n > 97 && !w.deciding && w.rand.IntN(100) < w.often.restart:
+	case n > 97 && !w.deciding && w.rand.IntN(100) < w.chance.restart:
 		w.restart()
 	default:
 		w.check()
 	}
 }
 
-// restart is another life of the feed: after it has lingered, or in another process.
+// restart begins another feed of the bucket, as after the first has lingered, or in another
+// process.
 func (w *world) restart() {
 	w.note("another feed")
 	for _, c := range w.clients {
@@ -229,15 +274,15 @@ func (w *world) restart() {
 	w.newFeed()
 }
 
-// crash takes the stream's server down: what it had not synced is lost, or an old one gives the stream
-// another epoch as it starts again. It reports whether the stream is another than it was.
+// crash takes the stream's server down: what it had not synced is lost, or an old version gives
+// the stream another epoch as it starts again. It reports whether the stream has changed.
 func (w *world) crash() bool {
 	if w.missing || w.calm {
 		return false
 	}
 	w.model.read = w.feed.position
-	loses := w.rand.IntN(100) < w.often.lose && w.lose()
-	moves := w.rand.IntN(100) < w.often.move
+	loses := w.rand.IntN(100) < w.chance.lose && w.lose()
+	moves := w.rand.IntN(100) < w.chance.move
 	if moves {
 		w.move()
 	}
@@ -250,82 +295,86 @@ func (w *world) crash() bool {
 	}
 	w.note("the server has crashed; lost %v, epoch %s, at %d", loses, w.epoch, w.last)
 	for range w.rand.IntN(20) {
-		w.change((*model).happen)
+		w.change((*model).changeOnce)
 	}
 	return true
 }
 
-// crashAll takes the server down, and with it the connection, and perhaps the gateway: then its
-// clients come back with their last ids.
+// crashAll takes the server down, and with it the connection, and perhaps the gateway, whose
+// clients then come back with their last ids.
 func (w *world) crashAll() {
 	if !w.crash() {
 		return
 	}
 	w.end(kvclient.ErrTimeout)
-	w.advisories, w.dead, w.lost = nil, time.Time{}, true
-	w.tell(kvclient.Advisory{Kind: kvclient.Reconnected})
+	w.advisories, w.noticedAt, w.connectionLost = nil, time.Time{}, true
+	w.report(kvclient.Advisory{Kind: kvclient.Reconnected})
 	if !w.deciding && w.rand.IntN(2) == 0 {
 		w.counts["restart after a crash"]++
 		w.restart()
 	}
 }
 
-// otherGateway reports whether a client comes from another gateway, with an id of where the stream is.
-// Not where others purge: a feed that is behind takes a purge for harmless by what it has read, and
-// the client may hold more.
+// otherGateway reports whether a client comes from another gateway, with an id of where the stream
+// is. It does not in worlds with purges: a feed that is behind judges a purge by what it has read,
+// and the client may hold more.
 func (w *world) otherGateway() bool {
-	purges := w.often.purge + w.often.purgeMarkers + w.often.delete
-	if w.missing || w.updates > 0 || purges > 0 || w.forgets || w.lastTime.IsZero() || w.rand.IntN(3) > 0 {
+	purges := w.chance.purge + w.chance.purgeMarkers + w.chance.delete
+	if w.missing || w.updates > 0 || purges > 0 || w.forgets || w.lastTime.IsZero() ||
+		w.rand.IntN(3) > 0 {
 		return false
 	}
 	w.counts["other gateway"]++
 	return true
 }
 
+// connect lets the source start, as Feed.readSource does, with pauses in which the stream changes.
 func (w *world) connect() {
 	if w.resting && !w.roused() {
 		return
 	}
 	f := w.feed
-	if !f.doubt.IsZero() && w.rand.IntN(2) == 0 {
-		w.crash() // of a server behind the connection, or of the same once more
+	if !f.missedSince.IsZero() && w.rand.IntN(2) == 0 {
+		w.crash() // a server behind the connection, or the same once more
 	}
-	if len(w.advisories) > 0 && w.rand.IntN(2) == 0 { // as rest
-		_ = f.heard(w.advisories[0].Advisory)
+	if len(w.advisories) > 0 && w.rand.IntN(2) == 0 { // as Feed.pauseForRetry does
+		_ = f.handleAdvisory(w.advisories[0].Advisory)
 		w.advisories = w.advisories[1:]
 	}
 	if w.missing {
-		f.sourceLost(kvclient.ErrBucketNotFound)
+		f.noteSourceLost(kvclient.ErrBucketNotFound)
 		w.meanwhile()
-		w.resting = len(w.advisories) == 0 // as Hub.rest
+		w.resting = len(w.advisories) == 0 // as Hub.restFeed does
 		return
 	}
 	s, purges, updates, losses := w.state(), w.purges, w.updates, w.losses
-	if f.epoch != "" && f.epoch != s.Epoch && f.mark.identifies() && f.mark.survives(s, w.storedAt(f.mark.revision)) {
-		f.rename(s.Epoch)
+	moved := f.epoch != "" && f.epoch != s.Epoch && f.anchor.identifies()
+	// As Feed.recogniseStream does.
+	if moved && f.anchor.survives(s, w.storedAt(f.anchor.revision)) {
+		f.moveEpoch(s.Epoch)
 		w.counts["renamed"]++
 	}
 	w.meanwhile()
-	anew := w.lost
+	anew := w.connectionLost
 	if anew {
-		f.missSome(f.lastWord()) // as hearOver
-		w.lost = false
+		f.noteMissed(f.lastHeard()) // as Feed.noteHearing does
+		w.connectionLost = false
 	}
 	position, begun := f.startAt(nil, s)
 	if begun {
-		w.knows, w.knowsOf, w.knowsLosses = purges, updates, losses
+		w.knowsPurges, w.knowsUpdates, w.knowsLosses = purges, updates, losses
 	}
 	w.meanwhile()
 	if anew && !begun {
-		w.advisories = nil // the subscriptions came late
+		w.advisories = nil // the subscriptions to advisories came late
 	}
 	if w.missing || w.epoch != s.Epoch {
-		f.sourceLost(kvclient.ErrBucketNotFound)
+		f.noteSourceLost(kvclient.ErrBucketNotFound)
 		return
 	}
-	doubted := !f.doubt.IsZero()
-	if doubted && !f.trusts(w.state(), w.storedAt(f.mark.revision)) {
-		w.note("what came in the gap is not known")
+	doubted := !f.missedSince.IsZero()
+	if doubted && !f.trusts(w.state(), w.storedAt(f.anchor.revision)) {
+		w.note("what happened in the gap is not known")
 		return
 	}
 	if doubted {
@@ -339,18 +388,19 @@ func (w *world) connect() {
 				w.counts["ahead of a loss"]++
 			}
 		}
-		f.goOn()
+		f.continueAfterLoss()
 	}
 	f.setState(live, nil)
-	w.tail, w.lastWord = &modelTail{w.epoch, position, s.Terms.MaxAge}, w.clock
+	w.tail, w.lastHeard = &modelTail{w.epoch, position, s.Terms.MaxAge}, w.clock
 	w.note("source at %d, begun %v", position, begun)
 }
 
-// roused reports whether a feed that rests has been given a source again: by what the server told,
-// or by a look at the names of the streams. One that nobody uses is dropped.
+// roused reports whether a feed that rests has been given a source again: by an advisory, or by a
+// look at the names of the streams. A feed that nobody uses is dropped.
 func (w *world) roused() bool {
 	w.counts["rest"]++
-	if !w.calm && !w.deciding && !slices.ContainsFunc(w.clients, func(c *client) bool { return c.s != nil }) {
+	used := slices.ContainsFunc(w.clients, func(c *client) bool { return c.s != nil })
+	if !w.calm && !w.deciding && !used {
 		w.restart()
 		return true
 	}
@@ -364,62 +414,66 @@ func (w *world) roused() bool {
 	return !w.resting
 }
 
-// end ends the tail with an error, as run would see it.
+// end ends the consumer with an error, as Feed.runSource would see it.
 func (w *world) end(err error) {
 	w.note("source: %v", err)
 	w.tail, w.asked = nil, nil
 	if !errors.Is(err, errRestart) {
-		w.feed.sourceLost(err)
+		w.feed.noteSourceLost(err)
 	}
 }
 
-func (w *world) hear() {
+// handleNext handles the oldest advisory.
+func (w *world) handleNext() {
 	a := w.advisories[0].Advisory
 	w.advisories = w.advisories[1:]
-	w.note("told %+v", a)
-	if err := w.feed.heard(a); err != nil {
+	w.note("advisory %+v", a)
+	if err := w.feed.handleAdvisory(a); err != nil {
 		w.end(err)
 	}
 }
 
-// cut loses the connection, and some of what was to be told. It may take a while until anybody notices.
+// cut loses the connection, and some of the advisories that were under way. It may take a while
+// until anybody notices.
 func (w *world) cut() {
 	w.counts["gap"]++
 	for range min(w.rand.IntN(3), len(w.advisories)) {
-		if w.hear(); w.tail == nil {
+		if w.handleNext(); w.tail == nil {
 			break
 		}
 	}
 	if w.tail == nil {
 		return
 	}
-	w.dead = w.clock
+	w.noticedAt = w.clock
 	if w.rand.IntN(2) == 0 {
 		w.counts["silence"]++
-		w.dead = w.clock.Add(time.Duration(w.rand.Int64N(int64(5 * time.Second))))
+		w.noticedAt = w.clock.Add(time.Duration(w.rand.Int64N(int64(5 * time.Second))))
 	}
 	w.note("the connection brings nothing any more")
-	w.listenInVain()
+	w.awaitNotice()
 }
 
-// listenInVain asks others how the stream is, until it is noticed that the source is dead. What is told meanwhile is lost.
-func (w *world) listenInVain() {
+// awaitNotice compares the stream over other connections, until it is noticed that the source is
+// dead. Advisories are lost meanwhile.
+func (w *world) awaitNotice() {
 	w.advisories = nil
-	if w.clock.Before(w.dead) {
+	if w.clock.Before(w.noticedAt) {
 		w.check()
 	}
-	if w.tail != nil && w.clock.Before(w.dead) {
+	if w.tail != nil && w.clock.Before(w.noticedAt) {
 		return
 	}
 	if w.tail != nil {
 		w.end(kvclient.ErrTimeout)
 	}
-	w.advisories, w.dead, w.lost = nil, time.Time{}, w.rand.IntN(2) == 0
-	if w.lost {
-		w.tell(kvclient.Advisory{Kind: kvclient.Reconnected})
+	w.advisories, w.noticedAt, w.connectionLost = nil, time.Time{}, w.rand.IntN(2) == 0
+	if w.connectionLost {
+		w.report(kvclient.Advisory{Kind: kvclient.Reconnected})
 	}
 }
 
+// deliver lets the consumer deliver up to count messages.
 func (w *world) deliver(count int) {
 	if w.tail.epoch != w.epoch || w.missing {
 		w.end(kvclient.ErrUnavailable)
@@ -436,15 +490,15 @@ func (w *world) deliver(count int) {
 	w.feed.take(entries)
 	w.note("feed took %d up to %d", len(entries), w.tail.last)
 	if w.feed.void != "" {
-		w.end(w.feed.disown(w.feed.void))
+		w.end(w.feed.requireReset(w.feed.void))
 	}
 }
 
-// inquire goes on with a question, as an inquiry does beside what is delivered.
+// inquire goes on with a question, as an inquiry does beside the messages that are delivered.
 func (w *world) inquire() {
 	switch {
 	case w.asked == nil:
-		w.asked = &modelInquiry{question: w.feed.question()}
+		w.asked = &modelInquiry{question: w.feed.newQuestion()}
 	case w.missing:
 		w.asked = nil
 	case w.asked.state == nil:
@@ -453,15 +507,16 @@ func (w *world) inquire() {
 	default:
 		asked := w.asked
 		w.asked = nil
-		if _, err := w.feed.compare(asked.question, *asked.state); err != nil {
+		if _, err := w.feed.compareAnswer(asked.question, *asked.state); err != nil {
 			w.end(err)
 		}
 	}
 }
 
+// check compares the feed with the stream, as Feed.verify does.
 func (w *world) check() {
 	f := w.feed
-	q := f.question()
+	q := f.newQuestion()
 	position := q.position
 	if w.missing {
 		w.end(kvclient.ErrBucketNotFound)
@@ -469,29 +524,30 @@ func (w *world) check() {
 	}
 	s := w.state()
 	w.meanwhile()
-	beyond, err := f.compare(q, s)
+	beyond, err := f.compareAnswer(q, s)
 	switch {
 	case err != nil:
 		w.end(err)
 	case !beyond || w.missing || w.epoch != s.Epoch:
 	case len(w.after(position, 1)) == 0 && s.Lifetime > 0:
-		w.end(f.disown(ReasonHorizon))
+		w.end(f.requireReset(ReasonHorizon))
 	case len(w.after(position, 1)) == 0:
 		f.advance(s.Last, kvclient.CheckOf(s.LastTime))
 	}
 }
 
-// settle brings everything to its end: nothing more happens, and all must be told of all that happened.
+// settle brings everything to its end: nothing more happens, and every client must be sent
+// everything that happened.
 func (w *world) settle() {
 	w.note("nothing more happens")
-	if w.tail != nil && !w.dead.IsZero() {
-		w.clock = w.dead
+	if w.tail != nil && !w.noticedAt.IsZero() {
+		w.clock = w.noticedAt
 		w.age()
-		w.listenInVain()
+		w.awaitNotice()
 	}
 	if w.missing {
 		w.create()
-		w.tell(kvclient.Advisory{Kind: kvclient.StreamCreated})
+		w.report(kvclient.Advisory{Kind: kvclient.StreamCreated})
 	}
 	w.calm = true
 	for range 10 {
@@ -500,7 +556,7 @@ func (w *world) settle() {
 				w.connect()
 			}
 			for w.tail != nil && len(w.advisories) > 0 {
-				w.hear()
+				w.handleNext()
 			}
 			if w.tail != nil {
 				w.deliver(1000)
@@ -509,7 +565,7 @@ func (w *world) settle() {
 				w.check()
 			}
 			for _, c := range w.clients {
-				c.listen()
+				c.pollAll()
 			}
 			for range 20 {
 				w.readSome()
@@ -517,22 +573,27 @@ func (w *world) settle() {
 		}
 		for _, c := range w.clients {
 			if !c.synced {
-				w.fail("client %d had no sync before a heartbeat: phase %d, asleep %v, cursor %d, due %v from %d, position %d, pending %d", c.name, c.s.phase, c.asleep, c.s.cursor, c.s.syncDue, c.s.syncFrom, w.feed.position, c.s.pending)
+				w.fail("client %d had no sync before a heartbeat: phase %d, asleep %v, cursor %d, "+
+					"due %v from %d, position %d, pending %d",
+					c.name, c.s.phase, c.asleep, c.s.cursor,
+					c.s.syncDue, c.s.syncFrom, w.feed.position, c.s.pending)
 			}
-			c.beat()
+			c.heartbeat()
 		}
 	}
 	for _, c := range w.clients {
 		if point, exact, ok := c.s.Bookmark(); !ok || !exact || point.Revision != w.last {
-			w.fail("client %d is at %+v in the end, exact %v; the stream is at %d", c.name, point, exact, w.last)
+			w.fail("client %d is at %+v in the end, exact %v; the stream is at %d",
+				c.name, point, exact, w.last)
 		}
-		if want := w.selected(w.last, c.filters); c.staged != nil || !maps.Equal(c.visible(), want) {
+		want := w.selected(w.last, c.filters)
+		if c.staged != nil || !maps.Equal(c.visible(), want) {
 			w.fail("client %d has %v in the end, want %v", c.name, c.state, want)
 		}
 	}
 }
 
-// newest tells what is stored above a revision.
+// newest describes what is stored above a revision.
 func (w *world) newest(last kvclient.Revision) (text string) {
 	for _, e := range w.after(last, len(w.messages)) {
 		text += fmt.Sprintf(" %s %s", e.Operation, e.Key)

@@ -8,44 +8,68 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A changeLog holds the recent changes of a bucket, in order: all that the feed read after the horizon.
+// A changeLog holds the recent changes of a bucket in order: all that the feed read above the
+// horizon. It is the queue of every subscription, which holds a cursor in it and nothing else.
+//
+// The log grows at its end and drops its oldest changes when it has too many, or too many bytes,
+// of which the encoded frames of its changes are a part. The horizon then rises to the revision of
+// the newest change that was dropped. The newest change is never dropped.
+//
+// # The logs of all feeds share their memory
+//
+// A log may have up to 16 MiB, and a client that watched and filled a hundred buckets had 1.6 GiB
+// in their logs. So beyond 64 KiB each log takes its bytes from a bound of 128 MiB, of which one
+// client's feeds have at most half; where there is no room, the log drops its oldest changes
+// earlier (TestLogsShareTheirMemory).
+//
+// The feed's mutex guards it.
 type changeLog struct {
-	changes  []*Change
-	bytes    int
-	horizon  kvclient.Revision
-	maxBytes int // that it may have, if there is room for them
-	maxCount int
-
-	// The logs of all feeds share a bound of bytes, from which each takes more as it grows.
-	memory *bound.Hold // nil where the log has maxBytes for itself
-	room   int         // bytes that it may have now
-	denied int         // changes for which not to ask for more, since there was no room a moment ago
-
+	// changes are in the order of their revisions.
+	changes []*Change
+	// bytes is what they take, their frames included.
+	bytes int
+	// horizon is the revision above which the log is complete.
+	horizon kvclient.Revision
 	// horizonCheck is the check of the message at the horizon; zero if it is not known.
 	horizonCheck kvclient.Check
-	// passed are positions, in order, that were given out as ids and that no change has: of messages
-	// which were gone or outside the grammar when the feed came by.
+	// maxBytes is how many bytes the log may have if there is room for them.
+	maxBytes int
+	// maxCount is how many changes it may have.
+	maxCount int
+
+	// memory is what the log takes of the bytes for all logs; nil if it has maxBytes for itself.
+	memory *bound.Hold
+	// roomBytes is how many bytes the log may have at present, minLogBytes in any case.
+	roomBytes int
+	// denied is for how many more changes the log does not ask for room, since there was none.
+	denied int
+
+	// passed has positions, in order, that were given out as ids although no change has them: of
+	// messages that were gone, or whose subject was no key, when the feed came by.
 	passed []kvclient.Position
 }
 
 const (
-	// leastLog is how many bytes a log may have, however little room there is for all.
-	leastLog = 64 << 10
-	// logStep is how much a log takes at once of what there is for all.
-	logStep = 256 << 10
-	// deniedFor is for how many changes a log does not ask for more when there was no room.
+	// minLogBytes is how many bytes a log may have, however little room there is for all.
+	minLogBytes = 64 << 10
+	// logGrowStep is how many bytes a log takes at once of those for all logs.
+	logGrowStep = 256 << 10
+	// deniedFor is for how many changes a log does not ask for more room after there was none.
 	deniedFor = 256
+	// maxPassed bounds the positions that a log remembers besides its changes.
+	maxPassed = 1 << 10
 )
 
-// logBound bounds what the logs of all feeds hold beyond leastLog each.
+// logBound bounds what the logs of all feeds hold beyond minLogBytes each.
 func logBound(set *bound.Set, bytes int) *bound.Bound {
 	return set.New(bound.Spec{
 		Name:     "feed-logs",
-		Of:       "recent changes of the buckets that are followed, beyond 64 KiB for each",
+		Of:       "recent changes of the buckets that are watched, beyond 64 KiB for each",
 		Unit:     bound.Bytes,
 		Limit:    int64(bytes),
 		PerOwner: int64(bytes) / 2,
-		AtLimit:  "the bucket's log keeps fewer changes, and more resumed streams read from NATS",
+		AtLimit: "the bucket's log keeps fewer changes, and more resumed streams read from " +
+			"NATS",
 	})
 }
 
@@ -55,25 +79,22 @@ func (l *changeLog) isFull() bool {
 	switch {
 	case l.bytes > l.maxBytes:
 		return true
-	case l.memory == nil, l.bytes <= max(l.room, leastLog):
+	case l.memory == nil, l.bytes <= max(l.roomBytes, minLogBytes):
 		return false
 	case l.denied > 0:
 		l.denied--
 		return true
 	}
-	want := min(l.maxBytes, l.bytes+logStep)
+	want := min(l.maxBytes, l.bytes+logGrowStep)
 	if !l.memory.Grow(int64(want)) {
 		l.denied = deniedFor
 		return true
 	}
-	l.room = want
+	l.roomBytes = want
 	return false
 }
 
-// maxPassed bounds the positions that a log remembers besides its changes.
-const maxPassed = 1 << 10
-
-// pass notes a position that no change has.
+// pass notes a position that no change has. It must be above all that were noted before.
 func (l *changeLog) pass(p kvclient.Position) {
 	if len(l.passed) == maxPassed {
 		l.passed = slices.Delete(l.passed, 0, maxPassed/2)
@@ -86,31 +107,32 @@ func (l *changeLog) check(revision kvclient.Revision) kvclient.Check {
 	if revision == l.horizon {
 		return l.horizonCheck
 	}
-	if i, ok := slices.BinarySearchFunc(l.changes, revision, func(c *Change, r kvclient.Revision) int {
-		return cmp.Compare(c.Revision, r)
-	}); ok {
+	i, ok := slices.BinarySearchFunc(l.changes, revision,
+		func(c *Change, r kvclient.Revision) int { return cmp.Compare(c.Revision, r) })
+	if ok {
 		return l.changes[i].Check
 	}
-	if i, ok := slices.BinarySearchFunc(l.passed, revision, func(p kvclient.Position, r kvclient.Revision) int {
-		return cmp.Compare(p.Revision, r)
-	}); ok {
+	i, ok = slices.BinarySearchFunc(l.passed, revision,
+		func(p kvclient.Position, r kvclient.Revision) int { return cmp.Compare(p.Revision, r) })
+	if ok {
 		return l.passed[i].Check
 	}
 	return kvclient.Check{}
 }
 
+// add appends a change, whose revision must be above all others.
 func (l *changeLog) add(c *Change) {
 	l.changes = append(l.changes, c)
 	c.logged = true
-	l.grow(c.size())
+	l.grow(c.logBytes())
 }
 
-// grow counts bytes more, and drops the oldest changes where there is no room for them.
+// grow counts more bytes, and drops the oldest changes if there is no room for them.
 func (l *changeLog) grow(bytes int) {
 	l.bytes += bytes
 	drop := 0
 	for ; drop < len(l.changes)-1 && (l.isFull() || len(l.changes)-drop > l.maxCount); drop++ {
-		l.bytes -= l.changes[drop].size()
+		l.bytes -= l.changes[drop].logBytes()
 		l.horizon, l.horizonCheck = l.changes[drop].Revision, l.changes[drop].Check
 		l.changes[drop].logged = false
 	}
@@ -120,7 +142,7 @@ func (l *changeLog) grow(bytes int) {
 	}
 }
 
-// restart empties the log; it is complete from that revision on, whose message has this check.
+// restart empties the log. It is complete above that revision, whose message has this check.
 func (l *changeLog) restart(at kvclient.Revision, check kvclient.Check) {
 	for _, c := range l.changes {
 		c.logged = false
@@ -128,12 +150,13 @@ func (l *changeLog) restart(at kvclient.Revision, check kvclient.Check) {
 	l.changes, l.passed, l.bytes, l.horizon, l.horizonCheck = nil, nil, 0, at, check
 	if l.memory != nil {
 		l.memory.Shrink(0)
-		l.room = 0
+		l.roomBytes = 0
 	}
 }
 
-// nearEnd is how many changes are looked at from the end before the rest is searched: who keeps up is there, and a search takes ten others
-// into the cache for each of thousands.
+// nearEnd is how many changes are looked at from the end before the rest is searched.
+// Subscriptions that keep up are there, and a binary search brings ten other changes into the
+// processor's cache for each of thousands of subscriptions.
 const nearEnd = 8
 
 // after returns the changes above a revision, which must not be below the horizon.
@@ -143,14 +166,15 @@ func (l *changeLog) after(revision kvclient.Revision) []*Change {
 			return l.changes[i:]
 		}
 	}
-	i, _ := slices.BinarySearchFunc(l.changes, revision+1, func(c *Change, r kvclient.Revision) int {
-		switch {
-		case c.Revision < r:
-			return -1
-		case c.Revision > r:
-			return 1
-		}
-		return 0
-	})
+	i, _ := slices.BinarySearchFunc(l.changes, revision+1,
+		func(c *Change, r kvclient.Revision) int {
+			switch {
+			case c.Revision < r:
+				return -1
+			case c.Revision > r:
+				return 1
+			}
+			return 0
+		})
 	return l.changes[i:]
 }

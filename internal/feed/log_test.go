@@ -9,7 +9,8 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// The frames of a change count against the bounds of its log, however many representations are asked for, and for as long as it is in the log.
+// The frames of a change count against the bounds of its log, however many representations are
+// asked for, and for as long as the change is in the log.
 func TestFramesCountInTheLog(t *testing.T) {
 	t.Parallel()
 	const most, frame = 64 << 10, 4 << 10
@@ -21,8 +22,10 @@ func TestFramesCountInTheLog(t *testing.T) {
 	f.startAt(nil, kvclient.StreamState{Epoch: "a"})
 	var entries []kvclient.Entry
 	for i := range 30 {
-		entries = append(entries, kvclient.Entry{Key: fmt.Sprint("k", i), Value: make([]byte, 1<<10),
-			Position: kvclient.Position{Revision: kvclient.Revision(i + 1), Epoch: "a"}})
+		entries = append(entries, kvclient.Entry{
+			Key: fmt.Sprint("k", i), Value: make([]byte, 1<<10),
+			Position: kvclient.Position{Revision: kvclient.Revision(i + 1), Epoch: "a"},
+		})
 	}
 	f.take(entries)
 	changes := f.log.after(0)
@@ -55,17 +58,19 @@ func TestFramesCountInTheLog(t *testing.T) {
 	}
 	last := changes[len(changes)-1]
 	f.log.restart(f.position, last.Check)
-	if last.Frame(0, func(*Change) []byte { return bytes.Repeat([]byte("x"), frame) }); f.log.bytes != 0 {
-		t.Errorf("what is not in the log any more counts %d bytes", f.log.bytes)
+	last.Frame(0, func(*Change) []byte { return bytes.Repeat([]byte("x"), frame) })
+	if f.log.bytes != 0 {
+		t.Errorf("a change that is not in the log any more counts %d bytes", f.log.bytes)
 	}
 	last.frames[1].Store(nil)
 	if last.Frame(1, encode); f.log.bytes != 0 {
-		t.Errorf("a frame of what is not in the log any more counts %d bytes", f.log.bytes)
+		t.Errorf("a frame of a change that is not in the log any more counts %d bytes", f.log.bytes)
 	}
 }
 
-// The changes above any revision are those that a look at each finds, from near the end of the log and from far.
-func TestLogAfter(t *testing.T) {
+// The changes above any revision are those that a linear search finds, near the end of the log and
+// far from it.
+func TestLogReturnsTheChangesAboveARevision(t *testing.T) {
 	t.Parallel()
 	for size := range 3 * nearEnd {
 		for step := range kvclient.Revision(3) { // revisions without a change lie between
@@ -78,38 +83,42 @@ func TestLogAfter(t *testing.T) {
 				for len(want) > 0 && want[0].Revision <= revision {
 					want = want[1:]
 				}
-				if got := l.after(revision); len(got) != len(want) || len(got) > 0 && got[0] != want[0] {
-					t.Fatalf("%d changes, every %d: %d after %d, want %d", size, step+1, len(got), revision, len(want))
+				got := l.after(revision)
+				if len(got) != len(want) || len(got) > 0 && got[0] != want[0] {
+					t.Fatalf("%d changes, every %d: %d after %d, want %d",
+						size, step+1, len(got), revision, len(want))
 				}
 			}
 		}
 	}
 }
 
-// The logs of all feeds have a bound of bytes in common. Where it is reached they keep fewer
-// changes, and each keeps some.
+// The logs of all feeds share a bound of bytes. When it is reached they keep fewer changes, and
+// each keeps some.
 func TestLogsShareTheirMemory(t *testing.T) {
 	t.Parallel()
 	h := newHub(Options{AllLogs: 4 << 20}.withDefaults())
 	logOf := func(owner string) *changeLog {
 		l := &changeLog{maxBytes: 16 << 20, maxCount: 1 << 16, memory: new(bound.Hold)}
-		if err := h.logs.Take(t.Context(), l.memory, owner, 0, nil); err != nil {
+		if err := h.logMemory.Take(t.Context(), l.memory, owner, 0, nil); err != nil {
 			t.Fatal(err)
 		}
 		return l
 	}
 	fill := func(l *changeLog) int {
 		for i := range 3000 {
-			l.add(&Change{Entry: kvclient.Entry{Key: "k", Value: make([]byte, 4<<10),
-				Position: kvclient.Position{Revision: kvclient.Revision(i + 1)}}})
+			l.add(&Change{Entry: kvclient.Entry{
+				Key: "k", Value: make([]byte, 4<<10),
+				Position: kvclient.Position{Revision: kvclient.Revision(i + 1)},
+			}})
 		}
 		return l.bytes
 	}
 	first, second, other := logOf("a"), logOf("a"), logOf("b")
-	if bytes := fill(first); bytes > 2<<20 || bytes < 2<<20-logStep-8<<10 {
+	if bytes := fill(first); bytes > 2<<20 || bytes < 2<<20-logGrowStep-8<<10 {
 		t.Errorf("the first has %d bytes", bytes)
 	}
-	if bytes := fill(second); bytes > leastLog || bytes < leastLog/2 || second.horizon == 0 {
+	if bytes := fill(second); bytes > minLogBytes || bytes < minLogBytes/2 || second.horizon == 0 {
 		t.Errorf("another of the same client has %d bytes, above %d", bytes, second.horizon)
 	}
 	if bytes := fill(other); bytes < 1<<20 {
@@ -117,6 +126,6 @@ func TestLogsShareTheirMemory(t *testing.T) {
 	}
 	first.restart(3000, kvclient.Check{})
 	if bytes := fill(second); bytes < 1<<20 {
-		t.Errorf("it has %d bytes when the first has given its own back", bytes)
+		t.Errorf("it has %d bytes after the first has given its own back", bytes)
 	}
 }

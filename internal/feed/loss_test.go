@@ -7,52 +7,57 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// at is a message of the stream "a", stored so many seconds after the beginning.
-func at(key string, r kvclient.Revision, second int64) kvclient.Entry {
+// entryStored is a message of the stream "a", stored so many seconds after the beginning.
+func entryStored(key string, r kvclient.Revision, second int64) kvclient.Entry {
 	e := entry(key, r, kvclient.Put)
 	e.Created = time.Unix(second, 0)
 	e.Check = kvclient.CheckOf(e.Created)
 	return e
 }
 
-// ahead is a subscription that comes from another gateway with a point which its feed has yet to read.
-func ahead(t *testing.T, f *Feed, point Point, last kvclient.Revision) *Subscription {
+// subscriptionAhead returns a subscription that comes from another gateway, with a point which its
+// feed has yet to read. last is the stream's last revision when it comes.
+func subscriptionAhead(
+	t *testing.T, f *Feed, point Point, last kvclient.Revision,
+) *Subscription {
 	t.Helper()
 	s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
 		wake: Token(make(chan struct{}, 1)), lossesThen: f.losses}
-	if s.decide(stream(last, 0), sameHistory); s.resetFirst != "" {
+	if s.decide(streamAt(last, 0), sameHistory); s.resetFirst != "" {
 		t.Fatalf("reset for %q", s.resetFirst)
 	}
 	return s
 }
 
-// What a subscription has of another gateway, and its feed has yet to read, may be lost in a crash and
-// its revisions given again. The feed, which goes on, would tell nobody.
+// What a subscription got from another gateway, and its feed has yet to read, may be lost in a
+// crash, and its revisions given to other messages. The feed goes on, and would not send those to
+// the subscription.
 func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 	t.Parallel()
-	place := at("k", 12, 12).Position
+	place := entryStored("k", 12, 12).Position
 	for name, tc := range map[string]struct {
 		point Point
 		last  kvclient.Revision // of the stream when the subscription comes
 		want  string
 	}{
 		"following":    {Point{Position: place}, 12, ReasonHorizon},
-		"not complete": {Point{Position: at("k", 10, 10).Position}, 12, ReasonHorizon},
-		"not ahead":    {Point{Position: at("k", 10, 10).Position}, 10, ""},
+		"not complete": {Point{Position: entryStored("k", 10, 10).Position}, 12, ReasonHorizon},
+		"not ahead":    {Point{Position: entryStored("k", 10, 10).Position}, 10, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := bare(stream(10, 0))
+			f := feedAt(streamAt(10, 0))
 			f.setState(live, nil)
-			attached, late := ahead(t, f, tc.point, tc.last), ahead(t, f, tc.point, tc.last)
+			attached := subscriptionAhead(t, f, tc.point, tc.last)
+			late := subscriptionAhead(t, f, tc.point, tc.last)
 			attached.attach(false)
-			if f.goOn(); attached.resetFirst != tc.want {
+			if f.continueAfterLoss(); attached.resetFirst != tc.want {
 				t.Errorf("reset for %q, want %q", attached.resetFirst, tc.want)
 			}
-			// One that had asked before may wait for revisions that will not come.
+			// One that had asked before the loss may wait for revisions that will not come.
 			if late.attach(false); late.resetFirst != tc.want {
 				t.Errorf("one that came late: reset for %q", late.resetFirst)
 			}
-			next := ahead(t, f, tc.point, tc.last)
+			next := subscriptionAhead(t, f, tc.point, tc.last)
 			if next.attach(false); next.resetFirst != "" {
 				t.Errorf("one that asked after the loss: reset for %q", next.resetFirst)
 			}
@@ -60,37 +65,37 @@ func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 	}
 }
 
-// A feed judges a purge by what it has read. A subscription that has come with more, by another
-// gateway's word, may hold a value that the feed has yet to read.
+// A feed judges a purge by what it has read. A subscription that came with an id of another
+// gateway, beyond that, may hold a value that the feed has yet to read.
 func TestPurgeIsNotHarmlessToASubscriptionThatIsAhead(t *testing.T) {
 	t.Parallel()
-	f := bare(stream(10, 0))
+	f := feedAt(streamAt(10, 0))
 	f.setState(live, nil)
-	marker := at("k", 11, 11)
+	marker := entryStored("k", 11, 11)
 	marker.Operation = kvclient.Delete
 	f.take([]kvclient.Entry{marker})
-	ahead(t, f, Point{Position: at("k", 12, 12).Position}, 12)
+	subscriptionAhead(t, f, Point{Position: entryStored("k", 12, 12).Position}, 12)
 	if f.harmless("k", time.Unix(13, 0)) {
 		t.Error("a purge was taken for harmless to one that is ahead")
 	}
-	f.take([]kvclient.Entry{at("l", 12, 12)})
+	f.take([]kvclient.Entry{entryStored("l", 12, 12)})
 	if !f.harmless("k", time.Unix(13, 0)) {
 		t.Error("a purge was not harmless once the feed has come as far")
 	}
 }
 
-// A part of a snapshot lacks what was overwritten while it was read, and a crash can bring that back.
-// So its id is taken in the era in which the snapshot was begun, and in no other.
-func TestPartOfASnapshotIsOfItsEra(t *testing.T) {
+// A part of a snapshot lacks what was overwritten while it was read, and a crash can bring that
+// back. So its id is accepted in the stretch in which the snapshot was begun, and in no other.
+func TestPartOfASnapshotIsTakenOnlyInItsStretch(t *testing.T) {
 	t.Parallel()
-	f := bare(stream(10, 0))
+	f := feedAt(streamAt(10, 0))
 	f.setState(live, nil)
 	want := func(when, reason string) {
 		t.Helper()
-		point := Point{Position: at("k", 10, 10).Position, InSnapshot: true, Sent: 5}
+		point := Point{Position: entryStored("k", 10, 10).Position, InSnapshot: true, Sent: 5}
 		s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
 			wake: Token(make(chan struct{}, 1)), lossesThen: f.losses}
-		if s.decide(stream(10, 0), sameHistory); s.resetFirst != reason {
+		if s.decide(streamAt(10, 0), sameHistory); s.resetFirst != reason {
 			t.Errorf("%s: reset for %q, want %q", when, s.resetFirst, reason)
 		}
 	}
@@ -99,46 +104,49 @@ func TestPartOfASnapshotIsOfItsEra(t *testing.T) {
 	f.beginSnapshot(10)
 	f.mu.Unlock()
 	want("of this one", "")
-	f.goOn()
+	f.continueAfterLoss()
 	want("from before a loss", ReasonHorizon)
 }
 
-// A crash can take back the message for which another was skipped, and with it that the other was
-// removed. Then the stream has all that it was given, and the feed lacks some of it.
+// A crash can take back the message for which another one was skipped, and the removal of the
+// other one with it. Then the stream has everything that it was given, and the feed lacks some of
+// it.
 func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
 	t.Parallel()
-	for name, came := range map[string]bool{"the successor came": true, "it has yet to come": false} {
-		f := bare(stream(10, 0))
+	for name, came := range map[string]bool{
+		"the successor came": true, "it has yet to come": false,
+	} {
+		f := feedAt(streamAt(10, 0))
 		now := time.Unix(100, 0)
 		f.now = func() time.Time { return now }
-		f.known.at = time.Unix(10, 0)
-		f.take([]kvclient.Entry{at("l", 12, 12)}) // 11 is gone: 13 is of its key
-		after := stream(12, 0)
+		f.lastTally.at = time.Unix(10, 0)
+		f.take([]kvclient.Entry{entryStored("l", 12, 12)}) // 11 is gone; 13 has its key
+		after := streamAt(12, 0)
 		if came {
-			q := f.question()
-			f.take([]kvclient.Entry{at("k", 13, 13)})
-			if _, err := f.compare(q, stream(13, 1)); err != nil {
+			q := f.newQuestion()
+			f.take([]kvclient.Entry{entryStored("k", 13, 13)})
+			if _, err := f.compareAnswer(q, streamAt(13, 1)); err != nil {
 				t.Fatal(err)
 			}
-			after = stream(13, 0)
+			after = streamAt(13, 0)
 		}
-		f.missSome(time.Unix(50, 0))
-		if got := f.trusts(after, f.mark.stored); got != came {
+		f.noteMissed(time.Unix(50, 0))
+		if got := f.trusts(after, f.anchor.stored); got != came {
 			t.Errorf("%s: the log goes on: %v", name, got)
 		}
 	}
 }
 
-// Of a stream that was found empty after all was removed, its server may not know when the last
-// message was stored. Then another stream cannot be told from it.
-func TestMarkWithoutATimeIdentifiesNothing(t *testing.T) {
+// When a stream was found empty after everything was removed, its server may not know when the
+// last message was stored. Then the stream cannot be distinguished from another one.
+func TestAnchorWithoutATimeIdentifiesNothing(t *testing.T) {
 	t.Parallel()
-	for _, m := range []mark{{}, {revision: 5}, {stored: time.Unix(1, 0)}} {
-		if m.identifies() {
-			t.Errorf("%+v identifies a stream", m)
+	for _, a := range []anchor{{}, {revision: 5}, {stored: time.Unix(1, 0)}} {
+		if a.identifies() {
+			t.Errorf("%+v identifies a stream", a)
 		}
 	}
-	if m := (mark{5, time.Unix(1, 0)}); !m.identifies() {
-		t.Errorf("%+v identifies nothing", m)
+	if a := (anchor{5, time.Unix(1, 0)}); !a.identifies() {
+		t.Errorf("%+v identifies nothing", a)
 	}
 }

@@ -8,33 +8,43 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A mailbox holds what the server told of a bucket until the source's goroutine hears it. What says
-// nothing that is not waiting already is not kept twice, so that only purges of single keys can be
-// many: those that find no room are judged at once by whoever brings them. Of other kinds one is kept
-// of those that say the same, so that there can be few.
+// A mailbox holds the advisories of a bucket until the source's goroutine handles them.
+//
+// No advisory is lost silently. An advisory that says the same as one that waits already is not
+// kept twice, so only purges of single keys can be many. Those beyond the limit, 256, are judged
+// at once by whoever brings them, so that a sweep of markers is no reset, however large it is. Of
+// every other kind one is kept of those that say the same, so that there can be few. What nats.go
+// drops because its subscription is full (the bound advisory-bytes) changes kvclient.Hearing: then
+// all feeds doubt what they were told since they last looked, and compare their streams
+// (TestPurgeWhoseAdvisoryWasDroppedIsAReset).
+//
+// Any goroutine may put, and one takes. The channel arrived has a token while something waits; a
+// token may outlive what it stands for, so that take can find nothing.
 type mailbox struct {
-	// arrived has a token while something waits.
+	// arrived has a token while something waits; its capacity is 1.
 	arrived chan struct{}
 	// limit is how many purges of single keys may wait.
 	limit *bound.Bound
 
-	mu      sync.Mutex
-	waiting []kvclient.Advisory // the oldest first
+	// mu guards waiting. Nothing else is locked while it is held.
+	mu sync.Mutex
+	// waiting has the advisories, the oldest first.
+	waiting []kvclient.Advisory
 }
 
 func newMailbox(limit *bound.Bound) *mailbox {
 	return &mailbox{arrived: make(chan struct{}, 1), limit: limit}
 }
 
-// waits reports whether there is something to hear.
-func (m *mailbox) waits() bool {
+// hasWaiting reports whether an advisory waits.
+func (m *mailbox) hasWaiting() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.waiting) > 0
 }
 
-// full reports whether as many advisories wait as may. m.mu must be held.
-func (m *mailbox) full() bool { return int64(len(m.waiting)) >= m.limit.Limit() }
+// isFull reports whether as many advisories wait as may. m.mu must be held.
+func (m *mailbox) isFull() bool { return int64(len(m.waiting)) >= m.limit.Limit() }
 
 // put keeps an advisory. It returns false for the purge of a key if too many wait.
 func (m *mailbox) put(a kvclient.Advisory) bool {
@@ -42,14 +52,14 @@ func (m *mailbox) put(a kvclient.Advisory) bool {
 	defer m.mu.Unlock()
 	defer m.signal()
 	if a.Key != "" {
-		if m.full() {
+		if m.isFull() {
 			m.limit.Refuse()
 			return false
 		}
 		m.waiting = append(m.waiting, a)
 		return true
 	}
-	if a.Terms != nil && m.full() {
+	if a.Terms != nil && m.isFull() {
 		a.Terms = &otherTerms
 	}
 	same := slices.IndexFunc(m.waiting, func(b kvclient.Advisory) bool {
@@ -63,12 +73,14 @@ func (m *mailbox) put(a kvclient.Advisory) bool {
 	return true
 }
 
-// otherTerms stand for several that were told, of which some may be others than a feed's.
+// otherTerms stands for several terms that were reported while the mailbox was full. It is equal
+// to no feed's terms, since some of them may be others.
 var otherTerms = kvclient.Terms{MaxAge: -1}
 
+// sameTerms reports whether two advisories say the same about the terms; nil says nothing.
 func sameTerms(a, b *kvclient.Terms) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// take returns what has waited longest. After a token nothing may wait any more.
+// take returns the advisory that has waited longest; ok is false if none waits.
 func (m *mailbox) take() (a kvclient.Advisory, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -81,7 +93,7 @@ func (m *mailbox) take() (a kvclient.Advisory, ok bool) {
 	return a, true
 }
 
-// signal puts a token where something waits. m.mu must be held.
+// signal puts a token into arrived if something waits. m.mu must be held.
 func (m *mailbox) signal() {
 	if len(m.waiting) == 0 {
 		return
@@ -92,22 +104,25 @@ func (m *mailbox) signal() {
 	}
 }
 
-// advise hands the server's word over to the source's goroutine. It may be called by any.
-func (f *Feed) advise(a kvclient.Advisory) {
-	if !f.mail.put(a) && !f.forgive(a) {
+// postAdvisory hands an advisory over to the source's goroutine. Any goroutine may call it. If
+// there is no room for the purge of a key, the purge is judged here; one that is not harmless
+// becomes a purge of everything, of which only one is kept.
+func (f *Feed) postAdvisory(a kvclient.Advisory) {
+	if !f.mail.put(a) && !f.acceptPurge(a) {
 		f.mail.put(kvclient.Advisory{Kind: kvclient.StreamPurged, At: a.At})
 	}
 }
 
-// forgive reports whether a purge changes nothing that a subscription holds, and counts it then.
-func (f *Feed) forgive(a kvclient.Advisory) bool {
+// acceptPurge reports whether a purge changes nothing that a subscription holds, and counts it if
+// so. Any goroutine may call it.
+func (f *Feed) acceptPurge(a kvclient.Advisory) bool {
 	if a.Key == "" || !f.harmless(a.Key, a.At) {
 		return false
 	}
 	f.mu.Lock()
-	f.forgiven.messages += a.Purged
-	f.forgiven.keys++
+	f.harmlessPurges.messages += a.Purged
+	f.harmlessPurges.keys++
 	f.mu.Unlock()
-	f.soon() // until it is counted, a loss would be taken for this
+	f.requestVerify() // until a tally is made without it, a loss would be taken for this purge
 	return true
 }

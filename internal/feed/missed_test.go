@@ -13,30 +13,35 @@ import (
 )
 
 // A purge whose advisory found no room in the client is found out all the same, though the source
-// goes on and new messages make up for what is gone.
-func TestPurgeWhoseAdvisoryWasDropped(t *testing.T) {
+// goes on and a new message makes up for the one that is gone.
+func TestPurgeWhoseAdvisoryWasDroppedIsAReset(t *testing.T) {
 	t.Parallel()
-	// What the test itself asks finds room, however slow the machine is.
+	// This has room for the audit of what the test itself asks, however slow the machine is.
 	const advisoryBytes = 32 << 10
 	server := natstest.Start(t, natstest.Options{})
-	client, err := kvclient.Connect(kvclient.Options{URL: server.URL(), AdvisoryBytes: advisoryBytes})
+	client, err := kvclient.Connect(kvclient.Options{
+		URL: server.URL(), AdvisoryBytes: advisoryBytes,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	hub := NewHub(client, Options{})
 	t.Cleanup(func() { hub.Close(); client.Close(context.Background()) })
-	busy, release, missed := make(chan struct{}), make(chan struct{}), make(chan struct{}, 100)
+	busy, release := make(chan struct{}), make(chan struct{})
+	missed := make(chan struct{}, 100)
 	client.Observe(func(a kvclient.Advisory) {
 		switch {
 		case a.Kind == kvclient.StreamPurged && a.Key == "deleted":
 			close(busy)
-			<-release // the client looks at nothing else meanwhile
+			<-release // the client looks at no other advisory meanwhile
 		case a.Kind == kvclient.AdvisoriesMissed:
 			missed <- struct{}{}
 		}
-		hub.advise(a)
+		hub.routeAdvisory(a)
 	})
-	natstest.Eventually(t, 10*time.Second, "the client is ready", func() bool { return client.Ready(t.Context()) == nil })
+	natstest.Eventually(t, 10*time.Second, "the client is ready", func() bool {
+		return client.Ready(t.Context()) == nil
+	})
 	js := server.JetStream(t)
 	kv, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b", History: 5})
 	if err != nil {

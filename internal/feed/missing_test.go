@@ -14,7 +14,7 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// feedsWithSource waits until so many feeds have a source.
+// feedsWithSource waits until exactly so many feeds have a source.
 func (l *lab) feedsWithSource(t *testing.T, want int) {
 	t.Helper()
 	natstest.Eventually(t, patience, fmt.Sprint(want, " feeds have a source"), func() bool {
@@ -23,21 +23,24 @@ func (l *lab) feedsWithSource(t *testing.T, want int) {
 	})
 }
 
-// held returns how much is held of a bound.
-func held(set *bound.Set, name string) int64 { return set.Find(name).Used() }
+// usedOf returns how much is held of a bound.
+func usedOf(set *bound.Set, name string) int64 { return set.Find(name).Used() }
 
 func TestMissingBucketHasNoFeed(t *testing.T) {
 	t.Parallel()
 	set := bound.NewSet()
-	l := start(t, feed.Options{Bounds: set})
+	l := newLab(t, feed.Options{Bounds: set})
 	for i := range 20 {
-		_, err := l.hub.Subscribe(t.Context(), bucketName(t, fmt.Sprint("none-", i)), feed.SubscribeOptions{}, func() {})
+		name := bucketName(t, fmt.Sprint("none-", i))
+		_, err := l.hub.Subscribe(t.Context(), name, feed.SubscribeOptions{}, func() {})
 		if !errors.Is(err, kvclient.ErrBucketNotFound) {
 			t.Fatalf("a bucket that does not exist: %v", err)
 		}
 	}
 	l.feedsWithSource(t, 0)
-	natstest.Eventually(t, patience, "nothing lingers", func() bool { return held(set, "feeds") == 0 })
+	natstest.Eventually(t, patience, "no feed lingers", func() bool {
+		return usedOf(set, "feeds") == 0
+	})
 
 	var streams []*watcher
 	for i := range 20 {
@@ -54,12 +57,14 @@ func TestMissingBucketHasNoFeed(t *testing.T) {
 	for _, w := range streams {
 		w.Close()
 	}
-	natstest.Eventually(t, patience, "only the bucket that exists lingers", func() bool { return held(set, "feeds") == 1 })
+	natstest.Eventually(t, patience, "only the feed of the one bucket lingers", func() bool {
+		return usedOf(set, "feeds") == 1
+	})
 }
 
 func TestFeedOfADeletedBucketRests(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
+	l := newLab(t, feed.Options{})
 	config := jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}
 	l.bucket(t, config)
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -78,16 +83,21 @@ func TestFeedOfADeletedBucketRests(t *testing.T) {
 	}
 }
 
-// Where the identity may not hear advisories, one look at the names of all streams finds the
-// buckets that streams wait for, and somebody who subscribes is told of the bucket at once.
+// If the identity may not hear advisories, one look at the names of all streams finds the buckets
+// that subscriptions wait for, and a new subscription finds its bucket at once.
 func TestBucketIsFoundWithoutAdvisories(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
 		o.NoAuthUser = "native"
-		o.Users = []*server.User{{Username: "native", Password: "n"}, {Username: "gateway", Password: "g",
-			Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"$JS.EVENT.>"}}}}}
+		noAdvisories := &server.Permissions{
+			Subscribe: &server.SubjectPermission{Deny: []string{"$JS.EVENT.>"}},
+		}
+		o.Users = []*server.User{
+			{Username: "native", Password: "n"},
+			{Username: "gateway", Password: "g", Permissions: noAdvisories},
+		}
 	}})
-	l := startAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
+	l := newLabAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
 	var waiting []*watcher
 	for _, name := range []string{"b", "c", "d"} {
 		w := l.watch(t, name, feed.SubscribeOptions{UnknownPoint: true})
@@ -104,9 +114,11 @@ func TestBucketIsFoundWithoutAdvisories(t *testing.T) {
 
 func TestFeedsThatNobodyUsesGiveWay(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{Feeds: 4})
+	l := newLab(t, feed.Options{Feeds: 4})
 	for i := range 6 {
-		l.bucket(t, jetstream.KeyValueConfig{Bucket: fmt.Sprint("b", i), Storage: jetstream.MemoryStorage})
+		l.bucket(t, jetstream.KeyValueConfig{
+			Bucket: fmt.Sprint("b", i), Storage: jetstream.MemoryStorage,
+		})
 	}
 	subscribe := func(owner, bucket string) (*feed.Subscription, error) {
 		return l.hub.Subscribe(bound.WithOwner(t.Context(), owner), bucketName(t, bucket),
@@ -129,15 +141,60 @@ func TestFeedsThatNobodyUsesGiveWay(t *testing.T) {
 	}
 	first, second := open("a", "b0"), open("a", "b1")
 	refused("a", "b2", true)
-	open("a", "b0").Close() // what is followed already takes no place
+	open("a", "b0").Close() // a bucket that is watched already takes no place
 	third, fourth := open("b", "b2"), open("b", "b3")
 	refused("c", "b4", false)
 	first.Close()
-	fifth := open("c", "b4") // in the place of b0, which lingers
+	fifth := open("c", "b4") // takes the place of b0, which lingers
 	refused("c", "b5", false)
 	fourth.Close()
-	open("a", "b0").Close() // in the place of b3, which was another's
+	open("a", "b0").Close() // takes the place of b3, which was another client's
 	for _, s := range []*feed.Subscription{second, third, fifth} {
 		s.Close()
 	}
+}
+
+// Streams that wait for buckets which do not exist take no place of those that do, however many
+// clients join in; and the number of such buckets is bounded.
+func TestMissingBucketTakesNoPlaceOfAnExistingOne(t *testing.T) {
+	t.Parallel()
+	set := bound.NewSet()
+	l := newLab(t, feed.Options{Bounds: set, Feeds: 2})
+	put(t, l.bucket(t, jetstream.KeyValueConfig{Bucket: "there"}), "a", "1")
+	waitFor := func(owner, bucket string) (*feed.Subscription, error) {
+		ctx := bound.WithOwner(t.Context(), owner)
+		options := feed.SubscribeOptions{UnknownPoint: true}
+		return l.hub.Subscribe(ctx, bucketName(t, bucket), options, func() {})
+	}
+	refused := 0
+	for i := range 2 * 16 {
+		owner := fmt.Sprint("owner ", i%2)
+		natstest.Eventually(t, patience, "a place", func() bool {
+			return usedOf(set, "feeds") == 0
+		})
+		s, err := waitFor(owner, fmt.Sprint("missing-", i))
+		full, ok := errors.AsType[*bound.FullError](err)
+		if ok && full.Bound.Name == "feeds-resting" {
+			refused++
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.Close)
+	}
+	if refused != 16 {
+		t.Errorf("%d of 32 were refused, want those beyond eight for each of two places", refused)
+	}
+	w := l.watch(t, "there", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	w.wantState(map[string]string{"a": "1"})
+	if resting := usedOf(set, "feeds-resting"); resting != 16 {
+		t.Errorf("%d places of those that rest are held, want 16", resting)
+	}
+	// A bucket that is found takes a place of those that exist.
+	put(t, l.bucket(t, jetstream.KeyValueConfig{Bucket: "missing-3"}), "a", "1")
+	natstest.Eventually(t, patience, "the bucket is watched", func() bool {
+		return usedOf(set, "feeds") == 2 && usedOf(set, "feeds-resting") == 15
+	})
 }

@@ -11,40 +11,69 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A model is a stream as plain data: what it holds, what it held at each revision, and what the server has yet to tell of it.
+// A model is a stream as plain data: what it holds, what it held at each revision, and what the
+// server has yet to report of it.
 type model struct {
-	rand       *rand.Rand
-	history    int
-	often      often
-	forgets    bool // markers may vanish without a word
-	lives      int
-	missing    bool
-	epoch      kvclient.Epoch
-	created    time.Time
-	last       kvclient.Revision
-	messages   []kvclient.Entry                        // that are stored, in order
-	states     map[kvclient.Revision]map[string]string // the keys' values when that revision was the last
-	clock      time.Time
-	lastTime   time.Time            // when the last message was stored
-	maxAge     time.Duration        // at which messages vanish without a word; 0 for never
-	updates    int                  // of maxAge
-	stored     map[string]time.Time // when each value was
-	aged       map[string]bool      // values that have vanished
-	saved      *savedModel          // what a crash brings back; nil for nothing
-	advisories []advised
-	markers    map[string]kvclient.Revision // that the feed has read
-	read       kvclient.Revision            // by the feed
-	purges     int                          // of values
-	writes     int                          // in all lives: no two messages are stored at the same time
-	losses     int                          // of the stream's end
-	moves      int                          // of the epoch
+	rand *rand.Rand
+	// history is how many messages of a key are kept.
+	history int
+	// chance says what may happen, and how often.
+	chance chances
+	// forgets: markers may vanish without a word.
+	forgets bool
+	// lives counts the streams of this bucket.
+	lives int
+	// missing: there is no stream.
+	missing bool
+	epoch   kvclient.Epoch
+	created time.Time
+	// last is the revision of the last message that was stored.
+	last kvclient.Revision
+	// messages are those that are stored, in order.
+	messages []kvclient.Entry
+	// states has the keys' values as they were when that revision was the last.
+	states map[kvclient.Revision]map[string]string
+	// clock is the time of everybody.
+	clock time.Time
+	// lastTime is when the last message was stored.
+	lastTime time.Time
+	// maxAge is the age at which messages vanish without a word; 0 for never.
+	maxAge time.Duration
+	// updates counts the changes of maxAge.
+	updates int
+	// stored says when each value was stored.
+	stored map[string]time.Time
+	// aged has the values that have vanished.
+	aged map[string]bool
+	// saved is what a crash brings back; nil for nothing.
+	saved *savedModel
+	// advisories are those that have yet to be handled, the oldest first.
+	advisories []queuedAdvisory
+	// markers are those that the feed has read.
+	markers map[string]kvclient.Revision
+	// read is the revision up to which the feed has read.
+	read kvclient.Revision
+	// purges counts the removals that change what somebody holds.
+	purges int
+	// writes counts the messages of all lives: no two messages are stored at the same time.
+	writes int
+	// losses counts the losses of the stream's end.
+	losses int
+	// moves counts the changes of the epoch of the same stream.
+	moves int
 }
 
-// Often says in percent how often there is what there could be.
-type often struct {
-	purge, purgeMarkers, remove, cut, restart, fail, config, delete int
-	lose                                                            int // the stream's end
-	move                                                            int // its epoch
+// chances say in percent, or nearly so, how often something happens that can happen.
+type chances struct {
+	// purge is that of a purge of any key; purgeMarkers, of all markers; delete, of the deletion
+	// of one message.
+	purge, purgeMarkers, delete int
+	// remove is that of the deletion of the bucket, config that of a change of maxAge.
+	remove, config int
+	// cut is that of a lost connection, restart of another feed, fail of a failed reading.
+	cut, restart, fail int
+	// lose is that of a loss of the stream's end, move that of a change of its epoch.
+	lose, move int
 }
 
 // A savedModel is a stream as it was on disk.
@@ -56,41 +85,52 @@ type savedModel struct {
 	states   map[kvclient.Revision]map[string]string
 }
 
-// An advised is what the server tells, and since when.
-type advised struct {
+// A queuedAdvisory is one that the server has sent.
+type queuedAdvisory struct {
 	kvclient.Advisory
+	// at is when it was sent.
 	at time.Time
 }
 
-func (m *model) tell(a kvclient.Advisory) { m.advisories = append(m.advisories, advised{a, m.clock}) }
+// report sends an advisory.
+func (m *model) report(a kvclient.Advisory) {
+	m.advisories = append(m.advisories, queuedAdvisory{a, m.clock})
+}
 
+// newModel makes a stream, and decides what can happen to it.
 func newModel(r *rand.Rand) *model {
 	m := &model{rand: r, clock: time.Unix(0, 0), history: 1 + r.IntN(3), forgets: r.IntN(4) == 0}
 	if r.IntN(3) == 0 {
-		m.history = 1000 // nothing is removed by itself, so that a feed can vouch for what it has not read
+		// Nothing is removed by itself, so that a feed can vouch for what it has not read.
+		m.history = 1000
 	}
-	for _, often := range []*int{&m.often.purge, &m.often.purgeMarkers, &m.often.remove, &m.often.cut, &m.often.restart, &m.often.fail,
-		&m.often.config, &m.often.delete, &m.often.lose, &m.often.move} {
-		*often = max(0, 150-r.IntN(300)) // half of all worlds have none of it
+	for _, chance := range []*int{
+		&m.chance.purge, &m.chance.purgeMarkers, &m.chance.remove, &m.chance.cut, &m.chance.restart,
+		&m.chance.fail, &m.chance.config, &m.chance.delete, &m.chance.lose, &m.chance.move,
+	} {
+		*chance = max(0, 150-r.IntN(300)) // half of all worlds have none of it
 	}
 	if r.IntN(5) == 0 { // nothing is ever removed, so that a feed can go on after most losses
 		m.history, m.forgets = 1000, false
-		o := &m.often
+		o := &m.chance
 		o.purge, o.purgeMarkers, o.remove, o.config, o.delete = 0, 0, 0, 0, 0
 	}
 	m.create()
 	return m
 }
 
+// create creates the stream, again or for the first time.
 func (m *model) create() {
 	m.lives++
-	m.missing, m.epoch, m.last, m.messages = false, kvclient.Epoch("e"+strconv.Itoa(m.lives)), 0, nil
+	m.epoch = kvclient.Epoch("e" + strconv.Itoa(m.lives))
+	m.missing, m.last, m.messages = false, 0, nil
 	m.states = map[kvclient.Revision]map[string]string{0: {}}
 	m.created, m.lastTime = m.clock, time.Time{}
 	m.stored, m.aged = make(map[string]time.Time), make(map[string]bool)
 	m.saved = nil
 }
 
+// state is what the leader answers about the stream.
 func (m *model) state() kvclient.StreamState {
 	var lifetime time.Duration
 	if m.forgets {
@@ -99,33 +139,42 @@ func (m *model) state() kvclient.StreamState {
 	if m.maxAge > 0 && (lifetime == 0 || m.maxAge < lifetime) {
 		lifetime = m.maxAge
 	}
-	s := kvclient.StreamState{Epoch: m.epoch, Created: m.created, Last: m.last, First: m.last + 1, Messages: uint64(len(m.messages)),
-		Subjects: uint64(len(m.lastOf())), Lifetime: lifetime,
-		LastTime: m.lastTime, At: m.clock, Terms: kvclient.Terms{MaxAge: m.maxAge}}
+	s := kvclient.StreamState{
+		Epoch:    m.epoch,
+		Created:  m.created,
+		Last:     m.last,
+		First:    m.last + 1,
+		Messages: uint64(len(m.messages)),
+		Subjects: uint64(len(m.lastOf())),
+		Lifetime: lifetime,
+		LastTime: m.lastTime,
+		At:       m.clock,
+		Terms:    kvclient.Terms{MaxAge: m.maxAge},
+	}
 	if len(m.messages) > 0 {
 		s.First = m.messages[0].Revision
 	}
 	return s
 }
 
-// happen lets something happen to the stream.
-func (m *model) happen() {
+// changeOnce lets something happen to the stream.
+func (m *model) changeOnce() {
 	key := m.key()
 	switch n := m.rand.IntN(1000); {
 	case m.missing:
 		if n < 300 {
 			m.create()
-			m.tell(kvclient.Advisory{Kind: kvclient.StreamCreated})
+			m.report(kvclient.Advisory{Kind: kvclient.StreamCreated})
 		}
 	case n < 30:
 		m.shrink()
-	case n < 40 && m.rand.IntN(100) < m.often.config:
+	case n < 40 && m.rand.IntN(100) < m.chance.config:
 		m.reconfigure()
-	case n < 90 && m.rand.IntN(100) < m.often.lose:
+	case n < 90 && m.rand.IntN(100) < m.chance.lose:
 		m.save()
-	case n < 92 && m.rand.IntN(100) < m.often.remove:
+	case n < 92 && m.rand.IntN(100) < m.chance.remove:
 		m.missing, m.messages = true, nil
-		m.tell(kvclient.Advisory{Kind: kvclient.StreamDeleted, At: m.clock})
+		m.report(kvclient.Advisory{Kind: kvclient.StreamDeleted, At: m.clock})
 	case n < 130 && m.forgets:
 		m.vanish()
 	case n < 750:
@@ -140,20 +189,21 @@ func (m *model) happen() {
 // shrink removes something, and stores nothing.
 func (m *model) shrink() {
 	switch {
-	case m.rand.IntN(400) < m.often.delete:
+	case m.rand.IntN(400) < m.chance.delete:
 		m.deleteMessage()
-	case m.rand.IntN(200) < m.often.purge:
+	case m.rand.IntN(200) < m.chance.purge:
 		m.purge(m.key())
-	case m.rand.IntN(100) < m.often.purgeMarkers:
+	case m.rand.IntN(100) < m.chance.purgeMarkers:
 		m.purgeMarkers()
 	}
 }
 
-// key is one of some, among them hot ones.
+// key returns one of some keys, of which a few are hot.
 func (m *model) key() string {
 	return string("abc"[m.rand.IntN(3)]) + "." + strconv.Itoa(m.rand.IntN(1+m.rand.IntN(4)))
 }
 
+// store stores a message, and removes what it takes the place of.
 func (m *model) store(key string, operation kvclient.Operation) {
 	m.last++
 	m.writes++
@@ -161,7 +211,7 @@ func (m *model) store(key string, operation kvclient.Operation) {
 	e := kvclient.Entry{Key: key, Operation: operation, Position: m.position(), Created: m.lastTime}
 	state := maps.Clone(m.states[m.last-1])
 	if operation == kvclient.Put {
-		e.Value = fmt.Appendf(nil, "%d.%d", m.last, m.writes) // the revision may be given again
+		e.Value = fmt.Appendf(nil, "%d.%d", m.last, m.writes) // a crash may give the revision again
 		state[key] = string(e.Value)
 		m.stored[string(e.Value)] = m.lastTime
 	} else {
@@ -183,7 +233,7 @@ func (m *model) store(key string, operation kvclient.Operation) {
 	m.messages = append(m.messages, e)
 }
 
-// position is that of the last message.
+// position returns that of the last message.
 func (m *model) position() kvclient.Position {
 	return kvclient.Position{Epoch: m.epoch, Revision: m.last, Check: kvclient.CheckOf(m.lastTime)}
 }
@@ -197,12 +247,12 @@ func (m *model) lastOf() map[string]kvclient.Entry {
 	return last
 }
 
-// reconfigure changes the age at which messages vanish. The server tells what it is now.
+// reconfigure changes the age at which messages vanish. The server reports what it is now.
 func (m *model) reconfigure() {
 	m.maxAge = time.Duration(m.rand.IntN(4)) * time.Second
 	m.updates++
 	terms := kvclient.Terms{MaxAge: m.maxAge}
-	m.tell(kvclient.Advisory{Kind: kvclient.StreamUpdated, Terms: &terms, At: m.clock})
+	m.report(kvclient.Advisory{Kind: kvclient.StreamUpdated, Terms: &terms, At: m.clock})
 	m.age()
 }
 
@@ -217,7 +267,8 @@ func (m *model) age() {
 	}
 }
 
-// deleteMessage removes a message by its number. What was stored before it counts again, if it is there.
+// deleteMessage removes a message by its number. What was stored before it counts again, if it is
+// there.
 func (m *model) deleteMessage() {
 	if len(m.messages) == 0 {
 		return
@@ -225,7 +276,7 @@ func (m *model) deleteMessage() {
 	i := m.rand.IntN(len(m.messages))
 	m.messages = slices.Delete(slices.Clone(m.messages), i, i+1)
 	m.purges++
-	m.tell(kvclient.Advisory{Kind: kvclient.StreamPurged, At: m.clock})
+	m.report(kvclient.Advisory{Kind: kvclient.StreamPurged, At: m.clock})
 	state := make(map[string]string)
 	for key, e := range m.lastOf() {
 		if !e.IsMarker() {
@@ -237,12 +288,14 @@ func (m *model) deleteMessage() {
 
 // save keeps what a crash brings back.
 func (m *model) save() {
-	m.saved = &savedModel{m.lives, m.last, m.lastTime, slices.Clone(m.messages), maps.Clone(m.states)}
+	m.saved = &savedModel{
+		m.lives, m.last, m.lastTime, slices.Clone(m.messages), maps.Clone(m.states),
+	}
 }
 
-// lose takes back all that happened since the stream was saved: what was stored since is lost, and its
-// revisions will be given out again. It reports whether there was anything to lose. It can happen
-// again: the stream is on disk still as it was.
+// lose takes back all that happened since the stream was saved: what was stored since is lost, and
+// its revisions will be given out again. It reports whether anything could be lost. It can happen
+// again, since the stream is still on disk as it was.
 func (m *model) lose() bool {
 	s := m.saved
 	if m.state().NothingRemoved() && m.last > 0 && m.rand.IntN(2) == 0 {
@@ -252,7 +305,8 @@ func (m *model) lose() bool {
 		return false
 	}
 	m.losses++
-	m.last, m.lastTime, m.messages, m.states = s.last, s.lastTime, slices.Clone(s.messages), maps.Clone(s.states)
+	m.last, m.lastTime = s.last, s.lastTime
+	m.messages, m.states = slices.Clone(s.messages), maps.Clone(s.states)
 	for i := range m.messages {
 		m.messages[i].Epoch = m.epoch
 		delete(m.aged, string(m.messages[i].Value))
@@ -261,10 +315,11 @@ func (m *model) lose() bool {
 	return true
 }
 
-// shortened is the stream, which must hold every message that it was given, without the last few, or
-// without those that the feed has yet to read.
+// shortened returns the stream, which must hold every message that it was given, without the last
+// few, or without those that the feed has yet to read.
 func (m *model) shortened() *savedModel {
-	s := &savedModel{life: m.lives, last: m.last - min(m.last, kvclient.Revision(1+m.rand.IntN(4))), states: m.states}
+	few := min(m.last, kvclient.Revision(1+m.rand.IntN(4)))
+	s := &savedModel{life: m.lives, last: m.last - few, states: m.states}
 	if m.read < m.last && m.rand.IntN(4) > 0 {
 		s.last = m.read
 	}
@@ -283,7 +338,7 @@ func (m *model) move() {
 	}
 }
 
-// storedAt is when the message of a revision was stored; zero if there is none.
+// storedAt returns when the message of a revision was stored; zero if there is none.
 func (m *model) storedAt(revision kvclient.Revision) time.Time {
 	for _, e := range m.messages {
 		if e.Revision == revision {
@@ -296,11 +351,12 @@ func (m *model) storedAt(revision kvclient.Revision) time.Time {
 // purge removes all messages of a key, as other tools do.
 func (m *model) purge(key string) {
 	before, last := len(m.messages), m.lastOf()[key]
-	m.messages = slices.DeleteFunc(m.messages, func(e kvclient.Entry) bool { return e.Key == key })
+	m.removeKey(key)
 	if len(m.messages) == before {
 		return
 	}
-	m.tell(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: key, Purged: uint64(before - len(m.messages))})
+	purged := uint64(before - len(m.messages))
+	m.report(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: key, Purged: purged})
 	if !last.IsMarker() {
 		m.states[m.last] = maps.Clone(m.states[m.last])
 		delete(m.states[m.last], key)
@@ -310,7 +366,12 @@ func (m *model) purge(key string) {
 	}
 }
 
-// purgeMarkers is PurgeDeletes.
+// removeKey removes all messages of a key.
+func (m *model) removeKey(key string) {
+	m.messages = slices.DeleteFunc(m.messages, func(e kvclient.Entry) bool { return e.Key == key })
+}
+
+// purgeMarkers does what PurgeDeletes does.
 func (m *model) purgeMarkers() {
 	last := m.lastOf()
 	for _, key := range slices.Sorted(maps.Keys(last)) {
@@ -320,13 +381,14 @@ func (m *model) purgeMarkers() {
 	}
 }
 
-// vanish lets a marker come to the end of its time. Those that have one of their own are such as remove what was before them; where
-// all entries have a time, what was before ends earlier.
+// vanish lets a marker come to the end of its time. Markers with a time of their own are purges,
+// which have removed what was before them; where all entries have a time, what was before ends
+// earlier.
 func (m *model) vanish() {
 	last := m.lastOf()
 	for _, key := range slices.Sorted(maps.Keys(last)) {
 		if e := last[key]; e.Operation == kvclient.Purge && m.clock.Sub(e.Created) >= time.Second {
-			m.messages = slices.DeleteFunc(m.messages, func(o kvclient.Entry) bool { return o.Key == key })
+			m.removeKey(key)
 			return
 		}
 	}
@@ -343,16 +405,17 @@ func (m *model) after(revision kvclient.Revision, count int) (entries []kvclient
 	return entries
 }
 
-// selected is the state at a revision for some filters.
+// selected returns the state at a revision for some filters.
 func (m *model) selected(at kvclient.Revision, fs kvclient.Filters) map[string]string {
 	state := maps.Clone(m.states[at])
 	maps.DeleteFunc(state, func(key, value string) bool {
-		return !fs.Matches(key) || m.aged[value] || m.maxAge > 0 && m.clock.Sub(m.stored[value]) >= m.maxAge
+		old := m.maxAge > 0 && m.clock.Sub(m.stored[value]) >= m.maxAge
+		return !fs.Matches(key) || m.aged[value] || old
 	})
 	return state
 }
 
-// expires is when what was stored vanishes; zero for never.
+// expires returns when a message vanishes; zero for never.
 func expires(stored time.Time, maxAge time.Duration) time.Time {
 	if maxAge == 0 {
 		return time.Time{}

@@ -7,104 +7,117 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A modelReading reads from the model, step by step, what a reading's goroutine reads from the store.
+// A modelReading does step by step what a reading's goroutine does, and reads from the model.
 type modelReading struct {
 	*reading
-	begun   bool
-	wants   kvclient.Revision   // up to where it is to read; 0 while it has not asked
-	check   kvclient.Check      // of the message there
-	at      kvclient.Revision   // everything up to here was read
-	planned []kvclient.Revision // of a snapshot: what the consumer found when it was created
-	full    *chunk              // that is handed over next
-	missed  []*expected         // before that can be
-	until   kvclient.Revision   // the feed must have read up to here before
-	over    bool
-	maxAge  time.Duration // as its bucket has it
+	begun bool
+	// upTo is the revision up to which it is to read; 0 while it has not asked.
+	upTo kvclient.Revision
+	// check is that of the message there.
+	check kvclient.Check
+	// at is the revision up to which it has read.
+	at kvclient.Revision
+	// planned has what the consumer of a snapshot found when it was created.
+	planned []kvclient.Revision
+	// pending is the chunk that is handed over next, once missing has been explained.
+	pending *chunk
+	// missing has the markers that should have come.
+	missing []*expectedMarker
+	// awaits is the revision that the feed must have read before they can be explained.
+	awaits kvclient.Revision
+	// over: it is done, and can still be joined.
+	over bool
+	// maxAge is that of the bucket which it reads, as it was when that was asked for.
+	maxAge time.Duration
 }
 
 // collect takes over the readings that are due.
 func (w *world) collect() {
-	for _, r := range w.feed.due {
-		w.reads = append(w.reads, &modelReading{reading: r, at: r.key.after})
+	for _, r := range w.feed.dueReadings {
+		w.readings = append(w.readings, &modelReading{reading: r, at: r.key.after})
 		if r.key.replay {
 			w.counts["replay"]++
 		}
 	}
-	w.feed.due = nil
+	w.feed.dueReadings = nil
 }
 
 // readSome lets one of the readings go on.
 func (w *world) readSome() {
 	w.collect()
-	if len(w.reads) == 0 {
+	if len(w.readings) == 0 {
 		return
 	}
-	i := w.rand.IntN(len(w.reads))
-	r := w.reads[i]
+	i := w.rand.IntN(len(w.readings))
+	r := w.readings[i]
 	switch {
 	case r.ctx.Err() != nil:
 		w.counts["dropped"]++
-		if len(r.followers) > 0 || w.feed.readings[r.key] == r.reading {
-			w.fail("a reading was dropped with %d followers", len(r.followers))
+		if len(r.cursors) > 0 || w.feed.readings[r.key] == r.reading {
+			w.fail("a reading was dropped with %d followers", len(r.cursors))
 		}
-		w.reads = slices.Delete(w.reads, i, i+1)
+		w.readings = slices.Delete(w.readings, i, i+1)
 	case r.over:
-		r.forget()
-		w.reads = slices.Delete(w.reads, i, i+1)
+		r.stopJoining()
+		w.readings = slices.Delete(w.readings, i, i+1)
 	case w.missing || w.epoch != r.epoch:
 		w.failed(r, errRestart)
-	case r.wants > w.last, r.until > w.last: // what it waits for was lost in a crash
+	case r.upTo > w.last, r.awaits > w.last: // what it waits for was lost in a crash
 		w.failed(r, kvclient.ErrTimeout)
-	case !w.calm && w.rand.IntN(20) == 0 && w.rand.IntN(100) < w.often.fail:
+	case !w.calm && w.rand.IntN(20) == 0 && w.rand.IntN(100) < w.chance.fail:
 		w.failed(r, kvclient.ErrUnavailable)
 	case !r.begun:
 		w.begin(r)
-	case r.missed != nil:
+	case r.missing != nil:
 		w.explain(r)
 	default:
 		w.readOn(r, 1+w.rand.IntN(4))
 	}
 }
 
+// failed ends a reading with an error.
 func (w *world) failed(r *modelReading, err error) {
 	r.finish(0, err)
-	r.forget()
+	r.stopJoining()
 	r.over = true
 }
 
+// begin does what readAll does before it reads.
 func (w *world) begin(r *modelReading) {
-	if r.wants == 0 {
+	if r.upTo == 0 {
 		if r.maxAge = w.feed.terms.MaxAge; r.key.to == 0 {
 			r.maxAge = w.maxAge
 		}
-		if r.wants = r.key.to; r.wants == 0 {
-			r.wants, r.check = w.last, kvclient.CheckOf(w.lastTime)
+		if r.upTo = r.key.to; r.upTo == 0 {
+			r.upTo, r.check = w.last, kvclient.CheckOf(w.lastTime)
 		} else {
 			r.check = r.key.toCheck
 		}
 		w.meanwhile()
 	}
-	if position, _ := w.feed.where(); position < r.wants {
+	if position, _ := w.feed.where(); position < r.upTo {
 		return
 	}
-	if err := r.begins(r.wants, r.check); err != nil {
+	if err := r.begin(r.upTo, r.check); err != nil {
 		w.failed(r, err)
 		return
 	}
 	r.begun = true
-	w.note("reading above %d to %d begins, replay %v, remains %v, expects %d", r.key.after, r.wants, r.key.replay, r.key.remains, len(r.expected))
+	w.note("reading above %d to %d begins, replay %v, remains %v, expects %d",
+		r.key.after, r.upTo, r.key.replay, r.key.remains, len(r.expected))
 	w.meanwhile()
 	for _, e := range w.lastOf() {
 		r.planned = append(r.planned, e.Revision)
 	}
 }
 
-// readOn reads some more, and hands it over if no marker is missing.
+// readOn reads a chunk of up to count changes, and hands it over if no marker is missing.
 func (w *world) readOn(r *modelReading, count int) {
 	full := new(chunk)
 	for _, e := range w.messages {
-		if e.Revision <= r.at || e.Revision > r.to || !r.filters.Matches(e.Key) || !r.key.history && !slices.Contains(r.planned, e.Revision) ||
-			len(full.changes) == count {
+		planned := r.key.history || slices.Contains(r.planned, e.Revision)
+		selected := e.Revision > r.at && e.Revision <= r.to && r.filters.Matches(e.Key)
+		if !selected || !planned || len(full.changes) == count {
 			continue
 		}
 		e.Expires = expires(e.Created, r.maxAge)
@@ -113,36 +126,38 @@ func (w *world) readOn(r *modelReading, count int) {
 			change.Snapshot, change.SnapshotCheck = r.to, r.toCheck
 		}
 		full.changes = append(full.changes, change)
-		full.bytes += change.weight()
+		full.bytes += change.readingBytes()
 		r.at = e.Revision
 	}
-	if r.full = full; len(full.changes) == 0 {
-		r.full = nil
+	if r.pending = full; len(full.changes) == 0 {
+		r.pending = nil
 	}
-	if r.missed = r.reading.missed(r.full); r.missed != nil {
-		r.until = w.last
-		w.note("reading above %d misses %v, known at %d", r.key.after, *r.missed[0], r.until)
+	if r.missing = r.reading.missingFrom(r.pending); r.missing != nil {
+		r.awaits = w.last
+		w.note("reading above %d misses %v, known at %d", r.key.after, *r.missing[0], r.awaits)
 		return
 	}
 	w.handOver(r)
 }
 
+// explain does what accountFor does, once the feed has read enough.
 func (w *world) explain(r *modelReading) {
-	if position, _ := w.feed.where(); position < r.until {
+	if position, _ := w.feed.where(); position < r.awaits {
 		return
 	}
-	if !w.feed.explains(r.missed) {
+	if !w.feed.explains(r.missing) {
 		w.counts["unvouched"]++
 		w.failed(r, errUnvouched)
 		return
 	}
-	r.missed = nil
+	r.missing = nil
 	w.handOver(r)
 }
 
+// handOver hands the pending chunk over, or ends the reading if there is none.
 func (w *world) handOver(r *modelReading) {
-	if r.full != nil {
-		r.add(r.full)
+	if r.pending != nil {
+		r.addChunk(r.pending)
 		w.meanwhile()
 		return
 	}

@@ -10,9 +10,10 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A native PurgeDeletes takes along what was stored over a marker since it was listed. The server's word of it may overtake that
-// entry, which came on its way before: then the purge was not harmless. It is driven by hand, since the order is the server's.
-func TestPurgeOvertakesAnEntry(t *testing.T) {
+// A native PurgeDeletes removes what was stored over a marker since the markers were listed. The
+// advisory may overtake that entry, which was sent before it, and then the purge was not harmless.
+// The feed is driven by hand here, since the server decides the order.
+func TestPurgeThatOvertakesAnEntryIsAReset(t *testing.T) {
 	purge := time.Unix(1000, 0)
 	for name, test := range map[string]struct {
 		stored time.Time
@@ -26,21 +27,28 @@ func TestPurgeOvertakesAnEntry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFeed(newHub(Options{}.withDefaults()), kvclient.BucketName{})
-				entry := func(revision kvclient.Revision, op kvclient.Operation, at time.Time) kvclient.Entry {
-					return kvclient.Entry{Key: "a", Position: kvclient.Position{Revision: revision, Epoch: "e"}, Operation: op, Created: at}
-				}
-				f.take([]kvclient.Entry{entry(1, kvclient.Delete, purge.Add(-time.Second))})
-				entries := make(chan []kvclient.Entry, 1)
-				f.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "a", Purged: 1, At: purge})
-				ctx, cancel := context.WithTimeout(t.Context(), quiet/2)
+				marker := entry("a", 1, kvclient.Delete)
+				marker.Created = purge.Add(-time.Second)
+				f.take([]kvclient.Entry{marker})
+				arrivals := make(chan kvclient.Arrival, 1)
+				f.postAdvisory(kvclient.Advisory{
+					Kind: kvclient.StreamPurged, Key: "a", Purged: 1, At: purge,
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), verifyDelay/2)
 				defer cancel()
 				ended := make(chan error, 1)
 				go func() {
-					ended <- f.watch(ctx, entries, func() error { return nil }, looks{check: func(context.Context) error { return nil }})
+					ended <- f.receive(ctx, arrivals, func() error { return nil }, streamQuestions{
+						verify: func(context.Context) error { return nil },
+					})
 				}()
 				synctest.Wait()
-				entries <- []kvclient.Entry{entry(2, test.op, test.stored)}
-				if err := <-ended; errors.Is(err, errRestart) != test.reset || (f.resetFor == ReasonPurged) != test.reset {
+				late := entry("a", 2, test.op)
+				late.Created = test.stored
+				arrivals <- kvclient.Arrival{Entries: []kvclient.Entry{late}}
+				err := <-ended
+				reset := f.resetFor == ReasonPurged
+				if errors.Is(err, errRestart) != test.reset || reset != test.reset {
 					t.Errorf("ended with %v, reset for %q", err, f.resetFor)
 				}
 			})

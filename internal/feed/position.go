@@ -6,17 +6,18 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// This file says where a feed is, and tells those who wait for it to come further.
+// This file says how far a feed has come, and wakes those that wait for it to come further.
 
-// where returns the position and whether the state there is exact.
+// where returns the position, and whether it is exact.
 func (f *Feed) where() (kvclient.Revision, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.position, f.exact.holds(f.position, f.position)
 }
 
-// question returns what is to be remembered of a question to the stream that is about to be sent.
-func (f *Feed) question() question {
+// newQuestion returns what has to be remembered of a question to the stream that is about to be
+// sent.
+func (f *Feed) newQuestion() question {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q := f.exact.ask(f.position)
@@ -32,31 +33,36 @@ func (f *Feed) advance(to kvclient.Revision, check kvclient.Check) {
 		return
 	}
 	f.exact.pass(f.position, to)
+	f.noteOthersNoticed()
 	f.position, f.positionCheck = to, check
 	f.log.pass(kvclient.Position{Epoch: f.epoch, Revision: to, Check: check})
-	f.tell() // those that wait to get there; the others have nothing to tell
+	f.wakeAwaiting() // nobody else has anything new to tell
 }
 
-// An awaited revision has somebody to tell when the position is there.
-type awaited struct {
+// An awaiter waits for a position.
+type awaiter struct {
+	// revision is the position that it waits for.
 	revision kvclient.Revision
-	tell     func()
+	// wake is called once, with the feed locked, when the position is reached or the log begins
+	// anew.
+	wake func()
 }
 
-// await has somebody told when everything up to the revision has been read. The feed is locked.
-func (f *Feed) await(revision kvclient.Revision, tell func()) {
-	f.awaited = append(f.awaited, awaited{revision, tell})
-	f.tell()
-	f.soon() // it may be gone
+// whenRead calls wake when everything up to the revision has been read, perhaps at once. f.mu must
+// be held.
+func (f *Feed) whenRead(revision kvclient.Revision, wake func()) {
+	f.awaiting = append(f.awaiting, awaiter{revision, wake})
+	f.wakeAwaiting()
+	f.requestVerify() // the revision may be gone, so that nothing will come
 }
 
-// tell tells who waits for a revision. The feed is locked.
-func (f *Feed) tell() {
-	f.awaited = slices.DeleteFunc(f.awaited, func(a awaited) bool {
+// wakeAwaiting wakes those whose revision has been reached. f.mu must be held.
+func (f *Feed) wakeAwaiting() {
+	f.awaiting = slices.DeleteFunc(f.awaiting, func(a awaiter) bool {
 		if a.revision > f.position {
 			return false
 		}
-		a.tell()
+		a.wake()
 		return true
 	})
 }

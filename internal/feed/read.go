@@ -9,25 +9,31 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
+// This file is the goroutine of a reading.
+
 const (
+	// chunkChanges and chunkBytes are how much a chunk has at most, but for its last change.
 	chunkChanges = 256
 	chunkBytes   = 256 << 10
-	// readPatience is how long a reading waits for its followers before it gives its place to another.
-	readPatience = 5 * time.Second
-	// followGrace is how long it may wait for them in any case, however many readings want to begin.
-	followGrace = 100 * time.Millisecond
-	// retryAfter is how long followers wait after a reading that failed.
+	// cursorPatience is how long a reading waits for its cursors before it gives its place to
+	// another.
+	cursorPatience = 5 * time.Second
+	// cursorGrace is how long it may wait for them in any case, however many readings want the
+	// place.
+	cursorGrace = 100 * time.Millisecond
+	// retryAfter is how long subscriptions wait after a reading that failed.
 	retryAfter = 200 * time.Millisecond
 )
 
-// errUnvouched ends a replay that is not all that it should be: markers are gone that nobody has told of.
+// errUnvouched ends a reading that is not all that it should be: markers are gone from the store
+// that nobody has reported.
 var errUnvouched = errors.New("markers are gone from the store")
 
-// start runs the readings that are due. The feed is not locked.
-func (f *Feed) start() {
+// startReadings starts the readings that are due. f.mu must not be held.
+func (f *Feed) startReadings() {
 	f.mu.Lock()
-	due := f.due
-	f.due = nil
+	due := f.dueReadings
+	f.dueReadings = nil
 	f.mu.Unlock()
 	for _, r := range due {
 		if r.ctx.Err() == nil {
@@ -36,63 +42,63 @@ func (f *Feed) start() {
 	}
 }
 
-// run reads, as soon as there is a place for one reading more, and tells the followers how it
-// ended.
+// run reads as soon as there is a place for one more open reading, and notes how that ended.
 func (r *reading) run() {
 	defer r.cancel()
-	end, err := r.readInTurn()
+	end, err := r.readWhenAdmitted()
 	if r.ctx.Err() != nil {
-		return // nobody follows it any more
+		return // nobody needs it any more
 	}
 	if err != nil && !errors.Is(err, errUnvouched) {
-		// Who follows will try again; not at once, since what failed may still be away.
+		// The subscriptions will try again, but not at once, since what failed may still be away.
 		select {
 		case <-time.After(retryAfter):
 		case <-r.ctx.Done():
 		}
 	}
 	r.finish(end, err)
-	r.feed.hub.options.Logger.Debug().Str("bucket", r.feed.name.String()).Err(err).Msg("snapshot read")
+	r.feed.hub.options.Logger.Debug().Str("bucket", r.feed.name.String()).Err(err).
+		Msg("snapshot read")
 	if err != nil {
-		r.forget()
+		r.stopJoining()
 		return
 	}
-	time.AfterFunc(shareFor, r.forget)
+	time.AfterFunc(shareFor, r.stopJoining)
 }
 
-// readInTurn reads in the turns of its client and bucket. It returns what readAll does.
-func (r *reading) readInTurn() (end kvclient.Revision, err error) {
+// readWhenAdmitted reads when the reading has its places. It returns what readAll does.
+func (r *reading) readWhenAdmitted() (end kvclient.Revision, err error) {
 	h := r.feed.hub
-	if err := h.open.Take(r.ctx, &r.place, r.owner, 1, r.giveWay); err != nil {
+	if err := r.takeInShortestLine(r.ctx, h.openReadings, &r.openHold, r.giveWay); err != nil {
 		return 0, err
 	}
-	defer r.place.Release()
-	if err := r.takeTurn(r.ctx); err != nil {
+	defer r.openHold.Release()
+	if err := r.becomeActive(r.ctx); err != nil {
 		return 0, err
 	}
-	defer r.turn.Release()
+	defer r.activeHold.Release()
 	defer h.stats.Snapshots.Add(1)
 	return r.readAll(r.ctx)
 }
 
-// giveWay asks the reading to give its place to another, should it be waiting for its followers.
+// giveWay asks the reading to give its place to another, if it is waiting for its cursors.
 func (r *reading) giveWay() {
 	select {
-	case r.wanted <- struct{}{}:
+	case r.placeWanted <- struct{}{}:
 	default:
 	}
 }
 
-// takeTurn waits for the reading's turn to read.
-func (r *reading) takeTurn(ctx context.Context) error {
-	err := r.feed.hub.turns.Take(ctx, &r.turn, r.owner, 1, nil)
-	r.place.Progress()
+// becomeActive waits for a place among the active readings.
+func (r *reading) becomeActive(ctx context.Context) error {
+	err := r.takeInShortestLine(ctx, r.feed.hub.activeReadings, &r.activeHold, nil)
+	r.openHold.Progress()
 	return err
 }
 
-// openBound bounds the readings that are open, whether they read or wait for those who follow them.
+// openBound bounds the readings that are open, whether they are active or wait for their cursors.
 func openBound(set *bound.Set, readings int) *bound.Bound {
-	open := int64(openReadings * readings)
+	open := int64(openPerActive * readings)
 	return set.New(bound.Spec{
 		Name:     "open-snapshots",
 		Of:       "snapshots and replays that are open, with a consumer and some megabytes each",
@@ -100,26 +106,35 @@ func openBound(set *bound.Set, readings int) *bound.Bound {
 		Limit:    open,
 		PerOwner: max(1, open/2),
 		Wait:     time.Minute,
-		Queue:    1 << 16, // no more than there are streams: each follows one reading
-		Patience: followGrace,
+		Queue:    1 << 16, // no more than there are subscriptions: each needs one
+		Patience: cursorGrace,
 		AtLimit:  "a stream waits for its snapshot; clients and buckets take turns",
 	})
 }
 
-// turnBound bounds the readings that read from NATS at the same time.
-func turnBound(set *bound.Set, readings int) *bound.Bound {
+// activeBound bounds the readings that are read from NATS at the same time.
+func activeBound(set *bound.Set, readings int) *bound.Bound {
 	return set.New(bound.Spec{
-		Name:    "reading-snapshots",
-		Of:      "open snapshots and replays that are being read from NATS",
-		Unit:    bound.Places,
-		Limit:   int64(readings),
-		Wait:    time.Minute,
-		Queue:   openReadings * readings,
-		AtLimit: "the others wait; clients and buckets take turns after each 256 entries or 256 KiB",
+		Name:  "reading-snapshots",
+		Of:    "open snapshots and replays that are being read from NATS",
+		Unit:  bound.Places,
+		Limit: int64(readings),
+		Wait:  time.Minute,
+		Queue: openPerActive * readings,
+		AtLimit: "the others wait; clients and buckets take turns after each 256 entries or " +
+			"256 KiB",
 	})
 }
 
-// readAll returns the stream's last revision when all was read.
+// readAll reads everything. It returns the stream's last revision once all was read: an entry that
+// the reading missed was overwritten by a message up to there, so a subscription is complete only
+// when the log has brought it that far.
+//
+// What a consumer is said to have is no proof that all was read, since nats-server counts what
+// took the place of an overwritten message some time later. So kvclient ends a replay only when
+// the leader says that nothing that it selects was stored since, or when something later has come
+// (TestReadsAreCompleteWherePendingIsTooLow). readAll relies on that: when Replay returns nil,
+// every key that had an entry up to `to` has been read, or has a later message that the log brings.
 func (r *reading) readAll(ctx context.Context) (end kvclient.Revision, err error) {
 	bucket, to, toCheck := r.bucket, r.key.to, r.key.toCheck
 	if to == 0 {
@@ -129,23 +144,29 @@ func (r *reading) readAll(ctx context.Context) (end kvclient.Revision, err error
 		}
 		bucket, to, toCheck = current, s.Last, kvclient.CheckOf(s.LastTime)
 	}
-	if err := r.feed.reach(ctx, to); err != nil {
+	if err := r.feed.awaitRead(ctx, to); err != nil {
 		return 0, err
 	}
-	if err := r.begins(to, toCheck); err != nil {
+	if err := r.begin(to, toCheck); err != nil {
 		return 0, err
 	}
 	c := collector{reading: r, pending: new(chunk)}
 	if !r.key.replay {
 		c.snapshot, c.check = to, toCheck
 	}
-	err = bucket.Replay(ctx, kvclient.Replay{Filters: r.filters, History: r.key.history, After: r.key.after, To: to, NoValues: r.key.noValues},
-		func(e kvclient.Entry) error { return c.visit(ctx, e) })
+	replay := kvclient.Replay{
+		Filters:  r.filters,
+		History:  r.key.history,
+		After:    r.key.after,
+		To:       to,
+		NoValues: r.key.noValues,
+	}
+	err = bucket.Replay(ctx, replay, func(e kvclient.Entry) error { return c.visit(ctx, e) })
 	if err == nil {
 		err = c.flush(ctx)
 	}
 	if err == nil {
-		err = r.account(ctx, r.missed(nil))
+		err = r.accountFor(ctx, r.missingFrom(nil))
 	}
 	if err != nil {
 		return 0, err
@@ -165,57 +186,65 @@ func (r *reading) ask(ctx context.Context) (*kvclient.Bucket, kvclient.StreamSta
 
 // A collector makes chunks of what is read.
 type collector struct {
-	reading  *reading
+	// reading is the one that gets the chunks.
+	reading *reading
+	// snapshot is the revision that the entries are a snapshot for; 0 for a replay.
 	snapshot kvclient.Revision
-	check    kvclient.Check // of the message at that revision
-	pending  *chunk
+	// check is that of the message at that revision.
+	check kvclient.Check
+	// pending is the chunk that is not full yet.
+	pending *chunk
 }
 
+// visit takes an entry over, and waits after a full chunk until the reading may go on.
 func (c *collector) visit(ctx context.Context, e kvclient.Entry) error {
 	change := &Change{Entry: e, Snapshot: c.snapshot, SnapshotCheck: c.check}
-	c.pending.changes, c.pending.bytes = append(c.pending.changes, change), c.pending.bytes+change.weight()
+	c.pending.changes = append(c.pending.changes, change)
+	c.pending.bytes += change.readingBytes()
 	if len(c.pending.changes) < chunkChanges && c.pending.bytes < chunkBytes {
 		return nil
 	}
 	return c.flush(ctx)
 }
 
+// flush hands the pending chunk over, once no marker before it is missing.
 func (c *collector) flush(ctx context.Context) error {
 	full := c.pending
 	if len(full.changes) == 0 {
 		return nil
 	}
 	c.pending = new(chunk)
-	if err := c.reading.account(ctx, c.reading.missed(full)); err != nil {
+	if err := c.reading.accountFor(ctx, c.reading.missingFrom(full)); err != nil {
 		return err
 	}
-	c.reading.add(full)
-	return c.reading.await(ctx)
+	c.reading.addChunk(full)
+	return c.reading.pauseBetweenChunks(ctx)
 }
 
-// account finds out what became of markers that did not come. Nobody may get past them before: as a point, a later revision would
-// vouch for them.
-func (r *reading) account(ctx context.Context, missed []*expected) error {
-	if len(missed) == 0 {
+// accountFor finds out what became of markers that did not come. It returns errUnvouched if one of
+// them is gone from the store. No subscription may get past them before that is known: as a point,
+// a later revision would vouch for them.
+func (r *reading) accountFor(ctx context.Context, missing []*expectedMarker) error {
+	if len(missing) == 0 {
 		return nil
 	}
 	_, s, err := r.ask(ctx)
 	if err == nil {
-		err = r.feed.reach(ctx, s.Last)
+		err = r.feed.awaitRead(ctx, s.Last)
 	}
-	if err == nil && !r.feed.explains(missed) {
+	if err == nil && !r.feed.explains(missing) {
 		err = errUnvouched
 	}
 	return err
 }
 
-// reach waits until the feed has read everything up to a revision.
-func (f *Feed) reach(ctx context.Context, revision kvclient.Revision) error {
+// awaitRead waits until the feed has read everything up to a revision, for askTimeout at most.
+func (f *Feed) awaitRead(ctx context.Context, revision kvclient.Revision) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	reached := make(chan struct{})
 	f.mu.Lock()
-	f.await(revision, func() { close(reached) })
+	f.whenRead(revision, func() { close(reached) })
 	f.mu.Unlock()
 	select {
 	case <-reached:
@@ -225,31 +254,33 @@ func (f *Feed) reach(ctx context.Context, revision kvclient.Revision) error {
 	}
 }
 
-// await lets other readings read, for as long as the fastest follower is too far behind and until
-// this one's turn has come again.
-func (r *reading) await(ctx context.Context) error {
-	r.turn.Release()
-	if err := r.awaitFollowers(ctx); err != nil {
+// pauseBetweenChunks lets other readings be active, for as long as the fastest cursor is too far
+// behind and until this reading may be active again.
+func (r *reading) pauseBetweenChunks(ctx context.Context) error {
+	r.activeHold.Release()
+	if err := r.awaitCursors(ctx); err != nil {
 		return err
 	}
-	return r.takeTurn(ctx)
+	return r.becomeActive(ctx)
 }
 
-func (r *reading) awaitFollowers(ctx context.Context) error {
-	if !r.ahead() {
+// awaitCursors waits until the fastest cursor is near enough. It returns context.DeadlineExceeded
+// if that takes too long, or if another reading waits for the place.
+func (r *reading) awaitCursors(ctx context.Context) error {
+	if !r.tooFarAhead() {
 		return nil
 	}
-	patience := time.NewTimer(readPatience)
+	patience := time.NewTimer(cursorPatience)
 	defer patience.Stop()
-	grace := time.NewTimer(followGrace)
+	grace := time.NewTimer(cursorGrace)
 	defer grace.Stop()
-	var wanted chan struct{}
-	for r.ahead() {
+	var wanted chan struct{} // placeWanted once the grace is over
+	for r.tooFarAhead() {
 		select {
-		case <-r.moved:
-			r.place.Progress()
+		case <-r.cursorMoved:
+			r.openHold.Progress()
 		case <-grace.C:
-			wanted = r.wanted
+			wanted = r.placeWanted
 		case <-wanted:
 			return context.DeadlineExceeded
 		case <-patience.C:
@@ -261,9 +292,9 @@ func (r *reading) awaitFollowers(ctx context.Context) error {
 	return nil
 }
 
-// ahead reports whether the reading has to wait for those who follow it.
-func (r *reading) ahead() bool {
+// tooFarAhead reports whether the reading has to wait for its cursors.
+func (r *reading) tooFarAhead() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.read-r.followed > readAhead
+	return r.readBytes-r.consumedBytes > readAhead
 }

@@ -9,20 +9,77 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// This file decides which feeds there are. A feed whose bucket is missing rests: it has
-// subscriptions, and no goroutine, no consumer and nothing that asks NATS. It is roused when the
-// server tells of its bucket, when somebody subscribes, or by a look at the names of all streams,
-// which is one request for all feeds that rest. One that rests and has no user is dropped.
+// This file decides which feeds there are, and which of them have a source.
+//
+// A feed whose bucket is missing rests. It keeps its subscriptions, which were told BucketDeleted,
+// and has no goroutine, no consumer, no timer, and nothing that asks NATS: 3,200 feeds that 200
+// requests had made for buckets that do not exist took 170 MiB, and polled NATS while they
+// lingered. The server's advisory of the bucket rouses a feed that rests, and so does a new
+// subscription. Where advisories are not heard, one look at the names of all streams every 1.5 s
+// serves all feeds that rest, less often where there are many streams
+// (TestBucketIsFoundWithoutAdvisories).
+//
+// # Places
+//
+// Feeds have places of two bounds, with a share for each client: one for the feeds that have a
+// source, and another one for those that rest, so that whoever waits for buckets that do not exist
+// takes no place of those that do (TestMissingBucketTakesNoPlaceOfAnExistingOne). A feed begins
+// with a place of the first bound. A subscription that finds the bucket missing and waits for it
+// takes a place of the second one, or is refused; the feed gives back the other place when it comes
+// to rest. To be roused it needs one of the first bound again, and without one it rests on.
+//
+// A feed that nobody uses gives way to a new one, and one that rests ends with its last
+// subscription (TestFeedsThatNobodyUsesGiveWay).
+//
+//	event                     has a source, used   has a source, unused   rests
+//	------------------------  -------------------  ---------------------  ----------------------
+//	a subscription comes      used                 used                   used, and roused; or
+//	                                                                      refused, if there is
+//	                                                                      no place
+//	a subscription waits for  it takes a place     -                      -
+//	the bucket, which it      to rest at too, or
+//	found missing             is refused
+//	the last one leaves       unused: it lingers   -                      dropped
+//	it has lingered           -                    dropped                -
+//	another needs its place   -                    dropped                -
+//	the bucket is missing     rests, unless an     dropped                -
+//	                          advisory waits
+//	the bucket is there       its place to rest    -                      -
+//	                          at is given back
+//	an advisory               its mailbox          its mailbox            roused, unless it
+//	                                                                      reports a purge or
+//	                                                                      there is no place
+//	a look finds the bucket   -                    -                      roused; without a
+//	                                                                      place the next look
+//	                                                                      tries again
 
-// placeBound bounds the feeds, those that rest included.
-func placeBound(set *bound.Set, feeds int) *bound.Bound {
+// restingPerFeed is how many feeds may rest for each that may have a source: one that rests takes
+// some kilobytes.
+const restingPerFeed = 8
+
+// restPlaceBound bounds the feeds that rest.
+func restPlaceBound(set *bound.Set, feeds int) *bound.Bound {
+	resting := restingPerFeed * int64(feeds)
+	return set.New(bound.Spec{
+		Name:     "feeds-resting",
+		Of:       "buckets that do not exist and are waited for by streams which come back",
+		Unit:     bound.Places,
+		Limit:    resting,
+		PerOwner: max(1, resting/2),
+		AtLimit:  "a stream that comes back for another such bucket is refused with 429 or 503",
+	})
+}
+
+// feedPlaceBound bounds the feeds that have a source.
+func feedPlaceBound(set *bound.Set, feeds int) *bound.Bound {
 	return set.New(bound.Spec{
 		Name:     "feeds",
-		Of:       "buckets that are followed, or waited for, with a consumer each where they exist",
+		Of:       "buckets that are watched, with a consumer each",
 		Unit:     bound.Places,
 		Limit:    int64(feeds),
 		PerOwner: max(1, int64(feeds)/2),
-		AtLimit:  "a bucket that nobody watches gives way; else the stream is refused with 429 or 503",
+		AtLimit: "a bucket that nobody watches gives way; otherwise the stream is refused with " +
+			"429 or 503",
 	})
 }
 
@@ -30,17 +87,18 @@ func placeBound(set *bound.Set, feeds int) *bound.Bound {
 func advisoryBound(set *bound.Set) *bound.Bound {
 	return set.New(bound.Spec{
 		Name:  "feed-advisories",
-		Of:    "advisories of one bucket that its feed has yet to hear",
+		Of:    "advisories of one bucket that its feed has yet to handle",
 		Unit:  bound.Places,
 		Limit: 256,
-		AtLimit: "more purges of single keys are judged at once, and the bucket's streams are reset if one " +
-			"may concern them",
+		AtLimit: "more purges of single keys are judged at once, and the bucket's streams are " +
+			"reset if one may concern them",
 	})
 }
 
-// feed returns the bucket's feed with one more user. A new one is charged to the context's owner; a
-// *[bound.FullError] says that there is no place for it.
-func (h *Hub) feed(ctx context.Context, name kvclient.BucketName) (*Feed, error) {
+// acquire returns the bucket's feed with one more user, which [Hub.release] takes away. A new one
+// is charged to the context's owner; a *[bound.FullError] says that there is no place for it, or
+// for one that rests and has to be roused.
+func (h *Hub) acquire(ctx context.Context, name kvclient.BucketName) (*Feed, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f := h.feeds[name]
@@ -51,43 +109,63 @@ func (h *Hub) feed(ctx context.Context, name kvclient.BucketName) (*Feed, error)
 			return nil, err
 		}
 		f = newFeed(h, name)
-		f.owner, f.place, f.log.memory = owner, place, new(bound.Hold)
-		_ = h.logs.Take(ctx, f.log.memory, owner, 0, nil) // nothing fits in any case
+		f.owner, f.place, f.restPlace, f.log.memory = owner, place, new(bound.Hold), new(bound.Hold)
+		_ = h.logMemory.Take(ctx, f.log.memory, owner, 0, nil) // nothing always fits
 		h.feeds[name] = f
-		h.start(f)
-	}
-	f.users++
-	if f.lingering != nil {
-		f.lingering.Stop()
-		f.lingering = nil
+		h.startSource(f)
 	}
 	if f.resting {
-		f.unsettle() // whether there is a bucket now is known when it has been asked for
-		h.rouse(f)
+		if err := h.rouse(ctx, f); err != nil {
+			return nil, err
+		}
+	}
+	f.users++
+	if f.lingerTimer != nil {
+		f.lingerTimer.Stop()
+		f.lingerTimer = nil
 	}
 	return f, nil
 }
 
-// takePlace takes the place of a new feed, if need be that of one that nobody uses. h.mu must be
-// held.
+// takeRestPlace takes a place for a feed to rest at, for a subscription that found the bucket
+// missing and waits for it. It is charged to the context's owner; a *[bound.FullError] says that
+// there is none. If the feed has such a place already, or was dropped, nothing is taken.
+func (h *Hub) takeRestPlace(ctx context.Context, f *Feed) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f.restPlace.Size() > 0 || h.feeds[f.name] != f {
+		return nil
+	}
+	return h.restPlaces.Take(ctx, f.restPlace, bound.OwnerOf(ctx), 1, nil)
+}
+
+// releaseRestPlace gives back the place that a feed was to rest at, since its bucket is there.
+func (h *Hub) releaseRestPlace(f *Feed) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f.restPlace.Release()
+}
+
+// takePlace takes a place for a feed that is to have a source, if need be that of a feed that
+// nobody uses. h.mu must be held.
 func (h *Hub) takePlace(ctx context.Context, place *bound.Hold, owner string) error {
 	for {
-		err := h.places.Take(ctx, place, owner, 1, nil)
+		err := h.feedPlaces.Take(ctx, place, owner, 1, nil)
 		full, ok := errors.AsType[*bound.FullError](err)
 		if !ok {
 			return err
 		}
-		idle := h.idle(owner, full.OfOwner)
+		idle := h.idleFeed(owner, full.OfOwner)
 		if idle == nil {
 			return err
 		}
-		h.drop(idle)
+		h.dropFeed(idle)
 	}
 }
 
-// idle returns the feed that nobody has used for the longest time, of the owner if it must be; nil
-// if there is none. h.mu must be held.
-func (h *Hub) idle(owner string, ofOwner bool) (idle *Feed) {
+// idleFeed returns the feed that nobody has used for the longest time, nil if there is none. With
+// ofOwner it must be one that has its place from the owner's share. h.mu must be held.
+func (h *Hub) idleFeed(owner string, ofOwner bool) (idle *Feed) {
 	for _, f := range h.feeds {
 		if f.users > 0 || ofOwner && f.owner != owner {
 			continue
@@ -99,29 +177,30 @@ func (h *Hub) idle(owner string, ofOwner bool) (idle *Feed) {
 	return idle
 }
 
-// start gives a feed a source. h.mu must be held.
-func (h *Hub) start(f *Feed) {
+// startSource gives a feed a source. h.mu must be held.
+func (h *Hub) startSource(f *Feed) {
 	ctx, cancel := context.WithCancel(h.ctx)
-	f.cancel = cancel
+	f.stopSource = cancel
 	if h.ctx.Err() != nil {
 		return
 	}
-	h.work.Go(func() { f.run(ctx) })
+	h.work.Go(func() { f.runSource(ctx) })
 }
 
-// drop ends a feed. h.mu must be held.
-func (h *Hub) drop(f *Feed) {
+// dropFeed ends a feed and gives back what it holds. h.mu must be held.
+func (h *Hub) dropFeed(f *Feed) {
 	delete(h.feeds, f.name)
-	if f.lingering != nil {
-		f.lingering.Stop()
-		f.lingering = nil
+	if f.lingerTimer != nil {
+		f.lingerTimer.Stop()
+		f.lingerTimer = nil
 	}
 	if f.resting {
 		f.resting = false
 		h.resting--
 	}
-	f.cancel()
+	f.stopSource()
 	f.place.Release()
+	f.restPlace.Release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.log.memory != nil {
@@ -137,77 +216,93 @@ func (h *Hub) release(f *Feed) {
 		return
 	}
 	if f.resting {
-		h.drop(f)
+		h.dropFeed(f)
 		return
 	}
 	f.idleSince = time.Now()
-	f.lingering = time.AfterFunc(h.options.Linger, func() {
+	f.lingerTimer = time.AfterFunc(h.options.Linger, func() {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if f.users == 0 && h.feeds[f.name] == f {
-			h.drop(f)
+			h.dropFeed(f)
 		}
 	})
 }
 
-// rest lets a feed rest whose bucket is missing, and reports whether its source is to end. It is
-// not if there is something to hear that may say that the bucket is there.
-func (h *Hub) rest(f *Feed) bool {
+// restFeed lets a feed rest whose bucket is missing, and reports whether its source is to end. It
+// does not end if an advisory waits, which may say that the bucket is there. A feed that finds no
+// place among those that rest keeps the one it has.
+func (h *Hub) restFeed(f *Feed) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.feeds[f.name] != f:
 		return true
-	case f.mail.waits():
+	case f.mail.hasWaiting():
 		return false
 	case f.users == 0:
-		h.drop(f)
+		h.dropFeed(f)
 		return true
 	}
 	f.resting = true
 	h.resting++
-	h.look()
+	if f.restPlace.Size() > 0 || h.restPlaces.Try(f.restPlace, f.owner, 1, nil) {
+		f.place.Release()
+	}
+	h.startLooking()
 	return true
 }
 
-// rouse gives a feed that rests a source again, which looks for the bucket. h.mu must be held.
-func (h *Hub) rouse(f *Feed) {
+// rouse gives a feed that rests a source again, which asks for the bucket; until it has answered,
+// new subscriptions wait. Other feeds it leaves alone. A *[bound.FullError] says that there is no
+// place among the feeds with a source, and then the feed rests on. h.mu must be held.
+func (h *Hub) rouse(ctx context.Context, f *Feed) error {
 	if !f.resting || h.ctx.Err() != nil {
-		return
+		return nil
 	}
+	if f.place.Size() == 0 {
+		if err := h.takePlace(ctx, f.place, f.owner); err != nil {
+			return err
+		}
+	}
+	f.restPlace.Release()
 	f.resting = false
 	h.resting--
-	h.start(f)
+	f.unsettle() // whether there is a bucket now is known once it has been asked for
+	h.startSource(f)
+	return nil
 }
 
-// hear passes an advisory on to a feed. h.mu must be held.
-func (h *Hub) hear(f *Feed, a kvclient.Advisory) {
+// deliverAdvisory passes an advisory on to a feed. h.mu must be held.
+func (h *Hub) deliverAdvisory(f *Feed, a kvclient.Advisory) {
 	switch {
 	case !f.resting:
-		f.advise(a)
-	case a.Kind != kvclient.StreamPurged: // it may have been created, updated, or restored
-		h.rouse(f)
+		f.postAdvisory(a)
+	case a.Kind != kvclient.StreamPurged: // the bucket may have been created or restored
+		_ = h.rouse(h.ctx, f) // without a place, the next look tries again
 	}
 }
 
 const (
-	// lookEvery is how often the names of all streams are asked for while feeds rest. Advisories,
-	// where the identity may hear them, tell of a bucket at once.
+	// lookEvery is how often the names of all streams are asked for while feeds rest. Advisories
+	// report a bucket at once, where the identity may hear them.
 	lookEvery = 1500 * time.Millisecond
-	// lookShare is how much of the time a look may take: the server sorts the names of all streams.
+	// lookShare bounds the time that looks take, to one part in as many: the server sorts the
+	// names of all streams for each.
 	lookShare = 20
 )
 
-// look starts to look for the buckets of the feeds that rest. h.mu must be held.
-func (h *Hub) look() {
+// startLooking starts to look for the buckets of the feeds that rest, unless a goroutine does so
+// already. h.mu must be held.
+func (h *Hub) startLooking() {
 	if h.looking != nil || h.ctx.Err() != nil {
 		return
 	}
 	h.looking = make(chan struct{}, 1)
-	h.work.Go(h.lookOn)
+	h.work.Go(h.lookWhileResting)
 }
 
-// lookSoon asks for a look before its time. h.mu must be held.
+// lookSoon asks for a look before its time, if a goroutine looks at all. h.mu must be held.
 func (h *Hub) lookSoon() {
 	if h.looking == nil {
 		return
@@ -218,28 +313,28 @@ func (h *Hub) lookSoon() {
 	}
 }
 
-// lookOn looks until no feed rests any more.
-func (h *Hub) lookOn() {
+// lookWhileResting looks until no feed rests any more.
+func (h *Hub) lookWhileResting() {
 	wait := lookEvery
-	for h.rested(wait) {
+	for h.waitForLook(wait) {
 		began := time.Now()
 		names, err := h.client.BucketNames(h.ctx)
 		wait = max(lookEvery, lookShare*time.Since(began))
 		if err != nil {
-			continue // what is wrong with NATS is for the feeds that have a source to tell
+			continue // the feeds that have a source report what is wrong with NATS
 		}
 		h.mu.Lock()
 		for _, name := range names {
 			if f := h.feeds[name]; f != nil {
-				h.rouse(f)
+				_ = h.rouse(h.ctx, f) // without a place, the next look tries again
 			}
 		}
 		h.mu.Unlock()
 	}
 }
 
-// rested waits until it is time for a look, and reports whether there is a reason for one.
-func (h *Hub) rested(wait time.Duration) bool {
+// waitForLook waits until it is time for a look, and reports whether there is a reason for one.
+func (h *Hub) waitForLook(wait time.Duration) bool {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	h.mu.Lock()

@@ -13,13 +13,15 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A stream that another tool made may allow to delete single messages. That new messages make up
-// for those in number hides nothing.
+// A stream that another tool made may allow the deletion of single messages. It is found out
+// although new messages make up for them in number.
 func TestMessageDeleteIsAReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
-	stream, kv := l.stream(t, jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"},
-		MaxMsgsPerSubject: 5, AllowDirect: true, AllowRollup: true, Discard: jetstream.DiscardNew})
+	l := newLab(t, feed.Options{})
+	stream, kv := l.bucketOnStream(t, jetstream.StreamConfig{
+		Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 5,
+		AllowDirect: true, AllowRollup: true, Discard: jetstream.DiscardNew,
+	})
 	put(t, kv, "a", "1")
 	put(t, kv, "b", "2")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -34,13 +36,13 @@ func TestMessageDeleteIsAReset(t *testing.T) {
 	w.untilHolds(map[string]string{"b": "2", "c": "3"})
 }
 
-// Where nothing was ever removed the stream's counts prove it, however often the connection is cut
+// If nothing was ever removed the stream's counts prove it, however often the connection is cut
 // and however busy the writers are.
 func TestLossWhereNothingWasRemovedIsNoReset(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
-	l := startAt(t, server, proxy.URL(), feed.Options{})
+	l := newLabAt(t, server, proxy.URL(), feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 64})
 	put(t, kv, "k", "0")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -59,7 +61,7 @@ func TestLossWhereNothingWasRemovedIsNoReset(t *testing.T) {
 		proxy.Cut()
 		w.untilKind(feed.Stale)
 		w.untilKind(feed.Live)
-		w.follows(100 * time.Millisecond)
+		w.pollFor(100 * time.Millisecond)
 	}
 	stop.Store(true)
 	last := <-written

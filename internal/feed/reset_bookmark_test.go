@@ -9,9 +9,9 @@ import (
 	"kvgateway/internal/feed"
 )
 
-// Between the moment at which a feed begins anew and the reset that a subscription is told, there is no position to tell: it would
-// promise what came in between.
-func TestNoBookmarkBeforeTheReset(t *testing.T) {
+// Between the moment at which a feed begins anew and the reset that a subscription is sent, there
+// is no bookmark: it would promise what came in between.
+func TestBookmarkWaitsForTheReset(t *testing.T) {
 	t.Parallel()
 	for name, upset := range map[string]func(*lab) error{
 		"purged": func(l *lab) error {
@@ -30,7 +30,7 @@ func TestNoBookmarkBeforeTheReset(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l := start(t, feed.Options{})
+			l := newLab(t, feed.Options{})
 			kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 			put(t, kv, "a", "1")
 			w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -48,7 +48,8 @@ func TestNoBookmarkBeforeTheReset(t *testing.T) {
 				t.Fatal("not woken")
 			}
 			if p, exact, ok := w.Bookmark(); ok && (exact || p != before) {
-				t.Errorf("before the reset the position is %v, exact %t; it was %v", p, exact, before)
+				t.Errorf("before the reset the position is %v, exact %t; it was %v",
+					p, exact, before)
 			}
 			w.untilKind(feed.Reset)
 		})

@@ -16,18 +16,20 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// seamVisits is how often each of the seam's clients comes and goes. Bugs that were found took some hundred visits in all.
+// seamVisits is how often each client comes and goes. The bugs that were found took some hundred
+// visits in all.
 const seamVisits = 25
 
-// A ledger is the truth: what its one writer did, by revision.
+// A ledger says what really happened: what the one writer did, by revision.
 type ledger struct {
 	mu      sync.Mutex
 	entries []ledgerEntry // in the order of their revisions
 }
 
 type ledgerEntry struct {
-	revision   kvclient.Revision
-	key, value string // no value for a marker
+	revision kvclient.Revision
+	key      string
+	value    string // "" for a marker
 }
 
 func (l *ledger) add(revision uint64, key, value string) {
@@ -36,8 +38,11 @@ func (l *ledger) add(revision uint64, key, value string) {
 	l.entries = append(l.entries, ledgerEntry{kvclient.Revision(revision), key, value})
 }
 
-// at folds the truth up to a revision; known is false if the writer has not noted it yet.
-func (l *ledger) at(revision kvclient.Revision, fs kvclient.Filters) (state map[string]string, known bool) {
+// at folds what happened up to a revision. known is false if the writer has not noted that
+// revision yet.
+func (l *ledger) at(revision kvclient.Revision, fs kvclient.Filters) (
+	state map[string]string, known bool,
+) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	state = make(map[string]string)
@@ -57,31 +62,40 @@ func (l *ledger) at(revision kvclient.Revision, fs kvclient.Filters) (state map[
 	return state, known || revision == 0
 }
 
-// A tourist is one logical client: it comes and goes with its last point and folds what it is told, over all its visits.
+// A tourist is one logical client: it comes and goes with its last point, and folds what it is
+// sent over all its visits.
 type tourist struct {
 	t       *testing.T
 	lab     *lab
 	rand    *rand.Rand
 	truth   *ledger
 	filters kvclient.Filters
-	state   map[string]string
-	staged  map[string]string // during a snapshot
-	last    kvclient.Revision
-	point   *feed.Point
-	stamp   string // that came with it
-	exact   int    // how often the state was compared
-	resets  int
+	// state is what was folded.
+	state map[string]string
+	// staged has what comes during a snapshot; nil at other times.
+	staged map[string]string
+	// last is the revision of the last change since the last reset.
+	last kvclient.Revision
+	// point is the last that it got; nil for none.
+	point *feed.Point
+	// stamp came with it.
+	stamp string
+	// exact counts how often the state was compared.
+	exact  int
+	resets int
 }
 
-// visit subscribes, polls for a while and leaves, somewhere in the middle of what it was given.
+// visit subscribes, polls that many times and leaves, somewhere in the middle of what it was sent.
+// With untilRevision it polls until the state there, or above it, is exact.
 func (c *tourist) visit(polls int, untilRevision kvclient.Revision) {
 	c.t.Helper()
 	name, _ := kvclient.ParseBucketName("b")
 	wake := make(chan struct{}, 1)
 	var s *feed.Subscription
+	options := feed.SubscribeOptions{Filters: c.filters, Resume: c.point, Stamp: c.stamp}
 	natstest.Eventually(c.t, patience, "a subscription", func() (ok bool) {
 		var err error
-		s, err = c.lab.hub.Subscribe(c.t.Context(), name, feed.SubscribeOptions{Filters: c.filters, Resume: c.point, Stamp: c.stamp}, feed.Token(wake))
+		s, err = c.lab.hub.Subscribe(c.t.Context(), name, options, feed.Token(wake))
 		return err == nil
 	})
 	defer s.Close()
@@ -97,7 +111,7 @@ func (c *tourist) visit(polls int, untilRevision kvclient.Revision) {
 			leaveAt = c.rand.IntN(len(events) + 1) // the connection breaks here
 		}
 		for _, e := range events[:leaveAt] {
-			c.hear(e)
+			c.receive(e)
 		}
 		if len(events) > 0 {
 			continue
@@ -122,7 +136,8 @@ func (c *tourist) visit(polls int, untilRevision kvclient.Revision) {
 	}
 }
 
-func (c *tourist) hear(e feed.Event) {
+// receive folds an event.
+func (c *tourist) receive(e feed.Event) {
 	c.t.Helper()
 	switch e.Kind {
 	case feed.Reset:
@@ -144,7 +159,8 @@ func (c *tourist) hear(e feed.Event) {
 		c.last = change.Revision
 		point := feed.Point{Position: change.Position}
 		if change.Snapshot > 0 {
-			point = feed.Point{Position: kvclient.Position{Epoch: change.Epoch, Revision: change.Snapshot}, InSnapshot: true, Sent: change.Revision}
+			to := kvclient.Position{Epoch: change.Epoch, Revision: change.Snapshot}
+			point = feed.Point{Position: to, InSnapshot: true, Sent: change.Revision}
 		}
 		c.point = &point
 		into := c.state
@@ -159,6 +175,7 @@ func (c *tourist) hear(e feed.Event) {
 	}
 }
 
+// compare compares the state with the ledger, where that is known.
 func (c *tourist) compare(at kvclient.Revision) {
 	c.t.Helper()
 	want, known := c.truth.at(at, c.filters)
@@ -179,8 +196,9 @@ func describeFilters(fs kvclient.Filters) string {
 	return strings.Join(all, ",")
 }
 
-// TestSeam: whatever the interleaving of writers, visits, a log that is too small, purges of markers and lost connections, revisions
-// rise, and the folded state is the bucket's wherever it is called exact, and in the end.
+// TestSeam shows that in any interleaving of writers, visits, a log that is too small, purges of
+// markers and lost connections, revisions rise, and the folded state is the bucket's wherever it
+// is called exact, and in the end.
 func TestSeam(t *testing.T) {
 	t.Parallel()
 	for _, history := range []uint8{1, 4} {
@@ -196,7 +214,7 @@ func TestSeam(t *testing.T) {
 func testSeam(t *testing.T, history uint8, seed uint64) {
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
-	l := startAt(t, server, proxy.URL(), feed.Options{LogChanges: 30})
+	l := newLabAt(t, server, proxy.URL(), feed.Options{LogChanges: 30})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: history})
 	truth := &ledger{}
 	stop := make(chan struct{})
@@ -204,7 +222,10 @@ func testSeam(t *testing.T, history uint8, seed uint64) {
 	work.Go(func() { write(t, kv, truth, rand.New(rand.NewPCG(seed, 0)), stop) })
 	var tourists []*tourist
 	for i, patterns := range [][]string{nil, {"a.*"}, {"a.1", "b.>"}, {"b.3"}} {
-		tourists = append(tourists, &tourist{t: t, lab: l, rand: rand.New(rand.NewPCG(seed, uint64(i+1))), truth: truth, filters: filters(t, patterns...)})
+		tourists = append(tourists, &tourist{
+			t: t, lab: l, truth: truth, filters: filters(t, patterns...),
+			rand: rand.New(rand.NewPCG(seed, uint64(i+1))),
+		})
 	}
 	var visits sync.WaitGroup
 	for _, c := range tourists {
@@ -236,12 +257,15 @@ func testSeam(t *testing.T, history uint8, seed uint64) {
 		if c.exact == 0 {
 			t.Error("never exact")
 		}
-		t.Logf("%s: compared %d times, %d resets, last revision %d", describeFilters(c.filters), c.exact, c.resets, last)
+		t.Logf("%s: compared %d times, %d resets, last revision %d",
+			describeFilters(c.filters), c.exact, c.resets, last)
 	}
 }
 
 // write is the one writer. Some keys are hot.
-func write(t *testing.T, kv jetstream.KeyValue, truth *ledger, r *rand.Rand, stop <-chan struct{}) {
+func write(
+	t *testing.T, kv jetstream.KeyValue, truth *ledger, r *rand.Rand, stop <-chan struct{},
+) {
 	ctx := t.Context()
 	for i := 0; ; i++ {
 		select {
@@ -269,12 +293,14 @@ func write(t *testing.T, kv jetstream.KeyValue, truth *ledger, r *rand.Rand, sto
 			truth.add(revision, k, value)
 		}
 		if r.IntN(4) == 0 {
-			time.Sleep(time.Duration(r.IntN(3000)) * time.Microsecond) // a pace, not a wait for something
+			// This sets a pace, and waits for nothing.
+			time.Sleep(time.Duration(r.IntN(3000)) * time.Microsecond)
 		}
 	}
 }
 
-// marker deletes or purges a key. The one writer knows the revision: it is the next.
+// marker deletes or purges a key. The one writer knows the revision of the marker: it is the next
+// one.
 func marker(t *testing.T, kv jetstream.KeyValue, truth *ledger, k string, purge bool) {
 	remove := kv.Delete
 	if purge {

@@ -12,30 +12,42 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
+// This file is the goroutine of a source: it connects, receives, verifies, and begins again.
+
 const (
-	quiet      = 20 * time.Millisecond   // without a change, after which the position is compared with the stream's last revision
-	probeEvery = 5 * time.Second         // however quiet it is: advisories can be missed
-	minBackoff = 50 * time.Millisecond   //
-	maxBackoff = 1500 * time.Millisecond // first event within 2 s of the source's return
-	gather     = 50 * time.Millisecond   // purges come one for each key: after so long without another that was all
-	maxGather  = time.Second             // however many there are
+	// verifyDelay is how long after the last change the feed is compared with its stream.
+	verifyDelay = 20 * time.Millisecond
+	// verifyEvery is how often it is compared in any case, since advisories can be missed.
+	verifyEvery = 5 * time.Second
+	// minBackoff is the pause after the first loss of a source.
+	minBackoff = 50 * time.Millisecond
+	// maxBackoff bounds the pause, so that the first event comes within 2 s of the source's
+	// return.
+	maxBackoff = 1500 * time.Millisecond
+	// gatherGap is how long after the last purge of a sweep the sweep counts as complete. The
+	// advisories come one for each key.
+	gatherGap = 50 * time.Millisecond
+	// maxGather bounds the wait for a sweep to be complete.
+	maxGather = time.Second
+	// askTimeout is how long the answer to a question is waited for.
 	askTimeout = 2 * time.Second
-	// A question that a node took with it when it went is not waited for as long: the first after a loss is asked again sooner.
+	// minAskTimeout is how long it is waited for after a loss, at first. The question may have
+	// been taken away by the node that went, so the first one is asked again sooner.
 	minAskTimeout = askTimeout / 4
 )
 
-// errRestart ends a source whose bucket is not what it was.
+// errRestart ends a source that has to start anew at once, since the bucket is not what it was.
 var errRestart = errors.New("the bucket has changed")
 
-// errDropped ends a source that was told of more than there was room for.
-var errDropped = fmt.Errorf("%w: advisories are dropped", kvclient.ErrUnavailable)
+// errAdvisoriesDropped ends a source whose advisories found no room in the client.
+var errAdvisoriesDropped = fmt.Errorf("%w: advisories are dropped", kvclient.ErrUnavailable)
 
-// run keeps the source alive until the feed ends.
-func (f *Feed) run(ctx context.Context) {
+// runSource keeps the source alive until the feed ends or rests.
+func (f *Feed) runSource(ctx context.Context) {
 	backoff, patience := minBackoff, askTimeout
 	for ctx.Err() == nil {
 		started := time.Now()
-		reached, err := f.follow(ctx, patience)
+		reached, err := f.readSource(ctx, patience)
 		if time.Since(started) > maxBackoff {
 			backoff = minBackoff
 		}
@@ -50,25 +62,27 @@ func (f *Feed) run(ctx context.Context) {
 		}
 		level := zerolog.DebugLevel
 		if f.isLive() && !isMissing(err) && f.hub.client.Connected() {
-			level = zerolog.WarnLevel // a lost connection is logged by the client
+			level = zerolog.WarnLevel // the client itself logs a lost connection
 		}
-		f.sourceLost(err)
-		if isMissing(err) && f.hub.rest(f) {
+		f.noteSourceLost(err)
+		if isMissing(err) && f.hub.restFeed(f) {
 			return
 		}
 		f.hub.stats.Restarts.Add(1)
 		f.hub.options.Logger.WithLevel(level).Str("bucket", f.name.String()).Err(err).
 			Msg("feed lost its source")
-		if f.rest(ctx, backoff/2+rand.N(backoff/2)) {
-			backoff = minBackoff // the server is there again; the other connections may need a moment more
+		if f.pauseForRetry(ctx, backoff/2+rand.N(backoff/2)) {
+			// The server is there again; the other connections may need a moment more.
+			backoff = minBackoff
 		} else {
 			backoff = min(2*backoff, maxBackoff)
 		}
 	}
 }
 
-// rest waits, or until the server tells something of the bucket, which it returns.
-func (f *Feed) rest(ctx context.Context, wait time.Duration) (told bool) {
+// pauseForRetry waits before the next start, or until an advisory of the bucket comes, which told
+// reports.
+func (f *Feed) pauseForRetry(ctx context.Context, wait time.Duration) (told bool) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
@@ -77,23 +91,24 @@ func (f *Feed) rest(ctx context.Context, wait time.Duration) (told bool) {
 	case <-f.mail.arrived:
 		a, told := f.mail.take()
 		if told {
-			_ = f.heard(a) // the source starts anew in any case
+			_ = f.handleAdvisory(a) // the source starts anew in any case
 		}
 		return told
 	}
 	return false
 }
 
-// follow reads the stream until the source is lost or the bucket has changed. Each of its first questions waits for as long as patience
-// for an answer; reached tells that they were answered.
-func (f *Feed) follow(ctx context.Context, patience time.Duration) (reached bool, err error) {
+// readSource reads the stream until the source is lost or the bucket has changed. Each of its
+// first questions waits for as long as patience for an answer; reached reports that they were
+// answered.
+func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached bool, err error) {
 	hearing := f.hub.client.Hearing()
 	bucket, s, err := f.askWithin(ctx, patience)
 	if err != nil {
 		return false, err
 	}
-	f.hearOver(hearing)
-	if err := f.recognise(ctx, bucket, s, patience); err != nil {
+	f.noteHearing(hearing)
+	if err := f.recogniseStream(ctx, bucket, s, patience); err != nil {
 		return false, err
 	}
 	position, _ := f.startAt(bucket, s)
@@ -107,33 +122,38 @@ func (f *Feed) follow(ctx context.Context, patience time.Duration) (reached bool
 	switch now := f.hub.client.Hearing(); {
 	case now == hearing:
 	case now.SameConnection(hearing):
-		return true, errDropped // where that goes on, each question adds to it
+		// If more and more is dropped, asking again at once would only add to it.
+		return true, errAdvisoriesDropped
 	default:
-		return true, errRestart // what was removed since the stream was asked may not have been told
+		// What was removed since the stream was asked may not have been reported.
+		return true, errRestart
 	}
-	if !f.doubt.IsZero() {
-		if err := f.reassure(ctx, patience); err != nil {
+	if !f.missedSince.IsZero() {
+		if err := f.verifyAfterLoss(ctx, patience); err != nil {
 			return true, err
 		}
-		f.goOn()
+		f.continueAfterLoss()
 	}
-	f.lastWord = tail.Heard
+	f.lastHeard = tail.Heard
 	f.setState(live, nil)
-	return true, f.watch(ctx, tail.C, tail.Err, looks{f.check, f.askLast})
+	f.hub.releaseRestPlace(f)
+	return true, f.receive(ctx, tail.C, tail.Err, streamQuestions{f.verify, f.askState})
 }
 
-// reassure finds out, after a loss, whether the log may go on. It asks the stream once more: on a new connection the server may have
-// answered before, on another one, and heard of the subscriptions later. The consumer's answer came behind them.
-func (f *Feed) reassure(ctx context.Context, patience time.Duration) error {
+// verifyAfterLoss finds out, after a loss, whether the log may go on. It asks the stream once
+// more, after the consumer's answer. On a new connection the server may have answered the first
+// question, which went over another one, before it knew of the subscriptions to advisories; the
+// consumer's answer came behind them (TestPurgeBeforeTheSubscriptionsAreThereIsAReset).
+func (f *Feed) verifyAfterLoss(ctx context.Context, patience time.Duration) error {
 	bucket, s, err := f.askWithin(ctx, patience)
 	if err != nil {
 		return err
 	}
 	var stored time.Time
-	if f.mark.revision > 0 {
+	if f.anchor.revision > 0 {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		if stored, err = bucket.StoredAt(ctx, f.mark.revision); err != nil {
+		if stored, err = bucket.StoredAt(ctx, f.anchor.revision); err != nil {
 			return err
 		}
 	}
@@ -143,55 +163,64 @@ func (f *Feed) reassure(ctx context.Context, patience time.Duration) error {
 	return nil
 }
 
+// ask asks the stream's leader what the stream is. While a stream has no leader, every replica
+// answers with what it knows itself; [kvclient.Client.State] takes that for no answer
+// (TestClusterStateIsUnavailableWithoutALeader), so that no decision here relies on a replica. A
+// leader that is cut off alone goes on for some 20 s before it finds out; nothing reports that to a
+// client.
 func (f *Feed) ask(ctx context.Context) (*kvclient.Bucket, kvclient.StreamState, error) {
 	return f.askWithin(ctx, askTimeout)
 }
 
-func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (*kvclient.Bucket, kvclient.StreamState, error) {
+// askWithin is ask with another limit on the time for an answer.
+func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (
+	*kvclient.Bucket, kvclient.StreamState, error,
+) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return f.hub.client.State(ctx, f.name)
 }
 
-// looks are the ways in which the source's goroutine looks at the stream.
-type looks struct {
-	// check compares all that the feed knows with the stream. Nothing is taken meanwhile.
-	check func(context.Context) error
+// streamQuestions are the ways in which the source's goroutine looks at the stream. Tests have
+// others.
+type streamQuestions struct {
+	// verify compares all that the feed knows with the stream. Nothing is taken meanwhile.
+	verify func(context.Context) error
 	// last asks for the stream's state beside the changes that come; see [inquiry].
 	last func(context.Context) (kvclient.StreamState, error)
 }
 
-// watch takes what the source delivers, and looks now and then whether the position is what it
-// seems. Lost says why there is no more.
-func (f *Feed) watch(
-	ctx context.Context, arrivals <-chan []kvclient.Entry, lost func() error, look looks,
+// receive takes what the source delivers, handles advisories, and compares the feed with the
+// stream from time to time. When arrivals is closed, lost says why.
+func (f *Feed) receive(
+	ctx context.Context, arrivals <-chan kvclient.Arrival, lost func() error, ask streamQuestions,
 ) error {
-	check := time.NewTimer(quiet)
-	defer check.Stop()
-	checking := true // the check has its time; only changes put it off
+	verify := time.NewTimer(verifyDelay)
+	defer verify.Stop()
+	verifying := true // the timer runs; only changes put it off
 	later := func() {
-		check.Reset(quiet)
-		checking = true
+		verify.Reset(verifyDelay)
+		verifying = true
 	}
-	probe := time.NewTicker(probeEvery)
-	defer probe.Stop()
-	inquiry := newInquiry(f, look.last)
-	defer inquiry.again.Stop()
+	regularly := time.NewTicker(verifyEvery)
+	defer regularly.Stop()
+	inquiry := newInquiry(f, ask.last)
+	defer inquiry.nextSend.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case entries, ok := <-arrivals:
+		case a, ok := <-arrivals:
 			if !ok {
 				return lost()
 			}
-			f.take(entries)
+			f.takeArrival(a)
 			if f.void != "" {
-				return f.disown(f.void)
+				return f.requireReset(f.void)
 			}
 			later()
-		case <-f.checkSoon:
-			if !checking {
+		case <-f.verifySoon:
+			if !verifying {
 				later()
 			}
 		case <-f.mail.arrived:
@@ -199,22 +228,22 @@ func (f *Feed) watch(
 			if !told {
 				continue
 			}
-			if err := f.heard(a); err != nil {
-				f.gather(ctx)
+			if err := f.handleAdvisory(a); err != nil {
+				f.gatherPurges(ctx)
 				return err
 			}
 		case a := <-inquiry.answers:
 			if err := inquiry.answered(a); err != nil {
 				return err
 			}
-		case <-inquiry.again.C:
-		case <-check.C:
-			checking = false
-			if err := look.check(ctx); err != nil {
+		case <-inquiry.nextSend.C:
+		case <-verify.C:
+			verifying = false
+			if err := ask.verify(ctx); err != nil {
 				return err
 			}
-		case <-probe.C:
-			if err := look.check(ctx); err != nil {
+		case <-regularly.C:
+			if err := ask.verify(ctx); err != nil {
 				return err
 			}
 		}
@@ -222,12 +251,12 @@ func (f *Feed) watch(
 	}
 }
 
-// gather waits for the other purges of the same sweep, so that all of them are one reset.
-func (f *Feed) gather(ctx context.Context) {
+// gatherPurges waits for the other purges of the same sweep, so that all of them are one reset.
+func (f *Feed) gatherPurges(ctx context.Context) {
 	if f.resetFor != ReasonPurged {
 		return
 	}
-	more, enough := time.NewTimer(gather), time.NewTimer(maxGather)
+	more, enough := time.NewTimer(gatherGap), time.NewTimer(maxGather)
 	defer more.Stop()
 	defer enough.Stop()
 	for {
@@ -236,9 +265,9 @@ func (f *Feed) gather(ctx context.Context) {
 			switch a, told := f.mail.take(); {
 			case !told:
 			case a.Kind == kvclient.StreamPurged:
-				more.Reset(gather)
+				more.Reset(gatherGap)
 			default:
-				_ = f.heard(a) // the source starts anew in any case
+				_ = f.handleAdvisory(a) // the source starts anew in any case
 			}
 		case <-more.C:
 			return
@@ -250,20 +279,26 @@ func (f *Feed) gather(ctx context.Context) {
 	}
 }
 
-// check compares the position with the stream, and passes over revisions beyond it that are gone. What comes meanwhile waits.
-func (f *Feed) check(ctx context.Context) error {
+// verify compares all that the feed knows with the stream, and passes over revisions beyond the
+// position that are gone. What arrives meanwhile waits.
+//
+// Where entries vanish by age, a revision beyond the position that is gone is not passed over: it
+// may have been a marker that vanished before it was read, so subscriptions are reset
+// (TestMarkerThatExpiresUnreadIsAReset). If the last message is there, it is one of another
+// subject, as a stream with sources has them.
+func (f *Feed) verify(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	if f.hub.client.Hearing() != f.hearing {
 		return errRestart // advisories were dropped since, or the connection is another
 	}
-	f.heardAt = f.now()
-	q := f.question()
+	f.hearingAt = f.now()
+	q := f.newQuestion()
 	bucket, s, err := f.ask(ctx)
 	if err != nil {
 		return err
 	}
-	if beyond, err := f.compare(q, s); !beyond {
+	if beyond, err := f.compareAnswer(q, s); !beyond {
 		return err
 	}
 	position := q.position
@@ -272,18 +307,18 @@ func (f *Feed) check(ctx context.Context) error {
 		return err
 	}
 	if next > 0 {
-		f.soon()
-		return f.overdue(position)
+		f.requestVerify()
+		return f.noteOverdue(position)
 	}
 	if s.Lifetime > 0 {
 		switch stored, err := bucket.StoredAt(ctx, s.Last); {
 		case err != nil:
 			return err
 		case stored.IsZero():
-			return f.disown(ReasonHorizon) // it may have been a marker, which vanished before it was read
-		} // else it is of another subject, as a stream with sources has them
+			return f.requireReset(ReasonHorizon)
+		}
 	}
 	f.advance(s.Last, kvclient.CheckOf(s.LastTime))
-	f.soon()
+	f.requestVerify()
 	return nil
 }

@@ -12,100 +12,123 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A watched feed has a source of the test's own, in a bubble whose time passes only when all wait.
-type watched struct {
+// A drivenFeed has a source of the test's own. It lives in a bubble of synctest, whose time passes
+// only when everybody waits.
+type drivenFeed struct {
 	*Feed
-	arrivals chan []kvclient.Entry
-	looking  sync.Mutex
-	looks    []time.Duration // when the stream was looked at, since the start
-	began    time.Time
-	ended    chan error
-	stop     context.CancelFunc
-	asked    []time.Duration // when the stream was asked for its last number, since the start; as looks
+	// arrivals is what the source delivers.
+	arrivals chan kvclient.Arrival
+	// began is when the feed was started.
+	began time.Time
+	// ended has the error that ended the source.
+	ended chan error
+	// stop ends the source.
+	stop context.CancelFunc
+
+	// timesMu guards the following.
+	timesMu sync.Mutex
+	// verified has the times of the verifications, since began.
+	verified []time.Duration
+	// askedAt has the times at which the stream was asked for its last number, since began.
+	askedAt []time.Duration
 }
 
-// last is asked for the stream's last number, and says that there is nothing beyond the position.
-func (w *watched) last(context.Context) (kvclient.StreamState, error) {
-	w.looking.Lock()
-	defer w.looking.Unlock()
-	w.asked = append(w.asked, time.Since(w.began))
+// answerLast answers the question for the stream's last number: there is nothing beyond the
+// position.
+func (w *drivenFeed) answerLast(context.Context) (kvclient.StreamState, error) {
+	w.timesMu.Lock()
+	defer w.timesMu.Unlock()
+	w.askedAt = append(w.askedAt, time.Since(w.began))
 	position, _ := w.where()
 	return kvclient.StreamState{Epoch: "a", Last: position}, nil
 }
 
-// watchedFeed starts to watch a source that has nothing yet.
-func watchedFeed(t *testing.T) *watched {
+// noteVerified stands for a verification that finds nothing.
+func (w *drivenFeed) noteVerified(context.Context) error {
+	w.timesMu.Lock()
+	defer w.timesMu.Unlock()
+	w.verified = append(w.verified, time.Since(w.began))
+	return nil
+}
+
+// newDrivenFeed starts a feed whose source has nothing yet.
+func newDrivenFeed(t *testing.T) *drivenFeed {
 	name, err := kvclient.ParseBucketName("b")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	w := &watched{Feed: newFeed(newHub(Options{}.withDefaults()), name), arrivals: make(chan []kvclient.Entry), began: time.Now(),
-		ended: make(chan error, 1), stop: cancel}
+	w := &drivenFeed{
+		Feed:     newFeed(newHub(Options{}.withDefaults()), name),
+		arrivals: make(chan kvclient.Arrival),
+		began:    time.Now(),
+		ended:    make(chan error, 1),
+		stop:     cancel,
+	}
 	w.startAt(nil, kvclient.StreamState{Epoch: "a"})
 	w.setState(live, nil)
 	go func() {
-		w.ended <- w.watch(ctx, w.arrivals, func() error { return kvclient.ErrUnavailable }, looks{func(context.Context) error {
-			w.looking.Lock()
-			defer w.looking.Unlock()
-			w.looks = append(w.looks, time.Since(w.began))
-			return nil
-		}, w.last})
+		lost := func() error { return kvclient.ErrUnavailable }
+		ask := streamQuestions{verify: w.noteVerified, last: w.answerLast}
+		w.ended <- w.receive(ctx, w.arrivals, lost, ask)
 	}()
 	synctest.Wait()
 	return w
 }
 
-// looked returns when the stream was looked at since this was last asked, once all wait.
-func (w *watched) looked() []time.Duration {
+// takeVerified waits until everybody waits, and returns the times of the verifications since it
+// was last called.
+func (w *drivenFeed) takeVerified() []time.Duration {
 	synctest.Wait()
-	w.looking.Lock()
-	defer w.looking.Unlock()
-	looks := w.looks
-	w.looks = nil
-	return looks
+	w.timesMu.Lock()
+	defer w.timesMu.Unlock()
+	times := w.verified
+	w.verified = nil
+	return times
 }
 
-func (w *watched) end() error {
+func (w *drivenFeed) end() error {
 	w.stop()
 	return <-w.ended
 }
 
-func entryAt(r kvclient.Revision) []kvclient.Entry {
-	return []kvclient.Entry{{Key: "a", Position: kvclient.Position{Epoch: "a", Revision: r}}}
+// arrivalAt is the arrival of one entry of that revision.
+func arrivalAt(r kvclient.Revision) kvclient.Arrival {
+	position := kvclient.Position{Epoch: "a", Revision: r}
+	return kvclient.Arrival{Entries: []kvclient.Entry{{Key: "a", Position: position}}}
 }
 
-// Whoever asks how exact the position is must not put off the answer for the others.
-func TestLooksHoweverOftenStreamsAsk(t *testing.T) {
+// A request for a verification must not put off the verification that others have requested.
+func TestVerificationComesHoweverOftenItIsRequested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchedFeed(t)
-		time.Sleep(quiet)
-		w.looked()
-		for began := time.Now(); time.Since(began) < time.Second; time.Sleep(quiet / 4) {
-			w.soon() // a heartbeat of one of many streams
+		w := newDrivenFeed(t)
+		time.Sleep(verifyDelay)
+		w.takeVerified()
+		for began := time.Now(); time.Since(began) < time.Second; time.Sleep(verifyDelay / 4) {
+			w.requestVerify() // as the bookmark of one of many subscriptions does
 		}
-		if looks := w.looked(); len(looks) < 20 {
-			t.Errorf("looked %d times in a second, at %v", len(looks), looks)
+		if times := w.takeVerified(); len(times) < 20 {
+			t.Errorf("verified %d times in a second, at %v", len(times), times)
 		}
 		_ = w.end()
 	})
 }
 
-// While changes come there is nothing to look for; soon after the last there is.
-func TestLooksWhenWritersRest(t *testing.T) {
+// While changes come there is no verification; soon after the last one there is.
+func TestVerificationComesWhenWritersRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchedFeed(t)
+		w := newDrivenFeed(t)
 		for r := range kvclient.Revision(200) {
-			w.arrivals <- entryAt(2*r + 2) // each overwrites the one before: nothing is exact
-			w.soon()
-			time.Sleep(quiet / 2)
+			w.arrivals <- arrivalAt(2*r + 2) // each overwrites the one before: nothing is exact
+			w.requestVerify()
+			time.Sleep(verifyDelay / 2)
 		}
-		if looks := w.looked(); len(looks) > 1 {
-			t.Errorf("looked at %v while changes came", looks)
+		if times := w.takeVerified(); len(times) > 1 {
+			t.Errorf("verified at %v while changes came", times)
 		}
-		time.Sleep(2 * quiet)
-		if looks := w.looked(); len(looks) == 0 {
-			t.Error("did not look when they ended")
+		time.Sleep(2 * verifyDelay)
+		if times := w.takeVerified(); len(times) == 0 {
+			t.Error("not verified after the last change")
 		}
 		if err := w.end(); !errors.Is(err, context.Canceled) {
 			t.Errorf("ended with %v", err)
@@ -113,13 +136,13 @@ func TestLooksWhenWritersRest(t *testing.T) {
 	})
 }
 
-// However quiet it is, the stream is looked at within 5 s: what the server tells can be missed.
-func TestLooksNowAndThen(t *testing.T) {
+// However quiet it is, the feed is verified within 5 s, since advisories can be missed.
+func TestVerificationComesEveryFewSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchedFeed(t)
-		time.Sleep(30*time.Second + quiet)
-		if looks := w.looked(); len(looks) < 6 {
-			t.Errorf("looked at %v in half a minute", looks)
+		w := newDrivenFeed(t)
+		time.Sleep(30*time.Second + verifyDelay)
+		if times := w.takeVerified(); len(times) < 6 {
+			t.Errorf("verified at %v in half a minute", times)
 		}
 		_ = w.end()
 	})
@@ -128,33 +151,38 @@ func TestLooksNowAndThen(t *testing.T) {
 // The purges of one sweep come one for each key, and are one reset.
 func TestPurgesAreGathered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := watchedFeed(t)
+		w := newDrivenFeed(t)
 		for _, key := range []string{"x", "y", "z"} {
-			w.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: key, Purged: 1})
-			time.Sleep(gather / 4)
+			w.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: key, Purged: 1})
+			time.Sleep(gatherGap / 4)
 		}
-		if err := <-w.ended; !errors.Is(err, errRestart) || w.resetFor != ReasonPurged || len(w.mail.waiting) > 0 {
-			t.Errorf("%v, reset for %q, %d advisories are left", err, w.resetFor, len(w.mail.waiting))
+		err, left := <-w.ended, len(w.mail.waiting)
+		if !errors.Is(err, errRestart) || w.resetFor != ReasonPurged || left > 0 {
+			t.Errorf("%v, reset for %q, %d advisories are left", err, w.resetFor, left)
 		}
-		if took := time.Since(w.began); took < gather || took > 2*gather {
+		if took := time.Since(w.began); took < gatherGap || took > 2*gatherGap {
 			t.Errorf("took %v", took)
 		}
 		w.stop()
 	})
 }
 
-// However much the server tells while the feed is busy, what changes nothing is not taken for a
-// purge, and what does is not lost.
+// However many advisories come while the feed is busy, those of purges that change nothing are no
+// reset, and that of a purge which does is not lost.
 func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 	const many = 3 * 256 // more than a mailbox takes
 	name, _ := kvclient.ParseBucketName("b")
 	newBusy := func() *Feed {
 		f := newFeed(newHub(Options{}.withDefaults()), name)
 		f.startAt(nil, kvclient.StreamState{Epoch: "a"})
-		f.take([]kvclient.Entry{entry("deleted", 1, kvclient.Delete), entry("value", 2, kvclient.Put)})
+		f.take([]kvclient.Entry{
+			entry("deleted", 1, kvclient.Delete), entry("value", 2, kvclient.Put),
+		})
 		for range many {
-			f.advise(kvclient.Advisory{Kind: kvclient.StreamUpdated})
-			f.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "deleted", Purged: 1})
+			f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamUpdated})
+			f.postAdvisory(kvclient.Advisory{
+				Kind: kvclient.StreamPurged, Key: "deleted", Purged: 1,
+			})
 		}
 		return f
 	}
@@ -163,7 +191,7 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 			<-f.mail.arrived
 			a, told := f.mail.take()
 			if told {
-				_ = f.heard(a)
+				_ = f.handleAdvisory(a)
 			}
 			if len(f.mail.waiting) == 0 {
 				return
@@ -171,67 +199,95 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 		}
 	}
 	f := newBusy()
-	if listen(f); f.resetFor != "" || f.forgiven.keys != many || !f.updated {
-		t.Errorf("reset for %q, %d of %d purges were forgiven, updated %v", f.resetFor, f.forgiven.keys, many, f.updated)
+	if listen(f); f.resetFor != "" || f.harmlessPurges.keys != many || !f.configUpdated {
+		t.Errorf("reset for %q, %d of %d purges were harmless, updated %v",
+			f.resetFor, f.harmlessPurges.keys, many, f.configUpdated)
 	}
 	f = newBusy()
-	f.advise(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "value", Purged: 1})
+	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "value", Purged: 1})
 	if listen(f); f.resetFor != ReasonPurged {
 		t.Errorf("reset for %q after the purge of a value", f.resetFor)
 	}
 }
 
-// A feed lingers after its last user, unless another comes.
-func TestLinger(t *testing.T) {
+// A feed lingers after its last user has left, unless another one comes.
+func TestFeedLingersAfterItsLastUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(Options{}.withDefaults())
 		name, _ := kvclient.ParseBucketName("b")
 		f := newFeed(h, name)
 		ctx, cancel := context.WithCancel(t.Context())
-		f.cancel, f.place, h.feeds[name] = cancel, new(bound.Hold), f
+		f.stopSource, f.place, f.restPlace = cancel, new(bound.Hold), new(bound.Hold)
+		h.feeds[name] = f
 		for range 3 {
-			if again, _ := h.feed(t.Context(), name); again != f {
+			if again, _ := h.acquire(t.Context(), name); again != f {
 				t.Fatal("another feed, while the first lingers")
 			}
 			h.release(f)
 			time.Sleep(h.options.Linger - time.Second)
 			synctest.Wait()
-			if ctx.Err() != nil || len(h.all()) != 1 {
+			if ctx.Err() != nil || len(h.allFeeds()) != 1 {
 				t.Fatal("the feed ended before its time")
 			}
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if ctx.Err() == nil || len(h.all()) != 0 {
+		if ctx.Err() == nil || len(h.allFeeds()) != 0 {
 			t.Error("the feed did not end")
 		}
 	})
 }
 
-// A reading waits for the fastest of those who follow it, and not for ever.
-func TestReadingWaits(t *testing.T) {
+// A reading waits for the fastest of its cursors, and not for ever.
+func TestReadingWaitsForItsFastestCursor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		name, _ := kvclient.ParseBucketName("b")
 		f := newFeed(newHub(Options{}.withDefaults()), name)
 		s := &Subscription{feed: f, wake: Token(make(chan struct{}, 1))}
 		r := f.join(s, readingKey{}).reading
-		quick := r.follow(&Subscription{feed: f, wake: Token(make(chan struct{}, 1))}, 0)
+		quick := r.newCursor(&Subscription{feed: f, wake: Token(make(chan struct{}, 1))}, 0)
 		big := func() *chunk {
-			return &chunk{changes: []*Change{{Entry: kvclient.Entry{Key: "a", Value: make([]byte, readAhead)}}}, bytes: readAhead + 1}
+			e := kvclient.Entry{Key: "a", Value: make([]byte, readAhead)}
+			return &chunk{changes: []*Change{{Entry: e}}, bytes: readAhead + 1}
 		}
-		r.add(big())
+		r.addChunk(big())
 		go func() {
-			time.Sleep(readPatience / 2)
+			time.Sleep(cursorPatience / 2)
 			_, _, _ = quick.next(nil, 10)
 		}()
 		began := time.Now()
-		if err := r.awaitFollowers(t.Context()); err != nil || time.Since(began) > readPatience {
-			t.Errorf("%v after %v, with a follower that read on", err, time.Since(began))
+		if err := r.awaitCursors(t.Context()); err != nil || time.Since(began) > cursorPatience {
+			t.Errorf("%v after %v, with a cursor that moved on", err, time.Since(began))
 		}
-		r.add(big())
+		r.addChunk(big())
 		began = time.Now()
-		if err := r.awaitFollowers(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != readPatience {
-			t.Errorf("%v after %v, with followers that read nothing", err, time.Since(began))
+		err := r.awaitCursors(t.Context())
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != cursorPatience {
+			t.Errorf("%v after %v, with cursors that did not move", err, time.Since(began))
 		}
+	})
+}
+
+// A subscription that found the bucket missing hears soon whether it is, also while changes come
+// and put the verification off.
+func TestAbsenceIsJudgedBesideAWriter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newDrivenFeed(t)
+		s := &Subscription{feed: w.Feed, wake: func() {}, keys: -1}
+		for r := range kvclient.Revision(20) {
+			w.arrivals <- arrivalAt(r + 1)
+			if r == 0 {
+				w.mu.Lock()
+				s.attach(true)
+				w.mu.Unlock()
+				w.requestVerify()
+			}
+			time.Sleep(verifyDelay / 4)
+		}
+		synctest.Wait()
+		if events, _ := s.poll(nil, 10); len(events) != 1 || events[0].Kind != Reset {
+			t.Errorf("told %+v after %v, want a reset", events, 5*verifyDelay)
+		}
+		_ = w.end()
 	})
 }

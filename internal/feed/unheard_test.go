@@ -20,15 +20,16 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// Each of these tests removes something, or takes it back, so that nobody tells the feed. It may find out late, and then by a reset; but
-// it must find out.
+// Each of these tests removes something, or takes it back, in such a way that nobody reports it to
+// the feed. The feed may find out late, and then by a reset, but it must find out.
 
-// untilHolds waits until the folded state is one, and called exact.
+// untilHolds waits until that state has been folded, and is called exact.
 func (w *watcher) untilHolds(state map[string]string) {
 	w.t.Helper()
 	defer func() {
 		if w.t.Failed() {
-			w.t.Logf("folded %.200s, want %.200s; told %.200s", fmt.Sprint(w.state), fmt.Sprint(state), describe(w.told))
+			w.t.Logf("folded %.200s, want %.200s; told %.200s",
+				fmt.Sprint(w.state), fmt.Sprint(state), describe(w.told))
 		}
 	}()
 	natstest.Eventually(w.t, patience, "the right state, called exact", func() bool {
@@ -42,8 +43,8 @@ func (w *watcher) untilHolds(state map[string]string) {
 	})
 }
 
-// rests waits until what the feed has counted is old enough to be relied on.
-func (w *watcher) rests() {
+// awaitOldTally waits until a tally of the feed is old enough to be used.
+func (w *watcher) awaitOldTally() {
 	w.t.Helper()
 	natstest.Holds(w.t, 1500*time.Millisecond, "nothing is told", func() bool {
 		events, _ := w.Poll(nil, 100)
@@ -51,8 +52,10 @@ func (w *watcher) rests() {
 	})
 }
 
-// stream makes a bucket of the test's own making.
-func (l *lab) stream(t *testing.T, config jetstream.StreamConfig) (jetstream.Stream, jetstream.KeyValue) {
+// bucketOnStream makes the bucket b on a stream of that configuration.
+func (l *lab) bucketOnStream(t *testing.T, config jetstream.StreamConfig) (
+	jetstream.Stream, jetstream.KeyValue,
+) {
 	t.Helper()
 	stream, err := l.js.CreateStream(t.Context(), config)
 	if err != nil {
@@ -65,7 +68,7 @@ func (l *lab) stream(t *testing.T, config jetstream.StreamConfig) (jetstream.Str
 	return stream, kv
 }
 
-// purgeKey removes a key's messages as other tools do.
+// purgeKey removes a key's messages, as other tools do.
 func (l *lab) purgeKey(t *testing.T, key string) {
 	t.Helper()
 	stream, err := l.js.Stream(t.Context(), "KV_b")
@@ -77,41 +80,53 @@ func (l *lab) purgeKey(t *testing.T, key string) {
 	}
 }
 
-// beginAB returns a bucket in which a and b have values, and a watcher that knows them.
+// beginAB returns a bucket in which a and b have values, and a watcher that has folded them.
 func (l *lab) beginAB(t *testing.T) (jetstream.KeyValue, *watcher) {
 	t.Helper()
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilExact(put(t, kv, "b", "2"))
-	w.rests()
+	w.awaitOldTally()
 	return kv, w
 }
 
-// What lies between the gateway's server and the stream's can be lost, and the server's word with it, while all the gateway's
-// connections stand.
-func TestPurgeBehindALeafNode(t *testing.T) {
+// What lies between the gateway's server and the stream's can be lost, and advisories with it,
+// while all connections of the gateway stand.
+func TestPurgeBehindALeafNodeIsAReset(t *testing.T) {
 	t.Parallel()
 	port := natstest.FreePort(t)
-	hub := natstest.Start(t, natstest.Options{Domain: "hub",
-		Configure: func(o *server.Options) { o.LeafNode.Host, o.LeafNode.Port = "127.0.0.1", port }})
+	hub := natstest.Start(t, natstest.Options{
+		Domain: "hub",
+		Configure: func(o *server.Options) {
+			o.LeafNode.Host, o.LeafNode.Port = "127.0.0.1", port
+		},
+	})
 	proxy := natstest.StartProxy(t, fmt.Sprintf("127.0.0.1:%d", port))
 	remote, err := url.Parse(proxy.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, LeafNode: server.LeafNodeOpts{
-		ReconnectInterval: 100 * time.Millisecond, Remotes: []*server.RemoteLeafOpts{{URLs: []*url.URL{remote}}}}})
+	leaf, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
+		LeafNode: server.LeafNodeOpts{
+			ReconnectInterval: 100 * time.Millisecond,
+			Remotes:           []*server.RemoteLeafOpts{{URLs: []*url.URL{remote}}},
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	go leaf.Start()
 	t.Cleanup(leaf.Shutdown)
 	linked := func(want int) func() bool {
-		return func() bool { return leaf.NumLeafNodes() == want && hub.NATS().NumLeafNodes() == want }
+		return func() bool {
+			return leaf.NumLeafNodes() == want && hub.NATS().NumLeafNodes() == want
+		}
 	}
 	natstest.Eventually(t, patience, "the leaf node is linked", linked(1))
-	l := connectAt(t, hub, kvclient.Options{URL: leaf.ClientURL(), JSDomain: "hub"}, feed.Options{})
+	behind := kvclient.Options{URL: leaf.ClientURL(), JSDomain: "hub"}
+	l := newLabWith(t, hub, behind, feed.Options{})
 	kv, w := l.beginAB(t)
 	proxy.Refuse(true)
 	proxy.Cut()
@@ -122,15 +137,16 @@ func TestPurgeBehindALeafNode(t *testing.T) {
 	w.untilHolds(map[string]string{"b": "2", "c": "3"})
 }
 
-// On a new connection the server may hear of the subscriptions after it has answered on another one.
-func TestPurgeBeforeTheSubscriptionsAreThere(t *testing.T) {
+// On a new connection the server may hear of the subscriptions to advisories after it has answered
+// the first question on another connection.
+func TestPurgeBeforeTheSubscriptionsAreThereIsAReset(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
-	l := startAt(t, server, proxy.URL(), feed.Options{})
+	l := newLabAt(t, server, proxy.URL(), feed.Options{})
 	kv, w := l.beginAB(t)
 	proxy.Hold("SUB $JS.EVENT.ADVISORY.API", func() {
-		timer := time.NewTimer(300 * time.Millisecond) // the question has been answered by then
+		timer := time.NewTimer(300 * time.Millisecond) // by then the question has been answered
 		<-timer.C
 		l.purgeKey(t, "a")
 	})
@@ -139,20 +155,22 @@ func TestPurgeBeforeTheSubscriptionsAreThere(t *testing.T) {
 	w.untilHolds(map[string]string{"b": "2", "c": "3"})
 }
 
-// A marker with a time of its own can be gone before the feed comes to read it, though its source was never lost.
-func TestMarkerThatExpiresUnread(t *testing.T) {
+// A marker with a time to live of its own can be gone before the feed comes to read it, though the
+// source was never lost.
+func TestMarkerThatExpiresUnreadIsAReset(t *testing.T) {
 	for name, between := range map[string]int{"at the end": 0, "behind a batch": 600} {
 		for _, behind := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, something behind it %v", name, behind), func(t *testing.T) {
 				t.Parallel()
 				server := natstest.Start(t, natstest.Options{})
 				proxy := natstest.StartProxy(t, server.Addr())
-				l := startAt(t, server, proxy.URL(), feed.Options{})
-				kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", LimitMarkerTTL: time.Second})
+				l := newLabAt(t, server, proxy.URL(), feed.Options{})
+				config := jetstream.KeyValueConfig{Bucket: "b", LimitMarkerTTL: time.Second}
+				kv := l.bucket(t, config)
 				put(t, kv, "a", "1")
 				w := l.watch(t, "b", feed.SubscribeOptions{})
 				w.untilExact(1)
-				w.rests()
+				w.awaitOldTally()
 				want := map[string]string{"x": "1"}
 				w.untilRevision(put(t, kv, "x", "1"))
 				proxy.Pause()
@@ -182,9 +200,10 @@ func TestMarkerThatExpiresUnread(t *testing.T) {
 	}
 }
 
-// A server that lost its last messages in a crash gives their revisions to others. Where they are as many, or more, the stream adds up;
-// with a history of 1 the message that would tell may be gone.
-func TestHistoryThatIsWrittenAnew(t *testing.T) {
+// A server that lost its last messages in a crash gives their revisions to others. If those are as
+// many, or more, the stream adds up; with a history of 1 the message that would show it may be
+// gone.
+func TestHistoryThatIsWrittenAnewIsAReset(t *testing.T) {
 	type write struct{ key, value string }
 	for name, tc := range map[string]struct {
 		history uint8
@@ -192,15 +211,23 @@ func TestHistoryThatIsWrittenAnew(t *testing.T) {
 		then    []write
 		become  map[string]string
 	}{
-		"it is another":    {5, write{"c", "3"}, []write{{"d", "4"}, {"e", "5"}}, map[string]string{"a": "1", "d": "4", "e": "5"}},
-		"there is no such": {1, write{"a", "2"}, []write{{"d", "3"}, {"d", "4"}}, map[string]string{"a": "1", "d": "4"}},
+		"the anchor is another message": {
+			5, write{"c", "3"}, []write{{"d", "4"}, {"e", "5"}},
+			map[string]string{"a": "1", "d": "4", "e": "5"},
+		},
+		"the anchor is gone": {
+			1, write{"a", "2"}, []write{{"d", "3"}, {"d", "4"}},
+			map[string]string{"a": "1", "d": "4"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir, before := t.TempDir(), filepath.Join(t.TempDir(), "before")
-			s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.StoreDir = dir }})
+			s := natstest.Start(t, natstest.Options{
+				Configure: func(o *server.Options) { o.StoreDir = dir },
+			})
 			proxy := natstest.StartProxy(t, s.Addr())
-			l := startAt(t, s, proxy.URL(), feed.Options{})
+			l := newLabAt(t, s, proxy.URL(), feed.Options{})
 			kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: tc.history})
 			put(t, kv, "a", "1")
 			s.Stop()
@@ -209,13 +236,18 @@ func TestHistoryThatIsWrittenAnew(t *testing.T) {
 			}
 			s.Restart()
 			putSoon := func(w write) {
-				natstest.Eventually(t, patience, "a put", func() bool { _, err := kv.PutString(t.Context(), w.key, w.value); return err == nil })
+				natstest.Eventually(t, patience, "a put", func() bool {
+					_, err := kv.PutString(t.Context(), w.key, w.value)
+					return err == nil
+				})
 			}
-			natstest.Eventually(t, patience, "the client is ready", func() bool { return l.client.Ready(t.Context()) == nil })
+			natstest.Eventually(t, patience, "the client is ready", func() bool {
+				return l.client.Ready(t.Context()) == nil
+			})
 			w := l.watch(t, "b", feed.SubscribeOptions{})
 			putSoon(tc.lost)
 			w.untilExact(2)
-			w.rests()
+			w.awaitOldTally()
 			proxy.Refuse(true)
 			s.Stop()
 			if err := os.RemoveAll(filepath.Join(dir, "jetstream")); err != nil {
@@ -234,12 +266,12 @@ func TestHistoryThatIsWrittenAnew(t *testing.T) {
 	}
 }
 
-// What nobody can make an entry of does not keep a feed away.
-func TestBrokenMessageIsTheNewest(t *testing.T) {
+// A message that is no valid entry does not keep a feed from its bucket.
+func TestBrokenMessageKeepsNoFeedAway(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, s.Addr())
-	l := startAt(t, s, proxy.URL(), feed.Options{})
+	l := newLabAt(t, s, proxy.URL(), feed.Options{})
 	kv, w := l.beginAB(t)
 	c, err := net.Dial("tcp", s.Addr())
 	if err != nil {
@@ -247,7 +279,9 @@ func TestBrokenMessageIsTheNewest(t *testing.T) {
 	}
 	defer c.Close()
 	const header = "NATS/1.0\r\nno colon\r\n\r\n"
-	if _, err := fmt.Fprintf(c, "CONNECT {\"verbose\":false,\"headers\":true}\r\nHPUB $KV.b.x %d %d\r\n%sv\r\n", len(header), len(header)+1, header); err != nil {
+	_, err = fmt.Fprintf(c, "CONNECT {\"verbose\":false,\"headers\":true}\r\n"+
+		"HPUB $KV.b.x %d %d\r\n%sv\r\n", len(header), len(header)+1, header)
+	if err != nil {
 		t.Fatal(err)
 	}
 	w.untilHolds(map[string]string{"a": "1", "b": "2", "x": "v"})
@@ -256,17 +290,20 @@ func TestBrokenMessageIsTheNewest(t *testing.T) {
 	w.untilHolds(map[string]string{"a": "1", "b": "2", "c": "3", "x": "v"})
 }
 
-// A message can take all others with it, and no advisory tells.
-func TestRollupOfAll(t *testing.T) {
+// A message can take all others with it, and no advisory reports that.
+func TestRollupOfAllIsAReset(t *testing.T) {
 	for _, ttl := range []time.Duration{0, time.Hour} {
 		t.Run(ttl.String(), func(t *testing.T) {
 			t.Parallel()
-			l := start(t, feed.Options{})
+			l := newLab(t, feed.Options{})
 			kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", TTL: ttl})
 			put(t, kv, "a", "1")
 			w := l.watch(t, "b", feed.SubscribeOptions{})
 			w.untilExact(put(t, kv, "b", "2"))
-			if _, err := l.js.PublishMsg(t.Context(), &nats.Msg{Subject: "$KV.b.c", Data: []byte("3"), Header: nats.Header{"Nats-Rollup": {"all"}}}); err != nil {
+			rollup := &nats.Msg{
+				Subject: "$KV.b.c", Data: []byte("3"), Header: nats.Header{"Nats-Rollup": {"all"}},
+			}
+			if _, err := l.js.PublishMsg(t.Context(), rollup); err != nil {
 				t.Fatal(err)
 			}
 			w.untilHolds(map[string]string{"c": "3"})
@@ -274,17 +311,21 @@ func TestRollupOfAll(t *testing.T) {
 	}
 }
 
-// What does not change what anybody holds is no reset: messages of other subjects, as a stream with sources has them, in a bucket whose
-// entries expire, and another history.
-func TestNothingThatConcernsAnybody(t *testing.T) {
+// What does not change what anybody holds is no reset: messages of other subjects, as a stream
+// with sources has them, in a bucket whose entries expire, and another length of the history.
+func TestChangesThatConcernNobodyAreNoReset(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
-	if _, err := l.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "S", Subjects: []string{"other.>"}}); err != nil {
+	l := newLab(t, feed.Options{})
+	source := jetstream.StreamConfig{Name: "S", Subjects: []string{"other.>"}}
+	if _, err := l.js.CreateStream(t.Context(), source); err != nil {
 		t.Fatal(err)
 	}
-	config := jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 2, MaxAge: time.Hour,
-		Discard: jetstream.DiscardNew, AllowDirect: true, AllowRollup: true, Sources: []*jetstream.StreamSource{{Name: "S"}}}
-	stream, kv := l.stream(t, config)
+	config := jetstream.StreamConfig{
+		Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 2, MaxAge: time.Hour,
+		Discard: jetstream.DiscardNew, AllowDirect: true, AllowRollup: true,
+		Sources: []*jetstream.StreamSource{{Name: "S"}},
+	}
+	stream, kv := l.bucketOnStream(t, config)
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilExact(put(t, kv, "a", "2"))
@@ -292,7 +333,7 @@ func TestNothingThatConcernsAnybody(t *testing.T) {
 		if _, err := l.js.Publish(t.Context(), "other.x", nil); err != nil {
 			t.Fatal(err)
 		}
-		natstest.Eventually(t, patience, "the other's message", func() bool {
+		natstest.Eventually(t, patience, "the message of the source", func() bool {
 			info, err := stream.Info(t.Context())
 			return err == nil && info.State.LastSeq == last
 		})
@@ -315,27 +356,35 @@ func TestNothingThatConcernsAnybody(t *testing.T) {
 	})
 }
 
-// An identity that may not hear advisories finds out by what it counts: no write takes a key away.
-func TestPurgeWithoutAdvisories(t *testing.T) {
+// Where the identity may not hear advisories, the counts show a purge: no write takes a key away.
+func TestPurgeWithoutAdvisoriesIsAReset(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
 		o.NoAuthUser = "native"
-		o.Users = []*server.User{{Username: "native", Password: "n"}, {Username: "gateway", Password: "g",
-			Permissions: &server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"$JS.EVENT.>"}}}}}
+		noAdvisories := &server.Permissions{
+			Subscribe: &server.SubjectPermission{Deny: []string{"$JS.EVENT.>"}},
+		}
+		o.Users = []*server.User{
+			{Username: "native", Password: "n"},
+			{Username: "gateway", Password: "g", Permissions: noAdvisories},
+		}
 	}})
-	l := startAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
+	l := newLabAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
 	kv, w := l.beginAB(t)
 	l.purgeKey(t, "a")
 	put(t, kv, "b", "3")
 	w.untilHolds(map[string]string{"b": "3"})
 }
 
-// A stream that discards its oldest messages, as buckets of old clients do, tells nobody which: nothing is called exact.
-func TestStreamThatDiscardsTheOldest(t *testing.T) {
+// A stream that discards its oldest messages, as buckets of old clients do, tells nobody which
+// ones: no position is called exact.
+func TestStreamThatDiscardsTheOldestIsNeverExact(t *testing.T) {
 	t.Parallel()
-	l := start(t, feed.Options{})
-	_, kv := l.stream(t, jetstream.StreamConfig{Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1,
-		MaxMsgs: 2, Discard: jetstream.DiscardOld, AllowDirect: true, AllowRollup: true})
+	l := newLab(t, feed.Options{})
+	_, kv := l.bucketOnStream(t, jetstream.StreamConfig{
+		Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1,
+		MaxMsgs: 2, Discard: jetstream.DiscardOld, AllowDirect: true, AllowRollup: true,
+	})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	put(t, kv, "b", "2")

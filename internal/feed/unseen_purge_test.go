@@ -10,13 +10,14 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A marker that was stored and purged while the connection was lost is never read. That the connection was lost is known by the
-// source's own end: the word of it, which comes on another way, may come late, or here not at all.
-func TestMarkerPurgedWhileTheConnectionWasLost(t *testing.T) {
+// A marker that was stored and purged while the connection was lost is never read. The feed knows
+// of the loss by the end of its source; the report of it comes another way and may come late, or
+// as here not at all.
+func TestMarkerPurgedWhileTheConnectionWasLostIsAReset(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
-	l := startAt(t, server, proxy.URL(), feed.Options{})
+	l := newLabAt(t, server, proxy.URL(), feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -30,16 +31,16 @@ func TestMarkerPurgedWhileTheConnectionWasLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.untilExact(put(t, kv, "c", "3"))
-	w.want(map[string]string{"b": "2", "c": "3"})
+	w.wantState(map[string]string{"b": "2", "c": "3"})
 }
 
-// A connection can die without a word, and alone: the others tell that something was purged, and cannot tell what. Nobody may take that
-// for what was told before.
-func TestPurgeBehindADeadConnection(t *testing.T) {
+// A connection can die alone and unnoticed. The other connections then show that something was
+// purged, but not what, and that must not be taken for a purge that was reported before.
+func TestPurgeBehindADeadConnectionIsAReset(t *testing.T) {
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
-	l := startAt(t, server, proxy.URL(), feed.Options{})
+	l := newLabAt(t, server, proxy.URL(), feed.Options{})
 	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
 	put(t, kv, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
@@ -54,5 +55,5 @@ func TestPurgeBehindADeadConnection(t *testing.T) {
 	w.untilKind(feed.Stale)
 	w.untilKind(feed.Live)
 	w.untilExact(put(t, kv, "c", "3"))
-	w.want(map[string]string{"b": "2", "c": "3"})
+	w.wantState(map[string]string{"b": "2", "c": "3"})
 }

@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// negotiate chooses among the media types that an operation offers, the best first, by the Accept header (RFC 9110 §12.5.1).
+// negotiate chooses one of the media types that an operation offers, which are given in the order
+// of preference, by the Accept header (RFC 9110 §12.5.1).
 func negotiate(h http.Header, offers ...string) (string, error) {
 	lines := h["Accept"]
 	if len(lines) == 0 {
@@ -21,13 +22,16 @@ func negotiate(h http.Header, offers ...string) (string, error) {
 		}
 	}
 	if best == "" {
-		return "", problemError{code: codeNotAcceptable, detail: "The answer comes as " + strings.Join(offers, " or ") +
-			", none of which the Accept header asks for.", members: members{"offers": offers}}
+		return "", problemError{code: codeNotAcceptable, members: members{"offers": offers},
+			detail: "This operation answers with " + strings.Join(offers, " or ") +
+				", which the Accept header does not allow. " +
+				"Ask for one of them, or send no Accept header."}
 	}
 	return best, nil
 }
 
-// acceptQuality is the weight that an Accept header gives a media type, by its most specific range; 0 for not acceptable.
+// acceptQuality returns the weight that an Accept header gives to a media type by the most specific
+// range that matches it, and 0 if the type is not acceptable.
 func acceptQuality(accept, offer string) float64 {
 	offerType, _, _ := strings.Cut(offer, "/")
 	quality, precision := 0.0, 0
@@ -49,6 +53,8 @@ func acceptQuality(accept, offer string) float64 {
 	return quality
 }
 
+// qualityOf reads the weight from the parameters of a media range: 1 if there is none, and 0 if it
+// is malformed.
 func qualityOf(parameters string) float64 {
 	for parameter := range strings.SplitSeq(parameters, ";") {
 		name, value, _ := strings.Cut(strings.TrimSpace(parameter), "=")
@@ -63,7 +69,8 @@ func qualityOf(parameters string) float64 {
 	return 1
 }
 
-// mediaTypeOf is the body's media type without its parameters; empty where it cannot be read.
+// mediaTypeOf returns the body's media type without its parameters, or "" if the header cannot be
+// read.
 func mediaTypeOf(h http.Header) string {
 	mediaType, _, err := mime.ParseMediaType(h.Get("Content-Type"))
 	if err != nil {
@@ -72,7 +79,7 @@ func mediaTypeOf(h http.Header) string {
 	return mediaType
 }
 
-// hasMediaType tells whether the body is of one of the media types, whatever its parameters.
+// hasMediaType reports whether the body is of one of the media types, whatever their parameters.
 func hasMediaType(h http.Header, mediaTypes ...string) bool {
 	mediaType := mediaTypeOf(h)
 	return mediaType != "" && slices.Contains(mediaTypes, mediaType)

@@ -9,7 +9,7 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-func TestHostCheck(t *testing.T) {
+func TestUnknownHostIsRefused(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) {
 		s.handlers.CheckHost, s.handlers.AllowedHosts = true, []string{"kv.example.com", "10.1.2.3"}
@@ -17,12 +17,16 @@ func TestHostCheck(t *testing.T) {
 	kv := g.shop(t)
 	put(t, kv, "a", "v")
 	for host, known := range map[string]bool{
-		"localhost": true, "localhost:8080": true, "LocalHost": true, "localhost.": true, "foo.localhost": true, "a.b.localhost:80": true,
-		"127.0.0.1": true, "127.0.0.1:9": true, "127.0.0.2": true, "127.255.255.254:1": true, "[::1]": true, "[::1]:8080": true, "[0:0:0:0:0:0:0:1]": true,
+		"localhost": true, "localhost:8080": true, "LocalHost": true, "localhost.": true,
+		"foo.localhost": true, "a.b.localhost:80": true,
+		"127.0.0.1": true, "127.0.0.1:9": true, "127.0.0.2": true, "127.255.255.254:1": true,
+		"[::1]": true, "[::1]:8080": true, "[0:0:0:0:0:0:0:1]": true,
 		"kv.example.com": true, "KV.example.com:443": true, "10.1.2.3:80": true,
 
-		"example.com": false, "www.kv.example.com": false, "kv.example.com.evil.example": false, "localhost.evil.example": false, "evillocalhost": false,
-		"127.0.0.1.evil.example": false, "128.0.0.1": false, "10.1.2.4": false, "0.0.0.0": false, "[::]": false, "192.168.1.1:8080": false, "": false,
+		"example.com": false, "www.kv.example.com": false, "kv.example.com.evil.example": false,
+		"localhost.evil.example": false, "evillocalhost": false,
+		"127.0.0.1.evil.example": false, "128.0.0.1": false, "10.1.2.4": false, "0.0.0.0": false,
+		"[::]": false, "192.168.1.1:8080": false, "": false,
 		"2130706433": false, "0x7f.1": false, "127.1": false, "[::ffff:10.0.0.1]": false,
 	} {
 		want := 421
@@ -38,7 +42,8 @@ func TestHostCheck(t *testing.T) {
 				a.problem(t, 421, "unknown-host")
 			}
 		}
-		if !known && g.do(t, "PUT", "/buckets/shop/keys/a", "by a rebound name", "Host: "+host).status < 400 {
+		if !known && g.do(t, "PUT", "/buckets/shop/keys/a", "by a rebound name",
+			"Host: "+host).status < 400 {
 			t.Errorf("Host %q wrote", host)
 		}
 	}
@@ -49,8 +54,9 @@ func TestHostCheck(t *testing.T) {
 	open.get(t, "/healthz", "Host: example.com").is(t, 200)
 }
 
-// What browsers say of a request that a page made, and whether it may change something.
-func TestCrossSiteRule(t *testing.T) {
+// Browsers say with Origin and Sec-Fetch-Site where a request comes from. A request that the page
+// of another site made may read, but must not change anything.
+func TestCrossSiteWritesAreRefused(t *testing.T) {
 	t.Parallel()
 	allowedOrigins := []string{"https://app.example.com", "http://localhost:3000"}
 	g := start(t, func(s *setup) { s.handlers.AllowOrigins = allowedOrigins })
@@ -87,15 +93,15 @@ func TestCrossSiteRule(t *testing.T) {
 	} {
 		put(t, kv, "a", "old")
 		put(t, kv, "gone", "v")
-		if err := kv.Delete(t.Context(), "gone"); err != nil {
-			t.Fatal(err)
-		}
+		deleteKey(t, kv, "gone")
 		for _, request := range []struct {
 			method, target string
 			body           any
 		}{
-			{"PUT", "/buckets/shop/keys/a", "new"}, {"DELETE", "/buckets/shop/keys/never", nil}, {"PUT", "/buckets/shop", nil},
-			{"PATCH", "/buckets/shop", `{}`}, {"DELETE", "/buckets/nowhere", nil}, {"DELETE", "/buckets/shop/markers", nil}, {"POST", "/buckets/shop", nil},
+			{"PUT", "/buckets/shop/keys/a", "new"}, {"DELETE", "/buckets/shop/keys/never", nil},
+			{"PUT", "/buckets/shop", nil},
+			{"PATCH", "/buckets/shop", `{}`}, {"DELETE", "/buckets/nowhere", nil},
+			{"DELETE", "/buckets/shop/markers", nil}, {"POST", "/buckets/shop", nil},
 		} {
 			headers := tc.headers
 			if request.method == "PATCH" {
@@ -112,11 +118,14 @@ func TestCrossSiteRule(t *testing.T) {
 		if !tc.allowed {
 			wantNative(t, kv, "a", "old")
 		}
-		// Whoever may not write may read: the same-origin policy keeps the answer from a foreign page.
-		a := g.get(t, "/buckets/shop/keys/a", tc.headers...).is(t, 200).has(t, "Cross-Origin-Resource-Policy", "same-origin")
+		// A page that may not write may still send a read: the same-origin policy of the browser
+		// keeps the answer from it.
+		a := g.get(t, "/buckets/shop/keys/a", tc.headers...).is(t, 200).
+			has(t, "Cross-Origin-Resource-Policy", "same-origin")
 		origin := ""
 		for _, line := range tc.headers {
-			if o, ok := strings.CutPrefix(line, "Origin: "); ok && slices.Contains(allowedOrigins, o) {
+			o, ok := strings.CutPrefix(line, "Origin: ")
+			if ok && slices.Contains(allowedOrigins, o) {
 				origin = o
 			}
 		}
@@ -135,14 +144,16 @@ func TestLargeHeadersAreRefused(t *testing.T) {
 	for _, target := range []string{"/buckets/shop/keys/a", "/healthz"} {
 		g.get(t, target, "Cookie: "+largest).is(t, 200)
 		g.get(t, target, "Cookie: "+largest+"c").problem(t, 431, "header-too-large")
-		g.get(t, target, "Cookie: "+largest[:40000], "X-Other: "+largest[:40000]).problem(t, 431, "header-too-large")
+		g.get(t, target, "Cookie: "+largest[:40000], "X-Other: "+largest[:40000]).
+			problem(t, 431, "header-too-large")
 	}
 	g.do(t, "HEAD", "/buckets/shop/keys/a", nil, "Cookie: "+largest+"c").is(t, 431)
-	g.do(t, "PUT", "/buckets/shop/keys/a", "w", "Cookie: "+largest+"c").problem(t, 431, "header-too-large")
+	g.do(t, "PUT", "/buckets/shop/keys/a", "w", "Cookie: "+largest+"c").
+		problem(t, 431, "header-too-large")
 	wantNative(t, kv, "a", "v")
 }
 
-// The heads of requests under way are counted where they are large, and each client has a share.
+// Large heads of requests under way are counted against a bound, of which each client has a share.
 func TestHeadsOfRequestsUnderWayAreBounded(t *testing.T) {
 	t.Parallel()
 	bounds := bound.NewSet()

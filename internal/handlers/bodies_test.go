@@ -13,7 +13,7 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-// A declared length is refused before any of the body is read, or even sent.
+// A declared length that is too large is refused before any of the body is read or even sent.
 func TestDeclaredLengthIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -22,7 +22,8 @@ func TestDeclaredLengthIsRefusedAtOnce(t *testing.T) {
 		{"/buckets/small/keys/a", "Content-Length: 101", "value-too-large"},
 		{"/buckets/small/keys/a", "Content-Length: 10000000000000", "value-too-large"},
 		{"/buckets/small/keys/a", "Content-Length: 101\r\nExpect: 100-continue", "value-too-large"},
-		{"/buckets/new", "Content-Length: 10000000000\r\nContent-Type: application/json", "body-too-large"},
+		{"/buckets/new", "Content-Length: 10000000000\r\nContent-Type: application/json",
+			"body-too-large"},
 	} {
 		t.Run(request.header, func(t *testing.T) {
 			g.sendHeader(t, "PUT", request.target, request.header).problem(t, 413, request.code)
@@ -31,7 +32,8 @@ func TestDeclaredLengthIsRefusedAtOnce(t *testing.T) {
 	g.get(t, "/buckets/new").is(t, 404)
 }
 
-// sendHeader sends a request without the body that it promises, and reads the answer, which must not wait for it.
+// sendHeader sends a request without the body that it declares, and reads the answer, which must
+// not wait for the body.
 func (g *gateway) sendHeader(t *testing.T, method, target, header string) *answer {
 	t.Helper()
 	s := g.session(t)
@@ -43,7 +45,8 @@ func (g *gateway) sendHeader(t *testing.T, method, target, header string) *answe
 	return s.answer(t, method, target, []string{header})
 }
 
-// What is refused for its header is refused at once, and holds no connection until a body has come that nobody wants.
+// A request that is refused for its header is answered at once. The connection does not wait for a
+// body that nobody wants.
 func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.Bodies.Grace = 500 * time.Millisecond })
@@ -55,14 +58,22 @@ func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 	}
 	var waiting []request
 	for _, r := range []request{
-		{"PUT", "/buckets/nowhere/keys/a", "", 404, nil}, {"PUT", "/buckets/shop/keys/.", "", 400, nil}, {"PUT", "/nothing", "", 404, nil},
-		{"POST", "/buckets/shop/keys/a", "", 405, nil}, {"PUT", "/buckets/shop/keys/a", "If-Match: x\r\n", 400, nil},
-		{"PUT", "/buckets/shop/keys/a", "Origin: https://example.com\r\n", 403, nil}, {"PUT", "/buckets/shop/keys/a?x=1", "", 400, nil},
-		{"DELETE", "/buckets/shop/keys/never", "", 404, nil}, {"GET", "/buckets/shop/keys/never", "", 404, nil}, {"GET", "/buckets/shop/keys/a", "", 200, nil},
+		{"PUT", "/buckets/nowhere/keys/a", "", 404, nil},
+		{"PUT", "/buckets/shop/keys/.", "", 400, nil}, {"PUT", "/nothing", "", 404, nil},
+		{"POST", "/buckets/shop/keys/a", "", 405, nil},
+		{"PUT", "/buckets/shop/keys/a", "If-Match: x\r\n", 400, nil},
+		{"PUT", "/buckets/shop/keys/a", "Origin: https://example.com\r\n", 403, nil},
+		{"PUT", "/buckets/shop/keys/a?x=1", "", 400, nil},
+		{"DELETE", "/buckets/shop/keys/never", "", 404, nil},
+		{"GET", "/buckets/shop/keys/never", "", 404, nil},
+		{"GET", "/buckets/shop/keys/a", "", 200, nil},
 	} {
-		for _, length := range []string{"Content-Length: 10", "Content-Length: 100000", "Transfer-Encoding: chunked"} {
+		for _, length := range []string{
+			"Content-Length: 10", "Content-Length: 100000", "Transfer-Encoding: chunked",
+		} {
 			r := request{r.method, r.target, r.header + length, r.status, g.session(t)}
-			begin(t, r.session.conn, r.method+" "+r.target+" HTTP/1.1\r\nHost: localhost\r\n"+r.header+"\r\n\r\n")
+			begin(t, r.session.conn,
+				r.method+" "+r.target+" HTTP/1.1\r\nHost: localhost\r\n"+r.header+"\r\n\r\n")
 			waiting = append(waiting, r)
 		}
 	}
@@ -73,19 +84,23 @@ func TestRefusalsDoNotWaitForTheBody(t *testing.T) {
 		}
 		if _, err := r.session.in.Peek(1); err != nil {
 			t.Errorf("%s %s %q: no answer: %v", r.method, r.target, r.header, err)
-		} else if a := r.session.answer(t, r.method, r.target, []string{r.header}); a.status != r.status {
+			continue
+		}
+		a := r.session.answer(t, r.method, r.target, []string{r.header})
+		if a.status != r.status {
 			t.Errorf("%s: status %d, want %d", a.request, a.status, r.status)
 		}
 	}
 }
 
-// Who asks before sending is told to go on.
-func TestExpectContinue(t *testing.T) {
+// A client that sends Expect: 100-continue is told to send its body.
+func TestExpectContinueIsAnswered(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
 	s := g.session(t)
-	begin(t, s.conn, "PUT /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n")
+	begin(t, s.conn, "PUT /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\n"+
+		"Content-Length: 3\r\nExpect: 100-continue\r\n\r\n")
 	if line, err := s.in.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
 		t.Fatalf("%q, %v", line, err)
 	}
@@ -98,7 +113,7 @@ func TestExpectContinue(t *testing.T) {
 	s.do(t, "GET", "/buckets/shop/keys/a", nil).is(t, 200).hasBody(t, "new")
 }
 
-func TestSlowBodies(t *testing.T) {
+func TestSlowBodiesTimeOut(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.Bodies.Grace = 150 * time.Millisecond })
 	kv := g.shop(t)
@@ -110,8 +125,10 @@ func TestSlowBodies(t *testing.T) {
 		{"/buckets/new", "Content-Length: 10\r\nContent-Type: application/json", `{"his`},
 	} {
 		s := g.session(t)
-		begin(t, s.conn, "PUT "+tc.target+" HTTP/1.1\r\nHost: localhost\r\n"+tc.header+"\r\n\r\n"+tc.part)
-		s.answer(t, "PUT", tc.target, []string{tc.header, tc.part}).problem(t, 408, "request-timeout")
+		begin(t, s.conn,
+			"PUT "+tc.target+" HTTP/1.1\r\nHost: localhost\r\n"+tc.header+"\r\n\r\n"+tc.part)
+		s.answer(t, "PUT", tc.target, []string{tc.header, tc.part}).
+			problem(t, 408, "request-timeout")
 		s.conn.Close()
 	}
 	if _, err := kv.Get(t.Context(), "a"); err == nil {
@@ -120,8 +137,9 @@ func TestSlowBodies(t *testing.T) {
 	g.get(t, "/buckets/new").problem(t, 404, "bucket-not-found")
 }
 
-// A body that ends early stores nothing, and its sender, who may still be reading, is not told that it did.
-func TestBodiesCutShort(t *testing.T) {
+// A body that ends early stores nothing, and its sender, who may still be reading, is not told that
+// it was stored.
+func TestBodiesCutShortStoreNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -134,11 +152,13 @@ func TestBodiesCutShort(t *testing.T) {
 		{"/buckets/new", "Content-Length: 20\r\nContent-Type: application/json", `{"history":5}`},
 	} {
 		s := g.session(t)
-		begin(t, s.conn, "PUT "+tc.target+" HTTP/1.1\r\nHost: localhost\r\n"+tc.header+"\r\n\r\n"+tc.part)
+		begin(t, s.conn,
+			"PUT "+tc.target+" HTTP/1.1\r\nHost: localhost\r\n"+tc.header+"\r\n\r\n"+tc.part)
 		if err := s.conn.(*net.TCPConn).CloseWrite(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.in.Peek(1); err == nil { // to close without an answer is well, too
+		// Closing the connection without an answer is correct as well.
+		if _, err := s.in.Peek(1); err == nil {
 			if a := s.answer(t, "PUT", tc.target, []string{tc.header, tc.part}); a.status < 400 {
 				t.Errorf("%s: status %d", a.request, a.status)
 			}
@@ -151,7 +171,8 @@ func TestBodiesCutShort(t *testing.T) {
 	g.get(t, "/buckets/new").problem(t, 404, "bucket-not-found")
 }
 
-// A client may end its half of the connection after the request (as `nc -N` does) and read on. Whatever it is told must be true.
+// A client may end its half of the connection after the request, as `nc -N` does, and go on
+// reading. Whatever answer it gets must be true.
 func TestHalfClosedClients(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -161,8 +182,10 @@ func TestHalfClosedClients(t *testing.T) {
 		request string
 		status  int
 	}{
-		{"GET /buckets/shop/keys/a", 200}, {"GET /buckets/shop/keys/never", 404}, {"GET /buckets/nowhere/keys/a", 404},
-		{"PUT /buckets/shop/keys/a?x=1", 400}, {"DELETE /buckets/shop/keys/never", 404}, {"GET /nothing", 404}, {"GET /buckets/shop/keys", 200},
+		{"GET /buckets/shop/keys/a", 200}, {"GET /buckets/shop/keys/never", 404},
+		{"GET /buckets/nowhere/keys/a", 404},
+		{"PUT /buckets/shop/keys/a?x=1", 400}, {"DELETE /buckets/shop/keys/never", 404},
+		{"GET /nothing", 404}, {"GET /buckets/shop/keys", 200},
 		{"GET /buckets/shop/keys/a?min_revision=99", 504},
 	} {
 		for range 5 {
@@ -171,7 +194,8 @@ func TestHalfClosedClients(t *testing.T) {
 			if err := s.conn.(*net.TCPConn).CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := s.in.Peek(1); err == nil { // to close without an answer is well, too
+			// Closing the connection without an answer is correct as well.
+			if _, err := s.in.Peek(1); err == nil {
 				method, target, _ := strings.Cut(tc.request, " ")
 				if a := s.answer(t, method, target, nil); a.status != tc.status {
 					t.Errorf("%s: status %d, want %d", a.request, a.status, tc.status)
@@ -182,14 +206,15 @@ func TestHalfClosedClients(t *testing.T) {
 	}
 }
 
-// A client that asks for the connection to be closed, as proxies that speak HTTP/1.0 do, is refused with an answer and not with a
-// reset, which can overtake the answer.
-func TestRefusalOnAConnectionToBeClosed(t *testing.T) {
+// Clients that ask for the connection to be closed, such as proxies that speak HTTP/1.0, get the
+// answer of a refusal. A reset could overtake the answer.
+func TestRefusalArrivesBeforeTheConnectionCloses(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	for _, version := range []string{"HTTP/1.1\r\nConnection: close", "HTTP/1.0"} {
 		s := g.session(t)
-		request := "PUT /buckets/nowhere/keys/a " + version + "\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("v", 100000)
+		request := "PUT /buckets/nowhere/keys/a " + version +
+			"\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\n" + strings.Repeat("v", 100000)
 		if _, err := s.conn.Write([]byte(request)); err != nil {
 			t.Fatal(err)
 		}
@@ -200,8 +225,8 @@ func TestRefusalOnAConnectionToBeClosed(t *testing.T) {
 	}
 }
 
-// What is declared and does not come takes no memory.
-func TestDeclaredLengthIsNotBelieved(t *testing.T) {
+// A body that is declared and does not come takes no memory.
+func TestDeclaredLengthTakesNoMemory(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	if _, err := handlers.ReadAll(strings.NewReader("v"), 1<<30); err != io.ErrUnexpectedEOF {
@@ -213,7 +238,8 @@ func TestDeclaredLengthIsNotBelieved(t *testing.T) {
 	}
 	for _, size := range []int{0, 1, 64 << 10, 64<<10 + 1, 300 << 10} {
 		want := strings.Repeat("v", size)
-		if got, err := handlers.ReadAll(strings.NewReader(want), int64(size)); err != nil || string(got) != want {
+		got, err := handlers.ReadAll(strings.NewReader(want), int64(size))
+		if err != nil || string(got) != want {
 			t.Errorf("%d bytes: read %d, %v", size, len(got), err)
 		}
 	}

@@ -14,60 +14,112 @@ import (
 
 // A requestBody reads the body of a request within the bounds that every body has.
 //
-// Time: a client has credit, at first the grace. The time for which Read waits uses the credit up,
-// and each byte that comes adds to it by the rate, up to the patience. A body without credit, or
-// beyond its age, ends with [os.ErrDeadlineExceeded]. Time for which nobody reads counts for nothing:
-// it is the gateway's own, or NATS'.
+// Time: a body earns its time. A client has a credit, at first the grace of 10 s. The time for
+// which Read waits uses the credit up, and each KiB that comes adds a second to it, up to 30 s, the
+// patience. So a line of 8 KiB/s can carry an import of any size for an hour, and a body of one
+// byte each few seconds ends after ten. (A fixed total of 30 s, as there was before, cut honest
+// clients with large values and let others trickle an import for ever.) A body without credit, or
+// beyond its age, ends with [os.ErrDeadlineExceeded]. Time in which nobody calls Read does not
+// count, so an import that NATS holds back is not slow. TestBodiesHaveTheirTime shows all of this.
 //
 // Memory: whoever keeps the body claims the size of the buffer before making it, beyond the first
 // freeBody bytes. What is claimed is held until the request is answered.
 //
 // Eviction: while another request waits for room, a body can lose its memory, and an import its
-// place, if its client has stalled: if the gateway has waited for it for the bound's patience since a
-// sixteenth of what it holds came, or 4 KiB. A body that is complete cannot be evicted.
+// place, if its client has stalled. A client has stalled if the gateway has waited for it for the
+// patience of the bound, one second, and less than 4 KiB has come meanwhile, or less than a
+// sixteenth of what the body holds. So a client must send 64 KiB each second for each MiB that it
+// holds, and nobody keeps memory occupied cheaply. The bound evicts the largest hold first. Over
+// HTTP/2 a request can also lose its place among those that are being answered, whether or not its
+// body holds anything, but only while Read waits (TestStalledHTTP2BodiesKeepNobodyOut).
 //
-// Read, claim and note are for one goroutine.
+//	state     Read                      claim                       evict
+//	open      waits within its time     waits for room              ends Read and claim: evicted
+//	evicted   fails at once: 408        fails with errBodyEvicted   has no further effect
+//	complete  (not called)              (not called)                has no effect
+//	released  (not called)              (not called)                has no effect
+//
+// Read, claim and note are for the goroutine that reads the body. evict may be called by any
+// goroutine.
 type requestBody struct {
-	in         io.Reader
-	bounds     *bodyBounds
+	// in is where the body comes from.
+	in io.Reader
+	// bounds are those of all bodies.
+	bounds *bodyBounds
+	// controller sets the read deadline.
 	controller *http.ResponseController
-	request    *http.Request
-	context    context.Context // of the request; evict ends it for those who wait for memory
-	// pauses: a deadline that passes while nobody reads would end the body, as over HTTP/2.
-	pauses bool
-	// large has the memory of more than smallTransaction bytes; nil if the body is no transaction's.
+	// request is the request that the body belongs to.
+	request *http.Request
+	// context is that of the request. evict cancels it, which ends a wait for memory.
+	context context.Context
+	// disarmAlways reports whether the read deadline must be lifted after each Read, since a
+	// deadline that passes while nobody reads would end the body. It would over HTTP/2.
+	disarmAlways bool
+	// large is the bound for bodies of more than smallTransaction bytes; nil if the body is not
+	// that of a transaction.
 	large *bound.Bound
 
+	// credit is how long Read may still wait for the client.
 	credit time.Duration
-	end    time.Time     // when the body is too old
-	armed  time.Time     // the read deadline that is set, zero for none
-	idle   time.Duration // waited for the client since enough has come
-	fresh  int64         // bytes that have come since then
-	held   int64         // bytes claimed
+	// end is when the body is too old.
+	end time.Time
+	// armed is the read deadline that is set; zero if there is none.
+	armed time.Time
+	// idle is how long Read has waited since enough bytes came for the client not to be stalled.
+	idle time.Duration
+	// fresh counts the bytes that have come since then.
+	fresh int64
+	// held is how many bytes are claimed.
+	held int64
 
+	// memory is what is claimed of the memory of bodies, largeMemory what is claimed of large in
+	// its place, and place is the place of an import.
 	memory, largeMemory, place bound.Hold
+	// requestPlace is the place of the request among those over HTTP/2 that are being answered. The
+	// request can lose it while Read waits for the client. It is nil over HTTP/1.1.
+	requestPlace *bound.Hold
 
-	mu      sync.Mutex
+	// mu guards the fields below. It is also held while the read deadline is set, so that none is
+	// set over that of evict.
+	mu sync.Mutex
+	// evicted reports whether the body has lost what it held to another request.
 	evicted bool
-	done    bool   // complete or given up; it is not to be evicted any more
-	cancel  func() // ends context; nil before the first claim
-	onEvict func() // nil for nothing
+	// done reports whether the body is complete or given up, so that it must not be evicted any
+	// more.
+	done bool
+	// cancel ends context; it is nil before the first claim.
+	cancel func()
+	// onEvict is called by evict; nil for nothing.
+	onEvict func()
 }
 
-// openBody returns the reader of a request's body. It gives back what it holds with the request.
+// openBody returns the reader of a request's body. What the body holds is given back when the
+// request ends.
 func (s *Server) openBody(w http.ResponseWriter, r *http.Request) *requestBody {
 	rec := w.(*recorder)
 	rec.body = s.bodies.open(rec.ResponseWriter, r)
+	if r.ProtoMajor > 1 {
+		rec.body.requestPlace = &rec.place
+	}
 	return rec.body
 }
 
+// open returns the reader of a request's body within these bounds.
 func (bounds *bodyBounds) open(w http.ResponseWriter, r *http.Request) *requestBody {
-	return &requestBody{in: r.Body, bounds: bounds, controller: http.NewResponseController(w),
-		request: r, context: r.Context(), pauses: r.ProtoMajor == 2,
-		credit: bounds.grace.Duration(), end: time.Now().Add(bounds.age.Duration())}
+	return &requestBody{
+		in:           r.Body,
+		bounds:       bounds,
+		controller:   http.NewResponseController(w),
+		request:      r,
+		context:      r.Context(),
+		disarmAlways: r.ProtoMajor == 2,
+		credit:       bounds.grace.Duration(),
+		end:          time.Now().Add(bounds.age.Duration()),
+	}
 }
 
-// Read reads what the client has sent, and waits for it within its time.
+// Read reads what the client has sent, and waits for it within its time. While it waits, the
+// request is not at work.
 func (b *requestBody) Read(p []byte) (int, error) {
 	began := time.Now()
 	if err := b.arm(began); err != nil {
@@ -75,11 +127,18 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	}
 	turn := bound.TurnOf(b.context)
 	turn.Pause()
+	if b.requestPlace != nil {
+		b.requestPlace.Evictable(b.evict)
+		b.requestPlace.Idle(b.idle)
+	}
 	n, err := b.in.Read(p)
+	if b.requestPlace != nil {
+		b.requestPlace.Evictable(nil)
+	}
 	turn.Resume()
 	waited := time.Since(began)
 	b.account(n, waited)
-	if err != nil || b.pauses {
+	if err != nil || b.disarmAlways {
 		b.disarm()
 	}
 	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) {
@@ -88,8 +147,9 @@ func (b *requestBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// arm sets the read deadline. One that is earlier by an eighth of what is left may stay, since each
-// byte moves it.
+// arm sets the read deadline to when the credit or the age is used up. Each byte that comes moves
+// that time, so a deadline that is set already may stay if it is early by at most an eighth of what
+// is left.
 func (b *requestBody) arm(now time.Time) error {
 	left := min(b.credit, b.end.Sub(now))
 	if left <= 0 {
@@ -109,7 +169,7 @@ func (b *requestBody) arm(now time.Time) error {
 	return b.setDeadline(deadline)
 }
 
-// disarm lifts the read deadline: nobody waits for the client.
+// disarm lifts the read deadline, since nobody waits for the client.
 func (b *requestBody) disarm() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -120,7 +180,8 @@ func (b *requestBody) disarm() {
 	_ = b.setDeadline(time.Time{})
 }
 
-// setDeadline sets the read deadline. Connections that know none (in tests) have none.
+// setDeadline sets the read deadline. Some connections in tests have no deadlines, which is no
+// error.
 func (b *requestBody) setDeadline(t time.Time) error {
 	err := b.controller.SetReadDeadline(t)
 	if errors.Is(err, http.ErrNotSupported) {
@@ -129,7 +190,7 @@ func (b *requestBody) setDeadline(t time.Time) error {
 	return err
 }
 
-// account counts what a read has brought, and how long it took.
+// account adds what a read has brought to the credit, and takes off it how long the read waited.
 func (b *requestBody) account(n int, waited time.Duration) {
 	earned := time.Duration(int64(n) * int64(time.Second) / b.bounds.rate.Limit())
 	b.credit = min(b.credit-waited+earned, b.bounds.patience.Duration())
@@ -140,18 +201,18 @@ func (b *requestBody) account(n int, waited time.Duration) {
 	b.note()
 }
 
-// note tells the bounds how long this client has been waited for. It is to be called now and then
-// while the gateway is busy with what has come, too.
+// note reports to the bounds how long the gateway has waited for this client. It must also be
+// called now and then while the gateway is busy with what has come.
 func (b *requestBody) note() {
-	if b.cancel == nil {
-		return // it holds nothing
+	if b.cancel == nil { // The body holds nothing.
+		return
 	}
 	b.memory.Idle(b.idle)
 	b.largeMemory.Idle(b.idle)
 	b.place.Idle(b.idle)
 }
 
-// tooSlow returns the bound that a body has exceeded whose last read waited in vain.
+// tooSlow returns the bound that the body has exceeded after a read that waited so long in vain.
 func (b *requestBody) tooSlow(waited time.Duration) *bound.Bound {
 	switch {
 	case !time.Now().Before(b.end):
@@ -162,8 +223,9 @@ func (b *requestBody) tooSlow(waited time.Duration) *bound.Bound {
 	return b.bounds.rate
 }
 
-// claim makes room for a buffer of so many bytes, in the place of a smaller one. It returns a
-// *[bound.FullError] if there is none in time, or errBodyEvicted.
+// claim makes room for a buffer of so many bytes that replaces a smaller one. It returns a
+// *[bound.FullError] if there is no room in time, and errBodyEvicted if the body lost what it held
+// while it waited.
 func (b *requestBody) claim(size int64) error {
 	if size <= freeBody {
 		return nil
@@ -180,7 +242,8 @@ func (b *requestBody) claim(size int64) error {
 	return err
 }
 
-// take takes of a bound for the body, or more of it.
+// take takes size of a bound for the body. If the body holds some of it already, take extends that
+// to size.
 func (b *requestBody) take(of *bound.Bound, hold *bound.Hold, size int64) error {
 	b.mu.Lock()
 	if b.cancel == nil {
@@ -202,18 +265,20 @@ func (b *requestBody) take(of *bound.Bound, hold *bound.Hold, size int64) error 
 	return err
 }
 
-// errBodyEvicted: what a body held was given to another request while it waited for more.
+// errBodyEvicted is the error of a body that lost what it held to another request while it waited
+// for more.
 var errBodyEvicted = problemError{code: codeBusy, members: members{"bound": "body-memory"},
-	detail: "The gateway holds as much as it may at once, and nothing was done. Try again after Retry-After."}
+	detail: detailBusy}
 
-// whenEvicted makes evict do something more. It must not block.
+// whenEvicted sets what evict does beside ending the body. It is called with b.mu held and must not
+// block.
 func (b *requestBody) whenEvicted(do func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.onEvict = do
 }
 
-// evict ends the body, for the sake of another request that waits.
+// evict ends the body so that another request can have what it holds. A bound calls it.
 func (b *requestBody) evict() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -221,20 +286,24 @@ func (b *requestBody) evict() {
 		return
 	}
 	b.evicted = true
-	b.cancel()
+	if b.cancel != nil {
+		b.cancel()
+	}
 	_ = b.controller.SetReadDeadline(time.Now())
 	if b.onEvict != nil {
 		b.onEvict()
 	}
 }
 
+// wasEvicted reports whether the body was ended by evict.
 func (b *requestBody) wasEvicted() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.evicted
 }
 
-// complete notes that nothing is waited for any more but the gateway's own work.
+// complete notes that the whole body has come. What happens from here on is the gateway's own work,
+// for which its client must not lose its memory.
 func (b *requestBody) complete() {
 	b.disarm()
 	b.mu.Lock()
@@ -248,7 +317,7 @@ func (b *requestBody) complete() {
 	}
 }
 
-// release gives back all that the body holds.
+// release gives back all that the body holds. It may be called more than once.
 func (b *requestBody) release() {
 	b.mu.Lock()
 	b.done = true

@@ -6,12 +6,14 @@ import (
 	"kvgateway/internal/bound"
 )
 
-// boundMetrics export how the gateway's bounds stand when they are asked for.
+// boundMetrics exports the state of the gateway's bounds at the time of the scrape.
 type boundMetrics struct{ set *bound.Set }
 
+// The metrics of each bound.
 var (
 	descBoundLimit = prometheus.NewDesc("kvgw_bound_limit",
-		"How much may be held of what the bound limits, in its unit.", []string{"bound", "unit"}, nil)
+		"How much may be held of what the bound limits, in its unit.",
+		[]string{"bound", "unit"}, nil)
 	descBoundUsed = prometheus.NewDesc("kvgw_bound_used",
 		"How much is held now, in the bound's unit.", []string{"bound"}, nil)
 	descBoundWaiting = prometheus.NewDesc("kvgw_bound_waiting",
@@ -38,7 +40,8 @@ func (m boundMetrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 	}
 	counter := func(desc *prometheus.Desc, value uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(value), labels...)
+		kind := prometheus.CounterValue
+		ch <- prometheus.MustNewConstMetric(desc, kind, float64(value), labels...)
 	}
 	for _, r := range m.set.Read() {
 		gauge(descBoundLimit, float64(r.Limit), r.Name, string(r.Unit))

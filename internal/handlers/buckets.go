@@ -10,15 +10,18 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
+// defaultBucketsLimit is how many buckets a page has unless the request says otherwise.
 const defaultBucketsLimit = 100
 
-// bucketDocument is a bucket's configuration and status as JSON.
+// bucketDocument is a bucket's configuration and status as JSON. api/openapi.yaml describes its
+// members, and those of its parts.
 type bucketDocument struct {
 	Bucket string `json:"bucket"`
 	kvclient.BucketConfig
 	Status statusDocument `json:"status"`
 }
 
+// statusDocument is the part of a bucket's document that clients cannot set.
 type statusDocument struct {
 	Epoch         kvclient.Epoch    `json:"epoch"`
 	Created       time.Time         `json:"created"`
@@ -35,11 +38,13 @@ type statusDocument struct {
 	Hints         []string          `json:"hints"`
 }
 
+// replicasDocument says how the replicas of a bucket in a cluster are.
 type replicasDocument struct {
 	Leader string         `json:"leader"`
 	Peers  []peerDocument `json:"peers"`
 }
 
+// peerDocument is one replica that is not the leader.
 type peerDocument struct {
 	Name    string            `json:"name"`
 	Current bool              `json:"current"`
@@ -48,6 +53,7 @@ type peerDocument struct {
 	Lag     uint64            `json:"lag"`
 }
 
+// documentOf returns the document of a bucket.
 func documentOf(status kvclient.BucketStatus) bucketDocument {
 	document := bucketDocument{
 		Bucket:       status.Name.String(),
@@ -73,36 +79,46 @@ func documentOf(status kvclient.BucketStatus) bucketDocument {
 	if status.Leader != "" {
 		replicas := &replicasDocument{Leader: status.Leader, Peers: []peerDocument{}}
 		for _, p := range status.Peers {
-			replicas.Peers = append(replicas.Peers,
-				peerDocument{Name: p.Name, Current: p.Current, Offline: p.Offline, Active: kvclient.Duration(p.Active), Lag: p.Lag})
+			replicas.Peers = append(replicas.Peers, peerDocument{
+				Name:    p.Name,
+				Current: p.Current,
+				Offline: p.Offline,
+				Active:  kvclient.Duration(p.Active),
+				Lag:     p.Lag,
+			})
 		}
 		document.Status.Replicas = replicas
 	}
 	return document
 }
 
-// smallValueSize is the max_value_size below which the headers of a purge with a condition may not fit.
+// smallValueSize is the max_value_size below which the headers of a purge with a precondition may
+// not fit.
 const smallValueSize = 128
 
-// hints names settings that surprise.
+// hints returns advice about settings whose effect may surprise.
 func hints(status kvclient.BucketStatus) []string {
 	found := []string{}
 	if status.Config.TTL > 0 && !status.ExpiryEvents() {
-		found = append(found, "ttl is set without limit_marker_ttl: entries vanish without an event that watchers could see.")
+		found = append(found, "ttl is set without limit_marker_ttl: entries vanish without an "+
+			"event that watchers could see.")
 	}
 	if status.Config.MaxValueSize > 0 && int(status.Config.MaxValueSize) > status.MaxValueBytes {
-		found = append(found, "max_value_size is above the NATS server's max_payload, which is the limit in force.")
+		found = append(found, "max_value_size is above the NATS "+
+			"server's max_payload, which is the limit in force.")
 	}
 	if status.Config.MaxValueSize > 0 && status.Config.MaxValueSize < smallValueSize {
-		found = append(found, "max_value_size counts headers: a compare-and-set or a delete needs up to 105 bytes of it.")
+		found = append(found, "max_value_size counts headers: a "+
+			"compare-and-set or a delete needs up to 105 bytes of it.")
 	}
 	if status.Config.Mirror != nil {
-		found = append(found, "this bucket mirrors another: writes go to the origin and come back a moment later.")
+		found = append(found, "this bucket mirrors another: "+
+			"writes go to the origin and come back a moment later.")
 	}
 	return found
 }
 
-// listBuckets answers the buckets, sorted by name.
+// listBuckets answers a page of the buckets, sorted by name.
 func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
 	query := queryOf(w)
 	digest := listingDigest("buckets")
@@ -115,12 +131,12 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	shown, last, next := []any{}, "", ""
-	look := bucketLook{server: s, rec: w.(*recorder), namesOnly: query.Get("names") == "true"}
+	lister := bucketLister{server: s, rec: w.(*recorder), namesOnly: query.Get("names") == "true"}
 	for _, name := range names {
 		if name.String() <= page.after {
 			continue
 		}
-		item, err := look.at(r.Context(), name)
+		item, err := lister.item(r.Context(), name)
 		if err != nil {
 			return err
 		}
@@ -142,23 +158,30 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
 	return respondJSON(w, http.StatusOK, answer)
 }
 
-// nextLookTime bounds a look at a bucket after one was out of reach: the others should not make the list wait as long.
-const nextLookTime = 500 * time.Millisecond
+// retryTime bounds the request for a bucket's status after one was out of reach, so that the list
+// does not wait for each of them until its timeout.
+const retryTime = 500 * time.Millisecond
 
-// A bucketLook looks at one stream after the other, whether it is a bucket.
-type bucketLook struct {
-	server    *Server
-	rec       *recorder
+// A bucketLister makes the items of a list of buckets, one after the other.
+type bucketLister struct {
+	// server reaches the buckets.
+	server *Server
+	// rec is the recorder of the request.
+	rec *recorder
+	// namesOnly reports whether the items are names instead of documents.
 	namesOnly bool
-	failed    bool
+	// failed reports whether a bucket was out of reach.
+	failed bool
 }
 
-// at returns what is listed of a stream that may be a bucket; nil if it is none, or was deleted meanwhile. One that is out of reach,
-// since its node is down or the gateway's user may not look at it, does not hide the others.
-func (l *bucketLook) at(ctx context.Context, name kvclient.BucketName) (any, error) {
+// item returns the item of a stream that may be a bucket. It returns nil if the stream is not a
+// bucket or was deleted meanwhile. A bucket that is out of reach, because its node is down or
+// because the gateway's user may not look at it, does not hide the others: its item has the
+// problem.
+func (l *bucketLister) item(ctx context.Context, name kvclient.BucketName) (any, error) {
 	if l.failed {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, nextLookTime)
+		ctx, cancel = context.WithTimeout(ctx, retryTime)
 		defer cancel()
 	}
 	s := l.server
@@ -171,8 +194,10 @@ func (l *bucketLook) at(ctx context.Context, name kvclient.BucketName) (any, err
 	case err != nil && !l.namesOnly:
 		l.failed = true
 		p := problemOf(err)
-		s.logger.Warn().Str("id", l.rec.id).Str("bucket", name.String()).Err(err).Msg("bucket out of reach")
-		return map[string]any{"bucket": name.String(), "problem": json.RawMessage(s.problemDocument(l.rec, p, s.pages[p.code]))}, nil
+		s.logger.Warn().Str("id", l.rec.id).Str("bucket", name.String()).Err(err).
+			Msg("bucket cannot be reached")
+		document := s.problemDocument(l.rec, p, s.problems[p.code])
+		return map[string]any{"bucket": name.String(), "problem": json.RawMessage(document)}, nil
 	case err != nil:
 		l.failed = true
 		return name.String(), nil
@@ -195,7 +220,7 @@ func (s *Server) getBucket(w http.ResponseWriter, r *http.Request) error {
 	return respondJSON(w, http.StatusOK, documentOf(status))
 }
 
-// putBucket creates a bucket, or finds it as it should be.
+// putBucket creates a bucket. If there is one with the same configuration, it answers that.
 func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
 	name, err := bucketName(r)
 	if err != nil {
@@ -209,7 +234,8 @@ func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if len(p.IfNoneMatch.Positions) > 0 {
-		return headerProblem("If-None-Match", "A bucket has no ETag; the only precondition that it takes is If-None-Match: *.")
+		return headerProblem("If-None-Match", "A bucket has no ETag. The only precondition that "+
+			"can be sent here is If-None-Match: *.")
 	}
 	config := kvclient.DefaultBucketConfig()
 	if err := s.readConfig(w, r, &config); err != nil {
@@ -222,7 +248,9 @@ func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case present && p.IfNoneMatch.Any:
-		return problemError{code: codeBucketPresent, detail: "The bucket exists, and If-None-Match: * asked that it does not."}
+		return problemError{code: codeBucketPresent,
+			detail: "The bucket exists, and If-None-Match: * requires that it does not. " +
+				"Leave the header out to accept a bucket that has the same configuration."}
 	case err != nil:
 		return err
 	case !created:
@@ -232,8 +260,13 @@ func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
 	return respondJSON(w, http.StatusCreated, documentOf(status))
 }
 
-// readConfig reads a configuration from the body over the defaults; no body leaves them.
-func (s *Server) readConfig(w http.ResponseWriter, r *http.Request, config *kvclient.BucketConfig) error {
+// readConfig reads a configuration from the body over the defaults. Without a body the defaults
+// stay.
+func (s *Server) readConfig(
+	w http.ResponseWriter,
+	r *http.Request,
+	config *kvclient.BucketConfig,
+) error {
 	body, err := s.jsonBody(w, r, "application/json")
 	if err != nil || body == nil {
 		return err
@@ -247,7 +280,7 @@ func (s *Server) readConfig(w http.ResponseWriter, r *http.Request, config *kvcl
 	return nil
 }
 
-// patchBucket changes the fields that a merge patch names.
+// patchBucket changes those fields of a bucket's configuration that a merge patch names.
 func (s *Server) patchBucket(w http.ResponseWriter, r *http.Request) error {
 	if err := refuseConditions(r.Header); err != nil {
 		return err
@@ -262,7 +295,8 @@ func (s *Server) patchBucket(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if body == nil {
-		return problemError{code: codeInvalidBody, detail: "The body is empty. Send a JSON object with the fields to change."}
+		return problemError{code: codeInvalidBody,
+			detail: "The body is empty. Send a JSON object with the fields to change."}
 	}
 	if err := checksOf(w).body(body); err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-func TestListBuckets(t *testing.T) {
+func TestBucketListIsCompleteAndPaged(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	if a := g.get(t, "/buckets").is(t, 200); len(a.object(t)) != 1 {
@@ -30,12 +30,16 @@ func TestListBuckets(t *testing.T) {
 			want = append(want, name)
 		}
 	}
-	g.bucket(t, jetstream.KeyValueConfig{Bucket: "a_mirror", Mirror: &jetstream.StreamSource{Name: "b1"}})
+	g.bucket(t, jetstream.KeyValueConfig{
+		Bucket: "a_mirror", Mirror: &jetstream.StreamSource{Name: "b1"},
+	})
 	want = append(want, "a_mirror")
 	slices.Sort(want)
 	for _, stream := range []jetstream.StreamConfig{
-		{Name: "KV_odd", Subjects: []string{"odd"}}, {Name: "ORDERS", Subjects: []string{"orders"}}, {Name: "KV_", Subjects: []string{"x"}},
-		{Name: "KV_b-odd", Subjects: []string{"$KV.b-odd.>"}}, // keeps any number of messages of a key
+		{Name: "KV_odd", Subjects: []string{"odd"}}, {Name: "ORDERS", Subjects: []string{"orders"}},
+		{Name: "KV_", Subjects: []string{"x"}},
+		// This one keeps any number of messages of a key.
+		{Name: "KV_b-odd", Subjects: []string{"$KV.b-odd.>"}},
 	} {
 		if _, err := g.js.CreateStream(t.Context(), stream); err != nil {
 			t.Fatal(err)
@@ -46,16 +50,18 @@ func TestListBuckets(t *testing.T) {
 		t.Errorf("names (-want +got)\n%s", diff)
 	}
 	for _, limit := range []int{1, 7, 12, 24, 25, 26, 1000} {
-		found := g.follow(t, fmt.Sprintf("/buckets?names=true&limit=%d", limit), limit, func(page map[string]any) []string { return stringsOf(page["buckets"]) })
+		found := g.allPages(t, fmt.Sprintf("/buckets?names=true&limit=%d", limit), limit,
+			func(page map[string]any) []string { return stringsOf(page["buckets"]) })
 		if diff := cmp.Diff(want, found); diff != "" {
 			t.Errorf("limit=%d (-want +got)\n%s", limit, diff)
 		}
 	}
-	found := g.follow(t, "/buckets?limit=10", 10, func(page map[string]any) (names []string) {
+	found := g.allPages(t, "/buckets?limit=10", 10, func(page map[string]any) (names []string) {
 		for _, bucket := range page["buckets"].([]any) {
 			object := bucket.(map[string]any)
 			names = append(names, object["bucket"].(string))
-			if got := g.get(t, "/buckets/"+object["bucket"].(string)).object(t); cmp.Diff(got, object) != "" {
+			got := g.get(t, "/buckets/"+object["bucket"].(string)).object(t)
+			if cmp.Diff(got, object) != "" {
 				t.Errorf("listed otherwise than got: %s", cmp.Diff(got, object))
 			}
 		}
@@ -64,7 +70,10 @@ func TestListBuckets(t *testing.T) {
 	if diff := cmp.Diff(want, found); diff != "" {
 		t.Errorf("pages (-want +got)\n%s", diff)
 	}
-	for _, bad := range []string{"limit=0", "limit=1001", "limit=x", "limit=-1", "limit=", "limit=1.5", "names=maybe", "names=", "limit=1&limit=2"} {
+	for _, bad := range []string{
+		"limit=0", "limit=1001", "limit=x", "limit=-1", "limit=", "limit=1.5", "names=maybe",
+		"names=", "limit=1&limit=2",
+	} {
 		g.get(t, "/buckets?"+bad).problem(t, 400, "invalid-parameter")
 	}
 	for _, bad := range []string{"cursor=x", "cursor=!", "cursor=AAAA"} {
@@ -73,20 +82,28 @@ func TestListBuckets(t *testing.T) {
 	g.get(t, "/buckets?filter=x").problem(t, 400, "unknown-parameter")
 }
 
-// A bucket that the gateway's user may not look at does not hide the others.
-func TestListBucketsOutOfReach(t *testing.T) {
+// A bucket that the gateway's user may not look at does not hide the other ones.
+func TestBucketListShowsOthersBesideOneOutOfReach(t *testing.T) {
 	t.Parallel()
 	nats := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
-		o.Users = []*server.User{{Username: "admin", Password: "a"}, {Username: "gateway", Password: "g", Permissions: &server.Permissions{
+		blind := &server.Permissions{
 			Publish: &server.SubjectPermission{Deny: []string{"$JS.API.STREAM.INFO.KV_secret"}},
-		}}}
+		}
+		o.Users = []*server.User{
+			{Username: "admin", Password: "a"},
+			{Username: "gateway", Password: "g", Permissions: blind},
+		}
 	}})
 	g := start(t, func(s *setup) {
-		s.client = kvclient.Options{URL: nats.URL(), User: "gateway", Password: "g", Name: "test", RequestTimeout: 500 * time.Millisecond, Logger: zerolog.Nop()}
+		s.client = kvclient.Options{
+			URL: nats.URL(), User: "gateway", Password: "g", Name: "test",
+			RequestTimeout: 500 * time.Millisecond, Logger: zerolog.Nop(),
+		}
 	})
 	js := nats.JetStream(t, natsgo.UserInfo("admin", "a"))
 	for _, name := range []string{"first", "secret", "third"} {
-		if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: name}); err != nil {
+		_, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: name})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,14 +115,17 @@ func TestListBucketsOutOfReach(t *testing.T) {
 	for i, want := range []string{"first", "secret", "third"} {
 		bucket := listed[i].(map[string]any)
 		problem, failed := bucket["problem"].(map[string]any)
-		if bucket["bucket"] != want || failed != (want == "secret") || failed && problem["type"] != "/problems/timeout" {
+		if bucket["bucket"] != want || failed != (want == "secret") ||
+			failed && problem["type"] != "/problems/timeout" {
 			t.Errorf("%s is listed as %v", want, bucket)
 		}
 	}
 }
 
-// follow reads a listing page by page by its Link header, which must agree with next, and returns all that the pages have.
-func (g *gateway) follow(t *testing.T, target string, limit int, items func(page map[string]any) []string) (all []string) {
+// allPages reads a list page by page. It goes to the next page by the Link header, which must agree
+// with the member next, and returns the items of all pages.
+func (g *gateway) allPages(t *testing.T, target string, limit int,
+	items func(page map[string]any) []string) (all []string) {
 	t.Helper()
 	for pages := 0; target != ""; pages++ {
 		a := g.get(t, target).is(t, 200)
@@ -117,7 +137,8 @@ func (g *gateway) follow(t *testing.T, target string, limit int, items func(page
 		all = append(all, found...)
 		next, _ := page["next"].(string)
 		link, rest, _ := strings.Cut(strings.TrimPrefix(a.header.Get("Link"), "<"), ">")
-		if (next == "") != (link == "") || link != "" && (rest != `; rel="next"` || !strings.Contains(link, "cursor="+next)) {
+		if (next == "") != (link == "") ||
+			link != "" && (rest != `; rel="next"` || !strings.Contains(link, "cursor="+next)) {
 			t.Errorf("%s: next %q, Link %q", a.request, next, a.header.Get("Link"))
 		}
 		if next != "" && len(found) != limit {

@@ -17,17 +17,29 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 )
 
-// operationChecks check a request's query and JSON body against its operation in the contract. kin-openapi's own router does
-// not match keys with slashes, so the operation is found once, by the route, and not for each request. Requests without a
-// query pay nothing.
+// operationChecks checks the query and the JSON body of a request against its operation in the
+// contract, with kin-openapi. kin-openapi's own router does not match keys with slashes, so the
+// operation is found once, by the route, and not for each request. Requests without a query cost
+// nothing, and values are never looked at.
 type operationChecks struct {
-	route      *routers.Route
-	parameters openapi3.Parameters // of the query
-	schema     *openapi3.Schema    // of a JSON body, nil for none
-	stores     bool                // the operation needs room in the store
+	// route names the operation to kin-openapi.
+	route *routers.Route
+	// parameters are those of the query.
+	parameters openapi3.Parameters
+	// schema is the schema of the JSON body; nil if the operation has none.
+	schema *openapi3.Schema
+	// stores reports whether the operation needs room in the store.
+	stores bool
 }
 
-func newOperationChecks(contract *openapi3.T, path string, item *openapi3.PathItem, method string) (*operationChecks, error) {
+// newOperationChecks returns the checks of an operation of the contract. It fails if the operation
+// takes a JSON body without a schema.
+func newOperationChecks(
+	contract *openapi3.T,
+	path string,
+	item *openapi3.PathItem,
+	method string,
+) (*operationChecks, error) {
 	operation := item.GetOperation(method)
 	c := &operationChecks{stores: stores(operation)}
 	c.route = &routers.Route{Spec: contract, Path: path, PathItem: item, Method: method,
@@ -54,40 +66,46 @@ func newOperationChecks(contract *openapi3.T, path string, item *openapi3.PathIt
 // checksOf returns the checks of the operation that is being answered.
 func checksOf(w http.ResponseWriter) *operationChecks { return w.(*recorder).checks }
 
-// query reads and checks the query's parameters: none that the operation does not know, each in its form and range, and none
-// twice but lists.
+// query reads and checks the parameters of the query. The operation must know each of them, each
+// must have its form and range, and none but lists may be given twice.
 func (c *operationChecks) query(r *http.Request) (url.Values, error) {
 	if r.URL.RawQuery == "" || c == nil {
 		return nil, nil
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, parameterProblem("", "The query is not well percent-encoded.")
+		return nil, parameterProblem("", "The percent-encoding of the query is malformed.")
 	}
 	return query, c.parametersOf(r, query)
 }
 
+// parametersOf checks the parameters of a query.
 func (c *operationChecks) parametersOf(r *http.Request, query url.Values) error {
 	for name, values := range query {
 		parameter := c.parameters.GetByInAndName(openapi3.ParameterInQuery, name)
 		if parameter == nil {
 			return problemError{code: codeUnknownParameter, members: members{"parameter": name},
-				detail: fmt.Sprintf("This operation has no query parameter %.64q. It has: %s.", name, c.names())}
+				detail: fmt.Sprintf("This operation has no query parameter %.64q. It has: %s.",
+					name, c.names())}
 		}
 		if len(values) > 1 && !parameter.Schema.Value.Type.Is("array") {
 			return parameterProblem(name, name+" is given more than once.")
 		}
-		// The validator takes what strconv.ParseBool does, and an empty value for an absent one.
+		// For booleans the validator accepts everything that strconv.ParseBool does, and it takes
+		// an empty value for an absent one. A string is checked as the validator does it, but
+		// without its decoding.
 		var err error
 		switch value, kind := values[0], parameter.Schema.Value.Type; {
 		case kind.Is("string") && value != "":
-			err = parameter.Schema.Value.VisitJSON(value) // as the validator does, without its decoding
+			err = parameter.Schema.Value.VisitJSON(value)
 		case kind.Is("boolean") && value != "true" && value != "false":
-			return parameterProblem(name, name+" is true or false.")
+			return parameterProblem(name, name+" must be true or false.")
 		case kind.Is("integer") && value == "":
-			return parameterProblem(name, name+" is an integer.")
+			return parameterProblem(name, name+" must be an integer.")
 		default:
-			input := &openapi3filter.RequestValidationInput{Request: r, QueryParams: query, Route: c.route}
+			input := &openapi3filter.RequestValidationInput{
+				Request: r, QueryParams: query, Route: c.route,
+			}
 			err = openapi3filter.ValidateParameter(r.Context(), input, parameter)
 		}
 		if err != nil {
@@ -97,6 +115,7 @@ func (c *operationChecks) parametersOf(r *http.Request, query url.Values) error 
 	return nil
 }
 
+// names returns the names of the operation's parameters, for a detail.
 func (c *operationChecks) names() string {
 	var names []string
 	for _, parameter := range c.parameters {
@@ -108,40 +127,48 @@ func (c *operationChecks) names() string {
 	return strings.Join(names, ", ")
 }
 
-// body checks a JSON body against the operation's schema.
+// body checks a JSON body against the schema of the operation.
 func (c *operationChecks) body(body []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
 	var document any
 	if err := decoder.Decode(&document); err != nil {
-		return problemError{code: codeInvalidBody, detail: "The body is not JSON: " + err.Error() + "."}
+		return problemError{code: codeInvalidBody,
+			detail: "The body is not JSON: " + err.Error() + "."}
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return problemError{code: codeInvalidBody, detail: "The body has more than one JSON document."}
+		return problemError{code: codeInvalidBody,
+			detail: "The body has more than one JSON document."}
 	}
 	err := c.schema.VisitJSON(document, openapi3.VisitAsRequest())
 	if schemaErr, ok := errors.AsType[*openapi3.SchemaError](err); ok {
 		return invalidBody(pointerOf(schemaErr), schemaReason(schemaErr, schemaErr.Schema.Example))
 	}
 	if err != nil {
-		return problemError{code: codeInvalidBody, detail: "The body is not what the contract asks for: " + err.Error() + "."}
+		return problemError{code: codeInvalidBody,
+			detail: "The body is not what the contract asks for: " + err.Error() + "."}
 	}
 	return nil
 }
 
+// invalidBody returns the problem of a JSON body. pointer is the JSON pointer to what is wrong, and
+// reason says what that is, without a full stop.
 func invalidBody(pointer, reason string) problemError {
 	where := "At " + pointer
 	if pointer == "" {
 		where = "The whole document"
 	}
-	return problemError{code: codeInvalidBody, members: members{"pointer": pointer}, detail: where + ": " + reason + "."}
+	return problemError{code: codeInvalidBody, members: members{"pointer": pointer},
+		detail: where + ": " + reason + "."}
 }
 
-// pointerOf is the JSON pointer (RFC 6901) to what a schema refuses; kin-openapi names an unknown property in words only.
+// pointerOf returns the JSON pointer (RFC 6901) to what a schema refuses. kin-openapi names an
+// unknown property only in the text of its error.
 func pointerOf(e *openapi3.SchemaError) string {
 	tokens := e.JSONPointer()
 	var unknown string
-	if n, err := fmt.Sscanf(e.Reason, "property %q is unsupported", &unknown); n == 1 && err == nil {
+	n, err := fmt.Sscanf(e.Reason, "property %q is unsupported", &unknown)
+	if n == 1 && err == nil {
 		tokens = append(slices.Clone(tokens), unknown)
 	}
 	pointer := ""
@@ -151,19 +178,21 @@ func pointerOf(e *openapi3.SchemaError) string {
 	return pointer
 }
 
-// schemaReason says in words for people what a schema refuses. kin-openapi shows a regular expression where an example helps, and
-// great numbers rounded.
+// schemaReason says what a schema refuses, in words for people. kin-openapi shows the regular
+// expression of a pattern, where an example helps more, and rounds large numbers.
 func schemaReason(e *openapi3.SchemaError, example any) string {
 	switch {
 	case e.SchemaField == "pattern" && example != nil:
-		return fmt.Sprintf("it is not of the form that the contract has, as in %v", example)
+		return fmt.Sprintf(
+			"it does not have the form that the contract asks for, such as %v", example)
 	case e.SchemaField == "maximum" && e.Schema.Max != nil:
 		return "number must be at most " + strconv.FormatFloat(*e.Schema.Max, 'f', -1, 64)
 	}
 	return e.Reason
 }
 
-// reasonOf is the part of kin-openapi's errors that tells a client what is wrong with a parameter, without the schema.
+// reasonOf returns the part of an error of kin-openapi that tells a client what is wrong with a
+// parameter, without the schema.
 func reasonOf(err error, example any) string {
 	if e, ok := errors.AsType[*openapi3.SchemaError](err); ok {
 		return schemaReason(e, example)
@@ -174,5 +203,5 @@ func reasonOf(err error, example any) string {
 	if e, ok := errors.AsType[*openapi3filter.RequestError](err); ok && e.Reason != "" {
 		return e.Reason
 	}
-	return "not in the form that the contract asks for"
+	return "it does not have the form that the contract asks for"
 }

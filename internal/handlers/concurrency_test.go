@@ -10,11 +10,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A listing under writers is complete: every key that is there all the time is listed, each once and in order.
-func TestListingsUnderWriters(t *testing.T) {
+// A list that is read while others write is complete: it has each key that is there all the time
+// once, and in order.
+func TestListingUnderWritersIsComplete(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}) // keeps one revision: what is overwritten is gone
+	// The bucket keeps one revision of a key, so that a value that is overwritten is gone.
+	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	var keys []string
 	for i := range 200 {
 		keys = append(keys, fmt.Sprintf("k%03d", i))
@@ -29,7 +31,8 @@ func TestListingsUnderWriters(t *testing.T) {
 				case <-stop:
 					return
 				default:
-					if _, err := kv.PutString(t.Context(), keys[i%len(keys)], fmt.Sprint(i)); err != nil {
+					_, err := kv.PutString(t.Context(), keys[i%len(keys)], fmt.Sprint(i))
+					if err != nil {
 						t.Error(err)
 						return
 					}
@@ -38,8 +41,10 @@ func TestListingsUnderWriters(t *testing.T) {
 		})
 	}
 	for range 15 {
-		if got := g.lines(t, "/buckets/b/keys"); !slices.Equal(got, keys) {
-			missing := slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return slices.Contains(got, key) })
+		if got := g.listedLines(t, "/buckets/b/keys"); !slices.Equal(got, keys) {
+			missing := slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
+				return slices.Contains(got, key)
+			})
 			t.Errorf("%d of %d keys; missing %q", len(got), len(keys), missing)
 		}
 	}
@@ -47,8 +52,9 @@ func TestListingsUnderWriters(t *testing.T) {
 	writers.Wait()
 }
 
-// Many clients at once, each with keys of its own: nobody sees another's answer.
-func TestClientsDoNotMeet(t *testing.T) {
+// Many clients write and read at once, each its own keys. None gets the answer to another's
+// request.
+func TestConcurrentClientsGetTheirOwnAnswers(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
@@ -62,12 +68,15 @@ func TestClientsDoNotMeet(t *testing.T) {
 				tag := s.do(t, "PUT", path, value, "Content-Type: text/plain").tag()
 				a := s.do(t, "GET", path, nil)
 				if unchecked(a.tag()) != tag || string(a.body) != value {
-					t.Errorf("client %d reads %s %.40q, wrote %s %.40q", c, a.tag(), a.body, tag, value)
+					t.Errorf("client %d reads %s %.40q, wrote %s %.40q",
+						c, a.tag(), a.body, tag, value)
 				}
-				if b := s.do(t, "GET", path+".never", nil); b.status != 404 || !strings.Contains(string(b.body), "key-not-found") {
+				b := s.do(t, "GET", path+".never", nil)
+				if b.status != 404 || !strings.Contains(string(b.body), "key-not-found") {
 					t.Errorf("client %d: %d %s", c, b.status, b.body)
 				}
-				if b := s.do(t, "PUT", path, "x", "If-None-Match: *"); b.status != 412 || unchecked(b.tag()) != tag {
+				if b := s.do(t, "PUT", path, "x", "If-None-Match: *"); b.status != 412 ||
+					unchecked(b.tag()) != tag {
 					t.Errorf("client %d: %d %s, want 412 %s", c, b.status, b.tag(), tag)
 				}
 			}
@@ -76,24 +85,25 @@ func TestClientsDoNotMeet(t *testing.T) {
 	clients.Wait()
 }
 
-// Of many who create the same key, over HTTP and natively, one succeeds.
+// Several clients create the same key at once, over HTTP and natively. Exactly one of them
+// succeeds.
 func TestOneCreatorWins(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
 	for round := range 10 {
 		key := fmt.Sprintf("k%d", round)
-		if round%2 == 1 { // over a marker
+		// In every other round the key has a marker.
+		if round%2 == 1 {
 			put(t, kv, key, "v")
-			if err := kv.Delete(t.Context(), key); err != nil {
-				t.Fatal(err)
-			}
+			deleteKey(t, kv, key)
 		}
 		won := make(chan string, 16)
 		var creators sync.WaitGroup
 		for c := range 4 {
 			creators.Go(func() {
-				if a := g.do(t, "PUT", "/buckets/shop/keys/"+key, fmt.Sprint("http", c), "If-None-Match: *"); a.status == 201 {
+				if a := g.do(t, "PUT", "/buckets/shop/keys/"+key, fmt.Sprint("http", c),
+					"If-None-Match: *"); a.status == 201 {
 					won <- fmt.Sprint("http", c)
 				} else {
 					a.problem(t, 412, "key-exists")

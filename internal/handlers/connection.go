@@ -5,72 +5,107 @@ import (
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
 	"sync/atomic"
 
 	"kvgateway/internal/bound"
 )
 
-// A connection is one that carries requests. Over HTTP/2 it is what bounds are shared by: many
-// clients can have one address, and one client many requests.
+// A connection carries requests. Over HTTP/2 a connection has shares of its own of some bounds,
+// since many clients can have one address, and one client can have many requests on one connection.
 type connection struct {
-	name string // unique in this process
+	// name is unique in this process.
+	name string
+	// conn is the network connection.
 	conn net.Conn
-	told told // the same, nil if it wants to know nothing
+	// stepped is conn, if that is a steppedConn; else nil.
+	stepped steppedConn
 }
 
+// connectionKey is the key of a request's connection in its context.
 type connectionKey struct{}
 
+// lastConnection numbers the connections.
 var lastConnection atomic.Uint64
 
-// A told connection is told of its requests, and tells how they get on.
-type told interface {
-	// HeadDone is called when a request has come with all of its headers.
+// A steppedConn is a connection that writes in steps and reports each of them, and that learns when
+// the headers of a request over HTTP/1.1 have come. cmd/gateway has one.
+//
+// It writes in steps of 64 KiB, and bounds what the system takes of an answer. Without a bound
+// Linux grew its buffer to 4 MB for a client that reads nothing: 150 connections held 590 MB that
+// no budget counted. With TCP_NOTSENT_LOWAT at 64 KiB it is 52 MB. What is under way is bounded by
+// the window of the client, so that fast connections over long distances stay fast (no difference
+// in throughput was measured). Each step shows that the client takes its answer. Without that, a
+// client of 100 KB/s would look stalled, since the gateway no longer sees what the system has taken
+// (TestSlowClientBesideThoseThatTakeNothing).
+type steppedConn interface {
+	// HeadDone is called when all headers of a request have come.
 	HeadDone()
-	// OnStep has a function called after each step in which something goes to the client; nil for no
-	// more.
+	// OnStep sets the function that is called after each step in which some of the answer goes to
+	// the client. With nil no function is called any more.
 	OnStep(step *func())
 }
 
-// ConnContext is for http.Server's field of that name. Without it requests over HTTP/2 are bounded
-// by their client's address only. A connection with methods HeadDone() and OnStep(*func()) is told of
-// requests over HTTP/1.1, and its steps tell that the client takes its answer; else only the end of
-// each part does.
+// A floodable connection can learn that its client goes on to send more requests than it may have
+// open, and reads none of the refusals.
+type floodable interface {
+	// Flooded ends the connection after a while in which nothing more is read from it. A client
+	// whose connection is closed at once comes back with another one, and with as many requests.
+	Flooded()
+}
+
+// flooded ends a connection whose client reads no refusals.
+func (c *connection) flooded() {
+	if conn, ok := c.conn.(floodable); ok {
+		conn.Flooded()
+		return
+	}
+	c.conn.Close()
+}
+
+// ConnContext is for the field of that name of http.Server. Without it the bounds of HTTP/2
+// connections do not hold, and requests over HTTP/2 are bounded by the address of their client
+// only. If the connection has methods HeadDone() and OnStep(*func()), it learns of its requests
+// over HTTP/1.1, and its steps show that the client takes its answer. Otherwise only the end of
+// each part shows that.
 func ConnContext(ctx context.Context, conn net.Conn) context.Context {
 	name := strconv.FormatUint(lastConnection.Add(1), 36)
 	c := &connection{name: name, conn: conn}
-	c.told, _ = conn.(told)
+	c.stepped, _ = conn.(steppedConn)
 	return context.WithValue(ctx, connectionKey{}, c)
 }
 
-// connectionOf returns the request's connection, nil if it is not known.
+// connectionOf returns the connection of a request; nil if it is not known.
 func connectionOf(r *http.Request) *connection {
 	c, _ := r.Context().Value(connectionKey{}).(*connection)
 	return c
 }
 
-// place takes a place among the requests of an HTTP/2 connection, which ends with the request. A
-// long poll needs none: it waits as a watch does, and counts as one.
-func (s *Server) place(r *http.Request, hold *bound.Hold) error {
-	if r.ProtoMajor < 2 || isLongPoll(r) {
-		return nil
-	}
+// connectionPartOf returns the owner of what a request takes of a bound that addresses share, and
+// of which each connection of an address has a part. If the connection is not known, the address is
+// the owner.
+func connectionPartOf(r *http.Request) string {
 	c := connectionOf(r)
 	if c == nil {
+		return ownerOf(r)
+	}
+	return bound.Part(ownerOf(r), c.name)
+}
+
+// takeConnectionPlace waits for a place among the requests over HTTP/2 that are being answered, of
+// which each connection has a part. The place must be given back when the request ends, or when it
+// takes the place of a stream instead.
+func (s *Server) takeConnectionPlace(r *http.Request, hold *bound.Hold) error {
+	c := connectionOf(r)
+	if r.ProtoMajor < 2 || c == nil {
 		return nil
 	}
-	return s.answers.requests.Take(r.Context(), hold, c.name, 1, nil)
+	return s.answers.requests.Take(r.Context(), hold, connectionPartOf(r), 1, nil)
 }
 
-// isLongPoll reports whether a request may wait for a change of a key before it is answered.
-func isLongPoll(r *http.Request) bool {
-	return r.Method == http.MethodGet && strings.Contains(r.URL.EscapedPath(), "/keys/") &&
-		len(r.Header["Prefer"]) > 0 && len(r.Header["If-None-Match"]) > 0
-}
-
-// cutter returns what closes the connection of a request that shares it with others, nil if it does
-// not or is not known.
-func cutter(r *http.Request) func() {
+// connectionCloser returns a function that closes the connection of a request which shares its
+// connection with others. It returns nil if the request does not, or if the connection is not
+// known.
+func connectionCloser(r *http.Request) func() {
 	if r.ProtoMajor < 2 {
 		return nil
 	}

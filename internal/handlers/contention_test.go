@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// Many clients that change one key at once are all served: who lost a race does not lose eight in a row to those who lost it too.
+// All of many clients that change one key at once are served. A client that has lost a race does
+// not lose eight in a row to the others that retry.
 func TestManyWritersOfOneKey(t *testing.T) {
 	t.Parallel()
 	const writers, each = 32, 10
@@ -15,7 +16,8 @@ func TestManyWritersOfOneKey(t *testing.T) {
 	put(t, kv, "put", "v")
 	for name, write := range map[string]func(i, j int) *answer{
 		"patch": func(i, j int) *answer {
-			return g.do(t, "PATCH", "/buckets/shop/keys/patched", fmt.Sprintf(`{"m%d":%d}`, i, j), mergeType)
+			return g.do(t, "PATCH", "/buckets/shop/keys/patched", fmt.Sprintf(`{"m%d":%d}`, i, j),
+				mergeType)
 		},
 		"put": func(i, j int) *answer {
 			return g.do(t, "PUT", "/buckets/shop/keys/put", fmt.Sprint(i, " ", j), "If-Match: *")

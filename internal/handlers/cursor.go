@@ -8,20 +8,25 @@ import (
 	"strconv"
 )
 
-// A cursor is a position in a listing in the order of names: what comes next is after that name. It holds a digest of what
-// is listed, so that it cannot be used for another listing, and it never expires, since names keep their order.
+// A cursor is the position in a listing after one of its names: the next page has what comes after
+// that name. It contains a digest of what is listed, so that it cannot be used for another listing.
+// It never expires, since listings are in the order of the names.
 type cursor struct {
-	listing uint64 // digest of the listing's kind and parameters
-	after   string
+	// listing is the digest of the kind of the listing and its parameters.
+	listing uint64
+	// after is the last name of the page before.
+	after string
 }
 
+// cursorVersion is the first byte of a cursor, by which other forms can be told apart later.
 const cursorVersion = 1
 
-// errCursor is the refusal of a cursor.
-var errCursor = problemError{code: codeInvalidCursor, detail: "The cursor was not given by this listing. " +
-	"Repeat the parameters of the page that gave it, or start again without a cursor."}
+// errCursor refuses a cursor that is malformed or was given by another listing.
+var errCursor = problemError{code: codeInvalidCursor,
+	detail: "The cursor was not given by this listing. " +
+		"Repeat the parameters of the page that gave it, or start again without a cursor."}
 
-// String returns the opaque form.
+// String returns the cursor as clients get it.
 func (c cursor) String() string {
 	raw := make([]byte, 0, 9+len(c.after))
 	raw = append(raw, cursorVersion)
@@ -30,16 +35,17 @@ func (c cursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// parseCursor reads the opaque form, for a listing.
+// parseCursor reads a cursor that a client sent, for the listing with that digest.
 func parseCursor(s string, listing uint64) (after string, err error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
-	if err != nil || len(raw) < 10 || raw[0] != cursorVersion || binary.BigEndian.Uint64(raw[1:]) != listing {
+	if err != nil || len(raw) < 10 || raw[0] != cursorVersion ||
+		binary.BigEndian.Uint64(raw[1:]) != listing {
 		return "", errCursor
 	}
 	return string(raw[9:]), nil
 }
 
-// listingDigest identifies a listing by its kind and all that decides what it lists.
+// listingDigest identifies a listing by its kind and everything that decides what it lists.
 func listingDigest(parts ...string) uint64 {
 	h := sha256.New()
 	for _, part := range parts {
@@ -52,16 +58,18 @@ func listingDigest(parts ...string) uint64 {
 
 // A page is the part of a listing that a request asks for.
 type page struct {
-	after string // names after this one
-	limit int    // at most so many; 0 for all
+	// after is the name after which the page begins; "" for the first page.
+	after string
+	// limit is how many names the page has at most; 0 for all.
+	limit int
 }
 
-// pageOf reads limit and cursor. The limit's range is the contract's to check.
+// pageOf reads limit and cursor. The contract bounds the limit.
 func pageOf(query url.Values, defaultLimit int, listing uint64) (p page, err error) {
 	p.limit = defaultLimit
 	if limit := query.Get("limit"); limit != "" {
 		if p.limit, err = strconv.Atoi(limit); err != nil {
-			return p, parameterProblem("limit", "limit is an integer.")
+			return p, parameterProblem("limit", "limit must be an integer.")
 		}
 	}
 	if c := query.Get("cursor"); c != "" {

@@ -1,6 +1,111 @@
-// Package handlers is the gateway's HTTP surface: routes, endpoints, preconditions, problems and middleware.
+// Package handlers is the HTTP surface of the gateway: its routes and endpoints, preconditions and
+// problems, and the bounds of what requests and answers may hold.
 //
-// An endpoint parses its request into the domain's types, calls internal/kvclient, and writes the answer or returns an
-// error. Errors become problem documents in one place ([Server.fail], by the table in problems.go); no endpoint knows a
-// status code for a failure.
+// An endpoint parses its request into the types of the domain, calls internal/kvclient or
+// internal/feed, and writes the answer or returns an error. Text is parsed at this border and not
+// checked again inside. Errors become problem documents in one place ([Server.fail]), by the table
+// in problems.go: no endpoint knows the status code of a failure.
+//
+// # Words
+//
+//	word        meaning
+//	route       an operation of api/openapi.yaml and the endpoint that carries it out
+//	endpoint    answers a request, or returns an error before it has written anything
+//	checks      what the contract says about the query and the JSON body of an operation
+//	recorder    the response writer of a request, which also has what the request holds
+//	problem     a failure as clients see it: a code, and from that a status, a title and advice
+//	owner       who is charged for a request: the address of its client, or its IPv6 site
+//	to hold     to have a part of a bound (internal/bound)
+//	to claim    to hold memory before it is used
+//	to evict    to end a request whose client has stalled, for one that waits for what it holds
+//	to cut      to end an answer by its connection, so that it does not look complete
+//	turn        the time in which a request may use a processor; it pauses while the request waits
+//	place       the permission to be one of a bounded number of requests, streams or imports
+//	delivery    an answer on its way: what it holds, and how fast its client takes it
+//	long poll   a GET of a value that waits for the value to change
+//	stream      the answer to a watch, as Server-Sent Events or as lines
+//	follower    what turns the subscriptions of a stream into its frames
+//	lines       NDJSON: the form of exports, imports, their reports, and of streams on request
+//	report      the answer to an import, which is sent while the import goes on
+//	cursor      the place in a listing at which the next page begins
+//
+// # The life of a request
+//
+//	step                      code                          refusals
+//	the headers have come     Server.begin
+//	place of an open request  Server.enterHTTP2             429, 503 http2-requests (HTTP/2)
+//	admission                 Server.admit                  431, 421, 403, 429, 503 request-heads
+//	other origins             allowOrigins                  (answers preflight requests)
+//	routing                   Server.routeByEscapedPath     404 not-found, 405
+//	place to be answered      Server.takeConnectionPlace    429, 503 connection-requests (HTTP/2)
+//	turn at work              Server.beginWork              429, 503 requests-at-work
+//	query                     operationChecks.query         400
+//	room in the store         Server.checkRoom              507 storage-exhausted (writes)
+//	the endpoint              see routes.go                 all others
+//	failure                   Server.fail                   the problem of the error
+//	the end                   Server.recovered, finish      500 after a panic
+//	a body that nobody read   drain                         (reads on for up to 200 ms)
+//
+// What happens to an answer depends on how far it has come:
+//
+//	event                     nothing sent       begun                      connection taken over
+//	the endpoint fails        problem document   cut, or a line `problem`   logged
+//	a panic                   500 internal       cut                        cut
+//	the client goes away      cut, logged 499    cut, logged 499            the stream ends
+//	the answer is evicted     (holds nothing)    cut                        goaway `slow`, or cut
+//	the answer is too old     (holds nothing)    cut, or a line `problem`   goaway `max-age`
+//
+// A request holds these parts of bounds. docs/bounds.md lists the bounds with their limits.
+//
+//	bound                    held by                 from            until
+//	http2-requests           requests over HTTP/2    their headers   the end, or they wait (below)
+//	http2-refused            refusals of those       a refusal       it is sent, or 1 s is over
+//	request-heads            heads above 8 KiB       admission       the end
+//	connection-requests      requests over HTTP/2    the handler     its end, eviction, a wait
+//	requests-at-work         requests about buckets  the handler     the end, with pauses
+//	body-memory              bodies above 4 KiB      a claim         the end, or eviction
+//	transaction-bodies       bodies above 64 KiB     a claim         the end, or eviction
+//	imports                  imports, deletions      the first line  the last, or eviction
+//	answer-bytes             answers above 4 KiB     they are read   the end, or eviction
+//	connection-answer-bytes  the same over HTTP/2    they are read   the end, or eviction
+//	streams                  streams, long polls     before a wait   they end
+//	stream-memory            the same; see below     before a wait   they end
+//
+// A stream, and a long poll from when it may wait for a change, have the place of a stream. Over
+// HTTP/2 they give back the two places of their request when they take it (enterStreams). Of
+// stream-memory a long poll holds 48 KiB, or 36 KiB over HTTP/2, and a stream 24 KiB; a stream that
+// a loop writes holds none of it.
+//
+// While a request waits for one of these it holds as little as possible: an answer for which there
+// is no room is dropped and read again later (readAndHold), and a body has only as much memory as
+// has come of it (requestBody). internal/sse says what streams hold.
+//
+// # Ways through
+//
+// GET a value: [Server.ServeHTTP] → chi, on the escaped path → handle → getValue → target (the key
+// is decoded once) → readUnlessHad (one kvclient.Bucket.Get, then the preconditions) →
+// setEntryHeaders → the bytes, or one range of them.
+//
+// Compare-and-set: writePreconditions turns the headers into one kvclient.Precondition, and
+// putValue, deleteValue or patchValue hands it to kvclient.Bucket. An error that says which
+// revision the key has becomes a 412 with the ETag to send next (mismatchProblem).
+//
+// A listing: keyListingOf or entryListing reads what is wanted, and a cursor names where a page
+// begins. Pages are read as a whole and held; lines are sent while they are read.
+//
+// An import: importEntries waits for the first line, takes a place, and starts a report. One
+// goroutine reads lines (lineReader, parseImportLine) and gives them to kvclient.Import. Another
+// calls back with the outcome of each line, in their order. A third sends the report.
+//
+// A transaction: parseTransaction reads the operations one by one, and is the only check of their
+// form.
+//
+// A long poll: longPoll reads, and while the client has what was read, waits for the key's feed in
+// the place of a stream (enterPoll). It shares its reads with the long polls of all clients, but
+// does not wait for one in the queue of another client for longer than a moment (sharedReads).
+//
+// A watch: parseWatch → enterStreams → subscribe (feed.Hub.Subscribe for each bucket) → a
+// streamFollower, which turns what the subscriptions report into frames. A loop of internal/sse
+// asks it for them on the connection itself (watchTaken), or, over HTTP/2 and TLS and with
+// --stream-loops 0, the handler's goroutine does, through net/http.
 package handlers

@@ -8,10 +8,10 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// getEntry answers one entry as JSON: value and metadata.
+// getEntry answers one entry as JSON, with its value and metadata.
 func (s *Server) getEntry(w http.ResponseWriter, r *http.Request) error {
 	query := queryOf(w)
-	e, have, err := s.readAffordably(w.(*recorder), query, 4*streamBuffer)
+	e, have, err := s.readEntryAndHold(w.(*recorder), query, 4*partBuffer)
 	if err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func (s *Server) getEntry(w http.ResponseWriter, r *http.Request) error {
 	return out.end(out.encode(&e, name, valueForm(query)), "\n")
 }
 
-// getHistory answers the retained revisions of a key, oldest first, markers included.
+// getHistory answers the retained revisions of a key, markers included, the oldest first.
 func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
 	query := queryOf(w)
 	b, k, err := s.target(r, query)
@@ -39,7 +39,7 @@ func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
 	out := newListWriter(w, `{"entries":[`)
 	err = b.History(r.Context(), k, func(e kvclient.Entry) error {
 		if len(e.Value) >= kvclient.LargeValue && form != kvclient.ValueNone {
-			gone, err := out.rec.affordEntry(b, k, &e)
+			gone, err := out.rec.holdEntry(b, k, &e)
 			if err != nil || gone {
 				return err
 			}
@@ -50,10 +50,15 @@ func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
 	return out.end(err, "]}\n")
 }
 
-// affordEntry holds what an entry that was read takes. If there is no room for it, its value is dropped,
-// and read again when there is; gone reports that it is not there any more.
-func (rec *recorder) affordEntry(b *kvclient.Bucket, k kvclient.Key, e *kvclient.Entry) (gone bool, err error) {
-	d, size, revision := rec.delivery(), e.Bytes()+4*streamBuffer, e.Revision
+// holdEntry holds what an entry that was read takes. If there is no room for it, holdEntry drops
+// the value, waits for room, and reads it again. The result gone reports whether the revision was
+// removed meanwhile.
+func (rec *recorder) holdEntry(
+	b *kvclient.Bucket,
+	k kvclient.Key,
+	e *kvclient.Entry,
+) (gone bool, err error) {
+	d, size, revision := rec.delivery(), e.Bytes()+4*partBuffer, e.Revision
 	if d.try(size) {
 		return false, nil
 	}
@@ -65,7 +70,7 @@ func (rec *recorder) affordEntry(b *kvclient.Bucket, k kvclient.Key, e *kvclient
 		d.release()
 	}
 	if errors.Is(err, kvclient.ErrRevisionNotFound) {
-		return true, nil // as if it had been removed before it was read
+		return true, nil // The answer is as if the revision had been removed before it was read.
 	}
 	return false, err
 }

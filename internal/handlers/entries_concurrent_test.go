@@ -15,12 +15,17 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// publishBatch stores values with an atomic batch (ADR-50), as a native client would: all of the keys get the same.
-func publishBatch(t testing.TB, js jetstream.JetStream, bucket, id, value string, keys []string) bool {
+// publishBatch stores one value under several keys with an atomic batch (ADR-50), as a native
+// client would. It reports whether the batch was committed.
+func publishBatch(t testing.TB, js jetstream.JetStream, bucket, id, value string,
+	keys []string) bool {
 	t.Helper()
 	for i, key := range keys {
-		msg := &nats.Msg{Subject: "$KV." + bucket + "." + key, Data: []byte(value), Header: nats.Header{
-			"Nats-Batch-Id": {id}, "Nats-Batch-Sequence": {fmt.Sprint(i + 1)}}}
+		msg := &nats.Msg{
+			Subject: "$KV." + bucket + "." + key,
+			Data:    []byte(value),
+			Header:  nats.Header{"Nats-Batch-Id": {id}, "Nats-Batch-Sequence": {fmt.Sprint(i + 1)}},
+		}
 		if i < len(keys)-1 {
 			if err := js.Conn().PublishMsg(msg); err != nil {
 				return false
@@ -41,7 +46,7 @@ func publishBatch(t testing.TB, js jetstream.JetStream, bucket, id, value string
 	return true
 }
 
-// A read of many keys never sees half of a transaction, however it asks.
+// A read of many keys never sees a part of a transaction, in whichever way it selects the keys.
 func TestEntriesAreNeverTorn(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -71,7 +76,10 @@ func TestEntriesAreNeverTorn(t *testing.T) {
 	seen := make(map[any]bool)
 	s := g.session(t)
 	for i := range rounds {
-		query := [...]string{"key=t.a&key=t.b&key=t.c.d&key=t.e&key=t.f", "filter=t.>", "prefix=t.&filter=>", "key=t.f&filter=t.*&key=t.c.d"}[i%4]
+		query := [...]string{
+			"key=t.a&key=t.b&key=t.c.d&key=t.e&key=t.f", "filter=t.>", "prefix=t.&filter=>",
+			"key=t.f&filter=t.*&key=t.c.d",
+		}[i%4]
 		if s.conn.SetDeadline(time.Now().Add(patience)) != nil {
 			t.Fatal("no deadline")
 		}
@@ -93,7 +101,7 @@ func TestEntriesAreNeverTorn(t *testing.T) {
 	}
 }
 
-// overwriting has native clients overwrite keys of manyLines until the test ends it.
+// overwriting lets native clients overwrite the keys of manyLines until stop is called.
 func (g *gateway) overwriting(t *testing.T, kv jetstream.KeyValue, n int) (stop func()) {
 	t.Helper()
 	ended := make(chan struct{})
@@ -105,7 +113,8 @@ func (g *gateway) overwriting(t *testing.T, kv jetstream.KeyValue, n int) (stop 
 				case <-ended:
 					return
 				default:
-					if _, err := kv.PutString(t.Context(), fmt.Sprintf("k.%d", i%n), "overwritten"); err != nil {
+					_, err := kv.PutString(t.Context(), fmt.Sprintf("k.%d", i%n), "overwritten")
+					if err != nil {
 						t.Error(err)
 						return
 					}
@@ -116,16 +125,21 @@ func (g *gateway) overwriting(t *testing.T, kv jetstream.KeyValue, n int) (stop 
 	return func() { close(ended); writers.Wait() }
 }
 
-// An export under writers has every key that is there all the time, once, and says from which revision on it is complete.
-func TestExportUnderWriters(t *testing.T) {
+// An export that is read while others write has each key that is there all the time once, and
+// reports the revision from which on it is complete.
+func TestExportUnderWritersIsComplete(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}) // what is overwritten is gone
+	// The bucket keeps one revision of a key, so that a value that is overwritten is gone.
+	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	const n = 6000
 	g.load(t, "/buckets/b/entries", manyLines(n)).wantDone(t, n, 0)
 	stop := g.overwriting(t, kv, n)
 	defer stop()
-	for _, target := range []string{"/buckets/b/entries", "/buckets/b/entries?filter=k.*", "/buckets/b/entries?values=none", "/buckets/b/entries?prefix=k.", "/buckets/b/entries?filter=k.*&filter=*.1"} {
+	for _, target := range []string{
+		"/buckets/b/entries", "/buckets/b/entries?filter=k.*", "/buckets/b/entries?values=none",
+		"/buckets/b/entries?prefix=k.", "/buckets/b/entries?filter=k.*&filter=*.1",
+	} {
 		since := g.lastOf(t, "b")
 		x := g.export(t, target)
 		if len(x.entries) != n {
@@ -135,7 +149,7 @@ func TestExportUnderWriters(t *testing.T) {
 			t.Errorf("%s: as of %v, after %d", target, x.end["revision"], since)
 		}
 	}
-	// Pages as well: each key once and in order.
+	// Pages have each key once and in order, too.
 	var keys []string
 	for target := "/buckets/b/entries?limit=1500"; target != ""; {
 		page := g.entries(t, target)
@@ -158,8 +172,8 @@ func TestExportUnderWriters(t *testing.T) {
 	}
 }
 
-// Who reads an export slowly holds nobody up, takes little memory, and gets all of it.
-func TestSlowReaderOfAnExport(t *testing.T) {
+// A client that reads an export slowly delays nobody, takes little memory, and gets all of it.
+func TestSlowReaderOfAnExportDelaysNobody(t *testing.T) {
 	measuresMemory(t)
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -175,7 +189,8 @@ func TestSlowReaderOfAnExport(t *testing.T) {
 	conns := make([]*session, 8)
 	for i := range conns {
 		conns[i] = g.session(t)
-		begin(t, conns[i].conn, "GET /buckets/b/entries HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\n\r\n")
+		begin(t, conns[i].conn, "GET /buckets/b/entries HTTP/1.1\r\nHost: localhost\r\n"+
+			"Accept: application/x-ndjson\r\n\r\n")
 		if _, err := conns[i].in.Peek(1); err != nil {
 			t.Fatal(err)
 		}
@@ -217,8 +232,8 @@ func TestSlowReaderOfAnExport(t *testing.T) {
 	}
 }
 
-// An export that cannot go on says so in its last line.
-func TestExportWhileNATSRestarts(t *testing.T) {
+// An export that cannot be completed says so in its last line.
+func TestExportCutByNATSEndsWithAProblem(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -229,7 +244,8 @@ func TestExportWhileNATSRestarts(t *testing.T) {
 	}
 	g.load(t, "/buckets/b/entries", body.String()).wantDone(t, n, 0)
 	s := g.session(t)
-	begin(t, s.conn, "GET /buckets/b/entries HTTP/1.1\r\nHost: localhost\r\nAccept: application/x-ndjson\r\n\r\n")
+	begin(t, s.conn, "GET /buckets/b/entries HTTP/1.1\r\nHost: localhost\r\n"+
+		"Accept: application/x-ndjson\r\n\r\n")
 	response, err := http.ReadResponse(s.in, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -241,12 +257,12 @@ func TestExportWhileNATSRestarts(t *testing.T) {
 	}
 	lines := parseLines(t, rest)
 	last := lines[len(lines)-1]
-	if problem, _ := last["problem"].(map[string]any); codeOf(problem) != "nats-unavailable" && codeOf(problem) != "timeout" || last["end"] != nil {
+	problem, _ := last["problem"].(map[string]any)
+	if codeOf(problem) != "nats-unavailable" && codeOf(problem) != "timeout" || last["end"] != nil {
 		t.Errorf("%d lines, the last %v", len(lines), last)
 	}
-	// And as an import it shows that it is not whole.
-	g.wire.restart(t)
-	eventually(t, "NATS is back", func() bool { return g.get(t, "/readyz").status == 200 })
+	// Imported again, it shows that it is not complete.
+	g.restartNATS(t)
 	i := g.load(t, "/buckets/b/entries", string(rest))
 	i.wantDone(t, len(lines)-1, 1)
 	if x := g.export(t, "/buckets/b/entries"); len(x.entries) != n {
@@ -254,8 +270,8 @@ func TestExportWhileNATSRestarts(t *testing.T) {
 	}
 }
 
-// An import and native writers do not disturb each other: the import's own keys are all there, and the others' too.
-func TestImportUnderWriters(t *testing.T) {
+// An import and native writers do not disturb each other: the keys of both are all there.
+func TestImportUnderWritersIsComplete(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})

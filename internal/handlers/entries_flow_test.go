@@ -16,15 +16,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// pipeBody is a body that is written while it is sent.
+// pipeBody returns a body and the writer that fills it while it is sent.
 func pipeBody(t testing.TB) (*io.PipeReader, *io.PipeWriter) {
 	r, w := io.Pipe()
 	t.Cleanup(func() { r.Close() })
 	return r, w
 }
 
-// pour imports a body with Go's own client, which reads while it sends, and returns the answer's.
-func (g *gateway) pour(t testing.TB, target string, body io.Reader) []byte {
+// importFrom imports a body with Go's own client, which reads while it sends. It returns the body
+// of the answer.
+func (g *gateway) importFrom(t testing.TB, target string, body io.Reader) []byte {
 	t.Helper()
 	response, err := http.Post("http://"+g.address+target, "application/x-ndjson", body)
 	if err != nil {
@@ -38,6 +39,7 @@ func (g *gateway) pour(t testing.TB, target string, body io.Reader) []byte {
 	return answer
 }
 
+// asUint returns a number of decoded JSON.
 func asUint(t testing.TB, v any) uint64 {
 	t.Helper()
 	n, err := v.(json.Number).Int64()
@@ -47,28 +49,29 @@ func asUint(t testing.TB, v any) uint64 {
 	return uint64(n)
 }
 
-// A rawImport is an import on a bare connection, where a test decides when to send and when to read.
+// A rawImport is an import on a bare connection, where a test decides when to send and when to
+// read.
 type rawImport struct {
 	t    testing.TB
 	conn net.Conn
-	sent atomic.Int64 // bytes
+	// sent is the number of bytes of the body that were sent so far.
+	sent atomic.Int64
 }
 
+// rawImport sends the head of an import whose body has a length.
 func (g *gateway) rawImport(t testing.TB, target string, length int) *rawImport {
 	t.Helper()
-	conn, err := net.Dial("tcp", g.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
+	conn := g.dial(t)
 	if err := conn.SetDeadline(time.Now().Add(3 * patience)); err != nil {
 		t.Fatal(err)
 	}
-	begin(t, conn, fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n", target, length))
+	begin(t, conn, fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\n"+
+		"Content-Type: application/x-ndjson\r\nContent-Length: %d\r\n\r\n", target, length))
 	return &rawImport{t: t, conn: conn}
 }
 
-// send sends in the background; the channel tells when all is sent.
+// send sends a part of the body in the background. The channel delivers the outcome when all of it
+// is sent.
 func (r *rawImport) send(body string) <-chan error {
 	done := make(chan error, 1)
 	go func() {
@@ -84,6 +87,7 @@ func (r *rawImport) send(body string) <-chan error {
 	return done
 }
 
+// chunksOf yields a text in parts of the size.
 func chunksOf(s string, size int) func(func(string) bool) {
 	return func(yield func(string) bool) {
 		for len(s) > 0 {
@@ -96,8 +100,11 @@ func chunksOf(s string, size int) func(func(string) bool) {
 	}
 }
 
-// stalls waits until nothing more is sent.
-func (r *rawImport) stalls() {
+// awaitStall waits until nothing more is sent.
+//
+// On a busy machine a sender that is not held back also sends nothing for some looks in a row.
+func (r *rawImport) awaitStall() {
+	const stalledLooks = 30
 	r.t.Helper()
 	before, quiet := int64(-1), 0
 	eventually(r.t, "the sender is held back", func() bool {
@@ -107,10 +114,11 @@ func (r *rawImport) stalls() {
 		} else {
 			before, quiet = now, 0
 		}
-		return quiet >= 8
+		return quiet >= stalledLooks
 	})
 }
 
+// answer reads the answer to its end.
 func (r *rawImport) answer() imported {
 	r.t.Helper()
 	response, err := http.ReadResponse(bufio.NewReader(r.conn), nil)
@@ -124,8 +132,9 @@ func (r *rawImport) answer() imported {
 	return readImport(r.t, parseLines(r.t, body))
 }
 
-// A client that reads nothing before it has sent all is served, with all that there is to tell when nothing goes wrong.
-func TestImportOfAClientThatDoesNotRead(t *testing.T) {
+// A client that reads nothing before it has sent everything is served. While nothing goes wrong,
+// there is little to report to it.
+func TestImportServesAClientThatReadsLate(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
@@ -137,17 +146,19 @@ func TestImportOfAClientThatDoesNotRead(t *testing.T) {
 	r.answer().wantDone(t, 50_000, 0)
 }
 
-// Where there is more to tell than waits for it, the client is held back until it reads: nothing piles up, and nothing is lost.
+// If there is more to report than the buffers hold, the client is held back until it reads: nothing
+// piles up, and nothing is lost.
 func TestImportHoldsBackAClientThatDoesNotRead(t *testing.T) {
 	measuresMemory(t)
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	const refused = 200_000
-	body := strings.Repeat(`{"key":"*","text":"each of these is refused with some hundred bytes"}`+"\n", refused)
+	body := strings.Repeat(
+		`{"key":"*","text":"each of these is refused with some hundred bytes"}`+"\n", refused)
 	before := heapInUse()
 	r := g.rawImport(t, "/buckets/b/entries", len(body))
 	sent := r.send(body)
-	r.stalls()
+	r.awaitStall()
 	select {
 	case <-sent:
 		t.Skip("the kernel took it all")
@@ -163,7 +174,7 @@ func TestImportHoldsBackAClientThatDoesNotRead(t *testing.T) {
 	i.wantDone(t, 0, refused)
 }
 
-// NATS that does not answer holds the sender back as well.
+// The sender is also held back while NATS does not answer.
 func TestImportIsHeldBackByNATS(t *testing.T) {
 	measuresMemory(t)
 	g := start(t)
@@ -173,7 +184,7 @@ func TestImportIsHeldBackByNATS(t *testing.T) {
 	g.wire.hold()
 	before := heapInUse()
 	sent := r.send(body[:len(body)/2])
-	r.stalls()
+	r.awaitStall()
 	if grown := heapInUse() - before; grown > 16<<20 {
 		t.Errorf("the heap grew by %d MiB", grown>>20)
 	}
@@ -187,14 +198,16 @@ func TestImportIsHeldBackByNATS(t *testing.T) {
 	r.answer().wantDone(t, 400_000, 0)
 }
 
-// A client that waits for 100 Continue before it sends the body gets it, and not the answer's head instead.
-func TestImportExpectsContinue(t *testing.T) {
+// A client that waits for 100 Continue before it sends the body gets that, and not the head of the
+// answer.
+func TestImportAnswersExpectContinue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
 	line := `{"key":"a","text":"v"}`
 	s := g.session(t)
-	begin(t, s.conn, fmt.Sprintf("POST /buckets/shop/entries HTTP/1.1\r\nHost: localhost\r\n%s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", lineType, len(line)))
+	begin(t, s.conn, fmt.Sprintf("POST /buckets/shop/entries HTTP/1.1\r\nHost: localhost\r\n"+
+		"%s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", lineType, len(line)))
 	if status, err := s.in.ReadString('\n'); err != nil || !strings.Contains(status, " 100 ") {
 		t.Fatalf("%q, %v", status, err)
 	}
@@ -203,16 +216,18 @@ func TestImportExpectsContinue(t *testing.T) {
 	}
 	begin(t, s.conn, line)
 	readImport(t, linesOf(t, s.answer(t, "POST", "/buckets/shop/entries", nil))).wantDone(t, 1, 0)
-	s.do(t, "GET", "/buckets/shop/keys/a", nil).is(t, 200) // on the same connection
+	// The connection can be used for the next request.
+	s.do(t, "GET", "/buckets/shop/keys/a", nil).is(t, 200)
 }
 
 // The answer comes while the body is being sent.
-func TestImportAnswersMeanwhile(t *testing.T) {
+func TestImportAnswersWhileTheBodyIsSent(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
 	body, w := pipeBody(t)
-	request, err := http.NewRequestWithContext(t.Context(), "POST", "http://"+g.address+"/buckets/shop/entries?results=all", body)
+	request, err := http.NewRequestWithContext(t.Context(), "POST",
+		"http://"+g.address+"/buckets/shop/entries?results=all", body)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -226,7 +241,8 @@ func TestImportAnswersMeanwhile(t *testing.T) {
 	in := bufio.NewReader(response.Body)
 	for i := range 20 {
 		line, err := in.ReadString('\n')
-		if want := fmt.Sprintf(`{"line":%d,"revision":%d}`, i+1, i+1); err != nil || strings.TrimSpace(line) != want {
+		want := fmt.Sprintf(`{"line":%d,"revision":%d}`, i+1, i+1)
+		if err != nil || strings.TrimSpace(line) != want {
 			t.Fatalf("%q, %v; want %s", line, err, want)
 		}
 		wantNative(t, kv, fmt.Sprintf("k%d", i), "v")
@@ -241,8 +257,9 @@ func TestImportAnswersMeanwhile(t *testing.T) {
 	}
 }
 
-// An import that is cut goes on after the last line that was acknowledged, and is complete then.
-func TestImportThatIsCut(t *testing.T) {
+// An import that was cut off continues behind the last line that was acknowledged, and is complete
+// then.
+func TestImportThatWasCutContinues(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
@@ -262,11 +279,12 @@ func TestImportThatIsCut(t *testing.T) {
 	r.conn.(*net.TCPConn).SetLinger(0)
 	r.conn.Close()
 	lines := strings.SplitAfter(body, "\n")
-	g.load(t, "/buckets/b/entries", strings.Join(lines[acknowledged:], "")).wantDone(t, n-acknowledged, 0)
+	g.load(t, "/buckets/b/entries", strings.Join(lines[acknowledged:], "")).
+		wantDone(t, n-acknowledged, 0)
 	g.wantKeys(t, "b", n)
 }
 
-// wantKeys checks that a bucket has exactly what manyLines says.
+// wantKeys checks that a bucket has exactly the entries of manyLines(n).
 func (g *gateway) wantKeys(t testing.TB, bucket string, n int) {
 	t.Helper()
 	x := g.export(t, "/buckets/"+bucket+"/entries")
@@ -280,8 +298,9 @@ func (g *gateway) wantKeys(t testing.TB, bucket string, n int) {
 	}
 }
 
-// A server that restarts ends an import: it says so, from where on to send again, and loses nothing.
-func TestImportWhileNATSRestarts(t *testing.T) {
+// A restart of the server ends an import. The answer says from which line on to send again, and
+// nothing is lost.
+func TestImportCutByNATSContinues(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -293,21 +312,24 @@ func TestImportWhileNATSRestarts(t *testing.T) {
 	g.wire.stop()
 	i := r.answer()
 	problem, _ := i.last["problem"].(map[string]any)
-	if code := codeOf(problem); code != "nats-unavailable" && code != "outcome-unknown" || len(i.progress) == 0 {
+	code := codeOf(problem)
+	if code != "nats-unavailable" && code != "outcome-unknown" || len(i.progress) == 0 {
 		t.Fatalf("the last line is %v, progress %v", i.last, i.progress)
 	}
-	g.wire.restart(t)
-	eventually(t, "NATS is back", func() bool { return g.get(t, "/readyz").status == 200 && g.get(t, "/buckets/b").status == 200 })
+	g.restartNATS(t)
+	eventually(t, "the bucket is back", func() bool { return g.get(t, "/buckets/b").status == 200 })
 	acknowledged := i.progress[len(i.progress)-1]
 	for line := range i.failed {
 		if line <= acknowledged {
 			t.Errorf("line %d failed, and %d is acknowledged", line, acknowledged)
 		}
 	}
-	g.load(t, "/buckets/b/entries", strings.Join(strings.SplitAfter(body, "\n")[acknowledged:], "")).wantDone(t, n-acknowledged, 0)
+	g.load(t, "/buckets/b/entries", strings.Join(strings.SplitAfter(body, "\n")[acknowledged:],
+		"")).wantDone(t, n-acknowledged, 0)
 	g.wantKeys(t, "b", n)
 }
 
+// lastOf returns the last revision of a bucket, as the gateway reports it.
 func (g *gateway) lastOf(t testing.TB, bucket string) int64 {
 	t.Helper()
 	status := g.get(t, "/buckets/"+bucket).is(t, 200).object(t)["status"].(map[string]any)
@@ -318,8 +340,8 @@ func (g *gateway) lastOf(t testing.TB, bucket string) int64 {
 	return last
 }
 
-// A bucket that is deleted, or deleted and created again, ends an import too.
-func TestImportIntoABucketThatGoes(t *testing.T) {
+// The deletion of its bucket ends an import, also if the bucket is created again at once.
+func TestImportEndsWithItsBucket(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(t *testing.T, g *gateway){
 		"deleted": func(t *testing.T, g *gateway) {},
@@ -335,13 +357,12 @@ func TestImportIntoABucketThatGoes(t *testing.T) {
 			r := g.rawImport(t, "/buckets/b/entries", len(body))
 			r.send(body)
 			eventually(t, "something is stored", func() bool { return g.lastOf(t, "b") > 2000 })
-			if err := g.js.DeleteKeyValue(t.Context(), "b"); err != nil {
-				t.Fatal(err)
-			}
+			g.deleteBucket(t, "b")
 			change(t, g)
 			i := r.answer()
 			problem, _ := i.last["problem"].(map[string]any)
-			if code := codeOf(problem); code != "bucket-not-found" && code != "epoch-changed" && code != "outcome-unknown" {
+			code := codeOf(problem)
+			if code != "bucket-not-found" && code != "epoch-changed" && code != "outcome-unknown" {
 				t.Errorf("the last line is %v", i.last)
 			}
 		})

@@ -9,18 +9,14 @@ import (
 	"time"
 )
 
-const (
-	lineType = "Content-Type: application/x-ndjson"
-	asLines  = "Accept: application/x-ndjson"
-)
-
-// linesOf reads an answer of lines.
+// linesOf returns the lines of an answer in NDJSON, each as an object.
 func linesOf(t testing.TB, a *answer) []map[string]any {
 	t.Helper()
 	a.is(t, 200).has(t, "Content-Type", "application/x-ndjson")
 	return parseLines(t, a.body)
 }
 
+// parseLines returns the objects of a body in NDJSON, whose last line must be complete.
 func parseLines(t testing.TB, body []byte) []map[string]any {
 	t.Helper()
 	if len(body) > 0 && body[len(body)-1] != '\n' {
@@ -39,14 +35,17 @@ func parseLines(t testing.TB, body []byte) []map[string]any {
 	return found
 }
 
-// An export is what an export as lines says.
+// An export is what the answer to an export in NDJSON says.
 type export struct {
-	body    []byte
+	// body is the answer, which can be imported.
+	body []byte
+	// entries has each entry by its key.
 	entries map[string]map[string]any
-	end     map[string]any
+	// end is the last line.
+	end map[string]any
 }
 
-// export reads a whole bucket, each key once.
+// export exports the target and checks that each key comes once.
 func (g *gateway) export(t testing.TB, target string) export {
 	t.Helper()
 	a := g.get(t, target, asLines)
@@ -67,30 +66,37 @@ func (g *gateway) export(t testing.TB, target string) export {
 
 // An imported is what the answer to an import says.
 type imported struct {
-	lines    []map[string]any
-	failed   map[int]string // codes by line
+	// lines are all lines of the answer.
+	lines []map[string]any
+	// failed has the codes of the refused lines, by their numbers.
+	failed map[int]string
+	// progress has the numbers of lines that were acknowledged while the import went on.
 	progress []int
-	last     map[string]any
+	// last is the last line, which has the counts or a problem.
+	last map[string]any
 }
 
-// wantDone checks the counts of an import that came to its end.
+// wantDone checks that an import was completed, and its counts.
 func (i imported) wantDone(t testing.TB, stored, failed int) {
 	t.Helper()
-	if i.last["done"] != true || fmt.Sprint(i.last["stored"]) != fmt.Sprint(stored) || fmt.Sprint(i.last["failed"]) != fmt.Sprint(failed) {
+	if i.last["done"] != true || fmt.Sprint(i.last["stored"]) != fmt.Sprint(stored) ||
+		fmt.Sprint(i.last["failed"]) != fmt.Sprint(failed) {
 		t.Errorf("import: %v, want %d stored and %d failed", i.last, stored, failed)
 	}
 }
 
-// load imports lines.
+// load imports a body of lines.
 func (g *gateway) load(t testing.TB, target, body string) imported {
 	t.Helper()
 	s := g.session(t)
-	if err := s.conn.SetDeadline(time.Now().Add(3 * patience)); err != nil { // some tests load 80 MB
+	// Some tests load 80 MB.
+	if err := s.conn.SetDeadline(time.Now().Add(3 * patience)); err != nil {
 		t.Fatal(err)
 	}
 	return readImport(t, linesOf(t, s.do(t, "POST", target, body, lineType)))
 }
 
+// readImport reads the lines of an answer to an import.
 func readImport(t testing.TB, lines []map[string]any) imported {
 	t.Helper()
 	i := imported{lines: lines, failed: make(map[int]string)}
@@ -116,7 +122,7 @@ func readImport(t testing.TB, lines []map[string]any) imported {
 	return i
 }
 
-// wantFailed compares the codes of the lines that were refused.
+// wantFailed checks which lines were refused, and for which codes.
 func (i imported) wantFailed(t testing.TB, want map[int]string) {
 	t.Helper()
 	if fmt.Sprint(i.failed) != fmt.Sprint(want) {
@@ -124,7 +130,7 @@ func (i imported) wantFailed(t testing.TB, want map[int]string) {
 	}
 }
 
-// manyLines are lines for n keys.
+// manyLines returns a body with the lines of n keys, k.0 to k.n-1.
 func manyLines(n int) string {
 	var b strings.Builder
 	for i := range n {

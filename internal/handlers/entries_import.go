@@ -11,27 +11,47 @@ import (
 )
 
 const (
-	// progressEach is after how many lines the answer tells how far it is.
+	// progressEach is after how many lines the report says how far the import has come.
 	progressEach = 1000
 
-	// In JSON a byte of text takes up to six (\u0001), and an entry has some members beside its value.
+	// lineBytesPerValueByte is how many bytes of JSON a byte of text can take (\u0001).
 	lineBytesPerValueByte = 6
-	lineBytesBesideValue  = 64 << 10
+	// lineBytesBesideValue is room for the other members of an entry.
+	lineBytesBesideValue = 64 << 10
 )
 
-// An importRun is an import and what is told of it. What is told of lines is told by the import's goroutine, in their order.
+// An importRun is an import under way, and what is reported of it.
+//
+// Two goroutines work on it. The one that answers the request reads lines and gives them to the
+// import; read belongs to it. The goroutine of the import calls tell, refuse and settle in the
+// order of the lines, as it learns what became of each; the fields from settled on belong to it.
+// When the import is closed, that goroutine has ended, and finish reads all fields.
 type importRun struct {
+	// server encodes problems and logs them.
 	server *Server
+	// report is the answer.
 	report *report
-	all    bool // the revision of every entry is told
-	read   int  // lines
+	// all reports whether the client wants to have the revision of every entry.
+	all bool
+	// read counts the lines that were read.
+	read int
 
-	settled                            int  // lines that are, without a gap
-	halted                             bool // something is wrong for all: settled rises no more
+	// settled is the last line up to which the outcome of all lines is known. A client whose import
+	// ends early goes on after it.
+	settled int
+	// halted reports whether an error concerns all further lines, so that settled must not rise.
+	halted bool
+	// stored, failed, expired and prolonged count the lines by their outcome: their entries were
+	// stored, were refused, or had expired already; prolonged ones were stored and will live longer
+	// than their line said.
 	stored, failed, expired, prolonged int
 }
 
 // importEntries stores the entries that come as lines, and answers while they come.
+//
+// The first complete line is awaited before the head of the answer is sent: if the answer began
+// first, net/http would not send 100 Continue to a client that waits for it before it sends the
+// body. Only then does the import take its place; see [importPlaces].
 func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 	if err := refuseConditions(r.Header); err != nil {
 		return err
@@ -49,21 +69,23 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !hasMediaType(r.Header, "application/x-ndjson") {
-		return problemError{code: codeUnsupportedMediaType, detail: "An import is one entry a line. Send Content-Type: application/x-ndjson."}
+		return problemError{code: codeUnsupportedMediaType,
+			detail: "An import has one entry on each line. Send Content-Type: " +
+				"application/x-ndjson."}
 	}
 	if err := b.CheckTTL(r.Context(), options.TTL); err != nil {
 		return err
 	}
 	limit := lineBytesPerValueByte*b.Room(kvclient.Write{}) + lineBytesBesideValue
 	lines := newLineReader(s.openBody(w, r), limit)
-	// Who sends nothing gets no place. A client that expects 100-continue sends nothing before it is read.
+	// A client that sends nothing gets no place.
 	if err := lines.first(); err != nil {
 		return bodyError(err, " Nothing was stored.")
 	}
 	if err := lines.body.take(s.bodies.imports, &lines.body.place, 1); err != nil {
 		return err
 	}
-	if err := holdReport(w.(*recorder)); err != nil { // an import without a place holds nothing
+	if err := holdReport(w.(*recorder)); err != nil {
 		return err
 	}
 	in, err := b.Import(r.Context(), options)
@@ -72,15 +94,16 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 	}
 	run := &importRun{server: s, all: query.Get("results") == "all"}
 	if run.carryOut(in, lines, w.(*recorder)) != nil {
-		drain(w, r.Body) // a client that is still sending is to hear of it
+		drain(w, r.Body) // A client that is still sending must get the report.
 	}
 	return nil
 }
 
-// carryOut stores the lines and reports meanwhile. It returns why the import ended early, which it
-// has told the client.
+// carryOut stores the lines and reports their outcomes meanwhile. It returns why the import ended
+// early, which the report has told the client already.
 func (run *importRun) carryOut(in *kvclient.Import, lines *lineReader, rec *recorder) error {
-	_ = http.NewResponseController(rec.ResponseWriter).EnableFullDuplex() // HTTP/2 always is
+	// HTTP/2 is always full duplex.
+	_ = http.NewResponseController(rec.ResponseWriter).EnableFullDuplex()
 	rec.unread = false
 	run.report = startReport(rec)
 	lines.body.whenEvicted(run.report.cut)
@@ -90,7 +113,7 @@ func (run *importRun) carryOut(in *kvclient.Import, lines *lineReader, rec *reco
 		err = stopped
 	}
 	if lines.body.wasEvicted() || run.report.backlog() <= freeBody {
-		lines.body.release() // the client may take its time for what is left of the report
+		lines.body.release() // The client may now take its time for the rest of the report.
 	}
 	run.finish(err)
 	lines.body.release()
@@ -98,6 +121,11 @@ func (run *importRun) carryOut(in *kvclient.Import, lines *lineReader, rec *reco
 }
 
 // importOptions reads how entries are to be stored.
+//
+// An entry's expiry is not lost silently. If the bucket takes no times to live, a line that has one
+// is refused, unless the bucket's own ttl ends every entry: a bucket's own export must go in again,
+// and `prolonged` counts the entries that will live longer. With expires=ignore the client says
+// that expiries do not matter.
 func importOptions(query url.Values) (options kvclient.ImportOptions, err error) {
 	options.Create = query.Get("mode") == "create"
 	options.IgnoreExpiry = query.Get("expires") == "ignore"
@@ -105,17 +133,19 @@ func importOptions(query url.Values) (options kvclient.ImportOptions, err error)
 	return options, err
 }
 
-// cutProblem says why no more lines could be read.
+// cutProblem returns the problem of an import whose next line could not be read.
 func cutProblem(err error) error {
 	err = bodyError(err, " What is acknowledged is stored.")
 	if problemOf(err).code == codeRequestTimeout || problemOf(err).code == codeInvalidBody {
 		return err
 	}
-	return problemError{code: codeBusy, members: members{"bound": "body-memory"}, detail: "The gateway has " +
-		"no memory for a line of that size at the moment. What is acknowledged is stored; send the rest again."}
+	return problemError{code: codeBusy, members: members{"bound": "body-memory"},
+		detail: "The gateway has no memory for a line of that size at the moment. " +
+			"What is acknowledged is stored. Send the rest again."}
 }
 
-// feed reads lines and gives them to the import until there are no more, or something is wrong for all.
+// feed reads lines and gives them to the import, until there are no more or an error concerns all
+// of them.
 func (run *importRun) feed(in *kvclient.Import, lines *lineReader) error {
 	for {
 		line, tooLong, err := lines.next()
@@ -127,7 +157,8 @@ func (run *importRun) feed(in *kvclient.Import, lines *lineReader) error {
 		}
 		lines.body.note()
 		run.read++
-		if run.read%progressEach == 0 && run.server.options.Draining != nil && run.server.options.Draining() {
+		draining := run.server.options.Draining
+		if run.read%progressEach == 0 && draining != nil && draining() {
 			return errShuttingDown
 		}
 		if err := run.put(in, run.read, line, tooLong, lines.limit); err != nil {
@@ -136,14 +167,23 @@ func (run *importRun) feed(in *kvclient.Import, lines *lineReader) error {
 	}
 }
 
-// put gives one line to the import.
-func (run *importRun) put(in *kvclient.Import, number int, line []byte, tooLong bool, limit int) error {
+// put gives one line to the import. Empty lines and the last line of an export have nothing to
+// store, and lines that cannot be read are refused; these only keep their place in the order of
+// outcomes.
+func (run *importRun) put(
+	in *kvclient.Import,
+	number int,
+	line []byte,
+	tooLong bool,
+	limit int,
+) error {
 	var parsed importLine
 	var err error
 	switch {
 	case tooLong:
 		err = problemError{code: codeBodyTooLarge, members: members{"max_body_bytes": limit},
-			detail: "The line is longer than that of any entry that the bucket takes. It was not stored."}
+			detail: "The line is longer than that of any entry " +
+				"that the bucket takes. It was not stored."}
 	case len(line) == 0:
 		parsed.end = true
 	default:
@@ -157,10 +197,12 @@ func (run *importRun) put(in *kvclient.Import, number int, line []byte, tooLong 
 			return run.settle(number)
 		})
 	}
-	return in.Put(parsed.entry, func(done kvclient.Imported, err error) error { return run.tell(number, done, err) })
+	return in.Put(parsed.entry, func(done kvclient.Imported, err error) error {
+		return run.tell(number, done, err)
+	})
 }
 
-// tell tells what became of an entry.
+// tell reports what became of an entry.
 func (run *importRun) tell(number int, done kvclient.Imported, err error) error {
 	switch {
 	case errors.Is(err, kvclient.ErrExpired):
@@ -186,7 +228,7 @@ func (run *importRun) tell(number int, done kvclient.Imported, err error) error 
 	return run.settle(number)
 }
 
-// refuse tells why a line was not stored.
+// refuse reports why a line was not stored.
 func (run *importRun) refuse(number int, err error) error {
 	run.failed++
 	if gone := run.report.line(func(dst []byte) []byte {
@@ -198,7 +240,7 @@ func (run *importRun) refuse(number int, err error) error {
 	return run.settle(number)
 }
 
-// settle notes that a line is done with, and all before it.
+// settle notes that the outcome of a line is known, and so are those of all lines before it.
 func (run *importRun) settle(number int) error {
 	if run.halted {
 		return nil
@@ -209,7 +251,8 @@ func (run *importRun) settle(number int) error {
 	return nil
 }
 
-// finish sends the last line: that all is done, or why not, after the line from which on to send again.
+// finish sends the last line of the report. It says that everything was done, or which problem
+// ended the import; in that case the progress before it says after which line to go on.
 func (run *importRun) finish(err error) {
 	defer run.report.close()
 	if errors.Is(err, errClientGone) {
@@ -219,17 +262,19 @@ func (run *importRun) finish(err error) {
 	if err != nil {
 		_ = run.report.progressed(run.settled)
 	}
-	_ = run.report.line(func(dst []byte) []byte { // a client that is gone is nobody to tell
+	// If this fails, the client is gone, and there is nobody to tell.
+	_ = run.report.line(func(dst []byte) []byte {
 		if err != nil {
 			dst = append(run.server.appendProblem(append(dst, '{'), run.report.rec, err), ',')
 		} else {
 			dst = append(dst, `{"done":true,`...)
 		}
+		names := [...]string{"stored", "failed", "expired", "prolonged"}
 		for i, count := range []int{run.stored, run.failed, run.expired, run.prolonged} {
 			if i > 0 {
 				dst = append(dst, ',')
 			}
-			dst = append(append(append(dst, '"'), [...]string{"stored", "failed", "expired", "prolonged"}[i]...), `":`...)
+			dst = append(append(append(dst, '"'), names[i]...), `":`...)
 			dst = strconv.AppendInt(dst, int64(count), 10)
 		}
 		return append(dst, '}')

@@ -10,21 +10,29 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// defaultEntriesLimit is how many entries a page of JSON has unless the request says otherwise: as many as NATS reads at one instant.
+// defaultEntriesLimit is how many entries a page of JSON has unless the request says otherwise: as
+// many as NATS reads at one instant.
 const defaultEntriesLimit = kvclient.MaxInstantKeys
 
 // An entryListing is what a request for many entries asks for.
 type entryListing struct {
-	bucket    *kvclient.Bucket
+	// bucket is the bucket to read.
+	bucket *kvclient.Bucket
+	// selection says which keys are wanted.
 	selection kvclient.Selection
-	page      page
-	digest    uint64
-	form      kvclient.ValueForm
-	options   kvclient.ReadOptions
-	whole     bool // of the selection is wanted, in any order
+	// page is the part of the selection that is wanted, in the order of names.
+	page page
+	// digest identifies the listing in cursors.
+	digest uint64
+	// form is the form of values in JSON.
+	form kvclient.ValueForm
+	// options say how fresh the answer must be.
+	options kvclient.ReadOptions
+	// whole reports whether the whole selection is wanted, in any order.
+	whole bool
 }
 
-// listEntries answers many entries: a page of JSON or of lines, or all of them as lines.
+// listEntries answers many entries: a page as JSON or as lines, or all of them as lines.
 func (s *Server) listEntries(w http.ResponseWriter, r *http.Request) error {
 	mediaType, err := negotiate(r.Header, "application/json", "application/x-ndjson")
 	if err != nil {
@@ -60,23 +68,23 @@ func (s *Server) listEntries(w http.ResponseWriter, r *http.Request) error {
 	return out.end(err, string(append(appendNext(tail, next), "}\n"...)))
 }
 
-// entryPage reads the page that is asked for, and holds what it takes.
+// entryPage reads the page, and holds what it takes.
 func (s *Server) entryPage(rec *recorder, l entryListing) (*kvclient.EntryPage, error) {
 	of := kvclient.PageOf{After: l.page.after, Limit: l.page.limit}
-	return afford(rec, 0, func() (*kvclient.EntryPage, int64, error) {
+	return readAndHold(rec, 0, func() (*kvclient.EntryPage, int64, error) {
 		page, err := l.bucket.Entries(rec.request.Context(), l.selection, of, l.options)
 		if err != nil {
 			return nil, 0, err
 		}
-		return page, page.Bytes() + 4*streamBuffer, nil
+		return page, page.Bytes() + 4*partBuffer, nil
 	})
 }
 
-// took gives back what an entry of a page took, which the page drops once it was visited. It keeps
-// what the last entries of the page need.
+// took gives back what an entry of a page took, once its visitor has returned and the page drops
+// it. It keeps the room that the last entries of the page need for their JSON.
 func (rec *recorder) took(e *kvclient.Entry, page *kvclient.EntryPage) {
 	if d := rec.answer; d != nil && d.holds() && page.IsInstant() {
-		d.shrink(max(d.held.Size()-e.Bytes(), 4*streamBuffer))
+		d.shrink(max(d.held.Size()-e.Bytes(), 4*partBuffer))
 	}
 }
 
@@ -88,8 +96,13 @@ func appendNext(dst []byte, next string) []byte {
 	return append(append(append(dst, `,"next":"`...), next...), '"')
 }
 
-// entryListing reads the request. What NATS must not see is refused whatever the bucket.
-func (s *Server) entryListing(w http.ResponseWriter, r *http.Request, query url.Values) (l entryListing, err error) {
+// entryListing reads the request. Names that NATS must not see are refused before the bucket is
+// looked for.
+func (s *Server) entryListing(
+	w http.ResponseWriter,
+	r *http.Request,
+	query url.Values,
+) (l entryListing, err error) {
 	if l.selection, err = selectionOf(query); err != nil {
 		return l, err
 	}
@@ -97,8 +110,8 @@ func (s *Server) entryListing(w http.ResponseWriter, r *http.Request, query url.
 	if err != nil {
 		return l, err
 	}
-	l.digest = listingDigest(slices.Concat([]string{"entries", name.String(), l.selection.Prefix, strconv.Itoa(len(query["key"]))},
-		query["key"], query["filter"])...)
+	head := []string{"entries", name.String(), l.selection.Prefix, strconv.Itoa(len(query["key"]))}
+	l.digest = listingDigest(slices.Concat(head, query["key"], query["filter"])...)
 	if l.page, err = pageOf(query, defaultEntriesLimit, l.digest); err != nil {
 		return l, err
 	}
@@ -111,7 +124,7 @@ func (s *Server) entryListing(w http.ResponseWriter, r *http.Request, query url.
 	return l, err
 }
 
-// selectionOf reads which keys are meant.
+// selectionOf reads which keys the request selects.
 func selectionOf(query url.Values) (selection kvclient.Selection, err error) {
 	for _, name := range query["key"] {
 		k, err := kvclient.ParseKey(name)
@@ -126,7 +139,13 @@ func selectionOf(query url.Values) (selection kvclient.Selection, err error) {
 }
 
 // pageOfLines answers a page as lines, in the order of names.
-func (s *Server) pageOfLines(w http.ResponseWriter, r *http.Request, l entryListing, page *kvclient.EntryPage, next string) error {
+func (s *Server) pageOfLines(
+	w http.ResponseWriter,
+	r *http.Request,
+	l entryListing,
+	page *kvclient.EntryPage,
+	next string,
+) error {
 	out := newLineWriter(w)
 	err := page.Each(r.Context(), func(e *kvclient.Entry) error {
 		defer out.rec.took(e, page)
@@ -137,11 +156,15 @@ func (s *Server) pageOfLines(w http.ResponseWriter, r *http.Request, l entryList
 	})
 }
 
-// exportEntries answers all selected entries as lines, in the order in which NATS has them, and holds no more than what is on its
-// way.
+// exportEntries answers all selected entries as lines, in the order in which NATS has them. It
+// holds no more than what is on its way.
 func (s *Server) exportEntries(w http.ResponseWriter, r *http.Request, l entryListing) error {
 	w.Header()["Kv-Consistency"] = headerConsistency[l.bucket.LeaderWord()]
-	export := kvclient.Export{Filters: l.selection.ScanFilters(), NoValues: l.form == kvclient.ValueNone, Options: l.options}
+	export := kvclient.Export{
+		Filters:  l.selection.ScanFilters(),
+		NoValues: l.form == kvclient.ValueNone,
+		Options:  l.options,
+	}
 	out := newLineWriter(w)
 	revision, err := l.bucket.Export(r.Context(), export, func(e *kvclient.Entry) error {
 		if !strings.HasPrefix(e.Key, l.selection.Prefix) {
@@ -149,10 +172,13 @@ func (s *Server) exportEntries(w http.ResponseWriter, r *http.Request, l entryLi
 		}
 		return out.entry(e, l.bucket.Name(), l.form)
 	})
-	return s.endLines(out, r, err, func(dst []byte) []byte { return append(appendEnd(dst, revision, out.count), '}') })
+	return s.endLines(out, r, err, func(dst []byte) []byte {
+		return append(appendEnd(dst, revision, out.count), '}')
+	})
 }
 
-// appendEnd appends the line that shows that nothing is missing, but for its last brace.
+// appendEnd appends the last line of a complete answer, without its closing brace. A client that
+// has it knows that nothing is missing.
 func appendEnd(dst []byte, revision kvclient.Revision, count int) []byte {
 	dst = append(append(dst, `{"end":true,"revision":`...), revision.String()...)
 	return strconv.AppendInt(append(dst, `,"count":`...), int64(count), 10)

@@ -17,7 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// many is how many keys a round trip has.
+// many returns the number of keys of a round trip.
 func many() int {
 	if testing.Short() || raceEnabled {
 		return 10_000
@@ -25,12 +25,15 @@ func many() int {
 	return 100_000
 }
 
-// A bucket that was exported and imported again is the same: values, content types, and the time that entries have left.
-func TestRoundTripOfManyKeys(t *testing.T) {
+// A bucket that is exported and imported again is the same: its values, its content types, and the
+// time that its entries have left.
+func TestRoundTripKeepsManyKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	for _, bucket := range []string{"from", "into"} {
-		g.bucket(t, jetstream.KeyValueConfig{Bucket: bucket, Storage: jetstream.MemoryStorage, LimitMarkerTTL: time.Minute})
+		g.bucket(t, jetstream.KeyValueConfig{
+			Bucket: bucket, Storage: jetstream.MemoryStorage, LimitMarkerTTL: time.Minute,
+		})
 	}
 	n := many()
 	var body bytes.Buffer
@@ -38,13 +41,16 @@ func TestRoundTripOfManyKeys(t *testing.T) {
 	for i := range n {
 		switch i % 4 {
 		case 0:
-			fmt.Fprintf(&body, `{"key":"k.%d","content_type":"application/json","value":{"n":%d.10}}`+"\n", i, i)
+			fmt.Fprintf(&body,
+				`{"key":"k.%d","content_type":"application/json","value":{"n":%d.10}}`+"\n", i, i)
 		case 1:
-			fmt.Fprintf(&body, `{"key":"k/%d","content_type":"text/x-%d","text":"é <%d>"}`+"\n", i, i%7, i)
+			fmt.Fprintf(&body, `{"key":"k/%d","content_type":"text/x-%d","text":"é <%d>"}`+"\n", i,
+				i%7, i)
 		case 2:
 			fmt.Fprintf(&body, `{"key":"k-%d","base64":"/wD+"}`+"\n", i)
 		case 3:
-			fmt.Fprintf(&body, `{"key":"k.t.%d","text":"v","expires":%q}`+"\n", i, expires.Format(time.RFC3339Nano))
+			fmt.Fprintf(&body, `{"key":"k.t.%d","text":"v","expires":%q}`+"\n", i,
+				expires.Format(time.RFC3339Nano))
 		}
 	}
 	begun := time.Now()
@@ -53,7 +59,8 @@ func TestRoundTripOfManyKeys(t *testing.T) {
 	from := g.export(t, "/buckets/from/entries")
 	exported := time.Now()
 	g.load(t, "/buckets/into/entries", string(from.body)).wantDone(t, n, 0)
-	t.Logf("%d entries: import %.0f/s, export %.0f/s (as the test reads it)", n, float64(n)/imported.Sub(begun).Seconds(), float64(n)/exported.Sub(imported).Seconds())
+	t.Logf("%d entries: import %.0f/s, export %.0f/s (as the test reads it)",
+		n, float64(n)/imported.Sub(begun).Seconds(), float64(n)/exported.Sub(imported).Seconds())
 	into := g.export(t, "/buckets/into/entries")
 	if len(from.entries) != n || len(into.entries) != n {
 		t.Fatalf("%d and %d entries, want %d", len(from.entries), len(into.entries), n)
@@ -65,7 +72,8 @@ func TestRoundTripOfManyKeys(t *testing.T) {
 				t.Fatalf("%s: %s is %v, was %v", key, member, copied[member], entry[member])
 			}
 		}
-		if (entry["expires"] == nil) != (copied["expires"] == nil) || entry["expires"] == nil != !strings.HasPrefix(key, "k.t.") {
+		if (entry["expires"] == nil) != (copied["expires"] == nil) ||
+			entry["expires"] == nil != !strings.HasPrefix(key, "k.t.") {
 			t.Fatalf("%s expires %v, was to %v", key, copied["expires"], entry["expires"])
 		}
 		if copied["expires"] == nil {
@@ -78,9 +86,11 @@ func TestRoundTripOfManyKeys(t *testing.T) {
 	}
 }
 
-// Import, export and listing of many keys take a bounded amount of memory: that of the names for a listing, and none that grows
-// for the others. KVGW_TEST_KEYS=1000000 runs it with a million, and tells what it took; GOMEMLIMIT counts for it as for the gateway.
-func TestMemoryOfManyKeys(t *testing.T) {
+// Import, export and listing of many keys take a bounded amount of memory. It grows with the names
+// of the keys for a listing, and not at all for the others. With KVGW_TEST_KEYS=1000000 in the
+// environment the test uses a million keys and logs what they took; GOMEMLIMIT has the same meaning
+// as for the gateway.
+func TestManyKeysTakeBoundedMemory(t *testing.T) {
 	n := 50_000
 	if wanted, err := strconv.Atoi(os.Getenv("KVGW_TEST_KEYS")); err == nil {
 		n = wanted
@@ -99,12 +109,14 @@ func TestMemoryOfManyKeys(t *testing.T) {
 		took := time.Since(begun)
 		stop()
 		grown := peak.Load() - before
-		t.Logf("%-8s %.1f s, %.0f keys/s, heap in use grew by at most %.1f MiB, resident %d MiB", what, took.Seconds(), float64(n)/took.Seconds(), float64(grown)/(1<<20), resident())
+		t.Logf("%-8s %.1f s, %.0f keys/s, heap in use grew by at most %.1f MiB, resident %d MiB",
+			what, took.Seconds(), float64(n)/took.Seconds(), float64(grown)/(1<<20), resident())
 		if grown > limit {
 			t.Errorf("%s: the heap grew by %d MiB, the bound is %d MiB", what, grown>>20, limit>>20)
 		}
 	}
-	// The nats-server is in this process too, and holds some 160 bytes for each key. The rest is what does not grow.
+	// The nats-server is in this process too, and holds some 160 bytes for each key. The fixed part
+	// does not grow with the keys.
 	const perKey, fixed = 250, 24 << 20
 	measure("import", fixed+int64(n)*perKey, func() {
 		r, w := pipeBody(t)
@@ -114,7 +126,8 @@ func TestMemoryOfManyKeys(t *testing.T) {
 			}
 			w.Close()
 		}()
-		if answer := g.pour(t, "/buckets/b/entries", r); !bytes.Contains(answer, []byte(fmt.Sprintf(`"stored":%d,`, n))) {
+		answer := g.importFrom(t, "/buckets/b/entries", r)
+		if !bytes.Contains(answer, []byte(fmt.Sprintf(`"stored":%d,`, n))) {
 			t.Errorf("%.300s", answer[max(0, len(answer)-300):])
 		}
 	})
@@ -153,12 +166,13 @@ func TestMemoryOfManyKeys(t *testing.T) {
 	})
 	measure("page", fixed+int64(n)*150, func() { read("/buckets/b/entries", "application/json") })
 	measure("delete", fixed+int64(n)*(perKey+150), func() {
-		g.pace(t, "DELETE", "/buckets/b/keys?filter=some.>").hasBody(t, fmt.Sprintf(`{"deleted":%d,"skipped":[]}`+"\n", n))
+		g.doPatiently(t, "DELETE", "/buckets/b/keys?filter=some.>").
+			hasBody(t, fmt.Sprintf(`{"deleted":%d,"skipped":[]}`+"\n", n))
 	})
 }
 
-// pace sends a request that may take minutes.
-func (g *gateway) pace(t testing.TB, method, target string) *answer {
+// doPatiently sends a request that may take minutes.
+func (g *gateway) doPatiently(t testing.TB, method, target string) *answer {
 	t.Helper()
 	s := g.session(t)
 	defer s.conn.Close()
@@ -168,7 +182,8 @@ func (g *gateway) pace(t testing.TB, method, target string) *answer {
 	return s.do(t, method, target, nil).is(t, 200)
 }
 
-// watchHeap looks now and then at what the last collection found in use, and tells the most that it saw.
+// watchHeap looks every 5 ms at how much of the heap the last collection found in use. peak has the
+// most that it saw.
 func watchHeap() (peak *atomic.Int64, stop func()) {
 	peak = &atomic.Int64{}
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
@@ -190,7 +205,8 @@ func watchHeap() (peak *atomic.Int64, stop func()) {
 	return peak, func() { close(end); <-done }
 }
 
-// resident is the process's resident size in MiB, where the system tells.
+// resident returns the resident size of the process in MiB, or 0 where the system does not report
+// it.
 func resident() int {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

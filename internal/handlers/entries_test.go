@@ -11,15 +11,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// How a value is told in JSON: in exactly one of value, text and base64.
-func TestValuesInJSON(t *testing.T) {
+// An entry in JSON has its value in exactly one of the members value, text and base64.
+func TestValueHasOneFormInJSON(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
 	binary := "\xff\x00\xfe"
 	for i, tc := range []struct {
 		value, mediaType string
-		byType, asJSON   string // the member with the value, as it is written
+		byType, inJSON   string // the member that has the value, as it is written
 	}{
 		{`{"qty":2}`, "application/json", `"value":{"qty":2}`, `"value":{"qty":2}`},
 		{`{"qty":2}`, "application/json; charset=utf-8", `"value":{"qty":2}`, `"value":{"qty":2}`},
@@ -30,16 +30,20 @@ func TestValuesInJSON(t *testing.T) {
 		{`null`, "application/json", `"value":null`, `"value":null`},
 		{`"s"`, "application/json", `"value":"s"`, `"value":"s"`},
 		{`[]`, "application/json", `"value":[]`, `"value":[]`},
-		// Numbers come as they were written.
+		// Numbers are kept as they were written.
 		{`1e400`, "application/json", `"value":1e400`, `"value":1e400`},
-		{`12345678901234567890`, "application/json", `"value":12345678901234567890`, `"value":12345678901234567890`},
-		{`[0.10,-0,1E+2,1.0]`, "application/json", `"value":[0.10,-0,1E+2,1.0]`, `"value":[0.10,-0,1E+2,1.0]`},
-		// So do members of the same name, escapes and the order of members.
-		{`{"b":1,"a":2,"b":3}`, "application/json", `"value":{"b":1,"a":2,"b":3}`, `"value":{"b":1,"a":2,"b":3}`},
+		{`12345678901234567890`, "application/json", `"value":12345678901234567890`,
+			`"value":12345678901234567890`},
+		{`[0.10,-0,1E+2,1.0]`, "application/json", `"value":[0.10,-0,1E+2,1.0]`,
+			`"value":[0.10,-0,1E+2,1.0]`},
+		// So are members of the same name, escapes, and the order of members.
+		{`{"b":1,"a":2,"b":3}`, "application/json", `"value":{"b":1,"a":2,"b":3}`,
+			`"value":{"b":1,"a":2,"b":3}`},
 		{`"\u003c\/é"`, "application/json", `"value":"\u003c\/é"`, `"value":"\u003c\/é"`},
 		{`{"a":"<&>"}`, "application/json", `"value":{"a":"<&>"}`, `"value":{"a":"<&>"}`},
-		// White space does not: a line is a line.
-		{" {\r\n \"a\" : [ 1 , 2 ] }\n", "application/json", `"value":{"a":[1,2]}`, `"value":{"a":[1,2]}`},
+		// White space is not, since an entry must fit into one line.
+		{" {\r\n \"a\" : [ 1 , 2 ] }\n", "application/json", `"value":{"a":[1,2]}`,
+			`"value":{"a":[1,2]}`},
 		{`{"broken"`, "application/json", `"text":"{\"broken\""`, `"text":"{\"broken\""`},
 		{``, "application/json", `"text":""`, `"text":""`},
 		{``, "", `"text":""`, `"text":""`},
@@ -59,11 +63,14 @@ func TestValuesInJSON(t *testing.T) {
 		}
 		g.do(t, "PUT", "/buckets/shop/keys/"+key, tc.value, header...).is(t, 200)
 		exact := `"base64":"` + base64.StdEncoding.EncodeToString([]byte(tc.value)) + `"`
-		for query, want := range map[string]string{"": tc.byType, "?values=json": tc.asJSON, "?values=base64": exact, "?values=none": ""} {
+		for query, want := range map[string]string{
+			"": tc.byType, "?values=json": tc.inJSON, "?values=base64": exact, "?values=none": "",
+		} {
 			for _, place := range []string{"entries", "history"} {
 				a := g.get(t, "/buckets/shop/"+place+"/"+key+query).is(t, 200)
 				if !strings.Contains(string(a.body), want) {
-					t.Errorf("%s: of %.40q as %q: %.300s, want %s", a.request, tc.value, tc.mediaType, a.body, want)
+					t.Errorf("%s: of %.40q as %q: %.300s, want %s",
+						a.request, tc.value, tc.mediaType, a.body, want)
 				}
 				entry := a.object(t)
 				if place == "history" {
@@ -73,7 +80,8 @@ func TestValuesInJSON(t *testing.T) {
 				if fmt.Sprint(entry["size"]) != fmt.Sprint(len(tc.value)) {
 					t.Errorf("%s: size %v, want %d", a.request, entry["size"], len(tc.value))
 				}
-				if tc.mediaType != "" && entry["content_type"] != tc.mediaType || tc.mediaType == "" && entry["content_type"] != nil {
+				if tc.mediaType != "" && entry["content_type"] != tc.mediaType ||
+					tc.mediaType == "" && entry["content_type"] != nil {
 					t.Errorf("%s: content_type %v", a.request, entry["content_type"])
 				}
 			}
@@ -85,6 +93,8 @@ func TestValuesInJSON(t *testing.T) {
 	}
 }
 
+// wantOneForm checks that an entry has its value in exactly one form, or in none if it is not
+// wanted.
 func (g *gateway) wantOneForm(t *testing.T, a *answer, entry map[string]any, want bool) {
 	t.Helper()
 	forms := 0
@@ -98,29 +108,35 @@ func (g *gateway) wantOneForm(t *testing.T, a *answer, entry map[string]any, wan
 	}
 }
 
-func TestEntry(t *testing.T) {
+func TestEntryHasValueAndMetadata(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
-	g.do(t, "PUT", "/buckets/shop/keys/a%2F.b", `{"qty":2}`, jsonType, "Content-Encoding: x-mine").is(t, 200)
+	g.do(t, "PUT", "/buckets/shop/keys/a%2F.b", `{"qty":2}`, jsonType, "Content-Encoding: x-mine").
+		is(t, 200)
 	native, err := kv.Get(t.Context(), "a/.b")
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := g.get(t, "/buckets/shop/entries/a%2F.b").is(t, 200).has(t, "Content-Type", "application/json").has(t, "KV-Revision", fmt.Sprint(native.Revision()))
-	want := fmt.Sprintf(`{"bucket":"shop","key":"a/.b","revision":%d,"epoch":%q,"operation":"put","created":%q,"size":9,`+
-		`"content_type":"application/json","content_encoding":"x-mine","base64":"eyJxdHkiOjJ9"}`+"\n",
+	a := g.get(t, "/buckets/shop/entries/a%2F.b").is(t, 200).
+		has(t, "Content-Type", "application/json").
+		has(t, "KV-Revision", fmt.Sprint(native.Revision()))
+	want := fmt.Sprintf(`{"bucket":"shop","key":"a/.b","revision":%d,"epoch":%q,`+
+		`"operation":"put","created":%q,"size":9,`+
+		`"content_type":"application/json","content_encoding":"x-mine","base64":"eyJxdHkiOjJ9"}`+
+		"\n",
 		native.Revision(), g.epochOf(t, "shop"), native.Created().UTC().Format(time.RFC3339Nano))
 	a.hasBody(t, want)
-	// A value is not sniffed out of its JSON either.
-	a.has(t, "X-Content-Type-Options", "nosniff").has(t, "Cache-Control", "private, no-cache, no-transform")
+	// Browsers must not sniff the JSON of a value, either.
+	a.has(t, "X-Content-Type-Options", "nosniff").
+		has(t, "Cache-Control", "private, no-cache, no-transform")
 	raw := g.get(t, "/buckets/shop/keys/a%2F.b").is(t, 200)
 	for _, name := range []string{"ETag", "KV-Created", "Last-Modified", "KV-Consistency"} {
 		a.has(t, name, raw.header.Get(name))
 	}
 }
 
-func TestHistory(t *testing.T) {
+func TestHistoryEqualsTheNativeOne(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -128,9 +144,7 @@ func TestHistory(t *testing.T) {
 	put(t, kv, "a", "1")
 	put(t, kv, "other", "x")
 	g.do(t, "PUT", "/buckets/shop/keys/a", `{"n":2}`, jsonType).is(t, 200)
-	if err := kv.Delete(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "a")
 	put(t, kv, "a", "4")
 	entries := func(target string) []map[string]any {
 		t.Helper()
@@ -149,28 +163,35 @@ func TestHistory(t *testing.T) {
 		}
 		for i, entry := range found {
 			native := natively[i]
-			operation := map[jetstream.KeyValueOp]string{jetstream.KeyValuePut: "put", jetstream.KeyValueDelete: "delete", jetstream.KeyValuePurge: "purge"}[native.Operation()]
-			if entry["key"] != "a" || entry["revision"] != number(native.Revision()) || entry["operation"] != operation ||
-				entry["size"] != json.Number(fmt.Sprint(len(native.Value()))) || entry["created"] != native.Created().UTC().Format(time.RFC3339Nano) {
+			operation := map[jetstream.KeyValueOp]string{
+				jetstream.KeyValuePut: "put", jetstream.KeyValueDelete: "delete",
+				jetstream.KeyValuePurge: "purge",
+			}[native.Operation()]
+			if entry["key"] != "a" || entry["revision"] != number(native.Revision()) ||
+				entry["operation"] != operation ||
+				entry["size"] != json.Number(fmt.Sprint(len(native.Value()))) ||
+				entry["created"] != native.Created().UTC().Format(time.RFC3339Nano) {
 				t.Errorf("history%s: %v, natively %v", query, entry, native)
 			}
-			g.wantOneForm(t, &answer{request: query}, entry, operation == "put" && query != "?values=none")
+			g.wantOneForm(t, &answer{request: query}, entry, operation == "put" &&
+				query != "?values=none")
 		}
 	}
-	if found := entries("/buckets/shop/history/a"); found[0]["text"] != "1" || found[1]["value"] == nil || found[3]["text"] != "4" {
+	if found := entries("/buckets/shop/history/a"); found[0]["text"] != "1" ||
+		found[1]["value"] == nil || found[3]["text"] != "4" {
 		t.Errorf("history %v", found)
 	}
 
-	if err := kv.Purge(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
-	if found := entries("/buckets/shop/history/a"); len(found) != 1 || found[0]["operation"] != "purge" {
+	purgeKey(t, kv, "a")
+	if found := entries("/buckets/shop/history/a"); len(found) != 1 ||
+		found[0]["operation"] != "purge" {
 		t.Errorf("after a purge: %v", found)
 	}
 	for i := range 12 {
 		put(t, kv, "many", fmt.Sprint(i))
 	}
-	if found := entries("/buckets/shop/history/many"); len(found) != 10 || found[0]["text"] != "2" || found[9]["text"] != "11" {
+	if found := entries("/buckets/shop/history/many"); len(found) != 10 ||
+		found[0]["text"] != "2" || found[9]["text"] != "11" {
 		t.Errorf("of 12 in a bucket that keeps 10: %v", found)
 	}
 	g.get(t, "/buckets/shop/history/a?revision=1").problem(t, 400, "unknown-parameter")

@@ -7,16 +7,19 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A value whose time is over, in a bucket where the server leaves a marker of it.
-func TestExpiredEntry(t *testing.T) {
+// The server leaves a marker where a value has expired.
+func TestExpiredEntryIs404(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", LimitMarkerTTL: time.Hour})
-	if _, err := kv.Create(t.Context(), "a", []byte("v"), jetstream.KeyTTL(time.Second)); err != nil {
+	_, err := kv.Create(t.Context(), "a", []byte("v"), jetstream.KeyTTL(time.Second))
+	if err != nil {
 		t.Fatal(err)
 	}
 	g.get(t, "/buckets/shop/keys/a").is(t, 200)
-	eventually(t, "the value expires", func() bool { return g.get(t, "/buckets/shop/keys/a").status == 404 })
+	eventually(t, "the value expires", func() bool {
+		return g.get(t, "/buckets/shop/keys/a").status == 404
+	})
 	a := g.get(t, "/buckets/shop/keys/a")
 	document := a.problem(t, 404, "key-deleted")
 	a.has(t, "KV-Operation", "expire")
@@ -36,7 +39,8 @@ func TestExpiringEntrySaysWhen(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	own := g.bucket(t, jetstream.KeyValueConfig{Bucket: "own", LimitMarkerTTL: time.Hour})
-	if _, err := own.Create(t.Context(), "a", []byte("v"), jetstream.KeyTTL(10*time.Minute)); err != nil {
+	_, err := own.Create(t.Context(), "a", []byte("v"), jetstream.KeyTTL(10*time.Minute))
+	if err != nil {
 		t.Fatal(err)
 	}
 	put(t, g.bucket(t, jetstream.KeyValueConfig{Bucket: "all", TTL: 10 * time.Minute}), "a", "v")
@@ -48,12 +52,15 @@ func TestExpiringEntrySaysWhen(t *testing.T) {
 		}
 		expires, err := time.Parse(time.RFC3339Nano, a.header.Get("KV-Expires"))
 		if err != nil || expires.Sub(created) != 10*time.Minute {
-			t.Errorf("%s: created %s, KV-Expires %q, want 10m later", bucket, created, a.header.Get("KV-Expires"))
+			t.Errorf("%s: created %s, KV-Expires %q, want 10m later",
+				bucket, created, a.header.Get("KV-Expires"))
 		}
-		if ttl, err := time.ParseDuration(a.header.Get("KV-TTL")); err != nil || ttl <= 9*time.Minute || ttl > 10*time.Minute {
+		if ttl, err := time.ParseDuration(a.header.Get("KV-TTL")); err != nil ||
+			ttl <= 9*time.Minute || ttl > 10*time.Minute {
 			t.Errorf("%s: KV-TTL %q, want a little less than 10m", bucket, a.header.Get("KV-TTL"))
 		}
-		if entry := g.get(t, "/buckets/"+bucket+"/entries/a").is(t, 200).object(t); entry["expires"] == nil {
+		entry := g.get(t, "/buckets/"+bucket+"/entries/a").is(t, 200).object(t)
+		if entry["expires"] == nil {
 			t.Errorf("%s: entry without expires: %v", bucket, entry)
 		}
 	}

@@ -11,9 +11,9 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// What the tests in package handlers_test look at beside HTTP.
+// This file shows the tests of package handlers_test what they cannot see over HTTP.
 
-// ProblemStatuses is the status of every problem code.
+// ProblemStatuses returns the status of every problem code.
 func ProblemStatuses() map[string]int {
 	statuses := make(map[string]int)
 	for _, kind := range problemKinds {
@@ -22,13 +22,13 @@ func ProblemStatuses() map[string]int {
 	return statuses
 }
 
-// ProblemFor is the code and the detail by which clients are told of an error.
+// ProblemFor returns the code and the detail with which clients are told about an error.
 func ProblemFor(err error) (code, detail string) {
 	p := problemOf(err)
 	return p.code, p.detail
 }
 
-// ReadAll reads a body of a declared length.
+// ReadAll reads the body of a request that declares a length.
 func ReadAll(in io.Reader, declared int64) ([]byte, error) {
 	r := httptest.NewRequest(http.MethodPut, "/", in)
 	body := newBodyBounds(bound.NewSet(), BodyTimes{}).open(httptest.NewRecorder(), r)
@@ -36,8 +36,9 @@ func ReadAll(in io.Reader, declared int64) ([]byte, error) {
 	return body.all(declared, 1<<40)
 }
 
-// BodyReader answers with how many bytes of a request's body it could read, and why it stopped if not
-// at the end. It pauses after each read.
+// BodyReader is a handler that reads the body of a request and pauses after each read. It answers
+// with the number of bytes that it could read. The header Stopped has the code of the problem that
+// stopped it, if it did not come to the end.
 func BodyReader(pause time.Duration) http.Handler {
 	bounds := newBodyBounds(bound.NewSet(), BodyTimes{})
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -54,7 +55,8 @@ func BodyReader(pause time.Duration) http.Handler {
 			if err != nil {
 				w.Header().Set("Stopped", problemOf(bodyError(err, "")).code)
 				fmt.Fprint(w, total)
-				drain(w, r.Body) // a client that is still sending is to hear of it
+				// A client that is still sending must get the answer.
+				drain(w, r.Body)
 				return
 			}
 			time.Sleep(pause)
@@ -62,7 +64,7 @@ func BodyReader(pause time.Duration) http.Handler {
 	})
 }
 
-// Routes are "METHOD path" of every route, the path as in the contract.
+// Routes returns "METHOD path" for every route, with the path as in the contract.
 func Routes() []string {
 	var routes []string
 	for _, r := range new(Server).routes() {
@@ -71,36 +73,40 @@ func Routes() []string {
 	return routes
 }
 
-// ParseTags reads a list of entity tags; reason says what is wrong with it.
+// ParseTags parses a list of entity tags. reason says what is wrong with it; it is empty if nothing
+// is.
 func ParseTags(value string, strict bool) (c kvclient.Condition, reason string) {
 	return parseTags(value, strict)
 }
 
-// ETag writes an entity tag.
+// ETag formats a position as an entity tag.
 func ETag(p kvclient.Position) string { return etag(p) }
 
-// ParseRange reads the value of a Range header.
+// ParseRange parses a Range header for a value of that size. ok reports whether it selects one part
+// of the value.
 func ParseRange(value string, size int) (start, end int, ok bool, err error) {
 	part, ok, err := parseRange(value, size)
 	return part.start, part.end, ok, err
 }
 
-// Cursor writes a cursor.
+// Cursor formats a cursor of a list that continues behind a name.
 func Cursor(listing uint64, after string) string { return cursor{listing, after}.String() }
 
-// ParseCursor reads a cursor.
-func ParseCursor(s string, listing uint64) (after string, err error) { return parseCursor(s, listing) }
+// ParseCursor parses a cursor of that list and returns the name behind which to continue.
+func ParseCursor(s string, listing uint64) (after string, err error) {
+	return parseCursor(s, listing)
+}
 
-// Negotiate chooses among media types by the Accept header.
+// Negotiate chooses one of the offered media types by the Accept header.
 func Negotiate(accept string, offers ...string) (string, error) {
 	return negotiate(http.Header{"Accept": {accept}}, offers...)
 }
 
-// ParseImportLine reads a line of an import, and returns its key and value.
+// ParseImportLine parses a line of an import and returns its key and value.
 func ParseImportLine(line []byte) (key string, value []byte, err error) {
 	parsed, err := parseImportLine(line)
 	return parsed.entry.Key.String(), parsed.entry.Value, err
 }
 
-// ImportMembers are the members that a line of an import may have.
+// ImportMembers lists the members that a line of an import may have.
 var ImportMembers = importMembers

@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"kvgateway/api"
 )
 
+// shortTimeout lets requests to NATS fail early.
 func shortTimeout(s *setup) { s.client.RequestTimeout = 200 * time.Millisecond }
 
-// warm makes the gateway know the bucket, so that the next request is the one that meets the fault.
+// warm starts a gateway that knows the bucket "shop", so that the next request is the one that
+// meets the fault.
 func warm(t testing.TB, configure ...func(*setup)) (*gateway, jetstream.KeyValue) {
 	t.Helper()
 	g := start(t, configure...)
@@ -26,11 +26,11 @@ func warm(t testing.TB, configure ...func(*setup)) (*gateway, jetstream.KeyValue
 	return g, kv
 }
 
+// problemsByFault produce those problems for which a fault is needed, by their codes.
 var problemsByFault = map[string]func(t *testing.T) *answer{
 	"nats-unavailable": func(t *testing.T) *answer {
 		g, _ := warm(t)
-		g.wire.stop()
-		eventually(t, "the gateway notices", func() bool { return !g.client.Connected() }) // what is under way until then is 504
+		g.stopNATS(t)
 		return g.do(t, "PUT", "/buckets/shop/keys/a", "v")
 	},
 	"timeout": func(t *testing.T) *answer {
@@ -51,12 +51,15 @@ var problemsByFault = map[string]func(t *testing.T) *answer{
 	"overloaded": func(t *testing.T) *answer {
 		g, _ := warm(t, shortTimeout)
 		a := g.crowd(t, 60)
-		eventually(t, "there is room again", func() bool { return g.get(t, "/buckets/shop/keys").status == 200 })
+		eventually(t, "there is room again", func() bool {
+			return g.get(t, "/buckets/shop/keys").status == 200
+		})
 		return a
 	},
 }
 
-// outrun has another writer be faster than the gateway, at most so many times: just before each of its writes of the key.
+// outrun calls write just before the gateway sends its next write of the key, up to times times, so
+// that another writer is always faster. The result counts the writes that the gateway sent.
 func (g *gateway) outrun(t testing.TB, key string, times int, write func()) *atomic.Int64 {
 	t.Helper()
 	var tries atomic.Int64
@@ -69,8 +72,8 @@ func (g *gateway) outrun(t testing.TB, key string, times int, write func()) *ato
 	return &tries
 }
 
-// crowd starts many more listings than may run at once, none of which gets anything to read, and returns an answer that tells
-// of the crowd.
+// crowd starts many more listings than may run at once. None of them gets anything to read. It
+// returns an answer that was refused for the crowd, if there is one.
 func (g *gateway) crowd(t testing.TB, listings int) *answer {
 	t.Helper()
 	g.wire.swallow("CONSUMER.MSG.NEXT.KV_shop")
@@ -88,16 +91,12 @@ func (g *gateway) crowd(t testing.TB, listings int) *answer {
 	return last
 }
 
-// While NATS is away nothing waits and nothing is kept for later.
-func TestNATSAway(t *testing.T) {
+// While NATS is away, no request waits and none is kept for later.
+func TestNATSAwayIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	g.wire.stop()
-	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() })
+	doc := contract(t)
+	g.stopNATS(t)
 	for template, item := range doc.Paths.Map() {
 		for method := range item.Operations() {
 			if !strings.HasPrefix(template, "/buckets") {
@@ -107,11 +106,12 @@ func TestNATSAway(t *testing.T) {
 			var header []string
 			var body any
 			if method == "PATCH" {
-				body, header = `{"history":5}`, []string{"Content-Type: application/merge-patch+json"}
+				body, header = `{"history":5}`, []string{mergeType}
 			} else if method == "POST" && strings.HasSuffix(template, "/entries") {
 				body, header = `{"key":"a","text":"applied later"}`, []string{lineType}
 			} else if method == "POST" {
-				body, header = `{"operations":[{"op":"put","key":"a","text":"applied later"}]}`, []string{"Content-Type: application/json"}
+				body, header = `{"operations":[{"op":"put","key":"a","text":"applied later"}]}`,
+					[]string{jsonType}
 			} else if method == "PUT" && template != "/buckets/{bucket}" {
 				body = "applied later behind the caller's back"
 			} else if method == "DELETE" && template == "/buckets/{bucket}/keys" {
@@ -124,16 +124,19 @@ func TestNATSAway(t *testing.T) {
 		}
 	}
 	g.get(t, "/buckets/never-seen/keys/a").problem(t, 503, "nats-unavailable")
-	g.do(t, "PUT", "/buckets/shop/keys/a", "applied later", "If-None-Match: *").problem(t, 503, "nats-unavailable")
-	g.do(t, "PUT", "/buckets/shop/keys/a", "applied later", "If-Match: *").problem(t, 503, "nats-unavailable")
+	g.do(t, "PUT", "/buckets/shop/keys/a", "applied later", "If-None-Match: *").
+		problem(t, 503, "nats-unavailable")
+	g.do(t, "PUT", "/buckets/shop/keys/a", "applied later", "If-Match: *").
+		problem(t, 503, "nats-unavailable")
 	g.get(t, "/readyz").problem(t, 503, "nats-unavailable")
 	g.get(t, "/healthz").is(t, 200)
 	g.get(t, "/version").is(t, 200)
 	g.get(t, "/openapi.json").is(t, 200)
 
-	g.wire.restart(t)
-	eventually(t, "the gateway finds its server again", func() bool { return g.get(t, "/readyz").status == 200 })
-	eventually(t, "listings work again", func() bool { return g.get(t, "/buckets/shop/keys").status == 200 })
+	g.restartNATS(t)
+	eventually(t, "listings work again", func() bool {
+		return g.get(t, "/buckets/shop/keys").status == 200
+	})
 	g.get(t, "/buckets/shop/keys/a").is(t, 200).hasBody(t, "v").has(t, "KV-Revision", "1")
 	js := native(t, g.wire)
 	kv, err := js.KeyValue(t.Context(), "shop")
@@ -145,17 +148,18 @@ func TestNATSAway(t *testing.T) {
 	}
 }
 
-// A missing bucket and a server that is away are told apart at once: within 100 ms, of the best of some tries on a busy machine.
-func TestMissingBucketIsToldApartAtOnce(t *testing.T) {
+// A missing bucket and a server that is away get different answers at once: within 100 ms, in the
+// best of several tries, since the machine may be busy.
+func TestMissingBucketIsDistinguishedAtOnce(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
 	fastest := func(what string, request func()) {
 		t.Helper()
 		best := time.Hour
 		for range 10 {
-			begin := time.Now()
+			began := time.Now()
 			request()
-			best = min(best, time.Since(begin))
+			best = min(best, time.Since(began))
 		}
 		if best > 100*time.Millisecond {
 			t.Errorf("%s takes %s at best", what, best)
@@ -168,22 +172,19 @@ func TestMissingBucketIsToldApartAtOnce(t *testing.T) {
 	fastest("a bucket deleted natively", func() {
 		g.bucket(t, jetstream.KeyValueConfig{Bucket: "brief"})
 		g.do(t, "PUT", "/buckets/brief/keys/a", "v").is(t, 200)
-		if err := g.js.DeleteKeyValue(t.Context(), "brief"); err != nil {
-			t.Fatal(err)
-		}
+		g.deleteBucket(t, "brief")
 		g.do(t, "PUT", "/buckets/brief/keys/a", "v").problem(t, 404, "bucket-not-found")
 		g.get(t, "/buckets/brief/keys/a").problem(t, 404, "bucket-not-found")
 	})
-	g.wire.stop()
-	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() }) // what is under way until then is 504
+	g.stopNATS(t)
 	fastest("a server that is away", func() {
 		g.get(t, "/buckets/shop/keys/a").problem(t, 503, "nats-unavailable")
 		g.do(t, "PUT", "/buckets/shop/keys/a", "v").problem(t, 503, "nats-unavailable")
 	})
 }
 
-// The acknowledgement does not come, and the write is there all the same.
-func TestOutcomeUnknown(t *testing.T) {
+// The acknowledgement does not come, and yet the write is stored.
+func TestLostAcknowledgementIsOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		method, target, body string
@@ -194,16 +195,19 @@ func TestOutcomeUnknown(t *testing.T) {
 		{"PUT", "/buckets/shop/keys/a", "new", []string{`If-Match: "1"`}},
 		{"PUT", "/buckets/made", "", nil},
 		{"PUT", "/buckets/shop/keys/a", "new", []string{"Idempotency-Key: k", `If-Match: "1"`}},
-		{"PATCH", "/buckets/shop/keys/json", `{"n":2}`, []string{"Content-Type: application/merge-patch+json"}},
-		{"PATCH", "/buckets/shop", `{"description":"new"}`, []string{"Content-Type: application/json"}},
+		{"PATCH", "/buckets/shop/keys/json", `{"n":2}`, []string{mergeType}},
+		{"PATCH", "/buckets/shop", `{"description":"new"}`, []string{jsonType}},
 		{"DELETE", "/buckets/shop", "", nil},
 	} {
 		t.Run(fmt.Sprint(tc.method, tc.target, tc.header), func(t *testing.T) {
 			t.Parallel()
 			g, kv := warm(t, shortTimeout)
 			put(t, kv, "json", `{"n":1}`)
-			g.wire.onSending(func(data []byte) { // from the write on, but not what is read before it
-				for _, write := range []string{"HPUB $KV.", "PUB $KV.", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.DELETE"} {
+			// Answers are held back from the write on, but not for what is read before it.
+			g.wire.onSending(func(data []byte) {
+				for _, write := range []string{
+					"HPUB $KV.", "PUB $KV.", "STREAM.CREATE", "STREAM.UPDATE", "STREAM.DELETE",
+				} {
 					if bytes.Contains(data, []byte(write)) {
 						g.wire.hold()
 					}
@@ -214,8 +218,8 @@ func TestOutcomeUnknown(t *testing.T) {
 	}
 }
 
-// Where the bucket could not even be looked up, the write was certainly not sent.
-func TestWriteToABucketThatIsNotLookedUp(t *testing.T) {
+// If the bucket could not even be looked up, the write was certainly not sent.
+func TestWriteBeforeTheBucketIsKnownIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ method, target string }{
 		{"PUT", "/buckets/shop/keys/a"},
@@ -230,22 +234,25 @@ func TestWriteToABucketThatIsNotLookedUp(t *testing.T) {
 			g := start(t, shortTimeout)
 			g.shop(t)
 			g.wire.hold()
-			g.do(t, tc.method, tc.target, "").has(t, "Retry-After", "1").problem(t, 503, "nats-unavailable")
+			g.do(t, tc.method, tc.target, "").has(t, "Retry-After", "1").
+				problem(t, 503, "nats-unavailable")
 		})
 	}
 }
 
-func TestContention(t *testing.T) {
+func TestContentionEndsAfterEightTries(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ method, query, header string }{
-		{"PUT", "", "If-Match: *"}, {"PUT", "", `If-None-Match: "999"`}, {"DELETE", "", "X: y"}, {"DELETE", "?purge=true", "If-Match: *"},
+		{"PUT", "", "If-Match: *"}, {"PUT", "", `If-None-Match: "999"`}, {"DELETE", "", "X: y"},
+		{"DELETE", "?purge=true", "If-Match: *"},
 	} {
 		for _, times := range []int{1, 7, 1000} {
 			t.Run(fmt.Sprintf("%s %s/%d", tc.method, tc.header, times), func(t *testing.T) {
 				t.Parallel()
 				g, kv := warm(t)
 				tries := g.outrun(t, "a", times, func() { put(t, kv, "a", "faster") })
-				a := g.do(t, tc.method, "/buckets/shop/keys/a"+tc.query, bodyFor(tc.method), tc.header)
+				a := g.do(t, tc.method, "/buckets/shop/keys/a"+tc.query, bodyFor(tc.method),
+					tc.header)
 				if times < 8 {
 					a.is(t, 200)
 					return
@@ -260,13 +267,11 @@ func TestContention(t *testing.T) {
 	}
 }
 
-// A marker that comes and goes under a creation.
-func TestCreationOutrun(t *testing.T) {
+// Another writer stores and deletes values between the steps of a creation.
+func TestCreationSurvivesMarkersThatComeAndGo(t *testing.T) {
 	t.Parallel()
 	g, kv := warm(t)
-	if err := kv.Delete(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "a")
 	anew := func() {
 		put(t, kv, "a", "brief")
 		if err := kv.Delete(t.Context(), "a"); err != nil {
@@ -282,8 +287,9 @@ func TestCreationOutrun(t *testing.T) {
 	wantNative(t, kv, "b", "faster")
 }
 
-// Compare-and-set over HTTP and natively, on one counter: no increment is lost.
-func TestCompareAndSetBetweenHTTPAndNative(t *testing.T) {
+// HTTP clients and native ones increment one counter with compare-and-set, and no increment is
+// lost.
+func TestCompareAndSetLosesNoIncrement(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -294,7 +300,8 @@ func TestCompareAndSetBetweenHTTPAndNative(t *testing.T) {
 		workers.Go(func() {
 			for done := 0; done < each; {
 				a := g.get(t, "/buckets/shop/keys/n").is(t, 200)
-				if b := g.do(t, "PUT", "/buckets/shop/keys/n", increment(string(a.body)), "If-Match: "+a.tag()); b.status == 200 {
+				if b := g.do(t, "PUT", "/buckets/shop/keys/n", increment(string(a.body)),
+					"If-Match: "+a.tag()); b.status == 200 {
 					done++
 				} else {
 					b.problem(t, 412, "revision-mismatch")
@@ -308,7 +315,8 @@ func TestCompareAndSetBetweenHTTPAndNative(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if _, err := kv.Update(t.Context(), "n", []byte(increment(string(entry.Value()))), entry.Revision()); err == nil {
+				if _, err := kv.Update(t.Context(), "n", []byte(increment(string(entry.Value()))),
+					entry.Revision()); err == nil {
 					done++
 				}
 			}
@@ -318,6 +326,7 @@ func TestCompareAndSetBetweenHTTPAndNative(t *testing.T) {
 	wantNative(t, kv, "n", fmt.Sprint(6*each))
 }
 
+// increment returns the number that follows the one in the text.
 func increment(s string) string {
 	var n int
 	fmt.Sscan(s, &n)

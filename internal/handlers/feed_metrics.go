@@ -6,18 +6,27 @@ import (
 	"kvgateway/internal/feed"
 )
 
-// feedMetrics tell what the hub of the feeds counts, as it is when it is asked.
+// feedMetrics exports what the hub of the feeds counts, at the time of the scrape.
 type feedMetrics struct{ hub *feed.Hub }
 
+// The metrics of the feeds of all buckets together.
 var (
-	descFeeds         = prometheus.NewDesc("kvgw_feeds", "Buckets that are followed: one consumer each.", nil, nil)
-	descLogBytes      = prometheus.NewDesc("kvgw_feed_log_bytes", "Bytes of the recent changes that feeds hold.", nil, nil)
-	descSubscriptions = prometheus.NewDesc("kvgw_subscriptions", "Streams and long polls that follow a feed now.", nil, nil)
-	descChanges       = prometheus.NewDesc("kvgw_feed_changes_total", "Changes that feeds have read from NATS.", nil, nil)
-	descRestarts      = prometheus.NewDesc("kvgw_feed_restarts_total", "Times that a feed lost its source.", nil, nil)
-	descSnapshots     = prometheus.NewDesc("kvgw_snapshots_total", "Snapshots and replays read from NATS, each for all that shared it.", nil, nil)
-	descSlow          = prometheus.NewDesc("kvgw_subscriptions_slow_total", "Subscriptions that were ended since they could not be caught up.", nil, nil)
-	descResets        = prometheus.NewDesc("kvgw_resets_total", "Subscriptions that were reset, by reason.", []string{"reason"}, nil)
+	descFeeds = prometheus.NewDesc("kvgw_feeds",
+		"Buckets that are followed, with one consumer each.", nil, nil)
+	descLogBytes = prometheus.NewDesc("kvgw_feed_log_bytes",
+		"Bytes of the recent changes that feeds hold.", nil, nil)
+	descSubscriptions = prometheus.NewDesc("kvgw_subscriptions",
+		"Streams and long polls that follow a feed now.", nil, nil)
+	descChanges = prometheus.NewDesc("kvgw_feed_changes_total",
+		"Changes that feeds have read from NATS.", nil, nil)
+	descRestarts = prometheus.NewDesc("kvgw_feed_restarts_total",
+		"Times that a feed lost its source.", nil, nil)
+	descSnapshots = prometheus.NewDesc("kvgw_snapshots_total",
+		"Snapshots and replays read from NATS, each for all streams that share it.", nil, nil)
+	descSlow = prometheus.NewDesc("kvgw_subscriptions_slow_total",
+		"Subscriptions that were ended because they could not catch up.", nil, nil)
+	descResets = prometheus.NewDesc("kvgw_resets_total",
+		"Subscriptions that were reset, by reason.", []string{"reason"}, nil)
 )
 
 // Describe implements [prometheus.Collector].
@@ -29,7 +38,8 @@ func (m feedMetrics) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value)
 	}
 	counter := func(desc *prometheus.Desc, value uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(desc, prometheus.CounterValue, float64(value), labels...)
+		kind := prometheus.CounterValue
+		ch <- prometheus.MustNewConstMetric(desc, kind, float64(value), labels...)
 	}
 	feeds, bytes := m.hub.Size()
 	stats := m.hub.Stats()

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// The limits hold wherever filters are taken: one route that forgot them would be enough for an
-// attacker to keep the lock of a stream for half a minute.
+// The limits hold wherever filters are accepted. A single route without them would be enough for an
+// attacker to keep a stream's lock for half a minute.
 func TestFilterTokensAreBoundedOnEveryRoute(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -19,7 +19,8 @@ func TestFilterTokensAreBoundedOnEveryRoute(t *testing.T) {
 	for _, filters := range []string{"filter=" + deep, many, many + "&filter=" + deep} {
 		for _, target := range []string{
 			"GET /buckets/shop/keys?", "GET /buckets/shop/entries?", "GET /buckets/shop/markers?",
-			"GET /buckets/shop/watch?", "DELETE /buckets/shop/keys?", "DELETE /buckets/shop/markers?",
+			"GET /buckets/shop/watch?", "DELETE /buckets/shop/keys?",
+			"DELETE /buckets/shop/markers?",
 			"DELETE /buckets/shop/keys?dry_run=true&", "GET /buckets/shop/entries?key=a&",
 		} {
 			method, path, _ := strings.Cut(target, " ")
@@ -47,6 +48,7 @@ func TestLongestKeyIsAFilter(t *testing.T) {
 	g.get(t, "/buckets/shop/keys?prefix="+key).is(t, 200)
 }
 
+// numbered returns copies of a text, each with a number behind it.
 func numbered(s string, count int) []string {
 	all := make([]string, count)
 	for i := range all {

@@ -7,17 +7,18 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"kvgateway/api"
 )
 
-// A mirror nobody told the gateway of answers direct gets of its origin too, and may be behind.
+// A mirror that the gateway does not know of answers direct gets of its origin too, and may be
+// behind it.
 func TestLeaderReadsAreNotAnsweredByAMirror(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
 	for i := range 3 {
-		g.bucket(t, jetstream.KeyValueConfig{Bucket: fmt.Sprintf("copy%d", i), Mirror: &jetstream.StreamSource{Name: "shop"}})
+		g.bucket(t, jetstream.KeyValueConfig{
+			Bucket: fmt.Sprintf("copy%d", i), Mirror: &jetstream.StreamSource{Name: "shop"},
+		})
 	}
 	for i := range 200 {
 		want := fmt.Sprint(i)
@@ -26,12 +27,14 @@ func TestLeaderReadsAreNotAnsweredByAMirror(t *testing.T) {
 		} else {
 			g.do(t, "PUT", "/buckets/shop/keys/a", want).is(t, 200)
 		}
-		g.get(t, "/buckets/shop/keys/a").is(t, 200).hasBody(t, want).has(t, "KV-Consistency", "leader")
+		g.get(t, "/buckets/shop/keys/a").is(t, 200).hasBody(t, want).
+			has(t, "KV-Consistency", "leader")
 	}
 	eventually(t, "one of the mirrors answers, and the answer says so", func() bool {
-		return g.get(t, "/buckets/shop/keys/a?consistency=any").is(t, 200).header.Get("KV-Consistency") == "any"
+		return g.get(t, "/buckets/shop/keys/a?consistency=any").is(t, 200).
+			header.Get("KV-Consistency") == "any"
 	})
-	// Nor does a mirror's miss count as the leader's.
+	// A miss in a mirror does not count as the leader's, either.
 	for i := range 50 {
 		key := fmt.Sprintf("fresh%d", i)
 		put(t, kv, key, "v")
@@ -40,38 +43,45 @@ func TestLeaderReadsAreNotAnsweredByAMirror(t *testing.T) {
 	}
 }
 
-func TestConsistencyIsToldEachTime(t *testing.T) {
+func TestConsistencyIsReportedEachTime(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	put(t, f.kv, "first", "v")
 	for _, s := range states {
-		p := f.place(t, s)
+		p := f.keyIn(t, s)
 		for _, place := range []string{"keys/", "entries/"} {
-			for _, query := range []string{"", "?consistency=leader", "?consistency=any", "?min_revision=1"} {
+			for _, query := range []string{
+				"", "?consistency=leader", "?consistency=any", "?min_revision=1",
+			} {
 				a := f.get(t, "/buckets/shop/"+place+p.key+query)
 				if got := a.header.Get("KV-Consistency"); got != "leader" {
-					t.Errorf("%s: KV-Consistency %q; the one stream there is has answered", a.request, got)
+					t.Errorf("%s: KV-Consistency %q; the one stream there is has answered",
+						a.request, got)
 				}
 			}
-			for _, query := range []string{"consistency=cached", "consistency=", "consistency=LEADER", "consistency=any&consistency=any"} {
-				f.get(t, "/buckets/shop/"+place+p.key+"?"+query).problem(t, 400, "invalid-parameter")
+			for _, query := range []string{
+				"consistency=cached", "consistency=", "consistency=LEADER",
+				"consistency=any&consistency=any",
+			} {
+				f.get(t, "/buckets/shop/"+place+p.key+"?"+query).
+					problem(t, 400, "invalid-parameter")
 			}
 		}
 	}
 }
 
-// What every answer says stands in the contract for machines too.
+// The contract has the header KV-Consistency that every answer has.
 func TestConsistencyIsInTheContract(t *testing.T) {
 	t.Parallel()
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range []string{"/buckets/{bucket}/keys/{key}", "/buckets/{bucket}/entries/{key}"} {
+	doc := contract(t)
+	for _, path := range []string{
+		"/buckets/{bucket}/keys/{key}", "/buckets/{bucket}/entries/{key}",
+	} {
 		for method, operation := range doc.Paths.Value(path).Operations() {
 			for _, status := range []int{200, 206, 304, 404, 412, 416} {
 				response := operation.Responses.Status(status)
-				if response != nil && (method == "GET" || method == "HEAD") && response.Value.Headers["KV-Consistency"] == nil {
+				if response != nil && (method == "GET" || method == "HEAD") &&
+					response.Value.Headers["KV-Consistency"] == nil {
 					t.Errorf("%s %s: %d without KV-Consistency", method, path, status)
 				}
 			}
@@ -79,15 +89,17 @@ func TestConsistencyIsInTheContract(t *testing.T) {
 	}
 }
 
-func TestMinRevisionThatIsReached(t *testing.T) {
+func TestMinRevisionReachedIsAnswered(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	put(t, f.kv, "first", "v")
 	for _, s := range states {
-		p := f.place(t, s)
+		p := f.keyIn(t, s)
 		last := f.messages(t, "shop")[1]
 		want := map[state]int{never: 404, value: 200, deleted: 404, purged: 404}[s]
-		for _, min := range []string{"0", "1", fmt.Sprint(last), "0-" + f.epoch, fmt.Sprintf("%d-%s", last, f.epoch)} {
+		for _, min := range []string{
+			"0", "1", fmt.Sprint(last), "0-" + f.epoch, fmt.Sprintf("%d-%s", last, f.epoch),
+		} {
 			for _, place := range []string{"keys/", "entries/"} {
 				path := "/buckets/shop/" + place + p.key
 				f.get(t, path+"?min_revision="+min).is(t, want)
@@ -98,11 +110,14 @@ func TestMinRevisionThatIsReached(t *testing.T) {
 	}
 }
 
-func TestMinRevisionThatIsMalformed(t *testing.T) {
+func TestMinRevisionMalformedIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
-	for _, min := range []string{"", "x", "-1", "1-", "1-K", "1-a-b", `"1`, `1"`, `"1-a.b"`, "1.7c0q", "9007199254740992", "1-abcdefghijklmn", "+1", "1.0"} {
+	p := f.keyIn(t, value)
+	for _, min := range []string{
+		"", "x", "-1", "1-", "1-K", "1-a-b", `"1`, `1"`, `"1-a.b"`, "1.7c0q", "9007199254740992",
+		"1-abcdefghijklmn", "+1", "1.0",
+	} {
 		f.get(t, p.path()+"?min_revision="+min).problem(t, 400, "invalid-parameter")
 		document := f.get(t, p.path(), "KV-Min-Revision: "+min).problem(t, 400, "invalid-header")
 		if document["header"] != "KV-Min-Revision" {
@@ -113,11 +128,11 @@ func TestMinRevisionThatIsMalformed(t *testing.T) {
 	f.get(t, p.path(), "KV-Min-Revision: 1", "KV-Min-Revision: 1").problem(t, 400, "invalid-header")
 }
 
-func TestMinRevisionOfAnotherEpoch(t *testing.T) {
+func TestMinRevisionOfAnotherEpochIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, s := range states {
-		p := f.place(t, s)
+		p := f.keyIn(t, s)
 		for _, min := range []string{"0-zzz9", "1-zzz9", "999999-zzz9"} {
 			document := f.get(t, p.path()+"?min_revision="+min).problem(t, 409, "epoch-changed")
 			if document["epoch"] != f.epoch {
@@ -128,13 +143,15 @@ func TestMinRevisionOfAnotherEpoch(t *testing.T) {
 	}
 }
 
-// A reader who knows of a revision waits until a writer has got there, and then sees what that writer wrote.
+// A reader that knows of a revision waits until the bucket has reached it, and then sees what was
+// written with it.
 func TestMinRevisionIsWaitedFor(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
 	for _, tc := range []struct{ name, query, header string }{
-		{"query", "?min_revision=%d", "X: y"}, {"header", "", "KV-Min-Revision: %d"}, {"any", "?consistency=any&min_revision=%d", "X: y"},
+		{"query", "?min_revision=%d", "X: y"}, {"header", "", "KV-Min-Revision: %d"},
+		{"any", "?consistency=any&min_revision=%d", "X: y"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			last := put(t, kv, "a", "old")
@@ -147,8 +164,11 @@ func TestMinRevisionIsWaitedFor(t *testing.T) {
 			})
 			defer g.wire.onSending(nil)
 			answered := make(chan *answer)
-			go func() { answered <- g.get(t, "/buckets/shop/keys/a"+fill(tc.query), fill(tc.header)) }()
-			for range 3 { // it asks again and again
+			go func() {
+				answered <- g.get(t, "/buckets/shop/keys/a"+fill(tc.query), fill(tc.header))
+			}()
+			// The gateway asks for the last revision again and again.
+			for range 3 {
 				<-asked
 			}
 			put(t, kv, "b", "another key")
@@ -159,24 +179,27 @@ func TestMinRevisionIsWaitedFor(t *testing.T) {
 	}
 }
 
-func TestMinRevisionThatIsNotReached(t *testing.T) {
+func TestMinRevisionNotReachedTimesOut(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.client.RequestTimeout = 200 * time.Millisecond })
 	last := put(t, g.shop(t), "a", "old")
-	for _, path := range []string{"/buckets/shop/keys/a", "/buckets/shop/entries/a", "/buckets/shop/keys/never"} {
+	for _, path := range []string{
+		"/buckets/shop/keys/a", "/buckets/shop/entries/a", "/buckets/shop/keys/never",
+	} {
 		for _, min := range []uint64{last + 1, 1<<53 - 1} {
-			begin := time.Now()
-			g.get(t, fmt.Sprintf("%s?min_revision=%d", path, min)).problem(t, 504, "revision-not-reached")
-			if took := time.Since(begin); took < 150*time.Millisecond {
+			began := time.Now()
+			g.get(t, fmt.Sprintf("%s?min_revision=%d", path, min)).
+				problem(t, 504, "revision-not-reached")
+			if took := time.Since(began); took < 150*time.Millisecond {
 				t.Errorf("%s: given up after %s", path, took)
 			}
 		}
 	}
-	// The connection serves the next one.
+	// The connection to NATS serves the next request.
 	g.get(t, "/buckets/shop/keys/a").is(t, 200)
 }
 
-// Prefer: wait says how long, in whole seconds and at most 60.
+// Prefer: wait gives the time in whole seconds, of which at most 60 are granted.
 func TestMinRevisionWaitsAsLongAsPreferred(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.client.RequestTimeout = 100 * time.Millisecond })
@@ -185,27 +208,31 @@ func TestMinRevisionWaitsAsLongAsPreferred(t *testing.T) {
 	path := fmt.Sprintf("/buckets/shop/keys/a?min_revision=%d", last+1)
 
 	answered := make(chan *answer)
-	begin := time.Now()
+	began := time.Now()
 	go func() { answered <- g.get(t, path, "Prefer: wait=30") }()
 	select {
 	case a := <-answered:
-		t.Fatalf("given up after %s, which is before the preferred 30 s: %d %s", time.Since(begin), a.status, a.body)
+		t.Fatalf("given up after %s, which is before the preferred 30 s: %d %s",
+			time.Since(began), a.status, a.body)
 	case <-time.After(500 * time.Millisecond):
 	}
 	put(t, kv, "a", "new")
 	(<-answered).is(t, 200).hasBody(t, "new").has(t, "Preference-Applied", "wait=30")
 
 	g.get(t, path, "Prefer: wait=600").is(t, 200).has(t, "Preference-Applied", "wait=60")
-	g.get(t, path, "Prefer: respond-async, WAIT = 7 ; x=y").is(t, 200).has(t, "Preference-Applied", "wait=7")
+	g.get(t, path, "Prefer: respond-async, WAIT = 7 ; x=y").is(t, 200).
+		has(t, "Preference-Applied", "wait=7")
 }
 
 func TestMinRevisionNeedNotWait(t *testing.T) {
 	t.Parallel()
-	g := start(t) // whose own limit is 5 s
+	// The gateway's own limit is 5 s.
+	g := start(t)
 	last := put(t, g.shop(t), "a", "old")
-	begin := time.Now()
-	g.get(t, fmt.Sprintf("/buckets/shop/keys/a?min_revision=%d", last+1), "Prefer: wait=0").problem(t, 504, "revision-not-reached")
-	if took := time.Since(begin); took > 3*time.Second {
+	began := time.Now()
+	g.get(t, fmt.Sprintf("/buckets/shop/keys/a?min_revision=%d", last+1), "Prefer: wait=0").
+		problem(t, 504, "revision-not-reached")
+	if took := time.Since(began); took > 3*time.Second {
 		t.Errorf("Prefer: wait=0 took %s", took)
 	}
 }

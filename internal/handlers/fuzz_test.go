@@ -15,7 +15,8 @@ func FuzzTags(f *testing.F) {
 	for _, value := range malformedTags {
 		f.Add(value)
 	}
-	for _, value := range []string{`*`, `"42"`, `42`, `"42-k3f9x"`, `W/"42-k3f9x-gzip"`, `"42-k3f9x.7c0q"`,
+	for _, value := range []string{`*`, `"42"`, `42`, `"42-k3f9x"`, `W/"42-k3f9x-gzip"`,
+		`"42-k3f9x.7c0q"`,
 		`"42-k3f9x.7c0q--br"`, `"1", "2",3`, `"0"`, ` , "1" ,`, `"a,b", "1"`} {
 		f.Add(value)
 	}
@@ -31,7 +32,8 @@ func FuzzTags(f *testing.F) {
 		if refusal != "" {
 			return
 		}
-		if !strict.Present() || strict.Any && len(strict.Positions) > 0 || len(strict.Positions) > 64 {
+		if !strict.Present() || strict.Any && len(strict.Positions) > 0 ||
+			len(strict.Positions) > 64 {
 			t.Fatalf("%q is taken for %+v", value, strict)
 		}
 		for _, position := range strict.Positions {
@@ -41,9 +43,10 @@ func FuzzTags(f *testing.F) {
 			if position.Epoch == "" {
 				continue
 			}
-			// What was read is written as it is read again.
+			// A position that was parsed is formatted as a tag that is parsed as the same position.
 			again, refusal := handlers.ParseTags(handlers.ETag(position), true)
-			if refusal != "" || len(again.Positions) != 1 || position.Revision > 0 && again.Positions[0] != position {
+			if refusal != "" || len(again.Positions) != 1 ||
+				position.Revision > 0 && again.Positions[0] != position {
 				t.Fatalf("%q: %+v becomes %+v (%s)", value, position, again, refusal)
 			}
 		}
@@ -51,8 +54,10 @@ func FuzzTags(f *testing.F) {
 }
 
 func FuzzRange(f *testing.F) {
-	for _, value := range []string{"bytes=0-0", "bytes=0-", "bytes=-1", "bytes=5-100", "bytes=9-1", "bytes=1-2,3-4", "bytes= 1-2 ", "bytes=-", "bytes=-0",
-		"bytes=99999999999999999999-", "bytes=-99999999999999999999", "bytes=0-9223372036854775807", "items=0-1", "bytes=+1-2", "bytes=1-2-3", ""} {
+	for _, value := range []string{"bytes=0-0", "bytes=0-", "bytes=-1", "bytes=5-100", "bytes=9-1",
+		"bytes=1-2,3-4", "bytes= 1-2 ", "bytes=-", "bytes=-0",
+		"bytes=99999999999999999999-", "bytes=-99999999999999999999", "bytes=0-9223372036854775807",
+		"items=0-1", "bytes=+1-2", "bytes=1-2-3", ""} {
 		for _, size := range []int{0, 1, 10, 1 << 20} {
 			f.Add(value, size)
 		}
@@ -68,7 +73,8 @@ func FuzzRange(f *testing.F) {
 		if ok && (start < 0 || start >= end || end > size) {
 			t.Fatalf("%q of %d is %d to %d", value, size, start, end)
 		}
-		if (ok || err != nil) && (!strings.HasPrefix(value, "bytes=") || strings.Contains(value, ",")) {
+		if (ok || err != nil) &&
+			(!strings.HasPrefix(value, "bytes=") || strings.Contains(value, ",")) {
 			t.Fatalf("%q is taken for one range of bytes", value)
 		}
 	})
@@ -80,7 +86,8 @@ func FuzzCursor(f *testing.F) {
 	f.Add(handlers.Cursor(7, "orders.17"), uint64(7), "orders.17")
 	f.Add(handlers.Cursor(7, "\x00\xff"), uint64(7), "\x00\xff")
 	f.Fuzz(func(t *testing.T, cursor string, listing uint64, name string) {
-		if after, err := handlers.ParseCursor(cursor, listing); err == nil && handlers.Cursor(listing, after) != cursor {
+		after, err := handlers.ParseCursor(cursor, listing)
+		if err == nil && handlers.Cursor(listing, after) != cursor {
 			t.Fatalf("%q is taken, and written as %q", cursor, handlers.Cursor(listing, after))
 		}
 		if name == "" {
@@ -97,7 +104,10 @@ func FuzzCursor(f *testing.F) {
 }
 
 func FuzzAccept(f *testing.F) {
-	for _, value := range []string{"", "*/*", "text/plain;q=0.5, application/json", "application/*;q=0", ";;q=,", "text/plain;q=1e9", "TEXT/plain ; Q=0.1", "a/b;c=\"d,e\""} {
+	for _, value := range []string{
+		"", "*/*", "text/plain;q=0.5, application/json", "application/*;q=0", ";;q=,",
+		"text/plain;q=1e9", "TEXT/plain ; Q=0.1", "a/b;c=\"d,e\"",
+	} {
 		f.Add(value)
 	}
 	offers := []string{"application/json", "application/x-ndjson", "text/plain"}
@@ -106,10 +116,11 @@ func FuzzAccept(f *testing.F) {
 		if (err == nil) != (chosen == offers[0] || chosen == offers[1] || chosen == offers[2]) {
 			t.Fatalf("%q chooses %q, %v", accept, chosen, err)
 		}
-		if err == nil && !strings.Contains(accept, "*") && !strings.Contains(strings.ToLower(accept), chosen) {
+		if err == nil && !strings.Contains(accept, "*") &&
+			!strings.Contains(strings.ToLower(accept), chosen) {
 			t.Fatalf("%q chooses %q, which it does not name", accept, chosen)
 		}
-		// What is named alone, without a weight, is chosen.
+		// An offer that is named alone and without a weight is chosen.
 		for _, offer := range offers {
 			if got, err := handlers.Negotiate(offer, offers...); err != nil || got != offer {
 				t.Fatalf("%q chooses %q, %v", offer, got, err)
@@ -118,22 +129,27 @@ func FuzzAccept(f *testing.F) {
 	})
 }
 
-// Whatever stands behind /keys/: it is that key, or refused, and touches nothing else.
+// Whatever follows /keys/ in a path either is that key or is refused, and touches no other key.
 func FuzzKeyInPath(f *testing.F) {
-	for _, path := range []string{"a", "a//b", "a/./b", "a%2F..%2Fb", "..", "%2e%2e", "~?key=a", "~", "%7E?key=b", "*", ">", "a%00", "a%25", "é", "a?x=1", "a#b",
-		"a/../../other", strings.Repeat("k", 1025), "?", "a?key=b", "%zz", "a%20HTTP", "\\", "a;b", "=", "."} {
+	for _, path := range []string{"a", "a//b", "a/./b", "a%2F..%2Fb", "..", "%2e%2e", "~?key=a",
+		"~", "%7E?key=b", "*", ">", "a%00", "a%25", "é", "a?x=1", "a#b",
+		"a/../../other", strings.Repeat("k", 1025), "?", "a?key=b", "%zz", "a%20HTTP", "\\", "a;b",
+		"=", "."} {
 		f.Add(path)
 	}
 	g := start(f)
 	put(f, g.shop(f), "canary.of.fuzzing", "v")
 	f.Fuzz(func(t *testing.T, path string) {
-		if len(path) > 8000 || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
-			return // not sent as one request line
+		if len(path) > 8000 ||
+			strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+			// It could not be sent in one request line.
+			return
 		}
 		canary := g.lastRevision(t, "shop", "canary.of.fuzzing")
 		target := "/buckets/shop/keys/" + path
 		if _, err := url.ParseRequestURI(target); err != nil {
-			return // net/http refuses it by itself
+			// net/http refuses it before the gateway sees it.
+			return
 		}
 		a := g.do(t, "PUT", target, "v")
 		switch {
@@ -150,7 +166,11 @@ func FuzzKeyInPath(f *testing.F) {
 				t.Fatalf("%q is stored as %q", path, key)
 			}
 			g.get(t, "/buckets/shop/keys/"+url.PathEscape(key)).is(t, 200).hasBody(t, "v")
-			g.do(t, "DELETE", target+map[bool]string{true: "&", false: "?"}[strings.Contains(path, "?")]+"purge=true", nil).is(t, 200)
+			separator := "?"
+			if strings.Contains(path, "?") {
+				separator = "&"
+			}
+			g.do(t, "DELETE", target+separator+"purge=true", nil).is(t, 200)
 		case a.status < 400 || a.status >= 500:
 			t.Fatalf("%s: status %d %s", a.request, a.status, a.body)
 		}
@@ -160,10 +180,12 @@ func FuzzKeyInPath(f *testing.F) {
 	})
 }
 
-// A line that is taken is JSON, and says the same to encoding/json.
+// A line that is accepted is JSON, and encoding/json reads the same from it.
 func FuzzImportLine(f *testing.F) {
-	for _, line := range []string{`{"key":"a","text":"v"}`, `{"key":"a","value":{"a":[1,"}"]}}`, ` { "base64" : "/w==" , "key":"a\u002eb"}`, `{"end":true}`,
-		`{"key":"a","text":"\ud83d\ude00"}`, `{"key":"a","text":"\\"}`, `{"key":"a","value":tru}`, `{`, `{"key":"a","value":[}`, `{"a":]}`} {
+	for _, line := range []string{`{"key":"a","text":"v"}`, `{"key":"a","value":{"a":[1,"}"]}}`,
+		` { "base64" : "/w==" , "key":"a\u002eb"}`, `{"end":true}`,
+		`{"key":"a","text":"\ud83d\ude00"}`, `{"key":"a","text":"\\"}`, `{"key":"a","value":tru}`,
+		`{`, `{"key":"a","value":[}`, `{"a":]}`} {
 		f.Add([]byte(line))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
@@ -173,7 +195,9 @@ func FuzzImportLine(f *testing.F) {
 		}
 		var members map[string]json.RawMessage
 		if err := json.Unmarshal(line, &members); err != nil {
-			if len(value) < 10_000 { // else it is nested as deep as may be, and the line one deeper
+			// A larger value can be nested as deeply as encoding/json allows, and the line is one
+			// level deeper.
+			if len(value) < 10_000 {
 				t.Fatalf("%q is taken: %v", line, err)
 			}
 			return
@@ -189,7 +213,8 @@ func FuzzImportLine(f *testing.F) {
 		}
 		switch {
 		case members["end"] != nil:
-		case members["text"] != nil && string(value) != text("text"), members["value"] != nil && string(value) != string(members["value"]):
+		case members["text"] != nil && string(value) != text("text"),
+			members["value"] != nil && string(value) != string(members["value"]):
 			t.Fatalf("%q: value %q", line, value)
 		}
 	})

@@ -5,12 +5,10 @@ import (
 	"net"
 	"strings"
 	"testing"
-
-	"kvgateway/internal/natstest"
 )
 
-// A client may end its half of the connection once it has asked, as `nc -N` does. It gets its stream,
-// in both forms; one that is gone altogether has none any more.
+// A client may end its half of the connection once it has asked, as `nc -N` does. It gets its
+// stream, in both forms. The stream of a client that has gone altogether is given up.
 func TestHalfClosedWatchGetsItsStream(t *testing.T) {
 	t.Parallel()
 	inBothForms(t, func(t *testing.T, form func(*setup)) {
@@ -19,11 +17,13 @@ func TestHalfClosedWatchGetsItsStream(t *testing.T) {
 		put(t, kv, "a", "v")
 		for _, accept := range []string{"text/event-stream", "application/x-ndjson"} {
 			s := g.session(t)
-			begin(t, s.conn, "GET /buckets/shop/watch HTTP/1.1\r\nHost: localhost\r\nAccept: "+accept+"\r\n\r\n")
+			begin(t, s.conn,
+				"GET /buckets/shop/watch HTTP/1.1\r\nHost: localhost\r\nAccept: "+accept+"\r\n\r\n")
 			if err := s.conn.(*net.TCPConn).CloseWrite(); err != nil {
 				t.Fatal(err)
 			}
-			if status, err := s.in.ReadString('\n'); err != nil || !strings.Contains(status, " 200 ") {
+			status, err := s.in.ReadString('\n')
+			if err != nil || !strings.Contains(status, " 200 ") {
 				t.Fatalf("%s: %q, %v", accept, status, err)
 			}
 			expectLine(t, s.in, "sync")
@@ -33,7 +33,7 @@ func TestHalfClosedWatchGetsItsStream(t *testing.T) {
 		}
 		put(t, kv, "a", "to nobody")
 		put(t, kv, "a", "to nobody")
-		natstest.Eventually(t, patience, "the streams are given up", func() bool {
+		eventually(t, "the streams are given up", func() bool {
 			put(t, kv, "a", "to nobody")
 			return g.metric(t, "kvgw_streams", nil) == 0
 		})
@@ -51,7 +51,7 @@ func TestWatchClosedAtOnceIsGivenUp(t *testing.T) {
 			begin(t, s.conn, "GET /buckets/shop/watch HTTP/1.1\r\nHost: localhost\r\n\r\n")
 			s.conn.Close()
 		}
-		natstest.Eventually(t, patience, "the requests are answered", func() bool {
+		eventually(t, "the requests are answered", func() bool {
 			return strings.Count(g.log.String(), `"route":"/buckets/{bucket}/watch"`) == 20
 		})
 		if open := g.metric(t, "kvgw_streams", nil); open != 0 {
@@ -60,7 +60,7 @@ func TestWatchClosedAtOnceIsGivenUp(t *testing.T) {
 	})
 }
 
-// expectLine reads up to a line that contains a text.
+// expectLine reads up to a line that contains the text.
 func expectLine(t *testing.T, in *bufio.Reader, text string) {
 	t.Helper()
 	for {

@@ -23,11 +23,11 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// patience bounds everything that a test waits for. It is only ever used up by a test that fails.
+// patience bounds every wait of a test. Only a test that fails uses it up.
 const patience = 20 * time.Second * slowdown
 
-// measuresMemory is for tests that look at the heap: they are not parallel, since it is everybody's, and the race detector's memory is not
-// the gateway's.
+// measuresMemory is called first by tests that measure the heap. They must not be parallel, since
+// all tests share the heap, and are skipped under the race detector, which takes memory of its own.
 func measuresMemory(t testing.TB) {
 	t.Helper()
 	if raceEnabled {
@@ -35,7 +35,7 @@ func measuresMemory(t testing.TB) {
 	}
 }
 
-// heapInUse is what is in use after a collection.
+// heapInUse returns the bytes of the heap that are in use after a collection.
 func heapInUse() int64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -43,35 +43,46 @@ func heapInUse() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// A gateway is the real thing, all of it in this process: an embedded nats-server, a kvclient and the handlers behind an
-// http.Server on a port of its own; and beside it a native client of the same nats-server.
+// A gateway is a whole gateway in this process: an embedded nats-server, a kvclient, and the
+// handlers behind an http.Server on a port of its own. Beside it there is a native client of the
+// same nats-server.
 type gateway struct {
-	address  string // host:port
+	// address is the host and port on which the gateway listens.
+	address string
+	// basePath is put before every target that is sent.
 	basePath string
-	wire     *wire // between kvclient and the nats-server; faults are made here
-	client   *kvclient.Client
-	handler  http.Handler
-	js       jetstream.JetStream // the native side
-	log      *lines
-	metrics  *prometheus.Registry
+	// wire is between the client and the nats-server. Tests make their faults here.
+	wire *wire
+	// client is the gateway's own client of the nats-server.
+	client *kvclient.Client
+	// handler serves the requests. Some tests put it behind a server of their own.
+	handler http.Handler
+	// js is the native client. It does not pass through the wire.
+	js jetstream.JetStream
+	// log collects what the gateway logs.
+	log *logBuffer
+	// metrics has what the gateway counts.
+	metrics *prometheus.Registry
 }
 
-// A setup is what a test can ask for otherwise than usual.
+// A setup has the options that a test can change before its gateway starts.
 type setup struct {
 	handlers handlers.Options
 	client   kvclient.Options
 	feeds    feed.Options
 }
 
-// start runs a gateway for the test.
+// start runs a gateway until the test ends.
 func start(t testing.TB, configure ...func(*setup)) *gateway {
 	t.Helper()
-	g := &gateway{log: &lines{}, metrics: prometheus.NewRegistry(), wire: startServer(t)}
+	g := &gateway{log: &logBuffer{}, metrics: prometheus.NewRegistry(), wire: startServer(t)}
 	s := setup{
 		client: kvclient.Options{InProcess: g.wire, Name: "test", Logger: zerolog.Nop()},
 		handlers: handlers.Options{
-			Logger:  zerolog.New(g.log),
-			Build:   handlers.BuildInfo{Version: "1.2.3", Commit: "abcdef0", Built: "2026-11-22T17:00:00Z"},
+			Logger: zerolog.New(g.log),
+			Build: handlers.BuildInfo{
+				Version: "1.2.3", Commit: "abcdef0", Built: "2026-11-22T17:00:00Z",
+			},
 			Metrics: g.metrics,
 		},
 	}
@@ -98,8 +109,10 @@ func start(t testing.TB, configure ...func(*setup)) *gateway {
 	server.Config.ConnContext = handlers.ConnContext
 	server.Start()
 	t.Cleanup(func() {
-		g.wire.release() // or a request that hangs would hang the test
-		hub.Close()      // or its streams would
+		// A request that hangs would hang the test,
+		g.wire.release()
+		// and so would its streams.
+		hub.Close()
 		server.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -110,21 +123,26 @@ func start(t testing.TB, configure ...func(*setup)) *gateway {
 	return g
 }
 
+// closeClient closes a client, and gives up after a second.
 func closeClient(client *kvclient.Client) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	client.Close(ctx)
 }
 
+// startServer starts a nats-server on new data, and stops it when the test ends.
 func startServer(t testing.TB) *wire {
 	t.Helper()
-	w := &wire{options: natsd.Options{DataDir: t.TempDir(), SyncInterval: time.Minute, Logger: zerolog.Nop()}}
+	w := &wire{options: natsd.Options{
+		DataDir: t.TempDir(), SyncInterval: time.Minute, Logger: zerolog.Nop(),
+	}}
 	w.restart(t)
 	t.Cleanup(w.stop)
 	return w
 }
 
-// native connects a NATS client of its own, past the faults, on the server that runs now.
+// native connects a NATS client to the server that runs now. Its connection does not pass through
+// the wire, so that it meets no faults.
 func native(t testing.TB, w *wire) jetstream.JetStream {
 	t.Helper()
 	nc, err := nats.Connect("", nats.InProcessServer(w.direct()))
@@ -139,7 +157,7 @@ func native(t testing.TB, w *wire) jetstream.JetStream {
 	return js
 }
 
-// bucket creates a bucket natively, with a history of 1 unless the configuration says otherwise.
+// bucket creates a bucket natively. Its history is 1 unless the configuration says otherwise.
 func (g *gateway) bucket(t testing.TB, config jetstream.KeyValueConfig) jetstream.KeyValue {
 	t.Helper()
 	kv, err := g.js.CreateKeyValue(t.Context(), config)
@@ -149,18 +167,19 @@ func (g *gateway) bucket(t testing.TB, config jetstream.KeyValueConfig) jetstrea
 	return kv
 }
 
-// shop creates the bucket "shop" with a history of 10, where most tests are at home.
+// shop creates the bucket "shop", which most tests use, with a history of 10.
 func (g *gateway) shop(t testing.TB) jetstream.KeyValue {
 	t.Helper()
 	return g.shopNamed(t, "shop")
 }
 
+// shopNamed creates a bucket like shop under another name.
 func (g *gateway) shopNamed(t testing.TB, bucket string) jetstream.KeyValue {
 	t.Helper()
 	return g.bucket(t, jetstream.KeyValueConfig{Bucket: bucket, History: 10})
 }
 
-// stream is the stream behind a bucket.
+// stream returns the stream behind a bucket.
 func (g *gateway) stream(t testing.TB, bucket string) jetstream.Stream {
 	t.Helper()
 	stream, err := g.js.Stream(t.Context(), "KV_"+bucket)
@@ -170,7 +189,7 @@ func (g *gateway) stream(t testing.TB, bucket string) jetstream.Stream {
 	return stream
 }
 
-// changeStream changes a bucket's stream as other tools do.
+// changeStream changes the configuration of a bucket's stream, as other tools can.
 func (g *gateway) changeStream(t testing.TB, bucket string, change func(*jetstream.StreamConfig)) {
 	t.Helper()
 	config := g.stream(t, bucket).CachedInfo().Config
@@ -180,7 +199,8 @@ func (g *gateway) changeStream(t testing.TB, bucket string, change func(*jetstre
 	}
 }
 
-// A storedMessage is what the stream holds, byte for byte: a direct get, as native clients use, is deceived by some headers.
+// A storedMessage is what the stream holds, byte for byte. The direct get of native clients would
+// be deceived by some headers.
 type storedMessage struct {
 	Data   []byte    `json:"data"`
 	Raw    []byte    `json:"hdrs"`
@@ -188,13 +208,14 @@ type storedMessage struct {
 	Header nats.Header
 }
 
-// stored returns the message behind a revision, with all its headers.
+// stored returns the message at a revision, with all its headers.
 func (g *gateway) stored(t testing.TB, bucket string, revision uint64) storedMessage {
 	t.Helper()
 	var response struct {
 		Message *storedMessage `json:"message"`
 	}
-	reply, err := g.js.Conn().Request("$JS.API.STREAM.MSG.GET.KV_"+bucket, fmt.Appendf(nil, `{"seq":%d}`, revision), patience)
+	reply, err := g.js.Conn().Request("$JS.API.STREAM.MSG.GET.KV_"+bucket,
+		fmt.Appendf(nil, `{"seq":%d}`, revision), patience)
 	if err == nil {
 		err = json.Unmarshal(reply.Data, &response)
 	}
@@ -209,7 +230,8 @@ func (g *gateway) stored(t testing.TB, bucket string, revision uint64) storedMes
 	return *response.Message
 }
 
-// publish stores a message with headers of the test's choice under a key of any bytes, as no KV client would.
+// publish stores a message with any headers, under a key of any bytes, as no KV client would, and
+// returns its revision.
 func (g *gateway) publish(t testing.TB, bucket, key, value string, header nats.Header) uint64 {
 	t.Helper()
 	msg := &nats.Msg{Subject: "$KV." + bucket + "." + key, Data: []byte(value), Header: header}
@@ -230,6 +252,30 @@ func put(t testing.TB, kv jetstream.KeyValue, key, value string) uint64 {
 	return revision
 }
 
+// deleteKey deletes a key natively, which leaves a delete marker.
+func deleteKey(t testing.TB, kv jetstream.KeyValue, key string) {
+	t.Helper()
+	if err := kv.Delete(t.Context(), key); err != nil {
+		t.Fatalf("native delete %s: %v", key, err)
+	}
+}
+
+// purgeKey purges a key natively, which leaves a purge marker and removes the key's history.
+func purgeKey(t testing.TB, kv jetstream.KeyValue, key string) {
+	t.Helper()
+	if err := kv.Purge(t.Context(), key); err != nil {
+		t.Fatalf("native purge %s: %v", key, err)
+	}
+}
+
+// deleteBucket deletes a bucket natively.
+func (g *gateway) deleteBucket(t testing.TB, bucket string) {
+	t.Helper()
+	if err := g.js.DeleteKeyValue(t.Context(), bucket); err != nil {
+		t.Fatalf("native delete of bucket %s: %v", bucket, err)
+	}
+}
+
 // wantNative checks the last value of a key as a native client sees it.
 func wantNative(t testing.TB, kv jetstream.KeyValue, key, want string) {
 	t.Helper()
@@ -242,7 +288,8 @@ func wantNative(t testing.TB, kv jetstream.KeyValue, key, want string) {
 	}
 }
 
-// lastRevision is the revision of the last entry of a key, markers included; 0 for none.
+// lastRevision returns the revision of the last entry of a key, markers included, or 0 if there is
+// none.
 func (g *gateway) lastRevision(t testing.TB, bucket, key string) uint64 {
 	t.Helper()
 	msg, err := g.stream(t, bucket).GetLastMsgForSubject(t.Context(), "$KV."+bucket+"."+key)
@@ -255,7 +302,8 @@ func (g *gateway) lastRevision(t testing.TB, bucket, key string) uint64 {
 	return msg.Sequence
 }
 
-// messages is how many messages a bucket's stream holds, and the sequence of the last: nothing was stored if both stay.
+// messages returns the number of messages in a bucket's stream, and the sequence of the last. If
+// both are the same later, nothing was stored.
 func (g *gateway) messages(t testing.TB, bucket string) [2]uint64 {
 	t.Helper()
 	info, err := g.stream(t, bucket).Info(t.Context())
@@ -265,7 +313,50 @@ func (g *gateway) messages(t testing.TB, bucket string) [2]uint64 {
 	return [2]uint64{info.State.Msgs, info.State.LastSeq}
 }
 
-// retained is how many messages a bucket's stream holds of a key, markers included.
+// wantUnchanged checks that nothing was stored in a bucket or removed from it since messages
+// returned before. of is put before the message, to say which request did it.
+func (g *gateway) wantUnchanged(t testing.TB, bucket string, before [2]uint64, of ...any) {
+	t.Helper()
+	cause := ""
+	if len(of) > 0 {
+		cause = fmt.Sprint(of...) + ": "
+	}
+	if after := g.messages(t, bucket); after != before {
+		t.Errorf("%sthe stream of %s went from %v to %v", cause, bucket, before, after)
+	}
+}
+
+// wantConnections checks that kvclient has not connected again since wire.connections returned
+// before, as it does after a request that took the shared connection down.
+func (g *gateway) wantConnections(t testing.TB, before int) {
+	t.Helper()
+	if now := g.wire.connections(); now != before {
+		t.Errorf("%d NATS connections were made, %d before", now, before)
+	}
+}
+
+// stopNATS stops the nats-server and waits until the gateway has noticed. Until then requests could
+// be answered with 504 instead of 503.
+func (g *gateway) stopNATS(t testing.TB) {
+	t.Helper()
+	g.wire.stop()
+	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() })
+}
+
+// restartNATS starts the nats-server again and waits until the gateway is ready.
+func (g *gateway) restartNATS(t testing.TB) {
+	t.Helper()
+	g.wire.restart(t)
+	g.awaitReady(t)
+}
+
+// awaitReady waits until the gateway is ready.
+func (g *gateway) awaitReady(t testing.TB) {
+	t.Helper()
+	eventually(t, "the gateway is ready", func() bool { return g.get(t, "/readyz").status == 200 })
+}
+
+// retained returns the number of messages that a bucket's stream holds of a key, markers included.
 func (g *gateway) retained(t testing.TB, bucket, key string) uint64 {
 	t.Helper()
 	subject := "$KV." + bucket + "." + key
@@ -276,7 +367,8 @@ func (g *gateway) retained(t testing.TB, bucket, key string) uint64 {
 	return info.State.Subjects[subject]
 }
 
-// metric is the value of a counter or gauge with these labels; 0 if there is none.
+// metric returns the value of the counter or gauge with exactly these labels, or 0 if there is
+// none.
 func (g *gateway) metric(t testing.TB, name string, labels map[string]string) float64 {
 	t.Helper()
 	families, err := g.metrics.Gather()
@@ -300,7 +392,7 @@ func (g *gateway) metric(t testing.TB, name string, labels map[string]string) fl
 	return 0
 }
 
-// eventually polls until the condition holds, and fails the test when patience is at its end.
+// eventually polls until the condition holds, and fails the test if it does not within patience.
 func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)

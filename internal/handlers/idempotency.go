@@ -7,11 +7,12 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// maxIdempotencyKeyBytes bounds an idempotency key; a UUID has 36.
+// maxIdempotencyKeyBytes bounds an idempotency key. A UUID has 36 bytes.
 const maxIdempotencyKeyBytes = 255
 
-// idempotency reads Idempotency-Key (draft-ietf-httpapi-idempotency-key-header): a string of structured fields, in double quotes
-// (RFC 8941 §3.3.3), or the same without quotes where it has nothing that would need them, as many clients send it.
+// idempotency reads Idempotency-Key (draft-ietf-httpapi-idempotency-key-header). It is a string of
+// structured fields in double quotes (RFC 8941 §3.3.3). Many clients send it without quotes, which
+// is accepted if it has no character that would need them.
 func idempotency(h http.Header) (i kvclient.Idempotency, err error) {
 	lines := h["Idempotency-Key"]
 	if len(lines) == 0 {
@@ -23,17 +24,24 @@ func idempotency(h http.Header) (i kvclient.Idempotency, err error) {
 	}
 	if reason != "" {
 		return i, headerProblem("Idempotency-Key", "Idempotency-Key cannot be read: "+reason+
-			`. Send a string in double quotes that is new for each request and the same for its retries, as "8e03978e-40d5-43dd".`)
+			". Send a string in double quotes that is new for each request and the same for its "+
+			`retries, such as "8e03978e-40d5-43dd".`)
 	}
-	// The caller is one identity until the gateway knows callers.
+	// All callers are one identity as long as the gateway does not know who calls.
 	return kvclient.Idempotency{Key: key}, nil
 }
 
+// parseIdempotencyKey reads the value of the header. The result reason says what is wrong with it;
+// it is "" if nothing is.
 func parseIdempotencyKey(value string) (key, reason string) {
 	inner, quoted := strings.CutPrefix(value, `"`)
 	if !quoted {
-		if strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune(`"\,;`, r) }) {
-			return "", "without double quotes it has no spaces, commas, semicolons, backslashes or quotes"
+		needsQuotes := func(r rune) bool {
+			return r <= ' ' || r > '~' || strings.ContainsRune(`"\,;`, r)
+		}
+		if strings.ContainsFunc(value, needsQuotes) {
+			return "", "without double quotes it must not contain spaces, commas, semicolons, " +
+				"backslashes or quotes"
 		}
 		return value, lengthReason(value)
 	}
@@ -48,7 +56,7 @@ func parseIdempotencyKey(value string) (key, reason string) {
 			i++
 			out.WriteByte(inner[i])
 		case c == '\\':
-			return "", "a backslash stands before a quote or a backslash only"
+			return "", "a backslash may only stand before a quote or a backslash"
 		case c < ' ' || c > '~':
 			return "", "it has characters other than printable ASCII"
 		default:
@@ -58,6 +66,7 @@ func parseIdempotencyKey(value string) (key, reason string) {
 	return "", "the closing quote is missing"
 }
 
+// lengthReason says what is wrong with the length of a key; it returns "" if nothing is.
 func lengthReason(key string) string {
 	switch {
 	case key == "":

@@ -11,8 +11,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Patches over HTTP, each sent twice, and native updates add to the same list: everything is in it once.
-func TestRetriesBesideNativeWriters(t *testing.T) {
+// HTTP clients patch a list, sending each patch twice, while a native client updates it. In the end
+// the list has each item once.
+func TestRetriesBesideNativeWritersStoreOnce(t *testing.T) {
 	t.Parallel()
 	for _, history := range []uint8{1, 5} {
 		g := start(t)
@@ -48,13 +49,16 @@ func TestRetriesBesideNativeWriters(t *testing.T) {
 	}
 }
 
-// appendTwice adds an id to the list, by the same request twice, each as often as others are faster.
+// appendTwice sends the same patch, which appends an id to the list, twice. Each is repeated as
+// long as other writers are faster.
 func (g *gateway) appendTwice(t *testing.T, id, query string) {
 	revisions := make(map[string]bool)
 	for range 2 {
 		a := &answer{status: http.StatusServiceUnavailable}
 		for try := 0; a.status == http.StatusServiceUnavailable && try < 50; try++ {
-			a = g.do(t, "PATCH", "/buckets/shop/keys/list"+query, `[{"op":"add","path":"/-","value":"`+id+`"}]`, jsonPatchType, "Idempotency-Key: "+id)
+			a = g.do(t, "PATCH", "/buckets/shop/keys/list"+query,
+				`[{"op":"add","path":"/-","value":"`+id+`"}]`, jsonPatchType,
+				"Idempotency-Key: "+id)
 		}
 		if a.status != http.StatusOK {
 			t.Errorf("%s: %d %s", id, a.status, a.body)
@@ -67,6 +71,8 @@ func (g *gateway) appendTwice(t *testing.T, id, query string) {
 	}
 }
 
+// appendNatively appends an id to the list with a native compare-and-set, which it repeats until it
+// succeeds.
 func appendNatively(t *testing.T, kv jetstream.KeyValue, id string) {
 	for {
 		e, err := kv.Get(t.Context(), "list")

@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func TestImportExpiry(t *testing.T) {
+func TestImportKeepsExpiry(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	in := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(time.RFC3339Nano) }
@@ -41,7 +41,8 @@ func TestImportExpiry(t *testing.T) {
 	want := func(i imported, stored, failed, expired, prolonged int) {
 		t.Helper()
 		i.wantDone(t, stored, failed)
-		if fmt.Sprintf("%v %v", i.last["expired"], i.last["prolonged"]) != fmt.Sprintf("%d %d", expired, prolonged) {
+		if fmt.Sprintf("%v %v", i.last["expired"], i.last["prolonged"]) !=
+			fmt.Sprintf("%d %d", expired, prolonged) {
 			t.Errorf("%v; want %d expired and %d prolonged", i.last, expired, prolonged)
 		}
 	}
@@ -49,10 +50,13 @@ func TestImportExpiry(t *testing.T) {
 	want(g.load(t, "/buckets/timed/entries", body(time.Second)), 3, 0, 1, 0)
 	about("timed", "hour", time.Hour)
 	about("timed", "never", 0)
-	eventually(t, "the entry expires", func() bool { return g.get(t, "/buckets/timed/keys/soon").status == 404 })
+	eventually(t, "the entry expires", func() bool {
+		return g.get(t, "/buckets/timed/keys/soon").status == 404
+	})
 	g.get(t, "/buckets/timed/keys/over").problem(t, 404, "key-not-found")
 
-	// Nothing is lost silently where a bucket takes no time to live.
+	// In a bucket without times to live, entries that have one are refused and not stored without
+	// it.
 	g.shop(t)
 	i := g.load(t, "/buckets/shop/entries", body(5*time.Second))
 	want(i, 1, 2, 1, 0)
@@ -60,15 +64,18 @@ func TestImportExpiry(t *testing.T) {
 	want(g.load(t, "/buckets/shop/entries?expires=ignore", body(5*time.Second)), 4, 0, 0, 0)
 	about("shop", "hour", 0)
 
-	// A bucket whose own time to live ends every entry takes its own exports.
+	// A bucket whose own TTL ends every entry accepts its own exports.
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "aging", TTL: 2 * time.Hour})
 	want(g.load(t, "/buckets/aging/entries", body(5*time.Second)), 3, 0, 1, 2)
 	about("aging", "hour", 2*time.Hour)
 	x := g.get(t, "/buckets/aging/entries", asLines).is(t, 200)
 	want(g.load(t, "/buckets/aging/entries", string(x.body)), 3, 0, 0, 3)
 
-	// With a history it replaces earlier revisions, or the value before would come back.
-	g.bucket(t, jetstream.KeyValueConfig{Bucket: "kept", History: 5, LimitMarkerTTL: 10 * time.Second})
+	// In a bucket with a history such an entry replaces the earlier revisions, or the value before
+	// it would come back when it expires.
+	g.bucket(t, jetstream.KeyValueConfig{
+		Bucket: "kept", History: 5, LimitMarkerTTL: 10 * time.Second,
+	})
 	g.load(t, "/buckets/kept/entries", `{"key":"hour","text":"before"}`)
 	i = g.load(t, "/buckets/kept/entries", body(5*time.Second))
 	want(i, 2, 1, 1, 0)
@@ -76,9 +83,11 @@ func TestImportExpiry(t *testing.T) {
 	if n := g.retained(t, "kept", "hour"); n != 1 {
 		t.Errorf("%d revisions are kept", n)
 	}
-	want(g.load(t, "/buckets/kept/entries?ttl=1h&mode=create", strings.ReplaceAll(body(5*time.Second), `"key":"`, `"key":"x.`)), 4, 0, 0, 0)
+	want(g.load(t, "/buckets/kept/entries?ttl=1h&mode=create",
+		strings.ReplaceAll(body(5*time.Second), `"key":"`, `"key":"x.`)), 4, 0, 0, 0)
 	about("kept", "x.never", time.Hour)
-	if document := g.do(t, "POST", "/buckets/kept/entries?ttl=9s", body(time.Second), lineType).problem(t, 409, "ttl-too-short"); document["minimum"] != "10s" {
+	a := g.do(t, "POST", "/buckets/kept/entries?ttl=9s", body(time.Second), lineType)
+	if document := a.problem(t, 409, "ttl-too-short"); document["minimum"] != "10s" {
 		t.Errorf("%v", document)
 	}
 }

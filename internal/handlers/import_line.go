@@ -13,29 +13,39 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// importMembers are the members of an entry, and of the last line of an export.
-var importMembers = []string{"bucket", "key", "revision", "epoch", "operation", "created", "expires", "size", "content_type",
-	"content_encoding", "transaction", "value", "text", "base64", "end", "count", "next", "problem"}
+// importMembers are the members that an entry can have, and the last line of an export.
+var importMembers = []string{
+	"bucket", "key", "revision", "epoch", "operation", "created", "expires", "size", "content_type",
+	"content_encoding", "transaction", "value", "text", "base64", "end", "count", "next", "problem",
+}
 
 // An importLine is what one line of an import says.
 type importLine struct {
-	entry     kvclient.ImportEntry
-	end       bool // it is the last line of an export
+	// entry is the entry to store.
+	entry kvclient.ImportEntry
+	// end reports whether the line is the last of an export, which has no entry.
+	end bool
+	// operation is the operation that made the entry; "" if the line does not say.
 	operation string
-	seen      uint32 // members, by their index
+	// seen has a bit for each member that was there, by its index in importMembers.
+	seen uint32
 }
 
-// lineProblem says what is wrong with a line, and at which member.
+// lineProblem says what is wrong with a line. pointer is the JSON pointer to the member, and "" for
+// the line as a whole.
 func lineProblem(pointer, reason string) error {
-	p := problemError{code: codeInvalidBody, detail: "At " + pointer + ": " + reason + ".", members: members{"pointer": pointer}}
+	p := problemError{code: codeInvalidBody, members: members{"pointer": pointer},
+		detail: "At " + pointer + ": " + reason + "."}
 	if pointer == "" {
 		p.detail = "Not stored: " + reason + "."
 	}
 	return p
 }
 
-// parseImportLine reads an entry as the gateway writes it. Where it came from (bucket, revision, epoch, created, size, transaction) is
-// not looked at. What it does not know it refuses: it could be a misspelt member, or another kind of line.
+// parseImportLine reads an entry in the form in which the gateway writes entries. It ignores the
+// members that say where the entry came from (bucket, revision, epoch, created, size, transaction).
+// It refuses members that it does not know: one could be misspelt, or belong to another kind of
+// line.
 func parseImportLine(line []byte) (importLine, error) {
 	var l importLine
 	if !utf8.Valid(line) {
@@ -46,21 +56,27 @@ func parseImportLine(line []byte) (importLine, error) {
 	}
 	switch values := l.count("value", "text", "base64"); {
 	case l.has("problem"):
-		return l, lineProblem("/problem", "the export ended here, because of this problem, and is not complete")
+		return l, lineProblem("/problem",
+			"because of this problem the export ended here, and is not complete")
 	case l.has("end"):
 		l.end = true
 	case !l.has("key"):
 		return l, lineProblem("", `the member "key" is missing`)
 	case l.has("operation") && l.operation != "put":
-		return l, lineProblem("/operation", "only values are imported: delete the key instead")
+		return l, lineProblem("/operation", "only values can be imported; delete the key instead")
 	case values != 1:
-		return l, lineProblem("", "an entry has its value in exactly one of value, text and base64")
+		return l, lineProblem("",
+			"an entry must have its value in exactly one of value, text and base64")
 	}
 	return l, nil
 }
 
-func (l *importLine) has(name string) bool { return l.seen&(1<<slices.Index(importMembers, name)) != 0 }
+// has reports whether the line has a member of importMembers.
+func (l *importLine) has(name string) bool {
+	return l.seen&(1<<slices.Index(importMembers, name)) != 0
+}
 
+// count returns how many of the members the line has.
 func (l *importLine) count(names ...string) (n int) {
 	for _, name := range names {
 		if l.has(name) {
@@ -70,15 +86,15 @@ func (l *importLine) count(names ...string) (n int) {
 	return n
 }
 
-// member takes a member over. The value is part of the line, and is copied.
+// member reads one member. value is a part of the line, so it copies what it keeps.
 func (l *importLine) member(name string, value []byte) (err error) {
 	i := slices.Index(importMembers, name)
 	pointer := "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 	switch {
 	case i < 0:
-		return lineProblem(pointer, "an entry has no such member")
+		return lineProblem(pointer, "an entry does not have such a member")
 	case l.seen&(1<<i) != 0:
-		return lineProblem(pointer, "the member is there twice")
+		return lineProblem(pointer, "the member is given twice")
 	}
 	l.seen |= 1 << i
 	var text []byte
@@ -100,7 +116,8 @@ func (l *importLine) member(name string, value []byte) (err error) {
 		l.operation = string(text)
 	case "expires":
 		if l.entry.Expires, err = time.Parse(time.RFC3339Nano, string(text)); err != nil {
-			return lineProblem(pointer, "it is no time such as 2026-11-22T18:03:11.482915023Z")
+			return lineProblem(pointer,
+				"it is not a time such as 2026-11-22T18:03:11.482915023Z")
 		}
 	case "content_type":
 		l.entry.ContentType, err = storedText(pointer, text)
@@ -123,16 +140,18 @@ func (l *importLine) member(name string, value []byte) (err error) {
 	return nil
 }
 
-// storedText is a header that is stored with a value: as it was, whatever its writer made of it.
+// storedText reads a header that is stored with a value. It is stored as it is, whether or not it
+// is well-formed.
 func storedText(pointer string, text []byte) (string, error) {
 	value := string(text)
-	if len(value) > maxStoredHeaderBytes || !isPrintable(value) || strings.TrimSpace(value) != value {
+	if len(value) > maxStoredHeaderBytes || !isPrintable(value) ||
+		strings.TrimSpace(value) != value {
 		return "", lineProblem(pointer, "it is not printable ASCII of at most 1,024 bytes")
 	}
 	return value, nil
 }
 
-// jsonText is a copy of what a JSON string stands for.
+// jsonText returns a copy of the text that a JSON string stands for.
 func jsonText(value []byte) ([]byte, error) {
 	switch {
 	case len(value) < 2 || value[0] != '"' || !json.Valid(value):

@@ -6,9 +6,13 @@ import (
 	"strings"
 )
 
-// eachMember calls visit for each member of a JSON object, in the order in which they are there, doubles included, with the value
-// as it is written. Values are not checked to be JSON: that is for visit. It reads a line once, where encoding/json would
-// read it three times, and does not say which members are there twice.
+// eachMember calls visit for each member of a JSON object, in the order in which they are written,
+// with the value as it is written. It does not check that values are JSON; visit has to do that. It
+// also passes members on whose name was given before.
+//
+// It is written by hand because of what encoding/json does: that goes through a line three times,
+// keeps the last of two members of the same name, and turns half of a surrogate pair into another
+// character. Here the members are found in one pass, and encoding/json checks each value by itself.
 func eachMember(object []byte, visit func(name string, value []byte) error) error {
 	c := &memberCursor{text: object}
 	if !c.take('{') {
@@ -19,7 +23,7 @@ func eachMember(object []byte, visit func(name string, value []byte) error) erro
 			break
 		}
 		if !first && !c.take(',') {
-			return c.refuse("there must be a comma or } here")
+			return c.refuse("a comma or } is missing here")
 		}
 		name, value, err := c.member()
 		if err != nil {
@@ -30,28 +34,35 @@ func eachMember(object []byte, visit func(name string, value []byte) error) erro
 		}
 	}
 	if c.space(); c.at < len(c.text) {
-		return c.refuse("there is something behind the object")
+		return c.refuse("something follows the object")
 	}
 	return nil
 }
 
 // A memberCursor is a place in the text of an object.
 type memberCursor struct {
+	// text is the whole object.
 	text []byte
-	at   int
+	// at is the offset of the next byte in text.
+	at int
 }
 
+// refuse returns the problem of a text that is not an object.
 func (c *memberCursor) refuse(reason string) error {
-	return lineProblem("", fmt.Sprintf("the line is not a JSON object: at offset %d: %s", c.at, reason))
+	reason = fmt.Sprintf("the line is not a JSON object: at offset %d: %s", c.at, reason)
+	return lineProblem("", reason)
 }
 
+// space moves past white space.
 func (c *memberCursor) space() {
-	for c.at < len(c.text) && (c.text[c.at] == ' ' || c.text[c.at] == '\t' || c.text[c.at] == '\r' || c.text[c.at] == '\n') {
+	for c.at < len(c.text) && (c.text[c.at] == ' ' || c.text[c.at] == '\t' ||
+		c.text[c.at] == '\r' || c.text[c.at] == '\n') {
 		c.at++
 	}
 }
 
-// take moves behind a character and the white space before it, if that is what comes.
+// take moves past white space and the wanted character, if that comes next, and reports whether
+// it does.
 func (c *memberCursor) take(want byte) bool {
 	if c.space(); c.at < len(c.text) && c.text[c.at] == want {
 		c.at++
@@ -60,18 +71,19 @@ func (c *memberCursor) take(want byte) bool {
 	return false
 }
 
+// member moves past a member, and returns its name and its value.
 func (c *memberCursor) member() (name string, value []byte, err error) {
 	c.space()
 	begin := c.at
 	if begin == len(c.text) || c.text[begin] != '"' || !c.string() {
-		return "", nil, c.refuse("there must be a member's name in double quotes here")
+		return "", nil, c.refuse("a member's name in double quotes is missing here")
 	}
 	name = string(c.text[begin+1 : c.at-1])
 	if strings.IndexByte(name, '\\') >= 0 && json.Unmarshal(c.text[begin:c.at], &name) != nil {
 		return "", nil, c.refuse("there is an unknown escape in a member's name")
 	}
 	if !c.take(':') {
-		return "", nil, c.refuse("there must be a colon here")
+		return "", nil, c.refuse("a colon is missing here")
 	}
 	c.space()
 	begin = c.at
@@ -81,7 +93,8 @@ func (c *memberCursor) member() (name string, value []byte, err error) {
 	return name, c.text[begin:c.at], nil
 }
 
-// value moves behind a value: as far as brackets and quotes tell.
+// value moves past a value, whose end it finds by brackets and quotes alone. It reports whether
+// there is an end.
 func (c *memberCursor) value() bool {
 	for depth := 0; c.at < len(c.text); {
 		switch c.text[c.at] {
@@ -97,7 +110,7 @@ func (c *memberCursor) value() bool {
 			depth++
 		case '}', ']':
 			if depth == 0 {
-				return true // of the object around
+				return true // The bracket ends the object around the value.
 			}
 			if depth--; depth == 0 {
 				c.at++
@@ -113,7 +126,7 @@ func (c *memberCursor) value() bool {
 	return false
 }
 
-// string moves behind a string.
+// string moves past a string, and reports whether it has an end.
 func (c *memberCursor) string() bool {
 	for c.at++; c.at < len(c.text); c.at++ {
 		switch c.text[c.at] {

@@ -6,31 +6,42 @@ import (
 	"io"
 )
 
-// A lineReader reads lines, of which it holds one in memory. It begins with a small buffer, since
-// nothing bounds how many clients have sent a part of their first line.
+// A lineReader reads lines, one at a time. It begins with a small buffer, since nothing bounds how
+// many clients have sent a part of their first line.
 type lineReader struct {
-	body   *requestBody
-	in     *bufio.Reader
-	buffer []byte // what was read of a line that does not fit into in
-	limit  int    // of a line's bytes
-	ahead  *line  // what next returns, if it was read already
+	// body is the body that the lines are in.
+	body *requestBody
+	// in buffers the body.
+	in *bufio.Reader
+	// buffer has what was read of a line that does not fit into in. Its memory is claimed from
+	// body.
+	buffer []byte
+	// limit is how many bytes a line may have.
+	limit int
+	// ahead is what next will return, if it was read already; else nil.
+	ahead *line
 }
 
-// A line is what [lineReader.next] returns.
+// A line is a result of [lineReader.next].
 type line struct {
-	text    []byte
+	// text is the line without white space around it.
+	text []byte
+	// tooLong reports whether the line was passed over because it is too long.
 	tooLong bool
-	err     error
+	// err is why there is no line.
+	err error
 }
 
-// keptLine is how large a line's buffer may be to be kept for the next line.
+// keptLine is how large the buffer of a line may be to be kept for the next line.
 const keptLine = 64 << 10
 
+// newLineReader returns a reader of lines of at most limit bytes.
 func newLineReader(body *requestBody, limit int) *lineReader {
 	return &lineReader{body: body, in: bufio.NewReaderSize(body, freeBody), limit: limit}
 }
 
-// first waits for the first line. It returns the error that next will return, but for the end.
+// first waits for the first line, which next will return. It returns the error of reading it,
+// except for the end of the body.
 func (l *lineReader) first() error {
 	var ahead line
 	ahead.text, ahead.tooLong, ahead.err = l.next()
@@ -41,11 +52,12 @@ func (l *lineReader) first() error {
 	return ahead.err
 }
 
-// widen gives the reader the buffer of an import that has its place.
+// widen gives the reader the larger buffer of an import that has its place.
 func (l *lineReader) widen() { l.in = bufio.NewReaderSize(l.in, 64<<10) }
 
-// next returns the next line, without white space around it, until the next call. A line that is too long is passed over. It
-// returns [io.EOF] after the last line, which need not have an end.
+// next returns the next line, without white space around it. It is valid until the next call. A
+// line that is too long is passed over, and tooLong is true. next returns [io.EOF] after the last
+// line, which need not end with a line feed.
 func (l *lineReader) next() (text []byte, tooLong bool, err error) {
 	if ahead := l.ahead; ahead != nil {
 		l.ahead = nil
@@ -86,7 +98,7 @@ func (l *lineReader) forget() {
 	}
 }
 
-// keep adds to the buffer of a line. It returns the error of a claim.
+// keep appends to the buffer of a line. It returns the error of claiming memory for it.
 func (l *lineReader) keep(part []byte) error {
 	if need := len(l.buffer) + len(part); need > cap(l.buffer) {
 		size := min(max(nextSize(int64(cap(l.buffer))), int64(need)), int64(l.limit))

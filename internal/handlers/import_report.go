@@ -7,42 +7,74 @@ import (
 	"time"
 )
 
-// reportBytes is how much of an import's report waits for a client that does not read.
+// reportBytes is how many bytes of an import's report wait for a client that does not read, until
+// the import waits too.
 const reportBytes = 256 << 10
 
-// A report is the answer to an import: lines that are sent while the import goes on, by a goroutine of its own. For a client that
-// does not read it keeps little: of progress only the last, and whoever has another line waits for room.
+// A report is the answer to an import: lines that are sent while the import goes on, by a goroutine
+// of the report.
+//
+// A client that does not read while it imports is held back, not buffered for. Up to 256 KiB of the
+// report wait for it, within the budget of answers. Of progress only the newest is kept, which is
+// never more than one line, and a call that adds another line waits for room. Then nothing reads
+// the body until the client reads, and after a minute the answer is cut.
+//
+//	state            line            progressed     cut (another import needs the place)
+//	room             appends         appends        evicts the next line that must wait
+//	no room          waits for room  is remembered  evicts the answer
+//	closed, sending  (not called)    (not called)   ends the write that is under way
+//	nobody takes it  errClientGone   errClientGone  does nothing
+//
+// Its methods may be called by several goroutines; mu guards what they share.
 type report struct {
-	rec        *recorder
+	// rec is the recorder of the request. While the report is open, only its goroutine writes to
+	// it.
+	rec *recorder
+	// controller flushes the answer and sets deadlines.
 	controller *http.ResponseController
 
-	mu       sync.Mutex
-	changed  sync.Cond // on mu
-	buffer   []byte
-	progress int // not yet in the buffer; 0 for none
-	closed   bool
-	waiting  bool  // a line waits for room
-	evicted  bool  // the import may not wait for its client any more
-	err      error // nobody takes the answer
+	// mu guards the fields below.
+	mu sync.Mutex
+	// changed is signalled, with mu, when one of the fields below changes.
+	changed sync.Cond
+	// buffer has the lines that are not being sent yet.
+	buffer []byte
+	// progress is the progress that is not yet in buffer; 0 if there is none.
+	progress int
+	// closed reports whether no more lines come.
+	closed bool
+	// waiting reports whether a line waits for room in buffer.
+	waiting bool
+	// evicted reports whether the import must not wait for its client any more.
+	evicted bool
+	// err is errClientGone once nobody takes the answer.
+	err error
 
-	done chan struct{} // closed when all is sent that can be
+	// done is closed when everything is sent that can be.
+	done chan struct{}
 }
 
-// holdReport makes room for a report, with one buffer that fills while another is sent.
+// holdReport makes room for a report, which has one buffer that fills while another is being sent.
 func holdReport(rec *recorder) error { return rec.delivery().hold(2 * reportBytes) }
 
-// startReport begins the answer, for which there must be room.
+// startReport begins the answer and starts the goroutine that sends it. The room must have been
+// taken by holdReport.
 func startReport(rec *recorder) *report {
-	p := &report{rec: rec, controller: http.NewResponseController(rec.ResponseWriter), done: make(chan struct{})}
+	p := &report{
+		rec:        rec,
+		controller: http.NewResponseController(rec.ResponseWriter),
+		done:       make(chan struct{}),
+	}
 	p.changed.L = &p.mu
 	setLineHeaders(rec.Header())
 	rec.WriteHeader(http.StatusOK)
-	_ = p.controller.Flush() // or the first line will tell
+	_ = p.controller.Flush() // If this fails, so will the first line.
 	go p.run()
 	return p
 }
 
-// line adds a line, when there is room. It returns [errClientGone] if nobody takes it.
+// line adds a line, and waits for room if there is none. It returns [errClientGone] if nobody takes
+// the answer.
 func (p *report) line(appendTo func([]byte) []byte) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -60,7 +92,7 @@ func (p *report) line(appendTo func([]byte) []byte) error {
 	return p.err
 }
 
-// progressed tells that all lines up to this one are settled. It never waits.
+// progressed reports that the outcome of all lines up to this one is known. It never waits.
 func (p *report) progressed(line int) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -71,8 +103,9 @@ func (p *report) progressed(line int) error {
 	return p.err
 }
 
-// cut ends the report of an import as soon as it waits for its client to read. That of an import
-// which waits for nothing else goes on, to tell of the end.
+// cut ends the report of an import whose place another import needs, as soon as it waits for its
+// client to read. If the import waits for something else, the report goes on, so that it can say
+// how the import ended.
 func (p *report) cut() {
 	select {
 	case <-p.done:
@@ -97,14 +130,16 @@ func (p *report) backlog() int {
 	return len(p.buffer)
 }
 
+// takeProgress moves the progress into the buffer. p.mu must be held.
 func (p *report) takeProgress() {
 	if p.progress > 0 {
-		p.buffer = append(strconv.AppendInt(append(p.buffer, `{"progress":`...), int64(p.progress), 10), "}\n"...)
+		p.buffer = append(p.buffer, `{"progress":`...)
+		p.buffer = append(strconv.AppendInt(p.buffer, int64(p.progress), 10), "}\n"...)
 		p.progress = 0
 	}
 }
 
-// close waits until all is sent, or nobody takes it.
+// close waits until everything is sent, or nobody takes it.
 func (p *report) close() {
 	p.mu.Lock()
 	p.closed = true
@@ -113,6 +148,7 @@ func (p *report) close() {
 	<-p.done
 }
 
+// run sends what comes until the report is closed, or nobody takes it.
 func (p *report) run() {
 	defer close(p.done)
 	var sending []byte
@@ -126,14 +162,15 @@ func (p *report) run() {
 			p.err = errClientGone
 			p.changed.Broadcast()
 			p.mu.Unlock()
-			// Nobody shall wait for what such a client may send.
+			// Nothing must wait for what such a client may still send.
 			_ = p.controller.SetReadDeadline(time.Now())
 			return
 		}
 	}
 }
 
-// take waits for something to send, and exchanges the buffers.
+// take waits for something to send, and exchanges the buffers. It returns false when the report is
+// closed and everything was sent.
 func (p *report) take(free []byte) (sending []byte, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -146,14 +183,15 @@ func (p *report) take(free []byte) (sending []byte, more bool) {
 	return sending, len(sending) > 0
 }
 
-// isStuck reports whether the import waits for its client to read, though it may not.
+// isStuck reports whether the import waits for its client to read, although it must not.
 func (p *report) isStuck() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.evicted && p.waiting
 }
 
-// send gives the client time for this part, and afterwards none: over HTTP/2 a bound that is over ends the stream.
+// send sends one part, for which the client has its time. Afterwards it lifts the write deadline:
+// over HTTP/2 a deadline that passes ends the stream, whether or not anything is written.
 func (p *report) send(lines []byte) error {
 	if p.isStuck() {
 		p.rec.answer.evict()

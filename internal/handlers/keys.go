@@ -10,28 +10,34 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// defaultKeysLimit is how many names and prefixes a page of JSON has unless the request says otherwise.
+// defaultKeysLimit is how many names and prefixes a page of JSON has unless the request says
+// otherwise.
 const defaultKeysLimit = 1000
 
-// A keyListing is what a request for key names asks for.
+// A keyListing is what a request for the names of keys asks for.
 type keyListing struct {
-	filters   kvclient.Filters
-	prefix    string
+	// filters select keys; none select all.
+	filters kvclient.Filters
+	// prefix is what the names must begin with.
+	prefix string
+	// delimiter ends a prefix that stands for all keys below it; "" for no such prefixes.
 	delimiter string
-	page      page
+	// page is the part that is wanted; its limit is 0 for all names.
+	page page
 }
 
-// keyPage is a page of key names, and the answer's JSON.
+// keyPage is a page of names, and the JSON of the answer.
 type keyPage struct {
 	Keys     []string          `json:"keys"`
 	Prefixes []string          `json:"prefixes,omitempty"`
 	Revision kvclient.Revision `json:"revision"`
 	Next     string            `json:"next,omitempty"`
 
-	names []listedName // keys and prefixes in their common order
+	// names has keys and prefixes in their common order.
+	names []listedName
 }
 
-// A listedName is a key, or a prefix that stands for all keys below it.
+// A listedName is a key, or, if isPrefix is true, a prefix that stands for all keys below it.
 type listedName struct {
 	name     string
 	isPrefix bool
@@ -48,7 +54,7 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	query := queryOf(w)
-	defaultLimit := 0 // lines stream all
+	defaultLimit := 0 // Lines have all names unless the request has a limit.
 	if mediaType == "application/json" {
 		defaultLimit = defaultKeysLimit
 	}
@@ -57,9 +63,9 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	rec := w.(*recorder)
-	found, err := afford(rec, 0, func() (kvclient.KeyListing, int64, error) {
+	found, err := readAndHold(rec, 0, func() (kvclient.KeyListing, int64, error) {
 		found, err := b.Keys(r.Context(), listing.scanFilters())
-		return found, found.Bytes() + streamBuffer, err
+		return found, found.Bytes() + partBuffer, err
 	})
 	if err != nil {
 		return err
@@ -78,16 +84,17 @@ func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// bytes is about what the page takes, and its JSON.
+// bytes returns about how many bytes the page and its JSON take.
 func (p *keyPage) bytes() (n int64) {
-	n = streamBuffer
+	n = partBuffer
 	for i := range p.names {
 		n += 64 + 4*int64(len(p.names[i].name))
 	}
 	return n
 }
 
-// appendLine appends a name's line of NDJSON, where the characters of keys need no escaping, or of text.
+// appendLine appends the line of a name, as NDJSON or as text. The characters that keys have need
+// no escaping in JSON.
 func (n listedName) appendLine(dst []byte, mediaType string) []byte {
 	switch {
 	case mediaType == "text/plain":
@@ -100,12 +107,19 @@ func (n listedName) appendLine(dst []byte, mediaType string) []byte {
 	return append(append(dst, n.name...), "\"}\n"...)
 }
 
-func keyListingOf(query url.Values, bucket kvclient.BucketName, defaultLimit int) (l keyListing, digest uint64, err error) {
+// keyListingOf reads the request. It also returns the digest that identifies the listing in
+// cursors.
+func keyListingOf(
+	query url.Values,
+	bucket kvclient.BucketName,
+	defaultLimit int,
+) (l keyListing, digest uint64, err error) {
 	if l.filters, err = filtersOf(query); err != nil {
 		return l, 0, err
 	}
 	l.prefix, l.delimiter = query.Get("prefix"), query.Get("delimiter")
-	digest = listingDigest(append([]string{"keys", bucket.String(), l.prefix, l.delimiter}, query["filter"]...)...)
+	parts := []string{"keys", bucket.String(), l.prefix, l.delimiter}
+	digest = listingDigest(append(parts, query["filter"]...)...)
 	l.page, err = pageOf(query, defaultLimit, digest)
 	return l, digest, err
 }
@@ -115,7 +129,8 @@ func filtersOf(query url.Values) (kvclient.Filters, error) {
 	return kvclient.ParseFilters(query["filter"])
 }
 
-// scanFilters narrows what NATS has to send: without filters, the whole tokens of the prefix make one.
+// scanFilters returns filters that narrow what NATS has to send. If the request has none, the whole
+// tokens of the prefix make one.
 func (l keyListing) scanFilters() kvclient.Filters {
 	if len(l.filters) > 0 {
 		return l.filters
@@ -126,7 +141,7 @@ func (l keyListing) scanFilters() kvclient.Filters {
 	return nil
 }
 
-// names are the keys and prefixes that are listed, in their common order.
+// names returns the keys and prefixes that are listed, in their common order.
 func (l keyListing) names(found kvclient.KeyListing) iter.Seq[listedName] {
 	return func(yield func(listedName) bool) {
 		var last listedName
@@ -142,7 +157,7 @@ func (l keyListing) names(found kvclient.KeyListing) iter.Seq[listedName] {
 	}
 }
 
-// pageOf cuts the page out.
+// pageOf cuts the page out of what was found.
 func (l keyListing) pageOf(found kvclient.KeyListing, digest uint64) keyPage {
 	result := keyPage{Keys: []string{}, Revision: found.Revision}
 	for n := range l.names(found) {
@@ -160,8 +175,9 @@ func (l keyListing) pageOf(found kvclient.KeyListing, digest uint64) keyPage {
 	return result
 }
 
-// fold tells how a key is listed: as itself, or as the prefix up to the first delimiter after the wanted prefix. Names that the
-// page before has shown are not listed, nor keys below a prefix that it ended with.
+// fold returns how a key is listed: as itself, or as the prefix up to and including the first
+// delimiter after the wanted prefix. It is not listed if the page before has shown its name, or
+// ended with the prefix that it is below.
 func (l keyListing) fold(key string) (n listedName, listed bool) {
 	rest, below := strings.CutPrefix(key, l.prefix)
 	if !below {
@@ -176,17 +192,18 @@ func (l keyListing) fold(key string) (n listedName, listed bool) {
 	return n, n.name > l.page.after
 }
 
-// linkNext names the next page (RFC 8288).
+// linkNext names the next page in the Link header (RFC 8288), if there is one.
 func (s *Server) linkNext(w http.ResponseWriter, r *http.Request, next string) {
 	if next == "" {
 		return
 	}
 	query := r.URL.Query()
 	query.Set("cursor", next)
-	w.Header()["Link"] = []string{"<" + r.URL.EscapedPath() + "?" + query.Encode() + `>; rel="next"`}
+	target := r.URL.EscapedPath() + "?" + query.Encode()
+	w.Header()["Link"] = []string{"<" + target + `>; rel="next"`}
 }
 
-// sendLines sends one line for each name, some at a time.
+// sendLines sends a line for each name, many lines at a time.
 func (s *Server) sendLines(rec *recorder, mediaType string, names iter.Seq[listedName]) {
 	h := rec.Header()
 	h["Content-Type"] = []string{mediaType}
@@ -195,9 +212,10 @@ func (s *Server) sendLines(rec *recorder, mediaType string, names iter.Seq[liste
 	}
 	h["Cache-Control"] = headerNoStore
 	h["X-Content-Type-Options"] = headerNosniff
-	buffer := make([]byte, 0, streamBuffer)
+	buffer := make([]byte, 0, partBuffer)
 	for n := range names {
-		if buffer = n.appendLine(buffer, mediaType); len(buffer) < streamBuffer-2*kvclient.MaxKeyBytes {
+		buffer = n.appendLine(buffer, mediaType)
+		if len(buffer) < partBuffer-2*kvclient.MaxKeyBytes {
 			continue
 		}
 		rec.write(buffer)

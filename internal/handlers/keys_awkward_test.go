@@ -7,14 +7,16 @@ import (
 	"testing"
 )
 
-// Keys that a tidy router would change.
+// awkwardKeys are keys that a router which cleans paths would change.
 var awkwardKeys = []string{
-	"a//b", "a/./b", "a/.b", "a/b/", "/", "//", "/a", "a/", "///a///b///", "=", "a=b", "==", "-", "_", "a.b.c", "a/b.c/d",
+	"a//b", "a/./b", "a/.b", "a/b/", "/", "//", "/a", "a/", "///a///b///", "=", "a=b", "==", "-",
+	"_", "a.b.c", "a/b.c/d",
 	"keys/a", "CON", "a-_=/9", "A.a", "a.A",
-	strings.Repeat("k", 1024), strings.Repeat("a/", 512), strings.Repeat("a.", 511) + "ab", strings.Repeat("/", 1024),
+	strings.Repeat("k", 1024), strings.Repeat("a/", 512), strings.Repeat("a.", 511) + "ab",
+	strings.Repeat("/", 1024),
 }
 
-// The ways to write a key behind /keys/, /entries/ or /history/.
+// spellings are the ways to write a key behind /keys/, /entries/ or /history/.
 var spellings = []struct {
 	name  string
 	write func(key string) string
@@ -27,6 +29,7 @@ var spellings = []struct {
 	{"in the query, slashes as they are", func(key string) string { return "~?key=" + key }},
 }
 
+// percentEncoded encodes every byte of a text for a URL.
 func percentEncoded(s string) string {
 	var b strings.Builder
 	for i := range len(s) {
@@ -60,11 +63,12 @@ func TestAwkwardKeysRoundTrip(t *testing.T) {
 	}
 }
 
-// wantReadable checks every read of a key, spelled in one way.
+// wantReadable checks every read of a key that is spelled in one of the ways.
 func (g *gateway) wantReadable(t *testing.T, key, spelled, value string) {
 	t.Helper()
 	g.get(t, "/buckets/shop/keys/"+spelled).is(t, 200).hasBody(t, value)
-	g.do(t, "HEAD", "/buckets/shop/keys/"+spelled, nil).is(t, 200).has(t, "Content-Length", fmt.Sprint(len(value)))
+	g.do(t, "HEAD", "/buckets/shop/keys/"+spelled, nil).is(t, 200).
+		has(t, "Content-Length", fmt.Sprint(len(value)))
 	entry := g.get(t, "/buckets/shop/entries/"+spelled).is(t, 200).object(t)
 	if entry["key"] != key || entry["text"] != value {
 		t.Errorf("entries/%.100s: %.300v", spelled, entry)
@@ -73,18 +77,20 @@ func (g *gateway) wantReadable(t *testing.T, key, spelled, value string) {
 	if len(entries) == 0 {
 		t.Fatalf("history/%.100s is empty", spelled)
 	}
-	if last := entries[len(entries)-1].(map[string]any); last["key"] != key || last["text"] != value {
+	last := entries[len(entries)-1].(map[string]any)
+	if last["key"] != key || last["text"] != value {
 		t.Errorf("history/%.100s ends in %.300v", spelled, last)
 	}
 }
 
-// The answer to a creation leads to what was created.
+// The Location of a creation leads to what was created.
 func TestLocationLeadsToTheValue(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.BasePath = "/kv" })
 	g.shop(t)
 	for _, key := range []string{"a", "a//b", "a/./b", "a=b", "/"} {
-		a := g.do(t, "PUT", "/buckets/shop/keys/~?key="+url.QueryEscape(key), key, "If-None-Match: *").is(t, 201)
+		a := g.do(t, "PUT", "/buckets/shop/keys/~?key="+url.QueryEscape(key), key,
+			"If-None-Match: *").is(t, 201)
 		location := a.header.Get("Location")
 		path, below := strings.CutPrefix(location, "/kv")
 		if !below || strings.Contains(location, "/./") || strings.Contains(location, "//") {
@@ -94,7 +100,7 @@ func TestLocationLeadsToTheValue(t *testing.T) {
 	}
 }
 
-func TestLongestBucketName(t *testing.T) {
+func TestLongestBucketNameIsServed(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	bucket := "/buckets/" + strings.Repeat("b", 252)
@@ -103,7 +109,8 @@ func TestLongestBucketName(t *testing.T) {
 	g.do(t, "PUT", bucket+"/keys/"+key, "v", "If-None-Match: *").is(t, 201)
 	g.get(t, bucket+"/keys/"+key+"?consistency=any").is(t, 200).hasBody(t, "v")
 	g.get(t, bucket+"/history/"+key).is(t, 200)
-	if keys := stringsOf(g.get(t, bucket+"/keys?filter="+key).is(t, 200).object(t)["keys"]); len(keys) != 1 {
+	keys := stringsOf(g.get(t, bucket+"/keys?filter="+key).is(t, 200).object(t)["keys"])
+	if len(keys) != 1 {
 		t.Errorf("keys: %.100q", keys)
 	}
 	g.do(t, "DELETE", bucket+"/keys/"+key, nil).is(t, 200)

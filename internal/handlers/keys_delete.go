@@ -12,14 +12,14 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// deletedKeys is the answer to a mass deletion.
+// deletedKeys is the answer to a deletion by filter. api/openapi.yaml describes its members.
 type deletedKeys struct {
 	Deleted int      `json:"deleted"`
 	Skipped []string `json:"skipped"`
 	DryRun  bool     `json:"dry_run,omitempty"`
 }
 
-// deleteKeys leaves a marker in the place of each value that the filters select.
+// deleteKeys replaces each value that the filters select by a marker.
 func (s *Server) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 	if err := refuseConditions(r.Header); err != nil {
 		return err
@@ -29,10 +29,14 @@ func (s *Server) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	deletion := kvclient.MassDeletion{Filters: filters, Purge: query.Get("purge") == "true", DryRun: query.Get("dry_run") == "true"}
+	deletion := kvclient.MassDeletion{
+		Filters: filters,
+		Purge:   query.Get("purge") == "true",
+		DryRun:  query.Get("dry_run") == "true",
+	}
 	if limit := query.Get("limit"); limit != "" {
 		if deletion.Limit, err = strconv.Atoi(limit); err != nil {
-			return parameterProblem("limit", "limit is an integer.")
+			return parameterProblem("limit", "limit must be an integer.")
 		}
 	}
 	b, err := s.bucketToWrite(r)
@@ -40,9 +44,11 @@ func (s *Server) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if len(filters) == 0 {
-		return parameterProblem("filter", "Say which keys to delete: filter=orders.> for some, filter=> for all.")
+		return parameterProblem("filter",
+			"Say which keys to delete: filter=orders.> for some, filter=> for all.")
 	}
-	// It takes as long as it takes; over HTTP/2 the bound of an answer would end the request itself.
+	// A deletion may take long. Over HTTP/2 a write deadline that passes would end the request
+	// itself.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	done, err := s.deleteByFilter(r, b, deletion)
 	w.(*recorder).extend()
@@ -55,8 +61,13 @@ func (s *Server) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 	return respondJSON(w, http.StatusOK, deletedKeys{done.Deleted, done.Skipped, deletion.DryRun})
 }
 
-// deleteByFilter carries out a deletion in a place of its own, within its time.
-func (s *Server) deleteByFilter(r *http.Request, b *kvclient.Bucket, deletion kvclient.MassDeletion) (done kvclient.DeletedKeys, err error) {
+// deleteByFilter carries out a deletion within its time. Unless it is a dry run, it has one of the
+// places of imports.
+func (s *Server) deleteByFilter(
+	r *http.Request,
+	b *kvclient.Bucket,
+	deletion kvclient.MassDeletion,
+) (done kvclient.DeletedKeys, err error) {
 	if !deletion.DryRun {
 		var place bound.Hold
 		if err := s.bodies.imports.Take(r.Context(), &place, ownerOf(r), 1, nil); err != nil {
@@ -69,26 +80,39 @@ func (s *Server) deleteByFilter(r *http.Request, b *kvclient.Bucket, deletion kv
 	done, err = b.DeleteKeys(ctx, deletion)
 	if err != nil && ctx.Err() != nil && r.Context().Err() == nil {
 		s.bodies.deletionAge.Refuse()
-		err = fmt.Errorf("%w: too old: %v", kvclient.ErrOutcomeUnknown, err) // with what was deleted
+		// This error makes the answer say how many keys were deleted.
+		err = fmt.Errorf("%w: too old: %v", kvclient.ErrOutcomeUnknown, err)
 	}
 	return done, err
 }
 
-// partlyDeleted tells what was done before a deletion failed. Where nothing was, it is any other failure.
+// partlyDeleted returns an error that says what was done before a deletion failed. If nothing was
+// done, the error stays as it is.
 func partlyDeleted(done kvclient.DeletedKeys, err error) error {
 	if !errors.Is(err, kvclient.ErrOutcomeUnknown) {
 		return err
 	}
-	return partialError{problemError{code: codeOutcomeUnknown, members: members{"deleted": done.Deleted, "skipped": done.Skipped, "unknown": done.Unknown},
-		detail: "Not all keys were deleted: `deleted` says how many were, `unknown` of how many it is not known. Send the request again."}, err}
+	return partialError{problemError{
+		code: codeOutcomeUnknown,
+		members: members{
+			"deleted": done.Deleted,
+			"skipped": done.Skipped,
+			"unknown": done.Unknown,
+		},
+		detail: "Not all keys were deleted. `deleted` says how many were, and `unknown` for how " +
+			"many it is not known. Send the request again.",
+	}, err}
 }
 
-// A partialError is a problem with the error behind it, for the log.
+// A partialError is a problem together with the error that caused it, which the log gets.
 type partialError struct {
 	problemError
+	// cause is what the log says.
 	cause error
 }
 
+// Error returns the text of the cause.
 func (e partialError) Error() string { return e.cause.Error() }
 
+// Unwrap returns the problem.
 func (e partialError) Unwrap() error { return e.problemError }

@@ -11,48 +11,66 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-func TestDeleteKeys(t *testing.T) {
+func TestDeletionByFilterRemovesMatchingKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucketOf(t, "shop", someKeys...)
 	before := g.messages(t, "shop")
-	g.do(t, "DELETE", "/buckets/shop/keys?filter=orders.>&dry_run=true", nil).is(t, 200).hasBody(t, `{"deleted":3,"skipped":[],"dry_run":true}`+"\n")
+	g.do(t, "DELETE", "/buckets/shop/keys?filter=orders.>&dry_run=true", nil).is(t, 200).
+		hasBody(t, `{"deleted":3,"skipped":[],"dry_run":true}`+"\n")
 	if g.messages(t, "shop") != before {
 		t.Error("a dry run stored something")
 	}
-	g.do(t, "DELETE", "/buckets/shop/keys?filter=orders.>&limit=1", nil).is(t, 200).hasBody(t, `{"deleted":1,"skipped":[]}`+"\n")
+	g.do(t, "DELETE", "/buckets/shop/keys?filter=orders.>&limit=1", nil).is(t, 200).
+		hasBody(t, `{"deleted":1,"skipped":[]}`+"\n")
 	g.get(t, "/buckets/shop/keys/orders.10").problem(t, 404, "key-deleted")
-	g.do(t, "DELETE", "/buckets/shop/keys?filter=orders.>&filter=orders.*", nil).is(t, 200).hasBody(t, `{"deleted":2,"skipped":[]}`+"\n")
-	g.do(t, "DELETE", "/buckets/shop/keys?filter=orders.>", nil).is(t, 200).hasBody(t, `{"deleted":0,"skipped":[]}`+"\n")
-	if history, err := kv.History(t.Context(), "orders.2"); err != nil || len(history) != 2 || history[1].Operation() != jetstream.KeyValueDelete {
+	g.do(t, "DELETE", "/buckets/shop/keys?filter=orders.>&filter=orders.*", nil).is(t, 200).
+		hasBody(t, `{"deleted":2,"skipped":[]}`+"\n")
+	g.do(t, "DELETE", "/buckets/shop/keys?filter=orders.>", nil).is(t, 200).
+		hasBody(t, `{"deleted":0,"skipped":[]}`+"\n")
+	history, err := kv.History(t.Context(), "orders.2")
+	if err != nil || len(history) != 2 || history[1].Operation() != jetstream.KeyValueDelete {
 		t.Errorf("history %v, %v", history, err)
 	}
-	g.do(t, "DELETE", "/buckets/shop/keys?filter=a.b&purge=true", nil).is(t, 200).hasBody(t, `{"deleted":1,"skipped":[]}`+"\n")
-	if history, err := kv.History(t.Context(), "a.b"); err != nil || len(history) != 1 || history[0].Operation() != jetstream.KeyValuePurge {
+	g.do(t, "DELETE", "/buckets/shop/keys?filter=a.b&purge=true", nil).is(t, 200).
+		hasBody(t, `{"deleted":1,"skipped":[]}`+"\n")
+	if history, err := kv.History(t.Context(), "a.b"); err != nil || len(history) != 1 ||
+		history[0].Operation() != jetstream.KeyValuePurge {
 		t.Errorf("history %v, %v", history, err)
 	}
-	g.do(t, "DELETE", "/buckets/shop/keys?filter=%3E", nil).is(t, 200).hasBody(t, fmt.Sprintf(`{"deleted":%d,"skipped":[]}`+"\n", len(someKeys)-4))
+	g.do(t, "DELETE", "/buckets/shop/keys?filter=%3E", nil).is(t, 200).
+		hasBody(t, fmt.Sprintf(`{"deleted":%d,"skipped":[]}`+"\n", len(someKeys)-4))
 	if left := g.get(t, "/buckets/shop/keys").object(t); len(stringsOf(left["keys"])) != 0 {
 		t.Errorf("left %v", left)
 	}
 }
 
-func TestDeleteKeysRequests(t *testing.T) {
+func TestDeletionByFilterRequestsAreChecked(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	put(t, g.shop(t), "a", "v")
-	for query, code := range map[string]string{"": "invalid-parameter", "purge=true": "invalid-parameter", "filter=": "invalid-parameter", "filter=a*": "invalid-filter",
-		"filter=a&limit=0": "invalid-parameter", "filter=a&dry_run=1": "invalid-parameter", "filter=a&prefix=a": "unknown-parameter", "key=a": "unknown-parameter"} {
+	for query, code := range map[string]string{
+		"":                   "invalid-parameter",
+		"purge=true":         "invalid-parameter",
+		"filter=":            "invalid-parameter",
+		"filter=a*":          "invalid-filter",
+		"filter=a&limit=0":   "invalid-parameter",
+		"filter=a&dry_run=1": "invalid-parameter",
+		"filter=a&prefix=a":  "unknown-parameter",
+		"key=a":              "unknown-parameter",
+	} {
 		g.do(t, "DELETE", "/buckets/shop/keys?"+query, nil).problem(t, 400, code)
 	}
-	g.do(t, "DELETE", "/buckets/shop/keys?filter=>", nil, "Sec-Fetch-Site: cross-site").problem(t, 403, "cross-site")
-	g.do(t, "DELETE", "/buckets/shop/keys?filter=>", nil, "If-Match: *").problem(t, 400, "invalid-header")
+	g.do(t, "DELETE", "/buckets/shop/keys?filter=>", nil, "Sec-Fetch-Site: cross-site").
+		problem(t, 403, "cross-site")
+	g.do(t, "DELETE", "/buckets/shop/keys?filter=>", nil, "If-Match: *").
+		problem(t, 400, "invalid-header")
 	g.do(t, "DELETE", "/buckets/nowhere/keys?filter=>", nil).problem(t, 404, "bucket-not-found")
 	g.get(t, "/buckets/shop/keys/a").is(t, 200)
 }
 
-// A key that changes between being listed and being deleted stays.
-func TestDeleteKeysThatChange(t *testing.T) {
+// A key that changes after it was listed is not deleted.
+func TestDeletionByFilterSkipsChangedKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", Storage: jetstream.MemoryStorage})
@@ -73,7 +91,11 @@ func TestDeleteKeysThatChange(t *testing.T) {
 	})
 	a := g.do(t, "DELETE", "/buckets/shop/keys?filter=>", nil).is(t, 200)
 	g.wire.onSending(nil)
-	if got := a.object(t); !slices.Equal(stringsOf(got["skipped"]), []string{"k00", "k01", "k49"}) || got["deleted"] != json.Number("47") {
+	got := a.object(t)
+	if skipped := stringsOf(got["skipped"]); !slices.Equal(skipped, []string{
+		"k00", "k01", "k49",
+	}) ||
+		got["deleted"] != json.Number("47") {
 		t.Errorf("%s", a.body)
 	}
 	wantNative(t, kv, "k00", "new")
@@ -81,8 +103,8 @@ func TestDeleteKeysThatChange(t *testing.T) {
 	g.get(t, "/buckets/shop/keys/k02").problem(t, 404, "key-deleted")
 }
 
-// A deletion that breaks off says how far it came; sent again it goes on.
-func TestDeleteKeysBreaksOff(t *testing.T) {
+// A deletion that breaks off reports how far it came. Sent again, it continues.
+func TestDeletionByFilterCutShortReportsProgress(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -90,16 +112,19 @@ func TestDeleteKeysBreaksOff(t *testing.T) {
 	g.load(t, "/buckets/b/entries", manyLines(n)).wantDone(t, n, 0)
 	answers := make(chan *answer)
 	go func() { answers <- g.do(t, "DELETE", "/buckets/b/keys?filter=>", nil) }()
-	eventually(t, "something is deleted", func() bool { return g.messages(t, "b")[1] > uint64(n+1000) })
+	eventually(t, "something is deleted", func() bool {
+		return g.messages(t, "b")[1] > uint64(n+1000)
+	})
 	g.wire.stop()
 	document := (<-answers).problem(t, 504, "outcome-unknown")
 	deleted, unknown := int(asUint(t, document["deleted"])), int(asUint(t, document["unknown"]))
-	g.wire.restart(t)
-	eventually(t, "NATS is back", func() bool { return g.get(t, "/readyz").status == 200 && g.get(t, "/buckets/b").status == 200 })
+	g.restartNATS(t)
+	eventually(t, "the bucket is back", func() bool { return g.get(t, "/buckets/b").status == 200 })
 	a := g.do(t, "DELETE", "/buckets/b/keys?filter=>", nil).is(t, 200)
 	rest := int(asUint(t, a.object(t)["deleted"]))
 	if gone := n - rest; gone < deleted || gone > deleted+unknown {
-		t.Errorf("%d were gone; told were %d, and %d of which nothing is known", gone, deleted, unknown)
+		t.Errorf("%d were gone; reported were %d, and %d as unknown",
+			gone, deleted, unknown)
 	}
 	g.get(t, "/buckets/b/entries").is(t, 200)
 }

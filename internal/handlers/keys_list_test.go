@@ -12,29 +12,31 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// bucketOf makes a bucket with these keys, and others that are deleted or purged.
+// bucketOf creates a bucket with these keys, and with others that are deleted or purged.
 func (g *gateway) bucketOf(t testing.TB, bucket string, keys ...string) jetstream.KeyValue {
 	t.Helper()
-	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: bucket, History: 3, Storage: jetstream.MemoryStorage})
+	kv := g.bucket(t, jetstream.KeyValueConfig{
+		Bucket: bucket, History: 3, Storage: jetstream.MemoryStorage,
+	})
 	for _, key := range keys {
 		put(t, kv, key, "v")
 	}
 	for _, gone := range []string{"gone", "gone.a", "orders.gone"} {
 		put(t, kv, gone, "v")
-		if err := kv.Delete(t.Context(), gone); err != nil {
-			t.Fatal(err)
-		}
+		deleteKey(t, kv, gone)
 		put(t, kv, "purged."+gone, "v")
-		if err := kv.Purge(t.Context(), "purged."+gone); err != nil {
-			t.Fatal(err)
-		}
+		purgeKey(t, kv, "purged."+gone)
 	}
 	return kv
 }
 
-var someKeys = []string{"orders.2", "orders.10", "orders", "orders.10.lines", "Orders.1", "a/b", "a/c/d", "a", "a.b", "a.b.c", "z", "-", "stock.1", "=", "a//b"}
+// someKeys are the keys of the bucket that the tests of lists read.
+var someKeys = []string{
+	"orders.2", "orders.10", "orders", "orders.10.lines", "Orders.1", "a/b", "a/c/d", "a", "a.b",
+	"a.b.c", "z", "-", "stock.1", "=", "a//b",
+}
 
-func TestListKeys(t *testing.T) {
+func TestKeyListSelectsByFilterAndPrefix(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucketOf(t, "shop", someKeys...)
@@ -56,8 +58,10 @@ func TestListKeys(t *testing.T) {
 		{"filter=gone", []string{}},
 		{"filter=gone.>", []string{}},
 		{"filter=orders.*&filter=stock.*", []string{"orders.10", "orders.2", "stock.1"}},
-		{"filter=orders.*&filter=orders.10&filter=orders.>", []string{"orders.10", "orders.10.lines", "orders.2"}}, // one in another
-		{"filter=orders.*&filter=*.10", []string{"orders.10", "orders.2"}},                                         // overlapping
+		// one filter contains another
+		{"filter=orders.*&filter=orders.10&filter=orders.>",
+			[]string{"orders.10", "orders.10.lines", "orders.2"}},
+		{"filter=orders.*&filter=*.10", []string{"orders.10", "orders.2"}}, // overlapping filters
 		{"filter=*.b.c&filter=a.*.c&filter=a.b.*", []string{"a.b.c"}},
 		{"filter=orders.2&filter=orders.2", []string{"orders.2"}},
 		{"prefix=orders.", []string{"orders.10", "orders.10.lines", "orders.2"}},
@@ -78,26 +82,30 @@ func TestListKeys(t *testing.T) {
 			if diff := cmp.Diff(tc.want, stringsOf(list["keys"])); diff != "" {
 				t.Errorf("keys (-want +got)\n%s", diff)
 			}
-			if list["keys"] == nil || list["prefixes"] != nil || list["next"] != nil || list["revision"] != number(last) {
+			if list["keys"] == nil || list["prefixes"] != nil || list["next"] != nil ||
+				list["revision"] != number(last) {
 				t.Errorf("%s", a.body)
 			}
 			text := strings.Join(append(tc.want, ""), "\n")
-			g.get(t, "/buckets/shop/keys?"+tc.query, "Accept: text/plain").is(t, 200).hasBody(t, text).has(t, "Content-Type", "text/plain; charset=utf-8")
-			if got := g.lines(t, "/buckets/shop/keys?"+tc.query); !slices.Equal(got, tc.want) {
+			g.get(t, "/buckets/shop/keys?"+tc.query, "Accept: text/plain").is(t, 200).
+				hasBody(t, text).has(t, "Content-Type", "text/plain; charset=utf-8")
+			got := g.listedLines(t, "/buckets/shop/keys?"+tc.query)
+			if !slices.Equal(got, tc.want) {
 				t.Errorf("NDJSON %q", got)
 			}
 		})
 	}
 }
 
-// lines reads a listing as NDJSON; prefixes come with "+" before them.
-func (g *gateway) lines(t testing.TB, target string) []string {
+// listedLines reads a list in NDJSON. A "+" precedes prefixes.
+func (g *gateway) listedLines(t testing.TB, target string) []string {
 	t.Helper()
-	a := g.get(t, target, "Accept: application/x-ndjson").is(t, 200).has(t, "Content-Type", "application/x-ndjson")
+	a := g.get(t, target, asLines).is(t, 200).has(t, "Content-Type", "application/x-ndjson")
 	var found []string
 	for line := range strings.Lines(string(a.body)) {
 		var item struct{ Key, Prefix *string }
-		if err := json.Unmarshal([]byte(line), &item); err != nil || !strings.HasSuffix(line, "\n") || (item.Key == nil) == (item.Prefix == nil) {
+		if err := json.Unmarshal([]byte(line), &item); err != nil ||
+			!strings.HasSuffix(line, "\n") || (item.Key == nil) == (item.Prefix == nil) {
 			t.Fatalf("%s: line %q: %v", a.request, line, err)
 		}
 		if item.Key != nil {
@@ -109,20 +117,21 @@ func (g *gateway) lines(t testing.TB, target string) []string {
 	return found
 }
 
-func TestListKeysOfAnEmptyBucket(t *testing.T) {
+func TestKeyListOfAnEmptyBucketIsEmpty(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
 	list := g.get(t, "/buckets/shop/keys").is(t, 200).object(t)
-	if list["revision"] != json.Number("0") || len(stringsOf(list["keys"])) != 0 || list["keys"] == nil {
+	if list["revision"] != json.Number("0") || len(stringsOf(list["keys"])) != 0 ||
+		list["keys"] == nil {
 		t.Errorf("%v", list)
 	}
 	g.get(t, "/buckets/shop/keys", "Accept: text/plain").is(t, 200).hasBody(t, "")
-	g.get(t, "/buckets/shop/keys", "Accept: application/x-ndjson").is(t, 200).hasBody(t, "")
+	g.get(t, "/buckets/shop/keys", asLines).is(t, 200).hasBody(t, "")
 	g.get(t, "/buckets/shop/keys?delimiter=.").is(t, 200)
 }
 
-func TestDelimiter(t *testing.T) {
+func TestDelimiterFoldsKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucketOf(t, "shop", someKeys...)
@@ -130,15 +139,20 @@ func TestDelimiter(t *testing.T) {
 		query          string
 		keys, prefixes []string
 	}{
-		{"delimiter=.", []string{"-", "=", "a", "a//b", "a/b", "a/c/d", "orders", "z"}, []string{"Orders.", "a.", "orders.", "stock."}},
-		{"delimiter=/", []string{"-", "=", "Orders.1", "a", "a.b", "a.b.c", "orders", "orders.10", "orders.10.lines", "orders.2", "stock.1", "z"}, []string{"a/"}},
+		{"delimiter=.", []string{"-", "=", "a", "a//b", "a/b", "a/c/d", "orders", "z"},
+			[]string{"Orders.", "a.", "orders.", "stock."}},
+		{"delimiter=/", []string{"-", "=", "Orders.1", "a", "a.b", "a.b.c", "orders", "orders.10",
+			"orders.10.lines", "orders.2", "stock.1", "z"}, []string{"a/"}},
 		{"delimiter=.&prefix=orders.", []string{"orders.10", "orders.2"}, []string{"orders.10."}},
 		{"delimiter=.&prefix=orders", []string{"orders"}, []string{"orders."}},
 		{"delimiter=/&prefix=a/", []string{"a/b"}, []string{"a//", "a/c/"}},
 		{"delimiter=.&filter=orders.>", []string{}, []string{"orders."}},
 		{"delimiter=.&prefix=none", []string{}, nil},
-		{"delimiter=o&prefix=", []string{"-", "=", "Orders.1", "a", "a.b", "a.b.c", "a//b", "a/b", "a/c/d", "z"}, []string{"o", "sto"}},
-		{"delimiter=%3D", []string{"-", "Orders.1", "a", "a.b", "a.b.c", "a//b", "a/b", "a/c/d", "orders", "orders.10", "orders.10.lines", "orders.2", "stock.1", "z"}, []string{"="}},
+		{"delimiter=o&prefix=",
+			[]string{"-", "=", "Orders.1", "a", "a.b", "a.b.c", "a//b", "a/b", "a/c/d", "z"},
+			[]string{"o", "sto"}},
+		{"delimiter=%3D", []string{"-", "Orders.1", "a", "a.b", "a.b.c", "a//b", "a/b", "a/c/d",
+			"orders", "orders.10", "orders.10.lines", "orders.2", "stock.1", "z"}, []string{"="}},
 	} {
 		t.Run(tc.query, func(t *testing.T) {
 			list := g.get(t, "/buckets/shop/keys?"+tc.query).is(t, 200).object(t)
@@ -148,16 +162,18 @@ func TestDelimiter(t *testing.T) {
 			if got := stringsOf(list["prefixes"]); !slices.Equal(got, tc.prefixes) {
 				t.Errorf("prefixes %q, want %q", got, tc.prefixes)
 			}
-			// Folded across pages, each once and in one order.
-			whole := g.lines(t, "/buckets/shop/keys?"+tc.query)
+			// Prefixes are folded across pages, each once and in the same order.
+			whole := g.listedLines(t, "/buckets/shop/keys?"+tc.query)
 			for limit := 1; limit <= 5; limit++ {
 				var keys, prefixes []string
-				g.follow(t, fmt.Sprintf("/buckets/shop/keys?%s&limit=%d", tc.query, limit), limit, func(page map[string]any) []string {
+				target := fmt.Sprintf("/buckets/shop/keys?%s&limit=%d", tc.query, limit)
+				g.allPages(t, target, limit, func(page map[string]any) []string {
 					keys = append(keys, stringsOf(page["keys"])...)
 					prefixes = append(prefixes, stringsOf(page["prefixes"])...)
 					return append(stringsOf(page["keys"]), stringsOf(page["prefixes"])...)
 				})
-				if !slices.Equal(keys, tc.keys) || !slices.Equal(prefixes, tc.prefixes) || len(whole) != len(keys)+len(prefixes) {
+				if !slices.Equal(keys, tc.keys) || !slices.Equal(prefixes, tc.prefixes) ||
+					len(whole) != len(keys)+len(prefixes) {
 					t.Errorf("limit=%d: keys %q, prefixes %q", limit, keys, prefixes)
 				}
 			}
@@ -165,7 +181,7 @@ func TestDelimiter(t *testing.T) {
 	}
 }
 
-func TestPagesOfKeys(t *testing.T) {
+func TestKeyPagesJoinToTheWholeList(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	var keys []string
@@ -176,29 +192,36 @@ func TestPagesOfKeys(t *testing.T) {
 	slices.Sort(keys)
 	keysOf := func(page map[string]any) []string { return stringsOf(page["keys"]) }
 	for _, limit := range []int{7, 100, 299, 300, 301, 10_000} {
-		if got := g.follow(t, fmt.Sprintf("/buckets/shop/keys?limit=%d", limit), limit, keysOf); !slices.Equal(got, keys) {
+		target := fmt.Sprintf("/buckets/shop/keys?limit=%d", limit)
+		if got := g.allPages(t, target, limit, keysOf); !slices.Equal(got, keys) {
 			t.Errorf("limit=%d: %d keys, or in another order", limit, len(got))
 		}
 	}
-	got := g.follow(t, "/buckets/shop/keys?limit=13&filter=*.*&prefix=c", 13, keysOf)
-	want := slices.DeleteFunc(slices.Clone(keys), func(key string) bool { return !strings.HasPrefix(key, "c") })
+	got := g.allPages(t, "/buckets/shop/keys?limit=13&filter=*.*&prefix=c", 13, keysOf)
+	want := slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
+		return !strings.HasPrefix(key, "c")
+	})
 	if !slices.Equal(got, want) {
 		t.Errorf("with a filter and a prefix: %d keys, want %d", len(got), len(want))
 	}
 	for _, accept := range []string{"application/x-ndjson", "text/plain"} {
-		if a := g.get(t, "/buckets/shop/keys", "Accept: "+accept).is(t, 200).has(t, "Link", ""); strings.Count(string(a.body), "\n") != 300 {
+		if a := g.get(t, "/buckets/shop/keys", "Accept: "+accept).is(t, 200).
+			has(t, "Link", ""); strings.Count(string(a.body), "\n") != 300 {
 			t.Errorf("%s: %d lines, want all", accept, strings.Count(string(a.body), "\n"))
 		}
-		// limit and cursor hold for lines too, and Link leads on.
+		// The parameters limit and cursor hold for lines, too, and Link leads to the next page.
 		a := g.get(t, "/buckets/shop/keys?limit=10", "Accept: "+accept).is(t, 200)
-		if strings.Count(string(a.body), "\n") != 10 || !strings.Contains(a.header.Get("Link"), "cursor=") {
-			t.Errorf("%s: %d lines, Link %q", accept, strings.Count(string(a.body), "\n"), a.header.Get("Link"))
+		if strings.Count(string(a.body), "\n") != 10 ||
+			!strings.Contains(a.header.Get("Link"), "cursor=") {
+			t.Errorf("%s: %d lines, Link %q",
+				accept, strings.Count(string(a.body), "\n"), a.header.Get("Link"))
 		}
 	}
 }
 
-// A cursor is a position in the order of names: it goes on there whatever happened to the key meanwhile.
-func TestCursors(t *testing.T) {
+// A cursor is a position in the order of names. It continues there, whatever has happened to the
+// key meanwhile.
+func TestCursorIsAPositionAmongNames(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucketOf(t, "shop", "a", "b", "c", "d")
@@ -212,26 +235,29 @@ func TestCursors(t *testing.T) {
 		return url.QueryEscape(n)
 	}
 	cursor := next("/buckets/shop/keys?limit=2")
-	if err := kv.Delete(t.Context(), "b"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "b")
 	put(t, kv, "b1", "v")
 	put(t, kv, "a1", "v")
 	got := stringsOf(g.get(t, "/buckets/shop/keys?cursor="+cursor).is(t, 200).object(t)["keys"])
 	if !slices.Equal(got, []string{"b1", "c", "d"}) {
 		t.Errorf("after b: %q", got)
 	}
-	// Of another listing it means nothing.
+	// In another list it is refused.
 	for _, target := range []string{
-		"/buckets/other/keys?x", "/buckets/shop/keys?filter=*", "/buckets/shop/keys?prefix=a", "/buckets/shop/keys?delimiter=.",
+		"/buckets/other/keys?x", "/buckets/shop/keys?filter=*", "/buckets/shop/keys?prefix=a",
+		"/buckets/shop/keys?delimiter=.",
 		"/buckets/shop/markers?x", "/buckets?x", "/buckets/shop/keys?filter=>",
 	} {
-		g.get(t, strings.TrimSuffix(target, "x")+"&cursor="+cursor).problem(t, 400, "invalid-cursor")
+		g.get(t, strings.TrimSuffix(target, "x")+"&cursor="+cursor).
+			problem(t, 400, "invalid-cursor")
 	}
 	markers := next("/buckets/shop/markers?limit=1")
 	g.get(t, "/buckets/shop/keys?cursor="+markers).problem(t, 400, "invalid-cursor")
 	g.get(t, "/buckets/shop/markers?cursor="+markers).is(t, 200)
-	for _, forged := range []string{"x", "!", "AAAA", "%00", "YQ", cursor[:len(cursor)-1], strings.ToLower(cursor) + "=", "é", "null"} {
+	for _, forged := range []string{
+		"x", "!", "AAAA", "%00", "YQ", cursor[:len(cursor)-1], strings.ToLower(cursor) + "=",
+		"é", "null",
+	} {
 		g.get(t, "/buckets/shop/keys?cursor="+forged).problem(t, 400, "invalid-cursor")
 	}
 }

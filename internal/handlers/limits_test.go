@@ -9,31 +9,34 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const maxPayload = 1 << 20 // of the embedded server
+// maxPayload is the limit of the embedded server for a message.
+const maxPayload = 1 << 20
 
-// wantTooLarge checks a 413: the limit that it tells is one that the value exceeded, and nothing was stored.
-func (g *gateway) wantTooLarge(t *testing.T, a *answer, limit int, bucket string, before [2]uint64) {
+// wantTooLarge checks that an answer is 413 with this limit, and that nothing was stored.
+func (g *gateway) wantTooLarge(t *testing.T, a *answer, limit int, bucket string,
+	before [2]uint64) {
 	t.Helper()
 	document := a.problem(t, 413, "value-too-large")
 	if document["max_value_bytes"] != json.Number(fmt.Sprint(limit)) {
 		t.Errorf("%s: max_value_bytes %v, want %d", a.request, document["max_value_bytes"], limit)
 	}
-	if after := g.messages(t, bucket); after != before {
-		t.Errorf("%s: something was stored: %v, then %v", a.request, before, after)
-	}
+	g.wantUnchanged(t, bucket, before, a.request)
 }
 
-// headerSize is what a message with that one header takes beside the value, which counts against the same limit.
+// headerSize returns the bytes that one stored header adds to a message. They count against the
+// same limit as the value.
 func headerSize(line string) int { return len("NATS/1.0\r\n" + line + "\r\n\r\n") }
 
-func TestValueSizeLimits(t *testing.T) {
+func TestValueSizeLimitsAreExact(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxValueSize: 100})
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "large"})
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "over", MaxValueSize: 8 << 20})
 	connections := g.wire.connections()
-	for bucket, limit := range map[string]int{"small": 100, "large": maxPayload, "over": maxPayload} {
+	for bucket, limit := range map[string]int{
+		"small": 100, "large": maxPayload, "over": maxPayload,
+	} {
 		t.Run(bucket, func(t *testing.T) {
 			path := "/buckets/" + bucket + "/keys/a"
 			status := g.get(t, "/buckets/"+bucket).is(t, 200).object(t)["status"].(map[string]any)
@@ -45,60 +48,76 @@ func TestValueSizeLimits(t *testing.T) {
 			g.get(t, path).is(t, 200).hasBody(t, exact)
 			g.do(t, "PUT", path, chunked(exact)).is(t, 200)
 			before := g.messages(t, bucket)
-			for _, body := range []any{exact + "v", chunked(exact + "v"), strings.Repeat(exact, 3), chunked(strings.Repeat(exact, 3))} {
+			for _, body := range []any{
+				exact + "v", chunked(exact + "v"), strings.Repeat(exact, 3),
+				chunked(strings.Repeat(exact, 3)),
+			} {
 				g.wantTooLarge(t, g.do(t, "PUT", path, body), limit, bucket, before)
-				g.wantTooLarge(t, g.do(t, "PUT", path, body, "If-Match: *"), limit-headerSize("Nats-Expected-Last-Subject-Sequence: 9007199254740991"), bucket, before)
+				g.wantTooLarge(t, g.do(t, "PUT", path, body, "If-Match: *"),
+					limit-headerSize("Nats-Expected-Last-Subject-Sequence: 9007199254740991"),
+					bucket, before)
 			}
-			// The headers that are stored count.
-			g.wantTooLarge(t, g.do(t, "PUT", path, exact, "Content-Type: text/plain"), limit-headerSize("Content-Type: text/plain"), bucket, before)
-			g.wantTooLarge(t, g.do(t, "PUT", path, exact[1:], "Content-Encoding: br"), limit-headerSize("Content-Encoding: br"), bucket, before)
-			g.do(t, "PUT", path, exact, "Content-Type: application/x-www-form-urlencoded").is(t, 200)
+			// Headers that are stored count against the limit.
+			g.wantTooLarge(t, g.do(t, "PUT", path, exact, "Content-Type: text/plain"),
+				limit-headerSize("Content-Type: text/plain"), bucket, before)
+			g.wantTooLarge(t, g.do(t, "PUT", path, exact[1:], "Content-Encoding: br"),
+				limit-headerSize("Content-Encoding: br"), bucket, before)
+			g.do(t, "PUT", path, exact, "Content-Type: application/x-www-form-urlencoded").
+				is(t, 200)
 			g.do(t, "PUT", path, exact[60:], "Content-Type: a/b").is(t, 200)
 		})
 	}
-	if now := g.wire.connections(); now != connections {
-		t.Errorf("%d NATS connections were made, %d before", now, connections)
-	}
+	g.wantConnections(t, connections)
 }
 
-// Where a precondition costs some bytes, the limit that a refusal tells must be one that the value exceeds.
+// A precondition takes some bytes of a message. The limit that a refusal names must be one that the
+// value exceeds.
 func TestToldLimitsAreTrue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxValueSize: 200})
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "large"})
 	for bucket, limit := range map[string]int{"small": 200, "large": maxPayload} {
-		for i, header := range []string{"If-None-Match: *", `If-Match: "0"`, `If-None-Match: "999"`} {
+		for i, header := range []string{
+			"If-None-Match: *", `If-Match: "0"`, `If-None-Match: "999"`,
+		} {
 			for _, size := range []int{limit, limit - 20} {
-				a := g.do(t, "PUT", fmt.Sprintf("/buckets/%s/keys/k%d.%d", bucket, i, size), strings.Repeat("v", size), header)
+				a := g.do(t, "PUT", fmt.Sprintf("/buckets/%s/keys/k%d.%d", bucket, i, size),
+					strings.Repeat("v", size), header)
 				if a.status == 201 {
 					continue
 				}
 				document := a.problem(t, 413, "value-too-large")
-				told, err := document["max_value_bytes"].(json.Number).Int64()
-				if err != nil || told >= int64(size) {
-					t.Errorf("%s: %d bytes are refused since at most %d are allowed", a.request, size, told)
+				reported, err := document["max_value_bytes"].(json.Number).Int64()
+				if err != nil || reported >= int64(size) {
+					t.Errorf("%s: %d bytes are refused since at most %d are allowed",
+						a.request, size, reported)
 				}
 			}
 		}
 	}
 }
 
-// What a refusal says in words is true as well: so many bytes fit, with the same headers.
-func TestToldRoomIsTheValues(t *testing.T) {
+// The text of a refusal is true as well: a value of so many bytes fits, with the same headers.
+func TestToldRoomFitsTheValue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxValueSize: 200})
-	for _, header := range []string{"X: none", "Content-Type: text/plain", "Content-Encoding: gzip", `If-None-Match: "999"`} {
-		document := g.do(t, "PUT", "/buckets/small/keys/a", strings.Repeat("v", 201), header).problem(t, 413, "value-too-large")
+	for _, header := range []string{
+		"X: none", "Content-Type: text/plain", "Content-Encoding: gzip", `If-None-Match: "999"`,
+	} {
+		document := g.do(t, "PUT", "/buckets/small/keys/a", strings.Repeat("v", 201), header).
+			problem(t, 413, "value-too-large")
 		room, err := document["max_value_bytes"].(json.Number).Int64()
 		if err != nil {
 			t.Fatal(err)
 		}
-		if want := fmt.Sprintf("the value may have %d bytes", room); !strings.Contains(document["detail"].(string), want) {
+		want := fmt.Sprintf("The value may have at most %d bytes", room)
+		if !strings.Contains(document["detail"].(string), want) {
 			t.Errorf("%s: %s, want %q", header, document["detail"], want)
 		}
-		if a := g.do(t, "PUT", "/buckets/small/keys/fits", strings.Repeat("v", int(room)), header); a.status >= 300 {
+		a := g.do(t, "PUT", "/buckets/small/keys/fits", strings.Repeat("v", int(room)), header)
+		if a.status >= 300 {
 			t.Errorf("%s: %d bytes do not fit: %d %s", header, room, a.status, a.body)
 		}
 	}
@@ -109,19 +128,20 @@ func TestLimitsFollowTheConfiguration(t *testing.T) {
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", MaxValueSize: 10})
 	g.do(t, "PUT", "/buckets/b/keys/a", "0123456789x").problem(t, 413, "value-too-large")
-	g.do(t, "PATCH", "/buckets/b", `{"max_value_size":11}`, "Content-Type: application/json").is(t, 200)
+	g.do(t, "PATCH", "/buckets/b", `{"max_value_size":11}`, jsonType).is(t, 200)
 	g.do(t, "PUT", "/buckets/b/keys/a", "0123456789x").is(t, 200)
-	if _, err := g.js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b", MaxValueSize: 5}); err != nil {
+	if _, err := g.js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{
+		Bucket: "b", MaxValueSize: 5,
+	}); err != nil {
 		t.Fatal(err)
 	}
 	before := g.messages(t, "b")
-	g.do(t, "PUT", "/buckets/b/keys/a", "123456").problem(t, 413, "value-too-large") // whether the gateway has noticed or not
-	if after := g.messages(t, "b"); after != before {
-		t.Error("stored above the limit")
-	}
+	// The write is refused whether the gateway has noticed the change or not.
+	g.do(t, "PUT", "/buckets/b/keys/a", "123456").problem(t, 413, "value-too-large")
+	g.wantUnchanged(t, "b", before)
 }
 
-func TestBucketFull(t *testing.T) {
+func TestFullBucketRefusesWrites(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "small", MaxBytes: 2000})
@@ -140,47 +160,55 @@ func TestBucketFull(t *testing.T) {
 	g.get(t, "/buckets/small/keys/k0").is(t, 200).hasBody(t, value)
 	g.get(t, "/buckets/small/keys/k19").problem(t, 404, "key-not-found")
 	g.do(t, "DELETE", "/buckets/small/keys/k0?purge=true", nil).is(t, 200)
-	g.do(t, "PATCH", "/buckets/small", `{"max_bytes":100000}`, "Content-Type: application/json").is(t, 200)
+	g.do(t, "PATCH", "/buckets/small", `{"max_bytes":100000}`, jsonType).is(t, 200)
 	g.do(t, "PUT", "/buckets/small/keys/k19", value).is(t, 200)
 	wantNative(t, kv, "k19", value)
 }
 
-func TestJSONBodyLimits(t *testing.T) {
+func TestJSONBodiesAreLimited(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
 	for _, size := range []int{1 << 20, 1<<20 + 1, 3 << 20} {
 		config := `{"description":"` + strings.Repeat("d", size-len(`{"description":""}`)) + `"}`
 		for _, body := range []any{config, chunked(config)} {
-			for _, request := range []struct{ method, path string }{{"PUT", "/buckets/new"}, {"PATCH", "/buckets/shop"}} {
-				a := g.do(t, request.method, request.path, body, "Content-Type: application/json")
+			for _, request := range configWrites {
+				a := g.do(t, request.method, request.path, body, jsonType)
 				if size <= 1<<20 {
 					a.problem(t, 400, "invalid-body")
-				} else if document := a.problem(t, 413, "body-too-large"); document["max_body_bytes"] != json.Number("1048576") {
-					t.Errorf("max_body_bytes %v", document["max_body_bytes"])
+					continue
+				}
+				document := a.problem(t, 413, "body-too-large")
+				if limit := document["max_body_bytes"]; limit != json.Number("1048576") {
+					t.Errorf("max_body_bytes %v", limit)
 				}
 			}
 		}
 	}
 }
 
-// What is within the limit of a body may be too much for NATS: the caller's fault, not the gateway's.
-func TestLargeConfigurations(t *testing.T) {
+// A configuration within the limit of a body may be too large for NATS. That is reported as the
+// caller's fault, not as the gateway's.
+func TestLargeConfigurationsAreTheCallersFault(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
 	for _, size := range []int{100 << 10, 200 << 10, 900 << 10, 1<<20 - 30} {
 		config := `{"metadata":{"a":"` + strings.Repeat("m", size) + `"}}`
-		for _, request := range []struct{ method, path string }{{"PUT", fmt.Sprintf("/buckets/new%d", size)}, {"PATCH", "/buckets/shop"}} {
-			a := g.do(t, request.method, request.path, config, "Content-Type: application/json")
+		for _, request := range []struct{ method, path string }{
+			{"PUT", fmt.Sprintf("/buckets/new%d", size)}, {"PATCH", "/buckets/shop"},
+		} {
+			a := g.do(t, request.method, request.path, config, jsonType)
 			if size <= 100<<10 {
 				if a.status >= 300 {
-					t.Errorf("%s with %d bytes of metadata: %d %.300s", a.request, size, a.status, a.body)
+					t.Errorf("%s with %d bytes of metadata: %d %.300s",
+						a.request, size, a.status, a.body)
 				}
 				continue
 			}
 			if a.status != 400 && a.status != 413 {
-				t.Errorf("%s with %d bytes of metadata: %d %.300s", a.request, size, a.status, a.body)
+				t.Errorf("%s with %d bytes of metadata: %d %.300s",
+					a.request, size, a.status, a.body)
 			}
 		}
 	}

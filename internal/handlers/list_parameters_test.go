@@ -12,31 +12,41 @@ func TestListParametersAreChecked(t *testing.T) {
 	g.bucketOf(t, "shop", "a")
 	filters := strings.Repeat("filter=a&", 64)
 	g.get(t, "/buckets/shop/keys?"+filters).is(t, 200)
-	for query, code := range map[string]string{
-		filters + "filter=b": "invalid-parameter",
-		"limit=0":            "invalid-parameter", "limit=10001": "invalid-parameter", "limit=-1": "invalid-parameter", "limit=x": "invalid-parameter",
-		"limit=": "invalid-parameter", "limit=1.5": "invalid-parameter", "limit=1&limit=2": "invalid-parameter", "limit=99999999999999999999": "invalid-parameter",
-		"prefix=*": "invalid-parameter", "prefix=a%20b": "invalid-parameter", "prefix=é": "invalid-parameter", "prefix=a&prefix=b": "invalid-parameter",
-		"delimiter=": "invalid-parameter", "delimiter=..": "invalid-parameter", "delimiter=*": "invalid-parameter", "delimiter=é": "invalid-parameter",
-		"filter=": "invalid-parameter", "filter=user*": "invalid-filter", "filter=*user": "invalid-filter", "filter=a.>.b": "invalid-filter", "filter=>.a": "invalid-filter",
-		"filter=a>": "invalid-filter", "filter=a..b": "invalid-filter", "filter=.a": "invalid-filter", "filter=a.": "invalid-filter", "filter=a&filter=*b": "invalid-filter",
-		"filter=a%20b": "invalid-filter", "filter=é": "invalid-filter", "filter=**": "invalid-filter", "filter=a.*>": "invalid-filter", "filter=a+b": "invalid-filter",
-		"filter=a%00": "invalid-filter", "filter=$KV.other.>": "invalid-filter", "filter=%0d%0a": "invalid-filter",
-		"limitt=1": "unknown-parameter", "Filter=a": "unknown-parameter", "key=a": "unknown-parameter", "values=json": "unknown-parameter", "%00=1": "unknown-parameter",
-		"=1": "unknown-parameter", "consistency=any": "unknown-parameter", "min_revision=1": "unknown-parameter",
-		"a;b=c": "invalid-parameter", "limit=%zz": "invalid-parameter",
+	for code, queries := range map[string][]string{
+		"invalid-parameter": {
+			filters + "filter=b", "limit=0", "limit=10001", "limit=-1", "limit=x", "limit=",
+			"limit=1.5", "limit=1&limit=2", "limit=99999999999999999999", "prefix=*",
+			"prefix=a%20b", "prefix=é", "prefix=a&prefix=b", "delimiter=", "delimiter=..",
+			"delimiter=*", "delimiter=é", "filter=", "a;b=c", "limit=%zz",
+		},
+		"invalid-filter": {
+			"filter=user*", "filter=*user", "filter=a.>.b", "filter=>.a", "filter=a>",
+			"filter=a..b", "filter=.a", "filter=a.", "filter=a&filter=*b", "filter=a%20b",
+			"filter=é", "filter=**", "filter=a.*>", "filter=a+b", "filter=a%00",
+			"filter=$KV.other.>", "filter=%0d%0a",
+		},
+		"unknown-parameter": {
+			"limitt=1", "Filter=a", "key=a", "values=json", "%00=1", "=1", "consistency=any",
+			"min_revision=1",
+		},
 	} {
-		document := g.get(t, "/buckets/shop/keys?"+query).problem(t, 400, code)
-		if code == "invalid-filter" && document["offset"] == nil {
-			t.Errorf("%s: no offset", query)
-		}
-		if code != "invalid-filter" && document["parameter"] == nil {
-			t.Errorf("%s: no parameter", query)
+		for _, query := range queries {
+			document := g.get(t, "/buckets/shop/keys?"+query).problem(t, 400, code)
+			if code == "invalid-filter" && document["offset"] == nil {
+				t.Errorf("%s: no offset", query)
+			}
+			if code != "invalid-filter" && document["parameter"] == nil {
+				t.Errorf("%s: no parameter", query)
+			}
 		}
 	}
-	// Other operations have no such parameters at all.
-	for _, target := range []string{"/buckets/shop?x=1", "/healthz?x=1", "/readyz?x", "/version?x=", "/openapi.json?v=3", "/problems/not-found?x=1",
-		"/buckets/shop/keys/a?filter=a", "/buckets/shop/history/a?limit=1", "/buckets/shop/entries/a?ttl=1s", "/buckets/shop/markers?older_than=0s"} {
+	// Other operations do not have these parameters at all.
+	for _, target := range []string{
+		"/buckets/shop?x=1", "/healthz?x=1", "/readyz?x", "/version?x=", "/openapi.json?v=3",
+		"/problems/not-found?x=1", "/buckets/shop/keys/a?filter=a",
+		"/buckets/shop/history/a?limit=1", "/buckets/shop/entries/a?ttl=1s",
+		"/buckets/shop/markers?older_than=0s",
+	} {
 		g.get(t, target).problem(t, 400, "unknown-parameter")
 	}
 	g.do(t, "PUT", "/buckets/shop/keys/a?purge=true", "v").problem(t, 400, "unknown-parameter")
@@ -44,7 +54,7 @@ func TestListParametersAreChecked(t *testing.T) {
 	g.get(t, "/buckets/shop").is(t, 200)
 }
 
-func TestAcceptOfKeys(t *testing.T) {
+func TestAcceptChoosesTheFormOfKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucketOf(t, "shop", "a")
@@ -83,9 +93,13 @@ func TestAcceptOfKeys(t *testing.T) {
 			a.is(t, 200).has(t, "Content-Type", want)
 			continue
 		}
-		if offers := stringsOf(a.problem(t, 406, "not-acceptable")["offers"]); !slices.Equal(offers, []string{"application/json", "application/x-ndjson", "text/plain"}) {
+		offers := stringsOf(a.problem(t, 406, "not-acceptable")["offers"])
+		if !slices.Equal(offers, []string{
+			"application/json", "application/x-ndjson", "text/plain",
+		}) {
 			t.Errorf("offers %q", offers)
 		}
 	}
-	g.get(t, "/buckets/shop/keys", "Accept: image/png", "Accept: text/plain").is(t, 200).has(t, "Content-Type", "text/plain; charset=utf-8")
+	g.get(t, "/buckets/shop/keys", "Accept: image/png", "Accept: text/plain").is(t, 200).
+		has(t, "Content-Type", "text/plain; charset=utf-8")
 }

@@ -6,13 +6,17 @@ import (
 	"net/http"
 	"time"
 
-	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
 )
 
-// mayWait tells whether the request is a long poll, and for how long: If-None-Match with Prefer: wait.
-func (q *entryRead) mayWait(answer http.Header, r *http.Request, p kvclient.Precondition) (time.Duration, bool) {
+// mayWait reports whether the request is a long poll, and for how long it may wait. A long poll has
+// If-None-Match and Prefer: wait.
+func (q *entryRead) mayWait(
+	answer http.Header,
+	r *http.Request,
+	p kvclient.Precondition,
+) (time.Duration, bool) {
 	if len(p.IfNoneMatch.Positions) == 0 || q.revision > 0 {
 		return 0, false
 	}
@@ -26,7 +30,8 @@ func isState(err error) bool {
 	return err == nil || deleted || errors.Is(err, kvclient.ErrKeyNotFound)
 }
 
-// unchanged tells whether what was read is what the client has: a value, a marker, or nothing at all.
+// unchanged reports whether the client has what was read already: a value, a marker, or nothing at
+// all.
 func unchanged(have kvclient.Condition, e *kvclient.Entry, err error) bool {
 	if deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err); ok {
 		return have.Matches(&deleted.Marker, deleted.Marker.Epoch)
@@ -37,58 +42,85 @@ func unchanged(have kvclient.Condition, e *kvclient.Entry, err error) bool {
 	return err == nil && have.Matches(e, e.Epoch)
 }
 
-// longPoll reads, and where the client has that already it waits for a change, in the place of a
-// stream.
-func (s *Server) longPoll(rec *recorder, read entryRead, have kvclient.Condition,
-	wait time.Duration) (kvclient.Entry, error) {
-	r := rec.request
-	ctx, answer := r.Context(), rec.Header()
-	var place bound.Hold
-	defer place.Release()
-	if read.options.MinRevision != (kvclient.Position{}) { // the first read may wait already
-		if err := s.enterStreams(r, &place); err != nil {
+// longPoll reads the entry, and if the client has it already, waits for a change of the key.
+//
+// Before it waits, it takes the place of a stream (see [newStreamPlaces]) and its part of the
+// memory of streams (see [newStreamMemory]). It keeps both until its answer is sent. If it reads at
+// a minimal revision, it takes them before it reads, since the read may already wait. While it
+// waits, it also has a subscription to the bucket's feed for this one key, and no value. All long
+// polls of a key share their reads (see [sharedReads]).
+//
+//	event                                   what the long poll does
+//	the feed reports a change of the key    reads, at least at the revision of the change
+//	the feed is reset, the bucket deleted   reads again, whatever the revision
+//	the feed ends (goaway)                  answers what it read last
+//	the entry's time to live is over        reads
+//	the time to wait is over                answers what it read last: 304, or 404
+//	the client goes away                    ends without an answer
+//
+// After each read it answers if the key has changed, and goes on waiting if not.
+func (s *Server) longPoll(
+	rec *recorder,
+	read entryRead,
+	have kvclient.Condition,
+	wait time.Duration,
+) (kvclient.Entry, error) {
+	ctx, answer := rec.request.Context(), rec.Header()
+	if read.options.MinRevision != (kvclient.Position{}) { // The first read may already wait.
+		if err := s.enterPoll(rec); err != nil {
 			return kvclient.Entry{}, err
 		}
 	}
-	e, err := s.shared.do(ctx, answer, read, "")
+	e, err := s.sharedReads.do(ctx, answer, read, "")
 	if !unchanged(have, &e, err) {
 		return e, err
 	}
-	if place.Size() == 0 {
-		if err := s.enterStreams(r, &place); err != nil {
-			return e, err
-		}
+	if err := s.enterPoll(rec); err != nil {
+		return e, err
 	}
 	return s.awaitChange(ctx, rec, read, have, wait, e, err)
 }
 
-// awaitChange reads again whenever the key may have changed, until it has, or the time is over. It
-// returns what was read last; that is what the client has where nothing has changed, and then
-// without the value, which nobody is to hold meanwhile.
-func (s *Server) awaitChange(ctx context.Context, rec *recorder, read entryRead, have kvclient.Condition,
-	wait time.Duration, e kvclient.Entry, err error) (kvclient.Entry, error) {
+// awaitChange reads again whenever the key may have changed, until it has or the time is over. It
+// returns what was read last. If nothing has changed, that is what the client has, and it comes
+// without the value: nobody must hold that while they wait.
+func (s *Server) awaitChange(
+	ctx context.Context,
+	rec *recorder,
+	read entryRead,
+	have kvclient.Condition,
+	wait time.Duration,
+	e kvclient.Entry,
+	err error,
+) (kvclient.Entry, error) {
 	answer := rec.Header()
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	only := kvclient.FilterOf(read.key)
 	wakeUp := make(chan struct{}, 1)
-	subscription, subscribeErr := s.follow(ctx, read.bucket.Name(),
-		feed.SubscribeOptions{Filters: kvclient.Filters{only}, UpdatesOnly: true, NoValues: true}, feed.Token(wakeUp))
+	options := feed.SubscribeOptions{
+		Filters:     kvclient.Filters{only},
+		UpdatesOnly: true,
+		NoValues:    true,
+	}
+	wake := feed.Token(wakeUp)
+	subscription, subscribeErr := s.subscribeTo(ctx, read.bucket.Name(), options, wake)
 	if subscribeErr != nil {
 		return e, subscribeErr
 	}
 	defer subscription.Close()
-	read.options.Consistency = kvclient.Leader // a replica that is behind would hide what the subscription tells of no more
+	// A replica that is behind could hide a change that the subscription has reported already.
+	read.options.Consistency = kvclient.Leader
 	e.Value = nil
-	// The first look is for what came before the subscription.
-	for look := true; ; look = false {
+	// The first read is for what was stored before the subscription began.
+	for readNow := true; ; readNow = false {
 		var ended, expired bool
-		look, ended = poll(subscription, &read, look)
-		if look {
+		readNow, ended = pollSubscription(subscription, &read, readNow)
+		if readNow {
 			if read.bucket, err = s.client.Bucket(ctx, read.bucket.Name()); err != nil {
 				return e, err
 			}
-			if e, err = s.shared.do(ctx, answer, read, ""); !unchanged(have, &e, err) {
+			if e, err = s.sharedReads.do(ctx, answer, read, ""); !unchanged(have, &e, err) {
 				return e, err
 			}
 			e.Value = nil
@@ -110,7 +142,7 @@ func (s *Server) awaitChange(ctx context.Context, rec *recorder, read entryRead,
 			return e, err
 		}
 		if expired {
-			if e, err = s.shared.do(ctx, answer, read, ""); !unchanged(have, &e, err) {
+			if e, err = s.sharedReads.do(ctx, answer, read, ""); !unchanged(have, &e, err) {
 				return e, err
 			}
 			e.Value = nil
@@ -118,36 +150,44 @@ func (s *Server) awaitChange(ctx context.Context, rec *recorder, read entryRead,
 	}
 }
 
-// poll takes what the subscription tells, and notes in the read how new the next answer must be. Look tells that it is time for one,
-// ended that there will be no other.
-func poll(subscription *feed.Subscription, read *entryRead, first bool) (look, ended bool) {
-	look = first
+// pollSubscription takes what the subscription reports, and sets in read how new the next answer
+// must be. The result readNow reports whether it is time to read, and ended whether the
+// subscription reports nothing more.
+func pollSubscription(
+	subscription *feed.Subscription,
+	read *entryRead,
+	first bool,
+) (readNow, ended bool) {
+	readNow = first
 	for {
 		events, more := subscription.Poll(nil, pollEvents)
 		for _, event := range events {
 			switch event.Kind {
 			case feed.Changed:
-				look = true
+				readNow = true
 				if event.Change.Revision > read.options.MinRevision.Revision {
-					read.options.MinRevision = event.Change.Unchecked() // the stream itself told it
+					// The revision came from the stream itself, so it needs no check.
+					read.options.MinRevision = event.Change.Unchecked()
 				}
 			case feed.Reset, feed.BucketDeleted:
-				look = true
+				readNow = true
 				read.options.MinRevision = kvclient.Position{}
 			case feed.GoAway:
 				ended = true
 			}
 		}
 		if !more {
-			return look, ended
+			return readNow, ended
 		}
 	}
 }
 
-// expiryGrace is by how much a value may outlive its time: the server looks for the expired now and then.
+// expiryGrace is how long a value may outlive its time to live, since the server looks for expired
+// ones only now and then.
 const expiryGrace = 300 * time.Millisecond
 
-// expiry is the time at which an entry may vanish without a word.
+// expiry returns a channel that has a value when the entry may have vanished without an event. It
+// returns nil if the entry does not expire.
 func expiry(e *kvclient.Entry, err error) <-chan time.Time {
 	if err != nil || e.Expires.IsZero() {
 		return nil

@@ -8,18 +8,18 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"kvgateway/internal/natstest"
 )
 
-// awaitSubscription waits until somebody follows a feed.
+// awaitSubscription waits until there is one subscription.
 func (g *gateway) awaitSubscription(t *testing.T) {
 	t.Helper()
-	natstest.Eventually(t, patience, "a subscription", func() bool { return g.metric(t, "kvgw_subscriptions", nil) == 1 })
+	eventually(t, "a subscription", func() bool {
+		return g.metric(t, "kvgw_subscriptions", nil) == 1
+	})
 }
 
-// A long poll is answered by the change that it waits for, or when its time is over.
-func TestLongPoll(t *testing.T) {
+// A long poll is answered when its key changes, or when its time is over.
+func TestLongPollIsAnsweredByItsChange(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -47,9 +47,7 @@ func TestLongPoll(t *testing.T) {
 	}
 	held = poll(a.header.Get("Etag"), "60")
 	g.awaitSubscription(t)
-	if err := kv.Delete(t.Context(), "a"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "a")
 	marker := (<-held).is(t, 404).header.Get("Etag")
 	(<-poll(marker, "1")).is(t, 404).has(t, "Preference-Applied", "wait=1")
 	held = poll(marker, "60")
@@ -57,20 +55,20 @@ func TestLongPoll(t *testing.T) {
 	put(t, kv, "a", "3")
 	(<-held).is(t, 200)
 	held = make(chan *answer, 1)
-	go func() { held <- g.get(t, "/buckets/shop/keys/new", `If-None-Match: "0"`, "Prefer: wait=60") }()
+	go func() {
+		held <- g.get(t, "/buckets/shop/keys/new", `If-None-Match: "0"`, "Prefer: wait=60")
+	}()
 	g.awaitSubscription(t)
 	put(t, kv, "new", "4")
 	(<-held).is(t, 200)
 	held = poll(g.get(t, target).header.Get("Etag"), "60")
 	g.awaitSubscription(t)
-	if err := g.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
-		t.Fatal(err)
-	}
+	g.deleteBucket(t, "shop")
 	(<-held).is(t, 404)
 }
 
-// Long polls of one key share the reads of it: what is read at a change does not grow with their
-// number.
+// Long polls of one key share their reads: the number of reads after a change does not grow with
+// the number of long polls.
 func TestLongPollsOfOneKeyShareTheirReads(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -82,14 +80,15 @@ func TestLongPollsOfOneKeyShareTheirReads(t *testing.T) {
 	for range polls {
 		go func() { answers <- g.get(t, target, "If-None-Match: "+tag, "Prefer: wait=60") }()
 	}
-	natstest.Eventually(t, patience, "the subscriptions", func() bool {
+	eventually(t, "the subscriptions", func() bool {
 		return g.metric(t, "kvgw_subscriptions", nil) == polls
 	})
 	value := strings.Repeat("2", 100_000)
 	sent := g.wire.requests(func() {
 		put(t, kv, "a", value)
 		for range polls {
-			if a := (<-answers).is(t, 200).has(t, "Kv-Consistency", "leader"); string(a.body) != value {
+			a := (<-answers).is(t, 200).has(t, "Kv-Consistency", "leader")
+			if string(a.body) != value {
 				t.Errorf("answered %.20q", a.body)
 			}
 		}
@@ -100,7 +99,7 @@ func TestLongPollsOfOneKeyShareTheirReads(t *testing.T) {
 	t.Logf("%d requests to NATS", sent)
 }
 
-// The client whose request began a shared read may leave: the others get their answers.
+// The client whose request began a shared read may leave. The others still get their answers.
 func TestLongPollThatIsCancelledDoesNotEndOthers(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -130,7 +129,7 @@ func TestLongPollThatIsCancelledDoesNotEndOthers(t *testing.T) {
 		}
 		left <- err
 	}()
-	natstest.Eventually(t, patience, "a read", func() bool { return reads.Load() == 1 })
+	eventually(t, "a read", func() bool { return reads.Load() == 1 })
 	stays := make(chan *answer, 1)
 	go func() { stays <- g.get(t, target, `If-None-Match: "999"`, "Prefer: wait=60") }()
 	cancel()

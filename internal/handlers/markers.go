@@ -7,9 +7,10 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
+// defaultMarkersLimit is how many markers a page has unless the request says otherwise.
 const defaultMarkersLimit = 1000
 
-// listMarkers answers the markers of deleted keys, sorted by key.
+// listMarkers answers the markers of keys without a value, sorted by key.
 func (s *Server) listMarkers(w http.ResponseWriter, r *http.Request) error {
 	b, err := s.bucket(r)
 	if err != nil {
@@ -25,7 +26,7 @@ func (s *Server) listMarkers(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	found, err := afford(w.(*recorder), 0, func() (kvclient.Listing, int64, error) {
+	found, err := readAndHold(w.(*recorder), 0, func() (kvclient.Listing, int64, error) {
 		found, err := b.Markers(r.Context(), filters)
 		return found, 2 * found.Bytes(), err
 	})
@@ -73,7 +74,8 @@ func (s *Server) purgeMarkers(w http.ResponseWriter, r *http.Request) error {
 	olderThan := kvclient.DefaultMarkerAge
 	if value := query.Get("older_than"); value != "" {
 		if olderThan, err = time.ParseDuration(value); err != nil || olderThan < 0 {
-			return parameterProblem("older_than", "older_than is a duration such as 30m, or 0s for all markers.")
+			return parameterProblem("older_than",
+				"older_than must be a duration such as 30m, or 0s for all markers.")
 		}
 	}
 	done, err := b.PurgeMarkers(r.Context(), filters, olderThan)

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// markerKeys returns the keys on a page of markers.
 func markerKeys(page map[string]any) (keys []string) {
 	list, _ := page["markers"].([]any)
 	for _, marker := range list {
@@ -18,7 +19,7 @@ func markerKeys(page map[string]any) (keys []string) {
 	return keys
 }
 
-func TestListMarkers(t *testing.T) {
+func TestMarkerListIsComplete(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -30,13 +31,9 @@ func TestListMarkers(t *testing.T) {
 		case 0:
 			continue
 		case 1:
-			if err := kv.Delete(t.Context(), key); err != nil {
-				t.Fatal(err)
-			}
+			deleteKey(t, kv, key)
 		case 2:
-			if err := kv.Purge(t.Context(), key); err != nil {
-				t.Fatal(err)
-			}
+			purgeKey(t, kv, key)
 		}
 		want = append(want, key)
 	}
@@ -49,65 +46,78 @@ func TestListMarkers(t *testing.T) {
 		marker := item.(map[string]any)
 		key := marker["key"].(string)
 		entry := g.stored(t, "shop", g.lastRevision(t, "shop", key))
-		operation := map[string]string{"DEL": "delete", "PURGE": "purge"}[entry.Header.Get("KV-Operation")]
-		if marker["bucket"] != "shop" || marker["operation"] != operation || marker["size"] != json.Number("0") || marker["epoch"] != g.epochOf(t, "shop") ||
-			marker["revision"] != number(g.lastRevision(t, "shop", key)) || marker["value"] != nil || marker["text"] != nil || marker["base64"] != nil {
+		operation := map[string]string{
+			"DEL": "delete", "PURGE": "purge",
+		}[entry.Header.Get("KV-Operation")]
+		if marker["bucket"] != "shop" || marker["operation"] != operation ||
+			marker["size"] != json.Number("0") || marker["epoch"] != g.epochOf(t, "shop") ||
+			marker["revision"] != number(g.lastRevision(t, "shop", key)) ||
+			marker["value"] != nil || marker["text"] != nil || marker["base64"] != nil {
 			t.Errorf("marker %v", marker)
 		}
 	}
 	for _, limit := range []int{1, 7, 19, 20, 21} {
-		if got := g.follow(t, fmt.Sprintf("/buckets/shop/markers?limit=%d", limit), limit, markerKeys); !slices.Equal(got, want) {
+		target := fmt.Sprintf("/buckets/shop/markers?limit=%d", limit)
+		if got := g.allPages(t, target, limit, markerKeys); !slices.Equal(got, want) {
 			t.Errorf("limit=%d: %q", limit, got)
 		}
 	}
 	b := slices.DeleteFunc(slices.Clone(want), func(key string) bool { return key[0] != 'b' })
-	if got := g.follow(t, "/buckets/shop/markers?limit=3&filter=b.*&filter=b.>", 3, markerKeys); !slices.Equal(got, b) {
+	got := g.allPages(t, "/buckets/shop/markers?limit=3&filter=b.*&filter=b.>", 3, markerKeys)
+	if !slices.Equal(got, b) {
 		t.Errorf("filtered: %q, want %q", got, b)
 	}
-	for query, code := range map[string]string{"filter=b*": "invalid-filter", "limit=0": "invalid-parameter", "cursor=x": "invalid-cursor", "prefix=b": "unknown-parameter"} {
+	for query, code := range map[string]string{
+		"filter=b*": "invalid-filter",
+		"limit=0":   "invalid-parameter",
+		"cursor=x":  "invalid-cursor",
+		"prefix=b":  "unknown-parameter",
+	} {
 		g.get(t, "/buckets/shop/markers?"+query).problem(t, 400, code)
 	}
 	g.get(t, "/buckets/nowhere/markers").problem(t, 404, "bucket-not-found")
 }
 
-// gone deletes keys that had a history, and returns their bucket.
-func (g *gateway) gone(t *testing.T, keys ...string) jetstream.KeyValue {
+// shopWithDeleted creates the bucket "shop" with the value "stays" and with these keys, which have
+// a history and are deleted.
+func (g *gateway) shopWithDeleted(t *testing.T, keys ...string) jetstream.KeyValue {
 	t.Helper()
 	kv := g.shop(t)
 	put(t, kv, "stays", "v")
 	for _, key := range keys {
 		put(t, kv, key, "1")
 		put(t, kv, key, "2")
-		if err := kv.Delete(t.Context(), key); err != nil {
-			t.Fatal(err)
-		}
+		deleteKey(t, kv, key)
 	}
 	return kv
 }
 
-func TestRemoveMarkers(t *testing.T) {
+func TestMarkerRemovalHonoursAgeAndFilter(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		query         string
 		removed, kept int
-		left          map[string]uint64 // messages of each key
+		left          map[string]uint64 // the number of messages that are left of each key
 	}{
 		{"older_than=0s", 3, 0, map[string]uint64{"a.1": 0, "a.2": 0, "b": 0}},
 		{"older_than=0", 3, 0, map[string]uint64{"a.1": 0, "a.2": 0, "b": 0}},
-		{"", 0, 3, map[string]uint64{"a.1": 1, "a.2": 1, "b": 1}}, // young markers stay, what was before them goes
+		// Young markers stay, but the revisions before them are removed.
+		{"", 0, 3, map[string]uint64{"a.1": 1, "a.2": 1, "b": 1}},
 		{"older_than=30m", 0, 3, map[string]uint64{"a.1": 1, "a.2": 1, "b": 1}},
 		{"older_than=1ns", 3, 0, map[string]uint64{"a.1": 0, "a.2": 0, "b": 0}},
 		{"older_than=0s&filter=a.*", 2, 0, map[string]uint64{"a.1": 0, "a.2": 0, "b": 3}},
-		{"older_than=0s&filter=a.*&filter=a.1&filter=none", 2, 0, map[string]uint64{"a.1": 0, "a.2": 0, "b": 3}},
+		{"older_than=0s&filter=a.*&filter=a.1&filter=none", 2, 0,
+			map[string]uint64{"a.1": 0, "a.2": 0, "b": 3}},
 		{"filter=b", 0, 1, map[string]uint64{"a.1": 3, "a.2": 3, "b": 1}},
 		{"filter=none", 0, 0, map[string]uint64{"a.1": 3, "a.2": 3, "b": 3}},
 	} {
 		t.Run(tc.query, func(t *testing.T) {
 			t.Parallel()
 			g := start(t)
-			kv := g.gone(t, "a.1", "a.2", "b")
+			kv := g.shopWithDeleted(t, "a.1", "a.2", "b")
 			done := g.do(t, "DELETE", "/buckets/shop/markers?"+tc.query, nil).is(t, 200).object(t)
-			if done["removed"] != json.Number(fmt.Sprint(tc.removed)) || done["kept"] != json.Number(fmt.Sprint(tc.kept)) {
+			if done["removed"] != json.Number(fmt.Sprint(tc.removed)) ||
+				done["kept"] != json.Number(fmt.Sprint(tc.kept)) {
 				t.Errorf("%v, want %d removed and %d kept", done, tc.removed, tc.kept)
 			}
 			for key, want := range tc.left {
@@ -125,29 +135,36 @@ func TestRemoveMarkers(t *testing.T) {
 	}
 }
 
-func TestRemoveMarkersParameters(t *testing.T) {
+func TestMarkerRemovalParametersAreChecked(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	g.gone(t, "a")
+	g.shopWithDeleted(t, "a")
 	before := g.messages(t, "shop")
 	for query, code := range map[string]string{
-		"older_than=x": "invalid-parameter", "older_than=-1s": "invalid-parameter", "older_than=30": "invalid-parameter", "older_than=1d": "invalid-parameter",
-		"older_than=": "invalid-parameter", "older_than=99999999999h": "invalid-parameter", "older_than=0s&older_than=1s": "invalid-parameter",
-		"filter=a*": "invalid-filter", "filter=": "invalid-parameter", "limit=1": "unknown-parameter", "cursor=x": "unknown-parameter",
+		"older_than=x":                "invalid-parameter",
+		"older_than=-1s":              "invalid-parameter",
+		"older_than=30":               "invalid-parameter",
+		"older_than=1d":               "invalid-parameter",
+		"older_than=":                 "invalid-parameter",
+		"older_than=99999999999h":     "invalid-parameter",
+		"older_than=0s&older_than=1s": "invalid-parameter",
+		"filter=a*":                   "invalid-filter",
+		"filter=":                     "invalid-parameter",
+		"limit=1":                     "unknown-parameter",
+		"cursor=x":                    "unknown-parameter",
 	} {
 		g.do(t, "DELETE", "/buckets/shop/markers?"+query, nil).problem(t, 400, code)
 	}
-	if after := g.messages(t, "shop"); after != before {
-		t.Errorf("something was removed: %v, then %v", before, after)
-	}
+	g.wantUnchanged(t, "shop", before)
 	g.do(t, "DELETE", "/buckets/nowhere/markers", nil).problem(t, 404, "bucket-not-found")
 }
 
-// A value that is stored over a marker while markers are removed is not lost, as the native PurgeDeletes can.
+// A value that is stored over a marker while markers are removed is not lost. The native
+// PurgeDeletes can lose it.
 func TestValueStoredOverAMarkerIsNotLost(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	kv := g.gone(t, "a", "b")
+	kv := g.shopWithDeleted(t, "a", "b")
 	g.wire.onSending(func(data []byte) {
 		if bytes.Contains(data, []byte("STREAM.PURGE.KV_shop")) {
 			g.wire.onSending(nil)

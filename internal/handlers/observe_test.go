@@ -17,7 +17,7 @@ type accessLine struct {
 	Message           string
 }
 
-// accessLog are the lines that the requests so far have left.
+// accessLog returns the lines of the access log so far.
 func (g *gateway) accessLog(t *testing.T) (found []accessLine) {
 	t.Helper()
 	for line := range strings.Lines(g.log.String()) {
@@ -32,7 +32,7 @@ func (g *gateway) accessLog(t *testing.T) (found []accessLine) {
 	return found
 }
 
-func TestAccessLog(t *testing.T) {
+func TestAccessLogShowsRoutesNotKeys(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.CheckHost = true })
 	kv := g.shop(t)
@@ -47,23 +47,33 @@ func TestAccessLog(t *testing.T) {
 		{"GET", "/buckets/shop/keys/secretkey", nil, nil, "/buckets/{bucket}/keys/{key}", 200},
 		{"HEAD", "/buckets/shop/keys/secretkey", nil, nil, "/buckets/{bucket}/keys/{key}", 200},
 		{"HEAD", "/buckets/shop/keys/secretkey2", nil, nil, "/buckets/{bucket}/keys/{key}", 404},
-		{"GET", "/buckets/shop/keys/~?key=secretkey", nil, nil, "/buckets/{bucket}/keys/{key}", 200},
-		{"PUT", "/buckets/shop/keys/secretkey", "secretvalue", []string{"Content-Type: text/secrettype", "Authorization: Bearer secrettoken"}, "/buckets/{bucket}/keys/{key}", 200},
-		{"GET", "/buckets/shop/keys/secretkey", nil, []string{"If-None-Match: *"}, "/buckets/{bucket}/keys/{key}", 304},
-		{"GET", "/buckets/shop/keys/secretkey", nil, []string{"Range: bytes=0-1"}, "/buckets/{bucket}/keys/{key}", 206},
+		{"GET", "/buckets/shop/keys/~?key=secretkey", nil, nil, "/buckets/{bucket}/keys/{key}",
+			200},
+		{"PUT", "/buckets/shop/keys/secretkey", "secretvalue",
+			[]string{"Content-Type: text/secrettype", "Authorization: Bearer secrettoken"},
+			"/buckets/{bucket}/keys/{key}", 200},
+		{"GET", "/buckets/shop/keys/secretkey", nil, []string{"If-None-Match: *"},
+			"/buckets/{bucket}/keys/{key}", 304},
+		{"GET", "/buckets/shop/keys/secretkey", nil, []string{"Range: bytes=0-1"},
+			"/buckets/{bucket}/keys/{key}", 206},
 		{"GET", "/buckets/shop/keys?prefix=secretprefix", nil, nil, "/buckets/{bucket}/keys", 200},
-		{"GET", "/buckets/shop/keys", nil, []string{"Accept: text/plain"}, "/buckets/{bucket}/keys", 200},
+		{"GET", "/buckets/shop/keys", nil, []string{"Accept: text/plain"}, "/buckets/{bucket}/keys",
+			200},
 		{"GET", "/buckets/shop/keys?secretparameter=1", nil, nil, "/buckets/{bucket}/keys", 400},
-		{"GET", "/buckets/shop/entries/secretkey", nil, nil, "/buckets/{bucket}/entries/{key}", 200},
-		{"GET", "/buckets/shop/history/secretkey", nil, nil, "/buckets/{bucket}/history/{key}", 200},
+		{"GET", "/buckets/shop/entries/secretkey", nil, nil, "/buckets/{bucket}/entries/{key}",
+			200},
+		{"GET", "/buckets/shop/history/secretkey", nil, nil, "/buckets/{bucket}/history/{key}",
+			200},
 		{"GET", "/buckets/shop/keys/secretkey*", nil, nil, "/buckets/{bucket}/keys/{key}", 400},
 		{"GET", "/buckets/secretbucket", nil, nil, "/buckets/{bucket}", 404},
 		{"GET", "/secretpath", nil, nil, "", 404},
 		{"POST", "/buckets/shop", nil, nil, "", 405},
-		{"PUT", "/buckets/shop/keys/secretkey", "secretvalue", []string{"Origin: https://secretorigin.example"}, "", 403},
+		{"PUT", "/buckets/shop/keys/secretkey", "secretvalue",
+			[]string{"Origin: https://secretorigin.example"}, "", 403},
 		{"GET", "/healthz", nil, []string{"Host: secrethost.example"}, "", 421},
 		{"secretmethod", "/healthz", nil, nil, "", 405},
-		{"GET", "/healthz", nil, []string{"Referer: https://secretreferer", "User-Agent: secretagent"}, "/healthz", 200},
+		{"GET", "/healthz", nil,
+			[]string{"Referer: https://secretreferer", "User-Agent: secretagent"}, "/healthz", 200},
 	} {
 		before := len(g.accessLog(t))
 		a := g.do(t, tc.method, tc.target, tc.body, tc.header...).is(t, tc.status)
@@ -74,7 +84,8 @@ func TestAccessLog(t *testing.T) {
 		if method == "secretmethod" {
 			method = "other"
 		}
-		if len(lines) != before+1 || line.Method != method || line.Route != tc.route || line.Status != tc.status || line.Duration == nil || line.ID == "" {
+		if len(lines) != before+1 || line.Method != method || line.Route != tc.route ||
+			line.Status != tc.status || line.Duration == nil || line.ID == "" {
 			t.Errorf("%s: logged as %+v (%d lines)", a.request, line, len(lines)-before)
 		}
 		if line.Bytes != int64(len(a.body)) {
@@ -88,7 +99,7 @@ func TestAccessLog(t *testing.T) {
 	}
 	if log := g.log.String(); strings.Contains(log, "secret") {
 		i := strings.Index(log, "secret")
-		t.Errorf("the log tells of %.60q", log[i:])
+		t.Errorf("the log shows %.60q", log[i:])
 	}
 	seen := make(map[string]bool)
 	for _, line := range g.accessLog(t) {
@@ -99,12 +110,12 @@ func TestAccessLog(t *testing.T) {
 	}
 }
 
-// The cause of a failure is in the log, under the id that the problem names, and not in the answer.
+// The cause of a failure is in the log, under the id that the problem has as its instance, and not
+// in the answer.
 func TestCausesAreLogged(t *testing.T) {
 	t.Parallel()
 	g, _ := warm(t)
-	g.wire.stop()
-	eventually(t, "the gateway notices", func() bool { return !g.client.Connected() })
+	g.stopNATS(t)
 	a := g.get(t, "/buckets/shop/keys/a").is(t, 503)
 	id := a.object(t)["instance"].(string)
 	cause := ""
@@ -119,13 +130,15 @@ func TestCausesAreLogged(t *testing.T) {
 	}
 }
 
-// Metrics are labelled by what the contract names, never by what clients write.
-func TestMetrics(t *testing.T) {
+// Metrics have labels from the contract, and never what clients write.
+func TestMetricsAreLabelledByTheContract(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.CheckHost = true })
 	put(t, g.shop(t), "secretkey", "v")
 	count := func(route, method, status string) float64 {
-		return g.metric(t, "kvgw_http_requests_total", map[string]string{"route": route, "method": method, "status": status})
+		return g.metric(t, "kvgw_http_requests_total", map[string]string{
+			"route": route, "method": method, "status": status,
+		})
 	}
 	for i := range 5 {
 		g.get(t, fmt.Sprintf("/buckets/shop/keys/secretkey%d", i)).is(t, 404)
@@ -135,7 +148,8 @@ func TestMetrics(t *testing.T) {
 	}
 	g.get(t, "/buckets/shop/keys/secretkey").is(t, 200)
 	eventually(t, "all are counted", func() bool {
-		return count("/buckets/{bucket}/keys/{key}", "GET", "404") == 5 && count("/buckets/{bucket}/keys/{key}", "GET", "200") == 1 &&
+		return count("/buckets/{bucket}/keys/{key}", "GET", "404") == 5 &&
+			count("/buckets/{bucket}/keys/{key}", "GET", "200") == 1 &&
 			count("/buckets/{bucket}", "GET", "404") == 5
 	})
 	families, err := g.metrics.Gather()
@@ -153,14 +167,17 @@ func TestMetrics(t *testing.T) {
 				if strings.Contains(strings.ToLower(label.GetValue()), "secret") {
 					t.Errorf("%s{%s=%q}", family.GetName(), label.GetName(), label.GetValue())
 				}
-				if label.GetName() == "route" && label.GetValue() != "" && !slices.Contains(known, label.GetValue()) {
-					t.Errorf("%s has the route %q, which the contract has not", family.GetName(), label.GetValue())
+				if label.GetName() == "route" && label.GetValue() != "" &&
+					!slices.Contains(known, label.GetValue()) {
+					t.Errorf("%s has the route %q, which the contract has not",
+						family.GetName(), label.GetValue())
 				}
 			}
 		}
 	}
 	g.get(t, "/healthz", "Host: elsewhere.example").problem(t, 421, "unknown-host")
-	g.do(t, "PUT", "/buckets/shop/keys/a", "v", "Origin: https://elsewhere.example").problem(t, 403, "cross-site")
+	g.do(t, "PUT", "/buckets/shop/keys/a", "v", "Origin: https://elsewhere.example").
+		problem(t, 403, "cross-site")
 	eventually(t, "what is refused before it has a route is counted too", func() bool {
 		return count("", "GET", "421") == 1 && count("", "PUT", "403") == 1
 	})

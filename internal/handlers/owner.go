@@ -7,12 +7,12 @@ import (
 	"kvgateway/internal/bound"
 )
 
-// ipv6Site is the length in bits of the prefix that one site has, whose addresses are its own to
-// choose (RFC 6177).
+// ipv6Site is the length in bits of the address prefix of one site (RFC 6177). A site can choose
+// the addresses below its prefix freely.
 const ipv6Site = 64
 
-// ownerOf returns who holds what a request takes of a bound: the client's address, and of an IPv6
-// address the prefix of its site. It is "" where the request did not come over the network.
+// ownerOf returns who holds what a request takes of a bound: the address of the client, or of an
+// IPv6 address the prefix of its site. It is "" if the request did not come over the network.
 func ownerOf(r *http.Request) string {
 	if owner := bound.OwnerOf(r.Context()); owner != "" {
 		return owner
@@ -20,7 +20,8 @@ func ownerOf(r *http.Request) string {
 	return OwnerOf(r.RemoteAddr)
 }
 
-// OwnerOf returns who owns what comes from a peer of that address and port, such as a connection.
+// OwnerOf returns who owns what comes from a peer, such as a connection. address has the address
+// and port of the peer.
 func OwnerOf(address string) string {
 	peer, err := netip.ParseAddrPort(address)
 	if err != nil {

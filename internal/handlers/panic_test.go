@@ -12,8 +12,8 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-// A bug in an endpoint is a 500 that the log explains, not a cut connection and an access log that says 200. Without a client
-// every endpoint that needs one panics.
+// A panic in an endpoint becomes a 500 that the log explains. The connection is not cut, and the
+// access log does not say 200. Without a client every endpoint that needs one panics.
 func TestPanicsAreInternalErrors(t *testing.T) {
 	var log bytes.Buffer
 	s, err := handlers.New(handlers.Options{Logger: zerolog.New(&log)})
@@ -22,7 +22,8 @@ func TestPanicsAreInternalErrors(t *testing.T) {
 	}
 	rec := httptest.NewRecorder()
 	s.ServeHTTP(rec, httptest.NewRequest("GET", "/buckets/shop/keys/a", nil))
-	if rec.Code != http.StatusInternalServerError || !strings.Contains(rec.Body.String(), "/problems/internal") {
+	if rec.Code != http.StatusInternalServerError ||
+		!strings.Contains(rec.Body.String(), "/problems/internal") {
 		t.Errorf("%d %s", rec.Code, rec.Body)
 	}
 	for _, want := range []string{"request panicked", `"status":500`} {

@@ -11,7 +11,8 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// The media types of patches, and the header that tells of them (RFC 5789 §3.1).
+// patchFormats has the media types of patches, and headerAcceptPatch is the header that lists them
+// (RFC 5789 §3.1).
 var (
 	patchFormats = map[string]kvclient.PatchFormat{
 		"application/merge-patch+json": kvclient.MergePatch,
@@ -20,7 +21,7 @@ var (
 	headerAcceptPatch = []string{"application/merge-patch+json, application/json-patch+json"}
 )
 
-// patchValue changes a JSON value, or how long any value lives.
+// patchValue changes a JSON value, or how long a value of any type lives.
 func (s *Server) patchValue(w http.ResponseWriter, r *http.Request) error {
 	query := queryOf(w)
 	b, k, err := s.writeTarget(r, query)
@@ -48,17 +49,25 @@ func (s *Server) patchValue(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// readPatch reads the body, which there may be none of where only the time to live changes. Its type is looked at before it is
-// read, and its size is bounded by that of a value.
-func (s *Server) readPatch(w http.ResponseWriter, r *http.Request, query url.Values, b *kvclient.Bucket, patch *kvclient.Patch) error {
+// readPatch reads the body, which may be missing if only the time to live is to change. It checks
+// the media type before it reads the body. The size of the body is bounded like that of a value.
+func (s *Server) readPatch(
+	w http.ResponseWriter,
+	r *http.Request,
+	query url.Values,
+	b *kvclient.Bucket,
+	patch *kvclient.Patch,
+) error {
 	if err := refuseEncoding(w, r); err != nil {
 		return err
 	}
 	format, known := patchFormats[mediaTypeOf(r.Header)]
 	if !known && (r.ContentLength != 0 || !query.Has("ttl")) {
 		w.Header()["Accept-Patch"] = headerAcceptPatch
-		return problemError{code: codeUnsupportedMediaType, detail: "The body of a PATCH is of type application/merge-patch+json (RFC 7396) or " +
-			"application/json-patch+json (RFC 6902). Without a body, ?ttl= gives the value a new time to live."}
+		return problemError{code: codeUnsupportedMediaType,
+			detail: "Send the body of a PATCH with Content-Type: application/merge-patch+json " +
+				"(RFC 7396) or application/json-patch+json (RFC 6902). Without a body, ?ttl= " +
+				"gives the value a new time to live."}
 	}
 	if err := b.CheckTTL(r.Context(), patch.TTL); err != nil {
 		return err
@@ -72,22 +81,27 @@ func (s *Server) readPatch(w http.ResponseWriter, r *http.Request, query url.Val
 	case len(patch.Body) > 0:
 		patch.Format = format
 	case patch.TTL == 0:
-		return problemError{code: codeInvalidBody, detail: "The patch is empty. Send a JSON document, or ?ttl= without a body."}
+		return problemError{code: codeInvalidBody,
+			detail: "The patch is empty. Send a JSON document, or ?ttl= without a body."}
 	}
 	return nil
 }
 
-// patchProblem finds the problem for what package jsonpatch cannot do.
+// patchProblem returns the problem for an error of package jsonpatch.
 func patchProblem(err error) (problemError, bool) {
 	if e, ok := errors.AsType[*jsonpatch.FormatError](err); ok {
 		return invalidBody(e.Pointer, strings.TrimSuffix(e.Reason, ".")), true
 	}
 	if e, ok := errors.AsType[*jsonpatch.DocumentError](err); ok {
-		return problemError{code: codeNotJSON, detail: "The value cannot be patched: " + e.Reason + ". Nothing was done. Store a whole value with PUT."}, true
+		return problemError{code: codeNotJSON, detail: "The value cannot be patched: " + e.Reason +
+			". Nothing was done. Store a whole value with PUT."}, true
 	}
 	if e, ok := errors.AsType[*jsonpatch.ApplyError](err); ok {
-		return problemError{code: codePatchNotApplicable, members: members{"operation_index": e.Operation},
-			detail: fmt.Sprintf("Operation %d of the patch cannot be applied: %s. Nothing was done.", e.Operation, e.Reason)}, true
+		return problemError{
+			code:    codePatchNotApplicable,
+			members: members{"operation_index": e.Operation},
+			detail: fmt.Sprintf("Operation %d of the patch cannot be applied: %s. Nothing was "+
+				"done. Read the value and make a new patch.", e.Operation, e.Reason)}, true
 	}
 	return problemError{}, false
 }

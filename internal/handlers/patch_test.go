@@ -10,12 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-const (
-	mergeType     = "Content-Type: application/merge-patch+json"
-	jsonPatchType = "Content-Type: application/json-patch+json"
-)
-
-func TestPatch(t *testing.T) {
+func TestPatchAppliesBothForms(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -23,36 +18,48 @@ func TestPatch(t *testing.T) {
 	path := "/buckets/shop/keys/orders.17"
 	g.do(t, "PUT", path, value, "Content-Type: application/vnd.order+json; v=1").is(t, 200)
 
-	a := g.do(t, "PATCH", path, `{"gone":null,"new":{"a":[1,null]}}`, mergeType+"; charset=utf-8").is(t, 200)
-	a.hasBody(t, fmt.Sprintf(`{"bucket":"shop","key":"orders.17","revision":2,"epoch":%q}`+"\n", g.epochOf(t, "shop"))).has(t, "KV-Revision", "2")
-	want := `{"n":12345678901234567890,"f":1.0,"e":1e400,"z":-0,"s":"<\u00e9>","new":{"a":[1,null]}}`
-	b := g.get(t, path).is(t, 200).hasBody(t, want).has(t, "Content-Type", "application/vnd.order+json; v=1")
+	a := g.do(t, "PATCH", path, `{"gone":null,"new":{"a":[1,null]}}`, mergeType+"; charset=utf-8").
+		is(t, 200)
+	a.hasBody(t, fmt.Sprintf(`{"bucket":"shop","key":"orders.17","revision":2,"epoch":%q}`+"\n",
+		g.epochOf(t, "shop"))).has(t, "KV-Revision", "2")
+	want := `{"n":12345678901234567890,"f":1.0,"e":1e400,"z":-0,"s":"<\u00e9>","new":{"a":[1,` +
+		`null]}}`
+	b := g.get(t, path).is(t, 200).hasBody(t, want).
+		has(t, "Content-Type", "application/vnd.order+json; v=1")
 	if a.tag() != unchecked(b.tag()) {
 		t.Errorf("ETag %s, then %s", a.tag(), b.tag())
 	}
-	g.do(t, "PATCH", path, `[{"op":"test","path":"/f","value":1},{"op":"move","from":"/new/a","path":"/a"}]`, jsonPatchType, "Prefer: return=minimal").
+	g.do(t, "PATCH", path,
+		`[{"op":"test","path":"/f","value":1},{"op":"move","from":"/new/a","path":"/a"}]`,
+		jsonPatchType, "Prefer: return=minimal").
 		is(t, 204).has(t, "Preference-Applied", "return=minimal").has(t, "KV-Revision", "3")
-	wantNative(t, kv, "orders.17", `{"n":12345678901234567890,"f":1.0,"e":1e400,"z":-0,"s":"<\u00e9>","new":{},"a":[1,null]}`)
+	wantNative(t, kv, "orders.17",
+		`{"n":12345678901234567890,"f":1.0,"e":1e400,"z":-0,"s":"<\u00e9>","new":{},"a":[1,null]}`)
 	g.do(t, "PATCH", "/buckets/shop/keys/~?key=orders.17", chunked(`5`), mergeType).is(t, 200)
 	wantNative(t, kv, "orders.17", `5`)
 }
 
-// PATCH is for what is there: it answers as GET and PUT do, and stores nothing where it cannot.
-func TestPatchRefusals(t *testing.T) {
+// PATCH changes values that exist. Otherwise it answers as GET and PUT do, and stores nothing.
+func TestPatchRefusalsStoreNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
-	for key, value := range map[string]string{"json": `{"n":1}`, "text": "hello", "twice": `{"a":1,"a":2}`, "empty": "", "deep": strings.Repeat("[", 10000) + strings.Repeat("]", 10000),
-		"big": `{"a":"` + strings.Repeat("x", 600<<10) + `"}`, "gone": "v", "purged": "v"} {
+	deep := strings.Repeat("[", 10000) + strings.Repeat("]", 10000)
+	for key, value := range map[string]string{
+		"json":   `{"n":1}`,
+		"text":   "hello",
+		"twice":  `{"a":1,"a":2}`,
+		"empty":  "",
+		"deep":   deep,
+		"big":    `{"a":"` + strings.Repeat("x", 600<<10) + `"}`,
+		"gone":   "v",
+		"purged": "v",
+	} {
 		put(t, kv, key, value)
 	}
 	g.publish(t, "shop", "encoded", `{"n":1}`, nats.Header{"Content-Encoding": {"gzip"}})
-	if err := kv.Delete(t.Context(), "gone"); err != nil {
-		t.Fatal(err)
-	}
-	if err := kv.Purge(t.Context(), "purged"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "gone")
+	purgeKey(t, kv, "purged")
 	before := g.messages(t, "shop")
 	for _, tc := range []struct {
 		key, body, contentType string
@@ -73,20 +80,25 @@ func TestPatchRefusals(t *testing.T) {
 		{"json", `{"n":1,"n":2}`, mergeType, 400, "invalid-body"},
 		{"json", `{} {}`, mergeType, 400, "invalid-body"},
 		{"json", "{\"n\":\"\xff\"}", mergeType, 400, "invalid-body"},
-		{"json", strings.Repeat("[", 10000) + strings.Repeat("]", 10000), mergeType, 400, "invalid-body"},
+		{"json", deep, mergeType, 400, "invalid-body"},
 		{"json", ``, mergeType, 400, "invalid-body"},
 		{"json", `{}`, jsonPatchType, 400, "invalid-body"},
 		{"json", `[{"op":"spam","path":""}]`, jsonPatchType, 400, "invalid-body"},
 		{"json", `[{"op":"add","path":"/a"}]`, jsonPatchType, 400, "invalid-body"},
 		{"json", `[{"op":"test","path":"/n","value":2}]`, jsonPatchType, 409, "patch-test-failed"},
-		{"json", `[{"op":"test","path":"/m","value":null}]`, jsonPatchType, 409, "patch-test-failed"},
-		{"json", `[{"op":"add","path":"/n/m","value":2}]`, jsonPatchType, 422, "patch-not-applicable"},
-		{"json", `[{"op":"replace","path":"/n","value":2},{"op":"remove","path":"/m"}]`, jsonPatchType, 422, "patch-not-applicable"},
+		{"json", `[{"op":"test","path":"/m","value":null}]`, jsonPatchType, 409,
+			"patch-test-failed"},
+		{"json", `[{"op":"add","path":"/n/m","value":2}]`, jsonPatchType, 422,
+			"patch-not-applicable"},
+		{"json", `[{"op":"replace","path":"/n","value":2},{"op":"remove","path":"/m"}]`,
+			jsonPatchType, 422, "patch-not-applicable"},
 		{"big", `[{"op":"copy","from":"/a","path":"/b"}]`, jsonPatchType, 413, "value-too-large"},
-		{"big", `[{"op":"copy","from":"/a","path":"/b"},{"op":"remove","path":"/b"}]`, jsonPatchType, 413, "value-too-large"},
-		{"json", `{"a":"` + strings.Repeat("x", 1<<20-20) + `"}`, mergeType, 413, "value-too-large"},
+		{"big", `[{"op":"copy","from":"/a","path":"/b"},{"op":"remove","path":"/b"}]`,
+			jsonPatchType, 413, "value-too-large"},
+		{"json", `{"a":"` + strings.Repeat("x", 1<<20-20) + `"}`, mergeType, 413,
+			"value-too-large"},
 		{"json", strings.Repeat(" ", 1<<20+1), mergeType, 413, "body-too-large"},
-		{"json", `{}`, "Content-Type: application/json", 415, "unsupported-media-type"},
+		{"json", `{}`, jsonType, 415, "unsupported-media-type"},
 		{"json", `{}`, "Content-Type: text/plain", 415, "unsupported-media-type"},
 		{"json", `{}`, "X: y", 415, "unsupported-media-type"},
 		{"json?ttl=1m", `{}`, "X: y", 415, "unsupported-media-type"},
@@ -97,21 +109,22 @@ func TestPatchRefusals(t *testing.T) {
 			a.has(t, "Accept-Patch", "application/merge-patch+json, application/json-patch+json")
 		}
 	}
-	g.sendHeader(t, "PATCH", "/buckets/shop/keys/json", "Content-Length: 67108864\r\n"+mergeType).problem(t, 413, "body-too-large")
+	g.sendHeader(t, "PATCH", "/buckets/shop/keys/json", "Content-Length: 67108864\r\n"+mergeType).
+		problem(t, 413, "body-too-large")
 	g.do(t, "PATCH", "/buckets/nowhere/keys/a", "{}", mergeType).problem(t, 404, "bucket-not-found")
-	if after := g.messages(t, "shop"); after != before {
-		t.Errorf("refused, yet the stream went from %v to %v", before, after)
-	}
+	g.wantUnchanged(t, "shop", before)
 }
 
-// PATCH with a new time to live stores the very bytes again, whatever they are.
-func TestTouch(t *testing.T) {
+// A PATCH that only sets a time to live stores the same bytes again, whatever they are.
+func TestTouchStoresTheSameBytes(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", LimitMarkerTTL: 1e9})
-	g.do(t, "PUT", "/buckets/shop/keys/a", "\x00\xff", "Content-Type: image/png", "Content-Encoding: gzip").is(t, 200)
+	g.do(t, "PUT", "/buckets/shop/keys/a", "\x00\xff", "Content-Type: image/png",
+		"Content-Encoding: gzip").is(t, 200)
 	a := g.do(t, "PATCH", "/buckets/shop/keys/a?ttl=60s", nil).is(t, 200).has(t, "KV-Revision", "2")
-	b := g.get(t, "/buckets/shop/keys/a").is(t, 200).hasBody(t, "\x00\xff").has(t, "Content-Type", "image/png").has(t, "Content-Encoding", "gzip")
+	b := g.get(t, "/buckets/shop/keys/a").is(t, 200).hasBody(t, "\x00\xff").
+		has(t, "Content-Type", "image/png").has(t, "Content-Encoding", "gzip")
 	if unchecked(b.tag()) != a.tag() || b.header.Get("KV-Expires") == "" {
 		t.Errorf("%v", b.header)
 	}
@@ -121,13 +134,14 @@ func TestTouch(t *testing.T) {
 	g.get(t, "/buckets/shop/keys/json").is(t, 200).hasBody(t, `{"n":1,"m":1}`)
 }
 
-// The preconditions of PATCH are those of PUT, where there is a value; where there is none it is 404, as GET says.
-func TestPatchPreconditions(t *testing.T) {
+// PATCH has the preconditions of PUT where there is a value. Where there is none the answer is 404,
+// as it is to GET.
+func TestPatchPreconditionsAreThoseOfPut(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, row := range putTable {
 		name := strings.Join(row.headers, "; ")
-		p := f.place(t, value)
+		p := f.keyIn(t, value)
 		put(t, f.kv, p.key, `{"n":1}`)
 		p.last = f.lastRevision(t, "shop", p.key)
 		before := f.messages(t, "shop")
@@ -140,22 +154,29 @@ func TestPatchPreconditions(t *testing.T) {
 			wantNative(t, f.kv, p.key, `{"n":2}`)
 		}
 		for _, s := range []state{never, deleted, purged} {
-			p := f.place(t, s)
-			f.do(t, "PATCH", p.path(), `{"n":2}`, append(p.fillAll(row.headers), mergeType)...).is(t, 404).has(t, "ETag", p.tag())
+			p := f.keyIn(t, s)
+			f.do(t, "PATCH", p.path(), `{"n":2}`, append(p.fillAll(row.headers), mergeType)...).
+				is(t, 404).has(t, "ETag", p.tag())
 		}
 	}
-	f.do(t, "PATCH", "/buckets/shop/keys/a", "{}", mergeType, "If-Match: x").problem(t, 400, "invalid-header")
-	f.do(t, "PATCH", "/buckets/shop/keys/a", "{}", mergeType, "If-Unmodified-Since: x").problem(t, 400, "invalid-header")
+	f.do(t, "PATCH", "/buckets/shop/keys/a", "{}", mergeType, "If-Match: x").
+		problem(t, 400, "invalid-header")
+	f.do(t, "PATCH", "/buckets/shop/keys/a", "{}", mergeType, "If-Unmodified-Since: x").
+		problem(t, 400, "invalid-header")
 }
 
-// Patches of different members do not undo one another, and a race is lost only where If-Match says so.
-func TestPatchRaces(t *testing.T) {
+// Patches of different members do not undo one another. A lost race is reported only to requests
+// with If-Match.
+func TestPatchRacesAreRetried(t *testing.T) {
 	t.Parallel()
 	g, kv := warm(t)
 	put(t, kv, "a", `{}`)
 	var workers sync.WaitGroup
 	for i := range 5 {
-		workers.Go(func() { g.do(t, "PATCH", "/buckets/shop/keys/a", fmt.Sprintf(`{"m%d":1}`, i), mergeType).is(t, 200) })
+		workers.Go(func() {
+			g.do(t, "PATCH", "/buckets/shop/keys/a", fmt.Sprintf(`{"m%d":1}`, i), mergeType).
+				is(t, 200)
+		})
 	}
 	workers.Wait()
 	if got := g.get(t, "/buckets/shop/keys/a").object(t); len(got) != 5 {
@@ -182,7 +203,8 @@ func TestPatchRaces(t *testing.T) {
 	}
 }
 
-// The rule about preconditions is for PUT and DELETE: a PATCH has one of its own.
+// The option that requires preconditions is for PUT and DELETE. A PATCH always expects the value
+// that it read.
 func TestPatchNeedsNoPrecondition(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.RequirePreconditions = true })

@@ -11,31 +11,48 @@ const (
 	keyDeleted = "404 key-deleted"
 )
 
-// What DELETE answers. A condition does not turn 404 into 412: there is nothing that it could protect (RFC 9110 §13.2.1).
+// deleteTable has what DELETE answers in each state. A condition does not turn 404 into 412, since
+// there is nothing that it could protect (RFC 9110 §13.2.1).
 var deleteTable = []struct {
 	headers []string
-	want    [4]string // never written, value, delete marker, purge marker
-	purge   [4]string // the same with purge=true, which takes deleted keys too
+	want    [4]string // for a key that was never written, a value, a delete marker, a purge marker
+	purge   [4]string // the same with purge=true, which applies to deleted keys as well
 }{
 	{nil, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: "TAG"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: "LAST"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: LAST`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: W/"TAG-gzip"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: "OTHER", "TAG"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: "OTHER"`, `If-Match: "TAG"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: *`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, mismatch, mismatch}},
-	{[]string{`If-Match: "0"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted}, [4]string{notFound, mismatch, mismatch, mismatch}},
-	{[]string{`If-Match: "OTHER"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted}, [4]string{notFound, mismatch, mismatch, mismatch}},
-	{[]string{`If-Match: "FOREIGN"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted}, [4]string{notFound, mismatch, mismatch, mismatch}},
-	{[]string{`If-None-Match: "OTHER"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-None-Match: "LAST"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted}, [4]string{notFound, mismatch, mismatch, mismatch}},
-	{[]string{`If-Match: "LAST"`, `If-None-Match: "OTHER"`}, [4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
-	{[]string{`If-Match: "LAST"`, `If-None-Match: "TAG"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted}, [4]string{notFound, mismatch, mismatch, mismatch}},
-	{[]string{`If-None-Match: *`}, [4]string{notFound, exists, keyDeleted, keyDeleted}, [4]string{notFound, exists, ok, ok}},
+	{[]string{`If-Match: "TAG"`}, [4]string{notFound, ok, keyDeleted, keyDeleted},
+		[4]string{notFound, ok, ok, ok}},
+	{[]string{`If-Match: "LAST"`}, [4]string{notFound, ok, keyDeleted, keyDeleted},
+		[4]string{notFound, ok, ok, ok}},
+	{[]string{`If-Match: LAST`}, [4]string{notFound, ok, keyDeleted, keyDeleted},
+		[4]string{notFound, ok, ok, ok}},
+	{[]string{`If-Match: W/"TAG-gzip"`}, [4]string{notFound, ok, keyDeleted, keyDeleted},
+		[4]string{notFound, ok, ok, ok}},
+	{[]string{`If-Match: "OTHER", "TAG"`}, [4]string{notFound, ok, keyDeleted, keyDeleted},
+		[4]string{notFound, ok, ok, ok}},
+	{[]string{`If-Match: "OTHER"`, `If-Match: "TAG"`},
+		[4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
+	{[]string{`If-Match: *`}, [4]string{notFound, ok, keyDeleted, keyDeleted},
+		[4]string{notFound, ok, mismatch, mismatch}},
+	{[]string{`If-Match: "0"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted},
+		[4]string{notFound, mismatch, mismatch, mismatch}},
+	{[]string{`If-Match: "OTHER"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted},
+		[4]string{notFound, mismatch, mismatch, mismatch}},
+	{[]string{`If-Match: "FOREIGN"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted},
+		[4]string{notFound, mismatch, mismatch, mismatch}},
+	{[]string{`If-None-Match: "OTHER"`}, [4]string{notFound, ok, keyDeleted, keyDeleted},
+		[4]string{notFound, ok, ok, ok}},
+	{[]string{`If-None-Match: "LAST"`}, [4]string{notFound, mismatch, keyDeleted, keyDeleted},
+		[4]string{notFound, mismatch, mismatch, mismatch}},
+	{[]string{`If-Match: "LAST"`, `If-None-Match: "OTHER"`},
+		[4]string{notFound, ok, keyDeleted, keyDeleted}, [4]string{notFound, ok, ok, ok}},
+	{[]string{`If-Match: "LAST"`, `If-None-Match: "TAG"`},
+		[4]string{notFound, mismatch, keyDeleted, keyDeleted},
+		[4]string{notFound, mismatch, mismatch, mismatch}},
+	{[]string{`If-None-Match: *`}, [4]string{notFound, exists, keyDeleted, keyDeleted},
+		[4]string{notFound, exists, ok, ok}},
 }
 
-func TestDeletePreconditions(t *testing.T) {
+func TestDeletePreconditionsInEveryState(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, row := range deleteTable {
@@ -43,16 +60,17 @@ func TestDeletePreconditions(t *testing.T) {
 			t.Run(fmt.Sprintf("%s/%s", strings.Join(row.headers, "; "), s), func(t *testing.T) {
 				f.testDelete(t, s, row.headers, row.want[s], "")
 			})
-			t.Run(fmt.Sprintf("%s/%s/purge", strings.Join(row.headers, "; "), s), func(t *testing.T) {
-				f.testDelete(t, s, row.headers, row.purge[s], "?purge=true")
-			})
+			t.Run(fmt.Sprintf("%s/%s/purge", strings.Join(row.headers, "; "), s),
+				func(t *testing.T) {
+					f.testDelete(t, s, row.headers, row.purge[s], "?purge=true")
+				})
 		}
 	}
 }
 
 func (f *fixture) testDelete(t *testing.T, s state, headers []string, want, query string) {
 	t.Helper()
-	p := f.place(t, s)
+	p := f.keyIn(t, s)
 	before := f.messages(t, "shop")
 	a := f.do(t, "DELETE", p.path()+query, nil, p.fillAll(headers)...)
 	switch want {
@@ -65,26 +83,27 @@ func (f *fixture) testDelete(t *testing.T, s state, headers []string, want, quer
 		_, code, _ := strings.Cut(want, " ")
 		a.problem(t, 404, code)
 		a.has(t, "ETag", p.tag())
-		if after := f.messages(t, "shop"); after != before {
-			t.Errorf("%s: a key without a value got a marker: %v, then %v", a.request, before, after)
-		}
+		f.wantUnchanged(t, "shop", before, a.request)
 	}
 }
 
-// wantMarker checks that the key has the marker that a native client would have written, and the history that it would have.
-func (f *fixture) wantMarker(t *testing.T, a *answer, p place, purge bool) {
+// wantMarker checks that the key has the marker that a native client would have written, and as
+// much history as after that.
+func (f *fixture) wantMarker(t *testing.T, a *answer, p testKey, purge bool) {
 	t.Helper()
 	a.is(t, 200)
-	now := place{key: p.key, last: f.lastRevision(t, "shop", p.key), epoch: f.epoch}
+	now := testKey{key: p.key, last: f.lastRevision(t, "shop", p.key), epoch: f.epoch}
 	a.has(t, "ETag", now.tag()).has(t, "KV-Revision", fmt.Sprint(now.last)).has(t, "Location", "")
-	a.hasBody(t, fmt.Sprintf(`{"bucket":"shop","key":%q,"revision":%d,"epoch":%q}`+"\n", p.key, now.last, f.epoch))
+	a.hasBody(t, fmt.Sprintf(`{"bucket":"shop","key":%q,"revision":%d,"epoch":%q}`+"\n", p.key,
+		now.last, f.epoch))
 
 	operation, rollup, entries := "DEL", "", uint64(3)
 	if purge {
 		operation, rollup, entries = "PURGE", "sub", 1
 	}
 	marker := f.stored(t, "shop", now.last)
-	if marker.Header.Get("KV-Operation") != operation || marker.Header.Get("Nats-Rollup") != rollup || len(marker.Data) > 0 {
+	if marker.Header.Get("KV-Operation") != operation ||
+		marker.Header.Get("Nats-Rollup") != rollup || len(marker.Data) > 0 {
 		t.Errorf("%s: marker %v %q, want %s", a.request, marker.Header, marker.Data, operation)
 	}
 	if left := f.retained(t, "shop", p.key); left != entries {
@@ -95,25 +114,28 @@ func (f *fixture) wantMarker(t *testing.T, a *answer, p place, purge bool) {
 func TestDeletePrefersMinimal(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	a := f.do(t, "DELETE", p.path(), nil, "Prefer: return=minimal").is(t, 204).hasBody(t, "")
-	now := place{key: p.key, last: f.lastRevision(t, "shop", p.key), epoch: f.epoch}
+	now := testKey{key: p.key, last: f.lastRevision(t, "shop", p.key), epoch: f.epoch}
 	a.has(t, "ETag", now.tag()).has(t, "Preference-Applied", "return=minimal")
 }
 
-// A purge cannot be undone: what is not clearly asked for is not done, and neither is anything else.
-func TestPurgeParameter(t *testing.T) {
+// A purge cannot be undone, so the parameter is strict: a request that does not ask for it clearly
+// is refused and deletes nothing.
+func TestPurgeParameterIsStrict(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	before := f.messages(t, "shop")
-	for _, query := range []string{"purge=", "purge", "purge=1", "purge=TRUE", "purge=yes", "purge=true&purge=true", "purge=true&purge=false", "purge=%20true"} {
+	for _, query := range []string{
+		"purge=", "purge", "purge=1", "purge=TRUE", "purge=yes", "purge=true&purge=true",
+		"purge=true&purge=false", "purge=%20true",
+	} {
 		f.do(t, "DELETE", p.path()+"?"+query, nil).problem(t, 400, "invalid-parameter")
-		f.do(t, "DELETE", "/buckets/shop/keys/~?key="+p.key+"&"+query, nil).problem(t, 400, "invalid-parameter")
+		f.do(t, "DELETE", "/buckets/shop/keys/~?key="+p.key+"&"+query, nil).
+			problem(t, 400, "invalid-parameter")
 	}
 	f.do(t, "DELETE", p.path()+"?Purge=true", nil).problem(t, 400, "unknown-parameter")
-	if after := f.messages(t, "shop"); after != before {
-		t.Errorf("something was removed: %v, then %v", before, after)
-	}
+	f.wantUnchanged(t, "shop", before)
 	f.wantMarker(t, f.do(t, "DELETE", p.path()+"?purge=false", nil), p, false)
 }

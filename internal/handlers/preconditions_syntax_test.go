@@ -9,7 +9,7 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// Values of If-Match and If-None-Match that no write may take for "no condition".
+// malformedTags are values of If-Match and If-None-Match that no write may take for "no condition".
 var malformedTags = []string{
 	``, ` `, `,`, `, ,`,
 	`abc`, `"abc"`, `""`, `"`, `"42`, `42"`, `'42'`, `“42”`, `"42"x`, `x"42"`, `"4"2"`, `"4 2"`,
@@ -25,7 +25,7 @@ var malformedTags = []string{
 func TestMalformedPreconditionsAreRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	before := f.messages(t, "shop")
 	for _, header := range []string{"If-Match", "If-None-Match"} {
 		for _, value := range malformedTags {
@@ -40,16 +40,14 @@ func TestMalformedPreconditionsAreRefused(t *testing.T) {
 			}
 		}
 	}
-	if after := f.messages(t, "shop"); after != before {
-		t.Errorf("something was stored: %v, then %v", before, after)
-	}
+	f.wantUnchanged(t, "shop", before)
 	wantNative(t, f.kv, p.key, "old")
 }
 
 func TestContradictingLinesAreOneList(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	for _, headers := range [][]string{
 		{`If-Match: *`, p.fill(`If-Match: "LAST"`)},
 		{p.fill(`If-Match: "LAST"`), `If-Match: abc`},
@@ -63,11 +61,11 @@ func TestContradictingLinesAreOneList(t *testing.T) {
 	wantNative(t, f.kv, p.key, "old")
 }
 
-// A second cannot tell two revisions apart, so a date is refused and not ignored.
+// Two revisions can be of the same second, so a condition on a date is refused and not ignored.
 func TestIfUnmodifiedSinceIsRefused(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
-	p := f.place(t, value)
+	p := f.keyIn(t, value)
 	for _, headers := range [][]string{
 		{"If-Unmodified-Since: Sun, 22 Nov 2099 18:03:11 GMT"},
 		{"If-Unmodified-Since: nonsense"},
@@ -75,7 +73,8 @@ func TestIfUnmodifiedSinceIsRefused(t *testing.T) {
 		{"If-Unmodified-Since: Sun, 22 Nov 2099 18:03:11 GMT", p.fill(`If-Match: "LAST"`)},
 	} {
 		for _, method := range []string{"PUT", "DELETE"} {
-			document := f.do(t, method, p.path(), "new", headers...).problem(t, 400, "invalid-header")
+			document := f.do(t, method, p.path(), "new", headers...).
+				problem(t, 400, "invalid-header")
 			if document["header"] != "If-Unmodified-Since" {
 				t.Errorf("%s %v: header %v", method, headers, document["header"])
 			}
@@ -100,8 +99,10 @@ func TestPreconditionsCanBeRequired(t *testing.T) {
 				tc.f.do(t, "PUT", tc.base+path, "new").problem(t, 428, "precondition-required")
 				tc.f.do(t, "DELETE", tc.base+path, nil).problem(t, 428, "precondition-required")
 			}
-			tc.f.do(t, "DELETE", tc.base+"there?purge=true", nil).problem(t, 428, "precondition-required")
-			tc.f.do(t, "PUT", tc.base+"there", "new", "If-Match: x").problem(t, 400, "invalid-header")
+			tc.f.do(t, "DELETE", tc.base+"there?purge=true", nil).
+				problem(t, 428, "precondition-required")
+			tc.f.do(t, "PUT", tc.base+"there", "new", "If-Match: x").
+				problem(t, 400, "invalid-header")
 			wantNative(t, tc.f.kv, "there", "old")
 
 			tc.f.do(t, "PUT", tc.base+"there", "new", "If-Match: *").is(t, 200)
@@ -110,21 +111,23 @@ func TestPreconditionsCanBeRequired(t *testing.T) {
 			tc.f.get(t, tc.base+"there").is(t, 200)
 		})
 	}
-	// Only "true" asks for it, and another bucket is not affected.
+	// Only the value "true" requires preconditions, and it concerns no other bucket.
 	put(t, byBucket.bucket(t, jetstream.KeyValueConfig{Bucket: "lax",
 		Metadata: map[string]string{kvclient.MetadataRequirePreconditions: "no"}}), "a", "old")
 	byBucket.do(t, "PUT", "/buckets/lax/keys/a", "new").is(t, 200)
 	byBucket.do(t, "PUT", "/buckets/shop/keys/a", "new").is(t, 200)
 }
 
-// Switched on over HTTP it holds for the next request.
+// Metadata that was set over HTTP is in force for the next request.
 func TestRequiredPreconditionsFollowTheMetadata(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
 	g.do(t, "PUT", "/buckets/shop/keys/a", "1").is(t, 200)
-	g.do(t, "PATCH", "/buckets/shop", `{"metadata":{"kvgw.require_preconditions":"true"}}`, "Content-Type: application/json").is(t, 200)
+	g.do(t, "PATCH", "/buckets/shop", `{"metadata":{"kvgw.require_preconditions":"true"}}`,
+		jsonType).is(t, 200)
 	g.do(t, "PUT", "/buckets/shop/keys/a", "2").problem(t, 428, "precondition-required")
-	g.do(t, "PATCH", "/buckets/shop", `{"metadata":{"kvgw.require_preconditions":null}}`, "Content-Type: application/json").is(t, 200)
+	g.do(t, "PATCH", "/buckets/shop", `{"metadata":{"kvgw.require_preconditions":null}}`, jsonType).
+		is(t, 200)
 	g.do(t, "PUT", "/buckets/shop/keys/a", "2").is(t, 200)
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// preference returns the value of a preference in the Prefer header (RFC 7240 §2); the first of a name counts. What cannot be
-// read is no preference, as the RFC wants it.
+// preference returns the value of a preference in the Prefer header (RFC 7240 §2). The first one of
+// a name counts. One that cannot be read is ignored, as the RFC asks.
 func preference(h http.Header, name string) (value string, ok bool) {
 	for _, line := range h["Prefer"] {
 		for item := range strings.SplitSeq(line, ",") {
@@ -22,11 +22,11 @@ func preference(h http.Header, name string) (value string, ok bool) {
 	return "", false
 }
 
-// maxWait bounds how long a request can prefer to wait.
+// maxWait bounds how long a client can prefer to wait.
 const maxWait = 60 * time.Second
 
-// preferredWait reads how long the client prefers to wait (Prefer: wait=seconds, RFC 7240 §4.3), cut to maxWait, and tells in the
-// answer what is applied.
+// preferredWait reads how long the client prefers to wait (Prefer: wait=seconds, RFC 7240 §4.3), at
+// most maxWait. It says in the answer how long the wait is.
 func preferredWait(answer http.Header, r *http.Request) (wait time.Duration, ok bool) {
 	value, ok := preference(r.Header, "wait")
 	if !ok || value == "" || !isDigits(value) {

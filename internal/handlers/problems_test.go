@@ -13,23 +13,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"kvgateway/api"
 	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers"
 )
-
-func contractCodes(t testing.TB) map[string]int {
-	t.Helper()
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	codes, err := api.ProblemCodes(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return codes
-}
 
 func TestProblemCodesAreTheContracts(t *testing.T) {
 	t.Parallel()
@@ -38,15 +24,16 @@ func TestProblemCodesAreTheContracts(t *testing.T) {
 	}
 }
 
-// The type of a problem leads to its explanation.
-func TestProblemPages(t *testing.T) {
+// The type of a problem is a link to its explanation.
+func TestProblemTypeLeadsToItsPage(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	titles := make(map[string]string)
 	for code, status := range contractCodes(t) {
 		path := "/problems/" + code
 		page := g.get(t, path).is(t, 200).has(t, "Content-Type", "application/json").object(t)
-		if page["code"] != code || fmt.Sprint(page["status"]) != fmt.Sprint(status) || page["title"] == "" || page["meaning"] == "" || page["mend"] == "" {
+		if page["code"] != code || fmt.Sprint(page["status"]) != fmt.Sprint(status) ||
+			page["title"] == "" || page["meaning"] == "" || page["mend"] == "" {
 			t.Errorf("%s: %v", path, page)
 		}
 		title := page["title"].(string)
@@ -55,34 +42,37 @@ func TestProblemPages(t *testing.T) {
 		}
 		titles[title] = code
 		html := g.get(t, path, "Accept: text/html,application/xhtml+xml,*/*;q=0.8").is(t, 200).
-			has(t, "Content-Type", "text/html; charset=utf-8").has(t, "Cache-Control", "no-store") // or it would answer for the JSON
+			// If it could be cached it would be the answer to a request for JSON, too.
+			has(t, "Content-Type", "text/html; charset=utf-8").has(t, "Cache-Control", "no-store")
 		for _, part := range []string{code, fmt.Sprint(status), "<title>", "<h1>" + title} {
 			if !strings.Contains(string(html.body), part) {
 				t.Errorf("%s: the page lacks %q", path, part)
 			}
 		}
-		if html.header.Get("Content-Security-Policy") == "" || html.header.Get("X-Content-Type-Options") != "nosniff" {
+		if html.header.Get("Content-Security-Policy") == "" ||
+			html.header.Get("X-Content-Type-Options") != "nosniff" {
 			t.Errorf("%s: the page may do too much: %v", path, html.header)
 		}
 		g.get(t, path, "Accept: image/png").problem(t, 406, "not-acceptable")
 	}
-	for _, path := range []string{"/problems/nothing", "/problems/%3Cscript%3E", "/problems/key-not-found%2F", "/problems/Key-Not-Found"} {
+	for _, path := range []string{
+		"/problems/nothing", "/problems/%3Cscript%3E", "/problems/key-not-found%2F",
+		"/problems/Key-Not-Found",
+	} {
 		g.get(t, path).problem(t, 404, "not-found")
 	}
 }
 
-// What the contract shows of a problem is what the gateway answers.
+// The examples of problems in the contract are what the gateway answers.
 func TestProblemExamplesAreTheProblems(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := contract(t)
 	for code, status := range contractCodes(t) {
 		example := doc.Components.Examples[code]
 		if example == nil {
-			if code != "method-not-allowed" { // which no operation answers
+			// No operation of the contract answers with it.
+			if code != "method-not-allowed" {
 				t.Errorf("%s has no example", code)
 			}
 			continue
@@ -93,13 +83,14 @@ func TestProblemExamplesAreTheProblems(t *testing.T) {
 			continue
 		}
 		page := g.get(t, "/problems/"+code).is(t, 200).object(t)
-		if document["title"] != page["title"] || document["type"] != "/problems/"+code || fmt.Sprint(document["status"]) != fmt.Sprint(status) {
+		if document["title"] != page["title"] || document["type"] != "/problems/"+code ||
+			fmt.Sprint(document["status"]) != fmt.Sprint(status) {
 			t.Errorf("the example is %v, the problem %v", document, page)
 		}
 	}
 }
 
-// What no table has a word for is the gateway's own failure, and its text is not for clients.
+// An error that is in no table is the gateway's own failure, and its text is not for clients.
 func TestUnknownErrorsAreInternal(t *testing.T) {
 	t.Parallel()
 	code, detail := handlers.ProblemFor(errors.New("dial tcp 10.0.0.7: password is hunter2"))
@@ -108,13 +99,15 @@ func TestUnknownErrorsAreInternal(t *testing.T) {
 	}
 }
 
-// Every code of the contract is produced by a real request; those that need a fault have a real one made.
+// Every code of the contract is produced by a real request. For those that need a fault, a real
+// fault is made.
 func TestEveryProblemCanHappen(t *testing.T) {
 	t.Parallel()
 	cases := maps.Clone(problemsByRequest)
 	maps.Copy(cases, problemsByFault)
 	for code, status := range contractCodes(t) {
-		if code == "internal" { // a fault of the gateway, of which none is known
+		// That would be a fault of the gateway, and none is known.
+		if code == "internal" {
 			continue
 		}
 		produce := cases[code]
@@ -134,21 +127,20 @@ func TestEveryProblemCanHappen(t *testing.T) {
 	}
 }
 
-// simple produces a problem with one request to a gateway with a bucket "shop" that has "a", and the deleted "gone".
+// simple returns a function that sends one request to a new gateway. Its bucket "shop" has the
+// value "a" and the deleted key "gone".
 func simple(method, target string, body any, header ...string) func(*testing.T) *answer {
 	return func(t *testing.T) *answer {
 		g := start(t, func(s *setup) { s.handlers.CheckHost = true })
 		kv := g.shop(t)
 		put(t, kv, "a", "v")
 		put(t, kv, "gone", "v")
-		if err := kv.Delete(t.Context(), "gone"); err != nil {
-			t.Fatal(err)
-		}
+		deleteKey(t, kv, "gone")
 		return g.do(t, method, target, body, header...)
 	}
 }
 
-// patching produces a problem with a JSON Patch of {"n":1}.
+// patching returns a function that sends a JSON Patch of the value {"n":1}.
 func patching(patch string) func(*testing.T) *answer {
 	return func(t *testing.T) *answer {
 		g := start(t)
@@ -157,7 +149,7 @@ func patching(patch string) func(*testing.T) *answer {
 	}
 }
 
-// transaction makes a request of a new gateway's ledger.
+// transaction returns a function that sends these operations to the ledger of a new gateway.
 func transaction(operations string) func(*testing.T) *answer {
 	return func(t *testing.T) *answer {
 		g := start(t)
@@ -166,44 +158,51 @@ func transaction(operations string) func(*testing.T) *answer {
 	}
 }
 
+// problemsByRequest produce those problems for which a request is enough, by their codes.
 var problemsByRequest = map[string]func(t *testing.T) *answer{
-	"invalid-bucket-name":      simple("GET", "/buckets/a.b", nil),
-	"invalid-key":              simple("GET", "/buckets/shop/keys/*", nil),
-	"invalid-filter":           simple("GET", "/buckets/shop/keys?filter=a*", nil),
-	"invalid-parameter":        simple("GET", "/buckets/shop/keys?limit=0", nil),
-	"unknown-parameter":        simple("GET", "/buckets/shop/keys?limitt=1", nil),
-	"invalid-header":           simple("PUT", "/buckets/shop/keys/a", "v", "If-Match: x"),
-	"invalid-body":             simple("PUT", "/buckets/new", "{", "Content-Type: application/json"),
-	"invalid-config":           simple("PUT", "/buckets/new", `{"ttl":"1ns"}`, "Content-Type: application/json"),
-	"invalid-cursor":           simple("GET", "/buckets/shop/keys?cursor=x", nil),
-	"cross-site":               simple("PUT", "/buckets/shop/keys/a", "v", "Origin: https://example.com"),
-	"forbidden-destination":    simple("GET", "/buckets/shop/keys/a", nil, "Sec-Fetch-Dest: script"),
-	"not-found":                simple("GET", "/nothing", nil),
-	"bucket-not-found":         simple("GET", "/buckets/nowhere", nil),
-	"key-not-found":            simple("GET", "/buckets/shop/keys/never", nil),
-	"key-deleted":              simple("GET", "/buckets/shop/keys/gone", nil),
-	"revision-not-found":       simple("GET", "/buckets/shop/keys/a?revision=99", nil),
-	"method-not-allowed":       simple("POST", "/buckets/shop", nil),
-	"not-acceptable":           simple("GET", "/buckets/shop/keys", nil, "Accept: image/png"),
-	"bucket-exists":            simple("PUT", "/buckets/shop", `{"history":3}`, "Content-Type: application/json"),
-	"epoch-changed":            simple("GET", "/buckets/shop/keys/a?min_revision=1-zzz9", nil),
-	"revision-mismatch":        simple("PUT", "/buckets/shop/keys/a", "v", `If-Match: "99"`),
-	"key-exists":               simple("PUT", "/buckets/shop/keys/a", "v", "If-None-Match: *"),
-	"bucket-present":           simple("PUT", "/buckets/shop", nil, "If-None-Match: *"),
-	"value-too-large":          simple("PUT", "/buckets/shop/keys/a", strings.Repeat("v", 1<<20+1)),
-	"body-too-large":           simple("PUT", "/buckets/new", `{"description":"`+strings.Repeat("v", 1<<20)+`"}`, "Content-Type: application/json"),
-	"key-too-long":             simple("GET", "/buckets/shop/keys/"+strings.Repeat("k", 1025), nil),
-	"unsupported-media-type":   simple("PUT", "/buckets/new", "{}", "Content-Type: text/plain"),
-	"range-not-satisfiable":    simple("GET", "/buckets/shop/keys/a", nil, "Range: bytes=5-"),
-	"unknown-host":             simple("GET", "/buckets/shop", nil, "Host: example.com"),
-	"header-too-large":         simple("PUT", "/buckets/shop/keys/a", "v", "Content-Type: text/plain; a="+strings.Repeat("x", 9000)),
-	"storage-exhausted":        simple("PUT", "/buckets/new", `{"max_bytes":4611686018427387904}`, "Content-Type: application/json"),
-	"transactions-not-enabled": simple("POST", "/buckets/shop/transactions", `{"operations":[{"op":"put","key":"a","text":"v"}]}`, "Content-Type: application/json"),
-	"transaction-failed":       transaction(`{"op":"put","key":"a","text":"v","if_revision":7}`),
-	"not-json":                 simple("PATCH", "/buckets/shop/keys/a", "{}", mergeType),
-	"patch-test-failed":        patching(`[{"op":"test","path":"/n","value":2}]`),
-	"patch-not-applicable":     patching(`[{"op":"remove","path":"/m"}]`),
-	"ttl-not-enabled":          simple("PUT", "/buckets/shop/keys/a?ttl=1m", "v"),
+	"invalid-bucket-name": simple("GET", "/buckets/a.b", nil),
+	"invalid-key":         simple("GET", "/buckets/shop/keys/*", nil),
+	"invalid-filter":      simple("GET", "/buckets/shop/keys?filter=a*", nil),
+	"invalid-parameter":   simple("GET", "/buckets/shop/keys?limit=0", nil),
+	"unknown-parameter":   simple("GET", "/buckets/shop/keys?limitt=1", nil),
+	"invalid-header":      simple("PUT", "/buckets/shop/keys/a", "v", "If-Match: x"),
+	"invalid-body":        simple("PUT", "/buckets/new", "{", jsonType),
+	"invalid-config":      simple("PUT", "/buckets/new", `{"ttl":"1ns"}`, jsonType),
+	"invalid-cursor":      simple("GET", "/buckets/shop/keys?cursor=x", nil),
+	"cross-site": simple("PUT", "/buckets/shop/keys/a", "v",
+		"Origin: https://example.com"),
+	"forbidden-destination": simple("GET", "/buckets/shop/keys/a", nil,
+		"Sec-Fetch-Dest: script"),
+	"not-found":          simple("GET", "/nothing", nil),
+	"bucket-not-found":   simple("GET", "/buckets/nowhere", nil),
+	"key-not-found":      simple("GET", "/buckets/shop/keys/never", nil),
+	"key-deleted":        simple("GET", "/buckets/shop/keys/gone", nil),
+	"revision-not-found": simple("GET", "/buckets/shop/keys/a?revision=99", nil),
+	"method-not-allowed": simple("POST", "/buckets/shop", nil),
+	"not-acceptable":     simple("GET", "/buckets/shop/keys", nil, "Accept: image/png"),
+	"bucket-exists":      simple("PUT", "/buckets/shop", `{"history":3}`, jsonType),
+	"epoch-changed":      simple("GET", "/buckets/shop/keys/a?min_revision=1-zzz9", nil),
+	"revision-mismatch":  simple("PUT", "/buckets/shop/keys/a", "v", `If-Match: "99"`),
+	"key-exists":         simple("PUT", "/buckets/shop/keys/a", "v", "If-None-Match: *"),
+	"bucket-present":     simple("PUT", "/buckets/shop", nil, "If-None-Match: *"),
+	"value-too-large":    simple("PUT", "/buckets/shop/keys/a", strings.Repeat("v", 1<<20+1)),
+	"body-too-large": simple("PUT", "/buckets/new",
+		`{"description":"`+strings.Repeat("v", 1<<20)+`"}`, jsonType),
+	"key-too-long":           simple("GET", "/buckets/shop/keys/"+strings.Repeat("k", 1025), nil),
+	"unsupported-media-type": simple("PUT", "/buckets/new", "{}", "Content-Type: text/plain"),
+	"range-not-satisfiable":  simple("GET", "/buckets/shop/keys/a", nil, "Range: bytes=5-"),
+	"unknown-host":           simple("GET", "/buckets/shop", nil, "Host: example.com"),
+	"header-too-large": simple("PUT", "/buckets/shop/keys/a", "v",
+		"Content-Type: text/plain; a="+strings.Repeat("x", 9000)),
+	"storage-exhausted": simple("PUT", "/buckets/new", `{"max_bytes":4611686018427387904}`,
+		jsonType),
+	"transactions-not-enabled": simple("POST", "/buckets/shop/transactions",
+		`{"operations":[{"op":"put","key":"a","text":"v"}]}`, jsonType),
+	"transaction-failed":   transaction(`{"op":"put","key":"a","text":"v","if_revision":7}`),
+	"not-json":             simple("PATCH", "/buckets/shop/keys/a", "{}", mergeType),
+	"patch-test-failed":    patching(`[{"op":"test","path":"/n","value":2}]`),
+	"patch-not-applicable": patching(`[{"op":"remove","path":"/m"}]`),
+	"ttl-not-enabled":      simple("PUT", "/buckets/shop/keys/a?ttl=1m", "v"),
 	"ttl-too-short": func(t *testing.T) *answer {
 		g := start(t)
 		g.expiring(t, 2, time.Minute)
@@ -223,7 +222,9 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	},
 	"bad-bucket": func(t *testing.T) *answer {
 		g := start(t)
-		if _, err := g.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_odd", Subjects: []string{"odd"}}); err != nil {
+		if _, err := g.js.CreateStream(t.Context(), jetstream.StreamConfig{
+			Name: "KV_odd", Subjects: []string{"odd"},
+		}); err != nil {
 			t.Fatal(err)
 		}
 		return g.get(t, "/buckets/odd")
@@ -250,32 +251,35 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	"busy": func(t *testing.T) *answer {
 		set := bound.NewSet()
 		g := start(t, func(s *setup) { s.handlers.Bounds = set })
-		g.do(t, "PUT", "/buckets/b", `{"allow_atomic":true}`, "Content-Type: application/json").is(t, 201)
+		g.do(t, "PUT", "/buckets/b", `{"allow_atomic":true}`, jsonType).is(t, 201)
 		bodies := set.Find("transaction-bodies")
 		if err := bodies.Take(t.Context(), new(bound.Hold), "", bodies.Limit(), nil); err != nil {
 			t.Fatal(err)
 		}
-		large := `{"operations":[{"op":"put","key":"k","text":"` + strings.Repeat("x", 70_000) + `"}]}`
-		return g.do(t, "POST", "/buckets/b/transactions", large, "Content-Type: application/json")
+		large := `{"operations":[{"op":"put","key":"k","text":"` + strings.Repeat("x", 70_000) +
+			`"}]}`
+		return g.do(t, "POST", "/buckets/b/transactions", large, jsonType)
 	},
 	"too-many-streams": func(t *testing.T) *answer {
 		g := start(t, func(s *setup) { s.handlers.MaxStreams = 1 })
 		g.shop(t)
 		g.watch(t, "/buckets/shop/watch").until("sync")
-		return g.get(t, "/buckets/shop/watch", "Accept: application/x-ndjson")
+		return g.get(t, "/buckets/shop/watch", asLines)
 	},
 	"request-timeout": func(t *testing.T) *answer {
 		g := start(t, func(s *setup) { s.handlers.Bodies.Grace = 100 * time.Millisecond })
 		g.shop(t)
 		s := g.session(t)
 		defer s.conn.Close()
-		begin(t, s.conn, "PUT /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc")
+		begin(t, s.conn,
+			"PUT /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\nabc")
 		return s.answer(t, "PUT", "/buckets/shop/keys/a", nil)
 	},
 	"upstream-error": func(t *testing.T) *answer {
 		g := start(t)
 		g.shop(t)
-		// By other tools: JetStream takes no more writes, and the gateway has no word for that.
+		// Another tool seals the stream. JetStream accepts no more writes, and the gateway has no
+		// problem of its own for that.
 		g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.Sealed = true })
 		a := g.do(t, "PUT", "/buckets/shop/keys/a", "v")
 		if a.object(t)["nats_error_code"] == nil {
@@ -285,7 +289,7 @@ var problemsByRequest = map[string]func(t *testing.T) *answer{
 	},
 }
 
-// begin sends the first part of a request.
+// begin sends the first part of a request, or all of it.
 func begin(t testing.TB, conn net.Conn, part string) {
 	t.Helper()
 	if _, err := conn.Write([]byte(part)); err != nil {
@@ -293,7 +297,7 @@ func begin(t testing.TB, conn net.Conn, part string) {
 	}
 }
 
-// 5xx never tell of the inside.
+// The text of a 5xx never shows anything of the gateway's inside.
 func TestFailuresHaveFixedText(t *testing.T) {
 	t.Parallel()
 	for _, code := range slices.Sorted(maps.Keys(problemsByFault)) {
@@ -301,9 +305,12 @@ func TestFailuresHaveFixedText(t *testing.T) {
 			t.Parallel()
 			a := problemsByFault[code](t)
 			detail, _ := a.object(t)["detail"].(string)
-			for _, inside := range []string{"nats:", "nats.go", "$JS", "$KV", "KV_", "shop", "context deadline", "%!", "goroutine", ".go:"} {
+			for _, inside := range []string{
+				"nats:", "nats.go", "$JS", "$KV", "KV_", "shop", "context deadline", "%!",
+				"goroutine", ".go:",
+			} {
 				if strings.Contains(detail, inside) {
-					t.Errorf("%s: detail tells %q: %s", code, inside, detail)
+					t.Errorf("%s: the detail shows %q: %s", code, inside, detail)
 				}
 			}
 		})

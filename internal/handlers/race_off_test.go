@@ -2,7 +2,8 @@
 
 package handlers_test
 
+// raceEnabled reports whether the race detector is on.
 const raceEnabled = false
 
-// slowdown is how many times as long tests wait for what must come.
+// slowdown is the factor by which tests wait longer.
 const slowdown = 1

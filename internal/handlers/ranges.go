@@ -9,13 +9,15 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A byteRange is a part of a value: from start up to, not including, end.
+// A byteRange is a part of a value, from start up to but not including end.
 type byteRange struct{ start, end int }
 
+// errUnsatisfiable is the error of a range that has no byte of the value.
 var errUnsatisfiable = errors.New("range not satisfiable")
 
-// requestedRange reads the one range that a request asks for of a value (RFC 9110 §14). Ok is false if the whole value is to be
-// sent: the request is no GET, there is no range, more than one, another unit, a malformed one, or If-Range does not hold.
+// requestedRange reads the one range that a request asks for of a value (RFC 9110 §14). The result
+// ok is false if the whole value must be sent: because the request is not a GET, has no range, more
+// than one, one of another unit or a malformed one, or because If-Range does not hold.
 func requestedRange(r *http.Request, e *kvclient.Entry) (part byteRange, ok bool, err error) {
 	lines := r.Header["Range"]
 	if len(lines) != 1 || r.Method != http.MethodGet || !ifRangeHolds(r.Header, e) {
@@ -23,14 +25,19 @@ func requestedRange(r *http.Request, e *kvclient.Entry) (part byteRange, ok bool
 	}
 	part, ok, err = parseRange(lines[0], e.Size)
 	if err != nil {
-		err = problemError{code: codeRangeNotSatisfiable, detail: "The value has " + strconv.Itoa(e.Size) + " bytes.",
-			header: http.Header{"Accept-Ranges": headerBytes, "Content-Range": {"bytes */" + strconv.Itoa(e.Size)}}}
+		size := strconv.Itoa(e.Size)
+		err = problemError{
+			code:   codeRangeNotSatisfiable,
+			detail: "The value has " + size + " bytes. Ask for a range within that size.",
+			header: http.Header{"Accept-Ranges": headerBytes, "Content-Range": {"bytes */" + size}},
+		}
 	}
 	return part, ok, err
 }
 
-// ifRangeHolds compares If-Range strongly (RFC 9110 §13.1.5): weak tags, tags with a content coding
-// and dates do not hold, as two revisions can be of one second.
+// ifRangeHolds reports whether If-Range names the entry, or is missing. It compares strongly (RFC
+// 9110 §13.1.5): weak tags and tags with a content coding do not hold, and neither do dates, since
+// two revisions can be of the same second.
 func ifRangeHolds(h http.Header, e *kvclient.Entry) bool {
 	value := h.Get("If-Range")
 	if value == "" {
@@ -43,8 +50,8 @@ func ifRangeHolds(h http.Header, e *kvclient.Entry) bool {
 	return opened && closed && err == nil && have.Matches(e, e.Epoch)
 }
 
-// parseRange reads "bytes=first-last", "bytes=first-" or "bytes=-suffix". It returns errUnsatisfiable if the range has no byte
-// of a value of that size.
+// parseRange reads "bytes=first-last", "bytes=first-" or "bytes=-suffix". It returns
+// errUnsatisfiable if a value of that size has no byte in the range.
 func parseRange(value string, size int) (part byteRange, ok bool, err error) {
 	spec, isBytes := strings.CutPrefix(value, "bytes=")
 	if !isBytes || strings.Contains(spec, ",") {
@@ -74,9 +81,11 @@ func parseRange(value string, size int) (part byteRange, ok bool, err error) {
 	return byteRange{start, end}, true, nil
 }
 
+// isDigits reports whether s has digits only.
 func isDigits(s string) bool { return strings.Trim(s, "0123456789") == "" }
 
-// clampedInt reads digits; a number too large for any value is as good as the largest.
+// clampedInt reads digits. A number that is larger than the size of any value counts as such a
+// size.
 func clampedInt(digits string) int {
 	const largest = 1 << 40
 	n, err := strconv.ParseInt(digits, 10, 64)

@@ -16,19 +16,29 @@ import (
 	"time"
 )
 
+// Header lines that many tests send.
+const (
+	jsonType      = "Content-Type: application/json"
+	mergeType     = "Content-Type: application/merge-patch+json"
+	jsonPatchType = "Content-Type: application/json-patch+json"
+	lineType      = "Content-Type: application/x-ndjson"
+	asLines       = "Accept: application/x-ndjson"
+)
+
 // chunked is a body that is sent without a declared length.
 type chunked string
 
-// An answer is a response with all of its body, checked against the contract.
+// An answer is a response with all of its body. It was checked against the contract.
 type answer struct {
-	request string // for messages
+	request string // the request, for messages
 	status  int
 	header  http.Header
 	body    []byte
 }
 
-// do sends one request, its target byte for byte as given, and checks the answer against the contract. The body is nil, a
-// string, or chunked; headers are lines such as "If-Match: *", sent in this order.
+// do sends one request and checks the answer against the contract. The target is sent byte for
+// byte. The body is nil, a string, or chunked. Headers are lines such as "If-Match: *", which are
+// sent in this order.
 func (g *gateway) do(t testing.TB, method, target string, body any, header ...string) *answer {
 	t.Helper()
 	s := g.session(t)
@@ -36,57 +46,78 @@ func (g *gateway) do(t testing.TB, method, target string, body any, header ...st
 	return s.do(t, method, g.basePath+target, body, header...)
 }
 
+// get sends a GET, as do does.
 func (g *gateway) get(t testing.TB, target string, header ...string) *answer {
 	t.Helper()
 	return g.do(t, "GET", target, nil, header...)
 }
 
-// A session is a connection that requests follow one another on.
+// A session is a connection on which requests follow one another.
 type session struct {
 	gateway *gateway
 	conn    net.Conn
 	in      *bufio.Reader
 }
 
+// session opens a connection for several requests.
 func (g *gateway) session(t testing.TB) *session {
 	t.Helper()
-	conn, err := net.Dial("tcp", g.address)
-	if err != nil {
-		t.Fatalf("dial the gateway: %v", err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
+	return g.sessionOn(g.dial(t))
+}
+
+// sessionOn begins a session on a connection.
+func (g *gateway) sessionOn(conn net.Conn) *session {
 	return &session{gateway: g, conn: conn, in: bufio.NewReader(conn)}
 }
 
-// otherAddress is an address of this machine that the tests' ordinary clients do not have.
+// dial connects to the gateway. Reads and writes on the connection fail once patience is over, and
+// the connection is closed when the test ends.
+func (g *gateway) dial(t testing.TB) net.Conn {
+	t.Helper()
+	conn, err := g.dialFrom(t, "127.0.0.1")
+	if err != nil {
+		t.Fatalf("dial the gateway: %v", err)
+	}
+	return conn
+}
+
+// dialFrom is dial from an address of the loopback network. It fails on machines that do not have
+// the address.
+func (g *gateway) dialFrom(t testing.TB, address string) (net.Conn, error) {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	conn, err := dialer.Dial("tcp", g.address)
+	if err != nil {
+		return nil, err
+	}
+	t.Cleanup(func() { conn.Close() })
+	return conn, conn.SetDeadline(time.Now().Add(patience))
+}
+
+// otherAddress is an address of this machine that the ordinary clients of the tests do not use.
 const otherAddress = "127.0.0.2"
 
-// sessionFrom is a session of a client with another address; "" for the usual one.
+// sessionFrom opens a session of a client with another address, or with the usual one for "". It
+// skips the test on machines that do not have the address.
 func (g *gateway) sessionFrom(t testing.TB, address string) *session {
 	t.Helper()
 	if address == "" {
 		return g.session(t)
 	}
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
-	conn, err := dialer.Dial("tcp", g.address)
+	conn, err := g.dialFrom(t, address)
 	if err != nil {
 		t.Skipf("this machine has no %s: %v", address, err)
 	}
-	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	return &session{gateway: g, conn: conn, in: bufio.NewReader(conn)}
+	return g.sessionOn(conn)
 }
 
+// do is the do of a gateway on the session's connection. The base path is not added to the target.
 func (s *session) do(t testing.TB, method, target string, body any, header ...string) *answer {
 	t.Helper()
 	request := encode(s.gateway.address, method, target, body, header)
 	sent := make(chan error, 1)
-	go func() { // the answer may come before all is sent
+	// The answer may come before all is sent.
+	go func() {
 		_, err := s.conn.Write(request)
 		sent <- err
 	}()
@@ -97,7 +128,7 @@ func (s *session) do(t testing.TB, method, target string, body any, header ...st
 	return a
 }
 
-// answer reads the next answer, to a request that was sent already.
+// answer reads the next answer, whose request was sent already.
 func (s *session) answer(t testing.TB, method, target string, header []string) *answer {
 	t.Helper()
 	name := fmt.Sprintf("%s %.200s %.200q", method, target, header)
@@ -115,10 +146,13 @@ func (s *session) answer(t testing.TB, method, target string, header []string) *
 	return a
 }
 
+// encode returns a request as it is sent.
 func encode(host, method, target string, body any, header []string) []byte {
 	var out bytes.Buffer
 	fmt.Fprintf(&out, "%s %s HTTP/1.1\r\n", method, target)
-	if !slices.ContainsFunc(header, func(line string) bool { return strings.HasPrefix(line, "Host:") }) {
+	if !slices.ContainsFunc(header, func(line string) bool {
+		return strings.HasPrefix(line, "Host:")
+	}) {
 		fmt.Fprintf(&out, "Host: %s\r\n", host)
 	}
 	for _, line := range header {
@@ -141,16 +175,18 @@ func encode(host, method, target string, body any, header []string) []byte {
 	return out.Bytes()
 }
 
-// is checks the status, and ends the test where it is another.
+// is checks the status, and ends the test if it is another.
 func (a *answer) is(t testing.TB, status int) *answer {
 	t.Helper()
 	if a.status != status {
-		t.Fatalf("%s: status %d, want %d\n%v\n%.500s", a.request, a.status, status, a.header, a.body)
+		t.Fatalf("%s: status %d, want %d\n%v\n%.500s",
+			a.request, a.status, status, a.header, a.body)
 	}
 	return a
 }
 
-// problem checks that the answer is that problem, and returns the document. It lets the test go on in any case.
+// problem checks that the answer is this problem, and returns its document. If it is not, the test
+// fails but continues.
 func (a *answer) problem(t testing.TB, status int, code string) map[string]any {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(a.body))
@@ -165,15 +201,15 @@ func (a *answer) problem(t testing.TB, status int, code string) map[string]any {
 	return document
 }
 
-// codeOf is the code of a problem document.
+// codeOf returns the code of a problem document.
 func codeOf(document map[string]any) string {
 	problemType, _ := document["type"].(string)
 	return problemType[strings.LastIndexByte(problemType, '/')+1:]
 }
 
-// has checks a header; "" for its absence.
+// has checks a header, which must be absent if want is "".
 //
-// A wanted ETag without a check stands for any check, as it does in a condition.
+// If the wanted ETag has no check, the answer's may have any, as in a condition.
 func (a *answer) has(t testing.TB, name, want string) *answer {
 	t.Helper()
 	got := strings.Join(a.header.Values(name), "|")
@@ -186,7 +222,7 @@ func (a *answer) has(t testing.TB, name, want string) *answer {
 	return a
 }
 
-// unchecked is an entity tag without its check.
+// unchecked returns an entity tag without its check.
 func unchecked(tag string) string {
 	if position, _, checked := strings.Cut(tag, "."); checked {
 		return position + `"`
@@ -194,16 +230,17 @@ func unchecked(tag string) string {
 	return tag
 }
 
-// hasBody checks the body, byte for byte.
+// hasBody checks the body byte for byte.
 func (a *answer) hasBody(t testing.TB, want string) *answer {
 	t.Helper()
 	if got := string(a.body); got != want {
-		t.Errorf("%s: body is %.200q (%d bytes), want %.200q (%d bytes)", a.request, got, len(got), want, len(want))
+		t.Errorf("%s: body is %.200q (%d bytes), want %.200q (%d bytes)",
+			a.request, got, len(got), want, len(want))
 	}
 	return a
 }
 
-// object reads the body as a JSON object. Numbers stay as they are written.
+// object returns the body as a JSON object. Numbers are kept as they are written.
 func (a *answer) object(t testing.TB) map[string]any {
 	t.Helper()
 	var object map[string]any
@@ -211,6 +248,7 @@ func (a *answer) object(t testing.TB) map[string]any {
 	return object
 }
 
+// decode reads the body as JSON.
 func (a *answer) decode(t testing.TB, into any) {
 	t.Helper()
 	decoder := json.NewDecoder(bytes.NewReader(a.body))
@@ -220,7 +258,7 @@ func (a *answer) decode(t testing.TB, into any) {
 	}
 }
 
-// stringsOf reads a list of strings out of a JSON object.
+// stringsOf returns a list of strings from a JSON object.
 func stringsOf(list any) []string {
 	values, _ := list.([]any)
 	found := make([]string, 0, len(values))
@@ -234,7 +272,7 @@ func stringsOf(list any) []string {
 	return found
 }
 
-// revision is the number in KV-Revision.
+// revision returns the number in KV-Revision.
 func (a *answer) revision(t testing.TB) uint64 {
 	t.Helper()
 	revision, err := strconv.ParseUint(a.header.Get("KV-Revision"), 10, 64)
@@ -244,21 +282,22 @@ func (a *answer) revision(t testing.TB) uint64 {
 	return revision
 }
 
+// tag returns the entity tag, in its quotes.
 func (a *answer) tag() string { return a.header.Get("ETag") }
 
-// lines collects what is logged.
-type lines struct {
+// A logBuffer collects what is logged.
+type logBuffer struct {
 	mu     sync.Mutex
 	buffer bytes.Buffer
 }
 
-func (l *lines) Write(p []byte) (int, error) {
+func (l *logBuffer) Write(p []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buffer.Write(p)
 }
 
-func (l *lines) String() string {
+func (l *logBuffer) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.buffer.String()

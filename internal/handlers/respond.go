@@ -7,18 +7,20 @@ import (
 	"strconv"
 )
 
-// Header values that are the same each time, shared between responses and never changed.
+// These header values are the same in all responses that have them. They are shared and must never
+// be changed.
 var (
 	headerNosniff = []string{"nosniff"}
 	headerNoStore = []string{"no-store"}
 	headerJSON    = []string{"application/json"}
 )
 
-// write sends a part of the body. If the client takes no more of a large one, the answer is cut here
-// and now, so that what it has does not look whole; a small one that fails has nobody to tell.
+// write sends a part of the body. A part of more than freeAnswer bytes goes through the request's
+// delivery. If the client takes no more of it, write cuts the answer, so that what the client has
+// does not look complete. If a small part cannot be sent, only the access log notes it.
 func (rec *recorder) write(body []byte) {
 	switch {
-	case rec.head:
+	case rec.isHead:
 	case len(body) <= freeAnswer && rec.answer == nil:
 		if _, err := rec.Write(body); err != nil {
 			rec.status = statusClientClosedRequest
@@ -30,14 +32,15 @@ func (rec *recorder) write(body []byte) {
 	}
 }
 
-// cut ends an answer that has begun and cannot be finished, by its connection or stream.
+// cut ends an answer that has begun and cannot be finished, by ending its connection or HTTP/2
+// stream. It does not return.
 func (rec *recorder) cut() {
 	rec.status = statusClientClosedRequest
 	panic(http.ErrAbortHandler)
 }
 
-// respond sends a whole body, which must be the gateway's own or held by the request, unless it is
-// small.
+// respond sends a whole body. The body must be the gateway's own, be held by the request (see
+// [delivery]), or have at most freeAnswer bytes.
 func respond(w http.ResponseWriter, status int, contentType []string, body []byte) {
 	h := w.Header()
 	h["Content-Type"] = contentType
@@ -50,7 +53,8 @@ func respond(w http.ResponseWriter, status int, contentType []string, body []byt
 	w.(*recorder).write(body)
 }
 
-// respondJSON sends a value as JSON, encoded before the status line goes out.
+// respondJSON sends a value as JSON. It encodes the value before the status line goes out, so that
+// a failure to do so is still a problem.
 func respondJSON(w http.ResponseWriter, status int, value any) error {
 	body, err := json.Marshal(value)
 	if err != nil {
@@ -63,8 +67,9 @@ func respondJSON(w http.ResponseWriter, status int, value any) error {
 	return nil
 }
 
-// respondHeld sends JSON when there is room for it. The answer of a request that changed something
-// is sent in any case: what was done cannot be refused.
+// respondHeld sends JSON with status 200. If it is more than freeAnswer bytes, a GET waits until
+// there is room to hold them. The answer of a request that changed something is sent in any case:
+// what was done cannot be refused any more.
 func respondHeld(rec *recorder, body []byte) error {
 	if len(body) > freeAnswer {
 		size := int64(cap(body))

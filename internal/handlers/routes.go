@@ -9,16 +9,20 @@ import (
 	"github.com/go-chi/chi/v5"
 )
 
-// An endpoint answers a request, or returns an error before it has written anything.
+// An endpoint answers a request. If it fails before it has written anything, it returns an error,
+// which [Server.handle] answers as a problem document.
 type endpoint func(w http.ResponseWriter, r *http.Request) error
 
-// A route is an operation of the contract and the endpoint that carries it out.
+// A route is an operation of the contract together with the endpoint that carries it out.
 type route struct {
-	method, path string // the path as in api/openapi.yaml
-	endpoint     endpoint
+	// method is the HTTP method, and path the path as it is written in api/openapi.yaml.
+	method, path string
+	// endpoint answers the requests of this route.
+	endpoint endpoint
 }
 
-// routes is the whole surface. A path that ends in {key} takes all that follows as the key, encoded slashes or not.
+// routes lists the whole HTTP surface. A path that ends in {key} takes everything that follows as
+// the key, whether or not its slashes are encoded.
 func (s *Server) routes() []route {
 	return []route{
 		{"GET", "/buckets", s.listBuckets},
@@ -55,11 +59,13 @@ func (s *Server) routes() []route {
 	}
 }
 
-// newRouter registers the routes, each with the checks that its operation in the contract asks for.
+// newRouter registers the routes, each with the checks of its operation in the contract.
 func (s *Server) newRouter(contract *openapi3.T) (chi.Router, error) {
 	router := chi.NewRouter()
 	router.Use(s.routeByEscapedPath)
-	router.NotFound(s.handle("", nil, func(http.ResponseWriter, *http.Request) error { return errNoRoute }))
+	router.NotFound(s.handle("", nil, func(http.ResponseWriter, *http.Request) error {
+		return errNoRoute
+	}))
 	router.MethodNotAllowed(s.handle("", nil, s.methodNotAllowed))
 	for _, route := range s.routes() {
 		item := contract.Paths.Value(route.path)
@@ -70,29 +76,37 @@ func (s *Server) newRouter(contract *openapi3.T) (chi.Router, error) {
 		if err != nil {
 			return nil, fmt.Errorf("contract: %s %s: %w", route.method, route.path, err)
 		}
-		router.Method(route.method, chiPattern(route.path), s.handle(route.path, checks, route.endpoint))
+		handler := s.handle(route.path, checks, route.endpoint)
+		router.Method(route.method, chiPattern(route.path), handler)
 	}
 	return router, nil
 }
 
-// chiPattern is a contract's path in chi's words: a key may hold slashes, which only a wildcard takes.
+// chiPattern returns a path of the contract as chi writes it. A key may hold slashes, which only a
+// wildcard matches.
 func chiPattern(path string) string { return strings.Replace(path, "{key}", "*", 1) }
 
-// handle turns an endpoint into a handler: it checks the query and body against the contract and
-// whether there is room to store, and writes the error.
+// handle turns an endpoint into an http.HandlerFunc. Before it calls the endpoint, it takes what
+// the request needs of the gateway's bounds (a place among the requests over HTTP/2 that are being
+// answered, a turn at work), checks the query against the contract, and refuses an operation that
+// stores something while the store takes nothing. If one of these steps or the endpoint fails, the
+// error becomes a problem document. The package comment has the whole life of a request.
 func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.HandlerFunc {
 	observer := s.metrics.route(path)
-	watches := strings.HasSuffix(path, "/watch")            // whose number is bounded by --max-streams
-	works := watches || strings.HasPrefix(path, "/buckets") // and does not only say how the gateway is
+	// Requests about the gateway itself, such as /healthz, must be answered under any load.
+	needsTurn := strings.HasSuffix(path, "/watch") || strings.HasPrefix(path, "/buckets")
 	return func(w http.ResponseWriter, r *http.Request) {
 		rec := w.(*recorder)
 		rec.route, rec.checks, rec.request = observer, checks, r
 		var err error
-		if r.ProtoMajor > 1 && !watches {
-			err = s.place(r, &rec.place)
+		if r.ProtoMajor > 1 {
+			if err := s.takeConnectionPlace(r, &rec.place); err != nil {
+				s.refuseHTTP2(rec, r, err)
+				return
+			}
 			defer rec.place.Release()
 		}
-		if err == nil && works {
+		if needsTurn {
 			r, err = s.beginWork(rec, r)
 			defer rec.turn.End()
 		}
@@ -108,16 +122,15 @@ func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.H
 		if err != nil {
 			s.fail(rec, r, err)
 		}
-		if rec.place.Size() > 0 && rec.bytes > 0 {
-			// What net/http has in its buffers waits for the client within the request's place. Behind
-			// the handler nothing would count it: 90,000 small answers that nobody read took 1.3 GB.
-			_ = http.NewResponseController(rec.ResponseWriter).Flush()
+		if r.ProtoMajor > 1 && rec.bytes > 0 {
+			rec.delivery().flush()
 		}
 	}
 }
 
-// routeByEscapedPath makes chi match the path as it came, so that an encoded slash stays part of a key, nothing is cleaned and
-// nothing decoded twice.
+// routeByEscapedPath makes chi match the path as it was sent. An encoded slash stays part of its
+// key, nothing is cleaned, redirected or decoded twice. A http.ServeMux would turn `DELETE
+// /buckets/b/keys/..` into a redirect to the bucket.
 func (s *Server) routeByEscapedPath(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path, below := strings.CutPrefix(r.URL.EscapedPath(), s.options.BasePath)
@@ -129,7 +142,8 @@ func (s *Server) routeByEscapedPath(next http.Handler) http.Handler {
 	})
 }
 
-// methodNotAllowed names the methods that the path does take (RFC 9110 §15.5.6).
+// methodNotAllowed refuses a method that a path does not take, and names in Allow those that it
+// takes (RFC 9110 §15.5.6).
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
 	path := chi.RouteContext(r.Context()).RoutePath
 	var allowed []string
@@ -139,7 +153,8 @@ func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) error 
 		}
 	}
 	if len(allowed) == 0 {
-		return errNoRoute // a method that chi does not know, on a path that does not exist
+		// The method is unknown to chi, and the path does not exist.
+		return errNoRoute
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	return errMethodNotAllowed

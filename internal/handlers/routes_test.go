@@ -8,17 +8,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kvgateway/api"
 	"kvgateway/internal/handlers"
 )
 
-// operations are "METHOD path" of every operation in the contract.
+// operations returns "METHOD path" for every operation in the contract.
 func operations(t testing.TB) []string {
 	t.Helper()
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := contract(t)
 	var found []string
 	for path, item := range doc.Paths.Map() {
 		for method := range item.Operations() {
@@ -38,50 +34,58 @@ func TestRoutesAreTheContracts(t *testing.T) {
 	}
 }
 
-// Every operation is really there: a request for it comes to its endpoint.
+// Every operation exists: a request for it reaches its endpoint.
 func TestEveryOperationAnswers(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	put(t, g.shop(t), "a", "v")
 	for _, operation := range operations(t) {
 		method, path, _ := strings.Cut(operation, " ")
-		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").Replace(path)
+		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").
+			Replace(path)
 		if strings.HasSuffix(path, "/watch") {
-			target += "?heartbeat=0s" // refused by the endpoint: a stream would not end
+			// The endpoint refuses this value. A stream would not end.
+			target += "?heartbeat=0s"
 		}
 		a := g.do(t, method, target, nil)
-		if a.status == http.StatusMethodNotAllowed || a.status == http.StatusNotFound && method != http.MethodHead && codeOf(a.object(t)) == "not-found" {
+		if a.status == http.StatusMethodNotAllowed || a.status == http.StatusNotFound &&
+			method != http.MethodHead && codeOf(a.object(t)) == "not-found" {
 			t.Errorf("%s: status %d: the operation has no route", operation, a.status)
 		}
-		if operation == "DELETE /buckets/{bucket}" || operation == "DELETE /buckets/{bucket}/keys/{key}" {
+		if operation == "DELETE /buckets/{bucket}" ||
+			operation == "DELETE /buckets/{bucket}/keys/{key}" {
 			put(t, g.shop(t), "a", "v")
 		}
 	}
 }
 
-func TestMethodsThatAreNotAllowed(t *testing.T) {
+func TestMethodNotAllowedNamesTheAllowedOnes(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
 	put(t, kv, "a", "v")
-	doc, err := api.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
+	doc := contract(t)
 	for path, item := range doc.Paths.Map() {
-		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").Replace(path)
-		for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "MKCOL", "get", "QUERY"} {
-			if item.GetOperation(strings.ToUpper(method)) != nil && strings.ToUpper(method) == method {
+		target := strings.NewReplacer("{bucket}", "shop", "{key}", "a", "{code}", "not-found").
+			Replace(path)
+		for _, method := range []string{
+			"GET", "HEAD", "PUT", "PATCH", "POST", "DELETE", "OPTIONS", "TRACE", "PROPFIND",
+			"MKCOL", "get", "QUERY",
+		} {
+			if item.GetOperation(strings.ToUpper(method)) != nil &&
+				strings.ToUpper(method) == method {
 				continue
 			}
-			a := g.do(t, method, target, nil).is(t, 405) // with the right Allow, as every answer is checked
+			// The header Allow is checked with the contract, as for every answer.
+			a := g.do(t, method, target, nil).is(t, 405)
 			if method != "HEAD" {
 				a.problem(t, 405, "method-not-allowed")
 			}
 		}
 	}
 	wantNative(t, kv, "a", "v")
-	// The override that some frameworks know is none.
-	g.get(t, "/buckets/shop/keys/a", "X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE").is(t, 200)
+	// Headers that override the method in some frameworks have no effect.
+	g.get(t, "/buckets/shop/keys/a", "X-HTTP-Method-Override: DELETE", "X-HTTP-Method: DELETE").
+		is(t, 200)
 	wantNative(t, kv, "a", "v")
 }

@@ -16,70 +16,129 @@ import (
 	"kvgateway/internal/sse"
 )
 
-// Options are what the HTTP surface needs.
+// Options are what the HTTP surface needs to run.
 type Options struct {
+	// Client reaches the buckets.
 	Client *kvclient.Client
-	Feeds  *feed.Hub // of the same client
+	// Feeds has the live views of the buckets of Client.
+	Feeds *feed.Hub
+	// Logger takes the access log and the causes of failures.
 	Logger zerolog.Logger
-	Build  BuildInfo
+	// Build is what /version answers.
+	Build BuildInfo
 
-	BasePath             string        // mounts everything below it; "" or "/prefix" without a trailing slash
-	CheckHost            bool          // answer only to loopback names and AllowedHosts (DNS rebinding)
-	AllowedHosts         []string      // host names without a port; "*" within none of them
-	AllowOrigins         []string      // exact origins whose pages may read and write, as browsers send them
-	RequirePreconditions bool          // refuse a PUT or DELETE of a key without a precondition
-	Bodies               BodyTimes     // bound the reading of requests' bodies
-	StreamAge            time.Duration // after which streams end, up to half of it later; 1h if zero
-	StreamLoops          int           // that write the streams of plain HTTP/1.1; below 0: one a processor, where the system has them; 0: a goroutine a stream
-	MaxStreams           int           // that are open at once, long polls too; 20,000 if zero
-	MemoryForAnswers     int64         // bytes that may wait for clients; 128 MiB if zero
-	AnswerRate           int64         // bytes a second that a client must take; 4 KiB if zero
-	AnswerGrace          time.Duration // for an answer beside what the rate gives it; 20s if zero
-	AnswerAge            time.Duration // after which an answer that is sent in parts ends; 1h if zero
-	TransactionRate      int           // transactions of each bucket in a second; 0 for no bound
+	// BasePath is the prefix below which everything is mounted: "" or "/prefix", without a trailing
+	// slash.
+	BasePath string
+	// CheckHost makes the gateway answer only to loopback names and AllowedHosts, as a protection
+	// from DNS rebinding.
+	CheckHost bool
+	// AllowedHosts are host names without a port. None of them may contain "*".
+	AllowedHosts []string
+	// AllowOrigins are the exact origins, as browsers send them, whose pages may read and write.
+	AllowOrigins []string
+	// RequirePreconditions makes the gateway refuse a PUT or DELETE of a key without a
+	// precondition.
+	RequirePreconditions bool
 
-	Bounds   *bound.Set            // all bounds of the gateway, for the metrics; nil for a set of its own
-	Metrics  prometheus.Registerer // nil for none
-	Draining func() bool           // tells that the gateway is shutting down; nil for never
-	// Failing says why the embedded NATS takes no writes, in words for clients, such as "its disk is
-	// full". It is asked for each write, so it must not wait. nil for never.
+	// Bodies bounds how slowly the bodies of requests may come.
+	Bodies BodyTimes
+	// StreamAge is the age at which streams end, each up to half of it later. Zero stands for 1h.
+	StreamAge time.Duration
+	// StreamLoops is how many loops write the streams of plain HTTP/1.1. Below zero there is one
+	// for each processor on systems that have loops; at zero each stream has a goroutine.
+	StreamLoops int
+	// MaxStreams is how many streams and long polls may be open at once. Zero stands for 20,000.
+	MaxStreams int
+	// MemoryForAnswers is how many bytes may wait for clients. Zero stands for 96 MiB.
+	MemoryForAnswers int64
+	// AnswerRate is how many bytes a second a client must take of an answer. Zero stands for 4 KiB.
+	AnswerRate int64
+	// AnswerGrace is the time for an answer beside that which AnswerRate gives it. Zero stands for
+	// 20s.
+	AnswerGrace time.Duration
+	// AnswerAge is the age at which an answer that is sent in parts ends. Zero stands for 1h.
+	AnswerAge time.Duration
+	// TransactionRate is how many transactions each bucket may have in a second. Zero means no
+	// bound.
+	TransactionRate int
+
+	// Bounds has all bounds of the gateway, for the metrics. If nil, the server makes a set of its
+	// own.
+	Bounds *bound.Set
+	// Metrics registers the metrics; nil means none.
+	Metrics prometheus.Registerer
+	// Draining reports whether the gateway is shutting down; nil means never.
+	Draining func() bool
+	// Failing returns why the embedded NATS takes no writes, in words for clients, such as "its
+	// disk is full", and nil if it takes them. It is called before each write, so it must not
+	// block. If Failing is nil, it never fails.
 	Failing func() error
 }
 
-// BuildInfo says what is running.
+// BuildInfo says which build is running.
 type BuildInfo struct {
+	// Version is the release, or what the build calls itself.
 	Version string `json:"version"`
-	Commit  string `json:"commit"`
-	Built   string `json:"built"`
+	// Commit is the commit that was built.
+	Commit string `json:"commit"`
+	// Built is when it was built.
+	Built string `json:"built"`
 }
 
-// A Server answers the gateway's requests.
+// A Server answers the requests of the gateway. It is an http.Handler. [New] sets its fields, which
+// do not change afterwards; the parts that they lead to have locks of their own.
 type Server struct {
-	options  Options
-	client   *kvclient.Client
-	feeds    *feed.Hub
-	loops    *sse.Loops // nil for none
-	streams  *bound.Bound
-	work     *bound.Bound // requests
-	heads    *bound.Bound // bytes of large heads of requests
-	answers  *answerLimits
-	waiting  *sse.Limits // of what waits for the clients of streams
-	logger   zerolog.Logger
-	router   chi.Router
-	handler  http.Handler // the router, behind what allows other origins
-	metrics  *metrics
-	unrouted *routeObserver // of what is answered before a route is found, or has none
-	ids      *requestIDs
-	pages    map[string]problemKind
-	yaml     []byte
-	json     []byte
+	// options are what New was given, with the defaults filled in.
+	options Options
+	// client and feeds are those of the options.
+	client *kvclient.Client
+	feeds  *feed.Hub
+	// logger takes the access log and the causes of failures.
+	logger zerolog.Logger
 
-	bodies       *bodyBounds
+	// loops write streams on connections that were taken over from net/http; nil if there are none.
+	loops *sse.Loops
+	// streamPlaces bounds the streams and long polls that are open.
+	streamPlaces *bound.Bound
+	// streamMemory bounds what waiting long polls, and streams that have a goroutine, take; see
+	// newStreamMemory.
+	streamMemory *bound.Bound
+	// work bounds the requests that are at work; see newWork.
+	work *bound.Bound
+	// largeHeads bounds the bytes of large request heads; see newLargeHeads.
+	largeHeads *bound.Bound
+	// http2Limits bounds the requests over HTTP/2 that are open, or are being refused.
+	http2Limits *http2Limits
+	// answers bounds what is held for clients that have yet to take their answers.
+	answers *answerLimits
+	// streamLimits bounds what is held for the clients of streams, out of the budget of answers.
+	streamLimits *sse.Limits
+	// bodies bounds the bodies of requests.
+	bodies *bodyBounds
+	// transactions bounds the rate of transactions of each bucket.
 	transactions *transactionRates
-	shared       sharedReads // of long polls, and of large values
+
+	// router finds the endpoint of a request.
+	router chi.Router
+	// handler is the router, wrapped in the check of other origins (CORS).
+	handler http.Handler
+	// metrics counts the requests.
+	metrics *metrics
+	// unrouted observes what is answered before a route is found, or has none.
+	unrouted *routeObserver
+	// ids makes the ids of requests.
+	ids *requestIDs
+	// problems has the kind of each problem by its code.
+	problems map[string]problemKind
+	// yaml and json are the contract as it is served, below the base path.
+	yaml, json []byte
+	// sharedReads are the reads that long polls of one key share, and requests for large values.
+	sharedReads sharedReads
 }
 
-// New builds the HTTP surface. It fails if the contract in api/openapi.yaml is not sound or lacks a route's operation.
+// New builds the HTTP surface. It fails if the contract in api/openapi.yaml is not valid or lacks
+// the operation of a route.
 func New(options Options) (*Server, error) {
 	if options.StreamAge == 0 {
 		options.StreamAge = defaultStreamAge
@@ -92,10 +151,10 @@ func New(options Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load contract: %w", err)
 	}
-	streams := newStreams(options.Bounds, options.MaxStreams)
+	streamPlaces := newStreamPlaces(options.Bounds, options.MaxStreams)
 	answers := newAnswerLimits(options.Bounds, &options)
-	waiting := sse.NewLimits(options.Bounds, answers.bytes)
-	loops, err := streamLoops(options.StreamLoops, waiting)
+	streamLimits := sse.NewLimits(options.Bounds, answers.bytes)
+	loops, err := streamLoops(options.StreamLoops, streamLimits)
 	if err != nil {
 		return nil, fmt.Errorf("stream loops: %w", err)
 	}
@@ -104,20 +163,22 @@ func New(options Options) (*Server, error) {
 		client:  options.Client,
 		feeds:   options.Feeds,
 		logger:  options.Logger,
-		metrics: newMetrics(options, streams, loops, waiting),
-		streams: streams,
-		work:    newWork(options.Bounds),
-		heads:   newHeads(options.Bounds),
-		answers: answers,
-		waiting: waiting,
-		loops:   loops,
-		ids:     newRequestIDs(),
-		pages:   problemKindsByCode(),
-		yaml:    api.YAML(options.BasePath),
 
-		bodies: newBodyBounds(options.Bounds, options.Bodies),
-
+		loops:        loops,
+		streamPlaces: streamPlaces,
+		streamMemory: newStreamMemory(options.Bounds, options.MaxStreams),
+		work:         newWork(options.Bounds),
+		largeHeads:   newLargeHeads(options.Bounds),
+		http2Limits:  newHTTP2Limits(options.Bounds),
+		answers:      answers,
+		streamLimits: streamLimits,
+		bodies:       newBodyBounds(options.Bounds, options.Bodies),
 		transactions: newTransactionRates(options.Bounds, options.TransactionRate),
+
+		metrics:  newMetrics(options, streamPlaces, loops, streamLimits),
+		ids:      newRequestIDs(),
+		problems: problemKindsByCode(),
+		yaml:     api.YAML(options.BasePath),
 	}
 	s.unrouted = s.metrics.route("")
 	if s.json, err = api.JSON(options.BasePath); err != nil {
@@ -130,12 +191,14 @@ func New(options Options) (*Server, error) {
 	return s, nil
 }
 
-// ServeHTTP observes the request, checks where it comes from, and routes it.
+// ServeHTTP records the request for the access log and the metrics, refuses what must not reach an
+// endpoint (see [Server.enterHTTP2] and [Server.admit]), and routes the rest.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := s.begin(w, r)
 	defer func() {
 		cut := s.recovered(rec, recover())
-		unread := rec.unread && !rec.taken // what is left of a taken connection is not net/http's to read
+		// net/http does not read from a connection that was taken over.
+		unread := rec.unread && !rec.taken
 		s.finish(rec, r)
 		if cut {
 			panic(http.ErrAbortHandler)
@@ -144,6 +207,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			drain(w, r.Body)
 		}
 	}()
+	if !s.enterHTTP2(rec, r) {
+		return
+	}
 	if err := s.admit(rec, r); err != nil {
 		s.fail(rec, r, err)
 		return

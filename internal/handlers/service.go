@@ -15,15 +15,17 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// readinessTimeout bounds the question to JetStream whether it is there.
+// readinessTimeout bounds the wait for JetStream to answer a readiness check.
 const readinessTimeout = 2 * time.Second
 
-// getHealth tells that the process answers requests.
+// getHealth answers that the process serves requests. It asks nothing else, so that a liveness
+// probe does not restart the gateway because NATS is away.
 func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
 	return respondJSON(w, http.StatusOK, map[string]string{"status": "ok"})
 }
 
-// getReadiness tells whether JetStream answers and can store, and that the gateway is not about to stop.
+// getReadiness answers whether JetStream is reachable and can store, and the gateway is not about
+// to stop.
 func (s *Server) getReadiness(w http.ResponseWriter, r *http.Request) error {
 	if err := s.checkReady(); err != nil {
 		return err
@@ -36,7 +38,7 @@ func (s *Server) getReadiness(w http.ResponseWriter, r *http.Request) error {
 	return respondJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }
 
-// getVersion tells what is running.
+// getVersion answers which build is running, and the version of the NATS server behind it.
 func (s *Server) getVersion(w http.ResponseWriter, r *http.Request) error {
 	return respondJSON(w, http.StatusOK, struct {
 		BuildInfo
@@ -45,20 +47,22 @@ func (s *Server) getVersion(w http.ResponseWriter, r *http.Request) error {
 	}{s.options.Build, runtime.Version(), s.client.ServerVersion()})
 }
 
+// getOpenAPIYAML answers the contract as YAML.
 func (s *Server) getOpenAPIYAML(w http.ResponseWriter, r *http.Request) error {
 	respond(w, http.StatusOK, []string{"application/yaml"}, s.yaml)
 	return nil
 }
 
+// getOpenAPIJSON answers the contract as JSON.
 func (s *Server) getOpenAPIJSON(w http.ResponseWriter, r *http.Request) error {
 	respond(w, http.StatusOK, headerJSON, s.json)
 	return nil
 }
 
-// getProblem answers what a problem's code means, as a page or as JSON.
+// getProblem answers what the code of a problem means and how to fix it, as a page or as JSON.
 func (s *Server) getProblem(w http.ResponseWriter, r *http.Request) error {
 	code, err := url.PathUnescape(chi.URLParam(r, "code"))
-	kind, known := s.pages[code]
+	kind, known := s.problems[code]
 	if err != nil || !known {
 		return errNoRoute
 	}
@@ -73,22 +77,29 @@ func (s *Server) getProblem(w http.ResponseWriter, r *http.Request) error {
 	if err := problemPage.Execute(&page, kind); err != nil {
 		return fmt.Errorf("problem page: %w", err)
 	}
-	w.Header()["Content-Security-Policy"] = []string{"default-src 'none'; style-src 'unsafe-inline'"}
+	w.Header()["Content-Security-Policy"] = headerPageCSP
 	respond(w, http.StatusOK, []string{"text/html; charset=utf-8"}, page.Bytes())
 	return nil
 }
 
+// headerPageCSP lets the page of a problem have its own style and nothing else.
+var headerPageCSP = []string{"default-src 'none'; style-src 'unsafe-inline'"}
+
+// problemPage is the page of a problem's code for people.
 var problemPage = template.Must(template.New("problem").Parse(`<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{.Code}}: {{.Title}}</title>
-<style>body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}code{font-size:.95em}</style>
+<style>
+body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}
+code{font-size:.95em}
+</style>
 <h1>{{.Title}}</h1>
 <p><code>{{.Code}}</code>, HTTP status {{.Status}}</p>
 <h2>What it means</h2>
 <p>{{.Meaning}}</p>
-<h2>What to do</h2>
-<p>{{.Mend}}</p>
+<h2>How to fix it</h2>
+<p>{{.Fix}}</p>
 </html>
 `))

@@ -16,23 +16,26 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-func TestHealthAndReadiness(t *testing.T) {
+func TestReadinessEndsWithDraining(t *testing.T) {
 	t.Parallel()
 	var draining atomic.Bool
 	g := start(t, func(s *setup) { s.handlers.Draining = draining.Load })
-	g.get(t, "/healthz").is(t, 200).hasBody(t, `{"status":"ok"}`+"\n").has(t, "Cache-Control", "no-store")
-	g.get(t, "/readyz").is(t, 200).hasBody(t, `{"status":"ready"}`+"\n").has(t, "Cache-Control", "no-store")
+	g.get(t, "/healthz").is(t, 200).hasBody(t, `{"status":"ok"}`+"\n").
+		has(t, "Cache-Control", "no-store")
+	g.get(t, "/readyz").is(t, 200).hasBody(t, `{"status":"ready"}`+"\n").
+		has(t, "Cache-Control", "no-store")
 	draining.Store(true)
 	g.get(t, "/readyz").is(t, 503)
 	g.get(t, "/healthz").is(t, 200)
 	g.shop(t)
-	g.get(t, "/buckets/shop").is(t, 200) // who still comes is still served
+	// Clients that come in spite of that are still served.
+	g.get(t, "/buckets/shop").is(t, 200)
 	draining.Store(false)
 	g.get(t, "/readyz").is(t, 200)
 }
 
-// A server that is there and does not answer is not ready, and is found so in bounded time.
-func TestReadinessOfASilentServer(t *testing.T) {
+// A server that is there but does not answer is not ready, which is found in bounded time.
+func TestSilentServerIsNotReady(t *testing.T) {
 	t.Parallel()
 	g := start(t, shortTimeout)
 	g.get(t, "/readyz").is(t, 200)
@@ -43,8 +46,8 @@ func TestReadinessOfASilentServer(t *testing.T) {
 	eventually(t, "it is ready again", func() bool { return g.get(t, "/readyz").status == 200 })
 }
 
-// An embedded NATS that cannot store is not ready, though it answers.
-func TestReadinessOfAStoreThatFails(t *testing.T) {
+// An embedded NATS that cannot store is not ready, although it answers.
+func TestFailingStoreIsNotReady(t *testing.T) {
 	t.Parallel()
 	var failure atomic.Pointer[error]
 	g := start(t, func(s *setup) {
@@ -71,23 +74,24 @@ func TestReadinessOfAStoreThatFails(t *testing.T) {
 	g.get(t, "/readyz").is(t, 200)
 }
 
-// What needs room is refused at once where it is known that there is none; NATS would not answer.
+// When it is known that there is no room, writes that need room are refused at once. NATS would not
+// answer them.
 func TestWritesToAFullStoreAreRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	full := errors.New("its disk is full")
 	g := start(t, func(s *setup) { s.handlers.Failing = func() error { return full } })
 	g.shop(t)
-	jsonBody, lines := "Content-Type: application/json", "Content-Type: application/x-ndjson"
+	jsonBody, lines := jsonType, lineType
 	for _, request := range [][]string{
 		{"PUT", "/buckets/shop/keys/a", "v"},
 		{"DELETE", "/buckets/shop/keys/a", ""},
-		{"PATCH", "/buckets/shop/keys/a", "{}", "Content-Type: application/merge-patch+json"},
+		{"PATCH", "/buckets/shop/keys/a", "{}", mergeType},
 		{"DELETE", "/buckets/shop/keys?filter=a", ""},
 		{"POST", "/buckets/shop/entries", `{"key":"a","text":"v"}`, lines},
 		{"POST", "/buckets/shop/transactions",
 			`{"operations":[{"op":"put","key":"a","text":"v"}]}`, jsonBody},
 		{"PUT", "/buckets/new", "{}", jsonBody},
-		{"PATCH", "/buckets/shop", "{}", "Content-Type: application/merge-patch+json"},
+		{"PATCH", "/buckets/shop", "{}", mergeType},
 	} {
 		a := g.do(t, request[0], request[1], request[2], request[3:]...)
 		p := a.problem(t, 507, "storage-exhausted")
@@ -96,13 +100,17 @@ func TestWritesToAFullStoreAreRefusedAtOnce(t *testing.T) {
 		}
 	}
 	g.get(t, "/buckets/shop/keys").is(t, 200)
-	g.do(t, "DELETE", "/buckets/shop", "").is(t, 204) // makes room
+	// This makes room.
+	g.do(t, "DELETE", "/buckets/shop", "").is(t, 204)
 }
 
-func TestVersion(t *testing.T) {
+func TestVersionIsReported(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	want := map[string]any{"version": "1.2.3", "commit": "abcdef0", "built": "2026-11-22T17:00:00Z", "go": runtime.Version(), "nats_server": natsd.Version}
+	want := map[string]any{
+		"version": "1.2.3", "commit": "abcdef0", "built": "2026-11-22T17:00:00Z",
+		"go": runtime.Version(), "nats_server": natsd.Version,
+	}
 	if diff := cmp.Diff(want, g.get(t, "/version").is(t, 200).object(t)); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
@@ -111,7 +119,8 @@ func TestVersion(t *testing.T) {
 func TestContractIsServed(t *testing.T) {
 	t.Parallel()
 	g := start(t)
-	g.get(t, "/openapi.yaml").is(t, 200).has(t, "Content-Type", "application/yaml").hasBody(t, string(api.YAML("")))
+	g.get(t, "/openapi.yaml").is(t, 200).has(t, "Content-Type", "application/yaml").
+		hasBody(t, string(api.YAML("")))
 	a := g.get(t, "/openapi.json").is(t, 200).has(t, "Content-Type", "application/json")
 	want, err := api.JSON("")
 	if err != nil {
@@ -124,7 +133,7 @@ func TestContractIsServed(t *testing.T) {
 	}
 }
 
-// Tools send their requests to where the contract says that the gateway is.
+// Tools send their requests to the address that the contract names.
 func TestContractNamesTheBasePath(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.BasePath = "/kv/v1" })
@@ -139,7 +148,7 @@ func TestContractNamesTheBasePath(t *testing.T) {
 	}
 }
 
-// One connection serves one request after another, whatever came before.
+// One connection serves one request after the other, whatever came before.
 func TestConnectionsAreReused(t *testing.T) {
 	t.Parallel()
 	g := start(t)

@@ -12,24 +12,28 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// stallImports begins imports that go no further than what is given, and returns their connections.
+// stallImports begins imports that send nothing behind the given part, and returns their
+// connections.
 func (g *gateway) stallImports(t testing.TB, count int, part string) []*session {
 	t.Helper()
 	var stalled []*session
 	for range count {
 		s := g.session(t)
-		begin(t, s.conn, fmt.Sprintf("POST /buckets/shop/entries HTTP/1.1\r\nHost: localhost\r\n%s\r\n"+
-			"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", lineType, len(part), part))
+		begin(t, s.conn,
+			fmt.Sprintf("POST /buckets/shop/entries HTTP/1.1\r\nHost: localhost\r\n%s\r\n"+
+				"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n", lineType, len(part), part))
 		stalled = append(stalled, s)
 	}
 	return stalled
 }
 
-// However many imports stand still, others are carried out, and so are deletions by filter: those of
-// another address at once, and those of the same one after a second.
+// However many imports stall, others are carried out, and so are deletions by filter: those of
+// another address at once, and those of the same address after a second.
 func TestStalledImportsGiveUpTheirPlaces(t *testing.T) {
 	t.Parallel()
-	for _, part := range []string{"{", `{"key":"a","text":"v"}` + "\n", `{"key":"a","text":"v"}` + "\n{"} {
+	for _, part := range []string{
+		"{", `{"key":"a","text":"v"}` + "\n", `{"key":"a","text":"v"}` + "\n{",
+	} {
 		for _, address := range []string{"", otherAddress} {
 			t.Run(fmt.Sprintf("%q %s", part, address), func(t *testing.T) {
 				t.Parallel()
@@ -37,11 +41,14 @@ func TestStalledImportsGiveUpTheirPlaces(t *testing.T) {
 				g.shop(t)
 				g.stallImports(t, 20, part)
 				if strings.Contains(part, "\n") {
-					eventually(t, "a line is stored", func() bool { return g.lastOf(t, "shop") >= 12 })
+					eventually(t, "a line is stored", func() bool {
+						return g.lastOf(t, "shop") >= 12
+					})
 				}
 				s := g.sessionFrom(t, address)
 				began := time.Now()
-				readImport(t, linesOf(t, s.do(t, "POST", "/buckets/shop/entries", `{"key":"b","text":"v"}`, lineType))).wantDone(t, 1, 0)
+				readImport(t, linesOf(t, s.do(t, "POST", "/buckets/shop/entries",
+					`{"key":"b","text":"v"}`, lineType))).wantDone(t, 1, 0)
 				s.do(t, "DELETE", "/buckets/shop/keys?filter=b", nil).is(t, 200)
 				if took := time.Since(began); took > 4*time.Second*slowdown {
 					t.Errorf("took %v", took)
@@ -51,7 +58,7 @@ func TestStalledImportsGiveUpTheirPlaces(t *testing.T) {
 	}
 }
 
-// An import whose place another one needs is told so, after what it has stored.
+// An import that lost its place to another one is told so, after what it has stored.
 func TestImportThatGaveUpItsPlaceIsTold(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -67,14 +74,16 @@ func TestImportThatGaveUpItsPlaceIsTold(t *testing.T) {
 		}
 		response, err := http.ReadResponse(s.in, nil)
 		if err != nil {
-			continue // it waits for its first place, or has it still
+			// It still waits for a place, or has one.
+			continue
 		}
 		body, err := io.ReadAll(response.Body)
 		if err != nil {
 			continue
 		}
 		last := readImport(t, parseLines(t, body)).last
-		if problem, _ := last["problem"].(map[string]any); codeOf(problem) == "request-timeout" && fmt.Sprint(last["stored"]) == "1" {
+		if problem, _ := last["problem"].(map[string]any); codeOf(problem) == "request-timeout" &&
+			fmt.Sprint(last["stored"]) == "1" {
 			ended++
 		} else {
 			t.Errorf("the last line is %v", last)
@@ -85,24 +94,25 @@ func TestImportThatGaveUpItsPlaceIsTold(t *testing.T) {
 	}
 }
 
-// An import whose client does not read what it is told loses its place, too.
+// An import whose client does not read the report loses its place, too.
 func TestImportThatReadsNothingGivesUpItsPlace(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", Storage: jetstream.MemoryStorage})
-	body := strings.Repeat(`{"key":"*","text":"each of these is refused with some hundred bytes"}`+"\n", 100_000)
+	body := strings.Repeat(
+		`{"key":"*","text":"each of these is refused with some hundred bytes"}`+"\n", 100_000)
 	for range 16 {
 		r := g.rawImport(t, "/buckets/shop/entries", 2*len(body))
 		if err := r.conn.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
 			t.Fatal(err)
 		}
 		r.send(body)
-		r.stalls()
+		r.awaitStall()
 	}
 	g.load(t, "/buckets/shop/entries", `{"key":"b","text":"v"}`).wantDone(t, 1, 0)
 }
 
-// Half-sent bodies do not keep a transaction of the same address out, nor one of another.
+// Half-sent bodies do not lock out a transaction, be it of the same address or of another.
 func TestHalfSentTransactionsGiveUpTheirMemory(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"", otherAddress} {
@@ -114,28 +124,35 @@ func TestHalfSentTransactionsGiveUpTheirMemory(t *testing.T) {
 			var stalled []*session
 			for range 4 {
 				s := g.session(t)
-				begin(t, s.conn, "POST /buckets/ledger/transactions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"+
+				begin(t, s.conn, "POST /buckets/ledger/transactions HTTP/1.1\r\n"+
+					"Host: localhost\r\nContent-Type: application/json\r\n"+
 					"Content-Length: 16777216\r\n\r\n")
 				go io.WriteString(s.conn, half)
 				stalled = append(stalled, s)
 			}
 			held := map[string]string{"bound": "transaction-bodies"}
-			eventually(t, "memory is held", func() bool { return g.metric(t, "kvgw_bound_used", held) >= 16<<20 })
-			large := `{"operations":[{"op":"put","key":"b","text":"` + strings.Repeat("v", 70_000) + `"}]}`
+			eventually(t, "memory is held", func() bool {
+				return g.metric(t, "kvgw_bound_used", held) >= 16<<20
+			})
+			large := `{"operations":[{"op":"put","key":"b","text":"` + strings.Repeat("v", 70_000) +
+				`"}]}`
 			began := time.Now()
-			g.sessionFrom(t, address).do(t, "POST", "/buckets/ledger/transactions", large, asJSON).is(t, 200)
+			g.sessionFrom(t, address).
+				do(t, "POST", "/buckets/ledger/transactions", large, jsonType).is(t, 200)
 			if took := time.Since(began); took > 4*time.Second*slowdown {
 				t.Errorf("took %v", took)
 			}
 			for _, s := range stalled {
 				s.conn.Close()
 			}
-			eventually(t, "the memory is free", func() bool { return g.metric(t, "kvgw_bound_used", held) == 0 })
+			eventually(t, "the memory is free", func() bool {
+				return g.metric(t, "kvgw_bound_used", held) == 0
+			})
 		})
 	}
 }
 
-// What is left of the largest values does not pile up, and what is whole is stored.
+// Half-sent bodies of large values do not pile up in memory, and whole values are still stored.
 func TestHalfSentValuesTakeBoundedMemory(t *testing.T) {
 	measuresMemory(t)
 	g := start(t)
@@ -144,11 +161,14 @@ func TestHalfSentValuesTakeBoundedMemory(t *testing.T) {
 	part := strings.Repeat("v", 1_000_000)
 	for range 200 {
 		s := g.session(t)
-		begin(t, s.conn, "PUT /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1048576\r\n\r\n")
+		begin(t, s.conn, "PUT /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\n"+
+			"Content-Length: 1048576\r\n\r\n")
 		go io.WriteString(s.conn, part)
 	}
 	held := map[string]string{"bound": "body-memory"}
-	eventually(t, "bodies are held", func() bool { return g.metric(t, "kvgw_bound_waiting", held) > 50 || heapInUse()-before > 150<<20 })
+	eventually(t, "bodies are held", func() bool {
+		return g.metric(t, "kvgw_bound_waiting", held) > 50 || heapInUse()-before > 150<<20
+	})
 	if grown := heapInUse() - before; grown > 64<<20 {
 		t.Errorf("the heap grew by %d MiB", grown>>20)
 	}
@@ -158,8 +178,9 @@ func TestHalfSentValuesTakeBoundedMemory(t *testing.T) {
 	wantNative(t, kv, "large", part)
 }
 
-// No operation that reads what a body says takes one with a content coding; a value has any.
-func TestContentEncodingOfStructuredBodies(t *testing.T) {
+// An operation that reads the content of its body refuses one with a content coding. A value may
+// have any.
+func TestStructuredBodiesWithAContentEncodingAreRefused(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.ledger(t)
@@ -168,14 +189,16 @@ func TestContentEncodingOfStructuredBodies(t *testing.T) {
 	for _, tc := range []struct{ method, target, media, body string }{
 		{"POST", "/buckets/ledger/entries", "application/x-ndjson", "\x1f\x8b\x08\x00"},
 		{"POST", "/buckets/ledger/entries", "application/x-ndjson", `{"key":"b","text":"v"}`},
-		{"POST", "/buckets/ledger/transactions", "application/json", `{"operations":[{"op":"put","key":"b","value":1}]}`},
+		{"POST", "/buckets/ledger/transactions", "application/json",
+			`{"operations":[{"op":"put","key":"b","value":1}]}`},
 		{"PUT", "/buckets/new", "application/json", `{}`},
 		{"PATCH", "/buckets/ledger", "application/merge-patch+json", `{}`},
 		{"PATCH", "/buckets/ledger/keys/a", "application/merge-patch+json", `{"b":1}`},
 		{"PATCH", "/buckets/ledger/keys/a", "application/json-patch+json", `[]`},
 	} {
 		for _, coding := range []string{"gzip", "br", "identity, gzip", "Zstd"} {
-			g.do(t, tc.method, tc.target, tc.body, "Content-Type: "+tc.media, "Content-Encoding: "+coding).
+			g.do(t, tc.method, tc.target, tc.body, "Content-Type: "+tc.media,
+				"Content-Encoding: "+coding).
 				has(t, "Accept-Encoding", "identity").problem(t, 415, "unsupported-media-type")
 		}
 	}
@@ -184,12 +207,14 @@ func TestContentEncodingOfStructuredBodies(t *testing.T) {
 	}
 	g.get(t, "/buckets/new").problem(t, 404, "bucket-not-found")
 	g.load(t, "/buckets/ledger/entries", `{"key":"b","text":"v"}`).wantDone(t, 1, 0)
-	g.do(t, "POST", "/buckets/ledger/entries", `{"key":"b","text":"v"}`, lineType, "Content-Encoding: identity").is(t, 200)
+	g.do(t, "POST", "/buckets/ledger/entries", `{"key":"b","text":"v"}`, lineType,
+		"Content-Encoding: identity").is(t, 200)
 	g.do(t, "PUT", "/buckets/ledger/keys/b", "\x1f\x8b", "Content-Encoding: gzip").is(t, 200)
 	g.get(t, "/buckets/ledger/keys/b").is(t, 200).has(t, "Content-Encoding", "gzip")
 }
 
-// What is no transaction, or none that the bucket would take, is not counted against its rate.
+// A request that is no transaction, or one that the bucket would refuse, does not count against the
+// rate.
 func TestRefusedTransactionsAreNotCounted(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.TransactionRate = 1 })
@@ -198,18 +223,21 @@ func TestRefusedTransactionsAreNotCounted(t *testing.T) {
 	const target = "/buckets/shop/transactions"
 	good := `{"operations":[{"op":"put","key":"a","value":1}]}`
 	for range 5 {
-		g.do(t, "POST", target, good, asJSON).problem(t, 409, "transactions-not-enabled")
+		g.do(t, "POST", target, good, jsonType).problem(t, 409, "transactions-not-enabled")
 	}
-	g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, asJSON).is(t, 200)
+	g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, jsonType).is(t, 200)
 	for range 5 {
-		g.do(t, "POST", target, `{}`, asJSON).problem(t, 400, "invalid-body")
-		g.do(t, "POST", target, `{"operations":[{"op":"check","key":"a","if_revision":1}]}`, asJSON).is(t, 400)
-		g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true}]}`, asJSON).is(t, 412)
+		g.do(t, "POST", target, `{}`, jsonType).problem(t, 400, "invalid-body")
+		g.do(t, "POST", target, `{"operations":[{"op":"check","key":"a","if_revision":1}]}`,
+			jsonType).is(t, 400)
+		g.do(t, "POST", target,
+			`{"operations":[{"op":"put","key":"a","value":1,"if_absent":true}]}`,
+			jsonType).is(t, 412)
 	}
-	g.do(t, "POST", target, good, asJSON).is(t, 200)
+	g.do(t, "POST", target, good, jsonType).is(t, 200)
 }
 
-// What was begun over HTTP/2 is given up in the same way, and told.
+// Imports that were begun over HTTP/2 give up their places in the same way, and are told so.
 func TestStalledImportsOverHTTP2GiveUpTheirPlaces(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -220,7 +248,8 @@ func TestStalledImportsOverHTTP2GiveUpTheirPlaces(t *testing.T) {
 		body, w := pipeBody(t)
 		go io.WriteString(w, `{"key":"a","text":"v"}`+"\n")
 		go func() {
-			response, err := clients[0].Post(base+"/buckets/shop/entries", "application/x-ndjson", body)
+			response, err := clients[0].Post(base+"/buckets/shop/entries", "application/x-ndjson",
+				body)
 			if err != nil {
 				outcomes <- err.Error()
 				return
@@ -232,38 +261,43 @@ func TestStalledImportsOverHTTP2GiveUpTheirPlaces(t *testing.T) {
 	}
 	eventually(t, "a line is stored", func() bool { return g.lastOf(t, "shop") >= 12 })
 	g.load(t, "/buckets/shop/entries", `{"key":"b","text":"v"}`).wantDone(t, 1, 0)
-	if outcome := <-outcomes; !strings.Contains(outcome, "request-timeout") || !strings.Contains(outcome, `"stored":1`) {
+	outcome := <-outcomes
+	if !strings.Contains(outcome, "request-timeout") || !strings.Contains(outcome, `"stored":1`) {
 		t.Errorf("the import that gave up its place was told %q", outcome)
 	}
 }
 
-// An import that is too old tells what it has stored, and a deletion by filter what it has deleted.
+// An import that is too old reports what it has stored, and a deletion by filter what it has
+// deleted.
 func TestImportsAndDeletionsHaveAnAge(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.Bodies.Age = 300 * time.Millisecond })
 	g.shop(t)
 	body, w := pipeBody(t)
 	go func() {
-		// It does not send all the time: what it sends when the answer has ended would take the rest of
-		// the answer from it.
+		// The client must stop sending at some time. What it sends after the answer has ended would
+		// make it lose the rest of the answer.
 		for i := range 1000 {
 			if _, err := fmt.Fprintf(w, `{"key":"k%d","text":"v"}`+"\n", i); err != nil {
 				return
 			}
 		}
 	}()
-	i := readImport(t, parseLines(t, g.pour(t, "/buckets/shop/entries", body)))
+	i := readImport(t, parseLines(t, g.importFrom(t, "/buckets/shop/entries", body)))
 	body.Close()
 	problem, _ := i.last["problem"].(map[string]any)
-	if codeOf(problem) != "request-timeout" || i.last["stored"] == nil || fmt.Sprint(i.last["stored"]) == "0" {
+	if codeOf(problem) != "request-timeout" || i.last["stored"] == nil ||
+		fmt.Sprint(i.last["stored"]) == "0" {
 		t.Errorf("the last line is %v", i.last)
 	}
-	if refused := g.metric(t, "kvgw_bound_refused_total", map[string]string{"bound": "body-age"}); refused != 1 {
+	refused := g.metric(t, "kvgw_bound_refused_total", map[string]string{"bound": "body-age"})
+	if refused != 1 {
 		t.Errorf("%v bodies were too old", refused)
 	}
 	g = start(t, func(s *setup) { s.handlers.Bodies.Age = time.Nanosecond })
 	put(t, g.shop(t), "a", "v")
-	if p := g.do(t, "DELETE", "/buckets/shop/keys?filter=>", nil).problem(t, 504, "outcome-unknown"); fmt.Sprint(p["deleted"]) != "0" {
+	p := g.do(t, "DELETE", "/buckets/shop/keys?filter=>", nil).problem(t, 504, "outcome-unknown")
+	if fmt.Sprint(p["deleted"]) != "0" {
 		t.Errorf("%v", p)
 	}
 	g.get(t, "/buckets/shop/keys/a").is(t, 200)

@@ -9,21 +9,26 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The states that a key can be in before a write with a precondition.
+// A state is what a key can be before a write with a precondition.
 type state int
 
 const (
+	// never is a key that was never written.
 	never state = iota
+	// value is a key with a value, which replaced an older one.
 	value
+	// deleted is a key with a delete marker.
 	deleted
+	// purged is a key with a purge marker.
 	purged
 )
 
+// states are all states.
 var states = [...]state{never, value, deleted, purged}
 
 func (s state) String() string { return [...]string{"never", "value", "deleted", "purged"}[s] }
 
-// enter brings a fresh key into the state, natively.
+// enter brings a new key into the state, natively.
 func (s state) enter(t testing.TB, kv jetstream.KeyValue, key string) {
 	t.Helper()
 	if s == never {
@@ -31,26 +36,26 @@ func (s state) enter(t testing.TB, kv jetstream.KeyValue, key string) {
 	}
 	put(t, kv, key, "older")
 	put(t, kv, key, "old")
-	var err error
 	switch s {
 	case deleted:
-		err = kv.Delete(t.Context(), key)
+		deleteKey(t, kv, key)
 	case purged:
-		err = kv.Purge(t.Context(), key)
-	}
-	if err != nil {
-		t.Fatalf("%s: %v", s, err)
+		purgeKey(t, kv, key)
 	}
 }
 
 // A fixture is a bucket in which every case of a table has a key of its own.
 type fixture struct {
 	*gateway
-	kv    jetstream.KeyValue
+	// kv is the bucket "shop".
+	kv jetstream.KeyValue
+	// epoch is the bucket's.
 	epoch string
-	keys  int
+	// keys is the number of keys that keyIn has made.
+	keys int
 }
 
+// newFixture starts a gateway with the bucket "shop".
 func newFixture(t testing.TB, configure ...func(*setup)) *fixture {
 	t.Helper()
 	f := &fixture{gateway: start(t, configure...)}
@@ -59,7 +64,7 @@ func newFixture(t testing.TB, configure ...func(*setup)) *fixture {
 	return f
 }
 
-// epochOf is the epoch of a bucket, made of the stream's creation time as the contract says.
+// epochOf returns the epoch of a bucket, made from the stream's creation time as the contract says.
 func (g *gateway) epochOf(t testing.TB, bucket string) string {
 	t.Helper()
 	info, err := g.stream(t, bucket).Info(t.Context())
@@ -69,35 +74,40 @@ func (g *gateway) epochOf(t testing.TB, bucket string) string {
 	return strconv.FormatInt(info.Created.UnixMicro(), 36)
 }
 
-// A place is a key in a state.
-type place struct {
-	key   string
-	last  uint64 // revision
+// A testKey is a key in a state.
+type testKey struct {
+	key string
+	// last is the revision of the key's last entry; 0 if there is none.
+	last uint64
+	// epoch is the epoch of the bucket.
 	epoch string
 }
 
-func (f *fixture) place(t testing.TB, s state) place {
+// keyIn brings a new key into the state.
+func (f *fixture) keyIn(t testing.TB, s state) testKey {
 	t.Helper()
 	f.keys++
-	p := place{key: fmt.Sprintf("%s.%d", s, f.keys), epoch: f.epoch}
+	p := testKey{key: fmt.Sprintf("%s.%d", s, f.keys), epoch: f.epoch}
 	s.enter(t, f.kv, p.key)
 	p.last = f.lastRevision(t, "shop", p.key)
 	return p
 }
 
-func (p place) path() string { return "/buckets/shop/keys/" + p.key }
+// path returns the path of the key's value.
+func (p testKey) path() string { return "/buckets/shop/keys/" + p.key }
 
-// tag is the entity tag of the key's last entry.
-func (p place) tag() string {
+// tag returns the entity tag of the key's last entry.
+func (p testKey) tag() string {
 	if p.last == 0 {
 		return `"0"`
 	}
 	return fmt.Sprintf("%q", fmt.Sprintf("%d-%s", p.last, p.epoch))
 }
 
-// fill replaces, in a header of a table: LAST by the key's last revision, OTHER by one that it does not have, TAG by the tag
-// of its last entry without quotes, and FOREIGN by that of the same revision in another epoch.
-func (p place) fill(header string) string {
+// fill replaces words in a header of a table: LAST by the key's last revision, OTHER by a revision
+// that it does not have, TAG by the tag of its last entry without quotes, and FOREIGN by the tag of
+// the same revision in another epoch.
+func (p testKey) fill(header string) string {
 	return strings.NewReplacer(
 		"LAST", strconv.FormatUint(p.last, 10),
 		"OTHER", strconv.FormatUint(p.last+1000, 10),
@@ -106,7 +116,8 @@ func (p place) fill(header string) string {
 	).Replace(header)
 }
 
-func (p place) fillAll(headers []string) []string {
+// fillAll fills each of the headers.
+func (p testKey) fillAll(headers []string) []string {
 	filled := make([]string, 0, len(headers))
 	for _, header := range headers {
 		filled = append(filled, p.fill(header))

@@ -8,13 +8,14 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// stores reports whether an operation may find that there is no room, by the answers that the
-// contract has for it.
+// stores reports whether an operation may find that there is no room in the store. It does if the
+// contract has the answer 507 for it.
 func stores(operation *openapi3.Operation) bool {
 	return operation.Responses.Value(strconv.Itoa(http.StatusInsufficientStorage)) != nil
 }
 
-// failure returns why the embedded NATS takes no writes, nil if it does or is not ours.
+// failure returns why the embedded NATS takes no writes. It returns nil if NATS takes them, or is
+// not embedded.
 func (s *Server) failure() error {
 	if s.options.Failing == nil {
 		return nil
@@ -22,25 +23,28 @@ func (s *Server) failure() error {
 	return s.options.Failing()
 }
 
-// checkRoom refuses what would be stored while it is known that nothing can be. nats-server leaves
-// such a write unanswered, and its client would wait until the request's time is over.
+// checkRoom refuses an operation that stores something while it is known that nothing can be
+// stored. nats-server leaves such a write unanswered, so that its client would wait until the
+// request's time is over.
 func (s *Server) checkRoom(checks *operationChecks) error {
 	if checks == nil || !checks.stores {
 		return nil
 	}
 	if err := s.failure(); err != nil {
 		return problemError{code: codeStorageExhausted, detail: refusesWrites(err) +
-			" Nothing was done. Once there is room on the disk the gateway goes on by itself; " +
-			"deleting a bucket makes some."}
+			" Nothing was done. The gateway goes on by itself once there is room on the disk. " +
+			"Deleting a bucket makes room."}
 	}
 	return nil
 }
 
+// refusesWrites says for a detail that the embedded NATS takes no writes.
 func refusesWrites(why error) string {
 	return fmt.Sprintf("The embedded NATS takes no writes: %v.", why)
 }
 
-// checkReady returns why the gateway should get no requests although NATS answers.
+// checkReady returns why the gateway should get no requests although NATS answers; nil if it should
+// get them.
 func (s *Server) checkReady() error {
 	if s.options.Draining != nil && s.options.Draining() {
 		return errShuttingDown

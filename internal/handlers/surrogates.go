@@ -7,20 +7,23 @@ import (
 	"unicode/utf8"
 )
 
+// errHalfSurrogate is the error of a string with an escape for half of a surrogate pair.
 var errHalfSurrogate = errors.New("it has half of a surrogate pair")
 
-// wholeCharacters refuses a JSON string that has an escape for half of a surrogate pair, which no UTF-8 can express: encoding/json makes
-// U+FFFD of it, and that would be stored in its place. Text is what encoding/json read.
+// wholeCharacters refuses a JSON string with an escape for half of a surrogate pair, which no UTF-8
+// can express. encoding/json turns it into U+FFFD, which would be stored in its place. raw is the
+// string as it is written, and text what encoding/json has read.
 func wholeCharacters(raw []byte, text string) error {
 	if !strings.ContainsRune(text, utf8.RuneError) {
 		return nil
 	}
-	first := false // what came before is the first half of a pair
+	first := false // whether the character before was the first half of a pair
 	for i := 0; i < len(raw); i++ {
 		unit := uint64(0)
 		if raw[i] == '\\' {
 			if i++; raw[i] == 'u' {
-				unit, _ = strconv.ParseUint(string(raw[i+1:i+5]), 16, 16) // a JSON string has four digits here
+				// Since it is valid JSON, four digits follow.
+				unit, _ = strconv.ParseUint(string(raw[i+1:i+5]), 16, 16)
 				i += 4
 			}
 		}
@@ -29,5 +32,5 @@ func wholeCharacters(raw []byte, text string) error {
 		}
 		first = unit >= 0xD800 && unit < 0xDC00
 	}
-	return nil // the last is a quote
+	return nil // The last character is the closing quote, so no first half is left alone.
 }

@@ -9,20 +9,25 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// keyInQuery stands in a path for "the key is in the query": the form for proxies that rewrite paths. A tilde cannot occur in
-// a key.
+// keyInQuery stands in a path for a key that is given in the query. It is for proxies that rewrite
+// paths. A key cannot have a tilde.
 const keyInQuery = "~"
 
-// bucketName reads the bucket's name from the path.
+// reasonPercentEncoding is why a name in the path cannot be read.
+const reasonPercentEncoding = "its percent-encoding is malformed"
+
+// bucketName reads the name of the bucket from the path.
 func bucketName(r *http.Request) (kvclient.BucketName, error) {
 	name, err := url.PathUnescape(chi.URLParam(r, "bucket"))
 	if err != nil {
-		return kvclient.BucketName{}, &kvclient.SyntaxError{What: "bucket name", Reason: "it is not well percent-encoded"}
+		return kvclient.BucketName{}, &kvclient.SyntaxError{
+			What: "bucket name", Reason: reasonPercentEncoding,
+		}
 	}
 	return kvclient.ParseBucketName(name)
 }
 
-// bucket reads the bucket's name from the path and finds the bucket.
+// bucket reads the name of the bucket from the path and finds the bucket.
 func (s *Server) bucket(r *http.Request) (*kvclient.Bucket, error) {
 	name, err := bucketName(r)
 	if err != nil {
@@ -31,7 +36,7 @@ func (s *Server) bucket(r *http.Request) (*kvclient.Bucket, error) {
 	return s.client.Bucket(r.Context(), name)
 }
 
-// bucketToWrite is bucket for a request that changes what is in it.
+// bucketToWrite is bucket for a request that changes something in it.
 func (s *Server) bucketToWrite(r *http.Request) (*kvclient.Bucket, error) {
 	name, err := bucketName(r)
 	if err != nil {
@@ -40,25 +45,29 @@ func (s *Server) bucketToWrite(r *http.Request) (*kvclient.Bucket, error) {
 	return s.client.BucketToWrite(r.Context(), name)
 }
 
-// key reads the key from the rest of the path, decoded exactly once, or from the query where the path says so.
+// key reads the key from the rest of the path, decoded exactly once, or from the query if the path
+// says so.
 func key(r *http.Request, query url.Values) (kvclient.Key, error) {
 	name, err := url.PathUnescape(chi.URLParam(r, "*"))
 	if err != nil {
-		return kvclient.Key{}, &kvclient.SyntaxError{What: "key", Reason: "it is not well percent-encoded"}
+		return kvclient.Key{}, &kvclient.SyntaxError{What: "key", Reason: reasonPercentEncoding}
 	}
 	if name == keyInQuery {
 		if !query.Has("key") {
-			return kvclient.Key{}, parameterProblem("key", "The path ends in ~, so the key must be in the query: ?key=…")
+			return kvclient.Key{}, parameterProblem("key",
+				"The path ends in ~, so the key must be in the query: ?key=…")
 		}
 		return kvclient.ParseKey(query.Get("key"))
 	}
 	if query.Has("key") {
-		return kvclient.Key{}, parameterProblem("key", "The key is in the path already; ?key= goes with a path that ends in ~.")
+		return kvclient.Key{}, parameterProblem("key",
+			"The key is already in the path. Send ?key= only with a path that ends in ~.")
 	}
 	return kvclient.ParseKey(name)
 }
 
-// target reads key and bucket, the key first: a key that NATS must not see is refused whatever the bucket.
+// target reads the key and finds the bucket. A key that NATS must not see is refused whether or not
+// there is such a bucket.
 func (s *Server) target(r *http.Request, query url.Values) (*kvclient.Bucket, kvclient.Key, error) {
 	k, err := key(r, query)
 	if err != nil {
@@ -69,7 +78,10 @@ func (s *Server) target(r *http.Request, query url.Values) (*kvclient.Bucket, kv
 }
 
 // writeTarget is target for a request that changes the key.
-func (s *Server) writeTarget(r *http.Request, query url.Values) (*kvclient.Bucket, kvclient.Key, error) {
+func (s *Server) writeTarget(
+	r *http.Request,
+	query url.Values,
+) (*kvclient.Bucket, kvclient.Key, error) {
 	k, err := key(r, query)
 	if err != nil {
 		return nil, k, err
@@ -78,5 +90,5 @@ func (s *Server) writeTarget(r *http.Request, query url.Values) (*kvclient.Bucke
 	return b, k, err
 }
 
-// queryOf returns the query's parameters, which the checks of the operation have read.
+// queryOf returns the parameters of the query, which the operation's checks have read.
 func queryOf(w http.ResponseWriter) url.Values { return w.(*recorder).query }

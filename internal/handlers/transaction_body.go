@@ -12,8 +12,9 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// parseTransaction reads the operations of a transaction. The schema does not check them: a body of 16 MiB is read once, member by member,
-// so that what is wrong is told with its place, a name given twice is seen, and the 1,001st operation ends it.
+// parseTransaction reads the operations of a transaction. It does not use the schema of the
+// contract: it reads a body of up to 16 MiB once, member by member, so that an error names its
+// place, a member that is given twice is noticed, and reading ends at the 1,001st operation.
 func parseTransaction(body []byte) ([]kvclient.Step, error) {
 	if !utf8.Valid(body) {
 		return nil, invalidBody("", "it is not UTF-8")
@@ -22,7 +23,7 @@ func parseTransaction(body []byte) ([]kvclient.Step, error) {
 	var steps []kvclient.Step
 	err := in.object("", func(name, pointer string) (err error) {
 		if name != "operations" {
-			return invalidBody(pointer, "a transaction has operations and nothing else")
+			return invalidBody(pointer, "a transaction has the member operations and no other")
 		}
 		steps, err = in.operations()
 		return err
@@ -34,17 +35,19 @@ func parseTransaction(body []byte) ([]kvclient.Step, error) {
 	case err != nil:
 		return nil, err
 	case len(steps) == 0:
-		return nil, invalidBody("/operations", "a transaction has 1 to 1,000 operations")
+		return nil, invalidBody("/operations", "a transaction must have 1 to 1,000 operations")
 	}
 	return steps, nil
 }
 
-// A jsonReader reads JSON of which not all is wanted in memory at once.
+// A jsonReader reads JSON value by value, so that the decoded document is never in memory as a
+// whole.
 type jsonReader struct{ *json.Decoder }
 
-// object reads an object; member reads the value of each name.
+// object reads an object. It calls member for each name, which must read the value. pointer is the
+// JSON pointer to the object.
 func (in *jsonReader) object(pointer string, member func(name, pointer string) error) error {
-	if err := in.delim(pointer, '{', "it is no object"); err != nil {
+	if err := in.delim(pointer, '{', "it is not an object"); err != nil {
 		return err
 	}
 	seen := make(map[string]bool, 6)
@@ -53,16 +56,17 @@ func (in *jsonReader) object(pointer string, member func(name, pointer string) e
 		if err != nil {
 			return notJSON(pointer, err)
 		}
-		name := token.(string) // the decoder takes nothing else there
-		place := pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+		name := token.(string) // The decoder accepts nothing but a string here.
+		memberPointer := pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 		if len(name) > maxMemberName {
-			return invalidBody(pointer, "a member's name is longer than any that there is")
+			return invalidBody(pointer,
+				"the name of a member is longer than that of any known member")
 		}
 		if seen[name] {
-			return invalidBody(place, "it is given twice")
+			return invalidBody(memberPointer, "it is given twice")
 		}
 		seen[name] = true
-		if err := member(name, place); err != nil {
+		if err := member(name, memberPointer); err != nil {
 			return err
 		}
 	}
@@ -70,16 +74,17 @@ func (in *jsonReader) object(pointer string, member func(name, pointer string) e
 	return notJSON(pointer, err)
 }
 
-// maxMemberName bounds what is repeated of a name.
+// maxMemberName bounds the names that error texts repeat.
 const maxMemberName = 64
 
+// operations reads the list of operations.
 func (in *jsonReader) operations() (steps []kvclient.Step, err error) {
-	if err := in.delim("/operations", '[', "it is no list"); err != nil {
+	if err := in.delim("/operations", '[', "it is not a list"); err != nil {
 		return nil, err
 	}
 	for i := 0; in.More(); i++ {
 		if i == kvclient.MaxSteps {
-			return nil, stepProblem(i, "", "a transaction has at most 1,000 operations")
+			return nil, stepProblem(i, "", "a transaction may have at most 1,000 operations")
 		}
 		step, err := in.operation(i)
 		if err != nil {
@@ -91,12 +96,13 @@ func (in *jsonReader) operations() (steps []kvclient.Step, err error) {
 	return steps, notJSON("/operations", err)
 }
 
+// operation reads the operation with the index i.
 func (in *jsonReader) operation(i int) (kvclient.Step, error) {
 	o := operation{pointer: "/operations/" + strconv.Itoa(i)}
 	err := in.object(o.pointer, func(name, pointer string) error {
 		field := o.field(name)
 		if field == nil {
-			return invalidBody(pointer, "an operation has no such member")
+			return invalidBody(pointer, "an operation does not have such a member")
 		}
 		if err := in.Decode(field); err != nil {
 			return notJSON(pointer, err)
@@ -109,6 +115,7 @@ func (in *jsonReader) operation(i int) (kvclient.Step, error) {
 	return o.step()
 }
 
+// delim reads an opening bracket. otherwise says what is wrong if something else comes.
 func (in *jsonReader) delim(pointer string, want json.Delim, otherwise string) error {
 	token, err := in.Token()
 	if err != nil {
@@ -120,6 +127,7 @@ func (in *jsonReader) delim(pointer string, want json.Delim, otherwise string) e
 	return nil
 }
 
+// end makes sure that nothing follows the document.
 func (in *jsonReader) end() error {
 	if _, err := in.Token(); err != io.EOF {
 		return invalidBody("", "it has more than one JSON document")
@@ -127,7 +135,7 @@ func (in *jsonReader) end() error {
 	return nil
 }
 
-// notJSON tells of JSON that cannot be read.
+// notJSON returns the problem of JSON that cannot be read; nil if err is nil.
 func notJSON(pointer string, err error) error {
 	if err == nil {
 		return nil

@@ -1,96 +1,74 @@
 package handlers
 
 import (
-	"maps"
-	"sync"
-
-	"golang.org/x/time/rate"
+	"context"
+	"time"
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 )
 
-// transactionRates bound the transactions of each bucket: on file storage each one syncs a store of
-// its own while the bucket's other writers wait.
+// ratedBuckets is how many buckets can use up their rates in the same second. Together all buckets
+// can have no more transactions than these.
+const ratedBuckets = 64
+
+// transactionRates bounds the transactions of each bucket in a second. On file storage the server
+// syncs a file for each transaction while the bucket's other writers wait; bench/README.md has what
+// that costs them.
+//
+// A transaction is counted when it is about to be sent (kvclient.Transaction.Admit). One that is
+// malformed, not enabled or already known to fail costs the other writers nothing, and so does not
+// use up the rate (TestRefusedTransactionsAreNotCounted).
 type transactionRates struct {
-	perSecond int
-	bound     *bound.Bound // names the rate and counts refusals; nil for no bound
-
-	mu       sync.Mutex
-	limiters map[rated]*rate.Limiter
+	// bound has the places of the transactions that were counted in the last second. Its owners are
+	// buckets, and their parts are clients. It is nil if the rate has no bound.
+	bound *bound.Bound
 }
 
-// A rated is a bucket, or what one client has of its rate.
-type rated struct {
-	bucket kvclient.BucketName
-	owner  string // "" for the bucket as a whole
-}
-
+// newTransactionRates adds the bound to the set, unless perSecond is 0, which means no bound.
 func newTransactionRates(set *bound.Set, perSecond int) *transactionRates {
-	t := &transactionRates{perSecond: perSecond, limiters: make(map[rated]*rate.Limiter)}
-	if perSecond > 0 {
-		t.bound = set.New(bound.Spec{
-			Name:     "transaction-rate",
-			Of:       "transactions of one bucket that are sent to NATS in a second",
-			Unit:     bound.PerSecond,
-			Limit:    int64(perSecond),
-			PerOwner: int64(t.share()),
-			AtLimit:  "the transaction is refused with 429",
-			Setting:  "--transaction-rate",
-		})
+	if perSecond <= 0 {
+		return &transactionRates{}
 	}
-	return t
+	return &transactionRates{bound: set.New(bound.Spec{
+		Name:     "transaction-rate",
+		Of:       "transactions that are sent to NATS in a second",
+		Unit:     bound.PerSecond,
+		Limit:    int64(ratedBuckets * perSecond),
+		PerOwner: int64(perSecond),
+		OwnerIs:  "bucket",
+		PerPart:  int64(max(1, perSecond*3/4)),
+		PartIs:   "client",
+		Lease:    time.Second,
+		AtLimit:  "the transaction is refused with 429",
+		Setting:  "--transaction-rate",
+	})}
 }
 
-// share returns how many of a bucket's transactions one client may have in a second.
-func (t *transactionRates) share() int { return max(1, t.perSecond*3/4) }
-
-// maxRated is how many limiters are remembered before those at rest are forgotten, which are as if
-// new after a second.
-const maxRated = 1024
-
-// admit counts a client's transaction of the bucket. It returns the problem of one too many. A
-// second's worth can come at once.
+// admit counts a transaction of a client. It returns the problem of one too many. The transactions
+// of a second may come all at once.
 func (t *transactionRates) admit(bucket kvclient.BucketName, owner string) error {
-	if t.bound == nil || t.allow(bucket, owner) {
+	if t.bound == nil {
 		return nil
 	}
-	t.bound.Refuse()
-	return problemError{code: codeOverloaded, detail: "This bucket has had as many transactions " +
-		"as --transaction-rate allows, or as many of your address, and nothing was done. " +
-		"Try again after Retry-After. " +
-		"For one key, PUT with If-Match is as safe and has no such limit."}
-}
-
-// allow reports whether the bucket may have another transaction of that client now.
-func (t *transactionRates) allow(bucket kvclient.BucketName, owner string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if owner != "" && !t.limiter(rated{bucket, owner}, t.share()).Allow() {
-		return false
+	place := new(bound.Hold) // It is never released, but its lease ends after a second.
+	of := bound.Part(bucket.String(), owner)
+	if t.bound.Take(context.Background(), place, of, 1, nil) == nil {
+		return nil
 	}
-	return t.limiter(rated{bucket: bucket}, t.perSecond).Allow()
+	return problemError{code: codeOverloaded,
+		detail: "This bucket, or your address in it, has used up the transactions that " +
+			"--transaction-rate allows in a second, and nothing was done. " +
+			"Try again after the time in Retry-After. " +
+			"For one key, a PUT with If-Match is as safe and has no such limit."}
 }
 
-func (t *transactionRates) limiter(of rated, perSecond int) *rate.Limiter {
-	limiter := t.limiters[of]
-	if limiter == nil {
-		if len(t.limiters) >= maxRated {
-			maps.DeleteFunc(t.limiters, func(_ rated, l *rate.Limiter) bool {
-				return l.Tokens() >= float64(l.Burst())
-			})
-		}
-		limiter = rate.NewLimiter(rate.Limit(perSecond), perSecond)
-		t.limiters[of] = limiter
-	}
-	return limiter
-}
-
-// smallTransaction is the size in bytes up to which a body counts as any other does, and not against
-// the bound of transaction bodies, so that a few senders of large bodies do not delay small ones.
+// Bodies of up to smallTransaction bytes are not counted against the bound of transaction bodies,
+// but like any other body, so that a few senders of large bodies do not delay small transactions.
 const smallTransaction = 64 << 10
 
-// transactionBodies bounds the bodies of transactions that are in memory at once, in all buckets.
+// transactionBodies returns the bound of the large bodies of transactions in memory, of all buckets
+// together.
 func transactionBodies(set *bound.Set) *bound.Bound {
 	return set.New(bound.Spec{
 		Name:     "transaction-bodies",
@@ -101,7 +79,7 @@ func transactionBodies(set *bound.Set) *bound.Bound {
 		Wait:     placeWait,
 		Queue:    maxWaiting,
 		Patience: stallPatience,
-		AtLimit: "a transaction waits for up to 5 s and is refused with 429 or 503; meanwhile the " +
-			"largest body whose client has stalled is ended with 408",
+		AtLimit: "a transaction waits for up to 5 s and is then refused with 429 or 503; " +
+			"meanwhile the largest body whose client has stalled is ended with 408",
 	})
 }

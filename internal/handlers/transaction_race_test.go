@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,24 +16,30 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-var transferTime = flag.Duration("transfers", 2*time.Second, "for how long TestTransfersKeepTheSum moves money")
+var transferTime = flag.Duration("transfers", 2*time.Second,
+	"for how long TestTransfersKeepTheSum moves money")
 
 const (
 	accounts = 6
 	total    = accounts * 100
 )
 
+// account returns the key of an account.
 func account(i int) string { return fmt.Sprintf("account.%d", i) }
 
-// Money is moved between accounts by transactions over HTTP, while native clients write the same keys. At every instant, in every
-// snapshot, and for a watcher after every last member, nothing of it is missing.
+// Transactions over HTTP move money between accounts, while native clients write the same keys. No
+// money is missing in any snapshot while they do, nor for a watcher in the end.
 func TestTransfersKeepTheSum(t *testing.T) {
 	t.Parallel()
-	for _, storage := range []jetstream.StorageType{jetstream.FileStorage, jetstream.MemoryStorage} {
+	for _, storage := range []jetstream.StorageType{
+		jetstream.FileStorage, jetstream.MemoryStorage,
+	} {
 		t.Run(storage.String(), func(t *testing.T) {
 			t.Parallel()
 			g := start(t)
-			kv := g.ledger(t, func(c *jetstream.KeyValueConfig) { c.Storage, c.History = storage, 1 })
+			kv := g.ledger(t, func(c *jetstream.KeyValueConfig) {
+				c.Storage, c.History = storage, 1
+			})
 			for i := range accounts {
 				put(t, kv, account(i), "100")
 			}
@@ -44,12 +51,14 @@ func TestTransfersKeepTheSum(t *testing.T) {
 			var work sync.WaitGroup
 			for seed := range 3 {
 				r := rand.New(rand.NewPCG(uint64(seed), 7))
-				until(&work, stop, 0, func() { g.transfer(t, r, &moved, &refused) })
+				repeatUntil(&work, stop, 0, func() { g.transfer(t, r, &moved, &refused) })
 			}
 			r := rand.New(rand.NewPCG(99, 7))
-			until(&work, stop, 20*time.Millisecond, func() { touch(t, kv, account(r.IntN(accounts))) })
-			until(&work, stop, 200*time.Millisecond, func() { touch(t, kv, "open") })
-			until(&work, stop, time.Millisecond, func() {
+			repeatUntil(&work, stop, 20*time.Millisecond, func() {
+				touch(t, kv, account(r.IntN(accounts)))
+			})
+			repeatUntil(&work, stop, 200*time.Millisecond, func() { touch(t, kv, "open") })
+			repeatUntil(&work, stop, time.Millisecond, func() {
 				snapshots.Add(1)
 				if sum := sumAtOnce(t, g.js.Conn()); sum != total {
 					t.Errorf("a snapshot has %d, want %d", sum, total)
@@ -61,12 +70,14 @@ func TestTransfersKeepTheSum(t *testing.T) {
 			}
 			put(t, kv, "account.end", "0")
 			members := foldTransfers(t, watched)
-			t.Logf("%d transfers, %d refused, %d snapshots, %d members watched", moved.Load(), refused.Load(), snapshots.Load(), members)
+			t.Logf("%d transfers, %d refused, %d snapshots, %d members watched",
+				moved.Load(), refused.Load(), snapshots.Load(), members)
 		})
 	}
 }
 
-func until(work *sync.WaitGroup, stop <-chan struct{}, every time.Duration, do func()) {
+// repeatUntil runs a function again and again, at this interval, until stop is closed.
+func repeatUntil(work *sync.WaitGroup, stop <-chan struct{}, every time.Duration, do func()) {
 	work.Go(func() {
 		for {
 			select {
@@ -79,20 +90,29 @@ func until(work *sync.WaitGroup, stop <-chan struct{}, every time.Duration, do f
 	})
 }
 
-// transfer moves some money if the accounts are as they were read and the bank is open as it was read.
+// transfer moves some money, on the condition that both accounts and the key "open" are as they
+// were read.
 func (g *gateway) transfer(t testing.TB, r *rand.Rand, moved, refused *atomic.Int64) {
 	from, to := r.IntN(accounts), r.IntN(accounts)
 	if from == to {
 		return
 	}
-	a, b := g.get(t, "/buckets/ledger/keys/"+account(from)).is(t, 200), g.get(t, "/buckets/ledger/keys/"+account(to)).is(t, 200)
+	a := g.get(t, "/buckets/ledger/keys/"+account(from)).is(t, 200)
+	b := g.get(t, "/buckets/ledger/keys/"+account(to)).is(t, 200)
 	open := g.get(t, "/buckets/ledger/keys/open").is(t, 200)
 	have, _ := strconv.Atoi(string(a.body))
 	had, _ := strconv.Atoi(string(b.body))
 	amount := r.IntN(10)
-	answer := g.transact(t, fmt.Sprintf(`{"op":"put","key":%q,"value":%d,"if_revision":%d},{"op":"put","key":%q,"value":%d,"if_revision":%d},
-		{"op":"check","key":"open","if_revision":%d},{"op":"put","key":"log","value":%d}`,
-		account(from), have-amount, a.revision(t), account(to), had+amount, b.revision(t), open.revision(t), amount))
+	set := func(account string, balance int, revision uint64) string {
+		return fmt.Sprintf(`{"op":"put","key":%q,"value":%d,"if_revision":%d}`,
+			account, balance, revision)
+	}
+	answer := g.transact(t, strings.Join([]string{
+		set(account(from), have-amount, a.revision(t)),
+		set(account(to), had+amount, b.revision(t)),
+		fmt.Sprintf(`{"op":"check","key":"open","if_revision":%d}`, open.revision(t)),
+		fmt.Sprintf(`{"op":"put","key":"log","value":%d}`, amount),
+	}, ","))
 	switch answer.status {
 	case 200:
 		moved.Add(1)
@@ -103,17 +123,19 @@ func (g *gateway) transfer(t testing.TB, r *rand.Rand, moved, refused *atomic.In
 	}
 }
 
-// touch writes a key's value again natively, as its next revision.
+// touch stores the value of a key again natively, as its next revision.
 func touch(t testing.TB, kv jetstream.KeyValue, key string) {
 	entry, err := kv.Get(t.Context(), key)
 	if err != nil {
 		t.Errorf("native get: %v", err)
 		return
 	}
-	_, _ = kv.Update(t.Context(), key, entry.Value(), entry.Revision()) // a lost race is no matter
+	// Losing the race is no failure.
+	_, _ = kv.Update(t.Context(), key, entry.Value(), entry.Revision())
 }
 
-// sumAtOnce reads all accounts at one instant, as native clients can: multi_last (ADR-31).
+// sumAtOnce returns the sum of all accounts at one instant. It reads them as native clients can,
+// with multi_last (ADR-31).
 func sumAtOnce(t testing.TB, nc *nats.Conn) (sum int) {
 	inbox := nc.NewInbox()
 	replies := make(chan *nats.Msg, accounts+1)
@@ -123,7 +145,8 @@ func sumAtOnce(t testing.TB, nc *nats.Conn) (sum int) {
 		return total
 	}
 	defer subscription.Unsubscribe()
-	if err := nc.PublishRequest("$JS.API.DIRECT.GET.KV_ledger", inbox, []byte(`{"multi_last":["$KV.ledger.account.*"]}`)); err != nil {
+	if err := nc.PublishRequest("$JS.API.DIRECT.GET.KV_ledger", inbox,
+		[]byte(`{"multi_last":["$KV.ledger.account.*"]}`)); err != nil {
 		t.Error(err)
 		return total
 	}
@@ -142,8 +165,10 @@ func sumAtOnce(t testing.TB, nc *nats.Conn) (sum int) {
 	}
 }
 
-// foldTransfers folds a watch and checks the sum wherever a transaction is complete: the two accounts are members 0 and 1, and all
-// that comes between them is missing by the history of 1, not by disorder.
+// foldTransfers folds the events of a watch and checks the sum at the end. It also checks the order
+// within each transaction: the accounts are its entries 0 and 1, which have consecutive revisions.
+// An entry that is not delivered was overwritten, since the history is 1. It returns the number of
+// events that were part of transactions.
 func foldTransfers(t testing.TB, s *eventStream) (members int) {
 	balance := make(map[string]int)
 	var last struct {
@@ -183,7 +208,8 @@ func foldTransfers(t testing.TB, s *eventStream) (members int) {
 		balance[e.Key] = *e.Value
 		if e.Transaction != nil {
 			members++
-			if e.Transaction.Index == 1 && last.Transaction != nil && last.Transaction.ID == e.Transaction.ID && last.Revision+1 != e.Revision {
+			if e.Transaction.Index == 1 && last.Transaction != nil &&
+				last.Transaction.ID == e.Transaction.ID && last.Revision+1 != e.Revision {
 				t.Errorf("members at %d and %d", last.Revision, e.Revision)
 			}
 		}

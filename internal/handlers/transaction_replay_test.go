@@ -13,12 +13,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A transaction that is sent again with its key is not done again, and its revisions are told while any of its entries is left.
-func TestTransactionSentAgain(t *testing.T) {
+// A transaction that is sent again with its idempotency key is not carried out again. Its revisions
+// are reported as long as any of its entries is left.
+func TestTransactionSentAgainIsNotDoneAgain(t *testing.T) {
 	t.Parallel()
 	for name, operations := range map[string]string{
-		"unconditional": `{"op":"put","key":"a","value":1},{"op":"put","key":"b","value":1},{"op":"check","key":"c","if_revision":1},{"op":"delete","key":"d"}`,
-		"if absent":     `{"op":"put","key":"a","value":1,"if_absent":true},{"op":"put","key":"b","value":1,"if_revision":0},{"op":"check","key":"c","if_revision":1},{"op":"delete","key":"d"}`,
+		"unconditional": `{"op":"put","key":"a","value":1},{"op":"put","key":"b","value":1},` +
+			`{"op":"check","key":"c","if_revision":1},{"op":"delete","key":"d"}`,
+		"if absent": `{"op":"put","key":"a","value":1,"if_absent":true},` +
+			`{"op":"put","key":"b","value":1,"if_revision":0},` +
+			`{"op":"check","key":"c","if_revision":1},{"op":"delete","key":"d"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -43,44 +47,46 @@ func TestTransactionSentAgain(t *testing.T) {
 			}
 			before := g.messages(t, "ledger")
 			check(true)
-			if after := g.messages(t, "ledger"); after != before {
-				t.Errorf("messages %v before and %v after", before, after)
-			}
+			g.wantUnchanged(t, "ledger", before)
 			put(t, kv, "a", "later")
 			check(true)
-			put(t, kv, "c", "later") // what was checked
+			put(t, kv, "c", "later") // the key that was checked
 			check(true)
 			put(t, kv, "b", "later")
 			check(true)
 			put(t, kv, "d", "later")
 			check(false)
-			// The same key for something else is still taken; another key, and another bucket, are not.
+			// The same idempotency key is taken for any other transaction of the bucket. Other
+			// idempotency keys, and the same one in other buckets, are not.
 			put(t, kv, "e", "v")
-			g.transact(t, `{"op":"put","key":"e","value":1}`, "Idempotency-Key: k-1").problem(t, 409, "already-applied")
+			g.transact(t, `{"op":"put","key":"e","value":1}`, "Idempotency-Key: k-1").
+				problem(t, 409, "already-applied")
 			g.transact(t, `{"op":"put","key":"e","value":1}`, "Idempotency-Key: k-2").is(t, 200)
 			same := `{"op":"put","key":"f","value":1,"if_revision":0}`
 			g.transact(t, same, "Idempotency-Key: k-3").is(t, 200)
-			g.transact(t, same, "Idempotency-Key: k-4").wantFailed(t, fmt.Sprint("0 f ", g.lastRevision(t, "ledger", "f")))
+			g.transact(t, same, "Idempotency-Key: k-4").
+				wantFailed(t, fmt.Sprint("0 f ", g.lastRevision(t, "ledger", "f")))
 			g.shop(t)
-			g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, asJSON).is(t, 200)
-			g.do(t, "POST", "/buckets/shop/transactions", `{"operations":[`+strings.Replace(operations, `"if_revision":1`, `"if_revision":0`, 1)+`]}`, asJSON, "Idempotency-Key: k-1").is(t, 200)
+			g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, jsonType).is(t, 200)
+			g.do(t, "POST", "/buckets/shop/transactions", `{"operations":[`+
+				strings.Replace(operations, `"if_revision":1`, `"if_revision":0`, 1)+
+				`]}`, jsonType, "Idempotency-Key: k-1").is(t, 200)
 		})
 	}
 }
 
-// Of the same transaction sent by many at once, one is carried out.
-func TestTransactionSentAtOnce(t *testing.T) {
+// The same transaction, sent by many at once, is carried out once.
+func TestTransactionSentAtOnceIsDoneOnce(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.ledger(t)
 	put(t, kv, "gone", "v")
-	if err := kv.Delete(t.Context(), "gone"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "gone")
 	answers := make(chan *answer, 12)
 	for range cap(answers) {
 		go func() {
-			answers <- g.transact(t, `{"op":"put","key":"gone","value":1,"if_absent":true},{"op":"put","key":"b","value":1}`, "Idempotency-Key: once")
+			answers <- g.transact(t, `{"op":"put","key":"gone","value":1,"if_absent":true},`+
+				`{"op":"put","key":"b","value":1}`, "Idempotency-Key: once")
 		}()
 	}
 	applied := 0
@@ -96,45 +102,56 @@ func TestTransactionSentAtOnce(t *testing.T) {
 	}
 }
 
-func TestTransactionTTL(t *testing.T) {
+func TestTransactionTTLReplacesHistory(t *testing.T) {
 	t.Parallel()
 	for _, history := range []uint8{1, 10} {
 		t.Run(fmt.Sprint("history ", history), func(t *testing.T) {
 			t.Parallel()
 			g := start(t)
-			kv := g.ledger(t, func(c *jetstream.KeyValueConfig) { c.LimitMarkerTTL, c.History = time.Second, history })
+			kv := g.ledger(t, func(c *jetstream.KeyValueConfig) {
+				c.LimitMarkerTTL, c.History = time.Second, history
+			})
 			put(t, kv, "a", "older")
 			put(t, kv, "b", "older")
 			s := g.watch(t, "/buckets/ledger/watch?updates_only=true")
 			s.next()
-			done := g.transact(t, `{"op":"put","key":"a","text":"brief","ttl":"1s","if_revision":1},{"op":"purge","key":"b","ttl":"1500ms"},{"op":"put","key":"c","text":"long","ttl":"1h"}`).transacted(t)
+			done := g.transact(t,
+				`{"op":"put","key":"a","text":"brief","ttl":"1s","if_revision":1},`+
+					`{"op":"purge","key":"b","ttl":"1500ms"},`+
+					`{"op":"put","key":"c","text":"long","ttl":"1h"}`).
+				transacted(t)
 			if got := g.retained(t, "ledger", "a"); got != 1 {
 				t.Errorf("%d messages of a, want its earlier ones rolled up", got)
 			}
 			g.get(t, "/buckets/ledger/keys/c").is(t, 200)
-			if header := g.stored(t, "ledger", done.Revision-1).Header; header.Get("Nats-TTL") != "2s" || header.Get("Nats-Rollup") != "sub" {
+			header := g.stored(t, "ledger", done.Revision-1).Header
+			if header.Get("Nats-TTL") != "2s" || header.Get("Nats-Rollup") != "sub" {
 				t.Errorf("headers of the purge: %v", header)
 			}
 			s.wantEvents("put a", "purge b", "put c", "expire a")
-			g.get(t, "/buckets/ledger/keys/a").problem(t, 404, "key-deleted") // and the older value does not come back
+			// The older value does not come back.
+			g.get(t, "/buckets/ledger/keys/a").problem(t, 404, "key-deleted")
 			wantNative(t, kv, "c", "long")
 		})
 	}
 	g := start(t)
 	g.ledger(t, func(c *jetstream.KeyValueConfig) { c.LimitMarkerTTL = time.Minute })
-	p := g.transact(t, `{"op":"put","key":"a","value":1},{"op":"put","key":"b","value":1,"ttl":"59s"}`).problem(t, 409, "ttl-too-short")
+	p := g.transact(t, `{"op":"put","key":"a","value":1},`+
+		`{"op":"put","key":"b","value":1,"ttl":"59s"}`).problem(t, 409, "ttl-too-short")
 	if p["minimum"] != "1m0s" || fmt.Sprint(p["index"]) != "1" {
 		t.Errorf("%v", p)
 	}
 	g.transact(t, `{"op":"put","key":"b","value":1,"ttl":"60s"}`).is(t, 200)
 }
 
-// Watchers see every member with its mark, in order, and a resume gives the same.
-func TestTransactionsWatched(t *testing.T) {
+// Watchers see every entry of a transaction, in order and with the transaction's id. A resumed
+// stream shows the same.
+func TestTransactionsAreWatchedInOrder(t *testing.T) {
 	t.Parallel()
 	inBothForms(t, func(t *testing.T, form func(*setup)) {
 		g := start(t, form)
-		kv := g.ledger(t, func(c *jetstream.KeyValueConfig) { c.History = 64 }) // nothing is overwritten before it is read
+		// With this history nothing is overwritten before it is read.
+		kv := g.ledger(t, func(c *jetstream.KeyValueConfig) { c.History = 64 })
 		put(t, kv, "a.0", "v")
 		all := g.watch(t, "/buckets/ledger/watch")
 		all.wantEvents("put a.0", "sync")
@@ -144,7 +161,8 @@ func TestTransactionsWatched(t *testing.T) {
 		want := map[string]string{}
 		var order []string
 		for i := range 30 {
-			operations := fmt.Sprintf(`{"op":"put","key":"a.%d","value":%d},{"op":"put","key":"b.%d","value":%d},{"op":"delete","key":"c"}`, i%3, i, i, i)
+			operations := fmt.Sprintf(`{"op":"put","key":"a.%d","value":%d},`+
+				`{"op":"put","key":"b.%d","value":%d},{"op":"delete","key":"c"}`, i%3, i, i, i)
 			done := g.transact(t, operations).transacted(t)
 			for j, r := range done.Results {
 				id := fmt.Sprint(r.Revision)
@@ -157,14 +175,17 @@ func TestTransactionsWatched(t *testing.T) {
 			t.Helper()
 			for _, revision := range order {
 				b := s.next()
-				for b.event == "" || strings.Contains(b.data, "a.alone") || slices.Contains([]string{"sync", "stale", "live"}, b.event) {
+				for b.event == "" || strings.Contains(b.data, "a.alone") ||
+					slices.Contains([]string{"sync", "stale", "live"}, b.event) {
 					b = s.next()
 				}
 				if b.event != "put" && b.event != "delete" {
 					t.Fatalf("%s %s, want revision %s", b.event, b.data, revision)
 				}
-				if got := fmt.Sprint(uint64(b.object(t)["revision"].(float64))); got != revision || markOf(t, []byte(b.data)) != want[revision] {
-					t.Fatalf("revision %s with %s, want %s with %s", got, b.data, revision, want[revision])
+				got := fmt.Sprint(uint64(b.object(t)["revision"].(float64)))
+				if got != revision || transactionOf(t, []byte(b.data)) != want[revision] {
+					t.Fatalf("revision %s with %s, want %s with %s",
+						got, b.data, revision, want[revision])
 				}
 			}
 		}
@@ -172,7 +193,7 @@ func TestTransactionsWatched(t *testing.T) {
 		check(g.watch(t, "/buckets/ledger/watch", "Last-Event-ID: "+from), false)
 		lines := g.watch(t, "/buckets/ledger/watch?include_history=true")
 		for i := 0; i < 30; {
-			if b := some.next(); b.event == "put" && markOf(t, []byte(b.data)) != "" {
+			if b := some.next(); b.event == "put" && transactionOf(t, []byte(b.data)) != "" {
 				i++
 			}
 		}
@@ -180,8 +201,8 @@ func TestTransactionsWatched(t *testing.T) {
 	})
 }
 
-// The rate is each bucket's own.
-func TestTransactionRate(t *testing.T) {
+// Each bucket has its own rate.
+func TestTransactionRateIsEachBucketsOwn(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.TransactionRate = 3 })
 	g.ledger(t)
@@ -198,10 +219,13 @@ func TestTransactionRate(t *testing.T) {
 		t.Error("no transaction was refused")
 	}
 	g.shop(t)
-	g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, asJSON).is(t, 200)
-	g.do(t, "POST", "/buckets/shop/transactions", `{"operations":[{"op":"put","key":"a","value":1}]}`, asJSON).is(t, 200)
+	g.do(t, "PATCH", "/buckets/shop", `{"allow_atomic":true}`, jsonType).is(t, 200)
+	g.do(t, "POST", "/buckets/shop/transactions",
+		`{"operations":[{"op":"put","key":"a","value":1}]}`, jsonType).is(t, 200)
 	g.do(t, "PUT", "/buckets/ledger/keys/a", "v").is(t, 200)
-	eventually(t, "there is room again", func() bool { return g.transact(t, `{"op":"put","key":"a","value":1}`).status == 200 })
+	eventually(t, "there is room again", func() bool {
+		return g.transact(t, `{"op":"put","key":"a","value":1}`).status == 200
+	})
 }
 
 // One client cannot use up the transactions of a bucket.
@@ -216,19 +240,22 @@ func TestTransactionRateIsShared(t *testing.T) {
 		}
 	}
 	other := g.sessionFrom(t, otherAddress)
-	a := other.do(t, "POST", "/buckets/ledger/transactions", `{"operations":[{"op":"put","key":"b","value":1}]}`, asJSON)
+	a := other.do(t, "POST", "/buckets/ledger/transactions",
+		`{"operations":[{"op":"put","key":"b","value":1}]}`, jsonType)
 	if a.status != 200 || greedy == 20 {
 		t.Errorf("%d after %d of 20 transactions of another client", a.status, greedy)
 	}
 }
 
-// The acknowledgement of the commit is lost, and the transaction is there all the same; its key tells so afterwards.
-func TestTransactionOutcomeUnknown(t *testing.T) {
+// The acknowledgement of the commit is lost, but the transaction is stored. Its idempotency key
+// shows that afterwards.
+func TestTransactionWithALostAcknowledgementIsOutcomeUnknown(t *testing.T) {
 	t.Parallel()
 	g := start(t, shortTimeout)
 	kv := g.ledger(t)
 	put(t, kv, "a", "v")
-	operations := `{"op":"put","key":"a","value":2,"if_revision":1},{"op":"put","key":"b","value":2}`
+	operations := `{"op":"put","key":"a","value":2,"if_revision":1},` +
+		`{"op":"put","key":"b","value":2}`
 	g.wire.onSending(func(data []byte) {
 		if bytes.Contains(data, []byte("Nats-Batch-Id")) {
 			g.wire.hold()
@@ -237,39 +264,42 @@ func TestTransactionOutcomeUnknown(t *testing.T) {
 	g.transact(t, operations, "Idempotency-Key: k").problem(t, 504, "outcome-unknown")
 	g.wire.onSending(nil)
 	g.wire.release()
-	eventually(t, "the gateway is well again", func() bool { return g.get(t, "/readyz").status == 200 })
+	g.awaitReady(t)
 	wantNative(t, kv, "a", "2")
 	wantNative(t, kv, "b", "2")
-	if p := g.transact(t, operations, "Idempotency-Key: k").problem(t, 409, "already-applied"); fmt.Sprint(p["revision"]) != "3" {
+	p := g.transact(t, operations, "Idempotency-Key: k").problem(t, 409, "already-applied")
+	if fmt.Sprint(p["revision"]) != "3" {
 		t.Errorf("%v", p)
 	}
-	// Where the bucket cannot even be looked up, nothing was sent.
+	// If the bucket cannot even be looked up, nothing was sent.
 	g.wire.hold()
 	g.transact(t, operations).has(t, "Retry-After", "1").problem(t, 503, "nats-unavailable")
 }
 
-// Nothing of a transaction is there, or ever comes, whose last message did not reach the server.
-func TestTransactionWithoutItsEnd(t *testing.T) {
+// If the last message of a transaction does not reach the server, nothing of it is stored, then or
+// later.
+func TestTransactionWithoutItsEndStoresNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t, shortTimeout)
 	kv := g.ledger(t)
 	put(t, kv, "a", "v")
 	before := g.messages(t, "ledger")
 	g.wire.swallow("$KV.ledger.b")
-	g.transact(t, `{"op":"put","key":"a","value":2},{"op":"put","key":"b","value":2}`).problem(t, 504, "outcome-unknown")
-	// A gap is known to be one, unless a busy machine makes the time run out before the last try is refused.
+	g.transact(t, `{"op":"put","key":"a","value":2},{"op":"put","key":"b","value":2}`).
+		problem(t, 504, "outcome-unknown")
+	// The server reports a gap in a batch. On a busy machine the time may be over before the last
+	// try is refused, so this is tried again.
 	eventually(t, "a gap is known", func() bool {
-		return g.transact(t, `{"op":"put","key":"a","value":2},{"op":"put","key":"b","value":2},{"op":"put","key":"c","value":2}`).status == 503
+		return g.transact(t, `{"op":"put","key":"a","value":2},{"op":"put","key":"b","value":2},`+
+			`{"op":"put","key":"c","value":2}`).status == 503
 	})
 	g.wire.swallow("")
-	if after := g.messages(t, "ledger"); after != before {
-		t.Errorf("messages %v before and %v after", before, after)
-	}
+	g.wantUnchanged(t, "ledger", before)
 	g.transact(t, `{"op":"put","key":"a","value":3},{"op":"put","key":"b","value":3}`).is(t, 200)
 }
 
-// Others win every race: the keys that must be absent come and go.
-func TestTransactionOutrun(t *testing.T) {
+// Other writers win every race: keys that must be absent come and go.
+func TestTransactionOutrunMayBeSentAgain(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.ledger(t)
@@ -292,34 +322,43 @@ func TestTransactionOutrun(t *testing.T) {
 		}
 	}
 	anew()
-	operations := `{"op":"put","key":"a","value":1,"if_absent":true},{"op":"put","key":"b","value":1}`
+	operations := `{"op":"put","key":"a","value":1,"if_absent":true},` +
+		`{"op":"put","key":"b","value":1}`
 	outrun(7, anew)
 	g.transact(t, operations).is(t, 200)
 	wantNative(t, kv, "a", "1")
 	anew()
 	outrun(1000, anew)
-	g.transact(t, operations).wantFailed(t) // and may be sent again
+	// The same transaction may be sent again.
+	g.transact(t, operations).wantFailed(t)
 	outrun(1, func() { put(t, kv, "a", "mine") })
 	g.transact(t, operations).wantFailed(t, fmt.Sprint("0 a ", g.lastRevision(t, "ledger", "a")))
 	wantNative(t, kv, "a", "mine")
 }
 
-// Writes of a mirror go to the origin, transactions too; what comes back from there has no marks.
-func TestTransactionOfAMirror(t *testing.T) {
+// Writes to a mirror go to its origin, and so do transactions. Entries that come back from there do
+// not name their transaction.
+func TestTransactionOfAMirrorGoesToTheOrigin(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.ledger(t)
-	g.do(t, "PUT", "/buckets/copy", `{"mirror":{"name":"ledger"}}`, asJSON).is(t, 201)
+	g.do(t, "PUT", "/buckets/copy", `{"mirror":{"name":"ledger"}}`, jsonType).is(t, 201)
 	target := "/buckets/copy/transactions"
-	g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true},{"op":"put","key":"b","value":1},{"op":"check","key":"c","if_absent":true}]}`, asJSON).is(t, 200)
+	g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true},`+
+		`{"op":"put","key":"b","value":1},{"op":"check","key":"c","if_absent":true}]}`, jsonType).
+		is(t, 200)
 	wantNative(t, kv, "b", "1")
-	g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true}]}`, asJSON).wantFailed(t, "0 a 1")
-	eventually(t, "the mirror follows", func() bool { return g.get(t, "/buckets/copy/keys/b").status == 200 })
-	if mark := markOf(t, g.get(t, "/buckets/copy/entries/b").is(t, 200).body); mark != "" {
-		t.Errorf("the mirror has a mark: %s", mark)
+	g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1,"if_absent":true}]}`,
+		jsonType).wantFailed(t, "0 a 1")
+	eventually(t, "the mirror follows", func() bool {
+		return g.get(t, "/buckets/copy/keys/b").status == 200
+	})
+	if named := transactionOf(t, g.get(t, "/buckets/copy/entries/b").is(t, 200).body); named != "" {
+		t.Errorf("the entry of the mirror names a transaction: %s", named)
 	}
-	g.do(t, "PATCH", "/buckets/ledger", `{"allow_atomic":false}`, asJSON).is(t, 200)
-	problem := g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1}]}`, asJSON).problem(t, 409, "transactions-not-enabled")
+	g.do(t, "PATCH", "/buckets/ledger", `{"allow_atomic":false}`, jsonType).is(t, 200)
+	problem := g.do(t, "POST", target, `{"operations":[{"op":"put","key":"a","value":1}]}`,
+		jsonType).problem(t, 409, "transactions-not-enabled")
 	if problem["bucket"] != "ledger" || fmt.Sprint(problem["patch"]) != "map[allow_atomic:true]" {
 		t.Errorf("the problem does not name the bucket to be changed, and how: %v", problem)
 	}

@@ -10,14 +10,16 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// An operation is a step of a transaction as it came; what was not given is nil.
+// An operation is a step of a transaction in the form in which it came.
 type operation struct {
+	// pointer is the JSON pointer to the operation.
 	pointer string
 
+	// Each of these is a member of the operation; nil if it was not given.
 	op, key, value, text, base64, contentType, ifRevision, ifAbsent, ttl json.RawMessage
 }
 
-// field is where a member belongs, nil if there is none of that name.
+// field returns where the value of a member is kept; nil if an operation has no such member.
 func (o *operation) field(name string) *json.RawMessage {
 	switch name {
 	case "op":
@@ -42,11 +44,15 @@ func (o *operation) field(name string) *json.RawMessage {
 	return nil
 }
 
+// stepKinds are the values of the member op.
 var stepKinds = map[string]kvclient.StepKind{
-	"put": kvclient.PutStep, "delete": kvclient.DeleteStep, "purge": kvclient.PurgeStep, "check": kvclient.CheckStep,
+	"put":    kvclient.PutStep,
+	"delete": kvclient.DeleteStep,
+	"purge":  kvclient.PurgeStep,
+	"check":  kvclient.CheckStep,
 }
 
-// step makes a step of the operation.
+// step checks the operation, and returns it as a step.
 func (o *operation) step() (s kvclient.Step, err error) {
 	op, err := o.string("op", o.op)
 	if err != nil {
@@ -54,7 +60,7 @@ func (o *operation) step() (s kvclient.Step, err error) {
 	}
 	kind, ok := stepKinds[op]
 	if !ok {
-		return s, invalidBody(o.pointer+"/op", "it is put, delete, purge or check")
+		return s, invalidBody(o.pointer+"/op", "it must be put, delete, purge or check")
 	}
 	s.Kind = kind
 	name, err := o.string("key", o.key)
@@ -73,11 +79,14 @@ func (o *operation) step() (s kvclient.Step, err error) {
 	return s, o.content(&s)
 }
 
-// parseBodyKey is ParseKey for a key that is not in the URI, so that its length is nothing for 414.
+// parseBodyKey is [kvclient.ParseKey] for a key in a body. One that is too long is an ordinary
+// syntax error there; 414 is for a key in the URI.
 func parseBodyKey(name string) (kvclient.Key, error) {
 	k, err := kvclient.ParseKey(name)
 	if errors.Is(err, kvclient.ErrKeyTooLong) {
-		err = &kvclient.SyntaxError{What: "key", Offset: kvclient.MaxKeyBytes, Reason: "a key has at most 1,024 bytes"}
+		err = &kvclient.SyntaxError{
+			What: "key", Offset: kvclient.MaxKeyBytes, Reason: "a key has at most 1,024 bytes",
+		}
 	}
 	return k, err
 }
@@ -86,35 +95,41 @@ func parseBodyKey(name string) (kvclient.Key, error) {
 func (o *operation) precondition(kind kvclient.StepKind) (p kvclient.Precondition, err error) {
 	absent := false
 	if o.ifAbsent != nil {
-		if absent, err = decode[bool](o, "if_absent", o.ifAbsent, "it is true or false"); err != nil {
+		absent, err = decode[bool](o, "if_absent", o.ifAbsent, "it must be true or false")
+		if err != nil {
 			return p, err
 		}
 	}
 	switch {
 	case absent && o.ifRevision != nil:
-		return p, invalidBody(o.pointer+"/if_absent", "if_revision and if_absent exclude each other; if_revision 0 is for a key that was never written")
+		return p, invalidBody(o.pointer+"/if_absent", "if_revision and if_absent exclude each "+
+			"other; if_revision 0 is for a key that was never written")
 	case absent && (kind == kvclient.DeleteStep || kind == kvclient.PurgeStep):
-		return p, invalidBody(o.pointer+"/if_absent", "a key without a value has none to remove; a check can ask for its absence")
+		return p, invalidBody(o.pointer+"/if_absent", "a key without a value has none to remove; "+
+			"use a check to require that it has none")
 	case absent:
 		p.IfNoneMatch.Any = true
 	case o.ifRevision != nil:
 		revision, err := kvclient.ParseRevision(string(o.ifRevision))
 		if err != nil {
-			return p, invalidBody(o.pointer+"/if_revision", "it is an integer from 0 to 2^53-1")
+			return p, invalidBody(o.pointer+"/if_revision",
+				"it must be an integer from 0 to 2^53-1")
 		}
 		p.IfMatch.Positions = []kvclient.Position{{Revision: revision}}
 	case kind == kvclient.CheckStep:
-		return p, invalidBody(o.pointer, "a check has if_revision or if_absent")
+		return p, invalidBody(o.pointer, "a check must have if_revision or if_absent")
 	}
 	return p, nil
 }
 
+// timeToLive reads ttl.
 func (o *operation) timeToLive(kind kvclient.StepKind) (time.Duration, error) {
 	switch {
 	case o.ttl == nil:
 		return 0, nil
 	case kind != kvclient.PutStep && kind != kvclient.PurgeStep:
-		return 0, invalidBody(o.pointer+"/ttl", "a put's value and a purge's marker can have a time to live, nothing else")
+		return 0, invalidBody(o.pointer+"/ttl",
+			"only the value of a put and the marker of a purge can have a time to live")
 	}
 	text, err := o.string("ttl", o.ttl)
 	if err != nil {
@@ -122,12 +137,12 @@ func (o *operation) timeToLive(kind kvclient.StepKind) (time.Duration, error) {
 	}
 	ttl, ok := parseTTL(text)
 	if !ok {
-		return 0, invalidBody(o.pointer+"/ttl", "it is "+ttlForm)
+		return 0, invalidBody(o.pointer+"/ttl", "it must be "+ttlForm)
 	}
 	return ttl, nil
 }
 
-// content reads the value of a put, which is in one of three forms.
+// content reads the value of a put, which has one of three forms, and its content type.
 func (o *operation) content(s *kvclient.Step) (err error) {
 	given := 0
 	for _, form := range []json.RawMessage{o.value, o.text, o.base64} {
@@ -137,11 +152,11 @@ func (o *operation) content(s *kvclient.Step) (err error) {
 	}
 	switch {
 	case s.Kind != kvclient.PutStep && (given > 0 || o.contentType != nil):
-		return invalidBody(o.pointer, "only a put has a value and its content type")
+		return invalidBody(o.pointer, "only a put can have a value and a content type")
 	case s.Kind != kvclient.PutStep:
 		return nil
 	case given != 1:
-		return invalidBody(o.pointer, "a put has one of value, text and base64")
+		return invalidBody(o.pointer, "a put must have exactly one of value, text and base64")
 	case o.value != nil:
 		s.Value, s.ContentType = o.value, headerJSON[0]
 	case o.text != nil:
@@ -156,12 +171,15 @@ func (o *operation) content(s *kvclient.Step) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.ContentType, err = storedType(contentType); err != nil || len(contentType) > maxStoredHeaderBytes {
-		return invalidBody(o.pointer+"/content_type", "it is no media type such as text/plain; charset=utf-8")
+	s.ContentType, err = storedType(contentType)
+	if err != nil || len(contentType) > maxStoredHeaderBytes {
+		return invalidBody(o.pointer+"/content_type",
+			"it is not a media type such as text/plain; charset=utf-8")
 	}
 	return nil
 }
 
+// textBytes returns the value of the form text.
 func (o *operation) textBytes() ([]byte, error) {
 	text, err := o.string("text", o.text)
 	if err != nil {
@@ -173,6 +191,7 @@ func (o *operation) textBytes() ([]byte, error) {
 	return []byte(text), nil
 }
 
+// base64Bytes returns the value of the form base64.
 func (o *operation) base64Bytes() ([]byte, error) {
 	text, err := o.string("base64", o.base64)
 	if err != nil {
@@ -185,25 +204,32 @@ func (o *operation) base64Bytes() ([]byte, error) {
 	return value, nil
 }
 
-// string reads a member that must be a string.
+// string reads a member that must be there and be a string.
 func (o *operation) string(name string, raw json.RawMessage) (string, error) {
 	if raw == nil {
-		return "", invalidBody(o.pointer, "an operation has "+name)
+		return "", invalidBody(o.pointer, "an operation must have "+name)
 	}
-	return decode[string](o, name, raw, "it is a string")
+	return decode[string](o, name, raw, "it must be a string")
 }
 
-// decode reads a member of a simple type. JSON's null is none, whatever Unmarshal takes it for.
-func decode[T any](o *operation, name string, raw json.RawMessage, otherwise string) (value T, err error) {
+// decode reads a member of a simple type. JSON's null is refused, although json.Unmarshal accepts
+// it for any type. otherwise says what the member must be.
+func decode[T any](
+	o *operation,
+	name string,
+	raw json.RawMessage,
+	otherwise string,
+) (value T, err error) {
 	if string(raw) == "null" || json.Unmarshal(raw, &value) != nil {
 		err = invalidBody(o.pointer+"/"+name, otherwise)
 	}
 	return value, err
 }
 
-// atStep tells which operation an error is about.
+// atStep says which operation an error is about.
 func atStep(i int, err error) error { return &kvclient.StepError{Index: i, Err: err} }
 
+// stepProblem returns the problem of a member of an operation.
 func stepProblem(i int, member, reason string) error {
 	return atStep(i, invalidBody(fmt.Sprintf("/operations/%d%s", i, member), reason))
 }

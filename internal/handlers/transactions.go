@@ -7,10 +7,11 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// maxTransactionBytes bounds the body of a transaction, 16 MiB. Base64 takes a third more than the values that it stands for.
+// maxTransactionBytes bounds the body of a transaction: 16 MiB. Values in Base64 take a third more
+// than they have.
 const maxTransactionBytes = 16 << 20
 
-// transact carries out several writes, all of them or none.
+// transact carries out several writes, either all of them or none.
 func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
 	if err := refuseConditions(r.Header); err != nil {
 		return err
@@ -23,9 +24,11 @@ func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
 	if transaction.Idempotency, err = idempotency(r.Header); err != nil {
 		return err
 	}
-	// A page of another site can send a form without being asked whether it may, but no JSON.
+	// A browser lets a page of another site send a form without asking the gateway first (a
+	// preflight request), but not a body of this type.
 	if !hasMediaType(r.Header, headerJSON[0]) {
-		return problemError{code: codeUnsupportedMediaType, detail: "A transaction is sent with Content-Type: application/json."}
+		return problemError{code: codeUnsupportedMediaType,
+			detail: "Send a transaction with Content-Type: application/json."}
 	}
 	body, err := s.readTransaction(w, r)
 	if err != nil {
@@ -43,8 +46,8 @@ func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
 	return respondHeld(w.(*recorder), appendTransacted(nil, &done, transaction.Steps))
 }
 
-// readTransaction reads the body of a transaction. The memory of a large one has a bound of its own,
-// since one has as much as sixteen values.
+// readTransaction reads the body of a transaction. The memory of large ones has a bound of its own,
+// since one can take as much as sixteen values.
 func (s *Server) readTransaction(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if err := refuseEncoding(w, r); err != nil {
 		return nil, err
@@ -55,10 +58,11 @@ func (s *Server) readTransaction(w http.ResponseWriter, r *http.Request) ([]byte
 	}
 	body := s.openBody(w, r)
 	body.large = s.bodies.transactions
-	return body.into(w, r, maxTransactionBytes, tooLarge)
+	return body.readWhole(w, r, maxTransactionBytes, tooLarge)
 }
 
-// appendTransacted appends what a transaction did as JSON. Ids, keys and epochs need no escaping.
+// appendTransacted appends the JSON of what a transaction did. Ids, keys and epochs need no
+// escaping.
 func appendTransacted(dst []byte, done *kvclient.Transacted, steps []kvclient.Step) []byte {
 	dst = append(append(dst, `{"id":"`...), done.ID...)
 	dst = strconv.AppendUint(append(dst, `","revision":`...), uint64(done.Revision), 10)

@@ -7,29 +7,32 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// timeToLive reads the parameter ttl; 0 where there is none.
+// timeToLive reads the parameter ttl; it returns 0 if there is none.
 func timeToLive(query url.Values) (time.Duration, error) {
 	if !query.Has("ttl") {
 		return 0, nil
 	}
 	ttl, ok := parseTTL(query.Get("ttl"))
 	if !ok {
-		return 0, parameterProblem("ttl", "ttl is "+ttlForm+".")
+		return 0, parameterProblem("ttl", "ttl must be "+ttlForm+".")
 	}
 	return ttl, nil
 }
 
-// ttlForm tells a client what parseTTL takes.
+// ttlForm tells clients what parseTTL accepts.
 const ttlForm = "a duration of at least 1s and at most 100 years, such as 90s, 15m or 24h"
 
+// parseTTL reads a time to live, and reports whether it is one.
 func parseTTL(text string) (ttl time.Duration, ok bool) {
 	ttl, err := time.ParseDuration(text)
 	return ttl, err == nil && ttl >= kvclient.MinTTL && ttl <= kvclient.MaxTTL
 }
 
-// suggestedMarkerTTL is what a client is told to enable times to live with: long enough for watchers that were away.
+// suggestedMarkerTTL is the limit_marker_ttl that clients are advised to enable times to live with.
+// It is long enough for watchers that were disconnected.
 const suggestedMarkerTTL = time.Hour
 
+// ttlNotEnabledProblem returns the problem of a time to live in a bucket that takes none.
 func ttlNotEnabledProblem(e *kvclient.TTLNotEnabledError) problemError {
 	suggested, note := "1h", ""
 	if e.Longest > 0 && e.Longest < suggestedMarkerTTL {
@@ -38,19 +41,24 @@ func ttlNotEnabledProblem(e *kvclient.TTLNotEnabledError) problemError {
 	}
 	return problemError{
 		code: codeTTLNotEnabled,
-		detail: "The bucket takes no entries with a time to live of their own; nothing was done. Enable them with PATCH /buckets/" +
-			e.Bucket + ` and the merge patch {"limit_marker_ttl":"` + suggested + `"}, the time for which markers of expired entries stay.` + note,
+		detail: "The bucket takes no entries with a time to live of their own; nothing was done. " +
+			"Enable them with PATCH /buckets/" + e.Bucket +
+			` and the merge patch {"limit_marker_ttl":"` + suggested +
+			`"}, which is how long markers of expired entries stay.` + note,
 		members: members{"bucket": e.Bucket, "patch": members{"limit_marker_ttl": suggested}},
 	}
 }
 
+// ttlTooShortProblem returns the problem of a time to live that NATS would make longer.
 func ttlTooShortProblem(e *kvclient.TTLTooShortError) problemError {
 	shortest := kvclient.Duration(e.Minimum)
 	p := problemError{code: codeTTLTooShort, members: members{"minimum": shortest},
-		detail: "NATS would keep the entry for " + shortest.String() + ", since the bucket has a history and that limit_marker_ttl. Nothing was done. " +
-			"Give at least that, or lower limit_marker_ttl with PATCH."}
+		detail: "NATS would keep the entry for " + shortest.String() + ", since the bucket has a " +
+			"history and that limit_marker_ttl. Nothing was done. Give at least that, or lower " +
+			"limit_marker_ttl with PATCH."}
 	if e.Remaining {
-		p.detail = "Less is left of the value's time to live than the " + shortest.String() + " that can be set here. Nothing was done. Give a ttl."
+		p.detail = "Less is left of the value's time to live than " + shortest.String() +
+			", which is the shortest that can be set here. Nothing was done. Give a ttl."
 	}
 	return p
 }

@@ -10,17 +10,20 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// expiring creates the bucket "shop" with entries that can have a time to live.
+// expiring creates the bucket "shop", whose entries can have a time to live.
 func (g *gateway) expiring(t testing.TB, history uint8, markers time.Duration) jetstream.KeyValue {
 	t.Helper()
-	return g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", History: history, LimitMarkerTTL: markers})
+	return g.bucket(t, jetstream.KeyValueConfig{
+		Bucket: "shop", History: history, LimitMarkerTTL: markers,
+	})
 }
 
-// What may happen to a key, and what is there at its end. Each case begins with older values.
+// lives are what may happen to a key, and what is there at its end. Each case begins with older
+// values.
 var lives = []struct {
 	name string
 	live func(t *testing.T, g *gateway, path string)
-	ends string // "" for nothing at all
+	ends string // "" if not even a marker is there
 }{
 	{"put", func(t *testing.T, g *gateway, path string) {
 		g.do(t, "PUT", path+"?ttl=1s", "new").is(t, 200)
@@ -33,7 +36,8 @@ var lives = []struct {
 		g.do(t, "PUT", path+"?ttl=1s", "new", "If-Match: "+g.get(t, path).tag()).is(t, 200)
 	}, ""},
 	{"any of several", func(t *testing.T, g *gateway, path string) {
-		g.do(t, "PUT", path+"?ttl=1s", "new", `If-Match: "1000000", `+g.get(t, path).tag()).is(t, 200)
+		g.do(t, "PUT", path+"?ttl=1s", "new", `If-Match: "1000000", `+g.get(t, path).tag()).
+			is(t, 200)
 	}, ""},
 	{"whatever is there", func(t *testing.T, g *gateway, path string) {
 		g.do(t, "PUT", path+"?ttl=1s", "new", "If-Match: *").is(t, 200)
@@ -73,7 +77,8 @@ var lives = []struct {
 		g.do(t, "PUT", path, "stays").is(t, 200)
 	}, "stays"},
 	{"compare and set over what expires", func(t *testing.T, g *gateway, path string) {
-		g.do(t, "PUT", path, "stays", "If-Match: "+g.do(t, "PUT", path+"?ttl=1s", "brief").is(t, 200).tag()).is(t, 200)
+		g.do(t, "PUT", path, "stays", "If-Match: "+g.do(t, "PUT", path+"?ttl=1s", "brief").
+			is(t, 200).tag()).is(t, 200)
 	}, "stays"},
 	{"delete what expires", func(t *testing.T, g *gateway, path string) {
 		g.do(t, "PUT", path+"?ttl=1s", "brief").is(t, 200)
@@ -96,17 +101,20 @@ var lives = []struct {
 		g.do(t, "DELETE", path+"?purge=true&ttl=1s", nil).is(t, 200)
 	}, ""},
 	{"transaction", func(t *testing.T, g *gateway, path string) {
-		g.transactIn(t, "shop", `{"op":"put","key":"`+keyOf(path)+`","text":"new","ttl":"1s"}`).is(t, 200)
+		g.transactIn(t, "shop", `{"op":"put","key":"`+keyOf(path)+`","text":"new","ttl":"1s"}`).
+			is(t, 200)
 	}, ""},
 	{"purge in a transaction", func(t *testing.T, g *gateway, path string) {
 		g.transactIn(t, "shop", `{"op":"purge","key":"`+keyOf(path)+`","ttl":"1s"}`).is(t, 200)
 	}, ""},
 	{"import", func(t *testing.T, g *gateway, path string) {
-		g.load(t, "/buckets/shop/entries?ttl=1s", `{"key":"`+keyOf(path)+`","text":"new"}`).wantDone(t, 1, 0)
+		g.load(t, "/buckets/shop/entries?ttl=1s", `{"key":"`+keyOf(path)+`","text":"new"}`).
+			wantDone(t, 1, 0)
 	}, ""},
 	{"import of what has an end", func(t *testing.T, g *gateway, path string) {
 		expires := time.Now().Add(2 * time.Second).UTC().Format(time.RFC3339Nano)
-		g.load(t, "/buckets/shop/entries", `{"key":"`+keyOf(path)+`","text":"new","expires":"`+expires+`"}`).wantDone(t, 1, 0)
+		g.load(t, "/buckets/shop/entries",
+			`{"key":"`+keyOf(path)+`","text":"new","expires":"`+expires+`"}`).wantDone(t, 1, 0)
 	}, ""},
 	{"put over a purge marker that expires", func(t *testing.T, g *gateway, path string) {
 		g.do(t, "DELETE", path+"?purge=true&ttl=1s", nil).is(t, 200)
@@ -114,63 +122,76 @@ var lives = []struct {
 	}, "stays"},
 }
 
-// keyOf is the key in a path of the bucket "shop".
+// keyOf returns the key in a path of the bucket "shop".
 func keyOf(path string) string { return path[len("/buckets/shop/keys/"):] }
 
-// transactIn is transact for a bucket that may not allow transactions yet.
+// transactIn is transact for any bucket. It lets the bucket allow transactions first.
 func (g *gateway) transactIn(t *testing.T, bucket, operations string) *answer {
 	t.Helper()
 	g.do(t, "PATCH", "/buckets/"+bucket, `{"allow_atomic":true}`, mergeType).is(t, 200)
-	return g.do(t, "POST", "/buckets/"+bucket+"/transactions", `{"operations":[`+operations+`]}`, asJSON)
+	return g.do(t, "POST", "/buckets/"+bucket+"/transactions", `{"operations":[`+operations+`]}`,
+		jsonType)
 }
 
-// No write ever brings an older value back, whatever expires under it or over it.
+// No write ever brings an older value back, whatever expires below or above it.
 func TestNothingComesBack(t *testing.T) {
 	t.Parallel()
 	for _, config := range []jetstream.KeyValueConfig{
 		{History: 1}, {History: 2}, {History: 64}, {History: 2, Storage: jetstream.MemoryStorage},
-		{History: 1, TTL: 4 * time.Second}, {History: 2, TTL: 4 * time.Second}, {History: 64, TTL: 4 * time.Second},
+		{History: 1, TTL: 4 * time.Second}, {History: 2, TTL: 4 * time.Second},
+		{History: 64, TTL: 4 * time.Second},
 	} {
-		t.Run(fmt.Sprintf("history %d, ttl %s, %s", config.History, config.TTL, config.Storage), func(t *testing.T) {
-			t.Parallel()
-			g := start(t)
-			config.Bucket, config.LimitMarkerTTL = "shop", time.Second
-			kv := g.bucket(t, config)
-			for i, life := range lives {
-				path := fmt.Sprintf("/buckets/shop/keys/k%d", i)
-				for n := range 3 {
-					put(t, kv, keyOf(path), fmt.Sprintf(`{"older":%d}`, n))
+		t.Run(fmt.Sprintf("history %d, ttl %s, %s", config.History, config.TTL, config.Storage),
+			func(t *testing.T) {
+				t.Parallel()
+				g := start(t)
+				config.Bucket, config.LimitMarkerTTL = "shop", time.Second
+				kv := g.bucket(t, config)
+				for i, life := range lives {
+					path := fmt.Sprintf("/buckets/shop/keys/k%d", i)
+					for n := range 3 {
+						put(t, kv, keyOf(path), fmt.Sprintf(`{"older":%d}`, n))
+					}
+					life.live(t, g, path)
 				}
-				life.live(t, g, path)
-			}
-			for i, life := range lives {
-				ends := life.ends
-				if config.TTL > 0 {
-					ends = "" // the bucket's own ttl ends everything
+				for i, life := range lives {
+					ends := life.ends
+					if config.TTL > 0 {
+						// The TTL of the bucket ends everything.
+						ends = ""
+					}
+					g.awaitEnd(t, life.name, fmt.Sprintf("/buckets/shop/keys/k%d", i), ends)
 				}
-				g.watchEnd(t, life.name, fmt.Sprintf("/buckets/shop/keys/k%d", i), ends)
-			}
-			for i, life := range lives { // and once more, when all has expired
-				g.wantNothingOlder(t, life.name, fmt.Sprintf("/buckets/shop/keys/k%d", i))
-			}
-		})
+				// Each key is checked once more, when all has expired.
+				for i, life := range lives {
+					g.wantNothingOlder(t, life.name, fmt.Sprintf("/buckets/shop/keys/k%d", i))
+				}
+			})
 	}
 }
 
-// An entry that a native client stored with "never" outlives those written over it, where the bucket ends them. The gateway's writes
-// replace it, with its history: not by a value of theirs, nor by a marker, is it covered only.
+// An entry that a native client stored with the TTL "never" outlives those that are written over
+// it, where the bucket's TTL ends them. The writes of the gateway remove it with its history. It is
+// not enough to cover it with a value or a marker.
 func TestNeverDoesNotComeBack(t *testing.T) {
 	t.Parallel()
 	writes := map[string]func(t *testing.T, g *gateway, path string){
-		"put": func(t *testing.T, g *gateway, path string) { g.do(t, "PUT", path, "new").is(t, 200) },
+		"put": func(t *testing.T, g *gateway, path string) {
+			g.do(t, "PUT", path, "new").is(t, 200)
+		},
 		"update": func(t *testing.T, g *gateway, path string) {
 			g.do(t, "PUT", path, "new", "If-Match: "+g.get(t, path).tag()).is(t, 200)
 		},
-		"replace": func(t *testing.T, g *gateway, path string) { g.do(t, "PUT", path, "new", "If-Match: *").is(t, 200) },
-		"retried": func(t *testing.T, g *gateway, path string) {
-			wantTheSame(t, "retried", g.do(t, "PUT", path, "new", "Idempotency-Key: k"), g.do(t, "PUT", path, "new", "Idempotency-Key: k"))
+		"replace": func(t *testing.T, g *gateway, path string) {
+			g.do(t, "PUT", path, "new", "If-Match: *").is(t, 200)
 		},
-		"delete": func(t *testing.T, g *gateway, path string) { g.do(t, "DELETE", path, nil).is(t, 200) },
+		"retried": func(t *testing.T, g *gateway, path string) {
+			wantSameAnswer(t, "retried", g.do(t, "PUT", path, "new", "Idempotency-Key: k"),
+				g.do(t, "PUT", path, "new", "Idempotency-Key: k"))
+		},
+		"delete": func(t *testing.T, g *gateway, path string) {
+			g.do(t, "DELETE", path, nil).is(t, 200)
+		},
 		"delete by filter": func(t *testing.T, g *gateway, path string) {
 			g.do(t, "DELETE", "/buckets/shop/keys?filter="+keyOf(path), nil).is(t, 200)
 		},
@@ -179,10 +200,12 @@ func TestNeverDoesNotComeBack(t *testing.T) {
 			g.do(t, "PUT", path, "new", "If-None-Match: *").is(t, 201)
 		},
 		"import": func(t *testing.T, g *gateway, path string) {
-			g.load(t, "/buckets/shop/entries", `{"key":"`+keyOf(path)+`","text":"new"}`).wantDone(t, 1, 0)
+			g.load(t, "/buckets/shop/entries", `{"key":"`+keyOf(path)+`","text":"new"}`).
+				wantDone(t, 1, 0)
 		},
 		"transaction": func(t *testing.T, g *gateway, path string) {
-			g.transactIn(t, "shop", `{"op":"put","key":"`+keyOf(path)+`","text":"new"},{"op":"put","key":"beside","text":"new"}`).is(t, 200)
+			g.transactIn(t, "shop", `{"op":"put","key":"`+keyOf(path)+
+				`","text":"new"},{"op":"put","key":"beside","text":"new"}`).is(t, 200)
 		},
 		"deletion in a transaction": func(t *testing.T, g *gateway, path string) {
 			g.transactIn(t, "shop", `{"op":"delete","key":"`+keyOf(path)+`"}`).is(t, 200)
@@ -197,28 +220,33 @@ func TestNeverDoesNotComeBack(t *testing.T) {
 		t.Run(fmt.Sprint("history ", history), func(t *testing.T) {
 			t.Parallel()
 			g := start(t)
-			g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", History: history, TTL: 2 * time.Second, LimitMarkerTTL: time.Second})
+			g.bucket(t, jetstream.KeyValueConfig{
+				Bucket: "shop", History: history, TTL: 2 * time.Second, LimitMarkerTTL: time.Second,
+			})
 			paths := map[string]string{}
 			for name, write := range writes {
-				paths[name] = "/buckets/shop/keys/" + strings.NewReplacer(" ", "-", ",", "").Replace(name)
-				g.publish(t, "shop", keyOf(paths[name]), `{"older":1}`, nats.Header{"Nats-TTL": {"never"}})
+				paths[name] = "/buckets/shop/keys/" + strings.NewReplacer(" ", "-", ",", "").
+					Replace(name)
+				g.publish(t, "shop", keyOf(paths[name]), `{"older":1}`,
+					nats.Header{"Nats-TTL": {"never"}})
 				write(t, g, paths[name])
 			}
 			for name, path := range paths {
-				g.watchEnd(t, name, path, "")
+				g.awaitEnd(t, name, path, "")
 			}
 		})
 	}
 }
 
-// watchEnd looks at a key until it has come to its end.
-func (g *gateway) watchEnd(t *testing.T, name, path, ends string) {
+// awaitEnd reads a key until it has come to its end.
+func (g *gateway) awaitEnd(t *testing.T, name, path, ends string) {
 	t.Helper()
 	eventually(t, name+" ends as "+ends, func() bool {
 		a := g.wantNothingOlder(t, name, path)
 		switch {
 		case strings.HasPrefix(ends, "404 "):
-			return a.status == 404 && a.header.Get("KV-Operation") == ends[len("404 "):] && g.retained(t, "shop", keyOf(path)) <= 3
+			return a.status == 404 && a.header.Get("KV-Operation") == ends[len("404 "):] &&
+				g.retained(t, "shop", keyOf(path)) <= 3
 		case ends == "":
 			return a.status == 404 && a.header.Get("KV-Operation") == ""
 		}
@@ -226,17 +254,20 @@ func (g *gateway) watchEnd(t *testing.T, name, path, ends string) {
 	})
 }
 
+// wantNothingOlder reads a key and ends the test if an older value is back.
 func (g *gateway) wantNothingOlder(t *testing.T, name, path string) *answer {
 	t.Helper()
 	a := g.get(t, path)
-	if a.status == 200 && strings.Contains(string(a.body), "older") && name != "touch" && name != "patch" {
+	if a.status == 200 && strings.Contains(string(a.body), "older") && name != "touch" &&
+		name != "patch" {
 		t.Fatalf("%s: an older value is back: %s", name, a.body)
 	}
 	return a
 }
 
-// What expires has a time on every way to read it, and an event when the time is over.
-func TestTimeToLiveIsTold(t *testing.T) {
+// The time at which an entry expires is reported by every way to read it, and there is an event
+// when it is over.
+func TestTimeToLiveIsReportedEverywhere(t *testing.T) {
 	t.Parallel()
 	for _, history := range []uint8{1, 5} {
 		g := start(t)
@@ -249,33 +280,41 @@ func TestTimeToLiveIsTold(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := created.Add(3 * time.Second).UTC().Format(time.RFC3339Nano) // NATS counts whole seconds
+		// NATS counts whole seconds.
+		want := created.Add(3 * time.Second).UTC().Format(time.RFC3339Nano)
 		if got := a.header.Get("KV-Expires"); got != want {
 			t.Errorf("KV-Expires %s, want %s", got, want)
 		}
-		if left, err := time.ParseDuration(a.header.Get("KV-TTL")); err != nil || left <= 0 || left > 3*time.Second {
+		if left, err := time.ParseDuration(a.header.Get("KV-TTL")); err != nil || left <= 0 ||
+			left > 3*time.Second {
 			t.Errorf("KV-TTL %q", a.header.Get("KV-TTL"))
 		}
 		head := g.do(t, "HEAD", "/buckets/shop/keys/a", nil).is(t, 200)
 		head.has(t, "KV-Expires", want)
-		g.get(t, "/buckets/shop/keys/a", "If-None-Match: "+a.tag()).is(t, 304).has(t, "KV-Expires", want)
-		if entry := g.get(t, "/buckets/shop/entries/a").is(t, 200).has(t, "KV-Expires", want).object(t); entry["expires"] != want {
+		g.get(t, "/buckets/shop/keys/a", "If-None-Match: "+a.tag()).is(t, 304).
+			has(t, "KV-Expires", want)
+		entry := g.get(t, "/buckets/shop/entries/a").is(t, 200).has(t, "KV-Expires", want).object(t)
+		if entry["expires"] != want {
 			t.Errorf("entry: %v", entry)
 		}
 		entries := g.get(t, "/buckets/shop/history/a").is(t, 200).object(t)["entries"].([]any)
 		if len(entries) != 1 || entries[0].(map[string]any)["expires"] != want {
 			t.Errorf("history: %v", entries)
 		}
-		for _, target := range []string{"entries", "entries?key=a", "entries?filter=a&values=none"} {
+		for _, target := range []string{
+			"entries", "entries?key=a", "entries?filter=a&values=none",
+		} {
 			listed := g.get(t, "/buckets/shop/"+target).is(t, 200).object(t)["entries"].([]any)
 			if len(listed) != 1 || listed[0].(map[string]any)["expires"] != want {
 				t.Errorf("%s: %v", target, listed)
 			}
 		}
-		if exported := linesOf(t, g.get(t, "/buckets/shop/entries", asLines)); exported[0]["expires"] != want {
+		exported := linesOf(t, g.get(t, "/buckets/shop/entries", asLines))
+		if exported[0]["expires"] != want {
 			t.Errorf("export: %v", exported)
 		}
-		if event := g.watch(t, "/buckets/shop/watch").until("put").object(t); event["expires"] != want {
+		event := g.watch(t, "/buckets/shop/watch").until("put").object(t)
+		if event["expires"] != want {
 			t.Errorf("event of a snapshot: %v", event)
 		}
 		if event := w.until("put").object(t); event["expires"] != want {
@@ -285,13 +324,14 @@ func TestTimeToLiveIsTold(t *testing.T) {
 			t.Errorf("event: %v", event)
 		}
 		markers := g.get(t, "/buckets/shop/markers").is(t, 200).object(t)["markers"].([]any)
-		if len(markers) != 1 || markers[0].(map[string]any)["operation"] != "expire" || markers[0].(map[string]any)["expires"] == nil {
+		if len(markers) != 1 || markers[0].(map[string]any)["operation"] != "expire" ||
+			markers[0].(map[string]any)["expires"] == nil {
 			t.Errorf("markers: %v", markers)
 		}
 	}
 }
 
-func TestTimeToLiveRefusals(t *testing.T) {
+func TestTimeToLiveIsChecked(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.expiring(t, 3, time.Minute)
@@ -299,44 +339,56 @@ func TestTimeToLiveRefusals(t *testing.T) {
 	plain := g.bucket(t, jetstream.KeyValueConfig{Bucket: "plain", TTL: time.Hour})
 	put(t, plain, "a", `{"n":1}`)
 	before := g.messages(t, "shop")
-	for _, ttl := range []string{"", "0s", "999ms", "1", "-1s", "1d", "never", "10000000h", "1s&ttl=1s", "1e3s", "9999999999999999999999h"} {
+	for _, ttl := range []string{
+		"", "0s", "999ms", "1", "-1s", "1d", "never", "10000000h", "1s&ttl=1s", "1e3s",
+		"9999999999999999999999h",
+	} {
 		for _, method := range []string{"PUT", "PATCH", "DELETE"} {
 			g.do(t, method, "/buckets/shop/keys/a?purge=true&ttl="+ttl, bodyFor(method)).is(t, 400)
-			g.do(t, method, "/buckets/shop/keys/a?ttl="+ttl, bodyFor(method)).problem(t, 400, "invalid-parameter")
+			g.do(t, method, "/buckets/shop/keys/a?ttl="+ttl, bodyFor(method)).
+				problem(t, 400, "invalid-parameter")
 		}
 	}
 	g.do(t, "DELETE", "/buckets/shop/keys/a?ttl=1h", nil).problem(t, 400, "invalid-parameter")
-	for _, target := range []string{"PUT a?ttl=59s", "PATCH a?ttl=59s", "DELETE a?purge=true&ttl=59s", "PUT new?ttl=59s"} {
+	for _, target := range []string{
+		"PUT a?ttl=59s", "PATCH a?ttl=59s", "DELETE a?purge=true&ttl=59s", "PUT new?ttl=59s",
+	} {
 		method, target, _ := strings.Cut(target, " ")
-		document := g.do(t, method, "/buckets/shop/keys/"+target, nil).problem(t, 409, "ttl-too-short")
+		document := g.do(t, method, "/buckets/shop/keys/"+target, nil).
+			problem(t, 409, "ttl-too-short")
 		if document["minimum"] != "1m0s" {
 			t.Errorf("%v", document)
 		}
-		document = g.do(t, method, "/buckets/plain/keys/"+target, nil).problem(t, 409, "ttl-not-enabled")
-		if fmt.Sprint(document["patch"]) != "map[limit_marker_ttl:1h]" || !strings.Contains(document["detail"].(string), "PATCH /buckets/plain") {
+		document = g.do(t, method, "/buckets/plain/keys/"+target, nil).
+			problem(t, 409, "ttl-not-enabled")
+		if fmt.Sprint(document["patch"]) != "map[limit_marker_ttl:1h]" ||
+			!strings.Contains(document["detail"].(string), "PATCH /buckets/plain") {
 			t.Errorf("%v", document)
 		}
 	}
-	if after := g.messages(t, "shop"); after != before {
-		t.Errorf("refused, yet the stream went from %v to %v", before, after)
-	}
-	// The patch that the problem names mends it.
+	g.wantUnchanged(t, "shop", before)
+	// The patch that the problem names fixes it.
 	g.do(t, "PATCH", "/buckets/plain", `{"limit_marker_ttl":"1h"}`, mergeType).is(t, 200)
 	g.do(t, "PUT", "/buckets/plain/keys/a?ttl=1s", "v").is(t, 200)
 	g.do(t, "PUT", "/buckets/shop/keys/a?ttl=876000h", "v").is(t, 200)
-	if left, err := time.ParseDuration(g.get(t, "/buckets/shop/keys/a").is(t, 200).header.Get("KV-TTL")); err != nil || left < 875999*time.Hour {
+	a := g.get(t, "/buckets/shop/keys/a").is(t, 200)
+	left, err := time.ParseDuration(a.header.Get("KV-TTL"))
+	if err != nil || left < 875999*time.Hour {
 		t.Errorf("a hundred years less a moment are %s", left)
 	}
 }
 
-// A mirror's entries are its origin's, and so are the rules for them.
-func TestTimeToLiveOnAMirror(t *testing.T) {
+// The entries of a mirror are those of its origin, and so are the rules for them.
+func TestTimeToLiveOnAMirrorFollowsTheOrigin(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.expiring(t, 2, time.Minute)
 	put(t, kv, "a", "older")
-	g.bucket(t, jetstream.KeyValueConfig{Bucket: "copy", Mirror: &jetstream.StreamSource{Name: "shop"}})
-	if document := g.do(t, "PUT", "/buckets/copy/keys/a?ttl=59s", "v").problem(t, 409, "ttl-too-short"); document["minimum"] != "1m0s" {
+	g.bucket(t, jetstream.KeyValueConfig{
+		Bucket: "copy", Mirror: &jetstream.StreamSource{Name: "shop"},
+	})
+	document := g.do(t, "PUT", "/buckets/copy/keys/a?ttl=59s", "v").problem(t, 409, "ttl-too-short")
+	if document["minimum"] != "1m0s" {
 		t.Errorf("%v", document)
 	}
 	a := g.do(t, "PUT", "/buckets/copy/keys/a?ttl=60s", "v").is(t, 200)
@@ -346,13 +398,17 @@ func TestTimeToLiveOnAMirror(t *testing.T) {
 	}
 	plain := g.bucket(t, jetstream.KeyValueConfig{Bucket: "plain"})
 	put(t, plain, "a", "v")
-	g.bucket(t, jetstream.KeyValueConfig{Bucket: "copy2", Mirror: &jetstream.StreamSource{Name: "plain"}})
-	if document := g.do(t, "PUT", "/buckets/copy2/keys/a?ttl=60s", "v").problem(t, 409, "ttl-not-enabled"); document["bucket"] != "plain" {
+	g.bucket(t, jetstream.KeyValueConfig{
+		Bucket: "copy2", Mirror: &jetstream.StreamSource{Name: "plain"},
+	})
+	if document := g.do(t, "PUT", "/buckets/copy2/keys/a?ttl=60s", "v").
+		problem(t, 409, "ttl-not-enabled"); document["bucket"] != "plain" {
 		t.Errorf("%v", document)
 	}
 }
 
-// A plain PUT ends a time to live, and a patch keeps what is left of it, however often it is patched.
+// A PUT without a TTL ends a time to live, while a patch keeps what is left of it, however often
+// the value is patched.
 func TestPatchKeepsTheTimeToLive(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -366,12 +422,14 @@ func TestPatchKeepsTheTimeToLive(t *testing.T) {
 	for i := range 20 {
 		g.do(t, "PATCH", path, fmt.Sprintf(`{"n":%d}`, i), mergeType).is(t, 200)
 	}
-	last, err := time.Parse(time.RFC3339Nano, g.get(t, path).is(t, 200).hasBody(t, `{"n":19}`).header.Get("KV-Expires"))
+	last, err := time.Parse(time.RFC3339Nano, g.get(t, path).is(t, 200).hasBody(t, `{"n":19}`).
+		header.Get("KV-Expires"))
 	if err != nil || last.After(first) || first.Sub(last) > time.Second {
 		t.Errorf("expires %s, and after 20 patches %s", first, last)
 	}
 	g.do(t, "PATCH", path+"?ttl=2h", nil).is(t, 200)
-	if left, err := time.ParseDuration(g.get(t, path).header.Get("KV-TTL")); err != nil || left > 2*time.Hour || left < 2*time.Hour-time.Minute {
+	if left, err := time.ParseDuration(g.get(t, path).header.Get("KV-TTL")); err != nil ||
+		left > 2*time.Hour || left < 2*time.Hour-time.Minute {
 		t.Errorf("%s left of 2h", left)
 	}
 	g.do(t, "PUT", path, `{"n":1}`).is(t, 200)
@@ -379,7 +437,7 @@ func TestPatchKeepsTheTimeToLive(t *testing.T) {
 	g.do(t, "PATCH", path, `{"n":2}`, mergeType).is(t, 200)
 	g.get(t, path).is(t, 200).has(t, "KV-Expires", "")
 
-	// Less than a second cannot be set, and is not made more.
+	// Less than a second cannot be set, and is not rounded up.
 	g.do(t, "PUT", path+"?ttl=1s", `{"n":0}`).is(t, 200)
 	g.do(t, "PATCH", path, `{"n":1}`, mergeType).problem(t, 409, "ttl-too-short")
 	g.do(t, "PATCH", path+"?ttl=10s", `{"n":1}`, mergeType).is(t, 200)

@@ -11,8 +11,9 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// Headers of every value: a stored file must not be run, framed or guessed at in the gateway's origin, and no cache may answer
-// without asking.
+// These are headers of every value. A stored file must not be run, framed or guessed at in the
+// gateway's origin, and no cache may answer without asking. They are shared like those in
+// respond.go.
 var (
 	headerCache       = []string{"private, no-cache, no-transform"}
 	headerCSP         = []string{"sandbox; default-src 'none'"}
@@ -22,13 +23,13 @@ var (
 	headerConsistency = [...][]string{kvclient.Leader: {"leader"}, kvclient.Any: {"any"}}
 )
 
-// getValue answers GET and HEAD of a value: the bytes as they were stored.
+// getValue answers GET and HEAD of a value with the bytes as they were stored.
 func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
 	if err := checkDestination(r); err != nil {
 		return err
 	}
 	h := w.Header()
-	e, have, err := s.readAffordably(w.(*recorder), queryOf(w), 0)
+	e, have, err := s.readEntryAndHold(w.(*recorder), queryOf(w), 0)
 	if err != nil {
 		return err
 	}
@@ -49,22 +50,27 @@ func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// readAffordably is readUnlessHad, and holds what the answer takes: the entry, and some bytes beside
-// it.
-func (s *Server) readAffordably(rec *recorder, query url.Values, beside int64) (e kvclient.Entry, have bool, err error) {
+// readEntryAndHold is readUnlessHad, and holds what the answer takes: the entry, and so many bytes
+// beside it.
+func (s *Server) readEntryAndHold(
+	rec *recorder,
+	query url.Values,
+	beside int64,
+) (e kvclient.Entry, have bool, err error) {
 	p, read, err := s.readRequest(rec, query)
 	if err != nil {
 		return e, false, err
 	}
 	var likely int64
-	if !rec.head && !p.IfNoneMatch.Present() && !p.IfMatch.Present() { // or the answer may have no value
+	// With one of these the answer may have no value.
+	if !rec.isHead && !p.IfNoneMatch.Present() && !p.IfMatch.Present() {
 		if likely = read.knownBytes(); likely > 0 {
 			likely += beside
 		}
 	}
-	e, err = afford(rec, likely, func() (e kvclient.Entry, size int64, err error) {
+	e, err = readAndHold(rec, likely, func() (e kvclient.Entry, size int64, err error) {
 		e, have, err = s.readUnlessHad(rec, p, read)
-		if err != nil || have || rec.head || len(e.Value) <= freeAnswer {
+		if err != nil || have || rec.isHead || len(e.Value) <= freeAnswer {
 			return e, 0, err
 		}
 		return e, e.Bytes() + beside, nil
@@ -73,7 +79,10 @@ func (s *Server) readAffordably(rec *recorder, query url.Values, beside int64) (
 }
 
 // readRequest reads what a request for one entry asks for.
-func (s *Server) readRequest(rec *recorder, query url.Values) (p kvclient.Precondition, read entryRead, err error) {
+func (s *Server) readRequest(
+	rec *recorder,
+	query url.Values,
+) (p kvclient.Precondition, read entryRead, err error) {
 	if p, err = preconditions(rec.request.Header, false); err != nil {
 		return p, read, err
 	}
@@ -81,11 +90,14 @@ func (s *Server) readRequest(rec *recorder, query url.Values) (p kvclient.Precon
 	return p, read, err
 }
 
-// readUnlessHad reads the entry and evaluates the request's preconditions in the order of RFC 9110
-// §13.2.2; have tells that the client has the entry already. Dates are ignored: two revisions can be
-// of one second.
-func (s *Server) readUnlessHad(rec *recorder, p kvclient.Precondition, read entryRead) (e kvclient.Entry,
-	have bool, err error) {
+// readUnlessHad reads the entry and evaluates the preconditions of the request in the order of RFC
+// 9110 §13.2.2. The result have reports whether the client has the entry already. Preconditions
+// with dates are ignored, since two revisions can be of the same second.
+func (s *Server) readUnlessHad(
+	rec *recorder,
+	p kvclient.Precondition,
+	read entryRead,
+) (e kvclient.Entry, have bool, err error) {
 	answer, r := rec.Header(), rec.request
 	if wait, ok := read.mayWait(answer, r, p); ok {
 		e, err = s.longPoll(rec, read, p.IfNoneMatch, wait)
@@ -103,13 +115,21 @@ func (s *Server) readUnlessHad(rec *recorder, p kvclient.Precondition, read entr
 
 // An entryRead reads the entry that a request names: the last of its key, or that of a revision.
 type entryRead struct {
-	bucket   *kvclient.Bucket
-	key      kvclient.Key
-	options  kvclient.ReadOptions
-	revision kvclient.Revision // 0 for the last
+	// bucket and key name the entry.
+	bucket *kvclient.Bucket
+	key    kvclient.Key
+	// options say how fresh the answer must be.
+	options kvclient.ReadOptions
+	// revision is the wanted revision; 0 for the last entry.
+	revision kvclient.Revision
 }
 
-func (s *Server) entryRead(h http.Header, r *http.Request, query url.Values) (read entryRead, err error) {
+// entryRead reads from a request which entry it asks for.
+func (s *Server) entryRead(
+	h http.Header,
+	r *http.Request,
+	query url.Values,
+) (read entryRead, err error) {
 	if read.bucket, read.key, err = s.target(r, query); err != nil {
 		return read, err
 	}
@@ -118,16 +138,17 @@ func (s *Server) entryRead(h http.Header, r *http.Request, query url.Values) (re
 	}
 	if read.options.MinRevision != (kvclient.Position{}) {
 		return read, parameterProblem("min_revision",
-			"A revision never changes, so revision and min_revision do not go together. Leave one out.")
+			"A revision never changes, so revision and "+
+				"min_revision do not go together. Leave one out.")
 	}
 	read.revision, err = kvclient.ParseRevision(query.Get("revision"))
 	if err != nil {
-		return read, parameterProblem("revision", "revision is an integer from 1 to 2^53-1.")
+		return read, parameterProblem("revision", "revision must be an integer from 1 to 2^53-1.")
 	}
 	return read, nil
 }
 
-// knownBytes returns about what the entry takes, if it is known to be large, and otherwise 0.
+// knownBytes returns about what the entry takes if it is known to be large, and otherwise 0.
 func (q *entryRead) knownBytes() int64 {
 	if q.revision > 0 {
 		return 0
@@ -135,16 +156,19 @@ func (q *entryRead) knownBytes() int64 {
 	return q.bucket.KnownBytes(q.key)
 }
 
-// read is entryRead.do. Of a value that is known to be large, all requests of one client that want it
-// at the moment share a read. It goes on for a client that sends no more: that is one still.
+// read is [entryRead.do], except that the requests of one client share their reads of a value that
+// is known to be large. Such a read goes on if a client sends no more, since that client still
+// waits for its answer.
 func (s *Server) read(r *http.Request, answer http.Header, read entryRead) (kvclient.Entry, error) {
 	if read.knownBytes() > 0 && read.options.MinRevision == (kvclient.Position{}) {
-		return s.shared.do(context.WithoutCancel(r.Context()), answer, read, ownerOf(r))
+		return s.sharedReads.do(context.WithoutCancel(r.Context()), answer, read, ownerOf(r))
 	}
 	return read.do(r.Context(), answer)
 }
 
-// do reads. Into the answer's header goes whose word it is, also where that is "there is none".
+// do reads the entry. It also sets KV-Consistency in the header of the answer, which says whether
+// the leader of the bucket gave the answer or any replica, also if the answer is that there is no
+// entry.
 func (q *entryRead) do(ctx context.Context, h http.Header) (kvclient.Entry, error) {
 	if q.revision > 0 {
 		h["Kv-Consistency"] = headerConsistency[q.bucket.LeaderWord()]
@@ -156,11 +180,16 @@ func (q *entryRead) do(ctx context.Context, h http.Header) (kvclient.Entry, erro
 }
 
 // readOptions reads how fresh the answer must be, and how long it may wait for that.
-func readOptions(answer http.Header, r *http.Request, query url.Values) (options kvclient.ReadOptions, err error) {
+func readOptions(
+	answer http.Header,
+	r *http.Request,
+	query url.Values,
+) (options kvclient.ReadOptions, err error) {
 	if query.Get("consistency") == "any" {
 		options.Consistency = kvclient.Any
 	}
-	if options.MinRevision, err = minRevision(r.Header["Kv-Min-Revision"], query); err != nil || options.MinRevision == (kvclient.Position{}) {
+	options.MinRevision, err = minRevision(r.Header["Kv-Min-Revision"], query)
+	if err != nil || options.MinRevision == (kvclient.Position{}) {
 		return options, err
 	}
 	if wait, ok := preferredWait(answer, r); ok {
@@ -172,26 +201,31 @@ func readOptions(answer http.Header, r *http.Request, query url.Values) (options
 	return options, nil
 }
 
-// minRevision reads the point that the answer must not be older than, from the query or from KV-Min-Revision.
+// minRevisionForm tells clients what parseMinRevision accepts.
+const minRevisionForm = "a revision or an ETag, such as 1742, 1742-k3f9x or 1742-k3f9x.7c0q."
+
+// minRevision reads the position that the answer must not be older than, from the query or from the
+// lines of KV-Min-Revision.
 func minRevision(lines []string, query url.Values) (p kvclient.Position, err error) {
 	switch {
 	case len(lines) == 0 && !query.Has("min_revision"):
 		return p, nil
 	case len(lines) == 0:
 		if p, err = parseMinRevision(query.Get("min_revision")); err != nil {
-			err = parameterProblem("min_revision", "min_revision is a revision or an ETag, as 1742, 1742-k3f9x or 1742-k3f9x.7c0q.")
+			err = parameterProblem("min_revision", "min_revision must be "+minRevisionForm)
 		}
 	case len(lines) > 1 || query.Has("min_revision"):
-		err = headerProblem("KV-Min-Revision", "Give the minimal revision once.")
+		err = headerProblem("KV-Min-Revision", "Give the minimal revision only once.")
 	default:
 		if p, err = parseMinRevision(lines[0]); err != nil {
-			err = headerProblem("KV-Min-Revision", "KV-Min-Revision is a revision or an ETag, as 1742, 1742-k3f9x or 1742-k3f9x.7c0q.")
+			err = headerProblem("KV-Min-Revision", "KV-Min-Revision must be "+minRevisionForm)
 		}
 	}
 	return p, err
 }
 
-// parseMinRevision reads a position as it stands in an id, or in the quotes of an ETag.
+// parseMinRevision reads a position as it stands in the id of an event, or in the quotes of an
+// ETag.
 func parseMinRevision(s string) (kvclient.Position, error) {
 	if tag, quoted := strings.CutPrefix(strings.TrimPrefix(s, "W/"), `"`); quoted {
 		if tag, quoted = strings.CutSuffix(tag, `"`); quoted {
@@ -201,8 +235,9 @@ func parseMinRevision(s string) (kvclient.Position, error) {
 	return kvclient.ParsePosition(s)
 }
 
-// setEntryHeaders sets what every answer says of the entry that it is about. The four strings that differ each time are cut
-// out of one, and their slices out of one array: two allocations instead of nine.
+// setEntryHeaders sets the headers that every answer has about its entry. The four strings that
+// differ each time are cut out of one string, and their slices out of one array: two allocations
+// instead of nine.
 func setEntryHeaders(h http.Header, e *kvclient.Entry) {
 	var buffer [128]byte
 	created := e.Created.UTC()
@@ -247,7 +282,8 @@ func sendValue(rec *recorder, e *kvclient.Entry, part byteRange, partial bool) {
 	h := rec.Header()
 	if partial {
 		status, body = http.StatusPartialContent, e.Value[part.start:part.end]
-		h["Content-Range"] = []string{"bytes " + strconv.Itoa(part.start) + "-" + strconv.Itoa(part.end-1) + "/" + strconv.Itoa(e.Size)}
+		h["Content-Range"] = []string{"bytes " + strconv.Itoa(part.start) + "-" +
+			strconv.Itoa(part.end-1) + "/" + strconv.Itoa(e.Size)}
 	}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	rec.WriteHeader(status)

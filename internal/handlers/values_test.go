@@ -8,6 +8,7 @@ import (
 	"time"
 )
 
+// allBytes returns each byte once.
 func allBytes() string {
 	b := make([]byte, 256)
 	for i := range b {
@@ -21,8 +22,10 @@ func TestValuesAreBytes(t *testing.T) {
 	g := start(t)
 	kv := g.shop(t)
 	for name, value := range map[string]string{
-		"nothing": "", "nul": "\x00", "every byte": allBytes(), "line ends": "\r\n\r\n", "json": `{"a": 1.0 }`, "a NATS header": "NATS/1.0\r\nX: y\r\n\r\n",
-		"half a character": "\xc3", "large": strings.Repeat("0123456789abcdef", 50_000), "as HTTP": "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+		"nothing": "", "nul": "\x00", "every byte": allBytes(), "line ends": "\r\n\r\n",
+		"json": `{"a": 1.0 }`, "a NATS header": "NATS/1.0\r\nX: y\r\n\r\n",
+		"half a character": "\xc3", "large": strings.Repeat("0123456789abcdef", 50_000),
+		"as HTTP": "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			key := strings.ReplaceAll(name, " ", ".")
@@ -30,7 +33,8 @@ func TestValuesAreBytes(t *testing.T) {
 				path := fmt.Sprintf("/buckets/shop/keys/%s.%d", key, i)
 				g.do(t, "PUT", path, body).is(t, 200)
 				wantNative(t, kv, fmt.Sprintf("%s.%d", key, i), value)
-				g.get(t, path).is(t, 200).hasBody(t, value).has(t, "Content-Length", fmt.Sprint(len(value))).
+				g.get(t, path).is(t, 200).hasBody(t, value).
+					has(t, "Content-Length", fmt.Sprint(len(value))).
 					has(t, "Content-Type", "application/octet-stream")
 			}
 			put(t, kv, key, value)
@@ -39,7 +43,7 @@ func TestValuesAreBytes(t *testing.T) {
 	}
 }
 
-func TestPutWithoutABodyStoresNothingness(t *testing.T) {
+func TestPutWithoutABodyStoresAnEmptyValue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -48,38 +52,47 @@ func TestPutWithoutABodyStoresNothingness(t *testing.T) {
 	g.get(t, "/buckets/shop/keys/a").is(t, 200).hasBody(t, "")
 }
 
-func TestContentTypeAndEncoding(t *testing.T) {
+func TestContentTypeAndEncodingAreStored(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
 	for i, tc := range []struct {
 		send           []string
-		mediaType, enc string // as they come back
+		mediaType, enc string // the content type and encoding of the answer
 	}{
 		{nil, "application/octet-stream", ""},
 		{[]string{"Content-Type: application/json"}, "application/json", ""},
 		{[]string{"Content-Type: text/plain; charset=utf-8"}, "text/plain; charset=utf-8", ""},
 		{[]string{"Content-Type: text/html"}, "text/html", ""},
 		{[]string{"content-type:IMAGE/PNG"}, "IMAGE/PNG", ""},
-		{[]string{`Content-Type: multipart/form-data; boundary="a b"`}, `multipart/form-data; boundary="a b"`, ""},
-		{[]string{"Content-Type: application/x-www-form-urlencoded"}, "application/octet-stream", ""},
-		{[]string{"Content-Type: Application/X-WWW-Form-URLencoded; charset=UTF-8"}, "application/octet-stream", ""},
-		{[]string{"Content-Type: application/x-www-form-urlencoded-not"}, "application/x-www-form-urlencoded-not", ""},
+		{[]string{`Content-Type: multipart/form-data; boundary="a b"`},
+			`multipart/form-data; boundary="a b"`, ""},
+		{[]string{"Content-Type: application/x-www-form-urlencoded"}, "application/octet-stream",
+			""},
+		{[]string{"Content-Type: Application/X-WWW-Form-URLencoded; charset=UTF-8"},
+			"application/octet-stream", ""},
+		{[]string{"Content-Type: application/x-www-form-urlencoded-not"},
+			"application/x-www-form-urlencoded-not", ""},
 		{[]string{"Content-Type:"}, "application/octet-stream", ""},
 		{[]string{"Content-Encoding: gzip"}, "application/octet-stream", "gzip"},
-		{[]string{"Content-Type: text/css", "Content-Encoding: deflate", "Content-Encoding: br"}, "text/css", "deflate, br"},
-		{[]string{"Content-Type: application/x-www-form-urlencoded", "Content-Encoding: x-unknown"}, "application/octet-stream", "x-unknown"},
+		{[]string{"Content-Type: text/css", "Content-Encoding: deflate", "Content-Encoding: br"},
+			"text/css", "deflate, br"},
+		{[]string{"Content-Type: application/x-www-form-urlencoded", "Content-Encoding: x-unknown"},
+			"application/octet-stream", "x-unknown"},
 	} {
 		path := fmt.Sprintf("/buckets/shop/keys/k%d", i)
 		g.do(t, "PUT", path, "not gzip at all", tc.send...).is(t, 200)
-		for _, accept := range []string{"Accept-Encoding: identity", "Accept-Encoding: gzip, br", "Accept: image/avif"} {
-			g.get(t, path, accept).is(t, 200).hasBody(t, "not gzip at all").has(t, "Content-Type", tc.mediaType).
+		for _, accept := range []string{
+			"Accept-Encoding: identity", "Accept-Encoding: gzip, br", "Accept: image/avif",
+		} {
+			g.get(t, path, accept).is(t, 200).hasBody(t, "not gzip at all").
+				has(t, "Content-Type", tc.mediaType).
 				has(t, "Content-Encoding", tc.enc)
 		}
 	}
 }
 
-func TestStoredHeadersThatAreRefused(t *testing.T) {
+func TestHeadersThatCannotBeStoredAreRefused(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -99,26 +112,30 @@ func TestStoredHeadersThatAreRefused(t *testing.T) {
 		{"Content-Type: text/plain; a=" + strings.Repeat("x", 5000), 431, "header-too-large"},
 		{"Content-Encoding: " + strings.Repeat("x", 5000), 431, "header-too-large"},
 	} {
-		document := g.do(t, "PUT", "/buckets/shop/keys/a", "new", tc.header).problem(t, tc.status, tc.code)
-		if name, _, _ := strings.Cut(tc.header, ":"); tc.status == 400 && document["header"] != name {
+		document := g.do(t, "PUT", "/buckets/shop/keys/a", "new", tc.header).
+			problem(t, tc.status, tc.code)
+		name, _, _ := strings.Cut(tc.header, ":")
+		if tc.status == 400 && document["header"] != name {
 			t.Errorf("%.40s: header %v", tc.header, document["header"])
 		}
 	}
 	wantNative(t, kv, "a", "old")
 }
 
-func TestHeadersOfAValue(t *testing.T) {
+func TestValueHasItsHeaders(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
-	g.do(t, "PUT", "/buckets/shop/keys/page", "<script>alert(1)</script>", "Content-Type: text/html", "Content-Encoding: identity").is(t, 200)
+	g.do(t, "PUT", "/buckets/shop/keys/page", "<script>alert(1)</script>",
+		"Content-Type: text/html", "Content-Encoding: identity").is(t, 200)
 	entry, err := kv.Get(t.Context(), "page")
 	if err != nil {
 		t.Fatal(err)
 	}
 	a := g.get(t, "/buckets/shop/keys/page").is(t, 200)
 	for name, want := range map[string]string{
-		"ETag":                         fmt.Sprintf(`"%d-%s"`, entry.Revision(), g.epochOf(t, "shop")),
+		"ETag": fmt.Sprintf(`"%d-%s"`,
+			entry.Revision(), g.epochOf(t, "shop")),
 		"KV-Revision":                  fmt.Sprint(entry.Revision()),
 		"KV-Created":                   entry.Created().UTC().Format(time.RFC3339Nano),
 		"Last-Modified":                entry.Created().UTC().Format(http.TimeFormat),
@@ -140,7 +157,7 @@ func TestHeadersOfAValue(t *testing.T) {
 	wantSameHeaders(t, a, g.do(t, "HEAD", "/buckets/shop/keys/page", nil).is(t, 200).hasBody(t, ""))
 }
 
-// wantSameHeaders compares the headers of GET and HEAD.
+// wantSameHeaders checks that HEAD has the headers of GET.
 func wantSameHeaders(t *testing.T, get, head *answer) {
 	t.Helper()
 	for name := range get.header {
@@ -155,13 +172,16 @@ func wantSameHeaders(t *testing.T, get, head *answer) {
 	}
 }
 
-// HEAD answers what GET would, errors and 304 included; but Range is GET's alone (RFC 9110 §14.2).
+// HEAD has the status and headers of GET, errors and 304 included. But Range concerns GET alone
+// (RFC 9110 §14.2).
 func TestHeadIsGetWithoutABody(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, s := range states {
-		p := f.place(t, s)
-		for _, header := range [][]string{nil, {p.fill(`If-None-Match: "TAG"`)}, {`If-Match: "999999"`}, {`If-Match: x`}} {
+		p := f.keyIn(t, s)
+		for _, header := range [][]string{
+			nil, {p.fill(`If-None-Match: "TAG"`)}, {`If-Match: "999999"`}, {`If-Match: x`},
+		} {
 			get := f.get(t, p.path(), header...)
 			head := f.do(t, "HEAD", p.path(), nil, header...)
 			if head.status != get.status {
@@ -173,42 +193,51 @@ func TestHeadIsGetWithoutABody(t *testing.T) {
 			head.hasBody(t, "")
 		}
 	}
-	p := f.place(t, value)
-	f.do(t, "HEAD", p.path(), nil, "Range: bytes=0-0").is(t, 200).has(t, "Content-Length", "3").has(t, "Content-Range", "")
+	p := f.keyIn(t, value)
+	f.do(t, "HEAD", p.path(), nil, "Range: bytes=0-0").is(t, 200).has(t, "Content-Length", "3").
+		has(t, "Content-Range", "")
 	f.do(t, "HEAD", p.path(), nil, "Range: bytes=100-").is(t, 200)
 }
 
-func TestEntriesThatAreNot(t *testing.T) {
+func TestMissingValuesAre404(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	for _, s := range []state{deleted, purged} {
-		p := f.place(t, s)
+		p := f.keyIn(t, s)
 		operation := map[state]string{deleted: "delete", purged: "purge"}[s]
 		for _, place := range []string{"keys", "entries"} {
 			a := f.get(t, "/buckets/shop/"+place+"/"+p.key)
 			document := a.problem(t, 404, "key-deleted")
-			a.has(t, "ETag", p.tag()).has(t, "KV-Revision", fmt.Sprint(p.last)).has(t, "KV-Operation", operation)
-			if fmt.Sprint(document["revision"]) != fmt.Sprint(p.last) || document["operation"] != operation {
+			a.has(t, "ETag", p.tag()).has(t, "KV-Revision", fmt.Sprint(p.last)).
+				has(t, "KV-Operation", operation)
+			if fmt.Sprint(document["revision"]) != fmt.Sprint(p.last) ||
+				document["operation"] != operation {
 				t.Errorf("%s: %v", a.request, document)
 			}
 		}
 	}
 	for _, place := range []string{"keys", "entries", "history"} {
-		f.get(t, "/buckets/shop/"+place+"/never").has(t, "ETag", `"0"`).has(t, "KV-Operation", "").problem(t, 404, "key-not-found")
-		f.get(t, "/buckets/nowhere/"+place+"/a").has(t, "ETag", "").problem(t, 404, "bucket-not-found")
+		f.get(t, "/buckets/shop/"+place+"/never").has(t, "ETag", `"0"`).has(t, "KV-Operation", "").
+			problem(t, 404, "key-not-found")
+		f.get(t, "/buckets/nowhere/"+place+"/a").has(t, "ETag", "").
+			problem(t, 404, "bucket-not-found")
 	}
 	f.do(t, "PUT", "/buckets/nowhere/keys/a", "v").problem(t, 404, "bucket-not-found")
 	f.do(t, "DELETE", "/buckets/nowhere/keys/a", nil).problem(t, 404, "bucket-not-found")
 }
 
-// A page must not get a stored file to run as a part of itself.
-func TestForbiddenDestinations(t *testing.T) {
+// A page must not be able to run a stored file as a part of itself.
+func TestForbiddenDestinationsAreRefused(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
 	put(t, kv, "a", "alert(1)")
-	for _, dest := range []string{"script", "style", "worker", "sharedworker", "serviceworker", "object", "embed"} {
-		for _, path := range []string{"/buckets/shop/keys/a", "/buckets/shop/keys/~?key=a", "/buckets/shop/keys/a?revision=1"} {
+	for _, dest := range []string{
+		"script", "style", "worker", "sharedworker", "serviceworker", "object", "embed",
+	} {
+		for _, path := range []string{
+			"/buckets/shop/keys/a", "/buckets/shop/keys/~?key=a", "/buckets/shop/keys/a?revision=1",
+		} {
 			g.get(t, path, "Sec-Fetch-Dest: "+dest).problem(t, 403, "forbidden-destination")
 			g.do(t, "HEAD", path, nil, "Sec-Fetch-Dest: "+dest).is(t, 403)
 		}
@@ -218,17 +247,16 @@ func TestForbiddenDestinations(t *testing.T) {
 	}
 }
 
-// NATS is asked once for a plain read or write, and no more than needed for the others.
-func TestRoundTrips(t *testing.T) {
+// A plain read or write sends one request to NATS, and the others send no more than they need.
+func TestRoundTripsToNATSAreFew(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
 	put(t, kv, "a", "v")
 	put(t, kv, "gone", "v")
-	if err := kv.Delete(t.Context(), "gone"); err != nil {
-		t.Fatal(err)
-	}
-	g.get(t, "/buckets/shop/keys/a").is(t, 200) // the bucket is known from now on
+	deleteKey(t, kv, "gone")
+	// After this request the gateway knows the bucket.
+	g.get(t, "/buckets/shop/keys/a").is(t, 200)
 	for _, tc := range []struct {
 		method, path string
 		header       []string
@@ -248,7 +276,9 @@ func TestRoundTrips(t *testing.T) {
 		{"GET", "/buckets/shop/keys/.", nil, 400, 0},
 	} {
 		var a *answer
-		requests := g.wire.requests(func() { a = g.do(t, tc.method, tc.path, bodyFor(tc.method), tc.header...) })
+		requests := g.wire.requests(func() {
+			a = g.do(t, tc.method, tc.path, bodyFor(tc.method), tc.header...)
+		})
 		if a.is(t, tc.status); requests != tc.want {
 			t.Errorf("%s: %d requests to NATS, want %d", a.request, requests, tc.want)
 		}

@@ -14,11 +14,12 @@ import (
 )
 
 const (
-	// problemRetry is how long a browser waits before it reconnects after a problem that may pass.
+	// problemRetry is how long a browser waits before it reconnects after a transient problem.
 	problemRetry = 10 * time.Second
-	// A stream ends after its age, and its client reconnects; the spread is up to half of it more.
+	// defaultStreamAge is the age at which a stream ends, so that its client reconnects. Each
+	// stream ends up to half of that later, so that not all do at the same moment.
 	defaultStreamAge = time.Hour
-	// subscribeTimeout bounds the wait for a feed to reach its source.
+	// subscribeTimeout bounds the wait for the feeds of a stream to reach their sources.
 	subscribeTimeout = 5 * time.Second
 )
 
@@ -52,14 +53,20 @@ func (s *Server) watchBuckets(w http.ResponseWriter, r *http.Request) error {
 	return s.watch(w, r, request)
 }
 
-// watch streams in the form that the connection allows.
+// watch streams in the form that the connection allows: by a loop on the connection itself if there
+// are loops and the connection can be taken over, and otherwise in this goroutine, through
+// net/http.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchRequest) error {
-	request.lastID = "" // the targets have what is in it
+	request.lastID = "" // The targets have what was in it.
 	follower := &streamFollower{request: request}
-	if err := s.enterStreams(r, &follower.place); err != nil {
+	taken, bytes := s.loops != nil && canBeTaken(r), int64(streamBytes)
+	if taken {
+		bytes = 0 // The stream gets no goroutine, so only its filters are counted.
+	}
+	if err := s.enterStreams(w.(*recorder), &follower.place, bytes); err != nil {
 		return s.refuseWatch(w, request, err)
 	}
-	if s.loops != nil && canBeTaken(r) {
+	if taken {
 		return s.watchTaken(w, r, follower)
 	}
 	wakeUp := make(chan struct{}, 1)
@@ -71,17 +78,26 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchReq
 	w.WriteHeader(http.StatusOK)
 	rec := w.(*recorder)
 	rec.turn.End()
-	// The stream counts by itself: of thousands of streams each recorder would be looked up in vain.
-	stream := sse.NewStream(rec.ResponseWriter, s.waiting, cutter(r))
+	// The stream counts its bytes itself: writing through the recorder would cost each of thousands
+	// of streams time for nothing.
+	stream := sse.NewStream(rec.ResponseWriter, s.streamLimits, connectionCloser(r))
 	stream.HalfClosable = r.ProtoMajor == 1
 	defer func() { rec.bytes = stream.Sent() }()
 	stream.Run(r.Context(), follower, wakeUp, s.pace(request))
 	return nil
 }
 
-// watchContext returns the context to subscribe under, with the owner of what that takes. Over HTTP/1 net/http ends a request's context
-// also when the client only sends no more, as with `nc -N`. Such a client is to get its stream; one
-// that is gone is found out by the first write.
+// watchContext returns the context to subscribe under, with the owner of what that takes. Over
+// HTTP/1 it does not end when the client only sends no more.
+//
+// A client that sends no more may read on: `nc -N` and some proxies end their half of the
+// connection after the request. net/http cancels the context of the request then, and epoll
+// reports the same event as when the connection is closed, so that such a client used to get an
+// empty answer. What tells the two cases apart is the answer to a write: a closed connection sends
+// a reset. Therefore a stream whose client sends no more is sent a heartbeat at once, and goes on
+// unless a reset comes (TestHalfClosedWatchGetsItsStream, TestWatchClosedAtOnceIsGivenUp). In the
+// form of net/http a second heartbeat follows after 0.3 s, since there only the next write shows
+// the reset.
 func watchContext(r *http.Request) context.Context {
 	if r.ProtoMajor == 1 {
 		return context.WithoutCancel(r.Context())
@@ -89,12 +105,15 @@ func watchContext(r *http.Request) context.Context {
 	return r.Context()
 }
 
+// pace returns how often the stream has a heartbeat, and when it ends.
 func (s *Server) pace(request *watchRequest) sse.Pace {
-	return sse.Pace{Heartbeat: request.heartbeat, Age: s.options.StreamAge + rand.N(s.options.StreamAge/2)}
+	age := s.options.StreamAge
+	return sse.Pace{Heartbeat: request.heartbeat, Age: age + rand.N(age/2)}
 }
 
-// subscribe subscribes to each bucket. A bucket that is missing is an error unless others are there, or the client held its
-// state.
+// subscribe subscribes to each bucket of the request. wake is called when a subscription may have
+// something to send. A missing bucket is an error only if no other one is there and the client
+// holds no state of any.
 func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) error {
 	if s.options.Draining != nil && s.options.Draining() {
 		return errShuttingDown
@@ -105,22 +124,37 @@ func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) 
 		return err
 	}
 	for _, t := range f.request.targets {
-		subscription, err := s.follow(ctx, t.bucket, t.options, wake)
+		subscription, err := s.subscribeTo(ctx, t.bucket, t.options, wake)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: subscribe: %w", kvclient.ErrTimeout, err)
 		}
 		if err != nil {
 			return err
 		}
-		encoder := sse.Encoder{Format: f.request.format, Bucket: t.bucket, Form: f.request.form, Digest: t.digest + subscription.Stamp()}
-		f.subscriptions = append(f.subscriptions, followed{Subscription: subscription, encoder: encoder, content: t.digest, id: t.held})
+		f.subscriptions = append(f.subscriptions, followed{
+			Subscription: subscription,
+			encoder: sse.Encoder{
+				Format: f.request.format,
+				Bucket: t.bucket,
+				Form:   f.request.form,
+				Digest: t.digest + subscription.Stamp(),
+			},
+			content: t.digest,
+			id:      t.held,
+		})
 	}
 	return nil
 }
 
-// follow subscribes to a bucket that was found a moment ago, or whose state the client held. If the feed does not know it, it has yet to
-// learn that it was created, or is a bucket again, or the bucket is gone since: the subscription tells which.
-func (s *Server) follow(ctx context.Context, bucket kvclient.BucketName, options feed.SubscribeOptions, wake func()) (*feed.Subscription, error) {
+// subscribeTo subscribes to a bucket that was found a moment ago, or whose state the client holds.
+// If the feed does not know the bucket, the feed has yet to learn that it was created or is a
+// bucket again, or the bucket was deleted since. The subscription then reports which it is.
+func (s *Server) subscribeTo(
+	ctx context.Context,
+	bucket kvclient.BucketName,
+	options feed.SubscribeOptions,
+	wake func(),
+) (*feed.Subscription, error) {
 	subscription, err := s.feeds.Subscribe(ctx, bucket, options, wake)
 	if errors.Is(err, kvclient.ErrBucketNotFound) || errors.Is(err, kvclient.ErrBadBucket) {
 		options.UnknownPoint = true
@@ -144,7 +178,7 @@ func (s *Server) findTargets(ctx context.Context, request *watchRequest) error {
 			return err
 		default:
 			missing = err
-			t.options.UnknownPoint = t.options.Resume == nil // it is told as deleted
+			t.options.UnknownPoint = t.options.Resume == nil // The stream says that it was deleted.
 		}
 	}
 	if !present && (!held || request.format == sse.Lines) {
@@ -153,19 +187,21 @@ func (s *Server) findTargets(ctx context.Context, request *watchRequest) error {
 	return nil
 }
 
-// refuseWatch tells a browser's EventSource in a stream of a problem that may pass, since after any status but 200 it never comes
-// back. Everything else is the caller's to answer.
+// refuseWatch refuses a stream. If the cause is transient and the client is a browser's
+// EventSource, it sends the problem in a stream, since an EventSource never comes back after any
+// status but 200. In all other cases it returns the error.
 func (s *Server) refuseWatch(w http.ResponseWriter, request *watchRequest, err error) error {
-	if !request.tolerant || !passes(err) {
+	if !request.eventSource || !isTransient(err) {
 		return err
 	}
 	rec := w.(*recorder)
 	p := problemOf(err)
-	kind := s.pages[p.code]
+	kind := s.problems[p.code]
 	s.logger.Warn().Str("id", rec.id).Str("problem", p.code).Err(err).Msg("stream refused")
 	sse.SetHeaders(w.Header(), request.format)
 	encoder := sse.Encoder{Format: request.format}
 	b := append(appendRetry(nil, problemRetry+rand.N(problemRetry)), '\n')
-	_, _ = sse.NewStream(w, s.waiting, nil).Write(encoder.AppendEvent(b, nil, "problem", s.problemDocument(rec, p, kind))) // who is gone need not be told
+	b = encoder.AppendEvent(b, nil, "problem", s.problemDocument(rec, p, kind))
+	_, _ = sse.NewStream(w, s.streamLimits, nil).Write(b) // A client that is gone needs no answer.
 	return nil
 }

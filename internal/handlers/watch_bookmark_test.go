@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// A bookmark says that everything up to its revision was sent. Within a snapshot that is not so: the last id moves, and nothing is said.
-func TestNoBookmarkWithinASnapshot(t *testing.T) {
+// A bookmark says that everything up to its revision was sent. Within a snapshot that is not true,
+// so only the last id moves on, and no bookmark is sent.
+func TestSnapshotHasNoBookmarkWithin(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -18,11 +19,14 @@ func TestNoBookmarkWithinASnapshot(t *testing.T) {
 	id := fmt.Sprintf("1.%d-%s", last, g.epochOf(t, "shop"))
 	g.wire.onSending(func(data []byte) {
 		if bytes.Contains(data, []byte("CONSUMER.CREATE.KV_shop.")) {
-			g.wire.hold() // the reading of the snapshot has begun, and nothing comes
+			// The reading of the snapshot has begun, and nothing comes.
+			g.wire.hold()
 		}
 	})
-	w := g.watch(t, "/buckets/shop/watch?bookmarks=event&heartbeat=1s&filter=b", "Last-Event-ID: "+id)
-	w.next() // retry, and the id
+	w := g.watch(t, "/buckets/shop/watch?bookmarks=event&heartbeat=1s&filter=b",
+		"Last-Event-ID: "+id)
+	// The first block has retry and the id.
+	w.next()
 	for range 2 {
 		if b := w.next(); b.event != "stale" && (b.event != "" || !strings.HasPrefix(b.id, id)) {
 			t.Fatalf("within the snapshot came %+v, want only the id %s", b, id)
@@ -35,30 +39,34 @@ func TestNoBookmarkWithinASnapshot(t *testing.T) {
 	w.until("bookmark")
 }
 
-// While a bucket is missing there is a bookmark with each heartbeat too: a browser's EventSource sees nothing else, and would take the
-// connection for broken.
-func TestBookmarksOfAMissingBucket(t *testing.T) {
+// While a bucket is missing there is a bookmark with each heartbeat, too. The EventSource of a
+// browser shows nothing else to its page, which would take the connection for broken.
+func TestMissingBucketHasBookmarks(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	put(t, g.shop(t), "a", "1")
 	w := g.watch(t, "/buckets/shop/watch?bookmarks=event&heartbeat=1s")
 	w.until("sync")
-	if err := g.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
-		t.Fatal(err)
-	}
+	g.deleteBucket(t, "shop")
 	w.until("bucket-deleted")
 	b := w.until("bookmark")
-	if told := b.object(t); !strings.HasPrefix(b.id, "0-0~") || told["revision"] != 0.0 || told["exact"] != false {
-		t.Errorf("id %s, data %v", b.id, told)
+	reported := b.object(t)
+	if !strings.HasPrefix(b.id, "0-0~") || reported["revision"] != 0.0 ||
+		reported["exact"] != false {
+		t.Errorf("id %s, data %v", b.id, reported)
 	}
-	g.wire.stop() // and with NATS away
+	// Bookmarks come even while NATS is away.
+	g.wire.stop()
 	for range 3 {
 		w.until("bookmark")
 	}
 	g.wire.restart(t)
-	eventually(t, "the bucket is there again", func() bool { return g.do(t, "PUT", "/buckets/shop", nil).status == 201 })
+	eventually(t, "the bucket is there again", func() bool {
+		return g.do(t, "PUT", "/buckets/shop", nil).status == 201
+	})
 	w.until("reset")
-	w.until("sync") // of an empty bucket: a put before this may be in the snapshot or behind it
+	// The bucket is empty now. A put before this could be in the snapshot or behind it.
+	w.until("sync")
 	g.do(t, "PUT", "/buckets/shop/keys/b", "2")
 	w.until("put")
 }

@@ -6,48 +6,51 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/kvclient"
-	"kvgateway/internal/natstest"
 )
 
-// A loss is how a bucket goes, and comes back.
+// A loss is a way in which a bucket goes and comes back.
 type loss struct {
-	lose, mend func(t *testing.T, g *gateway)
+	// lose lets the bucket go, and restore brings it back, both natively.
+	lose, restore func(t *testing.T, g *gateway)
 }
 
-// losses have the bucket "shop" deleted and created again, and its stream be no bucket for a while.
+// losses delete and create the bucket "shop" again, or let its stream be no bucket for a while.
 var losses = map[string]loss{
 	"created again": {
 		lose: func(t *testing.T, g *gateway) {
-			if err := g.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
-				t.Fatal(err)
-			}
+			g.deleteBucket(t, "shop")
 		},
-		mend: func(t *testing.T, g *gateway) { g.shop(t) },
+		restore: func(t *testing.T, g *gateway) { g.shop(t) },
 	},
 	"a bucket again": {
 		lose: func(t *testing.T, g *gateway) {
-			g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "other.>") })
+			g.changeStream(t, "shop", func(c *jetstream.StreamConfig) {
+				c.Subjects = append(c.Subjects, "other.>")
+			})
 		},
-		mend: func(t *testing.T, g *gateway) {
-			g.changeStream(t, "shop", func(c *jetstream.StreamConfig) { c.Subjects = c.Subjects[:1] })
+		restore: func(t *testing.T, g *gateway) {
+			g.changeStream(t, "shop", func(c *jetstream.StreamConfig) {
+				c.Subjects = c.Subjects[:1]
+			})
 		},
 	},
 }
 
-// backAgain is a gateway whose bucket "shop" has just come back, and has b, and whose feed has yet
-// to learn of it. It rests, and is roused by a look at intervals of 1.5 s, or by whoever
-// subscribes: here nothing wakes it before.
+// backAgain returns a gateway whose bucket "shop" has just come back with the key b, while its feed
+// does not know of that yet. Such a feed rests. It wakes when it looks for its bucket, every 1.5 s,
+// or when somebody subscribes. Nothing else wakes it here.
 func backAgain(t *testing.T, l loss) *gateway {
 	t.Helper()
 	g := start(t)
 	put(t, g.shop(t), "a", "1")
 	w := g.watch(t, "/buckets/shop/watch")
 	w.until("sync")
-	g.client.Observe(func(kvclient.Advisory) {}) // none reaches the feeds
+	// No advisory reaches the feeds.
+	g.client.Observe(func(kvclient.Advisory) {})
 	l.lose(t, g)
 	w.until("bucket-deleted")
-	natstest.Eventually(t, patience, "the feed rests", func() bool { return g.metric(t, "kvgw_feeds", nil) == 0 })
-	l.mend(t, g)
+	eventually(t, "the feed rests", func() bool { return g.metric(t, "kvgw_feeds", nil) == 0 })
+	l.restore(t, g)
 	kv, err := g.js.KeyValue(t.Context(), "shop")
 	if err != nil {
 		t.Fatal(err)
@@ -57,7 +60,7 @@ func backAgain(t *testing.T, l loss) *gateway {
 	return g
 }
 
-func TestWatchOfABucketJustBackAgain(t *testing.T) {
+func TestWatchOfABucketJustBackAgainBegins(t *testing.T) {
 	for name, l := range losses {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -71,7 +74,7 @@ func TestWatchOfABucketJustBackAgain(t *testing.T) {
 	}
 }
 
-func TestLongPollOfABucketJustBackAgain(t *testing.T) {
+func TestLongPollOfABucketJustBackAgainIsHeld(t *testing.T) {
 	for name, l := range losses {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -9,26 +9,41 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// contentDigest is short for what decides which entries a stream has, and in which form: the
-// request's filters and the caller's, in any order and however often, and the options of the
-// content. An id that a stream gave out under another digest stands for another state, so the stream
-// that gets it begins with a reset. How a stream is written (format, heartbeat, bookmarks) is not
-// part of it, and neither is include_history: it decides what a snapshot has besides that state. A
-// revision to start from is, since a stream has nothing of what is before.
-// Clients keep ids for as long as they like, so the digest of a content never changes. In ids the
-// stamp of the subscription follows it: see [feed.Subscription.Stamp].
-func contentDigest(o feed.SubscribeOptions, form kvclient.ValueForm, caller kvclient.Filters) string {
+// contentDigest returns a digest of what decides which entries a stream has, and in which form. The
+// ids of the stream's events carry it.
+//
+// An id knows the content of its stream: an id that was given out under another digest stands for
+// another state, so a stream that gets one begins with `reset`, `filters`. Part of the digest are
+// the filters of the request and those of the caller, in any order and however often each is given,
+// and the options of the content. It is not part of the digest how a stream is written (format,
+// heartbeat, bookmarks), and neither is include_history, which decides what a snapshot has beside
+// that state. Whether there is a revision to start from is, since such a stream has nothing of what
+// is before.
+//
+// In an id the digest follows a `~`, and the digest of the bucket's terms and the era of the feed
+// follow the digest; see [feed.Subscription.Stamp]. A frame is still encoded once for each
+// representation: it has the digest of the stream that needed it first, and the streams with the
+// same content send it as it is. Others put their own id before the rest of the frame, which is not
+// copied if it is large (sse.Encoder.Cut, TestEventsHaveTheDigestOfTheirStream).
+//
+// Clients keep ids for as long as they like, so the digest of a content must never change.
+func contentDigest(
+	o feed.SubscribeOptions,
+	form kvclient.ValueForm,
+	caller kvclient.Filters,
+) string {
 	h := fnv.New64a()
 	write := func(parts ...string) {
 		for _, part := range parts {
 			h.Write([]byte(part))
-			h.Write([]byte{0}) // no filter and no option has it
+			h.Write([]byte{0}) // No filter and no option contains this byte.
 		}
 	}
 	write(distinct(o.Filters)...)
 	write("")
 	write(distinct(caller)...)
-	write("", strconv.Itoa(int(form)), strconv.FormatBool(o.UpdatesOnly), strconv.FormatBool(o.IgnoreDeletes))
+	write("", strconv.Itoa(int(form)))
+	write(strconv.FormatBool(o.UpdatesOnly), strconv.FormatBool(o.IgnoreDeletes))
 	if o.From > 1 {
 		write("from")
 	}
@@ -36,7 +51,7 @@ func contentDigest(o feed.SubscribeOptions, form kvclient.ValueForm, caller kvcl
 	return string(short[:])
 }
 
-// distinct are the patterns of filters, sorted and each once. No filter is one for all keys.
+// distinct returns the patterns of filters, sorted and each once. No filter stands for all keys.
 func distinct(filters kvclient.Filters) []string {
 	if len(filters) == 0 {
 		return []string{kvclient.AllKeys.String()}

@@ -12,28 +12,24 @@ import (
 	"time"
 )
 
-// What a client has sent after its request, and nobody will read, does not take the stream's last word from it: a connection that is
-// closed over unread bytes is reset, and a reset takes back what has not been read yet.
-func TestLastWordReachesAClientThatHasSentMore(t *testing.T) {
+// The last event of a stream reaches a client that has sent more after its request, which nobody
+// will read. The kernel resets a connection that is closed over unread bytes, and a reset takes
+// back what the client has not read yet.
+func TestLastEventReachesAClientThatHasSentMore(t *testing.T) {
 	t.Parallel()
-	g := start(t, func(s *setup) { s.handlers.StreamLoops, s.handlers.StreamAge = -1, 200*time.Millisecond })
+	g := start(t, func(s *setup) {
+		s.handlers.StreamLoops, s.handlers.StreamAge = -1, 200*time.Millisecond
+	})
 	g.shop(t)
-	conn, err := net.Dial("tcp", g.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprintf(conn, "GET /buckets/shop/watch HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", g.address)
+	conn := g.dial(t)
+	fmt.Fprintf(conn,
+		"GET /buckets/shop/watch HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n",
+		g.address)
 	in := bufio.NewReader(conn)
 	if _, err := in.ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.Write([]byte(strings.Repeat("GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n", 1000))); err != nil {
-		t.Fatal(err)
-	}
+	begin(t, conn, strings.Repeat("GET /version HTTP/1.1\r\nHost: localhost\r\n\r\n", 1000))
 	eventually(t, "the stream has ended", func() bool { return len(g.accessLog(t)) > 0 })
 	rest, err := io.ReadAll(in)
 	if !strings.Contains(string(rest), "event: goaway") || err != nil {
@@ -41,7 +37,7 @@ func TestLastWordReachesAClientThatHasSentMore(t *testing.T) {
 	}
 }
 
-// A listener whose connections hide that they are sockets.
+// A veiled listener accepts connections that hide that they are sockets.
 type veiled struct{ net.Listener }
 
 func (l veiled) Accept() (net.Conn, error) {
@@ -49,7 +45,8 @@ func (l veiled) Accept() (net.Conn, error) {
 	return struct{ net.Conn }{conn}, err
 }
 
-// A request whose connection was taken over, and cannot be watched, is in the access log as all others are.
+// A request whose connection was taken over, but cannot be watched, is in the access log like any
+// other.
 func TestUnwatchableConnectionIsLogged(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.StreamLoops = -1 })
@@ -66,5 +63,7 @@ func TestUnwatchableConnectionIsLogged(t *testing.T) {
 	if line := g.accessLog(t)[0]; line.Route != "/buckets/{bucket}/watch" || line.Bytes != 0 {
 		t.Errorf("logged as %+v", line)
 	}
-	eventually(t, "the subscription is gone", func() bool { return g.metric(t, "kvgw_subscriptions", nil) == 0 })
+	eventually(t, "the subscription is gone", func() bool {
+		return g.metric(t, "kvgw_subscriptions", nil) == 0
+	})
 }

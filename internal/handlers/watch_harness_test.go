@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// A block is what stands between two empty lines of a stream.
+// A block has the fields between two empty lines of a stream.
 type block struct {
 	id, event, data, retry, comment string
 }
 
+// object returns the data as a JSON object.
 func (b block) object(t testing.TB) map[string]any {
 	t.Helper()
 	var o map[string]any
@@ -25,22 +26,28 @@ func (b block) object(t testing.TB) map[string]any {
 	return o
 }
 
-// An eventStream is an open watch. Its parser is the test's own, from WHATWG HTML §9.2.6.
+// An eventStream is an open watch. A goroutine parses it by WHATWG HTML §9.2.6, independently of
+// other code, and hands the blocks over in a channel, which is closed when the stream ends.
 type eventStream struct {
-	t      testing.TB
-	body   io.ReadCloser
+	t testing.TB
+	// body is what the stream is read from.
+	body io.ReadCloser
+	// header and status are those of the answer.
 	header http.Header
 	status int
+	// blocks has what was parsed and not taken yet.
 	blocks chan block
+	// lastID is the last id in a block that was taken, as a browser would send it.
 	lastID string
-
-	received atomic.Int64 // bytes of the body
+	// received is the number of bytes of the body so far.
+	received atomic.Int64
 }
 
-// watch opens a stream. Headers are written as "Name: value".
+// watch opens a stream. Headers are given as "Name: value".
 func (g *gateway) watch(t testing.TB, target string, headers ...string) *eventStream {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.address+g.basePath+target, nil)
+	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.address+g.basePath+target,
+		nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,19 +60,24 @@ func (g *gateway) watch(t testing.TB, target string, headers ...string) *eventSt
 	if err != nil {
 		t.Fatalf("watch %s: %v", target, err)
 	}
-	s := &eventStream{t: t, body: response.Body, header: response.Header, status: response.StatusCode, blocks: make(chan block, 10_000)}
+	s := &eventStream{
+		t: t, body: response.Body, header: response.Header, status: response.StatusCode,
+		blocks: make(chan block, 10_000),
+	}
 	go s.read()
 	t.Cleanup(s.close)
 	return s
 }
 
+// close ends the stream as a client that goes away does.
 func (s *eventStream) close() { s.body.Close() }
 
-// A counter counts what is written to it.
+// A counter adds up the bytes that are written to it.
 type counter struct{ n *atomic.Int64 }
 
 func (c counter) Write(p []byte) (int, error) { c.n.Add(int64(len(p))); return len(p), nil }
 
+// read parses the stream until it ends.
 func (s *eventStream) read() {
 	defer close(s.blocks)
 	lines := bufio.NewScanner(io.TeeReader(s.body, counter{&s.received}))
@@ -92,7 +104,7 @@ func (s *eventStream) read() {
 	}
 }
 
-// next returns the next block.
+// next returns the next block, and remembers its id.
 func (s *eventStream) next() block {
 	s.t.Helper()
 	select {
@@ -110,7 +122,7 @@ func (s *eventStream) next() block {
 	return block{}
 }
 
-// until returns the next event of that name.
+// until skips blocks up to the next event of that name, and returns it.
 func (s *eventStream) until(event string) block {
 	s.t.Helper()
 	for deadline := time.Now().Add(patience); time.Now().Before(deadline); {
@@ -122,7 +134,8 @@ func (s *eventStream) until(event string) block {
 	return block{}
 }
 
-// wantEvents compares the names and keys of the events up to and including the last wanted.
+// wantEvents checks that these are the next events, each given as its name and, if it has one, its
+// key. Blocks without an event are skipped.
 func (s *eventStream) wantEvents(want ...string) {
 	s.t.Helper()
 	for _, w := range want {
@@ -140,7 +153,8 @@ func (s *eventStream) wantEvents(want ...string) {
 	}
 }
 
-// inBothForms runs a test with streams that have a goroutine each, and with streams on taken-over connections.
+// inBothForms runs a test with both forms of a stream's writer: a goroutine for each stream, and
+// loops on connections that were taken over.
 func inBothForms(t *testing.T, test func(t *testing.T, form func(*setup))) {
 	for name, loops := range map[string]int{"goroutines": 0, "loops": -1} {
 		t.Run(name, func(t *testing.T) {

@@ -4,12 +4,11 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"kvgateway/internal/natstest"
 )
 
-// As many streams are open as may be, and no more. A browser is told so in a stream, since it would not come back otherwise.
-func TestTooManyStreams(t *testing.T) {
+// No more streams than the limit are open. A browser is told so in a stream, since it would not
+// come back after a status.
+func TestStreamBeyondTheLimitIsRefused(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.MaxStreams = 2 })
 	g.shop(t)
@@ -21,24 +20,29 @@ func TestTooManyStreams(t *testing.T) {
 	if refused.status != 200 || err != nil || wait < 10_000 {
 		t.Errorf("status %d, retry %d", refused.status, wait)
 	}
-	if p := refused.next(); p.event != "problem" || p.object(t)["type"] != "/problems/too-many-streams" {
-		t.Errorf("told %+v", p)
+	p := refused.next()
+	if p.event != "problem" || p.object(t)["type"] != "/problems/too-many-streams" {
+		t.Errorf("got %+v", p)
 	}
 	if _, more := <-refused.blocks; more {
 		t.Error("the refused stream goes on")
 	}
 	for _, target := range []string{"/buckets/shop/watch", "/watch?watch=shop"} {
-		g.get(t, target, "Accept: application/x-ndjson").problem(t, 503, "too-many-streams")
-		g.get(t, target+querySeparator(target)+"errors=status", "Accept: text/event-stream").has(t, "Retry-After", "1").problem(t, 503, "too-many-streams")
+		g.get(t, target, asLines).problem(t, 503, "too-many-streams")
+		g.get(t, target+querySeparator(target)+"errors=status", "Accept: text/event-stream").
+			has(t, "Retry-After", "1").problem(t, 503, "too-many-streams")
 	}
-	if open, refusals := g.metric(t, "kvgw_streams", nil), g.metric(t, "kvgw_streams_refused_total", nil); open != 2 || refusals != 5 {
+	open := g.metric(t, "kvgw_streams", nil)
+	refusals := g.metric(t, "kvgw_streams_refused_total", nil)
+	if open != 2 || refusals != 5 {
 		t.Errorf("%v streams are open and %v were refused", open, refusals)
 	}
 	first.close()
-	natstest.Eventually(t, patience, "a place", func() bool { return g.metric(t, "kvgw_streams", nil) == 1 })
+	eventually(t, "a place", func() bool { return g.metric(t, "kvgw_streams", nil) == 1 })
 	g.watch(t, "/buckets/shop/watch").until("sync")
 }
 
+// querySeparator returns what precedes a further parameter of a target.
 func querySeparator(target string) string {
 	if target[:3] == "/wa" {
 		return "&"
@@ -46,7 +50,7 @@ func querySeparator(target string) string {
 	return "?"
 }
 
-// Long polls take the places of streams.
+// Long polls count as streams.
 func TestTooManyLongPolls(t *testing.T) {
 	t.Parallel()
 	g := start(t, func(s *setup) { s.handlers.MaxStreams = 4 })
@@ -55,7 +59,8 @@ func TestTooManyLongPolls(t *testing.T) {
 	tag := g.get(t, "/buckets/shop/keys/a").is(t, 200).tag()
 	wait := []string{"If-None-Match: " + tag, "Prefer: wait=60"}
 	hold := func(s *session) {
-		begin(t, s.conn, "GET /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\n"+strings.Join(wait, "\r\n")+"\r\n\r\n")
+		begin(t, s.conn, "GET /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\n"+
+			strings.Join(wait, "\r\n")+"\r\n\r\n")
 	}
 	open := func(n float64) func() bool {
 		return func() bool { return g.metric(t, "kvgw_streams", nil) == n }
@@ -64,11 +69,13 @@ func TestTooManyLongPolls(t *testing.T) {
 		hold(g.session(t))
 	}
 	eventually(t, "three long polls", open(3))
-	g.get(t, "/buckets/shop/keys/a", wait...).has(t, "Retry-After", "1").problem(t, 429, "overloaded")
+	g.get(t, "/buckets/shop/keys/a", wait...).has(t, "Retry-After", "1").
+		problem(t, 429, "overloaded")
 	hold(g.sessionFrom(t, otherAddress))
 	eventually(t, "four long polls", open(4))
 	for _, target := range []string{"/buckets/shop/keys/a", "/buckets/shop/entries/a"} {
-		g.get(t, target, wait...).has(t, "Retry-After", "1").has(t, "Preference-Applied", "").problem(t, 503, "too-many-streams")
+		g.get(t, target, wait...).has(t, "Retry-After", "1").has(t, "Preference-Applied", "").
+			problem(t, 503, "too-many-streams")
 	}
 	g.do(t, "HEAD", "/buckets/shop/keys/a", nil, wait...).is(t, 503)
 	g.get(t, "/buckets/shop/watch", asLines).problem(t, 503, "too-many-streams")

@@ -14,7 +14,9 @@ import (
 
 const (
 	// maxWatches bounds the buckets of one stream.
-	maxWatches       = 16
+	maxWatches = 16
+	// These are the time between two heartbeats of a stream unless the request says otherwise, and
+	// the bounds of what a request can ask for.
 	defaultHeartbeat = 15 * time.Second
 	minHeartbeat     = time.Second
 	maxHeartbeat     = 5 * time.Minute
@@ -22,28 +24,43 @@ const (
 
 // A watchRequest is what a request for a stream asks for.
 type watchRequest struct {
-	format    sse.Format
-	form      kvclient.ValueForm
+	// format is how events are written.
+	format sse.Format
+	// form is the form of values.
+	form kvclient.ValueForm
+	// heartbeat is the time between two heartbeats.
 	heartbeat time.Duration
-	bookmarks bool // as events
-	tolerant  bool // the client is an EventSource: what may pass is told in the stream
-	lastID    string
-	start     feed.SubscribeOptions // without filters and position
-	one       bool                  // the path names the bucket: ids are that bucket's points
-	targets   []watchTarget
+	// bookmarks reports whether bookmarks are sent as events.
+	bookmarks bool
+	// eventSource reports whether the client is an EventSource, to which transient problems are
+	// sent in a stream.
+	eventSource bool
+	// lastID is the id that the client came with, until the targets have what is in it; "" for
+	// none.
+	lastID string
+	// start has the options of the subscriptions, without filters and position.
+	start feed.SubscribeOptions
+	// one reports whether the path names the bucket. The ids are then points of that bucket, and
+	// otherwise lists of points.
+	one bool
+	// targets are the buckets to watch.
+	targets []watchTarget
 }
 
 // A watchTarget is one bucket of a stream.
 type watchTarget struct {
-	bucket  kvclient.BucketName
+	// bucket is the bucket.
+	bucket kvclient.BucketName
+	// options are those of the subscription.
 	options feed.SubscribeOptions
-	digest  string // of what was asked for; its ids carry it
-	// held is the id that the client came with, as it was given out, until the stream comes further
-	// or is reset; empty for none.
+	// digest is the contentDigest of the target.
+	digest string
+	// held is the id that the client came with, as it was given out; empty if there was none. It
+	// counts until the stream has come further or is reset.
 	held []byte
 }
 
-// resume has the subscription go on where the stream that gave the id out was.
+// resume makes the subscription go on where the stream was that gave the id out.
 func (t *watchTarget) resume(id sse.ID) {
 	t.held = id.Append(nil)
 	t.options.Resume = &id.Point
@@ -52,7 +69,7 @@ func (t *watchTarget) resume(id sse.ID) {
 	t.options.OtherContent = content != "" && content != t.digest
 }
 
-// parseWatch reads what is common to streams of one bucket and of several.
+// parseWatch reads what streams of one bucket and of several have in common.
 func parseWatch(r *http.Request, query url.Values) (*watchRequest, error) {
 	mediaType, err := negotiate(r.Header, "text/event-stream", "application/x-ndjson")
 	if err != nil {
@@ -66,8 +83,9 @@ func parseWatch(r *http.Request, query url.Values) (*watchRequest, error) {
 	case query.Get("events") == "message":
 		w.format = sse.Messages
 	}
-	w.tolerant = w.format != sse.Lines && query.Get("errors") != "status" &&
-		strings.Contains(strings.ToLower(strings.Join(r.Header["Accept"], ",")), "text/event-stream")
+	accept := strings.ToLower(strings.Join(r.Header["Accept"], ","))
+	w.eventSource = w.format != sse.Lines && query.Get("errors") != "status" &&
+		strings.Contains(accept, "text/event-stream")
 	if w.heartbeat, err = heartbeatOf(query); err != nil {
 		return nil, err
 	}
@@ -81,34 +99,39 @@ func parseWatch(r *http.Request, query url.Values) (*watchRequest, error) {
 		NoValues:       w.form == kvclient.ValueNone,
 	}
 	if w.start.IncludeHistory && w.start.UpdatesOnly {
-		return nil, parameterProblem("updates_only", "include_history and updates_only exclude each other. Leave one out.")
+		return nil, parameterProblem("updates_only",
+			"include_history and updates_only exclude each other. Leave one out.")
 	}
-	// A reconnecting browser sends the header, with the query that its page made once and for all.
+	// A browser that reconnects sends the header, beside the query that its page made once and for
+	// all.
 	if w.lastID = r.Header.Get("Last-Event-Id"); w.lastID == "" {
 		w.lastID = query.Get("last_event_id")
 	}
-	if query.Has("resume_from_revision") && w.lastID == "" {
+	if query.Has("resume_from_revision") {
 		from, err := kvclient.ParseRevision(query.Get("resume_from_revision"))
 		if err != nil || from == 0 {
-			return nil, parameterProblem("resume_from_revision", "resume_from_revision is an integer from 1 to 2^53-1.")
+			return nil, parameterProblem("resume_from_revision",
+				"resume_from_revision must be an integer from 1 to 2^53-1.")
 		}
 		w.start.From = from
 	}
 	return w, nil
 }
 
+// heartbeatOf reads the time between two heartbeats.
 func heartbeatOf(query url.Values) (time.Duration, error) {
 	if !query.Has("heartbeat") {
 		return defaultHeartbeat, nil
 	}
 	d, err := time.ParseDuration(query.Get("heartbeat"))
 	if err != nil || d < minHeartbeat || d > maxHeartbeat {
-		return 0, parameterProblem("heartbeat", "heartbeat is a duration from 1s to 5m, such as 15s.")
+		return 0, parameterProblem("heartbeat",
+			"heartbeat must be a duration from 1s to 5m, such as 15s.")
 	}
 	return d, nil
 }
 
-// single makes the request one for the bucket in the path.
+// single makes the request one for the bucket that the path names.
 func (w *watchRequest) single(bucket kvclient.BucketName, filters kvclient.Filters) {
 	w.one = true
 	t := watchTarget{bucket: bucket, options: w.start}
@@ -124,12 +147,16 @@ func (w *watchRequest) single(bucket kvclient.BucketName, filters kvclient.Filte
 	w.targets = []watchTarget{t}
 }
 
-var errTooManyWatches = parameterProblem("watch", "A stream follows up to 16 buckets, with 64 filters in all.")
+// errTooManyWatches refuses a request for more buckets or filters than a stream can have.
+var errTooManyWatches = parameterProblem("watch",
+	"A stream can have up to 16 buckets, with up to 64 filters in all. Use several streams.")
 
-// several makes the request one for the buckets and filters of watch=BUCKET:FILTER; a bucket alone stands for all its keys.
+// several makes the request one for the buckets and filters of watch=BUCKET:FILTER. A bucket
+// without a filter stands for all its keys.
 func (w *watchRequest) several(watches []string) error {
 	if len(watches) == 0 {
-		return parameterProblem("watch", "Name what to watch: watch=BUCKET or watch=BUCKET:FILTER, up to 16 buckets.")
+		return parameterProblem("watch",
+			"Name what to watch: watch=BUCKET or watch=BUCKET:FILTER, up to 16 buckets.")
 	}
 	buckets, patterns := make([]string, len(watches)), make([]string, len(watches))
 	for i, watch := range watches {
@@ -164,8 +191,8 @@ func (w *watchRequest) several(watches []string) error {
 	return nil
 }
 
-// resumeSeveral gives each bucket its point of the last id. One that is not in it had come nowhere yet: it begins at the beginning, with
-// updates_only by a reset.
+// resumeSeveral gives each bucket its point of the last id. A bucket that is not in that id had not
+// come anywhere yet: it begins at the beginning, or, with updates_only, with a reset.
 func (w *watchRequest) resumeSeveral() {
 	ids, ok := sse.ParseIDs(w.lastID)
 	for i := range w.targets {
@@ -181,10 +208,11 @@ func (w *watchRequest) resumeSeveral() {
 	}
 }
 
-// passes tells whether a refusal is for a cause that may pass.
-func passes(err error) bool {
+// isTransient reports whether the same request may succeed later.
+func isTransient(err error) bool {
 	switch problemOf(err).code {
-	case codeOverloaded, codeBusy, codeNATSUnavailable, codeShuttingDown, codeTooManyStreams, codeTimeout:
+	case codeOverloaded, codeBusy, codeNATSUnavailable, codeShuttingDown, codeTooManyStreams,
+		codeTimeout:
 		return true
 	}
 	return false

@@ -9,12 +9,19 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The tests of what becomes of a client that is cut off between a reset, or a deletion, and what follows.
-func TestCutAfterAReset(t *testing.T)          { inBothForms(t, testCutAfterAReset) }
-func TestCutAfterAResetOfOne(t *testing.T)     { inBothForms(t, testCutAfterAResetOfOne) }
-func TestCutAfterADeletionOfOne(t *testing.T)  { inBothForms(t, testCutAfterADeletionOfOne) }
+// These tests cut a client off between a reset, or a deletion, and what follows.
+
+func TestCutAfterAReset(t *testing.T) { inBothForms(t, testCutAfterAReset) }
+func TestCutAfterAResetOfOneBucket(t *testing.T) {
+	inBothForms(t, testCutAfterAResetOfOneBucket)
+}
+func TestCutAfterADeletionOfOneBucket(t *testing.T) {
+	inBothForms(t, testCutAfterADeletionOfOneBucket)
+}
 func TestCutWhileTheBucketIsNone(t *testing.T) { inBothForms(t, testCutWhileTheBucketIsNone) }
-func TestUpdatesOfABucketOutOfID(t *testing.T) { inBothForms(t, testUpdatesOfABucketOutOfID) }
+func TestBucketMissingFromTheIDIsReset(t *testing.T) {
+	inBothForms(t, testBucketMissingFromTheIDIsReset)
+}
 
 // resume opens a stream behind the last id of an earlier one, as a browser does.
 func (g *gateway) resume(t testing.TB, target string, earlier *eventStream) *eventStream {
@@ -25,32 +32,34 @@ func (g *gateway) resume(t testing.TB, target string, earlier *eventStream) *eve
 	return s
 }
 
-// hearUntil takes what comes over, up to an event.
-func (s *eventStream) hearUntil(f *fold, event string) block {
+// applyUntil applies what comes up to an event.
+func (s *eventStream) applyUntil(f *fold, event string) block {
 	s.t.Helper()
 	for {
 		b := s.next()
-		if f.hear(s.t, b, 0); b.event == event {
+		if f.apply(s.t, b, 0); b.event == event {
 			return b
 		}
 	}
 }
 
-// hearAll takes what comes over, up to the sync and then until the client holds what the bucket does: the snapshot may be of what the feed
-// had read, and others too, a moment before the last write.
-func (s *eventStream) hearAll(f *fold, kv jetstream.KeyValue) {
+// applyAll applies what comes up to the event sync, and then until the client holds what the bucket
+// does. The snapshot may be of what a feed had read a moment before the last write.
+func (s *eventStream) applyAll(f *fold, kv jetstream.KeyValue) {
 	s.t.Helper()
-	s.hearUntil(f, "sync")
+	s.applyUntil(f, "sync")
 	want := revisions(s.t, kv)
-	for deadline := time.Now().Add(patience); !maps.Equal(f.state, want); f.hear(s.t, s.next(), 0) {
+	deadline := time.Now().Add(patience)
+	for ; !maps.Equal(f.state, want); f.apply(s.t, s.next(), 0) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("the client holds %v, the bucket %v", f.state, want)
 		}
 	}
 }
 
-// A client whose stream is cut right after `reset` holds nothing any more, whichever gateway it comes back to: one that knows everything
-// since its last event must not go on there.
+// A client whose stream is cut right after the event reset holds nothing any more, whichever
+// gateway it comes back to. A gateway that knows everything since the client's last event must not
+// continue from there.
 func testCutAfterAReset(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
@@ -59,22 +68,24 @@ func testCutAfterAReset(t *testing.T, form func(*setup)) {
 	put(t, kv, "a", "2")
 	f := fold{state: make(map[string]float64), staged: make(map[string]float64)}
 	w := g.watch(t, "/buckets/b/watch")
-	w.hearUntil(&f, "sync")
+	w.applyUntil(&f, "sync")
 	put(t, kv, "a", "3")
-	other := start(t, form, func(s *setup) { s.client.InProcess = g.wire }) // it begins here, and cannot vouch for what was before
+	// The feed of this gateway begins here and cannot vouch for what was before.
+	other := start(t, form, func(s *setup) { s.client.InProcess = g.wire })
 	w = other.resume(t, "/buckets/b/watch", w)
-	w.hearUntil(&f, "reset")
+	w.applyUntil(&f, "reset")
 	for name, gateway := range map[string]*gateway{"one that knows all": g, "the same": other} {
 		f := fold{state: maps.Clone(f.state), staged: make(map[string]float64)}
 		again := gateway.resume(t, "/buckets/b/watch", w)
-		if again.hearAll(&f, kv); len(f.told) > 0 {
-			t.Errorf("%s: told %v", name, f.told)
+		if again.applyAll(&f, kv); len(f.interruptions) > 0 {
+			t.Errorf("%s: interrupted by %v", name, f.interruptions)
 		}
 	}
 }
 
-// With updates_only nobody gets a snapshot but after a reset. That one comes also when the stream is cut before its first event.
-func testCutAfterAResetOfOne(t *testing.T, form func(*setup)) {
+// With updates_only a client gets a snapshot only after a reset. It gets that snapshot even if the
+// stream is cut before its first event.
+func testCutAfterAResetOfOneBucket(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	put(t, g.shop(t), "a", "1")
 	put(t, g.shopNamed(t, "config"), "x", "1")
@@ -91,16 +102,14 @@ func testCutAfterAResetOfOne(t *testing.T, form func(*setup)) {
 	}
 }
 
-func testCutAfterADeletionOfOne(t *testing.T, form func(*setup)) {
+func testCutAfterADeletionOfOneBucket(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	put(t, g.shop(t), "a", "1")
 	config := g.shopNamed(t, "config")
 	const target = "/watch?watch=shop&watch=config&updates_only=true"
 	w := g.watch(t, target)
 	w.next()
-	if err := g.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
-		t.Fatal(err)
-	}
+	g.deleteBucket(t, "shop")
 	w.until("bucket-deleted")
 	put(t, config, "x", "1")
 	w.until("put")
@@ -112,28 +121,34 @@ func testCutAfterADeletionOfOne(t *testing.T, form func(*setup)) {
 	w.wantEvents("put b")
 }
 
-// A stream that is no bucket for a while is told as deleted. It is the same when it is one again, so the last position is still good,
-// but its client holds nothing.
+// A stream that is no bucket for a while is reported as deleted. When it is a bucket again it is
+// the same one, so that the client's last position is still valid, but the client holds nothing.
 func testCutWhileTheBucketIsNone(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
 	f := fold{staged: make(map[string]float64)}
 	w := g.watch(t, "/buckets/b/watch")
-	w.hearUntil(&f, "sync")
-	g.changeStream(t, "b", func(c *jetstream.StreamConfig) { c.Subjects = append(c.Subjects, "other.>") })
-	w.hearUntil(&f, "bucket-deleted")
-	w.close() // before it is told of what comes
+	w.applyUntil(&f, "sync")
+	g.changeStream(t, "b", func(c *jetstream.StreamConfig) {
+		c.Subjects = append(c.Subjects, "other.>")
+	})
+	w.applyUntil(&f, "bucket-deleted")
+	// The client is cut off before it learns what comes.
+	w.close()
 	f = fold{state: make(map[string]float64)}
 	g.changeStream(t, "b", func(c *jetstream.StreamConfig) { c.Subjects = c.Subjects[:1] })
 	put(t, kv, "b", "1")
-	eventually(t, "it is a bucket again", func() bool { return g.get(t, "/buckets/b/keys/b").status == 200 })
+	eventually(t, "it is a bucket again", func() bool {
+		return g.get(t, "/buckets/b/keys/b").status == 200
+	})
 	w = g.resume(t, "/buckets/b/watch", w)
-	w.hearAll(&f, kv)
+	w.applyAll(&f, kv)
 }
 
-// A bucket may be missing when an id is given, or not in the id at all. What it has when it is there is news, with updates_only too.
-func testUpdatesOfABucketOutOfID(t *testing.T, form func(*setup)) {
+// A bucket may be missing when an id is given out, or be absent from the id. What it holds once it
+// is there is new to the client, with updates_only too.
+func testBucketMissingFromTheIDIsReset(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	config := g.shopNamed(t, "config")
 	const target = "/watch?watch=shop&watch=config&updates_only=true"
@@ -142,8 +157,11 @@ func testUpdatesOfABucketOutOfID(t *testing.T, form func(*setup)) {
 	put(t, config, "x", "1")
 	id := w.until("put").id
 	put(t, g.shop(t), "a", "1")
-	w.until("reset") // the feed has found it: else it may be told as deleted first, and the reset is for that
-	w.until("put")   // and has read it: else it may tell of it behind the sync
+	// The feed has found the bucket. Otherwise it could be reported as deleted first, which would
+	// be another cause for the reset.
+	w.until("reset")
+	// The feed has also read the entry. Otherwise it could come behind the event sync.
+	w.until("put")
 	_, alone, _ := strings.Cut(id, ",")
 	for id, reason := range map[string]string{id: "epoch", alone: "unknown-id"} {
 		w := g.watch(t, target, "Last-Event-ID: "+id)

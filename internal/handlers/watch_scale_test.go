@@ -15,10 +15,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/handlers"
-	"kvgateway/internal/natstest"
 )
 
-// h2c serves the gateway's handler over HTTP/2 without TLS, and returns clients with a connection each.
+// h2c serves the gateway's handler over HTTP/2 without TLS, and returns as many clients, each with
+// a connection of its own.
 func (g *gateway) h2c(t *testing.T, connections int) (base string, clients []*http.Client) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -27,7 +27,10 @@ func (g *gateway) h2c(t *testing.T, connections int) (base string, clients []*ht
 	}
 	var protocols http.Protocols
 	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: g.handler, Protocols: &protocols, ConnContext: handlers.ConnContext, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1000}}
+	server := &http.Server{
+		Handler: g.handler, Protocols: &protocols, ConnContext: handlers.ConnContext,
+		HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1000},
+	}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { server.Close() })
 	for range connections {
@@ -38,32 +41,37 @@ func (g *gateway) h2c(t *testing.T, connections int) (base string, clients []*ht
 	return "http://" + listener.Addr().String(), clients
 }
 
-// A listener is a stream of which only the keys of its puts are kept, until the key "end".
-type listener struct {
+// A collector reads a stream and keeps only the keys of its entries, up to the key "end".
+type collector struct {
 	target string
+	// synced is closed at the event sync.
 	synced chan struct{}
-	ended  chan struct{}
-	keys   []string // after sync
-	err    error
+	// ended is closed when the stream was read to the key "end", or failed.
+	ended chan struct{}
+	// keys are those that came, in their order. They are complete once ended is closed.
+	keys []string
+	// err is why the stream failed, valid once ended is closed.
+	err error
 }
 
-func (l *listener) listen(ctx context.Context, client *http.Client, base string) {
-	defer close(l.ended)
-	r, err := http.NewRequestWithContext(ctx, "GET", base+l.target, nil)
+// collect reads the stream.
+func (c *collector) collect(ctx context.Context, client *http.Client, base string) {
+	defer close(c.ended)
+	r, err := http.NewRequestWithContext(ctx, "GET", base+c.target, nil)
 	if err != nil {
-		l.err = err
+		c.err = err
 		return
 	}
 	r.Header.Set("Accept", "text/event-stream")
 	response, err := client.Do(r)
 	if err != nil {
-		l.err = err
+		c.err = err
 		return
 	}
 	defer response.Body.Close()
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
 		if lines.Text() == "event: sync" {
-			close(l.synced)
+			close(c.synced)
 		}
 		_, rest, found := strings.Cut(lines.Text(), `"key":"`)
 		key, _, _ := strings.Cut(rest, `"`)
@@ -73,46 +81,50 @@ func (l *listener) listen(ctx context.Context, client *http.Client, base string)
 		if key == "end" {
 			return
 		}
-		l.keys = append(l.keys, key)
+		c.keys = append(c.keys, key)
 	}
-	l.err = io.ErrUnexpectedEOF
+	c.err = io.ErrUnexpectedEOF
 }
 
-func (l *listener) await(t *testing.T, what string, happened <-chan struct{}) {
+// await waits until one of the collector's channels is closed.
+func (c *collector) await(t *testing.T, what string, happened <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-happened:
 	case <-time.After(2 * patience):
-		t.Fatalf("%s: no %s, got %v", l.target, what, l.err)
+		t.Fatalf("%s: no %s, got %v", c.target, what, c.err)
 	}
 }
 
-// Whatever is open on a bucket, the stream has one consumer, and each client gets its own events and no others.
-func TestOneConsumerWhateverIsOpen(t *testing.T) {
+// However many streams are open on a bucket, its stream has one consumer, and each client gets
+// exactly its own events.
+func TestManyStreamsShareOneConsumer(t *testing.T) {
 	const filters, alike = 500, 2000
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
 	base, clients := g.h2c(t, 3)
-	var listeners []*listener
+	var collectors []*collector
 	for i := range filters + alike {
 		target := "/buckets/shop/watch?filter=all.%3E&filter=end"
 		if i < filters {
 			target = fmt.Sprintf("/buckets/shop/watch?filter=own.%d&filter=end", i)
 		}
-		listeners = append(listeners, &listener{target: target, synced: make(chan struct{}), ended: make(chan struct{})})
+		collectors = append(collectors, &collector{
+			target: target, synced: make(chan struct{}), ended: make(chan struct{}),
+		})
 	}
-	for i, l := range listeners {
-		go l.listen(t.Context(), clients[i%len(clients)], base)
+	for i, l := range collectors {
+		go l.collect(t.Context(), clients[i%len(clients)], base)
 	}
-	for _, l := range listeners {
+	for _, l := range collectors {
 		l.await(t, "sync", l.synced)
 	}
 	oneConsumer := func() bool {
 		info, err := g.stream(t, "shop").Info(t.Context())
 		return err == nil && info.State.Consumers == 1
 	}
-	natstest.Eventually(t, patience, "one consumer, once the snapshots are read", oneConsumer)
+	eventually(t, "one consumer, once the snapshots are read", oneConsumer)
 	if readings := g.metric(t, "kvgw_snapshots_total", nil); readings > filters+100 {
 		t.Errorf("%v snapshots were read, for %d different filters", readings, filters+1)
 	}
@@ -128,7 +140,7 @@ func TestOneConsumerWhateverIsOpen(t *testing.T) {
 		t.Error("more than one consumer while changes come")
 	}
 	put(t, kv, "end", "v")
-	for i, l := range listeners {
+	for i, l := range collectors {
 		l.await(t, "end", l.ended)
 		want := common
 		if i < filters {
@@ -140,7 +152,7 @@ func TestOneConsumerWhateverIsOpen(t *testing.T) {
 	}
 }
 
-// Clients that come together share a reading.
+// Clients that come at the same time share a reading.
 func TestJoiningClientsShareSnapshots(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -151,7 +163,8 @@ func TestJoiningClientsShareSnapshots(t *testing.T) {
 	var joined sync.WaitGroup
 	for range 100 {
 		joined.Go(func() {
-			if w := g.watch(t, "/buckets/shop/watch?filter=k.*"); w.until("sync").object(t)["keys"] != 500.0 {
+			w := g.watch(t, "/buckets/shop/watch?filter=k.*")
+			if w.until("sync").object(t)["keys"] != 500.0 {
 				t.Error("not all keys")
 			}
 		})
@@ -162,8 +175,9 @@ func TestJoiningClientsShareSnapshots(t *testing.T) {
 	}
 }
 
-// A bucket larger than any buffer streams to a client that reads it a piece at a time, and the gateway holds little of it. The bucket is
-// in memory, so that what the nats-server in this process holds is the same all the time.
+// A bucket that is larger than any buffer is streamed to a client that reads slowly, while the
+// gateway holds little of it. The bucket is kept in memory, so that what the nats-server in this
+// process holds stays the same.
 func TestLargeSnapshotTakesLittleMemory(t *testing.T) {
 	measuresMemory(t)
 	const values, size, bound = 3200, 64 << 10, 64 << 20
@@ -174,7 +188,7 @@ func TestLargeSnapshotTakesLittleMemory(t *testing.T) {
 		put(t, kv, fmt.Sprintf("k%d", i), value)
 	}
 	base := heapInUse()
-	response := g.slowly(t, "/buckets/b/watch")
+	response := g.watchWithSmallBuffers(t, "/buckets/b/watch")
 	lines := bufio.NewReaderSize(response, 4096)
 	seen, most := 0, int64(0)
 	for {
@@ -195,26 +209,29 @@ func TestLargeSnapshotTakesLittleMemory(t *testing.T) {
 		}
 	}
 	if seen != values || most > bound {
-		t.Errorf("%d of %d values, and up to %d MiB more in use than before", seen, values, most>>20)
+		t.Errorf("%d of %d values, and up to %d MiB more in use than before",
+			seen, values, most>>20)
 	}
 	t.Logf("up to %d MiB more than before, for %d MiB", most>>20, values*size>>20)
 }
 
-// slowly opens a stream whose body is read by the caller, over a connection with small buffers.
-func (g *gateway) slowly(t *testing.T, target string) io.Reader {
+// watchWithSmallBuffers opens a stream whose body the caller reads, over a connection with small
+// buffers.
+func (g *gateway) watchWithSmallBuffers(t *testing.T, target string) io.Reader {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.address+target, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Accept", "text/event-stream")
-	transport := &http.Transport{ReadBufferSize: 4096, DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+	dial := func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, address)
 		if err == nil {
 			err = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
 		}
 		return conn, err
-	}}
+	}
+	transport := &http.Transport{ReadBufferSize: 4096, DialContext: dial}
 	response, err := transport.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)

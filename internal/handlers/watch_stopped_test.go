@@ -12,24 +12,31 @@ import (
 	"kvgateway/internal/feed"
 )
 
-// A fold is the state that a stream tells, by what its client must do: keep the old state through a reset, and swap at sync.
+// A fold computes the state that a stream describes by the rules for clients. After a reset it
+// keeps the old state and collects the new one, which replaces the old one at the event sync.
 type fold struct {
-	state, staged map[string]float64 // the revisions of the keys
-	last          float64
-	told          []string
+	// state has the revision of each key with a value.
+	state map[string]float64
+	// staged is the state of a snapshot that is being received; nil at other times.
+	staged map[string]float64
+	// last is the revision of the last entry; revisions only grow until the next reset.
+	last float64
+	// interruptions are the events reset and goaway, in the order in which they came.
+	interruptions []string
 }
 
-// hear takes a block over, and tells whether it was an exact bookmark or sync at least at a revision, or the end.
-func (f *fold) hear(t testing.TB, b block, until uint64) (done bool) {
+// apply applies a block. It reports whether the stream ends with it, or whether it is an exact sync
+// or bookmark at until or later.
+func (f *fold) apply(t testing.TB, b block, until uint64) (done bool) {
 	t.Helper()
 	switch b.event {
 	case "":
 		return false
 	case "goaway":
-		f.told = append(f.told, b.event)
+		f.interruptions = append(f.interruptions, b.event)
 		return true
 	case "reset":
-		f.told = append(f.told, b.event)
+		f.interruptions = append(f.interruptions, b.event)
 		f.staged, f.last = make(map[string]float64), 0
 		return false
 	}
@@ -57,7 +64,7 @@ func (f *fold) hear(t testing.TB, b block, until uint64) (done bool) {
 	return false
 }
 
-// revisions are the keys that have a value, as a native client sees them.
+// revisions returns the keys that have a value, with their revisions, as a native client sees them.
 func revisions(t testing.TB, kv jetstream.KeyValue) map[string]float64 {
 	t.Helper()
 	w, err := kv.WatchAll(t.Context(), jetstream.IgnoreDeletes(), jetstream.MetaOnly())
@@ -76,8 +83,9 @@ func revisions(t testing.TB, kv jetstream.KeyValue) map[string]float64 {
 	return nil
 }
 
-// A client stops reading while several times as much as the log holds goes through, of keys that are new, overwritten, deleted and purged.
-// Meanwhile another gets it all; and the stopped one, when it reads again, comes to the bucket's very state, or is sent away.
+// A client stops reading while several times as much as the log holds passes: keys that are new,
+// overwritten, deleted and purged. Meanwhile another client gets all of it. When the first one
+// reads again it arrives at exactly the bucket's state, or is sent away.
 func TestStoppedReaderComesBackRight(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]jetstream.KeyValueConfig{
@@ -98,7 +106,8 @@ func testStoppedReader(t *testing.T, config jetstream.KeyValueConfig) {
 	for i := range 10 {
 		put(t, kv, fmt.Sprintf("before.%d", i), "v")
 	}
-	stopped := &eventStream{t: t, blocks: make(chan block, 10_000), body: io.NopCloser(g.slowly(t, "/buckets/b/watch?heartbeat=1s&bookmarks=event"))}
+	slow := g.watchWithSmallBuffers(t, "/buckets/b/watch?heartbeat=1s&bookmarks=event")
+	stopped := &eventStream{t: t, blocks: make(chan block, 10_000), body: io.NopCloser(slow)}
 	quick := g.watch(t, "/buckets/b/watch?values=none&filter=new.*")
 	quick.until("sync")
 	value, last := strings.Repeat("x", 64<<10), uint64(0)
@@ -110,7 +119,8 @@ func testStoppedReader(t *testing.T, config jetstream.KeyValueConfig) {
 			last = remove(t, kv, fmt.Sprintf("before.%d", i/30), i%60 != 20)
 		}
 		if i == 150 && config.Description != "" {
-			if err := kv.PurgeDeletes(t.Context(), jetstream.DeleteMarkersOlderThan(-1)); err != nil {
+			err := kv.PurgeDeletes(t.Context(), jetstream.DeleteMarkersOlderThan(-1))
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -122,23 +132,23 @@ func testStoppedReader(t *testing.T, config jetstream.KeyValueConfig) {
 	go stopped.read()
 	f := fold{staged: make(map[string]float64)}
 	for done := false; !done; {
-		done = f.hear(t, stopped.next(), last)
+		done = f.apply(t, stopped.next(), last)
 	}
-	if want := revisions(t, kv); !maps.Equal(f.state, want) && !strings.Contains(fmt.Sprint(f.told), "goaway") {
-		t.Errorf("it came back to %v, the bucket is %v; told %v", f.state, want, f.told)
+	want := revisions(t, kv)
+	if !maps.Equal(f.state, want) && !strings.Contains(fmt.Sprint(f.interruptions), "goaway") {
+		t.Errorf("it came back to %v, the bucket is %v; interrupted by %v",
+			f.state, want, f.interruptions)
 	}
-	t.Logf("told %v", f.told)
+	t.Logf("interrupted by %v", f.interruptions)
 }
 
 // remove deletes or purges a key and returns the marker's revision.
 func remove(t *testing.T, kv jetstream.KeyValue, key string, purge bool) uint64 {
 	t.Helper()
-	by := kv.Delete
 	if purge {
-		by = kv.Purge
-	}
-	if err := by(t.Context(), key); err != nil {
-		t.Fatal(err)
+		purgeKey(t, kv, key)
+	} else {
+		deleteKey(t, kv, key)
 	}
 	history, err := kv.History(t.Context(), key)
 	if err != nil {

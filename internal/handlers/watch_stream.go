@@ -7,63 +7,99 @@ import (
 	"sync"
 	"time"
 
-	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/sse"
 )
 
 const (
-	// pollEvents is how many events are taken from a subscription at once: few, since streams with a goroutine each hold a list while they
-	// wait for the feed's lock, which is all of them at once when an event comes.
+	// pollEvents is how many events are taken from a subscription at once. It is small since
+	// streams with a goroutine each hold a list of events while they wait for the feed's lock,
+	// which all of them do at once when an event comes.
 	pollEvents = 16
-	// maxPolls is how often the subscriptions are polled in one turn of a stream. Each poll looks
-	// at a bounded part of a log, however little of it the stream's filters select.
+	// maxPolls is how often the subscriptions are polled in one call of Next. Each poll looks at a
+	// bounded part of a log, however little of it the stream's filters select.
 	maxPolls = 16
-	// A browser waits for so long before it reconnects; the spread keeps clients apart that were cut together.
+	// minRetry and maxRetry bound how long a browser waits before it reconnects. Each stream tells
+	// its client a time in between, so that clients that were cut together do not come back
+	// together.
 	minRetry, maxRetry = time.Second, 5 * time.Second
 )
 
-// A followed subscription, with how it is written and how far it has come.
+// A followed is a subscription of a stream, with how its events are written and how far it has
+// come.
 type followed struct {
 	*feed.Subscription
+	// encoder writes its events.
 	encoder sse.Encoder
-	content string // the digest of what was asked for, which is a part of that of the ids
-	id      []byte // of how far it has come; empty for none
-	due     bool   // it may have something to tell
+	// content is its contentDigest, which is the first part of the digest in its ids.
+	content string
+	// id is the id of the point that it has come to; empty before it has come anywhere.
+	id []byte
+	// due reports whether it may have an event.
+	due bool
 }
 
-// A streamFollower is what a stream has to say: what its subscriptions tell.
+// A streamFollower is the [sse.Source] of a stream: it turns what the subscriptions report into
+// frames. A stream's writer calls it, from one goroutine at a time.
+//
+//	called   what it appends
+//	Begin    when to reconnect, and the id of the position that the stream begins at, if any
+//	Next     frames of events, until sse.FlushAt bytes, the end of the events or a large frame
+//	Beat     a heartbeat, or bookmarks of the buckets that are not within a snapshot
+//	GoAway   the last event
+//
+// Next takes events from the subscriptions in turn. A subscription is due when it may have events.
+// One call of Next can have two reasons: the stream had more to send, and it was woken since. A
+// wake does not say which subscription it is for. Therefore each call makes all of them due;
+// otherwise what came under load waited for the heartbeat (TestATurnTellsWhatCameSinceTheLast).
+// Events that were taken from a subscription are kept in events until they are sent.
+//
+// A frame that many streams send is encoded once and shared. A shared frame that goes alone goes as
+// it is, without a copy, and a large one always goes alone: streams whose clients do not take it
+// would otherwise hold a copy each. If a stream has to put its own id into a large frame, it copies
+// only the head of the frame and sends the shared rest after it; nothing may come between the two.
 type streamFollower struct {
-	request       *watchRequest
-	place         bound.Hold // of all streams that may be open
+	// request is what the client asked for.
+	request *watchRequest
+	// place is what the stream holds of the bounds of streams.
+	place streamPlace
+	// subscriptions are those of the request's targets, in the same order.
 	subscriptions []followed
-	turn          int           // the subscription that the events are of
-	events        *[]feed.Event // taken and not yet told; nil if there are none
-	told          int           // of them
-	polls         int           // in this turn
-	id            []byte
-	rest          []byte // of a large frame whose head was sent; it comes before all else
-	over          bool
+	// current is the index of the subscription that events are of.
+	current int
+	// events are those that were taken and not yet sent; nil if there are none.
+	events *[]feed.Event
+	// told is how many of events were sent.
+	told int
+	// polls counts the polls in this call of Next.
+	polls int
+	// id is the buffer of currentID.
+	id []byte
+	// rest is what is left of a large frame whose head was sent; it comes before all else.
+	rest []byte
+	// over reports whether the last event was sent.
+	over bool
 }
 
-// eventLists are for what has been taken from a subscription: a stream that is idle holds none.
+// eventLists has lists for events that were taken from a subscription. An idle stream holds none.
 var eventLists = sync.Pool{New: func() any { return new(make([]feed.Event, 0, pollEvents)) }}
 
-// close gives up the subscriptions and the stream's place.
+// close ends the subscriptions and gives up the stream's place.
 func (f *streamFollower) close() {
-	f.place.Release()
+	f.place.release()
 	for _, s := range f.subscriptions {
 		s.Close()
 	}
 }
 
-// Begin appends the first block: when to come back and, where the client starts at a position, that position.
+// Begin appends the first block: when to reconnect and, if the client starts at a position, the id
+// of that position.
 func (f *streamFollower) Begin(b []byte) []byte {
 	positioned := false
 	for i := range f.subscriptions {
 		t := &f.request.targets[i]
 		if t.options.UpdatesOnly || t.options.Resume != nil {
-			positioned = f.note(i) || positioned
+			positioned = f.noteProgress(i) || positioned
 		}
 	}
 	if f.request.format == sse.Lines {
@@ -79,6 +115,7 @@ func (f *streamFollower) Begin(b []byte) []byte {
 	return append(b, '\n')
 }
 
+// appendRetry appends how long a browser waits before it reconnects.
 func appendRetry(b []byte, wait time.Duration) []byte {
 	return append(strconv.AppendInt(append(b, "retry: "...), wait.Milliseconds(), 10), '\n')
 }
@@ -86,8 +123,8 @@ func appendRetry(b []byte, wait time.Duration) []byte {
 // moveTo notes the point that the subscription has come to.
 func (s *followed) moveTo(p feed.Point) { s.id = s.encoder.AppendID(s.id[:0], p) }
 
-// note takes over how far a subscription has come, and tells whether that is known.
-func (f *streamFollower) note(i int) bool {
+// noteProgress notes how far a subscription has come, and reports whether that is known.
+func (f *streamFollower) noteProgress(i int) bool {
 	s := &f.subscriptions[i]
 	point, _, ok := s.Bookmark()
 	if ok {
@@ -96,19 +133,19 @@ func (f *streamFollower) note(i int) bool {
 	return ok
 }
 
-// Next appends what the subscriptions tell. A frame that goes alone goes as it is, and a large one goes alone: streams whose clients do not
-// take it would hold a copy each. Of a large frame with the id of other streams, only the head is copied.
+// Next appends what the subscriptions report.
 func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
-	for i := range f.subscriptions { // the stream may have been woken since; by which is not known
+	// The stream may have been woken since the last call; it is not known by which subscription.
+	for i := range f.subscriptions {
 		f.subscriptions[i].due = true
 	}
 	f.polls = 0
 	if rest := f.rest; len(rest) > 0 {
 		f.rest = nil
-		f.take() // an idle stream holds no list
+		f.fetch() // An idle stream holds no list of events.
 		return slices.Clip(rest), f.next()
 	}
-	for len(b) < sse.FlushAt && !f.over && f.take() {
+	for len(b) < sse.FlushAt && !f.over && f.fetch() {
 		e := &(*f.events)[f.told]
 		frame, own := f.frameOf(e)
 		switch large := len(frame) >= sse.FlushAt; {
@@ -116,17 +153,17 @@ func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
 			return b, sse.NextAtOnce
 		case large && !own:
 			f.told++
-			b, f.rest = f.subscriptions[f.turn].encoder.Cut(b, frame)
+			b, f.rest = f.subscriptions[f.current].encoder.Cut(b, frame)
 			return b, sse.NextAtOnce
-		case large, len(b) == 0 && own && f.last():
+		case large, len(b) == 0 && own && f.isLast():
 			f.told++
-			f.take() // an idle stream holds no list
+			f.fetch() // An idle stream holds no list of events.
 			return slices.Clip(frame), f.next()
 		case own:
 			b = append(b, frame...)
 		case frame != nil:
 			var rest []byte
-			b, rest = f.subscriptions[f.turn].encoder.Cut(b, frame)
+			b, rest = f.subscriptions[f.current].encoder.Cut(b, frame)
 			b = append(b, rest...)
 		default:
 			b = f.appendEvent(b, e)
@@ -136,14 +173,15 @@ func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
 	return b, f.next()
 }
 
-// finish appends what is left of a frame whose head was sent: nothing may come between.
-func (f *streamFollower) finish(b []byte) []byte {
+// appendRest appends what is left of a frame whose head was sent, since nothing may come between
+// the two.
+func (f *streamFollower) appendRest(b []byte) []byte {
 	b = append(b, f.rest...)
 	f.rest = nil
 	return b
 }
 
-// next says whether there may be more.
+// next returns when the stream has to call Next again.
 func (f *streamFollower) next() sse.Next {
 	switch {
 	case f.over:
@@ -159,23 +197,23 @@ func (f *streamFollower) next() sse.Next {
 	return sse.NextWhenWoken
 }
 
-// last tells whether nothing is known that comes after this event.
-func (f *streamFollower) last() bool {
-	return f.told+1 == len(*f.events) && !f.subscriptions[f.turn].due
+// isLast reports whether no event is known that comes after this one.
+func (f *streamFollower) isLast() bool {
+	return f.told+1 == len(*f.events) && !f.subscriptions[f.current].due
 }
 
-// frameOf is the frame of an event that the streams of this format share, nil if this one writes its
-// own. Own reports whether its id is this stream's.
+// frameOf returns the frame of an event that the streams of this format share; nil if this stream
+// writes its own. The result own reports whether the id in the frame is that of this stream.
 func (f *streamFollower) frameOf(e *feed.Event) (frame []byte, own bool) {
 	if e.Kind != feed.Changed || !f.request.one {
 		return nil, false
 	}
-	return f.subscriptions[f.turn].encoder.Change(e.Change)
+	return f.subscriptions[f.current].encoder.Change(e.Change)
 }
 
-// take makes sure that there is an event to tell. It returns false if no subscription has one, or
-// has found one within its turn; it is due then.
-func (f *streamFollower) take() bool {
+// fetch makes sure that there is an event to send. It returns false if no subscription has one, or
+// if none was found within maxPolls; a subscription that may have more is still due then.
+func (f *streamFollower) fetch() bool {
 	if f.events == nil {
 		f.events = eventLists.Get().(*[]feed.Event)
 	}
@@ -183,13 +221,13 @@ func (f *streamFollower) take() bool {
 		return true
 	}
 	f.told = 0
-	clear(*f.events) // what is kept for others keeps no change alive
+	clear(*f.events) // Lists in the pool must not keep changes in memory.
 	for range f.subscriptions {
 		if f.polls == maxPolls {
 			break
 		}
-		f.turn = (f.turn + 1) % len(f.subscriptions)
-		s := &f.subscriptions[f.turn]
+		f.current = (f.current + 1) % len(f.subscriptions)
+		s := &f.subscriptions[f.current]
 		if !s.due {
 			continue
 		}
@@ -204,8 +242,17 @@ func (f *streamFollower) take() bool {
 	return false
 }
 
+// appendEvent appends the frame of an event that is this stream's own.
+//
+//	event                   the id       beside the frame
+//	Changed                 moves on     the shared frame follows the stream's own id
+//	Reset                   moves back   the ids get the new stamp
+//	Synced, BucketDeleted   moves on     -
+//	BecameExact             moves on     it is a bookmark, or nothing without bookmarks
+//	GoAway                  is left out  the stream is over
+//	all others              is left out  -
 func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
-	s := &f.subscriptions[f.turn]
+	s := &f.subscriptions[f.current]
 	if e.Kind == feed.Changed {
 		frame, _ := s.encoder.Change(e.Change)
 		s.moveTo(sse.PointOf(e.Change))
@@ -224,17 +271,17 @@ func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
 	case feed.BecameExact:
 		s.moveTo(e.Point)
 		if !f.request.bookmarks {
-			return b // a bare id does not say that the state is exact
+			return b // An id alone does not say that the state is exact.
 		}
 		return s.encoder.AppendBookmark(b, f.currentID(), e.Point.Revision, true)
 	}
 	return s.encoder.AppendTold(b, nil, *e)
 }
 
-// Beat appends heartbeat and bookmark. Within a snapshot the id moves, but nothing is complete up to a revision that a bookmark could
-// tell.
+// Beat appends a heartbeat, or bookmarks in its place. Within a snapshot the id moves, but there is
+// no revision up to which the client has everything, so there is no bookmark.
 func (f *streamFollower) Beat(b []byte) []byte {
-	b = f.finish(b)
+	b = f.appendRest(b)
 	known, told := false, false
 	for i := range f.subscriptions {
 		s := &f.subscriptions[i]
@@ -252,19 +299,22 @@ func (f *streamFollower) Beat(b []byte) []byte {
 		return b
 	}
 	if f.request.one && !known {
-		// A reset is due. The point is that of the last heartbeat: it would take the client back behind what it has.
+		// A reset will come. The point of the last heartbeat would take the client back behind what
+		// it has.
 		return f.subscriptions[0].encoder.AppendHeartbeat(b, nil)
 	}
 	return f.subscriptions[0].encoder.AppendHeartbeat(b, f.currentID())
 }
 
-// GoAway appends the last word.
+// GoAway appends the last event of the stream.
 func (f *streamFollower) GoAway(b []byte, reason string) []byte {
 	f.over = true
-	return f.subscriptions[0].encoder.AppendTold(f.finish(b), nil, feed.Event{Kind: feed.GoAway, Reason: reason})
+	goAway := feed.Event{Kind: feed.GoAway, Reason: reason}
+	return f.subscriptions[0].encoder.AppendTold(f.appendRest(b), nil, goAway)
 }
 
-// currentID is the id of the stream as a whole; empty while no subscription has come anywhere.
+// currentID returns the id of the stream as a whole. It is empty as long as no subscription has
+// come anywhere.
 func (f *streamFollower) currentID() []byte {
 	if f.request.one {
 		return f.subscriptions[0].id

@@ -15,12 +15,15 @@ import (
 	"kvgateway/internal/sse"
 )
 
-// A stream that has more to say at once is woken for what comes meanwhile as well, and gets one turn for both: a loop gave it that, and
-// what had come waited for the next heartbeat.
+// A stream that has more to send is also woken by changes that come meanwhile. Both reasons lead to
+// one turn of its loop, which must send the changes as well. They once waited for the next
+// heartbeat.
 func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 	const patience = 20 * time.Second
 	server := natstest.Start(t, natstest.Options{})
-	client, err := kvclient.Connect(kvclient.Options{URL: server.URL(), Name: "test", Logger: zerolog.Nop()})
+	client, err := kvclient.Connect(kvclient.Options{
+		URL: server.URL(), Name: "test", Logger: zerolog.Nop(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,18 +34,23 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 		defer cancel()
 		client.Close(ctx)
 	})
-	kv, err := server.JetStream(t).CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b"})
+	kv, err := server.JetStream(t).
+		CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	name, _ := kvclient.ParseBucketName("b")
 	woken := make(chan struct{}, 1)
-	subscription, err := hub.Subscribe(t.Context(), name, feed.SubscribeOptions{UpdatesOnly: true}, feed.Token(woken))
+	subscription, err := hub.Subscribe(t.Context(), name, feed.SubscribeOptions{UpdatesOnly: true},
+		feed.Token(woken))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(subscription.Close)
-	follower := &streamFollower{request: &watchRequest{one: true}, subscriptions: []followed{{Subscription: subscription, encoder: sse.Encoder{Bucket: name}}}}
+	follower := &streamFollower{
+		request:       &watchRequest{one: true},
+		subscriptions: []followed{{Subscription: subscription, encoder: sse.Encoder{Bucket: name}}},
+	}
 	stored := uint64(0)
 	store := func(key string, size int) {
 		t.Helper()
@@ -50,9 +58,12 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 			t.Fatal(err)
 		}
 		stored++
-		natstest.Eventually(t, patience, "the feed has it", func() bool { return hub.Stats().Changes.Load() == stored })
+		natstest.Eventually(t, patience, "the feed has it", func() bool {
+			return hub.Stats().Changes.Load() == stored
+		})
 	}
-	for range pollEvents { // all of which a poll takes, and a turn does not send
+	// A poll takes all of these, and a turn does not send all of them.
+	for range pollEvents {
 		store("early", sse.FlushAt/pollEvents)
 	}
 	var sent []byte
@@ -66,7 +77,8 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 			<-woken
 			store("late", 1)
 			select {
-			case <-woken: // with the turn that is due this is one
+			// Together with the turn that is due anyway this is one turn.
+			case <-woken:
 			case <-time.After(patience):
 				t.Fatal("the stream was not woken")
 			}
@@ -74,6 +86,6 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 		sent = append(sent, out...)
 	}
 	if n := bytes.Count(sent, []byte(`"late"`)); n != 1 {
-		t.Errorf("what came between two turns was told %d times", n)
+		t.Errorf("what came between two turns was sent %d times", n)
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"kvgateway/internal/sse"
 )
 
-// streamLoops starts the loops that the options ask for; nil for none.
+// streamLoops starts the loops that the options ask for. It returns nil if there are none.
 func streamLoops(count int, limits *sse.Limits) (*sse.Loops, error) {
 	if count < 0 && sse.CanLoop {
 		count = runtime.GOMAXPROCS(0)
@@ -24,12 +24,17 @@ func streamLoops(count int, limits *sse.Limits) (*sse.Loops, error) {
 	return sse.NewLoops(count, limits)
 }
 
-// canBeTaken tells whether a request's connection can be taken over from net/http: nothing is between us and the socket, and no
-// other request is on it.
+// canBeTaken reports whether the connection of a request can be taken over from net/http: nothing
+// is between the gateway and the socket, and no other request is on it.
 func canBeTaken(r *http.Request) bool { return r.ProtoMajor == 1 && r.TLS == nil }
 
-// watchTaken streams on the connection itself. It returns when the stream has begun.
-func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, follower *streamFollower) error {
+// watchTaken hands the connection to a loop, which writes the stream. It returns when the stream
+// has begun. Whatever fails after the connection was taken over can only be logged.
+func (s *Server) watchTaken(
+	w http.ResponseWriter,
+	r *http.Request,
+	follower *streamFollower,
+) error {
 	stream, request, begun := s.loops.New(), follower.request, false
 	var conn net.Conn
 	var line accessLine
@@ -40,7 +45,7 @@ func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, follower *st
 		follower.close()
 		if conn != nil {
 			conn.Close()
-			s.note(line)
+			s.logAnswer(line)
 		}
 	}()
 	if err := s.subscribe(watchContext(r), follower, stream.Wake); err != nil {
@@ -54,26 +59,30 @@ func (s *Server) watchTaken(w http.ResponseWriter, r *http.Request, follower *st
 	rec := w.(*recorder)
 	rec.taken = true
 	line = rec.line(http.MethodGet)
-	line.status = http.StatusInternalServerError // if it could be told
-	noted := line
-	noted.status = http.StatusOK
-	err = s.loops.Start(stream, conn, responseHead(r, w.Header()), follower, s.pace(request), func(sent int64, err error) {
+	line.status = http.StatusInternalServerError // for the log; the client gets no answer
+	ended := line
+	ended.status = http.StatusOK
+	head := responseHead(r, w.Header())
+	onEnd := func(sent int64, err error) {
 		follower.close()
-		noted.bytes = sent
-		s.note(noted)
-		s.noteCut(noted.id, err)
-	})
+		ended.bytes = sent
+		s.logAnswer(ended)
+		s.logCut(ended.id, err)
+	}
+	err = s.loops.Start(stream, conn, head, follower, s.pace(request), onEnd)
 	if begun = err == nil; !begun {
 		line.status = http.StatusServiceUnavailable
-		if !errors.Is(err, net.ErrClosed) { // else the gateway goes down
-			s.logger.Error().Str("id", rec.id).Err(err).Msg("a stream's connection could not be watched")
+		if !errors.Is(err, net.ErrClosed) { // Otherwise the gateway is shutting down.
+			s.logger.Error().Str("id", rec.id).Err(err).
+				Msg("the connection of a stream could not be handed to a loop")
 		}
 	}
 	return nil
 }
 
-// noteCut logs why a stream ended, unless it came to its end, its client left or the gateway goes down.
-func (s *Server) noteCut(id string, err error) {
+// logCut logs why a stream ended, unless it came to its end, its client left or the gateway is
+// shutting down.
+func (s *Server) logCut(id string, err error) {
 	event := s.logger.Debug()
 	switch {
 	case err == nil, errors.Is(err, sse.ErrClientGone), errors.Is(err, net.ErrClosed):
@@ -81,21 +90,24 @@ func (s *Server) noteCut(id string, err error) {
 	case errors.Is(err, sse.ErrPanicked):
 		event = s.logger.Error()
 	}
-	event.Str("id", id).Err(err).Msg("stream cut")
+	event.Str("id", id).Err(err).Msg("stream ended early")
 }
 
-// responseHead is the head of an answer whose body ends with the connection (RFC 9112 §6.3), which needs no chunks. It has the
-// request's version, as net/http's answers have.
+// responseHead returns the head of an answer whose body ends with the connection (RFC 9112 §6.3),
+// so that it needs no chunks. It has the HTTP version of the request, as the answers of net/http
+// have.
 func responseHead(r *http.Request, h http.Header) []byte {
 	var head bytes.Buffer
-	head.WriteString("HTTP/1." + strconv.Itoa(min(r.ProtoMinor, 1)) + " 200 OK\r\nDate: " + time.Now().UTC().Format(http.TimeFormat) + "\r\nConnection: close\r\n")
-	_ = h.Write(&head) // a buffer takes everything
+	head.WriteString("HTTP/1." + strconv.Itoa(min(r.ProtoMinor, 1)) + " 200 OK\r\n")
+	head.WriteString("Date: " + time.Now().UTC().Format(http.TimeFormat) + "\r\n")
+	head.WriteString("Connection: close\r\n")
+	_ = h.Write(&head) // Writing to a buffer does not fail.
 	head.WriteString("\r\n")
 	return head.Bytes()
 }
 
-// Close waits until the streams on taken-over connections have ended, and ends those that have not when the context does. It is for
-// when nothing is served any more.
+// Close waits until the streams on taken-over connections have ended. It ends those that have not
+// when ctx does. Call it when nothing is served any more.
 func (s *Server) Close(ctx context.Context) {
 	if s.loops != nil {
 		s.loops.Close(ctx)

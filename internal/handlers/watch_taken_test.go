@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A stream is logged and counted when it has ended, with what was sent, and its subscription goes with its client, in whichever
-// form it was written.
+// A stream is logged and counted when it has ended, with the bytes that were sent. Its subscription
+// ends with its client, whichever form the stream has.
 func TestStreamsThatEndAreNoted(t *testing.T) { inBothForms(t, testStreamsThatEndAreNoted) }
 
 func testStreamsThatEndAreNoted(t *testing.T, form func(*setup)) {
@@ -30,61 +30,65 @@ func testStreamsThatEndAreNoted(t *testing.T, form func(*setup)) {
 	stream.close()
 	eventually(t, "the stream is logged", func() bool { return len(g.accessLog(t)) == 1 })
 	line := g.accessLog(t)[0]
-	// A heartbeat or two find out whether the client only sends no more.
+	// One or two heartbeats are sent to find out whether the client has gone or only sends no more.
 	unreceived := line.Bytes - stream.received.Load()
-	if line.Method != "GET" || line.Route != route || line.Status != 200 || unreceived < 0 || unreceived > 200 || line.ID == "" || *line.Duration <= 0 {
+	if line.Method != "GET" || line.Route != route || line.Status != 200 || unreceived < 0 ||
+		unreceived > 200 || line.ID == "" || *line.Duration <= 0 {
 		t.Errorf("logged as %+v, %d bytes were received", line, stream.received.Load())
 	}
-	if n := g.metric(t, "kvgw_http_requests_total", map[string]string{"route": route, "method": "GET", "status": "200"}); n != 1 {
+	if n := g.metric(t, "kvgw_http_requests_total", map[string]string{
+		"route": route, "method": "GET", "status": "200",
+	}); n != 1 {
 		t.Errorf("counted %v times", n)
 	}
-	eventually(t, "the subscription is gone", func() bool { return g.metric(t, "kvgw_subscriptions", nil) == 0 })
+	eventually(t, "the subscription is gone", func() bool {
+		return g.metric(t, "kvgw_subscriptions", nil) == 0
+	})
 }
 
-// The head of a taken-over answer says what net/http would have said.
-func TestTakenStreamsHaveTheirHeaders(t *testing.T) { inBothForms(t, testTakenStreamsHaveTheirHeaders) }
+// The head of an answer on a connection that was taken over has what net/http would have written.
+func TestTakenStreamsHaveTheirHeaders(t *testing.T) {
+	inBothForms(t, testTakenStreamsHaveTheirHeaders)
+}
 
 func testTakenStreamsHaveTheirHeaders(t *testing.T, form func(*setup)) {
 	const origin = "https://app.example.com"
 	g := start(t, form, func(s *setup) { s.handlers.AllowOrigins = []string{origin} })
 	g.shop(t)
-	for accept, mediaType := range map[string]string{"text/event-stream": "text/event-stream", "application/x-ndjson": "application/x-ndjson"} {
+	for accept, mediaType := range map[string]string{
+		"text/event-stream": "text/event-stream", "application/x-ndjson": "application/x-ndjson",
+	} {
 		stream := g.watch(t, "/buckets/shop/watch", "Accept: "+accept, "Origin: "+origin)
 		for name, want := range map[string]string{
-			"Content-Type": mediaType, "Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no",
+			"Content-Type": mediaType, "Cache-Control": "no-store, no-transform",
+			"X-Accel-Buffering":      "no",
 			"X-Content-Type-Options": "nosniff", "Access-Control-Allow-Origin": origin,
 		} {
 			if got := stream.header.Get(name); got != want {
 				t.Errorf("%s: %s: %q, want %q", accept, name, got, want)
 			}
 		}
-		if date, err := http.ParseTime(stream.header.Get("Date")); err != nil || time.Since(date) > time.Minute {
+		date, err := http.ParseTime(stream.header.Get("Date"))
+		if err != nil || time.Since(date) > time.Minute {
 			t.Errorf("%s: Date: %q", accept, stream.header.Get("Date"))
 		}
 		stream.close()
 	}
 }
 
-// A client that knows no chunks gets none.
-func TestWatchOverHTTP10(t *testing.T) { inBothForms(t, testWatchOverHTTP10) }
+// A client that does not know chunks gets none.
+func TestWatchOverHTTP10HasNoChunks(t *testing.T) { inBothForms(t, testWatchOverHTTP10HasNoChunks) }
 
-func testWatchOverHTTP10(t *testing.T, form func(*setup)) {
+func testWatchOverHTTP10HasNoChunks(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	put(t, g.shop(t), "a", "v")
-	conn, err := net.Dial("tcp", g.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	if _, err := conn.Write([]byte("GET /buckets/shop/watch HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")); err != nil {
-		t.Fatal(err)
-	}
-	if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
-		t.Fatal(err)
-	}
+	conn := g.dial(t)
+	begin(t, conn,
+		"GET /buckets/shop/watch HTTP/1.0\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n")
 	r := bufio.NewReader(conn)
 	response, err := http.ReadResponse(r, nil)
-	if err != nil || response.StatusCode != 200 || response.Proto != "HTTP/1.0" || len(response.TransferEncoding) > 0 {
+	if err != nil || response.StatusCode != 200 || response.Proto != "HTTP/1.0" ||
+		len(response.TransferEncoding) > 0 {
 		t.Fatalf("%+v, %v", response, err)
 	}
 	lines := bufio.NewScanner(response.Body)
@@ -99,18 +103,21 @@ func testWatchOverHTTP10(t *testing.T, form func(*setup)) {
 	}
 }
 
-// A body is not what a watch needs, and does no harm: nothing is left to be done with the connection when the stream has it.
-func TestWatchWithABody(t *testing.T) { inBothForms(t, testWatchWithABody) }
+// A watch does not need a body, and one does no harm: when the stream takes the connection over,
+// net/http has nothing left to do with it.
+func TestWatchWithABodyIsServed(t *testing.T) { inBothForms(t, testWatchWithABodyIsServed) }
 
-func testWatchWithABody(t *testing.T, form func(*setup)) {
+func testWatchWithABodyIsServed(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.shop(t)
-	var complaints lines // of net/http, which recovers what panics
+	// net/http recovers panics and logs them here.
+	var complaints logBuffer
 	server := httptest.NewUnstartedServer(g.handler)
 	server.Config.ErrorLog = stdlog.New(&complaints, "", 0)
 	server.Start()
 	defer server.Close()
-	for _, head := range []string{"HTTP/1.1\r\nContent-Length: 4", "HTTP/1.1\r\nConnection: close\r\nContent-Length: 4", "HTTP/1.0\r\nContent-Length: 4",
+	for _, head := range []string{"HTTP/1.1\r\nContent-Length: 4",
+		"HTTP/1.1\r\nConnection: close\r\nContent-Length: 4", "HTTP/1.0\r\nContent-Length: 4",
 		"HTTP/1.1\r\nConnection: close\r\nTransfer-Encoding: chunked"} {
 		before := len(g.accessLog(t))
 		conn, err := net.Dial("tcp", server.Listener.Addr().String())
@@ -121,9 +128,8 @@ func testWatchWithABody(t *testing.T, form func(*setup)) {
 		if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := conn.Write([]byte("GET /buckets/shop/watch?heartbeat=1s " + head + "\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\nbody")); err != nil {
-			t.Fatal(err)
-		}
+		begin(t, conn, "GET /buckets/shop/watch?heartbeat=1s "+head+"\r\nHost: localhost\r\n"+
+			"Accept: text/event-stream\r\n\r\nbody")
 		response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 		if err != nil || response.StatusCode != 200 {
 			t.Fatalf("%q: %+v, %v", head, response, err)
@@ -134,14 +140,16 @@ func testWatchWithABody(t *testing.T, form func(*setup)) {
 		put(t, kv, "a", head)
 		stream.wantEvents("put a")
 		conn.Close()
-		eventually(t, "the stream is logged", func() bool { return len(g.accessLog(t)) == before+1 })
+		eventually(t, "the stream is logged", func() bool {
+			return len(g.accessLog(t)) == before+1
+		})
 	}
 	if said := complaints.String(); said != "" {
 		t.Error(said)
 	}
 }
 
-// A stream ends at its age, and says so.
+// A stream ends when it has reached its age, and says so.
 func TestWatchEndsAtItsAge(t *testing.T) { inBothForms(t, testWatchEndsAtItsAge) }
 
 func testWatchEndsAtItsAge(t *testing.T, form func(*setup)) {

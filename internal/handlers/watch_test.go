@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,33 +12,50 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/feed"
-	"kvgateway/internal/natstest"
 )
 
-// The tests of streams, each in both forms of their writer.
-func TestWatchSnapshotSyncAndChanges(t *testing.T)  { inBothForms(t, testWatchSnapshotSyncAndChanges) }
-func TestWatchedValues(t *testing.T)                { inBothForms(t, testWatchedValues) }
-func TestWatchResumes(t *testing.T)                 { inBothForms(t, testWatchResumes) }
-func TestWatchResumesBeyondTheHorizon(t *testing.T) { inBothForms(t, testWatchResumesBeyondTheHorizon) }
-func TestWatchOptions(t *testing.T)                 { inBothForms(t, testWatchOptions) }
-func TestWatchAsLines(t *testing.T)                 { inBothForms(t, testWatchAsLines) }
-func TestWatchRefusals(t *testing.T)                { inBothForms(t, testWatchRefusals) }
-func TestWatchWhileNATSIsAway(t *testing.T)         { inBothForms(t, testWatchWhileNATSIsAway) }
-func TestWatchOfAMissingBucketThatWasThere(t *testing.T) {
-	inBothForms(t, testWatchOfAMissingBucketThatWasThere)
-}
-func TestWatchSeveral(t *testing.T)      { inBothForms(t, testWatchSeveral) }
-func TestOneConsumerForAll(t *testing.T) { inBothForms(t, testOneConsumerForAll) }
-func TestSlowReader(t *testing.T)        { inBothForms(t, testSlowReader) }
+// These tests run with both forms of a stream's writer.
 
-func testWatchSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
+func TestWatchSendsSnapshotSyncAndChanges(t *testing.T) {
+	inBothForms(t, testWatchSendsSnapshotSyncAndChanges)
+}
+func TestWatchedValuesArriveUnchanged(t *testing.T) {
+	inBothForms(t, testWatchedValuesArriveUnchanged)
+}
+func TestWatchResumesBehindItsLastID(t *testing.T) {
+	inBothForms(t, testWatchResumesBehindItsLastID)
+}
+func TestWatchResumedBeyondTheHorizonIsReset(t *testing.T) {
+	inBothForms(t, testWatchResumedBeyondTheHorizonIsReset)
+}
+func TestWatchOptionsAreHonoured(t *testing.T) { inBothForms(t, testWatchOptionsAreHonoured) }
+func TestWatchAsLinesHasTheSameEvents(t *testing.T) {
+	inBothForms(t, testWatchAsLinesHasTheSameEvents)
+}
+func TestWatchRequestsAreChecked(t *testing.T) { inBothForms(t, testWatchRequestsAreChecked) }
+func TestWatchWhileNATSIsAwayIsAProblem(t *testing.T) {
+	inBothForms(t, testWatchWhileNATSIsAwayIsAProblem)
+}
+func TestWatchOfAMissingBucketWaitsForIt(t *testing.T) {
+	inBothForms(t, testWatchOfAMissingBucketWaitsForIt)
+}
+func TestWatchOfSeveralBucketsResumes(t *testing.T) {
+	inBothForms(t, testWatchOfSeveralBucketsResumes)
+}
+func TestStreamsShareOneConsumer(t *testing.T) { inBothForms(t, testStreamsShareOneConsumer) }
+func TestSlowReaderDelaysNobody(t *testing.T)  { inBothForms(t, testSlowReaderDelaysNobody) }
+
+func testWatchSendsSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.shop(t)
 	put(t, kv, "orders.1", "a")
 	put(t, kv, "stock.1", "b")
 	put(t, kv, "other", "c")
 	w := g.watch(t, "/buckets/shop/watch?filter=orders.*&filter=stock.%3E&heartbeat=1s")
-	for name, want := range map[string]string{"Content-Type": "text/event-stream", "Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"} {
+	for name, want := range map[string]string{
+		"Content-Type": "text/event-stream", "Cache-Control": "no-store, no-transform",
+		"X-Accel-Buffering": "no",
+	} {
 		if got := w.header.Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
@@ -49,31 +65,32 @@ func testWatchSnapshotSyncAndChanges(t *testing.T, form func(*setup)) {
 	}
 	w.wantEvents("put orders.1", "put stock.1")
 	sync := w.next()
-	if sync.event != "sync" || fmt.Sprint(sync.object(t)["keys"], sync.object(t)["exact"]) != "2 true" {
+	if sync.event != "sync" ||
+		fmt.Sprint(sync.object(t)["keys"], sync.object(t)["exact"]) != "2 true" {
 		t.Errorf("sync: %+v", sync)
 	}
 	put(t, kv, "other", "d")
 	put(t, kv, "orders.1", "e")
-	if err := kv.Delete(t.Context(), "stock.1"); err != nil {
-		t.Fatal(err)
-	}
-	w.wantEvents("put orders.1", "delete stock.1") // before the purge, which may remove what was not delivered yet
-	if err := kv.Purge(t.Context(), "orders.1"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "stock.1")
+	// They are read before the purge, which may remove what was not delivered yet.
+	w.wantEvents("put orders.1", "delete stock.1")
+	purgeKey(t, kv, "orders.1")
 	w.wantEvents("purge orders.1")
 	last := put(t, kv, "other", "unseen")
-	natstest.Eventually(t, patience, "a bookmark at the last revision", func() bool {
+	eventually(t, "a bookmark at the last revision", func() bool {
 		b := w.next()
 		return b.event == "" && strings.HasPrefix(b.id, fmt.Sprint(last)+"-")
 	})
 }
 
-// Values of any bytes arrive as they are.
-func testWatchedValues(t *testing.T, form func(*setup)) {
+// Values of any bytes arrive unchanged.
+func testWatchedValuesArriveUnchanged(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	g.shop(t)
-	values := []string{"", "a\nb\r\nc\r", "\x00", "\xff\xfe", "data: x\n\n", `{"a" : 1.0}`, strings.Repeat("x", 100_000)}
+	values := []string{
+		"", "a\nb\r\nc\r", "\x00", "\xff\xfe", "data: x\n\n", `{"a" : 1.0}`,
+		strings.Repeat("x", 100_000),
+	}
 	for i, value := range values {
 		g.do(t, "PUT", fmt.Sprintf("/buckets/shop/keys/k%d", i), value).is(t, 200)
 	}
@@ -97,7 +114,7 @@ func testWatchedValues(t *testing.T, form func(*setup)) {
 	}
 }
 
-func testWatchResumes(t *testing.T, form func(*setup)) {
+func testWatchResumesBehindItsLastID(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	for i := range 50 {
@@ -118,8 +135,12 @@ func testWatchResumes(t *testing.T, form func(*setup)) {
 	put(t, kv, "k0", "x")
 	w = g.watch(t, "/buckets/b/watch?last_event_id=ignored", "Last-Event-ID: "+atSync)
 	w.wantEvents("put k0", "sync")
-	for id, reason := range map[string]string{"99999" + atSync[strings.IndexByte(atSync, '-'):]: "ahead", "7-abc": "epoch", "nonsense": "unknown-id",
-		"12": "unknown-id"} {
+	for id, reason := range map[string]string{
+		"99999" + atSync[strings.IndexByte(atSync, '-'):]: "ahead",
+		"7-abc":    "epoch",
+		"nonsense": "unknown-id",
+		"12":       "unknown-id",
+	} {
 		w := g.watch(t, "/buckets/b/watch?last_event_id="+id)
 		if got := w.until("reset").object(t)["reason"]; got != reason {
 			t.Errorf("%s: reset for %v, want %s", id, got, reason)
@@ -129,8 +150,8 @@ func testWatchResumes(t *testing.T, form func(*setup)) {
 	}
 }
 
-// What the stream forgot before anybody followed it, nobody can vouch for.
-func testWatchResumesBeyondTheHorizon(t *testing.T, form func(*setup)) {
+// Nobody can vouch for what the stream had removed before its bucket had a feed.
+func testWatchResumedBeyondTheHorizonIsReset(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	put(t, kv, "a", "1")
@@ -145,14 +166,12 @@ func testWatchResumesBeyondTheHorizon(t *testing.T, form func(*setup)) {
 	w.wantEvents("put b", "put a", "sync")
 }
 
-func testWatchOptions(t *testing.T, form func(*setup)) {
+func testWatchOptionsAreHonoured(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.shop(t)
 	put(t, kv, "a", "1")
 	put(t, kv, "a", "2")
-	if err := kv.Delete(t.Context(), "b"); err != nil {
-		t.Fatal(err)
-	}
+	deleteKey(t, kv, "b")
 	for query, want := range map[string][]string{
 		"":                       {"put a", "delete b", "sync"},
 		"include_history=true":   {"put a", "put a", "delete b", "sync"},
@@ -184,10 +203,11 @@ func testWatchOptions(t *testing.T, form func(*setup)) {
 	}
 }
 
-func testWatchAsLines(t *testing.T, form func(*setup)) {
+func testWatchAsLinesHasTheSameEvents(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	put(t, g.shop(t), "a", "1")
-	r, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+g.address+"/buckets/shop/watch?heartbeat=1s", nil)
+	r, err := http.NewRequestWithContext(t.Context(), "GET",
+		"http://"+g.address+"/buckets/shop/watch?heartbeat=1s", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,31 +223,41 @@ func testWatchAsLines(t *testing.T, form func(*setup)) {
 	decoder := json.NewDecoder(response.Body)
 	for _, want := range []string{"put", "sync", "bookmark"} {
 		var line struct{ Event, ID, Bucket string }
-		if err := decoder.Decode(&line); err != nil || line.Event != want || line.ID == "" || line.Bucket != "shop" {
+		if err := decoder.Decode(&line); err != nil || line.Event != want || line.ID == "" ||
+			line.Bucket != "shop" {
 			t.Fatalf("%+v, %v; want %s", line, err, want)
 		}
 	}
 }
 
-func testWatchRefusals(t *testing.T, form func(*setup)) {
+func testWatchRequestsAreChecked(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	g.shop(t)
 	for target, status := range map[string]int{
-		"/buckets/none/watch": 404, "/buckets/shop/watch?filter=a*": 400, "/buckets/shop/watch?heartbeat=10ms": 400,
-		"/buckets/shop/watch?include_history=true&updates_only=true": 400, "/buckets/shop/watch?x=1": 400, "/watch": 400,
-		"/watch?watch=none": 404, "/watch?watch=shop:a*": 400, "/buckets/shop/watch?resume_from_revision=0": 400,
+		"/buckets/none/watch":                                        404,
+		"/buckets/shop/watch?filter=a*":                              400,
+		"/buckets/shop/watch?heartbeat=10ms":                         400,
+		"/buckets/shop/watch?include_history=true&updates_only=true": 400,
+		"/buckets/shop/watch?x=1":                                    400,
+		"/watch":                                                     400,
+		"/watch?watch=none":                                          404,
+		"/watch?watch=shop:a*":                                       400,
+		"/buckets/shop/watch?resume_from_revision=0":                 400,
 	} {
 		g.get(t, target, "Accept: text/event-stream").is(t, status)
 	}
 	g.get(t, "/buckets/shop/watch", "Accept: image/png").is(t, 406)
 }
 
-// While NATS is away a browser is told in a stream, since it would never come back after a status; others get the status.
-func testWatchWhileNATSIsAway(t *testing.T, form func(*setup)) {
+// While NATS is away a browser is told so in a stream, since it would never come back after a
+// status. Other clients get the status.
+func testWatchWhileNATSIsAwayIsAProblem(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	g.shop(t)
 	g.wire.stop()
-	eventually(t, "the gateway has noticed", func() bool { return g.get(t, "/readyz").status == 503 })
+	eventually(t, "the gateway has noticed", func() bool {
+		return g.get(t, "/readyz").status == 503
+	})
 	w := g.watch(t, "/buckets/shop/watch")
 	first := w.next()
 	if w.status != 200 || len(first.retry) < 5 {
@@ -239,21 +269,22 @@ func testWatchWhileNATSIsAway(t *testing.T, form func(*setup)) {
 	if _, more := <-w.blocks; more {
 		t.Error("the stream goes on")
 	}
-	g.get(t, "/buckets/shop/watch?errors=status", "Accept: text/event-stream").is(t, 503).has(t, "Retry-After", "1")
+	g.get(t, "/buckets/shop/watch?errors=status", "Accept: text/event-stream").is(t, 503).
+		has(t, "Retry-After", "1")
 	g.get(t, "/buckets/shop/watch").is(t, 503)
 }
 
-func testWatchOfAMissingBucketThatWasThere(t *testing.T, form func(*setup)) {
+func testWatchOfAMissingBucketWaitsForIt(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	w := g.watch(t, "/buckets/b/watch", "Last-Event-ID: 7-abc")
 	w.wantEvents("bucket-deleted")
 	put(t, g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"}), "a", "1")
 	w.wantEvents("reset")
 	w.until("sync")
-	g.get(t, "/buckets/none/watch", "Last-Event-ID: 7-abc", "Accept: application/x-ndjson").is(t, 404)
+	g.get(t, "/buckets/none/watch", "Last-Event-ID: 7-abc", asLines).is(t, 404)
 }
 
-func testWatchSeveral(t *testing.T, form func(*setup)) {
+func testWatchOfSeveralBucketsResumes(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	shop, config := g.shop(t), g.bucket(t, jetstream.KeyValueConfig{Bucket: "config"})
 	put(t, shop, "orders.1", "a")
@@ -293,7 +324,7 @@ func testWatchSeveral(t *testing.T, form func(*setup)) {
 }
 
 // One consumer serves all streams of a bucket.
-func testOneConsumerForAll(t *testing.T, form func(*setup)) {
+func testStreamsShareOneConsumer(t *testing.T, form func(*setup)) {
 	g := start(t, form)
 	kv := g.shop(t)
 	for i := range 100 {
@@ -306,7 +337,7 @@ func testOneConsumerForAll(t *testing.T, form func(*setup)) {
 	for _, s := range streams {
 		s.until("sync")
 	}
-	natstest.Eventually(t, patience, "one consumer", func() bool {
+	eventually(t, "one consumer", func() bool {
 		info, err := g.stream(t, "shop").Info(t.Context())
 		return err == nil && info.State.Consumers == 1
 	})
@@ -320,16 +351,13 @@ func testOneConsumerForAll(t *testing.T, form func(*setup)) {
 	}
 }
 
-// A reader that takes nothing delays nobody, and has it all when it reads again.
-func testSlowReader(t *testing.T, form func(*setup)) {
+// A client that stops reading delays nobody, and gets everything when it reads again.
+func testSlowReaderDelaysNobody(t *testing.T, form func(*setup)) {
 	g := start(t, form, func(s *setup) { s.feeds = feed.Options{LogBytes: 1 << 20} })
 	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
-	conn, err := net.Dial("tcp", g.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	fmt.Fprintf(conn, "GET /buckets/b/watch HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", g.address)
+	conn := g.dial(t)
+	fmt.Fprintf(conn,
+		"GET /buckets/b/watch HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", g.address)
 	quick := g.watch(t, "/buckets/b/watch?values=none")
 	quick.until("sync")
 	value := strings.Repeat("x", 64<<10)
@@ -344,7 +372,7 @@ func testSlowReader(t *testing.T, form func(*setup)) {
 	last := put(t, kv, "last", "v")
 	wanted := fmt.Sprintf(`"key":"last","revision":%d`, last)
 	buffer, seen := make([]byte, 1<<20), ""
-	natstest.Eventually(t, patience, "the slow reader gets the last", func() bool {
+	eventually(t, "the slow reader gets the last", func() bool {
 		n, err := conn.Read(buffer)
 		if err != nil && err != io.EOF {
 			t.Fatal(err)

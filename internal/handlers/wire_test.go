@@ -11,21 +11,32 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// A wire stands between the gateway and its nats-server, so that a test can make faults that networks make: answers that do
-// not come, a server that goes away and comes back, another writer who is always a moment faster.
+// A wire connects the gateway to its nats-server. Tests use it to make the faults that networks
+// have: answers that do not come, a server that goes away and comes back, or another writer that is
+// always a moment faster.
+//
+// Every connection of the gateway passes through it. What the server sends is held while there is a
+// gate. What the gateway sends is first shown to sending, and then passed on without the messages
+// to swallowed subjects.
 type wire struct {
+	// options are those with which the server is started, each time on the same data.
 	options natsd.Options
 
-	mu      sync.Mutex
-	server  *natsd.Server
-	gate    chan struct{}     // what the server sends waits for it to be closed; nil for no waiting
-	sending func(data []byte) // called with what the gateway is about to send
-	conns   int               // made in all
-
-	swallowed string // messages to subjects with it are lost on the way
+	// mu guards the fields below.
+	mu sync.Mutex
+	// server is the server that runs now; nil while it is stopped.
+	server *natsd.Server
+	// gate holds what the server sends until it is closed; nil if nothing is held.
+	gate chan struct{}
+	// sending is called with what the gateway is about to send; nil for no call.
+	sending func(data []byte)
+	// conns is the number of connections that were ever made.
+	conns int
+	// swallowed is a part of the subjects to which messages are dropped; "" for none.
+	swallowed string
 }
 
-// InProcessConn makes kvclient's connections.
+// InProcessConn makes the connections of kvclient.
 func (w *wire) InProcessConn() (net.Conn, error) {
 	w.mu.Lock()
 	server := w.server
@@ -43,21 +54,21 @@ func (w *wire) InProcessConn() (net.Conn, error) {
 	return &wiredConn{Conn: conn, wire: w}, nil
 }
 
-// connections is how many connections were ever made.
+// connections returns how many connections were ever made.
 func (w *wire) connections() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.conns
 }
 
-// direct reaches the server without a fault in between.
+// direct returns the server itself, to which connections have no faults.
 func (w *wire) direct() *natsd.Server {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.server
 }
 
-// restart starts the server, on the data that it had.
+// restart starts the server with the data that it had.
 func (w *wire) restart(t testing.TB) {
 	t.Helper()
 	server, err := natsd.Start(t.Context(), w.options)
@@ -80,7 +91,8 @@ func (w *wire) stop() {
 	}
 }
 
-// hold keeps what the server sends from arriving, until release: requests are carried out and their answers do not come.
+// hold keeps what the server sends from arriving until release is called: requests are carried out,
+// and their answers do not come.
 func (w *wire) hold() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -99,14 +111,16 @@ func (w *wire) release() {
 	}
 }
 
-// onSending has a function called with everything before the gateway sends it; nil for no more.
+// onSending sets a function that is called with everything before the gateway sends it; nil removes
+// it.
 func (w *wire) onSending(call func(data []byte)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.sending = call
 }
 
-// requests counts the messages that the gateway sends to NATS while the function runs: its round trips.
+// requests returns the number of messages that the gateway sends to NATS while the function runs,
+// which are its round trips.
 func (w *wire) requests(during func()) int {
 	var count atomic.Int64
 	w.onSending(func(data []byte) {
@@ -121,14 +135,15 @@ func (w *wire) requests(during func()) int {
 	return int(count.Load())
 }
 
-// swallow loses every message to a subject with that text in it, on the way to the server; "" for none.
+// swallow drops every message from the gateway to a subject that contains the text; "" ends that.
 func (w *wire) swallow(subject string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.swallowed = subject
 }
 
-// without returns what a client sends (PUB subject reply size, CRLF, payload, CRLF) without the messages to some subjects.
+// without returns what a client sends (PUB subject reply size, CRLF, payload, CRLF) except for
+// messages to subjects that contain the text.
 func without(data []byte, subject string) []byte {
 	var kept []byte
 	for len(data) > 0 {
@@ -148,6 +163,7 @@ func without(data []byte, subject string) []byte {
 	return kept
 }
 
+// A wiredConn is a connection of the gateway that has the faults of its wire.
 type wiredConn struct {
 	net.Conn
 	wire *wire

@@ -13,11 +13,10 @@ import (
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers"
-	"kvgateway/internal/natstest"
 )
 
-// Requests for one large value share the reads of it, and those that have no room for it yet do not
-// read at all.
+// Requests for one large value share its reads, and a request that has no room for the value yet
+// does not read it at all.
 func TestRequestsForALargeValueShareTheirReads(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -25,7 +24,8 @@ func TestRequestsForALargeValueShareTheirReads(t *testing.T) {
 	value := strings.Repeat("v", 500_000)
 	put(t, kv, "a", value)
 	const target, requests = "/buckets/shop/keys/a", 200
-	g.get(t, target).is(t, 200) // now its size is known
+	// After this request the gateway knows the size of the value.
+	g.get(t, target).is(t, 200)
 	answers := make(chan *answer, requests)
 	sent := g.wire.requests(func() {
 		for i := range requests {
@@ -38,7 +38,8 @@ func TestRequestsForALargeValueShareTheirReads(t *testing.T) {
 			}()
 		}
 		for range requests {
-			if a := (<-answers).is(t, 200).has(t, "Kv-Consistency", "leader"); len(a.body) != 0 && string(a.body) != value {
+			a := (<-answers).is(t, 200).has(t, "Kv-Consistency", "leader")
+			if len(a.body) != 0 && string(a.body) != value {
 				t.Errorf("answered %.20q", a.body)
 			}
 		}
@@ -53,8 +54,8 @@ func TestRequestsForALargeValueShareTheirReads(t *testing.T) {
 	}
 }
 
-// A request that was made when others with the same key were under way sees what was written before
-// it was made.
+// A request that is made while others for the same key are under way sees everything that was
+// written before it was made.
 func TestSharedReadsSeeWhatWasWrittenBefore(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -86,8 +87,19 @@ func TestSharedReadsSeeWhatWasWrittenBefore(t *testing.T) {
 	<-others
 }
 
-// What waits for a change is not at work, nor is what has ended, however it ended.
-func TestOnlyWhatWorksIsAtWork(t *testing.T) {
+// beginBodies sends the headers of some PUTs, each on a connection of its own and to a key of its
+// own. The bodies that they declare never come.
+func (g *gateway) beginBodies(t testing.TB, bucket string, count int) {
+	t.Helper()
+	for i := range count {
+		begin(t, g.dial(t), fmt.Sprintf("PUT /buckets/%s/keys/k%d HTTP/1.1\r\nHost: localhost\r\n"+
+			"Content-Length: 1000\r\n\r\n", bucket, i))
+	}
+}
+
+// A request that waits for a change is not at work, and neither is one that has ended, however it
+// ended.
+func TestWaitingRequestsAreNotAtWork(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	kv := g.shop(t)
@@ -101,20 +113,14 @@ func TestOnlyWhatWorksIsAtWork(t *testing.T) {
 	for range polls {
 		go func() { answers <- g.get(t, target, "If-None-Match: "+tag, "Prefer: wait=60") }()
 	}
-	for i := range 20 { // bodies that do not come
-		conn, err := net.Dial("tcp", g.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		fmt.Fprintf(conn, "PUT /buckets/shop/keys/k%d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n", i)
-	}
+	g.beginBodies(t, "shop", 20)
 	base, _ := g.h2c(t, 0)
-	unreadHTTP2(t, base, "/buckets/shop/watch", 3) // goroutines of their own
-	natstest.Eventually(t, patience, "the subscriptions", func() bool {
+	// These streams have goroutines of their own.
+	unreadHTTP2(t, base, "/buckets/shop/watch", 3)
+	eventually(t, "the subscriptions", func() bool {
 		return g.metric(t, "kvgw_subscriptions", nil) == polls+3
 	})
-	natstest.Eventually(t, patience, "nobody is at work", func() bool { return atWork() == 0 })
+	eventually(t, "nobody is at work", func() bool { return atWork() == 0 })
 	for _, request := range []struct {
 		method, target string
 		status         int
@@ -132,11 +138,11 @@ func TestOnlyWhatWorksIsAtWork(t *testing.T) {
 	for range polls {
 		(<-answers).is(t, 200)
 	}
-	natstest.Eventually(t, patience, "nobody is at work", func() bool { return atWork() == 0 })
+	eventually(t, "nobody is at work", func() bool { return atWork() == 0 })
 }
 
-// However many requests of one client hang, since NATS does not answer or their bodies do not come,
-// others begin, of the same client too.
+// However many requests of one client hang, because NATS does not answer or their bodies do not
+// come, others can begin, including those of the same client.
 func TestRequestsThatHangLetOthersBegin(t *testing.T) {
 	t.Parallel()
 	bounds := bound.NewSet()
@@ -146,14 +152,7 @@ func TestRequestsThatHangLetOthersBegin(t *testing.T) {
 	})
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "m", Storage: jetstream.MemoryStorage})
 	const hanging = 100
-	for i := range hanging {
-		conn, err := net.Dial("tcp", g.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { conn.Close() })
-		fmt.Fprintf(conn, "PUT /buckets/m/keys/k%d HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n", i)
-	}
+	g.beginBodies(t, "m", hanging)
 	for range 20 {
 		g.do(t, "PUT", "/buckets/m/keys/k", "v").is(t, 200)
 	}
@@ -162,17 +161,18 @@ func TestRequestsThatHangLetOthersBegin(t *testing.T) {
 	for range hanging {
 		go func() { answers <- g.get(t, "/buckets/m/keys/k") }()
 	}
-	natstest.Eventually(t, patience, "reads wait for NATS", func() bool {
+	eventually(t, "reads wait for NATS", func() bool {
 		return bounds.Find("nats-reads").Used() > 0
 	})
-	g.get(t, "/buckets/m/keys/k?nonsense=1").is(t, 400) // which asks nobody
+	// This request needs no answer of NATS.
+	g.get(t, "/buckets/m/keys/k?nonsense=1").is(t, 400)
 	g.wire.release()
 	for range hanging {
 		(<-answers).is(t, 200)
 	}
 }
 
-// A large value is read once for each request, also where its size is known beforehand.
+// A large value is read once for each request, also if its size is known beforehand.
 func TestLargeValueIsReadOnce(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -188,17 +188,14 @@ func TestLargeValueIsReadOnce(t *testing.T) {
 	}
 }
 
-// A client that sends no more is a client still, whatever is known of the value.
+// A client that has closed its half of the connection still gets its answer, whether the size of
+// the value is known or not.
 func TestHalfClosedClientGetsALargeValue(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	put(t, g.shop(t), "a", strings.Repeat("v", 200_000))
 	for range 5 {
-		conn, err := net.Dial("tcp", g.address)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Close()
+		conn := g.dial(t)
 		_, _ = io.WriteString(conn, "GET /buckets/shop/keys/a HTTP/1.1\r\nHost: localhost\r\n\r\n")
 		if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
 			t.Fatal(err)
@@ -209,7 +206,8 @@ func TestHalfClosedClientGetsALargeValue(t *testing.T) {
 	}
 }
 
-// A read with a minimal revision is the client's own, and sees what it wrote before.
+// A read with a minimal revision is not shared with other clients, and sees what its client wrote
+// before.
 func TestMinRevisionOfALargeValueSeesOwnWrites(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -227,7 +225,7 @@ func TestMinRevisionOfALargeValueSeesOwnWrites(t *testing.T) {
 	g.get(t, target+"?min_revision=1").is(t, 404)
 }
 
-// An answer of NATS that is lost holds up nobody but those that asked for it.
+// A lost answer of NATS delays only the requests that asked for it.
 func TestLostAnswerHoldsUpNobodyElse(t *testing.T) {
 	t.Parallel()
 	g := start(t)
@@ -254,7 +252,7 @@ func TestLostAnswerHoldsUpNobodyElse(t *testing.T) {
 	(<-lost).is(t, 504)
 }
 
-// A condition that does not hold needs no room for the value.
+// A request whose condition does not hold needs no room for the value.
 func TestConditionNeedsNoRoomForTheValue(t *testing.T) {
 	t.Parallel()
 	bounds := bound.NewSet()
@@ -263,8 +261,10 @@ func TestConditionNeedsNoRoomForTheValue(t *testing.T) {
 	const target = "/buckets/shop/keys/a"
 	tag := g.get(t, target).is(t, 200).header.Get("Etag")
 	var holds [2]bound.Hold
-	for i := range holds { // all that large answers may have
-		if err := bounds.Find("answer-bytes").Take(t.Context(), &holds[i], fmt.Sprint(i), 36<<20, nil); err != nil {
+	// These take all of the room for large answers.
+	for i := range holds {
+		err := bounds.Find("answer-bytes").Take(t.Context(), &holds[i], fmt.Sprint(i), 36<<20, nil)
+		if err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,10 +10,11 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// defaultContentType is that of a value which was stored without one.
+// defaultContentType is the content type of a value that was stored without one.
 const defaultContentType = "application/octet-stream"
 
-// maxStoredHeaderBytes bounds the Content-Type and Content-Encoding that are stored with a value.
+// maxStoredHeaderBytes bounds the Content-Type and the Content-Encoding that are stored with a
+// value.
 const maxStoredHeaderBytes = 1024
 
 // putValue stores the body under the key.
@@ -60,7 +61,7 @@ func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// deleteValue leaves a marker in the place of the value.
+// deleteValue replaces the value by a marker.
 func (s *Server) deleteValue(w http.ResponseWriter, r *http.Request) error {
 	query := queryOf(w)
 	b, k, err := s.writeTarget(r, query)
@@ -81,7 +82,8 @@ func (s *Server) deleteValue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if deletion.TTL > 0 && !deletion.Purge {
-		return parameterProblem("ttl", "Only the marker of a purge can expire: below a delete marker the earlier revisions would be there again. Add purge=true.")
+		return parameterProblem("ttl", "Only the marker of a purge can expire: when a delete "+
+			"marker expired, the earlier revisions below it would be there again. Add purge=true.")
 	}
 	written, err := b.Delete(r.Context(), deletion)
 	if err != nil {
@@ -91,11 +93,12 @@ func (s *Server) deleteValue(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// storedHeaders reads the headers that are stored with a value. The form type, which curl's -d sends unasked, counts as none.
-// A partial PUT is refused (RFC 9110 §14.5): its body is not the whole value.
+// storedHeaders reads the headers that are stored with a value. It refuses a partial PUT (RFC 9110
+// §14.5), whose body is not the whole value.
 func storedHeaders(r *http.Request) (contentType, contentEncoding string, err error) {
 	if r.Header["Content-Range"] != nil {
-		return "", "", headerProblem("Content-Range", "A value is stored whole. Send all of it, without Content-Range.")
+		return "", "", headerProblem("Content-Range",
+			"A value is stored as a whole. Send all of it, without Content-Range.")
 	}
 	contentType = r.Header.Get("Content-Type")
 	contentEncoding = strings.Join(r.Header["Content-Encoding"], ", ")
@@ -103,24 +106,29 @@ func storedHeaders(r *http.Request) (contentType, contentEncoding string, err er
 		return "", "", kvclient.ErrHeaderTooLarge
 	}
 	if !isPrintable(contentEncoding) {
-		return "", "", headerProblem("Content-Encoding", "Content-Encoding is a list of tokens, as gzip.")
+		return "", "", headerProblem("Content-Encoding",
+			"Content-Encoding must be a list of tokens, such as gzip.")
 	}
 	contentType, err = storedType(contentType)
 	return contentType, contentEncoding, err
 }
 
-// storedType is what is stored of a content type.
+// storedType returns what is stored of a content type. It is stored as a header of the message,
+// which native clients ignore. `application/x-www-form-urlencoded` counts as none, since curl's -d
+// sends it unasked.
 func storedType(contentType string) (string, error) {
 	switch contentType {
 	case "", "application/json":
 		return contentType, nil
 	case defaultContentType:
-		// A value without a stored type is answered as this one, and costs the server and every reader a header less.
+		// A value without a stored type is answered with this type. Storing none saves the server
+		// and every reader a header.
 		return "", nil
 	}
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	if err != nil || !strings.Contains(mediaType, "/") || !isPrintable(contentType) {
-		return "", headerProblem("Content-Type", "Content-Type is no media type such as text/plain; charset=utf-8.")
+		return "", headerProblem("Content-Type",
+			"Content-Type must be a media type such as text/plain; charset=utf-8.")
 	}
 	if mediaType == "application/x-www-form-urlencoded" {
 		return "", nil
@@ -128,6 +136,7 @@ func storedType(contentType string) (string, error) {
 	return contentType, nil
 }
 
+// isPrintable reports whether s has printable ASCII only.
 func isPrintable(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
@@ -137,13 +146,23 @@ func isPrintable(s string) bool {
 	return true
 }
 
-// keyPath is the path of a key's value. Slashes in the key are encoded, so that nothing on the way tidies them.
+// keyPath returns the path of the value of a key. Slashes in the key are encoded, so that no proxy
+// cleans them up.
 func (s *Server) keyPath(bucket kvclient.BucketName, k kvclient.Key) string {
-	return s.options.BasePath + "/buckets/" + bucket.String() + "/keys/" + url.PathEscape(k.String())
+	return s.options.BasePath + "/buckets/" + bucket.String() +
+		"/keys/" + url.PathEscape(k.String())
 }
 
-// respondWritten tells what a write did, as fully as the client prefers (RFC 7240 §4.2).
-func (s *Server) respondWritten(w http.ResponseWriter, r *http.Request, status int, bucket kvclient.BucketName, k kvclient.Key, written kvclient.Written) {
+// respondWritten answers what a write did, with a body unless the client prefers none (RFC 7240
+// §4.2).
+func (s *Server) respondWritten(
+	w http.ResponseWriter,
+	r *http.Request,
+	status int,
+	bucket kvclient.BucketName,
+	k kvclient.Key,
+	written kvclient.Written,
+) {
 	w.Header()["Etag"] = []string{etag(written.Position)}
 	w.Header()["Kv-Revision"] = []string{written.Revision.String()}
 	if value, ok := preference(r.Header, "return"); ok && value == "minimal" {
@@ -152,7 +171,8 @@ func (s *Server) respondWritten(w http.ResponseWriter, r *http.Request, status i
 		return
 	}
 	body := make([]byte, 0, 128)
-	body = append(body, `{"bucket":"`...) // names, keys and epochs need no escaping
+	// Names, keys and epochs need no escaping.
+	body = append(body, `{"bucket":"`...)
 	body = append(body, bucket.String()...)
 	body = append(body, `","key":"`...)
 	body = append(body, k.String()...)

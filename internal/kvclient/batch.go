@@ -10,10 +10,16 @@ import (
 	"kvgateway/internal/bound"
 )
 
-// batch sends messages that belong together, one behind the other, and returns the answer that decides over them: the last's, or the
-// first refusal, with the index of the message that it is for. What came before the last is acknowledged with nothing. Its errors are
-// those of [sendError]; until the last message was sent, nothing was done, which is [ErrUnavailable].
-func (l *link) batch(ctx context.Context, messages []*nats.Msg) (answer *nats.Msg, index int, err error) {
+// batch sends messages that belong together, one after the other, as one atomic batch of the
+// server. It returns the answer that decides over all of them, the answer to the last message or
+// the first refusal, with the index of the message that this answer is for. The server acknowledges
+// the messages before the last with empty answers.
+//
+// Its errors are those of [sendError]. Until the last message was sent nothing was done, and the
+// error is [ErrUnavailable]: what was begun and not finished the server forgets.
+func (l *link) batch(
+	ctx context.Context, messages []*nats.Msg,
+) (answer *nats.Msg, index int, err error) {
 	nc := l.conn()
 	limited := l.windows.context()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -29,7 +35,7 @@ func (l *link) batch(ctx context.Context, messages []*nats.Msg) (answer *nats.Ms
 	}
 	defer subscription.Unsubscribe()
 	for i, msg := range messages {
-		// A connection that was lost meanwhile, and is back, would take the rest.
+		// A connection that was lost meanwhile and is back would take the rest.
 		if limited.Err() != nil {
 			return nil, i, fmt.Errorf("%w: the batch was not finished", ErrUnavailable)
 		}
@@ -44,7 +50,7 @@ func (l *link) batch(ctx context.Context, messages []*nats.Msg) (answer *nats.Ms
 	return decision(limited, answers, len(inbox), len(messages)-1)
 }
 
-// batchError is sendError for a message of a batch: without the last nothing is done.
+// batchError is sendError for a message of a batch: unless the last one was sent, nothing was done.
 func batchError(err error, last bool) error {
 	if last || err == nats.ErrMaxPayload {
 		return sendError(err)
@@ -52,8 +58,11 @@ func batchError(err error, last bool) error {
 	return fmt.Errorf("%w: the batch was not finished: %w", ErrUnavailable, err)
 }
 
-// decision waits for the answer that decides over a batch.
-func decision(limited context.Context, answers <-chan *nats.Msg, inbox, last int) (*nats.Msg, int, error) {
+// decision waits for the answer that decides over a batch. The answers' subjects end with the index
+// of their message, after inbox bytes.
+func decision(
+	limited context.Context, answers <-chan *nats.Msg, inbox, last int,
+) (*nats.Msg, int, error) {
 	for {
 		select {
 		case <-limited.Done():

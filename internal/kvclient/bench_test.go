@@ -9,10 +9,14 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// Client and server share the process: allocations are those of both. overBothB runs a benchmark on each kind of connection.
+// overBothB runs a benchmark on each kind of connection. Client and server share the process, so
+// allocations are those of both.
 func overBothB(b *testing.B, bench func(b *testing.B, bucket *kvclient.Bucket)) {
 	s := natstest.Start(b, natstest.Options{})
-	for name, opts := range map[string]kvclient.Options{"tcp": {URL: s.URL()}, "inproc": {InProcess: s}} {
+	for name, opts := range map[string]kvclient.Options{
+		"tcp":    {URL: s.URL()},
+		"inproc": {InProcess: s},
+	} {
 		b.Run(name, func(b *testing.B) {
 			c := connect(b, opts)
 			bucket := shop(b, c, nil)
@@ -60,7 +64,11 @@ func BenchmarkPut(b *testing.B) {
 
 func BenchmarkPutWithContentType(b *testing.B) {
 	overBothB(b, func(b *testing.B, bucket *kvclient.Bucket) {
-		benchPut(b, bucket, kvclient.Write{Key: key(b, "k"), Value: benchValue, ContentType: "application/json"})
+		benchPut(b, bucket, kvclient.Write{
+			Key:         key(b, "k"),
+			Value:       benchValue,
+			ContentType: "application/json",
+		})
 	})
 }
 
@@ -77,7 +85,7 @@ func BenchmarkCompareAndSet(b *testing.B) {
 		at := kvclient.Position{Revision: put(b, bucket, "k", "v"), Epoch: bucket.Epoch()}
 		for b.Loop() {
 			w, err := bucket.Put(b.Context(), kvclient.Write{Key: key(b, "k"), Value: benchValue,
-				Precondition: kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{at}}}})
+				Precondition: ifMatch(at)})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -101,7 +109,7 @@ func BenchmarkKeys100000(b *testing.B) {
 	b.ReportMetric(heldBytes(b, bucket), "heldB/key")
 }
 
-// heldBytes is the memory for each key that a listing keeps from the garbage collector.
+// heldBytes measures how much memory a listing keeps from the garbage collector, in bytes per key.
 func heldBytes(b *testing.B, bucket *kvclient.Bucket) float64 {
 	b.Helper()
 	without := heapInUse()
@@ -114,6 +122,7 @@ func heldBytes(b *testing.B, bucket *kvclient.Bucket) float64 {
 	return (with - without) / float64(len(listing.Entries))
 }
 
+// heapInUse returns how many bytes live on the heap, after a garbage collection.
 func heapInUse() float64 {
 	var m runtime.MemStats
 	runtime.GC()

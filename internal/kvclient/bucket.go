@@ -13,57 +13,106 @@ import (
 )
 
 const (
-	streamPrefix     = "KV_"
-	subjectPrefix    = "$KV."
+	// streamPrefix is what the names of buckets' streams begin with.
+	streamPrefix = "KV_"
+	// subjectPrefix is what the subjects of buckets begin with.
+	subjectPrefix = "$KV."
+	// defaultAPIPrefix is what the subjects of requests to the JetStream API begin with, unless the
+	// account has another prefix.
 	defaultAPIPrefix = "$JS.API."
 
-	// A binding is asked for again in the background after refreshAfter, and not used unasked after staleAfter: the time in
-	// which a bucket re-created by somebody else, and whose advisory was missed, can go unnoticed.
+	// refreshAfter is the age after which a binding in use is asked for again in the background,
+	// and staleAfter the age after which it is not used any more: see [binding].
 	refreshAfter = 2500 * time.Millisecond
 	staleAfter   = 5 * time.Second
 )
 
-// MetadataRequirePreconditions is the key of a bucket's metadata that, with the value "true", makes the gateway refuse a PUT
-// or DELETE of one key without a precondition.
+// MetadataRequirePreconditions is the key of a bucket's metadata that makes the gateway refuse a
+// PUT or DELETE of one key without a precondition if its value is "true".
 const MetadataRequirePreconditions = "kvgw.require_preconditions"
 
-// A Bucket is a bucket as the client knows it, and the connection over which it is asked. It is
-// verified at least every 5 s while it is used; get one for each request from [Client.Bucket] or
-// [Client.BucketToWrite].
+// A Bucket is a bucket as the client knows it, with the connection over which its requests go. Get
+// one for each request from [Client.Bucket] or [Client.BucketToWrite]; what it knows is then at
+// most 5 s old.
 type Bucket struct {
 	*binding
-	// link carries the requests of this Bucket's methods: reads, writes or bulk. A method that
-	// needs another takes [binding.over] of it first, so that what it calls uses that one too.
+	// link carries the requests of this Bucket's methods: it is the link for reads, for writes or
+	// for bulk. A method that needs another link calls over first, so that the methods that it
+	// calls use that one too.
 	link *link
 }
 
-// A binding is what the client remembers of a bucket: where its reads and writes go, its limits and
-// its epoch. It is immutable, but for refreshing.
+// A binding is what the client remembers of a bucket: where its reads and writes go, its limits,
+// its rules and its epoch. It is immutable, except refreshing.
+//
+// While it is in use, a binding is at most 5 s old:
+//
+//	event                                   | what happens
+//	a request, younger than refreshAfter    | it is used
+//	a request, younger than staleAfter      | it is used, and asked for in the background, once
+//	a request, older                        | the request asks for it and waits for the answer
+//	an advisory of the stream               | it is forgotten
+//	the connection for reads or for writes  | all bindings are forgotten
+//	was lost and is there again             |
+//	a write has a revision that the bucket  | it is forgotten: the bucket was created again
+//	had passed when it was last looked at   |
+//	the server says that there is no bucket | it is dropped
+//
+// So a plain GET or PUT is one round trip. If a bucket is deleted and created again by somebody
+// else, and the advisory of it is missed, then for at most 5 s answers carry the old epoch, and a
+// tag of the old bucket that has no check may match a revision of the new one that has the same
+// number for that key.
+//
+// An answer that was under way while something was forgotten is not remembered, since it may be
+// older than what made the client forget.
 type binding struct {
+	// client is what the binding belongs to.
 	client *Client
-	name   BucketName
-	epoch  Epoch
+	// name is the bucket's name.
+	name BucketName
+	// epoch is that of the stream which the server described.
+	epoch Epoch
 
-	stream      string
-	readPrefix  string // of the subjects in the stream
-	directGet   string // "$JS.API.DIRECT.GET.KV_b.$KV.b.", empty where direct gets are off
-	leaderGet   string // "$JS.API.STREAM.MSG.GET.KV_b"
-	replicated  bool   // more than one replica may answer a direct get
-	writePrefix string // of the subjects that writes are published to
-	ackStream   string // that acknowledges writes
-	originGet   string // asks for messages where writes go: the origin's leader if the bucket is a mirror, else leaderGet
-	originInfo  string // asks for the state of a mirror's origin; empty where the bucket is none
+	// stream is the stream's name.
+	stream string
+	// readPrefix is what the subjects of the entries in the stream begin with.
+	readPrefix string
+	// directGet is the beginning of the subject of a direct get, such as
+	// "$JS.API.DIRECT.GET.KV_b.$KV.b."; empty if the stream allows none.
+	directGet string
+	// leaderGet is the subject of STREAM.MSG.GET, which the stream's leader answers.
+	leaderGet string
+	// replicated says that more than one replica may answer a direct get.
+	replicated bool
+	// writePrefix is what the subjects begin with that writes are published to.
+	writePrefix string
+	// ackStream is the name of the stream that acknowledges writes.
+	ackStream string
+	// originGet is leaderGet of the stream that writes go to: of the origin if the bucket is a
+	// mirror.
+	originGet string
+	// originInfo is the subject that asks for the state of a mirror's origin; empty for other
+	// buckets.
+	originInfo string
 
-	maxMessage           int   // bytes of a value and its stored headers
-	ages                 aging // how the stream ends its messages by age
+	// maxMessage is how many bytes a value and its stored headers may have.
+	maxMessage int
+	// ages is how the stream ends its messages by age.
+	ages aging
+	// requirePreconditions is what [MetadataRequirePreconditions] asks for.
 	requirePreconditions bool
-	rules                writeRules // of its own stream: a mirror's are not the origin's
+	// rules are those of the bucket's own stream, which are not the origin's if it is a mirror.
+	rules writeRules
 
-	// common are the Buckets for single reads and for writes, so that none is made each time.
+	// common are the Buckets for single reads and for writes, so that these need not be made for
+	// each request.
 	common [2]Bucket
 
-	verified   time.Time
-	lastSeq    Revision // when verified
+	// verified is when the server was asked.
+	verified time.Time
+	// lastSeq is the stream's last revision at that time.
+	lastSeq Revision
+	// refreshing says that the background is asking for the binding again.
 	refreshing atomic.Bool
 }
 
@@ -77,15 +126,15 @@ func (b *binding) over(l *link) *Bucket {
 	return &Bucket{b, l}
 }
 
-// overWrites returns the bucket for a write: what the write must read before goes over the
-// connection for writes too, so that it does not fail with the one for reads.
+// overWrites returns the bucket for a write. What the write must read first goes over the
+// connection for writes too, so that it does not fail when the connection for reads is lost.
 func (b *binding) overWrites() *Bucket { return b.over(b.client.writes) }
 
 // overBulk returns the bucket for requests whose answers are many messages.
 func (b *binding) overBulk() *Bucket { return b.over(b.client.bulk) }
 
-// again asks the server for the bucket as it is now, over the same connection.
-func (b *Bucket) again(ctx context.Context) (*Bucket, error) {
+// rebind asks the server for the bucket as it is now, over the same connection.
+func (b *Bucket) rebind(ctx context.Context) (*Bucket, error) {
 	return b.client.bind(ctx, b.link, b.name)
 }
 
@@ -95,15 +144,17 @@ func (b *Bucket) Name() BucketName { return b.name }
 // Epoch returns the epoch in which the bucket was last seen.
 func (b *Bucket) Epoch() Epoch { return b.epoch }
 
-// RequiresPreconditions tells whether the bucket's metadata asks for a precondition on every write of a key.
+// RequiresPreconditions reports whether the bucket's metadata asks for a precondition on every
+// write of a key.
 func (b *Bucket) RequiresPreconditions() bool { return b.requirePreconditions }
 
-// Bucket returns the bucket of that name, from memory where that is fresh. It returns [ErrBucketNotFound],
-// [ErrBadBucket], [ErrUnavailable] or [ErrTimeout].
+// Bucket returns the bucket of that name for reads, from memory if what is remembered is fresh. It
+// returns [ErrBucketNotFound], [ErrBadBucket], [ErrUnavailable] or [ErrTimeout].
 func (c *Client) Bucket(ctx context.Context, name BucketName) (*Bucket, error) {
 	return c.bucket(ctx, c.reads, name)
 }
 
+// bucket is Bucket with a choice of the link.
 func (c *Client) bucket(ctx context.Context, l *link, name BucketName) (*Bucket, error) {
 	c.mu.RLock()
 	b := c.buckets[name]
@@ -121,14 +172,14 @@ func (c *Client) bucket(ctx context.Context, l *link, name BucketName) (*Bucket,
 	return c.bind(ctx, l, name)
 }
 
-// BucketToWrite is Bucket for a write. It never returns [ErrTimeout]: where the bucket could not be looked up, nothing was sent,
-// which is [ErrUnavailable].
+// BucketToWrite is Bucket for a write. It never returns [ErrTimeout]: if the bucket could not be
+// looked up, the write was not sent, which is [ErrUnavailable].
 func (c *Client) BucketToWrite(ctx context.Context, name BucketName) (*Bucket, error) {
 	b, err := c.bucket(ctx, c.writes, name)
 	return b, notSent(err)
 }
 
-// refresh asks for the bucket again in the background, once.
+// refresh asks for the bucket again in the background, once for each binding.
 func (c *Client) refresh(l *link, b *binding) {
 	if b.refreshing.CompareAndSwap(false, true) {
 		go func() {
@@ -141,13 +192,13 @@ func (c *Client) refresh(l *link, b *binding) {
 
 // bind asks the server for the bucket and remembers the answer.
 func (c *Client) bind(ctx context.Context, l *link, name BucketName) (*Bucket, error) {
-	b, _, err := c.look(ctx, l, name)
+	b, _, err := c.lookUp(ctx, l, name)
 	return b, err
 }
 
-// look asks the server for the bucket's stream and remembers what follows from it, so that whatever shows a new epoch ends the
-// old one.
-func (c *Client) look(ctx context.Context, l *link, name BucketName) (
+// lookUp asks the server for the bucket's stream and remembers what follows from the answer, so
+// that whoever sees a new epoch first ends the old one for everybody.
+func (c *Client) lookUp(ctx context.Context, l *link, name BucketName) (
 	*Bucket, *streamInfoResponse, error) {
 	c.mu.RLock()
 	generation := c.generation
@@ -168,22 +219,23 @@ func (c *Client) look(ctx context.Context, l *link, name BucketName) (
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// An advisory that came meanwhile may be about this very bucket, and newer than the answer.
+	// An advisory that came meanwhile may concern this very bucket, and may be newer than the
+	// answer.
 	if c.generation == generation {
 		c.buckets[name] = b
 	}
 	return b.over(l), &info, nil
 }
 
-// drop removes what is remembered of a bucket that is not there, which says nothing of other answers under way.
+// drop forgets a bucket that is not there. That says nothing about other answers under way.
 func (c *Client) drop(name BucketName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.buckets, name)
 }
 
-// forget drops what is remembered of a bucket because something newer is known, so that the next request asks, and answers
-// under way are not remembered.
+// forget forgets a bucket because something newer is known of it: the next request asks the server,
+// and answers that are under way are not remembered.
 func (c *Client) forget(name BucketName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -191,6 +243,7 @@ func (c *Client) forget(name BucketName) {
 	delete(c.buckets, name)
 }
 
+// forgetAll is forget for all buckets.
 func (c *Client) forgetAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -198,8 +251,9 @@ func (c *Client) forgetAll() {
 	clear(c.buckets)
 }
 
-// watchAdvisories forgets a bucket as soon as the server tells that it was created, changed or deleted. Where the identity
-// may not subscribe to advisories, bindings are found stale by their age alone.
+// watchAdvisories forgets a bucket as soon as the server tells that it was created, changed or
+// deleted. If the identity may not subscribe to advisories, only their age shows that bindings are
+// stale.
 func (c *Client) watchAdvisories(nc *nats.Conn) {
 	_, err := nc.Subscribe("$JS.EVENT.ADVISORY.STREAM.*.*", func(msg *nats.Msg) {
 		stream := msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:]
@@ -209,17 +263,19 @@ func (c *Client) watchAdvisories(nc *nats.Conn) {
 		}
 	})
 	if err != nil {
-		c.logger.Warn().Err(err).Msg("no stream advisories; re-created buckets are noticed within 5 s")
+		c.logger.Warn().Err(err).
+			Msg("no stream advisories; re-created buckets are noticed within 5 s")
 	}
 }
 
-// streamInfoResponse is the answer to STREAM.INFO, CREATE and UPDATE.
+// A streamInfoResponse is the answer to STREAM.INFO, CREATE and UPDATE.
 type streamInfoResponse struct {
 	apiResponse
 	jetstream.StreamInfo
 }
 
-// bucketError tells a bucket that is not there from other errors.
+// bucketError turns the answer that there is no such stream into [ErrBucketNotFound]. It returns
+// other errors as they are.
 func bucketError(name BucketName, err error) error {
 	if apiErr, ok := errors.AsType[*APIError](err); ok && apiErr.ErrCode == errCodeStreamNotFound {
 		return fmt.Errorf("%w: %s", ErrBucketNotFound, name)
@@ -227,8 +283,11 @@ func bucketError(name BucketName, err error) error {
 	return err
 }
 
-func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time.Time) (
-	*binding, error) {
+// newBucket makes a binding of what the server said about a stream when it was asked. It returns
+// [ErrBadBucket] if the stream is no bucket.
+func (c *Client) newBucket(
+	name BucketName, info *streamInfoResponse, asked time.Time,
+) (*binding, error) {
 	cfg := info.Config
 	if err := checkBucket(name, cfg); err != nil {
 		return nil, err
@@ -251,7 +310,7 @@ func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time
 	b.leaderGet = c.apiPrefix + "STREAM.MSG.GET." + b.stream
 	b.writePrefix, b.originGet, b.ackStream = b.readPrefix, b.leaderGet, b.stream
 	if cfg.Mirror != nil {
-		b.followMirror(cfg.Mirror)
+		b.useOrigin(cfg.Mirror)
 	} else if c.apiPrefix != defaultAPIPrefix {
 		b.writePrefix = c.apiPrefix + b.readPrefix
 	}
@@ -261,12 +320,19 @@ func (c *Client) newBucket(name BucketName, info *streamInfoResponse, asked time
 	return b, nil
 }
 
-// isMirror tells whether the bucket is a copy of another, whose leader has the last word.
+// isMirror reports whether the bucket is a copy of another bucket, whose leader decides what is
+// stored.
 func (b *binding) isMirror() bool { return b.originGet != b.leaderGet }
 
-// followMirror sends the writes of a mirror where nats.go sends them, to the origin. A mirror keeps the origin's subjects,
-// so reads of its stream ask for those. What a write must know before is asked of the origin, since the mirror may be behind.
-func (b *binding) followMirror(m *jetstream.StreamSource) {
+// useOrigin sends the writes of a mirror to its origin, as nats.go does. What a write must know
+// first is asked of the origin too, since the mirror may be behind.
+//
+// A mirror stores its messages under the origin's subjects, so reads ask for those. nats.go asks a
+// mirror in the same account for the subjects of the mirror's own name, and finds nothing: its Get
+// and Keys are empty although the mirror holds every entry (measured). The server's listing of
+// streams by the subjects of buckets misses mirrors for the same reason, so [Client.BucketNames]
+// goes by the streams' names.
+func (b *binding) useOrigin(m *jetstream.StreamSource) {
 	origin := subjectPrefix + strings.TrimPrefix(m.Name, streamPrefix) + "."
 	api := b.client.apiPrefix
 	external := m.External != nil && m.External.APIPrefix != ""
@@ -282,20 +348,24 @@ func (b *binding) followMirror(m *jetstream.StreamSource) {
 	b.originInfo = api + "STREAM.INFO." + m.Name
 }
 
-// checkBucket tells whether a stream is a bucket: it mirrors another stream or takes the bucket's subjects and no others, and
-// keeps a bounded number of messages for each.
+// checkBucket returns [ErrBadBucket] if a stream is no bucket. A bucket mirrors another stream, or
+// takes the bucket's subjects and no others; and it keeps a bounded number of messages of each.
+//
+// The prefix of a mirror's origin comes from whoever made the stream, and goes into subjects as it
+// is. One of 5,000 bytes, or with a line break, would take the connection down that all requests
+// share, or would speak for the gateway (TestMirrorOriginCannotBreakTheConnection). So it is
+// checked before it is used.
 func checkBucket(name BucketName, cfg jetstream.StreamConfig) error {
 	ownSubjects := len(cfg.Subjects) == 1 && cfg.Subjects[0] == subjectPrefix+name.String()+".>"
-	// The prefix of a mirror's origin comes from whoever made the stream, and would go into subjects as it is.
-	unreachable := cfg.Mirror != nil && cfg.Mirror.External != nil && cfg.Mirror.External.APIPrefix != "" &&
-		!isSubjectPrefix(cfg.Mirror.External.APIPrefix)
+	unreachable := cfg.Mirror != nil && cfg.Mirror.External != nil &&
+		cfg.Mirror.External.APIPrefix != "" && !isSubjectPrefix(cfg.Mirror.External.APIPrefix)
 	if cfg.MaxMsgsPerSubject < 1 || cfg.Mirror == nil && !ownSubjects || unreachable {
 		return fmt.Errorf("%w: %s", ErrBadBucket, name)
 	}
 	return nil
 }
 
-// maxMessage is the smaller of the stream's and the server's limit for a message.
+// maxMessage returns the smaller of the stream's and the server's limit for a message.
 func (c *Client) maxMessage(maxMsgSize int32) int {
 	limit := c.maxPayload()
 	if maxMsgSize > 0 {

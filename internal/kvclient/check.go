@@ -2,12 +2,18 @@ package kvclient
 
 import "time"
 
-// A Check tells apart two messages that were given the same revision: by a stream that lost its end
-// and grew again, and by a stream that was deleted and created again. It is four base-36 characters
-// of a hash of the time, in Unix nanoseconds, at which the message was stored. The zero Check
-// stands for "not known".
+// A Check tells apart two messages that were given the same revision. A stream that lost its end,
+// by a power cut or a restored backup, gives its revisions out again in the same epoch, and a
+// stream that is deleted and created again begins anew; up to nats-server 2.14 the epoch of the
+// same stream can also move when the server starts again. When a message was stored is the same for
+// every replica and every gateway, so a hash of that time is in each tag and each id.
+//
+// A Check is four base-36 characters of a hash of the time, in Unix nanoseconds, at which the
+// message was stored. The zero Check stands for "not known"; a position without a check, as earlier
+// versions gave them, is judged by its epoch.
 type Check [checkBytes]byte
 
+// The size of a Check.
 const (
 	checkBytes = 4
 	// checkValues is 36 to the power of checkBytes.
@@ -15,7 +21,7 @@ const (
 )
 
 // CheckOf returns the check of a message that was stored at this time, and the zero Check for the
-// zero time. Clients keep checks for as long as they like, so the hash never changes.
+// zero time. Clients keep checks for as long as they like, so the hash must never change.
 func CheckOf(stored time.Time) Check {
 	if stored.IsZero() {
 		return Check{}
@@ -40,10 +46,10 @@ func Base36(hash uint64) (short [4]byte) {
 	return short
 }
 
-// Known reports whether there is a check.
+// Known reports whether the check is known.
 func (c Check) Known() bool { return c != Check{} }
 
-// parse reads the four characters, and reports whether it could.
+// parse reads the four characters, and reports whether they are a check.
 func (c *Check) parse(s string) bool {
 	return len(s) == checkBytes && isBase36(s) && copy(c[:], s) == checkBytes
 }

@@ -16,8 +16,11 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// cluster is a gateway in front of three nodes, with a bucket on all of them.
-func cluster(t *testing.T) (*natstest.Cluster, *kvclient.Client, *kvclient.Bucket, jetstream.JetStream) {
+// cluster starts three nodes and a gateway in front of them, and creates the bucket "shop" with
+// three replicas and a history of five.
+func cluster(t *testing.T) (
+	*natstest.Cluster, *kvclient.Client, *kvclient.Bucket, jetstream.JetStream,
+) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts three servers")
@@ -26,7 +29,7 @@ func cluster(t *testing.T) (*natstest.Cluster, *kvclient.Client, *kvclient.Bucke
 	nodes := natstest.StartCluster(t)
 	c := connect(t, kvclient.Options{URL: nodes.URL()})
 	js := nodes.JetStream(t)
-	// The servers may know each other's JetStream a moment later than they answer.
+	// Servers answer clients a moment before they know of each other's JetStream.
 	config := kvclient.DefaultBucketConfig()
 	config.Replicas, config.History = 3, 5
 	natstest.Eventually(t, soon, "a bucket with three replicas", func() bool {
@@ -43,44 +46,49 @@ func resign(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
-	if _, err := js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.LEADER.STEPDOWN.KV_shop", nil); err != nil {
+	const stepDown = "$JS.API.STREAM.LEADER.STEPDOWN.KV_shop"
+	if _, err := js.Conn().RequestWithContext(ctx, stepDown, nil); err != nil {
 		t.Fatalf("step down: %v", err)
 	}
 }
 
-func TestClusterReads(t *testing.T) {
+func TestClusterReadsSeeOwnWrites(t *testing.T) {
 	_, c, b, _ := cluster(t)
 	status, err := c.Status(t.Context(), b.Name())
 	if err != nil || status.Leader == "" || len(status.Peers) != 2 || status.Config.Replicas != 3 {
 		t.Errorf("status %+v, %v", status, err)
 	}
-	any := 0
+	servedByAny := 0
 	for i := range 500 {
 		k, value := "k"+strconv.Itoa(i%20), strconv.Itoa(i)
 		rev := put(t, b, k, value)
 		e, served, err := b.Get(t.Context(), key(t, k), kvclient.ReadOptions{})
 		if err != nil || e.Revision != rev || served != kvclient.Leader {
-			t.Fatalf("round %d: %+v by %v, %v; want revision %d of the leader", i, e, served, err, rev)
+			t.Fatalf("round %d: %+v by %v, %v; want revision %d of the leader",
+				i, e, served, err, rev)
 		}
-		e, served, err = b.Get(t.Context(), key(t, k), kvclient.ReadOptions{Consistency: kvclient.Any})
+		e, served, err = b.Get(t.Context(), key(t, k), anyReplica)
 		if err != nil || e.Revision > rev || served == kvclient.Leader && e.Revision != rev {
 			t.Fatalf("round %d, any: %+v by %v, %v", i, e, served, err)
 		}
 		if served == kvclient.Any {
-			any++
+			servedByAny++
 		}
-		e, _, err = b.Get(t.Context(), key(t, k), kvclient.ReadOptions{Consistency: kvclient.Any, MinRevision: kvclient.Position{Revision: rev, Epoch: b.Epoch()}})
+		options := anyReplica
+		options.MinRevision = kvclient.Position{Revision: rev, Epoch: b.Epoch()}
+		e, _, err = b.Get(t.Context(), key(t, k), options)
 		if err != nil || e.Revision != rev {
 			t.Fatalf("round %d, any with minimum: %+v, %v; want revision %d", i, e, err, rev)
 		}
 	}
-	if any == 0 {
-		t.Error("no read of any says that any replica answered")
+	if servedByAny == 0 {
+		t.Error("any replica could answer the reads, and none says that one did")
 	}
 }
 
-// Without a leader every replica answers with what it knows, which is nobody's word.
-func TestClusterWithoutALeader(t *testing.T) {
+// Without a leader every replica answers with what it knows, which may be out of date. So the
+// gateway believes none of them.
+func TestClusterStateIsUnavailableWithoutALeader(t *testing.T) {
 	nodes, c, b, _ := cluster(t)
 	put(t, b, "a", "1")
 	if _, _, err := c.State(t.Context(), b.Name()); err != nil {
@@ -88,18 +96,19 @@ func TestClusterWithoutALeader(t *testing.T) {
 	}
 	nodes.StopNode(1)
 	nodes.StopNode(2)
-	// A leader that is left alone takes some 20 s to find out.
+	// A leader that is left alone takes some 20 s to notice.
 	natstest.Eventually(t, time.Minute, "State says that there is no leader", func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, s, err := c.State(ctx, b.Name())
-		return s.Last == 0 && errors.Is(err, kvclient.ErrUnavailable) && strings.Contains(err.Error(), "leader")
+		return s.Last == 0 && errors.Is(err, kvclient.ErrUnavailable) &&
+			strings.Contains(err.Error(), "leader")
 	})
 }
 
-// Several writers of one key make a replicated stream refuse without a number (10164). What the gateway says must be true all
-// the same.
-func TestClusterRaces(t *testing.T) {
+// With several writers of one key, a replicated stream refuses a write without naming the current
+// revision (error 10164). The gateway must find out the revision and report it all the same.
+func TestClusterRacesLoseNothing(t *testing.T) {
 	_, _, b, js := cluster(t)
 	kv := native(t, js, "shop")
 	const writers, increments = 6, 15
@@ -142,13 +151,14 @@ func TestClusterRaces(t *testing.T) {
 	}
 }
 
-func TestClusterMinimumRevision(t *testing.T) {
+func TestClusterReadWaitsForMinimumRevision(t *testing.T) {
 	_, _, b, js := cluster(t)
 	last := put(t, b, "k", "v")
 	future := kvclient.Position{Revision: last + 1}
 	for _, wait := range []time.Duration{kvclient.NoWait, 300 * time.Millisecond} {
 		start := time.Now()
-		_, _, err := b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{MinRevision: future, Wait: wait})
+		options := kvclient.ReadOptions{MinRevision: future, Wait: wait}
+		_, _, err := b.Get(t.Context(), key(t, "k"), options)
 		wantError(t, err, kvclient.ErrRevisionNotReached)
 		if d := time.Since(start); d < wait || d > wait+promptly {
 			t.Errorf("waited %v, want about %v", d, wait)
@@ -171,18 +181,20 @@ func TestClusterMinimumRevision(t *testing.T) {
 	}
 }
 
-// A listing is not older than the writes that were acknowledged before it, whichever replica it comes from.
+// Whichever replica a listing comes from, it contains the writes that were acknowledged before it.
 func TestClusterListingsSeeOwnWrites(t *testing.T) {
 	nodes, c, b, js := cluster(t)
 	list := func(k string, rev kvclient.Revision) {
 		var listing kvclient.KeyListing
 		var err error
-		natstest.Eventually(t, 3*soon, "a listing, for which a node may have to catch up", func() bool {
+		natstest.Eventually(t, 3*soon, "a listing, while a node may be catching up", func() bool {
 			listing, err = b.Keys(t.Context(), filters(t, k))
 			return !errors.Is(err, kvclient.ErrTimeout)
 		})
-		if err != nil || len(listing.Entries) != 1 || listing.Entries[0].Revision < rev || listing.Revision < rev {
-			t.Fatalf("%s at revision %d: listed %+v as of %d, %v", k, rev, listing.Entries, listing.Revision, err)
+		if err != nil || len(listing.Entries) != 1 ||
+			listing.Entries[0].Revision < rev || listing.Revision < rev {
+			t.Fatalf("%s at revision %d: listed %+v as of %d, %v",
+				k, rev, listing.Entries, listing.Revision, err)
 		}
 		entries, err := b.HistoryOf(t.Context(), key(t, k), true)
 		if err != nil || entries[len(entries)-1].Revision < rev {
@@ -193,12 +205,14 @@ func TestClusterListingsSeeOwnWrites(t *testing.T) {
 		k := "k" + strconv.Itoa(i%30)
 		list(k, put(t, b, k, "v"))
 	}
-	// A node that was away has much to catch up with.
+	// A node that was stopped for a while has much to catch up with.
 	away := (nodes.StreamLeader(js, "KV_shop") + 1) % 3
 	nodes.StopNode(away)
 	value := string(make([]byte, 100<<10))
 	for i := range 300 {
-		natstest.Eventually(t, soon, "a put with two nodes", func() bool { return write(b, t, "big"+strconv.Itoa(i), value) == nil })
+		natstest.Eventually(t, soon, "a put with two nodes", func() bool {
+			return write(t, b, "big"+strconv.Itoa(i), value) == nil
+		})
 	}
 	nodes.StartNode(away)
 	for i := range 100 {
@@ -216,15 +230,18 @@ func TestClusterListingsSeeOwnWrites(t *testing.T) {
 	}
 }
 
-// The same where the stream's last message is gone, so that nobody can wait for it.
-func TestClusterListingsWithoutALastMessage(t *testing.T) {
+// The stream's last messages are gone, so the listing cannot wait until a replica has the last
+// one.
+func TestClusterListingsSeeOwnWritesWithoutALastMessage(t *testing.T) {
 	nodes, _, b, js := cluster(t)
 	put(t, b, "k", "old")
 	away := (nodes.StreamLeader(js, "KV_shop") + 1) % 3
 	nodes.StopNode(away)
 	value := string(make([]byte, 500<<10))
 	for i := range 80 {
-		natstest.Eventually(t, soon, "a put with two nodes", func() bool { return write(b, t, "big"+strconv.Itoa(i), value) == nil })
+		natstest.Eventually(t, soon, "a put with two nodes", func() bool {
+			return write(t, b, "big"+strconv.Itoa(i), value) == nil
+		})
 	}
 	last := put(t, b, "k", "new")
 	for i := range 100 {
@@ -242,9 +259,11 @@ func TestClusterListingsWithoutALastMessage(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(listing.Entries) != 1 || listing.Entries[0].Revision != last {
-			t.Fatalf("listed %+v as of %d; want k at revision %d", listing.Entries, listing.Revision, last)
+			t.Fatalf("listed %+v as of %d; want k at revision %d",
+				listing.Entries, listing.Revision, last)
 		}
-		if entries, err := b.HistoryOf(t.Context(), key(t, "k"), false); err != nil || entries[len(entries)-1].Revision != last {
+		entries, err := b.HistoryOf(t.Context(), key(t, "k"), false)
+		if err != nil || entries[len(entries)-1].Revision != last {
 			t.Fatalf("history %+v, %v; want it to end at %d", entries, err, last)
 		}
 	}
@@ -253,8 +272,9 @@ func TestClusterListingsWithoutALastMessage(t *testing.T) {
 	}
 }
 
-// A replica may need longer to catch up than a request may take: then the listing fails, but it is never old.
-func TestClusterListingsInAHurry(t *testing.T) {
+// A replica may take longer to catch up than a request may take. Then the listing fails, but it
+// never returns what is out of date.
+func TestClusterListingFailsRatherThanBeingStale(t *testing.T) {
 	nodes, _, b, js := cluster(t)
 	const timeout = 150 * time.Millisecond
 	hasty := connect(t, kvclient.Options{URL: nodes.URL(), RequestTimeout: timeout})
@@ -263,7 +283,9 @@ func TestClusterListingsInAHurry(t *testing.T) {
 	nodes.StopNode(away)
 	value := string(make([]byte, 500<<10))
 	for i := range 80 {
-		natstest.Eventually(t, soon, "a put with two nodes", func() bool { return write(b, t, "big"+strconv.Itoa(i), value) == nil })
+		natstest.Eventually(t, soon, "a put with two nodes", func() bool {
+			return write(t, b, "big"+strconv.Itoa(i), value) == nil
+		})
 	}
 	last := put(t, b, "k", "new")
 	nodes.StartNode(away)
@@ -280,20 +302,22 @@ func TestClusterListingsInAHurry(t *testing.T) {
 			continue
 		}
 		if len(listing.Entries) != 1 || listing.Entries[0].Revision != last {
-			t.Fatalf("listed %+v as of %d; want k at revision %d", listing.Entries, listing.Revision, last)
+			t.Fatalf("listed %+v as of %d; want k at revision %d",
+				listing.Entries, listing.Revision, last)
 		}
 	}
 	t.Logf("%d of 100 listings failed", failed)
 }
 
-// A record is what one writer was told of its keys.
-type record struct {
+// An outcomeLog records what the writers were told about the write of each key. Its methods are
+// safe for concurrent use.
+type outcomeLog struct {
 	mu       sync.Mutex
-	outcomes map[string]error
-	acked    int
+	outcomes map[string]error // by key; nil stands for an acknowledged write
+	acked    int              // how many of the outcomes are nil
 }
 
-func (r *record) add(k string, err error) {
+func (r *outcomeLog) add(k string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.outcomes[k] = err
@@ -302,17 +326,19 @@ func (r *record) add(k string, err error) {
 	}
 }
 
-func (r *record) count() int {
+// count returns how many writes were acknowledged.
+func (r *outcomeLog) count() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.acked
 }
 
-// Leaders resign and nodes go while writers write: what was acknowledged is there afterwards, what was refused is not.
+// Leaders resign and nodes stop while writers write. What was acknowledged is there afterwards,
+// and what was refused is not.
 func TestClusterLosesNothingAcknowledged(t *testing.T) {
 	nodes, c, b, js := cluster(t)
 	epoch := b.Epoch()
-	r := &record{outcomes: make(map[string]error)}
+	r := &outcomeLog{outcomes: make(map[string]error)}
 	stop := make(chan struct{})
 	var writers sync.WaitGroup
 	for w := range 4 {
@@ -325,7 +351,9 @@ func TestClusterLosesNothingAcknowledged(t *testing.T) {
 				}
 				k := fmt.Sprintf("w%d.%d", w, i)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-				_, err := b.Put(ctx, kvclient.Write{Key: key(t, k), Value: []byte(k), Precondition: ifAbsent})
+				_, err := b.Put(ctx, kvclient.Write{
+					Key: key(t, k), Value: []byte(k), Precondition: ifAbsent,
+				})
 				cancel()
 				r.add(k, err)
 			}
@@ -349,15 +377,18 @@ func TestClusterLosesNothingAcknowledged(t *testing.T) {
 	writers.Wait()
 	nodes.AwaitLeader()
 	nodes.StreamLeader(js, "KV_shop")
-	natstest.Eventually(t, soon, "keys", func() bool { _, err := bind(t, c, "shop").Keys(t.Context(), nil); return err == nil })
+	natstest.Eventually(t, soon, "keys", func() bool {
+		_, err := bind(t, c, "shop").Keys(t.Context(), nil)
+		return err == nil
+	})
 	r.check(t, bind(t, c, "shop"))
 	if now := bind(t, c, "shop").Epoch(); now != epoch {
 		t.Errorf("epoch %s, before %s", now, epoch)
 	}
 }
 
-// check compares what the writers were told with what the leader and the listing have.
-func (r *record) check(t *testing.T, b *kvclient.Bucket) {
+// check compares what the writers were told with what the leader and a listing have.
+func (r *outcomeLog) check(t *testing.T, b *kvclient.Bucket) {
 	t.Helper()
 	listed := make(map[string]bool)
 	for _, k := range keys(t, b) {
@@ -386,7 +417,8 @@ func (r *record) check(t *testing.T, b *kvclient.Bucket) {
 			if !stored[k] {
 				t.Errorf("%s was acknowledged and is lost", k)
 			}
-		case errors.Is(err, kvclient.ErrUnavailable), errors.Is(err, kvclient.ErrOverloaded), errors.Is(err, kvclient.ErrContention):
+		case errors.Is(err, kvclient.ErrUnavailable), errors.Is(err, kvclient.ErrOverloaded),
+			errors.Is(err, kvclient.ErrContention):
 			kinds["refused"]++
 			if stored[k] {
 				t.Errorf("%s was refused (%v) and is stored", k, err)
@@ -402,8 +434,8 @@ func (r *record) check(t *testing.T, b *kvclient.Bucket) {
 	t.Logf("%v", kinds)
 }
 
-// Reads go on, and say the truth, while leaders change.
-func TestClusterReadsThroughResignations(t *testing.T) {
+// While leaders change, reads may fail for a moment, but what they return is true.
+func TestClusterReadsAreTrueThroughResignations(t *testing.T) {
 	_, _, b, js := cluster(t)
 	rev := put(t, b, "k", "v")
 	stop := make(chan struct{})
@@ -417,11 +449,13 @@ func TestClusterReadsThroughResignations(t *testing.T) {
 				default:
 				}
 				for _, consistency := range []kvclient.Consistency{kvclient.Leader, kvclient.Any} {
-					e, _, err := b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{Consistency: consistency})
+					options := kvclient.ReadOptions{Consistency: consistency}
+					e, _, err := b.Get(t.Context(), key(t, "k"), options)
 					switch {
 					case err == nil && (e.Revision != rev || string(e.Value) != "v"):
 						t.Errorf("%v: %+v", consistency, e)
-					case err != nil && !errors.Is(err, kvclient.ErrUnavailable) && !errors.Is(err, kvclient.ErrTimeout):
+					case err != nil && !errors.Is(err, kvclient.ErrUnavailable) &&
+						!errors.Is(err, kvclient.ErrTimeout):
 						t.Errorf("%v: %v", consistency, err)
 					}
 				}

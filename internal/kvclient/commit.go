@@ -22,9 +22,9 @@ const (
 )
 
 var (
-	// errDuplicate: the server, or an entry, knows the transaction's idempotency key.
+	// errDuplicate says that the server, or an entry, knows the transaction's idempotency key.
 	errDuplicate = errors.New("duplicate transaction")
-	// errIncomplete: the server did not get all of the batch, and dropped it.
+	// errIncomplete says that the server did not get all of the batch, and dropped it.
 	errIncomplete = errors.New("incomplete batch")
 )
 
@@ -32,10 +32,14 @@ var (
 // to the connection as every other read is.
 const readersOfTransaction = 16
 
-// look reads the keys that must be absent, or all that have a precondition, and sets what the server is to expect. It returns a
-// *[TransactionFailedError] with the preconditions that do not hold, or errDuplicate if it is this very transaction that they fail for.
-func (p *plan) look(ctx context.Context, all bool) error {
-	found, err := p.lastEntries(ctx, func(s *Step) bool { return s.Precondition.ifAbsent() || all && !s.Precondition.Always() })
+// checkPreconditions reads the keys that must be absent, or with all every key that has a
+// precondition, and sets the revisions that the server is to expect. It returns a
+// *[TransactionFailedError] with the preconditions that do not hold, or errDuplicate if they fail
+// because of this very transaction.
+func (p *plan) checkPreconditions(ctx context.Context, all bool) error {
+	found, err := p.lastEntries(ctx, func(s *Step) bool {
+		return s.Precondition.ifAbsent() || all && !s.Precondition.Always()
+	})
 	if err != nil {
 		return err
 	}
@@ -61,7 +65,8 @@ func (p *plan) look(ctx context.Context, all bool) error {
 	return nil
 }
 
-// makeReady finds out what the messages are besides what the steps say, and whether there is room for them.
+// makeReady finds out what the messages need besides what the steps say, and whether there is room
+// for them.
 func (p *plan) makeReady(ctx context.Context) error {
 	if err := p.replaceNever(ctx); err != nil {
 		return err
@@ -85,8 +90,11 @@ func (p *plan) replaceNever(ctx context.Context) error {
 	return err
 }
 
-// lastEntries reads the last entries of the keys of some steps, nil for a key that was never written.
-func (p *plan) lastEntries(ctx context.Context, of func(*Step) bool) (map[int]*Entry, error) {
+// lastEntries reads the last entries of the keys of some steps, by the steps' indexes; nil for a
+// key that was never written.
+func (p *plan) lastEntries(
+	ctx context.Context, of func(*Step) bool,
+) (map[int]*Entry, error) {
 	var (
 		mu     sync.Mutex
 		wait   sync.WaitGroup
@@ -114,29 +122,30 @@ func (p *plan) lastEntries(ctx context.Context, of func(*Step) bool) (map[int]*E
 	return found, failed
 }
 
-// wrote tells whether an entry is a member of a transaction that had the same idempotency key and did the same.
+// wrote reports whether an entry was written by a transaction that had the same idempotency key and
+// did the same.
 func (p *plan) wrote(e *Entry) bool {
 	return p.suffix != "" && e != nil && e.Mark != nil && strings.HasSuffix(e.Mark.ID, p.suffix)
 }
 
-// alreadyApplied looks for what a transaction did whose idempotency key the server has seen. Any one member that is still the last
-// entry of its key tells the revisions of all.
+// alreadyApplied looks for what a transaction did whose idempotency key the server has seen. Any
+// one of its entries that is still the last of its key shows the revisions of all.
 func (p *plan) alreadyApplied(ctx context.Context) error {
 	for _, m := range p.members {
 		last, err := p.bucket.lastOrNil(ctx, p.steps[m.step].Key)
 		if err != nil {
-			break // that it was applied is known; what is left of it is not
+			break // the transaction was applied; what is left of it is not known
 		}
 		if p.wrote(last) {
-			begun := Position{Epoch: last.Epoch, Revision: last.Revision - Revision(last.Mark.Index)}
-			first := p.transacted(last.Mark.ID, begun)
+			revision := last.Revision - Revision(last.Mark.Index)
+			first := p.transacted(last.Mark.ID, Position{Epoch: last.Epoch, Revision: revision})
 			return &AlreadyAppliedError{Steps: p.steps, First: &first}
 		}
 	}
 	return &AlreadyAppliedError{}
 }
 
-// transacted tells what the transaction did whose first write has this position.
+// transacted returns what the transaction did whose first write has this position.
 func (p *plan) transacted(id string, first Position) Transacted {
 	t := Transacted{ID: id, Position: first, Revisions: slices.Clone(p.expected)}
 	t.Revision += Revision(len(p.members) - 1)
@@ -146,7 +155,8 @@ func (p *plan) transacted(id string, first Position) Transacted {
 	return t
 }
 
-// commit sends the batch. What the server did not get whole, as when the stream's leader changes, it has dropped, and is sent again.
+// commit sends the batch. If the server did not get all of it, as when the stream's leader changes,
+// it has dropped the batch, which is sent again.
 func (p *plan) commit(ctx context.Context) (Transacted, error) {
 	b := p.bucket
 	for try := 0; ; try++ {
@@ -155,15 +165,17 @@ func (p *plan) commit(ctx context.Context) (Transacted, error) {
 		if err != errNoResponders && err != errIncomplete {
 			return done, err
 		}
-		gone := b.unserved(ctx)
-		if try == unservedTries-1 || errors.Is(gone, ErrBucketNotFound) || !b.link.conn().IsConnected() {
-			return Transacted{}, gone
+		reason := b.whyUnserved(ctx)
+		connected := b.link.conn().IsConnected()
+		if try == unservedTries-1 || errors.Is(reason, ErrBucketNotFound) || !connected {
+			return Transacted{}, reason
 		}
 		awaitServer(try)
 	}
 }
 
-// send sends the batch once, on the connection for bulk: sixteen megabytes would hold up the point requests.
+// send sends the batch once. It uses the connection for bulk, since 16 MB would hold up the writes
+// of single keys.
 func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 	b := p.bucket
 	reply, index, err := b.client.bulk.batch(ctx, p.messages(id, p.expected))
@@ -175,7 +187,7 @@ func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 	case err != nil:
 		return Transacted{}, err
 	}
-	rev, _, err := b.acknowledged(reply)
+	rev, _, err := b.readAcknowledgement(reply)
 	if err != nil {
 		return Transacted{}, p.batchRefusal(index, err)
 	}
@@ -183,14 +195,20 @@ func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 		Batch string `json:"batch"`
 		Count int    `json:"count"`
 	}
-	if err := json.Unmarshal(reply.Data, &ack); err != nil || ack.Batch != id || ack.Count != len(p.members) || rev < Revision(ack.Count) {
-		return Transacted{}, fmt.Errorf("%w: acknowledged as batch %.64q of %d", ErrOutcomeUnknown, ack.Batch, ack.Count)
+	err = json.Unmarshal(reply.Data, &ack)
+	if err != nil || ack.Batch != id || ack.Count != len(p.members) || rev < Revision(ack.Count) {
+		return Transacted{}, fmt.Errorf("%w: acknowledged as batch %.64q of %d",
+			ErrOutcomeUnknown, ack.Batch, ack.Count)
 	}
-	first := Position{Epoch: b.epochOfWrite(ctx, rev), Revision: rev - Revision(ack.Count) + 1}
+	first := Position{
+		Epoch:    b.epochOfWrite(ctx, rev),
+		Revision: rev - Revision(ack.Count) + 1,
+	}
 	return p.transacted(id, first), nil
 }
 
-// batchRefusal gives the domain's word to a refusal of the member at index, or of the whole batch.
+// batchRefusal turns a refusal, of the member at index or of the whole batch, into an error of this
+// package.
 func (p *plan) batchRefusal(index int, err error) error {
 	step := p.members[index].step
 	if tooLarge, ok := errors.AsType[*ValueTooLargeError](err); ok {
@@ -206,13 +224,14 @@ func (p *plan) batchRefusal(index int, err error) error {
 	case errCodeBatchDuplicate:
 		return errDuplicate
 	case errCodeDuplicateUnderWay:
-		return &mismatchError{} // the other is about to be stored: look again
+		return &mismatchError{} // the other one is about to be stored: look again
 	case errCodeBatchIncomplete:
 		return errIncomplete
 	case errCodeBatchesInFlight:
 		return fmt.Errorf("%w: %w", ErrOverloaded, refused)
 	case errCodeBatchTooLarge:
-		return &StepError{step, &StepRuleError{"this NATS server takes fewer: " + refused.Description}}
+		reason := "this NATS server takes fewer: " + refused.Description
+		return &StepError{step, &StepRuleError{reason}}
 	}
 	return err
 }

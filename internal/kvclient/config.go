@@ -15,24 +15,41 @@ import (
 // MaxHistory is the most revisions that a bucket keeps of a key (ADR-8).
 const MaxHistory = 64
 
-// A BucketConfig is what can be set of a bucket. Names, meaning and defaults are those of NATS' KeyValueConfig, so that a
-// native client's idempotent create of the same bucket matches.
+// A BucketConfig is what can be set of a bucket. The names, the meaning and the defaults are those
+// of NATS' KeyValueConfig, so that a native client's idempotent create of the same bucket matches.
 type BucketConfig struct {
-	Description    string            `json:"description"`
-	MaxValueSize   int32             `json:"max_value_size"`     // bytes, with stored headers; -1 for no limit but the server's
-	History        int64             `json:"history"`            // revisions kept of each key, 1 to 64
-	TTL            Duration          `json:"ttl"`                // age at which entries vanish; 0 for never
-	MaxBytes       int64             `json:"max_bytes"`          // of the whole bucket; -1 for no limit
-	Storage        Storage           `json:"storage"`            //
-	Replicas       int               `json:"num_replicas"`       // 1 to 5
-	Compression    bool              `json:"compression"`        //
-	LimitMarkerTTL Duration          `json:"limit_marker_ttl"`   // how long markers of expired entries stay; at least 1s, 0 for none
-	AllowAtomic    bool              `json:"allow_atomic"`       // transactions
-	Metadata       map[string]string `json:"metadata"`           // without the server's own
-	Placement      *Placement        `json:"placement,omitzero"` //
-	Republish      *Republish        `json:"republish,omitzero"` //
-	Mirror         *Source           `json:"mirror,omitzero"`    //
-	Sources        []*Source         `json:"sources,omitempty"`  //
+	// Description is a text for people.
+	Description string `json:"description"`
+	// MaxValueSize is how many bytes a value and its stored headers may have; -1 for no limit but
+	// the server's.
+	MaxValueSize int32 `json:"max_value_size"`
+	// History is how many revisions are kept of each key, 1 to 64.
+	History int64 `json:"history"`
+	// TTL is the age at which entries vanish; 0 for never.
+	TTL Duration `json:"ttl"`
+	// MaxBytes is how many bytes the whole bucket may have; -1 for no limit.
+	MaxBytes int64 `json:"max_bytes"`
+	// Storage is where the entries are kept.
+	Storage Storage `json:"storage"`
+	// Replicas is how many servers keep the bucket, 1 to 5.
+	Replicas int `json:"num_replicas"`
+	// Compression says that the server compresses what it keeps in files.
+	Compression bool `json:"compression"`
+	// LimitMarkerTTL is how long the markers of expired entries stay, at least 1s; 0 for no markers
+	// and no times to live of entries.
+	LimitMarkerTTL Duration `json:"limit_marker_ttl"`
+	// AllowAtomic says that the bucket takes transactions.
+	AllowAtomic bool `json:"allow_atomic"`
+	// Metadata is the stream's metadata without the server's own.
+	Metadata map[string]string `json:"metadata"`
+	// Placement says where in a cluster the bucket may be; nil for anywhere.
+	Placement *Placement `json:"placement,omitzero"`
+	// Republish makes the server publish what is stored once more; nil for not.
+	Republish *Republish `json:"republish,omitzero"`
+	// Mirror is the origin of which the bucket is a copy; nil for none.
+	Mirror *Source `json:"mirror,omitzero"`
+	// Sources are the buckets whose entries come into this one.
+	Sources []*Source `json:"sources,omitempty"`
 }
 
 // Storage is where a bucket's entries are kept.
@@ -40,52 +57,66 @@ type Storage string
 
 // The kinds of storage.
 const (
-	FileStorage   Storage = "file"
+	// FileStorage keeps entries in files.
+	FileStorage Storage = "file"
+	// MemoryStorage keeps entries in memory.
 	MemoryStorage Storage = "memory"
 )
 
 // Placement says on which servers of a cluster a bucket may be.
 type Placement struct {
-	Cluster string   `json:"cluster,omitempty"`
-	Tags    []string `json:"tags,omitempty"`
+	Cluster string   `json:"cluster,omitempty"` // The cluster's name.
+	Tags    []string `json:"tags,omitempty"`    // Tags that each of the servers must have.
 }
 
 // Republish makes the server publish every stored entry once more, under another subject.
 type Republish struct {
-	Source      string `json:"src,omitempty"`
+	// Source is the filter of the subjects that are published again; ">" if empty.
+	Source string `json:"src,omitempty"`
+	// Destination is the pattern of the subjects under which they are.
 	Destination string `json:"dest"`
-	HeadersOnly bool   `json:"headers_only,omitempty"`
+	// HeadersOnly leaves the values out.
+	HeadersOnly bool `json:"headers_only,omitempty"`
 }
 
-// A Source is a bucket whose entries come into this one. Its name is a bucket's ("KV_" in front is accepted), or a stream's
-// where subject transforms are given.
+// A Source is a bucket whose entries come into this one.
 type Source struct {
-	Name              string             `json:"name"`
-	OptStartSeq       uint64             `json:"opt_start_seq,omitempty"`
-	OptStartTime      *time.Time         `json:"opt_start_time,omitempty"`
-	FilterSubject     string             `json:"filter_subject,omitempty"`
+	// Name is a bucket's name ("KV_" in front is accepted), or a stream's name if subject
+	// transforms are given.
+	Name string `json:"name"`
+	// OptStartSeq is the revision from which entries come; 0 for the first.
+	OptStartSeq uint64 `json:"opt_start_seq,omitempty"`
+	// OptStartTime is the time from which entries come; nil for any.
+	OptStartTime *time.Time `json:"opt_start_time,omitempty"`
+	// FilterSubject selects which subjects come; "" for all.
+	FilterSubject string `json:"filter_subject,omitempty"`
+	// SubjectTransforms map the subjects that come; empty for the usual ones.
 	SubjectTransforms []SubjectTransform `json:"subject_transforms,omitempty"`
-	External          *External          `json:"external,omitempty"`
+	// External says whose JetStream has the source; nil for the bucket's own.
+	External *External `json:"external,omitempty"`
 }
 
 // A SubjectTransform maps the subjects of a source.
 type SubjectTransform struct {
-	Source      string `json:"src"`
-	Destination string `json:"dest"`
+	Source      string `json:"src"`  // The pattern of the source's subjects.
+	Destination string `json:"dest"` // What they become.
 }
 
 // External names the JetStream of another account or domain.
 type External struct {
-	API     string `json:"api"`
-	Deliver string `json:"deliver,omitempty"`
+	API     string `json:"api"`               // The subject prefix of its API.
+	Deliver string `json:"deliver,omitempty"` // The subject prefix for what it delivers.
 }
 
-// DefaultBucketConfig is the configuration of a bucket of which nothing else is said.
+// DefaultBucketConfig returns the configuration of a bucket of which nothing else is said.
 func DefaultBucketConfig() BucketConfig {
-	return BucketConfig{MaxValueSize: -1, History: 1, MaxBytes: -1, Storage: FileStorage, Replicas: 1}
+	return BucketConfig{
+		MaxValueSize: -1, History: 1, MaxBytes: -1, Storage: FileStorage, Replicas: 1,
+	}
 }
 
-// normalize puts NATS' defaults where a field says "none" in another way, so that configurations can be compared.
+// normalize puts NATS' defaults into fields that say "none" in another way, so that configurations
+// can be compared.
 func (c *BucketConfig) normalize() {
 	if c.MaxValueSize <= 0 {
 		c.MaxValueSize = -1
@@ -113,10 +144,12 @@ func (c *BucketConfig) normalize() {
 	}
 }
 
-// check returns a *[ConfigError] for what NATS would refuse without saying clearly why, or take although it cannot work. What
-// another tool has set already, which is in before, may stay.
-func (c *BucketConfig) check(before BucketConfig) error {
-	refuse := func(format string, args ...any) error { return &ConfigError{Reason: fmt.Sprintf(format, args...)} }
+// validate returns a *[ConfigError] for what NATS would refuse without saying clearly why, or would
+// take although it cannot work. What another tool has set already, which is in before, may stay.
+func (c *BucketConfig) validate(before BucketConfig) error {
+	refuse := func(format string, args ...any) error {
+		return &ConfigError{Reason: fmt.Sprintf(format, args...)}
+	}
 	switch {
 	case c.History < 1 || c.History > max(MaxHistory, before.History):
 		return refuse("history is %d; it must be from 1 to %d", c.History, MaxHistory)
@@ -126,8 +159,10 @@ func (c *BucketConfig) check(before BucketConfig) error {
 		return refuse("mirror and sources exclude each other")
 	case c.Republish != nil && c.Republish.Destination == "":
 		return refuse("republish needs a dest")
-	case c.Republish != nil && isReserved(c.Republish.Destination) && !reflect.DeepEqual(c.Republish, before.Republish):
-		return refuse("republish: %q is a subject of NATS' own, where a stored entry would be a request", c.Republish.Destination)
+	case c.Republish != nil && isReserved(c.Republish.Destination) &&
+		!reflect.DeepEqual(c.Republish, before.Republish):
+		return refuse("republish: %q is a subject of NATS' own, where a stored entry would be a "+
+			"request", c.Republish.Destination)
 	case c.TTL != 0 && c.TTL < Duration(100*time.Millisecond):
 		return refuse("ttl is %s; it must be at least 100ms", c.TTL)
 	case c.LimitMarkerTTL != 0 && c.LimitMarkerTTL < Duration(time.Second):
@@ -142,20 +177,21 @@ func (c *BucketConfig) check(before BucketConfig) error {
 		switch {
 		case source == nil:
 		case !source.named():
-			return refuse("%q is no bucket to mirror or take from", source.Name)
+			return refuse("%q is not a bucket to mirror or to take entries from", source.Name)
 		case source.External != nil && !isSubjectPrefix(source.External.API):
-			return refuse("external api %.40q is no subject prefix of at most %d bytes", source.External.API, maxPrefixBytes)
+			return refuse("external api %.40q is not a subject prefix of at most %d bytes",
+				source.External.API, maxPrefixBytes)
 		}
 	}
 	return nil
 }
 
-// isReserved tells whether a subject is one that NATS itself listens to or answers on.
+// isReserved reports whether a subject is one that NATS itself listens to or answers on.
 func isReserved(subject string) bool {
 	return strings.HasPrefix(subject, "$") || strings.HasPrefix(subject, "_INBOX.")
 }
 
-// named tells whether the source names a bucket or, with transforms, what can be a stream.
+// named reports whether the source names a bucket or, with transforms, what can be a stream.
 func (s *Source) named() bool {
 	if len(s.SubjectTransforms) > 0 {
 		return s.Name != "" && !strings.ContainsAny(s.Name, ". *>/\\\t\r\n")
@@ -164,26 +200,31 @@ func (s *Source) named() bool {
 	return err == nil
 }
 
-// isServerMetadata tells whether the server itself keeps this metadata of a stream.
+// isServerMetadata reports whether this metadata of a stream is the server's own.
 func isServerMetadata(key string) bool { return strings.HasPrefix(key, "_nats.") }
 
-// maxPrefixBytes bounds the subject prefix of another account's or domain's JetStream. It goes in front of keys, where it must not
-// make a subject too long for the connection.
+// maxPrefixBytes bounds the subject prefix of another account's or domain's JetStream. The prefix
+// goes in front of keys, where it must not make a subject too long for the connection.
 const maxPrefixBytes = 255
 
-// isSubjectPrefix tells whether s can stand in front of a subject: tokens of printable ASCII, no wildcards, no spaces.
+// isSubjectPrefix reports whether s can stand in front of a subject: it is tokens of printable
+// ASCII between dots, without wildcards and spaces. What comes from a stream's configuration is
+// checked with it before it goes into a subject.
 func isSubjectPrefix(s string) bool {
-	if s == "" || len(s) > maxPrefixBytes || s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, "..") {
+	if s == "" || len(s) > maxPrefixBytes || strings.Contains(s, "..") ||
+		s[0] == '.' || s[len(s)-1] == '.' {
 		return false
 	}
-	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' || r == '*' || r == '>' })
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return r <= ' ' || r > '~' || r == '*' || r == '>'
+	})
 }
 
 // A Difference is a field in which two configurations of a bucket differ.
 type Difference struct {
-	Field string          `json:"field"`
-	Have  json.RawMessage `json:"have"`
-	Want  json.RawMessage `json:"want"`
+	Field string          `json:"field"` // The field's name in JSON.
+	Have  json.RawMessage `json:"have"`  // Its value in the existing configuration.
+	Want  json.RawMessage `json:"want"`  // Its value in the wanted one.
 }
 
 // differences lists the fields in which the two configurations differ, sorted by name.
@@ -201,13 +242,18 @@ func differences(have, want BucketConfig) ([]Difference, error) {
 	var found []Difference
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if !reflect.DeepEqual(haveFields[name], wantFields[name]) {
-			found = append(found, Difference{Field: name, Have: orNull(haveFields[name]), Want: orNull(wantFields[name])})
+			found = append(found, Difference{
+				Field: name,
+				Have:  orNull(haveFields[name]),
+				Want:  orNull(wantFields[name]),
+			})
 		}
 	}
 	return found, nil
 }
 
-// fieldsOf returns a configuration's fields as JSON, by name. Encoding is canonical: struct order, sorted maps.
+// fieldsOf returns a configuration's fields as JSON, by name. The encoding is canonical: fields in
+// the order of the struct, maps sorted.
 func fieldsOf(c BucketConfig) (map[string]json.RawMessage, error) {
 	data, err := json.Marshal(c)
 	if err != nil {
@@ -218,6 +264,7 @@ func fieldsOf(c BucketConfig) (map[string]json.RawMessage, error) {
 	return fields, err
 }
 
+// orNull returns the JSON of a field that may be left out.
 func orNull(field json.RawMessage) json.RawMessage {
 	if field == nil {
 		return json.RawMessage("null")
@@ -225,7 +272,7 @@ func orNull(field json.RawMessage) json.RawMessage {
 	return field
 }
 
-// bucketConfig reads a bucket's configuration from its stream's.
+// bucketConfig reads a bucket's configuration from that of its stream.
 func bucketConfig(s jetstream.StreamConfig) BucketConfig {
 	c := BucketConfig{
 		Description:    s.Description,
@@ -253,7 +300,9 @@ func bucketConfig(s jetstream.StreamConfig) BucketConfig {
 		c.Placement = &Placement{Cluster: p.Cluster, Tags: p.Tags}
 	}
 	if r := s.RePublish; r != nil {
-		c.Republish = &Republish{Source: r.Source, Destination: r.Destination, HeadersOnly: r.HeadersOnly}
+		c.Republish = &Republish{
+			Source: r.Source, Destination: r.Destination, HeadersOnly: r.HeadersOnly,
+		}
 	}
 	for _, source := range s.Sources {
 		c.Sources = append(c.Sources, sourceOf(source))

@@ -11,22 +11,29 @@ import (
 
 // A Deletion is a key to be deleted.
 type Deletion struct {
-	Key          Key
-	Purge        bool          // remove the earlier revisions as well
-	TTL          time.Duration // after which the marker of a purge expires; 0 for not by itself
+	// Key is the key that gets a marker.
+	Key Key
+	// Purge makes the deletion remove the earlier revisions as well.
+	Purge bool
+	// TTL is when the marker of a purge expires; 0 if it does not by itself.
+	TTL time.Duration
+	// Precondition is what the key's last entry must be.
 	Precondition Precondition
-	Idempotency  Idempotency
+	// Idempotency makes a repetition of the deletion do nothing.
+	Idempotency Idempotency
 }
 
-// Delete leaves a marker in the place of the key's value. It reads first, so that a key without a value gets no marker; a
-// deleted key can be purged still. It returns [ErrKeyNotFound], a *[KeyDeletedError], a *[RevisionMismatchError],
-// [ErrContention] after 8 lost races, and otherwise what Put does.
+// Delete leaves a marker in the place of the key's value. It reads first, so that a key without a
+// value gets no marker; a deleted key can still be purged. It returns [ErrKeyNotFound], a
+// *[KeyDeletedError], a *[RevisionMismatchError], [ErrContention] after 8 lost races, and otherwise
+// what Put does.
 func (b *Bucket) Delete(ctx context.Context, d Deletion) (Written, error) {
-	return answered(b.delete(ctx, d))
+	return repeatedIsDone(b.delete(ctx, d))
 }
 
+// delete is Delete, with a *repeatedError for a deletion that was carried out before.
 func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
-	b, err := b.knowing(ctx, d.Precondition)
+	b, err := b.currentFor(ctx, d.Precondition)
 	if err != nil {
 		return Written{}, err
 	}
@@ -35,10 +42,10 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 	}
 	msg := d.message(b)
 	var before Revision
-	turn := b.turn(d.Key)
-	defer turn.end()
+	attempts := b.attempts(d.Key)
+	defer attempts.end()
 	for try := range maxTries {
-		last, err := turn.last(ctx, try)
+		last, err := attempts.last(ctx, try)
 		if err == nil {
 			err = stampOf(msg).madeBy(last)
 		}
@@ -50,7 +57,7 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 		case last.IsMarker() && !d.Purge:
 			return Written{}, &KeyDeletedError{Marker: *last}
 		case !d.Precondition.Holds(last, b.epoch):
-			return Written{}, b.violated(d.Precondition, last)
+			return Written{}, b.preconditionFailed(d.Precondition, last)
 		}
 		if last.Revision == before {
 			awaitWriter(try)
@@ -67,7 +74,7 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 	return Written{}, ErrContention
 }
 
-// message is the marker that native clients write (ADR-8).
+// message returns the marker, as native clients write it (ADR-8).
 func (d Deletion) message(b *Bucket) *nats.Msg {
 	msg := &nats.Msg{Subject: b.writePrefix + d.Key.name}
 	if d.Purge {
@@ -80,7 +87,8 @@ func (d Deletion) message(b *Bucket) *nats.Msg {
 		setTTL(msg, d.TTL)
 	}
 	if d.Idempotency.Key != "" {
-		d.Idempotency.stamp(b.name, d.Key, "DELETE", []byte(strconv.FormatBool(d.Purge)), []byte(d.TTL.String())).put(msg, false)
+		purge, ttl := strconv.FormatBool(d.Purge), d.TTL.String()
+		d.Idempotency.stamp(b.name, d.Key, "DELETE", []byte(purge), []byte(ttl)).put(msg, false)
 	}
 	return msg
 }

@@ -8,24 +8,29 @@ import (
 
 // A MassDeletion says which keys to delete.
 type MassDeletion struct {
-	Filters Filters
-	Purge   bool // remove the earlier revisions as well
-	DryRun  bool // only tell what would be deleted
-	Limit   int  // at most so many keys, the first by name; 0 for all
+	Filters Filters // The keys that are deleted are those that these select.
+	Purge   bool    // The earlier revisions are removed as well.
+	DryRun  bool    // Nothing is deleted; only what would be is counted.
+	Limit   int     // At most this many keys are deleted, the first by name; 0 for all.
 }
 
-// DeletedKeys tells what a mass deletion did.
+// DeletedKeys says what a mass deletion did.
 type DeletedKeys struct {
+	// Deleted is how many keys got a marker.
 	Deleted int
-	Skipped []string // keys that somebody wrote or deleted since they were listed
-	Unknown int      // keys whose marker was sent and not acknowledged
+	// Skipped are the keys that somebody wrote or deleted after they were listed.
+	Skipped []string
+	// Unknown is how many keys have a marker that was sent and not acknowledged.
+	Unknown int
 }
 
-// DeleteKeys leaves a marker in the place of each key's value that the filters select, each on condition that the key is at the
-// revision that was listed. It returns what Keys does; what DeletedKeys tells is done even where there is an error, which then
-// is [ErrOutcomeUnknown] unless nothing was done.
+// DeleteKeys leaves a marker in the place of each value whose key the filters select, on condition
+// that the key is at the revision that was listed. It is a listing and a pipeline of markers.
+//
+// It returns the errors of Keys. What DeletedKeys says is done even if there is an error, which
+// then is [ErrOutcomeUnknown] unless nothing was done.
 func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKeys, err error) {
-	b, err = b.overWrites().again(ctx)
+	b, err = b.overWrites().rebind(ctx)
 	if err != nil {
 		return done, notSent(err)
 	}
@@ -45,7 +50,7 @@ func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKe
 		return done, err
 	}
 	if p.bucket.epoch != b.epoch {
-		// The revisions that were listed count in another bucket.
+		// The revisions that were listed belong to another bucket.
 		return done, errors.Join(ErrContention, p.close())
 	}
 	for i := range keys {
@@ -65,7 +70,8 @@ func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKe
 	return done, err
 }
 
-// deleteKey sends one marker. Any refusal but for a key that changed ends the deletion: the other keys would meet it too.
+// deleteKey sends one marker. Any refusal, except that of a key that changed, ends the deletion:
+// the other keys would meet it too.
 func (p *pipeline) deleteKey(k *ListedKey, purge bool, done *DeletedKeys) error {
 	msg := Deletion{Key: Key{k.Key}, Purge: purge}.message(p.bucket)
 	setHeader(msg, headerExpected, k.Revision.String())

@@ -1,13 +1,115 @@
-// Package kvclient is the domain of the gateway, and the only room that talks to NATS: buckets, keys, entries, revisions,
-// epochs and preconditions, on top of JetStream's wire API.
+// Package kvclient reads and writes key-value buckets on JetStream, and is the only room that talks
+// to NATS. It also has the words of the domain: buckets, keys, filters, entries, revisions, epochs
+// and preconditions.
 //
-// It speaks the wire API rather than jetstream.KeyValue where that interface hides what HTTP needs: the headers stored
-// with a value, the revision behind a conflict, the settings of a stream that the KV API does not know. It stays
-// compatible with native clients: the same streams, subjects and headers (ADR-8), so both can use a bucket at once.
+// It takes nothing away from native clients: the same streams, subjects and headers (ADR-8), so
+// that both use one bucket without noticing each other. It speaks JetStream's wire API and not
+// jetstream.KeyValue. That interface hides the headers that are stored with a value (its content
+// type), the revision behind a conflict, and the settings of a stream that the KV API does not
+// know; and it saves no round trip. Raw requests take 10 to 25 % less time and 15 allocations less
+// (measured).
 //
-// Types are parsed at the border ([ParseKey], [ParseBucketName], [ParseFilter], [ParsePosition]) and not checked again
-// inside: a [Key] can always be put into a NATS subject.
+// # Words
 //
-// Errors are the package's own words. Sentinels are matched with errors.Is; those that carry data are types matched with
-// errors.As. NATS errors are wrapped once, here, and never need to be known elsewhere.
+//	Bucket        a stream named KV_ and the bucket's name; a Bucket is what is remembered of one
+//	              (its binding), with the connection over which requests go
+//	Entry         a key's value at a revision, or a marker, with its metadata
+//	Marker        an entry that stands for the absence of a value: delete, purge, expire
+//	Revision      the sequence number in the bucket's stream; 0 is "never written"
+//	Epoch         one life of a bucket, named by when its stream was created
+//	Check         a hash of when a revision was stored, four characters; it tells histories apart
+//	Position      a revision with its epoch and, if it is known, its check
+//	Precondition  what a key's last entry must be for a request to be carried out
+//	Filter        a NATS subject filter over keys
+//	Terms         the settings of a stream that decide when its entries vanish
+//	Leader, Any   who may answer a read: the stream's leader, or any replica or mirror
+//	Scan          one pass over the last entries of many keys, with a short-lived consumer
+//	Tail          what a stream stores from now on, with a long-lived consumer
+//	Claim         room on a connection for an answer that is asked for
+//	Stamp         what is stored with a write so that a repetition of it is recognised
+//
+// Text is parsed at the border into types ([ParseKey], [ParseBucketName], [ParseFilters],
+// [ParsePosition]), and not checked again inside: a [Key] can always be put into a NATS subject.
+//
+// Errors are the package's own. Sentinels are matched with errors.Is; errors that carry data are
+// types, and are matched with errors.As. NATS errors are wrapped once, here, and need not be known
+// elsewhere. Three errors say what became of a request that got no answer:
+//
+//	ErrUnavailable     it was certainly not carried out
+//	ErrTimeout         it was a read or an administrative request, and may have been carried out
+//	ErrOutcomeUnknown  it was a write that was sent, and may have been stored
+//
+// # Files
+//
+// Files with the same topic:
+//
+//	client, options, link, window, claim, replies,        connections and requests
+//	limits, sizes
+//	bucket, manage, config, stream, status, terms, rules  buckets and their configuration
+//	get, history, entries, instant, multilast             reads without a consumer
+//	scan, scanreader, scanbatch, list, subjects,          reads with a consumer
+//	replay, export, tail, readahead, streamstate, namearena
+//	put, publish, delete, patch, precondition, ttl,       writes of one key
+//	room, lanes, idempotency, protocol, refusal
+//	transaction, plan, commit, batch, headroom, mark      writes of several keys at once
+//	pipeline, import, deletekeys, markers, rollups        writes of many keys, one after the other
+//	advisories                                            what the server tells by itself
+//	key, filter, filtertree, revision, check, entry,      the words, which do no I/O
+//	json, jsonvalue, duration, errors
+//
+// # The life of a request to NATS
+//
+// Every request and its one answer go through link.request:
+//
+//	step                               | if it fails
+//	the connection is open             | ErrUnavailable
+//	a context: a window shared with    | ErrUnavailable, since no time is left
+//	other requests, or a deadline      |
+//	room for the answer is claimed,    | *bound.FullError (a claim); acknowledgements of
+//	clients taking turns               | writes need no claim
+//	a subscription of its own is taken | for a read one is made; an acknowledgement waits
+//	                                   | in nats.go's way
+//	the message is sent                | ErrUnavailable
+//	the answer comes                   | ErrTimeout, with the claim abandoned; errNoResponders
+//
+// See answerClaim for the states of a claim, link for those of a connection, and windows for what
+// ends requests when the connection is lost.
+//
+// # The life of a read
+//
+// [Bucket.Get] is one direct get. It counts as the leader's answer only if it names the bucket's
+// stream and that has one replica; a miss is always repeated through the leader (lastEntry). A read
+// of many keys is one instant if it fits ([Bucket.Entries], readInstant), and otherwise a listing
+// whose values are read in parts. Listings, exports and replays are scans: see scanReader for how a
+// scan knows that it is complete. A [Tail] has a table of what ends it.
+//
+// # The life of a write
+//
+// A write of one key is a publish, with the revision that it expects. [Precondition] says how it is
+// held to its condition. What the server answers means:
+//
+//	answer                             | Put, Delete, Patch, Transact
+//	an acknowledgement of the stream   | done
+//	an acknowledgement of another one  | ErrOutcomeUnknown
+//	done, at a revision that the       | done, in another epoch: the bucket was created again
+//	bucket had passed                  |
+//	done, a duplicate                  | what was stored is read and compared: see stamp
+//	wrong last revision (10071, 10164) | what is in the way is read: the precondition failed, or
+//	                                   | the write goes to the key's lane and tries again
+//	the duplicate is on its way (10158)| sent again, for 0.3 s
+//	no responders, the bucket is there | sent again, for 0.3 s; then ErrUnavailable
+//	no responders, it is not           | ErrBucketNotFound
+//	a refusal                          | an error of this package, see refusal
+//	nothing, sent                      | ErrOutcomeUnknown
+//	nothing, not sent                  | ErrUnavailable
+//
+// Writers that lost a race for a key queue in its lane: see lanes. An entry with a time to live
+// rolls its key up: see expireAfter, and mayExempt for entries that never expire. Transactions are
+// atomic batches ([Bucket.Transact]); imports and deletions by filter go through a pipeline, which
+// has a table of its outcomes.
+//
+// # Advisories
+//
+// What the server tells by itself comes over the feeds' connection: see [Advisory], and [Hearing]
+// for how it is known that none was missed.
 package kvclient

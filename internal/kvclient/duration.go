@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A Duration is written in JSON as Go writes it: "90s", "15m", "24h".
+// A Duration is a time.Duration whose JSON is what Go writes for it: "90s", "15m", "24h".
 type Duration time.Duration
 
 // String returns the duration as Go writes it.

@@ -7,38 +7,52 @@ import (
 	"strings"
 )
 
-// A Selection says which keys are meant: those that are named, those that the filters select, or all of them if it has neither;
-// and of these the ones with the prefix.
+// A Selection says which keys are meant: those that are named and those that the filters select, or
+// all keys if it has neither; and of these, the ones that begin with the prefix.
 type Selection struct {
-	Keys    []Key
-	Filters Filters
-	Prefix  string
+	Keys    []Key   // The keys that are named.
+	Filters Filters // Filters that select keys beside those.
+	Prefix  string  // What the keys begin with; "" for anything.
 }
 
 // A PageOf says which part of a selection, in the order of names, is asked for.
 type PageOf struct {
-	After string // names after this one
-	Limit int    // at most so many
+	After string // Only names after this one.
+	Limit int    // At most this many.
 }
 
-// An EntryPage is a part of a selection: the last entry of each key that has a value, in the order of names.
+// An EntryPage is a part of a selection: the last entry of each key that has a value, in the order
+// of names.
 type EntryPage struct {
-	Revision Revision // every entry is at least as new
-	Snapshot bool     // all are the bucket's state at Revision, and no transaction is torn
-	Served   Consistency
-	Last     string // that the page ends with, if there is more; else empty
+	// Revision is what every entry is at least as new as.
+	Revision Revision
+	// Snapshot says that the entries are the bucket's state at Revision, with no transaction torn.
+	Snapshot bool
+	// Served says who answered.
+	Served Consistency
+	// Last is the name that the page ends with if there is more; else it is empty.
+	Last string
 
-	bucket  *Bucket
-	entries []Entry     // of an instant
-	listed  []ListedKey // otherwise, to be read
+	// bucket is what the values of listed are read from.
+	bucket *Bucket
+	// entries are those of an instant.
+	entries []Entry
+	// listed are the keys of a page that is no instant, whose values are read when it is visited.
+	listed []ListedKey
 }
 
-// maxPageBytes bounds the values of a page that is no instant, but for a single one.
+// maxPageBytes bounds the values of a page that is no instant, unless it has only one.
 const maxPageBytes = 32 << 20
 
-// Entries reads a page of entries, at one instant if the selection is no more than [MaxInstantKeys] keys and 32 MiB. It returns what Keys
-// does, and for a minimal revision what Get does.
-func (b *Bucket) Entries(ctx context.Context, s Selection, of PageOf, options ReadOptions) (*EntryPage, error) {
+// Entries reads a page of entries. If the selection has no more than [MaxInstantKeys] keys and 32
+// MiB, they are read at one instant, with one direct get ([Bucket.multiLast], judged by
+// [Bucket.judge]). Otherwise the names and sizes are listed, and the values of the page are read in
+// parts while it is visited.
+//
+// It returns the errors of Keys, and with a minimal revision those of Get.
+func (b *Bucket) Entries(
+	ctx context.Context, s Selection, of PageOf, options ReadOptions,
+) (*EntryPage, error) {
 	b, since, err := b.overBulk().freshEnough(ctx, &options)
 	if err != nil {
 		return nil, err
@@ -63,9 +77,11 @@ func (b *Bucket) Entries(ctx context.Context, s Selection, of PageOf, options Re
 	return page, nil
 }
 
-// freshEnough waits for the minimal revision that a read asks for, which the leader then answers, and returns the revision that an
-// answer must contain.
-func (b *Bucket) freshEnough(ctx context.Context, options *ReadOptions) (_ *Bucket, since Revision, err error) {
+// freshEnough waits for the minimal revision that a read asks for, after which the read goes to the
+// leader. It returns the revision that the answer must contain.
+func (b *Bucket) freshEnough(
+	ctx context.Context, options *ReadOptions,
+) (_ *Bucket, since Revision, err error) {
 	if options.MinRevision != (Position{}) {
 		if b, err = b.awaitRevision(ctx, options.MinRevision, options.Wait); err != nil {
 			return nil, 0, err
@@ -74,7 +90,7 @@ func (b *Bucket) freshEnough(ctx context.Context, options *ReadOptions) (_ *Buck
 		return b, b.lastSeq, nil
 	}
 	if b.replicated && options.Consistency == Leader {
-		b, err = b.again(ctx)
+		b, err = b.rebind(ctx)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -83,7 +99,7 @@ func (b *Bucket) freshEnough(ctx context.Context, options *ReadOptions) (_ *Buck
 	return b, 0, nil
 }
 
-// shows tells whether a key is within the grammar; others are never shown.
+// shows reports whether a key is within the grammar; other keys are never shown.
 func (b *Bucket) shows(key string) bool {
 	_, err := ParseKey(key)
 	if err != nil {
@@ -92,7 +108,7 @@ func (b *Bucket) shows(key string) bool {
 	return err == nil
 }
 
-// subjects are those whose last messages are all that may be selected.
+// subjects returns the subjects whose last messages are everything that may be selected.
 func (s Selection) subjects(prefix string) []string {
 	seen := make(map[string]bool, len(s.Keys)+len(s.Filters)+1)
 	var subjects []string
@@ -115,7 +131,8 @@ func (s Selection) subjects(prefix string) []string {
 	return subjects
 }
 
-// ScanFilters narrows what NATS has to send: without filters, the whole tokens of the prefix make one.
+// ScanFilters returns filters that narrow what NATS has to send. Without filters and keys, the
+// whole tokens of the prefix make one.
 func (s Selection) ScanFilters() Filters {
 	if len(s.Filters) == 0 && len(s.Keys) == 0 {
 		if f, ok := PrefixFilter(s.Prefix); ok {
@@ -125,7 +142,7 @@ func (s Selection) ScanFilters() Filters {
 	return s.Filters
 }
 
-// matcher tells of keys whether they are selected.
+// matcher returns a function that reports whether a key is selected.
 func (s Selection) matcher() func(key string) bool {
 	named := make(map[string]bool, len(s.Keys))
 	for _, k := range s.Keys {
@@ -143,7 +160,8 @@ func (s Selection) matcher() func(key string) bool {
 	}
 }
 
-// listedPage lists the names first, and reads the values of those that the page has room for later.
+// listedPage lists the names, and leaves the values of those that the page has room for to be read
+// when it is visited.
 func (b *Bucket) listedPage(ctx context.Context, s Selection, of PageOf) (*EntryPage, error) {
 	listing, err := b.listSelection(ctx, s)
 	if err != nil {
@@ -155,7 +173,9 @@ func (b *Bucket) listedPage(ctx context.Context, s Selection, of PageOf) (*Entry
 		if k.Key <= of.After || !strings.HasPrefix(k.Key, s.Prefix) {
 			continue
 		}
-		if bytes += k.Size(); len(page.listed) == of.Limit || bytes > maxPageBytes && len(page.listed) > 0 {
+		bytes += k.Size()
+		full := len(page.listed) == of.Limit || bytes > maxPageBytes && len(page.listed) > 0
+		if full {
 			page.Last = page.listed[len(page.listed)-1].Key
 			break
 		}
@@ -170,7 +190,7 @@ func (b *Bucket) listSelection(ctx context.Context, s Selection) (listing KeyLis
 		if listing, err = b.Keys(ctx, s.ScanFilters()); err != nil || len(s.Keys) == 0 {
 			return listing, err
 		}
-	} else if b, err = b.again(ctx); err != nil {
+	} else if b, err = b.rebind(ctx); err != nil {
 		return listing, err
 	} else {
 		listing.Revision = b.lastSeq
@@ -178,14 +198,14 @@ func (b *Bucket) listSelection(ctx context.Context, s Selection) (listing KeyLis
 	for _, k := range s.Keys {
 		listing.Entries = append(listing.Entries, ListedKey{Key: k.name})
 	}
-	listing.Entries = lastOfEach(listing.Entries, func(k *ListedKey) (string, Revision) { return k.Key, k.Revision })
+	listing.Entries = lastOfEach(listing.Entries, nameOfListed)
 	return listing, nil
 }
 
-// entryBytes is what an entry takes beside its key and its value.
+// entryBytes is about what an entry takes beside its key and its value.
 const entryBytes = 256
 
-// Bytes is how much of memory the page takes while its entries are visited.
+// Bytes returns how much memory the page takes while its entries are visited.
 func (p *EntryPage) Bytes() (n int64) {
 	for i := range p.entries {
 		n += p.entries[i].Bytes()
@@ -202,11 +222,12 @@ func (p *EntryPage) Bytes() (n int64) {
 // while they are visited.
 func (p *EntryPage) IsInstant() bool { return len(p.listed) == 0 }
 
-// Bytes is how much of memory the entry takes.
+// Bytes returns how much memory the entry takes.
 func (e *Entry) Bytes() int64 { return entryBytes + int64(len(e.Key)+len(e.Value)) }
 
-// Each calls visit for each entry of the page, and keeps none of them. Of a page that is no instant it reads the values now, and leaves out what was
-// deleted since it was listed. It returns what visit returns, and otherwise what Get does.
+// Each calls visit for each entry of the page, and keeps none of them. The values of a page that is
+// no instant are read now, and what was deleted since it was listed is left out. It returns what
+// visit returns, and otherwise the errors of Get.
 func (p *EntryPage) Each(ctx context.Context, visit func(*Entry) error) error {
 	for i := range p.entries {
 		if err := visit(&p.entries[i]); err != nil {
@@ -231,8 +252,11 @@ func (p *EntryPage) Each(ctx context.Context, visit func(*Entry) error) error {
 	return nil
 }
 
-// readListed reads the last entries of some keys that were listed, none older than since, in the order of names.
-func (b *Bucket) readListed(ctx context.Context, listed []ListedKey, since Revision) (entries []Entry, err error) {
+// readListed reads the last entries of some keys that were listed, none of them older than since,
+// in the order of names.
+func (b *Bucket) readListed(
+	ctx context.Context, listed []ListedKey, since Revision,
+) (entries []Entry, err error) {
 	var selection Selection
 	for _, k := range listed {
 		selection.Keys = append(selection.Keys, Key{k.Key})
@@ -254,7 +278,7 @@ func (b *Bucket) readListed(ctx context.Context, listed []ListedKey, since Revis
 		return entries, nil
 	}
 	for _, k := range selection.Keys {
-		e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + k.name})
+		e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + k.name})
 		if errors.Is(err, ErrKeyNotFound) || err == nil && e.IsMarker() {
 			continue
 		}
@@ -266,10 +290,12 @@ func (b *Bucket) readListed(ctx context.Context, listed []ListedKey, since Revis
 	return entries, nil
 }
 
-// partBytes bounds the values that are read at once of a page that is no instant, but for a single one.
+// partBytes bounds the values that are read at once of a page that is no instant, unless it is a
+// single one.
 const partBytes = 8 << 20
 
-// partOf is how many of some keys are read at once: few enough for one answer of NATS, and for one request.
+// partOf returns how many of some keys are read at once, counted from the first: few enough for one
+// answer of NATS, and for one request.
 func (b *Bucket) partOf(listed []ListedKey) []ListedKey {
 	requestBytes, valueBytes := int(b.client.maxPayload())/2, 0
 	for i, k := range listed {

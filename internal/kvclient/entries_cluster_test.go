@@ -11,13 +11,18 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// readMany reads a selection and returns its page and entries by key.
-func readMany(t testing.TB, b *kvclient.Bucket, s kvclient.Selection, options kvclient.ReadOptions) (*kvclient.EntryPage, map[string]kvclient.Entry) {
+// readMany reads a selection, and returns its page, and its entries by key.
+func readMany(
+	t testing.TB, b *kvclient.Bucket, s kvclient.Selection, options kvclient.ReadOptions,
+) (*kvclient.EntryPage, map[string]kvclient.Entry) {
 	t.Helper()
 	found := make(map[string]kvclient.Entry)
 	page, err := b.Entries(t.Context(), s, kvclient.PageOf{Limit: 10_000}, options)
 	if err == nil {
-		err = page.Each(t.Context(), func(e *kvclient.Entry) error { found[e.Key] = *e; return nil })
+		err = page.Each(t.Context(), func(e *kvclient.Entry) error {
+			found[e.Key] = *e
+			return nil
+		})
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -25,8 +30,8 @@ func readMany(t testing.TB, b *kvclient.Bucket, s kvclient.Selection, options kv
 	return page, found
 }
 
-// On a replicated stream whatever replica answers a read of many keys, it has the writes that were acknowledged before; and what
-// is not there is not there.
+// Whichever replica answers a read of many keys, the answer contains the writes that were
+// acknowledged before, and no keys that do not exist.
 func TestClusterEntriesSeeOwnWrites(t *testing.T) {
 	nodes, c, b, js := cluster(t)
 	snapshots, stale := 0, 0
@@ -34,16 +39,19 @@ func TestClusterEntriesSeeOwnWrites(t *testing.T) {
 		t.Helper()
 		selection := kvclient.Selection{Keys: []kvclient.Key{key(t, k), key(t, "none")}}
 		page, found := readMany(t, b, selection, kvclient.ReadOptions{})
-		if len(found) != 1 || found[k].Revision != rev || page.Revision < rev || page.Served != kvclient.Leader {
-			t.Fatalf("%s at revision %d: %+v as of %d by %v", k, rev, found, page.Revision, page.Served)
+		if len(found) != 1 || found[k].Revision != rev || page.Revision < rev ||
+			page.Served != kvclient.Leader {
+			t.Fatalf("%s at revision %d: %+v as of %d by %v",
+				k, rev, found, page.Revision, page.Served)
 		}
 		if page.Snapshot {
 			snapshots++
 		}
-		if _, found := readMany(t, b, kvclient.Selection{Keys: []kvclient.Key{key(t, "none")}}, kvclient.ReadOptions{}); len(found) != 0 {
+		missing := kvclient.Selection{Keys: []kvclient.Key{key(t, "none")}}
+		if _, found := readMany(t, b, missing, kvclient.ReadOptions{}); len(found) != 0 {
 			t.Fatalf("found %v", found)
 		}
-		if _, found := readMany(t, b, selection, kvclient.ReadOptions{Consistency: kvclient.Any}); found[k].Revision != rev {
+		if _, found := readMany(t, b, selection, anyReplica); found[k].Revision != rev {
 			stale++
 		}
 	}
@@ -55,7 +63,9 @@ func TestClusterEntriesSeeOwnWrites(t *testing.T) {
 	nodes.StopNode(away)
 	value := string(make([]byte, 100<<10))
 	for i := range 200 {
-		natstest.Eventually(t, soon, "a put with two nodes", func() bool { return write(b, t, "big"+strconv.Itoa(i), value) == nil })
+		natstest.Eventually(t, soon, "a put with two nodes", func() bool {
+			return write(t, b, "big"+strconv.Itoa(i), value) == nil
+		})
 	}
 	nodes.StartNode(away)
 	for i := range 100 {
@@ -73,14 +83,16 @@ func TestClusterEntriesSeeOwnWrites(t *testing.T) {
 		t.Errorf("%d of 300 reads were of one instant", snapshots)
 	}
 	seen := 0
-	if _, err := bind(t, c, "shop").Export(t.Context(), kvclient.Export{}, func(*kvclient.Entry) error { seen++; return nil }); err != nil || seen != 230 {
+	count := func(*kvclient.Entry) error { seen++; return nil }
+	_, err := bind(t, c, "shop").Export(t.Context(), kvclient.Export{}, count)
+	if err != nil || seen != 230 {
 		t.Errorf("exported %d entries, %v; want 230", seen, err)
 	}
 }
 
-// A change of the leader loses what is under way without a word: an import says where it ended, after one wait and not one for each
-// entry, and what it says is stored is.
-func TestClusterImportThroughResignations(t *testing.T) {
+// When the leader changes, the requests under way are lost and nobody is told. An import notices
+// after one timeout, not after one for each entry, and the entries that it reports as stored are.
+func TestClusterImportIsTrueThroughResignations(t *testing.T) {
 	nodes, _, _, js := cluster(t)
 	const rounds, patience = 4, time.Second
 	c := connect(t, kvclient.Options{URL: nodes.URL(), RequestTimeout: patience})
@@ -99,7 +111,8 @@ func TestClusterImportThroughResignations(t *testing.T) {
 				resign(t, js)
 			}
 			k := fmt.Sprintf("r%d.%d", round, i)
-			err := in.Put(kvclient.ImportEntry{Write: kvclient.Write{Key: key(t, k), Value: []byte(k)}}, func(done kvclient.Imported, err error) error {
+			entry := kvclient.ImportEntry{Write: kvclient.Write{Key: key(t, k), Value: []byte(k)}}
+			err := in.Put(entry, func(done kvclient.Imported, err error) error {
 				switch {
 				case err == nil && halted:
 				case err == nil:
@@ -122,9 +135,13 @@ func TestClusterImportThroughResignations(t *testing.T) {
 		}
 		t.Logf("round %d: %v", round, err)
 	}
-	natstest.Eventually(t, soon, "a bucket", func() bool { _, err := c.Bucket(t.Context(), b.Name()); return err == nil })
+	natstest.Eventually(t, soon, "a bucket", func() bool {
+		_, err := c.Bucket(t.Context(), b.Name())
+		return err == nil
+	})
 	found := make(map[string]kvclient.Revision)
-	if _, err := bind(t, c, "shop").Export(t.Context(), kvclient.Export{}, func(e *kvclient.Entry) error { found[e.Key] = e.Revision; return nil }); err != nil {
+	collect := func(e *kvclient.Entry) error { found[e.Key] = e.Revision; return nil }
+	if _, err := bind(t, c, "shop").Export(t.Context(), kvclient.Export{}, collect); err != nil {
 		t.Fatal(err)
 	}
 	for k, rev := range stored {

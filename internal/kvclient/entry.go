@@ -12,11 +12,16 @@ import (
 // An Operation says what an entry did to its key.
 type Operation uint8
 
+// The operations.
 const (
-	Put    Operation = iota // stored a value
-	Delete                  // left a marker, and the earlier revisions
-	Purge                   // left a marker and removed the earlier revisions
-	Expire                  // the server's marker for a value whose time to live ran out
+	// Put stored a value.
+	Put Operation = iota
+	// Delete left a marker, and the earlier revisions.
+	Delete
+	// Purge left a marker and removed the earlier revisions.
+	Purge
+	// Expire is the server's marker for a value whose time to live ran out.
+	Expire
 )
 
 // String returns "put", "delete", "purge" or "expire".
@@ -26,34 +31,48 @@ func (o Operation) String() string {
 
 // An Entry is a key's value at a revision, or a marker, with its metadata.
 type Entry struct {
-	Key       string
-	Position  // with its check
+	// Key is the key's name; "" in what a [Tail] delivers of keys outside the grammar.
+	Key string
+	// Position is the entry's revision, with its epoch and its check.
+	Position
+	// Operation is what the entry did to the key.
 	Operation Operation
-	Created   time.Time
-	Expires   time.Time // when the entry will vanish; zero if it will not
-	Value     []byte    // shared with the NATS message: not to be changed
-	Size      int       // of the value in bytes, also where the value itself was not asked for
+	// Created is when the entry was stored, by the server's clock.
+	Created time.Time
+	// Expires is when the entry will vanish; zero if it will not.
+	Expires time.Time
+	// Value is shared with the NATS message; it must not be changed.
+	Value []byte
+	// Size is the size of the value in bytes, also if the value itself was not asked for.
+	Size int
 
-	// As the value's writer gave them; empty if it gave none, or if the entry is a marker.
+	// ContentType and ContentEncoding are those that the value's writer gave; empty if it gave
+	// none, or if the entry is a marker.
 	ContentType, ContentEncoding string
 
-	RolledUpAll bool      // everything else in the bucket went as it was stored
-	rolledUp    bool      // the key's earlier messages did
-	Mark        *Mark     // of the transaction that wrote it; nil if none did
-	protocol    *protocol // of its writer's headers, those that writes of the key look at; nil for none
+	// RolledUpAll says that everything else in the bucket was removed as the entry was stored.
+	RolledUpAll bool
+	// rolledUp says that the key's earlier messages were removed as the entry was stored.
+	rolledUp bool
+	// Mark says of which transaction the entry is a part; nil if of none.
+	Mark *Mark
+	// protocol is what writes of the key look at in the entry's headers; nil if there is nothing.
+	protocol *protocol
 }
 
-// IsMarker tells whether the entry stands for the absence of a value.
+// IsMarker reports whether the entry stands for the absence of a value.
 func (e *Entry) IsMarker() bool { return e.Operation != Put }
 
-// Headers of messages in a bucket's stream: the operation (ADR-8), the marker's reason (ADR-43), and what the server adds to
-// the answer to a direct get (ADR-31).
+// The headers of messages in a bucket's stream: the operation (ADR-8), the marker's reason
+// (ADR-43), and what the server adds to the answer to a direct get (ADR-31). The value
+// rollupSubject removes the key's earlier messages. The value rollupAll removes everything that the
+// stream has; no client of the KV API sends it.
 const (
 	headerOperation       = "KV-Operation"
 	headerMarkerReason    = "Nats-Marker-Reason"
 	headerRollup          = "Nats-Rollup"
-	rollupSubject         = "sub" // removes the key's earlier messages
-	rollupAll             = "all" // removes everything that the stream has; no client of the KV API sends it
+	rollupSubject         = "sub"
+	rollupAll             = "all"
 	headerExpected        = "Nats-Expected-Last-Subject-Sequence"
 	headerContentType     = "Content-Type"
 	headerContentEncoding = "Content-Encoding"
@@ -65,8 +84,9 @@ const (
 	headerMessageSize     = "Nats-Msg-Size"
 )
 
-// last returns the last value of a header. The server appends its own after those that a publisher stored: a stored
-// `Nats-Sequence: 999` makes a native read report revision 999 (measured).
+// last returns the last value of a header. The server appends its own values behind those that a
+// publisher stored, so the last value of such a header is the server's: a publisher can store
+// `Nats-Sequence: 999`, which makes a native read report revision 999 (measured).
 func last(h nats.Header, name string) string {
 	if values := h[name]; len(values) > 0 {
 		return values[len(values)-1]
@@ -74,7 +94,8 @@ func last(h nats.Header, name string) string {
 	return ""
 }
 
-// first returns the first value of a header, as native clients do for those that publishers set.
+// first returns the first value of a header. Native clients read headers that publishers set in
+// this way.
 func first(h nats.Header, name string) string {
 	if values := h[name]; len(values) > 0 {
 		return values[0]
@@ -82,8 +103,8 @@ func first(h nats.Header, name string) string {
 	return ""
 }
 
-// describe fills in what the stored headers say of the entry, and when the stream that holds it will
-// end it.
+// describe fills in what the stored headers say of the entry, and when it will expire in a stream
+// that ends its messages in this way.
 func (e *Entry) describe(h nats.Header, stream aging) {
 	if stream.maxAge > 0 {
 		e.Expires = e.Created.Add(stream.maxAge)
@@ -99,11 +120,13 @@ func (e *Entry) describe(h nats.Header, stream aging) {
 	e.Mark = markOf(h)
 	e.protocol = readProtocol(h, e.Created)
 	if e.Operation = operationOf(h); e.Operation == Put {
-		e.ContentType, e.ContentEncoding = printable(first(h, headerContentType)), printable(first(h, headerContentEncoding))
+		e.ContentType = printable(first(h, headerContentType))
+		e.ContentEncoding = printable(first(h, headerContentEncoding))
 	}
 }
 
-// printable is a header's value if it is printable ASCII; what else another tool may have stored, HTTP cannot carry.
+// printable returns a header's value if it is printable ASCII, and else "". Another tool may have
+// stored anything, and HTTP cannot carry it.
 func printable(value string) string {
 	for i := range len(value) {
 		if value[i] < ' ' || value[i] > '~' {
@@ -113,8 +136,9 @@ func printable(value string) string {
 	return value
 }
 
-// expire takes the entry's own time to live into account (ADR-43): "never" exempts it from the bucket's, anything else ends it
-// in whole seconds, if the bucket's does not before.
+// expire takes the entry's own time to live into account (ADR-43). "never" exempts the entry from
+// the bucket's time to live; anything else ends it after whole seconds, unless the bucket's time to
+// live ends it earlier.
 func (e *Entry) expire(ttl string) {
 	switch {
 	case ttl == "":
@@ -131,12 +155,14 @@ func (e *Entry) expire(ttl string) {
 		}
 		d = time.Duration(seconds) * time.Second
 	}
-	if own := e.Created.Add(d.Truncate(time.Second)); d >= time.Second && (e.Expires.IsZero() || own.Before(e.Expires)) {
+	own := e.Created.Add(d.Truncate(time.Second))
+	if d >= time.Second && (e.Expires.IsZero() || own.Before(e.Expires)) {
 		e.Expires = own
 	}
 }
 
-// operationOf reads the operation from the stored headers, in the order in which native clients look.
+// operationOf reads the operation from the stored headers, in the order in which native clients
+// look.
 func operationOf(h nats.Header) Operation {
 	if op := first(h, headerOperation); op != "" {
 		switch op {
@@ -158,14 +184,14 @@ func operationOf(h nats.Header) Operation {
 	return Put
 }
 
-// at is the position of a message of the bucket's stream that was stored at this time.
+// at returns the position of a message of the bucket's stream that was stored at this time.
 func (b *Bucket) at(sequence uint64, stored time.Time) Position {
 	return Position{Revision: Revision(sequence), Epoch: b.epoch, Check: CheckOf(stored)}
 }
 
-// directEntry reads the answer to a direct get. It returns the entry and the stream that answered, or [ErrKeyNotFound]. A
-// miss is known by the absence of the headers that the server adds to every hit, not by its status, which a publisher can
-// store as a header of its own.
+// directEntry reads the answer to a direct get. It returns the entry and the name of the stream
+// that answered, or [ErrKeyNotFound]. A miss is known by the absence of the headers that the server
+// adds to every hit. Its status is no proof, since a publisher can store a header `Status: 404`.
 func (b *Bucket) directEntry(msg *nats.Msg) (e Entry, stream string, err error) {
 	sequence, subject := last(msg.Header, headerSequence), last(msg.Header, headerSubject)
 	if sequence == "" {
@@ -176,7 +202,8 @@ func (b *Bucket) directEntry(msg *nats.Msg) (e Entry, stream string, err error) 
 	}
 	seq, err := strconv.ParseUint(sequence, 10, 64)
 	if err != nil || len(subject) <= len(b.readPrefix) {
-		return Entry{}, "", fmt.Errorf("%w: direct get: sequence %q, subject %q", ErrUnexpectedAnswer, sequence, subject)
+		return Entry{}, "", fmt.Errorf("%w: direct get: sequence %q, subject %q",
+			ErrUnexpectedAnswer, sequence, subject)
 	}
 	created, err := time.Parse(time.RFC3339Nano, last(msg.Header, headerTimestamp))
 	if err != nil {
@@ -193,16 +220,17 @@ func (b *Bucket) directEntry(msg *nats.Msg) (e Entry, stream string, err error) 
 	return e, last(msg.Header, headerStream), nil
 }
 
-// storedMessage is a message in an answer to STREAM.MSG.GET.
+// A storedMessage is a message in an answer to STREAM.MSG.GET.
 type storedMessage struct {
-	Subject  string    `json:"subject"`
-	Sequence uint64    `json:"seq"`
-	Header   []byte    `json:"hdrs"`
-	Data     []byte    `json:"data"`
-	Time     time.Time `json:"time"`
+	Subject  string    `json:"subject"` // The message's subject.
+	Sequence uint64    `json:"seq"`     // Its sequence number in the stream.
+	Header   []byte    `json:"hdrs"`    // Its headers as they are on the wire.
+	Data     []byte    `json:"data"`    // Its value.
+	Time     time.Time `json:"time"`    // When it was stored.
 }
 
-// storedEntry returns [ErrKeyNotFound] for a message outside the bucket's subjects, as a stream with sources has them.
+// storedEntry makes an entry of a stored message. It returns [ErrKeyNotFound] for a message outside
+// the bucket's subjects, as a stream with sources has them.
 func (b *Bucket) storedEntry(m *storedMessage) (Entry, error) {
 	key, own := strings.CutPrefix(m.Subject, b.readPrefix)
 	if !own {
@@ -219,7 +247,8 @@ func (b *Bucket) storedEntry(m *storedMessage) (Entry, error) {
 	if len(m.Header) > 0 {
 		var err error
 		if header, err = nats.DecodeHeadersMsg(m.Header); err != nil {
-			return Entry{}, fmt.Errorf("%w: stored headers of revision %d: %w", ErrUnexpectedAnswer, m.Sequence, err)
+			return Entry{}, fmt.Errorf("%w: stored headers of revision %d: %w",
+				ErrUnexpectedAnswer, m.Sequence, err)
 		}
 	}
 	e.describe(header, b.ages)

@@ -9,43 +9,56 @@ import (
 )
 
 const (
-	// exportInactive is for how long the reader of an export can take nothing before its consumer is dropped.
+	// exportInactive is for how long the reader of an export can take nothing before the export's
+	// consumer is dropped.
 	exportInactive = 3 * time.Minute
 
-	// maxExportMarks bounds what an export remembers of the keys that it has shown: 32 MiB.
-	maxExportMarks = 4 << 20
+	// maxShownHashes bounds what an export remembers of the keys that it has shown, in hashes of
+	// eight bytes: 32 MiB.
+	maxShownHashes = 4 << 20
 )
 
 // An Export says which entries to export.
 type Export struct {
-	Filters  Filters
-	NoValues bool // only their sizes
-	Options  ReadOptions
+	Filters  Filters     // The entries that are exported are those that these select.
+	NoValues bool        // Only the sizes of values are read.
+	Options  ReadOptions // How fresh the export must be.
 }
 
-// An exporter knows which keys it has shown, by hashes: eight bytes a key are what an export needs beside what is on its way.
+// An exporter is an export that is under way. It remembers which keys it has shown, by hashes of
+// eight bytes, which is all that an export needs beside what is on its way.
+//
+// What is overwritten before the consumer delivers it does not come, and its successor is beyond
+// the export's revision. So if any entry may have been skipped, the names of all keys are asked for
+// in the end, and the keys that were not shown, as the hashes tell, are read one by one. Beyond
+// maxShownHashes keys are not remembered, after which a key that is written meanwhile can come
+// twice.
 type exporter struct {
-	bucket *Bucket
+	bucket *Bucket // The bucket as it was when the export began.
 	Export
-	visit func(*Entry) error
-	seed  maphash.Seed
-	shown []uint64
-	met   metNames // of all that came
+	visit func(*Entry) error // Called for each entry that has a value.
+	seed  maphash.Seed       // The seed of the hashes.
+	shown []uint64           // The hashes of the keys that were shown, markers included.
+	seen  nameTally          // How many keys came in all, and how long their names are.
 }
 
-// Export calls visit for the last entry of every key that has a value, in the order of revisions but for keys that are written
-// meanwhile. Every key that had a value at the revision that it returns, and has one still, is visited, with an entry that is at
-// least as new. A key comes once, but for one that is written meanwhile in a bucket of more than 4 million keys, which can come
+// Export calls visit for the last entry of every key that has a value, in the order of revisions
+// except for keys that are written meanwhile. Every key that had a value at the revision that
+// Export returns, and still has one, is visited with an entry that is at least as new. A key comes
+// once, unless it is written meanwhile in a bucket of more than 4 million keys: then it can come
 // again, newer.
 //
-// It does not read ahead of visit further than some megabytes. It returns what visit returns, and otherwise what Keys does.
-func (b *Bucket) Export(ctx context.Context, export Export, visit func(*Entry) error) (Revision, error) {
-	// This asks the leader in any case. An export that waits for a revision takes no place yet.
+// Export is a scan with values that a slow reader holds back: it does not read ahead of visit
+// further than some megabytes. It returns what visit returns, and otherwise the errors of Keys.
+func (b *Bucket) Export(
+	ctx context.Context, export Export, visit func(*Entry) error,
+) (Revision, error) {
+	// This asks the leader in any case. An export that waits for a revision has no place yet.
 	b, err := b.overBulk().awaitRevision(ctx, export.Options.MinRevision, export.Options.Wait)
 	if err != nil {
 		return 0, err
 	}
-	hold, err := place(ctx, b.client.limits.exports)
+	hold, err := takePlace(ctx, b.client.limits.exports)
 	if err != nil {
 		return 0, err
 	}
@@ -70,12 +83,15 @@ func (b *Bucket) Export(ctx context.Context, export Export, visit func(*Entry) e
 	return b.lastSeq, err
 }
 
-// pass shows the entries above a revision that were there when the export began, with one consumer. Ended tells that there are no
-// more; complete that none was skipped: what is overwritten before it is read does not come.
-func (x *exporter) pass(ctx context.Context, after Revision) (last Revision, ended, complete bool, err error) {
+// pass shows the entries above a revision that were there when the export began, with one consumer.
+// Ended says that there are no more, and complete that none was skipped: what is overwritten before
+// it is read does not come.
+func (x *exporter) pass(
+	ctx context.Context, after Revision,
+) (last Revision, ended, complete bool, err error) {
 	to := x.bucket.lastSeq
-	r := scanReader{filters: x.Filters, bucket: x.bucket, link: x.bucket.client.bulk, values: !x.NoValues, after: after, bounded: to,
-		inactive: exportInactive}
+	r := scanReader{filters: x.Filters, bucket: x.bucket, link: x.bucket.client.bulk,
+		values: !x.NoValues, after: after, until: to, inactive: exportInactive}
 	r.visit = func(e Entry) error {
 		if e.Revision <= after || e.Revision > to {
 			return nil
@@ -92,13 +108,14 @@ func (x *exporter) pass(ctx context.Context, after Revision) (last Revision, end
 	if err := r.read(ctx); err != nil {
 		return 0, false, false, err
 	}
-	all, err := r.isAll(ctx, to)
+	all, err := r.deliveredAll(ctx, to)
 	return r.last, r.last >= to || all, all && !x.bucket.replicated, err
 }
 
+// show remembers that a key was shown, and visits its entry if that is no marker.
 func (x *exporter) show(e *Entry) error {
-	x.met.add(e.Key)
-	if len(x.shown) < maxExportMarks {
+	x.seen.add(e.Key)
+	if len(x.shown) < maxShownHashes {
 		x.shown = append(x.shown, maphash.String(x.seed, e.Key))
 	}
 	if e.IsMarker() {
@@ -114,15 +131,16 @@ func (x *exporter) rest(ctx context.Context) error {
 	patterns, _ := x.Filters.cover()
 	matcher := x.Filters.Matcher()
 	for _, pattern := range patterns {
-		err := b.eachSubject(ctx, b.readPrefix+pattern, x.met, func(subject string) error {
+		err := b.eachSubject(ctx, b.readPrefix+pattern, x.seen, func(subject string) error {
 			key, ok := b.keyOf(subject)
 			if !ok || !matcher.Matches(key.name) {
 				return nil
 			}
-			if _, shown := slices.BinarySearch(x.shown, maphash.String(x.seed, key.name)); shown {
+			hash := maphash.String(x.seed, key.name)
+			if _, shown := slices.BinarySearch(x.shown, hash); shown {
 				return nil
 			}
-			e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: subject})
+			e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: subject})
 			if errors.Is(err, ErrKeyNotFound) || err == nil && e.IsMarker() {
 				return nil
 			}

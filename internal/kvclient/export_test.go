@@ -6,33 +6,40 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Cover is the disjoint filters of a scan's consumer, and whether they select exactly what fs does.
+// Cover returns the disjoint filters of a scan's consumer, and whether they select exactly what fs
+// selects.
 func (fs Filters) Cover() (disjoint []string, exact bool) { return fs.cover() }
 
-// ScanEntries runs a scan with a visit of the test's own, which sees entries in the order in which they come.
-// Each takes a byte.
-func (b *Bucket) ScanEntries(ctx context.Context, fs Filters, visit func(Entry) error) (Revision, error) {
+// ScanEntries runs a scan with a visit function of the test's own, which sees the entries in the
+// order in which they arrive. Each entry takes one byte of the bound for listings.
+func (b *Bucket) ScanEntries(
+	ctx context.Context, fs Filters, visit func(Entry) error,
+) (Revision, error) {
 	return b.scan(ctx, fs, 1, func(int) {}, visit)
 }
 
-// IsRemoval reports whether an audit record is of a request that can remove something.
+// IsRemoval reports whether an audit record is about a request that can remove something.
 func IsRemoval(audit []byte) bool {
 	_, ok := changeOf(audit)
 	return ok
 }
 
-// ReadConn, WriteConn and BulkConn are the connections of the client for these.
-func (c *Client) ReadConn() *nats.Conn  { return c.reads.conn() }
-func (c *Client) WriteConn() *nats.Conn { return c.writes.conn() }
-func (c *Client) BulkConn() *nats.Conn  { return c.bulk.conn() }
+// ReadConn returns the client's present connection for single reads.
+func (c *Client) ReadConn() *nats.Conn { return c.reads.conn() }
 
-// MaxScans and MaxTries are bounds that tests provoke.
+// WriteConn returns the client's present connection for writes.
+func (c *Client) WriteConn() *nats.Conn { return c.writes.conn() }
+
+// BulkConn returns the client's present connection for scans.
+func (c *Client) BulkConn() *nats.Conn { return c.bulk.conn() }
+
+// MaxListings and MaxTries are bounds that tests reach on purpose.
 const (
 	MaxListings = maxListings
 	MaxTries    = maxTries
 )
 
-// HistoryOf collects a history, with or without the values.
+// HistoryOf collects the entries of a key's history, with or without their values.
 func (b *Bucket) HistoryOf(ctx context.Context, key Key, values bool) (entries []Entry, err error) {
 	err = b.History(ctx, key, func(e Entry) error {
 		if !values {

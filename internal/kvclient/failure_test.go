@@ -16,10 +16,11 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// promptly is far less than the request timeout of a client in these tests, and enough for a busy machine.
+// promptly is much less than the request timeout of the clients in these tests, and enough for a
+// busy machine.
 const promptly = time.Second
 
-// took checks that f is over in less than limit.
+// took checks that f returns within limit.
 func took(t *testing.T, what string, limit time.Duration, f func()) {
 	t.Helper()
 	start := time.Now()
@@ -29,13 +30,14 @@ func took(t *testing.T, what string, limit time.Duration, f func()) {
 	}
 }
 
-func write(b *kvclient.Bucket, t testing.TB, k, value string) error {
+// write stores a value and returns the error.
+func write(t testing.TB, b *kvclient.Bucket, k, value string) error {
 	t.Helper()
 	_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte(value)})
 	return err
 }
 
-func TestServerAway(t *testing.T) {
+func TestRequestsFailAtOnceWithoutAServer(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	b := shop(t, c, nil)
@@ -43,22 +45,35 @@ func TestServerAway(t *testing.T) {
 	s.Stop()
 	natstest.Eventually(t, soon, "the client notices", func() bool { return !c.Connected() })
 	for name, request := range map[string]func() error{
-		"put":           func() error { return write(b, t, "k", "while away") },
-		"create":        func() error { _, err := create(t, b, "k", "while away"); return err },
-		"get":           func() error { _, err := get(t, b, "k"); return err },
-		"get revision":  func() error { _, err := b.GetRevision(t.Context(), key(t, "k"), 1); return err },
-		"delete":        func() error { _, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k")}); return err },
-		"keys":          func() error { _, err := b.Keys(t.Context(), nil); return err },
-		"history":       func() error { _, err := b.HistoryOf(t.Context(), key(t, "k"), true); return err },
+		"put":    func() error { return write(t, b, "k", "while away") },
+		"create": func() error { _, err := create(t, b, "k", "while away"); return err },
+		"get":    func() error { _, err := get(t, b, "k"); return err },
+		"get revision": func() error {
+			_, err := b.GetRevision(t.Context(), key(t, "k"), 1)
+			return err
+		},
+		"delete": func() error {
+			_, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k")})
+			return err
+		},
+		"keys": func() error { _, err := b.Keys(t.Context(), nil); return err },
+		"history": func() error {
+			_, err := b.HistoryOf(t.Context(), key(t, "k"), true)
+			return err
+		},
 		"purge markers": func() error { _, err := b.PurgeMarkers(t.Context(), nil, 0); return err },
 		"ready":         func() error { return c.Ready(t.Context()) },
 		"names":         func() error { _, err := c.BucketNames(t.Context()); return err },
 		"status":        func() error { _, err := c.Status(t.Context(), b.Name()); return err },
 		"create bucket": func() error {
-			_, _, err := c.CreateBucket(t.Context(), bucketName(t, "new"), kvclient.DefaultBucketConfig())
+			config := kvclient.DefaultBucketConfig()
+			_, _, err := c.CreateBucket(t.Context(), bucketName(t, "new"), config)
 			return err
 		},
-		"update bucket": func() error { _, err := c.UpdateBucket(t.Context(), b.Name(), []byte(`{"history":2}`)); return err },
+		"update bucket": func() error {
+			_, err := c.UpdateBucket(t.Context(), b.Name(), []byte(`{"history":2}`))
+			return err
+		},
 		"delete bucket": func() error { return c.DeleteBucket(t.Context(), b.Name()) },
 	} {
 		took(t, name, promptly, func() { wantErrorOf(t, name, request(), kvclient.ErrUnavailable) })
@@ -66,9 +81,10 @@ func TestServerAway(t *testing.T) {
 	s.Restart()
 	awaitReady(t, c)
 	put(t, bind(t, c, "shop"), "later", "visible")
-	// What was refused is not applied now that the server is back, nor after a write that was.
+	// What was refused is not stored now that the server is back, nor after a new write.
 	wantValue(t, bind(t, c, "shop"), "k", "before", 1)
-	if status, err := c.Status(t.Context(), b.Name()); err != nil || status.LastRevision != 2 || status.Config.History != 1 {
+	status, err := c.Status(t.Context(), b.Name())
+	if err != nil || status.LastRevision != 2 || status.Config.History != 1 {
 		t.Errorf("status %+v, %v", status, err)
 	}
 }
@@ -80,8 +96,9 @@ func wantErrorOf(t *testing.T, what string, err, want error) {
 	}
 }
 
-// A put of a bucket that is gone, with a binding from before, is told from one of a server that is away.
-func TestMissingBucketIsToldFromServerAway(t *testing.T) {
+// A put into a bucket that was deleted, with a binding from before that, has another error than a
+// put without a server.
+func TestMissingBucketIsDistinguishedFromMissingServer(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	b := shop(t, c, nil)
@@ -91,9 +108,17 @@ func TestMissingBucketIsToldFromServerAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	const limit = 100 * time.Millisecond
-	took(t, "put", limit, func() { wantErrorOf(t, "put", write(b, t, "k", "v"), kvclient.ErrBucketNotFound) })
-	took(t, "get", limit, func() { _, err := get(t, b, "k"); wantErrorOf(t, "get", err, kvclient.ErrBucketNotFound) })
-	took(t, "keys", limit, func() { _, err := b.Keys(t.Context(), nil); wantErrorOf(t, "keys", err, kvclient.ErrBucketNotFound) })
+	took(t, "put", limit, func() {
+		wantErrorOf(t, "put", write(t, b, "k", "v"), kvclient.ErrBucketNotFound)
+	})
+	took(t, "get", limit, func() {
+		_, err := get(t, b, "k")
+		wantErrorOf(t, "get", err, kvclient.ErrBucketNotFound)
+	})
+	took(t, "keys", limit, func() {
+		_, err := b.Keys(t.Context(), nil)
+		wantErrorOf(t, "keys", err, kvclient.ErrBucketNotFound)
+	})
 	took(t, "history", limit, func() {
 		_, err := b.HistoryOf(t.Context(), key(t, "k"), true)
 		wantErrorOf(t, "history", err, kvclient.ErrBucketNotFound)
@@ -108,16 +133,18 @@ func TestMissingBucketIsToldFromServerAway(t *testing.T) {
 	})
 	s.Stop()
 	natstest.Eventually(t, soon, "the client notices", func() bool { return !c.Connected() })
-	took(t, "put", limit, func() { wantErrorOf(t, "put", write(b, t, "k", "v"), kvclient.ErrUnavailable) })
+	took(t, "put", limit, func() {
+		wantErrorOf(t, "put", write(t, b, "k", "v"), kvclient.ErrUnavailable)
+	})
 	took(t, "bind", limit, func() {
 		_, err := c.Bucket(t.Context(), b.Name())
 		wantErrorOf(t, "bind", err, kvclient.ErrUnavailable)
 	})
 }
 
-// Writers that never stop while the server does: what was acknowledged is there, what was refused is not, and of what is
-// unknown nothing is applied once the server is back.
-func TestRestartsUnderWriters(t *testing.T) {
+// Writers go on while the server is restarted. What was acknowledged is there, and what was
+// refused is not. A write whose outcome is unknown may be there.
+func TestWriteOutcomesHoldThroughRestarts(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	c := connect(t, kvclient.Options{URL: s.URL(), RequestTimeout: 500 * time.Millisecond})
@@ -135,7 +162,7 @@ func TestRestartsUnderWriters(t *testing.T) {
 				default:
 				}
 				k := fmt.Sprintf("w%d.%d", w, i)
-				err := write(b, t, k, k)
+				err := write(t, b, k, k)
 				mu.Lock()
 				outcomes[k] = err
 				mu.Unlock()
@@ -157,7 +184,9 @@ func TestRestartsUnderWriters(t *testing.T) {
 	}
 	for range 3 {
 		reached := acknowledged() + 100
-		natstest.Eventually(t, soon, "a hundred more writes", func() bool { return acknowledged() >= reached })
+		natstest.Eventually(t, soon, "a hundred more writes", func() bool {
+			return acknowledged() >= reached
+		})
 		s.Restart()
 		awaitReady(t, c)
 	}
@@ -188,8 +217,11 @@ func TestRestartsUnderWriters(t *testing.T) {
 	t.Logf("%d writes, %d with unknown outcome", len(outcomes), unknown)
 }
 
-// behindProxy is a gateway and a bucket behind a proxy, with a short and a long timeout as asked for.
-func behindProxy(t *testing.T, timeout time.Duration) (*natstest.Proxy, *kvclient.Client, *kvclient.Bucket, jetstream.KeyValue) {
+// behindProxy starts a server behind a proxy, and a gateway with this request timeout whose bucket
+// "shop" has the key "k". It also returns the bucket as a native client without the proxy sees it.
+func behindProxy(t *testing.T, timeout time.Duration) (
+	*natstest.Proxy, *kvclient.Client, *kvclient.Bucket, jetstream.KeyValue,
+) {
 	t.Helper()
 	s := natstest.Start(t, natstest.Options{})
 	p := natstest.StartProxy(t, s.Addr())
@@ -199,12 +231,14 @@ func behindProxy(t *testing.T, timeout time.Duration) (*natstest.Proxy, *kvclien
 	return p, c, b, native(t, s.JetStream(t), "shop")
 }
 
-func TestCutBetweenWriteAndAcknowledgement(t *testing.T) {
+func TestUnacknowledgedWriteIsUnknownAndStoredOnce(t *testing.T) {
 	t.Parallel()
 	p, c, b, kv := behindProxy(t, 5*time.Second)
 	p.CutAnswerTo("PUB $KV.shop.k ")
-	took(t, "put", promptly, func() { wantError(t, write(b, t, "k", "unknown"), kvclient.ErrOutcomeUnknown) })
-	// The write was stored, and it is stored once.
+	took(t, "put", promptly, func() {
+		wantError(t, write(t, b, "k", "unknown"), kvclient.ErrOutcomeUnknown)
+	})
+	// The server stored the write, and it is not stored again.
 	natstest.Eventually(t, soon, "the write shows", func() bool {
 		e, err := kv.Get(t.Context(), "k")
 		return err == nil && string(e.Value()) == "unknown"
@@ -216,73 +250,105 @@ func TestCutBetweenWriteAndAcknowledgement(t *testing.T) {
 	}
 }
 
-func TestCutBetweenReadAndAnswer(t *testing.T) {
+func TestUnansweredReadFailsAtOnce(t *testing.T) {
 	t.Parallel()
 	p, c, b, _ := behindProxy(t, 5*time.Second)
 	p.CutAnswerTo("DIRECT.GET.KV_shop")
 	took(t, "get", promptly, func() {
-		if _, err := get(t, b, "k"); !errors.Is(err, kvclient.ErrUnavailable) && !errors.Is(err, kvclient.ErrTimeout) {
+		_, err := get(t, b, "k")
+		if !errors.Is(err, kvclient.ErrUnavailable) && !errors.Is(err, kvclient.ErrTimeout) {
 			t.Errorf("error %v", err)
 		}
 	})
-	natstest.Eventually(t, soon, "a get", func() bool { _, err := get(t, b, "k"); return err == nil })
+	natstest.Eventually(t, soon, "a get", func() bool {
+		_, err := get(t, b, "k")
+		return err == nil
+	})
 	awaitReady(t, c)
 }
 
-// A cut reaches every kind of write, a change of a bucket too.
-func TestCutLeavesOutcomesUnknown(t *testing.T) {
-	for name, tc := range map[string]struct {
-		needle  string
-		request func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) error
-	}{
-		"create": {"PUB $KV.shop.new ", func(t *testing.T, _ *kvclient.Client, b *kvclient.Bucket) error {
+// cutTests are the requests that change something, each with what identifies it on the connection.
+var cutTests = map[string]struct {
+	needle  string
+	request func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) error
+}{
+	"create": {
+		"PUB $KV.shop.new ",
+		func(t *testing.T, _ *kvclient.Client, b *kvclient.Bucket) error {
 			_, err := create(t, b, "new", "v")
 			return err
-		}},
-		"delete": {"PUB $KV.shop.k ", func(t *testing.T, _ *kvclient.Client, b *kvclient.Bucket) error {
+		},
+	},
+	"delete": {
+		"PUB $KV.shop.k ",
+		func(t *testing.T, _ *kvclient.Client, b *kvclient.Bucket) error {
 			_, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k")})
 			return err
-		}},
-		"replace": {"PUB $KV.shop.k ", func(t *testing.T, _ *kvclient.Client, b *kvclient.Bucket) error {
-			_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Precondition: kvclient.Precondition{IfMatch: kvclient.Condition{Any: true}}})
+		},
+	},
+	"replace": {
+		"PUB $KV.shop.k ",
+		func(t *testing.T, _ *kvclient.Client, b *kvclient.Bucket) error {
+			_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Precondition: ifPresent})
 			return err
-		}},
-		"create bucket": {"STREAM.CREATE", func(t *testing.T, c *kvclient.Client, _ *kvclient.Bucket) error {
-			_, _, err := c.CreateBucket(t.Context(), bucketName(t, "new"), kvclient.DefaultBucketConfig())
+		},
+	},
+	"create bucket": {
+		"STREAM.CREATE",
+		func(t *testing.T, c *kvclient.Client, _ *kvclient.Bucket) error {
+			config := kvclient.DefaultBucketConfig()
+			_, _, err := c.CreateBucket(t.Context(), bucketName(t, "new"), config)
 			return err
-		}},
-		"update bucket": {"STREAM.UPDATE", func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) error {
+		},
+	},
+	"update bucket": {
+		"STREAM.UPDATE",
+		func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) error {
 			_, err := c.UpdateBucket(t.Context(), b.Name(), []byte(`{"history":7}`))
 			return err
-		}},
-		"delete bucket": {"STREAM.DELETE", func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) error {
+		},
+	},
+	"delete bucket": {
+		"STREAM.DELETE",
+		func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) error {
 			return c.DeleteBucket(t.Context(), b.Name())
-		}},
-		"purge markers": {"STREAM.PURGE", func(t *testing.T, _ *kvclient.Client, b *kvclient.Bucket) error {
+		},
+	},
+	"purge markers": {
+		"STREAM.PURGE",
+		func(t *testing.T, _ *kvclient.Client, b *kvclient.Bucket) error {
 			_, err := b.PurgeMarkers(t.Context(), nil, 0)
 			return err
-		}},
-	} {
+		},
+	},
+}
+
+// If the connection breaks before the answer, the outcome of each request that changes something
+// is unknown.
+func TestCutLeavesOutcomesUnknown(t *testing.T) {
+	for name, tc := range cutTests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p, c, b, _ := behindProxy(t, 5*time.Second)
 			put(t, b, "deleted", "v")
 			remove(t, b, "deleted", false)
 			p.CutAnswerTo(tc.needle)
-			took(t, name, promptly, func() { wantError(t, tc.request(t, c, b), kvclient.ErrOutcomeUnknown) })
+			took(t, name, promptly, func() {
+				wantError(t, tc.request(t, c, b), kvclient.ErrOutcomeUnknown)
+			})
 		})
 	}
 }
 
-// A write that reads first and gets no answer to that was certainly not sent.
-func TestCutBeforeTheWrite(t *testing.T) {
+// A write that reads first, and gets no answer to that read, has certainly not been sent.
+func TestCutBeforeTheWriteStoresNothing(t *testing.T) {
 	for name, request := range map[string]func(t *testing.T, b *kvclient.Bucket) error{
 		"delete": func(t *testing.T, b *kvclient.Bucket) error {
 			_, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k")})
 			return err
 		},
 		"replace": func(t *testing.T, b *kvclient.Bucket) error {
-			_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Precondition: kvclient.Precondition{IfMatch: kvclient.Condition{Any: true}}})
+			_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Precondition: ifPresent})
 			return err
 		},
 	} {
@@ -306,7 +372,7 @@ func TestSilenceEndsAtTheTimeout(t *testing.T) {
 	p, _, b, kv := behindProxy(t, timeout)
 	p.SwallowAnswerTo("PUB $KV.shop.k ")
 	start := time.Now()
-	wantError(t, write(b, t, "k", "unknown"), kvclient.ErrOutcomeUnknown)
+	wantError(t, write(t, b, "k", "unknown"), kvclient.ErrOutcomeUnknown)
 	if d := time.Since(start); d < timeout || d > timeout+promptly {
 		t.Errorf("put took %v, want about %v", d, timeout)
 	}
@@ -314,32 +380,42 @@ func TestSilenceEndsAtTheTimeout(t *testing.T) {
 		e, err := kv.Get(t.Context(), "k")
 		return err == nil && string(e.Value()) == "unknown"
 	})
-	_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Precondition: anyValue})
-	wantError(t, err, kvclient.ErrUnavailable) // the proxy swallows the answer to its read as well
+	_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Precondition: ifPresent})
+	wantError(t, err, kvclient.ErrUnavailable) // The proxy swallows the answer to its read as well.
 	if e, err := get(t, b, "k"); err != nil || string(e.Value) != "unknown" {
 		t.Errorf("a read over another connection: %q, %v", e.Value, err)
 	}
 }
 
-func TestPausedServer(t *testing.T) {
+func TestPausedServerTimesOut(t *testing.T) {
 	t.Parallel()
 	const timeout = 500 * time.Millisecond
 	p, c, b, _ := behindProxy(t, timeout)
 	p.Pause()
-	took(t, "get", timeout+promptly, func() { _, err := get(t, b, "k"); wantErrorOf(t, "get", err, kvclient.ErrTimeout) })
-	took(t, "put", timeout+promptly, func() { wantErrorOf(t, "put", write(b, t, "k", "v"), kvclient.ErrOutcomeUnknown) })
-	took(t, "ready", timeout+promptly, func() { wantErrorOf(t, "ready", c.Ready(t.Context()), kvclient.ErrTimeout) })
+	took(t, "get", timeout+promptly, func() {
+		_, err := get(t, b, "k")
+		wantErrorOf(t, "get", err, kvclient.ErrTimeout)
+	})
+	took(t, "put", timeout+promptly, func() {
+		wantErrorOf(t, "put", write(t, b, "k", "v"), kvclient.ErrOutcomeUnknown)
+	})
+	took(t, "ready", timeout+promptly, func() {
+		wantErrorOf(t, "ready", c.Ready(t.Context()), kvclient.ErrTimeout)
+	})
 	took(t, "keys", 2*timeout+promptly, func() {
 		_, err := b.Keys(t.Context(), nil)
 		wantErrorOf(t, "keys", err, kvclient.ErrTimeout)
 	})
 	p.Resume()
-	natstest.Eventually(t, soon, "a get", func() bool { _, err := get(t, b, "k"); return err == nil })
+	natstest.Eventually(t, soon, "a get", func() bool {
+		_, err := get(t, b, "k")
+		return err == nil
+	})
 }
 
-// Large values fill the buffers between the gateway and a server that does not read. Requests must end at their timeout
-// even then: the large ones, and the small ones that share their connection.
-func TestPausedServerWithLargeValues(t *testing.T) {
+// Large values fill the buffers between the gateway and a server that does not read. Even then
+// requests must end at their timeout: the large ones, and the small ones on the same connection.
+func TestPausedServerTimesOutBesideLargeValues(t *testing.T) {
 	t.Parallel()
 	const timeout = 500 * time.Millisecond
 	p, _, b, kv := behindProxy(t, timeout)
@@ -347,24 +423,26 @@ func TestPausedServerWithLargeValues(t *testing.T) {
 	value := strings.Repeat("x", 512<<10)
 	took(t, "32 puts of 512 KiB at once", timeout+5*time.Second, func() {
 		inParallel(32, func(i int) {
-			err := write(b, t, fmt.Sprintf("large%d", i), value)
-			if !errors.Is(err, kvclient.ErrOutcomeUnknown) && !errors.Is(err, kvclient.ErrUnavailable) {
+			err := write(t, b, fmt.Sprintf("large%d", i), value)
+			if !errors.Is(err, kvclient.ErrOutcomeUnknown) &&
+				!errors.Is(err, kvclient.ErrUnavailable) {
 				t.Errorf("large put: %v", err)
 			}
 		})
 	})
 	took(t, "a get beside them", timeout+5*time.Second, func() {
-		if _, err := get(t, b, "k"); !errors.Is(err, kvclient.ErrTimeout) && !errors.Is(err, kvclient.ErrUnavailable) {
+		_, err := get(t, b, "k")
+		if !errors.Is(err, kvclient.ErrTimeout) && !errors.Is(err, kvclient.ErrUnavailable) {
 			t.Errorf("get: %v", err)
 		}
 	})
 	p.Resume()
-	natstest.Eventually(t, soon, "a put", func() bool { return write(b, t, "after", "v") == nil })
+	natstest.Eventually(t, soon, "a put", func() bool { return write(t, b, "after", "v") == nil })
 	wantNative(t, kv, "k", "before", 1)
 }
 
-// A network that drops all packets of a connection tells nobody. The gateway must find out by itself; the operating system
-// would take a quarter of an hour.
+// If a network drops all packets of a connection, neither side is told. The gateway must notice by
+// itself, since the operating system would take a quarter of an hour.
 func TestLostConnectionIsReplaced(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for a connection to be given up")
@@ -374,16 +452,24 @@ func TestLostConnectionIsReplaced(t *testing.T) {
 	p.Strand()
 	_, err := get(t, b, "k")
 	wantError(t, err, kvclient.ErrTimeout)
-	natstest.Eventually(t, 30*time.Second, "a get through a new connection", func() bool { _, err := get(t, b, "k"); return err == nil })
-	natstest.Eventually(t, 30*time.Second, "keys through a new connection", func() bool { _, err := b.Keys(t.Context(), nil); return err == nil })
+	natstest.Eventually(t, 30*time.Second, "a get through a new connection", func() bool {
+		_, err := get(t, b, "k")
+		return err == nil
+	})
+	natstest.Eventually(t, 30*time.Second, "keys through a new connection", func() bool {
+		_, err := b.Keys(t.Context(), nil)
+		return err == nil
+	})
 }
 
-func TestStartsBeforeItsServer(t *testing.T) {
+func TestClientStartsBeforeItsServer(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	s.Stop()
 	c := connectUnready(t, kvclient.Options{URL: s.URL()})
-	took(t, "ready", promptly, func() { wantError(t, c.Ready(t.Context()), kvclient.ErrUnavailable) })
+	took(t, "ready", promptly, func() {
+		wantError(t, c.Ready(t.Context()), kvclient.ErrUnavailable)
+	})
 	_, err := c.Bucket(t.Context(), bucketName(t, "shop"))
 	wantError(t, err, kvclient.ErrUnavailable)
 	if c.Connected() || c.ServerVersion() != "" {
@@ -397,7 +483,8 @@ func TestStartsBeforeItsServer(t *testing.T) {
 	put(t, shop(t, c, nil), "k", "v")
 }
 
-// The server closes a connection that sends a subject beyond its limit, and nats.go then gives it up for good.
+// The server closes a connection that sends a subject beyond its limit. nats.go then gives up that
+// connection for good, and the gateway must make a new one.
 func TestClosedConnectionIsDialledAgain(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
@@ -409,22 +496,29 @@ func TestClosedConnectionIsDialledAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		natstest.Eventually(t, soon, "the connection is closed", old.IsClosed)
-		natstest.Eventually(t, soon, "a get through a new one", func() bool { _, err := get(t, b, "k"); return err == nil })
-		natstest.Eventually(t, soon, "a put through a new one", func() bool { return write(b, t, "k", "v") == nil })
+		natstest.Eventually(t, soon, "a get through a new one", func() bool {
+			_, err := get(t, b, "k")
+			return err == nil
+		})
+		natstest.Eventually(t, soon, "a put through a new one", func() bool {
+			return write(t, b, "k", "v") == nil
+		})
 		if conn() == old {
 			t.Error("the connection is the old one")
 		}
 	}
-	// The subscription to advisories is there again as well.
+	// The new connection is subscribed to advisories, too.
 	b = bind(t, c, "shop")
 	recreate(t, s.JetStream(t), "new")
 	wantEpochChange(t, c, b.Epoch(), atOnce)
 }
 
-func TestWrongCredentialsAreMended(t *testing.T) {
+func TestWrongCredentialsAreTriedAgain(t *testing.T) {
 	t.Parallel()
 	password := func(p string) natstest.Options {
-		return natstest.Options{Configure: func(o *server.Options) { o.Username, o.Password = "gateway", p }}
+		return natstest.Options{Configure: func(o *server.Options) {
+			o.Username, o.Password = "gateway", p
+		}}
 	}
 	s := natstest.Start(t, password("right"))
 	c := connect(t, kvclient.Options{URL: s.URL(), User: "gateway", Password: "right"})
@@ -434,30 +528,43 @@ func TestWrongCredentialsAreMended(t *testing.T) {
 	s.Reconfigure(password("other"))
 	natstest.Eventually(t, soon, "nats.go gives up", first.IsClosed)
 	for range 20 {
-		took(t, "put", promptly, func() { wantError(t, write(b, t, "k", "while refused"), kvclient.ErrUnavailable) })
-		took(t, "get", promptly, func() { _, err := get(t, b, "k"); wantError(t, err, kvclient.ErrUnavailable) })
+		took(t, "put", promptly, func() {
+			wantError(t, write(t, b, "k", "while refused"), kvclient.ErrUnavailable)
+		})
+		took(t, "get", promptly, func() {
+			_, err := get(t, b, "k")
+			wantError(t, err, kvclient.ErrUnavailable)
+		})
 	}
 	wantError(t, c.Ready(t.Context()), kvclient.ErrUnavailable)
 	s.Reconfigure(password("right"))
 	awaitReady(t, c)
-	natstest.Eventually(t, soon, "keys", func() bool { _, err := b.Keys(t.Context(), nil); return err == nil })
+	natstest.Eventually(t, soon, "keys", func() bool {
+		_, err := b.Keys(t.Context(), nil)
+		return err == nil
+	})
 	put(t, bind(t, c, "shop"), "later", "v")
 	wantValue(t, bind(t, c, "shop"), "k", "v", 1)
 }
 
-func TestWrongCredentialsFromTheStart(t *testing.T) {
+func TestWrongCredentialsFromTheStartAreTriedAgain(t *testing.T) {
 	t.Parallel()
-	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.Authorization = "right" }})
+	token := func(token string) natstest.Options {
+		return natstest.Options{Configure: func(o *server.Options) { o.Authorization = token }}
+	}
+	s := natstest.Start(t, token("right"))
 	c := connectUnready(t, kvclient.Options{URL: s.URL(), Token: "wrong"})
 	for range 20 {
-		took(t, "ready", promptly, func() { wantError(t, c.Ready(t.Context()), kvclient.ErrUnavailable) })
+		took(t, "ready", promptly, func() {
+			wantError(t, c.Ready(t.Context()), kvclient.ErrUnavailable)
+		})
 	}
-	s.Reconfigure(natstest.Options{Configure: func(o *server.Options) { o.Authorization = "wrong" }})
+	s.Reconfigure(token("wrong"))
 	awaitReady(t, c)
 	put(t, shop(t, c, nil), "k", "v")
 }
 
-func TestJetStreamDisabled(t *testing.T) {
+func TestDisabledJetStreamIsUnavailable(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]natstest.Options{
 		"in the server": {NoJetStream: true},
@@ -472,10 +579,13 @@ func TestJetStreamDisabled(t *testing.T) {
 			s := natstest.Start(t, opts)
 			c := connectUnready(t, kvclient.Options{URL: s.URL(), User: "gateway", Password: "pw"})
 			natstest.Eventually(t, soon, "connected", c.Connected)
-			took(t, "ready", promptly, func() { wantError(t, c.Ready(t.Context()), kvclient.ErrUnavailable) })
+			took(t, "ready", promptly, func() {
+				wantError(t, c.Ready(t.Context()), kvclient.ErrUnavailable)
+			})
 			_, err := c.Bucket(t.Context(), bucketName(t, "shop"))
 			wantError(t, err, kvclient.ErrUnavailable)
-			_, _, err = c.CreateBucket(t.Context(), bucketName(t, "shop"), kvclient.DefaultBucketConfig())
+			config := kvclient.DefaultBucketConfig()
+			_, _, err = c.CreateBucket(t.Context(), bucketName(t, "shop"), config)
 			wantError(t, err, kvclient.ErrUnavailable)
 			_, err = c.BucketNames(t.Context())
 			wantError(t, err, kvclient.ErrUnavailable)
@@ -483,14 +593,14 @@ func TestJetStreamDisabled(t *testing.T) {
 	}
 }
 
-func TestJetStreamLostAndFound(t *testing.T) {
+func TestJetStreamIsUsedAgainWhenItIsBack(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	b := shop(t, c, nil)
 	put(t, b, "k", "v")
 	s.Reconfigure(natstest.Options{NoJetStream: true})
 	natstest.Eventually(t, soon, "connected again", c.Connected)
-	wantError(t, write(b, t, "k", "w"), kvclient.ErrUnavailable)
+	wantError(t, write(t, b, "k", "w"), kvclient.ErrUnavailable)
 	_, err := get(t, b, "k")
 	wantError(t, err, kvclient.ErrUnavailable)
 	s.Reconfigure(natstest.Options{})
@@ -506,17 +616,21 @@ func TestCloseIsBounded(t *testing.T) {
 	natstest.Eventually(t, soon, "the client notices", func() bool { return !c.Connected() })
 	took(t, "close", 2*promptly, func() { c.Close(t.Context()) })
 	took(t, "second close", promptly, func() { c.Close(t.Context()) })
-	took(t, "put", promptly, func() { wantError(t, write(b, t, "k", "v"), kvclient.ErrUnavailable) })
+	took(t, "put", promptly, func() {
+		wantError(t, write(t, b, "k", "v"), kvclient.ErrUnavailable)
+	})
 	wantError(t, c.Ready(t.Context()), kvclient.ErrUnavailable)
 }
 
-func TestSettingsThatCanNeverWork(t *testing.T) {
+func TestConnectRefusesSettingsThatCannotWork(t *testing.T) {
 	t.Parallel()
 	for name, opts := range map[string]kvclient.Options{
-		"domain and prefix":   {URL: nats.DefaultURL, JSDomain: "hub", JSAPIPrefix: "x.API"},
-		"no seed":             {URL: nats.DefaultURL, NKeyFile: t.TempDir() + "/missing"},
-		"no certificate":      {URL: nats.DefaultURL, TLSCA: t.TempDir() + "/missing"},
-		"no client key":       {URL: nats.DefaultURL, TLSCert: t.TempDir() + "/missing", TLSKey: "missing"},
+		"domain and prefix": {URL: nats.DefaultURL, JSDomain: "hub", JSAPIPrefix: "x.API"},
+		"no seed":           {URL: nats.DefaultURL, NKeyFile: t.TempDir() + "/missing"},
+		"no certificate":    {URL: nats.DefaultURL, TLSCA: t.TempDir() + "/missing"},
+		"no client key": {
+			URL: nats.DefaultURL, TLSCert: t.TempDir() + "/missing", TLSKey: "missing",
+		},
 		"no credentials file": {URL: nats.DefaultURL, CredsFile: t.TempDir() + "/missing"},
 		"not a URL":           {URL: "nats://%zz"},
 	} {

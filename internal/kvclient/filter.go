@@ -14,24 +14,27 @@ const (
 
 	// MaxWildcardTokens bounds the tokens of a filter that has a wildcard. The server compares such
 	// filters with every subject of a stream, token by token, while it holds the stream's lock: 64
-	// of 500 tokens kept the lock for half a minute, 64 of 32 tokens for 0.13 s (measured).
+	// filters of 500 tokens stopped all writes for half a minute, also those of other buckets, and
+	// 64 of 32 tokens for 0.13 s (measured). So the bytes of filters are not enough of a bound.
 	MaxWildcardTokens = 32
 
-	// MaxFilterTokens bounds the tokens of all filters of one request. It is as many as the longest
-	// key has, which is a filter of itself.
+	// MaxFilterTokens bounds the tokens of all filters of one request together. It is as many as
+	// the longest key has, which is a filter that selects itself.
 	MaxFilterTokens = 512
 )
 
-// A Filter selects keys as a NATS subject filter does: `*` stands for one token, `>` as the last token for one or more.
-// The zero Filter is not valid; make one with [ParseFilter].
-type Filter struct{ pattern string }
+// A Filter selects keys as a NATS subject filter does: `*` stands for one token, and `>` as the
+// last token for one or more. The zero Filter is not valid; make one with [ParseFilter].
+type Filter struct {
+	pattern string // The filter's text, which is valid.
+}
 
 // AllKeys is the filter that every key matches.
 var AllKeys = Filter{">"}
 
-// ParseFilter checks a filter. A wildcard must be a token of its own and `>` the last: NATS takes
-// `user*` literally and would match nothing, so it is refused here. It returns a *[SyntaxError].
-// The filters of a request are parsed together, by [ParseFilters].
+// ParseFilter checks a filter. A wildcard must be a token of its own, and `>` must be the last:
+// NATS takes `user*` literally, which would match nothing, so it is refused here. It returns a
+// *[SyntaxError]. The filters of a request are parsed together, by [ParseFilters].
 func ParseFilter(s string) (Filter, error) {
 	if len(s) > MaxFilterBytes {
 		return Filter{}, &SyntaxError{What: "filter", Offset: MaxFilterBytes,
@@ -44,10 +47,12 @@ func ParseFilter(s string) (Filter, error) {
 	for token := range strings.SplitSeq(s, ".") {
 		if i := strings.IndexAny(token, "*>"); i >= 0 && len(token) > 1 {
 			return Filter{}, &SyntaxError{What: "filter", Offset: offset + i,
-				Reason: fmt.Sprintf("the wildcard %q must be a whole token, between dots", token[i])}
+				Reason: fmt.Sprintf("the wildcard %q must be a whole token, between dots",
+					token[i])}
 		}
 		if token == ">" && offset != len(s)-1 {
-			return Filter{}, &SyntaxError{What: "filter", Offset: offset, Reason: "the wildcard '>' must be the last token"}
+			return Filter{}, &SyntaxError{What: "filter", Offset: offset,
+				Reason: "the wildcard '>' must be the last token"}
 		}
 		offset += len(token) + 1
 	}
@@ -62,11 +67,13 @@ func ParseFilter(s string) (Filter, error) {
 }
 
 // ParseFilters parses the filters of one request, all of them together, since their number and
-// their tokens are bounded for the request. It returns a *[SyntaxError].
+// their tokens are bounded for the request. Every route parses its filters here
+// (TestFilterTokensAreBoundedOnEveryRoute). It returns a *[SyntaxError].
 func ParseFilters(patterns []string) (Filters, error) {
 	if len(patterns) > MaxFilters {
 		return nil, &SyntaxError{What: "filters", Reason: fmt.Sprintf(
-			"A request has at most %d filters, and this one has %d. Use wildcards, or send several requests",
+			"A request has at most %d filters, and this one has %d. "+
+				"Use wildcards, or send several requests",
 			MaxFilters, len(patterns))}
 	}
 	var filters Filters
@@ -90,9 +97,9 @@ func ParseFilters(patterns []string) (Filters, error) {
 // FilterOf returns the filter that selects the key and no other.
 func FilterOf(k Key) Filter { return Filter{k.name} }
 
-// PrefixFilter returns a filter that selects at least the keys that begin with prefix, from as many
-// of its whole tokens as a filter may have. It returns false if the prefix has no whole token, or
-// is not the beginning of a key.
+// PrefixFilter returns a filter that selects at least the keys that begin with prefix. It is made
+// of as many whole tokens of the prefix as a filter may have. PrefixFilter returns false if the
+// prefix has no whole token, or is not the beginning of a key.
 func PrefixFilter(prefix string) (Filter, bool) {
 	end := 0
 	for range MaxWildcardTokens - 1 {
@@ -112,16 +119,17 @@ func PrefixFilter(prefix string) (Filter, bool) {
 // Tokens returns how many tokens the filter has.
 func (f Filter) Tokens() int { return 1 + strings.Count(f.pattern, ".") }
 
-// IsLiteral reports whether the filter has no wildcard: it selects the one key of its name.
+// IsLiteral reports whether the filter has no wildcard, and so selects the one key of its name.
 func (f Filter) IsLiteral() bool { return !strings.ContainsAny(f.pattern, "*>") }
 
 // String returns the filter as it was given to ParseFilter.
 func (f Filter) String() string { return f.pattern }
 
-// Matches tells whether the filter selects the key.
+// Matches reports whether the filter selects the key.
 func (f Filter) Matches(key string) bool { return covers(f.pattern, key) }
 
-// covers tells whether every key that narrow selects is selected by wide too; a key is a narrow filter of itself.
+// covers reports whether wide selects every key that narrow selects. A key is a narrow filter that
+// selects itself.
 func covers(wide, narrow string) bool {
 	for {
 		w, wideRest, wideMore := strings.Cut(wide, ".")
@@ -138,7 +146,7 @@ func covers(wide, narrow string) bool {
 	}
 }
 
-// overlap tells whether some key is selected by both.
+// overlap reports whether some key is selected by both filters.
 func overlap(a, b string) bool {
 	for {
 		ta, restA, moreA := strings.Cut(a, ".")
@@ -158,7 +166,7 @@ func overlap(a, b string) bool {
 // Filters is a union of filters. An empty union selects every key.
 type Filters []Filter
 
-// Matches tells whether any of the filters selects the key.
+// Matches reports whether any of the filters selects the key.
 func (fs Filters) Matches(key string) bool {
 	for _, f := range fs {
 		if f.Matches(key) {
@@ -168,26 +176,28 @@ func (fs Filters) Matches(key string) bool {
 	return len(fs) == 0
 }
 
-// maxWalks is how many filters the server is given that make it walk through the same subjects. It
-// does so for each filter once more, with the stream's lock held: 64 filters of 8 tokens kept the lock
-// of 11,000 keys for 25 ms, and 8 for 4 ms (measured). More are replaced by one for all of those
-// subjects, of which more is read then, without the lock.
+// maxWalks is how many filters the server is given that make it walk through the same subjects.
+// When a consumer is created it walks through a stream's subjects once for each filter with a
+// wildcard, with the stream's lock held: 64 filters of 8 tokens kept the lock of 11,000 keys for 25
+// ms, and 8 such filters for 4 ms (measured). More are replaced by one filter for all of those
+// subjects. Then the gateway reads more, without the lock, and selects with its own tree
+// ([FilterTree]); a bucket of large values pays for that with the reading of all of them.
 const maxWalks = 16
 
-// A Matcher tells whether any of some filters selects a key, as [Filters.Matches] does, in a time that
-// hardly grows with their number.
+// A Matcher reports whether any of some filters selects a key, as [Filters.Matches] does, in a time
+// that hardly grows with their number.
 type Matcher struct {
-	filters Filters
-	tree    *FilterTree[struct{}] // nil for few filters, which are compared faster one by one
+	filters Filters               // The filters, if they are few.
+	tree    *FilterTree[struct{}] // The filters, if they are many; else nil.
 }
 
-// compared is how many filters are compared one by one.
-const compared = 4
+// maxCompared is up to how many filters comparing them one by one is faster than a tree.
+const maxCompared = 4
 
 // Matcher returns a matcher of the filters.
 func (fs Filters) Matcher() Matcher {
 	m := Matcher{filters: fs}
-	if len(fs) > compared {
+	if len(fs) > maxCompared {
 		m.tree = new(FilterTree[struct{}])
 		for _, f := range fs {
 			m.tree.Set(f.pattern, &struct{}{})
@@ -196,7 +206,7 @@ func (fs Filters) Matcher() Matcher {
 	return m
 }
 
-// Matches tells whether any of the filters selects the key.
+// Matches reports whether any of the filters selects the key.
 func (m Matcher) Matches(key string) bool {
 	if m.tree != nil {
 		return m.tree.Has(key)
@@ -204,18 +214,18 @@ func (m Matcher) Matches(key string) bool {
 	return m.filters.Matches(key)
 }
 
-// cover returns disjoint filters that together select at least what fs does: a consumer with
-// overlapping filters is refused by the server (10138), and many with the same beginning cost
-// everybody else too much. Exact is false if they select more, so that keys must be matched against fs
-// once more.
+// cover returns disjoint filters that together select at least what fs does. The server refuses a
+// consumer with overlapping filters (10138), and many filters with the same beginning cost
+// everybody else too much (see maxWalks). Exact is false if the returned filters select more, so
+// that keys must be matched against fs once more.
 func (fs Filters) cover() (disjoint []string, exact bool) {
 	walked, all := fs.fewerWalks()
 	disjoint, exact = walked.disjoint()
 	return disjoint, exact && all
 }
 
-// fewerWalks returns the filters with those replaced that make the server walk through the same
-// subjects, where they are more than maxWalks. All reports that none was.
+// fewerWalks returns the filters, with one filter in the place of all those that make the server
+// walk through the same subjects, if these are more than maxWalks. All says that none was replaced.
 func (fs Filters) fewerWalks() (fewer Filters, all bool) {
 	if len(fs) <= maxWalks {
 		return fs, true
@@ -226,11 +236,13 @@ func (fs Filters) fewerWalks() (fewer Filters, all bool) {
 			fewer = append(fewer, f)
 			continue
 		}
-		// What is below the filter's beginning is walked through for each filter with that beginning,
-		// or with a shorter one that leads there.
-		walks, shortest := 0, f.literalPrefix()
+		// The server walks through what is below the filter's literal beginning for each filter
+		// with that beginning, or with a shorter one that leads there.
+		beginning := f.literalPrefix()
+		walks, shortest := 0, beginning
 		for _, other := range fs {
-			if prefix := other.literalPrefix(); !other.IsLiteral() && strings.HasPrefix(f.literalPrefix(), prefix) {
+			prefix := other.literalPrefix()
+			if !other.IsLiteral() && strings.HasPrefix(beginning, prefix) {
 				walks++
 				shortest = shortest[:min(len(shortest), len(prefix))]
 			}
@@ -246,7 +258,7 @@ func (fs Filters) fewerWalks() (fewer Filters, all bool) {
 	return fewer, len(replaced) == 0
 }
 
-// literalPrefix is what stands before the filter's first wildcard.
+// literalPrefix returns what stands before the filter's first wildcard.
 func (f Filter) literalPrefix() string {
 	if i := strings.IndexAny(f.pattern, "*>"); i >= 0 {
 		return f.pattern[:i]
@@ -274,7 +286,7 @@ func (fs Filters) disjoint() (disjoint []string, exact bool) {
 	return disjoint, true
 }
 
-// coveredByAnother tells whether filter i adds nothing; of two equal filters the first stays.
+// coveredByAnother reports whether filter i adds nothing. Of two equal filters the first one stays.
 func (fs Filters) coveredByAnother(i int) bool {
 	for j, other := range fs {
 		if i != j && covers(other.pattern, fs[i].pattern) && (j < i || other != fs[i]) {

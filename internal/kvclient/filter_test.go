@@ -17,7 +17,8 @@ import (
 
 func TestParseFilter(t *testing.T) {
 	for _, s := range []string{
-		"a", "*", ">", "a.*", "a.>", "*.*", "*.>", "a.*.c", "*.b.*", "a/b.*", "=.>", strings.Repeat("k", kvclient.MaxFilterBytes),
+		"a", "*", ">", "a.*", "a.>", "*.*", "*.>", "a.*.c", "*.b.*", "a/b.*", "=.>",
+		strings.Repeat("k", kvclient.MaxFilterBytes),
 		strings.Repeat("*.", kvclient.MaxWildcardTokens-1) + ">", strings.Repeat("k.", 511) + "k",
 	} {
 		if f, err := kvclient.ParseFilter(s); err != nil || f.String() != s {
@@ -29,7 +30,8 @@ func TestParseFilter(t *testing.T) {
 		offset int
 	}{
 		{"", 0}, {".", 0}, {".>", 0}, {"a.", 1}, {"a..*", 2}, {"*.", 1},
-		{"user*", 4}, {"*user", 0}, {"a.b*", 3}, {"a.user>", 6}, {">a", 0}, {"**", 0}, {"*>", 0}, {">>", 0}, {"a.**.b", 2},
+		{"user*", 4}, {"*user", 0}, {"a.b*", 3}, {"a.user>", 6}, {">a", 0},
+		{"**", 0}, {"*>", 0}, {">>", 0}, {"a.**.b", 2},
 		{"a.>.b", 2}, {">.a", 0}, {">.>", 0}, {"*.>.*", 2},
 		{"a b", 1}, {"é", 0}, {"a.\x00", 2}, {"a,b", 1}, {"a.*\n", 3},
 		{strings.Repeat("k", kvclient.MaxFilterBytes+1), kvclient.MaxFilterBytes},
@@ -43,7 +45,8 @@ func TestParseFilter(t *testing.T) {
 	}
 }
 
-// isFilter is the contract's sentence: tokens, `*` for one token, `>` last for the rest.
+// isFilter reports what the contract says of a filter: it consists of tokens, of which * stands
+// for any one token, and > as the last for the rest.
 func isFilter(s string) bool {
 	tokens := strings.Split(s, ".")
 	for i, token := range tokens {
@@ -60,7 +63,8 @@ func isFilter(s string) bool {
 }
 
 func TestFiltersHaveBoundedTokens(t *testing.T) {
-	wild, longest := strings.Repeat("a.", kvclient.MaxWildcardTokens-1)+"*", strings.Repeat("k.", 511)+"k"
+	wild := strings.Repeat("a.", kvclient.MaxWildcardTokens-1) + "*"
+	longest := strings.Repeat("k.", 511) + "k"
 	for name, patterns := range map[string][]string{
 		"a wildcard behind too many tokens": {"a." + wild},
 		"too many tokens in all":            {longest, "a"},
@@ -98,7 +102,9 @@ func TestPrefixFilterSelectsAllOfThePrefix(t *testing.T) {
 }
 
 func FuzzParseFilter(f *testing.F) {
-	for _, s := range []string{"", "a", "*", ">", "a.*", "a.>.b", "user*", "a..b", "*>", "é", strings.Repeat("*.", 600)} {
+	for _, s := range []string{
+		"", "a", "*", ">", "a.*", "a.>.b", "user*", "a..b", "*>", "é", strings.Repeat("*.", 600),
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -122,9 +128,10 @@ func FuzzParseFilter(f *testing.F) {
 	})
 }
 
-// randomKey has few different tokens, so that filters hit.
+// randomKey returns a key of few different tokens, so that random filters match it.
 func randomKey(r *rand.Rand) string { return randomTokens(r, "a", "b", "c/d", "e") }
 
+// randomFilter returns a filter for keys like those of randomKey. Many have wildcards.
 func randomFilter(r *rand.Rand) string {
 	s := randomTokens(r, "a", "b", "c/d", "*", "*")
 	switch r.IntN(6) {
@@ -144,6 +151,7 @@ func randomTokens(r *rand.Rand, from ...string) string {
 	return strings.Join(tokens, ".")
 }
 
+// seeded returns a random source, and logs its seed.
 func seeded(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := rand.Uint64()
@@ -171,14 +179,16 @@ func TestFiltersAreAUnion(t *testing.T) {
 		t.Error("an empty union must select every key")
 	}
 	fs := filters(t, "a.*", "b")
-	for k, want := range map[string]bool{"a.x": true, "b": true, "a": false, "a.x.y": false, "b.x": false} {
+	for k, want := range map[string]bool{
+		"a.x": true, "b": true, "a": false, "a.x.y": false, "b.x": false,
+	} {
 		if fs.Matches(k) != want {
 			t.Errorf("%s: %v, want %v", k, !want, want)
 		}
 	}
 }
 
-// randomFilters is a union of up to eight; small ones are common in requests.
+// randomFilters returns a union of filters. Most are of up to eight, like those of most requests.
 func randomFilters(t *testing.T, r *rand.Rand) kvclient.Filters {
 	t.Helper()
 	patterns := make([]string, r.IntN(9))
@@ -228,7 +238,7 @@ func TestCoverStaysExactWhereItCan(t *testing.T) {
 		{[]string{"a.*", "a.b"}, "a.*", true},
 		{[]string{"a.b", "a.*"}, "a.*", true},
 		{[]string{"a.>", "a.*.c", "b"}, "a.>,b", true},
-		{[]string{"a", "a.>"}, "a,a.>", true}, // a.> does not select a
+		{[]string{"a", "a.>"}, "a,a.>", true}, // a.> does not select a.
 		{[]string{"a.*", "*.b"}, ">", false},
 		{patterns("a.*.%d", 16), strings.Join(patterns("a.*.%d", 16), ","), true},
 		{patterns("a.*.%d", 17), "a.>", false},
@@ -248,7 +258,7 @@ func TestCoverStaysExactWhereItCan(t *testing.T) {
 	}
 }
 
-// patterns returns n of them with the numbers from 0 on in them.
+// patterns returns n patterns, in which the numbers from 0 on take the place of the verb.
 func patterns(pattern string, n int) []string {
 	var all []string
 	for i := range n {
@@ -263,7 +273,10 @@ func TestServerTakesEveryCover(t *testing.T) {
 	js := s.JetStream(t)
 	nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop", Storage: jetstream.MemoryStorage})
 	create := func(subjects []string) error {
-		consumer, err := js.CreateConsumer(t.Context(), "KV_shop", jetstream.ConsumerConfig{FilterSubjects: subjects, MemoryStorage: true})
+		consumer, err := js.CreateConsumer(t.Context(), "KV_shop", jetstream.ConsumerConfig{
+			FilterSubjects: subjects,
+			MemoryStorage:  true,
+		})
 		if err == nil {
 			err = js.DeleteConsumer(t.Context(), "KV_shop", consumer.CachedInfo().Name)
 		}
@@ -285,7 +298,7 @@ func TestServerTakesEveryCover(t *testing.T) {
 	}
 }
 
-func TestSixtyFourLongFilters(t *testing.T) {
+func TestListingTakesSixtyFourLongFilters(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	b := shop(t, c, nil)

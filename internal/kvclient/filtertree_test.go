@@ -9,8 +9,8 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// Whatever filters come and go, the tree finds those that match, and nothing of what has gone is
-// left.
+// Whatever filters are added and removed, the tree finds those that match, and keeps nothing of
+// those that were removed.
 func TestFilterTreeAgreesWithTheFilters(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(14, 2))
@@ -47,7 +47,9 @@ func TestFilterTreeAgreesWithTheFilters(t *testing.T) {
 				found--
 			}
 		}
-		if has := len(all) > 0 && all.Matches(key); tree.Has(key) != has || all.Matcher().Matches(key) != all.Matches(key) {
+		matches := all.Matches(key)
+		has := len(all) > 0 && matches
+		if tree.Has(key) != has || all.Matcher().Matches(key) != matches {
 			t.Fatalf("%s: matched %v by %v", key, !has, all)
 		}
 		if found != 0 {

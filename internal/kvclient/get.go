@@ -11,14 +11,17 @@ import (
 	"kvgateway/internal/bound"
 )
 
-// A Consistency says whose word a read takes.
+// A Consistency says whose answer a read takes.
 type Consistency uint8
 
+// The consistencies.
 const (
-	// Leader: what the stream's leader has. Own writes are seen while leadership is stable; it is not linearizable, since a
-	// deposed leader may answer for a moment.
+	// Leader is what the stream's leader has. A client sees its own writes while leadership is
+	// stable. It is not linearizable, since a deposed leader may answer for a moment: one that is
+	// cut off alone goes on for some 20 s before it finds out, and nothing tells a client
+	// (measured).
 	Leader Consistency = iota
-	// Any: any replica or mirror may answer, and may be behind.
+	// Any lets any replica or mirror answer, which may be behind.
 	Any
 )
 
@@ -27,8 +30,9 @@ func (c Consistency) String() string { return [...]string{"leader", "any"}[c] }
 
 // ReadOptions say how fresh a read must be. The zero value reads from the leader.
 type ReadOptions struct {
+	// Consistency says whose answer the read takes.
 	Consistency Consistency
-	// MinRevision is a point that the read must not be older than; the read waits for it.
+	// MinRevision is the position that the read must not be older than; the read waits for it.
 	MinRevision Position
 	// Wait bounds that wait: zero stands for the client's timeout, [NoWait] for none.
 	Wait time.Duration
@@ -37,13 +41,16 @@ type ReadOptions struct {
 // NoWait makes a read that is not fresh enough fail at once.
 const NoWait time.Duration = -1
 
-// Get returns the key's last value and whose word it is, in one round trip but for misses and replicated buckets. It returns
-// a *[KeyDeletedError], [ErrKeyNotFound], [ErrBucketNotFound], [ErrRevisionNotReached], an *[EpochChangedError],
+// Get returns the key's last value and who answered. It is one direct get and so one round trip,
+// except for misses and replicated buckets: see lastEntry. It returns a *[KeyDeletedError],
+// [ErrKeyNotFound], [ErrBucketNotFound], [ErrRevisionNotReached], an *[EpochChangedError],
 // [ErrUnavailable] or [ErrTimeout].
 func (b *Bucket) Get(ctx context.Context, key Key, opts ReadOptions) (Entry, Consistency, error) {
 	read := b.lastEntry
 	if opts.MinRevision != (Position{}) {
-		read = func(ctx context.Context, key Key, consistency Consistency) (Entry, Consistency, error) {
+		read = func(
+			ctx context.Context, key Key, consistency Consistency,
+		) (Entry, Consistency, error) {
 			return b.entrySince(ctx, key, consistency, opts.MinRevision, opts.Wait)
 		}
 	}
@@ -55,10 +62,11 @@ func (b *Bucket) Get(ctx context.Context, key Key, opts ReadOptions) (Entry, Con
 }
 
 // entrySince is lastEntry of a state that is not older than min. An entry at least as new as min
-// proves it; anything else may be from before min, so it waits until the leader has min, and reads
-// from there.
-func (b *Bucket) entrySince(ctx context.Context, key Key, consistency Consistency, min Position,
-	wait time.Duration) (Entry, Consistency, error) {
+// proves that; anything else may be from before min. Then entrySince waits until the leader has
+// min, and reads from the leader.
+func (b *Bucket) entrySince(
+	ctx context.Context, key Key, consistency Consistency, min Position, wait time.Duration,
+) (Entry, Consistency, error) {
 	b, reached, err := b.inHistory(ctx, min)
 	if err != nil {
 		return Entry{}, consistency, err
@@ -67,23 +75,24 @@ func (b *Bucket) entrySince(ctx context.Context, key Key, consistency Consistenc
 	if reached {
 		var e Entry
 		e, served, err = b.lastEntry(ctx, key, consistency)
-		if err == nil && e.Revision >= min.Revision || err != nil && !errors.Is(err, ErrKeyNotFound) {
+		if err == nil && e.Revision >= min.Revision ||
+			err != nil && !errors.Is(err, ErrKeyNotFound) {
 			return e, served, err
 		}
 	}
 	if b, err = b.awaitRevision(ctx, min, wait); err != nil {
 		return Entry{}, served, err
 	}
-	e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
+	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
 	return e, b.LeaderWord(), err
 }
 
-// inHistory returns the bucket if the position is of its present history, after asking the server
-// where it seems not to be. Reached is false for a position with a check that the bucket has yet to
-// come to, so that nothing could be compared. It returns an *[EpochChangedError].
+// inHistory returns the bucket if the position is of its present history. It asks the server before
+// it decides that the position is not. Reached is false for a position with a check that the bucket
+// has yet to come to, so that nothing could be compared. It returns an *[EpochChangedError].
 func (b *Bucket) inHistory(ctx context.Context, p Position) (_ *Bucket, reached bool, err error) {
 	if p.Epoch != "" && p.Epoch != b.epoch || p.Check.Known() && p.Revision > b.lastSeq {
-		if b, err = b.again(ctx); err != nil {
+		if b, err = b.rebind(ctx); err != nil {
 			return nil, false, err
 		}
 	}
@@ -95,7 +104,7 @@ func (b *Bucket) inHistory(ctx context.Context, p Position) (_ *Bucket, reached 
 }
 
 // verify returns an *[EpochChangedError] if a position that the bucket has come to is of another
-// history: while the message is there its check decides, and the epoch otherwise.
+// history. While the position's message is there, its check decides; otherwise the epoch does.
 func (b *Bucket) verify(ctx context.Context, p Position) error {
 	if p.Check.Known() {
 		stored, err := b.StoredAt(ctx, p.Revision)
@@ -114,7 +123,7 @@ func (b *Bucket) verify(ctx context.Context, p Position) error {
 	return nil
 }
 
-// The waits between two looks at the bucket's last revision.
+// The first and the longest wait between two looks at the bucket's last revision.
 const (
 	firstRevisionPoll = 2 * time.Millisecond
 	lastRevisionPoll  = 100 * time.Millisecond
@@ -122,7 +131,9 @@ const (
 
 // awaitRevision waits until the leader has the revision, and returns the bucket as it is then. It
 // returns an *[EpochChangedError] if the position turns out to be of another history.
-func (b *Bucket) awaitRevision(ctx context.Context, min Position, limit time.Duration) (*Bucket, error) {
+func (b *Bucket) awaitRevision(
+	ctx context.Context, min Position, limit time.Duration,
+) (*Bucket, error) {
 	if limit == 0 {
 		limit = b.client.timeout
 	}
@@ -131,7 +142,7 @@ func (b *Bucket) awaitRevision(ctx context.Context, min Position, limit time.Dur
 	turn.Pause()
 	defer turn.Resume()
 	for poll := firstRevisionPoll; ; poll = slower(poll, end) {
-		current, err := b.again(ctx)
+		current, err := b.rebind(ctx)
 		switch {
 		case err != nil:
 			return nil, err
@@ -154,18 +165,19 @@ func (b *Bucket) awaitRevision(ctx context.Context, min Position, limit time.Dur
 	}
 }
 
-// slower is the next wait between two looks: twice the last, but not beyond the end.
+// slower returns the next wait between two looks: twice the last, but not beyond the end.
 func slower(poll time.Duration, end time.Time) time.Duration {
 	return max(0, min(2*poll, lastRevisionPoll, time.Until(end)))
 }
 
-// GetRevision returns the key's value at that revision. It returns [ErrRevisionNotFound] if the revision is gone or another
-// key's, a *[KeyDeletedError] if it is a marker, and otherwise what Get does. It is [Bucket.LeaderWord].
+// GetRevision returns the key's value at that revision. It returns [ErrRevisionNotFound] if the
+// revision is gone or another key's, a *[KeyDeletedError] if it is a marker, and otherwise the
+// errors of Get. The answer's consistency is [Bucket.LeaderWord].
 func (b *Bucket) GetRevision(ctx context.Context, key Key, rev Revision) (Entry, error) {
 	if rev == 0 {
 		return Entry{}, ErrRevisionNotFound
 	}
-	e, err := b.stored(ctx, b.leaderGet, getRequest{Sequence: uint64(rev)})
+	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{Sequence: uint64(rev)})
 	switch {
 	case errors.Is(err, ErrKeyNotFound), err == nil && e.Key != key.name:
 		return Entry{}, ErrRevisionNotFound
@@ -177,12 +189,18 @@ func (b *Bucket) GetRevision(ctx context.Context, key Key, rev Revision) (Entry,
 	return e, nil
 }
 
-// lastEntry returns the key's last entry, markers included, or [ErrKeyNotFound].
+// lastEntry returns the key's last entry, markers included, or [ErrKeyNotFound], and who answered.
 //
-// A direct get may be answered by any replica, and by mirrors elsewhere that this client cannot know of (measured: one
-// unseen mirror answered 89 of 200, some stale). So it counts as the leader's only if the bucket has one replica and the
-// answer names the bucket's own stream; a miss names nobody and is always repeated.
-func (b *Bucket) lastEntry(ctx context.Context, key Key, consistency Consistency) (Entry, Consistency, error) {
+// A direct get is answered by whoever is in the queue group: any replica, and mirrors elsewhere
+// that this client cannot know of (measured: one such mirror answered 89 of 200 direct gets, some
+// with stale values). A hit names the stream that answered, and counts as the leader's only if that
+// is the bucket's own stream and the bucket has one replica. A miss names nobody and is always
+// repeated through the leader. The contract would allow trusting misses when the server is embedded
+// and has no listener, but a mirror can be created through the gateway itself, on that very server
+// (TestMirrorsDoNotSpoilLeaderReads); so there is no such exception.
+func (b *Bucket) lastEntry(
+	ctx context.Context, key Key, consistency Consistency,
+) (Entry, Consistency, error) {
 	if b.directGet != "" && (consistency == Any || !b.replicated) {
 		var e Entry
 		var stream string
@@ -196,17 +214,17 @@ func (b *Bucket) lastEntry(ctx context.Context, key Key, consistency Consistency
 		case err == nil && stream == b.stream && !b.replicated && !b.isMirror():
 			return e, Leader, nil
 		case err == nil && stream == b.stream && b.isMirror() && consistency == Leader:
-			return e, Any, nil // a mirror's own word, which may be behind the origin's
+			return e, Any, nil // the mirror's own stream answered, which may be behind the origin
 		case err == nil && consistency == Any:
 			return e, Any, nil
 		}
 	}
-	e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
+	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
 	return e, b.LeaderWord(), err
 }
 
-// LeaderWord tells what the word of the leader of the bucket's own stream is worth: that of a mirror is any's, since it may be
-// behind the origin's.
+// LeaderWord returns the consistency of what the leader of the bucket's own stream answers. It is
+// Any for a mirror, which may be behind its origin.
 func (b *Bucket) LeaderWord() Consistency {
 	if b.isMirror() {
 		return Any
@@ -214,12 +232,13 @@ func (b *Bucket) LeaderWord() Consistency {
 	return Leader
 }
 
-// direct sends a direct get. It returns the entry and the stream that answered, or [ErrKeyNotFound]; also where nobody seemed
-// to listen, although the bucket is there: a value stored with a header `Status: 503` looks like that to nats.go.
+// direct sends a direct get. It returns the entry and the name of the stream that answered, or
+// [ErrKeyNotFound]. It returns [ErrKeyNotFound] also if nobody seemed to listen although the bucket
+// is there: to nats.go a value that is stored with a header `Status: 503` looks like that.
 func (b *Bucket) direct(ctx context.Context, msg *nats.Msg) (e Entry, stream string, err error) {
 	reply, err := b.link.request(ctx, msg, b.client.messageBytes())
 	if err == errNoResponders {
-		if _, err := b.again(ctx); err != nil {
+		if _, err := b.rebind(ctx); err != nil {
 			return Entry{}, "", err
 		}
 		return Entry{}, "", ErrKeyNotFound
@@ -230,25 +249,33 @@ func (b *Bucket) direct(ctx context.Context, msg *nats.Msg) (e Entry, stream str
 	return b.directEntry(reply)
 }
 
-// getRequest is a request to STREAM.MSG.GET.
+// A getRequest is a request to STREAM.MSG.GET.
 type getRequest struct {
-	Sequence      uint64 `json:"seq,omitempty"`
+	// Sequence asks for the message of this revision.
+	Sequence uint64 `json:"seq,omitempty"`
+	// LastBySubject asks for the last message of this subject.
 	LastBySubject string `json:"last_by_subj,omitempty"`
-	NextBySubject string `json:"next_by_subj,omitempty"` // the first at or after the sequence
+	// NextBySubject asks for this subject's first message at or after Sequence.
+	NextBySubject string `json:"next_by_subj,omitempty"`
 }
 
-// stored asks a stream's leader, by the subject of its STREAM.MSG.GET, for a message. It returns [ErrKeyNotFound] if there is
-// none.
-func (b *Bucket) stored(ctx context.Context, subject string, request getRequest) (Entry, error) {
-	m, err := b.storedMessage(ctx, subject, request)
+// fetchEntry asks a stream's leader, by the subject of its STREAM.MSG.GET, for an entry. It returns
+// [ErrKeyNotFound] if there is none.
+func (b *Bucket) fetchEntry(
+	ctx context.Context, subject string, request getRequest,
+) (Entry, error) {
+	m, err := b.fetchMessage(ctx, subject, request)
 	if err != nil {
 		return Entry{}, err
 	}
 	return b.storedEntry(m)
 }
 
-// storedMessage is stored, of messages that are no entries as well: with headers that nobody can read, or outside the bucket's subjects.
-func (b *Bucket) storedMessage(ctx context.Context, subject string, request getRequest) (*storedMessage, error) {
+// fetchMessage is fetchEntry for messages that need not be entries: their headers may be
+// unreadable, and their subjects outside the bucket's.
+func (b *Bucket) fetchMessage(
+	ctx context.Context, subject string, request getRequest,
+) (*storedMessage, error) {
 	var response struct {
 		apiResponse
 		Message *storedMessage `json:"message"`

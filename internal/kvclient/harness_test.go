@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/bound"
@@ -14,7 +15,7 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// soon bounds what must happen without waiting for anything but a busy machine.
+// soon bounds the wait for what happens at once, on a busy machine.
 const soon = 10 * time.Second
 
 // connect starts a client and waits until it is ready.
@@ -25,6 +26,7 @@ func connect(t testing.TB, opts kvclient.Options) *kvclient.Client {
 	return c
 }
 
+// connectUnready starts a client, which may not be connected yet. It is closed with the test.
 func connectUnready(t testing.TB, opts kvclient.Options) *kvclient.Client {
 	t.Helper()
 	if opts.Name == "" {
@@ -44,17 +46,24 @@ func connectUnready(t testing.TB, opts kvclient.Options) *kvclient.Client {
 
 func awaitReady(t testing.TB, c *kvclient.Client) {
 	t.Helper()
-	natstest.Eventually(t, soon, "the client is ready", func() bool { return c.Ready(t.Context()) == nil })
+	natstest.Eventually(t, soon, "the client is ready", func() bool {
+		return c.Ready(t.Context()) == nil
+	})
 }
 
-// gateway is a client of a server of its own.
+// configured are the options of a server that is configured like this.
+func configured(configure func(*server.Options)) natstest.Options {
+	return natstest.Options{Configure: configure}
+}
+
+// gateway starts a server and connects a client to it.
 func gateway(t testing.TB) (*kvclient.Client, *natstest.Server) {
 	t.Helper()
 	s := natstest.Start(t, natstest.Options{})
 	return connect(t, kvclient.Options{URL: s.URL()}), s
 }
 
-// overBoth runs a test over TCP and on an in-process connection.
+// overBoth runs a test with a client over TCP, and with one on an in-process connection.
 func overBoth(t *testing.T, test func(t *testing.T, c *kvclient.Client, js jetstream.JetStream)) {
 	t.Helper()
 	t.Run("tcp", func(t *testing.T) {
@@ -69,13 +78,17 @@ func overBoth(t *testing.T, test func(t *testing.T, c *kvclient.Client, js jetst
 	})
 }
 
-// shop creates a bucket through the gateway and binds it.
+// shop creates the bucket "shop" through the gateway and binds it. edit may be nil.
 func shop(t testing.TB, c *kvclient.Client, edit func(*kvclient.BucketConfig)) *kvclient.Bucket {
 	t.Helper()
 	return newBucket(t, c, "shop", edit)
 }
 
-func newBucket(t testing.TB, c *kvclient.Client, name string, edit func(*kvclient.BucketConfig)) *kvclient.Bucket {
+// newBucket creates a bucket through the gateway and binds it. edit changes the default
+// configuration; it may be nil.
+func newBucket(
+	t testing.TB, c *kvclient.Client, name string, edit func(*kvclient.BucketConfig),
+) *kvclient.Bucket {
 	t.Helper()
 	config := kvclient.DefaultBucketConfig()
 	if edit != nil {
@@ -87,10 +100,12 @@ func newBucket(t testing.TB, c *kvclient.Client, name string, edit func(*kvclien
 	return bind(t, c, name)
 }
 
+// history is an edit of shop and newBucket.
 func history(n int64) func(*kvclient.BucketConfig) {
 	return func(c *kvclient.BucketConfig) { c.History = n }
 }
 
+// bind returns a bucket that exists, as the client knows it.
 func bind(t testing.TB, c *kvclient.Client, name string) *kvclient.Bucket {
 	t.Helper()
 	b, err := c.Bucket(t.Context(), bucketName(t, name))
@@ -101,7 +116,9 @@ func bind(t testing.TB, c *kvclient.Client, name string) *kvclient.Bucket {
 }
 
 // nativeBucket creates a bucket with nats.go.
-func nativeBucket(t testing.TB, js jetstream.JetStream, config jetstream.KeyValueConfig) jetstream.KeyValue {
+func nativeBucket(
+	t testing.TB, js jetstream.JetStream, config jetstream.KeyValueConfig,
+) jetstream.KeyValue {
 	t.Helper()
 	kv, err := js.CreateKeyValue(t.Context(), config)
 	if err != nil {
@@ -110,6 +127,19 @@ func nativeBucket(t testing.TB, js jetstream.JetStream, config jetstream.KeyValu
 	return kv
 }
 
+// nativeStream creates a stream with nats.go.
+func nativeStream(
+	t testing.TB, js jetstream.JetStream, config jetstream.StreamConfig,
+) jetstream.Stream {
+	t.Helper()
+	stream, err := js.CreateStream(t.Context(), config)
+	if err != nil {
+		t.Fatalf("native create of stream %s: %v", config.Name, err)
+	}
+	return stream
+}
+
+// native binds a bucket with nats.go.
 func native(t testing.TB, js jetstream.JetStream, bucket string) jetstream.KeyValue {
 	t.Helper()
 	kv, err := js.KeyValue(t.Context(), bucket)
@@ -160,6 +190,7 @@ func put(t testing.TB, b *kvclient.Bucket, k, value string) kvclient.Revision {
 	return w.Revision
 }
 
+// remove deletes or purges a key and returns the revision of the marker.
 func remove(t testing.TB, b *kvclient.Bucket, k string, purge bool) kvclient.Revision {
 	t.Helper()
 	w, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, k), Purge: purge})
@@ -169,33 +200,42 @@ func remove(t testing.TB, b *kvclient.Bucket, k string, purge bool) kvclient.Rev
 	return w.Revision
 }
 
+// get reads the last entry of a key.
 func get(t testing.TB, b *kvclient.Bucket, k string) (kvclient.Entry, error) {
 	t.Helper()
 	e, _, err := b.Get(t.Context(), key(t, k), kvclient.ReadOptions{})
 	return e, err
 }
 
+// wantValue checks that the key has this value at this revision.
 func wantValue(t testing.TB, b *kvclient.Bucket, k, want string, rev kvclient.Revision) {
 	t.Helper()
 	e, err := get(t, b, k)
 	if err != nil {
 		t.Fatalf("get %s: %v", k, err)
 	}
-	if string(e.Value) != want || e.Revision != rev || e.Epoch != b.Epoch() || e.Key != k || e.Size != len(want) {
-		t.Errorf("%s: value %q, revision %s, key %q, size %d; want %q at %d-%s", k, e.Value, e.Position, e.Key, e.Size, want, rev, b.Epoch())
+	if string(e.Value) != want || e.Revision != rev || e.Epoch != b.Epoch() ||
+		e.Key != k || e.Size != len(want) {
+		t.Errorf("%s: value %q, revision %s, key %q, size %d; want %q at %d-%s",
+			k, e.Value, e.Position, e.Key, e.Size, want, rev, b.Epoch())
 	}
 }
 
-// wantMarker checks that the key is deleted by that operation.
-func wantMarker(t testing.TB, b *kvclient.Bucket, k string, op kvclient.Operation, rev kvclient.Revision) {
+// wantMarker checks that the key's last entry is a marker of this operation. Revision 0 stands for
+// any.
+func wantMarker(
+	t testing.TB, b *kvclient.Bucket, k string, op kvclient.Operation, rev kvclient.Revision,
+) {
 	t.Helper()
 	_, err := get(t, b, k)
 	deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err)
 	if !ok {
 		t.Fatalf("get %s: %v, want a KeyDeletedError", k, err)
 	}
-	if m := deleted.Marker; m.Operation != op || rev != 0 && m.Revision != rev || m.Key != k || len(m.Value) != 0 {
-		t.Errorf("%s: marker %s at %d of key %q with %d bytes, want %s at %d", k, m.Operation, m.Revision, m.Key, len(m.Value), op, rev)
+	m := deleted.Marker
+	if m.Operation != op || rev != 0 && m.Revision != rev || m.Key != k || len(m.Value) != 0 {
+		t.Errorf("%s: marker %s at %d of key %q with %d bytes, want %s at %d",
+			k, m.Operation, m.Revision, m.Key, len(m.Value), op, rev)
 	}
 }
 
@@ -206,7 +246,31 @@ func wantError(t testing.TB, err, want error) {
 	}
 }
 
-// keys lists the names of a bucket.
+// anyReplica lets any replica or mirror answer a read.
+var anyReplica = kvclient.ReadOptions{Consistency: kvclient.Any}
+
+// reached makes a read wait until the bucket has reached this position.
+func reached(p kvclient.Position) kvclient.ReadOptions {
+	return kvclient.ReadOptions{MinRevision: p}
+}
+
+// These preconditions are that the key has no value, and that it has one.
+var (
+	ifAbsent  = kvclient.Precondition{IfNoneMatch: kvclient.Condition{Any: true}}
+	ifPresent = kvclient.Precondition{IfMatch: kvclient.Condition{Any: true}}
+)
+
+// ifMatch is the precondition that the key's last entry is at one of these positions.
+func ifMatch(positions ...kvclient.Position) kvclient.Precondition {
+	return kvclient.Precondition{IfMatch: kvclient.Condition{Positions: positions}}
+}
+
+// ifRevision is the precondition that the key's last entry has this revision, in any epoch.
+func ifRevision(rev kvclient.Revision) kvclient.Precondition {
+	return ifMatch(kvclient.Position{Revision: rev})
+}
+
+// keys lists the keys that the filters select, which are all keys if there are none.
 func keys(t testing.TB, b *kvclient.Bucket, patterns ...string) []string {
 	t.Helper()
 	listing, err := b.Keys(t.Context(), filters(t, patterns...))
@@ -232,7 +296,7 @@ func names(l kvclient.Listing) []string {
 	return found
 }
 
-// numbered returns prefix0000, prefix0001 and so on, in order.
+// numbered returns n names in order: prefix000000, prefix000001 and so on.
 func numbered(prefix string, n int) []string {
 	list := make([]string, n)
 	for i := range list {
@@ -241,10 +305,10 @@ func numbered(prefix string, n int) []string {
 	return list
 }
 
-// room is how large a plain value may be.
+// room returns the size of the largest plain value that the bucket takes.
 func room(b *kvclient.Bucket) int { return b.Room(kvclient.Write{}) }
 
-// wantFull checks that a request was refused because that bound was reached.
+// wantFull checks that a request was refused because the bound with this name was reached.
 func wantFull(t testing.TB, err error, name string) {
 	t.Helper()
 	if full, ok := errors.AsType[*bound.FullError](err); !ok || full.Bound.Name != name {
@@ -252,7 +316,7 @@ func wantFull(t testing.TB, err error, name string) {
 	}
 }
 
-// owned is a context of a request of that client.
+// owned returns the context of a request of this client.
 func owned(t testing.TB, owner string) context.Context {
 	return bound.WithOwner(t.Context(), owner)
 }

@@ -7,15 +7,19 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// messageOverhead is what the server's stores add to a message, less its subject and headers, at the most.
+// messageOverhead is the most that the server's stores add to a message, beside its subject and
+// headers.
 const messageOverhead = 64
 
-// checkHeadroom asks whether the account's storage has room for the whole transaction. It must be known before: nats-server 2.15.2
-// checks the account's limit again for each message while it commits to a stream with one replica, and where one does not fit, those
-// before it stay and nobody is answered (measured).
+// checkHeadroom asks whether the account's storage has room for the whole transaction, and returns
+// [ErrStorageExhausted] if it has not. That must be known first: nats-server 2.15.2 checks the
+// account's limit again for each message while it commits to a stream with one replica, and if one
+// does not fit, those before it stay and nobody is answered (measured: 10 of 20 messages were
+// stored; TestTransactionBeyondTheAccountStoresNothing). What is left of this is the server's own
+// limit, which cannot be asked for: a transaction that meets it is [ErrOutcomeUnknown].
 func (p *plan) checkHeadroom(ctx context.Context) error {
 	if p.rules.replicas > 1 {
-		return nil // checked as a whole, before anything is proposed
+		return nil // the server checks the batch as a whole before it proposes anything
 	}
 	var account struct {
 		apiResponse
@@ -33,12 +37,13 @@ func (p *plan) checkHeadroom(ctx context.Context) error {
 		used, limit = tier.Memory, tier.Limits.MaxMemory
 	}
 	if size := p.size(); limit >= 0 && used+size > uint64(limit) {
-		return fmt.Errorf("%w: %d bytes of %d are used and the transaction has up to %d", ErrStorageExhausted, used, limit, size)
+		return fmt.Errorf("%w: %d bytes of %d are used and the transaction has up to %d",
+			ErrStorageExhausted, used, limit, size)
 	}
 	return nil
 }
 
-// size is what the transaction takes in the store, at the most.
+// size returns the most that the transaction takes in the store.
 func (p *plan) size() (n uint64) {
 	for _, msg := range p.messages(p.newID(), p.greatest()) {
 		n += uint64(len(msg.Subject) + headerBytes(msg.Header) + len(msg.Data) + messageOverhead)

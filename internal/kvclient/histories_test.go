@@ -7,17 +7,17 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// ifMatch is the precondition that the key's last entry is at this position.
-func ifMatch(p kvclient.Position) kvclient.Precondition {
-	return kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{p}}}
-}
-
-// changed tries each conditional write of a key, and returns what the last of them came to.
-func changed(t *testing.T, b *kvclient.Bucket, k string, p kvclient.Precondition, refused bool) {
+// tryConditionalWrites tries each kind of conditional write of a key, and checks whether it is
+// refused. If they are not to be refused it stops after the first one, since that changes the key.
+func tryConditionalWrites(
+	t *testing.T, b *kvclient.Bucket, k string, p kvclient.Precondition, refused bool,
+) {
 	t.Helper()
 	writes := map[string]func() (kvclient.Written, error){
 		"put": func() (kvclient.Written, error) {
-			return b.Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte("mine"), Precondition: p})
+			return b.Put(t.Context(), kvclient.Write{
+				Key: key(t, k), Value: []byte("mine"), Precondition: p,
+			})
 		},
 		"patch": func() (kvclient.Written, error) {
 			return b.Patch(t.Context(), kvclient.Patch{Key: key(t, k), Precondition: p})
@@ -33,12 +33,12 @@ func changed(t *testing.T, b *kvclient.Bucket, k string, p kvclient.Precondition
 			t.Errorf("%s if the key is at %+v: %+v, %v", name, p.IfMatch.Positions, w, err)
 		}
 		if !refused {
-			return // the key is another now
+			return
 		}
 	}
 }
 
-// A stream that was restored from a backup gives its revisions out again, in the same epoch.
+// A stream that was restored from a backup assigns its lost revisions again, in the same epoch.
 func TestTagOfALostRevisionMatchesNothing(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
@@ -58,26 +58,27 @@ func TestTagOfALostRevisionMatchesNothing(t *testing.T) {
 	s.Restore(saved)
 	awaitReady(t, c)
 	b = bind(t, c, "shop")
-	changed(t, b, "k", ifMatch(lost.Position), true)
+	tryConditionalWrites(t, b, "k", ifMatch(lost.Position), true)
 	put(t, b, "k", "theirs")
 	now, err := get(t, b, "k")
-	if err != nil || now.Revision != lost.Revision || now.Epoch != lost.Epoch || now.Check == lost.Check {
+	if err != nil || now.Revision != lost.Revision || now.Epoch != lost.Epoch ||
+		now.Check == lost.Check {
 		t.Fatalf("the key was at %+v and is at %+v, %v", lost.Position, now.Position, err)
 	}
-	changed(t, b, "k", ifMatch(lost.Position), true)
-	changed(t, b, "k", ifMatch(kept.Position), true)
+	tryConditionalWrites(t, b, "k", ifMatch(lost.Position), true)
+	tryConditionalWrites(t, b, "k", ifMatch(kept.Position), true)
 	_, _, err = b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{MinRevision: lost.Position})
 	if _, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok {
 		t.Errorf("read since the lost revision: %v", err)
 	}
-	if wanted, _, err := b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{MinRevision: now.Position}); err != nil ||
-		wanted.Position != now.Position {
+	wanted, _, err := b.Get(t.Context(), key(t, "k"), reached(now.Position))
+	if err != nil || wanted.Position != now.Position {
 		t.Errorf("read since the present revision: %+v, %v", wanted.Position, err)
 	}
-	changed(t, b, "k", ifMatch(now.Position), false)
+	tryConditionalWrites(t, b, "k", ifMatch(now.Position), false)
 }
 
-// Old servers move the creation time of a stream that nobody created again.
+// Old servers move the creation time of a stream, although nobody has created it again.
 func TestTagSurvivesAMovedEpoch(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
@@ -97,16 +98,17 @@ func TestTagSurvivesAMovedEpoch(t *testing.T) {
 		t.Fatalf("the key was at %+v and is at %+v, %v", e.Position, now.Position, err)
 	}
 	for _, key1 := range []string{"k", "l"} {
-		if _, _, err := b.Get(t.Context(), key(t, key1), kvclient.ReadOptions{MinRevision: e.Position}); err != nil {
+		if _, _, err := b.Get(t.Context(), key(t, key1), reached(e.Position)); err != nil {
 			t.Errorf("%s since the revision of the old epoch: %v", key1, err)
 		}
 	}
 	unchecked := e.Unchecked()
-	changed(t, b, "k", ifMatch(unchecked), true)
-	changed(t, b, "k", ifMatch(e.Position), false)
+	tryConditionalWrites(t, b, "k", ifMatch(unchecked), true)
+	tryConditionalWrites(t, b, "k", ifMatch(e.Position), false)
 }
 
-// A bucket that was deleted and created again has other messages, whatever their revisions.
+// A bucket that was deleted and created again has other messages, even if they have the same
+// revisions.
 func TestTagOfADeletedBucketMatchesNothing(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
@@ -121,7 +123,7 @@ func TestTagOfADeletedBucketMatchesNothing(t *testing.T) {
 	}
 	b = shop(t, c, nil)
 	put(t, b, "k", "v")
-	changed(t, b, "k", ifMatch(e.Position), true)
+	tryConditionalWrites(t, b, "k", ifMatch(e.Position), true)
 	_, _, err = b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{MinRevision: e.Position})
 	if _, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok {
 		t.Errorf("read since a revision of the deleted bucket: %v", err)

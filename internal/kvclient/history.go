@@ -5,13 +5,15 @@ import (
 	"errors"
 )
 
-// History calls visit for each retained entry of a key, oldest first, markers included, up to the bucket's last revision at the
-// time of the call. It returns [ErrKeyNotFound] if there are none, and otherwise what Get does.
+// History calls visit for each retained entry of a key, the oldest first, markers included, up to
+// the bucket's last revision at the time of the call. It returns [ErrKeyNotFound] if there are
+// none, and otherwise the errors of Get.
 //
-// The entries are read one by one from the leader, so that a key with 64 values of 1 MiB takes the memory of one: read together,
-// eight such histories are more than nats.go buffers for a connection, and close it for everybody (measured).
+// The entries are read one by one from the leader, so that a key with 64 values of 1 MiB takes the
+// memory of one. Read together, eight such histories are more than nats.go buffers for a
+// connection, and would close it for everybody (measured).
 func (b *Bucket) History(ctx context.Context, key Key, visit func(Entry) error) error {
-	b, err := b.again(ctx)
+	b, err := b.rebind(ctx)
 	if err != nil {
 		return err
 	}
@@ -19,14 +21,15 @@ func (b *Bucket) History(ctx context.Context, key Key, visit func(Entry) error) 
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		e, err := b.stored(ctx, b.leaderGet, getRequest{Sequence: uint64(next), NextBySubject: b.readPrefix + key.name})
+		request := getRequest{Sequence: uint64(next), NextBySubject: b.readPrefix + key.name}
+		e, err := b.fetchEntry(ctx, b.leaderGet, request)
 		if errors.Is(err, ErrKeyNotFound) && next > 1 {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		next = e.Revision // and e is not used any more: visit can drop its value
+		next = e.Revision // e is not used after this, so that visit can drop its value
 		if err := visit(e); err != nil {
 			return err
 		}

@@ -11,39 +11,72 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// ErrIdempotencyReuse: the idempotency key was used for another request that is still stored; nothing was done.
+// ErrIdempotencyReuse says that the idempotency key was used for another request that is still
+// stored; nothing was done.
 var ErrIdempotencyReuse = errors.New("idempotency key used for another request")
 
-// errUnderWay: a request with the same idempotency key is being stored at this moment; whether it will be is not known yet.
+// errUnderWay says that a request with the same idempotency key is being stored at this moment: a
+// replicated stream has yet to decide whether it will be (10158).
 var errUnderWay = fmt.Errorf("%w: the same request is under way", ErrOutcomeUnknown)
 
-// An Idempotency makes a write that is sent again within the bucket's duplicate window do nothing, and answer as the first did.
-// The zero Idempotency does nothing.
+// An Idempotency makes a write that is sent again within the bucket's duplicate window do nothing,
+// and answer as the first one did. The zero Idempotency does nothing.
 type Idempotency struct {
-	Caller string // who chose the key; another caller's key of the same text is another key
-	Key    string
+	// Caller is who chose the key: another caller's key of the same text is another key.
+	Caller string
+	// Key is the idempotency key that the caller chose.
+	Key string
 }
 
-// A stamp is what of an idempotent write is stored with it.
+// A stamp is what is stored with an idempotent write to know it again.
+//
+// The server's duplicate check is for the whole stream, and drops a message with the same id also
+// if it is for another key (measured). So the id is a digest of everything that an idempotency key
+// is bound to: caller, bucket, key, operation and idempotency key (TestIdempotencyKeyIsBound,
+// TestIdempotencyBelongsToACaller). Of what is to be stored the id holds nothing, since otherwise
+// another request with the same idempotency key would not be noticed. For that a digest of the
+// request is stored beside the id, so that nothing else is stored twice.
+//
+// A repetition is found in one of four ways:
+//
+//	what the write meets            | because               | what is done
+//	the key's last entry has its    | the write reads first | the answer is the first one's
+//	stamp                           |                       |
+//	the server refuses the expected | it checks a compare-  | what is in the way is read: if
+//	revision (10071)                | and-set before the    | this request made it, as above;
+//	                                | duplicate (measured)  | else the precondition failed,
+//	                                |                       | also if it was overwritten
+//	the server says duplicate       | the precondition, if  | what was stored is read and
+//	                                | any, holds (again)    | compared, if it is still there
+//	the server says that the first  | the stream is         | the write is sent again until
+//	is on its way (10158)           | replicated            | that is decided
+//
+// TestRetryAfterACutStoresOnce, TestRetryAfterALostAcknowledgement, TestRetryOfWhatWasOverwritten
+// and TestClusterRetriesStoreOnce show these.
 type stamp struct {
-	messageID string // by which the server knows the write again: caller, bucket, key, operation and idempotency key
-	request   string // by which the gateway knows what was to be stored
+	messageID string // By which the server knows the write again.
+	request   string // A digest, by which the gateway knows what was to be stored.
 }
 
-// The server's duplicate check is for the whole stream, and drops the same id on another key (measured): so the id holds all that
-// an idempotency key is bound to. Of what is to be stored it holds nothing, since a reuse would not be noticed then.
-func (i Idempotency) stamp(bucket BucketName, key Key, operation string, request ...[]byte) stamp {
+// stamp returns the stamp of an operation on a key that is to store request; the zero stamp if
+// there is no idempotency key.
+func (i Idempotency) stamp(
+	bucket BucketName, key Key, operation string, request ...[]byte,
+) stamp {
 	if i.Key == "" {
 		return stamp{}
 	}
-	id := digest([]byte(i.Caller), []byte(bucket.name), []byte(key.name), []byte(operation), []byte(i.Key))
+	id := digest([]byte(i.Caller), []byte(bucket.name), []byte(key.name), []byte(operation),
+		[]byte(i.Key))
 	return stamp{messageID: id, request: digest(request...)}
 }
 
-// digestBytes is enough that nobody finds two of the same.
+// digestBytes is how many bytes of a SHA-256 a digest has: enough that nobody finds two texts with
+// the same.
 const digestBytes = 18
 
-// digest tells lists of texts apart: each goes in with its length.
+// digest returns a digest of a list of texts. Each text goes in with its length, so that lists
+// whose texts are divided otherwise differ.
 func digest(parts ...[]byte) string {
 	hash := sha256.New()
 	var length [8]byte
@@ -62,7 +95,8 @@ const (
 	madeCreated = "+"
 )
 
-// put puts the stamp on a message, the zero stamp nothing.
+// put puts the stamp on a message, with whether the write creates the key's value. The zero stamp
+// puts nothing.
 func (s stamp) put(msg *nats.Msg, created bool) {
 	if s.messageID == "" {
 		return
@@ -83,20 +117,23 @@ func stampOf(msg *nats.Msg) stamp {
 	return s
 }
 
-// A repeatedError tells that this very request was carried out before, and how.
-type repeatedError struct{ written Written }
+// A repeatedError says that this very request was carried out before, and what it did.
+type repeatedError struct {
+	written Written // What the request did then.
+}
 
 func (*repeatedError) Error() string { return "the request was carried out before" }
 
-// answered is the answer to a write that may have been carried out before.
-func answered(written Written, err error) (Written, error) {
+// repeatedIsDone turns a *repeatedError into the success that it stands for.
+func repeatedIsDone(written Written, err error) (Written, error) {
 	if repeated, ok := errors.AsType[*repeatedError](err); ok {
 		return repeated.written, nil
 	}
 	return written, err
 }
 
-// madeBy returns nil if the entry was not made by the request with this stamp, else a *repeatedError, or [ErrIdempotencyReuse].
+// madeBy returns a *repeatedError if the request with this stamp made the entry,
+// [ErrIdempotencyReuse] if another request with the same idempotency key did, and otherwise nil.
 func (s stamp) madeBy(e *Entry) error {
 	if s.messageID == "" || e == nil || e.protocol == nil || e.protocol.messageID != s.messageID {
 		return nil
@@ -110,13 +147,14 @@ func (s stamp) madeBy(e *Entry) error {
 	return fmt.Errorf("%w: it stored revision %d", ErrIdempotencyReuse, e.Revision)
 }
 
-// duplicate finds out what a write was that the server says it has stored already. If it was overwritten since, it cannot be
-// compared any more and is taken for the same. Where it cannot be read it may be the same: whatever the cause, nobody may say that
-// nothing was done.
+// duplicate finds out what the write was that the server says it has stored already. If it was
+// overwritten since, it cannot be compared any more, and is taken for the same. If it cannot be
+// read, it may be the same: whatever the cause is, it must not be said that nothing was done.
 func (b *Bucket) duplicate(ctx context.Context, msg *nats.Msg, rev Revision) error {
-	e, err := b.stored(ctx, b.originGet, getRequest{Sequence: uint64(rev)})
+	e, err := b.fetchEntry(ctx, b.originGet, getRequest{Sequence: uint64(rev)})
 	if err != nil && !errors.Is(err, ErrKeyNotFound) {
-		return fmt.Errorf("%w: it was sent before, and what was stored cannot be read: %v", ErrOutcomeUnknown, err)
+		return fmt.Errorf("%w: it was sent before, and what was stored cannot be read: %v",
+			ErrOutcomeUnknown, err)
 	}
 	if err == nil {
 		if err := stampOf(msg).madeBy(&e); err != nil {
@@ -124,5 +162,6 @@ func (b *Bucket) duplicate(ctx context.Context, msg *nats.Msg, rev Revision) err
 		}
 	}
 	created := first(msg.Header, headerRequest) == stampOf(msg).request+madeCreated
-	return &repeatedError{Written{Position: Position{Revision: rev, Epoch: b.epochOfWrite(ctx, rev)}, Created: created}}
+	position := Position{Revision: rev, Epoch: b.epochOfWrite(ctx, rev)}
+	return &repeatedError{Written{Position: position, Created: created}}
 }

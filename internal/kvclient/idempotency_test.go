@@ -14,26 +14,57 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// idempotent are the writes that read nothing, that expect a revision, and that read first. The key "k" is at revision 1.
-var idempotent = map[string]func(t *testing.T, b *kvclient.Bucket, id kvclient.Idempotency) (kvclient.Written, error){
-	"put": func(t *testing.T, b *kvclient.Bucket, id kvclient.Idempotency) (kvclient.Written, error) {
-		return b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Value: []byte(`{"n":2}`), Idempotency: id})
-	},
-	"update": func(t *testing.T, b *kvclient.Bucket, id kvclient.Idempotency) (kvclient.Written, error) {
-		one := kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: 1}}}}
-		return b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Value: []byte(`{"n":2}`), Precondition: one, Idempotency: id})
-	},
-	"patch": func(t *testing.T, b *kvclient.Bucket, id kvclient.Idempotency) (kvclient.Written, error) {
-		return b.Patch(t.Context(), kvclient.Patch{Key: key(t, "k"), Format: kvclient.MergePatch, Body: []byte(`{"n":2}`), Idempotency: id})
-	},
-	"delete": func(t *testing.T, b *kvclient.Bucket, id kvclient.Idempotency) (kvclient.Written, error) {
-		return b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k"), Idempotency: id})
-	},
+// A retriedWrite writes the key "k" with an idempotency key.
+type retriedWrite func(
+	t *testing.T, b *kvclient.Bucket, id kvclient.Idempotency,
+) (kvclient.Written, error)
+
+// retriedWrites are writes that read nothing, that expect a revision, and that read first. The key
+// "k" must be at revision 1.
+var retriedWrites = map[string]retriedWrite{
+	"put":    putAgain,
+	"update": updateAgain,
+	"patch":  patchAgain,
+	"delete": deleteAgain,
 }
 
-// The connection is cut after the write was sent and before its acknowledgement came: the retry answers, and makes nothing.
-func TestRetryAfterACut(t *testing.T) {
-	for name, write := range idempotent {
+func putAgain(
+	t *testing.T, b *kvclient.Bucket, id kvclient.Idempotency,
+) (kvclient.Written, error) {
+	return b.Put(t.Context(), kvclient.Write{
+		Key: key(t, "k"), Value: []byte(`{"n":2}`), Idempotency: id,
+	})
+}
+
+func updateAgain(
+	t *testing.T, b *kvclient.Bucket, id kvclient.Idempotency,
+) (kvclient.Written, error) {
+	return b.Put(t.Context(), kvclient.Write{
+		Key: key(t, "k"), Value: []byte(`{"n":2}`), Precondition: ifRevision(1), Idempotency: id,
+	})
+}
+
+func patchAgain(
+	t *testing.T, b *kvclient.Bucket, id kvclient.Idempotency,
+) (kvclient.Written, error) {
+	return b.Patch(t.Context(), kvclient.Patch{
+		Key:         key(t, "k"),
+		Format:      kvclient.MergePatch,
+		Body:        []byte(`{"n":2}`),
+		Idempotency: id,
+	})
+}
+
+func deleteAgain(
+	t *testing.T, b *kvclient.Bucket, id kvclient.Idempotency,
+) (kvclient.Written, error) {
+	return b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k"), Idempotency: id})
+}
+
+// The connection is cut after the write was sent, before its acknowledgement arrives. The retry is
+// answered as the write would have been, and stores nothing.
+func TestRetryAfterACutStoresOnce(t *testing.T) {
+	for name, write := range retriedWrites {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := natstest.Start(t, natstest.Options{})
@@ -59,36 +90,39 @@ func TestRetryAfterACut(t *testing.T) {
 	}
 }
 
-// Another caller's key of the same text is another key.
+// The same text from another caller is another idempotency key.
 func TestIdempotencyBelongsToACaller(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	b := shop(t, c, history(5))
 	put(t, b, "k", `{"n":1}`)
-	write := idempotent["put"]
+	write := retriedWrites["put"]
 	for i, caller := range []string{"", "alice", "bob", "alice"} {
 		w, err := write(t, b, kvclient.Idempotency{Caller: caller, Key: "id"})
 		if want := kvclient.Revision([]int{2, 3, 4, 3}[i]); err != nil || w.Revision != want {
 			t.Errorf("%s: %+v, %v; want revision %d", caller, w, err, want)
 		}
 	}
-	if _, err := c.UpdateBucket(t.Context(), b.Name(), []byte(`{"allow_atomic":true}`)); err != nil {
-		t.Fatal(err)
-	}
+	update(t, c, `{"allow_atomic":true}`)
 	for i, caller := range []string{"", "alice", "bob", "alice"} {
-		_, err := b.Transact(t.Context(), kvclient.Transaction{Steps: []kvclient.Step{putStep(t, "k", "v")}, Idempotency: kvclient.Idempotency{Caller: caller, Key: "id"}})
-		if _, applied := errors.AsType[*kvclient.AlreadyAppliedError](err); applied != (i == 3) || err != nil && !applied {
+		_, err := b.Transact(t.Context(), kvclient.Transaction{
+			Steps:       []kvclient.Step{putStep(t, "k", "v")},
+			Idempotency: kvclient.Idempotency{Caller: caller, Key: "id"},
+		})
+		_, applied := errors.AsType[*kvclient.AlreadyAppliedError](err)
+		if applied != (i == 3) || err != nil && !applied {
 			t.Errorf("transaction of %q: %v", caller, err)
 		}
 	}
 }
 
-// On replicated streams the duplicate is found before it is stored, and can be under way.
-func TestClusterRetries(t *testing.T) {
+// On a replicated stream a duplicate is found before it is stored, and the first write can still
+// be under way then.
+func TestClusterRetriesStoreOnce(t *testing.T) {
 	_, c, b, js := cluster(t)
-	for name, write := range idempotent {
+	for name, write := range retriedWrites {
 		if name == "update" {
-			continue // needs revision 1
+			continue // It needs revision 1.
 		}
 		put(t, b, "k", `{"n":1}`)
 		id := kvclient.Idempotency{Key: name}
@@ -108,10 +142,11 @@ func TestClusterRetries(t *testing.T) {
 		natstest.Eventually(t, soon, "a retry with the next leader", func() bool {
 			b, err := c.Bucket(t.Context(), b.Name())
 			if err != nil {
-				return false // the bucket has no leader for a moment
+				return false // The bucket has no leader for a moment.
 			}
 			w, err := write(t, b, id)
-			if err != nil && !errors.Is(err, kvclient.ErrUnavailable) && !errors.Is(err, kvclient.ErrOutcomeUnknown) {
+			if err != nil && !errors.Is(err, kvclient.ErrUnavailable) &&
+				!errors.Is(err, kvclient.ErrOutcomeUnknown) {
 				t.Errorf("%s: %v", name, err)
 			}
 			revisions = append(revisions, w.Revision)
@@ -126,17 +161,18 @@ func TestClusterRetries(t *testing.T) {
 	}
 }
 
-// A time to live on a replicated stream ends as on any other, and nothing older is there then.
-func TestClusterTimeToLive(t *testing.T) {
+// When a value on a replicated stream expires, the key's older values do not come back.
+func TestClusterExpiryRevealsNothingOlder(t *testing.T) {
 	_, c, b, _ := cluster(t)
-	if _, err := c.UpdateBucket(t.Context(), b.Name(), []byte(`{"limit_marker_ttl":"1s"}`)); err != nil {
-		t.Fatal(err)
-	}
+	update(t, c, `{"limit_marker_ttl":"1s"}`)
 	for i := range 20 {
 		k := fmt.Sprint("k", i)
 		put(t, b, k, "older")
 		put(t, b, k, "old")
-		if _, err := bind(t, c, "shop").Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte("new"), TTL: time.Second}); err != nil {
+		_, err := bind(t, c, "shop").Put(t.Context(), kvclient.Write{
+			Key: key(t, k), Value: []byte("new"), TTL: time.Second,
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -151,27 +187,36 @@ func TestClusterTimeToLive(t *testing.T) {
 	}
 }
 
-// What native clients store with a time to live, and what they make of the gateway's.
-func TestTimeToLiveInterop(t *testing.T) {
+// The gateway and native clients understand each other's times to live.
+func TestTimeToLiveAgreesWithNativeClients(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
-	kv := nativeBucket(t, s.JetStream(t), jetstream.KeyValueConfig{Bucket: "shop", History: 5, LimitMarkerTTL: time.Second})
+	kv := nativeBucket(t, s.JetStream(t), jetstream.KeyValueConfig{
+		Bucket: "shop", History: 5, LimitMarkerTTL: time.Second,
+	})
 	b := bind(t, c, "shop")
-	if _, err := kv.Create(t.Context(), "native", []byte(`{"n":1}`), jetstream.KeyTTL(time.Hour)); err != nil {
+	_, err := kv.Create(t.Context(), "native", []byte(`{"n":1}`), jetstream.KeyTTL(time.Hour))
+	if err != nil {
 		t.Fatal(err)
 	}
 	before, err := get(t, b, "native")
 	if err != nil || before.Expires.IsZero() {
 		t.Fatalf("%+v, %v", before, err)
 	}
-	if _, err := b.Patch(t.Context(), kvclient.Patch{Key: key(t, "native"), Format: kvclient.MergePatch, Body: []byte(`{"n":2}`)}); err != nil {
+	_, err = b.Patch(t.Context(), kvclient.Patch{
+		Key: key(t, "native"), Format: kvclient.MergePatch, Body: []byte(`{"n":2}`),
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	after, err := get(t, b, "native")
 	if early := before.Expires.Sub(after.Expires); err != nil || early < 0 || early > time.Second {
 		t.Errorf("expires %s, after a patch %s (%v)", before.Expires, after.Expires, err)
 	}
-	if _, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "ours"), Value: []byte("v"), TTL: time.Second}); err != nil {
+	_, err = b.Put(t.Context(), kvclient.Write{
+		Key: key(t, "ours"), Value: []byte("v"), TTL: time.Second,
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	w, err := kv.Watch(t.Context(), "ours")
@@ -184,7 +229,8 @@ func TestTimeToLiveInterop(t *testing.T) {
 			break
 		}
 	}
-	if _, err := kv.Update(t.Context(), "native", []byte("plain"), uint64(after.Revision)); err != nil {
+	_, err = kv.Update(t.Context(), "native", []byte("plain"), uint64(after.Revision))
+	if err != nil {
 		t.Fatal(err)
 	}
 	if e, err := get(t, b, "native"); err != nil || !e.Expires.IsZero() {
@@ -192,17 +238,26 @@ func TestTimeToLiveInterop(t *testing.T) {
 	}
 }
 
-// "never" exempts an entry from the bucket's own time to live, and a patch keeps that.
-func TestPatchKeepsNever(t *testing.T) {
+// The time to live "never" exempts an entry from that of the bucket, and a patch keeps it.
+func TestPatchKeepsTimeToLiveNever(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
-	nativeBucket(t, s.JetStream(t), jetstream.KeyValueConfig{Bucket: "shop", History: 5, TTL: time.Hour, LimitMarkerTTL: time.Second})
+	nativeBucket(t, s.JetStream(t), jetstream.KeyValueConfig{
+		Bucket: "shop", History: 5, TTL: time.Hour, LimitMarkerTTL: time.Second,
+	})
 	b := bind(t, c, "shop")
-	msg := &nats.Msg{Subject: "$KV.shop.k", Data: []byte(`{"n":1}`), Header: nats.Header{"Nats-TTL": {"never"}}}
+	msg := &nats.Msg{
+		Subject: "$KV.shop.k",
+		Data:    []byte(`{"n":1}`),
+		Header:  nats.Header{"Nats-TTL": {"never"}},
+	}
 	if _, err := s.JetStream(t).PublishMsg(t.Context(), msg); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.Patch(t.Context(), kvclient.Patch{Key: key(t, "k"), Format: kvclient.MergePatch, Body: []byte(`{"n":2}`)}); err != nil {
+	_, err := b.Patch(t.Context(), kvclient.Patch{
+		Key: key(t, "k"), Format: kvclient.MergePatch, Body: []byte(`{"n":2}`),
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	if e, err := get(t, b, "k"); err != nil || !e.Expires.IsZero() || string(e.Value) != `{"n":2}` {

@@ -6,35 +6,47 @@ import (
 	"time"
 )
 
-// ImportOptions say how entries are imported. The zero value stores each over whatever is there, and restores when it expires.
+// ImportOptions say how entries are imported. The zero value stores each entry over whatever is
+// there, and lets it expire when it was to.
 type ImportOptions struct {
-	Create       bool          // store an entry only if its key has no value
-	IgnoreExpiry bool          // store entries without a time to live of their own
-	TTL          time.Duration // of every entry, in the place of its own expiry; 0 for none
+	// Create stores an entry only if its key has no value.
+	Create bool
+	// IgnoreExpiry stores entries without a time to live of their own.
+	IgnoreExpiry bool
+	// TTL is the time to live of every entry, in the place of its own expiry; 0 for none.
+	TTL time.Duration
 }
 
-// An ImportEntry is an entry to be stored. Of the Write its key, value, type and encoding count.
+// An ImportEntry is an entry to be stored. Of the Write its key, value, type and encoding are used.
 type ImportEntry struct {
 	Write
-	Expires time.Time // when it is to vanish; zero for never
+	Expires time.Time // When it is to vanish; zero for never.
 }
 
-// An Imported tells what became of an entry.
+// An Imported says what became of an entry.
 type Imported struct {
-	Revision  Revision // 0 if it was not stored
-	Prolonged bool     // it vanishes later than it was to: the bucket takes no time to live with an entry, and its own ends later
+	// Revision is that of the entry; 0 if it was not stored.
+	Revision Revision
+	// Prolonged says that the entry vanishes later than it was to: the bucket takes no time to live
+	// with an entry, and its own ends later. An entry's expiry is not lost silently: if the bucket
+	// has no time to live of its own either, the entry is refused.
+	Prolonged bool
 }
 
-// An Import stores entries one after the other without waiting for each, in the order in which they are given: of two of the same
-// key the later wins. Put and Pass are for one goroutine; what they are given to settle is called by another, in that order.
+// An Import stores entries one after the other, without waiting for each, in the order in which
+// they are given: of two entries of the same key the later one stays. It publishes them through a
+// pipeline.
+//
+// Put and Pass are for one goroutine. The functions that they are given to settle are called by
+// another goroutine, in that order.
 type Import struct {
-	options  ImportOptions
-	pipeline *pipeline
-	bucket   *Bucket
-	rules    *writeRules
+	options  ImportOptions // How the entries are imported.
+	pipeline *pipeline     // Publishes the entries.
+	bucket   *Bucket       // The bucket over the connection for writes, for what is not pipelined.
+	rules    *writeRules   // The rules of the stream that is written to.
 }
 
-// Import begins an import. It returns what Put does; the import must be closed.
+// Import begins an import. It returns the errors of Put. The import must be closed.
 func (b *Bucket) Import(ctx context.Context, options ImportOptions) (*Import, error) {
 	_, rules, err := b.toWrite(ctx)
 	if err != nil {
@@ -47,12 +59,13 @@ func (b *Bucket) Import(ctx context.Context, options ImportOptions) (*Import, er
 	return &Import{options: options, pipeline: p, bucket: p.bucket.overWrites(), rules: rules}, nil
 }
 
-// ErrExpired: the time of an entry that is to be imported is over.
+// ErrExpired says that the time of an entry that is to be imported is over.
 var ErrExpired = errors.New("the entry has expired")
 
-// Put stores an entry, when there is room for one more whose outcome is open. Settle gets what Put of a bucket would return, or
-// [ErrExpired]; an error that it returns ends the import. Put returns why the import
-// ended: what settle returned, or what keeps every entry from being stored, after settle was given it.
+// Put stores an entry, as soon as there is room for one more whose outcome is open. Settle is given
+// what Put of a bucket would return, or [ErrExpired]; an error that settle returns ends the import.
+// Put returns why the import ended: what settle returned, or, after settle was given it, what keeps
+// every entry from being stored.
 func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 	b := i.bucket
 	prolonged, err := false, error(nil)
@@ -75,16 +88,18 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 	if i.options.Create {
 		setHeader(msg, headerExpected, "0")
 	}
-	if room := max(0, b.maxMessage-headerBytes(msg.Header)); err == nil && len(e.Value) > room {
+	room := max(0, b.maxMessage-headerBytes(msg.Header))
+	if err == nil && len(e.Value) > room {
 		err = &ValueTooLargeError{Limit: room}
 	}
 	if err != nil {
-		return i.pipeline.pass(func() error { return settle(Imported{}, err) })
+		return i.pipeline.barrier(func() error { return settle(Imported{}, err) })
 	}
 	return i.pipeline.send(msg, func(rev Revision, err error) error {
 		if _, ok := errors.AsType[*mismatchError](err); ok {
 			var written Written
-			written, err = b.create(context.Background(), e.Key, msg) // there is something: a value, or a marker
+			// There is something: a value, or a marker.
+			written, err = b.create(context.Background(), e.Key, msg)
 			rev = written.Revision
 		}
 		if stopped := settle(Imported{Revision: rev, Prolonged: prolonged}, err); stopped != nil {
@@ -97,15 +112,17 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 	})
 }
 
-// Pass takes a turn among the entries: settle is called when all before it are settled.
-func (i *Import) Pass(settle func() error) error { return i.pipeline.pass(settle) }
+// Pass calls settle when all entries before it are settled.
+func (i *Import) Pass(settle func() error) error { return i.pipeline.barrier(settle) }
 
-// Close waits until every entry is settled. It returns why the import ended before it was closed; nil if it did not.
+// Close waits until every entry is settled. It returns why the import ended before it was closed;
+// nil if it did not.
 func (i *Import) Close() error { return i.pipeline.close() }
 
-// EndsImport tells of an error that it is not about one entry: the next one would meet it too.
+// EndsImport reports whether an error is not about one entry, so that the next entry would meet it
+// too.
 func EndsImport(err error) bool {
 	_, recreated := errors.AsType[*EpochChangedError](err)
-	return recreated || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutcomeUnknown) || errors.Is(err, ErrBucketNotFound) ||
-		errors.Is(err, ErrUnexpectedAnswer)
+	return recreated || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutcomeUnknown) ||
+		errors.Is(err, ErrBucketNotFound) || errors.Is(err, ErrUnexpectedAnswer)
 }

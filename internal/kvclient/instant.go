@@ -5,35 +5,41 @@ import (
 	"errors"
 )
 
-// instantTries bounds how often a read of one instant is tried again because somebody answered who is behind, or because what
-// did not fit into one answer was gone.
+// instantTries bounds how often a read of one instant is tried again, because the one who answered
+// is behind, or because what did not fit into one answer was gone meanwhile.
 const instantTries = 6
 
 // An instant is what subjects had at one revision of the bucket.
 type instant struct {
-	entries  []Entry // markers included
-	upTo     Revision
-	served   Consistency
-	isolated bool // no transaction is torn: the stream itself answered, and not a copy, which takes over message by message
+	entries []Entry     // The last entry of each subject, markers included.
+	upTo    Revision    // The revision at which they were the last.
+	served  Consistency // Who answered.
+	// isolated says that no transaction is torn: the stream itself answered. A mirror takes over a
+	// batch message by message, so what it answers is no snapshot.
+	isolated bool
 }
 
-// readInstant reads the last entries of some subjects at one instant. It returns nil where that does not work out: there are too
-// many, the bucket has no direct gets, or the one who answers stays behind the leader.
+// readInstant reads the last entries of some subjects at one instant. It returns nil if that does
+// not work out: there are too many, the bucket has no direct gets, or the one who answers stays
+// behind the leader.
 //
-// A direct get is answered by any replica, and by mirrors that this client cannot know of. An answer counts as the leader's if it
-// names the bucket's own stream and that has one replica, or if it contains the revision that the leader had when it was asked
-// for. Where nothing is found nobody is named; then the stream's last message is asked for as well, which is there: the caller
-// leaves it out.
-func (b *Bucket) readInstant(ctx context.Context, subjects []string, since Revision, consistency Consistency) (*instant, error) {
+// The server answers multi_last under the lock that holds off writes, so that no atomic batch is
+// torn (2,000 reads beside a writer of batches; two gets were torn 1,652 times of 2,241). Anybody
+// in the queue group may answer; judge decides whose answer it is. If nothing is found, the answer
+// names nobody: then the stream's last message, which is there, is asked for as well, and the
+// caller leaves it out.
+func (b *Bucket) readInstant(
+	ctx context.Context, subjects []string, since Revision, consistency Consistency,
+) (*instant, error) {
 	if b.directGet == "" {
 		return nil, nil
 	}
-	hold, err := place(ctx, b.client.limits.instants)
+	hold, err := takePlace(ctx, b.client.limits.instants)
 	if err != nil {
 		return nil, err
 	}
 	defer hold.Release()
-	tail := "" // the stream's last subject, where it is asked for
+	lastKey := "" // the key of the stream's last message, once that is asked for
 	for try := range instantTries {
 		if try > 0 {
 			awaitWriter(try)
@@ -45,10 +51,11 @@ func (b *Bucket) readInstant(ctx context.Context, subjects []string, since Revis
 		case err != nil:
 			return nil, err
 		case found == nil: // something of it is gone
-		case found.stream == "" && tail != "": // the last message is gone
+		case found.stream == "" && lastKey != "": // the last message is gone
 			return nil, nil
 		case found.stream == "":
-			e, err := b.stored(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + AllKeys.pattern})
+			request := getRequest{LastBySubject: b.readPrefix + AllKeys.pattern}
+			e, err := b.fetchEntry(ctx, b.leaderGet, request)
 			if errors.Is(err, ErrKeyNotFound) {
 				if in, err := b.emptyInstant(ctx); in != nil || err != nil {
 					return in, err
@@ -59,10 +66,10 @@ func (b *Bucket) readInstant(ctx context.Context, subjects []string, since Revis
 				return nil, err
 			}
 			if _, err := ParseKey(e.Key); err != nil {
-				return nil, nil // as a subject it could select anything
+				return nil, nil // as a subject, a key outside the grammar could select anything
 			}
-			tail = e.Key
-			subjects = append(subjects[:len(subjects):len(subjects)], b.readPrefix+tail)
+			lastKey = e.Key
+			subjects = append(subjects[:len(subjects):len(subjects)], b.readPrefix+lastKey)
 		default:
 			if in := b.judge(found, since, consistency); in != nil {
 				return in, nil
@@ -72,7 +79,9 @@ func (b *Bucket) readInstant(ctx context.Context, subjects []string, since Revis
 	return nil, nil
 }
 
-// judge decides whose word an answer is; nil if it is not good enough.
+// judge decides whose answer a read of one instant got; it returns nil if that is not good enough.
+// An answer is the leader's if it names the bucket's own stream, and that has one replica or the
+// answer contains the revision since, which the leader had before the request.
 func (b *Bucket) judge(found *lastMessages, since Revision, consistency Consistency) *instant {
 	in := &instant{entries: found.entries, upTo: found.upTo, served: Any}
 	own := found.stream == b.stream
@@ -90,7 +99,7 @@ func (b *Bucket) judge(found *lastMessages, since Revision, consistency Consiste
 	return in
 }
 
-// emptyInstant is that of a stream without messages; nil if there are some by now.
+// emptyInstant returns the instant of a stream without messages; nil if there are some by now.
 func (b *Bucket) emptyInstant(ctx context.Context) (*instant, error) {
 	_, state, err := b.client.state(ctx, b.link, b.name)
 	if err != nil || state.Messages > 0 {

@@ -21,7 +21,8 @@ func TestNativeReadsWhatWeWrite(t *testing.T) {
 		first := put(t, b, "a.b", "1")
 		second := put(t, b, "a.b", "2")
 		wantNative(t, kv, "a.b", "2", uint64(second))
-		if e, err := kv.GetRevision(t.Context(), "a.b", uint64(first)); err != nil || string(e.Value()) != "1" {
+		e, err := kv.GetRevision(t.Context(), "a.b", uint64(first))
+		if err != nil || string(e.Value()) != "1" {
 			t.Errorf("native read of revision %d: %v, %v", first, e, err)
 		}
 		deleted := remove(t, b, "a.b", false)
@@ -46,7 +47,8 @@ func TestWeReadWhatNativeWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantValue(t, b, "a/b=c.d", "1", kvclient.Revision(created))
-		if e, _ := get(t, b, "a/b=c.d"); e.Created.Before(before) || e.ContentType != "" || e.Operation != kvclient.Put {
+		e, _ := get(t, b, "a/b=c.d")
+		if e.Created.Before(before) || e.ContentType != "" || e.Operation != kvclient.Put {
 			t.Errorf("entry %+v", e)
 		}
 		updated, err := kv.Update(ctx, "a/b=c.d", []byte("2"), created)
@@ -79,8 +81,9 @@ func TestEveryValueSurvives(t *testing.T) {
 			binary[i] = byte(i)
 		}
 		for name, value := range map[string]string{
-			"empty": "", "binary": string(binary), "headerish": "NATS/1.0\r\nStatus: 404\r\n\r\n", "crlf": "\r\n",
-			"large": strings.Repeat("x", room(b)),
+			"empty": "", "binary": string(binary), "crlf": "\r\n",
+			"headerish": "NATS/1.0\r\nStatus: 404\r\n\r\n",
+			"large":     strings.Repeat("x", room(b)),
 		} {
 			rev := put(t, b, name, value)
 			wantValue(t, b, name, value, rev)
@@ -99,13 +102,18 @@ func TestContentTypeIsStoredAndHarmless(t *testing.T) {
 		b := shop(t, c, history(3))
 		kv := native(t, js, "shop")
 		w, err := b.Put(t.Context(), kvclient.Write{
-			Key: key(t, "k"), Value: []byte(`{"a":1}`), ContentType: "application/json; charset=utf-8", ContentEncoding: "gzip"})
+			Key:             key(t, "k"),
+			Value:           []byte(`{"a":1}`),
+			ContentType:     "application/json; charset=utf-8",
+			ContentEncoding: "gzip",
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		wantNative(t, kv, "k", `{"a":1}`, uint64(w.Revision))
 		check := func(how string, e kvclient.Entry, err error) {
-			if err != nil || e.ContentType != "application/json; charset=utf-8" || e.ContentEncoding != "gzip" {
+			if err != nil || e.ContentType != "application/json; charset=utf-8" ||
+				e.ContentEncoding != "gzip" {
 				t.Errorf("%s: type %q, encoding %q, %v", how, e.ContentType, e.ContentEncoding, err)
 			}
 		}
@@ -118,14 +126,18 @@ func TestContentTypeIsStoredAndHarmless(t *testing.T) {
 			t.Fatal(err)
 		}
 		check("history", entries[0], nil)
-		page, err := b.Entries(t.Context(), kvclient.Selection{}, kvclient.PageOf{Limit: 10}, kvclient.ReadOptions{})
+		page, err := b.Entries(t.Context(), kvclient.Selection{}, kvclient.PageOf{Limit: 10},
+			kvclient.ReadOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := page.Each(t.Context(), func(e *kvclient.Entry) error { check("entries", *e, nil); return nil }); err != nil {
+		if err := page.Each(t.Context(), func(e *kvclient.Entry) error {
+			check("entries", *e, nil)
+			return nil
+		}); err != nil {
 			t.Fatal(err)
 		}
-		// A later write without a type has none.
+		// A later write without a type removes it.
 		put(t, b, "k", "plain")
 		if e, _ := get(t, b, "k"); e.ContentType != "" || e.ContentEncoding != "" {
 			t.Errorf("type %q, encoding %q after a plain put", e.ContentType, e.ContentEncoding)
@@ -133,7 +145,7 @@ func TestContentTypeIsStoredAndHarmless(t *testing.T) {
 	})
 }
 
-func TestCreateOverMarkersOfTheOther(t *testing.T) {
+func TestCreateReplacesMarkersOfTheOtherClient(t *testing.T) {
 	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
 		b := shop(t, c, history(3))
 		kv := native(t, js, "shop")
@@ -149,7 +161,8 @@ func TestCreateOverMarkersOfTheOther(t *testing.T) {
 			if w, err := create(t, b, name, "2"); err != nil || !w.Created {
 				t.Errorf("create over a native %s: %+v, %v", name, w, err)
 			}
-			if _, err := kv.Create(t.Context(), name, []byte("3")); !errors.Is(err, jetstream.ErrKeyExists) {
+			_, err := kv.Create(t.Context(), name, []byte("3"))
+			if !errors.Is(err, jetstream.ErrKeyExists) {
 				t.Errorf("native create over our value: %v", err)
 			}
 		}
@@ -187,7 +200,8 @@ func TestExpiryMarkerIsAnOperationOfItsOwn(t *testing.T) {
 		if e, err := b.GetRevision(t.Context(), key(t, "k"), 2); err == nil {
 			t.Errorf("revision of the marker: %+v", e)
 		}
-		if _, err := native(t, js, "shop").Get(t.Context(), "k"); !errors.Is(err, jetstream.ErrKeyDeleted) && !errors.Is(err, jetstream.ErrKeyNotFound) {
+		_, err := native(t, js, "shop").Get(t.Context(), "k")
+		if !errors.Is(err, jetstream.ErrKeyDeleted) && !errors.Is(err, jetstream.ErrKeyNotFound) {
 			t.Errorf("native get: %v", err)
 		}
 		if w, err := create(t, b, "k", "again"); err != nil || !w.Created {
@@ -199,13 +213,16 @@ func TestExpiryMarkerIsAnOperationOfItsOwn(t *testing.T) {
 func TestExpiryWithoutMarkerLeavesNothing(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
-	b := shop(t, c, func(config *kvclient.BucketConfig) { config.TTL = kvclient.Duration(200 * time.Millisecond) })
+	b := shop(t, c, func(config *kvclient.BucketConfig) {
+		config.TTL = kvclient.Duration(200 * time.Millisecond)
+	})
 	put(t, b, "k", "v")
 	natstest.Eventually(t, soon, "the value expires", func() bool {
 		_, err := get(t, b, "k")
 		return errors.Is(err, kvclient.ErrKeyNotFound)
 	})
-	if _, err := b.HistoryOf(t.Context(), key(t, "k"), true); !errors.Is(err, kvclient.ErrKeyNotFound) {
+	_, err := b.HistoryOf(t.Context(), key(t, "k"), true)
+	if !errors.Is(err, kvclient.ErrKeyNotFound) {
 		t.Errorf("history: %v, want ErrKeyNotFound", err)
 	}
 	if w, err := create(t, b, "k", "again"); err != nil || w.Revision != 2 {
@@ -219,7 +236,8 @@ func TestNativeTTLIsSeen(t *testing.T) {
 	js := s.JetStream(t)
 	kv := nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop", LimitMarkerTTL: time.Minute})
 	b := bind(t, c, "shop")
-	if _, err := kv.Create(t.Context(), "k", []byte("v"), jetstream.KeyTTL(time.Second)); err != nil {
+	_, err := kv.Create(t.Context(), "k", []byte("v"), jetstream.KeyTTL(time.Second))
+	if err != nil {
 		t.Fatal(err)
 	}
 	wantValue(t, b, "k", "v", 1)
@@ -230,7 +248,7 @@ func TestNativeTTLIsSeen(t *testing.T) {
 	wantMarker(t, b, "k", kvclient.Expire, 2)
 }
 
-// Other tools can store what nats.go refuses.
+// Other tools can store keys that nats.go refuses.
 func TestKeysOutsideTheGrammarAreHidden(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
@@ -263,8 +281,9 @@ func TestKeysOutsideTheGrammarAreHidden(t *testing.T) {
 	if l, err := b.Markers(t.Context(), nil); err != nil || len(l.Entries) != 0 {
 		t.Errorf("markers %v, %v", names(l), err)
 	}
-	// Their revisions are no key's.
-	if _, err := b.GetRevision(t.Context(), key(t, "a"), 1); !errors.Is(err, kvclient.ErrRevisionNotFound) {
+	// Revisions of hidden keys are of no key.
+	_, err := b.GetRevision(t.Context(), key(t, "a"), 1)
+	if !errors.Is(err, kvclient.ErrRevisionNotFound) {
 		t.Errorf("revision of a hidden key: %v", err)
 	}
 }
@@ -282,17 +301,20 @@ func TestGetRevision(t *testing.T) {
 		t.Errorf("revision %d: %+v, %v", first, e, err)
 	}
 	for _, rev := range []kvclient.Revision{0, other, marker + 1, kvclient.MaxRevision} {
-		if _, err := b.GetRevision(t.Context(), key(t, "k"), rev); !errors.Is(err, kvclient.ErrRevisionNotFound) {
+		_, err := b.GetRevision(t.Context(), key(t, "k"), rev)
+		if !errors.Is(err, kvclient.ErrRevisionNotFound) {
 			t.Errorf("revision %d: %v, want ErrRevisionNotFound", rev, err)
 		}
 	}
 	_, err = b.GetRevision(t.Context(), key(t, "k"), marker)
-	if deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err); !ok || deleted.Marker.Revision != marker {
+	deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err)
+	if !ok || deleted.Marker.Revision != marker {
 		t.Errorf("revision of the marker: %v", err)
 	}
 	put(t, b, "k", "3")
-	put(t, b, "k", "4") // history is 3: the first is gone
-	if _, err := b.GetRevision(t.Context(), key(t, "k"), first); !errors.Is(err, kvclient.ErrRevisionNotFound) {
+	put(t, b, "k", "4") // The history is 3, so this drops the first value.
+	_, err = b.GetRevision(t.Context(), key(t, "k"), first)
+	if !errors.Is(err, kvclient.ErrRevisionNotFound) {
 		t.Errorf("dropped revision: %v", err)
 	}
 }
@@ -321,19 +343,21 @@ func TestHistory(t *testing.T) {
 			t.Errorf("entry %d without values: %+v", i, e)
 		}
 	}
-	if _, err := b.HistoryOf(t.Context(), key(t, "none"), true); !errors.Is(err, kvclient.ErrKeyNotFound) {
+	_, err = b.HistoryOf(t.Context(), key(t, "none"), true)
+	if !errors.Is(err, kvclient.ErrKeyNotFound) {
 		t.Errorf("history of no key: %v", err)
 	}
 }
 
-// create stores the value if the key has none.
+// create stores a value if the key has none.
 func create(t testing.TB, b *kvclient.Bucket, k, value string) (kvclient.Written, error) {
 	t.Helper()
-	return b.Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte(value), Precondition: ifAbsent})
+	return b.Put(t.Context(), kvclient.Write{
+		Key: key(t, k), Value: []byte(value), Precondition: ifAbsent,
+	})
 }
 
-var ifAbsent = kvclient.Precondition{IfNoneMatch: kvclient.Condition{Any: true}}
-
+// wantHistory checks the entries of a key, each given as its operation, a space and its value.
 func wantHistory(t testing.TB, b *kvclient.Bucket, k string, want ...string) {
 	t.Helper()
 	entries, err := b.HistoryOf(t.Context(), key(t, k), true)
@@ -349,6 +373,7 @@ func wantHistory(t testing.TB, b *kvclient.Bucket, k string, want ...string) {
 	}
 }
 
+// wantNative checks that nats.go reads this value at this revision.
 func wantNative(t testing.TB, kv jetstream.KeyValue, k, want string, rev uint64) {
 	t.Helper()
 	e, err := kv.Get(t.Context(), k)
@@ -356,11 +381,16 @@ func wantNative(t testing.TB, kv jetstream.KeyValue, k, want string, rev uint64)
 		t.Fatalf("native get %s: %v", k, err)
 	}
 	if string(e.Value()) != want || e.Revision() != rev {
-		t.Errorf("native %s is %.40q at %d, want %.40q at %d", k, e.Value(), e.Revision(), want, rev)
+		t.Errorf("native %s is %.40q at %d, want %.40q at %d",
+			k, e.Value(), e.Revision(), want, rev)
 	}
 }
 
-func wantNativeMarker(t testing.TB, kv jetstream.KeyValue, k string, op jetstream.KeyValueOp, rev uint64, entries int) {
+// wantNativeMarker checks that nats.go sees the key as deleted, by a marker of this operation and
+// revision that is the last of so many entries.
+func wantNativeMarker(
+	t testing.TB, kv jetstream.KeyValue, k string, op jetstream.KeyValueOp, rev uint64, entries int,
+) {
 	t.Helper()
 	if _, err := kv.Get(t.Context(), k); !errors.Is(err, jetstream.ErrKeyNotFound) {
 		t.Errorf("native get of a deleted key: %v", err)
@@ -370,6 +400,7 @@ func wantNativeMarker(t testing.TB, kv jetstream.KeyValue, k string, op jetstrea
 		t.Fatalf("native history: %d entries, %v; want %d", len(history), err, entries)
 	}
 	if last := history[len(history)-1]; last.Operation() != op || last.Revision() != rev {
-		t.Errorf("native marker %v at %d, want %v at %d", last.Operation(), last.Revision(), op, rev)
+		t.Errorf("native marker %v at %d, want %v at %d",
+			last.Operation(), last.Revision(), op, rev)
 	}
 }

@@ -11,15 +11,22 @@ import (
 // A ValueForm says in which form an entry's JSON carries the value.
 type ValueForm uint8
 
+// The forms.
 const (
-	ValueByType ValueForm = iota // JSON as "value" where the content type says so, else "text" or "base64"
-	ValueJSON                    // JSON as "value" wherever it parses
-	ValueBase64                  // always "base64": the exact bytes
-	ValueNone                    // no value
+	// ValueByType has JSON as "value" if the content type says that it is JSON, and else "text" or
+	// "base64".
+	ValueByType ValueForm = iota
+	// ValueJSON has JSON as "value" wherever the value parses.
+	ValueJSON
+	// ValueBase64 always has "base64", the exact bytes.
+	ValueBase64
+	// ValueNone has no value.
+	ValueNone
 )
 
-// AppendJSON appends the entry as one line of JSON, the same wherever an entry is shown. The value is one of "value" (the
-// stored JSON, its numbers untouched), "text" (valid UTF-8) or "base64"; markers have none.
+// AppendJSON appends the entry as one line of JSON, which is the same wherever an entry is shown.
+// The value is in one of "value" (the stored JSON, with its numbers untouched), "text" (valid
+// UTF-8) or "base64"; markers have none of them.
 func (e *Entry) AppendJSON(dst []byte, bucket BucketName, form ValueForm) []byte {
 	dst, _ = e.EncodeJSON(dst, bucket, form, nil) // only a sink can fail
 	return dst
@@ -29,9 +36,11 @@ func (e *Entry) AppendJSON(dst []byte, bucket BucketName, form ValueForm) []byte
 type Sink func(part []byte) (next []byte, err error)
 
 // EncodeJSON is [Entry.AppendJSON] in parts: whenever dst has some tens of kilobytes, sink is given
-// them. What is left is returned. So the JSON of a large value, which can have six bytes for each of
-// its own, is never in memory as a whole. EncodeJSON returns the sink's error.
-func (e *Entry) EncodeJSON(dst []byte, bucket BucketName, form ValueForm, sink Sink) ([]byte, error) {
+// them. The rest is returned. So the JSON of a large value, which can have six bytes for each of
+// the value's, is never in memory as a whole. EncodeJSON returns the sink's error.
+func (e *Entry) EncodeJSON(
+	dst []byte, bucket BucketName, form ValueForm, sink Sink,
+) ([]byte, error) {
 	dst = e.appendMembers(dst, bucket)
 	if !e.IsMarker() && form != ValueNone {
 		var err error
@@ -42,7 +51,7 @@ func (e *Entry) EncodeJSON(dst []byte, bucket BucketName, form ValueForm, sink S
 	return append(dst, '}'), nil
 }
 
-// appendMembers appends what comes before the value.
+// appendMembers appends the members that come before the value.
 func (e *Entry) appendMembers(dst []byte, bucket BucketName) []byte {
 	dst = append(dst, `{"bucket":"`...)
 	dst = append(dst, bucket.name...) // names, keys and epochs need no escaping
@@ -67,6 +76,7 @@ func (e *Entry) appendMembers(dst []byte, bucket BucketName) []byte {
 	return e.Mark.appendMember(dst)
 }
 
+// appendStringMember appends a member whose value is a string, unless that is empty.
 func appendStringMember(dst []byte, name, value string) []byte {
 	if value == "" {
 		return dst
@@ -77,13 +87,14 @@ func appendStringMember(dst []byte, name, value string) []byte {
 	return appendString(dst, value)
 }
 
-// appendString appends a JSON string. Marshalling a string cannot fail; invalid UTF-8 becomes U+FFFD.
+// appendString appends a JSON string. Marshalling a string cannot fail; invalid UTF-8 becomes
+// U+FFFD.
 func appendString(dst []byte, s string) []byte {
 	quoted, _ := json.Marshal(s)
 	return append(dst, quoted...)
 }
 
-// isJSONType tells whether a content type is JSON's, or ends in "+json" (RFC 6839 §3.1).
+// isJSONType reports whether a content type is that of JSON, or ends in "+json" (RFC 6839 §3.1).
 func isJSONType(contentType string) bool {
 	if contentType == "" {
 		return false

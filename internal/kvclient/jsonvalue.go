@@ -7,19 +7,21 @@ import (
 )
 
 const (
-	// jsonPart is how much is collected before a sink is given it.
+	// jsonPart is how many bytes are collected before a sink is given them.
 	jsonPart = 64 << 10
-	// valuePart is how much of a value is encoded at a time. It is a multiple of three, so that
-	// the parts of base64 need no padding, and becomes at most six times as much.
+	// valuePart is how many bytes of a value are encoded at a time. It is a multiple of three, so
+	// that the parts of base64 need no padding. The JSON of a part has at most six times as many
+	// bytes.
 	valuePart = 12 << 10
 )
 
-// encodeValue appends the member that has the value.
+// encodeValue appends the member that carries the value.
 func (e *Entry) encodeValue(dst []byte, form ValueForm, sink Sink) ([]byte, error) {
 	text := form != ValueBase64 && e.ContentEncoding == "" && utf8.Valid(e.Value)
 	switch {
 	case text && (form == ValueJSON || isJSONType(e.ContentType)) && json.Valid(e.Value):
-		return encodeParts(append(dst, `,"value":`...), e.Value, anyPart, new(compacter).append, sink)
+		dst = append(dst, `,"value":`...)
+		return encodeParts(dst, e.Value, anyPart, new(compacter).append, sink)
 	case text:
 		dst, err := encodeParts(append(dst, `,"text":"`...), e.Value, textPart, appendText, sink)
 		return append(dst, '"'), err
@@ -29,7 +31,8 @@ func (e *Entry) encodeValue(dst []byte, form ValueForm, sink Sink) ([]byte, erro
 	return append(dst, '"'), err
 }
 
-// encodeParts appends a value part by part. length says how much of a value is its next part.
+// encodeParts appends a value part by part. The function length says how many bytes of a value are
+// its next part.
 func encodeParts(dst, value []byte, length func([]byte) int, encode func(dst, part []byte) []byte,
 	sink Sink) (_ []byte, err error) {
 	for len(value) > 0 {
@@ -45,9 +48,10 @@ func encodeParts(dst, value []byte, length func([]byte) int, encode func(dst, pa
 	return dst, nil
 }
 
+// anyPart returns the length of a part that may end anywhere.
 func anyPart(value []byte) int { return min(len(value), valuePart) }
 
-// textPart ends a part between two characters.
+// textPart returns the length of a part that ends between two characters.
 func textPart(value []byte) int {
 	n := anyPart(value)
 	for n < len(value) && !utf8.RuneStart(value[n]) {
@@ -65,10 +69,11 @@ func appendText(dst, text []byte) []byte {
 // A compacter leaves out the white space of valid JSON, which would break a line. It takes the JSON
 // in parts, and remembers where it is.
 type compacter struct {
-	inString bool
-	escaped  bool // the byte before was a backslash that escapes the next
+	inString bool // The last byte was within a string.
+	escaped  bool // The last byte was a backslash that escapes the next byte.
 }
 
+// append appends the next part without its white space.
 func (c *compacter) append(dst, part []byte) []byte {
 	start := 0
 	for i, b := range part {

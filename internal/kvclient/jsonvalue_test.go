@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// encodeInParts returns the entry's JSON as its parts make it, and how large the largest was.
+// encodeInParts returns the entry's JSON, put together from its parts, and the length of the
+// largest part.
 func encodeInParts(t *testing.T, e *Entry, form ValueForm) (whole []byte, largest int) {
 	t.Helper()
 	sink := func(part []byte) ([]byte, error) {
@@ -31,9 +32,13 @@ func TestEncodeJSONInPartsIsTheSameAsInOne(t *testing.T) {
 		"control characters": {strings.Repeat("\x01", 1_000_000), "text/plain", `"text":"\u0001`},
 		"wide characters":    {strings.Repeat("x€😀\u2028<&>", 90_000), "text/plain", `"text":"x€`},
 		"bytes":              {strings.Repeat("\xff\x00a", 300_001) + "z", "", `"base64":"`},
-		"JSON":               {"[" + object + ` " a  b " ]`, "application/json", `"value":[{"a":[1.50,"x \" y\\",true]`},
-		"small":              {"v", "", `"text":"v"`},
-		"empty":              {"", "", `"text":""`},
+		"JSON": {
+			"[" + object + ` " a  b " ]`,
+			"application/json",
+			`"value":[{"a":[1.50,"x \" y\\",true]`,
+		},
+		"small": {"v", "", `"text":"v"`},
+		"empty": {"", "", `"text":""`},
 	} {
 		e := Entry{Key: "k", Value: []byte(c.value), Size: len(c.value), ContentType: c.contentType}
 		got, largest := encodeInParts(t, &e, ValueByType)
@@ -58,13 +63,14 @@ func TestEncodeJSONInPartsIsTheSameAsInOne(t *testing.T) {
 		switch {
 		case shown.Text != nil && *shown.Text != c.value,
 			shown.Base64 != nil && string(shown.Base64) != c.value,
-			shown.Value != nil && (json.Compact(&compact, e.Value) != nil || !bytes.Equal(compact.Bytes(), shown.Value)):
+			shown.Value != nil && (json.Compact(&compact, e.Value) != nil ||
+				!bytes.Equal(compact.Bytes(), shown.Value)):
 			t.Errorf("%s: another value", name)
 		}
 	}
 }
 
-// Wherever a value is cut into parts, its strings stay as they are.
+// Wherever a value is cut into parts, its strings stay as they are, spaces included.
 func TestCompacterTakesAnyParts(t *testing.T) {
 	const value = "{ \"a \\\\\" : [ 1 , \"\\\" , \\\\\" ],\n\t\"b\" : \" \" }"
 	var want bytes.Buffer

@@ -6,25 +6,31 @@ import (
 )
 
 const (
-	// MaxKeyBytes bounds a key. A subject of about 4,050 bytes makes the server answer "maximum control line exceeded", upon
-	// which nats.go closes the connection that all requests share; 1,024 leaves room for every prefix the gateway adds.
+	// MaxKeyBytes bounds a key. To a subject of about 4,050 bytes the server answers "maximum
+	// control line exceeded", upon which nats.go closes the connection that all requests share.
+	// 1,024 bytes leave room for every prefix that the gateway adds.
 	MaxKeyBytes = 1024
 
-	// MaxBucketNameBytes bounds a bucket's name: the server's limit of 255 for a stream's name, less "KV_".
+	// MaxBucketNameBytes bounds a bucket's name: the server's limit for a stream's name, 255,
+	// without "KV_".
 	MaxBucketNameBytes = 252
 )
 
 // A Key names a value in a bucket. The zero Key is not valid; make one with [ParseKey].
-type Key struct{ name string }
+type Key struct {
+	name string // The key's text, which is within the grammar.
+}
 
 // String returns the key as it was given to ParseKey.
 func (k Key) String() string { return k.name }
 
-// ParseKey checks a key against the grammar of ADR-8, `^[-/_=.A-Za-z0-9]+$` without a leading, trailing or doubled dot, and
-// against [MaxKeyBytes]. It returns a *[SyntaxError] that names the offending byte, or [ErrKeyTooLong].
+// ParseKey checks a key against the grammar of ADR-8, `^[-/_=.A-Za-z0-9]+$` without a leading,
+// trailing or doubled dot, and against [MaxKeyBytes]. It returns a *[SyntaxError] that names the
+// offending byte, or [ErrKeyTooLong].
 func ParseKey(s string) (Key, error) {
 	if len(s) > MaxKeyBytes {
-		return Key{}, fmt.Errorf("%w: %d bytes, the limit is %d", ErrKeyTooLong, len(s), MaxKeyBytes)
+		return Key{}, fmt.Errorf("%w: %d bytes, the limit is %d",
+			ErrKeyTooLong, len(s), MaxKeyBytes)
 	}
 	if err := checkTokens("key", s, ""); err != nil {
 		return Key{}, err
@@ -33,11 +39,14 @@ func ParseKey(s string) (Key, error) {
 }
 
 // A BucketName names a bucket. The zero BucketName is not valid; make one with [ParseBucketName].
-type BucketName struct{ name string }
+type BucketName struct {
+	name string // The name's text, which is within the grammar.
+}
 
 // String returns the name as it was given to ParseBucketName.
 func (b BucketName) String() string { return b.name }
 
+// stream returns the name of the bucket's stream.
 func (b BucketName) stream() string { return streamPrefix + b.name }
 
 // ParseBucketName checks a name against `^[A-Za-z0-9_-]{1,252}$`. It returns a *[SyntaxError].
@@ -68,18 +77,21 @@ func checkTokens(what, s, extra string) error {
 		switch {
 		case c == '.':
 			if i == 0 || i == len(s)-1 || s[i-1] == '.' {
-				return &SyntaxError{What: what, Offset: i, Reason: "a dot must not lead, trail or follow another dot"}
+				return &SyntaxError{What: what, Offset: i,
+					Reason: "a dot must not lead, trail or follow another dot"}
 			}
 		case isAlphanumeric(c), c == '-', c == '/', c == '_', c == '=':
 		case strings.IndexByte(extra, c) >= 0:
 		default:
 			return &SyntaxError{What: what, Offset: i,
-				Reason: fmt.Sprintf("byte %s is not one of A-Z a-z 0-9 - / _ = .%s", quoteByte(c), spaced(extra))}
+				Reason: fmt.Sprintf("byte %s is not one of A-Z a-z 0-9 - / _ = .%s",
+					quoteByte(c), spaced(extra))}
 		}
 	}
 	return nil
 }
 
+// isAlphanumeric reports whether a byte is an ASCII letter or digit.
 func isAlphanumeric(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 }
@@ -92,6 +104,7 @@ func quoteByte(c byte) string {
 	return fmt.Sprintf("0x%02x", c)
 }
 
+// spaced returns the bytes of a list, each with a space before it.
 func spaced(extra string) string {
 	var b strings.Builder
 	for i := range len(extra) {

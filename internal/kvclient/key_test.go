@@ -9,7 +9,7 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// wantOffset checks that the error is a SyntaxError of that kind, at that offset.
+// wantOffset checks that the error is a SyntaxError about what was parsed, at this offset.
 func wantOffset(t *testing.T, err error, what string, offset int) {
 	t.Helper()
 	syntax, ok := errors.AsType[*kvclient.SyntaxError](err)
@@ -17,13 +17,15 @@ func wantOffset(t *testing.T, err error, what string, offset int) {
 		t.Fatalf("error %v, want a SyntaxError", err)
 	}
 	if syntax.What != what || syntax.Offset != offset || syntax.Reason == "" {
-		t.Errorf("%s at offset %d (%q), want %s at %d", syntax.What, syntax.Offset, syntax.Reason, what, offset)
+		t.Errorf("%s at offset %d (%q), want %s at %d",
+			syntax.What, syntax.Offset, syntax.Reason, what, offset)
 	}
 }
 
 func TestParseKeyAccepts(t *testing.T) {
 	for _, s := range []string{
-		"a", "A.b", "a/b", "a//b", "a/./b", "a/.b", "/", "//", "=", "-", "_", "a=b", "k.1.2.3", "orders/2026-11-22",
+		"a", "A.b", "a/b", "a//b", "a/./b", "a/.b", "/", "//", "=", "-", "_", "a=b", "k.1.2.3",
+		"orders/2026-11-22",
 		"/.a", "a./", strings.Repeat("k", kvclient.MaxKeyBytes), strings.Repeat("a.", 511) + "ab",
 		strings.Repeat("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/_=", 10),
 	} {
@@ -39,11 +41,14 @@ func TestParseKeyRefuses(t *testing.T) {
 		key    string
 		offset int
 	}{
-		{"", 0}, {".", 0}, {"..", 0}, {".a", 0}, {"a.", 1}, {"a..b", 2}, {"a.b..", 4}, {"a/../b", 3}, {"../a", 0}, {"a/..", 3},
+		{"", 0}, {".", 0}, {"..", 0}, {".a", 0}, {"a.", 1}, {"a..b", 2}, {"a.b..", 4},
+		{"a/../b", 3}, {"../a", 0}, {"a/..", 3},
 		{"*", 0}, {">", 0}, {"a.*", 2}, {"a.>", 2}, {"a*b", 1}, {"a>", 1},
-		{" ", 0}, {"a b", 1}, {"a\tb", 1}, {"a\nb", 1}, {"a\r\nb", 1}, {"a\x00b", 1}, {"\x00", 0}, {"a\x7f", 1},
-		{"é", 0}, {"key-é", 4}, {"key\xff", 3}, {"日本", 0}, {"a%2Fb", 1}, {"a+b", 1}, {"a:b", 1}, {"a@b", 1}, {"a|b", 1},
-		{"$KV.b.k", 0}, {"a~", 1}, {"a?b", 1}, {"a#b", 1}, {"a\\b", 1}, {`a"b`, 1}, {"a,b", 1}, {"a;b", 1}, {"{k}", 0},
+		{" ", 0}, {"a b", 1}, {"a\tb", 1}, {"a\nb", 1}, {"a\r\nb", 1}, {"a\x00b", 1},
+		{"\x00", 0}, {"a\x7f", 1},
+		{"é", 0}, {"key-é", 4}, {"key\xff", 3}, {"日本", 0}, {"a%2Fb", 1}, {"a+b", 1},
+		{"a:b", 1}, {"a@b", 1}, {"a|b", 1}, {"$KV.b.k", 0}, {"a~", 1}, {"a?b", 1}, {"a#b", 1},
+		{"a\\b", 1}, {`a"b`, 1}, {"a,b", 1}, {"a;b", 1}, {"{k}", 0},
 	} {
 		_, err := kvclient.ParseKey(tc.key)
 		if err == nil {
@@ -54,10 +59,11 @@ func TestParseKeyRefuses(t *testing.T) {
 	}
 }
 
-func TestParseKeyTooLong(t *testing.T) {
+func TestParseKeyRefusesLongKeys(t *testing.T) {
 	for _, n := range []int{kvclient.MaxKeyBytes + 1, 4050, 5000, 1 << 20} {
-		// Length comes first, whatever the bytes are.
-		for _, s := range []string{strings.Repeat("k", n), strings.Repeat("*", n), strings.Repeat(".", n)} {
+		// The length is checked first, whatever the bytes are.
+		for _, char := range []string{"k", "*", "."} {
+			s := strings.Repeat(char, n)
 			if _, err := kvclient.ParseKey(s); !errors.Is(err, kvclient.ErrKeyTooLong) {
 				t.Errorf("%d bytes of %q: %v, want ErrKeyTooLong", n, s[:1], err)
 			}
@@ -66,7 +72,8 @@ func TestParseKeyTooLong(t *testing.T) {
 }
 
 func TestParseBucketName(t *testing.T) {
-	for _, s := range []string{"b", "B-1_x", "_", "-", "0", strings.Repeat("n", kvclient.MaxBucketNameBytes)} {
+	longest := strings.Repeat("n", kvclient.MaxBucketNameBytes)
+	for _, s := range []string{"b", "B-1_x", "_", "-", "0", longest} {
 		if name, err := kvclient.ParseBucketName(s); err != nil || name.String() != s {
 			t.Errorf("ParseBucketName(%.40q) = %.40q, %v", s, name, err)
 		}
@@ -75,7 +82,8 @@ func TestParseBucketName(t *testing.T) {
 		name   string
 		offset int
 	}{
-		{"", 0}, {".", 0}, {"..", 0}, {"a.b", 1}, {"a b", 1}, {"*", 0}, {">", 0}, {"a/b", 1}, {"é", 0}, {"a\x00", 1}, {"a=", 1}, {"$a", 0},
+		{"", 0}, {".", 0}, {"..", 0}, {"a.b", 1}, {"a b", 1}, {"*", 0}, {">", 0}, {"a/b", 1},
+		{"é", 0}, {"a\x00", 1}, {"a=", 1}, {"$a", 0},
 		{strings.Repeat("n", kvclient.MaxBucketNameBytes+1), kvclient.MaxBucketNameBytes},
 	} {
 		_, err := kvclient.ParseBucketName(tc.name)
@@ -87,15 +95,21 @@ func TestParseBucketName(t *testing.T) {
 	}
 }
 
-// adr8Key is the grammar of ADR-8, from which dots at the ends and next to each other are excepted.
+// adr8Key is the grammar of ADR-8. Dots at the beginning, at the end and next to each other are
+// not allowed either; isKey checks these.
 var adr8Key = regexp.MustCompile(`\A[-/_=.A-Za-z0-9]+\z`)
 
+// isKey reports what the contract says of a key, apart from its length.
 func isKey(s string) bool {
-	return adr8Key.MatchString(s) && !strings.HasPrefix(s, ".") && !strings.HasSuffix(s, ".") && !strings.Contains(s, "..")
+	return adr8Key.MatchString(s) && !strings.HasPrefix(s, ".") &&
+		!strings.HasSuffix(s, ".") && !strings.Contains(s, "..")
 }
 
 func FuzzParseKey(f *testing.F) {
-	for _, s := range []string{"", "a", "a.b", ".a", "a.", "a..b", "a//b", "a/../b", "*", ">", "é", "a\nb", strings.Repeat("k", 1024), strings.Repeat("k", 1025)} {
+	for _, s := range []string{
+		"", "a", "a.b", ".a", "a.", "a..b", "a//b", "a/../b", "*", ">", "é", "a\nb",
+		strings.Repeat("k", 1024), strings.Repeat("k", 1025),
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -119,8 +133,8 @@ func FuzzParseKey(f *testing.F) {
 	})
 }
 
-// checkKeyOffset checks that an error's offset is that of the first byte that makes s no key: what is before it could begin
-// one.
+// checkKeyOffset checks that an error's offset is that of the first byte because of which s is no
+// key. The bytes before it could begin a key.
 func checkKeyOffset(t *testing.T, s string, offset int) {
 	t.Helper()
 	if s == "" && offset == 0 {

@@ -7,75 +7,84 @@ import (
 	"kvgateway/internal/bound"
 )
 
-// How many bytes of answers may be under way on one connection. A server drops a connection that
-// has more than its max_pending unread, 64 MiB by default. What is not claimed has room beside it:
-// acknowledgements and advisories, and on the connection for writes a description that is larger
-// than it is taken for.
+// answerBytes and bulkAnswerBytes are how many bytes of answers may be under way on one connection:
+// see [answerClaim]. A server drops a connection that has more than its max_pending unread, 64 MiB
+// by default. What is not claimed has room beside these bounds: acknowledgements and advisories,
+// and on the connection for writes a description that is larger than it is taken for.
 const (
 	answerBytes     = 32 << 20
 	bulkAnswerBytes = 48 << 20
 )
 
 // leastAnswer is the least that is claimed for an answer that is more than an acknowledgement. It
-// bounds the reads under way on a connection to 64: a server answers a connection's requests in
-// order, so that more at once are not faster.
+// bounds the reads under way on a connection to 64: a server answers the requests of a connection
+// in order, so more at once are not faster.
 const leastAnswer = answerBytes / 64
 
-// Sizes of answers, in bytes, which [link.request] is told.
+// The sizes of answers, in bytes, that link.request is given.
 const (
-	// acknowledgement is the size of an answer of some hundred bytes. It is not claimed: those of
-	// all writes that can be under way are small beside the room that the bounds leave.
-	acknowledgement = 0
-	// description is more than the answer to a request to the JetStream API that describes one
-	// stream, consumer or account, or lists 1,024 names of streams.
-	description = leastAnswer
+	// acknowledgementBytes is the size of an answer of some hundred bytes. It is not claimed: the
+	// acknowledgements of all writes that can be under way are small beside the room that the
+	// bounds leave.
+	acknowledgementBytes = 0
+	// descriptionBytes is more than the answer to a request to the JetStream API that describes one
+	// stream, consumer or account, or that lists 1,024 names of streams.
+	descriptionBytes = leastAnswer
 	// answerFrame is more than what is sent of a message beside its value and its stored headers:
 	// the two subjects, and the headers or the members of JSON that the server adds.
 	answerFrame = 8 << 10
 )
 
-// messageBytes is how large the answer to a direct get can be. The largest message that a bucket
-// takes is no bound for it: what is stored may be from before that was lowered.
+// messageBytes returns how large the answer to a direct get can be. The largest message that a
+// bucket takes is no bound for it, since what is stored may be from before that was lowered.
 func (c *Client) messageBytes() int64 { return c.maxPayload() + answerFrame }
 
-// encodedBytes is how large the answer to STREAM.MSG.GET can be, where value and headers are in
-// base64.
+// encodedBytes returns how large the answer to STREAM.MSG.GET can be, in which the value and the
+// headers are in base64.
 func (c *Client) encodedBytes() int64 { return (c.maxPayload()+2)/3*4 + answerFrame }
 
-// limits are the client's bounds, but for those that are made for each import and for each key with
+// limits are the client's bounds, except those that are made for each import and for each key with
 // several writers.
 type limits struct {
-	set                        *bound.Set   // that all of them belong to
-	reads, writes, bulk, feeds *bound.Bound // answers under way on each connection
-	large                      *bound.Bound // values that are known to be large
-	listings                   *bound.Bound
-	listed                     *bound.Bound // bytes of names while they are read
-	instants                   *bound.Bound
-	exports                    *bound.Bound
-	patches                    *bound.Bound
+	set      *bound.Set   // The set that all bounds belong to.
+	reads    *bound.Bound // Bytes of answers under way on the connection for reads.
+	writes   *bound.Bound // Bytes of answers under way on the connection for writes.
+	bulk     *bound.Bound // Bytes of answers under way on the connection for bulk.
+	feeds    *bound.Bound // Bytes that the server may send ahead on the connection for feeds.
+	large    *bound.Bound // Bytes of values known to be large that are read at once.
+	listings *bound.Bound // Scans that read at once.
+	listed   *bound.Bound // Bytes of the names that scans have found, while they read.
+	instants *bound.Bound // Reads of many entries at one instant.
+	exports  *bound.Bound // Exports that are under way.
+	patches  *bound.Bound // Patches of large values that are applied at once.
 }
 
 const (
-	// maxListings is how many listings read at once: each holds the names that it found in memory.
+	// maxListings is how many listings read at once, each of which holds the names that it found in
+	// memory. One client has at most six of them.
 	maxListings = 8
-	// listedBytes is how much all listings have found at a time.
+	// listedBytes is how many bytes all listings together may have found at a time.
 	listedBytes = 128 << 20
-	// maxExports is how many exports are under way: each holds some megabytes, for as long as its
-	// reader takes.
+	// maxExports is how many exports are under way, each of which holds some megabytes for as long
+	// as its reader takes.
 	maxExports = 16
-	// maxLargePatches is how many large values are patched at once: each takes some thirty times
-	// the memory of its text.
+	// maxLargePatches is how many large values are patched at once, each of which takes some thirty
+	// times the memory of its text.
 	maxLargePatches = 4
-	// maxInstants is how many reads of many entries are under way, each of up to 32 MiB.
+	// maxInstants is how many reads of many entries at one instant are under way. The server sends
+	// the messages of a direct get ahead, and closes a connection that has 64 MiB of them unread;
+	// so an answer ends after 8 MiB (multiLastBytes), and the rest of one instant is read with
+	// further requests.
 	maxInstants = 3
 
-	// waitersOfOwner and waiters are how many requests may wait for places.
-	waitersOfOwner = 64
-	waiters        = 1024
+	// maxWaitersOfOwner is how many requests of one client may wait for places of one bound.
+	maxWaitersOfOwner = 64
+	// maxWaiters is how many requests of all clients may wait for them.
+	maxWaiters = 1024
 )
 
 // newLimits makes the client's bounds. What waits is refused a while before the client's timeout
-// ends the wait, so that a request that gets its place has time left.
+// would end the wait, so that a request that gets its place has time left.
 func newLimits(set *bound.Set, timeout time.Duration) *limits {
 	wait := timeout / 5 * 4
 	answers := func(name, of string, limit int64) *bound.Bound {
@@ -84,11 +93,11 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 			Of:    of,
 			Unit:  bound.Bytes,
 			Limit: limit,
-			AtLimit: "requests wait, clients taking turns; what has waited for four fifths of the " +
-				"timeout is refused with 503",
+			AtLimit: "requests wait, clients taking turns; what has waited for four fifths of " +
+				"the timeout is refused with 503",
 			Wait:       wait,
-			Queue:      4 * readersOfOwner,
-			OwnerQueue: readersOfOwner,
+			Queue:      4 * maxClaimsWaiting,
+			OwnerQueue: maxClaimsWaiting,
 			Patience:   hungAfter,
 		})
 	}
@@ -99,14 +108,14 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 			Unit:     bound.Places,
 			Limit:    limit,
 			PerOwner: share,
-			AtLimit: "requests wait, clients taking turns; what has waited for four fifths of the " +
-				"timeout is refused with 503, or 429 where the client's own share is used up",
+			AtLimit: "requests wait, clients taking turns; what has waited for four fifths of " +
+				"the timeout is refused with 503, or 429 where the client's own share is used up",
 			Wait:       wait,
-			Queue:      waiters,
-			OwnerQueue: waitersOfOwner,
+			Queue:      maxWaiters,
+			OwnerQueue: maxWaitersOfOwner,
 		})
 	}
-	set.New(pipelineSpec) // so that it is listed also while nothing is imported
+	set.New(pipelineSpec) // listed also while nothing is imported
 	return &limits{
 		set: set,
 		reads: answers("nats-reads",
@@ -115,28 +124,31 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 			"answers under way on the NATS connection for writes, to what writes read before",
 			answerBytes),
 		bulk: answers("nats-bulk",
-			"answers under way on the NATS connection for listings, exports and reads of many entries",
+			"answers under way on the NATS connection for listings, exports and reads of many "+
+				"entries",
 			bulkAnswerBytes),
 		feeds: answers("nats-feeds",
 			"changes that NATS may send ahead on the connection for feeds", bulkAnswerBytes),
 		large: answers("nats-large",
-			"values known to have 64 KiB or more that are read from NATS at once, so that small ones "+
-				"need not wait long behind them", largeReads),
+			"values known to have 64 KiB or more that are read from NATS at once, so that small "+
+				"ones need not wait long behind them", largeReads),
 		listings: places("listings",
 			"listings of keys or markers that read from NATS", maxListings, maxListings*3/4),
 		instants: places("instants",
-			"reads of many entries at one instant, of up to 32 MiB each", maxInstants, maxInstants-1),
+			"reads of many entries at one instant, of up to 32 MiB each",
+			maxInstants, maxInstants-1),
 		listed: set.New(bound.Spec{
 			Name:     "listing-bytes",
 			Of:       "bytes of what listings have found, while they read; about 128 for each key",
 			Unit:     bound.Bytes,
 			Limit:    listedBytes,
 			PerOwner: listedBytes / 2,
-			AtLimit: "listings wait, clients taking turns, each before it reads; a larger one gets its turn " +
-				"alone; what has waited for four fifths of the timeout is refused with 429 or 503",
+			AtLimit: "listings wait, clients taking turns, each before it reads; a larger one " +
+				"gets its turn alone; what has waited for four fifths of the timeout is refused " +
+				"with 429 or 503",
 			Wait:       wait,
-			Queue:      waiters,
-			OwnerQueue: waitersOfOwner,
+			Queue:      maxWaiters,
+			OwnerQueue: maxWaitersOfOwner,
 		}),
 		exports: places("exports", "exports that are under way", maxExports, maxExports*3/4),
 		patches: places("large-patches",
@@ -145,8 +157,8 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 	}
 }
 
-// place takes a place of a bound for the context's owner. It must be released.
-func place(ctx context.Context, of *bound.Bound) (*bound.Hold, error) {
+// takePlace takes a place of a bound for the context's owner. It must be released.
+func takePlace(ctx context.Context, of *bound.Bound) (*bound.Hold, error) {
 	hold := new(bound.Hold)
 	return hold, of.Take(ctx, hold, bound.OwnerOf(ctx), 1, nil)
 }

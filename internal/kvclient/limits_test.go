@@ -17,14 +17,17 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// The longest names make subjects that the server still takes, in every kind of request.
-func TestLongestNames(t *testing.T) {
+// The longest names make subjects that the server still accepts, in every kind of request.
+func TestLongestNamesAreAccepted(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	name := strings.Repeat("b", kvclient.MaxBucketNameBytes)
 	b := newBucket(t, c, name, history(3))
 	reading, writing := c.ReadConn(), c.WriteConn()
-	for _, k := range []string{strings.Repeat("k", kvclient.MaxKeyBytes), strings.Repeat("k.", kvclient.MaxKeyBytes/2-1) + "kk"} {
+	for _, k := range []string{
+		strings.Repeat("k", kvclient.MaxKeyBytes),
+		strings.Repeat("k.", kvclient.MaxKeyBytes/2-1) + "kk",
+	} {
 		rev := put(t, b, k, "1")
 		wantValue(t, b, k, "1", rev)
 		wantHistory(t, b, k, "put 1")
@@ -34,16 +37,24 @@ func TestLongestNames(t *testing.T) {
 			t.Errorf("create: %v", err)
 		}
 		remove(t, b, k, true)
-		if done, err := b.PurgeMarkers(t.Context(), filters(t, k), 0); err != nil || done.Removed != 1 {
+		done, err := b.PurgeMarkers(t.Context(), filters(t, k), 0)
+		if err != nil || done.Removed != 1 {
 			t.Errorf("purged markers %+v, %v", done, err)
 		}
 	}
 	deep := strings.Repeat("a.", kvclient.MaxKeyBytes/2-1) + "ab"
 	put(t, b, deep, "v")
-	wide := strings.Repeat(strings.Repeat("k", 31)+".", kvclient.MaxWildcardTokens-1) // as long as a filter's tokens can be
+	// The tokens of a filter can be as long as these.
+	wide := strings.Repeat(strings.Repeat("k", 31)+".", kvclient.MaxWildcardTokens-1)
 	put(t, b, wide+"end", "v")
-	for filter, want := range map[string]string{deep: deep, "a.>": deep, wide + "*": wide + "end", wide + ">": wide + "end",
-		strings.Repeat("*.", kvclient.MaxWildcardTokens-1) + "*": wide + "end", "a." + strings.Repeat("*.", 30) + ">": deep} {
+	for filter, want := range map[string]string{
+		deep:       deep,
+		"a.>":      deep,
+		wide + "*": wide + "end",
+		wide + ">": wide + "end",
+		strings.Repeat("*.", kvclient.MaxWildcardTokens-1) + "*": wide + "end",
+		"a." + strings.Repeat("*.", 30) + ">":                    deep,
+	} {
 		if got := keys(t, b, filter); !slices.Equal(got, []string{want}) {
 			t.Errorf("filter of %d bytes: %d keys", len(filter), len(got))
 		}
@@ -58,16 +69,22 @@ func TestLongestNames(t *testing.T) {
 	}
 }
 
-// Text from a client that is stored as a header must not become another header.
+// A client's text that is stored as a header must not become another header.
 func TestContentTypeCannotSmuggleHeaders(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	b := shop(t, c, history(3))
 	put(t, b, "other", "v")
 	for _, smuggled := range []string{
-		"text/plain\r\nNats-Rollup: all", "text/plain\nKV-Operation: DEL", "text/plain\r\n\r\nbody", "\r\nNats-Msg-Id: 1", "a\x00b", "é", "\xff",
+		"text/plain\r\nNats-Rollup: all", "text/plain\nKV-Operation: DEL",
+		"text/plain\r\n\r\nbody", "\r\nNats-Msg-Id: 1", "a\x00b", "é", "\xff",
 	} {
-		w, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Value: []byte("v"), ContentType: smuggled, ContentEncoding: smuggled})
+		w, err := b.Put(t.Context(), kvclient.Write{
+			Key:             key(t, "k"),
+			Value:           []byte("v"),
+			ContentType:     smuggled,
+			ContentEncoding: smuggled,
+		})
 		if err != nil {
 			t.Fatalf("%q: %v", smuggled, err)
 		}
@@ -78,26 +95,29 @@ func TestContentTypeCannotSmuggleHeaders(t *testing.T) {
 	}
 }
 
-// A stream made by another tool may refuse direct gets.
+// A stream that another tool created may not allow direct gets.
 func TestBucketWithoutDirectGets(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
-	if _, err := s.JetStream(t).CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_shop", Subjects: []string{"$KV.shop.>"},
-		MaxMsgsPerSubject: 3, AllowRollup: true}); err != nil {
-		t.Fatal(err)
-	}
+	nativeStream(t, s.JetStream(t), jetstream.StreamConfig{
+		Name:              "KV_shop",
+		Subjects:          []string{"$KV.shop.>"},
+		MaxMsgsPerSubject: 3,
+		AllowRollup:       true,
+	})
 	b := bind(t, c, "shop")
 	rev := put(t, b, "k", "1")
 	wantValue(t, b, "k", "1", rev)
-	if _, served, err := b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{Consistency: kvclient.Any}); err != nil || served != kvclient.Leader {
+	_, served, err := b.Get(t.Context(), key(t, "k"), anyReplica)
+	if err != nil || served != kvclient.Leader {
 		t.Errorf("served by %v, %v", served, err)
 	}
-	_, err := get(t, b, "none")
+	_, err = get(t, b, "none")
 	wantError(t, err, kvclient.ErrKeyNotFound)
 	wantMarker(t, b, "k", kvclient.Delete, remove(t, b, "k", false))
 }
 
-func TestContexts(t *testing.T) {
+func TestContextsBoundRequests(t *testing.T) {
 	t.Parallel()
 	p, _, b, kv := behindProxy(t, 5*time.Second)
 	over, cancel := context.WithDeadline(t.Context(), time.Now())
@@ -124,7 +144,7 @@ func TestContexts(t *testing.T) {
 	p.Resume()
 }
 
-func TestMinimumRevision(t *testing.T) {
+func TestReadWaitsForMinimumRevision(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	b := shop(t, c, nil)
@@ -132,13 +152,16 @@ func TestMinimumRevision(t *testing.T) {
 	put(t, b, "a", "1")
 	last := put(t, b, "b", "2")
 	at := func(rev kvclient.Revision, wait time.Duration) kvclient.ReadOptions {
-		return kvclient.ReadOptions{MinRevision: kvclient.Position{Revision: rev, Epoch: b.Epoch()}, Wait: wait}
+		options := reached(kvclient.Position{Revision: rev, Epoch: b.Epoch()})
+		options.Wait = wait
+		return options
 	}
-	// The bucket is that far, though the key is not.
-	if e, _, err := b.Get(t.Context(), key(t, "a"), at(last, kvclient.NoWait)); err != nil || e.Revision != 1 {
+	// The bucket has reached that revision, though the key is at a lower one.
+	e, _, err := b.Get(t.Context(), key(t, "a"), at(last, kvclient.NoWait))
+	if err != nil || e.Revision != 1 {
 		t.Errorf("%+v, %v", e, err)
 	}
-	_, _, err := b.Get(t.Context(), key(t, "none"), at(last, kvclient.NoWait))
+	_, _, err = b.Get(t.Context(), key(t, "none"), at(last, kvclient.NoWait))
 	wantError(t, err, kvclient.ErrKeyNotFound)
 	for _, wait := range []time.Duration{kvclient.NoWait, 200 * time.Millisecond} {
 		took(t, "get of the future", max(wait, 0)+promptly, func() {
@@ -159,14 +182,17 @@ func TestMinimumRevision(t *testing.T) {
 		t.Fatal(err)
 	}
 	waiting.Wait()
-	_, _, err = b.Get(t.Context(), key(t, "a"), kvclient.ReadOptions{MinRevision: kvclient.Position{Revision: 1, Epoch: foreign}})
-	if changed, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok || changed.Current != b.Epoch() {
+	elsewhere := kvclient.Position{Revision: 1, Epoch: foreign}
+	_, _, err = b.Get(t.Context(), key(t, "a"), reached(elsewhere))
+	changed, ok := errors.AsType[*kvclient.EpochChangedError](err)
+	if !ok || changed.Current != b.Epoch() {
 		t.Errorf("foreign epoch: %v", err)
 	}
 }
 
-// Requests under way while the client is closed end soon, without a panic and with an error that is known.
-func TestCloseUnderLoad(t *testing.T) {
+// When the client is closed, the requests under way end soon and without a panic, with an error
+// that the domain knows.
+func TestCloseEndsRequestsUnderWay(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	c := connect(t, kvclient.Options{URL: s.URL()})
@@ -182,7 +208,7 @@ func TestCloseUnderLoad(t *testing.T) {
 				case 0:
 					_, err = get(t, b, "k")
 				case 1:
-					err = write(b, t, fmt.Sprintf("w%d", i), "v")
+					err = write(t, b, fmt.Sprintf("w%d", i), "v")
 				case 2:
 					_, err = b.Keys(t.Context(), nil)
 				}
@@ -190,7 +216,9 @@ func TestCloseUnderLoad(t *testing.T) {
 					started <- struct{}{}
 				}
 				if err != nil {
-					if !errors.Is(err, kvclient.ErrUnavailable) && !errors.Is(err, kvclient.ErrTimeout) && !errors.Is(err, kvclient.ErrOutcomeUnknown) {
+					if !errors.Is(err, kvclient.ErrUnavailable) &&
+						!errors.Is(err, kvclient.ErrTimeout) &&
+						!errors.Is(err, kvclient.ErrOutcomeUnknown) {
 						t.Errorf("kind %d: %v", i%3, err)
 					}
 					return
@@ -207,8 +235,8 @@ func TestCloseUnderLoad(t *testing.T) {
 	})
 }
 
-// Requests for buckets that do not exist must not cost other buckets their bindings.
-func TestMissingBucketsDoNotCoolOthers(t *testing.T) {
+// Requests for buckets that do not exist must not make the client forget the bindings of others.
+func TestMissingBucketsLeaveOtherBindingsAlone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for a binding to grow old")
 	}
@@ -230,7 +258,9 @@ func TestMissingBucketsDoNotCoolOthers(t *testing.T) {
 			}
 		})
 	}
-	natstest.Eventually(t, soon, "the first binding is old", func() bool { return bind(t, c, "shop") != first })
+	natstest.Eventually(t, soon, "the first binding is old", func() bool {
+		return bind(t, c, "shop") != first
+	})
 	seen := make(map[*kvclient.Bucket]bool)
 	for range 200 {
 		seen[bind(t, c, "shop")] = true

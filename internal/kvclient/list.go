@@ -7,13 +7,14 @@ import (
 	"strings"
 )
 
-// A KeyListing is what a scan for the names of keys found. It takes 48 bytes and the name for each key.
+// A KeyListing is what a scan for the names of keys found. It takes 48 bytes and the name for each
+// key.
 type KeyListing struct {
-	Entries  []ListedKey // sorted by key
-	Revision Revision    // the listing is not older than this
+	Entries  []ListedKey // Sorted by key.
+	Revision Revision    // The listing is not older than this.
 }
 
-// Bytes is how much of memory the listing takes.
+// Bytes returns how much memory the listing takes.
 func (l *KeyListing) Bytes() (n int64) {
 	for i := range l.Entries {
 		n += 48 + int64(len(l.Entries[i].Key))
@@ -21,16 +22,17 @@ func (l *KeyListing) Bytes() (n int64) {
 	return n
 }
 
-// A ListedKey is a key that has a value: what a listing of a million of them can afford to keep.
+// A ListedKey is a key that has a value, with as much as a listing of a million of them can afford
+// to keep.
 type ListedKey struct {
-	Key      string
-	Revision Revision
-	size     int32 // below 64 MiB, the server's limit for a message
-	marker   bool
-	never    bool // it never expires, whatever the bucket's own time to live
+	Key      string   // The key's name.
+	Revision Revision // The revision of its last entry.
+	size     int32    // Of the value; below 64 MiB, the server's limit for a message.
+	marker   bool     // The last entry is a marker; such keys are taken out of listings.
+	never    bool     // The entry never expires, whatever the bucket's own time to live is.
 }
 
-// Size is that of the value, in bytes.
+// Size returns the size of the value in bytes.
 func (k ListedKey) Size() int { return int(k.size) }
 
 const (
@@ -40,29 +42,39 @@ const (
 	listedKeyBytes = 48 + 16 + nameBytes
 )
 
-// Keys lists every key that has a value and that the filters select, sorted by name. It returns what a scan does:
-// a *[bound.FullError], [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
+// nameOfListed returns what lastOfEach goes by.
+func nameOfListed(k *ListedKey) (string, Revision) { return k.Key, k.Revision }
+
+// Keys lists every key that has a value and that the filters select, sorted by name. It returns the
+// errors of a scan: a *[bound.FullError], [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
 func (b *Bucket) Keys(ctx context.Context, filters Filters) (KeyListing, error) {
 	var found []ListedKey
 	begin := func(n int) { found = make([]ListedKey, 0, n) }
 	since, err := b.scan(ctx, filters, listedKeyBytes, begin, func(e Entry) error {
-		found = append(found, ListedKey{e.Key, e.Revision, int32(e.Size), e.IsMarker(), e.neverExpires()})
+		found = append(found, ListedKey{
+			Key:      e.Key,
+			Revision: e.Revision,
+			size:     int32(e.Size),
+			marker:   e.IsMarker(),
+			never:    e.neverExpires(),
+		})
 		return nil
 	})
 	if err != nil {
 		return KeyListing{}, err
 	}
-	found = lastOfEach(found, func(k *ListedKey) (string, Revision) { return k.Key, k.Revision })
-	return KeyListing{Entries: slices.DeleteFunc(found, func(k ListedKey) bool { return k.marker }), Revision: since}, nil
+	found = lastOfEach(found, nameOfListed)
+	found = slices.DeleteFunc(found, func(k ListedKey) bool { return k.marker })
+	return KeyListing{Entries: found, Revision: since}, nil
 }
 
 // A Listing is what a scan for markers found.
 type Listing struct {
-	Entries  []Entry  // sorted by key, without values
-	Revision Revision // the listing is not older than this
+	Entries  []Entry  // Sorted by key, without values.
+	Revision Revision // The listing is not older than this.
 }
 
-// Bytes is how much of memory the listing takes.
+// Bytes returns how much memory the listing takes.
 func (l *Listing) Bytes() (n int64) {
 	for i := range l.Entries {
 		n += l.Entries[i].Bytes()
@@ -70,7 +82,8 @@ func (l *Listing) Bytes() (n int64) {
 	return n
 }
 
-// Markers lists the markers of deleted keys that the filters select, sorted by name. It returns what Keys does.
+// Markers lists the markers of deleted keys that the filters select, sorted by name. It returns the
+// errors of Keys.
 func (b *Bucket) Markers(ctx context.Context, filters Filters) (Listing, error) {
 	var found []Entry
 	begin := func(n int) { found = make([]Entry, 0, n) }
@@ -82,7 +95,8 @@ func (b *Bucket) Markers(ctx context.Context, filters Filters) (Listing, error) 
 		return Listing{}, err
 	}
 	found = lastOfEach(found, func(e *Entry) (string, Revision) { return e.Key, e.Revision })
-	return Listing{Entries: slices.DeleteFunc(found, func(e Entry) bool { return !e.IsMarker() }), Revision: since}, nil
+	found = slices.DeleteFunc(found, func(e Entry) bool { return !e.IsMarker() })
+	return Listing{Entries: found, Revision: since}, nil
 }
 
 // lastOfEach sorts entries by key and keeps the newest of each.

@@ -16,15 +16,18 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// CreateBucket creates a bucket. Created is false if it exists with this very configuration; with another it returns a
-// *[BucketExistsError]. It also returns a *[ConfigError], [ErrBadBucket], [ErrStorageExhausted], [ErrUnavailable], or
-// [ErrOutcomeUnknown].
+// CreateBucket creates a bucket. Created is false if it exists with this very configuration; if it
+// exists with another, the error is a *[BucketExistsError]. Other errors are a *[ConfigError],
+// [ErrBadBucket], [ErrStorageExhausted], [ErrUnavailable] and [ErrOutcomeUnknown].
 //
-// The server says that it created a stream also where it found the same (measured), so it is asked first. Of two clients that
-// create the same bucket at the very same time, both may be told that they did.
-func (c *Client) CreateBucket(ctx context.Context, name BucketName, config BucketConfig) (status BucketStatus, created bool, err error) {
+// The server says that it created a stream also if it found the same one (did_create, measured), so
+// the bucket is asked for first. Of two clients that create the same bucket at the very same time,
+// both may be told that they did.
+func (c *Client) CreateBucket(
+	ctx context.Context, name BucketName, config BucketConfig,
+) (status BucketStatus, created bool, err error) {
 	config.normalize()
-	if err := config.check(BucketConfig{}); err != nil {
+	if err := config.validate(BucketConfig{}); err != nil {
 		return BucketStatus{}, false, err
 	}
 	want := streamConfig(name, config)
@@ -34,7 +37,7 @@ func (c *Client) CreateBucket(ctx context.Context, name BucketName, config Bucke
 	var info streamInfoResponse
 	err = c.createStream(ctx, name, want, &info)
 	if apiErr, ok := errors.AsType[*APIError](err); ok && apiErr.ErrCode == errCodeStreamNameInUse {
-		status, err := c.existing(ctx, name, want) // created by somebody else since it was asked for
+		status, err := c.existing(ctx, name, want) // somebody else created it meanwhile
 		return status, false, err
 	}
 	if err != nil {
@@ -43,11 +46,13 @@ func (c *Client) CreateBucket(ctx context.Context, name BucketName, config Bucke
 	return c.bucketStatus(name, &info), true, nil
 }
 
-// existing returns a bucket that is there already, if it is the same as far as the KV API can tell: settings of the stream that
-// the KV API does not know, and that another tool may have changed, do not count. It returns [ErrBucketNotFound],
-// [ErrBadBucket] or a *[BucketExistsError].
-func (c *Client) existing(ctx context.Context, name BucketName, want jetstream.StreamConfig) (BucketStatus, error) {
-	_, info, err := c.look(ctx, c.writes, name)
+// existing returns a bucket that is there already, if it is the same as far as the KV API can tell.
+// Settings of the stream that the KV API does not know, and that another tool may have changed, do
+// not count. It returns [ErrBucketNotFound], [ErrBadBucket] or a *[BucketExistsError].
+func (c *Client) existing(
+	ctx context.Context, name BucketName, want jetstream.StreamConfig,
+) (BucketStatus, error) {
+	_, info, err := c.lookUp(ctx, c.writes, name)
 	if err != nil {
 		return BucketStatus{}, notSent(err)
 	}
@@ -61,22 +66,28 @@ func (c *Client) existing(ctx context.Context, name BucketName, want jetstream.S
 	return c.bucketStatus(name, info), nil
 }
 
-// createStream creates a stream, if need be again and again within the timeout: the server may still be removing the files of a stream of that name
-// that was deleted a moment ago.
-func (c *Client) createStream(ctx context.Context, name BucketName, config jetstream.StreamConfig, info *streamInfoResponse) error {
+// createStream creates a stream, if need be with several attempts within the timeout: the server
+// may still be removing the files of a stream of that name that was deleted a moment ago.
+func (c *Client) createStream(
+	ctx context.Context, name BucketName, config jetstream.StreamConfig, info *streamInfoResponse,
+) error {
 	giveUp := time.Now().Add(c.timeout)
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
-		*info = streamInfoResponse{} // the refusal of the try before would stay in it
+		*info = streamInfoResponse{} // without the refusal of the attempt before
 		err := c.changeStream(ctx, "STREAM.CREATE", name, config, info)
-		if e, ok := errors.AsType[*APIError](err); !ok || e.ErrCode != errCodeStoreNotCreated || time.Now().After(giveUp) {
+		e, ok := errors.AsType[*APIError](err)
+		if !ok || e.ErrCode != errCodeStoreNotCreated || time.Now().After(giveUp) {
 			return err
 		}
 		time.Sleep(wait)
 	}
 }
 
-// changeStream sends a stream's configuration to the API. An answer that did not come leaves the outcome unknown.
-func (c *Client) changeStream(ctx context.Context, request string, name BucketName, config any, info *streamInfoResponse) error {
+// changeStream sends a stream's configuration to the API. If no answer comes, the outcome is
+// unknown.
+func (c *Client) changeStream(
+	ctx context.Context, request string, name BucketName, config any, info *streamInfoResponse,
+) error {
 	defer c.forget(name)
 	err := c.api(ctx, c.writes, request+"."+name.stream(), config, info)
 	switch {
@@ -88,22 +99,25 @@ func (c *Client) changeStream(ctx context.Context, request string, name BucketNa
 	return err
 }
 
-// configRefusal tells a configuration that the server does not take from its other refusals. It answers some of the former
-// in the manner of a 500.
+// configRefusal turns the refusal of a configuration that the server does not take into a
+// *[ConfigError]. The server answers some of these like a 500.
 func configRefusal(name BucketName, err error) error {
 	err = bucketError(name, err)
 	e, unnamed := err.(*APIError)
-	if unnamed && (e.Code < 500 || e.ErrCode == errCodeInvalidStreamConfig || e.ErrCode == errCodeReplicasNotSupported) {
+	if unnamed && (e.Code < 500 || e.ErrCode == errCodeInvalidStreamConfig ||
+		e.ErrCode == errCodeReplicasNotSupported) {
 		return &ConfigError{Reason: e.Description}
 	}
 	return err
 }
 
-// UpdateBucket applies a JSON merge patch (RFC 7396) to a bucket's configuration; null puts a field back to its default.
-// Only the settings of fields that change are sent otherwise than they were, so that settings the KV API does not know
-// stay; of two updates at once the last wins, as in NATS. It returns [ErrBucketNotFound], and otherwise what CreateBucket
-// does.
-func (c *Client) UpdateBucket(ctx context.Context, name BucketName, patch []byte) (BucketStatus, error) {
+// UpdateBucket applies a JSON merge patch (RFC 7396) to a bucket's configuration; null puts a field
+// back to its default. Only the settings of fields that change are sent changed, so that settings
+// which the KV API does not know stay. Of two updates at once the last one wins, as in NATS. It
+// returns [ErrBucketNotFound], and otherwise the errors of CreateBucket.
+func (c *Client) UpdateBucket(
+	ctx context.Context, name BucketName, patch []byte,
+) (BucketStatus, error) {
 	var raw struct {
 		apiResponse
 		Config json.RawMessage       `json:"config"`
@@ -114,7 +128,8 @@ func (c *Client) UpdateBucket(ctx context.Context, name BucketName, patch []byte
 	}
 	var current jetstream.StreamConfig
 	settings := make(map[string]json.RawMessage)
-	if err := errors.Join(json.Unmarshal(raw.Config, &current), json.Unmarshal(raw.Config, &settings)); err != nil {
+	err := errors.Join(json.Unmarshal(raw.Config, &current), json.Unmarshal(raw.Config, &settings))
+	if err != nil {
 		return BucketStatus{}, fmt.Errorf("%w: stream configuration: %w", ErrUnexpectedAnswer, err)
 	}
 	if err := checkBucket(name, current); err != nil {
@@ -125,8 +140,9 @@ func (c *Client) UpdateBucket(ctx context.Context, name BucketName, patch []byte
 		return BucketStatus{}, err
 	}
 	if current.Mirror != nil && next.Mirror == nil && raw.State.Msgs > 0 {
-		return BucketStatus{}, &ConfigError{Reason: "a mirror keeps its entries under the origin's subjects, where they would be out of reach; " +
-			"make a new bucket with the origin in sources"}
+		return BucketStatus{}, &ConfigError{Reason: "a mirror keeps its entries under the " +
+			"origin's subjects, where they would be out of reach; make a new bucket with the " +
+			"origin in sources"}
 	}
 	if err := next.change(name, current, settings); err != nil {
 		return BucketStatus{}, err
@@ -146,20 +162,21 @@ func patched(config BucketConfig, patch []byte) (BucketConfig, error) {
 	}
 	merged, err := jsonpatch.MergePatch(document, patch)
 	if err == nil && !bytes.HasPrefix(bytes.TrimSpace(patch), []byte("{")) {
-		err = errors.New("it is no JSON object")
+		err = errors.New("it is not a JSON object")
 	}
 	if err != nil {
-		return BucketConfig{}, &ConfigError{Reason: fmt.Sprintf("the patch cannot be applied: %v", err)}
+		reason := fmt.Sprintf("the patch cannot be applied: %v", err)
+		return BucketConfig{}, &ConfigError{Reason: reason}
 	}
 	next := DefaultBucketConfig()
 	if err := json.Unmarshal(merged, &next); err != nil {
 		return BucketConfig{}, &ConfigError{Reason: JSONReason(err)}
 	}
 	next.normalize()
-	return next, next.check(config)
+	return next, next.validate(config)
 }
 
-// JSONReason tells in words for a client why JSON could not be read into a configuration.
+// JSONReason says for a client why JSON could not be read into a configuration.
 func JSONReason(err error) string {
 	if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 		return fmt.Sprintf("%s cannot be %s", e.Field, e.Value)
@@ -167,8 +184,11 @@ func JSONReason(err error) string {
 	return err.Error()
 }
 
-// change puts into the stream's settings what differs between its current configuration and the wanted one.
-func (c BucketConfig) change(name BucketName, current jetstream.StreamConfig, settings map[string]json.RawMessage) error {
+// change puts into the stream's settings what differs between its current configuration and the
+// wanted one.
+func (c BucketConfig) change(
+	name BucketName, current jetstream.StreamConfig, settings map[string]json.RawMessage,
+) error {
 	before, err := settingsOf(streamConfig(name, bucketConfig(current)))
 	if err != nil {
 		return err
@@ -190,9 +210,12 @@ func (c BucketConfig) change(name BucketName, current jetstream.StreamConfig, se
 	return c.keepServerSettings(current, settings)
 }
 
-// keepServerSettings keeps what the KV API does not set by itself but would break: the server's metadata, message TTLs
-// that can never be switched off, and a duplicate window that somebody chose.
-func (c BucketConfig) keepServerSettings(current jetstream.StreamConfig, settings map[string]json.RawMessage) error {
+// keepServerSettings keeps what the KV API does not set by itself but would break: the server's
+// metadata, message TTLs, which can never be switched off, and a duplicate window that somebody
+// chose.
+func (c BucketConfig) keepServerSettings(
+	current jetstream.StreamConfig, settings map[string]json.RawMessage,
+) error {
 	metadata := maps.Clone(c.Metadata)
 	for key, value := range current.Metadata {
 		if isServerMetadata(key) {
@@ -203,7 +226,8 @@ func (c BucketConfig) keepServerSettings(current jetstream.StreamConfig, setting
 		}
 	}
 	window := current.Duplicates
-	if window == duplicateWindow(Duration(current.MaxAge)) || c.TTL > 0 && window > time.Duration(c.TTL) {
+	isDefault := window == duplicateWindow(Duration(current.MaxAge))
+	if isDefault || c.TTL > 0 && window > time.Duration(c.TTL) {
 		window = duplicateWindow(c.TTL)
 	}
 	return errors.Join(
@@ -213,12 +237,14 @@ func (c BucketConfig) keepServerSettings(current jetstream.StreamConfig, setting
 	)
 }
 
+// set puts the JSON of a value into settings.
 func set(settings map[string]json.RawMessage, name string, value any) error {
 	data, err := json.Marshal(value)
 	settings[name] = data
 	return err
 }
 
+// settingsOf returns a stream's configuration as JSON, by the names of its settings.
 func settingsOf(s jetstream.StreamConfig) (map[string]json.RawMessage, error) {
 	data, err := json.Marshal(s)
 	if err != nil {
@@ -229,18 +255,20 @@ func settingsOf(s jetstream.StreamConfig) (map[string]json.RawMessage, error) {
 	return settings, err
 }
 
-// DeleteBucket deletes a bucket and all that it holds. It returns [ErrBucketNotFound], [ErrBadBucket], [ErrUnavailable], or
-// [ErrOutcomeUnknown].
+// DeleteBucket deletes a bucket and everything that it holds. It returns [ErrBucketNotFound],
+// [ErrBadBucket], [ErrUnavailable], or [ErrOutcomeUnknown].
 func (c *Client) DeleteBucket(ctx context.Context, name BucketName) error {
 	if _, err := c.bind(ctx, c.writes, name); err != nil {
 		return notSent(err)
 	}
 	defer c.forget(name)
-	// To delete a stream nats-server 2.15.2 moves its directory to a name that is one byte longer. Where that is too long for a
-	// file the messages stay, and are the next bucket's of that name (measured); so there must be none.
+	// To delete a stream nats-server 2.15.2 moves its directory to a name that is one byte longer.
+	// If that is too long for a file, the messages stay, and belong to the next bucket of that name
+	// (measured). So there must be none.
 	if len(name.stream()) == MaxBucketNameBytes+len(streamPrefix) {
 		err := c.remove(ctx, "STREAM.PURGE.", name)
-		if _, refused := errors.AsType[*APIError](err); err != nil && !refused { // a stream that may not be purged can be deleted
+		// A stream that may not be purged can still be deleted.
+		if _, refused := errors.AsType[*APIError](err); err != nil && !refused {
 			return err
 		}
 	}
@@ -257,8 +285,9 @@ func (c *Client) remove(ctx context.Context, request string, name BucketName) er
 	return bucketError(name, err)
 }
 
-// BucketNames returns the names of all streams that can be buckets, sorted. Whether one is shows when it is looked at. NATS'
-// own listing asks for streams with the subjects of buckets, and so misses mirrors (measured).
+// BucketNames returns the names of all streams that can be buckets, sorted. Whether one is a bucket
+// shows when it is looked up. NATS' own listing asks for streams with the subjects of buckets, and
+// so misses mirrors (measured).
 func (c *Client) BucketNames(ctx context.Context) ([]BucketName, error) {
 	var names []BucketName
 	for offset := 0; ; {

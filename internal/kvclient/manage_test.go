@@ -18,57 +18,133 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// twins are configurations in the gateway's words and in those of nats.go.
-var twins = map[string]struct {
-	ours   func(*kvclient.BucketConfig)
+// A twin is one configuration in the gateway's words and in those of nats.go.
+type twin struct {
+	ours   func(*kvclient.BucketConfig) // It changes the default configuration.
 	native jetstream.KeyValueConfig
-}{
-	"defaults": {func(*kvclient.BucketConfig) {}, jetstream.KeyValueConfig{}},
-	"zero":     {func(c *kvclient.BucketConfig) { *c = kvclient.BucketConfig{} }, jetstream.KeyValueConfig{}},
-	"plain fields": {func(c *kvclient.BucketConfig) {
-		c.Description, c.MaxValueSize, c.History, c.MaxBytes = "what for", 1000, 7, 1<<20
-	}, jetstream.KeyValueConfig{Description: "what for", MaxValueSize: 1000, History: 7, MaxBytes: 1 << 20}},
-	"memory": {memory, jetstream.KeyValueConfig{Storage: jetstream.MemoryStorage}},
-	"short ttl": {func(c *kvclient.BucketConfig) { c.TTL = kvclient.Duration(30 * time.Second) },
-		jetstream.KeyValueConfig{TTL: 30 * time.Second}},
-	"long ttl": {func(c *kvclient.BucketConfig) { c.TTL = kvclient.Duration(24 * time.Hour) },
-		jetstream.KeyValueConfig{TTL: 24 * time.Hour}},
-	"marker ttl": {func(c *kvclient.BucketConfig) { c.LimitMarkerTTL = kvclient.Duration(time.Minute) },
-		jetstream.KeyValueConfig{LimitMarkerTTL: time.Minute}},
-	"compression": {func(c *kvclient.BucketConfig) { c.Compression = true }, jetstream.KeyValueConfig{Compression: true}},
-	"metadata": {func(c *kvclient.BucketConfig) { c.Metadata = map[string]string{"team": "a", "owner": "b"} },
-		jetstream.KeyValueConfig{Metadata: map[string]string{"owner": "b", "team": "a"}}},
-	"republish": {func(c *kvclient.BucketConfig) {
-		c.Republish = &kvclient.Republish{Source: ">", Destination: "feed.>", HeadersOnly: true}
-	}, jetstream.KeyValueConfig{RePublish: &jetstream.RePublish{Source: ">", Destination: "feed.>", HeadersOnly: true}}},
-	"republish of all": {func(c *kvclient.BucketConfig) { c.Republish = &kvclient.Republish{Destination: "feed.>"} },
-		jetstream.KeyValueConfig{RePublish: &jetstream.RePublish{Destination: "feed.>"}}},
-	"mirror": {func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{Name: "origin"} },
-		jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "origin"}}},
-	"mirror by stream name": {func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{Name: "KV_origin"} },
-		jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "KV_origin"}}},
-	"mirror from a time": {func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{Name: "origin", OptStartTime: &startTime} },
-		jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "origin", OptStartTime: &startTime}}},
-	"external mirror": {func(c *kvclient.BucketConfig) {
-		c.Mirror = &kvclient.Source{Name: "origin", External: &kvclient.External{API: "$JS.hub.API"}}
-	}, jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{Name: "origin", External: &jetstream.ExternalStream{APIPrefix: "$JS.hub.API"}}}},
-	"sources": {func(c *kvclient.BucketConfig) {
-		c.Sources = []*kvclient.Source{{Name: "one"}, {Name: "KV_two", OptStartSeq: 3}}
-	}, jetstream.KeyValueConfig{Sources: []*jetstream.StreamSource{{Name: "one"}, {Name: "KV_two", OptStartSeq: 3}}}},
-	"external source": {func(c *kvclient.BucketConfig) {
-		c.Sources = []*kvclient.Source{{Name: "shop", External: &kvclient.External{API: "$JS.hub.API"}}}
-	}, jetstream.KeyValueConfig{Sources: []*jetstream.StreamSource{{Name: "shop", External: &jetstream.ExternalStream{APIPrefix: "$JS.hub.API"}}}}},
-	"placement": {func(c *kvclient.BucketConfig) { c.Placement = &kvclient.Placement{Tags: []string{"ssd"}} },
-		jetstream.KeyValueConfig{Placement: &jetstream.Placement{Tags: []string{"ssd"}}}},
 }
 
-// startTime is in a zone of its own: an instant is the same in all.
+var twins = map[string]twin{
+	"defaults": {
+		ours:   func(*kvclient.BucketConfig) {},
+		native: jetstream.KeyValueConfig{},
+	},
+	"zero": {
+		ours:   func(c *kvclient.BucketConfig) { *c = kvclient.BucketConfig{} },
+		native: jetstream.KeyValueConfig{},
+	},
+	"plain fields": {
+		ours: func(c *kvclient.BucketConfig) {
+			c.Description, c.MaxValueSize, c.History, c.MaxBytes = "what for", 1000, 7, 1<<20
+		},
+		native: jetstream.KeyValueConfig{
+			Description: "what for", MaxValueSize: 1000, History: 7, MaxBytes: 1 << 20,
+		},
+	},
+	"memory": {
+		ours:   memory,
+		native: jetstream.KeyValueConfig{Storage: jetstream.MemoryStorage},
+	},
+	"short ttl": {
+		ours:   func(c *kvclient.BucketConfig) { c.TTL = kvclient.Duration(30 * time.Second) },
+		native: jetstream.KeyValueConfig{TTL: 30 * time.Second},
+	},
+	"long ttl": {
+		ours:   func(c *kvclient.BucketConfig) { c.TTL = kvclient.Duration(24 * time.Hour) },
+		native: jetstream.KeyValueConfig{TTL: 24 * time.Hour},
+	},
+	"marker ttl": {
+		ours: func(c *kvclient.BucketConfig) {
+			c.LimitMarkerTTL = kvclient.Duration(time.Minute)
+		},
+		native: jetstream.KeyValueConfig{LimitMarkerTTL: time.Minute},
+	},
+	"compression": {
+		ours:   func(c *kvclient.BucketConfig) { c.Compression = true },
+		native: jetstream.KeyValueConfig{Compression: true},
+	},
+	"metadata": {
+		ours: func(c *kvclient.BucketConfig) {
+			c.Metadata = map[string]string{"team": "a", "owner": "b"}
+		},
+		native: jetstream.KeyValueConfig{Metadata: map[string]string{"owner": "b", "team": "a"}},
+	},
+	"republish": {
+		ours: func(c *kvclient.BucketConfig) {
+			c.Republish = &kvclient.Republish{
+				Source: ">", Destination: "feed.>", HeadersOnly: true,
+			}
+		},
+		native: jetstream.KeyValueConfig{RePublish: &jetstream.RePublish{
+			Source: ">", Destination: "feed.>", HeadersOnly: true,
+		}},
+	},
+	"republish of all": {
+		ours: func(c *kvclient.BucketConfig) {
+			c.Republish = &kvclient.Republish{Destination: "feed.>"}
+		},
+		native: jetstream.KeyValueConfig{
+			RePublish: &jetstream.RePublish{Destination: "feed.>"},
+		},
+	},
+	"mirror":                mirrorTwin("origin", nil),
+	"mirror by stream name": mirrorTwin("KV_origin", nil),
+	"mirror from a time":    mirrorTwin("origin", &startTime),
+	"external mirror": {
+		ours: func(c *kvclient.BucketConfig) {
+			c.Mirror = &kvclient.Source{
+				Name: "origin", External: &kvclient.External{API: "$JS.hub.API"},
+			}
+		},
+		native: jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{
+			Name: "origin", External: &jetstream.ExternalStream{APIPrefix: "$JS.hub.API"},
+		}},
+	},
+	"sources": {
+		ours: func(c *kvclient.BucketConfig) {
+			c.Sources = []*kvclient.Source{{Name: "one"}, {Name: "KV_two", OptStartSeq: 3}}
+		},
+		native: jetstream.KeyValueConfig{
+			Sources: []*jetstream.StreamSource{{Name: "one"}, {Name: "KV_two", OptStartSeq: 3}},
+		},
+	},
+	"external source": {
+		ours: func(c *kvclient.BucketConfig) {
+			c.Sources = []*kvclient.Source{{
+				Name: "shop", External: &kvclient.External{API: "$JS.hub.API"},
+			}}
+		},
+		native: jetstream.KeyValueConfig{Sources: []*jetstream.StreamSource{{
+			Name: "shop", External: &jetstream.ExternalStream{APIPrefix: "$JS.hub.API"},
+		}}},
+	},
+	"placement": {
+		ours: func(c *kvclient.BucketConfig) {
+			c.Placement = &kvclient.Placement{Tags: []string{"ssd"}}
+		},
+		native: jetstream.KeyValueConfig{Placement: &jetstream.Placement{Tags: []string{"ssd"}}},
+	},
+}
+
+func mirrorTwin(origin string, from *time.Time) twin {
+	return twin{
+		ours: func(c *kvclient.BucketConfig) {
+			c.Mirror = &kvclient.Source{Name: origin, OptStartTime: from}
+		},
+		native: jetstream.KeyValueConfig{
+			Mirror: &jetstream.StreamSource{Name: origin, OptStartTime: from},
+		},
+	}
+}
+
+// startTime is not in UTC. The same instant in another zone is the same configuration.
 var startTime = time.Date(2026, 1, 2, 3, 4, 5, 600, time.FixedZone("", 2*60*60))
 
-// tagged is a server with a tag, for placement.
+// tagged starts a server with the tag "ssd", for placement, and connects both kinds of client to
+// it.
 func tagged(t *testing.T) (*kvclient.Client, jetstream.JetStream) {
 	t.Helper()
-	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.Tags = []string{"ssd"} }})
+	s := natstest.Start(t, configured(func(o *server.Options) { o.Tags = []string{"ssd"} }))
 	return connect(t, kvclient.Options{URL: s.URL()}), s.JetStream(t)
 }
 
@@ -84,7 +160,7 @@ func TestCreationIsIdempotentAcrossClients(t *testing.T) {
 				c, js := tagged(t)
 				wantCreated(t, c, ours, true)
 				wantCreated(t, c, ours, false)
-				again := theirs // nats.go changes what it is given
+				again := theirs // A copy, since nats.go changes what it is given.
 				again.Sources = cloneSources(theirs.Sources)
 				if _, err := js.CreateKeyValue(t.Context(), again); err != nil {
 					t.Errorf("native creation of the same bucket: %v", err)
@@ -101,6 +177,7 @@ func TestCreationIsIdempotentAcrossClients(t *testing.T) {
 	}
 }
 
+// cloneSources returns copies, since nats.go changes the sources that it is given.
 func cloneSources(sources []*jetstream.StreamSource) []*jetstream.StreamSource {
 	var cloned []*jetstream.StreamSource
 	for _, s := range sources {
@@ -110,6 +187,7 @@ func cloneSources(sources []*jetstream.StreamSource) []*jetstream.StreamSource {
 	return cloned
 }
 
+// wantCreated creates the bucket "shop" and checks whether it is called new. It must not fail.
 func wantCreated(t *testing.T, c *kvclient.Client, config kvclient.BucketConfig, want bool) {
 	t.Helper()
 	status, created, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), config)
@@ -123,7 +201,7 @@ func wantCreated(t *testing.T, c *kvclient.Client, config kvclient.BucketConfig,
 	}
 }
 
-// What is read back is what was asked for, and asked for again it is the same bucket.
+// A configuration that is read back describes the same bucket as the one that was asked for.
 func TestConfigurationRoundTrip(t *testing.T) {
 	for _, name := range sorted(twins) {
 		t.Run(name, func(t *testing.T) {
@@ -150,12 +228,13 @@ func TestConfigurationRoundTrip(t *testing.T) {
 	}
 }
 
-func TestBucketExists(t *testing.T) {
+func TestCreateBucketNamesTheDifferences(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	shop(t, c, history(3))
 	want := kvclient.DefaultBucketConfig()
-	want.Description, want.MaxBytes, want.Republish = "other", 1<<20, &kvclient.Republish{Source: ">", Destination: "feed.>"}
+	want.Description, want.MaxBytes = "other", 1<<20
+	want.Republish = &kvclient.Republish{Source: ">", Destination: "feed.>"}
 	_, created, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), want)
 	exists, ok := errors.AsType[*kvclient.BucketExistsError](err)
 	if !ok || created {
@@ -163,7 +242,8 @@ func TestBucketExists(t *testing.T) {
 	}
 	var got []string
 	for _, d := range exists.Differences {
-		got = append(got, fmt.Sprintf("%s: %s not %s", d.Field, d.Have, strings.ReplaceAll(string(d.Want), `\u003e`, ">")))
+		wanted := strings.ReplaceAll(string(d.Want), `\u003e`, ">")
+		got = append(got, fmt.Sprintf("%s: %s not %s", d.Field, d.Have, wanted))
 	}
 	if diff := cmp.Diff([]string{
 		`description: "" not "other"`, `history: 3 not 1`, `max_bytes: -1 not 1048576`,
@@ -173,7 +253,7 @@ func TestBucketExists(t *testing.T) {
 	}
 }
 
-func TestConfigurationsThatAreRefused(t *testing.T) {
+func TestCreateBucketRefusesConfigurations(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	for name, edit := range map[string]func(*kvclient.BucketConfig){
@@ -183,34 +263,57 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		"mirror and sources": func(c *kvclient.BucketConfig) {
 			c.Mirror, c.Sources = &kvclient.Source{Name: "a"}, []*kvclient.Source{{Name: "b"}}
 		},
-		"ttl too short":        func(c *kvclient.BucketConfig) { c.TTL = kvclient.Duration(99 * time.Millisecond) },
-		"marker ttl too short": func(c *kvclient.BucketConfig) { c.LimitMarkerTTL = kvclient.Duration(999 * time.Millisecond) },
-		"server's metadata":    func(c *kvclient.BucketConfig) { c.Metadata = map[string]string{"_nats.req.level": "0"} },
-		"replicas":             func(c *kvclient.BucketConfig) { c.Replicas = 3 },
-		"six replicas":         func(c *kvclient.BucketConfig) { c.Replicas = 6 },
-		"negative replicas":    func(c *kvclient.BucketConfig) { c.Replicas = -1 },
+		"ttl too short": func(c *kvclient.BucketConfig) {
+			c.TTL = kvclient.Duration(99 * time.Millisecond)
+		},
+		"marker ttl too short": func(c *kvclient.BucketConfig) {
+			c.LimitMarkerTTL = kvclient.Duration(999 * time.Millisecond)
+		},
+		"server's metadata": func(c *kvclient.BucketConfig) {
+			c.Metadata = map[string]string{"_nats.req.level": "0"}
+		},
+		"replicas":          func(c *kvclient.BucketConfig) { c.Replicas = 3 },
+		"six replicas":      func(c *kvclient.BucketConfig) { c.Replicas = 6 },
+		"negative replicas": func(c *kvclient.BucketConfig) { c.Replicas = -1 },
 		"republish in a circle": func(c *kvclient.BucketConfig) {
 			c.Republish = &kvclient.Republish{Source: ">", Destination: "$KV.shop.>"}
 		},
-		"republish nowhere":     func(c *kvclient.BucketConfig) { c.Republish = &kvclient.Republish{Source: ">"} },
-		"long description":      func(c *kvclient.BucketConfig) { c.Description = strings.Repeat("d", 5000) },
-		"much metadata":         func(c *kvclient.BucketConfig) { c.Metadata = map[string]string{"k": strings.Repeat("m", 200<<10)} },
-		"mirror of itself":      func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{Name: "shop"} },
+		"republish nowhere": func(c *kvclient.BucketConfig) {
+			c.Republish = &kvclient.Republish{Source: ">"}
+		},
+		"long description": func(c *kvclient.BucketConfig) {
+			c.Description = strings.Repeat("d", 5000)
+		},
+		"much metadata": func(c *kvclient.BucketConfig) {
+			c.Metadata = map[string]string{"k": strings.Repeat("m", 200<<10)}
+		},
+		"mirror of itself": func(c *kvclient.BucketConfig) {
+			c.Mirror = &kvclient.Source{Name: "shop"}
+		},
 		"mirror without a name": func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{} },
-		"mirror of no bucket":   func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{Name: "no.bucket >"} },
-		"source twice":          func(c *kvclient.BucketConfig) { c.Sources = []*kvclient.Source{{Name: "a"}, {Name: "a"}} },
+		"mirror of no bucket": func(c *kvclient.BucketConfig) {
+			c.Mirror = &kvclient.Source{Name: "no.bucket >"}
+		},
+		"source twice": func(c *kvclient.BucketConfig) {
+			c.Sources = []*kvclient.Source{{Name: "a"}, {Name: "a"}}
+		},
 		"transform": func(c *kvclient.BucketConfig) {
-			c.Sources = []*kvclient.Source{{Name: "a", SubjectTransforms: []kvclient.SubjectTransform{{Source: "a b", Destination: ">.x"}}}}
+			impossible := kvclient.SubjectTransform{Source: "a b", Destination: ">.x"}
+			c.Sources = []*kvclient.Source{{
+				Name: "a", SubjectTransforms: []kvclient.SubjectTransform{impossible},
+			}}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			config := kvclient.DefaultBucketConfig()
 			edit(&config)
 			_, _, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), config)
-			if refused, ok := errors.AsType[*kvclient.ConfigError](err); !ok || refused.Reason == "" {
+			refused, ok := errors.AsType[*kvclient.ConfigError](err)
+			if !ok || refused.Reason == "" {
 				t.Errorf("error %v, want a ConfigError", err)
 			}
-			if _, err := c.Status(t.Context(), bucketName(t, "shop")); !errors.Is(err, kvclient.ErrBucketNotFound) {
+			_, err = c.Status(t.Context(), bucketName(t, "shop"))
+			if !errors.Is(err, kvclient.ErrBucketNotFound) {
 				t.Errorf("afterwards: %v", err)
 				_ = c.DeleteBucket(t.Context(), bucketName(t, "shop"))
 			}
@@ -218,9 +321,9 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 	}
 }
 
-func TestLimitsOfTheServer(t *testing.T) {
+func TestLimitsOfTheServerAreReported(t *testing.T) {
 	t.Parallel()
-	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.JetStreamMaxStore = 1 << 20 }})
+	s := natstest.Start(t, configured(func(o *server.Options) { o.JetStreamMaxStore = 1 << 20 }))
 	c := connect(t, kvclient.Options{URL: s.URL()})
 	config := kvclient.DefaultBucketConfig()
 	config.MaxBytes = 1 << 30
@@ -229,22 +332,23 @@ func TestLimitsOfTheServer(t *testing.T) {
 
 	b := shop(t, c, func(c *kvclient.BucketConfig) { c.MaxBytes = 1000 })
 	put(t, b, "k", strings.Repeat("x", 600))
-	wantError(t, write(b, t, "l", strings.Repeat("x", 600)), kvclient.ErrBucketFull)
+	wantError(t, write(t, b, "l", strings.Repeat("x", 600)), kvclient.ErrBucketFull)
 	wantValue(t, b, "k", strings.Repeat("x", 600), 1)
-	put(t, b, "k", "shorter") // an overwrite makes room
+	put(t, b, "k", "shorter") // This replaces the longer value, so there is room for it.
 	remove(t, b, "k", true)
 
 	unbounded := newBucket(t, c, "unbounded", nil)
 	var last error
 	for i := range 40 {
-		if last = write(unbounded, t, fmt.Sprintf("k%d", i), strings.Repeat("x", 50<<10)); last != nil {
+		k := fmt.Sprintf("k%d", i)
+		if last = write(t, unbounded, k, strings.Repeat("x", 50<<10)); last != nil {
 			break
 		}
 	}
 	wantError(t, last, kvclient.ErrStorageExhausted)
 }
 
-func TestValueLimits(t *testing.T) {
+func TestValueLimitsAreExact(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	for name, max := range map[string]int32{"of-the-bucket": 500, "of-the-server": -1} {
@@ -253,27 +357,35 @@ func TestValueLimits(t *testing.T) {
 		if max > 0 && limit != int(max) || max < 0 && limit != 1<<20 {
 			t.Errorf("%s: limit %d", name, limit)
 		}
-		// The header takes "NATS/1.0", the line and an empty one.
+		// The header consists of the version, the line, and an empty line.
 		header := len("NATS/1.0\r\nContent-Type: text/plain\r\n\r\n")
 		for _, tc := range []struct {
 			contentType string
 			room        int
 		}{{"", limit}, {"text/plain", limit - header}} {
-			w := kvclient.Write{Key: key(t, "k"), Value: make([]byte, tc.room), ContentType: tc.contentType}
+			w := kvclient.Write{
+				Key: key(t, "k"), Value: make([]byte, tc.room), ContentType: tc.contentType,
+			}
 			if _, err := b.Put(t.Context(), w); err != nil {
 				t.Errorf("%s, type %q: %d bytes: %v", name, tc.contentType, tc.room, err)
 			}
 			w.Value = make([]byte, tc.room+1)
 			_, err := b.Put(t.Context(), w)
-			if tooLarge, ok := errors.AsType[*kvclient.ValueTooLargeError](err); !ok || tooLarge.Limit != tc.room {
-				t.Errorf("%s, type %q: %d bytes: %v, want a ValueTooLargeError of %d", name, tc.contentType, tc.room+1, err, tc.room)
+			tooLarge, ok := errors.AsType[*kvclient.ValueTooLargeError](err)
+			if !ok || tooLarge.Limit != tc.room {
+				t.Errorf("%s, type %q: %d bytes: %v, want a ValueTooLargeError of %d",
+					name, tc.contentType, tc.room+1, err, tc.room)
 			}
 		}
-		// A condition travels and is stored as a header too: a value that just fits without may be too large with one.
+		// A precondition is sent and stored as a header, too. So a value that just fits without
+		// one may be too large with one.
 		for _, room := range []int{limit - 100, limit - 50, limit - 1, limit} {
-			w := kvclient.Write{Key: key(t, "new"), Value: make([]byte, room), Precondition: ifAbsent}
+			w := kvclient.Write{
+				Key: key(t, "new"), Value: make([]byte, room), Precondition: ifAbsent,
+			}
 			_, err := b.Put(t.Context(), w)
-			if _, tooLarge := errors.AsType[*kvclient.ValueTooLargeError](err); err != nil && (!tooLarge || room <= limit-100) {
+			_, tooLarge := errors.AsType[*kvclient.ValueTooLargeError](err)
+			if err != nil && (!tooLarge || room <= limit-100) {
 				t.Errorf("%s: create of %d bytes: %v", name, room, err)
 			}
 			if _, readErr := get(t, b, "new"); (err == nil) != (readErr == nil) {
@@ -285,12 +397,14 @@ func TestValueLimits(t *testing.T) {
 		}
 	}
 	b := bind(t, c, "of-the-server")
-	_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), ContentType: strings.Repeat("t", 70<<10)})
+	_, err := b.Put(t.Context(), kvclient.Write{
+		Key: key(t, "k"), ContentType: strings.Repeat("t", 70<<10),
+	})
 	wantError(t, err, kvclient.ErrHeaderTooLarge)
 	put(t, b, "k", "still there")
 }
 
-// settings are a stream's settings as the server has them.
+// settings returns the settings of the stream of "shop" as the server reports them.
 func settings(t *testing.T, js jetstream.JetStream) map[string]any {
 	t.Helper()
 	msg, err := js.Conn().Request("$JS.API.STREAM.INFO.KV_shop", nil, soon)
@@ -306,7 +420,7 @@ func settings(t *testing.T, js jetstream.JetStream) map[string]any {
 	return info.Config
 }
 
-// wantOnly checks that nothing differs but the settings that are named.
+// wantOnly checks that no settings differ but those that are named.
 func wantOnly(t *testing.T, before, after map[string]any, changed ...string) {
 	t.Helper()
 	before, after = maps.Clone(before), maps.Clone(after)
@@ -319,6 +433,7 @@ func wantOnly(t *testing.T, before, after map[string]any, changed ...string) {
 	}
 }
 
+// update changes the configuration of the bucket "shop", and returns its status.
 func update(t *testing.T, c *kvclient.Client, patch string) kvclient.BucketStatus {
 	t.Helper()
 	status, err := c.UpdateBucket(t.Context(), bucketName(t, "shop"), []byte(patch))
@@ -328,11 +443,13 @@ func update(t *testing.T, c *kvclient.Client, patch string) kvclient.BucketStatu
 	return status
 }
 
-// A stream with everything in it that the KV API does not know.
+// unusual is a stream of the bucket "shop" with all settings that the KV API does not know.
 var unusual = jetstream.StreamConfig{
-	Name: "KV_shop", Subjects: []string{"$KV.shop.>"}, MaxMsgsPerSubject: 5, AllowRollup: true, AllowDirect: true,
-	Description: "unusual", MaxConsumers: 17, MaxMsgs: 100_000, Discard: jetstream.DiscardOld, Duplicates: 10 * time.Second,
-	AllowAtomicPublish: true, AllowMsgTTL: true, FirstSeq: 1000, MaxMsgSize: 1 << 16, MaxBytes: 1 << 24,
+	Name: "KV_shop", Subjects: []string{"$KV.shop.>"}, MaxMsgsPerSubject: 5,
+	AllowRollup: true, AllowDirect: true, AllowAtomicPublish: true, AllowMsgTTL: true,
+	Description: "unusual", MaxConsumers: 17, MaxMsgs: 100_000, FirstSeq: 1000,
+	MaxMsgSize: 1 << 16, MaxBytes: 1 << 24,
+	Discard: jetstream.DiscardOld, Duplicates: 10 * time.Second,
 	ConsumerLimits: jetstream.StreamConsumerLimits{InactiveThreshold: time.Hour, MaxAckPending: 99},
 	Metadata:       map[string]string{"team": "a", "remove": "me"},
 	RePublish:      &jetstream.RePublish{Source: "$KV.shop.>", Destination: "feed.>"},
@@ -358,7 +475,9 @@ func TestUpdateChangesOnlyWhatDiffers(t *testing.T) {
 		"republish":          {`{"republish":null}`, []string{"republish"}},
 		"republish headers":  {`{"republish":{"headers_only":true}}`, []string{"republish"}},
 		"metadata":           {`{"metadata":{"remove":null,"more":"m"}}`, []string{"metadata"}},
-		"marker ttl":         {`{"limit_marker_ttl":"1m"}`, []string{"subject_delete_marker_ttl", "metadata"}},
+		"marker ttl": {
+			`{"limit_marker_ttl":"1m"}`, []string{"subject_delete_marker_ttl", "metadata"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -380,11 +499,13 @@ func TestUpdateChangesOnlyWhatDiffers(t *testing.T) {
 	}
 }
 
-func TestUpdateOfMetadata(t *testing.T) {
+func TestUpdateMergesMetadata(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
-	shop(t, c, func(c *kvclient.BucketConfig) { c.Metadata = map[string]string{"a": "1", "b": "2"} })
+	shop(t, c, func(c *kvclient.BucketConfig) {
+		c.Metadata = map[string]string{"a": "1", "b": "2"}
+	})
 	status := update(t, c, `{"metadata":{"b":null,"c":"3"}}`)
 	if diff := cmp.Diff(map[string]string{"a": "1", "c": "3"}, status.Config.Metadata); diff != "" {
 		t.Errorf("metadata (-want +got):\n%s", diff)
@@ -401,14 +522,18 @@ func TestUpdateOfMetadata(t *testing.T) {
 func TestDuplicateWindowFollowsTheTTL(t *testing.T) {
 	const second = float64(time.Second)
 	for name, tc := range map[string]struct {
-		window, ttl time.Duration // of the bucket before
+		window, ttl time.Duration // as they are before the change
 		patch       string
 		want        float64
 	}{
-		"default, shorter ttl":      {0, 0, `{"ttl":"30s"}`, 30 * second},
-		"default, longer ttl":       {0, 0, `{"ttl":"1h"}`, 120 * second},
-		"followed, no ttl again":    {30 * time.Second, 30 * time.Second, `{"ttl":null}`, 120 * second},
-		"followed, longer ttl":      {30 * time.Second, 30 * time.Second, `{"ttl":"1m"}`, 60 * second},
+		"default, shorter ttl": {0, 0, `{"ttl":"30s"}`, 30 * second},
+		"default, longer ttl":  {0, 0, `{"ttl":"1h"}`, 120 * second},
+		"followed, no ttl again": {
+			30 * time.Second, 30 * time.Second, `{"ttl":null}`, 120 * second,
+		},
+		"followed, longer ttl": {
+			30 * time.Second, 30 * time.Second, `{"ttl":"1m"}`, 60 * second,
+		},
 		"chosen, no ttl":            {10 * time.Second, 0, `{"description":"x"}`, 10 * second},
 		"chosen, long ttl":          {10 * time.Second, 0, `{"ttl":"1h"}`, 10 * second},
 		"chosen, ttl shorter still": {10 * time.Second, 0, `{"ttl":"5s"}`, 5 * second},
@@ -419,11 +544,16 @@ func TestDuplicateWindowFollowsTheTTL(t *testing.T) {
 			t.Parallel()
 			c, s := gateway(t)
 			js := s.JetStream(t)
-			_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_shop", Subjects: []string{"$KV.shop.>"},
-				MaxMsgsPerSubject: 1, MaxAge: tc.ttl, Duplicates: tc.window, AllowRollup: true, AllowDirect: true, Discard: jetstream.DiscardNew})
-			if err != nil {
-				t.Fatal(err)
-			}
+			nativeStream(t, js, jetstream.StreamConfig{
+				Name:              "KV_shop",
+				Subjects:          []string{"$KV.shop.>"},
+				MaxMsgsPerSubject: 1,
+				MaxAge:            tc.ttl,
+				Duplicates:        tc.window,
+				AllowRollup:       true,
+				AllowDirect:       true,
+				Discard:           jetstream.DiscardNew,
+			})
 			update(t, c, tc.patch)
 			if got := settings(t, js)["duplicate_window"]; got != tc.want {
 				t.Errorf("window %v, want %v", got, tc.want)
@@ -432,16 +562,19 @@ func TestDuplicateWindowFollowsTheTTL(t *testing.T) {
 	}
 }
 
-func TestUpdateRefusals(t *testing.T) {
+func TestUpdateRefusesPatches(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
 	shop(t, c, history(9))
 	for _, patch := range []string{
-		``, `{`, `[]`, `"x"`, `1`, `null`, `{"history":0.5}`, `{"history":"3"}`, `{"history":65}`, `{"history":-1}`, `{"ttl":"soon"}`, `{"ttl":-1}`,
-		`{"ttl":"-1s"}`, `{"ttl":60}`, `{"storage":"memory"}`, `{"storage":"disk"}`, `{"num_replicas":3}`, `{"metadata":[]}`,
-		`{"metadata":{"a":1}}`, `{"metadata":{"_nats.ver":"1"}}`, `{"mirror":{"name":"other"}}`, `{"description":{}}`, `{"history":1e30}`,
-		`{"max_value_size":4294967296}`, `{"limit_marker_ttl":"1ms"}`, `{"republish":{"dest":"$KV.shop.>"}}`, `{"republish":{"src":">"}}`,
+		``, `{`, `[]`, `"x"`, `1`, `null`, `{"history":0.5}`, `{"history":"3"}`,
+		`{"history":65}`, `{"history":-1}`, `{"ttl":"soon"}`, `{"ttl":-1}`, `{"ttl":"-1s"}`,
+		`{"ttl":60}`, `{"storage":"memory"}`, `{"storage":"disk"}`, `{"num_replicas":3}`,
+		`{"metadata":[]}`, `{"metadata":{"a":1}}`, `{"metadata":{"_nats.ver":"1"}}`,
+		`{"mirror":{"name":"other"}}`, `{"description":{}}`, `{"history":1e30}`,
+		`{"max_value_size":4294967296}`, `{"limit_marker_ttl":"1ms"}`,
+		`{"republish":{"dest":"$KV.shop.>"}}`, `{"republish":{"src":">"}}`,
 	} {
 		before := settings(t, js)
 		_, err := c.UpdateBucket(t.Context(), bucketName(t, "shop"), []byte(patch))
@@ -454,8 +587,9 @@ func TestUpdateRefusals(t *testing.T) {
 	wantError(t, err, kvclient.ErrBucketNotFound)
 }
 
-// A history that only other tools can set does not stand in the way of a change of something else.
-func TestUpdateBesideAHistoryThatIsTooLong(t *testing.T) {
+// Other tools can set a history that is too long for the gateway. It stays, and other settings can
+// be changed.
+func TestUpdateKeepsAHistoryThatIsTooLong(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
@@ -472,7 +606,7 @@ func TestUpdateBesideAHistoryThatIsTooLong(t *testing.T) {
 	wantOnly(t, before, settings(t, js), "description")
 }
 
-func TestUpdateOfAMirror(t *testing.T) {
+func TestUpdateOfAMirrorChangesOnlyWhatDiffers(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
@@ -483,14 +617,17 @@ func TestUpdateOfAMirror(t *testing.T) {
 	wantOnly(t, before, settings(t, js), "description", "max_msgs_per_subject")
 }
 
-// Of updates at the same time the last wins, but none undoes the settings of others that the KV API does not know.
-func TestNativeUpdateAfterOurs(t *testing.T) {
+// If two clients update a bucket at the same time, the last update wins. Neither undoes settings
+// that the KV API does not know.
+func TestNativeUpdateReplacesOurs(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
 	shop(t, c, nil)
 	update(t, c, `{"history":4,"description":"ours"}`)
-	kv, err := js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop", History: 6, Description: "theirs"})
+	kv, err := js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{
+		Bucket: "shop", History: 6, Description: "theirs",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -505,12 +642,14 @@ func TestNativeUpdateAfterOurs(t *testing.T) {
 
 func TestStreamsThatAreNoBuckets(t *testing.T) {
 	for name, config := range map[string]jetstream.StreamConfig{
-		"other subjects":      {Subjects: []string{"orders.>"}, MaxMsgsPerSubject: 1},
-		"one more subject":    {Subjects: []string{"$KV.shop.>", "orders.>"}, MaxMsgsPerSubject: 1},
-		"part of the bucket":  {Subjects: []string{"$KV.shop.a.>"}, MaxMsgsPerSubject: 1},
-		"another bucket's":    {Subjects: []string{"$KV.other.>"}, MaxMsgsPerSubject: 1},
-		"unbounded history":   {Subjects: []string{"$KV.shop.>"}},
-		"sources, no subject": {Sources: []*jetstream.StreamSource{{Name: "orders"}}, MaxMsgsPerSubject: 1},
+		"other subjects":     {Subjects: []string{"orders.>"}, MaxMsgsPerSubject: 1},
+		"one more subject":   {Subjects: []string{"$KV.shop.>", "orders.>"}, MaxMsgsPerSubject: 1},
+		"part of the bucket": {Subjects: []string{"$KV.shop.a.>"}, MaxMsgsPerSubject: 1},
+		"another bucket's":   {Subjects: []string{"$KV.other.>"}, MaxMsgsPerSubject: 1},
+		"unbounded history":  {Subjects: []string{"$KV.shop.>"}},
+		"sources, no subject": {
+			Sources: []*jetstream.StreamSource{{Name: "orders"}}, MaxMsgsPerSubject: 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -554,17 +693,20 @@ func TestStatus(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status.Values != nativeStatus.Values() || status.Values != 3 || status.Subjects != 2 || status.FirstRevision != 2 || status.LastRevision != 5 {
+	if status.Values != nativeStatus.Values() || status.Values != 3 || status.Subjects != 2 ||
+		status.FirstRevision != 2 || status.LastRevision != 5 {
 		t.Errorf("status %+v, native values %d", status, nativeStatus.Values())
 	}
-	if status.Bytes != nativeStatus.Bytes() || status.Epoch != b.Epoch() || status.Created.Before(before) || status.Leader != "" || len(status.Peers) != 0 {
+	if status.Bytes != nativeStatus.Bytes() || status.Epoch != b.Epoch() ||
+		status.Created.Before(before) || status.Leader != "" || len(status.Peers) != 0 {
 		t.Errorf("status %+v", status)
 	}
 	_, err = c.Status(t.Context(), bucketName(t, "missing"))
 	wantError(t, err, kvclient.ErrBucketNotFound)
 }
 
-func TestBucketNames(t *testing.T) { // alone: it takes both cores
+// This test does not run beside others, since it takes both cores.
+func TestBucketNames(t *testing.T) {
 	c, s := gateway(t)
 	js := s.JetStream(t)
 	if names, err := c.BucketNames(t.Context()); err != nil || len(names) != 0 {
@@ -577,13 +719,13 @@ func TestBucketNames(t *testing.T) { // alone: it takes both cores
 	}
 	newBucket(t, c, "copy", mirrorOf("a"))
 	want = append(want, "copy")
-	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "orders", Subjects: []string{"orders"}}); err != nil {
-		t.Fatal(err)
-	}
+	nativeStream(t, js, jetstream.StreamConfig{Name: "orders", Subjects: []string{"orders"}})
 	if !testing.Short() {
-		for i := range 1024 { // the server answers at most 1,024 at once
+		for i := range 1024 { // The server lists at most 1,024 streams in one answer.
 			name := fmt.Sprintf("many%04d", i)
-			nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: name, Storage: jetstream.MemoryStorage})
+			nativeBucket(t, js, jetstream.KeyValueConfig{
+				Bucket: name, Storage: jetstream.MemoryStorage,
+			})
 			want = append(want, name)
 		}
 	}
@@ -611,7 +753,8 @@ func TestDeleteBucket(t *testing.T) {
 	wantError(t, c.DeleteBucket(t.Context(), b.Name()), kvclient.ErrBucketNotFound)
 }
 
-// A client that deletes a bucket and creates it again at once must not meet the server's own tidying up (10049).
+// A client may delete a bucket and create it again at once. It must not get the server's error
+// 10049, which means that the server is still removing the files of the deleted stream.
 func TestDeletedBucketCanBeCreatedAtOnce(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
@@ -624,19 +767,21 @@ func TestDeletedBucketCanBeCreatedAtOnce(t *testing.T) {
 	}
 }
 
-func TestConcurrentCreation(t *testing.T) {
+func TestConcurrentCreationMakesOneBucket(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
 	epochs := make([]kvclient.Epoch, 8)
 	inParallel(8, func(i int) {
 		if i%2 == 0 {
-			if _, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop"}); err != nil {
+			_, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop"})
+			if err != nil {
 				t.Errorf("native: %v", err)
 			}
 			return
 		}
-		status, _, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), kvclient.DefaultBucketConfig())
+		config := kvclient.DefaultBucketConfig()
+		status, _, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), config)
 		if err != nil {
 			t.Errorf("ours: %v", err)
 		}

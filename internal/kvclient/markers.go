@@ -10,16 +10,22 @@ import (
 // DefaultMarkerAge is how old a marker must be for native clients to remove it.
 const DefaultMarkerAge = 30 * time.Minute
 
-// PurgedMarkers tells what PurgeMarkers did.
+// PurgedMarkers says what PurgeMarkers did.
 type PurgedMarkers struct {
-	Removed int // markers that are gone, with all that was before them
-	Kept    int // younger markers; what was before them is gone
+	Removed int // How many markers are gone, with everything that was before them.
+	Kept    int // How many younger markers stay; what was before them is gone.
 }
 
-// PurgeMarkers removes the markers at least that old and everything that deleted keys had before; 0 removes all of them. It is
-// the native PurgeDeletes, but that it purges up to the marker that it saw and not what was stored over it meanwhile. It
-// returns what Markers does, and [ErrOutcomeUnknown] once something was removed; what is said to be removed is removed even so.
-func (b *Bucket) PurgeMarkers(ctx context.Context, filters Filters, olderThan time.Duration) (PurgedMarkers, error) {
+// PurgeMarkers removes the markers that are at least that old, and everything that deleted keys had
+// before; 0 removes all markers. The native PurgeDeletes purges the key's subject, with whatever
+// was stored over the marker since it was listed. This gives the marker's revision as the bound, so
+// that a newer value stays.
+//
+// It returns the errors of Markers, and [ErrOutcomeUnknown] once something was removed. What
+// PurgedMarkers says is done even then.
+func (b *Bucket) PurgeMarkers(
+	ctx context.Context, filters Filters, olderThan time.Duration,
+) (PurgedMarkers, error) {
 	var done PurgedMarkers
 	listing, err := b.Markers(ctx, filters)
 	if err != nil {
@@ -37,7 +43,8 @@ func (b *Bucket) PurgeMarkers(ctx context.Context, filters Filters, olderThan ti
 			err = b.purge(ctx, marker.Key, before)
 		}
 		if err != nil && done != (PurgedMarkers{}) {
-			return done, fmt.Errorf("%w: after %d markers: %w", ErrOutcomeUnknown, done.Removed+done.Kept, err)
+			return done, fmt.Errorf("%w: after %d markers: %w",
+				ErrOutcomeUnknown, done.Removed+done.Kept, err)
 		}
 		if err != nil {
 			return done, err
@@ -51,7 +58,8 @@ func (b *Bucket) PurgeMarkers(ctx context.Context, filters Filters, olderThan ti
 	return done, nil
 }
 
-// purge removes the messages of a key before a revision. The key comes from a scan and is within the grammar.
+// purge removes the messages of a key below a revision. The key comes from a scan and is within the
+// grammar.
 func (b *Bucket) purge(ctx context.Context, key string, before Revision) error {
 	request := struct {
 		Filter   string `json:"filter"`

@@ -30,10 +30,12 @@ func TestMarkers(t *testing.T) {
 	if e := listing.Entries[0]; e.Operation != kvclient.Delete || e.Revision != one || e.Size != 0 {
 		t.Errorf("marker %+v", e)
 	}
-	if e := listing.Entries[1]; e.Operation != kvclient.Purge || e.Revision != two || e.Created.IsZero() {
+	e := listing.Entries[1]
+	if e.Operation != kvclient.Purge || e.Revision != two || e.Created.IsZero() {
 		t.Errorf("marker %+v", e)
 	}
-	if listing, err = b.Markers(t.Context(), filters(t, "b.2", "a", "c")); err != nil || !slices.Equal(names(listing), []string{"b.2"}) {
+	listing, err = b.Markers(t.Context(), filters(t, "b.2", "a", "c"))
+	if err != nil || !slices.Equal(names(listing), []string{"b.2"}) {
 		t.Errorf("filtered markers %v, %v", names(listing), err)
 	}
 }
@@ -58,19 +60,20 @@ func TestPurgeMarkers(t *testing.T) {
 			b := shop(t, c, history(5))
 			put(t, b, "stays", "1")
 			put(t, b, "stays", "2")
-			for _, k := range []string{"gone.1", "other"} { // each leaves a value and a marker
+			for _, k := range []string{"gone.1", "other"} { // Each leaves a value and a marker.
 				put(t, b, k, "v")
 				remove(t, b, k, false)
 			}
 			put(t, b, "gone.2", "v")
-			remove(t, b, "gone.2", true) // and this one a marker alone
+			remove(t, b, "gone.2", true) // This one leaves only a marker.
 			done, err := b.PurgeMarkers(t.Context(), filters(t, tc.filters...), tc.olderThan)
 			if err != nil || done != tc.want {
 				t.Errorf("%+v, %v; want %+v", done, err, tc.want)
 			}
 			status, err := c.Status(t.Context(), b.Name())
 			if err != nil || status.Subjects != tc.subjects || status.Values != tc.messages {
-				t.Errorf("%d subjects, %d messages, %v; want %d, %d", status.Subjects, status.Values, err, tc.subjects, tc.messages)
+				t.Errorf("%d subjects, %d messages, %v; want %d, %d",
+					status.Subjects, status.Values, err, tc.subjects, tc.messages)
 			}
 			wantHistory(t, b, "stays", "put 1", "put 2")
 			if got := keys(t, b); !slices.Equal(got, []string{"stays"}) {
@@ -80,8 +83,8 @@ func TestPurgeMarkers(t *testing.T) {
 	}
 }
 
-// The native PurgeDeletes leaves the same behind.
-func TestPurgeMarkersAsNativeClientsDo(t *testing.T) {
+// PurgeDeletes of nats.go leaves the same entries as the gateway's PurgeMarkers.
+func TestPurgeMarkersLeavesWhatNativeClientsLeave(t *testing.T) {
 	for _, olderThan := range []time.Duration{0, time.Hour} {
 		t.Run(olderThan.String(), func(t *testing.T) {
 			t.Parallel()
@@ -102,7 +105,9 @@ func TestPurgeMarkersAsNativeClientsDo(t *testing.T) {
 					if _, err := b.PurgeMarkers(t.Context(), nil, olderThan); err != nil {
 						t.Fatal(err)
 					}
-				} else if err := native(t, js, name).PurgeDeletes(t.Context(), nativeAge(olderThan)); err != nil {
+				} else if err := native(t, js, name).PurgeDeletes(
+					t.Context(), nativeAge(olderThan),
+				); err != nil {
 					t.Fatal(err)
 				}
 				for i := range 10 {
@@ -122,7 +127,8 @@ func TestPurgeMarkersAsNativeClientsDo(t *testing.T) {
 	}
 }
 
-// nativeAge is the option that means what ours does: nats.go takes a negative age for "all", and 0 for its default.
+// nativeAge returns the option that means what this age means to the gateway. nats.go takes a
+// negative age for "all", and 0 for its default.
 func nativeAge(olderThan time.Duration) jetstream.KVPurgeOpt {
 	if olderThan == 0 {
 		return jetstream.DeleteMarkersOlderThan(-1)
@@ -130,7 +136,7 @@ func nativeAge(olderThan time.Duration) jetstream.KVPurgeOpt {
 	return jetstream.DeleteMarkersOlderThan(olderThan)
 }
 
-// A value that is stored over a marker after it was listed must not go with it.
+// If a value is stored over a marker after the marker was listed, it must not be removed with it.
 func TestPurgeMarkersSparesWhatIsStoredMeanwhile(t *testing.T) {
 	for _, olderThan := range []time.Duration{0, time.Hour} {
 		t.Run(olderThan.String(), func(t *testing.T) {
@@ -159,51 +165,83 @@ func TestPurgeMarkersSparesWhatIsStoredMeanwhile(t *testing.T) {
 	}
 }
 
-// Races made to happen: another writer comes between the read of a checked write and the write.
-func TestWriterBetweenReadAndWrite(t *testing.T) {
-	for name, tc := range map[string]struct {
-		before    func(t *testing.T, b *kvclient.Bucket)
-		meanwhile func(t *testing.T, kv jetstream.KeyValue) error
-		request   func(t *testing.T, b *kvclient.Bucket) error
-		want      string // the entries afterwards
-		refused   bool
-	}{
-		"replace what is deleted": {
-			func(t *testing.T, b *kvclient.Bucket) { put(t, b, "k", "1") },
-			func(t *testing.T, kv jetstream.KeyValue) error { return kv.Delete(t.Context(), "k") },
-			replaceAny, "put 1 delete  ", true},
-		"replace what is replaced": {
-			func(t *testing.T, b *kvclient.Bucket) { put(t, b, "k", "1") },
-			putNatively, replaceAny, "put 1 put theirs put ours ", false},
-		"delete what is replaced": {
-			func(t *testing.T, b *kvclient.Bucket) { put(t, b, "k", "1") },
-			putNatively,
-			func(t *testing.T, b *kvclient.Bucket) error {
-				_, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k")})
-				return err
-			}, "put 1 put theirs delete  ", false},
-		"delete of one revision": {
-			func(t *testing.T, b *kvclient.Bucket) { put(t, b, "k", "1") },
-			putNatively,
-			func(t *testing.T, b *kvclient.Bucket) error {
-				_, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k"), Precondition: kvclient.Precondition{
-					IfMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: 1}}}}})
-				return err
-			}, "put 1 put theirs ", true},
-		"create what is created": {
-			func(t *testing.T, b *kvclient.Bucket) { put(t, b, "k", "1"); remove(t, b, "k", false) },
-			putNatively,
-			func(t *testing.T, b *kvclient.Bucket) error { _, err := create(t, b, "k", "ours"); return err },
-			"put 1 delete  put theirs ", true},
-		"put unless a revision": {
-			func(*testing.T, *kvclient.Bucket) {},
-			putNatively,
-			func(t *testing.T, b *kvclient.Bucket) error {
-				_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Value: []byte("ours"), Precondition: kvclient.Precondition{
-					IfNoneMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: 1}}}}})
-				return err
-			}, "put theirs ", true},
-	} {
+// interleavedTests are writes that read first, each with what another writer does between the read
+// and the write.
+var interleavedTests = map[string]struct {
+	before    func(t *testing.T, b *kvclient.Bucket)
+	meanwhile func(t *testing.T, kv jetstream.KeyValue) error
+	request   func(t *testing.T, b *kvclient.Bucket) error
+	want      string // the entries afterwards
+	refused   bool   // whether the request fails with a RevisionMismatchError
+}{
+	"replace what is deleted": {
+		before: putOne,
+		meanwhile: func(t *testing.T, kv jetstream.KeyValue) error {
+			return kv.Delete(t.Context(), "k")
+		},
+		request: replaceAny,
+		want:    "put 1 delete  ",
+		refused: true,
+	},
+	"replace what is replaced": {
+		before:    putOne,
+		meanwhile: putNatively,
+		request:   replaceAny,
+		want:      "put 1 put theirs put ours ",
+	},
+	"delete what is replaced": {
+		before:    putOne,
+		meanwhile: putNatively,
+		request: func(t *testing.T, b *kvclient.Bucket) error {
+			_, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k")})
+			return err
+		},
+		want: "put 1 put theirs delete  ",
+	},
+	"delete of one revision": {
+		before:    putOne,
+		meanwhile: putNatively,
+		request: func(t *testing.T, b *kvclient.Bucket) error {
+			_, err := b.Delete(t.Context(), kvclient.Deletion{
+				Key: key(t, "k"), Precondition: ifRevision(1),
+			})
+			return err
+		},
+		want:    "put 1 put theirs ",
+		refused: true,
+	},
+	"create what is created": {
+		before: func(t *testing.T, b *kvclient.Bucket) {
+			put(t, b, "k", "1")
+			remove(t, b, "k", false)
+		},
+		meanwhile: putNatively,
+		request: func(t *testing.T, b *kvclient.Bucket) error {
+			_, err := create(t, b, "k", "ours")
+			return err
+		},
+		want:    "put 1 delete  put theirs ",
+		refused: true,
+	},
+	"put unless a revision": {
+		before:    func(*testing.T, *kvclient.Bucket) {},
+		meanwhile: putNatively,
+		request: func(t *testing.T, b *kvclient.Bucket) error {
+			one := kvclient.Condition{Positions: []kvclient.Position{{Revision: 1}}}
+			_, err := b.Put(t.Context(), kvclient.Write{
+				Key:          key(t, "k"),
+				Value:        []byte("ours"),
+				Precondition: kvclient.Precondition{IfNoneMatch: one},
+			})
+			return err
+		},
+		want:    "put theirs ",
+		refused: true,
+	},
+}
+
+func TestWriterBetweenReadAndWriteIsNoticed(t *testing.T) {
+	for name, tc := range interleavedTests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := natstest.Start(t, natstest.Options{})
@@ -217,7 +255,8 @@ func TestWriterBetweenReadAndWrite(t *testing.T) {
 				}
 			})
 			err := tc.request(t, b)
-			if _, refused := errors.AsType[*kvclient.RevisionMismatchError](err); refused != tc.refused || err != nil && !refused {
+			_, refused := errors.AsType[*kvclient.RevisionMismatchError](err)
+			if refused != tc.refused || err != nil && !refused {
 				t.Errorf("error %v, want refused: %v", err, tc.refused)
 			}
 			var left string
@@ -232,13 +271,18 @@ func TestWriterBetweenReadAndWrite(t *testing.T) {
 	}
 }
 
+func putOne(t *testing.T, b *kvclient.Bucket) { put(t, b, "k", "1") }
+
+// putNatively stores a value that is another writer's.
 func putNatively(t *testing.T, kv jetstream.KeyValue) error {
 	_, err := kv.PutString(t.Context(), "k", "theirs")
 	return err
 }
 
+// replaceAny stores a value if the key has one.
 func replaceAny(t *testing.T, b *kvclient.Bucket) error {
-	_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Value: []byte("ours"), Precondition: kvclient.Precondition{
-		IfMatch: kvclient.Condition{Any: true}}})
+	_, err := b.Put(t.Context(), kvclient.Write{
+		Key: key(t, "k"), Value: []byte("ours"), Precondition: ifPresent,
+	})
 	return err
 }

@@ -15,11 +15,12 @@ import (
 	"kvgateway/internal/natstest"
 )
 
+// mirrorOf is an edit of shop and newBucket.
 func mirrorOf(origin string) func(*kvclient.BucketConfig) {
 	return func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{Name: origin} }
 }
 
-// awaitRevision waits until a mirror has what its origin has.
+// awaitRevision waits until a bucket has reached a revision, such as a mirror that of its origin.
 func awaitRevision(t *testing.T, c *kvclient.Client, bucket string, rev kvclient.Revision) {
 	t.Helper()
 	natstest.Eventually(t, soon, bucket+" has revision "+rev.String(), func() bool {
@@ -28,7 +29,7 @@ func awaitRevision(t *testing.T, c *kvclient.Client, bucket string, rev kvclient
 	})
 }
 
-func TestMirror(t *testing.T) {
+func TestMirrorWritesToItsOrigin(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	origin := shop(t, c, history(3))
@@ -38,7 +39,7 @@ func TestMirror(t *testing.T) {
 		config.History = 3
 	})
 
-	// What goes to the mirror is stored in the origin, and comes back.
+	// What is written to the mirror is stored in the origin, and copied back.
 	rev := put(t, mirror, "after", "2")
 	wantValue(t, origin, "after", "2", rev)
 	awaitRevision(t, c, "copy", rev)
@@ -50,7 +51,8 @@ func TestMirror(t *testing.T) {
 	if got := keys(t, mirror, "before"); !slices.Equal(got, []string{"before"}) {
 		t.Errorf("filtered keys of the mirror %v", got)
 	}
-	if e, err := mirror.GetRevision(t.Context(), key(t, "before"), 1); err != nil || string(e.Value) != "1" {
+	e, err := mirror.GetRevision(t.Context(), key(t, "before"), 1)
+	if err != nil || string(e.Value) != "1" {
 		t.Errorf("revision of the mirror: %+v, %v", e, err)
 	}
 
@@ -61,8 +63,9 @@ func TestMirror(t *testing.T) {
 	wantHistory(t, mirror, "before", "put 1", "delete ")
 }
 
-// A write to a mirror with a precondition is checked where it is stored, not against what the mirror has by then.
-func TestPreconditionsOnAMirror(t *testing.T) {
+// A write to a mirror is stored in its origin. A precondition is checked there, not against the
+// entries that the mirror has by then.
+func TestPreconditionsOnAMirrorAreCheckedInItsOrigin(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	origin := shop(t, c, nil)
@@ -70,19 +73,22 @@ func TestPreconditionsOnAMirror(t *testing.T) {
 	for i := range 100 {
 		k := "k" + strconv.Itoa(i)
 		rev := put(t, mirror, k, "1")
-		if _, err := create(t, mirror, k, "2"); err == nil {
-			t.Fatalf("create over %s succeeds", k)
-		} else if mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err); !ok || mismatch.Current.Revision != rev || !mismatch.KeyExists {
+		_, err := create(t, mirror, k, "2")
+		mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err)
+		if !ok || mismatch.Current.Revision != rev || !mismatch.KeyExists {
 			t.Fatalf("create over %s at %d: %v", k, rev, err)
 		}
-		w, err := mirror.Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte("3"), Precondition: kvclient.Precondition{
-			IfMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: rev}}}}})
+		w, err := mirror.Put(t.Context(), kvclient.Write{
+			Key: key(t, k), Value: []byte("3"), Precondition: ifRevision(rev),
+		})
 		if err != nil {
 			t.Fatalf("update of %s: %v", k, err)
 		}
 		wantValue(t, origin, k, "3", w.Revision)
-		if w, err = mirror.Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte("4"), Precondition: kvclient.Precondition{
-			IfMatch: kvclient.Condition{Any: true}}}); err != nil {
+		_, err = mirror.Put(t.Context(), kvclient.Write{
+			Key: key(t, k), Value: []byte("4"), Precondition: ifPresent,
+		})
+		if err != nil {
 			t.Fatalf("replacement of %s, just written: %v", k, err)
 		}
 		if _, err := mirror.Delete(t.Context(), kvclient.Deletion{Key: key(t, k)}); err != nil {
@@ -94,20 +100,26 @@ func TestPreconditionsOnAMirror(t *testing.T) {
 	}
 }
 
-// A mirror on the same server answers direct gets for its origin, and may be behind.
+// A mirror on the same server answers direct gets for its origin, and may be behind. So a read of
+// the leader must not take its answer.
 func TestMirrorsDoNotSpoilLeaderReads(t *testing.T) {
-	for name, makeMirror := range map[string]func(t *testing.T, c *kvclient.Client, js jetstream.JetStream){
+	type maker func(t *testing.T, c *kvclient.Client, js jetstream.JetStream)
+	for name, makeMirror := range map[string]maker{
 		"through the gateway": func(t *testing.T, c *kvclient.Client, _ jetstream.JetStream) {
 			newBucket(t, c, "copy1", mirrorOf("shop"))
 			newBucket(t, c, "copy2", mirrorOf("KV_shop"))
 		},
-		// One that never has the keys in question misses for certain.
+		// This one never has the keys that are read, so it certainly misses them.
 		"of other keys": func(t *testing.T, _ *kvclient.Client, js jetstream.JetStream) {
-			_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "partial", MirrorDirect: true, AllowDirect: true, MaxMsgsPerSubject: 1,
-				Mirror: &jetstream.StreamSource{Name: "KV_shop", FilterSubject: "$KV.shop.elsewhere.>"}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			nativeStream(t, js, jetstream.StreamConfig{
+				Name:              "partial",
+				MirrorDirect:      true,
+				AllowDirect:       true,
+				MaxMsgsPerSubject: 1,
+				Mirror: &jetstream.StreamSource{
+					Name: "KV_shop", FilterSubject: "$KV.shop.elsewhere.>",
+				},
+			})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -119,36 +131,42 @@ func TestMirrorsDoNotSpoilLeaderReads(t *testing.T) {
 			c, s := gateway(t)
 			b := shop(t, c, nil)
 			makeMirror(t, c, s.JetStream(t))
-			any := map[kvclient.Consistency]int{}
+			servedBy := map[kvclient.Consistency]int{}
 			for i := range rounds {
 				k, value := "k"+strconv.Itoa(i%50), strconv.Itoa(i)
 				rev := put(t, b, k, value)
 				e, served, err := b.Get(t.Context(), key(t, k), kvclient.ReadOptions{})
-				if err != nil || e.Revision != rev || string(e.Value) != value || served != kvclient.Leader {
-					t.Fatalf("round %d: %+v by %v, %v; want revision %d of the leader", i, e, served, err, rev)
+				if err != nil || e.Revision != rev || string(e.Value) != value ||
+					served != kvclient.Leader {
+					t.Fatalf("round %d: %+v by %v, %v; want revision %d of the leader",
+						i, e, served, err, rev)
 				}
-				_, served, err = b.Get(t.Context(), key(t, k), kvclient.ReadOptions{Consistency: kvclient.Any})
-				if _, deleted := errors.AsType[*kvclient.KeyDeletedError](err); err != nil && !deleted {
+				_, served, err = b.Get(t.Context(), key(t, k), anyReplica)
+				_, deleted := errors.AsType[*kvclient.KeyDeletedError](err)
+				if err != nil && !deleted {
 					t.Fatalf("round %d, any: %v", i, err)
 				}
-				any[served]++
-				if e, _, err := b.Get(t.Context(), key(t, k), kvclient.ReadOptions{Consistency: kvclient.Any,
-					MinRevision: kvclient.Position{Revision: rev}}); err != nil || e.Revision < rev {
+				servedBy[served]++
+				options := anyReplica
+				options.MinRevision = kvclient.Position{Revision: rev}
+				e, _, err = b.Get(t.Context(), key(t, k), options)
+				if err != nil || e.Revision < rev {
 					t.Fatalf("round %d, any with minimum %d: %+v, %v", i, rev, e, err)
 				}
 				if i%5 == 0 {
 					wantMarker(t, b, k, kvclient.Delete, remove(t, b, k, false))
 				}
-				if _, err := get(t, b, "never"+strconv.Itoa(i)); !errors.Is(err, kvclient.ErrKeyNotFound) {
+				_, err = get(t, b, "never"+strconv.Itoa(i))
+				if !errors.Is(err, kvclient.ErrKeyNotFound) {
 					t.Fatalf("round %d: a missing key: %v", i, err)
 				}
 			}
-			t.Logf("reads of any: %v", any)
+			t.Logf("reads of any replica: %v", servedBy)
 		})
 	}
 }
 
-func TestSources(t *testing.T) {
+func TestSourcesAreCopied(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
@@ -163,7 +181,8 @@ func TestSources(t *testing.T) {
 	if got := keys(t, all); !slices.Equal(got, []string{"from-eu", "from-us", "own"}) {
 		t.Errorf("keys %v", got)
 	}
-	if e, err := native(t, js, "all").Get(t.Context(), "from-us"); err != nil || string(e.Value()) != "2" {
+	e, err := native(t, js, "all").Get(t.Context(), "from-us")
+	if err != nil || string(e.Value()) != "2" {
 		t.Errorf("native read of a sourced key: %v, %v", e, err)
 	}
 	remove(t, us, "from-us", false)
@@ -171,17 +190,21 @@ func TestSources(t *testing.T) {
 	wantMarker(t, all, "from-us", kvclient.Delete, 4)
 }
 
-func TestSourcesWithTransforms(t *testing.T) {
+func TestSourcesAreTransformed(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	eu := newBucket(t, c, "eu", nil)
-	if _, err := s.JetStream(t).CreateStream(t.Context(), jetstream.StreamConfig{Name: "orders", Subjects: []string{"orders.*"}}); err != nil {
-		t.Fatal(err)
-	}
+	nativeStream(t, s.JetStream(t), jetstream.StreamConfig{
+		Name: "orders", Subjects: []string{"orders.*"},
+	})
 	all := newBucket(t, c, "all", func(config *kvclient.BucketConfig) {
 		config.Sources = []*kvclient.Source{
-			{Name: "KV_eu", SubjectTransforms: []kvclient.SubjectTransform{{Source: "$KV.eu.public.>", Destination: "$KV.all.eu.>"}}},
-			{Name: "orders", SubjectTransforms: []kvclient.SubjectTransform{{Source: "orders.*", Destination: "$KV.all.orders.{{wildcard(1)}}"}}},
+			{Name: "KV_eu", SubjectTransforms: []kvclient.SubjectTransform{
+				{Source: "$KV.eu.public.>", Destination: "$KV.all.eu.>"},
+			}},
+			{Name: "orders", SubjectTransforms: []kvclient.SubjectTransform{
+				{Source: "orders.*", Destination: "$KV.all.orders.{{wildcard(1)}}"},
+			}},
 		}
 	})
 	put(t, eu, "public.a", "1")
@@ -195,21 +218,25 @@ func TestSourcesWithTransforms(t *testing.T) {
 	}
 }
 
-// everything uses each operation once, on a bucket that is not there yet.
+// everything creates a bucket, uses each operation once, and returns the bucket.
 func everything(t *testing.T, c *kvclient.Client, name string) *kvclient.Bucket {
 	t.Helper()
 	b := newBucket(t, c, name, history(3))
 	rev := put(t, b, "a", "1")
 	wantValue(t, b, "a", "1", rev)
-	w, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "a"), Value: []byte("2"), Precondition: kvclient.Precondition{
-		IfMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: rev, Epoch: b.Epoch()}}}}})
+	w, err := b.Put(t.Context(), kvclient.Write{
+		Key:          key(t, "a"),
+		Value:        []byte("2"),
+		Precondition: ifMatch(kvclient.Position{Revision: rev, Epoch: b.Epoch()}),
+	})
 	if err != nil {
 		t.Fatalf("update: %v", err)
 	}
 	if _, err := create(t, b, "a", "3"); err == nil {
 		t.Error("create over a value succeeds")
 	}
-	if e, err := b.GetRevision(t.Context(), key(t, "a"), rev); err != nil || string(e.Value) != "1" {
+	e, err := b.GetRevision(t.Context(), key(t, "a"), rev)
+	if err != nil || string(e.Value) != "1" {
 		t.Errorf("revision: %+v, %v", e, err)
 	}
 	wantHistory(t, b, "a", "put 1", "put 2")
@@ -236,7 +263,7 @@ func everything(t *testing.T, c *kvclient.Client, name string) *kvclient.Bucket 
 	return bind(t, c, name)
 }
 
-// hubAndLeaf is a hub in a domain of its own, and a leaf node in another.
+// hubAndLeaf starts a hub in a domain of its own, and a leaf node of it in another domain.
 func hubAndLeaf(t *testing.T) (hub, leaf *natstest.Server) {
 	t.Helper()
 	port := natstest.FreePort(t)
@@ -245,13 +272,16 @@ func hubAndLeaf(t *testing.T) (hub, leaf *natstest.Server) {
 	}})
 	leaf = natstest.Start(t, natstest.Options{Domain: "leaf", Configure: func(o *server.Options) {
 		o.ServerName = "leaf"
-		o.LeafNode.Remotes = []*server.RemoteLeafOpts{{URLs: []*url.URL{{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)}}}}
+		hub := &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", port)}
+		o.LeafNode.Remotes = []*server.RemoteLeafOpts{{URLs: []*url.URL{hub}}}
 	}})
-	natstest.Eventually(t, soon, "the leaf node is connected", func() bool { return hub.NATS().NumLeafNodes() == 1 })
+	natstest.Eventually(t, soon, "the leaf node is connected", func() bool {
+		return hub.NATS().NumLeafNodes() == 1
+	})
 	return hub, leaf
 }
 
-func TestDomain(t *testing.T) {
+func TestDomainAndPrefixReachTheSameBuckets(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{Domain: "hub"})
 	for name, opts := range map[string]kvclient.Options{
@@ -260,7 +290,7 @@ func TestDomain(t *testing.T) {
 		"api-prefix": {URL: s.URL(), JSAPIPrefix: "$JS.hub.API"},
 	} {
 		b := everything(t, connect(t, opts), name)
-		// A native client without a domain sees the same.
+		// A native client without a domain sees the same bucket.
 		wantNative(t, native(t, s.JetStream(t), name), "a", "2", 2)
 		if b.Epoch() == "" {
 			t.Error("no epoch")
@@ -268,27 +298,30 @@ func TestDomain(t *testing.T) {
 	}
 }
 
-func TestDomainBehindALeafNode(t *testing.T) {
+func TestDomainBehindALeafNodeIsReached(t *testing.T) {
 	t.Parallel()
 	hub, leaf := hubAndLeaf(t)
 	c := connect(t, kvclient.Options{URL: leaf.URL(), JSDomain: "hub"})
 	everything(t, c, "far")
 	wantNative(t, native(t, hub.JetStream(t), "far"), "a", "2", 2)
 
-	// The leaf's own JetStream has none of it.
+	// The leaf's own JetStream does not have the bucket.
 	near := connect(t, kvclient.Options{URL: leaf.URL()})
-	if _, err := near.Bucket(t.Context(), bucketName(t, "far")); !errors.Is(err, kvclient.ErrBucketNotFound) {
+	_, err := near.Bucket(t.Context(), bucketName(t, "far"))
+	if !errors.Is(err, kvclient.ErrBucketNotFound) {
 		t.Errorf("bucket of the hub in the leaf: %v", err)
 	}
 }
 
-func TestMirrorOfAnotherDomain(t *testing.T) {
+func TestMirrorOfAnotherDomainWritesToItsOrigin(t *testing.T) {
 	t.Parallel()
 	hub, leaf := hubAndLeaf(t)
 	origin := everything(t, connect(t, kvclient.Options{URL: hub.URL()}), "shop")
 	c := connect(t, kvclient.Options{URL: leaf.URL()})
 	mirror := newBucket(t, c, "shop", func(config *kvclient.BucketConfig) {
-		config.Mirror = &kvclient.Source{Name: "shop", External: &kvclient.External{API: "$JS.hub.API"}}
+		config.Mirror = &kvclient.Source{
+			Name: "shop", External: &kvclient.External{API: "$JS.hub.API"},
+		}
 	})
 	rev := put(t, mirror, "near", "v")
 	wantValue(t, origin, "near", "v", rev)
@@ -309,7 +342,7 @@ func TestMirrorOfAnotherDomain(t *testing.T) {
 	wantMarker(t, origin, "near", kvclient.Delete, marker)
 }
 
-// Another account's JetStream, imported under a prefix of its own.
+// In importedJetStream the account APP imports the JetStream of the account STORE, under a prefix.
 const importedJetStream = `
 accounts {
   STORE { jetstream: enabled, users: [{user: store, password: pw}]
@@ -320,20 +353,22 @@ accounts {
       {service: {account: STORE, subject: "$KV.>"}, to: "store.API.$KV.>"}] }
 }`
 
-func TestAPIPrefixOfAnotherAccount(t *testing.T) {
+func TestAPIPrefixReachesAnotherAccount(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
 		if err := o.ProcessConfigString(importedJetStream); err != nil {
 			t.Error(err)
 		}
 	}})
-	c := connect(t, kvclient.Options{URL: s.URL(), User: "app", Password: "pw", JSAPIPrefix: "store.API"})
+	c := connect(t, kvclient.Options{
+		URL: s.URL(), User: "app", Password: "pw", JSAPIPrefix: "store.API",
+	})
 	everything(t, c, "shared")
 	store := connect(t, kvclient.Options{URL: s.URL(), User: "store", Password: "pw"})
 	wantValue(t, bind(t, store, "shared"), "a", "2", 2)
 }
 
-// Two accounts have buckets of one name that have nothing to do with each other.
+// Two accounts can have buckets of the same name, which have nothing to do with each other.
 func TestAccountsAreApart(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
@@ -347,7 +382,8 @@ func TestAccountsAreApart(t *testing.T) {
 	a := connect(t, kvclient.Options{URL: s.URL(), User: "a", Password: "pw"})
 	b := connect(t, kvclient.Options{URL: s.URL(), User: "b", Password: "pw"})
 	put(t, shop(t, a, nil), "k", "of a")
-	if _, err := b.Bucket(t.Context(), bucketName(t, "shop")); !errors.Is(err, kvclient.ErrBucketNotFound) {
+	_, err := b.Bucket(t.Context(), bucketName(t, "shop"))
+	if !errors.Is(err, kvclient.ErrBucketNotFound) {
 		t.Errorf("bucket of a, seen by b: %v", err)
 	}
 	put(t, shop(t, b, nil), "k", "of b")

@@ -14,10 +14,12 @@ import (
 )
 
 const (
-	// MaxInstantKeys is how many keys NATS reads at one instant, deleted ones whose marker is left included.
+	// MaxInstantKeys is how many keys NATS reads at one instant, deleted keys whose marker is left
+	// included.
 	MaxInstantKeys = 1024
 
-	// maxInstantBytes bounds the values that are read at one instant and held in memory.
+	// maxInstantBytes bounds the values that are read at one instant and held in memory. What has
+	// more comes in pages that are no instant.
 	maxInstantBytes = 32 << 20
 
 	// multiLastBytes is after how many bytes the server ends an answer, behind the message that
@@ -25,34 +27,36 @@ const (
 	multiLastBytes = 8 << 20
 )
 
-// multiLastAnswer is how large such an answer can be on the connection: the server counts values,
-// subjects and stored headers, and adds its own headers and the subject of the inbox.
+// multiLastAnswer returns how large such an answer can be on the connection. The server counts
+// values, subjects and stored headers, and adds its own headers and the subject of the inbox.
 func (c *Client) multiLastAnswer() int64 {
 	const added = 1 << 10
 	return multiLastBytes + MaxInstantKeys*added + c.messageBytes()
 }
 
-// errTooMany: the subjects select more than can be read at one instant.
+// errTooMany says that the subjects select more than can be read at one instant.
 var errTooMany = errors.New("too many entries for one instant")
 
-// multiLastRequest is a direct get of the last message of each subject (ADR-31).
+// A multiLastRequest is a direct get of the last message of each subject (ADR-31).
 type multiLastRequest struct {
-	Subjects []string `json:"multi_last"`
-	From     Revision `json:"seq,omitempty"`
-	UpTo     Revision `json:"up_to_seq,omitempty"`
-	MaxBytes int      `json:"max_bytes"`
+	Subjects []string `json:"multi_last"`          // At most MaxInstantKeys may match them.
+	From     Revision `json:"seq,omitempty"`       // Only messages from this revision on.
+	UpTo     Revision `json:"up_to_seq,omitempty"` // As they were when this was the last; 0: now.
+	MaxBytes int      `json:"max_bytes"`           // The answer ends behind this many bytes.
 }
 
-// lastMessages are the answer: what the subjects had at one instant, markers included, in the order of revisions.
+// lastMessages are the answer: what the subjects had at one instant, markers included, in the order
+// of revisions.
 type lastMessages struct {
-	entries []Entry
-	bytes   int
-	stream  string   // that answered; empty where there are no entries, since nothing else names it
-	upTo    Revision // the last of the stream at that instant; 0 where there are no entries
-	left    int      // entries that did not fit
+	entries []Entry  // The messages.
+	bytes   int      // How many bytes their keys and values have.
+	stream  string   // The name of the stream that answered; "" without entries: only they name it.
+	upTo    Revision // The stream's last revision at that instant; 0 without entries.
+	left    int      // How many entries did not fit.
 }
 
-// multiLast sends one such request. It returns errTooMany, [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
+// multiLast sends one such request. It returns errTooMany, [ErrBucketNotFound], [ErrUnavailable] or
+// [ErrTimeout].
 func (b *Bucket) multiLast(ctx context.Context, request multiLastRequest) (*lastMessages, error) {
 	l := b.client.bulk
 	nc, gone := l.conn(), l.windows.gone()
@@ -62,25 +66,27 @@ func (b *Bucket) multiLast(ctx context.Context, request multiLastRequest) (*last
 	}
 	answers := make(chan *nats.Msg, MaxInstantKeys+2)
 	inbox := nc.NewInbox()
-	way, err := l.admitBulk(ctx, nc, b.client.multiLastAnswer())
+	claim, err := l.admitBulk(ctx, nc, b.client.multiLastAnswer())
 	if err != nil {
 		return nil, err
 	}
 	subscription, err := nc.ChanSubscribe(inbox, answers)
 	if err != nil {
-		way.end()
+		claim.end()
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
 	defer subscription.Unsubscribe()
 	found, err := b.askMultiLast(ctx, inbox, body, answers, gone)
-	way.endOrAbandon(found != nil)
+	claim.endOrAbandon(found != nil)
 	return found, err
 }
 
-// askMultiLast sends the request and reads the answer. It returns nil if that did not come to its
-// end.
-func (b *Bucket) askMultiLast(ctx context.Context, inbox string, body []byte,
-	answers <-chan *nats.Msg, gone <-chan struct{}) (*lastMessages, error) {
+// askMultiLast sends the request and reads the answer. It returns nil if the answer did not come to
+// its end.
+func (b *Bucket) askMultiLast(
+	ctx context.Context, inbox string, body []byte,
+	answers <-chan *nats.Msg, gone <-chan struct{},
+) (*lastMessages, error) {
 	nc := b.client.bulk.conn()
 	switch err := nc.PublishRequest(b.client.apiPrefix+"DIRECT.GET."+b.stream, inbox, body); {
 	case errors.Is(err, nats.ErrMaxPayload):
@@ -111,8 +117,8 @@ func (b *Bucket) askMultiLast(ctx context.Context, inbox string, body []byte,
 	}
 }
 
-// add takes one message of the answer; ended tells that it was the last. What the server adds to every entry tells one from the
-// end, since a status can be stored.
+// add takes one message of the answer; ended says that it was the last. Entries are told from the
+// end by the headers that the server adds to each entry, since a publisher can store a status.
 func (m *lastMessages) add(b *Bucket, msg *nats.Msg) (ended bool, err error) {
 	if last(msg.Header, headerSequence) != "" {
 		e, stream, err := b.directEntry(msg)
@@ -141,13 +147,14 @@ func (m *lastMessages) add(b *Bucket, msg *nats.Msg) (ended bool, err error) {
 	case "413":
 		return true, errTooMany
 	case "503":
-		return true, b.unserved(context.Background())
+		return true, b.whyUnserved(context.Background())
 	default:
 		return true, fmt.Errorf("%w: direct get: status %q", ErrUnexpectedAnswer, status)
 	}
 }
 
-// wholeInstant reads on at the same instant what did not fit into one answer. It returns nil if something of it is gone
+// wholeInstant reads the last messages of the subjects with as many requests as that takes, all of
+// them as of the same instant. It returns nil if something of that instant was overwritten
 // meanwhile, or if another stream answered.
 func (b *Bucket) wholeInstant(ctx context.Context, subjects []string) (*lastMessages, error) {
 	request := multiLastRequest{Subjects: subjects, MaxBytes: multiLastBytes}

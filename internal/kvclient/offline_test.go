@@ -9,9 +9,9 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A bucket whose only replica is on a node that is down is there, and out of reach for a while: that is no surprise, and nothing
-// was done.
-func TestBucketOnANodeThatIsDown(t *testing.T) {
+// A bucket exists, but the node with its only replica is down. Requests fail as unavailable, which
+// says that nothing was done and that the bucket may come back.
+func TestBucketOnANodeThatIsDownIsUnavailable(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts three servers")
 	}
@@ -20,16 +20,17 @@ func TestBucketOnANodeThatIsDown(t *testing.T) {
 	c := connect(t, kvclient.Options{URL: nodes.URL(), RequestTimeout: 500 * time.Millisecond})
 	js := nodes.JetStream(t)
 	natstest.Eventually(t, soon, "a bucket with one replica", func() bool {
-		_, _, err := c.CreateBucket(t.Context(), bucketName(t, "one"), kvclient.DefaultBucketConfig())
+		config := kvclient.DefaultBucketConfig()
+		_, _, err := c.CreateBucket(t.Context(), bucketName(t, "one"), config)
 		return err == nil
 	})
 	b := bind(t, c, "one")
 	put(t, b, "k", "v")
 	nodes.StopNode(nodes.StreamLeader(js, "KV_one"))
 
-	// Until the other nodes take the one for gone they do not answer at all.
+	// The other nodes do not answer at all until they consider the one as lost.
 	var err error
-	natstest.Eventually(t, 30*time.Second, "a word on the bucket", func() bool {
+	natstest.Eventually(t, 30*time.Second, "an answer about the bucket", func() bool {
 		_, err = c.Status(t.Context(), bucketName(t, "one"))
 		return err != nil && !errors.Is(err, kvclient.ErrTimeout)
 	})
@@ -39,7 +40,7 @@ func TestBucketOnANodeThatIsDown(t *testing.T) {
 	if _, err := get(t, b, "k"); !errors.Is(err, kvclient.ErrUnavailable) {
 		t.Errorf("get: %v, want ErrUnavailable", err)
 	}
-	if err := write(b, t, "k", "w"); !errors.Is(err, kvclient.ErrUnavailable) {
+	if err := write(t, b, "k", "w"); !errors.Is(err, kvclient.ErrUnavailable) {
 		t.Errorf("put: %v, want ErrUnavailable", err)
 	}
 }

@@ -7,16 +7,22 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// natsOptions translates the settings for nats.go and reads the files that they name.
+// natsOptions translates the settings for nats.go, and reads the files that they name.
 func (o Options) natsOptions() ([]nats.Option, error) {
 	var options []nats.Option
 	add := func(option nats.Option) { options = append(options, option) }
 	if o.JSDomain != "" && o.JSAPIPrefix != "" {
 		return nil, errors.New("a JetStream domain and an API prefix exclude each other")
 	}
-	for name, value := range map[string]string{"JetStream domain": o.JSDomain, "API prefix": o.JSAPIPrefix, "inbox prefix": o.InboxPrefix} {
+	prefixes := map[string]string{
+		"JetStream domain": o.JSDomain,
+		"API prefix":       o.JSAPIPrefix,
+		"inbox prefix":     o.InboxPrefix,
+	}
+	for name, value := range prefixes {
 		if value != "" && !isSubjectPrefix(value) {
-			return nil, fmt.Errorf("%s %.40q: it goes in front of subjects, so it has tokens between dots, without spaces or wildcards", name, value)
+			return nil, fmt.Errorf("%s %.40q: it goes in front of subjects, so it must be tokens "+
+				"between dots, without spaces or wildcards", name, value)
 		}
 	}
 	if o.InProcess != nil {
@@ -48,7 +54,7 @@ func (o Options) natsOptions() ([]nats.Option, error) {
 	return options, nil
 }
 
-// apiPrefix is the subject before every JetStream API request, with its trailing dot.
+// apiPrefix returns what stands before every request to the JetStream API, with its trailing dot.
 func (o Options) apiPrefix() string {
 	switch {
 	case o.JSDomain != "":

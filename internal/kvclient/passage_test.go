@@ -17,21 +17,19 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// large is a value of the largest size that a server takes by default, less some room for headers.
+// large is a value that is nearly as large as a server accepts by default. The rest is for
+// headers.
 var large = strings.Repeat("x", 1_000_000)
 
-var anyValue = kvclient.Precondition{IfMatch: kvclient.Condition{Any: true}}
-
-func atRevision(rev kvclient.Revision) kvclient.Precondition {
-	return kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: rev}}}}
-}
-
-// A server drops a connection that has more than 64 MiB of answers unread. 800 reads of 1 MB ask
-// for more than ten times of that.
+// A server drops a connection on which more than 64 MiB of answers are unread. This test asks for
+// 800 values of 1 MB at once, which is more than ten times that.
 func TestParallelReadsOfLargeValuesKeepTheirConnection(t *testing.T) {
 	s := natstest.Start(t, natstest.Options{})
-	for name, opts := range map[string]kvclient.Options{"tcp": {URL: s.URL()}, "in process": {InProcess: s}} {
-		opts.RequestTimeout = 5 * time.Minute // whatever else the machine does
+	for name, opts := range map[string]kvclient.Options{
+		"tcp":        {URL: s.URL()},
+		"in process": {InProcess: s},
+	} {
+		opts.RequestTimeout = 5 * time.Minute // The machine may be busy with other things.
 		c := connect(t, opts)
 		b := shop(t, c, nil)
 		put(t, b, "large", large)
@@ -46,7 +44,9 @@ func TestParallelReadsOfLargeValuesKeepTheirConnection(t *testing.T) {
 			return err
 		})
 		readAtOnce(t, b, name+", before a write", 150, func(ctx context.Context) error {
-			_, err := b.Delete(ctx, kvclient.Deletion{Key: key(t, "large"), Precondition: atRevision(99)})
+			_, err := b.Delete(ctx, kvclient.Deletion{
+				Key: key(t, "large"), Precondition: ifRevision(99),
+			})
 			if _, refused := errors.AsType[*kvclient.RevisionMismatchError](err); !refused {
 				return fmt.Errorf("deleted at a wrong revision: %w", err)
 			}
@@ -60,8 +60,11 @@ func TestParallelReadsOfLargeValuesKeepTheirConnection(t *testing.T) {
 	}
 }
 
-// readAtOnce reads many times at once, while another client reads and writes a small value.
-func readAtOnce(t *testing.T, b *kvclient.Bucket, what string, many int, read func(ctx context.Context) error) {
+// readAtOnce calls read many times at once for one client, while another client reads and writes a
+// small value.
+func readAtOnce(
+	t *testing.T, b *kvclient.Bucket, what string, many int, read func(ctx context.Context) error,
+) {
 	t.Helper()
 	began := time.Now()
 	var readers sync.WaitGroup
@@ -77,7 +80,8 @@ func readAtOnce(t *testing.T, b *kvclient.Bucket, what string, many int, read fu
 		if _, _, err := b.Get(innocent, key(t, "small"), kvclient.ReadOptions{}); err != nil {
 			t.Errorf("get beside %s: %v", what, err)
 		}
-		if _, err := b.Put(innocent, kvclient.Write{Key: key(t, "small"), Value: []byte("v")}); err != nil {
+		_, err := b.Put(innocent, kvclient.Write{Key: key(t, "small"), Value: []byte("v")})
+		if err != nil {
 			t.Errorf("put beside %s: %v", what, err)
 		}
 	}
@@ -85,9 +89,9 @@ func readAtOnce(t *testing.T, b *kvclient.Bucket, what string, many int, read fu
 	t.Logf("%s: %v", what, time.Since(began))
 }
 
-// Reads that were given up while nothing came through still have their answers coming, so others
-// must not be asked for instead of them. When all came, or the connection is new, there is room for
-// everybody again.
+// When nothing arrives and reads are given up, their answers are still to come. So these reads
+// keep their room, and no others are sent in their place. Once all answers have arrived, or the
+// connection is a new one, the room is free again.
 func TestGivenUpReadsKeepTheirRoom(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
@@ -95,8 +99,11 @@ func TestGivenUpReadsKeepTheirRoom(t *testing.T) {
 	bounds := bound.NewSet()
 	c := connect(t, kvclient.Options{URL: p.URL(), RequestTimeout: time.Second, Bounds: bounds})
 	b := shop(t, c, nil)
-	natstest.Eventually(t, soon, "a bucket", func() bool { return write(b, t, "small", "v") == nil })
-	native, err := s.JetStream(t).KeyValue(t.Context(), "shop") // so that the client does not know that it is large
+	natstest.Eventually(t, soon, "a bucket", func() bool {
+		return write(t, b, "small", "v") == nil
+	})
+	// The client must not know that this value is large, so it is stored by another one.
+	native, err := s.JetStream(t).KeyValue(t.Context(), "shop")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +126,10 @@ func TestGivenUpReadsKeepTheirRoom(t *testing.T) {
 	}
 	p.Resume()
 	natstest.Eventually(t, soon, "all answers have come", func() bool { return room.Used() == 0 })
-	natstest.Eventually(t, soon, "a read", func() bool { _, err := get(t, b, "large"); return err == nil })
+	natstest.Eventually(t, soon, "a read", func() bool {
+		_, err := get(t, b, "large")
+		return err == nil
+	})
 	p.Pause()
 	for range 10 {
 		readers.Go(func() { _, _ = get(t, b, "large") })
@@ -127,12 +137,17 @@ func TestGivenUpReadsKeepTheirRoom(t *testing.T) {
 	readers.Wait()
 	p.Cut()
 	p.Resume()
-	natstest.Eventually(t, soon, "the room of a lost connection is free", func() bool { return room.Used() == 0 })
-	natstest.Eventually(t, soon, "a read", func() bool { _, err := get(t, b, "large"); return err == nil })
+	natstest.Eventually(t, soon, "the room of a lost connection is free", func() bool {
+		return room.Used() == 0
+	})
+	natstest.Eventually(t, soon, "a read", func() bool {
+		_, err := get(t, b, "large")
+		return err == nil
+	})
 }
 
-// A read can remain without an answer on a connection that works, as here one of a mirror whose
-// origin is silent. Then it does not keep others out.
+// A read can stay without an answer on a connection that works. Here it is a read of a mirror
+// whose origin is silent. After a while such reads do not keep others out.
 func TestHungReadsMakeRoom(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
@@ -141,22 +156,29 @@ func TestHungReadsMakeRoom(t *testing.T) {
 	if _, err := s.Conn(t).Subscribe("dead.API.>", func(*nats.Msg) {}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.JetStream(t).CreateStream(t.Context(), jetstream.StreamConfig{Name: "KV_hung", MaxMsgsPerSubject: 1,
-		Mirror: &jetstream.StreamSource{Name: "KV_dead", External: &jetstream.ExternalStream{APIPrefix: "dead.API"}}}); err != nil {
-		t.Fatal(err)
-	}
+	nativeStream(t, s.JetStream(t), jetstream.StreamConfig{
+		Name:              "KV_hung",
+		MaxMsgsPerSubject: 1,
+		Mirror: &jetstream.StreamSource{
+			Name: "KV_dead", External: &jetstream.ExternalStream{APIPrefix: "dead.API"},
+		},
+	})
 	hung := bind(t, c, "hung")
 	var readers sync.WaitGroup
 	for range 200 {
 		readers.Go(func() {
-			if _, err := hung.Delete(owned(t, "greedy"), kvclient.Deletion{Key: key(t, "k")}); err == nil {
+			_, err := hung.Delete(owned(t, "greedy"), kvclient.Deletion{Key: key(t, "k")})
+			if err == nil {
 				t.Error("deleted")
 			}
 		})
 	}
 	began := time.Now()
 	for range 3 {
-		if _, err := b.Put(owned(t, "innocent"), kvclient.Write{Key: key(t, "k"), Precondition: anyValue}); err != nil {
+		_, err := b.Put(owned(t, "innocent"), kvclient.Write{
+			Key: key(t, "k"), Precondition: ifPresent,
+		})
+		if err != nil {
 			t.Error(err)
 		}
 	}
@@ -166,8 +188,8 @@ func TestHungReadsMakeRoom(t *testing.T) {
 	readers.Wait()
 }
 
-// One client that takes all its places leaves some for the others, whatever they are of.
-func TestPlacesAreShared(t *testing.T) {
+// A client that takes all its places for listings or exports leaves some for other clients.
+func TestPlacesAreSharedBetweenClients(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	c := connect(t, kvclient.Options{URL: s.URL(), RequestTimeout: 3 * time.Second})
@@ -175,13 +197,16 @@ func TestPlacesAreShared(t *testing.T) {
 	put(t, b, "k", "v")
 	release, inside := make(chan struct{}), make(chan struct{}, 100)
 	stop := func(kvclient.Entry) error { inside <- struct{}{}; <-release; return nil }
-	for name, read := range map[string]func(ctx context.Context, visit func(kvclient.Entry) error) error{
+	type reader func(ctx context.Context, visit func(kvclient.Entry) error) error
+	for name, read := range map[string]reader{
 		"listings": func(ctx context.Context, visit func(kvclient.Entry) error) error {
 			_, err := b.ScanEntries(ctx, nil, visit)
 			return err
 		},
 		"exports": func(ctx context.Context, visit func(kvclient.Entry) error) error {
-			_, err := b.Export(ctx, kvclient.Export{}, func(e *kvclient.Entry) error { return visit(*e) })
+			_, err := b.Export(ctx, kvclient.Export{}, func(e *kvclient.Entry) error {
+				return visit(*e)
+			})
 			return err
 		},
 	} {
@@ -192,12 +217,13 @@ func TestPlacesAreShared(t *testing.T) {
 			greedy.Go(func() { refused <- read(owned(t, "greedy"), stop) })
 		}
 		<-inside
-		err := <-refused // once those that have places hold them, the rest is refused
+		err := <-refused // Once all places of the client are taken, its other reads are refused.
 		wantFull(t, err, name)
 		if full, ok := errors.AsType[*bound.FullError](err); ok && !full.OfOwner {
 			t.Errorf("%s: refused as if all were taken", name)
 		}
-		if err := read(owned(t, "innocent"), func(kvclient.Entry) error { return nil }); err != nil {
+		visitAll := func(kvclient.Entry) error { return nil }
+		if err := read(owned(t, "innocent"), visitAll); err != nil {
 			t.Errorf("%s of another client: %v", name, err)
 		}
 		close(release)
@@ -205,8 +231,8 @@ func TestPlacesAreShared(t *testing.T) {
 	}
 }
 
-// What a write reads first does not go over the connection for reads, so that losing that one fails
-// no write.
+// What a write has to read first is not read over the connection for reads. So the loss of that
+// connection fails no write.
 func TestLostConnectionForReadsFailsNoWrite(t *testing.T) {
 	t.Parallel()
 	p, _, b, _ := behindProxy(t, time.Second)
@@ -214,10 +240,16 @@ func TestLostConnectionForReadsFailsNoWrite(t *testing.T) {
 	p.Strand("(reads)")
 	_, err := get(t, b, "k")
 	wantError(t, err, kvclient.ErrTimeout)
-	if _, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Value: []byte(`{}`), Precondition: anyValue}); err != nil {
+	_, err = b.Put(t.Context(), kvclient.Write{
+		Key: key(t, "k"), Value: []byte(`{}`), Precondition: ifPresent,
+	})
+	if err != nil {
 		t.Errorf("put: %v", err)
 	}
-	if _, err := b.Patch(t.Context(), kvclient.Patch{Key: key(t, "k"), Format: kvclient.MergePatch, Body: []byte(`{"b":2}`)}); err != nil {
+	_, err = b.Patch(t.Context(), kvclient.Patch{
+		Key: key(t, "k"), Format: kvclient.MergePatch, Body: []byte(`{"b":2}`),
+	})
+	if err != nil {
 		t.Errorf("patch: %v", err)
 	}
 	if _, err := create(t, b, "k", "v"); err == nil {

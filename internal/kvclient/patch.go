@@ -13,47 +13,64 @@ import (
 // A PatchFormat says what the body of a patch is.
 type PatchFormat uint8
 
+// The formats.
 const (
-	Touch      PatchFormat = iota // there is none: the same bytes are stored again
-	MergePatch                    // application/merge-patch+json (RFC 7396)
-	JSONPatch                     // application/json-patch+json (RFC 6902)
+	// Touch has no body: the same bytes are stored again.
+	Touch PatchFormat = iota
+	// MergePatch is application/merge-patch+json (RFC 7396).
+	MergePatch
+	// JSONPatch is application/json-patch+json (RFC 6902).
+	JSONPatch
 )
 
 // A Patch changes a JSON value, or with Touch how long any value lives.
 type Patch struct {
-	Key          Key
-	Format       PatchFormat
-	Body         []byte
-	TTL          time.Duration // 0 keeps what is left of the present value's
+	// Key is the key whose value is changed.
+	Key Key
+	// Format says what Body is.
+	Format PatchFormat
+	// Body is the patch.
+	Body []byte
+	// TTL is the new time to live; 0 keeps what is left of the present value's.
+	TTL time.Duration
+	// Precondition is what the key's last entry must be.
 	Precondition Precondition
-	Idempotency  Idempotency
+	// Idempotency makes a repetition of the patch do nothing.
+	Idempotency Idempotency
 }
 
-// maxSmallPatch is up to how many bytes, value and patch together, patches are applied without waiting for one another.
+// maxSmallPatch is up to how many bytes, value and patch together, patches are applied without
+// waiting for one another.
 const maxSmallPatch = 64 << 10
 
-// Patch reads the key's value, changes it, and stores the result on condition that nothing changed meanwhile; else it is tried
-// again, unless If-Match was given. Type and encoding stay. It returns [ErrKeyNotFound], a *[KeyDeletedError],
-// a *[jsonpatch.DocumentError], a *[jsonpatch.FormatError], a *[jsonpatch.ApplyError], [jsonpatch.ErrTestFailed], and otherwise
-// what Put does.
+// Patch reads the key's last entry, applies the patch, and stores the result on condition that
+// nothing changed meanwhile. If something did, it tries again, up to maxTries times and once if
+// If-Match was given. Type and encoding are those of the entry, and so is what is left of its time
+// to live, unless the patch has one.
+//
+// It returns [ErrKeyNotFound], a *[KeyDeletedError], a *[jsonpatch.DocumentError], a
+// *[jsonpatch.FormatError], a *[jsonpatch.ApplyError], [jsonpatch.ErrTestFailed], and otherwise the
+// errors of Put.
 func (b *Bucket) Patch(ctx context.Context, p Patch) (Written, error) {
-	return answered(b.patch(ctx, p))
+	return repeatedIsDone(b.patch(ctx, p))
 }
 
+// patch is Patch, with a *repeatedError for a patch that was carried out before.
 func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
-	b, err := b.knowing(ctx, p.Precondition)
+	b, err := b.currentFor(ctx, p.Precondition)
 	if err != nil {
 		return Written{}, err
 	}
 	if err := b.CheckTTL(ctx, p.TTL); err != nil {
 		return Written{}, err
 	}
-	s := p.Idempotency.stamp(b.name, p.Key, "PATCH", []byte{byte(p.Format)}, []byte(p.TTL.String()), p.Body)
+	s := p.Idempotency.stamp(
+		b.name, p.Key, "PATCH", []byte{byte(p.Format)}, []byte(p.TTL.String()), p.Body)
 	var before Revision
-	turn := b.turn(p.Key)
-	defer turn.end()
+	attempts := b.attempts(p.Key)
+	defer attempts.end()
 	for try := range maxTries {
-		last, err := turn.last(ctx, try)
+		last, err := attempts.last(ctx, try)
 		if err == nil {
 			err = s.madeBy(last)
 		}
@@ -64,8 +81,9 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 			return Written{}, ErrKeyNotFound
 		case last.IsMarker():
 			return Written{}, &KeyDeletedError{Marker: *last}
-		case !p.Precondition.Holds(last, b.epoch), try > 0 && p.Precondition.IfMatch.Present() && last.Revision != before:
-			return Written{}, b.violated(p.Precondition, last)
+		case !p.Precondition.Holds(last, b.epoch),
+			try > 0 && p.Precondition.IfMatch.Present() && last.Revision != before:
+			return Written{}, b.preconditionFailed(p.Precondition, last)
 		}
 		if last.Revision == before {
 			awaitWriter(try)
@@ -83,9 +101,10 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 	return Written{}, ErrContention
 }
 
-// message is the changed value, with the headers of the one before it.
+// message returns the changed value, with the headers of the entry before it.
 func (p Patch) message(ctx context.Context, b *Bucket, last *Entry, s stamp) (*nats.Msg, error) {
-	w := Write{Key: p.Key, ContentType: last.ContentType, ContentEncoding: last.ContentEncoding, TTL: p.TTL}
+	w := Write{Key: p.Key, TTL: p.TTL,
+		ContentType: last.ContentType, ContentEncoding: last.ContentEncoding}
 	msg := w.message(b)
 	if p.TTL == 0 {
 		if err := b.keepTTL(ctx, msg, last); err != nil {
@@ -103,15 +122,17 @@ func (p Patch) message(ctx context.Context, b *Bucket, last *Entry, s stamp) (*n
 	return msg, err
 }
 
+// apply returns the changed value, of at most limit bytes. Large values wait for a place.
 func (p Patch) apply(ctx context.Context, c *Client, last *Entry, limit int) ([]byte, error) {
 	if p.Format == Touch {
 		return last.Value, nil
 	}
 	if last.ContentEncoding != "" {
-		return nil, &jsonpatch.DocumentError{Reason: "it is stored with a content encoding, and the gateway does not decode it"}
+		return nil, &jsonpatch.DocumentError{
+			Reason: "it is stored with a content encoding, and the gateway does not decode it"}
 	}
 	if len(last.Value)+len(p.Body) > maxSmallPatch {
-		hold, err := place(ctx, c.limits.patches)
+		hold, err := takePlace(ctx, c.limits.patches)
 		if err != nil {
 			return nil, err
 		}

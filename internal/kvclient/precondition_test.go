@@ -11,15 +11,20 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A keyState is what came before a conditional write.
+// A keyState is a state in which a key can be before a conditional write.
 type keyState struct {
-	name     string
-	prepare  func(t *testing.T, b *kvclient.Bucket, k string) kvclient.Revision
+	name string
+	// prepare brings a key that was never written into this state. It returns the revision of the
+	// key's last entry, or 0 if it has none.
+	prepare func(t *testing.T, b *kvclient.Bucket, k string) kvclient.Revision
+	// hasValue says whether the last entry is a value.
 	hasValue bool
 }
 
 var keyStates = []keyState{
-	{"never-written", func(*testing.T, *kvclient.Bucket, string) kvclient.Revision { return 0 }, false},
+	{"never-written", func(*testing.T, *kvclient.Bucket, string) kvclient.Revision {
+		return 0
+	}, false},
 	{"value", func(t *testing.T, b *kvclient.Bucket, k string) kvclient.Revision {
 		put(t, b, k, "old")
 		return put(t, b, k, "old")
@@ -34,16 +39,20 @@ var keyStates = []keyState{
 	}, false},
 }
 
+// foreign is an epoch that no bucket has.
 const foreign kvclient.Epoch = "0foreign"
 
-// wrong is the check of no message.
+// wrong is a check that no message has.
 var wrong = kvclient.CheckOf(time.Unix(0, 1))
 
-// conditionForms are the ways to write a condition about a key whose last entry is at this position. Revision 1 is another key's.
+// conditionForms returns the ways to write a condition about a key whose last entry is at this
+// position. Revision 1 is that of another key.
 func conditionForms(entry kvclient.Position, epoch kvclient.Epoch) map[string]kvclient.Condition {
 	last := entry.Revision
 	checked := func(e kvclient.Epoch, check kvclient.Check) kvclient.Condition {
-		return kvclient.Condition{Positions: []kvclient.Position{{Revision: last, Epoch: e, Check: check}}}
+		return kvclient.Condition{Positions: []kvclient.Position{
+			{Revision: last, Epoch: e, Check: check},
+		}}
 	}
 	at := func(rev kvclient.Revision, e kvclient.Epoch) kvclient.Position {
 		return kvclient.Position{Revision: rev, Epoch: e}
@@ -73,7 +82,8 @@ func conditionForms(entry kvclient.Position, epoch kvclient.Epoch) map[string]kv
 	}
 }
 
-// matches is the contract's sentence about what a condition selects, apart from the code that it tests.
+// matches reports whether a condition selects the last entry of a key in this state. It repeats
+// what the contract says, independently of the code under test.
 func (s keyState) matches(c kvclient.Condition, last kvclient.Revision, epoch kvclient.Epoch) bool {
 	if c.Any {
 		return s.hasValue
@@ -88,7 +98,8 @@ func (s keyState) matches(c kvclient.Condition, last kvclient.Revision, epoch kv
 	return false
 }
 
-// lastPosition is that of a key's last entry, with its check; zero for none.
+// lastPosition returns the position of a key's last entry, with its check, or the zero position if
+// it has none.
 func lastPosition(t *testing.T, b *kvclient.Bucket, k string) kvclient.Position {
 	t.Helper()
 	e, err := get(t, b, k)
@@ -101,92 +112,115 @@ func lastPosition(t *testing.T, b *kvclient.Bucket, k string) kvclient.Position 
 	return e.Position
 }
 
-// forEveryPrecondition calls test with a key in each state and every precondition about it.
-func forEveryPrecondition(t *testing.T, test func(t *testing.T, b *kvclient.Bucket, s keyState, k kvclient.Key, last kvclient.Revision, p kvclient.Precondition)) {
+// A preconditionTest is one precondition about one key.
+type preconditionTest struct {
+	bucket       *kvclient.Bucket
+	key          kvclient.Key
+	state        keyState          // of the key
+	last         kvclient.Revision // of the key's last entry
+	precondition kvclient.Precondition
+}
+
+// forEveryPrecondition calls test with every precondition about a key in every state. Each has a
+// key of its own.
+func forEveryPrecondition(t *testing.T, test func(t *testing.T, tc preconditionTest)) {
 	t.Helper()
 	c, _ := gateway(t)
 	b := shop(t, c, history(3))
-	put(t, b, "another", "v") // revision 1
+	put(t, b, "another", "v") // This has revision 1.
+	noneMatchForms := []string{
+		"none", "any", "0", "last", "last-foreign", "last-moved", "last-rewritten", "stale",
+		"stale,last",
+	}
 	n := 0
 	for _, state := range keyStates {
 		for _, ifMatch := range sorted(conditionForms(kvclient.Position{}, "")) {
-			for _, ifNoneMatch := range []string{"none", "any", "0", "last", "last-foreign", "last-moved",
-				"last-rewritten", "stale", "stale,last"} {
+			for _, ifNoneMatch := range noneMatchForms {
 				n++
 				k := fmt.Sprintf("k%d", n)
 				last := state.prepare(t, b, k)
 				forms := conditionForms(lastPosition(t, b, k), b.Epoch())
 				p := kvclient.Precondition{IfMatch: forms[ifMatch], IfNoneMatch: forms[ifNoneMatch]}
-				t.Run(state.name+"/if-match="+ifMatch+"/if-none-match="+ifNoneMatch, func(t *testing.T) {
-					test(t, b, state, key(t, k), last, p)
+				name := state.name + "/if-match=" + ifMatch + "/if-none-match=" + ifNoneMatch
+				t.Run(name, func(t *testing.T) {
+					test(t, preconditionTest{b, key(t, k), state, last, p})
 				})
 			}
 		}
 	}
 }
 
-// wantRefused checks that the precondition was found not to hold, and that nothing was stored.
-func (s keyState) wantRefused(t *testing.T, b *kvclient.Bucket, k kvclient.Key, last kvclient.Revision, p kvclient.Precondition, err error) {
+// holds reports whether the precondition holds for the key.
+func (tc preconditionTest) holds() bool {
+	p, epoch := tc.precondition, tc.bucket.Epoch()
+	return (!p.IfMatch.Present() || tc.state.matches(p.IfMatch, tc.last, epoch)) &&
+		(!p.IfNoneMatch.Present() || !tc.state.matches(p.IfNoneMatch, tc.last, epoch))
+}
+
+// wantRefused checks that the request failed since the precondition does not hold, and that
+// nothing was stored.
+func (tc preconditionTest) wantRefused(t *testing.T, err error) {
 	t.Helper()
 	mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err)
 	if !ok {
 		t.Fatalf("error %v, want a RevisionMismatchError", err)
 	}
-	ifMatchFailed := p.IfMatch.Present() && !s.matches(p.IfMatch, last, b.Epoch())
+	p, epoch := tc.precondition, tc.bucket.Epoch()
+	ifMatchFailed := p.IfMatch.Present() && !tc.state.matches(p.IfMatch, tc.last, epoch)
 	want := kvclient.RevisionMismatchError{
-		Current:   kvclient.Position{Revision: last, Epoch: b.Epoch()},
-		KeyExists: !ifMatchFailed && p.IfNoneMatch.Any, // If-Match comes first
+		Current:   kvclient.Position{Revision: tc.last, Epoch: epoch},
+		KeyExists: !ifMatchFailed && p.IfNoneMatch.Any, // If-Match is judged first.
 	}
-	mismatch.Current.Check = kvclient.Check{} // where a read told it
+	mismatch.Current.Check = kvclient.Check{} // It is known only if the write had to read.
 	if diff := cmp.Diff(want, *mismatch); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}
-	s.wantUntouched(t, b, k, last)
+	tc.wantUntouched(t)
 }
 
-func (s keyState) wantUntouched(t *testing.T, b *kvclient.Bucket, k kvclient.Key, last kvclient.Revision) {
+// wantUntouched checks that the key is as it was before the request.
+func (tc preconditionTest) wantUntouched(t *testing.T) {
 	t.Helper()
-	e, err := get(t, b, k.String())
+	e, err := get(t, tc.bucket, tc.key.String())
 	deleted, isDeleted := errors.AsType[*kvclient.KeyDeletedError](err)
 	switch {
-	case last == 0:
+	case tc.last == 0:
 		if !errors.Is(err, kvclient.ErrKeyNotFound) {
 			t.Errorf("afterwards: %+v, %v", e, err)
 		}
-	case s.hasValue:
-		if err != nil || e.Revision != last || string(e.Value) != "old" {
+	case tc.state.hasValue:
+		if err != nil || e.Revision != tc.last || string(e.Value) != "old" {
 			t.Errorf("afterwards: %+v, %v", e, err)
 		}
-	case !isDeleted || deleted.Marker.Revision != last:
+	case !isDeleted || deleted.Marker.Revision != tc.last:
 		t.Errorf("afterwards: %+v, %v", e, err)
 	}
 }
 
-func (s keyState) holds(p kvclient.Precondition, last kvclient.Revision, epoch kvclient.Epoch) bool {
-	return (!p.IfMatch.Present() || s.matches(p.IfMatch, last, epoch)) &&
-		(!p.IfNoneMatch.Present() || !s.matches(p.IfNoneMatch, last, epoch))
-}
-
 func TestEveryPreconditionOfPut(t *testing.T) {
 	t.Parallel()
-	forEveryPrecondition(t, func(t *testing.T, b *kvclient.Bucket, s keyState, k kvclient.Key, last kvclient.Revision, p kvclient.Precondition) {
-		w, err := b.Put(t.Context(), kvclient.Write{Key: k, Value: []byte("new"), Precondition: p})
-		if !s.holds(p, last, b.Epoch()) {
-			s.wantRefused(t, b, k, last, p, err)
+	forEveryPrecondition(t, func(t *testing.T, tc preconditionTest) {
+		b, p := tc.bucket, tc.precondition
+		w, err := b.Put(t.Context(), kvclient.Write{
+			Key: tc.key, Value: []byte("new"), Precondition: p,
+		})
+		if !tc.holds() {
+			tc.wantRefused(t, err)
 			return
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantValue(t, b, k.String(), "new", w.Revision)
-		if w.Epoch != b.Epoch() || w.Revision <= last {
-			t.Errorf("written %+v after %d", w, last)
+		wantValue(t, b, tc.key.String(), "new", w.Revision)
+		if w.Epoch != b.Epoch() || w.Revision <= tc.last {
+			t.Errorf("written %+v after %d", w, tc.last)
 		}
-		if w.Created && s.hasValue {
+		if w.Created && tc.state.hasValue {
 			t.Error("called created, but there was a value")
 		}
-		plainCreate := p.IfNoneMatch.Any && !p.IfMatch.Present() || !p.IfNoneMatch.Present() && len(p.IfMatch.Positions) == 1 && last == 0
-		if plainCreate && !w.Created {
+		onlyIfAbsent := p.IfNoneMatch.Any && !p.IfMatch.Present()
+		onlyAtZero := !p.IfNoneMatch.Present() && len(p.IfMatch.Positions) == 1 && tc.last == 0
+		if (onlyIfAbsent || onlyAtZero) && !w.Created {
 			t.Error("not called created")
 		}
 	})
@@ -197,39 +231,47 @@ func TestEveryPreconditionOfDelete(t *testing.T) {
 	for _, purge := range []bool{false, true} {
 		t.Run(fmt.Sprintf("purge=%v", purge), func(t *testing.T) {
 			t.Parallel()
-			forEveryPrecondition(t, func(t *testing.T, b *kvclient.Bucket, s keyState, k kvclient.Key, last kvclient.Revision, p kvclient.Precondition) {
-				w, err := b.Delete(t.Context(), kvclient.Deletion{Key: k, Purge: purge, Precondition: p})
-				_, isDeleted := errors.AsType[*kvclient.KeyDeletedError](err)
-				switch {
-				// Preconditions count only where the request would succeed without them (RFC 9110 §13.2.1).
-				case last == 0:
-					wantError(t, err, kvclient.ErrKeyNotFound)
-					s.wantUntouched(t, b, k, last)
-				case !s.hasValue && !purge:
-					if !isDeleted {
-						t.Errorf("error %v, want a KeyDeletedError", err)
-					}
-					s.wantUntouched(t, b, k, last)
-				case !s.holds(p, last, b.Epoch()):
-					s.wantRefused(t, b, k, last, p, err)
-				case err != nil:
-					t.Fatal(err)
-				default:
-					op, entries := kvclient.Delete, 3
-					if purge {
-						op, entries = kvclient.Purge, 1
-					}
-					wantMarker(t, b, k.String(), op, w.Revision)
-					if got, err := b.HistoryOf(t.Context(), k, false); err != nil || len(got) != entries {
-						t.Errorf("%d entries left, %v; want %d", len(got), err, entries)
-					}
-				}
+			forEveryPrecondition(t, func(t *testing.T, tc preconditionTest) {
+				tc.checkDelete(t, purge)
 			})
 		})
 	}
 }
 
-func TestPreconditionOnAMissingBucket(t *testing.T) {
+// checkDelete deletes the key, and checks the answer and what is left of the key.
+func (tc preconditionTest) checkDelete(t *testing.T, purge bool) {
+	w, err := tc.bucket.Delete(t.Context(), kvclient.Deletion{
+		Key: tc.key, Purge: purge, Precondition: tc.precondition,
+	})
+	_, isDeleted := errors.AsType[*kvclient.KeyDeletedError](err)
+	switch {
+	// Preconditions count only if the request would succeed without them (RFC 9110 §13.2.1).
+	case tc.last == 0:
+		wantError(t, err, kvclient.ErrKeyNotFound)
+		tc.wantUntouched(t)
+	case !tc.state.hasValue && !purge:
+		if !isDeleted {
+			t.Errorf("error %v, want a KeyDeletedError", err)
+		}
+		tc.wantUntouched(t)
+	case !tc.holds():
+		tc.wantRefused(t, err)
+	case err != nil:
+		t.Fatal(err)
+	default:
+		op, entries := kvclient.Delete, 3
+		if purge {
+			op, entries = kvclient.Purge, 1
+		}
+		wantMarker(t, tc.bucket, tc.key.String(), op, w.Revision)
+		got, err := tc.bucket.HistoryOf(t.Context(), tc.key, false)
+		if err != nil || len(got) != entries {
+			t.Errorf("%d entries left, %v; want %d", len(got), err, entries)
+		}
+	}
+}
+
+func TestPreconditionOnAMissingBucketIsNotJudged(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	b := shop(t, c, nil)

@@ -16,7 +16,7 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// inParallel runs n copies of f and waits for them.
+// inParallel calls f with each number below n at the same time, and waits until all have returned.
 func inParallel(n int, f func(i int)) {
 	var wg sync.WaitGroup
 	for i := range n {
@@ -41,12 +41,15 @@ func TestCountersOfBothLoseNothing(t *testing.T) {
 			}
 		})
 		e, err := get(t, b, "n")
-		if err != nil || string(e.Value) != strconv.Itoa(2*writers*increments) || e.Revision != 1+2*writers*increments {
-			t.Errorf("counter %s at %d, %v; want %d", e.Value, e.Revision, err, 2*writers*increments)
+		const sum = 2 * writers * increments
+		if err != nil || string(e.Value) != strconv.Itoa(sum) || e.Revision != 1+sum {
+			t.Errorf("counter %s at %d, %v; want %d", e.Value, e.Revision, err, sum)
 		}
 	})
 }
 
+// increment adds one to the value of the key "n". It tries again whenever another writer was
+// first.
 func increment(t *testing.T, b *kvclient.Bucket) {
 	for {
 		e, err := get(t, b, "n")
@@ -55,7 +58,7 @@ func increment(t *testing.T, b *kvclient.Bucket) {
 			return
 		}
 		_, err = b.Put(t.Context(), kvclient.Write{Key: key(t, "n"), Value: plusOne(e.Value),
-			Precondition: kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{e.Position}}}})
+			Precondition: ifMatch(e.Position)})
 		mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err)
 		if err == nil || !ok {
 			if err != nil {
@@ -69,6 +72,7 @@ func increment(t *testing.T, b *kvclient.Bucket) {
 	}
 }
 
+// incrementNatively does the same with nats.go.
 func incrementNatively(t *testing.T, kv jetstream.KeyValue) {
 	for {
 		e, err := kv.Get(t.Context(), "n")
@@ -92,7 +96,7 @@ func plusOne(value []byte) []byte {
 	return []byte(strconv.Itoa(n + 1))
 }
 
-func TestOfManyCreatesOneWins(t *testing.T) {
+func TestOneOfManyCreatesWins(t *testing.T) {
 	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
 		b := shop(t, c, history(2))
 		kv := native(t, js, "shop")
@@ -117,7 +121,9 @@ func TestOfManyCreatesOneWins(t *testing.T) {
 					}
 				} else {
 					_, err = create(t, b, k, strconv.Itoa(i))
-					if mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err); err != nil && (!ok || !mismatch.KeyExists || mismatch.Current.Revision == 0) {
+					mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err)
+					exists := ok && mismatch.KeyExists && mismatch.Current.Revision != 0
+					if err != nil && !exists {
 						t.Errorf("create: %v", err)
 					}
 				}
@@ -127,22 +133,26 @@ func TestOfManyCreatesOneWins(t *testing.T) {
 				}
 			})
 			e, err := get(t, b, k)
-			if won.Load() != 1 || err != nil || string(e.Value) != strconv.FormatInt(winner.Load(), 10) {
-				t.Fatalf("round %d: %d winners, the last is %d, stored is %q, %v", round, won.Load(), winner.Load(), e.Value, err)
+			last := strconv.FormatInt(winner.Load(), 10)
+			if won.Load() != 1 || err != nil || string(e.Value) != last {
+				t.Fatalf("round %d: %d winners, the last is %s, stored is %q, %v",
+					round, won.Load(), last, e.Value, err)
 			}
 		}
 	})
 }
 
-// A journal is what all writers of one key did, by revision.
+// A journal records by revision what all writers of one key did. Its methods are safe for
+// concurrent use.
 type journal struct {
 	mu  sync.Mutex
 	ops map[kvclient.Revision]step
 }
 
+// A step is one write in a journal.
 type step struct {
-	value bool   // it left a value, not a marker
-	by    string // what it was
+	value bool   // whether the write left a value rather than a marker
+	by    string // the operation, such as "create" or "native put"
 }
 
 func (j *journal) add(rev kvclient.Revision, s step) {
@@ -151,7 +161,8 @@ func (j *journal) add(rev kvclient.Revision, s step) {
 	j.ops[rev] = s
 }
 
-// check walks through the journal: every conditional write must have met the state that it asked for.
+// check walks through the journal. Each conditional write must have met the state of the key that
+// its condition asks for.
 func (j *journal) check(t *testing.T) {
 	t.Helper()
 	revisions := make([]kvclient.Revision, 0, len(j.ops))
@@ -170,8 +181,9 @@ func (j *journal) check(t *testing.T) {
 	t.Logf("%d steps", len(revisions))
 }
 
-// Writers that read before they write are in a race with native ones. They may give up, but never be wrong.
-func TestRacesAreBoundedAndNeverWrong(t *testing.T) { // alone: it takes both cores
+// Writers that read before they write compete with native writers. They may give up, but what they
+// do is never wrong. This test does not run beside others, since it takes both cores.
+func TestRacesAreBoundedAndNeverWrong(t *testing.T) {
 	c, s := gateway(t)
 	b := shop(t, c, nil)
 	js := s.JetStream(t)
@@ -201,8 +213,8 @@ func TestRacesAreBoundedAndNeverWrong(t *testing.T) { // alone: it takes both co
 	}
 }
 
-// storm stores and deletes natively until the context ends. It publishes as nats.go does, which keeps the revision of a marker
-// to itself.
+// storm stores and deletes a key natively until the context ends. It publishes what nats.go would
+// publish, since nats.go does not return the revision of a marker.
 func storm(ctx context.Context, t *testing.T, js jetstream.JetStream, j *journal) {
 	for ctx.Err() == nil {
 		ack, err := js.Publish(t.Context(), "$KV.shop.hot", []byte("native"))
@@ -221,6 +233,8 @@ func storm(ctx context.Context, t *testing.T, js jetstream.JetStream, j *journal
 	}
 }
 
+// raceOnce tries one write that reads first, adds it to the journal if it succeeds, and returns
+// its error. kind is 0 for a create, 1 for a replacement, and 2 for a deletion.
 func raceOnce(t *testing.T, b *kvclient.Bucket, j *journal, kind int) error {
 	var w kvclient.Written
 	var err error
@@ -232,7 +246,7 @@ func raceOnce(t *testing.T, b *kvclient.Bucket, j *journal, kind int) error {
 	case 1:
 		done.by = "replace"
 		w, err = b.Put(t.Context(), kvclient.Write{Key: key(t, "hot"), Value: []byte("replaced"),
-			Precondition: kvclient.Precondition{IfMatch: kvclient.Condition{Any: true}}})
+			Precondition: ifPresent})
 	case 2:
 		done = step{by: "delete"}
 		w, err = b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "hot")})
@@ -242,7 +256,8 @@ func raceOnce(t *testing.T, b *kvclient.Bucket, j *journal, kind int) error {
 	switch {
 	case err == nil:
 		j.add(w.Revision, done)
-	case mismatch && kind != 2, deleted && kind == 2, errors.Is(err, kvclient.ErrContention), kind == 2 && errors.Is(err, kvclient.ErrKeyNotFound):
+	case mismatch && kind != 2, deleted && kind == 2, errors.Is(err, kvclient.ErrContention),
+		kind == 2 && errors.Is(err, kvclient.ErrKeyNotFound):
 	default:
 		t.Errorf("%s: %v", done.by, err)
 	}

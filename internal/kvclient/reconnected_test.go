@@ -12,12 +12,13 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// Nothing was missed before the first connection, and something may have been before every other.
-func TestReconnectedIsTold(t *testing.T) {
+// Before the first connection there was nothing to miss. Before every other connection the client
+// may have missed advisories, so observers are told of those.
+func TestObserverIsToldOfReconnections(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	p := natstest.StartProxy(t, s.Addr())
-	p.Refuse(true) // so that the observer is there before the connection
+	p.Refuse(true) // The observer must be there before the connection.
 	c := connectUnready(t, kvclient.Options{URL: p.URL(), Logger: zerolog.Nop()})
 	told := make(chan struct{}, 100)
 	c.Observe(func(a kvclient.Advisory) {
@@ -35,8 +36,8 @@ func TestReconnectedIsTold(t *testing.T) {
 	}
 }
 
-// A latecomer hands out connections to a server, but the first only when it is allowed to: that is
-// the client's for writes.
+// A latecomer hands out connections to a server. It refuses the first, and all beyond the fourth,
+// until they are allowed: the first is the client's connection for writes.
 type latecomer struct {
 	*natstest.Server
 	calls   atomic.Int64
@@ -50,16 +51,21 @@ func (l *latecomer) InProcessConn() (net.Conn, error) {
 	return l.Server.InProcessConn()
 }
 
-// At the gateway's start its connections are made one after the other. A write before the one for
-// writes is there can be tried again: it was answered 413, as if no value were small enough.
-func TestWriteBeforeItsConnection(t *testing.T) {
+// When the gateway starts, it makes its connections one after the other. A write that comes before
+// the connection for writes must fail as unavailable, so that it is tried again. Once it was
+// answered 413, as if no value were small enough.
+func TestWriteBeforeItsConnectionIsUnavailable(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	late := &latecomer{Server: s}
-	connect(t, kvclient.Options{URL: s.URL()}).CreateBucket(t.Context(), bucketName(t, "b"), kvclient.DefaultBucketConfig())
+	_, _, err := connect(t, kvclient.Options{URL: s.URL()}).CreateBucket(
+		t.Context(), bucketName(t, "b"), kvclient.DefaultBucketConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
 	c := connectUnready(t, kvclient.Options{InProcess: late, Logger: zerolog.Nop()})
 	b := bind(t, c, "b")
-	if err := write(b, t, "k", "v"); !errors.Is(err, kvclient.ErrUnavailable) {
+	if err := write(t, b, "k", "v"); !errors.Is(err, kvclient.ErrUnavailable) {
 		t.Errorf("without a connection for writes: %v, want ErrUnavailable", err)
 	}
 	if room := b.Room(kvclient.Write{}); room != 1<<20 {

@@ -14,10 +14,12 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// atOnce is below the 5 s after which a binding is asked for again anyway, and long enough for a busy machine.
+// atOnce bounds the wait for what the gateway learns from an advisory. It is less than the 5 s
+// after which a binding is looked up again anyway, and enough for a busy machine.
 const atOnce = 4 * time.Second
 
-// withoutAdvisories is a gateway whose user may not see advisories, beside a native client that may do all.
+// withoutAdvisories starts a gateway whose user may not see advisories, and a native client that
+// may do everything.
 func withoutAdvisories(t *testing.T) (*kvclient.Client, jetstream.JetStream) {
 	t.Helper()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
@@ -27,17 +29,19 @@ func withoutAdvisories(t *testing.T) (*kvclient.Client, jetstream.JetStream) {
 				Subscribe: &server.SubjectPermission{Deny: []string{"$JS.EVENT.ADVISORY.>"}}}},
 		}
 	}})
-	return connect(t, kvclient.Options{URL: s.URL(), User: "gateway", Password: "pw"}), s.JetStream(t, nats.UserInfo("native", "pw"))
+	c := connect(t, kvclient.Options{URL: s.URL(), User: "gateway", Password: "pw"})
+	return c, s.JetStream(t, nats.UserInfo("native", "pw"))
 }
 
-// recreate deletes a bucket and creates it again, behind the gateway's back.
+// recreate deletes the bucket "shop" natively, creates it again, and stores the values one after
+// the other under the key "k". The gateway takes no part in it.
 func recreate(t *testing.T, js jetstream.JetStream, values ...string) jetstream.KeyValue {
 	t.Helper()
 	if err := js.DeleteKeyValue(t.Context(), "shop"); err != nil {
 		t.Fatal(err)
 	}
 	var kv jetstream.KeyValue
-	// The server fails now and then (10049) to create a stream whose files it is still removing.
+	// Creating a stream fails with error 10049 while the server is still removing its files.
 	natstest.Eventually(t, soon, "the bucket is created again", func() (created bool) {
 		var err error
 		kv, err = js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop"})
@@ -51,8 +55,10 @@ func recreate(t *testing.T, js jetstream.JetStream, values ...string) jetstream.
 	return kv
 }
 
-// wantEpochChange waits until the gateway knows that the bucket is not the one of that epoch.
-func wantEpochChange(t *testing.T, c *kvclient.Client, old kvclient.Epoch, within time.Duration) *kvclient.Bucket {
+// wantEpochChange waits until the gateway knows that the bucket has another epoch.
+func wantEpochChange(
+	t *testing.T, c *kvclient.Client, old kvclient.Epoch, within time.Duration,
+) *kvclient.Bucket {
 	t.Helper()
 	var now *kvclient.Bucket
 	natstest.Eventually(t, within, "the new epoch is known", func() bool {
@@ -62,7 +68,8 @@ func wantEpochChange(t *testing.T, c *kvclient.Client, old kvclient.Epoch, withi
 	return now
 }
 
-// wantOldTagsRefused checks that no tag of an old epoch matches or can be waited for.
+// wantOldTagsRefused checks that tags of an old epoch match nothing, and that reads cannot wait
+// for them.
 func wantOldTagsRefused(t *testing.T, b *kvclient.Bucket, old kvclient.Epoch) {
 	t.Helper()
 	e, err := get(t, b, "k")
@@ -72,11 +79,15 @@ func wantOldTagsRefused(t *testing.T, b *kvclient.Bucket, old kvclient.Epoch) {
 	stale := kvclient.Condition{Positions: []kvclient.Position{{Revision: e.Revision, Epoch: old}}}
 	for name, request := range map[string]func() error{
 		"put": func() error {
-			_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Precondition: kvclient.Precondition{IfMatch: stale}})
+			_, err := b.Put(t.Context(), kvclient.Write{
+				Key: key(t, "k"), Precondition: kvclient.Precondition{IfMatch: stale},
+			})
 			return err
 		},
 		"delete": func() error {
-			_, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k"), Precondition: kvclient.Precondition{IfMatch: stale}})
+			_, err := b.Delete(t.Context(), kvclient.Deletion{
+				Key: key(t, "k"), Precondition: kvclient.Precondition{IfMatch: stale},
+			})
 			return err
 		},
 	} {
@@ -85,17 +96,22 @@ func wantOldTagsRefused(t *testing.T, b *kvclient.Bucket, old kvclient.Epoch) {
 			t.Errorf("%s with a tag of the old epoch: %+v", name, mismatch)
 		}
 	}
-	_, _, err = b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{MinRevision: kvclient.Position{Revision: 1, Epoch: old}})
-	if changed, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok || changed.Current != b.Epoch() {
+	first := kvclient.Position{Revision: 1, Epoch: old}
+	_, _, err = b.Get(t.Context(), key(t, "k"), reached(first))
+	changed, ok := errors.AsType[*kvclient.EpochChangedError](err)
+	if !ok || changed.Current != b.Epoch() {
 		t.Errorf("minimum revision of the old epoch: %v", err)
 	}
-	// Of a tag that is not this one, a write on "none of these" may go ahead.
-	if _, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Precondition: kvclient.Precondition{IfNoneMatch: stale}}); err != nil {
+	// An old tag is not that of the key, so a write on condition that it is not may go ahead.
+	_, err = b.Put(t.Context(), kvclient.Write{
+		Key: key(t, "k"), Precondition: kvclient.Precondition{IfNoneMatch: stale},
+	})
+	if err != nil {
 		t.Errorf("unless the old tag: %v", err)
 	}
 }
 
-func TestRecreationThroughTheGateway(t *testing.T) {
+func TestRecreationThroughTheGatewayChangesTheEpoch(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	b := shop(t, c, nil)
@@ -152,8 +168,8 @@ func TestRecreationIsLearntWithoutAdvisories(t *testing.T) {
 	wantOldTagsRefused(t, now, old.Epoch())
 }
 
-// Whatever the gateway asks for that shows the new epoch must be the end of the old one.
-func TestWhatShowsTheNewEpochEndsTheOld(t *testing.T) {
+// Whatever the gateway asks for, an answer that shows a new epoch ends the old one.
+func TestAnswerOfANewEpochEndsTheOld(t *testing.T) {
 	for name, look := range map[string]func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket){
 		"status": func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) {
 			if s, err := c.Status(t.Context(), b.Name()); err != nil || s.Epoch == b.Epoch() {
@@ -176,8 +192,10 @@ func TestWhatShowsTheNewEpochEndsTheOld(t *testing.T) {
 			}
 		},
 		"foreign epoch": func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) {
-			_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Precondition: kvclient.Precondition{
-				IfMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: 1, Epoch: foreign}}}}})
+			_, err := b.Put(t.Context(), kvclient.Write{
+				Key:          key(t, "k"),
+				Precondition: ifMatch(kvclient.Position{Revision: 1, Epoch: foreign}),
+			})
 			mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err)
 			if !ok || mismatch.Current.Epoch == b.Epoch() {
 				t.Errorf("error %v of %+v", err, mismatch)
@@ -201,18 +219,21 @@ func TestWhatShowsTheNewEpochEndsTheOld(t *testing.T) {
 	}
 }
 
-// rebind makes the client look at the bucket now: a position of another epoch is not taken as foreign unasked.
+// rebind makes the client look up the bucket now. It reads with a position of a foreign epoch,
+// since the client asks the server before it calls an epoch foreign.
 func rebind(t *testing.T, c *kvclient.Client) *kvclient.Bucket {
 	t.Helper()
-	_, _, err := bind(t, c, "shop").Get(t.Context(), key(t, "k"), kvclient.ReadOptions{MinRevision: kvclient.Position{Epoch: foreign, Revision: 1}})
+	elsewhere := kvclient.Position{Epoch: foreign, Revision: 1}
+	_, _, err := bind(t, c, "shop").Get(t.Context(), key(t, "k"), reached(elsewhere))
 	if _, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok {
 		t.Fatalf("error %v", err)
 	}
 	return bind(t, c, "shop")
 }
 
-// A deleted and re-created bucket whose revisions are already beyond those of the old one, without advisories: what is
-// acknowledged is stored, whichever epoch it is said to have.
+// A bucket was deleted and created again, its revisions are already beyond those of the old one,
+// and there are no advisories. An acknowledged write is stored, whichever epoch it is reported
+// with.
 func TestWritesGoOnThroughARecreation(t *testing.T) {
 	t.Parallel()
 	c, js := withoutAdvisories(t)
@@ -223,7 +244,7 @@ func TestWritesGoOnThroughARecreation(t *testing.T) {
 	wantNative(t, kv, "k", "ours", uint64(rev))
 }
 
-func TestLimitLoweredByAnother(t *testing.T) {
+func TestLimitLoweredByAnotherIsLearnt(t *testing.T) {
 	for name, advisories := range map[string]bool{"with advisories": true, "without": false} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -235,33 +256,42 @@ func TestLimitLoweredByAnother(t *testing.T) {
 			}
 			b := shop(t, c, nil)
 			put(t, b, "k", strings.Repeat("x", 1000))
-			if _, err := js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop", MaxValueSize: 100}); err != nil {
+			_, err := js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{
+				Bucket: "shop", MaxValueSize: 100,
+			})
+			if err != nil {
 				t.Fatal(err)
 			}
-			// The server refuses it, whether or not the gateway knows of the limit already.
-			_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Value: make([]byte, 1000)})
-			if tooLarge, ok := errors.AsType[*kvclient.ValueTooLargeError](err); !ok || tooLarge.Limit != 100 {
+			// The server refuses the value, whether or not the gateway knows of the new limit.
+			_, err = b.Put(t.Context(), kvclient.Write{
+				Key: key(t, "k"), Value: make([]byte, 1000),
+			})
+			tooLarge, ok := errors.AsType[*kvclient.ValueTooLargeError](err)
+			if !ok || tooLarge.Limit != 100 {
 				t.Errorf("error %v, want a ValueTooLargeError with the limit 100", err)
 			}
 			b = bind(t, c, "shop")
 			if room(b) != 100 {
 				t.Errorf("limit %d, want 100", room(b))
 			}
-			wantError(t, write(b, t, "k", strings.Repeat("x", 100)), nil)
+			wantError(t, write(t, b, "k", strings.Repeat("x", 100)), nil)
 		})
 	}
 }
 
-func TestLimitRaisedByAnother(t *testing.T) {
+func TestLimitRaisedByAnotherIsLearnt(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
 	shop(t, c, func(config *kvclient.BucketConfig) { config.MaxValueSize = 100 })
-	if _, err := js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop", MaxValueSize: 1000}); err != nil {
+	_, err := js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{
+		Bucket: "shop", MaxValueSize: 1000,
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	natstest.Eventually(t, atOnce, "the new limit is known", func() bool {
-		return write(bind(t, c, "shop"), t, "k", strings.Repeat("x", 1000)) == nil
+		return write(t, bind(t, c, "shop"), "k", strings.Repeat("x", 1000)) == nil
 	})
 }
 
@@ -277,11 +307,14 @@ func TestRequiredPreconditionsAreLearnt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	natstest.Eventually(t, atOnce, "preconditions are required", func() bool { return bind(t, c, "shop").RequiresPreconditions() })
+	natstest.Eventually(t, atOnce, "preconditions are required", func() bool {
+		return bind(t, c, "shop").RequiresPreconditions()
+	})
 }
 
-// What the server told while the gateway was not connected is lost: it must not trust what it knew before.
-func TestRecreationWhileDisconnected(t *testing.T) {
+// Advisories that the server sends while the gateway is not connected are lost. So after that the
+// gateway must not trust what it knew before.
+func TestRecreationWhileDisconnectedIsLearnt(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	p := natstest.StartProxy(t, s.Addr())
@@ -300,7 +333,7 @@ func TestRecreationWhileDisconnected(t *testing.T) {
 	wantOldTagsRefused(t, now, b.Epoch())
 }
 
-// An epoch is the same after a restart: it is stored with the stream.
+// The epoch is the same after a restart of the server, since it is stored with the stream.
 func TestEpochSurvivesARestart(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
@@ -312,8 +345,9 @@ func TestEpochSurvivesARestart(t *testing.T) {
 	}
 }
 
-// The server leaves the messages of a deleted stream to the next of its name, where that is as long as a file's name can be.
-func TestLongestNameCreatedAgain(t *testing.T) {
+// If a stream's name is as long as a file's name can be, the server leaves the messages of a
+// deleted stream to the next stream of that name. The gateway must not show them.
+func TestLongestNameCreatedAgainIsEmpty(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	name := strings.Repeat("b", kvclient.MaxBucketNameBytes)

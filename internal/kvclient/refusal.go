@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// JetStream error codes that the domain has a word for (nats-server, server/errors.json).
+// The JetStream error codes for which there is an error of this package (nats-server,
+// server/errors.json).
 const (
 	errCodeNoLeader             = 10008
 	errCodeAccountResources     = 10002
@@ -37,11 +38,12 @@ const (
 	errCodeStreamOfflineReason  = 10194
 )
 
-// refusal gives the domain's word to an answer by which JetStream refuses: nothing was stored or changed. What has no word
-// stays an *[APIError].
+// refusal turns an answer by which JetStream refuses into an error of this package: nothing was
+// stored or changed. An answer for which there is no error stays an *[APIError].
 func refusal(e *APIError) error {
 	switch e.ErrCode {
-	case errCodeNoLeader, errCodeNotEnabled, errCodeUnavailable, errCodeTemporarily, errCodeStreamOffline, errCodeStreamOfflineReason:
+	case errCodeNoLeader, errCodeNotEnabled, errCodeUnavailable, errCodeTemporarily,
+		errCodeStreamOffline, errCodeStreamOfflineReason:
 		return fmt.Errorf("%w: %w", ErrUnavailable, e)
 	case errCodeDuplicateUnderWay:
 		return fmt.Errorf("%w: %w", errUnderWay, e)
@@ -54,19 +56,21 @@ func refusal(e *APIError) error {
 			return fmt.Errorf("%w: %w", ErrBucketFull, e)
 		}
 		return fmt.Errorf("%w: %w", ErrStorageExhausted, e)
-	case errCodeAccountResources, errCodeInsufficient, errCodeMemoryResources, errCodeStorageResources,
-		errCodeMaxStreams, errCodeMaxConsumers, errCodeMaxBytesRequired, errCodeMaxStreamBytes:
+	case errCodeAccountResources, errCodeInsufficient, errCodeMemoryResources,
+		errCodeStorageResources, errCodeMaxStreams, errCodeMaxConsumers, errCodeMaxBytesRequired,
+		errCodeMaxStreamBytes:
 		return fmt.Errorf("%w: %w", ErrStorageExhausted, e)
 	}
 	return e
 }
 
-// isMismatch tells whether JetStream refused because the expected last revision was another.
+// isMismatch reports whether JetStream refused because the expected last revision was another.
 func (e *APIError) isMismatch() bool {
 	return e.ErrCode == errCodeWrongLastSeq || e.ErrCode == errCodeWrongLastSeqConstant
 }
 
-// currentRevision reads the revision that JetStream names in "wrong last sequence: 5"; replicated streams do not always.
+// currentRevision reads the revision that JetStream names in "wrong last sequence: 5". Replicated
+// streams do not always name it (10164).
 func (e *APIError) currentRevision() (Revision, bool) {
 	_, number, found := strings.Cut(e.Description, "wrong last sequence: ")
 	if !found {

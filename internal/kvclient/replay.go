@@ -4,18 +4,23 @@ import "context"
 
 // A Replay says which stored entries to read.
 type Replay struct {
-	Filters   Filters
-	History   bool     // every retained entry, not only the last of each key
-	After, To Revision // entries above After and up to To
-	NoValues  bool
+	Filters   Filters  // The entries that are read are those that these select.
+	History   bool     // All retained entries are read, not only the last of each key.
+	After, To Revision // Entries above After and up to To are read.
+	NoValues  bool     // Only the sizes of values are read.
 }
 
-// replayBytes is how much of values the server sends ahead, unless one message is larger.
+// replayBytes is how many bytes of values the server sends ahead, unless one message is larger.
 const replayBytes = 2 << 20
 
-// Replay calls visit with the selected entries in ascending order of their revisions, markers included, and does not read
-// ahead of it further than some megabytes. An entry that is overwritten before it is read is left out: its successor's
-// revision is above the stream's last at the time of the call.
+// Replay calls visit with the selected entries in ascending order of their revisions, markers
+// included, and does not read ahead of it further than some megabytes. An entry that is overwritten
+// before it is read is left out: its successor's revision is above the stream's last at the time of
+// the call.
+//
+// A consumer that says it has nothing more may be wrong: it counted entries that were overwritten
+// since (measured). So a replay goes on with a new consumer, which counts anew, until everything
+// has come (the feed's TestSeam lost keys without that).
 //
 // It returns what visit returns, [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
 func (b *Bucket) Replay(ctx context.Context, replay Replay, visit func(Entry) error) error {
@@ -25,18 +30,19 @@ func (b *Bucket) Replay(ctx context.Context, replay Replay, visit func(Entry) er
 		if complete || err != nil {
 			return err
 		}
-		// The server took the consumer for finished when it was not, or may have: entries that it had counted were overwritten (measured,
-		// and shown by the feed's TestSeam). A new one counts anew.
 		replay.After = max(replay.After, last)
 		awaitWriter(min(try, 4))
 	}
 	return nil
 }
 
-// replayOnce replays with one consumer. It returns the last revision that came, and whether that was all.
-func (b *Bucket) replayOnce(ctx context.Context, replay Replay, visit func(Entry) error) (last Revision, complete bool, err error) {
-	r := scanReader{filters: replay.Filters, bucket: b, link: b.client.bulk, values: !replay.NoValues, history: replay.History,
-		after: replay.After, bounded: replay.To}
+// replayOnce replays with one consumer. It returns the last revision that came, and whether that
+// was all.
+func (b *Bucket) replayOnce(
+	ctx context.Context, replay Replay, visit func(Entry) error,
+) (last Revision, complete bool, err error) {
+	r := scanReader{filters: replay.Filters, bucket: b, link: b.client.bulk,
+		values: !replay.NoValues, history: replay.History, after: replay.After, until: replay.To}
 	r.visit = func(e Entry) error {
 		if e.Revision <= replay.After || e.Revision > replay.To {
 			return nil
@@ -53,6 +59,6 @@ func (b *Bucket) replayOnce(ctx context.Context, replay Replay, visit func(Entry
 	if err := r.read(ctx); err != nil || r.last >= replay.To {
 		return r.last, err == nil, err
 	}
-	complete, err = r.isAll(ctx, replay.To)
+	complete, err = r.deliveredAll(ctx, replay.To)
 	return r.last, complete, err
 }

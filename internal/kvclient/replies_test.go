@@ -12,13 +12,16 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// Every request here is answered twice, by the server and by an impostor who knows the value: the answer that comes second is
-// not another request's, with more requests at a time than there are subscriptions for answers.
+// Each request of this test is answered twice, by the server and by an impostor that knows the
+// value. More requests are under way than there are subscriptions for answers. The second answer
+// to a request must not be taken for the answer to another.
 func TestEachRequestHasItsOwnAnswer(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	b := shop(t, c, nil)
-	const keys, rounds = 200, 20
+	// A box has room for 64 answers that nobody waits for. With 64 boxes these are 38 second
+	// answers for each, should all of them come at once.
+	const keys, rounds = 200, 12
 	for i := range keys {
 		put(t, b, fmt.Sprint("k", i), fmt.Sprint("k", i))
 	}
@@ -57,8 +60,9 @@ func TestEachRequestHasItsOwnAnswer(t *testing.T) {
 	}
 }
 
-// An answer that comes after its request was given up is not taken for the next one's.
-func TestAnswerThatComesTooLate(t *testing.T) {
+// An answer that arrives after its request was given up must not be taken for the answer to the
+// next request.
+func TestLateAnswerIsIgnored(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	p := natstest.StartProxy(t, s.Addr())

@@ -8,22 +8,25 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A stream that keeps what a bucket republishes refuses purges unless it has allow_rollup_hdrs, since they carry the rollup header, and
-// nobody is told (measured). So a copy of a bucket that is to be the truth is a plain subscription, which gets everything.
+// Purges carry the rollup header. So a stream that stores what a bucket republishes refuses them
+// unless it has allow_rollup_hdrs, and nobody is told (measured). A copy of a bucket that must be
+// right is therefore made with a plain subscription, which gets everything.
 func TestRepublishedPurgesNeedRollup(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		rollup bool
-		stored uint64 // of a put, a purge and a put
+		stored uint64 // how many messages the stream stores of a put, a purge and a put
 	}{"without": {false, 2}, "with": {true, 3}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			js := natstest.Start(t, natstest.Options{}).JetStream(t)
-			kv := nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop", RePublish: &jetstream.RePublish{Source: ">", Destination: "copy.>"}})
-			copied, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "COPY", Subjects: []string{"copy.>"}, AllowRollup: tc.rollup})
-			if err != nil {
-				t.Fatal(err)
-			}
+			kv := nativeBucket(t, js, jetstream.KeyValueConfig{
+				Bucket:    "shop",
+				RePublish: &jetstream.RePublish{Source: ">", Destination: "copy.>"},
+			})
+			copied := nativeStream(t, js, jetstream.StreamConfig{
+				Name: "COPY", Subjects: []string{"copy.>"}, AllowRollup: tc.rollup,
+			})
 			republished, err := js.Conn().SubscribeSync("copy.>")
 			if err != nil {
 				t.Fatal(err)

@@ -7,19 +7,20 @@ import (
 	"time"
 )
 
-// MaxRevision is the greatest revision that the gateway accepts from a client: 2^53-1, the greatest integer that every
-// JSON reader keeps exactly (RFC 8259 §6).
+// MaxRevision is the greatest revision that the gateway accepts from a client: 2^53-1, the greatest
+// integer that every reader of JSON keeps exactly (RFC 8259 §6).
 const MaxRevision Revision = 1<<53 - 1
 
-// A Revision is the sequence number of a message in the bucket's stream. It rises with every write to the bucket; 0 stands
-// for "never written".
+// A Revision is the sequence number of a message in the bucket's stream. It rises with every write
+// to the bucket; 0 stands for "never written".
 type Revision uint64
 
 // ParseRevision reads a decimal revision up to [MaxRevision]. It returns a *[SyntaxError].
 func ParseRevision(s string) (Revision, error) {
 	n, err := strconv.ParseUint(s, 10, 64)
 	if err != nil || s[0] == '+' || Revision(n) > MaxRevision {
-		return 0, &SyntaxError{What: "revision", Reason: fmt.Sprintf("%.32q is not an integer from 0 to 2^53-1", s)}
+		reason := fmt.Sprintf("%.32q is not an integer from 0 to 2^53-1", s)
+		return 0, &SyntaxError{What: "revision", Reason: reason}
 	}
 	return Revision(n), nil
 }
@@ -33,15 +34,18 @@ func (r Revision) String() string { return strconv.FormatUint(uint64(r), 10) }
 // its epoch, and up to nats-server 2.14 a restart can change the epoch of the same stream.
 type Epoch string
 
+// epochOf returns the epoch of a stream that was created at this time.
 func epochOf(created time.Time) Epoch { return Epoch(strconv.FormatInt(created.UnixMicro(), 36)) }
 
-// A Position is a point in the life of a bucket: a revision, the epoch in which it counts, and a
-// check of the message that has the revision. An empty Epoch stands for "whichever is current", as
-// in a bare revision that a client typed; the zero Check stands for "not known".
+// A Position is a place in the history of a bucket.
 type Position struct {
-	Epoch    Epoch
+	// Epoch is the epoch in which the revision counts. It is empty for whichever epoch is current,
+	// as in a bare revision that a client typed.
+	Epoch Epoch
+	// Revision is the revision.
 	Revision Revision
-	Check    Check
+	// Check is the check of the message that has the revision; the zero Check if it is not known.
+	Check Check
 }
 
 // ParsePosition reads "1742-k3f9x.7c0q", "1742-k3f9x" or a bare "1742". It returns a
@@ -62,8 +66,10 @@ func ParsePosition(s string) (Position, error) {
 // maxEpochBytes is the length of the greatest int64 in base 36.
 const maxEpochBytes = 13
 
+// isEpoch reports whether s can be an epoch.
 func isEpoch(s string) bool { return s != "" && len(s) <= maxEpochBytes && isBase36(s) }
 
+// isBase36 reports whether s is lower-case base 36.
 func isBase36(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
@@ -90,11 +96,11 @@ func (p Position) Append(dst []byte) []byte {
 	return dst
 }
 
-// Unchecked returns the position without its check, as a point in the present history.
+// Unchecked returns the position without its check.
 func (p Position) Unchecked() Position { return Position{Epoch: p.Epoch, Revision: p.Revision} }
 
 // names reports whether the position is that of the message which has this revision and check in
-// this epoch. The check decides where the position has one, whatever the epoch says.
+// this epoch. If the position has a check, the check decides, whatever the epoch is.
 func (p Position) names(message Position, epoch Epoch) bool {
 	switch {
 	case p.Revision != message.Revision:

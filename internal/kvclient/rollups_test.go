@@ -10,22 +10,32 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// What is above a roll-up, and what copies another bucket, is left alone; what a crash leaves is in test/e2e, with a real one.
-func TestRollUpsWithoutACrash(t *testing.T) {
+// FinishRollUps removes what an interrupted roll-up left. It leaves alone whatever is above a
+// roll-up, and buckets that copy others. What a real crash leaves is tested in test/e2e.
+func TestFinishRollUpsLeavesOtherKeysAlone(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
-	kv := nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop", History: 5, LimitMarkerTTL: time.Second})
-	nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "mirror", History: 5, Mirror: &jetstream.StreamSource{Name: "KV_shop"}})
-	nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "sink", History: 5, LimitMarkerTTL: time.Second,
-		Sources: []*jetstream.StreamSource{{Name: "shop"}}})
+	kv := nativeBucket(t, js, jetstream.KeyValueConfig{
+		Bucket: "shop", History: 5, LimitMarkerTTL: time.Second,
+	})
+	nativeBucket(t, js, jetstream.KeyValueConfig{
+		Bucket: "mirror", History: 5, Mirror: &jetstream.StreamSource{Name: "KV_shop"},
+	})
+	nativeBucket(t, js, jetstream.KeyValueConfig{
+		Bucket: "sink", History: 5, LimitMarkerTTL: time.Second,
+		Sources: []*jetstream.StreamSource{{Name: "shop"}},
+	})
 	b := bind(t, c, "shop")
 	for _, k := range []string{"rolled", "above", "purged", "plain"} {
 		put(t, b, k, "1")
 		put(t, b, k, "2")
 	}
 	for _, k := range []string{"rolled", "above"} {
-		if _, err := b.Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte("3"), TTL: time.Hour}); err != nil {
+		_, err := b.Put(t.Context(), kvclient.Write{
+			Key: key(t, k), Value: []byte("3"), TTL: time.Hour,
+		})
+		if err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -41,7 +51,9 @@ func TestRollUpsWithoutACrash(t *testing.T) {
 		}
 		return all
 	}
-	natstest.Eventually(t, soon, "the copies follow", func() bool { return counts() == [3]uint64{6, 6, 6} })
+	natstest.Eventually(t, soon, "the copies follow", func() bool {
+		return counts() == [3]uint64{6, 6, 6}
+	})
 	before := counts()
 	if n, err := c.FinishRollUps(t.Context()); n != 0 || err != nil || counts() != before {
 		t.Errorf("%d keys, %v; from %v to %v messages", n, err, before, counts())

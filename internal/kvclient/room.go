@@ -6,8 +6,10 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Room is how large a value the bucket and the server take with this write's headers: they count those stored with the value,
-// and the one that carries a precondition.
+// Room returns how large a value the bucket and the server take with this write's headers. The
+// server counts the headers that are stored with the value, and also the one that carries a
+// precondition; so a problem of the status 413 names the room that this very request has, and
+// max_value_bytes of a bucket's status is for a value alone (TestToldLimitsAreTrue).
 func (b *Bucket) Room(w Write) int {
 	var msg nats.Msg
 	w.setHeaders(&msg)
@@ -18,7 +20,8 @@ func (b *Bucket) Room(w Write) int {
 	return b.roomOf(msg.Header, more, w.Precondition)
 }
 
-// roomOf is what headers leave for the value, with more bytes of lines that they do not have yet, and the precondition's.
+// roomOf returns what headers leave for the value, with more bytes of lines that they do not have
+// yet, and the line of the precondition.
 func (b *Bucket) roomOf(h nats.Header, more int, p Precondition) int {
 	if !p.Always() {
 		more += expectedBytes
@@ -30,17 +33,18 @@ func (b *Bucket) roomOf(h nats.Header, more int, p Precondition) int {
 	return max(0, b.maxMessage-used)
 }
 
-// stampBytes is what the stamp of an idempotency key takes, whatever it is.
-var stampBytes = len(headerMessageID+headerRequest+madeNothing) + 2*(len(": \r\n")+base64.RawURLEncoding.EncodedLen(digestBytes))
+// stampBytes is what the stamp of an idempotency key takes, whatever the key is.
+var stampBytes = len(headerMessageID+headerRequest+madeNothing) +
+	2*(len(": \r\n")+base64.RawURLEncoding.EncodedLen(digestBytes))
 
-// expectedBytes is what the header that carries a precondition may take.
+// expectedBytes is the most that the header takes which carries a precondition.
 var expectedBytes = len(headerExpected) + len(": \r\n") + len(MaxRevision.String())
 
-// headerFrame is what headers take beside their lines.
+// headerFrame is what headers have beside their lines.
 const headerFrame = "NATS/1.0\r\n\r\n"
 
-// headerBytes is what headers take on the wire, which counts against the limits: the version line, "name: value" lines
-// and the empty line.
+// headerBytes returns how many bytes headers have on the wire, which count against the limits: the
+// version line, the lines "name: value" and the empty line.
 func headerBytes(h nats.Header) int {
 	if len(h) == 0 {
 		return 0

@@ -12,7 +12,7 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// What makes room is what the problems bucket-full and storage-exhausted advise. If this fails, the
+// The problems bucket-full and storage-exhausted advise how to make room. If this test fails,
 // nats-server has changed, and their texts are wrong.
 func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 	t.Parallel()
@@ -45,7 +45,7 @@ func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 		server  *natstest.Server
 		history int64
 		change  change
-		refused error // by which the change is refused; nil if it makes room
+		refused error // the error by which the change is refused; nil if it makes room
 	}{
 		{"delete", unlimited, 1, erase(false), nil},
 		{"purge", unlimited, 1, erase(true), nil},
@@ -85,15 +85,17 @@ func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 				t.Fatal(err)
 			}
 			natstest.Eventually(t, soon, "a write", func() bool {
-				return write(b, t, "later", strings.Repeat("x", 3000)) == nil
+				return write(t, b, "later", strings.Repeat("x", 3000)) == nil
 			})
 		})
 	}
 }
 
+// A change is a request that is meant to make room in a bucket.
 type change func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) error
 
-// fillUp writes until nothing fits any more. One key has several revisions, "k20" has one.
+// fillUp writes until not even small values fit. If the history is longer than 1, the key
+// "revised" has several revisions; "k20" always has one.
 func fillUp(t *testing.T, b *kvclient.Bucket, history int64) {
 	t.Helper()
 	for size := 9000; size > 0; size /= 4 {
@@ -105,7 +107,7 @@ func fillUp(t *testing.T, b *kvclient.Bucket, history int64) {
 			case i < int(history) && history > 1:
 				name = "revised"
 			}
-			if write(b, t, name, strings.Repeat("x", size)) != nil {
+			if write(t, b, name, strings.Repeat("x", size)) != nil {
 				break
 			}
 		}

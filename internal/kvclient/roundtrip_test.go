@@ -11,11 +11,13 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// sentMessages is how many messages the server got over the gateway's connections for single reads
-// and for writes.
+// sentMessages counts the messages that the server has received over the gateway's connections for
+// single reads and for writes.
 func sentMessages(t *testing.T, c *kvclient.Client, s *natstest.Server) uint64 {
 	t.Helper()
-	for range 2 { // the server counts what it has read at once when all of it is done: the first answer may come before
+	// The server counts all that it has read at once when it is done with it, and the answer to a
+	// flush may come before that. The answer to the next one does not.
+	for range 2 {
 		if err := errors.Join(c.ReadConn().Flush(), c.WriteConn().Flush()); err != nil {
 			t.Fatal(err)
 		}
@@ -43,7 +45,7 @@ func TestRoundTrips(t *testing.T) {
 	c, s := gateway(t)
 	epoch := shop(t, c, history(2)).Epoch()
 	condition := func(rev kvclient.Revision, e kvclient.Epoch) kvclient.Precondition {
-		return kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: rev, Epoch: e}}}}
+		return ifMatch(kvclient.Position{Revision: rev, Epoch: e})
 	}
 	prepare := bind(t, c, "shop")
 	put(t, prepare, "value", "v")
@@ -58,7 +60,12 @@ func TestRoundTrips(t *testing.T) {
 	}
 	write := func(k string, p kvclient.Precondition) func(b *kvclient.Bucket) {
 		return func(b *kvclient.Bucket) {
-			_, _ = b.Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte("w"), ContentType: "text/plain", Precondition: p})
+			_, _ = b.Put(t.Context(), kvclient.Write{
+				Key:          key(t, k),
+				Value:        []byte("w"),
+				ContentType:  "text/plain",
+				Precondition: p,
+			})
 		}
 	}
 	for _, tc := range []struct {
@@ -68,14 +75,18 @@ func TestRoundTrips(t *testing.T) {
 	}{
 		{"get", 1, func(b *kvclient.Bucket) { _, _ = get(t, b, "value") }},
 		{"get of a deleted key", 1, func(b *kvclient.Bucket) { _, _ = get(t, b, "deleted") }},
-		{"get of any", 1, func(b *kvclient.Bucket) {
-			_, _, _ = b.Get(t.Context(), key(t, "value"), kvclient.ReadOptions{Consistency: kvclient.Any})
+		{"get of any replica", 1, func(b *kvclient.Bucket) {
+			_, _, _ = b.Get(t.Context(), key(t, "value"), anyReplica)
 		}},
 		{"get with a reached revision", 1, func(b *kvclient.Bucket) {
-			_, _, _ = b.Get(t.Context(), key(t, "value"), kvclient.ReadOptions{MinRevision: kvclient.Position{Revision: 1, Epoch: epoch}})
+			first := kvclient.Position{Revision: 1, Epoch: epoch}
+			_, _, _ = b.Get(t.Context(), key(t, "value"), reached(first))
 		}},
-		{"get of a revision", 1, func(b *kvclient.Bucket) { _, _ = b.GetRevision(t.Context(), key(t, "value"), 1) }},
-		{"get of a missing key", 2, func(b *kvclient.Bucket) { _, _ = get(t, b, "missing") }}, // a miss is asked of the leader
+		{"get of a revision", 1, func(b *kvclient.Bucket) {
+			_, _ = b.GetRevision(t.Context(), key(t, "value"), 1)
+		}},
+		// The leader is asked again for a key that a direct get has not found.
+		{"get of a missing key", 2, func(b *kvclient.Bucket) { _, _ = get(t, b, "missing") }},
 		{"put", 1, write("value", kvclient.Precondition{})},
 		{"compare and set", 1, write("cas", condition(cas.Revision, epoch))},
 		{"stale compare and set", 1, write("cas", condition(cas.Revision, ""))},
@@ -84,10 +95,10 @@ func TestRoundTrips(t *testing.T) {
 		{"create over a value", 2, write("value", ifAbsent)},
 		{"create over a delete marker", 3, write("deleted", ifAbsent)},
 		{"create over a purge marker", 3, write("purged", ifAbsent)},
-		{"put if any", 2, write("value", kvclient.Precondition{IfMatch: kvclient.Condition{Any: true}})},
+		{"put if any", 2, write("value", ifPresent)},
 		{"delete", 2, func(b *kvclient.Bucket) { remove(t, b, "value", false) }},
 	} {
-		b := bind(t, c, "shop") // a fresh binding may cost a round trip, which is not the operation's
+		b := bind(t, c, "shop") // This may take a round trip, which does not count.
 		before := sentMessages(t, c, s)
 		tc.run(b)
 		if n := sentMessages(t, c, s) - before; n > tc.max {
@@ -104,7 +115,7 @@ func TestWarmBindingAsksNobody(t *testing.T) {
 	for range 100 {
 		bind(t, c, "shop")
 	}
-	if n := sentMessages(t, c, s) - before; n > 1 { // one background refresh on a slow machine
+	if n := sentMessages(t, c, s) - before; n > 1 { // One is for a refresh on a slow machine.
 		t.Errorf("%d messages for 100 bindings", n)
 	}
 }

@@ -12,45 +12,54 @@ import (
 const (
 	// MinTTL is the shortest time to live that NATS takes.
 	MinTTL = time.Second
-	// MaxTTL keeps the end of a time to live within what the server can count, nanoseconds since 1970 in 63 bits.
+	// MaxTTL keeps the end of a time to live within what the server can count: nanoseconds since
+	// 1970, in 63 bits.
 	MaxTTL = 100 * 365 * 24 * time.Hour
 )
 
-// A TTLNotEnabledError tells that a bucket takes no entries with a time to live of their own; nothing was stored.
+// A TTLNotEnabledError says that a bucket takes no entries with a time to live of their own;
+// nothing was stored.
 type TTLNotEnabledError struct {
-	Bucket  string        // whose limit_marker_ttl would enable it; for a mirror, the origin
-	Longest time.Duration // limit_marker_ttl that lets this time to live be as short as it is; 0 for any
+	// Bucket is the bucket whose limit_marker_ttl would enable it: for a mirror, the origin.
+	Bucket string
+	// Longest is the longest limit_marker_ttl with which this time to live can be as short as it
+	// is; 0 for any.
+	Longest time.Duration
 }
 
 func (e *TTLNotEnabledError) Error() string {
 	return fmt.Sprintf("bucket %s has no limit_marker_ttl", e.Bucket)
 }
 
-// A TTLTooShortError tells that a time to live is shorter than the server would make it; nothing was stored.
+// A TTLTooShortError says that a time to live is shorter than the server would make it; nothing was
+// stored.
 type TTLTooShortError struct {
-	Minimum   time.Duration
-	Remaining bool // it is what is left of the present value's, which a patch keeps
+	Minimum   time.Duration // The shortest that the bucket takes.
+	Remaining bool          // It is what is left of the present value's, which a patch keeps.
 }
 
 func (e *TTLTooShortError) Error() string {
 	return fmt.Sprintf("time to live shorter than %s", e.Minimum)
 }
 
-// writeRules are the settings of a stream that decide what can be written to it.
+// writeRules are the settings of a stream that decide what can be written to it. They are the only
+// place that decides whether an entry may have a time to live, for PUT, PATCH, purge, import and
+// transactions.
 type writeRules struct {
-	bucket     string // whose they are
-	atomic     bool
-	ttl        bool          // entries can have a time to live of their own
-	messageTTL bool          // the stream acts on those that entries have
-	minTTL     time.Duration // which is at least so long
-	history    bool          // more than one message of a key is kept
-	exempts    bool          // entries below others can be exempt from the age at which those vanish
-	replicas   int
-	memory     bool
+	bucket     string        // The bucket whose rules they are.
+	atomic     bool          // It takes transactions.
+	ttl        bool          // Entries can have a time to live of their own.
+	messageTTL bool          // The stream acts on the times to live that entries have.
+	minTTL     time.Duration // Those times are at least this long.
+	history    bool          // More than one message of a key is kept.
+	exempts    bool          // An entry may outlive one that is written over it: see mayExempt.
+	replicas   int           // How many servers keep the stream.
+	memory     bool          // They keep it in memory.
 }
 
-// rulesOf reads the rules from a stream's configuration. Where more than one message of a key is kept, the server makes a
-// time to live that is shorter than limit_marker_ttl as long as that (measured), so a shorter one cannot be kept.
+// rulesOf reads the rules from a stream's configuration. If more than one message of a key is kept,
+// the server makes a time to live that is shorter than limit_marker_ttl as long as that (measured),
+// so a shorter one cannot be promised.
 func rulesOf(c *jetstream.StreamConfig) writeRules {
 	r := writeRules{
 		bucket:     strings.TrimPrefix(c.Name, streamPrefix),
@@ -69,7 +78,7 @@ func rulesOf(c *jetstream.StreamConfig) writeRules {
 	return r
 }
 
-// checkTTL tells whether an entry can have that time to live; 0 stands for none.
+// checkTTL returns nil if an entry can have that time to live; 0 stands for none.
 func (r *writeRules) checkTTL(ttl time.Duration) error {
 	switch {
 	case ttl == 0:
@@ -84,9 +93,9 @@ func (r *writeRules) checkTTL(ttl time.Duration) error {
 	return nil
 }
 
-// CheckTTL tells whether an entry of the bucket can have that time to live; 0 stands for none. It asks the server before it
-// refuses, since the bucket may have been mended a moment ago. It returns a *[TTLNotEnabledError], a *[TTLTooShortError],
-// [ErrBucketNotFound] or [ErrUnavailable].
+// CheckTTL returns nil if an entry of the bucket can have that time to live; 0 stands for none. It
+// asks the server before it refuses, since the bucket may have been fixed a moment ago. It returns
+// a *[TTLNotEnabledError], a *[TTLTooShortError], [ErrBucketNotFound] or [ErrUnavailable].
 func (b *Bucket) CheckTTL(ctx context.Context, ttl time.Duration) error {
 	if ttl == 0 || !b.isMirror() && b.rules.checkTTL(ttl) == nil {
 		return nil
@@ -98,9 +107,10 @@ func (b *Bucket) CheckTTL(ctx context.Context, ttl time.Duration) error {
 	return rules.checkTTL(ttl)
 }
 
-// toWrite asks the server for the bucket as it is now, and for the rules of the stream that its writes go to.
+// toWrite asks the server for the bucket as it is now, and for the rules of the stream that its
+// writes go to.
 func (b *Bucket) toWrite(ctx context.Context) (*Bucket, *writeRules, error) {
-	current, err := b.overWrites().again(ctx)
+	current, err := b.overWrites().rebind(ctx)
 	if err != nil {
 		return nil, nil, notSent(err)
 	}
@@ -108,7 +118,8 @@ func (b *Bucket) toWrite(ctx context.Context) (*Bucket, *writeRules, error) {
 		return current, &current.rules, nil
 	}
 	var info streamInfoResponse
-	if err := b.client.ask(ctx, current.link, current.originInfo, nil, description, &info); err != nil {
+	err = b.client.ask(ctx, current.link, current.originInfo, nil, descriptionBytes, &info)
+	if err != nil {
 		return nil, nil, notSent(bucketError(b.name, err))
 	}
 	rules := rulesOf(&info.Config)

@@ -16,38 +16,40 @@ const (
 	// scanBatch is how many messages a scan asks for at once.
 	scanBatch = 2000
 
-	// scanBytes is how much of names and headers the server sends ahead. One message without its
-	// value has less than 66 KiB of them.
+	// scanBytes is how many bytes of names and headers the server sends ahead. One message without
+	// its value has less than 66 KiB of them.
 	scanBytes = 1 << 20
 
-	// scanInactive is after what time the server drops the consumer of a scan that died.
+	// scanInactive is after what time the server drops the consumer of a scan whose gateway died.
 	scanInactive = 30 * time.Second
 
 	// scanDoubt is how long a scan waits for a message before it looks whether the bucket is there.
 	scanDoubt = 500 * time.Millisecond
 )
 
-// scan calls visit for the last entry of each key that the filters select, without its value. It reads them with a short-lived
-// consumer on the bulk connection.
+// scan calls visit for the last entry of each key that the filters select, without its value. It
+// reads the last message of each matching subject, headers only, with a short-lived consumer on the
+// bulk connection.
 //
-// It is complete: every key that had an entry when it began, and has one still, is visited, with an entry at least as new as the
-// revision that it returns. Entries come in the order of their revisions, but for some at the end; a key that is written
-// meanwhile can come twice.
+// It is complete: every key that had an entry when the scan began, and still has one, is visited,
+// with an entry that is at least as new as the revision that scan returns. How that is ensured is
+// described at [scanReader]. Entries come in the order of their revisions, except some at the end;
+// a key that is written meanwhile can come twice.
 //
-// It returns a *[bound.FullError] if too many scans are under way for too long,
-// [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
+// Each entry that is kept takes each bytes, with a name of usual length. Before scan reads, it
+// waits until there is room for everything that may come; it keeps that room until it returns. Then
+// it calls begin with their number, unless the consumer's subjects select more than the filters do.
 //
-// Each entry takes that many bytes, with a name of some length. Before it reads, it waits for room for
-// all that may come, which it has until it returns, and then calls begin with their number, unless the
-// filters select fewer.
+// It returns a *[bound.FullError] if it finds no place among the scans or no room in time,
+// [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout], and otherwise what visit returns.
 func (b *Bucket) scan(ctx context.Context, filters Filters, each int64, begin func(n int),
 	visit func(Entry) error) (since Revision, err error) {
-	hold, err := place(ctx, b.client.limits.listings)
+	hold, err := takePlace(ctx, b.client.limits.listings)
 	if err != nil {
 		return 0, err
 	}
 	defer hold.Release()
-	if b, err = b.overBulk().again(ctx); err != nil {
+	if b, err = b.overBulk().rebind(ctx); err != nil {
 		return 0, err
 	}
 	r := scanReader{filters: filters, bucket: b, link: b.client.bulk, visit: visit}
@@ -70,14 +72,14 @@ func (b *Bucket) scan(ctx context.Context, filters Filters, each int64, begin fu
 	return b.lastSeq, r.read(ctx)
 }
 
-// consumerRequest is a request to CONSUMER.CREATE.
+// A consumerRequest is a request to CONSUMER.CREATE.
 type consumerRequest struct {
-	Stream string                   `json:"stream_name"`
-	Config jetstream.ConsumerConfig `json:"config"`
-	Action string                   `json:"action"`
+	Stream string                   `json:"stream_name"` // The stream that the consumer reads.
+	Config jetstream.ConsumerConfig `json:"config"`      // The consumer's configuration.
+	Action string                   `json:"action"`      // "create".
 }
 
-// createConsumer creates the consumer of a scan or replay.
+// createConsumer creates the consumer of a scan, an export or a replay.
 func (r *scanReader) createConsumer(ctx context.Context) (err error) {
 	config := jetstream.ConsumerConfig{
 		Name:              "kvgw-scan-" + nuid.Next(),
@@ -89,18 +91,23 @@ func (r *scanReader) createConsumer(ctx context.Context) (err error) {
 		InactiveThreshold: cmp.Or(r.inactive, scanInactive),
 	}
 	if r.history {
-		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, uint64(r.after)+1
+		config.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
+		config.OptStartSeq = uint64(r.after) + 1
 	}
 	r.consumer = config.Name
 	r.pending, err = r.bucket.newConsumer(ctx, r.link, config, r.subjects)
 	return err
 }
 
-// newConsumer creates a consumer for some subjects of the stream. It returns how many messages it had to deliver then.
-func (b *Bucket) newConsumer(ctx context.Context, l *link, config jetstream.ConsumerConfig, subjects []string) (pending uint64, err error) {
+// newConsumer creates a consumer for some subjects of the stream. It returns how many messages the
+// consumer had to deliver then, as the server counted.
+func (b *Bucket) newConsumer(
+	ctx context.Context, l *link, config jetstream.ConsumerConfig, subjects []string,
+) (pending uint64, err error) {
 	subject := "CONSUMER.CREATE." + b.stream + "." + config.Name
 	if config.FilterSubjects = subjects; len(subjects) == 1 {
-		// A single filter goes into the subject too, where an account's permissions can see it (ADR-15).
+		// A single filter goes into the request's subject too, where an account's permissions can
+		// see it (ADR-15).
 		config.FilterSubject, config.FilterSubjects = subjects[0], nil
 		subject += "." + subjects[0]
 	}
@@ -112,16 +119,19 @@ func (b *Bucket) newConsumer(ctx context.Context, l *link, config jetstream.Cons
 	return response.NumPending, bucketError(b.name, err)
 }
 
-// dropConsumer asks for a consumer to be deleted, so that it does not count against the stream's limit until it is found inactive. The answer
-// is not waited for: it does not come if the consumer went with its node.
+// dropConsumer asks for a consumer to be deleted, so that it does not count against the stream's
+// limit until it is found inactive. The answer is not waited for: it does not come if the consumer
+// was lost with its node.
 func (b *Bucket) dropConsumer(l *link, name string) {
-	if err := l.conn().Publish(b.client.apiPrefix+"CONSUMER.DELETE."+b.stream+"."+name, nil); err != nil {
-		b.client.logger.Debug().Err(err).Str("bucket", b.name.String()).Msg("consumer not deleted")
+	subject := b.client.apiPrefix + "CONSUMER.DELETE." + b.stream + "." + name
+	if err := l.conn().Publish(subject, nil); err != nil {
+		b.client.logger.Debug().Err(err).Str("bucket", b.name.String()).
+			Msg("the request to delete a consumer was not sent")
 	}
 }
 
-// keyOf returns the key that a subject of the bucket's stream stands for, if it is within the grammar. A stream with sources can have
-// subjects of others.
+// keyOf returns the key that a subject of the bucket's stream stands for, and whether that is
+// within the grammar. A stream with sources can have other buckets' subjects.
 func (b *Bucket) keyOf(subject string) (Key, bool) {
 	name, own := strings.CutPrefix(subject, b.readPrefix)
 	if !own {

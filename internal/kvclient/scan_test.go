@@ -19,13 +19,13 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// scanTime bounds a scan in these tests.
+// scanTime bounds a scan in the tests of this file.
 const scanTime = 20 * time.Second
 
-// patiently waits for a slow server before the next value is sent.
+// patiently is an option to wait if the server is slow, before the next value is sent.
 var patiently = jetstream.WithStallWait(time.Minute)
 
-// A filler stores many values natively, without waiting for each.
+// A filler stores many values natively, without waiting for each acknowledgement.
 type filler struct {
 	js jetstream.JetStream
 }
@@ -39,6 +39,8 @@ func newFiller(t testing.TB, s *natstest.Server) filler {
 	return filler{js}
 }
 
+// fill stores this value under each of the keys of the bucket "shop", and waits until all are
+// stored.
 func (f filler) fill(t testing.TB, keys []string, value string) {
 	t.Helper()
 	for _, k := range keys {
@@ -49,6 +51,7 @@ func (f filler) fill(t testing.TB, keys []string, value string) {
 	f.await(t)
 }
 
+// await waits until all that was sent is acknowledged.
 func (f filler) await(t testing.TB) {
 	t.Helper()
 	select {
@@ -58,6 +61,7 @@ func (f filler) await(t testing.TB) {
 	}
 }
 
+// remove stores a delete marker for each of the keys.
 func (f filler) remove(t testing.TB, keys []string) {
 	t.Helper()
 	for _, k := range keys {
@@ -101,7 +105,7 @@ func TestKeys(t *testing.T) {
 		{[]string{"a.*"}, []string{"a.1", "a.2"}},
 		{[]string{"a.>"}, []string{"a.1", "a.1.x", "a.2"}},
 		{[]string{"*.1.>", "*.1"}, []string{"a.1", "a.1.x"}},
-		{[]string{"a.*", "*.1"}, []string{"a.1", "a.2"}}, // they overlap
+		{[]string{"a.*", "*.1"}, []string{"a.1", "a.2"}}, // These overlap.
 		{[]string{"a.>", "a.1", "a.*", "b"}, []string{"a.1", "a.1.x", "a.2", "b"}},
 		{[]string{"none", "deleted", "purged"}, []string{}},
 		{[]string{"a", "a"}, []string{"a"}},
@@ -121,7 +125,7 @@ func TestKeys(t *testing.T) {
 	}
 }
 
-// Scans leave nothing behind that counts against the stream's limit of consumers.
+// A scan's consumer does not outlive it, since consumers count against the stream's limit.
 func TestScansLeaveNoConsumer(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
@@ -132,7 +136,8 @@ func TestScansLeaveNoConsumer(t *testing.T) {
 		wantHistory(t, b, "k", "put v")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	if _, err := b.ScanEntries(ctx, nil, func(kvclient.Entry) error { cancel(); return ctx.Err() }); err == nil {
+	giveUp := func(kvclient.Entry) error { cancel(); return ctx.Err() }
+	if _, err := b.ScanEntries(ctx, nil, giveUp); err == nil {
 		t.Error("a scan that was given up has no error")
 	}
 	stream, err := s.JetStream(t).Stream(t.Context(), "KV_shop")
@@ -145,7 +150,8 @@ func TestScansLeaveNoConsumer(t *testing.T) {
 	})
 }
 
-// wantComplete checks that every one of the names is listed once, in order, at a revision no older than since.
+// wantComplete checks that each of the names is listed once and in order, and that the listing is
+// not older than the revision since.
 func wantComplete(t *testing.T, l kvclient.KeyListing, names []string, since kvclient.Revision) {
 	t.Helper()
 	if l.Revision < since {
@@ -169,7 +175,8 @@ func wantComplete(t *testing.T, l kvclient.KeyListing, names []string, since kvc
 	}
 }
 
-func TestListingUnderOverwrites(t *testing.T) { // alone: it takes both cores
+// This test does not run beside others, since it takes both cores.
+func TestListingIsCompleteUnderOverwrites(t *testing.T) {
 	n, rounds := 10_000, 3
 	if testing.Short() {
 		n, rounds = 3000, 2
@@ -203,14 +210,16 @@ func TestListingUnderOverwrites(t *testing.T) { // alone: it takes both cores
 	writers.Wait()
 }
 
-// overwrite stores all the keys again and again, in an order that jumps about.
+// overwrite stores all keys again and again until stop is closed. Their order is not that of their
+// names.
 func overwrite(t *testing.T, f filler, names []string, seed uint64, stop <-chan struct{}) {
 	for i := seed; ; i += 7919 {
 		select {
 		case <-stop:
 			return
 		default:
-			if _, err := f.js.PublishAsync("$KV.shop."+names[i%uint64(len(names))], []byte("again"), patiently); err != nil {
+			k := names[i%uint64(len(names))]
+			if _, err := f.js.PublishAsync("$KV.shop."+k, []byte("again"), patiently); err != nil {
 				select {
 				case <-stop:
 				default:
@@ -222,8 +231,8 @@ func overwrite(t *testing.T, f filler, names []string, seed uint64, stop <-chan 
 	}
 }
 
-// A scanRig is a bucket of more keys than the server sends ahead, so that what a test does at the first entry happens before
-// the server comes to the later ones.
+// scanRig starts a bucket of more keys than the server sends in advance. So what a test does when
+// the first entry arrives happens before the server reads the last entries.
 func scanRig(t *testing.T) (*kvclient.Bucket, filler, []string) {
 	t.Helper()
 	c, s := gateway(t)
@@ -233,21 +242,25 @@ func scanRig(t *testing.T) (*kvclient.Bucket, filler, []string) {
 	return b, f, names
 }
 
-// scanWith collects the names that a scan reports, and calls at before the entry of that number is done with.
-func scanWith(t *testing.T, b *kvclient.Bucket, fs kvclient.Filters, at func(n int, e kvclient.Entry)) (map[string]kvclient.Revision, kvclient.Revision, error) {
+// scanWith runs a scan, and calls at for each entry with how many have arrived. It returns the
+// newest revision of each key that the scan reports.
+func scanWith(
+	t *testing.T, b *kvclient.Bucket, fs kvclient.Filters, at func(n int, e kvclient.Entry),
+) (map[string]kvclient.Revision, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), scanTime/2)
 	defer cancel()
 	found, n := make(map[string]kvclient.Revision), 0
-	since, err := b.ScanEntries(ctx, fs, func(e kvclient.Entry) error {
+	_, err := b.ScanEntries(ctx, fs, func(e kvclient.Entry) error {
 		n++
 		at(n, e)
 		found[e.Key] = max(found[e.Key], e.Revision)
 		return nil
 	})
-	return found, since, err
+	return found, err
 }
 
+// wantFound checks that all the names were found.
 func wantFound(t *testing.T, found map[string]kvclient.Revision, names []string) {
 	t.Helper()
 	var missing []string
@@ -261,12 +274,13 @@ func wantFound(t *testing.T, found map[string]kvclient.Revision, names []string)
 	}
 }
 
-// Half of the keys are overwritten before the scan comes to them, and one of these once more before it comes to that.
-func TestScanOfAKeyThatIsAlwaysAhead(t *testing.T) {
+// Half of the keys are overwritten before the scan reads them. When it reads these, one of them is
+// overwritten again before it gets there.
+func TestScanFindsAKeyThatIsAlwaysAhead(t *testing.T) {
 	t.Parallel()
 	b, f, names := scanRig(t)
 	twice := false
-	found, _, err := scanWith(t, b, nil, func(n int, e kvclient.Entry) {
+	found, err := scanWith(t, b, nil, func(n int, e kvclient.Entry) {
 		if n == 1 {
 			f.fill(t, names[5000:9999], "second")
 		}
@@ -281,12 +295,13 @@ func TestScanOfAKeyThatIsAlwaysAhead(t *testing.T) {
 	wantFound(t, found, names)
 }
 
-// As many entries come as the consumer announced, but some are of keys that came already, and one is still to come.
-func TestScanThatMeetsKeysTwice(t *testing.T) {
+// As many entries arrive as the consumer announced. But some are of keys that have arrived before,
+// and one key is still to come.
+func TestScanIsCompleteWhereKeysComeTwice(t *testing.T) {
 	t.Parallel()
 	b, f, names := scanRig(t)
-	f.fill(t, []string{"other"}, "x") // beyond the revisions of the keys that are looked for
-	found, _, err := scanWith(t, b, filters(t, "k.*"), func(n int, _ kvclient.Entry) {
+	f.fill(t, []string{"other"}, "x") // Its revision is above those of the keys that are scanned.
+	found, err := scanWith(t, b, filters(t, "k.*"), func(n int, _ kvclient.Entry) {
 		if n == 3000 {
 			f.fill(t, names[:2000], "second")
 			f.fill(t, names[9999:], "second")
@@ -298,9 +313,10 @@ func TestScanThatMeetsKeysTwice(t *testing.T) {
 	wantFound(t, found, names)
 }
 
-// What is left to deliver vanishes: the scan must end all the same.
-func TestScanOfKeysThatVanish(t *testing.T) {
-	for name, vanish := range map[string]func(t *testing.T, b *kvclient.Bucket, f filler, names []string){
+// The messages that are still to be delivered vanish. The scan must end all the same.
+func TestScanEndsWhenKeysVanish(t *testing.T) {
+	type vanishing func(t *testing.T, b *kvclient.Bucket, f filler, names []string)
+	for name, vanish := range map[string]vanishing{
 		"purged from the stream": func(t *testing.T, _ *kvclient.Bucket, f filler, _ []string) {
 			stream, err := f.js.Stream(t.Context(), "KV_shop")
 			if err == nil {
@@ -319,13 +335,15 @@ func TestScanOfKeysThatVanish(t *testing.T) {
 				t.Error(err)
 			}
 		},
-		"deleted": func(t *testing.T, _ *kvclient.Bucket, f filler, names []string) { f.remove(t, names[1:]) },
+		"deleted": func(t *testing.T, _ *kvclient.Bucket, f filler, names []string) {
+			f.remove(t, names[1:])
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b, f, names := scanRig(t)
 			start := time.Now()
-			found, _, err := scanWith(t, b, filters(t, "k.>"), func(n int, _ kvclient.Entry) {
+			found, err := scanWith(t, b, filters(t, "k.>"), func(n int, _ kvclient.Entry) {
 				if n == 1 {
 					vanish(t, b, f, names)
 				}
@@ -338,11 +356,11 @@ func TestScanOfKeysThatVanish(t *testing.T) {
 	}
 }
 
-func TestScanOfABucketThatIsDeleted(t *testing.T) {
+func TestScanEndsWhenItsBucketIsDeleted(t *testing.T) {
 	t.Parallel()
 	b, f, _ := scanRig(t)
 	start := time.Now()
-	_, _, err := scanWith(t, b, nil, func(n int, _ kvclient.Entry) {
+	_, err := scanWith(t, b, nil, func(n int, _ kvclient.Entry) {
 		if n == 1 {
 			if err := f.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
 				t.Error(err)
@@ -355,14 +373,14 @@ func TestScanOfABucketThatIsDeleted(t *testing.T) {
 	}
 }
 
-func TestScanThroughARestart(t *testing.T) {
+func TestScanThroughARestartIsCompleteOrFails(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	b := shop(t, c, nil)
 	f, names := newFiller(t, s), numbered("k.", 10_000)
 	f.fill(t, names, "v")
 	start := time.Now()
-	found, _, err := scanWith(t, b, nil, func(n int, _ kvclient.Entry) {
+	found, err := scanWith(t, b, nil, func(n int, _ kvclient.Entry) {
 		if n == 1 {
 			s.Restart()
 		}
@@ -375,11 +393,15 @@ func TestScanThroughARestart(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	awaitReady(t, c)
-	natstest.Eventually(t, soon, "keys", func() bool { l, err := b.Keys(t.Context(), nil); return err == nil && len(l.Entries) == 10_000 })
+	natstest.Eventually(t, soon, "keys", func() bool {
+		l, err := b.Keys(t.Context(), nil)
+		return err == nil && len(l.Entries) == 10_000
+	})
 }
 
-// Keys that come and go while others stay: those that stay are listed, those deleted before are not.
-func TestListingUnderCreationsAndDeletions(t *testing.T) { // alone: it takes both cores
+// While keys are created and deleted again, the keys that stay are listed, and those that were
+// deleted before are not. This test does not run beside others, since it takes both cores.
+func TestListingIsCompleteUnderCreationsAndDeletions(t *testing.T) {
 	n, rounds := 20_000, 3
 	if testing.Short() {
 		n, rounds = 3000, 1
@@ -421,8 +443,8 @@ func TestListingUnderCreationsAndDeletions(t *testing.T) { // alone: it takes bo
 	writers.Wait()
 }
 
-// A history of one key while it is written: in order, without gaps that deletions do not explain.
-func TestHistoryUnderWrites(t *testing.T) {
+// The history of a key that is being written is in order, and reaches the last write before it.
+func TestHistoryIsInOrderUnderWrites(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	b := shop(t, c, history(64))
@@ -484,7 +506,7 @@ func TestScansAreBounded(t *testing.T) {
 		_, err := b.Keys(t.Context(), nil)
 		wantFull(t, err, "listings")
 	})
-	// Values are not behind listings.
+	// Reads of single values do not wait for listings.
 	wantValue(t, b, "k", "v", 1)
 	close(release)
 	scans.Wait()
@@ -504,7 +526,7 @@ func TestScanEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestManyListingsAtOnce(t *testing.T) {
+func TestManyListingsAtOnceAreCompleteOrRefused(t *testing.T) {
 	t.Parallel()
 	b, _, names := scanRig(t)
 	inParallel(2*kvclient.MaxListings, func(int) {
@@ -518,7 +540,7 @@ func TestManyListingsAtOnce(t *testing.T) {
 	})
 }
 
-// A listing of a large bucket must not hold up the requests for single values.
+// A listing of a large bucket must not delay requests for single values.
 func TestListingsDoNotDelayValues(t *testing.T) {
 	t.Parallel()
 	b, _, names := scanRig(t)
@@ -548,7 +570,7 @@ func TestListingsDoNotDelayValues(t *testing.T) {
 	t.Logf("slowest get %v", slowest)
 }
 
-// A listing waits for room for what it will find, before it reads.
+// Before a listing reads, it waits for room for the entries that it will find.
 func TestListingsHaveRoomForWhatTheyFind(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
@@ -573,14 +595,16 @@ func TestListingsHaveRoomForWhatTheyFind(t *testing.T) {
 	}
 	var holds [2]bound.Hold
 	for i := range holds {
-		if err := room.Take(t.Context(), &holds[i], fmt.Sprint("greedy", i), room.Limit(), nil); err != nil {
+		greedy := fmt.Sprint("greedy", i)
+		if err := room.Take(t.Context(), &holds[i], greedy, room.Limit(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	_, err := b.Keys(owned(t, "innocent"), nil)
 	wantFull(t, err, "listing-bytes")
 	holds[0].Release()
-	if found, err := b.Keys(owned(t, "innocent"), nil); err != nil || len(found.Entries) != 100 || cap(found.Entries) != 101 {
+	found, err := b.Keys(owned(t, "innocent"), nil)
+	if err != nil || len(found.Entries) != 100 || cap(found.Entries) != 101 {
 		t.Errorf("%d keys in room for %d: %v", len(found.Entries), cap(found.Entries), err)
 	}
 	if found, err := b.Markers(owned(t, "innocent"), nil); err != nil || len(found.Entries) != 1 {

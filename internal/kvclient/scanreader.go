@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -14,81 +13,135 @@ import (
 	"kvgateway/internal/bound"
 )
 
-// A scanReader reads what the consumer of a scan delivers, and decides when the scan is complete.
+// A scanReader reads what the consumer of a scan, an export or a replay delivers, and decides when
+// everything has come.
 //
-// The consumer delivers the last entry of each key, as they are when it is created, and then what is new. An entry that is
-// overwritten before it was delivered is skipped, and its successor comes later, or is overwritten in turn: counting messages,
-// as native listings do, ends too early when other keys were written as well, and a busy key can stay ahead of the reader for
-// ever. So if any may have been skipped, the names of all keys are compared, and the missing are read one by one.
+// # Why counting messages is not enough
+//
+// A consumer that delivers the last entry of each key delivers those that are there when it is
+// created, and then what is new. An entry that is overwritten before it is delivered is skipped;
+// its successor comes later, or is overwritten in its turn. Native listings end after as many
+// messages as were pending at the start. If another key was overwritten as well, that count is
+// reached too early, and a key is missing (TestScanIsCompleteWhereKeysComeTwice); and a busy key
+// can stay ahead of the reader for ever (TestScanFindsAKeyThatIsAlwaysAhead).
+//
+// # The steps of a scan
+//
+//	step           | what happens                                     | next
+//	selectSubjects | the consumer's subjects are chosen; on a         | createConsumer
+//	               | replicated stream they include a sentinel        |
+//	createConsumer | the server says how many messages are pending    | readTo
+//	readTo         | batches are read until a message at or beyond    | scan: deliveredAll;
+//	               | the end has come, or the consumer has no more;   | replay, export: end
+//	               | an end before the sentinel is not believed       |
+//	deliveredAll   | as many came as were pending, and the leader     | yes: end
+//	               | knows nothing newer that is selected; left out   | no: readTo
+//	               | on a replicated stream                           |
+//	readTo         | again, up to the stream's last revision by now   | readMissing
+//	readMissing    | the names of all keys are compared with those    | end
+//	               | that came, and the missing are read one by one   |
+//
+// A replay or an export (until is not 0) uses the reader for one pass only, and makes a new one for
+// each further pass: see [Bucket.Replay] and [Bucket.Export].
+//
+// # The sentinel
+//
+// The consumer of a replicated stream can be on a replica that is behind, and would end the scan
+// early. So there the stream's last message, as the leader has it, is selected as well, whatever
+// its key is: once it has come, the replica has everything before it
+// (TestClusterListingsSeeOwnWrites).
+//
+// What ends a batch is described at take. A scanReader is used by one goroutine.
 type scanReader struct {
-	filters      Filters
-	matcher      Matcher // of them
-	bucket       *Bucket // as it was when the scan began
-	visit        func(Entry) error
-	link         *link // that it is read on
-	values       bool  // are wanted, not only their sizes
-	history      bool  // every retained entry above after is wanted, not only the last of each key
-	after        Revision
-	bounded      Revision      // for a replay: where it ends; nothing need be completed beyond
-	inactive     time.Duration // after which the server drops the consumer; scanInactive if zero
-	consumer     string
-	inbox        string
-	messages     chan *nats.Msg // that came to the inbox
-	batch        []*nats.Msg    // that has come and is not taken over yet
-	stalled      *time.Timer
-	gone         <-chan struct{} // closed when the connection is lost
-	subjects     []string        // of the consumer
-	exact        bool            // they select nothing but what the scan's filters do
-	tail         bool            // they select the stream's last message, so that its delivery shows how far the consumer's replica is
-	tailRevision Revision        // of that message
+	filters  Filters           // What is to be visited.
+	matcher  Matcher           // Matches keys against filters.
+	bucket   *Bucket           // The bucket as it was when the scan began.
+	visit    func(Entry) error // Called for each entry; an error that it returns ends the scan.
+	link     *link             // The connection that is read from.
+	values   bool              // Whether values are wanted, and not only their sizes.
+	history  bool              // Whether all retained entries above after are wanted.
+	after    Revision          // With history, the consumer delivers entries above this.
+	until    Revision          // Where a replay or an export ends; 0 for a scan.
+	inactive time.Duration     // When the server drops an unused consumer; 0 for scanInactive.
 
-	pending  uint64   // messages that the consumer had to deliver when it was created, as the server counts
-	keys     []string // that were visited, where the scan has to be complete
-	met      metNames // those
-	names    names    // what those, and the visited entries, are made of
+	consumer string          // The consumer's name.
+	inbox    string          // The subject that the messages come to.
+	messages chan *nats.Msg  // What has come to the inbox.
+	batch    []*nats.Msg     // The memory of the batches, which have one after the other.
+	stalled  *time.Timer     // Fires when no message has come for a while.
+	gone     <-chan struct{} // Closed when the connection is lost.
+
+	// subjects are what the consumer selects.
+	subjects []string
+	// exact says that subjects select nothing but what filters do.
+	exact bool
+	// sentinel says that subjects select the stream's last message, whose delivery shows that the
+	// consumer's replica has everything before it.
+	sentinel bool
+	// sentinelRevision is the revision of that message.
+	sentinelRevision Revision
+
+	// pending is how many messages the consumer had to deliver when it was created, as the server
+	// counted.
+	pending uint64
+	// counted is how many messages the first readTo received, up to its end.
+	counted uint64
+	// received is how many messages came in all; the consumer numbers them.
 	received uint64
-	last     Revision // the newest that was delivered
-	more     bool     // the consumer may have more to deliver
-	unserved int      // times that nobody took the request for a batch
-	upTo     uint64   // messages that came within the bound, or that were stored when the scan began
+	// last is the newest revision that was delivered.
+	last Revision
+	// more says that the consumer may have more to deliver.
+	more bool
+	// unserved is how often nobody took the request for a batch.
+	unserved int
+
+	// keys are the keys that were visited, where readMissing may need them.
+	keys []string
+	// seen is how many those are, and how many bytes they have.
+	seen nameTally
+	// names holds the text of those keys and of the visited entries' keys.
+	names nameArena
 }
 
-// selectSubjects decides what the consumer delivers. The consumer of a replicated stream can be on a replica that is behind, and
-// would end the scan early; so there the stream's last message is selected as well, whatever its key: once it has come, the
-// replica has all that is before it.
+// selectSubjects decides what the consumer delivers: a cover of the filters, and on a replicated
+// stream the sentinel.
 func (r *scanReader) selectSubjects(ctx context.Context) error {
 	selected, exact := r.filters.cover()
 	r.exact, r.matcher = exact, r.filters.Matcher()
 	covered := false
-	tail, err := r.findTail(ctx)
+	sentinel, err := r.findSentinel(ctx)
 	if err != nil {
 		return err
 	}
 	for _, filter := range selected {
-		covered = covered || covers(filter, tail.Key)
+		covered = covered || covers(filter, sentinel.Key)
 		r.subjects = append(r.subjects, r.bucket.readPrefix+filter)
 	}
-	if r.tail && !covered {
-		r.subjects, r.exact = append(r.subjects, r.bucket.readPrefix+tail.Key), false
+	if r.sentinel && !covered {
+		r.subjects, r.exact = append(r.subjects, r.bucket.readPrefix+sentinel.Key), false
 	}
 	return nil
 }
 
-// findTail returns the last message of a replicated stream, as its leader has it. Where there is none, nothing is left to be read.
-func (r *scanReader) findTail(ctx context.Context) (tail Entry, err error) {
+// findSentinel returns the last message of a replicated stream, as its leader has it. If there is
+// none, nothing is left to be read.
+func (r *scanReader) findSentinel(ctx context.Context) (sentinel Entry, err error) {
 	if !r.bucket.replicated {
-		return tail, nil
+		return sentinel, nil
 	}
-	tail, err = r.bucket.stored(ctx, r.bucket.leaderGet, getRequest{LastBySubject: r.bucket.readPrefix + AllKeys.pattern})
+	last := getRequest{LastBySubject: r.bucket.readPrefix + AllKeys.pattern}
+	sentinel, err = r.bucket.fetchEntry(ctx, r.bucket.leaderGet, last)
 	if errors.Is(err, ErrKeyNotFound) {
-		return tail, nil
+		return sentinel, nil
 	}
-	r.tail, r.tailRevision = err == nil, tail.Revision
-	return tail, err
+	r.sentinel, r.sentinelRevision = err == nil, sentinel.Revision
+	return sentinel, err
 }
 
+// read reads what the consumer delivers until the scan is complete, or until the pass of a replay
+// or an export has ended.
 func (r *scanReader) read(ctx context.Context) (err error) {
-	turn := bound.TurnOf(ctx) // it mostly waits for NATS
+	turn := bound.TurnOf(ctx) // a scan mostly waits for NATS
 	turn.Pause()
 	defer turn.Resume()
 	nc := r.link.conn()
@@ -101,20 +154,20 @@ func (r *scanReader) read(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: scan: %w", ErrUnavailable, err)
 	}
 	defer subscription.Unsubscribe()
-	r.more = r.pending > 0 || r.tail
-	if r.bounded > 0 {
-		r.upTo, err = r.readTo(ctx, nc, r.bounded)
+	r.more = r.pending > 0 || r.sentinel
+	if r.until > 0 {
+		r.counted, err = r.readTo(ctx, nc, r.until)
 		return err
 	}
-	if r.upTo, err = r.readTo(ctx, nc, r.bucket.lastSeq); err != nil {
+	if r.counted, err = r.readTo(ctx, nc, r.bucket.lastSeq); err != nil {
 		return err
 	}
 	if !r.bucket.replicated {
-		if all, err := r.isAll(ctx, r.bucket.lastSeq); err != nil || all {
+		if all, err := r.deliveredAll(ctx, r.bucket.lastSeq); err != nil || all {
 			return err
 		}
 	}
-	current, err := r.bucket.again(ctx)
+	current, err := r.bucket.rebind(ctx)
 	if err != nil {
 		return err
 	}
@@ -124,20 +177,28 @@ func (r *scanReader) read(ctx context.Context) (err error) {
 	return r.readMissing(ctx)
 }
 
-// isAll tells whether the consumer has delivered all that was stored up to a revision, and skipped nothing.
+// deliveredAll reports whether the consumer has delivered everything that was stored up to a
+// revision, and has skipped nothing. A replay does not ask it if a message at or beyond its end
+// came.
 //
-// The server's count of what it had to deliver is not enough: when something is overwritten while the consumer is created, or right behind,
-// it counts off what was removed at once, and counts what was stored in its place some time later (measured: 28 in the place of 104, and
-// at 0 the consumer says that it has nothing). So the leader is asked whether anything was stored since.
-func (r *scanReader) isAll(ctx context.Context, upTo Revision) (bool, error) {
-	if r.upTo < r.pending {
+// The server's count of what the consumer had to deliver is no proof. nats-server 2.15.2 counts off
+// what is overwritten at once, and counts what took its place some time later. While 50,000 values
+// a second were stored, one consumer in 2,000 was created with too low a count (28 for 104), and
+// one that is created with 0 says that it has nothing. So everything was delivered only if the
+// leader also says that nothing was stored since in what the consumer selects, which is one request
+// for each subject (TestReadsAreCompleteWherePendingIsTooLow; test/watchcheck found it with a flood
+// of overwrites). A listing, an export, a snapshot or a replay of which that is not known goes on.
+func (r *scanReader) deliveredAll(ctx context.Context, upTo Revision) (bool, error) {
+	if r.counted < r.pending {
 		return false, nil
 	}
 	for _, subject := range r.subjects {
-		_, err := r.bucket.stored(ctx, r.bucket.leaderGet, getRequest{Sequence: uint64(upTo) + 1, NextBySubject: subject})
+		next := getRequest{Sequence: uint64(upTo) + 1, NextBySubject: subject}
+		_, err := r.bucket.fetchEntry(ctx, r.bucket.leaderGet, next)
 		switch {
 		case errors.Is(err, ErrKeyNotFound):
-		case err == nil, errors.Is(err, ErrUnexpectedAnswer): // there is a message, though not one that others can read
+		case err == nil, errors.Is(err, ErrUnexpectedAnswer):
+			// There is a message, though perhaps one whose headers nobody can read.
 			return false, nil
 		default:
 			return false, err
@@ -146,9 +207,11 @@ func (r *scanReader) isAll(ctx context.Context, upTo Revision) (bool, error) {
 	return true, nil
 }
 
-// readTo reads until the consumer has delivered a message at or beyond the revision, or has nothing more. It returns how many
-// messages it got up to that revision.
-func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (upTo uint64, err error) {
+// readTo reads until the consumer has delivered a message at or beyond the revision, or has nothing
+// more. It returns how many messages came up to that revision.
+func (r *scanReader) readTo(
+	ctx context.Context, nc *nats.Conn, end Revision,
+) (upTo uint64, err error) {
 	next := r.bucket.client.apiPrefix + "CONSUMER.MSG.NEXT." + r.bucket.stream + "." + r.consumer
 	giveUp := time.Now().Add(r.bucket.client.timeout)
 	limit := int64(scanBytes)
@@ -157,16 +220,16 @@ func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (u
 	}
 	request := fmt.Appendf(nil, `{"batch":%d,"no_wait":true,"max_bytes":%d}`, scanBatch, limit)
 	for r.more && r.last < end && ctx.Err() == nil {
-		way, err := r.link.admitBulk(ctx, nc, limit)
+		claim, err := r.link.admitBulk(ctx, nc, limit)
 		if err != nil {
 			return upTo, err
 		}
 		if err := nc.PublishRequest(next, r.inbox, request); err != nil {
-			way.end()
+			claim.end()
 			return upTo, fmt.Errorf("%w: scan: %w", ErrUnavailable, err)
 		}
 		batch, err := r.take(ctx)
-		way.endOrAbandon(err == nil)
+		claim.endOrAbandon(err == nil)
 		if err != nil {
 			return upTo, err
 		}
@@ -175,9 +238,10 @@ func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (u
 			return upTo, err
 		}
 		upTo += count
-		if !r.more && r.last < r.tailRevision {
+		if !r.more && r.last < r.sentinelRevision {
 			if time.Now().After(giveUp) {
-				return upTo, fmt.Errorf("%w: the replica with the scan's consumer is behind", ErrTimeout)
+				return upTo, fmt.Errorf("%w: the replica with the scan's consumer is behind",
+					ErrTimeout)
 			}
 			r.more = true
 			awaitWriter(1)
@@ -186,106 +250,9 @@ func (r *scanReader) readTo(ctx context.Context, nc *nats.Conn, end Revision) (u
 	return upTo, ctx.Err()
 }
 
-// batchCompleted is what the server says behind the last message of a batch whose bytes were bounded and not used up.
-const batchCompleted = "Batch Completed"
-
-// take reads one batch to its end, without looking at its messages: whatever is done with them may
-// take its time, as when a client reads an export slowly, and other answers are to have the room
-// that this one has on the connection.
-//
-// A message of the stream is known by the subject for its acknowledgement, and not by its lack of a status, as nats.go knows
-// it: a publisher can store a header `Status: 404`, which would end every listing of the bucket at that entry.
-func (r *scanReader) take(ctx context.Context) ([]*nats.Msg, error) {
-	r.batch = r.batch[:0]
-	for len(r.batch) < scanBatch {
-		msg, err := r.receive(ctx)
-		if err != nil {
-			return nil, err
-		}
-		if strings.HasPrefix(msg.Reply, "$JS.ACK.") {
-			r.batch = append(r.batch, msg)
-			continue
-		}
-		status, description := first(msg.Header, "Status"), first(msg.Header, "Description")
-		if description == batchCompleted && status == "409" {
-			// It is about the batch before, which has come. Taken for the end of this one, it would
-			// lead to two at a time.
-			continue
-		}
-		r.more = false
-		return r.batch, r.ended(ctx, status, description)
-	}
-	return r.batch, nil
-}
-
-// addAll takes a batch over. It returns how many of its messages are at most of the revision end.
-func (r *scanReader) addAll(batch []*nats.Msg, end Revision) (upTo uint64, err error) {
-	defer clear(batch) // it is used again, and must not keep what has been taken over
-	for _, msg := range batch {
-		revision, err := r.add(msg)
-		if err != nil {
-			return upTo, err
-		}
-		if revision <= end {
-			upTo++
-		}
-	}
-	return upTo, nil
-}
-
-// receive waits for the next message, for the client's timeout. A server that deletes a stream does not always say so to who waits for
-// its messages (measured), so after a while without one the bucket is looked for.
-func (r *scanReader) receive(ctx context.Context) (*nats.Msg, error) {
-	giveUp := time.Now().Add(r.bucket.client.timeout)
-	for {
-		r.stalled.Reset(min(scanDoubt, time.Until(giveUp)))
-		select {
-		case msg := <-r.messages:
-			return msg, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-r.gone:
-			return nil, fmt.Errorf("%w: the connection was lost in a scan", ErrUnavailable)
-		case <-r.stalled.C:
-		}
-		if !time.Now().Before(giveUp) {
-			return nil, fmt.Errorf("%w: a scan stalled", ErrTimeout)
-		}
-		current, err := r.bucket.again(ctx)
-		switch {
-		case errors.Is(err, ErrBucketNotFound):
-			return nil, err
-		case err == nil && current.epoch != r.bucket.epoch:
-			return nil, fmt.Errorf("%w: the bucket was created again in a scan", ErrUnavailable)
-		}
-	}
-}
-
-// ended says what the status means with which the server ended a batch.
-func (r *scanReader) ended(ctx context.Context, status, description string) error {
-	switch status {
-	case "404", "408": // nothing more at the moment
-		return nil
-	case "503": // nobody there
-		gone := r.bucket.unserved(ctx)
-		if r.unserved++; r.unserved < unservedTries && !errors.Is(gone, ErrBucketNotFound) {
-			awaitServer(r.unserved)
-			r.more = true
-			return nil
-		}
-		return gone
-	case "409": // the batch has the bytes that were asked for, or the consumer was deleted
-		if strings.Contains(description, "MaxBytes") {
-			r.more = true
-			return nil
-		}
-		return r.bucket.unserved(ctx)
-	}
-	return fmt.Errorf("%w: scan: status %q", ErrUnexpectedAnswer, status)
-}
-
-// add takes one message over as an entry, unless the consumer's filters were wider than the scan's. Keys outside the grammar,
-// which other tools can store, are never shown.
+// add visits the entry of one message, unless the consumer's subjects select more than the filters
+// do and the filters do not select it. Keys outside the grammar, which other tools can store, are
+// never visited.
 func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
@@ -293,31 +260,37 @@ func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
 	}
 	r.received++
 	if meta.Sequence.Consumer != r.received {
-		return 0, fmt.Errorf("%w: a scan lost messages: %d came as number %d", ErrUnavailable, meta.Sequence.Consumer, r.received)
+		return 0, fmt.Errorf("%w: a scan lost messages: %d came as number %d",
+			ErrUnavailable, meta.Sequence.Consumer, r.received)
 	}
 	r.last = Revision(meta.Sequence.Stream)
 	e := r.bucket.delivered(msg, meta)
-	if e.Key == "" || !r.exact && !r.matcher.Matches(e.Key) || r.tail && r.last > r.tailRevision && r.last <= r.bucket.lastSeq {
-		return r.last, nil // or the leader has removed it already, and the replica has yet to
+	selected := e.Key != "" && (r.exact || r.matcher.Matches(e.Key))
+	// The leader has already removed what lies between the sentinel and the scan's beginning. The
+	// replica may still deliver it.
+	removed := r.sentinel && r.last > r.sentinelRevision && r.last <= r.bucket.lastSeq
+	if !selected || removed {
+		return r.last, nil
 	}
 	if !r.values {
-		// The server tells the size where it leaves the value out; should it not be a number, none is known.
+		// The server gives the size if it leaves the value out; if that is not a number, none is
+		// known.
 		e.Value = nil
 		e.Size, _ = strconv.Atoi(last(msg.Header, headerMessageSize))
 	}
-	if r.bounded == 0 {
+	if r.until == 0 {
 		e.Key = r.names.keep(e.Key)
 		r.keys = append(r.keys, e.Key)
-		r.met.add(e.Key)
+		r.seen.add(e.Key)
 	}
 	return r.last, r.visit(e)
 }
 
-// readMissing reads the keys that the stream has and the consumer did not deliver.
+// readMissing visits the keys that the stream has and the consumer did not deliver.
 func (r *scanReader) readMissing(ctx context.Context) error {
 	slices.Sort(r.keys)
 	for _, subject := range r.subjects {
-		err := r.bucket.eachSubject(ctx, subject, r.met, func(subject string) error {
+		err := r.bucket.eachSubject(ctx, subject, r.seen, func(subject string) error {
 			key, ok := r.bucket.keyOf(subject)
 			if !ok || !r.matcher.Matches(key.name) {
 				return nil
@@ -325,9 +298,10 @@ func (r *scanReader) readMissing(ctx context.Context) error {
 			if _, visited := slices.BinarySearch(r.keys, key.name); visited {
 				return nil
 			}
-			e, err := r.bucket.stored(ctx, r.bucket.leaderGet, getRequest{LastBySubject: subject})
+			e, err := r.bucket.fetchEntry(ctx, r.bucket.leaderGet,
+				getRequest{LastBySubject: subject})
 			if errors.Is(err, ErrKeyNotFound) {
-				return nil // purged meanwhile
+				return nil // it was purged meanwhile
 			}
 			if err != nil {
 				return err

@@ -12,7 +12,7 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-func TestSizesOfLargeValuesAreKnown(t *testing.T) {
+func TestSizesOfLargeValuesAreRemembered(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	b := shop(t, c, nil)
@@ -39,7 +39,7 @@ func TestSizesOfLargeValuesAreKnown(t *testing.T) {
 	if _, err := native.PutString(t.Context(), "k", strings.Repeat("x", 300<<10)); err != nil {
 		t.Fatal(err)
 	}
-	known(0) // nobody has read it yet
+	known(0) // The gateway has not read it yet.
 	if _, err := get(t, b, "k"); err != nil {
 		t.Fatal(err)
 	}
@@ -53,8 +53,8 @@ func TestSizesOfLargeValuesAreKnown(t *testing.T) {
 	known(0)
 }
 
-// Small answers wait behind few large ones, on both connections and for revisions too, while all that
-// were asked for are read in the end.
+// Only a few large values are read at once, on both connections together and with reads of
+// revisions. So a small answer waits for few of them. In the end all large values are read.
 func TestFewLargeValuesAreReadAtOnce(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
@@ -62,7 +62,9 @@ func TestFewLargeValuesAreReadAtOnce(t *testing.T) {
 	bounds := bound.NewSet()
 	c := connect(t, kvclient.Options{URL: p.URL(), Bounds: bounds})
 	b := shop(t, c, nil)
-	natstest.Eventually(t, soon, "a large value", func() bool { return write(b, t, "large", large) == nil })
+	natstest.Eventually(t, soon, "a large value", func() bool {
+		return write(t, b, "large", large) == nil
+	})
 	put(t, b, "small", "v")
 	e, err := get(t, b, "large")
 	if err != nil {
@@ -113,8 +115,8 @@ func TestFewLargeValuesAreReadAtOnce(t *testing.T) {
 	}
 }
 
-// A read of a large value that waits for its turn keeps to the deadline of whoever asked, such as a
-// feed that wants to know soon whether its source is there.
+// A read of a large value may have to wait for others. It keeps to the deadline of its context,
+// such as that of a feed that must know soon whether its source is alive.
 func TestReadOfALargeValueKeepsItsDeadline(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
@@ -123,7 +125,8 @@ func TestReadOfALargeValueKeepsItsDeadline(t *testing.T) {
 	b := shop(t, c, nil)
 	put(t, b, "large", large)
 	var others bound.Hold
-	if err := bounds.Find("nats-large").Take(t.Context(), &others, "greedy", 1<<30, nil); err != nil {
+	greedy := bounds.Find("nats-large")
+	if err := greedy.Take(t.Context(), &others, "greedy", 1<<30, nil); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

@@ -10,14 +10,17 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// poisons are headers with which a native client can try to make a reader believe something else. The empty value matters:
-// an answer with a Status header and no body is the protocol's own form of a refusal.
+// poisons are headers with which a native client can try to deceive a reader. Those with a Status
+// are also tried with an empty value, since such a message is how the server refuses a request.
 var poisons = map[string]nats.Header{
-	"sequence":       {"Nats-Sequence": {"999"}},
-	"time":           {"Nats-Time-Stamp": {"2001-01-01T00:00:00Z"}},
-	"subject":        {"Nats-Subject": {"$KV.shop.victim"}},
-	"stream":         {"Nats-Stream": {"KV_other"}},
-	"all-of-them":    {"Nats-Sequence": {"999"}, "Nats-Subject": {"$KV.shop.victim"}, "Nats-Stream": {"KV_other"}, "Status": {"404"}},
+	"sequence": {"Nats-Sequence": {"999"}},
+	"time":     {"Nats-Time-Stamp": {"2001-01-01T00:00:00Z"}},
+	"subject":  {"Nats-Subject": {"$KV.shop.victim"}},
+	"stream":   {"Nats-Stream": {"KV_other"}},
+	"all-of-them": {
+		"Nats-Sequence": {"999"}, "Nats-Subject": {"$KV.shop.victim"}, "Nats-Stream": {"KV_other"},
+		"Status": {"404"},
+	},
 	"no-message":     {"Status": {"404"}},
 	"no-responders":  {"Status": {"503"}},
 	"heartbeat":      {"Status": {"100"}, "Description": {"Idle Heartbeat"}},
@@ -31,9 +34,11 @@ var poisons = map[string]nats.Header{
 	"stalled-header": {"Nats-Consumer-Stalled": {"x"}},
 }
 
+// storePoison stores a message with these headers in the bucket "shop".
 func storePoison(t *testing.T, nc *nats.Conn, k string, header nats.Header, value string) {
 	t.Helper()
-	if _, err := nc.RequestMsg(&nats.Msg{Subject: "$KV.shop." + k, Header: header, Data: []byte(value)}, soon); err != nil {
+	msg := &nats.Msg{Subject: "$KV.shop." + k, Header: header, Data: []byte(value)}
+	if _, err := nc.RequestMsg(msg, soon); err != nil {
 		t.Fatalf("native put of %s: %v", k, err)
 	}
 }
@@ -51,10 +56,12 @@ func TestStoredHeadersDoNotDeceiveReads(t *testing.T) {
 			t.Run(name+"/"+value, func(t *testing.T) {
 				wantValue(t, b, name, value, rev)
 				e, err := b.GetRevision(t.Context(), key(t, name), rev)
-				if err != nil || string(e.Value) != value || e.Revision != rev || e.Created.Year() == 2001 {
+				if err != nil || string(e.Value) != value || e.Revision != rev ||
+					e.Created.Year() == 2001 {
 					t.Errorf("revision %d: %+v, %v", rev, e, err)
 				}
-				if e, served, err := b.Get(t.Context(), key(t, name), kvclient.ReadOptions{Consistency: kvclient.Any}); err != nil || served != kvclient.Leader {
+				e, served, err := b.Get(t.Context(), key(t, name), anyReplica)
+				if err != nil || served != kvclient.Leader {
 					t.Errorf("any: %+v, %v, %v", e, served, err)
 				}
 			})
@@ -62,7 +69,7 @@ func TestStoredHeadersDoNotDeceiveReads(t *testing.T) {
 	}
 }
 
-// One value with a strange header must not take the listing of a whole bucket down.
+// A value with a strange header must not break the listing of its bucket.
 func TestStoredHeadersDoNotBreakScans(t *testing.T) {
 	t.Parallel()
 	for _, name := range sorted(poisons) {
@@ -82,8 +89,10 @@ func TestStoredHeadersDoNotBreakScans(t *testing.T) {
 				t.Fatalf("keys %v, want %v", keyNames(listing), want)
 			}
 			for i, size := range []int{1, 0, 2} {
-				if e := listing.Entries[i]; e.Size() != size || e.Revision != kvclient.Revision(i+1) {
-					t.Errorf("%s: size %d, revision %d; want %d, %d", e.Key, e.Size(), e.Revision, size, i+1)
+				e := listing.Entries[i]
+				if e.Size() != size || e.Revision != kvclient.Revision(i+1) {
+					t.Errorf("%s: size %d, revision %d; want %d, %d",
+						e.Key, e.Size(), e.Revision, size, i+1)
 				}
 			}
 			wantHistory(t, b, name, "put ")
@@ -91,8 +100,9 @@ func TestStoredHeadersDoNotBreakScans(t *testing.T) {
 	}
 }
 
-// What writers put into headers is a marker where native clients see one.
-func TestOperationsAsNativeClientsSeeThem(t *testing.T) {
+// A message is a marker to the gateway if its headers make it one to native clients, and only
+// then.
+func TestMarkersAreThoseOfNativeClients(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	b := shop(t, c, nil)
@@ -115,12 +125,14 @@ func TestOperationsAsNativeClientsSeeThem(t *testing.T) {
 		if (nativeErr == nil) != (err == nil) {
 			t.Errorf("%s: native %v, ours %v", name, nativeErr, err)
 		}
-		if deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err); err != nil && (!ok || deleted.Marker.Key != name) {
+		deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err)
+		if err != nil && (!ok || deleted.Marker.Key != name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
+// sorted returns the keys of a map in order.
 func sorted[V any](m map[string]V) []string {
 	list := make([]string, 0, len(m))
 	for k := range m {

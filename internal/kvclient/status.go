@@ -7,39 +7,58 @@ import (
 
 // A BucketStatus is a bucket's configuration and state, as the stream's leader has it.
 type BucketStatus struct {
-	Name          BucketName
-	Config        BucketConfig
-	Epoch         Epoch
-	Created       time.Time
-	Values        uint64 // messages: earlier revisions and markers included, as native clients count
-	Subjects      uint64 // keys, deleted ones whose marker is still there included
-	Bytes         uint64 // stored, with subjects and headers
+	// Name is the bucket's name.
+	Name BucketName
+	// Config is its configuration.
+	Config BucketConfig
+	// Epoch is its epoch.
+	Epoch Epoch
+	// Created is when its stream was created.
+	Created time.Time
+	// Values is how many messages there are, earlier revisions and markers included, as native
+	// clients count.
+	Values uint64
+	// Subjects is how many keys there are, deleted keys whose marker is still there included.
+	Subjects uint64
+	// Bytes is how many bytes are stored, with subjects and headers.
+	Bytes uint64
+	// FirstRevision is the first revision that is still there.
 	FirstRevision Revision
-	LastRevision  Revision
-	MaxValueBytes int // of a value and the headers stored with it
-	Leader        string
-	Peers         []Peer // the other replicas
+	// LastRevision is the last revision that was given out.
+	LastRevision Revision
+	// MaxValueBytes is how many bytes a value and its stored headers may have.
+	MaxValueBytes int
+	// Leader is the server that leads the stream; "" if the server is alone.
+	Leader string
+	// Peers are the other replicas.
+	Peers []Peer
 }
 
 // A Peer is a replica that is not the leader.
 type Peer struct {
-	Name    string
-	Current bool          // it has all that the leader has
-	Offline bool          //
-	Active  time.Duration // since it was last heard of
-	Lag     uint64        // operations behind
+	// Name is the server's name.
+	Name string
+	// Current says that it has everything that the leader has.
+	Current bool
+	// Offline says that the leader takes the server for lost.
+	Offline bool
+	// Active is how long ago it was last heard of.
+	Active time.Duration
+	// Lag is how many operations it is behind.
+	Lag uint64
 }
 
-// Status asks the server for a bucket's configuration and state. It returns [ErrBucketNotFound], [ErrBadBucket],
-// [ErrUnavailable] or [ErrTimeout].
+// Status asks the server for a bucket's configuration and state. It returns [ErrBucketNotFound],
+// [ErrBadBucket], [ErrUnavailable] or [ErrTimeout].
 func (c *Client) Status(ctx context.Context, name BucketName) (BucketStatus, error) {
-	_, info, err := c.look(ctx, c.reads, name)
+	_, info, err := c.lookUp(ctx, c.reads, name)
 	if err != nil {
 		return BucketStatus{}, err
 	}
 	return c.bucketStatus(name, info), nil
 }
 
+// bucketStatus makes a status of what the server says of a bucket's stream.
 func (c *Client) bucketStatus(name BucketName, info *streamInfoResponse) BucketStatus {
 	status := BucketStatus{
 		Name:          name,
@@ -56,12 +75,18 @@ func (c *Client) bucketStatus(name BucketName, info *streamInfoResponse) BucketS
 	if info.Cluster != nil && info.Cluster.Name != "" { // a server alone names itself as leader
 		status.Leader = info.Cluster.Leader
 		for _, peer := range info.Cluster.Replicas {
-			status.Peers = append(status.Peers,
-				Peer{Name: peer.Name, Current: peer.Current, Offline: peer.Offline, Active: peer.Active, Lag: peer.Lag})
+			status.Peers = append(status.Peers, Peer{
+				Name:    peer.Name,
+				Current: peer.Current,
+				Offline: peer.Offline,
+				Active:  peer.Active,
+				Lag:     peer.Lag,
+			})
 		}
 	}
 	return status
 }
 
-// ExpiryEvents tells whether the bucket leaves a marker where an entry's time to live runs out, so that watchers see it.
+// ExpiryEvents reports whether the bucket leaves a marker when an entry's time to live runs out, so
+// that watchers see it.
 func (s BucketStatus) ExpiryEvents() bool { return s.Config.LimitMarkerTTL > 0 }

@@ -7,12 +7,12 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// defaultDuplicateWindow is the time in which a stream recognises a repeated message id, where the bucket's TTL is not
-// shorter.
+// defaultDuplicateWindow is the time in which a stream recognises a repeated message id, unless the
+// bucket's TTL is shorter.
 const defaultDuplicateWindow = 2 * time.Minute
 
-// streamConfig translates a bucket's configuration into that of its stream, setting for setting as nats.go does: the server
-// compares them when a native client creates the same bucket.
+// streamConfig translates a bucket's configuration into that of its stream, setting by setting as
+// nats.go does: the server compares them when a native client creates the same bucket.
 func streamConfig(name BucketName, c BucketConfig) jetstream.StreamConfig {
 	s := jetstream.StreamConfig{
 		Name:                   name.stream(),
@@ -45,7 +45,9 @@ func streamConfig(name BucketName, c BucketConfig) jetstream.StreamConfig {
 		s.Placement = &jetstream.Placement{Cluster: p.Cluster, Tags: p.Tags}
 	}
 	if r := c.Republish; r != nil {
-		s.RePublish = &jetstream.RePublish{Source: r.Source, Destination: r.Destination, HeadersOnly: r.HeadersOnly}
+		s.RePublish = &jetstream.RePublish{
+			Source: r.Source, Destination: r.Destination, HeadersOnly: r.HeadersOnly,
+		}
 	}
 	if c.Mirror != nil {
 		s.Mirror = c.Mirror.stream()
@@ -60,6 +62,8 @@ func streamConfig(name BucketName, c BucketConfig) jetstream.StreamConfig {
 	return s
 }
 
+// duplicateWindow returns the time in which the stream of a bucket with that TTL recognises a
+// repeated message id.
 func duplicateWindow(ttl Duration) time.Duration {
 	if ttl > 0 {
 		return min(time.Duration(ttl), defaultDuplicateWindow)
@@ -67,8 +71,10 @@ func duplicateWindow(ttl Duration) time.Duration {
 	return defaultDuplicateWindow
 }
 
+// allSubjects returns the filter of all subjects of a bucket.
 func allSubjects(bucket string) string { return subjectPrefix + bucket + ".>" }
 
+// withStreamPrefix returns the name of the stream of a bucket that is named with or without "KV_".
 func withStreamPrefix(name string) string {
 	if strings.HasPrefix(name, streamPrefix) {
 		return name
@@ -76,8 +82,9 @@ func withStreamPrefix(name string) string {
 	return streamPrefix + name
 }
 
-// into is the stream source that brings the entries of another bucket under the subjects of this one. Where transforms are
-// given they are used as they are, with a stream's name that need not be a bucket's.
+// into returns the stream source that brings the entries of another bucket under the subjects of
+// this one. If transforms are given they are used as they are, with a stream's name that need not
+// be a bucket's.
 func (s *Source) into(name BucketName) *jetstream.StreamSource {
 	source := s.stream()
 	if len(s.SubjectTransforms) > 0 {
@@ -93,6 +100,7 @@ func (s *Source) into(name BucketName) *jetstream.StreamSource {
 	return source
 }
 
+// stream translates a source into that of a stream, name for name.
 func (s *Source) stream() *jetstream.StreamSource {
 	source := &jetstream.StreamSource{
 		Name:          s.Name,
@@ -122,7 +130,8 @@ func sourceOf(s *jetstream.StreamSource) *Source {
 		FilterSubject: s.FilterSubject,
 	}
 	for _, t := range s.SubjectTransforms {
-		source.SubjectTransforms = append(source.SubjectTransforms, SubjectTransform{Source: t.Source, Destination: t.Destination})
+		transform := SubjectTransform{Source: t.Source, Destination: t.Destination}
+		source.SubjectTransforms = append(source.SubjectTransforms, transform)
 	}
 	if e := s.External; e != nil {
 		source.External = &External{API: e.APIPrefix, Deliver: e.DeliverPrefix}

@@ -5,41 +5,46 @@ import (
 	"fmt"
 )
 
-// subjectBytes is what STREAM.INFO says of a subject beside the key: the bucket's prefix, the count
-// and punctuation.
+// subjectBytes is about what STREAM.INFO says of a subject beside the key: the bucket's prefix, the
+// count and punctuation.
 const subjectBytes = 24
 
-// subjectsPage is how many subjects the server tells at once.
+// subjectsPage is how many subjects the server names at once.
 const subjectsPage = 100_000
 
-// metNames counts keys and the bytes of their names.
-type metNames struct{ keys, bytes int64 }
+// A nameTally counts keys and the bytes of their names.
+type nameTally struct {
+	keys  int64 // How many keys.
+	bytes int64 // How many bytes their names have together.
+}
 
-func (m *metNames) add(key string) {
+// add counts a key.
+func (m *nameTally) add(key string) {
 	m.keys++
 	m.bytes += int64(len(key))
 }
 
-// subjectsAnswer is how large a page of subjects can be on the connection. nats-server 2.15.2 has a
-// limit for their number only, 100,000: that may be more than a connection takes. So it is guessed
-// from the names that were met a moment ago, with a quarter more for those that were not.
-func (b *Bucket) subjectsAnswer(met metNames) int64 {
-	bytes := met.bytes + met.keys*int64(subjectBytes+len(b.readPrefix))
-	if met.keys > subjectsPage {
-		bytes = bytes / met.keys * subjectsPage
+// subjectsAnswer returns how large a page of subjects can be on the connection. nats-server 2.15.2
+// bounds a page by their number only, 100,000, which may be more than a connection takes. So the
+// size is guessed from the names that were seen a moment ago, with a quarter more for those that
+// were not.
+func (b *Bucket) subjectsAnswer(seen nameTally) int64 {
+	bytes := seen.bytes + seen.keys*int64(subjectBytes+len(b.readPrefix))
+	if seen.keys > subjectsPage {
+		bytes = bytes / seen.keys * subjectsPage
 	}
-	return description + bytes*5/4
+	return descriptionBytes + bytes*5/4
 }
 
-// eachSubject calls visit for each subject of the stream that the filter selects, in no order. Met
-// is what the caller knows of them already. It returns [ErrOverloaded] if the names are more than a
-// connection takes at once.
-func (b *Bucket) eachSubject(ctx context.Context, filter string, met metNames,
+// eachSubject calls visit for each subject of the stream that the filter selects, in no order. Seen
+// counts those that the caller has seen already. It returns [ErrOverloaded] if the names are more
+// than a connection takes at once.
+func (b *Bucket) eachSubject(ctx context.Context, filter string, seen nameTally,
 	visit func(subject string) error) error {
-	answer := b.subjectsAnswer(met)
+	answer := b.subjectsAnswer(seen)
 	if answer > bulkAnswerBytes {
 		return fmt.Errorf("%w: the names of the keys have some %d bytes, too many to be compared "+
-			"while keys are written", ErrOverloaded, met.bytes)
+			"while keys are written", ErrOverloaded, seen.bytes)
 	}
 	for offset := 0; ; {
 		request := struct {

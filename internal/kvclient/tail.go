@@ -14,78 +14,24 @@ import (
 	"github.com/nats-io/nuid"
 )
 
+// How a tail reads. The bytes of its batches are in readahead.go.
 const (
-	tailBatch     = 500
-	tailHeartbeat = 500 * time.Millisecond // of the server while it has nothing to send
-	tailSilence   = 3 * tailHeartbeat      // without a word, after which the consumer is taken for lost
-	tailInactive  = 30 * time.Second       // after which the server drops the consumer of a tail that died
+	// tailBatch is how many messages a tail asks for at once.
+	tailBatch = 500
+	// tailHeartbeat is how often the server says something while it has nothing to send.
+	tailHeartbeat = 500 * time.Millisecond
+	// tailSilence is how long nothing may come before the consumer is taken for lost.
+	tailSilence = 3 * tailHeartbeat
+	// tailInactive is after what time the server drops the consumer of a tail whose gateway died.
+	tailInactive = 30 * time.Second
 )
 
-// A StreamState is what the leader of a bucket's stream says of it at one moment.
-type StreamState struct {
-	Epoch       Epoch
-	Created     time.Time // as the server says
-	At          time.Time // when it was so, by the server's clock
-	First, Last Revision
-	Messages    uint64
-	Subjects    uint64
-	LastTime    time.Time     // when the last message was stored
-	Lifetime    time.Duration // the shortest that an entry or a marker may have; 0 if none vanishes by age
-	Discards    bool          // the oldest messages may vanish for want of room, whatever they are
-	History     int64         // messages that are kept of each key
-	Terms       Terms         // on which the bucket keeps its entries
-}
-
-// NothingRemoved tells that the stream still holds every message that it was ever given.
-func (s StreamState) NothingRemoved() bool {
-	return s.Last == 0 || s.First == 1 && s.Messages == uint64(s.Last)
-}
-
-// State asks the server for a bucket and the state of its stream. It returns what [Client.Status] does, and [ErrUnavailable] while a
-// replicated stream has no leader: then every replica answers, each with what it knows (measured, nats-server 2.15.2).
-func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamState, error) {
-	return c.state(ctx, c.writes, name)
-}
-
-func (c *Client) state(ctx context.Context, l *link, name BucketName) (
-	*Bucket, StreamState, error) {
-	b, info, err := c.look(ctx, l, name)
-	if err != nil {
-		return nil, StreamState{}, err
-	}
-	if info.Cluster != nil && info.Cluster.Leader == "" && info.Config.Replicas > 1 {
-		return nil, StreamState{}, fmt.Errorf("%w: stream %s has no leader", ErrUnavailable, name.stream())
-	}
-	return b, StreamState{
-		Epoch:    b.epoch,
-		Created:  info.Created,
-		At:       info.TimeStamp,
-		First:    Revision(info.State.FirstSeq),
-		Last:     Revision(info.State.LastSeq),
-		Messages: info.State.Msgs,
-		Subjects: info.State.NumSubjects,
-		LastTime: info.State.LastTime,
-		Lifetime: lifetime(info.Config),
-		Discards: discards(&info.Config),
-		History:  info.Config.MaxMsgsPerSubject,
-		Terms:    termsOf(b.readPrefix, &info.Config),
-	}, nil
-}
-
-// lifetime is the shortest that a message may have: it has the stream's, or one of its own, which is at least a second.
-func lifetime(config jetstream.StreamConfig) time.Duration {
-	switch {
-	case !config.AllowMsgTTL:
-		return config.MaxAge
-	case config.MaxAge == 0:
-		return time.Second
-	}
-	return min(config.MaxAge, time.Second)
-}
-
-// NextRevision asks the leader for the first revision after one that is still stored; 0 if there is none.
+// NextRevision asks the leader for the first revision after one that is still stored; it returns 0
+// if there is none.
 func (b *Bucket) NextRevision(ctx context.Context, after Revision) (Revision, error) {
-	m, err := b.storedMessage(ctx, b.leaderGet, getRequest{Sequence: uint64(after) + 1, NextBySubject: b.readPrefix + AllKeys.pattern})
+	m, err := b.fetchMessage(ctx, b.leaderGet, getRequest{
+		Sequence: uint64(after) + 1, NextBySubject: b.readPrefix + AllKeys.pattern,
+	})
 	switch {
 	case errors.Is(err, ErrKeyNotFound):
 		return 0, nil
@@ -95,9 +41,10 @@ func (b *Bucket) NextRevision(ctx context.Context, after Revision) (Revision, er
 	return Revision(m.Sequence), nil
 }
 
-// StoredAt asks the leader when the message of a revision was stored. It returns the zero time if that is not there any more.
+// StoredAt asks the leader when the message of a revision was stored. It returns the zero time if
+// the message is not there any more.
 func (b *Bucket) StoredAt(ctx context.Context, revision Revision) (time.Time, error) {
-	m, err := b.storedMessage(ctx, b.leaderGet, getRequest{Sequence: uint64(revision)})
+	m, err := b.fetchMessage(ctx, b.leaderGet, getRequest{Sequence: uint64(revision)})
 	switch {
 	case errors.Is(err, ErrKeyNotFound):
 		return time.Time{}, nil
@@ -107,33 +54,83 @@ func (b *Bucket) StoredAt(ctx context.Context, revision Revision) (time.Time, er
 	return m.Time, nil
 }
 
+// idleHeartbeat describes what the server sends while it has nothing to deliver. The time until the
+// next heartbeat begins with each message and with each heartbeat (measured, nats-server 2.15.2).
+const idleHeartbeat = "Idle Heartbeat"
+
 // errConnectionLost ends a tail whose connection was lost.
 var errConnectionLost = fmt.Errorf("%w: the connection was lost", ErrUnavailable)
 
-// A Tail delivers what a bucket's stream stores, in order and without a gap but for what the stream had dropped before it was
-// read. Keys outside the grammar come as entries without a key, so that every revision is accounted for.
+// A Tail delivers what a bucket's stream stores, in order and without a gap except for what the
+// stream had dropped before it was read. Keys outside the grammar come as entries without a key, so
+// that every revision is accounted for.
+//
+// It reads batches of a pull consumer, one after the other, on the feeds' connection:
+//
+//	what comes                      | what the tail does
+//	a message, next in number       | delivers it
+//	a message with another number   | ends: messages were lost
+//	100 (a heartbeat)               | notes that the server was heard, and had nothing to deliver
+//	409 Batch Completed             | nothing: the batch was counted to its end, and the next
+//	                                | one is asked for already
+//	408                             | the batch has expired: asks for a quiet one
+//	409 with MaxBytes               | the batch has its bytes: asks for a larger one
+//	any other status                | ends: the consumer or the stream is gone
+//	nothing for tailSilence         | ends: the consumer is taken for lost
+//	the connection is lost          | ends
+//	Close                           | ends, without an error
+//
+// A tail does not notice a consumer that is alive and delivers nothing, as one that is paused or on
+// a replica that is behind: the feed does.
 type Tail struct {
-	// C brings entries, at least one at a time. It is closed when the tail ends; Err says why.
-	C <-chan []Entry
+	// C brings what arrives. It is closed when the tail ends; Err says why.
+	C <-chan Arrival
 
-	bucket   *Bucket
+	// bucket is the bucket that is read.
+	bucket *Bucket
+	// consumer is the consumer's name.
 	consumer string
-	cancel   context.CancelFunc
-	out      chan []Entry
+	// cancel ends the tail.
+	cancel context.CancelFunc
+	// out is C, for the goroutine that reads.
+	out chan Arrival
+	// messages are those that came over the connection and were not looked at yet.
 	messages chan *nats.Msg
-	received uint64
-	last     Revision
-	began    time.Time
-	heard    atomic.Int64 // nanoseconds after began
-	ahead    ahead        // used by the goroutine that reads, once it runs
-	ended    batchEnd     // why the last batch ended, used by the same
+	// began is when the tail began.
+	began time.Time
+	// heard is how many nanoseconds after began the server said something last.
+	heard atomic.Int64
 
-	mu  sync.Mutex
+	// received is how many messages came; the consumer numbers them. It and the fields below are
+	// used by the goroutine that reads, once it runs.
+	received uint64
+	// last is the revision of the last message that came.
+	last Revision
+	// ahead is what the server may send ahead.
+	ahead readAhead
+	// ended is why the last batch ended.
+	ended batchEnd
+	// idle is what the next arrival has as [Arrival.Idle].
+	idle time.Duration
+
+	// mu guards err.
+	mu sync.Mutex
+	// err is why the tail ended.
 	err error
 }
 
-// Tail starts reading after a revision, which must not be beyond the stream's last: a consumer that starts there is deaf to what
-// lies between (measured).
+// An Arrival is what a tail delivers at a time.
+type Arrival struct {
+	// Entries are what arrived, at least one entry.
+	Entries []Entry
+	// Idle is how long, at least, the stream had nothing to deliver between the entry before these
+	// and the first of them: the server sends a heartbeat for each half a second in which it has
+	// nothing.
+	Idle time.Duration
+}
+
+// Tail starts reading after a revision, which must not be beyond the stream's last one: a consumer
+// that starts beyond it is deaf to what lies between (measured).
 func (b *Bucket) Tail(ctx context.Context, after Revision) (*Tail, error) {
 	config := jetstream.ConsumerConfig{
 		Name:              "kvgw-feed-" + nuid.Next(),
@@ -144,7 +141,8 @@ func (b *Bucket) Tail(ctx context.Context, after Revision) (*Tail, error) {
 		Replicas:          1,
 		InactiveThreshold: tailInactive,
 	}
-	if _, err := b.newConsumer(ctx, b.client.feeds, config, []string{b.readPrefix + AllKeys.pattern}); err != nil {
+	all := []string{b.readPrefix + AllKeys.pattern}
+	if _, err := b.newConsumer(ctx, b.client.feeds, config, all); err != nil {
 		b.dropConsumer(b.client.feeds, config.Name) // it may be there all the same
 		return nil, err
 	}
@@ -153,11 +151,11 @@ func (b *Bucket) Tail(ctx context.Context, after Revision) (*Tail, error) {
 	t := &Tail{
 		bucket:   b,
 		consumer: config.Name,
-		out:      make(chan []Entry),
+		out:      make(chan Arrival),
 		messages: make(chan *nats.Msg, tailBatch+16),
 		last:     after,
 		began:    time.Now(),
-		ahead:    ahead{bound: b.client.limits.feeds, message: b.client.messageBytes()},
+		ahead:    readAhead{bound: b.client.limits.feeds, message: b.client.messageBytes()},
 	}
 	t.C = t.out
 	if err := t.ahead.begin(ctx); err != nil {
@@ -186,11 +184,15 @@ func (t *Tail) Err() error {
 	return t.err
 }
 
-// Heard returns when the server said something last, at least every 0.5 s while the connection stands: up to then no word of it is
-// lost, as it may be where a connection dies and nobody is told.
+// Heard returns when the server said something last, which it does at least every 0.5 s while the
+// connection is there. Nothing that it said until then is lost, as it may be where a connection
+// dies and nobody is told.
 func (t *Tail) Heard() time.Time { return t.began.Add(time.Duration(t.heard.Load())) }
 
-func (t *Tail) run(ctx context.Context, nc *nats.Conn, inbox string, subscription *nats.Subscription) {
+// run reads until the tail ends.
+func (t *Tail) run(
+	ctx context.Context, nc *nats.Conn, inbox string, subscription *nats.Subscription,
+) {
 	defer close(t.out)
 	defer t.bucket.dropConsumer(t.bucket.client.feeds, t.consumer)
 	defer t.ahead.end()
@@ -236,7 +238,8 @@ func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
 				left -= len(entries)
 				if len(entries) > 0 {
 					select {
-					case t.out <- entries:
+					case t.out <- Arrival{entries, t.idle}:
+						t.idle = 0
 					case <-ctx.Done():
 						return ctx.Err()
 					}
@@ -255,11 +258,14 @@ func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
 	}
 }
 
-// collect takes a message and those that wait behind it. Ended tells that the batch is over.
+// collect takes a message and those that wait behind it. Ended says that the batch is over.
 func (t *Tail) collect(msg *nats.Msg) (entries []Entry, ended bool, err error) {
 	for {
 		if !strings.HasPrefix(msg.Reply, "$JS.ACK.") {
 			ended, err = t.control(msg)
+			if len(entries) == 0 && first(msg.Header, "Description") == idleHeartbeat {
+				t.idle += tailHeartbeat
+			}
 		} else {
 			var e Entry
 			if e, err = t.entry(msg); err == nil {
@@ -277,12 +283,12 @@ func (t *Tail) collect(msg *nats.Msg) (entries []Entry, ended bool, err error) {
 	}
 }
 
-// control reads what the server says of a batch in the place of a message.
+// control interprets what the server says of a batch in the place of a message.
 func (t *Tail) control(msg *nats.Msg) (ended bool, err error) {
 	status, description := first(msg.Header, "Status"), first(msg.Header, "Description")
 	switch {
 	case status == "100", status == "409" && description == batchCompleted:
-		return false, nil // that batch was counted to its end, and the next is asked for already
+		return false, nil
 	case status == "408":
 		t.ended = batchExpired
 		return true, nil
@@ -293,19 +299,22 @@ func (t *Tail) control(msg *nats.Msg) (ended bool, err error) {
 	return true, fmt.Errorf("%w: tail ended: %s %s", ErrUnavailable, status, description)
 }
 
+// entry makes an entry of a message, and checks that none is missing before it.
 func (t *Tail) entry(msg *nats.Msg) (Entry, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
 		return Entry{}, fmt.Errorf("%w: tail: %w", ErrUnexpectedAnswer, err)
 	}
 	if t.received++; meta.Sequence.Consumer != t.received {
-		return Entry{}, fmt.Errorf("%w: a tail lost messages: %d came as number %d", ErrUnavailable, meta.Sequence.Consumer, t.received)
+		return Entry{}, fmt.Errorf("%w: a tail lost messages: %d came as number %d",
+			ErrUnavailable, meta.Sequence.Consumer, t.received)
 	}
 	t.last = Revision(meta.Sequence.Stream)
 	return t.bucket.delivered(msg, meta), nil
 }
 
-// delivered makes an entry of what a consumer delivered, without a key if that is outside the grammar.
+// delivered makes an entry of what a consumer delivered; without a key if that is outside the
+// grammar.
 func (b *Bucket) delivered(msg *nats.Msg, meta *nats.MsgMetadata) Entry {
 	key, _ := b.keyOf(msg.Subject)
 	e := Entry{

@@ -9,8 +9,8 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A tail delivers what is larger than what it asks for all the time, in order, and many tails
-// together ask for no more than the connection may have under way.
+// A tail delivers entries in order, even those that are larger than what it usually asks for. Many
+// tails together ask for no more than the connection may have under way.
 func TestTailsShareTheirConnection(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
@@ -33,12 +33,13 @@ func TestTailsShareTheirConnection(t *testing.T) {
 	for i, tail := range tails {
 		var got []int
 		for len(got) < len(sizes) {
-			entries, ok := <-tail.C
+			arrival, ok := <-tail.C
 			if !ok {
 				t.Fatalf("tail %d ended after %d: %v", i, len(got), tail.Err())
 			}
-			for _, e := range entries {
-				if want := sizes[len(got)]; e.Size != want || e.Revision != kvclient.Revision(len(got)+1) {
+			for _, e := range arrival.Entries {
+				want, rev := sizes[len(got)], kvclient.Revision(len(got)+1)
+				if e.Size != want || e.Revision != rev {
 					t.Fatalf("tail %d: %d bytes at %d, want %d", i, e.Size, e.Revision, want)
 				}
 				got = append(got, e.Size)
@@ -51,5 +52,7 @@ func TestTailsShareTheirConnection(t *testing.T) {
 	for _, tail := range tails {
 		tail.Close()
 	}
-	natstest.Eventually(t, soon, "closed tails hold nothing", func() bool { return ahead.Used() == 0 })
+	natstest.Eventually(t, soon, "closed tails hold nothing", func() bool {
+		return ahead.Used() == 0
+	})
 }

@@ -14,96 +14,139 @@ const MaxSteps = 1000
 // A StepKind says what a step does.
 type StepKind uint8
 
+// The kinds of steps.
 const (
-	PutStep    StepKind = iota // stores a value
-	DeleteStep                 // leaves a marker, whatever is there, and the earlier revisions
-	PurgeStep                  // leaves a marker, whatever is there, and removes the earlier revisions
-	CheckStep                  // writes nothing; its precondition must hold
+	// PutStep stores a value.
+	PutStep StepKind = iota
+	// DeleteStep leaves a marker, whatever is there, and the earlier revisions.
+	DeleteStep
+	// PurgeStep leaves a marker, whatever is there, and removes the earlier revisions.
+	PurgeStep
+	// CheckStep writes nothing; its precondition must hold.
+	CheckStep
 )
 
-// A Step is one operation of a transaction.
+// A Step is one operation of a transaction. A delete in a transaction leaves a marker whatever is
+// there, so it needs no read, and its write can carry the precondition of a check.
 type Step struct {
-	Kind         StepKind
-	Key          Key
-	Value        []byte        // of a put
-	ContentType  string        // of a put, stored with the value if not empty
-	TTL          time.Duration // of a put's value or a purge's marker; 0 for none
-	Precondition Precondition  // none, one revision, or only if absent
+	// Kind is what the step does.
+	Kind StepKind
+	// Key is the key that it does it to.
+	Key Key
+	// Value is that of a put.
+	Value []byte
+	// ContentType is that of a put; it is stored with the value if it is not empty.
+	ContentType string
+	// TTL is that of a put's value or of a purge's marker; 0 for none.
+	TTL time.Duration
+	// Precondition is none, one revision, or only if absent.
+	Precondition Precondition
 }
 
+// writes reports whether the step writes something.
 func (s *Step) writes() bool { return s.Kind != CheckStep }
 
 // A Transaction is a number of operations of which all are done or none is.
 type Transaction struct {
+	// Steps are the operations.
 	Steps []Step
-	// Idempotency makes a second transaction with the same key an *[AlreadyAppliedError], within the bucket's duplicate window.
+	// Idempotency makes a second transaction with the same key an *[AlreadyAppliedError], within
+	// the bucket's duplicate window.
 	Idempotency Idempotency
-	// Admit, if not nil, is asked once before anything is sent that could change the bucket. What it
-	// returns ends the transaction, and nothing was done.
+	// Admit, if not nil, is asked once before anything is sent that could change the bucket. An
+	// error that it returns ends the transaction, of which nothing was done. What is malformed, not
+	// enabled or known to fail never gets here, so that it costs the bucket's other writers nothing
+	// and uses up no rate (TestRefusedTransactionsAreNotCounted).
 	Admit func() error
 }
 
-// A Transacted tells what a transaction did.
+// A Transacted says what a transaction did.
 type Transacted struct {
-	ID        string     // as in the [Mark] of its entries
-	Position             // of its last write
-	Revisions []Revision // of each step; of a check, the one that it found
+	// ID is that in the [Mark] of its entries.
+	ID string
+	// Position is that of its last write.
+	Position
+	// Revisions are those of each step; for a check, the one that it found.
+	Revisions []Revision
 }
 
-// A TransactionsNotEnabledError tells that a bucket does not allow atomic batches; nothing was stored.
+// A TransactionsNotEnabledError says that a bucket does not allow atomic batches; nothing was
+// stored.
 type TransactionsNotEnabledError struct {
-	Bucket string // whose allow_atomic would enable them; for a mirror, the origin
+	// Bucket is the bucket whose allow_atomic would enable them: for a mirror, the origin.
+	Bucket string
 }
 
 func (e *TransactionsNotEnabledError) Error() string {
 	return fmt.Sprintf("bucket %s does not allow transactions", e.Bucket)
 }
 
-// A StepError tells which step of a transaction cannot be done, and why; nothing was sent.
+// A StepError says which step of a transaction cannot be done, and why; nothing was sent.
 type StepError struct {
-	Index int
-	Err   error
+	Index int   // The step's index.
+	Err   error // Why it cannot be done.
 }
 
 func (e *StepError) Error() string { return fmt.Sprintf("step %d: %v", e.Index, e.Err) }
 
+// Unwrap returns why the step cannot be done.
 func (e *StepError) Unwrap() error { return e.Err }
 
-// A StepRuleError tells which rule of transactions a step breaks.
-type StepRuleError struct{ Reason string }
+// A StepRuleError says which rule of transactions a step breaks.
+type StepRuleError struct {
+	Reason string // The rule, for a client.
+}
 
 func (e *StepRuleError) Error() string { return e.Reason }
 
 // A FailedStep is a step whose precondition did not hold when it was looked at.
 type FailedStep struct {
-	Index   int
-	Key     Key
-	Current Revision // of its key's last entry, 0 if it was never written
+	Index   int      // The step's index.
+	Key     Key      // Its key.
+	Current Revision // The revision of the key's last entry; 0 if it was never written.
 }
 
-// A TransactionFailedError tells that a precondition did not hold; nothing was stored. The server does not say whose, so Failed are
-// those found not to hold afterwards; none if others have changed what was in the way.
-type TransactionFailedError struct{ Failed []FailedStep }
+// A TransactionFailedError says that a precondition did not hold; nothing was stored. The server
+// does not say whose, so Failed are those that were found not to hold afterwards. Failed is empty
+// if others have changed what was in the way.
+type TransactionFailedError struct {
+	Failed []FailedStep // The steps whose preconditions were found not to hold.
+}
 
 func (e *TransactionFailedError) Error() string {
 	return fmt.Sprintf("%d preconditions of the transaction do not hold", len(e.Failed))
 }
 
-// An AlreadyAppliedError tells that a transaction with the same idempotency key was carried out; this one was not.
+// An AlreadyAppliedError says that a transaction with the same idempotency key was carried out;
+// this one was not.
 type AlreadyAppliedError struct {
+	// Steps are those of this transaction.
 	Steps []Step
-	First *Transacted // what the first did; nil if nothing of it is left to be read, or it was another transaction
+	// First is what the first transaction did; nil if nothing of it is left to be read, or if it
+	// was another transaction.
+	First *Transacted
 }
 
 func (e *AlreadyAppliedError) Error() string {
 	return "a transaction with this idempotency key was applied"
 }
 
-// Transact carries out a transaction, all of it or nothing, through the server's atomic batch (ADR-50). It returns a *[StepError], a
-// *[TransactionFailedError], an *[AlreadyAppliedError], a *[TransactionsNotEnabledError], and otherwise what Put does.
+// Transact carries out a transaction, all of it or nothing, as one atomic batch of the server
+// (ADR-50). The messages go one after the other on the bulk connection, and the first refusal or
+// the last answer decides; what was begun and not finished the server forgets.
 //
-// The server checks the preconditions as it commits. What the key's absence means, a marker's revision or 0, it must be told, so that is
-// read before, and again when another writer was faster.
+// The server checks the preconditions as it commits. It must be told what a key's absence means, a
+// marker's revision or 0; so that is read first, and again when another writer was faster.
+//
+// nats-server 2.15.2 can store a part of a batch on a stream with one replica, when its own storage
+// limit is reached in the commit, and answers nobody (measured): see checkHeadroom. On file storage
+// each batch syncs a file of its own while the bucket's other writers wait: fifty batches a second
+// cost them an eighth of their rate on a quiet disk, and forty cost them three quarters on a busy
+// one (go run ./bench transactions). So transactions have a rate of their own for each bucket, 20 a
+// second (--transaction-rate), which Admit enforces.
+//
+// It returns a *[StepError], a *[TransactionFailedError], an *[AlreadyAppliedError], a
+// *[TransactionsNotEnabledError], and otherwise the errors of Put.
 func (b *Bucket) Transact(ctx context.Context, t Transaction) (Transacted, error) {
 	b, rules, err := b.toWrite(ctx)
 	if err != nil {
@@ -121,9 +164,10 @@ func (b *Bucket) Transact(ctx context.Context, t Transaction) (Transacted, error
 	}
 	var before []Revision
 	for try := range maxTries {
-		// With an idempotency key the server has the first word: what is in the way may be this very transaction's.
+		// With an idempotency key the server is asked first: what is in the way may be this very
+		// transaction's work.
 		if try > 0 || t.Idempotency.Key == "" {
-			err = plan.look(ctx, try > 0)
+			err = plan.checkPreconditions(ctx, try > 0)
 		}
 		var done Transacted
 		if err == nil && try == 0 && t.Admit != nil {

@@ -18,6 +18,7 @@ import (
 
 func allowAtomic(c *kvclient.BucketConfig) { c.AllowAtomic = true }
 
+// putStep is a step that stores a value, on a precondition if one is given.
 func putStep(t testing.TB, k, value string, p ...kvclient.Precondition) kvclient.Step {
 	t.Helper()
 	step := kvclient.Step{Kind: kvclient.PutStep, Key: key(t, k), Value: []byte(value)}
@@ -27,16 +28,15 @@ func putStep(t testing.TB, k, value string, p ...kvclient.Precondition) kvclient
 	return step
 }
 
-func ifRevision(rev kvclient.Revision) kvclient.Precondition {
-	return kvclient.Precondition{IfMatch: kvclient.Condition{Positions: []kvclient.Position{{Revision: rev}}}}
-}
-
-func transact(t testing.TB, b *kvclient.Bucket, steps ...kvclient.Step) (kvclient.Transacted, error) {
+// transact sends one transaction without an idempotency key.
+func transact(
+	t testing.TB, b *kvclient.Bucket, steps ...kvclient.Step,
+) (kvclient.Transacted, error) {
 	t.Helper()
 	return b.Transact(t.Context(), kvclient.Transaction{Steps: steps})
 }
 
-// begin begins a batch as a client would that dies before its end.
+// begin sends the first message of a batch, like a client that dies before it sends the rest.
 func begin(t testing.TB, nc *nats.Conn, id, k string) {
 	t.Helper()
 	msg := nats.NewMsg("$KV.shop." + k)
@@ -48,10 +48,13 @@ func begin(t testing.TB, nc *nats.Conn, id, k string) {
 	}
 }
 
-// Batches that were begun and not finished are not seen by anybody, do not last, and while there are too many of them the refusal says so.
-func TestBatchesThatAreNeverFinished(t *testing.T) {
+// Nobody sees batches that were begun and not finished, and the server drops them after a while.
+// As long as there are too many of them, a transaction is refused with an error that says so.
+func TestUnfinishedBatchesAreInvisible(t *testing.T) {
 	t.Parallel()
-	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.JetStreamLimits.MaxBatchTimeout = 2 * time.Second }})
+	s := natstest.Start(t, configured(func(o *server.Options) {
+		o.JetStreamLimits.MaxBatchTimeout = 2 * time.Second
+	}))
 	c := connect(t, kvclient.Options{URL: s.URL()})
 	b := shop(t, c, allowAtomic)
 	put(t, b, "a", "v")
@@ -62,7 +65,7 @@ func TestBatchesThatAreNeverFinished(t *testing.T) {
 	if _, err := transact(t, b, putStep(t, "b", "1")); !errors.Is(err, kvclient.ErrOverloaded) {
 		t.Errorf("beside 50 open batches: %v, want ErrOverloaded", err)
 	}
-	put(t, b, "c", "v") // single writes are not in their way
+	put(t, b, "c", "v") // Writes outside of transactions are not refused.
 	if e, err := get(t, b, "a"); err != nil || string(e.Value) != "v" {
 		t.Errorf("an unfinished batch is seen: %s %v", e.Value, err)
 	}
@@ -75,10 +78,12 @@ func TestBatchesThatAreNeverFinished(t *testing.T) {
 	}
 }
 
-// What the server does not take of a transaction, it takes nothing of.
-func TestTransactionsRefusedByTheServer(t *testing.T) {
+// If the server refuses a part of a transaction, nothing of it is stored.
+func TestRefusedTransactionStoresNothing(t *testing.T) {
 	t.Parallel()
-	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) { o.JetStreamLimits.MaxBatchSize = 3 }})
+	s := natstest.Start(t, configured(func(o *server.Options) {
+		o.JetStreamLimits.MaxBatchSize = 3
+	}))
 	c := connect(t, kvclient.Options{URL: s.URL()})
 	b := shop(t, c, func(c *kvclient.BucketConfig) { c.AllowAtomic, c.MaxBytes = true, 20_000 })
 	var steps []kvclient.Step
@@ -107,18 +112,23 @@ func TestTransactionsRefusedByTheServer(t *testing.T) {
 	}
 }
 
-// The account's limit is known before anything is sent; with the server alone a part would be stored.
-func TestTransactionsBeyondTheAccount(t *testing.T) {
+// The gateway compares a transaction with the account's limit before it sends anything. The server
+// alone would store a part of it.
+func TestTransactionBeyondTheAccountStoresNothing(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
-		err := o.ProcessConfigString(`accounts { A { jetstream { max_store: 100000, max_memory: 100000 }, users: [{user: a, password: a}] } }`)
+		err := o.ProcessConfigString(`accounts { A {
+			jetstream { max_store: 100000, max_memory: 100000 }, users: [{user: a, password: a}]
+		} }`)
 		if err != nil {
 			t.Error(err)
 		}
 	}})
 	c := connect(t, kvclient.Options{URL: s.URL(), User: "a", Password: "a"})
 	for _, storage := range []kvclient.Storage{kvclient.FileStorage, kvclient.MemoryStorage} {
-		b := newBucket(t, c, string(storage), func(c *kvclient.BucketConfig) { c.AllowAtomic, c.Storage = true, storage })
+		b := newBucket(t, c, string(storage), func(c *kvclient.BucketConfig) {
+			c.AllowAtomic, c.Storage = true, storage
+		})
 		var steps []kvclient.Step
 		for i := range 20 {
 			steps = append(steps, putStep(t, "k"+strconv.Itoa(i), strings.Repeat("v", 10_000)))
@@ -129,24 +139,33 @@ func TestTransactionsBeyondTheAccount(t *testing.T) {
 		if status, err := c.Status(t.Context(), b.Name()); err != nil || status.Values != 0 {
 			t.Errorf("%s: %d values, %v", storage, status.Values, err)
 		}
-		for n := 9; n > 0; n -= 4 { // of 90,000, and what is left
-			if _, err := transact(t, b, steps[:n]...); n == 9 && err != nil || n < 9 && !errors.Is(err, kvclient.ErrStorageExhausted) {
+		// Of the limit, 90,000 bytes are taken first. What is left is too little for the others.
+		for n := 9; n > 0; n -= 4 {
+			_, err := transact(t, b, steps[:n]...)
+			if n == 9 && err != nil || n < 9 && !errors.Is(err, kvclient.ErrStorageExhausted) {
 				t.Errorf("%s, %d: %v", storage, n, err)
 			}
 		}
 	}
 }
 
-// incrementPair adds one to x and y. Where the outcome is not known, the same is sent again by its key, until it is.
+// incrementPair adds one to x and to y. If it does not know the outcome, it sends the same
+// transaction with the same idempotency key again, until it does.
 func incrementPair(t testing.TB, b *kvclient.Bucket) {
 	for attempt := 0; ; attempt++ {
 		x, errX := get(t, b, "x")
 		y, errY := get(t, b, "y")
-		if errX != nil && !errors.Is(errX, kvclient.ErrKeyNotFound) || errY != nil && !errors.Is(errY, kvclient.ErrKeyNotFound) {
-			continue // no leader
+		if errX != nil && !errors.Is(errX, kvclient.ErrKeyNotFound) ||
+			errY != nil && !errors.Is(errY, kvclient.ErrKeyNotFound) {
+			continue // There is no leader.
 		}
-		increment := kvclient.Transaction{Idempotency: kvclient.Idempotency{Key: nuid.Next()}, Steps: []kvclient.Step{
-			putStep(t, "x", string(plusOne(x.Value)), ifRevision(x.Revision)), putStep(t, "y", string(plusOne(y.Value)), ifRevision(y.Revision))}}
+		increment := kvclient.Transaction{
+			Idempotency: kvclient.Idempotency{Key: nuid.Next()},
+			Steps: []kvclient.Step{
+				putStep(t, "x", string(plusOne(x.Value)), ifRevision(x.Revision)),
+				putStep(t, "y", string(plusOne(y.Value)), ifRevision(y.Revision)),
+			},
+		}
 		for {
 			_, err := b.Transact(t.Context(), increment)
 			_, applied := errors.AsType[*kvclient.AlreadyAppliedError](err)
@@ -157,7 +176,8 @@ func incrementPair(t testing.TB, b *kvclient.Bucket) {
 			if failed {
 				break
 			}
-			if !errors.Is(err, kvclient.ErrOutcomeUnknown) && !errors.Is(err, kvclient.ErrUnavailable) {
+			if !errors.Is(err, kvclient.ErrOutcomeUnknown) &&
+				!errors.Is(err, kvclient.ErrUnavailable) {
 				t.Errorf("attempt %d: %v", attempt, err)
 				return
 			}
@@ -165,12 +185,11 @@ func incrementPair(t testing.TB, b *kvclient.Bucket) {
 	}
 }
 
-// Pairs that transactions keep equal, on three nodes whose leader resigns again and again, beside native writers.
-func TestClusterTransactions(t *testing.T) {
+// Transactions keep two keys equal, on three nodes whose leader resigns again and again, and
+// beside native writers.
+func TestClusterTransactionsAreAtomic(t *testing.T) {
 	nodes, c, b, js := cluster(t)
-	if _, err := c.UpdateBucket(t.Context(), b.Name(), []byte(`{"allow_atomic":true}`)); err != nil {
-		t.Fatal(err)
-	}
+	update(t, c, `{"allow_atomic":true}`)
 	kv := native(t, js, "shop")
 	const workers, rounds = 4, 25
 	inParallel(workers+2, func(i int) {
@@ -185,7 +204,8 @@ func TestClusterTransactions(t *testing.T) {
 					resign(t, js)
 					nodes.StreamLeader(js, "KV_shop")
 				}
-				_, _ = b.Put(t.Context(), kvclient.Write{Key: key(t, "beside")}) // may fail while there is no leader
+				// This may fail while there is no leader.
+				_, _ = b.Put(t.Context(), kvclient.Write{Key: key(t, "beside")})
 			default:
 				incrementPair(t, b)
 			}
@@ -193,14 +213,16 @@ func TestClusterTransactions(t *testing.T) {
 	})
 	x, err := get(t, b, "x")
 	y, err2 := get(t, b, "y")
-	if err != nil || err2 != nil || string(x.Value) != string(y.Value) || string(x.Value) != strconv.Itoa(workers*rounds) {
+	if err != nil || err2 != nil || string(x.Value) != string(y.Value) ||
+		string(x.Value) != strconv.Itoa(workers*rounds) {
 		t.Errorf("x is %s, y is %s, want %d; %v %v", x.Value, y.Value, workers*rounds, err, err2)
 	}
-	if x.Mark == nil || y.Mark == nil || x.Mark.ID != y.Mark.ID || x.Mark.Last || !y.Mark.Last || y.Revision != x.Revision+1 {
+	if x.Mark == nil || y.Mark == nil || x.Mark.ID != y.Mark.ID ||
+		x.Mark.Last || !y.Mark.Last || y.Revision != x.Revision+1 {
 		t.Errorf("marks %+v at %d and %+v at %d", x.Mark, x.Revision, y.Mark, y.Revision)
 	}
 
-	// The largest, and the same again by its key.
+	// This is the largest possible transaction. It is then sent again with its idempotency key.
 	var steps []kvclient.Step
 	for i := range 15 {
 		steps = append(steps, putStep(t, "large"+strconv.Itoa(i), strings.Repeat("v", 1<<20-1000)))

@@ -11,7 +11,7 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// A wait for a revision of one life of a bucket must not be answered from the next.
+// A read that waits for a revision of one epoch must not be answered from the next epoch.
 func TestWaitEndsWithTheEpoch(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
@@ -25,22 +25,28 @@ func TestWaitEndsWithTheEpoch(t *testing.T) {
 			MinRevision: kvclient.Position{Revision: 5, Epoch: b.Epoch()}, Wait: 20 * time.Second})
 		answer <- err
 	}()
-	natstest.Eventually(t, 20*time.Second, "it has asked once, and waits", func() bool { return sentMessages(t, c, s) > before })
+	natstest.Eventually(t, 20*time.Second, "it has asked once, and waits", func() bool {
+		return sentMessages(t, c, s) > before
+	})
 	recreate(t, js, "1", "2", "3", "4", "5", "6")
 	err := <-answer
-	if _, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok && !errors.Is(err, kvclient.ErrBucketNotFound) {
+	_, ok := errors.AsType[*kvclient.EpochChangedError](err)
+	if !ok && !errors.Is(err, kvclient.ErrBucketNotFound) {
 		t.Errorf("error %v, want an EpochChangedError", err)
 	}
 }
 
-// A gateway that ends does not wait for a revision that may come in a minute, nor does it leave the one who waits without an answer.
-func TestWaitsEndWhenTheGatewayDoes(t *testing.T) {
+// When the gateway ends, reads that wait for a revision are answered at once. They neither delay
+// the end nor stay without an answer.
+func TestWaitsEndWithTheGateway(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	b := shop(t, c, nil)
 	revision := put(t, b, "k", "v")
 	wait := func(revision kvclient.Revision) error {
-		_, _, err := b.Get(t.Context(), key(t, "none"), kvclient.ReadOptions{MinRevision: kvclient.Position{Revision: revision}, Wait: time.Hour})
+		options := reached(kvclient.Position{Revision: revision})
+		options.Wait = time.Hour
+		_, _, err := b.Get(t.Context(), key(t, "none"), options)
 		return err
 	}
 	answer := make(chan error, 1)
@@ -55,8 +61,9 @@ func TestWaitsEndWhenTheGatewayDoes(t *testing.T) {
 	}
 }
 
-// Anybody can subscribe to the subjects of writes and answer first; only the stream's acknowledgement is one.
-func TestForeignAcknowledgementIsNone(t *testing.T) {
+// Anybody can subscribe to the subjects of writes and answer first. Only the acknowledgement of
+// the bucket's stream counts.
+func TestForeignAcknowledgementIsIgnored(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
@@ -66,16 +73,17 @@ func TestForeignAcknowledgementIsNone(t *testing.T) {
 		t.Fatal(err)
 	}
 	nc := s.Conn(t)
-	for _, word := range []string{`{}`, `{"stream":"OTHER","seq":9}`, `{"stream":"KV_shop"}`} {
-		sub, err := nc.Subscribe("$KV.shop.>", func(msg *nats.Msg) { _ = msg.Respond([]byte(word)) })
+	for _, foreign := range []string{`{}`, `{"stream":"OTHER","seq":9}`, `{"stream":"KV_shop"}`} {
+		answer := func(msg *nats.Msg) { _ = msg.Respond([]byte(foreign)) }
+		sub, err := nc.Subscribe("$KV.shop.>", answer)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := nc.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		if err := write(b, t, "k", "lost"); !errors.Is(err, kvclient.ErrOutcomeUnknown) {
-			t.Errorf("answered %s: %v, want ErrOutcomeUnknown", word, err)
+		if err := write(t, b, "k", "lost"); !errors.Is(err, kvclient.ErrOutcomeUnknown) {
+			t.Errorf("answered %s: %v, want ErrOutcomeUnknown", foreign, err)
 		}
 		if err := sub.Unsubscribe(); err != nil {
 			t.Fatal(err)
@@ -83,15 +91,16 @@ func TestForeignAcknowledgementIsNone(t *testing.T) {
 	}
 }
 
-// What a mirror has is not the leader's word.
-func TestMirrorsSpeakForThemselves(t *testing.T) {
+// A mirror may be behind its origin, so a read from a mirror is not one from the leader.
+func TestMirrorIsNotServedAsLeader(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	origin := shop(t, c, nil)
 	mirror := newBucket(t, c, "copy", mirrorOf("shop"))
 	awaitRevision(t, c, "copy", put(t, origin, "k", "v"))
 	for _, k := range []string{"k", "none"} {
-		if _, served, _ := mirror.Get(t.Context(), key(t, k), kvclient.ReadOptions{}); served != kvclient.Any {
+		_, served, _ := mirror.Get(t.Context(), key(t, k), kvclient.ReadOptions{})
+		if served != kvclient.Any {
 			t.Errorf("%s: served as %s", k, served)
 		}
 	}

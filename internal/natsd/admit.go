@@ -1,12 +1,14 @@
 package natsd
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rs/zerolog"
@@ -16,24 +18,26 @@ import (
 // everything.
 const copyLimit = 256 << 20
 
-// admit decides whether the store may be opened, and returns the record to go on with. It copies
-// what the server will cut, if the loss is accepted or is not certain.
-func admit(dataDir string, opts Options) (record, error) {
-	r, err := readRecordFile(dataDir)
+// admit decides whether the store may be opened. It returns the record as it was found, and the one
+// to go on with, which lacks the streams that have a loss. It copies what the server will cut of
+// these, if the loss is accepted or is not certain.
+func admit(ctx context.Context, dataDir string, opts Options) (found, r record, err error) {
+	r, err = readRecordFile(dataDir)
 	if err != nil {
 		opts.Logger.Error().Err(err).Msg("it is not known how far the streams had come")
 	}
 	if r.Written.IsZero() {
 		r.SyncAlways = opts.SyncAlways
 	}
-	losses, err := inspect(dataDir, r, opts.Logger)
+	found = r.clone()
+	losses, err := inspect(ctx, dataDir, r, opts.Logger)
 	if err != nil {
-		return r, err
+		return found, r, err
 	}
 	if err := refusal(dataDir, losses, opts, false); err != nil {
-		return r, err
+		return found, r, err
 	}
-	return r, acceptLosses(dataDir, r, losses, opts.Logger)
+	return found, r, acceptLosses(dataDir, r, losses, opts.Logger)
 }
 
 // refusal returns the error that stops the start, nil if nothing is lost for certain or the loss is
@@ -52,7 +56,7 @@ func refusal(dataDir string, losses []loss, opts Options, opened bool) error {
 }
 
 // acceptLosses copies the blocks that the losses are about, and takes the streams out of the
-// record, since they will end below it.
+// record, since they will end below it. All copies are made before any stream is changed.
 func acceptLosses(dataDir string, r record, losses []loss, log zerolog.Logger) error {
 	if len(losses) == 0 {
 		return nil
@@ -60,16 +64,32 @@ func acceptLosses(dataDir string, r record, losses []loss, log zerolog.Logger) e
 	to := setAsideDir(dataDir)
 	budget := int64(copyLimit)
 	for _, l := range losses {
+		if l.gone {
+			r.drop(l, nil, log)
+			continue
+		}
 		kept, err := copyBlocks(l, filepath.Join(to, l.stream, messagesDir), &budget)
 		if err != nil {
 			return fmt.Errorf("the damaged blocks of %s cannot be copied: %w", l.stream, err)
 		}
-		if err := rebuildNext(l.dir); err != nil {
-			return err
-		}
 		r.drop(l, kept, log)
 	}
+	for _, dir := range damagedDirs(losses) {
+		if err := rebuildNext(dir); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+// damagedDirs returns the directories of the streams that have a loss and are not gone.
+func damagedDirs(losses []loss) (dirs []string) {
+	for _, l := range losses {
+		if !l.gone && !slices.Contains(dirs, l.dir) {
+			dirs = append(dirs, l.dir)
+		}
+	}
+	return dirs
 }
 
 // rebuildNext makes the server read all blocks of a stream when it opens the store, and cut them
@@ -97,14 +117,18 @@ func (r record) drop(l loss, kept []string, log zerolog.Logger) {
 		Msg("the store is opened although a stream has lost data")
 }
 
-// copyBlocks copies the state file and the damaged blocks of a stream, as far as they fit into
-// budget, and returns the paths of the copies.
+// copyBlocks copies the state file of a stream, its damaged blocks, and its newest block, which has
+// the end of the stream, as far as they fit into budget. It returns the paths of the copies.
 func copyBlocks(l loss, to string, budget *int64) (kept []string, err error) {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return nil, err
 	}
-	for _, name := range append([]string{stateName}, l.blocks...) {
-		path := filepath.Join(l.dir, messagesDir, name)
+	names := append([]string{stateName}, l.blocks...)
+	if numbers := blockNumbers(blockSizes(l.dir)); len(numbers) > 0 {
+		names = append(names, blockName(numbers[len(numbers)-1]))
+	}
+	for _, name := range names {
+		path, target := filepath.Join(l.dir, messagesDir, name), filepath.Join(to, name)
 		info, err := os.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() > *budget {
 			continue
@@ -112,13 +136,16 @@ func copyBlocks(l loss, to string, budget *int64) (kept []string, err error) {
 		if err != nil {
 			return kept, err
 		}
-		*budget -= info.Size()
-		if err := copyFile(path, filepath.Join(to, name)); err != nil {
-			return kept, err
+		if isMissing(target) { // else it was copied for another loss
+			*budget -= info.Size()
+			if err := copyFile(path, target); err != nil {
+				return kept, err
+			}
 		}
-		kept = append(kept, filepath.Join(to, name))
+		kept = append(kept, target)
 	}
-	return kept, syncPath(to)
+	slices.Sort(kept)
+	return slices.Compact(kept), syncPath(to)
 }
 
 // copyFile copies a file. The copy is on disk when it returns.
@@ -137,8 +164,8 @@ func copyFile(from, to string) error {
 }
 
 // verify compares the streams that the server offers with the record, after the server has opened
-// the store. It finds what inspect cannot see in the files, such as an old block that is missing.
-// It returns what is lost.
+// the store. It finds what inspect cannot see in the files, such as a message that is missing
+// although every block can be read. It returns what is lost.
 func verify(ns *server.Server, r record) (losses []loss, err error) {
 	streams, err := streamDetails(ns)
 	if err != nil {

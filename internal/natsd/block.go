@@ -2,6 +2,7 @@ package natsd
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -53,8 +54,11 @@ type blockScan struct {
 }
 
 // scanBlock reads a block as nats-server does when it rebuilds the state of a stream. The server
-// cuts the file at the first message that it cannot read.
-func scanBlock(path, stream string, index uint32) (blockScan, error) {
+// cuts the file at the first message that it cannot read. It fails if the context has ended before.
+func scanBlock(ctx context.Context, path, stream string, index uint32) (blockScan, error) {
+	if ctx.Err() != nil {
+		return blockScan{}, context.Cause(ctx)
+	}
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return blockScan{}, err

@@ -31,8 +31,18 @@ var (
 // WriteError returns why the store takes no writes, such as a full disk, nil if it takes writes. It
 // says what the last check has found, at most two seconds ago. With it the gateway answers 507 at
 // once to a request that would store something, and not 504 after the request timeout, and /readyz
-// says why the gateway is not ready. Reads go on.
+// says why the gateway is not ready. Reads go on. If natsd could not sync what was stored, the
+// store takes no writes until the process ends, since the system may have dropped what it could not
+// write.
 func (s *Server) WriteError() error {
+	if s.unsynced.Load() {
+		return errCannotWrite
+	}
+	return s.foundFailure()
+}
+
+// foundFailure returns why the store takes no writes by the last check, nil if it takes writes.
+func (s *Server) foundFailure() error {
 	if failure := s.failure.Load(); failure != nil {
 		return *failure
 	}
@@ -57,7 +67,7 @@ func (s *Server) watchDisk() {
 		case <-tick.C:
 		}
 		room := hasRoom(s.dir)
-		if room && s.WriteError() == nil && checks%serverCheckEvery != 0 {
+		if room && s.foundFailure() == nil && checks%serverCheckEvery != 0 {
 			continue
 		}
 		if err := s.checkStore(room); err != nil {
@@ -93,7 +103,7 @@ func (s *Server) checkStore(room bool) error {
 
 // setFailure notes why the store takes no writes, nil if it takes writes, and logs a change.
 func (s *Server) setFailure(reason, cause error) {
-	was := s.WriteError()
+	was := s.foundFailure()
 	if reason == nil {
 		s.failure.Store(nil)
 		if was != nil {

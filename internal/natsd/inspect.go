@@ -1,20 +1,15 @@
 package natsd
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"sort"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/rs/zerolog"
 )
-
-// readLimit bounds the bytes of blocks that are read at a start after a clean stop. To read as much
-// takes a second from memory and a few seconds from a disk.
-const readLimit = 512 << 20
 
 // A LossError says that the store has lost data for certain.
 type LossError struct {
@@ -45,55 +40,72 @@ type loss struct {
 	text string
 	// blocks has the names of the blocks that are damaged.
 	blocks []string
+	// gone says that the stream as a whole is not there any more. Then there are no blocks to copy,
+	// or repair sets all of them aside.
+	gone bool
 	// certain says that acknowledged data is gone. After a power cut with a sync interval the end
 	// of what was written may be unreadable, which that setting accepts.
 	certain bool
 }
 
-// inspect compares the files of all streams with the record, before the server opens them. The
-// package documentation says why.
-//
-// If the record is of a clean stop and the state file is the one that it left, the server reads no
-// block. Then inspect reads as many as fit into readLimit, the newest of each stream in any case.
-// Else the server reads every block, and inspect reads them all as well (60 MiB take 0.1 s from
-// memory).
-func inspect(dataDir string, r record, log zerolog.Logger) ([]loss, error) {
+// inspect compares the files of all streams with the record, before the server opens them, and
+// reads every block. The package documentation says why. It returns the losses. It fails if the
+// context ends before it has read everything.
+func inspect(ctx context.Context, dataDir string, r record, log zerolog.Logger) ([]loss, error) {
 	dirs, err := streamDirs(dataDir)
 	if err != nil {
 		return nil, err
 	}
 	var losses []loss
-	began, budget := time.Now(), int64(readLimit)
+	read := newReading(dirs, log)
+	defer read.logProgress()()
 	for _, dir := range dirs {
 		if lacksConfiguration(dir) || exists(filepath.Join(dir, purgeLeftover)) {
 			continue // repair or the server finishes the deletion or the purge that was under way
 		}
-		found, err := inspectStream(dir, r, &budget)
+		found, err := inspectStream(ctx, dir, r, read)
 		if err != nil {
 			return nil, fmt.Errorf("stream in %s cannot be inspected: %w", dir, err)
 		}
 		losses = append(losses, found...)
 	}
-	r.logAbsent(dirs, log)
-	if took := time.Since(began); took > time.Second {
-		log.Info().Dur("duration_ms", took).Msg("the message blocks of the store were read")
-	}
-	return losses, nil
+	return append(losses, r.absent(dataDir, log)...), nil
 }
 
-// logAbsent logs which streams are gone as a whole. That is no loss for certain, since it is what a
-// deletion after the record leaves.
-func (r record) logAbsent(dirs []string, log zerolog.Logger) {
+// absent returns a loss for each stream that is gone as a whole, if the record is of a clean stop.
+// After a crash it logs which streams are gone, which is no loss for certain: a deletion after the
+// record leaves the same.
+func (r record) absent(dataDir string, log zerolog.Logger) (losses []loss) {
 	for name, entry := range r.Streams {
-		here := slices.ContainsFunc(dirs, func(dir string) bool {
-			return filepath.Base(dir) == name
-		})
-		if !here {
+		dir := filepath.Join(streamsDir(dataDir), name)
+		text, gone := entry.isGone(dir)
+		switch {
+		case gone && r.Clean:
+			text = fmt.Sprintf("stream %s in %s: %s; it had reached revision %d",
+				name, dir, text, entry.Last)
+			losses = append(losses,
+				loss{stream: name, dir: dir, text: text, certain: true, gone: true})
+		case gone && isMissing(dir):
 			log.Warn().Str("stream", name).
 				Uint64("last_revision", entry.Last).Time("recorded", r.Written).
 				Msg("a stream is not there any more: it was deleted, or its directory was lost")
 		}
 	}
+	return losses
+}
+
+// isGone reports whether a stream is not in its directory any more, and how that shows. It returns
+// false if the configuration cannot be read: checkRecovered refuses such a stream.
+func (e recordedStream) isGone(dir string) (how string, gone bool) {
+	switch created, err := createdOf(dir); {
+	case isMissing(dir):
+		return "its directory is missing", true
+	case lacksConfiguration(dir):
+		return "its configuration is missing", true
+	case err == nil && !created.Equal(e.Created):
+		return "another stream of its name is in its directory", true
+	}
+	return "", false
 }
 
 // An inspection is that of one stream.
@@ -114,9 +126,8 @@ type inspection struct {
 	losses []loss
 }
 
-// inspectStream inspects one stream. The bytes that it reads and need not read are taken from
-// budget.
-func inspectStream(dir string, r record, budget *int64) ([]loss, error) {
+// inspectStream inspects one stream, and returns its losses.
+func inspectStream(ctx context.Context, dir string, r record, read *reading) ([]loss, error) {
 	i := &inspection{dir: dir, name: filepath.Base(dir), record: r}
 	created, err := createdOf(dir)
 	if err != nil {
@@ -126,34 +137,25 @@ func inspectStream(dir string, r record, budget *int64) ([]loss, error) {
 	state, readable := readState(dir, i.name)
 	i.last = state.Last
 	sizes := blockSizes(dir)
-	blocks := blockNumbers(sizes)
-	i.clean = r.Clean && i.known && readable && state.Checksum == i.entry.Checksum
-	if i.clean {
+	untouched := state.Checksum == i.entry.Checksum
+	i.clean = r.Clean && i.known && readable && untouched
+	if r.Clean && i.known && (untouched || !readable) {
+		// With another state file, a start that was refused may have opened the store since.
 		i.compare(sizes)
-		blocks = newestBlocks(blocks, sizes, budget)
 	}
-	if err := i.scan(blocks); err != nil {
+	blocks := blockNumbers(sizes)
+	scans, err := read.scan(ctx, dir, blocks, sizes)
+	if err != nil {
 		return nil, err
 	}
+	i.judgeAll(blocks, scans)
 	if i.known && i.last < i.entry.Last {
 		i.add(true, nil, "%s", belowRecord(i.last, i.entry.Last))
 	}
-	return i.losses, nil
-}
-
-// newestBlocks returns the newest block, and those before it that fit into budget, from which all
-// of them are taken.
-func newestBlocks(blocks []uint32, sizes map[string]int64, budget *int64) []uint32 {
-	first := len(blocks)
-	for first > 0 {
-		size := sizes[blockName(blocks[first-1])]
-		if first < len(blocks) && size > *budget {
-			break
-		}
-		*budget -= size
-		first--
+	if i.known && i.entry.Lost > 0 {
+		i.add(true, nil, "at least %d messages were lost while the server ran", i.entry.Lost)
 	}
-	return blocks[first:]
+	return i.losses, nil
 }
 
 // compare adds a loss for each block that has not the size with which a clean stop left it.
@@ -168,22 +170,16 @@ func (i *inspection) compare(sizes map[string]int64) {
 	}
 }
 
-// scan reads blocks, from an older one to the newest.
-func (i *inspection) scan(blocks []uint32) error {
+// judgeAll judges what was found in the blocks, which are sorted from the oldest to the newest.
+func (i *inspection) judgeAll(blocks []uint32, scans []blockScan) {
 	before := uint64(0) // the last revision before the damage
-	for n, number := range blocks {
-		name := blockName(number)
-		found, err := scanBlock(filepath.Join(i.dir, messagesDir, name), i.name, number)
-		if err != nil {
-			return err
-		}
+	for n, found := range scans {
 		before = max(before, found.last)
 		i.last = max(i.last, found.last)
 		if found.badAt >= 0 {
-			i.judge(name, found, before, n == len(blocks)-1)
+			i.judge(blockName(blocks[n]), found, before, n == len(blocks)-1)
 		}
 	}
-	return nil
 }
 
 // judge decides what a message that cannot be read means. If nothing is behind it and it is cut

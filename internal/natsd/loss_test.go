@@ -31,13 +31,13 @@ type damagedStore struct {
 // blocks returns the paths of the message blocks, from the oldest to the newest.
 func (d damagedStore) blocks(t *testing.T) (paths []string) {
 	t.Helper()
-	for i := 1; ; i++ {
+	for i := range 100 {
 		path := filepath.Join(d.streamDir, "msgs", strconv.Itoa(i)+".blk")
-		if _, err := os.Stat(path); err != nil {
-			return paths
+		if _, err := os.Stat(path); err == nil {
+			paths = append(paths, path)
 		}
-		paths = append(paths, path)
 	}
+	return paths
 }
 
 // stored makes a store of several small blocks. If clean is set, its server is stopped; else the
@@ -46,29 +46,49 @@ func stored(t *testing.T, opts natsd.Options, clean bool) damagedStore {
 	t.Helper()
 	opts.DataDir = t.TempDir()
 	s := start(t, opts)
-	js := connect(t, s)
-	config := jetstream.KeyValueConfig{Bucket: "shop", MaxBytes: 127_000}
-	kv, err := js.CreateKeyValue(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const last = 100 // in blocks of 32,000 bytes, to which this max_bytes leads
-	for i := 1; i <= last; i++ {
-		put(t, kv, fmt.Sprintf("k%d", i), value(i))
-	}
-	d := damagedStore{dataDir: opts.DataDir, last: last}
+	d := fill100(t, s, opts.DataDir)
 	if clean {
 		if err := s.Shutdown(); err != nil {
 			t.Fatal(err)
 		}
 	} else {
+		if opts.RecordEvery > 0 {
+			wantRecorded(t, opts.DataDir, d.last)
+		}
 		d.dataDir = killed(t, s, opts.DataDir)
+		d.streamDir = filepath.Join(d.dataDir, "jetstream", "$G", "streams", "KV_shop")
 	}
-	d.streamDir = filepath.Join(d.dataDir, "jetstream", "$G", "streams", "KV_shop")
+	return d
+}
+
+// fill100 creates the bucket "shop" with 100 keys in several small blocks. The max_bytes of the
+// bucket leads to blocks of 32,000 bytes.
+func fill100(t *testing.T, s *natsd.Server, dataDir string) damagedStore {
+	t.Helper()
+	config := jetstream.KeyValueConfig{Bucket: "shop", MaxBytes: 127_000}
+	kv, err := connect(t, s).CreateKeyValue(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := damagedStore{dataDir: dataDir, last: 100}
+	for i := 1; i <= d.last; i++ {
+		put(t, kv, fmt.Sprintf("k%d", i), value(i))
+	}
+	d.streamDir = filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
 	if len(d.blocks(t)) < 3 {
 		t.Fatalf("only %d blocks", len(d.blocks(t)))
 	}
 	return d
+}
+
+// wantRecorded waits until the record of a running server has a revision as the last one of a
+// stream.
+func wantRecorded(t *testing.T, dataDir string, revision int) {
+	t.Helper()
+	eventually(t, "the last revision is recorded", func() bool {
+		content, err := os.ReadFile(filepath.Join(dataDir, "streams.json"))
+		return err == nil && bytes.Contains(content, fmt.Appendf(nil, `"last": %d,`, revision))
+	})
 }
 
 // killed returns a copy of the data directory as a kill would leave it, and stops the server.
@@ -101,6 +121,8 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 		damage func(t *testing.T, blocks []string)
 		// cleanOnly is for damage that only the record of a clean stop shows.
 		cleanOnly bool
+		// recorded is for damage after a kill that shows only because the record has everything.
+		recorded bool
 		// index says that the state file is damaged too, so that the server reads every block.
 		index bool
 	}{
@@ -125,6 +147,9 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 		"truncated old block": {cleanOnly: true,
 			damage: func(t *testing.T, blocks []string) { truncate(t, blocks[1]) },
 		},
+		"truncated newest block, after a record of all": {recorded: true,
+			damage: func(t *testing.T, blocks []string) { truncate(t, newest(blocks)) },
+		},
 		"missing newest block": {cleanOnly: true,
 			damage: func(t *testing.T, blocks []string) { remove(t, newest(blocks)) },
 		},
@@ -136,12 +161,16 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 		},
 	} {
 		for _, clean := range []bool{true, false} {
-			if tc.cleanOnly && !clean {
+			if tc.cleanOnly && !clean || tc.recorded && clean {
 				continue
 			}
 			t.Run(fmt.Sprintf("%s/clean=%v", name, clean), func(t *testing.T) {
 				t.Parallel()
-				d := stored(t, always, clean)
+				opts := always
+				if tc.recorded {
+					opts.RecordEvery = 10 * time.Millisecond
+				}
+				d := stored(t, opts, clean)
 				tc.damage(t, d.blocks(t))
 				if state := filepath.Join(d.streamDir, "msgs", "index.db"); tc.index && clean {
 					flip(t, state, middle)
@@ -158,6 +187,8 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 func (d damagedStore) wantRefusal(t *testing.T) {
 	t.Helper()
 	before := contents(t, d.blocks(t))
+	record := filepath.Join(d.dataDir, "streams.json")
+	recorded := contents(t, []string{record})[record]
 	opts := always
 	opts.DataDir = d.dataDir
 	for range 2 {
@@ -172,6 +203,10 @@ func (d damagedStore) wantRefusal(t *testing.T) {
 		if !strings.Contains(err.Error(), "KV_shop") {
 			t.Errorf("error %q does not name the stream", err)
 		}
+		if now := contents(t, []string{record})[record]; !bytes.Equal(now, recorded) {
+			t.Errorf("a start that was refused has left the record as\n%s\nand found\n%s",
+				now, recorded)
+		}
 		if !loss.Opened {
 			for path, content := range contents(t, d.blocks(t)) {
 				if !bytes.Equal(before[path], content) {
@@ -182,7 +217,10 @@ func (d damagedStore) wantRefusal(t *testing.T) {
 	}
 	opts.AcceptLoss = true
 	s := start(t, opts)
-	kept, _ := filepath.Glob(filepath.Join(d.dataDir, "set-aside", "*", "KV_shop", "msgs", "*.blk"))
+	kept := d.setAside()
+	if len(kept) == 0 {
+		t.Error("no block was copied before the server opened the store")
+	}
 	for _, path := range kept {
 		original := filepath.Join(d.streamDir, "msgs", filepath.Base(path))
 		if !bytes.Equal(contents(t, []string{path})[path], before[original]) {
@@ -201,6 +239,13 @@ func (d damagedStore) wantRefusal(t *testing.T) {
 	}
 	opts.AcceptLoss = false
 	start(t, opts)
+}
+
+// setAside returns the paths of the blocks that were set aside, moved or copied.
+func (d damagedStore) setAside() []string {
+	kept, _ := filepath.Glob(
+		filepath.Join(d.dataDir, "set-aside", "*", "KV_shop", "msgs", "*.blk"))
+	return kept
 }
 
 // existing opens the bucket "shop", which must be there.
@@ -269,10 +314,7 @@ func TestStartBelowTheRecordIsRefused(t *testing.T) {
 	block := filepath.Join(opts.DataDir, "jetstream", "$G", "streams", "KV_shop", "msgs", "1.blk")
 	older := contents(t, []string{block})[block]
 	put(t, kv, "a", "2")
-	eventually(t, "revision 2 is recorded", func() bool {
-		content, err := os.ReadFile(filepath.Join(opts.DataDir, "streams.json"))
-		return err == nil && bytes.Contains(content, []byte(`"last": 2`))
-	})
+	wantRecorded(t, opts.DataDir, 2)
 	d := damagedStore{dataDir: killed(t, s, opts.DataDir)}
 	d.streamDir = filepath.Join(d.dataDir, "jetstream", "$G", "streams", "KV_shop")
 	edit(t, filepath.Join(d.streamDir, "msgs", "1.blk"), func([]byte) []byte { return older })

@@ -60,9 +60,9 @@ type Options struct {
 // Server is a running nats-server on a store, which it has locked. Its methods are safe for
 // concurrent use.
 //
-// Two goroutines run beside the server until Shutdown: watchDisk, which starts the server again
-// after its disk was full, and keepRecord. A server that was started again is another instance;
-// connections to the one before are lost.
+// These goroutines run beside the server until Shutdown: watchDisk, which starts the server again
+// after its disk was full, keepRecord and, with a sync interval, keepSynced. A server that was
+// started again is another instance; connections to the one before are lost.
 type Server struct {
 	// dir is the absolute path of the data directory.
 	dir string
@@ -83,8 +83,11 @@ type Server struct {
 	// beside counts these goroutines.
 	beside sync.WaitGroup
 
-	// failure is why the store takes no writes, nil while it does.
+	// failure is why the store takes no writes by the last check of watchDisk, nil if it takes
+	// writes.
 	failure atomic.Pointer[error]
+	// unsynced says that a sync of natsd has failed. Then the store takes no writes either.
+	unsynced atomic.Bool
 	// recorder keeps the record.
 	recorder recorder
 }
@@ -97,9 +100,9 @@ type instance struct {
 	log *serverLog
 }
 
-// Start locks the data directory, starts the server on it and returns when JetStream answers,
-// within two minutes. The context bounds the start only; a server that has started runs until
-// Shutdown. The package documentation has the steps.
+// Start locks the data directory, reads all blocks in it, starts the server on it and returns when
+// JetStream answers, within two minutes after the reading. The context bounds the start only; a
+// server that has started runs until Shutdown. The package documentation has the steps.
 //
 // It fails with an *[InUseError] if another process has the directory, with a *[LossError] if data
 // in it is lost, and if the directory cannot be written, a stream in it cannot be read, or the
@@ -128,21 +131,27 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s.beside.Go(s.watchDisk)
 	s.beside.Go(s.keepRecord)
+	if opts.syncsItself() {
+		s.beside.Go(s.keepSynced)
+	}
 	return s, nil
 }
 
 // open starts the server on a store that has lost nothing, or whose loss is accepted.
 func (s *Server) open(ctx context.Context) error {
-	r, err := admit(s.dir, s.opts)
+	found, r, err := admit(ctx, s.dir, s.opts)
 	if err != nil {
 		return err
 	}
-	s.recorder.record = r
+	s.recorder.record = r.clone() // since begin changes it
 	if err := s.recorder.begin(s.dir, s.opts); err != nil {
 		return err
 	}
 	i, err := launch(ctx, s.dir, s.opts)
 	if err != nil {
+		if !errors.Is(err, errNotReady) && !errors.Is(err, errNotOffered) {
+			err = errors.Join(err, found.write(s.dir)) // since nothing was stored meanwhile
+		}
 		return err
 	}
 	losses, err := verify(i.ns, r)
@@ -151,10 +160,10 @@ func (s *Server) open(ctx context.Context) error {
 	}
 	if err != nil {
 		i.shutdown()
-		return errors.Join(err, r.write(s.dir)) // the next start compares with the same record
+		return errors.Join(err, found.write(s.dir)) // the next start compares with the same record
 	}
 	for _, l := range losses {
-		r.drop(l, nil, s.opts.Logger)
+		s.recorder.record.drop(l, nil, s.opts.Logger)
 	}
 	s.current = i
 	return nil
@@ -210,7 +219,7 @@ func serverOptions(dir string, opts Options) (*server.Options, error) {
 		JetStream:              true,
 		StoreDir:               dir,
 		SyncAlways:             opts.SyncAlways,
-		SyncInterval:           opts.SyncInterval,
+		SyncInterval:           opts.serverInterval(),
 		DontListen:             opts.Listen == "",
 		NoSigs:                 true, // cmd/gateway handles the signals
 		DisableJetStreamBanner: true,

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,7 +33,8 @@ const recordEvery = time.Minute
 // At a clean stop the blocks are synced, which nats-server leaves to its interval, and the record
 // has their sizes and the server's own counts. Then a block that is missing or has another size is
 // a loss, and so are missing messages where nothing expires. After a crash the counts prove
-// nothing.
+// nothing. Where the server has lost messages while it ran, the record says so until the loss is
+// accepted (Lost), whatever the counts are then.
 //
 // The record is written as a whole and synced, so that a start finds the last one or the one
 // before.
@@ -58,6 +60,9 @@ type recordedStream struct {
 	Last uint64 `json:"last"`
 	// Messages is the number of messages.
 	Messages uint64 `json:"messages"`
+	// Lost is how many messages the stream has lost while a server ran, as far as lostBy can tell.
+	// It stays until the loss is accepted.
+	Lost uint64 `json:"lost,omitempty"`
 	// Checksum is the checksum of the server's state file. Only a clean stop records it.
 	Checksum string `json:"checksum,omitempty"`
 	// Blocks has the size of each block in bytes, by the name of its file. Only a clean stop
@@ -95,6 +100,12 @@ func (r record) write(dataDir string) error {
 	return syncPath(dataDir)
 }
 
+// clone returns a record of the same content, whose streams can be changed by themselves.
+func (r record) clone() record {
+	r.Streams = maps.Clone(r.Streams)
+	return r
+}
+
 // of returns what the record says about a stream. It returns false if there is nothing, or if that
 // is about another stream of the same name.
 func (r record) of(stream string, created time.Time) (recordedStream, bool) {
@@ -102,17 +113,41 @@ func (r record) of(stream string, created time.Time) (recordedStream, bool) {
 	return entry, known && entry.Created.Equal(created)
 }
 
-// advance replaces the streams of the record. A stream that has gone back keeps what is recorded,
-// so that the next start finds the loss; advance returns a text for each of these.
-func (r *record) advance(now map[string]recordedStream) (back []string) {
+// advance replaces the streams of the record, and returns a text for each loss since. A stream that
+// has gone back keeps what is recorded, and one that has lost messages stays marked, so that the
+// next start finds the loss.
+func (r *record) advance(now map[string]recordedStream) (losses []string) {
 	for name, entry := range now {
-		if was, known := r.of(name, entry.Created); known && entry.Last < was.Last {
-			back = append(back, fmt.Sprintf("%s (%d, was %d)", name, entry.Last, was.Last))
-			now[name] = was
+		was, known := r.of(name, entry.Created)
+		if known && entry.Last < was.Last {
+			losses = append(losses, fmt.Sprintf("stream %s has lost its newest revisions: %s",
+				name, belowRecord(entry.Last, was.Last)))
+			entry = was
 		}
+		if entry.Lost > was.Lost || !known && entry.Lost > 0 {
+			losses = append(losses,
+				fmt.Sprintf("stream %s has lost at least %d messages", name, entry.Lost))
+		}
+		if known {
+			entry.Lost = max(entry.Lost, was.Lost)
+		}
+		now[name] = entry
 	}
 	r.Streams = now
-	return back
+	return losses
+}
+
+// lostBy returns how many messages a stream has lost for certain, by what its server says. If
+// nats-server 2.15.2 cuts a block when it loads it, it counts the messages again and logs nothing,
+// but it does not count the subjects again (measured). No stream has more subjects than messages,
+// so a loss shows once fewer messages are left than there were subjects. Only a stream that is
+// being deleted has subjects and no messages, which is no loss.
+func lostBy(state server.StreamState) uint64 {
+	if state.Msgs == 0 {
+		return 0
+	}
+	subjects := uint64(state.NumSubjects)
+	return subjects - min(subjects, state.Msgs)
 }
 
 // streamDetails returns the streams of a server with their configurations.
@@ -141,6 +176,7 @@ func runningStreams(ns *server.Server) (map[string]recordedStream, error) {
 			First:    s.State.FirstSeq,
 			Last:     s.State.LastSeq,
 			Messages: s.State.Msgs,
+			Lost:     lostBy(s.State),
 		}
 	}
 	return streams, nil
@@ -167,6 +203,8 @@ func stoppedStreams(
 				return nil, err
 			}
 		}
+		entry, known := ran[name]
+		known = known && entry.Created.Equal(created)
 		if state, ok := readState(dir, name); ok {
 			streams[name] = recordedStream{
 				Created:  created,
@@ -176,8 +214,12 @@ func stoppedStreams(
 				Checksum: state.Checksum,
 				Blocks:   blockSizes(dir),
 			}
-		} else if entry, known := ran[name]; known && entry.Created.Equal(created) {
+		} else if known {
 			streams[name] = entry
+		}
+		if stream, here := streams[name]; here && known {
+			stream.Lost = entry.Lost
+			streams[name] = stream
 		}
 	}
 	return streams, nil

@@ -66,10 +66,9 @@ func stillThere(entries, now map[string]recordedStream) map[string]recordedStrea
 
 // advance brings the record up to date. r.mu must be held.
 func (r *recorder) advance(now map[string]recordedStream, opts Options) {
-	for _, stream := range r.record.advance(now) {
-		opts.Logger.Error().Str("stream", stream).
-			Msg("a stream has lost its newest revisions while the server ran: " +
-				"the next start will refuse it")
+	for _, loss := range r.record.advance(now) {
+		opts.Logger.Error().Str("loss", loss).
+			Msg("a stream has lost messages while the server ran: the next start will refuse it")
 	}
 }
 

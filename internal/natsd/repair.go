@@ -56,7 +56,8 @@ func streamDirs(dataDir string) ([]string, error) {
 //
 // A deletion removes the configuration first. If the server is killed right then, the messages
 // stay, and are the content of the next bucket of that name. They are set aside, since only the
-// operator can know that nobody misses them. Every deletion of a stream whose name has 255 bytes
+// operator can know that nobody misses them. After a clean stop no deletion was interrupted, and
+// inspect has found the loss before. Every deletion of a stream whose name has 255 bytes
 // leaves the same, since the server moves the directory to a name that is one byte longer
 // (TestDeletedLongNameStaysDeleted); kvclient's DeleteBucket purges such a stream first.
 //
@@ -84,7 +85,7 @@ func repairStream(dataDir, dir string, log zerolog.Logger) error {
 			return err
 		}
 		log.Warn().Str("moved_to", to).Msg("the messages of a stream without a configuration " +
-			"were set aside: its deletion was interrupted")
+			"were set aside: its deletion was interrupted, or its configuration was lost")
 	}
 	if sum, interrupted := interruptedUpdate(dir); interrupted {
 		log.Warn().Msg("an interrupted change of a stream's configuration was finished")
@@ -93,10 +94,16 @@ func repairStream(dataDir, dir string, log zerolog.Logger) error {
 	return nil
 }
 
-// lacksConfiguration reports whether the stream in a directory has no configuration. It returns
-// false if the disk fails to say so.
+// lacksConfiguration reports whether the stream in a directory has no configuration, or no
+// directory.
 func lacksConfiguration(dir string) bool {
-	_, err := os.Stat(filepath.Join(dir, server.JetStreamMetaFile))
+	return isMissing(filepath.Join(dir, server.JetStreamMetaFile))
+}
+
+// isMissing reports whether there is no file or directory of that name. It returns false if the
+// disk fails to say so.
+func isMissing(path string) bool {
+	_, err := os.Stat(path)
 	return errors.Is(err, fs.ErrNotExist)
 }
 
@@ -154,6 +161,10 @@ func metaChecksum(stream string, meta []byte) string {
 	return hex.EncodeToString(binary.LittleEndian.AppendUint64(nil, sum))
 }
 
+// errNotOffered ends a start whose server leaves out a stream that is on the disk. The record is
+// not clean from then on, so that the operator can move the directory of the stream away.
+var errNotOffered = errors.New("cannot be read")
+
 // checkRecovered returns an error that names each stream that is on the disk and that the server
 // does not offer. The server leaves out a stream that it cannot read, and only warns. The gateway
 // would then answer 404 for a bucket that exists, and a bucket that is created in its place would
@@ -174,9 +185,9 @@ func checkRecovered(ns *server.Server, dataDir string) error {
 	var lost []error
 	for _, dir := range dirs {
 		if !served[filepath.Base(dir)] && !lacksConfiguration(dir) && hasMessages(dir) {
-			lost = append(lost, fmt.Errorf("stream %s cannot be read (the log says why): "+
+			lost = append(lost, fmt.Errorf("stream %s %w (the log says why): "+
 				"restore %s from a backup, or move it away to start without it",
-				filepath.Base(dir), dir))
+				filepath.Base(dir), errNotOffered, dir))
 		}
 	}
 	return errors.Join(lost...)

@@ -26,6 +26,16 @@ func stopped(t *testing.T) (dataDir, streamDir string) {
 	return dataDir, filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
 }
 
+// crashed returns the same of a server that was killed.
+func crashed(t *testing.T) (dataDir, streamDir string) {
+	t.Helper()
+	opts := natsd.Options{DataDir: t.TempDir(), SyncAlways: true}
+	s := start(t, opts)
+	put(t, bucket(t, s), "a", "1")
+	dataDir = killed(t, s, opts.DataDir)
+	return dataDir, filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
+}
+
 // edit changes the content of a file.
 func edit(t *testing.T, path string, change func([]byte) []byte) {
 	t.Helper()
@@ -125,7 +135,7 @@ func TestInterruptedCreationCanBeRepeated(t *testing.T) {
 			dataDir := t.TempDir()
 			s := start(t, natsd.Options{DataDir: dataDir})
 			bucket(t, s)
-			s.Shutdown()
+			dataDir = killed(t, s, dataDir)
 			streamDir := filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
 			for _, file := range append(missing, "msgs") { // messages come after the configuration
 				if err := os.RemoveAll(filepath.Join(streamDir, file)); err != nil {
@@ -143,7 +153,7 @@ func TestInterruptedCreationCanBeRepeated(t *testing.T) {
 // The messages of a bucket whose deletion a kill has interrupted after the first step are set
 // aside. The server would show them in the next bucket of that name.
 func TestInterruptedDeletionIsSetAside(t *testing.T) {
-	dataDir, streamDir := stopped(t)
+	dataDir, streamDir := crashed(t)
 	if err := os.Remove(filepath.Join(streamDir, "meta.inf")); err != nil {
 		t.Fatal(err)
 	}

@@ -12,31 +12,48 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// electionTimeout bounds the wait for a leader; elections take up to nine seconds by design, more on a busy machine.
+// electionTimeout bounds the wait for a leader. By design an election takes up to nine seconds; on
+// a busy machine it takes longer.
 const electionTimeout = 30 * time.Second
 
-// A Cluster is three nats-servers with replicated JetStream.
+// A Cluster is three nats-servers with replicated JetStream. Its methods name a node by its index,
+// from 0 to 2. They are not safe for concurrent use.
 type Cluster struct {
-	tb    testing.TB
+	// tb is the test that fails if a server does not start or if there is no leader in time.
+	tb testing.TB
+	// nodes are always three, whether or not they run.
 	nodes []*node
 }
 
+// A node is one server of a cluster. All but ns is the same for each start.
 type node struct {
-	name              string
-	dir               string
+	// name is the server's name, "n0" to "n2". A stream's leader is named by it.
+	name string
+	// dir is the directory of the store, which survives a stop.
+	dir string
+	// port is for clients, and clusterPort for the other nodes.
 	port, clusterPort int
-	ns                *server.Server
-	allRoutes         []*url.URL
+	// allRoutes are the addresses at which the three nodes reach each other.
+	allRoutes []*url.URL
+	// ns is the server that was started last. It may have been stopped.
+	ns *server.Server
 }
 
-// StartCluster starts three servers, waits until they have a leader and stops them at the end of the test.
+// StartCluster starts three servers, waits until they have a leader, and stops them at the end of
+// the test.
 func StartCluster(tb testing.TB) *Cluster {
 	tb.Helper()
 	c := &Cluster{tb: tb}
 	var routes []*url.URL
 	for i := range 3 {
-		n := &node{name: fmt.Sprintf("n%d", i), dir: tb.TempDir(), port: FreePort(tb), clusterPort: FreePort(tb)}
-		routes = append(routes, &url.URL{Scheme: "nats", Host: fmt.Sprintf("127.0.0.1:%d", n.clusterPort)})
+		n := &node{
+			name:        fmt.Sprintf("n%d", i),
+			dir:         tb.TempDir(),
+			port:        FreePort(tb),
+			clusterPort: FreePort(tb),
+		}
+		address := fmt.Sprintf("127.0.0.1:%d", n.clusterPort)
+		routes = append(routes, &url.URL{Scheme: "nats", Host: address})
 		c.nodes = append(c.nodes, n)
 	}
 	tb.Cleanup(c.stop)
@@ -48,6 +65,7 @@ func StartCluster(tb testing.TB) *Cluster {
 	return c
 }
 
+// stop stops all nodes, and then waits until all have ended.
 func (c *Cluster) stop() {
 	for _, n := range c.nodes {
 		if n.ns != nil {
@@ -59,7 +77,7 @@ func (c *Cluster) stop() {
 	}
 }
 
-// StartNode starts a node again on its ports and store.
+// StartNode starts a node that was stopped, on its ports and store.
 func (c *Cluster) StartNode(i int) {
 	c.tb.Helper()
 	n := c.nodes[i]
@@ -70,10 +88,11 @@ func (c *Cluster) StartNode(i int) {
 	n.ns = run(c.tb, opts)
 }
 
-// StopNode stops a node. A stop hands leadership over in order; only a process of its own could be killed.
+// StopNode stops a node and waits until its files are closed. It hands leadership over in order, as
+// a process that is told to end does. A server in this process cannot be killed.
 func (c *Cluster) StopNode(i int) { stop(c.nodes[i].ns) }
 
-// Node returns the index of the node of that name, as a stream's leader is named.
+// Node returns the index of the node with this name, such as the name of a stream's leader.
 func (c *Cluster) Node(name string) int {
 	c.tb.Helper()
 	for i, n := range c.nodes {
@@ -85,7 +104,8 @@ func (c *Cluster) Node(name string) int {
 	return -1
 }
 
-// AwaitLeader waits until JetStream has a leader that all nodes know, and all of them are up to date.
+// AwaitLeader waits until JetStream has one leader and all nodes are up to date with it. All nodes
+// must be running.
 func (c *Cluster) AwaitLeader() {
 	c.tb.Helper()
 	Eventually(c.tb, electionTimeout, "a JetStream leader with all nodes current", func() bool {
@@ -102,7 +122,7 @@ func (c *Cluster) AwaitLeader() {
 	})
 }
 
-// URL is the addresses of all nodes, for clients.
+// URL returns the addresses of all nodes for clients, separated by commas.
 func (c *Cluster) URL() string {
 	var urls []string
 	for _, n := range c.nodes {
@@ -111,19 +131,20 @@ func (c *Cluster) URL() string {
 	return strings.Join(urls, ",")
 }
 
-// Conn connects a native client that knows all nodes.
+// Conn connects a native client that knows the addresses of all nodes. It reconnects for as long as
+// the test runs.
 func (c *Cluster) Conn(tb testing.TB, options ...nats.Option) *nats.Conn {
 	tb.Helper()
 	return dial(tb, c.URL(), options...)
 }
 
-// JetStream connects a native client and returns its JetStream.
+// JetStream connects a native client, as Conn does, and returns its JetStream.
 func (c *Cluster) JetStream(tb testing.TB, options ...nats.Option) jetstream.JetStream {
 	tb.Helper()
 	return jetStream(tb, c.Conn(tb, options...))
 }
 
-// StreamLeader waits until a stream has a leader and returns its index.
+// StreamLeader waits until a stream has a leader, and returns the index of that node.
 func (c *Cluster) StreamLeader(js jetstream.JetStream, stream string) int {
 	c.tb.Helper()
 	leader := ""

@@ -33,20 +33,27 @@ func TestRestartKeepsPortAndStore(t *testing.T) {
 	})
 }
 
-// echo answers on "echo" through a connection of its own.
+// echo answers each request on the subject "echo" with the request's data.
 func echo(t *testing.T, s *natstest.Server) {
 	t.Helper()
-	if _, err := s.Conn(t).Subscribe("echo", func(m *nats.Msg) { _ = m.Respond(m.Data) }); err != nil {
+	answer := func(m *nats.Msg) { _ = m.Respond(m.Data) }
+	if _, err := s.Conn(t).Subscribe("echo", answer); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func proxied(t *testing.T) (*natstest.Proxy, *nats.Conn) {
+// behindProxy starts a proxy in front of a server that echoes, and a client that connects through
+// it.
+func behindProxy(t *testing.T) (*natstest.Proxy, *nats.Conn) {
 	t.Helper()
 	s := natstest.Start(t, natstest.Options{NoJetStream: true})
 	echo(t, s)
 	p := natstest.StartProxy(t, s.Addr())
-	nc, err := nats.Connect(p.URL(), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond), nats.ReconnectBufSize(-1))
+	nc, err := nats.Connect(p.URL(),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(10*time.Millisecond),
+		nats.ReconnectBufSize(-1),
+	)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +62,7 @@ func proxied(t *testing.T) (*natstest.Proxy, *nats.Conn) {
 	return p, nc
 }
 
+// ask sends one request to echo.
 func ask(nc *nats.Conn) error {
 	_, err := nc.Request("echo", []byte("x"), 100*time.Millisecond)
 	return err
@@ -62,31 +70,35 @@ func ask(nc *nats.Conn) error {
 
 func TestProxyCutsAndRefuses(t *testing.T) {
 	t.Parallel()
-	p, nc := proxied(t)
+	p, nc := behindProxy(t)
 	p.Refuse(true)
 	p.Cut()
-	natstest.Eventually(t, 5*time.Second, "the client notices", func() bool { return !nc.IsConnected() })
+	natstest.Eventually(t, 5*time.Second, "the client notices", func() bool {
+		return !nc.IsConnected()
+	})
 	p.Refuse(false)
 	natstest.Eventually(t, 5*time.Second, "an echo again", func() bool { return ask(nc) == nil })
 }
 
-func TestProxyPauses(t *testing.T) {
+func TestProxyPausesAndResumes(t *testing.T) {
 	t.Parallel()
-	p, nc := proxied(t)
+	p, nc := behindProxy(t)
 	p.Pause()
 	if err := ask(nc); !errors.Is(err, nats.ErrTimeout) {
 		t.Errorf("asked a paused server: %v", err)
 	}
 	p.Resume()
-	natstest.Eventually(t, 5*time.Second, "an echo on the same connection", func() bool { return ask(nc) == nil })
+	natstest.Eventually(t, 5*time.Second, "an echo on the same connection", func() bool {
+		return ask(nc) == nil
+	})
 	if n := nc.Stats().Reconnects; n != 0 {
 		t.Errorf("%d reconnects, want none", n)
 	}
 }
 
-func TestProxyStrandsWhatIsThere(t *testing.T) {
+func TestProxyStrandsOnlyPresentConnections(t *testing.T) {
 	t.Parallel()
-	p, nc := proxied(t)
+	p, nc := behindProxy(t)
 	p.Strand()
 	if err := ask(nc); !errors.Is(err, nats.ErrTimeout) {
 		t.Errorf("asked through a lost connection: %v", err)
@@ -101,7 +113,7 @@ func TestProxyStrandsWhatIsThere(t *testing.T) {
 	}
 }
 
-func TestProxyTakesTheAnswer(t *testing.T) {
+func TestProxyTakesAnswerAway(t *testing.T) {
 	t.Parallel()
 	for name, arm := range map[string]func(*natstest.Proxy, string) <-chan struct{}{
 		"and the connection": (*natstest.Proxy).CutAnswerTo,
@@ -109,7 +121,7 @@ func TestProxyTakesTheAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			p, nc := proxied(t)
+			p, nc := behindProxy(t)
 			fired := arm(p, "PUB echo")
 			if err := ask(nc); err == nil {
 				t.Error("the answer came")
@@ -123,7 +135,7 @@ func TestProxyTakesTheAnswer(t *testing.T) {
 	}
 }
 
-func TestCluster(t *testing.T) {
+func TestClusterStoresWithoutOneNode(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts three servers")
 	}
@@ -133,7 +145,7 @@ func TestCluster(t *testing.T) {
 	config := keyValue("b")
 	config.Replicas = 3
 	var kv jetstream.KeyValue
-	// The servers may know each other's JetStream a moment later than they answer.
+	// Servers answer clients a moment before they know of each other's JetStream.
 	natstest.Eventually(t, 20*time.Second, "a bucket with three replicas", func() bool {
 		var err error
 		kv, err = js.CreateKeyValue(t.Context(), config)
@@ -156,9 +168,9 @@ func keyValue(bucket string) jetstream.KeyValueConfig {
 	return jetstream.KeyValueConfig{Bucket: bucket}
 }
 
-func TestProxyHolds(t *testing.T) {
+func TestProxyHoldsRequest(t *testing.T) {
 	t.Parallel()
-	p, nc := proxied(t)
+	p, nc := behindProxy(t)
 	held := false
 	p.Hold("PUB echo", func() { held = true })
 	if err := nc.Publish("another", nil); err != nil {

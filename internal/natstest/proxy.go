@@ -9,57 +9,89 @@ import (
 	"testing"
 )
 
-// A Proxy passes TCP connections on to a server until it is told to misbehave. Its methods are safe for concurrent use.
+// A Proxy passes TCP connections on to a server, and breaks them when it is told to. Its methods
+// are safe for concurrent use.
+//
+// For each connection two goroutines copy bytes, one from the client to the server and one back.
+// Before they pass on a chunk, which is what one read returned, they look at it under the lock:
+//
+//   - A chunk of a client may contain the bytes for which a trigger is armed. That disarms the
+//     trigger. One of Hold calls the test's function before the chunk is passed on. One of
+//     CutAnswerTo or SwallowAnswerTo marks the connection, and passes the chunk on.
+//   - The server's next chunk on a marked connection counts as the answer. It is dropped, the test
+//     is told, and after CutAnswerTo the connection is reset.
+//
+// Both goroutines wait while the proxy is paused, before and after each read.
 type Proxy struct {
-	target   string
+	// target is the host and port of the server.
+	target string
+	// listener accepts the connections of clients.
 	listener net.Listener
 
-	mu      sync.Mutex
-	changed sync.Cond // on mu
-	conns   map[*proxied]struct{}
-	paused  bool
-	refuse  bool
-	closed  bool
+	// mu guards the fields below, and those of all connections.
+	mu sync.Mutex
+	// changed is on mu, and is told when paused or closed changes.
+	changed sync.Cond
+	// conns are the connections that are open, and those that are lost.
+	conns map[*proxiedConn]struct{}
+	// paused says that nothing is read from either side.
+	paused bool
+	// refuse says that new connections are reset at once.
+	refuse bool
+	// closed says that the test has ended.
+	closed bool
+	// trigger is what waits for a client's request. There is one at a time.
 	trigger trigger
-	tamper  func(answer []byte) bool
+	// tamper changes what the server sends, and returns whether it is done. It may be nil.
+	tamper func(answer []byte) bool
 }
 
-// A trigger is armed by CutAnswerTo, SwallowAnswerTo or Hold.
+// A trigger is armed by CutAnswerTo, SwallowAnswerTo or Hold, and disarmed when it fires.
 type trigger struct {
-	needle    []byte // in what a client sends; nil if not armed
-	cut       bool
-	fired     chan struct{}
-	meanwhile func() // nil but for Hold
+	// needle is in the request that is waited for. It is nil if the trigger is not armed.
+	needle []byte
+	// cut says that the connection is reset in the place of the answer. Otherwise it stays.
+	cut bool
+	// fired is closed when the answer is dropped. It is nil for Hold.
+	fired chan struct{}
+	// meanwhile is called before the request is passed on. It is nil but for Hold.
+	meanwhile func()
 }
 
-// A proxied connection has two sides; lost and cutNext say what becomes of the bytes.
-type proxied struct {
+// A proxiedConn is a client's connection with that to the server. The proxy's mu guards it.
+type proxiedConn struct {
+	// client and server are the two sides.
 	client, server net.Conn
-	hello          string // the first that the client sends, which has its name
-	lost           bool   // both directions are read and dropped, for good
-	swallow        bool   // what the server answers is dropped
-	cutNext        bool   // the next answer is dropped, and the connection with it
-	fired          chan struct{}
+	// hello is the first chunk that the client sent, which contains the client's name.
+	hello string
+	// lost says that both directions are read and dropped from now on.
+	lost bool
+	// swallow says that everything that the server sends is dropped from now on.
+	swallow bool
+	// cutNext says that the connection is reset when the server sends something.
+	cutNext bool
+	// fired is closed when the server sends something. It is nil if nobody waits for that.
+	fired chan struct{}
 }
 
-// StartProxy starts a proxy in front of a host and port. It ends with the test.
+// StartProxy starts a proxy in front of a server at the given host and port. It ends with the test.
 func StartProxy(tb testing.TB, target string) *Proxy {
 	tb.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatalf("proxy: %v", err)
 	}
-	p := &Proxy{target: target, listener: listener, conns: make(map[*proxied]struct{})}
+	p := &Proxy{target: target, listener: listener, conns: make(map[*proxiedConn]struct{})}
 	p.changed.L = &p.mu
 	go p.accept()
 	tb.Cleanup(p.close)
 	return p
 }
 
-// URL is the address for NATS clients.
+// URL returns the proxy's address for NATS clients.
 func (p *Proxy) URL() string { return "nats://" + p.listener.Addr().String() }
 
-// Cut resets all connections. New ones are accepted.
+// Cut resets all connections. New connections are accepted, unless they are refused.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,36 +100,45 @@ func (p *Proxy) Cut() {
 	}
 }
 
-// Refuse resets new connections at once, until it is called with false.
+// Refuse makes the proxy reset new connections at once, until it is called with false. Those that
+// are open stay.
 func (p *Proxy) Refuse(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refuse = on
 }
 
-// Pause stops reading from either side, as a stopped process does: what is sent waits in the buffers between.
+// Pause makes the proxy stop reading from either side, as a stopped process does. What the two
+// sides send waits in the buffers of the operating system until Resume.
 func (p *Proxy) Pause() { p.setPaused(true) }
 
 // Resume ends Pause.
 func (p *Proxy) Resume() { p.setPaused(false) }
 
-// Strand loses the connections that there are as a network does that drops all packets: neither side hears of it. New
-// connections work. With names it loses those only whose client's name ends like one of them.
+// Strand loses the present connections, like a network that drops all their packets: neither side
+// is told. New connections work. If names are given, Strand loses only connections of clients
+// whose name ends with one of them.
 func (p *Proxy) Strand(names ...string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.conns {
-		if len(names) == 0 || slices.ContainsFunc(names, func(name string) bool { return strings.Contains(c.hello, name+`"`) }) {
+		if len(names) == 0 || slices.ContainsFunc(names, c.nameEndsWith) {
 			c.lost = true
 		}
 	}
 }
 
-// CutAnswerTo waits for a client to send the bytes of needle, passes them on, and resets that connection in the place of
-// the server's next answer. The channel is closed when it has happened.
+// nameEndsWith reports whether the client sent a name with this end when it connected. Its hello is
+// JSON, in which a quotation mark follows the name.
+func (c *proxiedConn) nameEndsWith(end string) bool { return strings.Contains(c.hello, end+`"`) }
+
+// CutAnswerTo makes the proxy wait for a client's request that contains needle. It passes the
+// request on, and when the server answers it resets the connection instead of passing the answer
+// on. The channel that CutAnswerTo returns is closed when that happens.
 func (p *Proxy) CutAnswerTo(needle string) <-chan struct{} { return p.arm(needle, true) }
 
-// SwallowAnswerTo is CutAnswerTo, but that the connection stands and stays silent.
+// SwallowAnswerTo does the same as CutAnswerTo, but does not reset the connection: from the answer
+// on, all that the server sends on it is lost.
 func (p *Proxy) SwallowAnswerTo(needle string) <-chan struct{} { return p.arm(needle, false) }
 
 func (p *Proxy) arm(needle string, cut bool) <-chan struct{} {
@@ -107,15 +148,16 @@ func (p *Proxy) arm(needle string, cut bool) <-chan struct{} {
 	return p.trigger.fired
 }
 
-// Hold waits for a client to send the bytes of needle, and calls meanwhile before it passes them on: what happens there
-// happens before the request.
+// Hold makes the proxy wait for a client's request that contains needle, and call meanwhile before
+// it passes the request on. So what meanwhile does happens before the request arrives.
 func (p *Proxy) Hold(needle string, meanwhile func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.trigger = trigger{needle: []byte(needle), meanwhile: meanwhile}
 }
 
-// Tamper calls change with what the server sends, until it returns true: it may change bytes, but not how many there are.
+// Tamper makes the proxy call change with each chunk that the server sends, on any connection,
+// until change returns true. It may change the bytes in place, but not how many there are.
 func (p *Proxy) Tamper(change func(answer []byte) (done bool)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -145,7 +187,7 @@ func (p *Proxy) accept() {
 			return
 		}
 		server, err := net.Dial("tcp", p.target)
-		c := &proxied{client: client, server: server}
+		c := &proxiedConn{client: client, server: server}
 		p.mu.Lock()
 		if err != nil || p.refuse || p.closed {
 			c.reset()
@@ -158,8 +200,13 @@ func (p *Proxy) accept() {
 	}
 }
 
-// pump passes bytes from one side to the other, as far as observe lets them through.
-func (p *Proxy) pump(c *proxied, from, to net.Conn, observe func(c *proxied, chunk []byte) bool) {
+// pump passes chunks from one side to the other, unless observe returns false. It returns when one
+// of the sides has ended.
+func (p *Proxy) pump(
+	c *proxiedConn,
+	from, to net.Conn,
+	observe func(c *proxiedConn, chunk []byte) (pass bool),
+) {
 	defer p.drop(c)
 	buffer := make([]byte, 64<<10)
 	for {
@@ -181,7 +228,7 @@ func (p *Proxy) pump(c *proxied, from, to net.Conn, observe func(c *proxied, chu
 	}
 }
 
-// awaitResumed blocks while the proxy is paused; it returns false when the proxy ends.
+// awaitResumed waits while the proxy is paused. It returns false if the test has ended.
 func (p *Proxy) awaitResumed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -191,8 +238,10 @@ func (p *Proxy) awaitResumed() bool {
 	return !p.closed
 }
 
-// observeRequest looks for the armed needle. A request that two reads split would be missed; requests of tests are small.
-func (p *Proxy) observeRequest(c *proxied, chunk []byte) bool {
+// observeRequest looks at what a client sends, and fires the trigger if it contains the needle. It
+// would miss a request that is split between two chunks, but the requests of tests are small. It
+// calls meanwhile without the lock, so that the test can use the proxy there.
+func (p *Proxy) observeRequest(c *proxiedConn, chunk []byte) (pass bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c.hello == "" {
@@ -213,7 +262,8 @@ func (p *Proxy) observeRequest(c *proxied, chunk []byte) bool {
 	return !c.lost
 }
 
-func (p *Proxy) observeAnswer(c *proxied, chunk []byte) bool {
+// observeAnswer looks at what the server sends, and does what a trigger has asked for.
+func (p *Proxy) observeAnswer(c *proxiedConn, chunk []byte) (pass bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.tamper != nil && p.tamper(chunk) {
@@ -229,8 +279,9 @@ func (p *Proxy) observeAnswer(c *proxied, chunk []byte) bool {
 	return !c.lost && !c.swallow
 }
 
-// drop ends both sides when one has ended; a lost connection stays, since nobody may hear of its end.
-func (p *Proxy) drop(c *proxied) {
+// drop ends both sides of a connection when one has ended. A lost connection stays until the test
+// ends, since the other side must not be told.
+func (p *Proxy) drop(c *proxiedConn) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c.lost && !p.closed {
@@ -240,8 +291,9 @@ func (p *Proxy) drop(c *proxied) {
 	delete(p.conns, c)
 }
 
-// reset closes both sides without the usual farewell, so that unsent bytes are gone.
-func (c *proxied) reset() {
+// reset closes both sides with a TCP reset, so that bytes that were not sent yet are lost. It does
+// nothing on a side that is nil or closed.
+func (c *proxiedConn) reset() {
 	for _, conn := range []net.Conn{c.client, c.server} {
 		if tcp, ok := conn.(*net.TCPConn); ok {
 			_ = tcp.SetLinger(0)

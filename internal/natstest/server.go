@@ -1,7 +1,3 @@
-// Package natstest runs real nats-servers for tests: single ones that can be stopped and started again on the same port and
-// store, clusters of three, and a TCP proxy that breaks connections in the ways in which networks do.
-//
-// It is imported by tests only. Everything that it starts ends with the test.
 package natstest
 
 import (
@@ -17,28 +13,40 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// startTimeout bounds the start of one server; nearly all of it is waiting for a busy machine.
+// startTimeout bounds the start of one server. A server starts within milliseconds; the rest is for
+// a busy machine.
 const startTimeout = 20 * time.Second
 
-// Options say what is special about a server. The zero value is a server with JetStream and no authentication.
+// Options say how a server differs from the usual one, which has JetStream and no authentication.
 type Options struct {
-	Domain      string                // of JetStream
-	NoJetStream bool                  //
-	Configure   func(*server.Options) // the last word, on every start: accounts, users, limits
+	// Domain is that of JetStream, if it is not empty.
+	Domain string
+	// NoJetStream says that the server has no JetStream.
+	NoJetStream bool
+	// Configure changes the options of the nats-server, such as its accounts, users and limits. It
+	// is called at each start, after all else is set.
+	Configure func(*server.Options)
 }
 
-// A Server is a nats-server on a fixed port of the loopback interface, with a store that survives Stop.
+// A Server is a nats-server on a fixed port of the loopback interface, with a store that survives
+// Stop. Its methods are safe for concurrent use.
 type Server struct {
-	tb   testing.TB
-	dir  string
+	// tb is the test that fails if the server does not start.
+	tb testing.TB
+	// dir is the directory of the store.
+	dir string
+	// port is the same for each start.
 	port int
 
-	mu   sync.Mutex
+	// mu guards the fields below. It is held while the server starts and stops.
+	mu sync.Mutex
+	// opts are the options of the next start.
 	opts Options
-	ns   *server.Server
+	// ns is the server that was started last. It may have been stopped.
+	ns *server.Server
 }
 
-// Start starts a server and stops it at the end of the test.
+// Start starts a server, and stops it at the end of the test.
 func Start(tb testing.TB, opts Options) *Server {
 	tb.Helper()
 	s := &Server{tb: tb, dir: tb.TempDir(), port: FreePort(tb), opts: opts}
@@ -47,8 +55,8 @@ func Start(tb testing.TB, opts Options) *Server {
 	return s
 }
 
-// FreePort returns a port that nobody listens on. It is below the range from which systems take the ports of outgoing
-// connections, so that none of those can take it while a server is stopped.
+// FreePort returns a port that nobody listens on. It is below the range from which systems take the
+// ports of outgoing connections, so that none of these can take it while a server is stopped.
 func FreePort(tb testing.TB) int {
 	tb.Helper()
 	for range 1000 {
@@ -63,7 +71,7 @@ func FreePort(tb testing.TB) int {
 	return 0
 }
 
-// Restart starts the server, after stopping it if it runs, on the port and store that it had.
+// Restart stops the server if it is running, and starts it on the port and store that it had.
 func (s *Server) Restart() {
 	s.tb.Helper()
 	s.Stop()
@@ -72,7 +80,7 @@ func (s *Server) Restart() {
 	s.ns = run(s.tb, s.options())
 }
 
-// Reconfigure is Restart with other options.
+// Reconfigure restarts the server with other options.
 func (s *Server) Reconfigure(opts Options) {
 	s.tb.Helper()
 	s.mu.Lock()
@@ -81,41 +89,42 @@ func (s *Server) Reconfigure(opts Options) {
 	s.Restart()
 }
 
-// Stop stops the server and waits until its listener and its files are closed.
+// Stop stops the server if it is running, and waits until its listener and its files are closed.
 func (s *Server) Stop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stop(s.ns)
 }
 
-// NATS returns the running nats-server, for its monitoring.
+// NATS returns the nats-server that was started last. Tests ask it what it monitors.
 func (s *Server) NATS() *server.Server {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ns
 }
 
-// InProcessConn returns a connection without a socket.
+// InProcessConn returns a connection without a socket, for [nats.InProcessServer].
 func (s *Server) InProcessConn() (net.Conn, error) { return s.NATS().InProcessConn() }
 
-// Addr is the server's host and port, the same after every start.
+// Addr returns the server's host and port, which are the same after every start.
 func (s *Server) Addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
-// URL is the address for clients.
+// URL returns the server's address for clients.
 func (s *Server) URL() string { return "nats://" + s.Addr() }
 
-// Conn connects a native client that reconnects for as long as the test runs.
+// Conn connects a native client. It reconnects for as long as the test runs.
 func (s *Server) Conn(tb testing.TB, options ...nats.Option) *nats.Conn {
 	tb.Helper()
 	return dial(tb, s.URL(), options...)
 }
 
-// JetStream connects a native client and returns its JetStream.
+// JetStream connects a native client, as Conn does, and returns its JetStream.
 func (s *Server) JetStream(tb testing.TB, options ...nats.Option) jetstream.JetStream {
 	tb.Helper()
 	return jetStream(tb, s.Conn(tb, options...))
 }
 
+// options returns the options for a start. s.mu must be held.
 func (s *Server) options() *server.Options {
 	opts := baseOptions(s.dir, s.port)
 	opts.JetStream = !s.opts.NoJetStream
@@ -138,6 +147,7 @@ func baseOptions(dir string, port int) *server.Options {
 	}
 }
 
+// run starts a server and waits until it takes connections.
 func run(tb testing.TB, opts *server.Options) *server.Server {
 	tb.Helper()
 	ns, err := server.NewServer(opts)
@@ -152,6 +162,7 @@ func run(tb testing.TB, opts *server.Options) *server.Server {
 	return ns
 }
 
+// stop stops a server, unless it is nil, and waits until it has ended. It may have ended before.
 func stop(ns *server.Server) {
 	if ns != nil {
 		ns.Shutdown()
@@ -161,8 +172,12 @@ func stop(ns *server.Server) {
 
 func dial(tb testing.TB, url string, options ...nats.Option) *nats.Conn {
 	tb.Helper()
-	options = append([]nats.Option{nats.Name("native"), nats.MaxReconnects(-1), nats.ReconnectWait(50 * time.Millisecond)}, options...)
-	nc, err := nats.Connect(url, options...)
+	defaults := []nats.Option{
+		nats.Name("native"),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(50 * time.Millisecond),
+	}
+	nc, err := nats.Connect(url, append(defaults, options...)...)
 	if err != nil {
 		tb.Fatalf("native client to %s: %v", url, err)
 	}
@@ -170,9 +185,9 @@ func dial(tb testing.TB, url string, options ...nats.Option) *nats.Conn {
 	return nc
 }
 
-func jetStream(tb testing.TB, nc *nats.Conn, options ...jetstream.JetStreamOpt) jetstream.JetStream {
+func jetStream(tb testing.TB, nc *nats.Conn) jetstream.JetStream {
 	tb.Helper()
-	js, err := jetstream.New(nc, options...)
+	js, err := jetstream.New(nc)
 	if err != nil {
 		tb.Fatalf("native JetStream client: %v", err)
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/minio/highwayhash"
 )
 
-// Save stops the server, copies its store, as an operator's backup does, and starts it again. It
-// returns the copy, for [Server.Restore].
+// Save stops the server, copies its store as an operator's backup does, and starts the server
+// again. It returns the directory of the copy, which is for [Server.Restore].
 func (s *Server) Save() (copied string) {
 	s.tb.Helper()
 	s.Stop()
@@ -22,8 +22,8 @@ func (s *Server) Save() (copied string) {
 	return copied
 }
 
-// Restore stops the server and starts it on a copy of its store. What it stored since the copy was
-// made is lost, as what was not synced is by a power cut.
+// Restore stops the server and starts it on a copy of its store. Whatever the server stored since
+// the copy was made is lost, like data that was not synced before a power cut.
 func (s *Server) Restore(saved string) {
 	s.tb.Helper()
 	s.Stop()
@@ -32,9 +32,10 @@ func (s *Server) Restore(saved string) {
 	s.Restart()
 }
 
-// MoveCreated restarts the server with another creation time of every stream, while their messages
-// are the same. nats-server up to 2.14 does so by itself (measured on 2.10.29, 2.11.16, 2.12.7 and
-// 2.14.5: with file storage, by a restart, a change of the configuration, and another restart).
+// MoveCreated restarts the server with a new creation time for each stream, while the streams'
+// messages stay the same. Versions of nats-server up to 2.14 do so by themselves (measured on
+// 2.10.29, 2.11.16, 2.12.7 and 2.14.5: with file storage, by a restart, a change of the
+// configuration, and another restart).
 func (s *Server) MoveCreated() {
 	s.tb.Helper()
 	s.Stop()
@@ -49,7 +50,9 @@ func (s *Server) MoveCreated() {
 	s.Restart()
 }
 
-// moveCreated changes the file in which the server keeps a stream's configuration, and its checksum.
+// moveCreated sets the creation time of a stream to now, in the file in which the server keeps the
+// stream's configuration, and updates the checksum of that file. stream is the stream's directory.
+// The server must be stopped.
 func moveCreated(stream string) error {
 	file := filepath.Join(stream, "meta.inf")
 	text, err := os.ReadFile(file)
@@ -73,7 +76,8 @@ func moveCreated(stream string) error {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(stream, "meta.sum"), []byte(hex.EncodeToString(sum.Sum(nil))), 0o600)
+	checksum := []byte(hex.EncodeToString(sum.Sum(nil)))
+	return os.WriteFile(filepath.Join(stream, "meta.sum"), checksum, 0o600)
 }
 
 func (s *Server) must(err error) {

@@ -44,7 +44,7 @@
 // A stream is visited when it was woken, when the socket takes more, and when its time comes.
 //
 //	event                   open                          full                    last
-//	----------------------  ----------------------------  ----------------------  -----------------
+//	----------------------  ----------------------------  ----------------------  ----------------
 //	visit                   Next; write what it returns   write the rest; once    write the rest;
 //	                                                      it is gone, as open     then ended: nil
 //	Next says AtOnce        visited again, behind the     not asked               not asked

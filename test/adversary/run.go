@@ -85,10 +85,10 @@ func (r *run) chosen() (attacks, shared []attack.Attack, err error) {
 		}
 		return picked
 	}
-	if attacks = attack.All; r.only != "" {
+	if attacks = attack.Closed(); r.only != "" {
 		attacks = pick(r.only)
 	}
-	if shared = attack.All; r.same != "all" {
+	if shared = attack.Closed(); r.same != "all" {
 		shared = pick(r.same)
 	}
 	if r.only == "none" {

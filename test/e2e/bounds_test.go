@@ -12,14 +12,16 @@ import (
 
 var update = flag.Bool("update", false, "write docs/bounds.md anew")
 
+// boundsPage is the document that the test compares or writes.
 const boundsPage = "../../docs/bounds.md"
 
 // ofMachine matches the row of the bound whose limit and share depend on the machine.
 var ofMachine = regexp.MustCompile(`(?m)^(\| \x60connections\x60 \| [^|]*) \| [^|]* \| [^|]* \|`)
 
-// docs/bounds.md has the bounds that a gateway has which was started without settings.
+// docs/bounds.md lists the bounds of a gateway that was started without settings.
 func TestBoundsAreDocumented(t *testing.T) {
-	t.Setenv("GOMAXPROCS", "2") // some bounds are of the processors
+	// Some bounds depend on the number of processors.
+	t.Setenv("GOMAXPROCS", "2")
 	g := start(t, "--data-dir="+t.TempDir(), "--admin-listen=127.0.0.1:0")
 	answer, err := http.Get("http://" + g.listen.AdminAddr + "/bounds")
 	if err != nil {

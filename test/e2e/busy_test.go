@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A native client can keep a stream's lock for very long: 64 filters of 500 tokens are matched with
-// the subjects under it. The process must end in time nevertheless.
+// A native client can keep the lock of a stream for a long time: 64 filters of 500 tokens are
+// matched with the subjects while it is held. The process must end in time nevertheless.
 func TestShutdownDoesNotWaitForABusyStore(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir(), "--sync=1m", "--embedded-listen=127.0.0.1:0",
 		"--shutdown-timeout=1s")
@@ -39,7 +39,7 @@ func TestShutdownDoesNotWaitForABusyStore(t *testing.T) {
 	}
 }
 
-// putWithin stores a value.
+// putWithin stores a value, and returns an error if the context ends before that.
 func (g *gateway) putWithin(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() {
@@ -54,7 +54,7 @@ func (g *gateway) putWithin(ctx context.Context) error {
 	}
 }
 
-// keepBusy makes the server hold the lock of the bucket "shop" for a minute or so.
+// keepBusy makes the server hold the lock of the bucket "shop" for about a minute.
 func keepBusy(t *testing.T, url string) {
 	t.Helper()
 	const tokens, keys = 500, 4000

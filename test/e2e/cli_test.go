@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-func TestCommandLine(t *testing.T) {
+func TestCommandLineIsChecked(t *testing.T) {
 	for _, tc := range []struct {
 		args   []string
 		code   int
@@ -24,7 +24,8 @@ func TestCommandLine(t *testing.T) {
 		{[]string{"healthcheck", "--url=http://127.0.0.1:1/readyz"}, 1, "", "gateway: not ready: "},
 		{[]string{"--sync=often"}, 2, "", "neither always nor an interval"},
 		{[]string{"--listen=0.0.0.0:0"}, 2, "", "add --allow-anonymous"},
-		{[]string{"--nats-url=nats://127.0.0.1:4222", "--embedded-listen=127.0.0.1:0"}, 2, "", "--embedded-listen is for the embedded NATS"},
+		{[]string{"--nats-url=nats://127.0.0.1:4222", "--embedded-listen=127.0.0.1:0"}, 2, "",
+			"--embedded-listen is for the embedded NATS"},
 		{[]string{"--nonsense"}, 2, "", "See gateway --help"},
 		{[]string{"--data-dir=/dev/null/x"}, 1, "", "data directory /dev/null/x"},
 	} {
@@ -33,22 +34,24 @@ func TestCommandLine(t *testing.T) {
 			if code := g.wait(); code != tc.code {
 				t.Errorf("exit code %d, want %d", code, tc.code)
 			}
-			if !strings.Contains(g.stdout.String(), tc.stdout) || !strings.Contains(g.stderr.String(), tc.stderr) {
+			if !strings.Contains(g.stdout.String(), tc.stdout) ||
+				!strings.Contains(g.stderr.String(), tc.stderr) {
 				t.Errorf("stdout %q, stderr %q", g.stdout, g.stderr)
 			}
 		})
 	}
 }
 
-func TestPortInUse(t *testing.T) {
+func TestPortInUseIsReported(t *testing.T) {
 	first := start(t, "--data-dir="+t.TempDir())
 	second := launch(t, "--listen="+first.listen.Addr, "--data-dir="+t.TempDir())
-	if code := second.wait(); code != 1 || !strings.Contains(second.stderr.String(), "--listen: listen tcp "+first.listen.Addr) {
+	if code := second.wait(); code != 1 ||
+		!strings.Contains(second.stderr.String(), "--listen: listen tcp "+first.listen.Addr) {
 		t.Errorf("exit code %d:\n%s", code, second.stderr)
 	}
 }
 
-func TestHealthcheckOfARunningGateway(t *testing.T) {
+func TestHealthcheckFindsARunningGateway(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir(), "--base-path=/kv")
 	g.want(200, "GET", "/healthz", "")
 	check := launch(t, "healthcheck", "--listen="+g.listen.Addr, "--base-path=/kv")
@@ -57,12 +60,13 @@ func TestHealthcheckOfARunningGateway(t *testing.T) {
 	}
 }
 
-// TestGreeting runs the lines that a person is told to try.
-func TestGreeting(t *testing.T) {
+// TestGreetingCommandsWork runs the commands that the greeting tells a person to try.
+func TestGreetingCommandsWork(t *testing.T) {
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Skip("no curl")
 	}
-	g := launch(t, "--listen=127.0.0.1:0", "--log-format=console", "--data-dir="+filepath.Join(t.TempDir(), "data"))
+	g := launch(t, "--listen=127.0.0.1:0", "--log-format=console",
+		"--data-dir="+filepath.Join(t.TempDir(), "data"))
 	eventually(t, "the greeting", func() error {
 		if strings.Count(g.stdout.String(), "curl ") < 3 {
 			return g.stillRuns()
@@ -72,7 +76,8 @@ func TestGreeting(t *testing.T) {
 	var last string
 	for line := range strings.Lines(g.stdout.String()) {
 		if command := strings.TrimSpace(line); strings.HasPrefix(command, "curl ") {
-			out, err := exec.Command("sh", "-c", strings.Replace(command, "curl ", "curl -sS --fail ", 1)).CombinedOutput()
+			out, err := exec.Command("sh", "-c",
+				strings.Replace(command, "curl ", "curl -sS --fail ", 1)).CombinedOutput()
 			if err != nil {
 				t.Fatalf("%s: %v\n%s", command, err, out)
 			}
@@ -87,11 +92,12 @@ func TestGreeting(t *testing.T) {
 	}
 }
 
-func TestAdminListener(t *testing.T) {
+func TestAdminListenerServesMetricsAndProfiles(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir(), "--admin-listen=127.0.0.1:0")
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PUT", "/buckets/shop/keys/secret.name", "1")
-	g.want(404, "GET", "/metrics", "") // not on the public listener
+	// The public listener does not serve it.
+	g.want(404, "GET", "/metrics", "")
 	for path, want := range map[string]string{
 		"/metrics":                       `/buckets/{bucket}/keys/`,
 		"/debug/pprof/goroutine?debug=1": "goroutine profile",
@@ -111,8 +117,8 @@ func TestAdminListener(t *testing.T) {
 	}
 }
 
-// TestAccessLog wants one line a request, by the route's pattern, without the key and the value.
-// What is too large is refused with a problem document, up to a size that net/http does not read.
+// TestHeaderLimits checks that headers which are too large are refused with a problem document, up
+// to a size that net/http does not read.
 func TestHeaderLimits(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir())
 	for size, want := range map[int]string{
@@ -121,7 +127,8 @@ func TestHeaderLimits(t *testing.T) {
 		250 << 10: "431 application/problem+json",
 		300 << 10: "431 text/plain; charset=utf-8",
 	} {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url+"/healthz", nil)
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, g.url+"/healthz",
+			nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,13 +138,14 @@ func TestHeaderLimits(t *testing.T) {
 			t.Fatalf("%d bytes: %v", size, err)
 		}
 		response.Body.Close()
-		if got := fmt.Sprint(response.StatusCode, " ", response.Header.Get("Content-Type")); got != want {
+		got := fmt.Sprint(response.StatusCode, " ", response.Header.Get("Content-Type"))
+		if got != want {
 			t.Errorf("%d bytes of headers: %s, want %s", size, got, want)
 		}
 	}
 }
 
-func TestAccessLog(t *testing.T) {
+func TestAccessLogShowsRoutesNotKeys(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir())
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PUT", "/buckets/shop/keys/secret.name", "secret value")

@@ -25,7 +25,7 @@ func startWithFewDescriptors(t *testing.T, args ...string) *gateway {
 	return g
 }
 
-// request sends a request on a connection of its own, and returns the answer's status and the
+// request sends a request on a connection of its own. It returns the answer's status and the
 // connection.
 func (g *gateway) request(t *testing.T, line string) (status int, conn net.Conn) {
 	t.Helper()
@@ -53,8 +53,8 @@ func ask(t *testing.T, conn net.Conn, line string) int {
 	return resp.StatusCode
 }
 
-// New clients hang when the file descriptors have run out, unless they are counted before: then
-// they are answered, and those that are there go on, files of new buckets included.
+// Clients would hang if the file descriptors ran out. They are counted before that: new clients get
+// an answer at once, those that are connected go on, and files of new buckets can be opened.
 func TestConnectionsLeaveFileDescriptorsForTheStore(t *testing.T) {
 	g := startWithFewDescriptors(t, "--data-dir="+t.TempDir(), "--admin-listen=127.0.0.1:0")
 	if !strings.Contains(g.stderr.String(), "--max-streams cannot be reached") {

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A full disk is told at once, and not by writes that nobody answers.
+// A full disk is reported at once. Without that, nobody would answer the writes.
 func TestFullDiskIsTold(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=16m"); err != nil {
@@ -22,9 +22,10 @@ func TestFullDiskIsTold(t *testing.T) {
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PUT", "/buckets/shop/keys/a", "1")
 	ballast := filepath.Join(dir, "ballast")
-	_ = os.WriteFile(ballast, bytes.Repeat([]byte("x"), 16<<20), 0o600) // until nothing fits
+	// It grows until nothing more fits.
+	_ = os.WriteFile(ballast, bytes.Repeat([]byte("x"), 16<<20), 0o600)
 
-	g.becomes(503)
+	g.awaitReadyz(503)
 	if body := g.want(503, "GET", "/readyz", ""); !strings.Contains(body, "disk is full") {
 		t.Errorf("/readyz does not say why: %s", body)
 	}
@@ -39,7 +40,7 @@ func TestFullDiskIsTold(t *testing.T) {
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
-	g.becomes(200)
+	g.awaitReadyz(200)
 	eventually(t, "a write", func() error {
 		a, err := g.do("PUT", "/buckets/shop/keys/a", "2")
 		if err == nil && a.status != 200 {

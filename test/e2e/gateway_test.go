@@ -15,21 +15,24 @@ import (
 	"time"
 )
 
-// patience is how long anything may take that is expected to happen. It is generous: two cores run several processes.
+// patience bounds every wait of a test. It is generous, since two cores run several processes.
 const patience = 20 * time.Second
 
 // A gateway is a running process.
 type gateway struct {
-	t      *testing.T
-	cmd    *exec.Cmd
-	url    string // of the API, with the real port
+	t   *testing.T
+	cmd *exec.Cmd
+	// url is the address of the API, with the real port.
+	url string
+	// listen is the line of the log that has the addresses on which the gateway listens.
 	listen logLine
-	stdout *output
-	stderr *output
-	exited chan struct{} // closed when the process is gone
+	// stdout and stderr are what the process has written. The log is in stderr.
+	stdout, stderr *output
+	// exited is closed when the process has ended.
+	exited chan struct{}
 }
 
-// logLine is what the tests read of a line of the gateway's log.
+// logLine has the members of a line of the gateway's log that the tests read.
 type logLine struct {
 	Message   string `json:"message"`
 	Addr      string `json:"addr"`
@@ -38,7 +41,8 @@ type logLine struct {
 	NATSURL   string `json:"nats_url"`
 }
 
-// start runs a gateway on a free port and waits until it listens. It is killed at the end of the test if it still runs.
+// start runs a gateway on a free port and waits until it listens. It is killed at the end of the
+// test if it is still running.
 func start(t *testing.T, args ...string) *gateway {
 	t.Helper()
 	g := launch(t, serveArgs(args)...)
@@ -46,7 +50,7 @@ func start(t *testing.T, args ...string) *gateway {
 	return g
 }
 
-// serveArgs are those of a gateway on a free port.
+// serveArgs returns the arguments of a gateway on a free port.
 func serveArgs(args []string) []string {
 	return append([]string{"serve", "--listen=127.0.0.1:0", "--log-format=json"}, args...)
 }
@@ -76,12 +80,14 @@ func launchCommand(t *testing.T, cmd *exec.Cmd, args []string) *gateway {
 	t.Helper()
 	g := &gateway{t: t, cmd: cmd, stdout: &output{}, stderr: &output{}, exited: make(chan struct{})}
 	g.cmd.Stdout, g.cmd.Stderr = g.stdout, g.stderr
-	g.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0") // a race still makes the exit code 66
+	// A race still makes the exit code 66.
+	g.cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	if err := g.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
-		_ = g.cmd.Wait() // the exit status is read from ProcessState
+		// The exit status is read from ProcessState.
+		_ = g.cmd.Wait()
 		close(g.exited)
 	}()
 	t.Cleanup(func() {
@@ -94,7 +100,8 @@ func launchCommand(t *testing.T, cmd *exec.Cmd, args []string) *gateway {
 	return g
 }
 
-// stillRuns is an error either way: a permanent one when the process has ended.
+// stillRuns returns an error in any case: a permanent one if the process has ended, or else one to
+// wait on.
 func (g *gateway) stillRuns() error {
 	select {
 	case <-g.exited:
@@ -115,6 +122,7 @@ func (g *gateway) logged(message string) (logLine, bool) {
 	return logLine{}, false
 }
 
+// signal sends a signal to the process.
 func (g *gateway) signal(s os.Signal) {
 	g.t.Helper()
 	if err := g.cmd.Process.Signal(s); err != nil {
@@ -122,10 +130,11 @@ func (g *gateway) signal(s os.Signal) {
 	}
 }
 
-// kill gives the process no chance, as kill -9. It may be used from any goroutine.
+// kill ends the process without a chance to react, as kill -9 does. It may be called from any
+// goroutine.
 func (g *gateway) kill() { _ = g.cmd.Process.Kill() }
 
-// wait returns the exit code, -1 for a process that a signal ended.
+// wait returns the exit code, which is -1 for a process that a signal ended.
 func (g *gateway) wait() int {
 	g.t.Helper()
 	select {
@@ -136,6 +145,7 @@ func (g *gateway) wait() int {
 	return g.cmd.ProcessState.ExitCode()
 }
 
+// stop sends a signal to the process and returns its exit code.
 func (g *gateway) stop(s os.Signal) int {
 	g.t.Helper()
 	g.signal(s)
@@ -149,6 +159,7 @@ type answer struct {
 	body   string
 }
 
+// do sends a request and reads the answer to its end. It may be called from any goroutine.
 func (g *gateway) do(method, path, body string) (answer, error) {
 	req, err := http.NewRequest(method, g.url+path, strings.NewReader(body))
 	if err != nil {
@@ -181,6 +192,7 @@ func (g *gateway) want(status int, method, path, body string) string {
 	return a.body
 }
 
+// wantValue checks the body of an answer that must be 200.
 func (g *gateway) wantValue(path, want string) {
 	g.t.Helper()
 	if got := g.want(200, "GET", path, ""); got != want {
@@ -188,8 +200,8 @@ func (g *gateway) wantValue(path, want string) {
 	}
 }
 
-// becomes waits until /readyz answers with the status.
-func (g *gateway) becomes(status int) {
+// awaitReadyz waits until /readyz answers with the status.
+func (g *gateway) awaitReadyz(status int) {
 	g.t.Helper()
 	eventually(g.t, fmt.Sprintf("/readyz to answer %d", status), func() error {
 		a, err := g.do("GET", "/readyz", "")
@@ -218,10 +230,11 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// permanent is an error that waiting does not mend.
+// A permanent error does not pass, however long one waits.
 type permanent struct{ error }
 
-// eventually polls until f returns nil, and fails the test when that takes too long or the error is permanent.
+// eventually polls until f returns nil. It fails the test if that takes too long or if the error is
+// permanent.
 func eventually(t *testing.T, what string, f func() error) {
 	t.Helper()
 	deadline := time.After(patience)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The parts of HTTP/2 (RFC 9113) that the test needs to see what clients that hide the frames are told.
+// The test needs these parts of HTTP/2 (RFC 9113) to see frames that ordinary clients hide.
 const (
 	frameData      = 0x0
 	frameHeaders   = 0x1
@@ -19,18 +19,21 @@ const (
 	flagEndHeaders = 0x4
 )
 
+// appendFrame encodes a frame.
 func appendFrame(dst []byte, kind, flags, stream byte, payload []byte) []byte {
 	size := len(payload)
 	dst = append(dst, byte(size>>16), byte(size>>8), byte(size), kind, flags)
 	return append(append(dst, 0, 0, 0, stream), payload...)
 }
 
-// appendField encodes a header field in the simplest of HPACK's ways: literal, not indexed (RFC 7541 §6.2.2).
+// appendField encodes a header field in the simplest way that HPACK has: as a literal that is not
+// indexed (RFC 7541 §6.2.2).
 func appendField(dst []byte, name, value string) []byte {
 	dst = append(append(dst, 0, byte(len(name))), name...)
 	return append(append(dst, byte(len(value))), value...)
 }
 
+// readFrame reads a frame and drops its payload.
 func readFrame(t *testing.T, r io.Reader) (kind, flags, stream byte) {
 	t.Helper()
 	var header [9]byte
@@ -44,7 +47,8 @@ func readFrame(t *testing.T, r io.Reader) (kind, flags, stream byte) {
 	return header[3], header[4], header[8]
 }
 
-// A client that is still sending when it is refused gets the answer, and no reset that makes it forget the answer.
+// A client that is still sending when it is refused gets the answer, and no reset that would make
+// it forget the answer.
 func TestRefusalOfABodyOverHTTP2(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir())
 	conn, err := net.Dial("tcp", g.listen.Addr)
@@ -56,8 +60,13 @@ func TestRefusalOfABodyOverHTTP2(t *testing.T) {
 		t.Fatal(err)
 	}
 	var fields []byte
-	for _, field := range [][2]string{{":method", "PUT"}, {":scheme", "http"}, {":authority", "localhost"},
-		{":path", "/buckets/nowhere/keys/a"}, {"content-length", "5"}} {
+	for _, field := range [][2]string{
+		{":method", "PUT"},
+		{":scheme", "http"},
+		{":authority", "localhost"},
+		{":path", "/buckets/nowhere/keys/a"},
+		{"content-length", "5"},
+	} {
 		fields = appendField(fields, field[0], field[1])
 	}
 	request := appendFrame([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frameSettings, 0, 0, nil)
@@ -79,7 +88,8 @@ func TestRefusalOfABodyOverHTTP2(t *testing.T) {
 			return
 		case kind == frameData && !answered:
 			answered = true
-			if _, err := conn.Write(appendFrame(nil, frameData, flagEndStream, 1, []byte("value"))); err != nil {
+			body := appendFrame(nil, frameData, flagEndStream, 1, []byte("value"))
+			if _, err := conn.Write(body); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// TestKill takes the process away in the middle of writes. What was acknowledged must be there, and what was not may be.
-func TestKill(t *testing.T) {
+// TestKillLosesNoAcknowledgedWrite kills the process in the middle of writes. Every acknowledged
+// write must be there afterwards, and any other may be.
+func TestKillLosesNoAcknowledgedWrite(t *testing.T) {
 	const writers, enough = 8, 200
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always"}
 	g := start(t, args...)
@@ -60,8 +61,9 @@ func TestKill(t *testing.T) {
 	t.Logf("%d acknowledged writes, all there", len(acknowledged))
 }
 
-// TestKillWhileABucketChanges kills while the configuration is being changed. The nats-server alone loses the bucket with
-// its values about every tenth time.
+// TestKillWhileABucketChanges kills the process while the configuration of a bucket is being
+// changed. Without the gateway's precautions nats-server loses the bucket with its values about
+// every tenth time.
 func TestKillWhileABucketChanges(t *testing.T) {
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always"}
 	g := start(t, args...)
@@ -73,10 +75,12 @@ func TestKillWhileABucketChanges(t *testing.T) {
 		changes.Go(func() {
 			defer close(changed)
 			for i := 0; ; i++ {
-				if _, err := g.do("PATCH", "/buckets/shop", fmt.Sprintf(`{"description":"%d.%d"}`, round, i)); err != nil {
+				patch := fmt.Sprintf(`{"description":"%d.%d"}`, round, i)
+				if _, err := g.do("PATCH", "/buckets/shop", patch); err != nil {
 					return // killed
 				}
-				if i == 3+round { // at another moment each time
+				// The kill comes at another moment in each round.
+				if i == 3+round {
 					changed <- struct{}{}
 				}
 			}
@@ -91,16 +95,18 @@ func TestKillWhileABucketChanges(t *testing.T) {
 	}
 }
 
-// TestKillBringsBackWhatAPurgedMarkerHid records what nats-server 2.15.2 does, and what nobody beside it can prevent: after a
-// crash it reads its newest block again, where the revisions that the history limit removed still are, and nothing hides them
-// once the marker above them is gone. If this fails the server was mended: say so in ARCHITECTURE.md, api/openapi.yaml and
-// test/watchcheck (Life.Crashes).
+// TestKillBringsBackWhatAPurgedMarkerHid records a behaviour of nats-server 2.15.2 that the gateway
+// cannot prevent. After a crash the server reads its newest block again. Revisions that the history
+// limit removed are still in it, and nothing hides them once the marker above them is gone. If this
+// test fails, the server was fixed: say so in ARCHITECTURE.md, api/openapi.yaml and test/watchcheck
+// (Life.Crashes).
 func TestKillBringsBackWhatAPurgedMarkerHid(t *testing.T) {
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always"}
 	g := start(t, args...)
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PATCH", "/buckets/shop", `{"history":2}`)
-	g.want(200, "PUT", "/buckets/shop/keys/stays", "1") // else the block would go with the marker
+	// Without this entry the block would be removed with the marker.
+	g.want(200, "PUT", "/buckets/shop/keys/stays", "1")
 	for i := range 5 {
 		g.want(200, "PUT", "/buckets/shop/keys/a", fmt.Sprint(i))
 	}
@@ -111,7 +117,8 @@ func TestKillBringsBackWhatAPurgedMarkerHid(t *testing.T) {
 		t.Fatal("no clean stop")
 	}
 
-	g = start(t, args...) // a clean stop is harmless, but does not help later
+	// A clean stop does no harm, but does not help after a later crash.
+	g = start(t, args...)
 	g.want(404, "GET", "/buckets/shop/keys/a", "")
 	g.want(200, "PUT", "/buckets/shop/keys/b", "1")
 	g.kill()
@@ -121,8 +128,9 @@ func TestKillBringsBackWhatAPurgedMarkerHid(t *testing.T) {
 	g.wantValue("/buckets/shop/keys/a", "3")
 }
 
-// TestKillBringsNothingBackBelowARollUp: what an entry with a time to live or a purge removed stays away after a crash, although
-// nats-server does not note what the history limit had removed before.
+// TestKillBringsNothingBackBelowARollUp checks that revisions which an entry with a time to live or
+// a purge removed stay away after a crash, although nats-server does not record what the history
+// limit had removed before.
 func TestKillBringsNothingBackBelowARollUp(t *testing.T) {
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always"}
 	g := start(t, args...)
@@ -141,7 +149,8 @@ func TestKillBringsNothingBackBelowARollUp(t *testing.T) {
 	g = start(t, args...)
 	for key, revisions := range map[string]int{"expires": 1, "purged": 1, "kept": 2} {
 		eventually(t, "the history of "+key, func() error {
-			if body := g.want(200, "GET", "/buckets/shop/history/"+key, ""); strings.Count(body, `"revision"`) != revisions {
+			body := g.want(200, "GET", "/buckets/shop/history/"+key, "")
+			if strings.Count(body, `"revision"`) != revisions {
 				return errors.New(body)
 			}
 			return nil
@@ -150,12 +159,14 @@ func TestKillBringsNothingBackBelowARollUp(t *testing.T) {
 	g.wantValue("/buckets/shop/keys/expires", "new")
 	g.wantValue("/buckets/shop/keys/kept", "4")
 	eventually(t, "the entry's time to be over", func() error {
-		if a, err := g.do("GET", "/buckets/shop/keys/expires", ""); err != nil || a.status == 200 && a.body == "new" {
+		a, err := g.do("GET", "/buckets/shop/keys/expires", "")
+		if err != nil || a.status == 200 && a.body == "new" {
 			return fmt.Errorf("%q, %v", a.body, err)
 		}
 		return nil
 	})
-	if body := g.want(404, "GET", "/buckets/shop/keys/expires", ""); !strings.Contains(body, `"operation":"expire"`) {
+	body := g.want(404, "GET", "/buckets/shop/keys/expires", "")
+	if !strings.Contains(body, `"operation":"expire"`) {
 		t.Errorf("%s", body)
 	}
 	if g.stop(os.Interrupt) != 0 {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-func TestDataIsThereAfterAStop(t *testing.T) {
+func TestDataSurvivesAStop(t *testing.T) {
 	for _, tc := range []struct {
 		sync   string
 		signal syscall.Signal
@@ -35,7 +35,7 @@ func TestDataIsThereAfterAStop(t *testing.T) {
 	}
 }
 
-func TestSecondStartOnTheSameData(t *testing.T) {
+func TestSecondStartOnTheSameDataIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	first := start(t, "--data-dir="+dir)
 	second := launch(t, "--listen=127.0.0.1:0", "--data-dir="+dir)
@@ -43,20 +43,24 @@ func TestSecondStartOnTheSameData(t *testing.T) {
 		t.Errorf("exit code %d, want 1", code)
 	}
 	message := second.stderr.String()
-	for _, want := range []string{dir, "process " + strconv.Itoa(first.cmd.Process.Pid) + " ", "since 20"} {
+	for _, want := range []string{
+		dir, "process " + strconv.Itoa(first.cmd.Process.Pid) + " ", "since 20",
+	} {
 		if !strings.Contains(message, want) {
 			t.Errorf("message %q does not contain %q", message, want)
 		}
 	}
-	first.want(201, "PUT", "/buckets/shop", "") // undisturbed
+	// The first one is not disturbed.
+	first.want(201, "PUT", "/buckets/shop", "")
 
 	first.kill()
 	first.wait()
-	start(t, "--data-dir="+dir).want(200, "GET", "/buckets/shop", "") // a killed holder leaves no lock
+	// A process that was killed leaves no lock.
+	start(t, "--data-dir="+dir).want(200, "GET", "/buckets/shop", "")
 }
 
-// halfSent returns when the gateway is reading the body of a PUT and has half of it. finish sends the rest and returns the
-// answer's status.
+// halfSent begins a PUT and returns when the gateway is reading its body and has half of it. finish
+// sends the rest and returns the status of the answer.
 func halfSent(t *testing.T, g *gateway) (finish func() (int, error)) {
 	t.Helper()
 	const first, second = "first half, ", "second half"
@@ -66,7 +70,8 @@ func halfSent(t *testing.T, g *gateway) (finish func() (int, error)) {
 	}
 	t.Cleanup(func() { conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(2 * patience))
-	fmt.Fprintf(conn, "PUT /buckets/shop/keys/slow HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n",
+	fmt.Fprintf(conn, "PUT /buckets/shop/keys/slow HTTP/1.1\r\nHost: %s\r\nContent-Length: %d\r\n"+
+		"Expect: 100-continue\r\n\r\n",
 		g.listen.Addr, len(first+second))
 	r := bufio.NewReader(conn)
 	if line, err := r.ReadString('\n'); err != nil || !strings.Contains(line, "100 Continue") {
@@ -90,7 +95,7 @@ func halfSent(t *testing.T, g *gateway) (finish func() (int, error)) {
 	}
 }
 
-// waitForLog waits for a line of the log.
+// waitForLog waits for a line of the log with that message.
 func waitForLog(t *testing.T, g *gateway, message string) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("the log to say %q", message), func() error {
@@ -140,14 +145,15 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	}
 }
 
-func TestDrainDelay(t *testing.T) {
+func TestDrainDelayKeepsServing(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir(), "--drain-delay=2s")
 	g.want(201, "PUT", "/buckets/shop", "")
-	g.becomes(200)
+	g.awaitReadyz(200)
 	began := time.Now()
 	g.signal(syscall.SIGTERM)
-	g.becomes(503)
-	g.want(200, "PUT", "/buckets/shop/keys/a", "1") // load balancers may not know yet
+	g.awaitReadyz(503)
+	// Load balancers may not know yet.
+	g.want(200, "PUT", "/buckets/shop/keys/a", "1")
 	g.want(200, "GET", "/healthz", "")
 	if code := g.wait(); code != 0 {
 		t.Errorf("exit code %d", code)

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// One flipped byte of a block must not lose what is behind it unnoticed.
+// A flipped byte in a block must not lose what is behind it unnoticed.
 func TestFlippedByteStopsTheStart(t *testing.T) {
 	dir := t.TempDir()
 	g := start(t, "--data-dir="+dir)
@@ -56,5 +56,6 @@ func TestFlippedByteStopsTheStart(t *testing.T) {
 	if code := g.stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	start(t, "--data-dir="+dir).want(200, "GET", "/buckets/shop/keys/k0", "") // asked for once
+	// The consent is needed only once.
+	start(t, "--data-dir="+dir).want(200, "GET", "/buckets/shop/keys/k0", "")
 }

@@ -9,13 +9,14 @@ import (
 )
 
 var (
-	binary    string // the built gateway
+	binary    string // the path of the built gateway
 	buildArgs = []string{"build"}
 )
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 
-// buildAndRun builds the gateway once, with the race detector if the tests have it.
+// buildAndRun builds the gateway once, with the race detector if the tests have it, and runs the
+// tests.
 func buildAndRun(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "kvgw-e2e-")
 	if err != nil {

@@ -26,7 +26,7 @@ func nativeBucket(t *testing.T, url, bucket string, options ...nats.Option) jets
 	return kv
 }
 
-func TestNativeClientOnTheEmbeddedServer(t *testing.T) {
+func TestNativeClientSharesTheEmbeddedServer(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir(), "--embedded-listen=127.0.0.1:0")
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PUT", "/buckets/shop/keys/from/http", "written over HTTP")
@@ -42,7 +42,7 @@ func TestNativeClientOnTheEmbeddedServer(t *testing.T) {
 	g.wantValue("/buckets/shop/keys/from.nats", "written natively")
 }
 
-func TestNoListenerUnlessAsked(t *testing.T) {
+func TestNATSListensOnlyIfAsked(t *testing.T) {
 	if g := start(t, "--data-dir="+t.TempDir()); g.listen.NATSURL != "" {
 		t.Errorf("NATS listens on %s", g.listen.NATSURL)
 	}

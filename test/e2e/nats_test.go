@@ -20,7 +20,8 @@ import (
 	"github.com/nats-io/nkeys"
 )
 
-// startNATS runs a nats-server with JetStream on a TCP port, a free one unless the options name one.
+// startNATS runs a nats-server with JetStream on a TCP port, which is a free one unless the options
+// name one.
 func startNATS(t *testing.T, opts server.Options) *server.Server {
 	t.Helper()
 	opts.JetStream, opts.Host, opts.NoLog, opts.NoSigs = true, "127.0.0.1", true, true
@@ -42,12 +43,14 @@ func startNATS(t *testing.T, opts server.Options) *server.Server {
 	return ns
 }
 
+// stopNATS stops a server and waits for its end.
 func stopNATS(ns *server.Server) {
 	ns.Shutdown()
 	ns.WaitForShutdown()
 }
 
-// freePort returns a port that nothing listens on. Something else could take it, which the tests accept.
+// freePort returns a port on which nothing listens. Another process could take it before the test
+// does, which is accepted.
 func freePort(t *testing.T) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -58,6 +61,7 @@ func freePort(t *testing.T) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
+// writeFile writes a file in a directory of the test and returns its path.
 func writeFile(t *testing.T, name string, content []byte) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), name)
@@ -67,7 +71,7 @@ func writeFile(t *testing.T, name string, content []byte) string {
 	return path
 }
 
-// must is for what cannot fail in a test, such as making a key.
+// must returns the value of a call that cannot fail in a test, such as making a key.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)
@@ -75,26 +79,33 @@ func must[T any](value T, err error) T {
 	return value
 }
 
-// nkeyUser returns an NKey user and the file with its seed.
+// nkeyUser returns an NKey user and the name of the file with its seed.
 func nkeyUser(t *testing.T) (user *server.NkeyUser, seedFile string) {
 	t.Helper()
 	pair := must(nkeys.CreateUser())
-	return &server.NkeyUser{Nkey: must(pair.PublicKey())}, writeFile(t, "user.nk", must(pair.Seed()))
+	return &server.NkeyUser{Nkey: must(pair.PublicKey())},
+		writeFile(t, "user.nk", must(pair.Seed()))
 }
 
-// operatorMode returns the options of a server whose accounts are JWTs, and a credentials file for one of its users.
+// operatorMode returns the options of a server whose accounts are JWTs, and the name of a
+// credentials file for one of its users.
 func operatorMode(t *testing.T) (opts server.Options, credsFile string) {
 	t.Helper()
-	operator, system, account, user := must(nkeys.CreateOperator()), must(nkeys.CreateAccount()), must(nkeys.CreateAccount()), must(nkeys.CreateUser())
+	operator, system, account, user := must(nkeys.CreateOperator()), must(nkeys.CreateAccount()),
+		must(nkeys.CreateAccount()), must(nkeys.CreateUser())
 	systemKey, accountKey := must(system.PublicKey()), must(account.PublicKey())
 
 	operatorClaims := jwt.NewOperatorClaims(must(operator.PublicKey()))
 	operatorClaims.SystemAccount = systemKey
 	accountClaims := jwt.NewAccountClaims(accountKey)
-	accountClaims.Limits.JetStreamLimits = jwt.JetStreamLimits{MemoryStorage: -1, DiskStorage: -1, Streams: -1, Consumer: -1}
+	accountClaims.Limits.JetStreamLimits = jwt.JetStreamLimits{
+		MemoryStorage: -1, DiskStorage: -1, Streams: -1, Consumer: -1,
+	}
 
 	resolver := &server.MemAccResolver{}
-	for key, claims := range map[string]*jwt.AccountClaims{systemKey: jwt.NewAccountClaims(systemKey), accountKey: accountClaims} {
+	for key, claims := range map[string]*jwt.AccountClaims{
+		systemKey: jwt.NewAccountClaims(systemKey), accountKey: accountClaims,
+	} {
 		if err := resolver.Store(key, must(claims.Encode(operator))); err != nil {
 			t.Fatal(err)
 		}
@@ -102,18 +113,25 @@ func operatorMode(t *testing.T) (opts server.Options, credsFile string) {
 	userJWT := must(jwt.NewUserClaims(must(user.PublicKey())).Encode(account))
 	creds := must(jwt.FormatUserConfig(userJWT, must(user.Seed())))
 	return server.Options{
-		TrustedOperators: []*jwt.OperatorClaims{must(jwt.DecodeOperatorClaims(must(operatorClaims.Encode(operator))))},
-		SystemAccount:    systemKey,
-		AccountResolver:  resolver,
+		TrustedOperators: []*jwt.OperatorClaims{
+			must(jwt.DecodeOperatorClaims(must(operatorClaims.Encode(operator)))),
+		},
+		SystemAccount:   systemKey,
+		AccountResolver: resolver,
 	}, writeFile(t, "user.creds", creds)
 }
 
-// certificates are files and settings for a server that wants client certificates, all of one authority.
+// certificates has the files and settings for a server that demands client certificates. All are
+// signed by one authority.
 type certificates struct {
+	// ca, cert and key are the paths of PEM files: of the authority, and of a client's certificate
+	// and its key.
 	ca, cert, key string
-	server        *tls.Config
+	// server has the server's settings.
+	server *tls.Config
 }
 
+// newCertificates makes an authority and one certificate, which server and client share.
 func newCertificates(t *testing.T) certificates {
 	t.Helper()
 	caKey := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
@@ -125,22 +143,27 @@ func newCertificates(t *testing.T) certificates {
 	caDER := must(x509.CreateCertificate(rand.Reader, ca, ca, &caKey.PublicKey, caKey))
 	leafKey := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: ca.NotBefore, NotAfter: ca.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature,
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "localhost"},
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore:   ca.NotBefore, NotAfter: ca.NotAfter, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	leafDER := must(x509.CreateCertificate(rand.Reader, leaf, ca, &leafKey.PublicKey, caKey))
 
 	caPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: caDER})
 	certPEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: leafDER})
-	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(leafKey))})
+	keyPEM := pem.EncodeToMemory(&pem.Block{
+		Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(leafKey)),
+	})
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(caPEM)
 	return certificates{
-		ca: writeFile(t, "ca.pem", caPEM), cert: writeFile(t, "cert.pem", certPEM), key: writeFile(t, "key.pem", keyPEM),
+		ca: writeFile(t, "ca.pem", caPEM), cert: writeFile(t, "cert.pem", certPEM),
+		key: writeFile(t, "key.pem", keyPEM),
 		server: &tls.Config{
 			Certificates: []tls.Certificate{must(tls.X509KeyPair(certPEM, keyPEM))},
-			ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: pool, MinVersion: tls.VersionTLS12,
+			ClientAuth:   tls.RequireAndVerifyClientCert, ClientCAs: pool,
+			MinVersion: tls.VersionTLS12,
 		},
 	}
 }

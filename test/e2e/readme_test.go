@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestReadmeTour runs the commands of the README's tour as printed, but for the addresses, and looks for what the lines that
-// begin with "#>" promise of the command before.
-func TestReadmeTour(t *testing.T) {
+// TestReadmeTourWorks runs the commands of the README's tour as they are printed, except for the
+// addresses. A line that begins with "#>" has a text that the command before it must print.
+func TestReadmeTourWorks(t *testing.T) {
 	for _, tool := range []string{"curl", "sh"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("no %s", tool)
@@ -44,9 +44,11 @@ func tourBlocks(t *testing.T) (blocks []string) {
 	return blocks
 }
 
+// tour runs the commands of a block and checks what they promise to print.
 func tour(t *testing.T, g *gateway, block string) {
 	t.Helper()
-	addresses := strings.NewReplacer("http://127.0.0.1:8080", g.url, "nats://127.0.0.1:4222", g.listen.NATSURL)
+	addresses := strings.NewReplacer("http://127.0.0.1:8080", g.url, "nats://127.0.0.1:4222",
+		g.listen.NATSURL)
 	variables, command, printed, promises := "KV="+g.url+"\n", "", "", 0
 	for line := range strings.Lines(block) {
 		line = strings.TrimSpace(line)

@@ -13,15 +13,16 @@ import (
 	"time"
 )
 
-// dialNarrow connects from an address of the loopback network with a small receive buffer, of so many
-// bytes, and sends a request some times.
+// dialNarrow connects from an address of the loopback network with a receive buffer of so many
+// bytes, and sends a request several times.
 func (g *gateway) dialNarrow(from, path string, times, buffer int) net.Conn {
 	g.t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)},
 		Control: func(_, _ string, c syscall.RawConn) error {
 			return c.Control(func(fd uintptr) {
 				_ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, buffer)
-				// Segments as they are outside of one machine, or the window has not room for one.
+				// Segments have the size that they have between machines. The window would have no
+				// room for one of the loopback network.
 				_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, 1400)
 			})
 		}}
@@ -37,8 +38,8 @@ func (g *gateway) dialNarrow(from, path string, times, buffer int) net.Conn {
 	return conn
 }
 
-// A client with a slow connection gets its answer while others, who take nothing, have all of the
-// memory for answers and wait for more. The system takes little in their place.
+// A client with a slow connection gets its answer while others, who read nothing, use all of the
+// memory for answers and wait for more. The operating system holds little for them.
 func TestSlowClientBesideThoseThatTakeNothing(t *testing.T) {
 	t.Parallel()
 	g := start(t, "--data-dir="+t.TempDir(), "--memory-for-answers=32MiB")
@@ -50,9 +51,11 @@ func TestSlowClientBesideThoseThatTakeNothing(t *testing.T) {
 	defer pace.Stop()
 	var others []net.Conn
 	for i := range 100 {
-		others = append(others, g.dialNarrow(fmt.Sprintf("127.0.0.%d", 2+i%3), "/buckets/b/keys/k", 4, 4<<10))
+		others = append(others,
+			g.dialNarrow(fmt.Sprintf("127.0.0.%d", 2+i%3), "/buckets/b/keys/k", 4, 4<<10))
 	}
-	paced := readerFunc(func(p []byte) (int, error) { // 160 KB in a second
+	// This reads 160 KB in a second.
+	paced := readerFunc(func(p []byte) (int, error) {
 		<-pace.C
 		return slow.Read(p[:min(len(p), 8<<10)])
 	})
@@ -62,17 +65,20 @@ func TestSlowClientBesideThoseThatTakeNothing(t *testing.T) {
 	}
 	body, err := io.ReadAll(answer.Body)
 	if err != nil || string(body) != value {
-		t.Errorf("the slow client has %d bytes of %d with status %d: %v", len(body), len(value), answer.StatusCode, err)
+		t.Errorf("the slow client has %d bytes of %d with status %d: %v",
+			len(body), len(value), answer.StatusCode, err)
 	}
 	for _, conn := range others {
 		_ = conn.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
 		if _, err := io.Copy(io.Discard, conn); err == nil || errors.Is(err, syscall.ECONNRESET) {
-			return // it was cut
+			// This one was cut.
+			return
 		}
 	}
 	t.Error("nobody was cut: nothing was tested")
 }
 
+// A readerFunc is a function that is a reader.
 type readerFunc func(p []byte) (int, error)
 
 func (f readerFunc) Read(p []byte) (int, error) { return f(p) }

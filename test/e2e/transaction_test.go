@@ -12,12 +12,14 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-const groups = 4 // of keys, each written by one writer
+// groups is the number of groups of keys. Each is written by one writer.
+const groups = 4
 
-// sizes of the transactions of each group: in one flush, and in many.
+// sizes are the numbers of keys in the groups: transactions that are sent with one flush, and with
+// many.
 var sizes = [groups]int{2, 10, 100, 600}
 
-// A generation is written to all keys of a group by one transaction.
+// generation returns the body of a transaction that writes the number n to all keys of a group.
 func generation(group, n int) string {
 	var b strings.Builder
 	for i := range sizes[group] {
@@ -26,10 +28,14 @@ func generation(group, n int) string {
 	return `{"operations":[` + b.String()[1:] + `]}`
 }
 
-// A ledger remembers which generation of each group was sent and which was acknowledged.
-type ledger struct{ sent, acknowledged [groups]atomic.Int64 }
+// A ledger records the last generation of each group that was sent, and the last that was
+// acknowledged.
+type ledger struct {
+	// sent and acknowledged have the number of the generation of each group.
+	sent, acknowledged [groups]atomic.Int64
+}
 
-// write sends one generation after the other until the gateway is gone, or stop is closed.
+// write sends one generation after the other until the gateway has ended or stop is closed.
 func (l *ledger) write(g *gateway, group int, stop <-chan struct{}) {
 	for {
 		select {
@@ -51,7 +57,8 @@ func (l *ledger) write(g *gateway, group int, stop <-chan struct{}) {
 	}
 }
 
-// check compares: all keys of a group have the same generation, not older than what was acknowledged.
+// check checks that all keys of a group have the same generation, and that it is not older than the
+// last one that was acknowledged.
 func (l *ledger) check(g *gateway) {
 	g.t.Helper()
 	for group := range groups {
@@ -68,22 +75,28 @@ func (l *ledger) check(g *gateway) {
 			if i == 0 {
 				whole = a.body
 			} else if a.body != whole {
-				g.t.Fatalf("key %d of group %d is of generation %s, the first of %s: a transaction was done in part", i, group, a.body, whole)
+				g.t.Fatalf("key %d of group %d is of generation %s, the first of %s: a "+
+					"transaction was done in part", i, group, a.body, whole)
 			}
 		}
-		if n, _ := strconv.ParseInt(whole, 10, 64); n < l.acknowledged[group].Load() || n > l.sent[group].Load() {
-			g.t.Errorf("group %d is of generation %s; %d was acknowledged, %d sent", group, whole, l.acknowledged[group].Load(), l.sent[group].Load())
+		n, _ := strconv.ParseInt(whole, 10, 64)
+		if n < l.acknowledged[group].Load() || n > l.sent[group].Load() {
+			g.t.Errorf("group %d is of generation %s; %d was acknowledged, %d sent",
+				group, whole, l.acknowledged[group].Load(), l.sent[group].Load())
 		}
 	}
 }
 
+// log reports how many transactions there were.
 func (l *ledger) log(t *testing.T) {
 	for group := range groups {
-		t.Logf("transactions of %d keys: %d sent, %d acknowledged", sizes[group], l.sent[group].Load(), l.acknowledged[group].Load())
+		t.Logf("transactions of %d keys: %d sent, %d acknowledged",
+			sizes[group], l.sent[group].Load(), l.acknowledged[group].Load())
 	}
 }
 
-// writeUntil lets the writers write until each has been acknowledged some more times, calls end, and waits for them.
+// writeUntil lets the writers write until each has had more transactions acknowledged. Then it
+// calls end and waits for the writers.
 func (l *ledger) writeUntil(g *gateway, more int64, end func()) {
 	g.t.Helper()
 	var work sync.WaitGroup
@@ -106,60 +119,65 @@ func (l *ledger) writeUntil(g *gateway, more int64, end func()) {
 	work.Wait()
 }
 
-func ready(g *gateway) {
-	g.becomes(200)
+// createLedger waits for a gateway and creates the bucket of the transactions.
+func createLedger(g *gateway) {
+	g.awaitReadyz(200)
 	g.want(201, "PUT", "/buckets/shop", "")
 	g.want(200, "PATCH", "/buckets/shop", `{"allow_atomic":true}`)
 }
 
-// TestKillInTransactions takes the process away, and the nats-server in it, in the middle of transactions.
-func TestKillInTransactions(t *testing.T) {
+// TestKillLeavesTransactionsWhole kills the process, with the nats-server in it, in the middle of
+// transactions.
+func TestKillLeavesTransactionsWhole(t *testing.T) {
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always", "--transaction-rate=0"}
 	g := start(t, args...)
-	ready(g)
+	createLedger(g)
 	var l ledger
 	for round := range 6 {
 		l.writeUntil(g, int64(1+round%3), g.kill)
 		g.wait()
 		g = start(t, args...)
-		g.becomes(200)
+		g.awaitReadyz(200)
 		l.check(g)
 	}
 	l.log(t)
 }
 
-// TestGatewayKilledInTransactions takes the gateway away and leaves the nats-server with what was begun.
-func TestGatewayKilledInTransactions(t *testing.T) {
+// TestGatewayKillLeavesTransactionsWhole kills the gateway, while the nats-server keeps what was
+// begun.
+func TestGatewayKillLeavesTransactionsWhole(t *testing.T) {
 	ns := startNATS(t, server.Options{})
 	args := []string{"--nats-url=" + ns.ClientURL(), "--transaction-rate=0"}
 	g := start(t, args...)
-	ready(g)
+	createLedger(g)
 	var l ledger
 	for range 6 {
 		l.writeUntil(g, 2, g.kill)
 		g.wait()
 		g = start(t, args...)
-		g.becomes(200)
-		// What was sent whole is carried out still, before this write; what was not, the server drops.
+		g.awaitReadyz(200)
+		// A transaction that was sent completely is still carried out, before this write. The
+		// server drops any other.
 		g.want(200, "PUT", "/buckets/shop/keys/after", "")
 		l.check(g)
 	}
 	l.log(t)
 }
 
-// TestNATSRestartsInTransactions stops the nats-server and starts it again while the gateway goes on.
-func TestNATSRestartsInTransactions(t *testing.T) {
+// TestNATSRestartLeavesTransactionsWhole stops the nats-server and starts it again while the
+// gateway keeps running.
+func TestNATSRestartLeavesTransactionsWhole(t *testing.T) {
 	opts := server.Options{Port: freePort(t), StoreDir: t.TempDir()}
 	ns := startNATS(t, opts)
 	g := start(t, "--nats-url="+ns.ClientURL(), "--transaction-rate=0", "--request-timeout=1s")
-	ready(g)
+	createLedger(g)
 	var l ledger
 	for range 3 {
 		l.writeUntil(g, 2, func() {
 			stopNATS(ns)
-			g.becomes(503)
+			g.awaitReadyz(503)
 			ns = startNATS(t, opts)
-			g.becomes(200)
+			g.awaitReadyz(200)
 		})
 		l.check(g)
 	}

@@ -12,12 +12,14 @@ import (
 
 // An eventReader reads the blocks of a stream.
 type eventReader struct {
-	t      *testing.T
-	close  func() error
+	t *testing.T
+	// close ends the stream as a client that goes away does.
+	close func() error
+	// blocks has what was read and not taken yet. It is closed when the stream ends.
 	blocks chan string
 }
 
-// watch opens a stream; the test's end closes it.
+// watch opens a stream, which is closed when the test ends.
 func watch(t *testing.T, client *http.Client, url, lastID string) *eventReader {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
@@ -47,7 +49,8 @@ func watch(t *testing.T, client *http.Client, url, lastID string) *eventReader {
 	return e
 }
 
-// until returns the next block that holds a text, and fails on one that holds an unwanted text before.
+// until returns the next block that contains a text. It fails the test if one with an unwanted text
+// comes before.
 func (e *eventReader) until(text, unwanted string) string {
 	e.t.Helper()
 	for deadline := time.After(patience); ; {
@@ -67,14 +70,16 @@ func (e *eventReader) until(text, unwanted string) string {
 	}
 }
 
+// idOf returns the id of a block.
 func idOf(block string) string {
 	_, rest, _ := strings.Cut(block, "id: ")
 	id, _, _ := strings.Cut(rest, "\n")
 	return id
 }
 
-// A stream says goodbye at a stop, and goes on behind its last id after the start.
-func TestWatchOverARestart(t *testing.T) {
+// A stream says goodbye when the gateway stops, and is resumed behind its last id after the next
+// start.
+func TestWatchResumesAfterARestart(t *testing.T) {
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=100ms"}
 	g := start(t, args...)
 	g.want(201, "PUT", "/buckets/shop", "")
@@ -87,15 +92,17 @@ func TestWatchOverARestart(t *testing.T) {
 	w.until("event: goaway\ndata: {\"reason\":\"shutdown\"}", "")
 
 	g = start(t, args...)
-	g.want(200, "PUT", "/buckets/shop/keys/b", "2") // another key: nothing was ever removed, which is the proof
+	// It is another key, so that nothing was ever removed. That proves that the client has missed
+	// nothing.
+	g.want(200, "PUT", "/buckets/shop/keys/b", "2")
 	w = watch(t, http.DefaultClient, "http://"+g.listen.Addr+"/buckets/shop/watch", id)
 	w.until(`"text":"2"`, "event: reset")
 	w.until("event: sync", "event: reset")
 }
 
-// One HTTP/2 connection carries more streams than the 250 that Go's server allows by itself. One that is cancelled takes none with it, and
-// all others are told of the end.
-func TestManyStreamsOnOneConnection(t *testing.T) {
+// One HTTP/2 connection carries more streams than the 250 that Go's server allows by default. A
+// stream that is cancelled does not end others, and all others are told about the end.
+func TestManyStreamsShareOneConnection(t *testing.T) {
 	g := start(t, "--data-dir="+t.TempDir(), "--sync=100ms")
 	g.want(201, "PUT", "/buckets/shop", "")
 	var protocols http.Protocols
@@ -103,7 +110,8 @@ func TestManyStreamsOnOneConnection(t *testing.T) {
 	client := &http.Client{Transport: &http.Transport{Protocols: &protocols, MaxConnsPerHost: 1}}
 	var streams []*eventReader
 	for i := range 300 {
-		streams = append(streams, watch(t, client, fmt.Sprintf("http://%s/buckets/shop/watch?filter=k.%d", g.listen.Addr, i), ""))
+		streams = append(streams, watch(t, client,
+			fmt.Sprintf("http://%s/buckets/shop/watch?filter=k.%d", g.listen.Addr, i), ""))
 	}
 	for _, s := range streams {
 		s.until("event: sync", "")
@@ -122,7 +130,8 @@ func TestManyStreamsOnOneConnection(t *testing.T) {
 	}
 	for i, s := range streams {
 		if i%2 != 0 {
-			s.until(`"text":"w"`, "") // what was not told yet when the gateway stops comes after a resume
+			// Events that were not sent when the gateway stops would come only after a resume.
+			s.until(`"text":"w"`, "")
 		}
 	}
 	if code := g.stop(syscall.SIGTERM); code != 0 {

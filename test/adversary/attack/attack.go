@@ -5,6 +5,7 @@ package attack
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 )
 
@@ -18,17 +19,25 @@ type Attack struct {
 	// Setup prepares what the attack needs, such as values that are already stored. The innocent
 	// client begins after it. It may be nil.
 	Setup func(ctx context.Context, t *Target) error
+	// Open says that docs/found.md lists it as open that the claims do not hold beside this attack.
+	// It is run only if it is named.
+	Open bool
 	// Run attacks until the context ends. What the gateway refuses is no error of it.
 	Run func(ctx context.Context, t *Target)
 }
 
 // All are the attacks in the order in which they are tried.
 var All = []Attack{
-	unreadValues, unreadValuesPlain, unreadEntries, unreadEntry,
+	unreadValues, floodHTTP2, unreadValuesPlain, unreadEntries, unreadEntry,
 	deepList, deepWatch, deepExport, withinBounds,
 	filters, match, scan, abandon, missing, stuck,
 	trickledImports, unreadExports, trickledTransactions, junk, trickledPuts,
-	herd, polls, descriptors,
+	herd, polls, pollsHTTP2, descriptors,
+}
+
+// Closed are the attacks beside which all claims are to hold.
+func Closed() []Attack {
+	return slices.DeleteFunc(slices.Clone(All), func(a Attack) bool { return a.Open })
 }
 
 // Find returns the attack of that name.

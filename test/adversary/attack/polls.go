@@ -69,6 +69,18 @@ var polls = Attack{
 	},
 }
 
+var pollsHTTP2 = Attack{
+	Name:  "h2-long-polls",
+	Open:  true,
+	About: "14,000 long polls on seven HTTP/2 connections, of a key that nobody writes",
+	Run: func(ctx context.Context, t *Target) {
+		each(7, func(int) {
+			t.unread(ctx, 2000, "/buckets/"+Bucket+"/keys/nothing.0",
+				"if-none-match", `"0"`, "prefer", "wait=60")
+		})
+	},
+}
+
 var descriptors = Attack{
 	Name:  "descriptors",
 	About: "400 streams and 400 idle connections to a gateway that may open 256 files",

@@ -18,6 +18,16 @@ var unreadValues = Attack{
 	},
 }
 
+var floodHTTP2 = Attack{
+	Name:  "h2-flood",
+	Open:  true,
+	About: "2,000 GETs of a value of 1 MB on each of 40 HTTP/2 connections that read no body",
+	Setup: store("big.", 1, megabyte),
+	Run: func(ctx context.Context, t *Target) {
+		each(40, func(int) { t.unread(ctx, 2000, "/buckets/"+Bucket+"/keys/big.0") })
+	},
+}
+
 var unreadValuesPlain = Attack{
 	Name:  "unread-values",
 	About: "300 GETs of a value of 1 MB on as many connections that read nothing",

@@ -5,12 +5,15 @@ import "strings"
 // nameBlockBytes is how many bytes of names are kept together.
 const nameBlockBytes = 64 << 10
 
-// names keeps the names of keys close together. A key as it comes from NATS is a part of its message's subject, and would keep
-// all of that alive: of a million keys that is the larger part of a listing's memory.
-type names struct{ block strings.Builder }
+// A nameArena keeps the names of keys close together. A key as it comes from NATS is a part of its
+// message's subject, and would keep all of the subject alive: with a million keys that would be the
+// larger part of a listing's memory.
+type nameArena struct {
+	block strings.Builder // The names that were kept last, of a fixed capacity.
+}
 
 // keep returns a copy of the name that shares its memory with nothing but other names.
-func (n *names) keep(name string) string {
+func (n *nameArena) keep(name string) string {
 	if n.block.Cap()-n.block.Len() < len(name) {
 		n.block = strings.Builder{}
 		n.block.Grow(nameBlockBytes)

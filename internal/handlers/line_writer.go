@@ -7,26 +7,40 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// errClientGone ends what is done for a client that takes no more.
+// errClientGone ends what is done for a client that takes no more of its answer.
 var errClientGone = errors.New("the client takes no more of the answer")
 
-// A lineWriter streams entries as NDJSON. The answer begins with its first part, so that what fails before is still a problem; what
-// fails later is a line, or where a line was begun the end of the connection.
+// A lineWriter streams entries as lines of JSON (NDJSON). The answer begins with its first part, so
+// that whatever fails before that is still answered with a problem document. Whatever fails later
+// is a line with the member problem, or, if a part of a line was sent already, the end of the
+// connection.
 type lineWriter struct {
-	rec    *recorder
+	// rec is the recorder of the request.
+	rec *recorder
+	// buffer has what was encoded and not sent yet.
 	buffer []byte
-	line   int  // where in the buffer the line begins that is being encoded
-	within bool // a part of that line was sent
-	count  int
-	beside int64 // bytes that are in memory with the buffer, and not held by the request
-	begun  bool
+	// line is where in buffer the line begins that is being encoded.
+	line int
+	// within reports whether a part of that line was sent.
+	within bool
+	// count counts the entries.
+	count int
+	// beside is how many bytes are in memory beside buffer and not held by the request.
+	beside int64
+	// begun reports whether the answer has begun.
+	begun bool
 }
 
+// newLineWriter returns a writer of the answer to a request.
 func newLineWriter(w http.ResponseWriter) *lineWriter { return &lineWriter{rec: w.(*recorder)} }
 
-// entry adds an entry's line. It returns [errClientGone] if nobody takes it, errTooLong if the answer
-// has come to its age, and a *[bound.FullError] if there is no room for it.
-func (l *lineWriter) entry(e *kvclient.Entry, bucket kvclient.BucketName, form kvclient.ValueForm) error {
+// entry adds the line of an entry. It returns [errClientGone] if nobody takes it, errTooLong if the
+// answer has reached its age, and a *[bound.FullError] if there is no room for it.
+func (l *lineWriter) entry(
+	e *kvclient.Entry,
+	bucket kvclient.BucketName,
+	form kvclient.ValueForm,
+) error {
 	if l.rec.tooLong() {
 		return errTooLong
 	}
@@ -38,13 +52,14 @@ func (l *lineWriter) entry(e *kvclient.Entry, bucket kvclient.BucketName, form k
 	}
 	l.buffer = append(buffer, '\n')
 	l.line, l.within, l.beside = len(l.buffer), false, 0
-	if len(l.buffer) >= streamBuffer {
+	if len(l.buffer) >= partBuffer {
 		l.buffer, err = l.send(l.buffer)
 	}
 	return err
 }
 
-// send is the [kvclient.Sink] of the answer. If it fails, whole lines are left in the buffer.
+// send is the [kvclient.Sink] of the answer. If it fails for lack of room, whole lines stay in the
+// buffer.
 func (l *lineWriter) send(part []byte) ([]byte, error) {
 	give, err := l.rec.holdPart(part, l.beside)
 	if err != nil {
@@ -60,6 +75,7 @@ func (l *lineWriter) send(part []byte) ([]byte, error) {
 	return part[:0], nil
 }
 
+// begin sends the head of the answer, if that was not done yet.
 func (l *lineWriter) begin() {
 	if !l.begun {
 		l.begun = true
@@ -75,10 +91,17 @@ func setLineHeaders(h http.Header) {
 	h["X-Content-Type-Options"] = headerNosniff
 }
 
+// headerNDJSON is shared like the values in respond.go.
 var headerNDJSON = []string{"application/x-ndjson"}
 
-// endLines finishes an answer of lines: with the last line, or with that of a problem if it has begun and cannot be finished.
-func (s *Server) endLines(l *lineWriter, r *http.Request, err error, last func([]byte) []byte) error {
+// endLines finishes an answer of lines with its last line. If an error ended it after it had begun,
+// the last line has the problem.
+func (s *Server) endLines(
+	l *lineWriter,
+	r *http.Request,
+	err error,
+	last func([]byte) []byte,
+) error {
 	switch {
 	case errors.Is(err, errClientGone), err != nil && l.within:
 		l.rec.cut()
@@ -94,10 +117,11 @@ func (s *Server) endLines(l *lineWriter, r *http.Request, err error, last func([
 	return nil
 }
 
-// appendProblem appends a problem as a member of a line, and logs what the client did not cause.
+// appendProblem appends a problem as a member of a line, and logs the error if the client did not
+// cause it.
 func (s *Server) appendProblem(dst []byte, rec *recorder, err error) []byte {
 	p := problemOf(err)
-	kind := s.pages[p.code]
+	kind := s.problems[p.code]
 	if kind.Status >= 500 {
 		s.logger.Warn().Str("id", rec.id).Str("problem", p.code).Err(err).Msg("request failed")
 	}

@@ -1,0 +1,82 @@
+package feed
+
+import "kvgateway/internal/kvclient"
+
+// This file decides which point a subscription has reached, and whether the state there is exact.
+
+// currentPoint returns the point that a subscription has reached while following. If a change is
+// pending, it may be one before the cursor: the check of a revision that was gone before it was
+// read is not known, and an id without a check could be taken for one of another history. The
+// feed's mutex must be held.
+func (s *Subscription) currentPoint() Point {
+	if s.cursor == s.feed.position {
+		s.noteSent(s.cursor)
+	}
+	return s.pointAtSent()
+}
+
+// pointAtSent returns the point up to which everything was sent. The feed's mutex must be held.
+func (s *Subscription) pointAtSent() Point {
+	return Point{Position: kvclient.Position{
+		Epoch: s.feed.epoch, Revision: s.sent, Check: s.sentCheck}}
+}
+
+// nameable reports whether a point may be given out as an id: whether its check is known, or
+// nobody can know it, or the client itself came with an id that had none. The feed's mutex must be
+// held.
+func (s *Subscription) nameable(p Point) bool {
+	from := s.options.Resume
+	return p.Check.Known() || p.Revision == 0 || p.Revision == s.feed.position ||
+		from != nil && !from.Check.Known()
+}
+
+// isExact reports whether folding what was sent gives the state at the cursor. The feed's mutex
+// must be held.
+func (s *Subscription) isExact() bool {
+	f := s.feed
+	return s.folds && !s.syncDue && f.state == live && s.cursor >= s.syncFrom &&
+		f.exact.holds(s.cursor, f.position)
+}
+
+// Bookmark returns the point that the subscription has reached, and whether the state there is
+// exact. If it is not, BecameExact follows as soon as it is, unless something is skipped for
+// longer than a second. ok is false if there is no point yet. A subscription that was told that
+// the bucket is missing has reached the point that came with that.
+func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if s.toldGone {
+		return nowhere, false, true
+	}
+	resets := s.generation != f.generation || s.resetFirst != ""
+	if resets || s.goAwayReason != "" || f.state == missing {
+		return Point{}, false, false // what was sent is void, and the client has yet to be told so
+	}
+	switch s.phase {
+	case following:
+		if s.pending == 0 {
+			s.cursor = max(s.cursor, f.position)
+		}
+		if f.exact.owed && f.state == live {
+			f.exactWantedAt = f.now()
+			f.requestVerify()
+		}
+		p, exact = s.currentPoint(), s.isExact()
+		if s.wantsExact = !exact && s.folds && !s.syncDue && f.state == live; s.wantsExact {
+			f.wantExact[s] = struct{}{}
+		}
+		return p, exact, s.nameable(p)
+	case inReading:
+		if s.readCursor.reading.key.replay {
+			p = s.pointAtSent()
+			return p, false, s.nameable(p)
+		}
+		if s.to == 0 {
+			return Point{}, false, false
+		}
+		to := kvclient.Position{Epoch: f.epoch, Revision: s.to, Check: s.toCheck}
+		return Point{Position: to, InSnapshot: true, Sent: s.sent}, false, true
+	}
+	return Point{}, false, false
+}

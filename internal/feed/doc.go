@@ -1,0 +1,212 @@
+// Package feed keeps one live view of each watched bucket. A source reads the bucket's stream once
+// for everybody who watches it, a bounded log keeps the recent changes, and each subscription
+// follows the log with filters and a pace of its own.
+//
+// The package knows no HTTP, and of NATS only what kvclient reports.
+//
+// # The log is the queue
+//
+// A subscription holds a cursor, not a queue: a revision in the log, or a chunk of a reading. So
+// the seam between a snapshot and what follows it is simply "the changes above revision R", and a
+// client that stops reading costs nobody anything. What the log has dropped is read from the store
+// again, as long as the feed has seen everything that was removed since then (Feed.storeHorizon).
+// Where that cannot be proved the subscription is reset: it is told that everything it holds is
+// void, and gets a new snapshot.
+//
+// # A watch, from the request to the events
+//
+// [Hub.Subscribe] finds or makes the bucket's [Feed] and waits until it is known whether there is
+// a source. A subscription without a point then attaches itself to a reading of the snapshot,
+// which goes up to a revision R, and after that to the log above R. One with a point begins in the
+// log, or in a replay from the store, if everything since the point is known, and otherwise with a
+// reset. From then on the caller calls [Subscription.Poll] whenever the subscription's wake
+// function was called.
+//
+// Feed.runSource keeps one pull consumer (a kvclient.Tail) for all subscriptions. What the
+// consumer delivers is appended to the log, and the tree of filters finds the subscriptions to
+// wake.
+//
+// # Words
+//
+//	stream        the JetStream stream of a bucket; only in texts for users, a client's stream
+//	source        what reads the stream: one goroutine with one consumer (Feed.runSource)
+//	start         the source asks where the stream is and makes a consumer; each loss leads to one
+//	position      of a feed: the revision up to which everything has been read, or is gone
+//	log           the recent changes of the bucket, in order
+//	horizon       the revision above which the log has every change
+//	store horizon the revision above which the store, too, can tell what happened
+//	generation    the time between two resets of a feed, as a number that rises
+//	era           the same time, as a name that is part of ids; it is random, but for that of
+//	              feeds that began on a whole stream
+//	whole         of a stream: nothing was ever removed from it
+//	stretch       the time in which the log neither began anew nor went on after a loss
+//	anchor        the newest message that the feed knows, by which it recognises the stream
+//	tally         what the stream was when it was counted, with everything read
+//	caught up     the feed is caught up when nothing is stored beyond its position
+//	history       which messages a stream was given; after a crash it can be another one from some
+//	              revision on. Only in options and settings, the retained messages of a key
+//	verification  a comparison of all that the feed knows with the stream (Feed.verify)
+//	subscription  what one client is sent of a bucket
+//	cursor        where a subscription is, in the log or in a reading
+//	point         how far a subscription has come; an event's id is made of one and of the stamp
+//	stamp         the digest of the bucket's terms, and the era
+//	reading       a snapshot or a replay that is read from the store for all who need it
+//	open, active  a reading is open while it has a consumer, and active while it reads from it
+//	line          the readings of one client and bucket that wait for a place
+//	absence       a subscription found the bucket missing before the source did
+//	exact         of a position: folding the changes up to it gives exactly the bucket's state
+//
+// # A source
+//
+// The state is [sourceState]. A feed that rests is in the state missing and has no goroutine; see
+// registry.go. "Begins anew" means that the log is emptied at the stream's last revision, and that
+// subscriptions which were there are reset for the reason named.
+//
+//	event                   starting        live               stale              missing
+//	----------------------  --------------  -----------------  -----------------  ----------------
+//	the consumer is made,   live; the log   live; the log      live; the log      live; the log
+//	nothing contradicts     begins          goes on            goes on            begins anew:
+//	what was read                                                                 horizon or epoch
+//	the epoch is another    (begins)        begins anew:       begins anew:       begins anew:
+//	                                        epoch              epoch              epoch
+//	fewer revisions than    (begins)        begins anew:       begins anew:       begins anew:
+//	were read or promised                   ahead              ahead              ahead
+//	the terms are others    (begins)        begins anew:       begins anew:       begins anew:
+//	                                        config             config             config
+//	the source is lost      starting;       stale; advisories  stale; advisories  stale
+//	                        why is kept     may be missed      may be missed
+//	                                        since it was last  since the earlier
+//	                                        heard              time
+//	advisories were         -               stale, until the   stale              -
+//	dropped, or came over                   counts are
+//	another connection                      compared
+//	the counts prove that   -               -                  live; the log      -
+//	nothing was removed                                        goes on, see
+//	                                                           continueAfterLoss
+//	they do not prove it    -               -                  stale; the next    -
+//	                                                           start begins
+//	                                                           anew: horizon
+//	a purge that matters    (no effect)     the source starts  the next start     (no effect)
+//	                                        again and begins   begins anew:
+//	                                        anew: purged       purged
+//	a harmless purge        (no effect)     it is counted, and (as live)          (no effect)
+//	                                        the store horizon
+//	                                        rises
+//	a gap, where what was   -               the source starts  -                  -
+//	skipped may have                        again and begins
+//	vanished by age                         anew: horizon
+//	the bucket is missing   missing; rests  missing; rests     missing; rests     missing; rests
+//	an advisory comes       asked at once   see audit.go       asked at once      roused, unless
+//	while the source                                                              it reports a
+//	pauses or rests                                                               purge
+//	a subscription comes    it waits        -                  it waits for the   roused
+//	                                                           next answer
+//	one comes that found    -               the stream is      -                  -
+//	the bucket missing                      asked at once:
+//	(absence)                               it is refuted, or
+//	                                        missing
+//
+// A feed that rests needs a place among the feeds with a source to be roused. Without one it rests
+// on: a subscription that came is refused, and every look at the names of all streams tries again.
+//
+// A start that ends with errRestart leaves the state as it is, and another follows at once. All
+// other errors are followed by a pause.
+//
+// # A subscription
+//
+// The phase is [phase]. Beside it there are flags, which this table names where they matter: an
+// owed reset (resetFirst, or a generation that is not the feed's), toldStale and toldGone for what
+// the subscription was told last, syncDue until Synced was told, wantsExact while BecameExact is
+// owed, and goAwayReason before GoAway. Events on the left are those of the feed; the event that
+// [Subscription.Poll] then returns is in capitals.
+//
+//	event               waitingForBucket   inReading              following
+//	------------------  -----------------  ---------------------  -------------------------
+//	attached            the bucket is      no point: a snapshot;  the point is taken, or only
+//	                    missing, or found  a point that is not    updates are wanted
+//	                    so (absence)       taken: RESET first
+//	the absence is      inReading, RESET   -                      -
+//	refuted
+//	a change matches    -                  -                      pending is set if it was
+//	                                                              0; CHANGED
+//	a chunk was read    -                  CHANGED                -
+//	the reading ends    -                  following; or a        -
+//	at R                                   replay above R, if
+//	                                       the log has moved on
+//	                                       and the store is
+//	                                       complete above R;
+//	                                       otherwise give up
+//	the reading fails   -                  another reading from   -
+//	                                       what was sent; give
+//	                                       up if markers are
+//	                                       missing
+//	the log drops what  -                  -                      inReading (a replay), or
+//	is above the cursor                                           give up
+//	give up             -                  inReading, RESET       inReading, RESET horizon;
+//	                                       horizon; the fourth    the fourth time in a row
+//	                                       time in a row GOAWAY   GOAWAY slow
+//	                                       slow
+//	all is sent up to   -                  -                      SYNCED; BECAMEEXACT where
+//	where sync is due                                             a bookmark was not exact
+//	the log begins      inReading, RESET   inReading, RESET       inReading, RESET
+//	anew
+//	the log goes on     -                  a snapshot: inReading  unchanged; one that is
+//	after a loss                           anew, and RESET        ahead of the feed:
+//	                                       horizon if some was    inReading, RESET horizon,
+//	                                       sent; a replay: the    and what is being matched
+//	                                       same only if ahead     is dropped (relocations)
+//	the source is lost  STALE, unless      STALE                  STALE
+//	                    BUCKETDELETED was
+//	                    told
+//	the source is back  inReading, RESET   LIVE                   LIVE
+//	the bucket is       BUCKETDELETED,     waitingForBucket,      waitingForBucket,
+//	missing             once               BUCKETDELETED          BUCKETDELETED
+//	the hub closes      ended, GOAWAY      ended, GOAWAY          ended, GOAWAY
+//	Close               ended              ended                  ended
+//
+// Some rules bind all phases. While the bucket is missing nothing but BucketDeleted is told. While
+// the source is stale no reset is told, since a reset would say that the source is back: one that
+// comes after Stale, and BucketDeleted too, is preceded by Live. A subscription that found the
+// bucket missing before the source did is told nothing until the source has looked (absence).
+// While a reset is owed nothing else is sent, and no bookmark is given out.
+//
+// # Locks and goroutines
+//
+// Hub.mu guards which feeds there are; Feed.mu guards a feed and its subscriptions; reading.mu
+// guards what a reading has read, who reads it, and in which line it waits. They are taken in this
+// order. A mailbox and a bound have locks of their own, under which none of these is taken. Wake
+// functions may be called with Feed.mu or reading.mu held, and so must not call back.
+//
+// The goroutine of the source is the only one that touches [sourceSide]. A reading has a goroutine
+// while it is open or waits to be opened, and an inquiry has one for each question. All of them
+// are counted in Hub.work, so that [Hub.Close] can wait for them.
+//
+// # Decisions are apart from I/O
+//
+// vouch.go, audit.go, poll.go, log.go and what they use are functions of plain data, and what is
+// to be read from the store is a list (Feed.dueReadings) that startReadings works off.
+// TestInterleavings drives them against a model of a stream, in thousands of orders that a seed
+// determines. Its flag -seed plays one of them again and prints all that happened, and
+// -interleavings tries more.
+//
+// # Files
+//
+//	hub.go, registry.go     the feeds of one NATS identity, and when they begin, rest and end
+//	feed.go, begin.go       one feed: its state, and where its log begins
+//	take.go                 what the source delivers
+//	source.go, inquiry.go   the source's goroutine, and the questions that it asks
+//	sourceside.go, audit.go what the source knows, and what it makes of what it sees
+//	mailbox.go              advisories on their way to the source
+//	exactness.go            at which positions the state is exact
+//	history.go              which history a stream is of
+//	vouch.go                which points and replays the feed can answer for
+//	log.go, position.go     the recent changes, and how far the feed has come
+//	interest.go             filters, and what they cost
+//	reading.go, read.go     snapshots and replays
+//	line.go                 in whose line a reading waits
+//	change.go               changes, events and points
+//	subscription.go         a subscription
+//	start.go                where a subscription begins, and where it goes on
+//	poll.go, bookmark.go    what a subscription sends, and what its ids say
+//	batch.go                how much of the log one poll looks at
+package feed

@@ -1,0 +1,227 @@
+package feed
+
+import (
+	"context"
+	"strings"
+
+	"kvgateway/internal/kvclient"
+)
+
+// This file decides where a subscription begins, and brings it into a reading or to the log.
+
+// attachWhenSettled decides where the subscription starts, once it is known whether there is a
+// source, and makes it part of the feed.
+func (s *Subscription) attachWhenSettled(ctx context.Context) error {
+	f := s.feed
+	err := f.settle(ctx)
+	if err == nil && s.options.hasStart() {
+		err = s.resume(ctx)
+	}
+	gone := isMissing(err)
+	if err != nil && !(gone && s.options.resuming()) {
+		return err
+	}
+	if gone {
+		if err := f.hub.takeRestPlace(ctx, f); err != nil {
+			return err
+		}
+	}
+	f.mu.Lock()
+	s.attach(gone)
+	f.mu.Unlock()
+	if gone {
+		f.requestVerify() // the source may have yet to find the bucket missing
+	}
+	f.startReadings()
+	return nil
+}
+
+// attach makes the subscription part of the feed. gone reports that the subscription found the
+// bucket missing. The feed's mutex must be held.
+func (s *Subscription) attach(gone bool) {
+	f := s.feed
+	f.subs[s] = struct{}{}
+	f.interests.add(s)
+	if !s.decided {
+		s.generation = f.generation
+		s.stamp = f.stamp()
+	}
+	if gone && f.state == live {
+		f.absences++
+		s.absence = f.absences
+	}
+	switch {
+	case gone, f.state == missing:
+		s.phase = waitingForBucket
+	case s.isOutdated():
+		s.resetFirst = ReasonHorizon
+		s.startSnapshot()
+	case s.resetFirst != "":
+		s.startSnapshot()
+	case s.options.UnknownPoint:
+		s.resetFirst = ReasonUnknownID
+		s.startSnapshot()
+	case s.options.OtherContent:
+		s.resetFirst = ReasonFilters
+		s.startSnapshot()
+	case s.phase == following:
+		s.followLog(s.cursor) // changes that came since the decision did not find it yet
+	case s.phase == inReading:
+	case s.options.UpdatesOnly:
+		s.followLog(f.position)
+	default:
+		s.startSnapshot()
+	}
+}
+
+// refute notes that the source has found the bucket there, in answer to a question that was sent
+// after so many absences. f.mu must be held.
+func (f *Feed) refute(absences uint64) {
+	if absences <= f.refuted {
+		return
+	}
+	f.refuted = absences
+	for s := range f.subs {
+		s.wake()
+	}
+}
+
+// resume decides where a subscription with a point, or with a revision to start from, goes on.
+func (s *Subscription) resume(ctx context.Context) error {
+	before := s.feed.currentStretch()
+	s.lossesThen = before.losses
+	bucket, state, err := s.feed.askInEpoch(ctx)
+	if err != nil {
+		return err
+	}
+	proof, err := s.feed.proofOf(ctx, bucket, state, s.options.Resume)
+	if err != nil {
+		return err
+	}
+	s.decide(state, proof)
+	if proof == sameHistory && s.generation != before.generation {
+		s.resetFirst = ReasonHorizon // it was proved of what a reset has voided since
+	}
+	return nil
+}
+
+// decide decides where the subscription goes on: from where the stream was, asked after the feed
+// had settled, and from what the check of the point shows. It sets the phase, or resetFirst.
+func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
+	f := s.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.decided, s.generation, s.stamp = true, f.generation, f.stamp()
+	terms, era := splitStamp(s.options.Stamp)
+	s.syncDue, s.syncFrom = true, state.Last
+	if s.options.From > 1 {
+		s.folds = false // what was before is missing, also when the subscription is resumed
+	}
+	if from := s.options.From; from > 0 && s.options.Resume == nil {
+		if from > state.Last+1 {
+			s.resetFirst = ReasonAhead
+			return
+		}
+		s.startReplay(from - 1)
+		return
+	}
+	point := *s.options.Resume
+	switch {
+	case point.Epoch == "":
+		s.resetFirst = ReasonUnknownID
+	case state.Epoch != f.epoch, point.Epoch != f.epoch && proof != sameHistory:
+		s.resetFirst = ReasonEpoch
+		f.requestVerify()
+	case terms != "" && terms != state.Terms.Digest():
+		s.resetFirst = ReasonConfig
+		f.requestVerify()
+	case point.Revision > max(state.Last, f.position): // a new leader may know less for a moment
+		s.resetFirst = ReasonAhead
+	case point.InSnapshot && point.Sent == 0:
+		s.startSnapshot() // a client that holds nothing needs no proof
+	case proof == otherHistory,
+		point.Check.Known() && proof == unproved,
+		!f.vouches(point.Revision, era):
+		s.resetFirst = ReasonHorizon
+	case point.InSnapshot && !f.knowsSnapshot(point.Revision):
+		s.resetFirst = ReasonHorizon
+	case point.InSnapshot:
+		s.sent, s.to, s.toCheck = point.Sent, point.Revision, point.Check
+		if !s.toCheck.Known() {
+			s.toCheck = f.checkAt(s.to)
+		}
+		s.startReading(readingKey{
+			history: s.options.IncludeHistory, after: s.sent, to: s.to, toCheck: s.toCheck,
+		})
+	default:
+		s.sent, s.sentCheck = point.Revision, point.Check
+		f.maxResumed = max(f.maxResumed, point.Revision)
+		s.followLog(point.Revision)
+	}
+}
+
+// startSnapshot begins with a snapshot. The feed's mutex must be held.
+func (s *Subscription) startSnapshot() {
+	s.syncDue, s.syncFrom, s.keys = true, 0, -1
+	s.sent, s.to, s.sentCheck, s.toCheck = 0, 0, kvclient.Check{}, kvclient.Check{}
+	s.folds, s.wantsExact = !s.options.IgnoreDeletes, false
+	s.countsKeys = !s.options.IncludeHistory
+	s.startReading(readingKey{history: s.options.IncludeHistory})
+}
+
+// startReplay reads from the store what survives after a revision, up to where the log begins.
+// That is all that came, unless the store has lost some of it, as it may have where a subscription
+// asks for a revision without a point. The feed's mutex must be held.
+func (s *Subscription) startReplay(after kvclient.Revision) {
+	if after >= s.feed.log.horizon {
+		s.followLog(after)
+		return
+	}
+	s.noteSent(after)
+	log := &s.feed.log
+	s.to, s.toCheck = log.horizon, log.horizonCheck
+	s.startReading(readingKey{
+		history: true, replay: true, remains: after < s.feed.storeHorizon,
+		after: after, to: s.to, toCheck: s.toCheck,
+	})
+}
+
+// startReading brings the subscription into a reading. The feed's mutex must be held.
+func (s *Subscription) startReading(key readingKey) {
+	key.filters, key.noValues = strings.Join(s.patterns(), " "), s.options.NoValues
+	s.relocate()
+	s.phase, s.pending = inReading, 0
+	s.readCursor = s.feed.join(s, key)
+	s.wake() // others may have read it already
+}
+
+// followLog brings the subscription to the log, above a revision. The feed's mutex must be held.
+func (s *Subscription) followLog(after kvclient.Revision) {
+	s.relocate()
+	s.phase, s.cursor, s.pending, s.matched = following, after, 0, 0
+	s.noteSent(after)
+	if s.feed.position > after {
+		s.pending = after + 1
+	}
+	if s.syncDue && s.syncFrom > s.feed.position {
+		// What comes up to there may be for others only, and would not wake it.
+		s.feed.whenRead(s.syncFrom, s.wake)
+	}
+}
+
+// noteSent notes that everything up to a revision was sent. The feed's mutex must be held.
+func (s *Subscription) noteSent(revision kvclient.Revision) {
+	if s.sent != revision || !s.sentCheck.Known() {
+		s.sent, s.sentCheck = revision, s.feed.checkAt(revision)
+	}
+}
+
+// relocate counts that the subscription is to go on elsewhere, or ends, and takes it out of its
+// reading if it is in one. The caller says where it goes on. The feed's mutex must be held.
+func (s *Subscription) relocate() {
+	s.relocations++
+	if s.readCursor != nil {
+		s.readCursor.leave()
+		s.readCursor = nil
+	}
+}

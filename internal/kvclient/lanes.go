@@ -1,0 +1,144 @@
+package kvclient
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"kvgateway/internal/bound"
+)
+
+// lanes queues the writers that lost a compare-and-set race for a key, so that they retry one at a
+// time. A PATCH, a DELETE, and a PUT that must read first, are tried maxTries times. If all retry
+// at once they mostly defeat each other: of 32 clients that patched one key in a loop half got 503,
+// and of 128 clients 85 % (measured). With the queue all of them are served
+// (TestManyWritersOfOneKey).
+//
+// A writer's first attempt never waits. A writer enters the key's lane when it has lost for the
+// first time, and keeps the lane's only place through all its further attempts. Other gateways and
+// native clients do not queue here; against them the writer that has the place waits for a moment
+// of random length before its third attempt and before each one after it.
+//
+// A lane exists only while somebody uses it.
+type lanes struct {
+	set  *bound.Set // The set to which the lanes' bounds belong.
+	spec bound.Spec // What the bound of each lane is made from.
+
+	mu    sync.Mutex       // mu guards the map and the users of each lane.
+	lanes map[string]*lane // The lanes, by the subject that is written.
+}
+
+// A lane is where the losers of one key wait: a bound with one place.
+type lane struct {
+	bound *bound.Bound // The bound whose place a writer holds while it retries.
+	users int          // How many writers wait or have the place; guarded by lanes.mu.
+}
+
+// At most maxLosers writers of one key may wait to try again, and at most maxLosersOfOwner of them
+// may be of one client.
+const (
+	maxLosers        = 1024
+	maxLosersOfOwner = 512
+)
+
+// newLanes makes the lanes of a client. It puts one bound of theirs into the set at once, so that
+// the bound is listed also while there are no lanes.
+func newLanes(set *bound.Set, timeout time.Duration) *lanes {
+	spec := bound.Spec{
+		Name:  "key-writers",
+		Of:    "writers of one key that lost a race for it and try again",
+		Unit:  bound.Places,
+		Limit: 1,
+		AtLimit: "writers wait, clients taking turns; what has waited for the timeout is refused " +
+			"with 503",
+		Wait:       timeout,
+		Queue:      maxLosers,
+		OwnerQueue: maxLosersOfOwner,
+	}
+	set.New(spec)
+	return &lanes{set: set, spec: spec, lanes: make(map[string]*lane)}
+}
+
+// attempts are the attempts of one write at its key. They must be ended.
+type attempts struct {
+	bucket *Bucket    // The bucket that is written to.
+	key    Key        // The key that is written.
+	lane   *lane      // The key's lane once the write has a place in it; nil before its first loss.
+	hold   bound.Hold // The place in the lane.
+}
+
+// attempts begins the attempts of a write at the key.
+func (b *Bucket) attempts(k Key) attempts { return attempts{bucket: b, key: k} }
+
+// lanes returns the lanes of the bucket's client.
+func (a *attempts) lanes() *lanes { return a.bucket.client.lanes }
+
+// subject returns the subject that the write publishes to, which names its lane.
+func (a *attempts) subject() string { return a.bucket.writePrefix + a.key.name }
+
+// last begins an attempt, which it waits for as next does, and returns the key's last entry as it
+// is then; nil if there is none. The first attempt has number 0.
+func (a *attempts) last(ctx context.Context, try int) (*Entry, error) {
+	if err := a.next(ctx, try); err != nil {
+		return nil, err
+	}
+	return a.bucket.lastOrNil(ctx, a.key)
+}
+
+// next waits until an attempt may begin. The first attempt begins at once, the second waits for the
+// place in the lane, and each later one, which was lost to a newcomer or to another gateway
+// although this write had the place, waits for a moment of random length. It returns
+// [ErrContention] if the place does not become free in time, or if too many writers wait for it.
+func (a *attempts) next(ctx context.Context, try int) error {
+	switch {
+	case try == 0:
+		return nil
+	case a.lane != nil:
+		time.Sleep(rand.N(time.Millisecond << (try - 1)))
+		return nil
+	}
+	l := a.lanes().enter(a.subject())
+	err := l.bound.Take(ctx, &a.hold, bound.OwnerOf(ctx), 1, nil)
+	if err == nil {
+		a.lane = l
+		return nil
+	}
+	a.lanes().leave(a.subject(), l)
+	if _, full := errors.AsType[*bound.FullError](err); full {
+		return ErrContention
+	}
+	return err
+}
+
+// end gives the place in the lane, if the write has it, to the next writer.
+func (a *attempts) end() {
+	if a.lane != nil {
+		a.hold.Release()
+		a.lanes().leave(a.subject(), a.lane)
+	}
+}
+
+// enter returns the lane of a subject for one more user, and makes it if there is none.
+func (ls *lanes) enter(subject string) *lane {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	l := ls.lanes[subject]
+	if l == nil {
+		l = &lane{bound: ls.set.New(ls.spec)}
+		ls.lanes[subject] = l
+	}
+	l.users++
+	return l
+}
+
+// leave takes a user away from a lane, and removes the lane with its last user.
+func (ls *lanes) leave(subject string, l *lane) {
+	ls.mu.Lock()
+	defer ls.mu.Unlock()
+	if l.users--; l.users == 0 {
+		delete(ls.lanes, subject)
+		ls.set.Drop(l.bound)
+	}
+}
