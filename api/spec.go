@@ -1,4 +1,9 @@
-// Package api holds the HTTP contract for machines: openapi.yaml, embedded in the program.
+// Package api has the HTTP contract in OpenAPI 3.0.3: openapi.yaml, embedded in the program. The
+// gateway serves it, and checks queries and JSON bodies against it; the tests of the handlers check
+// every answer.
+//
+// An extension, x-problem-codes, says which problem codes a response can carry. [Load] is for code
+// that asks the contract, [JSON] and [YAML] are for clients.
 package api
 
 import (
@@ -16,36 +21,39 @@ import (
 //go:embed openapi.yaml
 var source []byte
 
-// problemCodesExtension is, on a response, the list of the problem codes that it can carry, and on the schema Problem the
-// status of every code.
+// problemCodesExtension is the extension about problem codes. On a response it is the list of the
+// codes that the response can carry, and on the schema Problem the status of every code.
 const problemCodesExtension = "x-problem-codes"
 
+// These return what load and toJSON have returned on the first call.
 var (
 	loadOnce = sync.OnceValues(load)
 	jsonOnce = sync.OnceValues(toJSON)
 )
 
-// Load returns the contract, read and validated on the first call, examples included. All callers share the document and
-// must not change it.
+// Load returns the contract, which the first call reads and validates, examples included. All
+// callers share the document and must not change it.
 func Load() (*openapi3.T, error) { return loadOnce() }
 
-// JSON returns the contract as JSON, converted on the first call, for a gateway below basePath ("" for none). Callers must not
-// change it.
+// JSON returns the contract as JSON for a gateway below basePath, which is empty for none. The
+// first call converts it. Callers must not change it.
 func JSON(basePath string) ([]byte, error) {
 	document, err := jsonOnce()
 	return below(basePath, document, `"url": "/"`), err
 }
 
-// YAML returns the contract as it stands in the source, comments included, for a gateway below basePath ("" for none). Callers
-// must not change it.
+// YAML returns the contract as it stands in the source, comments included, for a gateway below
+// basePath, which is empty for none. Callers must not change it.
 func YAML(basePath string) []byte { return below(basePath, source, "- url: /\n") }
 
-// below puts a base path into the line of the first server, that of the gateway itself: tools send requests to where it says.
+// below puts a base path into the text of the first server, which is the gateway itself. Tools send
+// requests to the path that stands there.
 func below(basePath string, document []byte, server string) []byte {
 	if basePath == "" {
 		return document
 	}
-	return bytes.Replace(document, []byte(server), []byte(strings.Replace(server, "/", basePath, 1)), 1)
+	moved := strings.Replace(server, "/", basePath, 1)
+	return bytes.Replace(document, []byte(server), []byte(moved), 1)
 }
 
 // ProblemCodes returns every problem code of the contract with its HTTP status.
@@ -58,27 +66,31 @@ func ProblemCodes(doc *openapi3.T) (map[string]int, error) {
 	return codes, nil
 }
 
-// ResponseProblemCodes returns the problem codes that a response can carry; none for a response that is no error.
+// ResponseProblemCodes returns the problem codes that a response can carry. A response that is not
+// an error has none.
 func ResponseProblemCodes(response *openapi3.Response) []string {
 	var codes []string
 	decodeExtension(response.Extensions, &codes)
 	return codes
 }
 
+// load reads and validates the contract.
 func load() (*openapi3.T, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(source)
 	if err != nil {
 		return nil, fmt.Errorf("reading openapi.yaml: %w", err)
 	}
-	if err := doc.Validate(context.Background(), openapi3.EnableExamplesValidation()); err != nil {
+	err = doc.Validate(context.Background(), openapi3.EnableExamplesValidation())
+	if err != nil {
 		return nil, fmt.Errorf("validating openapi.yaml: %w", err)
 	}
 	allowUntypedNull(doc)
 	return doc, nil
 }
 
-// allowUntypedNull lets properties without a type be null, as OpenAPI 3.0.3 has it; kin-openapi wants "nullable", which
-// the specification defines beside a type only, and linters refuse without one.
+// allowUntypedNull lets properties without a type be null, as OpenAPI 3.0.3 does. kin-openapi wants
+// them to be "nullable", which the specification defines beside a type only, and which linters
+// refuse without one.
 func allowUntypedNull(doc *openapi3.T) {
 	for _, schema := range doc.Components.Schemas {
 		for _, property := range schema.Value.Properties {
@@ -89,8 +101,9 @@ func allowUntypedNull(doc *openapi3.T) {
 	}
 }
 
+// toJSON converts the contract to JSON.
 func toJSON() ([]byte, error) {
-	// Read anew: the document that Load returns is changed for the validator.
+	// The source is read again, since the document that Load returns was changed for the validator.
 	doc, err := openapi3.NewLoader().LoadFromData(source)
 	if err != nil {
 		return nil, fmt.Errorf("reading openapi.yaml: %w", err)
@@ -105,7 +118,8 @@ func toJSON() ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// decodeExtension reads our extension into target, and tells whether it is there and of that shape.
+// decodeExtension reads the extension about problem codes into target. It reports whether the
+// extension is there and has the type of target.
 func decodeExtension(extensions map[string]any, target any) bool {
 	value, found := extensions[problemCodesExtension]
 	if !found {

@@ -15,6 +15,7 @@ import (
 	"kvgateway/api"
 )
 
+// load returns the contract.
 func load(t *testing.T) *openapi3.T {
 	t.Helper()
 	doc, err := api.Load()
@@ -24,17 +25,21 @@ func load(t *testing.T) *openapi3.T {
 	return doc
 }
 
-// The gateway checks these itself, after the schema: a stricter one would turn invalid-filter, invalid-key, key-too-long and
-// invalid-cursor into invalid-parameter.
+// The gateway checks these grammars itself, after the schema. A stricter schema would turn
+// invalid-filter, invalid-key, key-too-long and invalid-cursor into invalid-parameter.
 func TestOwnGrammarsAreNotInTheSchema(t *testing.T) {
 	long := strings.Repeat("a", 5000)
-	check(t, "filter", parameter(t, "FilterQuery").Items.Value, []string{"orders.>", "user*", "", long}, nil)
+	check(t, "filter", parameter(t, "FilterQuery").Items.Value,
+		[]string{"orders.>", "user*", "", long}, nil)
 	check(t, "key", parameter(t, "KeyQuery"), []string{"a//b", "a/../b", "", long}, nil)
-	check(t, "cursor", parameter(t, "CursorQuery"), []string{"b3JkZXJzLjE4", "?", "", long}, nil)
+	check(t, "cursor", parameter(t, "CursorQuery"),
+		[]string{"b3JkZXJzLjE4", "?", "", long}, nil)
 }
 
-// forEachOperation runs test once for every operation, named "GET /buckets".
-func forEachOperation(t *testing.T, test func(t *testing.T, method string, op *openapi3.Operation)) {
+// forEachOperation runs test for every operation, in a subtest with a name such as "GET /buckets".
+func forEachOperation(
+	t *testing.T, test func(t *testing.T, method string, op *openapi3.Operation),
+) {
 	for path, item := range load(t).Paths.Map() {
 		for method, op := range item.Operations() {
 			t.Run(method+" "+path, func(t *testing.T) { test(t, method, op) })
@@ -42,7 +47,11 @@ func forEachOperation(t *testing.T, test func(t *testing.T, method string, op *o
 	}
 }
 
-func forEachResponse(t *testing.T, test func(t *testing.T, method string, status int, response *openapi3.Response)) {
+// forEachResponse runs test for every response of every operation.
+func forEachResponse(
+	t *testing.T,
+	test func(t *testing.T, method string, status int, response *openapi3.Response),
+) {
 	forEachOperation(t, func(t *testing.T, method string, op *openapi3.Operation) {
 		for key, ref := range op.Responses.Map() {
 			status, err := strconv.Atoi(key)
@@ -112,8 +121,9 @@ func TestErrorsListTheirProblemCodes(t *testing.T) {
 				t.Errorf("%d: %s is missing in the description", status, code)
 			}
 		}
-		if status >= 400 && (response.Content.Get("application/problem+json") != nil) == (method == http.MethodHead) {
-			t.Errorf("%d: must be a problem document, but for HEAD", status)
+		isProblem := response.Content.Get("application/problem+json") != nil
+		if status >= 400 && isProblem == (method == http.MethodHead) {
+			t.Errorf("%d: must be a problem document, except for HEAD", status)
 		}
 	})
 }
@@ -123,19 +133,21 @@ func TestEveryProblemCodeIsUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// The router makes it for methods that are no operation.
+	// The router answers it for methods that are not operations.
 	used := map[string]bool{"method-not-allowed": true}
 	forEachResponse(t, func(_ *testing.T, _ string, _ int, response *openapi3.Response) {
 		for _, code := range api.ResponseProblemCodes(response) {
 			used[code] = true
 		}
 	})
-	if diff := cmp.Diff(slices.Sorted(maps.Keys(statuses)), slices.Sorted(maps.Keys(used))); diff != "" {
+	diff := cmp.Diff(slices.Sorted(maps.Keys(statuses)), slices.Sorted(maps.Keys(used)))
+	if diff != "" {
 		t.Errorf("codes listed (-) and used (+):\n%s", diff)
 	}
 }
 
-// A configuration is spelled out three times, since additionalProperties: false does not go together with allOf.
+// The schema of a configuration is written out three times, since additionalProperties: false does
+// not work with allOf.
 func TestBucketSchemasHaveTheSameFields(t *testing.T) {
 	want := fields(t, "BucketConfig")
 	if diff := cmp.Diff(want, fields(t, "BucketConfigPatch")); diff != "" {
@@ -154,7 +166,7 @@ func TestBucketSchemasHaveTheSameFields(t *testing.T) {
 	}
 }
 
-// fields returns a schema's properties with their types.
+// fields returns the properties of a schema with their types.
 func fields(t *testing.T, name string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -177,7 +189,8 @@ func TestPatchFieldsAreNullable(t *testing.T) {
 	}
 }
 
-// The gateway must refuse what it does not know, and a default would be written into what the client left out.
+// Objects in requests accept no unknown fields, which the gateway must refuse, and have no
+// defaults, which would be written into what the client left out.
 func TestRequestObjectsAreClosed(t *testing.T) {
 	for _, name := range []string{"BucketConfig", "BucketConfigPatch"} {
 		schema := load(t).Components.Schemas[name].Value
@@ -192,7 +205,7 @@ func TestRequestObjectsAreClosed(t *testing.T) {
 	}
 }
 
-func TestEntryTakesJSONNull(t *testing.T) {
+func TestEntryAcceptsNullAsItsValue(t *testing.T) {
 	entry := map[string]any{
 		"bucket": "shop", "key": "a", "revision": 1.0, "epoch": "k3f9x", "operation": "put",
 		"created": "2026-11-22T18:03:11.482915023Z", "size": 4.0, "value": nil,
@@ -202,15 +215,20 @@ func TestEntryTakesJSONNull(t *testing.T) {
 	}
 }
 
-func TestPatterns(t *testing.T) {
+func TestPatternsMatchTheirGrammars(t *testing.T) {
 	tests := []struct {
 		name, schema string
 		good, bad    []string
 	}{
-		{"key", "Key", []string{"a", "a//b", "a/./b", "a/.b", "=", "a.b-c_d"}, []string{"", ".a", "a.", "a..b", "a/../b", "a*", ">", "~", "é"}},
-		{"bucket", "BucketName", []string{"shop", "a-b_C9"}, []string{"", "a.b", "a b", strings.Repeat("a", 253)}},
+		{"key", "Key",
+			[]string{"a", "a//b", "a/./b", "a/.b", "=", "a.b-c_d"},
+			[]string{"", ".a", "a.", "a..b", "a/../b", "a*", ">", "~", "é"}},
+		{"bucket", "BucketName",
+			[]string{"shop", "a-b_C9"},
+			[]string{"", "a.b", "a b", strings.Repeat("a", 253)}},
 		{"minimal revision", "MinRevision",
-			[]string{"0", "1742", "1742-k3f9x", "1742-k3f9x.7c0q", `"1742"`, `"1742-k3f9x.7c0q"`, `W/"1742-k3f9x.7c0q-gzip"`},
+			[]string{"0", "1742", "1742-k3f9x", "1742-k3f9x.7c0q", `"1742"`, `"1742-k3f9x.7c0q"`,
+				`W/"1742-k3f9x.7c0q-gzip"`},
 			[]string{"", "-1", "1742-", "1742-K", "1742-k3f9x.7c0"}},
 		{"tag", "ETag", []string{`"0"`, `"42-k3f9x"`, `"42-k3f9x.7c0q"`},
 			[]string{"0", `"42"`, `W/"42-k3f9x"`, `"0-k3f9x"`, `"42-k3f9x.7c0"`}},
@@ -220,14 +238,17 @@ func TestPatterns(t *testing.T) {
 		check(t, test.name, schema, test.good, test.bad)
 	}
 	check(t, "duration", parameter(t, "OlderThanQuery"),
-		[]string{"0", "0s", "90s", "1h30m", "1.5h", "250ms"}, []string{"", "90", "-1s", "1d", "1h 30m"})
+		[]string{"0", "0s", "90s", "1h30m", "1.5h", "250ms"},
+		[]string{"", "90", "-1s", "1d", "1h 30m"})
 }
 
+// parameter returns the schema of a parameter.
 func parameter(t *testing.T, name string) *openapi3.Schema {
 	t.Helper()
 	return load(t).Components.Parameters[name].Value.Schema.Value
 }
 
+// check checks which texts a schema accepts.
 func check(t *testing.T, name string, schema *openapi3.Schema, good, bad []string) {
 	t.Helper()
 	for _, s := range good {
@@ -263,6 +284,7 @@ func TestJSONIsTheSameContract(t *testing.T) {
 	}
 }
 
+// generic returns a document as encoding/json reads it.
 func generic(t *testing.T, doc *openapi3.T) (value any) {
 	t.Helper()
 	encoded, err := json.Marshal(doc)

@@ -11,18 +11,22 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// addresses are what others can connect to.
+// addresses has what clients can connect to.
 type addresses struct {
-	api      *listener
-	admin    *listener     // nil when off
-	embedded *natsd.Server // nil with another NATS
+	// api is the listener of the API.
+	api *listener
+	// admin is the listener for metrics and profiles, nil if there is none.
+	admin *listener
+	// embedded is the embedded nats-server, nil with another NATS.
+	embedded *natsd.Server
 }
 
-// announce tells where the gateway listens: a person at a terminal with lines to try, a program by one log line whose
-// addr is the address with the real port.
+// announce says where the gateway listens. A person at a terminal gets lines to try, a program gets
+// one log line whose addr is the address with the port that was taken.
 func announce(c *config, a addresses, stdout, stderr io.Writer, log zerolog.Logger) {
 	if c.AllowAnonymous && !c.loopbackOnly() {
-		log.Warn().Msg("everybody who reaches this address can read and write: there is no authentication yet")
+		log.Warn().Msg("anyone who can reach this address can read and write: " +
+			"there is no authentication yet")
 	}
 	if c.consoleLog(stderr) || isTerminal(stdout) {
 		fmt.Fprint(stdout, greeting(c, a))
@@ -30,7 +34,10 @@ func announce(c *config, a addresses, stdout, stderr io.Writer, log zerolog.Logg
 	if c.consoleLog(stderr) {
 		return
 	}
-	line := log.Info().Str("addr", a.api.net.Addr().String()).Str("url", a.url(c)).Str("nats", c.natsName())
+	line := log.Info().
+		Str("addr", a.api.net.Addr().String()).
+		Str("url", a.url(c)).
+		Str("nats", c.natsName())
 	if a.admin != nil {
 		line.Str("admin_addr", a.admin.net.Addr().String())
 	}
@@ -40,6 +47,7 @@ func announce(c *config, a addresses, stdout, stderr io.Writer, log zerolog.Logg
 	line.Msg("listening")
 }
 
+// greeting returns the lines for a person at a terminal.
 func greeting(c *config, a addresses) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "NATS Key/Value over HTTP at %s (NATS: %s)\n", a.url(c), c.natsName())
@@ -47,7 +55,8 @@ func greeting(c *config, a addresses) string {
 		fmt.Fprintf(&b, "Native NATS clients connect to %s\n", a.embedded.ClientURL())
 	}
 	if a.admin != nil {
-		fmt.Fprintf(&b, "Metrics and profiles at http://%s/metrics and /debug/pprof/\n", a.admin.net.Addr())
+		fmt.Fprintf(&b, "Metrics and profiles at http://%s/metrics and /debug/pprof/\n",
+			a.admin.net.Addr())
 	}
 	fmt.Fprintf(&b, `Try:
   curl -X PUT %[1]s/buckets/demo
@@ -57,10 +66,11 @@ func greeting(c *config, a addresses) string {
 	return b.String()
 }
 
-// url is an address of the API that works on this machine.
+// url returns an address of the API that works on this machine.
 func (a addresses) url(c *config) string { return baseURL(a.api.net.Addr().String(), c.BasePath) }
 
-// baseURL turns a listener's address into one to connect to: one that stands for all interfaces becomes loopback.
+// baseURL returns the URL to connect to a listener on this machine. An address that stands for all
+// interfaces becomes loopback.
 func baseURL(address, basePath string) string {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -72,7 +82,7 @@ func baseURL(address, basePath string) string {
 	return "http://" + net.JoinHostPort(host, port) + basePath
 }
 
-// natsName says which NATS is used, without the password that its address may hold.
+// natsName says which NATS is used, without a password that its address may contain.
 func (c *config) natsName() string {
 	if c.NatsURL == "" {
 		return "embedded, data in " + c.DataDir

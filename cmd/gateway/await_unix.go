@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// awaitBytes waits until there is something to read, the other side has ended its half, or the read
-// deadline has passed. It takes nothing.
+// awaitBytes waits until there is something to read, the peer has ended its half of the connection,
+// or the read deadline has passed. It does not read anything.
 func awaitBytes(c *net.TCPConn) error {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -25,22 +25,26 @@ func parseConfig(t *testing.T, args ...string) *config {
 	return &cmd.config
 }
 
-func TestDefaults(t *testing.T) {
+func TestSettingsHaveTheirDefaults(t *testing.T) {
 	c := parseConfig(t)
-	if c.Listen != "127.0.0.1:8080" || c.DataDir != "./kvgw-data" || !c.Sync.always || c.RequestTimeout != 5*time.Second ||
-		c.ShutdownTimeout != 10*time.Second || c.DrainDelay != 0 || c.MaxStreams != 20_000 || c.LogFormat != "auto" || c.LogLevel != "info" ||
-		c.NatsName != "kvgw" || c.AdminListen != "" || c.EmbeddedListen != "" || c.AllowAnonymous || !c.checkHost() {
+	if c.Listen != "127.0.0.1:8080" || c.AdminListen != "" || c.EmbeddedListen != "" ||
+		c.AllowAnonymous || !c.checkHost() || c.MaxStreams != 20_000 ||
+		c.RequestTimeout != 5*time.Second || c.ShutdownTimeout != 10*time.Second ||
+		c.DrainDelay != 0 || c.DataDir != "./kvgw-data" || !c.Sync.always ||
+		c.LogFormat != "auto" || c.LogLevel != "info" || c.NatsName != "kvgw" {
 		t.Errorf("defaults %+v", *c)
 	}
 }
 
-func TestRefusedSettings(t *testing.T) {
+func TestMistakenSettingsAreRefused(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	external := func(args ...string) []string { return append([]string{"--nats-url=nats://localhost:4222"}, args...) }
+	external := func(args ...string) []string {
+		return append([]string{"--nats-url=nats://localhost:4222"}, args...)
+	}
 	for _, tc := range []struct {
 		args []string
 		want string // in the message
@@ -60,7 +64,8 @@ func TestRefusedSettings(t *testing.T) {
 		{[]string{"--listen=[::]:8080"}, "--allow-anonymous"},
 		{[]string{"--admin-listen=:9090"}, "--admin-listen: :9090 can be reached"},
 		{[]string{"--admin-listen=127.0.0.1:8080"}, "--listen's address already"},
-		{[]string{"--embedded-listen=0.0.0.0:4222"}, "--embedded-listen: 0.0.0.0:4222 can be reached"},
+		{[]string{"--embedded-listen=0.0.0.0:4222"},
+			"--embedded-listen: 0.0.0.0:4222 can be reached"},
 		{[]string{"--base-path=kv"}, `--base-path: "kv" must begin with a slash`},
 		{[]string{"--base-path=/"}, "--base-path"},
 		{[]string{"--base-path=/kv/"}, "not end with one"},
@@ -84,24 +89,33 @@ func TestRefusedSettings(t *testing.T) {
 		{[]string{"--log-format=xml"}, `--log-format must be one of "auto","json","console"`},
 		{[]string{"--log-level=loud"}, "--log-level must be one of"},
 		{[]string{"--data-dir="}, "--data-dir: name a directory"},
-		{[]string{"--nats-user=u", "--nats-password=p"}, "--nats-user is for a NATS of your own: add --nats-url"},
+		{[]string{"--nats-user=u", "--nats-password=p"},
+			"--nats-user is for a NATS of your own: add --nats-url"},
 		{[]string{"--nats-creds=" + file}, "--nats-creds is for a NATS of your own"},
 		{[]string{"--js-domain=hub"}, "--js-domain is for a NATS of your own"},
-		{external("--data-dir=" + dir), "--data-dir is for the embedded NATS: leave out --data-dir, or --nats-url"},
+		{external("--data-dir=" + dir),
+			"--data-dir is for the embedded NATS: leave out --data-dir, or --nats-url"},
 		{external("--sync=always"), "--sync is for the embedded NATS"},
-		{external("--embedded-listen=127.0.0.1:4222"), "--embedded-listen is for the embedded NATS"},
-		{external("--nats-user=u", "--nats-password=p", "--nats-token=t"), "--nats-user and --nats-token are different credentials"},
-		{external("--nats-creds="+file, "--nats-nkey="+file), "--nats-creds and --nats-nkey are different credentials"},
+		{external("--embedded-listen=127.0.0.1:4222"),
+			"--embedded-listen is for the embedded NATS"},
+		{external("--nats-user=u", "--nats-password=p", "--nats-token=t"),
+			"--nats-user and --nats-token are different credentials"},
+		{external("--nats-creds="+file, "--nats-nkey="+file),
+			"--nats-creds and --nats-nkey are different credentials"},
 		{external("--nats-password=p"), "--nats-password needs --nats-user"},
 		{external("--nats-user=u"), "--nats-user needs a password"},
 		{external("--nats-creds=" + filepath.Join(dir, "none")), "no such file"},
 		{external("--nats-nkey=" + dir), "is a directory, name a file"},
 		{external("--nats-tls-ca=" + filepath.Join(dir, "none")), "--nats-tls-ca: open"},
-		{external("--nats-tls-cert=" + file), "--nats-tls-cert and --nats-tls-key belong together"},
-		{external("--js-domain=hub", "--js-api-prefix=JS.hub.API"), "--js-domain and --js-api-prefix"},
-		{[]string{"--nats-url=http://localhost:4222"}, "each server must be like nats://host:4222"},
+		{external("--nats-tls-cert=" + file),
+			"--nats-tls-cert and --nats-tls-key belong together"},
+		{external("--js-domain=hub", "--js-api-prefix=JS.hub.API"),
+			"--js-domain and --js-api-prefix"},
+		{[]string{"--nats-url=http://localhost:4222"},
+			"each server must be like nats://host:4222"},
 		{[]string{"--nats-url=nats://localhost:4222,"}, "--nats-url: each server"},
-		{[]string{"--nats-url=nats://u:p@localhost:4222", "--nats-token=t"}, "--nats-url holds a user"},
+		{[]string{"--nats-url=nats://u:p@localhost:4222", "--nats-token=t"},
+			"--nats-url holds a user"},
 	} {
 		t.Run(strings.Join(tc.args, " "), func(t *testing.T) {
 			_, _, err := parse(tc.args, io.Discard)
@@ -116,7 +130,7 @@ func TestRefusedSettings(t *testing.T) {
 	}
 }
 
-func TestAcceptedSettings(t *testing.T) {
+func TestValidSettingsAreAccepted(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
@@ -127,22 +141,27 @@ func TestAcceptedSettings(t *testing.T) {
 		{"--listen=localhost:8080", "--admin-listen=localhost:9090"},
 		{"--listen=[::1]:8080"},
 		{"--listen=127.0.0.1:0", "--admin-listen=127.0.0.1:0"},
-		{"--listen=:8080", "--admin-listen=:9090", "--embedded-listen=:4222", "--allow-anonymous", "--allowed-host=kv.example.com"},
+		{"--listen=:8080", "--admin-listen=:9090", "--embedded-listen=:4222",
+			"--allow-anonymous", "--allowed-host=kv.example.com"},
 		{"--sync=100ms", "--data-dir=x", "--embedded-listen=127.0.0.1:0"},
-		{"--base-path=/kv/v1.2", "--allow-origin=https://app.example.com", "--allow-origin=http://localhost:3000"},
+		{"--base-path=/kv/v1.2",
+			"--allow-origin=https://app.example.com", "--allow-origin=http://localhost:3000"},
 		{"--base-path=/.well-known/kv"},
 		{"--nats-url=localhost"},
-		{"--nats-url=tls://a:4222, nats://b:4222", "--nats-creds=" + file, "--js-domain=hub", "--inbox-prefix=_INBOX_x"},
+		{"--nats-url=tls://a:4222, nats://b:4222", "--nats-creds=" + file,
+			"--js-domain=hub", "--inbox-prefix=_INBOX_x"},
 		{"--nats-url=wss://nats.example.com", "--nats-user=u", "--nats-password=p"},
 		{"--nats-url=nats://u:p@localhost:4222"},
-		{"--nats-url=nats://localhost", "--nats-tls-cert=" + file, "--nats-tls-key=" + file, "--nats-tls-ca=" + file, "--nats-token=t"},
+		{"--nats-url=nats://localhost", "--nats-token=t",
+			"--nats-tls-cert=" + file, "--nats-tls-key=" + file, "--nats-tls-ca=" + file},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) { parseConfig(t, args...) })
 	}
 }
 
-func TestAllProblemsAreToldAtOnce(t *testing.T) {
-	_, _, err := parse([]string{"--listen=:80", "--base-path=x", "--request-timeout=0s"}, io.Discard)
+func TestMistakesAreListedTogether(t *testing.T) {
+	args := []string{"--listen=:80", "--base-path=x", "--request-timeout=0s"}
+	_, _, err := parse(args, io.Discard)
 	for _, want := range []string{"--listen", "--base-path", "--request-timeout"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v does not mention %s", err, want)
@@ -150,13 +169,14 @@ func TestAllProblemsAreToldAtOnce(t *testing.T) {
 	}
 }
 
-func TestPasswordsAreNotRepeated(t *testing.T) {
+func TestMessagesDoNotRepeatPasswords(t *testing.T) {
 	for _, args := range [][]string{
 		{"--nats-url=nats://u:hunter2@:4222", "--nats-token=hunter2"},
 		{"--nats-password=hunter2"},
 		{"--nats-url=x://hunter2@localhost"},
 	} {
-		if _, _, err := parse(args, io.Discard); err == nil || strings.Contains(err.Error(), "hunter2") {
+		_, _, err := parse(args, io.Discard)
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%q: error %v, want one without the password", args, err)
 		}
 	}
@@ -171,7 +191,7 @@ func TestPasswordsAreNotRepeated(t *testing.T) {
 	}
 }
 
-func TestEnvironmentTwins(t *testing.T) {
+func TestSettingsAreReadFromTheEnvironment(t *testing.T) {
 	t.Setenv("KVGW_LISTEN", "127.0.0.1:9999")
 	t.Setenv("KVGW_ALLOWED_HOST", "a.example.com,b.example.com")
 	t.Setenv("KVGW_REQUIRE_PRECONDITIONS", "true")
@@ -179,7 +199,8 @@ func TestEnvironmentTwins(t *testing.T) {
 	t.Setenv("KVGW_NATS_URL", "nats://example.com")
 	t.Setenv("KVGW_JS_API_PREFIX", "JS.x.API")
 	c := parseConfig(t, "--request-timeout=7s")
-	if c.Listen != "127.0.0.1:9999" || !c.RequirePreconditions || c.NatsURL != "nats://example.com" || c.JSAPIPrefix != "JS.x.API" ||
+	if c.Listen != "127.0.0.1:9999" || !c.RequirePreconditions ||
+		c.NatsURL != "nats://example.com" || c.JSAPIPrefix != "JS.x.API" ||
 		!slices.Equal(c.AllowedHost, []string{"a.example.com", "b.example.com"}) {
 		t.Errorf("settings from the environment: %+v", *c)
 	}
@@ -188,13 +209,26 @@ func TestEnvironmentTwins(t *testing.T) {
 	}
 
 	t.Setenv("KVGW_SYNC", "100ms")
-	if _, _, err := parse(nil, io.Discard); err == nil || !strings.Contains(err.Error(), "--sync is for the embedded NATS") {
-		t.Errorf("error %v: a setting of the environment counts as given", err)
+	const want = "--sync is for the embedded NATS"
+	if _, _, err := parse(nil, io.Discard); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("error %v: a setting in the environment must count as given", err)
 	}
 	t.Setenv("KVGW_SYNC", "sometimes")
-	if _, _, err := parse(nil, io.Discard); err == nil || !strings.Contains(err.Error(), "KVGW_SYNC") {
+	_, _, err := parse(nil, io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "KVGW_SYNC") {
 		t.Errorf("error %v does not name the variable", err)
 	}
+}
+
+// settingsInHelp are settings that the help must show.
+var settingsInHelp = []string{
+	"listen", "admin-listen", "base-path", "allow-anonymous", "allowed-host", "allow-origin",
+	"require-preconditions", "request-timeout",
+	"data-dir", "sync", "embedded-listen",
+	"nats-url", "nats-creds", "nats-user", "nats-password", "nats-token", "nats-nkey",
+	"nats-tls-ca", "nats-tls-cert", "nats-tls-key",
+	"js-domain", "js-api-prefix", "inbox-prefix", "nats-name",
+	"log-format", "log-level", "drain-delay", "shutdown-timeout",
 }
 
 func TestHelpShowsEverySetting(t *testing.T) {
@@ -204,17 +238,12 @@ func TestHelpShowsEverySetting(t *testing.T) {
 			t.Fatalf("parse %q: %v", args, err)
 		}
 		help := out.String()
-		for _, flag := range []string{
-			"listen", "admin-listen", "base-path", "allow-anonymous", "allowed-host", "allow-origin", "require-preconditions", "request-timeout",
-			"data-dir", "sync", "embedded-listen",
-			"nats-url", "nats-creds", "nats-user", "nats-password", "nats-token", "nats-nkey", "nats-tls-ca", "nats-tls-cert", "nats-tls-key",
-			"js-domain", "js-api-prefix", "inbox-prefix", "nats-name",
-			"log-format", "log-level", "drain-delay", "shutdown-timeout",
-		} {
+		for _, flag := range settingsInHelp {
 			if !strings.Contains(help, "--"+flag) {
 				t.Errorf("%q: no --%s", args, flag)
 			}
-			if env := "$KVGW_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_")); !strings.Contains(help, env) {
+			env := "$KVGW_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+			if !strings.Contains(help, env) {
 				t.Errorf("%q: no %s", args, env)
 			}
 		}

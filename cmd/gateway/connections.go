@@ -15,119 +15,170 @@ import (
 )
 
 const (
-	// idlePatience is how long a connection has been without a request before it is closed in favour
-	// of a new one. A shorter time would hit clients between two requests.
+	// idlePatience is how long a connection must have been without a request before it is closed in
+	// favour of a new one. A shorter time would hit clients between two requests.
 	idlePatience = 5 * time.Second
 	// refusalTimeout bounds the answer to a connection for which there is no place.
 	refusalTimeout = time.Second
-	// refusalDrain is how much is read of what such a client has sent, or its system would throw the
-	// answer away.
+	// refusalDrain is how many bytes are read of what such a client has sent. With bytes left
+	// unread the system would reset the connection, and the client would lose the answer.
 	refusalDrain = 64 << 10
 
-	// beginningLease is for how long a connection counts as beginning whose first request does not come
-	// whole. Thousands that are opened at once would all be before the requests of others (see
-	// requests-at-work).
+	// beginningLease is how long a connection counts as beginning if its first request does not
+	// arrive whole. Without this bound, thousands of connections that are opened at once would all
+	// come before the requests of others (see bound.Turn).
 	beginningLease = 2 * time.Millisecond
-	beginningWait  = 10 * time.Second
+	// beginningWait is how long a connection waits for its turn to begin.
+	beginningWait = 10 * time.Second
 
-	// headBytes is how much all connections have of heads that have yet to come whole.
+	// headBytes bounds the bytes of all heads that have not arrived whole.
 	headBytes = 32 << 20
 
-	// unsentBytes is how much of an answer waits in the system beside what is under way to the client.
+	// unsentBytes is how much of an answer waits in the system beside what is on its way to the
+	// client.
 	unsentBytes = 64 << 10
 )
 
-// A connectionLimit is the places of a listener.
+// A connectionLimit says how many connections a listener may have.
 type connectionLimit struct {
-	name     string // of the bound
-	of       string
-	setting  string
-	places   int64
-	refusals int64 // that are answered at the same time, beside the places
+	// name, of and setting are those of the bound, see [bound.Spec].
+	name, of, setting string
+	// places is how many connections may be open.
+	places int64
+	// refusals is how many more are answered 503 at the same time.
+	refusals int64
 }
 
-// connections counts the open connections of a listener, so that new ones never use up what the
-// store and the requests need of the process' file descriptors. A connection holds its place until
-// it is closed, whoever closes it: a stream takes it over from net/http.
+// connections is a listener that bounds what its connections hold, before net/http and the handlers
+// know of them.
 //
-// A connection for which there is no place is answered 503 and closed: left in the system's queue,
-// its client would wait for nothing. If the longest idle connection has been so for idlePatience,
-// that is closed instead.
+// The first bound is that of places. Without it new connections could use up the file descriptors
+// of the process: new clients then hung in the queue of the system, /readyz as well, and no bucket
+// could be created (256 descriptors, 300 streams). So the connections of the API have as many
+// places as planDescriptors leaves them, of which one address may have three quarters, and the
+// admin listener has 16 of its own (TestConnectionsLeaveFileDescriptorsForTheStore in test/e2e). A
+// connection for which there is no place is accepted, answered 503 and closed, since its client
+// would wait in vain in the queue of the system; but if the connection that has been idle for
+// longest has been so for idlePatience, that one is closed and gives its place. A connection has
+// its place until it is closed, whoever closes it: a stream takes it over from net/http.
+//
+// The other bounds are on connections that are being refused, on those whose first request is being
+// read (they take turns as requests do), on heads that have not arrived whole, and on what the
+// system keeps of an answer.
+//
+// One connection is a client of its own in the bounds of the handlers, since an attacker can have
+// the address of everybody else, behind a proxy or on loopback. One HTTP/2 connection therefore has
+// 100 requests at once, beside watches and long polls, and 16 MiB of answers (connection-requests
+// and connection-answer-bytes in docs/bounds.md). An HTTP/2 stream cannot be reset while its
+// connection takes nothing, so 250 ms after an answer was cut without success its connection is
+// closed.
 type connections struct {
 	net.Listener
-	places    *bound.Bound
-	refusals  *bound.Bound
+	// places counts the open connections.
+	places *bound.Bound
+	// refusals counts the connections that are being refused.
+	refusals *bound.Bound
+	// beginning counts the connections whose first request is being read.
 	beginning *bound.Bound
-	unsent    *bound.Bound // bytes
-	heads     *bound.Bound // bytes
-	answer    []byte
-	patience  time.Duration
+	// unsent is the bound on the bytes of an answer that wait in the system.
+	unsent *bound.Bound
+	// heads counts the bytes of heads that have not arrived whole.
+	heads *bound.Bound
+	// refusal is the answer to a connection or a head for which there is no room.
+	refusal []byte
+	// patience is idlePatience, except in tests.
+	patience time.Duration
 
+	// mu guards the fields below, and those of connections that say so.
 	mu sync.Mutex
-	// idle is the end of a ring of the idle connections: the longest idle comes next to it, and the
-	// latest before it. It is no connection itself.
-	idle      connection
+	// idle is the end of a ring of the idle connections, and no connection itself: next is the one
+	// that has been idle for longest, before the latest.
+	idle connection
+	// idleCount is the number of idle connections.
 	idleCount int
 }
 
-// A connection is one that has a place.
+// A connection is an open connection that has a place.
 type connection struct {
 	*net.TCPConn
-	among *connections
+	// listener is the listener that has accepted it.
+	listener *connections
+	// owner is the client for the bounds, made from its address.
 	owner string
-	hold  bound.Hold
-	once  sync.Once
-	begun bool       // its first bytes were asked for
-	turn  bound.Hold // to begin, until the first request is there
-	head  head
-	step  atomic.Pointer[func()]
+	// place is its place.
+	place bound.Hold
+	// once lets only the first Close release the place and close ended.
+	once sync.Once
+	// hasBegun says that its first bytes were read. Only Read uses it.
+	hasBegun bool
+	// beginning is held until the first request has arrived.
+	beginning bound.Hold
+	// head counts the head of a request while it arrives.
+	head head
+	// step is called during a write, see OnStep.
+	step atomic.Pointer[func()]
+	// flooded says that nothing more is read from it, see Flooded.
+	flooded atomic.Bool
+	// ended is closed with the connection.
+	ended chan struct{}
 
-	flooded atomic.Bool   // see Flooded
-	ended   chan struct{} // closed with the connection
-
-	// Guarded by among.mu.
-	next, before *connection // in the ring of idle connections, nil while it is active
-	idleSince    time.Time
+	// next and before are the neighbours in the ring of idle connections, nil while the connection
+	// is active. listener.mu guards them and idleSince.
+	next, before *connection
+	// idleSince is when the last request ended.
+	idleSince time.Time
 }
 
-// limitConnections gives a listener's connections places. answer is sent where there is none.
+// limitConnections bounds the connections of a listener. refusal is sent to those without a place.
 func limitConnections(
-	l net.Listener, bounds *bound.Set, limit connectionLimit, answer []byte,
+	l net.Listener, bounds *bound.Set, limit connectionLimit, refusal []byte,
 ) *connections {
-	all := &connections{Listener: l, answer: answer, patience: idlePatience,
-		places: bounds.New(bound.Spec{
-			Name: limit.name, Of: limit.of, Unit: bound.Places, Limit: limit.places,
-			PerOwner: max(1, limit.places/4*3), Setting: limit.setting,
-			AtLimit: "the longest idle connection is closed, or a new one is answered 503 and closed",
-		}),
-		refusals: bounds.New(bound.Spec{
-			Name: limit.name + "-refused", Of: "connections that are being answered 503, of " + limit.name,
-			Unit: bound.Places, Limit: limit.refusals,
-			AtLimit: "a connection is closed at once behind its answer, which may get lost",
-		}),
-		beginning: bounds.New(bound.Spec{
-			Name: limit.name + "-beginning",
-			Of: "new connections whose first request is being read, each for 2 ms at most, of " +
-				limit.name,
-			Unit: bound.Places, Limit: 4 * handlers.WorkShare(), PerOwner: handlers.WorkShare(),
-			Lease: beginningLease, Wait: beginningWait, QueuedBy: limit.name,
-			AtLimit: "connections wait, clients taking turns; one that has waited for 10 s is closed",
-		}),
-		unsent: bounds.New(bound.Spec{
-			Name: limit.name + "-unsent",
-			Of: "bytes that wait in the system for one client beside what is under way to it, of " +
-				limit.name + "; on Linux only",
-			Unit: bound.Bytes, Limit: unsentBytes,
-			AtLimit: "what follows waits in the gateway, and counts as bytes of answers",
-		}),
-		heads: bounds.New(bound.Spec{
-			Name: limit.name + "-heads",
-			Of: "bytes of requests' lines and headers that have yet to come whole, of those with more than " +
-				"8 KiB, over HTTP/1.1, of " + limit.name,
-			Unit: bound.Bytes, Limit: headBytes, PerOwner: headBytes / 2,
-			AtLimit: "the request is answered 503 and its connection closed",
-		}),
-	}
+	all := &connections{Listener: l, refusal: refusal, patience: idlePatience}
+	all.places = bounds.New(bound.Spec{
+		Name:     limit.name,
+		Of:       limit.of,
+		Unit:     bound.Places,
+		Limit:    limit.places,
+		PerOwner: max(1, limit.places/4*3),
+		Setting:  limit.setting,
+		AtLimit:  "the longest idle connection is closed, or a new one is answered 503 and closed",
+	})
+	all.refusals = bounds.New(bound.Spec{
+		Name:    limit.name + "-refused",
+		Of:      "connections that are being answered 503, of " + limit.name,
+		Unit:    bound.Places,
+		Limit:   limit.refusals,
+		AtLimit: "a connection is closed right after its answer, which may get lost",
+	})
+	all.beginning = bounds.New(bound.Spec{
+		Name: limit.name + "-beginning",
+		Of: "new connections whose first request is being read, each for 2 ms at most, of " +
+			limit.name,
+		Unit:     bound.Places,
+		Limit:    4 * handlers.WorkShare(),
+		PerOwner: handlers.WorkShare(),
+		Lease:    beginningLease,
+		Wait:     beginningWait,
+		QueuedBy: limit.name,
+		AtLimit:  "connections wait, clients taking turns; one that has waited for 10 s is closed",
+	})
+	all.unsent = bounds.New(bound.Spec{
+		Name: limit.name + "-unsent",
+		Of: "bytes that wait in the system for one client beside what is on its way to it, of " +
+			limit.name + "; on Linux only",
+		Unit:    bound.Bytes,
+		Limit:   unsentBytes,
+		AtLimit: "what follows waits in the gateway, and counts as `answer-bytes`",
+	})
+	all.heads = bounds.New(bound.Spec{
+		Name: limit.name + "-heads",
+		Of: "bytes of request lines and headers over HTTP/1.1 that have not arrived whole, if " +
+			"they have more than 8 KiB, of " + limit.name,
+		Unit:     bound.Bytes,
+		Limit:    headBytes,
+		PerOwner: headBytes / 2,
+		AtLimit:  "the request is answered 503 and its connection closed",
+	})
 	all.idle.next, all.idle.before = &all.idle, &all.idle
 	return all
 }
@@ -144,27 +195,30 @@ func (l *connections) Accept() (net.Conn, error) {
 			accepted.Close()
 			continue
 		}
-		c := &connection{TCPConn: tcp, among: l, ended: make(chan struct{}),
-			owner: handlers.OwnerOf(tcp.RemoteAddr().String())}
+		owner := handlers.OwnerOf(tcp.RemoteAddr().String())
+		c := &connection{TCPConn: tcp, listener: l, owner: owner, ended: make(chan struct{})}
 		if l.admit(c) {
-			_ = limitUnsent(tcp, int(l.unsent.Limit())) // if the connection is there no more, its reader is told
+			// If the connection is gone, its reader notices.
+			_ = limitUnsent(tcp, int(l.unsent.Limit()))
 			return c, nil
 		}
 		l.refuse(tcp)
 	}
 }
 
-// admit gives a connection a place, if need be that of an idle one.
+// admit gives a connection a place, if necessary that of an idle one. It reports whether there was
+// one.
 func (l *connections) admit(c *connection) bool {
-	err := l.places.Take(context.Background(), &c.hold, c.owner, 1, nil)
+	err := l.places.Take(context.Background(), &c.place, c.owner, 1, nil)
 	full, ok := errors.AsType[*bound.FullError](err)
 	if ok && !full.OfOwner && l.closeIdle() {
-		err = l.places.Take(context.Background(), &c.hold, c.owner, 1, nil)
+		err = l.places.Take(context.Background(), &c.place, c.owner, 1, nil)
 	}
 	return err == nil
 }
 
-// closeIdle closes the connection that has been idle for longest, if that is long enough.
+// closeIdle closes the connection that has been idle for longest, if that is at least the patience.
+// It reports whether it has closed one.
 func (l *connections) closeIdle() bool {
 	l.mu.Lock()
 	first := l.idle.next
@@ -178,7 +232,7 @@ func (l *connections) closeIdle() bool {
 	return true
 }
 
-// unlist takes a connection out of the idle ones, if it is one. l.mu must be held.
+// unlist takes a connection out of the ring of idle ones, if it is there. l.mu must be held.
 func (l *connections) unlist(c *connection) {
 	if c.next == nil {
 		return
@@ -188,33 +242,33 @@ func (l *connections) unlist(c *connection) {
 	l.idleCount--
 }
 
-// list makes a connection the latest of the idle ones. l.mu must be held.
+// list adds a connection to the ring of idle ones, as the latest. l.mu must be held.
 func (l *connections) list(c *connection) {
 	c.next, c.before = &l.idle, l.idle.before
 	c.before.next, l.idle.before = c, c
 	l.idleCount++
 }
 
-// refuse answers a connection without a place and closes it, in bounded time.
+// refuse answers a connection without a place and closes it, within refusalTimeout.
 func (l *connections) refuse(c *net.TCPConn) {
 	_ = c.SetDeadline(time.Now().Add(refusalTimeout))
 	hold := new(bound.Hold)
 	if l.refusals.Take(context.Background(), hold, "", 1, nil) != nil {
-		_, _ = c.Write(l.answer) // it fits into the socket's buffer
+		_, _ = c.Write(l.refusal) // it fits into the socket's buffer
 		c.Close()
 		return
 	}
 	go func() {
 		defer hold.Release()
 		defer c.Close()
-		if _, err := c.Write(l.answer); err != nil || c.CloseWrite() != nil {
+		if _, err := c.Write(l.refusal); err != nil || c.CloseWrite() != nil {
 			return
 		}
 		_, _ = io.CopyN(io.Discard, c, refusalDrain)
 	}()
 }
 
-// noteState keeps the list of idle connections. It is the http.Server's ConnState.
+// noteState keeps the ring of idle connections. It is the ConnState of the http.Server.
 func (l *connections) noteState(conn net.Conn, state http.ConnState) {
 	c, ok := conn.(*connection)
 	if !ok {
@@ -230,15 +284,17 @@ func (l *connections) noteState(conn net.Conn, state http.ConnState) {
 	}
 }
 
-// Read reads, for the first time when something has come and it is the connection's turn: one that
-// sends nothing takes no turn from others.
+// Read reads from the connection. The first call waits until there is something to read, and then
+// for a place among the connections that begin: a connection that sends nothing takes no place.
 func (c *connection) Read(p []byte) (int, error) {
-	if !c.begun {
-		c.begun = true
+	if !c.hasBegun {
+		c.hasBegun = true
 		if err := awaitBytes(c.TCPConn); err != nil {
 			return 0, err
 		}
-		if err := c.among.beginning.Take(context.Background(), &c.turn, c.owner, 1, nil); err != nil {
+		places := c.listener.beginning
+		err := places.Take(context.Background(), &c.beginning, c.owner, 1, nil)
+		if err != nil {
 			return 0, err
 		}
 	}
@@ -250,21 +306,22 @@ func (c *connection) Read(p []byte) (int, error) {
 		return 0, c.endFlood()
 	}
 	if !c.head.room(c, p[:n]) {
-		_, _ = c.TCPConn.Write(c.among.answer) // it fits into the socket's buffer
-		return 0, io.EOF                       // to which net/http answers nothing
+		_, _ = c.TCPConn.Write(c.listener.refusal) // it fits into the socket's buffer
+		return 0, io.EOF                           // to which net/http answers nothing
 	}
 	return n, err
 }
 
-// floodPause is for how long nothing is read from a connection that is flooded before it is closed.
+// floodPause is for how long nothing is read from a flooded connection before it is closed.
 const floodPause = 5 * time.Second
 
-// Flooded makes the connection end, in a while in which nothing more is read from it. It must not be
-// closed at once: 40 clients that came back with 2,000 requests each took all of both processors.
-// See [handlers.ConnContext].
+// Flooded ends the connection after floodPause. Nothing more is read from it meanwhile. If it were
+// closed at once, its client would come back at once: 40 clients that did so, with 2,000 requests
+// each, took all of both processors (measured). See [handlers.ConnContext].
 func (c *connection) Flooded() { c.flooded.Store(true) }
 
-// endFlood waits for the end of a flooded connection, and returns the error to read then.
+// endFlood waits for the end of floodPause, or until the connection is closed. It returns what Read
+// returns then, for which net/http closes the connection.
 func (c *connection) endFlood() error {
 	pause := time.NewTimer(floodPause)
 	defer pause.Stop()
@@ -275,10 +332,12 @@ func (c *connection) endFlood() error {
 	return io.EOF
 }
 
-// writeStep is after how many bytes a connection says that its client goes on to take an answer.
+// writeStep is the number of bytes after which a connection reports that its client goes on taking
+// an answer. With larger steps a client of 100 KB/s would look stalled.
 const writeStep = 64 << 10
 
-// Write writes, and tells whoever wants to know it of each step. See [handlers.ConnContext].
+// Write writes to the connection, and calls the function of OnStep after each step. See
+// [handlers.ConnContext].
 func (c *connection) Write(p []byte) (n int, err error) {
 	for {
 		m, err := c.TCPConn.Write(p[n:min(len(p), n+writeStep)])
@@ -292,17 +351,17 @@ func (c *connection) Write(p []byte) (n int, err error) {
 	}
 }
 
-// OnStep has a function called while something is written; nil for no more.
+// OnStep sets the function that Write calls after each step, nil for none.
 func (c *connection) OnStep(step *func()) { c.step.Store(step) }
 
-// Close closes the connection and gives its place back.
+// Close closes the connection and releases its place.
 func (c *connection) Close() error {
 	err := c.TCPConn.Close()
 	c.once.Do(func() {
 		close(c.ended)
-		c.hold.Release()
+		c.place.Release()
 	})
-	c.turn.Release()
+	c.beginning.Release()
 	c.head.done()
 	return err
 }

@@ -17,15 +17,21 @@ import (
 	"kvgateway/internal/bound"
 )
 
-// listenerOf is a listener on a free port that may have some connections.
-func listenerOf(places int64) listenOptions {
-	return listenOptions{address: "127.0.0.1:0", bounds: bound.NewSet(), refusal: refusalAnswer("/kv"),
-		limit: connectionLimit{name: "connections", of: "a test's", places: places, refusals: 4}}
+// optionsFor returns the options of a listener on a free port that may have so many connections.
+func optionsFor(places int64) listenOptions {
+	return listenOptions{
+		address: "127.0.0.1:0",
+		bounds:  bound.NewSet(),
+		refusal: refusalAnswer("/kv"),
+		limit: connectionLimit{
+			name: "connections", of: "a test's", places: places, refusals: 4,
+		},
+	}
 }
 
-// serving starts a listener whose handler answers "ok", takes over the connection at /taken, and
-// waits for the end of the test at /slow.
-func serving(t *testing.T, places int64) (*listener, *connections) {
+// startListener starts a listener whose handler answers "ok". At /taken it takes the connection
+// over, and at /slow it waits for the end of the test.
+func startListener(t *testing.T, places int64) (*listener, *connections) {
 	t.Helper()
 	slow := make(chan struct{})
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -37,7 +43,10 @@ func serving(t *testing.T, places int64) (*listener, *connections) {
 				return
 			}
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
-			go func() { _, _ = io.Copy(io.Discard, conn); conn.Close() }() // until the client leaves
+			go func() { // until the client leaves
+				_, _ = io.Copy(io.Discard, conn)
+				conn.Close()
+			}()
 		case "/slow":
 			w.WriteHeader(http.StatusOK)
 			_ = http.NewResponseController(w).Flush()
@@ -46,7 +55,7 @@ func serving(t *testing.T, places int64) (*listener, *connections) {
 			_, _ = io.WriteString(w, "ok")
 		}
 	})
-	l, err := listen(t.Context(), listenerOf(places), handler, zerolog.Nop())
+	l, err := listen(t.Context(), optionsFor(places), handler, zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +64,7 @@ func serving(t *testing.T, places int64) (*listener, *connections) {
 	return l, l.net.(*connections)
 }
 
-// A client has one connection.
+// A client is one connection and what is read of it.
 type client struct {
 	t *testing.T
 	net.Conn
@@ -64,7 +73,7 @@ type client struct {
 
 func dial(t *testing.T, l *listener) *client { return dialFrom(t, l, "127.0.0.1") }
 
-// dialFrom connects as a client of another address, which Linux has many of on loopback.
+// dialFrom connects from another address. Linux has many on loopback.
 func dialFrom(t *testing.T, l *listener, address string) *client {
 	t.Helper()
 	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
@@ -77,7 +86,7 @@ func dialFrom(t *testing.T, l *listener, address string) *client {
 	return &client{t, conn, bufio.NewReader(conn)}
 }
 
-// get returns the status of an answer and its body, but of /slow the head only.
+// get returns an answer and its body. Of /slow it reads the head only.
 func (c *client) get(path string) (*http.Response, string) {
 	c.t.Helper()
 	_, _ = io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: test\r\n\r\n")
@@ -95,6 +104,7 @@ func (c *client) get(path string) (*http.Response, string) {
 	return resp, string(body)
 }
 
+// want checks the status of an answer.
 func (c *client) want(status int, path string) {
 	c.t.Helper()
 	if resp, body := c.get(path); resp.StatusCode != status {
@@ -102,8 +112,8 @@ func (c *client) want(status int, path string) {
 	}
 }
 
-// becomes waits until so many places are taken.
-func becomes(t *testing.T, l *connections, used int64) {
+// waitForPlaces waits until so many places are taken.
+func waitForPlaces(t *testing.T, l *connections, used int64) {
 	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for ; l.places.Used() != used; time.Sleep(time.Millisecond) {
@@ -115,7 +125,7 @@ func becomes(t *testing.T, l *connections, used int64) {
 
 func TestConnectionBeyondTheLimitIsAnswered(t *testing.T) {
 	t.Parallel()
-	l, places := serving(t, 4) // of which an address may have three
+	l, places := startListener(t, 4) // an address may have three of them
 	var open []*client
 	for range 3 {
 		c := dial(t, l)
@@ -131,37 +141,37 @@ func TestConnectionBeyondTheLimitIsAnswered(t *testing.T) {
 		}
 	}
 	for _, c := range open {
-		c.want(200, "/") // those that are there go on
+		c.want(200, "/") // connections with a place go on
 	}
 	open[0].Close()
-	becomes(t, places, 2)
+	waitForPlaces(t, places, 2)
 	dial(t, l).want(200, "/")
 }
 
 func TestLongestIdleConnectionGivesItsPlace(t *testing.T) {
 	t.Parallel()
-	l, places := serving(t, 4)
+	l, places := startListener(t, 4)
 	places.patience = 0
 	first, second := dial(t, l), dial(t, l)
 	first.want(200, "/")
-	becomesIdle(t, places, 1)
+	waitForIdle(t, places, 1)
 	second.want(200, "/")
-	becomesIdle(t, places, 2)
+	waitForIdle(t, places, 2)
 	for _, address := range []string{"127.0.0.2", "127.0.0.3", "127.0.0.4"} {
 		dialFrom(t, l, address).want(200, "/slow")
 	}
 	if _, err := first.r.ReadByte(); err != io.EOF {
 		t.Errorf("the longest idle connection: %v, want its end", err)
 	}
-	becomes(t, places, 4)
+	waitForPlaces(t, places, 4)
 	second.want(200, "/slow")
 	if resp, _ := dialFrom(t, l, "127.0.0.5").get("/"); resp.StatusCode != 503 {
-		t.Errorf("%d where none is idle", resp.StatusCode)
+		t.Errorf("%d although none is idle, want 503", resp.StatusCode)
 	}
 }
 
-// becomesIdle waits until so many connections are idle.
-func becomesIdle(t *testing.T, l *connections, count int) {
+// waitForIdle waits until so many connections are idle.
+func waitForIdle(t *testing.T, l *connections, count int) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		l.mu.Lock()
@@ -178,9 +188,9 @@ func becomesIdle(t *testing.T, l *connections, count int) {
 
 func TestIdleConnectionOfAMomentIsKept(t *testing.T) {
 	t.Parallel()
-	l, places := serving(t, 4)
+	l, places := startListener(t, 4)
 	dial(t, l).want(200, "/")
-	becomesIdle(t, places, 1)
+	waitForIdle(t, places, 1)
 	if places.closeIdle() {
 		t.Error("a connection was closed between two requests")
 	}
@@ -188,12 +198,12 @@ func TestIdleConnectionOfAMomentIsKept(t *testing.T) {
 
 func TestTakenConnectionKeepsItsPlaceUntilItIsClosed(t *testing.T) {
 	t.Parallel()
-	l, places := serving(t, 4)
+	l, places := startListener(t, 4)
 	c := dial(t, l)
 	c.want(200, "/taken")
-	becomes(t, places, 1)
+	waitForPlaces(t, places, 1)
 	c.Close()
-	becomes(t, places, 0)
+	waitForPlaces(t, places, 0)
 }
 
 func TestDescriptorsAreDivided(t *testing.T) {
@@ -210,11 +220,11 @@ func TestDescriptorsAreDivided(t *testing.T) {
 	}
 }
 
-// Connections that are opened and send nothing, however many, let others begin, of their own client
-// too.
+// Connections that are opened and send nothing, however many, let others begin, even those of the
+// same client.
 func TestSilentConnectionsLetOthersBegin(t *testing.T) {
 	t.Parallel()
-	l, _ := serving(t, 1000)
+	l, _ := startListener(t, 1000)
 	for range 100 {
 		dial(t, l)
 	}
@@ -225,11 +235,11 @@ func TestSilentConnectionsLetOthersBegin(t *testing.T) {
 	}
 }
 
-// What heads that never come whole take is bounded, for each client and for all. Those that have come
-// whole do not count, nor do those of HTTP/2.
-func TestHeadsThatNeverEnd(t *testing.T) {
+// The memory of heads that never arrive whole is bounded, for each client and for all. Heads that
+// have arrived whole do not count.
+func TestHeadsThatNeverEndAreBounded(t *testing.T) {
 	t.Parallel()
-	l, all := serving(t, 2000)
+	l, all := startListener(t, 2000)
 	cookie := strings.Repeat("c", 50_000)
 	const many = 2 * (headBytes / 2) / 50_000 // twice one client's share
 	var attackers []*client
@@ -266,25 +276,28 @@ func TestHeadsThatNeverEnd(t *testing.T) {
 	for _, c := range attackers {
 		c.Close()
 	}
-	for end := time.Now().Add(20 * time.Second); all.heads.Used() > 0; <-time.After(10 * time.Millisecond) {
+	end := time.Now().Add(20 * time.Second)
+	for ; all.heads.Used() > 0; time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("%d bytes of heads are held when all have left", all.heads.Used())
+			t.Fatalf("%d bytes of heads are held after all clients have left", all.heads.Used())
 		}
 	}
 }
 
-// A head that begins as HTTP/2's preface does, and goes on as one of HTTP/1.1, is counted.
+// A head that begins as the preface of HTTP/2 does, and goes on as one of HTTP/1.1, is counted.
 func TestHeadsThatBeginLikeHTTP2AreCounted(t *testing.T) {
 	t.Parallel()
-	l, all := serving(t, 100)
+	l, all := startListener(t, 100)
 	for i, begin := range []string{
-		"PRI * HTTP/2.0\r\nA: ", "PRI * HTTP/2.0\r\n\r\nSM\r\nA: ",
+		"PRI * HTTP/2.0\r\nA: ",
+		"PRI * HTTP/2.0\r\n\r\nSM\r\nA: ",
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r",
 	} {
 		before := all.heads.Used()
 		c := dial(t, l)
 		_, _ = io.WriteString(c, begin+strings.Repeat("x", 200_000))
-		for end := time.Now().Add(5 * time.Second); all.heads.Used() == before; {
+		end := time.Now().Add(5 * time.Second)
+		for ; all.heads.Used() == before; time.Sleep(time.Millisecond) {
 			_ = c.SetReadDeadline(time.Now().Add(time.Millisecond))
 			if _, err := c.r.ReadByte(); !errors.Is(err, os.ErrDeadlineExceeded) {
 				break // net/http has refused it
@@ -297,10 +310,11 @@ func TestHeadsThatBeginLikeHTTP2AreCounted(t *testing.T) {
 	}
 }
 
-// A connection of HTTP/2 whose preface comes in pieces is one, and its frames are no head.
+// A connection whose preface comes in pieces is one of HTTP/2, and its frames are not counted as a
+// head.
 func TestPrefaceThatComesInPieces(t *testing.T) {
 	t.Parallel()
-	l, all := serving(t, 100)
+	l, all := startListener(t, 100)
 	c := dial(t, l)
 	for _, piece := range []string{"P", "RI * HTTP/2.0\r\n", "\r\nSM\r\n\r", "\n"} {
 		_, _ = io.WriteString(c, piece)
@@ -310,7 +324,7 @@ func TestPrefaceThatComesInPieces(t *testing.T) {
 	for range 3000 { // pings, of 17 bytes each
 		request = frame(request, 0x6, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8)
 	}
-	// HEADERS, END_HEADERS and END_STREAM: GET http / of "a", by HPACK's static table
+	// HEADERS with END_HEADERS and END_STREAM: "GET http://a/", by the static table of HPACK.
 	request = frame(request, 0x1, 0x5, 1, 0x82, 0x86, 0x84, 0x01, 1, 'a')
 	go func() { _, _ = c.Write(request) }()
 	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))

@@ -2,5 +2,5 @@
 
 package main
 
-// openFilesLimit is not known on this system.
+// openFilesLimit returns 0, since this system has no such limit or does not say it.
 func openFilesLimit() int64 { return 0 }

@@ -5,7 +5,8 @@ package main
 import "syscall"
 
 // openFilesLimit returns how many file descriptors the process may have, 0 if that is not known.
-// The soft limit is the hard one by now: Go's syscall package raises it when the program starts.
+// The soft limit equals the hard one by now: Go's syscall package raises it when the program
+// starts.
 func openFilesLimit() int64 {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {

@@ -9,7 +9,7 @@ import (
 	"kvgateway/internal/bound"
 )
 
-// Of a connection that is flooded nothing more is read, and it does not end at once either: its
+// Nothing more is read from a flooded connection, and it does not end at once either, since its
 // client would come back with as many requests.
 func TestFloodedConnectionIsNotRead(t *testing.T) {
 	t.Parallel()

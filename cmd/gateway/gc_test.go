@@ -7,12 +7,15 @@ import (
 )
 
 func TestGCPercentKeepsTheFloorAndNoMore(t *testing.T) {
-	for _, live := range []uint64{0, 1 << 20, 5 << 20, 20 << 20, heapFloor / 2, heapFloor, heapRoom} {
+	for _, live := range []uint64{
+		0, 1 << 20, 5 << 20, 20 << 20, heapFloor / 2, heapFloor, heapRoom,
+	} {
 		percent := gcPercent(live)
 		if percent < 100 {
-			t.Errorf("%d bytes in use: %d %%, collects more often than Go does", live, percent)
+			t.Errorf("%d bytes in use: %d %% collects more often than Go does", live, percent)
 		}
-		if collectedAt := live + live*uint64(percent)/100; percent > 100 && collectedAt > heapFloor {
+		collectedAt := live + live*uint64(percent)/100
+		if percent > 100 && collectedAt > heapFloor {
 			t.Errorf("%d bytes in use: collected at %d bytes, above the floor", live, collectedAt)
 		}
 	}
@@ -27,13 +30,13 @@ func TestGCPercentBoundsTheGarbageOfALargeHeap(t *testing.T) {
 	}
 }
 
-func TestAfterEachCollection(t *testing.T) {
+func TestEachCollectionIsFollowedByACall(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	called := make(chan struct{}, 100)
 	afterEachCollection(ctx, func() { called <- struct{}{} })
-	<-called // the first without any collection
+	<-called // the first call needs no collection
 	for range 3 {
-		for waiting := true; waiting; { // what is made during a collection outlives it
+		for waiting := true; waiting; { // an object that is made during a collection outlives it
 			select {
 			case <-called:
 				waiting = false

@@ -8,36 +8,42 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-// A head counts what a connection has read of the line and headers of a request that has yet to come
-// whole, which net/http keeps. Over HTTP/2 it counts nothing: there a connection has one such head.
+// A head counts what a connection has read of the line and headers of a request, which net/http
+// keeps until they have arrived whole. Over HTTP/2 it counts nothing, since a connection has one
+// such head at most there. It is safe for concurrent use.
 type head struct {
-	mu   sync.Mutex
-	over bool // it has come whole, or is none
-	// preface is how many bytes of HTTP/2's preface the connection began with, in any number of
-	// segments, and notHTTP2 once something else came.
+	// mu guards all fields.
+	mu sync.Mutex
+	// isWhole says that the head has arrived whole, so that bytes belong to a body.
+	isWhole bool
+	// preface is how many bytes of the preface of HTTP/2 the connection has begun with, in any
+	// number of segments. It is notHTTP2 once other bytes came.
 	preface int
-	bytes   int64
-	hold    bound.Hold
+	// bytes is how much of the head has arrived.
+	bytes int64
+	// hold counts the bytes, once there are more than a head may have for free.
+	hold bound.Hold
 }
 
-// preface is how an HTTP/2 connection begins (RFC 9113 §3.4). What begins with a part of it only is
-// HTTP/1.1 to net/http, which keeps what follows.
+// preface is how an HTTP/2 connection begins (RFC 9113 §3.4). A connection that begins with only a
+// part of it is one of HTTP/1.1 for net/http, which keeps what follows, so that must be counted.
 var preface = []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
 
+// notHTTP2 is the value of head.preface for a connection that is not one of HTTP/2.
 const notHTTP2 = -1
 
-// room counts what was read, and reports whether there is room for it.
+// room counts bytes that were read, and reports whether there is room for them.
 func (h *head) room(c *connection, read []byte) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.over || h.isHTTP2(read) {
+	if h.isWhole || h.isHTTP2(read) {
 		return true
 	}
 	switch h.bytes += int64(len(read)); {
 	case h.bytes <= handlers.FreeHead:
 		return true
 	case h.hold.Size() == 0:
-		heads := c.among.heads
+		heads := c.listener.heads
 		if heads.Try(&h.hold, c.owner, h.bytes, nil) {
 			return true
 		}
@@ -47,8 +53,8 @@ func (h *head) room(c *connection, read []byte) bool {
 	return h.hold.Grow(h.bytes)
 }
 
-// isHTTP2 reports whether the connection is known to be one of HTTP/2 once more was read. h.mu must
-// be held.
+// isHTTP2 takes note of bytes that were read, and reports whether the connection is known to be one
+// of HTTP/2. h.mu must be held.
 func (h *head) isHTTP2(read []byte) bool {
 	if h.preface == notHTTP2 || h.preface == len(preface) {
 		return h.preface == len(preface)
@@ -62,24 +68,24 @@ func (h *head) isHTTP2(read []byte) bool {
 	return h.preface == len(preface)
 }
 
-// begin notes that what comes next is a head.
+// begin notes that the next bytes are those of a head.
 func (h *head) begin() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.over, h.bytes = false, 0
-	h.hold.Release() // of a request that no handler was asked for, such as OPTIONS *
+	h.isWhole, h.bytes = false, 0
+	h.hold.Release() // no handler was called for some requests, such as OPTIONS *
 }
 
-// done notes that a head has come whole, or that none comes any more.
+// done notes that a head has arrived whole, or that none comes any more.
 func (h *head) done() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.over = true
+	h.isWhole = true
 	h.hold.Release()
 }
 
-// HeadDone notes that a request has come with all of its headers. See [handlers.ConnContext].
+// HeadDone notes that all headers of a request have arrived. See [handlers.ConnContext].
 func (c *connection) HeadDone() {
-	c.turn.Release()
+	c.beginning.Release()
 	c.head.done()
 }

@@ -11,14 +11,15 @@ import (
 	"time"
 )
 
+// healthcheckTimeout bounds the command as a whole.
 const healthcheckTimeout = 3 * time.Second
 
-// healthcheck asks a running gateway whether it is ready, for container platforms whose images hold no curl.
+// healthcheck asks a running gateway whether it is ready. It is for container images without curl.
 func healthcheck(ctx context.Context, cmd *command, out io.Writer) error {
 	address := cmd.Healthcheck.URL
 	if address == "" {
 		if strings.HasSuffix(cmd.Listen, ":0") {
-			return &usageError{"healthcheck: --listen has no fixed port, say where to ask with --url"}
+			return &usageError{"healthcheck: --listen has no fixed port: give the address as --url"}
 		}
 		address = baseURL(cmd.Listen, cmd.BasePath) + "/readyz"
 	}
@@ -31,6 +32,7 @@ func healthcheck(ctx context.Context, cmd *command, out io.Writer) error {
 	return err
 }
 
+// askReady returns nil if the gateway at an address is ready, and else the reason that it gives.
 func askReady(ctx context.Context, address string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
@@ -45,7 +47,8 @@ func askReady(ctx context.Context, address string) error {
 		return nil
 	}
 	var problem struct{ Title, Detail string }
-	if json.NewDecoder(io.LimitReader(resp.Body, 64<<10)).Decode(&problem) != nil || problem.Title == "" {
+	body := json.NewDecoder(io.LimitReader(resp.Body, 64<<10))
+	if body.Decode(&problem) != nil || problem.Title == "" {
 		return fmt.Errorf("%s answered %s", address, resp.Status)
 	}
 	return errors.New(strings.TrimSpace(resp.Status + ": " + problem.Title + ". " + problem.Detail))

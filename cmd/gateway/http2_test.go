@@ -16,12 +16,13 @@ func frame(dst []byte, kind, flags byte, stream uint32, payload ...byte) []byte 
 	return append(binary.BigEndian.AppendUint32(dst, stream), payload...)
 }
 
-// The handlers of an HTTP/2 connection that takes nothing end, although none of its streams is held back by flow control.
-func TestStoppedHTTP2Connection(t *testing.T) {
+// The handlers of an HTTP/2 connection that takes nothing end, although flow control holds none of
+// its streams back.
+func TestStoppedHTTP2ConnectionEndsItsHandlers(t *testing.T) {
 	t.Parallel()
 	const streams = 8
 	ended := make(chan error, streams)
-	l, err := listen(t.Context(), listenerOf(100), http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	handler := func(w http.ResponseWriter, _ *http.Request) {
 		part := make([]byte, 64<<10)
 		for {
 			if _, err := w.Write(part); err != nil {
@@ -29,7 +30,8 @@ func TestStoppedHTTP2Connection(t *testing.T) {
 				return
 			}
 		}
-	}), zerolog.Nop())
+	}
+	l, err := listen(t.Context(), optionsFor(100), http.HandlerFunc(handler), zerolog.Nop())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,8 +47,10 @@ func TestStoppedHTTP2Connection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	request := frame([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), 0x4, 0, 0, 0, 0x4, 0x7f, 0xff, 0xff, 0xff) // SETTINGS_INITIAL_WINDOW_SIZE
-	request = frame(request, 0x8, 0, 0, 0x7f, 0xfe, 0xff, 0xff)                                             // WINDOW_UPDATE of the connection
+	request := []byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+	// SETTINGS_INITIAL_WINDOW_SIZE of the streams, and WINDOW_UPDATE of the connection
+	request = frame(request, 0x4, 0, 0, 0, 0x4, 0x7f, 0xff, 0xff, 0xff)
+	request = frame(request, 0x8, 0, 0, 0x7f, 0xfe, 0xff, 0xff)
 	for i := range uint32(streams) {
 		// HEADERS, END_HEADERS and END_STREAM: GET http / of "a", by HPACK's static table
 		request = frame(request, 0x1, 0x5, 2*i+1, 0x82, 0x86, 0x84, 0x01, 1, 'a')

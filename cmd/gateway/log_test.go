@@ -12,7 +12,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// output remembers how often it was written to.
+// An output counts how often it is written to.
 type output struct {
 	mu     sync.Mutex
 	text   bytes.Buffer
@@ -26,6 +26,7 @@ func (o *output) Write(p []byte) (int, error) {
 	return o.text.Write(p)
 }
 
+// seen returns how many lines were written, and in how many writes.
 func (o *output) seen() (lines, writes int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -56,7 +57,7 @@ func TestLogLinesWaitAtMostTheInterval(t *testing.T) {
 	})
 }
 
-func TestLogLinesThatDoNotWait(t *testing.T) {
+func TestUrgentLogLinesAreWrittenAtOnce(t *testing.T) {
 	var out output
 	buffer := &logBuffer{out: &out}
 	log := zerolog.New(buffer)
@@ -79,6 +80,7 @@ func TestLogLinesThatDoNotWait(t *testing.T) {
 	}
 }
 
+// A brokenWriter is a pipe that nobody reads any more.
 type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
@@ -102,8 +104,10 @@ func BenchmarkAccessLogLine(b *testing.B) {
 			log := wrap(&output{}).With().Timestamp().Logger()
 			b.ReportAllocs()
 			for b.Loop() {
-				log.Info().Str("id", "5f3a9c0e-1").Str("method", "GET").Str("route", "/buckets/{bucket}/keys/*").
-					Int("status", 200).Int64("bytes", 128).Dur("duration", time.Microsecond).Msg("request")
+				log.Info().Str("id", "5f3a9c0e-1").Str("method", "GET").
+					Str("route", "/buckets/{bucket}/keys/*").Int("status", 200).
+					Int64("bytes", 128).Dur("duration", time.Microsecond).
+					Msg("request")
 			}
 		})
 	}

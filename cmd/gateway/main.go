@@ -1,4 +1,3 @@
-// Command gateway serves NATS Key/Value buckets over HTTP, on an embedded nats-server or on yours.
 package main
 
 import (
@@ -19,8 +18,8 @@ func main() {
 }
 
 // signalContext returns a context that the first signal ends. A second signal ends the process at
-// once, however soon it comes: with signal.NotifyContext one that came before the first was dealt
-// with was lost.
+// once, however soon it comes. With signal.NotifyContext a second signal was lost if it came before
+// the first was dealt with.
 func signalContext() context.Context {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 2)
@@ -33,7 +32,8 @@ func signalContext() context.Context {
 	return ctx
 }
 
-// exitCode is 0 for a clean end, 2 for settings that cannot work, which only a change of them mends, and 1 for the rest.
+// exitCode returns 0 for a clean end, 2 for settings that cannot work, which only a change of them
+// can fix, and 1 for all other errors.
 func exitCode(err error) int {
 	var usage *usageError
 	switch {

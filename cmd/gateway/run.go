@@ -21,7 +21,8 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// run is the whole program. It ends when its work is done or, serving, some time after ctx is.
+// run is the whole program. It returns when a command is done or, when it serves, some time after
+// ctx has ended.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	cmd, name, err := parse(args, stdout)
 	switch {
@@ -36,17 +37,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	log, buffer := newLogger(&cmd.config, stderr)
 	defer buffer.direct()
-	context.AfterFunc(ctx, buffer.direct) // a second signal leaves no time to write anything
+	context.AfterFunc(ctx, buffer.direct) // a second signal leaves no time to write lines
 	keepHeapFloor(ctx)
 	return serve(ctx, &cmd.config, stdout, stderr, log)
 }
 
-// serve builds the gateway from the inside out and takes it down from the outside in. What is deferred here runs last,
-// in the opposite order: the connections to NATS are closed, then the embedded server stops.
+// serve builds the gateway from the inside out and takes it down from the outside in; the package
+// documentation has the steps of the shutdown. The deferred calls run last and in the opposite
+// order: feeds are closed, then the connections to NATS, then the embedded server is stopped.
 func serve(
 	ctx context.Context, c *config, stdout, stderr io.Writer, log zerolog.Logger,
 ) (end error) {
-	lastResort := time.NewTimer(0) // bounds the shutdown once that has begun
+	lastResort := time.NewTimer(0) // ends the process if the shutdown takes too long
 	defer func() { lastResort.Stop() }()
 	embedded, err := startEmbedded(ctx, c, log)
 	if err != nil {
@@ -65,7 +67,7 @@ func serve(
 	}
 	defer closeClient(client)
 	if embedded != nil {
-		defer startMending(ctx, client, log)()
+		defer startRollUpRepair(ctx, client, log)()
 	}
 	feeds := feed.NewHub(client, feed.Options{Bounds: bounds, Logger: log})
 	defer feeds.Close()
@@ -98,23 +100,23 @@ func serve(
 
 	err = untilTheEnd(ctx, failed, log)
 	lastResort = endBy(c.DrainDelay+c.ShutdownTimeout+endGrace, log, os.Exit)
-	draining.Store(true) // /readyz says no
+	draining.Store(true) // /readyz answers 503
 	if err == nil {
 		waitFor(c.DrainDelay, failed)
 	}
-	feeds.Farewell() // the streams end: Shutdown alone would wait for them
+	feeds.Farewell() // ends the streams, for which http.Server.Shutdown would wait for ever
 	client.StopWaiting()
 	deadline := time.Now().Add(c.ShutdownTimeout)
 	err = errors.Join(err, api.shutdown(c.ShutdownTimeout))
 	closeStreams(handler, deadline)
 	if admin != nil {
-		admin.http.Close() // last, so that metrics are there while requests finish
+		admin.http.Close() // after the API, so that metrics are there while requests finish
 	}
 	log.Info().Msg("HTTP is down, closing NATS")
 	return err
 }
 
-// untilTheEnd waits for a signal, or returns why a listener failed.
+// untilTheEnd waits for a signal. If a listener fails before, it returns the reason.
 func untilTheEnd(ctx context.Context, failed <-chan error, log zerolog.Logger) (err error) {
 	select {
 	case <-ctx.Done():
@@ -125,7 +127,7 @@ func untilTheEnd(ctx context.Context, failed <-chan error, log zerolog.Logger) (
 	return err
 }
 
-// startEmbedded returns nil when another NATS is to be used.
+// startEmbedded starts the embedded nats-server. It returns nil if another NATS is given.
 func startEmbedded(ctx context.Context, c *config, log zerolog.Logger) (*natsd.Server, error) {
 	if c.NatsURL != "" {
 		return nil, nil
@@ -140,12 +142,14 @@ func startEmbedded(ctx context.Context, c *config, log zerolog.Logger) (*natsd.S
 		Logger:       log,
 	})
 	if _, lost := errors.AsType[*natsd.LossError](err); lost {
-		err = fmt.Errorf("%w\nRestore a backup, or start once with --accept-loss to go on with what is "+
-			"left; what is damaged is copied to set-aside in the data directory before", err)
+		err = fmt.Errorf("%w\nRestore a backup, or start once with --accept-loss to go on with "+
+			"what is left. The damaged files are copied to set-aside in the data directory first",
+			err)
 	}
 	return embedded, err
 }
 
+// natsOptions returns the options of the connections to NATS.
 func (c *config) natsOptions(embedded *natsd.Server, log zerolog.Logger) kvclient.Options {
 	opts := kvclient.Options{
 		URL:            c.NatsURL,
@@ -164,29 +168,34 @@ func (c *config) natsOptions(embedded *natsd.Server, log zerolog.Logger) kvclien
 		RequestTimeout: c.RequestTimeout,
 		Logger:         log,
 	}
-	if embedded != nil { // a nil *Server in the interface would not be nil
+	if embedded != nil { // an interface with a nil *Server would not be nil
 		opts.InProcess = embedded
 	}
 	return opts
 }
 
-// startMending removes what a crash brought back, beside the first requests. What it returns ends that.
-func startMending(ctx context.Context, client *kvclient.Client, log zerolog.Logger) (end func()) {
+// startRollUpRepair removes the old revisions that a crash of the embedded server has brought back,
+// while the first requests are served already. end stops it and waits until it has stopped.
+func startRollUpRepair(
+	ctx context.Context, client *kvclient.Client, log zerolog.Logger,
+) (end func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	var mending sync.WaitGroup
-	mending.Go(func() {
+	var repairing sync.WaitGroup
+	repairing.Go(func() {
 		keys, err := client.FinishRollUps(ctx)
 		if err != nil && ctx.Err() == nil {
-			log.Warn().Err(err).Msg("it is not known whether a crash of the nats-server brought older revisions back")
+			log.Warn().Err(err).Msg("it is not known whether a crash of the nats-server has " +
+				"brought old revisions back")
 		}
 		if keys > 0 {
-			log.Warn().Int("keys", keys).Msg("older revisions that a crash of the nats-server brought back were removed again")
+			log.Warn().Int("keys", keys).Msg("old revisions that a crash of the nats-server had " +
+				"brought back were removed again")
 		}
 	})
-	return func() { cancel(); mending.Wait() }
+	return func() { cancel(); repairing.Wait() }
 }
 
-// handlerOptions are those that come from the settings alone.
+// handlerOptions returns the options of the handlers that come from the settings alone.
 func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 	return handlers.Options{
 		Logger:               log,
@@ -204,21 +213,23 @@ func (c *config) handlerOptions(log zerolog.Logger) handlers.Options {
 	}
 }
 
-// closeStreams waits for clients that have yet to take the last word, until the time for requests is over.
+// closeStreams waits until the clients of streams have taken the last words, or end has come.
 func closeStreams(handler *handlers.Server, end time.Time) {
 	ctx, cancel := context.WithDeadline(context.Background(), end)
 	defer cancel()
 	handler.Close(ctx)
 }
 
-// closeClient bounds the flush: no request is running any more that could be waiting for it.
+// closeClient closes the connections to NATS. It bounds the flush, since no request runs that could
+// need it.
 func closeClient(client *kvclient.Client) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	client.Close(ctx)
 }
 
-// startAdmin serves metrics and profiles on an address of their own, if one is given; else it returns nil.
+// startAdmin serves metrics and profiles on an address of their own. It returns nil if none is
+// given.
 func startAdmin(
 	ctx context.Context, c *config, bounds *bound.Set, registry *prometheus.Registry,
 	log zerolog.Logger, failed chan<- error,
@@ -227,7 +238,8 @@ func startAdmin(
 		return nil, nil
 	}
 	host, _, _ := net.SplitHostPort(c.AdminListen)
-	admin, err := listen(ctx, c.adminListener(bounds), adminHandler(registry, bounds, isLoopback(host)), log)
+	handler := adminHandler(registry, bounds, isLoopback(host))
+	admin, err := listen(ctx, c.adminListener(bounds), handler, log)
 	if err != nil {
 		return nil, fmt.Errorf("--admin-listen: %w", err)
 	}
@@ -235,7 +247,7 @@ func startAdmin(
 	return admin, nil
 }
 
-// waitFor returns after the delay, or when serving has failed and there is nothing to wait for.
+// waitFor returns after the delay, or when a listener has failed and there is nothing to wait for.
 func waitFor(delay time.Duration, failed <-chan error) {
 	select {
 	case <-time.After(delay):

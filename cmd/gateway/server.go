@@ -20,21 +20,28 @@ import (
 	"kvgateway/internal/handlers"
 )
 
-// maxConcurrentStreams is how many requests one HTTP/2 connection may have open. Watches are long, so
-// Go's own limit of 250 is too low.
+// maxConcurrentStreams is how many requests one HTTP/2 connection may have open. Watches stay open
+// for long, so Go's own limit of 250 is too low.
 const maxConcurrentStreams = 2000
 
-// maxHeaderBytes leaves room for 64 filters of 1,024 bytes, each percent-encoded, beside the headers
-// that the handlers take. So most requests that are too large are refused by the handlers, with a
-// problem document, and not by net/http in plain text.
+// maxHeaderBytes leaves room for 64 filters of 1,024 bytes, each percent-encoded, beside the
+// headers that the handlers accept. So the handlers refuse most requests that are too large, with a
+// problem document; net/http refuses those beyond this limit with 431 in plain text.
 const maxHeaderBytes = 4 * handlers.MaxHeaderBytes
 
-// httpBounds are the bounds that net/http itself enforces on every listener.
-type httpBounds struct{ headerTime, idle, write, connectionWrite, headerBytes, streams *bound.Bound }
+// httpBounds are the bounds that net/http itself enforces on every listener. The table in
+// docs/bounds.md says what each of them bounds.
+type httpBounds struct {
+	headerTime, idle, write, connectionWrite *bound.Bound
+	headerBytes, streams                     *bound.Bound
+}
 
+// newHTTPBounds makes the bounds of a listener.
 func newHTTPBounds(set *bound.Set) *httpBounds {
 	seconds := func(name, of string, d time.Duration, atLimit string) *bound.Bound {
-		return set.New(bound.Spec{Name: name, Of: of, Unit: bound.Seconds, Duration: d, AtLimit: atLimit})
+		return set.New(bound.Spec{
+			Name: name, Of: of, Unit: bound.Seconds, Duration: d, AtLimit: atLimit,
+		})
 	}
 	return &httpBounds{
 		headerTime: seconds("header-time", "the time for a request's headers to arrive",
@@ -42,7 +49,8 @@ func newHTTPBounds(set *bound.Set) *httpBounds {
 		idle: seconds("idle-time", "the time between two requests on one connection",
 			2*time.Minute, "the connection is closed"),
 		write: seconds("answer-time",
-			"the time for an answer that is not sent in parts, above the longest wait of a long poll",
+			"the time for an answer that is not sent in parts, which exceeds the longest wait of "+
+				"a long poll",
 			2*time.Minute, "the connection is closed"),
 		connectionWrite: seconds("connection-patience",
 			"the time in which an HTTP/2 client takes nothing from its connection",
@@ -56,24 +64,30 @@ func newHTTPBounds(set *bound.Set) *httpBounds {
 	}
 }
 
-// A listener is an HTTP server on its address.
+// A listener is an HTTP server on an address.
 type listener struct {
+	// http is the server.
 	http *http.Server
-	net  net.Listener
+	// net accepts its connections.
+	net net.Listener
 }
 
 // listenOptions say where a listener is and how many connections it may have.
 type listenOptions struct {
+	// address is the host and port.
 	address string
-	bounds  *bound.Set
-	limit   connectionLimit
-	// refusal is the response sent to a connection that exceeds the limit, before it is closed.
+	// bounds is the set to which the bounds of the listener belong.
+	bounds *bound.Set
+	// limit is that of its connections.
+	limit connectionLimit
+	// refusal is the answer to a connection that exceeds the limit, before it is closed.
 	refusal []byte
 }
 
-// listen binds the address and does not serve yet. Its connections have the places of the limit. An
-// answer has a time limit, since a client that reads nothing would hold its memory for ever; handlers
-// that stream extend it with each part. A request's body has the handlers' own limits.
+// listen binds an address and does not serve yet. Connections have the places of the limit. An
+// answer has a time limit, since a client that reads nothing would hold its memory for ever;
+// handlers that send an answer in parts extend it with each part. The body of a request has limits
+// of the handlers' own.
 func listen(
 	ctx context.Context, o listenOptions, handler http.Handler, log zerolog.Logger,
 ) (*listener, error) {
@@ -104,40 +118,46 @@ func listen(
 	}}, nil
 }
 
-// serve runs until the listener is shut down, and sends an error if it ends for another reason.
+// serve serves until the listener is shut down. If it ends for another reason, it sends an error.
 func (l *listener) serve(failed chan<- error) {
 	if err := l.http.Serve(l.net); !errors.Is(err, http.ErrServerClosed) {
 		failed <- fmt.Errorf("serving %s: %w", l.net.Addr(), err)
 	}
 }
 
-// shutdown stops accepting, lets requests finish within the timeout, and cuts those that take longer.
+// shutdown stops accepting connections, lets requests finish within the timeout, and cuts those
+// that take longer.
 func (l *listener) shutdown(timeout time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	if err := l.http.Shutdown(ctx); err != nil {
 		l.http.Close()
-		return fmt.Errorf("requests still running after --shutdown-timeout %v were cut", timeout)
+		return fmt.Errorf("requests that still ran after --shutdown-timeout %v were cut", timeout)
 	}
 	return nil
 }
 
-// newRegistry holds the metrics of the process; handlers adds those of the requests.
+// newRegistry returns a registry with the metrics of the process. The handlers add those of
+// requests.
 func newRegistry() *prometheus.Registry {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	process := collectors.NewProcessCollector(collectors.ProcessCollectorOpts{})
+	r.MustRegister(collectors.NewGoCollector(), process)
 	return r
 }
 
-// adminHandler serves metrics, profiles and the bounds in force. pprof's command line page is left out: it would show passwords given as
-// flags. On loopback the Host header must be too, or a page of any site could read this through a name of its own.
+// adminHandler returns the handler of metrics, profiles and the bounds in force. It leaves out
+// pprof's page of the command line, which would show passwords that were given as flags. If it
+// listens on loopback, the Host header must be a loopback name too; otherwise a page of any site
+// could read all this through a host name of its own that leads to loopback.
 func adminHandler(registry *prometheus.Registry, bounds *bound.Set, loopback bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /bounds", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/markdown; charset=utf-8")
 		_, _ = io.WriteString(w, bound.Table(bounds.Read()))
 	})
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry}))
+	metrics := promhttp.HandlerFor(registry, promhttp.HandlerOpts{Registry: registry})
+	mux.Handle("GET /metrics", metrics)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
@@ -155,7 +175,7 @@ func adminHandler(registry *prometheus.Registry, bounds *bound.Set, loopback boo
 	})
 }
 
-// hostOnly is the host of a Host header, which may come without a port.
+// hostOnly returns the host of a Host header, which may have a port.
 func hostOnly(hostport string) string {
 	if host, _, err := net.SplitHostPort(hostport); err == nil {
 		return host

@@ -10,7 +10,7 @@ import (
 	"kvgateway/internal/bound"
 )
 
-func TestAdminHandler(t *testing.T) {
+func TestAdminHandlerServesItsPages(t *testing.T) {
 	for _, tc := range []struct {
 		target, host string
 		loopback     bool
@@ -32,12 +32,13 @@ func TestAdminHandler(t *testing.T) {
 		w := httptest.NewRecorder()
 		adminHandler(newRegistry(), bound.NewSet(), tc.loopback).ServeHTTP(w, r)
 		if w.Code != tc.status || !strings.Contains(w.Body.String(), tc.want) {
-			t.Errorf("%s at %s: %d %.80q, want %d with %q", tc.target, tc.host, w.Code, w.Body, tc.status, tc.want)
+			t.Errorf("%s at %s: %d %.80q, want %d with %q",
+				tc.target, tc.host, w.Code, w.Body, tc.status, tc.want)
 		}
 	}
 }
 
-func TestBaseURL(t *testing.T) {
+func TestBaseURLCanBeConnectedTo(t *testing.T) {
 	for address, want := range map[string]string{
 		"127.0.0.1:8080": "http://127.0.0.1:8080/kv",
 		":8080":          "http://127.0.0.1:8080/kv",
@@ -52,7 +53,7 @@ func TestBaseURL(t *testing.T) {
 	}
 }
 
-func TestHealthcheck(t *testing.T) {
+func TestHealthcheckReportsReadiness(t *testing.T) {
 	status, body := 200, `{"status":"ready"}`
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/kv/readyz" {
@@ -76,23 +77,23 @@ func TestHealthcheck(t *testing.T) {
 		t.Errorf("by URL: %v", err)
 	}
 	status, body = 503, `{"title":"NATS is away","detail":"Try again."}`
-	if _, err := check(here...); exitCode(err) != 1 || !strings.Contains(err.Error(), "NATS is away. Try again.") {
-		t.Errorf("gateway that is not ready: %v", err)
+	wantFailure := func(what, text string) {
+		t.Helper()
+		if _, err := check(here...); exitCode(err) != 1 || !strings.Contains(err.Error(), text) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
+	wantFailure("gateway that is not ready", "NATS is away. Try again.")
 	status, body = 502, `a proxy's page`
-	if _, err := check(here...); exitCode(err) != 1 || !strings.Contains(err.Error(), "502 Bad Gateway") {
-		t.Errorf("no problem document: %v", err)
-	}
+	wantFailure("no problem document", "502 Bad Gateway")
 	gateway.Close()
-	if _, err := check(here...); exitCode(err) != 1 || !strings.Contains(err.Error(), "connection refused") {
-		t.Errorf("no gateway: %v", err)
-	}
+	wantFailure("no gateway", "connection refused")
 	if _, err := check("--listen=127.0.0.1:0"); exitCode(err) != 2 {
 		t.Errorf("no fixed port: %v", err)
 	}
 }
 
-func TestVersion(t *testing.T) {
+func TestVersionNamesAllParts(t *testing.T) {
 	var out bytes.Buffer
 	if err := run(t.Context(), []string{"version"}, &out, &out); err != nil {
 		t.Fatal(err)

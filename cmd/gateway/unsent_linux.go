@@ -5,13 +5,15 @@ import (
 	"syscall"
 )
 
-// tcpNotSentLowAt is TCP_NOTSENT_LOWAT of tcp(7), which package syscall lacks.
+// tcpNotSentLowAt is TCP_NOTSENT_LOWAT of tcp(7), which the syscall package lacks.
 const tcpNotSentLowAt = 25
 
-// limitUnsent bounds what the system takes of an answer beyond what the network is carrying. Without it
-// it takes some 4 MB for each client that reads nothing, which nothing counts. What is under way is
-// bounded by what the client has room for, so that fast connections over long ways stay fast, other
-// than with a smaller send buffer.
+// limitUnsent bounds the bytes that the system takes of an answer beyond those that are on their
+// way to the client. Without this bound Linux lets its buffer grow to some 4 MB for a client that
+// reads nothing, and no bound of the gateway counts that: 150 connections held 590 MB, and hold 52
+// MB with 64 KiB. Bytes on their way are bounded by the room that the client has for them, so that
+// long fast connections stay fast, which they would not with a smaller send buffer. (No difference
+// in throughput was measured.)
 func limitUnsent(c *net.TCPConn, bytes int) error {
 	raw, err := c.SyscallConn()
 	if err != nil {

@@ -4,5 +4,5 @@ package main
 
 import "net"
 
-// limitUnsent does nothing where the system has no such bound, or another one.
+// limitUnsent has no effect, since this system has no such bound, or has it in another form.
 func limitUnsent(*net.TCPConn, int) error { return nil }

@@ -12,156 +12,190 @@ import (
 	"time"
 )
 
-// problems says what is wrong with the settings, each with what to change. given tells a setting that somebody chose
-// from a default.
-func (c *config) problems(given func(flag string) bool) []string {
-	var p problemList
-	c.checkHTTP(&p)
-	c.checkTimes(&p)
+// mistakes returns all mistakes in the settings, each with what to change. given reports whether a
+// setting was chosen or is a default.
+func (c *config) mistakes(given func(flag string) bool) []string {
+	var m mistakeList
+	c.checkHTTP(&m)
+	c.checkTimes(&m)
 	if c.NatsURL == "" {
-		c.checkEmbedded(&p, given)
+		c.checkEmbedded(&m, given)
 	} else {
-		c.checkExternal(&p, given)
+		c.checkExternal(&m, given)
 	}
-	return p
+	return m
 }
 
-type problemList []string
+// A mistakeList collects mistakes.
+type mistakeList []string
 
-func (p *problemList) add(format string, args ...any) { *p = append(*p, fmt.Sprintf(format, args...)) }
+// add adds a mistake.
+func (m *mistakeList) add(format string, args ...any) {
+	*m = append(*m, fmt.Sprintf(format, args...))
+}
 
-func (c *config) checkHTTP(p *problemList) {
-	c.checkAddress(p, "listen", c.Listen)
+// checkHTTP checks the settings of the API, except for times and amounts.
+func (c *config) checkHTTP(m *mistakeList) {
+	c.checkAddress(m, "listen", c.Listen)
 	if c.AdminListen != "" {
-		c.checkAddress(p, "admin-listen", c.AdminListen)
+		c.checkAddress(m, "admin-listen", c.AdminListen)
 	}
 	if c.AdminListen == c.Listen && !strings.HasSuffix(c.Listen, ":0") {
-		p.add("--admin-listen: %s is --listen's address already, give it another port", c.AdminListen)
+		m.add("--admin-listen: %s is --listen's address already, give it another port",
+			c.AdminListen)
 	}
 	if c.BasePath != "" && !basePathForm.MatchString(c.BasePath) {
-		p.add("--base-path: %q must begin with a slash, not end with one, and consist of letters, digits and - . _ ~, for example /kv", c.BasePath)
+		m.add("--base-path: %q must begin with a slash, not end with one, and consist of letters, "+
+			"digits and - . _ ~, for example /kv", c.BasePath)
 	}
 	if c.TransactionRate < 0 {
-		p.add("--transaction-rate: %d must not be negative; 0 is for no bound", c.TransactionRate)
+		m.add("--transaction-rate: %d must not be negative; 0 means any number", c.TransactionRate)
 	}
 	for _, host := range c.AllowedHost {
 		if !hostForm.MatchString(host) {
-			p.add("--allowed-host: %q must be a host name in lower case, without scheme and port, for example kv.example.com", host)
+			m.add("--allowed-host: %q must be a host name in lower case, without scheme and port, "+
+				"for example kv.example.com", host)
 		}
 	}
 	for _, origin := range c.AllowOrigin {
 		if !isOrigin(origin) {
-			p.add("--allow-origin: %q must be an origin as browsers write it: scheme and host in lower case, and the port if it is not the scheme's own, for example https://app.example.com", origin)
+			m.add("--allow-origin: %q must be an origin as browsers write it: scheme and host in "+
+				"lower case, and the port if it is not the scheme's own, for example "+
+				"https://app.example.com", origin)
 		}
 	}
 }
 
 var (
-	// basePathForm leaves out segments of dots only, which clients remove from paths.
+	// basePathForm excludes segments that consist of dots, which clients remove from paths.
 	basePathForm = regexp.MustCompile(`^(/\.*[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+$`)
 
+	// hostForm is a host name in lower case, and originForm an origin as browsers write it.
 	hostForm   = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
 	originForm = regexp.MustCompile(`^https?://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?$`)
 )
 
+// isOrigin reports whether s is an origin as browsers write it, without the port of the scheme.
 func isOrigin(s string) bool {
-	ownPort := strings.HasPrefix(s, "http:") && strings.HasSuffix(s, ":80") || strings.HasPrefix(s, "https:") && strings.HasSuffix(s, ":443")
-	return originForm.MatchString(s) && !ownPort
+	if strings.HasPrefix(s, "http:") && strings.HasSuffix(s, ":80") ||
+		strings.HasPrefix(s, "https:") && strings.HasSuffix(s, ":443") {
+		return false
+	}
+	return originForm.MatchString(s)
 }
 
-// checkAddress refuses an address that others can reach unless that was asked for in so many words.
-func (c *config) checkAddress(p *problemList, flag, address string) {
+// checkAddress refuses an address that other machines can reach, unless --allow-anonymous is given.
+func (c *config) checkAddress(m *mistakeList, flag, address string) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		p.add("--%s: %q must be HOST:PORT, for example 127.0.0.1:8080", flag, address)
+		m.add("--%s: %q must be HOST:PORT, for example 127.0.0.1:8080", flag, address)
 		return
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		p.add("--%s: port %q must be a number from 0 to 65535", flag, port)
+		m.add("--%s: port %q must be a number from 0 to 65535", flag, port)
 	}
 	if !isLoopback(host) && !c.AllowAnonymous {
-		p.add("--%s: %s can be reached from other machines, and there is no authentication yet: use 127.0.0.1:%s, or add --allow-anonymous if everybody may read and write",
+		m.add("--%s: %s can be reached from other machines, and there is no authentication yet: "+
+			"use 127.0.0.1:%s, or add --allow-anonymous if anyone may read and write",
 			flag, address, port)
 	}
 }
 
-// isLoopback takes a name other than localhost for one that others can reach: what it stands for can change.
+// isLoopback reports whether only this machine can reach a host. It returns false for every name
+// except localhost, since the address of a name can change.
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// loopbackOnly says whether only programs on this machine reach the API.
+// loopbackOnly reports whether only programs on this machine can reach the API.
 func (c *config) loopbackOnly() bool {
 	host, _, err := net.SplitHostPort(c.Listen)
 	return err == nil && isLoopback(host)
 }
 
-// checkHost says whether requests must name a host that is known. A page of any site can send requests to a gateway that
-// its browser reaches, by a name of its own, and on loopback that is every page.
+// checkHost reports whether requests must name a host that is known. A page of any site can send
+// requests to a gateway that its browser can reach, through a host name of its own; on loopback
+// every page that is open in a browser of this machine can.
 func (c *config) checkHost() bool { return c.loopbackOnly() || len(c.AllowedHost) > 0 }
 
-func (c *config) checkTimes(p *problemList) {
+// checkTimes checks times and amounts.
+func (c *config) checkTimes(m *mistakeList) {
 	if c.RequestTimeout <= 0 {
-		p.add("--request-timeout: %v must be above zero, for example 5s", c.RequestTimeout)
+		m.add("--request-timeout: %v must be above zero, for example 5s", c.RequestTimeout)
 	}
 	if c.ShutdownTimeout <= 0 {
-		p.add("--shutdown-timeout: %v must be above zero, for example 10s", c.ShutdownTimeout)
+		m.add("--shutdown-timeout: %v must be above zero, for example 10s", c.ShutdownTimeout)
 	}
 	if c.StreamMaxAge < time.Second {
-		p.add("--stream-max-age: %v must be at least 1s", c.StreamMaxAge)
+		m.add("--stream-max-age: %v must be at least 1s", c.StreamMaxAge)
 	}
 	if c.MemoryForAnswers < leastMemoryForAnswers {
-		p.add("--memory-for-answers: %d bytes are too few, give it at least 32MiB", c.MemoryForAnswers)
+		m.add("--memory-for-answers: %d bytes are too few, give it at least 32MiB",
+			c.MemoryForAnswers)
 	}
 	if c.MaxStreams < 1 {
-		p.add("--max-streams: %d must be at least 1", c.MaxStreams)
+		m.add("--max-streams: %d must be at least 1", c.MaxStreams)
 	}
 	if c.DrainDelay < 0 {
-		p.add("--drain-delay: %v must not be negative", c.DrainDelay)
+		m.add("--drain-delay: %v must not be negative", c.DrainDelay)
 	}
 }
 
-func (c *config) checkEmbedded(p *problemList, given func(string) bool) {
-	for _, flag := range []string{"nats-creds", "nats-user", "nats-password", "nats-token", "nats-nkey", "nats-tls-ca",
-		"nats-tls-cert", "nats-tls-key", "js-domain", "js-api-prefix", "inbox-prefix"} {
+// externalFlags are the settings that need a NATS of the user's own.
+var externalFlags = []string{
+	"nats-creds", "nats-user", "nats-password", "nats-token", "nats-nkey",
+	"nats-tls-ca", "nats-tls-cert", "nats-tls-key",
+	"js-domain", "js-api-prefix", "inbox-prefix",
+}
+
+// checkEmbedded checks the settings for use with the embedded nats-server.
+func (c *config) checkEmbedded(m *mistakeList, given func(string) bool) {
+	for _, flag := range externalFlags {
 		if given(flag) {
-			p.add("--%s is for a NATS of your own: add --nats-url, or leave it out for the embedded one", flag)
+			m.add("--%s is for a NATS of your own: add --nats-url, or leave --%[1]s out for the "+
+				"embedded one", flag)
 		}
 	}
 	if c.DataDir == "" {
-		p.add("--data-dir: name a directory")
+		m.add("--data-dir: name a directory")
 	}
 	if c.EmbeddedListen != "" {
-		c.checkAddress(p, "embedded-listen", c.EmbeddedListen)
+		c.checkAddress(m, "embedded-listen", c.EmbeddedListen)
 	}
 }
 
-func (c *config) checkExternal(p *problemList, given func(string) bool) {
+// checkExternal checks the settings for use with another NATS.
+func (c *config) checkExternal(m *mistakeList, given func(string) bool) {
 	for _, flag := range []string{"data-dir", "sync", "accept-loss", "embedded-listen"} {
 		if given(flag) {
-			p.add("--%s is for the embedded NATS: leave out --%[1]s, or --nats-url", flag)
+			m.add("--%s is for the embedded NATS: leave out --%[1]s, or --nats-url", flag)
 		}
 	}
 	for server := range strings.SplitSeq(c.NatsURL, ",") {
-		c.checkServer(p, server)
+		c.checkServer(m, server)
 	}
-	c.checkCredentials(p)
+	c.checkCredentials(m)
 	if c.JSDomain != "" && c.JSAPIPrefix != "" {
-		p.add("--js-domain and --js-api-prefix are two ways to say the same: give one of them")
+		m.add("--js-domain and --js-api-prefix are two ways to say the same: give one of them")
 	}
 	if (c.NatsTLSCert == "") != (c.NatsTLSKey == "") {
-		p.add("--nats-tls-cert and --nats-tls-key belong together: give both or none")
+		m.add("--nats-tls-cert and --nats-tls-key belong together: give both or none")
 	}
-	for _, file := range []struct{ flag, name string }{{"nats-creds", c.NatsCreds}, {"nats-nkey", c.NatsNkey},
-		{"nats-tls-ca", c.NatsTLSCA}, {"nats-tls-cert", c.NatsTLSCert}, {"nats-tls-key", c.NatsTLSKey}} {
+	for _, file := range []struct{ flag, name string }{
+		{"nats-creds", c.NatsCreds},
+		{"nats-nkey", c.NatsNkey},
+		{"nats-tls-ca", c.NatsTLSCA},
+		{"nats-tls-cert", c.NatsTLSCert},
+		{"nats-tls-key", c.NatsTLSKey},
+	} {
 		if file.name != "" {
-			checkReadable(p, file.flag, file.name)
+			checkReadable(m, file.flag, file.name)
 		}
 	}
 }
 
-// parseServer takes an address of --nats-url, which needs no scheme.
+// parseServer parses one address of --nats-url, which may have no scheme.
 func parseServer(server string) (*url.URL, error) {
 	if server = strings.TrimSpace(server); !strings.Contains(server, "://") {
 		server = "nats://" + server
@@ -169,45 +203,59 @@ func parseServer(server string) (*url.URL, error) {
 	return url.Parse(server)
 }
 
-// checkServer does not repeat the address in its messages, since that may hold a password.
-func (c *config) checkServer(p *problemList, server string) {
+// natsSchemes are the schemes that an address of a NATS server can have.
+var natsSchemes = []string{"nats", "tls", "ws", "wss"}
+
+// checkServer checks one address of --nats-url. It does not repeat the address in its messages,
+// since it may contain a password.
+func (c *config) checkServer(m *mistakeList, server string) {
 	u, err := parseServer(server)
-	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme) {
-		p.add("--nats-url: each server must be like nats://host:4222 (or tls://, ws://, wss://)")
+	if err != nil || u.Hostname() == "" || !slices.Contains(natsSchemes, u.Scheme) {
+		m.add("--nats-url: each server must be like nats://host:4222 (or tls://, ws://, wss://)")
 		return
 	}
-	if u.User != nil && (c.NatsCreds != "" || c.NatsUser != "" || c.NatsToken != "" || c.NatsNkey != "") {
-		p.add("--nats-url holds a user and a flag gives other credentials: keep one of the two")
+	if u.User != nil && len(c.credentials()) > 0 {
+		m.add("--nats-url holds a user and a flag gives other credentials: keep one of the two")
 	}
 }
 
-func (c *config) checkCredentials(p *problemList) {
-	var kinds []string
+// credentials returns the flags of the credentials that are given, of which there may be one.
+func (c *config) credentials() (flags []string) {
 	for _, kind := range []struct{ flag, value string }{
-		{"--nats-creds", c.NatsCreds}, {"--nats-user", c.NatsUser}, {"--nats-token", c.NatsToken}, {"--nats-nkey", c.NatsNkey}} {
+		{"--nats-creds", c.NatsCreds},
+		{"--nats-user", c.NatsUser},
+		{"--nats-token", c.NatsToken},
+		{"--nats-nkey", c.NatsNkey},
+	} {
 		if kind.value != "" {
-			kinds = append(kinds, kind.flag)
+			flags = append(flags, kind.flag)
 		}
 	}
-	if len(kinds) > 1 {
-		p.add("%s are different credentials: keep one of them", strings.Join(kinds, " and "))
+	return flags
+}
+
+// checkCredentials refuses credentials of several kinds, and incomplete ones.
+func (c *config) checkCredentials(m *mistakeList) {
+	if kinds := c.credentials(); len(kinds) > 1 {
+		m.add("%s are different credentials: keep one of them", strings.Join(kinds, " and "))
 	}
 	if c.NatsPassword != "" && c.NatsUser == "" {
-		p.add("--nats-password needs --nats-user")
+		m.add("--nats-password needs --nats-user")
 	}
 	if c.NatsUser != "" && c.NatsPassword == "" {
-		p.add("--nats-user needs a password: set KVGW_NATS_PASSWORD or --nats-password")
+		m.add("--nats-user needs a password: set KVGW_NATS_PASSWORD or --nats-password")
 	}
 }
 
-func checkReadable(p *problemList, flag, name string) {
+// checkReadable refuses a file that cannot be read.
+func checkReadable(m *mistakeList, flag, name string) {
 	f, err := os.Open(name)
 	if err != nil {
-		p.add("--%s: %v", flag, err)
+		m.add("--%s: %v", flag, err)
 		return
 	}
 	defer f.Close()
 	if info, err := f.Stat(); err == nil && info.IsDir() {
-		p.add("--%s: %s is a directory, name a file", flag, name)
+		m.add("--%s: %s is a directory, name a file", flag, name)
 	}
 }

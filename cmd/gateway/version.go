@@ -10,10 +10,11 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// Set by the build: -ldflags "-X main.version=v1.2.3 -X main.commit=… -X main.built=…".
+// The build sets these variables: -ldflags "-X main.version=v1.2.3 -X main.commit=… -X
+// main.built=…".
 var version, commit, built string
 
-// buildInfo completes what the build did not set from what Go records by itself.
+// buildInfo returns what the build has set, and for the rest what Go records by itself.
 func buildInfo() handlers.BuildInfo {
 	b := handlers.BuildInfo{Version: version, Commit: commit, Built: built}
 	if info, ok := debug.ReadBuildInfo(); ok {
@@ -31,6 +32,7 @@ func buildInfo() handlers.BuildInfo {
 	return b
 }
 
+// orElse returns value, or other if value is empty.
 func orElse(value, other string) string {
 	if value != "" {
 		return value
@@ -38,6 +40,7 @@ func orElse(value, other string) string {
 	return other
 }
 
+// printVersion prints the versions of the gateway, Go and the built-in nats-server.
 func printVersion(out io.Writer) error {
 	b := buildInfo()
 	_, err := fmt.Fprintf(out, "gateway %s\ncommit %s\nbuilt %s\n%s %s/%s\nnats-server %s\n",

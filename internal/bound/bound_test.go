@@ -11,15 +11,34 @@ import (
 	"kvgateway/internal/bound"
 )
 
+// spec returns a spec with a limit of 10 bytes, which change may change.
 func spec(change func(*bound.Spec)) bound.Spec {
-	s := bound.Spec{Name: "test", Of: "what a test holds", Unit: bound.Bytes, Limit: 10,
-		AtLimit: "refused", QueuedBy: "the test"}
+	s := bound.Spec{
+		Name:     "test",
+		Of:       "what a test holds",
+		Unit:     bound.Bytes,
+		Limit:    10,
+		AtLimit:  "refused",
+		QueuedBy: "the test",
+	}
 	if change != nil {
 		change(&s)
 	}
 	return s
 }
 
+// newBound makes a bound in a set of its own.
+func newBound(change func(*bound.Spec)) *bound.Bound { return bound.NewSet().New(spec(change)) }
+
+// tryTake claims size for an owner, and returns the refusal, nil if there is none.
+func tryTake(t *testing.T, b *bound.Bound, owner string, size int64) *bound.FullError {
+	t.Helper()
+	err := b.Take(t.Context(), new(bound.Hold), owner, size, nil)
+	full, _ := errors.AsType[*bound.FullError](err)
+	return full
+}
+
+// take claims size for an owner, and fails the test if it is not granted.
 func take(t *testing.T, b *bound.Bound, owner string, size int64) *bound.Hold {
 	t.Helper()
 	h := new(bound.Hold)
@@ -33,8 +52,7 @@ func TestClaimBeyondTheLimitIsRefused(t *testing.T) {
 	set := bound.NewSet()
 	b := set.New(spec(nil))
 	held := take(t, b, "a", 10)
-	full, ok := errors.AsType[*bound.FullError](b.Take(t.Context(), new(bound.Hold), "b", 1, nil))
-	if !ok || full.OfOwner {
+	if full := tryTake(t, b, "b", 1); full == nil || full.OfOwner {
 		t.Fatalf("a claim beyond the limit: %+v", full)
 	}
 	held.Release()
@@ -46,10 +64,9 @@ func TestClaimBeyondTheLimitIsRefused(t *testing.T) {
 }
 
 func TestOwnerCannotTakeMoreThanItsShare(t *testing.T) {
-	b := bound.NewSet().New(spec(func(s *bound.Spec) { s.PerOwner = 4 }))
+	b := newBound(func(s *bound.Spec) { s.PerOwner = 4 })
 	take(t, b, "a", 3)
-	full, ok := errors.AsType[*bound.FullError](b.Take(t.Context(), new(bound.Hold), "a", 2, nil))
-	if !ok || !full.OfOwner {
+	if full := tryTake(t, b, "a", 2); full == nil || !full.OfOwner {
 		t.Fatalf("a second claim of the same owner: %+v", full)
 	}
 	take(t, b, "b", 4)
@@ -57,7 +74,7 @@ func TestOwnerCannotTakeMoreThanItsShare(t *testing.T) {
 }
 
 func TestClaimLargerThanTheLimitIsGrantedAlone(t *testing.T) {
-	b := bound.NewSet().New(spec(nil))
+	b := newBound(nil)
 	h := take(t, b, "a", 1000)
 	if h.Size() != 10 {
 		t.Fatalf("holds %d", h.Size())
@@ -68,7 +85,7 @@ func TestClaimLargerThanTheLimitIsGrantedAlone(t *testing.T) {
 
 func TestOwnersThatWaitTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Limit, s.Wait = 1, time.Minute }))
+		b := newBound(func(s *bound.Spec) { s.Limit, s.Wait = 1, time.Minute })
 		held := take(t, b, "greedy", 1)
 		order := make(chan string, 5)
 		claim := func(owner string) {
@@ -98,7 +115,7 @@ func TestOwnersThatWaitTakeTurns(t *testing.T) {
 
 func TestClaimOfAnExhaustedShareDelaysNobodyElse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.PerOwner, s.Wait = 4, time.Minute }))
+		b := newBound(func(s *bound.Spec) { s.PerOwner, s.Wait = 4, time.Minute })
 		held := take(t, b, "a", 4)
 		granted := false
 		go func() { take(t, b, "a", 1); granted = true }()
@@ -117,10 +134,10 @@ func TestClaimOfAnExhaustedShareDelaysNobodyElse(t *testing.T) {
 
 func TestClaimIsRefusedAfterItsWaitAndHoldsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait = time.Second }))
+		b := newBound(func(s *bound.Spec) { s.Wait = time.Second })
 		held := take(t, b, "a", 6)
 		began := time.Now()
-		if _, ok := errors.AsType[*bound.FullError](b.Take(t.Context(), new(bound.Hold), "b", 6, nil)); !ok {
+		if tryTake(t, b, "b", 6) == nil {
 			t.Fatal("granted beyond the limit")
 		}
 		if waited := time.Since(began); waited != time.Second {
@@ -128,7 +145,8 @@ func TestClaimIsRefusedAfterItsWaitAndHoldsNothing(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
-		if err := b.Take(ctx, new(bound.Hold), "b", 6, nil); !errors.Is(err, context.DeadlineExceeded) {
+		err := b.Take(ctx, new(bound.Hold), "b", 6, nil)
+		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("a claim whose context ends: %v", err)
 		}
 		held.Release()
@@ -138,14 +156,14 @@ func TestClaimIsRefusedAfterItsWaitAndHoldsNothing(t *testing.T) {
 	})
 }
 
-func TestLineHasALimitedLength(t *testing.T) {
+func TestQueueHasALimitedLength(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait, s.Queue = time.Minute, 1 }))
+		b := newBound(func(s *bound.Spec) { s.Wait, s.Queue = time.Minute, 1 })
 		held := take(t, b, "a", 10)
 		go func() { take(t, b, "b", 1) }()
 		synctest.Wait()
-		if _, ok := errors.AsType[*bound.FullError](b.Take(t.Context(), new(bound.Hold), "c", 1, nil)); !ok {
-			t.Fatal("the line grew beyond its limit")
+		if tryTake(t, b, "c", 1) == nil {
+			t.Fatal("the queue grew beyond its limit")
 		}
 		held.Release()
 		synctest.Wait()
@@ -162,7 +180,8 @@ func TestLargestStalledHoldIsEvicted(t *testing.T) {
 		var evicted []string
 		hold := func(name string, size int64) *bound.Hold {
 			h := new(bound.Hold)
-			if err := b.Take(t.Context(), h, name, size, func() { evicted = append(evicted, name); h.Release() }); err != nil {
+			evict := func() { evicted = append(evicted, name); h.Release() }
+			if err := b.Take(t.Context(), h, name, size, evict); err != nil {
 				t.Fatal(err)
 			}
 			return h
@@ -195,7 +214,7 @@ func TestLargestStalledHoldIsEvicted(t *testing.T) {
 }
 
 func TestHoldGrowsOnlyIntoWhatIsFree(t *testing.T) {
-	b := bound.NewSet().New(spec(func(s *bound.Spec) { s.PerOwner = 8 }))
+	b := newBound(func(s *bound.Spec) { s.PerOwner = 8 })
 	h := take(t, b, "a", 2)
 	if !h.Grow(8) || h.Grow(9) {
 		t.Fatal("grew beyond its share, or not up to it")
@@ -210,11 +229,11 @@ func TestHoldGrowsOnlyIntoWhatIsFree(t *testing.T) {
 	}
 }
 
-func TestFullQueueRefusesNobodyWhomThereIsRoomFor(t *testing.T) {
+func TestFullQueueRefusesNoClaimThatFits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) {
+		b := newBound(func(s *bound.Spec) {
 			s.PerOwner, s.Wait, s.Queue = 4, time.Minute, 4
-		}))
+		})
 		for _, owner := range []string{"one", "two"} {
 			take(t, b, owner, 4)
 			for range 2 {
@@ -228,17 +247,17 @@ func TestFullQueueRefusesNobodyWhomThereIsRoomFor(t *testing.T) {
 
 func TestOwnerUsesAtMostHalfOfTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) {
+		b := newBound(func(s *bound.Spec) {
 			s.PerOwner, s.Wait, s.Queue = 10, time.Minute, 4
-		}))
+		})
 		held, began := take(t, b, "greedy", 10), time.Now()
 		for range 2 {
 			go func() { take(t, b, "greedy", 10).Release() }()
 		}
 		synctest.Wait()
-		err := b.Take(t.Context(), new(bound.Hold), "greedy", 1, nil)
-		if full, ok := errors.AsType[*bound.FullError](err); !ok || !full.OfOwner || time.Since(began) > 0 {
-			t.Fatalf("one owner uses more than half of the queue: %v after %v", err, time.Since(began))
+		full := tryTake(t, b, "greedy", 1)
+		if waited := time.Since(began); full == nil || !full.OfOwner || waited > 0 {
+			t.Fatalf("one owner uses more than half of the queue: %v after %v", full, waited)
 		}
 		go func() { take(t, b, "modest", 1).Release() }()
 		synctest.Wait()
@@ -249,7 +268,7 @@ func TestOwnerUsesAtMostHalfOfTheQueue(t *testing.T) {
 
 func TestHoldIsExtendedBeforeNewClaimsOfItsOwner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait = time.Minute }))
+		b := newBound(func(s *bound.Spec) { s.Wait = time.Minute })
 		first, other := take(t, b, "a", 4), take(t, b, "b", 6)
 		var order []string
 		go func() { take(t, b, "a", 4); order = append(order, "new") }()
@@ -276,18 +295,19 @@ func TestHoldIsExtendedBeforeNewClaimsOfItsOwner(t *testing.T) {
 
 func TestHoldThatCannotBeExtendedKeepsWhatItHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait = time.Second }))
+		b := newBound(func(s *bound.Spec) { s.Wait = time.Second })
 		h := take(t, b, "a", 4)
 		take(t, b, "b", 6)
-		if _, ok := errors.AsType[*bound.FullError](h.Extend(t.Context(), 5)); !ok || h.Size() != 4 {
-			t.Fatalf("holds %d", h.Size())
+		_, full := errors.AsType[*bound.FullError](h.Extend(t.Context(), 5))
+		if !full || h.Size() != 4 {
+			t.Fatalf("holds %d, refused: %v", h.Size(), full)
 		}
 	})
 }
 
 func TestHoldsThatWaitForEachOtherAreEvicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait, s.Patience = time.Minute, time.Second }))
+		b := newBound(func(s *bound.Spec) { s.Wait, s.Patience = time.Minute, time.Second })
 		done := make(chan error, 2)
 		for _, owner := range []string{"a", "b"} {
 			ctx, cancel := context.WithCancel(t.Context())
@@ -310,7 +330,7 @@ func TestHoldsThatWaitForEachOtherAreEvicted(t *testing.T) {
 
 func TestPinnedHoldIsNotEvicted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait, s.Patience = time.Minute, time.Second }))
+		b := newBound(func(s *bound.Spec) { s.Wait, s.Patience = time.Minute, time.Second })
 		h := new(bound.Hold)
 		if err := b.Take(t.Context(), h, "a", 10, func() { t.Error("evicted") }); err != nil {
 			t.Fatal(err)
@@ -321,9 +341,9 @@ func TestPinnedHoldIsNotEvicted(t *testing.T) {
 	})
 }
 
-func TestTimeThatIsNotIdleDoesNotCount(t *testing.T) {
+func TestBusyTimeDoesNotCountAsStalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait, s.Patience = time.Minute, 10*time.Second }))
+		b := newBound(func(s *bound.Spec) { s.Wait, s.Patience = time.Minute, 10*time.Second })
 		h := new(bound.Hold)
 		if err := b.Take(t.Context(), h, "a", 10, func() { h.Release() }); err != nil {
 			t.Fatal(err)
@@ -340,8 +360,16 @@ func TestTimeThatIsNotIdleDoesNotCount(t *testing.T) {
 
 func TestTableSaysWhatHappensAtTheLimit(t *testing.T) {
 	set := bound.NewSet()
-	set.New(spec(func(s *bound.Spec) { s.Limit, s.PerOwner, s.Setting = 64<<20, 32<<20, "--memory" }))
-	set.New(bound.Spec{Name: "age", Of: "an export", Unit: bound.Seconds, Duration: time.Hour, AtLimit: "it ends"})
+	set.New(spec(func(s *bound.Spec) {
+		s.Limit, s.PerOwner, s.Setting = 64<<20, 32<<20, "--memory"
+	}))
+	set.New(bound.Spec{
+		Name:     "age",
+		Of:       "an export",
+		Unit:     bound.Seconds,
+		Duration: time.Hour,
+		AtLimit:  "it ends",
+	})
 	want := "| `age` | an export | 1h |  | it ends |  |\n" +
 		"| `test` | what a test holds | 64 MiB | 32 MiB | refused | `--memory` |\n"
 	if table := bound.Table(set.Read()); !strings.HasSuffix(table, want) {
@@ -350,7 +378,7 @@ func TestTableSaysWhatHappensAtTheLimit(t *testing.T) {
 }
 
 func BenchmarkTakeAndRelease(b *testing.B) {
-	limit := bound.NewSet().New(spec(nil))
+	limit := newBound(nil)
 	var h bound.Hold
 	for b.Loop() {
 		if limit.Take(b.Context(), &h, "", 1, nil) != nil {
@@ -362,8 +390,9 @@ func BenchmarkTakeAndRelease(b *testing.B) {
 
 func TestPartsOfAnOwnerTakeTurnsAndShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.PerOwner, s.Limit, s.Wait = 2, 4, time.Hour }))
-		held := []*bound.Hold{take(t, b, bound.Part("a", "x"), 1), take(t, b, bound.Part("a", "x"), 1)}
+		b := newBound(func(s *bound.Spec) { s.PerOwner, s.Limit, s.Wait = 2, 4, time.Hour })
+		x := bound.Part("a", "x")
+		held := []*bound.Hold{take(t, b, x, 1), take(t, b, x, 1)}
 		got := make(chan string, 10)
 		wait := func(part string) {
 			go func() {
@@ -376,14 +405,14 @@ func TestPartsOfAnOwnerTakeTurnsAndShare(t *testing.T) {
 		wait("x")
 		wait("x")
 		wait("y")
-		take(t, b, bound.Part("b", "x"), 1).Release() // another's share is another
+		take(t, b, bound.Part("b", "x"), 1).Release() // the share of another owner
 		for _, h := range held {
 			h.Release()
 			synctest.Wait()
 		}
 		first, second := <-got, <-got
 		if first == second {
-			t.Errorf("two turns for %q", first)
+			t.Errorf("two claims of %q were granted in a row", first)
 		}
 		if b.Used() != 2 {
 			t.Errorf("%d held", b.Used())

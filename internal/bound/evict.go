@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// list adds a hold to those that can be evicted, or whose lease ends. b.mu must be held.
+// list adds a hold to the list of those that can be evicted, or whose lease ends. b.mu must be
+// held.
 func (b *Bound) list(h *Hold) {
 	h.next, h.before = b.first, nil
 	if b.first != nil {
@@ -36,28 +37,29 @@ func (b *Bound) unlist(h *Hold) {
 	h.next, h.before, h.listed = nil, nil, false
 }
 
-// evictFor makes stalled holds give up what a claim needs, if it still waits. It returns after what
-// time to look again. The first claim of a line does it for those behind, since to look is to go
-// through all that is held.
+// evictFor evicts what a claim needs, if it still waits and is the first of its line. The first
+// claim does this for those behind it, since it means to go through all holds. It returns the time
+// after which to call it again.
 func (b *Bound) evictFor(c *claim) (again time.Duration) {
 	if b.spec.Patience <= 0 {
 		return time.Hour
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !c.has && c.among.line.end.next == &c.among {
+	if !c.isGranted && c.ticket.line.end.next == &c.ticket {
 		b.makeRoom(c)
 		return lookEvery * time.Duration(1+len(b.waiting.lines)/lookers)
 	}
 	return min(lookEvery*time.Duration(1+b.waiting.length/lookers), lookAtLeast)
 }
 
-// makeRoom makes as many holds give up as the claim needs, of those that have made no progress for
-// the spec's patience; the largest first. If they are enough, what they give back is kept for the
-// claim, or others would take it one after the other. b.mu must be held.
+// makeRoom evicts as many holds as a claim needs, of those that have made no progress for the
+// spec's patience, the largest first. If they are enough, what they give back is saved for the
+// claim, since other claims would take it one after the other else. b.mu must be held.
 //
-// A claim that waits for its owner's share is helped by holds of that owner only, and one that waits
-// for what a part of it may hold by those of that part, or by none.
+// A claim that waits for its owner's share can use the room of the same owner's holds only, and a
+// claim that waits for the share of its part that of the same part's holds, unless the part keeps
+// what it has.
 func (b *Bound) makeRoom(c *claim) {
 	owner, from, to := c.hold.owner, c.from(), c.to()
 	part, share := b.missingPart(owner, from, to), b.missingShare(owner, from, to)
@@ -65,7 +67,8 @@ func (b *Bound) makeRoom(c *claim) {
 		return
 	}
 	need := max(part, share, b.missing(from, to, c.saved))
-	need -= c.promised + b.leaving - b.promised // what leaves for nobody in particular is for all
+	// What is leaving for no claim in particular is there for all.
+	need -= c.promised + b.leaving - b.promised
 	if need <= 0 {
 		return
 	}
@@ -76,10 +79,10 @@ func (b *Bound) makeRoom(c *claim) {
 	case share > 0:
 		eligible = func(other string) bool { return whole(other) == whole(owner) }
 	}
-	victims, sum := b.victims(c, eligible, need)
+	victims, size := b.victims(c, eligible, need)
 	for _, victim := range victims {
-		if sum >= need {
-			victim.heir, victim.heirSerial = c, c.serial
+		if size >= need {
+			victim.evictedFor, victim.evictedForSerial = c, c.serial
 			c.promised += victim.size
 			b.promised += victim.size
 		}
@@ -87,16 +90,17 @@ func (b *Bound) makeRoom(c *claim) {
 	}
 }
 
-// victims returns holds of eligible owners that can be evicted for a claim, in their order, until they
-// are enough, and what they hold. b.mu must be held.
+// victims returns the holds that makeRoom evicts, and how much they have. They are stalled holds of
+// eligible owners, the largest first, and of equal ones the one that has stalled for longest, until
+// they have what is needed. b.mu must be held.
 func (b *Bound) victims(
 	c *claim, eligible func(owner string) bool, need int64,
-) (victims []*Hold, sum int64) {
+) (victims []*Hold, size int64) {
 	since := now() - b.spec.Patience
-	// As long as the reserve has room for them, small holds are in the way of small claims only.
+	// Holds within the reserve take nothing from larger ones.
 	small := b.isSmall(c.to()) || b.used.small > b.spec.Reserve
 	for h := b.first; h != nil; h = h.next {
-		if h == c.hold || h.stalledSince() > since ||
+		if h == c.hold || h.lastProgress() > since ||
 			!eligible(h.owner) ||
 			!small && b.isSmall(h.size) && !h.insisted {
 			continue
@@ -104,21 +108,21 @@ func (b *Bound) victims(
 		victims = append(victims, h)
 	}
 	slices.SortFunc(victims, func(x, y *Hold) int {
-		return cmp.Or(cmp.Compare(y.size, x.size), cmp.Compare(x.stalledSince(), y.stalledSince()))
+		return cmp.Or(cmp.Compare(y.size, x.size), cmp.Compare(x.lastProgress(), y.lastProgress()))
 	})
 	for i, victim := range victims {
-		if sum += victim.size; sum >= need {
-			return victims[:i+1], sum
+		if size += victim.size; size >= need {
+			return victims[:i+1], size
 		}
 	}
-	return victims, sum
+	return victims, size
 }
 
-// save keeps what an evicted hold gives back for the claim that evicted it, if that still waits.
-// b.mu must be held.
+// save keeps what an evicted hold gives back for the claim for which it was evicted, if that still
+// waits. b.mu must be held.
 func (b *Bound) save(h *Hold, freed int64) {
-	c := h.heir
-	if c == nil || c.serial != h.heirSerial {
+	c := h.evictedFor
+	if c == nil || c.serial != h.evictedForSerial {
 		return
 	}
 	freed = max(0, min(freed, c.promised))
@@ -128,15 +132,18 @@ func (b *Bound) save(h *Hold, freed int64) {
 	b.saved += freed
 }
 
-// serveHeir serves the claim for which a hold was evicted that has given back all, if there is room
-// for it by now, whosever turn it is. b.mu must be held.
-func (b *Bound) serveHeir(h *Hold) {
-	c := h.heir
-	h.heir = nil
-	if c != nil && c.serial == h.heirSerial && b.fitsOwner(c.hold.owner, c.from(), c.to()) &&
+// grantEvictor grants the claim for which a hold was evicted that has given everything back, if
+// there is room for it now. That claim does not wait for its turn, but its line is the last of the
+// rotation then. Else the line could stay the first one, and hold up the others with its next
+// claim. b.mu must be held.
+func (b *Bound) grantEvictor(h *Hold) {
+	c := h.evictedFor
+	h.evictedFor = nil
+	if c != nil && c.serial == h.evictedForSerial &&
+		b.fitsOwner(c.hold.owner, c.from(), c.to()) &&
 		b.missing(c.from(), c.to(), c.saved) <= 0 {
-		b.waiting.last(c.among.line) // that was its line's turn
-		b.serve(c)
+		b.waiting.moveToEnd(c.ticket.line)
+		b.grant(c)
 	}
 }
 
@@ -152,10 +159,10 @@ func (b *Bound) largest(eligible func(*Hold) bool) *Hold {
 	return largest
 }
 
-// dismiss notes that a hold has to give up what it has, and returns how to make it do so.
-// b.mu must be held.
+// dismiss notes that a hold is evicted, and returns its evict function, which must be called
+// without b.mu. b.mu must be held.
 func (b *Bound) dismiss(victim *Hold) (evict func()) {
-	b.unlist(victim) // it is asked once
+	b.unlist(victim) // so that it is evicted once
 	victim.leaving = true
 	b.leaving += victim.size
 	if victim.insisted {
@@ -166,22 +173,24 @@ func (b *Bound) dismiss(victim *Hold) (evict func()) {
 }
 
 // stalled returns the largest hold that has made no progress for the spec's patience, nil if there
-// is none; if insisted is set, of those that were insisted on. b.mu must be held.
+// is none. If insisted is set, it considers only the holds that were granted by Insist. b.mu must
+// be held.
 func (b *Bound) stalled(insisted bool) *Hold {
 	since := now() - b.spec.Patience
 	return b.largest(func(h *Hold) bool {
-		return b.spec.Patience > 0 && h.stalledSince() <= since && (h.insisted || !insisted)
+		return b.spec.Patience > 0 && h.lastProgress() <= since && (h.insisted || !insisted)
 	})
 }
 
-// Insist claims at once what is in memory already and cannot wait, such as what the client of a
-// stream did not take. It may use the reserve. If there is no room it evicts others and takes their
-// place while they leave: the largest that has stalled for the spec's patience, or else the
-// largest that has insisted too, since the client of a stream can resume it. All that insist have at
-// most half of the limit, so that those who wait for their turn get one.
+// Insist claims room at once for bytes that are in memory already and cannot wait, such as those
+// that the client of a stream did not take. The claim may use the reserve. If there is no room,
+// Insist evicts other holds and takes their place while they leave: first the largest that has
+// stalled for the spec's patience, then the largest that was granted by Insist too, since the
+// client of a stream can resume it. All holds that were granted by Insist have at most half of the
+// limit together, so that claims which wait are served.
 //
-// It reports whether there was room, or will be. If not, the claim itself is the largest, and
-// whoever made it has to give up what it holds.
+// It reports whether there is room, or will be. If it returns false, the claim itself is the
+// largest, and whoever made it has to give up the bytes.
 func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -190,7 +199,9 @@ func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 	for b.used.all+b.saved+b.promised-b.leaving+size > b.spec.Limit || b.insisted+size > half {
 		victim := b.stalled(b.insisted+size > half)
 		if victim == nil {
-			victim = b.largest(func(other *Hold) bool { return other.insisted && other.size >= size })
+			victim = b.largest(func(other *Hold) bool {
+				return other.insisted && other.size >= size
+			})
 		}
 		if victim == nil {
 			b.refused.Add(1)
@@ -199,10 +210,10 @@ func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 		go b.dismiss(victim)()
 	}
 	h.owner, h.evict, h.insisted = owner, evict, true
-	b.give(h, size)
-	if b.used.beyond(b.spec.Limit, b.spec.Reserve, false) > b.leaving {
-		// Or little by little the reserve would fill with what has stalled.
+	b.assign(h, size)
+	if b.used.excess(b.spec.Limit, b.spec.Reserve, false) > b.leaving {
 		if victim := b.stalled(false); victim != nil {
+			// Else the reserve would fill little by little with holds that have stalled.
 			go b.dismiss(victim)()
 		}
 	}

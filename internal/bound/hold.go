@@ -6,37 +6,51 @@ import (
 	"time"
 )
 
-// A Hold is what somebody holds of a bound. The zero value holds nothing; it can be used again after
-// Release. Its methods may be called by several goroutines, but [Bound.Take] and Release not at once.
+// A Hold is what somebody holds of a bound. The zero value holds nothing, and a Hold can be used
+// again after Release. Its methods may be called by several goroutines, but [Bound.Take] and
+// Release must not be called at the same time. The package documentation has its states.
 type Hold struct {
-	owner    string
-	evict    func()
-	progress atomic.Int64 // when it made progress last; see now
+	// owner is for whom it was claimed.
+	owner string
+	// evict makes whoever has the hold release it. It is nil if the hold cannot be evicted.
+	evict func()
+	// progress is when the hold made progress last, in nanoseconds of now; in a bound with a lease,
+	// when it was granted.
+	progress atomic.Int64
 
-	// bound is nil while nothing is held. It changes under the bound's mutex only.
+	// bound is the bound of which something is held, nil if nothing is. It changes under the mutex
+	// of the bound only.
 	bound atomic.Pointer[Bound]
 
-	// Guarded by the bound's mutex.
-	size     int64
-	listed   bool // it can be evicted, and was not yet
-	leaving  bool // it was asked to give up what it holds
-	insisted bool // see [Bound.Insist]
-	// heir is the claim for which it was evicted, nil for none, while that claim's serial is
-	// heirSerial.
-	heir         *claim
-	heirSerial   uint64
+	// The mutex of the bound guards the fields below.
+
+	// size is how much is held.
+	size int64
+	// listed says that the hold is in the bound's list of those that can be evicted or have a
+	// lease.
+	listed bool
+	// leaving says that the hold was evicted and is not released yet.
+	leaving bool
+	// insisted says that the hold was granted by [Bound.Insist].
+	insisted bool
+	// evictedFor is the claim for which the hold was evicted, nil if there is none. It applies only
+	// as long as the serial of that claim is evictedForSerial, since claims are used again.
+	evictedFor       *claim
+	evictedForSerial uint64
+	// next and before are the neighbours in that list.
 	next, before *Hold
 }
 
-// Progress notes that whoever holds this goes on, such as a client that took a part of its answer.
+// Progress notes that whoever has the hold goes on, such as a client that took a part of its
+// answer.
 func (h *Hold) Progress() { h.progress.Store(int64(now())) }
 
-// Idle notes that whoever holds this has made no progress for d, where only a part of the time counts
-// as such: a client is not to blame for the time that the gateway itself takes.
+// Idle notes that whoever has the hold has made no progress for d. It is for callers with whom only
+// a part of the time counts: a client is not to blame for the time that the gateway itself takes.
 func (h *Hold) Idle(d time.Duration) { h.progress.Store(int64(now() - d)) }
 
-// stalledSince returns when it made progress last; see now.
-func (h *Hold) stalledSince() time.Duration { return time.Duration(h.progress.Load()) }
+// lastProgress returns when the hold made progress last, as a time of now.
+func (h *Hold) lastProgress() time.Duration { return time.Duration(h.progress.Load()) }
 
 // Size returns how much is held.
 func (h *Hold) Size() int64 {
@@ -48,7 +62,8 @@ func (h *Hold) Size() int64 {
 	return h.size
 }
 
-// Shrink gives back what is held beyond size, which must not be negative. It never takes more.
+// Shrink gives back what is held beyond size, which must not be negative. If less is held, it has
+// no effect.
 func (h *Hold) Shrink(size int64) {
 	b := h.lock()
 	if b == nil {
@@ -59,10 +74,11 @@ func (h *Hold) Shrink(size int64) {
 		return
 	}
 	b.resize(h, size)
-	b.grant()
+	b.grantWaiting()
 }
 
-// Grow takes more, up to size in all, if there is room for it at once and nobody waits.
+// Grow takes more, up to size in all, if there is room at once and nobody waits. It reports whether
+// size is held now.
 func (h *Hold) Grow(size int64) bool {
 	b := h.lock()
 	if b == nil {
@@ -72,7 +88,7 @@ func (h *Hold) Grow(size int64) bool {
 	if size <= h.size {
 		return true
 	}
-	if !b.goesFirst(h.size, size) || !b.fits(h.owner, h.size, size) {
+	if !b.needNotWait(h.size, size) || !b.fits(h.owner, h.size, size) {
 		b.refused.Add(1)
 		return false
 	}
@@ -81,12 +97,12 @@ func (h *Hold) Grow(size int64) bool {
 }
 
 // Extend takes more, up to size in all, and waits for room as Take does. The hold can be evicted
-// meanwhile, which does not end the wait: whoever evicts ends the context. It returns what Take
-// does, and what was held before is held in any case.
+// meanwhile; that does not end the wait, so the evict function has to end the context. It returns
+// what Take does. What was held before is held in any case.
 func (h *Hold) Extend(ctx context.Context, size int64) error {
 	b := h.lock()
 	if b == nil {
-		return context.Cause(ctx) // it was released, and nobody waits for it any more
+		return context.Cause(ctx) // it was released, so nobody needs it any more
 	}
 	more := b.clamp(h.owner, size) - h.size
 	if more <= 0 {
@@ -98,15 +114,15 @@ func (h *Hold) Extend(ctx context.Context, size int64) error {
 		b.mu.Unlock()
 		return nil
 	}
-	c := b.claim(h, more)
+	c := b.newClaim(h, more)
 	c.extends = true
 	return b.await(ctx, c)
 }
 
-// Evictable says how to make the hold give up what it has from now on, as [Bound.Take] does with
-// its evict; nil for not at all. So a hold can be evicted while it waits for its client, and not
-// while it waits for something else. It counts as progress. An evict function that was called
-// already goes on, perhaps after this.
+// Evictable sets the evict function of the hold, see [Bound.Take]; with nil it cannot be evicted.
+// So a hold can be evicted while it waits for its client, and not while it waits for something
+// else. The call counts as progress. An evict function that was called before may still be running
+// afterwards.
 func (h *Hold) Evictable(evict func()) {
 	b := h.lock()
 	if b == nil {
@@ -119,7 +135,7 @@ func (h *Hold) Evictable(evict func()) {
 	}
 }
 
-// Release gives back all that is held. A second call does nothing.
+// Release gives back all that is held. A second call has no effect.
 func (h *Hold) Release() {
 	b := h.lock()
 	if b == nil {
@@ -130,11 +146,12 @@ func (h *Hold) Release() {
 	b.unlist(h)
 	h.bound.Store(nil)
 	h.evict, h.leaving, h.insisted = nil, false, false
-	b.serveHeir(h)
-	b.grant()
+	b.grantEvictor(h)
+	b.grantWaiting()
 }
 
-// lock locks the bound that the hold holds something of, and returns it; nil if there is none.
+// lock locks the bound of which something is held, and returns it. It returns nil, and locks
+// nothing, if nothing is held.
 func (h *Hold) lock() *Bound {
 	b := h.bound.Load()
 	if b == nil {
@@ -144,6 +161,6 @@ func (h *Hold) lock() *Bound {
 	if h.bound.Load() == b {
 		return b
 	}
-	b.mu.Unlock() // released meanwhile
+	b.mu.Unlock() // the hold was released meanwhile
 	return nil
 }

@@ -10,17 +10,17 @@ import (
 )
 
 func TestSmallClaimUsesTheReserve(t *testing.T) {
-	b := bound.NewSet().New(spec(func(s *bound.Spec) {
+	b := newBound(func(s *bound.Spec) {
 		s.Limit, s.PerOwner, s.Reserve, s.Small, s.Wait = 20, 15, 5, 2, time.Minute
-	}))
+	})
 	if h := take(t, b, "a", 15); h.Size() != 12 {
 		t.Fatalf("large claims have %d of a share of 15", h.Size())
 	}
 	take(t, b, "b", 3)
 	if b.Try(new(bound.Hold), "b", 3, nil) {
-		t.Fatal("a large claim took of the reserve")
+		t.Fatal("a large claim used the reserve")
 	}
-	take(t, b, "a", 2) // its share has a part for small ones
+	take(t, b, "a", 2) // a part of its share is kept for small claims
 	if b.Try(new(bound.Hold), "a", 2, nil) {
 		t.Fatal("an owner exceeded its share")
 	}
@@ -30,13 +30,13 @@ func TestSmallClaimUsesTheReserve(t *testing.T) {
 	}
 }
 
-// Small holds are charged to the reserve first, and an owner has its share and no more: whatever
-// one holds in small parts, there is room for the larger claims of others.
+// However much one owner has in small holds, there is room for the larger claims of others: small
+// holds are charged to the reserve first, and an owner has its share and no more.
 func TestSmallHoldsLeaveRoomForLargeOnes(t *testing.T) {
 	const mib = 1 << 20
-	b := bound.NewSet().New(spec(func(s *bound.Spec) {
+	b := newBound(func(s *bound.Spec) {
 		s.Limit, s.PerOwner, s.Reserve, s.Small = 96*mib, 48*mib, 24*mib, 128<<10
-	}))
+	})
 	for b.Try(new(bound.Hold), "greedy", 128<<10, nil) {
 	}
 	if used := b.Used(); used != 48*mib {
@@ -52,12 +52,12 @@ func TestSmallHoldsLeaveRoomForLargeOnes(t *testing.T) {
 	}
 }
 
-// What is small and does not fit into the reserve takes turns with what is larger.
+// Small claims for which the reserve has no room take turns with larger ones.
 func TestSmallClaimsBeyondTheReserveTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) {
+		b := newBound(func(s *bound.Spec) {
 			s.Limit, s.Reserve, s.Small, s.Wait = 20, 4, 2, time.Minute
-		}))
+		})
 		held := take(t, b, "a", 16)
 		for range 2 {
 			take(t, b, "a", 2) // the reserve is full
@@ -84,11 +84,11 @@ func TestSmallClaimsBeyondTheReserveTakeTurns(t *testing.T) {
 		for range 16 {
 			<-granted
 		}
-		time.Sleep(2 * time.Second) // until all have given back what they had
+		time.Sleep(2 * time.Second) // until all holds are released
 	})
 }
 
-// A claim gets at once as many evicted as it needs, and what they give back goes to nobody else.
+// As many holds as a claim needs are evicted at once, and what they give back is saved for it.
 func TestClaimEvictsAsManyAsItNeeds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		set := bound.NewSet()
@@ -105,14 +105,14 @@ func TestClaimEvictsAsManyAsItNeeds(t *testing.T) {
 			}
 		}
 		others := make(chan struct{})
-		for range 4 { // of the reserve
+		for range 4 { // these fill the reserve
 			take(t, b, "other", 1)
 		}
 		time.Sleep(2 * time.Second)
 		began := time.Now()
 		go func() {
 			defer close(others)
-			for time.Since(began) < time.Second { // whatever is free
+			for time.Since(began) < time.Second { // takes whatever is free
 				b.Try(new(bound.Hold), "other", 1, nil)
 				time.Sleep(time.Millisecond)
 			}
@@ -131,9 +131,9 @@ func TestClaimEvictsAsManyAsItNeeds(t *testing.T) {
 
 func TestSmallClaimDoesNotWaitBehindALargeOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) {
+		b := newBound(func(s *bound.Spec) {
 			s.Limit, s.Reserve, s.Small, s.Wait = 20, 5, 2, time.Minute
-		}))
+		})
 		held := take(t, b, "a", 15)
 		granted := false
 		go func() { take(t, b, "b", 10); granted = true }()
@@ -158,7 +158,7 @@ func TestSmallClaimDoesNotWaitBehindALargeOne(t *testing.T) {
 
 func TestInsistentClaimEvictsTheLargestOfItsKind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Limit, s.Patience = 20, time.Second }))
+		b := newBound(func(s *bound.Spec) { s.Limit, s.Patience = 20, time.Second })
 		evicted := ""
 		insist := func(name string, size int64) bool {
 			h := new(bound.Hold)
@@ -166,7 +166,8 @@ func TestInsistentClaimEvictsTheLargestOfItsKind(t *testing.T) {
 			return b.Insist(h, "", size, func() { evicted += name; h.Release() })
 		}
 		answer := new(bound.Hold)
-		if err := b.Take(t.Context(), answer, "", 14, func() { evicted += "answer"; answer.Release() }); err != nil {
+		evict := func() { evicted += "answer"; answer.Release() }
+		if err := b.Take(t.Context(), answer, "", 14, evict); err != nil {
 			t.Fatal(err)
 		}
 		if !insist("a", 2) || !insist("b", 4) || !insist("c", 3) || evicted != "b" {
@@ -175,17 +176,17 @@ func TestInsistentClaimEvictsTheLargestOfItsKind(t *testing.T) {
 		if insist("d", 5) {
 			t.Fatal("a claim larger than all others was granted")
 		}
-		time.Sleep(2 * time.Second) // now the answer has stalled, and goes before streams
-		answer.Progress()
+		time.Sleep(2 * time.Second) // now all holds have stalled
+		answer.Progress()           // and the answer goes on
 		if !insist("e", 3) || evicted != "bc" {
-			t.Fatalf("evicted %q for e: stalled holds go first", evicted)
+			t.Fatalf("evicted %q for e: the largest stalled hold goes first", evicted)
 		}
 	})
 }
 
 func TestInsistentClaimsHaveHalfOfTheLimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Limit, s.Patience = 20, time.Second }))
+		b := newBound(func(s *bound.Spec) { s.Limit, s.Patience = 20, time.Second })
 		insist := func(size int64) bool {
 			h := new(bound.Hold)
 			defer synctest.Wait()
@@ -208,7 +209,7 @@ func TestInsistentClaimsHaveHalfOfTheLimit(t *testing.T) {
 
 func TestHoldIsEvictedOnlyWhileItIsEvictable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait, s.Patience = 10*time.Second, time.Second }))
+		b := newBound(func(s *bound.Spec) { s.Wait, s.Patience = 10*time.Second, time.Second })
 		var evicted atomic.Bool
 		held := take(t, b, "a", 10)
 		go func() {
@@ -218,12 +219,12 @@ func TestHoldIsEvictedOnlyWhileItIsEvictable(t *testing.T) {
 		}()
 		time.Sleep(5 * time.Second)
 		if evicted.Load() {
-			t.Fatal("evicted without a way to")
+			t.Fatal("evicted without an evict function")
 		}
 		held.Evictable(func() { evicted.Store(true); held.Release() })
 		time.Sleep(500 * time.Millisecond)
 		if evicted.Load() {
-			t.Fatal("evicted without patience")
+			t.Fatal("evicted before the patience was over")
 		}
 		held.Evictable(nil)
 		held.Evictable(func() { evicted.Store(true); held.Release() })

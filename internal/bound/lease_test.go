@@ -11,10 +11,11 @@ import (
 
 const lease = 10 * time.Millisecond
 
+// leased returns a bound of four places, of which an owner has two, with a lease.
 func leased() *bound.Bound {
-	return bound.NewSet().New(spec(func(s *bound.Spec) {
+	return newBound(func(s *bound.Spec) {
 		s.Limit, s.PerOwner, s.Lease, s.Wait = 4, 2, lease, time.Minute
-	}))
+	})
 }
 
 func TestLeaseEndsForThoseThatWait(t *testing.T) {
@@ -23,7 +24,7 @@ func TestLeaseEndsForThoseThatWait(t *testing.T) {
 		stuck := []*bound.Hold{take(t, b, "a", 1), take(t, b, "a", 1)}
 		take(t, b, "b", 1).Release() // others have room
 		var granted []time.Duration
-		for range 5 { // of which two have room at a time, and none is released
+		for range 5 { // two have room at a time, and none is released
 			take(t, b, "a", 1)
 			granted = append(granted, time.Since(began))
 		}
@@ -32,7 +33,7 @@ func TestLeaseEndsForThoseThatWait(t *testing.T) {
 				t.Fatalf("granted after %v", granted)
 			}
 		}
-		for _, h := range stuck { // whose places are others' by now
+		for _, h := range stuck { // others have their places by now
 			h.Release()
 		}
 		if used := b.Used(); used != 1 {
@@ -41,7 +42,7 @@ func TestLeaseEndsForThoseThatWait(t *testing.T) {
 	})
 }
 
-func TestReleaseBeforeTheEndOfALease(t *testing.T) {
+func TestReleaseBeforeTheEndOfALeaseGrantsAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, began := leased(), time.Now()
 		held := []*bound.Hold{take(t, b, "a", 1), take(t, b, "a", 1)}
@@ -66,7 +67,7 @@ func TestReleaseBeforeTheEndOfALease(t *testing.T) {
 	})
 }
 
-// A hold is used again whose lease has ended, and which was not released.
+// A hold whose lease has ended before it was released can be used again.
 func TestHoldIsUsedAgainAfterItsLease(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := leased()
@@ -84,7 +85,8 @@ func TestHoldIsUsedAgainAfterItsLease(t *testing.T) {
 	})
 }
 
-// What is never released, such as what was begun in a second, is forgotten when its lease is over.
+// Holds that nobody releases, such as those of a bound of what begins in a second, are freed when
+// their leases end, although no claim waits.
 func TestLeasesThatAreOverAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := leased()

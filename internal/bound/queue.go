@@ -5,44 +5,61 @@ import (
 	"time"
 )
 
-// A claim waits for room. It is used again, since under load most requests wait for a moment.
+// A claim waits for room. Claims are used again, since under load most requests wait for a moment.
 type claim struct {
-	hold    *Hold
-	size    int64
-	extends bool // the hold has something already, and is to have size more
-	has     bool // the hold has what was claimed; guarded by the bound's mutex
-	// promised is what is held by those that were evicted for the claim, and saved what they have
-	// given back already, which is kept for it. serial tells its uses apart. The bound's mutex
-	// guards them.
+	// hold is the hold that gets the room.
+	hold *Hold
+	// size is how much is claimed.
+	size int64
+	// extends says that the hold has something already, and gets size in addition.
+	extends bool
+	// isGranted says that the hold has what was claimed. The mutex of the bound guards it.
+	isGranted bool
+	// promised is how much the holds still have that were evicted for the claim, and saved is what
+	// they have given back, which is kept for it. The mutex of the bound guards both.
 	promised, saved int64
-	serial          uint64
-	granted         chan struct{} // gets a token then
-	timer           *time.Timer   // for looking after holds to evict, and for the end of the wait
-
-	among      ticket // in the queue of all claims
-	amongSmall ticket // in that of the claims that may use the reserve
+	// serial tells one use of the claim from the next. The mutex of the bound guards it.
+	serial uint64
+	// granted receives a token when the claim is granted.
+	granted chan struct{}
+	// timer fires when the claim has to look for holds to evict, and at the end of the wait.
+	timer *time.Timer
+	// ticket is the place in the queue of all claims that wait, and smallTicket the one in the
+	// queue of those that may use the reserve.
+	ticket, smallTicket ticket
 }
 
-// maxSpare is how many claims a bound keeps to use them again.
+// from returns the size of the hold before the claim is granted. b.mu must be held.
+func (c *claim) from() int64 {
+	if c.extends {
+		return c.hold.size
+	}
+	return 0
+}
+
+// to returns the size of the hold after the claim is granted. b.mu must be held.
+func (c *claim) to() int64 { return c.from() + c.size }
+
+// maxSpare is how many claims a bound keeps for reuse.
 const maxSpare = 256
 
-// claim makes a claim. b.mu must be held.
-func (b *Bound) claim(h *Hold, size int64) *claim {
+// newClaim returns a claim, which may be a spare one. b.mu must be held.
+func (b *Bound) newClaim(h *Hold, size int64) *claim {
 	last := len(b.spare) - 1
 	if last < 0 {
 		c := &claim{hold: h, size: size,
 			granted: make(chan struct{}, 1), timer: time.NewTimer(time.Hour)}
-		c.among.claim, c.amongSmall.claim = c, c
+		c.ticket.claim, c.smallTicket.claim = c, c
 		return c
 	}
 	c := b.spare[last]
 	b.spare = b.spare[:last]
-	c.hold, c.size, c.extends, c.has = h, size, false, false
+	c.hold, c.size, c.extends, c.isGranted = h, size, false, false
 	return c
 }
 
-// unclaim keeps a claim that does not wait any more, to be used again.
-func (b *Bound) unclaim(c *claim) {
+// recycle keeps a claim that waits no longer for reuse.
+func (b *Bound) recycle(c *claim) {
 	c.timer.Stop()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -52,18 +69,18 @@ func (b *Bound) unclaim(c *claim) {
 	}
 }
 
-// await queues a claim and waits until it is granted, as the spec says. b.mu must be held, and is
-// released.
+// await puts a claim into the line of its owner and waits until it is granted, as the spec says.
+// b.mu must be held when it is called, and is not when it returns. The claim is recycled.
 func (b *Bound) await(ctx context.Context, c *claim) error {
-	defer b.unclaim(c)
+	defer b.recycle(c)
 	b.enqueue(c)
 	if b.spec.Lease > 0 {
 		b.expire()
 	}
-	b.grant() // those that wait may wait for shares of their own only
+	b.grantWaiting() // the others may wait for shares of their own only
 	b.watchLeases()
 	var refused *FullError
-	if own := b.lineIsTooLong(c.hold.owner); !c.has &&
+	if own := b.lineIsTooLong(c.hold.owner); !c.isGranted &&
 		(own || b.spec.Wait <= 0 || b.spec.Queue > 0 && b.waiting.length > b.spec.Queue) {
 		b.dequeue(c)
 		refused = b.full(c.hold.owner, c.from(), c.to())
@@ -73,7 +90,7 @@ func (b *Bound) await(ctx context.Context, c *claim) error {
 	if refused != nil {
 		return refused
 	}
-	if b.spec.Lease <= 0 { // a bound of turns is no reason to pause one
+	if b.spec.Lease <= 0 { // a claim for a turn does not pause one
 		turn := TurnOf(ctx)
 		turn.Pause()
 		defer turn.Resume()
@@ -91,23 +108,26 @@ func (b *Bound) WaitingOf(owner string) int {
 	return 0
 }
 
-// lineIsTooLong reports whether more claims of an owner wait than may. b.mu must be held.
+// lineIsTooLong reports whether more claims of an owner wait than the spec allows. b.mu must be
+// held.
 func (b *Bound) lineIsTooLong(owner string) bool {
 	l := b.waiting.lines[owner]
 	return l != nil && owner != "" && b.spec.OwnerQueue > 0 && l.length > b.spec.OwnerQueue
 }
 
-// lookEvery is how often the first claim of a line looks for a hold that can be evicted, if there
-// are few lines. Where there are many, each looks less often, and all of them together as often as
-// lookers do. The other claims look whether they have become the first, every lookAtLeast or more
-// often.
 const (
-	lookEvery   = 50 * time.Millisecond
+	// lookEvery is how often the first claim of a line looks for holds that can be evicted, if
+	// there are few lines.
+	lookEvery = 50 * time.Millisecond
+	// lookers is how many of them look so often. If there are more lines, each looks less often, so
+	// that all of them together look as often as these.
+	lookers = 16
+	// lookAtLeast is how often, at least, the other claims look whether they have become the first
+	// of their line.
 	lookAtLeast = 500 * time.Millisecond
-	lookers     = 16
 )
 
-// wait waits until a claim that is queued is granted.
+// wait waits until a claim in a line is granted.
 func (b *Bound) wait(ctx context.Context, c *claim) error {
 	end := time.Now().Add(b.spec.Wait)
 	for {
@@ -127,12 +147,12 @@ func (b *Bound) wait(ctx context.Context, c *claim) error {
 	}
 }
 
-// giveUp ends the wait of a claim, with the context's error or, if that is nil, a *[FullError]; but
-// with nil if the claim was granted in this moment.
+// giveUp ends the wait of a claim. It returns err or, if that is nil, a *[FullError]; and nil if
+// the claim was granted at this very moment.
 func (b *Bound) giveUp(c *claim, err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c.has {
+	if c.isGranted {
 		<-c.granted
 		return nil
 	}
@@ -140,74 +160,67 @@ func (b *Bound) giveUp(c *claim, err error) error {
 		err = b.full(c.hold.owner, c.from(), c.to())
 	}
 	b.dequeue(c)
-	b.grant() // it may have been in the way of others
+	b.grantWaiting() // the claim may have been in the way of others
 	return err
 }
 
-// grant serves the claims that fit, owner by owner. A claim that does not fit in the whole holds up
-// all that wait, or large claims would starve; one beyond its owner's share holds up its line only.
-// Claims that may use the reserve are not held up. b.mu must be held.
-func (b *Bound) grant() {
+// grantWaiting grants the claims that fit, one of each line in turn. A claim for which the whole
+// bound has no room holds up all lines, since large claims would starve otherwise. A claim beyond
+// the share of its owner holds up its own line only. Claims for which the reserve has room are not
+// held up by the larger ones. b.mu must be held.
+func (b *Bound) grantWaiting() {
 	b.grantFrom(&b.small, func(c *claim) bool { return b.fitsReserve(c.from(), c.to()) })
 	b.grantFrom(&b.waiting, func(*claim) bool { return true })
 }
 
-// from and to are the sizes of the claim's hold, before and after it is granted.
-func (c *claim) from() int64 {
-	if c.extends {
-		return c.hold.size
-	}
-	return 0
-}
-
-func (c *claim) to() int64 { return c.from() + c.size }
-
-// grantFrom serves the claims of one of the bound's queues, as long as there may be room for them.
-// b.mu must be held.
-func (b *Bound) grantFrom(q *queue, may func(*claim) bool) {
+// grantFrom grants the claims of one of the bound's queues, one of each line in turn, until it
+// comes to a claim that is not eligible or for which the whole bound has no room. Lines whose
+// owners have no room in their shares are passed over. b.mu must be held.
+func (b *Bound) grantFrom(q *queue, eligible func(*claim) bool) {
 	for skipped := 0; skipped < len(q.lines); {
 		c := q.first()
 		own := b.fitsOwner(c.hold.owner, c.from(), c.to())
-		if own && (!may(c) || b.missing(c.from(), c.to(), c.saved) > 0) {
+		if own && (!eligible(c) || b.missing(c.from(), c.to(), c.saved) > 0) {
 			return
 		}
-		q.last(q.turns.next) // its next turn comes after the others'
+		q.moveToEnd(q.rotation.next) // the other lines come first now
 		if !own {
 			skipped++
 			continue
 		}
 		skipped = 0
-		b.serve(c)
+		b.grant(c)
 	}
 }
 
-// serve grants a claim. b.mu must be held.
-func (b *Bound) serve(c *claim) {
+// grant grants a claim. b.mu must be held.
+func (b *Bound) grant(c *claim) {
 	b.dequeue(c)
 	if c.extends {
 		b.resize(c.hold, c.to())
 	} else {
-		b.give(c.hold, c.size)
+		b.assign(c.hold, c.size)
 	}
-	c.has = true
+	c.isGranted = true
 	c.granted <- struct{}{}
 }
 
-// enqueue puts a claim into its owner's line. One that extends a hold goes first in it: until it is
-// granted, what the hold has already is of no use. b.mu must be held.
+// enqueue puts a claim into the line of its owner. A claim that extends a hold comes first there,
+// since what the hold has is of no use until the claim is granted. b.mu must be held.
 func (b *Bound) enqueue(c *claim) {
-	b.waiting.join(&c.among, c.hold.owner, c.extends)
+	b.waiting.join(&c.ticket, c.hold.owner, c.extends)
 	if b.isSmall(c.to()) {
-		b.small.join(&c.amongSmall, c.hold.owner, c.extends)
+		b.small.join(&c.smallTicket, c.hold.owner, c.extends)
 	}
 }
 
-// dequeue takes a claim out of its owner's line, and what is kept for it. b.mu must be held.
+// dequeue takes a claim out of the line of its owner. What was saved for it is there for all again.
+// b.mu must be held.
 func (b *Bound) dequeue(c *claim) {
 	b.promised -= c.promised
 	b.saved -= c.saved
 	c.promised, c.saved = 0, 0
 	c.serial++
-	b.waiting.leave(&c.among)
-	b.small.leave(&c.amongSmall)
+	b.waiting.leave(&c.ticket)
+	b.small.leave(&c.smallTicket)
 }

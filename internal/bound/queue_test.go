@@ -2,7 +2,6 @@ package bound_test
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -13,17 +12,16 @@ import (
 
 func TestOwnerCannotFillTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := bound.NewSet().New(spec(func(s *bound.Spec) {
+		b := newBound(func(s *bound.Spec) {
 			s.Wait, s.Queue, s.OwnerQueue = time.Minute, 10, 2
-		}))
+		})
 		held := take(t, b, "greedy", 10)
 		var waiting sync.WaitGroup
 		for range 2 {
 			waiting.Go(func() { take(t, b, "greedy", 1).Release() })
 		}
 		synctest.Wait()
-		full, ok := errors.AsType[*bound.FullError](b.Take(t.Context(), new(bound.Hold), "greedy", 1, nil))
-		if !ok || !full.OfOwner {
+		if full := tryTake(t, b, "greedy", 1); full == nil || !full.OfOwner {
 			t.Errorf("a third claim of the owner that waits: %+v", full)
 		}
 		waiting.Go(func() { take(t, b, "modest", 1).Release() })
@@ -47,10 +45,12 @@ func TestRefusalsOfADroppedBoundStayCounted(t *testing.T) {
 	}
 }
 
-// Holds and claims come and go from several goroutines at once: the same hold is released twice,
-// and claims are granted in the moment in which they are given up.
-func TestBoundIsUsedByManyAtOnce(t *testing.T) {
-	b := bound.NewSet().New(spec(func(s *bound.Spec) { s.PerOwner, s.Wait, s.Patience = 8, time.Minute, time.Nanosecond }))
+// Several goroutines take and release at once: the same hold is released twice, and claims are
+// granted at the moment at which they are given up.
+func TestBoundSurvivesConcurrentUse(t *testing.T) {
+	b := newBound(func(s *bound.Spec) {
+		s.PerOwner, s.Wait, s.Patience = 8, time.Minute, time.Nanosecond
+	})
 	var users sync.WaitGroup
 	for i := range 16 {
 		owner := string(rune('a' + i%4))
@@ -75,11 +75,10 @@ func TestBoundIsUsedByManyAtOnce(t *testing.T) {
 	}
 }
 
-// Whoever gives up takes its claim out of a line of any length in no time: while the 40,000 claims
-// of one client are given up, as when its connections are closed, another client's claim is
-// granted.
+// A claim is taken out of a line of any length in constant time. While the 40,000 claims of one
+// client are given up, as when its connections are closed, the claims of another are granted.
 func TestManyClaimsThatAreGivenUpDelayNobody(t *testing.T) {
-	b := bound.NewSet().New(spec(func(s *bound.Spec) { s.PerOwner, s.Wait = 5, time.Minute }))
+	b := newBound(func(s *bound.Spec) { s.PerOwner, s.Wait = 5, time.Minute })
 	take(t, b, "greedy", 5)
 	ctx, cancel := context.WithCancel(t.Context())
 	var greedy sync.WaitGroup
@@ -110,5 +109,5 @@ func TestQueueWithoutALengthIsRefused(t *testing.T) {
 			t.Error("a bound was made whose queue nothing bounds")
 		}
 	}()
-	bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait, s.QueuedBy = time.Second, "" }))
+	newBound(func(s *bound.Spec) { s.Wait, s.QueuedBy = time.Second, "" })
 }

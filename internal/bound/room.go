@@ -1,24 +1,29 @@
 package bound
 
-// A sum is what is held, by everybody or by one owner.
+// A sum is how much is held, by everybody or by one owner.
+//
+// Small holds are charged to the reserve first. As long as it has room for them, they take nothing
+// from the larger holds, so those may have the limit less the reserve in any case. What the small
+// holds have beyond the reserve counts against that.
 type sum struct {
+	// all is how much is held in all.
 	all int64
-	// small is what of it is held in holds that may use the reserve. They are charged to the
-	// reserve first, so as long as it has room for them they take nothing from the larger ones.
+	// small is how much of it is charged to the reserve first.
 	small int64
 }
 
-// beyond returns by how much a sum exceeds a limit, of which a part is the reserve, as it concerns
-// a small hold or a larger one.
-func (s sum) beyond(limit, reserve int64, small bool) int64 {
+// excess returns by how much a sum exceeds a limit, of which reserve is a part, for a hold that is
+// small or larger. It is 0 or less if the sum is within the limit.
+func (s sum) excess(limit, reserve int64, small bool) int64 {
 	if small {
 		return s.all - limit
 	}
 	return s.all - min(s.small, reserve) - (limit - reserve)
 }
 
-// add returns the sum once a hold in it has grown or shrunk.
-func (s sum) add(from, to int64, fromSmall, toSmall bool) sum {
+// resized returns the sum after a hold in it has changed its size. fromSmall and toSmall say
+// whether the hold is charged to the reserve before and after.
+func (s sum) resized(from, to int64, fromSmall, toSmall bool) sum {
 	s.all += to - from
 	if fromSmall {
 		s.small -= from
@@ -29,19 +34,19 @@ func (s sum) add(from, to int64, fromSmall, toSmall bool) sum {
 	return s
 }
 
-// goesFirst reports whether a claim that makes a hold so large need not wait for those that do.
-// b.mu must be held.
-func (b *Bound) goesFirst(from, to int64) bool {
+// needNotWait reports whether a claim that changes the size of a hold from one to the other may be
+// granted before those that wait. b.mu must be held.
+func (b *Bound) needNotWait(from, to int64) bool {
 	return b.waiting.length == 0 || b.fitsReserve(from, to)
 }
 
-// fitsReserve reports whether the reserve has room for a hold that becomes so large. What is small
-// and finds no room there takes turns with the larger ones. b.mu must be held.
+// fitsReserve reports whether the reserve has room for a hold whose size changes. A small claim for
+// which it has none takes turns with the larger ones. b.mu must be held.
 func (b *Bound) fitsReserve(from, to int64) bool {
 	return b.isSmall(to) && b.used.small+to-from <= b.spec.Reserve
 }
 
-// clamp makes a claim one that can be granted at all.
+// clamp returns the size of a claim, reduced to what can be granted at all.
 func (b *Bound) clamp(owner string, size int64) int64 {
 	if b.owners != nil && whole(owner) != "" {
 		size = min(size, b.spec.PerOwner)
@@ -64,27 +69,27 @@ func (b *Bound) isSmall(size int64) bool { return b.spec.Reserve > 0 && size <= 
 // ownReserve returns the part of an owner's share that is kept for its small holds.
 func (b *Bound) ownReserve() int64 { return b.spec.Reserve * b.spec.PerOwner / b.spec.Limit }
 
-// missing returns how much must be given back, by anybody, before a hold of an owner can become so
-// large: 0 or less for nothing. What is saved for others counts as held; saved is what of that is
-// saved for this claim. b.mu must be held.
+// missing returns how much must be given back, by anybody, before the size of a hold can change so;
+// it is 0 or less if there is room. What is saved for claims counts as held, except for saved,
+// which is saved for the claim of this hold. b.mu must be held.
 func (b *Bound) missing(from, to, saved int64) int64 {
-	after := b.used.add(from, to, b.isSmall(from), b.isSmall(to))
+	after := b.used.resized(from, to, b.isSmall(from), b.isSmall(to))
 	after.all += b.saved - saved
-	return after.beyond(b.spec.Limit, b.spec.Reserve, b.isSmall(to))
+	return after.excess(b.spec.Limit, b.spec.Reserve, b.isSmall(to))
 }
 
-// missingShare returns how much the owner itself must give back, in all of its parts. b.mu must be
-// held.
+// missingShare returns how much the owner of the hold, all its parts together, must give back
+// before. b.mu must be held.
 func (b *Bound) missingShare(owner string, from, to int64) int64 {
 	owner = whole(owner)
 	if b.owners == nil || owner == "" {
 		return 0
 	}
-	after := b.owners[owner].add(from, to, b.isSmall(from), b.isSmall(to))
-	return after.beyond(b.spec.PerOwner, b.ownReserve(), b.isSmall(to))
+	after := b.owners[owner].resized(from, to, b.isSmall(from), b.isSmall(to))
+	return after.excess(b.spec.PerOwner, b.ownReserve(), b.isSmall(to))
 }
 
-// missingPart is missingShare for what a part of an owner may hold. b.mu must be held.
+// missingPart returns how much the part of an owner must give back before. b.mu must be held.
 func (b *Bound) missingPart(part string, from, to int64) int64 {
 	if b.parts == nil || part == "" {
 		return 0
@@ -92,30 +97,31 @@ func (b *Bound) missingPart(part string, from, to int64) int64 {
 	return b.parts[part] + to - from - b.spec.PerPart
 }
 
-// fitsPart reports whether there is room in what a part of an owner may hold. b.mu must be held.
-func (b *Bound) fitsPart(part string, from, to int64) bool {
-	return b.missingPart(part, from, to) <= 0
-}
-
-// fitsOwner reports whether there is room in the owner's share. b.mu must be held.
-func (b *Bound) fitsOwner(owner string, from, to int64) bool {
-	return b.fitsPart(owner, from, to) && b.missingShare(owner, from, to) <= 0
-}
-
 // fits reports whether there is room. b.mu must be held.
 func (b *Bound) fits(owner string, from, to int64) bool {
 	return b.missing(from, to, 0) <= 0 && b.fitsOwner(owner, from, to)
 }
 
-// full counts a refusal and returns its error. b.mu must be held.
+// fitsOwner reports whether there is room in the shares of the owner and of its part. b.mu must be
+// held.
+func (b *Bound) fitsOwner(owner string, from, to int64) bool {
+	return b.fitsPart(owner, from, to) && b.missingShare(owner, from, to) <= 0
+}
+
+// fitsPart reports whether there is room in the share of a part of an owner. b.mu must be held.
+func (b *Bound) fitsPart(part string, from, to int64) bool {
+	return b.missingPart(part, from, to) <= 0
+}
+
+// full counts a refusal and returns the error for it. b.mu must be held.
 func (b *Bound) full(owner string, from, to int64) *FullError {
 	b.refused.Add(1)
 	return &FullError{Bound: b.spec, OfPart: !b.fitsPart(owner, from, to),
 		OfOwner: !b.fitsOwner(owner, from, to) && b.missing(from, to, 0) <= 0}
 }
 
-// give lets a hold have size. b.mu must be held.
-func (b *Bound) give(h *Hold, size int64) {
+// assign lets a hold have size. b.mu must be held.
+func (b *Bound) assign(h *Hold, size int64) {
 	h.bound.Store(b)
 	h.size = 0
 	b.resize(h, size)
@@ -124,8 +130,8 @@ func (b *Bound) give(h *Hold, size int64) {
 	}
 }
 
-// resize changes what is held. What an evicted hold gives back is saved for the claim that evicted
-// it. b.mu must be held.
+// resize changes how much is held. What an evicted hold gives back is saved for the claim for which
+// it was evicted. b.mu must be held.
 func (b *Bound) resize(h *Hold, size int64) {
 	b.count(h, size)
 	switch {
@@ -138,11 +144,12 @@ func (b *Bound) resize(h *Hold, size int64) {
 	h.size = size
 }
 
-// count takes a hold that gets another size into the sums. What was insisted on is not charged to
-// the reserve, or little by little it would fill with what has stalled. b.mu must be held.
+// count adds the change of a hold's size to what is held. Holds that were granted by Insist are not
+// charged to the reserve, or it would fill little by little with those that have stalled. b.mu must
+// be held.
 func (b *Bound) count(h *Hold, size int64) {
 	fromSmall, toSmall := b.isSmall(h.size) && !h.insisted, b.isSmall(size) && !h.insisted
-	b.used = b.used.add(h.size, size, fromSmall, toSmall)
+	b.used = b.used.resized(h.size, size, fromSmall, toSmall)
 	if b.parts != nil && h.owner != "" {
 		if b.parts[h.owner] += size - h.size; b.parts[h.owner] <= 0 {
 			delete(b.parts, h.owner)
@@ -152,7 +159,7 @@ func (b *Bound) count(h *Hold, size int64) {
 	if b.owners == nil || owner == "" {
 		return
 	}
-	own := b.owners[owner].add(h.size, size, fromSmall, toSmall)
+	own := b.owners[owner].resized(h.size, size, fromSmall, toSmall)
 	if b.owners[owner] = own; own.all <= 0 {
 		delete(b.owners, owner)
 	}

@@ -8,19 +8,21 @@ import (
 	"time"
 )
 
-// A Set has the bounds of one gateway. Its methods may be called by several goroutines.
+// A Set has the bounds of one gateway. It is safe for concurrent use.
 type Set struct {
-	mu     sync.Mutex
+	// mu guards bounds.
+	mu sync.Mutex
+	// bounds are the bounds in the order in which they were made.
 	bounds []*Bound
 }
 
 // NewSet returns a set without bounds.
 func NewSet() *Set { return &Set{} }
 
-// New makes a bound. The same name may be used for several bounds of the same kind, such as those
-// of each connection: a listing sums them up until they are dropped with [Set.Drop].
-// It panics if the spec lacks what is required, since that is a mistake in the program. A queue
-// without a length lacks what bounds it: thousands that wait to be admitted were what took most.
+// New makes a bound. Several bounds of the same kind may have the same name, such as those of each
+// connection: a listing adds them up, until they are dropped with [Set.Drop]. New panics if the
+// spec lacks what is required, since that is a mistake in the program. It is required that
+// something bounds the queue: where nothing did, it was what took most memory.
 func (s *Set) New(spec Spec) *Bound {
 	if spec.Unit == Seconds {
 		spec.Limit = int64(spec.Duration / time.Second)
@@ -49,7 +51,7 @@ func (s *Set) New(spec Spec) *Bound {
 	return b
 }
 
-// Find returns the first bound of that name, nil if there is none.
+// Find returns the first bound with a name, nil if there is none.
 func (s *Set) Find(name string) *Bound {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,8 +63,8 @@ func (s *Set) Find(name string) *Bound {
 	return nil
 }
 
-// Drop takes a bound out of the listing, when what it belonged to has ended. What it has refused
-// remains counted by the first bound of its name, if that is another.
+// Drop takes a bound out of the set, when what it belonged to has ended. Its refusals and evictions
+// are added to those of the first bound with the same name, so that the metrics do not go back.
 func (s *Set) Drop(b *Bound) {
 	s.mu.Lock()
 	s.bounds = slices.DeleteFunc(s.bounds, func(other *Bound) bool { return other == b })
@@ -73,17 +75,22 @@ func (s *Set) Drop(b *Bound) {
 	}
 }
 
-// A Reading is how a bound stands.
+// A Reading says how a bound stands.
 type Reading struct {
+	// Spec describes the bound.
 	Spec
-	Used    int64  // now
-	Waiting int64  // claims that wait for room now
-	Refused uint64 // claims that were refused since the start
-	Evicted uint64 // holds that had to give up what they held, since the start
+	// Used is how much is held now.
+	Used int64
+	// Waiting is how many claims wait now.
+	Waiting int64
+	// Refused is how many claims were refused since the start.
+	Refused uint64
+	// Evicted is how many holds were evicted since the start.
+	Evicted uint64
 }
 
-// Read returns how each bound stands, sorted by name. Bounds of one name are one reading, with the
-// limit of the first.
+// Read returns how each bound stands, sorted by name. Bounds with the same name are one reading,
+// with the limit of the first.
 func (s *Set) Read() []Reading {
 	s.mu.Lock()
 	bounds := slices.Clone(s.bounds)

@@ -19,6 +19,7 @@ func begun(t *testing.T, b *bound.Bound, owner string) (*bound.Turn, context.Con
 	return turn, bound.WithTurn(t.Context(), owner, turn)
 }
 
+// used checks how many places are taken.
 func used(t *testing.T, b *bound.Bound, want int64) {
 	t.Helper()
 	if n := b.Used(); n != want {
@@ -26,7 +27,7 @@ func used(t *testing.T, b *bound.Bound, want int64) {
 	}
 }
 
-func TestTurnPauses(t *testing.T) {
+func TestTurnIsPausedUntilAllWaitsEnd(t *testing.T) {
 	b := leased()
 	turn, _ := begun(t, b, "a")
 	turn.Pause()
@@ -39,7 +40,7 @@ func TestTurnPauses(t *testing.T) {
 	turn.End()
 	turn.End()
 	used(t, b, 0)
-	turn.Pause() // of what is under way still
+	turn.Pause() // by a goroutine that has not ended yet
 	turn.Resume()
 	used(t, b, 0)
 	var none *bound.Turn
@@ -48,7 +49,8 @@ func TestTurnPauses(t *testing.T) {
 	none.End()
 }
 
-// Who resumes may hold what others wait for, so it waits for nobody; who begins does.
+// A request that resumes may hold what others wait for, so it waits for nobody. One that begins
+// waits.
 func TestTurnResumesAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, began := leased(), time.Now()
@@ -61,7 +63,7 @@ func TestTurnResumesAtOnce(t *testing.T) {
 		for _, turn := range turns {
 			turn.Resume()
 		}
-		used(t, b, 4) // of two
+		used(t, b, 4) // the share is two
 		if took := time.Since(began); took != 0 {
 			t.Errorf("resumed after %v", took)
 		}
@@ -73,11 +75,11 @@ func TestTurnResumesAtOnce(t *testing.T) {
 	})
 }
 
-// A claim under the context of a turn pauses it while it waits, and not where there is room.
+// A claim under the context of a turn pauses the turn while it waits, and only then.
 func TestWaitingClaimPausesItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		places := leased()
-		room := bound.NewSet().New(spec(func(s *bound.Spec) { s.Wait = time.Minute }))
+		room := newBound(func(s *bound.Spec) { s.Wait = time.Minute })
 		turn, ctx := begun(t, places, "a")
 		var first, second bound.Hold
 		if err := room.Take(ctx, &first, "a", 10, nil); err != nil {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// equal tells whether two values are the same in the sense of RFC 6902 §4.6: numbers by their value, strings by their
-// characters, objects whatever the order of their members.
+// equal reports whether two values are equal by RFC 6902 §4.6, which compares numbers by their
+// value, strings by their characters, and objects without regard to the order of their members.
 func equal(a, b *node) bool {
 	if a == b {
 		return true
@@ -38,16 +38,25 @@ func equal(a, b *node) bool {
 	return true
 }
 
-// A decimal is a number in a form that all ways to write it share: digits without zeros at either end, times ten to the exponent.
+// A decimal is a number in a form that is the same for all ways to write it: digits times ten to
+// the power of the exponent.
 type decimal struct {
+	// negative says that the number is below zero.
 	negative bool
-	digits   string
+	// digits are the digits, without zeros at either end.
+	digits string
+	// exponent is the power of ten.
 	exponent int64
-	text     string // where the exponent is beyond all bounds, the number as it is written and nothing else
+	// text is the number as it is written, if its exponent has too many digits. Then all other
+	// fields are zero.
+	text string
 }
 
+// maxExponentDigits is the number of digits up to which an exponent fits into an int64, with room
+// for the digits of the number.
 const maxExponentDigits = 17
 
+// decimalOf returns the value of a number.
 func decimalOf(raw []byte) decimal {
 	text, negative := strings.CutPrefix(string(raw), "-")
 	mantissa, exponentText := text, ""
@@ -57,7 +66,7 @@ func decimalOf(raw []byte) decimal {
 	whole, fraction, _ := strings.Cut(mantissa, ".")
 	digits := strings.TrimLeft(whole+fraction, "0")
 	if digits == "" {
-		return decimal{} // zero, of whichever sign
+		return decimal{} // zero and minus zero are equal
 	}
 	if len(exponentText) > maxExponentDigits {
 		return decimal{text: string(raw)}

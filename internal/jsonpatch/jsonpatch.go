@@ -1,8 +1,3 @@
-// Package jsonpatch changes JSON documents by JSON merge patch (RFC 7396) and JSON Patch (RFC 6902), and leaves everything as it
-// was written that a patch does not touch: numbers such as 1e400 and -0, escapes, the order of members, and white space.
-//
-// A patch comes from anybody, and so does the document. Work and memory are bounded by their sizes and the limits below, and what
-// a copy of a copy of a copy would grow to is known before it exists.
 package jsonpatch
 
 import (
@@ -11,45 +6,62 @@ import (
 )
 
 const (
-	// MaxBytes bounds a document and a patch: to patch takes some thirty times the memory of the text.
+	// MaxBytes bounds a document and a patch, since patching takes some thirty times their memory.
 	MaxBytes = 4 << 20
-	// MaxDepth bounds how deep arrays and objects are nested, in documents, patches and results.
+	// MaxDepth bounds how deep arrays and objects may be nested in documents, patches and results.
 	MaxDepth = 1000
-	// MaxOperations bounds the operations of one JSON Patch: each may look at all members of a large object.
+	// MaxOperations bounds the operations of one JSON Patch, since each of them may look at all
+	// members of a large object.
 	MaxOperations = 1000
 )
 
-// Errors of applying a patch. The types below carry more and match none of these.
+// These errors say why a patch was not applied. The types below say more, and match none of these.
 var (
-	// ErrTestFailed: a test operation found another value than it names, or none.
+	// ErrTestFailed says that a test operation has found another value than it names, or none.
 	ErrTestFailed = errors.New("a test of the patch failed")
-	// ErrTooLarge: the result, or what it was on the way, is larger than the limit.
+	// ErrTooLarge says that the result, or the document after one of the operations, exceeds the
+	// limit.
 	ErrTooLarge = errors.New("the patched document is too large")
 )
 
-// A DocumentError tells that the document to be patched is not JSON, or not JSON that two readers would read alike.
-type DocumentError struct{ Reason string }
+// A DocumentError says that the document is not JSON, or not JSON that all readers read alike.
+type DocumentError struct {
+	// Reason says what is wrong with it.
+	Reason string
+}
 
+// Error returns the reason.
 func (e *DocumentError) Error() string { return "the document: " + e.Reason }
 
-// A FormatError tells that a patch is not JSON, or not of the form of its media type.
+// A FormatError says that a patch is not JSON, or has not the form of its media type.
 type FormatError struct {
-	Pointer string // to the place in the patch, empty for the whole
-	Reason  string
+	// Pointer is a JSON pointer to the place in the patch, empty for the whole patch.
+	Pointer string
+	// Reason says what is wrong there.
+	Reason string
 }
 
-func (e *FormatError) Error() string { return fmt.Sprintf("the patch, at %q: %s", e.Pointer, e.Reason) }
+// Error returns the place and the reason.
+func (e *FormatError) Error() string {
+	return fmt.Sprintf("the patch, at %q: %s", e.Pointer, e.Reason)
+}
 
-// An ApplyError tells that an operation cannot be applied to the document.
+// An ApplyError says that an operation cannot be applied to the document.
 type ApplyError struct {
-	Operation int // its number in the patch, from 0
-	Reason    string
+	// Operation is the index of the operation in the patch, from 0.
+	Operation int
+	// Reason says why it cannot be applied.
+	Reason string
 }
 
-func (e *ApplyError) Error() string { return fmt.Sprintf("operation %d: %s", e.Operation, e.Reason) }
+// Error returns the operation and the reason.
+func (e *ApplyError) Error() string {
+	return fmt.Sprintf("operation %d: %s", e.Operation, e.Reason)
+}
 
-// Merge applies a merge patch. It returns a *[DocumentError], a *[FormatError], an *[ApplyError] where the result is nested too
-// deep, or [ErrTooLarge] if the result has more bytes than the limit.
+// Merge applies a merge patch, and returns the patched document. Its errors are a *[DocumentError],
+// a *[FormatError], an *[ApplyError] if the result is nested too deep, and [ErrTooLarge] if the
+// result has more bytes than the limit.
 func Merge(document, patch []byte, limit int) ([]byte, error) {
 	doc, change, err := parseBoth(document, patch)
 	if err != nil {
@@ -58,7 +70,8 @@ func Merge(document, patch []byte, limit int) ([]byte, error) {
 	return result(merge(doc, change), limit)
 }
 
-// Apply applies a JSON Patch. It returns what Merge does, and [ErrTestFailed].
+// Apply applies a JSON Patch, and returns the patched document. Its errors are those of Merge, and
+// [ErrTestFailed].
 func Apply(document, patch []byte, limit int) ([]byte, error) {
 	doc, list, err := parseBoth(document, patch)
 	if err != nil {
@@ -85,6 +98,7 @@ func Apply(document, patch []byte, limit int) ([]byte, error) {
 	return result(doc, limit)
 }
 
+// parseBoth parses a document and a patch.
 func parseBoth(document, patch []byte) (doc, change *node, err error) {
 	change, pointer, reason := parse(patch)
 	if reason != "" {
@@ -97,6 +111,7 @@ func parseBoth(document, patch []byte) (doc, change *node, err error) {
 	return doc, change, nil
 }
 
+// result returns the text of a document, unless it exceeds a limit.
 func result(n *node, limit int) ([]byte, error) {
 	switch {
 	case n.size > limit:

@@ -2,7 +2,8 @@ package jsonpatch
 
 import "slices"
 
-// merge is MergePatch of RFC 7396 §2. What a patch brings in arrays is taken as it is, null included.
+// merge is MergePatch of RFC 7396 §2. Values within arrays of a patch are taken as they are, null
+// included. It returns target itself if nothing changes, so that its text stays.
 func merge(target, patch *node) *node {
 	if patch.kind != '{' {
 		return patch

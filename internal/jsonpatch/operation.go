@@ -6,20 +6,26 @@ import (
 	"slices"
 )
 
-// An operation is one of a JSON Patch.
+// An operation is an operation of a JSON Patch.
 type operation struct {
-	op         string
+	// op is its name.
+	op string
+	// path and from are the tokens of the pointers of the same name. Only move and copy have a
+	// from.
 	path, from []string
-	value      *node
+	// value is the value of add, replace and test, else nil.
+	value *node
 }
 
-// readOperations reads a patch (RFC 6902 §3, §4): members that an operation does not know are ignored.
+// readOperations reads a patch (RFC 6902 §3, §4). Members that an operation does not know are
+// ignored.
 func readOperations(list *node) ([]operation, error) {
 	if list.kind != '[' {
 		return nil, &FormatError{Reason: "a JSON Patch is an array of operations"}
 	}
 	if len(list.items) > MaxOperations {
-		return nil, &FormatError{Reason: fmt.Sprintf("it has more than %d operations", MaxOperations)}
+		reason := fmt.Sprintf("it has more than %d operations", MaxOperations)
+		return nil, &FormatError{Reason: reason}
 	}
 	operations := make([]operation, 0, len(list.items))
 	for i, item := range list.items {
@@ -32,6 +38,8 @@ func readOperations(list *node) ([]operation, error) {
 	return operations, nil
 }
 
+// readOperation reads an operation. If it is malformed, reason says why, and member is a pointer to
+// the member that is wrong.
 func readOperation(n *node) (op operation, member, reason string) {
 	if n.kind != '{' {
 		return op, "", "an operation is an object"
@@ -60,6 +68,7 @@ func readOperation(n *node) (op operation, member, reason string) {
 	return op, "", ""
 }
 
+// stringMember returns a member of an operation that must be a string.
 func (n *node) stringMember(name string) (value, reason string) {
 	at := n.find(name)
 	if at < 0 || n.members[at].value.kind != 's' {
@@ -68,6 +77,7 @@ func (n *node) stringMember(name string) (value, reason string) {
 	return unquote(n.members[at].value.raw), ""
 }
 
+// pointerMember returns the tokens of a member of an operation that must be a JSON pointer.
 func (n *node) pointerMember(name string) (tokens []string, reason string) {
 	s, reason := n.stringMember(name)
 	if reason != "" {
@@ -75,17 +85,20 @@ func (n *node) pointerMember(name string) (tokens []string, reason string) {
 	}
 	tokens, ok := readPointer(s)
 	if !ok {
-		return nil, "it is no JSON pointer: that is empty, or begins with /, and has ~ as ~0 or ~1 only"
+		return nil, "it is not a JSON pointer, which is empty or begins with /, and has ~ only " +
+			"in ~0 and ~1"
 	}
 	return tokens, ""
 }
 
+// The reasons why an operation cannot be applied, beside those of a path.
 var (
 	errWholeRemoved = errors.New("the whole document cannot be removed")
 	errIntoItself   = errors.New("a value cannot be moved into itself")
 )
 
-// apply returns the document with the operation applied, or the reason why it cannot be.
+// apply applies the operation to a document. It returns the document, or the reason why the
+// operation cannot be applied.
 func (o *operation) apply(doc *node) (*node, error) {
 	switch o.op {
 	case "add":
@@ -121,6 +134,8 @@ func (o *operation) apply(doc *node) (*node, error) {
 	return doc.add(o.path, value)
 }
 
+// add puts a value at a path: as a member, in place of one of that name, or into an array before
+// the element of that index.
 func (n *node) add(path []string, value *node) (*node, error) {
 	if len(path) == 0 {
 		return value, nil
@@ -149,6 +164,7 @@ func (n *node) add(path []string, value *node) (*node, error) {
 	})
 }
 
+// remove removes the value at a path.
 func (n *node) remove(path []string) (*node, error) {
 	if len(path) == 0 {
 		return nil, errWholeRemoved
@@ -166,12 +182,13 @@ func (n *node) remove(path []string) (*node, error) {
 			parent.items = slices.Delete(parent.items, at, at+1)
 		}
 		if len(parent.members)+len(parent.items) > 0 {
-			parent.size-- // a comma
+			parent.size-- // one comma less
 		}
 		return nil
 	})
 }
 
+// replace puts a value in place of the value at a path.
 func (n *node) replace(path []string, value *node) (*node, error) {
 	if len(path) == 0 {
 		return value, nil
@@ -185,7 +202,7 @@ func (n *node) replace(path []string, value *node) (*node, error) {
 	})
 }
 
-// exchange puts a value in the place of the old one.
+// exchange puts a value in place of the old one, which is child number at.
 func (n *node) exchange(at int, old, value *node) {
 	n.put(at, value)
 	n.replaced(old.size, value)

@@ -7,12 +7,14 @@ import (
 	"unicode/utf8"
 )
 
+// tooDeep is the reason of an error about a result.
 const tooDeep = "it is nested too deep"
 
-// parse reads a document. Reason says why it cannot be, and pointer where.
+// parse reads a document. If it cannot, reason says why, and pointer is a JSON pointer to the
+// place.
 //
-// What two readers would read differently is refused: a name that stands twice in an object, and text that is not UTF-8
-// (RFC 8259 §4, §8.1).
+// It refuses what readers would read differently: a name that stands twice in an object, and text
+// that is not UTF-8 (RFC 8259 §4, §8.1).
 func parse(text []byte) (root *node, pointer, reason string) {
 	switch {
 	case len(text) > MaxBytes:
@@ -33,7 +35,8 @@ func parse(text []byte) (root *node, pointer, reason string) {
 	return root, "", ""
 }
 
-// deeperThan looks at brackets alone, outside strings: a scan that needs no stack, before one that does.
+// deeperThan reports whether brackets outside strings are nested deeper than the limit. It needs no
+// stack, and is used before everything that does.
 func deeperThan(text []byte, limit int) bool {
 	depth, quoted := 0, false
 	for i := 0; i < len(text); i++ {
@@ -54,6 +57,7 @@ func deeperThan(text []byte, limit int) bool {
 	return false
 }
 
+// syntaxOf says what is wrong with text that is not JSON.
 func syntaxOf(text []byte) string {
 	var anything any
 	err := json.Unmarshal(text, &anything)
@@ -63,19 +67,23 @@ func syntaxOf(text []byte) string {
 	return "it cannot be read"
 }
 
-// A parser reads text that is known to be valid JSON, and so need not look for more than the ends of values.
+// A parser reads text that is known to be valid JSON, so it only has to find the ends of values.
 type parser struct {
+	// text is the whole document.
 	text []byte
-	at   int
+	// at is the offset of the next byte to read.
+	at int
 }
 
-// A duplicate is a name that stands twice in an object.
+// A duplicate says that a name stands twice in an object, and where.
 type duplicate struct{ pointer, reason string }
 
+// below returns the duplicate as seen from a parent, in which the value is named by token.
 func (d *duplicate) below(token string) *duplicate {
 	return &duplicate{pointer: "/" + escapeToken(token) + d.pointer, reason: d.reason}
 }
 
+// value reads a value.
 func (p *parser) value() (*node, *duplicate) {
 	p.space()
 	start := p.at
@@ -104,12 +112,19 @@ func (p *parser) value() (*node, *duplicate) {
 	return n, nil
 }
 
+// space skips white space.
 func (p *parser) space() {
-	for p.at < len(p.text) && (p.text[p.at] == ' ' || p.text[p.at] == '\n' || p.text[p.at] == '\t' || p.text[p.at] == '\r') {
-		p.at++
+	for p.at < len(p.text) {
+		switch p.text[p.at] {
+		case ' ', '\n', '\t', '\r':
+			p.at++
+		default:
+			return
+		}
 	}
 }
 
+// skipString skips a string, with its quotes.
 func (p *parser) skipString() {
 	for p.at++; p.text[p.at] != '"'; p.at++ {
 		if p.text[p.at] == '\\' {
@@ -119,6 +134,7 @@ func (p *parser) skipString() {
 	p.at++
 }
 
+// skipWord skips a number or a literal.
 func (p *parser) skipWord() {
 	for p.at < len(p.text) {
 		switch p.text[p.at] {
@@ -129,7 +145,8 @@ func (p *parser) skipWord() {
 	}
 }
 
-// ends steps over the closing bracket or a comma, and tells whether it was the bracket.
+// ends skips the closing bracket or a comma, if one of them is next, and reports whether it was the
+// bracket.
 func (p *parser) ends(bracket byte) bool {
 	p.space()
 	c := p.text[p.at]
@@ -139,6 +156,7 @@ func (p *parser) ends(bracket byte) bool {
 	return c == bracket
 }
 
+// object reads an object.
 func (p *parser) object() (*node, *duplicate) {
 	var members []member
 	seen := make(map[string]struct{})
@@ -164,6 +182,7 @@ func (p *parser) object() (*node, *duplicate) {
 	return newObject(members), nil
 }
 
+// array reads an array.
 func (p *parser) array() (*node, *duplicate) {
 	var items []*node
 	p.at++

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// readPointer reads a JSON pointer (RFC 6901) into its tokens; none for the whole document.
+// readPointer returns the tokens of a JSON pointer (RFC 6901). The pointer to the whole document
+// has none.
 func readPointer(s string) (tokens []string, ok bool) {
 	if s == "" {
 		return nil, true
@@ -24,17 +25,20 @@ func readPointer(s string) (tokens []string, ok bool) {
 	return tokens, true
 }
 
+// escapeToken returns a token as it is written in a pointer.
 func escapeToken(token string) string {
 	return strings.ReplaceAll(strings.ReplaceAll(token, "~", "~0"), "/", "~1")
 }
 
+// The reasons why a path leads to no value.
 var (
 	errNoMember  = errors.New("the path leads to a member that is not there")
 	errNoElement = errors.New("the path leads to an array element that is not there")
-	errNoParent  = errors.New("the path leads through a value that is no object or array")
+	errNoParent  = errors.New("the path leads through a value that is not an object or array")
 )
 
-// index reads a token as the index of an element, up to and including last: digits without a leading zero (RFC 6901 §4).
+// index reads a token as the index of an element, which is at most last and has no leading zero
+// (RFC 6901 §4).
 func index(token string, last int) (int, error) {
 	i, err := strconv.Atoi(token)
 	if err != nil || i < 0 || i > last || strconv.Itoa(i) != token {
@@ -43,7 +47,7 @@ func index(token string, last int) (int, error) {
 	return i, nil
 }
 
-// child finds what a token names in an object or array.
+// child returns the member or element that a token names, and its index.
 func (n *node) child(token string) (at int, value *node, err error) {
 	switch n.kind {
 	case '{':
@@ -60,7 +64,7 @@ func (n *node) child(token string) (at int, value *node, err error) {
 	return 0, nil, errNoParent
 }
 
-// get finds the value at a path.
+// get returns the value at a path.
 func (n *node) get(path []string) (*node, error) {
 	for _, token := range path {
 		_, value, err := n.child(token)
@@ -72,7 +76,7 @@ func (n *node) get(path []string) (*node, error) {
 	return n, nil
 }
 
-// put puts a value in the place of another, child number at.
+// put puts a value in place of child number at.
 func (n *node) put(at int, value *node) {
 	if n.kind == '{' {
 		n.members[at].value = value
@@ -81,14 +85,14 @@ func (n *node) put(at int, value *node) {
 	}
 }
 
-// replaced keeps account of a child that was so large and now is value.
+// replaced adjusts size and depth for a child that had before bytes and is value now.
 func (n *node) replaced(before int, value *node) {
 	n.size += value.size - before
 	n.depth = max(n.depth, value.depth+1)
 }
 
-// edit changes the parent of what the path names by a function, which gets the path's last token. It returns the node, which is
-// another one if this is shared.
+// edit calls change with the parent of the value at a path, and with the last token of the path. It
+// returns the node, which is another one if this one is shared.
 func (n *node) edit(path []string, change func(parent *node, token string) error) (*node, error) {
 	if n.kind != '{' && n.kind != '[' {
 		return nil, errNoParent

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// unquote reads a string that is known to be valid JSON. Half of a surrogate pair, which JSON can write and which is no character,
-// becomes the three bytes that UTF-8 would have for it if it were one: encoding/json makes U+FFFD of every such half, so that
-// different names and values would be the same.
+// unquote returns the characters of a string that is known to be valid JSON. JSON can write half of
+// a surrogate pair, which is not a character. unquote returns the three bytes that UTF-8 would have
+// for it if it were one.
 func unquote(raw []byte) string {
 	inner := raw[1 : len(raw)-1]
 	if bytes.IndexByte(inner, '\\') < 0 {
@@ -39,6 +39,7 @@ func unquote(raw []byte) string {
 	return string(out)
 }
 
+// unescaped returns the character that \c stands for, except for \u.
 func unescaped(c byte) byte {
 	switch c {
 	case 'b':
@@ -55,12 +56,13 @@ func unescaped(c byte) byte {
 	return c
 }
 
-// unit reads the four digits of an escape.
+// unit reads the four digits of a \u escape.
 func unit(digits []byte) rune {
 	r, _ := strconv.ParseUint(string(digits[:4]), 16, 16) // valid JSON has four
 	return rune(r)
 }
 
+// appendRune appends a character, or half of a surrogate pair, as three bytes.
 func appendRune(dst []byte, r rune) []byte {
 	if utf16.IsSurrogate(r) {
 		return append(dst, 0xE0|byte(r>>12), 0x80|byte(r>>6)&0x3F, 0x80|byte(r)&0x3F)
@@ -68,7 +70,8 @@ func appendRune(dst []byte, r rune) []byte {
 	return utf8.AppendRune(dst, r)
 }
 
-// quote is the reverse of unquote, with nothing escaped that need not be.
+// quote returns a string as JSON, and is the reverse of unquote. It escapes only what must be
+// escaped.
 func quote(s string) []byte {
 	out := append(make([]byte, 0, len(s)+2), '"')
 	for i := 0; i < len(s); i++ {
@@ -87,7 +90,9 @@ func quote(s string) []byte {
 	return append(out, '"')
 }
 
+// appendEscape appends a \u escape.
 func appendEscape(dst []byte, r rune) []byte {
 	const digits = "0123456789abcdef"
-	return append(dst, '\\', 'u', digits[r>>12&0xF], digits[r>>8&0xF], digits[r>>4&0xF], digits[r&0xF])
+	return append(dst, '\\', 'u',
+		digits[r>>12&0xF], digits[r>>8&0xF], digits[r>>4&0xF], digits[r&0xF])
 }

@@ -2,45 +2,69 @@ package jsonpatch
 
 import "slices"
 
-// A node is a JSON value. A JSON Patch changes nodes in place, but for those that a copy has put into a second place: on the way to a
-// change they are replaced by new ones. So a copy costs nothing, and the size of what it would be is known without writing it.
+// A node is a JSON value. A JSON Patch changes nodes in place, except for those that a copy has put
+// into a second place: these are shared, and are replaced by new nodes on the way to a change. So a
+// copy costs nothing, and the size of the result is known without writing it.
 //
-// They are small, since there can be one for every two bytes of a document.
+// These hold between two operations:
+//   - raw is the text of the node, or nil if the node is an object or array that was changed; then
+//     the text is that of its children, without white space;
+//   - size is the length of that text, unless it exceeds maxSize;
+//   - depth is at least the depth of nesting: a change can raise it, but does not lower it;
+//   - everything within a shared node is shared.
+//
+// Nodes are small, since there can be one for every two bytes of a document.
 type node struct {
+	// children has the members or elements. It is never nil.
 	*children
-	raw    []byte // the text as it was written; nil for an object or array that was changed
-	size   int    // bytes of the text
-	depth  int32  // of nesting: 0 for what is no object or array; after changes, at most that
-	kind   byte   // 's' string, 'n' number, 'l' literal, '{' or '['
-	shared bool   // an object or array that is in more than one place, or within one that is
+	// raw is the text as it was written.
+	raw []byte
+	// size is the number of bytes of the text.
+	size int
+	// depth is the depth of nesting, 0 for a value that is neither an object nor an array.
+	depth int32
+	// kind is 's' for a string, 'n' for a number, 'l' for a literal, '{' or '['.
+	kind byte
+	// shared says that the object or array is in more than one place, or within one that is.
+	shared bool
 }
 
+// children has the children of a node.
 type children struct {
-	members []member // of an object, in the order of the text
-	items   []*node  // of an array
+	// members are the members of an object, in the order of the text.
+	members []member
+	// items are the elements of an array.
+	items []*node
 }
 
-var none children // those of what is no object or array
+// none is the children of values that are neither objects nor arrays.
+var none children
 
+// A member is a member of an object.
 type member struct {
-	name    string
-	rawName []byte // with the quotes
-	value   *node
+	// name is the name, unescaped.
+	name string
+	// rawName is the name as it was written, with the quotes.
+	rawName []byte
+	// value is the value.
+	value *node
 }
 
+// newObject returns an object without a text of its own.
 func newObject(members []member) *node {
 	n := &node{kind: '{', children: &children{members: members}}
 	n.measure()
 	return n
 }
 
+// newArray returns an array without a text of its own.
 func newArray(items []*node) *node {
 	n := &node{kind: '[', children: &children{items: items}}
 	n.measure()
 	return n
 }
 
-// measure finds size and depth out. Sizes are kept from overflowing: beyond the limit they say no more than that.
+// measure computes size and depth from the children.
 func (n *node) measure() {
 	n.size, n.depth = 2, 1
 	for i := range n.members {
@@ -51,8 +75,10 @@ func (n *node) measure() {
 	}
 }
 
+// maxSize is the size beyond which a size is not exact, so that sizes do not overflow.
 const maxSize = 1 << 40
 
+// count adds child number i to size and depth. extra is the length of its name and colon.
 func (n *node) count(i int, child *node, extra int) {
 	if i > 0 {
 		n.size++
@@ -61,7 +87,7 @@ func (n *node) count(i int, child *node, extra int) {
 	n.depth = max(n.depth, child.depth+1)
 }
 
-// deepest makes depth exact, which changes only raise.
+// deepest computes the exact depth, sets it and returns it.
 func (n *node) deepest() int32 {
 	if n.raw != nil {
 		return n.depth
@@ -76,7 +102,7 @@ func (n *node) deepest() int32 {
 	return n.depth
 }
 
-// share marks what is about to be in a second place.
+// share marks a value that is about to be in a second place.
 func (n *node) share() {
 	if n.shared || n.kind != '{' && n.kind != '[' {
 		return
@@ -90,20 +116,21 @@ func (n *node) share() {
 	}
 }
 
-// own returns the object or array, or a copy of it if it is shared, to be changed in place.
+// own returns the object or array, or a copy of it if it is shared, so that it can be changed in
+// place. Its own text is dropped.
 func (n *node) own() *node {
 	if n.shared {
 		n = &node{kind: n.kind, raw: n.raw, size: n.size, depth: n.depth,
 			children: &children{members: slices.Clone(n.members), items: slices.Clone(n.items)}}
 	}
-	if n.raw != nil { // whose white space goes
+	if n.raw != nil { // the text that will be written has no white space
 		n.raw = nil
 		n.measure()
 	}
 	return n
 }
 
-// append writes the node's text.
+// append appends the text of the node.
 func (n *node) append(dst []byte) []byte {
 	if n.raw != nil {
 		return append(dst, n.raw...)
@@ -125,12 +152,12 @@ func (n *node) append(dst []byte) []byte {
 	return append(dst, n.kind+2) // { and }, [ and ] are two apart in ASCII
 }
 
-// find returns the index of the member of that name, or -1.
+// find returns the index of the member with a name, or -1.
 func (n *node) find(name string) int {
 	return slices.IndexFunc(n.members, func(m member) bool { return m.name == name })
 }
 
-// finder returns a find for many names of one object.
+// finder returns a function like find for looking up many names in one object.
 func (n *node) finder() func(name string) int {
 	if len(n.members) <= fewMembers {
 		return n.find
@@ -147,8 +174,8 @@ func (n *node) finder() func(name string) int {
 	}
 }
 
-// fewMembers is up to how many members looking through them is as quick as an index.
+// fewMembers is the number of members up to which looking through them is as quick as an index.
 const fewMembers = 8
 
-// isNull tells whether the value is null.
+// isNull reports whether the value is null.
 func (n *node) isNull() bool { return n.kind == 'l' && n.raw[0] == 'n' }

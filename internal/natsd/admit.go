@@ -9,19 +9,18 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rs/zerolog"
 )
 
-// copyLimit bounds what is copied of damaged streams, since a disk that fails can damage
+// copyLimit bounds the bytes that are copied of damaged streams, since a disk that fails can damage
 // everything.
 const copyLimit = 256 << 20
 
-// admit decides whether the store may be opened, and returns the record as it was found and the
-// one to go on with, which lacks the streams whose loss is accepted or cannot be proved. What the
-// server will cut of these is copied before.
+// admit decides whether the store may be opened. It returns the record as it was found, and the one
+// to go on with, which lacks the streams that have a loss. It copies what the server will cut of
+// these, if the loss is accepted or is not certain.
 func admit(ctx context.Context, dataDir string, opts Options) (found, r record, err error) {
 	r, err = readRecordFile(dataDir)
 	if err != nil {
@@ -35,15 +34,15 @@ func admit(ctx context.Context, dataDir string, opts Options) (found, r record, 
 	if err != nil {
 		return found, r, err
 	}
-	if err := refuse(dataDir, losses, opts, false); err != nil {
+	if err := refusal(dataDir, losses, opts, false); err != nil {
 		return found, r, err
 	}
-	return found, r, accept(dataDir, r, losses, opts.Logger)
+	return found, r, acceptLosses(dataDir, r, losses, opts.Logger)
 }
 
-// refuse returns the error that stops the start, nil if nothing is lost for certain or it is
+// refusal returns the error that stops the start, nil if nothing is lost for certain or the loss is
 // accepted.
-func refuse(dataDir string, losses []loss, opts Options, opened bool) error {
+func refusal(dataDir string, losses []loss, opts Options, opened bool) error {
 	e := &LossError{Dir: dataDir, Opened: opened}
 	for _, l := range losses {
 		if l.certain {
@@ -56,24 +55,24 @@ func refuse(dataDir string, losses []loss, opts Options, opened bool) error {
 	return e
 }
 
-// accept copies the blocks that the losses are about, and takes the streams out of the record,
-// since they will not come to where it says.
-func accept(dataDir string, r record, losses []loss, log zerolog.Logger) error {
+// acceptLosses copies the blocks that the losses are about, and takes the streams out of the
+// record, since they will end below it. All copies are made before any stream is changed.
+func acceptLosses(dataDir string, r record, losses []loss, log zerolog.Logger) error {
 	if len(losses) == 0 {
 		return nil
 	}
-	to := filepath.Join(dataDir, "set-aside", time.Now().UTC().Format("20060102T150405.000000"))
-	room := int64(copyLimit)
+	to := setAsideDir(dataDir)
+	budget := int64(copyLimit)
 	for _, l := range losses {
 		if l.gone {
-			r.forgive(l, nil, log)
+			r.drop(l, nil, log)
 			continue
 		}
-		kept, err := copyBlocks(l, filepath.Join(to, l.stream, messagesDir), &room)
+		kept, err := copyBlocks(l, filepath.Join(to, l.stream, messagesDir), &budget)
 		if err != nil {
 			return fmt.Errorf("the damaged blocks of %s cannot be copied: %w", l.stream, err)
 		}
-		r.forgive(l, kept, log)
+		r.drop(l, kept, log)
 	}
 	for _, dir := range damagedDirs(losses) {
 		if err := rebuildNext(dir); err != nil {
@@ -83,7 +82,7 @@ func accept(dataDir string, r record, losses []loss, log zerolog.Logger) error {
 	return nil
 }
 
-// damagedDirs returns the directories of the streams that are there and have lost something.
+// damagedDirs returns the directories of the streams that have a loss and are not gone.
 func damagedDirs(losses []loss) (dirs []string) {
 	for _, l := range losses {
 		if !l.gone && !slices.Contains(dirs, l.dir) {
@@ -93,10 +92,11 @@ func damagedDirs(losses []loss) (dirs []string) {
 	return dirs
 }
 
-// rebuildNext makes the server read a stream's blocks anew when it opens the store, and cut them where
-// it must. If it trusted its state file, a message that it cannot read could keep it from starting for
-// ever (measured). An empty block behind the newest shows it that the file is outdated; the last
-// revision in the file still counts, so that revisions that were cut are not given out again.
+// rebuildNext makes the server read all blocks of a stream when it opens the store, and cut them
+// where it must. If the server trusted its state file, a message that it cannot read could keep it
+// from starting for ever (measured). An empty block behind the newest one makes the state file look
+// outdated. The last revision in the state file still counts, so that revisions that were cut are
+// not given out again.
 func rebuildNext(streamDir string) error {
 	next := uint32(1)
 	if numbers := blockNumbers(blockSizes(streamDir)); len(numbers) > 0 {
@@ -105,8 +105,9 @@ func rebuildNext(streamDir string) error {
 	return os.WriteFile(filepath.Join(streamDir, messagesDir, blockName(next)), nil, 0o600)
 }
 
-// forgive takes a stream out of the record and logs what it has lost, and where a copy is.
-func (r record) forgive(l loss, kept []string, log zerolog.Logger) {
+// drop takes a stream out of the record and logs what the stream has lost, and where the copies
+// are.
+func (r record) drop(l loss, kept []string, log zerolog.Logger) {
 	delete(r.Streams, l.stream)
 	level := zerolog.WarnLevel
 	if l.certain {
@@ -116,9 +117,9 @@ func (r record) forgive(l loss, kept []string, log zerolog.Logger) {
 		Msg("the store is opened although a stream has lost data")
 }
 
-// copyBlocks copies the damaged blocks of a stream, its newest one, at which the stream ends, and
-// its state. It returns where the copies are.
-func copyBlocks(l loss, to string, room *int64) (kept []string, err error) {
+// copyBlocks copies the state file of a stream, its damaged blocks, and its newest block, which has
+// the end of the stream, as far as they fit into budget. It returns the paths of the copies.
+func copyBlocks(l loss, to string, budget *int64) (kept []string, err error) {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return nil, err
 	}
@@ -129,14 +130,14 @@ func copyBlocks(l loss, to string, room *int64) (kept []string, err error) {
 	for _, name := range names {
 		path, target := filepath.Join(l.dir, messagesDir, name), filepath.Join(to, name)
 		info, err := os.Stat(path)
-		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() > *room {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() > *budget {
 			continue
 		}
 		if err != nil {
 			return kept, err
 		}
 		if isMissing(target) { // else it was copied for another loss
-			*room -= info.Size()
+			*budget -= info.Size()
 			if err := copyFile(path, target); err != nil {
 				return kept, err
 			}
@@ -147,6 +148,7 @@ func copyBlocks(l loss, to string, room *int64) (kept []string, err error) {
 	return slices.Compact(kept), syncPath(to)
 }
 
+// copyFile copies a file. The copy is on disk when it returns.
 func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {
@@ -161,10 +163,11 @@ func copyFile(from, to string) error {
 	return errors.Join(err, out.Sync(), out.Close())
 }
 
-// verify compares what the server offers with the record, after it has opened the store: what
-// inspect could not see beforehand, such as an old block that is missing. It returns what is lost.
+// verify compares the streams that the server offers with the record, after the server has opened
+// the store. It finds what inspect cannot see in the files, such as a message that is missing
+// although every block can be read. It returns what is lost.
 func verify(ns *server.Server, r record) (losses []loss, err error) {
-	streams, err := details(ns)
+	streams, err := streamDetails(ns)
 	if err != nil {
 		return nil, err
 	}
@@ -172,7 +175,7 @@ func verify(ns *server.Server, r record) (losses []loss, err error) {
 		entry, known := r.of(s.Name, s.Created)
 		text := ""
 		if known && s.State.LastSeq < entry.Last {
-			text = fmt.Sprintf("it ends at revision %d, and had come to %d", s.State.LastSeq, entry.Last)
+			text = belowRecord(s.State.LastSeq, entry.Last)
 		} else if missing := r.missing(s, entry); known && missing > 0 {
 			text = fmt.Sprintf("it lacks %d of the %d messages that a clean stop left",
 				missing, entry.Messages)
@@ -185,10 +188,15 @@ func verify(ns *server.Server, r record) (losses []loss, err error) {
 	return losses, nil
 }
 
-// missing returns how many messages a stream lacks of those that it had at a clean stop, as far as
-// that is certain: nothing expires there, and nothing was written since. After another stop it is
-// not, since a purge may have come behind the record.
-func (r record) missing(s server.StreamDetail, entry recorded) uint64 {
+// belowRecord says that a stream ends below the revision that is recorded.
+func belowRecord(last, recorded uint64) string {
+	return fmt.Sprintf("it ends at revision %d, but had reached %d", last, recorded)
+}
+
+// missing returns how many messages a stream lacks of those that a clean stop left, if that is
+// certain: nothing expires in the stream, and nothing was written since. After a crash it is never
+// certain, since a purge may have come after the record.
+func (r record) missing(s server.StreamDetail, entry recordedStream) uint64 {
 	expires := s.Config.MaxAge > 0 || s.Config.AllowMsgTTL
 	if !r.Clean || expires || s.State.LastSeq != entry.Last || s.State.Msgs >= entry.Messages {
 		return 0

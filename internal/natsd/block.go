@@ -16,39 +16,45 @@ import (
 	"github.com/minio/highwayhash"
 )
 
-// The format of a message block of nats-server 2.15.2 (server/filestore.go): records one after the
-// other, each with a head of 22 bytes (length, sequence, time, length of the subject), the
-// subject, headers, the message, and a checksum of 8 bytes. A block may be compressed as a whole,
-// but for its last checksum.
+// A block of nats-server 2.15.2 (server/filestore.go) is a sequence of messages. Each has a head of
+// 22 bytes (length, sequence, time, length of the subject), the subject, headers, the data, and a
+// checksum of 8 bytes. Messages that were erased and tombstones have the same form. A block may be
+// compressed as a whole, except for its last checksum.
 const (
-	recordHead     = 22
-	recordChecksum = 8
-	recordLimit    = 32 << 20
-	headersBit     = 1 << 31         // in the length: the message has headers
-	sequenceMarks  = 1<<63 | 1<<62   // in the sequence: erased, or the tombstone of another
-	plausibleLast  = 1 << 48         // far above any sequence
-	blockSuffix    = ".blk"          // of a message block's file
-	stateName      = "index.db"      // the file with a stream's state, beside its blocks
-	stateMagic     = 11              // its first byte
-	stateVersion   = 4               // the latest version of it that is known here
-	purgeLeftover  = "__new_msgs__"  // a directory that an interrupted purge leaves behind
-	compressedMark = "cmp\x01"       // how a compressed block begins; 1 stands for S2
-	messagesDir    = "msgs"          // below a stream's directory
-	earliestTime   = 1_400_000_000e9 // 2014, before the first nats-server that had streams
-	latestTime     = 4_102_444_800e9 // 2100
+	messageHead     = 22
+	messageChecksum = 8
+	messageLimit    = 32 << 20
+	headersBit      = 1 << 31         // in the length: the message has headers
+	sequenceFlags   = 1<<63 | 1<<62   // in the sequence: erased, or the tombstone of another
+	plausibleLast   = 1 << 48         // far above any sequence
+	blockSuffix     = ".blk"          // of the name of a block
+	stateName       = "index.db"      // the state file of a stream, beside its blocks
+	stateMagic      = 11              // the first byte of the state file
+	stateVersion    = 4               // the latest version of the state file that is known here
+	purgeLeftover   = "__new_msgs__"  // a directory that an interrupted purge leaves behind
+	compressedHead  = "cmp\x01"       // how a compressed block begins; 1 stands for S2
+	messagesDir     = "msgs"          // the directory of the blocks, below that of the stream
+	earliestTime    = 1_400_000_000e9 // 2014, before the first nats-server that had streams
+	latestTime      = 4_102_444_800e9 // 2100
 )
 
-// A blockScan is what a message block has to offer to a server that reads it from its beginning.
+// A blockScan says what a server finds that reads a block from its beginning.
 type blockScan struct {
-	last   uint64 // the highest sequence before the first damage
-	bad    int    // where the first record is that cannot be read, -1 if there is none
-	behind int    // how many whole records are behind it, which the server does not look for
-	lost   uint64 // the highest sequence among them
-	whole  bool   // the record that cannot be read ends within the file
+	// last is the highest sequence before the first damage.
+	last uint64
+	// badAt is the offset of the first message that cannot be read, -1 if there is none.
+	badAt int
+	// messagesAfter is how many whole messages follow the damage. The server does not look for
+	// them.
+	messagesAfter int
+	// lastAfter is the highest sequence among these.
+	lastAfter uint64
+	// whole says that the message that cannot be read ends within the file.
+	whole bool
 }
 
-// scanBlock reads a message block as nats-server does when it rebuilds a stream's state. The server
-// cuts the file where the first record begins that it cannot read.
+// scanBlock reads a block as nats-server does when it rebuilds the state of a stream. The server
+// cuts the file at the first message that it cannot read. It fails if the context has ended before.
 func scanBlock(ctx context.Context, path, stream string, index uint32) (blockScan, error) {
 	if ctx.Err() != nil {
 		return blockScan{}, context.Cause(ctx)
@@ -58,18 +64,18 @@ func scanBlock(ctx context.Context, path, stream string, index uint32) (blockSca
 		return blockScan{}, err
 	}
 	if content, err = decompress(content); err != nil {
-		return blockScan{bad: 0, whole: true}, nil
+		return blockScan{badAt: 0, whole: true}, nil
 	}
 	digest, err := blockDigest(stream, index)
 	if err != nil {
 		return blockScan{}, err
 	}
-	scan := blockScan{bad: -1}
+	scan := blockScan{badAt: -1}
 	for at := 0; at < len(content); {
-		length, sequence, ok := readRecord(content[at:], digest)
+		length, sequence, ok := readMessage(content[at:], digest)
 		if !ok {
-			scan.bad, scan.whole = at, length > 0 && at+length <= len(content)
-			scan.behind, scan.lost = recordsBehind(content[at+1:], digest)
+			scan.badAt, scan.whole = at, length > 0 && at+length <= len(content)
+			scan.messagesAfter, scan.lastAfter = messagesIn(content[at+1:], digest)
 			break
 		}
 		scan.last = max(scan.last, sequence)
@@ -78,15 +84,15 @@ func scanBlock(ctx context.Context, path, stream string, index uint32) (blockSca
 	return scan, nil
 }
 
-// recordsBehind looks for whole records at every offset, and returns how many there are and their
+// messagesIn looks for whole messages at every offset. It returns how many there are and their
 // highest sequence.
-func recordsBehind(content []byte, digest hash.Hash) (count int, last uint64) {
+func messagesIn(content []byte, digest hash.Hash) (count int, last uint64) {
 	for at := 0; at < len(content); {
 		if !plausible(content[at:]) {
 			at++
 			continue
 		}
-		length, sequence, ok := readRecord(content[at:], digest)
+		length, sequence, ok := readMessage(content[at:], digest)
 		if !ok {
 			at++
 			continue
@@ -97,82 +103,86 @@ func recordsBehind(content []byte, digest hash.Hash) (count int, last uint64) {
 	return count, last
 }
 
-// plausible reports whether a record may begin here, so that not every offset needs a checksum: a
-// record has a time since there are streams, and a sequence that can be reached.
+// plausible reports whether content may begin with a message: its time is after the first
+// nats-server that had streams, and its sequence is one that can be reached. So not every offset
+// needs a checksum.
 func plausible(content []byte) bool {
-	if len(content) < recordHead+recordChecksum {
+	if len(content) < messageHead+messageChecksum {
 		return false
 	}
-	sequence := binary.LittleEndian.Uint64(content[4:]) &^ sequenceMarks
+	sequence := binary.LittleEndian.Uint64(content[4:]) &^ sequenceFlags
 	moment := int64(binary.LittleEndian.Uint64(content[12:]))
 	return sequence < plausibleLast && moment > earliestTime && moment < latestTime
 }
 
-// readRecord returns the length and the sequence of the record that content begins with, and
-// whether it is whole and has not changed since it was written.
-func readRecord(content []byte, digest hash.Hash) (length int, sequence uint64, ok bool) {
-	if len(content) < recordHead+recordChecksum {
+// readMessage returns the length and the sequence of the message with which content begins, and
+// whether the message is whole and unchanged.
+func readMessage(content []byte, digest hash.Hash) (length int, sequence uint64, ok bool) {
+	if len(content) < messageHead+messageChecksum {
 		return 0, 0, false
 	}
 	word := binary.LittleEndian.Uint32(content)
 	length = int(word &^ headersBit)
-	sequence = binary.LittleEndian.Uint64(content[4:]) &^ sequenceMarks
+	sequence = binary.LittleEndian.Uint64(content[4:]) &^ sequenceFlags
 	subject := int(binary.LittleEndian.Uint16(content[20:]))
 	prefix := subject // what precedes the headers and the message
 	if word&headersBit != 0 {
 		prefix += 4 // the length of the headers, which the checksum leaves out
 	}
-	if length < recordHead+prefix+recordChecksum || length > recordLimit {
+	if length < messageHead+prefix+messageChecksum || length > messageLimit {
 		return 0, 0, false
 	}
 	if length > len(content) {
 		return length, sequence, false
 	}
-	end := length - recordChecksum
+	end := length - messageChecksum
 	digest.Reset()
 	digest.Write(content[4:20])
-	digest.Write(content[recordHead : recordHead+subject])
-	digest.Write(content[recordHead+prefix : end])
+	digest.Write(content[messageHead : messageHead+subject])
+	digest.Write(content[messageHead+prefix : end])
 	return length, sequence, bytes.Equal(digest.Sum(nil), content[end:length])
 }
 
-// blockDigest makes the checksums of a block, which are keyed by the stream's name and its number.
+// blockDigest returns the hash of the checksums in a block, which is keyed by the name of the
+// stream and the number of the block.
 func blockDigest(stream string, index uint32) (hash.Hash, error) {
 	key := sha256.Sum256(fmt.Appendf(nil, "%s-%d", stream, index))
 	return highwayhash.NewDigest64(key[:])
 }
 
-// decompress returns the records of a block that may be compressed.
+// decompress returns the messages of a block, which may be compressed.
 func decompress(content []byte) ([]byte, error) {
-	rest, compressed := bytes.CutPrefix(content, []byte(compressedMark))
+	rest, compressed := bytes.CutPrefix(content, []byte(compressedHead))
 	if !compressed {
 		return content, nil
 	}
 	_, n := binary.Uvarint(rest)
-	if n <= 0 || len(rest) < n+recordChecksum {
+	if n <= 0 || len(rest) < n+messageChecksum {
 		return nil, errors.New("the head of a compressed block is damaged")
 	}
-	body, checksum := rest[n:len(rest)-recordChecksum], rest[len(rest)-recordChecksum:]
-	records, err := io.ReadAll(s2.NewReader(bytes.NewReader(body)))
-	return append(records, checksum...), err
+	body, checksum := rest[n:len(rest)-messageChecksum], rest[len(rest)-messageChecksum:]
+	messages, err := io.ReadAll(s2.NewReader(bytes.NewReader(body)))
+	return append(messages, checksum...), err
 }
 
-// A storedState is what nats-server has noted of a stream in its state file, which it writes at a
-// clean stop and every two minutes or so.
+// A storedState is the content of a stream's state file, which nats-server writes at a clean stop
+// and about every two minutes.
 type storedState struct {
+	// Messages is the number of messages in the stream.
 	Messages uint64
-	First    uint64
-	Last     uint64
-	Checksum string // of the file
+	// First and Last are the first and the last revision.
+	First, Last uint64
+	// Checksum is that of the file.
+	Checksum string
 }
 
-// readState returns what the state file says, false if it is missing or damaged.
+// readState reads the state file of a stream. It returns false if the file is missing or damaged.
 func readState(streamDir, stream string) (state storedState, ok bool) {
 	content, err := os.ReadFile(filepath.Join(streamDir, messagesDir, stateName))
-	if err != nil || len(content) < 2+recordChecksum {
+	if err != nil || len(content) < 2+messageChecksum {
 		return state, false
 	}
-	body := content[:len(content)-recordChecksum]
+	body := content[:len(content)-messageChecksum]
 	sum := metaChecksum(stream, body)
 	if sum != fmt.Sprintf("%x", content[len(body):]) {
 		return state, false

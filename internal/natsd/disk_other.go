@@ -2,5 +2,5 @@
 
 package natsd
 
-// freeBytes is not known on this system.
+// freeBytes returns false, since this system does not say how much room a disk has.
 func freeBytes(string) (free int64, known bool) { return 0, false }

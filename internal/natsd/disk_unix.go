@@ -4,8 +4,8 @@ package natsd
 
 import "syscall"
 
-// freeBytes returns how many bytes the file system of a directory has left for everybody, and
-// whether that is known.
+// freeBytes returns how many bytes the file system of a directory has left for every user. It
+// returns false if that is not known.
 func freeBytes(dir string) (free int64, known bool) {
 	var fs syscall.Statfs_t
 	if err := syscall.Statfs(dir, &fs); err != nil {

@@ -2,5 +2,7 @@ package natsd
 
 import "github.com/nats-io/nats-server/v2/server"
 
-// JetStreamConfig is what the server says about itself.
-func (s *Server) JetStreamConfig() *server.JetStreamConfig { return s.instance().ns.JetStreamConfig() }
+// JetStreamConfig returns the settings that are in force in the server.
+func (s *Server) JetStreamConfig() *server.JetStreamConfig {
+	return s.instance().ns.JetStreamConfig()
+}

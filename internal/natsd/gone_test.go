@@ -10,12 +10,13 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// After a clean stop nothing may have changed, so that a stream whose directory or configuration is
-// gone was not deleted: it is lost.
+// A stream whose directory or configuration is gone after a clean stop is lost. It was not deleted,
+// since nothing may have changed.
 func TestStreamGoneAfterACleanStopIsALoss(t *testing.T) {
 	for name, tc := range map[string]struct {
 		damage func(t *testing.T, d damagedStore)
-		moved  bool // the messages are there still, and are set aside with consent
+		// moved says that the messages are still there, and that AcceptLoss sets them aside.
+		moved bool
 	}{
 		"directory": {damage: func(t *testing.T, d damagedStore) {
 			if err := os.RemoveAll(d.streamDir); err != nil {
@@ -56,7 +57,7 @@ func TestStreamGoneAfterACleanStopIsALoss(t *testing.T) {
 					t.Errorf("error %q", err)
 				}
 				if after := contents(t, d.blocks(t)); len(after) != len(before) {
-					t.Errorf("%d of %d blocks are left by a start that was refused",
+					t.Errorf("a start that was refused has left %d of %d blocks",
 						len(after), len(before))
 				}
 			}
@@ -69,7 +70,7 @@ func TestStreamGoneAfterACleanStopIsALoss(t *testing.T) {
 				t.Errorf("%d of %d blocks were set aside", len(kept), len(before))
 			}
 			opts.AcceptLoss = false
-			start(t, opts) // what was accepted is not asked for again
+			start(t, opts) // a loss that was accepted needs no consent again
 		})
 	}
 }

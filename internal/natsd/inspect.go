@@ -11,15 +11,18 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// A LossError says that the store has lost data that was stored, as far as that can be proved.
+// A LossError says that the store has lost data for certain.
 type LossError struct {
-	Dir    string
+	// Dir is the data directory.
+	Dir string
+	// Losses has a text for each loss, which names the stream.
 	Losses []string
 	// Opened says that nats-server has opened the store. If it has not, every file is as it was
 	// found; the server would cut what it cannot read, and go on with the rest.
 	Opened bool
 }
 
+// Error lists the losses, and says whether the store was changed.
 func (e *LossError) Error() string {
 	touched := "nothing in it was changed"
 	if e.Opened {
@@ -29,27 +32,25 @@ func (e *LossError) Error() string {
 		e.Dir, touched, strings.Join(e.Losses, "\n  "))
 }
 
-// A loss is what a stream's files lack.
+// A loss is something that the files of a stream lack.
 type loss struct {
-	stream string
-	dir    string
-	text   string
-	blocks []string // the files that are damaged
-	// gone says that the stream is not there as a whole, so that there are no blocks to copy, or
-	// that mend will set all of them aside.
+	// stream is the name of the stream, and dir its directory.
+	stream, dir string
+	// text says what is lost.
+	text string
+	// blocks has the names of the blocks that are damaged.
+	blocks []string
+	// gone says that the stream as a whole is not there any more. Then there are no blocks to copy,
+	// or repair sets all of them aside.
 	gone bool
 	// certain says that acknowledged data is gone. After a power cut with a sync interval the end
 	// of what was written may be unreadable, which that setting accepts.
 	certain bool
 }
 
-// inspect compares the files of all streams with the record, before the server opens them.
-//
-// nats-server 2.15.2 trusts its state file if that belongs to the newest block; else it reads every
-// block anew. Either way it cuts a block where it comes upon a record that it cannot read, at its
-// start or when it loads the block later, and everything behind is lost: revisions are then given
-// out again. Where it cuts nothing it answers that the damaged message was never there, or does not
-// come to the end of its start (all measured). So every block is read here before.
+// inspect compares the files of all streams with the record, before the server opens them, and
+// reads every block. The package documentation says why. It returns the losses. It fails if the
+// context ends before it has read everything.
 func inspect(ctx context.Context, dataDir string, r record, log zerolog.Logger) ([]loss, error) {
 	dirs, err := streamDirs(dataDir)
 	if err != nil {
@@ -57,10 +58,10 @@ func inspect(ctx context.Context, dataDir string, r record, log zerolog.Logger) 
 	}
 	var losses []loss
 	read := newReading(dirs, log)
-	defer read.tell()()
+	defer read.logProgress()()
 	for _, dir := range dirs {
 		if lacksConfiguration(dir) || exists(filepath.Join(dir, purgeLeftover)) {
-			continue // mend and the server finish the deletion or the purge that was under way
+			continue // repair or the server finishes the deletion or the purge that was under way
 		}
 		found, err := inspectStream(ctx, dir, r, read)
 		if err != nil {
@@ -71,16 +72,16 @@ func inspect(ctx context.Context, dataDir string, r record, log zerolog.Logger) 
 	return append(losses, r.absent(dataDir, log)...), nil
 }
 
-// absent returns the streams that are gone as a whole, if the record is that of a clean stop. After
-// another stop that is what a deletion looks like that came behind the record, so that it is logged
-// only.
+// absent returns a loss for each stream that is gone as a whole, if the record is of a clean stop.
+// After a crash it logs which streams are gone, which is no loss for certain: a deletion after the
+// record leaves the same.
 func (r record) absent(dataDir string, log zerolog.Logger) (losses []loss) {
 	for name, entry := range r.Streams {
 		dir := filepath.Join(streamsDir(dataDir), name)
 		text, gone := entry.isGone(dir)
 		switch {
 		case gone && r.Clean:
-			text = fmt.Sprintf("stream %s in %s: %s; it had come to revision %d",
+			text = fmt.Sprintf("stream %s in %s: %s; it had reached revision %d",
 				name, dir, text, entry.Last)
 			losses = append(losses,
 				loss{stream: name, dir: dir, text: text, certain: true, gone: true})
@@ -93,9 +94,9 @@ func (r record) absent(dataDir string, log zerolog.Logger) (losses []loss) {
 	return losses
 }
 
-// isGone reports whether a stream is not in its directory any more, and how that shows. A
-// configuration that cannot be read is no sign of it, and stops the start by itself.
-func (e recorded) isGone(dir string) (how string, gone bool) {
+// isGone reports whether a stream is not in its directory any more, and how that shows. It returns
+// false if the configuration cannot be read: checkRecovered refuses such a stream.
+func (e recordedStream) isGone(dir string) (how string, gone bool) {
 	switch created, err := createdOf(dir); {
 	case isMissing(dir):
 		return "its directory is missing", true
@@ -107,18 +108,25 @@ func (e recorded) isGone(dir string) (how string, gone bool) {
 	return "", false
 }
 
-// An inspection is under way for one stream.
+// An inspection is that of one stream.
 type inspection struct {
+	// dir is the directory of the stream, and name its name.
 	dir, name string
-	record    record
-	entry     recorded
-	known     bool // the record knows the stream
-	clean     bool // its files are as a clean stop has left them, by the record
-	last      uint64
-	losses    []loss
+	// record is the record of the store.
+	record record
+	// entry is what the record says about this stream.
+	entry recordedStream
+	// known says that the record says something about this stream.
+	known bool
+	// clean says that the record is of a clean stop, and that the state file is still the same.
+	clean bool
+	// last is the last revision that was found.
+	last uint64
+	// losses are those that were found.
+	losses []loss
 }
 
-// inspectStream inspects one stream.
+// inspectStream inspects one stream, and returns its losses.
 func inspectStream(ctx context.Context, dir string, r record, read *reading) ([]loss, error) {
 	i := &inspection{dir: dir, name: filepath.Base(dir), record: r}
 	created, err := createdOf(dir)
@@ -132,7 +140,8 @@ func inspectStream(ctx context.Context, dir string, r record, read *reading) ([]
 	untouched := state.Checksum == i.entry.Checksum
 	i.clean = r.Clean && i.known && readable && untouched
 	if r.Clean && i.known && (untouched || !readable) {
-		i.compare(sizes) // a start that was refused may have opened the others
+		// With another state file, a start that was refused may have opened the store since.
+		i.compare(sizes)
 	}
 	blocks := blockNumbers(sizes)
 	scans, err := read.scan(ctx, dir, blocks, sizes)
@@ -141,7 +150,7 @@ func inspectStream(ctx context.Context, dir string, r record, read *reading) ([]
 	}
 	i.judgeAll(blocks, scans)
 	if i.known && i.last < i.entry.Last {
-		i.add(true, nil, "it ends at revision %d, and had come to %d", i.last, i.entry.Last)
+		i.add(true, nil, "%s", belowRecord(i.last, i.entry.Last))
 	}
 	if i.known && i.entry.Lost > 0 {
 		i.add(true, nil, "at least %d messages were lost while the server ran", i.entry.Lost)
@@ -149,7 +158,7 @@ func inspectStream(ctx context.Context, dir string, r record, read *reading) ([]
 	return i.losses, nil
 }
 
-// compare reports the blocks that are not what a clean stop has left.
+// compare adds a loss for each block that has not the size with which a clean stop left it.
 func (i *inspection) compare(sizes map[string]int64) {
 	for name, size := range i.entry.Blocks {
 		switch now, here := sizes[name]; {
@@ -161,42 +170,46 @@ func (i *inspection) compare(sizes map[string]int64) {
 	}
 }
 
-// judgeAll goes through what was read of the blocks, of which the last is the newest.
+// judgeAll judges what was found in the blocks, which are sorted from the oldest to the newest.
 func (i *inspection) judgeAll(blocks []uint32, scans []blockScan) {
-	before := uint64(0) // the last revision of the blocks before
+	before := uint64(0) // the last revision before the damage
 	for n, found := range scans {
 		before = max(before, found.last)
 		i.last = max(i.last, found.last)
-		if found.bad >= 0 {
+		if found.badAt >= 0 {
 			i.judge(blockName(blocks[n]), found, before, n == len(blocks)-1)
 		}
 	}
 }
 
-// judge decides what a record means that cannot be read. In the newest block it can be the last
-// that was written, by a server that was killed before it acknowledged: then it is not even whole.
+// judge decides what a message that cannot be read means. If nothing is behind it and it is cut
+// short, at the end of the newest block, it is the last write of a server that was killed before it
+// acknowledged that write (TestTornLastRecordIsNoLoss). If it is whole there but wrong, it cannot
+// be told from what a power cut leaves, and is no certain loss.
 func (i *inspection) judge(name string, found blockScan, before uint64, newest bool) {
-	if newest && found.behind == 0 && !found.whole {
+	if newest && found.messagesAfter == 0 && !found.whole {
 		return
 	}
-	lasting := i.record.SyncAlways || i.known && before < i.entry.Last
-	certain := lasting && (!newest || found.behind > 0 || i.clean) // after a clean stop all was whole
-	text := fmt.Sprintf("%s cannot be read from byte %d on, behind revision %d",
-		name, found.bad, before)
-	if found.behind > 0 {
-		text += fmt.Sprintf("; %d records up to revision %d are behind it",
-			found.behind, found.lost)
+	onDisk := i.record.SyncAlways || i.known && before < i.entry.Last
+	// After a clean stop every message was whole.
+	certain := onDisk && (!newest || found.messagesAfter > 0 || i.clean)
+	text := fmt.Sprintf("%s cannot be read from byte %d on, after revision %d",
+		name, found.badAt, before)
+	if found.messagesAfter > 0 {
+		text += fmt.Sprintf("; it is followed by %d messages up to revision %d",
+			found.messagesAfter, found.lastAfter)
 	}
 	i.add(certain, []string{name}, "%s", text)
 }
 
+// add adds a loss.
 func (i *inspection) add(certain bool, blocks []string, format string, args ...any) {
 	text := fmt.Sprintf("stream %s in %s: %s", i.name, i.dir, fmt.Sprintf(format, args...))
 	i.losses = append(i.losses,
 		loss{stream: i.name, dir: i.dir, certain: certain, blocks: blocks, text: text})
 }
 
-// blockNumbers returns the numbers of a stream's blocks, from the oldest to the newest.
+// blockNumbers returns the numbers of the blocks of a stream, from the oldest to the newest.
 func blockNumbers(sizes map[string]int64) []uint32 {
 	var numbers []uint32
 	for name := range sizes {
@@ -209,4 +222,7 @@ func blockNumbers(sizes map[string]int64) []uint32 {
 	return numbers
 }
 
-func blockName(number uint32) string { return strconv.FormatUint(uint64(number), 10) + blockSuffix }
+// blockName returns the name of the file of a block.
+func blockName(number uint32) string {
+	return strconv.FormatUint(uint64(number), 10) + blockSuffix
+}

@@ -19,7 +19,8 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// childVariable has the data directory of a process that is only a server, for tests that kill it.
+// childVariable is the environment variable that makes this test binary a server on the data
+// directory that it names, for tests that kill the server.
 const childVariable = "KVGW_TEST_NATSD"
 
 func TestMain(m *testing.M) {
@@ -29,8 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serveUntilKilled runs a server that writes its record all the time, and prints its address or why
-// it does not start.
+// serveUntilKilled runs a server that writes its record all the time, and prints its address, or
+// the reason why it does not start.
 func serveUntilKilled(dir string) {
 	s, err := natsd.Start(context.Background(), natsd.Options{DataDir: dir, SyncAlways: true,
 		RecordEvery: 3 * time.Millisecond, Listen: "127.0.0.1:0", Logger: zerolog.New(os.Stderr)})
@@ -42,7 +43,8 @@ func serveUntilKilled(dir string) {
 	select {}
 }
 
-// A kill at any moment is no loss: every kind of change is under way while the record is written.
+// A kill at any moment is not taken for a loss. Every kind of change is under way while the record
+// is written.
 func TestKillIsNeverTakenForALoss(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -70,8 +72,8 @@ func TestKillIsNeverTakenForALoss(t *testing.T) {
 	}
 }
 
-// changeEverything writes, deletes, purges and makes buckets anew until kill was called, which it
-// does itself after some time.
+// changeEverything writes, deletes, purges, and creates buckets again, until it calls kill after a
+// random time.
 func changeEverything(t *testing.T, url string, kill func()) {
 	t.Helper()
 	nc, err := nats.Connect(url, nats.NoReconnect())
@@ -99,7 +101,7 @@ func changeEverything(t *testing.T, url string, kill func()) {
 	} {
 		changes.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
-				_ = change(js, i) // another change may have taken away what this one needs
+				_ = change(js, i) // it may fail if another change has deleted the bucket
 			}
 		})
 	}
@@ -107,7 +109,7 @@ func changeEverything(t *testing.T, url string, kill func()) {
 	changes.Wait()
 }
 
-// rewrite puts, deletes or purges one of a few keys.
+// rewrite puts, deletes and purges a few keys.
 func rewrite(ctx context.Context, js jetstream.JetStream, bucket string, i, which int) error {
 	config := jetstream.KeyValueConfig{Bucket: bucket, History: 3, MaxBytes: 120_000}
 	kv, err := js.CreateOrUpdateKeyValue(ctx, config)

@@ -21,8 +21,8 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// What shows only when the server has opened the store shows again at the next start: the record is
-// put back as it was found.
+// A loss that shows only when the server has opened the store shows again at the next start, since
+// the record is left as it was found.
 func TestRefusalAfterOpeningLeavesTheRecord(t *testing.T) {
 	t.Parallel()
 	d := stored(t, always, true)
@@ -45,7 +45,8 @@ func TestRefusalAfterOpeningLeavesTheRecord(t *testing.T) {
 	}
 }
 
-// A start that fails for another reason, such as an address that is taken, changes nothing either.
+// A start that fails for another reason, such as an address that is taken, leaves the record as it
+// was found too.
 func TestFailedStartLeavesTheRecord(t *testing.T) {
 	t.Parallel()
 	d := stored(t, always, true)
@@ -69,8 +70,8 @@ func TestFailedStartLeavesTheRecord(t *testing.T) {
 	start(t, opts)
 }
 
-// A block that is damaged while the server runs is cut without a word when the server loads it. The
-// number of keys is what shows it, and a clean stop must not record what is left as the truth.
+// A server that loads a block which was damaged while it ran cuts the block and logs nothing. The
+// number of keys shows that, and a clean stop must not record what is left as if nothing was lost.
 func TestLossWhileRunningIsToldAtTheNextStart(t *testing.T) {
 	for name, end := range map[string]func(t *testing.T, s *natsd.Server, dataDir string) string{
 		"after a clean stop": func(t *testing.T, s *natsd.Server, dataDir string) string {
@@ -96,7 +97,7 @@ func TestLossWhileRunningIsToldAtTheNextStart(t *testing.T) {
 			d := fill100(t, s, opts.DataDir)
 			flip(t, d.blocks(t)[1], middle)
 			eventually(t, "the server has loaded the block, and lost a part of it", func() bool {
-				runtime.GC() // the server's cache of blocks is weak
+				runtime.GC() // which frees the server's cache of blocks
 				missing := 0
 				kv := existing(t, s)
 				for i := 1; i <= d.last; i++ {
@@ -107,9 +108,9 @@ func TestLossWhileRunningIsToldAtTheNextStart(t *testing.T) {
 				return missing > 1
 			})
 			opts.DataDir = end(t, s, opts.DataDir)
-			const told = "a stream has lost messages while the server ran"
-			if !strings.Contains(log.String(), told) {
-				t.Errorf("no %q in the log: %s", told, &log)
+			const logged = "a stream has lost messages while the server ran"
+			if !strings.Contains(log.String(), logged) {
+				t.Errorf("no %q in the log: %s", logged, &log)
 			}
 			for range 2 {
 				_, err := natsd.Start(t.Context(), opts)
@@ -122,12 +123,13 @@ func TestLossWhileRunningIsToldAtTheNextStart(t *testing.T) {
 				t.Fatal(err)
 			}
 			opts.AcceptLoss = false
-			start(t, opts) // what was accepted is not asked for again
+			start(t, opts) // a loss that was accepted needs no consent again
 		})
 	}
 }
 
-// What streams lose by purges, limits, times to live and deletions is no loss, at any moment.
+// The messages that purges, limits, times to live and deletions remove are not taken for a loss, at
+// whatever moment the record is written.
 func TestRemovalsAreNotTakenForALoss(t *testing.T) {
 	t.Parallel()
 	var log syncBuffer
@@ -164,9 +166,10 @@ func TestRemovalsAreNotTakenForALoss(t *testing.T) {
 	}
 }
 
-// An endingContext ends when it is asked for the second time whether it has ended.
+// An endingContext has ended when Err is called for the second time.
 type endingContext struct {
 	context.Context
+	// asked counts the calls of Err.
 	asked atomic.Int32
 }
 
@@ -185,7 +188,7 @@ func TestStartEndsWhileItReadsTheBlocks(t *testing.T) {
 	opts.DataDir = d.dataDir
 	ctx := &endingContext{Context: t.Context()}
 	if _, err := natsd.Start(ctx, opts); err == nil || ctx.asked.Load() > 10 {
-		t.Errorf("error %v after %d looks at the context", err, ctx.asked.Load())
+		t.Errorf("error %v after %d calls of Err", err, ctx.asked.Load())
 	}
 	start(t, opts)
 }

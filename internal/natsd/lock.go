@@ -11,24 +11,32 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// lockName is the file in the data directory that a running gateway holds locked. Its content says who holds it; the
-// lock itself is the kernel's, so that nothing stale is left behind when a process is killed.
+// lockName is the file in the data directory that a running gateway has locked. Its content says
+// which process that is. The lock itself is the kernel's, so that a process that is killed leaves
+// none.
 const lockName = "gateway.lock"
 
-// Holder is the process that has locked a data directory, as it wrote it down itself. The zero value is an unknown one.
+// Holder is the process that has locked a data directory, as it described itself. The zero value is
+// an unknown process.
 type Holder struct {
-	PID   int       `json:"pid"`
-	Host  string    `json:"host"`
+	// PID is the number of the process.
+	PID int `json:"pid"`
+	// Host is the name of its host, or of its container.
+	Host string `json:"host"`
+	// Since is when it has locked the directory.
 	Since time.Time `json:"since"`
 }
 
-// InUseError says that another process works on the data directory. Two servers on the same files would destroy them.
+// InUseError says that another process has locked the data directory. Two servers on the same files
+// would destroy them.
 type InUseError struct {
-	Dir    string
+	// Dir is the data directory.
+	Dir string
+	// Holder is the process that has locked it.
 	Holder Holder
 }
 
-// Error names the holder by process and host, since a directory can be shared between containers, each with its own
+// Error names the process and its host, since containers can share a directory, and each has a
 // process 1.
 func (e *InUseError) Error() string {
 	if e.Holder.PID == 0 {
@@ -38,9 +46,11 @@ func (e *InUseError) Error() string {
 		e.Dir, e.Holder.PID, e.Holder.Host, e.Holder.Since.Format(time.RFC3339))
 }
 
+// A dirLock is the lock of a data directory.
 type dirLock struct{ file *flock.Flock }
 
-// lockDir takes the lock or fails at once. On a network file system the lock is as good as that system's flock.
+// lockDir takes the lock, or fails at once. On a network file system the lock is as good as flock
+// is there.
 func lockDir(dir string) (*dirLock, error) {
 	path := filepath.Join(dir, lockName)
 	l := &dirLock{file: flock.New(path, flock.SetPermissions(0o600))}
@@ -52,15 +62,18 @@ func lockDir(dir string) (*dirLock, error) {
 		return nil, &InUseError{Dir: dir, Holder: readHolder(path)}
 	}
 	if err := writeHolder(path); err != nil {
-		return nil, errors.Join(fmt.Errorf("data directory %s is not writable: %w", dir, err), l.release())
+		err = fmt.Errorf("data directory %s cannot be written: %w", dir, err)
+		return nil, errors.Join(err, l.release())
 	}
 	return l, nil
 }
 
-// release unlocks the directory. The file stays: removing it would let two processes lock two files of the same name.
+// release unlocks the directory. The file stays: if it were removed, two processes could lock two
+// files of the same name.
 func (l *dirLock) release() error { return l.file.Unlock() }
 
-// writeHolder writes in place, since the lock belongs to this very file and not to its name.
+// writeHolder describes this process in the lock file. It writes in place, since the lock belongs
+// to the file and not to its name.
 func writeHolder(path string) error {
 	host, err := os.Hostname()
 	if err != nil {
@@ -73,7 +86,8 @@ func writeHolder(path string) error {
 	return os.WriteFile(path, append(content, '\n'), 0o600)
 }
 
-// readHolder is for the error text only, so that what cannot be read is just unknown.
+// readHolder returns the process that the lock file describes. It serves an error text only, so a
+// file that cannot be read gives an unknown process.
 func readHolder(path string) Holder {
 	var h Holder
 	content, err := os.ReadFile(path)

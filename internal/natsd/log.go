@@ -10,25 +10,30 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// serverLog passes the nats-server's log lines on. Its notices are for somebody who runs a server of that name; here
-// they are details of starting and stopping, and only what it says in between is news.
+// A serverLog passes the log lines of the nats-server on. While the server starts and stops, its
+// notices are details for debugging; in between they are news.
 type serverLog struct {
-	zl      zerolog.Logger
-	started atomic.Bool // between a complete start and the shutdown
+	// zl is the log to which the lines go.
+	zl zerolog.Logger
+	// started is set from the end of the start to the beginning of the stop.
+	started atomic.Bool
 
-	mu    sync.Mutex
+	// mu guards fatal.
+	mu sync.Mutex
+	// fatal is the first fatal line of the start.
 	fatal string
 }
 
+// newServerLog returns a log of the nats-server that writes to zl.
 func newServerLog(zl zerolog.Logger) *serverLog {
 	return &serverLog{zl: zl.With().Str("component", "nats-server").Logger()}
 }
 
-// wantsDebug says whether the server should produce its debug lines at all: a few for each client connection, which
-// are finer than anything that the gateway calls debug.
+// wantsDebug reports whether the server is to make debug lines. It makes a few for each connection,
+// which is finer than what the gateway calls debug.
 func (l *serverLog) wantsDebug() bool { return l.zl.GetLevel() <= zerolog.TraceLevel }
 
-// fatalError is what stopped the server's start, if anything did.
+// fatalError returns what stopped the start of the server, nil if nothing did.
 func (l *serverLog) fatalError() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -38,8 +43,10 @@ func (l *serverLog) fatalError() error {
 	return errors.New(l.fatal)
 }
 
-// The methods below are server.Logger. The server calls them with its own locks held: they must not call it back.
+// The methods below implement server.Logger. The server calls them with its own locks held, so they
+// must not call it back.
 
+// Noticef logs a notice.
 func (l *serverLog) Noticef(format string, v ...any) {
 	level := zerolog.DebugLevel
 	if l.started.Load() {
@@ -48,13 +55,20 @@ func (l *serverLog) Noticef(format string, v ...any) {
 	l.write(level, format, v)
 }
 
-func (l *serverLog) Warnf(format string, v ...any)  { l.write(zerolog.WarnLevel, format, v) }
+// Warnf logs a warning.
+func (l *serverLog) Warnf(format string, v ...any) { l.write(zerolog.WarnLevel, format, v) }
+
+// Errorf logs an error.
 func (l *serverLog) Errorf(format string, v ...any) { l.write(zerolog.ErrorLevel, format, v) }
+
+// Debugf logs a line that the server calls debug.
 func (l *serverLog) Debugf(format string, v ...any) { l.write(zerolog.TraceLevel, format, v) }
+
+// Tracef logs a line that the server calls trace.
 func (l *serverLog) Tracef(format string, v ...any) { l.write(zerolog.TraceLevel, format, v) }
 
-// Fatalf keeps the first fatal line for Start to return. It must not end the process, and the server, which expects
-// that it does, carries on half started.
+// Fatalf keeps the first fatal line of a start, for Start to return. The server expects that Fatalf
+// ends the process, which it must not do, and goes on half started.
 func (l *serverLog) Fatalf(format string, v ...any) {
 	if l.started.Load() {
 		l.write(zerolog.ErrorLevel, format, v)
@@ -67,6 +81,7 @@ func (l *serverLog) Fatalf(format string, v ...any) {
 	}
 }
 
+// write logs one line.
 func (l *serverLog) write(level zerolog.Level, format string, v []any) {
 	if e := l.zl.WithLevel(level); e.Enabled() {
 		e.Msg(strings.TrimSpace(fmt.Sprintf(format, v...)))

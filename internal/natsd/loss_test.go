@@ -17,15 +17,15 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// value is what the tests store under a key's number: long enough that a byte in the middle of a
+// value returns the value of the key with that number. It is so long that a byte in the middle of a
 // block is a byte of a value.
 func value(i int) string { return fmt.Sprintf("value %d %s", i, strings.Repeat("x", 1000)) }
 
 // A damagedStore is a data directory whose server has ended, with a bucket "shop".
 type damagedStore struct {
 	dataDir, streamDir string
-	last               int  // the last revision, which the bucket had
-	stateKept          bool // the server's state file still says so
+	last               int  // the last revision of the bucket
+	stateKept          bool // the state file of the server still has it
 }
 
 // blocks returns the paths of the message blocks, from the oldest to the newest.
@@ -40,8 +40,8 @@ func (d damagedStore) blocks(t *testing.T) (paths []string) {
 	return paths
 }
 
-// stored makes a store of several small blocks. With clean its server is stopped; else the files
-// are copied while it runs, as a kill leaves them.
+// stored makes a store of several small blocks. If clean is set, its server is stopped; else the
+// files are copied while it runs, as a kill leaves them.
 func stored(t *testing.T, opts natsd.Options, clean bool) damagedStore {
 	t.Helper()
 	opts.DataDir = t.TempDir()
@@ -61,10 +61,11 @@ func stored(t *testing.T, opts natsd.Options, clean bool) damagedStore {
 	return d
 }
 
-// fill100 makes the bucket "shop" with 100 keys in several small blocks.
+// fill100 creates the bucket "shop" with 100 keys in several small blocks. The max_bytes of the
+// bucket leads to blocks of 32,000 bytes.
 func fill100(t *testing.T, s *natsd.Server, dataDir string) damagedStore {
 	t.Helper()
-	config := jetstream.KeyValueConfig{Bucket: "shop", MaxBytes: 127_000} // blocks of 32,000 bytes
+	config := jetstream.KeyValueConfig{Bucket: "shop", MaxBytes: 127_000}
 	kv, err := connect(t, s).CreateKeyValue(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +81,8 @@ func fill100(t *testing.T, s *natsd.Server, dataDir string) damagedStore {
 	return d
 }
 
-// wantRecorded waits until the record of a running server has come to a revision.
+// wantRecorded waits until the record of a running server has a revision as the last one of a
+// stream.
 func wantRecorded(t *testing.T, dataDir string, revision int) {
 	t.Helper()
 	eventually(t, "the last revision is recorded", func() bool {
@@ -89,7 +91,7 @@ func wantRecorded(t *testing.T, dataDir string, revision int) {
 	})
 }
 
-// killed returns a copy of what a kill would leave, and stops the server.
+// killed returns a copy of the data directory as a kill would leave it, and stops the server.
 func killed(t *testing.T, s *natsd.Server, dataDir string) string {
 	t.Helper()
 	var dir string
@@ -103,6 +105,7 @@ func killed(t *testing.T, s *natsd.Server, dataDir string) string {
 	return dir
 }
 
+// flip changes a bit of the byte of a file at the offset that at returns.
 func flip(t *testing.T, path string, at func(size int) int) {
 	t.Helper()
 	edit(t, path, func(b []byte) []byte { b[at(len(b))] ^= 1; return b })
@@ -118,7 +121,7 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 		damage func(t *testing.T, blocks []string)
 		// cleanOnly is for damage that only the record of a clean stop shows.
 		cleanOnly bool
-		// recorded is for damage that only a record shows which was written before a kill.
+		// recorded is for damage after a kill that shows only because the record has everything.
 		recorded bool
 		// index says that the state file is damaged too, so that the server reads every block.
 		index bool
@@ -179,8 +182,8 @@ func TestDamagedBlockStopsTheStart(t *testing.T) {
 	}
 }
 
-// wantRefusal starts on a damaged store: without consent this changes nothing, with it the damaged
-// blocks are kept.
+// wantRefusal starts a server on a damaged store. Without AcceptLoss the start is refused and
+// changes nothing. With it the damaged blocks are copied, and a later start needs no consent.
 func (d damagedStore) wantRefusal(t *testing.T) {
 	t.Helper()
 	before := contents(t, d.blocks(t))
@@ -235,7 +238,7 @@ func (d damagedStore) wantRefusal(t *testing.T) {
 		t.Fatal(err)
 	}
 	opts.AcceptLoss = false
-	start(t, opts) // what was accepted is not asked for again
+	start(t, opts)
 }
 
 // setAside returns the paths of the blocks that were set aside, moved or copied.
@@ -280,8 +283,8 @@ func remove(t *testing.T, path string) {
 	}
 }
 
-// A torn record at the end is what a kill in the middle of a write leaves, and nobody was told that
-// it was stored.
+// A message at the end that is cut short is what a kill in the middle of a write leaves. It was not
+// acknowledged, so it is no loss.
 func TestTornLastRecordIsNoLoss(t *testing.T) {
 	t.Parallel()
 	d := stored(t, always, false)
@@ -298,8 +301,8 @@ func TestTornLastRecordIsNoLoss(t *testing.T) {
 	}
 }
 
-// An older copy of the newest block is sound in itself; only the record shows that it lacks the
-// end.
+// An older copy of the newest block is sound in itself. Only the record shows that the end is
+// missing.
 func TestStartBelowTheRecordIsRefused(t *testing.T) {
 	t.Parallel()
 	opts := always
@@ -318,8 +321,8 @@ func TestStartBelowTheRecordIsRefused(t *testing.T) {
 	d.wantRefusal(t)
 }
 
-// With an interval the record must not be ahead of what is synced: it says what an earlier round
-// saw.
+// With a sync interval the record says what an earlier round has read, since it must not be ahead
+// of what is synced.
 func TestRecordWithAnIntervalIsNotAhead(t *testing.T) {
 	t.Parallel()
 	opts := natsd.Options{DataDir: t.TempDir(), SyncInterval: time.Hour, Logger: zerolog.Nop()}
@@ -336,7 +339,7 @@ func TestRecordWithAnIntervalIsNotAhead(t *testing.T) {
 	}
 }
 
-// What was deleted, created again or purged behind the record is no loss.
+// A bucket that is deleted, created again or purged after the record was written is no loss.
 func TestDeletionBehindTheRecordIsNoLoss(t *testing.T) {
 	for name, change := range map[string]func(t *testing.T, js jetstream.JetStream){
 		"deleted": func(t *testing.T, js jetstream.JetStream) {

@@ -13,8 +13,9 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// The server's cache of a block is the collector's when the block is not being read, with every
-// setting of sync: else one client that reads everything once takes ten seconds' worth of blocks.
+// The collector frees the server's cache of a block that is not being read, with every setting of
+// sync. Else one client that reads everything once would make the server keep all blocks that were
+// read in ten seconds.
 func TestBlocksThatWereReadAreNotHeld(t *testing.T) {
 	for name, opts := range map[string]natsd.Options{
 		"sync always":   {SyncAlways: true},
@@ -48,12 +49,12 @@ func TestBlocksThatWereReadAreNotHeld(t *testing.T) {
 	}
 }
 
-// inUse returns how many bytes of the heap are in use and not just on their way to be used again:
-// the server gives buffers to a pool when the collector has found them, which empties it later.
+// inUse returns how many bytes of the heap are in use. It collects several times, since the server
+// puts buffers that the collector has found into a pool, which the collector empties later.
 func inUse() int64 {
 	for range 4 {
 		runtime.GC()
-		time.Sleep(20 * time.Millisecond) // in which the clean-ups run
+		time.Sleep(20 * time.Millisecond) // for the clean-ups to run
 	}
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)

@@ -1,6 +1,3 @@
-// Package natsd runs a nats-server with JetStream inside this process: the store of a gateway that has no NATS of its
-// own to connect to. It starts the server, says when it is ready, and stops it; everything else goes through
-// internal/kvclient, as with any other NATS.
 package natsd
 
 import (
@@ -22,28 +19,32 @@ import (
 // Version is the version of the nats-server that is built in.
 const Version = server.VERSION
 
-// startTimeout bounds the start. Nearly all of it is JetStream reading its files again, which took 78 ms for a bucket of
-// 100,000 keys; a store that needs longer than this is more likely to be on a disk that hangs.
+// startTimeout bounds the start of the server. JetStream spends nearly all of it on reading its
+// files, which took 78 ms for a bucket of 100,000 keys. A store that needs longer than this is more
+// likely to be on a disk that hangs.
 const startTimeout = 2 * time.Minute
 
 // Options say where the data is and how safely it is kept.
 type Options struct {
-	// DataDir holds everything: JetStream's files and the lock. It is created with mode 0700 when it is missing.
+	// DataDir is the directory of the store. It is created with mode 0700 if it is missing.
 	DataDir string
 
-	// SyncAlways has every write on disk before it is acknowledged: it survives a power cut. A few hundred to a few
-	// thousand writes a second, depending on the disk.
+	// SyncAlways syncs every write to the disk before it is acknowledged, so that it survives a
+	// power cut. This allows a few hundred to a few thousand writes a second, depending on the
+	// disk.
 	SyncAlways bool
 
-	// SyncInterval is how often written data is synced to disk when SyncAlways is false; 0 is the server's own two
-	// minutes. An acknowledged write survives the end of the process either way, but a power cut loses up to this much.
+	// SyncInterval is how often written data is synced to the disk if SyncAlways is false; 0 is the
+	// server's own two minutes. An acknowledged write survives the end of the process in any case,
+	// but a power cut can lose the writes of one interval.
 	SyncInterval time.Duration
 
-	// Listen is the host:port of a TCP listener for native clients; port 0 takes a free one. Empty: no listener, and
-	// only this process reaches the server.
+	// Listen is the host:port of a TCP listener for native clients; port 0 takes a free one. If it
+	// is empty, there is no listener, and only this process reaches the server.
 	Listen string
 
-	// AcceptLoss opens a store that has lost data for certain, which Start refuses otherwise.
+	// AcceptLoss opens a store that has lost data for certain, which Start refuses otherwise. The
+	// damaged blocks are copied first.
 	AcceptLoss bool
 
 	// RecordEvery is how often the record of the streams is written; 0 is a minute.
@@ -52,39 +53,60 @@ type Options struct {
 	// StopTimeout bounds Shutdown; 0 is ten seconds.
 	StopTimeout time.Duration
 
+	// Logger is the log of this package and of the server.
 	Logger zerolog.Logger
 }
 
-// Server is a running nats-server. Its methods are safe for concurrent use.
+// Server is a running nats-server on a store, which it has locked. Its methods are safe for
+// concurrent use.
+//
+// These goroutines run beside the server until Shutdown: watchDisk, which starts the server again
+// after its disk was full, keepRecord and, with a sync interval, keepSynced. A server that was
+// started again is another instance; connections to the one before are lost.
 type Server struct {
-	dir  string
+	// dir is the absolute path of the data directory.
+	dir string
+	// opts are the options. Listen has the port that was taken.
 	opts Options
+	// lock keeps other processes from the store.
 	lock *dirLock
 
-	mu      sync.RWMutex
+	// mu guards current and closed.
+	mu sync.RWMutex
+	// current is the server that runs now.
 	current *instance
-	closed  bool
+	// closed says that Shutdown was called.
+	closed bool
 
-	stop    chan struct{} // ends the watch over the store, and the record
-	watched sync.WaitGroup
+	// stop is closed to end the goroutines beside the server.
+	stop chan struct{}
+	// beside counts these goroutines.
+	beside sync.WaitGroup
 
-	failure  atomic.Pointer[error] // why the store takes no writes, nil while it does
-	unsynced atomic.Bool           // what was stored could not be synced
+	// failure is why the store takes no writes by the last check of watchDisk, nil if it takes
+	// writes.
+	failure atomic.Pointer[error]
+	// unsynced says that a sync of natsd has failed. Then the store takes no writes either.
+	unsynced atomic.Bool
+	// recorder keeps the record.
 	recorder recorder
 }
 
-// An instance is one life of the nats-server: there is another when it had to be started again.
+// An instance is one life of the nats-server on the store.
 type instance struct {
-	ns  *server.Server
+	// ns is the server.
+	ns *server.Server
+	// log receives its log lines.
 	log *serverLog
 }
 
-// Start locks the data directory, reads what is stored in it, starts the server on it and returns when JetStream answers,
-// within two minutes after the reading.
-// The context bounds the start only; a server that has started runs until Shutdown.
+// Start locks the data directory, reads all blocks in it, starts the server on it and returns when
+// JetStream answers, within two minutes after the reading. The context bounds the start only; a
+// server that has started runs until Shutdown. The package documentation has the steps.
 //
-// It fails with an *InUseError when another process holds the directory, and when the directory cannot be written, a
-// stream in it cannot be read (see checkRecovered) or the address of Listen is taken.
+// It fails with an *[InUseError] if another process has the directory, with a *[LossError] if data
+// in it is lost, and if the directory cannot be written, a stream in it cannot be read, or the
+// address of Listen is taken.
 func Start(ctx context.Context, opts Options) (*Server, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -99,18 +121,18 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	s := &Server{dir: dir, opts: opts, lock: lock, stop: make(chan struct{})}
 	if err := s.open(ctx); err != nil {
-		if !errors.Is(err, errHangs) { // or files may still be written
+		if !errors.Is(err, errNotReady) { // else files may still be written
 			err = errors.Join(err, lock.release())
 		}
 		return nil, fmt.Errorf("embedded nats-server did not start on %s: %w", dir, err)
 	}
 	if addr := s.current.ns.Addr(); addr != nil {
-		s.opts.Listen = addr.String() // the port that a free one was taken for is kept
+		s.opts.Listen = addr.String() // a free port that was taken is kept after a restart
 	}
-	s.watched.Go(s.watchOver)
-	s.watched.Go(s.keepRecord)
+	s.beside.Go(s.watchDisk)
+	s.beside.Go(s.keepRecord)
 	if opts.syncsItself() {
-		s.watched.Go(s.keepSynced)
+		s.beside.Go(s.keepSynced)
 	}
 	return s, nil
 }
@@ -121,35 +143,35 @@ func (s *Server) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.recorder.record = r.clone() // which begin changes
+	s.recorder.record = r.clone() // since begin changes it
 	if err := s.recorder.begin(s.dir, s.opts); err != nil {
 		return err
 	}
 	i, err := launch(ctx, s.dir, s.opts)
 	if err != nil {
-		if !errors.Is(err, errHangs) && !errors.Is(err, errUnreadable) {
-			err = errors.Join(err, found.write(s.dir)) // the server has gone on with nothing
+		if !errors.Is(err, errNotReady) && !errors.Is(err, errNotOffered) {
+			err = errors.Join(err, found.write(s.dir)) // since nothing was stored meanwhile
 		}
 		return err
 	}
 	losses, err := verify(i.ns, r)
 	if err == nil {
-		err = refuse(s.dir, losses, s.opts, true)
+		err = refusal(s.dir, losses, s.opts, true)
 	}
 	if err != nil {
 		i.shutdown()
-		return errors.Join(err, found.write(s.dir)) // the next start compares with the same
+		return errors.Join(err, found.write(s.dir)) // the next start compares with the same record
 	}
 	for _, l := range losses {
-		s.recorder.record.forgive(l, nil, s.opts.Logger)
+		s.recorder.record.drop(l, nil, s.opts.Logger)
 	}
 	s.current = i
 	return nil
 }
 
-// launch starts a nats-server on the directory, which is locked.
+// launch starts a nats-server on the directory, which must be locked.
 func launch(ctx context.Context, dir string, opts Options) (*instance, error) {
-	if err := mend(dir, opts.Logger); err != nil {
+	if err := repair(dir, opts.Logger); err != nil {
 		return nil, err
 	}
 	nopts, err := serverOptions(dir, opts)
@@ -173,8 +195,9 @@ func launch(ctx context.Context, dir string, opts Options) (*instance, error) {
 	return i, nil
 }
 
-// prepareDir returns the absolute path of a directory that exists. Its mode is for us alone, since the files in it are
-// everything that was ever stored; one that exists already keeps the mode that its owner chose.
+// prepareDir returns the absolute path of a directory, which it creates if it is missing. Only this
+// user may read it, since the files in it are everything that was ever stored. A directory that
+// exists keeps the mode that its owner chose.
 func prepareDir(dir string) (string, error) {
 	if dir == "" {
 		return "", errors.New("the embedded nats-server needs a data directory")
@@ -189,6 +212,7 @@ func prepareDir(dir string) (string, error) {
 	return abs, nil
 }
 
+// serverOptions returns the options of the nats-server.
 func serverOptions(dir string, opts Options) (*server.Options, error) {
 	nopts := &server.Options{
 		ServerName:             "kvgw-embedded",
@@ -197,7 +221,7 @@ func serverOptions(dir string, opts Options) (*server.Options, error) {
 		SyncAlways:             opts.SyncAlways,
 		SyncInterval:           opts.serverInterval(),
 		DontListen:             opts.Listen == "",
-		NoSigs:                 true, // signals are run.go's
+		NoSigs:                 true, // cmd/gateway handles the signals
 		DisableJetStreamBanner: true,
 	}
 	if opts.Listen == "" {
@@ -217,11 +241,11 @@ func serverOptions(dir string, opts Options) (*server.Options, error) {
 	return nopts, nil
 }
 
-// errHangs is why a start is given up of a server that may still be busy with its files.
-var errHangs = errors.New("not ready")
+// errNotReady ends the start of a server that may still be busy with its files.
+var errNotReady = errors.New("not ready")
 
-// run starts the server and waits until it is ready. The server reports what stops its start only through its log, as
-// a fatal line, and then stays half started; this turns that line into an error.
+// run starts the server and waits until it is ready. The server reports what stops its start only
+// through its log, as a fatal line, and then stays half started; run turns that line into an error.
 func (i *instance) run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -233,8 +257,8 @@ func (i *instance) run(ctx context.Context) error {
 	select {
 	case <-done:
 	case <-ctx.Done():
-		go i.ns.Shutdown() // whatever hangs may hang that too
-		return fmt.Errorf("%w: %w", errHangs, context.Cause(ctx))
+		go i.ns.Shutdown() // may hang as well
+		return fmt.Errorf("%w: %w", errNotReady, context.Cause(ctx))
 	}
 	if err := i.log.fatalError(); err != nil {
 		i.shutdown()
@@ -254,6 +278,7 @@ func (i *instance) shutdown() {
 	i.ns.WaitForShutdown()
 }
 
+// instance returns the server that runs now.
 func (s *Server) instance() *instance {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -263,7 +288,8 @@ func (s *Server) instance() *instance {
 // InProcessConn returns a new connection to the server that needs no listener.
 func (s *Server) InProcessConn() (net.Conn, error) { return s.instance().ns.InProcessConn() }
 
-// ClientURL is the address of the listener, with the port it really has; empty when there is none.
+// ClientURL returns the address of the listener, with the port that was taken. It is empty if there
+// is no listener.
 func (s *Server) ClientURL() string {
 	addr := s.instance().ns.Addr()
 	if addr == nil {

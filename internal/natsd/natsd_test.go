@@ -20,7 +20,7 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// start runs a server for the test and stops it at the end, which a test may do earlier.
+// start runs a server and stops it at the end of the test, if the test has not done so.
 func start(t *testing.T, opts natsd.Options) *natsd.Server {
 	t.Helper()
 	s, err := natsd.Start(t.Context(), opts)
@@ -31,7 +31,7 @@ func start(t *testing.T, opts natsd.Options) *natsd.Server {
 	return s
 }
 
-// syncBuffer collects log lines, which a server may write even while it ends.
+// A syncBuffer collects log lines. A server may write them even while it ends.
 type syncBuffer struct {
 	mu  sync.Mutex
 	buf bytes.Buffer
@@ -49,6 +49,7 @@ func (b *syncBuffer) String() string {
 	return b.buf.String()
 }
 
+// connect connects to a server in this process.
 func connect(t *testing.T, s *natsd.Server) jetstream.JetStream {
 	t.Helper()
 	nc, err := nats.Connect("", nats.InProcessServer(s))
@@ -63,7 +64,7 @@ func connect(t *testing.T, s *natsd.Server) jetstream.JetStream {
 	return js
 }
 
-// bucket opens the bucket "shop", and creates it when it is missing.
+// bucket opens the bucket "shop", and creates it if it is missing.
 func bucket(t *testing.T, s *natsd.Server) jetstream.KeyValue {
 	t.Helper()
 	kv, err := connect(t, s).CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop"})
@@ -113,14 +114,16 @@ func TestSyncSettingsReachTheServer(t *testing.T) {
 		interval time.Duration
 	}{
 		{natsd.Options{SyncAlways: true}, true, 2 * time.Minute},
-		{natsd.Options{SyncInterval: 250 * time.Millisecond}, false, 2 * time.Minute}, // natsd syncs
+		// With a shorter interval than the server's own, natsd syncs itself.
+		{natsd.Options{SyncInterval: 250 * time.Millisecond}, false, 2 * time.Minute},
 		{natsd.Options{SyncInterval: time.Hour}, false, time.Hour},
 		{natsd.Options{}, false, 2 * time.Minute},
 	} {
 		tc.opts.DataDir = t.TempDir()
 		got := start(t, tc.opts).JetStreamConfig()
 		if got.SyncAlways != tc.always || got.SyncInterval != tc.interval {
-			t.Errorf("%+v: server has always=%v interval=%v", tc.opts, got.SyncAlways, got.SyncInterval)
+			t.Errorf("%+v: server has always=%v interval=%v",
+				tc.opts, got.SyncAlways, got.SyncInterval)
 		}
 		if want := filepath.Join(tc.opts.DataDir, "jetstream"); got.StoreDir != want {
 			t.Errorf("store directory %s, want %s", got.StoreDir, want)
@@ -154,7 +157,8 @@ func TestSecondStartNamesTheHolder(t *testing.T) {
 	if !errors.As(err, &inUse) {
 		t.Fatalf("error %v, want an InUseError", err)
 	}
-	if !strings.Contains(err.Error(), "process "+strconv.Itoa(os.Getpid())+" ") || !strings.Contains(err.Error(), dir) {
+	process := "process " + strconv.Itoa(os.Getpid()) + " "
+	if !strings.Contains(err.Error(), process) || !strings.Contains(err.Error(), dir) {
 		t.Errorf("error %q names neither holder nor directory", err)
 	}
 	if since := inUse.Holder.Since; since.Before(began.Add(-time.Second)) || since.After(tried) {
@@ -162,10 +166,10 @@ func TestSecondStartNamesTheHolder(t *testing.T) {
 	}
 
 	first.Shutdown()
-	start(t, natsd.Options{DataDir: dir}) // fails the test if the lock is still there
+	start(t, natsd.Options{DataDir: dir}) // the lock is released
 }
 
-func TestListensOnlyOnRequest(t *testing.T) {
+func TestServerListensOnlyOnRequest(t *testing.T) {
 	quiet := start(t, natsd.Options{DataDir: t.TempDir()})
 	if url := quiet.ClientURL(); url != "" {
 		t.Errorf("listens on %s without being asked", url)
@@ -189,7 +193,7 @@ func TestListensOnlyOnRequest(t *testing.T) {
 	wantValue(t, kv, "a", "1")
 }
 
-func TestStartRefusals(t *testing.T) {
+func TestStartRefusesUnusableSettings(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -219,11 +223,11 @@ func TestStartRefusals(t *testing.T) {
 			}
 		})
 	}
-	// None of them may leave the directory locked.
+	// No refused start leaves the directory locked.
 	start(t, natsd.Options{DataDir: dir})
 }
 
-func TestUnwritableDirectory(t *testing.T) {
+func TestUnwritableDirectoryIsRefused(t *testing.T) {
 	if os.Geteuid() == 0 {
 		t.Skip("root may write everywhere")
 	}
@@ -231,7 +235,8 @@ func TestUnwritableDirectory(t *testing.T) {
 	if err := os.Chmod(dir, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := natsd.Start(t.Context(), natsd.Options{DataDir: dir}); err == nil || !strings.Contains(err.Error(), "permission denied") {
+	_, err := natsd.Start(t.Context(), natsd.Options{DataDir: dir})
+	if err == nil || !strings.Contains(err.Error(), "permission denied") {
 		t.Fatalf("error %v, want permission denied", err)
 	}
 }
@@ -239,17 +244,21 @@ func TestUnwritableDirectory(t *testing.T) {
 func TestStartGivesUpWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := natsd.Start(ctx, natsd.Options{DataDir: t.TempDir()}); !errors.Is(err, context.Canceled) {
+	_, err := natsd.Start(ctx, natsd.Options{DataDir: t.TempDir()})
+	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("error %v, want context.Canceled", err)
 	}
 }
 
-func TestServerLogGoesToOurs(t *testing.T) {
+func TestServerLogIsPassedOn(t *testing.T) {
 	var out syncBuffer
-	s := start(t, natsd.Options{DataDir: t.TempDir(), Logger: zerolog.New(&out).Level(zerolog.DebugLevel)})
+	logger := zerolog.New(&out).Level(zerolog.DebugLevel)
+	s := start(t, natsd.Options{DataDir: t.TempDir(), Logger: logger})
 	s.Shutdown()
 	log := out.String()
-	for _, want := range []string{`"level":"debug"`, `"component":"nats-server"`, `"message":"Server is ready"`} {
+	for _, want := range []string{
+		`"level":"debug"`, `"component":"nats-server"`, `"message":"Server is ready"`,
+	} {
 		if !strings.Contains(log, want) {
 			t.Errorf("no %s in the log:\n%s", want, log)
 		}

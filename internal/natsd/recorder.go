@@ -6,15 +6,21 @@ import (
 	"time"
 )
 
-// A recorder keeps the record of a running server.
+// A recorder keeps the record of a running server. It is safe for concurrent use.
 type recorder struct {
-	mu      sync.Mutex
-	record  record
-	pending map[string]recorded // what was read last, and is not certainly on disk; with an interval
-	began   time.Time           // when the server was started on the store
+	// mu guards all fields.
+	mu sync.Mutex
+	// record is what was written last.
+	record record
+	// pending is what was read in the last round and is not certainly on the disk yet. It is used
+	// with a sync interval only.
+	pending map[string]recordedStream
+	// began is when the store was opened.
+	began time.Time
 }
 
-// begin notes that the store is about to be opened: from here on it may change.
+// begin notes that the store is about to be opened. From then on it may change, so the record is no
+// longer clean.
 func (r *recorder) begin(dataDir string, opts Options) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -30,15 +36,15 @@ func (r *recorder) begin(dataDir string, opts Options) error {
 	return r.record.write(dataDir)
 }
 
-// note writes down how far the streams have come. With a sync interval that is what was noted the
-// last time, which has been synced since.
-func (r *recorder) note(dataDir string, opts Options, now map[string]recorded) error {
+// note records how far the streams have come. With a sync interval it records what the call before
+// has noted, which was synced since.
+func (r *recorder) note(dataDir string, opts Options, now map[string]recordedStream) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	certain := now
 	if !opts.SyncAlways {
 		certain, r.pending = r.pending, now
-		certain = atMost(certain, now)
+		certain = stillThere(certain, now)
 	}
 	if certain == nil {
 		return nil
@@ -48,8 +54,8 @@ func (r *recorder) note(dataDir string, opts Options, now map[string]recorded) e
 	return r.record.write(dataDir)
 }
 
-// atMost returns the entries of streams that are still there.
-func atMost(entries, now map[string]recorded) map[string]recorded {
+// stillThere returns the entries whose streams still exist.
+func stillThere(entries, now map[string]recordedStream) map[string]recordedStream {
 	for name, entry := range entries {
 		if later, here := now[name]; !here || !later.Created.Equal(entry.Created) {
 			delete(entries, name)
@@ -59,18 +65,18 @@ func atMost(entries, now map[string]recorded) map[string]recorded {
 }
 
 // advance brings the record up to date. r.mu must be held.
-func (r *recorder) advance(now map[string]recorded, opts Options) {
+func (r *recorder) advance(now map[string]recordedStream, opts Options) {
 	for _, loss := range r.record.advance(now) {
 		opts.Logger.Error().Str("loss", loss).
 			Msg("a stream has lost messages while the server ran: the next start will refuse it")
 	}
 }
 
-// finish records how a server that has stopped left its streams, of which ran is the last it said.
-func (r *recorder) finish(dataDir string, opts Options, ran map[string]recorded) error {
+// finish records how a server that has stopped left its streams; ran is what the server said last.
+func (r *recorder) finish(dataDir string, opts Options, ran map[string]recordedStream) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	streams, err := stopped(dataDir, ran, !opts.SyncAlways, r.began)
+	streams, err := stoppedStreams(dataDir, ran, !opts.SyncAlways, r.began)
 	if err != nil {
 		return err
 	}
@@ -79,8 +85,8 @@ func (r *recorder) finish(dataDir string, opts Options, ran map[string]recorded)
 	return r.record.write(dataDir)
 }
 
-// keepRecord writes the record now and then: each minute, or at twice the sync interval where that
-// is longer, so that what one round reads is on disk in the next.
+// keepRecord writes the record until the server is stopped: each minute, or every two sync
+// intervals if that is longer, so that what one round reads is on the disk in the next.
 func (s *Server) keepRecord() {
 	every := cmp.Or(s.opts.RecordEvery, recordEvery)
 	if !s.opts.SyncAlways {
@@ -94,12 +100,13 @@ func (s *Server) keepRecord() {
 			return
 		case <-tick.C:
 		}
-		now, err := running(s.instance().ns)
+		now, err := runningStreams(s.instance().ns)
 		if err == nil {
 			err = s.recorder.note(s.dir, s.opts, now)
 		}
 		if err != nil {
-			s.opts.Logger.Warn().Err(err).Msg("how far the streams have come is not recorded")
+			s.opts.Logger.Warn().Err(err).
+				Msg("the record of how far the streams have come cannot be written")
 		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// keepBusy makes the server hold the lock of a stream for seconds: many wildcards in many filters
-// are matched with many long subjects under it.
+// keepBusy makes the server hold the lock of a stream for seconds, in which it matches many filters
+// of many wildcards with many long subjects.
 func keepBusy(t *testing.T, js jetstream.JetStream) {
 	t.Helper()
 	const tokens, keys = 500, 400
@@ -39,8 +39,8 @@ func keepBusy(t *testing.T, js jetstream.JetStream) {
 	}()
 }
 
-// A server that does not stop must not keep the process from ending. What it holds is given free
-// when it is done; the next start on the same directory waits for that.
+// A server that does not stop does not keep the process from ending. It unlocks the directory when
+// it is down, and then a later start succeeds.
 func TestShutdownOfABusyServerIsBounded(t *testing.T) {
 	t.Parallel()
 	opts := natsd.Options{DataDir: t.TempDir(), Logger: zerolog.Nop()}

@@ -8,19 +8,20 @@ import (
 	"time"
 )
 
-// syncsItself reports whether natsd syncs what the server stores, in place of the server.
+// syncsItself reports whether natsd syncs what the server stores, and not the server.
 //
-// At each of its own intervals nats-server 2.15.2 takes hold of the cache of every block that the
-// collector has left, and keeps it for ten seconds. Without that a cache is weak: the collector
-// takes it when the block is not being read. So with an interval of 100 ms one client that read one
-// value after the other had the server hold every block that it had read in ten seconds: 619 MiB
-// for 1,000 values of 1 MB, and 111 MiB where the server never synced (measured). The server is
-// left its default interval, at which it also syncs what it has changed in older blocks.
+// nats-server 2.15.2 refers to its cache of a block by a weak pointer, so that the collector frees
+// the cache when the block is not being read. But at each of its own sync intervals the server
+// refers to all caches that are left by ordinary pointers, and keeps them for ten seconds. With an
+// interval of 100 ms, one client that read one value after the other made the server keep every
+// block that it had read in ten seconds: 619 MiB for 1,000 values of 1 MB, against 111 MiB with a
+// server that never synced (measured). So the server has its default interval, at which it also
+// syncs what it has changed in older blocks (TestBlocksThatWereReadAreNotHeld).
 func (o Options) syncsItself() bool {
 	return !o.SyncAlways && o.SyncInterval > 0 && o.SyncInterval < serverSyncInterval
 }
 
-// serverInterval is the interval that the server is given; 0 is its default.
+// serverInterval returns the sync interval of the server; 0 is its default.
 func (o Options) serverInterval() time.Duration {
 	if o.syncsItself() {
 		return 0
@@ -28,7 +29,9 @@ func (o Options) serverInterval() time.Duration {
 	return o.SyncInterval
 }
 
-// keepSynced syncs what the server has stored until it is stopped. Then takeDown syncs the rest.
+// keepSynced syncs what the server has stored, once in an interval, until the server is stopped.
+// Then takeDown syncs the rest. After a failure the store takes no writes until the process ends,
+// since the system may have dropped what it could not write.
 func (s *Server) keepSynced() {
 	tick := time.NewTicker(s.opts.SyncInterval)
 	defer tick.Stop()
@@ -41,46 +44,58 @@ func (s *Server) keepSynced() {
 		}
 		if err := y.sync(); err != nil && !s.unsynced.Swap(true) {
 			s.opts.Logger.Error().Err(err).
-				Msg("what is stored could not be synced; no writes are taken until a restart")
+				Msg("what is stored could not be synced: no writes are taken until a restart")
 		}
 	}
 }
 
-// A syncer syncs the message blocks of all streams that have changed since it looked last. It is
-// used by one goroutine.
+// A syncer syncs the blocks of all streams that have changed since it was called last. It is used
+// by one goroutine.
 //
-// Whatever a server of one replica stores goes to the end of the newest block, and is in the file
-// before it is acknowledged. A new block, one that was rewritten, and a purge change the directory,
-// so as long as that is the same only the newest block is looked at.
+// A server with one replica appends whatever it stores to the newest block, and writes it to the
+// file before it acknowledges it. A new block, a block that is rewritten, and a purge change the
+// directory. So while the directory stays the same, only the newest block can have changed.
 type syncer struct {
-	dataDir  string
+	// dataDir is the data directory.
+	dataDir string
+	// syncFile syncs a file or a directory.
 	syncFile func(path string) error
-	streams  map[string]*syncedStream // by the directory of their blocks
+	// streams has what was seen of each stream, by the directory of its blocks.
+	streams map[string]*syncedStream
 }
 
+// newSyncer returns a syncer that has synced nothing yet.
 func newSyncer(dataDir string) *syncer {
 	return &syncer{dataDir: dataDir, syncFile: syncPath, streams: make(map[string]*syncedStream)}
 }
 
 // A syncedStream is what was seen of a stream's blocks when they were synced last.
 type syncedStream struct {
-	syncFile  func(path string) error
+	// syncFile syncs a file or a directory.
+	syncFile func(path string) error
+	// directory is the stamp of the directory of the blocks. It is zero until all blocks are
+	// synced.
 	directory stamp
-	newest    string // the name of a block, "" if there is none
-	blocks    map[string]stamp
+	// newest is the name of the newest block, empty if there is none.
+	newest string
+	// blocks has the stamp of each block, by its name.
+	blocks map[string]stamp
 }
 
-// A stamp tells whether a file has changed. The zero value is that of no file.
+// A stamp shows whether a file has changed. The zero stamp is that of no file.
 type stamp struct {
+	// modified is when the file was changed last, by the clock of the file system.
 	modified time.Time
-	size     int64
+	// size is the number of bytes in the file.
+	size int64
 }
 
-// stampTick is more than the time in which two changes of a file can have the same time.
+// stampTick is longer than the time within which two changes of a file can have the same time.
 const stampTick = 50 * time.Millisecond
 
-// stampOf returns a file's stamp, and what to remember of it: the zero stamp if the file may be
-// changed again without another stamp. It does not depend on a clock that only goes forward.
+// stampOf returns the stamp of a file, and the stamp to compare with the next time: that is zero if
+// the file may change once more and keep its stamp. It does not rely on a clock that never goes
+// back.
 func stampOf(path string) (now, remember stamp, err error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -93,7 +108,8 @@ func stampOf(path string) (now, remember stamp, err error) {
 	return now, remember, nil
 }
 
-// sync makes sure that what was stored before the call is on disk.
+// sync syncs the blocks of all streams that have changed. What was stored before the call is on the
+// disk when it returns nil.
 func (y *syncer) sync() error {
 	dirs, err := streamDirs(y.dataDir)
 	if err != nil {
@@ -107,7 +123,7 @@ func (y *syncer) sync() error {
 		if y.streams[dir] == nil {
 			y.streams[dir] = &syncedStream{syncFile: y.syncFile, blocks: make(map[string]stamp)}
 		}
-		// What was removed meanwhile, by a purge or a deletion, need not be synced.
+		// What a purge or a deletion has removed meanwhile need not be synced.
 		if err := y.streams[dir].sync(dir); !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
@@ -120,6 +136,8 @@ func (y *syncer) sync() error {
 	return errors.Join(errs...)
 }
 
+// sync syncs the newest block of a stream and, if their directory has changed, all blocks and the
+// directory.
 func (s *syncedStream) sync(dir string) error {
 	now, remember, err := stampOf(dir)
 	if err != nil {
@@ -131,7 +149,7 @@ func (s *syncedStream) sync(dir string) error {
 		}
 		return s.syncBlock(dir, s.newest)
 	}
-	s.directory = stamp{} // until all of it is synced
+	s.directory = stamp{}
 	numbers := blockNumbers(blockSizes(filepath.Dir(dir)))
 	blocks := make(map[string]stamp, len(numbers))
 	s.newest = ""
@@ -151,7 +169,7 @@ func (s *syncedStream) sync(dir string) error {
 	return nil
 }
 
-// syncBlock syncs a block that has changed.
+// syncBlock syncs a block if it has changed.
 func (s *syncedStream) syncBlock(dir, name string) error {
 	path := filepath.Join(dir, name)
 	now, remember, err := stampOf(path)

@@ -10,15 +10,21 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// A syncedDir is a stream's directory in which a test writes as nats-server does.
+// A syncedDir is the directory of a stream's blocks, in which a test writes as nats-server does.
 type syncedDir struct {
-	t       *testing.T
-	dir     string
-	y       *syncer
-	synced  []string // the names of what was synced since it was asked for last
-	changes int      // how often the directory was changed
+	// t is the test.
+	t *testing.T
+	// dir is the path.
+	dir string
+	// y is the syncer that is tested.
+	y *syncer
+	// synced has the names of what was synced since the last call of want.
+	synced []string
+	// changes is how often the directory was changed.
+	changes int
 }
 
+// newSyncedDir makes an empty directory of blocks in a new store.
 func newSyncedDir(t *testing.T) *syncedDir {
 	d := &syncedDir{t: t, y: newSyncer(t.TempDir())}
 	d.y.syncFile = func(path string) error {
@@ -30,7 +36,7 @@ func newSyncedDir(t *testing.T) *syncedDir {
 	return d
 }
 
-// write appends to a block. Its time is made old, as if the write were older than a tick.
+// write appends to a block, and sets the time of the file as if that had happened age ago.
 func (d *syncedDir) write(block uint32, age time.Duration) {
 	d.t.Helper()
 	path := filepath.Join(d.dir, blockName(block))
@@ -51,7 +57,8 @@ func (d *syncedDir) write(block uint32, age time.Duration) {
 	}
 }
 
-// change gives the directory, which was changed, another time that is not of this moment.
+// change sets the time of the directory, which was changed with this error, to one that it has not
+// had before, and that is long ago.
 func (d *syncedDir) change(err error) {
 	d.t.Helper()
 	d.changes++
@@ -63,6 +70,7 @@ func (d *syncedDir) change(err error) {
 	}
 }
 
+// want calls sync, and wants exactly the files of these names to be synced by it.
 func (d *syncedDir) want(names ...string) {
 	d.t.Helper()
 	if err := d.y.sync(); err != nil {
@@ -74,7 +82,7 @@ func (d *syncedDir) want(names ...string) {
 	d.synced = nil
 }
 
-// What was written since the last time is synced, and nothing else.
+// A syncer syncs what was written since its last call, and nothing else.
 func TestSyncerSyncsWhatHasChanged(t *testing.T) {
 	d := newSyncedDir(t)
 	d.write(1, 3*time.Second)
@@ -88,7 +96,7 @@ func TestSyncerSyncsWhatHasChanged(t *testing.T) {
 	d.write(3, time.Second)
 	d.want("2.blk", "3.blk", messagesDir)
 	d.want()
-	d.write(1, -time.Hour) // a clock that was set back later, and a block that was rewritten
+	d.write(1, -time.Hour) // an old block is rewritten, and then the clock is set back
 	d.change(nil)
 	d.want("1.blk", messagesDir)
 	d.change(os.Remove(filepath.Join(d.dir, "3.blk")))
@@ -98,7 +106,8 @@ func TestSyncerSyncsWhatHasChanged(t *testing.T) {
 	d.want("2.blk")
 }
 
-// A write within the tick of the last one does not change the file's time.
+// A block that was written within the last tick is synced again, since another write within the
+// tick does not change the time of the file.
 func TestSyncerSyncsAgainWithinATick(t *testing.T) {
 	d := newSyncedDir(t)
 	d.write(1, 0)
@@ -106,7 +115,7 @@ func TestSyncerSyncsAgainWithinATick(t *testing.T) {
 	d.want("1.blk")
 }
 
-// A stream that is created, purged or deleted is no failure.
+// A stream that is created, purged or deleted meanwhile does not make a sync fail.
 func TestSyncerMeetsStreamsThatComeAndGo(t *testing.T) {
 	d := newSyncedDir(t)
 	d.want(messagesDir)
@@ -120,26 +129,26 @@ func TestSyncerMeetsStreamsThatComeAndGo(t *testing.T) {
 	}
 	d.want()
 	if len(d.y.streams) != 0 {
-		t.Errorf("%d streams are remembered", len(d.y.streams))
+		t.Errorf("%d streams are kept in mind", len(d.y.streams))
 	}
 }
 
-// Where what was acknowledged cannot be synced nothing more may be acknowledged.
+// If what was acknowledged cannot be synced, no more writes are acknowledged.
 func TestFailedSyncStopsWrites(t *testing.T) {
 	d := newSyncedDir(t)
 	block := filepath.Join(d.dir, "1.blk")
-	if err := os.Symlink(block, block); err != nil { // which nobody can open
+	if err := os.Symlink(block, block); err != nil { // it cannot be opened
 		t.Fatal(err)
 	}
 	s := &Server{dir: d.y.dataDir, stop: make(chan struct{}), opts: Options{
 		SyncInterval: time.Millisecond, Logger: zerolog.Nop()}}
-	s.watched.Go(s.keepSynced)
-	defer s.watched.Wait()
+	s.beside.Go(s.keepSynced)
+	defer s.beside.Wait()
 	defer close(s.stop)
 	deadline := time.Now().Add(10 * time.Second)
 	for ; s.WriteError() == nil; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("no word of a sync that failed")
+			t.Fatal("writes are taken after a sync has failed")
 		}
 	}
 }

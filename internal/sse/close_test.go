@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Whoever starts a stream while the loops are closed is refused, or the stream ends: Close does not wait for ever, and forgets none.
+// A stream that is started while the loops are being closed is refused, or it ends: Close returns,
+// and no stream is left.
 func TestLoopsCloseWhileStreamsStart(t *testing.T) {
 	t.Parallel()
 	for range 50 {
@@ -20,7 +21,7 @@ func TestLoopsCloseWhileStreamsStart(t *testing.T) {
 }
 
 func testCloseWhileStreamsStart(t *testing.T) {
-	a := openAudience(t, 2, writePatience)
+	a := openLoops(t, 2, writePatience)
 	l := a.loops
 	const clients = 8
 	connections := make([]net.Conn, clients)
@@ -32,7 +33,9 @@ func testCloseWhileStreamsStart(t *testing.T) {
 	var starting sync.WaitGroup
 	for _, conn := range connections {
 		starting.Go(func() {
-			if err := l.Start(l.New(), conn, nil, &script{}, unhurried, func(_ int64, err error) { outcomes <- err }); err != nil {
+			ended := func(_ int64, err error) { outcomes <- err }
+			err := l.Start(l.New(), conn, nil, &scriptedSource{}, unhurried, ended)
+			if err != nil {
 				outcomes <- err
 			}
 		})
@@ -62,14 +65,14 @@ func testCloseWhileStreamsStart(t *testing.T) {
 	}
 }
 
-// A panic ends one stream, and not the process with all the others.
-func TestLoopsOutliveAPanic(t *testing.T) {
+// A source that panics ends its stream, and neither the process nor another stream.
+func TestPanicEndsOneStream(t *testing.T) {
 	t.Parallel()
-	a := startAudience(t, 1, writePatience)
-	var other script
-	s := a.join(&other, unhurried)
+	a := startLoops(t, 1, writePatience)
+	var other scriptedSource
+	s := a.open(&other, unhurried)
 	s.expect(t, "head\nbegin\n")
-	if err := a.join(&faulty{}, unhurried).outcome(t); !errors.Is(err, ErrPanicked) {
+	if err := a.open(&panickingSource{}, unhurried).outcome(t); !errors.Is(err, ErrPanicked) {
 		t.Errorf("ended with %v", err)
 	}
 	other.say("word\n")
@@ -77,29 +80,32 @@ func TestLoopsOutliveAPanic(t *testing.T) {
 	s.expect(t, "word\n")
 }
 
-// A faulty source panics when it is asked.
-type faulty struct{ script }
+// A panickingSource panics when it is asked.
+type panickingSource struct{ scriptedSource }
 
-func (*faulty) Next([]byte) ([]byte, Next) { panic("faulty") }
+func (*panickingSource) Next([]byte) ([]byte, Next) { panic("in Next") }
 
-// A reluctant source panics before its stream has begun.
-type reluctant struct{ script }
+// A panicAtBegin is a source that panics before its stream has begun.
+type panicAtBegin struct{ scriptedSource }
 
-func (*reluctant) Begin([]byte) []byte { panic("reluctant") }
+func (*panicAtBegin) Begin([]byte) []byte { panic("in Begin") }
 
-// Loops can be closed whatever has panicked in them.
-func TestPanicsLeaveNothingToWaitFor(t *testing.T) {
+// Loops can be closed after a source or the function of a stream's end has panicked.
+func TestLoopsCloseAfterPanics(t *testing.T) {
 	t.Parallel()
-	a := openAudience(t, 1, writePatience)
+	a := openLoops(t, 1, writePatience)
 	l := a.loops
 	func() {
 		defer func() { _ = recover() }()
-		_ = l.Start(l.New(), nil, nil, &reluctant{}, unhurried, func(int64, error) { t.Error("ended") })
+		ended := func(int64, error) { t.Error("the end of a stream that never began was reported") }
+		_ = l.Start(l.New(), nil, nil, &panicAtBegin{}, unhurried, ended)
 		t.Error("the panic was swallowed")
 	}()
 	_, server := a.connect()
 	called := make(chan struct{})
-	if err := l.Start(l.New(), server, nil, &script{over: true}, unhurried, func(int64, error) { close(called); panic("ended") }); err != nil {
+	ended := func(int64, error) { close(called); panic("in ended") }
+	err := l.Start(l.New(), server, nil, &scriptedSource{over: true}, unhurried, ended)
+	if err != nil {
 		t.Fatal(err)
 	}
 	<-called
@@ -108,6 +114,6 @@ func TestPanicsLeaveNothingToWaitFor(t *testing.T) {
 	select {
 	case <-closed:
 	case <-time.After(soon):
-		t.Fatal("Close waits")
+		t.Fatal("Close does not return")
 	}
 }

@@ -9,36 +9,47 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A Format is one of the wire's forms.
+// A Format is one of the forms that a stream can have on the wire.
 type Format uint8
 
+// The formats.
 const (
-	EventStream Format = iota // named events
-	Messages                  // events without a name, which is in their data
-	Lines                     // NDJSON
+	// EventStream has events with a name, in the field "event".
+	EventStream Format = iota
+	// Messages has events without a name, for clients that listen to "message" only. The name is a
+	// member of the data.
+	Messages
+	// Lines has a JSON object in each line (NDJSON), with the id and the name as members.
+	Lines
 )
 
-// An Encoder encodes what a subscription tells of one bucket.
+// An Encoder encodes what a stream says about one bucket.
 type Encoder struct {
+	// Format is the form of the blocks.
 	Format Format
+	// Bucket is the bucket, which most events name.
 	Bucket kvclient.BucketName
-	Form   kvclient.ValueForm
-	// Digest is what the ids of this stream carry; empty for none.
+	// Form is how values are written into events.
+	Form kvclient.ValueForm
+	// Digest is the digest that the ids of this stream carry, empty for none.
 	Digest string
 }
 
+// valueForms is the number of values of [kvclient.ValueForm]: a change has a slot for its frame in
+// each format and form.
 const valueForms = 4
 
-// Change returns a change's frame, which is encoded once for all streams of this representation and
-// must not be changed. It begins with its id, which has the digest of the stream that needed it
-// first: own reports whether that is this stream's. If not, [Encoder.Cut] makes it so.
+// Change returns the frame of a change. It is encoded once for all streams with this format and
+// form, and must not be modified. It begins with its id, which has the digest of the stream that
+// needed the frame first; own reports whether this stream has the same digest. If not,
+// [Encoder.Cut] exchanges it.
 func (e *Encoder) Change(c *feed.Change) (frame []byte, own bool) {
 	frame = c.Frame(int(e.Format)*valueForms+int(e.Form), e.encode)
 	_, digest, _ := e.parts(frame)
 	return frame, string(digest) == e.Digest
 }
 
-// Cut cuts a frame behind its id. It appends to dst the first part, with the digest of this stream,
+// Cut cuts a frame behind its id. It appends the first part to dst, with the digest of this stream,
 // and returns the rest, which is still shared.
 func (e *Encoder) Cut(dst, frame []byte) (_, rest []byte) {
 	head, _, rest := e.parts(frame)
@@ -49,7 +60,7 @@ func (e *Encoder) Cut(dst, frame []byte) (_, rest []byte) {
 	return dst, rest
 }
 
-// parts divides a frame into what comes before the digest of its id, the digest, and what follows.
+// parts divides a frame into the bytes before the digest of its id, the digest, and what follows.
 func (e *Encoder) parts(frame []byte) (head, digest, rest []byte) {
 	from, end := len("id: "), byte('\n')
 	if e.Format == Lines {
@@ -62,11 +73,12 @@ func (e *Encoder) parts(frame []byte) (head, digest, rest []byte) {
 	return frame[:idEnd], nil, frame[idEnd:]
 }
 
-// largeValue is the size in bytes from which on a value's frame is put together from parts. A buffer
-// that grows with the JSON would be copied a dozen times: a value of 1 MB can have 6 MB of JSON, for
-// which 30 MB were allocated.
+// largeValue is the size in bytes from which on the frame of a value is put together from parts. A
+// buffer that grows with the JSON would be copied a dozen times: a value of 1 MB can have 6 MB of
+// JSON, for which 30 MB were allocated.
 const largeValue = 32 << 10
 
+// encode makes the frame of a change.
 func (e *Encoder) encode(c *feed.Change) []byte {
 	var sink kvclient.Sink
 	var parts [][]byte
@@ -78,15 +90,17 @@ func (e *Encoder) encode(c *feed.Change) []byte {
 			return make([]byte, 0, cap(part)), nil
 		}
 	}
-	last, _ := c.EncodeJSON(make([]byte, 0, size), e.Bucket, e.Form, sink) // this sink cannot fail
+	// The sink cannot fail, and without an error of it EncodeJSON returns none.
+	last, _ := c.EncodeJSON(make([]byte, 0, size), e.Bucket, e.Form, sink)
 	var id [64]byte
-	return e.appendEvent(nil, e.AppendID(id[:0], PointOf(c)), c.Operation.String(), append(parts, last))
+	own := e.AppendID(id[:0], PointOf(c))
+	return e.appendEvent(nil, own, c.Operation.String(), append(parts, last))
 }
 
-// AppendID appends the id of this stream at a point.
+// AppendID appends the id that this stream has at a point.
 func (e *Encoder) AppendID(dst []byte, p feed.Point) []byte { return ID{p, e.Digest}.Append(dst) }
 
-// PointOf is the point that a stream has reached when it has sent a change.
+// PointOf returns the point that a stream has reached when it has sent a change.
 func PointOf(c *feed.Change) feed.Point {
 	if c.Snapshot > 0 {
 		to := kvclient.Position{Epoch: c.Epoch, Revision: c.Snapshot, Check: c.SnapshotCheck}
@@ -95,12 +109,13 @@ func PointOf(c *feed.Change) feed.Point {
 	return feed.Point{Position: c.Position}
 }
 
-// AppendEvent appends a frame. The id may be empty; data is a JSON object in one line.
+// AppendEvent appends the block of an event. The id may be empty; data is a JSON object without
+// line breaks.
 func (e *Encoder) AppendEvent(dst, id []byte, name string, data []byte) []byte {
 	return e.appendEvent(dst, id, name, [][]byte{data})
 }
 
-// appendEvent is AppendEvent with the data in parts, the first of which has the object's beginning.
+// appendEvent is AppendEvent with the data in parts, the first of which begins the object.
 func (e *Encoder) appendEvent(dst, id []byte, name string, data [][]byte) []byte {
 	size := len(id) + len(name) + len("id: \nevent: \ndata: \n\n") + len(`{"id":"","event":"",`)
 	for _, part := range data {
@@ -123,8 +138,8 @@ func (e *Encoder) appendEvent(dst, id []byte, name string, data [][]byte) []byte
 	return append(dst, "\n\n"...)
 }
 
-// appendHead appends what comes before an event's data. Opened reports whether the object of the data
-// has begun with members of its own.
+// appendHead appends what comes before the data of an event. It reports whether this has opened the
+// object of the data, with members of its own.
 func (e *Encoder) appendHead(dst, id []byte, name string) (_ []byte, opened bool) {
 	if len(id) > 0 && e.Format != Lines {
 		dst = append(append(append(dst, "id: "...), id...), '\n')
@@ -143,7 +158,7 @@ func (e *Encoder) appendHead(dst, id []byte, name string) (_ []byte, opened bool
 	return append(append(append(dst, `"event":"`...), name...), '"'), true
 }
 
-// AppendWithID appends a frame with another id in the place of its own.
+// AppendWithID appends a frame with another id in place of its own.
 func (e *Encoder) AppendWithID(dst, id, frame []byte) []byte {
 	if e.Format == Lines {
 		rest := frame[bytes.Index(frame, []byte(`"event":"`)):]
@@ -153,16 +168,22 @@ func (e *Encoder) AppendWithID(dst, id, frame []byte) []byte {
 	return append(append(append(dst, "id: "...), id...), rest...)
 }
 
-// members are the data of the events that are no changes.
+// members is the data of the events that are not changes. Which of them an event has is in
+// api/openapi.yaml.
 type members struct {
-	Bucket   string             `json:"bucket,omitempty"`
+	// Bucket is the bucket that the event is about.
+	Bucket string `json:"bucket,omitempty"`
+	// Revision is the revision of a sync or a bookmark.
 	Revision *kvclient.Revision `json:"revision,omitempty"`
-	Keys     *int               `json:"keys,omitempty"`
-	Exact    *bool              `json:"exact,omitempty"`
-	Reason   string             `json:"reason,omitempty"`
+	// Keys is how many keys the snapshot before a sync had, if that is known.
+	Keys *int `json:"keys,omitempty"`
+	// Exact says whether the entries sent so far are the state of the bucket at Revision.
+	Exact *bool `json:"exact,omitempty"`
+	// Reason is why a stream was reset or ends.
+	Reason string `json:"reason,omitempty"`
 }
 
-// AppendTold appends the frame of an event that is no change. The id may be empty.
+// AppendTold appends the block of an event that is not a change. The id may be empty.
 func (e *Encoder) AppendTold(dst, id []byte, told feed.Event) []byte {
 	m := members{Bucket: e.Bucket.String(), Reason: told.Reason}
 	name := ""
@@ -187,11 +208,15 @@ func (e *Encoder) AppendTold(dst, id []byte, told feed.Event) []byte {
 }
 
 // AppendBookmark appends the bookmark event of a bucket.
-func (e *Encoder) AppendBookmark(dst, id []byte, revision kvclient.Revision, exact bool) []byte {
-	return e.AppendEvent(dst, id, "bookmark", marshal(members{Bucket: e.Bucket.String(), Revision: &revision, Exact: &exact}))
+func (e *Encoder) AppendBookmark(
+	dst, id []byte, revision kvclient.Revision, exact bool,
+) []byte {
+	data := marshal(members{Bucket: e.Bucket.String(), Revision: &revision, Exact: &exact})
+	return e.AppendEvent(dst, id, "bookmark", data)
 }
 
-// AppendHeartbeat appends what shows that the stream is alive; an id, if there is one, moves a browser's last id without an event.
+// AppendHeartbeat appends the block that shows that the stream is alive. It is a comment, which
+// raises no event in a browser; an id, if there is one, becomes the last id there.
 func (e *Encoder) AppendHeartbeat(dst, id []byte) []byte {
 	if e.Format == Lines {
 		return e.AppendEvent(dst, id, "heartbeat", []byte("{}"))
@@ -202,7 +227,7 @@ func (e *Encoder) AppendHeartbeat(dst, id []byte) []byte {
 	return append(dst, ": heartbeat\n\n"...)
 }
 
-// marshal cannot fail: the members are text and numbers.
+// marshal encodes members. It cannot fail, since they are text, numbers and booleans only.
 func marshal(m members) []byte {
 	data, _ := json.Marshal(m)
 	return data

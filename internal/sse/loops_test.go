@@ -20,19 +20,21 @@ import (
 	"time"
 )
 
-// soon bounds what a test waits for. It is only used up by one that fails.
+// soon bounds what a test waits for. Only a test that fails waits so long.
 const soon = 10 * time.Second
 
-// A script is a source whose words are handed to it.
-type script struct {
-	mu    sync.Mutex
+// A scriptedSource is a source whose blocks the test hands to it.
+type scriptedSource struct {
+	mu sync.Mutex
+	// words are the blocks that were not sent yet.
 	words [][]byte
-	over  bool // after the last of the words
-	asked atomic.Int64
-	beats atomic.Int64
+	// over says that the stream ends after the last of the words.
+	over bool
+	// asked counts the calls of Next, beats those of Beat.
+	asked, beats atomic.Int64
 }
 
-func (s *script) say(words ...string) {
+func (s *scriptedSource) say(words ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, w := range words {
@@ -40,9 +42,9 @@ func (s *script) say(words ...string) {
 	}
 }
 
-func (s *script) Begin(dst []byte) []byte { return append(dst, "begin\n"...) }
+func (s *scriptedSource) Begin(dst []byte) []byte { return append(dst, "begin\n"...) }
 
-func (s *script) Next(dst []byte) ([]byte, Next) {
+func (s *scriptedSource) Next(dst []byte) ([]byte, Next) {
 	s.asked.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,22 +61,23 @@ func (s *script) Next(dst []byte) ([]byte, Next) {
 	return dst, NextWhenWoken
 }
 
-func (s *script) Beat(dst []byte) []byte { s.beats.Add(1); return append(dst, "beat\n"...) }
+func (s *scriptedSource) Beat(dst []byte) []byte { s.beats.Add(1); return append(dst, "beat\n"...) }
 
-func (s *script) GoAway(dst []byte, reason string) []byte {
+func (s *scriptedSource) GoAway(dst []byte, reason string) []byte {
 	return append(dst, "goaway "+reason+"\n"...)
 }
 
-// An audience is loops, and a listener whose connections they take.
-type audience struct {
+// A loopServer is loops, and a listener whose connections they take over.
+type loopServer struct {
 	t        *testing.T
 	loops    *Loops
 	listener net.Listener
 }
 
-func startAudience(t *testing.T, loops int, patience time.Duration) *audience {
+// startLoops starts loops and closes them at the end of the test.
+func startLoops(t *testing.T, loops int, patience time.Duration) *loopServer {
 	t.Helper()
-	a := openAudience(t, loops, patience)
+	a := openLoops(t, loops, patience)
 	t.Cleanup(func() {
 		gone, cancel := context.WithCancel(context.Background())
 		cancel()
@@ -83,15 +86,16 @@ func startAudience(t *testing.T, loops int, patience time.Duration) *audience {
 	return a
 }
 
-func startAudienceWithin(t *testing.T, limits *Limits) *audience {
+// startLoopsWithin starts one loop with limits.
+func startLoopsWithin(t *testing.T, limits *Limits) *loopServer {
 	t.Helper()
-	a := startAudience(t, 1, writePatience)
-	a.loops.limits, a.loops.loops[0].limits = limits, limits // before there is a stream
+	a := startLoops(t, 1, writePatience)
+	a.loops.limits, a.loops.loops[0].limits = limits, limits // nothing reads them without a stream
 	return a
 }
 
-// openAudience leaves the closing of the loops to the test.
-func openAudience(t *testing.T, loops int, patience time.Duration) *audience {
+// openLoops starts loops that the test closes itself.
+func openLoops(t *testing.T, loops int, patience time.Duration) *loopServer {
 	t.Helper()
 	l, err := NewLoops(loops, &Limits{patience: patience})
 	if err != nil {
@@ -102,11 +106,11 @@ func openAudience(t *testing.T, loops int, patience time.Duration) *audience {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { listener.Close() })
-	return &audience{t, l, listener}
+	return &loopServer{t, l, listener}
 }
 
 // connect returns both ends of a connection.
-func (a *audience) connect() (client, server net.Conn) {
+func (a *loopServer) connect() (client, server net.Conn) {
 	a.t.Helper()
 	client, err := net.Dial("tcp", a.listener.Addr().String())
 	if err != nil {
@@ -119,31 +123,40 @@ func (a *audience) connect() (client, server net.Conn) {
 	return client, server
 }
 
-// A seat is a client's end of a stream, and what became of the stream.
-type seat struct {
+// A loopClient is the client's end of a stream.
+type loopClient struct {
 	*net.TCPConn
 	stream *Taken
-	ended  chan error
-	sent   int64
+	// ended receives the reason when the stream has ended; sent is then how many bytes were sent.
+	ended chan error
+	sent  int64
 }
 
+// unhurried is the pace of a stream that says nothing by itself in the time of a test.
 var unhurried = Pace{Heartbeat: time.Hour, Age: time.Hour}
 
-func (a *audience) join(source Source, pace Pace) *seat {
+// open starts a stream of the source, and returns its client.
+func (a *loopServer) open(source Source, pace Pace) *loopClient {
 	a.t.Helper()
 	client, server := a.connect()
-	s := &seat{TCPConn: client.(*net.TCPConn), stream: a.loops.New(), ended: make(chan error, 1)}
-	if err := a.loops.Start(s.stream, server, []byte("head\n"), source, pace, func(sent int64, err error) {
+	s := &loopClient{
+		TCPConn: client.(*net.TCPConn),
+		stream:  a.loops.New(),
+		ended:   make(chan error, 1),
+	}
+	ended := func(sent int64, err error) {
 		s.sent = sent
 		s.ended <- err
-	}); err != nil {
+	}
+	err := a.loops.Start(s.stream, server, []byte("head\n"), source, pace, ended)
+	if err != nil {
 		a.t.Fatal(err)
 	}
 	return s
 }
 
 // expect reads what must come next.
-func (s *seat) expect(t *testing.T, want string) {
+func (s *loopClient) expect(t *testing.T, want string) {
 	t.Helper()
 	if err := s.SetReadDeadline(time.Now().Add(soon)); err != nil {
 		t.Fatal(err)
@@ -154,7 +167,8 @@ func (s *seat) expect(t *testing.T, want string) {
 	}
 }
 
-func (s *seat) outcome(t *testing.T) error {
+// outcome waits for the end of the stream and returns its reason.
+func (s *loopClient) outcome(t *testing.T) error {
 	t.Helper()
 	select {
 	case err := <-s.ended:
@@ -165,6 +179,7 @@ func (s *seat) outcome(t *testing.T) error {
 	}
 }
 
+// eventually waits until condition holds.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(soon); !condition(); runtime.Gosched() {
@@ -174,21 +189,21 @@ func eventually(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-func TestLoopsWriteToEach(t *testing.T) {
+func TestLoopsWriteToEveryStream(t *testing.T) {
 	t.Parallel()
-	a := startAudience(t, 2, writePatience)
-	const clients, words = 50, 200
-	scripts, seats := make([]script, clients), make([]*seat, clients)
-	for i := range clients {
-		seats[i] = a.join(&scripts[i], unhurried)
+	a := startLoops(t, 2, writePatience)
+	const count, words = 50, 200
+	sources, clients := make([]scriptedSource, count), make([]*loopClient, count)
+	for i := range count {
+		clients[i] = a.open(&sources[i], unhurried)
 	}
 	for w := range words {
-		for i := range clients {
-			scripts[i].say(fmt.Sprintf("%d to %d\n", w, i))
-			seats[i].stream.Wake()
+		for i := range count {
+			sources[i].say(fmt.Sprintf("%d to %d\n", w, i))
+			clients[i].stream.Wake()
 		}
 	}
-	for i, s := range seats {
+	for i, s := range clients {
 		s.expect(t, "head\nbegin\n")
 		for w := range words {
 			s.expect(t, fmt.Sprintf("%d to %d\n", w, i))
@@ -196,20 +211,22 @@ func TestLoopsWriteToEach(t *testing.T) {
 	}
 }
 
-// A client that does not read keeps nobody waiting, is not collected for, and misses nothing when it reads again.
+// While a client does not read, no other waits for it and nothing is collected for it. It misses
+// nothing when it reads again.
 func TestLoopsDoNotWaitForAReader(t *testing.T) {
 	t.Parallel()
-	a := startAudience(t, 1, writePatience)
-	var slow, other script
+	a := startLoops(t, 1, writePatience)
+	var slow, other scriptedSource
 	word := strings.Repeat("x", FlushAt-1) + "\n"
 	const words = 500 // 16 MB, more than sockets hold
 	for range words {
 		slow.say(word)
 	}
-	stopped, reading := a.join(&slow, unhurried), a.join(&other, unhurried)
+	stopped, reading := a.open(&slow, unhurried), a.open(&other, unhurried)
 	var asked int64
 	eventually(t, "the socket is full", func() bool {
-		// Each word to the other is a turn of the loop that the stopped one had as well, if it was ready.
+		// The loop writes a word to the other client after it has visited all streams that were
+		// ready, the stopped one included.
 		asked = slow.asked.Load()
 		other.say("word\n")
 		reading.stream.Wake()
@@ -227,34 +244,36 @@ func TestLoopsDoNotWaitForAReader(t *testing.T) {
 	}
 }
 
-func TestLoopsEndWhoTakesNothing(t *testing.T) {
+func TestLoopsEndAStreamWhoseClientTakesNothing(t *testing.T) {
 	t.Parallel()
-	a := startAudience(t, 1, 300*time.Millisecond)
-	var source script
+	a := startLoops(t, 1, 300*time.Millisecond)
+	var source scriptedSource
 	for range 500 {
 		source.say(strings.Repeat("x", FlushAt))
 	}
-	if err := a.join(&source, unhurried).outcome(t); !errors.Is(err, errTookNothing) {
+	if err := a.open(&source, unhurried).outcome(t); !errors.Is(err, errTookNothing) {
 		t.Errorf("ended with %v", err)
 	}
 }
 
-func TestLoopsNoticeWhoIsGone(t *testing.T) {
-	for name, leave := range map[string]func(*seat) error{
-		"closes":            (*seat).Close,
-		"resets":            func(s *seat) error { return errors.Join(s.SetLinger(0), s.Close()) },
-		"closes while full": (*seat).Close,
+func TestLoopsEndAStreamWhoseClientIsGone(t *testing.T) {
+	for name, leave := range map[string]func(*loopClient) error{
+		"closes": (*loopClient).Close,
+		"resets": func(s *loopClient) error {
+			return errors.Join(s.SetLinger(0), s.Close())
+		},
+		"closes while full": (*loopClient).Close,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := startAudience(t, 1, writePatience)
-			var source script
+			a := startLoops(t, 1, writePatience)
+			var source scriptedSource
 			if name == "closes while full" {
 				for range 500 {
 					source.say(strings.Repeat("x", FlushAt))
 				}
 			}
-			s := a.join(&source, unhurried)
+			s := a.open(&source, unhurried)
 			s.expect(t, "head\nbegin\n")
 			if err := leave(s); err != nil {
 				t.Fatal(err)
@@ -266,12 +285,12 @@ func TestLoopsNoticeWhoIsGone(t *testing.T) {
 	}
 }
 
-// A client that only sends no more has its stream, until it is gone.
-func TestLoopsServeWhoOnlySendsNoMore(t *testing.T) {
+// A client that has only ended its sending side receives its stream, until it is gone.
+func TestLoopsServeAHalfClosedClient(t *testing.T) {
 	t.Parallel()
-	a := startAudience(t, 1, writePatience)
-	var source script
-	s := a.join(&source, unhurried)
+	a := startLoops(t, 1, writePatience)
+	var source scriptedSource
+	s := a.open(&source, unhurried)
 	if err := s.CloseWrite(); err != nil {
 		t.Fatal(err)
 	}
@@ -282,21 +301,21 @@ func TestLoopsServeWhoOnlySendsNoMore(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	source.say("to nobody\n") // which is how it is found out
+	source.say("to nobody\n") // the answer to which is a reset
 	s.stream.Wake()
 	if err := s.outcome(t); err == nil {
 		t.Error("the stream ended as if its source were over")
 	}
 }
 
-// The last word arrives, also where the socket was full.
-func TestLoopsSendTheLastWord(t *testing.T) {
+// The last block of a stream arrives, even if the socket was full before.
+func TestLoopsSendTheLastBlock(t *testing.T) {
 	t.Parallel()
-	a := startAudience(t, 1, writePatience)
+	a := startLoops(t, 1, writePatience)
 	long := strings.Repeat("x", 8<<20)
-	source := script{over: true}
+	source := scriptedSource{over: true}
 	source.say(long, "the last\n")
-	s := a.join(&source, unhurried)
+	s := a.open(&source, unhurried)
 	all, err := io.ReadAll(s)
 	if err != nil || string(all) != "head\nbegin\n"+long+"the last\n" {
 		t.Fatalf("%d bytes, %v", len(all), err)
@@ -306,11 +325,12 @@ func TestLoopsSendTheLastWord(t *testing.T) {
 	}
 }
 
-func TestLoopsKeepTime(t *testing.T) {
+func TestLoopsSendHeartbeatsAndGoAway(t *testing.T) {
 	t.Parallel()
-	a := startAudience(t, 1, writePatience)
-	var source script
-	s := a.join(&source, Pace{Heartbeat: 20 * time.Millisecond, Age: 1510 * time.Millisecond}) // a busy machine may stand still for some beats
+	a := startLoops(t, 1, writePatience)
+	var source scriptedSource
+	// A busy machine may stand still for some heartbeats.
+	s := a.open(&source, Pace{Heartbeat: 20 * time.Millisecond, Age: 1510 * time.Millisecond})
 	all, err := io.ReadAll(s)
 	if err != nil {
 		t.Fatal(err)
@@ -325,8 +345,8 @@ func TestLoopsKeepTime(t *testing.T) {
 	}
 }
 
-// A stream whose client is always behind has its age too, whichever form it has.
-func TestStreamsAgeWhileThereIsMore(t *testing.T) {
+// A stream whose client is always behind ends at its age as others do, in both forms.
+func TestStreamWithMoreToSayReachesItsAge(t *testing.T) {
 	const last = "goaway max-age\n"
 	pace := Pace{Heartbeat: time.Hour, Age: 100 * time.Millisecond}
 	endsWithLast := func(t *testing.T, r io.Reader) {
@@ -348,7 +368,7 @@ func TestStreamsAgeWhileThereIsMore(t *testing.T) {
 	}
 	t.Run("loops", func(t *testing.T) {
 		t.Parallel()
-		s := startAudience(t, 1, writePatience).join(newEndless(), pace)
+		s := startLoops(t, 1, writePatience).open(newEndless(), pace)
 		if err := s.SetReadDeadline(time.Now().Add(soon)); err != nil {
 			t.Fatal(err)
 		}
@@ -357,7 +377,8 @@ func TestStreamsAgeWhileThereIsMore(t *testing.T) {
 	t.Run("goroutines", func(t *testing.T) {
 		t.Parallel()
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			NewStream(w, &Limits{patience: writePatience}, nil).Run(r.Context(), newEndless(), make(chan struct{}, 1), pace)
+			s := NewStream(w, &Limits{patience: writePatience}, nil)
+			s.Run(r.Context(), newEndless(), make(chan struct{}, 1), pace)
 		}))
 		defer server.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), soon)
@@ -375,16 +396,17 @@ func TestStreamsAgeWhileThereIsMore(t *testing.T) {
 	})
 }
 
-// A stream that never comes to an end of what it has to say does not keep a loop for itself when its time has come.
-func TestLoopsAreFairWhenTimeHasCome(t *testing.T) {
+// Streams that always have more to say, and that are due in the timetable, do not keep a loop from
+// its other streams.
+func TestLoopVisitsOthersBesideEndlessStreams(t *testing.T) {
 	t.Parallel()
-	a := startAudience(t, 1, writePatience)
+	a := startLoops(t, 1, writePatience)
 	pace := Pace{Heartbeat: time.Millisecond, Age: time.Hour}
 	for range 3 {
-		go func(s *seat) { _, _ = io.Copy(io.Discard, s) }(a.join(newEndless(), pace))
+		go func(s *loopClient) { _, _ = io.Copy(io.Discard, s) }(a.open(newEndless(), pace))
 	}
-	var other script
-	s := a.join(&other, unhurried)
+	var other scriptedSource
+	s := a.open(&other, unhurried)
 	s.expect(t, "head\nbegin\n")
 	for i := range 200 {
 		word := fmt.Sprintf("word %d\n", i)
@@ -394,37 +416,40 @@ func TestLoopsAreFairWhenTimeHasCome(t *testing.T) {
 	}
 }
 
-// newEndless is a source that has always more to say.
-func newEndless() *steady {
-	s := &steady{word: bytes.Repeat([]byte("x"), FlushAt)}
+// newEndless returns a source that always has more to say.
+func newEndless() *repeatingSource {
+	s := &repeatingSource{word: bytes.Repeat([]byte("x"), FlushAt)}
 	s.left.Store(math.MaxInt64)
 	return s
 }
 
-// Close ends what does not end by itself.
-func TestLoopsClose(t *testing.T) {
+// Close ends the streams that do not end by themselves.
+func TestLoopsCloseEndsAllStreams(t *testing.T) {
 	t.Parallel()
-	a := openAudience(t, 2, writePatience)
-	var endless, full script
+	a := openLoops(t, 2, writePatience)
+	var endless, full scriptedSource
 	for range 500 {
 		full.say(strings.Repeat("x", FlushAt))
 	}
-	seats := []*seat{a.join(&endless, unhurried), a.join(&full, unhurried), a.join(&endless, unhurried)}
+	var clients []*loopClient
+	for _, source := range []*scriptedSource{&endless, &full, &endless} {
+		clients = append(clients, a.open(source, unhurried))
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	a.loops.Close(ctx)
-	for i, s := range seats {
+	for i, s := range clients {
 		if err := s.outcome(t); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("stream %d ended with %v", i, err)
 		}
 	}
 }
 
-// Nothing is allocated for a delivery.
-func TestLoopsAllocateNothing(t *testing.T) {
-	a := startAudience(t, 1, writePatience)
-	source := &steady{word: bytes.Repeat([]byte("x"), 300)}
-	s := a.join(source, unhurried)
+// A delivery allocates no memory.
+func TestLoopsAllocateNothingForADelivery(t *testing.T) {
+	a := startLoops(t, 1, writePatience)
+	source := &repeatingSource{word: bytes.Repeat([]byte("x"), 300)}
+	s := a.open(source, unhurried)
 	s.expect(t, "")
 	const deliveries = 2000
 	buffer := make([]byte, 300)
@@ -447,21 +472,21 @@ func TestLoopsAllocateNothing(t *testing.T) {
 	}
 }
 
-// A steady source says the same word as often as asked to.
-type steady struct {
+// A repeatingSource says the same word as often as left says.
+type repeatingSource struct {
 	word []byte
 	left atomic.Int64
 }
 
-func (s *steady) Begin(dst []byte) []byte { return dst }
-func (s *steady) Next(dst []byte) ([]byte, Next) {
+func (s *repeatingSource) Begin(dst []byte) []byte { return dst }
+func (s *repeatingSource) Next(dst []byte) ([]byte, Next) {
 	if s.left.Load() == 0 {
 		return dst, NextWhenWoken
 	}
 	s.left.Add(-1)
 	return append(dst, s.word...), NextAtOnce
 }
-func (s *steady) Beat(dst []byte) []byte { return dst }
-func (s *steady) GoAway(dst []byte, reason string) []byte {
+func (s *repeatingSource) Beat(dst []byte) []byte { return dst }
+func (s *repeatingSource) GoAway(dst []byte, reason string) []byte {
 	return append(dst, "goaway "+reason+"\n"...)
 }

@@ -12,22 +12,27 @@ import (
 )
 
 func TestIDsAreReadAsTheyAreWritten(t *testing.T) {
-	for _, text := range []string{"1742-k3f9x", "1731.1742-k3f9x", "0-k3f9x", "0.5-a", "1742-k3f9x.7c0q",
-		"1731.1742-k3f9x.7c0q", "1742-k3f9x~m41x", "1731.1742-k3f9x.7c0q~m41x", "1-a~b"} {
+	for _, text := range []string{
+		"1742-k3f9x", "1731.1742-k3f9x", "0-k3f9x", "0.5-a", "1742-k3f9x.7c0q",
+		"1731.1742-k3f9x.7c0q", "1742-k3f9x~m41x", "1731.1742-k3f9x.7c0q~m41x", "1-a~b",
+	} {
 		id, ok := sse.ParseID(text)
 		if got := string(id.Append(nil)); !ok || got != text {
 			t.Errorf("%s: read as %+v, written as %s", text, id, got)
 		}
 	}
-	for _, text := range []string{"", "1742", "-", "1.2", "3.2-a", "x.2-a", "1.2.3-a", "1-A", "99999999999999999999-a", "1-a,2-b",
-		"+1-a", "1-a.", "1-a.7c0", "1-a.7c0qq", "1-a.7C0Q", "1-a.7c0q.7c0q", "1.7c0q-a", "1-a~", "1-a~M", "1-a~m~m",
-		"~m41x", "1~m41x", "1-a~m.7c0q", "1-a~01234567890123456"} {
+	for _, text := range []string{
+		"", "1742", "-", "1.2", "3.2-a", "x.2-a", "1.2.3-a", "1-A", "99999999999999999999-a",
+		"1-a,2-b", "+1-a", "1-a.", "1-a.7c0", "1-a.7c0qq", "1-a.7C0Q", "1-a.7c0q.7c0q", "1.7c0q-a",
+		"1-a~", "1-a~M", "1-a~m~m", "~m41x", "1~m41x", "1-a~m.7c0q", "1-a~01234567890123456",
+	} {
 		if id, ok := sse.ParseID(text); ok {
 			t.Errorf("%q was read as %+v", text, id)
 		}
 	}
 	ids, ok := sse.ParseIDs("shop=1.7-k3f9x.7c0q~m41x,config=9-a")
-	if !ok || len(ids) != 2 || ids["shop"].Sent != 1 || ids["shop"].Digest != "m41x" || ids["config"].Revision != 9 {
+	if shop := ids["shop"]; !ok || len(ids) != 2 || shop.Sent != 1 || shop.Digest != "m41x" ||
+		ids["config"].Revision != 9 {
 		t.Errorf("ids %+v", ids)
 	}
 	for _, text := range []string{"", "shop", "shop=", "shop=1-a,shop=2-a", "shop=1-a,", "=x"} {
@@ -38,7 +43,9 @@ func TestIDsAreReadAsTheyAreWritten(t *testing.T) {
 }
 
 func FuzzParseID(f *testing.F) {
-	for _, text := range []string{"1731.1742-k3f9x", "1731.1742-k3f9x.7c0q~m41x", "1-a.b.c", "0.0-0~0"} {
+	for _, text := range []string{
+		"1731.1742-k3f9x", "1731.1742-k3f9x.7c0q~m41x", "1-a.b.c", "0.0-0~0",
+	} {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -56,7 +63,8 @@ func FuzzParseID(f *testing.F) {
 	})
 }
 
-// Whatever the value holds, a frame is one block: no line of it can be taken for a field of another.
+// A frame is one block, whatever the value holds: no part of a value can be taken for a field of an
+// event.
 func FuzzFrame(f *testing.F) {
 	f.Add([]byte("a\nid: 1\n\ndata: x"), "text/plain")
 	f.Add([]byte(`{"a":1}`), "application/json")
@@ -65,30 +73,46 @@ func FuzzFrame(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		entry := kvclient.Entry{
+			Key:         "k",
+			Position:    kvclient.Position{Epoch: "a", Revision: 7},
+			Created:     time.Unix(0, 0),
+			Value:       value,
+			Size:        len(value),
+			ContentType: contentType,
+		}
 		for format := sse.EventStream; format <= sse.Lines; format++ {
 			for form := kvclient.ValueByType; form <= kvclient.ValueNone; form++ {
-				c := &feed.Change{Entry: kvclient.Entry{Key: "k", Position: kvclient.Position{Epoch: "a", Revision: 7}, Created: time.Unix(0, 0),
-					Value: value, Size: len(value), ContentType: contentType}}
 				e := sse.Encoder{Format: format, Bucket: name, Form: form, Digest: "m41x"}
-				frame, own := e.Change(c)
-				if checkFrame(t, format, string(frame), "7-a~m41x"); !own {
-					t.Error("the first stream's frame is not its own")
-				}
-				checkFrame(t, format, string(e.AppendWithID(nil, []byte("b=7-a"), frame)), "b=7-a")
-				for _, digest := range []string{"0000", ""} { // other streams share it but for the id
-					other := sse.Encoder{Format: format, Bucket: name, Form: form, Digest: digest}
-					shared, own := other.Change(c)
-					if own || &shared[0] != &frame[0] {
-						t.Errorf("with the digest %q: own %t", digest, own)
-					}
-					head, rest := other.Cut(nil, shared)
-					checkFrame(t, format, string(head)+string(rest), string(sse.ID{Point: sse.PointOf(c), Digest: digest}.Append(nil)))
-				}
+				checkFrames(t, e, &feed.Change{Entry: entry})
 			}
 		}
 	})
 }
 
+// checkFrames checks the frame of a change, and that streams with another digest share it except
+// for its id.
+func checkFrames(t *testing.T, e sse.Encoder, c *feed.Change) {
+	t.Helper()
+	frame, own := e.Change(c)
+	if checkFrame(t, e.Format, string(frame), "7-a~m41x"); !own {
+		t.Error("the first stream's frame is not its own")
+	}
+	checkFrame(t, e.Format, string(e.AppendWithID(nil, []byte("b=7-a"), frame)), "b=7-a")
+	for _, digest := range []string{"0000", ""} {
+		other := e
+		other.Digest = digest
+		shared, own := other.Change(c)
+		if own || &shared[0] != &frame[0] {
+			t.Errorf("with the digest %q: own %t", digest, own)
+		}
+		head, rest := other.Cut(nil, shared)
+		id := sse.ID{Point: sse.PointOf(c), Digest: digest}
+		checkFrame(t, e.Format, string(head)+string(rest), string(id.Append(nil)))
+	}
+}
+
+// checkFrame checks that a frame is one block with an id.
 func checkFrame(t *testing.T, format sse.Format, frame, id string) {
 	t.Helper()
 	body, ended := strings.CutSuffix(frame, "\n")
@@ -108,7 +132,9 @@ func checkFrame(t *testing.T, format sse.Format, frame, id string) {
 		ID       string
 		Revision int
 	}
-	if err := json.Unmarshal([]byte(data), &object); err != nil || !ended || object.Revision != 7 || format == sse.Lines && object.ID != id {
+	err := json.Unmarshal([]byte(data), &object)
+	wrongID := format == sse.Lines && object.ID != id
+	if err != nil || !ended || object.Revision != 7 || wrongID {
 		t.Fatalf("%v: frame %q", err, frame)
 	}
 }

@@ -11,120 +11,84 @@ import (
 )
 
 const (
-	// FlushAt is how much of a stream is collected, at the most and but for the size of a frame, before it is sent.
-	FlushAt = 32 << 10
-	// writePatience bounds each write: a client that takes nothing for so long has its connection closed.
+	// writePatience is the time in which a client must take some of what waits for it. A client
+	// that takes nothing for so long has its connection closed.
 	writePatience = 30 * time.Second
-	// resetTime is how long the reset may take by which a closed connection answers a write. A client
-	// farther away is found to be gone with the next heartbeat.
+	// resetTime is how long the reset may take with which a connection that its client has closed
+	// answers a write. That a client farther away has gone shows at the next heartbeat.
 	resetTime = 300 * time.Millisecond
-	// patienceSlack is which part of it may have passed when a write begins: a deadline costs a twentieth of a delivery.
+	// patienceSlack is the part of the patience, a third, that may have passed when a write begins
+	// under an earlier deadline: to set a deadline costs a twentieth of a delivery.
 	patienceSlack = 3
 )
 
-// A Source is what a stream has to say. Its methods are called by one goroutine at a time.
-type Source interface {
-	// Begin appends what comes first.
-	Begin(dst []byte) []byte
-	// Next appends what there is to tell to an empty dst, until it has [FlushAt] bytes. In its place it may return bytes that others have
-	// too: they have no capacity to spare, and must not be changed. One call may be for several reasons: the [NextAtOnce] of the call
-	// before, and a wake since.
-	Next(dst []byte) (out []byte, next Next)
-	// Beat appends what shows that the stream is alive.
-	Beat(dst []byte) []byte
-	// GoAway appends the last word of a stream that is ended for that reason.
-	GoAway(dst []byte, reason string) []byte
-}
-
-// A Next says what comes after what a source has appended.
-type Next uint8
-
-const (
-	NextWhenWoken Next = iota // nothing until the stream is woken
-	NextAtOnce                // there may be more
-	NextNever                 // that was the last word
-)
-
-// reasonMaxAge is why a stream is ended that has reached its age.
-const reasonMaxAge = "max-age"
-
-// Pace says when a stream speaks unasked.
-type Pace struct {
-	Heartbeat time.Duration
-	Age       time.Duration // after which it ends
-}
-
-// SetHeaders sets the headers of a stream's answer.
-func SetHeaders(h http.Header, format Format) {
-	h["Content-Type"] = []string{"text/event-stream"}
-	if format == Lines {
-		h["Content-Type"] = []string{"application/x-ndjson"}
-	}
-	h["Cache-Control"] = []string{"no-store, no-transform"}
-	h["X-Accel-Buffering"] = []string{"no"} // nginx would collect a page before it sends any
-	h["X-Content-Type-Options"] = []string{"nosniff"}
-}
-
-// buffers are for what is being sent: a stream that is idle, or sends what others send too, holds none. They begin small, since all
-// streams with a goroutine hold one at the same time while they wait for the feed.
-var buffers = sync.Pool{New: func() any { return new(make([]byte, 0, 1<<10)) }}
-
-// keepBuffer is how large a buffer may be to be kept for other streams.
-const keepBuffer = 4 * FlushAt
-
-func withBuffer(use func(buffer []byte) []byte) {
-	b := buffers.Get().(*[]byte)
-	*b = use((*b)[:0])
-	putBuffer(b)
-}
-
-func putBuffer(b *[]byte) {
-	if cap(*b) <= keepBuffer {
-		buffers.Put(b)
-	}
-}
-
-// within tells whether bytes lie in a buffer, at its beginning.
-func within(data, buffer []byte) bool {
-	return cap(data) > 0 && cap(buffer) > 0 && &data[:1][0] == &buffer[:1][0]
-}
-
-// A Stream writes to one client in the way that net/http has for it, with a goroutine that waits.
+// A Stream writes to one client through net/http, in the goroutine of the handler, which waits
+// between two events.
+//
+// [Stream.Run] asks the source, writes what it returns, and then waits for a token in its channel.
+// Everything that can happen meanwhile arrives as such a token, since to wait for one channel costs
+// half as much as to wait for several: a wake, the time (clockDue), and the end of the request's
+// context, which means that the client has gone (clientGone) or, where HalfClosable is set, only
+// that it sends no more (probe). The flags are set before the token is sent, and taken by the
+// goroutine.
+//
+// What is written counts as bytes that wait for the client (held), unless it is small enough for
+// the buffers that net/http has anyway. If others need the room, the write is ended from another
+// goroutine: mu guards that it is this write, and not one of a later request on the same
+// connection.
 type Stream struct {
-	w          http.ResponseWriter
+	// w is the answer.
+	w http.ResponseWriter
+	// controller sets the deadline of writes, and flushes.
 	controller *http.ResponseController
-	limits     *Limits
-	held       unsent    // what is being written, if it is much
-	cut        func()    // closes the connection, where to end the stream may not end its writes; or nil
-	bounded    time.Time // until when the next write may take; zero for no bound
-	sent       int64
+	// limits are the bounds that all streams share.
+	limits *Limits
+	// held counts what is being written, if it has more than freeBytes.
+	held unsentHold
+	// cut closes the connection, where the end of the stream may not end its writes, as over
+	// HTTP/2; else it is nil.
+	cut func()
+	// writeDeadline is until when the next write may take. It is zero if there is no deadline.
+	writeDeadline time.Time
+	// sent is how many bytes were written.
+	sent int64
 
-	// HalfClosable is set where the end of the context can mean that the client sends no more and
-	// reads on, as over HTTP/1. Then only a write that fails ends the stream.
+	// HalfClosable says that the end of the request's context can mean that the client sends no
+	// more and reads on, as over HTTP/1.1. Then only a write that fails ends the stream. It must be
+	// set before Run.
 	HalfClosable bool
 
-	gone  atomic.Bool // the client is; a context takes a lock to tell
-	probe atomic.Bool // something is to be sent, to find out whether the client is gone
-	due   atomic.Bool // the time to speak unasked has come
+	// clientGone says that the client has gone. To ask the context would take its lock.
+	clientGone atomic.Bool
+	// probe says that something is to be sent, to find out whether the client has gone.
+	probe atomic.Bool
+	// clockDue says that the time of the next heartbeat, or of the end, has come.
+	clockDue atomic.Bool
 
-	mu      sync.Mutex
-	writing bool // what is held
-	evicted bool // what is held is to make room for others: nothing more is written
+	// mu guards the fields below, which other goroutines use in order to end a write.
+	mu sync.Mutex
+	// writing says that a write is under way whose bytes are counted in held.
+	writing bool
+	// evicted says that the bytes of the write have to make room for others: nothing more is
+	// written.
+	evicted bool
 }
 
 // NewStream returns the stream of an answer whose headers are set. Nothing is sent before the first
 // write. If the answer shares its connection with others, cut closes that; otherwise it is nil.
 func NewStream(w http.ResponseWriter, limits *Limits, cut func()) *Stream {
 	s := &Stream{w: w, controller: http.NewResponseController(w), limits: limits, cut: cut}
-	s.held = unsent{limits: limits, evict: s.evict}
+	s.held = unsentHold{limits: limits, evict: s.evict}
 	return s
 }
 
-// Write sends at once, bytes that no other stream has. Its patience is with each part of [FlushAt] bytes: a client that reads is not cut since a value is large.
+// Write sends data at once. No other stream may have the same bytes. The patience with the client
+// is for each part of [FlushAt] bytes: a client that reads is not cut because a value is large.
 func (s *Stream) Write(data []byte) (n int, err error) { return s.counted(data, false) }
 
+// writeAll writes data in parts. Without data it sends the headers of the answer.
 func (s *Stream) writeAll(data []byte) (n int, err error) {
-	for first := true; err == nil && (first || len(data) > 0); first = false { // nothing sends the headers
+	for first := true; err == nil && (first || len(data) > 0); first = false {
 		if len(data) > freeBytes && s.isEvicted() {
 			return n, errHeldTooMuch
 		}
@@ -136,41 +100,45 @@ func (s *Stream) writeAll(data []byte) (n int, err error) {
 	return n, err
 }
 
-func (s *Stream) write(data []byte) (int, error) {
-	if now := time.Now(); s.bounded.Sub(now) < s.limits.patience-s.limits.patience/patienceSlack {
-		s.bounded = now.Add(s.limits.patience)
-		if err := s.controller.SetWriteDeadline(s.bounded); err != nil {
+// write writes and flushes one part.
+func (s *Stream) write(part []byte) (int, error) {
+	now, patience := time.Now(), s.limits.patience
+	if s.writeDeadline.Sub(now) < patience-patience/patienceSlack {
+		s.writeDeadline = now.Add(patience)
+		if err := s.controller.SetWriteDeadline(s.writeDeadline); err != nil {
 			return 0, fmt.Errorf("bound a write: %w", err)
 		}
 	}
-	n, err := s.w.Write(data)
+	n, err := s.w.Write(part)
 	s.sent += int64(n)
 	if err != nil {
 		return n, err
 	}
 	err = s.controller.Flush()
-	s.held.progressed()
+	s.held.noteProgress()
 	return n, err
 }
 
-// Sent is how many bytes were written.
+// Sent returns how many bytes were written.
 func (s *Stream) Sent() int64 { return s.sent }
 
-// unbind lifts the bound of the last write if the stream may say nothing until then: over HTTP/2 the stream would be reset at that
-// moment, with or without a write under way.
+// unbind removes the deadline of the last write if the stream may say nothing before it: over
+// HTTP/2 the stream would be reset at that moment, whether or not a write is under way.
 func (s *Stream) unbind(until time.Time) error {
-	if s.bounded.IsZero() || until.Add(s.limits.patience/patienceSlack).Before(s.bounded) {
+	slack := s.limits.patience / patienceSlack
+	if s.writeDeadline.IsZero() || until.Add(slack).Before(s.writeDeadline) {
 		return nil
 	}
-	s.bounded = time.Time{}
-	if err := s.controller.SetWriteDeadline(s.bounded); err != nil {
+	s.writeDeadline = time.Time{}
+	if err := s.controller.SetWriteDeadline(s.writeDeadline); err != nil {
 		return fmt.Errorf("unbind a stream: %w", err)
 	}
 	return nil
 }
 
-// Run sends what the source has to say, until that is over or one side ends it. A token in wakeUp, which has room for one, tells that
-// there may be more. Everything comes as a token, time and the client's leaving too: to wait for one channel costs half as much.
+// Run sends what the source has to say, until the source or the client ends the stream, or it
+// reaches its age. A token in wakeUp, which has room for one, tells that the source may have more
+// to say. The package documentation has the table of events.
 func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, pace Pace) {
 	wake := func() {
 		select {
@@ -179,9 +147,9 @@ func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 		}
 	}
 	clock := newClock(time.Now(), pace)
-	timer := time.AfterFunc(time.Until(clock.due()), func() { s.due.Store(true); wake() })
+	timer := time.AfterFunc(time.Until(clock.due()), func() { s.clockDue.Store(true); wake() })
 	defer timer.Stop()
-	left := &s.gone
+	left := &s.clientGone
 	if s.HalfClosable {
 		left = &s.probe
 	}
@@ -191,7 +159,7 @@ func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 	for over := false; !over && err == nil; {
 		if over, err = s.drain(source, &clock); over || err != nil {
 			if errors.Is(err, errNoRoom) {
-				s.sayGoodbye(source)
+				s.tryGoAway(source)
 			}
 			return
 		}
@@ -199,15 +167,17 @@ func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 			return
 		}
 		<-wakeUp
-		if s.gone.Load() {
+		if s.clientGone.Load() {
 			return
 		}
-		if s.due.CompareAndSwap(true, false) {
-			over, err = s.speak(source, &clock)
+		if s.clockDue.CompareAndSwap(true, false) {
+			over, err = s.sayByClock(source, &clock)
 			timer.Reset(time.Until(clock.due()))
 		}
 		if s.probe.CompareAndSwap(true, false) && !over && err == nil {
-			if err = s.send(source.Beat); !probed { // a closed connection answers with a reset
+			// A connection that its client has closed answers the first heartbeat with a reset.
+			// Nothing but the next write tells of it, so a second heartbeat follows.
+			if err = s.send(source.Beat); !probed {
 				probed = true
 				time.AfterFunc(resetTime, func() { s.probe.Store(true); wake() })
 			}
@@ -215,16 +185,17 @@ func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 	}
 }
 
-// speak sends what is due by the clock.
-func (s *Stream) speak(source Source, c *clock) (over bool, err error) {
+// sayByClock sends what is due by the clock: a heartbeat, or the last block of the stream.
+func (s *Stream) sayByClock(source Source, c *clock) (over bool, err error) {
 	now := time.Now()
-	if c.old(now) {
+	if c.expired(now) {
 		return true, s.send(func(b []byte) []byte { return source.GoAway(b, reasonMaxAge) })
 	}
-	c.beaten(now)
+	c.noteBeat(now)
 	return false, s.send(source.Beat)
 }
 
+// send writes what appendTo appends to an empty buffer.
 func (s *Stream) send(appendTo func([]byte) []byte) (err error) {
 	withBuffer(func(b []byte) []byte {
 		b = appendTo(b)
@@ -234,20 +205,24 @@ func (s *Stream) send(appendTo func([]byte) []byte) (err error) {
 	return err
 }
 
-// drain sends all that there is to tell, unless the stream reaches its age over it: a client that is always behind has to come again too.
+// drain sends all that the source has to say now, and reports whether it has said its last word. It
+// returns early when the stream reaches its age, since a client that is always behind has to come
+// again too.
 func (s *Stream) drain(source Source, c *clock) (over bool, err error) {
-	for next := NextAtOnce; next == NextAtOnce && err == nil && !s.gone.Load() && !c.old(time.Now()); {
-		next, err = s.turn(source)
+	next := NextAtOnce
+	for next == NextAtOnce && err == nil && !s.clientGone.Load() && !c.expired(time.Now()) {
+		next, err = s.sendNext(source)
 		over = next == NextNever
 	}
 	return over, err
 }
 
-// turn sends what there is to tell now, and gives its buffer back before it waits for a client with bytes that others have too.
-func (s *Stream) turn(source Source) (next Next, err error) {
+// sendNext asks the source once and writes what it returns. It gives its buffer back before it
+// waits for a client with bytes that other streams have too.
+func (s *Stream) sendNext(source Source) (next Next, err error) {
 	b := buffers.Get().(*[]byte)
 	out, next := source.Next((*b)[:0])
-	own := within(out, *b) || cap(out) > len(out) // else they may be others' too
+	own := within(out, *b) || cap(out) > len(out) // else other streams may have them
 	if own {
 		*b = out
 		defer putBuffer(b)
@@ -258,31 +233,4 @@ func (s *Stream) turn(source Source) (next Next, err error) {
 		_, err = s.counted(out, !own)
 	}
 	return next, err
-}
-
-// A clock knows when a stream has to speak unasked.
-type clock struct {
-	every     time.Duration
-	next, end time.Time
-}
-
-func newClock(now time.Time, pace Pace) clock {
-	return clock{every: pace.Heartbeat, next: now.Add(pace.Heartbeat), end: now.Add(pace.Age)}
-}
-
-// due is the next moment to look at the clock.
-func (c *clock) due() time.Time {
-	if c.end.Before(c.next) {
-		return c.end
-	}
-	return c.next
-}
-
-func (c *clock) old(now time.Time) bool { return !now.Before(c.end) }
-
-// beaten notes a heartbeat. One that comes late does not make the next come early.
-func (c *clock) beaten(now time.Time) {
-	if c.next = c.next.Add(c.every); c.next.Before(now) {
-		c.next = now.Add(c.every)
-	}
 }

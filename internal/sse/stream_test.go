@@ -12,14 +12,17 @@ import (
 	"time"
 )
 
-// Over HTTP/2 the bound of a write ends the stream also when nothing is being written. A stream that says nothing for longer than a
-// write may take goes on all the same.
-func TestQuietStreamOutlivesTheBoundOfAWrite(t *testing.T) {
+// Over HTTP/2 the deadline of a write ends the stream even while nothing is being written. A stream
+// that says nothing for longer than a write may take must go on all the same.
+func TestQuietStreamOutlivesTheDeadlineOfAWrite(t *testing.T) {
 	t.Parallel()
 	const patience, heartbeat = 100 * time.Millisecond, 400 * time.Millisecond
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		NewStream(w, &Limits{patience: patience}, nil).Run(r.Context(), &script{}, make(chan struct{}, 1), Pace{Heartbeat: heartbeat, Age: time.Hour})
-	}))
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		s := NewStream(w, &Limits{patience: patience}, nil)
+		pace := Pace{Heartbeat: heartbeat, Age: time.Hour}
+		s.Run(r.Context(), &scriptedSource{}, make(chan struct{}, 1), pace)
+	}
+	server := httptest.NewUnstartedServer(http.HandlerFunc(handler))
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
@@ -48,12 +51,15 @@ func TestQuietStreamOutlivesTheBoundOfAWrite(t *testing.T) {
 	}
 }
 
-// A client that reads slowly, and always reads, has a large frame in whatever time that takes: patience is with one that takes nothing.
-func TestSlowReaderOfALargeFrame(t *testing.T) {
+// A client that reads slowly, but always reads, receives a large frame however long that takes.
+// Only a client that takes nothing is cut.
+func TestSlowReaderReceivesALargeFrame(t *testing.T) {
 	t.Parallel()
 	const patience = time.Second
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		NewStream(w, &Limits{patience: patience}, nil).Run(r.Context(), &script{words: [][]byte{largeWord()}, over: true}, make(chan struct{}, 1), unhurried)
+		source := &scriptedSource{words: [][]byte{largeWord()}, over: true}
+		s := NewStream(w, &Limits{patience: patience}, nil)
+		s.Run(r.Context(), source, make(chan struct{}, 1), unhurried)
 	}))
 	defer server.Close()
 	response, err := http.Get(server.URL)
@@ -67,16 +73,17 @@ func TestSlowReaderOfALargeFrame(t *testing.T) {
 		t.Errorf("read %d bytes of %d, then %v", n, want, err)
 	}
 	if took := time.Since(began); took < 2*patience {
-		t.Errorf("it took %v: nothing was tested", took)
+		t.Errorf("it took %v, which is too short to test anything", took)
 	}
 }
 
 // A client that always takes a little does not keep its stream beyond its age.
-func TestSlowReaderBeyondItsAge(t *testing.T) {
+func TestSlowReaderIsCutBeyondItsAge(t *testing.T) {
 	t.Parallel()
 	const patience = 200 * time.Millisecond
-	a := startAudience(t, 1, patience)
-	s := a.join(&script{words: [][]byte{largeWord()}}, Pace{Heartbeat: time.Hour, Age: patience})
+	a := startLoops(t, 1, patience)
+	source := &scriptedSource{words: [][]byte{largeWord()}}
+	s := a.open(source, Pace{Heartbeat: time.Hour, Age: patience})
 	if n, err := readSlowly(s); n >= len(largeWord()) {
 		t.Errorf("read %d bytes, %v", n, err)
 	}
@@ -85,10 +92,10 @@ func TestSlowReaderBeyondItsAge(t *testing.T) {
 	}
 }
 
-// largeWord is more than the buffers of sockets hold.
+// largeWord returns more bytes than the buffers of sockets hold.
 func largeWord() []byte { return bytes.Repeat([]byte("x"), 32<<20) }
 
-// readSlowly reads to the end, some 12 MB a second.
+// readSlowly reads to the end, at some 12 MB a second.
 func readSlowly(r io.Reader) (n int, err error) {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()

@@ -5,55 +5,57 @@ import (
 	"time"
 )
 
-// A timetable has the streams of a loop by the time at which they have to be looked at: a heap.
+// A timetable has the open and full streams of a loop, as a heap with the stream on top that must
+// be visited first (see [Taken.due]). A stream whose due time changes must be put again. It
+// implements [heap.Interface], and keeps the heapIndex of each stream.
 type timetable []*Taken
 
-// due is when a stream must be looked at.
-func (t *Taken) due() time.Time {
-	if !t.bound.IsZero() {
-		return t.bound
-	}
-	return t.clock.due()
-}
+// Len returns the number of streams.
+func (h timetable) Len() int { return len(h) }
 
-func (h timetable) Len() int           { return len(h) }
+// Less reports whether stream i is due before stream j.
 func (h timetable) Less(i, j int) bool { return h[i].due().Before(h[j].due()) }
+
+// Swap exchanges two streams.
 func (h timetable) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].place, h[j].place = i, j
+	h[i].heapIndex, h[j].heapIndex = i, j
 }
 
+// Push adds a stream at the end. It is for the heap package; see put.
 func (h *timetable) Push(x any) {
 	t := x.(*Taken)
-	t.place = len(*h)
+	t.heapIndex = len(*h)
 	*h = append(*h, t)
 }
 
+// Pop takes out the last stream. It is for the heap package; see next.
 func (h *timetable) Pop() any {
 	last := len(*h) - 1
 	t := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	t.place = -1
+	t.heapIndex = notInHeap
 	return t
 }
 
-// put enters a stream, or moves it to where it belongs now.
+// put adds a stream, or moves it to where it belongs now.
 func (h *timetable) put(t *Taken) {
-	if t.place < 0 {
+	if t.heapIndex == notInHeap {
 		heap.Push(h, t)
 		return
 	}
-	heap.Fix(h, t.place)
+	heap.Fix(h, t.heapIndex)
 }
 
+// remove takes out a stream, if it is there.
 func (h *timetable) remove(t *Taken) {
-	if t.place >= 0 {
-		heap.Remove(h, t.place)
+	if t.heapIndex != notInHeap {
+		heap.Remove(h, t.heapIndex)
 	}
 }
 
-// next takes out a stream whose time has come; nil if there is none.
+// next takes out a stream that is due, and returns nil if there is none.
 func (h *timetable) next(now time.Time) *Taken {
 	if len(*h) == 0 || (*h)[0].due().After(now) {
 		return nil
@@ -61,9 +63,10 @@ func (h *timetable) next(now time.Time) *Taken {
 	return heap.Pop(h).(*Taken)
 }
 
+// longWait is the wait of a loop without streams.
 const longWait = time.Hour
 
-// wait is how long until the next stream's time.
+// wait returns how long it is until a stream is due.
 func (h timetable) wait(now time.Time) time.Duration {
 	if len(h) == 0 {
 		return longWait

@@ -10,30 +10,45 @@ import (
 	"kvgateway/internal/bound"
 )
 
-// Limits are the bounds of what streams hold for their clients. They are shared by all streams of a
-// gateway.
+// Limits are the bounds on what streams hold for their clients. All streams of a gateway share one
+// Limits, which is safe for concurrent use.
+//
+// A stream cannot wait for room: what it has to send is in memory already, and a loop that waited
+// would stop all its streams. So a stream whose client does not take what was written claims it at
+// once ([bound.Bound.Insist]). If there is no room, the stream that holds most is ended, which may
+// be another one, and its client can resume it (TestStreamThatHoldsMostMakesRoom). A frame with
+// which many streams wait is in memory once, and is counted once, by the address of its first byte.
+//
+// The kernel holds bytes for a client as well. A connection that was taken over has a send buffer
+// of 128 KiB, where the kernel would let it grow to 4 MB.
 type Limits struct {
-	// bytes counts what the clients of streams have yet to take, beside other answers; nil for none.
+	// bytes counts the bytes that the clients of streams have yet to take, beside those of other
+	// answers. If it is nil, nothing is counted.
 	bytes *bound.Bound
-	// patience is how long a client may take nothing of what waits for it.
+	// patience is the time in which a client must take some of what waits for it.
 	patience time.Duration
-	// socketBytes is the size of a taken-over socket's buffer; 0 leaves it to the system.
+	// socketBytes is the size of the send buffer of a connection that was taken over; 0 leaves it
+	// to the system.
 	socketBytes int
 
-	slow atomic.Uint64 // streams that were ended since they held too much
+	// slow counts the streams that were ended because they held too much.
+	slow atomic.Uint64
 
-	mu     sync.Mutex
-	frames map[*byte]*sharedFrame // those that streams wait with, by their first byte
+	// mu guards frames, and the frames themselves.
+	mu sync.Mutex
+	// frames has the frames with which streams wait, by their first byte.
+	frames map[*byte]*sharedFrame
 }
 
-// A sharedFrame is one that several streams may wait with. It is in memory once, so it is counted
-// once.
+// A sharedFrame is a frame with which several streams may wait. Limits.mu guards it.
 type sharedFrame struct {
-	hold    bound.Hold
-	waiting map[*unsent]struct{}
+	// hold counts the frame.
+	hold bound.Hold
+	// waiting has the streams that wait with the frame.
+	waiting map[*unsentHold]struct{}
 }
 
-// NewLimits makes the bounds of streams. Bytes is the bound of all bytes that wait for clients.
+// NewLimits makes the bounds of streams. bytes is the bound on all bytes that wait for clients.
 func NewLimits(set *bound.Set, bytes *bound.Bound) *Limits {
 	patience := set.New(bound.Spec{
 		Name:     "stream-write",
@@ -52,32 +67,38 @@ func NewLimits(set *bound.Set, bytes *bound.Bound) *Limits {
 	return &Limits{bytes: bytes, patience: patience.Duration(), socketBytes: int(socket.Limit())}
 }
 
-// Slow is how many streams were ended since they held too much for a client that did not take it.
+// Slow returns how many streams were ended because they held too much for a client that did not
+// take it.
 func (l *Limits) Slow() uint64 { return l.slow.Load() }
 
-// An unsent is what a stream holds of the bound while its client does not take what was sent. The
-// methods may be called by the stream's goroutine only, but evict is called on others.
-type unsent struct {
+// An unsentHold counts what a stream holds while its client does not take it: either bytes of its
+// own, or a frame that other streams may hold too. Its methods are called by the goroutine that
+// writes the stream; evict is called on other goroutines.
+type unsentHold struct {
+	// limits are the bounds that all streams share.
 	limits *Limits
-	evict  func()     // makes the stream give up
-	hold   bound.Hold // of bytes that are the stream's own
-	frame  *byte      // the first byte of a frame that others may wait with too; nil for none
+	// evict makes the stream give up what it holds.
+	evict func()
+	// hold counts bytes that are the stream's own.
+	hold bound.Hold
+	// frame is the first byte of the frame that is held, nil if there is none.
+	frame *byte
 }
 
-// keep counts data, which others may have too if it is shared. It returns false if there is no room,
-// and nothing that holds more could make some.
-func (u *unsent) keep(data []byte, shared bool) bool {
+// keep counts data, which other streams may have too if it is shared. It returns false if there is
+// no room, and nobody who holds more can make some.
+func (u *unsentHold) keep(data []byte, shared bool) bool {
 	switch {
 	case u.limits.bytes == nil || len(data) == 0:
 		return true
 	case shared:
-		return u.limits.join(u, data)
+		return u.limits.addWaiting(u, data)
 	}
 	return u.limits.bytes.Insist(&u.hold, "", int64(cap(data)), u.evict)
 }
 
-// progressed notes that the client took some of it.
-func (u *unsent) progressed() {
+// noteProgress notes that the client took some of what is held.
+func (u *unsentHold) noteProgress() {
 	u.hold.Progress()
 	if u.frame == nil {
 		return
@@ -89,22 +110,23 @@ func (u *unsent) progressed() {
 	}
 }
 
-// drop gives back what is held. A second call does nothing.
-func (u *unsent) drop() {
+// drop gives back what is held. A second call has no effect.
+func (u *unsentHold) drop() {
 	u.hold.Release()
 	if u.frame != nil {
-		u.limits.leave(u)
+		u.limits.removeWaiting(u)
 	}
 }
 
-// join counts a frame, unless another stream waits with it already.
-func (l *Limits) join(u *unsent, frame []byte) bool {
+// addWaiting counts a frame, unless another stream waits with it already. It returns false if there
+// is no room.
+func (l *Limits) addWaiting(u *unsentHold, frame []byte) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	first := &frame[0]
 	f := l.frames[first]
 	if f == nil {
-		f = &sharedFrame{waiting: make(map[*unsent]struct{})}
+		f = &sharedFrame{waiting: make(map[*unsentHold]struct{})}
 		if !l.bytes.Insist(&f.hold, "", int64(len(frame)), func() { l.evictAll(first) }) {
 			return false
 		}
@@ -117,8 +139,8 @@ func (l *Limits) join(u *unsent, frame []byte) bool {
 	return true
 }
 
-// leave gives a frame back once no stream waits with it.
-func (l *Limits) leave(u *unsent) {
+// removeWaiting gives a frame back once no stream waits with it.
+func (l *Limits) removeWaiting(u *unsentHold) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f := l.frames[u.frame]
@@ -130,14 +152,16 @@ func (l *Limits) leave(u *unsent) {
 	u.frame = nil
 }
 
-// evictAll makes all streams give up that wait with a frame.
+// evictAll makes all streams that wait with a frame give up. l.mu must not be held, since evict may
+// wait for a connection.
 func (l *Limits) evictAll(first *byte) {
 	for _, u := range l.waitingWith(first) {
-		u.evict() // which may wait for a connection's goroutine
+		u.evict()
 	}
 }
 
-func (l *Limits) waitingWith(first *byte) []*unsent {
+// waitingWith returns the streams that wait with a frame.
+func (l *Limits) waitingWith(first *byte) []*unsentHold {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	f := l.frames[first]

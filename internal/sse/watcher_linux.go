@@ -10,31 +10,46 @@ import (
 	"unsafe"
 )
 
-// CanLoop tells whether [NewLoops] works on this system.
+// CanLoop reports whether [NewLoops] works on this system.
 const CanLoop = true
 
-// A watcher tells of sockets that their peer has closed, or that take more after they took no more, with an epoll instance of its
-// own. The Go runtime's tells only goroutines that wait, one for each socket.
+// A watcher wakes the streams of sockets that their peer has closed, or that take more after they
+// were full. It has an epoll instance of its own, since the Go runtime's only wakes goroutines that
+// wait, one for each socket. The runtime watches this instance in its turn, so that one goroutine
+// can wait for all sockets.
 type watcher struct {
-	file *os.File // the epoll instance, which the runtime watches in its turn
+	// file is the epoll instance.
+	file *os.File
+	// poll waits for file to become readable, which it is when there are events.
 	poll syscall.RawConn
-	fd   int
-	last atomic.Uint32
+	// fd is the file descriptor of file.
+	fd int
+	// lastNumber is the watchNumber of the stream that was watched last.
+	lastNumber atomic.Uint32
 
-	mu     sync.Mutex
-	taken  map[int32]*Taken // by file descriptor
+	// mu guards taken.
+	mu sync.Mutex
+	// taken has the streams that are watched, by file descriptor.
+	taken map[int32]*Taken
+	// events belongs to the goroutine of run.
 	events [256]syscall.EpollEvent
 }
 
 // edgeTriggered is EPOLLET, which the syscall package has as a negative number.
 const edgeTriggered = 1 << 31
 
+// watchedEvents are the events of a socket that are asked for: its peer has ended its half of the
+// connection, and the socket takes more. Errors and the end of the connection are told in any case.
+const watchedEvents = syscall.EPOLLRDHUP | syscall.EPOLLOUT | edgeTriggered
+
+// newWatcher makes the epoll instance. Nothing is watched until run is called.
 func newWatcher() (*watcher, error) {
 	fd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll_create1: %w", err)
 	}
-	if err := syscall.SetNonblock(fd, true); err != nil { // or os.NewFile would not let the runtime watch it
+	// The runtime only watches files that do not block.
+	if err := syscall.SetNonblock(fd, true); err != nil {
 		return nil, fmt.Errorf("watch epoll: %w", err)
 	}
 	w := &watcher{file: os.NewFile(uintptr(fd), "epoll"), fd: fd, taken: make(map[int32]*Taken)}
@@ -44,9 +59,10 @@ func newWatcher() (*watcher, error) {
 	return w, nil
 }
 
+// close closes the epoll instance, which ends run.
 func (w *watcher) close() { w.file.Close() }
 
-// watch begins to watch a stream's connection.
+// watch begins to watch the connection of a stream.
 func (w *watcher) watch(t *Taken) error {
 	conn, ok := t.conn.(syscall.Conn)
 	if !ok {
@@ -56,13 +72,17 @@ func (w *watcher) watch(t *Taken) error {
 	if err != nil {
 		return err
 	}
-	t.number = w.last.Add(1)
+	t.watchNumber = w.lastNumber.Add(1)
 	failed := raw.Control(func(fd uintptr) {
 		t.fd = int(fd)
 		w.mu.Lock()
 		w.taken[int32(fd)] = t
 		w.mu.Unlock()
-		event := syscall.EpollEvent{Events: syscall.EPOLLRDHUP | syscall.EPOLLOUT | edgeTriggered, Fd: int32(fd), Pad: int32(t.number)}
+		event := syscall.EpollEvent{
+			Events: watchedEvents,
+			Fd:     int32(fd),
+			Pad:    int32(t.watchNumber), // comes back with each event
+		}
 		err = syscall.EpollCtl(w.fd, syscall.EPOLL_CTL_ADD, int(fd), &event)
 	})
 	if err = errors.Join(failed, err); err != nil {
@@ -71,14 +91,15 @@ func (w *watcher) watch(t *Taken) error {
 	return err
 }
 
-// forget ends the watching of a connection that will be closed, which ends the rest.
+// forget ends the watching of a connection that is about to be closed. Closing it removes it from
+// the epoll instance.
 func (w *watcher) forget(t *Taken) {
 	w.mu.Lock()
 	delete(w.taken, int32(t.fd))
 	w.mu.Unlock()
 }
 
-// run tells the streams until the watcher is closed.
+// run wakes streams until the watcher is closed.
 func (w *watcher) run() {
 	for {
 		n := 0
@@ -90,31 +111,35 @@ func (w *watcher) run() {
 			return
 		}
 		for i := range w.events[:max(n, 0)] {
-			w.tell(&w.events[i])
+			w.handle(&w.events[i])
 		}
 	}
 }
 
-func (w *watcher) tell(e *syscall.EpollEvent) {
+// handle wakes the stream that an event is about. An event of a socket that was closed meanwhile
+// may name the file descriptor of a new one, hence the number.
+func (w *watcher) handle(e *syscall.EpollEvent) {
 	w.mu.Lock()
 	t := w.taken[e.Fd]
 	w.mu.Unlock()
-	if t == nil || t.number != uint32(e.Pad) {
+	if t == nil || t.watchNumber != uint32(e.Pad) {
 		return
 	}
 	switch {
 	case e.Events&(syscall.EPOLLHUP|syscall.EPOLLERR) != 0:
-		t.gone.Store(true)
-	case e.Events&syscall.EPOLLRDHUP != 0 && t.finished.CompareAndSwap(false, true):
+		t.clientGone.Store(true)
+	case e.Events&syscall.EPOLLRDHUP != 0 && t.halfClosed.CompareAndSwap(false, true):
 		t.probe.Store(true)
 	}
 	t.Wake()
 }
 
-// writeNow writes as much as the socket takes, which it does without waiting: so the scheduler need not be told of the system call.
+// writeNow writes as much as the socket takes now. Since the system call does not wait, the
+// scheduler need not know of it.
 func writeNow(fd int, data []byte) (n int, err error) {
 	for n < len(data) {
-		wrote, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&data[n])), uintptr(len(data)-n))
+		wrote, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd),
+			uintptr(unsafe.Pointer(&data[n])), uintptr(len(data)-n))
 		switch errno {
 		case 0:
 			n += int(wrote)
@@ -128,14 +153,15 @@ func writeNow(fd int, data []byte) (n int, err error) {
 	return n, nil
 }
 
-// maxUnread bounds what is read of a client that has sent more than its request, and sends on.
+// maxUnread bounds the bytes that are read from a client that sends more than its request.
 const maxUnread = 1 << 20
 
-// readAway takes what a client has sent and nobody will read. Else to close the connection would be to reset it, and the client might lose
-// what it has yet to read.
-func readAway(fd int, into []byte) {
+// discardUnread reads what a client has sent and nobody needs. With unread bytes the system would
+// reset the connection when it is closed, and the client could lose the end of its stream.
+func discardUnread(fd int, into []byte) {
 	for unread := maxUnread; unread > 0; {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&into[0])), uintptr(len(into)))
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd),
+			uintptr(unsafe.Pointer(&into[0])), uintptr(len(into)))
 		if errno != 0 || n == 0 {
 			return
 		}

@@ -4,12 +4,13 @@ package sse
 
 import "errors"
 
-// CanLoop tells whether [NewLoops] works on this system.
+// CanLoop reports whether [NewLoops] works on this system.
 const CanLoop = false
 
-// A watcher needs epoll: elsewhere all streams have the ordinary form.
+// A watcher needs epoll. Without it all streams are written by a [Stream].
 type watcher struct{}
 
+// newWatcher returns an error, so that no other function here is ever called.
 func newWatcher() (*watcher, error) { return nil, errors.New("taken-over connections need Linux") }
 
 func (*watcher) close()             {}
@@ -19,4 +20,4 @@ func (*watcher) forget(*Taken)      {}
 
 func writeNow(int, []byte) (int, error) { return 0, errors.ErrUnsupported }
 
-func readAway(int, []byte) {}
+func discardUnread(int, []byte) {}

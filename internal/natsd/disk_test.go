@@ -15,13 +15,14 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// A disk that was full and has room again is written again, and nothing that was acknowledged is lost.
-func TestFullDisk(t *testing.T) {
+// A store whose disk was full takes writes again once there is room, and has lost nothing that was
+// acknowledged.
+func TestFullDiskIsWrittenAgain(t *testing.T) {
 	dir := t.TempDir()
 	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
 		t.Skipf("a small file system can be mounted by root only: %v", err)
 	}
-	t.Cleanup(func() { syscall.Unmount(dir, syscall.MNT_DETACH) })
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
 	s := start(t, natsd.Options{DataDir: filepath.Join(dir, "data"), Logger: zerolog.Nop()})
 	js := connect(t, s)
 	kv, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop", History: 64})
@@ -39,7 +40,9 @@ func TestFullDisk(t *testing.T) {
 	}
 	ballast := filepath.Join(dir, "ballast")
 	fill(t, ballast)
-	eventually(t, "the server says that it cannot write", func() bool { return put("refused", 100_000) != nil && s.WriteError() != nil })
+	eventually(t, "the server says that it cannot write", func() bool {
+		return put("refused", 100_000) != nil && s.WriteError() != nil
+	})
 	if err := os.Remove(ballast); err != nil {
 		t.Fatal(err)
 	}
@@ -66,9 +69,11 @@ func fill(t *testing.T, file string) {
 	}
 }
 
+// eventually waits until condition holds.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(50 * time.Millisecond) {
+	deadline := time.Now().Add(30 * time.Second)
+	for ; !condition(); time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("not in time: " + what)
 		}

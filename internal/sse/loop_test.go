@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// idleLoop is a loop that nobody runs, and a stream on a connection, so that a test can give the turns.
+// idleLoop returns a loop without a goroutine, a stream of it, and the client's end of the stream's
+// connection, so that the test itself can visit the stream.
 func idleLoop(t *testing.T, source Source, pace Pace) (*loop, *Taken, net.Conn) {
 	t.Helper()
 	w, err := newWatcher()
@@ -33,52 +34,69 @@ func idleLoop(t *testing.T, source Source, pace Pace) (*loop, *Taken, net.Conn) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { client.Close(); server.Close() })
-	l := &loop{watcher: w, limits: &Limits{patience: writePatience}, kick: make(chan struct{}, 1), unsent: new(atomic.Int64), buffer: make([]byte, 0, 2*FlushAt)}
-	stream := &Taken{loop: l, conn: server, source: source, clock: newClock(time.Now(), pace), place: -1, ended: func(int64, error) {}}
+	l := &loop{
+		watcher: w,
+		limits:  &Limits{patience: writePatience},
+		wakeUp:  make(chan struct{}, 1),
+		unsent:  new(atomic.Int64),
+		buffer:  make([]byte, 0, 2*FlushAt),
+	}
+	stream := &Taken{
+		loop:      l,
+		conn:      server,
+		source:    source,
+		clock:     newClock(time.Now(), pace),
+		heapIndex: notInHeap,
+		onEnd:     func(int64, error) {},
+	}
 	if err := w.watch(stream); err != nil {
 		t.Fatal(err)
 	}
 	return l, stream, client
 }
 
-// A stream whose heartbeat came due while its socket was full has its next in its place of the timetable.
-func TestTimetableAfterALateHeartbeat(t *testing.T) {
-	var source script
+// A stream whose heartbeat came due while its socket was full is moved in the timetable when it has
+// sent the heartbeat.
+func TestTimetableMovesAStreamAfterALateHeartbeat(t *testing.T) {
+	var source scriptedSource
 	l, late, _ := idleLoop(t, &source, Pace{Heartbeat: time.Hour, Age: 10 * time.Hour})
-	late.clock.next = time.Now().Add(-time.Second)
+	late.clock.nextBeat = time.Now().Add(-time.Second)
 	late.rest = []byte("left\n")
 	l.unsent.Add(int64(len(late.rest)))
-	other := &Taken{loop: l, clock: newClock(time.Now(), Pace{Heartbeat: time.Minute, Age: time.Hour}), place: -1}
+	sooner := Pace{Heartbeat: time.Minute, Age: time.Hour}
+	other := &Taken{loop: l, clock: newClock(time.Now(), sooner), heapIndex: notInHeap}
 	l.timetable.put(other)
 	l.timetable.put(late)
-	l.turn(late, time.Time{})
+	l.advance(late, time.Time{})
 	if source.beats.Load() != 1 {
 		t.Fatalf("%d heartbeats", source.beats.Load())
 	}
 	if first := l.timetable[0]; first != other {
-		t.Errorf("the first in the timetable is due in %v, the other in %v", time.Until(first.due()), time.Until(other.due()))
+		t.Errorf("the first in the timetable is due in %v, the other in %v",
+			time.Until(first.due()), time.Until(other.due()))
 	}
 	if n := l.unsent.Load(); n != 0 {
 		t.Errorf("%d bytes count as unsent", n)
 	}
 }
 
-// large is a source that has one frame, which others have too.
-type large struct{ frame []byte }
+// A sharedFrameSource is a source with one frame, which other streams may have too.
+type sharedFrameSource struct{ frame []byte }
 
-func (s *large) Begin(dst []byte) []byte { return dst }
-func (s *large) Next([]byte) ([]byte, Next) {
+func (s *sharedFrameSource) Begin(dst []byte) []byte { return dst }
+func (s *sharedFrameSource) Next([]byte) ([]byte, Next) {
 	return s.frame[:len(s.frame):len(s.frame)], NextWhenWoken
 }
-func (s *large) Beat(dst []byte) []byte             { return dst }
-func (s *large) GoAway(dst []byte, _ string) []byte { return dst }
+func (s *sharedFrameSource) Beat(dst []byte) []byte             { return dst }
+func (s *sharedFrameSource) GoAway(dst []byte, _ string) []byte { return dst }
 
-// What a socket does not take of a frame that others have too is not copied, and the frame stays as it is.
+// The part of a shared frame that a socket does not take is not copied, and the frame is not
+// changed.
 func TestLargeFramesAreNotCopied(t *testing.T) {
 	frame := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
 	before := bytes.Clone(frame)
-	l, stream, client := idleLoop(t, &large{frame}, unhurried)
-	l.turn(stream, time.Time{})
+	l, stream, client := idleLoop(t, &sharedFrameSource{frame}, unhurried)
+	l.advance(stream, time.Time{})
 	left := len(stream.rest)
 	if left == 0 || &stream.rest[0] != &frame[len(frame)-left] {
 		t.Fatalf("%d bytes are left, and they are not the frame's", left)
@@ -94,7 +112,7 @@ func TestLargeFramesAreNotCopied(t *testing.T) {
 	}()
 	for deadline := time.Now().Add(soon); len(stream.rest) > 0; {
 		if time.Now().After(deadline) {
-			t.Fatal("the rest does not go")
+			t.Fatal("the socket does not take the rest")
 		}
 		l.sendRest(stream, time.Time{})
 	}

@@ -15,7 +15,8 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// stopped returns a data directory with one value in the bucket "shop", and the directory of that stream.
+// stopped returns a data directory with one value in the bucket "shop", and the directory of its
+// stream.
 func stopped(t *testing.T) (dataDir, streamDir string) {
 	t.Helper()
 	dataDir = t.TempDir()
@@ -25,8 +26,8 @@ func stopped(t *testing.T) (dataDir, streamDir string) {
 	return dataDir, filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
 }
 
-// ended is stopped, but the server was killed.
-func ended(t *testing.T) (dataDir, streamDir string) {
+// crashed returns the same of a server that was killed.
+func crashed(t *testing.T) (dataDir, streamDir string) {
 	t.Helper()
 	opts := natsd.Options{DataDir: t.TempDir(), SyncAlways: true}
 	s := start(t, opts)
@@ -35,6 +36,7 @@ func ended(t *testing.T) (dataDir, streamDir string) {
 	return dataDir, filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
 }
 
+// edit changes the content of a file.
 func edit(t *testing.T, path string, change func([]byte) []byte) {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -46,13 +48,16 @@ func edit(t *testing.T, path string, change func([]byte) []byte) {
 	}
 }
 
-// TestInterruptedConfigurationChange is a kill between the two files of a change. Without mending, the server would
-// leave the stream out.
-func TestInterruptedConfigurationChange(t *testing.T) {
+func garbage([]byte) []byte { return []byte("{garbage") }
+
+// A change of a configuration that a kill has interrupted between its two files is finished.
+// Without the repair the server would leave the stream out.
+func TestInterruptedConfigurationChangeIsFinished(t *testing.T) {
 	dataDir, streamDir := stopped(t)
 	meta := filepath.Join(streamDir, "meta.inf")
 	edit(t, meta, func(b []byte) []byte {
-		return bytes.Replace(b, []byte(`"max_msgs_per_subject":1,`), []byte(`"max_msgs_per_subject":5,`), 1)
+		return bytes.Replace(b,
+			[]byte(`"max_msgs_per_subject":1,`), []byte(`"max_msgs_per_subject":5,`), 1)
 	})
 	newer := time.Now().Add(time.Second)
 	if err := os.Chtimes(meta, newer, newer); err != nil {
@@ -62,7 +67,7 @@ func TestInterruptedConfigurationChange(t *testing.T) {
 	var out syncBuffer
 	s := start(t, natsd.Options{DataDir: dataDir, Logger: zerolog.New(&out)})
 	if !strings.Contains(out.String(), "interrupted") {
-		t.Errorf("no word of the repair in the log: %s", out.String())
+		t.Errorf("the log does not mention the repair: %s", out.String())
 	}
 	kv, err := connect(t, s).KeyValue(t.Context(), "shop")
 	if err != nil {
@@ -81,10 +86,12 @@ func TestInterruptedConfigurationChange(t *testing.T) {
 func TestDamagedStreamStopsTheStart(t *testing.T) {
 	for name, damage := range map[string]func(t *testing.T, streamDir string){
 		"configuration": func(t *testing.T, dir string) {
-			edit(t, filepath.Join(dir, "meta.inf"), func([]byte) []byte { return []byte("{garbage") })
+			edit(t, filepath.Join(dir, "meta.inf"), garbage)
 		},
 		"checksum": func(t *testing.T, dir string) {
-			edit(t, filepath.Join(dir, "meta.sum"), func([]byte) []byte { return []byte("0123456789abcdef") })
+			edit(t, filepath.Join(dir, "meta.sum"), func([]byte) []byte {
+				return []byte("0123456789abcdef")
+			})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -94,7 +101,7 @@ func TestDamagedStreamStopsTheStart(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), streamDir) {
 				t.Fatalf("error %v, want one that names %s", err, streamDir)
 			}
-			// What the error advises works, and the refusal has left nothing locked.
+			// The advice of the error works, and the refused start has left nothing locked.
 			if err := os.Rename(streamDir, filepath.Join(t.TempDir(), "away")); err != nil {
 				t.Fatal(err)
 			}
@@ -103,21 +110,23 @@ func TestDamagedStreamStopsTheStart(t *testing.T) {
 	}
 }
 
-// A data directory can have any name.
-func TestDamageIsFoundWhateverTheDirectory(t *testing.T) {
+// Damage is found whatever characters the name of the data directory has.
+func TestDamageIsFoundInADirectoryOfAnyName(t *testing.T) {
 	dataDir := filepath.Join(t.TempDir(), "data [1]*?")
 	s := start(t, natsd.Options{DataDir: dataDir})
 	put(t, bucket(t, s), "a", "1")
 	s.Shutdown()
 	streamDir := filepath.Join(dataDir, "jetstream", "$G", "streams", "KV_shop")
-	edit(t, filepath.Join(streamDir, "meta.inf"), func([]byte) []byte { return []byte("{garbage") })
-	if _, err := natsd.Start(t.Context(), natsd.Options{DataDir: dataDir}); err == nil || !strings.Contains(err.Error(), streamDir) {
+	edit(t, filepath.Join(streamDir, "meta.inf"), garbage)
+	_, err := natsd.Start(t.Context(), natsd.Options{DataDir: dataDir})
+	if err == nil || !strings.Contains(err.Error(), streamDir) {
 		t.Fatalf("error %v, want one that names %s", err, streamDir)
 	}
 }
 
-// TestInterruptedCreation is a kill between the two files of a new stream, or before the first.
-func TestInterruptedCreation(t *testing.T) {
+// A bucket whose creation a kill has interrupted, between its two files or before the first, can be
+// created again.
+func TestInterruptedCreationCanBeRepeated(t *testing.T) {
 	for name, missing := range map[string][]string{
 		"before the checksum":      {"meta.sum"},
 		"before the configuration": {"meta.sum", "meta.inf"},
@@ -141,10 +150,10 @@ func TestInterruptedCreation(t *testing.T) {
 	}
 }
 
-// TestInterruptedDeletion is a kill after the first step of a deletion. The server would show the deleted bucket's values
-// in the next bucket of that name.
-func TestInterruptedDeletion(t *testing.T) {
-	dataDir, streamDir := ended(t)
+// The messages of a bucket whose deletion a kill has interrupted after the first step are set
+// aside. The server would show them in the next bucket of that name.
+func TestInterruptedDeletionIsSetAside(t *testing.T) {
+	dataDir, streamDir := crashed(t)
 	if err := os.Remove(filepath.Join(streamDir, "meta.inf")); err != nil {
 		t.Fatal(err)
 	}
@@ -152,14 +161,15 @@ func TestInterruptedDeletion(t *testing.T) {
 	if _, err := kv.Get(t.Context(), "a"); !errors.Is(err, jetstream.ErrKeyNotFound) {
 		t.Errorf("get from the new bucket: %v, want ErrKeyNotFound", err)
 	}
-	if kept, _ := filepath.Glob(filepath.Join(dataDir, "set-aside", "*", "KV_shop", "msgs", "*.blk")); len(kept) == 0 {
+	aside := filepath.Join(dataDir, "set-aside", "*", "KV_shop", "msgs", "*.blk")
+	if kept, _ := filepath.Glob(aside); len(kept) == 0 {
 		t.Error("the old bucket's messages were not kept")
 	}
 }
 
-// The server cannot move away the directory of a stream whose name is as long as a file's can be. What it leaves must not keep it
-// from starting.
-func TestDeletionOfALongName(t *testing.T) {
+// The server cannot move away the directory of a stream with the longest name. What it leaves does
+// not keep the server from starting, and does not come back in the next bucket of that name.
+func TestDeletedLongNameStaysDeleted(t *testing.T) {
 	dataDir := t.TempDir()
 	s := start(t, natsd.Options{DataDir: dataDir})
 	config := jetstream.KeyValueConfig{Bucket: strings.Repeat("b", 252)}
@@ -174,7 +184,8 @@ func TestDeletionOfALongName(t *testing.T) {
 	}
 	s.Shutdown()
 
-	if kv, err = connect(t, start(t, natsd.Options{DataDir: dataDir})).CreateKeyValue(t.Context(), config); err != nil {
+	js = connect(t, start(t, natsd.Options{DataDir: dataDir}))
+	if kv, err = js.CreateKeyValue(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := kv.Get(t.Context(), "a"); !errors.Is(err, jetstream.ErrKeyNotFound) {

@@ -1,5 +1,3 @@
-// Package sse is the wire of a watch: ids, frames encoded once for each representation and shared, and the writer of a stream;
-// as Server-Sent Events (WHATWG HTML §9.2) and as their twin in NDJSON.
 package sse
 
 import (
@@ -10,17 +8,18 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// An ID is what an event id of a stream of one bucket says.
+// An ID is the event id of a stream of one bucket.
 type ID struct {
+	// Point says how far the stream had come.
 	feed.Point
-	// Digest is short for what decided the content of the stream that gave the id out: four
-	// characters for the request, four for the bucket's terms, and four for who gave it out and
-	// when; empty if the id has none.
+	// Digest stands for what decided the content of the stream that sent the id: four characters
+	// for the request, four for the terms of the bucket, and four for the feed that issued the id
+	// and its era. It is empty if the id has none.
 	Digest string
 }
 
-// AppendPoint appends a point as an event id without a digest: "1742-k3f9x.7c0q", or within a
-// snapshot that stands for 1742 "1731.1742-k3f9x.7c0q".
+// AppendPoint appends a point as an event id without a digest: "1742-k3f9x.7c0q", or, within the
+// snapshot for revision 1742, "1731.1742-k3f9x.7c0q".
 func AppendPoint(dst []byte, p feed.Point) []byte {
 	if p.InSnapshot {
 		dst = strconv.AppendUint(dst, uint64(p.Sent), 10)
@@ -29,7 +28,7 @@ func AppendPoint(dst []byte, p feed.Point) []byte {
 	return p.Position.Append(dst)
 }
 
-// Append appends the id: its point and, behind a "~", its digest.
+// Append appends the text of the id: its point and, behind a "~", its digest.
 func (id ID) Append(dst []byte) []byte {
 	dst = AppendPoint(dst, id.Point)
 	if id.Digest == "" {
@@ -38,18 +37,20 @@ func (id ID) Append(dst []byte) []byte {
 	return append(append(dst, '~'), id.Digest...)
 }
 
-// maxDigest bounds the digest of an id. Ours have twelve characters.
+// maxDigest bounds the digest of an id in bytes. The gateway's own have twelve characters.
 const maxDigest = 16
 
-// maxID bounds an id of one bucket. Ours have less than 100 bytes.
+// maxID bounds an id of one bucket in bytes. The gateway's own have less than 100.
 const maxID = 256
 
-// ParseID reads an event id of a stream of one bucket. Ok is false for what no stream has sent.
+// ParseID reads an event id of a stream of one bucket. It returns false for text that no stream can
+// have sent.
 func ParseID(text string) (id ID, ok bool) {
 	if len(text) > maxID {
 		return ID{}, false
 	}
-	text = strings.Clone(text) // of a header of 64 KB, which would live as long as the stream
+	// The text may be part of a header of 64 KB, which would live as long as the stream.
+	text = strings.Clone(text)
 	point, digest, digested := strings.Cut(text, "~")
 	if digested && !isDigest(digest) {
 		return ID{}, false
@@ -62,10 +63,15 @@ func ParseID(text string) (id ID, ok bool) {
 	return id, true
 }
 
+// digestCharacters are the characters of a digest.
+const digestCharacters = "0123456789abcdefghijklmnopqrstuvwxyz"
+
+// isDigest reports whether s has the form of a digest.
 func isDigest(s string) bool {
-	return s != "" && len(s) <= maxDigest && strings.Trim(s, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
+	return s != "" && len(s) <= maxDigest && strings.Trim(s, digestCharacters) == ""
 }
 
+// parsePoint reads the part of an id before its digest. A point always names its epoch.
 func parsePoint(text string) (p feed.Point, ok bool) {
 	number, rest, _ := strings.Cut(text, "-")
 	if sent, to, inSnapshot := strings.Cut(number, "."); inSnapshot {
@@ -84,7 +90,8 @@ func parsePoint(text string) (p feed.Point, ok bool) {
 }
 
 // ParseIDs reads an event id of a stream of several buckets, such as
-// "shop=1742-k3f9x.7c0q~m41xk20q7rbz,config=7-k3fa0~m41xk20q7rbz". A bucket that had no point yet is not in it.
+// "shop=1742-k3f9x.7c0q~m41xk20q7rbz,config=7-k3fa0~m41xk20q7rbz". It returns the ids by bucket. A
+// bucket of which the stream had sent nothing yet is missing in it.
 func ParseIDs(text string) (ids map[string]ID, ok bool) {
 	ids = make(map[string]ID)
 	for part := range strings.SplitSeq(text, ",") {

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/alecthomas/kong"
+)
+
+// description is what the program does, for the head of its help.
+const description = "NATS Key/Value over HTTP. Started without settings it keeps its data in " +
+	"./kvgw-data and listens on 127.0.0.1:8080."
+
+// helpGroups are the titles of the groups of settings, in the order in which the help shows them.
+var helpGroups = []kong.Group{
+	{Key: "http", Title: "HTTP:"},
+	{Key: "embedded", Title: "Embedded NATS, the default:"},
+	{Key: "nats", Title: "Your NATS, instead of the embedded one:"},
+	{Key: "process", Title: "Log and shutdown:"},
+}
+
+// helpTexts says what each setting does, by the name of its flag.
+var helpTexts = map[string]string{
+	"listen": "Address of the HTTP API (default ${default}). Port 0 takes a free port. An " +
+		"address that other machines can reach needs --allow-anonymous.",
+	"allow-anonymous": "Let anyone who can reach the addresses read and write. There is no " +
+		"authentication yet.",
+	"allowed-host": "Answer requests for this host name too, given without a port. Can be given " +
+		"several times. If the gateway listens on loopback, or if a name is given, requests for " +
+		"host names other than these and localhost are refused.",
+	"allow-origin": "Let web pages of this origin, such as https://app.example.com, use the API. " +
+		"Can be given several times.",
+	"base-path":             "Serve everything below this path.",
+	"require-preconditions": "Refuse to write or delete a key without If-Match or If-None-Match.",
+	"request-timeout":       "How long a request waits for NATS at most (default ${default}).",
+	"stream-max-age": "How long a watch stream lives before it ends and its client reconnects " +
+		"(default ${default}). Up to half of this is added at random.",
+	"stream-loops": "How many loops write the streams of plain HTTP/1.1, on connections that " +
+		"they take over from the HTTP server. Linux only; the default is one loop for each " +
+		"processor. With 0 each of these streams has a goroutine of its own, as each stream over " +
+		"HTTP/2 has.",
+	"max-streams": "How many watch streams and long polls may be open at once (default " +
+		"${default}). One address may have three quarters of them. Further ones are refused and " +
+		"told to try again later.",
+	"memory-for-answers": "How much memory answers and streams may take in all while their " +
+		"clients have not read them (default ${default}). If more is needed, clients that read " +
+		"nothing are cut off, and after that requests are refused.",
+	"transaction-rate": "How many transactions may begin per second in each bucket (default " +
+		"${default}; 0 means any number). On file storage each transaction syncs a file of its " +
+		"own while the other writers of the bucket wait.",
+	"admin-listen": "Address of /metrics, /bounds and /debug/pprof/. There is no such listener " +
+		"unless an address is given.",
+
+	"data-dir": "Directory of the data (default ${default}).",
+	"sync": "When data is synced to the disk: always, which is before a write is acknowledged " +
+		"(the default), or at an interval such as 100ms, which is much faster but can lose the " +
+		"writes of that time in a power cut.",
+	"accept-loss": "Start even if the store has certainly lost data, for example after a disk " +
+		"failure. The damaged files are copied first. Look for a backup before, and give this " +
+		"flag only once.",
+	"embedded-listen": "Address at which native NATS clients can connect, for example " +
+		"127.0.0.1:4222. There is no such listener unless an address is given.",
+
+	"nats-url": "Use this NATS instead of the embedded one. Separate several servers of a " +
+		"cluster by commas.",
+	"nats-creds": "Credentials file with a user JWT and a seed.",
+	"nats-user":  "User name.",
+	"nats-password": "Password. Set it in the environment rather than here: other users of the " +
+		"machine can see command lines.",
+	"nats-token":    "Token. Set it in the environment rather than here.",
+	"nats-nkey":     "File with an NKey seed.",
+	"nats-tls-ca":   "PEM file with the certificates of the authorities to trust.",
+	"nats-tls-cert": "PEM file with the client certificate.",
+	"nats-tls-key":  "PEM file with the key of the client certificate.",
+	"js-domain":     "JetStream domain.",
+	"js-api-prefix": "Subject prefix of the JetStream API, if it is imported under a name other " +
+		"than $$JS.API.",
+	"inbox-prefix": "Subject prefix for answers, if the user may not subscribe to _INBOX.",
+	"nats-name":    "Name of the connections in the monitoring of NATS (default ${default}).",
+
+	"log-format": "json, console, or auto (the default), which is console on a terminal and json " +
+		"otherwise.",
+	"log-level": "trace, debug, info (the default), warn or error.",
+	"drain-delay": "How long to go on serving after SIGTERM while /readyz answers 503, so that " +
+		"load balancers can notice (default ${default}).",
+	"shutdown-timeout": "How long requests may take to finish after that (default ${default}). " +
+		"The process ends at most 10 seconds later.",
+}
+
+// setHelp gives each setting its help text. kong calls it before it replaces ${default} and $$ in
+// the texts.
+func setHelp(k *kong.Kong) error {
+	for _, flag := range k.Model.Flags {
+		text, found := helpTexts[flag.Name]
+		if !found && flag != k.Model.HelpFlag {
+			return fmt.Errorf("there is no help text for --%s", flag.Name)
+		}
+		if found {
+			flag.Help = text
+		}
+	}
+	return nil
+}
