@@ -94,7 +94,7 @@ func TestKillWhileABucketChanges(t *testing.T) {
 // TestKillBringsBackWhatAPurgedMarkerHid records what nats-server 2.15.2 does, and what nobody beside it can prevent: after a
 // crash it reads its newest block again, where the revisions that the history limit removed still are, and nothing hides them
 // once the marker above them is gone. If this fails the server was mended: say so in ARCHITECTURE.md, api/openapi.yaml and
-// test/watchcheck (Life.Crashes).
+// test/checkers/watchcheck (Life.Crashes).
 func TestKillBringsBackWhatAPurgedMarkerHid(t *testing.T) {
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always"}
 	g := start(t, args...)
