@@ -8,7 +8,7 @@ LDFLAGS  = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.built=$(B
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test race lint openapi-lint js-test browser clients fuzz bench bench-quick bench-watch watchcheck linearizable adversary full clean
+.PHONY: help build run test check hooks race lint openapi-lint js-test browser clients fuzz bench bench-quick bench-watch watchcheck linearizable adversary full clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -22,17 +22,21 @@ run: build ## Start the gateway on an embedded NATS; ARGS="--flag …" adds flag
 test: ## Run the Go tests
 	$(GO) test ./...
 
+check: lint ## What to run before each commit: lint, the quick tests, OpenAPI lint, JS tests (under two minutes; needs Node.js)
+	$(GO) test -short ./...
+	$(MAKE) openapi-lint js-test
+
+hooks: ## Install a pre-commit hook that runs the quick part of `make check`
+	install -m 755 test/pre-commit "$$(git rev-parse --git-path hooks)/pre-commit"
+
 race: ## Run the Go tests under the race detector (needs a C compiler)
 	$(GO) test -race ./...
 
 lint: ## Formatting, vet, staticcheck, and whether the checkers' mutations can still be made
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo 'run gofmt -w on these'; exit 1; }
 	$(GO) vet ./...
-	cd test/watchcheck && $(GO) vet ./...
-	cd test/linearizable && $(GO) vet ./...
-	cd test/adversary && $(GO) vet ./...
-	test/watchcheck/mutations -n
-	test/linearizable/mutations -n
+	cd test/checkers && $(GO) vet ./...
+	test/checkers/mutations -n
 	$(GO) run $(STATICCHECK) ./...
 
 openapi-lint: ## Lint api/openapi.yaml (needs Node.js)
@@ -64,20 +68,20 @@ bench-watch: build ## Measure streams beside bare net/http fan-outs and, if inst
 WATCHCHECK_TIME ?= 10m
 
 watchcheck: build ## Check what watchers are told under faults for WATCHCHECK_TIME (default 10m)
-	cd test/watchcheck && $(GO) test ./... && $(GO) build -o ../../bin/watchcheck .
+	cd test/checkers && $(GO) test ./harness/... ./watchcheck/... && $(GO) build -o ../../bin/watchcheck ./watchcheck
 	bin/watchcheck -gateway bin/gateway -duration $(WATCHCHECK_TIME) $(WATCHCHECK_ARGS)
 
 LINEARIZABLE_TIME ?= 2m
 
 linearizable: build ## Check that one order explains what clients are told under faults for LINEARIZABLE_TIME (default 2m)
-	cd test/linearizable && $(GO) test ./... && $(GO) build -o ../../bin/linearizable .
+	cd test/checkers && $(GO) test ./harness/... ./linearizable/... && $(GO) build -o ../../bin/linearizable ./linearizable
 	bin/linearizable -gateway bin/gateway -duration $(LINEARIZABLE_TIME) $(LINEARIZABLE_ARGS)
 
 ADVERSARY_TIME ?= 10m
 ADVERSARY_ARGS ?= -same-address all
 
 adversary: build ## Attack the gateway for ADVERSARY_TIME (default 10m) and check what an innocent client notices
-	cd test/adversary && $(GO) test ./... && $(GO) build -o ../../bin/adversary .
+	cd test/checkers && $(GO) test ./harness/... ./adversary/... && $(GO) build -o ../../bin/adversary ./adversary
 	bin/adversary -gateway bin/gateway -duration $(ADVERSARY_TIME) $(ADVERSARY_ARGS)
 
 FULL_INTERLEAVINGS ?= 40000

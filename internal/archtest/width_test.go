@@ -18,13 +18,13 @@ var notYetNarrow = []string{
 	"bench",
 	"examples/live-dashboard",
 	"examples/native",
-	"test/adversary",
-	"test/adversary/attack",
-	"test/adversary/innocent",
+	"test/checkers/adversary",
+	"test/checkers/adversary/attack",
+	"test/checkers/adversary/innocent",
 	"test/clients/go",
-	"test/linearizable",
-	"test/watchcheck",
-	"test/watchcheck/harness",
+	"test/checkers/linearizable",
+	"test/checkers/watchcheck",
+	"test/checkers/harness",
 }
 
 func TestLinesAreNarrow(t *testing.T) {

@@ -186,8 +186,8 @@ func (r *scanReader) read(ctx context.Context) (err error) {
 // a second were stored, one consumer in 2,000 was created with too low a count (28 for 104), and
 // one that is created with 0 says that it has nothing. So everything was delivered only if the
 // leader also says that nothing was stored since in what the consumer selects, which is one request
-// for each subject (TestReadsAreCompleteWherePendingIsTooLow; test/watchcheck found it with a flood
-// of overwrites). A listing, an export, a snapshot or a replay of which that is not known goes on.
+// for each subject (TestReadsAreCompleteWherePendingIsTooLow; watchcheck found it with a flood of
+// overwrites). A listing, an export, a snapshot or a replay of which that is not known goes on.
 func (r *scanReader) deliveredAll(ctx context.Context, upTo Revision) (bool, error) {
 	if r.counted < r.pending {
 		return false, nil

@@ -141,7 +141,7 @@
 // are back, with --sync always as well (TestKillBringsBackWhatAPurgedMarkerHid in test/e2e). A
 // clean stop does not bring them back, nor does a crash while the marker is there. Nothing outside
 // the server can prevent this, and no client is told a wrong state: the loss of the source resets
-// all streams, and their new snapshots have the value again. test/watchcheck claims nothing about
-// such a key until it is written again. What comes back below a roll-up is removed by kvclient's
+// all streams, and their new snapshots have the value again. watchcheck claims nothing about such a
+// key until it is written again. What comes back below a roll-up is removed by kvclient's
 // FinishRollUps after each start.
 package natsd

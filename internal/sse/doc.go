@@ -13,7 +13,7 @@
 //
 // A [Source] says what a stream sends: it is the part that knows subscriptions (handlers has the
 // only one). The writer decides when to ask it. There are two forms of writer, and both take the
-// same sources and pass the same tests, and all of test/watchcheck:
+// same sources and pass the same tests, and all of test/checkers/watchcheck:
 //
 //   - [Stream] writes with net/http, in the handler's goroutine, which waits between two events. It
 //     is used over HTTP/2, where the connection belongs to many requests, on systems without epoll,

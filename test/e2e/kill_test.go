@@ -98,8 +98,8 @@ func TestKillWhileABucketChanges(t *testing.T) {
 // TestKillBringsBackWhatAPurgedMarkerHid records a behaviour of nats-server 2.15.2 that the gateway
 // cannot prevent. After a crash the server reads its newest block again. Revisions that the history
 // limit removed are still in it, and nothing hides them once the marker above them is gone. If this
-// test fails, the server was fixed: say so in ARCHITECTURE.md, api/openapi.yaml and test/watchcheck
-// (Life.Crashes).
+// test fails, the server was fixed: say so in docs/nats-facts.md,
+// api/openapi.yaml and test/checkers/watchcheck (Life.Crashes).
 func TestKillBringsBackWhatAPurgedMarkerHid(t *testing.T) {
 	args := []string{"--data-dir=" + t.TempDir(), "--sync=always"}
 	g := start(t, args...)

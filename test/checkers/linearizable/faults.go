@@ -11,7 +11,7 @@ import (
 	"syscall"
 	"time"
 
-	"kvgateway/test/watchcheck/harness"
+	"kvgateway/test/checkers/harness"
 )
 
 // A fault is something that happens to a gateway, to NATS, or between the two.

@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"kvgateway/test/watchcheck/harness"
+	"kvgateway/test/checkers/harness"
 )
 
 // faults are those of section 7 of the contract that can be made with one server.

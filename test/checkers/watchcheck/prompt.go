@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"kvgateway/test/watchcheck/harness"
+	"kvgateway/test/checkers/harness"
 )
 
 // The promises about time are judged on steady clients, which read at once. To each bound comes how late the checker itself was run

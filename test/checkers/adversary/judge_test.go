@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"kvgateway/test/adversary/innocent"
+	"kvgateway/test/checkers/adversary/innocent"
 )
 
 // calm is an outcome of which nothing can be said: a thousand requests of a millisecond each.

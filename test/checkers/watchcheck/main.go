@@ -1,5 +1,4 @@
-// Linearizable runs clients of two gateways and of NATS between faults and checks that one order explains all that they were told; see
-// README.md.
+// Watchcheck runs the gateway between faults and checks what its watchers were sent; see README.md.
 package main
 
 import (
@@ -11,19 +10,19 @@ import (
 	"syscall"
 	"time"
 
-	"kvgateway/test/watchcheck/harness"
+	"kvgateway/test/checkers/harness"
 )
 
 func main() {
 	if len(os.Args) == 4 && os.Args[1] == "nats-server" {
-		exit(harness.ServeNATS(os.Args[2], os.Args[3], true))
+		exit(harness.ServeNATS(os.Args[2], os.Args[3], false))
 	}
 	r := &run{}
-	flag.DurationVar(&r.duration, "duration", 2*time.Minute, "how long clients and faults run")
+	flag.DurationVar(&r.duration, "duration", 2*time.Minute, "how long writers and faults run")
 	flag.Uint64Var(&r.seed, "seed", uint64(time.Now().UnixNano()), "of every random choice")
 	flag.StringVar(&r.gatewayBinary, "gateway", "bin/gateway", "the gateway's binary")
-	flag.StringVar(&r.output, "output", "test/output/linearizable", "where logs and histories that cannot be explained go")
-	flag.StringVar(&r.only, "only", "", "names of the faults to inject, with commas, or none; all by default")
+	flag.StringVar(&r.output, "output", "test/output/watchcheck", "where the gateway's log and traces of violations go")
+	flag.StringVar(&r.only, "only", "", "names of the faults to inject, with commas; all by default")
 	flag.Parse()
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
@@ -37,7 +36,7 @@ func main() {
 
 func exit(err error) {
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "linearizable:", err)
+		fmt.Fprintln(os.Stderr, "watchcheck:", err)
 		os.Exit(1)
 	}
 	os.Exit(0)

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"kvgateway/test/adversary/innocent"
+	"kvgateway/test/checkers/adversary/innocent"
 )
 
 // What is claimed of an innocent client beside an attack. README.md says why.

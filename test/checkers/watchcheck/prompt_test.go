@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"kvgateway/test/watchcheck/harness"
+	"kvgateway/test/checkers/harness"
 )
 
 // restarted is a stream over a long loss of the source, after which NATS takes a write again and tells of it.

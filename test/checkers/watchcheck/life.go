@@ -37,7 +37,7 @@ type Life struct {
 	Limits   []Limit // of the history; the first is from the beginning
 	Removals []*Removal
 	// Crashes are when the server had been killed. One that has what a removal's marker hid in a block that it reads again brings that
-	// back (ARCHITECTURE.md, "A crash brings old values back"): until it is written again, nothing is claimed of such a key.
+	// back (internal/natsd/doc.go, "What cannot be repaired"): until it is written again, nothing is claimed of such a key.
 	Crashes []time.Time
 
 	Records map[uint64]*Record

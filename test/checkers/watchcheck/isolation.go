@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"kvgateway/test/watchcheck/harness"
+	"kvgateway/test/checkers/harness"
 )
 
 // disturbed tells whether a fault happened, or had just happened, to what a bucket's watchers depend on.

@@ -3,7 +3,7 @@ package main
 import (
 	"fmt"
 
-	"kvgateway/test/adversary/attack"
+	"kvgateway/test/checkers/adversary/attack"
 )
 
 // mostTold is how many claims that did not hold are printed for each attack.

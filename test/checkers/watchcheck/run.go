@@ -17,7 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"kvgateway/test/watchcheck/harness"
+	"kvgateway/test/checkers/harness"
 )
 
 // bucketNames are the buckets, histories how many revisions of a key each keeps at first. From "long" nothing is ever purged, and

@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"kvgateway/test/adversary/attack"
+	"kvgateway/test/checkers/adversary/attack"
 )
 
 // An attacker is a process of its own, so that it neither shares a scheduler and a heap with the

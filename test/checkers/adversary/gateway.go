@@ -13,7 +13,7 @@ import (
 	"syscall"
 	"time"
 
-	"kvgateway/test/watchcheck/harness"
+	"kvgateway/test/checkers/harness"
 )
 
 // A gateway is the built program as `make run` starts it: on an embedded NATS, with the defaults.

@@ -62,7 +62,7 @@ func TestWrongAnswersAreNoted(t *testing.T) {
 
 // TestEveryRouteThatReadsIsRead: the contract names the routes.
 func TestEveryRouteThatReadsIsRead(t *testing.T) {
-	contract, err := os.ReadFile("../../../api/openapi.yaml")
+	contract, err := os.ReadFile("../../../../api/openapi.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"time"
 
-	"kvgateway/test/adversary/attack"
-	"kvgateway/test/adversary/innocent"
-	"kvgateway/test/watchcheck/harness"
+	"kvgateway/test/checkers/adversary/attack"
+	"kvgateway/test/checkers/adversary/innocent"
+	"kvgateway/test/checkers/harness"
 )
 
 // The addresses by which the gateway tells the clients apart. All of 127.0.0.0/8 is the loopback.
