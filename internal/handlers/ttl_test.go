@@ -271,7 +271,7 @@ func TestTimeToLiveIsReportedEverywhere(t *testing.T) {
 	t.Parallel()
 	for _, history := range []uint8{1, 5} {
 		g := start(t)
-		g.expiring(t, history, time.Second)
+		g.expiring(t, history, 2*time.Second) // The marker must be there still when it is read.
 		w := g.watch(t, "/buckets/shop/watch")
 		w.until("sync")
 		g.do(t, "PUT", "/buckets/shop/keys/a?ttl=2500ms", `1`).is(t, 200)
