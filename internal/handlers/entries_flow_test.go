@@ -100,11 +100,12 @@ func chunksOf(s string, size int) func(func(string) bool) {
 	}
 }
 
-// awaitStall waits until nothing more is sent.
-//
-// On a busy machine a sender that is not held back also sends nothing for some looks in a row.
-func (r *rawImport) awaitStall() {
-	const stalledLooks = 30
+// awaitStall waits until nothing more is sent. On a busy machine a sender that is not held back may
+// look so, too.
+func (r *rawImport) awaitStall() { r.t.Helper(); r.awaitQuiet(8) }
+
+// awaitQuiet waits until nothing more has been sent at so many looks in a row.
+func (r *rawImport) awaitQuiet(looks int) {
 	r.t.Helper()
 	before, quiet := int64(-1), 0
 	eventually(r.t, "the sender is held back", func() bool {
@@ -114,7 +115,7 @@ func (r *rawImport) awaitStall() {
 		} else {
 			before, quiet = now, 0
 		}
-		return quiet >= stalledLooks
+		return quiet >= looks
 	})
 }
 
@@ -158,7 +159,7 @@ func TestImportHoldsBackAClientThatDoesNotRead(t *testing.T) {
 	before := heapInUse()
 	r := g.rawImport(t, "/buckets/b/entries", len(body))
 	sent := r.send(body)
-	r.awaitStall()
+	r.awaitQuiet(30)
 	select {
 	case <-sent:
 		t.Skip("the kernel took it all")
