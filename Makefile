@@ -22,7 +22,7 @@ run: build ## Start the gateway on an embedded NATS; ARGS="--flag …" adds flag
 test: ## Run the Go tests
 	$(GO) test ./...
 
-check: lint ## What to run before each commit: lint, the quick tests, OpenAPI lint, JS tests (under two minutes; needs Node.js)
+check: lint ## Run before each commit: lint, quick tests, OpenAPI lint, JS tests (needs Node.js)
 	$(GO) test -short ./...
 	$(MAKE) openapi-lint js-test
 

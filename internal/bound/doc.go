@@ -1,12 +1,13 @@
 // Package bound makes the limits on what requests can hold: bytes, places and time.
 //
-// Every such limit is a [Bound]. It is made by [Set.New] from a [Spec], which names it and says
-// what happens when it is reached. So all of them can be listed, as metrics for operators and as
-// the table in docs/bounds.md, which a test generates from the program. The architecture test
-// forbids limits that are made in any other way. Wherever one client could take all places or fill
-// a queue, the bound has a share for each owner: this includes the messages of one import that are
-// under way, and the writers of one key that try again. Every queue has a length, or is bounded by
-// the places of another bound. The package knows nothing of HTTP or NATS.
+// Every such limit is a [Bound]. It is made by [Set.New] from a [Spec], which gives the name of the
+// limit and what the gateway does when it is reached. A [Set] can therefore list all limits: as
+// metrics for operators, and as the table in docs/bounds.md, which a test generates from the
+// program. The architecture test forbids limits that are made in any other way. Wherever one client
+// could take all places or fill a queue, the bound has a share for each owner: this includes the
+// messages of one import that are under way, and the writers of one key that try again. Every queue
+// has a length, or is bounded by the places of another bound. The package knows nothing of HTTP or
+// NATS.
 //
 // # Words
 //

@@ -57,9 +57,9 @@ func (b *Bound) evictFor(c *claim) (again time.Duration) {
 // spec's patience, the largest first. If they are enough, what they give back is saved for the
 // claim, since other claims would take it one after the other else. b.mu must be held.
 //
-// A claim that waits for its owner's share can use the room of the same owner's holds only, and a
-// claim that waits for the share of its part that of the same part's holds, unless the part keeps
-// what it has.
+// A claim that waits for its owner's share can only use the room of holds of that owner. A claim
+// that waits for the share of its part can only use the room of holds of that part, and none at all
+// if the spec sets PartKeeps.
 func (b *Bound) makeRoom(c *claim) {
 	owner, from, to := c.hold.owner, c.from(), c.to()
 	part, share := b.missingPart(owner, from, to), b.missingShare(owner, from, to)

@@ -98,7 +98,7 @@ func (h *Hold) Grow(size int64) bool {
 
 // Extend takes more, up to size in all, and waits for room as Take does. The hold can be evicted
 // meanwhile; that does not end the wait, so the evict function has to end the context. It returns
-// what Take does. What was held before is held in any case.
+// the same errors as [Bound.Take], and then the hold still has what it had before.
 func (h *Hold) Extend(ctx context.Context, size int64) error {
 	b := h.lock()
 	if b == nil {

@@ -52,7 +52,7 @@ func NewTurn(b *Bound, owner string) *Turn { return &Turn{bound: b, owner: owner
 
 // Begin waits for a place: at the beginning of a request, or instead of Resume where many requests
 // may go on at once, such as behind a read that they share or when a key has changed. It returns
-// what [Bound.Take] does.
+// the same errors as [Bound.Take].
 func (t *Turn) Begin(ctx context.Context) error {
 	if t == nil {
 		return nil

@@ -154,7 +154,7 @@ func (s *Subscription) finishBatch(b *batch, events []Event) (_ []Event, more bo
 	}
 	s.advanceCursor(b.changes[:looked])
 	if s.cursor < f.log.horizon || len(f.log.after(s.cursor)) > 0 {
-		return events, true // what came meanwhile has woken nobody
+		return events, true // Changes that came during the batch did not wake the subscription.
 	}
 	return s.atLogEnd(events), false
 }

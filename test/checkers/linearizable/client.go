@@ -124,7 +124,8 @@ func fateOf(a *answer, err error) fate {
 	switch a.code {
 	case "":
 		return answered
-	case "nats-unavailable", "shutting-down", "write-contention", "overloaded", "busy", "timeout", "revision-not-reached":
+	case "nats-unavailable", "shutting-down", "write-contention", "overloaded", "busy", "timeout",
+		"revision-not-reached":
 		return nothing
 	case "outcome-unknown":
 		return open

@@ -36,8 +36,9 @@ type Life struct {
 	KeepsAll bool
 	Limits   []Limit // of the history; the first is from the beginning
 	Removals []*Removal
-	// Crashes are when the server had been killed. One that has what a removal's marker hid in a block that it reads again brings that
-	// back (internal/natsd/doc.go, "What cannot be repaired"): until it is written again, nothing is claimed of such a key.
+	// Crashes are when the server had been killed. A crash can bring back values that the marker of
+	// a removal hid (internal/natsd/doc.go, "What cannot be repaired"). Of such a key nothing is
+	// claimed until it is written again.
 	Crashes []time.Time
 
 	Records map[uint64]*Record
