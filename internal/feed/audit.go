@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -177,7 +178,7 @@ func (f *Feed) compareAnswer(q question, s kvclient.StreamState) (beyond bool, e
 // A consumer that sends its heartbeats may still deliver nothing: one that is paused, or one on a
 // replica that is behind. So where the leader has more and nothing comes for overdueTime, the
 // source counts as lost and a new consumer is made (TestSilentConsumerIsReplaced).
-func (f *Feed) noteOverdue(position kvclient.Revision) error {
+func (f *Feed) noteOverdue(position kv.Revision) error {
 	now := f.now()
 	if f.overdueSince.IsZero() || f.overdueAt != position {
 		f.overdueAt, f.overdueSince = position, now
@@ -186,7 +187,7 @@ func (f *Feed) noteOverdue(position kvclient.Revision) error {
 		return nil
 	}
 	return fmt.Errorf("%w: the messages stored beyond revision %d are not delivered",
-		kvclient.ErrTimeout, position)
+		kv.ErrTimeout, position)
 }
 
 // compareCounts compares the stream with the last tally, when everything has been read.

@@ -1,9 +1,8 @@
 package feed
 
 import (
+	"kvgateway/internal/kv"
 	"sync"
-
-	"kvgateway/internal/kvclient"
 )
 
 // This file bounds what a subscription looks at in one poll.
@@ -36,7 +35,7 @@ func (l pollLimit) batchSize(tokens int) int {
 }
 
 // tokensOf counts the tokens that a change is matched with.
-func tokensOf(filters kvclient.Filters) (tokens int) {
+func tokensOf(filters kv.Filters) (tokens int) {
 	for _, f := range filters {
 		tokens += f.Tokens()
 	}
@@ -54,7 +53,7 @@ type batch struct {
 	// relocations is what the subscription's was when the batch was made.
 	relocations uint64
 	// matched is a revision whose change is known to match; 0 for none.
-	matched kvclient.Revision
+	matched kv.Revision
 	// limit is how many events may come of the batch.
 	limit int
 }
@@ -91,7 +90,7 @@ func (b *batch) free() {
 // selectChanges appends up to limit of the changes that the subscription sends, and returns how
 // many it has looked at. The change of the revision matched is known to match.
 func (s *Subscription) selectChanges(
-	changes []*Change, matched kvclient.Revision, events []Event, limit int,
+	changes []*Change, matched kv.Revision, events []Event, limit int,
 ) (_ []Event, looked int) {
 	for i, c := range changes {
 		if limit == 0 {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -13,9 +14,9 @@ import (
 func subscriptionFollowing(t *testing.T, changes int, patterns ...string) *Subscription {
 	t.Helper()
 	f := feedAt(streamAt(0, 0))
-	var entries []kvclient.Entry
+	var entries []kv.Entry
 	for i := range changes {
-		entries = append(entries, entry(fmt.Sprint("k.", i), kvclient.Revision(i+1), kvclient.Put))
+		entries = append(entries, entry(fmt.Sprint("k.", i), kv.Revision(i+1), kv.Put))
 	}
 	f.take(entries)
 	s := subscriptionOf(t, patterns...)
@@ -36,7 +37,7 @@ func TestPollLooksAtABoundedPartOfTheLog(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		filters []string
-		most    kvclient.Revision // changes that one poll may look at
+		most    kv.Revision // changes that one poll may look at
 	}{
 		"one filter":         {[]string{"none"}, 400},
 		"as many as may be":  {long, 20},
@@ -45,7 +46,7 @@ func TestPollLooksAtABoundedPartOfTheLog(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := subscriptionFollowing(t, changes, test.filters...)
 			found, polls := 0, 0
-			for more, before := true, kvclient.Revision(0); more; polls++ {
+			for more, before := true, kv.Revision(0); more; polls++ {
 				var events []Event
 				if events, more = s.Poll(nil, 16); s.cursor-before > test.most {
 					t.Fatalf("a poll went from %d to %d", before, s.cursor)
@@ -76,7 +77,7 @@ func TestPollNoticesWhatHappensMeanwhile(t *testing.T) {
 	}
 	t.Run("more comes", func(t *testing.T) {
 		s, b := batched(t)
-		s.feed.take([]kvclient.Entry{entry("late.1", 201, kvclient.Put)})
+		s.feed.take([]kv.Entry{entry("late.1", 201, kv.Put)})
 		events, more := s.finishBatch(b, nil)
 		if len(events) != 0 || !more {
 			t.Fatalf("%d events, more %v, with a change that came meanwhile", len(events), more)
@@ -99,8 +100,8 @@ func TestPollNoticesWhatHappensMeanwhile(t *testing.T) {
 	t.Run("the log moves on", func(t *testing.T) {
 		s, b := batched(t)
 		s.feed.log.maxCount = 1
-		s.feed.take([]kvclient.Entry{
-			entry("k.x", 201, kvclient.Put), entry("k.y", 202, kvclient.Put),
+		s.feed.take([]kv.Entry{
+			entry("k.x", 201, kv.Put), entry("k.y", 202, kv.Put),
 		})
 		if _, more := s.finishBatch(b, nil); !more || s.pending == 0 {
 			t.Fatalf("more %v, pending %d, behind the log", more, s.pending)

@@ -1,6 +1,9 @@
 package feed
 
-import "kvgateway/internal/kvclient"
+import (
+	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient"
+)
 
 // This file decides where the log of a feed begins, and when it begins anew.
 
@@ -12,7 +15,7 @@ import "kvgateway/internal/kvclient"
 // # A change of what entries end by is a reset
 //
 // When an entry expires follows from the stream's max_age, its allow_msg_ttl and its marker TTL,
-// so a change of one of them makes untrue what was reported before. kvclient.Terms has these
+// so a change of one of them makes untrue what was reported before. kv.Terms has these
 // settings, and the prefix of the entries' subjects, which changes where a mirror becomes a stream
 // of its own. Each look at the stream compares them, here and in compareAnswer, so that a change
 // is seen whoever made it, whether or not an advisory came
@@ -25,7 +28,7 @@ import "kvgateway/internal/kvclient"
 // Buckets of the first KV clients did so. Nobody is told which messages go, so no position of such
 // a stream is ever exact (TestStreamThatDiscardsTheOldestIsNeverExact). The same holds for streams
 // whose messages are removed once consumers have read them, and for those with schedules, which
-// remove their own messages (TestBucketWithSchedulesIsNeverExact). kvclient.Terms.Discards says so.
+// remove their own messages (TestBucketWithSchedulesIsNeverExact). kv.Terms.Discards says so.
 // It is one of the terms, so when the stream is told to stop discarding that is a reset too, since
 // what it had dropped by then is not known (TestDiscardForAMomentIsAReset).
 //
@@ -35,7 +38,7 @@ import "kvgateway/internal/kvclient"
 // show that, so the feed then gets an era of its own. Whether the stream is whole now is part of
 // that name too: other gateways that find the stream whole take such points (vouches).
 func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
-	position kvclient.Revision, begun bool,
+	position kv.Revision, begun bool,
 ) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -86,7 +89,7 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 
 // greatestSyncFrom returns the greatest revision from which on a subscription may tell Synced. The
 // stream had that revision. f.mu must be held.
-func (f *Feed) greatestSyncFrom() (end kvclient.Revision) {
+func (f *Feed) greatestSyncFrom() (end kv.Revision) {
 	for s := range f.subs {
 		if s.syncDue && s.generation == f.generation {
 			end = max(end, s.syncFrom)
@@ -97,7 +100,7 @@ func (f *Feed) greatestSyncFrom() (end kvclient.Revision) {
 
 // beginLog empties the log and lets it begin where the stream is. f.mu must be held.
 func (f *Feed) beginLog(s kvclient.StreamState) {
-	f.epoch, f.position, f.positionCheck = s.Epoch, s.Last, kvclient.CheckOf(s.LastTime)
+	f.epoch, f.position, f.positionCheck = s.Epoch, s.Last, kv.CheckOf(s.LastTime)
 	if f.exact.begin(s.Last); s.Terms.Discards {
 		f.exact.disclaim()
 	}

@@ -1,6 +1,6 @@
 package feed
 
-import "kvgateway/internal/kvclient"
+import "kvgateway/internal/kv"
 
 // This file decides which point a subscription has reached, and whether the state there is exact.
 
@@ -17,7 +17,7 @@ func (s *Subscription) currentPoint() Point {
 
 // pointAtSent returns the point up to which everything was sent. The feed's mutex must be held.
 func (s *Subscription) pointAtSent() Point {
-	return Point{Position: kvclient.Position{
+	return Point{Position: kv.Position{
 		Epoch: s.feed.epoch, Revision: s.sent, Check: s.sentCheck}}
 }
 
@@ -75,7 +75,7 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 		if s.to == 0 {
 			return Point{}, false, false
 		}
-		to := kvclient.Position{Epoch: f.epoch, Revision: s.to, Check: s.toCheck}
+		to := kv.Position{Epoch: f.epoch, Revision: s.to, Check: s.toCheck}
 		return Point{Position: to, InSnapshot: true, Sent: s.sent}, false, true
 	}
 	return Point{}, false, false

@@ -10,12 +10,12 @@ import (
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 )
 
-func bucketName(t *testing.T, s string) kvclient.BucketName {
+func bucketName(t *testing.T, s string) kv.BucketName {
 	t.Helper()
-	name, err := kvclient.ParseBucketName(s)
+	name, err := kv.ParseBucketName(s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,9 +1,8 @@
 package feed
 
 import (
+	"kvgateway/internal/kv"
 	"sync/atomic"
-
-	"kvgateway/internal/kvclient"
 )
 
 // MaxRepresentations bounds the forms in which a change is encoded.
@@ -13,12 +12,12 @@ const MaxRepresentations = 16
 // encoded by whoever needs them first and are shared by all subscriptions that send it.
 type Change struct {
 	// Entry is what arrived.
-	kvclient.Entry
+	kv.Entry
 	// Snapshot is the revision that the snapshot stands for of which this entry is part; 0 for a
 	// change that came live or by a replay.
-	Snapshot kvclient.Revision
+	Snapshot kv.Revision
 	// SnapshotCheck is the check of the message which has that revision; zero if it is not known.
-	SnapshotCheck kvclient.Check
+	SnapshotCheck kv.Check
 
 	// frames has the change in each representation; nil where nobody has needed it.
 	frames [MaxRepresentations]atomic.Pointer[[]byte]
@@ -137,13 +136,13 @@ type Event struct {
 type Point struct {
 	// Position is the one up to which everything was sent; or, if InSnapshot is set, the one that
 	// the snapshot stands for.
-	kvclient.Position
+	kv.Position
 	// InSnapshot: of the snapshot only the entries up to Sent were sent.
 	InSnapshot bool
 	// Sent is the revision of the last entry that was sent, if InSnapshot is set; 0 for none.
-	Sent kvclient.Revision
+	Sent kv.Revision
 }
 
 // nowhere is a point in an epoch that no bucket has: whoever comes back with it is reset,
 // whichever bucket is there then.
-var nowhere = Point{Position: kvclient.Position{Epoch: "0"}}
+var nowhere = Point{Position: kv.Position{Epoch: "0"}}

@@ -2,12 +2,11 @@ package feed
 
 import (
 	"fmt"
+	"kvgateway/internal/kv"
 	"maps"
 	"strconv"
 	"strings"
 	"time"
-
-	"kvgateway/internal/kvclient"
 )
 
 // A client comes and goes, and folds what it is sent. It remembers what it held at every id that
@@ -15,7 +14,7 @@ import (
 type client struct {
 	world   *world
 	name    int
-	filters kvclient.Filters
+	filters kv.Filters
 	// s is its subscription; nil while it is away.
 	s *Subscription
 	// wakeUp has a token when the subscription has woken it.
@@ -36,7 +35,7 @@ type held struct {
 	// staged has what comes between a reset, or the beginning, and Synced; nil at other times.
 	staged map[string]string
 	// last is the revision of the last change.
-	last kvclient.Revision
+	last kv.Revision
 	// point is that of the last id; nil for none.
 	point *Point
 	// stamp came with it.
@@ -97,7 +96,7 @@ func (c *client) arrive() {
 		state := w.model.state()
 		check := w.feed.checkAt(c.point.Revision)
 		if !check.Known() {
-			check = kvclient.CheckOf(w.storedAt(c.point.Revision))
+			check = kv.CheckOf(w.storedAt(c.point.Revision))
 		}
 		proof := c.point.compare(check)
 		w.meanwhile()
@@ -282,7 +281,7 @@ func (c *client) change(change *Change) {
 	}
 	point := Point{Position: change.Position}
 	if change.Snapshot > 0 {
-		to := kvclient.Position{
+		to := kv.Position{
 			Epoch: change.Epoch, Revision: change.Snapshot, Check: change.SnapshotCheck,
 		}
 		point = Point{Position: to, InSnapshot: true, Sent: change.Revision}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/feed"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -154,13 +155,13 @@ func testConfigChange(t *testing.T, change configChange, how string) {
 	proxy := natstest.StartProxy(t, server.Addr())
 	l := newLabAt(t, server, proxy.URL(), feed.Options{})
 	change.from.Bucket = "b"
-	kv := l.bucket(t, change.from)
+	native := l.bucket(t, change.from)
 	if change.prepare != nil {
 		l.reconfigure(t, change.prepare)
 	}
-	put(t, kv, "a", "1")
-	put(t, kv, "b", "2")
-	put(t, kv, "b", "3")
+	put(t, native, "a", "1")
+	put(t, native, "b", "2")
+	put(t, native, "b", "3")
 	if change.from.LimitMarkerTTL > 0 {
 		l.putTTL(t, "t", "4", "2s")
 	}
@@ -190,7 +191,7 @@ func testConfigChange(t *testing.T, change configChange, how string) {
 		}
 		return
 	}
-	w.untilStored(kv)
+	w.untilStored(native)
 	resets := 0
 	for _, e := range w.told {
 		if e.Kind == feed.Reset {
@@ -214,7 +215,7 @@ func (l *lab) apply(t *testing.T, change configChange, away bool) {
 	if away {
 		client = newLabAt(t, l.server, l.server.URL(), feed.Options{}).client
 	}
-	name, _ := kvclient.ParseBucketName("b")
+	name, _ := kv.ParseBucketName("b")
 	if _, err := client.UpdateBucket(t.Context(), name, []byte(change.patch)); err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +262,7 @@ func (w *watcher) takeAll() {
 }
 
 // untilStored waits until the watcher holds what the store has, and that is called exact.
-func (w *watcher) untilStored(kv jetstream.KeyValue) {
+func (w *watcher) untilStored(native jetstream.KeyValue) {
 	w.t.Helper()
 	var held, stored map[string]string
 	defer func() {
@@ -272,7 +273,7 @@ func (w *watcher) untilStored(kv jetstream.KeyValue) {
 	natstest.Eventually(w.t, 5*time.Second, "what is held is what is stored", func() bool {
 		w.takeAll()
 		_, exact, ok := w.Bookmark()
-		held, stored = w.unexpired(), storedIn(w.t, kv)
+		held, stored = w.unexpired(), storedIn(w.t, native)
 		return ok && exact && maps.Equal(held, stored)
 	})
 }
@@ -288,10 +289,10 @@ func (w *watcher) unexpired() map[string]string {
 }
 
 // storedIn reads all values of a bucket natively.
-func storedIn(t *testing.T, kv jetstream.KeyValue) map[string]string {
+func storedIn(t *testing.T, native jetstream.KeyValue) map[string]string {
 	t.Helper()
 	values := make(map[string]string)
-	watch, err := kv.WatchAll(t.Context(), jetstream.IgnoreDeletes())
+	watch, err := native.WatchAll(t.Context(), jetstream.IgnoreDeletes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,11 +315,11 @@ func storedIn(t *testing.T, kv jetstream.KeyValue) map[string]string {
 func TestPointFromBeforeAConfigurationChangeIsReset(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", TTL: time.Hour})
-	put(t, kv, "a", "1")
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", TTL: time.Hour})
+	put(t, native, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	point := w.untilExact(1)
-	name, _ := kvclient.ParseBucketName("b")
+	name, _ := kv.ParseBucketName("b")
 	if _, err := l.client.UpdateBucket(t.Context(), name, []byte(`{"ttl":"0s"}`)); err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -18,21 +19,21 @@ func feedAt(s kvclient.StreamState) *Feed {
 }
 
 // bucketB is the name of the bucket of such feeds.
-var bucketB, _ = kvclient.ParseBucketName("b")
+var bucketB, _ = kv.ParseBucketName("b")
 
 // streamAt is a stream with revisions up to last, of which so many are gone.
-func streamAt(last kvclient.Revision, gone uint64) kvclient.StreamState {
+func streamAt(last kv.Revision, gone uint64) kvclient.StreamState {
 	return kvclient.StreamState{Epoch: "a", First: 1, Last: last, Messages: uint64(last) - gone}
 }
 
 // entry is a message of the stream "a".
-func entry(key string, r kvclient.Revision, o kvclient.Operation) kvclient.Entry {
-	position := kvclient.Position{Epoch: "a", Revision: r}
-	return kvclient.Entry{Key: key, Operation: o, Position: position}
+func entry(key string, r kv.Revision, o kv.Operation) kv.Entry {
+	position := kv.Position{Epoch: "a", Revision: r}
+	return kv.Entry{Key: key, Operation: o, Position: position}
 }
 
 // wantVouched compares at which points a feed lets a subscription resume that brings no era.
-func wantVouched(t *testing.T, f *Feed, points map[kvclient.Revision]bool) {
+func wantVouched(t *testing.T, f *Feed, points map[kv.Revision]bool) {
 	t.Helper()
 	for point, want := range points {
 		if got := f.vouches(point, ""); got != want {
@@ -44,16 +45,16 @@ func wantVouched(t *testing.T, f *Feed, points map[kvclient.Revision]bool) {
 func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 	t.Run("nothing was ever removed", func(t *testing.T) {
 		f := feedAt(streamAt(10, 0))
-		wantVouched(t, f, map[kvclient.Revision]bool{0: true, 3: true, 10: true})
+		wantVouched(t, f, map[kv.Revision]bool{0: true, 3: true, 10: true})
 	})
 	t.Run("something was removed", func(t *testing.T) {
 		f := feedAt(streamAt(10, 1))
-		f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
-		wantVouched(t, f, map[kvclient.Revision]bool{9: false, 11: true})
+		f.take([]kv.Entry{entry("k", 11, kv.Put)})
+		wantVouched(t, f, map[kv.Revision]bool{9: false, 11: true})
 	})
 	t.Run("where the feed began", func(t *testing.T) {
 		f := feedAt(streamAt(10, 1))
-		wantVouched(t, f, map[kvclient.Revision]bool{9: false, 10: false})
+		wantVouched(t, f, map[kv.Revision]bool{9: false, 10: false})
 		if !f.vouches(10, f.era) || f.vouches(9, f.era) {
 			t.Error("the feed does not accept what it gave out itself")
 		}
@@ -63,7 +64,7 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 		era := f.era
 		f.resetFor = ReasonPurged
 		f.startAt(nil, streamAt(10, 2))
-		wantVouched(t, f, map[kvclient.Revision]bool{10: false})
+		wantVouched(t, f, map[kv.Revision]bool{10: false})
 		if f.vouches(10, era) || !f.vouches(10, f.era) {
 			t.Error("the feed does not distinguish its eras")
 		}
@@ -83,13 +84,13 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 		f := newFeed(newHub(Options{}.withDefaults()), bucketB)
 		f.now = func() time.Time { return clock }
 		f.startAt(nil, streamAt(10, 1))
-		f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
+		f.take([]kv.Entry{entry("k", 11, kv.Put)})
 		clock = clock.Add(noticeTime - time.Millisecond)
 		if f.vouches(11, "aaaa") {
 			t.Error("accepted from a gateway that may not have noticed a purge")
 		}
 		clock = clock.Add(time.Millisecond)
-		f.take([]kvclient.Entry{entry("k", 12, kvclient.Put)})
+		f.take([]kv.Entry{entry("k", 12, kv.Put)})
 		if f.vouches(11, "aaaa") || !f.vouches(12, "aaaa") {
 			t.Error("not accepted exactly from where every gateway has noticed the purge")
 		}
@@ -99,27 +100,27 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 	})
 	t.Run("at what the stream has lost", func(t *testing.T) {
 		f := feedAt(streamAt(10, 0))
-		f.take([]kvclient.Entry{entry("k", 11, kvclient.Put), entry("k", 12, kvclient.Put)})
+		f.take([]kv.Entry{entry("k", 11, kv.Put), entry("k", 12, kv.Put)})
 		f.startAt(nil, streamAt(10, 0)) // the server came back without its last two messages
-		f.take([]kvclient.Entry{
-			entry("k", 11, kvclient.Put), entry("k", 12, kvclient.Put),
-			entry("k", 13, kvclient.Put),
+		f.take([]kv.Entry{
+			entry("k", 11, kv.Put), entry("k", 12, kv.Put),
+			entry("k", 13, kv.Put),
 		})
-		wantVouched(t, f, map[kvclient.Revision]bool{11: false, 12: false, 13: true})
+		wantVouched(t, f, map[kv.Revision]bool{11: false, 12: false, 13: true})
 	})
 }
 
 // Points that a reset has voided stay void through the next reset.
 func TestPointsStayVoidThroughResets(t *testing.T) {
 	f := feedAt(streamAt(10, 0))
-	f.take([]kvclient.Entry{entry("k", 11, kvclient.Put), entry("k", 12, kvclient.Put)})
+	f.take([]kv.Entry{entry("k", 11, kv.Put), entry("k", 12, kv.Put)})
 	f.startAt(nil, streamAt(10, 0)) // the stream has lost two messages
 	f.resetFor = ReasonPurged
 	f.startAt(nil, streamAt(10, 1))
-	f.take([]kvclient.Entry{
-		entry("k", 11, kvclient.Put), entry("k", 12, kvclient.Put), entry("k", 13, kvclient.Put),
+	f.take([]kv.Entry{
+		entry("k", 11, kv.Put), entry("k", 12, kv.Put), entry("k", 13, kv.Put),
 	})
-	wantVouched(t, f, map[kvclient.Revision]bool{11: false, 12: false, 13: true})
+	wantVouched(t, f, map[kv.Revision]bool{11: false, 12: false, 13: true})
 }
 
 // After advisories were missed, the stream must add up to the message, compared with a tally that
@@ -177,15 +178,15 @@ func TestStreamWithEveryMessageNeedsNoOldTally(t *testing.T) {
 // The purge of a key is harmless only if the feed has read a marker as its last entry.
 func TestPurgeIsHarmlessOnlyOverAMarkerThatWasRead(t *testing.T) {
 	f := feedAt(streamAt(0, 0))
-	f.take([]kvclient.Entry{
-		entry("value", 1, kvclient.Put), entry("deleted", 2, kvclient.Delete),
-		entry("again", 3, kvclient.Delete), entry("again", 4, kvclient.Put),
-		entry("unseen", 5, kvclient.Delete),
+	f.take([]kv.Entry{
+		entry("value", 1, kv.Put), entry("deleted", 2, kv.Delete),
+		entry("again", 3, kv.Delete), entry("again", 4, kv.Put),
+		entry("unseen", 5, kv.Delete),
 	})
-	value := entry("unseen", 6, kvclient.Put)
+	value := entry("unseen", 6, kv.Put)
 	// A snapshot has this value, which is overwritten before the feed reads it.
 	f.dropRevivedMarkers([]*Change{{Entry: value}})
-	old := entry("deleted", 1, kvclient.Put)
+	old := entry("deleted", 1, kv.Put)
 	f.dropRevivedMarkers([]*Change{{Entry: old}}) // this value is older than the marker
 	for key, want := range map[string]bool{
 		"value": false, "deleted": true, "again": false, "unseen": false, "never": false,
@@ -203,8 +204,8 @@ func TestPurgeIsHarmlessOnlyOverAMarkerThatWasRead(t *testing.T) {
 // before.
 func TestForgottenMarkersRaiseTheStoreHorizon(t *testing.T) {
 	f := feedAt(streamAt(0, 0))
-	for r := range kvclient.Revision(maxMarkers + 1) {
-		f.take([]kvclient.Entry{entry("k"+r.String(), r+1, kvclient.Delete)})
+	for r := range kv.Revision(maxMarkers + 1) {
+		f.take([]kv.Entry{entry("k"+r.String(), r+1, kv.Delete)})
 	}
 	if len(f.markers) > maxMarkers || f.storeHorizon != maxMarkers+1 {
 		t.Errorf("%d markers, the store horizon is %d", len(f.markers), f.storeHorizon)
@@ -217,7 +218,7 @@ func TestAdvisoriesMayBeMissedSinceTheSourceWasLastHeard(t *testing.T) {
 	heard := time.Unix(1, 0)
 	f := feedAt(streamAt(1, 0))
 	f.lastHeard = func() time.Time { return heard }
-	if f.noteSourceLost(kvclient.ErrTimeout); !f.missedSince.Equal(heard) {
+	if f.noteSourceLost(kv.ErrTimeout); !f.missedSince.Equal(heard) {
 		t.Errorf("missed since %v", f.missedSince)
 	}
 }
@@ -226,7 +227,7 @@ func TestAdvisoriesMayBeMissedSinceTheSourceWasLastHeard(t *testing.T) {
 // counted between the purge and its advisory.
 func TestPurgeReportedDuringThePauseIsAReset(t *testing.T) {
 	f := feedAt(streamAt(10, 1))
-	f.take([]kvclient.Entry{entry("k", 11, kvclient.Put)})
+	f.take([]kv.Entry{entry("k", 11, kv.Put)})
 	if _, err := f.compareAnswer(f.newQuestion(), streamAt(11, 2)); err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +244,7 @@ func TestTalliesGrowOldBesideBusyWriters(t *testing.T) {
 	f.now = func() time.Time { return clock }
 	f.lastHeard = f.now
 	f.lastTally.at, f.agingTally.at = clock, clock
-	for last := kvclient.Revision(11); last < 100; last++ {
+	for last := kv.Revision(11); last < 100; last++ {
 		clock = clock.Add(advisoryDelay / 3)
 		f.noteTally(streamAt(last, uint64(last/80))) // one purge, reported
 	}
@@ -252,7 +253,7 @@ func TestTalliesGrowOldBesideBusyWriters(t *testing.T) {
 		t.Errorf("reset for %s, %v after the first tally; the old one is %+v",
 			f.resetFor, clock, f.oldTally)
 	}
-	for last := kvclient.Revision(100); last < 103; last++ {
+	for last := kv.Revision(100); last < 103; last++ {
 		clock = clock.Add(advisoryDelay / 3)
 		f.noteTally(streamAt(last, 2)) // one purge more, to be reported
 	}
@@ -267,7 +268,7 @@ func TestTalliesGrowOldBesideBusyWriters(t *testing.T) {
 func TestAnchorOfAnotherHistoryIsNotTrusted(t *testing.T) {
 	now := time.Unix(0, 0)
 	for name, tc := range map[string]struct {
-		last   kvclient.Revision
+		last   kv.Revision
 		stored time.Time
 		want   bool
 	}{
@@ -278,9 +279,9 @@ func TestAnchorOfAnotherHistoryIsNotTrusted(t *testing.T) {
 		"another, of a whole history":  {13, now.Add(time.Second), false},
 	} {
 		f := feedAt(streamAt(10, 1))
-		e := entry("k", 11, kvclient.Put)
+		e := entry("k", 11, kv.Put)
 		e.Created = now
-		f.take([]kvclient.Entry{e})
+		f.take([]kv.Entry{e})
 		f.noteMissed(f.lastTally.at.Add(2 * advisoryDelay))
 		state := streamAt(tc.last, 1)
 		if tc.last == 13 {
@@ -319,9 +320,9 @@ func TestDeletionOfAnEarlierStreamIsIgnored(t *testing.T) {
 // meanwhile.
 func TestTermsThatWereChangedBackAreAReset(t *testing.T) {
 	asked := time.Unix(100, 0)
-	mine, other := kvclient.Terms{MaxAge: time.Hour}, kvclient.Terms{MaxAge: time.Second}
+	mine, other := kv.Terms{MaxAge: time.Hour}, kv.Terms{MaxAge: time.Second}
 	for name, tc := range map[string]struct {
-		terms *kvclient.Terms
+		terms *kv.Terms
 		after time.Duration // the start of the source
 		want  string
 	}{
@@ -356,7 +357,7 @@ func TestDroppedAdvisoriesRestartTheSource(t *testing.T) {
 // read.
 func TestBucketBackWithItsEpochIsAReset(t *testing.T) {
 	f := feedAt(streamAt(10, 0))
-	f.noteSourceLost(kvclient.ErrBucketNotFound)
+	f.noteSourceLost(kv.ErrBucketNotFound)
 	if _, begun := f.startAt(nil, streamAt(10, 0)); !begun || f.lastReset != ReasonHorizon {
 		t.Errorf("begun %v, reset for %q", begun, f.lastReset)
 	}
@@ -364,9 +365,9 @@ func TestBucketBackWithItsEpochIsAReset(t *testing.T) {
 
 // An id is not ahead if the feed has read as much, though a new leader may know less for a moment.
 func TestIDIsAheadOnlyBeyondWhatTheFeedHasRead(t *testing.T) {
-	for point, want := range map[kvclient.Revision]string{10: "", 11: ReasonAhead} {
+	for point, want := range map[kv.Revision]string{10: "", 11: ReasonAhead} {
 		f := feedAt(streamAt(10, 0))
-		resume := &Point{Position: kvclient.Position{Epoch: "a", Revision: point}}
+		resume := &Point{Position: kv.Position{Epoch: "a", Revision: point}}
 		s := &Subscription{
 			feed: f, options: SubscribeOptions{Resume: resume},
 			wake: Token(make(chan struct{}, 1)), folds: true,
@@ -384,10 +385,10 @@ func TestClockStepIsOneReset(t *testing.T) {
 	s.Lifetime = time.Second
 	f := feedAt(s)
 	f.now = func() time.Time { return clock }
-	take := func(r kvclient.Revision, step time.Duration) {
-		e := entry("k", r, kvclient.Put)
+	take := func(r kv.Revision, step time.Duration) {
+		e := entry("k", r, kv.Put)
 		e.Created = clock.Add(-step)
-		f.take([]kvclient.Entry{e})
+		f.take([]kv.Entry{e})
 	}
 	take(12, 0)
 	if f.void != "" {
@@ -435,7 +436,7 @@ func TestTalliesDuringSilenceDoNotCount(t *testing.T) {
 	clock = clock.Add(2 * advisoryDelay)
 	heard := clock
 	f.lastHeard = func() time.Time { return heard }
-	for last := range kvclient.Revision(3) {
+	for last := range kv.Revision(3) {
 		clock = clock.Add(2 * advisoryDelay)
 		f.noteTally(streamAt(11+last, 2))
 	}
@@ -482,13 +483,13 @@ func TestCountsShowAPurgeWithoutAdvisories(t *testing.T) {
 // for ever.
 func TestBucketFoundBeforeItIsToldMissingIsAReset(t *testing.T) {
 	for name, options := range map[string]SubscribeOptions{
-		"known point":   {Resume: &Point{Position: kvclient.Position{Epoch: "b", Revision: 1}}},
+		"known point":   {Resume: &Point{Position: kv.Position{Epoch: "b", Revision: 1}}},
 		"unknown point": {UnknownPoint: true, UpdatesOnly: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bucket, _ := kvclient.ParseBucketName("b")
+			bucket, _ := kv.ParseBucketName("b")
 			f := newFeed(newHub(Options{}.withDefaults()), bucket)
-			f.setState(missing, kvclient.ErrBucketNotFound)
+			f.setState(missing, kv.ErrBucketNotFound)
 			s := &Subscription{
 				feed: f, options: options, wake: Token(make(chan struct{}, 1)),
 				keys: -1, folds: true,
@@ -516,7 +517,7 @@ func TestAbsenceIsToldOnlyOnceTheSourceHasLooked(t *testing.T) {
 		f := feedAt(streamAt(1, 0))
 		f.setState(live, nil)
 		wake := make(chan struct{}, 1)
-		point := &Point{Position: kvclient.Position{Epoch: "a", Revision: 1}}
+		point := &Point{Position: kv.Position{Epoch: "a", Revision: 1}}
 		options := SubscribeOptions{Resume: point}
 		s := &Subscription{feed: f, options: options, wake: Token(wake), keys: -1, folds: true}
 		f.mu.Lock()
@@ -538,7 +539,7 @@ func TestAbsenceIsToldOnlyOnceTheSourceHasLooked(t *testing.T) {
 	t.Run("missing", func(t *testing.T) {
 		f, s, _ := arrive()
 		wantTold(t, s)
-		f.setState(missing, kvclient.ErrBucketNotFound)
+		f.setState(missing, kv.ErrBucketNotFound)
 		wantTold(t, s, BucketDeleted)
 	})
 	t.Run("there", func(t *testing.T) {
@@ -577,17 +578,17 @@ func TestOverdueMessageEndsTheSource(t *testing.T) {
 	clock := time.Unix(0, 0)
 	f := feedAt(streamAt(10, 0))
 	f.now = func() time.Time { return clock }
-	late := func(position kvclient.Revision, after time.Duration) bool {
+	late := func(position kv.Revision, after time.Duration) bool {
 		clock = clock.Add(after)
 		err := f.noteOverdue(position)
-		if err != nil && !errors.Is(err, kvclient.ErrTimeout) {
+		if err != nil && !errors.Is(err, kv.ErrTimeout) {
 			t.Errorf("%v", err)
 		}
 		return err != nil
 	}
 	const most = overdueTime - time.Millisecond
 	for i, step := range []struct {
-		position kvclient.Revision
+		position kv.Revision
 		after    time.Duration
 		late     bool
 	}{
@@ -616,7 +617,7 @@ func TestSnapshotWithHistoryIsNotResumedWhereMarkersVanish(t *testing.T) {
 		s.Lifetime = lifetime
 		f := feedAt(s)
 		r := &reading{feed: f, key: readingKey{history: true, after: 2, to: 8}}
-		if err := r.begin(8, kvclient.Check{}); err != want {
+		if err := r.begin(8, kv.Check{}); err != want {
 			t.Errorf("markers may vanish after %v: %v, want %v", lifetime, err, want)
 		}
 	}
@@ -640,9 +641,9 @@ func TestIdleTimeIsNotCountedFromAnAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock = began.Add(time.Minute + 3*time.Second)
-	late := entry("k", 12, kvclient.Put) // 11 was skipped
+	late := entry("k", 12, kv.Put) // 11 was skipped
 	late.Created = clock
-	f.takeArrival(kvclient.Arrival{Entries: []kvclient.Entry{late}, Idle: time.Minute})
+	f.takeArrival(kvclient.Arrival{Entries: []kv.Entry{late}, Idle: time.Minute})
 	if f.void != ReasonHorizon {
 		t.Error("what was skipped may be 3 s old, and a marker lives for 1 s")
 	}

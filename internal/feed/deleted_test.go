@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/feed"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 )
 
 // A subscription that resumes in the moment between a bucket's deletion and the feed's learning of
@@ -19,10 +19,11 @@ func TestResumeDuringADeletionIsToldOfIt(t *testing.T) {
 	l := newLab(t, feed.Options{})
 	for i := range 20 {
 		name := fmt.Sprint("b", i)
-		kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: name, Storage: jetstream.MemoryStorage})
+		config := jetstream.KeyValueConfig{Bucket: name, Storage: jetstream.MemoryStorage}
+		native := l.bucket(t, config)
 		w := l.watch(t, name, feed.SubscribeOptions{})
 		w.untilKind(feed.Synced)
-		point := w.untilExact(put(t, kv, "a", "1"))
+		point := w.untilExact(put(t, native, "a", "1"))
 		if err := l.js.DeleteKeyValue(t.Context(), name); err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +55,7 @@ func TestSubscribeWaitsWhileTheSourceIsLost(t *testing.T) {
 	config := jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}
 	l.bucket(t, config)
 	l.watch(t, "b", feed.SubscribeOptions{}).untilKind(feed.Synced)
-	name, err := kvclient.ParseBucketName("b")
+	name, err := kv.ParseBucketName("b")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +69,7 @@ func TestSubscribeWaitsWhileTheSourceIsLost(t *testing.T) {
 			switch {
 			case err == nil:
 				s.Close()
-			case !errors.Is(err, kvclient.ErrBucketNotFound): // it was missing a moment ago
+			case !errors.Is(err, kv.ErrBucketNotFound): // it was missing a moment ago
 				t.Fatal(err)
 			}
 		}

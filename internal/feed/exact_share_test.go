@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/feed"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/natstest"
 )
 
@@ -23,12 +23,12 @@ func TestExactPointsComeBesideBusyWriters(t *testing.T) {
 		t.Run(fmt.Sprintf("%d writers", writers), func(t *testing.T) {
 			l := newLab(t, feed.Options{})
 			config := jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage}
-			kv := l.bucket(t, config)
-			put(t, kv, "k", "0")
+			native := l.bucket(t, config)
+			put(t, native, "k", "0")
 			w := l.watch(t, "b", feed.SubscribeOptions{})
 			w.untilExact(1)
-			stop, work, stored := overwrite(t, kv, writers)
-			bookmarks, claims := 0, make(map[kvclient.Revision]string)
+			stop, work, stored := overwrite(t, native, writers)
+			bookmarks, claims := 0, make(map[kv.Revision]string)
 			exact := 0
 			for began := time.Now(); time.Since(began) < time.Second; time.Sleep(time.Millisecond) {
 				for more := true; more; {
@@ -61,7 +61,7 @@ func TestExactPointsComeBesideBusyWriters(t *testing.T) {
 }
 
 // overwrite lets writers put values under one key until stop is set. stored has them by revision.
-func overwrite(t *testing.T, kv jetstream.KeyValue, writers int) (
+func overwrite(t *testing.T, native jetstream.KeyValue, writers int) (
 	stop *atomic.Bool, work *sync.WaitGroup, stored *sync.Map,
 ) {
 	stop, work, stored = new(atomic.Bool), new(sync.WaitGroup), new(sync.Map)
@@ -69,12 +69,12 @@ func overwrite(t *testing.T, kv jetstream.KeyValue, writers int) (
 		work.Go(func() {
 			for n := 0; !stop.Load(); n++ {
 				value := fmt.Sprintf("%d.%d", writer, n)
-				revision, err := kv.PutString(t.Context(), "k", value)
+				revision, err := native.PutString(t.Context(), "k", value)
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				stored.Store(kvclient.Revision(revision), value)
+				stored.Store(kv.Revision(revision), value)
 			}
 		})
 	}
@@ -85,11 +85,11 @@ func overwrite(t *testing.T, kv jetstream.KeyValue, writers int) (
 // again and the writer never rests.
 func TestExactPointFollowsABookmarkThatIsNotExact(t *testing.T) {
 	l := newLab(t, feed.Options{})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
-	put(t, kv, "k", "0")
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	put(t, native, "k", "0")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilExact(1)
-	stop, work, stored := overwrite(t, kv, 1)
+	stop, work, stored := overwrite(t, native, 1)
 	defer work.Wait()
 	defer stop.Store(true)
 	natstest.Eventually(t, patience, "a bookmark that is not exact", func() bool {

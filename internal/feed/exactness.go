@@ -1,6 +1,6 @@
 package feed
 
-import "kvgateway/internal/kvclient"
+import "kvgateway/internal/kv"
 
 // An exactness knows which positions are exact: at which of them the changes that a feed has read,
 // folded, give exactly the bucket's state.
@@ -61,13 +61,13 @@ type exactness struct {
 	skips uint64
 	// bound, while owed, is L: the first position that is exact if nothing more is skipped. 0
 	// means that no question was answered since the last skip.
-	bound kvclient.Revision
+	bound kv.Revision
 	// run is the first of the positions that are exact now, which end at the feed's. It counts if
 	// owed is false.
-	run kvclient.Revision
+	run kv.Revision
 	// past is the last run before that: its positions stay exact for subscriptions that are behind
 	// the feed.
-	past struct{ from, to kvclient.Revision }
+	past struct{ from, to kv.Revision }
 }
 
 // A question to the stream about its last number remembers what the feed knew when it was sent.
@@ -75,20 +75,20 @@ type question struct {
 	// skips is exactness.skips as it was.
 	skips uint64
 	// position is the feed's as it was.
-	position kvclient.Revision
+	position kv.Revision
 	// absences is the feed's as it was.
 	absences uint64
 }
 
 // begin starts anew at a position, where the state is what the stream has.
-func (e *exactness) begin(position kvclient.Revision) { *e = exactness{run: position} }
+func (e *exactness) begin(position kv.Revision) { *e = exactness{run: position} }
 
 // disclaim makes no position exact until the next begin.
 func (e *exactness) disclaim() { *e = exactness{disclaimed: true, owed: true, skips: e.skips + 1} }
 
 // read notes that the message with the number next came when everything up to position had been
 // read. What lies between them is skipped.
-func (e *exactness) read(position, next kvclient.Revision) {
+func (e *exactness) read(position, next kv.Revision) {
 	if next != position+1 {
 		e.skip(position)
 	}
@@ -96,14 +96,14 @@ func (e *exactness) read(position, next kvclient.Revision) {
 }
 
 // pass notes that everything up to a number beyond the position is gone.
-func (e *exactness) pass(position, to kvclient.Revision) {
+func (e *exactness) pass(position, to kv.Revision) {
 	if to > position {
 		e.skip(position)
 	}
 }
 
 // skip notes that something after the position was skipped.
-func (e *exactness) skip(position kvclient.Revision) {
+func (e *exactness) skip(position kv.Revision) {
 	if !e.owed {
 		e.past.from, e.past.to = e.run, position
 	}
@@ -112,20 +112,20 @@ func (e *exactness) skip(position kvclient.Revision) {
 }
 
 // reach notes that everything up to the position was read, or skipped before the last question.
-func (e *exactness) reach(position kvclient.Revision) {
+func (e *exactness) reach(position kv.Revision) {
 	if e.owed && e.bound > 0 && position >= e.bound && !e.disclaimed {
 		e.owed, e.run = false, e.bound
 	}
 }
 
 // ask returns a question that is about to be sent.
-func (e *exactness) ask(position kvclient.Revision) question {
+func (e *exactness) ask(position kv.Revision) question {
 	return question{skips: e.skips, position: position}
 }
 
 // answered takes the leader's answer to a question. It does not count if more was skipped since
 // the question was sent.
-func (e *exactness) answered(q question, last, position kvclient.Revision) {
+func (e *exactness) answered(q question, last, position kv.Revision) {
 	if q.skips != e.skips || !e.owed {
 		return
 	}
@@ -152,7 +152,7 @@ func (f *Feed) wakeExact() {
 func (e *exactness) unasked() bool { return e.owed && e.bound == 0 && !e.disclaimed }
 
 // holds reports whether the position at is exact while the feed is at position.
-func (e *exactness) holds(at, position kvclient.Revision) bool {
+func (e *exactness) holds(at, position kv.Revision) bool {
 	if e.disclaimed {
 		return false
 	}

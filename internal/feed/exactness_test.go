@@ -1,36 +1,35 @@
 package feed
 
 import (
+	"kvgateway/internal/kv"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"kvgateway/internal/kvclient"
 )
 
 func TestExactnessFollowsTheRule(t *testing.T) {
 	// An act is something that the feed learns. Afterwards it claims a position to be exact, or
 	// does not.
-	type act func(e *exactness, position *kvclient.Revision, q *question)
-	read := func(next kvclient.Revision) act {
-		return func(e *exactness, position *kvclient.Revision, _ *question) {
+	type act func(e *exactness, position *kv.Revision, q *question)
+	read := func(next kv.Revision) act {
+		return func(e *exactness, position *kv.Revision, _ *question) {
 			e.read(*position, next)
 			*position = next
 		}
 	}
-	pass := func(to kvclient.Revision) act {
-		return func(e *exactness, position *kvclient.Revision, _ *question) {
+	pass := func(to kv.Revision) act {
+		return func(e *exactness, position *kv.Revision, _ *question) {
 			e.pass(*position, to)
 			*position = to
 		}
 	}
-	ask := func(e *exactness, position *kvclient.Revision, q *question) { *q = e.ask(*position) }
-	answer := func(last kvclient.Revision) act {
-		return func(e *exactness, position *kvclient.Revision, q *question) {
+	ask := func(e *exactness, position *kv.Revision, q *question) { *q = e.ask(*position) }
+	answer := func(last kv.Revision) act {
+		return func(e *exactness, position *kv.Revision, q *question) {
 			e.answered(*q, last, *position)
 		}
 	}
-	disclaim := func(e *exactness, _ *kvclient.Revision, _ *question) { e.disclaim() }
+	disclaim := func(e *exactness, _ *kv.Revision, _ *question) { e.disclaim() }
 	for name, tc := range map[string]struct {
 		acts []act
 		// exact says which positions are claimed, and which are not. The feed begins at 10.
@@ -104,7 +103,7 @@ func TestExactnessFollowsTheRule(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var e exactness
 			e.begin(10)
-			position, q := kvclient.Revision(10), question{}
+			position, q := kv.Revision(10), question{}
 			for _, do := range tc.acts {
 				do(&e, &position, &q)
 			}
@@ -118,7 +117,7 @@ func TestExactnessFollowsTheRule(t *testing.T) {
 }
 
 // claims says of positions whether they are called exact.
-type claims = map[kvclient.Revision]bool
+type claims = map[kv.Revision]bool
 
 // However often subscriptions ask, and whatever is skipped, the leader is asked at most once each
 // askEvery, and not at all while nobody wants to know.

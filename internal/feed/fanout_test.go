@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"testing"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -12,28 +13,28 @@ import (
 func BenchmarkFanOut(b *testing.B) {
 	for _, pattern := range []string{">", "k.*", "k.1"} {
 		b.Run(pattern, func(b *testing.B) {
-			name, _ := kvclient.ParseBucketName("b")
+			name, _ := kv.ParseBucketName("b")
 			f := newFeed(newHub(Options{}.withDefaults()), name)
 			f.startAt(nil, kvclient.StreamState{Epoch: "a"})
 			f.setState(live, nil)
-			filter, err := kvclient.ParseFilter(pattern)
+			filter, err := kv.ParseFilter(pattern)
 			if err != nil {
 				b.Fatal(err)
 			}
 			subs := make([]*Subscription, 10_000)
 			for i := range subs {
 				subs[i] = &Subscription{feed: f, wake: func() {}, options: SubscribeOptions{
-					UpdatesOnly: true, Filters: kvclient.Filters{filter}}}
+					UpdatesOnly: true, Filters: kv.Filters{filter}}}
 				f.mu.Lock()
 				subs[i].attach(false)
 				f.mu.Unlock()
 			}
 			events := make([]Event, 0, 16)
-			revision := kvclient.Revision(0)
+			revision := kv.Revision(0)
 			for b.Loop() {
 				revision++
-				f.take([]kvclient.Entry{{Key: "k.1", Value: []byte("v"),
-					Position: kvclient.Position{Epoch: "a", Revision: revision}}})
+				f.take([]kv.Entry{{Key: "k.1", Value: []byte("v"),
+					Position: kv.Position{Epoch: "a", Revision: revision}}})
 				for _, s := range subs {
 					if events, _ = s.Poll(events[:0], 16); len(events) != 1 {
 						b.Fatal(fmt.Sprint(len(events), " events"))

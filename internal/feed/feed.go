@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -72,7 +73,7 @@ type Feed struct {
 	// hub has this feed among its feeds.
 	hub *Hub
 	// name is the bucket's.
-	name kvclient.BucketName
+	name kv.BucketName
 
 	// The following are guarded by hub.mu.
 
@@ -120,11 +121,11 @@ type Feed struct {
 	// bucket is the bucket as the last start of the source found it.
 	bucket *kvclient.Bucket
 	// epoch is the stream's; "" before the first start.
-	epoch kvclient.Epoch
+	epoch kv.Epoch
 	// position is the revision up to which everything has been read, or is known to be gone.
-	position kvclient.Revision
+	position kv.Revision
 	// positionCheck is the check of the message at position; zero if it is not known.
-	positionCheck kvclient.Check
+	positionCheck kv.Check
 	// exact knows at which positions the changes, folded, give exactly the bucket's state.
 	exact exactness
 	// wantExact has the subscriptions that wait for an exact position; see
@@ -133,10 +134,10 @@ type Feed struct {
 	// exactWantedAt is when a subscription last asked whether its state is exact, and it was not.
 	exactWantedAt time.Time
 	// storeHorizon is the revision above which the store, too, can tell what happened.
-	storeHorizon kvclient.Revision
+	storeHorizon kv.Revision
 	// trustedFrom is the first revision whose points, if they were read from the stream, are
 	// certainly of this history; see vouches.
-	trustedFrom kvclient.Revision
+	trustedFrom kv.Revision
 	// era names the time since the last reset of this feed. No other feed has the same name, but
 	// for wholeEra.
 	era string
@@ -147,17 +148,17 @@ type Feed struct {
 	othersNoticed bool
 	// othersTrustedFrom is the first revision whose points are certainly of this history when
 	// another gateway gave them out; 0 until othersNoticed is set.
-	othersTrustedFrom kvclient.Revision
+	othersTrustedFrom kv.Revision
 	// lifetime is the least time after which the store may forget a message without a word; 0 if
 	// it never does.
 	lifetime time.Duration
 	// terms are those under which the bucket keeps its entries. What was reported of their ends
 	// follows from them. While terms.Discards is set no position is exact.
-	terms kvclient.Terms
+	terms kv.Terms
 	// log has the recent changes.
 	log changeLog
 	// markers has the keys whose last entry that was read is a marker, with its revision.
-	markers map[string]kvclient.Revision
+	markers map[string]kv.Revision
 	// interests finds the subscriptions whose filters match a key.
 	interests interests
 	// subs has all attached subscriptions.
@@ -168,12 +169,12 @@ type Feed struct {
 	dueReadings []*reading
 	// maxResumed is the greatest revision at which a subscription has resumed. It is beyond
 	// position if another gateway, which had read more, gave that point out.
-	maxResumed kvclient.Revision
+	maxResumed kv.Revision
 	// snapshotsBegun has the revisions of the snapshots that were begun in this stretch; see
 	// knowsSnapshot.
-	snapshotsBegun map[kvclient.Revision]struct{}
+	snapshotsBegun map[kv.Revision]struct{}
 	// purgedTo: markers up to this revision may have been purged since the log began.
-	purgedTo kvclient.Revision
+	purgedTo kv.Revision
 	// purgedAt says when the messages of a key with a marker were last purged, by the server's
 	// clock.
 	purgedAt map[string]time.Time
@@ -193,7 +194,7 @@ type Feed struct {
 }
 
 // newFeed returns a feed without a place and without a source.
-func newFeed(h *Hub, name kvclient.BucketName) *Feed {
+func newFeed(h *Hub, name kv.BucketName) *Feed {
 	return &Feed{
 		hub:            h,
 		name:           name,
@@ -202,13 +203,13 @@ func newFeed(h *Hub, name kvclient.BucketName) *Feed {
 		settled:        make(chan struct{}),
 		adopted:        make(chan struct{}),
 		log:            changeLog{maxBytes: h.options.LogBytes, maxCount: h.options.LogChanges},
-		markers:        make(map[string]kvclient.Revision),
+		markers:        make(map[string]kv.Revision),
 		purgedAt:       make(map[string]time.Time),
 		interests:      newInterests(),
 		subs:           make(map[*Subscription]struct{}),
 		wantExact:      make(map[*Subscription]struct{}),
 		readings:       make(map[readingKey]*reading),
-		snapshotsBegun: make(map[kvclient.Revision]struct{}),
+		snapshotsBegun: make(map[kv.Revision]struct{}),
 		sourceSide:     sourceSide{now: time.Now, lastHeard: time.Now},
 	}
 }

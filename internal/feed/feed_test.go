@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/feed"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -65,20 +66,20 @@ func newLabWith(
 
 func (l *lab) bucket(t *testing.T, config jetstream.KeyValueConfig) jetstream.KeyValue {
 	t.Helper()
-	kv, err := l.js.CreateKeyValue(t.Context(), config)
+	native, err := l.js.CreateKeyValue(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return kv
+	return native
 }
 
-func put(t *testing.T, kv jetstream.KeyValue, key, value string) kvclient.Revision {
+func put(t *testing.T, native jetstream.KeyValue, key, value string) kv.Revision {
 	t.Helper()
-	revision, err := kv.PutString(t.Context(), key, value)
+	revision, err := native.PutString(t.Context(), key, value)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return kvclient.Revision(revision)
+	return kv.Revision(revision)
 }
 
 // A watcher collects what a subscription sends, and folds it.
@@ -96,7 +97,7 @@ type watcher struct {
 	// ends says when a value vanishes, as it was reported last.
 	ends map[string]time.Time
 	// last is the revision of the last change since the last reset.
-	last kvclient.Revision
+	last kv.Revision
 	// stale: the source is lost, by the last event about it.
 	stale bool
 }
@@ -108,7 +109,7 @@ func newWatcher(t *testing.T) *watcher {
 
 func (l *lab) watch(t *testing.T, bucket string, options feed.SubscribeOptions) *watcher {
 	t.Helper()
-	name, err := kvclient.ParseBucketName(bucket)
+	name, err := kv.ParseBucketName(bucket)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,10 +122,10 @@ func (l *lab) watch(t *testing.T, bucket string, options feed.SubscribeOptions) 
 	return w
 }
 
-func filters(t *testing.T, patterns ...string) (fs kvclient.Filters) {
+func filters(t *testing.T, patterns ...string) (fs kv.Filters) {
 	t.Helper()
 	for _, pattern := range patterns {
-		f, err := kvclient.ParseFilter(pattern)
+		f, err := kv.ParseFilter(pattern)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +198,7 @@ func (w *watcher) untilKind(kind feed.Kind) feed.Event {
 	return w.until(fmt.Sprintf("kind %d", kind), func(e feed.Event) bool { return e.Kind == kind })
 }
 
-func (w *watcher) untilRevision(r kvclient.Revision) feed.Event {
+func (w *watcher) untilRevision(r kv.Revision) feed.Event {
 	w.t.Helper()
 	return w.until(fmt.Sprintf("revision %d", r), func(e feed.Event) bool {
 		return e.Kind == feed.Changed && e.Change.Revision == r
@@ -205,7 +206,7 @@ func (w *watcher) untilRevision(r kvclient.Revision) feed.Event {
 }
 
 // untilExact waits for a bookmark that is exact, at that revision or above it.
-func (w *watcher) untilExact(at kvclient.Revision) feed.Point {
+func (w *watcher) untilExact(at kv.Revision) feed.Point {
 	w.t.Helper()
 	var point feed.Point
 	natstest.Eventually(w.t, patience, "an exact bookmark", func() bool {
@@ -243,20 +244,20 @@ func (w *watcher) wantState(state map[string]string) {
 func TestSnapshotIsFollowedByLiveChanges(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 3})
-	put(t, kv, "a.1", "x")
-	put(t, kv, "b.1", "x")
-	put(t, kv, "a.1", "y")
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 3})
+	put(t, native, "a.1", "x")
+	put(t, native, "b.1", "x")
+	put(t, native, "a.1", "y")
 	w := l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "a.*")})
 	sync := w.untilKind(feed.Synced)
 	if sync.Keys != 1 || !sync.Exact || sync.Point.Revision != 3 {
 		t.Errorf("synced %+v", sync)
 	}
 	w.wantState(map[string]string{"a.1": "y"})
-	put(t, kv, "b.2", "z")
-	last := put(t, kv, "a.2", "z")
+	put(t, native, "b.2", "z")
+	last := put(t, native, "a.2", "z")
 	w.untilRevision(last)
-	if err := kv.Delete(t.Context(), "a.1"); err != nil {
+	if err := native.Delete(t.Context(), "a.1"); err != nil {
 		t.Fatal(err)
 	}
 	w.untilExact(last + 1)
@@ -266,23 +267,23 @@ func TestSnapshotIsFollowedByLiveChanges(t *testing.T) {
 func TestResumeSendsOnlyWhatCameSince(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
-	put(t, kv, "a", "1")
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, native, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	point := w.untilKind(feed.Synced).Point
 	w.Close()
-	put(t, kv, "a", "2")
-	last := put(t, kv, "c", "3")
+	put(t, native, "a", "2")
+	last := put(t, native, "c", "3")
 	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point})
 	w.untilKind(feed.Synced)
 	w.wantState(map[string]string{"a": "2", "c": "3"})
 	for name, tc := range map[string]struct {
-		position kvclient.Position
+		position kv.Position
 		reason   string
 	}{
-		"epoch": {kvclient.Position{Epoch: "abc", Revision: 1}, feed.ReasonEpoch},
-		"ahead": {kvclient.Position{Epoch: point.Epoch, Revision: last + 1}, feed.ReasonAhead},
-		"bare":  {kvclient.Position{Revision: 1}, feed.ReasonUnknownID},
+		"epoch": {kv.Position{Epoch: "abc", Revision: 1}, feed.ReasonEpoch},
+		"ahead": {kv.Position{Epoch: point.Epoch, Revision: last + 1}, feed.ReasonAhead},
+		"bare":  {kv.Position{Revision: 1}, feed.ReasonUnknownID},
 	} {
 		w := l.watch(t, "b", feed.SubscribeOptions{Resume: &feed.Point{Position: tc.position}})
 		if e := w.untilKind(feed.Reset); e.Reason != tc.reason {
@@ -296,8 +297,8 @@ func TestResumeSendsOnlyWhatCameSince(t *testing.T) {
 func TestBucketCreatedAgainIsAReset(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
-	put(t, kv, "a", "1")
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, native, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
 	if err := l.js.DeleteKeyValue(t.Context(), "b"); err != nil {
@@ -308,8 +309,8 @@ func TestBucketCreatedAgainIsAReset(t *testing.T) {
 		t.Error("told Stale, and not Live before BucketDeleted")
 	}
 	w.wantState(nil)
-	kv = l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
-	put(t, kv, "c", "1")
+	native = l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, native, "c", "1")
 	if e := w.untilKind(feed.Reset); e.Reason != feed.ReasonEpoch {
 		t.Errorf("reset for %s", e.Reason)
 	}
@@ -320,8 +321,8 @@ func TestBucketCreatedAgainIsAReset(t *testing.T) {
 func TestSourceComesBackAfterALoss(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
-	put(t, kv, "a", "1")
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
+	put(t, native, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
 	w.untilExact(1)
@@ -330,7 +331,7 @@ func TestSourceComesBackAfterALoss(t *testing.T) {
 	l.server.Restart()
 	w.untilKind(feed.Live)
 	natstest.Eventually(t, patience, "a put", func() bool {
-		_, err := kv.PutString(t.Context(), "a", "2")
+		_, err := native.PutString(t.Context(), "a", "2")
 		return err == nil
 	})
 	w.untilExact(2)
@@ -343,23 +344,23 @@ func TestSourceComesBackAfterALoss(t *testing.T) {
 func TestSweepOfDeliveredMarkersIsNoReset(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
 	const markers = 400
 	for i := range markers {
-		put(t, kv, fmt.Sprintf("k%d", i), "1")
+		put(t, native, fmt.Sprintf("k%d", i), "1")
 	}
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
 	for i := range markers {
-		if err := kv.Delete(t.Context(), fmt.Sprintf("k%d", i)); err != nil {
+		if err := native.Delete(t.Context(), fmt.Sprintf("k%d", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	w.untilRevision(2 * markers)
-	if err := kv.PurgeDeletes(t.Context(), jetstream.DeleteMarkersOlderThan(-1)); err != nil {
+	if err := native.PurgeDeletes(t.Context(), jetstream.DeleteMarkersOlderThan(-1)); err != nil {
 		t.Fatal(err)
 	}
-	w.untilRevision(put(t, kv, "c", "1"))
+	w.untilRevision(put(t, native, "c", "1"))
 	w.pollFor(300 * time.Millisecond)
 	for _, e := range w.told {
 		if e.Kind == feed.Reset {
@@ -371,19 +372,19 @@ func TestSweepOfDeliveredMarkersIsNoReset(t *testing.T) {
 func TestPurgeOfAValueIsAReset(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
-	put(t, kv, "a", "1")
-	put(t, kv, "b", "1")
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, native, "a", "1")
+	put(t, native, "b", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
-	if err := kv.Delete(t.Context(), "a"); err != nil {
+	if err := native.Delete(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	w.untilRevision(3)
-	if err := kv.PurgeDeletes(t.Context(), jetstream.DeleteMarkersOlderThan(-1)); err != nil {
+	if err := native.PurgeDeletes(t.Context(), jetstream.DeleteMarkersOlderThan(-1)); err != nil {
 		t.Fatal(err)
 	}
-	last := put(t, kv, "c", "1")
+	last := put(t, native, "c", "1")
 	w.untilRevision(last)
 	for _, e := range w.told {
 		if e.Kind == feed.Reset {
@@ -421,15 +422,15 @@ func TestSubscriptionBehindTheLogReadsFromTheStore(t *testing.T) {
 	}
 }
 
-func testBehindTheLog(t *testing.T, l *lab, kv jetstream.KeyValue) {
-	put(t, kv, "a", "1")
+func testBehindTheLog(t *testing.T, l *lab, native jetstream.KeyValue) {
+	put(t, native, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
 	want := map[string]string{"a": "1"}
-	var last kvclient.Revision
+	var last kv.Revision
 	for i := range 500 {
 		k := fmt.Sprintf("k%d", i%100)
-		last = put(t, kv, k, fmt.Sprint(i))
+		last = put(t, native, k, fmt.Sprint(i))
 		want[k] = fmt.Sprint(i)
 	}
 	w.untilRevision(last)
@@ -447,9 +448,9 @@ func testBehindTheLog(t *testing.T, l *lab, kv jetstream.KeyValue) {
 func TestLargeValuesAreReadWithoutTimeouts(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	for i := range 5 {
-		put(t, kv, fmt.Sprintf("k%d", i), strings.Repeat("x", 900_000))
+		put(t, native, fmt.Sprintf("k%d", i), strings.Repeat("x", 900_000))
 	}
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilKind(feed.Synced)
@@ -463,9 +464,9 @@ func TestLargeValuesAreReadWithoutTimeouts(t *testing.T) {
 func TestResumeAtTheRevisionOfAPurgeIsReset(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
-	put(t, kv, "a", "1")
-	put(t, kv, "b", "1")
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, native, "a", "1")
+	put(t, native, "b", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	point, stamp := w.untilKind(feed.Synced).Point, w.Stamp()
 	w.Close()
@@ -490,13 +491,13 @@ func TestResumeAtTheRevisionOfAPurgeIsReset(t *testing.T) {
 func TestResumeWhereTheFeedBeganIsNoReset(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
-	put(t, kv, "a", "1")
-	put(t, kv, "a", "2") // the first one is gone, so the stream proves nothing
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, native, "a", "1")
+	put(t, native, "a", "2") // the first one is gone, so the stream proves nothing
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	point, stamp := w.untilKind(feed.Synced).Point, w.Stamp()
 	w.Close()
-	last := put(t, kv, "b", "1")
+	last := put(t, native, "b", "1")
 	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point, Stamp: stamp})
 	w.untilExact(last)
 	w.wantState(map[string]string{"b": "1"}) // only what came since then
@@ -512,11 +513,11 @@ func TestResumeWhereTheFeedBeganIsNoReset(t *testing.T) {
 func TestStoppedReadersHoldNoPlace(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{Snapshots: 1})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
 	for i := range 10 {
-		put(t, kv, fmt.Sprintf("large.%d", i), strings.Repeat("x", 900_000))
+		put(t, native, fmt.Sprintf("large.%d", i), strings.Repeat("x", 900_000))
 	}
-	put(t, kv, "small", "1")
+	put(t, native, "small", "1")
 	stopped := l.watch(t, "b", feed.SubscribeOptions{Filters: filters(t, "large.*")})
 	natstest.Eventually(t, patience, "the first entry of the snapshot", func() bool {
 		events, _ := stopped.Poll(nil, 1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -20,7 +21,7 @@ import (
 // nobody can vouch for the point, and the subscription is reset. An id without a check, as earlier
 // versions gave them, is judged by its epoch. A feed gives no such ids out: where it does not know
 // the check of the revision that a subscription has reached, it names an earlier one behind which
-// nothing was left out (Subscription.sent). See kvclient/check.go. TestInterleavings has lost ends
+// nothing was left out (Subscription.sent). See kv/check.go. TestInterleavings has lost ends
 // and moved epochs, and TestLostRevisionsAreNotTakenForThoseThatReplaceThem lost ends behind the
 // API.
 
@@ -28,7 +29,7 @@ import (
 // began. The stream is recognised by it.
 type anchor struct {
 	// revision is the message's; 0 if the stream was empty.
-	revision kvclient.Revision
+	revision kv.Revision
 	// stored is when the message was stored; zero if that is not known.
 	stored time.Time
 }
@@ -75,7 +76,7 @@ func (f *Feed) recogniseStream(
 }
 
 // moveEpoch lets the feed, and what it counted, go on under another epoch.
-func (f *Feed) moveEpoch(epoch kvclient.Epoch) {
+func (f *Feed) moveEpoch(epoch kv.Epoch) {
 	f.mu.Lock()
 	before := f.epoch
 	f.epoch = epoch
@@ -159,7 +160,7 @@ func (f *Feed) continueAfterLoss() {
 const maxSnapshots = 1 << 10
 
 // beginSnapshot notes that a snapshot is read that stands for a revision. f.mu must be held.
-func (f *Feed) beginSnapshot(to kvclient.Revision) {
+func (f *Feed) beginSnapshot(to kv.Revision) {
 	if len(f.snapshotsBegun) >= maxSnapshots {
 		clear(f.snapshotsBegun)
 	}
@@ -174,7 +175,7 @@ func (f *Feed) beginSnapshot(to kvclient.Revision) {
 // a client that has read past it would never hear of it. Within a stretch that does not happen,
 // since all that was read is there. So a part of a snapshot of another stretch, or of another
 // gateway, proves nothing (TestPartOfASnapshotIsTakenOnlyInItsStretch). f.mu must be held.
-func (f *Feed) knowsSnapshot(to kvclient.Revision) bool {
+func (f *Feed) knowsSnapshot(to kv.Revision) bool {
 	_, known := f.snapshotsBegun[to]
 	return known
 }
@@ -238,14 +239,14 @@ func (f *Feed) proofOf(
 		if err != nil {
 			return unproved, err
 		}
-		check = kvclient.CheckOf(stored)
+		check = kv.CheckOf(stored)
 	}
 	return p.compare(check), nil
 }
 
 // compare compares the check of a point with that of the message which has its revision; zero if
 // there is none.
-func (p *Point) compare(check kvclient.Check) proof {
+func (p *Point) compare(check kv.Check) proof {
 	switch {
 	case !p.Check.Known(), !check.Known():
 		return unproved
@@ -257,7 +258,7 @@ func (p *Point) compare(check kvclient.Check) proof {
 
 // checkAt returns the check of the message of a revision that the feed has read, zero if it is not
 // known. f.mu must be held.
-func (f *Feed) checkAt(revision kvclient.Revision) kvclient.Check {
+func (f *Feed) checkAt(revision kv.Revision) kv.Check {
 	if revision == f.position {
 		return f.positionCheck
 	}
@@ -265,6 +266,6 @@ func (f *Feed) checkAt(revision kvclient.Revision) kvclient.Check {
 }
 
 // positionAt returns the position of a revision that the feed has read. f.mu must be held.
-func (f *Feed) positionAt(revision kvclient.Revision) kvclient.Position {
-	return kvclient.Position{Epoch: f.epoch, Revision: revision, Check: f.checkAt(revision)}
+func (f *Feed) positionAt(revision kv.Revision) kv.Position {
+	return kv.Position{Epoch: f.epoch, Revision: revision, Check: f.checkAt(revision)}
 }

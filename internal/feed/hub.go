@@ -9,6 +9,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -108,7 +109,7 @@ type Hub struct {
 	// mu guards the following, and the first fields of each feed.
 	mu sync.Mutex
 	// feeds has all of them, those that rest included.
-	feeds map[kvclient.BucketName]*Feed
+	feeds map[kv.BucketName]*Feed
 	// resting counts the feeds that have no source, since their bucket is missing.
 	resting int
 	// looking is not nil while a goroutine looks for the buckets of the feeds that rest. A token
@@ -177,7 +178,7 @@ func newHub(options Options) *Hub {
 		restPlaces:   restPlaceBound(options.Bounds, options.Feeds),
 		logMemory:    logBound(options.Bounds, options.AllLogs),
 
-		feeds: make(map[kvclient.BucketName]*Feed),
+		feeds: make(map[kv.BucketName]*Feed),
 	}
 	h.ctx, h.stop = context.WithCancel(context.Background())
 	return h

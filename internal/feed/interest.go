@@ -4,7 +4,7 @@ import (
 	"strings"
 
 	"kvgateway/internal/bound"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 )
 
 // An interests finds the subscriptions whose filters match a key. A change is matched with the
@@ -30,7 +30,7 @@ type interests struct {
 	// wild has the filters with wildcards.
 	wild map[string]*interest
 	// tree finds the entries of wild whose filter matches a key.
-	tree kvclient.FilterTree[interest]
+	tree kv.FilterTree[interest]
 }
 
 // An interest stands for a filter.
@@ -151,9 +151,9 @@ func filterBound(set *bound.Set) *bound.Bound {
 }
 
 // patternsOf returns the filters as text, each once.
-func patternsOf(filters kvclient.Filters) []string {
+func patternsOf(filters kv.Filters) []string {
 	if len(filters) == 0 {
-		return []string{kvclient.AllKeys.String()}
+		return []string{kv.AllKeys.String()}
 	}
 	seen := make(map[string]bool, len(filters))
 	var patterns []string

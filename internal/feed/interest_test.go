@@ -2,19 +2,18 @@ package feed
 
 import (
 	"fmt"
+	"kvgateway/internal/kv"
 	"reflect"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
-
-	"kvgateway/internal/kvclient"
 )
 
 // subscriptionOf returns a subscription with these filters, and without a feed.
 func subscriptionOf(t testing.TB, patterns ...string) *Subscription {
 	t.Helper()
-	filters, err := kvclient.ParseFilters(patterns)
+	filters, err := kv.ParseFilters(patterns)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -126,9 +127,9 @@ type modelInquiry struct {
 
 // A modelTail is a consumer.
 type modelTail struct {
-	epoch kvclient.Epoch
+	epoch kv.Epoch
 	// last is the revision of the last message that it delivered.
-	last kvclient.Revision
+	last kv.Revision
 	// maxAge is the bucket's, as it was when the consumer was made.
 	maxAge time.Duration
 }
@@ -142,9 +143,9 @@ func newWorld(seed uint64) *world {
 	w.pace = [3]int{1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60)), 1 + r.IntN(1+r.IntN(60))}
 	w.newFeed()
 	for i, patterns := range [][]string{nil, {"a.*"}, {"a.1", "b.>"}, {"b.0"}} {
-		var fs kvclient.Filters
+		var fs kv.Filters
 		for _, pattern := range patterns {
-			f, err := kvclient.ParseFilter(pattern)
+			f, err := kv.ParseFilter(pattern)
 			if err != nil {
 				panic(err)
 			}
@@ -157,7 +158,7 @@ func newWorld(seed uint64) *world {
 
 // newFeed replaces the feed by a new one, as another gateway would have it.
 func (w *world) newFeed() {
-	name, _ := kvclient.ParseBucketName("b")
+	name, _ := kv.ParseBucketName("b")
 	w.feed, w.tail, w.asked, w.readings = newFeed(w.hub, name), nil, nil, nil
 	w.advisories, w.resting = nil, false
 	w.lastHeard, w.noticedAt, w.connectionLost = w.clock, time.Time{}, false
@@ -306,7 +307,7 @@ func (w *world) crashAll() {
 	if !w.crash() {
 		return
 	}
-	w.end(kvclient.ErrTimeout)
+	w.end(kv.ErrTimeout)
 	w.advisories, w.noticedAt, w.connectionLost = nil, time.Time{}, true
 	w.report(kvclient.Advisory{Kind: kvclient.Reconnected})
 	if !w.deciding && w.rand.IntN(2) == 0 {
@@ -342,7 +343,7 @@ func (w *world) connect() {
 		w.advisories = w.advisories[1:]
 	}
 	if w.missing {
-		f.noteSourceLost(kvclient.ErrBucketNotFound)
+		f.noteSourceLost(kv.ErrBucketNotFound)
 		w.meanwhile()
 		w.resting = len(w.advisories) == 0 // as Hub.restFeed does
 		return
@@ -369,7 +370,7 @@ func (w *world) connect() {
 		w.advisories = nil // the subscriptions to advisories came late
 	}
 	if w.missing || w.epoch != s.Epoch {
-		f.noteSourceLost(kvclient.ErrBucketNotFound)
+		f.noteSourceLost(kv.ErrBucketNotFound)
 		return
 	}
 	doubted := !f.missedSince.IsZero()
@@ -465,7 +466,7 @@ func (w *world) awaitNotice() {
 		return
 	}
 	if w.tail != nil {
-		w.end(kvclient.ErrTimeout)
+		w.end(kv.ErrTimeout)
 	}
 	w.advisories, w.noticedAt, w.connectionLost = nil, time.Time{}, w.rand.IntN(2) == 0
 	if w.connectionLost {
@@ -476,7 +477,7 @@ func (w *world) awaitNotice() {
 // deliver lets the consumer deliver up to count messages.
 func (w *world) deliver(count int) {
 	if w.tail.epoch != w.epoch || w.missing {
-		w.end(kvclient.ErrUnavailable)
+		w.end(kv.ErrUnavailable)
 		return
 	}
 	entries := w.after(w.tail.last, count)
@@ -519,7 +520,7 @@ func (w *world) check() {
 	q := f.newQuestion()
 	position := q.position
 	if w.missing {
-		w.end(kvclient.ErrBucketNotFound)
+		w.end(kv.ErrBucketNotFound)
 		return
 	}
 	s := w.state()
@@ -532,7 +533,7 @@ func (w *world) check() {
 	case len(w.after(position, 1)) == 0 && s.Lifetime > 0:
 		w.end(f.requireReset(ReasonHorizon))
 	case len(w.after(position, 1)) == 0:
-		f.advance(s.Last, kvclient.CheckOf(s.LastTime))
+		f.advance(s.Last, kv.CheckOf(s.LastTime))
 	}
 }
 
@@ -594,7 +595,7 @@ func (w *world) settle() {
 }
 
 // newest describes what is stored above a revision.
-func (w *world) newest(last kvclient.Revision) (text string) {
+func (w *world) newest(last kv.Revision) (text string) {
 	for _, e := range w.after(last, len(w.messages)) {
 		text += fmt.Sprintf(" %s %s", e.Operation, e.Key)
 	}

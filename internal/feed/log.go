@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"kvgateway/internal/bound"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 )
 
 // A changeLog holds the recent changes of a bucket in order: all that the feed read above the
@@ -29,9 +29,9 @@ type changeLog struct {
 	// bytes is what they take, their frames included.
 	bytes int
 	// horizon is the revision above which the log is complete.
-	horizon kvclient.Revision
+	horizon kv.Revision
 	// horizonCheck is the check of the message at the horizon; zero if it is not known.
-	horizonCheck kvclient.Check
+	horizonCheck kv.Check
 	// maxBytes is how many bytes the log may have if there is room for them.
 	maxBytes int
 	// maxCount is how many changes it may have.
@@ -46,7 +46,7 @@ type changeLog struct {
 
 	// passed has positions, in order, that were given out as ids although no change has them: of
 	// messages that were gone, or whose subject was no key, when the feed came by.
-	passed []kvclient.Position
+	passed []kv.Position
 }
 
 const (
@@ -95,7 +95,7 @@ func (l *changeLog) isFull() bool {
 }
 
 // pass notes a position that no change has. It must be above all that were noted before.
-func (l *changeLog) pass(p kvclient.Position) {
+func (l *changeLog) pass(p kv.Position) {
 	if len(l.passed) == maxPassed {
 		l.passed = slices.Delete(l.passed, 0, maxPassed/2)
 	}
@@ -103,21 +103,21 @@ func (l *changeLog) pass(p kvclient.Position) {
 }
 
 // check returns the check of the message of a revision, zero if the log does not have it.
-func (l *changeLog) check(revision kvclient.Revision) kvclient.Check {
+func (l *changeLog) check(revision kv.Revision) kv.Check {
 	if revision == l.horizon {
 		return l.horizonCheck
 	}
 	i, ok := slices.BinarySearchFunc(l.changes, revision,
-		func(c *Change, r kvclient.Revision) int { return cmp.Compare(c.Revision, r) })
+		func(c *Change, r kv.Revision) int { return cmp.Compare(c.Revision, r) })
 	if ok {
 		return l.changes[i].Check
 	}
 	i, ok = slices.BinarySearchFunc(l.passed, revision,
-		func(p kvclient.Position, r kvclient.Revision) int { return cmp.Compare(p.Revision, r) })
+		func(p kv.Position, r kv.Revision) int { return cmp.Compare(p.Revision, r) })
 	if ok {
 		return l.passed[i].Check
 	}
-	return kvclient.Check{}
+	return kv.Check{}
 }
 
 // add appends a change, whose revision must be above all others.
@@ -143,7 +143,7 @@ func (l *changeLog) grow(bytes int) {
 }
 
 // restart empties the log. It is complete above that revision, whose message has this check.
-func (l *changeLog) restart(at kvclient.Revision, check kvclient.Check) {
+func (l *changeLog) restart(at kv.Revision, check kv.Check) {
 	for _, c := range l.changes {
 		c.logged = false
 	}
@@ -160,14 +160,14 @@ func (l *changeLog) restart(at kvclient.Revision, check kvclient.Check) {
 const nearEnd = 8
 
 // after returns the changes above a revision, which must not be below the horizon.
-func (l *changeLog) after(revision kvclient.Revision) []*Change {
+func (l *changeLog) after(revision kv.Revision) []*Change {
 	for near := range min(nearEnd, len(l.changes)+1) {
 		if i := len(l.changes) - near; i == 0 || l.changes[i-1].Revision <= revision {
 			return l.changes[i:]
 		}
 	}
 	i, _ := slices.BinarySearchFunc(l.changes, revision+1,
-		func(c *Change, r kvclient.Revision) int {
+		func(c *Change, r kv.Revision) int {
 			switch {
 			case c.Revision < r:
 				return -1

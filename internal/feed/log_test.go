@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -14,17 +15,17 @@ import (
 func TestFramesCountInTheLog(t *testing.T) {
 	t.Parallel()
 	const most, frame = 64 << 10, 4 << 10
-	name, err := kvclient.ParseBucketName("b")
+	name, err := kv.ParseBucketName("b")
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := newFeed(newHub(Options{LogBytes: most}.withDefaults()), name)
 	f.startAt(nil, kvclient.StreamState{Epoch: "a"})
-	var entries []kvclient.Entry
+	var entries []kv.Entry
 	for i := range 30 {
-		entries = append(entries, kvclient.Entry{
+		entries = append(entries, kv.Entry{
 			Key: fmt.Sprint("k", i), Value: make([]byte, 1<<10),
-			Position: kvclient.Position{Revision: kvclient.Revision(i + 1), Epoch: "a"},
+			Position: kv.Position{Revision: kv.Revision(i + 1), Epoch: "a"},
 		})
 	}
 	f.take(entries)
@@ -73,12 +74,12 @@ func TestFramesCountInTheLog(t *testing.T) {
 func TestLogReturnsTheChangesAboveARevision(t *testing.T) {
 	t.Parallel()
 	for size := range 3 * nearEnd {
-		for step := range kvclient.Revision(3) { // revisions without a change lie between
+		for step := range kv.Revision(3) { // revisions without a change lie between
 			l := changeLog{maxBytes: 1 << 20, maxCount: 1 << 10}
 			for i := range size {
-				l.add(&Change{Entry: entry("k", 5+kvclient.Revision(i)*(step+1), kvclient.Put)})
+				l.add(&Change{Entry: entry("k", 5+kv.Revision(i)*(step+1), kv.Put)})
 			}
-			for revision := range kvclient.Revision(5 + 4*3*nearEnd) {
+			for revision := range kv.Revision(5 + 4*3*nearEnd) {
 				want := l.changes
 				for len(want) > 0 && want[0].Revision <= revision {
 					want = want[1:]
@@ -107,9 +108,9 @@ func TestLogsShareTheirMemory(t *testing.T) {
 	}
 	fill := func(l *changeLog) int {
 		for i := range 3000 {
-			l.add(&Change{Entry: kvclient.Entry{
+			l.add(&Change{Entry: kv.Entry{
 				Key: "k", Value: make([]byte, 4<<10),
-				Position: kvclient.Position{Revision: kvclient.Revision(i + 1)},
+				Position: kv.Position{Revision: kv.Revision(i + 1)},
 			}})
 		}
 		return l.bytes
@@ -124,7 +125,7 @@ func TestLogsShareTheirMemory(t *testing.T) {
 	if bytes := fill(other); bytes < 1<<20 {
 		t.Errorf("another client's has %d bytes", bytes)
 	}
-	first.restart(3000, kvclient.Check{})
+	first.restart(3000, kv.Check{})
 	if bytes := fill(second); bytes < 1<<20 {
 		t.Errorf("it has %d bytes after the first has given its own back", bytes)
 	}

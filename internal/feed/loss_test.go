@@ -1,24 +1,23 @@
 package feed
 
 import (
+	"kvgateway/internal/kv"
 	"testing"
 	"time"
-
-	"kvgateway/internal/kvclient"
 )
 
 // entryStored is a message of the stream "a", stored so many seconds after the beginning.
-func entryStored(key string, r kvclient.Revision, second int64) kvclient.Entry {
-	e := entry(key, r, kvclient.Put)
+func entryStored(key string, r kv.Revision, second int64) kv.Entry {
+	e := entry(key, r, kv.Put)
 	e.Created = time.Unix(second, 0)
-	e.Check = kvclient.CheckOf(e.Created)
+	e.Check = kv.CheckOf(e.Created)
 	return e
 }
 
 // subscriptionAhead returns a subscription that comes from another gateway, with a point which its
 // feed has yet to read. last is the stream's last revision when it comes.
 func subscriptionAhead(
-	t *testing.T, f *Feed, point Point, last kvclient.Revision,
+	t *testing.T, f *Feed, point Point, last kv.Revision,
 ) *Subscription {
 	t.Helper()
 	s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
@@ -37,7 +36,7 @@ func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 	place := entryStored("k", 12, 12).Position
 	for name, tc := range map[string]struct {
 		point Point
-		last  kvclient.Revision // of the stream when the subscription comes
+		last  kv.Revision // of the stream when the subscription comes
 		want  string
 	}{
 		"following":    {Point{Position: place}, 12, ReasonHorizon},
@@ -72,13 +71,13 @@ func TestPurgeIsNotHarmlessToASubscriptionThatIsAhead(t *testing.T) {
 	f := feedAt(streamAt(10, 0))
 	f.setState(live, nil)
 	marker := entryStored("k", 11, 11)
-	marker.Operation = kvclient.Delete
-	f.take([]kvclient.Entry{marker})
+	marker.Operation = kv.Delete
+	f.take([]kv.Entry{marker})
 	subscriptionAhead(t, f, Point{Position: entryStored("k", 12, 12).Position}, 12)
 	if f.harmless("k", time.Unix(13, 0)) {
 		t.Error("a purge was taken for harmless to one that is ahead")
 	}
-	f.take([]kvclient.Entry{entryStored("l", 12, 12)})
+	f.take([]kv.Entry{entryStored("l", 12, 12)})
 	if !f.harmless("k", time.Unix(13, 0)) {
 		t.Error("a purge was not harmless once the feed has come as far")
 	}
@@ -120,11 +119,11 @@ func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
 		now := time.Unix(100, 0)
 		f.now = func() time.Time { return now }
 		f.lastTally.at = time.Unix(10, 0)
-		f.take([]kvclient.Entry{entryStored("l", 12, 12)}) // 11 is gone; 13 has its key
+		f.take([]kv.Entry{entryStored("l", 12, 12)}) // 11 is gone; 13 has its key
 		after := streamAt(12, 0)
 		if came {
 			q := f.newQuestion()
-			f.take([]kvclient.Entry{entryStored("k", 13, 13)})
+			f.take([]kv.Entry{entryStored("k", 13, 13)})
 			if _, err := f.compareAnswer(q, streamAt(13, 1)); err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -75,10 +76,10 @@ func (m *mailbox) put(a kvclient.Advisory) bool {
 
 // otherTerms stands for several terms that were reported while the mailbox was full. It is equal
 // to no feed's terms, since some of them may be others.
-var otherTerms = kvclient.Terms{MaxAge: -1}
+var otherTerms = kv.Terms{MaxAge: -1}
 
 // sameTerms reports whether two advisories say the same about the terms; nil says nothing.
-func sameTerms(a, b *kvclient.Terms) bool { return a == b || a != nil && b != nil && *a == *b }
+func sameTerms(a, b *kv.Terms) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // take returns the advisory that has waited longest; ok is false if none waits.
 func (m *mailbox) take() (a kvclient.Advisory, ok bool) {

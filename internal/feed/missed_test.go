@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -43,22 +44,22 @@ func TestPurgeWhoseAdvisoryWasDroppedIsAReset(t *testing.T) {
 		return client.Ready(t.Context()) == nil
 	})
 	js := server.JetStream(t)
-	kv, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b", History: 5})
+	native, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b", History: 5})
 	if err != nil {
 		t.Fatal(err)
 	}
 	put := func(key string) {
-		if _, err := kv.PutString(t.Context(), key, "v"); err != nil {
+		if _, err := native.PutString(t.Context(), key, "v"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	put("a")
 	put("b")
 	put("deleted")
-	if err := kv.Delete(t.Context(), "deleted"); err != nil {
+	if err := native.Delete(t.Context(), "deleted"); err != nil {
 		t.Fatal(err)
 	}
-	name, _ := kvclient.ParseBucketName("b")
+	name, _ := kv.ParseBucketName("b")
 	s, err := hub.Subscribe(t.Context(), name, SubscribeOptions{}, func() {})
 	if err != nil {
 		t.Fatal(err)
@@ -89,7 +90,7 @@ func TestPurgeWhoseAdvisoryWasDroppedIsAReset(t *testing.T) {
 	natstest.Eventually(t, 10*time.Second, "the snapshot", holds("a", "b"))
 	// A marker that comes live is known to the feed, so that its purge is harmless.
 	put("deleted")
-	if err := kv.Delete(t.Context(), "deleted"); err != nil {
+	if err := native.Delete(t.Context(), "deleted"); err != nil {
 		t.Fatal(err)
 	}
 	natstest.Eventually(t, 10*time.Second, "the marker", func() bool {
@@ -109,7 +110,7 @@ func TestPurgeWhoseAdvisoryWasDroppedIsAReset(t *testing.T) {
 	purge("deleted")
 	<-busy
 	natstest.Eventually(t, 10*time.Second, "too many advisories", func() bool {
-		_, err := kv.Status(t.Context())
+		_, err := native.Status(t.Context())
 		return err == nil && len(missed) > 0
 	})
 	purge("a") // its advisory is dropped

@@ -10,7 +10,7 @@ import (
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/natstest"
 )
 
@@ -33,7 +33,7 @@ func TestMissingBucketHasNoFeed(t *testing.T) {
 	for i := range 20 {
 		name := bucketName(t, fmt.Sprint("none-", i))
 		_, err := l.hub.Subscribe(t.Context(), name, feed.SubscribeOptions{}, func() {})
-		if !errors.Is(err, kvclient.ErrBucketNotFound) {
+		if !errors.Is(err, kv.ErrBucketNotFound) {
 			t.Fatalf("a bucket that does not exist: %v", err)
 		}
 	}
@@ -49,8 +49,8 @@ func TestMissingBucketHasNoFeed(t *testing.T) {
 		streams = append(streams, w)
 	}
 	l.feedsWithSource(t, 0)
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b7"})
-	put(t, kv, "a", "1")
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b7"})
+	put(t, native, "a", "1")
 	streams[7].untilKind(feed.Reset)
 	streams[7].untilHolds(map[string]string{"a": "1"})
 	l.feedsWithSource(t, 1)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -25,14 +26,14 @@ type model struct {
 	lives int
 	// missing: there is no stream.
 	missing bool
-	epoch   kvclient.Epoch
+	epoch   kv.Epoch
 	created time.Time
 	// last is the revision of the last message that was stored.
-	last kvclient.Revision
+	last kv.Revision
 	// messages are those that are stored, in order.
-	messages []kvclient.Entry
+	messages []kv.Entry
 	// states has the keys' values as they were when that revision was the last.
-	states map[kvclient.Revision]map[string]string
+	states map[kv.Revision]map[string]string
 	// clock is the time of everybody.
 	clock time.Time
 	// lastTime is when the last message was stored.
@@ -50,9 +51,9 @@ type model struct {
 	// advisories are those that have yet to be handled, the oldest first.
 	advisories []queuedAdvisory
 	// markers are those that the feed has read.
-	markers map[string]kvclient.Revision
+	markers map[string]kv.Revision
 	// read is the revision up to which the feed has read.
-	read kvclient.Revision
+	read kv.Revision
 	// purges counts the removals that change what somebody holds.
 	purges int
 	// writes counts the messages of all lives: no two messages are stored at the same time.
@@ -79,10 +80,10 @@ type chances struct {
 // A savedModel is a stream as it was on disk.
 type savedModel struct {
 	life     int
-	last     kvclient.Revision
+	last     kv.Revision
 	lastTime time.Time
-	messages []kvclient.Entry
-	states   map[kvclient.Revision]map[string]string
+	messages []kv.Entry
+	states   map[kv.Revision]map[string]string
 }
 
 // A queuedAdvisory is one that the server has sent.
@@ -122,9 +123,9 @@ func newModel(r *rand.Rand) *model {
 // create creates the stream, again or for the first time.
 func (m *model) create() {
 	m.lives++
-	m.epoch = kvclient.Epoch("e" + strconv.Itoa(m.lives))
+	m.epoch = kv.Epoch("e" + strconv.Itoa(m.lives))
 	m.missing, m.last, m.messages = false, 0, nil
-	m.states = map[kvclient.Revision]map[string]string{0: {}}
+	m.states = map[kv.Revision]map[string]string{0: {}}
 	m.created, m.lastTime = m.clock, time.Time{}
 	m.stored, m.aged = make(map[string]time.Time), make(map[string]bool)
 	m.saved = nil
@@ -149,7 +150,7 @@ func (m *model) state() kvclient.StreamState {
 		Lifetime: lifetime,
 		LastTime: m.lastTime,
 		At:       m.clock,
-		Terms:    kvclient.Terms{MaxAge: m.maxAge},
+		Terms:    kv.Terms{MaxAge: m.maxAge},
 	}
 	if len(m.messages) > 0 {
 		s.First = m.messages[0].Revision
@@ -178,11 +179,11 @@ func (m *model) changeOnce() {
 	case n < 130 && m.forgets:
 		m.vanish()
 	case n < 750:
-		m.store(key, kvclient.Put)
+		m.store(key, kv.Put)
 	case n < 900:
-		m.store(key, kvclient.Delete)
+		m.store(key, kv.Delete)
 	default:
-		m.store(key, kvclient.Purge)
+		m.store(key, kv.Purge)
 	}
 }
 
@@ -204,13 +205,13 @@ func (m *model) key() string {
 }
 
 // store stores a message, and removes what it takes the place of.
-func (m *model) store(key string, operation kvclient.Operation) {
+func (m *model) store(key string, operation kv.Operation) {
 	m.last++
 	m.writes++
 	m.lastTime = m.clock.Add(time.Duration(m.writes))
-	e := kvclient.Entry{Key: key, Operation: operation, Position: m.position(), Created: m.lastTime}
+	e := kv.Entry{Key: key, Operation: operation, Position: m.position(), Created: m.lastTime}
 	state := maps.Clone(m.states[m.last-1])
-	if operation == kvclient.Put {
+	if operation == kv.Put {
 		e.Value = fmt.Appendf(nil, "%d.%d", m.last, m.writes) // a crash may give the revision again
 		state[key] = string(e.Value)
 		m.stored[string(e.Value)] = m.lastTime
@@ -219,7 +220,7 @@ func (m *model) store(key string, operation kvclient.Operation) {
 	}
 	m.states[m.last] = state
 	keep := m.history - 1
-	if operation == kvclient.Purge {
+	if operation == kv.Purge {
 		keep = 0
 	}
 	for i := len(m.messages) - 1; i >= 0; i-- {
@@ -234,13 +235,13 @@ func (m *model) store(key string, operation kvclient.Operation) {
 }
 
 // position returns that of the last message.
-func (m *model) position() kvclient.Position {
-	return kvclient.Position{Epoch: m.epoch, Revision: m.last, Check: kvclient.CheckOf(m.lastTime)}
+func (m *model) position() kv.Position {
+	return kv.Position{Epoch: m.epoch, Revision: m.last, Check: kv.CheckOf(m.lastTime)}
 }
 
 // lastOf returns the last entry of each key.
-func (m *model) lastOf() map[string]kvclient.Entry {
-	last := make(map[string]kvclient.Entry)
+func (m *model) lastOf() map[string]kv.Entry {
+	last := make(map[string]kv.Entry)
 	for _, e := range m.messages {
 		last[e.Key] = e
 	}
@@ -251,7 +252,7 @@ func (m *model) lastOf() map[string]kvclient.Entry {
 func (m *model) reconfigure() {
 	m.maxAge = time.Duration(m.rand.IntN(4)) * time.Second
 	m.updates++
-	terms := kvclient.Terms{MaxAge: m.maxAge}
+	terms := kv.Terms{MaxAge: m.maxAge}
 	m.report(kvclient.Advisory{Kind: kvclient.StreamUpdated, Terms: &terms, At: m.clock})
 	m.age()
 }
@@ -318,7 +319,7 @@ func (m *model) lose() bool {
 // shortened returns the stream, which must hold every message that it was given, without the last
 // few, or without those that the feed has yet to read.
 func (m *model) shortened() *savedModel {
-	few := min(m.last, kvclient.Revision(1+m.rand.IntN(4)))
+	few := min(m.last, kv.Revision(1+m.rand.IntN(4)))
 	s := &savedModel{life: m.lives, last: m.last - few, states: m.states}
 	if m.read < m.last && m.rand.IntN(4) > 0 {
 		s.last = m.read
@@ -332,14 +333,14 @@ func (m *model) shortened() *savedModel {
 // move gives the same stream another epoch, as a restart of an old server does.
 func (m *model) move() {
 	m.moves++
-	m.epoch, m.created = kvclient.Epoch(fmt.Sprintf("e%dm%d", m.lives, m.moves)), m.clock
+	m.epoch, m.created = kv.Epoch(fmt.Sprintf("e%dm%d", m.lives, m.moves)), m.clock
 	for i := range m.messages {
 		m.messages[i].Epoch = m.epoch
 	}
 }
 
 // storedAt returns when the message of a revision was stored; zero if there is none.
-func (m *model) storedAt(revision kvclient.Revision) time.Time {
+func (m *model) storedAt(revision kv.Revision) time.Time {
 	for _, e := range m.messages {
 		if e.Revision == revision {
 			return e.Created
@@ -368,7 +369,7 @@ func (m *model) purge(key string) {
 
 // removeKey removes all messages of a key.
 func (m *model) removeKey(key string) {
-	m.messages = slices.DeleteFunc(m.messages, func(e kvclient.Entry) bool { return e.Key == key })
+	m.messages = slices.DeleteFunc(m.messages, func(e kv.Entry) bool { return e.Key == key })
 }
 
 // purgeMarkers does what PurgeDeletes does.
@@ -387,7 +388,7 @@ func (m *model) purgeMarkers() {
 func (m *model) vanish() {
 	last := m.lastOf()
 	for _, key := range slices.Sorted(maps.Keys(last)) {
-		if e := last[key]; e.Operation == kvclient.Purge && m.clock.Sub(e.Created) >= time.Second {
+		if e := last[key]; e.Operation == kv.Purge && m.clock.Sub(e.Created) >= time.Second {
 			m.removeKey(key)
 			return
 		}
@@ -395,7 +396,7 @@ func (m *model) vanish() {
 }
 
 // after returns up to count of the messages after a revision.
-func (m *model) after(revision kvclient.Revision, count int) (entries []kvclient.Entry) {
+func (m *model) after(revision kv.Revision, count int) (entries []kv.Entry) {
 	for _, e := range m.messages {
 		if e.Revision > revision && len(entries) < count {
 			e.Expires = expires(e.Created, m.maxAge)
@@ -406,7 +407,7 @@ func (m *model) after(revision kvclient.Revision, count int) (entries []kvclient
 }
 
 // selected returns the state at a revision for some filters.
-func (m *model) selected(at kvclient.Revision, fs kvclient.Filters) map[string]string {
+func (m *model) selected(at kv.Revision, fs kv.Filters) map[string]string {
 	state := maps.Clone(m.states[at])
 	maps.DeleteFunc(state, func(key, value string) bool {
 		old := m.maxAge > 0 && m.clock.Sub(m.stored[value]) >= m.maxAge

@@ -1,10 +1,9 @@
 package feed
 
 import (
+	"kvgateway/internal/kv"
 	"slices"
 	"time"
-
-	"kvgateway/internal/kvclient"
 )
 
 // A modelReading does step by step what a reading's goroutine does, and reads from the model.
@@ -12,19 +11,19 @@ type modelReading struct {
 	*reading
 	begun bool
 	// upTo is the revision up to which it is to read; 0 while it has not asked.
-	upTo kvclient.Revision
+	upTo kv.Revision
 	// check is that of the message there.
-	check kvclient.Check
+	check kv.Check
 	// at is the revision up to which it has read.
-	at kvclient.Revision
+	at kv.Revision
 	// planned has what the consumer of a snapshot found when it was created.
-	planned []kvclient.Revision
+	planned []kv.Revision
 	// pending is the chunk that is handed over next, once missing has been explained.
 	pending *chunk
 	// missing has the markers that should have come.
 	missing []*expectedMarker
 	// awaits is the revision that the feed must have read before they can be explained.
-	awaits kvclient.Revision
+	awaits kv.Revision
 	// over: it is done, and can still be joined.
 	over bool
 	// maxAge is that of the bucket which it reads, as it was when that was asked for.
@@ -63,9 +62,9 @@ func (w *world) readSome() {
 	case w.missing || w.epoch != r.epoch:
 		w.failed(r, errRestart)
 	case r.upTo > w.last, r.awaits > w.last: // what it waits for was lost in a crash
-		w.failed(r, kvclient.ErrTimeout)
+		w.failed(r, kv.ErrTimeout)
 	case !w.calm && w.rand.IntN(20) == 0 && w.rand.IntN(100) < w.chance.fail:
-		w.failed(r, kvclient.ErrUnavailable)
+		w.failed(r, kv.ErrUnavailable)
 	case !r.begun:
 		w.begin(r)
 	case r.missing != nil:
@@ -89,7 +88,7 @@ func (w *world) begin(r *modelReading) {
 			r.maxAge = w.maxAge
 		}
 		if r.upTo = r.key.to; r.upTo == 0 {
-			r.upTo, r.check = w.last, kvclient.CheckOf(w.lastTime)
+			r.upTo, r.check = w.last, kv.CheckOf(w.lastTime)
 		} else {
 			r.check = r.key.toCheck
 		}

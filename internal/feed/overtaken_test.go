@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -17,19 +18,19 @@ func TestPurgeThatOvertakesAnEntryIsAReset(t *testing.T) {
 	purge := time.Unix(1000, 0)
 	for name, test := range map[string]struct {
 		stored time.Time
-		op     kvclient.Operation
+		op     kv.Operation
 		reset  bool
 	}{
-		"stored before the purge": {purge.Add(-time.Millisecond), kvclient.Put, true},
-		"stored after it":         {purge.Add(time.Millisecond), kvclient.Put, false},
-		"another marker":          {purge.Add(-time.Millisecond), kvclient.Delete, false},
+		"stored before the purge": {purge.Add(-time.Millisecond), kv.Put, true},
+		"stored after it":         {purge.Add(time.Millisecond), kv.Put, false},
+		"another marker":          {purge.Add(-time.Millisecond), kv.Delete, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFeed(newHub(Options{}.withDefaults()), kvclient.BucketName{})
-				marker := entry("a", 1, kvclient.Delete)
+				f := newFeed(newHub(Options{}.withDefaults()), kv.BucketName{})
+				marker := entry("a", 1, kv.Delete)
 				marker.Created = purge.Add(-time.Second)
-				f.take([]kvclient.Entry{marker})
+				f.take([]kv.Entry{marker})
 				arrivals := make(chan kvclient.Arrival, 1)
 				f.postAdvisory(kvclient.Advisory{
 					Kind: kvclient.StreamPurged, Key: "a", Purged: 1, At: purge,
@@ -45,7 +46,7 @@ func TestPurgeThatOvertakesAnEntryIsAReset(t *testing.T) {
 				synctest.Wait()
 				late := entry("a", 2, test.op)
 				late.Created = test.stored
-				arrivals <- kvclient.Arrival{Entries: []kvclient.Entry{late}}
+				arrivals <- kvclient.Arrival{Entries: []kv.Entry{late}}
 				err := <-ended
 				reset := f.resetFor == ReasonPurged
 				if errors.Is(err, errRestart) != test.reset || reset != test.reset {

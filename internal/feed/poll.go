@@ -2,8 +2,7 @@ package feed
 
 import (
 	"errors"
-
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 )
 
 // This file decides what a subscription sends next.
@@ -226,7 +225,7 @@ func (s *Subscription) retryReading(r *reading, err error) {
 
 // continueAfter goes on when everything up to a revision was sent: in the log, or with a replay if
 // the log has moved beyond it. The feed's mutex must be held.
-func (s *Subscription) continueAfter(at kvclient.Revision) {
+func (s *Subscription) continueAfter(at kv.Revision) {
 	f := s.feed
 	s.wake()
 	switch {

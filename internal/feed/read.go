@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -67,7 +68,7 @@ func (r *reading) run() {
 }
 
 // readWhenAdmitted reads when the reading has its places. It returns what readAll does.
-func (r *reading) readWhenAdmitted() (end kvclient.Revision, err error) {
+func (r *reading) readWhenAdmitted() (end kv.Revision, err error) {
 	h := r.feed.hub
 	if err := r.takeInShortestLine(r.ctx, h.openReadings, &r.openHold, r.giveWay); err != nil {
 		return 0, err
@@ -135,14 +136,14 @@ func activeBound(set *bound.Set, readings int) *bound.Bound {
 // the leader says that nothing that it selects was stored since, or when something later has come
 // (TestReadsAreCompleteWherePendingIsTooLow). readAll relies on that: when Replay returns nil,
 // every key that had an entry up to `to` has been read, or has a later message that the log brings.
-func (r *reading) readAll(ctx context.Context) (end kvclient.Revision, err error) {
+func (r *reading) readAll(ctx context.Context) (end kv.Revision, err error) {
 	bucket, to, toCheck := r.bucket, r.key.to, r.key.toCheck
 	if to == 0 {
 		current, s, err := r.ask(ctx)
 		if err != nil {
 			return 0, err
 		}
-		bucket, to, toCheck = current, s.Last, kvclient.CheckOf(s.LastTime)
+		bucket, to, toCheck = current, s.Last, kv.CheckOf(s.LastTime)
 	}
 	if err := r.feed.awaitRead(ctx, to); err != nil {
 		return 0, err
@@ -161,7 +162,7 @@ func (r *reading) readAll(ctx context.Context) (end kvclient.Revision, err error
 		To:       to,
 		NoValues: r.key.noValues,
 	}
-	err = bucket.Replay(ctx, replay, func(e kvclient.Entry) error { return c.visit(ctx, e) })
+	err = bucket.Replay(ctx, replay, func(e kv.Entry) error { return c.visit(ctx, e) })
 	if err == nil {
 		err = c.flush(ctx)
 	}
@@ -189,15 +190,15 @@ type collector struct {
 	// reading is the one that gets the chunks.
 	reading *reading
 	// snapshot is the revision that the entries are a snapshot for; 0 for a replay.
-	snapshot kvclient.Revision
+	snapshot kv.Revision
 	// check is that of the message at that revision.
-	check kvclient.Check
+	check kv.Check
 	// pending is the chunk that is not full yet.
 	pending *chunk
 }
 
 // visit takes an entry over, and waits after a full chunk until the reading may go on.
-func (c *collector) visit(ctx context.Context, e kvclient.Entry) error {
+func (c *collector) visit(ctx context.Context, e kv.Entry) error {
 	change := &Change{Entry: e, Snapshot: c.snapshot, SnapshotCheck: c.check}
 	c.pending.changes = append(c.pending.changes, change)
 	c.pending.bytes += change.readingBytes()
@@ -239,7 +240,7 @@ func (r *reading) accountFor(ctx context.Context, missing []*expectedMarker) err
 }
 
 // awaitRead waits until the feed has read everything up to a revision, for askTimeout at most.
-func (f *Feed) awaitRead(ctx context.Context, revision kvclient.Revision) error {
+func (f *Feed) awaitRead(ctx context.Context, revision kv.Revision) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	reached := make(chan struct{})

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -34,11 +35,11 @@ type readingKey struct {
 	// remains, with replay: what remains of that in the store is enough.
 	remains bool
 	// after is the revision up to which entries are left out.
-	after kvclient.Revision
+	after kv.Revision
 	// to is the revision up to which entries are read; 0 for the last one when the reading begins.
-	to kvclient.Revision
+	to kv.Revision
 	// toCheck is the check of the message at to; zero if it is not known.
-	toCheck kvclient.Check
+	toCheck kv.Check
 }
 
 // A reading is a snapshot, or a replay, that is read from the store once for all subscriptions
@@ -84,9 +85,9 @@ type reading struct {
 	// bucket is where it is read from.
 	bucket *kvclient.Bucket
 	// epoch is the bucket's; if that changes, the reading fails.
-	epoch kvclient.Epoch
+	epoch kv.Epoch
 	// filters say which keys are read.
-	filters kvclient.Filters
+	filters kv.Filters
 
 	// ctx ends when the reading has no cursor any more.
 	ctx context.Context
@@ -127,11 +128,11 @@ type reading struct {
 	// cursorMoved has a token when a cursor has passed a chunk or left; its capacity is 1.
 	cursorMoved chan struct{}
 	// to is the revision that the reading stands for; 0 until it has begun.
-	to kvclient.Revision
+	to kv.Revision
 	// toCheck is the check of the message at to; zero if it is not known.
-	toCheck kvclient.Check
+	toCheck kv.Check
 	// end is the stream's last revision when all was read.
-	end kvclient.Revision
+	end kv.Revision
 	// keys counts the entries that are no markers.
 	keys int
 	// done: all was read, or the reading failed.
@@ -197,7 +198,7 @@ func (f *Feed) join(s *Subscription, key readingKey) *readingCursor {
 
 // newCursor returns a cursor at the beginning of the reading. It returns nil if the beginning is
 // gone, or if the log has moved beyond what the snapshot stands for.
-func (r *reading) newCursor(s *Subscription, horizon kvclient.Revision) *readingCursor {
+func (r *reading) newCursor(s *Subscription, horizon kv.Revision) *readingCursor {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.first == nil || r.err != nil || !r.key.replay && r.to != 0 && r.to < horizon {
@@ -279,7 +280,7 @@ func (r *reading) addChunk(c *chunk) {
 }
 
 // finish notes that all was read, or why not. end is the stream's last revision after that.
-func (r *reading) finish(end kvclient.Revision, err error) {
+func (r *reading) finish(end kv.Revision, err error) {
 	r.mu.Lock()
 	r.end, r.done, r.err = end, true, err
 	r.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -98,7 +99,7 @@ func advisoryBound(set *bound.Set) *bound.Bound {
 // acquire returns the bucket's feed with one more user, which [Hub.release] takes away. A new one
 // is charged to the context's owner; a *[bound.FullError] says that there is no place for it, or
 // for one that rests and has to be roused.
-func (h *Hub) acquire(ctx context.Context, name kvclient.BucketName) (*Feed, error) {
+func (h *Hub) acquire(ctx context.Context, name kv.BucketName) (*Feed, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	f := h.feeds[name]

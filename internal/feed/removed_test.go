@@ -9,7 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/feed"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/natstest"
 )
 
@@ -18,18 +18,18 @@ import (
 func TestMessageDeleteIsAReset(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	stream, kv := l.bucketOnStream(t, jetstream.StreamConfig{
+	stream, native := l.bucketOnStream(t, jetstream.StreamConfig{
 		Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 5,
 		AllowDirect: true, AllowRollup: true, Discard: jetstream.DiscardNew,
 	})
-	put(t, kv, "a", "1")
-	put(t, kv, "b", "2")
+	put(t, native, "a", "1")
+	put(t, native, "b", "2")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilExact(2)
 	if err := stream.DeleteMsg(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
-	put(t, kv, "c", "3")
+	put(t, native, "c", "3")
 	if e := w.untilKind(feed.Reset); e.Reason != feed.ReasonPurged {
 		t.Errorf("reset for %s", e.Reason)
 	}
@@ -43,16 +43,16 @@ func TestLossWhereNothingWasRemovedIsNoReset(t *testing.T) {
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
 	l := newLabAt(t, server, proxy.URL(), feed.Options{})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 64})
-	put(t, kv, "k", "0")
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 64})
+	put(t, native, "k", "0")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	w.untilExact(1)
 	var stop atomic.Bool
-	written := make(chan kvclient.Revision)
+	written := make(chan kv.Revision)
 	go func() {
-		var last kvclient.Revision
+		var last kv.Revision
 		for n := 0; !stop.Load(); n++ {
-			last = put(t, kv, fmt.Sprintf("k%d", n/50), fmt.Sprint(n)) // no key is at its limit
+			last = put(t, native, fmt.Sprintf("k%d", n/50), fmt.Sprint(n)) // no key is at its limit
 		}
 		written <- last
 	}()
@@ -66,7 +66,7 @@ func TestLossWhereNothingWasRemovedIsNoReset(t *testing.T) {
 	stop.Store(true)
 	last := <-written
 	w.untilExact(last)
-	w.untilStored(kv)
+	w.untilStored(native)
 	l.hub.Stats().EachReset(func(reason string, n uint64) {
 		if n > 0 {
 			t.Errorf("%d resets for %s", n, reason)

@@ -12,7 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/feed"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/natstest"
 )
 
@@ -27,7 +27,7 @@ type ledger struct {
 }
 
 type ledgerEntry struct {
-	revision kvclient.Revision
+	revision kv.Revision
 	key      string
 	value    string // "" for a marker
 }
@@ -35,12 +35,12 @@ type ledgerEntry struct {
 func (l *ledger) add(revision uint64, key, value string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.entries = append(l.entries, ledgerEntry{kvclient.Revision(revision), key, value})
+	l.entries = append(l.entries, ledgerEntry{kv.Revision(revision), key, value})
 }
 
 // at folds what happened up to a revision. known is false if the writer has not noted that
 // revision yet.
-func (l *ledger) at(revision kvclient.Revision, fs kvclient.Filters) (
+func (l *ledger) at(revision kv.Revision, fs kv.Filters) (
 	state map[string]string, known bool,
 ) {
 	l.mu.Lock()
@@ -69,13 +69,13 @@ type tourist struct {
 	lab     *lab
 	rand    *rand.Rand
 	truth   *ledger
-	filters kvclient.Filters
+	filters kv.Filters
 	// state is what was folded.
 	state map[string]string
 	// staged has what comes during a snapshot; nil at other times.
 	staged map[string]string
 	// last is the revision of the last change since the last reset.
-	last kvclient.Revision
+	last kv.Revision
 	// point is the last that it got; nil for none.
 	point *feed.Point
 	// stamp came with it.
@@ -87,9 +87,9 @@ type tourist struct {
 
 // visit subscribes, polls that many times and leaves, somewhere in the middle of what it was sent.
 // With untilRevision it polls until the state there, or above it, is exact.
-func (c *tourist) visit(polls int, untilRevision kvclient.Revision) {
+func (c *tourist) visit(polls int, untilRevision kv.Revision) {
 	c.t.Helper()
-	name, _ := kvclient.ParseBucketName("b")
+	name, _ := kv.ParseBucketName("b")
 	wake := make(chan struct{}, 1)
 	var s *feed.Subscription
 	options := feed.SubscribeOptions{Filters: c.filters, Resume: c.point, Stamp: c.stamp}
@@ -159,7 +159,7 @@ func (c *tourist) receive(e feed.Event) {
 		c.last = change.Revision
 		point := feed.Point{Position: change.Position}
 		if change.Snapshot > 0 {
-			to := kvclient.Position{Epoch: change.Epoch, Revision: change.Snapshot}
+			to := kv.Position{Epoch: change.Epoch, Revision: change.Snapshot}
 			point = feed.Point{Position: to, InSnapshot: true, Sent: change.Revision}
 		}
 		c.point = &point
@@ -176,7 +176,7 @@ func (c *tourist) receive(e feed.Event) {
 }
 
 // compare compares the state with the ledger, where that is known.
-func (c *tourist) compare(at kvclient.Revision) {
+func (c *tourist) compare(at kv.Revision) {
 	c.t.Helper()
 	want, known := c.truth.at(at, c.filters)
 	if !known || c.staged != nil {
@@ -188,7 +188,7 @@ func (c *tourist) compare(at kvclient.Revision) {
 	}
 }
 
-func describeFilters(fs kvclient.Filters) string {
+func describeFilters(fs kv.Filters) string {
 	var all []string
 	for _, f := range fs {
 		all = append(all, f.String())
@@ -215,11 +215,11 @@ func testSeam(t *testing.T, history uint8, seed uint64) {
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
 	l := newLabAt(t, server, proxy.URL(), feed.Options{LogChanges: 30})
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: history})
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: history})
 	truth := &ledger{}
 	stop := make(chan struct{})
 	var work sync.WaitGroup
-	work.Go(func() { write(t, kv, truth, rand.New(rand.NewPCG(seed, 0)), stop) })
+	work.Go(func() { write(t, native, truth, rand.New(rand.NewPCG(seed, 0)), stop) })
 	var tourists []*tourist
 	for i, patterns := range [][]string{nil, {"a.*"}, {"a.1", "b.>"}, {"b.3"}} {
 		tourists = append(tourists, &tourist{
@@ -264,7 +264,7 @@ func testSeam(t *testing.T, history uint8, seed uint64) {
 
 // write is the one writer. Some keys are hot.
 func write(
-	t *testing.T, kv jetstream.KeyValue, truth *ledger, r *rand.Rand, stop <-chan struct{},
+	t *testing.T, native jetstream.KeyValue, truth *ledger, r *rand.Rand, stop <-chan struct{},
 ) {
 	ctx := t.Context()
 	for i := 0; ; i++ {
@@ -276,16 +276,17 @@ func write(
 		k := fmt.Sprintf("%c.%d", "ab"[r.IntN(2)], r.IntN(1+r.IntN(12)))
 		switch r.IntN(10) {
 		case 0, 1:
-			marker(t, kv, truth, k, r.IntN(2) == 0)
+			marker(t, native, truth, k, r.IntN(2) == 0)
 		case 2:
 			if r.IntN(20) == 0 {
-				if err := kv.PurgeDeletes(ctx, jetstream.DeleteMarkersOlderThan(-1)); err != nil {
+				err := native.PurgeDeletes(ctx, jetstream.DeleteMarkersOlderThan(-1))
+				if err != nil {
 					t.Error(err)
 				}
 			}
 		default:
 			value := fmt.Sprint(i)
-			revision, err := kv.PutString(ctx, k, value)
+			revision, err := native.PutString(ctx, k, value)
 			if err != nil {
 				t.Error(err)
 				return
@@ -301,10 +302,10 @@ func write(
 
 // marker deletes or purges a key. The one writer knows the revision of the marker: it is the next
 // one.
-func marker(t *testing.T, kv jetstream.KeyValue, truth *ledger, k string, purge bool) {
-	remove := kv.Delete
+func marker(t *testing.T, native jetstream.KeyValue, truth *ledger, k string, purge bool) {
+	remove := native.Delete
 	if purge {
-		remove = kv.Purge
+		remove = native.Purge
 	}
 	if err := remove(t.Context(), k); err != nil {
 		t.Error(err)

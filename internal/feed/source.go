@@ -9,6 +9,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -40,7 +41,7 @@ const (
 var errRestart = errors.New("the bucket has changed")
 
 // errAdvisoriesDropped ends a source whose advisories found no room in the client.
-var errAdvisoriesDropped = fmt.Errorf("%w: advisories are dropped", kvclient.ErrUnavailable)
+var errAdvisoriesDropped = fmt.Errorf("%w: advisories are dropped", kv.ErrUnavailable)
 
 // runSource keeps the source alive until the feed ends or rests.
 func (f *Feed) runSource(ctx context.Context) {
@@ -318,7 +319,7 @@ func (f *Feed) verify(ctx context.Context) error {
 			return f.requireReset(ReasonHorizon)
 		}
 	}
-	f.advance(s.Last, kvclient.CheckOf(s.LastTime))
+	f.advance(s.Last, kv.CheckOf(s.LastTime))
 	f.requestVerify()
 	return nil
 }

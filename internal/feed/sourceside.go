@@ -4,6 +4,7 @@ import (
 	"errors"
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -80,7 +81,7 @@ type sourceSide struct {
 	oldTally tally
 	// overdueAt is the feed's position when something was found stored beyond it that had yet to
 	// be delivered.
-	overdueAt kvclient.Revision
+	overdueAt kv.Revision
 	// overdueSince is when that was first found so at this position; zero if it was not found yet.
 	overdueSince time.Time
 }
@@ -103,7 +104,7 @@ type tally struct {
 // isMissing reports whether an error says that there is no such bucket, which nothing but a change
 // of the stream can fix.
 func isMissing(err error) bool {
-	return errors.Is(err, kvclient.ErrBucketNotFound) || errors.Is(err, kvclient.ErrBadBucket)
+	return errors.Is(err, kv.ErrBucketNotFound) || errors.Is(err, kv.ErrBadBucket)
 }
 
 // noteSourceLost notes that there is no source, and why.
@@ -126,7 +127,7 @@ func (f *Feed) noteSourceLost(err error) {
 // startAt takes over where the stream is. It returns the revision after which to read on; begun
 // reports that the log begins there.
 func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (
-	position kvclient.Revision, begun bool,
+	position kv.Revision, begun bool,
 ) {
 	position, begun = f.adopt(bucket, s, f.resetFor)
 	f.resetFor, f.overdueSince, f.streamCreated = "", time.Time{}, s.Created

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -163,7 +164,7 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 // startSnapshot begins with a snapshot. The feed's mutex must be held.
 func (s *Subscription) startSnapshot() {
 	s.syncDue, s.syncFrom, s.keys = true, 0, -1
-	s.sent, s.to, s.sentCheck, s.toCheck = 0, 0, kvclient.Check{}, kvclient.Check{}
+	s.sent, s.to, s.sentCheck, s.toCheck = 0, 0, kv.Check{}, kv.Check{}
 	s.folds, s.wantsExact = !s.options.IgnoreDeletes, false
 	s.countsKeys = !s.options.IncludeHistory
 	s.startReading(readingKey{history: s.options.IncludeHistory})
@@ -172,7 +173,7 @@ func (s *Subscription) startSnapshot() {
 // startReplay reads from the store what survives after a revision, up to where the log begins.
 // That is all that came, unless the store has lost some of it, as it may have where a subscription
 // asks for a revision without a point. The feed's mutex must be held.
-func (s *Subscription) startReplay(after kvclient.Revision) {
+func (s *Subscription) startReplay(after kv.Revision) {
 	if after >= s.feed.log.horizon {
 		s.followLog(after)
 		return
@@ -196,7 +197,7 @@ func (s *Subscription) startReading(key readingKey) {
 }
 
 // followLog brings the subscription to the log, above a revision. The feed's mutex must be held.
-func (s *Subscription) followLog(after kvclient.Revision) {
+func (s *Subscription) followLog(after kv.Revision) {
 	s.relocate()
 	s.phase, s.cursor, s.pending, s.matched = following, after, 0, 0
 	s.noteSent(after)
@@ -210,7 +211,7 @@ func (s *Subscription) followLog(after kvclient.Revision) {
 }
 
 // noteSent notes that everything up to a revision was sent. The feed's mutex must be held.
-func (s *Subscription) noteSent(revision kvclient.Revision) {
+func (s *Subscription) noteSent(revision kv.Revision) {
 	if s.sent != revision || !s.sentCheck.Known() {
 		s.sent, s.sentCheck = revision, s.feed.checkAt(revision)
 	}

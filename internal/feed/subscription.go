@@ -4,14 +4,14 @@ import (
 	"context"
 
 	"kvgateway/internal/bound"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 )
 
 // SubscribeOptions say what a subscription is about and where it starts. Without a point it starts
 // with a snapshot.
 type SubscribeOptions struct {
 	// Filters select the keys; none selects all.
-	Filters kvclient.Filters
+	Filters kv.Filters
 	// IncludeHistory: the snapshot has every retained entry.
 	IncludeHistory bool
 	// UpdatesOnly: there is no snapshot.
@@ -33,7 +33,7 @@ type SubscribeOptions struct {
 	Stamp string
 	// From, if not 0, is the revision from which on to deliver what survives, as native watches
 	// do. If there is a point, whether it can be read or not, the point decides where to begin.
-	From kvclient.Revision
+	From kv.Revision
 }
 
 // hasStart reports whether the subscriber says where to begin: at a point that can be read, or at
@@ -152,11 +152,11 @@ type Subscription struct {
 	// decided: generation and stamp are those of the decision where to go on, and not of attach.
 	decided bool
 	// cursor, while following, is the revision up to which everything was sent.
-	cursor kvclient.Revision
+	cursor kv.Revision
 	// pending is the first change above the cursor that arrived, or may have; 0 for none.
-	pending kvclient.Revision
+	pending kv.Revision
 	// matched is the last change that was pending when it arrived: its key is known to match.
-	matched kvclient.Revision
+	matched kv.Revision
 	// readCursor is where it is in a reading; nil if the phase is not inReading.
 	readCursor *readingCursor
 	// relocations counts how often the subscription was made to go on elsewhere, in the log or in
@@ -164,11 +164,11 @@ type Subscription struct {
 	relocations uint64
 	// sent is the revision of the last entry of a snapshot that was sent, or else one up to which
 	// everything was sent, at most the cursor.
-	sent kvclient.Revision
+	sent kv.Revision
 	// to is the revision that the snapshot, or the replay, stands for; 0 while that is not known.
-	to kvclient.Revision
+	to kv.Revision
 	// sentCheck and toCheck are the checks of the messages at sent and to; zero if not known.
-	sentCheck, toCheck kvclient.Check
+	sentCheck, toCheck kv.Check
 	// lossesThen is the feed's losses when the stream was asked where to go on.
 	lossesThen uint64
 	// countsKeys: the snapshot was read from its beginning, so that its keys can be counted.
@@ -176,7 +176,7 @@ type Subscription struct {
 	// syncDue: Synced has yet to be sent.
 	syncDue bool
 	// syncFrom is the position from which on the state is complete.
-	syncFrom kvclient.Revision
+	syncFrom kv.Revision
 	// keys is the number of keys that Synced reports; -1 for none.
 	keys int
 	// folds: what was sent, folded, gives the state.
@@ -212,12 +212,12 @@ func (s *Subscription) Stamp() string { return s.stamp }
 // called, perhaps with the feed locked, and perhaps once more after Close: it must neither block
 // nor call the feed; [Token] makes one of a channel.
 //
-// Subscribe returns [kvclient.ErrBucketNotFound] or [kvclient.ErrBadBucket] unless the subscriber
-// resumes, and [kvclient.ErrUnavailable] or [kvclient.ErrTimeout] while the source is away. What
+// Subscribe returns [kv.ErrBucketNotFound] or [kv.ErrBadBucket] unless the subscriber
+// resumes, and [kv.ErrUnavailable] or [kv.ErrTimeout] while the source is away. What
 // the subscription takes is charged to the context's owner; a *[bound.FullError] says that there
 // is no room for it.
 func (h *Hub) Subscribe(
-	ctx context.Context, name kvclient.BucketName, options SubscribeOptions, wake func(),
+	ctx context.Context, name kv.BucketName, options SubscribeOptions, wake func(),
 ) (*Subscription, error) {
 	s := &Subscription{
 		options: options,
@@ -250,7 +250,7 @@ func (s *Subscription) patterns() []string { return patternsOf(s.options.Filters
 
 // arrived notes that a change came that the subscription has to send, and reports whether the
 // subscription is to be woken. The feed's mutex must be held.
-func (s *Subscription) arrived(revision kvclient.Revision) bool {
+func (s *Subscription) arrived(revision kv.Revision) bool {
 	if s.phase != following || s.pending != 0 {
 		return false
 	}
@@ -284,7 +284,7 @@ func (s *Subscription) detach() {
 }
 
 // Bucket returns the name of the bucket that is watched.
-func (s *Subscription) Bucket() kvclient.BucketName { return s.feed.name }
+func (s *Subscription) Bucket() kv.BucketName { return s.feed.name }
 
 // Token returns a wake function that puts a token into a channel if there is room. The channel's
 // capacity should be 1.

@@ -3,6 +3,7 @@ package feed
 import (
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -16,7 +17,7 @@ import (
 // second time, which was a tenth of the time of a delivery. That a tail has a goroutine of its own
 // between the connection and the feed costs nothing that shows (1.02 in twelve pairs, 100
 // subscribers).
-func (f *Feed) take(entries []kvclient.Entry) {
+func (f *Feed) take(entries []kv.Entry) {
 	f.appendEntries(entries)
 	for i, wake := range f.toWake {
 		f.toWake[i] = nil
@@ -36,7 +37,7 @@ func (f *Feed) take(entries []kvclient.Entry) {
 // before it, and what was skipped there may be older than 0.9 of that time (ageOfSkipped), the feed
 // begins anew (TestMarkerThatExpiresUnreadIsAReset). An answer that takes that long while much is
 // overwritten is a reset, too.
-func (f *Feed) appendEntries(entries []kvclient.Entry) {
+func (f *Feed) appendEntries(entries []kv.Entry) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.now()
@@ -98,7 +99,7 @@ func (f *Feed) noteCaughtUp(at time.Time) {
 // and vanish, and what hides it may be stored last and come in time
 // (TestMarkerThatExpiresDuringAStallIsNoticed). The bound has its limits: a feed for which
 // everything is always that late would not notice.
-func (f *Feed) ageOfSkipped(e *kvclient.Entry, late time.Duration) time.Duration {
+func (f *Feed) ageOfSkipped(e *kv.Entry, late time.Duration) time.Duration {
 	if f.caughtUpAt.IsZero() {
 		return late
 	}
@@ -112,7 +113,7 @@ func (f *Feed) ageOfSkipped(e *kvclient.Entry, late time.Duration) time.Duration
 // that was stored over a marker and purged with it; by the marker alone the purge was judged
 // harmless, and it was not. The times tell: the value was stored before the purge
 // (TestPurgeThatOvertakesAnEntryIsAReset). f.mu must be held.
-func (f *Feed) trackMarker(e *kvclient.Entry) {
+func (f *Feed) trackMarker(e *kv.Entry) {
 	if at, known := f.purgedAt[e.Key]; known {
 		delete(f.purgedAt, e.Key)
 		if !e.IsMarker() && e.Created.Before(at) {
@@ -154,6 +155,6 @@ func (f *Feed) harmless(key string, at time.Time) bool {
 }
 
 // noteMarkersLost notes that the store may lack markers up to a revision. f.mu must be held.
-func (f *Feed) noteMarkersLost(upTo kvclient.Revision) {
+func (f *Feed) noteMarkersLost(upTo kv.Revision) {
 	f.storeHorizon, f.purgedTo = max(f.storeHorizon, upTo), max(f.purgedTo, upTo)
 }

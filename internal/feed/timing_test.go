@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -53,7 +54,7 @@ func (w *drivenFeed) noteVerified(context.Context) error {
 
 // newDrivenFeed starts a feed whose source has nothing yet.
 func newDrivenFeed(t *testing.T) *drivenFeed {
-	name, err := kvclient.ParseBucketName("b")
+	name, err := kv.ParseBucketName("b")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +69,7 @@ func newDrivenFeed(t *testing.T) *drivenFeed {
 	w.startAt(nil, kvclient.StreamState{Epoch: "a"})
 	w.setState(live, nil)
 	go func() {
-		lost := func() error { return kvclient.ErrUnavailable }
+		lost := func() error { return kv.ErrUnavailable }
 		ask := streamQuestions{verify: w.noteVerified, last: w.answerLast}
 		w.ended <- w.receive(ctx, w.arrivals, lost, ask)
 	}()
@@ -93,9 +94,9 @@ func (w *drivenFeed) end() error {
 }
 
 // arrivalAt is the arrival of one entry of that revision.
-func arrivalAt(r kvclient.Revision) kvclient.Arrival {
-	position := kvclient.Position{Epoch: "a", Revision: r}
-	return kvclient.Arrival{Entries: []kvclient.Entry{{Key: "a", Position: position}}}
+func arrivalAt(r kv.Revision) kvclient.Arrival {
+	position := kv.Position{Epoch: "a", Revision: r}
+	return kvclient.Arrival{Entries: []kv.Entry{{Key: "a", Position: position}}}
 }
 
 // A request for a verification must not put off the verification that others have requested.
@@ -118,7 +119,7 @@ func TestVerificationComesHoweverOftenItIsRequested(t *testing.T) {
 func TestVerificationComesWhenWritersRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDrivenFeed(t)
-		for r := range kvclient.Revision(200) {
+		for r := range kv.Revision(200) {
 			w.arrivals <- arrivalAt(2*r + 2) // each overwrites the one before: nothing is exact
 			w.requestVerify()
 			time.Sleep(verifyDelay / 2)
@@ -171,12 +172,12 @@ func TestPurgesAreGathered(t *testing.T) {
 // reset, and that of a purge which does is not lost.
 func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 	const many = 3 * 256 // more than a mailbox takes
-	name, _ := kvclient.ParseBucketName("b")
+	name, _ := kv.ParseBucketName("b")
 	newBusy := func() *Feed {
 		f := newFeed(newHub(Options{}.withDefaults()), name)
 		f.startAt(nil, kvclient.StreamState{Epoch: "a"})
-		f.take([]kvclient.Entry{
-			entry("deleted", 1, kvclient.Delete), entry("value", 2, kvclient.Put),
+		f.take([]kv.Entry{
+			entry("deleted", 1, kv.Delete), entry("value", 2, kv.Put),
 		})
 		for range many {
 			f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamUpdated})
@@ -214,7 +215,7 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 func TestFeedLingersAfterItsLastUser(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHub(Options{}.withDefaults())
-		name, _ := kvclient.ParseBucketName("b")
+		name, _ := kv.ParseBucketName("b")
 		f := newFeed(h, name)
 		ctx, cancel := context.WithCancel(t.Context())
 		f.stopSource, f.place, f.restPlace = cancel, new(bound.Hold), new(bound.Hold)
@@ -241,13 +242,13 @@ func TestFeedLingersAfterItsLastUser(t *testing.T) {
 // A reading waits for the fastest of its cursors, and not for ever.
 func TestReadingWaitsForItsFastestCursor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		name, _ := kvclient.ParseBucketName("b")
+		name, _ := kv.ParseBucketName("b")
 		f := newFeed(newHub(Options{}.withDefaults()), name)
 		s := &Subscription{feed: f, wake: Token(make(chan struct{}, 1))}
 		r := f.join(s, readingKey{}).reading
 		quick := r.newCursor(&Subscription{feed: f, wake: Token(make(chan struct{}, 1))}, 0)
 		big := func() *chunk {
-			e := kvclient.Entry{Key: "a", Value: make([]byte, readAhead)}
+			e := kv.Entry{Key: "a", Value: make([]byte, readAhead)}
 			return &chunk{changes: []*Change{{Entry: e}}, bytes: readAhead + 1}
 		}
 		r.addChunk(big())
@@ -274,7 +275,7 @@ func TestAbsenceIsJudgedBesideAWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDrivenFeed(t)
 		s := &Subscription{feed: w.Feed, wake: func() {}, keys: -1}
-		for r := range kvclient.Revision(20) {
+		for r := range kv.Revision(20) {
 			w.arrivals <- arrivalAt(r + 1)
 			if r == 0 {
 				w.mu.Lock()

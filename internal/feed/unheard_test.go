@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/feed"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -61,11 +62,11 @@ func (l *lab) bucketOnStream(t *testing.T, config jetstream.StreamConfig) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	kv, err := l.js.KeyValue(t.Context(), "b")
+	native, err := l.js.KeyValue(t.Context(), "b")
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stream, kv
+	return stream, native
 }
 
 // purgeKey removes a key's messages, as other tools do.
@@ -83,12 +84,12 @@ func (l *lab) purgeKey(t *testing.T, key string) {
 // beginAB returns a bucket in which a and b have values, and a watcher that has folded them.
 func (l *lab) beginAB(t *testing.T) (jetstream.KeyValue, *watcher) {
 	t.Helper()
-	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
-	put(t, kv, "a", "1")
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
+	put(t, native, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
-	w.untilExact(put(t, kv, "b", "2"))
+	w.untilExact(put(t, native, "b", "2"))
 	w.awaitOldTally()
-	return kv, w
+	return native, w
 }
 
 // What lies between the gateway's server and the stream's can be lost, and advisories with it,
@@ -127,12 +128,12 @@ func TestPurgeBehindALeafNodeIsAReset(t *testing.T) {
 	natstest.Eventually(t, patience, "the leaf node is linked", linked(1))
 	behind := kvclient.Options{URL: leaf.ClientURL(), JSDomain: "hub"}
 	l := newLabWith(t, hub, behind, feed.Options{})
-	kv, w := l.beginAB(t)
+	native, w := l.beginAB(t)
 	proxy.Refuse(true)
 	proxy.Cut()
 	natstest.Eventually(t, patience, "the leaf node is alone", linked(0))
 	l.purgeKey(t, "a")
-	put(t, kv, "c", "3")
+	put(t, native, "c", "3")
 	proxy.Refuse(false)
 	w.untilHolds(map[string]string{"b": "2", "c": "3"})
 }
@@ -144,14 +145,14 @@ func TestPurgeBeforeTheSubscriptionsAreThereIsAReset(t *testing.T) {
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())
 	l := newLabAt(t, server, proxy.URL(), feed.Options{})
-	kv, w := l.beginAB(t)
+	native, w := l.beginAB(t)
 	proxy.Hold("SUB $JS.EVENT.ADVISORY.API", func() {
 		timer := time.NewTimer(300 * time.Millisecond) // by then the question has been answered
 		<-timer.C
 		l.purgeKey(t, "a")
 	})
 	proxy.Cut()
-	put(t, kv, "c", "3")
+	put(t, native, "c", "3")
 	w.untilHolds(map[string]string{"b": "2", "c": "3"})
 }
 
@@ -166,13 +167,13 @@ func TestMarkerThatExpiresUnreadIsAReset(t *testing.T) {
 				proxy := natstest.StartProxy(t, server.Addr())
 				l := newLabAt(t, server, proxy.URL(), feed.Options{})
 				config := jetstream.KeyValueConfig{Bucket: "b", LimitMarkerTTL: time.Second}
-				kv := l.bucket(t, config)
-				put(t, kv, "a", "1")
+				native := l.bucket(t, config)
+				put(t, native, "a", "1")
 				w := l.watch(t, "b", feed.SubscribeOptions{})
 				w.untilExact(1)
 				w.awaitOldTally()
 				want := map[string]string{"x": "1"}
-				w.untilRevision(put(t, kv, "x", "1"))
+				w.untilRevision(put(t, native, "x", "1"))
 				proxy.Pause()
 				for i := range between {
 					key := "k" + strconv.Itoa(i)
@@ -182,15 +183,16 @@ func TestMarkerThatExpiresUnreadIsAReset(t *testing.T) {
 					want[key] = "x"
 				}
 				<-l.js.PublishAsyncComplete()
-				if err := kv.Purge(t.Context(), "a", jetstream.PurgeTTL(time.Second)); err != nil {
+				err := native.Purge(t.Context(), "a", jetstream.PurgeTTL(time.Second))
+				if err != nil {
 					t.Fatal(err)
 				}
 				if behind {
-					put(t, kv, "y", "1")
+					put(t, native, "y", "1")
 					want["y"] = "1"
 				}
 				natstest.Eventually(t, patience, "the marker has expired", func() bool {
-					status, err := kv.Status(t.Context())
+					status, err := native.Status(t.Context())
 					return err == nil && status.Values() == uint64(len(want))
 				})
 				proxy.Resume()
@@ -228,8 +230,8 @@ func TestHistoryThatIsWrittenAnewIsAReset(t *testing.T) {
 			})
 			proxy := natstest.StartProxy(t, s.Addr())
 			l := newLabAt(t, s, proxy.URL(), feed.Options{})
-			kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: tc.history})
-			put(t, kv, "a", "1")
+			native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: tc.history})
+			put(t, native, "a", "1")
 			s.Stop()
 			if err := os.CopyFS(before, os.DirFS(dir)); err != nil {
 				t.Fatal(err)
@@ -237,7 +239,7 @@ func TestHistoryThatIsWrittenAnewIsAReset(t *testing.T) {
 			s.Restart()
 			putSoon := func(w write) {
 				natstest.Eventually(t, patience, "a put", func() bool {
-					_, err := kv.PutString(t.Context(), w.key, w.value)
+					_, err := native.PutString(t.Context(), w.key, w.value)
 					return err == nil
 				})
 			}
@@ -272,7 +274,7 @@ func TestBrokenMessageKeepsNoFeedAway(t *testing.T) {
 	s := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, s.Addr())
 	l := newLabAt(t, s, proxy.URL(), feed.Options{})
-	kv, w := l.beginAB(t)
+	native, w := l.beginAB(t)
 	c, err := net.Dial("tcp", s.Addr())
 	if err != nil {
 		t.Fatal(err)
@@ -286,7 +288,7 @@ func TestBrokenMessageKeepsNoFeedAway(t *testing.T) {
 	}
 	w.untilHolds(map[string]string{"a": "1", "b": "2", "x": "v"})
 	proxy.Cut()
-	put(t, kv, "c", "3")
+	put(t, native, "c", "3")
 	w.untilHolds(map[string]string{"a": "1", "b": "2", "c": "3", "x": "v"})
 }
 
@@ -296,10 +298,10 @@ func TestRollupOfAllIsAReset(t *testing.T) {
 		t.Run(ttl.String(), func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, feed.Options{})
-			kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", TTL: ttl})
-			put(t, kv, "a", "1")
+			native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", TTL: ttl})
+			put(t, native, "a", "1")
 			w := l.watch(t, "b", feed.SubscribeOptions{})
-			w.untilExact(put(t, kv, "b", "2"))
+			w.untilExact(put(t, native, "b", "2"))
 			rollup := &nats.Msg{
 				Subject: "$KV.b.c", Data: []byte("3"), Header: nats.Header{"Nats-Rollup": {"all"}},
 			}
@@ -325,10 +327,10 @@ func TestChangesThatConcernNobodyAreNoReset(t *testing.T) {
 		Discard: jetstream.DiscardNew, AllowDirect: true, AllowRollup: true,
 		Sources: []*jetstream.StreamSource{{Name: "S"}},
 	}
-	stream, kv := l.bucketOnStream(t, config)
-	put(t, kv, "a", "1")
+	stream, native := l.bucketOnStream(t, config)
+	put(t, native, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
-	w.untilExact(put(t, kv, "a", "2"))
+	w.untilExact(put(t, native, "a", "2"))
 	for last := uint64(3); last < 8; last++ {
 		if _, err := l.js.Publish(t.Context(), "other.x", nil); err != nil {
 			t.Fatal(err)
@@ -337,7 +339,7 @@ func TestChangesThatConcernNobodyAreNoReset(t *testing.T) {
 			info, err := stream.Info(t.Context())
 			return err == nil && info.State.LastSeq == last
 		})
-		w.untilExact(kvclient.Revision(last))
+		w.untilExact(kv.Revision(last))
 	}
 	l.watch(t, "b", feed.SubscribeOptions{}).untilHolds(map[string]string{"a": "2"})
 	config.MaxMsgsPerSubject = 1
@@ -370,9 +372,9 @@ func TestPurgeWithoutAdvisoriesIsAReset(t *testing.T) {
 		}
 	}})
 	l := newLabAt(t, s, "nats://gateway:g@"+s.Addr(), feed.Options{})
-	kv, w := l.beginAB(t)
+	native, w := l.beginAB(t)
 	l.purgeKey(t, "a")
-	put(t, kv, "b", "3")
+	put(t, native, "b", "3")
 	w.untilHolds(map[string]string{"b": "3"})
 }
 
@@ -381,14 +383,14 @@ func TestPurgeWithoutAdvisoriesIsAReset(t *testing.T) {
 func TestStreamThatDiscardsTheOldestIsNeverExact(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, feed.Options{})
-	_, kv := l.bucketOnStream(t, jetstream.StreamConfig{
+	_, native := l.bucketOnStream(t, jetstream.StreamConfig{
 		Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1,
 		MaxMsgs: 2, Discard: jetstream.DiscardOld, AllowDirect: true, AllowRollup: true,
 	})
-	put(t, kv, "a", "1")
+	put(t, native, "a", "1")
 	w := l.watch(t, "b", feed.SubscribeOptions{})
-	put(t, kv, "b", "2")
-	w.untilRevision(put(t, kv, "c", "3"))
+	put(t, native, "b", "2")
+	w.untilRevision(put(t, native, "c", "3"))
 	natstest.Holds(t, time.Second, "nothing is exact", func() bool {
 		_, exact, _ := w.Bookmark()
 		return !exact

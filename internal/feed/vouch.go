@@ -2,25 +2,24 @@ package feed
 
 import (
 	"cmp"
+	"kvgateway/internal/kv"
 	"math/rand/v2"
 	"slices"
 	"time"
-
-	"kvgateway/internal/kvclient"
 )
 
 // This file decides what a feed can vouch for: at which points of earlier subscriptions a new one
 // may resume, and whether a replay from the store is all that it should be.
 //
 // A bucket that takes times to live and leaves no markers cannot be replayed
-// (kvclient.Terms.EndUntold). A value with an end of its own can take the place of another and
+// (kv.Terms.EndUntold). A value with an end of its own can take the place of another and
 // vanish without a marker. The store has neither then, and a client that resumes from before both
 // would keep the first one. So a reading that continues what a client holds is not vouched for, and
 // the client is reset (TestReplayPastAnEntryThatEndedUntoldIsReset).
 
 // covers reports whether everything after a revision can be told, by the log or by the store. f.mu
 // must be held.
-func (f *Feed) covers(revision kvclient.Revision) bool {
+func (f *Feed) covers(revision kv.Revision) bool {
 	return revision >= f.log.horizon || revision >= f.storeHorizon
 }
 
@@ -61,7 +60,7 @@ func (f *Feed) covers(revision kvclient.Revision) bool {
 // was whole.
 //
 // f.mu must be held.
-func (f *Feed) vouches(point kvclient.Revision, era string) bool {
+func (f *Feed) vouches(point kv.Revision, era string) bool {
 	if !f.covers(point) {
 		return false
 	}
@@ -112,7 +111,7 @@ const wholeEra = "0000"
 // that the stream was whole when the era began: such names begin with exactly one zero, and others
 // with none.
 func newEra(whole bool) string {
-	short := kvclient.Base36(rand.Uint64())
+	short := kv.Base36(rand.Uint64())
 	const digits = "123456789abcdefghijklmnopqrstuvwxyz"
 	if short[0] = digits[rand.IntN(len(digits))]; whole {
 		short[0], short[1] = wholeEra[0], digits[rand.IntN(len(digits))]
@@ -126,7 +125,7 @@ func isWhole(era string) bool { return era[0] == wholeEra[0] }
 
 // distrust notes that the points up to the position, and up to the one before, belong to what a
 // reset has voided. f.mu must be held.
-func (f *Feed) distrust(reset string, before kvclient.Revision) {
+func (f *Feed) distrust(reset string, before kv.Revision) {
 	if f.trustedFrom == 0 && reset != ReasonAhead && reset != ReasonConfig {
 		return // nothing was ever removed
 	}
@@ -142,7 +141,7 @@ func (f *Feed) distrust(reset string, before kvclient.Revision) {
 // are replayed as others are.
 type expectedMarker struct {
 	// revision is the marker's.
-	revision kvclient.Revision
+	revision kv.Revision
 	// key is the one that was deleted.
 	key string
 	// required: a subscription may hold what was before the marker, so that it must hear of it.
@@ -153,7 +152,7 @@ type expectedMarker struct {
 // read up to there. If entries are read that have successors, it also notes the markers that must
 // come to take back what was read before. It returns errUnvouched if one of them is known to be
 // gone.
-func (r *reading) begin(to kvclient.Revision, toCheck kvclient.Check) error {
+func (r *reading) begin(to kv.Revision, toCheck kv.Check) error {
 	markers, err := r.markersTo(to, toCheck)
 	if err != nil || markers == nil {
 		return err
@@ -177,7 +176,7 @@ func (r *reading) begin(to kvclient.Revision, toCheck kvclient.Check) error {
 // markersTo notes what the reading stands for. It returns the markers that it may come by, nil if
 // it need not come by any, and errUnvouched if some are known to be gone.
 func (r *reading) markersTo(
-	to kvclient.Revision, toCheck kvclient.Check,
+	to kv.Revision, toCheck kv.Check,
 ) ([]expectedMarker, error) {
 	f := r.feed
 	f.mu.Lock()
@@ -215,8 +214,8 @@ func (r *reading) markersTo(
 // of all.
 func (r *reading) missingFrom(c *chunk) (missing []*expectedMarker) {
 	if c == nil {
-		end := kvclient.Position{Revision: kvclient.MaxRevision}
-		c = &chunk{changes: []*Change{{Entry: kvclient.Entry{Position: end}}}}
+		end := kv.Position{Revision: kv.MaxRevision}
+		c = &chunk{changes: []*Change{{Entry: kv.Entry{Position: end}}}}
 	}
 	for _, change := range c.changes {
 		for len(r.expected) > 0 && r.expected[0].revision < change.Revision {

@@ -61,7 +61,7 @@ func (o *Options) setAnswerDefaults() {
 // [readAndHold]). So the wait needs no estimate, and a GET of a small value costs nothing more. A
 // quarter of the budget is kept for answers of up to 128 KiB, which are charged to it first; beyond
 // it they take turns with larger ones. An answer that stalls in a write for a second is cut when
-// others wait, the largest first. JSON is made in parts of 64 KiB (kvclient.Entry.EncodeJSON),
+// others wait, the largest first. JSON is made in parts of 64 KiB (kv.Entry.EncodeJSON),
 // since the JSON of a value can have six times its bytes. Thirty unread lists of 31 MB on one
 // HTTP/2 connection took 1,793 MiB before, and 358 MiB with this budget, of which most is being
 // read from NATS (measured).

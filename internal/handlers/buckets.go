@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -17,19 +18,19 @@ const defaultBucketsLimit = 100
 // members, and those of its parts.
 type bucketDocument struct {
 	Bucket string `json:"bucket"`
-	kvclient.BucketConfig
+	kv.BucketConfig
 	Status statusDocument `json:"status"`
 }
 
 // statusDocument is the part of a bucket's document that clients cannot set.
 type statusDocument struct {
-	Epoch         kvclient.Epoch    `json:"epoch"`
+	Epoch         kv.Epoch          `json:"epoch"`
 	Created       time.Time         `json:"created"`
 	Values        uint64            `json:"values"`
 	Subjects      uint64            `json:"subjects"`
 	Bytes         uint64            `json:"bytes"`
-	FirstRevision kvclient.Revision `json:"first_revision"`
-	LastRevision  kvclient.Revision `json:"last_revision"`
+	FirstRevision kv.Revision       `json:"first_revision"`
+	LastRevision  kv.Revision       `json:"last_revision"`
 	BackingStore  string            `json:"backing_store"`
 	Compressed    bool              `json:"compressed"`
 	Replicas      *replicasDocument `json:"replicas,omitempty"`
@@ -46,15 +47,15 @@ type replicasDocument struct {
 
 // peerDocument is one replica that is not the leader.
 type peerDocument struct {
-	Name    string            `json:"name"`
-	Current bool              `json:"current"`
-	Offline bool              `json:"offline"`
-	Active  kvclient.Duration `json:"active"`
-	Lag     uint64            `json:"lag"`
+	Name    string      `json:"name"`
+	Current bool        `json:"current"`
+	Offline bool        `json:"offline"`
+	Active  kv.Duration `json:"active"`
+	Lag     uint64      `json:"lag"`
 }
 
 // documentOf returns the document of a bucket.
-func documentOf(status kvclient.BucketStatus) bucketDocument {
+func documentOf(status kv.BucketStatus) bucketDocument {
 	document := bucketDocument{
 		Bucket:       status.Name.String(),
 		BucketConfig: status.Config,
@@ -83,7 +84,7 @@ func documentOf(status kvclient.BucketStatus) bucketDocument {
 				Name:    p.Name,
 				Current: p.Current,
 				Offline: p.Offline,
-				Active:  kvclient.Duration(p.Active),
+				Active:  kv.Duration(p.Active),
 				Lag:     p.Lag,
 			})
 		}
@@ -97,7 +98,7 @@ func documentOf(status kvclient.BucketStatus) bucketDocument {
 const smallValueSize = 128
 
 // hints returns advice about settings whose effect may surprise.
-func hints(status kvclient.BucketStatus) []string {
+func hints(status kv.BucketStatus) []string {
 	found := []string{}
 	if status.Config.TTL > 0 && !status.ExpiryEvents() {
 		found = append(found, "ttl is set without limit_marker_ttl: entries vanish without an "+
@@ -178,7 +179,7 @@ type bucketLister struct {
 // bucket or was deleted meanwhile. A bucket that is out of reach, because its node is down or
 // because the gateway's user may not look at it, does not hide the others: its item has the
 // problem.
-func (l *bucketLister) item(ctx context.Context, name kvclient.BucketName) (any, error) {
+func (l *bucketLister) item(ctx context.Context, name kv.BucketName) (any, error) {
 	if l.failed {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, retryTime)
@@ -187,7 +188,7 @@ func (l *bucketLister) item(ctx context.Context, name kvclient.BucketName) (any,
 	s := l.server
 	status, err := s.client.Status(ctx, name)
 	switch {
-	case errors.Is(err, kvclient.ErrBadBucket), errors.Is(err, kvclient.ErrBucketNotFound):
+	case errors.Is(err, kv.ErrBadBucket), errors.Is(err, kv.ErrBucketNotFound):
 		return nil, nil
 	case err != nil && !s.client.Connected():
 		return nil, err
@@ -237,13 +238,13 @@ func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
 		return headerProblem("If-None-Match", "A bucket has no ETag. The only precondition that "+
 			"can be sent here is If-None-Match: *.")
 	}
-	config := kvclient.DefaultBucketConfig()
+	config := kv.DefaultBucketConfig()
 	if err := s.readConfig(w, r, &config); err != nil {
 		return err
 	}
 	status, created, err := s.client.CreateBucket(r.Context(), name, config)
 	present := err == nil && !created
-	if _, differs := errors.AsType[*kvclient.BucketExistsError](err); differs {
+	if _, differs := errors.AsType[*kv.BucketExistsError](err); differs {
 		present = true
 	}
 	switch {
@@ -265,7 +266,7 @@ func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) readConfig(
 	w http.ResponseWriter,
 	r *http.Request,
-	config *kvclient.BucketConfig,
+	config *kv.BucketConfig,
 ) error {
 	body, err := s.jsonBody(w, r, "application/json")
 	if err != nil || body == nil {

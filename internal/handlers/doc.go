@@ -86,7 +86,7 @@
 // is decoded once) → readUnlessHad (one kvclient.Bucket.Get, then the preconditions) →
 // setEntryHeaders → the bytes, or one range of them.
 //
-// Compare-and-set: writePreconditions turns the headers into one kvclient.Precondition, and
+// Compare-and-set: writePreconditions turns the headers into one kv.Precondition, and
 // putValue, deleteValue or patchValue hands it to kvclient.Bucket. An error that says which
 // revision the key has becomes a 412 with the ETag to send next (mismatchProblem).
 //

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -37,8 +38,8 @@ func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
 	}
 	form := valueForm(query)
 	out := newListWriter(w, `{"entries":[`)
-	err = b.History(r.Context(), k, func(e kvclient.Entry) error {
-		if len(e.Value) >= kvclient.LargeValue && form != kvclient.ValueNone {
+	err = b.History(r.Context(), k, func(e kv.Entry) error {
+		if len(e.Value) >= kvclient.LargeValue && form != kv.ValueNone {
 			gone, err := out.rec.holdEntry(b, k, &e)
 			if err != nil || gone {
 				return err
@@ -55,35 +56,35 @@ func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
 // removed meanwhile.
 func (rec *recorder) holdEntry(
 	b *kvclient.Bucket,
-	k kvclient.Key,
-	e *kvclient.Entry,
+	k kv.Key,
+	e *kv.Entry,
 ) (gone bool, err error) {
 	d, size, revision := rec.delivery(), e.Bytes()+4*partBuffer, e.Revision
 	if d.try(size) {
 		return false, nil
 	}
-	*e = kvclient.Entry{}
+	*e = kv.Entry{}
 	if err := d.wait(rec.request.Context(), size); err != nil {
 		return false, err
 	}
 	if *e, err = b.GetRevision(rec.request.Context(), k, revision); err != nil {
 		d.release()
 	}
-	if errors.Is(err, kvclient.ErrRevisionNotFound) {
+	if errors.Is(err, kv.ErrRevisionNotFound) {
 		return true, nil // The answer is as if the revision had been removed before it was read.
 	}
 	return false, err
 }
 
 // valueForm reads in which form the client wants values in JSON.
-func valueForm(query url.Values) kvclient.ValueForm {
+func valueForm(query url.Values) kv.ValueForm {
 	switch query.Get("values") {
 	case "json":
-		return kvclient.ValueJSON
+		return kv.ValueJSON
 	case "base64":
-		return kvclient.ValueBase64
+		return kv.ValueBase64
 	case "none":
-		return kvclient.ValueNone
+		return kv.ValueNone
 	}
-	return kvclient.ValueByType
+	return kv.ValueByType
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -205,7 +206,7 @@ func (run *importRun) put(
 // tell reports what became of an entry.
 func (run *importRun) tell(number int, done kvclient.Imported, err error) error {
 	switch {
-	case errors.Is(err, kvclient.ErrExpired):
+	case errors.Is(err, kv.ErrExpired):
 		run.expired++
 		return run.settle(number)
 	case err != nil:

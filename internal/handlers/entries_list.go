@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -25,7 +26,7 @@ type entryListing struct {
 	// digest identifies the listing in cursors.
 	digest uint64
 	// form is the form of values in JSON.
-	form kvclient.ValueForm
+	form kv.ValueForm
 	// options say how fresh the answer must be.
 	options kvclient.ReadOptions
 	// whole reports whether the whole selection is wanted, in any order.
@@ -59,7 +60,7 @@ func (s *Server) listEntries(w http.ResponseWriter, r *http.Request) error {
 		return s.pageOfLines(w, r, l, page, next)
 	}
 	out := newListWriter(w, `{"entries":[`)
-	err = page.Each(r.Context(), func(e *kvclient.Entry) error {
+	err = page.Each(r.Context(), func(e *kv.Entry) error {
 		defer out.rec.took(e, page)
 		return out.entry(e, l.bucket.Name(), l.form)
 	})
@@ -82,7 +83,7 @@ func (s *Server) entryPage(rec *recorder, l entryListing) (*kvclient.EntryPage, 
 
 // took gives back what an entry of a page took, once its visitor has returned and the page drops
 // it. It keeps the room that the last entries of the page need for their JSON.
-func (rec *recorder) took(e *kvclient.Entry, page *kvclient.EntryPage) {
+func (rec *recorder) took(e *kv.Entry, page *kvclient.EntryPage) {
 	if d := rec.answer; d != nil && d.holds() && page.IsInstant() {
 		d.shrink(max(d.held.Size()-e.Bytes(), 4*partBuffer))
 	}
@@ -127,7 +128,7 @@ func (s *Server) entryListing(
 // selectionOf reads which keys the request selects.
 func selectionOf(query url.Values) (selection kvclient.Selection, err error) {
 	for _, name := range query["key"] {
-		k, err := kvclient.ParseKey(name)
+		k, err := kv.ParseKey(name)
 		if err != nil {
 			return selection, err
 		}
@@ -147,7 +148,7 @@ func (s *Server) pageOfLines(
 	next string,
 ) error {
 	out := newLineWriter(w)
-	err := page.Each(r.Context(), func(e *kvclient.Entry) error {
+	err := page.Each(r.Context(), func(e *kv.Entry) error {
 		defer out.rec.took(e, page)
 		return out.entry(e, l.bucket.Name(), l.form)
 	})
@@ -162,11 +163,11 @@ func (s *Server) exportEntries(w http.ResponseWriter, r *http.Request, l entryLi
 	w.Header()["Kv-Consistency"] = headerConsistency[l.bucket.LeaderWord()]
 	export := kvclient.Export{
 		Filters:  l.selection.ScanFilters(),
-		NoValues: l.form == kvclient.ValueNone,
+		NoValues: l.form == kv.ValueNone,
 		Options:  l.options,
 	}
 	out := newLineWriter(w)
-	revision, err := l.bucket.Export(r.Context(), export, func(e *kvclient.Entry) error {
+	revision, err := l.bucket.Export(r.Context(), export, func(e *kv.Entry) error {
 		if !strings.HasPrefix(e.Key, l.selection.Prefix) {
 			return nil
 		}
@@ -179,7 +180,7 @@ func (s *Server) exportEntries(w http.ResponseWriter, r *http.Request, l entryLi
 
 // appendEnd appends the last line of a complete answer, without its closing brace. A client that
 // has it knows that nothing is missing.
-func appendEnd(dst []byte, revision kvclient.Revision, count int) []byte {
+func appendEnd(dst []byte, revision kv.Revision, count int) []byte {
 	dst = append(append(dst, `{"end":true,"revision":`...), revision.String()...)
 	return strconv.AppendInt(append(dst, `,"count":`...), int64(count), 10)
 }

@@ -6,12 +6,13 @@ import (
 	"strconv"
 	"strings"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
 // etag returns the entity tag of a key's entry: "revision-epoch.check", without the check if that
 // is not known, and "0" for a key that was never written.
-func etag(p kvclient.Position) string {
+func etag(p kv.Position) string {
 	if p.Revision == 0 {
 		return `"0"`
 	}
@@ -20,7 +21,7 @@ func etag(p kvclient.Position) string {
 }
 
 // appendETag appends the entity tag of an entry that was written.
-func appendETag(dst []byte, p kvclient.Position) []byte {
+func appendETag(dst []byte, p kv.Position) []byte {
 	return append(p.Append(append(dst, '"')), '"')
 }
 
@@ -28,16 +29,16 @@ func appendETag(dst []byte, p kvclient.Position) []byte {
 const maxTags = 64
 
 // unmatchable is the position of a well-formed tag that this gateway did not make. No entry has it.
-var unmatchable = kvclient.Position{Epoch: "-"}
+var unmatchable = kv.Position{Epoch: "-"}
 
 // parseTags reads the value of If-Match or If-None-Match (RFC 9110 §8.8.3, §13.1): "*" or a list of
 // entity tags. It also knows the gateway's own tags in the forms that proxies make of them, weak or
 // with a content coding, and takes a revision without quotes. A well-formed tag that the gateway
 // did not make is refused if strict, and otherwise matches nothing. The result reason says why the
 // value was refused; it is "" if it was not.
-func parseTags(value string, strict bool) (c kvclient.Condition, reason string) {
+func parseTags(value string, strict bool) (c kv.Condition, reason string) {
 	if strings.Trim(value, " \t") == "*" {
-		return kvclient.Condition{Any: true}, ""
+		return kv.Condition{Any: true}, ""
 	}
 	for rest := value; ; {
 		rest = strings.TrimLeft(rest, " \t,")
@@ -71,14 +72,14 @@ var codings = []string{"-gzip", "-br", "-zstd", "-deflate"}
 
 // parseTag reads one of the gateway's own tags, without its quotes. Most proxies append a content
 // coding after "-", and some after "--".
-func parseTag(tag string) (kvclient.Position, error) {
+func parseTag(tag string) (kv.Position, error) {
 	for _, coding := range codings {
 		if coded, ok := strings.CutSuffix(tag, coding); ok {
 			tag = strings.TrimSuffix(coded, "-")
 			break
 		}
 	}
-	return kvclient.ParsePosition(tag)
+	return kv.ParsePosition(tag)
 }
 
 // cutTag cuts the first entity tag, or the first revision without quotes, off a list. The result
@@ -112,7 +113,7 @@ func cutTag(list string) (tag, rest, reason string) {
 
 // preconditions reads If-Match and If-None-Match. Several lines of one header are one list (RFC
 // 9110 §5.3).
-func preconditions(h http.Header, strict bool) (p kvclient.Precondition, err error) {
+func preconditions(h http.Header, strict bool) (p kv.Precondition, err error) {
 	if p.IfMatch, err = condition(h, "If-Match", strict); err != nil {
 		return p, err
 	}
@@ -121,10 +122,10 @@ func preconditions(h http.Header, strict bool) (p kvclient.Precondition, err err
 }
 
 // condition reads one header of entity tags.
-func condition(h http.Header, name string, strict bool) (kvclient.Condition, error) {
+func condition(h http.Header, name string, strict bool) (kv.Condition, error) {
 	lines := h[name]
 	if len(lines) == 0 {
-		return kvclient.Condition{}, nil
+		return kv.Condition{}, nil
 	}
 	c, reason := parseTags(strings.Join(lines, ","), strict)
 	if reason != "" {
@@ -146,9 +147,9 @@ func refuseConditions(h http.Header, allowed ...string) error {
 }
 
 // writePreconditions reads the preconditions of a write, and refuses those that cannot be checked.
-func (s *Server) writePreconditions(r *http.Request) (kvclient.Precondition, error) {
+func (s *Server) writePreconditions(r *http.Request) (kv.Precondition, error) {
 	if r.Header["If-Unmodified-Since"] != nil {
-		return kvclient.Precondition{}, headerProblem("If-Unmodified-Since",
+		return kv.Precondition{}, headerProblem("If-Unmodified-Since",
 			"A date cannot tell two revisions of the same second "+
 				"apart. Send the ETag in If-Match instead.")
 	}
@@ -157,7 +158,7 @@ func (s *Server) writePreconditions(r *http.Request) (kvclient.Precondition, err
 
 // requirePrecondition refuses a write without a precondition if the gateway or the bucket requires
 // one (RFC 6585 §3).
-func (s *Server) requirePrecondition(b *kvclient.Bucket, p kvclient.Precondition) error {
+func (s *Server) requirePrecondition(b *kvclient.Bucket, p kv.Precondition) error {
 	if p.Always() && (s.options.RequirePreconditions || b.RequiresPreconditions()) {
 		return problemError{code: codePreconditionRequired,
 			detail: "Send If-Match with the ETag that you read, " +

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 )
 
 // This file shows the tests of package handlers_test what they cannot see over HTTP.
@@ -75,12 +75,12 @@ func Routes() []string {
 
 // ParseTags parses a list of entity tags. reason says what is wrong with it; it is empty if nothing
 // is.
-func ParseTags(value string, strict bool) (c kvclient.Condition, reason string) {
+func ParseTags(value string, strict bool) (c kv.Condition, reason string) {
 	return parseTags(value, strict)
 }
 
 // ETag formats a position as an entity tag.
-func ETag(p kvclient.Position) string { return etag(p) }
+func ETag(p kv.Position) string { return etag(p) }
 
 // ParseRange parses a Range header for a value of that size. ok reports whether it selects one part
 // of the value.

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"kvgateway/internal/handlers"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 )
 
 func FuzzTags(f *testing.F) {
@@ -37,7 +37,7 @@ func FuzzTags(f *testing.F) {
 			t.Fatalf("%q is taken for %+v", value, strict)
 		}
 		for _, position := range strict.Positions {
-			if position.Revision > kvclient.MaxRevision {
+			if position.Revision > kv.MaxRevision {
 				t.Fatalf("%q has revision %d", value, position.Revision)
 			}
 			if position.Epoch == "" {
@@ -155,7 +155,7 @@ func FuzzKeyInPath(f *testing.F) {
 		switch {
 		case a.status == http.StatusOK:
 			key := a.object(t)["key"].(string)
-			if _, err := kvclient.ParseKey(key); err != nil {
+			if _, err := kv.ParseKey(key); err != nil {
 				t.Fatalf("%q is stored as %q: %v", path, key, err)
 			}
 			escaped, query, _ := strings.Cut(path, "?")

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -110,7 +111,7 @@ func (l *importLine) member(name string, value []byte) (err error) {
 	}
 	switch name {
 	case "key":
-		l.entry.Key, err = kvclient.ParseKey(string(text))
+		l.entry.Key, err = kv.ParseKey(string(text))
 		return err
 	case "operation":
 		l.operation = string(text)

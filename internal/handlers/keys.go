@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -17,7 +18,7 @@ const defaultKeysLimit = 1000
 // A keyListing is what a request for the names of keys asks for.
 type keyListing struct {
 	// filters select keys; none select all.
-	filters kvclient.Filters
+	filters kv.Filters
 	// prefix is what the names must begin with.
 	prefix string
 	// delimiter ends a prefix that stands for all keys below it; "" for no such prefixes.
@@ -28,10 +29,10 @@ type keyListing struct {
 
 // keyPage is a page of names, and the JSON of the answer.
 type keyPage struct {
-	Keys     []string          `json:"keys"`
-	Prefixes []string          `json:"prefixes,omitempty"`
-	Revision kvclient.Revision `json:"revision"`
-	Next     string            `json:"next,omitempty"`
+	Keys     []string    `json:"keys"`
+	Prefixes []string    `json:"prefixes,omitempty"`
+	Revision kv.Revision `json:"revision"`
+	Next     string      `json:"next,omitempty"`
 
 	// names has keys and prefixes in their common order.
 	names []listedName
@@ -111,7 +112,7 @@ func (n listedName) appendLine(dst []byte, mediaType string) []byte {
 // cursors.
 func keyListingOf(
 	query url.Values,
-	bucket kvclient.BucketName,
+	bucket kv.BucketName,
 	defaultLimit int,
 ) (l keyListing, digest uint64, err error) {
 	if l.filters, err = filtersOf(query); err != nil {
@@ -125,18 +126,18 @@ func keyListingOf(
 }
 
 // filtersOf reads the filters of a request.
-func filtersOf(query url.Values) (kvclient.Filters, error) {
-	return kvclient.ParseFilters(query["filter"])
+func filtersOf(query url.Values) (kv.Filters, error) {
+	return kv.ParseFilters(query["filter"])
 }
 
 // scanFilters returns filters that narrow what NATS has to send. If the request has none, the whole
 // tokens of the prefix make one.
-func (l keyListing) scanFilters() kvclient.Filters {
+func (l keyListing) scanFilters() kv.Filters {
 	if len(l.filters) > 0 {
 		return l.filters
 	}
-	if f, ok := kvclient.PrefixFilter(l.prefix); ok {
-		return kvclient.Filters{f}
+	if f, ok := kv.PrefixFilter(l.prefix); ok {
+		return kv.Filters{f}
 	}
 	return nil
 }
@@ -215,7 +216,7 @@ func (s *Server) sendLines(rec *recorder, mediaType string, names iter.Seq[liste
 	buffer := make([]byte, 0, partBuffer)
 	for n := range names {
 		buffer = n.appendLine(buffer, mediaType)
-		if len(buffer) < partBuffer-2*kvclient.MaxKeyBytes {
+		if len(buffer) < partBuffer-2*kv.MaxKeyBytes {
 			continue
 		}
 		rec.write(buffer)

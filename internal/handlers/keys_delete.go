@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -81,7 +82,7 @@ func (s *Server) deleteByFilter(
 	if err != nil && ctx.Err() != nil && r.Context().Err() == nil {
 		s.bodies.deletionAge.Refuse()
 		// This error makes the answer say how many keys were deleted.
-		err = fmt.Errorf("%w: too old: %v", kvclient.ErrOutcomeUnknown, err)
+		err = fmt.Errorf("%w: too old: %v", kv.ErrOutcomeUnknown, err)
 	}
 	return done, err
 }
@@ -89,7 +90,7 @@ func (s *Server) deleteByFilter(
 // partlyDeleted returns an error that says what was done before a deletion failed. If nothing was
 // done, the error stays as it is.
 func partlyDeleted(done kvclient.DeletedKeys, err error) error {
-	if !errors.Is(err, kvclient.ErrOutcomeUnknown) {
+	if !errors.Is(err, kv.ErrOutcomeUnknown) {
 		return err
 	}
 	return partialError{problemError{

@@ -2,9 +2,8 @@ package handlers
 
 import (
 	"errors"
+	"kvgateway/internal/kv"
 	"net/http"
-
-	"kvgateway/internal/kvclient"
 )
 
 // errClientGone ends what is done for a client that takes no more of its answer.
@@ -37,9 +36,9 @@ func newLineWriter(w http.ResponseWriter) *lineWriter { return &lineWriter{rec: 
 // entry adds the line of an entry. It returns [errClientGone] if nobody takes it, errTooLong if the
 // answer has reached its age, and a *[bound.FullError] if there is no room for it.
 func (l *lineWriter) entry(
-	e *kvclient.Entry,
-	bucket kvclient.BucketName,
-	form kvclient.ValueForm,
+	e *kv.Entry,
+	bucket kv.BucketName,
+	form kv.ValueForm,
 ) error {
 	if l.rec.tooLong() {
 		return errTooLong
@@ -58,7 +57,7 @@ func (l *lineWriter) entry(
 	return err
 }
 
-// send is the [kvclient.Sink] of the answer. If it fails for lack of room, whole lines stay in the
+// send is the [kv.Sink] of the answer. If it fails for lack of room, whole lines stay in the
 // buffer.
 func (l *lineWriter) send(part []byte) ([]byte, error) {
 	give, err := l.rec.holdPart(part, l.beside)

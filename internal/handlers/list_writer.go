@@ -1,10 +1,9 @@
 package handlers
 
 import (
+	"kvgateway/internal/kv"
 	"net/http"
 	"time"
-
-	"kvgateway/internal/kvclient"
 )
 
 const (
@@ -37,9 +36,9 @@ func newListWriter(w http.ResponseWriter, head string) *listWriter {
 
 // entry adds an entry to the list.
 func (l *listWriter) entry(
-	e *kvclient.Entry,
-	bucket kvclient.BucketName,
-	form kvclient.ValueForm,
+	e *kv.Entry,
+	bucket kv.BucketName,
+	form kv.ValueForm,
 ) error {
 	if l.rec.tooLong() {
 		return errTooLong
@@ -52,9 +51,9 @@ func (l *listWriter) entry(
 
 // encode appends an entry, and sends parts of it if it is large.
 func (l *listWriter) encode(
-	e *kvclient.Entry,
-	bucket kvclient.BucketName,
-	form kvclient.ValueForm,
+	e *kv.Entry,
+	bucket kv.BucketName,
+	form kv.ValueForm,
 ) (err error) {
 	l.beside = e.Bytes()
 	l.buffer, err = e.EncodeJSON(l.buffer, bucket, form, l.send)
@@ -79,7 +78,7 @@ func (l *listWriter) end(err error, tail string) error {
 	return err
 }
 
-// send is the [kvclient.Sink] of the answer.
+// send is the [kv.Sink] of the answer.
 func (l *listWriter) send(part []byte) ([]byte, error) {
 	give, err := l.rec.holdPart(part, l.beside)
 	if err != nil {

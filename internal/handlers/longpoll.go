@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kvgateway/internal/feed"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -15,7 +16,7 @@ import (
 func (q *entryRead) mayWait(
 	answer http.Header,
 	r *http.Request,
-	p kvclient.Precondition,
+	p kv.Precondition,
 ) (time.Duration, bool) {
 	if len(p.IfNoneMatch.Positions) == 0 || q.revision > 0 {
 		return 0, false
@@ -26,17 +27,17 @@ func (q *entryRead) mayWait(
 
 // isState reports whether a read has found out what the key has: a value, a marker or nothing.
 func isState(err error) bool {
-	_, deleted := errors.AsType[*kvclient.KeyDeletedError](err)
-	return err == nil || deleted || errors.Is(err, kvclient.ErrKeyNotFound)
+	_, deleted := errors.AsType[*kv.KeyDeletedError](err)
+	return err == nil || deleted || errors.Is(err, kv.ErrKeyNotFound)
 }
 
 // unchanged reports whether the client has what was read already: a value, a marker, or nothing at
 // all.
-func unchanged(have kvclient.Condition, e *kvclient.Entry, err error) bool {
-	if deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err); ok {
+func unchanged(have kv.Condition, e *kv.Entry, err error) bool {
+	if deleted, ok := errors.AsType[*kv.KeyDeletedError](err); ok {
 		return have.Matches(&deleted.Marker, deleted.Marker.Epoch)
 	}
-	if errors.Is(err, kvclient.ErrKeyNotFound) {
+	if errors.Is(err, kv.ErrKeyNotFound) {
 		return have.Matches(nil, "")
 	}
 	return err == nil && have.Matches(e, e.Epoch)
@@ -62,13 +63,13 @@ func unchanged(have kvclient.Condition, e *kvclient.Entry, err error) bool {
 func (s *Server) longPoll(
 	rec *recorder,
 	read entryRead,
-	have kvclient.Condition,
+	have kv.Condition,
 	wait time.Duration,
-) (kvclient.Entry, error) {
+) (kv.Entry, error) {
 	ctx, answer := rec.request.Context(), rec.Header()
-	if read.options.MinRevision != (kvclient.Position{}) { // The first read may already wait.
+	if read.options.MinRevision != (kv.Position{}) { // The first read may already wait.
 		if err := s.enterPoll(rec); err != nil {
-			return kvclient.Entry{}, err
+			return kv.Entry{}, err
 		}
 	}
 	e, err := s.sharedReads.do(ctx, answer, read, "")
@@ -88,18 +89,18 @@ func (s *Server) awaitChange(
 	ctx context.Context,
 	rec *recorder,
 	read entryRead,
-	have kvclient.Condition,
+	have kv.Condition,
 	wait time.Duration,
-	e kvclient.Entry,
+	e kv.Entry,
 	err error,
-) (kvclient.Entry, error) {
+) (kv.Entry, error) {
 	answer := rec.Header()
 	over := time.NewTimer(wait)
 	defer over.Stop()
-	only := kvclient.FilterOf(read.key)
+	only := kv.FilterOf(read.key)
 	wakeUp := make(chan struct{}, 1)
 	options := feed.SubscribeOptions{
-		Filters:     kvclient.Filters{only},
+		Filters:     kv.Filters{only},
 		UpdatesOnly: true,
 		NoValues:    true,
 	}
@@ -171,7 +172,7 @@ func pollSubscription(
 				}
 			case feed.Reset, feed.BucketDeleted:
 				readNow = true
-				read.options.MinRevision = kvclient.Position{}
+				read.options.MinRevision = kv.Position{}
 			case feed.GoAway:
 				ended = true
 			}
@@ -188,7 +189,7 @@ const expiryGrace = 300 * time.Millisecond
 
 // expiry returns a channel that has a value when the entry may have vanished without an event. It
 // returns nil if the entry does not expire.
-func expiry(e *kvclient.Entry, err error) <-chan time.Time {
+func expiry(e *kv.Entry, err error) <-chan time.Time {
 	if err != nil || e.Expires.IsZero() {
 		return nil
 	}

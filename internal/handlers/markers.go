@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -44,7 +45,7 @@ func (s *Server) listMarkers(w http.ResponseWriter, r *http.Request) error {
 			if shown > 0 {
 				body = append(body, ',')
 			}
-			body = e.AppendJSON(body, b.Name(), kvclient.ValueNone)
+			body = e.AppendJSON(body, b.Name(), kv.ValueNone)
 			shown++
 		}
 	}

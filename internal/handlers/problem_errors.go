@@ -7,6 +7,7 @@ import (
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/jsonpatch"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -38,21 +39,21 @@ func typedProblem(err error) (problemError, bool) {
 	if p, ok := errors.AsType[problemError](err); ok {
 		return p, true
 	}
-	if e, ok := errors.AsType[*kvclient.SyntaxError](err); ok {
+	if e, ok := errors.AsType[*kv.SyntaxError](err); ok {
 		return syntaxProblem(e), true
 	}
-	if e, ok := errors.AsType[*kvclient.KeyDeletedError](err); ok {
+	if e, ok := errors.AsType[*kv.KeyDeletedError](err); ok {
 		return deletedProblem(&e.Marker), true
 	}
-	if e, ok := errors.AsType[*kvclient.RevisionMismatchError](err); ok {
+	if e, ok := errors.AsType[*kv.RevisionMismatchError](err); ok {
 		return mismatchProblem(e), true
 	}
-	if e, ok := errors.AsType[*kvclient.EpochChangedError](err); ok {
+	if e, ok := errors.AsType[*kv.EpochChangedError](err); ok {
 		return problemError{code: codeEpochChanged, members: members{"epoch": e.Current},
 			detail: "Since that revision was seen, the bucket was deleted and created again, or " +
 				"it lost its newest entries. Read again without a minimal revision."}, true
 	}
-	if e, ok := errors.AsType[*kvclient.ValueTooLargeError](err); ok {
+	if e, ok := errors.AsType[*kv.ValueTooLargeError](err); ok {
 		return tooLargeProblem(e.Limit), true
 	}
 	if e, ok := errors.AsType[*kvclient.TTLNotEnabledError](err); ok {
@@ -64,18 +65,18 @@ func typedProblem(err error) (problemError, bool) {
 	if p, ok := patchProblem(err); ok {
 		return p, true
 	}
-	if e, ok := errors.AsType[*kvclient.BucketExistsError](err); ok {
+	if e, ok := errors.AsType[*kv.BucketExistsError](err); ok {
 		return problemError{code: codeBucketExists, members: members{"differences": e.Differences},
 			detail: "The bucket exists with another configuration. " +
 				"Change it with PATCH, or choose another name."}, true
 	}
 	// If the request had begun to change something, what the client must know is that the outcome
 	// is unknown, not which bound was reached.
-	unknown := errors.Is(err, kvclient.ErrOutcomeUnknown)
+	unknown := errors.Is(err, kv.ErrOutcomeUnknown)
 	if e, ok := errors.AsType[*bound.FullError](err); ok && !unknown {
 		return fullProblem(e), true
 	}
-	if e, ok := errors.AsType[*kvclient.ConfigError](err); ok {
+	if e, ok := errors.AsType[*kv.ConfigError](err); ok {
 		return problemError{code: codeInvalidConfig,
 			detail: "The configuration was refused: " + e.Reason + "."}, true
 	}
@@ -83,7 +84,7 @@ func typedProblem(err error) (problemError, bool) {
 }
 
 // syntaxProblem returns the problem of a text that cannot be parsed.
-func syntaxProblem(e *kvclient.SyntaxError) problemError {
+func syntaxProblem(e *kv.SyntaxError) problemError {
 	p := problemError{
 		detail:  fmt.Sprintf("At offset %d: %s.", e.Offset, e.Reason),
 		members: members{"offset": e.Offset},
@@ -104,7 +105,7 @@ func syntaxProblem(e *kvclient.SyntaxError) problemError {
 }
 
 // deletedProblem returns the problem of a key whose last entry is a marker.
-func deletedProblem(marker *kvclient.Entry) problemError {
+func deletedProblem(marker *kv.Entry) problemError {
 	return problemError{
 		code: codeKeyDeleted,
 		detail: "The key has no value: its last entry is a marker (" +
@@ -123,7 +124,7 @@ func deletedProblem(marker *kvclient.Entry) problemError {
 }
 
 // mismatchProblem returns the problem of a precondition that does not hold.
-func mismatchProblem(e *kvclient.RevisionMismatchError) problemError {
+func mismatchProblem(e *kv.RevisionMismatchError) problemError {
 	p := problemError{
 		code: codeRevisionMismatch,
 		detail: "The key is at another revision and nothing was done. Read it, apply the change " +
@@ -196,52 +197,52 @@ var sentinels = []struct {
 	code   string
 	detail string
 }{
-	{kvclient.ErrBucketNotFound, codeBucketNotFound,
+	{kv.ErrBucketNotFound, codeBucketNotFound,
 		"There is no such bucket. Create it with PUT /buckets/{bucket}."},
-	{kvclient.ErrBadBucket, codeBadBucket,
+	{kv.ErrBadBucket, codeBadBucket,
 		"There is a stream of this bucket's name, but it is " +
 			"not a key-value bucket. Choose another name."},
-	{kvclient.ErrKeyNotFound, codeKeyNotFound,
+	{kv.ErrKeyNotFound, codeKeyNotFound,
 		"The key was never written, or nothing is left of it."},
-	{kvclient.ErrRevisionNotFound, codeRevisionNotFound,
+	{kv.ErrRevisionNotFound, codeRevisionNotFound,
 		"The key does not have that revision any more, or never " +
 			"had it. Its history lists the revisions that it has."},
-	{kvclient.ErrKeyTooLong, codeKeyTooLong,
+	{kv.ErrKeyTooLong, codeKeyTooLong,
 		"The key is longer than 1,024 bytes. Shorten it."},
-	{kvclient.ErrHeaderTooLarge, codeHeaderTooLarge,
+	{kv.ErrHeaderTooLarge, codeHeaderTooLarge,
 		"The headers that are to be stored with the value are " +
 			"too large. Shorten Content-Type or Content-Encoding."},
-	{kvclient.ErrIdempotencyReuse, codeIdempotencyReuse,
+	{kv.ErrIdempotencyReuse, codeIdempotencyReuse,
 		"This Idempotency-Key was used for another request on this key, and what that request " +
 			"stored is still there. Nothing was done. Make a new key for each request."},
 	{jsonpatch.ErrTestFailed, codePatchTestFailed,
 		"A test operation of the patch does not hold. Nothing " +
 			"was done. Read the value and make a new patch."},
-	{kvclient.ErrBucketFull, codeBucketFull,
+	{kv.ErrBucketFull, codeBucketFull,
 		"The bucket has reached its max_bytes and nothing was stored. PATCH it with a larger " +
 			"max_bytes, a smaller history or a shorter ttl. Deleting keys makes room in a bucket " +
 			"with a history of 1; with a larger history it may be refused as well."},
-	{kvclient.ErrStorageExhausted, codeStorageExhausted,
+	{kv.ErrStorageExhausted, codeStorageExhausted,
 		"A limit of the NATS account or server is reached and nothing was stored. If it is the " +
 			"limit of storage, deleting keys is refused as well: delete a bucket, or PATCH one " +
 			"with a smaller history or a shorter ttl."},
-	{kvclient.ErrOverloaded, codeOverloaded,
+	{kv.ErrOverloaded, codeOverloaded,
 		"There is too much to do at the moment and nothing was " +
 			"done. Try again after the time in Retry-After."},
-	{kvclient.ErrContention, codeWriteContention,
+	{kv.ErrContention, codeWriteContention,
 		"Other writers of this key were faster at each attempt and nothing was stored. Try again " +
 			"after the time in Retry-After."},
-	{kvclient.ErrRevisionNotReached, codeRevisionNotReached,
+	{kv.ErrRevisionNotReached, codeRevisionNotReached,
 		"The bucket did not reach the minimal revision in time. Check that the revision is one " +
 			"of this bucket, and try again."},
-	{kvclient.ErrOutcomeUnknown, codeOutcomeUnknown,
+	{kv.ErrOutcomeUnknown, codeOutcomeUnknown,
 		"The change was sent, but its acknowledgement did not come: it may have been made or " +
 			"not. Read before you try again."},
-	{kvclient.ErrUnavailable, codeNATSUnavailable,
+	{kv.ErrUnavailable, codeNATSUnavailable,
 		"NATS cannot be reached and nothing was done. Try again after the time in Retry-After."},
-	{kvclient.ErrTimeout, codeTimeout,
+	{kv.ErrTimeout, codeTimeout,
 		"NATS did not answer in time. Nothing was changed. Try again."},
-	{kvclient.ErrUnexpectedAnswer, codeUpstreamError,
+	{kv.ErrUnexpectedAnswer, codeUpstreamError,
 		"NATS answered something unexpected. The gateway's " +
 			"log has the cause under the id in `instance`."},
 }
@@ -255,13 +256,13 @@ func problemOf(err error) problemError {
 	for _, s := range sentinels {
 		if errors.Is(err, s.err) {
 			p := problemError{code: s.code, detail: s.detail}
-			if s.err == kvclient.ErrKeyTooLong {
-				p.members = members{"max_key_bytes": kvclient.MaxKeyBytes}
+			if s.err == kv.ErrKeyTooLong {
+				p.members = members{"max_key_bytes": kv.MaxKeyBytes}
 			}
 			return p
 		}
 	}
-	if e, ok := errors.AsType[*kvclient.APIError](err); ok {
+	if e, ok := errors.AsType[*kv.APIError](err); ok {
 		return problemError{
 			code: codeUpstreamError,
 			detail: "JetStream refused the request for a reason that the gateway does not know. " +

@@ -2,11 +2,10 @@ package handlers
 
 import (
 	"errors"
+	"kvgateway/internal/kv"
 	"net/http"
 	"strconv"
 	"strings"
-
-	"kvgateway/internal/kvclient"
 )
 
 // A byteRange is a part of a value, from start up to but not including end.
@@ -18,7 +17,7 @@ var errUnsatisfiable = errors.New("range not satisfiable")
 // requestedRange reads the one range that a request asks for of a value (RFC 9110 §14). The result
 // ok is false if the whole value must be sent: because the request is not a GET, has no range, more
 // than one, one of another unit or a malformed one, or because If-Range does not hold.
-func requestedRange(r *http.Request, e *kvclient.Entry) (part byteRange, ok bool, err error) {
+func requestedRange(r *http.Request, e *kv.Entry) (part byteRange, ok bool, err error) {
 	lines := r.Header["Range"]
 	if len(lines) != 1 || r.Method != http.MethodGet || !ifRangeHolds(r.Header, e) {
 		return byteRange{}, false, nil
@@ -38,15 +37,15 @@ func requestedRange(r *http.Request, e *kvclient.Entry) (part byteRange, ok bool
 // ifRangeHolds reports whether If-Range names the entry, or is missing. It compares strongly (RFC
 // 9110 §13.1.5): weak tags and tags with a content coding do not hold, and neither do dates, since
 // two revisions can be of the same second.
-func ifRangeHolds(h http.Header, e *kvclient.Entry) bool {
+func ifRangeHolds(h http.Header, e *kv.Entry) bool {
 	value := h.Get("If-Range")
 	if value == "" {
 		return true
 	}
 	tag, opened := strings.CutPrefix(value, `"`)
 	tag, closed := strings.CutSuffix(tag, `"`)
-	position, err := kvclient.ParsePosition(tag)
-	have := kvclient.Condition{Positions: []kvclient.Position{position}}
+	position, err := kv.ParsePosition(tag)
+	have := kv.Condition{Positions: []kv.Position{position}}
 	return opened && closed && err == nil && have.Matches(e, e.Epoch)
 }
 

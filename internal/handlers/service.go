@@ -5,14 +5,13 @@ import (
 	"context"
 	"fmt"
 	"html/template"
+	"kvgateway/internal/kv"
 	"net/http"
 	"net/url"
 	"runtime"
 	"time"
 
 	"github.com/go-chi/chi/v5"
-
-	"kvgateway/internal/kvclient"
 )
 
 // readinessTimeout bounds the wait for JetStream to answer a readiness check.
@@ -33,7 +32,7 @@ func (s *Server) getReadiness(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), readinessTimeout)
 	defer cancel()
 	if err := s.client.Ready(ctx); err != nil {
-		return kvclient.ErrUnavailable
+		return kv.ErrUnavailable
 	}
 	return respondJSON(w, http.StatusOK, map[string]string{"status": "ready"})
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -57,10 +58,10 @@ type sharedReads struct {
 // A wantedRead is what the requests that share a read have in common.
 type wantedRead struct {
 	// bucket and epoch name the bucket.
-	bucket kvclient.BucketName
-	epoch  kvclient.Epoch
+	bucket kv.BucketName
+	epoch  kv.Epoch
 	// key is the key to read, and options say how.
-	key     kvclient.Key
+	key     kv.Key
 	options kvclient.ReadOptions
 	// owner is the client whose requests share the read; "" if those of all clients do.
 	owner string
@@ -82,7 +83,7 @@ type sharedRead struct {
 	done chan struct{}
 
 	// entry, served and err are the results of kvclient.Bucket.Get.
-	entry  kvclient.Entry
+	entry  kv.Entry
 	served kvclient.Consistency
 	err    error
 }
@@ -99,7 +100,7 @@ func (s *sharedReads) do(
 	h http.Header,
 	q entryRead,
 	owner string,
-) (kvclient.Entry, error) {
+) (kv.Entry, error) {
 	turn := bound.TurnOf(ctx)
 	turn.Pause()
 	read := s.join(ctx, q, owner)
@@ -111,7 +112,7 @@ func (s *sharedReads) do(
 	select {
 	case <-read.done:
 	case <-ctx.Done():
-		return kvclient.Entry{}, ctx.Err()
+		return kv.Entry{}, ctx.Err()
 	}
 	if s.hasOneRequest(read) {
 		// The request goes on at once: no bound would count the value that it holds while it waits
@@ -119,7 +120,7 @@ func (s *sharedReads) do(
 		turn.Resume()
 	} else if err := turn.Begin(ctx); err != nil {
 		// All requests that share the read go on at the same time, so each waits for its turn.
-		return kvclient.Entry{}, err
+		return kv.Entry{}, err
 	}
 	h["Kv-Consistency"] = headerConsistency[read.served]
 	return read.entry, read.err
@@ -151,7 +152,7 @@ func (s *sharedReads) join(ctx context.Context, q entryRead, owner string) *shar
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.reads[wanted]
-	hasMinimum := q.options.MinRevision != (kvclient.Position{})
+	hasMinimum := q.options.MinRevision != (kv.Position{})
 	if before != nil && before.waiting > 0 && (!before.begun || hasMinimum) ||
 		before != nil && before.isDone() && hasMinimum {
 		before.waiting++
@@ -223,7 +224,7 @@ func (s *sharedReads) run(
 	s.mu.Unlock()
 	read.entry, read.served, read.err = q.bucket.Get(ctx, q.key, q.options)
 	close(read.done)
-	if q.options.MinRevision == (kvclient.Position{}) || !isState(read.err) {
+	if q.options.MinRevision == (kv.Position{}) || !isState(read.err) {
 		s.drop(wanted, read)
 		return
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -17,14 +18,14 @@ const keyInQuery = "~"
 const reasonPercentEncoding = "its percent-encoding is malformed"
 
 // bucketName reads the name of the bucket from the path.
-func bucketName(r *http.Request) (kvclient.BucketName, error) {
+func bucketName(r *http.Request) (kv.BucketName, error) {
 	name, err := url.PathUnescape(chi.URLParam(r, "bucket"))
 	if err != nil {
-		return kvclient.BucketName{}, &kvclient.SyntaxError{
+		return kv.BucketName{}, &kv.SyntaxError{
 			What: "bucket name", Reason: reasonPercentEncoding,
 		}
 	}
-	return kvclient.ParseBucketName(name)
+	return kv.ParseBucketName(name)
 }
 
 // bucket reads the name of the bucket from the path and finds the bucket.
@@ -47,28 +48,28 @@ func (s *Server) bucketToWrite(r *http.Request) (*kvclient.Bucket, error) {
 
 // key reads the key from the rest of the path, decoded exactly once, or from the query if the path
 // says so.
-func key(r *http.Request, query url.Values) (kvclient.Key, error) {
+func key(r *http.Request, query url.Values) (kv.Key, error) {
 	name, err := url.PathUnescape(chi.URLParam(r, "*"))
 	if err != nil {
-		return kvclient.Key{}, &kvclient.SyntaxError{What: "key", Reason: reasonPercentEncoding}
+		return kv.Key{}, &kv.SyntaxError{What: "key", Reason: reasonPercentEncoding}
 	}
 	if name == keyInQuery {
 		if !query.Has("key") {
-			return kvclient.Key{}, parameterProblem("key",
+			return kv.Key{}, parameterProblem("key",
 				"The path ends in ~, so the key must be in the query: ?key=…")
 		}
-		return kvclient.ParseKey(query.Get("key"))
+		return kv.ParseKey(query.Get("key"))
 	}
 	if query.Has("key") {
-		return kvclient.Key{}, parameterProblem("key",
+		return kv.Key{}, parameterProblem("key",
 			"The key is already in the path. Send ?key= only with a path that ends in ~.")
 	}
-	return kvclient.ParseKey(name)
+	return kv.ParseKey(name)
 }
 
 // target reads the key and finds the bucket. A key that NATS must not see is refused whether or not
 // there is such a bucket.
-func (s *Server) target(r *http.Request, query url.Values) (*kvclient.Bucket, kvclient.Key, error) {
+func (s *Server) target(r *http.Request, query url.Values) (*kvclient.Bucket, kv.Key, error) {
 	k, err := key(r, query)
 	if err != nil {
 		return nil, k, err
@@ -81,7 +82,7 @@ func (s *Server) target(r *http.Request, query url.Values) (*kvclient.Bucket, kv
 func (s *Server) writeTarget(
 	r *http.Request,
 	query url.Values,
-) (*kvclient.Bucket, kvclient.Key, error) {
+) (*kvclient.Bucket, kv.Key, error) {
 	k, err := key(r, query)
 	if err != nil {
 		return nil, k, err

@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 )
 
 // ratedBuckets is how many buckets can use up their rates in the same second. Together all buckets
@@ -47,7 +47,7 @@ func newTransactionRates(set *bound.Set, perSecond int) *transactionRates {
 
 // admit counts a transaction of a client. It returns the problem of one too many. The transactions
 // of a second may come all at once.
-func (t *transactionRates) admit(bucket kvclient.BucketName, owner string) error {
+func (t *transactionRates) admit(bucket kv.BucketName, owner string) error {
 	if t.bound == nil {
 		return nil
 	}

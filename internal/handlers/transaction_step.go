@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -79,20 +80,20 @@ func (o *operation) step() (s kvclient.Step, err error) {
 	return s, o.content(&s)
 }
 
-// parseBodyKey is [kvclient.ParseKey] for a key in a body. One that is too long is an ordinary
+// parseBodyKey is [kv.ParseKey] for a key in a body. One that is too long is an ordinary
 // syntax error there; 414 is for a key in the URI.
-func parseBodyKey(name string) (kvclient.Key, error) {
-	k, err := kvclient.ParseKey(name)
-	if errors.Is(err, kvclient.ErrKeyTooLong) {
-		err = &kvclient.SyntaxError{
-			What: "key", Offset: kvclient.MaxKeyBytes, Reason: "a key has at most 1,024 bytes",
+func parseBodyKey(name string) (kv.Key, error) {
+	k, err := kv.ParseKey(name)
+	if errors.Is(err, kv.ErrKeyTooLong) {
+		err = &kv.SyntaxError{
+			What: "key", Offset: kv.MaxKeyBytes, Reason: "a key has at most 1,024 bytes",
 		}
 	}
 	return k, err
 }
 
 // precondition reads if_revision and if_absent.
-func (o *operation) precondition(kind kvclient.StepKind) (p kvclient.Precondition, err error) {
+func (o *operation) precondition(kind kvclient.StepKind) (p kv.Precondition, err error) {
 	absent := false
 	if o.ifAbsent != nil {
 		absent, err = decode[bool](o, "if_absent", o.ifAbsent, "it must be true or false")
@@ -110,12 +111,12 @@ func (o *operation) precondition(kind kvclient.StepKind) (p kvclient.Preconditio
 	case absent:
 		p.IfNoneMatch.Any = true
 	case o.ifRevision != nil:
-		revision, err := kvclient.ParseRevision(string(o.ifRevision))
+		revision, err := kv.ParseRevision(string(o.ifRevision))
 		if err != nil {
 			return p, invalidBody(o.pointer+"/if_revision",
 				"it must be an integer from 0 to 2^53-1")
 		}
-		p.IfMatch.Positions = []kvclient.Position{{Revision: revision}}
+		p.IfMatch.Positions = []kv.Position{{Revision: revision}}
 	case kind == kvclient.CheckStep:
 		return p, invalidBody(o.pointer, "a check must have if_revision or if_absent")
 	}

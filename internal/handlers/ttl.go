@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -36,7 +37,7 @@ const suggestedMarkerTTL = time.Hour
 func ttlNotEnabledProblem(e *kvclient.TTLNotEnabledError) problemError {
 	suggested, note := "1h", ""
 	if e.Longest > 0 && e.Longest < suggestedMarkerTTL {
-		suggested = kvclient.Duration(e.Longest).String()
+		suggested = kv.Duration(e.Longest).String()
 		note = " The bucket has a history, so no entry's time to live can be shorter than that."
 	}
 	return problemError{
@@ -51,7 +52,7 @@ func ttlNotEnabledProblem(e *kvclient.TTLNotEnabledError) problemError {
 
 // ttlTooShortProblem returns the problem of a time to live that NATS would make longer.
 func ttlTooShortProblem(e *kvclient.TTLTooShortError) problemError {
-	shortest := kvclient.Duration(e.Minimum)
+	shortest := kv.Duration(e.Minimum)
 	p := problemError{code: codeTTLTooShort, members: members{"minimum": shortest},
 		detail: "NATS would keep the entry for " + shortest.String() + ", since the bucket has a " +
 			"history and that limit_marker_ttl. Nothing was done. Give at least that, or lower " +

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -56,7 +57,7 @@ func (s *Server) readEntryAndHold(
 	rec *recorder,
 	query url.Values,
 	beside int64,
-) (e kvclient.Entry, have bool, err error) {
+) (e kv.Entry, have bool, err error) {
 	p, read, err := s.readRequest(rec, query)
 	if err != nil {
 		return e, false, err
@@ -68,7 +69,7 @@ func (s *Server) readEntryAndHold(
 			likely += beside
 		}
 	}
-	e, err = readAndHold(rec, likely, func() (e kvclient.Entry, size int64, err error) {
+	e, err = readAndHold(rec, likely, func() (e kv.Entry, size int64, err error) {
 		e, have, err = s.readUnlessHad(rec, p, read)
 		if err != nil || have || rec.isHead || len(e.Value) <= freeAnswer {
 			return e, 0, err
@@ -82,7 +83,7 @@ func (s *Server) readEntryAndHold(
 func (s *Server) readRequest(
 	rec *recorder,
 	query url.Values,
-) (p kvclient.Precondition, read entryRead, err error) {
+) (p kv.Precondition, read entryRead, err error) {
 	if p, err = preconditions(rec.request.Header, false); err != nil {
 		return p, read, err
 	}
@@ -95,9 +96,9 @@ func (s *Server) readRequest(
 // with dates are ignored, since two revisions can be of the same second.
 func (s *Server) readUnlessHad(
 	rec *recorder,
-	p kvclient.Precondition,
+	p kv.Precondition,
 	read entryRead,
-) (e kvclient.Entry, have bool, err error) {
+) (e kv.Entry, have bool, err error) {
 	answer, r := rec.Header(), rec.request
 	if wait, ok := read.mayWait(answer, r, p); ok {
 		e, err = s.longPoll(rec, read, p.IfNoneMatch, wait)
@@ -108,7 +109,7 @@ func (s *Server) readUnlessHad(
 		return e, false, err
 	}
 	if p.IfMatch.Present() && !p.IfMatch.Matches(&e, e.Epoch) {
-		return e, false, &kvclient.RevisionMismatchError{Current: e.Position}
+		return e, false, &kv.RevisionMismatchError{Current: e.Position}
 	}
 	return e, p.IfNoneMatch.Present() && p.IfNoneMatch.Matches(&e, e.Epoch), nil
 }
@@ -117,11 +118,11 @@ func (s *Server) readUnlessHad(
 type entryRead struct {
 	// bucket and key name the entry.
 	bucket *kvclient.Bucket
-	key    kvclient.Key
+	key    kv.Key
 	// options say how fresh the answer must be.
 	options kvclient.ReadOptions
 	// revision is the wanted revision; 0 for the last entry.
-	revision kvclient.Revision
+	revision kv.Revision
 }
 
 // entryRead reads from a request which entry it asks for.
@@ -136,12 +137,12 @@ func (s *Server) entryRead(
 	if read.options, err = readOptions(h, r, query); err != nil || !query.Has("revision") {
 		return read, err
 	}
-	if read.options.MinRevision != (kvclient.Position{}) {
+	if read.options.MinRevision != (kv.Position{}) {
 		return read, parameterProblem("min_revision",
 			"A revision never changes, so revision and "+
 				"min_revision do not go together. Leave one out.")
 	}
-	read.revision, err = kvclient.ParseRevision(query.Get("revision"))
+	read.revision, err = kv.ParseRevision(query.Get("revision"))
 	if err != nil {
 		return read, parameterProblem("revision", "revision must be an integer from 1 to 2^53-1.")
 	}
@@ -159,8 +160,8 @@ func (q *entryRead) knownBytes() int64 {
 // read is [entryRead.do], except that the requests of one client share their reads of a value that
 // is known to be large. Such a read goes on if a client sends no more, since that client still
 // waits for its answer.
-func (s *Server) read(r *http.Request, answer http.Header, read entryRead) (kvclient.Entry, error) {
-	if read.knownBytes() > 0 && read.options.MinRevision == (kvclient.Position{}) {
+func (s *Server) read(r *http.Request, answer http.Header, read entryRead) (kv.Entry, error) {
+	if read.knownBytes() > 0 && read.options.MinRevision == (kv.Position{}) {
 		return s.sharedReads.do(context.WithoutCancel(r.Context()), answer, read, ownerOf(r))
 	}
 	return read.do(r.Context(), answer)
@@ -169,7 +170,7 @@ func (s *Server) read(r *http.Request, answer http.Header, read entryRead) (kvcl
 // do reads the entry. It also sets KV-Consistency in the header of the answer, which says whether
 // the leader of the bucket gave the answer or any replica, also if the answer is that there is no
 // entry.
-func (q *entryRead) do(ctx context.Context, h http.Header) (kvclient.Entry, error) {
+func (q *entryRead) do(ctx context.Context, h http.Header) (kv.Entry, error) {
 	if q.revision > 0 {
 		h["Kv-Consistency"] = headerConsistency[q.bucket.LeaderWord()]
 		return q.bucket.GetRevision(ctx, q.key, q.revision)
@@ -189,7 +190,7 @@ func readOptions(
 		options.Consistency = kvclient.Any
 	}
 	options.MinRevision, err = minRevision(r.Header["Kv-Min-Revision"], query)
-	if err != nil || options.MinRevision == (kvclient.Position{}) {
+	if err != nil || options.MinRevision == (kv.Position{}) {
 		return options, err
 	}
 	if wait, ok := preferredWait(answer, r); ok {
@@ -206,7 +207,7 @@ const minRevisionForm = "a revision or an ETag, such as 1742, 1742-k3f9x or 1742
 
 // minRevision reads the position that the answer must not be older than, from the query or from the
 // lines of KV-Min-Revision.
-func minRevision(lines []string, query url.Values) (p kvclient.Position, err error) {
+func minRevision(lines []string, query url.Values) (p kv.Position, err error) {
 	switch {
 	case len(lines) == 0 && !query.Has("min_revision"):
 		return p, nil
@@ -226,19 +227,19 @@ func minRevision(lines []string, query url.Values) (p kvclient.Position, err err
 
 // parseMinRevision reads a position as it stands in the id of an event, or in the quotes of an
 // ETag.
-func parseMinRevision(s string) (kvclient.Position, error) {
+func parseMinRevision(s string) (kv.Position, error) {
 	if tag, quoted := strings.CutPrefix(strings.TrimPrefix(s, "W/"), `"`); quoted {
 		if tag, quoted = strings.CutSuffix(tag, `"`); quoted {
 			return parseTag(tag)
 		}
 	}
-	return kvclient.ParsePosition(s)
+	return kv.ParsePosition(s)
 }
 
 // setEntryHeaders sets the headers that every answer has about its entry. The four strings that
 // differ each time are cut out of one string, and their slices out of one array: two allocations
 // instead of nine.
-func setEntryHeaders(h http.Header, e *kvclient.Entry) {
+func setEntryHeaders(h http.Header, e *kv.Entry) {
 	var buffer [128]byte
 	created := e.Created.UTC()
 	b := appendETag(buffer[:0], e.Position)
@@ -262,7 +263,7 @@ func setEntryHeaders(h http.Header, e *kvclient.Entry) {
 }
 
 // setStoredHeaders sets the headers that were stored with the value.
-func setStoredHeaders(h http.Header, e *kvclient.Entry) {
+func setStoredHeaders(h http.Header, e *kv.Entry) {
 	switch e.ContentType {
 	case "":
 		h["Content-Type"] = headerOctetStream
@@ -277,7 +278,7 @@ func setStoredHeaders(h http.Header, e *kvclient.Entry) {
 }
 
 // sendValue sends the value, or the one part of it that the request asks for.
-func sendValue(rec *recorder, e *kvclient.Entry, part byteRange, partial bool) {
+func sendValue(rec *recorder, e *kv.Entry, part byteRange, partial bool) {
 	status, body := http.StatusOK, e.Value
 	h := rec.Header()
 	if partial {

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"kvgateway/internal/feed"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/sse"
 )
 
@@ -126,7 +126,7 @@ func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) 
 	for _, t := range f.request.targets {
 		subscription, err := s.subscribeTo(ctx, t.bucket, t.options, wake)
 		if errors.Is(err, context.DeadlineExceeded) {
-			err = fmt.Errorf("%w: subscribe: %w", kvclient.ErrTimeout, err)
+			err = fmt.Errorf("%w: subscribe: %w", kv.ErrTimeout, err)
 		}
 		if err != nil {
 			return err
@@ -151,12 +151,12 @@ func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) 
 // bucket again, or the bucket was deleted since. The subscription then reports which it is.
 func (s *Server) subscribeTo(
 	ctx context.Context,
-	bucket kvclient.BucketName,
+	bucket kv.BucketName,
 	options feed.SubscribeOptions,
 	wake func(),
 ) (*feed.Subscription, error) {
 	subscription, err := s.feeds.Subscribe(ctx, bucket, options, wake)
-	if errors.Is(err, kvclient.ErrBucketNotFound) || errors.Is(err, kvclient.ErrBadBucket) {
+	if errors.Is(err, kv.ErrBucketNotFound) || errors.Is(err, kv.ErrBadBucket) {
 		options.UnknownPoint = true
 		return s.feeds.Subscribe(ctx, bucket, options, wake)
 	}
@@ -174,7 +174,7 @@ func (s *Server) findTargets(ctx context.Context, request *watchRequest) error {
 		switch {
 		case err == nil:
 			present = true
-		case !errors.Is(err, kvclient.ErrBucketNotFound):
+		case !errors.Is(err, kv.ErrBucketNotFound):
 			return err
 		default:
 			missing = err

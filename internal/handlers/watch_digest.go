@@ -6,7 +6,7 @@ import (
 	"strconv"
 
 	"kvgateway/internal/feed"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 )
 
 // contentDigest returns a digest of what decides which entries a stream has, and in which form. The
@@ -29,8 +29,8 @@ import (
 // Clients keep ids for as long as they like, so the digest of a content must never change.
 func contentDigest(
 	o feed.SubscribeOptions,
-	form kvclient.ValueForm,
-	caller kvclient.Filters,
+	form kv.ValueForm,
+	caller kv.Filters,
 ) string {
 	h := fnv.New64a()
 	write := func(parts ...string) {
@@ -47,14 +47,14 @@ func contentDigest(
 	if o.From > 1 {
 		write("from")
 	}
-	short := kvclient.Base36(h.Sum64())
+	short := kv.Base36(h.Sum64())
 	return string(short[:])
 }
 
 // distinct returns the patterns of filters, sorted and each once. No filter stands for all keys.
-func distinct(filters kvclient.Filters) []string {
+func distinct(filters kv.Filters) []string {
 	if len(filters) == 0 {
-		return []string{kvclient.AllKeys.String()}
+		return []string{kv.AllKeys.String()}
 	}
 	patterns := make([]string, len(filters))
 	for i, f := range filters {

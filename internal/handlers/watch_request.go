@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"kvgateway/internal/feed"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/sse"
 )
 
@@ -27,7 +27,7 @@ type watchRequest struct {
 	// format is how events are written.
 	format sse.Format
 	// form is the form of values.
-	form kvclient.ValueForm
+	form kv.ValueForm
 	// heartbeat is the time between two heartbeats.
 	heartbeat time.Duration
 	// bookmarks reports whether bookmarks are sent as events.
@@ -50,7 +50,7 @@ type watchRequest struct {
 // A watchTarget is one bucket of a stream.
 type watchTarget struct {
 	// bucket is the bucket.
-	bucket kvclient.BucketName
+	bucket kv.BucketName
 	// options are those of the subscription.
 	options feed.SubscribeOptions
 	// digest is the contentDigest of the target.
@@ -90,13 +90,13 @@ func parseWatch(r *http.Request, query url.Values) (*watchRequest, error) {
 		return nil, err
 	}
 	if query.Get("meta_only") == "true" {
-		w.form = kvclient.ValueNone
+		w.form = kv.ValueNone
 	}
 	w.start = feed.SubscribeOptions{
 		IncludeHistory: query.Get("include_history") == "true",
 		UpdatesOnly:    query.Get("updates_only") == "true",
 		IgnoreDeletes:  query.Get("ignore_deletes") == "true",
-		NoValues:       w.form == kvclient.ValueNone,
+		NoValues:       w.form == kv.ValueNone,
 	}
 	if w.start.IncludeHistory && w.start.UpdatesOnly {
 		return nil, parameterProblem("updates_only",
@@ -108,7 +108,7 @@ func parseWatch(r *http.Request, query url.Values) (*watchRequest, error) {
 		w.lastID = query.Get("last_event_id")
 	}
 	if query.Has("resume_from_revision") {
-		from, err := kvclient.ParseRevision(query.Get("resume_from_revision"))
+		from, err := kv.ParseRevision(query.Get("resume_from_revision"))
 		if err != nil || from == 0 {
 			return nil, parameterProblem("resume_from_revision",
 				"resume_from_revision must be an integer from 1 to 2^53-1.")
@@ -132,7 +132,7 @@ func heartbeatOf(query url.Values) (time.Duration, error) {
 }
 
 // single makes the request one for the bucket that the path names.
-func (w *watchRequest) single(bucket kvclient.BucketName, filters kvclient.Filters) {
+func (w *watchRequest) single(bucket kv.BucketName, filters kv.Filters) {
 	w.one = true
 	t := watchTarget{bucket: bucket, options: w.start}
 	t.options.Filters = filters
@@ -162,18 +162,18 @@ func (w *watchRequest) several(watches []string) error {
 	for i, watch := range watches {
 		filtered := false
 		if buckets[i], patterns[i], filtered = strings.Cut(watch, ":"); !filtered {
-			patterns[i] = kvclient.AllKeys.String()
+			patterns[i] = kv.AllKeys.String()
 		}
 	}
-	if len(watches) > kvclient.MaxFilters {
+	if len(watches) > kv.MaxFilters {
 		return errTooManyWatches
 	}
-	filters, err := kvclient.ParseFilters(patterns)
+	filters, err := kv.ParseFilters(patterns)
 	if err != nil {
 		return err
 	}
 	for j, bucket := range buckets {
-		name, err := kvclient.ParseBucketName(bucket)
+		name, err := kv.ParseBucketName(bucket)
 		if err != nil {
 			return err
 		}

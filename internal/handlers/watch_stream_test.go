@@ -10,6 +10,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/feed"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 	"kvgateway/internal/sse"
@@ -34,12 +35,12 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 		defer cancel()
 		client.Close(ctx)
 	})
-	kv, err := server.JetStream(t).
+	native, err := server.JetStream(t).
 		CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	name, _ := kvclient.ParseBucketName("b")
+	name, _ := kv.ParseBucketName("b")
 	woken := make(chan struct{}, 1)
 	subscription, err := hub.Subscribe(t.Context(), name, feed.SubscribeOptions{UpdatesOnly: true},
 		feed.Token(woken))
@@ -54,7 +55,7 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 	stored := uint64(0)
 	store := func(key string, size int) {
 		t.Helper()
-		if _, err := kv.Put(t.Context(), key, make([]byte, size)); err != nil {
+		if _, err := native.Put(t.Context(), key, make([]byte, size)); err != nil {
 			t.Fatal(err)
 		}
 		stored++

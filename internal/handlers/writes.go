@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -103,7 +104,7 @@ func storedHeaders(r *http.Request) (contentType, contentEncoding string, err er
 	contentType = r.Header.Get("Content-Type")
 	contentEncoding = strings.Join(r.Header["Content-Encoding"], ", ")
 	if len(contentType) > maxStoredHeaderBytes || len(contentEncoding) > maxStoredHeaderBytes {
-		return "", "", kvclient.ErrHeaderTooLarge
+		return "", "", kv.ErrHeaderTooLarge
 	}
 	if !isPrintable(contentEncoding) {
 		return "", "", headerProblem("Content-Encoding",
@@ -148,7 +149,7 @@ func isPrintable(s string) bool {
 
 // keyPath returns the path of the value of a key. Slashes in the key are encoded, so that no proxy
 // cleans them up.
-func (s *Server) keyPath(bucket kvclient.BucketName, k kvclient.Key) string {
+func (s *Server) keyPath(bucket kv.BucketName, k kv.Key) string {
 	return s.options.BasePath + "/buckets/" + bucket.String() +
 		"/keys/" + url.PathEscape(k.String())
 }
@@ -159,8 +160,8 @@ func (s *Server) respondWritten(
 	w http.ResponseWriter,
 	r *http.Request,
 	status int,
-	bucket kvclient.BucketName,
-	k kvclient.Key,
+	bucket kv.BucketName,
+	k kv.Key,
 	written kvclient.Written,
 ) {
 	w.Header()["Etag"] = []string{etag(written.Position)}

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 )
 
 // An AdvisoryKind says what an advisory of the server tells about a bucket's stream.
@@ -42,7 +43,7 @@ type Advisory struct {
 	Kind AdvisoryKind
 	// Bucket is the bucket that it happened to. It is the zero name with Reconnected and
 	// AdvisoriesMissed.
-	Bucket BucketName
+	Bucket kv.BucketName
 	// Key, with StreamPurged, is the only key whose messages were removed; "" for several keys, or
 	// if it is not known.
 	Key string
@@ -55,7 +56,7 @@ type Advisory struct {
 	At time.Time
 	// Terms, with StreamUpdated, are the new terms without their Subjects; nil if they are not
 	// known.
-	Terms *Terms
+	Terms *kv.Terms
 }
 
 // Observe makes the client report advisories to observer, which must not block. An identity that
@@ -207,11 +208,11 @@ var changes = [...]struct {
 	request []byte
 	kind    AdvisoryKind
 }{
-	{[]byte("STREAM.PURGE." + streamPrefix), StreamPurged},
-	{[]byte("STREAM.MSG.DELETE." + streamPrefix), StreamPurged},
-	{[]byte("STREAM.DELETE." + streamPrefix), StreamDeleted},
-	{[]byte("STREAM.RESTORE." + streamPrefix), StreamDeleted},
-	{[]byte("STREAM.UPDATE." + streamPrefix), StreamUpdated},
+	{[]byte("STREAM.PURGE." + kv.StreamPrefix), StreamPurged},
+	{[]byte("STREAM.MSG.DELETE." + kv.StreamPrefix), StreamPurged},
+	{[]byte("STREAM.DELETE." + kv.StreamPrefix), StreamDeleted},
+	{[]byte("STREAM.RESTORE." + kv.StreamPrefix), StreamDeleted},
+	{[]byte("STREAM.UPDATE." + kv.StreamPrefix), StreamUpdated},
 }
 
 // changeOf returns what an audit record of the JetStream API tells if it is of one of these
@@ -272,7 +273,7 @@ func (c *Client) apiAdvisory(msg *nats.Msg) {
 // requestedTerms returns the terms that an update has set; nil if the request cannot be read. The
 // response does not tell them: it has the configuration of the moment at which it is written, which
 // is another one if a second update follows at once (measured, nats-server 2.15.2).
-func requestedTerms(request string) *Terms {
+func requestedTerms(request string) *kv.Terms {
 	var config jetstream.StreamConfig
 	if json.Unmarshal([]byte(request), &config) != nil {
 		return nil
@@ -306,8 +307,8 @@ func cutLastToken(subject string) (before, last string) {
 }
 
 // bucketOf returns the bucket that a stream of that name is, and whether it can be one.
-func bucketOf(stream string) (BucketName, bool) {
-	bucket, isBucket := strings.CutPrefix(stream, streamPrefix)
-	name, err := ParseBucketName(bucket)
+func bucketOf(stream string) (kv.BucketName, bool) {
+	bucket, isBucket := strings.CutPrefix(stream, kv.StreamPrefix)
+	name, err := kv.ParseBucketName(bucket)
 	return name, isBucket && err == nil
 }

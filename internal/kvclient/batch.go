@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 )
 
 // batch sends messages that belong together, one after the other, as one atomic batch of the
@@ -16,7 +17,7 @@ import (
 // the messages before the last with empty answers.
 //
 // Its errors are those of [sendError]. Until the last message was sent nothing was done, and the
-// error is [ErrUnavailable]: what was begun and not finished the server forgets.
+// error is [kv.ErrUnavailable]: what was begun and not finished the server forgets.
 func (l *link) batch(
 	ctx context.Context, messages []*nats.Msg,
 ) (answer *nats.Msg, index int, err error) {
@@ -31,13 +32,13 @@ func (l *link) batch(
 	answers := make(chan *nats.Msg, len(messages)+1)
 	subscription, err := nc.ChanSubscribe(inbox+"*", answers)
 	if err != nil {
-		return nil, 0, fmt.Errorf("%w: not sent: %w", ErrUnavailable, err)
+		return nil, 0, fmt.Errorf("%w: not sent: %w", kv.ErrUnavailable, err)
 	}
 	defer subscription.Unsubscribe()
 	for i, msg := range messages {
 		// A connection that was lost meanwhile and is back would take the rest.
 		if limited.Err() != nil {
-			return nil, i, fmt.Errorf("%w: the batch was not finished", ErrUnavailable)
+			return nil, i, fmt.Errorf("%w: the batch was not finished", kv.ErrUnavailable)
 		}
 		msg.Reply = inbox + strconv.Itoa(i)
 		if err := nc.PublishMsg(msg); err != nil {
@@ -55,7 +56,7 @@ func batchError(err error, last bool) error {
 	if last || err == nats.ErrMaxPayload {
 		return sendError(err)
 	}
-	return fmt.Errorf("%w: the batch was not finished: %w", ErrUnavailable, err)
+	return fmt.Errorf("%w: the batch was not finished: %w", kv.ErrUnavailable, err)
 }
 
 // decision waits for the answer that decides over a batch. The answers' subjects end with the index

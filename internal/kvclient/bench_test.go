@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -82,7 +83,7 @@ func benchPut(b *testing.B, bucket *kvclient.Bucket, w kvclient.Write) {
 
 func BenchmarkCompareAndSet(b *testing.B) {
 	overBothB(b, func(b *testing.B, bucket *kvclient.Bucket) {
-		at := kvclient.Position{Revision: put(b, bucket, "k", "v"), Epoch: bucket.Epoch()}
+		at := kv.Position{Revision: put(b, bucket, "k", "v"), Epoch: bucket.Epoch()}
 		for b.Loop() {
 			w, err := bucket.Put(b.Context(), kvclient.Write{Key: key(b, "k"), Value: benchValue,
 				Precondition: ifMatch(at)})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"kvgateway/internal/kv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -13,8 +14,6 @@ import (
 )
 
 const (
-	// streamPrefix is what the names of buckets' streams begin with.
-	streamPrefix = "KV_"
 	// subjectPrefix is what the subjects of buckets begin with.
 	subjectPrefix = "$KV."
 	// defaultAPIPrefix is what the subjects of requests to the JetStream API begin with, unless the
@@ -69,9 +68,9 @@ type binding struct {
 	// client is what the binding belongs to.
 	client *Client
 	// name is the bucket's name.
-	name BucketName
+	name kv.BucketName
 	// epoch is that of the stream which the server described.
-	epoch Epoch
+	epoch kv.Epoch
 
 	// stream is the stream's name.
 	stream string
@@ -111,7 +110,7 @@ type binding struct {
 	// verified is when the server was asked.
 	verified time.Time
 	// lastSeq is the stream's last revision at that time.
-	lastSeq Revision
+	lastSeq kv.Revision
 	// refreshing says that the background is asking for the binding again.
 	refreshing atomic.Bool
 }
@@ -139,23 +138,23 @@ func (b *Bucket) rebind(ctx context.Context) (*Bucket, error) {
 }
 
 // Name returns the bucket's name.
-func (b *Bucket) Name() BucketName { return b.name }
+func (b *Bucket) Name() kv.BucketName { return b.name }
 
 // Epoch returns the epoch in which the bucket was last seen.
-func (b *Bucket) Epoch() Epoch { return b.epoch }
+func (b *Bucket) Epoch() kv.Epoch { return b.epoch }
 
 // RequiresPreconditions reports whether the bucket's metadata asks for a precondition on every
 // write of a key.
 func (b *Bucket) RequiresPreconditions() bool { return b.requirePreconditions }
 
 // Bucket returns the bucket of that name for reads, from memory if what is remembered is fresh. It
-// returns [ErrBucketNotFound], [ErrBadBucket], [ErrUnavailable] or [ErrTimeout].
-func (c *Client) Bucket(ctx context.Context, name BucketName) (*Bucket, error) {
+// returns [kv.ErrBucketNotFound], [kv.ErrBadBucket], [kv.ErrUnavailable] or [kv.ErrTimeout].
+func (c *Client) Bucket(ctx context.Context, name kv.BucketName) (*Bucket, error) {
 	return c.bucket(ctx, c.reads, name)
 }
 
 // bucket is Bucket with a choice of the link.
-func (c *Client) bucket(ctx context.Context, l *link, name BucketName) (*Bucket, error) {
+func (c *Client) bucket(ctx context.Context, l *link, name kv.BucketName) (*Bucket, error) {
 	c.mu.RLock()
 	b := c.buckets[name]
 	c.mu.RUnlock()
@@ -172,9 +171,9 @@ func (c *Client) bucket(ctx context.Context, l *link, name BucketName) (*Bucket,
 	return c.bind(ctx, l, name)
 }
 
-// BucketToWrite is Bucket for a write. It never returns [ErrTimeout]: if the bucket could not be
-// looked up, the write was not sent, which is [ErrUnavailable].
-func (c *Client) BucketToWrite(ctx context.Context, name BucketName) (*Bucket, error) {
+// BucketToWrite is Bucket for a write. It never returns [kv.ErrTimeout]: if the bucket could not be
+// looked up, the write was not sent, which is [kv.ErrUnavailable].
+func (c *Client) BucketToWrite(ctx context.Context, name kv.BucketName) (*Bucket, error) {
 	b, err := c.bucket(ctx, c.writes, name)
 	return b, notSent(err)
 }
@@ -191,23 +190,23 @@ func (c *Client) refresh(l *link, b *binding) {
 }
 
 // bind asks the server for the bucket and remembers the answer.
-func (c *Client) bind(ctx context.Context, l *link, name BucketName) (*Bucket, error) {
+func (c *Client) bind(ctx context.Context, l *link, name kv.BucketName) (*Bucket, error) {
 	b, _, err := c.lookUp(ctx, l, name)
 	return b, err
 }
 
 // lookUp asks the server for the bucket's stream and remembers what follows from the answer, so
 // that whoever sees a new epoch first ends the old one for everybody.
-func (c *Client) lookUp(ctx context.Context, l *link, name BucketName) (
+func (c *Client) lookUp(ctx context.Context, l *link, name kv.BucketName) (
 	*Bucket, *streamInfoResponse, error) {
 	c.mu.RLock()
 	generation := c.generation
 	c.mu.RUnlock()
 	asked := time.Now()
 	var info streamInfoResponse
-	if err := c.api(ctx, l, "STREAM.INFO."+name.stream(), nil, &info); err != nil {
+	if err := c.api(ctx, l, "STREAM.INFO."+name.Stream(), nil, &info); err != nil {
 		err = bucketError(name, err)
-		if errors.Is(err, ErrBucketNotFound) {
+		if errors.Is(err, kv.ErrBucketNotFound) {
 			c.drop(name)
 		}
 		return nil, nil, err
@@ -228,7 +227,7 @@ func (c *Client) lookUp(ctx context.Context, l *link, name BucketName) (
 }
 
 // drop forgets a bucket that is not there. That says nothing about other answers under way.
-func (c *Client) drop(name BucketName) {
+func (c *Client) drop(name kv.BucketName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.buckets, name)
@@ -236,7 +235,7 @@ func (c *Client) drop(name BucketName) {
 
 // forget forgets a bucket because something newer is known of it: the next request asks the server,
 // and answers that are under way are not remembered.
-func (c *Client) forget(name BucketName) {
+func (c *Client) forget(name kv.BucketName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.generation++
@@ -257,8 +256,8 @@ func (c *Client) forgetAll() {
 func (c *Client) watchAdvisories(nc *nats.Conn) {
 	_, err := nc.Subscribe("$JS.EVENT.ADVISORY.STREAM.*.*", func(msg *nats.Msg) {
 		stream := msg.Subject[strings.LastIndexByte(msg.Subject, '.')+1:]
-		bucket, isBucket := strings.CutPrefix(stream, streamPrefix)
-		if name, err := ParseBucketName(bucket); isBucket && err == nil {
+		bucket, isBucket := strings.CutPrefix(stream, kv.StreamPrefix)
+		if name, err := kv.ParseBucketName(bucket); isBucket && err == nil {
 			c.forget(name)
 		}
 	})
@@ -274,19 +273,20 @@ type streamInfoResponse struct {
 	jetstream.StreamInfo
 }
 
-// bucketError turns the answer that there is no such stream into [ErrBucketNotFound]. It returns
+// bucketError turns the answer that there is no such stream into [kv.ErrBucketNotFound]. It returns
 // other errors as they are.
-func bucketError(name BucketName, err error) error {
-	if apiErr, ok := errors.AsType[*APIError](err); ok && apiErr.ErrCode == errCodeStreamNotFound {
-		return fmt.Errorf("%w: %s", ErrBucketNotFound, name)
+func bucketError(name kv.BucketName, err error) error {
+	refused, ok := errors.AsType[*kv.APIError](err)
+	if ok && refused.ErrCode == errCodeStreamNotFound {
+		return fmt.Errorf("%w: %s", kv.ErrBucketNotFound, name)
 	}
 	return err
 }
 
 // newBucket makes a binding of what the server said about a stream when it was asked. It returns
-// [ErrBadBucket] if the stream is no bucket.
+// [kv.ErrBadBucket] if the stream is no bucket.
 func (c *Client) newBucket(
-	name BucketName, info *streamInfoResponse, asked time.Time,
+	name kv.BucketName, info *streamInfoResponse, asked time.Time,
 ) (*binding, error) {
 	cfg := info.Config
 	if err := checkBucket(name, cfg); err != nil {
@@ -295,7 +295,7 @@ func (c *Client) newBucket(
 	b := &binding{
 		client:               c,
 		name:                 name,
-		epoch:                epochOf(info.Created),
+		epoch:                kv.EpochOf(info.Created),
 		stream:               cfg.Name,
 		readPrefix:           subjectPrefix + name.String() + ".",
 		replicated:           cfg.Replicas > 1,
@@ -304,7 +304,7 @@ func (c *Client) newBucket(
 		requirePreconditions: cfg.Metadata[MetadataRequirePreconditions] == "true",
 		rules:                rulesOf(&cfg),
 		verified:             asked,
-		lastSeq:              Revision(info.State.LastSeq),
+		lastSeq:              kv.Revision(info.State.LastSeq),
 	}
 	b.common = [...]Bucket{{b, c.reads}, {b, c.writes}}
 	b.leaderGet = c.apiPrefix + "STREAM.MSG.GET." + b.stream
@@ -333,7 +333,7 @@ func (b *binding) isMirror() bool { return b.originGet != b.leaderGet }
 // streams by the subjects of buckets misses mirrors for the same reason, so [Client.BucketNames]
 // goes by the streams' names.
 func (b *binding) useOrigin(m *jetstream.StreamSource) {
-	origin := subjectPrefix + strings.TrimPrefix(m.Name, streamPrefix) + "."
+	origin := subjectPrefix + strings.TrimPrefix(m.Name, kv.StreamPrefix) + "."
 	api := b.client.apiPrefix
 	external := m.External != nil && m.External.APIPrefix != ""
 	if external {
@@ -348,19 +348,19 @@ func (b *binding) useOrigin(m *jetstream.StreamSource) {
 	b.originInfo = api + "STREAM.INFO." + m.Name
 }
 
-// checkBucket returns [ErrBadBucket] if a stream is no bucket. A bucket mirrors another stream, or
-// takes the bucket's subjects and no others; and it keeps a bounded number of messages of each.
+// checkBucket returns [kv.ErrBadBucket] if a stream is no bucket. A bucket mirrors another stream,
+// or takes the bucket's subjects and no others; and it keeps a bounded number of messages of each.
 //
 // The prefix of a mirror's origin comes from whoever made the stream, and goes into subjects as it
 // is. One of 5,000 bytes, or with a line break, would take the connection down that all requests
 // share, or would speak for the gateway (TestMirrorOriginCannotBreakTheConnection). So it is
 // checked before it is used.
-func checkBucket(name BucketName, cfg jetstream.StreamConfig) error {
+func checkBucket(name kv.BucketName, cfg jetstream.StreamConfig) error {
 	ownSubjects := len(cfg.Subjects) == 1 && cfg.Subjects[0] == subjectPrefix+name.String()+".>"
 	unreachable := cfg.Mirror != nil && cfg.Mirror.External != nil &&
-		cfg.Mirror.External.APIPrefix != "" && !isSubjectPrefix(cfg.Mirror.External.APIPrefix)
+		cfg.Mirror.External.APIPrefix != "" && !kv.IsSubjectPrefix(cfg.Mirror.External.APIPrefix)
 	if cfg.MaxMsgsPerSubject < 1 || cfg.Mirror == nil && !ownSubjects || unreachable {
-		return fmt.Errorf("%w: %s", ErrBadBucket, name)
+		return fmt.Errorf("%w: %s", kv.ErrBadBucket, name)
 	}
 	return nil
 }

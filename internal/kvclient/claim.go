@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 )
 
 const (
@@ -79,12 +80,12 @@ func (l *link) admit(
 }
 
 // admitBulk is admit for an answer of several messages, on behalf of the context's owner. It
-// returns [ErrUnavailable] if the connection was lost while it waited for room.
+// returns [kv.ErrUnavailable] if the connection was lost while it waited for room.
 func (l *link) admitBulk(ctx context.Context, conn *nats.Conn, size int64) (*answerClaim, error) {
 	c, err := l.admit(ctx, bound.OwnerOf(ctx), conn, size)
 	if err == nil && conn.IsClosed() {
 		c.end()
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, nats.ErrConnectionClosed)
+		return nil, fmt.Errorf("%w: %w", kv.ErrUnavailable, nats.ErrConnectionClosed)
 	}
 	return c, err
 }
@@ -144,7 +145,7 @@ func (c *answerClaim) abandon(received <-chan *nats.Msg) {
 func (l *link) request(ctx context.Context, msg *nats.Msg, answer int64) (*nats.Msg, error) {
 	nc := l.conn()
 	if nc.IsClosed() {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, nats.ErrConnectionClosed)
+		return nil, fmt.Errorf("%w: %w", kv.ErrUnavailable, nats.ErrConnectionClosed)
 	}
 	limited := l.windows.context()
 	if deadline, ok := ctx.Deadline(); ok {
@@ -153,7 +154,7 @@ func (l *link) request(ctx context.Context, msg *nats.Msg, answer int64) (*nats.
 		defer cancel()
 	}
 	if limited.Err() != nil {
-		return nil, fmt.Errorf("%w: not sent: no time was left", ErrUnavailable)
+		return nil, fmt.Errorf("%w: not sent: no time was left", kv.ErrUnavailable)
 	}
 	turn := bound.TurnOf(ctx)
 	turn.Pause()
@@ -177,5 +178,5 @@ func notAdmitted(err error) error {
 	if _, full := errors.AsType[*bound.FullError](err); full {
 		return err
 	}
-	return fmt.Errorf("%w: not sent: %w", ErrUnavailable, err)
+	return fmt.Errorf("%w: not sent: %w", kv.ErrUnavailable, err)
 }

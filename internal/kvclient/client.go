@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 )
 
 // Options say how to reach NATS. At most one kind of credential should be set.
@@ -92,7 +93,7 @@ type Client struct {
 	// mu guards buckets and generation.
 	mu sync.RWMutex
 	// buckets are the bindings that are remembered.
-	buckets map[BucketName]*binding
+	buckets map[kv.BucketName]*binding
 	// generation rises whenever something is forgotten that was remembered in buckets.
 	generation uint64
 
@@ -130,7 +131,7 @@ func Connect(opts Options) (*Client, error) {
 		inboxPrefix: opts.InboxPrefix,
 		timeout:     opts.RequestTimeout,
 		logger:      opts.Logger,
-		buckets:     make(map[BucketName]*binding),
+		buckets:     make(map[kv.BucketName]*binding),
 		noWaits:     make(chan struct{}),
 		sizes:       newSizes(),
 	}
@@ -175,12 +176,12 @@ func (c *Client) Close(ctx context.Context) {
 }
 
 // StopWaiting ends the waits of reads for a revision, now and from now on: they return
-// [ErrRevisionNotReached] if the revision is not there. It is the first step of an orderly
+// [kv.ErrRevisionNotReached] if the revision is not there. It is the first step of an orderly
 // shutdown.
 func (c *Client) StopWaiting() { c.stopWaiting.Do(func() { close(c.noWaits) }) }
 
-// Ready asks JetStream for the account's state on each connection. It returns [ErrUnavailable] or
-// [ErrTimeout] while requests would fail.
+// Ready asks JetStream for the account's state on each connection. It returns [kv.ErrUnavailable]
+// or [kv.ErrTimeout] while requests would fail.
 func (c *Client) Ready(ctx context.Context) error {
 	for _, l := range c.links() {
 		var info struct{ apiResponse }
@@ -232,17 +233,17 @@ func (c *Client) maxPayload() int64 {
 
 // An apiResponse is what every answer of the JetStream API can carry.
 type apiResponse struct {
-	Error *APIError `json:"error"` // Why JetStream refused; nil if it did not.
+	Error *kv.APIError `json:"error"` // Why JetStream refused; nil if it did not.
 }
 
-func (r *apiResponse) apiError() *APIError { return r.Error }
+func (r *apiResponse) apiError() *kv.APIError { return r.Error }
 
 // api sends one request to the JetStream API and decodes the answer into response. It returns an
-// error of this package or the *[APIError] for what JetStream refuses, [ErrUnavailable], or
-// [ErrTimeout], which for a change means that its outcome is unknown.
+// error of this package or the *[kv.APIError] for what JetStream refuses, [kv.ErrUnavailable], or
+// [kv.ErrTimeout], which for a change means that its outcome is unknown.
 func (c *Client) api(
 	ctx context.Context, l *link, subject string, request any,
-	response interface{ apiError() *APIError },
+	response interface{ apiError() *kv.APIError },
 ) error {
 	return c.ask(ctx, l, c.apiPrefix+subject, request, descriptionBytes, response)
 }
@@ -251,7 +252,7 @@ func (c *Client) api(
 // for an answer of up to answer bytes.
 func (c *Client) ask(
 	ctx context.Context, l *link, subject string, request any, answer int64,
-	response interface{ apiError() *APIError },
+	response interface{ apiError() *kv.APIError },
 ) error {
 	msg := &nats.Msg{Subject: subject}
 	if request != nil {
@@ -263,13 +264,13 @@ func (c *Client) ask(
 	}
 	reply, err := l.request(ctx, msg, answer)
 	if err == errNoResponders {
-		return fmt.Errorf("%w: JetStream does not respond", ErrUnavailable)
+		return fmt.Errorf("%w: JetStream does not respond", kv.ErrUnavailable)
 	}
 	if err != nil {
 		return err
 	}
 	if err := json.Unmarshal(reply.Data, response); err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrUnexpectedAnswer, subject, err)
+		return fmt.Errorf("%w: %s: %w", kv.ErrUnexpectedAnswer, subject, err)
 	}
 	if refused := response.apiError(); refused != nil {
 		return refusal(refused)

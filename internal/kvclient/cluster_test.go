@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -30,7 +31,7 @@ func cluster(t *testing.T) (
 	c := connect(t, kvclient.Options{URL: nodes.URL()})
 	js := nodes.JetStream(t)
 	// Servers answer clients a moment before they know of each other's JetStream.
-	config := kvclient.DefaultBucketConfig()
+	config := kv.DefaultBucketConfig()
 	config.Replicas, config.History = 3, 5
 	natstest.Eventually(t, soon, "a bucket with three replicas", func() bool {
 		_, _, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), config)
@@ -75,7 +76,7 @@ func TestClusterReadsSeeOwnWrites(t *testing.T) {
 			servedByAny++
 		}
 		options := anyReplica
-		options.MinRevision = kvclient.Position{Revision: rev, Epoch: b.Epoch()}
+		options.MinRevision = kv.Position{Revision: rev, Epoch: b.Epoch()}
 		e, _, err = b.Get(t.Context(), key(t, k), options)
 		if err != nil || e.Revision != rev {
 			t.Fatalf("round %d, any with minimum: %+v, %v; want revision %d", i, e, err, rev)
@@ -101,7 +102,7 @@ func TestClusterStateIsUnavailableWithoutALeader(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, s, err := c.State(ctx, b.Name())
-		return s.Last == 0 && errors.Is(err, kvclient.ErrUnavailable) &&
+		return s.Last == 0 && errors.Is(err, kv.ErrUnavailable) &&
 			strings.Contains(err.Error(), "leader")
 	})
 }
@@ -110,13 +111,13 @@ func TestClusterStateIsUnavailableWithoutALeader(t *testing.T) {
 // revision (error 10164). The gateway must find out the revision and report it all the same.
 func TestClusterRacesLoseNothing(t *testing.T) {
 	_, _, b, js := cluster(t)
-	kv := native(t, js, "shop")
+	native := native(t, js, "shop")
 	const writers, increments = 6, 15
 	put(t, b, "n", "0")
 	inParallel(writers, func(i int) {
 		for range increments {
 			if i%2 == 0 {
-				incrementNatively(t, kv)
+				incrementNatively(t, native)
 			} else {
 				increment(t, b)
 			}
@@ -135,7 +136,7 @@ func TestClusterRacesLoseNothing(t *testing.T) {
 		won := 0
 		inParallel(6, func(i int) {
 			_, err := create(t, b, k, strconv.Itoa(i))
-			mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err)
+			mismatch, ok := errors.AsType[*kv.RevisionMismatchError](err)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {
@@ -154,18 +155,18 @@ func TestClusterRacesLoseNothing(t *testing.T) {
 func TestClusterReadWaitsForMinimumRevision(t *testing.T) {
 	_, _, b, js := cluster(t)
 	last := put(t, b, "k", "v")
-	future := kvclient.Position{Revision: last + 1}
+	future := kv.Position{Revision: last + 1}
 	for _, wait := range []time.Duration{kvclient.NoWait, 300 * time.Millisecond} {
 		start := time.Now()
 		options := kvclient.ReadOptions{MinRevision: future, Wait: wait}
 		_, _, err := b.Get(t.Context(), key(t, "k"), options)
-		wantError(t, err, kvclient.ErrRevisionNotReached)
+		wantError(t, err, kv.ErrRevisionNotReached)
 		if d := time.Since(start); d < wait || d > wait+promptly {
 			t.Errorf("waited %v, want about %v", d, wait)
 		}
 	}
 	type result struct {
-		e   kvclient.Entry
+		e   kv.Entry
 		err error
 	}
 	got := make(chan result, 1)
@@ -184,12 +185,12 @@ func TestClusterReadWaitsForMinimumRevision(t *testing.T) {
 // Whichever replica a listing comes from, it contains the writes that were acknowledged before it.
 func TestClusterListingsSeeOwnWrites(t *testing.T) {
 	nodes, c, b, js := cluster(t)
-	list := func(k string, rev kvclient.Revision) {
+	list := func(k string, rev kv.Revision) {
 		var listing kvclient.KeyListing
 		var err error
 		natstest.Eventually(t, 3*soon, "a listing, while a node may be catching up", func() bool {
 			listing, err = b.Keys(t.Context(), filters(t, k))
-			return !errors.Is(err, kvclient.ErrTimeout)
+			return !errors.Is(err, kv.ErrTimeout)
 		})
 		if err != nil || len(listing.Entries) != 1 ||
 			listing.Entries[0].Revision < rev || listing.Revision < rev {
@@ -217,7 +218,7 @@ func TestClusterListingsSeeOwnWrites(t *testing.T) {
 	nodes.StartNode(away)
 	for i := range 100 {
 		k := "k" + strconv.Itoa(i%30)
-		var rev kvclient.Revision
+		var rev kv.Revision
 		natstest.Eventually(t, soon, "a put", func() bool {
 			w, err := b.Put(t.Context(), kvclient.Write{Key: key(t, k)})
 			rev = w.Revision
@@ -401,7 +402,7 @@ func (r *outcomeLog) check(t *testing.T, b *kvclient.Bucket) {
 		if stored[k] = err == nil; stored[k] && !listed[k] {
 			unlisted++
 		}
-		if err != nil && !errors.Is(err, kvclient.ErrKeyNotFound) {
+		if err != nil && !errors.Is(err, kv.ErrKeyNotFound) {
 			t.Errorf("get %s: %v", k, err)
 		}
 	}
@@ -410,20 +411,20 @@ func (r *outcomeLog) check(t *testing.T, b *kvclient.Bucket) {
 	}
 	kinds := make(map[string]int)
 	for k, err := range r.outcomes {
-		_, mismatch := errors.AsType[*kvclient.RevisionMismatchError](err)
+		_, mismatch := errors.AsType[*kv.RevisionMismatchError](err)
 		switch {
 		case err == nil:
 			kinds["acknowledged"]++
 			if !stored[k] {
 				t.Errorf("%s was acknowledged and is lost", k)
 			}
-		case errors.Is(err, kvclient.ErrUnavailable), errors.Is(err, kvclient.ErrOverloaded),
-			errors.Is(err, kvclient.ErrContention):
+		case errors.Is(err, kv.ErrUnavailable), errors.Is(err, kv.ErrOverloaded),
+			errors.Is(err, kv.ErrContention):
 			kinds["refused"]++
 			if stored[k] {
 				t.Errorf("%s was refused (%v) and is stored", k, err)
 			}
-		case errors.Is(err, kvclient.ErrOutcomeUnknown):
+		case errors.Is(err, kv.ErrOutcomeUnknown):
 			kinds["unknown"]++
 		case mismatch:
 			t.Errorf("%s, which only one writer ever wrote once: %v", k, err)
@@ -454,8 +455,8 @@ func TestClusterReadsAreTrueThroughResignations(t *testing.T) {
 					switch {
 					case err == nil && (e.Revision != rev || string(e.Value) != "v"):
 						t.Errorf("%v: %+v", consistency, e)
-					case err != nil && !errors.Is(err, kvclient.ErrUnavailable) &&
-						!errors.Is(err, kvclient.ErrTimeout):
+					case err != nil && !errors.Is(err, kv.ErrUnavailable) &&
+						!errors.Is(err, kv.ErrTimeout):
 						t.Errorf("%v: %v", consistency, err)
 					}
 				}

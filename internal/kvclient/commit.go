@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"kvgateway/internal/kv"
 	"slices"
 	"strings"
 	"sync"
@@ -38,14 +39,14 @@ const readersOfTransaction = 16
 // because of this very transaction.
 func (p *plan) checkPreconditions(ctx context.Context, all bool) error {
 	found, err := p.lastEntries(ctx, func(s *Step) bool {
-		return s.Precondition.ifAbsent() || all && !s.Precondition.Always()
+		return s.Precondition.IfAbsent() || all && !s.Precondition.Always()
 	})
 	if err != nil {
 		return err
 	}
 	failed := &TransactionFailedError{}
 	for i, last := range found {
-		var current Revision
+		var current kv.Revision
 		if last != nil {
 			current = last.Revision
 		}
@@ -85,7 +86,7 @@ func (p *plan) replaceNever(ctx context.Context) error {
 	found, err := p.lastEntries(ctx, (*Step).writes)
 	p.rollUp = make(map[int]bool)
 	for i, last := range found {
-		p.rollUp[i] = last.neverExpires()
+		p.rollUp[i] = neverExpires(last)
 	}
 	return err
 }
@@ -94,11 +95,11 @@ func (p *plan) replaceNever(ctx context.Context) error {
 // key that was never written.
 func (p *plan) lastEntries(
 	ctx context.Context, of func(*Step) bool,
-) (map[int]*Entry, error) {
+) (map[int]*kv.Entry, error) {
 	var (
 		mu     sync.Mutex
 		wait   sync.WaitGroup
-		found  = make(map[int]*Entry)
+		found  = make(map[int]*kv.Entry)
 		failed error
 		steps  = make(chan int)
 	)
@@ -124,7 +125,7 @@ func (p *plan) lastEntries(
 
 // wrote reports whether an entry was written by a transaction that had the same idempotency key and
 // did the same.
-func (p *plan) wrote(e *Entry) bool {
+func (p *plan) wrote(e *kv.Entry) bool {
 	return p.suffix != "" && e != nil && e.Mark != nil && strings.HasSuffix(e.Mark.ID, p.suffix)
 }
 
@@ -137,8 +138,8 @@ func (p *plan) alreadyApplied(ctx context.Context) error {
 			break // the transaction was applied; what is left of it is not known
 		}
 		if p.wrote(last) {
-			revision := last.Revision - Revision(last.Mark.Index)
-			first := p.transacted(last.Mark.ID, Position{Epoch: last.Epoch, Revision: revision})
+			revision := last.Revision - kv.Revision(last.Mark.Index)
+			first := p.transacted(last.Mark.ID, kv.Position{Epoch: last.Epoch, Revision: revision})
 			return &AlreadyAppliedError{Steps: p.steps, First: &first}
 		}
 	}
@@ -146,11 +147,11 @@ func (p *plan) alreadyApplied(ctx context.Context) error {
 }
 
 // transacted returns what the transaction did whose first write has this position.
-func (p *plan) transacted(id string, first Position) Transacted {
+func (p *plan) transacted(id string, first kv.Position) Transacted {
 	t := Transacted{ID: id, Position: first, Revisions: slices.Clone(p.expected)}
-	t.Revision += Revision(len(p.members) - 1)
+	t.Revision += kv.Revision(len(p.members) - 1)
 	for i, m := range p.members {
-		t.Revisions[m.step] = first.Revision + Revision(i)
+		t.Revisions[m.step] = first.Revision + kv.Revision(i)
 	}
 	return t
 }
@@ -167,7 +168,7 @@ func (p *plan) commit(ctx context.Context) (Transacted, error) {
 		}
 		reason := b.whyUnserved(ctx)
 		connected := b.link.conn().IsConnected()
-		if try == unservedTries-1 || errors.Is(reason, ErrBucketNotFound) || !connected {
+		if try == unservedTries-1 || errors.Is(reason, kv.ErrBucketNotFound) || !connected {
 			return Transacted{}, reason
 		}
 		awaitServer(try)
@@ -181,9 +182,9 @@ func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 	reply, index, err := b.client.bulk.batch(ctx, p.messages(id, p.expected))
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
-		return Transacted{}, &StepError{p.members[index].step, &ValueTooLargeError{}}
-	case errors.Is(err, ErrTimeout):
-		return Transacted{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+		return Transacted{}, &StepError{p.members[index].step, &kv.ValueTooLargeError{}}
+	case errors.Is(err, kv.ErrTimeout):
+		return Transacted{}, fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
 	case err != nil:
 		return Transacted{}, err
 	}
@@ -196,13 +197,14 @@ func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 		Count int    `json:"count"`
 	}
 	err = json.Unmarshal(reply.Data, &ack)
-	if err != nil || ack.Batch != id || ack.Count != len(p.members) || rev < Revision(ack.Count) {
+	if err != nil || ack.Batch != id || ack.Count != len(p.members) ||
+		rev < kv.Revision(ack.Count) {
 		return Transacted{}, fmt.Errorf("%w: acknowledged as batch %.64q of %d",
-			ErrOutcomeUnknown, ack.Batch, ack.Count)
+			kv.ErrOutcomeUnknown, ack.Batch, ack.Count)
 	}
-	first := Position{
+	first := kv.Position{
 		Epoch:    b.epochOfWrite(ctx, rev),
-		Revision: rev - Revision(ack.Count) + 1,
+		Revision: rev - kv.Revision(ack.Count) + 1,
 	}
 	return p.transacted(id, first), nil
 }
@@ -211,10 +213,10 @@ func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 // package.
 func (p *plan) batchRefusal(index int, err error) error {
 	step := p.members[index].step
-	if tooLarge, ok := errors.AsType[*ValueTooLargeError](err); ok {
+	if tooLarge, ok := errors.AsType[*kv.ValueTooLargeError](err); ok {
 		return &StepError{step, tooLarge}
 	}
-	refused, ok := errors.AsType[*APIError](err)
+	refused, ok := errors.AsType[*kv.APIError](err)
 	if !ok {
 		return err
 	}
@@ -228,7 +230,7 @@ func (p *plan) batchRefusal(index int, err error) error {
 	case errCodeBatchIncomplete:
 		return errIncomplete
 	case errCodeBatchesInFlight:
-		return fmt.Errorf("%w: %w", ErrOverloaded, refused)
+		return fmt.Errorf("%w: %w", kv.ErrOverloaded, refused)
 	case errCodeBatchTooLarge:
 		reason := "this NATS server takes fewer: " + refused.Description
 		return &StepError{step, &StepRuleError{reason}}

@@ -3,6 +3,7 @@ package kvclient
 import (
 	"context"
 	"errors"
+	"kvgateway/internal/kv"
 	"strconv"
 	"time"
 
@@ -12,21 +13,21 @@ import (
 // A Deletion is a key to be deleted.
 type Deletion struct {
 	// Key is the key that gets a marker.
-	Key Key
+	Key kv.Key
 	// Purge makes the deletion remove the earlier revisions as well.
 	Purge bool
 	// TTL is when the marker of a purge expires; 0 if it does not by itself.
 	TTL time.Duration
 	// Precondition is what the key's last entry must be.
-	Precondition Precondition
+	Precondition kv.Precondition
 	// Idempotency makes a repetition of the deletion do nothing.
 	Idempotency Idempotency
 }
 
 // Delete leaves a marker in the place of the key's value. It reads first, so that a key without a
-// value gets no marker; a deleted key can still be purged. It returns [ErrKeyNotFound], a
-// *[KeyDeletedError], a *[RevisionMismatchError], [ErrContention] after 8 lost races, and otherwise
-// what Put does.
+// value gets no marker; a deleted key can still be purged. It returns [kv.ErrKeyNotFound], a
+// *[kv.KeyDeletedError], a *[kv.RevisionMismatchError], [kv.ErrContention] after 8 lost races, and
+// otherwise what Put does.
 func (b *Bucket) Delete(ctx context.Context, d Deletion) (Written, error) {
 	return repeatedIsDone(b.delete(ctx, d))
 }
@@ -41,7 +42,7 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 		return Written{}, err
 	}
 	msg := d.message(b)
-	var before Revision
+	var before kv.Revision
 	attempts := b.attempts(d.Key)
 	defer attempts.end()
 	for try := range maxTries {
@@ -53,9 +54,9 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 		case err != nil:
 			return Written{}, err
 		case last == nil:
-			return Written{}, ErrKeyNotFound
+			return Written{}, kv.ErrKeyNotFound
 		case last.IsMarker() && !d.Purge:
-			return Written{}, &KeyDeletedError{Marker: *last}
+			return Written{}, &kv.KeyDeletedError{Marker: *last}
 		case !d.Precondition.Holds(last, b.epoch):
 			return Written{}, b.preconditionFailed(d.Precondition, last)
 		}
@@ -63,7 +64,7 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 			awaitWriter(try)
 		}
 		before = last.Revision
-		if last.neverExpires() && b.mayExempt() {
+		if neverExpires(last) && b.mayExempt() {
 			setHeader(msg, headerRollup, rollupSubject)
 		}
 		position, err := b.publishExpecting(ctx, msg, last.Revision)
@@ -71,12 +72,12 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 			return Written{Position: position}, err
 		}
 	}
-	return Written{}, ErrContention
+	return Written{}, kv.ErrContention
 }
 
 // message returns the marker, as native clients write it (ADR-8).
 func (d Deletion) message(b *Bucket) *nats.Msg {
-	msg := &nats.Msg{Subject: b.writePrefix + d.Key.name}
+	msg := &nats.Msg{Subject: b.writePrefix + d.Key.String()}
 	if d.Purge {
 		setHeader(msg, headerOperation, "PURGE")
 		setHeader(msg, headerRollup, rollupSubject)

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"kvgateway/internal/kv"
 )
 
 // A MassDeletion says which keys to delete.
 type MassDeletion struct {
-	Filters Filters // The keys that are deleted are those that these select.
-	Purge   bool    // The earlier revisions are removed as well.
-	DryRun  bool    // Nothing is deleted; only what would be is counted.
-	Limit   int     // At most this many keys are deleted, the first by name; 0 for all.
+	Filters kv.Filters // The keys that are deleted are those that these select.
+	Purge   bool       // The earlier revisions are removed as well.
+	DryRun  bool       // Nothing is deleted; only what would be is counted.
+	Limit   int        // At most this many keys are deleted, the first by name; 0 for all.
 }
 
 // DeletedKeys says what a mass deletion did.
@@ -28,7 +29,7 @@ type DeletedKeys struct {
 // that the key is at the revision that was listed. It is a listing and a pipeline of markers.
 //
 // It returns the errors of Keys. What DeletedKeys says is done even if there is an error, which
-// then is [ErrOutcomeUnknown] unless nothing was done.
+// then is [kv.ErrOutcomeUnknown] unless nothing was done.
 func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKeys, err error) {
 	b, err = b.overWrites().rebind(ctx)
 	if err != nil {
@@ -51,7 +52,7 @@ func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKe
 	}
 	if p.bucket.epoch != b.epoch {
 		// The revisions that were listed belong to another bucket.
-		return done, errors.Join(ErrContention, p.close())
+		return done, errors.Join(kv.ErrContention, p.close())
 	}
 	for i := range keys {
 		if err = ctx.Err(); err != nil {
@@ -65,7 +66,7 @@ func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKe
 		err = stopped
 	}
 	if err != nil && (done.Deleted > 0 || done.Unknown > 0) {
-		err = fmt.Errorf("%w: after %d keys: %w", ErrOutcomeUnknown, done.Deleted, err)
+		err = fmt.Errorf("%w: after %d keys: %w", kv.ErrOutcomeUnknown, done.Deleted, err)
 	}
 	return done, err
 }
@@ -73,12 +74,12 @@ func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKe
 // deleteKey sends one marker. Any refusal, except that of a key that changed, ends the deletion:
 // the other keys would meet it too.
 func (p *pipeline) deleteKey(k *ListedKey, purge bool, done *DeletedKeys) error {
-	msg := Deletion{Key: Key{k.Key}, Purge: purge}.message(p.bucket)
+	msg := Deletion{Key: kv.KnownKey(k.Key), Purge: purge}.message(p.bucket)
 	setHeader(msg, headerExpected, k.Revision.String())
 	if k.never && p.bucket.mayExempt() {
 		setHeader(msg, headerRollup, rollupSubject)
 	}
-	return p.send(msg, func(_ Revision, err error) error {
+	return p.send(msg, func(_ kv.Revision, err error) error {
 		_, changed := errors.AsType[*mismatchError](err)
 		switch {
 		case err == nil:
@@ -86,7 +87,7 @@ func (p *pipeline) deleteKey(k *ListedKey, purge bool, done *DeletedKeys) error 
 		case changed:
 			done.Skipped = append(done.Skipped, k.Key)
 			return nil
-		case errors.Is(err, ErrOutcomeUnknown):
+		case errors.Is(err, kv.ErrOutcomeUnknown):
 			done.Unknown++
 		}
 		return err

@@ -1,6 +1,5 @@
 // Package kvclient reads and writes key-value buckets on JetStream, and is the only room that talks
-// to NATS. It also has the words of the domain: buckets, keys, filters, entries, revisions, epochs
-// and preconditions.
+// to NATS. The words of the domain are those of package kv.
 //
 // It takes nothing away from native clients: the same streams, subjects and headers (ADR-8), so
 // that both use one bucket without noticing each other. It speaks JetStream's wire API and not
@@ -13,25 +12,13 @@
 //
 //	Bucket        a stream named KV_ and the bucket's name; a Bucket is what is remembered of one
 //	              (its binding), with the connection over which requests go
-//	Entry         a key's value at a revision, or a marker, with its metadata
-//	Marker        an entry that stands for the absence of a value: delete, purge, expire
-//	Revision      the sequence number in the bucket's stream; 0 is "never written"
-//	Epoch         one life of a bucket, named by when its stream was created
-//	Check         a hash of when a revision was stored, four characters; it tells histories apart
-//	Position      a revision with its epoch and, if it is known, its check
-//	Precondition  what a key's last entry must be for a request to be carried out
-//	Filter        a NATS subject filter over keys
-//	Terms         the settings of a stream that decide when its entries vanish
 //	Leader, Any   who may answer a read: the stream's leader, or any replica or mirror
 //	Scan          one pass over the last entries of many keys, with a short-lived consumer
 //	Tail          what a stream stores from now on, with a long-lived consumer
 //	Claim         room on a connection for an answer that is asked for
 //	Stamp         what is stored with a write so that a repetition of it is recognised
 //
-// Text is parsed at the border into types ([ParseKey], [ParseBucketName], [ParseFilters],
-// [ParsePosition]), and not checked again inside: a [Key] can always be put into a NATS subject.
-//
-// Errors are the package's own. Sentinels are matched with errors.Is; errors that carry data are
+// Errors are those of package kv. Sentinels are matched with errors.Is; errors that carry data are
 // types, and are matched with errors.As. NATS errors are wrapped once, here, and need not be known
 // elsewhere. Three errors say what became of a request that got no answer:
 //
@@ -45,17 +32,17 @@
 //
 //	client, options, link, window, claim, replies,        connections and requests
 //	limits, sizes
-//	bucket, manage, config, stream, status, terms, rules  buckets and their configuration
+//	bucket, bucketstatus, manage, stream, streamstate,    buckets and their configuration
+//	rules
 //	get, history, entries, instant, multilast             reads without a consumer
 //	scan, scanreader, scanbatch, list, subjects,          reads with a consumer
-//	replay, export, tail, readahead, streamstate, namearena
-//	put, publish, delete, patch, precondition, ttl,       writes of one key
-//	room, lanes, idempotency, protocol, refusal
-//	transaction, plan, commit, batch, headroom, mark      writes of several keys at once
+//	replay, export, tail, readahead, namearena
+//	put, publish, delete, patch, ttl, room, lanes,        writes of one key
+//	idempotency, refusal
+//	transaction, plan, commit, batch, headroom            writes of several keys at once
 //	pipeline, import, deletekeys, markers, rollups        writes of many keys, one after the other
 //	advisories                                            what the server tells by itself
-//	key, filter, filtertree, revision, check, entry,      the words, which do no I/O
-//	json, jsonvalue, duration, errors
+//	message                                               entries as they are stored
 //
 // # The life of a request to NATS
 //
@@ -85,8 +72,8 @@
 //
 // # The life of a write
 //
-// A write of one key is a publish, with the revision that it expects. [Precondition] says how it is
-// held to its condition. What the server answers means:
+// A write of one key is a publish, with the revision that it expects. [kv.Precondition] says how it
+// is held to its condition. What the server answers means:
 //
 //	answer                             | Put, Delete, Patch, Transact
 //	an acknowledgement of the stream   | done

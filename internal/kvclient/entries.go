@@ -3,6 +3,7 @@ package kvclient
 import (
 	"context"
 	"errors"
+	"kvgateway/internal/kv"
 	"slices"
 	"strings"
 )
@@ -10,9 +11,9 @@ import (
 // A Selection says which keys are meant: those that are named and those that the filters select, or
 // all keys if it has neither; and of these, the ones that begin with the prefix.
 type Selection struct {
-	Keys    []Key   // The keys that are named.
-	Filters Filters // Filters that select keys beside those.
-	Prefix  string  // What the keys begin with; "" for anything.
+	Keys    []kv.Key   // The keys that are named.
+	Filters kv.Filters // Filters that select keys beside those.
+	Prefix  string     // What the keys begin with; "" for anything.
 }
 
 // A PageOf says which part of a selection, in the order of names, is asked for.
@@ -25,7 +26,7 @@ type PageOf struct {
 // of names.
 type EntryPage struct {
 	// Revision is what every entry is at least as new as.
-	Revision Revision
+	Revision kv.Revision
 	// Snapshot says that the entries are the bucket's state at Revision, with no transaction torn.
 	Snapshot bool
 	// Served says who answered.
@@ -36,7 +37,7 @@ type EntryPage struct {
 	// bucket is what the values of listed are read from.
 	bucket *Bucket
 	// entries are those of an instant.
-	entries []Entry
+	entries []kv.Entry
 	// listed are the keys of a page that is no instant, whose values are read when it is visited.
 	listed []ListedKey
 }
@@ -66,10 +67,10 @@ func (b *Bucket) Entries(
 	}
 	page := &EntryPage{Revision: in.upTo, Snapshot: in.isolated, Served: in.served}
 	selected := s.matcher()
-	page.entries = slices.DeleteFunc(in.entries, func(e Entry) bool {
+	page.entries = slices.DeleteFunc(in.entries, func(e kv.Entry) bool {
 		return e.IsMarker() || e.Key <= of.After || !selected(e.Key) || !b.shows(e.Key)
 	})
-	slices.SortFunc(page.entries, func(a, b Entry) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortFunc(page.entries, func(a, b kv.Entry) int { return strings.Compare(a.Key, b.Key) })
 	if len(page.entries) > of.Limit {
 		page.entries = page.entries[:of.Limit]
 		page.Last = page.entries[of.Limit-1].Key
@@ -81,8 +82,8 @@ func (b *Bucket) Entries(
 // leader. It returns the revision that the answer must contain.
 func (b *Bucket) freshEnough(
 	ctx context.Context, options *ReadOptions,
-) (_ *Bucket, since Revision, err error) {
-	if options.MinRevision != (Position{}) {
+) (_ *Bucket, since kv.Revision, err error) {
+	if options.MinRevision != (kv.Position{}) {
 		if b, err = b.awaitRevision(ctx, options.MinRevision, options.Wait); err != nil {
 			return nil, 0, err
 		}
@@ -101,7 +102,7 @@ func (b *Bucket) freshEnough(
 
 // shows reports whether a key is within the grammar; other keys are never shown.
 func (b *Bucket) shows(key string) bool {
-	_, err := ParseKey(key)
+	_, err := kv.ParseKey(key)
 	if err != nil {
 		b.client.hiddenKeys.Add(1)
 	}
@@ -119,24 +120,24 @@ func (s Selection) subjects(prefix string) []string {
 		}
 	}
 	for _, k := range s.Keys {
-		add(k.name)
+		add(k.String())
 	}
 	if filters := s.ScanFilters(); len(filters) > 0 {
 		for _, f := range filters {
-			add(f.pattern)
+			add(f.String())
 		}
 	} else if len(s.Keys) == 0 {
-		add(AllKeys.pattern)
+		add(kv.AllKeys.String())
 	}
 	return subjects
 }
 
 // ScanFilters returns filters that narrow what NATS has to send. Without filters and keys, the
 // whole tokens of the prefix make one.
-func (s Selection) ScanFilters() Filters {
+func (s Selection) ScanFilters() kv.Filters {
 	if len(s.Filters) == 0 && len(s.Keys) == 0 {
-		if f, ok := PrefixFilter(s.Prefix); ok {
-			return Filters{f}
+		if f, ok := kv.PrefixFilter(s.Prefix); ok {
+			return kv.Filters{f}
 		}
 	}
 	return s.Filters
@@ -146,7 +147,7 @@ func (s Selection) ScanFilters() Filters {
 func (s Selection) matcher() func(key string) bool {
 	named := make(map[string]bool, len(s.Keys))
 	for _, k := range s.Keys {
-		named[k.name] = true
+		named[k.String()] = true
 	}
 	matcher := s.Filters.Matcher()
 	return func(key string) bool {
@@ -196,14 +197,11 @@ func (b *Bucket) listSelection(ctx context.Context, s Selection) (listing KeyLis
 		listing.Revision = b.lastSeq
 	}
 	for _, k := range s.Keys {
-		listing.Entries = append(listing.Entries, ListedKey{Key: k.name})
+		listing.Entries = append(listing.Entries, ListedKey{Key: k.String()})
 	}
 	listing.Entries = lastOfEach(listing.Entries, nameOfListed)
 	return listing, nil
 }
-
-// entryBytes is about what an entry takes beside its key and its value.
-const entryBytes = 256
 
 // Bytes returns how much memory the page takes while its entries are visited.
 func (p *EntryPage) Bytes() (n int64) {
@@ -212,7 +210,7 @@ func (p *EntryPage) Bytes() (n int64) {
 	}
 	values := int64(0)
 	for _, k := range p.listed {
-		n += entryBytes + int64(len(k.Key))
+		n += kv.EntryBytes + int64(len(k.Key))
 		values += int64(k.Size())
 	}
 	return n + min(values, partBytes)
@@ -222,18 +220,15 @@ func (p *EntryPage) Bytes() (n int64) {
 // while they are visited.
 func (p *EntryPage) IsInstant() bool { return len(p.listed) == 0 }
 
-// Bytes returns how much memory the entry takes.
-func (e *Entry) Bytes() int64 { return entryBytes + int64(len(e.Key)+len(e.Value)) }
-
 // Each calls visit for each entry of the page, and keeps none of them. The values of a page that is
 // no instant are read now, and what was deleted since it was listed is left out. It returns what
 // visit returns, and otherwise the errors of Get.
-func (p *EntryPage) Each(ctx context.Context, visit func(*Entry) error) error {
+func (p *EntryPage) Each(ctx context.Context, visit func(*kv.Entry) error) error {
 	for i := range p.entries {
 		if err := visit(&p.entries[i]); err != nil {
 			return err
 		}
-		p.entries[i] = Entry{}
+		p.entries[i] = kv.Entry{}
 	}
 	for rest := p.listed; len(rest) > 0; {
 		part := p.bucket.partOf(rest)
@@ -245,7 +240,7 @@ func (p *EntryPage) Each(ctx context.Context, visit func(*Entry) error) error {
 			if err := visit(&entries[i]); err != nil {
 				return err
 			}
-			entries[i] = Entry{}
+			entries[i] = kv.Entry{}
 		}
 		rest = rest[len(part):]
 	}
@@ -255,18 +250,18 @@ func (p *EntryPage) Each(ctx context.Context, visit func(*Entry) error) error {
 // readListed reads the last entries of some keys that were listed, none of them older than since,
 // in the order of names.
 func (b *Bucket) readListed(
-	ctx context.Context, listed []ListedKey, since Revision,
-) (entries []Entry, err error) {
+	ctx context.Context, listed []ListedKey, since kv.Revision,
+) (entries []kv.Entry, err error) {
 	var selection Selection
 	for _, k := range listed {
-		selection.Keys = append(selection.Keys, Key{k.Key})
+		selection.Keys = append(selection.Keys, kv.KnownKey(k.Key))
 	}
 	in, err := b.readInstant(ctx, selection.subjects(b.readPrefix), since, Leader)
 	if err != nil {
 		return nil, err
 	}
 	if in != nil {
-		byName := make(map[string]*Entry, len(in.entries))
+		byName := make(map[string]*kv.Entry, len(in.entries))
 		for i := range in.entries {
 			byName[in.entries[i].Key] = &in.entries[i]
 		}
@@ -278,8 +273,9 @@ func (b *Bucket) readListed(
 		return entries, nil
 	}
 	for _, k := range selection.Keys {
-		e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + k.name})
-		if errors.Is(err, ErrKeyNotFound) || err == nil && e.IsMarker() {
+		request := getRequest{LastBySubject: b.readPrefix + k.String()}
+		e, err := b.fetchEntry(ctx, b.leaderGet, request)
+		if errors.Is(err, kv.ErrKeyNotFound) || err == nil && e.IsMarker() {
 			continue
 		}
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -14,12 +15,12 @@ import (
 // readMany reads a selection, and returns its page, and its entries by key.
 func readMany(
 	t testing.TB, b *kvclient.Bucket, s kvclient.Selection, options kvclient.ReadOptions,
-) (*kvclient.EntryPage, map[string]kvclient.Entry) {
+) (*kvclient.EntryPage, map[string]kv.Entry) {
 	t.Helper()
-	found := make(map[string]kvclient.Entry)
+	found := make(map[string]kv.Entry)
 	page, err := b.Entries(t.Context(), s, kvclient.PageOf{Limit: 10_000}, options)
 	if err == nil {
-		err = page.Each(t.Context(), func(e *kvclient.Entry) error {
+		err = page.Each(t.Context(), func(e *kv.Entry) error {
 			found[e.Key] = *e
 			return nil
 		})
@@ -35,9 +36,9 @@ func readMany(
 func TestClusterEntriesSeeOwnWrites(t *testing.T) {
 	nodes, c, b, js := cluster(t)
 	snapshots, stale := 0, 0
-	look := func(k string, rev kvclient.Revision) {
+	look := func(k string, rev kv.Revision) {
 		t.Helper()
-		selection := kvclient.Selection{Keys: []kvclient.Key{key(t, k), key(t, "none")}}
+		selection := kvclient.Selection{Keys: []kv.Key{key(t, k), key(t, "none")}}
 		page, found := readMany(t, b, selection, kvclient.ReadOptions{})
 		if len(found) != 1 || found[k].Revision != rev || page.Revision < rev ||
 			page.Served != kvclient.Leader {
@@ -47,7 +48,7 @@ func TestClusterEntriesSeeOwnWrites(t *testing.T) {
 		if page.Snapshot {
 			snapshots++
 		}
-		missing := kvclient.Selection{Keys: []kvclient.Key{key(t, "none")}}
+		missing := kvclient.Selection{Keys: []kv.Key{key(t, "none")}}
 		if _, found := readMany(t, b, missing, kvclient.ReadOptions{}); len(found) != 0 {
 			t.Fatalf("found %v", found)
 		}
@@ -70,7 +71,7 @@ func TestClusterEntriesSeeOwnWrites(t *testing.T) {
 	nodes.StartNode(away)
 	for i := range 100 {
 		k := "k" + strconv.Itoa(i%30)
-		var rev kvclient.Revision
+		var rev kv.Revision
 		natstest.Eventually(t, soon, "a put", func() bool {
 			w, err := b.Put(t.Context(), kvclient.Write{Key: key(t, k)})
 			rev = w.Revision
@@ -83,7 +84,7 @@ func TestClusterEntriesSeeOwnWrites(t *testing.T) {
 		t.Errorf("%d of 300 reads were of one instant", snapshots)
 	}
 	seen := 0
-	count := func(*kvclient.Entry) error { seen++; return nil }
+	count := func(*kv.Entry) error { seen++; return nil }
 	_, err := bind(t, c, "shop").Export(t.Context(), kvclient.Export{}, count)
 	if err != nil || seen != 230 {
 		t.Errorf("exported %d entries, %v; want 230", seen, err)
@@ -97,7 +98,7 @@ func TestClusterImportIsTrueThroughResignations(t *testing.T) {
 	const rounds, patience = 4, time.Second
 	c := connect(t, kvclient.Options{URL: nodes.URL(), RequestTimeout: patience})
 	b := bind(t, c, "shop")
-	stored := make(map[string]kvclient.Revision)
+	stored := make(map[string]kv.Revision)
 	for round := range rounds {
 		var in *kvclient.Import
 		natstest.Eventually(t, soon, "an import", func() (begun bool) {
@@ -119,7 +120,7 @@ func TestClusterImportIsTrueThroughResignations(t *testing.T) {
 					stored[k] = done.Revision
 				case kvclient.EndsImport(err):
 					halted = true
-				case !errors.Is(err, kvclient.ErrOverloaded):
+				case !errors.Is(err, kv.ErrOverloaded):
 					t.Errorf("%s: %v", k, err)
 				}
 				return nil
@@ -139,8 +140,8 @@ func TestClusterImportIsTrueThroughResignations(t *testing.T) {
 		_, err := c.Bucket(t.Context(), b.Name())
 		return err == nil
 	})
-	found := make(map[string]kvclient.Revision)
-	collect := func(e *kvclient.Entry) error { found[e.Key] = e.Revision; return nil }
+	found := make(map[string]kv.Revision)
+	collect := func(e *kv.Entry) error { found[e.Key] = e.Revision; return nil }
 	if _, err := bind(t, c, "shop").Export(t.Context(), kvclient.Export{}, collect); err != nil {
 		t.Fatal(err)
 	}

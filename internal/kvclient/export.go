@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
+	"kvgateway/internal/kv"
 	"slices"
 	"time"
 )
@@ -20,7 +21,7 @@ const (
 
 // An Export says which entries to export.
 type Export struct {
-	Filters  Filters     // The entries that are exported are those that these select.
+	Filters  kv.Filters  // The entries that are exported are those that these select.
 	NoValues bool        // Only the sizes of values are read.
 	Options  ReadOptions // How fresh the export must be.
 }
@@ -36,10 +37,10 @@ type Export struct {
 type exporter struct {
 	bucket *Bucket // The bucket as it was when the export began.
 	Export
-	visit func(*Entry) error // Called for each entry that has a value.
-	seed  maphash.Seed       // The seed of the hashes.
-	shown []uint64           // The hashes of the keys that were shown, markers included.
-	seen  nameTally          // How many keys came in all, and how long their names are.
+	visit func(*kv.Entry) error // Called for each entry that has a value.
+	seed  maphash.Seed          // The seed of the hashes.
+	shown []uint64              // The hashes of the keys that were shown, markers included.
+	seen  nameTally             // How many keys came in all, and how long their names are.
 }
 
 // Export calls visit for the last entry of every key that has a value, in the order of revisions
@@ -51,8 +52,8 @@ type exporter struct {
 // Export is a scan with values that a slow reader holds back: it does not read ahead of visit
 // further than some megabytes. It returns what visit returns, and otherwise the errors of Keys.
 func (b *Bucket) Export(
-	ctx context.Context, export Export, visit func(*Entry) error,
-) (Revision, error) {
+	ctx context.Context, export Export, visit func(*kv.Entry) error,
+) (kv.Revision, error) {
 	// This asks the leader in any case. An export that waits for a revision has no place yet.
 	b, err := b.overBulk().awaitRevision(ctx, export.Options.MinRevision, export.Options.Wait)
 	if err != nil {
@@ -65,7 +66,7 @@ func (b *Bucket) Export(
 	defer hold.Release()
 	x := exporter{bucket: b, Export: export, visit: visit, seed: maphash.MakeSeed()}
 	complete := true
-	for after, try := Revision(0), 0; after < b.lastSeq; try++ {
+	for after, try := kv.Revision(0), 0; after < b.lastSeq; try++ {
 		last, ended, all, err := x.pass(ctx, after)
 		if err != nil {
 			return 0, err
@@ -87,12 +88,12 @@ func (b *Bucket) Export(
 // Ended says that there are no more, and complete that none was skipped: what is overwritten before
 // it is read does not come.
 func (x *exporter) pass(
-	ctx context.Context, after Revision,
-) (last Revision, ended, complete bool, err error) {
+	ctx context.Context, after kv.Revision,
+) (last kv.Revision, ended, complete bool, err error) {
 	to := x.bucket.lastSeq
 	r := scanReader{filters: x.Filters, bucket: x.bucket, link: x.bucket.client.bulk,
 		values: !x.NoValues, after: after, until: to, inactive: exportInactive}
-	r.visit = func(e Entry) error {
+	r.visit = func(e kv.Entry) error {
 		if e.Revision <= after || e.Revision > to {
 			return nil
 		}
@@ -113,7 +114,7 @@ func (x *exporter) pass(
 }
 
 // show remembers that a key was shown, and visits its entry if that is no marker.
-func (x *exporter) show(e *Entry) error {
+func (x *exporter) show(e *kv.Entry) error {
 	x.seen.add(e.Key)
 	if len(x.shown) < maxShownHashes {
 		x.shown = append(x.shown, maphash.String(x.seed, e.Key))
@@ -128,20 +129,20 @@ func (x *exporter) show(e *Entry) error {
 func (x *exporter) rest(ctx context.Context) error {
 	slices.Sort(x.shown)
 	b := x.bucket
-	patterns, _ := x.Filters.cover()
+	patterns, _ := x.Filters.Cover()
 	matcher := x.Filters.Matcher()
 	for _, pattern := range patterns {
 		err := b.eachSubject(ctx, b.readPrefix+pattern, x.seen, func(subject string) error {
 			key, ok := b.keyOf(subject)
-			if !ok || !matcher.Matches(key.name) {
+			if !ok || !matcher.Matches(key.String()) {
 				return nil
 			}
-			hash := maphash.String(x.seed, key.name)
+			hash := maphash.String(x.seed, key.String())
 			if _, shown := slices.BinarySearch(x.shown, hash); shown {
 				return nil
 			}
 			e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: subject})
-			if errors.Is(err, ErrKeyNotFound) || err == nil && e.IsMarker() {
+			if errors.Is(err, kv.ErrKeyNotFound) || err == nil && e.IsMarker() {
 				return nil
 			}
 			if err != nil {

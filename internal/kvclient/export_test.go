@@ -2,19 +2,16 @@ package kvclient
 
 import (
 	"context"
+	"kvgateway/internal/kv"
 
 	"github.com/nats-io/nats.go"
 )
 
-// Cover returns the disjoint filters of a scan's consumer, and whether they select exactly what fs
-// selects.
-func (fs Filters) Cover() (disjoint []string, exact bool) { return fs.cover() }
-
 // ScanEntries runs a scan with a visit function of the test's own, which sees the entries in the
 // order in which they arrive. Each entry takes one byte of the bound for listings.
 func (b *Bucket) ScanEntries(
-	ctx context.Context, fs Filters, visit func(Entry) error,
-) (Revision, error) {
+	ctx context.Context, fs kv.Filters, visit func(kv.Entry) error,
+) (kv.Revision, error) {
 	return b.scan(ctx, fs, 1, func(int) {}, visit)
 }
 
@@ -40,8 +37,10 @@ const (
 )
 
 // HistoryOf collects the entries of a key's history, with or without their values.
-func (b *Bucket) HistoryOf(ctx context.Context, key Key, values bool) (entries []Entry, err error) {
-	err = b.History(ctx, key, func(e Entry) error {
+func (b *Bucket) HistoryOf(
+	ctx context.Context, key kv.Key, values bool,
+) (entries []kv.Entry, err error) {
+	err = b.History(ctx, key, func(e kv.Entry) error {
 		if !values {
 			e.Value = nil
 		}

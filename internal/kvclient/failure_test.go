@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -66,7 +67,7 @@ func TestRequestsFailAtOnceWithoutAServer(t *testing.T) {
 		"names":         func() error { _, err := c.BucketNames(t.Context()); return err },
 		"status":        func() error { _, err := c.Status(t.Context(), b.Name()); return err },
 		"create bucket": func() error {
-			config := kvclient.DefaultBucketConfig()
+			config := kv.DefaultBucketConfig()
 			_, _, err := c.CreateBucket(t.Context(), bucketName(t, "new"), config)
 			return err
 		},
@@ -76,7 +77,7 @@ func TestRequestsFailAtOnceWithoutAServer(t *testing.T) {
 		},
 		"delete bucket": func() error { return c.DeleteBucket(t.Context(), b.Name()) },
 	} {
-		took(t, name, promptly, func() { wantErrorOf(t, name, request(), kvclient.ErrUnavailable) })
+		took(t, name, promptly, func() { wantErrorOf(t, name, request(), kv.ErrUnavailable) })
 	}
 	s.Restart()
 	awaitReady(t, c)
@@ -109,36 +110,36 @@ func TestMissingBucketIsDistinguishedFromMissingServer(t *testing.T) {
 	}
 	const limit = 100 * time.Millisecond
 	took(t, "put", limit, func() {
-		wantErrorOf(t, "put", write(t, b, "k", "v"), kvclient.ErrBucketNotFound)
+		wantErrorOf(t, "put", write(t, b, "k", "v"), kv.ErrBucketNotFound)
 	})
 	took(t, "get", limit, func() {
 		_, err := get(t, b, "k")
-		wantErrorOf(t, "get", err, kvclient.ErrBucketNotFound)
+		wantErrorOf(t, "get", err, kv.ErrBucketNotFound)
 	})
 	took(t, "keys", limit, func() {
 		_, err := b.Keys(t.Context(), nil)
-		wantErrorOf(t, "keys", err, kvclient.ErrBucketNotFound)
+		wantErrorOf(t, "keys", err, kv.ErrBucketNotFound)
 	})
 	took(t, "history", limit, func() {
 		_, err := b.HistoryOf(t.Context(), key(t, "k"), true)
-		wantErrorOf(t, "history", err, kvclient.ErrBucketNotFound)
+		wantErrorOf(t, "history", err, kv.ErrBucketNotFound)
 	})
 	took(t, "bind", limit, func() {
 		_, err := c.Bucket(t.Context(), b.Name())
-		wantErrorOf(t, "bind", err, kvclient.ErrBucketNotFound)
+		wantErrorOf(t, "bind", err, kv.ErrBucketNotFound)
 	})
 	took(t, "bind of one that never was", limit, func() {
 		_, err := c.Bucket(t.Context(), bucketName(t, "never"))
-		wantErrorOf(t, "bind", err, kvclient.ErrBucketNotFound)
+		wantErrorOf(t, "bind", err, kv.ErrBucketNotFound)
 	})
 	s.Stop()
 	natstest.Eventually(t, soon, "the client notices", func() bool { return !c.Connected() })
 	took(t, "put", limit, func() {
-		wantErrorOf(t, "put", write(t, b, "k", "v"), kvclient.ErrUnavailable)
+		wantErrorOf(t, "put", write(t, b, "k", "v"), kv.ErrUnavailable)
 	})
 	took(t, "bind", limit, func() {
 		_, err := c.Bucket(t.Context(), b.Name())
-		wantErrorOf(t, "bind", err, kvclient.ErrUnavailable)
+		wantErrorOf(t, "bind", err, kv.ErrUnavailable)
 	})
 }
 
@@ -204,11 +205,11 @@ func TestWriteOutcomesHoldThroughRestarts(t *testing.T) {
 			if !stored[k] {
 				t.Errorf("%s was acknowledged and is lost", k)
 			}
-		case errors.Is(err, kvclient.ErrUnavailable):
+		case errors.Is(err, kv.ErrUnavailable):
 			if stored[k] {
 				t.Errorf("%s was refused as unavailable and is stored", k)
 			}
-		case errors.Is(err, kvclient.ErrOutcomeUnknown):
+		case errors.Is(err, kv.ErrOutcomeUnknown):
 			unknown++
 		default:
 			t.Errorf("%s: %v", k, err)
@@ -233,19 +234,19 @@ func behindProxy(t *testing.T, timeout time.Duration) (
 
 func TestUnacknowledgedWriteIsUnknownAndStoredOnce(t *testing.T) {
 	t.Parallel()
-	p, c, b, kv := behindProxy(t, 5*time.Second)
+	p, c, b, native := behindProxy(t, 5*time.Second)
 	p.CutAnswerTo("PUB $KV.shop.k ")
 	took(t, "put", promptly, func() {
-		wantError(t, write(t, b, "k", "unknown"), kvclient.ErrOutcomeUnknown)
+		wantError(t, write(t, b, "k", "unknown"), kv.ErrOutcomeUnknown)
 	})
 	// The server stored the write, and it is not stored again.
 	natstest.Eventually(t, soon, "the write shows", func() bool {
-		e, err := kv.Get(t.Context(), "k")
+		e, err := native.Get(t.Context(), "k")
 		return err == nil && string(e.Value()) == "unknown"
 	})
 	awaitReady(t, c)
 	put(t, bind(t, c, "shop"), "later", "v")
-	if h, err := kv.History(t.Context(), "k"); err != nil || len(h) != 2 {
+	if h, err := native.History(t.Context(), "k"); err != nil || len(h) != 2 {
 		t.Errorf("%d revisions, %v; want 2", len(h), err)
 	}
 }
@@ -256,7 +257,7 @@ func TestUnansweredReadFailsAtOnce(t *testing.T) {
 	p.CutAnswerTo("DIRECT.GET.KV_shop")
 	took(t, "get", promptly, func() {
 		_, err := get(t, b, "k")
-		if !errors.Is(err, kvclient.ErrUnavailable) && !errors.Is(err, kvclient.ErrTimeout) {
+		if !errors.Is(err, kv.ErrUnavailable) && !errors.Is(err, kv.ErrTimeout) {
 			t.Errorf("error %v", err)
 		}
 	})
@@ -296,7 +297,7 @@ var cutTests = map[string]struct {
 	"create bucket": {
 		"STREAM.CREATE",
 		func(t *testing.T, c *kvclient.Client, _ *kvclient.Bucket) error {
-			config := kvclient.DefaultBucketConfig()
+			config := kv.DefaultBucketConfig()
 			_, _, err := c.CreateBucket(t.Context(), bucketName(t, "new"), config)
 			return err
 		},
@@ -334,7 +335,7 @@ func TestCutLeavesOutcomesUnknown(t *testing.T) {
 			remove(t, b, "deleted", false)
 			p.CutAnswerTo(tc.needle)
 			took(t, name, promptly, func() {
-				wantError(t, tc.request(t, c, b), kvclient.ErrOutcomeUnknown)
+				wantError(t, tc.request(t, c, b), kv.ErrOutcomeUnknown)
 			})
 		})
 	}
@@ -357,10 +358,10 @@ func TestCutBeforeTheWriteStoresNothing(t *testing.T) {
 		} {
 			t.Run(name+" "+kind, func(t *testing.T) {
 				t.Parallel()
-				p, _, b, kv := behindProxy(t, 500*time.Millisecond)
+				p, _, b, native := behindProxy(t, 500*time.Millisecond)
 				arm(p, "DIRECT.GET.KV_shop")
-				wantError(t, request(t, b), kvclient.ErrUnavailable)
-				wantNative(t, kv, "k", "before", 1)
+				wantError(t, request(t, b), kv.ErrUnavailable)
+				wantNative(t, native, "k", "before", 1)
 			})
 		}
 	}
@@ -369,19 +370,19 @@ func TestCutBeforeTheWriteStoresNothing(t *testing.T) {
 func TestSilenceEndsAtTheTimeout(t *testing.T) {
 	t.Parallel()
 	const timeout = 500 * time.Millisecond
-	p, _, b, kv := behindProxy(t, timeout)
+	p, _, b, native := behindProxy(t, timeout)
 	p.SwallowAnswerTo("PUB $KV.shop.k ")
 	start := time.Now()
-	wantError(t, write(t, b, "k", "unknown"), kvclient.ErrOutcomeUnknown)
+	wantError(t, write(t, b, "k", "unknown"), kv.ErrOutcomeUnknown)
 	if d := time.Since(start); d < timeout || d > timeout+promptly {
 		t.Errorf("put took %v, want about %v", d, timeout)
 	}
 	natstest.Eventually(t, soon, "the write shows", func() bool {
-		e, err := kv.Get(t.Context(), "k")
+		e, err := native.Get(t.Context(), "k")
 		return err == nil && string(e.Value()) == "unknown"
 	})
 	_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Precondition: ifPresent})
-	wantError(t, err, kvclient.ErrUnavailable) // The proxy swallows the answer to its read as well.
+	wantError(t, err, kv.ErrUnavailable) // The proxy swallows the answer to its read as well.
 	if e, err := get(t, b, "k"); err != nil || string(e.Value) != "unknown" {
 		t.Errorf("a read over another connection: %q, %v", e.Value, err)
 	}
@@ -394,17 +395,17 @@ func TestPausedServerTimesOut(t *testing.T) {
 	p.Pause()
 	took(t, "get", timeout+promptly, func() {
 		_, err := get(t, b, "k")
-		wantErrorOf(t, "get", err, kvclient.ErrTimeout)
+		wantErrorOf(t, "get", err, kv.ErrTimeout)
 	})
 	took(t, "put", timeout+promptly, func() {
-		wantErrorOf(t, "put", write(t, b, "k", "v"), kvclient.ErrOutcomeUnknown)
+		wantErrorOf(t, "put", write(t, b, "k", "v"), kv.ErrOutcomeUnknown)
 	})
 	took(t, "ready", timeout+promptly, func() {
-		wantErrorOf(t, "ready", c.Ready(t.Context()), kvclient.ErrTimeout)
+		wantErrorOf(t, "ready", c.Ready(t.Context()), kv.ErrTimeout)
 	})
 	took(t, "keys", 2*timeout+promptly, func() {
 		_, err := b.Keys(t.Context(), nil)
-		wantErrorOf(t, "keys", err, kvclient.ErrTimeout)
+		wantErrorOf(t, "keys", err, kv.ErrTimeout)
 	})
 	p.Resume()
 	natstest.Eventually(t, soon, "a get", func() bool {
@@ -418,27 +419,27 @@ func TestPausedServerTimesOut(t *testing.T) {
 func TestPausedServerTimesOutBesideLargeValues(t *testing.T) {
 	t.Parallel()
 	const timeout = 500 * time.Millisecond
-	p, _, b, kv := behindProxy(t, timeout)
+	p, _, b, native := behindProxy(t, timeout)
 	p.Pause()
 	value := strings.Repeat("x", 512<<10)
 	took(t, "32 puts of 512 KiB at once", timeout+5*time.Second, func() {
 		inParallel(32, func(i int) {
 			err := write(t, b, fmt.Sprintf("large%d", i), value)
-			if !errors.Is(err, kvclient.ErrOutcomeUnknown) &&
-				!errors.Is(err, kvclient.ErrUnavailable) {
+			if !errors.Is(err, kv.ErrOutcomeUnknown) &&
+				!errors.Is(err, kv.ErrUnavailable) {
 				t.Errorf("large put: %v", err)
 			}
 		})
 	})
 	took(t, "a get beside them", timeout+5*time.Second, func() {
 		_, err := get(t, b, "k")
-		if !errors.Is(err, kvclient.ErrTimeout) && !errors.Is(err, kvclient.ErrUnavailable) {
+		if !errors.Is(err, kv.ErrTimeout) && !errors.Is(err, kv.ErrUnavailable) {
 			t.Errorf("get: %v", err)
 		}
 	})
 	p.Resume()
 	natstest.Eventually(t, soon, "a put", func() bool { return write(t, b, "after", "v") == nil })
-	wantNative(t, kv, "k", "before", 1)
+	wantNative(t, native, "k", "before", 1)
 }
 
 // If a network drops all packets of a connection, neither side is told. The gateway must notice by
@@ -451,7 +452,7 @@ func TestLostConnectionIsReplaced(t *testing.T) {
 	p, _, b, _ := behindProxy(t, 500*time.Millisecond)
 	p.Strand()
 	_, err := get(t, b, "k")
-	wantError(t, err, kvclient.ErrTimeout)
+	wantError(t, err, kv.ErrTimeout)
 	natstest.Eventually(t, 30*time.Second, "a get through a new connection", func() bool {
 		_, err := get(t, b, "k")
 		return err == nil
@@ -468,10 +469,10 @@ func TestClientStartsBeforeItsServer(t *testing.T) {
 	s.Stop()
 	c := connectUnready(t, kvclient.Options{URL: s.URL()})
 	took(t, "ready", promptly, func() {
-		wantError(t, c.Ready(t.Context()), kvclient.ErrUnavailable)
+		wantError(t, c.Ready(t.Context()), kv.ErrUnavailable)
 	})
 	_, err := c.Bucket(t.Context(), bucketName(t, "shop"))
-	wantError(t, err, kvclient.ErrUnavailable)
+	wantError(t, err, kv.ErrUnavailable)
 	if c.Connected() || c.ServerVersion() != "" {
 		t.Errorf("connected %v to %q", c.Connected(), c.ServerVersion())
 	}
@@ -529,14 +530,14 @@ func TestWrongCredentialsAreTriedAgain(t *testing.T) {
 	natstest.Eventually(t, soon, "nats.go gives up", first.IsClosed)
 	for range 20 {
 		took(t, "put", promptly, func() {
-			wantError(t, write(t, b, "k", "while refused"), kvclient.ErrUnavailable)
+			wantError(t, write(t, b, "k", "while refused"), kv.ErrUnavailable)
 		})
 		took(t, "get", promptly, func() {
 			_, err := get(t, b, "k")
-			wantError(t, err, kvclient.ErrUnavailable)
+			wantError(t, err, kv.ErrUnavailable)
 		})
 	}
-	wantError(t, c.Ready(t.Context()), kvclient.ErrUnavailable)
+	wantError(t, c.Ready(t.Context()), kv.ErrUnavailable)
 	s.Reconfigure(password("right"))
 	awaitReady(t, c)
 	natstest.Eventually(t, soon, "keys", func() bool {
@@ -556,7 +557,7 @@ func TestWrongCredentialsFromTheStartAreTriedAgain(t *testing.T) {
 	c := connectUnready(t, kvclient.Options{URL: s.URL(), Token: "wrong"})
 	for range 20 {
 		took(t, "ready", promptly, func() {
-			wantError(t, c.Ready(t.Context()), kvclient.ErrUnavailable)
+			wantError(t, c.Ready(t.Context()), kv.ErrUnavailable)
 		})
 	}
 	s.Reconfigure(token("wrong"))
@@ -580,15 +581,15 @@ func TestDisabledJetStreamIsUnavailable(t *testing.T) {
 			c := connectUnready(t, kvclient.Options{URL: s.URL(), User: "gateway", Password: "pw"})
 			natstest.Eventually(t, soon, "connected", c.Connected)
 			took(t, "ready", promptly, func() {
-				wantError(t, c.Ready(t.Context()), kvclient.ErrUnavailable)
+				wantError(t, c.Ready(t.Context()), kv.ErrUnavailable)
 			})
 			_, err := c.Bucket(t.Context(), bucketName(t, "shop"))
-			wantError(t, err, kvclient.ErrUnavailable)
-			config := kvclient.DefaultBucketConfig()
+			wantError(t, err, kv.ErrUnavailable)
+			config := kv.DefaultBucketConfig()
 			_, _, err = c.CreateBucket(t.Context(), bucketName(t, "shop"), config)
-			wantError(t, err, kvclient.ErrUnavailable)
+			wantError(t, err, kv.ErrUnavailable)
 			_, err = c.BucketNames(t.Context())
-			wantError(t, err, kvclient.ErrUnavailable)
+			wantError(t, err, kv.ErrUnavailable)
 		})
 	}
 }
@@ -600,9 +601,9 @@ func TestJetStreamIsUsedAgainWhenItIsBack(t *testing.T) {
 	put(t, b, "k", "v")
 	s.Reconfigure(natstest.Options{NoJetStream: true})
 	natstest.Eventually(t, soon, "connected again", c.Connected)
-	wantError(t, write(t, b, "k", "w"), kvclient.ErrUnavailable)
+	wantError(t, write(t, b, "k", "w"), kv.ErrUnavailable)
 	_, err := get(t, b, "k")
-	wantError(t, err, kvclient.ErrUnavailable)
+	wantError(t, err, kv.ErrUnavailable)
 	s.Reconfigure(natstest.Options{})
 	awaitReady(t, c)
 	wantValue(t, bind(t, c, "shop"), "k", "v", 1)
@@ -617,9 +618,9 @@ func TestCloseIsBounded(t *testing.T) {
 	took(t, "close", 2*promptly, func() { c.Close(t.Context()) })
 	took(t, "second close", promptly, func() { c.Close(t.Context()) })
 	took(t, "put", promptly, func() {
-		wantError(t, write(t, b, "k", "v"), kvclient.ErrUnavailable)
+		wantError(t, write(t, b, "k", "v"), kv.ErrUnavailable)
 	})
-	wantError(t, c.Ready(t.Context()), kvclient.ErrUnavailable)
+	wantError(t, c.Ready(t.Context()), kv.ErrUnavailable)
 }
 
 func TestConnectRefusesSettingsThatCannotWork(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 )
 
 // A Consistency says whose answer a read takes.
@@ -33,7 +34,7 @@ type ReadOptions struct {
 	// Consistency says whose answer the read takes.
 	Consistency Consistency
 	// MinRevision is the position that the read must not be older than; the read waits for it.
-	MinRevision Position
+	MinRevision kv.Position
 	// Wait bounds that wait: zero stands for the client's timeout, [NoWait] for none.
 	Wait time.Duration
 }
@@ -42,21 +43,23 @@ type ReadOptions struct {
 const NoWait time.Duration = -1
 
 // Get returns the key's last value and who answered. It is one direct get and so one round trip,
-// except for misses and replicated buckets: see lastEntry. It returns a *[KeyDeletedError],
-// [ErrKeyNotFound], [ErrBucketNotFound], [ErrRevisionNotReached], an *[EpochChangedError],
-// [ErrUnavailable] or [ErrTimeout].
-func (b *Bucket) Get(ctx context.Context, key Key, opts ReadOptions) (Entry, Consistency, error) {
+// except for misses and replicated buckets: see lastEntry. It returns a *[kv.KeyDeletedError],
+// [kv.ErrKeyNotFound], [kv.ErrBucketNotFound], [kv.ErrRevisionNotReached], an
+// *[kv.EpochChangedError], [kv.ErrUnavailable] or [kv.ErrTimeout].
+func (b *Bucket) Get(
+	ctx context.Context, key kv.Key, opts ReadOptions,
+) (kv.Entry, Consistency, error) {
 	read := b.lastEntry
-	if opts.MinRevision != (Position{}) {
+	if opts.MinRevision != (kv.Position{}) {
 		read = func(
-			ctx context.Context, key Key, consistency Consistency,
-		) (Entry, Consistency, error) {
+			ctx context.Context, key kv.Key, consistency Consistency,
+		) (kv.Entry, Consistency, error) {
 			return b.entrySince(ctx, key, consistency, opts.MinRevision, opts.Wait)
 		}
 	}
 	e, served, err := read(ctx, key, opts.Consistency)
 	if err == nil && e.IsMarker() {
-		err = &KeyDeletedError{Marker: e}
+		err = &kv.KeyDeletedError{Marker: e}
 	}
 	return e, served, err
 }
@@ -65,60 +68,62 @@ func (b *Bucket) Get(ctx context.Context, key Key, opts ReadOptions) (Entry, Con
 // proves that; anything else may be from before min. Then entrySince waits until the leader has
 // min, and reads from the leader.
 func (b *Bucket) entrySince(
-	ctx context.Context, key Key, consistency Consistency, min Position, wait time.Duration,
-) (Entry, Consistency, error) {
+	ctx context.Context, key kv.Key, consistency Consistency, min kv.Position, wait time.Duration,
+) (kv.Entry, Consistency, error) {
 	b, reached, err := b.inHistory(ctx, min)
 	if err != nil {
-		return Entry{}, consistency, err
+		return kv.Entry{}, consistency, err
 	}
 	served := consistency
 	if reached {
-		var e Entry
+		var e kv.Entry
 		e, served, err = b.lastEntry(ctx, key, consistency)
 		if err == nil && e.Revision >= min.Revision ||
-			err != nil && !errors.Is(err, ErrKeyNotFound) {
+			err != nil && !errors.Is(err, kv.ErrKeyNotFound) {
 			return e, served, err
 		}
 	}
 	if b, err = b.awaitRevision(ctx, min, wait); err != nil {
-		return Entry{}, served, err
+		return kv.Entry{}, served, err
 	}
-	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
+	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.String()})
 	return e, b.LeaderWord(), err
 }
 
 // inHistory returns the bucket if the position is of its present history. It asks the server before
 // it decides that the position is not. Reached is false for a position with a check that the bucket
-// has yet to come to, so that nothing could be compared. It returns an *[EpochChangedError].
-func (b *Bucket) inHistory(ctx context.Context, p Position) (_ *Bucket, reached bool, err error) {
+// has yet to come to, so that nothing could be compared. It returns an *[kv.EpochChangedError].
+func (b *Bucket) inHistory(
+	ctx context.Context, p kv.Position,
+) (_ *Bucket, reached bool, err error) {
 	if p.Epoch != "" && p.Epoch != b.epoch || p.Check.Known() && p.Revision > b.lastSeq {
 		if b, err = b.rebind(ctx); err != nil {
 			return nil, false, err
 		}
 	}
 	if p.Check.Known() && p.Revision > b.lastSeq {
-		p.Check = Check{}
+		p.Check = kv.Check{}
 		return b, false, b.verify(ctx, p)
 	}
 	return b, true, b.verify(ctx, p)
 }
 
-// verify returns an *[EpochChangedError] if a position that the bucket has come to is of another
+// verify returns an *[kv.EpochChangedError] if a position that the bucket has come to is of another
 // history. While the position's message is there, its check decides; otherwise the epoch does.
-func (b *Bucket) verify(ctx context.Context, p Position) error {
+func (b *Bucket) verify(ctx context.Context, p kv.Position) error {
 	if p.Check.Known() {
 		stored, err := b.StoredAt(ctx, p.Revision)
 		switch {
 		case err != nil:
 			return err
-		case !stored.IsZero() && CheckOf(stored) == p.Check:
+		case !stored.IsZero() && kv.CheckOf(stored) == p.Check:
 			return nil
 		case !stored.IsZero():
-			return &EpochChangedError{Current: b.epoch}
+			return &kv.EpochChangedError{Current: b.epoch}
 		}
 	}
 	if p.Epoch != "" && p.Epoch != b.epoch {
-		return &EpochChangedError{Current: b.epoch}
+		return &kv.EpochChangedError{Current: b.epoch}
 	}
 	return nil
 }
@@ -130,9 +135,9 @@ const (
 )
 
 // awaitRevision waits until the leader has the revision, and returns the bucket as it is then. It
-// returns an *[EpochChangedError] if the position turns out to be of another history.
+// returns an *[kv.EpochChangedError] if the position turns out to be of another history.
 func (b *Bucket) awaitRevision(
-	ctx context.Context, min Position, limit time.Duration,
+	ctx context.Context, min kv.Position, limit time.Duration,
 ) (*Bucket, error) {
 	if limit == 0 {
 		limit = b.client.timeout
@@ -149,9 +154,9 @@ func (b *Bucket) awaitRevision(
 		case current.lastSeq >= min.Revision:
 			return current, current.verify(ctx, min)
 		case min.Epoch != "" && current.epoch != min.Epoch:
-			return nil, &EpochChangedError{Current: current.epoch}
+			return nil, &kv.EpochChangedError{Current: current.epoch}
 		}
-		notReached := fmt.Errorf("%w: %d", ErrRevisionNotReached, min.Revision)
+		notReached := fmt.Errorf("%w: %d", kv.ErrRevisionNotReached, min.Revision)
 		if time.Until(end) <= 0 {
 			return nil, notReached
 		}
@@ -170,26 +175,27 @@ func slower(poll time.Duration, end time.Time) time.Duration {
 	return max(0, min(2*poll, lastRevisionPoll, time.Until(end)))
 }
 
-// GetRevision returns the key's value at that revision. It returns [ErrRevisionNotFound] if the
-// revision is gone or another key's, a *[KeyDeletedError] if it is a marker, and otherwise the
+// GetRevision returns the key's value at that revision. It returns [kv.ErrRevisionNotFound] if the
+// revision is gone or another key's, a *[kv.KeyDeletedError] if it is a marker, and otherwise the
 // errors of Get. The answer's consistency is [Bucket.LeaderWord].
-func (b *Bucket) GetRevision(ctx context.Context, key Key, rev Revision) (Entry, error) {
+func (b *Bucket) GetRevision(ctx context.Context, key kv.Key, rev kv.Revision) (kv.Entry, error) {
 	if rev == 0 {
-		return Entry{}, ErrRevisionNotFound
+		return kv.Entry{}, kv.ErrRevisionNotFound
 	}
 	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{Sequence: uint64(rev)})
 	switch {
-	case errors.Is(err, ErrKeyNotFound), err == nil && e.Key != key.name:
-		return Entry{}, ErrRevisionNotFound
+	case errors.Is(err, kv.ErrKeyNotFound), err == nil && e.Key != key.String():
+		return kv.Entry{}, kv.ErrRevisionNotFound
 	case err != nil:
-		return Entry{}, err
+		return kv.Entry{}, err
 	case e.IsMarker():
-		return Entry{}, &KeyDeletedError{Marker: e}
+		return kv.Entry{}, &kv.KeyDeletedError{Marker: e}
 	}
 	return e, nil
 }
 
-// lastEntry returns the key's last entry, markers included, or [ErrKeyNotFound], and who answered.
+// lastEntry returns the key's last entry, markers included, or [kv.ErrKeyNotFound], and who
+// answered.
 //
 // A direct get is answered by whoever is in the queue group: any replica, and mirrors elsewhere
 // that this client cannot know of (measured: one such mirror answered 89 of 200 direct gets, some
@@ -199,18 +205,18 @@ func (b *Bucket) GetRevision(ctx context.Context, key Key, rev Revision) (Entry,
 // and has no listener, but a mirror can be created through the gateway itself, on that very server
 // (TestMirrorsDoNotSpoilLeaderReads); so there is no such exception.
 func (b *Bucket) lastEntry(
-	ctx context.Context, key Key, consistency Consistency,
-) (Entry, Consistency, error) {
+	ctx context.Context, key kv.Key, consistency Consistency,
+) (kv.Entry, Consistency, error) {
 	if b.directGet != "" && (consistency == Any || !b.replicated) {
-		var e Entry
+		var e kv.Entry
 		var stream string
-		err := b.readLarge(ctx, b.readPrefix+key.name, func() (size int, err error) {
-			e, stream, err = b.direct(ctx, &nats.Msg{Subject: b.directGet + key.name})
+		err := b.readLarge(ctx, b.readPrefix+key.String(), func() (size int, err error) {
+			e, stream, err = b.direct(ctx, &nats.Msg{Subject: b.directGet + key.String()})
 			return e.Size, err
 		})
 		switch {
-		case err != nil && !errors.Is(err, ErrKeyNotFound):
-			return Entry{}, consistency, err
+		case err != nil && !errors.Is(err, kv.ErrKeyNotFound):
+			return kv.Entry{}, consistency, err
 		case err == nil && stream == b.stream && !b.replicated && !b.isMirror():
 			return e, Leader, nil
 		case err == nil && stream == b.stream && b.isMirror() && consistency == Leader:
@@ -219,7 +225,7 @@ func (b *Bucket) lastEntry(
 			return e, Any, nil
 		}
 	}
-	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.name})
+	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.String()})
 	return e, b.LeaderWord(), err
 }
 
@@ -233,18 +239,18 @@ func (b *Bucket) LeaderWord() Consistency {
 }
 
 // direct sends a direct get. It returns the entry and the name of the stream that answered, or
-// [ErrKeyNotFound]. It returns [ErrKeyNotFound] also if nobody seemed to listen although the bucket
-// is there: to nats.go a value that is stored with a header `Status: 503` looks like that.
-func (b *Bucket) direct(ctx context.Context, msg *nats.Msg) (e Entry, stream string, err error) {
+// [kv.ErrKeyNotFound]. It returns [kv.ErrKeyNotFound] also if nobody seemed to listen although the
+// bucket is there: to nats.go a value that is stored with a header `Status: 503` looks like that.
+func (b *Bucket) direct(ctx context.Context, msg *nats.Msg) (e kv.Entry, stream string, err error) {
 	reply, err := b.link.request(ctx, msg, b.client.messageBytes())
 	if err == errNoResponders {
 		if _, err := b.rebind(ctx); err != nil {
-			return Entry{}, "", err
+			return kv.Entry{}, "", err
 		}
-		return Entry{}, "", ErrKeyNotFound
+		return kv.Entry{}, "", kv.ErrKeyNotFound
 	}
 	if err != nil {
-		return Entry{}, "", err
+		return kv.Entry{}, "", err
 	}
 	return b.directEntry(reply)
 }
@@ -260,13 +266,13 @@ type getRequest struct {
 }
 
 // fetchEntry asks a stream's leader, by the subject of its STREAM.MSG.GET, for an entry. It returns
-// [ErrKeyNotFound] if there is none.
+// [kv.ErrKeyNotFound] if there is none.
 func (b *Bucket) fetchEntry(
 	ctx context.Context, subject string, request getRequest,
-) (Entry, error) {
+) (kv.Entry, error) {
 	m, err := b.fetchMessage(ctx, subject, request)
 	if err != nil {
-		return Entry{}, err
+		return kv.Entry{}, err
 	}
 	return b.storedEntry(m)
 }
@@ -287,18 +293,18 @@ func (b *Bucket) fetchMessage(
 		}
 		return size, err
 	})
-	if apiErr, ok := errors.AsType[*APIError](err); ok && apiErr.ErrCode == errCodeNoMessage {
-		return nil, ErrKeyNotFound
+	if apiErr, ok := errors.AsType[*kv.APIError](err); ok && apiErr.ErrCode == errCodeNoMessage {
+		return nil, kv.ErrKeyNotFound
 	}
 	if err != nil {
 		err = bucketError(b.name, err)
-		if errors.Is(err, ErrBucketNotFound) {
+		if errors.Is(err, kv.ErrBucketNotFound) {
 			b.client.forget(b.name)
 		}
 		return nil, err
 	}
 	if response.Message == nil {
-		return nil, fmt.Errorf("%w: STREAM.MSG.GET without a message", ErrUnexpectedAnswer)
+		return nil, fmt.Errorf("%w: STREAM.MSG.GET without a message", kv.ErrUnexpectedAnswer)
 	}
 	return response.Message, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -79,7 +80,7 @@ func overBoth(t *testing.T, test func(t *testing.T, c *kvclient.Client, js jetst
 }
 
 // shop creates the bucket "shop" through the gateway and binds it. edit may be nil.
-func shop(t testing.TB, c *kvclient.Client, edit func(*kvclient.BucketConfig)) *kvclient.Bucket {
+func shop(t testing.TB, c *kvclient.Client, edit func(*kv.BucketConfig)) *kvclient.Bucket {
 	t.Helper()
 	return newBucket(t, c, "shop", edit)
 }
@@ -87,10 +88,10 @@ func shop(t testing.TB, c *kvclient.Client, edit func(*kvclient.BucketConfig)) *
 // newBucket creates a bucket through the gateway and binds it. edit changes the default
 // configuration; it may be nil.
 func newBucket(
-	t testing.TB, c *kvclient.Client, name string, edit func(*kvclient.BucketConfig),
+	t testing.TB, c *kvclient.Client, name string, edit func(*kv.BucketConfig),
 ) *kvclient.Bucket {
 	t.Helper()
-	config := kvclient.DefaultBucketConfig()
+	config := kv.DefaultBucketConfig()
 	if edit != nil {
 		edit(&config)
 	}
@@ -101,8 +102,8 @@ func newBucket(
 }
 
 // history is an edit of shop and newBucket.
-func history(n int64) func(*kvclient.BucketConfig) {
-	return func(c *kvclient.BucketConfig) { c.History = n }
+func history(n int64) func(*kv.BucketConfig) {
+	return func(c *kv.BucketConfig) { c.History = n }
 }
 
 // bind returns a bucket that exists, as the client knows it.
@@ -120,11 +121,11 @@ func nativeBucket(
 	t testing.TB, js jetstream.JetStream, config jetstream.KeyValueConfig,
 ) jetstream.KeyValue {
 	t.Helper()
-	kv, err := js.CreateKeyValue(t.Context(), config)
+	native, err := js.CreateKeyValue(t.Context(), config)
 	if err != nil {
 		t.Fatalf("native create of bucket %s: %v", config.Bucket, err)
 	}
-	return kv
+	return native
 }
 
 // nativeStream creates a stream with nats.go.
@@ -142,36 +143,36 @@ func nativeStream(
 // native binds a bucket with nats.go.
 func native(t testing.TB, js jetstream.JetStream, bucket string) jetstream.KeyValue {
 	t.Helper()
-	kv, err := js.KeyValue(t.Context(), bucket)
+	native, err := js.KeyValue(t.Context(), bucket)
 	if err != nil {
 		t.Fatalf("native bind of bucket %s: %v", bucket, err)
 	}
-	return kv
+	return native
 }
 
-func bucketName(t testing.TB, s string) kvclient.BucketName {
+func bucketName(t testing.TB, s string) kv.BucketName {
 	t.Helper()
-	name, err := kvclient.ParseBucketName(s)
+	name, err := kv.ParseBucketName(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return name
 }
 
-func key(t testing.TB, s string) kvclient.Key {
+func key(t testing.TB, s string) kv.Key {
 	t.Helper()
-	k, err := kvclient.ParseKey(s)
+	k, err := kv.ParseKey(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return k
 }
 
-func filters(t testing.TB, patterns ...string) kvclient.Filters {
+func filters(t testing.TB, patterns ...string) kv.Filters {
 	t.Helper()
-	var fs kvclient.Filters
+	var fs kv.Filters
 	for _, p := range patterns {
-		f, err := kvclient.ParseFilter(p)
+		f, err := kv.ParseFilter(p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -181,7 +182,7 @@ func filters(t testing.TB, patterns ...string) kvclient.Filters {
 }
 
 // put stores a value and returns its revision.
-func put(t testing.TB, b *kvclient.Bucket, k, value string) kvclient.Revision {
+func put(t testing.TB, b *kvclient.Bucket, k, value string) kv.Revision {
 	t.Helper()
 	w, err := b.Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte(value)})
 	if err != nil {
@@ -191,7 +192,7 @@ func put(t testing.TB, b *kvclient.Bucket, k, value string) kvclient.Revision {
 }
 
 // remove deletes or purges a key and returns the revision of the marker.
-func remove(t testing.TB, b *kvclient.Bucket, k string, purge bool) kvclient.Revision {
+func remove(t testing.TB, b *kvclient.Bucket, k string, purge bool) kv.Revision {
 	t.Helper()
 	w, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, k), Purge: purge})
 	if err != nil {
@@ -201,14 +202,14 @@ func remove(t testing.TB, b *kvclient.Bucket, k string, purge bool) kvclient.Rev
 }
 
 // get reads the last entry of a key.
-func get(t testing.TB, b *kvclient.Bucket, k string) (kvclient.Entry, error) {
+func get(t testing.TB, b *kvclient.Bucket, k string) (kv.Entry, error) {
 	t.Helper()
 	e, _, err := b.Get(t.Context(), key(t, k), kvclient.ReadOptions{})
 	return e, err
 }
 
 // wantValue checks that the key has this value at this revision.
-func wantValue(t testing.TB, b *kvclient.Bucket, k, want string, rev kvclient.Revision) {
+func wantValue(t testing.TB, b *kvclient.Bucket, k, want string, rev kv.Revision) {
 	t.Helper()
 	e, err := get(t, b, k)
 	if err != nil {
@@ -224,11 +225,11 @@ func wantValue(t testing.TB, b *kvclient.Bucket, k, want string, rev kvclient.Re
 // wantMarker checks that the key's last entry is a marker of this operation. Revision 0 stands for
 // any.
 func wantMarker(
-	t testing.TB, b *kvclient.Bucket, k string, op kvclient.Operation, rev kvclient.Revision,
+	t testing.TB, b *kvclient.Bucket, k string, op kv.Operation, rev kv.Revision,
 ) {
 	t.Helper()
 	_, err := get(t, b, k)
-	deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err)
+	deleted, ok := errors.AsType[*kv.KeyDeletedError](err)
 	if !ok {
 		t.Fatalf("get %s: %v, want a KeyDeletedError", k, err)
 	}
@@ -250,24 +251,24 @@ func wantError(t testing.TB, err, want error) {
 var anyReplica = kvclient.ReadOptions{Consistency: kvclient.Any}
 
 // reached makes a read wait until the bucket has reached this position.
-func reached(p kvclient.Position) kvclient.ReadOptions {
+func reached(p kv.Position) kvclient.ReadOptions {
 	return kvclient.ReadOptions{MinRevision: p}
 }
 
 // These preconditions are that the key has no value, and that it has one.
 var (
-	ifAbsent  = kvclient.Precondition{IfNoneMatch: kvclient.Condition{Any: true}}
-	ifPresent = kvclient.Precondition{IfMatch: kvclient.Condition{Any: true}}
+	ifAbsent  = kv.Precondition{IfNoneMatch: kv.Condition{Any: true}}
+	ifPresent = kv.Precondition{IfMatch: kv.Condition{Any: true}}
 )
 
 // ifMatch is the precondition that the key's last entry is at one of these positions.
-func ifMatch(positions ...kvclient.Position) kvclient.Precondition {
-	return kvclient.Precondition{IfMatch: kvclient.Condition{Positions: positions}}
+func ifMatch(positions ...kv.Position) kv.Precondition {
+	return kv.Precondition{IfMatch: kv.Condition{Positions: positions}}
 }
 
 // ifRevision is the precondition that the key's last entry has this revision, in any epoch.
-func ifRevision(rev kvclient.Revision) kvclient.Precondition {
-	return ifMatch(kvclient.Position{Revision: rev})
+func ifRevision(rev kv.Revision) kv.Precondition {
+	return ifMatch(kv.Position{Revision: rev})
 }
 
 // keys lists the keys that the filters select, which are all keys if there are none.

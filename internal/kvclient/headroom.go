@@ -3,6 +3,7 @@ package kvclient
 import (
 	"context"
 	"fmt"
+	"kvgateway/internal/kv"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -12,11 +13,11 @@ import (
 const messageOverhead = 64
 
 // checkHeadroom asks whether the account's storage has room for the whole transaction, and returns
-// [ErrStorageExhausted] if it has not. That must be known first: nats-server 2.15.2 checks the
+// [kv.ErrStorageExhausted] if it has not. That must be known first: nats-server 2.15.2 checks the
 // account's limit again for each message while it commits to a stream with one replica, and if one
 // does not fit, those before it stay and nobody is answered (measured: 10 of 20 messages were
 // stored; TestTransactionBeyondTheAccountStoresNothing). What is left of this is the server's own
-// limit, which cannot be asked for: a transaction that meets it is [ErrOutcomeUnknown].
+// limit, which cannot be asked for: a transaction that meets it is [kv.ErrOutcomeUnknown].
 func (p *plan) checkHeadroom(ctx context.Context) error {
 	if p.rules.replicas > 1 {
 		return nil // the server checks the batch as a whole before it proposes anything
@@ -38,7 +39,7 @@ func (p *plan) checkHeadroom(ctx context.Context) error {
 	}
 	if size := p.size(); limit >= 0 && used+size > uint64(limit) {
 		return fmt.Errorf("%w: %d bytes of %d are used and the transaction has up to %d",
-			ErrStorageExhausted, used, limit, size)
+			kv.ErrStorageExhausted, used, limit, size)
 	}
 	return nil
 }

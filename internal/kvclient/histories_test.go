@@ -4,13 +4,14 @@ import (
 	"errors"
 	"testing"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
 // tryConditionalWrites tries each kind of conditional write of a key, and checks whether it is
 // refused. If they are not to be refused it stops after the first one, since that changes the key.
 func tryConditionalWrites(
-	t *testing.T, b *kvclient.Bucket, k string, p kvclient.Precondition, refused bool,
+	t *testing.T, b *kvclient.Bucket, k string, p kv.Precondition, refused bool,
 ) {
 	t.Helper()
 	writes := map[string]func() (kvclient.Written, error){
@@ -28,7 +29,7 @@ func tryConditionalWrites(
 	}
 	for name, write := range writes {
 		w, err := write()
-		_, mismatch := errors.AsType[*kvclient.RevisionMismatchError](err)
+		_, mismatch := errors.AsType[*kv.RevisionMismatchError](err)
 		if refused != mismatch || !refused && err != nil {
 			t.Errorf("%s if the key is at %+v: %+v, %v", name, p.IfMatch.Positions, w, err)
 		}
@@ -68,7 +69,7 @@ func TestTagOfALostRevisionMatchesNothing(t *testing.T) {
 	tryConditionalWrites(t, b, "k", ifMatch(lost.Position), true)
 	tryConditionalWrites(t, b, "k", ifMatch(kept.Position), true)
 	_, _, err = b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{MinRevision: lost.Position})
-	if _, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok {
+	if _, ok := errors.AsType[*kv.EpochChangedError](err); !ok {
 		t.Errorf("read since the lost revision: %v", err)
 	}
 	wanted, _, err := b.Get(t.Context(), key(t, "k"), reached(now.Position))
@@ -125,7 +126,7 @@ func TestTagOfADeletedBucketMatchesNothing(t *testing.T) {
 	put(t, b, "k", "v")
 	tryConditionalWrites(t, b, "k", ifMatch(e.Position), true)
 	_, _, err = b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{MinRevision: e.Position})
-	if _, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok {
+	if _, ok := errors.AsType[*kv.EpochChangedError](err); !ok {
 		t.Errorf("read since a revision of the deleted bucket: %v", err)
 	}
 }

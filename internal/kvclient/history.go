@@ -3,27 +3,28 @@ package kvclient
 import (
 	"context"
 	"errors"
+	"kvgateway/internal/kv"
 )
 
 // History calls visit for each retained entry of a key, the oldest first, markers included, up to
-// the bucket's last revision at the time of the call. It returns [ErrKeyNotFound] if there are
+// the bucket's last revision at the time of the call. It returns [kv.ErrKeyNotFound] if there are
 // none, and otherwise the errors of Get.
 //
 // The entries are read one by one from the leader, so that a key with 64 values of 1 MiB takes the
 // memory of one. Read together, eight such histories are more than nats.go buffers for a
 // connection, and would close it for everybody (measured).
-func (b *Bucket) History(ctx context.Context, key Key, visit func(Entry) error) error {
+func (b *Bucket) History(ctx context.Context, key kv.Key, visit func(kv.Entry) error) error {
 	b, err := b.rebind(ctx)
 	if err != nil {
 		return err
 	}
-	for next := Revision(1); next <= b.lastSeq; next++ {
+	for next := kv.Revision(1); next <= b.lastSeq; next++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		request := getRequest{Sequence: uint64(next), NextBySubject: b.readPrefix + key.name}
+		request := getRequest{Sequence: uint64(next), NextBySubject: b.readPrefix + key.String()}
 		e, err := b.fetchEntry(ctx, b.leaderGet, request)
-		if errors.Is(err, ErrKeyNotFound) && next > 1 {
+		if errors.Is(err, kv.ErrKeyNotFound) && next > 1 {
 			return nil
 		}
 		if err != nil {
@@ -35,7 +36,7 @@ func (b *Bucket) History(ctx context.Context, key Key, visit func(Entry) error) 
 		}
 	}
 	if b.lastSeq == 0 {
-		return ErrKeyNotFound
+		return kv.ErrKeyNotFound
 	}
 	return nil
 }

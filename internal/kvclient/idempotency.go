@@ -7,17 +7,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"kvgateway/internal/kv"
 
 	"github.com/nats-io/nats.go"
 )
 
-// ErrIdempotencyReuse says that the idempotency key was used for another request that is still
-// stored; nothing was done.
-var ErrIdempotencyReuse = errors.New("idempotency key used for another request")
-
 // errUnderWay says that a request with the same idempotency key is being stored at this moment: a
 // replicated stream has yet to decide whether it will be (10158).
-var errUnderWay = fmt.Errorf("%w: the same request is under way", ErrOutcomeUnknown)
+var errUnderWay = fmt.Errorf("%w: the same request is under way", kv.ErrOutcomeUnknown)
 
 // An Idempotency makes a write that is sent again within the bucket's duplicate window do nothing,
 // and answer as the first one did. The zero Idempotency does nothing.
@@ -61,12 +58,12 @@ type stamp struct {
 // stamp returns the stamp of an operation on a key that is to store request; the zero stamp if
 // there is no idempotency key.
 func (i Idempotency) stamp(
-	bucket BucketName, key Key, operation string, request ...[]byte,
+	bucket kv.BucketName, key kv.Key, operation string, request ...[]byte,
 ) stamp {
 	if i.Key == "" {
 		return stamp{}
 	}
-	id := digest([]byte(i.Caller), []byte(bucket.name), []byte(key.name), []byte(operation),
+	id := digest([]byte(i.Caller), []byte(bucket.String()), []byte(key.String()), []byte(operation),
 		[]byte(i.Key))
 	return stamp{messageID: id, request: digest(request...)}
 }
@@ -133,28 +130,29 @@ func repeatedIsDone(written Written, err error) (Written, error) {
 }
 
 // madeBy returns a *repeatedError if the request with this stamp made the entry,
-// [ErrIdempotencyReuse] if another request with the same idempotency key did, and otherwise nil.
-func (s stamp) madeBy(e *Entry) error {
-	if s.messageID == "" || e == nil || e.protocol == nil || e.protocol.messageID != s.messageID {
+// [kv.ErrIdempotencyReuse] if another request with the same idempotency key did, and otherwise nil.
+func (s stamp) madeBy(e *kv.Entry) error {
+	if s.messageID == "" || e == nil || e.Bookkeeping == nil ||
+		e.Bookkeeping.MessageID != s.messageID {
 		return nil
 	}
-	switch e.protocol.request {
+	switch e.Bookkeeping.Request {
 	case s.request + madeNothing:
 		return &repeatedError{Written{Position: e.Unchecked()}} // as it was acknowledged
 	case s.request + madeCreated:
 		return &repeatedError{Written{Position: e.Unchecked(), Created: true}}
 	}
-	return fmt.Errorf("%w: it stored revision %d", ErrIdempotencyReuse, e.Revision)
+	return fmt.Errorf("%w: it stored revision %d", kv.ErrIdempotencyReuse, e.Revision)
 }
 
 // duplicate finds out what the write was that the server says it has stored already. If it was
 // overwritten since, it cannot be compared any more, and is taken for the same. If it cannot be
 // read, it may be the same: whatever the cause is, it must not be said that nothing was done.
-func (b *Bucket) duplicate(ctx context.Context, msg *nats.Msg, rev Revision) error {
+func (b *Bucket) duplicate(ctx context.Context, msg *nats.Msg, rev kv.Revision) error {
 	e, err := b.fetchEntry(ctx, b.originGet, getRequest{Sequence: uint64(rev)})
-	if err != nil && !errors.Is(err, ErrKeyNotFound) {
+	if err != nil && !errors.Is(err, kv.ErrKeyNotFound) {
 		return fmt.Errorf("%w: it was sent before, and what was stored cannot be read: %v",
-			ErrOutcomeUnknown, err)
+			kv.ErrOutcomeUnknown, err)
 	}
 	if err == nil {
 		if err := stampOf(msg).madeBy(&e); err != nil {
@@ -162,6 +160,6 @@ func (b *Bucket) duplicate(ctx context.Context, msg *nats.Msg, rev Revision) err
 		}
 	}
 	created := first(msg.Header, headerRequest) == stampOf(msg).request+madeCreated
-	position := Position{Revision: rev, Epoch: b.epochOfWrite(ctx, rev)}
+	position := kv.Position{Revision: rev, Epoch: b.epochOfWrite(ctx, rev)}
 	return &repeatedError{Written{Position: position, Created: created}}
 }

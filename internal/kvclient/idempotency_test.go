@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -72,18 +73,18 @@ func TestRetryAfterACutStoresOnce(t *testing.T) {
 			c := connect(t, kvclient.Options{URL: p.URL()})
 			b := shop(t, c, history(5))
 			put(t, b, "k", `{"n":1}`)
-			kv := native(t, s.JetStream(t), "shop")
+			native := native(t, s.JetStream(t), "shop")
 			id := kvclient.Idempotency{Key: "id"}
 			cut := p.CutAnswerTo("PUB $KV.shop.k ")
 			_, err := write(t, b, id)
-			wantError(t, err, kvclient.ErrOutcomeUnknown)
+			wantError(t, err, kv.ErrOutcomeUnknown)
 			<-cut
 			awaitReady(t, c)
 			written, err := write(t, bind(t, c, "shop"), id)
 			if err != nil || written.Revision != 2 {
 				t.Errorf("%+v, %v; want revision 2", written, err)
 			}
-			if h, err := kv.History(t.Context(), "k"); err != nil || len(h) != 2 {
+			if h, err := native.History(t.Context(), "k"); err != nil || len(h) != 2 {
 				t.Errorf("%d revisions, %v; want 2", len(h), err)
 			}
 		})
@@ -99,7 +100,7 @@ func TestIdempotencyBelongsToACaller(t *testing.T) {
 	write := retriedWrites["put"]
 	for i, caller := range []string{"", "alice", "bob", "alice"} {
 		w, err := write(t, b, kvclient.Idempotency{Caller: caller, Key: "id"})
-		if want := kvclient.Revision([]int{2, 3, 4, 3}[i]); err != nil || w.Revision != want {
+		if want := kv.Revision([]int{2, 3, 4, 3}[i]); err != nil || w.Revision != want {
 			t.Errorf("%s: %+v, %v; want revision %d", caller, w, err, want)
 		}
 	}
@@ -127,7 +128,7 @@ func TestClusterRetriesStoreOnce(t *testing.T) {
 		put(t, b, "k", `{"n":1}`)
 		id := kvclient.Idempotency{Key: name}
 		var workers sync.WaitGroup
-		revisions := make([]kvclient.Revision, 6)
+		revisions := make([]kv.Revision, 6)
 		for i := range revisions {
 			workers.Go(func() {
 				w, err := write(t, b, id)
@@ -145,8 +146,8 @@ func TestClusterRetriesStoreOnce(t *testing.T) {
 				return false // The bucket has no leader for a moment.
 			}
 			w, err := write(t, b, id)
-			if err != nil && !errors.Is(err, kvclient.ErrUnavailable) &&
-				!errors.Is(err, kvclient.ErrOutcomeUnknown) {
+			if err != nil && !errors.Is(err, kv.ErrUnavailable) &&
+				!errors.Is(err, kv.ErrOutcomeUnknown) {
 				t.Errorf("%s: %v", name, err)
 			}
 			revisions = append(revisions, w.Revision)
@@ -182,7 +183,7 @@ func TestClusterExpiryRevealsNothingOlder(t *testing.T) {
 			if err == nil && string(e.Value) != "new" {
 				t.Fatalf("%s is back", e.Value)
 			}
-			return errors.Is(err, kvclient.ErrKeyNotFound)
+			return errors.Is(err, kv.ErrKeyNotFound)
 		})
 	}
 }
@@ -191,11 +192,11 @@ func TestClusterExpiryRevealsNothingOlder(t *testing.T) {
 func TestTimeToLiveAgreesWithNativeClients(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
-	kv := nativeBucket(t, s.JetStream(t), jetstream.KeyValueConfig{
+	native := nativeBucket(t, s.JetStream(t), jetstream.KeyValueConfig{
 		Bucket: "shop", History: 5, LimitMarkerTTL: time.Second,
 	})
 	b := bind(t, c, "shop")
-	_, err := kv.Create(t.Context(), "native", []byte(`{"n":1}`), jetstream.KeyTTL(time.Hour))
+	_, err := native.Create(t.Context(), "native", []byte(`{"n":1}`), jetstream.KeyTTL(time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,7 +220,7 @@ func TestTimeToLiveAgreesWithNativeClients(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w, err := kv.Watch(t.Context(), "ours")
+	w, err := native.Watch(t.Context(), "ours")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +230,7 @@ func TestTimeToLiveAgreesWithNativeClients(t *testing.T) {
 			break
 		}
 	}
-	_, err = kv.Update(t.Context(), "native", []byte("plain"), uint64(after.Revision))
+	_, err = native.Update(t.Context(), "native", []byte("plain"), uint64(after.Revision))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package kvclient
 import (
 	"context"
 	"errors"
+	"kvgateway/internal/kv"
 	"time"
 )
 
@@ -26,7 +27,7 @@ type ImportEntry struct {
 // An Imported says what became of an entry.
 type Imported struct {
 	// Revision is that of the entry; 0 if it was not stored.
-	Revision Revision
+	Revision kv.Revision
 	// Prolonged says that the entry vanishes later than it was to: the bucket takes no time to live
 	// with an entry, and its own ends later. An entry's expiry is not lost silently: if the bucket
 	// has no time to live of its own either, the entry is refused.
@@ -59,13 +60,10 @@ func (b *Bucket) Import(ctx context.Context, options ImportOptions) (*Import, er
 	return &Import{options: options, pipeline: p, bucket: p.bucket.overWrites(), rules: rules}, nil
 }
 
-// ErrExpired says that the time of an entry that is to be imported is over.
-var ErrExpired = errors.New("the entry has expired")
-
 // Put stores an entry, as soon as there is room for one more whose outcome is open. Settle is given
-// what Put of a bucket would return, or [ErrExpired]; an error that settle returns ends the import.
-// Put returns why the import ended: what settle returned, or, after settle was given it, what keeps
-// every entry from being stored.
+// what Put of a bucket would return, or [kv.ErrExpired]; an error that settle returns ends the
+// import. Put returns why the import ended: what settle returned, or, after settle was given it,
+// what keeps every entry from being stored.
 func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 	b := i.bucket
 	prolonged, err := false, error(nil)
@@ -74,7 +72,7 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 		e.TTL = i.options.TTL
 	case e.Expires.IsZero() || i.options.IgnoreExpiry:
 	case !e.Expires.After(now):
-		err = ErrExpired
+		err = kv.ErrExpired
 	default:
 		e.TTL, prolonged = i.rules.restoredTTL(e.Expires, now, b.ages.maxAge)
 	}
@@ -90,12 +88,12 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 	}
 	room := max(0, b.maxMessage-headerBytes(msg.Header))
 	if err == nil && len(e.Value) > room {
-		err = &ValueTooLargeError{Limit: room}
+		err = &kv.ValueTooLargeError{Limit: room}
 	}
 	if err != nil {
 		return i.pipeline.barrier(func() error { return settle(Imported{}, err) })
 	}
-	return i.pipeline.send(msg, func(rev Revision, err error) error {
+	return i.pipeline.send(msg, func(rev kv.Revision, err error) error {
 		if _, ok := errors.AsType[*mismatchError](err); ok {
 			var written Written
 			// There is something: a value, or a marker.
@@ -122,7 +120,7 @@ func (i *Import) Close() error { return i.pipeline.close() }
 // EndsImport reports whether an error is not about one entry, so that the next entry would meet it
 // too.
 func EndsImport(err error) bool {
-	_, recreated := errors.AsType[*EpochChangedError](err)
-	return recreated || errors.Is(err, ErrUnavailable) || errors.Is(err, ErrOutcomeUnknown) ||
-		errors.Is(err, ErrBucketNotFound) || errors.Is(err, ErrUnexpectedAnswer)
+	_, recreated := errors.AsType[*kv.EpochChangedError](err)
+	return recreated || errors.Is(err, kv.ErrUnavailable) || errors.Is(err, kv.ErrOutcomeUnknown) ||
+		errors.Is(err, kv.ErrBucketNotFound) || errors.Is(err, kv.ErrUnexpectedAnswer)
 }

@@ -3,6 +3,7 @@ package kvclient
 import (
 	"context"
 	"errors"
+	"kvgateway/internal/kv"
 )
 
 // instantTries bounds how often a read of one instant is tried again, because the one who answered
@@ -11,8 +12,8 @@ const instantTries = 6
 
 // An instant is what subjects had at one revision of the bucket.
 type instant struct {
-	entries []Entry     // The last entry of each subject, markers included.
-	upTo    Revision    // The revision at which they were the last.
+	entries []kv.Entry  // The last entry of each subject, markers included.
+	upTo    kv.Revision // The revision at which they were the last.
 	served  Consistency // Who answered.
 	// isolated says that no transaction is torn: the stream itself answered. A mirror takes over a
 	// batch message by message, so what it answers is no snapshot.
@@ -29,7 +30,7 @@ type instant struct {
 // names nobody: then the stream's last message, which is there, is asked for as well, and the
 // caller leaves it out.
 func (b *Bucket) readInstant(
-	ctx context.Context, subjects []string, since Revision, consistency Consistency,
+	ctx context.Context, subjects []string, since kv.Revision, consistency Consistency,
 ) (*instant, error) {
 	if b.directGet == "" {
 		return nil, nil
@@ -54,9 +55,9 @@ func (b *Bucket) readInstant(
 		case found.stream == "" && lastKey != "": // the last message is gone
 			return nil, nil
 		case found.stream == "":
-			request := getRequest{LastBySubject: b.readPrefix + AllKeys.pattern}
+			request := getRequest{LastBySubject: b.readPrefix + kv.AllKeys.String()}
 			e, err := b.fetchEntry(ctx, b.leaderGet, request)
-			if errors.Is(err, ErrKeyNotFound) {
+			if errors.Is(err, kv.ErrKeyNotFound) {
 				if in, err := b.emptyInstant(ctx); in != nil || err != nil {
 					return in, err
 				}
@@ -65,7 +66,7 @@ func (b *Bucket) readInstant(
 			if err != nil {
 				return nil, err
 			}
-			if _, err := ParseKey(e.Key); err != nil {
+			if _, err := kv.ParseKey(e.Key); err != nil {
 				return nil, nil // as a subject, a key outside the grammar could select anything
 			}
 			lastKey = e.Key
@@ -82,7 +83,7 @@ func (b *Bucket) readInstant(
 // judge decides whose answer a read of one instant got; it returns nil if that is not good enough.
 // An answer is the leader's if it names the bucket's own stream, and that has one replica or the
 // answer contains the revision since, which the leader had before the request.
-func (b *Bucket) judge(found *lastMessages, since Revision, consistency Consistency) *instant {
+func (b *Bucket) judge(found *lastMessages, since kv.Revision, consistency Consistency) *instant {
 	in := &instant{entries: found.entries, upTo: found.upTo, served: Any}
 	own := found.stream == b.stream
 	in.isolated = own && !b.isMirror()

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -17,20 +18,20 @@ import (
 func TestNativeReadsWhatWeWrite(t *testing.T) {
 	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
 		b := shop(t, c, history(5))
-		kv := native(t, js, "shop")
+		native := native(t, js, "shop")
 		first := put(t, b, "a.b", "1")
 		second := put(t, b, "a.b", "2")
-		wantNative(t, kv, "a.b", "2", uint64(second))
-		e, err := kv.GetRevision(t.Context(), "a.b", uint64(first))
+		wantNative(t, native, "a.b", "2", uint64(second))
+		e, err := native.GetRevision(t.Context(), "a.b", uint64(first))
 		if err != nil || string(e.Value()) != "1" {
 			t.Errorf("native read of revision %d: %v, %v", first, e, err)
 		}
 		deleted := remove(t, b, "a.b", false)
-		wantNativeMarker(t, kv, "a.b", jetstream.KeyValueDelete, uint64(deleted), 3)
+		wantNativeMarker(t, native, "a.b", jetstream.KeyValueDelete, uint64(deleted), 3)
 		put(t, b, "a.b", "3")
 		purged := remove(t, b, "a.b", true)
-		wantNativeMarker(t, kv, "a.b", jetstream.KeyValuePurge, uint64(purged), 1)
-		if _, err := kv.Keys(t.Context()); !errors.Is(err, jetstream.ErrNoKeysFound) {
+		wantNativeMarker(t, native, "a.b", jetstream.KeyValuePurge, uint64(purged), 1)
+		if _, err := native.Keys(t.Context()); !errors.Is(err, jetstream.ErrNoKeysFound) {
 			t.Errorf("native keys: %v, want none", err)
 		}
 	})
@@ -38,33 +39,33 @@ func TestNativeReadsWhatWeWrite(t *testing.T) {
 
 func TestWeReadWhatNativeWrites(t *testing.T) {
 	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
-		kv := nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop", History: 5})
+		native := nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop", History: 5})
 		b := bind(t, c, "shop")
 		ctx := t.Context()
 		before := time.Now().Add(-time.Minute)
-		created, err := kv.Create(ctx, "a/b=c.d", []byte("1"))
+		created, err := native.Create(ctx, "a/b=c.d", []byte("1"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantValue(t, b, "a/b=c.d", "1", kvclient.Revision(created))
+		wantValue(t, b, "a/b=c.d", "1", kv.Revision(created))
 		e, _ := get(t, b, "a/b=c.d")
-		if e.Created.Before(before) || e.ContentType != "" || e.Operation != kvclient.Put {
+		if e.Created.Before(before) || e.ContentType != "" || e.Operation != kv.Put {
 			t.Errorf("entry %+v", e)
 		}
-		updated, err := kv.Update(ctx, "a/b=c.d", []byte("2"), created)
+		updated, err := native.Update(ctx, "a/b=c.d", []byte("2"), created)
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantValue(t, b, "a/b=c.d", "2", kvclient.Revision(updated))
-		if err := kv.Delete(ctx, "a/b=c.d"); err != nil {
+		wantValue(t, b, "a/b=c.d", "2", kv.Revision(updated))
+		if err := native.Delete(ctx, "a/b=c.d"); err != nil {
 			t.Fatal(err)
 		}
-		wantMarker(t, b, "a/b=c.d", kvclient.Delete, 3)
+		wantMarker(t, b, "a/b=c.d", kv.Delete, 3)
 		wantHistory(t, b, "a/b=c.d", "put 1", "put 2", "delete ")
-		if err := kv.Purge(ctx, "a/b=c.d"); err != nil {
+		if err := native.Purge(ctx, "a/b=c.d"); err != nil {
 			t.Fatal(err)
 		}
-		wantMarker(t, b, "a/b=c.d", kvclient.Purge, 4)
+		wantMarker(t, b, "a/b=c.d", kv.Purge, 4)
 		wantHistory(t, b, "a/b=c.d", "purge ")
 		if got := keys(t, b); len(got) != 0 {
 			t.Errorf("keys %v, want none", got)
@@ -75,7 +76,7 @@ func TestWeReadWhatNativeWrites(t *testing.T) {
 func TestEveryValueSurvives(t *testing.T) {
 	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
 		b := shop(t, c, nil)
-		kv := native(t, js, "shop")
+		native := native(t, js, "shop")
 		binary := make([]byte, 256)
 		for i := range binary {
 			binary[i] = byte(i)
@@ -87,12 +88,12 @@ func TestEveryValueSurvives(t *testing.T) {
 		} {
 			rev := put(t, b, name, value)
 			wantValue(t, b, name, value, rev)
-			wantNative(t, kv, name, value, uint64(rev))
-			native, err := kv.PutString(t.Context(), name, value)
+			wantNative(t, native, name, value, uint64(rev))
+			native, err := native.PutString(t.Context(), name, value)
 			if err != nil {
 				t.Fatal(err)
 			}
-			wantValue(t, b, name, value, kvclient.Revision(native))
+			wantValue(t, b, name, value, kv.Revision(native))
 		}
 	})
 }
@@ -100,7 +101,7 @@ func TestEveryValueSurvives(t *testing.T) {
 func TestContentTypeIsStoredAndHarmless(t *testing.T) {
 	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
 		b := shop(t, c, history(3))
-		kv := native(t, js, "shop")
+		native := native(t, js, "shop")
 		w, err := b.Put(t.Context(), kvclient.Write{
 			Key:             key(t, "k"),
 			Value:           []byte(`{"a":1}`),
@@ -110,8 +111,8 @@ func TestContentTypeIsStoredAndHarmless(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantNative(t, kv, "k", `{"a":1}`, uint64(w.Revision))
-		check := func(how string, e kvclient.Entry, err error) {
+		wantNative(t, native, "k", `{"a":1}`, uint64(w.Revision))
+		check := func(how string, e kv.Entry, err error) {
 			if err != nil || e.ContentType != "application/json; charset=utf-8" ||
 				e.ContentEncoding != "gzip" {
 				t.Errorf("%s: type %q, encoding %q, %v", how, e.ContentType, e.ContentEncoding, err)
@@ -131,7 +132,7 @@ func TestContentTypeIsStoredAndHarmless(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := page.Each(t.Context(), func(e *kvclient.Entry) error {
+		if err := page.Each(t.Context(), func(e *kv.Entry) error {
 			check("entries", *e, nil)
 			return nil
 		}); err != nil {
@@ -148,10 +149,10 @@ func TestContentTypeIsStoredAndHarmless(t *testing.T) {
 func TestCreateReplacesMarkersOfTheOtherClient(t *testing.T) {
 	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
 		b := shop(t, c, history(3))
-		kv := native(t, js, "shop")
+		native := native(t, js, "shop")
 		nativeRemovals := map[string]func(string) error{
-			"delete": func(k string) error { return kv.Delete(t.Context(), k) },
-			"purge":  func(k string) error { return kv.Purge(t.Context(), k) },
+			"delete": func(k string) error { return native.Delete(t.Context(), k) },
+			"purge":  func(k string) error { return native.Purge(t.Context(), k) },
 		}
 		for name, removal := range nativeRemovals {
 			put(t, b, name, "1")
@@ -161,7 +162,7 @@ func TestCreateReplacesMarkersOfTheOtherClient(t *testing.T) {
 			if w, err := create(t, b, name, "2"); err != nil || !w.Created {
 				t.Errorf("create over a native %s: %+v, %v", name, w, err)
 			}
-			_, err := kv.Create(t.Context(), name, []byte("3"))
+			_, err := native.Create(t.Context(), name, []byte("3"))
 			if !errors.Is(err, jetstream.ErrKeyExists) {
 				t.Errorf("native create over our value: %v", err)
 			}
@@ -169,11 +170,11 @@ func TestCreateReplacesMarkersOfTheOtherClient(t *testing.T) {
 		for _, purge := range []bool{false, true} {
 			put(t, b, "ours", "1")
 			remove(t, b, "ours", purge)
-			rev, err := kv.Create(t.Context(), "ours", []byte("2"))
+			rev, err := native.Create(t.Context(), "ours", []byte("2"))
 			if err != nil {
 				t.Fatalf("native create over our marker (purge %v): %v", purge, err)
 			}
-			wantValue(t, b, "ours", "2", kvclient.Revision(rev))
+			wantValue(t, b, "ours", "2", kv.Revision(rev))
 			if _, err := create(t, b, "ours", "3"); err == nil {
 				t.Error("our create over a native value succeeds")
 			}
@@ -183,16 +184,16 @@ func TestCreateReplacesMarkersOfTheOtherClient(t *testing.T) {
 
 func TestExpiryMarkerIsAnOperationOfItsOwn(t *testing.T) {
 	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
-		b := shop(t, c, func(config *kvclient.BucketConfig) {
-			config.TTL = kvclient.Duration(time.Second)
-			config.LimitMarkerTTL = kvclient.Duration(time.Minute)
+		b := shop(t, c, func(config *kv.BucketConfig) {
+			config.TTL = kv.Duration(time.Second)
+			config.LimitMarkerTTL = kv.Duration(time.Minute)
 		})
 		put(t, b, "k", "v")
 		natstest.Eventually(t, soon, "the value expires", func() bool {
 			_, err := get(t, b, "k")
 			return err != nil
 		})
-		wantMarker(t, b, "k", kvclient.Expire, 2)
+		wantMarker(t, b, "k", kv.Expire, 2)
 		wantHistory(t, b, "k", "expire ")
 		if got := keys(t, b); len(got) != 0 {
 			t.Errorf("keys %v, want none", got)
@@ -213,16 +214,16 @@ func TestExpiryMarkerIsAnOperationOfItsOwn(t *testing.T) {
 func TestExpiryWithoutMarkerLeavesNothing(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
-	b := shop(t, c, func(config *kvclient.BucketConfig) {
-		config.TTL = kvclient.Duration(200 * time.Millisecond)
+	b := shop(t, c, func(config *kv.BucketConfig) {
+		config.TTL = kv.Duration(200 * time.Millisecond)
 	})
 	put(t, b, "k", "v")
 	natstest.Eventually(t, soon, "the value expires", func() bool {
 		_, err := get(t, b, "k")
-		return errors.Is(err, kvclient.ErrKeyNotFound)
+		return errors.Is(err, kv.ErrKeyNotFound)
 	})
 	_, err := b.HistoryOf(t.Context(), key(t, "k"), true)
-	if !errors.Is(err, kvclient.ErrKeyNotFound) {
+	if !errors.Is(err, kv.ErrKeyNotFound) {
 		t.Errorf("history: %v, want ErrKeyNotFound", err)
 	}
 	if w, err := create(t, b, "k", "again"); err != nil || w.Revision != 2 {
@@ -234,9 +235,10 @@ func TestNativeTTLIsSeen(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
-	kv := nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop", LimitMarkerTTL: time.Minute})
+	config := jetstream.KeyValueConfig{Bucket: "shop", LimitMarkerTTL: time.Minute}
+	native := nativeBucket(t, js, config)
 	b := bind(t, c, "shop")
-	_, err := kv.Create(t.Context(), "k", []byte("v"), jetstream.KeyTTL(time.Second))
+	_, err := native.Create(t.Context(), "k", []byte("v"), jetstream.KeyTTL(time.Second))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +247,7 @@ func TestNativeTTLIsSeen(t *testing.T) {
 		_, err := get(t, b, "k")
 		return err != nil
 	})
-	wantMarker(t, b, "k", kvclient.Expire, 2)
+	wantMarker(t, b, "k", kv.Expire, 2)
 }
 
 // Other tools can store keys that nats.go refuses.
@@ -283,7 +285,7 @@ func TestKeysOutsideTheGrammarAreHidden(t *testing.T) {
 	}
 	// Revisions of hidden keys are of no key.
 	_, err := b.GetRevision(t.Context(), key(t, "a"), 1)
-	if !errors.Is(err, kvclient.ErrRevisionNotFound) {
+	if !errors.Is(err, kv.ErrRevisionNotFound) {
 		t.Errorf("revision of a hidden key: %v", err)
 	}
 }
@@ -300,21 +302,21 @@ func TestGetRevision(t *testing.T) {
 	if err != nil || string(e.Value) != "1" || e.Revision != first {
 		t.Errorf("revision %d: %+v, %v", first, e, err)
 	}
-	for _, rev := range []kvclient.Revision{0, other, marker + 1, kvclient.MaxRevision} {
+	for _, rev := range []kv.Revision{0, other, marker + 1, kv.MaxRevision} {
 		_, err := b.GetRevision(t.Context(), key(t, "k"), rev)
-		if !errors.Is(err, kvclient.ErrRevisionNotFound) {
+		if !errors.Is(err, kv.ErrRevisionNotFound) {
 			t.Errorf("revision %d: %v, want ErrRevisionNotFound", rev, err)
 		}
 	}
 	_, err = b.GetRevision(t.Context(), key(t, "k"), marker)
-	deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err)
+	deleted, ok := errors.AsType[*kv.KeyDeletedError](err)
 	if !ok || deleted.Marker.Revision != marker {
 		t.Errorf("revision of the marker: %v", err)
 	}
 	put(t, b, "k", "3")
 	put(t, b, "k", "4") // The history is 3, so this drops the first value.
 	_, err = b.GetRevision(t.Context(), key(t, "k"), first)
-	if !errors.Is(err, kvclient.ErrRevisionNotFound) {
+	if !errors.Is(err, kv.ErrRevisionNotFound) {
 		t.Errorf("dropped revision: %v", err)
 	}
 }
@@ -344,7 +346,7 @@ func TestHistory(t *testing.T) {
 		}
 	}
 	_, err = b.HistoryOf(t.Context(), key(t, "none"), true)
-	if !errors.Is(err, kvclient.ErrKeyNotFound) {
+	if !errors.Is(err, kv.ErrKeyNotFound) {
 		t.Errorf("history of no key: %v", err)
 	}
 }
@@ -374,9 +376,9 @@ func wantHistory(t testing.TB, b *kvclient.Bucket, k string, want ...string) {
 }
 
 // wantNative checks that nats.go reads this value at this revision.
-func wantNative(t testing.TB, kv jetstream.KeyValue, k, want string, rev uint64) {
+func wantNative(t testing.TB, native jetstream.KeyValue, k, want string, rev uint64) {
 	t.Helper()
-	e, err := kv.Get(t.Context(), k)
+	e, err := native.Get(t.Context(), k)
 	if err != nil {
 		t.Fatalf("native get %s: %v", k, err)
 	}
@@ -389,13 +391,14 @@ func wantNative(t testing.TB, kv jetstream.KeyValue, k, want string, rev uint64)
 // wantNativeMarker checks that nats.go sees the key as deleted, by a marker of this operation and
 // revision that is the last of so many entries.
 func wantNativeMarker(
-	t testing.TB, kv jetstream.KeyValue, k string, op jetstream.KeyValueOp, rev uint64, entries int,
+	t testing.TB, native jetstream.KeyValue, k string, op jetstream.KeyValueOp, rev uint64,
+	entries int,
 ) {
 	t.Helper()
-	if _, err := kv.Get(t.Context(), k); !errors.Is(err, jetstream.ErrKeyNotFound) {
+	if _, err := native.Get(t.Context(), k); !errors.Is(err, jetstream.ErrKeyNotFound) {
 		t.Errorf("native get of a deleted key: %v", err)
 	}
-	history, err := kv.History(t.Context(), k)
+	history, err := native.History(t.Context(), k)
 	if err != nil || len(history) != entries {
 		t.Fatalf("native history: %d entries, %v; want %d", len(history), err, entries)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 )
 
 // lanes queues the writers that lost a compare-and-set race for a key, so that they retry one at a
@@ -64,23 +65,23 @@ func newLanes(set *bound.Set, timeout time.Duration) *lanes {
 // attempts are the attempts of one write at its key. They must be ended.
 type attempts struct {
 	bucket *Bucket    // The bucket that is written to.
-	key    Key        // The key that is written.
+	key    kv.Key     // The key that is written.
 	lane   *lane      // The key's lane once the write has a place in it; nil before its first loss.
 	hold   bound.Hold // The place in the lane.
 }
 
 // attempts begins the attempts of a write at the key.
-func (b *Bucket) attempts(k Key) attempts { return attempts{bucket: b, key: k} }
+func (b *Bucket) attempts(k kv.Key) attempts { return attempts{bucket: b, key: k} }
 
 // lanes returns the lanes of the bucket's client.
 func (a *attempts) lanes() *lanes { return a.bucket.client.lanes }
 
 // subject returns the subject that the write publishes to, which names its lane.
-func (a *attempts) subject() string { return a.bucket.writePrefix + a.key.name }
+func (a *attempts) subject() string { return a.bucket.writePrefix + a.key.String() }
 
 // last begins an attempt, which it waits for as next does, and returns the key's last entry as it
 // is then; nil if there is none. The first attempt has number 0.
-func (a *attempts) last(ctx context.Context, try int) (*Entry, error) {
+func (a *attempts) last(ctx context.Context, try int) (*kv.Entry, error) {
 	if err := a.next(ctx, try); err != nil {
 		return nil, err
 	}
@@ -90,7 +91,7 @@ func (a *attempts) last(ctx context.Context, try int) (*Entry, error) {
 // next waits until an attempt may begin. The first attempt begins at once, the second waits for the
 // place in the lane, and each later one, which was lost to a newcomer or to another gateway
 // although this write had the place, waits for a moment of random length. It returns
-// [ErrContention] if the place does not become free in time, or if too many writers wait for it.
+// [kv.ErrContention] if the place does not become free in time, or if too many writers wait for it.
 func (a *attempts) next(ctx context.Context, try int) error {
 	switch {
 	case try == 0:
@@ -107,7 +108,7 @@ func (a *attempts) next(ctx context.Context, try int) error {
 	}
 	a.lanes().leave(a.subject(), l)
 	if _, full := errors.AsType[*bound.FullError](err); full {
-		return ErrContention
+		return kv.ErrContention
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -21,18 +22,18 @@ import (
 func TestLongestNamesAreAccepted(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
-	name := strings.Repeat("b", kvclient.MaxBucketNameBytes)
+	name := strings.Repeat("b", kv.MaxBucketNameBytes)
 	b := newBucket(t, c, name, history(3))
 	reading, writing := c.ReadConn(), c.WriteConn()
 	for _, k := range []string{
-		strings.Repeat("k", kvclient.MaxKeyBytes),
-		strings.Repeat("k.", kvclient.MaxKeyBytes/2-1) + "kk",
+		strings.Repeat("k", kv.MaxKeyBytes),
+		strings.Repeat("k.", kv.MaxKeyBytes/2-1) + "kk",
 	} {
 		rev := put(t, b, k, "1")
 		wantValue(t, b, k, "1", rev)
 		wantHistory(t, b, k, "put 1")
 		marker := remove(t, b, k, false)
-		wantMarker(t, b, k, kvclient.Delete, marker)
+		wantMarker(t, b, k, kv.Delete, marker)
 		if _, err := create(t, b, k, "2"); err != nil {
 			t.Errorf("create: %v", err)
 		}
@@ -42,18 +43,18 @@ func TestLongestNamesAreAccepted(t *testing.T) {
 			t.Errorf("purged markers %+v, %v", done, err)
 		}
 	}
-	deep := strings.Repeat("a.", kvclient.MaxKeyBytes/2-1) + "ab"
+	deep := strings.Repeat("a.", kv.MaxKeyBytes/2-1) + "ab"
 	put(t, b, deep, "v")
 	// The tokens of a filter can be as long as these.
-	wide := strings.Repeat(strings.Repeat("k", 31)+".", kvclient.MaxWildcardTokens-1)
+	wide := strings.Repeat(strings.Repeat("k", 31)+".", kv.MaxWildcardTokens-1)
 	put(t, b, wide+"end", "v")
 	for filter, want := range map[string]string{
 		deep:       deep,
 		"a.>":      deep,
 		wide + "*": wide + "end",
 		wide + ">": wide + "end",
-		strings.Repeat("*.", kvclient.MaxWildcardTokens-1) + "*": wide + "end",
-		"a." + strings.Repeat("*.", 30) + ">":                    deep,
+		strings.Repeat("*.", kv.MaxWildcardTokens-1) + "*": wide + "end",
+		"a." + strings.Repeat("*.", 30) + ">":              deep,
 	} {
 		if got := keys(t, b, filter); !slices.Equal(got, []string{want}) {
 			t.Errorf("filter of %d bytes: %d keys", len(filter), len(got))
@@ -113,19 +114,19 @@ func TestBucketWithoutDirectGets(t *testing.T) {
 		t.Errorf("served by %v, %v", served, err)
 	}
 	_, err = get(t, b, "none")
-	wantError(t, err, kvclient.ErrKeyNotFound)
-	wantMarker(t, b, "k", kvclient.Delete, remove(t, b, "k", false))
+	wantError(t, err, kv.ErrKeyNotFound)
+	wantMarker(t, b, "k", kv.Delete, remove(t, b, "k", false))
 }
 
 func TestContextsBoundRequests(t *testing.T) {
 	t.Parallel()
-	p, _, b, kv := behindProxy(t, 5*time.Second)
+	p, _, b, native := behindProxy(t, 5*time.Second)
 	over, cancel := context.WithDeadline(t.Context(), time.Now())
 	defer cancel()
 	w := kvclient.Write{Key: key(t, "k"), Value: []byte("over")}
 	_, err := b.Put(over, w)
-	wantErrorOf(t, "put with a context that is over", err, kvclient.ErrUnavailable)
-	wantNative(t, kv, "k", "before", 1)
+	wantErrorOf(t, "put with a context that is over", err, kv.ErrUnavailable)
+	wantNative(t, native, "k", "before", 1)
 
 	p.Pause()
 	const wait = 300 * time.Millisecond
@@ -133,13 +134,13 @@ func TestContextsBoundRequests(t *testing.T) {
 	defer cancel()
 	took(t, "put", wait+promptly, func() {
 		_, err := b.Put(short, w)
-		wantErrorOf(t, "put that runs out of time", err, kvclient.ErrOutcomeUnknown)
+		wantErrorOf(t, "put that runs out of time", err, kv.ErrOutcomeUnknown)
 	})
 	short, cancel = context.WithTimeout(t.Context(), wait)
 	defer cancel()
 	took(t, "get", wait+promptly, func() {
 		_, _, err := b.Get(short, key(t, "k"), kvclient.ReadOptions{})
-		wantErrorOf(t, "get that runs out of time", err, kvclient.ErrTimeout)
+		wantErrorOf(t, "get that runs out of time", err, kv.ErrTimeout)
 	})
 	p.Resume()
 }
@@ -148,11 +149,11 @@ func TestReadWaitsForMinimumRevision(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	b := shop(t, c, nil)
-	kv := native(t, s.JetStream(t), "shop")
+	native := native(t, s.JetStream(t), "shop")
 	put(t, b, "a", "1")
 	last := put(t, b, "b", "2")
-	at := func(rev kvclient.Revision, wait time.Duration) kvclient.ReadOptions {
-		options := reached(kvclient.Position{Revision: rev, Epoch: b.Epoch()})
+	at := func(rev kv.Revision, wait time.Duration) kvclient.ReadOptions {
+		options := reached(kv.Position{Revision: rev, Epoch: b.Epoch()})
 		options.Wait = wait
 		return options
 	}
@@ -162,11 +163,11 @@ func TestReadWaitsForMinimumRevision(t *testing.T) {
 		t.Errorf("%+v, %v", e, err)
 	}
 	_, _, err = b.Get(t.Context(), key(t, "none"), at(last, kvclient.NoWait))
-	wantError(t, err, kvclient.ErrKeyNotFound)
+	wantError(t, err, kv.ErrKeyNotFound)
 	for _, wait := range []time.Duration{kvclient.NoWait, 200 * time.Millisecond} {
 		took(t, "get of the future", max(wait, 0)+promptly, func() {
 			_, _, err := b.Get(t.Context(), key(t, "a"), at(last+1, wait))
-			wantError(t, err, kvclient.ErrRevisionNotReached)
+			wantError(t, err, kv.ErrRevisionNotReached)
 		})
 	}
 	var waiting sync.WaitGroup
@@ -178,13 +179,13 @@ func TestReadWaitsForMinimumRevision(t *testing.T) {
 			}
 		})
 	}
-	if _, err := kv.PutString(t.Context(), "new", "3"); err != nil {
+	if _, err := native.PutString(t.Context(), "new", "3"); err != nil {
 		t.Fatal(err)
 	}
 	waiting.Wait()
-	elsewhere := kvclient.Position{Revision: 1, Epoch: foreign}
+	elsewhere := kv.Position{Revision: 1, Epoch: foreign}
 	_, _, err = b.Get(t.Context(), key(t, "a"), reached(elsewhere))
-	changed, ok := errors.AsType[*kvclient.EpochChangedError](err)
+	changed, ok := errors.AsType[*kv.EpochChangedError](err)
 	if !ok || changed.Current != b.Epoch() {
 		t.Errorf("foreign epoch: %v", err)
 	}
@@ -216,9 +217,9 @@ func TestCloseEndsRequestsUnderWay(t *testing.T) {
 					started <- struct{}{}
 				}
 				if err != nil {
-					if !errors.Is(err, kvclient.ErrUnavailable) &&
-						!errors.Is(err, kvclient.ErrTimeout) &&
-						!errors.Is(err, kvclient.ErrOutcomeUnknown) {
+					if !errors.Is(err, kv.ErrUnavailable) &&
+						!errors.Is(err, kv.ErrTimeout) &&
+						!errors.Is(err, kv.ErrOutcomeUnknown) {
 						t.Errorf("kind %d: %v", i%3, err)
 					}
 					return

@@ -12,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 )
 
 // How a link keeps its connection.
@@ -38,10 +39,10 @@ const (
 //	dialled anew        | -                  | are sent       | calls onUp, then onGap
 //	close               | ErrTimeout         | ErrUnavailable | does nothing more
 //
-// For the caller of a write that was under way, that [ErrTimeout] becomes [ErrOutcomeUnknown]. A
-// link has no reconnect buffer: with that of nats.go, a write that was reported as failed is
-// applied when the server is back (measured). Without it, a write while NATS is away fails at once,
-// and was certainly not sent (TestRequestsFailAtOnceWithoutAServer).
+// For the caller of a write that was under way, that [kv.ErrTimeout] becomes
+// [kv.ErrOutcomeUnknown]. A link has no reconnect buffer: with that of nats.go, a write that was
+// reported as failed is applied when the server is back (measured). Without it, a write while NATS
+// is away fails at once, and was certainly not sent (TestRequestsFailAtOnceWithoutAServer).
 type link struct {
 	name    string         // What logs and the server's monitoring call the connection.
 	options []nats.Option  // How it is dialled.
@@ -201,20 +202,20 @@ func (l *link) close(ctx context.Context) {
 // nothing was done.
 var errNoResponders = errors.New("no responders")
 
-// sendError sorts what nats.go says of a request into four: certainly not sent ([ErrUnavailable]),
-// nobody there (errNoResponders), too large ([nats.ErrMaxPayload]), and sent without an answer
-// ([ErrTimeout]). What is not known to be harmless counts as sent.
+// sendError sorts what nats.go says of a request into four: certainly not sent
+// ([kv.ErrUnavailable]), nobody there (errNoResponders), too large ([nats.ErrMaxPayload]), and sent
+// without an answer ([kv.ErrTimeout]). What is not known to be harmless counts as sent.
 func sendError(err error) error {
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return errNoResponders
 	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionDraining),
 		errors.Is(err, nats.ErrHeadersNotSupported):
-		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
 	case errors.Is(err, nats.ErrMaxPayload):
 		return err
 	}
 	// The context's error is not wrapped: a window that ended with its connection is not a caller
 	// that gave up.
-	return fmt.Errorf("%w: %v", ErrTimeout, err)
+	return fmt.Errorf("%w: %v", kv.ErrTimeout, err)
 }

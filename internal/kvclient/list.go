@@ -3,6 +3,7 @@ package kvclient
 import (
 	"cmp"
 	"context"
+	"kvgateway/internal/kv"
 	"slices"
 	"strings"
 )
@@ -11,7 +12,7 @@ import (
 // key.
 type KeyListing struct {
 	Entries  []ListedKey // Sorted by key.
-	Revision Revision    // The listing is not older than this.
+	Revision kv.Revision // The listing is not older than this.
 }
 
 // Bytes returns how much memory the listing takes.
@@ -25,11 +26,11 @@ func (l *KeyListing) Bytes() (n int64) {
 // A ListedKey is a key that has a value, with as much as a listing of a million of them can afford
 // to keep.
 type ListedKey struct {
-	Key      string   // The key's name.
-	Revision Revision // The revision of its last entry.
-	size     int32    // Of the value; below 64 MiB, the server's limit for a message.
-	marker   bool     // The last entry is a marker; such keys are taken out of listings.
-	never    bool     // The entry never expires, whatever the bucket's own time to live is.
+	Key      string      // The key's name.
+	Revision kv.Revision // The revision of its last entry.
+	size     int32       // Of the value; below 64 MiB, the server's limit for a message.
+	marker   bool        // The last entry is a marker; such keys are taken out of listings.
+	never    bool        // The entry never expires, whatever the bucket's own time to live is.
 }
 
 // Size returns the size of the value in bytes.
@@ -43,20 +44,21 @@ const (
 )
 
 // nameOfListed returns what lastOfEach goes by.
-func nameOfListed(k *ListedKey) (string, Revision) { return k.Key, k.Revision }
+func nameOfListed(k *ListedKey) (string, kv.Revision) { return k.Key, k.Revision }
 
 // Keys lists every key that has a value and that the filters select, sorted by name. It returns the
-// errors of a scan: a *[bound.FullError], [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
-func (b *Bucket) Keys(ctx context.Context, filters Filters) (KeyListing, error) {
+// errors of a scan: a *[bound.FullError], [kv.ErrBucketNotFound], [kv.ErrUnavailable] or
+// [kv.ErrTimeout].
+func (b *Bucket) Keys(ctx context.Context, filters kv.Filters) (KeyListing, error) {
 	var found []ListedKey
 	begin := func(n int) { found = make([]ListedKey, 0, n) }
-	since, err := b.scan(ctx, filters, listedKeyBytes, begin, func(e Entry) error {
+	since, err := b.scan(ctx, filters, listedKeyBytes, begin, func(e kv.Entry) error {
 		found = append(found, ListedKey{
 			Key:      e.Key,
 			Revision: e.Revision,
 			size:     int32(e.Size),
 			marker:   e.IsMarker(),
-			never:    e.neverExpires(),
+			never:    neverExpires(&e),
 		})
 		return nil
 	})
@@ -70,8 +72,8 @@ func (b *Bucket) Keys(ctx context.Context, filters Filters) (KeyListing, error) 
 
 // A Listing is what a scan for markers found.
 type Listing struct {
-	Entries  []Entry  // Sorted by key, without values.
-	Revision Revision // The listing is not older than this.
+	Entries  []kv.Entry  // Sorted by key, without values.
+	Revision kv.Revision // The listing is not older than this.
 }
 
 // Bytes returns how much memory the listing takes.
@@ -84,23 +86,23 @@ func (l *Listing) Bytes() (n int64) {
 
 // Markers lists the markers of deleted keys that the filters select, sorted by name. It returns the
 // errors of Keys.
-func (b *Bucket) Markers(ctx context.Context, filters Filters) (Listing, error) {
-	var found []Entry
-	begin := func(n int) { found = make([]Entry, 0, n) }
-	since, err := b.scan(ctx, filters, entryBytes+nameBytes, begin, func(e Entry) error {
+func (b *Bucket) Markers(ctx context.Context, filters kv.Filters) (Listing, error) {
+	var found []kv.Entry
+	begin := func(n int) { found = make([]kv.Entry, 0, n) }
+	since, err := b.scan(ctx, filters, kv.EntryBytes+nameBytes, begin, func(e kv.Entry) error {
 		found = append(found, e)
 		return nil
 	})
 	if err != nil {
 		return Listing{}, err
 	}
-	found = lastOfEach(found, func(e *Entry) (string, Revision) { return e.Key, e.Revision })
-	found = slices.DeleteFunc(found, func(e Entry) bool { return !e.IsMarker() })
+	found = lastOfEach(found, func(e *kv.Entry) (string, kv.Revision) { return e.Key, e.Revision })
+	found = slices.DeleteFunc(found, func(e kv.Entry) bool { return !e.IsMarker() })
 	return Listing{Entries: found, Revision: since}, nil
 }
 
 // lastOfEach sorts entries by key and keeps the newest of each.
-func lastOfEach[E any](entries []E, of func(*E) (key string, rev Revision)) []E {
+func lastOfEach[E any](entries []E, of func(*E) (key string, rev kv.Revision)) []E {
 	slices.SortFunc(entries, func(a, b E) int {
 		keyA, revA := of(&a)
 		keyB, revB := of(&b)

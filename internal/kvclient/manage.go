@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"kvgateway/internal/kv"
 	"maps"
 	"slices"
 	"strings"
@@ -17,51 +18,53 @@ import (
 )
 
 // CreateBucket creates a bucket. Created is false if it exists with this very configuration; if it
-// exists with another, the error is a *[BucketExistsError]. Other errors are a *[ConfigError],
-// [ErrBadBucket], [ErrStorageExhausted], [ErrUnavailable] and [ErrOutcomeUnknown].
+// exists with another, the error is a *[kv.BucketExistsError]. Other errors are a
+// *[kv.ConfigError], [kv.ErrBadBucket], [kv.ErrStorageExhausted], [kv.ErrUnavailable] and
+// [kv.ErrOutcomeUnknown].
 //
 // The server says that it created a stream also if it found the same one (did_create, measured), so
 // the bucket is asked for first. Of two clients that create the same bucket at the very same time,
 // both may be told that they did.
 func (c *Client) CreateBucket(
-	ctx context.Context, name BucketName, config BucketConfig,
-) (status BucketStatus, created bool, err error) {
-	config.normalize()
-	if err := config.validate(BucketConfig{}); err != nil {
-		return BucketStatus{}, false, err
+	ctx context.Context, name kv.BucketName, config kv.BucketConfig,
+) (status kv.BucketStatus, created bool, err error) {
+	config.Normalize()
+	if err := config.Validate(kv.BucketConfig{}); err != nil {
+		return kv.BucketStatus{}, false, err
 	}
 	want := streamConfig(name, config)
-	if status, err := c.existing(ctx, name, want); !errors.Is(err, ErrBucketNotFound) {
+	if status, err := c.existing(ctx, name, want); !errors.Is(err, kv.ErrBucketNotFound) {
 		return status, false, err
 	}
 	var info streamInfoResponse
 	err = c.createStream(ctx, name, want, &info)
-	if apiErr, ok := errors.AsType[*APIError](err); ok && apiErr.ErrCode == errCodeStreamNameInUse {
+	refused, ok := errors.AsType[*kv.APIError](err)
+	if ok && refused.ErrCode == errCodeStreamNameInUse {
 		status, err := c.existing(ctx, name, want) // somebody else created it meanwhile
 		return status, false, err
 	}
 	if err != nil {
-		return BucketStatus{}, false, configRefusal(name, err)
+		return kv.BucketStatus{}, false, configRefusal(name, err)
 	}
 	return c.bucketStatus(name, &info), true, nil
 }
 
 // existing returns a bucket that is there already, if it is the same as far as the KV API can tell.
 // Settings of the stream that the KV API does not know, and that another tool may have changed, do
-// not count. It returns [ErrBucketNotFound], [ErrBadBucket] or a *[BucketExistsError].
+// not count. It returns [kv.ErrBucketNotFound], [kv.ErrBadBucket] or a *[kv.BucketExistsError].
 func (c *Client) existing(
-	ctx context.Context, name BucketName, want jetstream.StreamConfig,
-) (BucketStatus, error) {
+	ctx context.Context, name kv.BucketName, want jetstream.StreamConfig,
+) (kv.BucketStatus, error) {
 	_, info, err := c.lookUp(ctx, c.writes, name)
 	if err != nil {
-		return BucketStatus{}, notSent(err)
+		return kv.BucketStatus{}, notSent(err)
 	}
-	found, err := differences(bucketConfig(info.Config), bucketConfig(want))
+	found, err := kv.Differences(bucketConfig(info.Config), bucketConfig(want))
 	if err != nil {
-		return BucketStatus{}, err
+		return kv.BucketStatus{}, err
 	}
 	if len(found) > 0 {
-		return BucketStatus{}, &BucketExistsError{Differences: found}
+		return kv.BucketStatus{}, &kv.BucketExistsError{Differences: found}
 	}
 	return c.bucketStatus(name, info), nil
 }
@@ -69,13 +72,14 @@ func (c *Client) existing(
 // createStream creates a stream, if need be with several attempts within the timeout: the server
 // may still be removing the files of a stream of that name that was deleted a moment ago.
 func (c *Client) createStream(
-	ctx context.Context, name BucketName, config jetstream.StreamConfig, info *streamInfoResponse,
+	ctx context.Context, name kv.BucketName, config jetstream.StreamConfig,
+	info *streamInfoResponse,
 ) error {
 	giveUp := time.Now().Add(c.timeout)
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 200*time.Millisecond) {
 		*info = streamInfoResponse{} // without the refusal of the attempt before
 		err := c.changeStream(ctx, "STREAM.CREATE", name, config, info)
-		e, ok := errors.AsType[*APIError](err)
+		e, ok := errors.AsType[*kv.APIError](err)
 		if !ok || e.ErrCode != errCodeStoreNotCreated || time.Now().After(giveUp) {
 			return err
 		}
@@ -86,27 +90,27 @@ func (c *Client) createStream(
 // changeStream sends a stream's configuration to the API. If no answer comes, the outcome is
 // unknown.
 func (c *Client) changeStream(
-	ctx context.Context, request string, name BucketName, config any, info *streamInfoResponse,
+	ctx context.Context, request string, name kv.BucketName, config any, info *streamInfoResponse,
 ) error {
 	defer c.forget(name)
-	err := c.api(ctx, c.writes, request+"."+name.stream(), config, info)
+	err := c.api(ctx, c.writes, request+"."+name.Stream(), config, info)
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
-		return &ConfigError{Reason: "it is larger than the NATS server's max_payload"}
-	case errors.Is(err, ErrTimeout):
-		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+		return &kv.ConfigError{Reason: "it is larger than the NATS server's max_payload"}
+	case errors.Is(err, kv.ErrTimeout):
+		return fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
 	}
 	return err
 }
 
 // configRefusal turns the refusal of a configuration that the server does not take into a
-// *[ConfigError]. The server answers some of these like a 500.
-func configRefusal(name BucketName, err error) error {
+// *[kv.ConfigError]. The server answers some of these like a 500.
+func configRefusal(name kv.BucketName, err error) error {
 	err = bucketError(name, err)
-	e, unnamed := err.(*APIError)
+	e, unnamed := err.(*kv.APIError)
 	if unnamed && (e.Code < 500 || e.ErrCode == errCodeInvalidStreamConfig ||
 		e.ErrCode == errCodeReplicasNotSupported) {
-		return &ConfigError{Reason: e.Description}
+		return &kv.ConfigError{Reason: e.Description}
 	}
 	return err
 }
@@ -114,51 +118,52 @@ func configRefusal(name BucketName, err error) error {
 // UpdateBucket applies a JSON merge patch (RFC 7396) to a bucket's configuration; null puts a field
 // back to its default. Only the settings of fields that change are sent changed, so that settings
 // which the KV API does not know stay. Of two updates at once the last one wins, as in NATS. It
-// returns [ErrBucketNotFound], and otherwise the errors of CreateBucket.
+// returns [kv.ErrBucketNotFound], and otherwise the errors of CreateBucket.
 func (c *Client) UpdateBucket(
-	ctx context.Context, name BucketName, patch []byte,
-) (BucketStatus, error) {
+	ctx context.Context, name kv.BucketName, patch []byte,
+) (kv.BucketStatus, error) {
 	var raw struct {
 		apiResponse
 		Config json.RawMessage       `json:"config"`
 		State  jetstream.StreamState `json:"state"`
 	}
-	if err := c.api(ctx, c.writes, "STREAM.INFO."+name.stream(), nil, &raw); err != nil {
-		return BucketStatus{}, notSent(bucketError(name, err))
+	if err := c.api(ctx, c.writes, "STREAM.INFO."+name.Stream(), nil, &raw); err != nil {
+		return kv.BucketStatus{}, notSent(bucketError(name, err))
 	}
 	var current jetstream.StreamConfig
 	settings := make(map[string]json.RawMessage)
 	err := errors.Join(json.Unmarshal(raw.Config, &current), json.Unmarshal(raw.Config, &settings))
 	if err != nil {
-		return BucketStatus{}, fmt.Errorf("%w: stream configuration: %w", ErrUnexpectedAnswer, err)
+		return kv.BucketStatus{}, fmt.Errorf("%w: stream configuration: %w",
+			kv.ErrUnexpectedAnswer, err)
 	}
 	if err := checkBucket(name, current); err != nil {
-		return BucketStatus{}, err
+		return kv.BucketStatus{}, err
 	}
 	next, err := patched(bucketConfig(current), patch)
 	if err != nil {
-		return BucketStatus{}, err
+		return kv.BucketStatus{}, err
 	}
 	if current.Mirror != nil && next.Mirror == nil && raw.State.Msgs > 0 {
-		return BucketStatus{}, &ConfigError{Reason: "a mirror keeps its entries under the " +
+		return kv.BucketStatus{}, &kv.ConfigError{Reason: "a mirror keeps its entries under the " +
 			"origin's subjects, where they would be out of reach; make a new bucket with the " +
 			"origin in sources"}
 	}
-	if err := next.change(name, current, settings); err != nil {
-		return BucketStatus{}, err
+	if err := changeSettings(settings, name, current, next); err != nil {
+		return kv.BucketStatus{}, err
 	}
 	var info streamInfoResponse
 	if err := c.changeStream(ctx, "STREAM.UPDATE", name, settings, &info); err != nil {
-		return BucketStatus{}, configRefusal(name, err)
+		return kv.BucketStatus{}, configRefusal(name, err)
 	}
 	return c.bucketStatus(name, &info), nil
 }
 
 // patched applies a merge patch to a configuration.
-func patched(config BucketConfig, patch []byte) (BucketConfig, error) {
+func patched(config kv.BucketConfig, patch []byte) (kv.BucketConfig, error) {
 	document, err := json.Marshal(config)
 	if err != nil {
-		return BucketConfig{}, fmt.Errorf("encode bucket configuration: %w", err)
+		return kv.BucketConfig{}, fmt.Errorf("encode bucket configuration: %w", err)
 	}
 	merged, err := jsonpatch.MergePatch(document, patch)
 	if err == nil && !bytes.HasPrefix(bytes.TrimSpace(patch), []byte("{")) {
@@ -166,14 +171,14 @@ func patched(config BucketConfig, patch []byte) (BucketConfig, error) {
 	}
 	if err != nil {
 		reason := fmt.Sprintf("the patch cannot be applied: %v", err)
-		return BucketConfig{}, &ConfigError{Reason: reason}
+		return kv.BucketConfig{}, &kv.ConfigError{Reason: reason}
 	}
-	next := DefaultBucketConfig()
+	next := kv.DefaultBucketConfig()
 	if err := json.Unmarshal(merged, &next); err != nil {
-		return BucketConfig{}, &ConfigError{Reason: JSONReason(err)}
+		return kv.BucketConfig{}, &kv.ConfigError{Reason: JSONReason(err)}
 	}
-	next.normalize()
-	return next, next.validate(config)
+	next.Normalize()
+	return next, next.Validate(config)
 }
 
 // JSONReason says for a client why JSON could not be read into a configuration.
@@ -184,10 +189,11 @@ func JSONReason(err error) string {
 	return err.Error()
 }
 
-// change puts into the stream's settings what differs between its current configuration and the
-// wanted one.
-func (c BucketConfig) change(
-	name BucketName, current jetstream.StreamConfig, settings map[string]json.RawMessage,
+// changeSettings puts into the stream's settings what differs between its current configuration and
+// the wanted one.
+func changeSettings(
+	settings map[string]json.RawMessage, name kv.BucketName, current jetstream.StreamConfig,
+	c kv.BucketConfig,
 ) error {
 	before, err := settingsOf(streamConfig(name, bucketConfig(current)))
 	if err != nil {
@@ -207,18 +213,18 @@ func (c BucketConfig) change(
 			delete(settings, setting)
 		}
 	}
-	return c.keepServerSettings(current, settings)
+	return keepServerSettings(settings, current, c)
 }
 
 // keepServerSettings keeps what the KV API does not set by itself but would break: the server's
 // metadata, message TTLs, which can never be switched off, and a duplicate window that somebody
 // chose.
-func (c BucketConfig) keepServerSettings(
-	current jetstream.StreamConfig, settings map[string]json.RawMessage,
+func keepServerSettings(
+	settings map[string]json.RawMessage, current jetstream.StreamConfig, c kv.BucketConfig,
 ) error {
 	metadata := maps.Clone(c.Metadata)
 	for key, value := range current.Metadata {
-		if isServerMetadata(key) {
+		if kv.IsServerMetadata(key) {
 			if metadata == nil {
 				metadata = make(map[string]string)
 			}
@@ -226,7 +232,7 @@ func (c BucketConfig) keepServerSettings(
 		}
 	}
 	window := current.Duplicates
-	isDefault := window == duplicateWindow(Duration(current.MaxAge))
+	isDefault := window == duplicateWindow(kv.Duration(current.MaxAge))
 	if isDefault || c.TTL > 0 && window > time.Duration(c.TTL) {
 		window = duplicateWindow(c.TTL)
 	}
@@ -255,9 +261,9 @@ func settingsOf(s jetstream.StreamConfig) (map[string]json.RawMessage, error) {
 	return settings, err
 }
 
-// DeleteBucket deletes a bucket and everything that it holds. It returns [ErrBucketNotFound],
-// [ErrBadBucket], [ErrUnavailable], or [ErrOutcomeUnknown].
-func (c *Client) DeleteBucket(ctx context.Context, name BucketName) error {
+// DeleteBucket deletes a bucket and everything that it holds. It returns [kv.ErrBucketNotFound],
+// [kv.ErrBadBucket], [kv.ErrUnavailable], or [kv.ErrOutcomeUnknown].
+func (c *Client) DeleteBucket(ctx context.Context, name kv.BucketName) error {
 	if _, err := c.bind(ctx, c.writes, name); err != nil {
 		return notSent(err)
 	}
@@ -265,10 +271,10 @@ func (c *Client) DeleteBucket(ctx context.Context, name BucketName) error {
 	// To delete a stream nats-server 2.15.2 moves its directory to a name that is one byte longer.
 	// If that is too long for a file, the messages stay, and belong to the next bucket of that name
 	// (measured). So there must be none.
-	if len(name.stream()) == MaxBucketNameBytes+len(streamPrefix) {
+	if len(name.Stream()) == kv.MaxBucketNameBytes+len(kv.StreamPrefix) {
 		err := c.remove(ctx, "STREAM.PURGE.", name)
 		// A stream that may not be purged can still be deleted.
-		if _, refused := errors.AsType[*APIError](err); err != nil && !refused {
+		if _, refused := errors.AsType[*kv.APIError](err); err != nil && !refused {
 			return err
 		}
 	}
@@ -276,11 +282,11 @@ func (c *Client) DeleteBucket(ctx context.Context, name BucketName) error {
 }
 
 // remove sends a request that removes a bucket's messages.
-func (c *Client) remove(ctx context.Context, request string, name BucketName) error {
+func (c *Client) remove(ctx context.Context, request string, name kv.BucketName) error {
 	var response struct{ apiResponse }
-	err := c.api(ctx, c.writes, request+name.stream(), nil, &response)
-	if errors.Is(err, ErrTimeout) {
-		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	err := c.api(ctx, c.writes, request+name.Stream(), nil, &response)
+	if errors.Is(err, kv.ErrTimeout) {
+		return fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
 	}
 	return bucketError(name, err)
 }
@@ -288,8 +294,8 @@ func (c *Client) remove(ctx context.Context, request string, name BucketName) er
 // BucketNames returns the names of all streams that can be buckets, sorted. Whether one is a bucket
 // shows when it is looked up. NATS' own listing asks for streams with the subjects of buckets, and
 // so misses mirrors (measured).
-func (c *Client) BucketNames(ctx context.Context) ([]BucketName, error) {
-	var names []BucketName
+func (c *Client) BucketNames(ctx context.Context) ([]kv.BucketName, error) {
+	var names []kv.BucketName
 	for offset := 0; ; {
 		var page struct {
 			apiResponse
@@ -301,8 +307,8 @@ func (c *Client) BucketNames(ctx context.Context) ([]BucketName, error) {
 			return nil, err
 		}
 		for _, stream := range page.Streams {
-			bucket, isBucket := strings.CutPrefix(stream, streamPrefix)
-			if name, err := ParseBucketName(bucket); isBucket && err == nil {
+			bucket, isBucket := strings.CutPrefix(stream, kv.StreamPrefix)
+			if name, err := kv.ParseBucketName(bucket); isBucket && err == nil {
 				names = append(names, name)
 			}
 		}
@@ -311,6 +317,8 @@ func (c *Client) BucketNames(ctx context.Context) ([]BucketName, error) {
 			break
 		}
 	}
-	slices.SortFunc(names, func(a, b BucketName) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(names, func(a, b kv.BucketName) int {
+		return strings.Compare(a.String(), b.String())
+	})
 	return slices.Compact(names), nil
 }

@@ -14,27 +14,28 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
 
 // A twin is one configuration in the gateway's words and in those of nats.go.
 type twin struct {
-	ours   func(*kvclient.BucketConfig) // It changes the default configuration.
+	ours   func(*kv.BucketConfig) // It changes the default configuration.
 	native jetstream.KeyValueConfig
 }
 
 var twins = map[string]twin{
 	"defaults": {
-		ours:   func(*kvclient.BucketConfig) {},
+		ours:   func(*kv.BucketConfig) {},
 		native: jetstream.KeyValueConfig{},
 	},
 	"zero": {
-		ours:   func(c *kvclient.BucketConfig) { *c = kvclient.BucketConfig{} },
+		ours:   func(c *kv.BucketConfig) { *c = kv.BucketConfig{} },
 		native: jetstream.KeyValueConfig{},
 	},
 	"plain fields": {
-		ours: func(c *kvclient.BucketConfig) {
+		ours: func(c *kv.BucketConfig) {
 			c.Description, c.MaxValueSize, c.History, c.MaxBytes = "what for", 1000, 7, 1<<20
 		},
 		native: jetstream.KeyValueConfig{
@@ -46,32 +47,32 @@ var twins = map[string]twin{
 		native: jetstream.KeyValueConfig{Storage: jetstream.MemoryStorage},
 	},
 	"short ttl": {
-		ours:   func(c *kvclient.BucketConfig) { c.TTL = kvclient.Duration(30 * time.Second) },
+		ours:   func(c *kv.BucketConfig) { c.TTL = kv.Duration(30 * time.Second) },
 		native: jetstream.KeyValueConfig{TTL: 30 * time.Second},
 	},
 	"long ttl": {
-		ours:   func(c *kvclient.BucketConfig) { c.TTL = kvclient.Duration(24 * time.Hour) },
+		ours:   func(c *kv.BucketConfig) { c.TTL = kv.Duration(24 * time.Hour) },
 		native: jetstream.KeyValueConfig{TTL: 24 * time.Hour},
 	},
 	"marker ttl": {
-		ours: func(c *kvclient.BucketConfig) {
-			c.LimitMarkerTTL = kvclient.Duration(time.Minute)
+		ours: func(c *kv.BucketConfig) {
+			c.LimitMarkerTTL = kv.Duration(time.Minute)
 		},
 		native: jetstream.KeyValueConfig{LimitMarkerTTL: time.Minute},
 	},
 	"compression": {
-		ours:   func(c *kvclient.BucketConfig) { c.Compression = true },
+		ours:   func(c *kv.BucketConfig) { c.Compression = true },
 		native: jetstream.KeyValueConfig{Compression: true},
 	},
 	"metadata": {
-		ours: func(c *kvclient.BucketConfig) {
+		ours: func(c *kv.BucketConfig) {
 			c.Metadata = map[string]string{"team": "a", "owner": "b"}
 		},
 		native: jetstream.KeyValueConfig{Metadata: map[string]string{"owner": "b", "team": "a"}},
 	},
 	"republish": {
-		ours: func(c *kvclient.BucketConfig) {
-			c.Republish = &kvclient.Republish{
+		ours: func(c *kv.BucketConfig) {
+			c.Republish = &kv.Republish{
 				Source: ">", Destination: "feed.>", HeadersOnly: true,
 			}
 		},
@@ -80,8 +81,8 @@ var twins = map[string]twin{
 		}},
 	},
 	"republish of all": {
-		ours: func(c *kvclient.BucketConfig) {
-			c.Republish = &kvclient.Republish{Destination: "feed.>"}
+		ours: func(c *kv.BucketConfig) {
+			c.Republish = &kv.Republish{Destination: "feed.>"}
 		},
 		native: jetstream.KeyValueConfig{
 			RePublish: &jetstream.RePublish{Destination: "feed.>"},
@@ -91,9 +92,9 @@ var twins = map[string]twin{
 	"mirror by stream name": mirrorTwin("KV_origin", nil),
 	"mirror from a time":    mirrorTwin("origin", &startTime),
 	"external mirror": {
-		ours: func(c *kvclient.BucketConfig) {
-			c.Mirror = &kvclient.Source{
-				Name: "origin", External: &kvclient.External{API: "$JS.hub.API"},
+		ours: func(c *kv.BucketConfig) {
+			c.Mirror = &kv.Source{
+				Name: "origin", External: &kv.External{API: "$JS.hub.API"},
 			}
 		},
 		native: jetstream.KeyValueConfig{Mirror: &jetstream.StreamSource{
@@ -101,17 +102,17 @@ var twins = map[string]twin{
 		}},
 	},
 	"sources": {
-		ours: func(c *kvclient.BucketConfig) {
-			c.Sources = []*kvclient.Source{{Name: "one"}, {Name: "KV_two", OptStartSeq: 3}}
+		ours: func(c *kv.BucketConfig) {
+			c.Sources = []*kv.Source{{Name: "one"}, {Name: "KV_two", OptStartSeq: 3}}
 		},
 		native: jetstream.KeyValueConfig{
 			Sources: []*jetstream.StreamSource{{Name: "one"}, {Name: "KV_two", OptStartSeq: 3}},
 		},
 	},
 	"external source": {
-		ours: func(c *kvclient.BucketConfig) {
-			c.Sources = []*kvclient.Source{{
-				Name: "shop", External: &kvclient.External{API: "$JS.hub.API"},
+		ours: func(c *kv.BucketConfig) {
+			c.Sources = []*kv.Source{{
+				Name: "shop", External: &kv.External{API: "$JS.hub.API"},
 			}}
 		},
 		native: jetstream.KeyValueConfig{Sources: []*jetstream.StreamSource{{
@@ -119,8 +120,8 @@ var twins = map[string]twin{
 		}}},
 	},
 	"placement": {
-		ours: func(c *kvclient.BucketConfig) {
-			c.Placement = &kvclient.Placement{Tags: []string{"ssd"}}
+		ours: func(c *kv.BucketConfig) {
+			c.Placement = &kv.Placement{Tags: []string{"ssd"}}
 		},
 		native: jetstream.KeyValueConfig{Placement: &jetstream.Placement{Tags: []string{"ssd"}}},
 	},
@@ -128,8 +129,8 @@ var twins = map[string]twin{
 
 func mirrorTwin(origin string, from *time.Time) twin {
 	return twin{
-		ours: func(c *kvclient.BucketConfig) {
-			c.Mirror = &kvclient.Source{Name: origin, OptStartTime: from}
+		ours: func(c *kv.BucketConfig) {
+			c.Mirror = &kv.Source{Name: origin, OptStartTime: from}
 		},
 		native: jetstream.KeyValueConfig{
 			Mirror: &jetstream.StreamSource{Name: origin, OptStartTime: from},
@@ -152,7 +153,7 @@ func TestCreationIsIdempotentAcrossClients(t *testing.T) {
 	for _, name := range sorted(twins) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ours := kvclient.DefaultBucketConfig()
+			ours := kv.DefaultBucketConfig()
 			twins[name].ours(&ours)
 			theirs := twins[name].native
 			theirs.Bucket = "shop"
@@ -188,10 +189,10 @@ func cloneSources(sources []*jetstream.StreamSource) []*jetstream.StreamSource {
 }
 
 // wantCreated creates the bucket "shop" and checks whether it is called new. It must not fail.
-func wantCreated(t *testing.T, c *kvclient.Client, config kvclient.BucketConfig, want bool) {
+func wantCreated(t *testing.T, c *kvclient.Client, config kv.BucketConfig, want bool) {
 	t.Helper()
 	status, created, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), config)
-	if exists, ok := errors.AsType[*kvclient.BucketExistsError](err); ok {
+	if exists, ok := errors.AsType[*kv.BucketExistsError](err); ok {
 		for _, d := range exists.Differences {
 			t.Logf("%s: have %s, want %s", d.Field, d.Have, d.Want)
 		}
@@ -207,7 +208,7 @@ func TestConfigurationRoundTrip(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, _ := tagged(t)
-			ours := kvclient.DefaultBucketConfig()
+			ours := kv.DefaultBucketConfig()
 			twins[name].ours(&ours)
 			wantCreated(t, c, ours, true)
 			status, err := c.Status(t.Context(), bucketName(t, "shop"))
@@ -219,7 +220,7 @@ func TestConfigurationRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var read kvclient.BucketConfig
+			var read kv.BucketConfig
 			if err := json.Unmarshal(document, &read); err != nil {
 				t.Fatal(err)
 			}
@@ -232,11 +233,11 @@ func TestCreateBucketNamesTheDifferences(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	shop(t, c, history(3))
-	want := kvclient.DefaultBucketConfig()
+	want := kv.DefaultBucketConfig()
 	want.Description, want.MaxBytes = "other", 1<<20
-	want.Republish = &kvclient.Republish{Source: ">", Destination: "feed.>"}
+	want.Republish = &kv.Republish{Source: ">", Destination: "feed.>"}
 	_, created, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), want)
-	exists, ok := errors.AsType[*kvclient.BucketExistsError](err)
+	exists, ok := errors.AsType[*kv.BucketExistsError](err)
 	if !ok || created {
 		t.Fatalf("created %v, %v", created, err)
 	}
@@ -256,64 +257,64 @@ func TestCreateBucketNamesTheDifferences(t *testing.T) {
 func TestCreateBucketRefusesConfigurations(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
-	for name, edit := range map[string]func(*kvclient.BucketConfig){
-		"history 65": func(c *kvclient.BucketConfig) { c.History = 65 },
-		"history -1": func(c *kvclient.BucketConfig) { c.History = -1 },
-		"storage":    func(c *kvclient.BucketConfig) { c.Storage = "disk" },
-		"mirror and sources": func(c *kvclient.BucketConfig) {
-			c.Mirror, c.Sources = &kvclient.Source{Name: "a"}, []*kvclient.Source{{Name: "b"}}
+	for name, edit := range map[string]func(*kv.BucketConfig){
+		"history 65": func(c *kv.BucketConfig) { c.History = 65 },
+		"history -1": func(c *kv.BucketConfig) { c.History = -1 },
+		"storage":    func(c *kv.BucketConfig) { c.Storage = "disk" },
+		"mirror and sources": func(c *kv.BucketConfig) {
+			c.Mirror, c.Sources = &kv.Source{Name: "a"}, []*kv.Source{{Name: "b"}}
 		},
-		"ttl too short": func(c *kvclient.BucketConfig) {
-			c.TTL = kvclient.Duration(99 * time.Millisecond)
+		"ttl too short": func(c *kv.BucketConfig) {
+			c.TTL = kv.Duration(99 * time.Millisecond)
 		},
-		"marker ttl too short": func(c *kvclient.BucketConfig) {
-			c.LimitMarkerTTL = kvclient.Duration(999 * time.Millisecond)
+		"marker ttl too short": func(c *kv.BucketConfig) {
+			c.LimitMarkerTTL = kv.Duration(999 * time.Millisecond)
 		},
-		"server's metadata": func(c *kvclient.BucketConfig) {
+		"server's metadata": func(c *kv.BucketConfig) {
 			c.Metadata = map[string]string{"_nats.req.level": "0"}
 		},
-		"replicas":          func(c *kvclient.BucketConfig) { c.Replicas = 3 },
-		"six replicas":      func(c *kvclient.BucketConfig) { c.Replicas = 6 },
-		"negative replicas": func(c *kvclient.BucketConfig) { c.Replicas = -1 },
-		"republish in a circle": func(c *kvclient.BucketConfig) {
-			c.Republish = &kvclient.Republish{Source: ">", Destination: "$KV.shop.>"}
+		"replicas":          func(c *kv.BucketConfig) { c.Replicas = 3 },
+		"six replicas":      func(c *kv.BucketConfig) { c.Replicas = 6 },
+		"negative replicas": func(c *kv.BucketConfig) { c.Replicas = -1 },
+		"republish in a circle": func(c *kv.BucketConfig) {
+			c.Republish = &kv.Republish{Source: ">", Destination: "$KV.shop.>"}
 		},
-		"republish nowhere": func(c *kvclient.BucketConfig) {
-			c.Republish = &kvclient.Republish{Source: ">"}
+		"republish nowhere": func(c *kv.BucketConfig) {
+			c.Republish = &kv.Republish{Source: ">"}
 		},
-		"long description": func(c *kvclient.BucketConfig) {
+		"long description": func(c *kv.BucketConfig) {
 			c.Description = strings.Repeat("d", 5000)
 		},
-		"much metadata": func(c *kvclient.BucketConfig) {
+		"much metadata": func(c *kv.BucketConfig) {
 			c.Metadata = map[string]string{"k": strings.Repeat("m", 200<<10)}
 		},
-		"mirror of itself": func(c *kvclient.BucketConfig) {
-			c.Mirror = &kvclient.Source{Name: "shop"}
+		"mirror of itself": func(c *kv.BucketConfig) {
+			c.Mirror = &kv.Source{Name: "shop"}
 		},
-		"mirror without a name": func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{} },
-		"mirror of no bucket": func(c *kvclient.BucketConfig) {
-			c.Mirror = &kvclient.Source{Name: "no.bucket >"}
+		"mirror without a name": func(c *kv.BucketConfig) { c.Mirror = &kv.Source{} },
+		"mirror of no bucket": func(c *kv.BucketConfig) {
+			c.Mirror = &kv.Source{Name: "no.bucket >"}
 		},
-		"source twice": func(c *kvclient.BucketConfig) {
-			c.Sources = []*kvclient.Source{{Name: "a"}, {Name: "a"}}
+		"source twice": func(c *kv.BucketConfig) {
+			c.Sources = []*kv.Source{{Name: "a"}, {Name: "a"}}
 		},
-		"transform": func(c *kvclient.BucketConfig) {
-			impossible := kvclient.SubjectTransform{Source: "a b", Destination: ">.x"}
-			c.Sources = []*kvclient.Source{{
-				Name: "a", SubjectTransforms: []kvclient.SubjectTransform{impossible},
+		"transform": func(c *kv.BucketConfig) {
+			impossible := kv.SubjectTransform{Source: "a b", Destination: ">.x"}
+			c.Sources = []*kv.Source{{
+				Name: "a", SubjectTransforms: []kv.SubjectTransform{impossible},
 			}}
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			config := kvclient.DefaultBucketConfig()
+			config := kv.DefaultBucketConfig()
 			edit(&config)
 			_, _, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), config)
-			refused, ok := errors.AsType[*kvclient.ConfigError](err)
+			refused, ok := errors.AsType[*kv.ConfigError](err)
 			if !ok || refused.Reason == "" {
 				t.Errorf("error %v, want a ConfigError", err)
 			}
 			_, err = c.Status(t.Context(), bucketName(t, "shop"))
-			if !errors.Is(err, kvclient.ErrBucketNotFound) {
+			if !errors.Is(err, kv.ErrBucketNotFound) {
 				t.Errorf("afterwards: %v", err)
 				_ = c.DeleteBucket(t.Context(), bucketName(t, "shop"))
 			}
@@ -325,14 +326,14 @@ func TestLimitsOfTheServerAreReported(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, configured(func(o *server.Options) { o.JetStreamMaxStore = 1 << 20 }))
 	c := connect(t, kvclient.Options{URL: s.URL()})
-	config := kvclient.DefaultBucketConfig()
+	config := kv.DefaultBucketConfig()
 	config.MaxBytes = 1 << 30
 	_, _, err := c.CreateBucket(t.Context(), bucketName(t, "big"), config)
-	wantError(t, err, kvclient.ErrStorageExhausted)
+	wantError(t, err, kv.ErrStorageExhausted)
 
-	b := shop(t, c, func(c *kvclient.BucketConfig) { c.MaxBytes = 1000 })
+	b := shop(t, c, func(c *kv.BucketConfig) { c.MaxBytes = 1000 })
 	put(t, b, "k", strings.Repeat("x", 600))
-	wantError(t, write(t, b, "l", strings.Repeat("x", 600)), kvclient.ErrBucketFull)
+	wantError(t, write(t, b, "l", strings.Repeat("x", 600)), kv.ErrBucketFull)
 	wantValue(t, b, "k", strings.Repeat("x", 600), 1)
 	put(t, b, "k", "shorter") // This replaces the longer value, so there is room for it.
 	remove(t, b, "k", true)
@@ -345,14 +346,14 @@ func TestLimitsOfTheServerAreReported(t *testing.T) {
 			break
 		}
 	}
-	wantError(t, last, kvclient.ErrStorageExhausted)
+	wantError(t, last, kv.ErrStorageExhausted)
 }
 
 func TestValueLimitsAreExact(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
 	for name, max := range map[string]int32{"of-the-bucket": 500, "of-the-server": -1} {
-		b := newBucket(t, c, name, func(c *kvclient.BucketConfig) { c.MaxValueSize = max })
+		b := newBucket(t, c, name, func(c *kv.BucketConfig) { c.MaxValueSize = max })
 		limit := room(b)
 		if max > 0 && limit != int(max) || max < 0 && limit != 1<<20 {
 			t.Errorf("%s: limit %d", name, limit)
@@ -371,7 +372,7 @@ func TestValueLimitsAreExact(t *testing.T) {
 			}
 			w.Value = make([]byte, tc.room+1)
 			_, err := b.Put(t.Context(), w)
-			tooLarge, ok := errors.AsType[*kvclient.ValueTooLargeError](err)
+			tooLarge, ok := errors.AsType[*kv.ValueTooLargeError](err)
 			if !ok || tooLarge.Limit != tc.room {
 				t.Errorf("%s, type %q: %d bytes: %v, want a ValueTooLargeError of %d",
 					name, tc.contentType, tc.room+1, err, tc.room)
@@ -384,7 +385,7 @@ func TestValueLimitsAreExact(t *testing.T) {
 				Key: key(t, "new"), Value: make([]byte, room), Precondition: ifAbsent,
 			}
 			_, err := b.Put(t.Context(), w)
-			_, tooLarge := errors.AsType[*kvclient.ValueTooLargeError](err)
+			_, tooLarge := errors.AsType[*kv.ValueTooLargeError](err)
 			if err != nil && (!tooLarge || room <= limit-100) {
 				t.Errorf("%s: create of %d bytes: %v", name, room, err)
 			}
@@ -400,7 +401,7 @@ func TestValueLimitsAreExact(t *testing.T) {
 	_, err := b.Put(t.Context(), kvclient.Write{
 		Key: key(t, "k"), ContentType: strings.Repeat("t", 70<<10),
 	})
-	wantError(t, err, kvclient.ErrHeaderTooLarge)
+	wantError(t, err, kv.ErrHeaderTooLarge)
 	put(t, b, "k", "still there")
 }
 
@@ -434,7 +435,7 @@ func wantOnly(t *testing.T, before, after map[string]any, changed ...string) {
 }
 
 // update changes the configuration of the bucket "shop", and returns its status.
-func update(t *testing.T, c *kvclient.Client, patch string) kvclient.BucketStatus {
+func update(t *testing.T, c *kvclient.Client, patch string) kv.BucketStatus {
 	t.Helper()
 	status, err := c.UpdateBucket(t.Context(), bucketName(t, "shop"), []byte(patch))
 	if err != nil {
@@ -503,7 +504,7 @@ func TestUpdateMergesMetadata(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
-	shop(t, c, func(c *kvclient.BucketConfig) {
+	shop(t, c, func(c *kv.BucketConfig) {
 		c.Metadata = map[string]string{"a": "1", "b": "2"}
 	})
 	status := update(t, c, `{"metadata":{"b":null,"c":"3"}}`)
@@ -578,13 +579,13 @@ func TestUpdateRefusesPatches(t *testing.T) {
 	} {
 		before := settings(t, js)
 		_, err := c.UpdateBucket(t.Context(), bucketName(t, "shop"), []byte(patch))
-		if _, ok := errors.AsType[*kvclient.ConfigError](err); !ok {
+		if _, ok := errors.AsType[*kv.ConfigError](err); !ok {
 			t.Errorf("patch %s: %v, want a ConfigError", patch, err)
 		}
 		wantOnly(t, before, settings(t, js))
 	}
 	_, err := c.UpdateBucket(t.Context(), bucketName(t, "missing"), []byte(`{}`))
-	wantError(t, err, kvclient.ErrBucketNotFound)
+	wantError(t, err, kv.ErrBucketNotFound)
 }
 
 // Other tools can set a history that is too long for the gateway. It stays, and other settings can
@@ -625,13 +626,13 @@ func TestNativeUpdateReplacesOurs(t *testing.T) {
 	js := s.JetStream(t)
 	shop(t, c, nil)
 	update(t, c, `{"history":4,"description":"ours"}`)
-	kv, err := js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{
+	native, err := js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{
 		Bucket: "shop", History: 6, Description: "theirs",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if status, err := kv.Status(t.Context()); err != nil || status.History() != 6 {
+	if status, err := native.Status(t.Context()); err != nil || status.History() != 6 {
 		t.Errorf("%+v, %v", status, err)
 	}
 	natstest.Eventually(t, atOnce, "the gateway knows", func() bool {
@@ -662,14 +663,14 @@ func TestStreamsThatAreNoBuckets(t *testing.T) {
 			before := settings(t, js)
 			shop := bucketName(t, "shop")
 			_, err := c.Bucket(t.Context(), shop)
-			wantErrorOf(t, "bind", err, kvclient.ErrBadBucket)
+			wantErrorOf(t, "bind", err, kv.ErrBadBucket)
 			_, err = c.Status(t.Context(), shop)
-			wantErrorOf(t, "status", err, kvclient.ErrBadBucket)
-			_, _, err = c.CreateBucket(t.Context(), shop, kvclient.DefaultBucketConfig())
-			wantErrorOf(t, "create", err, kvclient.ErrBadBucket)
+			wantErrorOf(t, "status", err, kv.ErrBadBucket)
+			_, _, err = c.CreateBucket(t.Context(), shop, kv.DefaultBucketConfig())
+			wantErrorOf(t, "create", err, kv.ErrBadBucket)
 			_, err = c.UpdateBucket(t.Context(), shop, []byte(`{"description":"x"}`))
-			wantErrorOf(t, "update", err, kvclient.ErrBadBucket)
-			wantErrorOf(t, "delete", c.DeleteBucket(t.Context(), shop), kvclient.ErrBadBucket)
+			wantErrorOf(t, "update", err, kv.ErrBadBucket)
+			wantErrorOf(t, "delete", c.DeleteBucket(t.Context(), shop), kv.ErrBadBucket)
 			wantOnly(t, before, settings(t, js))
 		})
 	}
@@ -702,7 +703,7 @@ func TestStatus(t *testing.T) {
 		t.Errorf("status %+v", status)
 	}
 	_, err = c.Status(t.Context(), bucketName(t, "missing"))
-	wantError(t, err, kvclient.ErrBucketNotFound)
+	wantError(t, err, kv.ErrBucketNotFound)
 }
 
 // This test does not run beside others, since it takes both cores.
@@ -746,11 +747,11 @@ func TestBucketNames(t *testing.T) {
 func TestDeleteBucket(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
-	wantError(t, c.DeleteBucket(t.Context(), bucketName(t, "shop")), kvclient.ErrBucketNotFound)
+	wantError(t, c.DeleteBucket(t.Context(), bucketName(t, "shop")), kv.ErrBucketNotFound)
 	b := shop(t, c, nil)
 	put(t, b, "k", "v")
 	wantError(t, c.DeleteBucket(t.Context(), b.Name()), nil)
-	wantError(t, c.DeleteBucket(t.Context(), b.Name()), kvclient.ErrBucketNotFound)
+	wantError(t, c.DeleteBucket(t.Context(), b.Name()), kv.ErrBucketNotFound)
 }
 
 // A client may delete a bucket and create it again at once. It must not get the server's error
@@ -771,7 +772,7 @@ func TestConcurrentCreationMakesOneBucket(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
-	epochs := make([]kvclient.Epoch, 8)
+	epochs := make([]kv.Epoch, 8)
 	inParallel(8, func(i int) {
 		if i%2 == 0 {
 			_, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop"})
@@ -780,7 +781,7 @@ func TestConcurrentCreationMakesOneBucket(t *testing.T) {
 			}
 			return
 		}
-		config := kvclient.DefaultBucketConfig()
+		config := kv.DefaultBucketConfig()
 		status, _, err := c.CreateBucket(t.Context(), bucketName(t, "shop"), config)
 		if err != nil {
 			t.Errorf("ours: %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"kvgateway/internal/kv"
 	"time"
 )
 
@@ -21,10 +22,10 @@ type PurgedMarkers struct {
 // was stored over the marker since it was listed. This gives the marker's revision as the bound, so
 // that a newer value stays.
 //
-// It returns the errors of Markers, and [ErrOutcomeUnknown] once something was removed. What
+// It returns the errors of Markers, and [kv.ErrOutcomeUnknown] once something was removed. What
 // PurgedMarkers says is done even then.
 func (b *Bucket) PurgeMarkers(
-	ctx context.Context, filters Filters, olderThan time.Duration,
+	ctx context.Context, filters kv.Filters, olderThan time.Duration,
 ) (PurgedMarkers, error) {
 	var done PurgedMarkers
 	listing, err := b.Markers(ctx, filters)
@@ -44,7 +45,7 @@ func (b *Bucket) PurgeMarkers(
 		}
 		if err != nil && done != (PurgedMarkers{}) {
 			return done, fmt.Errorf("%w: after %d markers: %w",
-				ErrOutcomeUnknown, done.Removed+done.Kept, err)
+				kv.ErrOutcomeUnknown, done.Removed+done.Kept, err)
 		}
 		if err != nil {
 			return done, err
@@ -60,15 +61,15 @@ func (b *Bucket) PurgeMarkers(
 
 // purge removes the messages of a key below a revision. The key comes from a scan and is within the
 // grammar.
-func (b *Bucket) purge(ctx context.Context, key string, before Revision) error {
+func (b *Bucket) purge(ctx context.Context, key string, before kv.Revision) error {
 	request := struct {
 		Filter   string `json:"filter"`
 		Sequence uint64 `json:"seq"`
 	}{b.readPrefix + key, uint64(before)}
 	var response struct{ apiResponse }
 	err := b.client.api(ctx, b.client.bulk, "STREAM.PURGE."+b.stream, request, &response)
-	if errors.Is(err, ErrTimeout) {
-		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+	if errors.Is(err, kv.ErrTimeout) {
+		return fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
 	}
 	return bucketError(b.name, err)
 }

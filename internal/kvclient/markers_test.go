@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -27,11 +28,11 @@ func TestMarkers(t *testing.T) {
 	if err != nil || !slices.Equal(names(listing), []string{"b.1", "b.2"}) {
 		t.Fatalf("markers %v, %v", names(listing), err)
 	}
-	if e := listing.Entries[0]; e.Operation != kvclient.Delete || e.Revision != one || e.Size != 0 {
+	if e := listing.Entries[0]; e.Operation != kv.Delete || e.Revision != one || e.Size != 0 {
 		t.Errorf("marker %+v", e)
 	}
 	e := listing.Entries[1]
-	if e.Operation != kvclient.Purge || e.Revision != two || e.Created.IsZero() {
+	if e.Operation != kv.Purge || e.Revision != two || e.Created.IsZero() {
 		t.Errorf("marker %+v", e)
 	}
 	listing, err = b.Markers(t.Context(), filters(t, "b.2", "a", "c"))
@@ -112,7 +113,7 @@ func TestPurgeMarkersLeavesWhatNativeClientsLeave(t *testing.T) {
 				}
 				for i := range 10 {
 					entries, err := b.HistoryOf(t.Context(), key(t, fmt.Sprintf("k%d", i)), true)
-					if err != nil && !errors.Is(err, kvclient.ErrKeyNotFound) {
+					if err != nil && !errors.Is(err, kv.ErrKeyNotFound) {
 						t.Fatal(err)
 					}
 					for _, e := range entries {
@@ -147,16 +148,16 @@ func TestPurgeMarkersSparesWhatIsStoredMeanwhile(t *testing.T) {
 			b := shop(t, c, history(5))
 			put(t, b, "k", "old")
 			remove(t, b, "k", false)
-			kv := native(t, s.JetStream(t), "shop")
+			native := native(t, s.JetStream(t), "shop")
 			p.Hold("STREAM.PURGE", func() {
-				if _, err := kv.Create(t.Context(), "k", []byte("new")); err != nil {
+				if _, err := native.Create(t.Context(), "k", []byte("new")); err != nil {
 					t.Error(err)
 				}
 			})
 			if _, err := b.PurgeMarkers(t.Context(), nil, olderThan); err != nil {
 				t.Fatal(err)
 			}
-			wantNative(t, kv, "k", "new", 3)
+			wantNative(t, native, "k", "new", 3)
 			e, err := get(t, b, "k")
 			if err != nil || string(e.Value) != "new" {
 				t.Errorf("%+v, %v", e, err)
@@ -169,15 +170,15 @@ func TestPurgeMarkersSparesWhatIsStoredMeanwhile(t *testing.T) {
 // and the write.
 var interleavedTests = map[string]struct {
 	before    func(t *testing.T, b *kvclient.Bucket)
-	meanwhile func(t *testing.T, kv jetstream.KeyValue) error
+	meanwhile func(t *testing.T, native jetstream.KeyValue) error
 	request   func(t *testing.T, b *kvclient.Bucket) error
 	want      string // the entries afterwards
 	refused   bool   // whether the request fails with a RevisionMismatchError
 }{
 	"replace what is deleted": {
 		before: putOne,
-		meanwhile: func(t *testing.T, kv jetstream.KeyValue) error {
-			return kv.Delete(t.Context(), "k")
+		meanwhile: func(t *testing.T, native jetstream.KeyValue) error {
+			return native.Delete(t.Context(), "k")
 		},
 		request: replaceAny,
 		want:    "put 1 delete  ",
@@ -227,11 +228,11 @@ var interleavedTests = map[string]struct {
 		before:    func(*testing.T, *kvclient.Bucket) {},
 		meanwhile: putNatively,
 		request: func(t *testing.T, b *kvclient.Bucket) error {
-			one := kvclient.Condition{Positions: []kvclient.Position{{Revision: 1}}}
+			one := kv.Condition{Positions: []kv.Position{{Revision: 1}}}
 			_, err := b.Put(t.Context(), kvclient.Write{
 				Key:          key(t, "k"),
 				Value:        []byte("ours"),
-				Precondition: kvclient.Precondition{IfNoneMatch: one},
+				Precondition: kv.Precondition{IfNoneMatch: one},
 			})
 			return err
 		},
@@ -247,15 +248,15 @@ func TestWriterBetweenReadAndWriteIsNoticed(t *testing.T) {
 			s := natstest.Start(t, natstest.Options{})
 			p := natstest.StartProxy(t, s.Addr())
 			b := shop(t, connect(t, kvclient.Options{URL: p.URL()}), history(5))
-			kv := native(t, s.JetStream(t), "shop")
+			native := native(t, s.JetStream(t), "shop")
 			tc.before(t, b)
 			p.Hold("PUB $KV.shop.k ", func() {
-				if err := tc.meanwhile(t, kv); err != nil {
+				if err := tc.meanwhile(t, native); err != nil {
 					t.Error(err)
 				}
 			})
 			err := tc.request(t, b)
-			_, refused := errors.AsType[*kvclient.RevisionMismatchError](err)
+			_, refused := errors.AsType[*kv.RevisionMismatchError](err)
 			if refused != tc.refused || err != nil && !refused {
 				t.Errorf("error %v, want refused: %v", err, tc.refused)
 			}
@@ -274,8 +275,8 @@ func TestWriterBetweenReadAndWriteIsNoticed(t *testing.T) {
 func putOne(t *testing.T, b *kvclient.Bucket) { put(t, b, "k", "1") }
 
 // putNatively stores a value that is another writer's.
-func putNatively(t *testing.T, kv jetstream.KeyValue) error {
-	_, err := kv.PutString(t.Context(), "k", "theirs")
+func putNatively(t *testing.T, native jetstream.KeyValue) error {
+	_, err := native.PutString(t.Context(), "k", "theirs")
 	return err
 }
 

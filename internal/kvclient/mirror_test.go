@@ -11,17 +11,18 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
 
 // mirrorOf is an edit of shop and newBucket.
-func mirrorOf(origin string) func(*kvclient.BucketConfig) {
-	return func(c *kvclient.BucketConfig) { c.Mirror = &kvclient.Source{Name: origin} }
+func mirrorOf(origin string) func(*kv.BucketConfig) {
+	return func(c *kv.BucketConfig) { c.Mirror = &kv.Source{Name: origin} }
 }
 
 // awaitRevision waits until a bucket has reached a revision, such as a mirror that of its origin.
-func awaitRevision(t *testing.T, c *kvclient.Client, bucket string, rev kvclient.Revision) {
+func awaitRevision(t *testing.T, c *kvclient.Client, bucket string, rev kv.Revision) {
 	t.Helper()
 	natstest.Eventually(t, soon, bucket+" has revision "+rev.String(), func() bool {
 		s, err := c.Status(t.Context(), bucketName(t, bucket))
@@ -34,7 +35,7 @@ func TestMirrorWritesToItsOrigin(t *testing.T) {
 	c, _ := gateway(t)
 	origin := shop(t, c, history(3))
 	put(t, origin, "before", "1")
-	mirror := newBucket(t, c, "copy", func(config *kvclient.BucketConfig) {
+	mirror := newBucket(t, c, "copy", func(config *kv.BucketConfig) {
 		mirrorOf("shop")(config)
 		config.History = 3
 	})
@@ -57,9 +58,9 @@ func TestMirrorWritesToItsOrigin(t *testing.T) {
 	}
 
 	marker := remove(t, mirror, "before", false)
-	wantMarker(t, origin, "before", kvclient.Delete, marker)
+	wantMarker(t, origin, "before", kv.Delete, marker)
 	awaitRevision(t, c, "copy", marker)
-	wantMarker(t, mirror, "before", kvclient.Delete, marker)
+	wantMarker(t, mirror, "before", kv.Delete, marker)
 	wantHistory(t, mirror, "before", "put 1", "delete ")
 }
 
@@ -74,7 +75,7 @@ func TestPreconditionsOnAMirrorAreCheckedInItsOrigin(t *testing.T) {
 		k := "k" + strconv.Itoa(i)
 		rev := put(t, mirror, k, "1")
 		_, err := create(t, mirror, k, "2")
-		mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err)
+		mismatch, ok := errors.AsType[*kv.RevisionMismatchError](err)
 		if !ok || mismatch.Current.Revision != rev || !mismatch.KeyExists {
 			t.Fatalf("create over %s at %d: %v", k, rev, err)
 		}
@@ -142,22 +143,22 @@ func TestMirrorsDoNotSpoilLeaderReads(t *testing.T) {
 						i, e, served, err, rev)
 				}
 				_, served, err = b.Get(t.Context(), key(t, k), anyReplica)
-				_, deleted := errors.AsType[*kvclient.KeyDeletedError](err)
+				_, deleted := errors.AsType[*kv.KeyDeletedError](err)
 				if err != nil && !deleted {
 					t.Fatalf("round %d, any: %v", i, err)
 				}
 				servedBy[served]++
 				options := anyReplica
-				options.MinRevision = kvclient.Position{Revision: rev}
+				options.MinRevision = kv.Position{Revision: rev}
 				e, _, err = b.Get(t.Context(), key(t, k), options)
 				if err != nil || e.Revision < rev {
 					t.Fatalf("round %d, any with minimum %d: %+v, %v", i, rev, e, err)
 				}
 				if i%5 == 0 {
-					wantMarker(t, b, k, kvclient.Delete, remove(t, b, k, false))
+					wantMarker(t, b, k, kv.Delete, remove(t, b, k, false))
 				}
 				_, err = get(t, b, "never"+strconv.Itoa(i))
-				if !errors.Is(err, kvclient.ErrKeyNotFound) {
+				if !errors.Is(err, kv.ErrKeyNotFound) {
 					t.Fatalf("round %d: a missing key: %v", i, err)
 				}
 			}
@@ -171,8 +172,8 @@ func TestSourcesAreCopied(t *testing.T) {
 	c, s := gateway(t)
 	js := s.JetStream(t)
 	eu, us := newBucket(t, c, "eu", nil), newBucket(t, c, "us", nil)
-	all := newBucket(t, c, "all", func(config *kvclient.BucketConfig) {
-		config.Sources = []*kvclient.Source{{Name: "eu"}, {Name: "KV_us"}}
+	all := newBucket(t, c, "all", func(config *kv.BucketConfig) {
+		config.Sources = []*kv.Source{{Name: "eu"}, {Name: "KV_us"}}
 	})
 	put(t, eu, "from-eu", "1")
 	put(t, us, "from-us", "2")
@@ -187,7 +188,7 @@ func TestSourcesAreCopied(t *testing.T) {
 	}
 	remove(t, us, "from-us", false)
 	awaitRevision(t, c, "all", 4)
-	wantMarker(t, all, "from-us", kvclient.Delete, 4)
+	wantMarker(t, all, "from-us", kv.Delete, 4)
 }
 
 func TestSourcesAreTransformed(t *testing.T) {
@@ -197,12 +198,12 @@ func TestSourcesAreTransformed(t *testing.T) {
 	nativeStream(t, s.JetStream(t), jetstream.StreamConfig{
 		Name: "orders", Subjects: []string{"orders.*"},
 	})
-	all := newBucket(t, c, "all", func(config *kvclient.BucketConfig) {
-		config.Sources = []*kvclient.Source{
-			{Name: "KV_eu", SubjectTransforms: []kvclient.SubjectTransform{
+	all := newBucket(t, c, "all", func(config *kv.BucketConfig) {
+		config.Sources = []*kv.Source{
+			{Name: "KV_eu", SubjectTransforms: []kv.SubjectTransform{
 				{Source: "$KV.eu.public.>", Destination: "$KV.all.eu.>"},
 			}},
-			{Name: "orders", SubjectTransforms: []kvclient.SubjectTransform{
+			{Name: "orders", SubjectTransforms: []kv.SubjectTransform{
 				{Source: "orders.*", Destination: "$KV.all.orders.{{wildcard(1)}}"},
 			}},
 		}
@@ -227,7 +228,7 @@ func everything(t *testing.T, c *kvclient.Client, name string) *kvclient.Bucket 
 	w, err := b.Put(t.Context(), kvclient.Write{
 		Key:          key(t, "a"),
 		Value:        []byte("2"),
-		Precondition: ifMatch(kvclient.Position{Revision: rev, Epoch: b.Epoch()}),
+		Precondition: ifMatch(kv.Position{Revision: rev, Epoch: b.Epoch()}),
 	})
 	if err != nil {
 		t.Fatalf("update: %v", err)
@@ -242,14 +243,14 @@ func everything(t *testing.T, c *kvclient.Client, name string) *kvclient.Bucket 
 	wantHistory(t, b, "a", "put 1", "put 2")
 	put(t, b, "b", "x")
 	marker := remove(t, b, "b", true)
-	wantMarker(t, b, "b", kvclient.Purge, marker)
+	wantMarker(t, b, "b", kv.Purge, marker)
 	if got := keys(t, b); !slices.Equal(got, []string{"a"}) {
 		t.Errorf("keys %v", got)
 	}
 	if done, err := b.PurgeMarkers(t.Context(), nil, 0); err != nil || done.Removed != 1 {
 		t.Errorf("purged markers %+v, %v", done, err)
 	}
-	if _, err := get(t, b, "b"); !errors.Is(err, kvclient.ErrKeyNotFound) {
+	if _, err := get(t, b, "b"); !errors.Is(err, kv.ErrKeyNotFound) {
 		t.Errorf("purged key: %v", err)
 	}
 	status, err := c.UpdateBucket(t.Context(), b.Name(), []byte(`{"description":"changed"}`))
@@ -308,7 +309,7 @@ func TestDomainBehindALeafNodeIsReached(t *testing.T) {
 	// The leaf's own JetStream does not have the bucket.
 	near := connect(t, kvclient.Options{URL: leaf.URL()})
 	_, err := near.Bucket(t.Context(), bucketName(t, "far"))
-	if !errors.Is(err, kvclient.ErrBucketNotFound) {
+	if !errors.Is(err, kv.ErrBucketNotFound) {
 		t.Errorf("bucket of the hub in the leaf: %v", err)
 	}
 }
@@ -318,28 +319,28 @@ func TestMirrorOfAnotherDomainWritesToItsOrigin(t *testing.T) {
 	hub, leaf := hubAndLeaf(t)
 	origin := everything(t, connect(t, kvclient.Options{URL: hub.URL()}), "shop")
 	c := connect(t, kvclient.Options{URL: leaf.URL()})
-	mirror := newBucket(t, c, "shop", func(config *kvclient.BucketConfig) {
-		config.Mirror = &kvclient.Source{
-			Name: "shop", External: &kvclient.External{API: "$JS.hub.API"},
+	mirror := newBucket(t, c, "shop", func(config *kv.BucketConfig) {
+		config.Mirror = &kv.Source{
+			Name: "shop", External: &kv.External{API: "$JS.hub.API"},
 		}
 	})
 	rev := put(t, mirror, "near", "v")
 	wantValue(t, origin, "near", "v", rev)
 	awaitRevision(t, c, "shop", rev)
 	wantValue(t, mirror, "near", "v", rev)
-	kv := native(t, leaf.JetStream(t), "shop")
-	wantNative(t, kv, "near", "v", uint64(rev))
-	if rev, err := kv.PutString(t.Context(), "native", "v"); err != nil {
+	native := native(t, leaf.JetStream(t), "shop")
+	wantNative(t, native, "near", "v", uint64(rev))
+	if rev, err := native.PutString(t.Context(), "native", "v"); err != nil {
 		t.Errorf("native put through the mirror: %v", err)
 	} else {
-		awaitRevision(t, c, "shop", kvclient.Revision(rev))
-		wantValue(t, mirror, "native", "v", kvclient.Revision(rev))
+		awaitRevision(t, c, "shop", kv.Revision(rev))
+		wantValue(t, mirror, "native", "v", kv.Revision(rev))
 	}
 	if got := keys(t, mirror); !slices.Equal(got, []string{"a", "native", "near"}) {
 		t.Errorf("keys of the mirror %v", got)
 	}
 	marker := remove(t, mirror, "near", false)
-	wantMarker(t, origin, "near", kvclient.Delete, marker)
+	wantMarker(t, origin, "near", kv.Delete, marker)
 }
 
 // In importedJetStream the account APP imports the JetStream of the account STORE, under a prefix.
@@ -383,7 +384,7 @@ func TestAccountsAreApart(t *testing.T) {
 	b := connect(t, kvclient.Options{URL: s.URL(), User: "b", Password: "pw"})
 	put(t, shop(t, a, nil), "k", "of a")
 	_, err := b.Bucket(t.Context(), bucketName(t, "shop"))
-	if !errors.Is(err, kvclient.ErrBucketNotFound) {
+	if !errors.Is(err, kv.ErrBucketNotFound) {
 		t.Errorf("bucket of a, seen by b: %v", err)
 	}
 	put(t, shop(t, b, nil), "k", "of b")

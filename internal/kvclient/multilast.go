@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 )
 
 const (
@@ -39,24 +40,24 @@ var errTooMany = errors.New("too many entries for one instant")
 
 // A multiLastRequest is a direct get of the last message of each subject (ADR-31).
 type multiLastRequest struct {
-	Subjects []string `json:"multi_last"`          // At most MaxInstantKeys may match them.
-	From     Revision `json:"seq,omitempty"`       // Only messages from this revision on.
-	UpTo     Revision `json:"up_to_seq,omitempty"` // As they were when this was the last; 0: now.
-	MaxBytes int      `json:"max_bytes"`           // The answer ends behind this many bytes.
+	Subjects []string    `json:"multi_last"`          // At most MaxInstantKeys may match them.
+	From     kv.Revision `json:"seq,omitempty"`       // Only messages from this revision on.
+	UpTo     kv.Revision `json:"up_to_seq,omitempty"` // As they were at this one; 0: now.
+	MaxBytes int         `json:"max_bytes"`           // The answer ends behind this many bytes.
 }
 
 // lastMessages are the answer: what the subjects had at one instant, markers included, in the order
 // of revisions.
 type lastMessages struct {
-	entries []Entry  // The messages.
-	bytes   int      // How many bytes their keys and values have.
-	stream  string   // The name of the stream that answered; "" without entries: only they name it.
-	upTo    Revision // The stream's last revision at that instant; 0 without entries.
-	left    int      // How many entries did not fit.
+	entries []kv.Entry  // The messages.
+	bytes   int         // How many bytes their keys and values have.
+	stream  string      // The stream that answered; "" without entries: only they name it.
+	upTo    kv.Revision // The stream's last revision at that instant; 0 without entries.
+	left    int         // How many entries did not fit.
 }
 
-// multiLast sends one such request. It returns errTooMany, [ErrBucketNotFound], [ErrUnavailable] or
-// [ErrTimeout].
+// multiLast sends one such request. It returns errTooMany, [kv.ErrBucketNotFound],
+// [kv.ErrUnavailable] or [kv.ErrTimeout].
 func (b *Bucket) multiLast(ctx context.Context, request multiLastRequest) (*lastMessages, error) {
 	l := b.client.bulk
 	nc, gone := l.conn(), l.windows.gone()
@@ -73,7 +74,7 @@ func (b *Bucket) multiLast(ctx context.Context, request multiLastRequest) (*last
 	subscription, err := nc.ChanSubscribe(inbox, answers)
 	if err != nil {
 		claim.end()
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
 	}
 	defer subscription.Unsubscribe()
 	found, err := b.askMultiLast(ctx, inbox, body, answers, gone)
@@ -92,7 +93,7 @@ func (b *Bucket) askMultiLast(
 	case errors.Is(err, nats.ErrMaxPayload):
 		return nil, errTooMany
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
 	}
 	turn := bound.TurnOf(ctx)
 	turn.Pause()
@@ -110,9 +111,9 @@ func (b *Bucket) askMultiLast(
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-gone:
-			return nil, fmt.Errorf("%w: the connection was lost", ErrUnavailable)
+			return nil, fmt.Errorf("%w: the connection was lost", kv.ErrUnavailable)
 		case <-stalled.C:
-			return nil, fmt.Errorf("%w: a direct get stalled", ErrTimeout)
+			return nil, fmt.Errorf("%w: a direct get stalled", kv.ErrTimeout)
 		}
 	}
 }
@@ -135,13 +136,13 @@ func (m *lastMessages) add(b *Bucket, msg *nats.Msg) (ended bool, err error) {
 		upTo, err := strconv.ParseUint(first(msg.Header, "Nats-UpTo-Sequence"), 10, 64)
 		left, err2 := strconv.Atoi(first(msg.Header, "Nats-Num-Pending"))
 		if err := errors.Join(err, err2); err != nil {
-			return true, fmt.Errorf("%w: end of a direct get: %w", ErrUnexpectedAnswer, err)
+			return true, fmt.Errorf("%w: end of a direct get: %w", kv.ErrUnexpectedAnswer, err)
 		}
-		m.upTo, m.left = Revision(upTo), left
+		m.upTo, m.left = kv.Revision(upTo), left
 		return true, nil
 	case "404":
 		if len(m.entries) > 0 {
-			return true, fmt.Errorf("%w: a direct get broke off", ErrUnavailable)
+			return true, fmt.Errorf("%w: a direct get broke off", kv.ErrUnavailable)
 		}
 		return true, nil
 	case "413":
@@ -149,7 +150,7 @@ func (m *lastMessages) add(b *Bucket, msg *nats.Msg) (ended bool, err error) {
 	case "503":
 		return true, b.whyUnserved(context.Background())
 	default:
-		return true, fmt.Errorf("%w: direct get: status %q", ErrUnexpectedAnswer, status)
+		return true, fmt.Errorf("%w: direct get: status %q", kv.ErrUnexpectedAnswer, status)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -20,7 +21,7 @@ func TestBucketOnANodeThatIsDownIsUnavailable(t *testing.T) {
 	c := connect(t, kvclient.Options{URL: nodes.URL(), RequestTimeout: 500 * time.Millisecond})
 	js := nodes.JetStream(t)
 	natstest.Eventually(t, soon, "a bucket with one replica", func() bool {
-		config := kvclient.DefaultBucketConfig()
+		config := kv.DefaultBucketConfig()
 		_, _, err := c.CreateBucket(t.Context(), bucketName(t, "one"), config)
 		return err == nil
 	})
@@ -32,15 +33,15 @@ func TestBucketOnANodeThatIsDownIsUnavailable(t *testing.T) {
 	var err error
 	natstest.Eventually(t, 30*time.Second, "an answer about the bucket", func() bool {
 		_, err = c.Status(t.Context(), bucketName(t, "one"))
-		return err != nil && !errors.Is(err, kvclient.ErrTimeout)
+		return err != nil && !errors.Is(err, kv.ErrTimeout)
 	})
-	if !errors.Is(err, kvclient.ErrUnavailable) {
+	if !errors.Is(err, kv.ErrUnavailable) {
 		t.Errorf("status: %v, want ErrUnavailable", err)
 	}
-	if _, err := get(t, b, "k"); !errors.Is(err, kvclient.ErrUnavailable) {
+	if _, err := get(t, b, "k"); !errors.Is(err, kv.ErrUnavailable) {
 		t.Errorf("get: %v, want ErrUnavailable", err)
 	}
-	if err := write(t, b, "k", "w"); !errors.Is(err, kvclient.ErrUnavailable) {
+	if err := write(t, b, "k", "w"); !errors.Is(err, kv.ErrUnavailable) {
 		t.Errorf("put: %v, want ErrUnavailable", err)
 	}
 }

@@ -3,6 +3,7 @@ package kvclient
 import (
 	"errors"
 	"fmt"
+	"kvgateway/internal/kv"
 
 	"github.com/nats-io/nats.go"
 )
@@ -20,7 +21,7 @@ func (o Options) natsOptions() ([]nats.Option, error) {
 		"inbox prefix":     o.InboxPrefix,
 	}
 	for name, value := range prefixes {
-		if value != "" && !isSubjectPrefix(value) {
+		if value != "" && !kv.IsSubjectPrefix(value) {
 			return nil, fmt.Errorf("%s %.40q: it goes in front of subjects, so it must be tokens "+
 				"between dots, without spaces or wildcards", name, value)
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -47,7 +48,7 @@ func TestParallelReadsOfLargeValuesKeepTheirConnection(t *testing.T) {
 			_, err := b.Delete(ctx, kvclient.Deletion{
 				Key: key(t, "large"), Precondition: ifRevision(99),
 			})
-			if _, refused := errors.AsType[*kvclient.RevisionMismatchError](err); !refused {
+			if _, refused := errors.AsType[*kv.RevisionMismatchError](err); !refused {
 				return fmt.Errorf("deleted at a wrong revision: %w", err)
 			}
 			return nil
@@ -196,15 +197,15 @@ func TestPlacesAreSharedBetweenClients(t *testing.T) {
 	b := shop(t, c, nil)
 	put(t, b, "k", "v")
 	release, inside := make(chan struct{}), make(chan struct{}, 100)
-	stop := func(kvclient.Entry) error { inside <- struct{}{}; <-release; return nil }
-	type reader func(ctx context.Context, visit func(kvclient.Entry) error) error
+	stop := func(kv.Entry) error { inside <- struct{}{}; <-release; return nil }
+	type reader func(ctx context.Context, visit func(kv.Entry) error) error
 	for name, read := range map[string]reader{
-		"listings": func(ctx context.Context, visit func(kvclient.Entry) error) error {
+		"listings": func(ctx context.Context, visit func(kv.Entry) error) error {
 			_, err := b.ScanEntries(ctx, nil, visit)
 			return err
 		},
-		"exports": func(ctx context.Context, visit func(kvclient.Entry) error) error {
-			_, err := b.Export(ctx, kvclient.Export{}, func(e *kvclient.Entry) error {
+		"exports": func(ctx context.Context, visit func(kv.Entry) error) error {
+			_, err := b.Export(ctx, kvclient.Export{}, func(e *kv.Entry) error {
 				return visit(*e)
 			})
 			return err
@@ -222,7 +223,7 @@ func TestPlacesAreSharedBetweenClients(t *testing.T) {
 		if full, ok := errors.AsType[*bound.FullError](err); ok && !full.OfOwner {
 			t.Errorf("%s: refused as if all were taken", name)
 		}
-		visitAll := func(kvclient.Entry) error { return nil }
+		visitAll := func(kv.Entry) error { return nil }
 		if err := read(owned(t, "innocent"), visitAll); err != nil {
 			t.Errorf("%s of another client: %v", name, err)
 		}
@@ -239,7 +240,7 @@ func TestLostConnectionForReadsFailsNoWrite(t *testing.T) {
 	put(t, b, "k", `{"a":1}`)
 	p.Strand("(reads)")
 	_, err := get(t, b, "k")
-	wantError(t, err, kvclient.ErrTimeout)
+	wantError(t, err, kv.ErrTimeout)
 	_, err = b.Put(t.Context(), kvclient.Write{
 		Key: key(t, "k"), Value: []byte(`{}`), Precondition: ifPresent,
 	})
@@ -254,7 +255,7 @@ func TestLostConnectionForReadsFailsNoWrite(t *testing.T) {
 	}
 	if _, err := create(t, b, "k", "v"); err == nil {
 		t.Error("created over a value")
-	} else if _, exists := errors.AsType[*kvclient.RevisionMismatchError](err); !exists {
+	} else if _, exists := errors.AsType[*kv.RevisionMismatchError](err); !exists {
 		t.Errorf("create: %v", err)
 	}
 	if _, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k")}); err != nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/jsonpatch"
+	"kvgateway/internal/kv"
 )
 
 // A PatchFormat says what the body of a patch is.
@@ -26,7 +27,7 @@ const (
 // A Patch changes a JSON value, or with Touch how long any value lives.
 type Patch struct {
 	// Key is the key whose value is changed.
-	Key Key
+	Key kv.Key
 	// Format says what Body is.
 	Format PatchFormat
 	// Body is the patch.
@@ -34,7 +35,7 @@ type Patch struct {
 	// TTL is the new time to live; 0 keeps what is left of the present value's.
 	TTL time.Duration
 	// Precondition is what the key's last entry must be.
-	Precondition Precondition
+	Precondition kv.Precondition
 	// Idempotency makes a repetition of the patch do nothing.
 	Idempotency Idempotency
 }
@@ -48,7 +49,7 @@ const maxSmallPatch = 64 << 10
 // If-Match was given. Type and encoding are those of the entry, and so is what is left of its time
 // to live, unless the patch has one.
 //
-// It returns [ErrKeyNotFound], a *[KeyDeletedError], a *[jsonpatch.DocumentError], a
+// It returns [kv.ErrKeyNotFound], a *[kv.KeyDeletedError], a *[jsonpatch.DocumentError], a
 // *[jsonpatch.FormatError], a *[jsonpatch.ApplyError], [jsonpatch.ErrTestFailed], and otherwise the
 // errors of Put.
 func (b *Bucket) Patch(ctx context.Context, p Patch) (Written, error) {
@@ -66,7 +67,7 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 	}
 	s := p.Idempotency.stamp(
 		b.name, p.Key, "PATCH", []byte{byte(p.Format)}, []byte(p.TTL.String()), p.Body)
-	var before Revision
+	var before kv.Revision
 	attempts := b.attempts(p.Key)
 	defer attempts.end()
 	for try := range maxTries {
@@ -78,9 +79,9 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 		case err != nil:
 			return Written{}, err
 		case last == nil:
-			return Written{}, ErrKeyNotFound
+			return Written{}, kv.ErrKeyNotFound
 		case last.IsMarker():
-			return Written{}, &KeyDeletedError{Marker: *last}
+			return Written{}, &kv.KeyDeletedError{Marker: *last}
 		case !p.Precondition.Holds(last, b.epoch),
 			try > 0 && p.Precondition.IfMatch.Present() && last.Revision != before:
 			return Written{}, b.preconditionFailed(p.Precondition, last)
@@ -98,11 +99,11 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 			return Written{Position: position}, err
 		}
 	}
-	return Written{}, ErrContention
+	return Written{}, kv.ErrContention
 }
 
 // message returns the changed value, with the headers of the entry before it.
-func (p Patch) message(ctx context.Context, b *Bucket, last *Entry, s stamp) (*nats.Msg, error) {
+func (p Patch) message(ctx context.Context, b *Bucket, last *kv.Entry, s stamp) (*nats.Msg, error) {
 	w := Write{Key: p.Key, TTL: p.TTL,
 		ContentType: last.ContentType, ContentEncoding: last.ContentEncoding}
 	msg := w.message(b)
@@ -112,18 +113,18 @@ func (p Patch) message(ctx context.Context, b *Bucket, last *Entry, s stamp) (*n
 		}
 	}
 	s.put(msg, false)
-	setHeader(msg, headerExpected, MaxRevision.String())
+	setHeader(msg, headerExpected, kv.MaxRevision.String())
 	limit := max(0, b.maxMessage-headerBytes(msg.Header))
 	var err error
 	msg.Data, err = p.apply(ctx, b.client, last, limit)
 	if errors.Is(err, jsonpatch.ErrTooLarge) || len(msg.Data) > limit {
-		return nil, &ValueTooLargeError{Limit: limit}
+		return nil, &kv.ValueTooLargeError{Limit: limit}
 	}
 	return msg, err
 }
 
 // apply returns the changed value, of at most limit bytes. Large values wait for a place.
-func (p Patch) apply(ctx context.Context, c *Client, last *Entry, limit int) ([]byte, error) {
+func (p Patch) apply(ctx context.Context, c *Client, last *kv.Entry, limit int) ([]byte, error) {
 	if p.Format == Touch {
 		return last.Value, nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -44,21 +45,21 @@ func TestReadsAreCompleteWherePendingIsTooLow(t *testing.T) {
 			s := natstest.Start(t, natstest.Options{})
 			p := natstest.StartProxy(t, s.Addr())
 			c := connect(t, kvclient.Options{URL: p.URL()})
-			kv := nativeBucket(t, s.JetStream(t), config)
+			native := nativeBucket(t, s.JetStream(t), config)
 			for _, k := range []string{"a", "b", "other", "c"} {
-				if _, err := kv.PutString(t.Context(), k, "1"); err != nil {
+				if _, err := native.PutString(t.Context(), k, "1"); err != nil {
 					t.Fatal(err)
 				}
 			}
 			b := bind(t, c, "shop")
 			overwrite := func() {
-				if _, err := kv.PutString(t.Context(), "b", "2"); err != nil {
+				if _, err := native.PutString(t.Context(), "b", "2"); err != nil {
 					t.Error(err)
 				}
 			}
 			fs := filters(t, "a", "b", "c")
 			got := make(map[string]bool)
-			collect := func(e kvclient.Entry) error {
+			collect := func(e kv.Entry) error {
 				got[e.Key] = true
 				return nil
 			}
@@ -70,7 +71,7 @@ func TestReadsAreCompleteWherePendingIsTooLow(t *testing.T) {
 					return nil
 				},
 				"export": func() error {
-					visit := func(e *kvclient.Entry) error { return collect(*e) }
+					visit := func(e *kv.Entry) error { return collect(*e) }
 					_, err := b.Export(t.Context(), kvclient.Export{Filters: fs}, visit)
 					return err
 				},
@@ -100,7 +101,7 @@ func TestReadsAreCompleteWherePendingIsTooLow(t *testing.T) {
 }
 
 // lastOf returns the last revision of the bucket "shop".
-func lastOf(t *testing.T, c *kvclient.Client) kvclient.Revision {
+func lastOf(t *testing.T, c *kvclient.Client) kv.Revision {
 	t.Helper()
 	_, s, err := c.State(t.Context(), bucketName(t, "shop"))
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 )
 
 const (
@@ -83,7 +84,7 @@ type pipeline struct {
 	early [pipelineMessages]*nats.Msg
 	// last is the last revision that was acknowledged. Revisions rise, or the bucket is another
 	// one.
-	last Revision
+	last kv.Revision
 	// heard is when the last acknowledgement came.
 	heard time.Time
 
@@ -106,12 +107,12 @@ type pipeline struct {
 
 // A flight is a message that was sent, or a barrier among the messages.
 type flight struct {
-	msg    *nats.Msg                   // The message; nil for a barrier.
-	number uint64                      // The message's number, from 0.
-	sent   time.Time                   // When the message was sent.
-	hold   bound.Hold                  // What it holds of the pipeline's bytes.
-	err    error                       // Why the message was not sent; nil if it was.
-	settle func(Revision, error) error // Called with what became of it, once.
+	msg    *nats.Msg                      // The message; nil for a barrier.
+	number uint64                         // The message's number, from 0.
+	sent   time.Time                      // When the message was sent.
+	hold   bound.Hold                     // What it holds of the pipeline's bytes.
+	err    error                          // Why the message was not sent; nil if it was.
+	settle func(kv.Revision, error) error // Called with what became of it, once.
 }
 
 // openPipeline starts a pipeline. It must be closed. Its callers bound how many pipelines there
@@ -134,7 +135,7 @@ func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error)
 	p.inbox = p.nc.NewInbox() + "."
 	subscription, err := p.nc.ChanSubscribe(p.inbox+"*", p.acks)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
 	}
 	set := b.client.limits.set
 	p.unsettled = set.New(pipelineSpec)
@@ -157,7 +158,7 @@ func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error)
 // send publishes a message as soon as there is room. Settle is called when its outcome is known and
 // all messages before it are settled; an error that it returns stops the pipeline. Send returns why
 // the pipeline takes no more.
-func (p *pipeline) send(msg *nats.Msg, settle func(Revision, error) error) error {
+func (p *pipeline) send(msg *nats.Msg, settle func(kv.Revision, error) error) error {
 	f := &flight{msg: msg, settle: settle}
 	if err := p.admit(f, len(msg.Data)+len(msg.Subject)+headerBytes(msg.Header)); err != nil {
 		return err
@@ -170,7 +171,7 @@ func (p *pipeline) send(msg *nats.Msg, settle func(Revision, error) error) error
 	var buffer [96]byte
 	msg.Reply = string(strconv.AppendUint(append(buffer[:0], p.inbox...), f.number, 10))
 	if p.nc.IsClosed() {
-		f.err = fmt.Errorf("%w: not sent: %w", ErrUnavailable, nats.ErrConnectionClosed)
+		f.err = fmt.Errorf("%w: not sent: %w", kv.ErrUnavailable, nats.ErrConnectionClosed)
 	} else if err := p.nc.PublishMsg(msg); err != nil {
 		f.err = p.bucket.notPublished(msg, err)
 	}
@@ -180,7 +181,7 @@ func (p *pipeline) send(msg *nats.Msg, settle func(Revision, error) error) error
 
 // barrier calls settle when all messages before it are settled.
 func (p *pipeline) barrier(settle func() error) error {
-	f := &flight{settle: func(Revision, error) error { return settle() }}
+	f := &flight{settle: func(kv.Revision, error) error { return settle() }}
 	if err := p.admit(f, 0); err != nil {
 		return err
 	}
@@ -237,16 +238,16 @@ func (p *pipeline) close() error {
 func (b *Bucket) notPublished(msg *nats.Msg, err error) error {
 	switch err := sendError(err); {
 	case errors.Is(err, nats.ErrMaxPayload):
-		return &ValueTooLargeError{Limit: max(0, b.maxMessage-headerBytes(msg.Header))}
-	case errors.Is(err, ErrTimeout):
-		return fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+		return &kv.ValueTooLargeError{Limit: max(0, b.maxMessage-headerBytes(msg.Header))}
+	case errors.Is(err, kv.ErrTimeout):
+		return fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
 	default:
 		return err
 	}
 }
 
 // outcome waits for what became of a flight. It returns what publish does.
-func (p *pipeline) outcome(f *flight) (Revision, error) {
+func (p *pipeline) outcome(f *flight) (kv.Revision, error) {
 	if f.msg == nil || f.err != nil {
 		return 0, f.err
 	}
@@ -286,10 +287,10 @@ func (p *pipeline) answer(f *flight) (*nats.Msg, error) {
 			p.fileAck(msg, f.number)
 		case <-p.gone:
 			if timer.Stop(); len(p.acks) == 0 {
-				return nil, fmt.Errorf("%w: the connection was lost", ErrOutcomeUnknown)
+				return nil, fmt.Errorf("%w: the connection was lost", kv.ErrOutcomeUnknown)
 			}
 		case <-timer.C:
-			return nil, fmt.Errorf("%w: no acknowledgement came in time", ErrOutcomeUnknown)
+			return nil, fmt.Errorf("%w: no acknowledgement came in time", kv.ErrOutcomeUnknown)
 		}
 		timer.Stop()
 	}
@@ -311,12 +312,12 @@ func (p *pipeline) fileAck(msg *nats.Msg, head uint64) {
 // resend publishes a message once more that nobody took, as [Bucket.publish] does; nothing else is
 // sent meanwhile. If a later message for the same key is in flight already, that one is to win, and
 // this one is not sent.
-func (p *pipeline) resend(f *flight) (Revision, error) {
+func (p *pipeline) resend(f *flight) (kv.Revision, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.subjects[f.msg.Subject] > 1 {
 		return 0, fmt.Errorf("%w: nobody took it, and a later write of the key is under way",
-			ErrUnavailable)
+			kv.ErrUnavailable)
 	}
 	position, err := p.bucket.overWrites().publish(context.Background(), f.msg)
 	return position.Revision, err
@@ -328,7 +329,7 @@ func (p *pipeline) recreated() error {
 	p.bucket.client.forget(p.bucket.name)
 	current, err := p.bucket.rebind(context.Background())
 	if err != nil {
-		return fmt.Errorf("%w: the bucket was created again: %w", ErrOutcomeUnknown, err)
+		return fmt.Errorf("%w: the bucket was created again: %w", kv.ErrOutcomeUnknown, err)
 	}
-	return &EpochChangedError{Current: current.epoch}
+	return &kv.EpochChangedError{Current: current.epoch}
 }

@@ -2,6 +2,7 @@ package kvclient
 
 import (
 	"fmt"
+	"kvgateway/internal/kv"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
@@ -38,14 +39,14 @@ const (
 //	another refusal    | an error; nothing was stored
 //	none               | ErrOutcomeUnknown
 type plan struct {
-	bucket    *Bucket      // The bucket that the transaction changes.
-	rules     *writeRules  // The rules of the stream that is written to.
-	steps     []Step       // The transaction's steps.
-	expected  []Revision   // What the server is to expect, for each step with a precondition.
-	members   []member     // The steps that write, in order: one message each.
-	rollUp    map[int]bool // The steps that write over an entry which never expires.
-	messageID string       // For the server's duplicate check; "" for none.
-	suffix    string       // Ends the batch's id, by which a repetition knows it; "" for none.
+	bucket    *Bucket       // The bucket that the transaction changes.
+	rules     *writeRules   // The rules of the stream that is written to.
+	steps     []Step        // The transaction's steps.
+	expected  []kv.Revision // What the server is to expect, for each step with a precondition.
+	members   []member      // The steps that write, in order: one message each.
+	rollUp    map[int]bool  // The steps that write over an entry which never expires.
+	messageID string        // For the server's duplicate check; "" for none.
+	suffix    string        // Ends the batch's id, by which a repetition knows it; "" for none.
 }
 
 // A member is a step that writes, with the step whose precondition travels with it. Both are
@@ -61,7 +62,7 @@ func (b *Bucket) plan(t Transaction, rules *writeRules) (*plan, error) {
 		rule := &StepRuleError{"a transaction has 1 to 1,000 operations"}
 		return nil, &StepError{max(0, len(t.Steps)-1), rule}
 	}
-	p := &plan{bucket: b, rules: rules, steps: t.Steps, expected: make([]Revision, len(t.Steps))}
+	p := &plan{bucket: b, rules: rules, steps: t.Steps, expected: make([]kv.Revision, len(t.Steps))}
 	if err := p.checkKeys(); err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func (b *Bucket) plan(t Transaction, rules *writeRules) (*plan, error) {
 		if err := rules.checkTTL(s.TTL); err != nil {
 			return nil, &StepError{i, err}
 		}
-		if rev, ok := s.Precondition.ifRevision(b.epoch); ok {
+		if rev, ok := s.Precondition.IfRevision(b.epoch); ok {
 			p.expected[i] = rev
 		}
 	}
@@ -86,7 +87,7 @@ func (b *Bucket) plan(t Transaction, rules *writeRules) (*plan, error) {
 // before the transaction; so a second condition on a key could not see the first write, and a
 // second write would hide the first one from everybody.
 func (p *plan) checkKeys() error {
-	seen := make(map[Key]int, len(p.steps))
+	seen := make(map[kv.Key]int, len(p.steps))
 	for i, s := range p.steps {
 		if other, twice := seen[s.Key]; twice {
 			reason := fmt.Sprintf(
@@ -138,7 +139,7 @@ func (p *plan) identify(i Idempotency) {
 			s.Kind, s.Key, s.ContentType, s.TTL, s.Precondition)
 		work = append(work, step, s.Value)
 	}
-	stamp := i.stamp(p.bucket.name, Key{}, "TRANSACTION", work...)
+	stamp := i.stamp(p.bucket.name, kv.Key{}, "TRANSACTION", work...)
 	p.messageID = stamp.messageID
 	p.suffix = "-" + digest([]byte(stamp.messageID), []byte(stamp.request))
 }
@@ -152,23 +153,23 @@ func (p *plan) newID() string { return nuid.Next() + p.suffix }
 func (p *plan) checkSizes() error {
 	for i, msg := range p.messages(p.newID(), p.greatest()) {
 		if room := p.bucket.maxMessage - headerBytes(msg.Header); len(msg.Data) > room {
-			return &StepError{p.members[i].step, &ValueTooLargeError{Limit: max(0, room)}}
+			return &StepError{p.members[i].step, &kv.ValueTooLargeError{Limit: max(0, room)}}
 		}
 	}
 	return nil
 }
 
 // greatest returns expected revisions of the greatest length.
-func (p *plan) greatest() []Revision {
-	greatest := make([]Revision, len(p.steps))
+func (p *plan) greatest() []kv.Revision {
+	greatest := make([]kv.Revision, len(p.steps))
 	for i := range greatest {
-		greatest[i] = MaxRevision
+		greatest[i] = kv.MaxRevision
 	}
 	return greatest
 }
 
 // messages returns the batch, expecting these revisions of the steps with a precondition.
-func (p *plan) messages(id string, expected []Revision) []*nats.Msg {
+func (p *plan) messages(id string, expected []kv.Revision) []*nats.Msg {
 	messages := make([]*nats.Msg, len(p.members))
 	for i, m := range p.members {
 		msg := p.message(&p.steps[m.step])
@@ -181,7 +182,7 @@ func (p *plan) messages(id string, expected []Revision) []*nats.Msg {
 			setHeader(msg, headerExpected, expected[m.guard].String())
 		}
 		if m.guard != noStep && m.guard != m.step {
-			setHeader(msg, headerExpectedSubject, p.bucket.readPrefix+p.steps[m.guard].Key.name)
+			setHeader(msg, headerExpectedSubject, p.bucket.readPrefix+p.steps[m.guard].Key.String())
 		}
 		messages[i] = msg
 	}

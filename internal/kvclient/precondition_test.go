@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -16,51 +17,51 @@ type keyState struct {
 	name string
 	// prepare brings a key that was never written into this state. It returns the revision of the
 	// key's last entry, or 0 if it has none.
-	prepare func(t *testing.T, b *kvclient.Bucket, k string) kvclient.Revision
+	prepare func(t *testing.T, b *kvclient.Bucket, k string) kv.Revision
 	// hasValue says whether the last entry is a value.
 	hasValue bool
 }
 
 var keyStates = []keyState{
-	{"never-written", func(*testing.T, *kvclient.Bucket, string) kvclient.Revision {
+	{"never-written", func(*testing.T, *kvclient.Bucket, string) kv.Revision {
 		return 0
 	}, false},
-	{"value", func(t *testing.T, b *kvclient.Bucket, k string) kvclient.Revision {
+	{"value", func(t *testing.T, b *kvclient.Bucket, k string) kv.Revision {
 		put(t, b, k, "old")
 		return put(t, b, k, "old")
 	}, true},
-	{"deleted", func(t *testing.T, b *kvclient.Bucket, k string) kvclient.Revision {
+	{"deleted", func(t *testing.T, b *kvclient.Bucket, k string) kv.Revision {
 		put(t, b, k, "old")
 		return remove(t, b, k, false)
 	}, false},
-	{"purged", func(t *testing.T, b *kvclient.Bucket, k string) kvclient.Revision {
+	{"purged", func(t *testing.T, b *kvclient.Bucket, k string) kv.Revision {
 		put(t, b, k, "old")
 		return remove(t, b, k, true)
 	}, false},
 }
 
 // foreign is an epoch that no bucket has.
-const foreign kvclient.Epoch = "0foreign"
+const foreign kv.Epoch = "0foreign"
 
 // wrong is a check that no message has.
-var wrong = kvclient.CheckOf(time.Unix(0, 1))
+var wrong = kv.CheckOf(time.Unix(0, 1))
 
 // conditionForms returns the ways to write a condition about a key whose last entry is at this
 // position. Revision 1 is that of another key.
-func conditionForms(entry kvclient.Position, epoch kvclient.Epoch) map[string]kvclient.Condition {
+func conditionForms(entry kv.Position, epoch kv.Epoch) map[string]kv.Condition {
 	last := entry.Revision
-	checked := func(e kvclient.Epoch, check kvclient.Check) kvclient.Condition {
-		return kvclient.Condition{Positions: []kvclient.Position{
+	checked := func(e kv.Epoch, check kv.Check) kv.Condition {
+		return kv.Condition{Positions: []kv.Position{
 			{Revision: last, Epoch: e, Check: check},
 		}}
 	}
-	at := func(rev kvclient.Revision, e kvclient.Epoch) kvclient.Position {
-		return kvclient.Position{Revision: rev, Epoch: e}
+	at := func(rev kv.Revision, e kv.Epoch) kv.Position {
+		return kv.Position{Revision: rev, Epoch: e}
 	}
-	list := func(positions ...kvclient.Position) kvclient.Condition {
-		return kvclient.Condition{Positions: positions}
+	list := func(positions ...kv.Position) kv.Condition {
+		return kv.Condition{Positions: positions}
 	}
-	return map[string]kvclient.Condition{
+	return map[string]kv.Condition{
 		"none":              {},
 		"any":               {Any: true},
 		"0":                 list(at(0, "")),
@@ -78,13 +79,13 @@ func conditionForms(entry kvclient.Position, epoch kvclient.Epoch) map[string]kv
 		"last-checked":      checked(epoch, entry.Check),
 		"last-moved":        checked(foreign, entry.Check),
 		"last-rewritten":    checked(epoch, wrong),
-		"greatest-revision": list(at(kvclient.MaxRevision, epoch)),
+		"greatest-revision": list(at(kv.MaxRevision, epoch)),
 	}
 }
 
 // matches reports whether a condition selects the last entry of a key in this state. It repeats
 // what the contract says, independently of the code under test.
-func (s keyState) matches(c kvclient.Condition, last kvclient.Revision, epoch kvclient.Epoch) bool {
+func (s keyState) matches(c kv.Condition, last kv.Revision, epoch kv.Epoch) bool {
 	if c.Any {
 		return s.hasValue
 	}
@@ -100,13 +101,13 @@ func (s keyState) matches(c kvclient.Condition, last kvclient.Revision, epoch kv
 
 // lastPosition returns the position of a key's last entry, with its check, or the zero position if
 // it has none.
-func lastPosition(t *testing.T, b *kvclient.Bucket, k string) kvclient.Position {
+func lastPosition(t *testing.T, b *kvclient.Bucket, k string) kv.Position {
 	t.Helper()
 	e, err := get(t, b, k)
-	if deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err); ok {
+	if deleted, ok := errors.AsType[*kv.KeyDeletedError](err); ok {
 		return deleted.Marker.Position
 	}
-	if err != nil && !errors.Is(err, kvclient.ErrKeyNotFound) {
+	if err != nil && !errors.Is(err, kv.ErrKeyNotFound) {
 		t.Fatal(err)
 	}
 	return e.Position
@@ -115,10 +116,10 @@ func lastPosition(t *testing.T, b *kvclient.Bucket, k string) kvclient.Position 
 // A preconditionTest is one precondition about one key.
 type preconditionTest struct {
 	bucket       *kvclient.Bucket
-	key          kvclient.Key
-	state        keyState          // of the key
-	last         kvclient.Revision // of the key's last entry
-	precondition kvclient.Precondition
+	key          kv.Key
+	state        keyState    // of the key
+	last         kv.Revision // of the key's last entry
+	precondition kv.Precondition
 }
 
 // forEveryPrecondition calls test with every precondition about a key in every state. Each has a
@@ -134,13 +135,13 @@ func forEveryPrecondition(t *testing.T, test func(t *testing.T, tc preconditionT
 	}
 	n := 0
 	for _, state := range keyStates {
-		for _, ifMatch := range sorted(conditionForms(kvclient.Position{}, "")) {
+		for _, ifMatch := range sorted(conditionForms(kv.Position{}, "")) {
 			for _, ifNoneMatch := range noneMatchForms {
 				n++
 				k := fmt.Sprintf("k%d", n)
 				last := state.prepare(t, b, k)
 				forms := conditionForms(lastPosition(t, b, k), b.Epoch())
-				p := kvclient.Precondition{IfMatch: forms[ifMatch], IfNoneMatch: forms[ifNoneMatch]}
+				p := kv.Precondition{IfMatch: forms[ifMatch], IfNoneMatch: forms[ifNoneMatch]}
 				name := state.name + "/if-match=" + ifMatch + "/if-none-match=" + ifNoneMatch
 				t.Run(name, func(t *testing.T) {
 					test(t, preconditionTest{b, key(t, k), state, last, p})
@@ -161,17 +162,17 @@ func (tc preconditionTest) holds() bool {
 // nothing was stored.
 func (tc preconditionTest) wantRefused(t *testing.T, err error) {
 	t.Helper()
-	mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err)
+	mismatch, ok := errors.AsType[*kv.RevisionMismatchError](err)
 	if !ok {
 		t.Fatalf("error %v, want a RevisionMismatchError", err)
 	}
 	p, epoch := tc.precondition, tc.bucket.Epoch()
 	ifMatchFailed := p.IfMatch.Present() && !tc.state.matches(p.IfMatch, tc.last, epoch)
-	want := kvclient.RevisionMismatchError{
-		Current:   kvclient.Position{Revision: tc.last, Epoch: epoch},
+	want := kv.RevisionMismatchError{
+		Current:   kv.Position{Revision: tc.last, Epoch: epoch},
 		KeyExists: !ifMatchFailed && p.IfNoneMatch.Any, // If-Match is judged first.
 	}
-	mismatch.Current.Check = kvclient.Check{} // It is known only if the write had to read.
+	mismatch.Current.Check = kv.Check{} // It is known only if the write had to read.
 	if diff := cmp.Diff(want, *mismatch); diff != "" {
 		t.Errorf("error (-want +got):\n%s", diff)
 	}
@@ -182,10 +183,10 @@ func (tc preconditionTest) wantRefused(t *testing.T, err error) {
 func (tc preconditionTest) wantUntouched(t *testing.T) {
 	t.Helper()
 	e, err := get(t, tc.bucket, tc.key.String())
-	deleted, isDeleted := errors.AsType[*kvclient.KeyDeletedError](err)
+	deleted, isDeleted := errors.AsType[*kv.KeyDeletedError](err)
 	switch {
 	case tc.last == 0:
-		if !errors.Is(err, kvclient.ErrKeyNotFound) {
+		if !errors.Is(err, kv.ErrKeyNotFound) {
 			t.Errorf("afterwards: %+v, %v", e, err)
 		}
 	case tc.state.hasValue:
@@ -243,11 +244,11 @@ func (tc preconditionTest) checkDelete(t *testing.T, purge bool) {
 	w, err := tc.bucket.Delete(t.Context(), kvclient.Deletion{
 		Key: tc.key, Purge: purge, Precondition: tc.precondition,
 	})
-	_, isDeleted := errors.AsType[*kvclient.KeyDeletedError](err)
+	_, isDeleted := errors.AsType[*kv.KeyDeletedError](err)
 	switch {
 	// Preconditions count only if the request would succeed without them (RFC 9110 §13.2.1).
 	case tc.last == 0:
-		wantError(t, err, kvclient.ErrKeyNotFound)
+		wantError(t, err, kv.ErrKeyNotFound)
 		tc.wantUntouched(t)
 	case !tc.state.hasValue && !purge:
 		if !isDeleted {
@@ -259,9 +260,9 @@ func (tc preconditionTest) checkDelete(t *testing.T, purge bool) {
 	case err != nil:
 		t.Fatal(err)
 	default:
-		op, entries := kvclient.Delete, 3
+		op, entries := kv.Delete, 3
 		if purge {
-			op, entries = kvclient.Purge, 1
+			op, entries = kv.Purge, 1
 		}
 		wantMarker(t, tc.bucket, tc.key.String(), op, w.Revision)
 		got, err := tc.bucket.HistoryOf(t.Context(), tc.key, false)
@@ -278,13 +279,13 @@ func TestPreconditionOnAMissingBucketIsNotJudged(t *testing.T) {
 	if err := c.DeleteBucket(t.Context(), b.Name()); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range sorted(conditionForms(kvclient.Position{Revision: 7}, b.Epoch())) {
-		condition := conditionForms(kvclient.Position{Revision: 7}, b.Epoch())[name]
-		for _, p := range []kvclient.Precondition{{IfMatch: condition}, {IfNoneMatch: condition}} {
+	for _, name := range sorted(conditionForms(kv.Position{Revision: 7}, b.Epoch())) {
+		condition := conditionForms(kv.Position{Revision: 7}, b.Epoch())[name]
+		for _, p := range []kv.Precondition{{IfMatch: condition}, {IfNoneMatch: condition}} {
 			_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, "k"), Precondition: p})
-			wantError(t, err, kvclient.ErrBucketNotFound)
+			wantError(t, err, kv.ErrBucketNotFound)
 			_, err = b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k"), Precondition: p})
-			wantError(t, err, kvclient.ErrBucketNotFound)
+			wantError(t, err, kv.ErrBucketNotFound)
 		}
 	}
 }

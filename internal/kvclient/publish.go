@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"kvgateway/internal/kv"
 	"strings"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 
 // A mismatchError says that the server expected another last revision; nothing was stored.
 type mismatchError struct {
-	current Revision // The key's last revision, if the server named it.
-	known   bool     // The server named it.
+	current kv.Revision // The key's last revision, if the server named it.
+	known   bool        // The server named it.
 }
 
 func (*mismatchError) Error() string { return "wrong last revision" }
@@ -30,7 +31,7 @@ func awaitServer(try int) { time.Sleep(20 * time.Millisecond << try) }
 // publish sends a write and waits for the server's acknowledgement. A write that nobody took was
 // certainly not stored, and is sent again. So is a write that a replicated stream is about to store
 // already (10158), to learn what becomes of that.
-func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (Position, error) {
+func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (kv.Position, error) {
 	for try := 0; ; try++ {
 		position, err := b.publishOnce(ctx, msg)
 		if try == unservedTries-1 || !errors.Is(err, errUnderWay) {
@@ -41,27 +42,28 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (Position, error) {
 }
 
 // publishOnce is publish, with errUnderWay for what is about to be stored already.
-func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (Position, error) {
+func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (kv.Position, error) {
 	reply, err := b.link.request(ctx, msg, acknowledgementBytes)
 	for try := 0; err == errNoResponders; try++ {
 		reason := b.whyUnserved(ctx)
 		connected := b.link.conn().IsConnected()
-		if try == unservedTries-1 || errors.Is(reason, ErrBucketNotFound) || !connected {
-			return Position{}, reason
+		if try == unservedTries-1 || errors.Is(reason, kv.ErrBucketNotFound) || !connected {
+			return kv.Position{}, reason
 		}
 		awaitServer(try)
 		reply, err = b.link.request(ctx, msg, acknowledgementBytes)
 	}
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
-		return Position{}, &ValueTooLargeError{Limit: max(0, b.maxMessage-headerBytes(msg.Header))}
-	case errors.Is(err, ErrTimeout):
-		return Position{}, fmt.Errorf("%w: %w", ErrOutcomeUnknown, err)
+		limit := max(0, b.maxMessage-headerBytes(msg.Header))
+		return kv.Position{}, &kv.ValueTooLargeError{Limit: limit}
+	case errors.Is(err, kv.ErrTimeout):
+		return kv.Position{}, fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
 	case err != nil:
-		return Position{}, err
+		return kv.Position{}, err
 	}
 	rev, duplicate, err := b.readAcknowledgement(reply)
-	if tooLarge, ok := errors.AsType[*ValueTooLargeError](err); ok {
+	if tooLarge, ok := errors.AsType[*kv.ValueTooLargeError](err); ok {
 		// The limit is not the one that was checked before.
 		if current, err := b.rebind(ctx); err == nil {
 			tooLarge.Limit = max(0, current.maxMessage-headerBytes(msg.Header))
@@ -71,15 +73,15 @@ func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (Position, erro
 		err = b.duplicate(ctx, msg, rev)
 	}
 	if err != nil {
-		return Position{}, err
+		return kv.Position{}, err
 	}
 	b.client.sizes.note(msg.Subject, len(msg.Data))
-	return Position{Revision: rev, Epoch: b.epochOfWrite(ctx, rev)}, nil
+	return kv.Position{Revision: rev, Epoch: b.epochOfWrite(ctx, rev)}, nil
 }
 
 // epochOfWrite returns the epoch in which a write was acknowledged. A revision that the bucket had
 // passed when it was last looked up shows that it was created again since.
-func (b *Bucket) epochOfWrite(ctx context.Context, rev Revision) Epoch {
+func (b *Bucket) epochOfWrite(ctx context.Context, rev kv.Revision) kv.Epoch {
 	if rev > b.lastSeq {
 		return b.epoch
 	}
@@ -93,21 +95,21 @@ func (b *Bucket) epochOfWrite(ctx context.Context, rev Revision) Epoch {
 	return current.epoch
 }
 
-// whyUnserved finds out why nobody listens on the bucket's subjects: it returns [ErrBucketNotFound]
-// if the bucket is gone, and else [ErrUnavailable]. Nothing was stored in either case. Asking the
-// server once tells the two apart in microseconds.
+// whyUnserved finds out why nobody listens on the bucket's subjects: it returns
+// [kv.ErrBucketNotFound] if the bucket is gone, and else [kv.ErrUnavailable]. Nothing was stored in
+// either case. Asking the server once tells the two apart in microseconds.
 func (b *Bucket) whyUnserved(ctx context.Context) error {
 	b.client.forget(b.name)
 	if _, err := b.rebind(ctx); err != nil {
 		return notSent(err)
 	}
-	return fmt.Errorf("%w: nobody serves the bucket's stream at the moment", ErrUnavailable)
+	return fmt.Errorf("%w: nobody serves the bucket's stream at the moment", kv.ErrUnavailable)
 }
 
 // readAcknowledgement reads the server's answer to a write: the revision, or why it was refused.
 // Anybody can listen on the subject and answer; only what the stream itself answers counts.
 // Duplicate says that the write was stored before, at that revision.
-func (b *Bucket) readAcknowledgement(reply *nats.Msg) (rev Revision, duplicate bool, err error) {
+func (b *Bucket) readAcknowledgement(reply *nats.Msg) (rev kv.Revision, duplicate bool, err error) {
 	var ack struct {
 		apiResponse
 		Stream    string `json:"stream"`
@@ -115,22 +117,22 @@ func (b *Bucket) readAcknowledgement(reply *nats.Msg) (rev Revision, duplicate b
 		Duplicate bool   `json:"duplicate"`
 	}
 	if err := json.Unmarshal(reply.Data, &ack); err != nil {
-		return 0, false, fmt.Errorf("%w: unreadable acknowledgement: %w", ErrOutcomeUnknown, err)
+		return 0, false, fmt.Errorf("%w: unreadable acknowledgement: %w", kv.ErrOutcomeUnknown, err)
 	}
 	switch e := ack.Error; {
 	case e == nil && (ack.Stream != b.ackStream || ack.Sequence == 0):
 		return 0, false, fmt.Errorf("%w: acknowledged by stream %.64q at %d",
-			ErrOutcomeUnknown, ack.Stream, ack.Sequence)
+			kv.ErrOutcomeUnknown, ack.Stream, ack.Sequence)
 	case e == nil:
-		return Revision(ack.Sequence), ack.Duplicate, nil
-	case e.isMismatch():
-		current, known := e.currentRevision()
+		return kv.Revision(ack.Sequence), ack.Duplicate, nil
+	case isMismatch(e):
+		current, known := currentRevision(e)
 		return 0, false, &mismatchError{current, known}
 	case e.ErrCode == errCodeTTLDisabled:
-		bucket := strings.TrimPrefix(b.ackStream, streamPrefix)
+		bucket := strings.TrimPrefix(b.ackStream, kv.StreamPrefix)
 		return 0, false, &TTLNotEnabledError{Bucket: bucket}
 	case e.ErrCode == errCodeMessageTooLarge:
-		return 0, false, &ValueTooLargeError{}
+		return 0, false, &kv.ValueTooLargeError{}
 	default:
 		return 0, false, refusal(e)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"kvgateway/internal/kv"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -16,7 +17,7 @@ const maxTries = 8
 // A Write is a value to be stored under a key.
 type Write struct {
 	// Key is the key that gets the value.
-	Key Key
+	Key kv.Key
 	// Value is the value.
 	Value []byte
 	// ContentType and ContentEncoding are stored with the value if they are not empty.
@@ -24,24 +25,24 @@ type Write struct {
 	// TTL is when the entry expires; 0 if it does not by itself.
 	TTL time.Duration
 	// Precondition is what the key's last entry must be.
-	Precondition Precondition
+	Precondition kv.Precondition
 	// Idempotency makes a repetition of the write do nothing.
 	Idempotency Idempotency
 }
 
 // A Written says what a write did.
 type Written struct {
-	Position      // Where the entry was stored; without a check.
-	Created  bool // It is known that the key had no value before.
+	kv.Position      // Where the entry was stored; without a check.
+	Created     bool // It is known that the key had no value before.
 }
 
-// Put stores a value. How it is held to its precondition is described at [Precondition]. In buckets
-// with entries that may never expire (see mayExempt) a read comes before the publish.
+// Put stores a value. How it is held to its precondition is described at [kv.Precondition]. In
+// buckets with entries that may never expire (see mayExempt) a read comes before the publish.
 //
-// It returns a *[RevisionMismatchError], a *[ValueTooLargeError], a *[TTLNotEnabledError], a
-// *[TTLTooShortError], [ErrIdempotencyReuse], [ErrHeaderTooLarge], [ErrBucketFull],
-// [ErrStorageExhausted], [ErrOverloaded], [ErrContention], [ErrBucketNotFound], [ErrUnavailable],
-// or [ErrOutcomeUnknown].
+// It returns a *[kv.RevisionMismatchError], a *[kv.ValueTooLargeError], a *[TTLNotEnabledError], a
+// *[TTLTooShortError], [kv.ErrIdempotencyReuse], [kv.ErrHeaderTooLarge], [kv.ErrBucketFull],
+// [kv.ErrStorageExhausted], [kv.ErrOverloaded], [kv.ErrContention], [kv.ErrBucketNotFound],
+// [kv.ErrUnavailable], or [kv.ErrOutcomeUnknown].
 func (b *Bucket) Put(ctx context.Context, w Write) (Written, error) {
 	return repeatedIsDone(b.put(ctx, w))
 }
@@ -57,7 +58,7 @@ func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
 	}
 	msg := w.message(b)
 	if w.Idempotency.Key != "" {
-		w.stamp(b).put(msg, w.Precondition.ifAbsent())
+		w.stamp(b).put(msg, w.Precondition.IfAbsent())
 	}
 	if b.mayExempt() {
 		if err := b.replaceNever(ctx, w.Key, msg); err != nil {
@@ -65,16 +66,16 @@ func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
 		}
 	}
 	if room := b.roomOf(msg.Header, 0, w.Precondition); len(w.Value) > room {
-		return Written{}, &ValueTooLargeError{Limit: room}
+		return Written{}, &kv.ValueTooLargeError{Limit: room}
 	}
 	if w.Precondition.Always() {
 		position, err := b.publish(ctx, msg)
 		return Written{Position: position}, err
 	}
-	if w.Precondition.ifAbsent() {
+	if w.Precondition.IfAbsent() {
 		return b.create(ctx, w.Key, msg)
 	}
-	if rev, ok := w.Precondition.ifRevision(b.epoch); ok {
+	if rev, ok := w.Precondition.IfRevision(b.epoch); ok {
 		return b.update(ctx, w.Key, msg, rev)
 	}
 	return b.putChecked(ctx, w.Key, msg, w.Precondition)
@@ -82,28 +83,28 @@ func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
 
 // currentFor returns the bucket for a write. If the precondition names an epoch that this binding
 // does not know, it asks the server first: the bucket may have been created again since.
-func (b *Bucket) currentFor(ctx context.Context, p Precondition) (*Bucket, error) {
+func (b *Bucket) currentFor(ctx context.Context, p kv.Precondition) (*Bucket, error) {
 	b = b.overWrites()
-	if !p.foreignEpoch(b.epoch) {
+	if !p.NamesOtherEpoch(b.epoch) {
 		return b, nil
 	}
 	current, err := b.rebind(ctx)
 	return current, notSent(err)
 }
 
-// notSent turns [ErrTimeout] of a read in a write into [ErrUnavailable]: the write that the read
-// was for was not sent. [ErrOutcomeUnknown] is for what was sent
+// notSent turns [kv.ErrTimeout] of a read in a write into [kv.ErrUnavailable]: the write that the
+// read was for was not sent. [kv.ErrOutcomeUnknown] is for what was sent
 // (TestCutBeforeTheWriteStoresNothing, TestCutLeavesOutcomesUnknown).
 func notSent(err error) error {
-	if errors.Is(err, ErrTimeout) {
-		return fmt.Errorf("%w: not sent: %w", ErrUnavailable, err)
+	if errors.Is(err, kv.ErrTimeout) {
+		return fmt.Errorf("%w: not sent: %w", kv.ErrUnavailable, err)
 	}
 	return err
 }
 
 // message returns the write without its precondition and its stamp.
 func (w *Write) message(b *Bucket) *nats.Msg {
-	msg := &nats.Msg{Subject: b.writePrefix + w.Key.name, Data: w.Value}
+	msg := &nats.Msg{Subject: b.writePrefix + w.Key.String(), Data: w.Value}
 	w.setHeaders(msg)
 	return msg
 }
@@ -147,8 +148,8 @@ func setHeaders(msg *nats.Msg, name1, value1, name2, value2 string) {
 // publishExpecting publishes the message on condition that the key's last revision is rev, 0 for
 // never written. It returns a *mismatchError otherwise.
 func (b *Bucket) publishExpecting(
-	ctx context.Context, msg *nats.Msg, rev Revision,
-) (Position, error) {
+	ctx context.Context, msg *nats.Msg, rev kv.Revision,
+) (kv.Position, error) {
 	setHeader(msg, headerExpected, rev.String())
 	return b.publish(ctx, msg)
 }
@@ -156,8 +157,8 @@ func (b *Bucket) publishExpecting(
 // create stores the message if the key has no value. Only over a marker does that take more than
 // one publish: the server names the marker's revision, which is read and then expected, so that no
 // other writer can slip in between.
-func (b *Bucket) create(ctx context.Context, key Key, msg *nats.Msg) (Written, error) {
-	var expected Revision
+func (b *Bucket) create(ctx context.Context, key kv.Key, msg *nats.Msg) (Written, error) {
+	var expected kv.Revision
 	for try := range maxTries {
 		position, err := b.publishExpecting(ctx, msg, expected)
 		mismatch, ok := errors.AsType[*mismatchError](err)
@@ -169,21 +170,21 @@ func (b *Bucket) create(ctx context.Context, key Key, msg *nats.Msg) (Written, e
 			return Written{}, repeated
 		}
 		if err == nil && e.IsMarker() && e.Revision == expected ||
-			errors.Is(err, ErrKeyNotFound) && expected == 0 {
+			errors.Is(err, kv.ErrKeyNotFound) && expected == 0 {
 			awaitWriter(try)
 		}
 		switch {
-		case errors.Is(err, ErrKeyNotFound):
+		case errors.Is(err, kv.ErrKeyNotFound):
 			expected = 0
 		case err != nil:
 			return Written{}, err
 		case !e.IsMarker():
-			return Written{}, &RevisionMismatchError{Current: e.Position, KeyExists: true}
+			return Written{}, &kv.RevisionMismatchError{Current: e.Position, KeyExists: true}
 		default:
 			expected = e.Revision
 		}
 	}
-	return Written{}, ErrContention
+	return Written{}, kv.ErrContention
 }
 
 // awaitWriter waits for a moment, longer with each try, where a replicated stream refuses a write
@@ -193,7 +194,7 @@ func awaitWriter(try int) { time.Sleep(time.Millisecond << try) }
 
 // update stores the message if the key's last revision is rev.
 func (b *Bucket) update(
-	ctx context.Context, key Key, msg *nats.Msg, rev Revision,
+	ctx context.Context, key kv.Key, msg *nats.Msg, rev kv.Revision,
 ) (Written, error) {
 	s := stampOf(msg)
 	s.put(msg, rev == 0)
@@ -204,11 +205,11 @@ func (b *Bucket) update(
 			return Written{Position: position, Created: rev == 0}, err
 		}
 		if mismatch.known && mismatch.current != rev && s.messageID == "" {
-			return Written{}, &RevisionMismatchError{
-				Current: Position{Revision: mismatch.current, Epoch: b.epoch}}
+			return Written{}, &kv.RevisionMismatchError{
+				Current: kv.Position{Revision: mismatch.current, Epoch: b.epoch}}
 		}
 		e, err := b.entryBehind(ctx, key, &mismatchError{})
-		if err != nil && !errors.Is(err, ErrKeyNotFound) {
+		if err != nil && !errors.Is(err, kv.ErrKeyNotFound) {
 			return Written{}, err
 		}
 		// The server checks the revision before it looks for a duplicate (measured), so a request
@@ -218,17 +219,17 @@ func (b *Bucket) update(
 			return Written{}, repeated
 		}
 		if e.Revision != rev {
-			return Written{}, b.preconditionFailed(Precondition{}, &e)
+			return Written{}, b.preconditionFailed(kv.Precondition{}, &e)
 		}
 		awaitWriter(try)
 	}
-	return Written{}, ErrContention
+	return Written{}, kv.ErrContention
 }
 
 // entryBehind returns the entry that a mismatch was about: that of the revision which the server
 // named, else the key's last.
-func (b *Bucket) entryBehind(ctx context.Context, key Key, m *mismatchError) (Entry, error) {
-	request := getRequest{LastBySubject: b.readPrefix + key.name}
+func (b *Bucket) entryBehind(ctx context.Context, key kv.Key, m *mismatchError) (kv.Entry, error) {
+	request := getRequest{LastBySubject: b.readPrefix + key.String()}
 	if m.known && m.current > 0 {
 		request = getRequest{Sequence: uint64(m.current)}
 	}
@@ -239,9 +240,9 @@ func (b *Bucket) entryBehind(ctx context.Context, key Key, m *mismatchError) (En
 // putChecked reads the key's last entry, checks the precondition, and stores the message on
 // condition that nothing changed meanwhile.
 func (b *Bucket) putChecked(
-	ctx context.Context, key Key, msg *nats.Msg, p Precondition,
+	ctx context.Context, key kv.Key, msg *nats.Msg, p kv.Precondition,
 ) (Written, error) {
-	var expected, before Revision
+	var expected, before kv.Revision
 	s := stampOf(msg)
 	attempts := b.attempts(key)
 	defer attempts.end()
@@ -269,28 +270,29 @@ func (b *Bucket) putChecked(
 			return Written{Position: position, Created: created}, err
 		}
 	}
-	return Written{}, ErrContention
+	return Written{}, kv.ErrContention
 }
 
 // lastOrNil returns the key's last entry in the stream that writes go to, as that stream's leader
 // has it; nil if there is none.
-func (b *Bucket) lastOrNil(ctx context.Context, key Key) (*Entry, error) {
-	var e Entry
+func (b *Bucket) lastOrNil(ctx context.Context, key kv.Key) (*kv.Entry, error) {
+	var e kv.Entry
 	var err error
 	if !b.isMirror() {
 		e, _, err = b.lastEntry(ctx, key, Leader)
 	} else {
-		e, err = b.fetchEntry(ctx, b.originGet, getRequest{LastBySubject: b.readPrefix + key.name})
+		request := getRequest{LastBySubject: b.readPrefix + key.String()}
+		e, err = b.fetchEntry(ctx, b.originGet, request)
 	}
-	if errors.Is(err, ErrKeyNotFound) {
+	if errors.Is(err, kv.ErrKeyNotFound) {
 		return nil, nil
 	}
 	return &e, notSent(err)
 }
 
 // preconditionFailed returns the error for a precondition that the key's last entry does not meet.
-func (b *Bucket) preconditionFailed(p Precondition, last *Entry) error {
-	e := &RevisionMismatchError{Current: Position{Epoch: b.epoch}}
+func (b *Bucket) preconditionFailed(p kv.Precondition, last *kv.Entry) error {
+	e := &kv.RevisionMismatchError{Current: kv.Position{Epoch: b.epoch}}
 	if last != nil {
 		e.Current.Revision, e.Current.Check = last.Revision, last.Check
 	}

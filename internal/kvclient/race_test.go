@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -29,12 +30,12 @@ func TestCountersOfBothLoseNothing(t *testing.T) {
 	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
 		const writers, increments = 4, 40
 		b := shop(t, c, nil)
-		kv := native(t, js, "shop")
+		native := native(t, js, "shop")
 		put(t, b, "n", "0")
 		inParallel(2*writers, func(i int) {
 			for range increments {
 				if i%2 == 0 {
-					incrementNatively(t, kv)
+					incrementNatively(t, native)
 				} else {
 					increment(t, b)
 				}
@@ -59,7 +60,7 @@ func increment(t *testing.T, b *kvclient.Bucket) {
 		}
 		_, err = b.Put(t.Context(), kvclient.Write{Key: key(t, "n"), Value: plusOne(e.Value),
 			Precondition: ifMatch(e.Position)})
-		mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err)
+		mismatch, ok := errors.AsType[*kv.RevisionMismatchError](err)
 		if err == nil || !ok {
 			if err != nil {
 				t.Error(err)
@@ -73,14 +74,14 @@ func increment(t *testing.T, b *kvclient.Bucket) {
 }
 
 // incrementNatively does the same with nats.go.
-func incrementNatively(t *testing.T, kv jetstream.KeyValue) {
+func incrementNatively(t *testing.T, native jetstream.KeyValue) {
 	for {
-		e, err := kv.Get(t.Context(), "n")
+		e, err := native.Get(t.Context(), "n")
 		if err != nil {
 			t.Error(err)
 			return
 		}
-		_, err = kv.Update(t.Context(), "n", plusOne(e.Value()), e.Revision())
+		_, err = native.Update(t.Context(), "n", plusOne(e.Value()), e.Revision())
 		if err == nil {
 			return
 		}
@@ -99,7 +100,7 @@ func plusOne(value []byte) []byte {
 func TestOneOfManyCreatesWins(t *testing.T) {
 	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
 		b := shop(t, c, history(2))
-		kv := native(t, js, "shop")
+		native := native(t, js, "shop")
 		for round := range 60 {
 			k := fmt.Sprintf("k%d", round)
 			switch round % 3 {
@@ -115,13 +116,13 @@ func TestOneOfManyCreatesWins(t *testing.T) {
 			inParallel(8, func(i int) {
 				var err error
 				if i%2 == 0 {
-					_, err = kv.Create(t.Context(), k, []byte(strconv.Itoa(i)))
+					_, err = native.Create(t.Context(), k, []byte(strconv.Itoa(i)))
 					if err != nil && !errors.Is(err, jetstream.ErrKeyExists) {
 						t.Errorf("native create: %v", err)
 					}
 				} else {
 					_, err = create(t, b, k, strconv.Itoa(i))
-					mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err)
+					mismatch, ok := errors.AsType[*kv.RevisionMismatchError](err)
 					exists := ok && mismatch.KeyExists && mismatch.Current.Revision != 0
 					if err != nil && !exists {
 						t.Errorf("create: %v", err)
@@ -146,7 +147,7 @@ func TestOneOfManyCreatesWins(t *testing.T) {
 // concurrent use.
 type journal struct {
 	mu  sync.Mutex
-	ops map[kvclient.Revision]step
+	ops map[kv.Revision]step
 }
 
 // A step is one write in a journal.
@@ -155,7 +156,7 @@ type step struct {
 	by    string // the operation, such as "create" or "native put"
 }
 
-func (j *journal) add(rev kvclient.Revision, s step) {
+func (j *journal) add(rev kv.Revision, s step) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.ops[rev] = s
@@ -165,7 +166,7 @@ func (j *journal) add(rev kvclient.Revision, s step) {
 // its condition asks for.
 func (j *journal) check(t *testing.T) {
 	t.Helper()
-	revisions := make([]kvclient.Revision, 0, len(j.ops))
+	revisions := make([]kv.Revision, 0, len(j.ops))
 	for rev := range j.ops {
 		revisions = append(revisions, rev)
 	}
@@ -187,7 +188,7 @@ func TestRacesAreBoundedAndNeverWrong(t *testing.T) {
 	c, s := gateway(t)
 	b := shop(t, c, nil)
 	js := s.JetStream(t)
-	j := &journal{ops: make(map[kvclient.Revision]step)}
+	j := &journal{ops: make(map[kv.Revision]step)}
 	ctx, stop := context.WithCancel(t.Context())
 	var natives sync.WaitGroup
 	for range 2 {
@@ -198,7 +199,7 @@ func TestRacesAreBoundedAndNeverWrong(t *testing.T) {
 	inParallel(6, func(i int) {
 		for range 150 {
 			operations.Add(1)
-			if err := raceOnce(t, b, j, i%3); errors.Is(err, kvclient.ErrContention) {
+			if err := raceOnce(t, b, j, i%3); errors.Is(err, kv.ErrContention) {
 				contended.Add(1)
 			}
 		}
@@ -222,14 +223,14 @@ func storm(ctx context.Context, t *testing.T, js jetstream.JetStream, j *journal
 			t.Error(err)
 			return
 		}
-		j.add(kvclient.Revision(ack.Sequence), step{value: true, by: "native put"})
+		j.add(kv.Revision(ack.Sequence), step{value: true, by: "native put"})
 		marker := nats.NewMsg("$KV.shop.hot")
 		marker.Header.Set("KV-Operation", "DEL")
 		if ack, err = js.PublishMsg(t.Context(), marker); err != nil {
 			t.Error(err)
 			return
 		}
-		j.add(kvclient.Revision(ack.Sequence), step{by: "native delete"})
+		j.add(kv.Revision(ack.Sequence), step{by: "native delete"})
 	}
 }
 
@@ -251,13 +252,13 @@ func raceOnce(t *testing.T, b *kvclient.Bucket, j *journal, kind int) error {
 		done = step{by: "delete"}
 		w, err = b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "hot")})
 	}
-	_, mismatch := errors.AsType[*kvclient.RevisionMismatchError](err)
-	_, deleted := errors.AsType[*kvclient.KeyDeletedError](err)
+	_, mismatch := errors.AsType[*kv.RevisionMismatchError](err)
+	_, deleted := errors.AsType[*kv.KeyDeletedError](err)
 	switch {
 	case err == nil:
 		j.add(w.Revision, done)
-	case mismatch && kind != 2, deleted && kind == 2, errors.Is(err, kvclient.ErrContention),
-		kind == 2 && errors.Is(err, kvclient.ErrKeyNotFound):
+	case mismatch && kind != 2, deleted && kind == 2, errors.Is(err, kv.ErrContention),
+		kind == 2 && errors.Is(err, kv.ErrKeyNotFound):
 	default:
 		t.Errorf("%s: %v", done.by, err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -59,13 +60,13 @@ func TestWriteBeforeItsConnectionIsUnavailable(t *testing.T) {
 	s := natstest.Start(t, natstest.Options{})
 	late := &latecomer{Server: s}
 	_, _, err := connect(t, kvclient.Options{URL: s.URL()}).CreateBucket(
-		t.Context(), bucketName(t, "b"), kvclient.DefaultBucketConfig())
+		t.Context(), bucketName(t, "b"), kv.DefaultBucketConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := connectUnready(t, kvclient.Options{InProcess: late, Logger: zerolog.Nop()})
 	b := bind(t, c, "b")
-	if err := write(t, b, "k", "v"); !errors.Is(err, kvclient.ErrUnavailable) {
+	if err := write(t, b, "k", "v"); !errors.Is(err, kv.ErrUnavailable) {
 		t.Errorf("without a connection for writes: %v, want ErrUnavailable", err)
 	}
 	if room := b.Room(kvclient.Write{}); room != 1<<20 {

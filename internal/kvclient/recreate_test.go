@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -40,24 +41,24 @@ func recreate(t *testing.T, js jetstream.JetStream, values ...string) jetstream.
 	if err := js.DeleteKeyValue(t.Context(), "shop"); err != nil {
 		t.Fatal(err)
 	}
-	var kv jetstream.KeyValue
+	var native jetstream.KeyValue
 	// Creating a stream fails with error 10049 while the server is still removing its files.
 	natstest.Eventually(t, soon, "the bucket is created again", func() (created bool) {
 		var err error
-		kv, err = js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop"})
+		native, err = js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop"})
 		return err == nil
 	})
 	for _, v := range values {
-		if _, err := kv.PutString(t.Context(), "k", v); err != nil {
+		if _, err := native.PutString(t.Context(), "k", v); err != nil {
 			t.Fatal(err)
 		}
 	}
-	return kv
+	return native
 }
 
 // wantEpochChange waits until the gateway knows that the bucket has another epoch.
 func wantEpochChange(
-	t *testing.T, c *kvclient.Client, old kvclient.Epoch, within time.Duration,
+	t *testing.T, c *kvclient.Client, old kv.Epoch, within time.Duration,
 ) *kvclient.Bucket {
 	t.Helper()
 	var now *kvclient.Bucket
@@ -70,41 +71,41 @@ func wantEpochChange(
 
 // wantOldTagsRefused checks that tags of an old epoch match nothing, and that reads cannot wait
 // for them.
-func wantOldTagsRefused(t *testing.T, b *kvclient.Bucket, old kvclient.Epoch) {
+func wantOldTagsRefused(t *testing.T, b *kvclient.Bucket, old kv.Epoch) {
 	t.Helper()
 	e, err := get(t, b, "k")
 	if err != nil {
 		t.Fatal(err)
 	}
-	stale := kvclient.Condition{Positions: []kvclient.Position{{Revision: e.Revision, Epoch: old}}}
+	stale := kv.Condition{Positions: []kv.Position{{Revision: e.Revision, Epoch: old}}}
 	for name, request := range map[string]func() error{
 		"put": func() error {
 			_, err := b.Put(t.Context(), kvclient.Write{
-				Key: key(t, "k"), Precondition: kvclient.Precondition{IfMatch: stale},
+				Key: key(t, "k"), Precondition: kv.Precondition{IfMatch: stale},
 			})
 			return err
 		},
 		"delete": func() error {
 			_, err := b.Delete(t.Context(), kvclient.Deletion{
-				Key: key(t, "k"), Precondition: kvclient.Precondition{IfMatch: stale},
+				Key: key(t, "k"), Precondition: kv.Precondition{IfMatch: stale},
 			})
 			return err
 		},
 	} {
-		mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](request())
+		mismatch, ok := errors.AsType[*kv.RevisionMismatchError](request())
 		if !ok || mismatch.Current != e.Position {
 			t.Errorf("%s with a tag of the old epoch: %+v", name, mismatch)
 		}
 	}
-	first := kvclient.Position{Revision: 1, Epoch: old}
+	first := kv.Position{Revision: 1, Epoch: old}
 	_, _, err = b.Get(t.Context(), key(t, "k"), reached(first))
-	changed, ok := errors.AsType[*kvclient.EpochChangedError](err)
+	changed, ok := errors.AsType[*kv.EpochChangedError](err)
 	if !ok || changed.Current != b.Epoch() {
 		t.Errorf("minimum revision of the old epoch: %v", err)
 	}
 	// An old tag is not that of the key, so a write on condition that it is not may go ahead.
 	_, err = b.Put(t.Context(), kvclient.Write{
-		Key: key(t, "k"), Precondition: kvclient.Precondition{IfNoneMatch: stale},
+		Key: key(t, "k"), Precondition: kv.Precondition{IfNoneMatch: stale},
 	})
 	if err != nil {
 		t.Errorf("unless the old tag: %v", err)
@@ -119,7 +120,7 @@ func TestRecreationThroughTheGatewayChangesTheEpoch(t *testing.T) {
 	if err := c.DeleteBucket(t.Context(), b.Name()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.Bucket(t.Context(), b.Name()); !errors.Is(err, kvclient.ErrBucketNotFound) {
+	if _, err := c.Bucket(t.Context(), b.Name()); !errors.Is(err, kv.ErrBucketNotFound) {
 		t.Errorf("deleted bucket: %v", err)
 	}
 	again := shop(t, c, nil)
@@ -151,7 +152,7 @@ func TestDeletionIsLearntFromAdvisories(t *testing.T) {
 	}
 	natstest.Eventually(t, atOnce, "the deletion is known", func() bool {
 		_, err := c.Bucket(t.Context(), old.Name())
-		return errors.Is(err, kvclient.ErrBucketNotFound)
+		return errors.Is(err, kv.ErrBucketNotFound)
 	})
 }
 
@@ -194,9 +195,9 @@ func TestAnswerOfANewEpochEndsTheOld(t *testing.T) {
 		"foreign epoch": func(t *testing.T, c *kvclient.Client, b *kvclient.Bucket) {
 			_, err := b.Put(t.Context(), kvclient.Write{
 				Key:          key(t, "k"),
-				Precondition: ifMatch(kvclient.Position{Revision: 1, Epoch: foreign}),
+				Precondition: ifMatch(kv.Position{Revision: 1, Epoch: foreign}),
 			})
-			mismatch, ok := errors.AsType[*kvclient.RevisionMismatchError](err)
+			mismatch, ok := errors.AsType[*kv.RevisionMismatchError](err)
 			if !ok || mismatch.Current.Epoch == b.Epoch() {
 				t.Errorf("error %v of %+v", err, mismatch)
 			}
@@ -223,9 +224,9 @@ func TestAnswerOfANewEpochEndsTheOld(t *testing.T) {
 // since the client asks the server before it calls an epoch foreign.
 func rebind(t *testing.T, c *kvclient.Client) *kvclient.Bucket {
 	t.Helper()
-	elsewhere := kvclient.Position{Epoch: foreign, Revision: 1}
+	elsewhere := kv.Position{Epoch: foreign, Revision: 1}
 	_, _, err := bind(t, c, "shop").Get(t.Context(), key(t, "k"), reached(elsewhere))
-	if _, ok := errors.AsType[*kvclient.EpochChangedError](err); !ok {
+	if _, ok := errors.AsType[*kv.EpochChangedError](err); !ok {
 		t.Fatalf("error %v", err)
 	}
 	return bind(t, c, "shop")
@@ -239,9 +240,9 @@ func TestWritesGoOnThroughARecreation(t *testing.T) {
 	c, js := withoutAdvisories(t)
 	b := shop(t, c, nil)
 	put(t, b, "k", "old")
-	kv := recreate(t, js, "1", "2", "3", "4", "5")
+	native := recreate(t, js, "1", "2", "3", "4", "5")
 	rev := put(t, b, "k", "ours")
-	wantNative(t, kv, "k", "ours", uint64(rev))
+	wantNative(t, native, "k", "ours", uint64(rev))
 }
 
 func TestLimitLoweredByAnotherIsLearnt(t *testing.T) {
@@ -266,7 +267,7 @@ func TestLimitLoweredByAnotherIsLearnt(t *testing.T) {
 			_, err = b.Put(t.Context(), kvclient.Write{
 				Key: key(t, "k"), Value: make([]byte, 1000),
 			})
-			tooLarge, ok := errors.AsType[*kvclient.ValueTooLargeError](err)
+			tooLarge, ok := errors.AsType[*kv.ValueTooLargeError](err)
 			if !ok || tooLarge.Limit != 100 {
 				t.Errorf("error %v, want a ValueTooLargeError with the limit 100", err)
 			}
@@ -283,7 +284,7 @@ func TestLimitRaisedByAnotherIsLearnt(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
-	shop(t, c, func(config *kvclient.BucketConfig) { config.MaxValueSize = 100 })
+	shop(t, c, func(config *kv.BucketConfig) { config.MaxValueSize = 100 })
 	_, err := js.UpdateKeyValue(t.Context(), jetstream.KeyValueConfig{
 		Bucket: "shop", MaxValueSize: 1000,
 	})
@@ -350,13 +351,13 @@ func TestEpochSurvivesARestart(t *testing.T) {
 func TestLongestNameCreatedAgainIsEmpty(t *testing.T) {
 	t.Parallel()
 	c, _ := gateway(t)
-	name := strings.Repeat("b", kvclient.MaxBucketNameBytes)
+	name := strings.Repeat("b", kv.MaxBucketNameBytes)
 	for round := range 3 {
 		b := newBucket(t, c, name, nil)
 		if listing, err := b.Keys(t.Context(), nil); err != nil || len(listing.Entries) != 0 {
 			t.Fatalf("round %d: a new bucket has the keys %v, %v", round, listing.Entries, err)
 		}
-		if _, err := get(t, b, "k"); !errors.Is(err, kvclient.ErrKeyNotFound) {
+		if _, err := get(t, b, "k"); !errors.Is(err, kv.ErrKeyNotFound) {
 			t.Errorf("round %d: get from a new bucket: %v", round, err)
 		}
 		put(t, b, "k", "v")

@@ -2,6 +2,7 @@ package kvclient
 
 import (
 	"fmt"
+	"kvgateway/internal/kv"
 	"strings"
 )
 
@@ -39,43 +40,43 @@ const (
 )
 
 // refusal turns an answer by which JetStream refuses into an error of this package: nothing was
-// stored or changed. An answer for which there is no error stays an *[APIError].
-func refusal(e *APIError) error {
+// stored or changed. An answer for which there is no error stays an *[kv.APIError].
+func refusal(e *kv.APIError) error {
 	switch e.ErrCode {
 	case errCodeNoLeader, errCodeNotEnabled, errCodeUnavailable, errCodeTemporarily,
 		errCodeStreamOffline, errCodeStreamOfflineReason:
-		return fmt.Errorf("%w: %w", ErrUnavailable, e)
+		return fmt.Errorf("%w: %w", kv.ErrUnavailable, e)
 	case errCodeDuplicateUnderWay:
 		return fmt.Errorf("%w: %w", errUnderWay, e)
 	case errCodeTooManyRequests:
-		return fmt.Errorf("%w: %w", ErrOverloaded, e)
+		return fmt.Errorf("%w: %w", kv.ErrOverloaded, e)
 	case errCodeHeaderTooLarge:
-		return fmt.Errorf("%w: %w", ErrHeaderTooLarge, e)
+		return fmt.Errorf("%w: %w", kv.ErrHeaderTooLarge, e)
 	case errCodeStoreFailed:
 		if strings.Contains(e.Description, "maximum bytes") {
-			return fmt.Errorf("%w: %w", ErrBucketFull, e)
+			return fmt.Errorf("%w: %w", kv.ErrBucketFull, e)
 		}
-		return fmt.Errorf("%w: %w", ErrStorageExhausted, e)
+		return fmt.Errorf("%w: %w", kv.ErrStorageExhausted, e)
 	case errCodeAccountResources, errCodeInsufficient, errCodeMemoryResources,
 		errCodeStorageResources, errCodeMaxStreams, errCodeMaxConsumers, errCodeMaxBytesRequired,
 		errCodeMaxStreamBytes:
-		return fmt.Errorf("%w: %w", ErrStorageExhausted, e)
+		return fmt.Errorf("%w: %w", kv.ErrStorageExhausted, e)
 	}
 	return e
 }
 
 // isMismatch reports whether JetStream refused because the expected last revision was another.
-func (e *APIError) isMismatch() bool {
+func isMismatch(e *kv.APIError) bool {
 	return e.ErrCode == errCodeWrongLastSeq || e.ErrCode == errCodeWrongLastSeqConstant
 }
 
 // currentRevision reads the revision that JetStream names in "wrong last sequence: 5". Replicated
 // streams do not always name it (10164).
-func (e *APIError) currentRevision() (Revision, bool) {
+func currentRevision(e *kv.APIError) (kv.Revision, bool) {
 	_, number, found := strings.Cut(e.Description, "wrong last sequence: ")
 	if !found {
 		return 0, false
 	}
-	rev, err := ParseRevision(number)
+	rev, err := kv.ParseRevision(number)
 	return rev, err == nil
 }

@@ -1,13 +1,16 @@
 package kvclient
 
-import "context"
+import (
+	"context"
+	"kvgateway/internal/kv"
+)
 
 // A Replay says which stored entries to read.
 type Replay struct {
-	Filters   Filters  // The entries that are read are those that these select.
-	History   bool     // All retained entries are read, not only the last of each key.
-	After, To Revision // Entries above After and up to To are read.
-	NoValues  bool     // Only the sizes of values are read.
+	Filters   kv.Filters  // The entries that are read are those that these select.
+	History   bool        // All retained entries are read, not only the last of each key.
+	After, To kv.Revision // Entries above After and up to To are read.
+	NoValues  bool        // Only the sizes of values are read.
 }
 
 // replayBytes is how many bytes of values the server sends ahead, unless one message is larger.
@@ -22,8 +25,8 @@ const replayBytes = 2 << 20
 // since (measured). So a replay goes on with a new consumer, which counts anew, until everything
 // has come (the feed's TestSeam lost keys without that).
 //
-// It returns what visit returns, [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout].
-func (b *Bucket) Replay(ctx context.Context, replay Replay, visit func(Entry) error) error {
+// It returns what visit returns, [kv.ErrBucketNotFound], [kv.ErrUnavailable] or [kv.ErrTimeout].
+func (b *Bucket) Replay(ctx context.Context, replay Replay, visit func(kv.Entry) error) error {
 	b = b.overBulk()
 	for try := 0; replay.To > replay.After; try++ {
 		last, complete, err := b.replayOnce(ctx, replay, visit)
@@ -39,11 +42,11 @@ func (b *Bucket) Replay(ctx context.Context, replay Replay, visit func(Entry) er
 // replayOnce replays with one consumer. It returns the last revision that came, and whether that
 // was all.
 func (b *Bucket) replayOnce(
-	ctx context.Context, replay Replay, visit func(Entry) error,
-) (last Revision, complete bool, err error) {
+	ctx context.Context, replay Replay, visit func(kv.Entry) error,
+) (last kv.Revision, complete bool, err error) {
 	r := scanReader{filters: replay.Filters, bucket: b, link: b.client.bulk,
 		values: !replay.NoValues, history: replay.History, after: replay.After, until: replay.To}
-	r.visit = func(e Entry) error {
+	r.visit = func(e kv.Entry) error {
 		if e.Revision <= replay.After || e.Revision > replay.To {
 			return nil
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -73,7 +74,7 @@ func TestLateAnswerIsIgnored(t *testing.T) {
 	for range 3 {
 		p.Pause()
 		_, err := get(t, b, "late")
-		if !errors.Is(err, kvclient.ErrTimeout) {
+		if !errors.Is(err, kv.ErrTimeout) {
 			t.Fatalf("get while nothing comes through: %v", err)
 		}
 		p.Resume()

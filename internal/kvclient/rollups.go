@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"kvgateway/internal/kv"
 )
 
 // FinishRollUps removes what a crash of the server brought back below a roll-up: below entries with
@@ -28,8 +29,8 @@ func (c *Client) FinishRollUps(ctx context.Context) (keys int, err error) {
 	for _, name := range names {
 		finished, failed := c.finishRollUps(ctx, name)
 		keys += finished
-		if failed == nil || errors.Is(failed, ErrBucketNotFound) ||
-			errors.Is(failed, ErrBadBucket) {
+		if failed == nil || errors.Is(failed, kv.ErrBucketNotFound) ||
+			errors.Is(failed, kv.ErrBadBucket) {
 			continue
 		}
 		err = errors.Join(err, fmt.Errorf("bucket %s: %w", name, failed))
@@ -38,9 +39,9 @@ func (c *Client) FinishRollUps(ctx context.Context) (keys int, err error) {
 }
 
 // finishRollUps is FinishRollUps for one bucket.
-func (c *Client) finishRollUps(ctx context.Context, name BucketName) (keys int, err error) {
+func (c *Client) finishRollUps(ctx context.Context, name kv.BucketName) (keys int, err error) {
 	var info streamInfoResponse
-	err = c.api(ctx, c.bulk, "STREAM.INFO."+streamPrefix+name.String(), nil, &info)
+	err = c.api(ctx, c.bulk, "STREAM.INFO."+kv.StreamPrefix+name.String(), nil, &info)
 	if err != nil {
 		return 0, bucketError(name, err)
 	}
@@ -55,8 +56,8 @@ func (c *Client) finishRollUps(ctx context.Context, name BucketName) (keys int, 
 		return 0, err
 	}
 	var rolledUp []ListedKey
-	if _, err := b.scan(ctx, Filters{}, nameBytes, func(int) {}, func(e Entry) error {
-		if e.rolledUp {
+	if _, err := b.scan(ctx, kv.Filters{}, nameBytes, func(int) {}, func(e kv.Entry) error {
+		if e.RolledUp {
 			rolledUp = append(rolledUp, ListedKey{Key: e.Key, Revision: e.Revision})
 		}
 		return nil
@@ -66,7 +67,7 @@ func (c *Client) finishRollUps(ctx context.Context, name BucketName) (keys int, 
 	for _, k := range rolledUp {
 		request := getRequest{Sequence: 1, NextBySubject: b.readPrefix + k.Key}
 		first, err := b.fetchEntry(ctx, b.leaderGet, request)
-		if errors.Is(err, ErrKeyNotFound) || err == nil && first.Revision >= k.Revision {
+		if errors.Is(err, kv.ErrKeyNotFound) || err == nil && first.Revision >= k.Revision {
 			continue
 		}
 		if err == nil {

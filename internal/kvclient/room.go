@@ -2,6 +2,7 @@ package kvclient
 
 import (
 	"encoding/base64"
+	"kvgateway/internal/kv"
 
 	"github.com/nats-io/nats.go"
 )
@@ -22,7 +23,7 @@ func (b *Bucket) Room(w Write) int {
 
 // roomOf returns what headers leave for the value, with more bytes of lines that they do not have
 // yet, and the line of the precondition.
-func (b *Bucket) roomOf(h nats.Header, more int, p Precondition) int {
+func (b *Bucket) roomOf(h nats.Header, more int, p kv.Precondition) int {
 	if !p.Always() {
 		more += expectedBytes
 	}
@@ -38,7 +39,7 @@ var stampBytes = len(headerMessageID+headerRequest+madeNothing) +
 	2*(len(": \r\n")+base64.RawURLEncoding.EncodedLen(digestBytes))
 
 // expectedBytes is the most that the header takes which carries a precondition.
-var expectedBytes = len(headerExpected) + len(": \r\n") + len(MaxRevision.String())
+var expectedBytes = len(headerExpected) + len(": \r\n") + len(kv.MaxRevision.String())
 
 // headerFrame is what headers have beside their lines.
 const headerFrame = "NATS/1.0\r\n\r\n"

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -39,7 +40,7 @@ func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 			return err
 		}
 	}
-	full, exhausted := kvclient.ErrBucketFull, kvclient.ErrStorageExhausted
+	full, exhausted := kv.ErrBucketFull, kv.ErrStorageExhausted
 	for i, tc := range []struct {
 		name    string
 		server  *natstest.Server
@@ -64,7 +65,7 @@ func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {
 		name := fmt.Sprintf("%s/limited=%v/history=%d", tc.name, tc.server == limited, tc.history)
 		t.Run(name, func(t *testing.T) {
 			c := connect(t, kvclient.Options{URL: tc.server.URL()})
-			b := newBucket(t, c, fmt.Sprintf("b%d", i), func(c *kvclient.BucketConfig) {
+			b := newBucket(t, c, fmt.Sprintf("b%d", i), func(c *kv.BucketConfig) {
 				if c.History = tc.history; tc.server == unlimited {
 					c.MaxBytes = 300_000
 				}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -44,8 +45,8 @@ func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	epoch := shop(t, c, history(2)).Epoch()
-	condition := func(rev kvclient.Revision, e kvclient.Epoch) kvclient.Precondition {
-		return ifMatch(kvclient.Position{Revision: rev, Epoch: e})
+	condition := func(rev kv.Revision, e kv.Epoch) kv.Precondition {
+		return ifMatch(kv.Position{Revision: rev, Epoch: e})
 	}
 	prepare := bind(t, c, "shop")
 	put(t, prepare, "value", "v")
@@ -58,7 +59,7 @@ func TestRoundTrips(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write := func(k string, p kvclient.Precondition) func(b *kvclient.Bucket) {
+	write := func(k string, p kv.Precondition) func(b *kvclient.Bucket) {
 		return func(b *kvclient.Bucket) {
 			_, _ = b.Put(t.Context(), kvclient.Write{
 				Key:          key(t, k),
@@ -79,7 +80,7 @@ func TestRoundTrips(t *testing.T) {
 			_, _, _ = b.Get(t.Context(), key(t, "value"), anyReplica)
 		}},
 		{"get with a reached revision", 1, func(b *kvclient.Bucket) {
-			first := kvclient.Position{Revision: 1, Epoch: epoch}
+			first := kv.Position{Revision: 1, Epoch: epoch}
 			_, _, _ = b.Get(t.Context(), key(t, "value"), reached(first))
 		}},
 		{"get of a revision", 1, func(b *kvclient.Bucket) {
@@ -87,7 +88,7 @@ func TestRoundTrips(t *testing.T) {
 		}},
 		// The leader is asked again for a key that a direct get has not found.
 		{"get of a missing key", 2, func(b *kvclient.Bucket) { _, _ = get(t, b, "missing") }},
-		{"put", 1, write("value", kvclient.Precondition{})},
+		{"put", 1, write("value", kv.Precondition{})},
 		{"compare and set", 1, write("cas", condition(cas.Revision, epoch))},
 		{"stale compare and set", 1, write("cas", condition(cas.Revision, ""))},
 		{"create", 1, write("created", ifAbsent)},

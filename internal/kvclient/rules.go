@@ -3,6 +3,7 @@ package kvclient
 import (
 	"context"
 	"fmt"
+	"kvgateway/internal/kv"
 	"strings"
 	"time"
 
@@ -27,6 +28,7 @@ type TTLNotEnabledError struct {
 	Longest time.Duration
 }
 
+// Error implements error.
 func (e *TTLNotEnabledError) Error() string {
 	return fmt.Sprintf("bucket %s has no limit_marker_ttl", e.Bucket)
 }
@@ -38,6 +40,7 @@ type TTLTooShortError struct {
 	Remaining bool          // It is what is left of the present value's, which a patch keeps.
 }
 
+// Error implements error.
 func (e *TTLTooShortError) Error() string {
 	return fmt.Sprintf("time to live shorter than %s", e.Minimum)
 }
@@ -62,7 +65,7 @@ type writeRules struct {
 // so a shorter one cannot be promised.
 func rulesOf(c *jetstream.StreamConfig) writeRules {
 	r := writeRules{
-		bucket:     strings.TrimPrefix(c.Name, streamPrefix),
+		bucket:     strings.TrimPrefix(c.Name, kv.StreamPrefix),
 		atomic:     c.AllowAtomicPublish,
 		ttl:        c.AllowMsgTTL && c.SubjectDeleteMarkerTTL > 0,
 		messageTTL: c.AllowMsgTTL,
@@ -95,7 +98,7 @@ func (r *writeRules) checkTTL(ttl time.Duration) error {
 
 // CheckTTL returns nil if an entry of the bucket can have that time to live; 0 stands for none. It
 // asks the server before it refuses, since the bucket may have been fixed a moment ago. It returns
-// a *[TTLNotEnabledError], a *[TTLTooShortError], [ErrBucketNotFound] or [ErrUnavailable].
+// a *[TTLNotEnabledError], a *[TTLTooShortError], [kv.ErrBucketNotFound] or [kv.ErrUnavailable].
 func (b *Bucket) CheckTTL(ctx context.Context, ttl time.Duration) error {
 	if ttl == 0 || !b.isMirror() && b.rules.checkTTL(ttl) == nil {
 		return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nuid"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 )
 
 const (
@@ -41,9 +42,9 @@ const (
 // it calls begin with their number, unless the consumer's subjects select more than the filters do.
 //
 // It returns a *[bound.FullError] if it finds no place among the scans or no room in time,
-// [ErrBucketNotFound], [ErrUnavailable] or [ErrTimeout], and otherwise what visit returns.
-func (b *Bucket) scan(ctx context.Context, filters Filters, each int64, begin func(n int),
-	visit func(Entry) error) (since Revision, err error) {
+// [kv.ErrBucketNotFound], [kv.ErrUnavailable] or [kv.ErrTimeout], and otherwise what visit returns.
+func (b *Bucket) scan(ctx context.Context, filters kv.Filters, each int64, begin func(n int),
+	visit func(kv.Entry) error) (since kv.Revision, err error) {
 	hold, err := takePlace(ctx, b.client.limits.listings)
 	if err != nil {
 		return 0, err
@@ -132,15 +133,15 @@ func (b *Bucket) dropConsumer(l *link, name string) {
 
 // keyOf returns the key that a subject of the bucket's stream stands for, and whether that is
 // within the grammar. A stream with sources can have other buckets' subjects.
-func (b *Bucket) keyOf(subject string) (Key, bool) {
+func (b *Bucket) keyOf(subject string) (kv.Key, bool) {
 	name, own := strings.CutPrefix(subject, b.readPrefix)
 	if !own {
-		return Key{}, false
+		return kv.Key{}, false
 	}
-	key, err := ParseKey(name)
+	key, err := kv.ParseKey(name)
 	if err != nil {
 		b.client.hiddenKeys.Add(1)
-		return Key{}, false
+		return kv.Key{}, false
 	}
 	return key, true
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -74,7 +76,7 @@ func (f filler) remove(t testing.TB, keys []string) {
 	f.await(t)
 }
 
-func memory(c *kvclient.BucketConfig) { c.Storage = kvclient.MemoryStorage }
+func memory(c *kv.BucketConfig) { c.Storage = kv.MemoryStorage }
 
 func TestKeys(t *testing.T) {
 	t.Parallel()
@@ -136,7 +138,7 @@ func TestScansLeaveNoConsumer(t *testing.T) {
 		wantHistory(t, b, "k", "put v")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	giveUp := func(kvclient.Entry) error { cancel(); return ctx.Err() }
+	giveUp := func(kv.Entry) error { cancel(); return ctx.Err() }
 	if _, err := b.ScanEntries(ctx, nil, giveUp); err == nil {
 		t.Error("a scan that was given up has no error")
 	}
@@ -152,7 +154,7 @@ func TestScansLeaveNoConsumer(t *testing.T) {
 
 // wantComplete checks that each of the names is listed once and in order, and that the listing is
 // not older than the revision since.
-func wantComplete(t *testing.T, l kvclient.KeyListing, names []string, since kvclient.Revision) {
+func wantComplete(t *testing.T, l kvclient.KeyListing, names []string, since kv.Revision) {
 	t.Helper()
 	if l.Revision < since {
 		t.Errorf("listing as of %d, the bucket was at %d before", l.Revision, since)
@@ -245,13 +247,13 @@ func scanRig(t *testing.T) (*kvclient.Bucket, filler, []string) {
 // scanWith runs a scan, and calls at for each entry with how many have arrived. It returns the
 // newest revision of each key that the scan reports.
 func scanWith(
-	t *testing.T, b *kvclient.Bucket, fs kvclient.Filters, at func(n int, e kvclient.Entry),
-) (map[string]kvclient.Revision, error) {
+	t *testing.T, b *kvclient.Bucket, fs kv.Filters, at func(n int, e kv.Entry),
+) (map[string]kv.Revision, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), scanTime/2)
 	defer cancel()
-	found, n := make(map[string]kvclient.Revision), 0
-	_, err := b.ScanEntries(ctx, fs, func(e kvclient.Entry) error {
+	found, n := make(map[string]kv.Revision), 0
+	_, err := b.ScanEntries(ctx, fs, func(e kv.Entry) error {
 		n++
 		at(n, e)
 		found[e.Key] = max(found[e.Key], e.Revision)
@@ -261,7 +263,7 @@ func scanWith(
 }
 
 // wantFound checks that all the names were found.
-func wantFound(t *testing.T, found map[string]kvclient.Revision, names []string) {
+func wantFound(t *testing.T, found map[string]kv.Revision, names []string) {
 	t.Helper()
 	var missing []string
 	for _, k := range names {
@@ -280,7 +282,7 @@ func TestScanFindsAKeyThatIsAlwaysAhead(t *testing.T) {
 	t.Parallel()
 	b, f, names := scanRig(t)
 	twice := false
-	found, err := scanWith(t, b, nil, func(n int, e kvclient.Entry) {
+	found, err := scanWith(t, b, nil, func(n int, e kv.Entry) {
 		if n == 1 {
 			f.fill(t, names[5000:9999], "second")
 		}
@@ -301,7 +303,7 @@ func TestScanIsCompleteWhereKeysComeTwice(t *testing.T) {
 	t.Parallel()
 	b, f, names := scanRig(t)
 	f.fill(t, []string{"other"}, "x") // Its revision is above those of the keys that are scanned.
-	found, err := scanWith(t, b, filters(t, "k.*"), func(n int, _ kvclient.Entry) {
+	found, err := scanWith(t, b, filters(t, "k.*"), func(n int, _ kv.Entry) {
 		if n == 3000 {
 			f.fill(t, names[:2000], "second")
 			f.fill(t, names[9999:], "second")
@@ -343,7 +345,7 @@ func TestScanEndsWhenKeysVanish(t *testing.T) {
 			t.Parallel()
 			b, f, names := scanRig(t)
 			start := time.Now()
-			found, err := scanWith(t, b, filters(t, "k.>"), func(n int, _ kvclient.Entry) {
+			found, err := scanWith(t, b, filters(t, "k.>"), func(n int, _ kv.Entry) {
 				if n == 1 {
 					vanish(t, b, f, names)
 				}
@@ -360,14 +362,14 @@ func TestScanEndsWhenItsBucketIsDeleted(t *testing.T) {
 	t.Parallel()
 	b, f, _ := scanRig(t)
 	start := time.Now()
-	_, err := scanWith(t, b, nil, func(n int, _ kvclient.Entry) {
+	_, err := scanWith(t, b, nil, func(n int, _ kv.Entry) {
 		if n == 1 {
 			if err := f.js.DeleteKeyValue(t.Context(), "shop"); err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	wantError(t, err, kvclient.ErrBucketNotFound)
+	wantError(t, err, kv.ErrBucketNotFound)
 	if d := time.Since(start); d > 2*promptly {
 		t.Errorf("noticed after %v", d)
 	}
@@ -380,7 +382,7 @@ func TestScanThroughARestartIsCompleteOrFails(t *testing.T) {
 	f, names := newFiller(t, s), numbered("k.", 10_000)
 	f.fill(t, names, "v")
 	start := time.Now()
-	found, err := scanWith(t, b, nil, func(n int, _ kvclient.Entry) {
+	found, err := scanWith(t, b, nil, func(n int, _ kv.Entry) {
 		if n == 1 {
 			s.Restart()
 		}
@@ -389,7 +391,7 @@ func TestScanThroughARestartIsCompleteOrFails(t *testing.T) {
 	switch {
 	case err == nil:
 		wantFound(t, found, names)
-	case !errors.Is(err, kvclient.ErrUnavailable) && !errors.Is(err, kvclient.ErrTimeout):
+	case !errors.Is(err, kv.ErrUnavailable) && !errors.Is(err, kv.ErrTimeout):
 		t.Errorf("error %v", err)
 	}
 	awaitReady(t, c)
@@ -489,7 +491,7 @@ func TestScansAreBounded(t *testing.T) {
 	var scans sync.WaitGroup
 	for range kvclient.MaxListings {
 		scans.Go(func() {
-			_, err := b.ScanEntries(t.Context(), nil, func(kvclient.Entry) error {
+			_, err := b.ScanEntries(t.Context(), nil, func(kv.Entry) error {
 				inside <- struct{}{}
 				<-release
 				return nil
@@ -520,7 +522,7 @@ func TestScanEndsWithItsContext(t *testing.T) {
 	b, _, _ := scanRig(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	start := time.Now()
-	_, err := b.ScanEntries(ctx, nil, func(kvclient.Entry) error { cancel(); return nil })
+	_, err := b.ScanEntries(ctx, nil, func(kv.Entry) error { cancel(); return nil })
 	if err == nil || time.Since(start) > promptly {
 		t.Errorf("after %v: %v", time.Since(start), err)
 	}
@@ -585,7 +587,7 @@ func TestListingsHaveRoomForWhatTheyFind(t *testing.T) {
 		t.Fatal(err)
 	}
 	room := bounds.Find("listing-bytes")
-	if _, err := b.ScanEntries(t.Context(), nil, func(kvclient.Entry) error {
+	if _, err := b.ScanEntries(t.Context(), nil, func(kv.Entry) error {
 		if n := room.Used(); n != 101 {
 			return fmt.Errorf("it has room for %d entries", n)
 		}
@@ -613,5 +615,22 @@ func TestListingsHaveRoomForWhatTheyFind(t *testing.T) {
 	holds[1].Release()
 	if n := room.Used(); n != 0 {
 		t.Errorf("%d bytes are held", n)
+	}
+}
+
+func TestListingTakesSixtyFourLongFilters(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	b := shop(t, c, nil)
+	var patterns, want []string
+	for i := range kv.MaxFilters {
+		prefix := fmt.Sprintf("%02d-", i)
+		k := prefix + strings.Repeat("k", kv.MaxKeyBytes-len(prefix))
+		put(t, b, k, "v")
+		patterns, want = append(patterns, k), append(want, k)
+	}
+	put(t, b, "other", "v")
+	if got := keys(t, b, patterns...); strings.Join(got, " ") != strings.Join(want, " ") {
+		t.Errorf("%d keys, want %d", len(got), len(want))
 	}
 }

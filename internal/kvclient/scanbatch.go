@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"kvgateway/internal/kv"
 	"strings"
 	"time"
 
@@ -59,7 +60,7 @@ func (r *scanReader) take(ctx context.Context) ([]*nats.Msg, error) {
 
 // addAll visits the entries of a batch. It returns how many of its messages have a revision of at
 // most end.
-func (r *scanReader) addAll(batch []*nats.Msg, end Revision) (upTo uint64, err error) {
+func (r *scanReader) addAll(batch []*nats.Msg, end kv.Revision) (upTo uint64, err error) {
 	defer clear(batch) // its memory is used again, and must not keep what has been visited
 	for _, msg := range batch {
 		revision, err := r.add(msg)
@@ -86,18 +87,18 @@ func (r *scanReader) receive(ctx context.Context) (*nats.Msg, error) {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case <-r.gone:
-			return nil, fmt.Errorf("%w: the connection was lost in a scan", ErrUnavailable)
+			return nil, fmt.Errorf("%w: the connection was lost in a scan", kv.ErrUnavailable)
 		case <-r.stalled.C:
 		}
 		if !time.Now().Before(giveUp) {
-			return nil, fmt.Errorf("%w: a scan stalled", ErrTimeout)
+			return nil, fmt.Errorf("%w: a scan stalled", kv.ErrTimeout)
 		}
 		current, err := r.bucket.rebind(ctx)
 		switch {
-		case errors.Is(err, ErrBucketNotFound):
+		case errors.Is(err, kv.ErrBucketNotFound):
 			return nil, err
 		case err == nil && current.epoch != r.bucket.epoch:
-			return nil, fmt.Errorf("%w: the bucket was created again in a scan", ErrUnavailable)
+			return nil, fmt.Errorf("%w: the bucket was created again in a scan", kv.ErrUnavailable)
 		}
 	}
 }
@@ -110,7 +111,7 @@ func (r *scanReader) batchEnded(ctx context.Context, status, description string)
 		return nil
 	case "503": // nobody serves the stream
 		reason := r.bucket.whyUnserved(ctx)
-		if r.unserved++; r.unserved < unservedTries && !errors.Is(reason, ErrBucketNotFound) {
+		if r.unserved++; r.unserved < unservedTries && !errors.Is(reason, kv.ErrBucketNotFound) {
 			awaitServer(r.unserved)
 			r.more = true
 			return nil
@@ -123,5 +124,5 @@ func (r *scanReader) batchEnded(ctx context.Context, status, description string)
 		}
 		return r.bucket.whyUnserved(ctx)
 	}
-	return fmt.Errorf("%w: scan: status %q", ErrUnexpectedAnswer, status)
+	return fmt.Errorf("%w: scan: status %q", kv.ErrUnexpectedAnswer, status)
 }

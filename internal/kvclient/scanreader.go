@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 )
 
 // A scanReader reads what the consumer of a scan, an export or a replay delivers, and decides when
@@ -53,16 +54,16 @@ import (
 //
 // What ends a batch is described at take. A scanReader is used by one goroutine.
 type scanReader struct {
-	filters  Filters           // What is to be visited.
-	matcher  Matcher           // Matches keys against filters.
-	bucket   *Bucket           // The bucket as it was when the scan began.
-	visit    func(Entry) error // Called for each entry; an error that it returns ends the scan.
-	link     *link             // The connection that is read from.
-	values   bool              // Whether values are wanted, and not only their sizes.
-	history  bool              // Whether all retained entries above after are wanted.
-	after    Revision          // With history, the consumer delivers entries above this.
-	until    Revision          // Where a replay or an export ends; 0 for a scan.
-	inactive time.Duration     // When the server drops an unused consumer; 0 for scanInactive.
+	filters  kv.Filters           // What is to be visited.
+	matcher  kv.Matcher           // Matches keys against filters.
+	bucket   *Bucket              // The bucket as it was when the scan began.
+	visit    func(kv.Entry) error // Called for each entry; an error that it returns ends the scan.
+	link     *link                // The connection that is read from.
+	values   bool                 // Whether values are wanted, and not only their sizes.
+	history  bool                 // Whether all retained entries above after are wanted.
+	after    kv.Revision          // With history, the consumer delivers entries above this.
+	until    kv.Revision          // Where a replay or an export ends; 0 for a scan.
+	inactive time.Duration        // When the server drops an unused consumer; 0 for scanInactive.
 
 	consumer string          // The consumer's name.
 	inbox    string          // The subject that the messages come to.
@@ -79,7 +80,7 @@ type scanReader struct {
 	// consumer's replica has everything before it.
 	sentinel bool
 	// sentinelRevision is the revision of that message.
-	sentinelRevision Revision
+	sentinelRevision kv.Revision
 
 	// pending is how many messages the consumer had to deliver when it was created, as the server
 	// counted.
@@ -89,7 +90,7 @@ type scanReader struct {
 	// received is how many messages came in all; the consumer numbers them.
 	received uint64
 	// last is the newest revision that was delivered.
-	last Revision
+	last kv.Revision
 	// more says that the consumer may have more to deliver.
 	more bool
 	// unserved is how often nobody took the request for a batch.
@@ -106,7 +107,7 @@ type scanReader struct {
 // selectSubjects decides what the consumer delivers: a cover of the filters, and on a replicated
 // stream the sentinel.
 func (r *scanReader) selectSubjects(ctx context.Context) error {
-	selected, exact := r.filters.cover()
+	selected, exact := r.filters.Cover()
 	r.exact, r.matcher = exact, r.filters.Matcher()
 	covered := false
 	sentinel, err := r.findSentinel(ctx)
@@ -114,7 +115,7 @@ func (r *scanReader) selectSubjects(ctx context.Context) error {
 		return err
 	}
 	for _, filter := range selected {
-		covered = covered || covers(filter, sentinel.Key)
+		covered = covered || kv.Covers(filter, sentinel.Key)
 		r.subjects = append(r.subjects, r.bucket.readPrefix+filter)
 	}
 	if r.sentinel && !covered {
@@ -125,13 +126,13 @@ func (r *scanReader) selectSubjects(ctx context.Context) error {
 
 // findSentinel returns the last message of a replicated stream, as its leader has it. If there is
 // none, nothing is left to be read.
-func (r *scanReader) findSentinel(ctx context.Context) (sentinel Entry, err error) {
+func (r *scanReader) findSentinel(ctx context.Context) (sentinel kv.Entry, err error) {
 	if !r.bucket.replicated {
 		return sentinel, nil
 	}
-	last := getRequest{LastBySubject: r.bucket.readPrefix + AllKeys.pattern}
+	last := getRequest{LastBySubject: r.bucket.readPrefix + kv.AllKeys.String()}
 	sentinel, err = r.bucket.fetchEntry(ctx, r.bucket.leaderGet, last)
-	if errors.Is(err, ErrKeyNotFound) {
+	if errors.Is(err, kv.ErrKeyNotFound) {
 		return sentinel, nil
 	}
 	r.sentinel, r.sentinelRevision = err == nil, sentinel.Revision
@@ -151,7 +152,7 @@ func (r *scanReader) read(ctx context.Context) (err error) {
 	r.inbox, r.messages = nc.NewInbox(), make(chan *nats.Msg, scanBatch+16)
 	subscription, err := nc.ChanSubscribe(r.inbox, r.messages)
 	if err != nil {
-		return fmt.Errorf("%w: scan: %w", ErrUnavailable, err)
+		return fmt.Errorf("%w: scan: %w", kv.ErrUnavailable, err)
 	}
 	defer subscription.Unsubscribe()
 	r.more = r.pending > 0 || r.sentinel
@@ -188,7 +189,7 @@ func (r *scanReader) read(ctx context.Context) (err error) {
 // leader also says that nothing was stored since in what the consumer selects, which is one request
 // for each subject (TestReadsAreCompleteWherePendingIsTooLow; watchcheck found it with a flood of
 // overwrites). A listing, an export, a snapshot or a replay of which that is not known goes on.
-func (r *scanReader) deliveredAll(ctx context.Context, upTo Revision) (bool, error) {
+func (r *scanReader) deliveredAll(ctx context.Context, upTo kv.Revision) (bool, error) {
 	if r.counted < r.pending {
 		return false, nil
 	}
@@ -196,8 +197,8 @@ func (r *scanReader) deliveredAll(ctx context.Context, upTo Revision) (bool, err
 		next := getRequest{Sequence: uint64(upTo) + 1, NextBySubject: subject}
 		_, err := r.bucket.fetchEntry(ctx, r.bucket.leaderGet, next)
 		switch {
-		case errors.Is(err, ErrKeyNotFound):
-		case err == nil, errors.Is(err, ErrUnexpectedAnswer):
+		case errors.Is(err, kv.ErrKeyNotFound):
+		case err == nil, errors.Is(err, kv.ErrUnexpectedAnswer):
 			// There is a message, though perhaps one whose headers nobody can read.
 			return false, nil
 		default:
@@ -210,7 +211,7 @@ func (r *scanReader) deliveredAll(ctx context.Context, upTo Revision) (bool, err
 // readTo reads until the consumer has delivered a message at or beyond the revision, or has nothing
 // more. It returns how many messages came up to that revision.
 func (r *scanReader) readTo(
-	ctx context.Context, nc *nats.Conn, end Revision,
+	ctx context.Context, nc *nats.Conn, end kv.Revision,
 ) (upTo uint64, err error) {
 	next := r.bucket.client.apiPrefix + "CONSUMER.MSG.NEXT." + r.bucket.stream + "." + r.consumer
 	giveUp := time.Now().Add(r.bucket.client.timeout)
@@ -226,7 +227,7 @@ func (r *scanReader) readTo(
 		}
 		if err := nc.PublishRequest(next, r.inbox, request); err != nil {
 			claim.end()
-			return upTo, fmt.Errorf("%w: scan: %w", ErrUnavailable, err)
+			return upTo, fmt.Errorf("%w: scan: %w", kv.ErrUnavailable, err)
 		}
 		batch, err := r.take(ctx)
 		claim.endOrAbandon(err == nil)
@@ -241,7 +242,7 @@ func (r *scanReader) readTo(
 		if !r.more && r.last < r.sentinelRevision {
 			if time.Now().After(giveUp) {
 				return upTo, fmt.Errorf("%w: the replica with the scan's consumer is behind",
-					ErrTimeout)
+					kv.ErrTimeout)
 			}
 			r.more = true
 			awaitWriter(1)
@@ -253,17 +254,17 @@ func (r *scanReader) readTo(
 // add visits the entry of one message, unless the consumer's subjects select more than the filters
 // do and the filters do not select it. Keys outside the grammar, which other tools can store, are
 // never visited.
-func (r *scanReader) add(msg *nats.Msg) (Revision, error) {
+func (r *scanReader) add(msg *nats.Msg) (kv.Revision, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		return 0, fmt.Errorf("%w: scan: %w", ErrUnexpectedAnswer, err)
+		return 0, fmt.Errorf("%w: scan: %w", kv.ErrUnexpectedAnswer, err)
 	}
 	r.received++
 	if meta.Sequence.Consumer != r.received {
 		return 0, fmt.Errorf("%w: a scan lost messages: %d came as number %d",
-			ErrUnavailable, meta.Sequence.Consumer, r.received)
+			kv.ErrUnavailable, meta.Sequence.Consumer, r.received)
 	}
-	r.last = Revision(meta.Sequence.Stream)
+	r.last = kv.Revision(meta.Sequence.Stream)
 	e := r.bucket.delivered(msg, meta)
 	selected := e.Key != "" && (r.exact || r.matcher.Matches(e.Key))
 	// The leader has already removed what lies between the sentinel and the scan's beginning. The
@@ -292,15 +293,15 @@ func (r *scanReader) readMissing(ctx context.Context) error {
 	for _, subject := range r.subjects {
 		err := r.bucket.eachSubject(ctx, subject, r.seen, func(subject string) error {
 			key, ok := r.bucket.keyOf(subject)
-			if !ok || !r.matcher.Matches(key.name) {
+			if !ok || !r.matcher.Matches(key.String()) {
 				return nil
 			}
-			if _, visited := slices.BinarySearch(r.keys, key.name); visited {
+			if _, visited := slices.BinarySearch(r.keys, key.String()); visited {
 				return nil
 			}
 			e, err := r.bucket.fetchEntry(ctx, r.bucket.leaderGet,
 				getRequest{LastBySubject: subject})
-			if errors.Is(err, ErrKeyNotFound) {
+			if errors.Is(err, kv.ErrKeyNotFound) {
 				return nil // it was purged meanwhile
 			}
 			if err != nil {

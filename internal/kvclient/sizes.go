@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 )
 
 // A server answers the requests of a connection in order, so that the answer to a small read waits
@@ -64,20 +65,20 @@ func (s *sizes) note(name string, size int) {
 	}
 }
 
-// KnownBytes returns about what the key's last entry takes of memory, see [Entry.Bytes], and not
+// KnownBytes returns about what the key's last entry takes of memory, see [kv.Entry.Bytes], and not
 // less, if its value is known to have at least [LargeValue] bytes, and else 0. It asks nobody, so
 // the value may be another one by now.
-func (b *Bucket) KnownBytes(key Key) int64 {
-	known := b.client.sizes.of(b.readPrefix + key.name)
+func (b *Bucket) KnownBytes(key kv.Key) int64 {
+	known := b.client.sizes.of(b.readPrefix + key.String())
 	if known == 0 {
 		return 0
 	}
-	return entryBytes + int64(len(key.name)) + known
+	return kv.EntryBytes + int64(len(key.String())) + known
 }
 
 // readLarge runs a read of a message and remembers the size that it returns. If the message is
 // known to be large, it first waits until there is room among the large reads. It returns a
-// *[bound.FullError], or [ErrUnavailable] at the context's deadline, if there is none in time.
+// *[bound.FullError], or [kv.ErrUnavailable] at the context's deadline, if there is none in time.
 func (b *Bucket) readLarge(
 	ctx context.Context, name string, read func() (size int, err error),
 ) error {

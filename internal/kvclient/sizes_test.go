@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -132,5 +133,5 @@ func TestReadOfALargeValueKeepsItsDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	_, _, err := b.Get(ctx, key(t, "large"), kvclient.ReadOptions{})
-	wantError(t, err, kvclient.ErrUnavailable)
+	wantError(t, err, kv.ErrUnavailable)
 }

@@ -6,7 +6,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/natstest"
 )
 
@@ -36,7 +36,7 @@ func TestMessagesOfOtherSubjectsAreNoKeys(t *testing.T) {
 	})
 	b := bind(t, c, "b")
 	e, err := b.GetRevision(t.Context(), key(t, "r.x"), 1)
-	if !errors.Is(err, kvclient.ErrRevisionNotFound) {
+	if !errors.Is(err, kv.ErrRevisionNotFound) {
 		t.Errorf("revision 1 is %+v, %v", e, err)
 	}
 }

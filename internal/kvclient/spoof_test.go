@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -90,7 +91,7 @@ func TestStoredHeadersDoNotBreakScans(t *testing.T) {
 			}
 			for i, size := range []int{1, 0, 2} {
 				e := listing.Entries[i]
-				if e.Size() != size || e.Revision != kvclient.Revision(i+1) {
+				if e.Size() != size || e.Revision != kv.Revision(i+1) {
 					t.Errorf("%s: size %d, revision %d; want %d, %d",
 						e.Key, e.Size(), e.Revision, size, i+1)
 				}
@@ -106,7 +107,7 @@ func TestMarkersAreThoseOfNativeClients(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	b := shop(t, c, nil)
-	nc, kv := s.Conn(t), native(t, s.JetStream(t), "shop")
+	nc, native := s.Conn(t), native(t, s.JetStream(t), "shop")
 	for name, header := range map[string]nats.Header{
 		"del":            {"KV-Operation": {"DEL"}},
 		"purge":          {"KV-Operation": {"PURGE"}},
@@ -120,12 +121,12 @@ func TestMarkersAreThoseOfNativeClients(t *testing.T) {
 		"marker-strange": {"Nats-Marker-Reason": {"Strange"}},
 	} {
 		storePoison(t, nc, name, header, "")
-		_, nativeErr := kv.Get(t.Context(), name)
+		_, nativeErr := native.Get(t.Context(), name)
 		_, err := get(t, b, name)
 		if (nativeErr == nil) != (err == nil) {
 			t.Errorf("%s: native %v, ours %v", name, nativeErr, err)
 		}
-		deleted, ok := errors.AsType[*kvclient.KeyDeletedError](err)
+		deleted, ok := errors.AsType[*kv.KeyDeletedError](err)
 		if err != nil && (!ok || deleted.Marker.Key != name) {
 			t.Errorf("%s: %v", name, err)
 		}

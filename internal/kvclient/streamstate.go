@@ -3,6 +3,7 @@ package kvclient
 import (
 	"context"
 	"fmt"
+	"kvgateway/internal/kv"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -11,13 +12,13 @@ import (
 // A StreamState is what the leader of a bucket's stream says of it at one moment.
 type StreamState struct {
 	// Epoch is the stream's epoch.
-	Epoch Epoch
+	Epoch kv.Epoch
 	// Created is when the stream was created, as the server says.
 	Created time.Time
 	// At is when the leader said this, by the server's clock.
 	At time.Time
 	// First is the first revision that is still there, and Last the last that was given out.
-	First, Last Revision
+	First, Last kv.Revision
 	// Messages is how many messages there are.
 	Messages uint64
 	// Subjects is how many subjects they have.
@@ -29,7 +30,7 @@ type StreamState struct {
 	// History is how many messages are kept of each key.
 	History int64
 	// Terms are those on which the bucket keeps its entries.
-	Terms Terms
+	Terms kv.Terms
 }
 
 // NothingRemoved reports whether the stream still holds every message that it was ever given.
@@ -38,17 +39,17 @@ func (s StreamState) NothingRemoved() bool {
 }
 
 // State asks the server for a bucket and the state of its stream. It returns the errors of
-// [Client.Status], and [ErrUnavailable] while a replicated stream has no leader: then every replica
-// answers, each with what it knows (measured, nats-server 2.15.2;
+// [Client.Status], and [kv.ErrUnavailable] while a replicated stream has no leader: then every
+// replica answers, each with what it knows (measured, nats-server 2.15.2;
 // TestClusterStateIsUnavailableWithoutALeader), and that is no answer. A leader that is cut off
 // alone goes on for some 20 s before it finds out; nothing tells a client.
-func (c *Client) State(ctx context.Context, name BucketName) (*Bucket, StreamState, error) {
+func (c *Client) State(ctx context.Context, name kv.BucketName) (*Bucket, StreamState, error) {
 	return c.state(ctx, c.writes, name)
 }
 
 // state is State with a choice of the link.
 func (c *Client) state(
-	ctx context.Context, l *link, name BucketName,
+	ctx context.Context, l *link, name kv.BucketName,
 ) (*Bucket, StreamState, error) {
 	b, info, err := c.lookUp(ctx, l, name)
 	if err != nil {
@@ -56,14 +57,14 @@ func (c *Client) state(
 	}
 	if info.Cluster != nil && info.Cluster.Leader == "" && info.Config.Replicas > 1 {
 		return nil, StreamState{}, fmt.Errorf("%w: stream %s has no leader",
-			ErrUnavailable, name.stream())
+			kv.ErrUnavailable, name.Stream())
 	}
 	return b, StreamState{
 		Epoch:    b.epoch,
 		Created:  info.Created,
 		At:       info.TimeStamp,
-		First:    Revision(info.State.FirstSeq),
-		Last:     Revision(info.State.LastSeq),
+		First:    kv.Revision(info.State.FirstSeq),
+		Last:     kv.Revision(info.State.LastSeq),
 		Messages: info.State.Msgs,
 		Subjects: info.State.NumSubjects,
 		LastTime: info.State.LastTime,
@@ -83,4 +84,23 @@ func lifetime(config jetstream.StreamConfig) time.Duration {
 		return time.Second
 	}
 	return min(config.MaxAge, time.Second)
+}
+
+// termsOf reads the terms of a bucket, whose entries have these subjects, from its stream's
+// configuration.
+func termsOf(subjects string, config *jetstream.StreamConfig) kv.Terms {
+	return kv.Terms{
+		MaxAge:      config.MaxAge,
+		MarkerTTL:   config.SubjectDeleteMarkerTTL,
+		MessageTTLs: config.AllowMsgTTL,
+		Discards:    discards(config),
+		Subjects:    subjects,
+	}
+}
+
+// discards returns [kv.Terms.Discards].
+func discards(config *jetstream.StreamConfig) bool {
+	bounded := config.MaxMsgs > 0 || config.MaxBytes > 0
+	return config.Discard == jetstream.DiscardOld && bounded ||
+		config.Retention != jetstream.LimitsPolicy || config.AllowMsgSchedules
 }

@@ -3,6 +3,7 @@ package kvclient
 import (
 	"context"
 	"fmt"
+	"kvgateway/internal/kv"
 )
 
 // subjectBytes is about what STREAM.INFO says of a subject beside the key: the bucket's prefix, the
@@ -37,14 +38,14 @@ func (b *Bucket) subjectsAnswer(seen nameTally) int64 {
 }
 
 // eachSubject calls visit for each subject of the stream that the filter selects, in no order. Seen
-// counts those that the caller has seen already. It returns [ErrOverloaded] if the names are more
-// than a connection takes at once.
+// counts those that the caller has seen already. It returns [kv.ErrOverloaded] if the names are
+// more than a connection takes at once.
 func (b *Bucket) eachSubject(ctx context.Context, filter string, seen nameTally,
 	visit func(subject string) error) error {
 	answer := b.subjectsAnswer(seen)
 	if answer > bulkAnswerBytes {
 		return fmt.Errorf("%w: the names of the keys have some %d bytes, too many to be compared "+
-			"while keys are written", ErrOverloaded, seen.bytes)
+			"while keys are written", kv.ErrOverloaded, seen.bytes)
 	}
 	for offset := 0; ; {
 		request := struct {

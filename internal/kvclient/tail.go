@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"kvgateway/internal/kv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,25 +29,25 @@ const (
 
 // NextRevision asks the leader for the first revision after one that is still stored; it returns 0
 // if there is none.
-func (b *Bucket) NextRevision(ctx context.Context, after Revision) (Revision, error) {
+func (b *Bucket) NextRevision(ctx context.Context, after kv.Revision) (kv.Revision, error) {
 	m, err := b.fetchMessage(ctx, b.leaderGet, getRequest{
-		Sequence: uint64(after) + 1, NextBySubject: b.readPrefix + AllKeys.pattern,
+		Sequence: uint64(after) + 1, NextBySubject: b.readPrefix + kv.AllKeys.String(),
 	})
 	switch {
-	case errors.Is(err, ErrKeyNotFound):
+	case errors.Is(err, kv.ErrKeyNotFound):
 		return 0, nil
 	case err != nil:
 		return 0, err
 	}
-	return Revision(m.Sequence), nil
+	return kv.Revision(m.Sequence), nil
 }
 
 // StoredAt asks the leader when the message of a revision was stored. It returns the zero time if
 // the message is not there any more.
-func (b *Bucket) StoredAt(ctx context.Context, revision Revision) (time.Time, error) {
+func (b *Bucket) StoredAt(ctx context.Context, revision kv.Revision) (time.Time, error) {
 	m, err := b.fetchMessage(ctx, b.leaderGet, getRequest{Sequence: uint64(revision)})
 	switch {
-	case errors.Is(err, ErrKeyNotFound):
+	case errors.Is(err, kv.ErrKeyNotFound):
 		return time.Time{}, nil
 	case err != nil:
 		return time.Time{}, err
@@ -59,7 +60,7 @@ func (b *Bucket) StoredAt(ctx context.Context, revision Revision) (time.Time, er
 const idleHeartbeat = "Idle Heartbeat"
 
 // errConnectionLost ends a tail whose connection was lost.
-var errConnectionLost = fmt.Errorf("%w: the connection was lost", ErrUnavailable)
+var errConnectionLost = fmt.Errorf("%w: the connection was lost", kv.ErrUnavailable)
 
 // A Tail delivers what a bucket's stream stores, in order and without a gap except for what the
 // stream had dropped before it was read. Keys outside the grammar come as entries without a key, so
@@ -105,7 +106,7 @@ type Tail struct {
 	// used by the goroutine that reads, once it runs.
 	received uint64
 	// last is the revision of the last message that came.
-	last Revision
+	last kv.Revision
 	// ahead is what the server may send ahead.
 	ahead readAhead
 	// ended is why the last batch ended.
@@ -122,7 +123,7 @@ type Tail struct {
 // An Arrival is what a tail delivers at a time.
 type Arrival struct {
 	// Entries are what arrived, at least one entry.
-	Entries []Entry
+	Entries []kv.Entry
 	// Idle is how long, at least, the stream had nothing to deliver between the entry before these
 	// and the first of them: the server sends a heartbeat for each half a second in which it has
 	// nothing.
@@ -131,7 +132,7 @@ type Arrival struct {
 
 // Tail starts reading after a revision, which must not be beyond the stream's last one: a consumer
 // that starts beyond it is deaf to what lies between (measured).
-func (b *Bucket) Tail(ctx context.Context, after Revision) (*Tail, error) {
+func (b *Bucket) Tail(ctx context.Context, after kv.Revision) (*Tail, error) {
 	config := jetstream.ConsumerConfig{
 		Name:              "kvgw-feed-" + nuid.Next(),
 		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
@@ -141,7 +142,7 @@ func (b *Bucket) Tail(ctx context.Context, after Revision) (*Tail, error) {
 		Replicas:          1,
 		InactiveThreshold: tailInactive,
 	}
-	all := []string{b.readPrefix + AllKeys.pattern}
+	all := []string{b.readPrefix + kv.AllKeys.String()}
 	if _, err := b.newConsumer(ctx, b.client.feeds, config, all); err != nil {
 		b.dropConsumer(b.client.feeds, config.Name) // it may be there all the same
 		return nil, err
@@ -165,7 +166,7 @@ func (b *Bucket) Tail(ctx context.Context, after Revision) (*Tail, error) {
 	subscription, err := nc.ChanSubscribe(inbox, t.messages)
 	if err != nil {
 		t.ahead.end()
-		return nil, fmt.Errorf("%w: tail: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: tail: %w", kv.ErrUnavailable, err)
 	}
 	// The tail lives until it is closed, not for as long as the request that started it.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
@@ -219,7 +220,7 @@ func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
 		request := fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`,
 			tailBatch, bytes, expires, tailHeartbeat)
 		if err := nc.PublishRequest(next, inbox, request); err != nil {
-			return fmt.Errorf("%w: tail: %w", ErrUnavailable, err)
+			return fmt.Errorf("%w: tail: %w", kv.ErrUnavailable, err)
 		}
 		t.ended = batchCounted
 		before := t.received
@@ -231,7 +232,7 @@ func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
 			case <-gone:
 				return errConnectionLost
 			case <-silence.C:
-				return fmt.Errorf("%w: a tail's consumer is silent", ErrTimeout)
+				return fmt.Errorf("%w: a tail's consumer is silent", kv.ErrTimeout)
 			case msg := <-t.messages:
 				t.heard.Store(int64(time.Since(t.began)))
 				entries, ended, err := t.collect(msg)
@@ -259,7 +260,7 @@ func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
 }
 
 // collect takes a message and those that wait behind it. Ended says that the batch is over.
-func (t *Tail) collect(msg *nats.Msg) (entries []Entry, ended bool, err error) {
+func (t *Tail) collect(msg *nats.Msg) (entries []kv.Entry, ended bool, err error) {
 	for {
 		if !strings.HasPrefix(msg.Reply, "$JS.ACK.") {
 			ended, err = t.control(msg)
@@ -267,7 +268,7 @@ func (t *Tail) collect(msg *nats.Msg) (entries []Entry, ended bool, err error) {
 				t.idle += tailHeartbeat
 			}
 		} else {
-			var e Entry
+			var e kv.Entry
 			if e, err = t.entry(msg); err == nil {
 				entries = append(entries, e)
 			}
@@ -296,34 +297,34 @@ func (t *Tail) control(msg *nats.Msg) (ended bool, err error) {
 		t.ended = batchFilled
 		return true, nil
 	}
-	return true, fmt.Errorf("%w: tail ended: %s %s", ErrUnavailable, status, description)
+	return true, fmt.Errorf("%w: tail ended: %s %s", kv.ErrUnavailable, status, description)
 }
 
 // entry makes an entry of a message, and checks that none is missing before it.
-func (t *Tail) entry(msg *nats.Msg) (Entry, error) {
+func (t *Tail) entry(msg *nats.Msg) (kv.Entry, error) {
 	meta, err := msg.Metadata()
 	if err != nil {
-		return Entry{}, fmt.Errorf("%w: tail: %w", ErrUnexpectedAnswer, err)
+		return kv.Entry{}, fmt.Errorf("%w: tail: %w", kv.ErrUnexpectedAnswer, err)
 	}
 	if t.received++; meta.Sequence.Consumer != t.received {
-		return Entry{}, fmt.Errorf("%w: a tail lost messages: %d came as number %d",
-			ErrUnavailable, meta.Sequence.Consumer, t.received)
+		return kv.Entry{}, fmt.Errorf("%w: a tail lost messages: %d came as number %d",
+			kv.ErrUnavailable, meta.Sequence.Consumer, t.received)
 	}
-	t.last = Revision(meta.Sequence.Stream)
+	t.last = kv.Revision(meta.Sequence.Stream)
 	return t.bucket.delivered(msg, meta), nil
 }
 
 // delivered makes an entry of what a consumer delivered; without a key if that is outside the
 // grammar.
-func (b *Bucket) delivered(msg *nats.Msg, meta *nats.MsgMetadata) Entry {
+func (b *Bucket) delivered(msg *nats.Msg, meta *nats.MsgMetadata) kv.Entry {
 	key, _ := b.keyOf(msg.Subject)
-	e := Entry{
-		Key:      key.name,
+	e := kv.Entry{
+		Key:      key.String(),
 		Position: b.at(meta.Sequence.Stream, meta.Timestamp),
 		Created:  meta.Timestamp.UTC(),
 		Value:    msg.Data,
 		Size:     len(msg.Data),
 	}
-	e.describe(msg.Header, b.ages)
+	describe(&e, msg.Header, b.ages)
 	return e
 }

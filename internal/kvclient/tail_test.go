@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -38,7 +39,7 @@ func TestTailsShareTheirConnection(t *testing.T) {
 				t.Fatalf("tail %d ended after %d: %v", i, len(got), tail.Err())
 			}
 			for _, e := range arrival.Entries {
-				want, rev := sizes[len(got)], kvclient.Revision(len(got)+1)
+				want, rev := sizes[len(got)], kv.Revision(len(got)+1)
 				if e.Size != want || e.Revision != rev {
 					t.Fatalf("tail %d: %d bytes at %d, want %d", i, e.Size, e.Revision, want)
 				}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"kvgateway/internal/kv"
 	"slices"
 	"time"
 )
@@ -32,7 +33,7 @@ type Step struct {
 	// Kind is what the step does.
 	Kind StepKind
 	// Key is the key that it does it to.
-	Key Key
+	Key kv.Key
 	// Value is that of a put.
 	Value []byte
 	// ContentType is that of a put; it is stored with the value if it is not empty.
@@ -40,7 +41,7 @@ type Step struct {
 	// TTL is that of a put's value or of a purge's marker; 0 for none.
 	TTL time.Duration
 	// Precondition is none, one revision, or only if absent.
-	Precondition Precondition
+	Precondition kv.Precondition
 }
 
 // writes reports whether the step writes something.
@@ -62,12 +63,12 @@ type Transaction struct {
 
 // A Transacted says what a transaction did.
 type Transacted struct {
-	// ID is that in the [Mark] of its entries.
+	// ID is that in the [kv.Mark] of its entries.
 	ID string
 	// Position is that of its last write.
-	Position
+	kv.Position
 	// Revisions are those of each step; for a check, the one that it found.
-	Revisions []Revision
+	Revisions []kv.Revision
 }
 
 // A TransactionsNotEnabledError says that a bucket does not allow atomic batches; nothing was
@@ -77,6 +78,7 @@ type TransactionsNotEnabledError struct {
 	Bucket string
 }
 
+// Error implements error.
 func (e *TransactionsNotEnabledError) Error() string {
 	return fmt.Sprintf("bucket %s does not allow transactions", e.Bucket)
 }
@@ -87,6 +89,7 @@ type StepError struct {
 	Err   error // Why it cannot be done.
 }
 
+// Error implements error.
 func (e *StepError) Error() string { return fmt.Sprintf("step %d: %v", e.Index, e.Err) }
 
 // Unwrap returns why the step cannot be done.
@@ -97,13 +100,14 @@ type StepRuleError struct {
 	Reason string // The rule, for a client.
 }
 
+// Error implements error.
 func (e *StepRuleError) Error() string { return e.Reason }
 
 // A FailedStep is a step whose precondition did not hold when it was looked at.
 type FailedStep struct {
-	Index   int      // The step's index.
-	Key     Key      // Its key.
-	Current Revision // The revision of the key's last entry; 0 if it was never written.
+	Index   int         // The step's index.
+	Key     kv.Key      // Its key.
+	Current kv.Revision // The revision of the key's last entry; 0 if it was never written.
 }
 
 // A TransactionFailedError says that a precondition did not hold; nothing was stored. The server
@@ -113,6 +117,7 @@ type TransactionFailedError struct {
 	Failed []FailedStep // The steps whose preconditions were found not to hold.
 }
 
+// Error implements error.
 func (e *TransactionFailedError) Error() string {
 	return fmt.Sprintf("%d preconditions of the transaction do not hold", len(e.Failed))
 }
@@ -127,6 +132,7 @@ type AlreadyAppliedError struct {
 	First *Transacted
 }
 
+// Error implements error.
 func (e *AlreadyAppliedError) Error() string {
 	return "a transaction with this idempotency key was applied"
 }
@@ -162,7 +168,7 @@ func (b *Bucket) Transact(ctx context.Context, t Transaction) (Transacted, error
 	if err := plan.makeReady(ctx); err != nil {
 		return Transacted{}, err
 	}
-	var before []Revision
+	var before []kv.Revision
 	for try := range maxTries {
 		// With an idempotency key the server is asked first: what is in the way may be this very
 		// transaction's work.

@@ -12,14 +12,15 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
 
-func allowAtomic(c *kvclient.BucketConfig) { c.AllowAtomic = true }
+func allowAtomic(c *kv.BucketConfig) { c.AllowAtomic = true }
 
 // putStep is a step that stores a value, on a precondition if one is given.
-func putStep(t testing.TB, k, value string, p ...kvclient.Precondition) kvclient.Step {
+func putStep(t testing.TB, k, value string, p ...kv.Precondition) kvclient.Step {
 	t.Helper()
 	step := kvclient.Step{Kind: kvclient.PutStep, Key: key(t, k), Value: []byte(value)}
 	for _, precondition := range p {
@@ -62,7 +63,7 @@ func TestUnfinishedBatchesAreInvisible(t *testing.T) {
 	for i := range 50 {
 		begin(t, nc, "dead"+strconv.Itoa(i), "a")
 	}
-	if _, err := transact(t, b, putStep(t, "b", "1")); !errors.Is(err, kvclient.ErrOverloaded) {
+	if _, err := transact(t, b, putStep(t, "b", "1")); !errors.Is(err, kv.ErrOverloaded) {
 		t.Errorf("beside 50 open batches: %v, want ErrOverloaded", err)
 	}
 	put(t, b, "c", "v") // Writes outside of transactions are not refused.
@@ -85,12 +86,12 @@ func TestRefusedTransactionStoresNothing(t *testing.T) {
 		o.JetStreamLimits.MaxBatchSize = 3
 	}))
 	c := connect(t, kvclient.Options{URL: s.URL()})
-	b := shop(t, c, func(c *kvclient.BucketConfig) { c.AllowAtomic, c.MaxBytes = true, 20_000 })
+	b := shop(t, c, func(c *kv.BucketConfig) { c.AllowAtomic, c.MaxBytes = true, 20_000 })
 	var steps []kvclient.Step
 	for i := range 3 {
 		steps = append(steps, putStep(t, "k"+strconv.Itoa(i), strings.Repeat("v", 9000)))
 	}
-	if _, err := transact(t, b, steps...); !errors.Is(err, kvclient.ErrBucketFull) {
+	if _, err := transact(t, b, steps...); !errors.Is(err, kv.ErrBucketFull) {
 		t.Errorf("more than max_bytes: %v", err)
 	}
 	_, err := transact(t, b, append(steps, putStep(t, "k3", ""))...)
@@ -107,7 +108,7 @@ func TestRefusedTransactionStoresNothing(t *testing.T) {
 	if err := c.DeleteBucket(t.Context(), b.Name()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := transact(t, b, steps[:1]...); !errors.Is(err, kvclient.ErrBucketNotFound) {
+	if _, err := transact(t, b, steps[:1]...); !errors.Is(err, kv.ErrBucketNotFound) {
 		t.Errorf("in a deleted bucket: %v", err)
 	}
 }
@@ -125,15 +126,15 @@ func TestTransactionBeyondTheAccountStoresNothing(t *testing.T) {
 		}
 	}})
 	c := connect(t, kvclient.Options{URL: s.URL(), User: "a", Password: "a"})
-	for _, storage := range []kvclient.Storage{kvclient.FileStorage, kvclient.MemoryStorage} {
-		b := newBucket(t, c, string(storage), func(c *kvclient.BucketConfig) {
+	for _, storage := range []kv.Storage{kv.FileStorage, kv.MemoryStorage} {
+		b := newBucket(t, c, string(storage), func(c *kv.BucketConfig) {
 			c.AllowAtomic, c.Storage = true, storage
 		})
 		var steps []kvclient.Step
 		for i := range 20 {
 			steps = append(steps, putStep(t, "k"+strconv.Itoa(i), strings.Repeat("v", 10_000)))
 		}
-		if _, err := transact(t, b, steps...); !errors.Is(err, kvclient.ErrStorageExhausted) {
+		if _, err := transact(t, b, steps...); !errors.Is(err, kv.ErrStorageExhausted) {
 			t.Errorf("%s, beyond the limit: %v", storage, err)
 		}
 		if status, err := c.Status(t.Context(), b.Name()); err != nil || status.Values != 0 {
@@ -142,7 +143,7 @@ func TestTransactionBeyondTheAccountStoresNothing(t *testing.T) {
 		// Of the limit, 90,000 bytes are taken first. What is left is too little for the others.
 		for n := 9; n > 0; n -= 4 {
 			_, err := transact(t, b, steps[:n]...)
-			if n == 9 && err != nil || n < 9 && !errors.Is(err, kvclient.ErrStorageExhausted) {
+			if n == 9 && err != nil || n < 9 && !errors.Is(err, kv.ErrStorageExhausted) {
 				t.Errorf("%s, %d: %v", storage, n, err)
 			}
 		}
@@ -155,8 +156,8 @@ func incrementPair(t testing.TB, b *kvclient.Bucket) {
 	for attempt := 0; ; attempt++ {
 		x, errX := get(t, b, "x")
 		y, errY := get(t, b, "y")
-		if errX != nil && !errors.Is(errX, kvclient.ErrKeyNotFound) ||
-			errY != nil && !errors.Is(errY, kvclient.ErrKeyNotFound) {
+		if errX != nil && !errors.Is(errX, kv.ErrKeyNotFound) ||
+			errY != nil && !errors.Is(errY, kv.ErrKeyNotFound) {
 			continue // There is no leader.
 		}
 		increment := kvclient.Transaction{
@@ -176,8 +177,8 @@ func incrementPair(t testing.TB, b *kvclient.Bucket) {
 			if failed {
 				break
 			}
-			if !errors.Is(err, kvclient.ErrOutcomeUnknown) &&
-				!errors.Is(err, kvclient.ErrUnavailable) {
+			if !errors.Is(err, kv.ErrOutcomeUnknown) &&
+				!errors.Is(err, kv.ErrUnavailable) {
 				t.Errorf("attempt %d: %v", attempt, err)
 				return
 			}
@@ -190,13 +191,14 @@ func incrementPair(t testing.TB, b *kvclient.Bucket) {
 func TestClusterTransactionsAreAtomic(t *testing.T) {
 	nodes, c, b, js := cluster(t)
 	update(t, c, `{"allow_atomic":true}`)
-	kv := native(t, js, "shop")
+	native := native(t, js, "shop")
 	const workers, rounds = 4, 25
 	inParallel(workers+2, func(i int) {
 		for round := range rounds {
 			switch {
 			case i == workers:
-				if _, err := kv.PutString(t.Context(), "native", strconv.Itoa(round)); err != nil {
+				_, err := native.PutString(t.Context(), "native", strconv.Itoa(round))
+				if err != nil {
 					t.Logf("native put: %v", err)
 				}
 			case i == workers+1:

@@ -3,6 +3,7 @@ package kvclient
 import (
 	"context"
 	"errors"
+	"kvgateway/internal/kv"
 	"strconv"
 	"strings"
 	"time"
@@ -54,8 +55,8 @@ func expireAfter(msg *nats.Msg, ttl string) {
 }
 
 // neverExpires reports whether the entry is exempt from the bucket's own time to live.
-func (e *Entry) neverExpires() bool {
-	return e != nil && e.protocol != nil && strings.EqualFold(e.protocol.ttl, ttlNever)
+func neverExpires(e *kv.Entry) bool {
+	return e != nil && e.Bookkeeping != nil && strings.EqualFold(e.Bookkeeping.TTL, ttlNever)
 }
 
 // mayExempt reports whether an entry of the bucket can outlive what is written over it, so that a
@@ -70,12 +71,12 @@ func (b *Bucket) mayExempt() bool { return b.rules.exempts || b.isMirror() }
 // the entry would be the key's value again (TestNeverDoesNotComeBack). Native clients can store
 // such entries; the gateway only keeps them so. What a native client stores between the read and
 // the write is not seen.
-func (b *Bucket) replaceNever(ctx context.Context, key Key, msg *nats.Msg) error {
+func (b *Bucket) replaceNever(ctx context.Context, key kv.Key, msg *nats.Msg) error {
 	if msg.Header[headerRollup] != nil {
 		return nil
 	}
 	last, err := b.lastOrNil(ctx, key)
-	if err == nil && last.neverExpires() {
+	if err == nil && neverExpires(last) {
 		setHeader(msg, headerRollup, rollupSubject)
 	}
 	return err
@@ -88,14 +89,14 @@ func (b *Bucket) replaceNever(ctx context.Context, key Key, msg *nats.Msg) error
 // so that a value does not outlive its time; rounding up would never end it. The end that was meant
 // is stored beside it, in a header of its own. Without that, twenty patches a second would end a
 // value of an hour in three minutes (TestPatchKeepsTheTimeToLive).
-func (b *Bucket) keepTTL(ctx context.Context, msg *nats.Msg, last *Entry) error {
-	if last.protocol == nil || last.protocol.ttl == "" {
+func (b *Bucket) keepTTL(ctx context.Context, msg *nats.Msg, last *kv.Entry) error {
+	if last.Bookkeeping == nil || last.Bookkeeping.TTL == "" {
 		return nil
 	}
 	if acts, err := b.actsOnTTL(ctx); !acts {
 		return err
 	}
-	end := last.protocol.end
+	end := last.Bookkeeping.End
 	if end.IsZero() {
 		expireAfter(msg, ttlNever)
 		return nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -22,7 +23,7 @@ func TestWaitEndsWithTheEpoch(t *testing.T) {
 	answer := make(chan error, 1)
 	go func() {
 		_, _, err := b.Get(t.Context(), key(t, "k"), kvclient.ReadOptions{
-			MinRevision: kvclient.Position{Revision: 5, Epoch: b.Epoch()}, Wait: 20 * time.Second})
+			MinRevision: kv.Position{Revision: 5, Epoch: b.Epoch()}, Wait: 20 * time.Second})
 		answer <- err
 	}()
 	natstest.Eventually(t, 20*time.Second, "it has asked once, and waits", func() bool {
@@ -30,8 +31,8 @@ func TestWaitEndsWithTheEpoch(t *testing.T) {
 	})
 	recreate(t, js, "1", "2", "3", "4", "5", "6")
 	err := <-answer
-	_, ok := errors.AsType[*kvclient.EpochChangedError](err)
-	if !ok && !errors.Is(err, kvclient.ErrBucketNotFound) {
+	_, ok := errors.AsType[*kv.EpochChangedError](err)
+	if !ok && !errors.Is(err, kv.ErrBucketNotFound) {
 		t.Errorf("error %v, want an EpochChangedError", err)
 	}
 }
@@ -43,8 +44,8 @@ func TestWaitsEndWithTheGateway(t *testing.T) {
 	c, _ := gateway(t)
 	b := shop(t, c, nil)
 	revision := put(t, b, "k", "v")
-	wait := func(revision kvclient.Revision) error {
-		options := reached(kvclient.Position{Revision: revision})
+	wait := func(revision kv.Revision) error {
+		options := reached(kv.Position{Revision: revision})
 		options.Wait = time.Hour
 		_, _, err := b.Get(t.Context(), key(t, "none"), options)
 		return err
@@ -53,10 +54,10 @@ func TestWaitsEndWithTheGateway(t *testing.T) {
 	go func() { answer <- wait(revision + 1) }()
 	c.StopWaiting()
 	c.StopWaiting()
-	if err := <-answer; !errors.Is(err, kvclient.ErrRevisionNotReached) {
+	if err := <-answer; !errors.Is(err, kv.ErrRevisionNotReached) {
 		t.Errorf("error %v, want ErrRevisionNotReached", err)
 	}
-	if err := wait(revision); !errors.Is(err, kvclient.ErrKeyNotFound) {
+	if err := wait(revision); !errors.Is(err, kv.ErrKeyNotFound) {
 		t.Errorf("error %v, want ErrKeyNotFound: the revision is there", err)
 	}
 }
@@ -82,7 +83,7 @@ func TestForeignAcknowledgementIsIgnored(t *testing.T) {
 		if err := nc.Flush(); err != nil {
 			t.Fatal(err)
 		}
-		if err := write(t, b, "k", "lost"); !errors.Is(err, kvclient.ErrOutcomeUnknown) {
+		if err := write(t, b, "k", "lost"); !errors.Is(err, kv.ErrOutcomeUnknown) {
 			t.Errorf("answered %s: %v, want ErrOutcomeUnknown", foreign, err)
 		}
 		if err := sub.Unsubscribe(); err != nil {

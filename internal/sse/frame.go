@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"kvgateway/internal/feed"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 )
 
 // A Format is one of the forms that a stream can have on the wire.
@@ -28,14 +28,14 @@ type Encoder struct {
 	// Format is the form of the blocks.
 	Format Format
 	// Bucket is the bucket, which most events name.
-	Bucket kvclient.BucketName
+	Bucket kv.BucketName
 	// Form is how values are written into events.
-	Form kvclient.ValueForm
+	Form kv.ValueForm
 	// Digest is the digest that the ids of this stream carry, empty for none.
 	Digest string
 }
 
-// valueForms is the number of values of [kvclient.ValueForm]: a change has a slot for its frame in
+// valueForms is the number of values of [kv.ValueForm]: a change has a slot for its frame in
 // each format and form.
 const valueForms = 4
 
@@ -80,7 +80,7 @@ const largeValue = 32 << 10
 
 // encode makes the frame of a change.
 func (e *Encoder) encode(c *feed.Change) []byte {
-	var sink kvclient.Sink
+	var sink kv.Sink
 	var parts [][]byte
 	size := 256 + len(c.Key) + 2*len(c.Value)
 	if len(c.Value) >= largeValue {
@@ -103,7 +103,7 @@ func (e *Encoder) AppendID(dst []byte, p feed.Point) []byte { return ID{p, e.Dig
 // PointOf returns the point that a stream has reached when it has sent a change.
 func PointOf(c *feed.Change) feed.Point {
 	if c.Snapshot > 0 {
-		to := kvclient.Position{Epoch: c.Epoch, Revision: c.Snapshot, Check: c.SnapshotCheck}
+		to := kv.Position{Epoch: c.Epoch, Revision: c.Snapshot, Check: c.SnapshotCheck}
 		return feed.Point{Position: to, InSnapshot: true, Sent: c.Revision}
 	}
 	return feed.Point{Position: c.Position}
@@ -174,7 +174,7 @@ type members struct {
 	// Bucket is the bucket that the event is about.
 	Bucket string `json:"bucket,omitempty"`
 	// Revision is the revision of a sync or a bookmark.
-	Revision *kvclient.Revision `json:"revision,omitempty"`
+	Revision *kv.Revision `json:"revision,omitempty"`
 	// Keys is how many keys the snapshot before a sync had, if that is known.
 	Keys *int `json:"keys,omitempty"`
 	// Exact says whether the entries sent so far are the state of the bucket at Revision.
@@ -209,7 +209,7 @@ func (e *Encoder) AppendTold(dst, id []byte, told feed.Event) []byte {
 
 // AppendBookmark appends the bookmark event of a bucket.
 func (e *Encoder) AppendBookmark(
-	dst, id []byte, revision kvclient.Revision, exact bool,
+	dst, id []byte, revision kv.Revision, exact bool,
 ) []byte {
 	data := marshal(members{Bucket: e.Bucket.String(), Revision: &revision, Exact: &exact})
 	return e.AppendEvent(dst, id, "bookmark", data)

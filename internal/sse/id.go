@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"kvgateway/internal/feed"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 )
 
 // An ID is the event id of a stream of one bucket.
@@ -75,13 +75,13 @@ func isDigest(s string) bool {
 func parsePoint(text string) (p feed.Point, ok bool) {
 	number, rest, _ := strings.Cut(text, "-")
 	if sent, to, inSnapshot := strings.Cut(number, "."); inSnapshot {
-		revision, err := kvclient.ParseRevision(sent)
+		revision, err := kv.ParseRevision(sent)
 		if err != nil {
 			return p, false
 		}
 		p.InSnapshot, p.Sent, text = true, revision, to+"-"+rest
 	}
-	position, err := kvclient.ParsePosition(text)
+	position, err := kv.ParsePosition(text)
 	if err != nil || position.Epoch == "" || p.InSnapshot && p.Sent > position.Revision {
 		return feed.Point{}, false
 	}

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"kvgateway/internal/feed"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/sse"
 )
 
@@ -69,20 +69,20 @@ func FuzzFrame(f *testing.F) {
 	f.Add([]byte("a\nid: 1\n\ndata: x"), "text/plain")
 	f.Add([]byte(`{"a":1}`), "application/json")
 	f.Fuzz(func(t *testing.T, value []byte, contentType string) {
-		name, err := kvclient.ParseBucketName("b")
+		name, err := kv.ParseBucketName("b")
 		if err != nil {
 			t.Fatal(err)
 		}
-		entry := kvclient.Entry{
+		entry := kv.Entry{
 			Key:         "k",
-			Position:    kvclient.Position{Epoch: "a", Revision: 7},
+			Position:    kv.Position{Epoch: "a", Revision: 7},
 			Created:     time.Unix(0, 0),
 			Value:       value,
 			Size:        len(value),
 			ContentType: contentType,
 		}
 		for format := sse.EventStream; format <= sse.Lines; format++ {
-			for form := kvclient.ValueByType; form <= kvclient.ValueNone; form++ {
+			for form := kv.ValueByType; form <= kv.ValueNone; form++ {
 				e := sse.Encoder{Format: format, Bucket: name, Form: form, Digest: "m41x"}
 				checkFrames(t, e, &feed.Change{Entry: entry})
 			}

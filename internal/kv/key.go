@@ -1,4 +1,4 @@
-package kvclient
+package kv
 
 import (
 	"fmt"
@@ -24,6 +24,9 @@ type Key struct {
 // String returns the key as it was given to ParseKey.
 func (k Key) String() string { return k.name }
 
+// KnownKey returns the key of a name that was parsed before, such as one in a listing.
+func KnownKey(name string) Key { return Key{name} }
+
 // ParseKey checks a key against the grammar of ADR-8, `^[-/_=.A-Za-z0-9]+$` without a leading,
 // trailing or doubled dot, and against [MaxKeyBytes]. It returns a *[SyntaxError] that names the
 // offending byte, or [ErrKeyTooLong].
@@ -38,6 +41,9 @@ func ParseKey(s string) (Key, error) {
 	return Key{s}, nil
 }
 
+// StreamPrefix is what the names of buckets' streams begin with (ADR-8).
+const StreamPrefix = "KV_"
+
 // A BucketName names a bucket. The zero BucketName is not valid; make one with [ParseBucketName].
 type BucketName struct {
 	name string // The name's text, which is within the grammar.
@@ -46,8 +52,8 @@ type BucketName struct {
 // String returns the name as it was given to ParseBucketName.
 func (b BucketName) String() string { return b.name }
 
-// stream returns the name of the bucket's stream.
-func (b BucketName) stream() string { return streamPrefix + b.name }
+// Stream returns the name of the bucket's stream.
+func (b BucketName) Stream() string { return StreamPrefix + b.name }
 
 // ParseBucketName checks a name against `^[A-Za-z0-9_-]{1,252}$`. It returns a *[SyntaxError].
 func ParseBucketName(s string) (BucketName, error) {

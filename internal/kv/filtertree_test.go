@@ -1,12 +1,11 @@
-package kvclient_test
+package kv_test
 
 import (
+	"kvgateway/internal/kv"
 	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
-
-	"kvgateway/internal/kvclient"
 )
 
 // Whatever filters are added and removed, the tree finds those that match, and keeps nothing of
@@ -24,7 +23,7 @@ func TestFilterTreeAgreesWithTheFilters(t *testing.T) {
 		}
 		return strings.Join(parts, ".")
 	}
-	var tree kvclient.FilterTree[string]
+	var tree kv.FilterTree[string]
 	there := make(map[string]*string)
 	for range 3_000 {
 		filter := random("a", "b", "c", "*", "*")
@@ -37,9 +36,9 @@ func TestFilterTreeAgreesWithTheFilters(t *testing.T) {
 		}
 		key, found := random("a", "b", "c"), 0
 		tree.Match(key, func(*string) { found++ })
-		var all kvclient.Filters
+		var all kv.Filters
 		for filter := range there {
-			f, err := kvclient.ParseFilter(filter)
+			f, err := kv.ParseFilter(filter)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package kvclient
+package kv
 
 import (
 	"errors"
@@ -32,6 +32,11 @@ var (
 	ErrOverloaded = errors.New("server overloaded")
 	// ErrContention says that other writers won each of the bounded tries; nothing was stored.
 	ErrContention = errors.New("too many concurrent writers of this key")
+	// ErrIdempotencyReuse says that the idempotency key was used for another request that is still
+	// stored; nothing was done.
+	ErrIdempotencyReuse = errors.New("idempotency key used for another request")
+	// ErrExpired says that the end of an entry is over; nothing was stored.
+	ErrExpired = errors.New("the entry has expired")
 	// ErrUnavailable says that NATS or its JetStream is away; the request was certainly not carried
 	// out.
 	ErrUnavailable = errors.New("NATS is not available")
@@ -55,6 +60,7 @@ type SyntaxError struct {
 	Reason string
 }
 
+// Error implements error.
 func (e *SyntaxError) Error() string {
 	return fmt.Sprintf("invalid %s at offset %d: %s", e.What, e.Offset, e.Reason)
 }
@@ -64,6 +70,7 @@ type KeyDeletedError struct {
 	Marker Entry // The key's last entry.
 }
 
+// Error implements error.
 func (e *KeyDeletedError) Error() string {
 	return fmt.Sprintf("key deleted: %s at revision %d", e.Marker.Operation, e.Marker.Revision)
 }
@@ -74,6 +81,7 @@ type RevisionMismatchError struct {
 	KeyExists bool     // The precondition was that the key has no value.
 }
 
+// Error implements error.
 func (e *RevisionMismatchError) Error() string {
 	return fmt.Sprintf("the key is at revision %d", e.Current.Revision)
 }
@@ -84,6 +92,7 @@ type EpochChangedError struct {
 	Current Epoch // The bucket's epoch now.
 }
 
+// Error implements error.
 func (e *EpochChangedError) Error() string {
 	return fmt.Sprintf("the bucket's epoch is %s", e.Current)
 }
@@ -94,6 +103,7 @@ type ValueTooLargeError struct {
 	Limit int // How many bytes the value may have beside this write's headers.
 }
 
+// Error implements error.
 func (e *ValueTooLargeError) Error() string {
 	return fmt.Sprintf("the value exceeds the %d bytes that the headers leave", e.Limit)
 }
@@ -103,6 +113,7 @@ type BucketExistsError struct {
 	Differences []Difference // Where the two configurations differ.
 }
 
+// Error implements error.
 func (e *BucketExistsError) Error() string {
 	return fmt.Sprintf("bucket exists with another configuration: %d fields differ",
 		len(e.Differences))
@@ -113,6 +124,7 @@ type ConfigError struct {
 	Reason string // What is wrong with it, for a client.
 }
 
+// Error implements error.
 func (e *ConfigError) Error() string { return "invalid bucket configuration: " + e.Reason }
 
 // An APIError is an answer of JetStream for which this package has no error of its own.
@@ -122,6 +134,7 @@ type APIError struct {
 	Description string `json:"description"` // The server's text.
 }
 
+// Error implements error.
 func (e *APIError) Error() string {
 	return fmt.Sprintf("JetStream error %d (%d): %s", e.ErrCode, e.Code, e.Description)
 }

@@ -1,9 +1,6 @@
-package kvclient
+package kv
 
-import (
-	"context"
-	"time"
-)
+import "time"
 
 // A BucketStatus is a bucket's configuration and state, as the stream's leader has it.
 type BucketStatus struct {
@@ -46,45 +43,6 @@ type Peer struct {
 	Active time.Duration
 	// Lag is how many operations it is behind.
 	Lag uint64
-}
-
-// Status asks the server for a bucket's configuration and state. It returns [ErrBucketNotFound],
-// [ErrBadBucket], [ErrUnavailable] or [ErrTimeout].
-func (c *Client) Status(ctx context.Context, name BucketName) (BucketStatus, error) {
-	_, info, err := c.lookUp(ctx, c.reads, name)
-	if err != nil {
-		return BucketStatus{}, err
-	}
-	return c.bucketStatus(name, info), nil
-}
-
-// bucketStatus makes a status of what the server says of a bucket's stream.
-func (c *Client) bucketStatus(name BucketName, info *streamInfoResponse) BucketStatus {
-	status := BucketStatus{
-		Name:          name,
-		Config:        bucketConfig(info.Config),
-		Epoch:         epochOf(info.Created),
-		Created:       info.Created,
-		Values:        info.State.Msgs,
-		Subjects:      info.State.NumSubjects,
-		Bytes:         info.State.Bytes,
-		FirstRevision: Revision(info.State.FirstSeq),
-		LastRevision:  Revision(info.State.LastSeq),
-		MaxValueBytes: c.maxMessage(info.Config.MaxMsgSize),
-	}
-	if info.Cluster != nil && info.Cluster.Name != "" { // a server alone names itself as leader
-		status.Leader = info.Cluster.Leader
-		for _, peer := range info.Cluster.Replicas {
-			status.Peers = append(status.Peers, Peer{
-				Name:    peer.Name,
-				Current: peer.Current,
-				Offline: peer.Offline,
-				Active:  peer.Active,
-				Lag:     peer.Lag,
-			})
-		}
-	}
-	return status
 }
 
 // ExpiryEvents reports whether the bucket leaves a marker when an entry's time to live runs out, so

@@ -2,66 +2,13 @@ package kvclient
 
 import (
 	"fmt"
+	"kvgateway/internal/kv"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 )
-
-// An Operation says what an entry did to its key.
-type Operation uint8
-
-// The operations.
-const (
-	// Put stored a value.
-	Put Operation = iota
-	// Delete left a marker, and the earlier revisions.
-	Delete
-	// Purge left a marker and removed the earlier revisions.
-	Purge
-	// Expire is the server's marker for a value whose time to live ran out.
-	Expire
-)
-
-// String returns "put", "delete", "purge" or "expire".
-func (o Operation) String() string {
-	return [...]string{"put", "delete", "purge", "expire"}[o]
-}
-
-// An Entry is a key's value at a revision, or a marker, with its metadata.
-type Entry struct {
-	// Key is the key's name; "" in what a [Tail] delivers of keys outside the grammar.
-	Key string
-	// Position is the entry's revision, with its epoch and its check.
-	Position
-	// Operation is what the entry did to the key.
-	Operation Operation
-	// Created is when the entry was stored, by the server's clock.
-	Created time.Time
-	// Expires is when the entry will vanish; zero if it will not.
-	Expires time.Time
-	// Value is shared with the NATS message; it must not be changed.
-	Value []byte
-	// Size is the size of the value in bytes, also if the value itself was not asked for.
-	Size int
-
-	// ContentType and ContentEncoding are those that the value's writer gave; empty if it gave
-	// none, or if the entry is a marker.
-	ContentType, ContentEncoding string
-
-	// RolledUpAll says that everything else in the bucket was removed as the entry was stored.
-	RolledUpAll bool
-	// rolledUp says that the key's earlier messages were removed as the entry was stored.
-	rolledUp bool
-	// Mark says of which transaction the entry is a part; nil if of none.
-	Mark *Mark
-	// protocol is what writes of the key look at in the entry's headers; nil if there is nothing.
-	protocol *protocol
-}
-
-// IsMarker reports whether the entry stands for the absence of a value.
-func (e *Entry) IsMarker() bool { return e.Operation != Put }
 
 // The headers of messages in a bucket's stream: the operation (ADR-8), the marker's reason
 // (ADR-43), and what the server adds to the answer to a direct get (ADR-31). The value
@@ -105,7 +52,7 @@ func first(h nats.Header, name string) string {
 
 // describe fills in what the stored headers say of the entry, and when it will expire in a stream
 // that ends its messages in this way.
-func (e *Entry) describe(h nats.Header, stream aging) {
+func describe(e *kv.Entry, h nats.Header, stream aging) {
 	if stream.maxAge > 0 {
 		e.Expires = e.Created.Add(stream.maxAge)
 	}
@@ -113,13 +60,13 @@ func (e *Entry) describe(h nats.Header, stream aging) {
 		return
 	}
 	if stream.messageTTL {
-		e.expire(first(h, headerTTL))
+		expire(e, first(h, headerTTL))
 	}
 	rollup := first(h, headerRollup)
-	e.rolledUp, e.RolledUpAll = rollup == rollupSubject, strings.EqualFold(rollup, rollupAll)
+	e.RolledUp, e.RolledUpAll = rollup == rollupSubject, strings.EqualFold(rollup, rollupAll)
 	e.Mark = markOf(h)
-	e.protocol = readProtocol(h, e.Created)
-	if e.Operation = operationOf(h); e.Operation == Put {
+	e.Bookkeeping = readBookkeeping(h, e.Created)
+	if e.Operation = operationOf(h); e.Operation == kv.Put {
 		e.ContentType = printable(first(h, headerContentType))
 		e.ContentEncoding = printable(first(h, headerContentEncoding))
 	}
@@ -139,7 +86,7 @@ func printable(value string) string {
 // expire takes the entry's own time to live into account (ADR-43). "never" exempts the entry from
 // the bucket's time to live; anything else ends it after whole seconds, unless the bucket's time to
 // live ends it earlier.
-func (e *Entry) expire(ttl string) {
+func expire(e *kv.Entry, ttl string) {
 	switch {
 	case ttl == "":
 		return
@@ -163,60 +110,62 @@ func (e *Entry) expire(ttl string) {
 
 // operationOf reads the operation from the stored headers, in the order in which native clients
 // look.
-func operationOf(h nats.Header) Operation {
+func operationOf(h nats.Header) kv.Operation {
 	if op := first(h, headerOperation); op != "" {
 		switch op {
 		case "DEL":
-			return Delete
+			return kv.Delete
 		case "PURGE":
-			return Purge
+			return kv.Purge
 		}
-		return Put
+		return kv.Put
 	}
 	switch first(h, headerMarkerReason) {
 	case "MaxAge":
-		return Expire
+		return kv.Expire
 	case "Purge":
-		return Purge
+		return kv.Purge
 	case "Remove":
-		return Delete
+		return kv.Delete
 	}
-	return Put
+	return kv.Put
 }
 
 // at returns the position of a message of the bucket's stream that was stored at this time.
-func (b *Bucket) at(sequence uint64, stored time.Time) Position {
-	return Position{Revision: Revision(sequence), Epoch: b.epoch, Check: CheckOf(stored)}
+func (b *Bucket) at(sequence uint64, stored time.Time) kv.Position {
+	return kv.Position{Revision: kv.Revision(sequence), Epoch: b.epoch, Check: kv.CheckOf(stored)}
 }
 
 // directEntry reads the answer to a direct get. It returns the entry and the name of the stream
-// that answered, or [ErrKeyNotFound]. A miss is known by the absence of the headers that the server
-// adds to every hit. Its status is no proof, since a publisher can store a header `Status: 404`.
-func (b *Bucket) directEntry(msg *nats.Msg) (e Entry, stream string, err error) {
+// that answered, or [kv.ErrKeyNotFound]. A miss is known by the absence of the headers that the
+// server adds to every hit. Its status is no proof, since a publisher can store a header `Status:
+// 404`.
+func (b *Bucket) directEntry(msg *nats.Msg) (e kv.Entry, stream string, err error) {
 	sequence, subject := last(msg.Header, headerSequence), last(msg.Header, headerSubject)
 	if sequence == "" {
 		if status := first(msg.Header, "Status"); status != "404" {
-			return Entry{}, "", fmt.Errorf("%w: direct get: status %q", ErrUnexpectedAnswer, status)
+			return kv.Entry{}, "", fmt.Errorf("%w: direct get: status %q",
+				kv.ErrUnexpectedAnswer, status)
 		}
-		return Entry{}, "", ErrKeyNotFound
+		return kv.Entry{}, "", kv.ErrKeyNotFound
 	}
 	seq, err := strconv.ParseUint(sequence, 10, 64)
 	if err != nil || len(subject) <= len(b.readPrefix) {
-		return Entry{}, "", fmt.Errorf("%w: direct get: sequence %q, subject %q",
-			ErrUnexpectedAnswer, sequence, subject)
+		return kv.Entry{}, "", fmt.Errorf("%w: direct get: sequence %q, subject %q",
+			kv.ErrUnexpectedAnswer, sequence, subject)
 	}
 	created, err := time.Parse(time.RFC3339Nano, last(msg.Header, headerTimestamp))
 	if err != nil {
-		return Entry{}, "", fmt.Errorf("%w: direct get: %w", ErrUnexpectedAnswer, err)
+		return kv.Entry{}, "", fmt.Errorf("%w: direct get: %w", kv.ErrUnexpectedAnswer, err)
 	}
-	e = Entry{
+	e = kv.Entry{
 		Key:      subject[len(b.readPrefix):],
 		Position: b.at(seq, created),
 		Created:  created,
 		Value:    msg.Data,
 		Size:     len(msg.Data),
 	}
-	e.describe(msg.Header, b.ages)
+	describe(&e, msg.Header, b.ages)
 	return e, last(msg.Header, headerStream), nil
 }
 
@@ -229,14 +178,14 @@ type storedMessage struct {
 	Time     time.Time `json:"time"`    // When it was stored.
 }
 
-// storedEntry makes an entry of a stored message. It returns [ErrKeyNotFound] for a message outside
-// the bucket's subjects, as a stream with sources has them.
-func (b *Bucket) storedEntry(m *storedMessage) (Entry, error) {
+// storedEntry makes an entry of a stored message. It returns [kv.ErrKeyNotFound] for a message
+// outside the bucket's subjects, as a stream with sources has them.
+func (b *Bucket) storedEntry(m *storedMessage) (kv.Entry, error) {
 	key, own := strings.CutPrefix(m.Subject, b.readPrefix)
 	if !own {
-		return Entry{}, ErrKeyNotFound
+		return kv.Entry{}, kv.ErrKeyNotFound
 	}
-	e := Entry{
+	e := kv.Entry{
 		Key:      key,
 		Position: b.at(m.Sequence, m.Time),
 		Created:  m.Time,
@@ -247,10 +196,62 @@ func (b *Bucket) storedEntry(m *storedMessage) (Entry, error) {
 	if len(m.Header) > 0 {
 		var err error
 		if header, err = nats.DecodeHeadersMsg(m.Header); err != nil {
-			return Entry{}, fmt.Errorf("%w: stored headers of revision %d: %w",
-				ErrUnexpectedAnswer, m.Sequence, err)
+			return kv.Entry{}, fmt.Errorf("%w: stored headers of revision %d: %w",
+				kv.ErrUnexpectedAnswer, m.Sequence, err)
 		}
 	}
-	e.describe(header, b.ages)
+	describe(&e, header, b.ages)
 	return e, nil
+}
+
+// The headers of an atomic batch (ADR-50). The server stores them with each message of the batch.
+const (
+	headerBatchID       = "Nats-Batch-Id"
+	headerBatchSequence = "Nats-Batch-Sequence"
+	headerBatchCommit   = "Nats-Batch-Commit"
+)
+
+// The headers that the gateway's writes carry beside the value's own. None of them is shown on
+// reads.
+const (
+	// headerMessageID has the id by which the server knows a write again.
+	headerMessageID = "Nats-Msg-Id"
+	// headerRequest has what an Idempotency-Key was used for, as a digest.
+	headerRequest = "Kvgw-Request"
+	// headerEnd has when an entry was meant to expire whose time to live was carried over.
+	headerEnd = "Kvgw-End"
+)
+
+// markOf reads the mark from the stored headers; nil if the entry was written by itself. The server
+// refuses these headers on a message that is no part of a batch, so nobody can make them up.
+func markOf(h nats.Header) *kv.Mark {
+	id := printable(first(h, headerBatchID))
+	if id == "" {
+		return nil
+	}
+	sequence, err := strconv.ParseUint(first(h, headerBatchSequence), 10, 64)
+	if err != nil || sequence == 0 {
+		return nil
+	}
+	return &kv.Mark{ID: id, Index: sequence - 1, Last: first(h, headerBatchCommit) != ""}
+}
+
+// readBookkeeping reads these headers. It returns nil for most entries, which have none of them.
+func readBookkeeping(h nats.Header, created time.Time) *kv.Bookkeeping {
+	id, ttl := first(h, headerMessageID), first(h, headerTTL)
+	if id == "" && ttl == "" {
+		return nil
+	}
+	p := &kv.Bookkeeping{MessageID: id, Request: first(h, headerRequest), TTL: ttl}
+	own := kv.Entry{Created: created}
+	if expire(&own, ttl); own.Expires.IsZero() {
+		return p
+	}
+	p.End = own.Expires
+	// The end that was meant is up to a second after the end that NATS could be told.
+	end, err := time.Parse(time.RFC3339Nano, first(h, headerEnd))
+	if err == nil && end.Sub(p.End).Abs() <= time.Second {
+		p.End = end
+	}
+	return p
 }

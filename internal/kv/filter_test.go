@@ -1,4 +1,4 @@
-package kvclient_test
+package kv_test
 
 import (
 	"errors"
@@ -11,17 +11,17 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/natstest"
 )
 
 func TestParseFilter(t *testing.T) {
 	for _, s := range []string{
 		"a", "*", ">", "a.*", "a.>", "*.*", "*.>", "a.*.c", "*.b.*", "a/b.*", "=.>",
-		strings.Repeat("k", kvclient.MaxFilterBytes),
-		strings.Repeat("*.", kvclient.MaxWildcardTokens-1) + ">", strings.Repeat("k.", 511) + "k",
+		strings.Repeat("k", kv.MaxFilterBytes),
+		strings.Repeat("*.", kv.MaxWildcardTokens-1) + ">", strings.Repeat("k.", 511) + "k",
 	} {
-		if f, err := kvclient.ParseFilter(s); err != nil || f.String() != s {
+		if f, err := kv.ParseFilter(s); err != nil || f.String() != s {
 			t.Errorf("ParseFilter(%.40q) = %.40q, %v", s, f, err)
 		}
 	}
@@ -34,9 +34,9 @@ func TestParseFilter(t *testing.T) {
 		{"**", 0}, {"*>", 0}, {">>", 0}, {"a.**.b", 2},
 		{"a.>.b", 2}, {">.a", 0}, {">.>", 0}, {"*.>.*", 2},
 		{"a b", 1}, {"é", 0}, {"a.\x00", 2}, {"a,b", 1}, {"a.*\n", 3},
-		{strings.Repeat("k", kvclient.MaxFilterBytes+1), kvclient.MaxFilterBytes},
+		{strings.Repeat("k", kv.MaxFilterBytes+1), kv.MaxFilterBytes},
 	} {
-		_, err := kvclient.ParseFilter(tc.filter)
+		_, err := kv.ParseFilter(tc.filter)
 		if err == nil {
 			t.Errorf("ParseFilter(%.40q) accepts", tc.filter)
 			continue
@@ -56,23 +56,23 @@ func isFilter(s string) bool {
 			return false
 		}
 	}
-	if strings.ContainsAny(s, "*>") && len(tokens) > kvclient.MaxWildcardTokens {
+	if strings.ContainsAny(s, "*>") && len(tokens) > kv.MaxWildcardTokens {
 		return false
 	}
-	return len(s) <= kvclient.MaxFilterBytes
+	return len(s) <= kv.MaxFilterBytes
 }
 
 func TestFiltersHaveBoundedTokens(t *testing.T) {
-	wild := strings.Repeat("a.", kvclient.MaxWildcardTokens-1) + "*"
+	wild := strings.Repeat("a.", kv.MaxWildcardTokens-1) + "*"
 	longest := strings.Repeat("k.", 511) + "k"
 	for name, patterns := range map[string][]string{
 		"a wildcard behind too many tokens": {"a." + wild},
 		"too many tokens in all":            {longest, "a"},
 		"too many tokens of wildcards":      append(slices.Repeat([]string{wild}, 16), "a"),
-		"too many filters":                  slices.Repeat([]string{"a"}, kvclient.MaxFilters+1),
+		"too many filters":                  slices.Repeat([]string{"a"}, kv.MaxFilters+1),
 	} {
-		_, err := kvclient.ParseFilters(patterns)
-		if e, ok := errors.AsType[*kvclient.SyntaxError](err); !ok || e.What != "filters" {
+		_, err := kv.ParseFilters(patterns)
+		if e, ok := errors.AsType[*kv.SyntaxError](err); !ok || e.What != "filters" {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -82,7 +82,7 @@ func TestFiltersHaveBoundedTokens(t *testing.T) {
 		"as many as may be": slices.Repeat([]string{wild}, 16),
 		"64 short ones":     slices.Repeat([]string{"a.b.c.*.e.f.g.>"}, 64),
 	} {
-		if fs, err := kvclient.ParseFilters(patterns); err != nil || len(fs) != len(patterns) {
+		if fs, err := kv.ParseFilters(patterns); err != nil || len(fs) != len(patterns) {
 			t.Errorf("%s: %d filters, %v", name, len(fs), err)
 		}
 	}
@@ -92,9 +92,9 @@ func TestPrefixFilterSelectsAllOfThePrefix(t *testing.T) {
 	for prefix, want := range map[string]string{
 		"": "", "a": "", ".a": "", "a..b": "",
 		"a.": "a.>", "a.b": "a.>", "a.b.": "a.b.>", "a.b.c": "a.b.>",
-		strings.Repeat("a.", 100): strings.Repeat("a.", kvclient.MaxWildcardTokens-1) + ">",
+		strings.Repeat("a.", 100): strings.Repeat("a.", kv.MaxWildcardTokens-1) + ">",
 	} {
-		f, ok := kvclient.PrefixFilter(prefix)
+		f, ok := kv.PrefixFilter(prefix)
 		if ok != (want != "") || ok && f.String() != want {
 			t.Errorf("%.20q: %q, %v", prefix, f, ok)
 		}
@@ -108,12 +108,12 @@ func FuzzParseFilter(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		filter, err := kvclient.ParseFilter(s)
+		filter, err := kv.ParseFilter(s)
 		if (err == nil) != isFilter(s) {
 			t.Fatalf("%q: %v", s, err)
 		}
 		if err != nil {
-			syntax, ok := errors.AsType[*kvclient.SyntaxError](err)
+			syntax, ok := errors.AsType[*kv.SyntaxError](err)
 			if !ok || syntax.Offset < 0 || syntax.Offset > len(s) {
 				t.Fatalf("%q: %v", s, err)
 			}
@@ -122,7 +122,7 @@ func FuzzParseFilter(f *testing.F) {
 		if filter.String() != s || !server.IsValidSubject(s) {
 			t.Fatalf("%q becomes %q, valid for the server: %v", s, filter, server.IsValidSubject(s))
 		}
-		if k, err := kvclient.ParseKey(s); err == nil && !filter.Matches(k.String()) {
+		if k, err := kv.ParseKey(s); err == nil && !filter.Matches(k.String()) {
 			t.Fatalf("%q does not select itself", s)
 		}
 	})
@@ -175,7 +175,7 @@ func TestFilterMatchesAsTheServerDoes(t *testing.T) {
 }
 
 func TestFiltersAreAUnion(t *testing.T) {
-	if !(kvclient.Filters{}).Matches("a") || !kvclient.Filters(nil).Matches("a.b") {
+	if !(kv.Filters{}).Matches("a") || !kv.Filters(nil).Matches("a.b") {
 		t.Error("an empty union must select every key")
 	}
 	fs := filters(t, "a.*", "b")
@@ -189,7 +189,7 @@ func TestFiltersAreAUnion(t *testing.T) {
 }
 
 // randomFilters returns a union of filters. Most are of up to eight, like those of most requests.
-func randomFilters(t *testing.T, r *rand.Rand) kvclient.Filters {
+func randomFilters(t *testing.T, r *rand.Rand) kv.Filters {
 	t.Helper()
 	patterns := make([]string, r.IntN(9))
 	if r.IntN(4) == 0 {
@@ -258,6 +258,19 @@ func TestCoverStaysExactWhereItCan(t *testing.T) {
 	}
 }
 
+func filters(t testing.TB, patterns ...string) kv.Filters {
+	t.Helper()
+	var fs kv.Filters
+	for _, p := range patterns {
+		f, err := kv.ParseFilter(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fs = append(fs, f)
+	}
+	return fs
+}
+
 // patterns returns n patterns, in which the numbers from 0 on take the place of the verb.
 func patterns(pattern string, n int) []string {
 	var all []string
@@ -271,7 +284,11 @@ func TestServerTakesEveryCover(t *testing.T) {
 	t.Parallel()
 	s := natstest.Start(t, natstest.Options{})
 	js := s.JetStream(t)
-	nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop", Storage: jetstream.MemoryStorage})
+	_, err := js.CreateKeyValue(t.Context(),
+		jetstream.KeyValueConfig{Bucket: "shop", Storage: jetstream.MemoryStorage})
+	if err != nil {
+		t.Fatal(err)
+	}
 	create := func(subjects []string) error {
 		consumer, err := js.CreateConsumer(t.Context(), "KV_shop", jetstream.ConsumerConfig{
 			FilterSubjects: subjects,
@@ -295,22 +312,5 @@ func TestServerTakesEveryCover(t *testing.T) {
 		if err := create(cover); err != nil {
 			t.Fatalf("%v: cover %v: %v", fs, cover, err)
 		}
-	}
-}
-
-func TestListingTakesSixtyFourLongFilters(t *testing.T) {
-	t.Parallel()
-	c, _ := gateway(t)
-	b := shop(t, c, nil)
-	var patterns, want []string
-	for i := range kvclient.MaxFilters {
-		prefix := fmt.Sprintf("%02d-", i)
-		k := prefix + strings.Repeat("k", kvclient.MaxKeyBytes-len(prefix))
-		put(t, b, k, "v")
-		patterns, want = append(patterns, k), append(want, k)
-	}
-	put(t, b, "other", "v")
-	if got := keys(t, b, patterns...); strings.Join(got, " ") != strings.Join(want, " ") {
-		t.Errorf("%d keys, want %d", len(got), len(want))
 	}
 }

@@ -1,4 +1,4 @@
-package kvclient
+package kv
 
 // A Condition is a set of positions that a key's last entry is compared with. The zero Condition is
 // absent.
@@ -60,10 +60,10 @@ func (p Precondition) Holds(e *Entry, epoch Epoch) bool {
 	return !p.IfNoneMatch.Present() || !p.IfNoneMatch.Matches(e, epoch)
 }
 
-// ifAbsent reports whether the precondition is only that the key has no value.
-func (p Precondition) ifAbsent() bool { return p.IfNoneMatch.Any && !p.IfMatch.Present() }
+// IfAbsent reports whether the precondition is only that the key has no value.
+func (p Precondition) IfAbsent() bool { return p.IfNoneMatch.Any && !p.IfMatch.Present() }
 
-// ifRevision returns the one revision that the precondition asks for, if it is that simple: then
+// IfRevision returns the one revision that the precondition asks for, if it is that simple: then
 // the server can check it as it stores, and nothing needs to be read first.
 //
 // A position with a check is not that simple, since NATS compares revisions and knows no checks. It
@@ -72,7 +72,7 @@ func (p Precondition) ifAbsent() bool { return p.IfNoneMatch.Any && !p.IfMatch.P
 // write the read costs about a hundredth. A PUT's own tag has no check, since the acknowledgement
 // does not say when the value was stored, so chains of writes that send the tag of the one before
 // read nothing.
-func (p Precondition) ifRevision(epoch Epoch) (Revision, bool) {
+func (p Precondition) IfRevision(epoch Epoch) (Revision, bool) {
 	if p.IfMatch.Any || len(p.IfMatch.Positions) != 1 || p.IfNoneMatch.Present() {
 		return 0, false
 	}
@@ -81,8 +81,8 @@ func (p Precondition) ifRevision(epoch Epoch) (Revision, bool) {
 	return position.Revision, simple
 }
 
-// foreignEpoch reports whether the precondition names an epoch other than this one.
-func (p Precondition) foreignEpoch(epoch Epoch) bool {
+// NamesOtherEpoch reports whether the precondition names an epoch other than this one.
+func (p Precondition) NamesOtherEpoch(epoch Epoch) bool {
 	for _, c := range []Condition{p.IfMatch, p.IfNoneMatch} {
 		for _, position := range c.Positions {
 			if position.Epoch != "" && position.Epoch != epoch {

@@ -1,4 +1,4 @@
-package kvclient
+package kv
 
 import (
 	"fmt"
@@ -34,8 +34,8 @@ func (r Revision) String() string { return strconv.FormatUint(uint64(r), 10) }
 // its epoch, and up to nats-server 2.14 a restart can change the epoch of the same stream.
 type Epoch string
 
-// epochOf returns the epoch of a stream that was created at this time.
-func epochOf(created time.Time) Epoch { return Epoch(strconv.FormatInt(created.UnixMicro(), 36)) }
+// EpochOf returns the epoch of a stream that was created at this time.
+func EpochOf(created time.Time) Epoch { return Epoch(strconv.FormatInt(created.UnixMicro(), 36)) }
 
 // A Position is a place in the history of a bucket.
 type Position struct {

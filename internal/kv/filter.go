@@ -1,4 +1,4 @@
-package kvclient
+package kv
 
 import (
 	"fmt"
@@ -126,11 +126,11 @@ func (f Filter) IsLiteral() bool { return !strings.ContainsAny(f.pattern, "*>") 
 func (f Filter) String() string { return f.pattern }
 
 // Matches reports whether the filter selects the key.
-func (f Filter) Matches(key string) bool { return covers(f.pattern, key) }
+func (f Filter) Matches(key string) bool { return Covers(f.pattern, key) }
 
-// covers reports whether wide selects every key that narrow selects. A key is a narrow filter that
+// Covers reports whether wide selects every key that narrow selects. A key is a narrow filter that
 // selects itself.
-func covers(wide, narrow string) bool {
+func Covers(wide, narrow string) bool {
 	for {
 		w, wideRest, wideMore := strings.Cut(wide, ".")
 		n, narrowRest, narrowMore := strings.Cut(narrow, ".")
@@ -214,11 +214,11 @@ func (m Matcher) Matches(key string) bool {
 	return m.filters.Matches(key)
 }
 
-// cover returns disjoint filters that together select at least what fs does. The server refuses a
+// Cover returns disjoint filters that together select at least what fs does. The server refuses a
 // consumer with overlapping filters (10138), and many filters with the same beginning cost
 // everybody else too much (see maxWalks). Exact is false if the returned filters select more, so
 // that keys must be matched against fs once more.
-func (fs Filters) cover() (disjoint []string, exact bool) {
+func (fs Filters) Cover() (disjoint []string, exact bool) {
 	walked, all := fs.fewerWalks()
 	disjoint, exact = walked.disjoint()
 	return disjoint, exact && all
@@ -266,7 +266,7 @@ func (f Filter) literalPrefix() string {
 	return f.pattern
 }
 
-// disjoint is cover without regard to what the filters cost.
+// disjoint is Cover without regard to what the filters cost.
 func (fs Filters) disjoint() (disjoint []string, exact bool) {
 	for i, f := range fs {
 		if !fs.coveredByAnother(i) {
@@ -289,7 +289,7 @@ func (fs Filters) disjoint() (disjoint []string, exact bool) {
 // coveredByAnother reports whether filter i adds nothing. Of two equal filters the first one stays.
 func (fs Filters) coveredByAnother(i int) bool {
 	for j, other := range fs {
-		if i != j && covers(other.pattern, fs[i].pattern) && (j < i || other != fs[i]) {
+		if i != j && Covers(other.pattern, fs[i].pattern) && (j < i || other != fs[i]) {
 			return true
 		}
 	}

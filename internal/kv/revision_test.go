@@ -1,19 +1,18 @@
-package kvclient_test
+package kv_test
 
 import (
 	"errors"
+	"kvgateway/internal/kv"
 	"strings"
 	"testing"
 	"time"
-
-	"kvgateway/internal/kvclient"
 )
 
 func TestParseRevision(t *testing.T) {
-	for s, want := range map[string]kvclient.Revision{
-		"0": 0, "1": 1, "42": 42, "9007199254740991": kvclient.MaxRevision,
+	for s, want := range map[string]kv.Revision{
+		"0": 0, "1": 1, "42": 42, "9007199254740991": kv.MaxRevision,
 	} {
-		if got, err := kvclient.ParseRevision(s); err != nil || got != want || got.String() != s {
+		if got, err := kv.ParseRevision(s); err != nil || got != want || got.String() != s {
 			t.Errorf("ParseRevision(%q) = %d, %v", s, got, err)
 		}
 	}
@@ -22,7 +21,7 @@ func TestParseRevision(t *testing.T) {
 		"9007199254740992", "18446744073709551615",
 		"18446744073709551616", strings.Repeat("9", 400), "a", "1\n", "\x001",
 	} {
-		_, err := kvclient.ParseRevision(s)
+		_, err := kv.ParseRevision(s)
 		if err == nil {
 			t.Errorf("ParseRevision(%.40q) accepts", s)
 			continue
@@ -32,17 +31,17 @@ func TestParseRevision(t *testing.T) {
 }
 
 func TestParsePosition(t *testing.T) {
-	for s, want := range map[string]kvclient.Position{
+	for s, want := range map[string]kv.Position{
 		"0":        {},
 		"42":       {Revision: 42},
 		"42-k3f9x": {Revision: 42, Epoch: "k3f9x"},
 		"0-0":      {Epoch: "0"},
 		"42-k3f9x.7c0q": {
-			Revision: 42, Epoch: "k3f9x", Check: kvclient.Check{'7', 'c', '0', 'q'},
+			Revision: 42, Epoch: "k3f9x", Check: kv.Check{'7', 'c', '0', 'q'},
 		},
 		"1742-1zzzzzzzzzzzz": {Revision: 1742, Epoch: "1zzzzzzzzzzzz"},
 	} {
-		if got, err := kvclient.ParsePosition(s); err != nil || got != want || got.String() != s {
+		if got, err := kv.ParsePosition(s); err != nil || got != want || got.String() != s {
 			t.Errorf("ParsePosition(%q) = %+v, %v", s, got, err)
 		}
 	}
@@ -52,7 +51,7 @@ func TestParsePosition(t *testing.T) {
 		"42-a.", "42-a.7c0", "42-a.7c0qq", "42-a.7C0q", "42-.7c0q",
 		"42-a.7c0q.7c0q", "42-a.7c0q-gzip", "42-a~m41x", "0-a.7c0q",
 	} {
-		_, err := kvclient.ParsePosition(s)
+		_, err := kv.ParsePosition(s)
 		if err == nil {
 			t.Errorf("ParsePosition(%q) accepts", s)
 			continue
@@ -69,18 +68,18 @@ func FuzzParsePosition(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		p, err := kvclient.ParsePosition(s)
+		p, err := kv.ParsePosition(s)
 		if err != nil {
-			_, ok := errors.AsType[*kvclient.SyntaxError](err)
-			if !ok || p != (kvclient.Position{}) {
+			_, ok := errors.AsType[*kv.SyntaxError](err)
+			if !ok || p != (kv.Position{}) {
 				t.Fatalf("%q: %+v, %v", s, p, err)
 			}
 			return
 		}
-		if p.Revision > kvclient.MaxRevision {
+		if p.Revision > kv.MaxRevision {
 			t.Fatalf("%q: revision %d", s, p.Revision)
 		}
-		again, err := kvclient.ParsePosition(p.String())
+		again, err := kv.ParsePosition(p.String())
 		if err != nil || again != p {
 			t.Fatalf("%q becomes %q becomes %+v, %v", s, p, again, err)
 		}
@@ -96,12 +95,12 @@ func TestCheckOfTimeNeverChanges(t *testing.T) {
 	for nanoseconds, want := range map[int64]string{
 		1: "dzad", 2: "fclm", 1763835791482915023: "9hk0", -1: "lxff",
 	} {
-		got := kvclient.CheckOf(time.Unix(0, nanoseconds))
+		got := kv.CheckOf(time.Unix(0, nanoseconds))
 		if string(got[:]) != want || !got.Known() {
 			t.Errorf("the check of %d ns is %q, want %q", nanoseconds, got, want)
 		}
 	}
-	if none := kvclient.CheckOf(time.Time{}); none.Known() {
+	if none := kv.CheckOf(time.Time{}); none.Known() {
 		t.Errorf("no time has the check %q", none)
 	}
 }

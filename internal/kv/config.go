@@ -1,4 +1,4 @@
-package kvclient
+package kv
 
 import (
 	"encoding/json"
@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // MaxHistory is the most revisions that a bucket keeps of a key (ADR-8).
@@ -115,9 +113,9 @@ func DefaultBucketConfig() BucketConfig {
 	}
 }
 
-// normalize puts NATS' defaults into fields that say "none" in another way, so that configurations
+// Normalize puts NATS' defaults into fields that say "none" in another way, so that configurations
 // can be compared.
-func (c *BucketConfig) normalize() {
+func (c *BucketConfig) Normalize() {
 	if c.MaxValueSize <= 0 {
 		c.MaxValueSize = -1
 	}
@@ -144,9 +142,9 @@ func (c *BucketConfig) normalize() {
 	}
 }
 
-// validate returns a *[ConfigError] for what NATS would refuse without saying clearly why, or would
+// Validate returns a *[ConfigError] for what NATS would refuse without saying clearly why, or would
 // take although it cannot work. What another tool has set already, which is in before, may stay.
-func (c *BucketConfig) validate(before BucketConfig) error {
+func (c *BucketConfig) Validate(before BucketConfig) error {
 	refuse := func(format string, args ...any) error {
 		return &ConfigError{Reason: fmt.Sprintf(format, args...)}
 	}
@@ -169,7 +167,7 @@ func (c *BucketConfig) validate(before BucketConfig) error {
 		return refuse("limit_marker_ttl is %s; it must be at least 1s", c.LimitMarkerTTL)
 	}
 	for key := range c.Metadata {
-		if isServerMetadata(key) {
+		if IsServerMetadata(key) {
 			return refuse("metadata %q: names that begin with _nats. are the server's", key)
 		}
 	}
@@ -178,7 +176,7 @@ func (c *BucketConfig) validate(before BucketConfig) error {
 		case source == nil:
 		case !source.named():
 			return refuse("%q is not a bucket to mirror or to take entries from", source.Name)
-		case source.External != nil && !isSubjectPrefix(source.External.API):
+		case source.External != nil && !IsSubjectPrefix(source.External.API):
 			return refuse("external api %.40q is not a subject prefix of at most %d bytes",
 				source.External.API, maxPrefixBytes)
 		}
@@ -196,21 +194,21 @@ func (s *Source) named() bool {
 	if len(s.SubjectTransforms) > 0 {
 		return s.Name != "" && !strings.ContainsAny(s.Name, ". *>/\\\t\r\n")
 	}
-	_, err := ParseBucketName(strings.TrimPrefix(s.Name, streamPrefix))
+	_, err := ParseBucketName(strings.TrimPrefix(s.Name, StreamPrefix))
 	return err == nil
 }
 
-// isServerMetadata reports whether this metadata of a stream is the server's own.
-func isServerMetadata(key string) bool { return strings.HasPrefix(key, "_nats.") }
+// IsServerMetadata reports whether this metadata of a stream is the server's own.
+func IsServerMetadata(key string) bool { return strings.HasPrefix(key, "_nats.") }
 
 // maxPrefixBytes bounds the subject prefix of another account's or domain's JetStream. The prefix
 // goes in front of keys, where it must not make a subject too long for the connection.
 const maxPrefixBytes = 255
 
-// isSubjectPrefix reports whether s can stand in front of a subject: it is tokens of printable
+// IsSubjectPrefix reports whether s can stand in front of a subject: it is tokens of printable
 // ASCII between dots, without wildcards and spaces. What comes from a stream's configuration is
 // checked with it before it goes into a subject.
-func isSubjectPrefix(s string) bool {
+func IsSubjectPrefix(s string) bool {
 	if s == "" || len(s) > maxPrefixBytes || strings.Contains(s, "..") ||
 		s[0] == '.' || s[len(s)-1] == '.' {
 		return false
@@ -227,8 +225,8 @@ type Difference struct {
 	Want  json.RawMessage `json:"want"`  // Its value in the wanted one.
 }
 
-// differences lists the fields in which the two configurations differ, sorted by name.
-func differences(have, want BucketConfig) ([]Difference, error) {
+// Differences lists the fields in which the two configurations differ, sorted by name.
+func Differences(have, want BucketConfig) ([]Difference, error) {
 	haveFields, err := fieldsOf(have)
 	if err != nil {
 		return nil, err
@@ -270,43 +268,4 @@ func orNull(field json.RawMessage) json.RawMessage {
 		return json.RawMessage("null")
 	}
 	return field
-}
-
-// bucketConfig reads a bucket's configuration from that of its stream.
-func bucketConfig(s jetstream.StreamConfig) BucketConfig {
-	c := BucketConfig{
-		Description:    s.Description,
-		MaxValueSize:   s.MaxMsgSize,
-		History:        s.MaxMsgsPerSubject,
-		TTL:            Duration(s.MaxAge),
-		MaxBytes:       s.MaxBytes,
-		Storage:        FileStorage,
-		Replicas:       s.Replicas,
-		Compression:    s.Compression != jetstream.NoCompression,
-		LimitMarkerTTL: Duration(s.SubjectDeleteMarkerTTL),
-		AllowAtomic:    s.AllowAtomicPublish,
-		Metadata:       make(map[string]string),
-		Mirror:         sourceOf(s.Mirror),
-	}
-	if s.Storage == jetstream.MemoryStorage {
-		c.Storage = MemoryStorage
-	}
-	for key, value := range s.Metadata {
-		if !isServerMetadata(key) {
-			c.Metadata[key] = value
-		}
-	}
-	if p := s.Placement; p != nil {
-		c.Placement = &Placement{Cluster: p.Cluster, Tags: p.Tags}
-	}
-	if r := s.RePublish; r != nil {
-		c.Republish = &Republish{
-			Source: r.Source, Destination: r.Destination, HeadersOnly: r.HeadersOnly,
-		}
-	}
-	for _, source := range s.Sources {
-		c.Sources = append(c.Sources, sourceOf(source))
-	}
-	c.normalize()
-	return c
 }

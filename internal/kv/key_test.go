@@ -1,18 +1,17 @@
-package kvclient_test
+package kv_test
 
 import (
 	"errors"
+	"kvgateway/internal/kv"
 	"regexp"
 	"strings"
 	"testing"
-
-	"kvgateway/internal/kvclient"
 )
 
 // wantOffset checks that the error is a SyntaxError about what was parsed, at this offset.
 func wantOffset(t *testing.T, err error, what string, offset int) {
 	t.Helper()
-	syntax, ok := errors.AsType[*kvclient.SyntaxError](err)
+	syntax, ok := errors.AsType[*kv.SyntaxError](err)
 	if !ok {
 		t.Fatalf("error %v, want a SyntaxError", err)
 	}
@@ -26,10 +25,10 @@ func TestParseKeyAccepts(t *testing.T) {
 	for _, s := range []string{
 		"a", "A.b", "a/b", "a//b", "a/./b", "a/.b", "/", "//", "=", "-", "_", "a=b", "k.1.2.3",
 		"orders/2026-11-22",
-		"/.a", "a./", strings.Repeat("k", kvclient.MaxKeyBytes), strings.Repeat("a.", 511) + "ab",
+		"/.a", "a./", strings.Repeat("k", kv.MaxKeyBytes), strings.Repeat("a.", 511) + "ab",
 		strings.Repeat("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-/_=", 10),
 	} {
-		k, err := kvclient.ParseKey(s)
+		k, err := kv.ParseKey(s)
 		if err != nil || k.String() != s {
 			t.Errorf("ParseKey(%.40q) = %.40q, %v", s, k, err)
 		}
@@ -50,7 +49,7 @@ func TestParseKeyRefuses(t *testing.T) {
 		{"a:b", 1}, {"a@b", 1}, {"a|b", 1}, {"$KV.b.k", 0}, {"a~", 1}, {"a?b", 1}, {"a#b", 1},
 		{"a\\b", 1}, {`a"b`, 1}, {"a,b", 1}, {"a;b", 1}, {"{k}", 0},
 	} {
-		_, err := kvclient.ParseKey(tc.key)
+		_, err := kv.ParseKey(tc.key)
 		if err == nil {
 			t.Errorf("ParseKey(%q) accepts", tc.key)
 			continue
@@ -60,11 +59,11 @@ func TestParseKeyRefuses(t *testing.T) {
 }
 
 func TestParseKeyRefusesLongKeys(t *testing.T) {
-	for _, n := range []int{kvclient.MaxKeyBytes + 1, 4050, 5000, 1 << 20} {
+	for _, n := range []int{kv.MaxKeyBytes + 1, 4050, 5000, 1 << 20} {
 		// The length is checked first, whatever the bytes are.
 		for _, char := range []string{"k", "*", "."} {
 			s := strings.Repeat(char, n)
-			if _, err := kvclient.ParseKey(s); !errors.Is(err, kvclient.ErrKeyTooLong) {
+			if _, err := kv.ParseKey(s); !errors.Is(err, kv.ErrKeyTooLong) {
 				t.Errorf("%d bytes of %q: %v, want ErrKeyTooLong", n, s[:1], err)
 			}
 		}
@@ -72,9 +71,9 @@ func TestParseKeyRefusesLongKeys(t *testing.T) {
 }
 
 func TestParseBucketName(t *testing.T) {
-	longest := strings.Repeat("n", kvclient.MaxBucketNameBytes)
+	longest := strings.Repeat("n", kv.MaxBucketNameBytes)
 	for _, s := range []string{"b", "B-1_x", "_", "-", "0", longest} {
-		if name, err := kvclient.ParseBucketName(s); err != nil || name.String() != s {
+		if name, err := kv.ParseBucketName(s); err != nil || name.String() != s {
 			t.Errorf("ParseBucketName(%.40q) = %.40q, %v", s, name, err)
 		}
 	}
@@ -84,9 +83,9 @@ func TestParseBucketName(t *testing.T) {
 	}{
 		{"", 0}, {".", 0}, {"..", 0}, {"a.b", 1}, {"a b", 1}, {"*", 0}, {">", 0}, {"a/b", 1},
 		{"é", 0}, {"a\x00", 1}, {"a=", 1}, {"$a", 0},
-		{strings.Repeat("n", kvclient.MaxBucketNameBytes+1), kvclient.MaxBucketNameBytes},
+		{strings.Repeat("n", kv.MaxBucketNameBytes+1), kv.MaxBucketNameBytes},
 	} {
-		_, err := kvclient.ParseBucketName(tc.name)
+		_, err := kv.ParseBucketName(tc.name)
 		if err == nil {
 			t.Errorf("ParseBucketName(%.40q) accepts", tc.name)
 			continue
@@ -113,10 +112,10 @@ func FuzzParseKey(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		k, err := kvclient.ParseKey(s)
+		k, err := kv.ParseKey(s)
 		switch {
-		case len(s) > kvclient.MaxKeyBytes:
-			if !errors.Is(err, kvclient.ErrKeyTooLong) {
+		case len(s) > kv.MaxKeyBytes:
+			if !errors.Is(err, kv.ErrKeyTooLong) {
 				t.Fatalf("%d bytes: %v, want ErrKeyTooLong", len(s), err)
 			}
 		case isKey(s):
@@ -124,8 +123,8 @@ func FuzzParseKey(f *testing.F) {
 				t.Fatalf("%q: %q, %v", s, k, err)
 			}
 		default:
-			syntax, ok := errors.AsType[*kvclient.SyntaxError](err)
-			if !ok || k != (kvclient.Key{}) {
+			syntax, ok := errors.AsType[*kv.SyntaxError](err)
+			if !ok || k != (kv.Key{}) {
 				t.Fatalf("%q: %q, %v, want a SyntaxError", s, k, err)
 			}
 			checkKeyOffset(t, s, syntax.Offset)

@@ -1,11 +1,9 @@
-package kvclient
+package kv
 
 import (
 	"fmt"
 	"hash/fnv"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Terms are the settings of a bucket's stream that decide which messages are its entries, and when
@@ -48,22 +46,3 @@ func (t Terms) ExceptSubjects() Terms {
 // EndUntold reports whether an entry may vanish at an end of its own and leave no marker. A client
 // that was not told of that end never learns of it.
 func (t Terms) EndUntold() bool { return t.MessageTTLs && t.MarkerTTL == 0 }
-
-// termsOf reads the terms of a bucket, whose entries have these subjects, from its stream's
-// configuration.
-func termsOf(subjects string, config *jetstream.StreamConfig) Terms {
-	return Terms{
-		MaxAge:      config.MaxAge,
-		MarkerTTL:   config.SubjectDeleteMarkerTTL,
-		MessageTTLs: config.AllowMsgTTL,
-		Discards:    discards(config),
-		Subjects:    subjects,
-	}
-}
-
-// discards returns [Terms.Discards].
-func discards(config *jetstream.StreamConfig) bool {
-	bounded := config.MaxMsgs > 0 || config.MaxBytes > 0
-	return config.Discard == jetstream.DiscardOld && bounded ||
-		config.Retention != jetstream.LimitsPolicy || config.AllowMsgSchedules
-}

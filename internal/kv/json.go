@@ -1,4 +1,4 @@
-package kvclient
+package kv
 
 import (
 	"encoding/json"
@@ -74,6 +74,18 @@ func (e *Entry) appendMembers(dst []byte, bucket BucketName) []byte {
 	dst = appendStringMember(dst, "content_type", e.ContentType)
 	dst = appendStringMember(dst, "content_encoding", e.ContentEncoding)
 	return e.Mark.appendMember(dst)
+}
+
+// appendMember appends the member of an entry's JSON that shows the mark; a nil mark appends
+// nothing.
+func (m *Mark) appendMember(dst []byte) []byte {
+	if m == nil {
+		return dst
+	}
+	dst = appendString(append(dst, `,"transaction":{"id":`...), m.ID)
+	dst = strconv.AppendUint(append(dst, `,"index":`...), m.Index, 10)
+	dst = strconv.AppendBool(append(dst, `,"last":`...), m.Last)
+	return append(dst, '}')
 }
 
 // appendStringMember appends a member whose value is a string, unless that is empty.
