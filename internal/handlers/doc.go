@@ -78,7 +78,7 @@
 //
 // While a request waits for one of these it holds as little as possible: an answer for which there
 // is no room is dropped and read again later (readAndHold), and a body has only as much memory as
-// has come of it (requestBody). internal/sse says what streams hold.
+// has come of it (requestBody). internal/sse/stream says what streams hold.
 //
 // # Ways through
 //
@@ -104,8 +104,8 @@
 // the place of a stream (enterPoll). It shares its reads with the long polls of all clients, but
 // does not wait for one in the queue of another client for longer than a moment (sharedReads).
 //
-// A watch: parseWatch → enterStreams → subscribe (feed.Hub.Subscribe for each bucket) → a
-// streamFollower, which turns what the subscriptions report into frames. A loop of internal/sse
-// asks it for them on the connection itself (watchTaken), or, over HTTP/2 and TLS and with
-// --stream-loops 0, the handler's goroutine does, through net/http.
+// A watch: parseWatch → enterStreams → subscribe (feed.Hub.Subscribe for each bucket) → an
+// sse.Follower, which turns what the subscriptions report into frames. The handlers take no part in
+// that: a stream.Loops asks it on the connection itself (watchTaken), or, over HTTP/2 and TLS and
+// with --stream-loops 0, a stream.Writer does, through net/http.
 package handlers

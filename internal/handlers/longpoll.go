@@ -183,6 +183,9 @@ func pollSubscription(
 	}
 }
 
+// pollEvents is how many events are taken from a subscription at once.
+const pollEvents = 16
+
 // expiryGrace is how long a value may outlive its time to live, since the server looks for expired
 // ones only now and then.
 const expiryGrace = 300 * time.Millisecond

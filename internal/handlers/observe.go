@@ -12,7 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"kvgateway/internal/bound"
-	"kvgateway/internal/sse"
+	"kvgateway/internal/sse/stream"
 )
 
 // A recorder is the response writer of one request. It remembers what the access log and the
@@ -219,8 +219,8 @@ type metrics struct {
 func newMetrics(
 	o Options,
 	streams *bound.Bound,
-	loops *sse.Loops,
-	limits *sse.Limits,
+	loops *stream.Loops,
+	limits *stream.Limits,
 ) *metrics {
 	registry, client, feeds := o.Metrics, o.Client, o.Feeds
 	m := &metrics{

@@ -13,7 +13,7 @@ import (
 	"kvgateway/internal/bound"
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kvclient"
-	"kvgateway/internal/sse"
+	"kvgateway/internal/sse/stream"
 )
 
 // Options are what the HTTP surface needs to run.
@@ -98,7 +98,7 @@ type Server struct {
 	logger zerolog.Logger
 
 	// loops write streams on connections that were taken over from net/http; nil if there are none.
-	loops *sse.Loops
+	loops *stream.Loops
 	// streamPlaces bounds the streams and long polls that are open.
 	streamPlaces *bound.Bound
 	// streamMemory bounds what waiting long polls, and streams that have a goroutine, take; see
@@ -113,7 +113,7 @@ type Server struct {
 	// answers bounds what is held for clients that have yet to take their answers.
 	answers *answerLimits
 	// streamLimits bounds what is held for the clients of streams, out of the budget of answers.
-	streamLimits *sse.Limits
+	streamLimits *stream.Limits
 	// bodies bounds the bodies of requests.
 	bodies *bodyBounds
 	// transactions bounds the rate of transactions of each bucket.
@@ -153,7 +153,7 @@ func New(options Options) (*Server, error) {
 	}
 	streamPlaces := newStreamPlaces(options.Bounds, options.MaxStreams)
 	answers := newAnswerLimits(options.Bounds, &options)
-	streamLimits := sse.NewLimits(options.Bounds, answers.bytes)
+	streamLimits := stream.NewLimits(options.Bounds, answers.bytes)
 	loops, err := streamLoops(options.StreamLoops, streamLimits)
 	if err != nil {
 		return nil, fmt.Errorf("stream loops: %w", err)

@@ -11,6 +11,7 @@ import (
 	"kvgateway/internal/feed"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/sse"
+	"kvgateway/internal/sse/stream"
 )
 
 const (
@@ -58,20 +59,20 @@ func (s *Server) watchBuckets(w http.ResponseWriter, r *http.Request) error {
 // net/http.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchRequest) error {
 	request.lastID = "" // The targets have what was in it.
-	follower := &streamFollower{request: request}
+	out := newOpenStream(request)
 	taken, bytes := s.loops != nil && canBeTaken(r), int64(streamBytes)
 	if taken {
 		bytes = 0 // The stream gets no goroutine, so only its filters are counted.
 	}
-	if err := s.enterStreams(w.(*recorder), &follower.place, bytes); err != nil {
+	if err := s.enterStreams(w.(*recorder), &out.place, bytes); err != nil {
 		return s.refuseWatch(w, request, err)
 	}
 	if taken {
-		return s.watchTaken(w, r, follower)
+		return s.watchTaken(w, r, out)
 	}
 	wakeUp := make(chan struct{}, 1)
-	defer follower.close()
-	if err := s.subscribe(watchContext(r), follower, feed.Token(wakeUp)); err != nil {
+	defer out.close()
+	if err := s.subscribe(watchContext(r), out, feed.Token(wakeUp)); err != nil {
 		return s.refuseWatch(w, request, err)
 	}
 	sse.SetHeaders(w.Header(), request.format)
@@ -80,11 +81,37 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchReq
 	rec.turn.End()
 	// The stream counts its bytes itself: writing through the recorder would cost each of thousands
 	// of streams time for nothing.
-	stream := sse.NewStream(rec.ResponseWriter, s.streamLimits, connectionCloser(r))
-	stream.HalfClosable = r.ProtoMajor == 1
-	defer func() { rec.bytes = stream.Sent() }()
-	stream.Run(r.Context(), follower, wakeUp, s.pace(request))
+	writer := stream.NewWriter(rec.ResponseWriter, s.streamLimits, connectionCloser(r))
+	writer.HalfClosable = r.ProtoMajor == 1
+	defer func() { rec.bytes = writer.Sent() }()
+	writer.Run(r.Context(), out.follower, wakeUp, s.pace(request))
 	return nil
+}
+
+// An openStream is a stream that is being opened, or is open.
+type openStream struct {
+	// request is what the client asked for.
+	request *watchRequest
+	// place is what the stream holds of the bounds of streams.
+	place streamPlace
+	// follower says what the stream sends.
+	follower *sse.Follower
+}
+
+// newOpenStream returns a stream that holds nothing yet.
+func newOpenStream(request *watchRequest) *openStream {
+	return &openStream{request: request, follower: sse.NewFollower(sse.FollowOptions{
+		Format:    request.format,
+		Form:      request.form,
+		Bookmarks: request.bookmarks,
+		OneBucket: request.one,
+	})}
+}
+
+// close ends the subscriptions of the stream and gives up its place.
+func (o *openStream) close() {
+	o.place.release()
+	o.follower.Close()
 }
 
 // watchContext returns the context to subscribe under, with the owner of what that takes. Over
@@ -106,24 +133,24 @@ func watchContext(r *http.Request) context.Context {
 }
 
 // pace returns how often the stream has a heartbeat, and when it ends.
-func (s *Server) pace(request *watchRequest) sse.Pace {
+func (s *Server) pace(request *watchRequest) stream.Pace {
 	age := s.options.StreamAge
-	return sse.Pace{Heartbeat: request.heartbeat, Age: age + rand.N(age/2)}
+	return stream.Pace{Heartbeat: request.heartbeat, Age: age + rand.N(age/2)}
 }
 
 // subscribe subscribes to each bucket of the request. wake is called when a subscription may have
 // something to send. A missing bucket is an error only if no other one is there and the client
 // holds no state of any.
-func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) error {
+func (s *Server) subscribe(ctx context.Context, o *openStream, wake func()) error {
 	if s.options.Draining != nil && s.options.Draining() {
 		return errShuttingDown
 	}
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
-	if err := s.findTargets(ctx, f.request); err != nil {
+	if err := s.findTargets(ctx, o.request); err != nil {
 		return err
 	}
-	for _, t := range f.request.targets {
+	for _, t := range o.request.targets {
 		subscription, err := s.subscribeTo(ctx, t.bucket, t.options, wake)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: subscribe: %w", kv.ErrTimeout, err)
@@ -131,16 +158,11 @@ func (s *Server) subscribe(ctx context.Context, f *streamFollower, wake func()) 
 		if err != nil {
 			return err
 		}
-		f.subscriptions = append(f.subscriptions, followed{
+		o.follower.Add(sse.Followed{
 			Subscription: subscription,
-			encoder: sse.Encoder{
-				Format: f.request.format,
-				Bucket: t.bucket,
-				Form:   f.request.form,
-				Digest: t.digest + subscription.Stamp(),
-			},
-			content: t.digest,
-			id:      t.held,
+			Content:      t.digest,
+			Held:         t.held,
+			Positioned:   t.options.UpdatesOnly || t.options.Resume != nil,
 		})
 	}
 	return nil
@@ -200,8 +222,9 @@ func (s *Server) refuseWatch(w http.ResponseWriter, request *watchRequest, err e
 	s.logger.Warn().Str("id", rec.id).Str("problem", p.code).Err(err).Msg("stream refused")
 	sse.SetHeaders(w.Header(), request.format)
 	encoder := sse.Encoder{Format: request.format}
-	b := append(appendRetry(nil, problemRetry+rand.N(problemRetry)), '\n')
+	b := append(sse.AppendRetry(nil, problemRetry+rand.N(problemRetry)), '\n')
 	b = encoder.AppendEvent(b, nil, "problem", s.problemDocument(rec, p, kind))
-	_, _ = sse.NewStream(w, s.streamLimits, nil).Write(b) // A client that is gone needs no answer.
+	// A client that is gone needs no answer.
+	_, _ = stream.NewWriter(w, s.streamLimits, nil).Write(b)
 	return nil
 }

@@ -53,7 +53,7 @@ type watchTarget struct {
 	bucket kv.BucketName
 	// options are those of the subscription.
 	options feed.SubscribeOptions
-	// digest is the contentDigest of the target.
+	// digest is the [sse.ContentDigest] of the target.
 	digest string
 	// held is the id that the client came with, as it was given out; empty if there was none. It
 	// counts until the stream has come further or is reset.
@@ -136,7 +136,7 @@ func (w *watchRequest) single(bucket kv.BucketName, filters kv.Filters) {
 	w.one = true
 	t := watchTarget{bucket: bucket, options: w.start}
 	t.options.Filters = filters
-	t.digest = contentDigest(t.options, w.form, nil)
+	t.digest = sse.ContentDigest(t.options, w.form, nil)
 	if w.lastID != "" {
 		if id, ok := sse.ParseID(w.lastID); ok {
 			t.resume(id)
@@ -197,7 +197,7 @@ func (w *watchRequest) resumeSeveral() {
 	ids, ok := sse.ParseIDs(w.lastID)
 	for i := range w.targets {
 		t := &w.targets[i]
-		t.digest = contentDigest(t.options, w.form, nil)
+		t.digest = sse.ContentDigest(t.options, w.form, nil)
 		switch id, known := ids[t.bucket.String()]; {
 		case w.lastID == "":
 		case known:

@@ -11,17 +11,18 @@ import (
 	"time"
 
 	"kvgateway/internal/sse"
+	"kvgateway/internal/sse/stream"
 )
 
 // streamLoops starts the loops that the options ask for. It returns nil if there are none.
-func streamLoops(count int, limits *sse.Limits) (*sse.Loops, error) {
-	if count < 0 && sse.CanLoop {
+func streamLoops(count int, limits *stream.Limits) (*stream.Loops, error) {
+	if count < 0 && stream.CanLoop {
 		count = runtime.GOMAXPROCS(0)
 	}
 	if count <= 0 {
 		return nil, nil
 	}
-	return sse.NewLoops(count, limits)
+	return stream.NewLoops(count, limits)
 }
 
 // canBeTaken reports whether the connection of a request can be taken over from net/http: nothing
@@ -33,22 +34,22 @@ func canBeTaken(r *http.Request) bool { return r.ProtoMajor == 1 && r.TLS == nil
 func (s *Server) watchTaken(
 	w http.ResponseWriter,
 	r *http.Request,
-	follower *streamFollower,
+	o *openStream,
 ) error {
-	stream, request, begun := s.loops.New(), follower.request, false
+	taken, request, begun := s.loops.New(), o.request, false
 	var conn net.Conn
 	var line accessLine
 	defer func() {
 		if begun {
 			return
 		}
-		follower.close()
+		o.close()
 		if conn != nil {
 			conn.Close()
 			s.logAnswer(line)
 		}
 	}()
-	if err := s.subscribe(watchContext(r), follower, stream.Wake); err != nil {
+	if err := s.subscribe(watchContext(r), o, taken.Wake); err != nil {
 		return s.refuseWatch(w, request, err)
 	}
 	sse.SetHeaders(w.Header(), request.format)
@@ -64,12 +65,12 @@ func (s *Server) watchTaken(
 	ended.status = http.StatusOK
 	head := responseHead(r, w.Header())
 	onEnd := func(sent int64, err error) {
-		follower.close()
+		o.close()
 		ended.bytes = sent
 		s.logAnswer(ended)
 		s.logCut(ended.id, err)
 	}
-	err = s.loops.Start(stream, conn, head, follower, s.pace(request), onEnd)
+	err = s.loops.Start(taken, conn, head, o.follower, s.pace(request), onEnd)
 	if begun = err == nil; !begun {
 		line.status = http.StatusServiceUnavailable
 		if !errors.Is(err, net.ErrClosed) { // Otherwise the gateway is shutting down.
@@ -85,9 +86,9 @@ func (s *Server) watchTaken(
 func (s *Server) logCut(id string, err error) {
 	event := s.logger.Debug()
 	switch {
-	case err == nil, errors.Is(err, sse.ErrClientGone), errors.Is(err, net.ErrClosed):
+	case err == nil, errors.Is(err, stream.ErrClientGone), errors.Is(err, net.ErrClosed):
 		return
-	case errors.Is(err, sse.ErrPanicked):
+	case errors.Is(err, stream.ErrPanicked):
 		event = s.logger.Error()
 	}
 	event.Str("id", id).Err(err).Msg("stream ended early")

@@ -3,6 +3,7 @@ package sse
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"slices"
 
 	"kvgateway/internal/feed"
@@ -22,6 +23,17 @@ const (
 	// Lines has a JSON object in each line (NDJSON), with the id and the name as members.
 	Lines
 )
+
+// SetHeaders sets the headers of the answer that is a stream.
+func SetHeaders(h http.Header, format Format) {
+	h["Content-Type"] = []string{"text/event-stream"}
+	if format == Lines {
+		h["Content-Type"] = []string{"application/x-ndjson"}
+	}
+	h["Cache-Control"] = []string{"no-store, no-transform"}
+	h["X-Accel-Buffering"] = []string{"no"} // nginx would collect a page before it sends any of it
+	h["X-Content-Type-Options"] = []string{"nosniff"}
+}
 
 // An Encoder encodes what a stream says about one bucket.
 type Encoder struct {

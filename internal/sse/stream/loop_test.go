@@ -1,6 +1,6 @@
 //go:build linux
 
-package sse
+package stream
 
 import (
 	"bytes"
@@ -85,7 +85,7 @@ type sharedFrameSource struct{ frame []byte }
 
 func (s *sharedFrameSource) Begin(dst []byte) []byte { return dst }
 func (s *sharedFrameSource) Next([]byte) ([]byte, Next) {
-	return s.frame[:len(s.frame):len(s.frame)], NextWhenWoken
+	return s.frame[:len(s.frame):len(s.frame)], WhenWoken
 }
 func (s *sharedFrameSource) Beat(dst []byte) []byte             { return dst }
 func (s *sharedFrameSource) GoAway(dst []byte, _ string) []byte { return dst }

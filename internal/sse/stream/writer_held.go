@@ -1,10 +1,8 @@
-package sse
+package stream
 
 import (
 	"errors"
 	"time"
-
-	"kvgateway/internal/feed"
 )
 
 // errNoRoom ends a stream before it writes bytes for which there is no room.
@@ -24,7 +22,7 @@ const (
 
 // counted writes data, which other streams have too if it is shared, and counts it until the client
 // has taken it.
-func (s *Stream) counted(data []byte, shared bool) (n int, err error) {
+func (s *Writer) counted(data []byte, shared bool) (n int, err error) {
 	if len(data) <= freeBytes {
 		return s.writeAll(data)
 	}
@@ -43,14 +41,14 @@ func (s *Stream) counted(data []byte, shared bool) (n int, err error) {
 }
 
 // setWriting notes that a counted write begins or has ended.
-func (s *Stream) setWriting(writing bool) {
+func (s *Writer) setWriting(writing bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.writing = writing
 }
 
 // isEvicted reports whether the bytes of the write under way have to make room for others.
-func (s *Stream) isEvicted() bool {
+func (s *Writer) isEvicted() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.evicted
@@ -59,7 +57,7 @@ func (s *Stream) isEvicted() bool {
 // evict ends the write that is under way, if there is one. It is called on another goroutine.
 // Without a write it does nothing: a deadline that is set when the handler has returned would hit
 // another request on the connection.
-func (s *Stream) evict() {
+func (s *Writer) evict() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.writing {
@@ -73,7 +71,7 @@ func (s *Stream) evict() {
 }
 
 // cutIfStuck closes the connection if the write that evict has ended is still under way.
-func (s *Stream) cutIfStuck() {
+func (s *Writer) cutIfStuck() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.writing {
@@ -83,9 +81,9 @@ func (s *Stream) cutIfStuck() {
 
 // tryGoAway tells the client of a stream that stands between two blocks why it ends, if the client
 // takes that now.
-func (s *Stream) tryGoAway(source Source) {
+func (s *Writer) tryGoAway(source Source) {
 	s.writeDeadline = time.Now().Add(goAwayTime)
 	if s.controller.SetWriteDeadline(s.writeDeadline) == nil {
-		_, _ = s.w.Write(source.GoAway(nil, feed.ReasonSlow))
+		_, _ = s.w.Write(source.GoAway(nil, reasonSlow))
 	}
 }

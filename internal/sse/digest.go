@@ -1,4 +1,4 @@
-package handlers
+package sse
 
 import (
 	"hash/fnv"
@@ -9,7 +9,7 @@ import (
 	"kvgateway/internal/kv"
 )
 
-// contentDigest returns a digest of what decides which entries a stream has, and in which form. The
+// ContentDigest returns a digest of what decides which entries a stream has, and in which form. The
 // ids of the stream's events carry it.
 //
 // An id knows the content of its stream: an id that was given out under another digest stands for
@@ -24,10 +24,10 @@ import (
 // follow the digest; see [feed.Subscription.Stamp]. A frame is still encoded once for each
 // representation: it has the digest of the stream that needed it first, and the streams with the
 // same content send it as it is. Others put their own id before the rest of the frame, which is not
-// copied if it is large (sse.Encoder.Cut, TestEventsHaveTheDigestOfTheirStream).
+// copied if it is large ([Encoder.Cut], TestEventsHaveTheDigestOfTheirStream).
 //
 // Clients keep ids for as long as they like, so the digest of a content must never change.
-func contentDigest(
+func ContentDigest(
 	o feed.SubscribeOptions,
 	form kv.ValueForm,
 	caller kv.Filters,

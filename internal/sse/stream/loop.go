@@ -1,4 +1,4 @@
-package sse
+package stream
 
 import (
 	"fmt"
@@ -136,8 +136,8 @@ func (l *loop) advance(t *Taken, now time.Time) {
 func (l *loop) ask(t *Taken, now time.Time) []byte {
 	probe := t.probe.CompareAndSwap(true, false)
 	out, next := t.source.Next(l.buffer[:0])
-	t.sourceEnded = next == NextNever
-	if next == NextAtOnce {
+	t.sourceEnded = next == Never
+	if next == AtOnce {
 		t.Wake()
 	}
 	switch due := !now.Before(t.clock.due()); {
@@ -145,7 +145,7 @@ func (l *loop) ask(t *Taken, now time.Time) []byte {
 	case due && t.clock.expired(now):
 		// However much there is to say: a client that is always behind has to come again too.
 		out, t.sourceEnded = t.source.GoAway(out, reasonMaxAge), true
-	case len(out) > 0 || next == NextAtOnce:
+	case len(out) > 0 || next == AtOnce:
 	case probe && !due:
 		out = t.source.Beat(out)
 	case due:

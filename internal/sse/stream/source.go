@@ -1,9 +1,6 @@
-package sse
+package stream
 
-import (
-	"net/http"
-	"time"
-)
+import "time"
 
 // FlushAt is how many bytes of a stream are collected at most before they are sent. One frame can
 // exceed it.
@@ -19,7 +16,7 @@ type Source interface {
 	// Instead it may return bytes that other streams send too: these have no capacity to spare, and
 	// the writer does not change them.
 	//
-	// One call may have several reasons: that the call before returned [NextAtOnce], and that the
+	// One call may have several reasons: that the call before returned [AtOnce], and that the
 	// stream was woken since, perhaps for several subscriptions. A source therefore asks all its
 	// subscriptions at each call, and does not only go on with the one that had more to say. With a
 	// source that went on where it was, an event under load waited for the heartbeat
@@ -38,16 +35,21 @@ type Next uint8
 
 // The values of a Next.
 const (
-	// NextWhenWoken: the source has nothing to say until the stream is woken.
-	NextWhenWoken Next = iota
-	// NextAtOnce: the source may have more to say now.
-	NextAtOnce
-	// NextNever: the stream ends with what was returned.
-	NextNever
+	// WhenWoken: the source has nothing to say until the stream is woken.
+	WhenWoken Next = iota
+	// AtOnce: the source may have more to say now.
+	AtOnce
+	// Never: the stream ends with what was returned.
+	Never
 )
 
-// reasonMaxAge is the reason of a goaway of a stream that has reached its age.
-const reasonMaxAge = "max-age"
+// The reasons of the goaway of a stream that its writer ends.
+const (
+	// reasonMaxAge: the stream has reached its age.
+	reasonMaxAge = "max-age"
+	// reasonSlow: its client does not take what it holds.
+	reasonSlow = "slow"
+)
 
 // Pace says when a stream speaks although its source has nothing to say.
 type Pace struct {
@@ -55,17 +57,6 @@ type Pace struct {
 	Heartbeat time.Duration
 	// Age is the time after which the stream ends.
 	Age time.Duration
-}
-
-// SetHeaders sets the headers of the answer that is a stream.
-func SetHeaders(h http.Header, format Format) {
-	h["Content-Type"] = []string{"text/event-stream"}
-	if format == Lines {
-		h["Content-Type"] = []string{"application/x-ndjson"}
-	}
-	h["Cache-Control"] = []string{"no-store, no-transform"}
-	h["X-Accel-Buffering"] = []string{"no"} // nginx would collect a page before it sends any of it
-	h["X-Content-Type-Options"] = []string{"nosniff"}
 }
 
 // A clock knows when a stream has to speak unasked.

@@ -1,4 +1,4 @@
-package handlers
+package sse
 
 import (
 	"math/rand/v2"
@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"kvgateway/internal/feed"
-	"kvgateway/internal/sse"
+	"kvgateway/internal/kv"
+	"kvgateway/internal/sse/stream"
 )
 
 const (
@@ -25,26 +26,54 @@ const (
 	minRetry, maxRetry = time.Second, 5 * time.Second
 )
 
-// A followed is a subscription of a stream, with how its events are written and how far it has
+// FollowOptions say what a [Follower] sends.
+type FollowOptions struct {
+	// Format is how events are written.
+	Format Format
+	// Form is the form of values.
+	Form kv.ValueForm
+	// Bookmarks: bookmarks are sent as events.
+	Bookmarks bool
+	// OneBucket: there is one subscription, and ids are points of its bucket. Otherwise ids are
+	// lists of points, with the names of their buckets.
+	OneBucket bool
+}
+
+// A Followed is a subscription that a stream follows, and where the stream begins in it.
+type Followed struct {
+	// Subscription is what is followed. The follower closes it.
+	Subscription *feed.Subscription
+	// Content is its [ContentDigest], which is the first part of the digest in its ids.
+	Content string
+	// Held is the id that the client came with; empty for none. It counts until the stream has come
+	// further or is reset.
+	Held []byte
+	// Positioned: the stream begins at a position, and not with a snapshot.
+	Positioned bool
+}
+
+// A followed is a subscription of a follower, with how its events are written and how far it has
 // come.
 type followed struct {
 	*feed.Subscription
 	// encoder writes its events.
-	encoder sse.Encoder
-	// content is its contentDigest, which is the first part of the digest in its ids.
+	encoder Encoder
+	// content is [Followed.Content].
 	content string
 	// id is the id of the point that it has come to; empty before it has come anywhere.
 	id []byte
-	// due reports whether it may have an event.
+	// positioned is [Followed.Positioned].
+	positioned bool
+	// due: it may have an event.
 	due bool
 }
 
-// A streamFollower is the [sse.Source] of a stream: it turns what the subscriptions report into
-// frames. A stream's writer calls it, from one goroutine at a time.
+// A Follower is the [stream.Source] of a watch: it turns what subscriptions report into frames. The
+// writer of the stream calls it, from one goroutine at a time.
 //
 //	called   what it appends
 //	Begin    when to reconnect, and the id of the position that the stream begins at, if any
-//	Next     frames of events, until sse.FlushAt bytes, the end of the events or a large frame
+//	Next     frames of events, until stream.FlushAt bytes, the end of the events or a large frame
 //	Beat     a heartbeat, or bookmarks of the buckets that are not within a snapshot
 //	GoAway   the last event
 //
@@ -58,12 +87,11 @@ type followed struct {
 // it is, without a copy, and a large one always goes alone: streams whose clients do not take it
 // would otherwise hold a copy each. If a stream has to put its own id into a large frame, it copies
 // only the head of the frame and sends the shared rest after it; nothing may come between the two.
-type streamFollower struct {
-	// request is what the client asked for.
-	request *watchRequest
-	// place is what the stream holds of the bounds of streams.
-	place streamPlace
-	// subscriptions are those of the request's targets, in the same order.
+type Follower struct {
+	// options say what is sent.
+	options FollowOptions
+	// subscriptions are those that were added, in the same order. There is at least one when the
+	// writer calls.
 	subscriptions []followed
 	// current is the index of the subscription that events are of.
 	current int
@@ -77,16 +105,35 @@ type streamFollower struct {
 	id []byte
 	// rest is what is left of a large frame whose head was sent; it comes before all else.
 	rest []byte
-	// over reports whether the last event was sent.
+	// over: the last event was sent.
 	over bool
+}
+
+// NewFollower returns a follower without subscriptions.
+func NewFollower(o FollowOptions) *Follower { return &Follower{options: o} }
+
+// Add makes the stream follow another subscription. It must not be called once the stream has
+// begun.
+func (f *Follower) Add(s Followed) {
+	f.subscriptions = append(f.subscriptions, followed{
+		Subscription: s.Subscription,
+		encoder: Encoder{
+			Format: f.options.Format,
+			Bucket: s.Subscription.Bucket(),
+			Form:   f.options.Form,
+			Digest: s.Content + s.Subscription.Stamp(),
+		},
+		content:    s.Content,
+		id:         s.Held,
+		positioned: s.Positioned,
+	})
 }
 
 // eventLists has lists for events that were taken from a subscription. An idle stream holds none.
 var eventLists = sync.Pool{New: func() any { return new(make([]feed.Event, 0, pollEvents)) }}
 
-// close ends the subscriptions and gives up the stream's place.
-func (f *streamFollower) close() {
-	f.place.release()
+// Close closes the subscriptions.
+func (f *Follower) Close() {
 	for _, s := range f.subscriptions {
 		s.Close()
 	}
@@ -94,29 +141,28 @@ func (f *streamFollower) close() {
 
 // Begin appends the first block: when to reconnect and, if the client starts at a position, the id
 // of that position.
-func (f *streamFollower) Begin(b []byte) []byte {
+func (f *Follower) Begin(b []byte) []byte {
 	positioned := false
 	for i := range f.subscriptions {
-		t := &f.request.targets[i]
-		if t.options.UpdatesOnly || t.options.Resume != nil {
+		if f.subscriptions[i].positioned {
 			positioned = f.noteProgress(i) || positioned
 		}
 	}
-	if f.request.format == sse.Lines {
+	if f.options.Format == Lines {
 		if positioned {
 			b = f.subscriptions[0].encoder.AppendHeartbeat(b, f.currentID())
 		}
 		return b
 	}
-	b = appendRetry(b, minRetry+rand.N(maxRetry-minRetry))
+	b = AppendRetry(b, minRetry+rand.N(maxRetry-minRetry))
 	if positioned {
 		b = append(append(append(b, "id: "...), f.currentID()...), '\n')
 	}
 	return append(b, '\n')
 }
 
-// appendRetry appends how long a browser waits before it reconnects.
-func appendRetry(b []byte, wait time.Duration) []byte {
+// AppendRetry appends how long a browser waits before it reconnects.
+func AppendRetry(b []byte, wait time.Duration) []byte {
 	return append(strconv.AppendInt(append(b, "retry: "...), wait.Milliseconds(), 10), '\n')
 }
 
@@ -124,7 +170,7 @@ func appendRetry(b []byte, wait time.Duration) []byte {
 func (s *followed) moveTo(p feed.Point) { s.id = s.encoder.AppendID(s.id[:0], p) }
 
 // noteProgress notes how far a subscription has come, and reports whether that is known.
-func (f *streamFollower) noteProgress(i int) bool {
+func (f *Follower) noteProgress(i int) bool {
 	s := &f.subscriptions[i]
 	point, _, ok := s.Bookmark()
 	if ok {
@@ -134,7 +180,7 @@ func (f *streamFollower) noteProgress(i int) bool {
 }
 
 // Next appends what the subscriptions report.
-func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
+func (f *Follower) Next(b []byte) ([]byte, stream.Next) {
 	// The stream may have been woken since the last call; it is not known by which subscription.
 	for i := range f.subscriptions {
 		f.subscriptions[i].due = true
@@ -145,16 +191,16 @@ func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
 		f.fetch() // An idle stream holds no list of events.
 		return slices.Clip(rest), f.next()
 	}
-	for len(b) < sse.FlushAt && !f.over && f.fetch() {
+	for len(b) < stream.FlushAt && !f.over && f.fetch() {
 		e := &(*f.events)[f.told]
 		frame, own := f.frameOf(e)
-		switch large := len(frame) >= sse.FlushAt; {
+		switch large := len(frame) >= stream.FlushAt; {
 		case large && len(b) > 0:
-			return b, sse.NextAtOnce
+			return b, stream.AtOnce
 		case large && !own:
 			f.told++
 			b, f.rest = f.subscriptions[f.current].encoder.Cut(b, frame)
-			return b, sse.NextAtOnce
+			return b, stream.AtOnce
 		case large, len(b) == 0 && own && f.isLast():
 			f.told++
 			f.fetch() // An idle stream holds no list of events.
@@ -175,37 +221,37 @@ func (f *streamFollower) Next(b []byte) ([]byte, sse.Next) {
 
 // appendRest appends what is left of a frame whose head was sent, since nothing may come between
 // the two.
-func (f *streamFollower) appendRest(b []byte) []byte {
+func (f *Follower) appendRest(b []byte) []byte {
 	b = append(b, f.rest...)
 	f.rest = nil
 	return b
 }
 
 // next returns when the stream has to call Next again.
-func (f *streamFollower) next() sse.Next {
+func (f *Follower) next() stream.Next {
 	switch {
 	case f.over:
-		return sse.NextNever
+		return stream.Never
 	case f.events != nil:
-		return sse.NextAtOnce
+		return stream.AtOnce
 	}
 	for i := range f.subscriptions {
 		if f.subscriptions[i].due {
-			return sse.NextAtOnce
+			return stream.AtOnce
 		}
 	}
-	return sse.NextWhenWoken
+	return stream.WhenWoken
 }
 
 // isLast reports whether no event is known that comes after this one.
-func (f *streamFollower) isLast() bool {
+func (f *Follower) isLast() bool {
 	return f.told+1 == len(*f.events) && !f.subscriptions[f.current].due
 }
 
 // frameOf returns the frame of an event that the streams of this format share; nil if this stream
 // writes its own. The result own reports whether the id in the frame is that of this stream.
-func (f *streamFollower) frameOf(e *feed.Event) (frame []byte, own bool) {
-	if e.Kind != feed.Changed || !f.request.one {
+func (f *Follower) frameOf(e *feed.Event) (frame []byte, own bool) {
+	if e.Kind != feed.Changed || !f.options.OneBucket {
 		return nil, false
 	}
 	return f.subscriptions[f.current].encoder.Change(e.Change)
@@ -213,7 +259,7 @@ func (f *streamFollower) frameOf(e *feed.Event) (frame []byte, own bool) {
 
 // fetch makes sure that there is an event to send. It returns false if no subscription has one, or
 // if none was found within maxPolls; a subscription that may have more is still due then.
-func (f *streamFollower) fetch() bool {
+func (f *Follower) fetch() bool {
 	if f.events == nil {
 		f.events = eventLists.Get().(*[]feed.Event)
 	}
@@ -251,11 +297,11 @@ func (f *streamFollower) fetch() bool {
 //	BecameExact             moves on     it is a bookmark, or nothing without bookmarks
 //	GoAway                  is left out  the stream is over
 //	all others              is left out  -
-func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
+func (f *Follower) appendEvent(b []byte, e *feed.Event) []byte {
 	s := &f.subscriptions[f.current]
 	if e.Kind == feed.Changed {
 		frame, _ := s.encoder.Change(e.Change)
-		s.moveTo(sse.PointOf(e.Change))
+		s.moveTo(PointOf(e.Change))
 		return s.encoder.AppendWithID(b, f.currentID(), frame)
 	}
 	switch e.Kind {
@@ -270,7 +316,7 @@ func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
 		return s.encoder.AppendTold(b, f.currentID(), *e)
 	case feed.BecameExact:
 		s.moveTo(e.Point)
-		if !f.request.bookmarks {
+		if !f.options.Bookmarks {
 			return b // An id alone does not say that the state is exact.
 		}
 		return s.encoder.AppendBookmark(b, f.currentID(), e.Point.Revision, true)
@@ -280,7 +326,7 @@ func (f *streamFollower) appendEvent(b []byte, e *feed.Event) []byte {
 
 // Beat appends a heartbeat, or bookmarks in its place. Within a snapshot the id moves, but there is
 // no revision up to which the client has everything, so there is no bookmark.
-func (f *streamFollower) Beat(b []byte) []byte {
+func (f *Follower) Beat(b []byte) []byte {
 	b = f.appendRest(b)
 	known, told := false, false
 	for i := range f.subscriptions {
@@ -290,7 +336,7 @@ func (f *streamFollower) Beat(b []byte) []byte {
 			continue
 		}
 		s.moveTo(point)
-		if f.request.bookmarks && !point.InSnapshot {
+		if f.options.Bookmarks && !point.InSnapshot {
 			told = true
 			b = s.encoder.AppendBookmark(b, f.currentID(), point.Revision, exact)
 		}
@@ -298,7 +344,7 @@ func (f *streamFollower) Beat(b []byte) []byte {
 	if told {
 		return b
 	}
-	if f.request.one && !known {
+	if f.options.OneBucket && !known {
 		// A reset will come. The point of the last heartbeat would take the client back behind what
 		// it has.
 		return f.subscriptions[0].encoder.AppendHeartbeat(b, nil)
@@ -307,7 +353,7 @@ func (f *streamFollower) Beat(b []byte) []byte {
 }
 
 // GoAway appends the last event of the stream.
-func (f *streamFollower) GoAway(b []byte, reason string) []byte {
+func (f *Follower) GoAway(b []byte, reason string) []byte {
 	f.over = true
 	goAway := feed.Event{Kind: feed.GoAway, Reason: reason}
 	return f.subscriptions[0].encoder.AppendTold(f.appendRest(b), nil, goAway)
@@ -315,8 +361,8 @@ func (f *streamFollower) GoAway(b []byte, reason string) []byte {
 
 // currentID returns the id of the stream as a whole. It is empty as long as no subscription has
 // come anywhere.
-func (f *streamFollower) currentID() []byte {
-	if f.request.one {
+func (f *Follower) currentID() []byte {
+	if f.options.OneBucket {
 		return f.subscriptions[0].id
 	}
 	f.id = f.id[:0]

@@ -1,11 +1,9 @@
-package sse
+package stream
 
 import (
 	"bytes"
 	"errors"
 	"net"
-
-	"kvgateway/internal/feed"
 )
 
 // errHeldTooMuch ends a stream so that what its client does not take makes room for others.
@@ -52,7 +50,7 @@ func (l *loop) count(t *Taken, data []byte, shared bool) bool {
 func (l *loop) endSlow(t *Taken) {
 	l.limits.slow.Add(1)
 	if !t.blockBegun {
-		_, _ = l.push(t, t.source.GoAway(l.buffer[:0], feed.ReasonSlow))
+		_, _ = l.push(t, t.source.GoAway(l.buffer[:0], reasonSlow))
 	}
 	discardUnread(t.fd, l.buffer[:cap(l.buffer)])
 	l.end(t, errHeldTooMuch)

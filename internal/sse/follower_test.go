@@ -1,4 +1,4 @@
-package handlers
+package sse
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
-	"kvgateway/internal/sse"
+	"kvgateway/internal/sse/stream"
 )
 
 // A stream that has more to send is also woken by changes that come meanwhile. Both reasons lead to
@@ -48,10 +48,8 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(subscription.Close)
-	follower := &streamFollower{
-		request:       &watchRequest{one: true},
-		subscriptions: []followed{{Subscription: subscription, encoder: sse.Encoder{Bucket: name}}},
-	}
+	follower := NewFollower(FollowOptions{OneBucket: true})
+	follower.Add(Followed{Subscription: subscription})
 	stored := uint64(0)
 	store := func(key string, size int) {
 		t.Helper()
@@ -65,14 +63,14 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 	}
 	// A poll takes all of these, and a turn does not send all of them.
 	for range pollEvents {
-		store("early", sse.FlushAt/pollEvents)
+		store("early", stream.FlushAt/pollEvents)
 	}
 	var sent []byte
-	next := sse.NextAtOnce
-	for turns := 0; next == sse.NextAtOnce; turns++ {
+	next := stream.AtOnce
+	for turns := 0; next == stream.AtOnce; turns++ {
 		var out []byte
 		if out, next = follower.Next(nil); turns == 0 {
-			if next != sse.NextAtOnce || follower.told == len(*follower.events) {
+			if next != stream.AtOnce || follower.told == len(*follower.events) {
 				t.Fatal("one turn was enough for all")
 			}
 			<-woken

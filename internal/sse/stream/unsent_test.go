@@ -1,6 +1,6 @@
 //go:build linux
 
-package sse
+package stream
 
 import (
 	"bytes"
@@ -59,7 +59,7 @@ type singleFrameSource struct {
 func (a *singleFrameSource) Next([]byte) ([]byte, Next) {
 	word := a.word
 	a.word = nil
-	return word[:len(word):len(word)], NextWhenWoken
+	return word[:len(word):len(word)], WhenWoken
 }
 
 func TestStreamThatHoldsMostMakesRoom(t *testing.T) {

@@ -1,6 +1,6 @@
 //go:build linux
 
-package sse
+package stream
 
 import (
 	"bytes"
@@ -54,11 +54,11 @@ func (s *scriptedSource) Next(dst []byte) ([]byte, Next) {
 	}
 	switch {
 	case len(s.words) > 0:
-		return dst, NextAtOnce
+		return dst, AtOnce
 	case s.over:
-		return dst, NextNever
+		return dst, Never
 	}
-	return dst, NextWhenWoken
+	return dst, WhenWoken
 }
 
 func (s *scriptedSource) Beat(dst []byte) []byte { s.beats.Add(1); return append(dst, "beat\n"...) }
@@ -377,7 +377,7 @@ func TestStreamWithMoreToSayReachesItsAge(t *testing.T) {
 	t.Run("goroutines", func(t *testing.T) {
 		t.Parallel()
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			s := NewStream(w, &Limits{patience: writePatience}, nil)
+			s := NewWriter(w, &Limits{patience: writePatience}, nil)
 			s.Run(r.Context(), newEndless(), make(chan struct{}, 1), pace)
 		}))
 		defer server.Close()
@@ -396,7 +396,7 @@ func TestStreamWithMoreToSayReachesItsAge(t *testing.T) {
 	})
 }
 
-// Streams that always have more to say, and that are due in the timetable, do not keep a loop from
+// Writers that always have more to say, and that are due in the timetable, do not keep a loop from
 // its other streams.
 func TestLoopVisitsOthersBesideEndlessStreams(t *testing.T) {
 	t.Parallel()
@@ -481,10 +481,10 @@ type repeatingSource struct {
 func (s *repeatingSource) Begin(dst []byte) []byte { return dst }
 func (s *repeatingSource) Next(dst []byte) ([]byte, Next) {
 	if s.left.Load() == 0 {
-		return dst, NextWhenWoken
+		return dst, WhenWoken
 	}
 	s.left.Add(-1)
-	return append(dst, s.word...), NextAtOnce
+	return append(dst, s.word...), AtOnce
 }
 func (s *repeatingSource) Beat(dst []byte) []byte { return dst }
 func (s *repeatingSource) GoAway(dst []byte, reason string) []byte {

@@ -1,13 +1,13 @@
 //go:build !linux
 
-package sse
+package stream
 
 import "errors"
 
 // CanLoop reports whether [NewLoops] works on this system.
 const CanLoop = false
 
-// A watcher needs epoll. Without it all streams are written by a [Stream].
+// A watcher needs epoll. Without it all streams are written by a [Writer].
 type watcher struct{}
 
 // newWatcher returns an error, so that no other function here is ever called.

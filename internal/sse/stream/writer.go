@@ -1,4 +1,4 @@
-package sse
+package stream
 
 import (
 	"context"
@@ -22,10 +22,10 @@ const (
 	patienceSlack = 3
 )
 
-// A Stream writes to one client through net/http, in the goroutine of the handler, which waits
-// between two events.
+// A Writer writes a stream to one client through net/http, in the goroutine of the handler, which
+// waits between two events.
 //
-// [Stream.Run] asks the source, writes what it returns, and then waits for a token in its channel.
+// [Writer.Run] asks the source, writes what it returns, and then waits for a token in its channel.
 // Everything that can happen meanwhile arrives as such a token, since to wait for one channel costs
 // half as much as to wait for several: a wake, the time (clockDue), and the end of the request's
 // context, which means that the client has gone (clientGone) or, where HalfClosable is set, only
@@ -36,7 +36,7 @@ const (
 // the buffers that net/http has anyway. If others need the room, the write is ended from another
 // goroutine: mu guards that it is this write, and not one of a later request on the same
 // connection.
-type Stream struct {
+type Writer struct {
 	// w is the answer.
 	w http.ResponseWriter
 	// controller sets the deadline of writes, and flushes.
@@ -74,20 +74,20 @@ type Stream struct {
 	evicted bool
 }
 
-// NewStream returns the stream of an answer whose headers are set. Nothing is sent before the first
+// NewWriter returns the stream of an answer whose headers are set. Nothing is sent before the first
 // write. If the answer shares its connection with others, cut closes that; otherwise it is nil.
-func NewStream(w http.ResponseWriter, limits *Limits, cut func()) *Stream {
-	s := &Stream{w: w, controller: http.NewResponseController(w), limits: limits, cut: cut}
+func NewWriter(w http.ResponseWriter, limits *Limits, cut func()) *Writer {
+	s := &Writer{w: w, controller: http.NewResponseController(w), limits: limits, cut: cut}
 	s.held = unsentHold{limits: limits, evict: s.evict}
 	return s
 }
 
 // Write sends data at once. No other stream may have the same bytes. The patience with the client
 // is for each part of [FlushAt] bytes: a client that reads is not cut because a value is large.
-func (s *Stream) Write(data []byte) (n int, err error) { return s.counted(data, false) }
+func (s *Writer) Write(data []byte) (n int, err error) { return s.counted(data, false) }
 
 // writeAll writes data in parts. Without data it sends the headers of the answer.
-func (s *Stream) writeAll(data []byte) (n int, err error) {
+func (s *Writer) writeAll(data []byte) (n int, err error) {
 	for first := true; err == nil && (first || len(data) > 0); first = false {
 		if len(data) > freeBytes && s.isEvicted() {
 			return n, errHeldTooMuch
@@ -101,7 +101,7 @@ func (s *Stream) writeAll(data []byte) (n int, err error) {
 }
 
 // write writes and flushes one part.
-func (s *Stream) write(part []byte) (int, error) {
+func (s *Writer) write(part []byte) (int, error) {
 	now, patience := time.Now(), s.limits.patience
 	if s.writeDeadline.Sub(now) < patience-patience/patienceSlack {
 		s.writeDeadline = now.Add(patience)
@@ -120,11 +120,11 @@ func (s *Stream) write(part []byte) (int, error) {
 }
 
 // Sent returns how many bytes were written.
-func (s *Stream) Sent() int64 { return s.sent }
+func (s *Writer) Sent() int64 { return s.sent }
 
 // unbind removes the deadline of the last write if the stream may say nothing before it: over
 // HTTP/2 the stream would be reset at that moment, whether or not a write is under way.
-func (s *Stream) unbind(until time.Time) error {
+func (s *Writer) unbind(until time.Time) error {
 	slack := s.limits.patience / patienceSlack
 	if s.writeDeadline.IsZero() || until.Add(slack).Before(s.writeDeadline) {
 		return nil
@@ -139,7 +139,7 @@ func (s *Stream) unbind(until time.Time) error {
 // Run sends what the source has to say, until the source or the client ends the stream, or it
 // reaches its age. A token in wakeUp, which has room for one, tells that the source may have more
 // to say. The package documentation has the table of events.
-func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, pace Pace) {
+func (s *Writer) Run(ctx context.Context, source Source, wakeUp chan struct{}, pace Pace) {
 	wake := func() {
 		select {
 		case wakeUp <- struct{}{}:
@@ -186,7 +186,7 @@ func (s *Stream) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 }
 
 // sayByClock sends what is due by the clock: a heartbeat, or the last block of the stream.
-func (s *Stream) sayByClock(source Source, c *clock) (over bool, err error) {
+func (s *Writer) sayByClock(source Source, c *clock) (over bool, err error) {
 	now := time.Now()
 	if c.expired(now) {
 		return true, s.send(func(b []byte) []byte { return source.GoAway(b, reasonMaxAge) })
@@ -196,7 +196,7 @@ func (s *Stream) sayByClock(source Source, c *clock) (over bool, err error) {
 }
 
 // send writes what appendTo appends to an empty buffer.
-func (s *Stream) send(appendTo func([]byte) []byte) (err error) {
+func (s *Writer) send(appendTo func([]byte) []byte) (err error) {
 	withBuffer(func(b []byte) []byte {
 		b = appendTo(b)
 		_, err = s.Write(b)
@@ -208,18 +208,18 @@ func (s *Stream) send(appendTo func([]byte) []byte) (err error) {
 // drain sends all that the source has to say now, and reports whether it has said its last word. It
 // returns early when the stream reaches its age, since a client that is always behind has to come
 // again too.
-func (s *Stream) drain(source Source, c *clock) (over bool, err error) {
-	next := NextAtOnce
-	for next == NextAtOnce && err == nil && !s.clientGone.Load() && !c.expired(time.Now()) {
+func (s *Writer) drain(source Source, c *clock) (over bool, err error) {
+	next := AtOnce
+	for next == AtOnce && err == nil && !s.clientGone.Load() && !c.expired(time.Now()) {
 		next, err = s.sendNext(source)
-		over = next == NextNever
+		over = next == Never
 	}
 	return over, err
 }
 
 // sendNext asks the source once and writes what it returns. It gives its buffer back before it
 // waits for a client with bytes that other streams have too.
-func (s *Stream) sendNext(source Source) (next Next, err error) {
+func (s *Writer) sendNext(source Source) (next Next, err error) {
 	b := buffers.Get().(*[]byte)
 	out, next := source.Next((*b)[:0])
 	own := within(out, *b) || cap(out) > len(out) // else other streams may have them
