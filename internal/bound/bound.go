@@ -117,8 +117,10 @@ type Bound struct {
 	// saved is how much of that was given back already, and is kept for these claims. It is not a
 	// part of used.
 	saved int64
-	// insisted is the sum of the holds granted by Insist that are not leaving.
-	insisted int64
+	// insisted is the sum of the holds granted by Insist that are not leaving, and insistedBy has
+	// what of it each owner holds.
+	insisted   int64
+	insistedBy map[string]int64
 	// waiting has the claims that wait.
 	waiting queue
 	// small has those of them that may use the reserve.

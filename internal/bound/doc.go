@@ -38,9 +38,9 @@
 //	there is room, others wait   waits; granted if the   refused; granted   granted
 //	                             reserve has room        if the reserve
 //	                                                     has room
-//	no room                      waits                   refused            others are evicted, or
-//	                                                                        refused if this is the
-//	                                                                        largest
+//	no room                      waits; as the first of  refused            others are evicted, or
+//	                             all it holds up the                        refused if its owner
+//	                             others for 50 ms                           would have most
 //	owner's share is used up     waits; evicts holds of  refused            not checked
 //	                             that owner
 //	share of its part is used    waits; evicts holds of  refused            not checked
@@ -51,16 +51,17 @@
 //	holds have stalled           as many as it needs     -                  the largest is
 //	                             are evicted, the                           evicted, as often as
 //	                             largest first                              needed
-//	these hold less than it      evicted all the same;   -                  refused, unless a
-//	  needs                      nothing is saved                           larger hold of Insist
-//	                                                                        is left
+//	these hold less than it      evicted all the same;   -                  the owner that insists
+//	  needs                      nothing is saved                           on most loses its
+//	                                                                        largest
 //	an evicted hold gives back   saved for this claim    -                  -
 //	an evicted hold is released  granted, if there is    -                  -
 //	                             room, before its turn;
 //	                             its line is the last
 //	                             then
 //	a lease ends                 granted, if it is next  -                  -
-//	Spec.Wait is over            refused                 -                  -
+//	Spec.Wait is over            refused; its line is    -                  -
+//	                             the last then
 //	the context ends             its error               -                  -
 //
 // A claim that is refused or given up leaves what was saved for it to all. Of equal holds the one

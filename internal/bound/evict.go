@@ -1,8 +1,7 @@
 package bound
 
 import (
-	"cmp"
-	"slices"
+	"container/heap"
 	"time"
 )
 
@@ -41,13 +40,19 @@ func (b *Bound) unlist(h *Hold) {
 // claim does this for those behind it, since it means to go through all holds. It returns the time
 // after which to call it again.
 func (b *Bound) evictFor(c *claim) (again time.Duration) {
-	if b.spec.Patience <= 0 {
-		return time.Hour
+	if b.spec.Patience <= 0 && b.spec.Unit == Places {
+		return time.Hour // nothing is evicted, and all claims are for one place
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !c.isGranted && c.ticket.line.end.next == &c.ticket {
-		b.makeRoom(c)
+		if b.spec.Patience > 0 {
+			b.makeRoom(c)
+		}
+		if c.holdsUpSince != 0 {
+			b.grantWaiting() // it may have held up the others for long enough
+			return lookEvery
+		}
 		return lookEvery * time.Duration(1+len(b.waiting.lines)/lookers)
 	}
 	return min(lookEvery*time.Duration(1+b.waiting.length/lookers), lookAtLeast)
@@ -107,15 +112,43 @@ func (b *Bound) victims(
 		}
 		victims = append(victims, h)
 	}
-	slices.SortFunc(victims, func(x, y *Hold) int {
-		return cmp.Or(cmp.Compare(y.size, x.size), cmp.Compare(x.lastProgress(), y.lastProgress()))
-	})
-	for i, victim := range victims {
-		if size += victim.size; size >= need {
-			return victims[:i+1], size
-		}
+	// Mostly a few are enough, so they are not all sorted: with 20,000 that took 1.5 ms each time.
+	rest := byVictim(victims)
+	heap.Init(&rest)
+	victims = nil
+	for size < need && len(rest) > 0 {
+		victim := heap.Pop(&rest).(*Hold)
+		victims = append(victims, victim)
+		size += victim.size
 	}
 	return victims, size
+}
+
+// byVictim is a heap of holds with the one on top that is evicted first.
+type byVictim []*Hold
+
+// Len is for [heap.Interface].
+func (v byVictim) Len() int { return len(v) }
+
+// Less reports whether one is larger than the other, or as large and has stalled for longer.
+func (v byVictim) Less(i, j int) bool {
+	if v[i].size != v[j].size {
+		return v[i].size > v[j].size
+	}
+	return v[i].lastProgress() < v[j].lastProgress()
+}
+
+// Swap is for [heap.Interface].
+func (v byVictim) Swap(i, j int) { v[i], v[j] = v[j], v[i] }
+
+// Push is for [heap.Interface].
+func (v *byVictim) Push(x any) { *v = append(*v, x.(*Hold)) }
+
+// Pop is for [heap.Interface].
+func (v *byVictim) Pop() any {
+	last := (*v)[len(*v)-1]
+	*v = (*v)[:len(*v)-1]
+	return last
 }
 
 // save keeps what an evicted hold gives back for the claim for which it was evicted, if that still
@@ -166,43 +199,41 @@ func (b *Bound) dismiss(victim *Hold) (evict func()) {
 	victim.leaving = true
 	b.leaving += victim.size
 	if victim.insisted {
-		b.insisted -= victim.size
+		b.countInsisted(victim.owner, -victim.size)
 	}
 	b.evicted.Add(1)
 	return victim.evict
 }
 
-// stalled returns the largest hold that has made no progress for the spec's patience, nil if there
-// is none. If insisted is set, it considers only the holds that were granted by Insist. b.mu must
-// be held.
-func (b *Bound) stalled(insisted bool) *Hold {
+// stalled returns the largest hold that has made no progress for the spec's patience and is
+// eligible, nil if there is none. b.mu must be held.
+func (b *Bound) stalled(eligible func(*Hold) bool) *Hold {
 	since := now() - b.spec.Patience
 	return b.largest(func(h *Hold) bool {
-		return b.spec.Patience > 0 && h.lastProgress() <= since && (h.insisted || !insisted)
+		return b.spec.Patience > 0 && h.lastProgress() <= since && eligible(h)
 	})
 }
 
 // Insist claims room at once for bytes that are in memory already and cannot wait, such as those
 // that the client of a stream did not take. The claim may use the reserve. If there is no room,
-// Insist evicts other holds and takes their place while they leave: first the largest that has
-// stalled for the spec's patience, then the largest that was granted by Insist too, since the
-// client of a stream can resume it. All holds that were granted by Insist have at most half of the
-// limit together, so that claims which wait are served.
+// Insist evicts other holds and takes their place while they leave: see victimOf. All holds that
+// were granted by Insist have at most half of the limit together, so that claims which wait are
+// served.
 //
-// It reports whether there is room, or will be. If it returns false, the claim itself is the
-// largest, and whoever made it has to give up the bytes.
+// It reports whether there is room, or will be. If it returns false, the owner would hold most of
+// all who insist, and nothing of its own that is as large; whoever made the claim has to give up
+// the bytes.
 func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	half := b.spec.Limit / 2
 	size = min(size, half)
-	for b.used.all+b.saved+b.promised-b.leaving+size > b.spec.Limit || b.insisted+size > half {
-		victim := b.stalled(b.insisted+size > half)
-		if victim == nil {
-			victim = b.largest(func(other *Hold) bool {
-				return other.insisted && other.size >= size
-			})
+	for {
+		beyondHalf := b.insisted+size > half
+		if !beyondHalf && b.used.all+b.saved+b.promised-b.leaving+size <= b.spec.Limit {
+			break
 		}
+		victim := b.victimOf(owner, size, beyondHalf)
 		if victim == nil {
 			b.refused.Add(1)
 			return false
@@ -212,10 +243,41 @@ func (b *Bound) Insist(h *Hold, owner string, size int64, evict func()) bool {
 	h.owner, h.evict, h.insisted = owner, evict, true
 	b.assign(h, size)
 	if b.used.excess(b.spec.Limit, b.spec.Reserve, false) > b.leaving {
-		if victim := b.stalled(false); victim != nil {
+		if victim := b.stalled(anyHold); victim != nil {
 			// Else the reserve would fill little by little with holds that have stalled.
 			go b.dismiss(victim)()
 		}
 	}
 	return true
+}
+
+// anyHold is eligible for everything.
+func anyHold(*Hold) bool { return true }
+
+// victimOf returns the hold that has to make room for a claim of Insist; nil if the claim itself
+// has to. Unless those who insist have more than their half, it is the largest hold that has
+// stalled.
+//
+// Else it is one of the owner who insists on most, with this claim, since a client can hold much in
+// many streams and take a little of each, so that none of them stalls
+// (TestInsistentClaimEvictsOfTheOwnerWithMost). Of that owner's holds it is the largest that has
+// stalled, or the largest of all, since the client of a stream can resume it. If the claim is that
+// owner's, it is none that is smaller than the claim. b.mu must be held.
+func (b *Bound) victimOf(owner string, size int64, ofInsisted bool) *Hold {
+	if !ofInsisted {
+		if victim := b.stalled(anyHold); victim != nil {
+			return victim
+		}
+	}
+	most, sum := owner, b.insistedBy[owner]+size
+	for other, n := range b.insistedBy {
+		if n > sum {
+			most, sum = other, n
+		}
+	}
+	theirs := func(h *Hold) bool { return h.insisted && h.owner == most }
+	if victim := b.stalled(theirs); victim != nil {
+		return victim
+	}
+	return b.largest(func(h *Hold) bool { return theirs(h) && (most != owner || h.size >= size) })
 }

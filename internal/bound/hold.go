@@ -135,6 +135,24 @@ func (h *Hold) Evictable(evict func()) {
 	}
 }
 
+// HandTo makes another owner the one who insisted on the hold, such as another of the clients that
+// wait with a shared frame. It has no effect on a hold that was not granted by [Bound.Insist].
+func (h *Hold) HandTo(owner string) {
+	b := h.lock()
+	if b == nil {
+		return
+	}
+	defer b.mu.Unlock()
+	if !h.insisted {
+		return
+	}
+	if !h.leaving {
+		b.countInsisted(h.owner, -h.size)
+		b.countInsisted(owner, h.size)
+	}
+	h.owner = owner
+}
+
 // Release gives back all that is held. A second call has no effect.
 func (h *Hold) Release() {
 	b := h.lock()

@@ -234,3 +234,32 @@ func TestHoldIsEvictedOnlyWhileItIsEvictable(t *testing.T) {
 		}
 	})
 }
+
+// Clients that take a little are not stalled, so what they hold together decides who makes room.
+// With 70 streams of one client that each held 0.8 MB, another client's stream was cut at each
+// event of 1 MB.
+func TestInsistentClaimEvictsOfTheOwnerWithMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBound(func(s *bound.Spec) { s.Limit, s.Patience = 40, time.Second })
+		evicted := ""
+		insist := func(owner string, size int64) bool {
+			h := new(bound.Hold)
+			defer synctest.Wait()
+			return b.Insist(h, owner, size, func() { evicted += owner; h.Release() })
+		}
+		for range 6 {
+			if !insist("many", 3) {
+				t.Fatal("refused while there was room")
+			}
+		}
+		if !insist("one", 5) || evicted != "many" {
+			t.Errorf("a claim beside those of another owner, larger in all, evicted %q", evicted)
+		}
+		if !insist("one", 4) || evicted != "manymanymany" {
+			t.Errorf("the next claim evicted %q", evicted)
+		}
+		if insist("one", 11) {
+			t.Error("a claim was granted that makes its owner the one with most")
+		}
+	})
+}

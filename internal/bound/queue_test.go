@@ -2,6 +2,7 @@ package bound_test
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -110,4 +111,75 @@ func TestQueueWithoutALengthIsRefused(t *testing.T) {
 		}
 	}()
 	newBound(func(s *bound.Spec) { s.Wait, s.QueuedBy = time.Second, "" })
+}
+
+// A line whose claims never fit does not keep the others from room that is free, neither while one
+// of its claims waits nor when that has given up and the next one is the first.
+func TestLineThatNeverFitsDelaysOthersForAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBound(func(s *bound.Spec) {
+			s.Limit, s.PerOwner, s.Queue = 100, 50, 100
+			s.Wait, s.Patience = 5*time.Second, time.Hour
+		})
+		take(t, b, "a", 50)
+		take(t, b, "b", 40)
+		ctx, stop := context.WithCancel(t.Context())
+		var large sync.WaitGroup
+		for range 20 {
+			large.Go(func() {
+				if h := new(bound.Hold); b.Take(ctx, h, "large", 50, nil) == nil {
+					h.Release()
+				}
+			})
+			time.Sleep(50 * time.Millisecond)
+		}
+		defer large.Wait()
+		defer stop()
+		for range 100 {
+			began := time.Now()
+			h := new(bound.Hold)
+			if err := b.Take(t.Context(), h, "small", 5, nil); err != nil {
+				t.Fatalf("a claim for which there is room: %v", err)
+			}
+			h.Release()
+			if waited := time.Since(began); waited > 500*time.Millisecond {
+				t.Fatalf("a claim for which there is room waited for %v", waited)
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	})
+}
+
+// A large claim gets its turn although there are always small ones that would fit.
+func TestLargeClaimIsServedBesideSmallOnes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBound(func(s *bound.Spec) {
+			s.Limit, s.Queue, s.Wait, s.Patience = 100, 1000, 5*time.Second, time.Hour
+		})
+		ctx, stop := context.WithCancel(t.Context())
+		var small sync.WaitGroup
+		for i := range 40 {
+			small.Go(func() {
+				for ctx.Err() == nil {
+					h := new(bound.Hold)
+					if b.Take(ctx, h, fmt.Sprint("small ", i), 5, nil) == nil {
+						time.Sleep(10 * time.Millisecond)
+						h.Release()
+					}
+				}
+			})
+		}
+		time.Sleep(100 * time.Millisecond)
+		began := time.Now()
+		h := new(bound.Hold)
+		if err := b.Take(t.Context(), h, "large", 90, nil); err != nil {
+			t.Fatalf("a large claim beside small ones: %v", err)
+		}
+		if waited := time.Since(began); waited > time.Second {
+			t.Errorf("it waited for %v", waited)
+		}
+		h.Release()
+		stop()
+		small.Wait()
+	})
 }

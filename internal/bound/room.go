@@ -139,9 +139,17 @@ func (b *Bound) resize(h *Hold, size int64) {
 		b.leaving += size - h.size
 		b.save(h, h.size-size)
 	case h.insisted:
-		b.insisted += size - h.size
+		b.countInsisted(h.owner, size-h.size)
 	}
 	h.size = size
+}
+
+// countInsisted adds to what an owner holds by Insist. b.mu must be held.
+func (b *Bound) countInsisted(owner string, more int64) {
+	b.insisted += more
+	if b.insistedBy[owner] += more; b.insistedBy[owner] <= 0 {
+		delete(b.insistedBy, owner)
+	}
 }
 
 // count adds the change of a hold's size to what is held. Holds that were granted by Insist are not
@@ -150,6 +158,9 @@ func (b *Bound) resize(h *Hold, size int64) {
 func (b *Bound) count(h *Hold, size int64) {
 	fromSmall, toSmall := b.isSmall(h.size) && !h.insisted, b.isSmall(size) && !h.insisted
 	b.used = b.used.resized(h.size, size, fromSmall, toSmall)
+	if h.insisted {
+		return // what an owner insists on is compared with what others do, see victimOf
+	}
 	if b.parts != nil && h.owner != "" {
 		if b.parts[h.owner] += size - h.size; b.parts[h.owner] <= 0 {
 			delete(b.parts, h.owner)

@@ -36,7 +36,7 @@ func (s *Set) New(spec Spec) *Bound {
 	if spec.OwnerQueue == 0 && spec.PerOwner > 0 && spec.Queue > 0 {
 		spec.OwnerQueue = max(1, spec.Queue/2)
 	}
-	b := &Bound{spec: spec}
+	b := &Bound{spec: spec, insistedBy: make(map[string]int64)}
 	b.waiting.init()
 	b.small.init()
 	if spec.PerOwner > 0 {
