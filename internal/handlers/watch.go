@@ -81,7 +81,8 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchReq
 	rec.turn.End()
 	// The stream counts its bytes itself: writing through the recorder would cost each of thousands
 	// of streams time for nothing.
-	writer := stream.NewWriter(rec.ResponseWriter, s.streamLimits, connectionCloser(r))
+	owner := ownerOf(r)
+	writer := stream.NewWriter(rec.ResponseWriter, s.streamLimits, owner, connectionCloser(r))
 	writer.HalfClosable = r.ProtoMajor == 1
 	defer func() { rec.bytes = writer.Sent() }()
 	writer.Run(r.Context(), out.follower, wakeUp, s.pace(request))
@@ -225,6 +226,6 @@ func (s *Server) refuseWatch(w http.ResponseWriter, request *watchRequest, err e
 	b := append(sse.AppendRetry(nil, problemRetry+rand.N(problemRetry)), '\n')
 	b = encoder.AppendEvent(b, nil, "problem", s.problemDocument(rec, p, kind))
 	// A client that is gone needs no answer.
-	_, _ = stream.NewWriter(w, s.streamLimits, nil).Write(b)
+	_, _ = stream.NewWriter(w, s.streamLimits, ownerOf(rec.request), nil).Write(b)
 	return nil
 }

@@ -36,7 +36,7 @@ func (s *Server) watchTaken(
 	r *http.Request,
 	o *openStream,
 ) error {
-	taken, request, begun := s.loops.New(), o.request, false
+	taken, request, begun := s.loops.New(ownerOf(r)), o.request, false
 	var conn net.Conn
 	var line accessLine
 	defer func() {

@@ -34,7 +34,7 @@ func testCloseWhileStreamsStart(t *testing.T) {
 	for _, conn := range connections {
 		starting.Go(func() {
 			ended := func(_ int64, err error) { outcomes <- err }
-			err := l.Start(l.New(), conn, nil, &scriptedSource{}, unhurried, ended)
+			err := l.Start(l.New(""), conn, nil, &scriptedSource{}, unhurried, ended)
 			if err != nil {
 				outcomes <- err
 			}
@@ -98,13 +98,13 @@ func TestLoopsCloseAfterPanics(t *testing.T) {
 	func() {
 		defer func() { _ = recover() }()
 		ended := func(int64, error) { t.Error("the end of a stream that never began was reported") }
-		_ = l.Start(l.New(), nil, nil, &panicAtBegin{}, unhurried, ended)
+		_ = l.Start(l.New(""), nil, nil, &panicAtBegin{}, unhurried, ended)
 		t.Error("the panic was swallowed")
 	}()
 	_, server := a.connect()
 	called := make(chan struct{})
 	ended := func(int64, error) { close(called); panic("in ended") }
-	err := l.Start(l.New(), server, nil, &scriptedSource{over: true}, unhurried, ended)
+	err := l.Start(l.New(""), server, nil, &scriptedSource{over: true}, unhurried, ended)
 	if err != nil {
 		t.Fatal(err)
 	}

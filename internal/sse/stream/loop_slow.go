@@ -38,7 +38,11 @@ func (l *loop) keep(t *Taken, left, data []byte) {
 // count counts bytes that wait for the client of a stream. It returns false if there is no room.
 func (l *loop) count(t *Taken, data []byte, shared bool) bool {
 	if t.held == nil {
-		t.held = &unsentHold{limits: l.limits, evict: func() { t.evicted.Store(true); t.Wake() }}
+		t.held = &unsentHold{
+			limits: l.limits,
+			owner:  t.owner,
+			evict:  func() { t.evicted.Store(true); t.Wake() },
+		}
 	}
 	return t.held.keep(data, shared)
 }

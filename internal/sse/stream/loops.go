@@ -127,9 +127,10 @@ func (l *Loops) enter() bool {
 // several streams wait counts for each of them, and is in memory once.
 func (l *Loops) Unsent() int64 { return l.unsent.Load() }
 
-// New returns a stream that is not started yet, and assigns it to a loop.
-func (l *Loops) New() *Taken {
-	return &Taken{loop: l.loops[l.next.Add(1)%uint32(len(l.loops))], heapIndex: notInHeap}
+// New returns a stream of a client, the owner, that is not started yet, and assigns it to a loop.
+func (l *Loops) New(owner string) *Taken {
+	one := l.loops[l.next.Add(1)%uint32(len(l.loops))]
+	return &Taken{loop: one, owner: owner, heapIndex: notInHeap}
 }
 
 // Start hands conn to the loops, which send head first. When the stream ends, ended is called once

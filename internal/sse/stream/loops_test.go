@@ -141,7 +141,7 @@ func (a *loopServer) open(source Source, pace Pace) *loopClient {
 	client, server := a.connect()
 	s := &loopClient{
 		TCPConn: client.(*net.TCPConn),
-		stream:  a.loops.New(),
+		stream:  a.loops.New(""),
 		ended:   make(chan error, 1),
 	}
 	ended := func(sent int64, err error) {
@@ -377,7 +377,7 @@ func TestStreamWithMoreToSayReachesItsAge(t *testing.T) {
 	t.Run("goroutines", func(t *testing.T) {
 		t.Parallel()
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			s := NewWriter(w, &Limits{patience: writePatience}, nil)
+			s := NewWriter(w, &Limits{patience: writePatience}, "", nil)
 			s.Run(r.Context(), newEndless(), make(chan struct{}, 1), pace)
 		}))
 		defer server.Close()

@@ -26,6 +26,8 @@ import (
 type Taken struct {
 	// loop is the loop that writes the stream.
 	loop *loop
+	// owner is the client of the stream.
+	owner string
 	// started says that the stream has its connection. A stream without cannot be woken.
 	started atomic.Bool
 	// queued says that the stream is in the loop's list of ready ones.

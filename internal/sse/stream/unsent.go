@@ -15,9 +15,10 @@ import (
 //
 // A stream cannot wait for room: what it has to send is in memory already, and a loop that waited
 // would stop all its streams. So a stream whose client does not take what was written claims it at
-// once ([bound.Bound.Insist]). If there is no room, the stream that holds most is ended, which may
-// be another one, and its client can resume it (TestStreamThatHoldsMostMakesRoom). A frame with
+// once ([bound.Bound.Insist]). If there is no room, the largest stream of the client that holds
+// most is ended, and the client can resume it (TestStreamThatHoldsMostMakesRoom). A frame with
 // which many streams wait is in memory once, and is counted once, by the address of its first byte.
+// It counts for the client of one of these streams, and for another's when that has taken it.
 //
 // The kernel holds bytes for a client as well. A connection that was taken over has a send buffer
 // of 128 KiB, where the kernel would let it grow to 4 MB.
@@ -46,6 +47,8 @@ type sharedFrame struct {
 	hold bound.Hold
 	// waiting has the streams that wait with the frame.
 	waiting map[*unsentHold]struct{}
+	// payer is the one of them for whose client the frame counts.
+	payer *unsentHold
 }
 
 // NewLimits makes the bounds of streams. bytes is the bound on all bytes that wait for clients.
@@ -77,6 +80,8 @@ func (l *Limits) Slow() uint64 { return l.slow.Load() }
 type unsentHold struct {
 	// limits are the bounds that all streams share.
 	limits *Limits
+	// owner is the client of the stream.
+	owner string
 	// evict makes the stream give up what it holds.
 	evict func()
 	// hold counts bytes that are the stream's own.
@@ -94,7 +99,7 @@ func (u *unsentHold) keep(data []byte, shared bool) bool {
 	case shared:
 		return u.limits.addWaiting(u, data)
 	}
-	return u.limits.bytes.Insist(&u.hold, "", int64(cap(data)), u.evict)
+	return u.limits.bytes.Insist(&u.hold, u.owner, int64(cap(data)), u.evict)
 }
 
 // noteProgress notes that the client took some of what is held.
@@ -126,8 +131,9 @@ func (l *Limits) addWaiting(u *unsentHold, frame []byte) bool {
 	first := &frame[0]
 	f := l.frames[first]
 	if f == nil {
-		f = &sharedFrame{waiting: make(map[*unsentHold]struct{})}
-		if !l.bytes.Insist(&f.hold, "", int64(len(frame)), func() { l.evictAll(first) }) {
+		f = &sharedFrame{waiting: make(map[*unsentHold]struct{}), payer: u}
+		evict := func() { l.evictAll(first) }
+		if !l.bytes.Insist(&f.hold, u.owner, int64(len(frame)), evict) {
 			return false
 		}
 		if l.frames == nil {
@@ -145,9 +151,15 @@ func (l *Limits) removeWaiting(u *unsentHold) {
 	defer l.mu.Unlock()
 	f := l.frames[u.frame]
 	delete(f.waiting, u)
-	if len(f.waiting) == 0 {
+	switch {
+	case len(f.waiting) == 0:
 		f.hold.Release()
 		delete(l.frames, u.frame)
+	case f.payer == u:
+		for f.payer = range f.waiting {
+			break
+		}
+		f.hold.HandTo(f.payer.owner)
 	}
 	u.frame = nil
 }

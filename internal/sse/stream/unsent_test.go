@@ -43,6 +43,35 @@ func TestSharedFrameIsCountedOnce(t *testing.T) {
 	}
 }
 
+// A frame counts for a client whose streams wait with it, also when those of others have taken it.
+func TestSharedFrameCountsForThoseWhoWait(t *testing.T) {
+	limits, b := limitsOf(100)
+	evicted := ""
+	hold := func(owner string, bytes int, shared []byte) *unsentHold {
+		u := &unsentHold{limits: limits, owner: owner}
+		done := make(chan struct{})
+		u.evict = func() { evicted += owner; u.drop(); close(done) }
+		data := shared
+		if data == nil {
+			data = make([]byte, bytes)
+		}
+		if !u.keep(data, shared != nil) {
+			t.Fatalf("no room for %d bytes of %q", len(data), owner)
+		}
+		return u
+	}
+	frame := make([]byte, 40)
+	quick := hold("quick", 0, frame)
+	hold("stuck", 0, frame)
+	hold("stuck", 30, nil)
+	quick.drop()
+	hold("quick", 50, nil) // more than is free: the frame or the rest of the one who is stuck goes
+	eventually(t, "the one who is stuck makes room", func() bool { return b.Used() <= 100 })
+	if evicted != "stuck" {
+		t.Errorf("evicted %q", evicted)
+	}
+}
+
 // openUnread starts a stream with one word of that size, which its client does not read.
 func (a *loopServer) openUnread(bytes int) *loopClient {
 	s := a.open(&singleFrameSource{word: []byte(strings.Repeat("x", bytes) + "\n")}, unhurried)

@@ -74,11 +74,12 @@ type Writer struct {
 	evicted bool
 }
 
-// NewWriter returns the stream of an answer whose headers are set. Nothing is sent before the first
-// write. If the answer shares its connection with others, cut closes that; otherwise it is nil.
-func NewWriter(w http.ResponseWriter, limits *Limits, cut func()) *Writer {
+// NewWriter returns the writer of an answer whose headers are set, to the client that is the owner.
+// Nothing is sent before the first write. If the answer shares its connection with others, cut
+// closes that; otherwise it is nil.
+func NewWriter(w http.ResponseWriter, limits *Limits, owner string, cut func()) *Writer {
 	s := &Writer{w: w, controller: http.NewResponseController(w), limits: limits, cut: cut}
-	s.held = unsentHold{limits: limits, evict: s.evict}
+	s.held = unsentHold{limits: limits, owner: owner, evict: s.evict}
 	return s
 }
 
