@@ -175,9 +175,9 @@ func (b *Bound) giveUp(c *claim, err error) error {
 const maxHoldUp = lookEvery
 
 // grantWaiting grants the claims that fit, one of each line in turn. A claim for which the whole
-// bound has no room holds up the other lines for maxHoldUp; then its line is the last. A claim beyond
-// the share of its owner holds up its own line only. Claims for which the reserve has room are not
-// held up by the larger ones. b.mu must be held.
+// bound has no room holds up the other lines for maxHoldUp; then its line is the last. A claim
+// beyond the share of its owner holds up its own line only. Claims for which the reserve has room
+// are not held up by the larger ones. b.mu must be held.
 func (b *Bound) grantWaiting() {
 	b.grantFrom(&b.small, func(c *claim) bool { return b.fitsReserve(c.from(), c.to()) })
 	b.grantFrom(&b.waiting, func(*claim) bool { return true })

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -127,6 +128,11 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	var place bound.Hold
+	if err := s.bucketLists.Take(r.Context(), &place, ownerOf(r), 1, nil); err != nil {
+		return err
+	}
+	defer place.Release()
 	names, err := s.client.BucketNames(r.Context())
 	if err != nil {
 		return err
@@ -157,6 +163,23 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
 		s.linkNext(w, r, next)
 	}
 	return respondJSON(w, http.StatusOK, answer)
+}
+
+// newBucketLists returns the bound of the lists of buckets that are made at a time. Each asks NATS
+// for every bucket that it shows: 30 clients that asked for 400 buckets made the p99 of another one
+// 0.3 s.
+func newBucketLists(set *bound.Set) *bound.Bound {
+	return set.New(bound.Spec{
+		Name:     "bucket-lists",
+		Of:       "lists of buckets that are made at a time",
+		Unit:     bound.Places,
+		Limit:    4,
+		PerOwner: 2,
+		Wait:     answerWait,
+		Queue:    1024,
+		AtLimit: "requests wait, clients taking turns; what has waited for 5 s is refused with " +
+			"503, or 429 where the client's own share is used up",
+	})
 }
 
 // retryTime bounds the request for a bucket's status after one was out of reach, so that the list

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
@@ -147,4 +148,21 @@ func (g *gateway) allPages(t *testing.T, target string, limit int,
 		target = strings.TrimPrefix(link, g.basePath)
 	}
 	return all
+}
+
+// Each list of buckets asks NATS for every bucket that it shows, so few are made at a time.
+func TestListsOfBucketsAreBounded(t *testing.T) {
+	t.Parallel()
+	g, bounds := startBounded(t)
+	g.shop(t)
+	lists := bounds.Find("bucket-lists")
+	var all bound.Hold
+	if err := lists.Take(t.Context(), &all, "", lists.Limit(), nil); err != nil {
+		t.Fatal(err)
+	}
+	answered := make(chan *answer, 1)
+	go func() { answered <- g.get(t, "/buckets") }()
+	eventually(t, "the list waits", func() bool { return lists.Waiting() == 1 })
+	all.Release()
+	(<-answered).is(t, 200)
 }

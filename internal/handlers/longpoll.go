@@ -169,10 +169,11 @@ func pollSubscription(
 				if event.Change.Revision > read.options.MinRevision.Revision {
 					// The revision came from the stream itself, so it needs no check.
 					read.options.MinRevision = event.Change.Unchecked()
+					read.isReported = true
 				}
 			case feed.Reset, feed.BucketDeleted:
 				readNow = true
-				read.options.MinRevision = kv.Position{}
+				read.options.MinRevision, read.isReported = kv.Position{}, false
 			case feed.GoAway:
 				ended = true
 			}

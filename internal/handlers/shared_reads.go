@@ -30,24 +30,25 @@ import (
 //
 // There are two kinds of reads:
 //
-//   - A read for a minimal revision, such as one that a feed has reported, answers every request
-//     that wants just that revision, including those that ask while it is under way and up to
-//     sharedFor after it has ended.
-//   - A read without one must begin after it was asked for, since one that is under way may be too
-//     old. So mostly two of them exist: one under way, and one that begins when that has ended, for
-//     all requests that have come since.
+//   - A read of a revision that a feed has reported answers every request that wants just that
+//     revision, including those that ask while it is under way and up to sharedFor after it has
+//     ended.
+//   - Any other read must begin after it was asked for, since one that is under way may be too old,
+//     also if the client named a minimal revision: what it asks for is what the key has now
+//     (TestLongPollAtAMinimalRevisionReadsForItself). So mostly two of them exist: one under way,
+//     and one that begins when that has ended, for all requests that have come since.
 //
 // The states of a shared read:
 //
 //	state      begins when                          a new request may join
 //	waiting    it is made by the first request      always
-//	begun      the read before has ended, or has    with a minimal revision
+//	begun      the read before has ended, or has    with a reported revision
 //	           taken beforePatience
-//	done       the answer has come                  with a minimal revision, until dropped
-//	dropped    done without a minimal revision or   never
+//	done       the answer has come                  with a reported revision, until dropped
+//	dropped    done without a reported revision or  never
 //	           without an answer; else sharedFor
 //	           after it was done
-//	cancelled  its last request has left            never, unless it is done
+//	cancelled  its last request has left            never, unless it is done with an answer
 type sharedReads struct {
 	// mu guards reads.
 	mu sync.Mutex
@@ -63,6 +64,8 @@ type wantedRead struct {
 	// key is the key to read, and options say how.
 	key     kv.Key
 	options kvclient.ReadOptions
+	// isReported is that of the entryRead.
+	isReported bool
 	// owner is the client whose requests share the read; "" if those of all clients do.
 	owner string
 }
@@ -148,13 +151,14 @@ func (r *sharedRead) endsSoon(ctx context.Context) bool {
 // join returns the read that a request shares. If there is none that it may share, join makes one,
 // which begins when the one before it has ended.
 func (s *sharedReads) join(ctx context.Context, q entryRead, owner string) *sharedRead {
-	wanted := wantedRead{q.bucket.Name(), q.bucket.Epoch(), q.key, q.options, owner}
+	wanted := wantedRead{
+		q.bucket.Name(), q.bucket.Epoch(), q.key, q.options, q.isReported, owner,
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.reads[wanted]
-	hasMinimum := q.options.MinRevision != (kv.Position{})
-	if before != nil && before.waiting > 0 && (!before.begun || hasMinimum) ||
-		before != nil && before.isDone() && hasMinimum {
+	if before != nil && before.waiting > 0 && (!before.begun || q.isReported) ||
+		before != nil && q.isReported && before.isDone() && isState(before.err) {
 		before.waiting++
 		return before
 	}
@@ -224,7 +228,7 @@ func (s *sharedReads) run(
 	s.mu.Unlock()
 	read.entry, read.served, read.err = q.bucket.Get(ctx, q.key, q.options)
 	close(read.done)
-	if q.options.MinRevision == (kv.Position{}) || !isState(read.err) {
+	if !q.isReported || !isState(read.err) {
 		s.drop(wanted, read)
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 
 	"kvgateway/internal/bound"
@@ -69,4 +70,71 @@ func (g *gateway) pollFrom(t *testing.T, address, tag string) int {
 		return 0
 	}
 	return answer.StatusCode
+}
+
+// What a client asks for with a minimal revision is what the key has now, and not what another
+// request with the same revision has read a moment ago.
+func TestLongPollAtAMinimalRevisionReadsForItself(t *testing.T) {
+	t.Parallel()
+	g, bounds := startBounded(t)
+	g.shop(t)
+	for i := range 5 {
+		path := fmt.Sprintf("/buckets/shop/keys/k%d", i)
+		first := g.do(t, "PUT", path, "1").is(t, 200).header
+		poll := path + "?min_revision=" + first.Get("Kv-Revision")
+		answered := make(chan *answer, 1)
+		go func() {
+			answered <- g.get(t, poll, "If-None-Match: "+first.Get("Etag"), "Prefer: wait=20")
+		}()
+		eventually(t, "the first long poll waits", func() bool {
+			return bounds.Find("streams").Used() == 1
+		})
+		g.do(t, "PUT", path, "2").is(t, 200)
+		g.get(t, poll, "If-None-Match: "+first.Get("Etag"), "Prefer: wait=20").
+			is(t, 200).hasBody(t, "2")
+		(<-answered).is(t, 200).hasBody(t, "2")
+	}
+}
+
+// A read that waits for a revision holds a place, whether or not it is a long poll.
+func TestReadsThatWaitForARevisionAreBounded(t *testing.T) {
+	t.Parallel()
+	g, bounds := startBounded(t)
+	put(t, g.shop(t), "a", "1")
+	waits := bounds.Find("revision-waits")
+	for name, target := range map[string]string{
+		"a value": "keys/a", "an entry": "entries/a", "entries": "entries?key=a",
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+g.address+
+				"/buckets/shop/"+target+sign(target)+"min_revision=99", nil)
+			if err != nil {
+				return
+			}
+			request.Header.Set("Prefer", "wait=30")
+			if response, err := http.DefaultClient.Do(request); err == nil {
+				response.Body.Close()
+			}
+		}()
+		eventually(t, name+" waits", func() bool { return waits.Used() == 1 })
+		cancel()
+		eventually(t, name+" is given up", func() bool { return waits.Used() == 0 })
+	}
+	g.get(t, "/buckets/shop/keys/a?min_revision=1").is(t, 200)
+	var all bound.Hold
+	if err := waits.Take(t.Context(), &all, "", waits.Limit(), nil); err != nil {
+		t.Fatal(err)
+	}
+	g.get(t, "/buckets/shop/keys/a?min_revision=1").is(t, 200)
+	g.get(t, "/buckets/shop/keys/a?min_revision=99").is(t, 503)
+	all.Release()
+}
+
+// sign returns what comes between a target and another parameter.
+func sign(target string) string {
+	if strings.Contains(target, "?") {
+		return "&"
+	}
+	return "?"
 }

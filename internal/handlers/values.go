@@ -121,6 +121,8 @@ type entryRead struct {
 	key    kv.Key
 	// options say how fresh the answer must be.
 	options kvclient.ReadOptions
+	// isReported says that the minimal revision of the options is one that a feed has reported.
+	isReported bool
 	// revision is the wanted revision; 0 for the last entry.
 	revision kv.Revision
 }

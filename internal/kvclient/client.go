@@ -110,6 +110,8 @@ type Client struct {
 	// payload is the server's limit for a message as it was last known; see maxPayload.
 	payload atomic.Int64
 
+	// revisionWaits has the reads that wait for a revision.
+	revisionWaits revisionWaits
 	// stopWaiting closes noWaits once.
 	stopWaiting sync.Once
 	// noWaits is closed when reads are to wait for revisions no more.

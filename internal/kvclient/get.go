@@ -146,8 +146,14 @@ func (b *Bucket) awaitRevision(
 	turn := bound.TurnOf(ctx)
 	turn.Pause()
 	defer turn.Resume()
+	wait := b.client.revisionWaits.join(b)
+	defer b.client.revisionWaits.leave(wait)
+	var place bound.Hold // taken only by those that do wait
+	defer place.Release()
+	ask := wait.first
 	for poll := firstRevisionPoll; ; poll = slower(poll, end) {
-		current, err := b.rebind(ctx)
+		current, err := ask(ctx, b)
+		ask = wait.again
 		switch {
 		case err != nil:
 			return nil, err
@@ -159,6 +165,12 @@ func (b *Bucket) awaitRevision(
 		notReached := fmt.Errorf("%w: %d", kv.ErrRevisionNotReached, min.Revision)
 		if time.Until(end) <= 0 {
 			return nil, notReached
+		}
+		if place.Size() == 0 {
+			err := b.client.limits.revisionWaits.Take(ctx, &place, bound.OwnerOf(ctx), 1, nil)
+			if err != nil {
+				return nil, err
+			}
 		}
 		select {
 		case <-ctx.Done():

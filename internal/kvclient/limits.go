@@ -57,6 +57,8 @@ type limits struct {
 	instants *bound.Bound // Reads of many entries at one instant.
 	exports  *bound.Bound // Exports that are under way.
 	patches  *bound.Bound // Patches of large values that are applied at once.
+
+	revisionWaits *bound.Bound // Reads that wait for a revision.
 }
 
 const (
@@ -71,6 +73,9 @@ const (
 	// maxLargePatches is how many large values are patched at once, each of which takes some thirty
 	// times the memory of its text.
 	maxLargePatches = 4
+	// maxRevisionWaits is how many reads may wait for a revision, for up to a minute each. Each has
+	// a connection and a goroutine, some 48 KiB.
+	maxRevisionWaits = 1024
 	// maxInstants is how many reads of many entries at one instant are under way. The server sends
 	// the messages of a direct get ahead, and closes a connection that has 64 MiB of them unread;
 	// so an answer ends after 8 MiB (multiLastBytes), and the rest of one instant is read with
@@ -154,6 +159,15 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 		patches: places("large-patches",
 			"patches of values above 64 KiB, the patch included, that are applied at once",
 			maxLargePatches, maxLargePatches-1),
+		revisionWaits: set.New(bound.Spec{
+			Name:     "revision-waits",
+			Of:       "reads that wait until their bucket has come to a revision",
+			Unit:     bound.Places,
+			Limit:    maxRevisionWaits,
+			PerOwner: maxRevisionWaits * 3 / 4,
+			AtLimit: "others that would have to wait are refused with 503, or 429 where the " +
+				"client's own share is used up",
+		}),
 	}
 }
 
