@@ -33,6 +33,7 @@ var All = []Attack{
 	filters, match, scan, abandon, missing, stuck,
 	trickledImports, unreadExports, trickledTransactions, junk, trickledPuts,
 	herd, polls, pollsHTTP2, descriptors,
+	trickledStreams, revisionWaits, bucketLists, bucketPatches,
 }
 
 // Closed are the attacks beside which all claims are to hold.
