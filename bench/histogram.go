@@ -1,66 +1,41 @@
 package main
 
 import (
-	"math/bits"
 	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
 )
 
-// Buckets are log-linear, as in HdrHistogram: 128 equal steps in every power of two of nanoseconds, so that a reading
-// is off by less than 1 %, from 1 ns to 18 minutes, without allocating for an observation.
+// A Histogram records durations from 1 ns to 18 minutes and tells its quantiles with an error of
+// less than 1 %. Recording allocates nothing. It is not safe for concurrent use: each worker has
+// its own, and they are merged at the end. One takes 35 KB, and a cell has up to 1,024 workers, so
+// a third digit, for which it would take eight times as much, is not worth having.
+type Histogram struct{ counts *hdrhistogram.Histogram }
+
 const (
-	stepBits    = 7
-	steps       = 1 << stepBits
-	bucketCount = (40 - stepBits + 1) * steps
+	longestDuration   = int64(1) << 40 // nanoseconds
+	significantDigits = 2
 )
 
-// histogram counts durations. It is not safe for concurrent use: each worker has one, merged when all are done.
-type histogram struct {
-	counts [bucketCount]uint32
-	total  uint64
+// NewHistogram returns an empty histogram.
+func NewHistogram() *Histogram {
+	return &Histogram{hdrhistogram.New(1, longestDuration, significantDigits)}
 }
 
-func (h *histogram) observe(d time.Duration) {
-	h.counts[bucketOf(d)]++
-	h.total++
+// Observe records a duration. One that is out of range counts as the nearest that is not.
+func (h *Histogram) Observe(d time.Duration) {
+	// It fails only if the value is out of range.
+	_ = h.counts.RecordValue(min(max(d.Nanoseconds(), 0), longestDuration))
 }
 
-func (h *histogram) merge(other *histogram) {
-	for i, n := range other.counts {
-		h.counts[i] += n
-	}
-	h.total += other.total
-}
+// Merge adds the durations of another histogram, which it leaves unchanged.
+func (h *Histogram) Merge(other *Histogram) { h.counts.Merge(other.counts) }
 
-// quantile is the duration that a share q (0 to 1) of the observations do not exceed, 0 without observations.
-func (h *histogram) quantile(q float64) time.Duration {
-	if h.total == 0 {
-		return 0
-	}
-	rank := uint64(q * float64(h.total-1))
-	var seen uint64
-	for i, n := range h.counts {
-		if seen += uint64(n); seen > rank {
-			return middleOf(i)
-		}
-	}
-	return middleOf(bucketCount - 1)
-}
+// Count returns how many durations were recorded.
+func (h *Histogram) Count() int64 { return h.counts.TotalCount() }
 
-// bucketOf keeps the stepBits bits below the leading one as the step, and its position as the power of two.
-func bucketOf(d time.Duration) int {
-	n := uint64(max(d, 0))
-	if n < steps {
-		return int(n)
-	}
-	shift := bits.Len64(n) - stepBits - 1
-	return min((shift+1)<<stepBits+int(n>>shift)-steps, bucketCount-1)
-}
-
-func middleOf(bucket int) time.Duration {
-	if bucket < steps {
-		return time.Duration(bucket)
-	}
-	shift := bucket>>stepBits - 1
-	low := uint64(bucket&(steps-1)+steps) << shift
-	return time.Duration(low + uint64(1)<<shift/2)
+// Quantile returns the duration which a share q, from 0 to 1, of the recorded ones do not exceed.
+// Without any it returns 0.
+func (h *Histogram) Quantile(q float64) time.Duration {
+	return time.Duration(h.counts.ValueAtQuantile(100 * q))
 }

@@ -53,7 +53,7 @@ func (d *httpDriver) close() {
 func (d *httpDriver) run(t time.Duration) (outcome, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	var latencies histogram
+	latencies := NewHistogram()
 	start := time.Now()
 	deadline := start.Add(t)
 	for _, w := range d.workers {
@@ -69,7 +69,7 @@ func (d *httpDriver) run(t time.Duration) (outcome, error) {
 			return err
 		}
 		now := time.Now()
-		latencies.observe(now.Sub(w.sent))
+		latencies.Observe(now.Sub(w.sent))
 		if now.Before(deadline) {
 			return w.send(now)
 		}
@@ -81,7 +81,7 @@ func (d *httpDriver) run(t time.Duration) (outcome, error) {
 			return outcome{}, err
 		}
 	}
-	return outcome{int64(latencies.total), time.Since(start), latencies.quantile(0.50), latencies.quantile(0.99)}, nil
+	return newOutcome(latencies, time.Since(start)), nil
 }
 
 // httpWorker is a connection that asks for its own keys in turn.

@@ -20,37 +20,43 @@ type outcome struct {
 	P50, P99   time.Duration
 }
 
+func newOutcome(latencies *Histogram, elapsed time.Duration) outcome {
+	return outcome{latencies.Count(), elapsed, latencies.Quantile(0.50), latencies.Quantile(0.99)}
+}
+
 // step does one operation and waits for its answer.
 type step func() error
 
 // closedLoop lets each worker do one operation after another for about d. Every operation started is finished and
 // counted. A failed operation ends its worker and fails the round: a benchmark of errors is worth nothing.
 func closedLoop(workers []step, d time.Duration) (outcome, error) {
-	histograms := make([]histogram, len(workers))
+	histograms := make([]*Histogram, len(workers))
+	for i := range histograms {
+		histograms[i] = NewHistogram()
+	}
 	failures := make([]error, len(workers))
 	var running sync.WaitGroup
 	start := time.Now()
 	for i, work := range workers {
-		running.Go(func() { failures[i] = loop(work, start.Add(d), &histograms[i]) })
+		running.Go(func() { failures[i] = loop(work, start.Add(d), histograms[i]) })
 	}
 	running.Wait()
 	elapsed := time.Since(start)
-	all := &histograms[0]
-	for i := range histograms[1:] {
-		all.merge(&histograms[i+1])
+	all := histograms[0]
+	for _, other := range histograms[1:] {
+		all.Merge(other)
 	}
-	out := outcome{int64(all.total), elapsed, all.quantile(0.50), all.quantile(0.99)}
-	return out, errors.Join(failures...)
+	return newOutcome(all, elapsed), errors.Join(failures...)
 }
 
 // loop reads the clock once an operation: the end of one is the start of the next.
-func loop(work step, deadline time.Time, latencies *histogram) error {
+func loop(work step, deadline time.Time, latencies *Histogram) error {
 	for before := time.Now(); before.Before(deadline); {
 		if err := work(); err != nil {
 			return err
 		}
 		after := time.Now()
-		latencies.observe(after.Sub(before))
+		latencies.Observe(after.Sub(before))
 		before = after
 	}
 	return nil

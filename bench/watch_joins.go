@@ -46,8 +46,8 @@ func (l *watchLab) measurePuts(ctx context.Context) (results []putResult, err er
 				if err != nil {
 					return err
 				}
-				r.Alone = append(r.Alone, microseconds(alone.puts.quantile(0.5)))
-				r.Among = append(r.Among, microseconds(among.puts.quantile(0.5)))
+				r.Alone = append(r.Alone, microseconds(alone.puts.Quantile(0.5)))
+				r.Among = append(r.Among, microseconds(among.puts.Quantile(0.5)))
 				return nil
 			})
 			if err != nil {

@@ -233,8 +233,8 @@ func (l *watchLab) measureOn(ctx context.Context, sys *watchSystem, c watchCell,
 	s.EventCPU, s.Total = eventCPU, microseconds(used.serving[0])/float64(out.sent)
 	s.CPU = (microseconds(used.serving[0]) - eventCPU*float64(out.sent)) / delivered
 	s.Generator = microseconds(used.generator) / delivered
-	s.P50, s.P99, s.Max = microseconds(subs.latencies.quantile(0.5)), microseconds(subs.latencies.quantile(0.99)), microseconds(subs.slowest)
-	s.PutP50 = microseconds(out.puts.quantile(0.5))
+	s.P50, s.P99, s.Max = microseconds(subs.latencies.Quantile(0.5)), microseconds(subs.latencies.Quantile(0.99)), microseconds(subs.slowest)
+	s.PutP50 = microseconds(out.puts.Quantile(0.5))
 	s.Memory = float64(end.memory-atStart.memory) / 1024 / n
 	return s, nil
 }

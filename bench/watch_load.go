@@ -17,7 +17,7 @@ type subscribers struct {
 	stopped int // a socket that is not read; -1 for none
 	buffer  []byte
 
-	latencies histogram
+	latencies *Histogram
 	delivered int64
 	slowest   time.Duration
 }
@@ -38,7 +38,7 @@ const acceptBatch = 100
 
 // subscribe opens a stream for each request and waits until each has got the first of its body.
 func subscribe(address string, requests [][]byte, step int64) (*subscribers, error) {
-	s := &subscribers{stopped: -1, buffer: make([]byte, 256<<10)}
+	s := &subscribers{stopped: -1, latencies: NewHistogram(), buffer: make([]byte, 256<<10)}
 	for begin := 0; begin < len(requests); begin += acceptBatch {
 		batch := requests[begin:min(begin+acceptBatch, len(requests))]
 		if err := s.open(address, batch, step); err != nil {
@@ -110,7 +110,7 @@ func (s *subscribers) receive(i int) error {
 		c.next = e.number + c.step
 		s.delivered++
 		latency := now - e.sent
-		s.latencies.observe(latency)
+		s.latencies.Observe(latency)
 		s.slowest = max(s.slowest, latency)
 		return nil
 	})

@@ -8,7 +8,7 @@ import (
 // publishing is what came of some time of sending events.
 type publishing struct {
 	sent int64
-	puts histogram // from a request to its answer
+	puts *Histogram // from a request to its answer
 }
 
 // A lane is a connection that sends every so many events. Events that all subscribers get must arrive in order, so they have one lane.
@@ -23,6 +23,9 @@ func sendEvents(sys *watchSystem, c watchCell, t time.Duration) (*publishing, er
 	}
 	total := int64(float64(c.Rate) * t.Seconds())
 	results := make([]publishing, lanes)
+	for lane := range results {
+		results[lane].puts = NewHistogram()
+	}
 	failures := make([]error, lanes)
 	var sending sync.WaitGroup
 	begin := time.Now()
@@ -32,13 +35,13 @@ func sendEvents(sys *watchSystem, c watchCell, t time.Duration) (*publishing, er
 		})
 	}
 	sending.Wait()
-	all := &publishing{}
+	all := &publishing{puts: NewHistogram()}
 	for i := range results {
 		if failures[i] != nil {
 			return nil, failures[i]
 		}
 		all.sent += results[i].sent
-		all.puts.merge(&results[i].puts)
+		all.puts.Merge(results[i].puts)
 	}
 	return all, nil
 }
@@ -79,7 +82,7 @@ func publishLane(sys *watchSystem, c watchCell, begin time.Time, first, step, to
 		if _, err := exchange(socket, sys.publish(filter, stamp{number, before.Sub(started)}, valueBytes)); err != nil {
 			return err
 		}
-		result.puts.observe(time.Since(before))
+		result.puts.Observe(time.Since(before))
 		result.sent++
 	}
 	return nil
