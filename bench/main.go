@@ -5,17 +5,21 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"kvgateway/bench/cells"
+	"kvgateway/bench/report"
 	"kvgateway/bench/roles"
 )
 
-// commands are the benchmarks beside that of single requests.
+// commands are the benchmarks beside that of single requests, and what makes README.md of their
+// results.
 var commands = map[string]cells.Command{
 	"watch": cells.Streams, "many": cells.Many, "transactions": cells.Transactions,
+	"report": writeReport,
 }
 
 func main() {
@@ -40,4 +44,19 @@ func exitOn(err error) {
 	}
 	fmt.Fprintln(os.Stderr, "bench:", err)
 	os.Exit(1)
+}
+
+// writeReport makes the plots and the tables of README.md from the files of results.
+func writeReport(_ context.Context, args []string, _, stderr io.Writer) error {
+	flags := flag.NewFlagSet("bench report", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	dir := flags.String("dir", "bench", "`directory` of README.md, results and plots")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	texts, err := report.Generate(*dir)
+	if err != nil {
+		return err
+	}
+	return report.WriteAll(texts)
 }
