@@ -6,6 +6,6 @@
 // Its rooms are [kvgateway/bench/meter], which measures; [kvgateway/bench/load], the clients;
 // [kvgateway/bench/roles], the processes that are measured; [kvgateway/bench/cells], the tables of
 // what is compared, and their measurement; and [kvgateway/bench/report], which keeps results and
-// shows them. Imports run from cells to roles to load to meter; cells use report, which uses meter.
+// shows them. Imports run from cells to report to roles to load to meter.
 // README.md says how to run the command and how to read what it prints.
 package main

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kvgateway/bench/roles"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -41,15 +43,15 @@ func TestReadmeShowsTheResults(t *testing.T) {
 func exampleResults() []Results {
 	requests := Results{Run: Run{Benchmark: Requests, Date: "2026-11-25", Rounds: 3,
 		RoundTime: "550ms", Gateway: "gateway serve", Took: "1m0s"}}
-	embedded := Row{Cell: "get/1/128", System: gatewayEmbedded}
+	embedded := Row{Cell: "get/1/128", System: roles.GatewayEmbedded}
 	embedded.Set("cpu_us", []float64{110, 100, 120})
 	embedded.Set("cpu_to_parts", []float64{1.1, 1.05, 1.3})
 	embedded.Set("p50_us", []float64{90, 90, 90})
-	external := Row{Cell: "get/1/128", System: gatewayExternal}
+	external := Row{Cell: "get/1/128", System: roles.GatewayExternal}
 	external.Set("cpu_us", []float64{250, 240, 260})
 	external.SetNumber("own_cpu_us", 150.26)
 	external.SetNumber("nats_cpu_us", 100)
-	other := Row{Cell: "put/32/4096", System: gatewayExternal}
+	other := Row{Cell: "put/32/4096", System: roles.GatewayExternal}
 	other.Set("cpu_to_parts", []float64{2.5, 2.25, 3})
 	requests.Rows = []Row{embedded, external, other}
 

@@ -25,6 +25,14 @@ type plotGroup struct {
 	values []*Figure
 }
 
+// rows returns the rows of a cell whose systems are the series.
+func (p *plot) rows(r Results, cell string) (rows []Row) {
+	for _, system := range p.series {
+		rows = append(rows, r.Row(cell, system))
+	}
+	return rows
+}
+
 // add appends a group with this figure of each system, unless none of them has it.
 func (p *plot) add(label, figure string, rows ...Row) {
 	group, some := plotGroup{label: label}, false

@@ -1,6 +1,10 @@
 package report
 
-import "strings"
+import (
+	"strings"
+
+	"kvgateway/bench/roles"
+)
 
 // plots returns the plots of a run, with a name for each that is unique in the run.
 func (r Results) plots() (names []string, plots []plot) {
@@ -40,9 +44,9 @@ const requestLabels = "operation / conns / bytes"
 // requestRatios compares the gateway with its NATS in the process and in another one.
 func requestRatios(r Results, figure string, aim float64, title string) plot {
 	p := plot{title: title, axis: "ratio", left: requestLabels,
-		aim: aim, series: []string{gatewayEmbedded, gatewayExternal}}
+		aim: aim, series: []string{roles.GatewayEmbedded, roles.GatewayExternal}}
 	for _, cell := range r.cells() {
-		p.add(label(cell), figure, r.Row(cell, gatewayEmbedded), r.Row(cell, gatewayExternal))
+		p.add(label(cell), figure, p.rows(r, cell)...)
 	}
 	return p
 }
@@ -50,16 +54,13 @@ func requestRatios(r Results, figure string, aim float64, title string) plot {
 // requestLatency compares the systems at one connection.
 func requestLatency(r Results) plot {
 	p := plot{title: "p50 latency at one connection", axis: "µs", left: requestLabels,
-		series: []string{gatewayEmbedded, gatewayExternal, bare, thinEmbedded, thinExternal}}
+		series: []string{roles.GatewayEmbedded, roles.GatewayExternal, roles.Bare,
+			roles.ThinEmbedded, roles.ThinExternal}}
 	for _, cell := range r.cells() {
 		if connectionsOf(cell) != "1" {
 			continue
 		}
-		var rows []Row
-		for _, system := range p.series {
-			rows = append(rows, r.Row(cell, system))
-		}
-		p.add(label(cell), "p50_us", rows...)
+		p.add(label(cell), "p50_us", p.rows(r, cell)...)
 	}
 	return p
 }
@@ -73,18 +74,15 @@ func label(cell string) string {
 // streamPlot compares the systems in the cells with such filters.
 func streamPlot(r Results, figure, filters, title, axis string) plot {
 	p := plot{title: title, axis: axis, left: "subscribers / events/s",
-		series: []string{"gateway", "gateway-goroutines", "nchan", "fan-out", "fan-out-kv"},
-		log:    filters == "one"}
+		series: []string{roles.Gateway, roles.GatewayGoroutines, roles.Nchan, roles.FanOut,
+			roles.FanOutKV},
+		log: filters == "one"}
 	for _, cell := range streamCells(r, false) {
 		columns := strings.Split(cell, "/")
 		if columns[1] != filters {
 			continue
 		}
-		var rows []Row
-		for _, system := range p.series {
-			rows = append(rows, r.Row(cell, system))
-		}
-		p.add(columns[0]+" / "+columns[2], figure, rows...)
+		p.add(columns[0]+" / "+columns[2], figure, p.rows(r, cell)...)
 	}
 	return p
 }

@@ -3,22 +3,9 @@ package report
 import (
 	"fmt"
 	"strings"
-)
 
-// The systems of single requests as they are named in results.
-const (
-	bare            = "bare"
-	rawInProcess    = "raw-inproc"
-	rawTCP          = "raw-tcp"
-	thinEmbedded    = "thin-embedded"
-	thinExternal    = "thin-external"
-	gatewayEmbedded = "gateway-embedded"
-	gatewayExternal = "gateway-external"
+	"kvgateway/bench/roles"
 )
-
-var requestSystems = []string{
-	bare, rawInProcess, rawTCP, thinEmbedded, thinExternal, gatewayEmbedded, gatewayExternal,
-}
 
 func writeRequests(b *strings.Builder, r Results) {
 	ratioTable(r).write(b)
@@ -54,7 +41,7 @@ func ratioTable(r Results) table {
 	}
 	for _, conns := range []string{"1", "32", "256"} {
 		row, any := []string{conns}, false
-		for _, system := range []string{gatewayEmbedded, gatewayExternal} {
+		for _, system := range []string{roles.GatewayEmbedded, roles.GatewayExternal} {
 			for _, ratio := range []string{"cpu_to_parts", "cpu_to_thin"} {
 				var m medians
 				for _, cell := range r.cells() {
@@ -85,9 +72,12 @@ func costTable(r Results) table {
 		if isExtra(cell) {
 			continue
 		}
-		embedded, external := r.Row(cell, gatewayEmbedded), r.Row(cell, gatewayExternal)
-		t.rows = append(t.rows, append(cellColumns(cell), r.Row(cell, bare).show("cpu_us"),
-			r.Row(cell, rawInProcess).show("cpu_us"), r.Row(cell, rawTCP).show("cpu_us"),
+		embedded, external := r.Row(cell, roles.GatewayEmbedded), r.Row(cell, roles.GatewayExternal)
+		row := cellColumns(cell)
+		for _, system := range []string{roles.Bare, roles.RawInProcess, roles.RawTCP} {
+			row = append(row, r.Row(cell, system).show("cpu_us"))
+		}
+		t.rows = append(t.rows, append(row,
 			embedded.show("cpu_us"), embedded.showRatio("cpu_to_parts"),
 			external.showProcesses(), external.showRatio("cpu_to_parts")))
 	}
@@ -100,14 +90,14 @@ func extraTable(r Results) table {
 	t := table{
 		title: "**What an Idempotency-Key and a ttl cost**: CPU per operation as the quotient of " +
 			"that of a plain PUT in the same rounds (aim for the gateway: at most 1.10)",
-		columns: append([]string{"operation", "conns", "bytes"}, requestSystems...),
+		columns: append([]string{"operation", "conns", "bytes"}, roles.Systems...),
 	}
 	for _, cell := range r.cells() {
 		if !isExtra(cell) {
 			continue
 		}
 		row := cellColumns(cell)
-		for _, system := range requestSystems {
+		for _, system := range roles.Systems {
 			row = append(row, r.Row(cell, system).showRatio("cpu_to_put"))
 		}
 		t.rows = append(t.rows, row)
@@ -129,11 +119,11 @@ func thinTable(r Results) table {
 		if isExtra(cell) {
 			continue
 		}
-		embedded, external := r.Row(cell, gatewayEmbedded), r.Row(cell, gatewayExternal)
+		embedded, external := r.Row(cell, roles.GatewayEmbedded), r.Row(cell, roles.GatewayExternal)
 		t.rows = append(t.rows, append(cellColumns(cell),
-			r.Row(cell, thinEmbedded).show("cpu_us"), embedded.showRatio("cpu_to_thin"),
+			r.Row(cell, roles.ThinEmbedded).show("cpu_us"), embedded.showRatio("cpu_to_thin"),
 			embedded.showNumber("cpu_to_single_parts"),
-			r.Row(cell, thinExternal).showProcesses(), external.showRatio("cpu_to_thin"),
+			r.Row(cell, roles.ThinExternal).showProcesses(), external.showRatio("cpu_to_thin"),
 			external.showNumber("cpu_to_single_parts")))
 	}
 	return t
@@ -154,13 +144,14 @@ func latencyTable(r Results) table {
 		}
 		columns := cellColumns(cell)
 		row := []string{columns[0], columns[2]}
-		for _, system := range []string{bare, rawInProcess, rawTCP, thinEmbedded} {
+		for _, system := range []string{
+			roles.Bare, roles.RawInProcess, roles.RawTCP, roles.ThinEmbedded} {
 			row = append(row, r.Row(cell, system).show("p50_us"))
 		}
-		embedded, external := r.Row(cell, gatewayEmbedded), r.Row(cell, gatewayExternal)
+		embedded, external := r.Row(cell, roles.GatewayEmbedded), r.Row(cell, roles.GatewayExternal)
 		t.rows = append(t.rows, append(row,
 			embedded.show("p50_us"), embedded.showRatio("p50_to_bare"),
-			r.Row(cell, thinExternal).show("p50_us"),
+			r.Row(cell, roles.ThinExternal).show("p50_us"),
 			external.show("p50_us"), external.showRatio("p50_to_bare")))
 	}
 	return t

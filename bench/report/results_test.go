@@ -5,15 +5,17 @@ import (
 	"path/filepath"
 	"reflect"
 	"testing"
+
+	"kvgateway/bench/roles"
 )
 
 func TestResultsAreReadAsTheyWereWritten(t *testing.T) {
-	row := Row{Cell: "get/1/128", System: gatewayEmbedded}
+	row := Row{Cell: "get/1/128", System: roles.GatewayEmbedded}
 	row.Set("cpu_us", []float64{3, 1, 2.5})
 	row.SetNumber("cpu_to_single_parts", 1.5)
 	want := Results{
 		Run:  Run{Benchmark: Requests, Date: "2026-11-25", Rounds: 3, Note: "a < b"},
-		Rows: []Row{row, {Cell: "get/1/128", System: bare}},
+		Rows: []Row{row, {Cell: "get/1/128", System: roles.Bare}},
 	}
 	file := filepath.Join(t.TempDir(), "results.jsonl")
 	if err := want.Write(file); err != nil {
@@ -23,7 +25,8 @@ func TestResultsAreReadAsTheyWereWritten(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v\nnot %+v", got, err, want)
 	}
-	if f := got.Row("get/1/128", gatewayEmbedded).Figures["cpu_us"]; f != (Figure{2.5, 1, 3}) {
+	f := got.Row("get/1/128", roles.GatewayEmbedded).Figures["cpu_us"]
+	if f != (Figure{2.5, 1, 3}) {
 		t.Errorf("%v", f)
 	}
 }

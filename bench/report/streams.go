@@ -4,10 +4,9 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-)
 
-// The systems that stream changes, as they are named in results. The gateway's come last.
-var streamSystems = []string{"fan-out", "fan-out-kv", "nchan", "gateway", "gateway-goroutines"}
+	"kvgateway/bench/roles"
+)
 
 // The cells of results that are no combination of subscribers, filters and events.
 const (
@@ -37,7 +36,7 @@ func streamCells(r Results, slow bool) (cells []string) {
 
 // systemsIn returns the systems of a cell, in the order of the tables.
 func systemsIn(r Results, cell string) (systems []string) {
-	for _, system := range streamSystems {
+	for _, system := range roles.StreamSystems {
 		found := func(row Row) bool { return row.Cell == cell && row.System == system }
 		if slices.ContainsFunc(r.Rows, found) {
 			systems = append(systems, system)
@@ -58,7 +57,7 @@ func streamRatioTable(r Results) table {
 	names := []string{"delivery_us", "delivery_to_nchan", "delivery_to_fan-out",
 		"delivery_to_fan-out-kv", "event_to_fan-out-kv"}
 	for _, filters := range []string{"one", "distinct"} {
-		for _, system := range streamSystems {
+		for _, system := range roles.StreamSystems {
 			row, any := []string{filters, system}, false
 			for _, name := range names {
 				var m medians
