@@ -8,7 +8,7 @@ LDFLAGS  = -X main.version=$(VERSION) -X main.commit=$(COMMIT) -X main.built=$(B
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test check hooks race lint openapi-lint js-test browser clients fuzz bench bench-quick bench-watch watchcheck linearizable adversary full clean
+.PHONY: help build run test check hooks race lint openapi-lint js-test browser clients fuzz bench bench-quick bench-watch bench-report watchcheck linearizable adversary full clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -64,6 +64,9 @@ bench-quick: build ## The same in a minute and a half
 
 bench-watch: build ## Measure streams beside bare net/http fan-outs and, if installed, nginx with nchan (about half an hour)
 	$(GO) run ./bench watch
+
+bench-report: ## Make the tables and plots of bench/README.md from the files in bench/results
+	$(GO) run ./bench report
 
 WATCHCHECK_TIME ?= 10m
 

@@ -1,0 +1,70 @@
+package report
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Markdown returns the tables of a run.
+func (r Results) Markdown() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n\n", r.Run)
+	switch r.Run.Benchmark {
+	case Requests:
+		writeRequests(&b, r)
+	case Streams:
+		writeStreams(&b, r)
+	case Many:
+		manyTable(r).write(&b)
+	case Transactions:
+		transactionTable(r).write(&b)
+		writerTable(r).write(&b)
+	}
+	return b.String()
+}
+
+// String describes the run in one line.
+func (r Run) String() string {
+	m := r.Machine
+	parts := []string{fmt.Sprintf("%s: %d cores (%s), %s, %s, nats-server %s",
+		r.Date, m.Cores, m.CPU, m.System, m.Go, m.NATSServer)}
+	if m.NATSGo != "" {
+		parts[0] += ", nats.go " + m.NATSGo
+	}
+	if r.Gateway != "" {
+		parts = append(parts, "`"+r.Gateway+"`")
+	}
+	if r.Build != "" {
+		parts = append(parts, r.Build)
+	}
+	if rounds := r.rounds(); rounds != "" {
+		parts = append(parts, rounds)
+	}
+	text := strings.Join(parts, "; ") + "."
+	if r.Note != "" {
+		text += " " + r.Note
+	}
+	if r.Rounds > 1 {
+		text += " Median (minimum–maximum)."
+	}
+	return text
+}
+
+// rounds says how long the run was.
+func (r Run) rounds() string {
+	var parts []string
+	if r.Rounds > 0 {
+		text := fmt.Sprintf("%d rounds", r.Rounds)
+		if r.Rounds == 1 {
+			text = "1 round"
+		}
+		if r.RoundTime != "" {
+			text += " of " + r.RoundTime
+		}
+		parts = append(parts, text)
+	}
+	if r.Took != "" {
+		parts = append(parts, r.Took+" in all")
+	}
+	return strings.Join(parts, ", ")
+}
