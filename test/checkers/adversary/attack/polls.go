@@ -59,6 +59,7 @@ func (t *Target) tag(ctx context.Context, path string) string {
 
 var polls = Attack{
 	Name:  "long-polls",
+	Open:  true,
 	About: "6,000 long polls of keys that nobody writes",
 	Run: func(ctx context.Context, t *Target) {
 		each(6000, func(i int) {
