@@ -101,12 +101,9 @@ func TestDeletedMessageIsAReset(t *testing.T) {
 		s.life().Removals = append(s.life().Removals, removal)
 		first, third := s.life().Records[1], s.life().Records[3]
 		if told {
-			s.tell(
-				Item{Kind: "reset", Reason: "reverted", HasID: true},
+			s.tell(Item{Kind: "reset", Reason: "reverted", HasID: true},
 				Item{Kind: "change", Epoch: "e1", Change: first.Change},
-				Item{Kind: "change", Epoch: "e1", Change: third.Change},
-				s.point("sync", 3, true),
-			)
+				Item{Kind: "change", Epoch: "e1", Change: third.Change}, s.point("sync", 3, true))
 		}
 		s.put(4, "c")
 		s.tell(s.point("bookmark", 4, true))

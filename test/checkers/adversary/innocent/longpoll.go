@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// longPoll waits for a change of a key, and makes it. What is measured is the time from the answer
+// longPoll waits for a change of a key, and makes the change. It measures the time from the answer
 // to the write until the answer to the poll.
 var longPoll = withKey(func(t *turn, k *key) {
 	ctx, cancel := context.WithTimeout(t.ctx, 2*patience)
@@ -24,7 +24,7 @@ var longPoll = withKey(func(t *turn, k *key) {
 			[]string{"If-None-Match", tag, "Prefer", "wait=10"})
 		ended <- end{a, err, time.Now()}
 	}()
-	time.Sleep(30 * time.Millisecond) // the poll mostly waits by then; it is right if it does not
+	time.Sleep(30 * time.Millisecond) // By then the poll mostly waits, but need not.
 	t.due = time.Now()
 	written := t.store(k, value(t.random, 2), "If-Match", k.tag)
 	at := time.Now()

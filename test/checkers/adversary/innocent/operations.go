@@ -6,7 +6,7 @@ import "math/rand/v2"
 type operation struct {
 	name   string
 	weight int
-	route  string // of the contract, with its method
+	route  string // The method and path in the contract.
 	run    func(*turn)
 }
 
