@@ -16,15 +16,6 @@ const (
 // not add to it.
 var notYetNarrow = []string{
 	"bench",
-	"examples/live-dashboard",
-	"examples/native",
-	"test/checkers/adversary",
-	"test/checkers/adversary/attack",
-	"test/checkers/adversary/innocent",
-	"test/clients/go",
-	"test/checkers/linearizable",
-	"test/checkers/watchcheck",
-	"test/checkers/harness",
 }
 
 func TestLinesAreNarrow(t *testing.T) {
