@@ -68,12 +68,13 @@ func plan(faults []fault, random *rand.Rand) func() (fault, time.Duration) {
 // for a minute meanwhile.
 func (r *run) disturb(ctx context.Context) {
 	random := rand.New(rand.NewPCG(r.Seed, 1))
-	next := plan(r.faults(), random)
+	faults := r.faults()
+	next := plan(faults, random)
 	r.stopReaders(stopFor)
 	if !pause(ctx, min(calmStart, r.Duration/4)) {
 		return
 	}
-	for {
+	for len(faults) > 0 {
 		f, gap := next()
 		if !pause(ctx, gap) {
 			return
