@@ -3,6 +3,7 @@ package innocent
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
 	"net/http"
 	"time"
 )
@@ -19,8 +20,10 @@ var longPoll = withKey(func(t *turn, k *key) {
 	}
 	ended := make(chan end, 1)
 	tag := k.tag
+	poll := *t // Another goroutine needs its own random numbers.
+	poll.random = rand.New(rand.NewPCG(t.random.Uint64(), 0))
 	go func() {
-		a, err := t.send(ctx, http.MethodGet, k.path("keys"), nil, http.StatusOK,
+		a, err := poll.send(ctx, http.MethodGet, k.path("keys"), nil, http.StatusOK,
 			[]string{"If-None-Match", tag, "Prefer", "wait=10"})
 		ended <- end{a, err, time.Now()}
 	}()
