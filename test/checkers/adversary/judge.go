@@ -14,7 +14,8 @@ import (
 const (
 	// longestP99 is the longest time that 99 of 100 requests may take, whatever the attack.
 	longestP99 = 100 * time.Millisecond
-	// harmlessTimes is how many times the p99 beside a harmless load of the same CPU it may be.
+	// harmlessTimes is how many times longer the p99 may be than beside a harmless load that takes
+	// the same CPU time.
 	harmlessTimes = 2
 	// noticeable is the p99 up to which it is not compared with that beside a harmless load. Of so
 	// few requests the ninety-ninth is mostly one that the disk or the machine held up.
