@@ -1,5 +1,6 @@
 /**
- * Keeps one event stream connected, by EventSource or by fetch, from the last event id on.
+ * Keeps one event stream connected, by EventSource or by fetch. Each connection resumes at the last
+ * event id of the one before.
  */
 import { EventStreamParser } from "./sse.js";
 
@@ -8,13 +9,14 @@ const EVENTS = [
   "bucket-deleted", "goaway", "problem", "bookmark",
 ];
 
-/** What a timer can hold, in milliseconds; a longer one would fire at once. */
+/** The longest time of a timer, in milliseconds. A longer one would fire at once. */
 export const LONGEST_TIMEOUT = 2 ** 31 - 1;
 
-/** Causes that another attempt will not mend. The others of 4xx say themselves that they pass. */
-export const isPermanent = (status) => status >= 400 && status < 500 && ![408, 425, 429].includes(status);
+/** Reports whether another attempt would be refused too. Of 4xx only these three pass. */
+export const isPermanent = (status) =>
+  status >= 400 && status < 500 && ![408, 425, 429].includes(status);
 
-/** Why a stream was refused: the gateway's problem document, where there is one. */
+/** Says why a stream was refused, with the gateway's problem document if there is one. */
 export class StreamError extends Error {
   name = "StreamError";
   constructor(message, { status, problem, retryAfter, cause } = {}) {
@@ -29,43 +31,48 @@ export class StreamError extends Error {
 async function refusal(response) {
   const type = response.headers.get("content-type") ?? "";
   let problem;
-  if (type.startsWith("application/problem+json")) problem = await response.json().catch(() => undefined);
-  const retryAfter = Number(response.headers.get("retry-after")) * 1000 || undefined; // a date counts as none
+  if (type.startsWith("application/problem+json")) {
+    problem = await response.json().catch(() => undefined);
+  }
+  // A date is ignored.
+  const retryAfter = Number(response.headers.get("retry-after")) * 1000 || undefined;
   const message = problem?.detail ?? problem?.title ?? `${response.status} ${response.statusText}`;
   return new StreamError(message, { status: response.status, problem, retryAfter });
 }
 
 export class Connection {
-  /** The position to go on from; "" before the first. */
+  /** The id to resume at, "" before the first. */
   lastEventId;
 
   #options;
   #url;
-  #failures = 0; // attempts in a row that brought no event
-  #retry; // what the gateway asks to wait, in milliseconds
-  #source = null; // the EventSource
-  #abort = null; // ends the fetch
-  #attempt = 0; // so that what is left of an earlier attempt changes nothing
-  #timer; // to the next attempt
-  #silence; // to giving up on a connection that says nothing
-  #silences = 0; // connections that were given up for that since the last bookmark
+  #failures = 0; // The number of attempts in a row that brought no event.
+  #retry; // How long the gateway asks to wait, in milliseconds.
+  #source = null; // The EventSource.
+  #abort = null; // Ends the fetch.
+  #attempt = 0; // The number of the attempt. What remains of an earlier one changes nothing.
+  #timer; // Begins the next attempt.
+  #silence; // Gives the connection up if nothing comes.
+  #silences = 0; // How many connections were given up so since the last bookmark.
   #closed = false;
 
   /**
    * @param {object} options
    * @param {string | (() => string | Promise<string>)} options.url
-   * @param {typeof EventSource | null} options.EventSource null to use fetch
+   * @param {typeof EventSource | null} options.EventSource null uses fetch
    * @param {typeof fetch} options.fetch
-   * @param {(() => unknown) | undefined} options.headers asked before every connection
+   * @param {(() => unknown) | undefined} options.headers called before every connection
    * @param {boolean} options.withCredentials
-   * @param {number} options.retry milliseconds, until the gateway says otherwise
+   * @param {number} options.retry milliseconds to wait, until the gateway says otherwise
    * @param {number} options.maxRetry
-   * @param {() => number} options.idleTimeout milliseconds of silence after which a connection counts as broken
+   * @param {() => number} options.idleTimeout
+   *     milliseconds of silence after which a connection counts as broken
    * @param {string} options.lastEventId
    * @param {(lastEventId: string) => void} options.onConnecting
    * @param {(event: import("./sse.js").ServerSentEvent) => void} options.onEvent
    * @param {() => void} options.onOpen
-   * @param {(error: Error, retryIn?: number) => void} options.onDown without retryIn: it reconnects by itself, or not at all
+   * @param {(error: Error, retryIn?: number) => void} options.onDown
+   *     without retryIn the EventSource reconnects by itself, or nothing does
    */
   constructor(options) {
     this.#options = options;
@@ -76,17 +83,19 @@ export class Connection {
 
   async connect() {
     const attempt = this.#begin();
-    this.#listenForSilence(attempt); // what a page does for a url or for headers may never end
+    this.#listenForSilence(attempt); // The page's url or headers may never come.
     try {
-      const url = new URL(typeof this.#url === "function" ? await this.#url() : this.#url, globalThis.location?.href);
+      const text = typeof this.#url === "function" ? await this.#url() : this.#url;
+      const url = new URL(text, globalThis.location?.href);
       if (attempt !== this.#attempt) return;
       this.#options.onConnecting(this.lastEventId);
       this.#listenForSilence(attempt);
       if (this.#options.EventSource) this.#byEventSource(url, attempt);
       else await this.#byFetch(url, attempt);
     } catch (error) {
-      const known = error instanceof Error; // what a page's url or headers throw may be anything
-      this.#failed(known ? error : new StreamError("no connection was begun", { cause: error }), attempt);
+      const isError = error instanceof Error; // The page's url or headers may throw anything.
+      const cause = new StreamError("no connection was begun", { cause: error });
+      this.#failed(isError ? error : cause, attempt);
     }
   }
 
@@ -95,7 +104,7 @@ export class Connection {
     this.#begin();
   }
 
-  /** Ends whatever goes on, so that nothing of it is heard any more. */
+  /** Ends the current attempt, so that nothing of it has an effect any more, and begins another. */
   #begin() {
     clearTimeout(this.#timer);
     clearTimeout(this.#silence);
@@ -106,9 +115,10 @@ export class Connection {
   }
 
   #byEventSource(url, attempt) {
-    // A browser sends the Last-Event-ID header by itself, but only for an EventSource that had one before.
+    // A browser sends the Last-Event-ID header by itself, but only if this EventSource had an id.
     if (this.lastEventId !== "") url.searchParams.set("last_event_id", this.lastEventId);
-    const source = new this.#options.EventSource(url.href, { withCredentials: this.#options.withCredentials });
+    const { withCredentials } = this.#options;
+    const source = new this.#options.EventSource(url.href, { withCredentials });
     this.#source = source;
     source.onopen = () => this.#opened(attempt);
     const take = ({ type, data, lastEventId: id }) => this.#take({ type, data, id }, attempt);
@@ -116,9 +126,11 @@ export class Connection {
     source.onerror = () => {
       if (attempt !== this.#attempt) return;
       const lost = new StreamError("the connection was lost");
-      if (source.readyState === source.CLOSED) this.#askWhy(url, attempt); // it never comes back by itself
-      else if (typeof this.#url === "function") this.#failed(lost, attempt); // its url has to be asked for again
-      else {
+      if (source.readyState === source.CLOSED) {
+        this.#askWhy(url, attempt); // It never comes back by itself.
+      } else if (typeof this.#url === "function") {
+        this.#failed(lost, attempt); // The next connection needs another url.
+      } else {
         this.#options.onDown(lost);
         if (attempt !== this.#attempt) return;
         this.#options.onConnecting(this.lastEventId);
@@ -127,19 +139,23 @@ export class Connection {
     };
   }
 
-  // An EventSource does not tell the status that closed it. Whether it is worth trying again does depend on it, so it is asked
-  // for once more.
+  // An EventSource does not say which status closed it. Whether to try again depends on that
+  // status, so this makes the request once more.
   async #askWhy(url, attempt) {
     let error = new StreamError("the stream was refused");
-    if (this.lastEventId !== "") url.searchParams.set("last_event_id", this.lastEventId); // it may have come further
+    // Events may have come since the EventSource was made.
+    if (this.lastEventId !== "") url.searchParams.set("last_event_id", this.lastEventId);
     const abort = (this.#abort = new AbortController());
     try {
-      const credentials = this.#options.withCredentials ? "include" : "same-origin";
-      const headers = { Accept: "text/event-stream" };
-      const response = await this.#options.fetch(url, { headers, credentials, cache: "no-store", signal: abort.signal });
+      const response = await this.#options.fetch(url, {
+        headers: { Accept: "text/event-stream" },
+        credentials: this.#options.withCredentials ? "include" : "same-origin",
+        cache: "no-store",
+        signal: abort.signal,
+      });
       if (!response.ok) error = await refusal(response);
     } catch {
-      // not reachable: that passes
+      // The gateway is not reachable, which passes.
     }
     this.#failed(error, attempt);
   }
@@ -181,7 +197,7 @@ export class Connection {
       if (done || attempt !== this.#attempt) return;
       parser.push(value);
       if (attempt !== this.#attempt) return;
-      this.lastEventId = parser.lastEventId; // a block without data moves it too
+      this.lastEventId = parser.lastEventId; // A block without data changes it too.
       this.#listenForSilence(attempt);
     }
   }
@@ -198,17 +214,20 @@ export class Connection {
     try {
       this.#options.onEvent(event);
     } catch (error) {
-      // Not understood, so not known: from the last id that was, once more.
+      // The event was not understood, so the next connection resumes before it.
       return this.#failed(error, attempt);
     }
     if (attempt !== this.#attempt) return;
     if (event.type !== "problem") this.#failures = 0;
-    if (event.type === "bookmark") this.#silences = 0; // it comes when nothing is left on the way
+    // A bookmark comes when nothing else is on its way.
+    if (event.type === "bookmark") this.#silences = 0;
     this.lastEventId = event.id;
   }
 
-  // A connection whose other end vanished without a word looks like a quiet one, but for the heartbeats. So does one that is slow and brings
-  // a large event, of which an EventSource shows no part: it gets twice as long each time, up to a bound.
+  // A connection whose other end has vanished can be distinguished from a quiet one only by the
+  // missing heartbeats. A slow connection that brings a large event looks the same, since an
+  // EventSource shows no part of an event. So each connection gets twice as long as the one before,
+  // up to a bound.
   #listenForSilence(attempt) {
     clearTimeout(this.#silence);
     const broken = () => {
@@ -232,7 +251,8 @@ export class Connection {
     this.#options.onDown(error, wait);
   }
 
-  // Twice as long with every attempt that brought nothing, and spread, so that a gateway that comes back is not met by all at once.
+  // The delay doubles with every attempt that brought nothing. It is spread, so that not all
+  // clients come at once to a gateway that is back.
   #delay() {
     const longest = Math.max(this.#options.maxRetry, this.#retry);
     const wait = Math.min(this.#retry * 2 ** Math.min(this.#failures, 16), longest);

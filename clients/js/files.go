@@ -3,7 +3,7 @@ package js
 
 import "embed"
 
-// Files are the module's files. A page imports live-map.js, which imports the others.
+// Files has the module's files. A page imports live-map.js, which imports the others.
 //
 //go:embed live-map.js connection.js state.js sse.js
 var Files embed.FS

@@ -1,31 +1,39 @@
 /**
- * liveMap keeps a Map true to a bucket behind the gateway: through reconnects, restarts, purges and re-created buckets.
- * live-map.d.ts has the types and says what each option means; README.md has examples.
+ * liveMap keeps a Map equal to a bucket behind the gateway, through reconnects, restarts, purges,
+ * and buckets that are created again. live-map.d.ts has the types and says what each option means;
+ * README.md has examples.
  *
  * @import { Change, Entry, LiveMap, LiveMapOptions, Saved, Status } from "./live-map.d.ts"
  */
 import { Connection, LONGEST_TIMEOUT, StreamError } from "./connection.js";
 import { BucketState, expiryOf } from "./state.js";
 
-const FINEST_EXPIRY = 50; // milliseconds: entries that expire one after the other cost one look at the Map for all of them
-const OVERDUE = 1000; // milliseconds after which the timer is not waited for: it stands still while a machine sleeps, and clocks are set
+// Entries that expire within so many milliseconds are dropped together, in one pass over the Map.
+const FINEST_EXPIRY = 50;
+// An event drops what expired so many milliseconds before, since the timer stands still while the
+// machine sleeps, and clocks are set.
+const OVERDUE = 1000;
 const UNITS = { h: 3600_000, m: 60_000, s: 1000, ms: 1, us: 1e-3, µs: 1e-3, ns: 1e-6 };
 
-// Options of a watch with which the events do not add up to the bucket's state.
+// With these options of a watch, folding the events does not give the bucket's state.
 const NOT_A_STATE = ["updates_only", "ignore_deletes", "resume_from_revision"];
 
 /** Milliseconds of a Go duration, such as "1m30s". */
 function duration(text) {
   let sum = 0;
-  for (const [, number, unit] of text.matchAll(/([0-9.]+)(h|ms|us|µs|ns|m|s)/g)) sum += Number(number) * UNITS[unit];
+  for (const [, number, unit] of text.matchAll(/([0-9.]+)(h|ms|us|µs|ns|m|s)/g)) {
+    sum += Number(number) * UNITS[unit];
+  }
   return sum;
 }
 
-/** Adds what a live map needs to the url of a watch: bookmarks that a page can see, at a known pace. */
+/** Adds to the url of a watch bookmarks that a page can see, at a known interval. */
 function watchURL(text) {
   const url = new URL(text, globalThis.location?.href);
   for (const name of NOT_A_STATE) {
-    if (url.searchParams.has(name)) throw new TypeError(`liveMap: with ${name} the events are not the bucket's state`);
+    if (url.searchParams.has(name)) {
+      throw new TypeError(`liveMap: with ${name} the events are not the bucket's state`);
+    }
   }
   if (!url.searchParams.has("bookmarks")) url.searchParams.set("bookmarks", "event");
   if (!url.searchParams.has("heartbeat")) url.searchParams.set("heartbeat", "15s");
@@ -34,9 +42,10 @@ function watchURL(text) {
 
 const isMulti = (url) => url.searchParams.has("watch");
 
-/** The buckets that a url watches: several for /watch, and "" for the one of /buckets/{bucket}/watch. */
+/** The buckets that a url watches: several for /watch, "" for that of /buckets/{bucket}/watch. */
 function bucketsOf(url) {
-  return isMulti(url) ? url.searchParams.getAll("watch").map((watch) => watch.split(":", 1)[0]) : [""];
+  if (!isMulti(url)) return [""];
+  return url.searchParams.getAll("watch").map((watch) => watch.split(":", 1)[0]);
 }
 
 class Live {
@@ -50,12 +59,12 @@ class Live {
   #options;
   #now;
   #multi = false;
-  #buckets = new Map(); // BucketState by bucket name; by "" for the only one
+  #buckets = new Map(); // Each BucketState by the name of its bucket, or by "" for the only one.
   #connection;
   #open = false;
   #everLive = false;
   #ended = false;
-  #settle; // {resolve, reject} of ready
+  #settle; // Has resolve and reject of ready.
   #expiry = { at: Infinity, timer: undefined };
   #idleTimeout;
   #leaveSignal = () => {};
@@ -64,8 +73,8 @@ class Live {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.ready = new Promise((resolve, reject) => (this.#settle = { resolve, reject }));
-    this.ready.catch(() => {}); // who does not ask for it hears of failures by onStatus
-    this.#paceOf(null); // until a url says otherwise
+    this.ready.catch(() => {}); // A page that does not use ready learns of failures by onStatus.
+    this.#paceOf(null); // Until a url says otherwise.
     const dynamic = typeof url === "function";
     if (!dynamic) this.#begin(watchURL(url));
     const source = "EventSource" in options ? options.EventSource : globalThis.EventSource;
@@ -108,10 +117,12 @@ class Live {
     if (signal.aborted) return this.close();
     const close = () => this.close();
     signal.addEventListener("abort", close, { once: true });
-    this.#leaveSignal = () => signal.removeEventListener("abort", close); // it may live longer than this, and would keep the Map
+    // The signal may live longer than this object, and would keep the Map in memory.
+    this.#leaveSignal = () => signal.removeEventListener("abort", close);
   }
 
-  // Learns the buckets and the pace of a url. One that is a function may bring another ticket, not other buckets.
+  // Takes the buckets and the interval of heartbeats from a url. A function may return urls with
+  // another ticket, but not with other buckets.
   #begin(url) {
     this.#paceOf(url.searchParams.get("heartbeat"));
     if (this.#buckets.size > 0) return url;
@@ -144,7 +155,7 @@ class Live {
     }
   }
 
-  // A bucket's name has no "/", so a key of several buckets can be taken apart at the first one.
+  // A bucket's name has no "/", so the first one divides bucket and key.
   #mapKey({ bucket, key }) {
     return this.#multi ? `${bucket}/${key}` : key;
   }
@@ -168,7 +179,8 @@ class Live {
 
   #take({ type, data: text }) {
     const data = JSON.parse(text);
-    const event = type === "message" ? data.event : type; // with events=message the name is in the data
+    // With events=message the name is in the data.
+    const event = type === "message" ? data.event : type;
     if (this.#expiry.at + OVERDUE <= this.#now()) this.#dropExpired();
     switch (event) {
       case "put":
@@ -193,8 +205,11 @@ class Live {
       case "goaway":
         return this.#tell({ event, reason: data.reason });
       case "problem":
-        throw new StreamError(data.detail ?? data.title ?? "a problem", { status: data.status, problem: data });
-      // A bookmark moves the last event id, and other events are of a later version.
+        throw new StreamError(data.detail ?? data.title ?? "a problem", {
+          status: data.status,
+          problem: data,
+        });
+      // A bookmark only changes the last event id. Other events are those of a later version.
     }
   }
 
@@ -209,7 +224,8 @@ class Live {
     this.#call(this.#options.onChange, changes, cause);
   }
 
-  // One timer, for the entry that expires first. An entry that was overwritten meanwhile lets it ring in vain.
+  // There is one timer, for the entry that expires first. If that is overwritten, the timer fires
+  // in vain.
   #expectExpiry(at) {
     if (this.#ended || at >= this.#expiry.at) return;
     clearTimeout(this.#expiry.timer);
@@ -251,7 +267,7 @@ class Live {
     this.#setStatus(status, detail);
   }
 
-  /** Tells the status where it changed, or where there is more to say than that. */
+  /** Reports the status if it has changed, or if there is a detail. */
   #tell(detail) {
     if (this.#ended) return;
     const status = this.#statusNow();
@@ -276,7 +292,7 @@ class Live {
     this.#call(this.#options.onStatus, status, detail);
   }
 
-  // A callback's exception is the page's, as one of an event listener is; the stream goes on.
+  // An exception in a callback is the page's, as one in an event listener is. The stream goes on.
   #call(callback, ...values) {
     try {
       callback?.(...values);

@@ -1,5 +1,6 @@
 /**
- * The wire format of Server-Sent Events (HTML Standard, §9.2.6), for where no EventSource exists or a header is needed.
+ * The wire format of Server-Sent Events (HTML Standard, §9.2.6). It is used where there is no
+ * EventSource, or a header is needed.
  *
  * @typedef {object} ServerSentEvent
  * @property {string} type  the `event:` field, "message" where there is none
@@ -8,16 +9,19 @@
  */
 
 /**
- * Parses one response body, given in chunks that may end anywhere: in the middle of a character, of a CRLF, of a field.
- * A block that the stream's end cuts off is dropped, its id too, so that the next connection asks for it again.
+ * Parses one response body in chunks that may end anywhere: in the middle of a character, of a
+ * CRLF, or of a field. A block that the end of the stream cuts off is dropped, and its id too, so
+ * that the next connection requests it again.
  */
 export class EventStreamParser {
-  /** The id to send when connecting again. A block without data moves it as well: that is what a bookmark is. */
+  /** The id to send with the next request. A block without data changes it as well: a bookmark. */
   lastEventId;
 
-  #decoder = new TextDecoder(); // strips one byte order mark, as the standard asks, and makes U+FFFD of what is not UTF-8
-  #line = ""; // the beginning of a line whose end has not come
-  #afterCR = false; // the last chunk ended with CR: an LF that begins the next one belongs to it
+  // It strips one byte order mark, as the standard demands, and replaces what is not UTF-8 by
+  // U+FFFD.
+  #decoder = new TextDecoder();
+  #line = ""; // The beginning of a line whose end has not come.
+  #afterCR = false; // The last chunk ended with CR, to which an LF of the next one belongs.
   #type = "";
   #data = "";
   #id;
@@ -28,7 +32,8 @@ export class EventStreamParser {
    * @param {object} callbacks
    * @param {(event: ServerSentEvent) => void} callbacks.onEvent
    * @param {(milliseconds: number) => void} [callbacks.onRetry]
-   * @param {string} [lastEventId] the id that the request was made with; it holds until the stream names another
+   * @param {string} [lastEventId]
+   *     the id that was sent with the request; it is valid until the stream names another
    */
   constructor({ onEvent, onRetry = () => {} }, lastEventId = "") {
     this.#onEvent = onEvent;
@@ -62,7 +67,7 @@ export class EventStreamParser {
   #take(line) {
     if (line === "") return this.#dispatch();
     const colon = line.indexOf(":");
-    if (colon === 0) return; // a comment
+    if (colon === 0) return; // A comment.
     const field = colon < 0 ? line : line.slice(0, colon);
     let value = colon < 0 ? "" : line.slice(colon + 1);
     if (value[0] === " ") value = value.slice(1);

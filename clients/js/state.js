@@ -1,12 +1,15 @@
 /**
- * What is known of one bucket: its part of the Map, and the snapshot that is on its way.
+ * The state of one bucket: its part of the Map, and the snapshot that is on its way.
  *
  * @import { Entry, Change } from "./live-map.d.ts"
  */
 
 const ofBase64 = (text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
 
-/** Makes an Entry of the data of a `put`. A value comes as one of "value" (JSON), "text" and "base64", or not at all. */
+/**
+ * Makes an Entry of the data of a `put`. The value is in one of "value" (JSON), "text" and
+ * "base64", or absent.
+ */
 export function entryOf(data) {
   let value = data.value;
   if (value === undefined) value = data.text;
@@ -24,28 +27,29 @@ export function entryOf(data) {
   };
 }
 
-const sameRevision = (a, b) => a !== undefined && b !== undefined && a.revision === b.revision && a.epoch === b.epoch;
+const sameRevision = (a, b) =>
+  a !== undefined && b !== undefined && a.revision === b.revision && a.epoch === b.epoch;
 
-/** When an entry vanishes, in milliseconds since 1970; Infinity for one that stays. */
+/** When an entry expires, in milliseconds since 1970; Infinity if it does not. */
 export function expiryOf(entry) {
   const at = entry.expires === undefined ? NaN : Date.parse(entry.expires);
   return Number.isNaN(at) ? Infinity : at;
 }
 
 export class BucketState {
-  /** Complete since the stream was connected: what comes now is live. */
+  /** Everything up to the present has come since the connection began. */
   synced = false;
-  /** The gateway said that it lost its source. */
+  /** The gateway has lost its source. */
   stale = false;
   /** The bucket does not exist. */
   deleted = false;
 
-  #shown; // the Map that the page sees, with the entries of other buckets where several are watched
-  #mapKey; // the key of an entry in it
-  #owns; // whether an entry in it is of this bucket
-  #staging = new Map(); // a snapshot on its way, by key; null when changes go straight to #shown
-  #cause = "snapshot"; // what the snapshot on its way is for
-  #removed = { epoch: "", revision: 0 }; // the last removal, so that an older put does not bring the key back
+  #shown; // The Map that the page sees. It may have entries of other buckets too.
+  #mapKey; // Returns the key of an entry in that Map.
+  #owns; // Reports whether an entry in that Map is of this bucket.
+  #staging = new Map(); // The snapshot on its way, by key; null if changes go directly to #shown.
+  #cause = "snapshot"; // The cause of the snapshot on its way.
+  #removed = { epoch: "", revision: 0 }; // The last removal; an older put must not undo it.
 
   /**
    * @param {Map<string, Entry>} shown
@@ -58,17 +62,17 @@ export class BucketState {
     this.#owns = owns;
   }
 
-  /** A snapshot is on its way, and not shown before it is complete. */
+  /** Whether a snapshot is on its way, which is not shown before it is complete. */
   get inSnapshot() {
     return this.#staging !== null;
   }
 
-  /** What is shown is complete up to a last event id that was kept with it: no snapshot is expected. */
+  /** Notes that what is shown is complete up to the saved id, so that no snapshot is expected. */
   restored() {
     this.#staging = null;
   }
 
-  /** A connection begins. Without a last event id the gateway begins at the beginning, and so must we. */
+  /** Begins a connection. Without a last event id the gateway sends a snapshot. */
   connecting(lastEventId) {
     this.synced = this.stale = false;
     if (lastEventId === "") this.#stage();
@@ -79,16 +83,16 @@ export class BucketState {
     this.#removed = { epoch: "", revision: 0 };
   }
 
-  /** A full snapshot follows. What is shown stays until it is complete. */
+  /** Begins a full snapshot. What is shown stays until the snapshot is complete. */
   reset() {
-    this.synced = this.stale = this.deleted = false; // who can reset has its source
+    this.synced = this.stale = this.deleted = false; // The gateway has its source.
     this.#stage();
     this.#cause = "reset";
   }
 
   /**
-   * Takes one revision of one key, into the snapshot or into what is shown.
-   * @returns {Change[]} the differences to what was shown
+   * Applies one revision of one key to the snapshot or to what is shown.
+   * @returns {Change[]} the differences from what was shown
    */
   take(operation, data) {
     const staged = this.#staging !== null;
@@ -107,15 +111,16 @@ export class BucketState {
     return [{ key, entry, previous }];
   }
 
-  // Revisions rise strictly in a stream. Should one come twice or late all the same, it must not undo a newer one.
+  // Revisions rise strictly in a stream. If one should come twice or late nevertheless, it must not
+  // undo a newer one.
   #isNewer(data, previous) {
     if (previous?.epoch === data.epoch && data.revision <= previous.revision) return false;
     return this.#removed.epoch !== data.epoch || data.revision > this.#removed.revision;
   }
 
   /**
-   * The snapshot, or the replay, is complete: a snapshot takes the place of what was shown, in one step.
-   * @param {number} now entries that expired while it was on its way are left out
+   * Ends the snapshot or the replay. A snapshot replaces what was shown, in one step.
+   * @param {number} now the time; entries that have expired meanwhile are left out
    * @returns {{cause: "snapshot" | "reset", changes: Change[]}}
    */
   sync(now) {
@@ -131,7 +136,9 @@ export class BucketState {
   #swap(next, now) {
     const changes = [];
     const arrived = new Map();
-    for (const entry of next.values()) if (expiryOf(entry) > now) arrived.set(this.#mapKey(entry), entry);
+    for (const entry of next.values()) {
+      if (expiryOf(entry) > now) arrived.set(this.#mapKey(entry), entry);
+    }
     for (const [key, previous] of this.#shown) {
       if (!this.#owns(previous) || arrived.has(key)) continue;
       this.#shown.delete(key);
@@ -139,7 +146,7 @@ export class BucketState {
     }
     for (const [key, entry] of arrived) {
       const previous = this.#shown.get(key);
-      if (sameRevision(entry, previous)) continue; // the object stays the same where the revision does
+      if (sameRevision(entry, previous)) continue; // The object stays the same.
       this.#shown.set(key, entry);
       changes.push({ key, entry, previous });
     }
@@ -147,7 +154,7 @@ export class BucketState {
   }
 
   /**
-   * The bucket is gone, and everything in it.
+   * Empties the bucket.
    * @returns {Change[]}
    */
   bucketDeleted() {

@@ -1,5 +1,5 @@
-// Command live-dashboard serves a page that shows a bucket live, and hands everything else on to the gateway, so that the page
-// and the gateway are of one origin and no CORS is needed.
+// Command live-dashboard serves a page that shows a bucket live, and passes everything else on to
+// the gateway. So the page and the gateway have one origin, and no CORS is needed.
 //
 //	go run ./examples/live-dashboard -gateway http://127.0.0.1:8080 -listen 127.0.0.1:8090
 package main
@@ -23,8 +23,9 @@ import (
 var page []byte
 
 func main() {
-	listen := flag.String("listen", "127.0.0.1:8090", "address to serve on; there is no authentication, so keep it on loopback")
-	gateway := flag.String("gateway", "http://127.0.0.1:8080", "where the gateway is")
+	listen := flag.String("listen", "127.0.0.1:8090",
+		"the address to listen on; there is no authentication, so keep it on loopback")
+	gateway := flag.String("gateway", "http://127.0.0.1:8080", "the URL of the gateway")
 	flag.Parse()
 	if err := serve(*listen, *gateway); err != nil {
 		log.Fatal("live-dashboard: ", err)
@@ -37,7 +38,7 @@ func serve(listen, gateway string) error {
 		return err
 	}
 	if target.Host == "" {
-		return errors.New("-gateway needs a whole address, such as http://127.0.0.1:8080")
+		return errors.New("-gateway must be a URL such as http://127.0.0.1:8080")
 	}
 	listener, err := net.Listen("tcp", listen)
 	if err != nil {
@@ -48,7 +49,8 @@ func serve(listen, gateway string) error {
 	return server.Serve(listener)
 }
 
-// handler is no ServeMux: that would clean the paths of keys such as "a//b", and redirect.
+// handler routes requests without a ServeMux, which would clean the paths of keys such as "a//b",
+// and redirect.
 func handler(gateway *url.URL) http.Handler {
 	modules := http.StripPrefix("/clients/js/", http.FileServerFS(js.Files))
 	proxy := proxyTo(gateway)
@@ -71,12 +73,13 @@ func servePage(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-cache")
-	h.Set("Content-Security-Policy", "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'self'; script-src 'self' 'unsafe-inline'; "+
+		"style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'")
 	_, _ = w.Write(page)
 }
 
-// proxyTo hands requests on as they came. Host stays, since the gateway compares it with the page's Origin to tell its own pages
-// from others'; every block of a stream is flushed as it comes.
+// proxyTo passes requests on as they came. Host stays the same, since the gateway compares it with
+// the Origin of a page to recognise its own pages. Every block of a stream is flushed as it comes.
 func proxyTo(gateway *url.URL) http.Handler {
 	return &httputil.ReverseProxy{
 		FlushInterval: -1,

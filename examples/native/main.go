@@ -1,4 +1,5 @@
-// Command native reads a key with a native NATS client, from a bucket that the gateway serves over HTTP.
+// Command native reads a key with a native NATS client, from a bucket that the gateway serves over
+// HTTP.
 //
 //	go run ./examples/native nats://127.0.0.1:4222 shop orders.18
 package main
@@ -24,6 +25,7 @@ func main() {
 	}
 }
 
+// read prints the last value of a key.
 func read(url, bucket, key string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

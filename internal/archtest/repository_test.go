@@ -4,16 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"os/exec"
-	"path"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -119,33 +115,4 @@ var generatedLine = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$
 func isGenerated(text []byte) bool {
 	header, _, _ := bytes.Cut(text, []byte("\npackage "))
 	return generatedLine.Match(header)
-}
-
-// faultsByDirectory are the places that break a rule, by the directory of the file. Each has the
-// form "file:line: what is wrong".
-type faultsByDirectory map[string][]string
-
-func (f faultsByDirectory) add(file string, line int, format string, args ...any) {
-	dir := path.Dir(file)
-	f[dir] = append(f[dir], fmt.Sprintf("%s:%d: %s", file, line, fmt.Sprintf(format, args...)))
-}
-
-// report fails the test for each fault outside the excused directories. It also fails if an
-// excused directory has no faults, so that the list of them, which has this name, can only get
-// shorter.
-func (f faultsByDirectory) report(t *testing.T, list string, excused []string) {
-	t.Helper()
-	for _, dir := range slices.Sorted(maps.Keys(f)) {
-		if slices.Contains(excused, dir) {
-			continue
-		}
-		for _, fault := range f[dir] {
-			t.Error(fault)
-		}
-	}
-	for _, dir := range excused {
-		if len(f[dir]) == 0 {
-			t.Errorf("%s keeps the rule now: remove it from %s", dir, list)
-		}
-	}
 }

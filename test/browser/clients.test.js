@@ -1,4 +1,4 @@
-/** Clients of event streams in Node.js, and curl, against the gateway. */
+/** Runs clients of event streams in Node.js, and curl, against the gateway. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -17,14 +17,14 @@ after(() => gateway?.stop());
 const watchOf = (bucket, query = "") => `${gateway.url}/buckets/${bucket}/watch?heartbeat=1s${query}`;
 const values = (live) => Object.fromEntries([...live.map].map(([key, { value }]) => [key, value]));
 
-/** What the bucket holds, read key by key. */
+/** Reads the state of a bucket key by key. */
 async function state(bucket) {
   const { keys } = await gateway.send("GET", `/buckets/${bucket}/keys`);
   const entries = await Promise.all(keys.map((key) => gateway.send("GET", `/buckets/${bucket}/entries/${key}`)));
   return Object.fromEntries(entries.map(({ key, value }) => [key, value]));
 }
 
-/** Kills the gateway, and starts it again where it was. */
+/** Kills the gateway, and starts it again on the same port and data. */
 async function restart() {
   await gateway.kill();
   await gateway.run();
@@ -129,7 +129,7 @@ test("entries of a bucket with a time to live go without an event", async (t) =>
 
 test("a writer, and a gateway that is killed again and again: at rest the Map is the bucket", async (t) => {
   await gateway.createBucket("storm");
-  const changes = new Map(); // what the calls of onChange add up to
+  const changes = new Map(); // The fold of all calls of onChange.
   const fold = (list) => list.forEach(({ key, entry }) => (entry ? changes.set(key, entry.value) : changes.delete(key)));
   const live = liveMap(watchOf("storm"), { retry: 50, maxRetry: 200, onChange: fold });
   t.after(() => live.close());
@@ -139,7 +139,8 @@ test("a writer, and a gateway that is killed again and again: at rest the Map is
     for (let i = 0; writing; i++) {
       const key = `k.${(i * 7) % 40}`;
       const write = i % 5 === 4 ? gateway.remove("storm", key) : gateway.put("storm", key, i);
-      await write.catch(() => new Promise((resolve) => setTimeout(resolve, 20))); // killed, or no such key
+      // The gateway may have been killed, or have no such key.
+      await write.catch(() => new Promise((resolve) => setTimeout(resolve, 20)));
     }
   })();
   for (let kill = 0; kill < 6; kill++) {
@@ -155,7 +156,7 @@ test("a writer, and a gateway that is killed again and again: at rest the Map is
   assert.deepEqual(Object.fromEntries(changes), want);
 });
 
-/** Follows a bucket with a client until it has seen the events of two lives of the gateway. */
+/** Checks that a client sees each event once while the gateway is killed and started again. */
 async function seenThroughRestart(bucket, open) {
   await gateway.createBucket(bucket);
   await gateway.put(bucket, "a", 1);

@@ -1,4 +1,4 @@
-/** The live dashboard and the browser's own EventSource, in Chromium, against the gateway. */
+/** Runs the live dashboard and the browser's own EventSource in Chromium, against the gateway. */
 import assert from "node:assert/strict";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ after(async () => {
   await gateway?.stop();
 });
 
-/** A bucket such as a shop would have. */
+/** Creates a bucket such as a shop would have. */
 async function fill(bucket) {
   await gateway.createBucket(bucket, { history: 5 });
   const orders = ["open", "paid", "packed", "sent", "open", "returned"];
@@ -36,14 +36,14 @@ async function fill(bucket) {
   await gateway.send("PUT", `/buckets/${bucket}/keys/files/logo.png`, logo, { "Content-Type": "image/png" });
 }
 
-/** Opens the dashboard; a page that complains fails the test. */
+/** Opens the dashboard. The test fails if the page logs an error. */
 async function open(t, bucket, { filter = "", colorScheme = "light" } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 760 }, colorScheme });
   const page = await context.newPage();
   const complaints = [];
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (line) => {
-    // The browser notes each lost connection and each refused write itself.
+    // The browser itself logs each lost connection and each refused write.
     if (line.type() === "error" && !/Failed to load resource|ERR_/.test(line.text())) complaints.push(line.text());
   });
   t.after(async () => {
@@ -68,7 +68,7 @@ test("changes appear, and what was changed while the gateway was dead too", asyn
 
   await gateway.put("shop", "orders.18", { customer: "c-7", qty: 6, state: "sent" });
   await shows(page, "orders.18", '"state":"sent"');
-  assert.ok(await row(page, "orders.18").evaluate((element) => element.classList.contains("changed")), "the change is marked");
+  assert.ok(await row(page, "orders.18").evaluate((element) => element.classList.contains("changed")), "the change is highlighted");
   await gateway.put("shop", "orders.23", { qty: 1 });
   await shows(page, "orders.23", '"qty":1');
   await gateway.remove("shop", "stock.plums");

@@ -1,4 +1,4 @@
-/** liveMap on an EventSource that is told what no gateway in good health says, by the scripted gateway of clients/js. */
+/** Tests liveMap on an EventSource, against the scripted gateway of clients/js, which can fail. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { EventSource } from "eventsource";
@@ -16,8 +16,8 @@ function watched(t, url, options = {}) {
 test("an EventSource that was closed by a 502 is made anew, from the last id on", async (t) => {
   const gateway = await scripted(t, [
     stream([put("a", 1, 1, { id: "1.9-e1" })], { end: true }),
-    refuse(502), // closes it
-    refuse(502), // asked why
+    refuse(502), // Closes the EventSource.
+    refuse(502), // Answers the request for the reason.
     stream([put("b", 2, 2, { id: "2.9-e1" }), sync(9)]),
   ]);
   const { live, statuses } = watched(t, gateway.url);
@@ -54,7 +54,9 @@ test("a url that is a function is asked before every connection", async (t) => {
 });
 
 test("a problem that passes is waited out", async (t) => {
-  const gateway = await scripted(t, [stream([block("problem", "", { status: 503, title: "Overloaded" })], { end: true }), stream([put("a", 1, 1), sync(1)])]);
+  const problem = block("problem", "", { status: 503, title: "Overloaded" });
+  const steps = [stream([problem], { end: true }), stream([put("a", 1, 1), sync(1)])];
+  const gateway = await scripted(t, steps);
   const { live } = watched(t, gateway.url);
   await live.ready;
   assert.equal(live.map.size, 1);

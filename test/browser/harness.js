@@ -1,4 +1,4 @@
-/** Starts the built programs, and talks to the gateway. */
+/** Starts the built programs, and makes requests to the gateway. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 
 export const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
-/** Starts a program and waits for the line of its log in which `find` finds something. */
+/** Starts a program and waits until `find` returns something for a line of its log. */
 async function start(program, args, find) {
   const child = spawn(join(ROOT, "bin", program), args, { stdio: ["ignore", "ignore", "pipe"] });
   const log = [];
@@ -33,7 +33,7 @@ async function start(program, args, find) {
 
 const addressOf = (line) => (line.includes('"message":"listening"') ? JSON.parse(line).addr : undefined);
 
-/** A gateway on a data directory of its own, which can be killed and started again on the same port. */
+/** A gateway with a data directory, which can be killed and started again on the same port. */
 export class Gateway {
   static async start(...flags) {
     const gateway = new Gateway();
@@ -95,7 +95,7 @@ export const CHROMIUM_ARGS = [
   "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ];
 
-/** Waits until a condition holds, and says which did not. */
+/** Waits until a condition holds. `what` names the condition in the error if it does not. */
 export async function until(what, condition) {
   for (const deadline = Date.now() + 20_000; Date.now() < deadline; ) {
     if (await condition()) return;

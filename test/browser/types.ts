@@ -1,4 +1,4 @@
-// What a program in TypeScript writes against the module's types. It is compiled, not run.
+// A program in TypeScript that uses the module's types. It is compiled, and not run.
 import { liveMap, StreamError, type Entry, type LiveMap, type Saved } from "../../clients/js/live-map.js";
 
 interface Order {
@@ -24,7 +24,7 @@ orders.close();
 liveMap(new URL("http://127.0.0.1/watch?watch=a"), { saved: null, signal: AbortSignal.timeout(1000) });
 liveMap<Order>(async () => "/buckets/shop/watch?ticket=…", { saved });
 
-// @ts-expect-error a page reads the Map and does not write it
+// @ts-expect-error a page must not write the Map
 orders.map.set("a", first);
 // @ts-expect-error there is no such option
 liveMap("/watch", { onchange() {} });

@@ -1,10 +1,10 @@
-/** What liveMap promises, over fetch, against a scripted gateway on a real socket. */
+/** Tests what liveMap promises, by fetch, against a scripted gateway on a real socket. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { liveMap } from "../live-map.js";
 import { block, put, refuse, removal, scripted, stream, sync, until } from "./scripted.js";
 
-/** A live map that writes down what it is told. */
+/** Makes a live map, and records what its callbacks are given. */
 function watched(t, url, options = {}) {
   const statuses = [];
   const calls = [];

@@ -1,8 +1,8 @@
-/** A gateway that follows a script, on a real socket: the n-th request of a test is answered by its n-th step. */
+/** A gateway on a real socket that answers the n-th request of a test with its n-th step. */
 import { once } from "node:events";
 import { createServer } from "node:http";
 
-/** One block of a stream. */
+/** Returns one block of a stream. */
 export function block(event, id, data) {
   const lines = [];
   if (event) lines.push(`event: ${event}`);
@@ -11,40 +11,63 @@ export function block(event, id, data) {
   return lines.join("\n") + "\n\n";
 }
 
+const dataOf = (operation, key, revision, more) => ({
+  bucket: "shop",
+  key,
+  revision,
+  epoch: "e1",
+  operation,
+  created: "2026-01-01T00:00:00Z",
+  ...more,
+});
+
 export const put = (key, revision, value, more = {}) => {
   const { id = `${revision}-e1`, ...members } = more;
-  return block("put", id, { bucket: "shop", key, revision, epoch: "e1", operation: "put", created: "2026-01-01T00:00:00Z", size: 1, value, ...members });
+  return block("put", id, dataOf("put", key, revision, { size: 1, value, ...members }));
 };
 
 export const removal = (operation, key, revision, more = {}) =>
-  block(operation, `${revision}-e1`, { bucket: "shop", key, revision, epoch: "e1", operation, created: "2026-01-01T00:00:00Z", size: 0, ...more });
+  block(operation, `${revision}-e1`, dataOf(operation, key, revision, { size: 0, ...more }));
 
 export const sync = (revision, more = {}) =>
   block("sync", more.id ?? `${revision}-e1`, { bucket: "shop", revision, exact: true, ...more });
 
 export const RETRY = "retry: 20\n\n";
 
-/** A step that answers a stream of these blocks and leaves it open; with `end` it is ended, with `cut` the socket is. */
+/**
+ * A step that answers with a stream of these blocks, which stays open. With `end` the answer ends,
+ * and with `cut` the socket is destroyed.
+ */
 export const stream = (blocks, { end = false, cut = false } = {}) => async (request, response) => {
   response.writeHead(200, { "Content-Type": "text/event-stream", "Cache-Control": "no-store" });
   response.write(RETRY + blocks.join(""));
   if (end) response.end();
-  // What is written may still be on its way; a reset would take it back.
+  // What was written may still be on its way, and a reset would discard it.
   if (cut) setTimeout(() => response.socket?.destroy(), 50);
 };
 
-export const refuse = (status, headers = {}, body = { type: "/problems/x", title: "refused", status, detail: `why ${status}` }) =>
+/** A step that answers with a problem. */
+export const refuse = (status, headers = {}, body = problemOf(status)) =>
   (request, response) => {
     response.writeHead(status, { "Content-Type": "application/problem+json", ...headers });
     response.end(JSON.stringify(body));
   };
 
+const problemOf = (status) => ({
+  type: "/problems/x",
+  title: "refused",
+  status,
+  detail: `why ${status}`,
+});
+
+/** Starts a gateway that follows the steps. It ends with the test. */
 export async function scripted(t, steps) {
   const requests = [];
   const responses = [];
   const server = createServer((request, response) => {
     const url = new URL(request.url, "http://127.0.0.1");
-    requests.push({ at: Date.now(), url, headers: request.headers, query: Object.fromEntries(url.searchParams) });
+    const query = Object.fromEntries(url.searchParams);
+    requests.push({ at: Date.now(), url, headers: request.headers, query });
     responses.push(response);
     const step = steps[requests.length - 1];
     if (step) step(request, response);
@@ -60,7 +83,7 @@ export async function scripted(t, steps) {
   return { origin, requests, responses, url: `${origin}/buckets/shop/watch` };
 }
 
-/** Waits until a condition holds, and says which did not. */
+/** Waits until a condition holds. `what` names the condition in the error if it does not. */
 export async function until(what, condition) {
   for (const deadline = Date.now() + 5000; Date.now() < deadline; ) {
     if (condition()) return;

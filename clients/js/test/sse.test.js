@@ -4,7 +4,7 @@ import { EventStreamParser } from "../sse.js";
 
 const bytesOf = (text) => new TextEncoder().encode(text);
 
-/** Parses chunks and returns what came of them. */
+/** Parses chunks and returns the results. */
 function parse(chunks, lastEventId) {
   const events = [];
   const retries = [];

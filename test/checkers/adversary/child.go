@@ -14,22 +14,25 @@ import (
 	"kvgateway/test/checkers/adversary/attack"
 )
 
-// An attacker is a process of its own, so that it neither shares a scheduler and a heap with the
-// innocent client nor leaves anything behind when it is killed.
+// An attacker is a process of its own. So it shares neither a scheduler nor a heap with the
+// innocent client, and leaves nothing behind when it is killed.
 
-// serveChild is what that process does: it prepares, says so, and begins when it is told to.
+// serveChild is the main function of that process. It prepares the attack, prints that it is ready,
+// and begins when it reads a line.
 func serveChild(role string, args []string) error {
 	if len(args) != 3 {
 		return errors.New("usage: adversary attack NAME ADDRESS FROM | honest RATE ADDRESS FROM")
 	}
 	ctx, t := context.Background(), attack.NewTarget(args[1], args[2])
-	setup, attackIt := attack.SetupHonest, func(ctx context.Context, t *attack.Target) { pauseOrLoad(ctx, t, args[0]) }
+	setup, run := attack.SetupHonest, func(ctx context.Context, t *attack.Target) {
+		loadHonestly(ctx, t, args[0])
+	}
 	if role == "attack" {
 		a, err := attack.Find(args[0])
 		if err != nil {
 			return err
 		}
-		setup, attackIt = a.Setup, a.Run
+		setup, run = a.Setup, a.Run
 	}
 	if setup != nil {
 		if err := setup(ctx, t); err != nil {
@@ -40,11 +43,12 @@ func serveChild(role string, args []string) error {
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
 		return err
 	}
-	attackIt(ctx, t)
+	run(ctx, t)
 	return nil
 }
 
-func pauseOrLoad(ctx context.Context, t *attack.Target, rate string) {
+// loadHonestly makes a harmless load of rate requests a second, which may be none.
+func loadHonestly(ctx context.Context, t *attack.Target, rate string) {
 	n, _ := strconv.Atoi(rate)
 	if n == 0 {
 		<-ctx.Done()
@@ -53,13 +57,13 @@ func pauseOrLoad(ctx context.Context, t *attack.Target, rate string) {
 	attack.Honest(ctx, t, n)
 }
 
-// A child is a process in one of these roles, as its parent sees it.
+// A child is a process with a role, as its parent sees it.
 type child struct {
 	cmd   *exec.Cmd
 	begin io.WriteCloser
 }
 
-// startChild returns when the child has prepared what it needs.
+// startChild starts a child, and returns when that has prepared what it needs.
 func startChild(args ...string) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {

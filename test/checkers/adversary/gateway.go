@@ -22,10 +22,11 @@ type gateway struct {
 	dir         string
 	cmd         *exec.Cmd
 	log         *os.File
-	ended       chan error // what Wait returned
+	ended       chan error // Has what Wait returned.
 }
 
-// startGateway returns when the gateway is ready. files limits its file descriptors, 0 for none.
+// startGateway starts a gateway and returns when it is ready. files limits its file descriptors, if
+// it is not 0.
 func startGateway(ctx context.Context, binary, log string, files int) (g *gateway, err error) {
 	g = &gateway{addr: harness.FreeAddr(), admin: harness.FreeAddr(), ended: make(chan error, 1)}
 	if g.dir, err = os.MkdirTemp("", "adversary"); err != nil {
@@ -37,22 +38,11 @@ func startGateway(ctx context.Context, binary, log string, files int) (g *gatewa
 	if g.log, err = os.Create(log); err != nil {
 		return nil, err
 	}
-	args := []string{
-		binary,
-		"serve",
-		"--listen",
-		g.addr,
-		"--admin-listen",
-		g.admin,
-		"--data-dir",
-		g.dir,
-		"--log-level",
-		"warn",
-	}
-	if files > 0 { // both limits, or the gateway would raise the lower one
-		args = append(
-			[]string{"/bin/sh", "-c", fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, files)},
-			args...)
+	args := []string{binary, "serve", "--listen", g.addr, "--admin-listen", g.admin,
+		"--data-dir", g.dir, "--log-level", "warn"}
+	if files > 0 { // Both limits are set, since the gateway would raise the soft one.
+		limited := fmt.Sprintf(`ulimit -n %d && exec "$0" "$@"`, files)
+		args = append([]string{"/bin/sh", "-c", limited}, args...)
 	}
 	g.cmd = exec.Command(args[0], args[1:]...)
 	g.cmd.Stdout, g.cmd.Stderr = g.log, g.log
@@ -67,18 +57,14 @@ func startGateway(ctx context.Context, binary, log string, files int) (g *gatewa
 	return g, nil
 }
 
-// answers waits until the gateway says that it is ready, on a new connection.
+// answers waits until the gateway answers on a new connection that it is ready.
 func (g *gateway) answers(ctx context.Context, within time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	for {
-		request, err := http.NewRequestWithContext(
-			ctx,
-			http.MethodGet,
-			"http://"+g.addr+"/readyz",
-			nil,
-		)
+		url := "http://" + g.addr + "/readyz"
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 		if err != nil {
 			return err
 		}
@@ -118,7 +104,7 @@ func (g *gateway) remove() {
 	g.log.Close()
 }
 
-// peak returns the most memory that the process has had, in bytes.
+// peak returns the largest memory that the process has had, in bytes.
 func (g *gateway) peak() int64 {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", g.cmd.Process.Pid))
 	_, line, found := strings.Cut(string(status), "VmHWM:")
@@ -129,16 +115,16 @@ func (g *gateway) peak() int64 {
 	return kilobytes << 10
 }
 
-// cpu returns the processor time that the process has taken.
+// cpu returns the CPU time that the process has taken.
 func (g *gateway) cpu() time.Duration {
 	stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.cmd.Process.Pid))
-	_, rest, found := strings.Cut(string(stat), ") ") // behind the name, which may have spaces
+	_, rest, found := strings.Cut(string(stat), ") ") // The name before it may have spaces.
 	if !found {
 		return 0
 	}
 	fields := strings.Fields(rest)
 	user, _ := strconv.ParseInt(fields[11], 10, 64)
 	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	const tick = 10 * time.Millisecond // USER_HZ is 100 on every platform of Linux
+	const tick = 10 * time.Millisecond // USER_HZ is 100 on every platform of Linux.
 	return time.Duration(user+system) * tick
 }

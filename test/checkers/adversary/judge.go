@@ -12,14 +12,15 @@ import (
 
 // What is claimed of an innocent client beside an attack. README.md says why.
 const (
-	// longestP99 is what 99 of 100 requests may take, whatever the attack.
+	// longestP99 is the longest time that 99 of 100 requests may take, whatever the attack.
 	longestP99 = 100 * time.Millisecond
-	// harmlessTimes is how many times the p99 beside a harmless load of the same CPU it may be.
+	// harmlessTimes is how many times longer the p99 may be than beside a harmless load that takes
+	// the same CPU time.
 	harmlessTimes = 2
-	// noticeable is a p99 that is not compared with that beside a harmless load: of so few requests
-	// the ninety-ninth is mostly one that the disk or the machine held up.
+	// noticeable is the p99 up to which it is not compared with that beside a harmless load. Of so
+	// few requests the ninety-ninth is mostly one that the disk or the machine held up.
 	noticeable = 40 * time.Millisecond
-	// mostMemory is what the gateway's process may take, in bytes.
+	// mostMemory is the memory that the gateway's process may take, in bytes.
 	mostMemory = 512 << 20
 	// endsWithin is the gateway's default --shutdown-timeout, and two seconds for what follows it.
 	endsWithin = 12 * time.Second
@@ -27,64 +28,71 @@ const (
 
 // An Outcome is what was seen beside an attack, or beside a harmless load.
 type Outcome struct {
-	Name    string
+	// Name is that of the attack.
+	Name string
+	// Samples are the requests of the innocent client.
 	Samples []innocent.Sample
-	// Late says how late the machine ran the checker in a request's time, which is taken off.
+	// Late returns how late the machine ran the checker between two moments. That is subtracted
+	// from the time of a request.
 	Late func(from, to time.Time) time.Duration
 	// Streams are what the client's streams did wrong.
 	Streams []string
-	// Peak is the most memory of the gateway's process in bytes.
+	// Peak is the largest memory that the gateway's process had, in bytes.
 	Peak int64
-	// Cores is the CPU time of the gateway and its attacker in the time of the attack.
+	// Cores is the CPU time of the gateway and its attacker, divided by the time of the attack.
 	Cores float64
-	// Gateway is the part of it that the gateway took.
+	// Gateway is the part of Cores that the gateway took.
 	Gateway float64
 	// Answers is nil if the gateway answered after the attack.
 	Answers error
-	// Ended is how long the gateway took to end after SIGTERM, and EndErr what was wrong with it.
-	Ended  time.Duration
+	// Ended is how long the gateway took to end after SIGTERM.
+	Ended time.Duration
+	// EndErr says what was wrong with its end, or is nil.
 	EndErr error
 	// SameAddress says that the attacker had the innocent client's own address.
 	SameAddress bool
 }
 
-// Limits are what may be given on the command line.
+// Limits adapt the claims to the machine.
 type Limits struct {
-	// Slack is what bounds of time are multiplied by.
+	// Slack is a factor for the bounds of time.
 	Slack float64
-	// Idle is the p99 beside no load at all. Where it is longer than on a machine that has nothing
-	// else to do, the bounds are longer in proportion.
+	// Idle is the p99 beside no load at all. If it is longer than quietIdle, the bounds are longer
+	// in proportion.
 	Idle time.Duration
 }
 
-// quietIdle is the p99 beside no load on two cores that have nothing else to do: the fsyncs of a
-// transaction, and the exports.
+// quietIdle is the p99 beside no load on two cores that have nothing else to do. It is due to the
+// syncs of a transaction and to the exports.
 const quietIdle = 25 * time.Millisecond
 
-// scale makes a bound of time one for this machine.
+// scale returns a bound of time for this machine.
 func (l Limits) scale(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * l.Slack * max(1, l.Idle.Seconds()/quietIdle.Seconds()))
 }
 
 // A Failure is a claim that did not hold.
 type Failure struct {
+	// Text says what was seen.
 	Text string
-	// Timed says that it is about time only, so that a machine that was busy otherwise may be the
-	// reason: it counts if it is seen again.
+	// Timed says that it is only about time, so that other work of the machine may be the reason.
+	// It counts if it is seen again.
 	Timed bool
 }
 
-// A Point is a p99 beside a harmless load that took so many cores.
+// A Point is a measurement beside a harmless load.
 type Point struct {
+	// Cores is what Outcome.Cores is.
 	Cores float64
-	P99   time.Duration
+	// P99 is the time that 99 of 100 requests took at most.
+	P99 time.Duration
 }
 
 // A Curve says how long requests take beside harmless loads. Its points rise in cores.
 type Curve []Point
 
-// At returns the p99 beside a harmless load that takes as many cores, between the two points that
-// were measured. More load never makes requests faster, so a point counts for all beyond it.
+// At returns the p99 beside a harmless load that takes so many cores, interpolated between the two
+// nearest points. More load never makes requests faster, so a point is a minimum for all beyond it.
 func (c Curve) At(cores float64) time.Duration {
 	var before Point
 	for i, p := range c {
@@ -119,12 +127,8 @@ func Judge(o Outcome, harmless Curve, limits Limits) (failures []Failure) {
 		return append(failures, judgeShared(o)...)
 	}
 	if wrong := o.wrong(); len(wrong) > 0 {
-		strict(
-			"%d of %d requests were refused or failed: %s",
-			len(wrong),
-			len(o.Samples),
-			kinds(wrong),
-		)
+		strict("%d of %d requests were refused or failed: %s",
+			len(wrong), len(o.Samples), kinds(wrong))
 	}
 	failures = append(failures, judgeTimes(o, harmless, limits)...)
 	for _, text := range o.Streams {
@@ -133,12 +137,11 @@ func Judge(o Outcome, harmless Curve, limits Limits) (failures []Failure) {
 	return failures
 }
 
+// judgeTimes returns the claims about time that did not hold.
 func judgeTimes(o Outcome, harmless Curve, limits Limits) (failures []Failure) {
 	timed := func(format string, args ...any) {
-		failures = append(
-			failures,
-			Failure{fmt.Sprintf(format, args...) + "; the slowest: " + o.slowest(), true},
-		)
+		failures = append(failures,
+			Failure{fmt.Sprintf(format, args...) + "; the slowest: " + o.slowest(), true})
 	}
 	p99, beside := o.Quantile(0.99), harmless.At(o.Cores)
 	if bound := limits.scale(longestP99); p99 > bound {
@@ -146,19 +149,15 @@ func judgeTimes(o Outcome, harmless Curve, limits Limits) (failures []Failure) {
 	}
 	relative := time.Duration(float64(harmlessTimes*beside) * limits.Slack)
 	if p99 > max(relative, limits.scale(noticeable)) {
-		timed(
-			"99 %% of the requests took up to %v, beside a harmless load of %.2f cores %v",
-			round(p99),
-			o.Cores,
-			round(beside),
-		)
+		timed("99 %% of the requests took up to %v, beside a harmless load of %.2f cores %v",
+			round(p99), o.Cores, round(beside))
 	}
 	return failures
 }
 
-// judgeShared has the weaker claims for a client that the gateway cannot tell from the attacker: it
-// may be refused, and it may wait, but only with an answer that says so, and nothing that it is
-// told is wrong.
+// judgeShared judges the weaker claims for a client that the gateway cannot distinguish from the
+// attacker. It may be refused, with an answer that says so, and may wait, but nothing that it is
+// told may be wrong.
 func judgeShared(o Outcome) (failures []Failure) {
 	var wrong []innocent.Sample
 	for _, s := range o.wrong() {
@@ -167,11 +166,9 @@ func judgeShared(o Outcome) (failures []Failure) {
 		}
 	}
 	if len(wrong) > 0 {
-		failures = append(
-			failures,
-			Failure{Text: fmt.Sprintf("%d of %d requests failed otherwise than with 429 or 503: %s",
-				len(wrong), len(o.Samples), kinds(wrong))},
-		)
+		failures = append(failures, Failure{Text: fmt.Sprintf(
+			"%d of %d requests failed otherwise than with 429 or 503: %s",
+			len(wrong), len(o.Samples), kinds(wrong))})
 	}
 	for _, text := range o.Streams {
 		failures = append(failures, Failure{Text: text})
@@ -189,7 +186,7 @@ func (o Outcome) wrong() (wrong []innocent.Sample) {
 	return wrong
 }
 
-// kinds sums failures up by operation, and shows the first.
+// kinds counts failures by operation, and appends the first of them.
 func kinds(wrong []innocent.Sample) string {
 	counts := map[string]int{}
 	for _, s := range wrong {
@@ -203,8 +200,8 @@ func kinds(wrong []innocent.Sample) string {
 	return strings.Join(ops, ", ") + "; the first: " + wrong[0].Err
 }
 
-// Quantile returns the time within which a part of the requests was answered, without the time in
-// which the machine did not run the checker. What failed counts with the time that it took.
+// Quantile returns the time within which a part of the requests was answered, without the time
+// during which the machine did not run the checker. A failure counts with the time that it took.
 func (o Outcome) Quantile(part float64) time.Duration {
 	var took []time.Duration
 	for _, s := range o.Samples {
@@ -217,6 +214,8 @@ func (o Outcome) Quantile(part float64) time.Duration {
 	return took[min(len(took)-1, int(part*float64(len(took))))]
 }
 
+// took returns how long a request took, without the time during which the machine did not run the
+// checker.
 func (o Outcome) took(s innocent.Sample) time.Duration {
 	return max(0, s.Took-o.Late(s.At, s.At.Add(s.Took)))
 }
@@ -232,6 +231,7 @@ func (o Outcome) slowest() string {
 	return strings.Join(texts, ", ")
 }
 
+// round rounds a duration to a precision that is worth printing.
 func round(d time.Duration) time.Duration {
 	if d > 10*time.Millisecond {
 		return d.Round(time.Millisecond)

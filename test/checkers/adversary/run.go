@@ -15,12 +15,13 @@ import (
 	"kvgateway/test/checkers/harness"
 )
 
-// The addresses by which the gateway tells the clients apart. All of 127.0.0.0/8 is the loopback.
+// The gateway distinguishes the clients by these addresses. All of 127.0.0.0/8 is the loopback.
 const (
 	innocentAddress = "127.0.0.1"
 	attackerAddress = "127.0.0.2"
 )
 
+// A run is one run of the checker.
 type run struct {
 	duration, each time.Duration
 	seed           uint64
@@ -34,13 +35,14 @@ type run struct {
 	outcomes []Outcome
 }
 
-// harmlessRates are the requests a second of the harmless loads; the last is as many as are
-// answered.
+// harmlessRates are the numbers of requests a second of the harmless loads. The last one stands for
+// as many as are answered.
 var harmlessRates = []int{0, 1000, 4000, 1_000_000}
 
-// overhead is about what an attack takes beside its own time: start, setup, settling and end.
+// overhead is about how long the start, setup, settling and end take for each attack.
 const overhead = 2500 * time.Millisecond
 
+// all measures the harmless loads and makes all attacks.
 func (r *run) all(ctx context.Context) error {
 	fmt.Printf("seed %d\n", r.seed)
 	go r.noise.Listen()
@@ -55,7 +57,7 @@ func (r *run) all(ctx context.Context) error {
 	if err := r.measureHarmless(ctx, harmlessRates); err != nil {
 		return err
 	}
-	tellHead()
+	printHead()
 	failed := r.attackAll(ctx, attacks, attackerAddress)
 	failed = append(failed, r.attackAll(ctx, shared, innocentAddress)...)
 	fmt.Printf("the machine let the checker wait up to %v\n", round(r.noise.Worst()))
@@ -63,11 +65,8 @@ func (r *run) all(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return errInterrupted
 	case len(failed) > 0:
-		return fmt.Errorf(
-			"an innocent client was harmed by %d attacks: %s",
-			len(failed),
-			strings.Join(failed, ", "),
-		)
+		return fmt.Errorf("an innocent client was harmed by %d attacks: %s", len(failed),
+			strings.Join(failed, ", "))
 	}
 	return nil
 }
@@ -97,17 +96,12 @@ func (r *run) chosen() (attacks, shared []attack.Attack, err error) {
 	return attacks, shared, err
 }
 
-// measureHarmless measures the innocent client beside honest loads of some rates, and adds what it
-// sees to the curve.
+// measureHarmless measures the innocent client beside harmless loads of some rates, and adds points
+// to the curve.
 func (r *run) measureHarmless(ctx context.Context, rates []int) error {
 	for _, rate := range rates {
-		o, err := r.beside(
-			ctx,
-			attack.Attack{Name: fmt.Sprintf("harmless-%d", rate)},
-			attackerAddress,
-			"honest",
-			fmt.Sprint(rate),
-		)
+		o, err := r.beside(ctx, attack.Attack{Name: fmt.Sprintf("harmless-%d", rate)},
+			attackerAddress, "honest", fmt.Sprint(rate))
 		if err != nil {
 			return err
 		}
@@ -123,25 +117,17 @@ func (r *run) measureHarmless(ctx context.Context, rates []int) error {
 		}
 		fmt.Printf(
 			"beside %7d honest requests a second: %.2f cores, p50 %v, p99 %v, longest %v; %s\n",
-			rate,
-			o.Cores,
-			round(o.Quantile(0.5)),
-			round(o.Quantile(0.99)),
-			round(o.Quantile(1)),
-			o.slowest(),
-		)
+			rate, o.Cores, round(o.Quantile(0.5)), round(o.Quantile(0.99)), round(o.Quantile(1)),
+			o.slowest())
 	}
 	slices.SortFunc(r.harmless, func(a, b Point) int { return int((a.Cores - b.Cores) * 1000) })
 	return nil
 }
 
-// attackAll makes the attacks and returns the names of those that harmed the innocent client. Why
-// is below their rows in the table.
-func (r *run) attackAll(
-	ctx context.Context,
-	attacks []attack.Attack,
-	from string,
-) (failed []string) {
+// attackAll makes the attacks and returns the names of those that harmed the innocent client. The
+// reasons are printed below their rows in the table.
+func (r *run) attackAll(ctx context.Context, attacks []attack.Attack,
+	from string) (failed []string) {
 	for _, a := range attacks {
 		if ctx.Err() != nil {
 			return failed
@@ -157,13 +143,10 @@ func (r *run) attackAll(
 	return failed
 }
 
-// attack makes an attack, and again where only times were too long: those may be the machine's, so
-// that the harmless loads are measured again, too.
-func (r *run) attack(
-	ctx context.Context,
-	a attack.Attack,
-	from string,
-) (failures []Failure, err error) {
+// attack makes an attack. If only times were too long, the machine may be the reason: then it
+// measures the harmless loads again and repeats the attack, at most twice.
+func (r *run) attack(ctx context.Context, a attack.Attack,
+	from string) (failures []Failure, err error) {
 	for try := range 3 {
 		if try > 0 {
 			if err := r.measureHarmless(ctx, []int{0, 4000}); err != nil {
@@ -175,7 +158,7 @@ func (r *run) attack(
 			return nil, err
 		}
 		failures = Judge(o, r.harmless, r.limits)
-		tell(o, r.harmless, failures)
+		printRow(o, r.harmless, failures)
 		if len(failures) == 0 ||
 			slices.ContainsFunc(failures, func(f Failure) bool { return !f.Timed }) {
 			break
@@ -184,13 +167,9 @@ func (r *run) attack(
 	return failures, nil
 }
 
-// beside runs the innocent client beside a child in a role, on a gateway of its own.
-func (r *run) beside(
-	ctx context.Context,
-	a attack.Attack,
-	from string,
-	role ...string,
-) (o Outcome, err error) {
+// beside runs the innocent client beside a child with a role, on a gateway of its own.
+func (r *run) beside(ctx context.Context, a attack.Attack, from string,
+	role ...string) (o Outcome, err error) {
 	o = Outcome{Name: a.Name, Late: r.noise.Between, SameAddress: from == innocentAddress}
 	if o.SameAddress {
 		o.Name += " (same address)"
@@ -225,7 +204,7 @@ func (r *run) beside(
 	client.Work(ctx, random, r.rate, r.each)
 	elapsed := time.Since(began).Seconds()
 	o.Gateway = (g.cpu() - cpu).Seconds() / elapsed
-	o.Cores = o.Gateway + c.kill().Seconds()/elapsed // with its setup, which favours the attacker
+	o.Cores = o.Gateway + c.kill().Seconds()/elapsed // The setup counts, in the attacker's favour.
 	killed = true
 	o.Streams = client.Finish()
 	o.Samples = client.Samples()

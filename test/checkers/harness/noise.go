@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Noise notes when this machine did not let the checker itself run in time: what else was late then
-// may have been late for the same reason. Its methods may be called by several goroutines.
+// Noise records when this machine ran the checker itself too late, since anything else that was
+// late at that time may have been late for the same reason. Its methods may be called by several
+// goroutines.
 type Noise struct {
 	mu    sync.Mutex
 	late  []lateness
@@ -15,8 +16,8 @@ type Noise struct {
 
 // A lateness is one time at which a goroutine that only sleeps was run too late.
 type lateness struct {
-	at time.Time     // when it was run
-	by time.Duration // how much later than asked for
+	at time.Time     // When it was run.
+	by time.Duration // How much later that was than it asked for.
 }
 
 const noiseTick = 20 * time.Millisecond
@@ -33,14 +34,14 @@ func (n *Noise) Listen() {
 	}
 }
 
-// Late notes that the checker was run too late, at a moment by some time.
+// Late records that the checker was run too late: at the time at, by the duration by.
 func (n *Noise) Late(at time.Time, by time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.late, n.worst = append(n.late, lateness{at, by}), max(n.worst, by)
 }
 
-// Between returns how late the checker itself was, in all, between two moments.
+// Between returns how late the checker itself was between two moments, in all.
 func (n *Noise) Between(from, to time.Time) (sum time.Duration) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

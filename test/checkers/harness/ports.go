@@ -9,12 +9,13 @@ import (
 	"time"
 )
 
-// given are the addresses that were given out a moment ago and may not be listened on yet.
+// given holds the addresses that were given out a moment ago and may have no listener yet.
 var given sync.Map
 
-// FreeAddr takes a port of the loopback interface below those that the system gives to outgoing
-// connections, so that it is still free when a process that was killed is started again. The
-// environment variable CHECK_PORTS, such as 24000-24099, gives another range of ports.
+// FreeAddr returns an address of the loopback interface on which nothing listens. Its port is below
+// those that the system gives to outgoing connections, so that it is still free when a process that
+// was killed is started again. The environment variable CHECK_PORTS gives another range of ports,
+// such as 24000-24099.
 func FreeAddr() string {
 	from, to := 20000, 29999
 	_, _ = fmt.Sscanf(os.Getenv("CHECK_PORTS"), "%d-%d", &from, &to)

@@ -1,4 +1,5 @@
-// Package harness has what the checkers need around a gateway: processes that can be killed and paused, and a proxy that can cut.
+// Package harness has what the checkers share: their flags, processes that can be killed and
+// paused, proxies that cut connections, ports, and a measure of how late the machine runs them.
 package harness
 
 import (
@@ -8,26 +9,28 @@ import (
 	"time"
 )
 
-// Proxy stands between gateway and NATS, so that their connection can be cut while everybody else's holds.
+// Proxy stands between a gateway and NATS. It can cut the gateway's connections while those of
+// others hold. Its methods may be called by several goroutines.
 type Proxy struct {
 	listener net.Listener
 	target   string
 
-	mu      sync.Mutex
-	changed *sync.Cond
-	refuse  bool
-	frozen  bool // nothing passes, and nobody is told: a network that drops every packet
+	mu      sync.Mutex // guards what follows
+	changed *sync.Cond // is signalled when frozen becomes false
+	refuse  bool       // New connections are closed at once.
+	frozen  bool       // Nothing passes and no end learns of it, as if every packet were lost.
 	open    map[*joined]bool
 }
 
-// joined is a client's connection and the server's end of it.
+// joined is a client's connection and the one to the server that it is passed on to.
 type joined struct {
 	client, server net.Conn
-	hello          []byte // what the client sent first, which has its name
-	dead           bool   // what either side sends is dropped, and nobody is told
+	hello          []byte // What the client sent first, which contains its name.
+	dead           bool   // What either end sends is dropped, and neither learns of it.
 }
 
-// NewProxy listens on a free port of the loopback interface and passes everything on to the target, for as long as the process lives.
+// NewProxy listens on a free port of the loopback interface and passes every connection on to
+// target, for as long as the process lives.
 func NewProxy(target string) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -39,7 +42,7 @@ func NewProxy(target string) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr is where it listens.
+// Addr returns the address on which it listens.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
 func (p *Proxy) accept() {
@@ -95,7 +98,7 @@ func (p *Proxy) copy(both *joined, to, from net.Conn) {
 	}
 }
 
-// pass waits while nothing passes.
+// pass waits until the proxy is no longer frozen.
 func (p *Proxy) pass() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,7 +107,8 @@ func (p *Proxy) pass() {
 	}
 }
 
-// Cut ends every connection and refuses new ones, for a while or for as long as something takes.
+// Cut ends every connection and refuses new ones for d, or for as long as meanwhile takes if that
+// is longer. Meanwhile may be nil, and is called after a third of d.
 func (p *Proxy) Cut(d time.Duration, meanwhile func()) {
 	p.mu.Lock()
 	p.refuse = true
@@ -118,7 +122,8 @@ func (p *Proxy) Cut(d time.Duration, meanwhile func()) {
 	p.mu.Unlock()
 }
 
-// Partition lets nothing pass for a while, as if every packet were lost. What was sent comes when it is over.
+// Partition lets nothing pass for as long as Cut does, as if every packet were lost. What was sent
+// arrives when it is over.
 func (p *Proxy) Partition(d time.Duration, meanwhile func()) {
 	p.mu.Lock()
 	p.frozen = true
@@ -130,8 +135,9 @@ func (p *Proxy) Partition(d time.Duration, meanwhile func()) {
 	p.changed.Broadcast()
 }
 
-// Kill makes the connections dead whose client has a name that ends so: nothing passes, and nobody is told, for a while. Then they
-// end. All others go on.
+// Kill makes those connections dead whose client has a name that ends with name: nothing passes,
+// and neither end learns of it. After as long as Cut takes they are closed. All other connections
+// go on.
 func (p *Proxy) Kill(name string, d time.Duration, meanwhile func()) {
 	var killed []*joined
 	p.mu.Lock()
@@ -148,7 +154,7 @@ func (p *Proxy) Kill(name string, d time.Duration, meanwhile func()) {
 	}
 }
 
-// wait does something in the middle of a while.
+// wait waits for d, and calls meanwhile after a third of it.
 func wait(d time.Duration, meanwhile func()) {
 	until := time.Now().Add(d)
 	if meanwhile != nil {

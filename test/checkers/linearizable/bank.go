@@ -8,8 +8,8 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// The keys of a bank: two accounts whose balances add up to capital while they are open, and a fence, which transfers check and
-// single writes move.
+// The keys of a bank are two accounts, whose balances add up to capital while they are open, and a
+// fence, which single writes move and transfers check.
 const (
 	first = iota
 	second
@@ -17,10 +17,10 @@ const (
 	bankKeys
 )
 
-// capital is what the accounts of a bank hold together.
+// capital is the sum of the two balances of a bank.
 const capital = 100
 
-// A bankState is that of the three keys at one instant.
+// A bankState is the state of the three keys at one instant.
 type bankState [bankKeys]state
 
 func (b bankState) String() string {
@@ -32,34 +32,35 @@ type part struct {
 	Key int
 	Op  op
 	If  condition
-	N   int // of a put
+	N   int // The number that a put stores.
 }
 
-// A bankInput is a transaction, a write of one key, or, without parts, a read.
+// A bankInput is a transaction, a write of one key, or, if it has no parts, a read.
 type bankInput struct {
-	ID    int // of the write
+	ID    int // Names the write, as doc.By does.
 	Parts []part
 }
 
-// A sight is what an answer tells of one key.
+// A sight is what an answer reports of one key.
 type sight struct {
 	Key      int
 	Kind     kind
 	Revision uint64
 	Doc      doc
-	// Unsaid: a multi-get leaves keys without a value out, and tells no revision of them; of a transaction that was refused, only
-	// the revision is told.
+	// NoRevision says that the answer has no revision of the key: a multi-get leaves out keys
+	// without a value. NoValue says that it has only the revision, as where a transaction was
+	// refused.
 	NoRevision, NoValue bool
 }
 
-// A bankOutput is its answer.
+// A bankOutput is the answer to a bankInput.
 type bankOutput struct {
 	Outcome   outcome
-	Revisions []uint64 // of the parts, 0 where not known
-	Sights    []sight  // of a read: all at one instant
+	Revisions []uint64 // One for each part, 0 where it is not known.
+	Sights    []sight  // What a read saw, all at one instant.
 }
 
-// bankStep is the sequential specification; what is said of step holds here too.
+// bankStep is the sequential specification of a bank. What step says of outcomes holds here too.
 func bankStep(s bankState, in bankInput, out bankOutput) (bool, bankState) {
 	switch {
 	case len(in.Parts) == 0:
@@ -81,7 +82,7 @@ func bankStep(s bankState, in bankInput, out bankOutput) (bool, bankState) {
 	return ok, next
 }
 
-// read is the state given what was seen of it.
+// read reports whether a read can see this, and returns the state with what is known by it.
 func (b bankState) read(sights []sight) (bool, bankState) {
 	for _, seen := range sights {
 		s, ok := b[seen.Key], true
@@ -102,7 +103,7 @@ func (b bankState) read(sights []sight) (bool, bankState) {
 	return true, b
 }
 
-// transact is the state after a transaction took effect; false if it could not.
+// transact returns the state after a transaction took effect, and false if it could not.
 func (b bankState) transact(in bankInput, revisions []uint64) (bankState, bool) {
 	next := b
 	for i, p := range in.Parts {
@@ -112,7 +113,8 @@ func (b bankState) transact(in bankInput, revisions []uint64) (bankState, bool) 
 		}
 		s, ok := b[p.Key].holds(p.If)
 		if ok && p.Op != check {
-			s, ok = b[p.Key].write(input{Op: p.Op, If: p.If, ID: in.ID, N: p.N}, output{Revision: revision})
+			write := input{Op: p.Op, If: p.If, ID: in.ID, N: p.N}
+			s, ok = b[p.Key].write(write, output{Revision: revision})
 		}
 		if !ok {
 			return b, false
@@ -124,7 +126,9 @@ func (b bankState) transact(in bankInput, revisions []uint64) (bankState, bool) 
 
 var bankModel = porcupine.Model{
 	Init: func() any { return bankState{unwritten, unwritten, unwritten} },
-	Step: func(s, in, out any) (bool, any) { return bankStep(s.(bankState), in.(bankInput), out.(bankOutput)) },
+	Step: func(s, in, out any) (bool, any) {
+		return bankStep(s.(bankState), in.(bankInput), out.(bankOutput))
+	},
 	Hash: func(s any) uint64 { return maphash.Comparable(hashSeed, s.(bankState)) },
 	DescribeOperation: func(in, out any) string {
 		return describeBank(in.(bankInput), out.(bankOutput))
@@ -147,7 +151,8 @@ func describeBank(in bankInput, out bankOutput) string {
 		case seen.NoValue:
 			fmt.Fprintf(&b, "%s at %d; ", keyNames[seen.Key], seen.Revision)
 		default:
-			fmt.Fprintf(&b, "%s %v; ", keyNames[seen.Key], state{seen.Kind, seen.Revision, true, seen.Doc})
+			seenState := state{seen.Kind, seen.Revision, true, seen.Doc}
+			fmt.Fprintf(&b, "%s %v; ", keyNames[seen.Key], seenState)
 		}
 	}
 	fmt.Fprintf(&b, "%v %v", out.Outcome, out.Revisions)

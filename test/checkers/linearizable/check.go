@@ -10,24 +10,25 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// patience is how long the checker may think about one key.
+// patience is how long the search for an order may take for one key.
 const patience = 10 * time.Second
 
-// maxUndecided is the part of the keys that may stay undecided, in percent.
+// maxUndecided is the percentage of keys that may stay undecided.
 const maxUndecided = 1
 
-// enoughFound is after how many unexplained keys the rest is left alone: the verdict is clear, and each may take its time.
+// enoughFound is the number of keys without an order after which no other keys are checked: the
+// verdict is clear by then, and each search may take long.
 const enoughFound = 20
 
-// A verdict is what was found out about all histories.
+// A verdict is the result of checking all histories.
 type verdict struct {
 	keys, undecided int
-	slowest         time.Duration
+	slowest         time.Duration // The longest search for one key.
 	found           []finding
 }
 
-// judge checks every key's history, and what must be true across keys. Of histories that cannot be explained it writes porcupine's page
-// and a list into dir.
+// judge checks the history of every key, and what must be true across keys. For each history that
+// no order explains it writes porcupine's page and a list of the operations into dir.
 func (h *history) judge(dir string) (verdict, error) {
 	v := verdict{found: h.found}
 	var stored []storing
@@ -50,7 +51,8 @@ func (h *history) judge(dir string) (verdict, error) {
 			v.undecided++
 		case porcupine.Illegal:
 			illegal++
-			v.found = append(v.found, finding{"linearizable", fmt.Sprintf("%s: no order explains its %d operations", key, len(calls))})
+			text := fmt.Sprintf("%s: no order explains its %d operations", key, len(calls))
+			v.found = append(v.found, finding{"linearizable", text})
 		case porcupine.Ok:
 			v.found = append(v.found, checkWeak(key, longest(info), h.weak[key])...)
 		}
@@ -74,7 +76,8 @@ func sortedKeys[V any](m map[string]V) []string {
 	return keys
 }
 
-// halves looks for what needs no search: accounts of which one is open and one closed, or that do not add up.
+// halves looks for what can be seen without a search: banks of which only one account is open, or
+// whose balances do not add up.
 func halves(key string, calls []porcupine.Operation) (found []finding) {
 	for _, c := range calls {
 		sights := c.Output.(bankOutput).Sights
@@ -89,13 +92,14 @@ func halves(key string, calls []porcupine.Operation) (found []finding) {
 			}
 		}
 		if open == 1 || open == 2 && sum != capital {
-			found = append(found, finding{"half done", fmt.Sprintf("%s: %s", key, describeBank(bankInput{}, c.Output.(bankOutput)))})
+			text := fmt.Sprintf("%s: %s", key, describeBank(bankInput{}, c.Output.(bankOutput)))
+			found = append(found, finding{"half done", text})
 		}
 	}
 	return found
 }
 
-// A storing is a revision that was acknowledged.
+// A storing is a write that was acknowledged, with its revision.
 type storing struct {
 	key          string
 	revision     uint64
@@ -123,8 +127,9 @@ func storings(key string, calls []porcupine.Operation) (all []storing) {
 	return all
 }
 
-// checkRevisions checks what holds across the keys of a bucket, whose revisions are those of one stream: none is given twice, and what
-// was asked for after another was answered has a higher one.
+// checkRevisions checks what holds across the keys of a bucket, since its revisions are those of
+// one JetStream stream: none is given twice, and a write that was requested after another one had
+// been answered has a higher revision.
 func checkRevisions(stored []storing) (found []finding) {
 	byBucket := map[string][]storing{}
 	for _, s := range stored {
@@ -135,7 +140,9 @@ func checkRevisions(stored []storing) (found []finding) {
 		seen := map[uint64]string{}
 		for _, s := range all {
 			if other, twice := seen[s.revision]; twice {
-				found = append(found, finding{"revisions", fmt.Sprintf("%s: revision %d was given to %s and to %s", bucket, s.revision, other, s.key)})
+				found = append(found, finding{"revisions", fmt.Sprintf(
+					"%s: revision %d was given to %s and to %s",
+					bucket, s.revision, other, s.key)})
 			}
 			seen[s.revision] = s.key
 		}
@@ -150,7 +157,8 @@ func checkRevisions(stored []storing) (found []finding) {
 				}
 			}
 			if s.revision < highest.revision {
-				found = append(found, finding{"revisions", fmt.Sprintf("%s: %s got revision %d after %s had been answered with %d",
+				found = append(found, finding{"revisions", fmt.Sprintf(
+					"%s: %s got revision %d after %s had been answered with %d",
 					bucket, s.key, s.revision, highest.key, highest.revision)})
 			}
 		}

@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Revisions are those of one stream, so they order what happens to different keys too.
-func TestRevisionsAcrossKeys(t *testing.T) {
+// Revisions are those of one JetStream stream, so they order what happens to different keys too.
+func TestRevisionsRiseAcrossKeys(t *testing.T) {
 	for name, tc := range map[string]struct {
 		stored []storing
 		wrong  int
@@ -30,25 +30,30 @@ func TestRevisionsAcrossKeys(t *testing.T) {
 	}
 }
 
-// A read that may be behind tells what was, not what was not, and nothing older than it was asked for.
-func TestWeakReads(t *testing.T) {
-	order := []porcupine.Operation{call(10, 20, puts(1, condition{}), stored(5)), call(30, 40, puts(2, condition{}), stored(7)),
+// A read that may lag reports what was true at some time. It may find nothing where there is
+// something, but it finds nothing older than the revision that it asked for.
+func TestWeakReadsAreChecked(t *testing.T) {
+	order := []porcupine.Operation{
+		call(10, 20, puts(1, condition{}), stored(5)),
+		call(30, 40, puts(2, condition{}), stored(7)),
 		call(50, 60, input{Op: remove}, stored(9))}
-	old := doc{By: 1, Put: 1}
+	first, second := doc{By: 1, Put: 1}, doc{By: 2, Put: 2}
 	for name, tc := range map[string]struct {
 		read  weakRead
 		wrong bool
 	}{
-		"behind":                  {weakRead{Return: 70, Kind: value, At: 5, Doc: old}, false},
-		"as asked":                {weakRead{Return: 70, Kind: value, At: 5, Doc: old, Min: 6}, false},
-		"before min_revision":     {weakRead{Return: 70, Kind: value, At: 5, Doc: old, Min: 7}, true},
+		"lagging": {weakRead{Return: 70, Kind: value, At: 5, Doc: first}, false},
+		"at the least revision": {weakRead{Return: 70, Kind: value, At: 5, Doc: first, Min: 6},
+			false},
+		"before min_revision": {weakRead{Return: 70, Kind: value, At: 5, Doc: first, Min: 7},
+			true},
 		"marker":                  {weakRead{Return: 70, Kind: marker, At: 9, Min: 9}, false},
 		"nothing yet":             {weakRead{Return: 70}, false},
 		"nothing any more":        {weakRead{Return: 70, Min: 9}, true},
-		"of the future":           {weakRead{Return: 25, Kind: value, At: 7, Doc: doc{By: 2, Put: 2}}, true},
-		"another value":           {weakRead{Return: 70, Kind: value, At: 5, Doc: doc{By: 2, Put: 2}}, true},
-		"a revision of nobody's":  {weakRead{Return: 70, Kind: value, At: 6, Doc: old}, true},
-		"a deleted value is back": {weakRead{Return: 70, Kind: value, At: 9, Doc: old}, true},
+		"of the future":           {weakRead{Return: 25, Kind: value, At: 7, Doc: second}, true},
+		"another value":           {weakRead{Return: 70, Kind: value, At: 5, Doc: second}, true},
+		"an unknown revision":     {weakRead{Return: 70, Kind: value, At: 6, Doc: first}, true},
+		"a deleted value is back": {weakRead{Return: 70, Kind: value, At: 9, Doc: first}, true},
 	} {
 		if reason := tc.read.wrong(versions(order)); (reason != "") != tc.wrong {
 			t.Errorf("%s: %q", name, reason)
@@ -56,9 +61,13 @@ func TestWeakReads(t *testing.T) {
 	}
 }
 
-// Whoever sees what an unknown write made tells its revision, and that it was made by then.
-func TestResolve(t *testing.T) {
-	calls := []porcupine.Operation{call(1, 0, puts(1, condition{}), lost), call(5, 9, get, shows(7, 1, 1, 0)), call(6, 8, get, shows(7, 1, 1, 0)),
+// A read that sees the effect of a write with unknown outcome shows its revision, and that it took
+// effect before the read was answered.
+func TestUnknownOutcomesAreResolvedByReads(t *testing.T) {
+	calls := []porcupine.Operation{
+		call(1, 0, puts(1, condition{}), lost),
+		call(5, 9, get, shows(7, 1, 1, 0)),
+		call(6, 8, get, shows(7, 1, 1, 0)),
 		call(1, 0, puts(2, condition{}), lost)}
 	resolved := resolve(calls, []weakRead{{Return: 7, Kind: value, At: 7, Doc: doc{By: 1, Put: 1}}})
 	if r := resolved[0]; r.Return != 7 || r.Output.(output).Revision != 7 {
@@ -72,10 +81,13 @@ func TestResolve(t *testing.T) {
 	}
 }
 
-// What was told by somebody who may be behind leaves no choice, where otherwise either of two orders would do.
-func TestWeakReadsDecide(t *testing.T) {
-	calls := []porcupine.Operation{call(1, 2, puts(1, condition{}), stored(5)), call(3, 0, puts(2, condition{}), lost),
-		call(4, 5, input{Op: merge, ID: 3}, stored(7)), call(6, 7, puts(4, condition{}), stored(8))}
+// Here two orders explain what the leader answered, and the read that may lag decides between them.
+func TestWeakReadsDecideTheOrder(t *testing.T) {
+	calls := []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)),
+		call(3, 0, puts(2, condition{}), lost),
+		call(4, 5, input{Op: merge, ID: 3}, stored(7)),
+		call(6, 7, puts(4, condition{}), stored(8))}
 	for _, base := range []int{1, 2, 9} {
 		reads := []weakRead{{Return: 9, Kind: value, At: 7, Doc: doc{By: 3, Put: base}}}
 		result, info := porcupine.CheckOperationsVerbose(registerModel, resolve(calls, reads), 0)
@@ -87,25 +99,30 @@ func TestWeakReadsDecide(t *testing.T) {
 	}
 }
 
-// A history that nothing explains is drawn, and where every order ends is said.
-func TestJudge(t *testing.T) {
+// A history that no order explains is drawn, and the list says where every order stops.
+func TestUnexplainedHistoriesAreDrawn(t *testing.T) {
 	h, dir := newHistory(), t.TempDir()
-	h.calls["registers/r0"] = []porcupine.Operation{call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, get, nothingAt)}
-	h.calls["registers/r1"] = []porcupine.Operation{call(1, 2, puts(2, condition{}), stored(6)), call(3, 4, get, shows(6, 2, 2, 0))}
+	h.calls["registers/r0"] = []porcupine.Operation{
+		call(1, 2, puts(1, condition{}), stored(5)), call(3, 4, get, nothingAt)}
+	h.calls["registers/r1"] = []porcupine.Operation{
+		call(1, 2, puts(2, condition{}), stored(6)), call(3, 4, get, shows(6, 2, 2, 0))}
 	v, err := h.judge(dir)
-	if err != nil || v.keys != 2 || v.undecided != 0 || len(v.found) != 1 || !strings.Contains(v.found[0].Text, "registers/r0") {
+	if err != nil || v.keys != 2 || v.undecided != 0 || len(v.found) != 1 ||
+		!strings.Contains(v.found[0].Text, "registers/r0") {
 		t.Fatalf("%+v %v", v, err)
 	}
 	list, err := os.ReadFile(filepath.Join(dir, "registers_r0.txt"))
 	if err != nil || !strings.Contains(string(list), "explains 1 of 2 operations") {
 		t.Errorf("%s %v", list, err)
 	}
-	if page, err := os.ReadFile(filepath.Join(dir, "registers_r0.html")); err != nil || len(page) == 0 {
+	page, err := os.ReadFile(filepath.Join(dir, "registers_r0.html"))
+	if err != nil || len(page) == 0 {
 		t.Error(err)
 	}
 }
 
-func TestParseAnswer(t *testing.T) {
+func TestAnswersAreParsed(t *testing.T) {
+	const aDoc = `{"by":1,"put":2,"n":3}`
 	for name, tc := range map[string]struct {
 		op     op
 		status int
@@ -115,21 +132,27 @@ func TestParseAnswer(t *testing.T) {
 		want   output
 		fails  bool
 	}{
-		"stored":          {put, 200, `"7-e"`, "", `{"revision":7}`, stored(7), false},
-		"created":         {put, 201, `"7-e"`, "", `{"revision":7}`, output{Revision: 7, Created: true}, false},
-		"disagrees":       {put, 200, `"7-e"`, "", `{"revision":8}`, output{}, true},
-		"no tag":          {put, 200, ``, "", `{"revision":7}`, output{}, true},
-		"mismatch":        {merge, 412, `"7-e"`, "revision-mismatch", `{"current_revision":7}`, inTheWay(7), false},
-		"deleted":         {read, 404, `"7-e"`, "key-deleted", `{}`, gone(7), false},
-		"never written":   {remove, 404, `"0"`, "key-not-found", `{}`, nothingAt, false},
-		"404 of a put":    {put, 404, `"0"`, "key-not-found", `{}`, output{}, true},
-		"created patch":   {merge, 201, `"7-e"`, "", `{"revision":7}`, output{}, true},
-		"value":           {read, 200, `"7-e"`, "", `{"by":1,"put":2,"n":3}`, shows(7, 1, 2, 3), false},
-		"entry":           {read, 200, `"7-e"`, "", `{"bucket":"b","value":{"by":1,"put":2,"n":3}}`, shows(7, 1, 2, 3), false},
-		"another's value": {read, 200, `"7-e"`, "", `{"by":1,"put":2,"n":3,"x":4}`, output{}, true},
-		"test failed":     {increment, 409, ``, "patch-test-failed", `{}`, output{Outcome: testFailed}, false},
+		"stored": {put, 200, `"7-e"`, "", `{"revision":7}`, stored(7), false},
+		"created": {put, 201, `"7-e"`, "", `{"revision":7}`,
+			output{Revision: 7, Created: true}, false},
+		"disagrees": {put, 200, `"7-e"`, "", `{"revision":8}`, output{}, true},
+		"no tag":    {put, 200, ``, "", `{"revision":7}`, output{}, true},
+		"mismatch": {merge, 412, `"7-e"`, "revision-mismatch", `{"current_revision":7}`,
+			inTheWay(7), false},
+		"deleted":       {read, 404, `"7-e"`, "key-deleted", `{}`, gone(7), false},
+		"never written": {remove, 404, `"0"`, "key-not-found", `{}`, nothingAt, false},
+		"404 of a put":  {put, 404, `"0"`, "key-not-found", `{}`, output{}, true},
+		"created patch": {merge, 201, `"7-e"`, "", `{"revision":7}`, output{}, true},
+		"value":         {read, 200, `"7-e"`, "", aDoc, shows(7, 1, 2, 3), false},
+		"entry": {read, 200, `"7-e"`, "", `{"bucket":"b","value":` + aDoc + `}`,
+			shows(7, 1, 2, 3), false},
+		"another's value": {read, 200, `"7-e"`, "", `{"by":1,"put":2,"n":3,"x":4}`, output{},
+			true},
+		"test failed": {increment, 409, ``, "patch-test-failed", `{}`,
+			output{Outcome: testFailed}, false},
 	} {
-		a := &answer{status: tc.status, code: tc.code, body: []byte(tc.body), header: http.Header{"Etag": {tc.tag}}}
+		a := &answer{status: tc.status, code: tc.code, body: []byte(tc.body),
+			header: http.Header{"Etag": {tc.tag}}}
 		got, err := parseAnswer(a, tc.op)
 		if (err != nil) != tc.fails || err == nil && got != tc.want {
 			t.Errorf("%s: %+v, %v", name, got, err)
@@ -137,24 +160,27 @@ func TestParseAnswer(t *testing.T) {
 	}
 }
 
-func TestFates(t *testing.T) {
-	for code, want := range map[string]fate{"": answered, "key-exists": answered, "outcome-unknown": open, "timeout": nothing,
-		"nats-unavailable": nothing, "busy": nothing, "bucket-not-found": wrong, "internal": wrong} {
+func TestFatesOfAnswers(t *testing.T) {
+	for code, want := range map[string]fate{"": answered, "key-exists": answered,
+		"outcome-unknown": open, "timeout": nothing, "nats-unavailable": nothing, "busy": nothing,
+		"bucket-not-found": wrong, "internal": wrong} {
 		if got := fateOf(&answer{code: code}, nil); got != want {
 			t.Errorf("%q: %v", code, got)
 		}
 	}
 	if fateOf(nil, errNotSent) != nothing || fateOf(nil, errors.New("reset")) != open {
-		t.Error("a request that was cut is open, one that was not sent did nothing")
+		t.Error("a request that was cut is open, and one that was not sent did nothing")
 	}
 }
 
-func TestCurrentRevision(t *testing.T) {
-	refusal := &jetstream.APIError{Code: 400, ErrorCode: 10071, Description: "wrong last sequence: 12"}
+func TestCurrentRevisionOfARefusal(t *testing.T) {
+	refusal := &jetstream.APIError{
+		Code: 400, ErrorCode: 10071, Description: "wrong last sequence: 12"}
 	if revision, refused := currentRevision(refusal); revision != 12 || !refused {
 		t.Error(revision, refused)
 	}
-	for _, err := range []error{nil, errors.New("wrong last sequence: 12"), &jetstream.APIError{Code: 503, Description: "no"}} {
+	for _, err := range []error{nil, errors.New("wrong last sequence: 12"),
+		&jetstream.APIError{Code: 503, Description: "no"}} {
 		if _, refused := currentRevision(err); refused {
 			t.Error(err)
 		}

@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// answerTimeout is how long a client waits for an answer: longer than a gateway waits for NATS.
+// answerTimeout is how long a client waits for an answer. It is longer than a gateway waits for
+// NATS.
 const answerTimeout = 4 * time.Second
 
 // A gatewayClient talks to one gateway.
@@ -25,7 +26,8 @@ type gatewayClient struct {
 }
 
 func newGatewayClient(addr string) *gatewayClient {
-	return &gatewayClient{base: "http://" + addr, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32, DisableCompression: true}}}
+	transport := &http.Transport{MaxIdleConnsPerHost: 32, DisableCompression: true}
+	return &gatewayClient{base: "http://" + addr, http: &http.Client{Transport: transport}}
 }
 
 // A request is what a client sends.
@@ -33,24 +35,26 @@ type request struct {
 	method, path string
 	body         []byte
 	header       map[string]string
-	// cutAfter, if not 0, is when the client ends the connection without waiting any longer.
+	// cutAfter, if it is not 0, is the time after which the client ends the connection.
 	cutAfter time.Duration
 }
 
-// An answer is what came back.
+// An answer is the response to a request.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
-	code   string // of a problem
-	again  bool   // net/http had sent the request before, on a connection that broke: it does so where there is an Idempotency-Key
+	code   string // The code of a problem.
+	// again says that net/http had sent the request before, on a connection that broke. It does so
+	// if there is an Idempotency-Key.
+	again bool
 }
 
-// errNotSent: the gateway was not reached, so nothing was done.
+// errNotSent says that the gateway was not reached, so that nothing was done.
 var errNotSent = errors.New("not sent")
 
-// do returns errNotSent, or any other error if it is not known what became of the request. That it could not be sent again does not mean
-// that it was not sent.
+// do sends a request. It returns errNotSent, or any other error if the outcome is not known. A
+// request that could not be sent a second time may still have been sent the first time.
 func (c *gatewayClient) do(ctx context.Context, r request) (*answer, error) {
 	wait := answerTimeout
 	if r.cutAfter > 0 {
@@ -66,7 +70,8 @@ func (c *gatewayClient) do(ctx context.Context, r request) (*answer, error) {
 		req.Header.Set(name, text)
 	}
 	sent := 0
-	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent++ }}))
+	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { sent++ }}
+	req = req.WithContext(httptrace.WithClientTrace(ctx, trace))
 	response, err := c.http.Do(req)
 	if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" && sent == 0 {
 		return nil, errNotSent
@@ -88,7 +93,7 @@ func (c *gatewayClient) do(ctx context.Context, r request) (*answer, error) {
 	return a, nil
 }
 
-// tag is the revision and epoch of the answer's ETag.
+// tag returns the revision and the epoch that the answer's ETag names.
 func (a *answer) tag() (revision uint64, epoch string, err error) {
 	tag, ok := strings.CutPrefix(a.header.Get("ETag"), `"`)
 	tag, ok2 := strings.CutSuffix(tag, `"`)
@@ -97,23 +102,26 @@ func (a *answer) tag() (revision uint64, epoch string, err error) {
 	if err != nil || !ok || !ok2 {
 		return 0, "", fmt.Errorf("ETag %q", a.header.Get("ETag"))
 	}
-	epoch, _, _ = strings.Cut(epoch, ".") // behind it is the check of the revision
+	epoch, _, _ = strings.Cut(epoch, ".") // The check of the revision follows the dot.
 	return revision, epoch, nil
 }
 
-func (a *answer) String() string { return fmt.Sprintf("%d %.300s", a.status, bytes.TrimSpace(a.body)) }
+func (a *answer) String() string {
+	return fmt.Sprintf("%d %.300s", a.status, bytes.TrimSpace(a.body))
+}
 
 // A fate is what an answer says about whether anything was done.
 type fate uint8
 
 const (
-	answered fate = iota // with what the operation is about
-	nothing              // certainly nothing was done, for a passing reason
-	open                 // not known
-	wrong                // an answer that this request should not get
+	answered fate = iota // It says what became of the operation.
+	nothing              // Nothing was done, for a passing reason.
+	open                 // The outcome is not known.
+	wrong                // This request must not be answered so.
 )
 
-// fateOf sorts answers. What the contract calls certain is taken at its word: if it was done nevertheless, somebody sees it.
+// fateOf classifies an answer. It believes what the contract calls certain: if the write was done
+// nevertheless, some read sees it.
 func fateOf(a *answer, err error) fate {
 	switch {
 	case errors.Is(err, errNotSent):
@@ -129,7 +137,8 @@ func fateOf(a *answer, err error) fate {
 		return nothing
 	case "outcome-unknown":
 		return open
-	case "key-not-found", "key-deleted", "revision-mismatch", "key-exists", "patch-test-failed", "transaction-failed", "already-applied":
+	case "key-not-found", "key-deleted", "revision-mismatch", "key-exists", "patch-test-failed",
+		"transaction-failed", "already-applied":
 		return answered
 	}
 	return wrong

@@ -22,26 +22,37 @@ type fault struct {
 
 func (r *run) faults() []fault {
 	all := []fault{
-		{"gateway-kill", func(random *rand.Rand) error { return restart(r.site(random).gateway, syscall.SIGKILL, random) }},
-		{"gateway-term", func(random *rand.Rand) error { return restart(r.site(random).gateway, syscall.SIGTERM, random) }},
-		{"gateway-pause", func(random *rand.Rand) error { return suspend(r.site(random).gateway, random) }},
+		{"gateway-kill", func(random *rand.Rand) error {
+			return restart(r.site(random).gateway, syscall.SIGKILL, random)
+		}},
+		{"gateway-term", func(random *rand.Rand) error {
+			return restart(r.site(random).gateway, syscall.SIGTERM, random)
+		}},
+		{"gateway-pause", func(random *rand.Rand) error {
+			return suspend(r.site(random).gateway, random)
+		}},
 		{"nats-kill", r.killNATS},
 		{"nats-pause", func(random *rand.Rand) error { return suspend(r.nats, random) }},
-		{"cut", func(random *rand.Rand) error { r.site(random).proxy.Cut(between(random, 50, 1000), nil); return nil }},
+		{"cut", func(random *rand.Rand) error {
+			r.site(random).proxy.Cut(between(random, 50, 1000), nil)
+			return nil
+		}},
 		{"partition", func(random *rand.Rand) error {
 			r.site(random).proxy.Partition(between(random, 300, 2500), nil)
 			return nil
 		}},
 	}
-	if r.only == "" {
+	if r.Only == "" {
 		return all
 	}
-	return slices.DeleteFunc(all, func(f fault) bool { return !slices.Contains(strings.Split(r.only, ","), f.name) })
+	named := strings.Split(r.Only, ",")
+	return slices.DeleteFunc(all, func(f fault) bool { return !slices.Contains(named, f.name) })
 }
 
+// site returns one of the two sites.
 func (r *run) site(random *rand.Rand) *site { return r.sites[random.IntN(len(r.sites))] }
 
-// between is a random time between two numbers of milliseconds.
+// between returns a random duration between two numbers of milliseconds.
 func between(random *rand.Rand, least, most int) time.Duration {
 	return time.Duration(least+random.IntN(most-least)) * time.Millisecond
 }
@@ -57,16 +68,17 @@ func (r *run) killNATS(random *rand.Rand) error {
 	return restart(r.nats, syscall.SIGKILL, random)
 }
 
-// suspend stops a process for a time that clients may or may not wait.
+// suspend stops a process for a time that some clients outwait and others do not.
 func suspend(p *harness.Process, random *rand.Rand) error {
 	err := p.Signal(syscall.SIGSTOP)
 	time.Sleep(between(random, 300, 2500))
 	return errors.Join(err, p.Signal(syscall.SIGCONT))
 }
 
-// disturb injects one fault after the other until the time is over: all of them once in an order that the seed decides, and again.
+// disturb injects one fault after the other until the time is over. Each round has all of them, in
+// an order that the seed determines.
 func (r *run) disturb(ctx context.Context) {
-	random := rand.New(rand.NewPCG(r.seed, 1))
+	random := rand.New(rand.NewPCG(r.Seed, 1))
 	all := r.faults()
 	for len(all) > 0 {
 		for _, i := range random.Perm(len(all)) {
@@ -79,7 +91,8 @@ func (r *run) disturb(ctx context.Context) {
 			if err := all[i].inject(random); err != nil {
 				r.fail(fmt.Errorf("%s: %w", all[i].name, err))
 			}
-			fmt.Printf("%6.1fs %s, %v\n", at.Seconds(), all[i].name, (time.Duration(r.history.now()) - at).Round(time.Millisecond))
+			took := time.Duration(r.history.now()) - at
+			fmt.Printf("%6.1fs %s, %v\n", at.Seconds(), all[i].name, took.Round(time.Millisecond))
 		}
 	}
 }

@@ -6,8 +6,9 @@ import (
 	"net/http"
 )
 
-// finalReads reads every key from both gateways and from the stream after all faults, which tells what became of the writes whose
-// outcomes are not known. Everything must be up again.
+// finalReads reads every key from both gateways and from the leader of the JetStream stream after
+// all faults. That shows which of the writes with unknown outcomes took effect. Everything must be
+// up again.
 func (r *run) finalReads(ctx context.Context) error {
 	for i, g := range r.gateways {
 		for _, key := range r.registers.names() {
@@ -34,7 +35,8 @@ func (r *run) finalReads(ctx context.Context) error {
 	return nil
 }
 
-func (r *run) finalRead(ctx context.Context, g *gatewayClient, client int, bucket, key string) error {
+func (r *run) finalRead(ctx context.Context, g *gatewayClient, client int,
+	bucket, key string) error {
 	call := r.history.now()
 	out, err := r.insistRead(ctx, g, bucket, key)
 	if err == nil {
@@ -43,20 +45,24 @@ func (r *run) finalRead(ctx context.Context, g *gatewayClient, client int, bucke
 	return err
 }
 
-func (r *run) finalReadOfBank(ctx context.Context, g *gatewayClient, client int, bank string, key int) error {
+func (r *run) finalReadOfBank(ctx context.Context, g *gatewayClient, client int,
+	bank string, key int) error {
 	call := r.history.now()
 	out, err := r.insistRead(ctx, g, bankBucket, keyOf(bank, key))
 	if err == nil {
 		seen := sight{Key: key, Kind: out.Kind, Revision: out.Revision, Doc: out.Doc}
-		r.history.add(bankBucket+"/"+bank, client, bankInput{}, call, bankOutput{Sights: []sight{seen}})
+		sights := bankOutput{Sights: []sight{seen}}
+		r.history.add(bankBucket+"/"+bank, client, bankInput{}, call, sights)
 	}
 	return err
 }
 
-// insistRead reads until there is an answer.
-func (r *run) insistRead(ctx context.Context, g *gatewayClient, bucket, key string) (out output, err error) {
+// insistRead reads a key until there is an answer.
+func (r *run) insistRead(ctx context.Context, g *gatewayClient,
+	bucket, key string) (out output, err error) {
+	req := request{method: http.MethodGet, path: "/buckets/" + bucket + "/keys/" + key}
 	err = insist(ctx, func(ctx context.Context) error {
-		a, err := g.do(ctx, request{method: http.MethodGet, path: "/buckets/" + bucket + "/keys/" + key})
+		a, err := g.do(ctx, req)
 		var f fate
 		if out, f = r.outputOf(a, err, input{Op: read}, bucket); f != answered {
 			return fmt.Errorf("%s of %s does not come back: %v %w", key, bucket, a, err)

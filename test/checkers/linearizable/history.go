@@ -9,10 +9,11 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// forever is when an operation returns whose outcome is not known.
+// forever is the time of return of an operation whose outcome is not known.
 const forever = math.MaxInt64
 
-// A history is what clients asked and were told, by register or bank, on one monotonic clock.
+// A history is what clients requested and were answered, by register or bank. Its times are
+// nanoseconds of one monotonic clock.
 type history struct {
 	began time.Time
 
@@ -23,27 +24,33 @@ type history struct {
 	count map[tally]int
 }
 
-// A tally counts what came of operations.
+// A tally is the key under which operations are counted: what was done, and with which outcome.
 type tally struct {
 	Op      string
 	Outcome string
 }
 
-// A finding is a promise that was not kept and that no model is needed to see.
+// A finding is a broken promise. Those of a history are found without a model.
 type finding struct {
 	Kind, Text string
 }
 
 func newHistory() *history {
-	return &history{began: time.Now(), calls: map[string][]porcupine.Operation{}, weak: map[string][]weakRead{}, count: map[tally]int{}}
+	return &history{
+		began: time.Now(),
+		calls: map[string][]porcupine.Operation{},
+		weak:  map[string][]weakRead{},
+		count: map[tally]int{},
+	}
 }
 
-// now is the time on the history's clock.
+// now returns the time on the history's clock.
 func (h *history) now() int64 { return int64(time.Since(h.began)) }
 
-// add records an operation that returned at this moment, or whose outcome is unknown.
+// add records an operation. It returned at this moment, or its outcome is unknown.
 func (h *history) add(key string, client int, in any, call int64, out any) {
-	operation := porcupine.Operation{ClientId: client, Input: in, Call: call, Output: out, Return: h.now()}
+	operation := porcupine.Operation{
+		ClientId: client, Input: in, Call: call, Output: out, Return: h.now()}
 	name, result := "", unknown
 	switch in := in.(type) {
 	case input:
@@ -60,7 +67,7 @@ func (h *history) add(key string, client int, in any, call int64, out any) {
 	h.count[tally{name, result.String()}]++
 }
 
-// without counts an operation of which it is certain that it did nothing.
+// without counts an operation that had no effect for certain.
 func (h *history) without(name, reason string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -81,7 +88,7 @@ func (h *history) accuse(kind, text string) {
 	h.found = append(h.found, finding{kind, text})
 }
 
-// name is what a bank's operation is called in reports.
+// name returns what reports call a bank's operation.
 func (in bankInput) name() string {
 	switch {
 	case len(in.Parts) == 0:
@@ -92,20 +99,22 @@ func (in bankInput) name() string {
 	return "transaction"
 }
 
-// A sighting is the first time that somebody saw what a write had made of a key.
+// A sighting is the earliest answer that showed what a write had made of a key.
 type sighting struct {
 	revision uint64
-	by       int64 // when the answer was there
+	by       int64 // When the answer was there.
 	doc      doc
 }
 
-// A sightingOf says of what: a write's effect on a register, or on one key of a bank.
+// A sightingOf is the key of sightings: the effect of a write on a register, or on one key of a
+// bank.
 type sightingOf struct{ id, key int }
 
-// resolve gives writes what reads tell of them: what they made, and where the outcome is not known, the revision, and that they took
-// effect before the read was answered. That is no more than the history says. It saves the checker from trying every place for
-// them, and ties it to what those were told who may be behind. An id that was seen with two revisions gets the lower; the other
-// read is then a violation.
+// resolve adds to writes what reads show of them: what they made and, where the outcome is not
+// known, the revision, and that they took effect before the read was answered. The history implies
+// all of this. It saves the checker from trying every place for these writes, and ties the writes
+// to what reads that may lag have shown. A write that was seen with two revisions gets the lower
+// one; the other read is then a violation.
 func resolve(calls []porcupine.Operation, weak []weakRead) []porcupine.Operation {
 	seen := sightings{}
 	for _, c := range calls {

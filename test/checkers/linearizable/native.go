@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// A nativeWorker writes the same keys as the clients of HTTP do, through nats.go and past the proxies.
+// A nativeWorker writes the keys that the HTTP clients write, through nats.go and past the proxies.
 type nativeWorker struct {
 	*worker
 	conn *nats.Conn
@@ -34,7 +34,7 @@ func (w *nativeWorker) run(ctx context.Context) {
 	}
 }
 
-// choose makes up one of the writes that a KeyValue has: Put, Create, Update and Delete.
+// choose makes up one of the writes that a KeyValue offers: Put, Create, Update or Delete.
 func (w *nativeWorker) choose(r *register) input {
 	in := input{ID: int(w.ids.Add(1)), Op: put, N: w.random.IntN(3)}
 	switch w.random.IntN(6) {
@@ -44,7 +44,7 @@ func (w *nativeWorker) choose(r *register) input {
 	case 3, 4:
 		in.If = revisionIs(r.guess(w.random))
 	default:
-		in.Op = mark
+		in.Op = removeNative
 		if last := r.guess(w.random); last > 0 && w.random.IntN(2) == 0 {
 			in.If = revisionIs(last)
 		}
@@ -52,7 +52,8 @@ func (w *nativeWorker) choose(r *register) input {
 	return in
 }
 
-// write carries a write out. Without an answer of the stream its outcome is not known: nats.go may have sent it, even more than once.
+// write carries a write out. Without an answer of the stream its outcome is not known: nats.go may
+// have sent it, even more than once.
 func (w *nativeWorker) write(ctx context.Context, r *register, in input) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
@@ -65,7 +66,8 @@ func (w *nativeWorker) write(ctx context.Context, r *register, in input) {
 		w.history.add(key, w.id, in, call, out)
 		w.learn(r, in, out)
 	case refused && in.If.Kind == ifAbsent:
-		// Create looks at the key in between, where it may be told what a mirror has, and says that the key exists.
+		// Between its attempts Create reads the key, perhaps from a mirror, and reports that the
+		// key exists.
 		w.history.without("native "+in.Op.String(), "not done")
 	case refused:
 		out := output{Outcome: mismatch, Revision: current}
@@ -76,13 +78,14 @@ func (w *nativeWorker) write(ctx context.Context, r *register, in input) {
 	}
 }
 
-// send returns the revision, or 0 for a deletion, of which nats.go does not tell it.
+// send returns the revision of a write, or 0 for a deletion, whose revision nats.go does not
+// report.
 func (w *nativeWorker) send(ctx context.Context, key string, in input) (uint64, error) {
 	text := doc{By: in.ID, Put: in.ID, N: in.N}.json()
 	switch {
-	case in.Op == mark && in.If.Kind == ifRevision:
+	case in.Op == removeNative && in.If.Kind == ifRevision:
 		return 0, w.kv.Delete(ctx, key, jetstream.LastRevision(in.If.Revisions[0]))
-	case in.Op == mark:
+	case in.Op == removeNative:
 		return 0, w.kv.Delete(ctx, key)
 	case in.If.Kind == ifRevision:
 		return w.kv.Update(ctx, key, text, in.If.Revisions[0])
@@ -94,7 +97,8 @@ func (w *nativeWorker) send(ctx context.Context, key string, in input) (uint64, 
 
 var wrongLast = regexp.MustCompile(`wrong last sequence: (\d+)`)
 
-// currentRevision is what a refusal names; refused is false if the error is no refusal.
+// currentRevision returns the revision that a refusal names. It reports false if the error is not a
+// refusal.
 func currentRevision(err error) (revision uint64, refused bool) {
 	if _, ok := errors.AsType[*jetstream.APIError](err); !ok {
 		return 0, false
@@ -107,7 +111,7 @@ func currentRevision(err error) (revision uint64, refused bool) {
 	return revision, err == nil
 }
 
-// read asks the stream's leader: a KeyValue's Get may be answered by the mirror.
+// read asks the stream's leader, since the mirror may answer a KeyValue's Get.
 func (w *nativeWorker) read(ctx context.Context, r *register) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
@@ -121,9 +125,11 @@ func (w *nativeWorker) read(ctx context.Context, r *register) {
 	w.learn(r, input{Op: read}, out)
 }
 
-// lastOf is what the stream's leader has of a key. All that nats.go offers would take the mirror's word too.
+// lastOf returns the last entry of a key that the stream's leader has. Every read that nats.go
+// offers could be answered by the mirror.
 func lastOf(ctx context.Context, conn *nats.Conn, bucket, key string) (out output, err error) {
-	reply, err := conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET.KV_"+bucket, fmt.Appendf(nil, `{"last_by_subj":"$KV.%s.%s"}`, bucket, key))
+	reply, err := conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET.KV_"+bucket,
+		fmt.Appendf(nil, `{"last_by_subj":"$KV.%s.%s"}`, bucket, key))
 	if err != nil {
 		return out, err
 	}

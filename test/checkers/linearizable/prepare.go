@@ -9,25 +9,30 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// prepare waits for both gateways, and makes the buckets: the registers' natively, with a mirror that answers direct gets as well, and
-// the banks' over HTTP.
+// prepare waits for both gateways, and creates the buckets: that of the registers natively, with a
+// mirror that answers direct gets as well, and that of the banks over HTTP.
 func (r *run) prepare(ctx context.Context) error {
-	kv := jetstream.KeyValueConfig{Bucket: registerBucket, History: 8, Storage: jetstream.FileStorage}
+	kv := jetstream.KeyValueConfig{
+		Bucket: registerBucket, History: 8, Storage: jetstream.FileStorage}
 	if _, err := r.js.CreateKeyValue(ctx, kv); err != nil {
 		return fmt.Errorf("create %s: %w", registerBucket, err)
 	}
-	mirror := jetstream.KeyValueConfig{Bucket: registerBucket + "-mirror", History: 8, Mirror: &jetstream.StreamSource{Name: registerBucket}}
+	mirror := jetstream.KeyValueConfig{Bucket: registerBucket + "-mirror", History: 8,
+		Mirror: &jetstream.StreamSource{Name: registerBucket}}
 	if _, err := r.js.CreateKeyValue(ctx, mirror); err != nil {
 		return fmt.Errorf("create the mirror: %w", err)
 	}
+	ready := request{method: http.MethodGet, path: "/readyz"}
 	for _, g := range r.gateways {
-		if _, err := g.insist(ctx, request{method: http.MethodGet, path: "/readyz"}, http.StatusOK); err != nil {
+		if _, err := g.insist(ctx, ready, http.StatusOK); err != nil {
 			return err
 		}
 	}
-	r.registers, r.epochs = newRegisters("r", activeRegisters, callsOfRegister), map[string]string{}
+	r.registers = newRegisters("r", activeRegisters, callsOfRegister)
+	r.epochs = map[string]string{}
 	r.banks = newRegisters("b", activeBanks, callsOfBank)
-	create := request{method: http.MethodPut, path: "/buckets/" + bankBucket, body: []byte(`{"history":8,"allow_atomic":true}`),
+	create := request{method: http.MethodPut, path: "/buckets/" + bankBucket,
+		body:   []byte(`{"history":8,"allow_atomic":true}`),
 		header: map[string]string{"Content-Type": "application/json"}}
 	if _, err := r.gateways[0].insist(ctx, create, http.StatusCreated); err != nil {
 		return err
@@ -37,7 +42,8 @@ func (r *run) prepare(ctx context.Context) error {
 
 func (r *run) learnEpochs(ctx context.Context) error {
 	for _, bucket := range []string{registerBucket, bankBucket} {
-		a, err := r.gateways[0].insist(ctx, request{method: http.MethodGet, path: "/buckets/" + bucket}, http.StatusOK)
+		about := request{method: http.MethodGet, path: "/buckets/" + bucket}
+		a, err := r.gateways[0].insist(ctx, about, http.StatusOK)
 		if err != nil {
 			return err
 		}
@@ -50,8 +56,9 @@ func (r *run) learnEpochs(ctx context.Context) error {
 	return nil
 }
 
-// insist sends a request until it gets the status.
-func (c *gatewayClient) insist(ctx context.Context, req request, status int) (a *answer, err error) {
+// insist sends a request until it is answered with the status.
+func (c *gatewayClient) insist(ctx context.Context, req request,
+	status int) (a *answer, err error) {
 	err = insist(ctx, func(ctx context.Context) (err error) {
 		if a, err = c.do(ctx, req); err == nil && a.status != status {
 			err = fmt.Errorf("%s %s: %v", req.method, req.path, a)

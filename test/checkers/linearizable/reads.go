@@ -5,12 +5,14 @@ import (
 	"fmt"
 )
 
-// read reads a register in one of the ways there are, and records it for what it promises: what the leader says of a bucket with one
-// replica is the register's state; what anybody says was so at some time.
+// read reads a register in one of several ways, and records the read by what it promises. An answer
+// of the leader, in a bucket with one replica, is the state of the register. An answer of any
+// server was true at some time.
 func (w *worker) read(ctx context.Context, r *register, gateway *gatewayClient) {
-	in := input{Op: read}
-	req := request{method: "GET", path: "/buckets/" + registerBucket + "/keys/" + r.name, header: map[string]string{}}
-	var least uint64
+	in, entry := input{Op: read}, registerBucket+"/"+r.name
+	req := request{method: "GET", path: "/buckets/" + registerBucket + "/keys/" + r.name,
+		header: map[string]string{}}
+	var least uint64 // The min_revision of a weak read.
 	weak := false
 	switch w.random.IntN(8) {
 	case 0:
@@ -25,7 +27,8 @@ func (w *worker) read(ctx context.Context, r *register, gateway *gatewayClient) 
 	case 4:
 		weak = true
 		least = w.highest.Load()
-		req.path += fmt.Sprintf("?consistency=any&min_revision=%d-%s", least, w.epochs[registerBucket])
+		req.path += fmt.Sprintf("?consistency=any&min_revision=%d-%s",
+			least, w.epochs[registerBucket])
 	case 5:
 		req.path += fmt.Sprintf("?min_revision=%d", w.highest.Load())
 	}
@@ -38,12 +41,13 @@ func (w *worker) read(ctx context.Context, r *register, gateway *gatewayClient) 
 	}
 	switch said := a.header.Get("KV-Consistency"); {
 	case said == "any" && weak && out.Outcome != notModified:
-		w.history.addWeak(registerBucket+"/"+r.name, weakRead{Min: least, Kind: out.Kind, At: out.Revision, Doc: out.Doc})
+		w.history.addWeak(entry,
+			weakRead{Min: least, Kind: out.Kind, At: out.Revision, Doc: out.Doc})
 		return
 	case said != "leader":
 		w.history.accuse("answer", fmt.Sprintf("GET %s: KV-Consistency %q", req.path, said))
 		return
 	}
-	w.history.add(registerBucket+"/"+r.name, w.id, in, call, out)
+	w.history.add(entry, w.id, in, call, out)
 	w.learn(r, in, out)
 }

@@ -7,28 +7,30 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// A doc is the value of a register: whose version it is, and what it was made of, so that a lost update shows.
+// A doc is the value of a register. It names the writes that it was made of, so that a lost update
+// shows.
 type doc struct {
-	By  int `json:"by"`  // the write that made it
-	Put int `json:"put"` // the PUT that later patches left in place
-	N   int `json:"n"`   // increments since, or the balance of an account
+	By  int `json:"by"`  // The write that made it.
+	Put int `json:"put"` // The PUT that it began with, which patches leave in place.
+	N   int `json:"n"`   // How often it was incremented since, or the balance of an account.
 }
 
-// A kind says what a key's last entry is.
+// A kind says what the last entry of a key is.
 type kind uint8
 
 const (
-	never  kind = iota // there is none
-	value              //
-	marker             // of a deletion
+	never kind = iota // There is no entry.
+	value
+	marker
 )
 
 func (k kind) String() string { return [...]string{"never written", "value", "marker"}[k] }
 
-// A state is that of one key. A write whose answer did not come leaves a revision that is not known until somebody sees it.
+// A state is the state of one key. After a write without an answer the revision is not known until
+// an answer shows it.
 type state struct {
 	Kind     kind
-	Revision uint64 // of the last entry; if it is not exact, a revision that it is above
+	Revision uint64 // The last entry's; if Exact is false, the last entry's is higher.
 	Exact    bool
 	Doc      doc
 }
@@ -47,7 +49,7 @@ func (s state) String() string {
 	return fmt.Sprintf("%s at %d", text, s.Revision)
 }
 
-// at is the state given that its revision is known to be this one; false if it cannot be.
+// at returns the state given that it has this revision, and false if it cannot have it.
 func (s state) at(revision uint64) (state, bool) {
 	if s.Exact {
 		return s, s.Revision == revision
@@ -59,7 +61,7 @@ func (s state) at(revision uint64) (state, bool) {
 	return s, true
 }
 
-// A conditionKind is one row of the contract's table of preconditions.
+// A conditionKind is one row of the table of preconditions in the contract.
 type conditionKind uint8
 
 const (
@@ -71,7 +73,7 @@ const (
 	ifOneOf                  // If-Match: "41", "42"
 )
 
-// A condition is what a request says that must hold.
+// A condition is the precondition of a request.
 type condition struct {
 	Kind      conditionKind
 	Revisions [2]uint64
@@ -80,12 +82,13 @@ type condition struct {
 func revisionIs(r uint64) condition { return condition{Kind: ifRevision, Revisions: [2]uint64{r}} }
 
 func (c condition) String() string {
-	return [...]string{"", fmt.Sprintf(" if %d", c.Revisions[0]), " if absent", " if present", fmt.Sprintf(" if not %d", c.Revisions[0]),
+	return [...]string{"", fmt.Sprintf(" if %d", c.Revisions[0]), " if absent", " if present",
+		fmt.Sprintf(" if not %d", c.Revisions[0]),
 		fmt.Sprintf(" if %d or %d", c.Revisions[0], c.Revisions[1])}[c.Kind]
 }
 
-// holds tells whether a condition can hold, and the state given that it does. Where the state's revision is not exact, it may also
-// not hold: see fails.
+// holds reports whether a condition can hold, and returns the state given that it does. If the
+// revision of the state is not exact, the condition may also fail: see fails.
 func (s state) holds(c condition) (state, bool) {
 	switch c.Kind {
 	case ifAbsent:
@@ -96,7 +99,7 @@ func (s state) holds(c condition) (state, bool) {
 		return s, !s.Exact || s.Revision != c.Revisions[0]
 	case ifRevision:
 		return s.at(c.Revisions[0])
-	case ifOneOf: // which of the two it is stays open
+	case ifOneOf: // It stays open which of the two it is.
 		_, first := s.at(c.Revisions[0])
 		_, second := s.at(c.Revisions[1])
 		return s, first || second
@@ -104,32 +107,34 @@ func (s state) holds(c condition) (state, bool) {
 	return s, true
 }
 
-// fails tells whether a condition can fail to hold.
+// fails reports whether a condition can fail to hold.
 func (s state) fails(c condition) bool {
 	_, ok := s.holds(c)
 	return !ok || !s.Exact && (c.Kind == ifRevision || c.Kind == ifOneOf || c.Kind == ifOther)
 }
 
-// An op is what a request wants to be done to a key.
+// An op is what a request does to a key.
 type op uint8
 
 const (
-	read      op = iota
-	put          // store a doc
-	remove       // DELETE, which needs a value
-	purge        // DELETE ?purge=true, which takes a marker too
-	mark         // a native delete, which leaves a marker whatever is there
-	merge        // PATCH with a merge patch
-	increment    // PATCH with a JSON Patch that tests n, and sets it to n+1
-	check        // of a transaction: nothing is written
+	read         op = iota
+	put             // stores a doc
+	remove          // DELETE, which needs a value
+	purge           // DELETE ?purge=true, which also removes a marker
+	removeNative    // a native delete, which leaves a marker whatever is there
+	merge           // PATCH with a merge patch
+	increment       // PATCH with a JSON Patch that tests n, and sets it to n+1
+	check           // a transaction's check, which writes nothing
 	opCount
 )
 
 func (o op) String() string {
-	return [...]string{"GET", "PUT", "DELETE", "DELETE ?purge", "native delete", "PATCH merge", "PATCH n+1", "check"}[o]
+	return [...]string{"GET", "PUT", "DELETE", "DELETE ?purge", "native delete", "PATCH merge",
+		"PATCH n+1", "check"}[o]
 }
 
-// apply returns what an operation makes of a state, but for the revision; false if it needs something else to be there.
+// apply returns what an operation makes of a state, except for the revision. It returns false if
+// the operation needs another state.
 func (s state) apply(o op, id, n int) (kind, doc, bool) {
 	d := s.Doc
 	switch o {
@@ -139,7 +144,7 @@ func (s state) apply(o op, id, n int) (kind, doc, bool) {
 		return marker, doc{}, s.Kind == value
 	case purge:
 		return marker, doc{}, s.Kind != never
-	case mark:
+	case removeNative:
 		return marker, doc{}, true
 	case merge:
 		d.By = id
@@ -155,8 +160,8 @@ func (s state) apply(o op, id, n int) (kind, doc, bool) {
 type input struct {
 	Op op
 	If condition
-	ID int // of the write, as in doc.By
-	N  int // of a put, its number; of an increment, the number that it expects
+	ID int // Names the write, as doc.By does.
+	N  int // The number that a put stores, or that an increment expects.
 }
 
 // An outcome is what an answer says.
@@ -164,11 +169,11 @@ type outcome uint8
 
 const (
 	done        outcome = iota
-	missing             // 404, which tells of a marker or of nothing
-	mismatch            // 412, which tells the current revision
+	missing             // 404, with the revision of a marker or 0
+	mismatch            // 412, with the current revision
 	testFailed          // 409
 	notModified         // 304
-	unknown             // none came, or one that says so: it takes effect at some later time, or never
+	unknown             // no answer, or 504: the write takes effect at some later time, or never
 	outcomeCount
 )
 
@@ -179,16 +184,17 @@ func (o outcome) String() string {
 // An output is the answer to a request for one key.
 type output struct {
 	Outcome  outcome
-	Revision uint64 // that was stored, read, or is in the way; 0 for a write of which it is not known
-	Kind     kind   // that was read
-	Doc      doc    // that was read; of a write, that others saw of it, if they did
-	Created  bool   // 201
+	Revision uint64 // That was stored, read or named by a 412; 0 if that of a write is not known.
+	Kind     kind   // What was read.
+	Doc      doc    // What was read; of a write, what others saw of it.
+	Created  bool   // Whether the status was 201.
 }
 
-// step is the sequential specification: whether a register in this state can give this answer, and its state then.
+// step is the sequential specification. It reports whether a register in this state can give this
+// answer, and returns the state afterwards.
 //
-// An outcome that is not known is the effect, where it can have one. That it had none is the same as its coming last, for which
-// there is always time: it never returned.
+// A write with an unknown outcome takes effect if it can. That it had no effect need not be tried:
+// it is the same as taking effect last, for which there is always time, since it never returned.
 func step(s state, in input, out output) (bool, state) {
 	switch out.Outcome {
 	case unknown:
@@ -199,7 +205,8 @@ func step(s state, in input, out output) (bool, state) {
 		return true, next
 	case missing:
 		known, ok := s.at(out.Revision)
-		return ok && s.Kind == out.Kind && s.Kind != value && (in.Op != purge || s.Kind == never), known
+		there := s.Kind == value || in.Op == purge && s.Kind == marker
+		return ok && s.Kind == out.Kind && !there, known
 	case mismatch:
 		known, ok := s.at(out.Revision)
 		_, holds := known.holds(in.If)
@@ -219,7 +226,8 @@ func step(s state, in input, out output) (bool, state) {
 	return ok, next
 }
 
-// hasTarget tells whether an operation gets as far as its conditions: where there is nothing to delete or to patch it is 404.
+// hasTarget reports whether an operation gets as far as its condition. Where there is nothing to
+// delete or to patch, the answer is 404.
 func (s state) hasTarget(o op) bool {
 	switch o {
 	case remove, merge, increment:
@@ -230,7 +238,7 @@ func (s state) hasTarget(o op) bool {
 	return true
 }
 
-// write is the state after a write took effect; false if it could not.
+// write returns the state after a write took effect, and false if it could not.
 func (s state) write(in input, out output) (state, bool) {
 	s, ok := s.holds(in.If)
 	if !ok || out.Created && s.Kind == value || out.Revision != 0 && out.Revision <= s.Revision {
@@ -249,7 +257,7 @@ func (s state) write(in input, out output) (state, bool) {
 
 var hashSeed = maphash.MakeSeed()
 
-// registerModel is that of one key: histories are told apart by key before.
+// registerModel is the model of one key, since histories are separated by key beforehand.
 var registerModel = porcupine.Model{
 	Init: func() any { return unwritten },
 	Step: func(s, in, out any) (bool, any) { return step(s.(state), in.(input), out.(output)) },

@@ -8,24 +8,25 @@ import (
 	"sync"
 )
 
-// The workload goes on to a new key after so many operations, so that each history stays small enough to be decided.
+// After so many operations the workload replaces a key by a new one, so that each history stays
+// small enough to be decided.
 const (
 	callsOfRegister = 150
 	callsOfBank     = 120
 )
 
-// A register is one key and what clients have learnt of it, which they make their conditions of.
+// A register is one key, with what clients have learnt of it to make conditions of.
 type register struct {
 	name string
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	calls   int
-	last    uint64 // the highest revision that anybody was told
+	last    uint64 // The highest revision in any answer.
 	earlier []uint64
-	number  int // the last doc.N that anybody saw or stored
+	number  int // The last doc.N that was seen or stored.
 }
 
-// learn remembers what an answer told.
+// learn remembers what an answer showed.
 func (r *register) learn(in input, out output) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -45,7 +46,7 @@ func (r *register) learn(in input, out output) {
 	}
 }
 
-// guess is a revision for a condition: mostly the last, at times an earlier one.
+// guess returns a revision for a condition: mostly the last, at times an earlier one.
 func (r *register) guess(random *rand.Rand) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -55,14 +56,15 @@ func (r *register) guess(random *rand.Rand) uint64 {
 	return r.earlier[max(0, len(r.earlier)-1-random.IntN(3))]
 }
 
-// expected is the number that an increment tests for.
+// expected returns the number that an increment tests for.
 func (r *register) expected() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.number
 }
 
-// registers are the keys in use, which are replaced as they get old, and all that ever were.
+// registers are the keys in use, which are replaced when they are old, and the names of all keys
+// that were ever in use.
 type registers struct {
 	prefix   string
 	lifetime int
@@ -86,7 +88,7 @@ func (rs *registers) create() *register {
 	return r
 }
 
-// pick returns one for one operation.
+// pick returns a register for one operation.
 func (rs *registers) pick(random *rand.Rand) *register {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -107,7 +109,7 @@ func (rs *registers) names() []string {
 func (d doc) json() []byte {
 	text, err := json.Marshal(d)
 	if err != nil {
-		panic(err) // three integers
+		panic(err) // Three integers can be encoded.
 	}
 	return text
 }

@@ -9,10 +9,11 @@ import (
 	"time"
 )
 
-// shown is how many findings of a kind are printed.
+// shown is how many findings of each kind are printed.
 const shown = 5
 
-// report prints what was done and found. An error is the verdict that something is wrong, or that too little was seen to say.
+// report prints what was done and found. It returns an error if something is wrong, or if the run
+// saw too little for a verdict.
 func (r *run) report(v verdict, took time.Duration) error {
 	total := 0
 	ordered := slices.SortedFunc(maps.Keys(r.history.count), func(a, b tally) int {
@@ -26,8 +27,8 @@ func (r *run) report(v verdict, took time.Duration) error {
 		fmt.Printf("  %d %s", r.history.count[t], t.Outcome)
 		total += r.history.count[t]
 	}
-	fmt.Printf("\n\n%d operations on %d keys, %d undecided; checked in %v, the slowest key in %v\n", total, v.keys, v.undecided,
-		took.Round(time.Millisecond), v.slowest.Round(time.Millisecond))
+	fmt.Printf("\n\n%d operations on %d keys, %d undecided; checked in %v, the slowest key in %v\n",
+		total, v.keys, v.undecided, took.Round(time.Millisecond), v.slowest.Round(time.Millisecond))
 	byKind := map[string]int{}
 	for _, f := range v.found {
 		if byKind[f.Kind]++; byKind[f.Kind] <= shown {
@@ -39,29 +40,34 @@ func (r *run) report(v verdict, took time.Duration) error {
 	}
 	switch {
 	case len(v.found) > 0:
-		return fmt.Errorf("%d violations, seed %d; see %s", len(v.found), r.seed, r.output)
+		return fmt.Errorf("%d violations, seed %d; see %s", len(v.found), r.Seed, r.Output)
 	case v.undecided*100 > v.keys*maxUndecided:
-		return fmt.Errorf("%d of %d keys are undecided after %v each, seed %d", v.undecided, v.keys, patience, r.seed)
+		return fmt.Errorf("%d of %d keys are undecided after %v each, seed %d",
+			v.undecided, v.keys, patience, r.Seed)
 	}
 	if err := r.enough(); err != nil {
 		return err
 	}
-	fmt.Printf("linearizable, seed %d\n", r.seed)
+	fmt.Printf("linearizable, seed %d\n", r.Seed)
 	return nil
 }
 
-// enough tells whether there was anything to be wrong: every operation was done, refused where it can be, and at times left open.
+// enough reports whether the run could have found anything: every operation must have been done,
+// refused where it can be, and at times left open. The error names what is missing.
 func (r *run) enough() (err error) {
-	needed := []tally{{"GET", "done"}, {"GET", "missing"}, {"GET", "not modified"}, {"GET", "done by any"}, {"PUT", "done"}, {"PUT", "mismatch"}, {"DELETE", "done"},
+	needed := []tally{{"GET", "done"}, {"GET", "missing"}, {"GET", "not modified"},
+		{"GET", "done by any"}, {"PUT", "done"}, {"PUT", "mismatch"}, {"DELETE", "done"},
 		{"DELETE", "missing"}, {"DELETE ?purge", "done"}, {"native delete", "done"},
-		{"PATCH merge", "done"}, {"PATCH merge", "mismatch"}, {"PATCH n+1", "done"}, {"PATCH n+1", "test failed"},
-		{"transaction", "done"}, {"transaction", "mismatch"}, {"bank read", "done"}}
-	if r.only == "" {
+		{"PATCH merge", "done"}, {"PATCH merge", "mismatch"}, {"PATCH n+1", "done"},
+		{"PATCH n+1", "test failed"}, {"transaction", "done"}, {"transaction", "mismatch"},
+		{"bank read", "done"}}
+	if r.Only == "" {
 		needed = append(needed, tally{"PUT", "unknown"})
 	}
 	for _, t := range needed {
 		if r.history.count[t] == 0 {
-			err = errors.Join(err, fmt.Errorf("no %s was ever %q, so this run says nothing about it", t.Op, t.Outcome))
+			err = errors.Join(err, fmt.Errorf(
+				"no %s was ever %q, so this run says nothing about it", t.Op, t.Outcome))
 		}
 	}
 	return err

@@ -18,7 +18,7 @@ import (
 	"kvgateway/test/checkers/harness"
 )
 
-// How many clients there are, and how many keys they meet on.
+// How many clients there are, and how many keys they share.
 const (
 	httpClients     = 8
 	nativeClients   = 2
@@ -27,11 +27,9 @@ const (
 	activeBanks     = 2
 )
 
+// A run is one run of the checker, with the processes that it starts.
 type run struct {
-	duration              time.Duration
-	seed                  uint64
-	gatewayBinary, output string
-	only                  string
+	harness.Settings
 
 	setting
 	dir, natsAddr string
@@ -39,7 +37,7 @@ type run struct {
 	sites         []*site
 	conn          *nats.Conn
 	js            jetstream.JetStream
-	failed        error // a process that ended otherwise than asked, or a fault that did not work
+	failed        error // A process that ended by itself, or a fault that could not be injected.
 }
 
 // A site is a gateway and the proxy between it and NATS.
@@ -49,9 +47,10 @@ type site struct {
 	proxy   *harness.Proxy
 }
 
+// all starts everything, lets clients and faults run, and judges what the clients were answered.
 func (r *run) all() error {
 	defer r.stop()
-	fmt.Printf("seed %d\n", r.seed)
+	fmt.Printf("seed %d\n", r.Seed)
 	ctx := context.Background()
 	if err := r.start(ctx); err != nil {
 		return err
@@ -65,7 +64,7 @@ func (r *run) all() error {
 		return r.failed
 	}
 	began := time.Now()
-	v, err := r.history.judge(r.output)
+	v, err := r.history.judge(r.Output)
 	if err != nil {
 		return err
 	}
@@ -74,13 +73,14 @@ func (r *run) all() error {
 
 // trouble lets clients and faults run.
 func (r *run) trouble(ctx context.Context) {
-	busy, cancel := context.WithTimeout(ctx, r.duration)
+	busy, cancel := context.WithTimeout(ctx, r.Duration)
 	defer cancel()
 	var work sync.WaitGroup
 	client := 0
 	next := func() *worker {
 		client++
-		return &worker{setting: &r.setting, id: client, random: rand.New(rand.NewPCG(r.seed, uint64(100+client)))}
+		random := rand.New(rand.NewPCG(r.Seed, uint64(100+client)))
+		return &worker{setting: &r.setting, id: client, random: random}
 	}
 	for range httpClients {
 		w := next()
@@ -108,10 +108,10 @@ func (r *run) native(ctx context.Context, w *worker) (*nativeWorker, error) {
 }
 
 func (r *run) start(ctx context.Context) (err error) {
-	if err := os.RemoveAll(r.output); err != nil {
+	if err := os.RemoveAll(r.Output); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(r.output, 0o755); err != nil {
+	if err := os.MkdirAll(r.Output, 0o755); err != nil {
 		return err
 	}
 	if r.dir, err = os.MkdirTemp("", "linearizable"); err != nil {
@@ -123,7 +123,7 @@ func (r *run) start(ctx context.Context) (err error) {
 		return err
 	}
 	_, port, _ := net.SplitHostPort(r.natsAddr)
-	r.nats = &harness.Process{Name: self, Args: []string{"nats-server", port, r.dir}, Log: os.Stderr}
+	r.nats = harness.NATSProcess(self, port, r.dir)
 	if err := r.nats.Start(); err != nil {
 		return err
 	}
@@ -148,21 +148,19 @@ func (r *run) newSite(i int) (*site, error) {
 	if s.proxy, err = harness.NewProxy(r.natsAddr); err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(r.output, fmt.Sprintf("gateway%d.log", i)))
+	log, err := os.Create(filepath.Join(r.Output, fmt.Sprintf("gateway%d.log", i)))
 	if err != nil {
 		return nil, err
 	}
-	args := []string{"serve", "--log-level", "warn", "--request-timeout", "1s", "--nats-url", "nats://" + s.proxy.Addr(),
-		"--listen", s.addr, "--transaction-rate", "0"}
-	s.gateway = &harness.Process{Name: r.gatewayBinary, Log: log, Args: args}
+	args := []string{"serve", "--log-level", "warn", "--request-timeout", "1s",
+		"--nats-url", "nats://" + s.proxy.Addr(), "--listen", s.addr, "--transaction-rate", "0"}
+	s.gateway = &harness.Process{Name: r.Gateway, Log: log, Args: args}
 	return s, s.gateway.Start()
 }
 
-// connect makes the native clients' connection, which no fault cuts but those of the server itself.
+// connect makes the connection of the native clients. Only faults of nats-server itself cut it.
 func (r *run) connect(ctx context.Context) (err error) {
-	r.conn, err = nats.Connect("nats://"+r.natsAddr, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
-		nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1))
-	if err != nil {
+	if r.conn, err = harness.Connect(r.natsAddr); err != nil {
 		return err
 	}
 	if r.js, err = jetstream.New(r.conn); err != nil {
@@ -176,7 +174,7 @@ func (r *run) connect(ctx context.Context) (err error) {
 	})
 }
 
-// insist tries until it works, for half a minute.
+// insist calls f until it succeeds, for half a minute at most.
 func insist(ctx context.Context, f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -189,6 +187,7 @@ func insist(ctx context.Context, f func(context.Context) error) error {
 	}
 }
 
+// stop kills all processes and removes the data of nats-server.
 func (r *run) stop() {
 	for _, s := range r.sites {
 		_ = s.gateway.Stop(syscall.SIGKILL)
@@ -197,5 +196,5 @@ func (r *run) stop() {
 	_ = os.RemoveAll(r.dir)
 }
 
-// fail notes what makes the run worthless, if it is not the gateway's fault.
+// fail notes an error that is not the gateway's fault and makes the run worthless.
 func (r *run) fail(err error) { r.failed = errors.Join(r.failed, err) }

@@ -14,7 +14,8 @@ import (
 // bankBucket is where the banks are.
 const bankBucket = "banks"
 
-// A teller moves money between the two accounts of a bank, each time in one transaction, and looks at both at once.
+// A teller moves money between the two accounts of a bank, each time in one transaction, and reads
+// both at once.
 type teller struct{ *worker }
 
 func (t *teller) run(ctx context.Context) {
@@ -41,7 +42,8 @@ func (t *teller) look(ctx context.Context, bank string) (seen []sight, ok bool) 
 		query.Add("key", keyOf(bank, k))
 	}
 	call := t.history.now()
-	a, err := t.gateway().do(ctx, request{method: http.MethodGet, path: "/buckets/" + bankBucket + "/entries?" + query.Encode()})
+	path := "/buckets/" + bankBucket + "/entries?" + query.Encode()
+	a, err := t.gateway().do(ctx, request{method: http.MethodGet, path: path})
 	if f := fateOf(a, err); f != answered {
 		if f == wrong {
 			t.history.accuse("answer", fmt.Sprintf("multi-get: %v", a))
@@ -78,7 +80,9 @@ func (t *teller) parseSights(a *answer, bank string) ([]sight, error) {
 		seen[k] = sight{Key: k, NoRevision: true}
 	}
 	for _, e := range body.Entries {
-		k := slices.IndexFunc(keyNames[:], func(name string) bool { return e.Key == bank+"."+name })
+		k := slices.IndexFunc(keyNames[:], func(name string) bool {
+			return e.Key == bank+"."+name
+		})
 		if k < 0 || e.Operation != "put" || e.Epoch != t.epochs[bankBucket] {
 			return nil, fmt.Errorf("entry %s of epoch %s", e.Key, e.Epoch)
 		}
@@ -91,8 +95,9 @@ func (t *teller) parseSights(a *answer, bank string) ([]sight, error) {
 	return seen, nil
 }
 
-// choose makes up a transaction for what was seen: open both accounts, close both, or move something from one to the other as long as
-// the fence stays where it is. The guard of a check travels with a write that has no condition of its own: the journal.
+// choose makes up a transaction for what was seen: open both accounts, close both, or move some
+// money, as long as the fence stays where it is. The check of the fence shares a transaction with a
+// write that has no condition of its own, the journal.
 func (t *teller) choose(seen []sight) bankInput {
 	in := bankInput{ID: int(t.ids.Add(1))}
 	a, b := seen[first], seen[second]
@@ -102,10 +107,12 @@ func (t *teller) choose(seen []sight) bankInput {
 		absent := condition{Kind: ifAbsent}
 		in.Parts = []part{{first, put, absent, start}, {second, put, absent, capital - start}}
 	case t.random.IntN(12) == 0:
-		in.Parts = []part{{first, remove, revisionIs(a.Revision), 0}, {second, remove, revisionIs(b.Revision), 0}}
+		in.Parts = []part{{first, remove, revisionIs(a.Revision), 0},
+			{second, remove, revisionIs(b.Revision), 0}}
 	default:
 		amount := t.random.IntN(capital) - a.Doc.N
-		in.Parts = []part{{first, put, revisionIs(a.Revision), a.Doc.N + amount}, {second, put, revisionIs(b.Revision), b.Doc.N - amount}}
+		in.Parts = []part{{first, put, revisionIs(a.Revision), a.Doc.N + amount},
+			{second, put, revisionIs(b.Revision), b.Doc.N - amount}}
 		if seen[fence].Kind == value {
 			in.Parts = append(in.Parts, part{fence, check, revisionIs(seen[fence].Revision), 0})
 		}
@@ -113,10 +120,10 @@ func (t *teller) choose(seen []sight) bankInput {
 	return in
 }
 
-// transact sends a transaction, and records it with what the answer tells.
+// transact sends a transaction and records it with what the answer shows.
 func (t *teller) transact(ctx context.Context, bank string, in bankInput) {
-	req := request{method: http.MethodPost, path: "/buckets/" + bankBucket + "/transactions", body: t.body(bank, in),
-		header: map[string]string{"Content-Type": "application/json"}}
+	req := request{method: http.MethodPost, path: "/buckets/" + bankBucket + "/transactions",
+		body: t.body(bank, in), header: map[string]string{"Content-Type": "application/json"}}
 	tries := 1
 	if t.random.IntN(3) == 0 {
 		req.header["Idempotency-Key"] = fmt.Sprintf(`"lin-%d"`, in.ID)
@@ -144,7 +151,7 @@ func (t *teller) transact(ctx context.Context, bank string, in bankInput) {
 			continue
 		}
 		t.history.add(key, t.id, in, call, out)
-		// What is told to be in the way was looked at afterwards, one key after the other.
+		// The gateway read what is in the way afterwards, one key after the other.
 		for _, s := range out.Sights {
 			t.history.add(key, t.id, bankInput{}, call, bankOutput{Sights: []sight{s}})
 		}
@@ -157,7 +164,7 @@ func (t *teller) transact(ctx context.Context, bank string, in bankInput) {
 	t.history.without("transaction", "not done")
 }
 
-// body is the transaction as JSON, with a journal that nothing is asked of.
+// body returns the transaction as JSON, together with a journal that is written unconditionally.
 func (t *teller) body(bank string, in bankInput) []byte {
 	var operations []map[string]any
 	for _, p := range in.Parts {
@@ -173,20 +180,22 @@ func (t *teller) body(bank string, in bankInput) []byte {
 		}
 		operations = append(operations, o)
 	}
-	operations = append(operations, map[string]any{"op": "put", "key": bank + ".journal", "value": in.ID})
+	operations = append(operations,
+		map[string]any{"op": "put", "key": bank + ".journal", "value": in.ID})
 	text, err := json.Marshal(map[string]any{"operations": operations})
 	if err != nil {
-		panic(err) // strings and numbers
+		panic(err) // Strings and numbers can be encoded.
 	}
 	return text
 }
 
-// wire is what an operation is called in a transaction.
+// wire returns what an operation is called in a transaction.
 func (o op) wire() string {
 	return map[op]string{put: "put", remove: "delete", purge: "purge", check: "check"}[o]
 }
 
-// parseTransacted reads what became of a transaction: it was done, now or before, or what was in the way.
+// parseTransacted reads the outcome of a transaction: it was done, now or before, or something was
+// in the way.
 func parseTransacted(a *answer, in bankInput, bank string) (out bankOutput, err error) {
 	var body struct {
 		Results []struct {
@@ -209,7 +218,8 @@ func parseTransacted(a *answer, in bankInput, bank string) (out bankOutput, err 
 		return out, fmt.Errorf("%d results", len(body.Results))
 	case a.status == http.StatusOK, a.code == "already-applied":
 		for i := range min(len(body.Results), len(in.Parts)) {
-			if out.Revisions[i] = body.Results[i].Revision; body.Results[i].Key != keyOf(bank, in.Parts[i].Key) {
+			out.Revisions[i] = body.Results[i].Revision
+			if body.Results[i].Key != keyOf(bank, in.Parts[i].Key) {
 				return out, fmt.Errorf("result %d is for %s", i, body.Results[i].Key)
 			}
 		}
@@ -217,10 +227,12 @@ func parseTransacted(a *answer, in bankInput, bank string) (out bankOutput, err 
 	case a.status == http.StatusPreconditionFailed:
 		out.Outcome = mismatch
 		for _, f := range body.Failed {
-			if f.Index < 0 || f.Index >= len(in.Parts) || f.Key != keyOf(bank, in.Parts[f.Index].Key) {
+			if f.Index < 0 || f.Index >= len(in.Parts) ||
+				f.Key != keyOf(bank, in.Parts[f.Index].Key) {
 				return out, fmt.Errorf("operation %d failed for %s", f.Index, f.Key)
 			}
-			out.Sights = append(out.Sights, sight{Key: in.Parts[f.Index].Key, Revision: f.CurrentRevision, NoValue: true})
+			out.Sights = append(out.Sights,
+				sight{Key: in.Parts[f.Index].Key, Revision: f.CurrentRevision, NoValue: true})
 		}
 		if len(body.Failed) == 0 && !body.Retry {
 			err = fmt.Errorf("neither failed nor retry")
@@ -230,17 +242,20 @@ func parseTransacted(a *answer, in bankInput, bank string) (out bankOutput, err 
 	return out, fmt.Errorf("not an answer to a transaction")
 }
 
-// moveFence makes transfers fail that were begun before.
+// moveFence makes the transfers fail that other tellers have begun.
 func (t *teller) moveFence(ctx context.Context, bank string) {
 	in := bankInput{ID: int(t.ids.Add(1)), Parts: []part{{Key: fence, Op: put}}}
-	req := request{method: http.MethodPut, path: "/buckets/" + bankBucket + "/keys/" + keyOf(bank, fence),
-		body: doc{By: in.ID, Put: in.ID}.json(), header: map[string]string{"Content-Type": "application/json"}}
+	req := request{method: http.MethodPut,
+		path:   "/buckets/" + bankBucket + "/keys/" + keyOf(bank, fence),
+		body:   doc{By: in.ID, Put: in.ID}.json(),
+		header: map[string]string{"Content-Type": "application/json"}}
 	call := t.history.now()
 	a, err := t.gateway().do(ctx, req)
 	out, f := t.outputOf(a, err, input{Op: put}, bankBucket)
 	switch f {
 	case answered:
-		t.history.add(bankBucket+"/"+bank, t.id, in, call, bankOutput{Revisions: []uint64{out.Revision}})
+		stored := bankOutput{Revisions: []uint64{out.Revision}}
+		t.history.add(bankBucket+"/"+bank, t.id, in, call, stored)
 	case open:
 		t.history.add(bankBucket+"/"+bank, t.id, in, call, bankOutput{Outcome: unknown})
 	default:

@@ -6,22 +6,23 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// A weakRead is a read that any replica or mirror may have answered, who may be behind: consistency=any.
+// A weakRead is a read with consistency=any, which a replica or mirror that lags may have answered.
 type weakRead struct {
-	Return int64
-	Min    uint64 // min_revision, 0 for none
+	Return int64  // When it was answered.
+	Min    uint64 // Its min_revision, 0 for none.
 	Kind   kind
-	At     uint64
+	At     uint64 // The revision that it was answered with.
 	Doc    doc
 }
 
-// A version is what a key was made to be.
+// A version is a state that a key had.
 type version struct {
 	state
-	asked int64 // before which it cannot have been; 0 if that is not known
+	asked int64 // The key cannot have had it before; 0 if that is not known.
 }
 
-// versions are those that an order of operations makes, but for those whose revision nobody was told.
+// versions returns the states that an order of operations makes, except for those whose revision
+// was never shown.
 func versions(order []porcupine.Operation) []version {
 	s, all := unwritten, []version{{state: unwritten}}
 	for _, c := range order {
@@ -32,7 +33,7 @@ func versions(order []porcupine.Operation) []version {
 		_, next := step(s, in, c.Output.(output))
 		if changed := next.Revision != s.Revision || next.Exact != s.Exact; changed && next.Exact {
 			made := version{next, c.Call}
-			if !s.Exact { // the operation may only have told the revision of what was there
+			if !s.Exact { // The operation may only have shown the revision of what was there.
 				made.asked = 0
 			}
 			all = append(all, made)
@@ -42,20 +43,22 @@ func versions(order []porcupine.Operation) []version {
 	return all
 }
 
-// checkWeak checks what is promised of reads that may be behind: that the key was so at some time before the answer, and not before
-// the minimal revision.
+// checkWeak checks what is promised of reads that may lag: the key had this state at some time
+// before the answer, and not before the least revision.
 func checkWeak(key string, order []porcupine.Operation, reads []weakRead) (found []finding) {
 	all := versions(order)
 	for _, r := range reads {
 		reason := r.wrong(all)
 		if reason != "" {
-			found = append(found, finding{"weak read", fmt.Sprintf("%s: %v at %d %+v, min_revision %d: %s", key, r.Kind, r.At, r.Doc, r.Min, reason)})
+			text := fmt.Sprintf("%s: %v at %d %+v, min_revision %d: %s",
+				key, r.Kind, r.At, r.Doc, r.Min, reason)
+			found = append(found, finding{"weak read", text})
 		}
 	}
 	return found
 }
 
-// wrong says what is wrong with a read, if anything is.
+// wrong returns what is wrong with a read, or "".
 func (r weakRead) wrong(all []version) string {
 	known := false
 	for _, v := range all {

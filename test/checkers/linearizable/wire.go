@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// writeRequest is the HTTP request for a write.
+// writeRequest returns the HTTP request for a write.
 func (w *worker) writeRequest(bucket, key string, in input) request {
 	r := request{path: "/buckets/" + bucket + "/keys/" + key, header: map[string]string{}}
 	switch in.Op {
@@ -24,7 +24,8 @@ func (w *worker) writeRequest(bucket, key string, in input) request {
 		r.header["Content-Type"] = "application/merge-patch+json"
 	case increment:
 		r.method = http.MethodPatch
-		r.body = fmt.Appendf(nil, `[{"op":"test","path":"/n","value":%d},{"op":"replace","path":"/n","value":%d},{"op":"replace","path":"/by","value":%d}]`,
+		r.body = fmt.Appendf(nil, `[{"op":"test","path":"/n","value":%d},`+
+			`{"op":"replace","path":"/n","value":%d},{"op":"replace","path":"/by","value":%d}]`,
 			in.N, in.N+1, in.ID)
 		r.header["Content-Type"] = "application/json-patch+json"
 	}
@@ -32,7 +33,7 @@ func (w *worker) writeRequest(bucket, key string, in input) request {
 	return r
 }
 
-// setCondition puts a condition into the headers, in one of the forms that mean the same.
+// setCondition adds a condition to the headers, in one of the forms that mean the same.
 func (w *worker) setCondition(header map[string]string, bucket string, c condition) {
 	tag := func(revision uint64) string {
 		if revision > 0 && w.random.IntN(2) == 0 {
@@ -54,8 +55,8 @@ func (w *worker) setCondition(header map[string]string, bucket string, c conditi
 	}
 }
 
-// outputOf makes an output of an answer to a request for one key. What no such request may be answered is a finding, and its outcome
-// not known.
+// outputOf turns the answer to a request for one key into an output. An answer that no such request
+// may get is a finding, and leaves the outcome open.
 func (s *setting) outputOf(a *answer, err error, in input, bucket string) (output, fate) {
 	f := fateOf(a, err)
 	if f == nothing || f == open {
@@ -75,7 +76,7 @@ func (s *setting) outputOf(a *answer, err error, in input, bucket string) (outpu
 	return out, answered
 }
 
-// checkTag checks that the epoch is that of the bucket, which nobody creates again.
+// checkTag checks that the epoch is the bucket's. No bucket is created again during a run.
 func (s *setting) checkTag(a *answer, bucket string, out output) error {
 	if out.Outcome == testFailed || out.Revision == 0 {
 		return nil
@@ -118,7 +119,7 @@ func parseAnswer(a *answer, o op) (out output, err error) {
 	return out, fmt.Errorf("not an answer to %v", o)
 }
 
-// agree checks that the body says the same as the ETag.
+// agree checks that the body has the revision of the ETag.
 func agree(a *answer, member string, revision uint64) error {
 	var body map[string]json.RawMessage
 	if err := json.Unmarshal(a.body, &body); err != nil {
@@ -130,7 +131,7 @@ func agree(a *answer, member string, revision uint64) error {
 	return nil
 }
 
-// readDoc reads a value, or that of an entry.
+// readDoc reads the doc of a value or of an entry.
 func readDoc(body []byte) (d doc, err error) {
 	if bytes.Contains(body, []byte(`"bucket"`)) {
 		var entry struct{ Value json.RawMessage }

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// registerBucket is where the registers are. It has a mirror, whose direct gets mix with the stream's own.
+// registerBucket is the bucket of the registers. It has a mirror, whose direct gets mix with those
+// of the bucket's own JetStream stream.
 const registerBucket = "registers"
 
 // A setting is what all clients share.
@@ -18,33 +19,34 @@ type setting struct {
 	gateways  []*gatewayClient
 	registers *registers
 	banks     *registers
-	ids       atomic.Int64  // of writes
-	lives     atomic.Int64  // of nats-server: it grows before one ends
-	highest   atomic.Uint64 // revision that was told in the registers' bucket
-	epochs    map[string]string
+	ids       atomic.Int64      // The last id that was given to a write.
+	lives     atomic.Int64      // Of nats-server; it grows before one ends.
+	highest   atomic.Uint64     // The highest revision of an answer in the registers' bucket.
+	epochs    map[string]string // By bucket.
 }
 
-// A worker is a client of HTTP, which takes one gateway or the other.
+// A worker is an HTTP client that sends each request to either gateway.
 type worker struct {
 	*setting
 	id     int
 	random *rand.Rand
-	sent   []sent // to be sent again
+	sent   []sent // Writes that may be sent again.
 }
 
-// A sent write has an Idempotency-Key and was answered.
+// A sent write has an Idempotency-Key, was done and was answered.
 type sent struct {
 	request request
 	in      input
 	out     output
 	at      time.Time
-	life    int64 // of nats-server
+	life    int64 // The life of nats-server in which it was sent.
 }
 
-// memory is for how long a client sends such a write again: less than a bucket's duplicate window.
+// memory is how long after its answer a write is sent again. It is shorter than a bucket's
+// duplicate window.
 const memory = 90 * time.Second
 
-// pace is how long a client waits between two operations, at most.
+// pace is the longest time between two operations of a client.
 const pace = 20 * time.Millisecond
 
 func (w *worker) run(ctx context.Context) {
@@ -57,7 +59,7 @@ func (w *worker) run(ctx context.Context) {
 			w.repeat(ctx)
 		default:
 			w.write(ctx, r, w.choose(r))
-			if n > 80 { // at once, when whoever lags is still behind
+			if n > 80 { // At once, while a mirror may still lag.
 				w.read(ctx, r, w.gateway())
 			}
 		}
@@ -69,11 +71,13 @@ func (w *worker) gateway() *gatewayClient { return w.gateways[w.random.IntN(len(
 
 // choose makes up a write and its condition.
 func (w *worker) choose(r *register) input {
-	in := input{ID: int(w.ids.Add(1)), Op: w.weighted(map[op]int{put: 45, remove: 9, purge: 5, merge: 20, increment: 21})}
+	in := input{ID: int(w.ids.Add(1)), Op: w.weighted(
+		map[op]int{put: 45, remove: 9, purge: 5, merge: 20, increment: 21})}
 	switch in.Op {
 	case put:
 		in.N = w.random.IntN(3)
-		kinds := []conditionKind{always, always, ifRevision, ifRevision, ifRevision, ifAbsent, ifAbsent, ifPresent, ifOther, ifOneOf}
+		kinds := []conditionKind{always, always, ifRevision, ifRevision, ifRevision, ifAbsent,
+			ifAbsent, ifPresent, ifOther, ifOneOf}
 		in.If.Kind = kinds[w.random.IntN(len(kinds))]
 	case increment:
 		in.N = r.expected()
@@ -90,7 +94,7 @@ func (w *worker) choose(r *register) input {
 	return in
 }
 
-// weighted picks one of the operations, in their order so that a seed repeats it.
+// weighted picks one of the operations. It tries them in their order, so that a seed repeats it.
 func (w *worker) weighted(weights map[op]int) op {
 	n := w.random.IntN(100)
 	for o := range opCount {
@@ -101,8 +105,8 @@ func (w *worker) weighted(weights map[op]int) op {
 	return put
 }
 
-// write carries one write out, and records it. With an Idempotency-Key it is sent again until there is an answer, and all of that is
-// one operation.
+// write carries a write out and records it. With an Idempotency-Key the request is sent until there
+// is an answer, and all of that is one operation.
 func (w *worker) write(ctx context.Context, r *register, in input) {
 	req := w.writeRequest(registerBucket, r.name, in)
 	tries := 1
@@ -120,7 +124,8 @@ func (w *worker) write(ctx context.Context, r *register, in input) {
 		a, err := w.gateway().do(ctx, req)
 		out, fate := w.outputOf(a, err, in, registerBucket)
 		doubt = doubt || fate == open || a != nil && a.again
-		// A retry that is refused says nothing of a first request that may have been carried out and overwritten since.
+		// If a first attempt may have been carried out and overwritten since, the refusal of a
+		// retry says nothing about it.
 		if fate != answered || doubt && out.Outcome != done {
 			continue
 		}
@@ -138,15 +143,17 @@ func (w *worker) write(ctx context.Context, r *register, in input) {
 	w.history.without(in.Op.String(), "not done")
 }
 
-// mayRetry waits a little, and tells whether nats-server still has the memory that it had. A new life knows of the ids of the old one only
-// those that are still stored (openapi.yaml, Idempotency-Key), so a retry could store again what was overwritten since.
+// mayRetry waits a little, and reports whether nats-server still knows every id that it knew. After
+// a restart it knows only those that are still stored (openapi.yaml, Idempotency-Key), so a retry
+// could store again what was overwritten since.
 func (w *worker) mayRetry(life int64) bool {
 	time.Sleep(time.Duration(50+w.random.IntN(100)) * time.Millisecond)
 	return w.lives.Load() == life
 }
 
-// repeat sends a write again that was answered a moment or a minute ago: the answer must be the first one's. A condition does not hold
-// any more once the write was overwritten, nor has a deletion anything to delete once the key was deleted by another.
+// repeat sends a write again that was answered a moment or a minute ago. It must be answered as
+// before, except that a condition no longer holds if another write came since, and that a delete or
+// patch finds nothing if the key was deleted since.
 func (w *worker) repeat(ctx context.Context) {
 	i := w.random.IntN(len(w.sent))
 	s := w.sent[i]
@@ -163,8 +170,10 @@ func (w *worker) repeat(ctx context.Context) {
 	case same || refused:
 		w.history.without(s.in.Op.String(), "repeated")
 	default:
-		w.history.accuse("idempotency", fmt.Sprintf("%s %s: answered with revision %d, repeated after %v: %v", s.request.path,
-			describe(s.in, s.out), s.out.Revision, time.Since(s.at).Round(time.Millisecond), a))
+		w.history.accuse("idempotency", fmt.Sprintf(
+			"%s %s: answered with revision %d, repeated after %v: %v", s.request.path,
+			describe(s.in, s.out), s.out.Revision,
+			time.Since(s.at).Round(time.Millisecond), a))
 	}
 }
 

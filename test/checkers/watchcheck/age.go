@@ -6,17 +6,17 @@ import (
 	"time"
 )
 
-// An Age is a time in which a stream removed what was older than TTL (max_age).
+// An Age is a period during which a stream removed messages older than TTL (max_age).
 type Age struct {
-	From, To time.Time // To is never while it holds
+	From, To time.Time // To is never while the period lasts.
 	TTL      time.Duration
 }
 
-// expiryLate is how late the server may remove what is too old: it looks now and then.
+// expiryLate is how late the server may remove what is too old, since it looks now and then.
 const expiryLate = 1500 * time.Millisecond
 
-// age works out when a revision vanishes by its age, which clients know by themselves: nothing
-// needs to be told then.
+// age works out when a revision vanishes by its age. Clients know that by themselves, so that the
+// gateway need not report it.
 func (l *Life) age(r *Record) {
 	for _, a := range l.Ages {
 		l.expireAt(r, r.At.Add(a.TTL), a.From, a.To, a.TTL)
@@ -26,8 +26,9 @@ func (l *Life) age(r *Record) {
 	}
 }
 
-// expireAt notes an expiry at a moment, if the rule for it holds then. The server may need as
-// long as late to look for the first time after the rule was made.
+// expireAt notes that a revision expires at a moment, if the rule is in force then, which it is
+// between from and to. After the rule was made, the server may take as long as late to look for the
+// first time.
 func (l *Life) expireAt(r *Record, at, from, to time.Time, late time.Duration) {
 	first := at
 	if first.Before(from) {
@@ -38,7 +39,7 @@ func (l *Life) expireAt(r *Record, at, from, to time.Time, late time.Duration) {
 	}
 	if by := first.Add(late + expiryLate); by.Before(to) {
 		r.goneBy(by)
-	} else if !first.After(to) { // a client may have dropped what the server kept in the end
+	} else if !first.After(to) { // A client may have dropped what the server kept after all.
 		r.Doubt = Window{first.Add(-50 * time.Millisecond), to.Add(removalKnown)}
 	}
 }
@@ -51,13 +52,10 @@ func (l *Life) lagged(r *Record) bool {
 	})
 }
 
-// Configure notes a change of the configuration that moves when entries expire. With a ttl of 0
-// nothing expires by its age afterwards.
-func (r *Recorder) Configure(
-	ctx context.Context,
-	ttl time.Duration,
-	do func(context.Context) error,
-) error {
+// Configure notes a change of the configuration that moves the times at which entries expire. With
+// a ttl of 0 nothing expires by its age afterwards.
+func (r *Recorder) Configure(ctx context.Context, ttl time.Duration,
+	do func(context.Context) error) error {
 	r.mu.Lock()
 	l := r.bucket.last()
 	began := time.Now()

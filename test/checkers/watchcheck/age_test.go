@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// expiring is a stream that is told of a key with a time to live, which ends before the last point.
+// expiring is a stream that is told of a key whose time to live ends before the last position. The
+// end is told as well, or not, and the bucket keeps the entry, or not.
 func expiring(told, keeps bool) *script {
 	s := newScript("e1")
 	s.life().KeepsAll = keeps
@@ -23,7 +24,7 @@ func expiring(told, keeps bool) *script {
 	return s
 }
 
-func TestEntriesThatExpire(t *testing.T) {
+func TestExpiringEntriesAreJudged(t *testing.T) {
 	for _, test := range []struct {
 		name        string
 		told, keeps bool
@@ -46,7 +47,7 @@ func TestEntriesThatExpire(t *testing.T) {
 	}
 }
 
-// aged is a stream of a bucket that is given a time to live and told of it, or not.
+// aged is a stream of a bucket that is given a time to live. The stream is reset for it, or not.
 func aged(reset bool) *script {
 	s := newScript("e1")
 	s.tell(Item{Kind: "connect"})
@@ -56,7 +57,7 @@ func aged(reset bool) *script {
 	from := s.tick()
 	s.life().Ages = append(s.life().Ages, Age{from, never, 2 * time.Second})
 	s.life().Configs = append(s.life().Configs, Window{from, from.Add(removalKnown)})
-	s.tell(s.point("bookmark", 2, true)) // nobody needs to know yet
+	s.tell(s.point("bookmark", 2, true)) // Nobody needs to know of it yet.
 	if reset {
 		s.tell(Item{Kind: "reset", Reason: "config", HasID: true}, s.point("sync", 2, false))
 	}
@@ -69,7 +70,7 @@ func aged(reset bool) *script {
 	return s
 }
 
-func TestTimeToLiveOfABucket(t *testing.T) {
+func TestTimeToLiveOfABucketIsAReset(t *testing.T) {
 	s := aged(true)
 	if found := Validate(s.trace, s.settled(), plain); found != nil {
 		t.Fatal(found)
@@ -81,8 +82,9 @@ func TestTimeToLiveOfABucket(t *testing.T) {
 	caught(t, Validate(s.trace, s.settled(), plain), "resumable")
 }
 
-// The message of a key's last revision is deleted: an older one is its value again, or nothing is.
-func TestDeletedMessage(t *testing.T) {
+// If the message of a key's last revision is deleted, an older one becomes its value again, if
+// there is one.
+func TestDeletedMessageIsAReset(t *testing.T) {
 	for _, told := range []bool{true, false} {
 		s := newScript("e1")
 		s.life().Limits[0].N = 5
@@ -99,12 +101,9 @@ func TestDeletedMessage(t *testing.T) {
 		s.life().Removals = append(s.life().Removals, removal)
 		first, third := s.life().Records[1], s.life().Records[3]
 		if told {
-			s.tell(
-				Item{Kind: "reset", Reason: "reverted", HasID: true},
+			s.tell(Item{Kind: "reset", Reason: "reverted", HasID: true},
 				Item{Kind: "change", Epoch: "e1", Change: first.Change},
-				Item{Kind: "change", Epoch: "e1", Change: third.Change},
-				s.point("sync", 3, true),
-			)
+				Item{Kind: "change", Epoch: "e1", Change: third.Change}, s.point("sync", 3, true))
 		}
 		s.put(4, "c")
 		s.tell(s.point("bookmark", 4, true))

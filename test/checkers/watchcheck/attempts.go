@@ -7,33 +7,35 @@ import (
 	"time"
 )
 
+// An outcome is what a writer knows of its write.
 type outcome uint8
 
 const (
-	unknown      outcome = iota // it may be stored or not
-	acknowledged                //
-	refused                     // it is certainly not stored
+	unknown      outcome = iota // It may be stored or not.
+	acknowledged                // It is stored.
+	refused                     // It is certainly not stored.
 )
 
-// An Attempt is a write and what its writer was told.
+// An Attempt is a write, with what its writer was answered.
 type Attempt struct {
 	Bucket, Key, Op string
-	Value           string // its digest
+	Value           string // The digest of its value.
 	Outcome         outcome
-	Status          int // over HTTP
+	Status          int // The status code, if it was made over HTTP.
 	Revision        uint64
 	Epoch           string
 
 	Conditional   bool
 	Expected      uint64
-	ExpectedEpoch string // "" for none
+	ExpectedEpoch string // The epoch that was expected, "" for any.
 
 	body []byte
-	ttl  time.Duration // 0 for none
+	ttl  time.Duration // The time to live, 0 for none.
 }
 
+// attempts are all writes of a run.
 type attempts struct {
-	mu  sync.Mutex
+	mu  sync.Mutex // guards all
 	all []*Attempt
 }
 
@@ -58,9 +60,11 @@ func (a *attempts) counts() (acked, not, nobodyKnows int) {
 	return acked, not, nobodyKnows
 }
 
-// CheckAttempts compares what writers were told with what the buckets stored: an acknowledged write is there under its revision, with
-// the predecessor that it was conditional on, and is lost only to what removes entries; a refused one is nowhere. takenBack counts
-// those that the server itself lost in a crash, having stored them: the gateway does not promise more than its server.
+// CheckAttempts compares what writers were answered with what the buckets stored. A write that was
+// acknowledged is stored under its revision, follows the revision that it was conditional on, and
+// is lost only to what removes entries. A write that was refused is nowhere. takenBack counts the
+// writes that the server stored and then lost in a crash: the gateway promises no more than its
+// server.
 func CheckAttempts(all []*Attempt, buckets map[string]*Bucket) (found []Violation, takenBack int) {
 	stored := storedValues(buckets)
 	for i, a := range all {
@@ -78,15 +82,16 @@ func CheckAttempts(all []*Attempt, buckets map[string]*Bucket) (found []Violatio
 			}
 		}
 		if problem != "" {
-			found = append(found, Violation{"acknowledged", fmt.Sprintf("%s of %s/%s at %d-%s, expecting %d-%s: %s",
-				a.Op, a.Bucket, a.Key, a.Revision, a.Epoch, a.Expected, a.ExpectedEpoch, problem), i})
+			found = append(found, Violation{"acknowledged", fmt.Sprintf(
+				"%s of %s/%s at %d-%s, expecting %d-%s: %s", a.Op, a.Bucket, a.Key, a.Revision,
+				a.Epoch, a.Expected, a.ExpectedEpoch, problem), i})
 		}
 	}
 	return found, takenBack
 }
 
-// check looks for an acknowledged write in every history that its epoch had: the server may have lost
-// it with the end of one.
+// check looks for an acknowledged write in every history of its epoch: the server may have lost it
+// with the end of one.
 func (a *Attempt) check(b *Bucket) (problem string, takenBack bool) {
 	branches := b.branches(a.Epoch)
 	if len(branches) == 0 {
@@ -122,7 +127,7 @@ func (a *Attempt) checkAcknowledged(life, last *Life) string {
 	r := life.Records[a.Revision]
 	switch {
 	case r == nil && life.Unknown[a.Revision], r == nil && life != last && a.Revision > life.End:
-		return "" // stored and overwritten, or deleted with the bucket, unseen
+		return "" // It was stored, and overwritten or deleted with the bucket, unseen.
 	case r == nil:
 		return "it is lost: the bucket never stored it"
 	case r.Key != a.Key || r.Op != a.Op || r.Value != a.Value:

@@ -6,39 +6,35 @@ import (
 	"time"
 )
 
-// A server that crashed, or whose data directory was restored, has lost the end of its streams. The
-// epoch is the same, and revisions are given out again. Such a bucket has a life for each history:
-// a branch shares what its parent had stored by a moment.
+// A server that crashed, or whose data directory was restored, has lost the end of its streams. It
+// keeps the epoch and gives revisions out again. Such a bucket has a life for each history, and a
+// branch shares with its parent what was stored before a certain moment.
 
-// Branch notes that the bucket is as it was at a moment, when the server stood still, and gets
-// another history from now on. The server must be down.
+// Branch notes that the bucket is again as it was at the moment copied, when the server stood
+// still, and has another history from now on. The old history ended at the moment lost. The server
+// must be down.
 func (r *Recorder) Branch(copied, lost time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	old := r.bucket.last()
 	old.Lost = lost
 	young := &Life{
-		Epoch:    old.Epoch,
-		Asked:    time.Now(),
-		N:        old.N,
-		Parent:   old,
-		KeepsAll: old.KeepsAll,
-		Limits: slices.Clone(
-			old.Limits,
-		),
-		Configs: slices.Clone(old.Configs),
-		Ages:    slices.Clone(old.Ages),
-		Crashes: slices.Clone(
-			old.Crashes,
-		),
+		Epoch:     old.Epoch,
+		Asked:     time.Now(),
+		N:         old.N,
+		Parent:    old,
+		KeepsAll:  old.KeepsAll,
+		Limits:    slices.Clone(old.Limits),
+		Configs:   slices.Clone(old.Configs),
+		Ages:      slices.Clone(old.Ages),
+		Crashes:   slices.Clone(old.Crashes),
 		Records:   map[uint64]*Record{},
 		Unknown:   maps.Clone(old.Unknown),
 		Rewritten: maps.Clone(old.Rewritten),
 	}
-	young.Removals = slices.DeleteFunc(
-		slices.Clone(old.Removals),
-		func(r *Removal) bool { return r.Start.After(copied) },
-	)
+	young.Removals = slices.DeleteFunc(slices.Clone(old.Removals), func(r *Removal) bool {
+		return r.Start.After(copied)
+	})
 	for revision, record := range old.Records {
 		if !record.At.After(copied) {
 			same := *record
@@ -55,7 +51,8 @@ func (r *Recorder) Returned() {
 	r.bucket.last().Created = time.Now()
 }
 
-// republishedTo returns the life that a message belongs to which was stored at a moment.
+// republishedTo returns the life of a message that was stored at a moment and republished to the
+// subject with this number.
 func (b *Bucket) republishedTo(n int, at time.Time) *Life {
 	for _, l := range slices.Backward(b.Lives) {
 		if l.N == n && (l.Parent == nil || !at.Before(l.Asked)) {
@@ -65,9 +62,9 @@ func (b *Bucket) republishedTo(n int, at time.Time) *Life {
 	return nil
 }
 
-// branch returns the life that a client begins to hear of: of those with the epoch that had
-// begun, the one that agrees with most of what it is told until it begins anew, and the newest if
-// several do.
+// branch returns the life that a client begins to follow. Of the lives with this epoch that had
+// begun, it is the one that agrees with most of what the client is told until it begins anew, and
+// the newest of those if several agree.
 func (v *validator) branch(epoch string) *Life {
 	branches := v.bucket.branches(epoch)
 	if len(branches) < 2 {
@@ -85,8 +82,8 @@ func (v *validator) branch(epoch string) *Life {
 	return best
 }
 
-// move lets a client go on in a branch of the history that it knows, if it was told nothing yet
-// that the server lost: it need not hear of the loss.
+// move lets a client follow a branch of the history that it knows. It needs no reset for that if it
+// was told of nothing that the server lost.
 func (v *validator) move(item Item) {
 	next := v.after(v.life)
 	if next == nil || next.Parent != v.life || item.At.Before(next.Asked) ||
@@ -102,7 +99,8 @@ func (v *validator) move(item Item) {
 	}
 }
 
-// agreeing counts the changes that a life has stored so, from here on to the next beginning.
+// agreeing counts the changes, from here on until the client begins anew, that a life stored as the
+// client was told of them.
 func (v *validator) agreeing(l *Life) (n int) {
 	for _, item := range v.trace[min(v.at, len(v.trace)):] {
 		if item.Kind == "reset" || item.Kind == "bucket-deleted" ||
@@ -120,7 +118,7 @@ func (v *validator) agreeing(l *Life) (n int) {
 	return n
 }
 
-// outlived fails where a client still hears of a history long after the server lost the end of it.
+// outlived fails if a client is still told of a history long after the server lost the end of it.
 func (v *validator) outlived(item Item) {
 	next := v.after(v.life)
 	if next == nil || next.Parent != v.life || next.Created.IsZero() {

@@ -6,8 +6,7 @@ import (
 	"time"
 )
 
-// lost is a stream that was told of revisions 1 to 4. Then the server loses 3 and 4, and stores
-// others.
+// lost is a stream that has a snapshot with revisions 1 and 2.
 func lost() *script {
 	s := newScript("e1")
 	s.tell(Item{Kind: "connect"})
@@ -42,27 +41,18 @@ func (s *script) branch() {
 	s.bucket.Lives = append(s.bucket.Lives, young)
 }
 
-func TestLossOfTheEnd(t *testing.T) {
+func TestLossOfTheEndIsToldOnlyByAReset(t *testing.T) {
 	cases := map[string]struct {
 		told  func(*script)
 		wrong string // "" for right
 	}{
 		"told of it": {func(s *script) {
-			a, b := Item{
-				Kind:   "change",
-				Epoch:  "e1",
-				Change: s.life().Records[1].Change,
-			}, Item{
-				Kind:   "change",
-				Epoch:  "e1",
-				Change: s.life().Records[2].Change,
+			change := func(revision uint64) Item {
+				return Item{Kind: "change", Epoch: "e1",
+					Change: s.life().Records[revision].Change}
 			}
-			s.tell(
-				Item{Kind: "reset", Reason: "reverted", HasID: true},
-				a,
-				b,
-				s.point("sync", 2, false),
-			)
+			s.tell(Item{Kind: "reset", Reason: "reverted", HasID: true}, change(1), change(2),
+				s.point("sync", 2, false))
 			s.put(3, "d")
 			s.put(4, "e")
 			s.put(5, "f")
@@ -103,8 +93,8 @@ func TestLossOfTheEnd(t *testing.T) {
 	}
 }
 
-// Who was told of nothing that the server lost need not hear of the loss.
-func TestLossOfWhatNobodyWasTold(t *testing.T) {
+// A client that was told of nothing that the server lost need not learn of the loss.
+func TestLossOfWhatNobodyWasToldIsNoReset(t *testing.T) {
 	s := lost()
 	s.store(s.life(), 3, "c", "put")
 	s.branch()
@@ -116,36 +106,29 @@ func TestLossOfWhatNobodyWasTold(t *testing.T) {
 	}
 }
 
-// An acknowledged write that the server lost with the end of a history is counted, and no
+// An acknowledged write that the server lost with the end of a history is counted, and is no
 // violation.
-func TestAcknowledgedInALostHistory(t *testing.T) {
+func TestAcknowledgedWriteInALostHistoryIsNoViolation(t *testing.T) {
 	s := lost()
 	s.put(3, "c")
 	s.branch()
 	s.store(s.life(), 3, "d", "put")
-	a := &Attempt{
-		Bucket:   "b",
-		Key:      "c",
-		Op:       "put",
-		Value:    "v",
-		Outcome:  acknowledged,
-		Revision: 3,
-		Epoch:    "e1",
-	}
+	a := &Attempt{Bucket: "b", Key: "c", Op: "put", Value: "v", Outcome: acknowledged,
+		Revision: 3, Epoch: "e1"}
 	found, takenBack := CheckAttempts([]*Attempt{a}, map[string]*Bucket{"b": s.settled()})
 	if found != nil || takenBack != 1 {
 		t.Fatal(found, takenBack)
 	}
 }
 
-func TestPositionsOfBothForms(t *testing.T) {
+func TestPositionsOfAllFormsAreParsed(t *testing.T) {
 	cases := map[string]position{
 		"1742-k3f9x":                {revision: 1742, epoch: "k3f9x"},
 		"1742-k3f9x.9fz1":           {revision: 1742, epoch: "k3f9x"},
 		"1742-k3f9x.9fz1~m41x":      {revision: 1742, epoch: "k3f9x"},
 		"1742-k3f9x~m41x":           {revision: 1742, epoch: "k3f9x"},
-		"1731.1742-k3f9x":           {revision: 1742, sent: 1731, epoch: "k3f9x", inSnapshot: true},
-		"1731.1742-k3f9x.7c0q~m41x": {revision: 1742, sent: 1731, epoch: "k3f9x", inSnapshot: true},
+		"1731.1742-k3f9x":           {1742, 1731, "k3f9x", true},
+		"1731.1742-k3f9x.7c0q~m41x": {1742, 1731, "k3f9x", true},
 		"0.0-0~m41x":                {epoch: "0", inSnapshot: true},
 	}
 	for text, want := range cases {

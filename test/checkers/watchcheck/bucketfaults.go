@@ -14,36 +14,35 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
+// A bucketFault does something to one bucket.
+type bucketFault func(ctx context.Context, bucket string, random *rand.Rand) error
+
 // bucketFaults happen to a bucket while it is watched.
 func (r *run) bucketFaults() []fault {
-	on := func(do func(ctx context.Context, bucket string, random *rand.Rand) error) func(context.Context, *rand.Rand) error {
-		return func(ctx context.Context, random *rand.Rand) error { return do(ctx, changing(random), random) }
+	on := func(do bucketFault) func(context.Context, *rand.Rand) error {
+		return func(ctx context.Context, random *rand.Rand) error {
+			return do(ctx, changing(random), random)
+		}
 	}
+	filters := []string{"hot.>", "cold.>", "cold.k1", "*.k1", "quiet.k"}
 	return []fault{
-		{"recreate-native", ofBucket, on(func(ctx context.Context, bucket string, random *rand.Rand) error {
-			return r.recreateNative(ctx, bucket, time.Duration(random.IntN(2000))*time.Millisecond)
-		})},
-		{"recreate-http", ofBucket, on(func(ctx context.Context, bucket string, random *rand.Rand) error {
-			return r.recreateHTTP(ctx, bucket, time.Duration(random.IntN(2)*1000)*time.Millisecond)
-		})},
+		{"recreate-native", ofBucket, on(r.recreateNativeAfterAPause)},
+		{"recreate-http", ofBucket, on(r.recreateHTTPAfterAPause)},
 		{"purge-all", ofBucket, on(func(ctx context.Context, bucket string, _ *rand.Rand) error {
 			_, err := r.purgeNative(ctx, bucket, "")
 			return err
 		})},
-		{"purge-filter", ofBucket, on(func(ctx context.Context, bucket string, random *rand.Rand) error {
-			_, err := r.purgeNative(ctx, bucket, []string{"hot.>", "cold.>", "cold.k1", "*.k1", "quiet.k"}[random.IntN(5)])
+		{"purge-filter", ofBucket, on(func(ctx context.Context, bucket string,
+			random *rand.Rand) error {
+			_, err := r.purgeNative(ctx, bucket, filters[random.IntN(len(filters))])
 			return err
 		})},
-		{"purge-deletes", ofBucket, on(func(ctx context.Context, bucket string, _ *rand.Rand) error {
+		{"purge-deletes", ofBucket, on(func(ctx context.Context, bucket string,
+			_ *rand.Rand) error {
 			_, err := r.purgeMarkersNative(ctx, bucket)
 			return err
 		})},
-		{"purge-markers-http", ofBucket, on(func(ctx context.Context, bucket string, _ *rand.Rand) error {
-			_, err := r.recorders[bucket].Remove(ctx, "markers", (*Removal).markers, func(ctx context.Context) error {
-				return r.request(ctx, http.MethodDelete, "/buckets/"+bucket+"/markers?older_than=0s", "", nil)
-			})
-			return err
-		})},
+		{"purge-markers-http", ofBucket, on(r.purgeMarkersHTTP)},
 		{"history", ofBucket, on(r.changeHistory)},
 		{"full", ofBucket, on(r.fill)},
 		{"flood", ofBucket, r.flood},
@@ -51,6 +50,16 @@ func (r *run) bucketFaults() []fault {
 		{"config-other", ofBucket, on(r.changeOther)},
 		{"message-delete", ofBucket, on(r.deleteMessage)},
 	}
+}
+
+func (r *run) recreateNativeAfterAPause(ctx context.Context, bucket string,
+	random *rand.Rand) error {
+	return r.recreateNative(ctx, bucket, time.Duration(random.IntN(2000))*time.Millisecond)
+}
+
+func (r *run) recreateHTTPAfterAPause(ctx context.Context, bucket string,
+	random *rand.Rand) error {
+	return r.recreateHTTP(ctx, bucket, time.Duration(random.IntN(2)*1000)*time.Millisecond)
 }
 
 func (r *run) createNative(bucket string) func(context.Context, string) error {
@@ -61,7 +70,8 @@ func (r *run) createNative(bucket string) func(context.Context, string) error {
 }
 
 func (r *run) recreateNative(ctx context.Context, bucket string, pause time.Duration) error {
-	return r.recorders[bucket].Recreate(ctx, func(ctx context.Context) error { return r.js.DeleteStream(ctx, "KV_"+bucket) }, pause, r.createNative(bucket))
+	remove := func(ctx context.Context) error { return r.js.DeleteStream(ctx, "KV_"+bucket) }
+	return r.recorders[bucket].Recreate(ctx, remove, pause, r.createNative(bucket))
 }
 
 func (r *run) recreateHTTP(ctx context.Context, bucket string, pause time.Duration) error {
@@ -74,12 +84,15 @@ func (r *run) recreateHTTP(ctx context.Context, bucket string, pause time.Durati
 	}
 	create := func(ctx context.Context, destination string) error {
 		return r.request(ctx, http.MethodPut, "/buckets/"+bucket, "application/json",
-			map[string]any{"history": histories[bucket], "republish": map[string]string{"src": ">", "dest": destination}})
+			map[string]any{
+				"history":   histories[bucket],
+				"republish": map[string]string{"src": ">", "dest": destination},
+			})
 	}
 	return r.recorders[bucket].Recreate(ctx, remove, pause, create)
 }
 
-// purgeNative is what `nats stream purge` does: no event, no marker.
+// purgeNative does what `nats stream purge` does: it leaves no marker, and no event tells of it.
 func (r *run) purgeNative(ctx context.Context, bucket, filter string) (*Removal, error) {
 	matches := anyKey
 	var options []jetstream.StreamPurgeOpt
@@ -87,26 +100,39 @@ func (r *run) purgeNative(ctx context.Context, bucket, filter string) (*Removal,
 		matches = func(key string) bool { return subjectMatches(filter, key) }
 		options = append(options, jetstream.WithPurgeSubject("$KV."+bucket+"."+filter))
 	}
-	return r.recorders[bucket].Remove(ctx, "purge "+filter, func(removal *Removal) { removal.everything(matches) }, func(ctx context.Context) error {
+	hits := func(removal *Removal) { removal.everything(matches) }
+	purge := func(ctx context.Context) error {
 		s, err := r.js.Stream(ctx, "KV_"+bucket)
 		if err != nil {
 			return err
 		}
 		return s.Purge(ctx, options...)
-	})
+	}
+	return r.recorders[bucket].Remove(ctx, "purge "+filter, hits, purge)
 }
 
 func (r *run) purgeMarkersNative(ctx context.Context, bucket string) (*Removal, error) {
-	return r.recorders[bucket].Remove(ctx, "markers", (*Removal).markers, func(ctx context.Context) error {
+	purge := func(ctx context.Context) error {
 		kv, err := r.js.KeyValue(ctx, bucket)
 		if err != nil {
 			return err
 		}
 		return kv.PurgeDeletes(ctx, jetstream.DeleteMarkersOlderThan(-1))
-	})
+	}
+	return r.recorders[bucket].Remove(ctx, "markers", (*Removal).markers, purge)
 }
 
-// changeHistory keeps fewer revisions of a key for a moment, by a native tool, and then as many as before.
+func (r *run) purgeMarkersHTTP(ctx context.Context, bucket string, _ *rand.Rand) error {
+	purge := func(ctx context.Context) error {
+		path := "/buckets/" + bucket + "/markers?older_than=0s"
+		return r.request(ctx, http.MethodDelete, path, "", nil)
+	}
+	_, err := r.recorders[bucket].Remove(ctx, "markers", (*Removal).markers, purge)
+	return err
+}
+
+// changeHistory changes the number of revisions that a bucket keeps of each key for a moment, with
+// a native tool, and then restores it.
 func (r *run) changeHistory(ctx context.Context, bucket string, _ *rand.Rand) error {
 	set := func(n int) error {
 		return r.recorders[bucket].Limit(ctx, n, func(ctx context.Context) error {
@@ -128,11 +154,13 @@ func (r *run) changeHistory(ctx context.Context, bucket string, _ *rand.Rand) er
 	return set(histories[bucket])
 }
 
-// fill leaves a bucket no room for a moment, by the gateway's PATCH: writes are refused, and what is there stays.
+// fill leaves a bucket no room for a moment, with the gateway's PATCH. Writes are refused, and what
+// is there stays.
 func (r *run) fill(ctx context.Context, bucket string, _ *rand.Rand) error {
 	set := func(bytes int) error {
 		return insist(ctx, func(ctx context.Context) error {
-			return r.request(ctx, http.MethodPatch, "/buckets/"+bucket, "application/merge-patch+json", map[string]any{"max_bytes": bytes})
+			return r.request(ctx, http.MethodPatch, "/buckets/"+bucket,
+				"application/merge-patch+json", map[string]any{"max_bytes": bytes})
 		})
 	}
 	err := set(1)
@@ -143,16 +171,19 @@ func (r *run) fill(ctx context.Context, bucket string, _ *rand.Rand) error {
 	return err
 }
 
-// flood overwrites a few keys for two seconds as fast as the server takes it, in the bucket that keeps one revision of each: most are gone before
-// anybody has read them, and every watcher is told of positions in between, few of which are exact.
+// flood overwrites a few keys for two seconds as fast as the server takes it, in the bucket that
+// keeps one revision of each. Most revisions are gone before anybody has read them, and every
+// watcher is told of positions in between, few of which are exact.
 func (r *run) flood(_ context.Context, random *rand.Rand) error {
 	for over := time.Now().Add(2 * time.Second); time.Now().Before(over); {
-		for range 3000 { // so that the server delivers them later than it stores them
-			if err := r.conn.PublishMsg(r.attempt("one", hotKey(random), nil, random).message()); err != nil {
+		for range 3000 { // So many that the server delivers them later than it stores them.
+			a := r.attempt("one", hotKey(random), nil, random)
+			if err := r.conn.PublishMsg(a.message()); err != nil {
 				return err
 			}
 		}
-		r.sendNative(r.attempt("one", hotKey(random), nil, random)) // the others are stored when this one is
+		// The others are stored when this one is.
+		r.sendNative(r.attempt("one", hotKey(random), nil, random))
 	}
 	return nil
 }
@@ -184,7 +215,7 @@ func (r *run) request(ctx context.Context, method, path, mediaType string, body 
 	return nil
 }
 
-// subjectMatches is what a filter of NATS means, by its definition.
+// subjectMatches reports whether a NATS filter selects a subject.
 func subjectMatches(filter, subject string) bool {
 	f, s := strings.Split(filter, "."), strings.Split(subject, ".")
 	for i, token := range f {

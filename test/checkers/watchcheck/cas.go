@@ -11,11 +11,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// compareAndSet reads a key and stores it on the condition that it is what was read, over HTTP or natively. Nothing else writes
-// these keys, so that each revision's predecessor is the one that its writer had read.
+// compareAndSet reads a key and stores it on condition that it is still what was read, over HTTP or
+// natively. Nothing else writes these keys, so each revision's predecessor is the one that its
+// writer had read.
 func (r *run) compareAndSet(ctx context.Context, random *rand.Rand, native bool) {
 	for ctx.Err() == nil {
-		bucket, key := bucketNames[random.IntN(len(bucketNames))], fmt.Sprintf("cas.k%d", random.IntN(3))
+		bucket := bucketNames[random.IntN(len(bucketNames))]
+		key := fmt.Sprintf("cas.k%d", random.IntN(3))
 		a := r.attempt(bucket, key, []string{"delete"}, random)
 		a.Conditional = true
 		update := r.updateHTTP
@@ -29,7 +31,7 @@ func (r *run) compareAndSet(ctx context.Context, random *rand.Rand, native bool)
 	}
 }
 
-// updateNative returns false if it could not read what to compare with.
+// updateNative sends the write. It returns false if it could not read what to compare with.
 func (r *run) updateNative(ctx context.Context, a *Attempt) bool {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
@@ -48,9 +50,11 @@ func (r *run) updateNative(ctx context.Context, a *Attempt) bool {
 	return true
 }
 
-// updateHTTP takes the tag of what it read, a marker's and that of a key never written included.
+// updateHTTP sends the write with the tag of what it read, which may be a marker or a key that was
+// never written. It returns false if it could not read.
 func (r *run) updateHTTP(ctx context.Context, a *Attempt) bool {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.addr+"/buckets/"+a.Bucket+"/keys/"+a.Key, nil)
+	url := "http://" + r.addr + "/buckets/" + a.Bucket + "/keys/" + a.Key
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return false
 	}
@@ -62,14 +66,15 @@ func (r *run) updateHTTP(ctx context.Context, a *Attempt) bool {
 	tag := response.Header.Get("ETag")
 	at, ok := parsePosition(strings.Trim(tag, `"`))
 	if tag == `"0"` {
-		ok = true // it was never written
+		ok = true // The key was never written.
 	}
 	if !ok {
-		return false // a refusal
+		return false // The read was refused.
 	}
 	a.Expected, a.ExpectedEpoch = at.revision, at.epoch
 	if response.StatusCode == http.StatusNotFound && a.Op != "put" {
-		a.Op, a.body = "put", fmt.Appendf(nil, "value %d", r.serial.Add(1)) // there is nothing to delete
+		// There is nothing to delete.
+		a.Op, a.body = "put", fmt.Appendf(nil, "value %d", r.serial.Add(1))
 		a.Value = digest(a.body)
 	}
 	r.sendHTTP(ctx, a, tag)

@@ -12,36 +12,38 @@ import (
 	"time"
 )
 
-// clientOptions say what a logical client asks for, and how it behaves.
+// clientOptions say what a logical client requests, and how it behaves.
 type clientOptions struct {
-	name, target string // target is path and query
-	bucket       string // whose stream it is; "" for several
+	name, target string // The target is a path with its query.
+	bucket       string // The bucket that it watches, "" for several.
 	views        map[string]View
-	lines        bool // NDJSON
-	messages     bool // events=message
+	lines        bool // It asks for NDJSON.
+	messages     bool // It asks for events=message.
 	noValues     bool
-	steady       bool // reads at once, and its connection is never cut
-	brief        bool // each connection begins anew, and ends with the first sync
-	buffer       int  // of the kernel for what it has not read; 0 for the usual
+	steady       bool // It reads at once, and its connection is never cut.
+	brief        bool // Each connection begins anew, and ends with the first sync.
+	buffer       int  // The kernel's receive buffer in bytes, 0 for the usual one.
 }
 
-// Client is one logical watcher: its connections are joined by the last id of a completely received block.
+// Client is one logical watcher. Its connections are joined by the id of the last block that it
+// received completely.
 type Client struct {
 	addr    string
 	options clientOptions
 	random  *rand.Rand
-	stopped atomic.Int64 // until when it reads nothing, in Unix milliseconds
-	calm    atomic.Bool  // no more cuts: the run is coming to rest
+	stopped atomic.Int64 // It reads nothing until then, in Unix milliseconds.
+	calm    atomic.Bool  // No more cuts: the run is coming to rest.
 	texts   map[string]string
 	lastID  string
 
-	mu    sync.Mutex
+	mu    sync.Mutex // guards what follows
 	trace []Item
-	at    map[string]string // the last position that was told, by bucket
+	at    map[string]string // The last position that it was told, by bucket.
 }
 
 func newClient(addr string, o clientOptions, seed, n uint64) *Client {
-	return &Client{addr: addr, options: o, random: rand.New(rand.NewPCG(seed, n)), texts: map[string]string{}, at: map[string]string{}}
+	return &Client{addr: addr, options: o, random: rand.New(rand.NewPCG(seed, n)),
+		texts: map[string]string{}, at: map[string]string{}}
 }
 
 func (c *Client) add(items ...Item) {
@@ -55,7 +57,7 @@ func (c *Client) add(items ...Item) {
 	}
 }
 
-// reached tells whether the last positions are those.
+// reached reports whether the last positions are these ends.
 func (c *Client) reached(ends map[string]string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -67,7 +69,7 @@ func (c *Client) reached(ends map[string]string) bool {
 	return true
 }
 
-// errTurnedAway ends a connection that was refused, or told of a problem.
+// errTurnedAway ends a connection that was refused or told of a problem.
 var errTurnedAway = errors.New("turned away")
 
 // Run reconnects until the context ends.
@@ -84,7 +86,8 @@ func (c *Client) Run(ctx context.Context) {
 	}
 }
 
-// connect reads over a raw connection, which closes after a random number of bytes: mostly in the middle of a frame.
+// connect reads from a raw connection, which it closes after a random number of bytes, mostly in
+// the middle of a frame.
 func (c *Client) connect(ctx context.Context) error {
 	began := time.Now()
 	if c.options.brief {
@@ -99,7 +102,8 @@ func (c *Client) connect(ctx context.Context) error {
 	if err := c.request(conn); err != nil {
 		return err
 	}
-	parser := NewParser(&cutReader{conn: conn, client: c, left: 500 + c.random.IntN([]int{10_000, 200_000}[c.random.IntN(2)])})
+	left := 500 + c.random.IntN([]int{10_000, 200_000}[c.random.IntN(2)])
+	parser := NewParser(&cutReader{conn: conn, client: c, left: left})
 	status, err := parser.line()
 	if err != nil {
 		return err
@@ -109,7 +113,7 @@ func (c *Client) connect(ctx context.Context) error {
 		c.add(Item{At: time.Now(), Kind: "refused", Reason: code})
 		return errTurnedAway
 	}
-	if _, err := parser.Next(); err != nil { // the header ends with an empty line, as a block does
+	if _, err := parser.Next(); err != nil { // The header ends with an empty line, as a block does.
 		return err
 	}
 	c.add(Item{At: began, Kind: "connect", LastID: c.lastID})
@@ -130,7 +134,8 @@ func (c *Client) request(conn net.Conn) error {
 	if c.options.lines {
 		accept = "application/x-ndjson"
 	}
-	request := fmt.Sprintf("GET %s HTTP/1.0\r\nHost: %s\r\nAccept: %s\r\n", c.options.target, c.addr, accept)
+	request := fmt.Sprintf("GET %s HTTP/1.0\r\nHost: %s\r\nAccept: %s\r\n",
+		c.options.target, c.addr, accept)
 	if c.lastID != "" {
 		request += "Last-Event-ID: " + c.lastID + "\r\n"
 	}
@@ -162,7 +167,7 @@ func (c *Client) follow(parser *Parser) error {
 	}
 }
 
-// of returns what the client was told of one bucket.
+// of returns the part of the trace that concerns a bucket.
 func (c *Client) of(bucket string) []Item {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -179,11 +184,12 @@ func (c *Client) of(bucket string) []Item {
 	return out
 }
 
-// silence is after how long without a heartbeat a connection is taken for dead. A gateway that is killed while its client
-// does not read leaves one that nobody ever ends.
+// silence is the time without a heartbeat after which a connection counts as dead. A gateway that
+// is killed while its client does not read leaves a connection that nobody ends.
 const silence = 5 * time.Second
 
-// cutReader ends a connection after some bytes, and now and then reads nothing for a second, or for as long as it is told.
+// cutReader ends a connection after some bytes. Now and then it reads nothing for a second, or
+// until its client's stopped.
 type cutReader struct {
 	conn   net.Conn
 	client *Client
@@ -210,7 +216,7 @@ func (r *cutReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// cut closes in the way of a client that is done, or resets.
+// cut closes the connection as a client does that has finished, or resets it.
 func (r *cutReader) cut() error {
 	if r.client.random.IntN(2) == 0 {
 		_ = r.conn.(*net.TCPConn).SetLinger(0)

@@ -9,9 +9,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Entries of "brief" have times to live of their own, and vanish without a marker. Its mirror and
-// the bucket that has it as a source keep those entries, since their streams do not act on what
-// the messages carry. None of the three is ever created anew.
+// Entries of "brief" have times to live of their own, and vanish without a marker. Its mirror, and
+// the bucket that has it as a source, keep those entries, since their streams do not act on the
+// header of the messages. None of the three is ever created again.
 
 var copyNames = []string{"brief", "mirror", "sourced"}
 
@@ -24,33 +24,27 @@ func (r *run) createCopies(ctx context.Context) (err error) {
 			return err
 		},
 		"mirror": func(ctx context.Context, _ string) error {
-			_, err := r.js.CreateKeyValue(
-				ctx,
-				jetstream.KeyValueConfig{
-					Bucket:  "mirror",
-					History: 1,
-					Mirror:  &jetstream.StreamSource{Name: "brief"},
-				},
-			)
+			_, err := r.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+				Bucket:  "mirror",
+				History: 1,
+				Mirror:  &jetstream.StreamSource{Name: "brief"},
+			})
 			return err
 		},
 		"sourced": func(ctx context.Context, destination string) error {
-			_, err := r.js.CreateKeyValue(
-				ctx,
-				jetstream.KeyValueConfig{
-					Bucket:    "sourced",
-					History:   1,
-					Sources:   []*jetstream.StreamSource{{Name: "brief"}},
-					RePublish: &jetstream.RePublish{Source: ">", Destination: destination},
-				},
-			)
+			_, err := r.js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+				Bucket:    "sourced",
+				History:   1,
+				Sources:   []*jetstream.StreamSource{{Name: "brief"}},
+				RePublish: &jetstream.RePublish{Source: ">", Destination: destination},
+			})
 			return err
 		},
 	}
 	for _, bucket := range copyNames {
 		of := bucket
 		if bucket == "mirror" {
-			of = "brief" // its messages have the same revisions
+			of = "brief" // Its messages have the same revisions.
 		}
 		recorder, err := NewRecorder(r.natsAddr, bucket, of)
 		if err != nil {
@@ -65,7 +59,7 @@ func (r *run) createCopies(ctx context.Context) (err error) {
 	return nil
 }
 
-// streamConfig is what a bucket's stream has, but that it allows messages to be deleted.
+// streamConfig returns the configuration of a bucket's stream, except that messages may be deleted.
 func (r *run) streamConfig(bucket string, history int, destination string) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:              "KV_" + bucket,
@@ -83,7 +77,7 @@ func (r *run) streamConfig(bucket string, history int, destination string) jetst
 	}
 }
 
-// writeBrief stores some entries that expire and some that do not.
+// writeBrief stores entries of which some expire.
 func (r *run) writeBrief(ctx context.Context, random *rand.Rand) {
 	for ctx.Err() == nil {
 		a := r.attempt("brief", fmt.Sprintf("ttl.k%d", random.IntN(40)), []string{"delete"}, random)
@@ -96,7 +90,7 @@ func (r *run) writeBrief(ctx context.Context, random *rand.Rand) {
 	}
 }
 
-// lags are when the copies may have been behind: a server that starts again asks for what it missed
+// lags returns when the copies may have lagged: a server that starts again asks for what it missed
 // some time later.
 func (r *run) lags() (windows []Window) {
 	for _, i := range r.incidents {

@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// What is done to the server's data directory while the server does not look.
+// These faults are done to the server's data directory while the server is down or stands still.
 
-// copyStore copies the data directory as it is and returns where to.
+// copyStore copies the data directory, and returns the directory that has the copy.
 func (r *run) copyStore() (string, error) {
 	dir, err := os.MkdirTemp("", "watchcheck-copy")
 	if err != nil {
@@ -21,8 +21,8 @@ func (r *run) copyStore() (string, error) {
 	return dir, os.CopyFS(filepath.Join(dir, "store"), os.DirFS(r.dir))
 }
 
-// putBack makes a copy the data directory, with the server down, and notes that each bucket has
-// another history from here on.
+// putBack replaces the data directory by a copy, and notes that each bucket has another history
+// from now on. The server must be down.
 func (r *run) putBack(dir string, copied, lost time.Time) error {
 	defer os.RemoveAll(dir)
 	if err := os.RemoveAll(r.dir); err != nil {
@@ -57,7 +57,7 @@ func (r *run) restore(gatewayToo bool) func(context.Context, *rand.Rand) error {
 	}
 }
 
-// loseTail is a power cut of a server that syncs each 100 ms: what was stored since is lost.
+// loseTail is a power cut of a server that syncs every 100 ms: what was stored since then is lost.
 // SIGKILL alone loses nothing that the kernel has, so a copy of that moment is put back.
 func (r *run) loseTail(ctx context.Context, random *rand.Rand) error {
 	if err := r.nats.Signal(syscall.SIGSTOP); err != nil {
@@ -68,20 +68,15 @@ func (r *run) loseTail(ctx context.Context, random *rand.Rand) error {
 	err = errors.Join(err, r.nats.Signal(syscall.SIGCONT))
 	tag, err2 := r.doomed(ctx)
 	time.Sleep(time.Duration(random.IntN(200)) * time.Millisecond)
-	err = errors.Join(
-		err,
-		err2,
-		r.nats.Stop(syscall.SIGKILL),
-		r.back(ctx, dir, copied, false),
-		r.compareTag(ctx, tag),
-	)
+	err = errors.Join(err, err2, r.nats.Stop(syscall.SIGKILL),
+		r.back(ctx, dir, copied, false), r.compareTag(ctx, tag))
 	for _, recorder := range r.recorders {
 		recorder.crashed()
 	}
 	return err
 }
 
-// back starts the server with a copy of its data.
+// back starts the server on a copy of its data, and waits until it serves every bucket.
 func (r *run) back(ctx context.Context, dir string, copied time.Time, gatewayToo bool) error {
 	err := r.putBack(dir, copied, time.Now())
 	if err = errors.Join(err, r.nats.Start()); err != nil {

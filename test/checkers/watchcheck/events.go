@@ -31,11 +31,14 @@ func (v *validator) change(item Item) {
 	}
 }
 
+// compareWithStored checks that a delivered change is what the bucket stored.
 func (v *validator) compareWithStored(item Item) {
 	c := item.Change
 	record := v.life.Records[c.Revision]
 	if record == nil {
-		if !v.life.Unknown[c.Revision] && (v.life.Deleted.IsZero() || c.Revision <= v.life.End || !v.life.Lost.IsZero()) {
+		overwritten := v.life.Unknown[c.Revision] ||
+			!v.life.Deleted.IsZero() && c.Revision > v.life.End && v.life.Lost.IsZero()
+		if !overwritten {
 			v.fail("reliable", "got %+v, which nobody stored", c)
 		}
 		return
@@ -45,14 +48,16 @@ func (v *validator) compareWithStored(item Item) {
 		want.Value = ""
 	}
 	if want != c || item.Size != record.Size {
-		v.fail("reliable", "got %+v of %d bytes, stored was %+v of %d", c, item.Size, want, record.Size)
+		v.fail("reliable", "got %+v of %d bytes, stored was %+v of %d",
+			c, item.Size, want, record.Size)
 	}
 	if record.At.After(v.notBefore) {
 		v.notBefore = record.At
 	}
 }
 
-// point checks a position: what the bucket held has come; an exact one speaks for the whole state.
+// point checks a position: everything that the bucket held up to it has come, and if it is exact,
+// the fold is the whole state.
 func (v *validator) point(item Item) {
 	if item.Revision < v.position {
 		v.fail("bookmarkable", "position %d after %d", item.Revision, v.position)
@@ -73,7 +78,7 @@ func (v *validator) point(item Item) {
 	}
 	switch {
 	case item.Exact && !v.folds:
-		v.fail("seamless", "exact, but nothing is promised to fold")
+		v.fail("seamless", "exact, but folding is not promised to give the state")
 	case item.Exact && !v.synced:
 		v.fail("seamless", "exact before sync")
 	case item.Exact:
@@ -81,7 +86,7 @@ func (v *validator) point(item Item) {
 	}
 }
 
-// begin is the end of a snapshot, or the start of a stream without one.
+// begin handles the end of a snapshot, or the start of a stream without one.
 func (v *validator) begin(item Item) {
 	v.synced, v.syncedAt = true, item.Revision
 	v.checked, _ = slices.BinarySearch(v.revisions, item.Revision+1)
@@ -100,36 +105,40 @@ func (v *validator) begin(item Item) {
 			v.mustHave(known[next-1])
 		}
 	}
-	v.history = false // after a reset it is a plain snapshot
+	v.history = false // After a reset the snapshot has no history.
 }
 
-// stillLatest tells whether the i-th of a key's revisions certainly was its last one until now. A snapshot leaves out what it is
-// not the last of, and its successor comes after it.
+// stillLatest reports whether the i-th of a key's revisions was certainly its last one until now. A
+// snapshot leaves out a revision that is no longer the last; its successor comes later.
 func (v *validator) stillLatest(known []uint64, i int) bool {
 	if i+1 == len(known) {
 		return !v.life.anyUnknown(known[i], v.life.End)
 	}
-	return v.life.Records[known[i+1]].At.After(v.now) && !v.life.anyUnknown(known[i], known[i+1])
+	next := known[i+1]
+	return v.life.Records[next].At.After(v.now) && !v.life.anyUnknown(known[i], next)
 }
 
-// owed looks at every revision up to a position once: what the bucket still held when this client was told of the position was
-// there when the gateway read it.
+// owed checks every revision up to a position once: if the bucket still held it when this client
+// was told of the position, it was there when the gateway read it.
 func (v *validator) owed(upTo uint64) {
 	for ; v.checked < len(v.revisions) && v.revisions[v.checked] <= upTo; v.checked++ {
 		v.mustHave(v.revisions[v.checked])
 	}
 }
 
+// mustHave fails if a revision that the bucket still holds was not delivered.
 func (v *validator) mustHave(revision uint64) {
 	r := v.life.Records[revision]
 	if r.Until.After(v.now) && !v.seen[revision] && !(v.view.IgnoreDeletes && r.Op != "put") {
-		v.fail("reliable", "revision %d of %s was not delivered, and the bucket held it", revision, r.Key)
+		v.fail("reliable", "revision %d of %s was not delivered, and the bucket held it",
+			revision, r.Key)
 	}
 }
 
+// compare fails unless the fold is the bucket's state at a revision.
 func (v *validator) compare(promise string, upTo uint64) {
 	if v.life.unsettled(v.notBefore, v.now) {
-		return // a change of the configuration that nobody needs to know of yet
+		return // The configuration changed, and nobody needs to know of it yet.
 	}
 	got, want := v.expected(upTo)
 	if !maps.Equal(got, want) {
@@ -137,7 +146,8 @@ func (v *validator) compare(promise string, upTo uint64) {
 	}
 }
 
-// expected returns the fold and the bucket's state at a revision, both without the keys of which nothing is certain.
+// expected returns the fold and the bucket's state at a revision, both without the keys of which
+// nothing is certain.
 func (v *validator) expected(upTo uint64) (got, want map[string]uint64) {
 	got, want = v.values(), map[string]uint64{}
 	for key := range v.byKey {
@@ -148,15 +158,15 @@ func (v *validator) expected(upTo uint64) (got, want map[string]uint64) {
 		switch r := v.life.Records[revision]; {
 		case !certain:
 			delete(got, key)
-		case r != nil && r.Op == "put": // markers are no state, so a snapshot may leave them out
+		case r != nil && r.Op == "put": // Markers are no state, so a snapshot may leave them out.
 			want[key] = revision
 		}
 	}
 	return got, want
 }
 
-// survivor returns what is left of a key whose last revision is known: 0 if a removal took it, an
-// older one if only the last was taken, and whether that is certain by now.
+// survivor returns what is left of a key whose last revision is known: 0 if a removal took the key,
+// an older revision if a removal took only the last one. certain is whether that is sure by now.
 func (v *validator) survivor(key string, revision uint64) (left uint64, certain bool) {
 	known := v.byKey[key]
 	i, found := slices.BinarySearch(known, revision)
@@ -178,7 +188,8 @@ func (v *validator) survivor(key string, revision uint64) (left uint64, certain 
 	return 0, true
 }
 
-// latest is a key's revision as of upTo, and whether no unknown revision could be it instead.
+// latest returns a key's revision at upTo, and whether no unknown revision can be the latest
+// instead.
 func (v *validator) latest(key string, upTo uint64) (revision uint64, certain bool) {
 	known := v.byKey[key]
 	next, _ := slices.BinarySearch(known, upTo)
@@ -189,18 +200,19 @@ func (v *validator) latest(key string, upTo uint64) (revision uint64, certain bo
 		revision = known[next-1]
 	}
 	if next == len(known) && next > 0 && v.life.Records[revision].Kept {
-		return revision, true // it still is the latest at the end
+		return revision, true // It is still the latest at the end.
 	}
 	if next < len(known) {
 		r, last := v.life.Records[known[next]], v.life.Records[revision]
-		if taken := last != nil && last.Alone; r.Told && r.Previous <= upTo && r.Previous > 0 && !taken {
+		taken := last != nil && last.Alone
+		if r.Told && r.Previous <= upTo && r.Previous > 0 && !taken {
 			return revision, r.Previous == revision
 		}
 	}
 	return revision, !v.life.anyUnknown(revision, upTo)
 }
 
-// values is what the client holds, without what it has dropped at its time.
+// values returns the fold: what the client holds and has not dropped because it expired.
 func (v *validator) values() map[string]uint64 {
 	out := map[string]uint64{}
 	for key, c := range v.state {
@@ -228,7 +240,8 @@ func difference(got, want map[string]uint64) string {
 	return "equal"
 }
 
-// finish holds at rest: what the bucket holds was delivered, the fold is the bucket, and the stream says so.
+// finish checks what holds at rest: everything that the bucket holds was delivered, the fold is the
+// bucket's state, and the stream says that it is exact.
 func (v *validator) finish() {
 	v.now, v.notBefore, v.final = never.Add(-1), never.Add(-1), true
 	if v.life == nil || !v.synced {
@@ -236,7 +249,8 @@ func (v *validator) finish() {
 		return
 	}
 	if v.life != v.bucket.last() {
-		v.fail("resumable", "at rest in epoch %s, the bucket's is %s", v.life.Epoch, v.bucket.last().Epoch)
+		v.fail("resumable", "at rest in epoch %s, the bucket's is %s",
+			v.life.Epoch, v.bucket.last().Epoch)
 		return
 	}
 	v.owed(v.life.End)

@@ -18,28 +18,43 @@ import (
 
 // faults are those of section 7 of the contract that can be made with one server.
 func (r *run) faults() []fault {
+	gateway := func() *harness.Process { return r.gateway }
+	nats := func() *harness.Process { return r.nats }
 	all := []fault{
-		{"gateway-kill", ofGateway, r.restart(func() *harness.Process { return r.gateway }, syscall.SIGKILL)},
-		{"gateway-term", ofGateway, r.restart(func() *harness.Process { return r.gateway }, syscall.SIGTERM)},
+		{"gateway-kill", ofGateway, r.restart(gateway, syscall.SIGKILL)},
+		{"gateway-term", ofGateway, r.restart(gateway, syscall.SIGTERM)},
 		{"nats-kill", ofSource, r.killNATS},
-		{"nats-restart", ofSource, r.restart(func() *harness.Process { return r.nats }, syscall.SIGTERM)},
+		{"nats-restart", ofSource, r.restart(nats, syscall.SIGTERM)},
 		{"nats-pause", ofSource, r.pauseNATS},
-		{"cut-1s", ofSource, func(context.Context, *rand.Rand) error { r.proxy.Cut(time.Second, nil); return nil }},
-		{"cut-30s", ofSource, r.unheard("cut-30s", func(meanwhile func()) { r.proxy.Cut(30*time.Second, meanwhile) })},
-		{"dead-4s", ofSource, r.unheard("dead-4s", func(meanwhile func()) { r.proxy.Kill("(feeds)", 4*time.Second, meanwhile) })},
-		{"partition-4s", ofSource, func(context.Context, *rand.Rand) error { r.proxy.Partition(4*time.Second, nil); return nil }},
+		{"cut-1s", ofSource, func(context.Context, *rand.Rand) error {
+			r.proxy.Cut(time.Second, nil)
+			return nil
+		}},
+		{"cut-30s", ofSource, r.unheard("cut-30s", func(meanwhile func()) {
+			r.proxy.Cut(30*time.Second, meanwhile)
+		})},
+		{"dead-4s", ofSource, r.unheard("dead-4s", func(meanwhile func()) {
+			r.proxy.Kill("(feeds)", 4*time.Second, meanwhile)
+		})},
+		{"partition-4s", ofSource, func(context.Context, *rand.Rand) error {
+			r.proxy.Partition(4*time.Second, nil)
+			return nil
+		}},
 		{"restore", ofSource, r.restore(false)},
 		{"restore-both", ofSource, r.restore(true)},
 		{"lose-tail", ofSource, r.loseTail},
 	}
 	all = append(all, r.bucketFaults()...)
-	if r.only == "" {
+	if r.Only == "" {
 		return all
 	}
-	return slices.DeleteFunc(all, func(f fault) bool { return !slices.Contains(strings.Split(r.only, ","), f.name) })
+	named := strings.Split(r.Only, ",")
+	return slices.DeleteFunc(all, func(f fault) bool { return !slices.Contains(named, f.name) })
 }
 
-func (r *run) restart(process func() *harness.Process, signal os.Signal) func(context.Context, *rand.Rand) error {
+// restart stops a process with a signal and starts it again.
+func (r *run) restart(process func() *harness.Process,
+	signal os.Signal) func(context.Context, *rand.Rand) error {
 	return func(_ context.Context, random *rand.Rand) error {
 		p := process()
 		err := p.Stop(signal)
@@ -62,9 +77,11 @@ func (r *run) pauseNATS(_ context.Context, random *rand.Rand) error {
 	return errors.Join(err, r.nats.Signal(syscall.SIGCONT))
 }
 
-// unheard takes connections of the gateway to NATS away: all of them, or the one on which it is told of changes. Mostly, and the first
-// time, something happens to a bucket meanwhile, which no advisory tells the gateway of.
-func (r *run) unheard(name string, away func(meanwhile func())) func(context.Context, *rand.Rand) error {
+// unheard takes connections between the gateway and NATS away: all of them, or the one over which
+// the gateway learns of changes. The first time, and mostly after that, something happens to a
+// bucket meanwhile that no advisory reports to the gateway.
+func (r *run) unheard(name string,
+	away func(meanwhile func())) func(context.Context, *rand.Rand) error {
 	return func(ctx context.Context, random *rand.Rand) (err error) {
 		var removal *Removal
 		away(func() { removal, err = r.unseen(ctx, name, random) })
@@ -75,7 +92,9 @@ func (r *run) unheard(name string, away func(meanwhile func())) func(context.Con
 	}
 }
 
-func (r *run) unseen(ctx context.Context, fault string, random *rand.Rand) (*Removal, error) {
+// unseen does something to a bucket. It returns the removal, if that was one.
+func (r *run) unseen(ctx context.Context, fault string,
+	random *rand.Rand) (*Removal, error) {
 	bucket, what := changing(random), random.IntN(5)
 	if !slices.ContainsFunc(r.incidents, func(i Incident) bool { return i.Name == fault }) {
 		what %= 2
@@ -93,27 +112,29 @@ func (r *run) unseen(ctx context.Context, fault string, random *rand.Rand) (*Rem
 	return nil, nil
 }
 
-// changing is a bucket that things are done to.
+// changing returns one of the buckets that faults happen to.
 func changing(random *rand.Rand) string { return bucketNames[random.IntN(2)] }
 
-// abandon opens streams that are never read and never closed, as clients do whose machine is gone: the gateway must not mind. Half
-// of them have said that they will send no more, which is no reason to end a stream.
+// abandon opens streams that are never read and never closed, as the clients of a machine that is
+// gone do. The gateway must not suffer from them. Half of them have ended their half of the
+// connection, which is no reason for the gateway to end a stream.
 func (r *run) abandon(ctx context.Context, n int) {
 	for i := range n {
 		conn, err := net.Dial("tcp", r.addr)
 		if err != nil {
-			continue // the gateway is about to start, or away
+			continue // The gateway is starting, or away.
 		}
 		context.AfterFunc(ctx, func() { conn.Close() })
 		_ = conn.(*net.TCPConn).SetReadBuffer(4 << 10)
-		_, _ = fmt.Fprintf(conn, "GET /buckets/%s/watch HTTP/1.1\r\nHost: %s\r\nAccept: text/event-stream\r\n\r\n", bucketNames[i%3], r.addr)
+		_, _ = fmt.Fprintf(conn, "GET /buckets/%s/watch HTTP/1.1\r\nHost: %s\r\n"+
+			"Accept: text/event-stream\r\n\r\n", bucketNames[i%3], r.addr)
 		if i%2 == 0 {
 			_ = conn.(*net.TCPConn).CloseWrite()
 		}
 	}
 }
 
-// drain is for answers of which only the status counts.
+// drain reads and closes the body of an answer of which only the status matters.
 func drain(body io.ReadCloser) {
 	_, _ = io.Copy(io.Discard, body)
 	_ = body.Close()

@@ -8,7 +8,8 @@ import (
 	"kvgateway/test/checkers/harness"
 )
 
-// disturbed tells whether a fault happened, or had just happened, to what a bucket's watchers depend on.
+// disturbed reports whether a fault was happening, or had just happened, to anything that the
+// watchers of a bucket depend on.
 func (r *run) disturbed(bucket string, at time.Time) bool {
 	return slices.ContainsFunc(r.incidents, func(i Incident) bool {
 		mine := i.On != ofBucket || bucket != "long"
@@ -16,7 +17,8 @@ func (r *run) disturbed(bucket string, at time.Time) bool {
 	})
 }
 
-// stopped tells whether readers were stopped and a bucket was left alone.
+// stopped returns a function that reports whether some readers read nothing at a moment and no
+// fault disturbed the bucket.
 func (r *run) stopped(bucket string) func(time.Time) bool {
 	return func(at time.Time) bool {
 		return slices.ContainsFunc(r.stops, func(from time.Time) bool {
@@ -25,8 +27,10 @@ func (r *run) stopped(bucket string) func(time.Time) bool {
 	}
 }
 
-// CheckIsolated measures how long changes took to a steady client while readers were stopped and nothing else happened.
-func CheckIsolated(trace []Item, bucket *Bucket, stopped func(time.Time) bool, noise *harness.Noise, t *Timing) []Violation {
+// CheckIsolated measures how long changes took to reach a steady client while other readers were
+// stopped and nothing else happened.
+func CheckIsolated(trace []Item, bucket *Bucket, stopped func(time.Time) bool,
+	noise *harness.Noise, t *Timing) []Violation {
 	var found []Violation
 	live := false
 	for i, item := range trace {
@@ -43,17 +47,20 @@ func CheckIsolated(trace []Item, bucket *Bucket, stopped func(time.Time) bool, n
 			took := item.At.Sub(record.At)
 			t.Stopped = append(t.Stopped, took)
 			if took > time.Second+slack+noise.Between(record.At, item.At) {
-				found = append(found, Violation{"isolated", fmt.Sprintf("%v from being stored to delivery while a reader was stopped", took), i})
+				text := fmt.Sprintf(
+					"%v from being stored to delivery while a reader was stopped", took)
+				found = append(found, Violation{"isolated", text, i})
 			}
 		}
 	}
 	return found
 }
 
-// record is what is known of a delivered change.
+// record returns what is known of a delivered change, or nil.
 func (b *Bucket) record(item Item) *Record {
 	for _, life := range b.branches(item.Epoch) {
-		if r := life.Records[item.Change.Revision]; r != nil && r.Key == item.Change.Key && !r.At.After(item.At) {
+		r := life.Records[item.Change.Revision]
+		if r != nil && r.Key == item.Change.Key && !r.At.After(item.At) {
 			return r
 		}
 	}

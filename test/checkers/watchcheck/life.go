@@ -7,62 +7,68 @@ import (
 	"time"
 )
 
-// A Bucket is what is known of a bucket: its lives, in order. It is created anew now and then.
+// A Bucket is what is known of a bucket: its lives, in order. Faults delete it and create it again.
 type Bucket struct {
 	Name  string
 	Lives []*Life
 }
 
-// A Life is one epoch of a bucket: what was stored in it, and what may have been removed from it.
+// A Life is one history of one epoch of a bucket: what was stored in it, and what may have been
+// removed from it.
 type Life struct {
 	Epoch   string
-	Asked   time.Time // when its creation was asked for
-	Created time.Time // when its creation was known
-	Deleted time.Time // when its deletion was asked for; zero while it lives
-	// Parent is the life of the same epoch whose end a crash or a restored data directory took back,
-	// nil for a life that began with an empty bucket. Lost is when that happened to this life.
+	Asked   time.Time // When its creation was requested.
+	Created time.Time // When its creation was known.
+	Deleted time.Time // When its deletion was requested, zero while it lasts.
+	// Parent is the life of the same epoch whose end was lost in a crash or by a restored data
+	// directory. It is nil for a life that began with an empty bucket.
 	Parent *Life `json:"-"`
-	Lost   time.Time
+	// Lost is when the end of this life was lost.
+	Lost time.Time
 	// N is the number in the subject that the life republishes to. A branch has its parent's.
 	N int
-	// Configs are when changes of the configuration were made that move when entries expire, up to
-	// when everybody must have been told.
+	// Configs has a window for each change of the configuration that moved when entries expire. It
+	// ends when every watcher must have been told.
 	Configs []Window
-	// Ages are when and after what time the stream removed its messages (max_age).
+	// Ages are the periods during which the stream removed messages by their age (max_age).
 	Ages []Age
-	// Lags are when a copy may have been behind its origin.
+	// Lags are the times when a copy may have lagged behind its origin.
 	Lags []Window
-	// KeepsAll says that times to live in messages mean nothing here.
+	// KeepsAll says that the stream does not act on times to live in messages.
 	KeepsAll bool
-	Limits   []Limit // of the history; the first is from the beginning
+	// Limits are those of the history; the first is in force from the beginning.
+	Limits []Limit
+	// Removals are those that may have taken messages out of the stream.
 	Removals []*Removal
-	// Crashes are when the server had been killed. A crash can bring back values that the marker of
-	// a removal hid (internal/natsd/doc.go, "What cannot be repaired"). Of such a key nothing is
-	// claimed until it is written again.
+	// Crashes are the times at which the server had been killed. A crash can bring back values that
+	// the marker of a removal hid (internal/natsd/doc.go, "What cannot be repaired"). Nothing is
+	// claimed of such a key until it is written again.
 	Crashes []time.Time
 
 	Records map[uint64]*Record
-	// Unknown revisions were stored and overwritten unseen: nothing is claimed of them.
+	// Unknown revisions were stored and overwritten unseen. Nothing is claimed of them.
 	Unknown map[uint64]bool
-	// Rewritten are the unknown revisions that stood for two changes: a crash of the server took the first back.
+	// Rewritten are the unknown revisions that were given to two changes, since a crash of the
+	// server took the first one back.
 	Rewritten map[uint64]bool
-	End       uint64 // the last known revision
-	unknown   []uint64
-	known     []uint64 // rising, as the unknown ones
-	shared    uint64   // the last revision that a branch has in common with its parent
+	// End is the last known revision.
+	End     uint64
+	unknown []uint64 // The keys of Unknown, rising.
+	known   []uint64 // The keys of Records, rising.
+	shared  uint64   // The last revision that a branch has in common with its parent.
 }
 
-// A Window is a time in which nothing is claimed of a fold.
+// A Window is a time during which nothing is claimed of a fold.
 type Window struct{ From, To time.Time }
 
-// unsettled reports whether a change of the configuration may have been made at a moment, and may not
-// be known to who was told of something at an earlier one.
+// unsettled reports whether the configuration may have been changed by now, while a client that was
+// told of something at the moment told may not know of the change.
 func (l *Life) unsettled(told, now time.Time) bool {
 	return slices.ContainsFunc(l.Configs, func(w Window) bool { return w.holds(told, now) })
 }
 
-// holds reports whether a window concerns who is told something at now that may have been said when it
-// was told at the earliest.
+// holds reports whether a window concerns what a client is told at now, if that may have been sent
+// as early as the moment told.
 func (w Window) holds(told, now time.Time) bool {
 	return !w.To.IsZero() && !w.From.After(now) && told.Before(w.To)
 }
@@ -71,49 +77,52 @@ func (w Window) holds(told, now time.Time) bool {
 type Change struct {
 	Revision uint64
 	Key, Op  string
-	Value    string // its digest, see digest
+	Value    string // See digest.
 }
 
-// A Record is a change that the bucket stored, and how long it was there.
+// A Record is a change that the bucket stored, and how long the bucket held it.
 type Record struct {
 	Change
-	At       time.Time // when the server stored it
-	Size     int
-	Previous uint64        // the revision that the key had before, 0 for none
-	Told     bool          // Previous is known
-	Kept     bool          // the bucket holds it at the end
-	TTL      time.Duration // its own time to live, 0 for none
+	At       time.Time     // When the server stored it.
+	Size     int           // The length of its value.
+	Previous uint64        // The revision that the key had before, 0 for none.
+	Told     bool          // Whether Previous is known.
+	Kept     bool          // Whether the bucket holds it at the end.
+	TTL      time.Duration // Its own time to live, 0 for none.
 
-	// Until is until when the bucket certainly held it: what is read before then must have it.
+	// Until is how long the bucket certainly held it. What is read before then must have it.
 	Until time.Time
-	// GoneFrom is when a removal may first have hit it, and GoneBy when who watches must have learnt of one that did; zero for never.
-	GoneFrom, GoneBy time.Time
+	// GoneFrom is when a removal may have hit it at the earliest, zero for never.
+	GoneFrom time.Time
+	// GoneBy is when every watcher must have learnt of a removal that did hit it, zero for never.
+	GoneBy time.Time
 	// Doubt is when nothing is claimed of the key because of this revision.
 	Doubt Window
-	// Alone says that what may have removed it left the key's older revisions.
+	// Alone says that what may have removed it left the older revisions of its key.
 	Alone bool
 }
 
-// A Limit is how many revisions of a key are kept from a moment on.
+// A Limit is the number of revisions of a key that are kept from a moment on.
 type Limit struct {
 	At time.Time
 	N  int
 }
 
-// A Removal took messages out of the stream otherwise than by storing something.
+// A Removal took messages out of the stream by other means than storing something.
 type Removal struct {
 	bucket     string
 	Name       string
 	Start, End time.Time
 	// Known is when the gateway must have told its watchers at the latest.
 	Known time.Time
-	// Hits tells of the i-th of a key's revisions whether it may have been removed, and whether it certainly was.
+	// Hits says of the i-th of a key's revisions whether it may have been removed, and whether it
+	// certainly was.
 	Hits func(l *Life, key string, revisions []uint64, i int) (maybe, certain bool) `json:"-"`
-	// Alone says that it takes one revision and leaves the key's older ones.
+	// Alone says that it took one revision and left the older ones of its key.
 	Alone bool
 }
 
-// everything hits what was stored before a purge of the keys that match.
+// everything makes the removal one of all that was stored for the matching keys before it.
 func (r *Removal) everything(matches func(string) bool) {
 	r.Hits = func(l *Life, key string, revisions []uint64, i int) (bool, bool) {
 		at := l.Records[revisions[i]].At
@@ -121,27 +130,31 @@ func (r *Removal) everything(matches func(string) bool) {
 	}
 }
 
-// anything may hit what was stored before its end.
+// anything makes the removal one that may hit whatever was stored before its end.
 func (r *Removal) anything() {
 	r.Hits = func(l *Life, _ string, revisions []uint64, i int) (bool, bool) {
 		return !l.Records[revisions[i]].At.After(r.End), false
 	}
 }
 
-// markers hits the keys whose last revision is a marker, and what is stored over it meanwhile: a native PurgeDeletes takes that along.
+// markers makes the removal one of the keys whose last revision is a marker, and of what is stored
+// over such a marker meanwhile, which a native PurgeDeletes removes as well.
 func (r *Removal) markers() {
 	r.Hits = func(l *Life, _ string, revisions []uint64, i int) (bool, bool) {
 		if at := l.Records[revisions[i]].At; !at.Before(r.Start) {
 			return !at.After(r.End), false
 		}
-		last := sort.Search(len(revisions), func(j int) bool { return !l.Records[revisions[j]].At.Before(r.Start) }) - 1
+		last := sort.Search(len(revisions), func(j int) bool {
+			return !l.Records[revisions[j]].At.Before(r.Start)
+		}) - 1
 		return l.Records[revisions[last]].Op != "put", false
 	}
 }
 
+// never is later than every moment of a run.
 var never = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// settle works out how long each revision was there, once everything is known.
+// settle works out how long each revision was there. It needs to know all that happened.
 func (l *Life) settle() {
 	l.unknown, l.known = slices.Sorted(maps.Keys(l.Unknown)), slices.Sorted(maps.Keys(l.Records))
 	for _, revision := range l.known {
@@ -159,7 +172,8 @@ func (l *Life) settle() {
 
 func (l *Life) settleOne(key string, revisions []uint64, i int) {
 	r := l.Records[revisions[i]]
-	r.Until, r.GoneFrom, r.GoneBy, r.Alone, r.Doubt = never, time.Time{}, time.Time{}, false, Window{}
+	r.Until, r.GoneFrom, r.GoneBy = never, time.Time{}, time.Time{}
+	r.Alone, r.Doubt = false, Window{}
 	for _, removal := range l.Removals {
 		maybe, certain := removal.Hits(l, key, revisions, i)
 		if maybe {
@@ -171,7 +185,7 @@ func (l *Life) settleOne(key string, revisions []uint64, i int) {
 		}
 	}
 	l.age(r)
-	if r.Kept && !l.crashed(r.GoneFrom, never) { // else it may have been away for a while
+	if r.Kept && !l.crashed(r.GoneFrom, never) { // After a crash it may have been away for a while.
 		r.Until, r.GoneFrom, r.GoneBy = never, time.Time{}, time.Time{}
 		return
 	}
@@ -179,28 +193,32 @@ func (l *Life) settleOne(key string, revisions []uint64, i int) {
 		r.Doubt = Window{time.Time{}, never}
 		return
 	}
-	r.Until = earliest(l.pushedOut(revisions, i), l.beforeUnknown(r.Revision), r.GoneFrom, l.Deleted, l.Lost)
+	r.Until = earliest(l.pushedOut(revisions, i), l.beforeUnknown(r.Revision),
+		r.GoneFrom, l.Deleted, l.Lost)
 }
 
-// goneFrom and goneBy note when a removal may have hit the revision, and when everybody must know.
+// goneFrom notes that a removal may have hit the revision at a moment.
 func (r *Record) goneFrom(at time.Time) {
 	if r.GoneFrom.IsZero() || at.Before(r.GoneFrom) {
 		r.GoneFrom = at
 	}
 }
 
+// goneBy notes that every watcher must know at a moment that a removal hit the revision.
 func (r *Record) goneBy(at time.Time) {
 	if r.GoneBy.IsZero() || at.Before(r.GoneBy) {
 		r.GoneBy = at
 	}
 }
 
-// crashed tells whether the server was killed between a removal, if there was one, and a moment.
+// crashed reports whether the server was killed between a removal, if there was one, and a moment.
 func (l *Life) crashed(removal, upTo time.Time) bool {
-	return !removal.IsZero() && slices.ContainsFunc(l.Crashes, func(at time.Time) bool { return at.After(removal) && !at.After(upTo) })
+	return !removal.IsZero() && slices.ContainsFunc(l.Crashes, func(at time.Time) bool {
+		return at.After(removal) && !at.After(upTo)
+	})
 }
 
-// pushedOut is when a key's i-th revision went since newer ones took its place.
+// pushedOut returns when newer revisions displaced the i-th one of a key.
 func (l *Life) pushedOut(revisions []uint64, i int) time.Time {
 	at := never
 	for j := i + 1; j < len(revisions); j++ {
@@ -211,13 +229,15 @@ func (l *Life) pushedOut(revisions []uint64, i int) time.Time {
 		}
 	}
 	for _, limit := range l.Limits[1:] {
-		if j := i + limit.N; j < len(revisions) && l.Records[revisions[j]].At.Before(limit.At.Add(time.Second)) {
+		j := i + limit.N
+		if j < len(revisions) && l.Records[revisions[j]].At.Before(limit.At.Add(time.Second)) {
 			at = earliest(at, limit.At)
 		}
 	}
 	return at
 }
 
+// limit returns how many revisions of a key were kept at a moment.
 func (l *Life) limit(at time.Time) int {
 	n := l.Limits[0].N
 	for _, limit := range l.Limits[1:] {
@@ -228,7 +248,8 @@ func (l *Life) limit(at time.Time) int {
 	return n
 }
 
-// beforeUnknown is the last known moment before a change that nobody saw, which may have overwritten anything.
+// beforeUnknown returns the last known moment before a change that nobody saw and that may have
+// overwritten anything.
 func (l *Life) beforeUnknown(revision uint64) time.Time {
 	i, _ := slices.BinarySearch(l.unknown, revision)
 	if i == len(l.unknown) {
@@ -263,13 +284,13 @@ func (l *Life) selected(matches func(string) bool) (all []uint64, byKey map[stri
 	return all, byKey
 }
 
-// anyUnknown tells whether there is an unknown revision above one and up to another.
+// anyUnknown reports whether there is an unknown revision above one and up to another.
 func (l *Life) anyUnknown(above, upTo uint64) bool {
 	i, _ := slices.BinarySearch(l.unknown, above+1)
 	return i < len(l.unknown) && l.unknown[i] <= upTo
 }
 
-// branches are the lives with an epoch: one, unless a server has lost the end of it.
+// branches returns the lives with an epoch: one, unless a server has lost the end of it.
 func (b *Bucket) branches(epoch string) (found []*Life) {
 	for _, l := range b.Lives {
 		if l.Epoch == epoch {
@@ -279,7 +300,7 @@ func (b *Bucket) branches(epoch string) (found []*Life) {
 	return found
 }
 
-// life finds the newest of a bucket's lives with an epoch.
+// life returns the newest of the lives with an epoch, or nil.
 func (b *Bucket) life(epoch string) *Life {
 	if found := b.branches(epoch); len(found) > 0 {
 		return found[len(found)-1]
@@ -287,10 +308,11 @@ func (b *Bucket) life(epoch string) *Life {
 	return nil
 }
 
-// last is the life that the bucket has at the end.
+// last returns the life that the bucket has at the end.
 func (b *Bucket) last() *Life { return b.Lives[len(b.Lives)-1] }
 
-// absent tells whether the bucket may have seemed missing at some moment between two. A gateway may learn of a re-creation 5 s late.
+// absent reports whether the bucket may have seemed missing at some moment between two others. A
+// gateway may learn of a re-creation 5 s late.
 func (b *Bucket) absent(from, to time.Time) bool {
 	for i, l := range b.Lives {
 		if l.Deleted.IsZero() || l.Deleted.After(to) {

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// purged is a stream that had key a and was told of a reset after another tool purged it, or not.
+// purged is a stream that had the key a when another tool purged it. The stream is reset for that,
+// or not.
 func purged(reset bool) *script {
 	s := newScript("e1")
 	s.tell(Item{Kind: "connect"})
@@ -17,7 +18,7 @@ func purged(reset bool) *script {
 	removal.everything(func(key string) bool { return key == "a" })
 	s.life().Removals = append(s.life().Removals, removal)
 	s.life().Records[1].Kept = false
-	s.tell(s.point("bookmark", 2, true)) // it may not have been told yet
+	s.tell(s.point("bookmark", 2, true)) // The gateway may not know of it yet.
 	s.now = s.now.Add(10 * time.Second)
 	b := s.store(s.life(), 3, "b", "put")
 	if reset {
@@ -29,7 +30,7 @@ func purged(reset bool) *script {
 	return s
 }
 
-func TestResetAfterPurge(t *testing.T) {
+func TestPurgeIsAReset(t *testing.T) {
 	s := purged(true)
 	if found := Validate(s.trace, s.settled(), plain); found != nil {
 		t.Fatal(found)
@@ -38,17 +39,21 @@ func TestResetAfterPurge(t *testing.T) {
 	caught(t, Validate(s.trace, s.settled(), plain), "seamless")
 }
 
-// A crash brings back what a purge took and, before it, the history limit; who is told of that is told the truth.
-func TestPurgeTakenBackByACrash(t *testing.T) {
+// A crash brings back what a purge took, or the history limit before it. A client that is told of
+// it is told the truth.
+func TestPurgeTakenBackByACrashIsTheTruth(t *testing.T) {
 	for _, crash := range []bool{true, false} {
 		s := purged(true)
 		if crash {
 			s.life().Crashes = append(s.life().Crashes, s.tick())
 		}
 		back := s.life().Records[1]
-		back.Kept = true // as the bucket is found at the end
-		s.tell(Item{Kind: "reset", Reason: "horizon"}, Item{Kind: "change", Epoch: "e1", Change: back.Change, Size: back.Size},
-			Item{Kind: "change", Epoch: "e1", Change: s.life().Records[3].Change, Size: s.life().Records[3].Size}, s.point("sync", 3, true))
+		back.Kept = true // As the bucket is found at the end.
+		change := func(r *Record) Item {
+			return Item{Kind: "change", Epoch: "e1", Change: r.Change, Size: r.Size}
+		}
+		s.tell(Item{Kind: "reset", Reason: "horizon"}, change(back), change(s.life().Records[3]),
+			s.point("sync", 3, true))
 		found := Validate(s.trace, s.settled(), plain)
 		if crash && found != nil {
 			t.Fatal(found)
@@ -59,7 +64,7 @@ func TestPurgeTakenBackByACrash(t *testing.T) {
 	}
 }
 
-// Also where the purged key was stored again before the end, so that only a point between tells.
+// The key is stored again before the end, so that only a position in between shows the loss.
 func TestMissedResetIsSeenBetween(t *testing.T) {
 	s := purged(false)
 	s.put(4, "a")
@@ -72,30 +77,36 @@ func recreated() *script {
 	s := newScript("e1", "e2")
 	old, young := s.bucket.Lives[0], s.bucket.Lives[1]
 	a, b := s.store(old, 1, "a", "put"), s.store(old, 2, "b", "put")
-	s.tell(Item{Kind: "connect"}, a, b, Item{Kind: "sync", Revision: 2, Epoch: "e1", Exact: true, HasID: true})
+	s.tell(Item{Kind: "connect"}, a, b,
+		Item{Kind: "sync", Revision: 2, Epoch: "e1", Exact: true, HasID: true})
 	old.Deleted, young.Asked, young.Created = s.tick(), s.tick(), s.tick()
 	c := s.store(young, 1, "c", "put")
-	s.tell(Item{Kind: "bucket-deleted"}, Item{Kind: "reset", Reason: "epoch"}, c, s.point("sync", 1, true))
+	s.tell(Item{Kind: "bucket-deleted"}, Item{Kind: "reset", Reason: "epoch"}, c,
+		s.point("sync", 1, true))
 	s.put(2, "d")
 	s.tell(s.point("bookmark", 2, true))
 	return s
 }
 
-func TestRecreated(t *testing.T) {
+func TestNewEpochIsAReset(t *testing.T) {
 	s := recreated()
 	if found := Validate(s.trace, s.settled(), plain); found != nil {
 		t.Fatal(found)
 	}
 	late := func(s *script) time.Time { return s.bucket.Lives[1].Created.Add(time.Minute) }
 	cases := map[string]func(*script){
-		"a change of the old epoch after the reset": func(s *script) { s.trace[8].Epoch = "e1" },
-		"no reset":       func(s *script) { drop(5)(s) },
-		"no word at all": func(s *script) { drop(5)(s); drop(4)(s) },
-		"a stale epoch":  func(s *script) { s.trace = s.trace[:4] },
+		"a change of the old epoch after the reset": func(s *script) {
+			s.trace[8].Epoch = "e1"
+		},
+		"no reset":        func(s *script) { drop(5)(s) },
+		"no event at all": func(s *script) { drop(5)(s); drop(4)(s) },
+		"a stale epoch":   func(s *script) { s.trace = s.trace[:4] },
 		"still the old on a new connection": func(s *script) {
 			s.trace = append([]Item{{Kind: "connect", At: late(s)}}, s.trace[1:4]...)
 		},
-		"404 long after": func(s *script) { s.trace = append(s.trace, Item{Kind: "refused", Reason: "404", At: late(s)}) },
+		"404 long after": func(s *script) {
+			s.trace = append(s.trace, Item{Kind: "refused", Reason: "404", At: late(s)})
+		},
 	}
 	for name, spoil := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -106,10 +117,12 @@ func TestRecreated(t *testing.T) {
 	}
 }
 
-// Who has heard of a reset but of no new id resumes with the old one, and has its state still.
-func TestResetWithoutAnID(t *testing.T) {
+// A client that was told of a reset, but of no id since, resumes with the old id and still has its
+// state.
+func TestResetWithoutAnIDIsResumedWithTheOldState(t *testing.T) {
 	s := correct()
-	s.tell(Item{Kind: "reset", Reason: "horizon"}, Item{Kind: "closed"}, Item{Kind: "connect", Resumed: true}, s.point("id", 9, false))
+	s.tell(Item{Kind: "reset", Reason: "horizon"}, Item{Kind: "closed"},
+		Item{Kind: "connect", Resumed: true}, s.point("id", 9, false))
 	s.put(10, "g")
 	s.tell(s.point("sync", 10, false), s.point("bookmark", 10, true))
 	if found := Validate(s.trace, s.settled(), plain); found != nil {
@@ -117,10 +130,11 @@ func TestResetWithoutAnID(t *testing.T) {
 	}
 }
 
-// Who has heard of a reset that has an id begins anew, wherever it was cut.
-func TestResetWithAnID(t *testing.T) {
+// A client that was told of a reset with an id begins anew, wherever it was cut.
+func TestResetWithAnIDBeginsAnew(t *testing.T) {
 	s := correct()
-	s.tell(Item{Kind: "reset", Reason: "horizon", HasID: true}, Item{Kind: "closed"}, Item{Kind: "connect", Resumed: true})
+	s.tell(Item{Kind: "reset", Reason: "horizon", HasID: true}, Item{Kind: "closed"},
+		Item{Kind: "connect", Resumed: true})
 	s.tell(s.point("sync", 9, false))
 	caught(t, Validate(s.trace, s.settled(), plain), "reliable")
 }
@@ -128,7 +142,7 @@ func TestResetWithAnID(t *testing.T) {
 func TestUnknownRevisionsAreNotClaimed(t *testing.T) {
 	cases := map[string]struct {
 		unknown  []uint64
-		previous uint64 // of revision 9; 0 for not told
+		previous uint64 // Of revision 9, 0 if it is not known.
 		caught   bool
 	}{
 		"nothing unknown":                        {nil, 0, true},
@@ -144,7 +158,8 @@ func TestUnknownRevisionsAreNotClaimed(t *testing.T) {
 			s.tell(Item{Kind: "connect"}, s.point("sync", 6, true))
 			s.put(9, "a")
 			s.tell(s.point("bookmark", 9, true))
-			s.life().Records[9].Previous, s.life().Records[9].Told = test.previous, test.previous > 0
+			ninth := s.life().Records[9]
+			ninth.Previous, ninth.Told = test.previous, test.previous > 0
 			for _, revision := range test.unknown {
 				s.life().Unknown[revision] = true
 			}

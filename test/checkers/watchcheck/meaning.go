@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// data is the object of an event, with its name where that is not on the wire.
+// data is the object of an event. Event is its name where the wire has no field for that.
 type data struct {
 	Event                         string
 	Bucket, Key, Operation, Epoch string
@@ -21,8 +21,9 @@ type data struct {
 	Expires                       time.Time
 }
 
-// meaning is strict: what the contract does not know becomes an item that no promise allows. A block without data of a stream of
-// several buckets means something to each that its id names.
+// meaning returns what a block means to the client. It is strict: what the contract does not know
+// becomes an item that no promise allows. On a stream of several buckets, a block without data
+// means something for each bucket that its id names.
 func (c *Client) meaning(b Block, now time.Time) []Item {
 	if b.Data == "" {
 		return c.bareID(b, now)
@@ -37,7 +38,8 @@ func (c *Client) meaning(b Block, now time.Time) []Item {
 	if b.Event == "heartbeat" {
 		return c.bareID(b, now)
 	}
-	item := Item{At: now, Kind: b.Event, Bucket: d.Bucket, Revision: d.Revision, Exact: d.Exact, Reason: d.Reason, HasID: b.HasID}
+	item := Item{At: now, Kind: b.Event, Bucket: d.Bucket, Revision: d.Revision, Exact: d.Exact,
+		Reason: d.Reason, HasID: b.HasID}
 	switch b.Event {
 	case "problem":
 		item.Reason = d.Type
@@ -54,6 +56,7 @@ func (c *Client) meaning(b Block, now time.Time) []Item {
 	return []Item{item}
 }
 
+// changed completes the item of a change.
 func (c *Client) changed(item Item, b Block, d data) Item {
 	value, err := c.value(d)
 	p, ok := c.positions(b.ID)[d.Bucket]
@@ -62,14 +65,15 @@ func (c *Client) changed(item Item, b Block, d data) Item {
 		sent = p.sent
 	}
 	if err != nil || d.Operation != b.Event || !ok || sent != d.Revision || p.epoch != d.Epoch {
-		return Item{At: item.At, Kind: "unreadable", Bucket: d.Bucket, Reason: b.ID + " with " + b.Data}
+		return Item{At: item.At, Kind: "unreadable", Bucket: d.Bucket,
+			Reason: b.ID + " with " + b.Data}
 	}
 	item.Kind, item.Epoch, item.Size, item.Expires = "change", d.Epoch, d.Size, d.Expires
 	item.Change = Change{d.Revision, c.intern(d.Key), c.intern(d.Operation), c.digest(value)}
 	return item
 }
 
-// value is what was stored, byte for byte; nothing where no values were asked for.
+// value returns the stored value, byte for byte, or nil if the client did not ask for values.
 func (c *Client) value(d data) ([]byte, error) {
 	if c.options.noValues {
 		if d.Base64 != "" || d.Text != "" || d.Value != nil {
@@ -87,10 +91,11 @@ func (c *Client) digest(value []byte) string {
 	return digest(value)
 }
 
-// nowhere is the epoch in the id of who was told that a bucket is deleted.
+// nowhere is the epoch in an id that says that a bucket is deleted.
 const nowhere = "0"
 
-// bareID is a heartbeat, or the first block: the positions that its id promises. One within a snapshot promises nothing of live.
+// bareID returns what a heartbeat or the first block means: the positions of its id. A position
+// within a snapshot promises nothing about later changes.
 func (c *Client) bareID(b Block, now time.Time) []Item {
 	items := []Item{{At: now, Kind: "bare", HasID: b.HasID}}
 	if !b.HasID {
@@ -98,19 +103,22 @@ func (c *Client) bareID(b Block, now time.Time) []Item {
 	}
 	for bucket, p := range c.positions(b.ID) {
 		if !p.inSnapshot && p.epoch != nowhere {
-			items = append(items, Item{At: now, Kind: "id", Bucket: bucket, Epoch: p.epoch, Revision: p.revision, HasID: true})
+			items = append(items, Item{At: now, Kind: "id", Bucket: bucket, Epoch: p.epoch,
+				Revision: p.revision, HasID: true})
 		}
 	}
 	return items
 }
 
+// A position is that of one bucket in an id.
 type position struct {
-	revision, sent uint64
+	revision, sent uint64 // Within a snapshot, sent is how far that has come.
 	epoch          string
 	inSnapshot     bool
 }
 
-// positions reads an id; of a stream of one bucket it is that bucket's.
+// positions parses an id, and returns the position of each bucket that it names. The id of a stream
+// of one bucket is that bucket's.
 func (c *Client) positions(id string) map[string]position {
 	out := map[string]position{}
 	for part := range strings.SplitSeq(id, ",") {
@@ -126,8 +134,8 @@ func (c *Client) positions(id string) map[string]position {
 	return out
 }
 
-// parsePosition reads [<sent>.]<revision>-<epoch>[.<check>][~<digest>]. Check and digest are the
-// gateway's own affair: what they are for is judged by what streams do.
+// parsePosition parses [<sent>.]<revision>-<epoch>[.<check>][~<digest>]. Check and digest are the
+// gateway's own affair: their purpose is judged by what streams do.
 func parsePosition(text string) (p position, ok bool) {
 	text, _, _ = strings.Cut(text, "~")
 	numbers, epoch, ok := strings.Cut(text, "-")

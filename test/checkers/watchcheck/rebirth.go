@@ -9,15 +9,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Create gives the bucket its next life: create makes it, republishing to the destination, and is tried again until it has.
-func (r *Recorder) Create(ctx context.Context, history int, create func(ctx context.Context, destination string) error) error {
+// Create gives the bucket its next life. create creates the bucket, which must republish to the
+// destination, and is called until it succeeds.
+func (r *Recorder) Create(ctx context.Context, history int,
+	create func(ctx context.Context, destination string) error) error {
 	r.mu.Lock()
-	l := &Life{Asked: time.Now(), Limits: []Limit{{N: history}}, Records: map[uint64]*Record{}, Unknown: map[uint64]bool{}, Rewritten: map[uint64]bool{}}
+	l := &Life{Asked: time.Now(), Limits: []Limit{{N: history}}, Records: map[uint64]*Record{},
+		Unknown: map[uint64]bool{}, Rewritten: map[uint64]bool{}}
 	n := len(r.bucket.Lives)
 	l.N, l.KeepsAll = n, r.keepsAll
 	r.bucket.Lives = append(r.bucket.Lives, l)
 	r.mu.Unlock()
-	if err := insist(ctx, func(ctx context.Context) error { return create(ctx, destination(r.bucket.Name, n)) }); err != nil {
+	err := insist(ctx, func(ctx context.Context) error {
+		return create(ctx, destination(r.bucket.Name, n))
+	})
+	if err != nil {
 		return err
 	}
 	s, err := r.js.Stream(ctx, "KV_"+r.bucket.Name)
@@ -30,8 +36,9 @@ func (r *Recorder) Create(ctx context.Context, history int, create func(ctx cont
 	return nil
 }
 
-// Recreate ends the bucket's life and begins the next after a while.
-func (r *Recorder) Recreate(ctx context.Context, remove func(context.Context) error, pause time.Duration, create func(context.Context, string) error) error {
+// Recreate ends the bucket's life with remove, and after the pause begins the next one.
+func (r *Recorder) Recreate(ctx context.Context, remove func(context.Context) error,
+	pause time.Duration, create func(context.Context, string) error) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
 	r.mu.Lock()
@@ -52,7 +59,7 @@ func (r *Recorder) Recreate(ctx context.Context, remove func(context.Context) er
 	return r.Create(ctx, history, create)
 }
 
-// insist tries until it works, for ten seconds.
+// insist calls try until it succeeds, for ten seconds at most.
 func insist(ctx context.Context, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -69,15 +76,18 @@ func insist(ctx context.Context, try func(context.Context) error) error {
 	}
 }
 
-// removalKnown is how soon after a removal who watches must have learnt of it.
+// removalKnown is how soon after a removal every watcher must have learnt of it.
 const removalKnown = 1500 * time.Millisecond
 
-// Remove notes what takes messages out of the stream. The gateway has a connection to hear the server's advisory, which comes at
-// once; or it compares when it has one again, for which Known can be moved.
-func (r *Recorder) Remove(ctx context.Context, name string, hits func(*Removal), do func(context.Context) error) (*Removal, error) {
+// Remove calls do and notes what it takes out of the stream. If the gateway is connected, the
+// server's advisory reaches it at once. If not, it compares when it is connected again, and the
+// caller moves Known.
+func (r *Recorder) Remove(ctx context.Context, name string, hits func(*Removal),
+	do func(context.Context) error) (*Removal, error) {
 	r.mu.Lock()
 	l := r.bucket.last()
-	removal := &Removal{bucket: r.bucket.Name, Name: name, Start: time.Now(), End: never, Known: never}
+	removal := &Removal{
+		bucket: r.bucket.Name, Name: name, Start: time.Now(), End: never, Known: never}
 	hits(removal)
 	l.Removals = append(l.Removals, removal)
 	r.mu.Unlock()
@@ -89,14 +99,14 @@ func (r *Recorder) Remove(ctx context.Context, name string, hits func(*Removal),
 	return removal, err
 }
 
-// known moves when the gateway must have told of a removal.
+// known sets when the gateway must have told its watchers of a removal.
 func (r *Recorder) known(removal *Removal, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	removal.Known = at
 }
 
-// crashed notes that the server was killed, a moment before it can serve again.
+// crashed notes that the server was killed. It is called a moment before the server serves again.
 func (r *Recorder) crashed() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -104,9 +114,10 @@ func (r *Recorder) crashed() {
 	l.Crashes = append(l.Crashes, time.Now())
 }
 
-// DeleteMessage notes that one revision is taken out of the stream: an older one may be its key's value
-// again.
-func (r *Recorder) DeleteMessage(ctx context.Context, revision uint64, do func(context.Context) error) error {
+// DeleteMessage notes that do takes one revision out of the stream, after which an older one may be
+// the value of its key again.
+func (r *Recorder) DeleteMessage(ctx context.Context, revision uint64,
+	do func(context.Context) error) error {
 	removal, err := r.Remove(ctx, "message", func(removal *Removal) {
 		removal.Alone = true
 		removal.Hits = func(_ *Life, _ string, revisions []uint64, i int) (bool, bool) {
@@ -114,14 +125,16 @@ func (r *Recorder) DeleteMessage(ctx context.Context, revision uint64, do func(c
 		}
 	}, do)
 	if err != nil {
-		r.known(removal, never) // it may be there still
+		r.known(removal, never) // It may still be there.
 	}
 	return err
 }
 
-// Limit notes another history limit. What a lower one removes is gone from before the change, what a higher one keeps is kept from
-// after it. And a lower one may remove anything: nats-server 2.15.2 now and then loses all revisions of a key that is written at
-// that moment, its value too (9 of a million writes with 600 changes; what it says of a key's previous revision shows it).
+// Limit notes that do sets another history limit. What a lower one removes is gone from before the
+// change, and what a higher one keeps is kept from after it. A lower one may also remove anything:
+// nats-server 2.15.2 now and then loses all revisions of a key that is written at that moment, its
+// value too (9 of a million writes with 600 changes; the previous revision that it reports for a
+// key shows it).
 func (r *Recorder) Limit(ctx context.Context, n int, do func(context.Context) error) error {
 	r.mu.Lock()
 	l := r.bucket.last()
@@ -129,7 +142,8 @@ func (r *Recorder) Limit(ctx context.Context, n int, do func(context.Context) er
 	removal := &Removal{Name: "history", Start: time.Now(), End: never, Known: never}
 	removal.anything()
 	if lower {
-		l.Limits, l.Removals = append(l.Limits, Limit{At: removal.Start, N: n}), append(l.Removals, removal)
+		l.Limits = append(l.Limits, Limit{At: removal.Start, N: n})
+		l.Removals = append(l.Removals, removal)
 	}
 	r.mu.Unlock()
 	err := insist(ctx, do)

@@ -12,15 +12,17 @@ import (
 	"time"
 )
 
-var promises = []string{"ordered", "unique", "reliable", "seamless", "resumable", "bookmarkable", "timely", "stale", "isolated", "acknowledged"}
+var promises = []string{"ordered", "unique", "reliable", "seamless", "resumable", "bookmarkable",
+	"timely", "stale", "isolated", "acknowledged"}
 
 // A Tally counts what all clients were told, and which promises were broken.
 type Tally struct {
 	violations, resets, problems, blocks map[string]int
 	timing                               Timing
-	first                                time.Time // of the violations of what watchers were promised
+	first                                time.Time // The first violation of a promise to watchers.
 }
 
+// report judges all that was told and prints the result. An error says what is wrong.
 func (r *run) report(ctx context.Context) error {
 	buckets := map[string]*Bucket{}
 	for _, name := range allNames() {
@@ -30,9 +32,9 @@ func (r *run) report(ctx context.Context) error {
 			return errors.Join(r.failed, err)
 		}
 		buckets[name] = bucket
-		tellBucket(recorder, bucket)
+		printBucket(recorder, bucket)
 	}
-	t := &Tally{map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}, Timing{First: map[string]time.Duration{}}, never}
+	t := newTally()
 	for _, c := range r.clients {
 		r.check(c, buckets, t)
 	}
@@ -44,28 +46,42 @@ func (r *run) report(ctx context.Context) error {
 			fmt.Printf("VIOLATION %s: %s\n", v.Promise, v.Detail)
 		}
 	}
-	r.tell(t, takenBack)
+	r.print(t, takenBack)
 	return errors.Join(r.failed, r.coverage(), t.verdict())
 }
 
-func tellBucket(recorder *Recorder, bucket *Bucket) {
-	records, unknown, rewritten, removals := 0, 0, 0, 0
-	for _, l := range bucket.Lives {
-		records, unknown, rewritten = records+len(l.Records), unknown+len(l.Unknown), rewritten+len(l.Rewritten)
-		removals += len(l.Removals)
+func newTally() *Tally {
+	return &Tally{
+		violations: map[string]int{},
+		resets:     map[string]int{},
+		problems:   map[string]int{},
+		blocks:     map[string]int{},
+		timing:     Timing{First: map[string]time.Duration{}},
+		first:      never,
 	}
-	fmt.Printf("bucket %-5s %d lives, %d removals, %d revisions known, %d of them repaired, %d unknown, %d given twice\n",
-		bucket.Name, len(bucket.Lives), removals, records, recorder.repaired, unknown, rewritten)
 }
 
+func printBucket(recorder *Recorder, bucket *Bucket) {
+	records, unknown, rewritten, removals := 0, 0, 0, 0
+	for _, l := range bucket.Lives {
+		records, unknown = records+len(l.Records), unknown+len(l.Unknown)
+		rewritten, removals = rewritten+len(l.Rewritten), removals+len(l.Removals)
+	}
+	fmt.Printf("bucket %-5s %d lives, %d removals, %d revisions known, %d of them repaired, "+
+		"%d unknown, %d given twice\n", bucket.Name, len(bucket.Lives), removals, records,
+		recorder.repaired, unknown, rewritten)
+}
+
+// check judges what one client was told, and saves the trace if a promise was broken.
 func (r *run) check(c *Client, buckets map[string]*Bucket, t *Tally) {
 	for name, view := range c.options.views {
-		trace := c.of(name)
+		trace, b := c.of(name), buckets[name]
 		t.count(trace)
-		found := Validate(trace, buckets[name], view)
+		found := Validate(trace, b, view)
 		if c.options.steady && c.options.buffer == 0 {
-			found = append(found, CheckPrompt(trace, buckets[name], r.incidents, &r.noise, &t.timing)...)
-			found = append(found, CheckIsolated(trace, buckets[name], r.stopped(name), &r.noise, &t.timing)...)
+			found = append(found, CheckPrompt(trace, b, r.incidents, &r.noise, &t.timing)...)
+			found = append(found,
+				CheckIsolated(trace, b, r.stopped(name), &r.noise, &t.timing)...)
 		}
 		for i, v := range found {
 			t.violations[v.Promise]++
@@ -75,7 +91,7 @@ func (r *run) check(c *Client, buckets map[string]*Bucket, t *Tally) {
 			}
 		}
 		if len(found) > 0 {
-			r.save(c, buckets[name], found, trace)
+			r.save(c, b, found, trace)
 		}
 	}
 }
@@ -95,29 +111,35 @@ func (t *Tally) count(trace []Item) {
 	}
 }
 
-func (r *run) tell(t *Tally, takenBack int) {
+func (r *run) print(t *Tally, takenBack int) {
 	counts := map[string]int{}
 	for _, incident := range r.incidents {
 		counts[incident.Name]++
 	}
 	acked, not, nobodyKnows := r.attempts.counts()
-	fmt.Printf("seed %d\nfaults %v\nwrites %d acknowledged (%d taken back by the server's crash), %d refused, %d unknown\nblocks %v\nresets %v\nproblems %v\n",
-		r.seed, counts, acked, takenBack, not, nobodyKnows, t.blocks, t.resets, t.problems)
-	fmt.Printf("stale told %d times, live %d\nlongest from NATS being back to the first event:", t.timing.Stale, t.timing.Live)
+	fmt.Printf("seed %d\nfaults %v\n", r.Seed, counts)
+	fmt.Printf("writes %d acknowledged (%d taken back by the server's crash), "+
+		"%d refused, %d unknown\n", acked, takenBack, not, nobodyKnows)
+	fmt.Printf("blocks %v\nresets %v\nproblems %v\n", t.blocks, t.resets, t.problems)
+	fmt.Printf("stale told %d times, live %d\n"+
+		"longest from NATS being back to the first event:", t.timing.Stale, t.timing.Live)
 	for _, name := range slices.Sorted(maps.Keys(t.timing.First)) {
 		fmt.Printf(" %s %v", name, t.timing.First[name].Round(time.Millisecond))
 	}
 	if s := t.timing.Stopped; len(s) > 0 {
 		slices.Sort(s)
-		fmt.Printf("\nwhile readers were stopped, from stored to delivered: median %v, 99 %% %v, longest %v of %d",
-			s[len(s)/2].Round(time.Microsecond), s[len(s)*99/100].Round(time.Microsecond), s[len(s)-1].Round(time.Millisecond), len(s))
+		fmt.Printf("\nwhile readers were stopped, from stored to delivered: "+
+			"median %v, 99 %% %v, longest %v of %d", s[len(s)/2].Round(time.Microsecond),
+			s[len(s)*99/100].Round(time.Microsecond), s[len(s)-1].Round(time.Millisecond), len(s))
 	}
-	fmt.Printf("\nthe machine let the checker wait up to %v\n", r.noise.Worst().Round(time.Millisecond))
+	worst := r.noise.Worst().Round(time.Millisecond)
+	fmt.Printf("\nthe machine let the checker wait up to %v\n", worst)
 	for _, promise := range promises {
 		fmt.Printf("%-14s %d violations\n", promise, t.violations[promise])
 	}
 	if t.first != never {
-		fmt.Printf("the first violation was told %v after the start\n", t.first.Sub(r.began).Round(time.Second))
+		after := t.first.Sub(r.began).Round(time.Second)
+		fmt.Printf("the first violation was told %v after the start\n", after)
 	}
 }
 
@@ -132,9 +154,9 @@ func (t *Tally) verdict() error {
 	return nil
 }
 
-// coverage: within two minutes every fault has its turn.
+// coverage checks that every fault was injected, if there were two minutes for it.
 func (r *run) coverage() error {
-	if r.duration < 2*time.Minute {
+	if r.Duration < 2*time.Minute {
 		return nil
 	}
 	var err error
@@ -146,24 +168,31 @@ func (r *run) coverage() error {
 	return err
 }
 
+// show prints a violation with what the client was told before.
 func show(c *Client, bucket string, v Violation, trace []Item) {
-	fmt.Printf("VIOLATION %s of %s, bucket %s, at %d of %d: %s\n", v.Promise, c.options.name, bucket, v.At, len(trace), v.Detail)
+	fmt.Printf("VIOLATION %s of %s, bucket %s, at %d of %d: %s\n",
+		v.Promise, c.options.name, bucket, v.At, len(trace), v.Detail)
 	for _, item := range trace[max(0, v.At-12):min(len(trace), v.At+1)] {
 		fmt.Printf("    %s\n", item)
 	}
 }
 
+// String returns an item as a line of a trace.
 func (i Item) String() string {
 	at := i.At.Format("15:04:05.000")
 	if i.Kind == "change" {
-		return fmt.Sprintf("%s %s %s at %d-%s", at, i.Change.Op, i.Change.Key, i.Change.Revision, i.Epoch)
+		return fmt.Sprintf("%s %s %s at %d-%s",
+			at, i.Change.Op, i.Change.Key, i.Change.Revision, i.Epoch)
 	}
-	return fmt.Sprintf("%s %s %d-%s exact=%t %s%s resumed=%t", at, i.Kind, i.Revision, i.Epoch, i.Exact, i.Reason, i.LastID, i.Resumed)
+	return fmt.Sprintf("%s %s %d-%s exact=%t %s%s resumed=%t",
+		at, i.Kind, i.Revision, i.Epoch, i.Exact, i.Reason, i.LastID, i.Resumed)
 }
 
-// save writes down what a client was told and what the bucket stored.
+// save writes a file with what a client was told and what the bucket stored.
 func (r *run) save(c *Client, bucket *Bucket, found []Violation, trace []Item) {
-	data, _ := json.MarshalIndent(map[string]any{"client": c.options.name, "target": c.options.target, "violations": found, "trace": trace,
+	data, _ := json.MarshalIndent(map[string]any{"client": c.options.name,
+		"target": c.options.target, "violations": found, "trace": trace,
 		"lives": bucket.Lives}, "", " ")
-	_ = os.WriteFile(filepath.Join(r.output, c.options.name+"-"+bucket.Name+".json"), data, 0o644)
+	name := c.options.name + "-" + bucket.Name + ".json"
+	_ = os.WriteFile(filepath.Join(r.Output, name), data, 0o644)
 }

@@ -20,19 +20,17 @@ import (
 	"kvgateway/test/checkers/harness"
 )
 
-// bucketNames are the buckets, histories how many revisions of a key each keeps at first. From "long" nothing is ever purged, and
-// it is created once.
+// bucketNames are the buckets, and histories says how many revisions of a key each of them keeps at
+// first. Nothing is ever purged from "long", and it is created only once.
 var (
 	bucketNames = []string{"one", "five", "long"}
 	histories   = map[string]int{"one": 1, "five": 5, "long": 64}
 )
 
+// A run is one run of the checker, with the processes that it starts.
 type run struct {
-	duration              time.Duration
-	began                 time.Time
-	seed                  uint64
-	gatewayBinary, output string
-	only                  string
+	harness.Settings
+	began time.Time
 
 	dir, natsAddr, addr string
 	nats, gateway       *harness.Process
@@ -43,14 +41,15 @@ type run struct {
 	recorders           map[string]*Recorder
 	attempts            attempts
 	incidents           []Incident
-	found               []Violation // that a fault itself saw
-	stops               []time.Time // when readers began to stop
+	found               []Violation // What a fault itself saw.
+	stops               []time.Time // When readers began to stop.
 	watching            context.Context
 	noise               harness.Noise
-	failed              error // a process that ended otherwise than asked, or a fault that did not work
+	failed              error // A process that ended by itself, or a fault that did not work.
 	serial              atomic.Int64
 }
 
+// all starts everything, lets writers and faults run, and judges what everybody was told.
 func (r *run) all() error {
 	defer r.stop()
 	ctx := context.Background()
@@ -58,7 +57,7 @@ func (r *run) all() error {
 		return err
 	}
 	r.began = time.Now()
-	fmt.Printf("seed %d\n", r.seed)
+	fmt.Printf("seed %d\n", r.Seed)
 	go r.noise.Listen()
 	var gone context.CancelFunc
 	r.watching, gone = context.WithCancel(ctx)
@@ -80,31 +79,35 @@ func (r *run) all() error {
 
 // trouble lets writers and faults run.
 func (r *run) trouble(ctx context.Context) {
-	busy, done := context.WithTimeout(ctx, r.duration)
+	busy, done := context.WithTimeout(ctx, r.Duration)
 	defer done()
 	var work sync.WaitGroup
+	random := func(n int) *rand.Rand { return rand.New(rand.NewPCG(r.Seed, uint64(n))) }
 	for i := range 4 {
-		work.Go(func() { r.write(busy, rand.New(rand.NewPCG(r.seed, uint64(100+i))), i%2 == 0) })
+		work.Go(func() { r.write(busy, random(100+i), i%2 == 0) })
 	}
 	for i := range 4 {
-		work.Go(func() { r.compareAndSet(busy, rand.New(rand.NewPCG(r.seed, uint64(200+i))), i%2 == 0) })
+		work.Go(func() { r.compareAndSet(busy, random(200+i), i%2 == 0) })
 	}
-	work.Go(func() { r.writeBrief(busy, rand.New(rand.NewPCG(r.seed, 300))) })
+	work.Go(func() { r.writeBrief(busy, random(300)) })
 	r.disturb(busy)
 	work.Wait()
 }
 
-// rest waits until every client was told a position at the last revision of its buckets, and two heartbeats more; or for half a
-// minute. What is still missing then, the validation says.
+// rest waits until every client was told of a position at the last revision of its buckets, for
+// half a minute at most, and then for two heartbeats. The validation finds what is missing then.
 func (r *run) rest(ctx context.Context) {
-	for until := time.Now().Add(30 * time.Second); time.Now().Before(until); time.Sleep(200 * time.Millisecond) {
+	until := time.Now().Add(30 * time.Second)
+	for ; time.Now().Before(until); time.Sleep(200 * time.Millisecond) {
 		ends := map[string]string{}
 		for _, bucket := range allNames() {
 			if s, err := r.js.Stream(ctx, "KV_"+bucket); err == nil {
-				ends[bucket] = fmt.Sprintf("%d-%s", s.CachedInfo().State.LastSeq, r.recorders[bucket].current().Epoch)
+				epoch := r.recorders[bucket].current().Epoch
+				ends[bucket] = fmt.Sprintf("%d-%s", s.CachedInfo().State.LastSeq, epoch)
 			}
 		}
-		if !slices.ContainsFunc(r.clients, func(c *Client) bool { return !c.reached(ends) }) {
+		unfinished := func(c *Client) bool { return !c.reached(ends) }
+		if !slices.ContainsFunc(r.clients, unfinished) {
 			break
 		}
 	}
@@ -141,28 +144,27 @@ func (r *run) startNATS() error {
 		return err
 	}
 	_, port, _ := net.SplitHostPort(r.natsAddr)
-	r.nats = &harness.Process{Name: self, Args: []string{"nats-server", port, r.dir}, Log: os.Stderr}
+	r.nats = harness.NATSProcess(self, port, r.dir)
 	return r.nats.Start()
 }
 
 func (r *run) startGateway() error {
-	if err := os.MkdirAll(r.output, 0o755); err != nil {
+	if err := os.MkdirAll(r.Output, 0o755); err != nil {
 		return err
 	}
-	log, err := os.Create(filepath.Join(r.output, "gateway.log"))
+	log, err := os.Create(filepath.Join(r.Output, "gateway.log"))
 	if err != nil {
 		return err
 	}
-	r.gateway = &harness.Process{Name: r.gatewayBinary, Log: log, Args: []string{"serve", "--log-level", "warn",
-		"--nats-url", "nats://" + r.proxy.Addr(), "--listen", r.addr}}
+	args := []string{"serve", "--log-level", "warn",
+		"--nats-url", "nats://" + r.proxy.Addr(), "--listen", r.addr}
+	r.gateway = &harness.Process{Name: r.Gateway, Log: log, Args: args}
 	return r.gateway.Start()
 }
 
-// connect makes the checker's own connection, which no fault cuts but those of the server itself.
+// connect makes the checker's own connection. Only faults of nats-server itself cut it.
 func (r *run) connect() (err error) {
-	r.conn, err = nats.Connect("nats://"+r.natsAddr, nats.RetryOnFailedConnect(true), nats.MaxReconnects(-1),
-		nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0), nats.ReconnectBufSize(-1))
-	if err != nil {
+	if r.conn, err = harness.Connect(r.natsAddr); err != nil {
 		return err
 	}
 	if r.js, err = jetstream.New(r.conn); err != nil {
@@ -182,16 +184,18 @@ func (r *run) createBuckets(ctx context.Context) (err error) {
 		if r.recorders[bucket], err = NewRecorder(r.natsAddr, bucket, bucket); err != nil {
 			return err
 		}
-		if err := r.recorders[bucket].Create(ctx, histories[bucket], r.createNative(bucket)); err != nil {
+		create := r.createNative(bucket)
+		if err := r.recorders[bucket].Create(ctx, histories[bucket], create); err != nil {
 			return fmt.Errorf("create %s: %w", bucket, err)
 		}
 	}
 	return errors.Join(r.createCopies(ctx), r.createVault(ctx))
 }
 
-// allNames are the buckets with those that copy another.
+// allNames returns the names of all buckets, those that copy another included.
 func allNames() []string { return slices.Concat(bucketNames, copyNames) }
 
+// stop kills both processes and removes the data of nats-server.
 func (r *run) stop() {
 	for _, p := range []*harness.Process{r.gateway, r.nats} {
 		if p != nil {
@@ -201,5 +205,5 @@ func (r *run) stop() {
 	_ = os.RemoveAll(r.dir)
 }
 
-// fail notes what makes the run worthless, if it is not the gateway's fault.
+// fail notes an error that is not the gateway's fault and makes the run worthless.
 func (r *run) fail(err error) { r.failed = errors.Join(r.failed, err) }

@@ -19,8 +19,8 @@ type victim uint8
 
 const (
 	ofGateway victim = iota
-	ofSource         // the gateway loses NATS
-	ofBucket         // one or five
+	ofSource         // The gateway loses NATS.
+	ofBucket         // It is one of the buckets "one" and "five".
 )
 
 // An Incident is a fault that was injected.
@@ -28,20 +28,22 @@ type Incident struct {
 	Name       string
 	On         victim
 	Start, End time.Time
-	Ready      time.Time // when NATS could be written to again
-	Bucket     string    // of what was written then
+	Ready      time.Time // When NATS took the write again that the next fields describe.
+	Bucket     string
 	Revision   uint64
 	Epoch      string
 }
 
-// calmStart is how long nothing happens at first, so that readers that stop are seen to delay nobody.
+// calmStart is for how long nothing happens at first, so that a reader that stops is seen to delay
+// nobody.
 const calmStart = 6 * time.Second
 
 // stopFor is how long readers stop.
 const stopFor = time.Minute
 
-// plan orders the faults by the seed: all of them once and then, in another order, again and again. The first round's pauses
-// are short enough for two minutes.
+// plan returns a function that names the next fault and the pause before it. The seed determines
+// the order, in which each round has all faults. The pauses of the first round are short enough for
+// two minutes.
 func plan(faults []fault, random *rand.Rand) func() (fault, time.Duration) {
 	var round []fault
 	rounds := 0
@@ -62,15 +64,17 @@ func plan(faults []fault, random *rand.Rand) func() (fault, time.Duration) {
 	}
 }
 
-// disturb injects one fault after the other until the time is over. A reader of each bucket stops for a minute meanwhile.
+// disturb injects one fault after the other until the time is over. A reader of each bucket stops
+// for a minute meanwhile.
 func (r *run) disturb(ctx context.Context) {
-	random := rand.New(rand.NewPCG(r.seed, 1))
-	next := plan(r.faults(), random)
+	random := rand.New(rand.NewPCG(r.Seed, 1))
+	faults := r.faults()
+	next := plan(faults, random)
 	r.stopReaders(stopFor)
-	if !pause(ctx, min(calmStart, r.duration/4)) {
+	if !pause(ctx, min(calmStart, r.Duration/4)) {
 		return
 	}
-	for {
+	for len(faults) > 0 {
 		f, gap := next()
 		if !pause(ctx, gap) {
 			return
@@ -82,8 +86,8 @@ func (r *run) disturb(ctx context.Context) {
 	}
 }
 
-// inject lets a fault happen to its end, also when the time is over meanwhile. After one that took NATS away it waits until NATS can be
-// written to again.
+// inject lets a fault happen to its end, even if the time is over meanwhile. After a fault that
+// took NATS away it waits until NATS takes writes again.
 func (r *run) inject(ctx context.Context, f fault, random *rand.Rand) {
 	ctx = context.WithoutCancel(ctx)
 	incident := Incident{Name: f.name, On: f.on, Start: time.Now()}
@@ -98,9 +102,11 @@ func (r *run) inject(ctx context.Context, f fault, random *rand.Rand) {
 		r.abandon(r.watching, 20)
 	}
 	r.incidents = append(r.incidents, incident)
-	fmt.Printf("%6.1fs %s, %v\n", incident.Start.Sub(r.began).Seconds(), f.name, incident.End.Sub(incident.Start).Round(time.Millisecond))
+	took := incident.End.Sub(incident.Start).Round(time.Millisecond)
+	fmt.Printf("%6.1fs %s, %v\n", incident.Start.Sub(r.began).Seconds(), f.name, took)
 }
 
+// pause waits, and reports whether the context has not ended yet.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():
@@ -110,7 +116,8 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// probe writes as soon as NATS takes it: what a watcher hears of it, and when, is judged in the end.
+// probe makes a write as soon as NATS takes it. What watchers are told of it, and when, is judged
+// at the end.
 func (r *run) probe(ctx context.Context, incident *Incident, random *rand.Rand) {
 	bucket := bucketNames[random.IntN(len(bucketNames))]
 	a := r.attempt(bucket, "probe.k1", nil, random)
@@ -124,7 +131,8 @@ func (r *run) probe(ctx context.Context, incident *Incident, random *rand.Rand) 
 		r.fail(err)
 		return
 	}
-	incident.Ready, incident.Bucket, incident.Revision, incident.Epoch = time.Now(), bucket, a.Revision, a.Epoch
+	incident.Ready, incident.Bucket = time.Now(), bucket
+	incident.Revision, incident.Epoch = a.Revision, a.Epoch
 	r.attempts.add(a)
 }
 

@@ -13,14 +13,15 @@ type Block struct {
 	HasID           bool
 }
 
-// Parser reads an event stream by the letter of the WHATWG specification. It is our own, so that a client's leniency
-// cannot hide a frame that browsers would read otherwise.
+// Parser reads an event stream by the letter of the WHATWG specification. It is our own, so that no
+// leniency of a client hides a frame that browsers would read otherwise.
 type Parser struct{ r *bufio.Reader }
 
+// NewParser returns a parser of r.
 func NewParser(r io.Reader) *Parser { return &Parser{r: bufio.NewReaderSize(r, 64<<10)} }
 
-// Next returns the next block. A block that a cut left without its empty line is an error, never a block: a browser
-// neither dispatches it nor takes its id.
+// Next returns the next block. A block that was cut before its empty line is an error, never a
+// block: a browser neither dispatches it nor takes its id.
 func (p *Parser) Next() (Block, error) {
 	var b Block
 	var data []string
@@ -41,7 +42,7 @@ func (p *Parser) Next() (Block, error) {
 		case "data":
 			data = append(data, value)
 		case "id":
-			if !strings.ContainsRune(value, 0) { // an id with NUL is ignored, says the specification
+			if !strings.ContainsRune(value, 0) { // The specification ignores an id with NUL.
 				b.ID, b.HasID = value, true
 			}
 		}
@@ -55,11 +56,12 @@ func (p *Parser) NextLine() (Block, error) {
 		return Block{}, err
 	}
 	var d struct{ Event, ID string }
-	_ = json.Unmarshal([]byte(line), &d) // what is no object has no event's name either, which no promise allows
+	// What is no object has no event's name, which no promise allows.
+	_ = json.Unmarshal([]byte(line), &d)
 	return Block{Event: d.Event, ID: d.ID, HasID: d.ID != "", Data: line}, nil
 }
 
-// line reads up to LF, CR or CRLF. Only LF and CRLF are joined here; a lone CR inside a line is a line end of its own.
+// line reads a line, which ends with LF, CR or CRLF.
 func (p *Parser) line() (string, error) {
 	var out []byte
 	for {

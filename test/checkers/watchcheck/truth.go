@@ -16,33 +16,36 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Recorder notes what a bucket republishes once it is stored, also what the history limit overwrites at once. No stream keeps
-// that: it would refuse purges for their rollup header. Each life of the bucket republishes to a subject of its own. The
-// subscription misses what is stored while the server has no connection to it; repair reads that from the bucket, where it
-// is not overwritten yet.
+// Recorder records what a bucket republishes when it has stored it, also what the history limit
+// overwrites at once. The recorder keeps that itself: a stream that captured it would refuse
+// purges, for their rollup header. Each life of the bucket republishes to a subject of its own. The
+// subscription misses what is stored while the recorder has no connection; repair reads that from
+// the bucket, unless it has been overwritten.
 type Recorder struct {
 	conn         *nats.Conn
 	js           jetstream.JetStream
 	subscription *nats.Subscription
 
-	of       string // the bucket whose messages these are
-	keepsAll bool   // the stream does not act on times to live in messages
+	of       string // The bucket that republishes the messages.
+	keepsAll bool   // The stream does not act on times to live in messages.
 
-	changing sync.Mutex // the bucket's life, or reading what is missing of it
+	// changing is held while the bucket gets another life, and while messages are read from it.
+	changing sync.Mutex
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards what follows
 	bucket   Bucket
 	repaired int
 	failed   error
 }
 
-// NewRecorder subscribes over a connection of its own that comes back as fast as it can. A mirror's
-// messages are those that the bucket of republishes.
+// NewRecorder subscribes over a connection of its own, which comes back as fast as it can. The
+// messages of a mirror are those that the bucket of republishes.
 func NewRecorder(address, bucket, of string) (*Recorder, error) {
 	r := &Recorder{bucket: Bucket{Name: bucket}, of: of}
 	back := make(chan struct{}, 1)
 	var err error
-	r.conn, err = nats.Connect("nats://"+address, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
+	r.conn, err = nats.Connect("nats://"+address, nats.MaxReconnects(-1),
+		nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0),
 		nats.ReconnectHandler(func(*nats.Conn) {
 			select {
 			case back <- struct{}{}:
@@ -58,7 +61,7 @@ func NewRecorder(address, bucket, of string) (*Recorder, error) {
 	go func() {
 		for range back {
 			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-			_ = r.repair(ctx) // what this cannot reach, the last one can, or nothing
+			_ = r.repair(ctx) // What this cannot read, the last repair reads, or nothing does.
 			cancel()
 		}
 	}()
@@ -75,9 +78,10 @@ func (r *Recorder) subscribe() (err error) {
 	return r.conn.Flush()
 }
 
-// destination is where the bucket's n-th life republishes to.
+// destination returns where the bucket's n-th life republishes to.
 func destination(bucket string, n int) string { return fmt.Sprintf("truth.%s.%d.>", bucket, n) }
 
+// republished notes a message that the bucket has stored.
 func (r *Recorder) republished(m *nats.Msg) {
 	n, err := strconv.Atoi(strings.SplitN(m.Subject, ".", 4)[2])
 	revision, err2 := strconv.ParseUint(last(m.Header, "Nats-Sequence"), 10, 64)
@@ -91,16 +95,18 @@ func (r *Recorder) republished(m *nats.Msg) {
 	}
 	life := r.bucket.republishedTo(n, at)
 	if life == nil || !life.Lost.IsZero() && at.After(life.Lost) {
-		return // stored after the server was asked to end, and lost with the rest
+		return // It was stored after the server was asked to end, and is lost with the rest.
 	}
-	r.note(life, &Record{At: at, Previous: previous, Told: true, Size: len(m.Data), TTL: ttl(m.Header),
-		Change: Change{revision, r.key(last(m.Header, "Nats-Subject")), operation(m.Header), digest(m.Data)}})
+	change := Change{revision, r.key(last(m.Header, "Nats-Subject")), operation(m.Header),
+		digest(m.Data)}
+	r.note(life, &Record{At: at, Previous: previous, Told: true, Size: len(m.Data),
+		TTL: ttl(m.Header), Change: change})
 }
 
-// key is what of a subject names the key: a mirror stores its origin's subjects.
+// key returns the key that a subject names. The subjects in a mirror are those of its origin.
 func (r *Recorder) key(subject string) string { return strings.SplitN(subject, ".", 3)[2] }
 
-// ttl is the time to live that a message was stored with.
+// ttl returns the time to live that a message was stored with, 0 for none.
 func ttl(h nats.Header) time.Duration {
 	d, err := time.ParseDuration(last(h, "Nats-TTL"))
 	if err != nil {
@@ -109,7 +115,7 @@ func ttl(h nats.Header) time.Duration {
 	return d.Truncate(time.Second)
 }
 
-// note makes no claim about a revision that stood for two changes.
+// note adds a record to a life. A revision that was given to two changes becomes unknown.
 func (r *Recorder) note(l *Life, record *Record) {
 	known := l.Records[record.Revision]
 	inherited := known != nil && known.At.Before(l.Asked) && !record.At.Before(l.Asked)
@@ -120,7 +126,7 @@ func (r *Recorder) note(l *Life, record *Record) {
 	l.End = max(l.End, record.Revision)
 }
 
-// current is the life that the bucket has; nil while it has none.
+// current returns the life that the bucket has, or nil while it has none.
 func (r *Recorder) current() *Life {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -134,11 +140,14 @@ func (r *Recorder) current() *Life {
 func (r *Recorder) repair(ctx context.Context) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
-	return r.each(ctx, func(l *Life, revision uint64) bool { return l.Records[revision] == nil }, nil)
+	missing := func(l *Life, revision uint64) bool { return l.Records[revision] == nil }
+	return r.each(ctx, missing, nil)
 }
 
-// each gets the wanted messages that the stream still holds and notes them.
-func (r *Recorder) each(ctx context.Context, wanted func(*Life, uint64) bool, held func(uint64)) error {
+// each reads the wanted messages that the stream still holds and notes them. If held is not nil, it
+// is called with the revision of each.
+func (r *Recorder) each(ctx context.Context, wanted func(*Life, uint64) bool,
+	held func(uint64)) error {
 	s, err := r.js.Stream(ctx, "KV_"+r.bucket.Name)
 	if err != nil {
 		return err
@@ -173,8 +182,8 @@ func (r *Recorder) each(ctx context.Context, wanted func(*Life, uint64) bool, he
 	return nil
 }
 
-// next reads the first message from a revision on. It asks the leader: a mirror that answers direct gets
-// in the bucket's name may hold what the bucket no longer has.
+// next reads the first message from a revision on. It asks the leader, since a mirror that answers
+// direct gets in the bucket's name may hold what the bucket no longer has.
 func (r *Recorder) next(ctx context.Context, from uint64) (*jetstream.RawStreamMsg, error) {
 	request := fmt.Appendf(nil, `{"seq":%d,"next_by_subj":"$KV.>"}`, from)
 	m, err := r.conn.RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET.KV_"+r.bucket.Name, request)
@@ -197,30 +206,34 @@ func (r *Recorder) next(ctx context.Context, from uint64) (*jetstream.RawStreamM
 	case answer.Error != nil && answer.Error.Code == 404:
 		return nil, jetstream.ErrMsgNotFound
 	case answer.Error != nil:
-		return nil, fmt.Errorf("read revision %d of %s: code %d", from, r.bucket.Name, answer.Error.Code)
+		return nil, fmt.Errorf("read revision %d of %s: code %d",
+			from, r.bucket.Name, answer.Error.Code)
 	}
-	found := &jetstream.RawStreamMsg{Subject: answer.Message.Subject, Sequence: answer.Message.Seq, Time: answer.Message.Time,
-		Data: answer.Message.Data}
+	found := &jetstream.RawStreamMsg{Subject: answer.Message.Subject,
+		Sequence: answer.Message.Seq, Time: answer.Message.Time, Data: answer.Message.Data}
 	if len(answer.Message.Hdrs) > 0 {
 		found.Header, err = nats.DecodeHeadersMsg(answer.Message.Hdrs)
 	}
 	return found, err
 }
 
+// read notes a message that was read from the stream.
 func (r *Recorder) read(l *Life, m *jetstream.RawStreamMsg) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	record := &Record{At: m.Time, Size: len(m.Data), TTL: ttl(m.Header), Change: Change{m.Sequence, r.key(m.Subject), operation(m.Header), digest(m.Data)}}
+	record := &Record{At: m.Time, Size: len(m.Data), TTL: ttl(m.Header), Change: Change{
+		m.Sequence, r.key(m.Subject), operation(m.Header), digest(m.Data)}}
 	known := l.Records[m.Sequence]
 	if known == nil {
 		r.repaired++
 	} else if known.Change == record.Change {
-		return // with less than the republished one tells
+		return // The republished message said more.
 	}
 	r.note(l, record)
 }
 
-// Finish tells what was ever stored, what the bucket holds and which revisions nobody knows any more. Nothing may be written any more.
+// Finish returns what was ever stored, with what the bucket still holds, and which revisions nobody
+// knows. Nothing may be written any more.
 func (r *Recorder) Finish(ctx context.Context, lags []Window) (*Bucket, error) {
 	if err := r.conn.FlushTimeout(5 * time.Second); err != nil {
 		return nil, err
@@ -228,7 +241,8 @@ func (r *Recorder) Finish(ctx context.Context, lags []Window) (*Bucket, error) {
 	r.changing.Lock()
 	defer r.changing.Unlock()
 	kept := map[uint64]bool{}
-	if err := r.each(ctx, func(*Life, uint64) bool { return true }, func(n uint64) { kept[n] = true }); err != nil {
+	everything := func(*Life, uint64) bool { return true }
+	if err := r.each(ctx, everything, func(n uint64) { kept[n] = true }); err != nil {
 		return nil, err
 	}
 	r.mu.Lock()
@@ -242,14 +256,17 @@ func (r *Recorder) Finish(ctx context.Context, lags []Window) (*Bucket, error) {
 				l.Unknown[revision] = true
 			}
 		}
-		maps.DeleteFunc(l.Records, func(revision uint64, _ *Record) bool { return l.Unknown[revision] })
+		maps.DeleteFunc(l.Records, func(revision uint64, _ *Record) bool {
+			return l.Unknown[revision]
+		})
 		l.Lags = lags
 		l.settle()
 	}
 	return &r.bucket, r.failed
 }
 
-// last is the server's own value of a header: it appends to what a publisher may have sent under the same name.
+// last returns the server's own value of a header. The server appends it to those that a publisher
+// sent under the same name.
 func last(h nats.Header, name string) string {
 	if all := h[name]; len(all) > 0 {
 		return all[len(all)-1]
@@ -257,6 +274,7 @@ func last(h nats.Header, name string) string {
 	return ""
 }
 
+// operation returns the operation that a message's headers name.
 func operation(h nats.Header) string {
 	if last(h, "Nats-Marker-Reason") == "MaxAge" {
 		return "expire"
@@ -270,7 +288,7 @@ func operation(h nats.Header) string {
 	return "put"
 }
 
-// digest stands for a value: itself, unless it is long.
+// digest returns what represents a value: the value itself, or a hash if it is long.
 func digest(value []byte) string {
 	if len(value) <= 64 {
 		return string(value)

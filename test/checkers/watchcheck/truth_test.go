@@ -10,7 +10,8 @@ import (
 
 func newRecorder(t *testing.T) (*run, *Recorder) {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, JetStream: true,
+		StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,8 +45,9 @@ func (r *run) store(t *testing.T, key, op string) {
 	}
 }
 
-// What was stored unseen is read from the stream, or unknown when it was overwritten; a purge is seen as any change.
-func TestRecorder(t *testing.T) {
+// What was stored unseen is read from the stream, or is unknown if it was overwritten. A purge of a
+// key is a change like others.
+func TestRecorderReadsWhatItMissed(t *testing.T) {
 	r, recorder := newRecorder(t)
 	unseen(t, recorder, func() { r.store(t, "kept", "put"); r.store(t, "overwritten", "put") })
 	r.store(t, "overwritten", "put")
@@ -56,16 +58,19 @@ func TestRecorder(t *testing.T) {
 		t.Fatal(err)
 	}
 	l := bucket.last()
-	if !l.Unknown[2] || len(l.Unknown) != 1 || recorder.repaired != 1 || l.Records[1].Key != "kept" {
+	if !l.Unknown[2] || len(l.Unknown) != 1 || recorder.repaired != 1 ||
+		l.Records[1].Key != "kept" {
 		t.Fatalf("unknown %v, %d repaired, %v", l.Unknown, recorder.repaired, l.Records)
 	}
-	if c := l.Records[5]; c.Op != "purge" || c.Previous != 4 || !c.Kept || l.Records[4].Kept || l.Records[4].Until != c.At {
+	c, overwritten := l.Records[5], l.Records[4]
+	if c.Op != "purge" || c.Previous != 4 || !c.Kept ||
+		overwritten.Kept || overwritten.Until != c.At {
 		t.Fatalf("%+v after %+v", l.Records[5], l.Records[4])
 	}
 }
 
-// Each life of a bucket is told apart, and what a purge removed is known.
-func TestRecorderOverLives(t *testing.T) {
+// The lives of a bucket are kept apart, and what a purge removed is known.
+func TestRecorderKeepsLivesApart(t *testing.T) {
 	r, recorder := newRecorder(t)
 	r.store(t, "a", "put")
 	if err := r.recreateNative(t.Context(), "one", 0); err != nil {
@@ -77,10 +82,12 @@ func TestRecorderOverLives(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.store(t, "c", "delete")
-	if _, err := recorder.Remove(t.Context(), "markers", (*Removal).markers, func(ctx context.Context) error {
+	purge := func(ctx context.Context) error {
 		_, err := r.purgeMarkersNative(ctx, "one")
 		return err
-	}); err != nil {
+	}
+	_, err := recorder.Remove(t.Context(), "markers", (*Removal).markers, purge)
+	if err != nil {
 		t.Fatal(err)
 	}
 	bucket, err := recorder.Finish(t.Context(), nil)
@@ -88,14 +95,17 @@ func TestRecorderOverLives(t *testing.T) {
 		t.Fatal(err)
 	}
 	old, young := bucket.Lives[0], bucket.Lives[1]
-	if old.Epoch == young.Epoch || old.Records[1].Key != "a" || young.Records[1].Key != "b" || old.Deleted.IsZero() {
+	if old.Epoch == young.Epoch || old.Records[1].Key != "a" || young.Records[1].Key != "b" ||
+		old.Deleted.IsZero() {
 		t.Fatalf("%+v, %+v", old, young)
 	}
-	if b, a, c := young.Records[1], young.Records[2], young.Records[3]; b.GoneBy.IsZero() || !a.GoneFrom.IsZero() || c.GoneFrom.IsZero() || !a.Kept {
+	b, a, c := young.Records[1], young.Records[2], young.Records[3]
+	if b.GoneBy.IsZero() || !a.GoneFrom.IsZero() || c.GoneFrom.IsZero() || !a.Kept {
 		t.Fatalf("b %+v, a %+v, c %+v", b, a, c)
 	}
 }
 
+// unseen calls f while the recorder is not subscribed.
 func unseen(t *testing.T, r *Recorder, f func()) {
 	t.Helper()
 	if err := r.subscription.Unsubscribe(); err != nil {

@@ -6,40 +6,43 @@ import (
 	"time"
 )
 
-// Item is what one block meant to a logical client, of one bucket or (Bucket empty) of all that it watches.
+// Item is what one block meant to a logical client, for one bucket or, if Bucket is empty, for all
+// that the client watches.
 type Item struct {
-	At       time.Time // when it was read; of a connect, when the connection began
-	Kind     string    // the event's name, or change, connect, closed, refused, unreadable, id (alone), bare (without meaning)
+	At time.Time // When it was read; of a connect, when the connection began.
+	// Kind is the name of the event, or change, connect, closed, refused, unreadable, id (an id
+	// alone) or bare (a block without a meaning).
+	Kind     string
 	Bucket   string
-	Epoch    string // of a change, or a position
+	Epoch    string // Of a change or a position.
 	Change   Change
-	Size     int       // of a change's value
-	Expires  time.Time // of a change: when the client drops it; zero for never
-	Revision uint64    // the position of sync, bookmark and id
+	Size     int       // The length of a change's value.
+	Expires  time.Time // When the client drops a change, zero for never.
+	Revision uint64    // The position of a sync, bookmark or id.
 	Exact    bool
-	Reason   string // of a reset, a refusal or a problem
-	LastID   string // that a connect sent
-	Resumed  bool   // of a connect: the last id had a position in this bucket
-	HasID    bool   // the block moved the last id
+	Reason   string // Of a reset, a refusal or a problem.
+	LastID   string // The id that a connect sent.
+	Resumed  bool   // Of a connect: the last id had a position in this bucket.
+	HasID    bool   // The block changed the last id.
 }
 
-// A View is what a client asked of a bucket.
+// A View is what a client requested of a bucket.
 type View struct {
-	Matches       func(string) bool
-	History       bool // the first snapshot has every retained revision
+	Matches       func(string) bool // Reports whether a key is selected.
+	History       bool              // The first snapshot has every retained revision.
 	UpdatesOnly   bool
 	IgnoreDeletes bool
 	NoValues      bool
-	Lines         bool // NDJSON: a refusal has its true status
+	Lines         bool // NDJSON, where a refusal has its true status.
 }
 
-// Violation names the promise that was broken and where in the trace.
+// Violation names the promise that was broken, and where in the trace.
 type Violation struct {
 	Promise, Detail string
-	At              int
+	At              int // The index of the item, or the length of the trace.
 }
 
-// when is the moment of a violation: that of the item, or the end of the trace.
+// when returns the moment of a violation: that of its item, or of the last one.
 func (v Violation) when(trace []Item) time.Time {
 	if len(trace) == 0 {
 		return time.Time{}
@@ -48,20 +51,23 @@ func (v Violation) when(trace []Item) time.Time {
 }
 
 // resetReasons are the only ones that the contract allows.
-var resetReasons = []string{"epoch", "ahead", "horizon", "unknown-id", "purged", "filters", "config", "reverted"}
+var resetReasons = []string{"epoch", "ahead", "horizon", "unknown-id", "purged", "filters",
+	"config", "reverted"}
 
-// passing are the problems that a stream may begin with and that a client tries again after.
-var passing = []string{"/problems/nats-unavailable", "/problems/timeout", "/problems/overloaded", "/problems/shutting-down", "/problems/too-many-streams",
-	"/problems/busy"}
+// passing are the problems that a stream may begin with, and after which a client tries again.
+var passing = []string{"/problems/nats-unavailable", "/problems/timeout", "/problems/overloaded",
+	"/problems/shutting-down", "/problems/too-many-streams", "/problems/busy"}
 
-// Validate checks what one logical client was told of one bucket, all its connections joined. Promises hold between resets, so
-// state starts again at each.
+// Validate checks what one logical client was told of one bucket, with all its connections joined.
+// Promises hold between resets, so the state begins anew at each.
 //
-// etcd's validators (go.etcd.io/etcd/tests/v3) are not used: they take etcd's own watch responses (mod revisions shared by
-// the events of a transaction, compaction errors) and a replay of etcd's key-value model. Neither snapshots, exact points
-// nor history limits exist there, and their progress notifications promise more than a bookmark without "exact".
+// etcd's validators (go.etcd.io/etcd/tests/v3) are not used: they take etcd's own watch responses
+// (mod revisions that the events of a transaction share, compaction errors) and a replay of etcd's
+// key-value model. Neither snapshots, exact positions nor history limits exist there, and their
+// progress notifications promise more than a bookmark without "exact".
 func Validate(trace []Item, bucket *Bucket, view View) []Violation {
-	v := &validator{bucket: bucket, view: view, history: view.History, folds: !view.UpdatesOnly && !view.IgnoreDeletes, selected: map[*Life]selection{}}
+	v := &validator{bucket: bucket, view: view, history: view.History,
+		folds: !view.UpdatesOnly && !view.IgnoreDeletes, selected: map[*Life]selection{}}
 	v.restart()
 	v.trace = trace
 	for i, item := range trace {
@@ -73,50 +79,57 @@ func Validate(trace []Item, bucket *Bucket, view View) []Violation {
 	return v.found
 }
 
+// A validator goes through one trace.
 type validator struct {
 	bucket *Bucket
 	view   View
 	trace  []Item
 	found  []Violation
-	at     int
-	now    time.Time
-	final  bool // everything is at rest
+	at     int       // The index of the item that is being checked.
+	now    time.Time // When it was read.
+	final  bool      // Everything is at rest.
 
-	bookmarks, exact bool // whether bookmarks tell of exactness, and what the last point told
-	folds            bool // folding gives the state
-	history          bool // a snapshot owes every retained revision
-	gone             bool // the bucket was deleted, and no reset came since
-	notBefore        time.Time
-	connected        time.Time
-	selected         map[*Life]selection
-	before           *known // a reset, while no id has come since: who resumes with the old one has the old state still
+	bookmarks bool      // Whether bookmarks came, which say whether they are exact.
+	exact     bool      // Whether the last position was exact.
+	folds     bool      // Whether folding the changes gives the state.
+	history   bool      // Whether the snapshot owes every retained revision.
+	gone      bool      // The bucket was deleted, and no reset came since.
+	notBefore time.Time // The item was sent at this time at the earliest.
+	connected time.Time
+	selected  map[*Life]selection
+	// before is what was known before a reset, until an id comes: a client that resumes with the
+	// old id still has the old state.
+	before *known
 
 	known
 }
 
-// A selection is what of a life's revisions the view is about.
+// A selection is the part of a life's revisions that a view is about.
 type selection struct {
 	revisions []uint64
-	byKey     map[string][]uint64 // of each key, rising
+	byKey     map[string][]uint64 // The revisions of each key, rising.
 }
 
 // known is what a client holds of a bucket between resets.
 type known struct {
-	life *Life // nil until something tells the epoch
+	life *Life // It is nil until something says the epoch.
 	selection
-	checked int // of revisions: whether they came was looked at
+	checked int // How many of the revisions were checked for having come.
 	synced  bool
-	// syncedAt is where every revision is owed from that the bucket still held.
+	// syncedAt is the revision from which on every revision that the bucket still holds is owed.
 	syncedAt uint64
-	position uint64 // everything up to here was promised
-	last     uint64
+	position uint64 // Everything up to here was promised.
+	last     uint64 // The last revision that came.
 	seen     map[uint64]bool
 	state    map[string]Change
-	expires  map[string]time.Time // when a key of the state is dropped; without an entry for never
+	expires  map[string]time.Time // When the client drops a key; no entry means never.
 }
 
+// restart forgets all that the client holds.
+
 func (v *validator) restart() {
-	v.known = known{seen: map[uint64]bool{}, state: map[string]Change{}, expires: map[string]time.Time{}}
+	v.known = known{seen: map[uint64]bool{}, state: map[string]Change{},
+		expires: map[string]time.Time{}}
 }
 
 func (v *validator) fail(promise, format string, args ...any) {
@@ -150,10 +163,10 @@ func (v *validator) step(item Item) {
 		v.refused(item)
 	case "nowhere":
 		if !v.gone {
-			v.fail("bookmarkable", "the bookmark of a bucket that is missing, which it was not told to be")
+			v.fail("bookmarkable", "a bookmark says that the bucket is missing, and no event did")
 		}
 	case "bare", "stale", "live", "goaway", "closed", "heartbeat":
-	default: // what the contract does not know
+	default: // The contract does not know it.
 		v.fail("resumable", "%s %s", item.Kind, item.Reason)
 	}
 }
@@ -169,11 +182,13 @@ func (v *validator) connect(item Item) {
 	case !item.Resumed:
 		v.restart()
 		v.before = nil
-		v.gone, v.history, v.folds = false, v.view.History, !v.view.UpdatesOnly && !v.view.IgnoreDeletes
+		v.gone, v.history = false, v.view.History
+		v.folds = !v.view.UpdatesOnly && !v.view.IgnoreDeletes
 	}
 }
 
-// reset checks that there was a cause: each reason but a horizon, which any loss of the source explains, needs one of its own.
+// reset checks that there was a cause. Each reason needs one of its own, except for a horizon,
+// which any loss of the source explains.
 func (v *validator) reset(item Item) {
 	if !slices.Contains(resetReasons, item.Reason) {
 		v.fail("resumable", "reset for the reason %q", item.Reason)
@@ -189,13 +204,15 @@ func (v *validator) reset(item Item) {
 	v.gone, v.folds, v.history = false, !v.view.IgnoreDeletes, false
 }
 
+// caused reports whether something happened before a reset that is a cause for its reason.
 func (v *validator) caused(item Item) bool {
 	before := func(at time.Time) bool { return !at.IsZero() && at.Before(item.At) }
 	for i, l := range v.bucket.Lives {
-		removed := slices.ContainsFunc(l.Removals, func(r *Removal) bool { return before(r.Start) }) ||
-			slices.ContainsFunc(l.Limits[1:], func(l Limit) bool { return before(l.At) })
+		removed := slices.ContainsFunc(l.Removals, func(r *Removal) bool {
+			return before(r.Start)
+		}) || slices.ContainsFunc(l.Limits[1:], func(l Limit) bool { return before(l.At) })
 		configured := slices.ContainsFunc(l.Configs, func(w Window) bool { return before(w.From) })
-		lost := l.Parent != nil && before(l.Asked) // a server without what it had
+		lost := l.Parent != nil && before(l.Asked) // The server lost what it had.
 		switch {
 		case item.Reason == "epoch" && i > 0 && before(l.Asked),
 			item.Reason == "purged" && (removed || lost),
@@ -210,8 +227,13 @@ func (v *validator) caused(item Item) bool {
 	return false
 }
 
+// deleted checks that the bucket was deleted, or was missing.
 func (v *validator) deleted() {
-	certain := v.life != nil && slices.ContainsFunc(v.bucket.branches(v.life.Epoch), func(l *Life) bool {
+	var branches []*Life
+	if v.life != nil {
+		branches = v.bucket.branches(v.life.Epoch)
+	}
+	certain := slices.ContainsFunc(branches, func(l *Life) bool {
 		return !l.Deleted.IsZero() && l.Deleted.Before(v.now)
 	})
 	if !certain && (v.life != nil || !v.bucket.absent(time.Time{}, v.now)) {
@@ -221,7 +243,8 @@ func (v *validator) deleted() {
 	v.gone, v.before = true, nil
 }
 
-// refused: a browser never comes back from a refusal by status, so there is none but for a bucket that is missing.
+// refused checks a refusal by status. A browser never comes back after one, so there must be none,
+// except where the bucket is missing.
 func (v *validator) refused(item Item) {
 	status := item.Reason
 	switch {
@@ -232,7 +255,8 @@ func (v *validator) refused(item Item) {
 	}
 }
 
-// enter makes sure that what comes is about one life of the bucket between resets, and not about one that is known to be over.
+// enter reports whether an item is about the life that the client follows. Between resets that is
+// always the same life, and never one that is known to be over.
 func (v *validator) enter(epoch string) bool {
 	life := v.life
 	if life == nil || life.Epoch != epoch {
@@ -254,12 +278,13 @@ func (v *validator) enter(epoch string) bool {
 	}
 	v.live(life)
 	if next := v.after(life); next != nil && v.connected.After(next.Created.Add(7*time.Second)) {
-		v.fail("resumable", "epoch %s on a connection made when %s was long there", epoch, next.Epoch)
+		v.fail("resumable", "epoch %s on a connection made when %s was long there",
+			epoch, next.Epoch)
 	}
 	return true
 }
 
-// live makes a life the one that the client is told of.
+// live makes a life the one that the client follows.
 func (v *validator) live(life *Life) {
 	v.life = life
 	s, again := v.selected[life]
@@ -271,6 +296,7 @@ func (v *validator) live(life *Life) {
 	v.checked, _ = slices.BinarySearch(v.revisions, v.position+1)
 }
 
+// after returns the life that follows another, or nil.
 func (v *validator) after(l *Life) *Life {
 	if i := slices.Index(v.bucket.Lives, l) + 1; i < len(v.bucket.Lives) {
 		return v.bucket.Lives[i]

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// A script writes a trace and what was stored, one second apart, so that every revision's life is known.
+// A script writes a trace and what was stored. Everything happens one second after the other, so
+// that it is known how long each revision was there.
 type script struct {
 	trace  []Item
 	bucket *Bucket
@@ -16,7 +17,13 @@ type script struct {
 func newScript(epochs ...string) *script {
 	s := &script{bucket: &Bucket{Name: "b"}, now: time.Unix(1000, 0)}
 	for _, epoch := range epochs {
-		s.bucket.Lives = append(s.bucket.Lives, &Life{Epoch: epoch, Limits: []Limit{{N: 1}}, Records: map[uint64]*Record{}, Unknown: map[uint64]bool{}, Rewritten: map[uint64]bool{}})
+		s.bucket.Lives = append(s.bucket.Lives, &Life{
+			Epoch:     epoch,
+			Limits:    []Limit{{N: 1}},
+			Records:   map[uint64]*Record{},
+			Unknown:   map[uint64]bool{},
+			Rewritten: map[uint64]bool{},
+		})
 	}
 	return s
 }
@@ -25,7 +32,7 @@ func (s *script) life() *Life { return s.bucket.last() }
 
 func (s *script) tick() time.Time { s.now = s.now.Add(time.Second); return s.now }
 
-// store stores a revision in a life; what a key had before is kept no longer.
+// store stores a revision in a life. What the key had before is no longer kept.
 func (s *script) store(l *Life, revision uint64, key, op string) Item {
 	c := Change{Revision: revision, Key: key, Op: op, Value: "v"}
 	previous := uint64(0)
@@ -34,12 +41,15 @@ func (s *script) store(l *Life, revision uint64, key, op string) Item {
 			r.Kept, previous = false, max(previous, n)
 		}
 	}
-	l.Records[revision] = &Record{Change: c, At: s.tick(), Previous: previous, Told: true, Kept: l == s.life()}
+	l.Records[revision] = &Record{
+		Change: c, At: s.tick(), Previous: previous, Told: true, Kept: l == s.life()}
 	l.End = max(l.End, revision)
 	return Item{Kind: "change", Change: c, Epoch: l.Epoch, HasID: true}
 }
 
-func (s *script) put(revision uint64, key string) { s.tell(s.store(s.life(), revision, key, "put")) }
+func (s *script) put(revision uint64, key string) {
+	s.tell(s.store(s.life(), revision, key, "put"))
+}
 
 func (s *script) tell(items ...Item) {
 	for _, item := range items {
@@ -59,7 +69,7 @@ func (s *script) settled() *Bucket {
 	return s.bucket
 }
 
-// correct is a snapshot of three keys, a sync, a live part, a resume and a live part.
+// correct is a snapshot of three keys, a sync, some changes, a resume, and more changes.
 func correct() *script {
 	s := newScript("e1")
 	s.tell(Item{Kind: "connect"})
@@ -88,6 +98,10 @@ func TestCorrectTraceIsAccepted(t *testing.T) {
 	}
 }
 
+// tell adds an item to the end of a script.
+func tell(item Item) func(*script) { return func(s *script) { s.tell(item) } }
+
+// drop removes the i-th item of a script.
 func drop(i int) func(*script) {
 	return func(s *script) { s.trace = slices.Delete(s.trace, i, i+1) }
 }
@@ -97,28 +111,40 @@ func TestFaultsAreCaught(t *testing.T) {
 		spoil   func(*script)
 		promise string
 	}{
-		"dropped":                       {drop(6), "reliable"},
-		"dropped in the snapshot":       {drop(2), "seamless"},
-		"duplicated":                    {func(s *script) { s.trace = slices.Insert(s.trace, 6, s.trace[5]) }, "unique"},
-		"changed":                       {func(s *script) { s.trace[5].Change.Value = "w" }, "reliable"},
-		"of another size":               {func(s *script) { s.trace[5].Size = 7 }, "reliable"},
-		"swapped":                       {func(s *script) { s.trace[5], s.trace[6] = s.trace[6], s.trace[5] }, "ordered"},
-		"first lost after sync":         {drop(5), "reliable"},
-		"first lost after resume":       {drop(10), "reliable"},
-		"tail lost":                     {drop(13), "reliable"},
-		"after its position":            {func(s *script) { s.trace[8].Revision = 7 }, "bookmarkable"},
-		"position that goes back":       {func(s *script) { s.trace[12].Revision = 5 }, "bookmarkable"},
-		"never exact again":             {drop(14), "seamless"},
-		"exact while it is not":         {func(s *script) { drop(6)(s); s.trace[7].Exact = true }, "seamless"},
-		"exact before sync":             {func(s *script) { s.trace[4].Kind = "bookmark" }, "seamless"},
-		"never stored":                  {func(s *script) { delete(s.life().Records, 9); s.life().End = 8 }, "reliable"},
-		"refused by status":             {func(s *script) { s.tell(Item{Kind: "refused", Reason: "503"}) }, "resumable"},
-		"404 while the bucket is there": {func(s *script) { s.tell(Item{Kind: "refused", Reason: "404"}) }, "resumable"},
-		"unnamed reset":                 {func(s *script) { s.tell(Item{Kind: "reset", Reason: "?"}) }, "resumable"},
-		"reset for a purge of nothing":  {func(s *script) { s.tell(Item{Kind: "reset", Reason: "purged"}) }, "resumable"},
-		"deleted while it is there":     {func(s *script) { s.tell(Item{Kind: "bucket-deleted"}) }, "resumable"},
-		"unknown event":                 {func(s *script) { s.tell(Item{Kind: "news"}) }, "resumable"},
-		"epoch that never was":          {func(s *script) { s.trace[13].Epoch = "e0" }, "resumable"},
+		"dropped":                 {drop(6), "reliable"},
+		"dropped in the snapshot": {drop(2), "seamless"},
+		"duplicated": {func(s *script) {
+			s.trace = slices.Insert(s.trace, 6, s.trace[5])
+		}, "unique"},
+		"changed":         {func(s *script) { s.trace[5].Change.Value = "w" }, "reliable"},
+		"of another size": {func(s *script) { s.trace[5].Size = 7 }, "reliable"},
+		"swapped": {func(s *script) {
+			s.trace[5], s.trace[6] = s.trace[6], s.trace[5]
+		}, "ordered"},
+		"first lost after sync":   {drop(5), "reliable"},
+		"first lost after resume": {drop(10), "reliable"},
+		"tail lost":               {drop(13), "reliable"},
+		"after its position":      {func(s *script) { s.trace[8].Revision = 7 }, "bookmarkable"},
+		"position that goes back": {func(s *script) { s.trace[12].Revision = 5 }, "bookmarkable"},
+		"never exact again":       {drop(14), "seamless"},
+		"exact while it is not": {func(s *script) {
+			drop(6)(s)
+			s.trace[7].Exact = true
+		}, "seamless"},
+		"exact before sync": {func(s *script) { s.trace[4].Kind = "bookmark" }, "seamless"},
+		"never stored": {func(s *script) {
+			delete(s.life().Records, 9)
+			s.life().End = 8
+		}, "reliable"},
+		"refused by status":             {tell(Item{Kind: "refused", Reason: "503"}), "resumable"},
+		"404 while the bucket is there": {tell(Item{Kind: "refused", Reason: "404"}), "resumable"},
+		"unnamed reset":                 {tell(Item{Kind: "reset", Reason: "?"}), "resumable"},
+		"reset for a purge of nothing":  {tell(Item{Kind: "reset", Reason: "purged"}), "resumable"},
+		"deleted while it is there":     {tell(Item{Kind: "bucket-deleted"}), "resumable"},
+		"unknown event":                 {tell(Item{Kind: "news"}), "resumable"},
+		"epoch that never was": {func(s *script) {
+			s.trace[13].Epoch = "e0"
+		}, "resumable"},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -136,30 +162,51 @@ func caught(t *testing.T, found []Violation, promise string) {
 	}
 }
 
-// The loss of a revision that was overwritten later is seen where a position was told while the bucket held it.
-func TestLossOfWhatWasOverwrittenLater(t *testing.T) {
+// A revision that was lost, and overwritten later, is missed if a position was told while the
+// bucket held it.
+func TestLossOfWhatWasOverwrittenLaterIsCaught(t *testing.T) {
 	s := correct()
-	s.put(10, "d") // revision 5 goes, after the bookmark at 6
+	s.put(10, "d") // Revision 5 goes, after the bookmark at 6.
 	s.tell(s.point("bookmark", 10, true))
 	drop(6)(s)
 	caught(t, Validate(s.trace, s.settled(), plain), "reliable")
 }
 
-func TestOptions(t *testing.T) {
-	marker := func(s *script) { s.tell(s.store(s.life(), 10, "a", "delete"), s.point("bookmark", 10, false)) }
+func TestOptionsChangeWhatIsPromised(t *testing.T) {
+	unchanged := func(*script) {}
+	marker := func(s *script) {
+		s.tell(s.store(s.life(), 10, "a", "delete"), s.point("bookmark", 10, false))
+	}
+	withoutHistory := func(s *script) {
+		s.life().Limits[0].N = 2
+		keepBoth(s)
+		drop(1)(s)
+	}
 	cases := map[string]struct {
 		view    View
 		change  func(*script)
-		promise string // "" for none
+		promise string // The broken promise, "" for none.
 	}{
-		"markers that were not wanted":        {View{Matches: anyKey, IgnoreDeletes: true}, marker, "reliable"},
-		"exact without markers":               {View{Matches: anyKey, IgnoreDeletes: true}, func(*script) {}, "seamless"},
-		"exact without a snapshot":            {View{Matches: anyKey, UpdatesOnly: true}, func(s *script) { s.trace[4].Kind = "id"; s.trace[14].Kind = "bookmark" }, "seamless"},
-		"a value that was not wanted":         {View{Matches: anyKey, NoValues: true}, func(*script) {}, "reliable"},
-		"not selected":                        {View{Matches: func(key string) bool { return key != "d" }}, func(*script) {}, "reliable"},
-		"a true status for lines":             {View{Matches: anyKey, Lines: true}, func(s *script) { s.tell(Item{Kind: "refused", Reason: "503"}) }, ""},
-		"history that the snapshot left out":  {View{Matches: anyKey, History: true}, func(s *script) { s.life().Limits[0].N = 2; keepBoth(s); drop(1)(s) }, "reliable"},
-		"the same is no loss without history": {plain, func(s *script) { s.life().Limits[0].N = 2; keepBoth(s); drop(1)(s); s.trace[3].Exact = false }, ""},
+		"markers that were not wanted": {
+			View{Matches: anyKey, IgnoreDeletes: true}, marker, "reliable"},
+		"exact without markers": {
+			View{Matches: anyKey, IgnoreDeletes: true}, unchanged, "seamless"},
+		"exact without a snapshot": {View{Matches: anyKey, UpdatesOnly: true}, func(s *script) {
+			s.trace[4].Kind = "id"
+			s.trace[14].Kind = "bookmark"
+		}, "seamless"},
+		"a value that was not wanted": {
+			View{Matches: anyKey, NoValues: true}, unchanged, "reliable"},
+		"not selected": {
+			View{Matches: func(key string) bool { return key != "d" }}, unchanged, "reliable"},
+		"a true status for lines": {
+			View{Matches: anyKey, Lines: true}, tell(Item{Kind: "refused", Reason: "503"}), ""},
+		"history that the snapshot left out": {
+			View{Matches: anyKey, History: true}, withoutHistory, "reliable"},
+		"the same is no loss without history": {plain, func(s *script) {
+			withoutHistory(s)
+			s.trace[3].Exact = false
+		}, ""},
 	}
 	for name, test := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -175,7 +222,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// keepBoth makes both revisions of key a there when the snapshot of correct is told, and at the end.
+// keepBoth makes both revisions of the key a be there when the snapshot of correct is told, and at
+// the end.
 func keepBoth(s *script) {
 	s.life().Records[1].Kept = true
 	s.life().Records[4].At = s.life().Records[3].At

@@ -12,7 +12,8 @@ func below(prefix string) func(string) bool {
 	return func(key string) bool { return strings.HasPrefix(key, prefix) }
 }
 
-// variants are the forms of a watch of one bucket; values are base64, so that every byte is compared.
+// variants are the forms of a watch of one bucket. Values are base64, so that every byte is
+// compared.
 var variants = []struct {
 	name, query string
 	view        View
@@ -21,25 +22,39 @@ var variants = []struct {
 	{"all", "", View{Matches: anyKey}, clientOptions{}},
 	{"steady", "bookmarks=event", View{Matches: anyKey}, clientOptions{steady: true}},
 	{"hot", "filter=hot.*&bookmarks=event", View{Matches: below("hot.")}, clientOptions{}},
-	{"overlap", "filter=hot.>&filter=hot.k1&filter=cas.k0", View{Matches: func(key string) bool { return below("hot.")(key) || key == "cas.k0" }}, clientOptions{}},
-	{"second", "filter=*.k1&bookmarks=event", View{Matches: func(key string) bool { return strings.HasSuffix(key, ".k1") }}, clientOptions{}},
+	{"overlap", "filter=hot.>&filter=hot.k1&filter=cas.k0", View{Matches: func(key string) bool {
+		return below("hot.")(key) || key == "cas.k0"
+	}}, clientOptions{}},
+	{"second", "filter=*.k1&bookmarks=event", View{Matches: func(key string) bool {
+		return strings.HasSuffix(key, ".k1")
+	}}, clientOptions{}},
 	{"quiet", "filter=quiet.>&bookmarks=event", View{Matches: below("quiet.")}, clientOptions{}},
-	{"history", "include_history=true&bookmarks=event", View{Matches: anyKey, History: true}, clientOptions{}},
-	{"updates", "updates_only=true&bookmarks=event", View{Matches: anyKey, UpdatesOnly: true}, clientOptions{}},
-	{"nodeletes", "ignore_deletes=true&bookmarks=event", View{Matches: anyKey, IgnoreDeletes: true}, clientOptions{}},
-	{"meta", "meta_only=true&bookmarks=event", View{Matches: anyKey, NoValues: true}, clientOptions{noValues: true}},
-	{"novalues", "values=none&filter=cold.>", View{Matches: below("cold."), NoValues: true}, clientOptions{noValues: true}},
-	{"lines", "filter=hot.>&filter=cold.>", View{Matches: func(key string) bool { return below("hot.")(key) || below("cold.")(key) }, Lines: true}, clientOptions{lines: true}},
-	{"messages", "events=message&bookmarks=event", View{Matches: anyKey}, clientOptions{messages: true}},
-	{"first", "resume_from_revision=1&bookmarks=event", View{Matches: anyKey, History: true}, clientOptions{}},
-	// In which a change that waits for a heartbeat is late.
+	{"history", "include_history=true&bookmarks=event",
+		View{Matches: anyKey, History: true}, clientOptions{}},
+	{"updates", "updates_only=true&bookmarks=event",
+		View{Matches: anyKey, UpdatesOnly: true}, clientOptions{}},
+	{"nodeletes", "ignore_deletes=true&bookmarks=event",
+		View{Matches: anyKey, IgnoreDeletes: true}, clientOptions{}},
+	{"meta", "meta_only=true&bookmarks=event",
+		View{Matches: anyKey, NoValues: true}, clientOptions{noValues: true}},
+	{"novalues", "values=none&filter=cold.>",
+		View{Matches: below("cold."), NoValues: true}, clientOptions{noValues: true}},
+	{"lines", "filter=hot.>&filter=cold.>", View{Lines: true, Matches: func(key string) bool {
+		return below("hot.")(key) || below("cold.")(key)
+	}}, clientOptions{lines: true}},
+	{"messages", "events=message&bookmarks=event",
+		View{Matches: anyKey}, clientOptions{messages: true}},
+	{"first", "resume_from_revision=1&bookmarks=event",
+		View{Matches: anyKey, History: true}, clientOptions{}},
+	// A change that waits for the heartbeat of this one is late.
 	{"seldom", "bookmarks=event&heartbeat=3s", View{Matches: anyKey}, clientOptions{steady: true}},
-	// Of its many syncs some are told while more is overwritten than anybody reads.
+	// Of the many syncs of this one some are told while more is overwritten than anybody reads.
 	{"brief", "filter=hot.*", View{Matches: below("hot.")}, clientOptions{brief: true}},
-	{"stopping", "bookmarks=event", View{Matches: anyKey}, clientOptions{steady: true, buffer: 256 << 10}},
+	{"stopping", "bookmarks=event",
+		View{Matches: anyKey}, clientOptions{steady: true, buffer: 256 << 10}},
 }
 
-// copyVariants are the forms in which the buckets are watched that copy another.
+// copyVariants are the forms in which the buckets that copy another are watched.
 var copyVariants = []string{"all", "steady", "meta", "messages"}
 
 // several are the watches of all buckets on one connection.
@@ -49,14 +64,24 @@ var several = []struct {
 	options     clientOptions
 }{
 	{"several", "watch=one&watch=five:hot.>&watch=long:cold.>&bookmarks=event",
-		map[string]func(string) bool{"one": anyKey, "five": below("hot."), "long": below("cold.")}, clientOptions{}},
-	{"several-bare", "watch=five&watch=one:quiet.>", map[string]func(string) bool{"one": below("quiet."), "five": anyKey}, clientOptions{}},
-	{"several-lines", "watch=long&watch=one:cas.*", map[string]func(string) bool{"long": anyKey, "one": below("cas.")}, clientOptions{lines: true}},
+		map[string]func(string) bool{
+			"one": anyKey, "five": below("hot."), "long": below("cold."),
+		}, clientOptions{}},
+	{"several-bare", "watch=five&watch=one:quiet.>",
+		map[string]func(string) bool{"one": below("quiet."), "five": anyKey}, clientOptions{}},
+	{"several-lines", "watch=long&watch=one:cas.*",
+		map[string]func(string) bool{"long": anyKey, "one": below("cas.")},
+		clientOptions{lines: true}},
 	{"several-steady", "watch=one&watch=five&watch=long&bookmarks=event",
-		map[string]func(string) bool{"one": anyKey, "five": anyKey, "long": anyKey}, clientOptions{steady: true}},
+		map[string]func(string) bool{"one": anyKey, "five": anyKey, "long": anyKey},
+		clientOptions{steady: true}},
 }
 
+// makeClients makes a client of each form for each bucket.
 func (r *run) makeClients() {
+	add := func(o clientOptions) {
+		r.clients = append(r.clients, newClient(r.addr, o, r.Seed, uint64(1000+len(r.clients))))
+	}
 	form := func(query string, o clientOptions) string {
 		if !o.noValues {
 			query += "&values=base64"
@@ -74,7 +99,7 @@ func (r *run) makeClients() {
 			o := v.options
 			o.name, o.bucket, o.views = bucket+"-"+v.name, bucket, map[string]View{bucket: v.view}
 			o.target = "/buckets/" + bucket + "/watch?" + form(v.query, o)
-			r.clients = append(r.clients, newClient(r.addr, o, r.seed, uint64(1000+len(r.clients))))
+			add(o)
 		}
 	}
 	for _, s := range several {
@@ -83,6 +108,6 @@ func (r *run) makeClients() {
 		for bucket, matches := range s.keys {
 			o.views[bucket] = View{Matches: matches, Lines: o.lines}
 		}
-		r.clients = append(r.clients, newClient(r.addr, o, r.seed, uint64(1000+len(r.clients))))
+		add(o)
 	}
 }

@@ -13,16 +13,17 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// maxBurst is how many writes go out at once at the most.
+// maxBurst is the number of writes that go out at once at most.
 const maxBurst = 300
 
 var client = &http.Client{Timeout: 5 * time.Second}
 
-// fatValue is how large the values of some bursts are: a few of them are more than a gateway sends at once.
+// fatValue is the size of the values of some bursts. A few of them are more than a gateway sends at
+// once.
 const fatValue = 4 << 10
 
-// write stores, deletes and purges some 30 times a second, over HTTP or natively, and natively now and then in a burst; refusals during
-// faults are expected.
+// write stores, deletes and purges some 30 times a second, over HTTP or natively, and natively now
+// and then in a burst. Refusals during faults are expected.
 func (r *run) write(ctx context.Context, random *rand.Rand, native bool) {
 	for ctx.Err() == nil {
 		bucket, key := bucketNames[random.IntN(len(bucketNames))], hotKey(random)
@@ -46,10 +47,11 @@ func (r *run) write(ctx context.Context, random *rand.Rand, native bool) {
 	}
 }
 
-// hotKey is one of the few keys that are written all the time.
+// hotKey returns one of the few keys that are written all the time.
 func hotKey(random *rand.Rand) string { return fmt.Sprintf("hot.k%d", random.IntN(4)) }
 
-// attempt is a write that is yet to be made: in one of ten cases each a marker. Every value is another, so that it is known again.
+// attempt makes up a write. Each marker that is named is one write in ten. Every value is another,
+// so that it can be recognised.
 func (r *run) attempt(bucket, key string, markers []string, random *rand.Rand) *Attempt {
 	a := &Attempt{Bucket: bucket, Key: key, Op: "put"}
 	if n := random.IntN(10); n < len(markers) && (bucket != "long" || n == 0) {
@@ -57,27 +59,29 @@ func (r *run) attempt(bucket, key string, markers []string, random *rand.Rand) *
 		return a
 	}
 	a.body = fmt.Appendf(nil, "value %d", r.serial.Add(1))
-	if random.IntN(10) == 0 { // so that a minute of what nobody reads is more than the kernel takes
+	if random.IntN(10) == 0 { // So that a minute of unread values is more than the kernel takes.
 		a.fill(random.IntN(10 << 10))
 	}
 	a.Value = digest(a.body)
 	return a
 }
 
-// fill makes a value that large.
+// fill extends a value to a size.
 func (a *Attempt) fill(size int) {
 	const filler = " filler"
 	a.body = append(a.body, strings.Repeat(filler, max(0, size-len(a.body))/len(filler))...)
 }
 
-// burst does not wait for acknowledgements. Where nothing is kept for long it overwrites faster than anybody reads.
+// burst publishes without waiting for acknowledgements. Where little is kept it overwrites faster
+// than anybody reads.
 func (r *run) burst(random *rand.Rand, bucket string) {
 	key, keys, fat := "hot.k", 4, random.IntN(4) == 0
 	if bucket == "long" {
 		key, keys = "cold.k", 100
 	}
 	for range random.IntN(maxBurst) {
-		a := r.attempt(bucket, fmt.Sprint(key, random.IntN(keys)), []string{"delete", "purge"}, random)
+		one := fmt.Sprint(key, random.IntN(keys))
+		a := r.attempt(bucket, one, []string{"delete", "purge"}, random)
 		if fat && a.Op == "put" {
 			a.fill(fatValue)
 			a.Value = digest(a.body)
@@ -86,6 +90,7 @@ func (r *run) burst(random *rand.Rand, bucket string) {
 	}
 }
 
+// message returns a write as a native client publishes it.
 func (a *Attempt) message() *nats.Msg {
 	m := nats.NewMsg("$KV." + a.Bucket + "." + a.Key)
 	switch a.Op {
@@ -105,13 +110,13 @@ func (a *Attempt) message() *nats.Msg {
 	return m
 }
 
-// sendNative publishes and notes what came of it. The acknowledgement does not tell the epoch: it counts for the life that the
-// bucket had before and after.
+// sendNative publishes a write and notes the outcome. The acknowledgement does not say the epoch,
+// so it counts only if the bucket had the same life before and after.
 func (r *run) sendNative(a *Attempt) {
 	before := r.recorders[a.Bucket].current()
 	answer, err := r.conn.RequestMsg(a.message(), 3*time.Second)
 	if err != nil {
-		return // nobody knows
+		return // The outcome stays unknown.
 	}
 	var ack struct {
 		Seq   uint64
@@ -120,7 +125,7 @@ func (r *run) sendNative(a *Attempt) {
 		}
 	}
 	if json.Unmarshal(answer.Data, &ack) != nil || len(answer.Data) == 0 {
-		return // no responders; the client's own retries may have stored it
+		return // There were no responders, and the client's own retries may have stored it.
 	}
 	if ack.Error != nil {
 		a.Outcome = refused
@@ -131,7 +136,7 @@ func (r *run) sendNative(a *Attempt) {
 	}
 }
 
-// sendHTTP makes the request, with a precondition if one is given, and notes what came of it.
+// sendHTTP makes the request, with a precondition if one is given, and notes the outcome.
 func (r *run) sendHTTP(ctx context.Context, a *Attempt, ifMatch string) {
 	method, query := http.MethodPut, ""
 	if a.Op != "put" {
@@ -140,7 +145,9 @@ func (r *run) sendHTTP(ctx context.Context, a *Attempt, ifMatch string) {
 	if a.Op == "purge" {
 		query = "?purge=true"
 	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+r.addr+"/buckets/"+a.Bucket+"/keys/"+a.Key+query, strings.NewReader(string(a.body)))
+	url := "http://" + r.addr + "/buckets/" + a.Bucket + "/keys/" + a.Key + query
+	body := strings.NewReader(string(a.body))
+	request, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
 		return
 	}
@@ -149,13 +156,14 @@ func (r *run) sendHTTP(ctx context.Context, a *Attempt, ifMatch string) {
 	}
 	response, err := client.Do(request)
 	if err != nil {
-		return // nobody knows
+		return // The outcome stays unknown.
 	}
 	defer response.Body.Close()
 	a.read(response)
 }
 
-// read takes the answer by the contract: 4xx, 503 and 507 were certainly not stored, another refusal may have been.
+// read notes the outcome as the contract defines it: after 4xx, 503 or 507 the write is certainly
+// not stored, and after another refusal it may be.
 func (a *Attempt) read(response *http.Response) {
 	var stored struct {
 		Revision uint64
@@ -166,7 +174,8 @@ func (a *Attempt) read(response *http.Response) {
 	switch status := response.StatusCode; {
 	case status < 300 && err == nil && json.Unmarshal(body, &stored) == nil:
 		a.Outcome, a.Revision, a.Epoch = acknowledged, stored.Revision, stored.Epoch
-	case status >= 400 && status < 500, status == http.StatusServiceUnavailable, status == http.StatusInsufficientStorage:
+	case status >= 400 && status < 500, status == http.StatusServiceUnavailable,
+		status == http.StatusInsufficientStorage:
 		a.Outcome = refused
 	}
 }

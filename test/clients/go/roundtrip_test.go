@@ -31,16 +31,22 @@ type session struct {
 	bucket string
 }
 
-func TestRoundTrip(t *testing.T) {
+// begin returns a session with the gateway at KVGW_URL.
+func begin(t *testing.T, name string) *session {
+	t.Helper()
 	url := os.Getenv("KVGW_URL")
 	if url == "" {
-		t.Skip("KVGW_URL is not set: it is the base URL of a running gateway, as http://127.0.0.1:8080")
+		t.Skip("set KVGW_URL to the base URL of a running gateway, such as http://127.0.0.1:8080")
 	}
 	client, err := gen.NewClientWithResponses(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &session{client, t, fmt.Sprintf("clients-go-%d", time.Now().UnixNano())}
+	return &session{client, t, fmt.Sprintf("%s-%d", name, time.Now().UnixNano())}
+}
+
+func TestRoundTrip(t *testing.T) {
+	s := begin(t, "clients-go")
 	s.createBucket()
 	t.Cleanup(s.deleteBucket)
 
@@ -61,14 +67,15 @@ func TestRoundTrip(t *testing.T) {
 	s.deleteMany(1)
 }
 
-// answered fails the test unless the call succeeded with that status.
+// answered ends the test unless the call succeeded with that status.
 func (s *session) answered(err error, response *http.Response, status int) {
 	s.Helper()
 	if err != nil {
 		s.Fatal(err)
 	}
 	if response.StatusCode != status {
-		s.Fatalf("%s %s: %s, want %d", response.Request.Method, response.Request.URL, response.Status, status)
+		s.Fatalf("%s %s: %s, want %d",
+			response.Request.Method, response.Request.URL, response.Status, status)
 	}
 }
 
@@ -84,7 +91,8 @@ func (s *session) createBucket() {
 	history, description := int32(5), "a generated client's"
 	onlyNew := "*"
 	config := gen.BucketConfig{History: &history, Description: &description}
-	created, err := s.PutBucketWithResponse(s.Context(), s.bucket, &gen.PutBucketParams{IfNoneMatch: &onlyNew}, config)
+	created, err := s.PutBucketWithResponse(s.Context(), s.bucket,
+		&gen.PutBucketParams{IfNoneMatch: &onlyNew}, config)
 	s.answered(err, created.HTTPResponse, http.StatusCreated)
 	s.equal("history", created.JSON201.History, history)
 
@@ -94,12 +102,12 @@ func (s *session) createBucket() {
 }
 
 func (s *session) deleteBucket() {
-	// The test's own context is over when the test is cleaned up.
+	// The test's own context has ended when this is called.
 	deleted, err := s.DeleteBucketWithResponse(context.WithoutCancel(s.Context()), s.bucket)
 	s.answered(err, deleted.HTTPResponse, http.StatusNoContent)
 }
 
-// unchecked is an entity tag without its check, which the tag of a write does not have.
+// unchecked returns an entity tag without its check, which the tag of a write does not have.
 func unchecked(etag string) string {
 	if position, _, checked := strings.Cut(etag, "."); checked {
 		return position + `"`
@@ -141,7 +149,8 @@ func (s *session) refuseStaleUpdate(key, etag string, current gen.WriteResult) {
 	problem := refused.ApplicationproblemJSON412
 	s.equal("problem", problem.Type[strings.LastIndex(problem.Type, "/")+1:], "revision-mismatch")
 	s.equal("current revision", *problem.CurrentRevision, current.Revision)
-	s.equal("ETag", unchecked(*refused.Headers412.ETag), fmt.Sprintf("%q", fmt.Sprint(current.Revision, "-", current.Epoch)))
+	tag := fmt.Sprintf("\"%d-%s\"", current.Revision, current.Epoch)
+	s.equal("ETag", unchecked(*refused.Headers412.ETag), tag)
 }
 
 func (s *session) readEntry(key string, current gen.WriteResult) {
@@ -153,7 +162,7 @@ func (s *session) readEntry(key string, current gen.WriteResult) {
 	s.equal("qty", entry.JSON200.Value.(map[string]any)["qty"], 3.0)
 }
 
-// keepBytes stores every byte there is, under a key whose slashes must come through encoded.
+// keepBytes stores every byte there is, under a key whose slashes must arrive encoded.
 func (s *session) keepBytes(key string) {
 	s.Helper()
 	value := make([]byte, 0, 512)
@@ -164,7 +173,8 @@ func (s *session) keepBytes(key string) {
 	written, err := s.PutValueWithBodyWithResponse(s.Context(), s.bucket, key,
 		&gen.PutValueParams{Prefer: &minimal}, binaryType, bytes.NewReader(value))
 	s.answered(err, written.HTTPResponse, http.StatusNoContent)
-	if path := written.HTTPResponse.Request.URL.EscapedPath(); !strings.HasSuffix(path, "/keys/images%2F%2Flogo") {
+	path := written.HTTPResponse.Request.URL.EscapedPath()
+	if !strings.HasSuffix(path, "/keys/images%2F%2Flogo") {
 		s.Fatalf("the client sent %s", path)
 	}
 	read, err := s.GetValueWithResponse(s.Context(), s.bucket, key, nil)
@@ -173,7 +183,8 @@ func (s *session) keepBytes(key string) {
 	s.equal("same bytes", bytes.Equal(read.Body, value), true)
 
 	span := "bytes=255-256"
-	part, err := s.GetValueWithResponse(s.Context(), s.bucket, key, &gen.GetValueParams{Range: &span})
+	part, err := s.GetValueWithResponse(s.Context(), s.bucket, key,
+		&gen.GetValueParams{Range: &span})
 	s.answered(err, part.HTTPResponse, http.StatusPartialContent)
 	s.equal("Content-Range", part.Headers206.ContentRange, "bytes 255-256/512")
 	s.equal("same part", bytes.Equal(part.Body, []byte{255, 0}), true)
@@ -186,7 +197,8 @@ func (s *session) keepBytes(key string) {
 func (s *session) readThroughQuery(key string) {
 	s.Helper()
 	base64 := gen.Base64
-	entry, err := s.GetEntryWithResponse(s.Context(), s.bucket, "~", &gen.GetEntryParams{Key: &key, Values: &base64})
+	entry, err := s.GetEntryWithResponse(s.Context(), s.bucket, "~",
+		&gen.GetEntryParams{Key: &key, Values: &base64})
 	s.answered(err, entry.HTTPResponse, http.StatusOK)
 	s.equal("key", entry.JSON200.Key, key)
 	s.equal("length", len(*entry.JSON200.Base64), 512)
@@ -199,21 +211,24 @@ func (s *session) list(want ...string) {
 	if !slices.Equal(listed.JSON200.Keys, want) {
 		s.Fatalf("keys are %v, want %v", listed.JSON200.Keys, want)
 	}
-	filtered, err := s.ListKeysWithResponse(s.Context(), s.bucket, &gen.ListKeysParams{Filter: &[]string{"orders.*", "stock.>"}})
+	filtered, err := s.ListKeysWithResponse(s.Context(), s.bucket,
+		&gen.ListKeysParams{Filter: &[]string{"orders.*", "stock.>"}})
 	s.answered(err, filtered.HTTPResponse, http.StatusOK)
 	if !slices.Equal(filtered.JSON200.Keys, []string{"orders.17"}) {
 		s.Fatalf("filtered keys are %v", filtered.JSON200.Keys)
 	}
 }
 
-// listLines uses the plain client: what the generator makes of responses takes x-ndjson for one JSON document.
+// acceptLines makes a request one for NDJSON. Its response must be read with the plain client: the
+// generated one takes x-ndjson for one JSON document.
+func acceptLines(_ context.Context, r *http.Request) error {
+	r.Header.Set("Accept", linesType)
+	return nil
+}
+
 func (s *session) listLines(want string) {
 	s.Helper()
-	accept := func(_ context.Context, r *http.Request) error {
-		r.Header.Set("Accept", linesType)
-		return nil
-	}
-	response, err := s.ListKeys(s.Context(), s.bucket, nil, accept)
+	response, err := s.ListKeys(s.Context(), s.bucket, nil, acceptLines)
 	s.answered(err, response, http.StatusOK)
 	lines, err := io.ReadAll(response.Body)
 	if err := errors.Join(err, response.Body.Close()); err != nil {
@@ -238,7 +253,8 @@ func (s *session) listBucket() {
 func (s *session) deleteValue(key string, current gen.WriteResult) {
 	s.Helper()
 	etag := fmt.Sprintf("%q", fmt.Sprint(current.Revision))
-	deleted, err := s.DeleteValueWithResponse(s.Context(), s.bucket, key, &gen.DeleteValueParams{IfMatch: &etag})
+	deleted, err := s.DeleteValueWithResponse(s.Context(), s.bucket, key,
+		&gen.DeleteValueParams{IfMatch: &etag})
 	s.answered(err, deleted.HTTPResponse, http.StatusOK)
 
 	gone, err := s.GetValueWithResponse(s.Context(), s.bucket, key, nil)
@@ -255,11 +271,15 @@ func (s *session) deleteValue(key string, current gen.WriteResult) {
 	s.equal("history", strings.Join(operations, " "), "put put delete")
 }
 
-// patchBucket tells null from absent.
+// patchBucket distinguishes null from an absent member.
 func (s *session) patchBucket() {
 	s.Helper()
-	patch := gen.BucketConfigPatch{Description: nullable.NewNullNullable[string](), History: nullable.NewNullableWithValue[int32](7)}
-	patched, err := s.PatchBucketWithApplicationMergePatchPlusJSONBodyWithResponse(s.Context(), s.bucket, patch)
+	patch := gen.BucketConfigPatch{
+		Description: nullable.NewNullNullable[string](),
+		History:     nullable.NewNullableWithValue[int32](7),
+	}
+	patched, err := s.PatchBucketWithApplicationMergePatchPlusJSONBodyWithResponse(
+		s.Context(), s.bucket, patch)
 	s.answered(err, patched.HTTPResponse, http.StatusOK)
 	s.equal("history", patched.JSON200.History, int32(7))
 	s.equal("description", patched.JSON200.Description, "")
@@ -272,14 +292,16 @@ func (s *session) purgeMarkers() {
 	s.equal("markers", len(markers.JSON200.Markers), 1)
 
 	all := "0s"
-	purged, err := s.PurgeMarkersWithResponse(s.Context(), s.bucket, &gen.PurgeMarkersParams{OlderThan: &all})
+	purged, err := s.PurgeMarkersWithResponse(s.Context(), s.bucket,
+		&gen.PurgeMarkersParams{OlderThan: &all})
 	s.answered(err, purged.HTTPResponse, http.StatusOK)
 	s.equal("removed", purged.JSON200.Removed, int64(1))
 }
 
 func (s *session) readMany(key string) {
 	s.Helper()
-	read, err := s.ListEntriesWithResponse(s.Context(), s.bucket, &gen.ListEntriesParams{Key: &[]string{"none", key}})
+	read, err := s.ListEntriesWithResponse(s.Context(), s.bucket,
+		&gen.ListEntriesParams{Key: &[]string{"none", key}})
 	s.answered(err, read.HTTPResponse, http.StatusOK)
 	s.equal("entries", len(read.JSON200.Entries), 1)
 	s.equal("key", read.JSON200.Entries[0].Key, key)
@@ -287,14 +309,10 @@ func (s *session) readMany(key string) {
 	s.equal("KV-Consistency", read.Headers200.KVConsistency, gen.Leader)
 }
 
-// importExport uses the plain client, as listLines does. The export is sent as it comes.
+// importExport sends an export, as it comes, to the import of the same bucket.
 func (s *session) importExport(entries int) {
 	s.Helper()
-	accept := func(_ context.Context, r *http.Request) error {
-		r.Header.Set("Accept", linesType)
-		return nil
-	}
-	export, err := s.ListEntries(s.Context(), s.bucket, nil, accept)
+	export, err := s.ListEntries(s.Context(), s.bucket, nil, acceptLines)
 	s.answered(err, export, http.StatusOK)
 	defer export.Body.Close()
 	imported, err := s.ImportEntriesWithBody(s.Context(), s.bucket, nil, linesType, export.Body)
@@ -304,17 +322,20 @@ func (s *session) importExport(entries int) {
 	if err != nil {
 		s.Fatal(err)
 	}
-	s.equal("report", string(report), fmt.Sprintf("{\"done\":true,\"stored\":%d,\"failed\":0,\"expired\":0,\"prolonged\":0}\n", entries))
+	want := fmt.Sprintf(`{"done":true,"stored":%d,"failed":0,"expired":0,"prolonged":0}`, entries)
+	s.equal("report", string(report), want+"\n")
 }
 
 func (s *session) deleteMany(keys int64) {
 	s.Helper()
 	all, dry := []string{">"}, true
-	counted, err := s.DeleteKeysWithResponse(s.Context(), s.bucket, &gen.DeleteKeysParams{Filter: &all, DryRun: &dry})
+	counted, err := s.DeleteKeysWithResponse(s.Context(), s.bucket,
+		&gen.DeleteKeysParams{Filter: &all, DryRun: &dry})
 	s.answered(err, counted.HTTPResponse, http.StatusOK)
 	s.equal("counted", counted.JSON200.Deleted, keys)
 
-	deleted, err := s.DeleteKeysWithResponse(s.Context(), s.bucket, &gen.DeleteKeysParams{Filter: &all})
+	deleted, err := s.DeleteKeysWithResponse(s.Context(), s.bucket,
+		&gen.DeleteKeysParams{Filter: &all})
 	s.answered(err, deleted.HTTPResponse, http.StatusOK)
 	s.equal("deleted", deleted.JSON200.Deleted, keys)
 	s.equal("skipped", len(deleted.JSON200.Skipped), 0)

@@ -1,9 +1,7 @@
 package client_test
 
 import (
-	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -11,17 +9,9 @@ import (
 	"kvgateway/test/clients/go/gen"
 )
 
-// Patches, times to live, idempotency keys and transactions, on a bucket that takes them all.
-func TestWrites(t *testing.T) {
-	url := os.Getenv("KVGW_URL")
-	if url == "" {
-		t.Skip("KVGW_URL is not set: it is the base URL of a running gateway, as http://127.0.0.1:8080")
-	}
-	client, err := gen.NewClientWithResponses(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &session{client, t, fmt.Sprintf("clients-go-writes-%d", time.Now().UnixNano())}
+// The bucket allows patches, times to live, idempotency keys and transactions.
+func TestWritesOfEveryForm(t *testing.T) {
+	s := begin(t, "clients-go-writes")
 	history, markers, atomic := int32(5), "1s", true
 	created, err := s.PutBucketWithResponse(s.Context(), s.bucket, nil,
 		gen.BucketConfig{History: &history, LimitMarkerTtl: &markers, AllowAtomic: &atomic})
@@ -38,25 +28,31 @@ func TestWrites(t *testing.T) {
 
 func (s *session) mergePatch(key string) {
 	s.Helper()
-	patched, err := s.PatchValueWithApplicationMergePatchPlusJSONBodyWithResponse(s.Context(), s.bucket, key, nil,
-		map[string]any{"qty": 3, "note": nil})
+	patched, err := s.PatchValueWithApplicationMergePatchPlusJSONBodyWithResponse(
+		s.Context(), s.bucket, key, nil, map[string]any{"qty": 3, "note": nil})
 	s.answered(err, patched.HTTPResponse, http.StatusOK)
 	s.holds(key, `{"qty":3}`)
 }
 
 func (s *session) jsonPatch(key string) {
 	s.Helper()
-	operations := gen.JSONPatch{{Op: gen.Test, Path: "/qty", Value: 3}, {Op: gen.Add, Path: "/paid", Value: true}}
-	patched, err := s.PatchValueWithApplicationJSONPatchPlusJSONBodyWithResponse(s.Context(), s.bucket, key, nil, operations)
+	operations := gen.JSONPatch{
+		{Op: gen.Test, Path: "/qty", Value: 3},
+		{Op: gen.Add, Path: "/paid", Value: true},
+	}
+	patched, err := s.PatchValueWithApplicationJSONPatchPlusJSONBodyWithResponse(
+		s.Context(), s.bucket, key, nil, operations)
 	s.answered(err, patched.HTTPResponse, http.StatusOK)
 	s.holds(key, `{"qty":3,"paid":true}`)
 
 	operations[0].Value = 4
-	refused, err := s.PatchValueWithApplicationJSONPatchPlusJSONBodyWithResponse(s.Context(), s.bucket, key, nil, operations)
+	refused, err := s.PatchValueWithApplicationJSONPatchPlusJSONBodyWithResponse(
+		s.Context(), s.bucket, key, nil, operations)
 	s.answered(err, refused.HTTPResponse, http.StatusConflict)
 	s.equal("problem", refused.ApplicationproblemJSON409.Type, "/problems/patch-test-failed")
 }
 
+// holds reads a key, which must have the value.
 func (s *session) holds(key, value string) *gen.GetValueResponse {
 	s.Helper()
 	read, err := s.GetValueWithResponse(s.Context(), s.bucket, key, nil)
@@ -65,15 +61,17 @@ func (s *session) holds(key, value string) *gen.GetValueResponse {
 	return read
 }
 
-// expire stores a value with a time to live, and reads when it is over.
+// expire stores a value with a time to live, and reads when it ends.
 func (s *session) expire(key string) {
 	s.Helper()
 	ttl := "90s"
-	written, err := s.PutValueWithBodyWithResponse(s.Context(), s.bucket, key, &gen.PutValueParams{Ttl: &ttl}, "text/plain", strings.NewReader("user 4"))
+	written, err := s.PutValueWithBodyWithResponse(s.Context(), s.bucket, key,
+		&gen.PutValueParams{Ttl: &ttl}, "text/plain", strings.NewReader("user 4"))
 	s.answered(err, written.HTTPResponse, http.StatusOK)
 	read := s.holds(key, "user 4")
 	s.equal("KV-Expires", *read.Headers200.KVExpires, read.Headers200.KVCreated.Add(90*time.Second))
-	if left, err := time.ParseDuration(*read.Headers200.KVTTL); err != nil || left <= 0 || left > 90*time.Second {
+	left, err := time.ParseDuration(*read.Headers200.KVTTL)
+	if err != nil || left <= 0 || left > 90*time.Second {
 		s.Fatalf("KV-TTL is %s, %v", *read.Headers200.KVTTL, err)
 	}
 	entry, err := s.GetEntryWithResponse(s.Context(), s.bucket, key, nil)
@@ -81,16 +79,18 @@ func (s *session) expire(key string) {
 	s.equal("expires", *entry.JSON200.Expires, *read.Headers200.KVExpires)
 
 	short := "999ms"
-	refused, err := s.PutValueWithBodyWithResponse(s.Context(), s.bucket, key, &gen.PutValueParams{Ttl: &short}, "text/plain", strings.NewReader("user 4"))
+	refused, err := s.PutValueWithBodyWithResponse(s.Context(), s.bucket, key,
+		&gen.PutValueParams{Ttl: &short}, "text/plain", strings.NewReader("user 4"))
 	s.answered(err, refused.HTTPResponse, http.StatusBadRequest)
 }
 
-// retry sends the same request twice, and another one by the same key.
+// retry sends the same request twice, and another request with the same idempotency key.
 func (s *session) retry(key string) {
 	s.Helper()
 	once := `"8e03978e-40d5-43dd-bc93-6894a57f9324"`
 	put := func(value string) *gen.PutValueResponse {
-		written, err := s.PutValueWithBodyWithResponse(s.Context(), s.bucket, key, &gen.PutValueParams{IdempotencyKey: &once}, jsonType, strings.NewReader(value))
+		written, err := s.PutValueWithBodyWithResponse(s.Context(), s.bucket, key,
+			&gen.PutValueParams{IdempotencyKey: &once}, jsonType, strings.NewReader(value))
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -105,25 +105,28 @@ func (s *session) retry(key string) {
 	s.holds(key, `1`)
 }
 
-// transact writes two keys at once, by a key of its own, and not a second time.
+// transact writes two keys at once with an idempotency key, and not a second time.
 func (s *session) transact(a, b string) {
 	s.Helper()
 	absent, text, once := true, "open", "transfer-1"
+	balance := map[string]int{"balance": 5}
 	transfer := gen.Transaction{Operations: []gen.TransactionOperation{
-		{Op: gen.TransactionOperationOpPut, Key: a, Value: map[string]int{"balance": 5}, IfAbsent: &absent},
+		{Op: gen.TransactionOperationOpPut, Key: a, Value: balance, IfAbsent: &absent},
 		{Op: gen.TransactionOperationOpPut, Key: b, Text: &text},
 	}}
-	done, err := s.TransactWithResponse(s.Context(), s.bucket, &gen.TransactParams{IdempotencyKey: &once}, transfer)
+	params := &gen.TransactParams{IdempotencyKey: &once}
+	done, err := s.TransactWithResponse(s.Context(), s.bucket, params, transfer)
 	s.answered(err, done.HTTPResponse, http.StatusOK)
 	s.equal("last revision", done.JSON200.Results[1].Revision, done.JSON200.Revision)
 	s.holds(a, `{"balance":5}`)
 	s.holds(b, text)
 
-	again, err := s.TransactWithResponse(s.Context(), s.bucket, &gen.TransactParams{IdempotencyKey: &once}, transfer)
+	again, err := s.TransactWithResponse(s.Context(), s.bucket, params, transfer)
 	s.answered(err, again.HTTPResponse, http.StatusConflict)
-	s.equal("what the first made", *again.ApplicationproblemJSON409.Revision, done.JSON200.Revision)
+	s.equal("the first request's revision", *again.ApplicationproblemJSON409.Revision,
+		done.JSON200.Revision)
 
 	failed, err := s.TransactWithResponse(s.Context(), s.bucket, nil, transfer)
 	s.answered(err, failed.HTTPResponse, http.StatusPreconditionFailed)
-	s.equal("who is in the way", (*failed.ApplicationproblemJSON412.Failed)[0].Key, a)
+	s.equal("the key in the way", (*failed.ApplicationproblemJSON412.Failed)[0].Key, a)
 }

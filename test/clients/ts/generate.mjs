@@ -1,5 +1,5 @@
-// Makes gen/contract.d.ts of the contract. The command line of openapi-typescript does the same, but for the values: it calls
-// bytes a string, here they are a Blob.
+// Generates gen/contract.d.ts from the contract. It differs from the command line of
+// openapi-typescript in the type of values: there bytes are a string, here they are a Blob.
 import { mkdir, writeFile } from "node:fs/promises";
 import openapiTS, { astToString } from "openapi-typescript";
 import ts from "typescript";

@@ -6,7 +6,7 @@ import type { components, paths } from "./gen/contract.d.ts";
 const baseUrl = process.env["KVGW_URL"];
 const bucket = `clients-ts-${Date.now()}`;
 
-// What is sent, so that the test sees how the client writes a path.
+// The last request that was sent, so that the test sees how the client writes a path.
 let lastRequest: Request | undefined;
 const client = createClient<paths>({ ...(baseUrl && { baseUrl }) });
 client.use({
@@ -22,7 +22,7 @@ const tagOf = (written: WriteResult) => `"${written.revision}-${written.epoch}"`
 const unchecked = (etag: string | null) => etag?.replace(/\.[0-9a-z]{4}"$/, '"');
 const at = (key: string) => ({ bucket, key });
 
-// A value is bytes: openapi-fetch must send it as it is, and not as JSON.
+// A value is bytes, which openapi-fetch must send as they are and not as JSON.
 const bodySerializer = (value: Blob | undefined) => value;
 const jsonValue = (value: unknown) => new Blob([JSON.stringify(value)]);
 
@@ -98,7 +98,7 @@ async function refuseStaleUpdate(key: string, stale: WriteResult, current: Write
   assert.equal(currentRevision, current.revision);
 }
 
-// Every byte there is, under a key whose slashes must come through encoded.
+// keepBytes stores every byte there is, under a key whose slashes must arrive encoded.
 async function keepBytes(key: string) {
   const bytes = Uint8Array.from({ length: 512 }, (_, i) => i);
   const { response } = await client.PUT("/buckets/{bucket}/keys/{key}", {
@@ -123,7 +123,7 @@ async function keepBytes(key: string) {
 
 async function listNames(filter: string[]): Promise<string[]> {
   const { data } = await client.GET("/buckets/{bucket}/keys", { params: { path: { bucket }, query: { filter } } });
-  assert.ok(typeof data === "object"); // it is a string of lines for another Accept
+  assert.ok(typeof data === "object"); // It would be a string of lines for another Accept.
   return data.keys;
 }
 
@@ -166,7 +166,7 @@ async function readMany(key: string) {
   const { data } = await client.GET("/buckets/{bucket}/entries", {
     params: { path: { bucket }, query: { key: ["none", key] } },
   });
-  assert.ok(typeof data === "object"); // it is a string of lines for another Accept
+  assert.ok(typeof data === "object"); // It would be a string of lines for another Accept.
   assert.deepEqual(
     data.entries.map((entry) => entry.key),
     [key],
@@ -174,7 +174,7 @@ async function readMany(key: string) {
   assert.equal(data.snapshot, true);
 }
 
-// An export is an import.
+// importExport sends an export to the import of the same bucket.
 async function importExport(entries: number) {
   const lines = await client.GET("/buckets/{bucket}/entries", {
     params: { path: { bucket } },
@@ -200,7 +200,7 @@ async function deleteMany(keys: number) {
   assert.deepEqual(data, { deleted: keys, skipped: [] });
 }
 
-test("round trip", { skip: baseUrl ? false : "KVGW_URL is not set: it is the base URL of a running gateway" }, async () => {
+test("round trip", { skip: baseUrl ? false : "set KVGW_URL to the base URL of a gateway" }, async () => {
   await createBucket();
   try {
     const key = "orders.17";

@@ -1,4 +1,5 @@
-// Patches, times to live, idempotency keys and transactions, on a bucket that takes them all.
+// Tests patches, times to live, idempotency keys and transactions, on a bucket that allows them
+// all.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import createClient from "openapi-fetch";
@@ -9,7 +10,7 @@ const bucket = `clients-ts-writes-${Date.now()}`;
 const client = createClient<paths>({ ...(baseUrl && { baseUrl }) });
 const at = (key: string) => ({ bucket, key });
 
-// A value is bytes: openapi-fetch must send it as it is, and not as JSON.
+// A value is bytes, which openapi-fetch must send as they are and not as JSON.
 const bodySerializer = (value: Blob | undefined) => value;
 
 async function holds(key: string, value: string): Promise<Headers> {
@@ -56,7 +57,7 @@ async function jsonPatch(key: string) {
   assert.equal(refused.error?.type, "/problems/patch-test-failed");
 }
 
-// A value with a time to live says when it is over.
+// expire stores a value with a time to live, and reads when it ends.
 async function expire(key: string) {
   const { response } = await client.PUT("/buckets/{bucket}/keys/{key}", {
     params: { path: at(key), query: { ttl: "90s" } },
@@ -73,7 +74,7 @@ async function expire(key: string) {
   assert.equal(Date.parse(entry.data?.expires ?? ""), expires);
 }
 
-// The same request twice, and another one by the same key.
+// retry sends the same request twice, and another request with the same idempotency key.
 async function retry(key: string) {
   const put = (value: string) =>
     client.PUT("/buckets/{bucket}/keys/{key}", {
@@ -117,7 +118,7 @@ async function transact(a: string, b: string) {
   assert.equal(failed.error?.failed?.[0]?.key, a);
 }
 
-test("writes", { skip: baseUrl ? false : "KVGW_URL is not set: it is the base URL of a running gateway" }, async () => {
+test("writes", { skip: baseUrl ? false : "set KVGW_URL to the base URL of a gateway" }, async () => {
   const { response } = await client.PUT("/buckets/{bucket}", {
     params: { path: { bucket } },
     body: { history: 5, limit_marker_ttl: "1s", allow_atomic: true },

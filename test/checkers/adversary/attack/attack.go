@@ -1,5 +1,5 @@
-// Package attack has the programs of a hostile client. Each one holds or asks for as much as it
-// can by one means, and none of them is meant to reach its end.
+// Package attack has the programs of a hostile client. Each holds or requests as much as it can by
+// one means, until it is killed.
 package attack
 
 import (
@@ -11,22 +11,23 @@ import (
 
 // An Attack is one way to harm the other clients of a gateway.
 type Attack struct {
+	// Name is unique.
 	Name string
-	// About says what it does, as a phrase.
+	// About says in a phrase what it does.
 	About string
-	// Files is the gateway's limit of file descriptors for this attack, 0 for that of the shell.
+	// Files is the number of file descriptors that the gateway may have, 0 for the shell's limit.
 	Files int
 	// Setup prepares what the attack needs, such as values that are already stored. The innocent
 	// client begins after it. It may be nil.
 	Setup func(ctx context.Context, t *Target) error
-	// Open says that docs/found.md lists it as open that the claims do not hold beside this attack.
+	// Open says that the claims do not hold beside this attack, which docs/found.md lists as open.
 	// It is run only if it is named.
 	Open bool
-	// Run attacks until the context ends. What the gateway refuses is no error of it.
+	// Run attacks until the context ends. A refusal by the gateway is no error.
 	Run func(ctx context.Context, t *Target)
 }
 
-// All are the attacks in the order in which they are tried.
+// All has the attacks in the order in which they are made.
 var All = []Attack{
 	unreadValues, floodHTTP2, unreadValuesPlain, unreadEntries, unreadEntry,
 	deepList, deepWatch, deepExport, withinBounds,
@@ -36,7 +37,7 @@ var All = []Attack{
 	trickledStreams, revisionWaits, bucketLists, bucketPatches,
 }
 
-// Closed are the attacks beside which all claims are to hold.
+// Closed returns the attacks beside which all claims must hold.
 func Closed() []Attack {
 	return slices.DeleteFunc(slices.Clone(All), func(a Attack) bool { return a.Open })
 }
@@ -65,4 +66,11 @@ func again(ctx context.Context, step func()) {
 	for ctx.Err() == nil {
 		step()
 	}
+}
+
+// eachAgain runs n goroutines that call step with their numbers until the context ends.
+func eachAgain(ctx context.Context, n int, step func(i int)) {
+	each(n, func(i int) {
+		again(ctx, func() { step(i) })
+	})
 }

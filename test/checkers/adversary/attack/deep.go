@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Filters with many tokens: nats-server compares token by token, with the stream's lock held.
+// These attacks use filters with many tokens. nats-server compares filters token by token, and
+// holds the lock of the JetStream stream meanwhile.
 
 const (
 	deepTokens = 500
@@ -21,9 +22,10 @@ var (
 	deepExport = deep("deep-export", "entries", "application/x-ndjson")
 )
 
-// deep asks for one thing with 64 filters of 500 tokens over 11,000 keys of 500 tokens.
+// deep is an attack that makes one kind of request with 64 filters of 500 tokens, over 11,000 keys
+// of 500 tokens.
 func deep(name, path, accept string) Attack {
-	query := "/buckets/" + Bucket + "/" + path + "?" + deepFilters(64, deepTokens)
+	query := inBucket + path + "?" + deepFilters(64, deepTokens)
 	return Attack{
 		Name:  name,
 		About: fmt.Sprintf("/%s with 64 filters of %d tokens", path, deepTokens),
@@ -34,8 +36,7 @@ func deep(name, path, accept string) Attack {
 	}
 }
 
-// withinBounds goes to the limits of the contract's section 1: 64 filters, 512 tokens in all, and
-// one filter of 32 tokens among them.
+// withinBounds goes to the limits in section 1 of the contract: 64 filters with 512 tokens in all.
 var withinBounds = Attack{
 	Name:  "filters-within-bounds",
 	About: "lists, exports and watches with 64 filters of 8 tokens each, four at a time",
@@ -44,7 +45,7 @@ var withinBounds = Attack{
 		paths := []string{"keys", "entries", "watch"}
 		each(4, func(i int) {
 			for n := i; ctx.Err() == nil; n++ {
-				path := "/buckets/" + Bucket + "/" + paths[n%len(paths)] + "?" + deepFilters(64, 8)
+				path := inBucket + paths[n%len(paths)] + "?" + deepFilters(64, 8)
 				short, cancel := context.WithTimeout(ctx, 2*time.Second)
 				t.Do(short, "GET", path, "", nil)
 				cancel()
@@ -53,18 +54,24 @@ var withinBounds = Attack{
 	},
 }
 
-// deepKey has that many tokens.
+// deepKey returns a key with that many tokens.
 func deepKey(i, tokens int) string {
 	return fmt.Sprintf("%05d%s", i, strings.Repeat(".a", tokens-1))
 }
 
-// deepFilters are n filters that match no deep key, and that differ in their last token only.
+// deepFilters returns a query of n filters that match no deep key. They differ only in their last
+// tokens.
 func deepFilters(n, tokens int) string {
+	return filterQuery(n, func(i int) string {
+		return fmt.Sprintf("*%s.%d", strings.Repeat(".*", tokens-2), i)
+	})
+}
+
+// filterQuery returns a query of n filters.
+func filterQuery(n int, filter func(i int) string) string {
 	all := make([]string, n)
 	for i := range all {
-		all[i] = "filter=" + url.QueryEscape(
-			fmt.Sprintf("*%s.%d", strings.Repeat(".*", tokens-2), i),
-		)
+		all[i] = "filter=" + url.QueryEscape(filter(i))
 	}
 	return strings.Join(all, "&")
 }

@@ -20,8 +20,8 @@ const (
 )
 
 // unread sends n GETs on one HTTP/2 connection whose flow control window is zero, so that the
-// gateway can send the heads of the answers and no byte of a body. It answers pings, since it wants
-// to live, and begins anew if the connection ends.
+// gateway can send the heads of the answers and no byte of a body. It answers pings to keep the
+// connection open, and begins anew if the connection ends.
 func (t *Target) unread(ctx context.Context, n int, path string, headers ...string) {
 	again(ctx, func() {
 		conn := t.raw(ctx, 0, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
@@ -39,13 +39,8 @@ func (t *Target) unread(ctx context.Context, n int, path string, headers ...stri
 			block := headerBlock(append([]string{":method", "GET", ":scheme", "http",
 				":authority", "127.0.0.1", ":path", path}, headers...)...)
 			for i := range n {
-				err := writeFrame(
-					conn,
-					frameHeaders,
-					flagEndStream|flagEndHeader,
-					uint32(2*i+1),
-					block,
-				)
+				err := writeFrame(conn, frameHeaders, flagEndStream|flagEndHeader, uint32(2*i+1),
+					block)
 				if err != nil {
 					return
 				}
@@ -59,7 +54,7 @@ func (t *Target) unread(ctx context.Context, n int, path string, headers ...stri
 	})
 }
 
-// answerPings reads a connection to its end.
+// answerPings reads frames until the connection ends, and answers pings and settings.
 func answerPings(conn net.Conn) {
 	r := bufio.NewReader(conn)
 	head := make([]byte, 9)
@@ -84,21 +79,17 @@ func answerPings(conn net.Conn) {
 	}
 }
 
-// writeFrame writes a frame with one call, so that frames of two goroutines do not mix.
+// writeFrame writes a frame with one call, so that the frames of two goroutines do not mix.
 func writeFrame(w io.Writer, kind, flags byte, stream uint32, payload []byte) error {
-	frame := []byte{
-		byte(len(payload) >> 16),
-		byte(len(payload) >> 8),
-		byte(len(payload)),
-		kind,
-		flags,
-	}
+	n := len(payload)
+	frame := []byte{byte(n >> 16), byte(n >> 8), byte(n), kind, flags}
 	frame = binary.BigEndian.AppendUint32(frame, stream)
 	_, err := w.Write(append(frame, payload...))
 	return err
 }
 
-// headerBlock encodes names and values as literals that are not indexed (RFC 7541, section 6.2.2).
+// headerBlock encodes pairs of names and values as literals that are not indexed (RFC 7541, section
+// 6.2.2).
 func headerBlock(fields ...string) []byte {
 	var block []byte
 	for i := 0; i < len(fields); i += 2 {

@@ -16,13 +16,8 @@ func Honest(ctx context.Context, t *Target, rate int) {
 		random := rand.New(rand.NewPCG(1, uint64(i)))
 		for ctx.Err() == nil {
 			began := time.Now()
-			t.Do(
-				ctx,
-				http.MethodGet,
-				"/buckets/"+Bucket+"/keys/honest."+honestKeys[random.IntN(3)],
-				"",
-				nil,
-			)
+			key := inBucket + "keys/honest." + honestKeys[random.IntN(3)]
+			t.Do(ctx, http.MethodGet, key, "", nil)
 			each := time.Second * workers / time.Duration(rate)
 			pause(ctx, time.Until(began.Add(each)))
 		}
@@ -35,14 +30,16 @@ var honestKeys = []string{"100", "4000", "64000"}
 // SetupHonest stores what Honest reads.
 func SetupHonest(ctx context.Context, t *Target) error {
 	for i, size := range []int{100, 4000, 64000} {
-		path := "/buckets/" + Bucket + "/keys/honest." + honestKeys[i]
-		if _, err := t.must(ctx, http.MethodPut, path, "text/plain", make([]byte, size)); err != nil {
+		path := inBucket + "keys/honest." + honestKeys[i]
+		_, err := t.must(ctx, http.MethodPut, path, "text/plain", make([]byte, size))
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// drain reads the body of an answer to its end.
 func drain(response *http.Response) {
 	_, _ = io.Copy(io.Discard, response.Body)
 	response.Body.Close()

@@ -17,9 +17,9 @@ var trickledStreams = Attack{
 	About: "70 streams that take 110 KB a second of a value of 0.8 MB each",
 	Setup: store("slow.", 70, 800_000),
 	Run: func(ctx context.Context, t *Target) {
-		each(70, func(i int) {
+		eachAgain(ctx, 70, func(i int) {
 			path := fmt.Sprintf("/buckets/%s/watch?filter=slow.%d", Bucket, i)
-			again(ctx, func() { t.sip(ctx, get(path), 22_000) })
+			t.sip(ctx, get(path), 22_000)
 		})
 	},
 }
@@ -60,9 +60,7 @@ var revisionWaits = Attack{
 	Run: func(ctx context.Context, t *Target) {
 		request := get("/buckets/"+Bucket+"/keys/nothing?min_revision=9007199254740991",
 			"Prefer: wait=60")
-		each(3000, func(int) {
-			again(ctx, func() { t.sit(ctx, request) })
-		})
+		eachAgain(ctx, 3000, func(int) { t.sit(ctx, request) })
 	},
 }
 
@@ -80,8 +78,8 @@ var bucketLists = Attack{
 		return nil
 	},
 	Run: func(ctx context.Context, t *Target) {
-		each(30, func(int) {
-			again(ctx, func() { t.Do(ctx, http.MethodGet, "/buckets?limit=1000", "", nil) })
+		eachAgain(ctx, 30, func(int) {
+			t.Do(ctx, http.MethodGet, "/buckets?limit=1000", "", nil)
 		})
 	},
 }
@@ -95,10 +93,8 @@ var bucketPatches = Attack{
 			members = append(members, fmt.Sprintf(`"m%d":""`, i))
 		}
 		patch := []byte(`{"metadata":{` + strings.Join(members, ",") + `}}`)
-		each(12, func(int) {
-			again(ctx, func() {
-				t.Do(ctx, http.MethodPatch, "/buckets/"+Bucket, "application/merge-patch+json", patch)
-			})
+		eachAgain(ctx, 12, func(int) {
+			t.Do(ctx, http.MethodPatch, "/buckets/"+Bucket, "application/merge-patch+json", patch)
 		})
 	},
 }

@@ -13,10 +13,8 @@ var herd = Attack{
 	About: "1,500 honest long polls of one key of 1 MB, which changes twice a second",
 	Setup: store("big.", 1, megabyte),
 	Run: func(ctx context.Context, t *Target) {
-		path := "/buckets/" + Bucket + "/keys/big.0"
-		go each(1500, func(int) {
-			again(ctx, func() { t.poll(ctx, path) })
-		})
+		path := inBucket + "keys/big.0"
+		go eachAgain(ctx, 1500, func(int) { t.poll(ctx, path) })
 		value := []byte(strings.Repeat("x", megabyte))
 		for pause(ctx, 500*time.Millisecond) {
 			t.Do(ctx, http.MethodPut, path, "text/plain", value)
@@ -24,7 +22,7 @@ var herd = Attack{
 	},
 }
 
-// poll waits for a change of a key and reads the answer.
+// poll makes a long poll of a key and reads the answer.
 func (t *Target) poll(ctx context.Context, path string) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.Addr+path, nil)
 	if err != nil {
@@ -43,7 +41,7 @@ func (t *Target) poll(ctx context.Context, path string) {
 	}
 }
 
-// tag returns what a key has now.
+// tag returns the ETag that a key has now, or "".
 func (t *Target) tag(ctx context.Context, path string) string {
 	request, err := http.NewRequestWithContext(ctx, http.MethodHead, "http://"+t.Addr+path, nil)
 	if err != nil {
@@ -62,10 +60,9 @@ var polls = Attack{
 	Open:  true,
 	About: "6,000 long polls of keys that nobody writes",
 	Run: func(ctx context.Context, t *Target) {
-		each(6000, func(i int) {
-			request := get(fmt.Sprintf("/buckets/%s/keys/nothing.%d", Bucket, i),
-				`If-None-Match: "0"`, "Prefer: wait=60")
-			again(ctx, func() { t.sit(ctx, request) })
+		eachAgain(ctx, 6000, func(i int) {
+			t.sit(ctx, get(fmt.Sprint(inBucket, "keys/nothing.", i),
+				`If-None-Match: "0"`, "Prefer: wait=60"))
 		})
 	},
 }
@@ -76,7 +73,7 @@ var pollsHTTP2 = Attack{
 	About: "14,000 long polls on seven HTTP/2 connections, of a key that nobody writes",
 	Run: func(ctx context.Context, t *Target) {
 		each(7, func(int) {
-			t.unread(ctx, 2000, "/buckets/"+Bucket+"/keys/nothing.0",
+			t.unread(ctx, 2000, inBucket+"keys/nothing.0",
 				"if-none-match", `"0"`, "prefer", "wait=60")
 		})
 	},
@@ -87,12 +84,12 @@ var descriptors = Attack{
 	About: "400 streams and 400 idle connections to a gateway that may open 256 files",
 	Files: 256,
 	Run: func(ctx context.Context, t *Target) {
-		each(800, func(i int) {
-			request := get("/buckets/" + Bucket + "/watch?heartbeat=1s")
+		eachAgain(ctx, 800, func(i int) {
+			request := get(inBucket + "watch?heartbeat=1s")
 			if i%2 == 0 {
-				request = "GET /version HTTP/1.1\r\n" // a head that never ends
+				request = "GET /version HTTP/1.1\r\n" // The head never ends.
 			}
-			again(ctx, func() { t.sit(ctx, request) })
+			t.sit(ctx, request)
 		})
 	},
 }

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// sit sends a request, takes a byte of the answer now and then, and returns when the connection has
-// ended.
+// sit sends a request and takes a byte of the answer every half second. It returns when the
+// connection has ended.
 func (t *Target) sit(ctx context.Context, request string) {
 	conn := t.raw(ctx, 4096, request)
 	if conn == nil {
@@ -25,7 +25,20 @@ func (t *Target) sit(ctx context.Context, request string) {
 	}
 }
 
-// trickle sends the head of a request at once and a byte of its body each second.
+// glance sends a request, reads at most n bytes of the answer and ends the connection.
+func (t *Target) glance(ctx context.Context, request string, n int) {
+	conn := t.raw(ctx, 4096, request)
+	if conn == nil {
+		pause(ctx, 10*time.Millisecond)
+		return
+	}
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
+	_, _ = conn.Read(make([]byte, n))
+}
+
+// trickle sends the head of a request at once, and then a piece of its body every second. It
+// returns when the connection has ended.
 func (t *Target) trickle(ctx context.Context, head, piece string) {
 	conn := t.raw(ctx, 4096, head)
 	if conn == nil {

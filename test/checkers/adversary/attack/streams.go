@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -14,13 +13,8 @@ var filters = Attack{
 	Name:  "filters",
 	About: "40 streams with 64 different filters of 510 tokens each",
 	Run: func(ctx context.Context, t *Target) {
-		each(40, func(i int) {
-			all := make([]string, 64)
-			for j := range all {
-				all[j] = fmt.Sprintf("filter=%04d%s", 64*i+j, strings.Repeat(".a", 510))
-			}
-			path := "/buckets/" + Bucket + "/watch?updates_only=true&" + strings.Join(all, "&")
-			again(ctx, func() { t.sit(ctx, get(path)) })
+		t.sitOnFilters(ctx, 40, func(i int) string {
+			return fmt.Sprintf("%04d%s", i, strings.Repeat(".a", 510))
 		})
 	},
 }
@@ -29,23 +23,25 @@ var match = Attack{
 	Name:  "match",
 	About: "50 streams with 64 filters of 500 tokens that a key nearly matches, and PUTs of it",
 	Run: func(ctx context.Context, t *Target) {
-		go each(50, func(i int) {
-			all := make([]string, 64)
-			for j := range all {
-				all[j] = "filter=" + url.QueryEscape(nearly(64*i+j))
-			}
-			path := "/buckets/" + Bucket + "/watch?updates_only=true&" + strings.Join(all, "&")
-			again(ctx, func() { t.sit(ctx, get(path)) })
-		})
-		key := "/buckets/" + Bucket + "/keys/a" + strings.Repeat(".a", deepTokens)
+		go t.sitOnFilters(ctx, 50, nearly)
+		key := inBucket + "keys/a" + strings.Repeat(".a", deepTokens)
 		for pause(ctx, 20*time.Millisecond) {
 			t.Do(ctx, http.MethodPut, key, "text/plain", []byte("x"))
 		}
 	},
 }
 
-// nearly returns the i-th of 16,384 filters that match the key of match but for its last token.
-// Each has another combination of literals and wildcards, so that no two share a path.
+// sitOnFilters keeps n streams open, with 64 filters each, of which no two are the same.
+func (t *Target) sitOnFilters(ctx context.Context, n int, filter func(i int) string) {
+	each(n, func(i int) {
+		query := filterQuery(64, func(j int) string { return filter(64*i + j) })
+		request := get(inBucket + "watch?updates_only=true&" + query)
+		again(ctx, func() { t.sit(ctx, request) })
+	})
+}
+
+// nearly returns the i-th of 16,384 filters that match the key of match, except for its last token.
+// Each has another combination of literals and wildcards, so that no two share a path in a tree.
 func nearly(i int) string {
 	tokens := make([]string, 14)
 	for bit := range tokens {
@@ -61,13 +57,7 @@ var scan = Attack{
 	Name:  "scan",
 	About: "two resumes, again and again, whose filters match none of 11,000 changes",
 	Setup: func(ctx context.Context, t *Target) error {
-		answer, err := t.must(
-			ctx,
-			http.MethodPut,
-			"/buckets/"+Bucket+"/keys/first",
-			"",
-			[]byte("1"),
-		)
+		answer, err := t.must(ctx, http.MethodPut, inBucket+"keys/first", "", []byte("1"))
 		if err != nil {
 			return err
 		}
@@ -75,20 +65,18 @@ var scan = Attack{
 			return err
 		}
 		// A stream keeps the feed, so that the changes are in its log.
-		t.raw(context.WithoutCancel(ctx), 4096, get("/buckets/"+Bucket+"/watch?filter=first"))
+		t.raw(context.WithoutCancel(ctx), 4096, get(inBucket+"watch?filter=first"))
 		pause(ctx, 300*time.Millisecond)
 		return deepList.Setup(ctx, t)
 	},
 	Run: func(ctx context.Context, t *Target) {
 		id := fmt.Sprintf("Last-Event-ID: %d-%s", resumeAt.Revision, resumeAt.Epoch)
-		path := "/buckets/" + Bucket + "/watch?" + deepFilters(64, deepTokens)
-		each(2, func(int) {
-			again(ctx, func() { t.sit(ctx, get(path, id)) })
-		})
+		path := inBucket + "watch?" + deepFilters(64, deepTokens)
+		eachAgain(ctx, 2, func(int) { t.sit(ctx, get(path, id)) })
 	},
 }
 
-// resumeAt is the position before the changes that scan is resumed over.
+// resumeAt is the position before the changes, from which scan resumes.
 var resumeAt struct {
 	Revision uint64
 	Epoch    string
@@ -101,20 +89,8 @@ var abandon = Attack{
 	Run: func(ctx context.Context, t *Target) {
 		each(4, func(worker int) {
 			for i := 0; ctx.Err() == nil; i++ {
-				path := fmt.Sprintf(
-					"/buckets/%s/watch?filter=%%3E&filter=x%d-%d",
-					Bucket,
-					worker,
-					i,
-				)
-				conn := t.raw(ctx, 4096, get(path))
-				if conn == nil {
-					pause(ctx, 10*time.Millisecond)
-					continue
-				}
-				_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
-				_, _ = conn.Read(make([]byte, 1))
-				conn.Close()
+				path := fmt.Sprintf("%swatch?filter=%%3E&filter=x%d-%d", inBucket, worker, i)
+				t.glance(ctx, get(path), 1)
 			}
 		})
 	},
@@ -130,15 +106,8 @@ var missing = Attack{
 				for j := range names {
 					names[j] = fmt.Sprintf("watch=no-%d-%d-%d", worker, i, j)
 				}
-				conn := t.raw(ctx, 4096, get("/watch?"+strings.Join(names, "&"),
-					"Accept: text/event-stream", "Last-Event-ID: x"))
-				if conn == nil {
-					pause(ctx, 10*time.Millisecond)
-					continue
-				}
-				_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
-				_, _ = conn.Read(make([]byte, 300))
-				conn.Close()
+				t.glance(ctx, get("/watch?"+strings.Join(names, "&"),
+					"Accept: text/event-stream", "Last-Event-ID: x"), 300)
 			}
 		})
 	},
@@ -149,14 +118,14 @@ var stuck = Attack{
 	About: "200 streams that do not read, each stuck with another event of 6 MB",
 	Run: func(ctx context.Context, t *Target) {
 		const streams = 200
-		go each(streams, func(i int) {
-			path := fmt.Sprintf("/buckets/%s/watch?filter=stuck.%d&updates_only=true", Bucket, i)
-			again(ctx, func() { t.sit(ctx, get(path, "Accept: text/event-stream")) })
+		go eachAgain(ctx, streams, func(i int) {
+			path := fmt.Sprintf("%swatch?filter=stuck.%d&updates_only=true", inBucket, i)
+			t.sit(ctx, get(path, "Accept: text/event-stream"))
 		})
 		pause(ctx, 300*time.Millisecond)
-		value := []byte(strings.Repeat("\x01", megabyte)) // each byte takes six in JSON
+		value := []byte(strings.Repeat("\x01", megabyte)) // Each byte takes six in JSON.
 		for i := 0; pause(ctx, 10*time.Millisecond); i++ {
-			path := fmt.Sprintf("/buckets/%s/keys/stuck.%d", Bucket, i%streams)
+			path := fmt.Sprint(inBucket, "keys/stuck.", i%streams)
 			t.Do(ctx, http.MethodPut, path, "text/plain", value)
 		}
 	},

@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// What is asked for and never read: the gateway must not hold it all, nor ask NATS for it all.
+// These attacks request much and never read it. The gateway must neither hold it all nor request it
+// all from NATS.
 
 const megabyte = 1_000_000
 
@@ -14,7 +15,7 @@ var unreadValues = Attack{
 	About: "800 GETs of a value of 1 MB on one HTTP/2 connection that reads no body",
 	Setup: store("big.", 1, megabyte),
 	Run: func(ctx context.Context, t *Target) {
-		t.unread(ctx, 800, "/buckets/"+Bucket+"/keys/big.0")
+		t.unread(ctx, 800, inBucket+"keys/big.0")
 	},
 }
 
@@ -24,7 +25,7 @@ var floodHTTP2 = Attack{
 	About: "2,000 GETs of a value of 1 MB on each of 40 HTTP/2 connections that read no body",
 	Setup: store("big.", 1, megabyte),
 	Run: func(ctx context.Context, t *Target) {
-		each(40, func(int) { t.unread(ctx, 2000, "/buckets/"+Bucket+"/keys/big.0") })
+		each(40, func(int) { t.unread(ctx, 2000, inBucket+"keys/big.0") })
 	},
 }
 
@@ -33,11 +34,7 @@ var unreadValuesPlain = Attack{
 	About: "300 GETs of a value of 1 MB on as many connections that read nothing",
 	Setup: store("big.", 1, megabyte),
 	Run: func(ctx context.Context, t *Target) {
-		t.unreadPlain(
-			ctx,
-			300,
-			func(int) string { return get("/buckets/" + Bucket + "/keys/big.0") },
-		)
+		t.unreadPlain(ctx, 300, func(int) string { return get(inBucket + "keys/big.0") })
 	},
 }
 
@@ -46,7 +43,7 @@ var unreadEntries = Attack{
 	About: "30 GETs of /entries, 31 MB each, on one HTTP/2 connection that reads no body",
 	Setup: store("big.", 31, megabyte),
 	Run: func(ctx context.Context, t *Target) {
-		t.unread(ctx, 30, "/buckets/"+Bucket+"/entries?filter=big.*")
+		t.unread(ctx, 30, inBucket+"entries?filter=big.*")
 	},
 }
 
@@ -56,15 +53,13 @@ var unreadEntry = Attack{
 	Setup: store("big.", 4, megabyte),
 	Run: func(ctx context.Context, t *Target) {
 		t.unreadPlain(ctx, 100, func(i int) string {
-			return get(fmt.Sprintf("/buckets/%s/entries/big.%d", Bucket, i%4))
+			return get(fmt.Sprint(inBucket, "entries/big.", i%4))
 		})
 	},
 }
 
-// unreadPlain sends n requests, each on a connection that takes next to nothing, and again those
-// whose connection has ended.
+// unreadPlain sends n requests, each on a connection of its own that takes next to nothing of the
+// answer. It repeats a request whose connection has ended.
 func (t *Target) unreadPlain(ctx context.Context, n int, request func(i int) string) {
-	each(n, func(i int) {
-		again(ctx, func() { t.sit(ctx, request(i)) })
-	})
+	eachAgain(ctx, n, func(i int) { t.sit(ctx, request(i)) })
 }

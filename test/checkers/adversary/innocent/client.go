@@ -1,5 +1,5 @@
-// Package innocent is a client that harms nobody: it reads and writes keys of its own at a steady
-// pace, checks every answer, and notes how long each took.
+// Package innocent is a client that harms nobody. It reads and writes keys of its own at a steady
+// pace, checks every answer, and records how long each took.
 package innocent
 
 import (
@@ -15,7 +15,7 @@ import (
 // Buckets are the client's own bucket and the one that is attacked. It has keys in both.
 var Buckets = []string{"own", "attacked"}
 
-// prefix is that of all keys of the client.
+// prefix begins all keys of the client.
 const prefix = "innocent."
 
 // patience is how long the client waits for an answer before it calls the request failed.
@@ -25,26 +25,27 @@ const patience = 5 * time.Second
 type Sample struct {
 	// Op names the route and form, such as "export".
 	Op string
-	At time.Time // when it was due
-	// Took is the time from At to the end of the answer. An event's is that from the answer to the
-	// write until the event came.
+	// At is when it was due.
+	At time.Time
+	// Took is the time from At to the end of the answer. For an event it is the time from the
+	// answer to the write until the event came.
 	Took time.Duration
-	// Err says why the request was refused or failed, "" if it was right.
+	// Err says why the request was refused or failed. It is "" if the answer was right.
 	Err string
 }
 
 // A Client is the innocent client. Use New, Prepare, Follow, Work and Finish, in this order.
 type Client struct {
 	addr       string
-	transports []http.RoundTripper // kept connections, a new one for each request, HTTP/2
+	transports []http.RoundTripper // With kept connections, with new ones, and with HTTP/2.
 	keys       map[string]chan *key
 	streams    []*stream
-	work       sync.WaitGroup // requests under way
+	work       sync.WaitGroup // The requests under way.
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	samples []Sample
-	stored  map[string]map[uint64]change // by bucket and revision
-	final   map[string]map[string]uint64 // by bucket and key: its last revision, 0 if not known
+	stored  map[string]map[uint64]change // By bucket and revision.
+	final   map[string]map[string]uint64 // The last revision by bucket and key, 0 if unknown.
 	serial  int
 }
 
@@ -59,7 +60,7 @@ type key struct {
 // A change is a write that was acknowledged.
 type change struct {
 	key string
-	at  time.Time // when the answer came
+	at  time.Time // When the answer came.
 }
 
 // New returns a client of the gateway at addr that connects from the local address from.
@@ -107,7 +108,7 @@ func (c *Client) Prepare(ctx context.Context, random *rand.Rand) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.samples = nil // nobody was attacked yet
+	c.samples = nil // Nobody was attacked yet.
 	return nil
 }
 
@@ -126,7 +127,7 @@ func (c *Client) Work(ctx context.Context, random *rand.Rand, rate int, d time.D
 	c.work.Wait()
 }
 
-// Samples returns what was noted so far.
+// Samples returns what was recorded so far.
 func (c *Client) Samples() []Sample {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,7 +140,7 @@ func (c *Client) sample(s Sample) {
 	c.samples = append(c.samples, s)
 }
 
-// take waits for a key that nothing else uses; who takes it must give it back.
+// take waits for a key that nothing else uses. The caller must give it back.
 func (c *Client) take(t *turn, bucket string) *key {
 	select {
 	case k := <-c.keys[bucket]:
@@ -152,12 +153,13 @@ func (c *Client) take(t *turn, bucket string) *key {
 
 func (c *Client) give(k *key) { c.keys[k.bucket] <- k }
 
-// wrote notes a write that was acknowledged.
+// wrote records a write to a key that was acknowledged.
 func (c *Client) wrote(k *key, a *answer) {
 	k.tag, k.revision = a.header.Get("ETag"), a.revision
 	c.note(k.bucket, k.name, a.revision)
 }
 
+// note records an acknowledged write by the name of its key.
 func (c *Client) note(bucket, name string, revision uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -165,7 +167,7 @@ func (c *Client) note(bucket, name string, revision uint64) {
 	c.final[bucket][name] = revision
 }
 
-// lost notes that nobody knows what a key holds, after a write without an answer.
+// lost records that it is not known what a key holds, after a write without an answer.
 func (c *Client) lost(bucket, name string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -180,8 +182,6 @@ func (c *Client) name(of string) string {
 	return fmt.Sprintf("%s%s.%d", prefix, of, c.serial)
 }
 
-func (k *key) path(
-	below string,
-) string {
+func (k *key) path(below string) string {
 	return "/buckets/" + k.bucket + "/" + below + "/" + k.name
 }

@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// settle is how long a stream may take after the last write and the end of the attack to be exact:
-// a heartbeat of one second, and one more.
+// settle is how long a stream may take to be exact after the last write and the end of the attack.
+// That is the time of two heartbeats, and a little more.
 const settle = 2500 * time.Millisecond
 
-// Finish waits until the streams have told what was written, and ends them. It returns what they
-// did wrong. The times that events took are among the samples afterwards.
+// Finish waits until the streams have told of what was written, and ends them. It returns what they
+// did wrong. Afterwards the samples include the times that events took.
 func (c *Client) Finish() []string {
 	until := time.Now().Add(settle)
 	for time.Now().Before(until) && !c.settled() {
@@ -27,7 +27,7 @@ func (c *Client) Finish() []string {
 		s.cancel()
 	}
 	for _, t := range c.transports {
-		t.(*http.Transport).CloseIdleConnections() // so that they do not hold up the gateway's end
+		t.(*http.Transport).CloseIdleConnections() // They would delay the gateway's end.
 	}
 	return faults
 }
@@ -47,7 +47,7 @@ func (c *Client) settled() bool {
 	return true
 }
 
-// end is the last revision that was acknowledged.
+// end returns the last revision of a bucket that was acknowledged.
 func (c *Client) end(bucket string) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,8 +58,8 @@ func (c *Client) end(bucket string) uint64 {
 	return last
 }
 
-// compare says what a stream lacks: every write that was acknowledged must have come, the fold must
-// be what was stored last, and the stream must say so. s.mu must be held.
+// compare returns what is wrong with a stream. Every acknowledged write must have come, the fold
+// must be what was stored last, and the stream must say that it is exact. s.mu must be held.
 func (c *Client) compare(s *stream) (faults []string) {
 	fault := func(format string, args ...any) {
 		faults = append(faults, s.path+": "+fmt.Sprintf(format, args...))
@@ -72,7 +72,7 @@ func (c *Client) compare(s *stream) (faults []string) {
 		c.mu.Lock()
 		for revision, stored := range c.stored[bucket] {
 			if revision <= s.began[bucket] {
-				continue // the initial state had it
+				continue // The initial state included it.
 			}
 			at, came := s.seen[bucket][revision]
 			sample := Sample{Op: "event", At: stored.at, Took: max(0, at.Sub(stored.at))}

@@ -27,8 +27,8 @@ func against(t *testing.T, answer http.HandlerFunc) map[string][]Sample {
 		c := New(strings.TrimPrefix(server.URL, "http://"), "127.0.0.1")
 		for _, bucket := range Buckets {
 			c.keys[bucket] = make(chan *key, 2)
-			c.keys[bucket] <- &key{bucket: bucket, name: "innocent.k1", revision: 7, tag: `"7-a"`, value: []byte("value")}
-			c.keys[bucket] <- &key{bucket: bucket, name: "innocent.k2", revision: 8, tag: `"8-a"`, value: []byte("value")}
+			c.keys[bucket] <- &key{bucket, "innocent.k1", 7, `"7-a"`, []byte("value")}
+			c.keys[bucket] <- &key{bucket, "innocent.k2", 8, `"8-a"`, []byte("value")}
 		}
 		o.run(c.turn(t.Context(), o.name, rand.New(rand.NewPCG(1, 1))))
 		all[o.name] = c.Samples()
@@ -37,47 +37,46 @@ func against(t *testing.T, answer http.HandlerFunc) map[string][]Sample {
 }
 
 func TestRefusalsAreNoted(t *testing.T) {
-	refuse := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
+	refuse := func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	refused := func(s Sample) bool { return strings.Contains(s.Err, "503") }
 	for name, samples := range against(t, refuse) {
-		if !slices.ContainsFunc(
-			samples,
-			func(s Sample) bool { return strings.Contains(s.Err, "503") },
-		) {
+		if !slices.ContainsFunc(samples, refused) {
 			t.Errorf("%s: %+v", name, samples)
 		}
 	}
 }
 
-// TestWrongAnswersAreNoted: where the client knows what an answer must have, another is an error.
+// Where the client knows what an answer must be, another answer is an error.
 func TestWrongAnswersAreNoted(t *testing.T) {
-	wrong := func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write([]byte(`{"revision":1}`)) }
+	wrong := func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte(`{"revision":1}`))
+	}
 	samples := against(t, wrong)
-	for _, name := range []string{"get", "get-any", "get-304", "get-range", "entry", "history", "multi-get", "entries",
-		"export", "keys", "keys-lines", "keys-text", "watch", "watch-several", "create-delete", "transaction", "import"} {
+	for _, name := range []string{"get", "get-any", "get-304", "get-range", "entry", "history",
+		"multi-get", "entries", "export", "keys", "keys-lines", "keys-text", "watch",
+		"watch-several", "create-delete", "transaction", "import"} {
 		if !slices.ContainsFunc(samples[name], func(s Sample) bool { return s.Err != "" }) {
 			t.Errorf("%s: %+v", name, samples[name])
 		}
 	}
 }
 
-// TestEveryRouteThatReadsIsRead: the contract names the routes.
+// The contract names the routes.
 func TestEveryRouteThatReadsIsRead(t *testing.T) {
 	contract, err := os.ReadFile("../../../../api/openapi.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := ""
+	path, paths := "", regexp.MustCompile(`^  (/\S*):$`)
+	reads := func(o operation) bool { return o.route == "GET "+path }
 	for line := range strings.Lines(string(contract)) {
-		if m := regexp.MustCompile(`^  (/\S*):$`).FindStringSubmatch(strings.TrimRight(line, "\n")); m != nil {
+		line = strings.TrimRight(line, "\n")
+		if m := paths.FindStringSubmatch(line); m != nil {
 			path = m[1]
 		}
-		if strings.TrimRight(line, "\n") != "    get:" {
-			continue
-		}
-		if !slices.ContainsFunc(
-			operations,
-			func(o operation) bool { return o.route == "GET "+path },
-		) {
+		if line == "    get:" && !slices.ContainsFunc(operations, reads) {
 			t.Errorf("no operation reads %s", path)
 		}
 	}
@@ -102,24 +101,20 @@ func TestStreamsAreCompared(t *testing.T) {
 		want  string
 	}{
 		"right": {func(*Client, *stream) {}, ""},
-		"an event lacks": {
-			func(c *Client, s *stream) { c.note("own", "innocent.k2", 3) },
-			"exact up to 2 only",
-		},
-		"out of order": {
-			func(_ *Client, s *stream) { s.take(event{Event: "put", Bucket: "own", Revision: 1}) },
-			"revision 1 after 2",
-		},
-		"reset": {
-			func(_ *Client, s *stream) { s.take(event{Event: "reset", Bucket: "own"}) },
-			"reset",
-		},
+		"a missing event": {func(c *Client, s *stream) {
+			c.note("own", "innocent.k2", 3)
+		}, "exact up to 2 only"},
+		"out of order": {func(_ *Client, s *stream) {
+			s.take(event{Event: "put", Bucket: "own", Revision: 1})
+		}, "revision 1 after 2"},
+		"reset": {func(_ *Client, s *stream) {
+			s.take(event{Event: "reset", Bucket: "own"})
+		}, "reset"},
 		"stale": {func(_ *Client, s *stream) { s.take(event{Event: "stale"}) }, "stale"},
-		"another fold": {
-			func(c *Client, s *stream) { s.fold["own"]["innocent.k1"] = 1 },
-			"is at 1, not at 2",
-		},
-		"the write is of unknown outcome": {func(c *Client, s *stream) {
+		"another fold": {func(c *Client, s *stream) {
+			s.fold["own"]["innocent.k1"] = 1
+		}, "is at 1, not at 2"},
+		"a write with unknown outcome": {func(c *Client, s *stream) {
 			s.fold["own"]["innocent.k1"] = 9
 			c.lost("own", "innocent.k1")
 		}, ""},

@@ -3,11 +3,12 @@ package innocent
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
 	"net/http"
 	"time"
 )
 
-// longPoll waits for a change of a key, and makes it. What is measured is the time from the answer
+// longPoll waits for a change of a key, and makes the change. It measures the time from the answer
 // to the write until the answer to the poll.
 var longPoll = withKey(func(t *turn, k *key) {
 	ctx, cancel := context.WithTimeout(t.ctx, 2*patience)
@@ -19,12 +20,14 @@ var longPoll = withKey(func(t *turn, k *key) {
 	}
 	ended := make(chan end, 1)
 	tag := k.tag
+	poll := *t // Another goroutine needs its own random numbers.
+	poll.random = rand.New(rand.NewPCG(t.random.Uint64(), 0))
 	go func() {
-		a, err := t.send(ctx, http.MethodGet, k.path("keys"), nil, http.StatusOK,
+		a, err := poll.send(ctx, http.MethodGet, k.path("keys"), nil, http.StatusOK,
 			[]string{"If-None-Match", tag, "Prefer", "wait=10"})
 		ended <- end{a, err, time.Now()}
 	}()
-	time.Sleep(30 * time.Millisecond) // the poll mostly waits by then; it is right if it does not
+	time.Sleep(30 * time.Millisecond) // By then the poll mostly waits, but need not.
 	t.due = time.Now()
 	written := t.store(k, value(t.random, 2), "If-Match", k.tag)
 	at := time.Now()

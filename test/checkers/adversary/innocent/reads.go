@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// withKey runs an operation on a key that nothing else uses meanwhile.
+// withKey returns an operation on a key that nothing else uses meanwhile.
 func withKey(run func(t *turn, k *key)) func(*turn) {
 	return func(t *turn) {
 		if k := t.client.take(t, t.bucket); k != nil {
@@ -18,19 +18,13 @@ func withKey(run func(t *turn, k *key)) func(*turn) {
 	}
 }
 
-// getValue reads a value with query and headers, and compares it.
+// getValue returns an operation that reads a value and compares it.
 func getValue(query string, headers ...string) func(*turn) {
 	return withKey(func(t *turn, k *key) {
 		a, err := t.call(http.MethodGet, k.path("keys")+query, nil, http.StatusOK, headers...)
 		if err == nil && (!bytes.Equal(a.body, k.value) || !sameTag(a.header.Get("ETag"), k.tag)) {
-			t.wrong(
-				"%s has %d bytes and %s, not %d and %s",
-				k.name,
-				len(a.body),
-				a.header.Get("ETag"),
-				len(k.value),
-				k.tag,
-			)
+			t.wrong("%s has %d bytes and %s, not %d and %s",
+				k.name, len(a.body), a.header.Get("ETag"), len(k.value), k.tag)
 		}
 	})
 }
@@ -47,14 +41,8 @@ var headValue = withKey(func(t *turn, k *key) {
 })
 
 var unchanged = withKey(func(t *turn, k *key) {
-	_, _ = t.call(
-		http.MethodGet,
-		k.path("keys"),
-		nil,
-		http.StatusNotModified,
-		"If-None-Match",
-		k.tag,
-	)
+	_, _ = t.call(http.MethodGet, k.path("keys"), nil, http.StatusNotModified,
+		"If-None-Match", k.tag)
 })
 
 var getRange = withKey(func(t *turn, k *key) {
@@ -70,15 +58,11 @@ var getRange = withKey(func(t *turn, k *key) {
 })
 
 var newEnough = withKey(func(t *turn, k *key) {
-	_, _ = t.call(
-		http.MethodGet,
-		fmt.Sprintf("%s?min_revision=%d", k.path("keys"), k.revision),
-		nil,
-		http.StatusOK,
-	)
+	path := fmt.Sprintf("%s?min_revision=%d", k.path("keys"), k.revision)
+	_, _ = t.call(http.MethodGet, path, nil, http.StatusOK)
 })
 
-// entry is what the client looks at of an entry in JSON.
+// entry is the part of an entry in JSON that the client checks.
 type entry struct {
 	Key      string
 	Revision uint64
@@ -90,14 +74,8 @@ var getEntry = withKey(func(t *turn, k *key) {
 	var e entry
 	if err == nil &&
 		(json.Unmarshal(a.body, &e) != nil || e.Revision != k.revision || e.Size != len(k.value)) {
-		t.wrong(
-			"%s is at %d with %d bytes, not at %d with %d",
-			k.name,
-			e.Revision,
-			e.Size,
-			k.revision,
-			len(k.value),
-		)
+		t.wrong("%s is at %d with %d bytes, not at %d with %d", k.name, e.Revision, e.Size,
+			k.revision, len(k.value))
 	}
 })
 
@@ -112,29 +90,20 @@ var history = withKey(func(t *turn, k *key) {
 
 // multiGet reads two keys, whose revisions are known, at one instant.
 var multiGet = withKey(func(t *turn, k *key) {
-	a, err := t.call(
-		http.MethodGet,
-		fmt.Sprintf("/buckets/%s/entries?key=%s&key=%sk1", k.bucket, k.name, prefix),
-		nil,
-		http.StatusOK,
-	)
+	a, err := t.call(http.MethodGet,
+		fmt.Sprintf("/buckets/%s/entries?key=%s&key=%sk1", k.bucket, k.name, prefix), nil,
+		http.StatusOK)
 	if err == nil && !bytes.Contains(a.body, fmt.Appendf(nil, `"revision":%d`, k.revision)) {
 		t.wrong("a read of two keys lacks %s at %d", k.name, k.revision)
 	}
 })
 
-// reads is for answers of which only the status and the count of keys are known, since other
-// requests write meanwhile.
+// reads returns an operation of whose answer only the status and the least number of keys are
+// known, since other requests write meanwhile.
 func reads(path, accept string, atLeast int) func(*turn) {
 	return func(t *turn) {
-		a, err := t.call(
-			http.MethodGet,
-			strings.ReplaceAll(path, "{bucket}", t.bucket),
-			nil,
-			http.StatusOK,
-			"Accept",
-			accept,
-		)
+		a, err := t.call(http.MethodGet, strings.ReplaceAll(path, "{bucket}", t.bucket), nil,
+			http.StatusOK, "Accept", accept)
 		if err != nil || atLeast == 0 {
 			return
 		}

@@ -12,26 +12,26 @@ import (
 	"time"
 )
 
-// A stream is a watch that lasts as long as the attack, and what it said. It may neither end nor
-// begin anew: the attacks do nothing to the client's keys.
+// A stream is a watch that lasts as long as the attack, with what it told. It may neither end nor
+// begin anew, since the attacks do nothing to the client's keys.
 type stream struct {
 	path, accept string
-	buckets      []string          // what it watches
-	began        map[string]uint64 // by bucket, the last write before it was opened
+	buckets      []string          // What it watches.
+	began        map[string]uint64 // The last write before it was opened, by bucket.
 	cancel       context.CancelFunc
 
-	mu       sync.Mutex
-	synced   chan struct{} // closed when every bucket's initial state has come
-	pending  int           // buckets without it
+	mu       sync.Mutex    // guards what follows
+	synced   chan struct{} // Closed when the initial state of every bucket has come.
+	pending  int           // How many buckets have not sent theirs.
 	last     map[string]uint64
-	seen     map[string]map[uint64]time.Time // by bucket and revision, when it came
-	fold     map[string]map[string]uint64    // by bucket and key
-	exact    map[string]uint64               // by bucket, the last exact position
+	seen     map[string]map[uint64]time.Time // When a change came, by bucket and revision.
+	fold     map[string]map[string]uint64    // The revision by bucket and key.
+	exact    map[string]uint64               // The last exact position, by bucket.
 	faults   []string
-	finished bool // the end is the client's own wish
+	finished bool // The client ends the stream itself.
 }
 
-// event is what the client looks at of an event.
+// event is the part of an event that the client checks.
 type event struct {
 	Event, Bucket, Key, Reason string
 	Revision                   uint64
@@ -43,11 +43,8 @@ func (c *Client) Follow(ctx context.Context) error {
 	const heartbeat = "&heartbeat=1s&bookmarks=event"
 	c.streams = []*stream{
 		newStream("/buckets/own/watch?filter=innocent.>"+heartbeat, eventType, "own"),
-		newStream(
-			"/buckets/attacked/watch?values=none&filter=innocent.>"+heartbeat,
-			linesType,
-			"attacked",
-		),
+		newStream("/buckets/attacked/watch?values=none&filter=innocent.>"+heartbeat, linesType,
+			"attacked"),
 		newStream(
 			"/watch?watch=own:innocent.>&watch=attacked:innocent.>&values=none"+heartbeat,
 			eventType,
@@ -70,9 +67,18 @@ func (c *Client) Follow(ctx context.Context) error {
 }
 
 func newStream(path, accept string, buckets ...string) *stream {
-	s := &stream{path: path, accept: accept, buckets: buckets, synced: make(chan struct{}),
-		pending: len(buckets), last: map[string]uint64{}, seen: map[string]map[uint64]time.Time{},
-		fold: map[string]map[string]uint64{}, exact: map[string]uint64{}, began: map[string]uint64{}}
+	s := &stream{
+		path:    path,
+		accept:  accept,
+		buckets: buckets,
+		began:   map[string]uint64{},
+		synced:  make(chan struct{}),
+		pending: len(buckets),
+		last:    map[string]uint64{},
+		seen:    map[string]map[uint64]time.Time{},
+		fold:    map[string]map[string]uint64{},
+		exact:   map[string]uint64{},
+	}
 	for _, b := range buckets {
 		s.seen[b], s.fold[b] = map[uint64]time.Time{}, map[string]uint64{}
 	}
@@ -94,7 +100,7 @@ func (s *stream) follow(ctx context.Context, c *Client) {
 	}
 }
 
-// take notes an event. s.mu must be held.
+// take records an event. s.mu must be held.
 func (s *stream) take(e event) {
 	switch e.Event {
 	case "put", "delete", "purge", "expire":
@@ -104,35 +110,36 @@ func (s *stream) take(e event) {
 		s.last[e.Bucket] = e.Revision
 		s.seen[e.Bucket][e.Revision], s.fold[e.Bucket][e.Key] = time.Now(), e.Revision
 	case "sync":
-		if s.pending--; s.pending == 0 { // it goes below zero after a reset
+		if s.pending--; s.pending == 0 { // It goes below zero after a reset.
 			close(s.synced)
 		}
 		s.point(e)
 	case "bookmark":
 		s.point(e)
 	case "heartbeat", "live":
-	case "reset": // what follows is right in itself, so that only this is told
-		s.fault("it said reset %s", e.Reason)
+	case "reset": // What follows is right in itself, so that only the reset is a fault.
+		s.fault("a reset %s came", e.Reason)
 		s.last[e.Bucket], s.fold[e.Bucket] = 0, map[string]uint64{}
 	default:
-		s.fault("it said %s %s", e.Event, e.Reason)
+		s.fault("%s %s came", e.Event, e.Reason)
 	}
 }
 
+// point records an exact position. s.mu must be held.
 func (s *stream) point(e event) {
 	if e.Exact {
 		s.exact[e.Bucket] = e.Revision
 	}
 }
 
-// fault notes what a stream did wrong, a few times. s.mu must be held.
+// fault records what a stream did wrong, five times at most. s.mu must be held.
 func (s *stream) fault(format string, args ...any) {
 	if len(s.faults) < 5 {
 		s.faults = append(s.faults, s.path+": "+fmt.Sprintf(format, args...))
 	}
 }
 
-// opens reads a stream up to its initial state.
+// opens returns an operation that reads a stream until its initial state has come.
 func opens(path, accept string) func(*turn) {
 	return func(t *turn) {
 		ctx, cancel := context.WithDeadline(t.ctx, t.due.Add(patience))
@@ -159,12 +166,8 @@ func opens(path, accept string) func(*turn) {
 }
 
 // events calls take for each event of a stream until it returns false or the stream ends.
-func events(
-	ctx context.Context,
-	transport http.RoundTripper,
-	addr, path, accept string,
-	take func(event) bool,
-) error {
+func events(ctx context.Context, transport http.RoundTripper, addr, path, accept string,
+	take func(event) bool) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+path, nil)
 	if err != nil {
 		return err

@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// A turn is one operation of the client, of one or a few requests one after the other.
+// A turn is one operation of the client. It makes one request, or a few one after the other.
 type turn struct {
 	client *Client
 	ctx    context.Context
 	op     string
 	random *rand.Rand
 	bucket string
-	due    time.Time // when the next request should have begun
+	due    time.Time // When the next request should have begun.
 }
 
 // turn begins an operation on a bucket that is drawn.
@@ -28,21 +28,17 @@ func (c *Client) turn(ctx context.Context, op string, random *rand.Rand) *turn {
 		bucket: Buckets[random.IntN(len(Buckets))]}
 }
 
-// An answer is what came for a request.
+// An answer is the response to a request.
 type answer struct {
 	header   http.Header
 	body     []byte
-	revision uint64 // of the JSON body, 0 if it has none
+	revision uint64 // That of the JSON body, 0 if it has none.
 }
 
-// call sends a request, whose answer must have the status that is wanted, and notes how long it
-// took. Headers are pairs of name and value.
-func (t *turn) call(
-	method, path string,
-	body []byte,
-	want int,
-	headers ...string,
-) (*answer, error) {
+// call sends a request, whose answer must have the wanted status, and records how long it took.
+// Headers are pairs of name and value.
+func (t *turn) call(method, path string, body []byte, want int,
+	headers ...string) (*answer, error) {
 	ctx, cancel := context.WithDeadline(t.ctx, t.due.Add(patience))
 	defer cancel()
 	a, err := t.send(ctx, method, path, body, want, headers)
@@ -50,7 +46,7 @@ func (t *turn) call(
 	return a, err
 }
 
-// done notes the end of a request. The next one of the same turn is due at once.
+// done records the end of a request. The next one of the same turn is due at once.
 func (t *turn) done(err error) {
 	s := Sample{Op: t.op, At: t.due, Took: time.Since(t.due)}
 	if err != nil {
@@ -60,19 +56,11 @@ func (t *turn) done(err error) {
 	t.due = time.Now()
 }
 
-func (t *turn) send(
-	ctx context.Context,
-	method, path string,
-	body []byte,
-	want int,
-	headers []string,
-) (*answer, error) {
-	request, err := http.NewRequestWithContext(
-		ctx,
-		method,
-		"http://"+t.client.addr+path,
-		bytes.NewReader(body),
-	)
+// send does what call does, and records nothing.
+func (t *turn) send(ctx context.Context, method, path string, body []byte, want int,
+	headers []string) (*answer, error) {
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+t.client.addr+path,
+		bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
@@ -90,31 +78,25 @@ func (t *turn) send(
 		return nil, fmt.Errorf("%s %s: %w", method, path, err)
 	}
 	if response.StatusCode != want {
-		return nil, fmt.Errorf(
-			"%s %s: %d instead of %d: %.300s",
-			method,
-			path,
-			response.StatusCode,
-			want,
-			a.body,
-		)
+		return nil, fmt.Errorf("%s %s: %d instead of %d: %.300s", method, path, response.StatusCode,
+			want, a.body)
 	}
 	var d struct{ Revision uint64 }
-	_ = json.Unmarshal(a.body, &d) // not every body is JSON
+	_ = json.Unmarshal(a.body, &d) // Not every body is JSON.
 	a.revision = d.Revision
 	return a, nil
 }
 
-// wrong notes that an answer was not what it should be.
+// wrong records that an answer was not what it should be.
 func (t *turn) wrong(format string, args ...any) {
 	t.client.sample(Sample{Op: t.op, At: t.due, Err: fmt.Sprintf(format, args...)})
 }
 
-// largest is the size of the largest values, which with their headers still fit into a message.
+// largest is the size of the largest values. They fit into a message with their headers.
 const largest = 1_000_000
 
-// value draws a value: sizes are spread evenly over their orders of magnitude, since most values of
-// real clients are small. The first two are empty and as large as can be.
+// value draws the i-th value. Sizes are spread evenly over their orders of magnitude, since most
+// values of real clients are small. The first two values are empty and as large as possible.
 func value(random *rand.Rand, i int) []byte {
 	size := int(math.Pow(largest, random.Float64()))
 	switch i {

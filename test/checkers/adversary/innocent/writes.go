@@ -8,13 +8,13 @@ import (
 	"net/http"
 )
 
-// put overwrites a key on the condition that it is as this client left it.
+// put overwrites a key on condition that it is as this client left it.
 var put = withKey(func(t *turn, k *key) {
 	v := value(t.random, 2)
 	t.store(k, v, "If-Match", k.tag)
 })
 
-// store writes a key and notes the outcome.
+// store writes a key and records the outcome.
 func (t *turn) store(k *key, v []byte, headers ...string) bool {
 	a, err := t.call(http.MethodPut, k.path("keys"), v, http.StatusOK, headers...)
 	if err != nil {
@@ -27,8 +27,8 @@ func (t *turn) store(k *key, v []byte, headers ...string) bool {
 	return true
 }
 
-// reload reads what a key holds after a write whose outcome is not known, so that later requests
-// are not wrong for that reason. It is not measured.
+// reload reads what a key holds after a write with unknown outcome, so that later requests are not
+// wrong for that reason. It is not measured.
 func (t *turn) reload(k *key) {
 	a, err := t.send(t.ctx, http.MethodGet, k.path("keys"), nil, http.StatusOK, nil)
 	if err != nil {
@@ -42,20 +42,16 @@ func (t *turn) reload(k *key) {
 func createAndDelete(t *turn) {
 	name := t.client.name("brief")
 	path := "/buckets/" + t.bucket + "/keys/" + name
-	a, err := t.call(
-		http.MethodPut,
-		path,
-		[]byte("brief"),
-		http.StatusCreated,
-		"If-None-Match",
-		"*",
-	)
+	a, err := t.call(http.MethodPut, path, []byte("brief"), http.StatusCreated, "If-None-Match",
+		"*")
 	if err != nil {
 		t.client.lost(t.bucket, name)
 		return
 	}
 	t.client.note(t.bucket, name, a.revision)
-	if a, err = t.call(http.MethodDelete, path, nil, http.StatusOK, "If-Match", a.header.Get("ETag")); err != nil {
+	a, err = t.call(http.MethodDelete, path, nil, http.StatusOK,
+		"If-Match", a.header.Get("ETag"))
+	if err != nil {
 		t.client.lost(t.bucket, name)
 		return
 	}
@@ -81,14 +77,8 @@ func transaction(t *turn) {
 			"base64": base64.StdEncoding.EncodeToString(v)}
 	}
 	body, _ := json.Marshal(map[string]any{"operations": operations})
-	answer, err := t.call(
-		http.MethodPost,
-		"/buckets/"+t.bucket+"/transactions",
-		body,
-		http.StatusOK,
-		"Content-Type",
-		"application/json",
-	)
+	answer, err := t.call(http.MethodPost, "/buckets/"+t.bucket+"/transactions", body,
+		http.StatusOK, "Content-Type", "application/json")
 	var d struct{ Results []entry }
 	if err == nil && (json.Unmarshal(answer.body, &d) != nil || len(d.Results) != 2) {
 		t.wrong("a transaction was answered %.200s", answer.body)
@@ -109,14 +99,8 @@ func importLines(t *turn) {
 	for i := range 3 {
 		fmt.Fprintf(&lines, "{\"key\":\"%s.%d\",\"text\":\"x\"}\n", name, i)
 	}
-	a, err := t.call(
-		http.MethodPost,
-		"/buckets/"+t.bucket+"/entries?results=all",
-		lines.Bytes(),
-		http.StatusOK,
-		"Content-Type",
-		"application/x-ndjson",
-	)
+	a, err := t.call(http.MethodPost, "/buckets/"+t.bucket+"/entries?results=all", lines.Bytes(),
+		http.StatusOK, "Content-Type", "application/x-ndjson")
 	if err != nil {
 		return
 	}
@@ -125,12 +109,8 @@ func importLines(t *turn) {
 		return
 	}
 	t.op = "delete-by-filter"
-	a, err = t.call(
-		http.MethodDelete,
-		"/buckets/"+t.bucket+"/keys?filter="+name+".*",
-		nil,
-		http.StatusOK,
-	)
+	a, err = t.call(http.MethodDelete, "/buckets/"+t.bucket+"/keys?filter="+name+".*", nil,
+		http.StatusOK)
 	if err == nil && !bytes.Contains(a.body, []byte(`"deleted":3`)) {
 		t.wrong("a deletion by filter was answered %.300s", a.body)
 	}
