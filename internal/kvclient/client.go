@@ -2,8 +2,6 @@ package kvclient
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -229,53 +227,6 @@ func (c *Client) maxPayload() int64 {
 		}
 	}
 	return last
-}
-
-// An apiResponse is what every answer of the JetStream API can carry.
-type apiResponse struct {
-	Error *kv.APIError `json:"error"` // Why JetStream refused; nil if it did not.
-}
-
-func (r *apiResponse) apiError() *kv.APIError { return r.Error }
-
-// api sends one request to the JetStream API and decodes the answer into response. It returns an
-// error of this package or the *[kv.APIError] for what JetStream refuses, [kv.ErrUnavailable], or
-// [kv.ErrTimeout], which for a change means that its outcome is unknown.
-func (c *Client) api(
-	ctx context.Context, l *link, subject string, request any,
-	response interface{ apiError() *kv.APIError },
-) error {
-	return c.ask(ctx, l, c.apiPrefix+subject, request, descriptionBytes, response)
-}
-
-// ask is api for a whole subject, which may be one of another account's or domain's JetStream, and
-// for an answer of up to answer bytes.
-func (c *Client) ask(
-	ctx context.Context, l *link, subject string, request any, answer int64,
-	response interface{ apiError() *kv.APIError },
-) error {
-	msg := &nats.Msg{Subject: subject}
-	if request != nil {
-		body, err := json.Marshal(request)
-		if err != nil {
-			return fmt.Errorf("encode request %s: %w", subject, err)
-		}
-		msg.Data = body
-	}
-	reply, err := l.request(ctx, msg, answer)
-	if err == errNoResponders {
-		return fmt.Errorf("%w: JetStream does not respond", kv.ErrUnavailable)
-	}
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(reply.Data, response); err != nil {
-		return fmt.Errorf("%w: %s: %w", kv.ErrUnexpectedAnswer, subject, err)
-	}
-	if refused := response.apiError(); refused != nil {
-		return refusal(refused)
-	}
-	return nil
 }
 
 // HiddenKeys returns how often a scan or a tail met a key outside the grammar, which another tool

@@ -28,21 +28,19 @@
 //
 // # Files
 //
-// Files with the same topic:
+// The beginning of a file's name says what the file is about:
 //
-//	client, options, link, window, claim, replies,        connections and requests
-//	limits, sizes
-//	bucket, bucketstatus, manage, stream, streamstate,    buckets and their configuration
-//	rules
-//	get, history, entries, instant, multilast             reads without a consumer
-//	scan, scanreader, scanbatch, list, subjects,          reads with a consumer
-//	replay, export, tail, readahead, namearena
-//	put, publish, delete, patch, ttl, room, lanes,        writes of one key
-//	idempotency, refusal
-//	transaction, plan, commit, batch, headroom            writes of several keys at once
-//	pipeline, import, deletekeys, markers, rollups        writes of many keys, one after the other
-//	advisories                                            what the server tells by itself
-//	message                                               entries as they are stored
+//	client_*, link, window,     connections and requests; what the client bounds
+//	claim, replies, batch
+//	bucket_*                    buckets: what is remembered of them, their configuration and state
+//	message                     entries as they are stored
+//	get_*                       reads of one key, and the wait for a revision
+//	many_*                      the entries of many keys, at one instant or in pages
+//	consumer, scan_*            one pass over the last entries of many keys
+//	tail_*                      what is stored from now on
+//	write_*                     writes: of one key, and of many keys one after the other
+//	transaction_*               writes of several keys at once
+//	advisories                  what the server tells by itself
 //
 // # The life of a request to NATS
 //

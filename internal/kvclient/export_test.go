@@ -2,9 +2,10 @@ package kvclient
 
 import (
 	"context"
-	"kvgateway/internal/kv"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
 )
 
 // ScanEntries runs a scan with a visit function of the test's own, which sees the entries in the

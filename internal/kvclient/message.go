@@ -2,12 +2,13 @@ package kvclient
 
 import (
 	"fmt"
-	"kvgateway/internal/kv"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
 )
 
 // The headers of messages in a bucket's stream: the operation (ADR-8), the marker's reason
@@ -254,4 +255,34 @@ func readBookkeeping(h nats.Header, created time.Time) *kv.Bookkeeping {
 		p.End = end
 	}
 	return p
+}
+
+// delivered makes an entry of what a consumer delivered; without a key if that is outside the
+// grammar.
+func (b *Bucket) delivered(msg *nats.Msg, meta *nats.MsgMetadata) kv.Entry {
+	key, _ := b.keyOf(msg.Subject)
+	e := kv.Entry{
+		Key:      key.String(),
+		Position: b.at(meta.Sequence.Stream, meta.Timestamp),
+		Created:  meta.Timestamp.UTC(),
+		Value:    msg.Data,
+		Size:     len(msg.Data),
+	}
+	describe(&e, msg.Header, b.ages)
+	return e
+}
+
+// keyOf returns the key that a subject of the bucket's stream stands for, and whether that is
+// within the grammar. A stream with sources can have other buckets' subjects.
+func (b *Bucket) keyOf(subject string) (kv.Key, bool) {
+	name, own := strings.CutPrefix(subject, b.readPrefix)
+	if !own {
+		return kv.Key{}, false
+	}
+	key, err := kv.ParseKey(name)
+	if err != nil {
+		b.client.hiddenKeys.Add(1)
+		return kv.Key{}, false
+	}
+	return key, true
 }

@@ -2,9 +2,7 @@ package kvclient
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"kvgateway/internal/kv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,9 +11,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
+
+	"kvgateway/internal/kv"
 )
 
-// How a tail reads. The bytes of its batches are in readahead.go.
+// How a tail reads. The bytes of its batches are in tail_readahead.go.
 const (
 	// tailBatch is how many messages a tail asks for at once.
 	tailBatch = 500
@@ -26,34 +26,6 @@ const (
 	// tailInactive is after what time the server drops the consumer of a tail whose gateway died.
 	tailInactive = 30 * time.Second
 )
-
-// NextRevision asks the leader for the first revision after one that is still stored; it returns 0
-// if there is none.
-func (b *Bucket) NextRevision(ctx context.Context, after kv.Revision) (kv.Revision, error) {
-	m, err := b.fetchMessage(ctx, b.leaderGet, getRequest{
-		Sequence: uint64(after) + 1, NextBySubject: b.readPrefix + kv.AllKeys.String(),
-	})
-	switch {
-	case errors.Is(err, kv.ErrKeyNotFound):
-		return 0, nil
-	case err != nil:
-		return 0, err
-	}
-	return kv.Revision(m.Sequence), nil
-}
-
-// StoredAt asks the leader when the message of a revision was stored. It returns the zero time if
-// the message is not there any more.
-func (b *Bucket) StoredAt(ctx context.Context, revision kv.Revision) (time.Time, error) {
-	m, err := b.fetchMessage(ctx, b.leaderGet, getRequest{Sequence: uint64(revision)})
-	switch {
-	case errors.Is(err, kv.ErrKeyNotFound):
-		return time.Time{}, nil
-	case err != nil:
-		return time.Time{}, err
-	}
-	return m.Time, nil
-}
 
 // idleHeartbeat describes what the server sends while it has nothing to deliver. The time until the
 // next heartbeat begins with each message and with each heartbeat (measured, nats-server 2.15.2).
@@ -312,19 +284,4 @@ func (t *Tail) entry(msg *nats.Msg) (kv.Entry, error) {
 	}
 	t.last = kv.Revision(meta.Sequence.Stream)
 	return t.bucket.delivered(msg, meta), nil
-}
-
-// delivered makes an entry of what a consumer delivered; without a key if that is outside the
-// grammar.
-func (b *Bucket) delivered(msg *nats.Msg, meta *nats.MsgMetadata) kv.Entry {
-	key, _ := b.keyOf(msg.Subject)
-	e := kv.Entry{
-		Key:      key.String(),
-		Position: b.at(meta.Sequence.Stream, meta.Timestamp),
-		Created:  meta.Timestamp.UTC(),
-		Value:    msg.Data,
-		Size:     len(msg.Data),
-	}
-	describe(&e, msg.Header, b.ages)
-	return e
 }

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"kvgateway/internal/kv"
 	"slices"
 	"time"
+
+	"kvgateway/internal/kv"
 )
 
 // MaxSteps is how many operations a transaction can have: the server's limit for an atomic batch.

@@ -3,6 +3,7 @@ package kvclient
 import (
 	"context"
 	"fmt"
+
 	"kvgateway/internal/kv"
 )
 

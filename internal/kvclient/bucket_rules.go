@@ -3,11 +3,12 @@ package kvclient
 import (
 	"context"
 	"fmt"
-	"kvgateway/internal/kv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kv"
 )
 
 const (

@@ -3,9 +3,10 @@ package kvclient
 import (
 	"cmp"
 	"context"
-	"kvgateway/internal/kv"
 	"slices"
 	"strings"
+
+	"kvgateway/internal/kv"
 )
 
 // A KeyListing is what a scan for the names of keys found. It takes 48 bytes and the name for each

@@ -2,11 +2,12 @@ package kvclient
 
 import (
 	"fmt"
-	"kvgateway/internal/kv"
 	"strconv"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nuid"
+
+	"kvgateway/internal/kv"
 )
 
 const (

@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"kvgateway/internal/kv"
 	"time"
+
+	"kvgateway/internal/kv"
 )
 
 // DefaultMarkerAge is how old a marker must be for native clients to remove it.

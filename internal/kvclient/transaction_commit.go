@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"kvgateway/internal/kv"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
 )
 
 // JetStream's refusals of a batch (nats-server, server/errors.json).

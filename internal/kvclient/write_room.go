@@ -2,9 +2,10 @@ package kvclient
 
 import (
 	"encoding/base64"
-	"kvgateway/internal/kv"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
 )
 
 // Room returns how large a value the bucket and the server take with this write's headers. The

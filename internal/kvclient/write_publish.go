@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"kvgateway/internal/kv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
 )
 
 // A mismatchError says that the server expected another last revision; nothing was stored.
@@ -136,4 +137,31 @@ func (b *Bucket) readAcknowledgement(reply *nats.Msg) (rev kv.Revision, duplicat
 	default:
 		return 0, false, refusal(e)
 	}
+}
+
+// notSent turns [kv.ErrTimeout] of a read in a write into [kv.ErrUnavailable]: the write that the
+// read was for was not sent. [kv.ErrOutcomeUnknown] is for what was sent
+// (TestCutBeforeTheWriteStoresNothing, TestCutLeavesOutcomesUnknown).
+func notSent(err error) error {
+	if errors.Is(err, kv.ErrTimeout) {
+		return fmt.Errorf("%w: not sent: %w", kv.ErrUnavailable, err)
+	}
+	return err
+}
+
+// setHeader sets a header of a message.
+func setHeader(msg *nats.Msg, name, value string) {
+	if msg.Header == nil {
+		msg.Header = make(nats.Header, 2)
+	}
+	msg.Header[name] = []string{value}
+}
+
+// setHeaders sets two headers at once, for one allocation.
+func setHeaders(msg *nats.Msg, name1, value1, name2, value2 string) {
+	if msg.Header == nil {
+		msg.Header = make(nats.Header, 2)
+	}
+	values := []string{value1, value2}
+	msg.Header[name1], msg.Header[name2] = values[:1:1], values[1:]
 }

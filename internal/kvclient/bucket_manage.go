@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"kvgateway/internal/kv"
 	"maps"
 	"slices"
 	"strings"
@@ -15,6 +14,8 @@ import (
 	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kv"
 )
 
 // CreateBucket creates a bucket. Created is false if it exists with this very configuration; if it

@@ -3,9 +3,10 @@ package kvclient
 import (
 	"errors"
 	"fmt"
-	"kvgateway/internal/kv"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
 )
 
 // natsOptions translates the settings for nats.go, and reads the files that they name.

@@ -3,13 +3,14 @@ package kvclient
 import (
 	"context"
 	"errors"
-	"kvgateway/internal/kv"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kv"
 )
 
 // ttlNever exempts an entry from the bucket's own time to live (ADR-43).

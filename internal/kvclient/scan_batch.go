@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"kvgateway/internal/kv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
 )
 
 // batchCompleted is what the server says behind the last message of a batch whose bytes were

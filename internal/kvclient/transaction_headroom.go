@@ -3,9 +3,10 @@ package kvclient
 import (
 	"context"
 	"fmt"
-	"kvgateway/internal/kv"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kv"
 )
 
 // messageOverhead is the most that the server's stores add to a message, beside its subject and

@@ -2,6 +2,7 @@ package kvclient
 
 import (
 	"context"
+
 	"kvgateway/internal/kv"
 )
 

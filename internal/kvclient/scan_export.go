@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"hash/maphash"
-	"kvgateway/internal/kv"
 	"slices"
 	"time"
+
+	"kvgateway/internal/kv"
 )
 
 const (

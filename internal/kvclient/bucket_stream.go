@@ -1,11 +1,12 @@
 package kvclient
 
 import (
-	"kvgateway/internal/kv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kv"
 )
 
 // defaultDuplicateWindow is the time in which a stream recognises a repeated message id, unless the

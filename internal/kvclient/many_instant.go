@@ -3,6 +3,7 @@ package kvclient
 import (
 	"context"
 	"errors"
+
 	"kvgateway/internal/kv"
 )
 

@@ -3,8 +3,9 @@ package kvclient
 import (
 	"context"
 	"errors"
-	"kvgateway/internal/kv"
 	"time"
+
+	"kvgateway/internal/kv"
 )
 
 // ImportOptions say how entries are imported. The zero value stores each entry over whatever is

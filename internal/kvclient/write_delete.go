@@ -3,11 +3,12 @@ package kvclient
 import (
 	"context"
 	"errors"
-	"kvgateway/internal/kv"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
 )
 
 // A Deletion is a key to be deleted.

@@ -3,11 +3,11 @@ package kvclient
 import (
 	"context"
 	"errors"
-	"fmt"
-	"kvgateway/internal/kv"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
 )
 
 // maxTries bounds how often a write that must read first is tried again because another writer was
@@ -92,16 +92,6 @@ func (b *Bucket) currentFor(ctx context.Context, p kv.Precondition) (*Bucket, er
 	return current, notSent(err)
 }
 
-// notSent turns [kv.ErrTimeout] of a read in a write into [kv.ErrUnavailable]: the write that the
-// read was for was not sent. [kv.ErrOutcomeUnknown] is for what was sent
-// (TestCutBeforeTheWriteStoresNothing, TestCutLeavesOutcomesUnknown).
-func notSent(err error) error {
-	if errors.Is(err, kv.ErrTimeout) {
-		return fmt.Errorf("%w: not sent: %w", kv.ErrUnavailable, err)
-	}
-	return err
-}
-
 // message returns the write without its precondition and its stamp.
 func (w *Write) message(b *Bucket) *nats.Msg {
 	msg := &nats.Msg{Subject: b.writePrefix + w.Key.String(), Data: w.Value}
@@ -126,23 +116,6 @@ func (w *Write) setHeaders(msg *nats.Msg) {
 func (w *Write) stamp(b *Bucket) stamp {
 	return w.Idempotency.stamp(b.name, w.Key, "PUT",
 		[]byte(w.ContentType), []byte(w.ContentEncoding), []byte(w.TTL.String()), w.Value)
-}
-
-// setHeader sets a header of a message.
-func setHeader(msg *nats.Msg, name, value string) {
-	if msg.Header == nil {
-		msg.Header = make(nats.Header, 2)
-	}
-	msg.Header[name] = []string{value}
-}
-
-// setHeaders sets two headers at once, for one allocation.
-func setHeaders(msg *nats.Msg, name1, value1, name2, value2 string) {
-	if msg.Header == nil {
-		msg.Header = make(nats.Header, 2)
-	}
-	values := []string{value1, value2}
-	msg.Header[name1], msg.Header[name2] = values[:1:1], values[1:]
 }
 
 // publishExpecting publishes the message on condition that the key's last revision is rev, 0 for
