@@ -80,7 +80,7 @@ type Hearing struct {
 // doubt what they were told since they last looked, and compare their streams
 // (TestPurgeWhoseAdvisoryWasDroppedIsAReset).
 func (c *Client) Hearing() Hearing {
-	nc := c.feeds.conn()
+	nc := c.feeds.Conn()
 	return Hearing{nc, nc.Stats().Reconnects, c.advisories.dropped()}
 }
 

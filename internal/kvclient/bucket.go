@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 const (
@@ -39,7 +40,7 @@ type Bucket struct {
 	// link carries the requests of this Bucket's methods: it is the link for reads, for writes or
 	// for bulk. A method that needs another link calls over first, so that the methods that it
 	// calls use that one too.
-	link *link
+	link *link.Link
 }
 
 // A binding is what the client remembers of a bucket: where its reads and writes go, its limits,
@@ -117,7 +118,7 @@ type binding struct {
 }
 
 // over returns the bucket for requests over that connection.
-func (b *binding) over(l *link) *Bucket {
+func (b *binding) over(l *link.Link) *Bucket {
 	for i := range b.common {
 		if b.common[i].link == l {
 			return &b.common[i]
@@ -155,7 +156,7 @@ func (c *Client) Bucket(ctx context.Context, name kv.BucketName) (*Bucket, error
 }
 
 // bucket is Bucket with a choice of the link.
-func (c *Client) bucket(ctx context.Context, l *link, name kv.BucketName) (*Bucket, error) {
+func (c *Client) bucket(ctx context.Context, l *link.Link, name kv.BucketName) (*Bucket, error) {
 	c.mu.RLock()
 	b := c.buckets[name]
 	c.mu.RUnlock()
@@ -180,7 +181,7 @@ func (c *Client) BucketToWrite(ctx context.Context, name kv.BucketName) (*Bucket
 }
 
 // refresh asks for the bucket again in the background, once for each binding.
-func (c *Client) refresh(l *link, b *binding) {
+func (c *Client) refresh(l *link.Link, b *binding) {
 	if b.refreshing.CompareAndSwap(false, true) {
 		go func() {
 			if _, err := c.bind(context.Background(), l, b.name); err != nil {
@@ -191,14 +192,14 @@ func (c *Client) refresh(l *link, b *binding) {
 }
 
 // bind asks the server for the bucket and remembers the answer.
-func (c *Client) bind(ctx context.Context, l *link, name kv.BucketName) (*Bucket, error) {
+func (c *Client) bind(ctx context.Context, l *link.Link, name kv.BucketName) (*Bucket, error) {
 	b, _, err := c.lookUp(ctx, l, name)
 	return b, err
 }
 
 // lookUp asks the server for the bucket's stream and remembers what follows from the answer, so
 // that whoever sees a new epoch first ends the old one for everybody.
-func (c *Client) lookUp(ctx context.Context, l *link, name kv.BucketName) (
+func (c *Client) lookUp(ctx context.Context, l *link.Link, name kv.BucketName) (
 	*Bucket, *streamInfoResponse, error) {
 	c.mu.RLock()
 	generation := c.generation

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 // A StreamState is what the leader of a bucket's stream says of it at one moment.
@@ -50,7 +51,7 @@ func (c *Client) State(ctx context.Context, name kv.BucketName) (*Bucket, Stream
 
 // state is State with a choice of the link.
 func (c *Client) state(
-	ctx context.Context, l *link, name kv.BucketName,
+	ctx context.Context, l *link.Link, name kv.BucketName,
 ) (*Bucket, StreamState, error) {
 	b, info, err := c.lookUp(ctx, l, name)
 	if err != nil {

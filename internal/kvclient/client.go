@@ -12,6 +12,7 @@ import (
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 // Options say how to reach NATS. At most one kind of credential should be set.
@@ -69,14 +70,14 @@ type InProcessProvider interface {
 // one.
 type Client struct {
 	// reads carries reads of single values, and what they must know of a bucket.
-	reads *link
+	reads *link.Link
 	// writes carries writes with what they read first, changes of buckets, and questions of feeds.
-	writes *link
+	writes *link.Link
 	// bulk carries listings, exports, imports and transactions, which are many messages each.
-	bulk *link
+	bulk *link.Link
 	// feeds carries the tails of feeds, and the advisories for feeds, so that these are missed only
 	// together with the changes.
-	feeds *link
+	feeds *link.Link
 	// apiPrefix is "$JS.API." or what replaces it, with its trailing dot.
 	apiPrefix string
 	// inboxPrefix is the prefix of reply subjects; empty for nats.go's.
@@ -139,23 +140,12 @@ func Connect(opts Options) (*Client, error) {
 	}
 	c.limits = newLimits(opts.Bounds, c.timeout)
 	c.lanes = newLanes(opts.Bounds, c.timeout)
-	newLink := func(name string, answers *bound.Bound) *link {
-		named := append([]nats.Option{nats.Name(opts.Name + " (" + name + ")")}, natsOptions...)
-		return &link{name: name, url: opts.URL, logger: opts.Logger, answers: answers,
-			windows: newWindows(c.timeout),
-			options: named}
-	}
-	c.reads, c.writes = newLink("reads", c.limits.reads), newLink("writes", c.limits.writes)
-	c.bulk, c.feeds = newLink("bulk", c.limits.bulk), newLink("feeds", c.limits.feeds)
-	c.reads.onGap = c.forgetAll
-	c.writes.onUp, c.writes.onGap = c.watchAdvisories, c.forgetAll
-	c.feeds.onUp = c.observeAdvisories
-	c.feeds.onGap = func() { c.report(Advisory{Kind: Reconnected}) }
+	c.makeLinks(&opts, natsOptions)
 	links := c.links()
 	for i, l := range links {
-		if err := l.open(); err != nil {
+		if err := l.Open(); err != nil {
 			for _, opened := range links[:i] {
-				opened.close(context.Background())
+				opened.Close(context.Background())
 			}
 			return nil, err
 		}
@@ -163,13 +153,38 @@ func Connect(opts Options) (*Client, error) {
 	return c, nil
 }
 
+// makeLinks makes the connections, which are not opened yet.
+func (c *Client) makeLinks(opts *Options, natsOptions []nats.Option) {
+	named := func(name string, answers *bound.Bound) link.Options {
+		ofServer := nats.Name(opts.Name + " (" + name + ")")
+		return link.Options{
+			Name:    name,
+			URL:     opts.URL,
+			Dial:    append([]nats.Option{ofServer}, natsOptions...),
+			Timeout: c.timeout,
+			Answers: answers,
+			Logger:  opts.Logger,
+		}
+	}
+	reads, writes := named("reads", c.limits.reads), named("writes", c.limits.writes)
+	bulk, feeds := named("bulk", c.limits.bulk), named("feeds", c.limits.feeds)
+	reads.OnGap = c.forgetAll
+	writes.OnUp, writes.OnGap = c.watchAdvisories, c.forgetAll
+	feeds.OnUp = c.observeAdvisories
+	feeds.OnGap = func() { c.report(Advisory{Kind: Reconnected}) }
+	c.reads, c.writes = link.New(reads), link.New(writes)
+	c.bulk, c.feeds = link.New(bulk), link.New(feeds)
+}
+
 // links returns all connections, the one for writes first.
-func (c *Client) links() [4]*link { return [...]*link{c.writes, c.reads, c.bulk, c.feeds} }
+func (c *Client) links() [4]*link.Link {
+	return [...]*link.Link{c.writes, c.reads, c.bulk, c.feeds}
+}
 
 // Close sends what is buffered and closes the connections. Requests under way fail.
 func (c *Client) Close(ctx context.Context) {
 	for _, l := range c.links() {
-		l.close(ctx)
+		l.Close(ctx)
 	}
 }
 
@@ -192,7 +207,7 @@ func (c *Client) Ready(ctx context.Context) error {
 
 // ServerVersion returns the version of the NATS server; "" while there is no connection.
 func (c *Client) ServerVersion() string {
-	if nc := c.writes.conn(); nc.IsConnected() {
+	if nc := c.writes.Conn(); nc.IsConnected() {
 		return nc.ConnectedServerVersion()
 	}
 	return ""
@@ -201,14 +216,14 @@ func (c *Client) ServerVersion() string {
 // Connected reports whether NATS can be reached for single reads or for writes, without asking the
 // server.
 func (c *Client) Connected() bool {
-	return c.reads.conn().IsConnected() || c.writes.conn().IsConnected()
+	return c.reads.Conn().IsConnected() || c.writes.Conn().IsConnected()
 }
 
 // Connections reports for each connection, by its name, whether it is there.
 func (c *Client) Connections() map[string]bool {
 	connected := make(map[string]bool)
 	for _, l := range c.links() {
-		connected[l.name] = l.conn().IsConnected()
+		connected[l.Name()] = l.Conn().IsConnected()
 	}
 	return connected
 }
@@ -219,7 +234,7 @@ func (c *Client) Connections() map[string]bool {
 func (c *Client) maxPayload() int64 {
 	last := c.payload.Load()
 	for _, l := range c.links() {
-		if told := l.conn().MaxPayload(); told > 0 {
+		if told := l.Conn().MaxPayload(); told > 0 {
 			if told != last {
 				c.payload.Store(told)
 			}

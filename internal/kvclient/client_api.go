@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 // An apiResponse is what every answer of the JetStream API can carry.
@@ -22,7 +23,7 @@ func (r *apiResponse) apiError() *kv.APIError { return r.Error }
 // error of this package or the *[kv.APIError] for what JetStream refuses, [kv.ErrUnavailable], or
 // [kv.ErrTimeout], which for a change means that its outcome is unknown.
 func (c *Client) api(
-	ctx context.Context, l *link, subject string, request any,
+	ctx context.Context, l *link.Link, subject string, request any,
 	response interface{ apiError() *kv.APIError },
 ) error {
 	return c.ask(ctx, l, c.apiPrefix+subject, request, descriptionBytes, response)
@@ -31,7 +32,7 @@ func (c *Client) api(
 // ask is api for a whole subject, which may be one of another account's or domain's JetStream, and
 // for an answer of up to answer bytes.
 func (c *Client) ask(
-	ctx context.Context, l *link, subject string, request any, answer int64,
+	ctx context.Context, l *link.Link, subject string, request any, answer int64,
 	response interface{ apiError() *kv.APIError },
 ) error {
 	msg := &nats.Msg{Subject: subject}
@@ -42,8 +43,8 @@ func (c *Client) ask(
 		}
 		msg.Data = body
 	}
-	reply, err := l.request(ctx, msg, answer)
-	if err == errNoResponders {
+	reply, err := l.Request(ctx, msg, answer)
+	if err == link.ErrNoResponders {
 		return fmt.Errorf("%w: JetStream does not respond", kv.ErrUnavailable)
 	}
 	if err != nil {

@@ -5,31 +5,15 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/kvclient/link"
 )
 
-// answerBytes and bulkAnswerBytes are how many bytes of answers may be under way on one connection:
-// see [answerClaim]. A server drops a connection that has more than its max_pending unread, 64 MiB
-// by default. What is not claimed has room beside these bounds: acknowledgements and advisories,
-// and on the connection for writes a description that is larger than it is taken for.
+// The sizes of answers, in bytes, that are given to [link.Link.Request] beside
+// [link.AcknowledgementBytes].
 const (
-	answerBytes     = 32 << 20
-	bulkAnswerBytes = 48 << 20
-)
-
-// leastAnswer is the least that is claimed for an answer that is more than an acknowledgement. It
-// bounds the reads under way on a connection to 64: a server answers the requests of a connection
-// in order, so more at once are not faster.
-const leastAnswer = answerBytes / 64
-
-// The sizes of answers, in bytes, that link.request is given.
-const (
-	// acknowledgementBytes is the size of an answer of some hundred bytes. It is not claimed: the
-	// acknowledgements of all writes that can be under way are small beside the room that the
-	// bounds leave.
-	acknowledgementBytes = 0
 	// descriptionBytes is more than the answer to a request to the JetStream API that describes one
 	// stream, consumer or account, or that lists 1,024 names of streams.
-	descriptionBytes = leastAnswer
+	descriptionBytes = link.LeastAnswer
 	// answerFrame is more than what is sent of a message beside its value and its stored headers:
 	// the two subjects, and the headers or the members of JSON that the server adds.
 	answerFrame = 8 << 10
@@ -88,18 +72,7 @@ const (
 func newLimits(set *bound.Set, timeout time.Duration) *limits {
 	wait := timeout / 5 * 4
 	answers := func(name, of string, limit int64) *bound.Bound {
-		return set.New(bound.Spec{
-			Name:  name,
-			Of:    of,
-			Unit:  bound.Bytes,
-			Limit: limit,
-			AtLimit: "requests wait, clients taking turns; what has waited for four fifths of " +
-				"the timeout is refused with 503",
-			Wait:       wait,
-			Queue:      4 * maxClaimsWaiting,
-			OwnerQueue: maxClaimsWaiting,
-			Patience:   hungAfter,
-		})
+		return set.New(link.AnswersSpec(name, of, limit, wait))
 	}
 	places := func(name, of string, limit, share int64) *bound.Bound {
 		return set.New(bound.Spec{
@@ -119,16 +92,17 @@ func newLimits(set *bound.Set, timeout time.Duration) *limits {
 	return &limits{
 		set: set,
 		reads: answers("nats-reads",
-			"answers under way on the NATS connection for reads of single values", answerBytes),
+			"answers under way on the NATS connection for reads of single values",
+			link.AnswerBytes),
 		writes: answers("nats-writes",
 			"answers under way on the NATS connection for writes, to what writes read before",
-			answerBytes),
+			link.AnswerBytes),
 		bulk: answers("nats-bulk",
 			"answers under way on the NATS connection for listings, exports and reads of many "+
 				"entries",
-			bulkAnswerBytes),
+			link.BulkAnswerBytes),
 		feeds: answers("nats-feeds",
-			"changes that NATS may send ahead on the connection for feeds", bulkAnswerBytes),
+			"changes that NATS may send ahead on the connection for feeds", link.BulkAnswerBytes),
 		large: answers("nats-large",
 			"values known to have 64 KiB or more that are read from NATS at once, so that small "+
 				"ones need not wait long behind them", largeReads),

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kvclient/link"
 )
 
 // A consumerRequest is a request to CONSUMER.CREATE.
@@ -16,7 +18,7 @@ type consumerRequest struct {
 // newConsumer creates a consumer for some subjects of the stream. It returns how many messages the
 // consumer had to deliver then, as the server counted.
 func (b *Bucket) newConsumer(
-	ctx context.Context, l *link, config jetstream.ConsumerConfig, subjects []string,
+	ctx context.Context, l *link.Link, config jetstream.ConsumerConfig, subjects []string,
 ) (pending uint64, err error) {
 	subject := "CONSUMER.CREATE." + b.stream + "." + config.Name
 	if config.FilterSubjects = subjects; len(subjects) == 1 {
@@ -36,9 +38,9 @@ func (b *Bucket) newConsumer(
 // dropConsumer asks for a consumer to be deleted, so that it does not count against the stream's
 // limit until it is found inactive. The answer is not waited for: it does not come if the consumer
 // was lost with its node.
-func (b *Bucket) dropConsumer(l *link, name string) {
+func (b *Bucket) dropConsumer(l *link.Link, name string) {
 	subject := b.client.apiPrefix + "CONSUMER.DELETE." + b.stream + "." + name
-	if err := l.conn().Publish(subject, nil); err != nil {
+	if err := l.Conn().Publish(subject, nil); err != nil {
 		b.client.logger.Debug().Err(err).Str("bucket", b.name.String()).
 			Msg("the request to delete a consumer was not sent")
 	}

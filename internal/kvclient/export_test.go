@@ -23,13 +23,13 @@ func IsRemoval(audit []byte) bool {
 }
 
 // ReadConn returns the client's present connection for single reads.
-func (c *Client) ReadConn() *nats.Conn { return c.reads.conn() }
+func (c *Client) ReadConn() *nats.Conn { return c.reads.Conn() }
 
 // WriteConn returns the client's present connection for writes.
-func (c *Client) WriteConn() *nats.Conn { return c.writes.conn() }
+func (c *Client) WriteConn() *nats.Conn { return c.writes.Conn() }
 
 // BulkConn returns the client's present connection for scans.
-func (c *Client) BulkConn() *nats.Conn { return c.bulk.conn() }
+func (c *Client) BulkConn() *nats.Conn { return c.bulk.Conn() }
 
 // MaxListings and MaxTries are bounds that tests reach on purpose.
 const (

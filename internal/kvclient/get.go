@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 // A Consistency says whose answer a read takes.
@@ -111,8 +112,8 @@ func (b *Bucket) LeaderWord() Consistency {
 // [kv.ErrKeyNotFound]. It returns [kv.ErrKeyNotFound] also if nobody seemed to listen although the
 // bucket is there: to nats.go a value that is stored with a header `Status: 503` looks like that.
 func (b *Bucket) direct(ctx context.Context, msg *nats.Msg) (e kv.Entry, stream string, err error) {
-	reply, err := b.link.request(ctx, msg, b.client.messageBytes())
-	if err == errNoResponders {
+	reply, err := b.link.Request(ctx, msg, b.client.messageBytes())
+	if err == link.ErrNoResponders {
 		if _, err := b.rebind(ctx); err != nil {
 			return kv.Entry{}, "", err
 		}

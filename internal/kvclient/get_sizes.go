@@ -8,6 +8,7 @@ import (
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 // A server answers the requests of a connection in order, so that the answer to a small read waits
@@ -85,7 +86,7 @@ func (b *Bucket) readLarge(
 	sizes := b.client.sizes
 	if known := sizes.of(name); known > 0 {
 		var hold bound.Hold
-		limited := context.WithoutCancel(ctx) // like link.request, which keeps the deadline too
+		limited := context.WithoutCancel(ctx) // like Link.Request, which keeps the deadline too
 		if deadline, ok := ctx.Deadline(); ok {
 			var cancel context.CancelFunc
 			limited, cancel = context.WithDeadline(limited, deadline)
@@ -93,7 +94,7 @@ func (b *Bucket) readLarge(
 		}
 		err := b.client.limits.large.Take(limited, &hold, bound.OwnerOf(ctx), known, hold.Release)
 		if err != nil {
-			return notAdmitted(err)
+			return link.NotAdmitted(err)
 		}
 		defer hold.Release()
 	}

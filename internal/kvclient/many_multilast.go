@@ -60,25 +60,25 @@ type lastMessages struct {
 // [kv.ErrUnavailable] or [kv.ErrTimeout].
 func (b *Bucket) multiLast(ctx context.Context, request multiLastRequest) (*lastMessages, error) {
 	l := b.client.bulk
-	nc, gone := l.conn(), l.windows.gone()
+	nc, gone := l.Conn(), l.Gone()
 	body, err := json.Marshal(request)
 	if err != nil {
 		return nil, fmt.Errorf("encode request: %w", err)
 	}
 	answers := make(chan *nats.Msg, MaxInstantKeys+2)
 	inbox := nc.NewInbox()
-	claim, err := l.admitBulk(ctx, nc, b.client.multiLastAnswer())
+	claim, err := l.Claim(ctx, nc, b.client.multiLastAnswer())
 	if err != nil {
 		return nil, err
 	}
 	subscription, err := nc.ChanSubscribe(inbox, answers)
 	if err != nil {
-		claim.end()
+		claim.End()
 		return nil, fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
 	}
 	defer subscription.Unsubscribe()
 	found, err := b.askMultiLast(ctx, inbox, body, answers, gone)
-	claim.endOrAbandon(found != nil)
+	claim.EndOrAbandon(found != nil)
 	return found, err
 }
 
@@ -88,7 +88,7 @@ func (b *Bucket) askMultiLast(
 	ctx context.Context, inbox string, body []byte,
 	answers <-chan *nats.Msg, gone <-chan struct{},
 ) (*lastMessages, error) {
-	nc := b.client.bulk.conn()
+	nc := b.client.bulk.Conn()
 	switch err := nc.PublishRequest(b.client.apiPrefix+"DIRECT.GET."+b.stream, inbox, body); {
 	case errors.Is(err, nats.ErrMaxPayload):
 		return nil, errTooMany

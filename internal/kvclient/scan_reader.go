@@ -12,6 +12,7 @@ import (
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 // A scanReader reads what the consumer of a scan, an export or a replay delivers, and decides when
@@ -58,7 +59,7 @@ type scanReader struct {
 	matcher  kv.Matcher           // Matches keys against filters.
 	bucket   *Bucket              // The bucket as it was when the scan began.
 	visit    func(kv.Entry) error // Called for each entry; an error that it returns ends the scan.
-	link     *link                // The connection that is read from.
+	link     *link.Link           // The connection that is read from.
 	values   bool                 // Whether values are wanted, and not only their sizes.
 	history  bool                 // Whether all retained entries above after are wanted.
 	after    kv.Revision          // With history, the consumer delivers entries above this.
@@ -145,8 +146,8 @@ func (r *scanReader) read(ctx context.Context) (err error) {
 	turn := bound.TurnOf(ctx) // a scan mostly waits for NATS
 	turn.Pause()
 	defer turn.Resume()
-	nc := r.link.conn()
-	r.gone = r.link.windows.gone()
+	nc := r.link.Conn()
+	r.gone = r.link.Gone()
 	r.stalled = time.NewTimer(r.bucket.client.timeout)
 	defer r.stalled.Stop()
 	r.inbox, r.messages = nc.NewInbox(), make(chan *nats.Msg, scanBatch+16)
@@ -221,16 +222,16 @@ func (r *scanReader) readTo(
 	}
 	request := fmt.Appendf(nil, `{"batch":%d,"no_wait":true,"max_bytes":%d}`, scanBatch, limit)
 	for r.more && r.last < end && ctx.Err() == nil {
-		claim, err := r.link.admitBulk(ctx, nc, limit)
+		claim, err := r.link.Claim(ctx, nc, limit)
 		if err != nil {
 			return upTo, err
 		}
 		if err := nc.PublishRequest(next, r.inbox, request); err != nil {
-			claim.end()
+			claim.End()
 			return upTo, fmt.Errorf("%w: scan: %w", kv.ErrUnavailable, err)
 		}
 		batch, err := r.take(ctx)
-		claim.endOrAbandon(err == nil)
+		claim.EndOrAbandon(err == nil)
 		if err != nil {
 			return upTo, err
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 // subjectBytes is about what STREAM.INFO says of a subject beside the key: the bucket's prefix, the
@@ -44,7 +45,7 @@ func (b *Bucket) subjectsAnswer(seen nameTally) int64 {
 func (b *Bucket) eachSubject(ctx context.Context, filter string, seen nameTally,
 	visit func(subject string) error) error {
 	answer := b.subjectsAnswer(seen)
-	if answer > bulkAnswerBytes {
+	if answer > link.BulkAnswerBytes {
 		return fmt.Errorf("%w: the names of the keys have some %d bytes, too many to be compared "+
 			"while keys are written", kv.ErrOverloaded, seen.bytes)
 	}

@@ -119,7 +119,7 @@ func (b *Bucket) Tail(ctx context.Context, after kv.Revision) (*Tail, error) {
 		b.dropConsumer(b.client.feeds, config.Name) // it may be there all the same
 		return nil, err
 	}
-	nc := b.client.feeds.conn()
+	nc := b.client.feeds.Conn()
 	inbox := nc.NewInbox()
 	t := &Tail{
 		bucket:   b,
@@ -180,7 +180,7 @@ func (t *Tail) run(
 
 // read asks for batches, one after the other, until something is wrong.
 func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
-	gone := t.bucket.client.feeds.windows.gone()
+	gone := t.bucket.client.feeds.Gone()
 	next := t.bucket.client.apiPrefix + "CONSUMER.MSG.NEXT." + t.bucket.stream + "." + t.consumer
 	silence := time.NewTimer(tailSilence)
 	defer silence.Stop()

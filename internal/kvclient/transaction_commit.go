@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 // JetStream's refusals of a batch (nats-server, server/errors.json).
@@ -164,11 +165,11 @@ func (p *plan) commit(ctx context.Context) (Transacted, error) {
 	for try := 0; ; try++ {
 		id := p.newID()
 		done, err := p.send(ctx, id)
-		if err != errNoResponders && err != errIncomplete {
+		if err != link.ErrNoResponders && err != errIncomplete {
 			return done, err
 		}
 		reason := b.whyUnserved(ctx)
-		connected := b.link.conn().IsConnected()
+		connected := b.link.Conn().IsConnected()
 		if try == unservedTries-1 || errors.Is(reason, kv.ErrBucketNotFound) || !connected {
 			return Transacted{}, reason
 		}
@@ -180,7 +181,7 @@ func (p *plan) commit(ctx context.Context) (Transacted, error) {
 // of single keys.
 func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 	b := p.bucket
-	reply, index, err := b.client.bulk.batch(ctx, p.messages(id, p.expected))
+	reply, index, err := b.client.bulk.Batch(ctx, p.messages(id, p.expected))
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):
 		return Transacted{}, &StepError{p.members[index].step, &kv.ValueTooLargeError{}}

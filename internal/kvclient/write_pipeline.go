@@ -14,6 +14,7 @@ import (
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 const (
@@ -124,8 +125,8 @@ func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error)
 	l := b.client.bulk
 	p := &pipeline{
 		bucket:   b,
-		nc:       l.conn(),
-		gone:     l.windows.gone(),
+		nc:       l.Conn(),
+		gone:     l.Gone(),
 		last:     b.lastSeq,
 		acks:     make(chan *nats.Msg, 2*pipelineMessages),
 		queue:    make(chan *flight, pipelineMessages),
@@ -236,7 +237,7 @@ func (p *pipeline) close() error {
 
 // notPublished returns the outcome of a message that could not be published.
 func (b *Bucket) notPublished(msg *nats.Msg, err error) error {
-	switch err := sendError(err); {
+	switch err := link.SendError(err); {
 	case errors.Is(err, nats.ErrMaxPayload):
 		return &kv.ValueTooLargeError{Limit: max(0, b.maxMessage-headerBytes(msg.Header))}
 	case errors.Is(err, kv.ErrTimeout):

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 // A mismatchError says that the server expected another last revision; nothing was stored.
@@ -44,15 +45,15 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (kv.Position, error
 
 // publishOnce is publish, with errUnderWay for what is about to be stored already.
 func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (kv.Position, error) {
-	reply, err := b.link.request(ctx, msg, acknowledgementBytes)
-	for try := 0; err == errNoResponders; try++ {
+	reply, err := b.link.Request(ctx, msg, link.AcknowledgementBytes)
+	for try := 0; err == link.ErrNoResponders; try++ {
 		reason := b.whyUnserved(ctx)
-		connected := b.link.conn().IsConnected()
+		connected := b.link.Conn().IsConnected()
 		if try == unservedTries-1 || errors.Is(reason, kv.ErrBucketNotFound) || !connected {
 			return kv.Position{}, reason
 		}
 		awaitServer(try)
-		reply, err = b.link.request(ctx, msg, acknowledgementBytes)
+		reply, err = b.link.Request(ctx, msg, link.AcknowledgementBytes)
 	}
 	switch {
 	case errors.Is(err, nats.ErrMaxPayload):

@@ -1,4 +1,4 @@
-package kvclient
+package link
 
 import (
 	"context"
@@ -47,11 +47,11 @@ type replyBoxes struct {
 // [nats.Conn.RequestMsgWithContext] does, and with the same errors. It sets the message's reply
 // subject. It ends the claim, or hands it on to be abandoned.
 func (r *replyBoxes) request(
-	ctx context.Context, conn *nats.Conn, msg *nats.Msg, claim *answerClaim,
+	ctx context.Context, conn *nats.Conn, msg *nats.Msg, claim *Claim,
 ) (*nats.Msg, error) {
 	box, err := r.take(conn, claim != nil)
 	if err != nil {
-		claim.end()
+		claim.End()
 		return nil, err
 	}
 	if box == nil {
@@ -65,7 +65,7 @@ func (r *replyBoxes) request(
 		}()
 		return answer, err
 	}
-	claim.end() // also if the context was cancelled: the connection is lost, with all answers
+	claim.End() // also if the context was cancelled: the connection is lost, with all answers
 	r.put(box)
 	return answer, err
 }

@@ -1,4 +1,4 @@
-package kvclient
+package link
 
 import (
 	"context"
@@ -11,17 +11,17 @@ import (
 	"kvgateway/internal/kv"
 )
 
-// batch sends messages that belong together, one after the other, as one atomic batch of the
+// Batch sends messages that belong together, one after the other, as one atomic batch of the
 // server. It returns the answer that decides over all of them, the answer to the last message or
 // the first refusal, with the index of the message that this answer is for. The server acknowledges
 // the messages before the last with empty answers.
 //
-// Its errors are those of [sendError]. Until the last message was sent nothing was done, and the
+// Its errors are those of [SendError]. Until the last message was sent nothing was done, and the
 // error is [kv.ErrUnavailable]: what was begun and not finished the server forgets.
-func (l *link) batch(
+func (l *Link) Batch(
 	ctx context.Context, messages []*nats.Msg,
 ) (answer *nats.Msg, index int, err error) {
-	nc := l.conn()
+	nc := l.Conn()
 	limited := l.windows.context()
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -51,10 +51,10 @@ func (l *link) batch(
 	return decision(limited, answers, len(inbox), len(messages)-1)
 }
 
-// batchError is sendError for a message of a batch: unless the last one was sent, nothing was done.
+// batchError is SendError for a message of a batch: unless the last one was sent, nothing was done.
 func batchError(err error, last bool) error {
 	if last || err == nats.ErrMaxPayload {
-		return sendError(err)
+		return SendError(err)
 	}
 	return fmt.Errorf("%w: the batch was not finished: %w", kv.ErrUnavailable, err)
 }
@@ -67,13 +67,13 @@ func decision(
 	for {
 		select {
 		case <-limited.Done():
-			return nil, last, sendError(limited.Err())
+			return nil, last, SendError(limited.Err())
 		case answer := <-answers:
 			index, err := strconv.Atoi(answer.Subject[inbox:])
 			switch {
 			case err != nil || index < 0 || index > last:
 			case len(answer.Data) == 0 && answer.Header.Get("Status") == "503":
-				return nil, index, errNoResponders
+				return nil, index, ErrNoResponders
 			case index == last || len(answer.Data) > 0:
 				return answer, index, nil
 			}

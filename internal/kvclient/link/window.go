@@ -1,4 +1,4 @@
-package kvclient
+package link
 
 import (
 	"context"

@@ -1,8 +1,7 @@
-package kvclient
+package link
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -13,11 +12,6 @@ import (
 )
 
 const (
-	// maxClaimsWaiting is how many requests of one client may wait until their answers have room
-	// on a connection. Small answers pass at some thousands a second for each client, so this is
-	// about a second's worth.
-	maxClaimsWaiting = 4096
-
 	// hungAfter is how long a request may keep its claim while others wait for room. A request can
 	// remain without an answer, as one to a stream without a leader does; then no answer is under
 	// way, and the claim holds room for nothing.
@@ -28,13 +22,13 @@ const (
 	proofTimeout = 3 * pingInterval
 )
 
-// An answerClaim is the room that is reserved for one answer on its connection, from before the
-// answer is asked for until it has come. nats-server closes a connection that has more than 64 MiB
-// of answers unread, with everything that is under way on it, so no more is asked for at once than
-// the claims of the answers allow: 32 MiB on a connection, 48 MiB on those for bulk and for feeds.
-// What does not fit waits, and clients take turns. Without claims 800 parallel GETs of a value of 1
-// MB, which are 10 KB of requests, made the server drop the connection for every read and write,
-// and so did 1,500 long polls of one such key.
+// A Claim is the room that is reserved for one answer on its connection, from before the answer is
+// asked for until it has come. nats-server closes a connection that has more than 64 MiB of answers
+// unread, with everything that is under way on it, so no more is asked for at once than the claims
+// of the answers allow: 32 MiB on a connection, 48 MiB on those for bulk and for feeds. What does
+// not fit waits, and clients take turns. Without claims 800 parallel GETs of a value of 1 MB, which
+// are 10 KB of requests, made the server drop the connection for every read and write, and so did
+// 1,500 long polls of one such key.
 //
 // The claim for a value is as large as the server's max_payload. A smaller claim would not hold: a
 // bucket's max_msg_size may have been lowered below what is stored, and the value may have grown
@@ -60,48 +54,49 @@ const (
 //
 // Acknowledgements of writes have some hundred bytes and are not claimed. A nil claim is the claim
 // of such an answer: its methods do nothing.
-type answerClaim struct {
+type Claim struct {
 	hold bound.Hold // The reserved bytes of the link's bound.
-	link *link      // The link to which the bound belongs.
+	link *Link      // The link to which the bound belongs.
 	conn *nats.Conn // The connection that the answer comes over, which a ping must prove.
 }
 
 // admit waits until there is room for an answer of up to size bytes, on behalf of owner, and claims
 // it. It returns a *[bound.FullError], or the context's error.
-func (l *link) admit(
+func (l *Link) admit(
 	ctx context.Context, owner string, conn *nats.Conn, size int64,
-) (*answerClaim, error) {
-	c := &answerClaim{link: l, conn: conn}
-	err := l.answers.Take(ctx, &c.hold, owner, max(size, leastAnswer), c.prove)
+) (*Claim, error) {
+	c := &Claim{link: l, conn: conn}
+	err := l.options.Answers.Take(ctx, &c.hold, owner, max(size, LeastAnswer), c.prove)
 	if err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// admitBulk is admit for an answer of several messages, on behalf of the context's owner. It
-// returns [kv.ErrUnavailable] if the connection was lost while it waited for room.
-func (l *link) admitBulk(ctx context.Context, conn *nats.Conn, size int64) (*answerClaim, error) {
+// Claim waits until there is room for an answer of several messages with up to size bytes, on
+// behalf of the context's owner, and claims it. It returns a *[bound.FullError], the context's
+// error, or [kv.ErrUnavailable] if the connection was lost while it waited for room.
+func (l *Link) Claim(ctx context.Context, conn *nats.Conn, size int64) (*Claim, error) {
 	c, err := l.admit(ctx, bound.OwnerOf(ctx), conn, size)
 	if err == nil && conn.IsClosed() {
-		c.end()
+		c.End()
 		return nil, fmt.Errorf("%w: %w", kv.ErrUnavailable, nats.ErrConnectionClosed)
 	}
 	return c, err
 }
 
-// end releases the claim of an answer that has come.
-func (c *answerClaim) end() {
+// End releases the claim of an answer that has come.
+func (c *Claim) End() {
 	if c != nil {
 		c.hold.Release()
 	}
 }
 
-// endOrAbandon releases the claim of an answer that has come to its end, and abandons the claim of
+// EndOrAbandon releases the claim of an answer that has come to its end, and abandons the claim of
 // one that has not.
-func (c *answerClaim) endOrAbandon(ended bool) {
+func (c *Claim) EndOrAbandon(ended bool) {
 	if ended {
-		c.end()
+		c.End()
 		return
 	}
 	go c.abandon(nil)
@@ -109,7 +104,7 @@ func (c *answerClaim) endOrAbandon(ended bool) {
 
 // prove releases the claim once the connection has proved that it has brought everything that was
 // asked for before. The bound calls it while others wait for room.
-func (c *answerClaim) prove() {
+func (c *Claim) prove() {
 	if c.conn.FlushTimeout(proofTimeout) == nil {
 		c.hold.Release()
 	}
@@ -117,7 +112,7 @@ func (c *answerClaim) prove() {
 
 // abandon waits until an answer that nobody waits for any more has come or cannot come, and then
 // releases its claim. If received is not nil, the answer is received from it.
-func (c *answerClaim) abandon(received <-chan *nats.Msg) {
+func (c *Claim) abandon(received <-chan *nats.Msg) {
 	if c == nil {
 		return
 	}
@@ -132,51 +127,4 @@ func (c *answerClaim) abandon(received <-chan *nats.Msg) {
 	case <-c.link.windows.gone():
 	case <-proved:
 	}
-}
-
-// request sends one message and waits for one answer of up to answer bytes, for the client's
-// timeout or until the context's deadline. Its errors are those of [sendError], and a
-// *[bound.FullError] if there was no room for the answer in time; then nothing was sent.
-//
-// It is not given up when its context is cancelled, which happens to the context of an HTTP request
-// when its client has gone. The request mostly takes microseconds; the outcome of a write would be
-// lost; and net/http also takes for gone a client that closes its half of the connection after
-// sending, and that client must be told the truth (TestHalfClosedClients).
-func (l *link) request(ctx context.Context, msg *nats.Msg, answer int64) (*nats.Msg, error) {
-	nc := l.conn()
-	if nc.IsClosed() {
-		return nil, fmt.Errorf("%w: %w", kv.ErrUnavailable, nats.ErrConnectionClosed)
-	}
-	limited := l.windows.context()
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		limited, cancel = context.WithDeadline(limited, deadline)
-		defer cancel()
-	}
-	if limited.Err() != nil {
-		return nil, fmt.Errorf("%w: not sent: no time was left", kv.ErrUnavailable)
-	}
-	turn := bound.TurnOf(ctx)
-	turn.Pause()
-	defer turn.Resume()
-	var claim *answerClaim
-	if answer != acknowledgementBytes {
-		var err error
-		if claim, err = l.admit(limited, bound.OwnerOf(ctx), nc, answer); err != nil {
-			return nil, notAdmitted(err)
-		}
-	}
-	reply, err := l.replies.request(limited, nc, msg, claim)
-	if err != nil {
-		return nil, sendError(err)
-	}
-	return reply, nil
-}
-
-// notAdmitted returns the error of a request whose answer found no room: it was not sent.
-func notAdmitted(err error) error {
-	if _, full := errors.AsType[*bound.FullError](err); full {
-		return err
-	}
-	return fmt.Errorf("%w: not sent: %w", kv.ErrUnavailable, err)
 }

@@ -1,10 +1,10 @@
-package kvclient
+package link
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -12,7 +12,6 @@ import (
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/bound"
-	"kvgateway/internal/kv"
 )
 
 // How a link keeps its connection.
@@ -27,41 +26,55 @@ const (
 	pingInterval = 5 * time.Second
 )
 
-// A link is one connection to NATS that outlives the nats.Conn behind it. nats.go reconnects by
+// Options say what a link connects to, and who is told of it.
+type Options struct {
+	// Name is what logs call the connection.
+	Name string
+	// URL is where it is dialled: one or more server URLs, separated by commas.
+	URL string
+	// Dial is how it is dialled, beside what every link does.
+	Dial []nats.Option
+	// Timeout bounds each request.
+	Timeout time.Duration
+	// Answers bounds the bytes of the answers that are under way; see [AnswersSpec].
+	Answers *bound.Bound
+	// OnUp is called with every new nats.Conn before it is used, since subscriptions die with the
+	// old one; nil for nothing.
+	OnUp func(*nats.Conn)
+	// OnGap is called after every connection but the first: what came in the time without one was
+	// missed. It is nil for nothing.
+	OnGap func()
+	// Logger takes what happens to the connection.
+	Logger zerolog.Logger
+}
+
+// A Link is one connection to NATS that outlives the nats.Conn behind it. nats.go reconnects by
 // itself, but gives up for good on some errors ("maximum control line exceeded", credentials
 // refused twice); then the link dials anew.
 //
 //	event               | requests under way | new requests   | the link
-//	connected, first    | -                  | are sent       | has called onUp before
+//	connected, first    | -                  | are sent       | has called OnUp before
 //	disconnected        | ErrTimeout         | ErrUnavailable | leaves it to nats.go
-//	reconnected         | -                  | are sent       | calls onGap
+//	reconnected         | -                  | are sent       | calls OnGap
 //	nats.go gives up    | ErrTimeout         | ErrUnavailable | dials anew after a backoff
-//	dialled anew        | -                  | are sent       | calls onUp, then onGap
-//	close               | ErrTimeout         | ErrUnavailable | does nothing more
+//	dialled anew        | -                  | are sent       | calls OnUp, then OnGap
+//	Close               | ErrTimeout         | ErrUnavailable | does nothing more
 //
 // For the caller of a write that was under way, that [kv.ErrTimeout] becomes
 // [kv.ErrOutcomeUnknown]. A link has no reconnect buffer: with that of nats.go, a write that was
 // reported as failed is applied when the server is back (measured). Without it, a write while NATS
 // is away fails at once, and was certainly not sent (TestRequestsFailAtOnceWithoutAServer).
-type link struct {
-	name    string         // What logs and the server's monitoring call the connection.
-	options []nats.Option  // How it is dialled.
-	url     string         // Where it is dialled.
-	logger  zerolog.Logger // Takes what happens to the connection.
-
-	// onUp is called with every new nats.Conn before it is used, since subscriptions die with the
-	// old one; nil for nothing.
-	onUp func(*nats.Conn)
-	// onGap is called after every connection but the first: what came in the time without one was
-	// missed. It is nil for nothing.
-	onGap func()
+type Link struct {
+	// options are those that the link was made with. Dial has the link's own beside them, once it
+	// was opened.
+	options Options
+	// logger takes what happens to the connection, with the link's name.
+	logger zerolog.Logger
 	// known says that there was a connection.
 	known atomic.Bool
 
 	// windows bound the requests in time, and end them when the connection is lost.
 	windows *windows
-	// answers bounds the bytes of the answers that are under way.
-	answers *bound.Bound
 	// replies are the subscriptions on which requests wait.
 	replies replyBoxes
 	// current is the nats.Conn in use.
@@ -70,22 +83,34 @@ type link struct {
 	closures atomic.Int32
 	// cause is why dialling failed last, a string, as it was logged.
 	cause atomic.Value
-	// closing says that close was called.
+	// closing says that Close was called.
 	closing atomic.Bool
-	// done is closed by close.
+	// done is closed by Close.
 	done chan struct{}
 }
 
-// open starts the link. It returns an error only for settings that can never work. A server that is
+// New returns a link, which must be opened.
+func New(options Options) *Link {
+	return &Link{
+		options: options,
+		logger:  options.Logger.With().Str("link", options.Name).Logger(),
+		windows: newWindows(options.Timeout),
+		done:    make(chan struct{}),
+	}
+}
+
+// Name returns what the link is called.
+func (l *Link) Name() string { return l.options.Name }
+
+// Open starts the link. It returns an error only for settings that can never work. A server that is
 // away is dialled until it is there.
-func (l *link) open() error {
-	l.done = make(chan struct{})
-	l.options = append(l.options,
+func (l *Link) Open() error {
+	l.options.Dial = append(slices.Clip(l.options.Dial),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
-		// For the reason that is given at link.
+		// For the reason that is given at Link.
 		nats.ReconnectBufSize(-1),
 		// A write to a server that takes nothing any more holds up every request on the connection.
 		// nats.go's own bound is a minute.
@@ -101,20 +126,20 @@ func (l *link) open() error {
 		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.dialFailed(err) }),
 		nats.ClosedHandler(l.closed),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			l.logger.Warn().Str("link", l.name).Err(err).Msg("NATS reported an error")
+			l.logger.Warn().Err(err).Msg("NATS reported an error")
 		}),
 	)
 	return l.dial()
 }
 
 // dial makes a new nats.Conn.
-func (l *link) dial() error {
-	nc, err := nats.Connect(l.url, l.options...)
+func (l *Link) dial() error {
+	nc, err := nats.Connect(l.options.URL, l.options.Dial...)
 	if err != nil {
 		return fmt.Errorf("connect to NATS: %w", err)
 	}
-	if l.onUp != nil {
-		l.onUp(nc) // before anybody uses nc, since its users may rely on the subscriptions
+	if l.options.OnUp != nil {
+		l.options.OnUp(nc) // before anybody uses nc, since its users may rely on the subscriptions
 	}
 	l.current.Store(nc)
 	if l.closing.Load() {
@@ -123,53 +148,56 @@ func (l *link) dial() error {
 	return nil
 }
 
-// conn returns the current connection, which may be on its way to being connected again.
-func (l *link) conn() *nats.Conn { return l.current.Load() }
+// Gone returns a channel that is closed when the connection is lost that is there now.
+func (l *Link) Gone() <-chan struct{} { return l.windows.gone() }
+
+// Conn returns the current connection, which may be on its way to being connected again.
+func (l *Link) Conn() *nats.Conn { return l.current.Load() }
 
 // dialFailed logs why there is no connection, once as a warning for each cause, however often it is
 // tried.
-func (l *link) dialFailed(err error) {
+func (l *Link) dialFailed(err error) {
 	level := zerolog.DebugLevel
 	if l.cause.Swap(err.Error()) != err.Error() {
 		level = zerolog.WarnLevel
 	}
-	l.logger.WithLevel(level).Str("link", l.name).Err(err).Msg("dialling NATS failed")
+	l.logger.WithLevel(level).Err(err).Msg("dialling NATS failed")
 }
 
 // disconnected runs when the connection is lost.
-func (l *link) disconnected(_ *nats.Conn, err error) {
+func (l *Link) disconnected(_ *nats.Conn, err error) {
 	l.windows.lost()
 	if !l.closing.Load() {
-		l.logger.Warn().Str("link", l.name).Err(err).Msg("connection to NATS lost")
+		l.logger.Warn().Err(err).Msg("connection to NATS lost")
 	}
 }
 
 // connected runs on every connection, the first and those after a gap. nats.go calls it some time
-// after the connection is in use, so onGap must not be called for the first one: it would void what
+// after the connection is in use, so OnGap must not be called for the first one: it would void what
 // was read over it.
-func (l *link) connected() {
+func (l *Link) connected() {
 	l.closures.Store(0)
 	l.cause.Store("")
-	l.logger.Info().Str("link", l.name).Msg("connected to NATS")
-	if l.onGap != nil && l.known.Swap(true) {
-		l.onGap()
+	l.logger.Info().Msg("connected to NATS")
+	if l.options.OnGap != nil && l.known.Swap(true) {
+		l.options.OnGap()
 	}
 }
 
 // closed runs when nats.go has given up on a connection.
-func (l *link) closed(nc *nats.Conn) {
+func (l *Link) closed(nc *nats.Conn) {
 	l.windows.lost()
 	if l.closing.Load() {
 		return
 	}
 	backoff := min(reconnectWait<<min(l.closures.Add(1)-1, 8), maxRedialBackoff)
-	l.logger.Error().Str("link", l.name).AnErr("cause", nc.LastError()).Dur("retry_in", backoff).
+	l.logger.Error().AnErr("cause", nc.LastError()).Dur("retry_in", backoff).
 		Msg("connection to NATS closed; dialling anew")
 	go l.redial(backoff)
 }
 
 // redial dials anew after a backoff, until that works or the link is closed.
-func (l *link) redial(backoff time.Duration) {
+func (l *Link) redial(backoff time.Duration) {
 	select {
 	case <-l.done:
 		return
@@ -182,40 +210,18 @@ func (l *link) redial(backoff time.Duration) {
 	}
 }
 
-// close sends what is buffered and closes the connection.
-func (l *link) close(ctx context.Context) {
+// Close sends what is buffered and closes the connection.
+func (l *Link) Close(ctx context.Context) {
 	if !l.closing.CompareAndSwap(false, true) {
 		return
 	}
 	close(l.done)
-	nc := l.conn()
+	nc := l.Conn()
 	defer nc.Close()
 	if !nc.IsConnected() {
 		return
 	}
 	if err := nc.FlushWithContext(ctx); err != nil {
-		l.logger.Warn().Str("link", l.name).Err(err).Msg("not all was sent to NATS before closing")
+		l.logger.Warn().Err(err).Msg("not all was sent to NATS before closing")
 	}
-}
-
-// errNoResponders says that nobody listens on the subject. The bucket is gone, or JetStream is;
-// nothing was done.
-var errNoResponders = errors.New("no responders")
-
-// sendError sorts what nats.go says of a request into four: certainly not sent
-// ([kv.ErrUnavailable]), nobody there (errNoResponders), too large ([nats.ErrMaxPayload]), and sent
-// without an answer ([kv.ErrTimeout]). What is not known to be harmless counts as sent.
-func sendError(err error) error {
-	switch {
-	case errors.Is(err, nats.ErrNoResponders):
-		return errNoResponders
-	case errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrConnectionDraining),
-		errors.Is(err, nats.ErrHeadersNotSupported):
-		return fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
-	case errors.Is(err, nats.ErrMaxPayload):
-		return err
-	}
-	// The context's error is not wrapped: a window that ended with its connection is not a caller
-	// that gave up.
-	return fmt.Errorf("%w: %v", kv.ErrTimeout, err)
 }
