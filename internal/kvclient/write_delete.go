@@ -2,7 +2,6 @@ package kvclient
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"time"
 
@@ -43,37 +42,23 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 		return Written{}, err
 	}
 	msg := d.message(b)
-	var before kv.Revision
-	attempts := b.attempts(d.Key)
-	defer attempts.end()
-	for try := range maxTries {
-		last, err := attempts.last(ctx, try)
-		if err == nil {
-			err = stampOf(msg).madeBy(last)
-		}
+	x := exchange{bucket: b, key: d.Key, stamp: stampOf(msg)}
+	x.propose = func(last *kv.Entry) (*nats.Msg, error) {
 		switch {
-		case err != nil:
-			return Written{}, err
 		case last == nil:
-			return Written{}, kv.ErrKeyNotFound
+			return nil, kv.ErrKeyNotFound
 		case last.IsMarker() && !d.Purge:
-			return Written{}, &kv.KeyDeletedError{Marker: *last}
+			return nil, &kv.KeyDeletedError{Marker: *last}
 		case !d.Precondition.Holds(last, b.epoch):
-			return Written{}, b.preconditionFailed(d.Precondition, last)
+			return nil, b.preconditionFailed(d.Precondition, last)
 		}
-		if last.Revision == before {
-			awaitWriter(try)
-		}
-		before = last.Revision
 		if neverExpires(last) && b.mayExempt() {
 			setHeader(msg, headerRollup, rollupSubject)
 		}
-		position, err := b.publishExpecting(ctx, msg, last.Revision)
-		if _, ok := errors.AsType[*mismatchError](err); !ok {
-			return Written{Position: position}, err
-		}
+		return msg, nil
 	}
-	return Written{}, kv.ErrContention
+	position, err := x.run(ctx)
+	return Written{Position: position}, err
 }
 
 // message returns the marker, as native clients write it (ADR-8).

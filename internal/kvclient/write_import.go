@@ -98,7 +98,7 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 		if _, ok := errors.AsType[*mismatchError](err); ok {
 			var written Written
 			// There is something: a value, or a marker.
-			written, err = b.create(context.Background(), e.Key, msg)
+			written, err = b.putIf(context.Background(), e.Key, msg, ifAbsent)
 			rev = written.Revision
 		}
 		if stopped := settle(Imported{Revision: rev, Prolonged: prolonged}, err); stopped != nil {

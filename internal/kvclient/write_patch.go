@@ -67,39 +67,23 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 	}
 	s := p.Idempotency.stamp(
 		b.name, p.Key, "PATCH", []byte{byte(p.Format)}, []byte(p.TTL.String()), p.Body)
-	var before kv.Revision
-	attempts := b.attempts(p.Key)
-	defer attempts.end()
-	for try := range maxTries {
-		last, err := attempts.last(ctx, try)
-		if err == nil {
-			err = s.madeBy(last)
-		}
+	x := exchange{bucket: b, key: p.Key, stamp: s}
+	var base kv.Revision // that the patch was applied to; 0 if it was to none yet
+	x.propose = func(last *kv.Entry) (*nats.Msg, error) {
 		switch {
-		case err != nil:
-			return Written{}, err
 		case last == nil:
-			return Written{}, kv.ErrKeyNotFound
+			return nil, kv.ErrKeyNotFound
 		case last.IsMarker():
-			return Written{}, &kv.KeyDeletedError{Marker: *last}
+			return nil, &kv.KeyDeletedError{Marker: *last}
 		case !p.Precondition.Holds(last, b.epoch),
-			try > 0 && p.Precondition.IfMatch.Present() && last.Revision != before:
-			return Written{}, b.preconditionFailed(p.Precondition, last)
+			base != 0 && p.Precondition.IfMatch.Present() && last.Revision != base:
+			return nil, b.preconditionFailed(p.Precondition, last)
 		}
-		if last.Revision == before {
-			awaitWriter(try)
-		}
-		before = last.Revision
-		msg, err := p.message(ctx, b, last, s)
-		if err != nil {
-			return Written{}, err
-		}
-		position, err := b.publishExpecting(ctx, msg, last.Revision)
-		if _, ok := errors.AsType[*mismatchError](err); !ok {
-			return Written{Position: position}, err
-		}
+		base = last.Revision
+		return p.message(ctx, b, last, s)
 	}
-	return Written{}, kv.ErrContention
+	position, err := x.run(ctx)
+	return Written{Position: position}, err
 }
 
 // message returns the changed value, with the headers of the entry before it.

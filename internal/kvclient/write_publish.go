@@ -14,14 +14,6 @@ import (
 	"kvgateway/internal/kvclient/link"
 )
 
-// A mismatchError says that the server expected another last revision; nothing was stored.
-type mismatchError struct {
-	current kv.Revision // The key's last revision, if the server named it.
-	known   bool        // The server named it.
-}
-
-func (*mismatchError) Error() string { return "wrong last revision" }
-
 // unservedTries bounds how often a request is sent that nobody takes although the bucket is there;
 // the waits between add up to 0.3 s. "No responders" is what a stream in a cluster looks like while
 // it is new or its leader changes. Nothing was stored then.

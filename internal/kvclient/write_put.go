@@ -2,17 +2,12 @@ package kvclient
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/kv"
 )
-
-// maxTries bounds how often a write that must read first is tried again because another writer was
-// faster.
-const maxTries = 8
 
 // A Write is a value to be stored under a key.
 type Write struct {
@@ -72,13 +67,36 @@ func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
 		position, err := b.publish(ctx, msg)
 		return Written{Position: position}, err
 	}
-	if w.Precondition.IfAbsent() {
-		return b.create(ctx, w.Key, msg)
+	return b.putIf(ctx, w.Key, msg, w.Precondition)
+}
+
+// ifAbsent is the precondition that the key has no value.
+var ifAbsent = kv.Precondition{IfNoneMatch: kv.Condition{Any: true}}
+
+// putIf stores the message if the precondition holds. Only over a marker does a create take more
+// than one publish: what is there is read and then expected, so that no other writer can slip in
+// between.
+func (b *Bucket) putIf(
+	ctx context.Context, key kv.Key, msg *nats.Msg, p kv.Precondition,
+) (Written, error) {
+	var created bool
+	x := exchange{bucket: b, key: key, stamp: stampOf(msg)}
+	x.propose = func(last *kv.Entry) (*nats.Msg, error) {
+		if !p.Holds(last, b.epoch) {
+			return nil, b.preconditionFailed(p, last)
+		}
+		created = last == nil || last.IsMarker()
+		x.stamp.put(msg, created)
+		return msg, nil
 	}
-	if rev, ok := w.Precondition.IfRevision(b.epoch); ok {
-		return b.update(ctx, w.Key, msg, rev)
+	if p.IfAbsent() {
+		x.expect(0)
+	} else if rev, ok := p.IfRevision(b.epoch); ok {
+		x.expect(rev)
+		x.byRevision = true
 	}
-	return b.putChecked(ctx, w.Key, msg, w.Precondition)
+	position, err := x.run(ctx)
+	return Written{Position: position, Created: created}, err
 }
 
 // currentFor returns the bucket for a write. If the precondition names an epoch that this binding
@@ -116,159 +134,4 @@ func (w *Write) setHeaders(msg *nats.Msg) {
 func (w *Write) stamp(b *Bucket) stamp {
 	return w.Idempotency.stamp(b.name, w.Key, "PUT",
 		[]byte(w.ContentType), []byte(w.ContentEncoding), []byte(w.TTL.String()), w.Value)
-}
-
-// publishExpecting publishes the message on condition that the key's last revision is rev, 0 for
-// never written. It returns a *mismatchError otherwise.
-func (b *Bucket) publishExpecting(
-	ctx context.Context, msg *nats.Msg, rev kv.Revision,
-) (kv.Position, error) {
-	setHeader(msg, headerExpected, rev.String())
-	return b.publish(ctx, msg)
-}
-
-// create stores the message if the key has no value. Only over a marker does that take more than
-// one publish: the server names the marker's revision, which is read and then expected, so that no
-// other writer can slip in between.
-func (b *Bucket) create(ctx context.Context, key kv.Key, msg *nats.Msg) (Written, error) {
-	var expected kv.Revision
-	for try := range maxTries {
-		position, err := b.publishExpecting(ctx, msg, expected)
-		mismatch, ok := errors.AsType[*mismatchError](err)
-		if !ok {
-			return Written{Position: position, Created: true}, err
-		}
-		e, err := b.entryBehind(ctx, key, mismatch)
-		if repeated := stampOf(msg).madeBy(&e); repeated != nil {
-			return Written{}, repeated
-		}
-		if err == nil && e.IsMarker() && e.Revision == expected ||
-			errors.Is(err, kv.ErrKeyNotFound) && expected == 0 {
-			awaitWriter(try)
-		}
-		switch {
-		case errors.Is(err, kv.ErrKeyNotFound):
-			expected = 0
-		case err != nil:
-			return Written{}, err
-		case !e.IsMarker():
-			return Written{}, &kv.RevisionMismatchError{Current: e.Position, KeyExists: true}
-		default:
-			expected = e.Revision
-		}
-	}
-	return Written{}, kv.ErrContention
-}
-
-// awaitWriter waits for a moment, longer with each try, where a replicated stream refuses a write
-// that nothing visible contradicts: another writer's is on its way through the replicas, and will
-// be seen or have failed soon.
-func awaitWriter(try int) { time.Sleep(time.Millisecond << try) }
-
-// update stores the message if the key's last revision is rev.
-func (b *Bucket) update(
-	ctx context.Context, key kv.Key, msg *nats.Msg, rev kv.Revision,
-) (Written, error) {
-	s := stampOf(msg)
-	s.put(msg, rev == 0)
-	for try := range maxTries {
-		position, err := b.publishExpecting(ctx, msg, rev)
-		mismatch, ok := errors.AsType[*mismatchError](err)
-		if !ok {
-			return Written{Position: position, Created: rev == 0}, err
-		}
-		if mismatch.known && mismatch.current != rev && s.messageID == "" {
-			return Written{}, &kv.RevisionMismatchError{
-				Current: kv.Position{Revision: mismatch.current, Epoch: b.epoch}}
-		}
-		e, err := b.entryBehind(ctx, key, &mismatchError{})
-		if err != nil && !errors.Is(err, kv.ErrKeyNotFound) {
-			return Written{}, err
-		}
-		// The server checks the revision before it looks for a duplicate (measured), so a request
-		// that was carried out before is refused because of the revision that it made itself. See
-		// stamp.
-		if repeated := s.madeBy(&e); repeated != nil {
-			return Written{}, repeated
-		}
-		if e.Revision != rev {
-			return Written{}, b.preconditionFailed(kv.Precondition{}, &e)
-		}
-		awaitWriter(try)
-	}
-	return Written{}, kv.ErrContention
-}
-
-// entryBehind returns the entry that a mismatch was about: that of the revision which the server
-// named, else the key's last.
-func (b *Bucket) entryBehind(ctx context.Context, key kv.Key, m *mismatchError) (kv.Entry, error) {
-	request := getRequest{LastBySubject: b.readPrefix + key.String()}
-	if m.known && m.current > 0 {
-		request = getRequest{Sequence: uint64(m.current)}
-	}
-	e, err := b.fetchEntry(ctx, b.originGet, request)
-	return e, notSent(err)
-}
-
-// putChecked reads the key's last entry, checks the precondition, and stores the message on
-// condition that nothing changed meanwhile.
-func (b *Bucket) putChecked(
-	ctx context.Context, key kv.Key, msg *nats.Msg, p kv.Precondition,
-) (Written, error) {
-	var expected, before kv.Revision
-	s := stampOf(msg)
-	attempts := b.attempts(key)
-	defer attempts.end()
-	for try := range maxTries {
-		last, err := attempts.last(ctx, try)
-		if err == nil {
-			err = s.madeBy(last)
-		}
-		if err != nil {
-			return Written{}, err
-		}
-		if !p.Holds(last, b.epoch) {
-			return Written{}, b.preconditionFailed(p, last)
-		}
-		if before, expected = expected, 0; last != nil {
-			expected = last.Revision
-		}
-		if try > 0 && expected == before {
-			awaitWriter(try)
-		}
-		created := last == nil || last.IsMarker()
-		s.put(msg, created)
-		position, err := b.publishExpecting(ctx, msg, expected)
-		if _, ok := errors.AsType[*mismatchError](err); !ok {
-			return Written{Position: position, Created: created}, err
-		}
-	}
-	return Written{}, kv.ErrContention
-}
-
-// lastOrNil returns the key's last entry in the stream that writes go to, as that stream's leader
-// has it; nil if there is none.
-func (b *Bucket) lastOrNil(ctx context.Context, key kv.Key) (*kv.Entry, error) {
-	var e kv.Entry
-	var err error
-	if !b.isMirror() {
-		e, _, err = b.lastEntry(ctx, key, Leader)
-	} else {
-		request := getRequest{LastBySubject: b.readPrefix + key.String()}
-		e, err = b.fetchEntry(ctx, b.originGet, request)
-	}
-	if errors.Is(err, kv.ErrKeyNotFound) {
-		return nil, nil
-	}
-	return &e, notSent(err)
-}
-
-// preconditionFailed returns the error for a precondition that the key's last entry does not meet.
-func (b *Bucket) preconditionFailed(p kv.Precondition, last *kv.Entry) error {
-	e := &kv.RevisionMismatchError{Current: kv.Position{Epoch: b.epoch}}
-	if last != nil {
-		e.Current.Revision, e.Current.Check = last.Revision, last.Check
-	}
-	e.KeyExists = p.IfNoneMatch.Any && (!p.IfMatch.Present() || p.IfMatch.Matches(last, b.epoch))
-	return e
 }
