@@ -95,13 +95,10 @@ func (c *Client) changeStream(
 ) error {
 	defer c.forget(name)
 	err := c.api(ctx, c.writes, request+"."+name.Stream(), config, info)
-	switch {
-	case errors.Is(err, nats.ErrMaxPayload):
+	if errors.Is(err, nats.ErrMaxPayload) {
 		return &kv.ConfigError{Reason: "it is larger than the NATS server's max_payload"}
-	case errors.Is(err, kv.ErrTimeout):
-		return fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
 	}
-	return err
+	return unanswered(err)
 }
 
 // configRefusal turns the refusal of a configuration that the server does not take into a
@@ -286,10 +283,7 @@ func (c *Client) DeleteBucket(ctx context.Context, name kv.BucketName) error {
 func (c *Client) remove(ctx context.Context, request string, name kv.BucketName) error {
 	var response struct{ apiResponse }
 	err := c.api(ctx, c.writes, request+name.Stream(), nil, &response)
-	if errors.Is(err, kv.ErrTimeout) {
-		return fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
-	}
-	return bucketError(name, err)
+	return bucketError(name, unanswered(err))
 }
 
 // BucketNames returns the names of all streams that can be buckets, sorted. Whether one is a bucket

@@ -12,7 +12,6 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/kv"
-	"kvgateway/internal/kvclient/link"
 )
 
 // JetStream's refusals of a batch (nats-server, server/errors.json).
@@ -161,20 +160,12 @@ func (p *plan) transacted(id string, first kv.Position) Transacted {
 // commit sends the batch. If the server did not get all of it, as when the stream's leader changes,
 // it has dropped the batch, which is sent again.
 func (p *plan) commit(ctx context.Context) (Transacted, error) {
-	b := p.bucket
-	for try := 0; ; try++ {
-		id := p.newID()
-		done, err := p.send(ctx, id)
-		if err != link.ErrNoResponders && err != errIncomplete {
-			return done, err
-		}
-		reason := b.whyUnserved(ctx)
-		connected := b.link.Conn().IsConnected()
-		if try == unservedTries-1 || errors.Is(reason, kv.ErrBucketNotFound) || !connected {
-			return Transacted{}, reason
-		}
-		awaitServer(try)
-	}
+	var done Transacted
+	err := p.bucket.untilTaken(ctx, func() (err error) {
+		done, err = p.send(ctx, p.newID())
+		return err
+	})
+	return done, err
 }
 
 // send sends the batch once. It uses the connection for bulk, since 16 MB would hold up the writes
@@ -182,13 +173,11 @@ func (p *plan) commit(ctx context.Context) (Transacted, error) {
 func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 	b := p.bucket
 	reply, index, err := b.client.bulk.Batch(ctx, p.messages(id, p.expected))
-	switch {
-	case errors.Is(err, nats.ErrMaxPayload):
+	if errors.Is(err, nats.ErrMaxPayload) {
 		return Transacted{}, &StepError{p.members[index].step, &kv.ValueTooLargeError{}}
-	case errors.Is(err, kv.ErrTimeout):
-		return Transacted{}, fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
-	case err != nil:
-		return Transacted{}, err
+	}
+	if err != nil {
+		return Transacted{}, unanswered(err)
 	}
 	rev, _, err := b.readAcknowledgement(reply)
 	if err != nil {

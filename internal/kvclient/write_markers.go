@@ -2,7 +2,6 @@ package kvclient
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -69,8 +68,5 @@ func (b *Bucket) purge(ctx context.Context, key string, before kv.Revision) erro
 	}{b.readPrefix + key, uint64(before)}
 	var response struct{ apiResponse }
 	err := b.client.api(ctx, b.client.bulk, "STREAM.PURGE."+b.stream, request, &response)
-	if errors.Is(err, kv.ErrTimeout) {
-		return fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
-	}
-	return bucketError(b.name, err)
+	return bucketError(b.name, unanswered(err))
 }

@@ -237,14 +237,11 @@ func (p *pipeline) close() error {
 
 // notPublished returns the outcome of a message that could not be published.
 func (b *Bucket) notPublished(msg *nats.Msg, err error) error {
-	switch err := link.SendError(err); {
-	case errors.Is(err, nats.ErrMaxPayload):
+	err = link.SendError(err)
+	if errors.Is(err, nats.ErrMaxPayload) {
 		return &kv.ValueTooLargeError{Limit: max(0, b.maxMessage-headerBytes(msg.Header))}
-	case errors.Is(err, kv.ErrTimeout):
-		return fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
-	default:
-		return err
 	}
+	return unanswered(err)
 }
 
 // outcome waits for what became of a flight. It returns what publish does.

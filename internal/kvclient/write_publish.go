@@ -6,21 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient/link"
 )
-
-// unservedTries bounds how often a request is sent that nobody takes although the bucket is there;
-// the waits between add up to 0.3 s. "No responders" is what a stream in a cluster looks like while
-// it is new or its leader changes. Nothing was stored then.
-const unservedTries = 5
-
-// awaitServer waits before such a request is sent again.
-func awaitServer(try int) { time.Sleep(20 * time.Millisecond << try) }
 
 // publish sends a write and waits for the server's acknowledgement. A write that nobody took was
 // certainly not stored, and is sent again. So is a write that a replicated stream is about to store
@@ -37,23 +28,16 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (kv.Position, error
 
 // publishOnce is publish, with errUnderWay for what is about to be stored already.
 func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (kv.Position, error) {
-	reply, err := b.link.Request(ctx, msg, link.AcknowledgementBytes)
-	for try := 0; err == link.ErrNoResponders; try++ {
-		reason := b.whyUnserved(ctx)
-		connected := b.link.Conn().IsConnected()
-		if try == unservedTries-1 || errors.Is(reason, kv.ErrBucketNotFound) || !connected {
-			return kv.Position{}, reason
-		}
-		awaitServer(try)
+	var reply *nats.Msg
+	err := b.untilTaken(ctx, func() (err error) {
 		reply, err = b.link.Request(ctx, msg, link.AcknowledgementBytes)
-	}
-	switch {
-	case errors.Is(err, nats.ErrMaxPayload):
+		return unanswered(err)
+	})
+	if errors.Is(err, nats.ErrMaxPayload) {
 		limit := max(0, b.maxMessage-headerBytes(msg.Header))
 		return kv.Position{}, &kv.ValueTooLargeError{Limit: limit}
-	case errors.Is(err, kv.ErrTimeout):
-		return kv.Position{}, fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, err)
-	case err != nil:
+	}
+	if err != nil {
 		return kv.Position{}, err
 	}
 	rev, duplicate, err := b.readAcknowledgement(reply)
@@ -89,17 +73,6 @@ func (b *Bucket) epochOfWrite(ctx context.Context, rev kv.Revision) kv.Epoch {
 	return current.epoch
 }
 
-// whyUnserved finds out why nobody listens on the bucket's subjects: it returns
-// [kv.ErrBucketNotFound] if the bucket is gone, and else [kv.ErrUnavailable]. Nothing was stored in
-// either case. Asking the server once tells the two apart in microseconds.
-func (b *Bucket) whyUnserved(ctx context.Context) error {
-	b.client.forget(b.name)
-	if _, err := b.rebind(ctx); err != nil {
-		return notSent(err)
-	}
-	return fmt.Errorf("%w: nobody serves the bucket's stream at the moment", kv.ErrUnavailable)
-}
-
 // readAcknowledgement reads the server's answer to a write: the revision, or why it was refused.
 // Anybody can listen on the subject and answer; only what the stream itself answers counts.
 // Duplicate says that the write was stored before, at that revision.
@@ -130,16 +103,6 @@ func (b *Bucket) readAcknowledgement(reply *nats.Msg) (rev kv.Revision, duplicat
 	default:
 		return 0, false, refusal(e)
 	}
-}
-
-// notSent turns [kv.ErrTimeout] of a read in a write into [kv.ErrUnavailable]: the write that the
-// read was for was not sent. [kv.ErrOutcomeUnknown] is for what was sent
-// (TestCutBeforeTheWriteStoresNothing, TestCutLeavesOutcomesUnknown).
-func notSent(err error) error {
-	if errors.Is(err, kv.ErrTimeout) {
-		return fmt.Errorf("%w: not sent: %w", kv.ErrUnavailable, err)
-	}
-	return err
 }
 
 // setHeader sets a header of a message.
