@@ -1,12 +1,8 @@
 package kvclient
 
 import (
-	"cmp"
 	"context"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
@@ -52,42 +48,20 @@ func (b *Bucket) scan(ctx context.Context, filters kv.Filters, each int64, begin
 	if b, err = b.overBulk().rebind(ctx); err != nil {
 		return 0, err
 	}
-	r := scanReader{filters: filters, bucket: b, link: b.client.bulk, visit: visit}
-	if err := r.selectSubjects(ctx); err != nil {
+	r := scanReader{filters: filters, bucket: b, visit: visit}
+	if err := r.open(ctx); err != nil {
 		return 0, err
 	}
-	if err := r.createConsumer(ctx); err != nil {
-		return 0, err
-	}
-	defer b.dropConsumer(r.link, r.consumer)
+	defer r.consumer.close()
+	pending := int(r.consumer.pending)
 	var room bound.Hold
-	err = b.client.limits.listed.Take(ctx, &room, bound.OwnerOf(ctx), int64(r.pending)*each, nil)
+	err = b.client.limits.listed.Take(ctx, &room, bound.OwnerOf(ctx), int64(pending)*each, nil)
 	if err != nil {
 		return 0, err
 	}
 	defer room.Release()
 	if r.exact {
-		begin(int(r.pending))
+		begin(pending)
 	}
 	return b.lastSeq, r.read(ctx)
-}
-
-// createConsumer creates the consumer of a scan, an export or a replay.
-func (r *scanReader) createConsumer(ctx context.Context) (err error) {
-	config := jetstream.ConsumerConfig{
-		Name:              "kvgw-scan-" + nuid.Next(),
-		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
-		AckPolicy:         jetstream.AckNonePolicy,
-		HeadersOnly:       !r.values,
-		MemoryStorage:     true,
-		Replicas:          1,
-		InactiveThreshold: cmp.Or(r.inactive, scanInactive),
-	}
-	if r.history {
-		config.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
-		config.OptStartSeq = uint64(r.after) + 1
-	}
-	r.consumer = config.Name
-	r.pending, err = r.bucket.newConsumer(ctx, r.link, config, r.subjects)
-	return err
 }

@@ -83,11 +83,11 @@ func (r *scanReader) receive(ctx context.Context) (*nats.Msg, error) {
 	for {
 		r.stalled.Reset(min(scanDoubt, time.Until(giveUp)))
 		select {
-		case msg := <-r.messages:
+		case msg := <-r.consumer.messages:
 			return msg, nil
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-r.gone:
+		case <-r.consumer.gone:
 			return nil, fmt.Errorf("%w: the connection was lost in a scan", kv.ErrUnavailable)
 		case <-r.stalled.C:
 		}

@@ -92,22 +92,9 @@ func (x *exporter) pass(
 	ctx context.Context, after kv.Revision,
 ) (last kv.Revision, ended, complete bool, err error) {
 	to := x.bucket.lastSeq
-	r := scanReader{filters: x.Filters, bucket: x.bucket, link: x.bucket.client.bulk,
-		values: !x.NoValues, after: after, until: to, inactive: exportInactive}
-	r.visit = func(e kv.Entry) error {
-		if e.Revision <= after || e.Revision > to {
-			return nil
-		}
-		return x.show(&e)
-	}
-	if err := r.selectSubjects(ctx); err != nil {
-		return 0, false, false, err
-	}
-	if err := r.createConsumer(ctx); err != nil {
-		return 0, false, false, err
-	}
-	defer x.bucket.dropConsumer(r.link, r.consumer)
-	if err := r.read(ctx); err != nil {
+	r := scanReader{filters: x.Filters, bucket: x.bucket, visit: x.show, values: !x.NoValues,
+		after: after, until: to, inactive: exportInactive}
+	if err := r.pass(ctx); err != nil {
 		return 0, false, false, err
 	}
 	all, err := r.deliveredAll(ctx, to)
@@ -115,7 +102,7 @@ func (x *exporter) pass(
 }
 
 // show remembers that a key was shown, and visits its entry if that is no marker.
-func (x *exporter) show(e *kv.Entry) error {
+func (x *exporter) show(e kv.Entry) error {
 	x.seen.add(e.Key)
 	if len(x.shown) < maxShownHashes {
 		x.shown = append(x.shown, maphash.String(x.seed, e.Key))
@@ -123,7 +110,7 @@ func (x *exporter) show(e *kv.Entry) error {
 	if e.IsMarker() {
 		return nil
 	}
-	return x.visit(e)
+	return x.visit(&e)
 }
 
 // rest shows the keys that were skipped, one by one.

@@ -1,6 +1,7 @@
 package kvclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,6 @@ import (
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
-	"kvgateway/internal/kvclient/link"
 )
 
 // A scanReader reads what the consumer of a scan, an export or a replay delivers, and decides when
@@ -30,9 +30,9 @@ import (
 // # The steps of a scan
 //
 //	step           | what happens                                     | next
-//	selectSubjects | the consumer's subjects are chosen; on a         | createConsumer
+//	selectSubjects | the consumer's subjects are chosen; on a         | makeConsumer
 //	               | replicated stream they include a sentinel        |
-//	createConsumer | the server says how many messages are pending    | readTo
+//	makeConsumer   | the server says how many messages are pending    | readTo
 //	readTo         | batches are read until a message at or beyond    | scan: deliveredAll;
 //	               | the end has come, or the consumer has no more;   | replay, export: end
 //	               | an end before the sentinel is not believed       |
@@ -59,19 +59,15 @@ type scanReader struct {
 	matcher  kv.Matcher           // Matches keys against filters.
 	bucket   *Bucket              // The bucket as it was when the scan began.
 	visit    func(kv.Entry) error // Called for each entry; an error that it returns ends the scan.
-	link     *link.Link           // The connection that is read from.
 	values   bool                 // Whether values are wanted, and not only their sizes.
-	history  bool                 // Whether all retained entries above after are wanted.
-	after    kv.Revision          // With history, the consumer delivers entries above this.
-	until    kv.Revision          // Where a replay or an export ends; 0 for a scan.
+	history  bool                 // Whether all retained entries are wanted, not only the last.
+	after    kv.Revision          // Where a replay or an export begins: above this revision.
+	until    kv.Revision          // Where it ends, with this revision; 0 for a scan.
 	inactive time.Duration        // When the server drops an unused consumer; 0 for scanInactive.
 
-	consumer string          // The consumer's name.
-	inbox    string          // The subject that the messages come to.
-	messages chan *nats.Msg  // What has come to the inbox.
-	batch    []*nats.Msg     // The memory of the batches, which have one after the other.
-	stalled  *time.Timer     // Fires when no message has come for a while.
-	gone     <-chan struct{} // Closed when the connection is lost.
+	consumer *consumer   // What is read with.
+	batch    []*nats.Msg // The memory of the batches, which have one after the other.
+	stalled  *time.Timer // Fires when no message has come for a while.
 
 	// subjects are what the consumer selects.
 	subjects []string
@@ -83,13 +79,8 @@ type scanReader struct {
 	// sentinelRevision is the revision of that message.
 	sentinelRevision kv.Revision
 
-	// pending is how many messages the consumer had to deliver when it was created, as the server
-	// counted.
-	pending uint64
 	// counted is how many messages the first readTo received, up to its end.
 	counted uint64
-	// received is how many messages came in all; the consumer numbers them.
-	received uint64
 	// last is the newest revision that was delivered.
 	last kv.Revision
 	// more says that the consumer may have more to deliver.
@@ -103,6 +94,33 @@ type scanReader struct {
 	seen nameTally
 	// names holds the text of those keys and of the visited entries' keys.
 	names nameArena
+}
+
+// open makes the consumer. If there is no error, it must be closed.
+func (r *scanReader) open(ctx context.Context) (err error) {
+	if err := r.selectSubjects(ctx); err != nil {
+		return err
+	}
+	spec := consumerSpec{
+		purpose:     "scan",
+		subjects:    r.subjects,
+		headersOnly: !r.values,
+		inactive:    cmp.Or(r.inactive, scanInactive),
+	}
+	if r.history {
+		spec.from = r.after + 1
+	}
+	r.consumer, err = r.bucket.makeConsumer(ctx, r.bucket.client.bulk, spec)
+	return err
+}
+
+// pass opens the consumer, reads once, and closes it: the pass of a replay or an export.
+func (r *scanReader) pass(ctx context.Context) error {
+	if err := r.open(ctx); err != nil {
+		return err
+	}
+	defer r.consumer.close()
+	return r.read(ctx)
 }
 
 // selectSubjects decides what the consumer delivers: a cover of the filters, and on a replicated
@@ -146,22 +164,17 @@ func (r *scanReader) read(ctx context.Context) (err error) {
 	turn := bound.TurnOf(ctx) // a scan mostly waits for NATS
 	turn.Pause()
 	defer turn.Resume()
-	nc := r.link.Conn()
-	r.gone = r.link.Gone()
 	r.stalled = time.NewTimer(r.bucket.client.timeout)
 	defer r.stalled.Stop()
-	r.inbox, r.messages = nc.NewInbox(), make(chan *nats.Msg, scanBatch+16)
-	subscription, err := nc.ChanSubscribe(r.inbox, r.messages)
-	if err != nil {
-		return fmt.Errorf("%w: scan: %w", kv.ErrUnavailable, err)
-	}
-	defer subscription.Unsubscribe()
-	r.more = r.pending > 0 || r.sentinel
-	if r.until > 0 {
-		r.counted, err = r.readTo(ctx, nc, r.until)
+	if err := r.consumer.listen(scanBatch + 16); err != nil {
 		return err
 	}
-	if r.counted, err = r.readTo(ctx, nc, r.bucket.lastSeq); err != nil {
+	r.more = r.consumer.pending > 0 || r.sentinel
+	if r.until > 0 {
+		r.counted, err = r.readTo(ctx, r.until)
+		return err
+	}
+	if r.counted, err = r.readTo(ctx, r.bucket.lastSeq); err != nil {
 		return err
 	}
 	if !r.bucket.replicated {
@@ -173,7 +186,7 @@ func (r *scanReader) read(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if _, err := r.readTo(ctx, nc, current.lastSeq); err != nil {
+	if _, err := r.readTo(ctx, current.lastSeq); err != nil {
 		return err
 	}
 	return r.readMissing(ctx)
@@ -191,7 +204,7 @@ func (r *scanReader) read(ctx context.Context) (err error) {
 // for each subject (TestReadsAreCompleteWherePendingIsTooLow; watchcheck found it with a flood of
 // overwrites). A listing, an export, a snapshot or a replay of which that is not known goes on.
 func (r *scanReader) deliveredAll(ctx context.Context, upTo kv.Revision) (bool, error) {
-	if r.counted < r.pending {
+	if r.counted < r.consumer.pending {
 		return false, nil
 	}
 	for _, subject := range r.subjects {
@@ -211,10 +224,7 @@ func (r *scanReader) deliveredAll(ctx context.Context, upTo kv.Revision) (bool, 
 
 // readTo reads until the consumer has delivered a message at or beyond the revision, or has nothing
 // more. It returns how many messages came up to that revision.
-func (r *scanReader) readTo(
-	ctx context.Context, nc *nats.Conn, end kv.Revision,
-) (upTo uint64, err error) {
-	next := r.bucket.client.apiPrefix + "CONSUMER.MSG.NEXT." + r.bucket.stream + "." + r.consumer
+func (r *scanReader) readTo(ctx context.Context, end kv.Revision) (upTo uint64, err error) {
 	giveUp := time.Now().Add(r.bucket.client.timeout)
 	limit := int64(scanBytes)
 	if r.values {
@@ -222,13 +232,13 @@ func (r *scanReader) readTo(
 	}
 	request := fmt.Appendf(nil, `{"batch":%d,"no_wait":true,"max_bytes":%d}`, scanBatch, limit)
 	for r.more && r.last < end && ctx.Err() == nil {
-		claim, err := r.link.Claim(ctx, nc, limit)
+		claim, err := r.consumer.link.Claim(ctx, r.consumer.conn, limit)
 		if err != nil {
 			return upTo, err
 		}
-		if err := nc.PublishRequest(next, r.inbox, request); err != nil {
+		if err := r.consumer.ask(request); err != nil {
 			claim.End()
-			return upTo, fmt.Errorf("%w: scan: %w", kv.ErrUnavailable, err)
+			return upTo, err
 		}
 		batch, err := r.take(ctx)
 		claim.EndOrAbandon(err == nil)
@@ -253,25 +263,20 @@ func (r *scanReader) readTo(
 }
 
 // add visits the entry of one message, unless the consumer's subjects select more than the filters
-// do and the filters do not select it. Keys outside the grammar, which other tools can store, are
-// never visited.
+// do and the filters do not select it, or it is outside the revisions of the pass. Keys outside the
+// grammar, which other tools can store, are never visited.
 func (r *scanReader) add(msg *nats.Msg) (kv.Revision, error) {
-	meta, err := msg.Metadata()
+	e, err := r.consumer.arrived(msg)
 	if err != nil {
-		return 0, fmt.Errorf("%w: scan: %w", kv.ErrUnexpectedAnswer, err)
+		return 0, err
 	}
-	r.received++
-	if meta.Sequence.Consumer != r.received {
-		return 0, fmt.Errorf("%w: a scan lost messages: %d came as number %d",
-			kv.ErrUnavailable, meta.Sequence.Consumer, r.received)
-	}
-	r.last = kv.Revision(meta.Sequence.Stream)
-	e := r.bucket.delivered(msg, meta)
+	r.last = e.Revision
 	selected := e.Key != "" && (r.exact || r.matcher.Matches(e.Key))
 	// The leader has already removed what lies between the sentinel and the scan's beginning. The
 	// replica may still deliver it.
 	removed := r.sentinel && r.last > r.sentinelRevision && r.last <= r.bucket.lastSeq
-	if !selected || removed {
+	outside := r.until > 0 && (r.last <= r.after || r.last > r.until)
+	if !selected || removed || outside {
 		return r.last, nil
 	}
 	if !r.values {

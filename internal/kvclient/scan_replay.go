@@ -45,22 +45,9 @@ func (b *Bucket) Replay(ctx context.Context, replay Replay, visit func(kv.Entry)
 func (b *Bucket) replayOnce(
 	ctx context.Context, replay Replay, visit func(kv.Entry) error,
 ) (last kv.Revision, complete bool, err error) {
-	r := scanReader{filters: replay.Filters, bucket: b, link: b.client.bulk,
-		values: !replay.NoValues, history: replay.History, after: replay.After, until: replay.To}
-	r.visit = func(e kv.Entry) error {
-		if e.Revision <= replay.After || e.Revision > replay.To {
-			return nil
-		}
-		return visit(e)
-	}
-	if err := r.selectSubjects(ctx); err != nil {
-		return 0, false, err
-	}
-	if err := r.createConsumer(ctx); err != nil {
-		return 0, false, err
-	}
-	defer b.dropConsumer(r.link, r.consumer)
-	if err := r.read(ctx); err != nil || r.last >= replay.To {
+	r := scanReader{filters: replay.Filters, bucket: b, visit: visit, values: !replay.NoValues,
+		history: replay.History, after: replay.After, until: replay.To}
+	if err := r.pass(ctx); err != nil || r.last >= replay.To {
 		return r.last, err == nil, err
 	}
 	complete, err = r.deliveredAll(ctx, replay.To)
