@@ -53,7 +53,6 @@ var theirs = map[string][]string{
 	"github.com/go-chi/":         {"internal/handlers", "api"},
 	"github.com/getkin/":         {"internal/handlers", "api"},
 	"github.com/alecthomas/kong": {"cmd/gateway"},
-	"github.com/evanphx/":        {"internal/kvclient"},
 }
 
 func TestImportsRunOneWay(t *testing.T) {

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
-	jsonpatch "github.com/evanphx/json-patch/v5"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"kvgateway/internal/jsonpatch"
 	"kvgateway/internal/kv"
 )
 
@@ -163,7 +163,7 @@ func patched(config kv.BucketConfig, patch []byte) (kv.BucketConfig, error) {
 	if err != nil {
 		return kv.BucketConfig{}, fmt.Errorf("encode bucket configuration: %w", err)
 	}
-	merged, err := jsonpatch.MergePatch(document, patch)
+	merged, err := jsonpatch.Merge(document, patch, jsonpatch.MaxBytes)
 	if err == nil && !bytes.HasPrefix(bytes.TrimSpace(patch), []byte("{")) {
 		err = errors.New("it is not a JSON object")
 	}

@@ -576,6 +576,7 @@ func TestUpdateRefusesPatches(t *testing.T) {
 		`{"mirror":{"name":"other"}}`, `{"description":{}}`, `{"history":1e30}`,
 		`{"max_value_size":4294967296}`, `{"limit_marker_ttl":"1ms"}`,
 		`{"republish":{"dest":"$KV.shop.>"}}`, `{"republish":{"src":">"}}`,
+		`{"history":1,"history":2}`,
 	} {
 		before := settings(t, js)
 		_, err := c.UpdateBucket(t.Context(), bucketName(t, "shop"), []byte(patch))
