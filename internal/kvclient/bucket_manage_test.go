@@ -349,62 +349,6 @@ func TestLimitsOfTheServerAreReported(t *testing.T) {
 	wantError(t, last, kv.ErrStorageExhausted)
 }
 
-func TestValueLimitsAreExact(t *testing.T) {
-	t.Parallel()
-	c, _ := gateway(t)
-	for name, max := range map[string]int32{"of-the-bucket": 500, "of-the-server": -1} {
-		b := newBucket(t, c, name, func(c *kv.BucketConfig) { c.MaxValueSize = max })
-		limit := room(b)
-		if max > 0 && limit != int(max) || max < 0 && limit != 1<<20 {
-			t.Errorf("%s: limit %d", name, limit)
-		}
-		// The header consists of the version, the line, and an empty line.
-		header := len("NATS/1.0\r\nContent-Type: text/plain\r\n\r\n")
-		for _, tc := range []struct {
-			contentType string
-			room        int
-		}{{"", limit}, {"text/plain", limit - header}} {
-			w := kvclient.Write{
-				Key: key(t, "k"), Value: make([]byte, tc.room), ContentType: tc.contentType,
-			}
-			if _, err := b.Put(t.Context(), w); err != nil {
-				t.Errorf("%s, type %q: %d bytes: %v", name, tc.contentType, tc.room, err)
-			}
-			w.Value = make([]byte, tc.room+1)
-			_, err := b.Put(t.Context(), w)
-			tooLarge, ok := errors.AsType[*kv.ValueTooLargeError](err)
-			if !ok || tooLarge.Limit != tc.room {
-				t.Errorf("%s, type %q: %d bytes: %v, want a ValueTooLargeError of %d",
-					name, tc.contentType, tc.room+1, err, tc.room)
-			}
-		}
-		// A precondition is sent and stored as a header, too. So a value that just fits without
-		// one may be too large with one.
-		for _, room := range []int{limit - 100, limit - 50, limit - 1, limit} {
-			w := kvclient.Write{
-				Key: key(t, "new"), Value: make([]byte, room), Precondition: ifAbsent,
-			}
-			_, err := b.Put(t.Context(), w)
-			_, tooLarge := errors.AsType[*kv.ValueTooLargeError](err)
-			if err != nil && (!tooLarge || room <= limit-100) {
-				t.Errorf("%s: create of %d bytes: %v", name, room, err)
-			}
-			if _, readErr := get(t, b, "new"); (err == nil) != (readErr == nil) {
-				t.Errorf("%s: create of %d bytes: %v, and reads %v", name, room, err, readErr)
-			}
-			if err == nil {
-				remove(t, b, "new", true)
-			}
-		}
-	}
-	b := bind(t, c, "of-the-server")
-	_, err := b.Put(t.Context(), kvclient.Write{
-		Key: key(t, "k"), ContentType: strings.Repeat("t", 70<<10),
-	})
-	wantError(t, err, kv.ErrHeaderTooLarge)
-	put(t, b, "k", "still there")
-}
-
 // settings returns the settings of the stream of "shop" as the server reports them.
 func settings(t *testing.T, js jetstream.JetStream) map[string]any {
 	t.Helper()
@@ -432,16 +376,6 @@ func wantOnly(t *testing.T, before, after map[string]any, changed ...string) {
 	if diff := cmp.Diff(before, after); diff != "" {
 		t.Errorf("other settings changed (-before +after):\n%s", diff)
 	}
-}
-
-// update changes the configuration of the bucket "shop", and returns its status.
-func update(t *testing.T, c *kvclient.Client, patch string) kv.BucketStatus {
-	t.Helper()
-	status, err := c.UpdateBucket(t.Context(), bucketName(t, "shop"), []byte(patch))
-	if err != nil {
-		t.Fatalf("patch %s: %v", patch, err)
-	}
-	return status
 }
 
 // unusual is a stream of the bucket "shop" with all settings that the KV API does not know.
@@ -642,71 +576,6 @@ func TestNativeUpdateReplacesOurs(t *testing.T) {
 	})
 }
 
-func TestStreamsThatAreNoBuckets(t *testing.T) {
-	for name, config := range map[string]jetstream.StreamConfig{
-		"other subjects":     {Subjects: []string{"orders.>"}, MaxMsgsPerSubject: 1},
-		"one more subject":   {Subjects: []string{"$KV.shop.>", "orders.>"}, MaxMsgsPerSubject: 1},
-		"part of the bucket": {Subjects: []string{"$KV.shop.a.>"}, MaxMsgsPerSubject: 1},
-		"another bucket's":   {Subjects: []string{"$KV.other.>"}, MaxMsgsPerSubject: 1},
-		"unbounded history":  {Subjects: []string{"$KV.shop.>"}},
-		"sources, no subject": {
-			Sources: []*jetstream.StreamSource{{Name: "orders"}}, MaxMsgsPerSubject: 1,
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			c, s := gateway(t)
-			js := s.JetStream(t)
-			config.Name = "KV_shop"
-			if _, err := js.CreateStream(t.Context(), config); err != nil {
-				t.Fatal(err)
-			}
-			before := settings(t, js)
-			shop := bucketName(t, "shop")
-			_, err := c.Bucket(t.Context(), shop)
-			wantErrorOf(t, "bind", err, kv.ErrBadBucket)
-			_, err = c.Status(t.Context(), shop)
-			wantErrorOf(t, "status", err, kv.ErrBadBucket)
-			_, _, err = c.CreateBucket(t.Context(), shop, kv.DefaultBucketConfig())
-			wantErrorOf(t, "create", err, kv.ErrBadBucket)
-			_, err = c.UpdateBucket(t.Context(), shop, []byte(`{"description":"x"}`))
-			wantErrorOf(t, "update", err, kv.ErrBadBucket)
-			wantErrorOf(t, "delete", c.DeleteBucket(t.Context(), shop), kv.ErrBadBucket)
-			wantOnly(t, before, settings(t, js))
-		})
-	}
-}
-
-func TestStatus(t *testing.T) {
-	t.Parallel()
-	c, s := gateway(t)
-	before := time.Now().Add(-time.Second)
-	b := shop(t, c, history(2))
-	put(t, b, "a", "1")
-	put(t, b, "a", "2")
-	put(t, b, "a", "3")
-	put(t, b, "b", "1")
-	remove(t, b, "b", true)
-	status, err := c.Status(t.Context(), b.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	nativeStatus, err := native(t, s.JetStream(t), "shop").Status(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if status.Values != nativeStatus.Values() || status.Values != 3 || status.Subjects != 2 ||
-		status.FirstRevision != 2 || status.LastRevision != 5 {
-		t.Errorf("status %+v, native values %d", status, nativeStatus.Values())
-	}
-	if status.Bytes != nativeStatus.Bytes() || status.Epoch != b.Epoch() ||
-		status.Created.Before(before) || status.Leader != "" || len(status.Peers) != 0 {
-		t.Errorf("status %+v", status)
-	}
-	_, err = c.Status(t.Context(), bucketName(t, "missing"))
-	wantError(t, err, kv.ErrBucketNotFound)
-}
-
 // This test does not run beside others, since it takes both cores.
 func TestBucketNames(t *testing.T) {
 	c, s := gateway(t)
@@ -792,6 +661,28 @@ func TestConcurrentCreationMakesOneBucket(t *testing.T) {
 	for i := 3; i < 8; i += 2 {
 		if epochs[i] != epochs[1] {
 			t.Errorf("epochs %v", epochs)
+		}
+	}
+}
+
+// If a stream's name is as long as a file's name can be, the server leaves the messages of a
+// deleted stream to the next stream of that name. The gateway must not show them.
+func TestLongestNameCreatedAgainIsEmpty(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	name := strings.Repeat("b", kv.MaxBucketNameBytes)
+	for round := range 3 {
+		b := newBucket(t, c, name, nil)
+		if listing, err := b.Keys(t.Context(), nil); err != nil || len(listing.Entries) != 0 {
+			t.Fatalf("round %d: a new bucket has the keys %v, %v", round, listing.Entries, err)
+		}
+		if _, err := get(t, b, "k"); !errors.Is(err, kv.ErrKeyNotFound) {
+			t.Errorf("round %d: get from a new bucket: %v", round, err)
+		}
+		put(t, b, "k", "v")
+		put(t, b, "other", "v")
+		if err := c.DeleteBucket(t.Context(), bucketName(t, name)); err != nil {
+			t.Fatal(err)
 		}
 	}
 }

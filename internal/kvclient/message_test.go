@@ -146,42 +146,6 @@ func TestContentTypeIsStoredAndHarmless(t *testing.T) {
 	})
 }
 
-func TestCreateReplacesMarkersOfTheOtherClient(t *testing.T) {
-	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
-		b := shop(t, c, history(3))
-		native := native(t, js, "shop")
-		nativeRemovals := map[string]func(string) error{
-			"delete": func(k string) error { return native.Delete(t.Context(), k) },
-			"purge":  func(k string) error { return native.Purge(t.Context(), k) },
-		}
-		for name, removal := range nativeRemovals {
-			put(t, b, name, "1")
-			if err := removal(name); err != nil {
-				t.Fatal(err)
-			}
-			if w, err := create(t, b, name, "2"); err != nil || !w.Created {
-				t.Errorf("create over a native %s: %+v, %v", name, w, err)
-			}
-			_, err := native.Create(t.Context(), name, []byte("3"))
-			if !errors.Is(err, jetstream.ErrKeyExists) {
-				t.Errorf("native create over our value: %v", err)
-			}
-		}
-		for _, purge := range []bool{false, true} {
-			put(t, b, "ours", "1")
-			remove(t, b, "ours", purge)
-			rev, err := native.Create(t.Context(), "ours", []byte("2"))
-			if err != nil {
-				t.Fatalf("native create over our marker (purge %v): %v", purge, err)
-			}
-			wantValue(t, b, "ours", "2", kv.Revision(rev))
-			if _, err := create(t, b, "ours", "3"); err == nil {
-				t.Error("our create over a native value succeeds")
-			}
-		}
-	})
-}
-
 func TestExpiryMarkerIsAnOperationOfItsOwn(t *testing.T) {
 	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
 		b := shop(t, c, func(config *kv.BucketConfig) {
@@ -290,104 +254,6 @@ func TestKeysOutsideTheGrammarAreHidden(t *testing.T) {
 	}
 }
 
-func TestGetRevision(t *testing.T) {
-	t.Parallel()
-	c, _ := gateway(t)
-	b := shop(t, c, history(3))
-	first := put(t, b, "k", "1")
-	other := put(t, b, "other", "x")
-	put(t, b, "k", "2")
-	marker := remove(t, b, "k", false)
-	e, err := b.GetRevision(t.Context(), key(t, "k"), first)
-	if err != nil || string(e.Value) != "1" || e.Revision != first {
-		t.Errorf("revision %d: %+v, %v", first, e, err)
-	}
-	for _, rev := range []kv.Revision{0, other, marker + 1, kv.MaxRevision} {
-		_, err := b.GetRevision(t.Context(), key(t, "k"), rev)
-		if !errors.Is(err, kv.ErrRevisionNotFound) {
-			t.Errorf("revision %d: %v, want ErrRevisionNotFound", rev, err)
-		}
-	}
-	_, err = b.GetRevision(t.Context(), key(t, "k"), marker)
-	deleted, ok := errors.AsType[*kv.KeyDeletedError](err)
-	if !ok || deleted.Marker.Revision != marker {
-		t.Errorf("revision of the marker: %v", err)
-	}
-	put(t, b, "k", "3")
-	put(t, b, "k", "4") // The history is 3, so this drops the first value.
-	_, err = b.GetRevision(t.Context(), key(t, "k"), first)
-	if !errors.Is(err, kv.ErrRevisionNotFound) {
-		t.Errorf("dropped revision: %v", err)
-	}
-}
-
-func TestHistory(t *testing.T) {
-	t.Parallel()
-	c, _ := gateway(t)
-	b := shop(t, c, history(4))
-	put(t, b, "k.x", "not this one")
-	for _, v := range []string{"1", "2", "3"} {
-		put(t, b, "k", v)
-	}
-	remove(t, b, "k", false)
-	put(t, b, "k", "5")
-	wantHistory(t, b, "k", "put 2", "put 3", "delete ", "put 5")
-	entries, err := b.HistoryOf(t.Context(), key(t, "k"), false)
-	if err != nil || len(entries) != 4 {
-		t.Fatalf("%d entries, %v", len(entries), err)
-	}
-	for i, e := range entries {
-		want := 1
-		if e.IsMarker() {
-			want = 0
-		}
-		if len(e.Value) != 0 || e.Size != want || e.Epoch != b.Epoch() {
-			t.Errorf("entry %d without values: %+v", i, e)
-		}
-	}
-	_, err = b.HistoryOf(t.Context(), key(t, "none"), true)
-	if !errors.Is(err, kv.ErrKeyNotFound) {
-		t.Errorf("history of no key: %v", err)
-	}
-}
-
-// create stores a value if the key has none.
-func create(t testing.TB, b *kvclient.Bucket, k, value string) (kvclient.Written, error) {
-	t.Helper()
-	return b.Put(t.Context(), kvclient.Write{
-		Key: key(t, k), Value: []byte(value), Precondition: ifAbsent,
-	})
-}
-
-// wantHistory checks the entries of a key, each given as its operation, a space and its value.
-func wantHistory(t testing.TB, b *kvclient.Bucket, k string, want ...string) {
-	t.Helper()
-	entries, err := b.HistoryOf(t.Context(), key(t, k), true)
-	if err != nil {
-		t.Fatalf("history of %s: %v", k, err)
-	}
-	var got []string
-	for _, e := range entries {
-		got = append(got, e.Operation.String()+" "+string(e.Value))
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("history of %s is %q, want %q", k, got, want)
-	}
-}
-
-// wantNative checks that nats.go reads this value at this revision.
-func wantNative(t testing.TB, native jetstream.KeyValue, k, want string, rev uint64) {
-	t.Helper()
-	e, err := native.Get(t.Context(), k)
-	if err != nil {
-		t.Fatalf("native get %s: %v", k, err)
-	}
-	if string(e.Value()) != want || e.Revision() != rev {
-		t.Errorf("native %s is %.40q at %d, want %.40q at %d",
-			k, e.Value(), e.Revision(), want, rev)
-	}
-}
-
 // wantNativeMarker checks that nats.go sees the key as deleted, by a marker of this operation and
 // revision that is the last of so many entries.
 func wantNativeMarker(
@@ -405,5 +271,127 @@ func wantNativeMarker(
 	if last := history[len(history)-1]; last.Operation() != op || last.Revision() != rev {
 		t.Errorf("native marker %v at %d, want %v at %d",
 			last.Operation(), last.Revision(), op, rev)
+	}
+}
+
+// A client's text that is stored as a header must not become another header.
+func TestContentTypeCannotSmuggleHeaders(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	b := shop(t, c, history(3))
+	put(t, b, "other", "v")
+	for _, smuggled := range []string{
+		"text/plain\r\nNats-Rollup: all", "text/plain\nKV-Operation: DEL",
+		"text/plain\r\n\r\nbody", "\r\nNats-Msg-Id: 1", "a\x00b", "é", "\xff",
+	} {
+		w, err := b.Put(t.Context(), kvclient.Write{
+			Key:             key(t, "k"),
+			Value:           []byte("v"),
+			ContentType:     smuggled,
+			ContentEncoding: smuggled,
+		})
+		if err != nil {
+			t.Fatalf("%q: %v", smuggled, err)
+		}
+		wantValue(t, b, "k", "v", w.Revision)
+	}
+	if got := keys(t, b); !slices.Equal(got, []string{"k", "other"}) {
+		t.Errorf("keys %v", got)
+	}
+}
+
+// A stream with sources has messages under other subjects. These are no keys, even if a part of
+// the subject looks like one.
+func TestMessagesOfOtherSubjectsAreNoKeys(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	js := s.JetStream(t)
+	nativeStream(t, js, jetstream.StreamConfig{Name: "S", Subjects: []string{"another.>"}})
+	stream := nativeStream(t, js, jetstream.StreamConfig{
+		Name:              "KV_b",
+		Subjects:          []string{"$KV.b.>"},
+		MaxMsgsPerSubject: 1,
+		AllowDirect:       true,
+		AllowRollup:       true,
+		Discard:           jetstream.DiscardNew,
+		Sources:           []*jetstream.StreamSource{{Name: "S"}},
+	})
+	// "another.x" without its first six bytes, as many as "$KV.b." has, would be the key "r.x".
+	if _, err := js.Publish(t.Context(), "another.x", []byte("no value")); err != nil {
+		t.Fatal(err)
+	}
+	natstest.Eventually(t, soon, "the other's message", func() bool {
+		info, err := stream.Info(t.Context())
+		return err == nil && info.State.LastSeq == 1
+	})
+	b := bind(t, c, "b")
+	e, err := b.GetRevision(t.Context(), key(t, "r.x"), 1)
+	if !errors.Is(err, kv.ErrRevisionNotFound) {
+		t.Errorf("revision 1 is %+v, %v", e, err)
+	}
+}
+
+// poisons are headers with which a native client can try to deceive a reader. Those with a Status
+// are also tried with an empty value, since such a message is how the server refuses a request.
+var poisons = map[string]nats.Header{
+	"sequence": {"Nats-Sequence": {"999"}},
+	"time":     {"Nats-Time-Stamp": {"2001-01-01T00:00:00Z"}},
+	"subject":  {"Nats-Subject": {"$KV.shop.victim"}},
+	"stream":   {"Nats-Stream": {"KV_other"}},
+	"all-of-them": {
+		"Nats-Sequence": {"999"}, "Nats-Subject": {"$KV.shop.victim"}, "Nats-Stream": {"KV_other"},
+		"Status": {"404"},
+	},
+	"no-message":     {"Status": {"404"}},
+	"no-responders":  {"Status": {"503"}},
+	"heartbeat":      {"Status": {"100"}, "Description": {"Idle Heartbeat"}},
+	"flow-control":   {"Status": {"100"}, "Description": {"FlowControl Request"}},
+	"deleted":        {"Status": {"409"}, "Description": {"Consumer Deleted"}},
+	"timeout":        {"Status": {"408"}, "Description": {"Request Timeout"}},
+	"pin":            {"Status": {"423"}},
+	"end-of-batch":   {"Status": {"204"}, "Description": {"EOB"}},
+	"message-size":   {"Nats-Msg-Size": {"12345"}},
+	"many-types":     {"Content-Type": {"text/plain", "text/html"}},
+	"stalled-header": {"Nats-Consumer-Stalled": {"x"}},
+}
+
+// storePoison stores a message with these headers in the bucket "shop".
+func storePoison(t *testing.T, nc *nats.Conn, k string, header nats.Header, value string) {
+	t.Helper()
+	msg := &nats.Msg{Subject: "$KV.shop." + k, Header: header, Data: []byte(value)}
+	if _, err := nc.RequestMsg(msg, soon); err != nil {
+		t.Fatalf("native put of %s: %v", k, err)
+	}
+}
+
+// A message is a marker to the gateway if its headers make it one to native clients, and only
+// then.
+func TestMarkersAreThoseOfNativeClients(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	b := shop(t, c, nil)
+	nc, native := s.Conn(t), native(t, s.JetStream(t), "shop")
+	for name, header := range map[string]nats.Header{
+		"del":            {"KV-Operation": {"DEL"}},
+		"purge":          {"KV-Operation": {"PURGE"}},
+		"put":            {"KV-Operation": {"PUT"}},
+		"unknown":        {"KV-Operation": {"del"}},
+		"two":            {"KV-Operation": {"PUT", "DEL"}},
+		"lower-case":     {"kv-operation": {"DEL"}},
+		"max-age":        {"Nats-Marker-Reason": {"MaxAge"}},
+		"marker-purge":   {"Nats-Marker-Reason": {"Purge"}},
+		"marker-remove":  {"Nats-Marker-Reason": {"Remove"}},
+		"marker-strange": {"Nats-Marker-Reason": {"Strange"}},
+	} {
+		storePoison(t, nc, name, header, "")
+		_, nativeErr := native.Get(t.Context(), name)
+		_, err := get(t, b, name)
+		if (nativeErr == nil) != (err == nil) {
+			t.Errorf("%s: native %v, ours %v", name, nativeErr, err)
+		}
+		deleted, ok := errors.AsType[*kv.KeyDeletedError](err)
+		if err != nil && (!ok || deleted.Marker.Key != name) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -13,6 +13,62 @@ import (
 	"kvgateway/internal/natstest"
 )
 
+func TestValueLimitsAreExact(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	for name, max := range map[string]int32{"of-the-bucket": 500, "of-the-server": -1} {
+		b := newBucket(t, c, name, func(c *kv.BucketConfig) { c.MaxValueSize = max })
+		limit := room(b)
+		if max > 0 && limit != int(max) || max < 0 && limit != 1<<20 {
+			t.Errorf("%s: limit %d", name, limit)
+		}
+		// The header consists of the version, the line, and an empty line.
+		header := len("NATS/1.0\r\nContent-Type: text/plain\r\n\r\n")
+		for _, tc := range []struct {
+			contentType string
+			room        int
+		}{{"", limit}, {"text/plain", limit - header}} {
+			w := kvclient.Write{
+				Key: key(t, "k"), Value: make([]byte, tc.room), ContentType: tc.contentType,
+			}
+			if _, err := b.Put(t.Context(), w); err != nil {
+				t.Errorf("%s, type %q: %d bytes: %v", name, tc.contentType, tc.room, err)
+			}
+			w.Value = make([]byte, tc.room+1)
+			_, err := b.Put(t.Context(), w)
+			tooLarge, ok := errors.AsType[*kv.ValueTooLargeError](err)
+			if !ok || tooLarge.Limit != tc.room {
+				t.Errorf("%s, type %q: %d bytes: %v, want a ValueTooLargeError of %d",
+					name, tc.contentType, tc.room+1, err, tc.room)
+			}
+		}
+		// A precondition is sent and stored as a header, too. So a value that just fits without
+		// one may be too large with one.
+		for _, room := range []int{limit - 100, limit - 50, limit - 1, limit} {
+			w := kvclient.Write{
+				Key: key(t, "new"), Value: make([]byte, room), Precondition: ifAbsent,
+			}
+			_, err := b.Put(t.Context(), w)
+			_, tooLarge := errors.AsType[*kv.ValueTooLargeError](err)
+			if err != nil && (!tooLarge || room <= limit-100) {
+				t.Errorf("%s: create of %d bytes: %v", name, room, err)
+			}
+			if _, readErr := get(t, b, "new"); (err == nil) != (readErr == nil) {
+				t.Errorf("%s: create of %d bytes: %v, and reads %v", name, room, err, readErr)
+			}
+			if err == nil {
+				remove(t, b, "new", true)
+			}
+		}
+	}
+	b := bind(t, c, "of-the-server")
+	_, err := b.Put(t.Context(), kvclient.Write{
+		Key: key(t, "k"), ContentType: strings.Repeat("t", 70<<10),
+	})
+	wantError(t, err, kv.ErrHeaderTooLarge)
+	put(t, b, "k", "still there")
+}
+
 // The problems bucket-full and storage-exhausted advise how to make room. If this test fails,
 // nats-server has changed, and their texts are wrong.
 func TestRoomIsMadeByWhatTheProblemsAdvise(t *testing.T) {

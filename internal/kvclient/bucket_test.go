@@ -2,7 +2,9 @@ package kvclient_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,9 +17,218 @@ import (
 	"kvgateway/internal/natstest"
 )
 
-// atOnce bounds the wait for what the gateway learns from an advisory. It is less than the 5 s
-// after which a binding is looked up again anyway, and enough for a busy machine.
-const atOnce = 4 * time.Second
+func wantErrorOf(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s: error %v, want %v", what, err, want)
+	}
+}
+
+// A put into a bucket that was deleted, with a binding from before that, has another error than a
+// put without a server.
+func TestMissingBucketIsDistinguishedFromMissingServer(t *testing.T) {
+	t.Parallel()
+	c, s := gateway(t)
+	b := shop(t, c, nil)
+	js := s.JetStream(t)
+	put(t, b, "k", "v")
+	if err := js.DeleteKeyValue(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	const limit = 100 * time.Millisecond
+	took(t, "put", limit, func() {
+		wantErrorOf(t, "put", write(t, b, "k", "v"), kv.ErrBucketNotFound)
+	})
+	took(t, "get", limit, func() {
+		_, err := get(t, b, "k")
+		wantErrorOf(t, "get", err, kv.ErrBucketNotFound)
+	})
+	took(t, "keys", limit, func() {
+		_, err := b.Keys(t.Context(), nil)
+		wantErrorOf(t, "keys", err, kv.ErrBucketNotFound)
+	})
+	took(t, "history", limit, func() {
+		_, err := b.HistoryOf(t.Context(), key(t, "k"), true)
+		wantErrorOf(t, "history", err, kv.ErrBucketNotFound)
+	})
+	took(t, "bind", limit, func() {
+		_, err := c.Bucket(t.Context(), b.Name())
+		wantErrorOf(t, "bind", err, kv.ErrBucketNotFound)
+	})
+	took(t, "bind of one that never was", limit, func() {
+		_, err := c.Bucket(t.Context(), bucketName(t, "never"))
+		wantErrorOf(t, "bind", err, kv.ErrBucketNotFound)
+	})
+	s.Stop()
+	natstest.Eventually(t, soon, "the client notices", func() bool { return !c.Connected() })
+	took(t, "put", limit, func() {
+		wantErrorOf(t, "put", write(t, b, "k", "v"), kv.ErrUnavailable)
+	})
+	took(t, "bind", limit, func() {
+		_, err := c.Bucket(t.Context(), b.Name())
+		wantErrorOf(t, "bind", err, kv.ErrUnavailable)
+	})
+}
+
+// The longest names make subjects that the server still accepts, in every kind of request.
+func TestLongestNamesAreAccepted(t *testing.T) {
+	t.Parallel()
+	c, _ := gateway(t)
+	name := strings.Repeat("b", kv.MaxBucketNameBytes)
+	b := newBucket(t, c, name, history(3))
+	reading, writing := c.ReadConn(), c.WriteConn()
+	for _, k := range []string{
+		strings.Repeat("k", kv.MaxKeyBytes),
+		strings.Repeat("k.", kv.MaxKeyBytes/2-1) + "kk",
+	} {
+		rev := put(t, b, k, "1")
+		wantValue(t, b, k, "1", rev)
+		wantHistory(t, b, k, "put 1")
+		marker := remove(t, b, k, false)
+		wantMarker(t, b, k, kv.Delete, marker)
+		if _, err := create(t, b, k, "2"); err != nil {
+			t.Errorf("create: %v", err)
+		}
+		remove(t, b, k, true)
+		done, err := b.PurgeMarkers(t.Context(), filters(t, k), 0)
+		if err != nil || done.Removed != 1 {
+			t.Errorf("purged markers %+v, %v", done, err)
+		}
+	}
+	deep := strings.Repeat("a.", kv.MaxKeyBytes/2-1) + "ab"
+	put(t, b, deep, "v")
+	// The tokens of a filter can be as long as these.
+	wide := strings.Repeat(strings.Repeat("k", 31)+".", kv.MaxWildcardTokens-1)
+	put(t, b, wide+"end", "v")
+	for filter, want := range map[string]string{
+		deep:       deep,
+		"a.>":      deep,
+		wide + "*": wide + "end",
+		wide + ">": wide + "end",
+		strings.Repeat("*.", kv.MaxWildcardTokens-1) + "*": wide + "end",
+		"a." + strings.Repeat("*.", 30) + ">":              deep,
+	} {
+		if got := keys(t, b, filter); !slices.Equal(got, []string{want}) {
+			t.Errorf("filter of %d bytes: %d keys", len(filter), len(got))
+		}
+	}
+	if err := c.DeleteBucket(t.Context(), b.Name()); err != nil {
+		t.Error(err)
+	}
+	for _, conn := range []*nats.Conn{reading, writing} {
+		if !conn.IsConnected() || conn.Stats().Reconnects != 0 {
+			t.Error("the connection was lost")
+		}
+	}
+}
+
+// Requests for buckets that do not exist must not make the client forget the bindings of others.
+func TestMissingBucketsLeaveOtherBindingsAlone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for a binding to grow old")
+	}
+	t.Parallel()
+	c, _ := gateway(t)
+	first := shop(t, c, nil)
+	missing := bucketName(t, "missing")
+	stop := make(chan struct{})
+	var asking sync.WaitGroup
+	for range 16 {
+		asking.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+					_, _ = c.Bucket(t.Context(), missing)
+				}
+			}
+		})
+	}
+	natstest.Eventually(t, soon, "the first binding is old", func() bool {
+		return bind(t, c, "shop") != first
+	})
+	seen := make(map[*kvclient.Bucket]bool)
+	for range 200 {
+		seen[bind(t, c, "shop")] = true
+	}
+	close(stop)
+	asking.Wait()
+	if len(seen) > 20 {
+		t.Errorf("200 requests asked the server %d times for their bucket", len(seen))
+	}
+}
+
+func TestStreamsThatAreNoBuckets(t *testing.T) {
+	for name, config := range map[string]jetstream.StreamConfig{
+		"other subjects":     {Subjects: []string{"orders.>"}, MaxMsgsPerSubject: 1},
+		"one more subject":   {Subjects: []string{"$KV.shop.>", "orders.>"}, MaxMsgsPerSubject: 1},
+		"part of the bucket": {Subjects: []string{"$KV.shop.a.>"}, MaxMsgsPerSubject: 1},
+		"another bucket's":   {Subjects: []string{"$KV.other.>"}, MaxMsgsPerSubject: 1},
+		"unbounded history":  {Subjects: []string{"$KV.shop.>"}},
+		"sources, no subject": {
+			Sources: []*jetstream.StreamSource{{Name: "orders"}}, MaxMsgsPerSubject: 1,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, s := gateway(t)
+			js := s.JetStream(t)
+			config.Name = "KV_shop"
+			if _, err := js.CreateStream(t.Context(), config); err != nil {
+				t.Fatal(err)
+			}
+			before := settings(t, js)
+			shop := bucketName(t, "shop")
+			_, err := c.Bucket(t.Context(), shop)
+			wantErrorOf(t, "bind", err, kv.ErrBadBucket)
+			_, err = c.Status(t.Context(), shop)
+			wantErrorOf(t, "status", err, kv.ErrBadBucket)
+			_, _, err = c.CreateBucket(t.Context(), shop, kv.DefaultBucketConfig())
+			wantErrorOf(t, "create", err, kv.ErrBadBucket)
+			_, err = c.UpdateBucket(t.Context(), shop, []byte(`{"description":"x"}`))
+			wantErrorOf(t, "update", err, kv.ErrBadBucket)
+			wantErrorOf(t, "delete", c.DeleteBucket(t.Context(), shop), kv.ErrBadBucket)
+			wantOnly(t, before, settings(t, js))
+		})
+	}
+}
+
+// A bucket exists, but the node with its only replica is down. Requests fail as unavailable, which
+// says that nothing was done and that the bucket may come back.
+func TestBucketOnANodeThatIsDownIsUnavailable(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts three servers")
+	}
+	t.Parallel()
+	nodes := natstest.StartCluster(t)
+	c := connect(t, kvclient.Options{URL: nodes.URL(), RequestTimeout: 500 * time.Millisecond})
+	js := nodes.JetStream(t)
+	natstest.Eventually(t, soon, "a bucket with one replica", func() bool {
+		config := kv.DefaultBucketConfig()
+		_, _, err := c.CreateBucket(t.Context(), bucketName(t, "one"), config)
+		return err == nil
+	})
+	b := bind(t, c, "one")
+	put(t, b, "k", "v")
+	nodes.StopNode(nodes.StreamLeader(js, "KV_one"))
+
+	// The other nodes do not answer at all until they consider the one as lost.
+	var err error
+	natstest.Eventually(t, 30*time.Second, "an answer about the bucket", func() bool {
+		_, err = c.Status(t.Context(), bucketName(t, "one"))
+		return err != nil && !errors.Is(err, kv.ErrTimeout)
+	})
+	if !errors.Is(err, kv.ErrUnavailable) {
+		t.Errorf("status: %v, want ErrUnavailable", err)
+	}
+	if _, err := get(t, b, "k"); !errors.Is(err, kv.ErrUnavailable) {
+		t.Errorf("get: %v, want ErrUnavailable", err)
+	}
+	if err := write(t, b, "k", "w"); !errors.Is(err, kv.ErrUnavailable) {
+		t.Errorf("put: %v, want ErrUnavailable", err)
+	}
+}
 
 // withoutAdvisories starts a gateway whose user may not see advisories, and a native client that
 // may do everything.
@@ -32,28 +243,6 @@ func withoutAdvisories(t *testing.T) (*kvclient.Client, jetstream.JetStream) {
 	}})
 	c := connect(t, kvclient.Options{URL: s.URL(), User: "gateway", Password: "pw"})
 	return c, s.JetStream(t, nats.UserInfo("native", "pw"))
-}
-
-// recreate deletes the bucket "shop" natively, creates it again, and stores the values one after
-// the other under the key "k". The gateway takes no part in it.
-func recreate(t *testing.T, js jetstream.JetStream, values ...string) jetstream.KeyValue {
-	t.Helper()
-	if err := js.DeleteKeyValue(t.Context(), "shop"); err != nil {
-		t.Fatal(err)
-	}
-	var native jetstream.KeyValue
-	// Creating a stream fails with error 10049 while the server is still removing its files.
-	natstest.Eventually(t, soon, "the bucket is created again", func() (created bool) {
-		var err error
-		native, err = js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop"})
-		return err == nil
-	})
-	for _, v := range values {
-		if _, err := native.PutString(t.Context(), "k", v); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return native
 }
 
 // wantEpochChange waits until the gateway knows that the bucket has another epoch.
@@ -343,27 +532,5 @@ func TestEpochSurvivesARestart(t *testing.T) {
 	awaitReady(t, c)
 	if now := bind(t, c, "shop").Epoch(); now != epoch {
 		t.Errorf("epoch %s after a restart, before %s", now, epoch)
-	}
-}
-
-// If a stream's name is as long as a file's name can be, the server leaves the messages of a
-// deleted stream to the next stream of that name. The gateway must not show them.
-func TestLongestNameCreatedAgainIsEmpty(t *testing.T) {
-	t.Parallel()
-	c, _ := gateway(t)
-	name := strings.Repeat("b", kv.MaxBucketNameBytes)
-	for round := range 3 {
-		b := newBucket(t, c, name, nil)
-		if listing, err := b.Keys(t.Context(), nil); err != nil || len(listing.Entries) != 0 {
-			t.Fatalf("round %d: a new bucket has the keys %v, %v", round, listing.Entries, err)
-		}
-		if _, err := get(t, b, "k"); !errors.Is(err, kv.ErrKeyNotFound) {
-			t.Errorf("round %d: get from a new bucket: %v", round, err)
-		}
-		put(t, b, "k", "v")
-		put(t, b, "other", "v")
-		if err := c.DeleteBucket(t.Context(), bucketName(t, name)); err != nil {
-			t.Fatal(err)
-		}
 	}
 }

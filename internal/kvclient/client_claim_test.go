@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,10 +16,6 @@ import (
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
-
-// large is a value that is nearly as large as a server accepts by default. The rest is for
-// headers.
-var large = strings.Repeat("x", 1_000_000)
 
 // A server drops a connection on which more than 64 MiB of answers are unread. This test asks for
 // 800 values of 1 MB at once, which is more than ten times that.
@@ -187,78 +182,4 @@ func TestHungReadsMakeRoom(t *testing.T) {
 		t.Errorf("three writes took %v", took)
 	}
 	readers.Wait()
-}
-
-// A client that takes all its places for listings or exports leaves some for other clients.
-func TestPlacesAreSharedBetweenClients(t *testing.T) {
-	t.Parallel()
-	s := natstest.Start(t, natstest.Options{})
-	c := connect(t, kvclient.Options{URL: s.URL(), RequestTimeout: 3 * time.Second})
-	b := shop(t, c, nil)
-	put(t, b, "k", "v")
-	release, inside := make(chan struct{}), make(chan struct{}, 100)
-	stop := func(kv.Entry) error { inside <- struct{}{}; <-release; return nil }
-	type reader func(ctx context.Context, visit func(kv.Entry) error) error
-	for name, read := range map[string]reader{
-		"listings": func(ctx context.Context, visit func(kv.Entry) error) error {
-			_, err := b.ScanEntries(ctx, nil, visit)
-			return err
-		},
-		"exports": func(ctx context.Context, visit func(kv.Entry) error) error {
-			_, err := b.Export(ctx, kvclient.Export{}, func(e *kv.Entry) error {
-				return visit(*e)
-			})
-			return err
-		},
-	} {
-		release = make(chan struct{})
-		var greedy sync.WaitGroup
-		refused := make(chan error, 100)
-		for range 40 {
-			greedy.Go(func() { refused <- read(owned(t, "greedy"), stop) })
-		}
-		<-inside
-		err := <-refused // Once all places of the client are taken, its other reads are refused.
-		wantFull(t, err, name)
-		if full, ok := errors.AsType[*bound.FullError](err); ok && !full.OfOwner {
-			t.Errorf("%s: refused as if all were taken", name)
-		}
-		visitAll := func(kv.Entry) error { return nil }
-		if err := read(owned(t, "innocent"), visitAll); err != nil {
-			t.Errorf("%s of another client: %v", name, err)
-		}
-		close(release)
-		greedy.Wait()
-	}
-}
-
-// What a write has to read first is not read over the connection for reads. So the loss of that
-// connection fails no write.
-func TestLostConnectionForReadsFailsNoWrite(t *testing.T) {
-	t.Parallel()
-	p, _, b, _ := behindProxy(t, time.Second)
-	put(t, b, "k", `{"a":1}`)
-	p.Strand("(reads)")
-	_, err := get(t, b, "k")
-	wantError(t, err, kv.ErrTimeout)
-	_, err = b.Put(t.Context(), kvclient.Write{
-		Key: key(t, "k"), Value: []byte(`{}`), Precondition: ifPresent,
-	})
-	if err != nil {
-		t.Errorf("put: %v", err)
-	}
-	_, err = b.Patch(t.Context(), kvclient.Patch{
-		Key: key(t, "k"), Format: kvclient.MergePatch, Body: []byte(`{"b":2}`),
-	})
-	if err != nil {
-		t.Errorf("patch: %v", err)
-	}
-	if _, err := create(t, b, "k", "v"); err == nil {
-		t.Error("created over a value")
-	} else if _, exists := errors.AsType[*kv.RevisionMismatchError](err); !exists {
-		t.Errorf("create: %v", err)
-	}
-	if _, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k")}); err != nil {
-		t.Errorf("delete: %v", err)
-	}
 }

@@ -15,15 +15,174 @@ import (
 
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
 )
 
-// inParallel calls f with each number below n at the same time, and waits until all have returned.
-func inParallel(n int, f func(i int)) {
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() { f(i) })
+// With several writers of one key, a replicated stream refuses a write without naming the current
+// revision (error 10164). The gateway must find out the revision and report it all the same.
+func TestClusterRacesLoseNothing(t *testing.T) {
+	_, _, b, js := cluster(t)
+	native := native(t, js, "shop")
+	const writers, increments = 6, 15
+	put(t, b, "n", "0")
+	inParallel(writers, func(i int) {
+		for range increments {
+			if i%2 == 0 {
+				incrementNatively(t, native)
+			} else {
+				increment(t, b)
+			}
+		}
+	})
+	if e, err := get(t, b, "n"); err != nil || string(e.Value) != strconv.Itoa(writers*increments) {
+		t.Errorf("counter %s, %v; want %d", e.Value, err, writers*increments)
 	}
-	wg.Wait()
+	for round := range 20 {
+		k := "create" + strconv.Itoa(round)
+		if round%2 == 1 {
+			put(t, b, k, "old")
+			remove(t, b, k, false)
+		}
+		var mu sync.Mutex
+		won := 0
+		inParallel(6, func(i int) {
+			_, err := create(t, b, k, strconv.Itoa(i))
+			mismatch, ok := errors.AsType[*kv.RevisionMismatchError](err)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case err == nil:
+				won++
+			case !ok || !mismatch.KeyExists || mismatch.Current.Revision == 0:
+				t.Errorf("create: %v (%+v)", err, mismatch)
+			}
+		})
+		if won != 1 {
+			t.Errorf("%d creates of %s succeeded", won, k)
+		}
+	}
+}
+
+// interleavedTests are writes that read first, each with what another writer does between the read
+// and the write.
+var interleavedTests = map[string]struct {
+	before    func(t *testing.T, b *kvclient.Bucket)
+	meanwhile func(t *testing.T, native jetstream.KeyValue) error
+	request   func(t *testing.T, b *kvclient.Bucket) error
+	want      string // the entries afterwards
+	refused   bool   // whether the request fails with a RevisionMismatchError
+}{
+	"replace what is deleted": {
+		before: putOne,
+		meanwhile: func(t *testing.T, native jetstream.KeyValue) error {
+			return native.Delete(t.Context(), "k")
+		},
+		request: replaceAny,
+		want:    "put 1 delete  ",
+		refused: true,
+	},
+	"replace what is replaced": {
+		before:    putOne,
+		meanwhile: putNatively,
+		request:   replaceAny,
+		want:      "put 1 put theirs put ours ",
+	},
+	"delete what is replaced": {
+		before:    putOne,
+		meanwhile: putNatively,
+		request: func(t *testing.T, b *kvclient.Bucket) error {
+			_, err := b.Delete(t.Context(), kvclient.Deletion{Key: key(t, "k")})
+			return err
+		},
+		want: "put 1 put theirs delete  ",
+	},
+	"delete of one revision": {
+		before:    putOne,
+		meanwhile: putNatively,
+		request: func(t *testing.T, b *kvclient.Bucket) error {
+			_, err := b.Delete(t.Context(), kvclient.Deletion{
+				Key: key(t, "k"), Precondition: ifRevision(1),
+			})
+			return err
+		},
+		want:    "put 1 put theirs ",
+		refused: true,
+	},
+	"create what is created": {
+		before: func(t *testing.T, b *kvclient.Bucket) {
+			put(t, b, "k", "1")
+			remove(t, b, "k", false)
+		},
+		meanwhile: putNatively,
+		request: func(t *testing.T, b *kvclient.Bucket) error {
+			_, err := create(t, b, "k", "ours")
+			return err
+		},
+		want:    "put 1 delete  put theirs ",
+		refused: true,
+	},
+	"put unless a revision": {
+		before:    func(*testing.T, *kvclient.Bucket) {},
+		meanwhile: putNatively,
+		request: func(t *testing.T, b *kvclient.Bucket) error {
+			one := kv.Condition{Positions: []kv.Position{{Revision: 1}}}
+			_, err := b.Put(t.Context(), kvclient.Write{
+				Key:          key(t, "k"),
+				Value:        []byte("ours"),
+				Precondition: kv.Precondition{IfNoneMatch: one},
+			})
+			return err
+		},
+		want:    "put theirs ",
+		refused: true,
+	},
+}
+
+func TestWriterBetweenReadAndWriteIsNoticed(t *testing.T) {
+	for name, tc := range interleavedTests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := natstest.Start(t, natstest.Options{})
+			p := natstest.StartProxy(t, s.Addr())
+			b := shop(t, connect(t, kvclient.Options{URL: p.URL()}), history(5))
+			native := native(t, s.JetStream(t), "shop")
+			tc.before(t, b)
+			p.Hold("PUB $KV.shop.k ", func() {
+				if err := tc.meanwhile(t, native); err != nil {
+					t.Error(err)
+				}
+			})
+			err := tc.request(t, b)
+			_, refused := errors.AsType[*kv.RevisionMismatchError](err)
+			if refused != tc.refused || err != nil && !refused {
+				t.Errorf("error %v, want refused: %v", err, tc.refused)
+			}
+			var left string
+			entries, err := b.HistoryOf(t.Context(), key(t, "k"), true)
+			for _, e := range entries {
+				left += e.Operation.String() + " " + string(e.Value) + " "
+			}
+			if err != nil || left != tc.want {
+				t.Errorf("left %q, %v; want %q", left, err, tc.want)
+			}
+		})
+	}
+}
+
+func putOne(t *testing.T, b *kvclient.Bucket) { put(t, b, "k", "1") }
+
+// putNatively stores a value that is another writer's.
+func putNatively(t *testing.T, native jetstream.KeyValue) error {
+	_, err := native.PutString(t.Context(), "k", "theirs")
+	return err
+}
+
+// replaceAny stores a value if the key has one.
+func replaceAny(t *testing.T, b *kvclient.Bucket) error {
+	_, err := b.Put(t.Context(), kvclient.Write{
+		Key: key(t, "k"), Value: []byte("ours"), Precondition: ifPresent,
+	})
+	return err
 }
 
 func TestCountersOfBothLoseNothing(t *testing.T) {
