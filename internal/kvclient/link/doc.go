@@ -23,5 +23,6 @@
 // those, with a claim of [Link.Claim], and end with [Link.Gone].
 //
 // The package is tested with a client of kvclient over real servers and proxies, since what a lost
-// connection does shows in what becomes of reads and writes.
+// connection does shows in what becomes of reads and writes: in client_link_test.go,
+// client_claim_test.go and client_replies_test.go there.
 package link
