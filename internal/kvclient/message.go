@@ -65,7 +65,7 @@ func describe(e *kv.Entry, h nats.Header, stream aging) {
 	}
 	rollup := first(h, headerRollup)
 	e.RolledUp, e.RolledUpAll = rollup == rollupSubject, strings.EqualFold(rollup, rollupAll)
-	e.Mark = markOf(h)
+	e.Transaction = transactionOf(h)
 	e.Bookkeeping = readBookkeeping(h, e.Created)
 	if e.Operation = operationOf(h); e.Operation == kv.Put {
 		e.ContentType = printable(first(h, headerContentType))
@@ -223,9 +223,10 @@ const (
 	headerEnd = "Kvgw-End"
 )
 
-// markOf reads the mark from the stored headers; nil if the entry was written by itself. The server
-// refuses these headers on a message that is no part of a batch, so nobody can make them up.
-func markOf(h nats.Header) *kv.Mark {
+// transactionOf reads from the stored headers of which transaction an entry is a part; nil if the
+// entry was written by itself. The server refuses these headers on a message that is no part of a
+// batch, so nobody can make them up.
+func transactionOf(h nats.Header) *kv.TransactionPart {
 	id := printable(first(h, headerBatchID))
 	if id == "" {
 		return nil
@@ -234,7 +235,7 @@ func markOf(h nats.Header) *kv.Mark {
 	if err != nil || sequence == 0 {
 		return nil
 	}
-	return &kv.Mark{ID: id, Index: sequence - 1, Last: first(h, headerBatchCommit) != ""}
+	return &kv.TransactionPart{ID: id, Index: sequence - 1, Last: first(h, headerBatchCommit) != ""}
 }
 
 // readBookkeeping reads these headers. It returns nil for most entries, which have none of them.

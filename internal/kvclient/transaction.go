@@ -64,7 +64,7 @@ type Transaction struct {
 
 // A Transacted says what a transaction did.
 type Transacted struct {
-	// ID is that in the [kv.Mark] of its entries.
+	// ID is that in the [kv.TransactionPart] of its entries.
 	ID string
 	// Position is that of its last write.
 	kv.Position

@@ -127,7 +127,8 @@ func (p *plan) lastEntries(
 // wrote reports whether an entry was written by a transaction that had the same idempotency key and
 // did the same.
 func (p *plan) wrote(e *kv.Entry) bool {
-	return p.suffix != "" && e != nil && e.Mark != nil && strings.HasSuffix(e.Mark.ID, p.suffix)
+	return p.suffix != "" && e != nil && e.Transaction != nil &&
+		strings.HasSuffix(e.Transaction.ID, p.suffix)
 }
 
 // alreadyApplied looks for what a transaction did whose idempotency key the server has seen. Any
@@ -139,8 +140,9 @@ func (p *plan) alreadyApplied(ctx context.Context) error {
 			break // the transaction was applied; what is left of it is not known
 		}
 		if p.wrote(last) {
-			revision := last.Revision - kv.Revision(last.Mark.Index)
-			first := p.transacted(last.Mark.ID, kv.Position{Epoch: last.Epoch, Revision: revision})
+			part := last.Transaction
+			revision := last.Revision - kv.Revision(part.Index)
+			first := p.transacted(part.ID, kv.Position{Epoch: last.Epoch, Revision: revision})
 			return &AlreadyAppliedError{Steps: p.steps, First: &first}
 		}
 	}
