@@ -311,7 +311,7 @@ func TestWriteBeforeItsConnectionIsUnavailable(t *testing.T) {
 	if err := write(t, b, "k", "v"); !errors.Is(err, kv.ErrUnavailable) {
 		t.Errorf("without a connection for writes: %v, want ErrUnavailable", err)
 	}
-	if room := b.Room(kvclient.Write{}); room != 1<<20 {
+	if room := b.MaxValueBytes(kvclient.Write{}); room != 1<<20 {
 		t.Errorf("room for a value of %d bytes, want what the server takes, %d", room, 1<<20)
 	}
 	late.allowed.Store(true)

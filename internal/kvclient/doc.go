@@ -75,6 +75,6 @@
 //
 // # Advisories
 //
-// What the server tells by itself comes over the feeds' connection: see [Advisory], and [Hearing]
-// for how it is known that none was missed.
+// What the server tells by itself comes over the feeds' connection: see [Advisory], and
+// [AdvisoryPeriod] for how it is known that none was missed.
 package kvclient

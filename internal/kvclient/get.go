@@ -96,12 +96,12 @@ func (b *Bucket) lastEntry(
 		}
 	}
 	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.String()})
-	return e, b.LeaderWord(), err
+	return e, b.LeaderConsistency(), err
 }
 
-// LeaderWord returns the consistency of what the leader of the bucket's own stream answers. It is
-// Any for a mirror, which may be behind its origin.
-func (b *Bucket) LeaderWord() Consistency {
+// LeaderConsistency returns the consistency of what the leader of the bucket's own stream answers.
+// It is Any for a mirror, which may be behind its origin.
+func (b *Bucket) LeaderConsistency() Consistency {
 	if b.isMirror() {
 		return Any
 	}

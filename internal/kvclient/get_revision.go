@@ -33,7 +33,7 @@ func (b *Bucket) entrySince(
 		return kv.Entry{}, served, err
 	}
 	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.String()})
-	return e, b.LeaderWord(), err
+	return e, b.LeaderConsistency(), err
 }
 
 // inHistory returns the bucket if the position is of its present history. It asks the server before
@@ -123,7 +123,7 @@ func slower(poll time.Duration, end time.Time) time.Duration {
 
 // GetRevision returns the key's value at that revision. It returns [kv.ErrRevisionNotFound] if the
 // revision is gone or another key's, a *[kv.KeyDeletedError] if it is a marker, and otherwise the
-// errors of Get. The answer's consistency is [Bucket.LeaderWord].
+// errors of Get. The answer's consistency is [Bucket.LeaderConsistency].
 func (b *Bucket) GetRevision(ctx context.Context, key kv.Key, rev kv.Revision) (kv.Entry, error) {
 	if rev == 0 {
 		return kv.Entry{}, kv.ErrRevisionNotFound

@@ -66,10 +66,10 @@ func (s *sizes) note(name string, size int) {
 	}
 }
 
-// KnownBytes returns about what the key's last entry takes of memory, see [kv.Entry.Bytes], and not
-// less, if its value is known to have at least [LargeValue] bytes, and else 0. It asks nobody, so
-// the value may be another one by now.
-func (b *Bucket) KnownBytes(key kv.Key) int64 {
+// KnownLargeBytes returns about what the key's last entry takes of memory, see [kv.Entry.Bytes],
+// and not less, if its value is known to have at least [LargeValue] bytes, and else 0. It asks
+// nobody, so the value may be another one by now.
+func (b *Bucket) KnownLargeBytes(key kv.Key) int64 {
 	known := b.client.sizes.of(b.readPrefix + key.String())
 	if known == 0 {
 		return 0

@@ -22,7 +22,7 @@ func TestSizesOfLargeValuesAreRemembered(t *testing.T) {
 		if want > 0 {
 			want += 256 + int64(len("k"))
 		}
-		if bytes := b.KnownBytes(key(t, "k")); bytes != want {
+		if bytes := b.KnownLargeBytes(key(t, "k")); bytes != want {
 			t.Errorf("known to take %d bytes, not %d", bytes, want)
 		}
 	}

@@ -261,7 +261,7 @@ func names(l kvclient.Listing) []string {
 }
 
 // room returns the size of the largest plain value that the bucket takes.
-func room(b *kvclient.Bucket) int { return b.Room(kvclient.Write{}) }
+func room(b *kvclient.Bucket) int { return b.MaxValueBytes(kvclient.Write{}) }
 
 // wantFull checks that a request was refused because the bound with this name was reached.
 func wantFull(t testing.TB, err error, name string) {

@@ -109,7 +109,7 @@ func (b *Bucket) listedPage(ctx context.Context, s Selection, of PageOf) (*Entry
 	if err != nil {
 		return nil, err
 	}
-	page := &EntryPage{Revision: listing.Revision, Served: b.LeaderWord(), bucket: b}
+	page := &EntryPage{Revision: listing.Revision, Served: b.LeaderConsistency(), bucket: b}
 	bytes := 0
 	for _, k := range listing.Entries {
 		if k.Key <= of.After || !strings.HasPrefix(k.Key, s.Prefix) {

@@ -107,5 +107,5 @@ func (b *Bucket) emptyInstant(ctx context.Context) (*instant, error) {
 	if err != nil || state.Messages > 0 {
 		return nil, err
 	}
-	return &instant{upTo: state.Last, served: b.LeaderWord(), isolated: !b.isMirror()}, nil
+	return &instant{upTo: state.Last, served: b.LeaderConsistency(), isolated: !b.isMirror()}, nil
 }

@@ -39,7 +39,7 @@ type Imported struct {
 // they are given: of two entries of the same key the later one stays. It publishes them through a
 // pipeline.
 //
-// Put and Pass are for one goroutine. The functions that they are given to settle are called by
+// Put and Barrier are for one goroutine. The functions that they are given to settle are called by
 // another goroutine, in that order.
 type Import struct {
 	options  ImportOptions // How the entries are imported.
@@ -111,8 +111,8 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 	})
 }
 
-// Pass calls settle when all entries before it are settled.
-func (i *Import) Pass(settle func() error) error { return i.pipeline.barrier(settle) }
+// Barrier calls settle when all entries before it are settled.
+func (i *Import) Barrier(settle func() error) error { return i.pipeline.barrier(settle) }
 
 // Close waits until every entry is settled. It returns why the import ended before it was closed;
 // nil if it did not.

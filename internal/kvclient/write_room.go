@@ -8,11 +8,11 @@ import (
 	"kvgateway/internal/kv"
 )
 
-// Room returns how large a value the bucket and the server take with this write's headers. The
-// server counts the headers that are stored with the value, and also the one that carries a
+// MaxValueBytes returns how large a value the bucket and the server take with this write's headers.
+// The server counts the headers that are stored with the value, and also the one that carries a
 // precondition; so a problem of the status 413 names the room that this very request has, and
 // max_value_bytes of a bucket's status is for a value alone (TestToldLimitsAreTrue).
-func (b *Bucket) Room(w Write) int {
+func (b *Bucket) MaxValueBytes(w Write) int {
 	var msg nats.Msg
 	w.setHeaders(&msg)
 	more := 0
