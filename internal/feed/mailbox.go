@@ -15,7 +15,7 @@ import (
 // kept twice, so only purges of single keys can be many. Those beyond the limit, 256, are judged
 // at once by whoever brings them, so that a sweep of markers is no reset, however large it is. Of
 // every other kind one is kept of those that say the same, so that there can be few. What nats.go
-// drops because its subscription is full (the bound advisory-bytes) changes kvclient.Hearing: then
+// drops because its subscription is full (the bound advisory-bytes) ends the AdvisoryPeriod: then
 // all feeds doubt what they were told since they last looked, and compare their streams
 // (TestPurgeWhoseAdvisoryWasDroppedIsAReset).
 //

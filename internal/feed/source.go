@@ -103,7 +103,7 @@ func (f *Feed) pauseForRetry(ctx context.Context, wait time.Duration) (told bool
 // first questions waits for as long as patience for an answer; reached reports that they were
 // answered.
 func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached bool, err error) {
-	hearing := f.hub.client.Hearing()
+	hearing := f.hub.client.AdvisoryPeriod()
 	bucket, s, err := f.askWithin(ctx, patience)
 	if err != nil {
 		return false, err
@@ -120,7 +120,7 @@ func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached 
 		return false, err
 	}
 	defer tail.Close()
-	switch now := f.hub.client.Hearing(); {
+	switch now := f.hub.client.AdvisoryPeriod(); {
 	case now == hearing:
 	case now.SameConnection(hearing):
 		// If more and more is dropped, asking again at once would only add to it.
@@ -290,7 +290,7 @@ func (f *Feed) gatherPurges(ctx context.Context) {
 func (f *Feed) verify(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	if f.hub.client.Hearing() != f.hearing {
+	if f.hub.client.AdvisoryPeriod() != f.hearing {
 		return errRestart // advisories were dropped since, or the connection is another
 	}
 	f.hearingAt = f.now()

@@ -48,7 +48,7 @@ type sourceSide struct {
 	// the server's clock. The idle time of the next arrival begins there at the earliest.
 	deliveredAt time.Time
 	// hearing is the connection over which advisories come, and how many of them were dropped.
-	hearing kvclient.Hearing
+	hearing kvclient.AdvisoryPeriod
 	// hearingAt is when hearing was last found unchanged.
 	hearingAt time.Time
 	// streamCreated is when the stream was created, by the clock of its server.
@@ -156,8 +156,8 @@ func (f *Feed) noteMissed(from time.Time) {
 // TestMarkerPurgedWhileTheConnectionWasLostIsAReset failed once in 60 runs where the report of the
 // reconnection was waited for instead. Then the state is not live before the stream has been
 // compared.
-func (f *Feed) noteHearing(h kvclient.Hearing) {
-	if f.hearing != h && f.hearing != (kvclient.Hearing{}) {
+func (f *Feed) noteHearing(h kvclient.AdvisoryPeriod) {
+	if f.hearing != h && f.hearing != (kvclient.AdvisoryPeriod{}) {
 		missed := f.lastHeard()
 		if f.hearing.SameConnection(h) {
 			missed = f.hearingAt // what was dropped came later than that

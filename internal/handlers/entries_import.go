@@ -77,7 +77,7 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 	if err := b.CheckTTL(r.Context(), options.TTL); err != nil {
 		return err
 	}
-	limit := lineBytesPerValueByte*b.Room(kvclient.Write{}) + lineBytesBesideValue
+	limit := lineBytesPerValueByte*b.MaxValueBytes(kvclient.Write{}) + lineBytesBesideValue
 	lines := newLineReader(s.openBody(w, r), limit)
 	// A client that sends nothing gets no place.
 	if err := lines.first(); err != nil {
@@ -191,7 +191,7 @@ func (run *importRun) put(
 		parsed, err = parseImportLine(line)
 	}
 	if err != nil || parsed.end {
-		return in.Pass(func() error {
+		return in.Barrier(func() error {
 			if err != nil {
 				return run.refuse(number, err)
 			}

@@ -160,7 +160,7 @@ func (s *Server) pageOfLines(
 // exportEntries answers all selected entries as lines, in the order in which NATS has them. It
 // holds no more than what is on its way.
 func (s *Server) exportEntries(w http.ResponseWriter, r *http.Request, l entryListing) error {
-	w.Header()["Kv-Consistency"] = headerConsistency[l.bucket.LeaderWord()]
+	w.Header()["Kv-Consistency"] = headerConsistency[l.bucket.LeaderConsistency()]
 	export := kvclient.Export{
 		Filters:  l.selection.ScanFilters(),
 		NoValues: l.form == kv.ValueNone,

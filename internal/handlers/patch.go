@@ -72,7 +72,8 @@ func (s *Server) readPatch(
 	if err := b.CheckTTL(r.Context(), patch.TTL); err != nil {
 		return err
 	}
-	limit := min(max(b.Room(kvclient.Write{Key: patch.Key}), maxJSONBytes), jsonpatch.MaxBytes)
+	room := b.MaxValueBytes(kvclient.Write{Key: patch.Key})
+	limit := min(max(room, maxJSONBytes), jsonpatch.MaxBytes)
 	var err error
 	patch.Body, err = s.readBody(w, r, limit, bodyTooLarge)
 	switch {

@@ -156,7 +156,7 @@ func (q *entryRead) knownBytes() int64 {
 	if q.revision > 0 {
 		return 0
 	}
-	return q.bucket.KnownBytes(q.key)
+	return q.bucket.KnownLargeBytes(q.key)
 }
 
 // read is [entryRead.do], except that the requests of one client share their reads of a value that
@@ -174,7 +174,7 @@ func (s *Server) read(r *http.Request, answer http.Header, read entryRead) (kv.E
 // entry.
 func (q *entryRead) do(ctx context.Context, h http.Header) (kv.Entry, error) {
 	if q.revision > 0 {
-		h["Kv-Consistency"] = headerConsistency[q.bucket.LeaderWord()]
+		h["Kv-Consistency"] = headerConsistency[q.bucket.LeaderConsistency()]
 		return q.bucket.GetRevision(ctx, q.key, q.revision)
 	}
 	e, served, err := q.bucket.Get(ctx, q.key, q.options)

@@ -208,12 +208,12 @@ func (w *watchRequest) resumeSeveral() {
 	}
 }
 
-// isTransient reports whether the same request may succeed later.
+// isTransient reports whether the same request may succeed later: the gateway is full or about to
+// stop, or [kv.MayPass] says so.
 func isTransient(err error) bool {
 	switch problemOf(err).code {
-	case codeOverloaded, codeBusy, codeNATSUnavailable, codeShuttingDown, codeTooManyStreams,
-		codeTimeout:
+	case codeOverloaded, codeBusy, codeShuttingDown, codeTooManyStreams:
 		return true
 	}
-	return false
+	return kv.MayPass(err)
 }

@@ -45,7 +45,7 @@ func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
 	if err := b.CheckTTL(ctx, write.TTL); err != nil {
 		return err
 	}
-	limit := b.Room(write)
+	limit := b.MaxValueBytes(write)
 	if write.Value, err = s.readBody(w, r, limit, tooLargeProblem); err != nil {
 		return err
 	}

@@ -47,8 +47,8 @@ type Entry struct {
 	RolledUpAll bool
 	// RolledUp says that the key's earlier messages were removed as the entry was stored.
 	RolledUp bool
-	// Mark says of which transaction the entry is a part; nil if of none.
-	Mark *Mark
+	// Transaction says of which transaction the entry is a part; nil if of none.
+	Transaction *TransactionPart
 	// Bookkeeping is what later writes of the key look at in the entry's headers; nil if there is
 	// nothing.
 	Bookkeeping *Bookkeeping
@@ -63,10 +63,10 @@ func (e *Entry) Bytes() int64 { return EntryBytes + int64(len(e.Key)+len(e.Value
 // IsMarker reports whether the entry stands for the absence of a value.
 func (e *Entry) IsMarker() bool { return e.Operation != Put }
 
-// A Mark says of which transaction an entry is a part. The entries of a transaction have
+// A TransactionPart says of which transaction an entry is a part. The entries of a transaction have
 // consecutive revisions, so the first one is at an entry's revision less its index. Which revision
 // is the last, only the last entry says.
-type Mark struct {
+type TransactionPart struct {
 	ID    string // The transaction's id, up to 64 bytes of printable ASCII.
 	Index uint64 // The entry's place among the transaction's writes, from 0.
 	Last  bool   // The entry is the transaction's last.

@@ -1,11 +1,12 @@
 package kv_test
 
 import (
-	"kvgateway/internal/kv"
 	"math/rand/v2"
 	"reflect"
 	"strings"
 	"testing"
+
+	"kvgateway/internal/kv"
 )
 
 // Whatever filters are added and removed, the tree finds those that match, and keeps nothing of

@@ -73,18 +73,18 @@ func (e *Entry) appendMembers(dst []byte, bucket BucketName) []byte {
 	dst = strconv.AppendInt(dst, int64(e.Size), 10)
 	dst = appendStringMember(dst, "content_type", e.ContentType)
 	dst = appendStringMember(dst, "content_encoding", e.ContentEncoding)
-	return e.Mark.appendMember(dst)
+	return e.Transaction.appendMember(dst)
 }
 
-// appendMember appends the member of an entry's JSON that shows the mark; a nil mark appends
+// appendMember appends the member of an entry's JSON that shows the part; a nil part appends
 // nothing.
-func (m *Mark) appendMember(dst []byte) []byte {
-	if m == nil {
+func (p *TransactionPart) appendMember(dst []byte) []byte {
+	if p == nil {
 		return dst
 	}
-	dst = appendString(append(dst, `,"transaction":{"id":`...), m.ID)
-	dst = strconv.AppendUint(append(dst, `,"index":`...), m.Index, 10)
-	dst = strconv.AppendBool(append(dst, `,"last":`...), m.Last)
+	dst = appendString(append(dst, `,"transaction":{"id":`...), p.ID)
+	dst = strconv.AppendUint(append(dst, `,"index":`...), p.Index, 10)
+	dst = strconv.AppendBool(append(dst, `,"last":`...), p.Last)
 	return append(dst, '}')
 }
 

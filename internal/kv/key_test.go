@@ -2,10 +2,11 @@ package kv_test
 
 import (
 	"errors"
-	"kvgateway/internal/kv"
 	"regexp"
 	"strings"
 	"testing"
+
+	"kvgateway/internal/kv"
 )
 
 // wantOffset checks that the error is a SyntaxError about what was parsed, at this offset.

@@ -38,9 +38,9 @@ func (c Condition) Matches(e *Entry, epoch Epoch) bool {
 //	precondition               | what is done
 //	none                       | one publish
 //	one revision without check | one publish that expects the revision; the server compares
-//	If-None-Match: *           | one publish that expects 0; over a marker the server names the
-//	                           | marker's revision, which is read and then expected: three round
-//	                           | trips, and no other writer can slip in between
+//	If-None-Match: *           | one publish that expects 0; over a marker the last entry is read
+//	                           | and then expected: three round trips, and no other writer can
+//	                           | slip in between
 //	anything else              | the last entry is read and compared, and then expected, maxTries
 //	                           | times at most
 type Precondition struct {

@@ -2,10 +2,11 @@ package kv_test
 
 import (
 	"errors"
-	"kvgateway/internal/kv"
 	"strings"
 	"testing"
 	"time"
+
+	"kvgateway/internal/kv"
 )
 
 func TestParseRevision(t *testing.T) {

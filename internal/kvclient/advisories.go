@@ -29,10 +29,10 @@ const (
 	// single one.
 	StreamPurged
 	// Reconnected says that the connection was lost for a while and is there again: see
-	// [Client.Hearing].
+	// [Client.AdvisoryPeriod].
 	Reconnected
 	// AdvisoriesMissed says that advisories, of any bucket, were dropped since too many were
-	// waiting: see [Client.Hearing].
+	// waiting: see [Client.AdvisoryPeriod].
 	AdvisoriesMissed
 )
 
@@ -63,32 +63,33 @@ type Advisory struct {
 // may not subscribe to advisories gets none, except Reconnected.
 func (c *Client) Observe(observer func(Advisory)) { c.observer.Store(&observer) }
 
-// A Hearing is a period in which all advisories came over one connection and none was dropped:
-// while [Client.Hearing] returns the same value, no advisory was missed.
-type Hearing struct {
+// An AdvisoryPeriod is a period in which all advisories came over one connection and none was
+// dropped: while [Client.AdvisoryPeriod] returns the same value, no advisory was missed.
+type AdvisoryPeriod struct {
 	conn       *nats.Conn // The connection of the feeds.
 	reconnects uint64     // How often nats.go has reconnected it.
 	dropped    int        // How many advisories were dropped on it for want of room.
 }
 
-// Hearing returns the period that goes on; while the connection is lost, it returns the last one.
+// AdvisoryPeriod returns the period that goes on; while the connection is lost, it returns the last
+// one.
 //
 // nats.go counts a reconnection before it uses the new connection. So whoever was answered over the
-// new connection, as by [Bucket.Tail], sees another Hearing at once, while the advisory
+// new connection, as by [Bucket.Tail], sees another AdvisoryPeriod at once, while the advisory
 // [Reconnected] may come some time later. What nats.go drops because the subscription is full (the
-// bound advisory-bytes) changes the Hearing too, so that no advisory is lost silently: all feeds
-// doubt what they were told since they last looked, and compare their streams
+// bound advisory-bytes) ends the AdvisoryPeriod too, so that no advisory is lost silently: all
+// feeds doubt what they were told since they last looked, and compare their streams
 // (TestPurgeWhoseAdvisoryWasDroppedIsAReset).
-func (c *Client) Hearing() Hearing {
-	nc := c.feeds.conn()
-	return Hearing{nc, nc.Stats().Reconnects, c.advisories.dropped()}
+func (c *Client) AdvisoryPeriod() AdvisoryPeriod {
+	nc := c.feeds.Conn()
+	return AdvisoryPeriod{nc, nc.Stats().Reconnects, c.advisories.dropped()}
 }
 
 // SameConnection reports whether both periods are of one connection, so that what was missed
 // between them was dropped for want of room.
-func (h Hearing) SameConnection(other Hearing) bool {
-	h.dropped = other.dropped
-	return h == other
+func (p AdvisoryPeriod) SameConnection(other AdvisoryPeriod) bool {
+	p.dropped = other.dropped
+	return p == other
 }
 
 // report gives an advisory to the observer, if there is one.
@@ -164,7 +165,8 @@ func (c *Client) observeAdvisories(nc *nats.Conn) {
 }
 
 // noticeMissed reports when a subscription drops advisories for want of room. It ends with the
-// subscription. nats.go may not report what it drops soon afterwards, but that changes the Hearing.
+// subscription. nats.go may not report what it drops soon afterwards, but that changes the
+// AdvisoryPeriod.
 func (c *Client) noticeMissed(slow <-chan nats.SubStatus) {
 	for range slow {
 		c.advisories.waiting.Refuse()

@@ -6,8 +6,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
 
 	"kvgateway/internal/kvclient"
+	"kvgateway/internal/natstest"
 )
 
 // The server's advisory says which key was purged, how many messages it had, and when.
@@ -136,5 +138,29 @@ func BenchmarkHarmlessAudit(b *testing.B) {
 		if kvclient.IsRemoval(audit) {
 			b.Fatal("taken for a removal")
 		}
+	}
+}
+
+// Before the first connection there was nothing to miss. Before every other connection the client
+// may have missed advisories, so observers are told of those.
+func TestObserverIsToldOfReconnections(t *testing.T) {
+	t.Parallel()
+	s := natstest.Start(t, natstest.Options{})
+	p := natstest.StartProxy(t, s.Addr())
+	p.Refuse(true) // The observer must be there before the connection.
+	c := connectUnready(t, kvclient.Options{URL: p.URL(), Logger: zerolog.Nop()})
+	told := make(chan struct{}, 100)
+	c.Observe(func(a kvclient.Advisory) {
+		if a.Kind == kvclient.Reconnected {
+			told <- struct{}{}
+		}
+	})
+	p.Refuse(false)
+	awaitReady(t, c)
+	p.Cut()
+	<-told
+	awaitReady(t, c)
+	if n := len(told); n != 0 {
+		t.Errorf("%d more were told beside that of the cut", n)
 	}
 }

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"kvgateway/internal/kv"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 const (
@@ -38,7 +40,7 @@ type Bucket struct {
 	// link carries the requests of this Bucket's methods: it is the link for reads, for writes or
 	// for bulk. A method that needs another link calls over first, so that the methods that it
 	// calls use that one too.
-	link *link
+	link *link.Link
 }
 
 // A binding is what the client remembers of a bucket: where its reads and writes go, its limits,
@@ -116,7 +118,7 @@ type binding struct {
 }
 
 // over returns the bucket for requests over that connection.
-func (b *binding) over(l *link) *Bucket {
+func (b *binding) over(l *link.Link) *Bucket {
 	for i := range b.common {
 		if b.common[i].link == l {
 			return &b.common[i]
@@ -154,7 +156,7 @@ func (c *Client) Bucket(ctx context.Context, name kv.BucketName) (*Bucket, error
 }
 
 // bucket is Bucket with a choice of the link.
-func (c *Client) bucket(ctx context.Context, l *link, name kv.BucketName) (*Bucket, error) {
+func (c *Client) bucket(ctx context.Context, l *link.Link, name kv.BucketName) (*Bucket, error) {
 	c.mu.RLock()
 	b := c.buckets[name]
 	c.mu.RUnlock()
@@ -179,7 +181,7 @@ func (c *Client) BucketToWrite(ctx context.Context, name kv.BucketName) (*Bucket
 }
 
 // refresh asks for the bucket again in the background, once for each binding.
-func (c *Client) refresh(l *link, b *binding) {
+func (c *Client) refresh(l *link.Link, b *binding) {
 	if b.refreshing.CompareAndSwap(false, true) {
 		go func() {
 			if _, err := c.bind(context.Background(), l, b.name); err != nil {
@@ -190,14 +192,14 @@ func (c *Client) refresh(l *link, b *binding) {
 }
 
 // bind asks the server for the bucket and remembers the answer.
-func (c *Client) bind(ctx context.Context, l *link, name kv.BucketName) (*Bucket, error) {
+func (c *Client) bind(ctx context.Context, l *link.Link, name kv.BucketName) (*Bucket, error) {
 	b, _, err := c.lookUp(ctx, l, name)
 	return b, err
 }
 
 // lookUp asks the server for the bucket's stream and remembers what follows from the answer, so
 // that whoever sees a new epoch first ends the old one for everybody.
-func (c *Client) lookUp(ctx context.Context, l *link, name kv.BucketName) (
+func (c *Client) lookUp(ctx context.Context, l *link.Link, name kv.BucketName) (
 	*Bucket, *streamInfoResponse, error) {
 	c.mu.RLock()
 	generation := c.generation
@@ -318,34 +320,6 @@ func (c *Client) newBucket(
 		b.directGet = c.apiPrefix + "DIRECT.GET." + b.stream + "." + b.readPrefix
 	}
 	return b, nil
-}
-
-// isMirror reports whether the bucket is a copy of another bucket, whose leader decides what is
-// stored.
-func (b *binding) isMirror() bool { return b.originGet != b.leaderGet }
-
-// useOrigin sends the writes of a mirror to its origin, as nats.go does. What a write must know
-// first is asked of the origin too, since the mirror may be behind.
-//
-// A mirror stores its messages under the origin's subjects, so reads ask for those. nats.go asks a
-// mirror in the same account for the subjects of the mirror's own name, and finds nothing: its Get
-// and Keys are empty although the mirror holds every entry (measured). The server's listing of
-// streams by the subjects of buckets misses mirrors for the same reason, so [Client.BucketNames]
-// goes by the streams' names.
-func (b *binding) useOrigin(m *jetstream.StreamSource) {
-	origin := subjectPrefix + strings.TrimPrefix(m.Name, kv.StreamPrefix) + "."
-	api := b.client.apiPrefix
-	external := m.External != nil && m.External.APIPrefix != ""
-	if external {
-		api = m.External.APIPrefix + "."
-	}
-	b.readPrefix, b.writePrefix = origin, origin
-	if external || api != defaultAPIPrefix {
-		b.writePrefix = api + origin
-	}
-	b.ackStream = m.Name
-	b.originGet = api + "STREAM.MSG.GET." + m.Name
-	b.originInfo = api + "STREAM.INFO." + m.Name
 }
 
 // checkBucket returns [kv.ErrBadBucket] if a stream is no bucket. A bucket mirrors another stream,

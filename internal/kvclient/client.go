@@ -2,8 +2,6 @@ package kvclient
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -14,6 +12,7 @@ import (
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 // Options say how to reach NATS. At most one kind of credential should be set.
@@ -71,14 +70,14 @@ type InProcessProvider interface {
 // one.
 type Client struct {
 	// reads carries reads of single values, and what they must know of a bucket.
-	reads *link
+	reads *link.Link
 	// writes carries writes with what they read first, changes of buckets, and questions of feeds.
-	writes *link
+	writes *link.Link
 	// bulk carries listings, exports, imports and transactions, which are many messages each.
-	bulk *link
+	bulk *link.Link
 	// feeds carries the tails of feeds, and the advisories for feeds, so that these are missed only
 	// together with the changes.
-	feeds *link
+	feeds *link.Link
 	// apiPrefix is "$JS.API." or what replaces it, with its trailing dot.
 	apiPrefix string
 	// inboxPrefix is the prefix of reply subjects; empty for nats.go's.
@@ -143,23 +142,12 @@ func Connect(opts Options) (*Client, error) {
 	}
 	c.limits = newLimits(opts.Bounds, c.timeout)
 	c.lanes = newLanes(opts.Bounds, c.timeout)
-	newLink := func(name string, answers *bound.Bound) *link {
-		named := append([]nats.Option{nats.Name(opts.Name + " (" + name + ")")}, natsOptions...)
-		return &link{name: name, url: opts.URL, logger: opts.Logger, answers: answers,
-			windows: newWindows(c.timeout),
-			options: named}
-	}
-	c.reads, c.writes = newLink("reads", c.limits.reads), newLink("writes", c.limits.writes)
-	c.bulk, c.feeds = newLink("bulk", c.limits.bulk), newLink("feeds", c.limits.feeds)
-	c.reads.onGap = c.forgetAll
-	c.writes.onUp, c.writes.onGap = c.watchAdvisories, c.forgetAll
-	c.feeds.onUp = c.observeAdvisories
-	c.feeds.onGap = func() { c.report(Advisory{Kind: Reconnected}) }
+	c.makeLinks(&opts, natsOptions)
 	links := c.links()
 	for i, l := range links {
-		if err := l.open(); err != nil {
+		if err := l.Open(); err != nil {
 			for _, opened := range links[:i] {
-				opened.close(context.Background())
+				opened.Close(context.Background())
 			}
 			return nil, err
 		}
@@ -167,13 +155,38 @@ func Connect(opts Options) (*Client, error) {
 	return c, nil
 }
 
+// makeLinks makes the connections, which are not opened yet.
+func (c *Client) makeLinks(opts *Options, natsOptions []nats.Option) {
+	named := func(name string, answers *bound.Bound) link.Options {
+		ofServer := nats.Name(opts.Name + " (" + name + ")")
+		return link.Options{
+			Name:    name,
+			URL:     opts.URL,
+			Dial:    append([]nats.Option{ofServer}, natsOptions...),
+			Timeout: c.timeout,
+			Answers: answers,
+			Logger:  opts.Logger,
+		}
+	}
+	reads, writes := named("reads", c.limits.reads), named("writes", c.limits.writes)
+	bulk, feeds := named("bulk", c.limits.bulk), named("feeds", c.limits.feeds)
+	reads.OnGap = c.forgetAll
+	writes.OnUp, writes.OnGap = c.watchAdvisories, c.forgetAll
+	feeds.OnUp = c.observeAdvisories
+	feeds.OnGap = func() { c.report(Advisory{Kind: Reconnected}) }
+	c.reads, c.writes = link.New(reads), link.New(writes)
+	c.bulk, c.feeds = link.New(bulk), link.New(feeds)
+}
+
 // links returns all connections, the one for writes first.
-func (c *Client) links() [4]*link { return [...]*link{c.writes, c.reads, c.bulk, c.feeds} }
+func (c *Client) links() [4]*link.Link {
+	return [...]*link.Link{c.writes, c.reads, c.bulk, c.feeds}
+}
 
 // Close sends what is buffered and closes the connections. Requests under way fail.
 func (c *Client) Close(ctx context.Context) {
 	for _, l := range c.links() {
-		l.close(ctx)
+		l.Close(ctx)
 	}
 }
 
@@ -196,7 +209,7 @@ func (c *Client) Ready(ctx context.Context) error {
 
 // ServerVersion returns the version of the NATS server; "" while there is no connection.
 func (c *Client) ServerVersion() string {
-	if nc := c.writes.conn(); nc.IsConnected() {
+	if nc := c.writes.Conn(); nc.IsConnected() {
 		return nc.ConnectedServerVersion()
 	}
 	return ""
@@ -205,14 +218,14 @@ func (c *Client) ServerVersion() string {
 // Connected reports whether NATS can be reached for single reads or for writes, without asking the
 // server.
 func (c *Client) Connected() bool {
-	return c.reads.conn().IsConnected() || c.writes.conn().IsConnected()
+	return c.reads.Conn().IsConnected() || c.writes.Conn().IsConnected()
 }
 
 // Connections reports for each connection, by its name, whether it is there.
 func (c *Client) Connections() map[string]bool {
 	connected := make(map[string]bool)
 	for _, l := range c.links() {
-		connected[l.name] = l.conn().IsConnected()
+		connected[l.Name()] = l.Conn().IsConnected()
 	}
 	return connected
 }
@@ -223,7 +236,7 @@ func (c *Client) Connections() map[string]bool {
 func (c *Client) maxPayload() int64 {
 	last := c.payload.Load()
 	for _, l := range c.links() {
-		if told := l.conn().MaxPayload(); told > 0 {
+		if told := l.Conn().MaxPayload(); told > 0 {
 			if told != last {
 				c.payload.Store(told)
 			}
@@ -231,53 +244,6 @@ func (c *Client) maxPayload() int64 {
 		}
 	}
 	return last
-}
-
-// An apiResponse is what every answer of the JetStream API can carry.
-type apiResponse struct {
-	Error *kv.APIError `json:"error"` // Why JetStream refused; nil if it did not.
-}
-
-func (r *apiResponse) apiError() *kv.APIError { return r.Error }
-
-// api sends one request to the JetStream API and decodes the answer into response. It returns an
-// error of this package or the *[kv.APIError] for what JetStream refuses, [kv.ErrUnavailable], or
-// [kv.ErrTimeout], which for a change means that its outcome is unknown.
-func (c *Client) api(
-	ctx context.Context, l *link, subject string, request any,
-	response interface{ apiError() *kv.APIError },
-) error {
-	return c.ask(ctx, l, c.apiPrefix+subject, request, descriptionBytes, response)
-}
-
-// ask is api for a whole subject, which may be one of another account's or domain's JetStream, and
-// for an answer of up to answer bytes.
-func (c *Client) ask(
-	ctx context.Context, l *link, subject string, request any, answer int64,
-	response interface{ apiError() *kv.APIError },
-) error {
-	msg := &nats.Msg{Subject: subject}
-	if request != nil {
-		body, err := json.Marshal(request)
-		if err != nil {
-			return fmt.Errorf("encode request %s: %w", subject, err)
-		}
-		msg.Data = body
-	}
-	reply, err := l.request(ctx, msg, answer)
-	if err == errNoResponders {
-		return fmt.Errorf("%w: JetStream does not respond", kv.ErrUnavailable)
-	}
-	if err != nil {
-		return err
-	}
-	if err := json.Unmarshal(reply.Data, response); err != nil {
-		return fmt.Errorf("%w: %s: %w", kv.ErrUnexpectedAnswer, subject, err)
-	}
-	if refused := response.apiError(); refused != nil {
-		return refusal(refused)
-	}
-	return nil
 }
 
 // HiddenKeys returns how often a scan or a tail met a key outside the grammar, which another tool

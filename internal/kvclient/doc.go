@@ -15,7 +15,6 @@
 //	Leader, Any   who may answer a read: the stream's leader, or any replica or mirror
 //	Scan          one pass over the last entries of many keys, with a short-lived consumer
 //	Tail          what a stream stores from now on, with a long-lived consumer
-//	Claim         room on a connection for an answer that is asked for
 //	Stamp         what is stored with a write so that a repetition of it is recognised
 //
 // Errors are those of package kv. Sentinels are matched with errors.Is; errors that carry data are
@@ -28,39 +27,18 @@
 //
 // # Files
 //
-// Files with the same topic:
+// Package link carries the requests. Here the beginning of a file's name says what it is about:
 //
-//	client, options, link, window, claim, replies,        connections and requests
-//	limits, sizes
-//	bucket, bucketstatus, manage, stream, streamstate,    buckets and their configuration
-//	rules
-//	get, history, entries, instant, multilast             reads without a consumer
-//	scan, scanreader, scanbatch, list, subjects,          reads with a consumer
-//	replay, export, tail, readahead, namearena
-//	put, publish, delete, patch, ttl, room, lanes,        writes of one key
-//	idempotency, refusal
-//	transaction, plan, commit, batch, headroom            writes of several keys at once
-//	pipeline, import, deletekeys, markers, rollups        writes of many keys, one after the other
-//	advisories                                            what the server tells by itself
-//	message                                               entries as they are stored
-//
-// # The life of a request to NATS
-//
-// Every request and its one answer go through link.request:
-//
-//	step                               | if it fails
-//	the connection is open             | ErrUnavailable
-//	a context: a window shared with    | ErrUnavailable, since no time is left
-//	other requests, or a deadline      |
-//	room for the answer is claimed,    | *bound.FullError (a claim); acknowledgements of
-//	clients taking turns               | writes need no claim
-//	a subscription of its own is taken | for a read one is made; an acknowledgement waits
-//	                                   | in nats.go's way
-//	the message is sent                | ErrUnavailable
-//	the answer comes                   | ErrTimeout, with the claim abandoned; errNoResponders
-//
-// See answerClaim for the states of a claim, link for those of a connection, and windows for what
-// ends requests when the connection is lost.
+//	client_*                    the client: its connections, its requests to JetStream, its bounds
+//	bucket_*                    buckets: what is remembered of them, their configuration and state
+//	message                     entries as they are stored
+//	get_*                       reads of one key, and the wait for a revision
+//	many_*                      the entries of many keys, at one instant or in pages
+//	consumer, scan_*            one pass over the last entries of many keys
+//	tail_*                      what is stored from now on
+//	write_*                     writes: of one key, and of many keys one after the other
+//	transaction_*               writes of several keys at once
+//	advisories                  what the server tells by itself
 //
 // # The life of a read
 //
@@ -97,6 +75,6 @@
 //
 // # Advisories
 //
-// What the server tells by itself comes over the feeds' connection: see [Advisory], and [Hearing]
-// for how it is known that none was missed.
+// What the server tells by itself comes over the feeds' connection: see [Advisory], and
+// [AdvisoryPeriod] for how it is known that none was missed.
 package kvclient

@@ -2,9 +2,10 @@ package kvclient
 
 import (
 	"context"
-	"kvgateway/internal/kv"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
 )
 
 // ScanEntries runs a scan with a visit function of the test's own, which sees the entries in the
@@ -22,13 +23,13 @@ func IsRemoval(audit []byte) bool {
 }
 
 // ReadConn returns the client's present connection for single reads.
-func (c *Client) ReadConn() *nats.Conn { return c.reads.conn() }
+func (c *Client) ReadConn() *nats.Conn { return c.reads.Conn() }
 
 // WriteConn returns the client's present connection for writes.
-func (c *Client) WriteConn() *nats.Conn { return c.writes.conn() }
+func (c *Client) WriteConn() *nats.Conn { return c.writes.Conn() }
 
 // BulkConn returns the client's present connection for scans.
-func (c *Client) BulkConn() *nats.Conn { return c.bulk.conn() }
+func (c *Client) BulkConn() *nats.Conn { return c.bulk.Conn() }
 
 // MaxListings and MaxTries are bounds that tests reach on purpose.
 const (

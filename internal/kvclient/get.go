@@ -8,8 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
 )
 
 // A Consistency says whose answer a read takes.
@@ -64,148 +64,6 @@ func (b *Bucket) Get(
 	return e, served, err
 }
 
-// entrySince is lastEntry of a state that is not older than min. An entry at least as new as min
-// proves that; anything else may be from before min. Then entrySince waits until the leader has
-// min, and reads from the leader.
-func (b *Bucket) entrySince(
-	ctx context.Context, key kv.Key, consistency Consistency, min kv.Position, wait time.Duration,
-) (kv.Entry, Consistency, error) {
-	b, reached, err := b.inHistory(ctx, min)
-	if err != nil {
-		return kv.Entry{}, consistency, err
-	}
-	served := consistency
-	if reached {
-		var e kv.Entry
-		e, served, err = b.lastEntry(ctx, key, consistency)
-		if err == nil && e.Revision >= min.Revision ||
-			err != nil && !errors.Is(err, kv.ErrKeyNotFound) {
-			return e, served, err
-		}
-	}
-	if b, err = b.awaitRevision(ctx, min, wait); err != nil {
-		return kv.Entry{}, served, err
-	}
-	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.String()})
-	return e, b.LeaderWord(), err
-}
-
-// inHistory returns the bucket if the position is of its present history. It asks the server before
-// it decides that the position is not. Reached is false for a position with a check that the bucket
-// has yet to come to, so that nothing could be compared. It returns an *[kv.EpochChangedError].
-func (b *Bucket) inHistory(
-	ctx context.Context, p kv.Position,
-) (_ *Bucket, reached bool, err error) {
-	if p.Epoch != "" && p.Epoch != b.epoch || p.Check.Known() && p.Revision > b.lastSeq {
-		if b, err = b.rebind(ctx); err != nil {
-			return nil, false, err
-		}
-	}
-	if p.Check.Known() && p.Revision > b.lastSeq {
-		p.Check = kv.Check{}
-		return b, false, b.verify(ctx, p)
-	}
-	return b, true, b.verify(ctx, p)
-}
-
-// verify returns an *[kv.EpochChangedError] if a position that the bucket has come to is of another
-// history. While the position's message is there, its check decides; otherwise the epoch does.
-func (b *Bucket) verify(ctx context.Context, p kv.Position) error {
-	if p.Check.Known() {
-		stored, err := b.StoredAt(ctx, p.Revision)
-		switch {
-		case err != nil:
-			return err
-		case !stored.IsZero() && kv.CheckOf(stored) == p.Check:
-			return nil
-		case !stored.IsZero():
-			return &kv.EpochChangedError{Current: b.epoch}
-		}
-	}
-	if p.Epoch != "" && p.Epoch != b.epoch {
-		return &kv.EpochChangedError{Current: b.epoch}
-	}
-	return nil
-}
-
-// The first and the longest wait between two looks at the bucket's last revision.
-const (
-	firstRevisionPoll = 2 * time.Millisecond
-	lastRevisionPoll  = 100 * time.Millisecond
-)
-
-// awaitRevision waits until the leader has the revision, and returns the bucket as it is then. It
-// returns an *[kv.EpochChangedError] if the position turns out to be of another history.
-func (b *Bucket) awaitRevision(
-	ctx context.Context, min kv.Position, limit time.Duration,
-) (*Bucket, error) {
-	if limit == 0 {
-		limit = b.client.timeout
-	}
-	end := time.Now().Add(limit)
-	turn := bound.TurnOf(ctx)
-	turn.Pause()
-	defer turn.Resume()
-	wait := b.client.revisionWaits.join(b)
-	defer b.client.revisionWaits.leave(wait)
-	var place bound.Hold // taken only by those that do wait
-	defer place.Release()
-	ask := wait.first
-	for poll := firstRevisionPoll; ; poll = slower(poll, end) {
-		current, err := ask(ctx, b)
-		ask = wait.again
-		switch {
-		case err != nil:
-			return nil, err
-		case current.lastSeq >= min.Revision:
-			return current, current.verify(ctx, min)
-		case min.Epoch != "" && current.epoch != min.Epoch:
-			return nil, &kv.EpochChangedError{Current: current.epoch}
-		}
-		notReached := fmt.Errorf("%w: %d", kv.ErrRevisionNotReached, min.Revision)
-		if time.Until(end) <= 0 {
-			return nil, notReached
-		}
-		if place.Size() == 0 {
-			err := b.client.limits.revisionWaits.Take(ctx, &place, bound.OwnerOf(ctx), 1, nil)
-			if err != nil {
-				return nil, err
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-b.client.noWaits:
-			return nil, notReached
-		case <-time.After(poll):
-		}
-	}
-}
-
-// slower returns the next wait between two looks: twice the last, but not beyond the end.
-func slower(poll time.Duration, end time.Time) time.Duration {
-	return max(0, min(2*poll, lastRevisionPoll, time.Until(end)))
-}
-
-// GetRevision returns the key's value at that revision. It returns [kv.ErrRevisionNotFound] if the
-// revision is gone or another key's, a *[kv.KeyDeletedError] if it is a marker, and otherwise the
-// errors of Get. The answer's consistency is [Bucket.LeaderWord].
-func (b *Bucket) GetRevision(ctx context.Context, key kv.Key, rev kv.Revision) (kv.Entry, error) {
-	if rev == 0 {
-		return kv.Entry{}, kv.ErrRevisionNotFound
-	}
-	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{Sequence: uint64(rev)})
-	switch {
-	case errors.Is(err, kv.ErrKeyNotFound), err == nil && e.Key != key.String():
-		return kv.Entry{}, kv.ErrRevisionNotFound
-	case err != nil:
-		return kv.Entry{}, err
-	case e.IsMarker():
-		return kv.Entry{}, &kv.KeyDeletedError{Marker: e}
-	}
-	return e, nil
-}
-
 // lastEntry returns the key's last entry, markers included, or [kv.ErrKeyNotFound], and who
 // answered.
 //
@@ -238,12 +96,12 @@ func (b *Bucket) lastEntry(
 		}
 	}
 	e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: b.readPrefix + key.String()})
-	return e, b.LeaderWord(), err
+	return e, b.LeaderConsistency(), err
 }
 
-// LeaderWord returns the consistency of what the leader of the bucket's own stream answers. It is
-// Any for a mirror, which may be behind its origin.
-func (b *Bucket) LeaderWord() Consistency {
+// LeaderConsistency returns the consistency of what the leader of the bucket's own stream answers.
+// It is Any for a mirror, which may be behind its origin.
+func (b *Bucket) LeaderConsistency() Consistency {
 	if b.isMirror() {
 		return Any
 	}
@@ -254,8 +112,8 @@ func (b *Bucket) LeaderWord() Consistency {
 // [kv.ErrKeyNotFound]. It returns [kv.ErrKeyNotFound] also if nobody seemed to listen although the
 // bucket is there: to nats.go a value that is stored with a header `Status: 503` looks like that.
 func (b *Bucket) direct(ctx context.Context, msg *nats.Msg) (e kv.Entry, stream string, err error) {
-	reply, err := b.link.request(ctx, msg, b.client.messageBytes())
-	if err == errNoResponders {
+	reply, err := b.link.Request(ctx, msg, b.client.messageBytes())
+	if err == link.ErrNoResponders {
 		if _, err := b.rebind(ctx); err != nil {
 			return kv.Entry{}, "", err
 		}

@@ -3,7 +3,9 @@ package kvclient_test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,11 +52,6 @@ func awaitReady(t testing.TB, c *kvclient.Client) {
 	natstest.Eventually(t, soon, "the client is ready", func() bool {
 		return c.Ready(t.Context()) == nil
 	})
-}
-
-// configured are the options of a server that is configured like this.
-func configured(configure func(*server.Options)) natstest.Options {
-	return natstest.Options{Configure: configure}
 }
 
 // gateway starts a server and connects a client to it.
@@ -114,40 +111,6 @@ func bind(t testing.TB, c *kvclient.Client, name string) *kvclient.Bucket {
 		t.Fatalf("bucket %s: %v", name, err)
 	}
 	return b
-}
-
-// nativeBucket creates a bucket with nats.go.
-func nativeBucket(
-	t testing.TB, js jetstream.JetStream, config jetstream.KeyValueConfig,
-) jetstream.KeyValue {
-	t.Helper()
-	native, err := js.CreateKeyValue(t.Context(), config)
-	if err != nil {
-		t.Fatalf("native create of bucket %s: %v", config.Bucket, err)
-	}
-	return native
-}
-
-// nativeStream creates a stream with nats.go.
-func nativeStream(
-	t testing.TB, js jetstream.JetStream, config jetstream.StreamConfig,
-) jetstream.Stream {
-	t.Helper()
-	stream, err := js.CreateStream(t.Context(), config)
-	if err != nil {
-		t.Fatalf("native create of stream %s: %v", config.Name, err)
-	}
-	return stream
-}
-
-// native binds a bucket with nats.go.
-func native(t testing.TB, js jetstream.JetStream, bucket string) jetstream.KeyValue {
-	t.Helper()
-	native, err := js.KeyValue(t.Context(), bucket)
-	if err != nil {
-		t.Fatalf("native bind of bucket %s: %v", bucket, err)
-	}
-	return native
 }
 
 func bucketName(t testing.TB, s string) kv.BucketName {
@@ -297,17 +260,8 @@ func names(l kvclient.Listing) []string {
 	return found
 }
 
-// numbered returns n names in order: prefix000000, prefix000001 and so on.
-func numbered(prefix string, n int) []string {
-	list := make([]string, n)
-	for i := range list {
-		list[i] = fmt.Sprintf("%s%06d", prefix, i)
-	}
-	return list
-}
-
 // room returns the size of the largest plain value that the bucket takes.
-func room(b *kvclient.Bucket) int { return b.Room(kvclient.Write{}) }
+func room(b *kvclient.Bucket) int { return b.MaxValueBytes(kvclient.Write{}) }
 
 // wantFull checks that a request was refused because the bound with this name was reached.
 func wantFull(t testing.TB, err error, name string) {
@@ -320,4 +274,168 @@ func wantFull(t testing.TB, err error, name string) {
 // owned returns the context of a request of this client.
 func owned(t testing.TB, owner string) context.Context {
 	return bound.WithOwner(t.Context(), owner)
+}
+
+// promptly is much less than the request timeout of the clients in these tests, and enough for a
+// busy machine.
+const promptly = time.Second
+
+// took checks that f returns within limit.
+func took(t *testing.T, what string, limit time.Duration, f func()) {
+	t.Helper()
+	start := time.Now()
+	f()
+	if d := time.Since(start); d > limit {
+		t.Errorf("%s took %v, want less than %v", what, d, limit)
+	}
+}
+
+// write stores a value and returns the error.
+func write(t testing.TB, b *kvclient.Bucket, k, value string) error {
+	t.Helper()
+	_, err := b.Put(t.Context(), kvclient.Write{Key: key(t, k), Value: []byte(value)})
+	return err
+}
+
+// behindProxy starts a server behind a proxy, and a gateway with this request timeout whose bucket
+// "shop" has the key "k". It also returns the bucket as a native client without the proxy sees it.
+func behindProxy(t *testing.T, timeout time.Duration) (
+	*natstest.Proxy, *kvclient.Client, *kvclient.Bucket, jetstream.KeyValue,
+) {
+	t.Helper()
+	s := natstest.Start(t, natstest.Options{})
+	p := natstest.StartProxy(t, s.Addr())
+	c := connect(t, kvclient.Options{URL: p.URL(), RequestTimeout: timeout})
+	b := shop(t, c, history(5))
+	put(t, b, "k", "before")
+	return p, c, b, native(t, s.JetStream(t), "shop")
+}
+
+// create stores a value if the key has none.
+func create(t testing.TB, b *kvclient.Bucket, k, value string) (kvclient.Written, error) {
+	t.Helper()
+	return b.Put(t.Context(), kvclient.Write{
+		Key: key(t, k), Value: []byte(value), Precondition: ifAbsent,
+	})
+}
+
+// wantHistory checks the entries of a key, each given as its operation, a space and its value.
+func wantHistory(t testing.TB, b *kvclient.Bucket, k string, want ...string) {
+	t.Helper()
+	entries, err := b.HistoryOf(t.Context(), key(t, k), true)
+	if err != nil {
+		t.Fatalf("history of %s: %v", k, err)
+	}
+	var got []string
+	for _, e := range entries {
+		got = append(got, e.Operation.String()+" "+string(e.Value))
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("history of %s is %q, want %q", k, got, want)
+	}
+}
+
+// update changes the configuration of the bucket "shop", and returns its status.
+func update(t *testing.T, c *kvclient.Client, patch string) kv.BucketStatus {
+	t.Helper()
+	status, err := c.UpdateBucket(t.Context(), bucketName(t, "shop"), []byte(patch))
+	if err != nil {
+		t.Fatalf("patch %s: %v", patch, err)
+	}
+	return status
+}
+
+// mirrorOf is an edit of shop and newBucket.
+func mirrorOf(origin string) func(*kv.BucketConfig) {
+	return func(c *kv.BucketConfig) { c.Mirror = &kv.Source{Name: origin} }
+}
+
+// awaitRevision waits until a bucket has reached a revision, such as a mirror that of its origin.
+func awaitRevision(t *testing.T, c *kvclient.Client, bucket string, rev kv.Revision) {
+	t.Helper()
+	natstest.Eventually(t, soon, bucket+" has revision "+rev.String(), func() bool {
+		s, err := c.Status(t.Context(), bucketName(t, bucket))
+		return err == nil && s.LastRevision >= rev
+	})
+}
+
+// large is a value that is nearly as large as a server accepts by default. The rest is for
+// headers.
+var large = strings.Repeat("x", 1_000_000)
+
+// foreign is an epoch that no bucket has.
+const foreign kv.Epoch = "0foreign"
+
+// inParallel calls f with each number below n at the same time, and waits until all have returned.
+func inParallel(n int, f func(i int)) {
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { f(i) })
+	}
+	wg.Wait()
+}
+
+// atOnce bounds the wait for what the gateway learns from an advisory. It is less than the 5 s
+// after which a binding is looked up again anyway, and enough for a busy machine.
+const atOnce = 4 * time.Second
+
+// recreate deletes the bucket "shop" natively, creates it again, and stores the values one after
+// the other under the key "k". The gateway takes no part in it.
+func recreate(t *testing.T, js jetstream.JetStream, values ...string) jetstream.KeyValue {
+	t.Helper()
+	if err := js.DeleteKeyValue(t.Context(), "shop"); err != nil {
+		t.Fatal(err)
+	}
+	var native jetstream.KeyValue
+	// Creating a stream fails with error 10049 while the server is still removing its files.
+	natstest.Eventually(t, soon, "the bucket is created again", func() (created bool) {
+		var err error
+		native, err = js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop"})
+		return err == nil
+	})
+	for _, v := range values {
+		if _, err := native.PutString(t.Context(), "k", v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return native
+}
+
+// sentMessages counts the messages that the server has received over the gateway's connections for
+// single reads and for writes.
+func sentMessages(t *testing.T, c *kvclient.Client, s *natstest.Server) uint64 {
+	t.Helper()
+	// The server counts all that it has read at once when it is done with it, and the answer to a
+	// flush may come before that. The answer to the next one does not.
+	for range 2 {
+		if err := errors.Join(c.ReadConn().Flush(), c.WriteConn().Flush()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	connections, err := s.NATS().Connz(&server.ConnzOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found int
+	var sent uint64
+	for _, conn := range connections.Conns {
+		if strings.HasSuffix(conn.Name, "(reads)") || strings.HasSuffix(conn.Name, "(writes)") {
+			found++
+			sent += uint64(conn.InMsgs)
+		}
+	}
+	if found != 2 {
+		t.Fatalf("%d connections of the gateway", found)
+	}
+	return sent
+}
+
+// sorted returns the keys of a map in order.
+func sorted[V any](m map[string]V) []string {
+	list := make([]string, 0, len(m))
+	for k := range m {
+		list = append(list, k)
+	}
+	slices.Sort(list)
+	return list
 }

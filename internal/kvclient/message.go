@@ -2,12 +2,13 @@ package kvclient
 
 import (
 	"fmt"
-	"kvgateway/internal/kv"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
 )
 
 // The headers of messages in a bucket's stream: the operation (ADR-8), the marker's reason
@@ -64,7 +65,7 @@ func describe(e *kv.Entry, h nats.Header, stream aging) {
 	}
 	rollup := first(h, headerRollup)
 	e.RolledUp, e.RolledUpAll = rollup == rollupSubject, strings.EqualFold(rollup, rollupAll)
-	e.Mark = markOf(h)
+	e.Transaction = transactionOf(h)
 	e.Bookkeeping = readBookkeeping(h, e.Created)
 	if e.Operation = operationOf(h); e.Operation == kv.Put {
 		e.ContentType = printable(first(h, headerContentType))
@@ -222,9 +223,10 @@ const (
 	headerEnd = "Kvgw-End"
 )
 
-// markOf reads the mark from the stored headers; nil if the entry was written by itself. The server
-// refuses these headers on a message that is no part of a batch, so nobody can make them up.
-func markOf(h nats.Header) *kv.Mark {
+// transactionOf reads from the stored headers of which transaction an entry is a part; nil if the
+// entry was written by itself. The server refuses these headers on a message that is no part of a
+// batch, so nobody can make them up.
+func transactionOf(h nats.Header) *kv.TransactionPart {
 	id := printable(first(h, headerBatchID))
 	if id == "" {
 		return nil
@@ -233,7 +235,7 @@ func markOf(h nats.Header) *kv.Mark {
 	if err != nil || sequence == 0 {
 		return nil
 	}
-	return &kv.Mark{ID: id, Index: sequence - 1, Last: first(h, headerBatchCommit) != ""}
+	return &kv.TransactionPart{ID: id, Index: sequence - 1, Last: first(h, headerBatchCommit) != ""}
 }
 
 // readBookkeeping reads these headers. It returns nil for most entries, which have none of them.
@@ -254,4 +256,34 @@ func readBookkeeping(h nats.Header, created time.Time) *kv.Bookkeeping {
 		p.End = end
 	}
 	return p
+}
+
+// delivered makes an entry of what a consumer delivered; without a key if that is outside the
+// grammar.
+func (b *Bucket) delivered(msg *nats.Msg, meta *nats.MsgMetadata) kv.Entry {
+	key, _ := b.keyOf(msg.Subject)
+	e := kv.Entry{
+		Key:      key.String(),
+		Position: b.at(meta.Sequence.Stream, meta.Timestamp),
+		Created:  meta.Timestamp.UTC(),
+		Value:    msg.Data,
+		Size:     len(msg.Data),
+	}
+	describe(&e, msg.Header, b.ages)
+	return e
+}
+
+// keyOf returns the key that a subject of the bucket's stream stands for, and whether that is
+// within the grammar. A stream with sources can have other buckets' subjects.
+func (b *Bucket) keyOf(subject string) (kv.Key, bool) {
+	name, own := strings.CutPrefix(subject, b.readPrefix)
+	if !own {
+		return kv.Key{}, false
+	}
+	key, err := kv.ParseKey(name)
+	if err != nil {
+		b.client.hiddenKeys.Add(1)
+		return kv.Key{}, false
+	}
+	return key, true
 }

@@ -1,45 +1,11 @@
 package kvclient_test
 
 import (
-	"errors"
-	"strings"
 	"testing"
-
-	"github.com/nats-io/nats-server/v2/server"
 
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
-	"kvgateway/internal/natstest"
 )
-
-// sentMessages counts the messages that the server has received over the gateway's connections for
-// single reads and for writes.
-func sentMessages(t *testing.T, c *kvclient.Client, s *natstest.Server) uint64 {
-	t.Helper()
-	// The server counts all that it has read at once when it is done with it, and the answer to a
-	// flush may come before that. The answer to the next one does not.
-	for range 2 {
-		if err := errors.Join(c.ReadConn().Flush(), c.WriteConn().Flush()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	connections, err := s.NATS().Connz(&server.ConnzOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var found int
-	var sent uint64
-	for _, conn := range connections.Conns {
-		if strings.HasSuffix(conn.Name, "(reads)") || strings.HasSuffix(conn.Name, "(writes)") {
-			found++
-			sent += uint64(conn.InMsgs)
-		}
-	}
-	if found != 2 {
-		t.Fatalf("%d connections of the gateway", found)
-	}
-	return sent
-}
 
 func TestRoundTrips(t *testing.T) {
 	t.Parallel()

@@ -1,13 +1,8 @@
 package kvclient
 
 import (
-	"cmp"
 	"context"
-	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
 
 	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
@@ -53,95 +48,20 @@ func (b *Bucket) scan(ctx context.Context, filters kv.Filters, each int64, begin
 	if b, err = b.overBulk().rebind(ctx); err != nil {
 		return 0, err
 	}
-	r := scanReader{filters: filters, bucket: b, link: b.client.bulk, visit: visit}
-	if err := r.selectSubjects(ctx); err != nil {
+	r := scanReader{filters: filters, bucket: b, visit: visit}
+	if err := r.open(ctx); err != nil {
 		return 0, err
 	}
-	if err := r.createConsumer(ctx); err != nil {
-		return 0, err
-	}
-	defer b.dropConsumer(r.link, r.consumer)
+	defer r.consumer.close()
+	pending := int(r.consumer.pending)
 	var room bound.Hold
-	err = b.client.limits.listed.Take(ctx, &room, bound.OwnerOf(ctx), int64(r.pending)*each, nil)
+	err = b.client.limits.listed.Take(ctx, &room, bound.OwnerOf(ctx), int64(pending)*each, nil)
 	if err != nil {
 		return 0, err
 	}
 	defer room.Release()
 	if r.exact {
-		begin(int(r.pending))
+		begin(pending)
 	}
 	return b.lastSeq, r.read(ctx)
-}
-
-// A consumerRequest is a request to CONSUMER.CREATE.
-type consumerRequest struct {
-	Stream string                   `json:"stream_name"` // The stream that the consumer reads.
-	Config jetstream.ConsumerConfig `json:"config"`      // The consumer's configuration.
-	Action string                   `json:"action"`      // "create".
-}
-
-// createConsumer creates the consumer of a scan, an export or a replay.
-func (r *scanReader) createConsumer(ctx context.Context) (err error) {
-	config := jetstream.ConsumerConfig{
-		Name:              "kvgw-scan-" + nuid.Next(),
-		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
-		AckPolicy:         jetstream.AckNonePolicy,
-		HeadersOnly:       !r.values,
-		MemoryStorage:     true,
-		Replicas:          1,
-		InactiveThreshold: cmp.Or(r.inactive, scanInactive),
-	}
-	if r.history {
-		config.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
-		config.OptStartSeq = uint64(r.after) + 1
-	}
-	r.consumer = config.Name
-	r.pending, err = r.bucket.newConsumer(ctx, r.link, config, r.subjects)
-	return err
-}
-
-// newConsumer creates a consumer for some subjects of the stream. It returns how many messages the
-// consumer had to deliver then, as the server counted.
-func (b *Bucket) newConsumer(
-	ctx context.Context, l *link, config jetstream.ConsumerConfig, subjects []string,
-) (pending uint64, err error) {
-	subject := "CONSUMER.CREATE." + b.stream + "." + config.Name
-	if config.FilterSubjects = subjects; len(subjects) == 1 {
-		// A single filter goes into the request's subject too, where an account's permissions can
-		// see it (ADR-15).
-		config.FilterSubject, config.FilterSubjects = subjects[0], nil
-		subject += "." + subjects[0]
-	}
-	var response struct {
-		apiResponse
-		jetstream.ConsumerInfo
-	}
-	err = b.client.api(ctx, l, subject, consumerRequest{b.stream, config, "create"}, &response)
-	return response.NumPending, bucketError(b.name, err)
-}
-
-// dropConsumer asks for a consumer to be deleted, so that it does not count against the stream's
-// limit until it is found inactive. The answer is not waited for: it does not come if the consumer
-// was lost with its node.
-func (b *Bucket) dropConsumer(l *link, name string) {
-	subject := b.client.apiPrefix + "CONSUMER.DELETE." + b.stream + "." + name
-	if err := l.conn().Publish(subject, nil); err != nil {
-		b.client.logger.Debug().Err(err).Str("bucket", b.name.String()).
-			Msg("the request to delete a consumer was not sent")
-	}
-}
-
-// keyOf returns the key that a subject of the bucket's stream stands for, and whether that is
-// within the grammar. A stream with sources can have other buckets' subjects.
-func (b *Bucket) keyOf(subject string) (kv.Key, bool) {
-	name, own := strings.CutPrefix(subject, b.readPrefix)
-	if !own {
-		return kv.Key{}, false
-	}
-	key, err := kv.ParseKey(name)
-	if err != nil {
-		b.client.hiddenKeys.Add(1)
-		return kv.Key{}, false
-	}
-	return key, true
 }

@@ -2,20 +2,18 @@ package kvclient
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"kvgateway/internal/kv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nuid"
+
+	"kvgateway/internal/kv"
 )
 
-// How a tail reads. The bytes of its batches are in readahead.go.
+// How a tail reads. The bytes of its batches are in tail_readahead.go.
 const (
 	// tailBatch is how many messages a tail asks for at once.
 	tailBatch = 500
@@ -26,34 +24,6 @@ const (
 	// tailInactive is after what time the server drops the consumer of a tail whose gateway died.
 	tailInactive = 30 * time.Second
 )
-
-// NextRevision asks the leader for the first revision after one that is still stored; it returns 0
-// if there is none.
-func (b *Bucket) NextRevision(ctx context.Context, after kv.Revision) (kv.Revision, error) {
-	m, err := b.fetchMessage(ctx, b.leaderGet, getRequest{
-		Sequence: uint64(after) + 1, NextBySubject: b.readPrefix + kv.AllKeys.String(),
-	})
-	switch {
-	case errors.Is(err, kv.ErrKeyNotFound):
-		return 0, nil
-	case err != nil:
-		return 0, err
-	}
-	return kv.Revision(m.Sequence), nil
-}
-
-// StoredAt asks the leader when the message of a revision was stored. It returns the zero time if
-// the message is not there any more.
-func (b *Bucket) StoredAt(ctx context.Context, revision kv.Revision) (time.Time, error) {
-	m, err := b.fetchMessage(ctx, b.leaderGet, getRequest{Sequence: uint64(revision)})
-	switch {
-	case errors.Is(err, kv.ErrKeyNotFound):
-		return time.Time{}, nil
-	case err != nil:
-		return time.Time{}, err
-	}
-	return m.Time, nil
-}
 
 // idleHeartbeat describes what the server sends while it has nothing to deliver. The time until the
 // next heartbeat begins with each message and with each heartbeat (measured, nats-server 2.15.2).
@@ -87,27 +57,19 @@ type Tail struct {
 	// C brings what arrives. It is closed when the tail ends; Err says why.
 	C <-chan Arrival
 
-	// bucket is the bucket that is read.
-	bucket *Bucket
-	// consumer is the consumer's name.
-	consumer string
+	// consumer is what the tail reads with.
+	consumer *consumer
 	// cancel ends the tail.
 	cancel context.CancelFunc
 	// out is C, for the goroutine that reads.
 	out chan Arrival
-	// messages are those that came over the connection and were not looked at yet.
-	messages chan *nats.Msg
 	// began is when the tail began.
 	began time.Time
 	// heard is how many nanoseconds after began the server said something last.
 	heard atomic.Int64
 
-	// received is how many messages came; the consumer numbers them. It and the fields below are
-	// used by the goroutine that reads, once it runs.
-	received uint64
-	// last is the revision of the last message that came.
-	last kv.Revision
-	// ahead is what the server may send ahead.
+	// ahead is what the server may send ahead. It and the fields below are used by the goroutine
+	// that reads, once it runs.
 	ahead readAhead
 	// ended is why the last batch ended.
 	ended batchEnd
@@ -133,45 +95,36 @@ type Arrival struct {
 // Tail starts reading after a revision, which must not be beyond the stream's last one: a consumer
 // that starts beyond it is deaf to what lies between (measured).
 func (b *Bucket) Tail(ctx context.Context, after kv.Revision) (*Tail, error) {
-	config := jetstream.ConsumerConfig{
-		Name:              "kvgw-feed-" + nuid.Next(),
-		DeliverPolicy:     jetstream.DeliverByStartSequencePolicy,
-		OptStartSeq:       uint64(after) + 1,
-		AckPolicy:         jetstream.AckNonePolicy,
-		MemoryStorage:     true,
-		Replicas:          1,
-		InactiveThreshold: tailInactive,
-	}
-	all := []string{b.readPrefix + kv.AllKeys.String()}
-	if _, err := b.newConsumer(ctx, b.client.feeds, config, all); err != nil {
-		b.dropConsumer(b.client.feeds, config.Name) // it may be there all the same
+	c, err := b.makeConsumer(ctx, b.client.feeds, consumerSpec{
+		purpose:  "feed",
+		subjects: []string{b.readPrefix + kv.AllKeys.String()},
+		from:     after + 1,
+		inactive: tailInactive,
+	})
+	if err != nil {
+		c.close() // it may be there all the same
 		return nil, err
 	}
-	nc := b.client.feeds.conn()
-	inbox := nc.NewInbox()
 	t := &Tail{
-		bucket:   b,
-		consumer: config.Name,
+		consumer: c,
 		out:      make(chan Arrival),
-		messages: make(chan *nats.Msg, tailBatch+16),
-		last:     after,
 		began:    time.Now(),
 		ahead:    readAhead{bound: b.client.limits.feeds, message: b.client.messageBytes()},
 	}
 	t.C = t.out
 	if err := t.ahead.begin(ctx); err != nil {
-		b.dropConsumer(b.client.feeds, config.Name)
+		c.close()
 		return nil, err
 	}
-	subscription, err := nc.ChanSubscribe(inbox, t.messages)
-	if err != nil {
+	if err := c.listen(tailBatch + 16); err != nil {
 		t.ahead.end()
-		return nil, fmt.Errorf("%w: tail: %w", kv.ErrUnavailable, err)
+		c.close()
+		return nil, err
 	}
 	// The tail lives until it is closed, not for as long as the request that started it.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	t.cancel = cancel
-	go t.run(run, nc, inbox, subscription)
+	go t.run(run)
 	return t, nil
 }
 
@@ -191,14 +144,11 @@ func (t *Tail) Err() error {
 func (t *Tail) Heard() time.Time { return t.began.Add(time.Duration(t.heard.Load())) }
 
 // run reads until the tail ends.
-func (t *Tail) run(
-	ctx context.Context, nc *nats.Conn, inbox string, subscription *nats.Subscription,
-) {
+func (t *Tail) run(ctx context.Context) {
 	defer close(t.out)
-	defer t.bucket.dropConsumer(t.bucket.client.feeds, t.consumer)
 	defer t.ahead.end()
-	defer subscription.Unsubscribe()
-	err := t.read(ctx, nc, inbox)
+	defer t.consumer.close()
+	err := t.read(ctx)
 	if ctx.Err() == nil {
 		t.mu.Lock()
 		t.err = err
@@ -207,9 +157,7 @@ func (t *Tail) run(
 }
 
 // read asks for batches, one after the other, until something is wrong.
-func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
-	gone := t.bucket.client.feeds.windows.gone()
-	next := t.bucket.client.apiPrefix + "CONSUMER.MSG.NEXT." + t.bucket.stream + "." + t.consumer
+func (t *Tail) read(ctx context.Context) error {
 	silence := time.NewTimer(tailSilence)
 	defer silence.Stop()
 	for {
@@ -219,21 +167,21 @@ func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
 		}
 		request := fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`,
 			tailBatch, bytes, expires, tailHeartbeat)
-		if err := nc.PublishRequest(next, inbox, request); err != nil {
-			return fmt.Errorf("%w: tail: %w", kv.ErrUnavailable, err)
+		if err := t.consumer.ask(request); err != nil {
+			return err
 		}
 		t.ended = batchCounted
-		before := t.received
+		before := t.consumer.received
 		for left := tailBatch; left > 0; {
 			silence.Reset(tailSilence)
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
-			case <-gone:
+			case <-t.consumer.gone:
 				return errConnectionLost
 			case <-silence.C:
 				return fmt.Errorf("%w: a tail's consumer is silent", kv.ErrTimeout)
-			case msg := <-t.messages:
+			case msg := <-t.consumer.messages:
 				t.heard.Store(int64(time.Since(t.began)))
 				entries, ended, err := t.collect(msg)
 				left -= len(entries)
@@ -253,7 +201,7 @@ func (t *Tail) read(ctx context.Context, nc *nats.Conn, inbox string) error {
 				}
 			}
 		}
-		if t.ended == batchFilled && t.received == before {
+		if t.ended == batchFilled && t.consumer.received == before {
 			t.ended = batchTooSmall
 		}
 	}
@@ -269,15 +217,15 @@ func (t *Tail) collect(msg *nats.Msg) (entries []kv.Entry, ended bool, err error
 			}
 		} else {
 			var e kv.Entry
-			if e, err = t.entry(msg); err == nil {
+			if e, err = t.consumer.arrived(msg); err == nil {
 				entries = append(entries, e)
 			}
 		}
-		if ended || err != nil || len(entries) == cap(t.messages)/2 {
+		if ended || err != nil || len(entries) == cap(t.consumer.messages)/2 {
 			return entries, ended, err
 		}
 		select {
-		case msg = <-t.messages:
+		case msg = <-t.consumer.messages:
 		default:
 			return entries, false, nil
 		}
@@ -298,33 +246,4 @@ func (t *Tail) control(msg *nats.Msg) (ended bool, err error) {
 		return true, nil
 	}
 	return true, fmt.Errorf("%w: tail ended: %s %s", kv.ErrUnavailable, status, description)
-}
-
-// entry makes an entry of a message, and checks that none is missing before it.
-func (t *Tail) entry(msg *nats.Msg) (kv.Entry, error) {
-	meta, err := msg.Metadata()
-	if err != nil {
-		return kv.Entry{}, fmt.Errorf("%w: tail: %w", kv.ErrUnexpectedAnswer, err)
-	}
-	if t.received++; meta.Sequence.Consumer != t.received {
-		return kv.Entry{}, fmt.Errorf("%w: a tail lost messages: %d came as number %d",
-			kv.ErrUnavailable, meta.Sequence.Consumer, t.received)
-	}
-	t.last = kv.Revision(meta.Sequence.Stream)
-	return t.bucket.delivered(msg, meta), nil
-}
-
-// delivered makes an entry of what a consumer delivered; without a key if that is outside the
-// grammar.
-func (b *Bucket) delivered(msg *nats.Msg, meta *nats.MsgMetadata) kv.Entry {
-	key, _ := b.keyOf(msg.Subject)
-	e := kv.Entry{
-		Key:      key.String(),
-		Position: b.at(meta.Sequence.Stream, meta.Timestamp),
-		Created:  meta.Timestamp.UTC(),
-		Value:    msg.Data,
-		Size:     len(msg.Data),
-	}
-	describe(&e, msg.Header, b.ages)
-	return e
 }

@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"kvgateway/internal/kv"
 	"slices"
 	"time"
+
+	"kvgateway/internal/kv"
 )
 
 // MaxSteps is how many operations a transaction can have: the server's limit for an atomic batch.
@@ -63,7 +64,7 @@ type Transaction struct {
 
 // A Transacted says what a transaction did.
 type Transacted struct {
-	// ID is that in the [kv.Mark] of its entries.
+	// ID is that in the [kv.TransactionPart] of its entries.
 	ID string
 	// Position is that of its last write.
 	kv.Position

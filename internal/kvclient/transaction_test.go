@@ -219,9 +219,10 @@ func TestClusterTransactionsAreAtomic(t *testing.T) {
 		string(x.Value) != strconv.Itoa(workers*rounds) {
 		t.Errorf("x is %s, y is %s, want %d; %v %v", x.Value, y.Value, workers*rounds, err, err2)
 	}
-	if x.Mark == nil || y.Mark == nil || x.Mark.ID != y.Mark.ID ||
-		x.Mark.Last || !y.Mark.Last || y.Revision != x.Revision+1 {
-		t.Errorf("marks %+v at %d and %+v at %d", x.Mark, x.Revision, y.Mark, y.Revision)
+	if x.Transaction == nil || y.Transaction == nil || x.Transaction.ID != y.Transaction.ID ||
+		x.Transaction.Last || !y.Transaction.Last || y.Revision != x.Revision+1 {
+		t.Errorf("parts %+v at %d and %+v at %d",
+			x.Transaction, x.Revision, y.Transaction, y.Revision)
 	}
 
 	// This is the largest possible transaction. It is then sent again with its idempotency key.

@@ -1,0 +1,131 @@
+package kvclient
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"kvgateway/internal/kv"
+)
+
+const (
+	// MinTTL is the shortest time to live that NATS takes.
+	MinTTL = time.Second
+	// MaxTTL keeps the end of a time to live within what the server can count: nanoseconds since
+	// 1970, in 63 bits.
+	MaxTTL = 100 * 365 * 24 * time.Hour
+)
+
+// A TTLNotEnabledError says that a bucket takes no entries with a time to live of their own;
+// nothing was stored.
+type TTLNotEnabledError struct {
+	// Bucket is the bucket whose limit_marker_ttl would enable it: for a mirror, the origin.
+	Bucket string
+	// Longest is the longest limit_marker_ttl with which this time to live can be as short as it
+	// is; 0 for any.
+	Longest time.Duration
+}
+
+// Error implements error.
+func (e *TTLNotEnabledError) Error() string {
+	return fmt.Sprintf("bucket %s has no limit_marker_ttl", e.Bucket)
+}
+
+// A TTLTooShortError says that a time to live is shorter than the server would make it; nothing was
+// stored.
+type TTLTooShortError struct {
+	Minimum   time.Duration // The shortest that the bucket takes.
+	Remaining bool          // It is what is left of the present value's, which a patch keeps.
+}
+
+// Error implements error.
+func (e *TTLTooShortError) Error() string {
+	return fmt.Sprintf("time to live shorter than %s", e.Minimum)
+}
+
+// writeRules are the settings of a stream that decide what can be written to it. They are the only
+// place that decides whether an entry may have a time to live, for PUT, PATCH, purge, import and
+// transactions.
+type writeRules struct {
+	bucket     string        // The bucket whose rules they are.
+	atomic     bool          // It takes transactions.
+	ttl        bool          // Entries can have a time to live of their own.
+	messageTTL bool          // The stream acts on the times to live that entries have.
+	minTTL     time.Duration // Those times are at least this long.
+	history    bool          // More than one message of a key is kept.
+	exempts    bool          // An entry may outlive one that is written over it: see mayExempt.
+	replicas   int           // How many servers keep the stream.
+	memory     bool          // They keep it in memory.
+}
+
+// rulesOf reads the rules from a stream's configuration. If more than one message of a key is kept,
+// the server makes a time to live that is shorter than limit_marker_ttl as long as that (measured),
+// so a shorter one cannot be promised.
+func rulesOf(c *jetstream.StreamConfig) writeRules {
+	r := writeRules{
+		bucket:     strings.TrimPrefix(c.Name, kv.StreamPrefix),
+		atomic:     c.AllowAtomicPublish,
+		ttl:        c.AllowMsgTTL && c.SubjectDeleteMarkerTTL > 0,
+		messageTTL: c.AllowMsgTTL,
+		minTTL:     MinTTL,
+		history:    c.MaxMsgsPerSubject != 1,
+		replicas:   c.Replicas,
+		memory:     c.Storage == jetstream.MemoryStorage,
+	}
+	r.exempts = c.AllowMsgTTL && c.MaxAge > 0 && r.history
+	if r.history {
+		r.minTTL = max(MinTTL, c.SubjectDeleteMarkerTTL)
+	}
+	return r
+}
+
+// checkTTL returns nil if an entry can have that time to live; 0 stands for none.
+func (r *writeRules) checkTTL(ttl time.Duration) error {
+	switch {
+	case ttl == 0:
+		return nil
+	case !r.ttl && r.history:
+		return &TTLNotEnabledError{Bucket: r.bucket, Longest: ttl.Truncate(time.Second)}
+	case !r.ttl:
+		return &TTLNotEnabledError{Bucket: r.bucket}
+	case ttl < r.minTTL:
+		return &TTLTooShortError{Minimum: r.minTTL}
+	}
+	return nil
+}
+
+// CheckTTL returns nil if an entry of the bucket can have that time to live; 0 stands for none. It
+// asks the server before it refuses, since the bucket may have been fixed a moment ago. It returns
+// a *[TTLNotEnabledError], a *[TTLTooShortError], [kv.ErrBucketNotFound] or [kv.ErrUnavailable].
+func (b *Bucket) CheckTTL(ctx context.Context, ttl time.Duration) error {
+	if ttl == 0 || !b.isMirror() && b.rules.checkTTL(ttl) == nil {
+		return nil
+	}
+	_, rules, err := b.toWrite(ctx)
+	if err != nil {
+		return err
+	}
+	return rules.checkTTL(ttl)
+}
+
+// toWrite asks the server for the bucket as it is now, and for the rules of the stream that its
+// writes go to.
+func (b *Bucket) toWrite(ctx context.Context) (*Bucket, *writeRules, error) {
+	current, err := b.overWrites().rebind(ctx)
+	if err != nil {
+		return nil, nil, notSent(err)
+	}
+	if !current.isMirror() {
+		return current, &current.rules, nil
+	}
+	var info streamInfoResponse
+	err = b.client.ask(ctx, current.link, current.originInfo, nil, descriptionBytes, &info)
+	if err != nil {
+		return nil, nil, notSent(bucketError(b.name, err))
+	}
+	rules := rulesOf(&info.Config)
+	return current, &rules, nil
+}

@@ -1,0 +1,135 @@
+package kvclient
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
+)
+
+// An apiResponse is what every answer of the JetStream API can carry.
+type apiResponse struct {
+	Error *kv.APIError `json:"error"` // Why JetStream refused; nil if it did not.
+}
+
+func (r *apiResponse) apiError() *kv.APIError { return r.Error }
+
+// api sends one request to the JetStream API and decodes the answer into response. It returns an
+// error of this package or the *[kv.APIError] for what JetStream refuses, [kv.ErrUnavailable], or
+// [kv.ErrTimeout], which for a change means that its outcome is unknown.
+func (c *Client) api(
+	ctx context.Context, l *link.Link, subject string, request any,
+	response interface{ apiError() *kv.APIError },
+) error {
+	return c.ask(ctx, l, c.apiPrefix+subject, request, descriptionBytes, response)
+}
+
+// ask is api for a whole subject, which may be one of another account's or domain's JetStream, and
+// for an answer of up to answer bytes.
+func (c *Client) ask(
+	ctx context.Context, l *link.Link, subject string, request any, answer int64,
+	response interface{ apiError() *kv.APIError },
+) error {
+	msg := &nats.Msg{Subject: subject}
+	if request != nil {
+		body, err := json.Marshal(request)
+		if err != nil {
+			return fmt.Errorf("encode request %s: %w", subject, err)
+		}
+		msg.Data = body
+	}
+	reply, err := l.Request(ctx, msg, answer)
+	if err == link.ErrNoResponders {
+		return fmt.Errorf("%w: JetStream does not respond", kv.ErrUnavailable)
+	}
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(reply.Data, response); err != nil {
+		return fmt.Errorf("%w: %s: %w", kv.ErrUnexpectedAnswer, subject, err)
+	}
+	if refused := response.apiError(); refused != nil {
+		return refusal(refused)
+	}
+	return nil
+}
+
+// The JetStream error codes for which there is an error of this package (nats-server,
+// server/errors.json).
+const (
+	errCodeNoLeader             = 10008
+	errCodeAccountResources     = 10002
+	errCodeInsufficient         = 10023
+	errCodeMaxConsumers         = 10026
+	errCodeMaxStreams           = 10027
+	errCodeMemoryResources      = 10028
+	errCodeNoMessage            = 10037
+	errCodeNotEnabled           = 10039
+	errCodeStorageResources     = 10047
+	errCodeStoreNotCreated      = 10049
+	errCodeInvalidStreamConfig  = 10052
+	errCodeMessageTooLarge      = 10054
+	errCodeStreamNameInUse      = 10058
+	errCodeStreamNotFound       = 10059
+	errCodeWrongLastSeq         = 10071
+	errCodeReplicasNotSupported = 10074
+	errCodeUnavailable          = 10076
+	errCodeStoreFailed          = 10077
+	errCodeHeaderTooLarge       = 10097
+	errCodeMaxBytesRequired     = 10113
+	errCodeStreamOffline        = 10118
+	errCodeMaxStreamBytes       = 10122
+	errCodeWrongLastSeqConstant = 10164
+	errCodeTooManyRequests      = 10167
+	errCodeDuplicateUnderWay    = 10158
+	errCodeTemporarily          = 10163
+	errCodeTTLDisabled          = 10166
+	errCodeStreamOfflineReason  = 10194
+)
+
+// refusal turns an answer by which JetStream refuses into an error of this package: nothing was
+// stored or changed. An answer for which there is no error stays an *[kv.APIError].
+func refusal(e *kv.APIError) error {
+	switch e.ErrCode {
+	case errCodeNoLeader, errCodeNotEnabled, errCodeUnavailable, errCodeTemporarily,
+		errCodeStreamOffline, errCodeStreamOfflineReason:
+		return fmt.Errorf("%w: %w", kv.ErrUnavailable, e)
+	case errCodeDuplicateUnderWay:
+		return fmt.Errorf("%w: %w", errUnderWay, e)
+	case errCodeTooManyRequests:
+		return fmt.Errorf("%w: %w", kv.ErrOverloaded, e)
+	case errCodeHeaderTooLarge:
+		return fmt.Errorf("%w: %w", kv.ErrHeaderTooLarge, e)
+	case errCodeStoreFailed:
+		if strings.Contains(e.Description, "maximum bytes") {
+			return fmt.Errorf("%w: %w", kv.ErrBucketFull, e)
+		}
+		return fmt.Errorf("%w: %w", kv.ErrStorageExhausted, e)
+	case errCodeAccountResources, errCodeInsufficient, errCodeMemoryResources,
+		errCodeStorageResources, errCodeMaxStreams, errCodeMaxConsumers, errCodeMaxBytesRequired,
+		errCodeMaxStreamBytes:
+		return fmt.Errorf("%w: %w", kv.ErrStorageExhausted, e)
+	}
+	return e
+}
+
+// isMismatch reports whether JetStream refused because the expected last revision was another.
+func isMismatch(e *kv.APIError) bool {
+	return e.ErrCode == errCodeWrongLastSeq || e.ErrCode == errCodeWrongLastSeqConstant
+}
+
+// currentRevision reads the revision that JetStream names in "wrong last sequence: 5". Replicated
+// streams do not always name it (10164).
+func currentRevision(e *kv.APIError) (kv.Revision, bool) {
+	_, number, found := strings.Cut(e.Description, "wrong last sequence: ")
+	if !found {
+		return 0, false
+	}
+	rev, err := kv.ParseRevision(number)
+	return rev, err == nil
+}

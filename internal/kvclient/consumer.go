@@ -1,0 +1,147 @@
+package kvclient
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nuid"
+
+	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
+)
+
+// A consumer is what a scan, an export, a replay or a tail reads with: a pull consumer on the
+// bucket's stream, in the memory of one server, which acknowledges nothing.
+//
+//	makeConsumer | the server begins to count what it has to deliver
+//	listen       | there is an inbox for what comes
+//	ask          | the server is asked for a batch of messages, again and again
+//	arrived      | a message is numbered; none may be missing
+//	close        | nothing comes any more, and the server is asked to delete the consumer
+//
+// What ends a batch, and what else can come in the place of a message, is for the reader to judge:
+// see scanReader.take and [Tail]. A consumer is used by one goroutine.
+type consumer struct {
+	bucket *Bucket    // The bucket whose stream is read.
+	link   *link.Link // The link that carries its requests and its messages.
+	name   string     // The consumer's name.
+	// pending is how many messages it had to deliver when it was made, as the server counted.
+	pending uint64
+	// received is how many messages have arrived; the server numbers them.
+	received uint64
+
+	// conn is the connection that the messages come over. It and the fields below are set by
+	// listen.
+	conn *nats.Conn
+	// gone is closed when that connection is lost.
+	gone <-chan struct{}
+	// inbox is the subject that the messages come to.
+	inbox string
+	// messages are those that have come to the inbox and were not looked at yet.
+	messages chan *nats.Msg
+	// subscription is the one to the inbox; nil before listen.
+	subscription *nats.Subscription
+}
+
+// A consumerSpec says what a consumer is to deliver.
+type consumerSpec struct {
+	purpose     string        // A part of its name, for whoever looks at the server.
+	subjects    []string      // Messages of these subjects are delivered.
+	from        kv.Revision   // All from this revision on; 0 for the last of each subject.
+	headersOnly bool          // Values are left out.
+	inactive    time.Duration // After what time without a request the server drops it.
+}
+
+// A consumerRequest is a request to CONSUMER.CREATE.
+type consumerRequest struct {
+	Stream string                   `json:"stream_name"` // The stream that the consumer reads.
+	Config jetstream.ConsumerConfig `json:"config"`      // The consumer's configuration.
+	Action string                   `json:"action"`      // "create".
+}
+
+// makeConsumer makes a consumer. If there is an error, such as a timeout, it may be there all the
+// same, until the server finds it inactive.
+func (b *Bucket) makeConsumer(
+	ctx context.Context, l *link.Link, spec consumerSpec,
+) (*consumer, error) {
+	c := &consumer{bucket: b, link: l, name: "kvgw-" + spec.purpose + "-" + nuid.Next()}
+	config := jetstream.ConsumerConfig{
+		Name:              c.name,
+		DeliverPolicy:     jetstream.DeliverLastPerSubjectPolicy,
+		AckPolicy:         jetstream.AckNonePolicy,
+		HeadersOnly:       spec.headersOnly,
+		MemoryStorage:     true,
+		Replicas:          1,
+		InactiveThreshold: spec.inactive,
+		FilterSubjects:    spec.subjects,
+	}
+	if spec.from > 0 {
+		config.DeliverPolicy = jetstream.DeliverByStartSequencePolicy
+		config.OptStartSeq = uint64(spec.from)
+	}
+	subject := "CONSUMER.CREATE." + b.stream + "." + c.name
+	if len(spec.subjects) == 1 {
+		// A single filter goes into the request's subject too, where an account's permissions can
+		// see it (ADR-15).
+		config.FilterSubject, config.FilterSubjects = spec.subjects[0], nil
+		subject += "." + spec.subjects[0]
+	}
+	var response struct {
+		apiResponse
+		jetstream.ConsumerInfo
+	}
+	err := b.client.api(ctx, l, subject, consumerRequest{b.stream, config, "create"}, &response)
+	c.pending = response.NumPending
+	return c, bucketError(b.name, err)
+}
+
+// listen makes the inbox, with room for so many messages that were not looked at yet.
+func (c *consumer) listen(room int) (err error) {
+	c.conn = c.link.Conn()
+	c.gone = c.link.Gone()
+	c.inbox, c.messages = c.conn.NewInbox(), make(chan *nats.Msg, room)
+	if c.subscription, err = c.conn.ChanSubscribe(c.inbox, c.messages); err != nil {
+		return fmt.Errorf("%w: subscribe: %w", kv.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// ask asks for a batch, which comes to the inbox.
+func (c *consumer) ask(batch []byte) error {
+	next := c.bucket.client.apiPrefix + "CONSUMER.MSG.NEXT." + c.bucket.stream + "." + c.name
+	if err := c.conn.PublishRequest(next, c.inbox, batch); err != nil {
+		return fmt.Errorf("%w: ask a consumer: %w", kv.ErrUnavailable, err)
+	}
+	return nil
+}
+
+// arrived makes an entry of a message that came to the inbox; one without a key if that is outside
+// the grammar. It returns [kv.ErrUnavailable] if messages before this one were lost.
+func (c *consumer) arrived(msg *nats.Msg) (kv.Entry, error) {
+	meta, err := msg.Metadata()
+	if err != nil {
+		return kv.Entry{}, fmt.Errorf("%w: consumer: %w", kv.ErrUnexpectedAnswer, err)
+	}
+	if c.received++; meta.Sequence.Consumer != c.received {
+		return kv.Entry{}, fmt.Errorf("%w: messages were lost: the one after %d came as number %d",
+			kv.ErrUnavailable, c.received-1, meta.Sequence.Consumer)
+	}
+	return c.bucket.delivered(msg, meta), nil
+}
+
+// close ends the subscription and asks for the consumer to be deleted, so that it does not count
+// against the stream's limit until it is found inactive. The answer is not waited for: it does not
+// come if the consumer was lost with its node.
+func (c *consumer) close() {
+	if c.subscription != nil {
+		_ = c.subscription.Unsubscribe() // of a connection that is lost, it is gone in any case
+	}
+	subject := c.bucket.client.apiPrefix + "CONSUMER.DELETE." + c.bucket.stream + "." + c.name
+	if err := c.link.Conn().Publish(subject, nil); err != nil {
+		c.bucket.client.logger.Debug().Err(err).Str("bucket", c.bucket.name.String()).
+			Msg("the request to delete a consumer was not sent")
+	}
+}

@@ -1,0 +1,227 @@
+package link
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/rs/zerolog"
+
+	"kvgateway/internal/bound"
+)
+
+// How a link keeps its connection.
+const (
+	// reconnectWait and reconnectJitter are how long nats.go waits between two attempts to connect.
+	reconnectWait   = 200 * time.Millisecond
+	reconnectJitter = 100 * time.Millisecond
+	// maxRedialBackoff bounds the wait before a link dials anew.
+	maxRedialBackoff = 5 * time.Second
+	// pingInterval is how often a connection is pinged. It is lost after two pings without an
+	// answer.
+	pingInterval = 5 * time.Second
+)
+
+// Options say what a link connects to, and who is told of it.
+type Options struct {
+	// Name is what logs call the connection.
+	Name string
+	// URL is where it is dialled: one or more server URLs, separated by commas.
+	URL string
+	// Dial is how it is dialled, beside what every link does.
+	Dial []nats.Option
+	// Timeout bounds each request.
+	Timeout time.Duration
+	// Answers bounds the bytes of the answers that are under way; see [AnswersSpec].
+	Answers *bound.Bound
+	// OnUp is called with every new nats.Conn before it is used, since subscriptions die with the
+	// old one; nil for nothing.
+	OnUp func(*nats.Conn)
+	// OnGap is called after every connection but the first: what came in the time without one was
+	// missed. It is nil for nothing.
+	OnGap func()
+	// Logger takes what happens to the connection.
+	Logger zerolog.Logger
+}
+
+// A Link is one connection to NATS that outlives the nats.Conn behind it. nats.go reconnects by
+// itself, but gives up for good on some errors ("maximum control line exceeded", credentials
+// refused twice); then the link dials anew.
+//
+//	event               | requests under way | new requests   | the link
+//	connected, first    | -                  | are sent       | has called OnUp before
+//	disconnected        | ErrTimeout         | ErrUnavailable | leaves it to nats.go
+//	reconnected         | -                  | are sent       | calls OnGap
+//	nats.go gives up    | ErrTimeout         | ErrUnavailable | dials anew after a backoff
+//	dialled anew        | -                  | are sent       | calls OnUp, then OnGap
+//	Close               | ErrTimeout         | ErrUnavailable | does nothing more
+//
+// For the caller of a write that was under way, that [kv.ErrTimeout] becomes
+// [kv.ErrOutcomeUnknown]. A link has no reconnect buffer: with that of nats.go, a write that was
+// reported as failed is applied when the server is back (measured). Without it, a write while NATS
+// is away fails at once, and was certainly not sent (TestRequestsFailAtOnceWithoutAServer).
+type Link struct {
+	// options are those that the link was made with. Dial has the link's own beside them, once it
+	// was opened.
+	options Options
+	// logger takes what happens to the connection, with the link's name.
+	logger zerolog.Logger
+	// known says that there was a connection.
+	known atomic.Bool
+
+	// windows bound the requests in time, and end them when the connection is lost.
+	windows *windows
+	// replies are the subscriptions on which requests wait.
+	replies replyBoxes
+	// current is the nats.Conn in use.
+	current atomic.Pointer[nats.Conn]
+	// closures is how often nats.go has given up since there was a connection.
+	closures atomic.Int32
+	// cause is why dialling failed last, a string, as it was logged.
+	cause atomic.Value
+	// closing says that Close was called.
+	closing atomic.Bool
+	// done is closed by Close.
+	done chan struct{}
+}
+
+// New returns a link, which must be opened.
+func New(options Options) *Link {
+	return &Link{
+		options: options,
+		logger:  options.Logger.With().Str("link", options.Name).Logger(),
+		windows: newWindows(options.Timeout),
+		done:    make(chan struct{}),
+	}
+}
+
+// Name returns what the link is called.
+func (l *Link) Name() string { return l.options.Name }
+
+// Open starts the link. It returns an error only for settings that can never work. A server that is
+// away is dialled until it is there.
+func (l *Link) Open() error {
+	l.options.Dial = append(slices.Clip(l.options.Dial),
+		nats.RetryOnFailedConnect(true),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(reconnectWait),
+		nats.ReconnectJitter(reconnectJitter, reconnectJitter),
+		// For the reason that is given at Link.
+		nats.ReconnectBufSize(-1),
+		// A write to a server that takes nothing any more holds up every request on the connection.
+		// nats.go's own bound is a minute.
+		nats.FlusherTimeout(l.windows.timeout),
+		// A network that drops all packets tells nobody, but two pings without an answer do.
+		nats.PingInterval(pingInterval),
+		nats.MaxPingsOutstanding(2),
+		// Subjects are made of parsed keys and names only.
+		nats.SkipSubjectValidation(),
+		nats.DisconnectErrHandler(l.disconnected),
+		nats.ConnectHandler(func(*nats.Conn) { l.connected() }),
+		nats.ReconnectHandler(func(*nats.Conn) { l.connected() }),
+		nats.ReconnectErrHandler(func(_ *nats.Conn, err error) { l.dialFailed(err) }),
+		nats.ClosedHandler(l.closed),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			l.logger.Warn().Err(err).Msg("NATS reported an error")
+		}),
+	)
+	return l.dial()
+}
+
+// dial makes a new nats.Conn.
+func (l *Link) dial() error {
+	nc, err := nats.Connect(l.options.URL, l.options.Dial...)
+	if err != nil {
+		return fmt.Errorf("connect to NATS: %w", err)
+	}
+	if l.options.OnUp != nil {
+		l.options.OnUp(nc) // before anybody uses nc, since its users may rely on the subscriptions
+	}
+	l.current.Store(nc)
+	if l.closing.Load() {
+		nc.Close()
+	}
+	return nil
+}
+
+// Gone returns a channel that is closed when the connection is lost that is there now.
+func (l *Link) Gone() <-chan struct{} { return l.windows.gone() }
+
+// Conn returns the current connection, which may be on its way to being connected again.
+func (l *Link) Conn() *nats.Conn { return l.current.Load() }
+
+// dialFailed logs why there is no connection, once as a warning for each cause, however often it is
+// tried.
+func (l *Link) dialFailed(err error) {
+	level := zerolog.DebugLevel
+	if l.cause.Swap(err.Error()) != err.Error() {
+		level = zerolog.WarnLevel
+	}
+	l.logger.WithLevel(level).Err(err).Msg("dialling NATS failed")
+}
+
+// disconnected runs when the connection is lost.
+func (l *Link) disconnected(_ *nats.Conn, err error) {
+	l.windows.lost()
+	if !l.closing.Load() {
+		l.logger.Warn().Err(err).Msg("connection to NATS lost")
+	}
+}
+
+// connected runs on every connection, the first and those after a gap. nats.go calls it some time
+// after the connection is in use, so OnGap must not be called for the first one: it would void what
+// was read over it.
+func (l *Link) connected() {
+	l.closures.Store(0)
+	l.cause.Store("")
+	l.logger.Info().Msg("connected to NATS")
+	if l.options.OnGap != nil && l.known.Swap(true) {
+		l.options.OnGap()
+	}
+}
+
+// closed runs when nats.go has given up on a connection.
+func (l *Link) closed(nc *nats.Conn) {
+	l.windows.lost()
+	if l.closing.Load() {
+		return
+	}
+	backoff := min(reconnectWait<<min(l.closures.Add(1)-1, 8), maxRedialBackoff)
+	l.logger.Error().AnErr("cause", nc.LastError()).Dur("retry_in", backoff).
+		Msg("connection to NATS closed; dialling anew")
+	go l.redial(backoff)
+}
+
+// redial dials anew after a backoff, until that works or the link is closed.
+func (l *Link) redial(backoff time.Duration) {
+	select {
+	case <-l.done:
+		return
+	case <-time.After(backoff + rand.N(reconnectJitter)):
+	}
+	// The settings have worked before; what fails now is a file that they name.
+	if err := l.dial(); err != nil {
+		l.dialFailed(err)
+		go l.redial(maxRedialBackoff)
+	}
+}
+
+// Close sends what is buffered and closes the connection.
+func (l *Link) Close(ctx context.Context) {
+	if !l.closing.CompareAndSwap(false, true) {
+		return
+	}
+	close(l.done)
+	nc := l.Conn()
+	defer nc.Close()
+	if !nc.IsConnected() {
+		return
+	}
+	if err := nc.FlushWithContext(ctx); err != nil {
+		l.logger.Warn().Err(err).Msg("not all was sent to NATS before closing")
+	}
+}

@@ -1,0 +1,146 @@
+package kvclient
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"slices"
+	"time"
+
+	"kvgateway/internal/kv"
+)
+
+const (
+	// exportInactive is for how long the reader of an export can take nothing before the export's
+	// consumer is dropped.
+	exportInactive = 3 * time.Minute
+
+	// maxShownHashes bounds what an export remembers of the keys that it has shown, in hashes of
+	// eight bytes: 32 MiB.
+	maxShownHashes = 4 << 20
+)
+
+// An Export says which entries to export.
+type Export struct {
+	Filters  kv.Filters  // The entries that are exported are those that these select.
+	NoValues bool        // Only the sizes of values are read.
+	Options  ReadOptions // How fresh the export must be.
+}
+
+// An exporter is an export that is under way. It remembers which keys it has shown, by hashes of
+// eight bytes, which is all that an export needs beside what is on its way.
+//
+// What is overwritten before the consumer delivers it does not come, and its successor is beyond
+// the export's revision. So if any entry may have been skipped, the names of all keys are asked for
+// in the end, and the keys that were not shown, as the hashes tell, are read one by one. Beyond
+// maxShownHashes keys are not remembered, after which a key that is written meanwhile can come
+// twice.
+type exporter struct {
+	bucket *Bucket // The bucket as it was when the export began.
+	Export
+	visit func(*kv.Entry) error // Called for each entry that has a value.
+	seed  maphash.Seed          // The seed of the hashes.
+	shown []uint64              // The hashes of the keys that were shown, markers included.
+	seen  nameTally             // How many keys came in all, and how long their names are.
+}
+
+// Export calls visit for the last entry of every key that has a value, in the order of revisions
+// except for keys that are written meanwhile. Every key that had a value at the revision that
+// Export returns, and still has one, is visited with an entry that is at least as new. A key comes
+// once, unless it is written meanwhile in a bucket of more than 4 million keys: then it can come
+// again, newer.
+//
+// Export is a scan with values that a slow reader holds back: it does not read ahead of visit
+// further than some megabytes. It returns what visit returns, and otherwise the errors of Keys.
+func (b *Bucket) Export(
+	ctx context.Context, export Export, visit func(*kv.Entry) error,
+) (kv.Revision, error) {
+	// This asks the leader in any case. An export that waits for a revision has no place yet.
+	b, err := b.overBulk().awaitRevision(ctx, export.Options.MinRevision, export.Options.Wait)
+	if err != nil {
+		return 0, err
+	}
+	hold, err := takePlace(ctx, b.client.limits.exports)
+	if err != nil {
+		return 0, err
+	}
+	defer hold.Release()
+	x := exporter{bucket: b, Export: export, visit: visit, seed: maphash.MakeSeed()}
+	complete := true
+	for after, try := kv.Revision(0), 0; after < b.lastSeq; try++ {
+		last, ended, all, err := x.pass(ctx, after)
+		if err != nil {
+			return 0, err
+		}
+		complete = complete && all
+		if ended {
+			break
+		}
+		after = max(after, last)
+		awaitWriter(min(try, 4))
+	}
+	if !complete {
+		err = x.rest(ctx)
+	}
+	return b.lastSeq, err
+}
+
+// pass shows the entries above a revision that were there when the export began, with one consumer.
+// Ended says that there are no more, and complete that none was skipped: what is overwritten before
+// it is read does not come.
+func (x *exporter) pass(
+	ctx context.Context, after kv.Revision,
+) (last kv.Revision, ended, complete bool, err error) {
+	to := x.bucket.lastSeq
+	r := scanReader{filters: x.Filters, bucket: x.bucket, visit: x.show, values: !x.NoValues,
+		after: after, until: to, inactive: exportInactive}
+	if err := r.pass(ctx); err != nil {
+		return 0, false, false, err
+	}
+	all, err := r.deliveredAll(ctx, to)
+	return r.last, r.last >= to || all, all && !x.bucket.replicated, err
+}
+
+// show remembers that a key was shown, and visits its entry if that is no marker.
+func (x *exporter) show(e kv.Entry) error {
+	x.seen.add(e.Key)
+	if len(x.shown) < maxShownHashes {
+		x.shown = append(x.shown, maphash.String(x.seed, e.Key))
+	}
+	if e.IsMarker() {
+		return nil
+	}
+	return x.visit(&e)
+}
+
+// rest shows the keys that were skipped, one by one.
+func (x *exporter) rest(ctx context.Context) error {
+	slices.Sort(x.shown)
+	b := x.bucket
+	patterns, _ := x.Filters.Cover()
+	matcher := x.Filters.Matcher()
+	for _, pattern := range patterns {
+		err := b.eachSubject(ctx, b.readPrefix+pattern, x.seen, func(subject string) error {
+			key, ok := b.keyOf(subject)
+			if !ok || !matcher.Matches(key.String()) {
+				return nil
+			}
+			hash := maphash.String(x.seed, key.String())
+			if _, shown := slices.BinarySearch(x.shown, hash); shown {
+				return nil
+			}
+			e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: subject})
+			if errors.Is(err, kv.ErrKeyNotFound) || err == nil && e.IsMarker() {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return x.visit(&e)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package kvclient
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"kvgateway/internal/kv"
+)
+
+// A KeyListing is what a scan for the names of keys found. It takes 48 bytes and the name for each
+// key.
+type KeyListing struct {
+	Entries  []ListedKey // Sorted by key.
+	Revision kv.Revision // The listing is not older than this.
+}
+
+// Bytes returns how much memory the listing takes.
+func (l *KeyListing) Bytes() (n int64) {
+	for i := range l.Entries {
+		n += 48 + int64(len(l.Entries[i].Key))
+	}
+	return n
+}
+
+// A ListedKey is a key that has a value, with as much as a listing of a million of them can afford
+// to keep.
+type ListedKey struct {
+	Key      string      // The key's name.
+	Revision kv.Revision // The revision of its last entry.
+	size     int32       // Of the value; below 64 MiB, the server's limit for a message.
+	marker   bool        // The last entry is a marker; such keys are taken out of listings.
+	never    bool        // The entry never expires, whatever the bucket's own time to live is.
+}
+
+// Size returns the size of the value in bytes.
+func (k ListedKey) Size() int { return int(k.size) }
+
+const (
+	// nameBytes is about what the name of a key takes.
+	nameBytes = 64
+	// listedKeyBytes is about what a scan takes for each key that it lists.
+	listedKeyBytes = 48 + 16 + nameBytes
+)
+
+// nameOfListed returns what lastOfEach goes by.
+func nameOfListed(k *ListedKey) (string, kv.Revision) { return k.Key, k.Revision }
+
+// Keys lists every key that has a value and that the filters select, sorted by name. It returns the
+// errors of a scan: a *[bound.FullError], [kv.ErrBucketNotFound], [kv.ErrUnavailable] or
+// [kv.ErrTimeout].
+func (b *Bucket) Keys(ctx context.Context, filters kv.Filters) (KeyListing, error) {
+	var found []ListedKey
+	begin := func(n int) { found = make([]ListedKey, 0, n) }
+	since, err := b.scan(ctx, filters, listedKeyBytes, begin, func(e kv.Entry) error {
+		found = append(found, ListedKey{
+			Key:      e.Key,
+			Revision: e.Revision,
+			size:     int32(e.Size),
+			marker:   e.IsMarker(),
+			never:    neverExpires(&e),
+		})
+		return nil
+	})
+	if err != nil {
+		return KeyListing{}, err
+	}
+	found = lastOfEach(found, nameOfListed)
+	found = slices.DeleteFunc(found, func(k ListedKey) bool { return k.marker })
+	return KeyListing{Entries: found, Revision: since}, nil
+}
+
+// A Listing is what a scan for markers found.
+type Listing struct {
+	Entries  []kv.Entry  // Sorted by key, without values.
+	Revision kv.Revision // The listing is not older than this.
+}
+
+// Bytes returns how much memory the listing takes.
+func (l *Listing) Bytes() (n int64) {
+	for i := range l.Entries {
+		n += l.Entries[i].Bytes()
+	}
+	return n
+}
+
+// Markers lists the markers of deleted keys that the filters select, sorted by name. It returns the
+// errors of Keys.
+func (b *Bucket) Markers(ctx context.Context, filters kv.Filters) (Listing, error) {
+	var found []kv.Entry
+	begin := func(n int) { found = make([]kv.Entry, 0, n) }
+	since, err := b.scan(ctx, filters, kv.EntryBytes+nameBytes, begin, func(e kv.Entry) error {
+		found = append(found, e)
+		return nil
+	})
+	if err != nil {
+		return Listing{}, err
+	}
+	found = lastOfEach(found, func(e *kv.Entry) (string, kv.Revision) { return e.Key, e.Revision })
+	found = slices.DeleteFunc(found, func(e kv.Entry) bool { return !e.IsMarker() })
+	return Listing{Entries: found, Revision: since}, nil
+}
+
+// lastOfEach sorts entries by key and keeps the newest of each.
+func lastOfEach[E any](entries []E, of func(*E) (key string, rev kv.Revision)) []E {
+	slices.SortFunc(entries, func(a, b E) int {
+		keyA, revA := of(&a)
+		keyB, revB := of(&b)
+		if byKey := strings.Compare(keyA, keyB); byKey != 0 {
+			return byKey
+		}
+		return cmp.Compare(revB, revA)
+	})
+	return slices.CompactFunc(entries, func(a, b E) bool {
+		keyA, _ := of(&a)
+		keyB, _ := of(&b)
+		return keyA == keyB
+	})
+}

@@ -1,0 +1,78 @@
+package kvclient
+
+import (
+	"context"
+	"fmt"
+
+	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
+)
+
+// subjectBytes is about what STREAM.INFO says of a subject beside the key: the bucket's prefix, the
+// count and punctuation.
+const subjectBytes = 24
+
+// subjectsPage is how many subjects the server names at once.
+const subjectsPage = 100_000
+
+// A nameTally counts keys and the bytes of their names.
+type nameTally struct {
+	keys  int64 // How many keys.
+	bytes int64 // How many bytes their names have together.
+}
+
+// add counts a key.
+func (m *nameTally) add(key string) {
+	m.keys++
+	m.bytes += int64(len(key))
+}
+
+// subjectsAnswer returns how large a page of subjects can be on the connection. nats-server 2.15.2
+// bounds a page by their number only, 100,000, which may be more than a connection takes. So the
+// size is guessed from the names that were seen a moment ago, with a quarter more for those that
+// were not.
+func (b *Bucket) subjectsAnswer(seen nameTally) int64 {
+	bytes := seen.bytes + seen.keys*int64(subjectBytes+len(b.readPrefix))
+	if seen.keys > subjectsPage {
+		bytes = bytes / seen.keys * subjectsPage
+	}
+	return descriptionBytes + bytes*5/4
+}
+
+// eachSubject calls visit for each subject of the stream that the filter selects, in no order. Seen
+// counts those that the caller has seen already. It returns [kv.ErrOverloaded] if the names are
+// more than a connection takes at once.
+func (b *Bucket) eachSubject(ctx context.Context, filter string, seen nameTally,
+	visit func(subject string) error) error {
+	answer := b.subjectsAnswer(seen)
+	if answer > link.BulkAnswerBytes {
+		return fmt.Errorf("%w: the names of the keys have some %d bytes, too many to be compared "+
+			"while keys are written", kv.ErrOverloaded, seen.bytes)
+	}
+	for offset := 0; ; {
+		request := struct {
+			Filter string `json:"subjects_filter"`
+			Offset int    `json:"offset"`
+		}{filter, offset}
+		var page struct {
+			apiResponse
+			Total int `json:"total"`
+			State struct {
+				Subjects map[string]uint64 `json:"subjects"`
+			} `json:"state"`
+		}
+		subject := b.client.apiPrefix + "STREAM.INFO." + b.stream
+		if err := b.client.ask(ctx, b.client.bulk, subject, request, answer, &page); err != nil {
+			return bucketError(b.name, err)
+		}
+		for subject := range page.State.Subjects {
+			if err := visit(subject); err != nil {
+				return err
+			}
+		}
+		offset += len(page.State.Subjects)
+		if len(page.State.Subjects) == 0 || offset >= page.Total {
+			return nil
+		}
+	}
+}

@@ -1,0 +1,96 @@
+package kvclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"kvgateway/internal/kv"
+)
+
+// A MassDeletion says which keys to delete.
+type MassDeletion struct {
+	Filters kv.Filters // The keys that are deleted are those that these select.
+	Purge   bool       // The earlier revisions are removed as well.
+	DryRun  bool       // Nothing is deleted; only what would be is counted.
+	Limit   int        // At most this many keys are deleted, the first by name; 0 for all.
+}
+
+// DeletedKeys says what a mass deletion did.
+type DeletedKeys struct {
+	// Deleted is how many keys got a marker.
+	Deleted int
+	// Skipped are the keys that somebody wrote or deleted after they were listed.
+	Skipped []string
+	// Unknown is how many keys have a marker that was sent and not acknowledged.
+	Unknown int
+}
+
+// DeleteKeys leaves a marker in the place of each value whose key the filters select, on condition
+// that the key is at the revision that was listed. It is a listing and a pipeline of markers.
+//
+// It returns the errors of Keys. What DeletedKeys says is done even if there is an error, which
+// then is [kv.ErrOutcomeUnknown] unless nothing was done.
+func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKeys, err error) {
+	b, err = b.overWrites().rebind(ctx)
+	if err != nil {
+		return done, notSent(err)
+	}
+	listing, err := b.Keys(ctx, m.Filters)
+	if err != nil {
+		return done, notSent(err)
+	}
+	keys := listing.Entries
+	if m.Limit > 0 {
+		keys = keys[:min(m.Limit, len(keys))]
+	}
+	if m.DryRun {
+		return DeletedKeys{Deleted: len(keys)}, nil
+	}
+	p, err := b.openPipeline(ctx)
+	if err != nil {
+		return done, err
+	}
+	if p.bucket.epoch != b.epoch {
+		// The revisions that were listed belong to another bucket.
+		return done, errors.Join(kv.ErrContention, p.close())
+	}
+	for i := range keys {
+		if err = ctx.Err(); err != nil {
+			break
+		}
+		if err = p.deleteKey(&keys[i], m.Purge, &done); err != nil {
+			break
+		}
+	}
+	if stopped := p.close(); stopped != nil {
+		err = stopped
+	}
+	if err != nil && (done.Deleted > 0 || done.Unknown > 0) {
+		err = fmt.Errorf("%w: after %d keys: %w", kv.ErrOutcomeUnknown, done.Deleted, err)
+	}
+	return done, err
+}
+
+// deleteKey sends one marker. Any refusal, except that of a key that changed, ends the deletion:
+// the other keys would meet it too.
+func (p *pipeline) deleteKey(k *ListedKey, purge bool, done *DeletedKeys) error {
+	msg := Deletion{Key: kv.KnownKey(k.Key), Purge: purge}.message(p.bucket)
+	setHeader(msg, headerExpected, k.Revision.String())
+	if k.never && p.bucket.mayExempt() {
+		setHeader(msg, headerRollup, rollupSubject)
+	}
+	return p.send(msg, func(_ kv.Revision, err error) error {
+		_, changed := errors.AsType[*mismatchError](err)
+		switch {
+		case err == nil:
+			done.Deleted++
+		case changed:
+			done.Skipped = append(done.Skipped, k.Key)
+			return nil
+		case errors.Is(err, kv.ErrOutcomeUnknown):
+			done.Unknown++
+		}
+		return err
+	})
+}

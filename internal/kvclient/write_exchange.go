@@ -1,0 +1,174 @@
+package kvclient
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
+)
+
+// maxTries bounds how often a write is tried again because another writer was faster.
+const maxTries = 8
+
+// An exchange replaces the last entry of a key on condition that it is still the last. It is how
+// PUT with a precondition, DELETE and PATCH are done; a PUT without a precondition is one publish.
+//
+//	step    | what happens                                        | next
+//	look    | the key's last entry is read, or what is known of   | propose; done if this very
+//	        | it is taken for it                                  | request made the entry
+//	propose | the caller judges the entry and makes the message   | publish, or a refusal
+//	publish | the server stores the message if the entry is still | done, another error, or if the
+//	        | the last one                                        | race was lost look again
+//
+// It is tried maxTries times at most. A writer that has read and lost waits for the key's lane
+// before it looks again. One that has read nothing, since it knew which revision to expect, does
+// not: mostly it finds that its precondition does not hold any more, which is no reason to wait.
+// Where a replicated stream refuses a write that nothing visible contradicts, the exchange waits
+// for a moment before it proposes anew: see awaitWriter.
+//
+// A transaction has a loop of its own ([Bucket.Transact]), since it looks at many keys, each of
+// which would have another lane.
+type exchange struct {
+	bucket *Bucket // The bucket that is written to.
+	key    kv.Key  // The key whose entry is replaced.
+	stamp  stamp   // The stamp of the request; the zero stamp for none.
+
+	// propose judges the key's last entry, nil if it was never written, and returns the message
+	// that is to replace it, or why nothing is.
+	propose func(last *kv.Entry) (*nats.Msg, error)
+
+	// blind says that the first attempt expects a revision without having read, and that losing it
+	// is no reason to queue.
+	blind bool
+	// knows says that known is the key's last revision for the next attempt.
+	knows bool
+	// known is what a blind exchange begins with, or what the server has named; 0 for never
+	// written.
+	known kv.Revision
+	// byRevision says that propose looks at nothing but the entry's revision, so that a revision
+	// which the server names need not be read. With a stamp it is read all the same.
+	byRevision bool
+}
+
+// expect makes the exchange begin without a read, as if the key were at this revision.
+func (x *exchange) expect(rev kv.Revision) { x.blind, x.known, x.knows = true, rev, true }
+
+// run carries the exchange out. It returns what propose returns, a *[repeatedError],
+// [kv.ErrIdempotencyReuse], [kv.ErrContention], and otherwise the errors of a read and of publish.
+func (x *exchange) run(ctx context.Context) (kv.Position, error) {
+	attempts := x.bucket.attempts(x.key)
+	defer attempts.end()
+	var before kv.Revision
+	for try := range maxTries {
+		last, err := x.look(ctx, &attempts, try)
+		if err != nil {
+			return kv.Position{}, err
+		}
+		expected := kv.Revision(0)
+		if last != nil {
+			expected = last.Revision
+		}
+		if try > 0 && expected == before {
+			awaitWriter(try)
+		}
+		before = expected
+		msg, err := x.propose(last)
+		if err != nil {
+			return kv.Position{}, err
+		}
+		position, err := x.bucket.publishExpecting(ctx, msg, expected)
+		mismatch, lost := errors.AsType[*mismatchError](err)
+		if !lost {
+			return position, err
+		}
+		named := mismatch.known && mismatch.current != expected
+		if x.byRevision && named && x.stamp == (stamp{}) {
+			x.known, x.knows = mismatch.current, true
+		}
+	}
+	return kv.Position{}, kv.ErrContention
+}
+
+// look returns the key's last entry for an attempt; nil if it was never written. Of an entry of
+// which only the revision is known it has only the position. It returns a *[repeatedError] if this
+// request made the entry.
+//
+// The server checks the revision before it looks for a duplicate (measured), so a request that was
+// carried out before is refused because of the revision that it made itself: see stamp.
+func (x *exchange) look(ctx context.Context, a *attempts, try int) (last *kv.Entry, err error) {
+	switch {
+	case x.knows && x.known == 0:
+		x.knows = false
+		return nil, nil
+	case x.knows:
+		x.knows = false
+		return &kv.Entry{Position: kv.Position{Revision: x.known, Epoch: x.bucket.epoch}}, nil
+	case x.blind:
+		last, err = x.bucket.lastOfLeader(ctx, x.key)
+	default:
+		last, err = a.last(ctx, try)
+	}
+	if err == nil {
+		err = x.stamp.madeBy(last)
+	}
+	return last, err
+}
+
+// publishExpecting publishes the message on condition that the key's last revision is rev, 0 for
+// never written. It returns a *mismatchError otherwise.
+func (b *Bucket) publishExpecting(
+	ctx context.Context, msg *nats.Msg, rev kv.Revision,
+) (kv.Position, error) {
+	setHeader(msg, headerExpected, rev.String())
+	return b.publish(ctx, msg)
+}
+
+// awaitWriter waits for a moment, longer with each try, where a replicated stream refuses a write
+// that nothing visible contradicts: another writer's is on its way through the replicas, and will
+// be seen or have failed soon.
+func awaitWriter(try int) { time.Sleep(time.Millisecond << try) }
+
+// lastOrNil returns the key's last entry in the stream that writes go to, as that stream's leader
+// has it; nil if there is none.
+func (b *Bucket) lastOrNil(ctx context.Context, key kv.Key) (*kv.Entry, error) {
+	if b.isMirror() {
+		return b.lastOfLeader(ctx, key)
+	}
+	e, _, err := b.lastEntry(ctx, key, Leader)
+	return foundOrNil(e, err)
+}
+
+// lastOfLeader is lastOrNil with a single request, also if there is no entry: it asks the leader.
+func (b *Bucket) lastOfLeader(ctx context.Context, key kv.Key) (*kv.Entry, error) {
+	request := getRequest{LastBySubject: b.readPrefix + key.String()}
+	return foundOrNil(b.fetchEntry(ctx, b.originGet, request))
+}
+
+// foundOrNil returns an entry that a write has read first; nil if there is none.
+func foundOrNil(e kv.Entry, err error) (*kv.Entry, error) {
+	if errors.Is(err, kv.ErrKeyNotFound) {
+		return nil, nil
+	}
+	return &e, notSent(err)
+}
+
+// preconditionFailed returns the error for a precondition that the key's last entry does not meet.
+func (b *Bucket) preconditionFailed(p kv.Precondition, last *kv.Entry) error {
+	e := &kv.RevisionMismatchError{Current: kv.Position{Epoch: b.epoch}}
+	if last != nil {
+		e.Current.Revision, e.Current.Check = last.Revision, last.Check
+	}
+	e.KeyExists = p.IfNoneMatch.Any && (!p.IfMatch.Present() || p.IfMatch.Matches(last, b.epoch))
+	return e
+}
+
+// A mismatchError says that the server expected another last revision; nothing was stored.
+type mismatchError struct {
+	current kv.Revision // The key's last revision, if the server named it.
+	known   bool        // The server named it.
+}
+
+func (*mismatchError) Error() string { return "wrong last revision" }

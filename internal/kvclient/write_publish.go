@@ -1,0 +1,123 @@
+package kvclient
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient/link"
+)
+
+// publish sends a write and waits for the server's acknowledgement. A write that nobody took was
+// certainly not stored, and is sent again. So is a write that a replicated stream is about to store
+// already (10158), to learn what becomes of that.
+func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (kv.Position, error) {
+	for try := 0; ; try++ {
+		position, err := b.publishOnce(ctx, msg)
+		if try == unservedTries-1 || !errors.Is(err, errUnderWay) {
+			return position, err
+		}
+		awaitServer(try)
+	}
+}
+
+// publishOnce is publish, with errUnderWay for what is about to be stored already.
+func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (kv.Position, error) {
+	var reply *nats.Msg
+	err := b.untilTaken(ctx, func() (err error) {
+		reply, err = b.link.Request(ctx, msg, link.AcknowledgementBytes)
+		return unanswered(err)
+	})
+	if errors.Is(err, nats.ErrMaxPayload) {
+		limit := max(0, b.maxMessage-headerBytes(msg.Header))
+		return kv.Position{}, &kv.ValueTooLargeError{Limit: limit}
+	}
+	if err != nil {
+		return kv.Position{}, err
+	}
+	rev, duplicate, err := b.readAcknowledgement(reply)
+	if tooLarge, ok := errors.AsType[*kv.ValueTooLargeError](err); ok {
+		// The limit is not the one that was checked before.
+		if current, err := b.rebind(ctx); err == nil {
+			tooLarge.Limit = max(0, current.maxMessage-headerBytes(msg.Header))
+		}
+	}
+	if err == nil && duplicate {
+		err = b.duplicate(ctx, msg, rev)
+	}
+	if err != nil {
+		return kv.Position{}, err
+	}
+	b.client.sizes.note(msg.Subject, len(msg.Data))
+	return kv.Position{Revision: rev, Epoch: b.epochOfWrite(ctx, rev)}, nil
+}
+
+// epochOfWrite returns the epoch in which a write was acknowledged. A revision that the bucket had
+// passed when it was last looked up shows that it was created again since.
+func (b *Bucket) epochOfWrite(ctx context.Context, rev kv.Revision) kv.Epoch {
+	if rev > b.lastSeq {
+		return b.epoch
+	}
+	b.client.forget(b.name)
+	current, err := b.rebind(ctx)
+	if err != nil {
+		b.client.logger.Warn().Err(err).Str("bucket", b.name.String()).
+			Msg("the epoch of a re-created bucket is not known yet")
+		return b.epoch
+	}
+	return current.epoch
+}
+
+// readAcknowledgement reads the server's answer to a write: the revision, or why it was refused.
+// Anybody can listen on the subject and answer; only what the stream itself answers counts.
+// Duplicate says that the write was stored before, at that revision.
+func (b *Bucket) readAcknowledgement(reply *nats.Msg) (rev kv.Revision, duplicate bool, err error) {
+	var ack struct {
+		apiResponse
+		Stream    string `json:"stream"`
+		Sequence  uint64 `json:"seq"`
+		Duplicate bool   `json:"duplicate"`
+	}
+	if err := json.Unmarshal(reply.Data, &ack); err != nil {
+		return 0, false, fmt.Errorf("%w: unreadable acknowledgement: %w", kv.ErrOutcomeUnknown, err)
+	}
+	switch e := ack.Error; {
+	case e == nil && (ack.Stream != b.ackStream || ack.Sequence == 0):
+		return 0, false, fmt.Errorf("%w: acknowledged by stream %.64q at %d",
+			kv.ErrOutcomeUnknown, ack.Stream, ack.Sequence)
+	case e == nil:
+		return kv.Revision(ack.Sequence), ack.Duplicate, nil
+	case isMismatch(e):
+		current, known := currentRevision(e)
+		return 0, false, &mismatchError{current, known}
+	case e.ErrCode == errCodeTTLDisabled:
+		bucket := strings.TrimPrefix(b.ackStream, kv.StreamPrefix)
+		return 0, false, &TTLNotEnabledError{Bucket: bucket}
+	case e.ErrCode == errCodeMessageTooLarge:
+		return 0, false, &kv.ValueTooLargeError{}
+	default:
+		return 0, false, refusal(e)
+	}
+}
+
+// setHeader sets a header of a message.
+func setHeader(msg *nats.Msg, name, value string) {
+	if msg.Header == nil {
+		msg.Header = make(nats.Header, 2)
+	}
+	msg.Header[name] = []string{value}
+}
+
+// setHeaders sets two headers at once, for one allocation.
+func setHeaders(msg *nats.Msg, name1, value1, name2, value2 string) {
+	if msg.Header == nil {
+		msg.Header = make(nats.Header, 2)
+	}
+	values := []string{value1, value2}
+	msg.Header[name1], msg.Header[name2] = values[:1:1], values[1:]
+}

@@ -1,0 +1,137 @@
+package kvclient
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"kvgateway/internal/kv"
+)
+
+// A Write is a value to be stored under a key.
+type Write struct {
+	// Key is the key that gets the value.
+	Key kv.Key
+	// Value is the value.
+	Value []byte
+	// ContentType and ContentEncoding are stored with the value if they are not empty.
+	ContentType, ContentEncoding string
+	// TTL is when the entry expires; 0 if it does not by itself.
+	TTL time.Duration
+	// Precondition is what the key's last entry must be.
+	Precondition kv.Precondition
+	// Idempotency makes a repetition of the write do nothing.
+	Idempotency Idempotency
+}
+
+// A Written says what a write did.
+type Written struct {
+	kv.Position      // Where the entry was stored; without a check.
+	Created     bool // It is known that the key had no value before.
+}
+
+// Put stores a value. How it is held to its precondition is described at [kv.Precondition]. In
+// buckets with entries that may never expire (see mayExempt) a read comes before the publish.
+//
+// It returns a *[kv.RevisionMismatchError], a *[kv.ValueTooLargeError], a *[TTLNotEnabledError], a
+// *[TTLTooShortError], [kv.ErrIdempotencyReuse], [kv.ErrHeaderTooLarge], [kv.ErrBucketFull],
+// [kv.ErrStorageExhausted], [kv.ErrOverloaded], [kv.ErrContention], [kv.ErrBucketNotFound],
+// [kv.ErrUnavailable], or [kv.ErrOutcomeUnknown].
+func (b *Bucket) Put(ctx context.Context, w Write) (Written, error) {
+	return repeatedIsDone(b.put(ctx, w))
+}
+
+// put is Put, with a *repeatedError for a write that was carried out before.
+func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
+	b, err := b.currentFor(ctx, w.Precondition)
+	if err != nil {
+		return Written{}, err
+	}
+	if err := b.CheckTTL(ctx, w.TTL); err != nil {
+		return Written{}, err
+	}
+	msg := w.message(b)
+	if w.Idempotency.Key != "" {
+		w.stamp(b).put(msg, w.Precondition.IfAbsent())
+	}
+	if b.mayExempt() {
+		if err := b.replaceNever(ctx, w.Key, msg); err != nil {
+			return Written{}, err
+		}
+	}
+	if room := b.roomOf(msg.Header, 0, w.Precondition); len(w.Value) > room {
+		return Written{}, &kv.ValueTooLargeError{Limit: room}
+	}
+	if w.Precondition.Always() {
+		position, err := b.publish(ctx, msg)
+		return Written{Position: position}, err
+	}
+	return b.putIf(ctx, w.Key, msg, w.Precondition)
+}
+
+// ifAbsent is the precondition that the key has no value.
+var ifAbsent = kv.Precondition{IfNoneMatch: kv.Condition{Any: true}}
+
+// putIf stores the message if the precondition holds. Only over a marker does a create take more
+// than one publish: what is there is read and then expected, so that no other writer can slip in
+// between.
+func (b *Bucket) putIf(
+	ctx context.Context, key kv.Key, msg *nats.Msg, p kv.Precondition,
+) (Written, error) {
+	var created bool
+	x := exchange{bucket: b, key: key, stamp: stampOf(msg)}
+	x.propose = func(last *kv.Entry) (*nats.Msg, error) {
+		if !p.Holds(last, b.epoch) {
+			return nil, b.preconditionFailed(p, last)
+		}
+		created = last == nil || last.IsMarker()
+		x.stamp.put(msg, created)
+		return msg, nil
+	}
+	if p.IfAbsent() {
+		x.expect(0)
+	} else if rev, ok := p.IfRevision(b.epoch); ok {
+		x.expect(rev)
+		x.byRevision = true
+	}
+	position, err := x.run(ctx)
+	return Written{Position: position, Created: created}, err
+}
+
+// currentFor returns the bucket for a write. If the precondition names an epoch that this binding
+// does not know, it asks the server first: the bucket may have been created again since.
+func (b *Bucket) currentFor(ctx context.Context, p kv.Precondition) (*Bucket, error) {
+	b = b.overWrites()
+	if !p.NamesOtherEpoch(b.epoch) {
+		return b, nil
+	}
+	current, err := b.rebind(ctx)
+	return current, notSent(err)
+}
+
+// message returns the write without its precondition and its stamp.
+func (w *Write) message(b *Bucket) *nats.Msg {
+	msg := &nats.Msg{Subject: b.writePrefix + w.Key.String(), Data: w.Value}
+	w.setHeaders(msg)
+	return msg
+}
+
+// setHeaders puts on a message what is stored with the value.
+func (w *Write) setHeaders(msg *nats.Msg) {
+	if w.ContentType != "" {
+		setHeader(msg, headerContentType, w.ContentType)
+	}
+	if w.ContentEncoding != "" {
+		setHeader(msg, headerContentEncoding, w.ContentEncoding)
+	}
+	if w.TTL > 0 {
+		setTTL(msg, w.TTL)
+	}
+}
+
+// stamp returns the stamp of the write.
+func (w *Write) stamp(b *Bucket) stamp {
+	return w.Idempotency.stamp(b.name, w.Key, "PUT",
+		[]byte(w.ContentType), []byte(w.ContentEncoding), []byte(w.TTL.String()), w.Value)
+}
