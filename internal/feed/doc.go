@@ -181,13 +181,28 @@
 // while it is open or waits to be opened, and an inquiry has one for each question. All of them
 // are counted in Hub.work, so that [Hub.Close] can wait for them.
 //
-// # Decisions are apart from I/O
+// # Three types, so that decisions are apart from locks and I/O
 //
-// vouch.go, audit.go, poll.go, log.go and what they use are functions of plain data, and what is
-// to be read from the store is a list (Feed.dueReadings) that startReadings works off.
-// TestInterleavings drives them against a model of a stream, in thousands of orders that a seed
-// determines. Its flag -seed plays one of them again and prints all that happened, and
-// -interleavings tries more.
+//	journal  what was read of the bucket: the epoch, the position and its check, the log, the
+//	         markers, where positions are exact, and what proves that a point is of this history.
+//	         Entries go in (take), and what follows comes out: a change for the subscriptions, or
+//	         the reason why they hold what is not so. It says which points it vouches for
+//	         (vouches), which markers a reading must come by (markersFor), and what became of
+//	         those that did not come (explains).
+//	audit    what the source needs to judge what it sees: the anchor, the tallies, the delays,
+//	         since when advisories may be missed, and why the log is to begin anew. It judges an
+//	         advisory, the counts of the stream, a gap and a loss, and returns a verdict.
+//	Feed     the lock, the subscriptions and what they wait for, the readings, and the source. It
+//	         asks the stream, hands what comes to the journal and the audit, wakes who is
+//	         concerned, and carries the verdicts out.
+//
+// The journal and the audit are plain data: they have no lock, start nothing, call nobody, and are
+// told what time it is. Feed.mu guards the journal; the audit belongs to the source's goroutine.
+//
+// What is to be read from the store is a list, too (Feed.dueReadings), which startReadings works
+// off. So TestInterleavings can drive all decisions against a model of a stream, in thousands of
+// orders that a seed determines. Its flag -seed plays one of them again and prints all that
+// happened, and -interleavings tries more.
 //
 // # Files
 //
