@@ -90,7 +90,7 @@ func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
 func (f *Feed) awaitsSuccessor() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.exact.owed && !f.exact.disclaimed
+	return f.journal.exact.owed && !f.journal.exact.disclaimed
 }
 
 // trustedTally returns the latest tally that was old enough when advisories began to be missed.
@@ -133,7 +133,8 @@ func (f *Feed) handleAdvisory(a kvclient.Advisory) error {
 		}
 	case kvclient.StreamUpdated:
 		f.configUpdated = true
-		if a.Terms != nil && !a.At.Before(f.begunAtServer) && *a.Terms != f.terms.ExceptSubjects() {
+		if a.Terms != nil && !a.At.Before(f.begunAtServer) &&
+			*a.Terms != f.journal.terms.ExceptSubjects() {
 			return f.requireReset(ReasonConfig)
 		}
 	case kvclient.Reconnected:
@@ -155,9 +156,8 @@ func (f *Feed) requireReset(reason string) error {
 // the source: the stream is not what it was.
 func (f *Feed) compareAnswer(q question, s kvclient.StreamState) (beyond bool, err error) {
 	f.mu.Lock()
-	same := s.Epoch == f.epoch && s.Last >= q.position && s.Terms == f.terms
+	same := f.journal.takeAnswer(q, s)
 	if same {
-		f.exact.answered(q, s.Last, f.position)
 		f.wakeExact()
 		f.refute(q.absences)
 	}
@@ -207,7 +207,7 @@ func (f *Feed) compareCounts(s kvclient.StreamState) error {
 		f.configUpdated = true
 	}
 	f.mu.Lock()
-	harmless := f.harmlessPurges
+	harmless := f.journal.harmlessPurges
 	f.mu.Unlock()
 	fewer := s.Subjects+harmless.keys < before.Subjects ||
 		!f.configUpdated && before.Last == s.Last &&

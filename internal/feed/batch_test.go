@@ -20,7 +20,7 @@ func subscriptionFollowing(t *testing.T, changes int, patterns ...string) *Subsc
 	}
 	f.take(entries)
 	s := subscriptionOf(t, patterns...)
-	s.feed, s.tokens, s.generation = f, tokensOf(s.options.Filters), f.generation
+	s.feed, s.tokens, s.generation = f, tokensOf(s.options.Filters), f.journal.generation
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.state = live
@@ -99,7 +99,7 @@ func TestPollNoticesWhatHappensMeanwhile(t *testing.T) {
 	})
 	t.Run("the log moves on", func(t *testing.T) {
 		s, b := batched(t)
-		s.feed.log.maxCount = 1
+		s.feed.journal.log.maxCount = 1
 		s.feed.take([]kv.Entry{
 			entry("k.x", 201, kv.Put), entry("k.y", 202, kv.Put),
 		})

@@ -56,7 +56,7 @@ func (f *Feed) countFrame(c *Change, bytes int) {
 	defer f.mu.Unlock()
 	if c.logged {
 		c.frameBytes += bytes
-		f.log.grow(bytes)
+		f.journal.log.grow(bytes)
 	}
 }
 

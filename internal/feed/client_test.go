@@ -92,9 +92,9 @@ func (c *client) arrive() {
 		if w.missing {
 			return
 		}
-		s.lossesThen = w.feed.losses
+		s.lossesThen = w.feed.journal.losses
 		state := w.model.state()
-		check := w.feed.checkAt(c.point.Revision)
+		check := w.feed.journal.checkAt(c.point.Revision)
 		if !check.Known() {
 			check = kv.CheckOf(w.storedAt(c.point.Revision))
 		}

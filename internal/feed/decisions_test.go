@@ -36,7 +36,7 @@ func entry(key string, r kv.Revision, o kv.Operation) kv.Entry {
 func wantVouched(t *testing.T, f *Feed, points map[kv.Revision]bool) {
 	t.Helper()
 	for point, want := range points {
-		if got := f.vouches(point, ""); got != want {
+		if got := f.journal.vouches(point, "", f.now()); got != want {
 			t.Errorf("point %d is accepted: %v, want %v", point, got, want)
 		}
 	}
@@ -55,26 +55,27 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 	t.Run("where the feed began", func(t *testing.T) {
 		f := feedAt(streamAt(10, 1))
 		wantVouched(t, f, map[kv.Revision]bool{9: false, 10: false})
-		if !f.vouches(10, f.era) || f.vouches(9, f.era) {
+		era := f.journal.era
+		if !f.journal.vouches(10, era, f.now()) || f.journal.vouches(9, era, f.now()) {
 			t.Error("the feed does not accept what it gave out itself")
 		}
 	})
 	t.Run("from before a purge", func(t *testing.T) {
 		f := feedAt(streamAt(10, 1))
-		era := f.era
+		era := f.journal.era
 		f.resetFor = ReasonPurged
 		f.startAt(nil, streamAt(10, 2))
 		wantVouched(t, f, map[kv.Revision]bool{10: false})
-		if f.vouches(10, era) || !f.vouches(10, f.era) {
+		if f.journal.vouches(10, era, f.now()) || !f.journal.vouches(10, f.journal.era, f.now()) {
 			t.Error("the feed does not distinguish its eras")
 		}
 	})
 	t.Run("from after a removal that was undone since", func(t *testing.T) {
 		f := feedAt(streamAt(10, 0)) // the stream is whole again
 		for era, want := range map[string]bool{
-			"aaaa": false, wholeEra: true, newEra(true): true, f.era: true,
+			"aaaa": false, wholeEra: true, newEra(true): true, f.journal.era: true,
 		} {
-			if got := f.vouches(10, era); got != want {
+			if got := f.journal.vouches(10, era, f.now()); got != want {
 				t.Errorf("a point of the era %s is accepted: %v, want %v", era, got, want)
 			}
 		}
@@ -86,15 +87,15 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 		f.startAt(nil, streamAt(10, 1))
 		f.take([]kv.Entry{entry("k", 11, kv.Put)})
 		clock = clock.Add(noticeTime - time.Millisecond)
-		if f.vouches(11, "aaaa") {
+		if f.journal.vouches(11, "aaaa", f.now()) {
 			t.Error("accepted from a gateway that may not have noticed a purge")
 		}
 		clock = clock.Add(time.Millisecond)
 		f.take([]kv.Entry{entry("k", 12, kv.Put)})
-		if f.vouches(11, "aaaa") || !f.vouches(12, "aaaa") {
+		if f.journal.vouches(11, "aaaa", f.now()) || !f.journal.vouches(12, "aaaa", f.now()) {
 			t.Error("not accepted exactly from where every gateway has noticed the purge")
 		}
-		if !f.vouches(11, f.era) || !f.vouches(11, "") {
+		if !f.journal.vouches(11, f.journal.era, f.now()) || !f.journal.vouches(11, "", f.now()) {
 			t.Error("not accepted from this gateway, or from the stream")
 		}
 	})
@@ -185,18 +186,18 @@ func TestPurgeIsHarmlessOnlyOverAMarkerThatWasRead(t *testing.T) {
 	})
 	value := entry("unseen", 6, kv.Put)
 	// A snapshot has this value, which is overwritten before the feed reads it.
-	f.dropRevivedMarkers([]*Change{{Entry: value}})
+	f.journal.dropRevivedMarkers([]*Change{{Entry: value}})
 	old := entry("deleted", 1, kv.Put)
-	f.dropRevivedMarkers([]*Change{{Entry: old}}) // this value is older than the marker
+	f.journal.dropRevivedMarkers([]*Change{{Entry: old}}) // this value is older than the marker
 	for key, want := range map[string]bool{
 		"value": false, "deleted": true, "again": false, "unseen": false, "never": false,
 	} {
-		if got := f.harmless(key, time.Time{}); got != want {
-			t.Errorf("%s: harmless %v, want %v", key, got, want)
+		if got := f.journal.acceptPurge(kvclient.Advisory{Key: key}); got != want {
+			t.Errorf("%s: accepted %v, want %v", key, got, want)
 		}
 	}
-	if f.storeHorizon != 2 {
-		t.Errorf("the store horizon is %d, want 2", f.storeHorizon)
+	if f.journal.storeHorizon != 2 {
+		t.Errorf("the store horizon is %d, want 2", f.journal.storeHorizon)
 	}
 }
 
@@ -207,8 +208,9 @@ func TestForgottenMarkersRaiseTheStoreHorizon(t *testing.T) {
 	for r := range kv.Revision(maxMarkers + 1) {
 		f.take([]kv.Entry{entry("k"+r.String(), r+1, kv.Delete)})
 	}
-	if len(f.markers) > maxMarkers || f.storeHorizon != maxMarkers+1 {
-		t.Errorf("%d markers, the store horizon is %d", len(f.markers), f.storeHorizon)
+	if len(f.journal.markers) > maxMarkers || f.journal.storeHorizon != maxMarkers+1 {
+		t.Errorf("%d markers, the store horizon is %d",
+			len(f.journal.markers), f.journal.storeHorizon)
 	}
 }
 
@@ -358,8 +360,8 @@ func TestDroppedAdvisoriesRestartTheSource(t *testing.T) {
 func TestBucketBackWithItsEpochIsAReset(t *testing.T) {
 	f := feedAt(streamAt(10, 0))
 	f.noteSourceLost(kv.ErrBucketNotFound)
-	if _, begun := f.startAt(nil, streamAt(10, 0)); !begun || f.lastReset != ReasonHorizon {
-		t.Errorf("begun %v, reset for %q", begun, f.lastReset)
+	if _, begun := f.startAt(nil, streamAt(10, 0)); !begun || f.journal.lastReset != ReasonHorizon {
+		t.Errorf("begun %v, reset for %q", begun, f.journal.lastReset)
 	}
 }
 
@@ -385,23 +387,22 @@ func TestClockStepIsOneReset(t *testing.T) {
 	s.Lifetime = time.Second
 	f := feedAt(s)
 	f.now = func() time.Time { return clock }
-	take := func(r kv.Revision, step time.Duration) {
+	take := func(r kv.Revision, step time.Duration) (reset string) {
 		e := entry("k", r, kv.Put)
 		e.Created = clock.Add(-step)
-		f.take([]kv.Entry{e})
+		return f.take([]kv.Entry{e})
 	}
-	take(12, 0)
-	if f.void != "" {
+	if reset := take(12, 0); reset != "" {
 		t.Fatal("a gap is a reset")
 	}
-	if take(14, 5*time.Second); f.void != ReasonHorizon {
-		t.Fatalf("late behind a gap: reset for %q", f.void)
+	reset := take(14, 5*time.Second)
+	if reset != ReasonHorizon {
+		t.Fatalf("late behind a gap: reset for %q", reset)
 	}
-	_ = f.requireReset(f.void)
+	_ = f.requireReset(reset)
 	s.Last = 14
 	f.startAt(nil, s)
-	take(16, 5*time.Second)
-	if take(18, 5*time.Second); f.void != "" {
+	if take(16, 5*time.Second) != "" || take(18, 5*time.Second) != "" {
 		t.Error("a second reset for the same step")
 	}
 }
@@ -450,7 +451,7 @@ func TestTalliesDuringSilenceDoNotCount(t *testing.T) {
 // and an advisory may come late.
 func TestCountsShowAPurgeWithoutAdvisories(t *testing.T) {
 	f := feedAt(streamAt(10, 1))
-	f.harmlessPurges.messages = 1
+	f.journal.harmlessPurges.messages = 1
 	if err := f.compareCounts(streamAt(10, 2)); err != nil || f.unexplained != nil {
 		t.Errorf("a purge that was reported: %v, missing %v", err, f.unexplained)
 	}
@@ -459,7 +460,7 @@ func TestCountsShowAPurgeWithoutAdvisories(t *testing.T) {
 	}
 	fewer := streamAt(14, 6)
 	f.lastTally.Subjects, fewer.Subjects = 3, 2
-	f.harmlessPurges.keys = 1
+	f.journal.harmlessPurges.keys = 1
 	if err := f.compareCounts(fewer); err != nil || f.unexplained != nil {
 		t.Errorf("a key whose purge was reported: %v, missing %v", err, f.unexplained)
 	}
@@ -643,8 +644,8 @@ func TestIdleTimeIsNotCountedFromAnAnswer(t *testing.T) {
 	clock = began.Add(time.Minute + 3*time.Second)
 	late := entry("k", 12, kv.Put) // 11 was skipped
 	late.Created = clock
-	f.takeArrival(kvclient.Arrival{Entries: []kv.Entry{late}, Idle: time.Minute})
-	if f.void != ReasonHorizon {
+	reset := f.takeArrival(kvclient.Arrival{Entries: []kv.Entry{late}, Idle: time.Minute})
+	if reset != ReasonHorizon {
 		t.Error("what was skipped may be 3 s old, and a marker lives for 1 s")
 	}
 }

@@ -9,7 +9,7 @@
 // A subscription holds a cursor, not a queue: a revision in the log, or a chunk of a reading. So
 // the seam between a snapshot and what follows it is simply "the changes above revision R", and a
 // client that stops reading costs nobody anything. What the log has dropped is read from the store
-// again, as long as the feed has seen everything that was removed since then (Feed.storeHorizon).
+// again, as long as the feed has seen everything that was removed since then (journal.storeHorizon).
 // Where that cannot be proved the subscription is reset: it is told that everything it holds is
 // void, and gets a new snapshot.
 //
@@ -172,10 +172,10 @@
 //
 // # Locks and goroutines
 //
-// Hub.mu guards which feeds there are; Feed.mu guards a feed and its subscriptions; reading.mu
-// guards what a reading has read, who reads it, and in which line it waits. They are taken in this
-// order. A mailbox and a bound have locks of their own, under which none of these is taken. Wake
-// functions may be called with Feed.mu or reading.mu held, and so must not call back.
+// Hub.mu guards which feeds there are; Feed.mu guards a feed, its journal and its subscriptions;
+// reading.mu guards what a reading has read, who reads it, and in which line it waits. They are
+// taken in this order. A mailbox and a bound have locks of their own, under which none of these is
+// taken. Wake functions may be called with Feed.mu or reading.mu held, and so must not call back.
 //
 // The goroutine of the source is the only one that touches [sourceSide]. A reading has a goroutine
 // while it is open or waits to be opened, and an inquiry has one for each question. All of them
@@ -207,15 +207,17 @@
 // # Files
 //
 //	hub.go, registry.go     the feeds of one NATS identity, and when they begin, rest and end
-//	feed.go, begin.go       one feed: its state, and where its log begins
-//	take.go                 what the source delivers
+//	feed.go                 one feed: the lock, and what is known of its source
+//	journal.go              what was read of the bucket
+//	beginning.go            where a journal begins, and when it begins anew
+//	log.go, exactness.go    the recent changes, and at which positions the state is exact
+//	markers.go              markers, and what becomes of them
+//	points.go               which points the journal vouches for
+//	history.go, stretch.go  which history a stream is of, and what a loss of the source changes
 //	source.go, inquiry.go   the source's goroutine, and the questions that it asks
+//	arrivals.go             what the source delivers, and who waits for it
 //	sourceside.go, audit.go what the source knows, and what it makes of what it sees
 //	mailbox.go              advisories on their way to the source
-//	exactness.go            at which positions the state is exact
-//	history.go              which history a stream is of
-//	vouch.go                which points and replays the feed can answer for
-//	log.go, position.go     the recent changes, and how far the feed has come
 //	interest.go             filters, and what they cost
 //	reading.go, read.go     snapshots and replays
 //	line.go                 in whose line a reading waits

@@ -193,7 +193,7 @@ func (h *Hub) Size() (feeds, logBytes int) {
 	all := h.allFeeds()
 	for _, f := range all {
 		f.mu.Lock()
-		logBytes += f.log.bytes
+		logBytes += f.journal.log.bytes
 		f.mu.Unlock()
 	}
 	h.mu.Lock()

@@ -220,7 +220,7 @@ func (w *world) step() {
 // change changes the stream, and sometimes lets the writers rest afterwards.
 func (w *world) change(how func(*model)) {
 	last, messages, purges := w.last, len(w.messages), w.purges
-	w.model.markers = w.feed.markers
+	w.model.markers = w.feed.journal.markers
 	how(w.model)
 	if w.rand.IntN(40) == 0 || w.purges > purges && w.rand.IntN(2) == 0 {
 		w.writersPause = w.rand.IntN(40) // writers rest
@@ -281,7 +281,7 @@ func (w *world) crash() bool {
 	if w.missing || w.calm {
 		return false
 	}
-	w.model.read = w.feed.position
+	w.model.read = w.feed.journal.position
 	loses := w.rand.IntN(100) < w.chance.lose && w.lose()
 	moves := w.rand.IntN(100) < w.chance.move
 	if moves {
@@ -349,7 +349,7 @@ func (w *world) connect() {
 		return
 	}
 	s, purges, updates, losses := w.state(), w.purges, w.updates, w.losses
-	moved := f.epoch != "" && f.epoch != s.Epoch && f.anchor.identifies()
+	moved := f.journal.epoch != "" && f.journal.epoch != s.Epoch && f.anchor.identifies()
 	// As Feed.recogniseStream does.
 	if moved && f.anchor.survives(s, w.storedAt(f.anchor.revision)) {
 		f.moveEpoch(s.Epoch)
@@ -385,7 +385,7 @@ func (w *world) connect() {
 		}
 		w.knowsLosses = losses // what was lost had not been read
 		for s := range f.subs {
-			if s.generation == f.generation && s.isAhead() {
+			if s.generation == f.journal.generation && s.isAhead() {
 				w.counts["ahead of a loss"]++
 			}
 		}
@@ -488,10 +488,10 @@ func (w *world) deliver(count int) {
 	for i := range entries {
 		entries[i].Expires = expires(entries[i].Created, w.tail.maxAge)
 	}
-	w.feed.take(entries)
+	reset := w.feed.take(entries)
 	w.note("feed took %d up to %d", len(entries), w.tail.last)
-	if w.feed.void != "" {
-		w.end(w.feed.requireReset(w.feed.void))
+	if reset != "" {
+		w.end(w.feed.requireReset(reset))
 	}
 }
 
@@ -577,7 +577,7 @@ func (w *world) settle() {
 				w.fail("client %d had no sync before a heartbeat: phase %d, asleep %v, cursor %d, "+
 					"due %v from %d, position %d, pending %d",
 					c.name, c.s.phase, c.asleep, c.s.cursor,
-					c.s.syncDue, c.s.syncFrom, w.feed.position, c.s.pending)
+					c.s.syncDue, c.s.syncFrom, w.feed.journal.position, c.s.pending)
 			}
 			c.heartbeat()
 		}

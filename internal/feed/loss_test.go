@@ -2,6 +2,7 @@ package feed
 
 import (
 	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient"
 	"testing"
 	"time"
 )
@@ -21,7 +22,7 @@ func subscriptionAhead(
 ) *Subscription {
 	t.Helper()
 	s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
-		wake: Token(make(chan struct{}, 1)), lossesThen: f.losses}
+		wake: Token(make(chan struct{}, 1)), lossesThen: f.journal.losses}
 	if s.decide(streamAt(last, 0), sameHistory); s.resetFirst != "" {
 		t.Fatalf("reset for %q", s.resetFirst)
 	}
@@ -74,12 +75,12 @@ func TestPurgeIsNotHarmlessToASubscriptionThatIsAhead(t *testing.T) {
 	marker.Operation = kv.Delete
 	f.take([]kv.Entry{marker})
 	subscriptionAhead(t, f, Point{Position: entryStored("k", 12, 12).Position}, 12)
-	if f.harmless("k", time.Unix(13, 0)) {
-		t.Error("a purge was taken for harmless to one that is ahead")
+	if f.journal.acceptPurge(kvclient.Advisory{Key: "k", At: time.Unix(13, 0)}) {
+		t.Error("a purge was accepted beside one that is ahead")
 	}
 	f.take([]kv.Entry{entryStored("l", 12, 12)})
-	if !f.harmless("k", time.Unix(13, 0)) {
-		t.Error("a purge was not harmless once the feed has come as far")
+	if !f.journal.acceptPurge(kvclient.Advisory{Key: "k", At: time.Unix(13, 0)}) {
+		t.Error("a purge was not accepted once the feed has come as far")
 	}
 }
 
@@ -93,14 +94,14 @@ func TestPartOfASnapshotIsTakenOnlyInItsStretch(t *testing.T) {
 		t.Helper()
 		point := Point{Position: entryStored("k", 10, 10).Position, InSnapshot: true, Sent: 5}
 		s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
-			wake: Token(make(chan struct{}, 1)), lossesThen: f.losses}
+			wake: Token(make(chan struct{}, 1)), lossesThen: f.journal.losses}
 		if s.decide(streamAt(10, 0), sameHistory); s.resetFirst != reason {
 			t.Errorf("%s: reset for %q, want %q", when, s.resetFirst, reason)
 		}
 	}
 	want("of another feed", ReasonHorizon)
 	f.mu.Lock()
-	f.beginSnapshot(10)
+	f.journal.noteSnapshot(10)
 	f.mu.Unlock()
 	want("of this one", "")
 	f.continueAfterLoss()

@@ -96,7 +96,7 @@ func TestPurgeWhoseAdvisoryWasDroppedIsAReset(t *testing.T) {
 	natstest.Eventually(t, 10*time.Second, "the marker", func() bool {
 		s.feed.mu.Lock()
 		defer s.feed.mu.Unlock()
-		return s.feed.markers["deleted"] > 0
+		return s.feed.journal.markers["deleted"] > 0
 	})
 	purge := func(key string) {
 		stream, err := js.Stream(t.Context(), "KV_b")

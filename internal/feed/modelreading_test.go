@@ -84,7 +84,7 @@ func (w *world) failed(r *modelReading, err error) {
 // begin does what readAll does before it reads.
 func (w *world) begin(r *modelReading) {
 	if r.upTo == 0 {
-		if r.maxAge = w.feed.terms.MaxAge; r.key.to == 0 {
+		if r.maxAge = w.feed.journal.terms.MaxAge; r.key.to == 0 {
 			r.maxAge = w.maxAge
 		}
 		if r.upTo = r.key.to; r.upTo == 0 {

@@ -83,17 +83,18 @@ func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 	if s.toldGone && f.state != live {
 		return events, true
 	}
-	owed := s.resetFirst != "" || s.phase == waitingForBucket || s.generation != f.generation
+	owed := s.resetFirst != "" || s.phase == waitingForBucket ||
+		s.generation != f.journal.generation
 	if f.state == stale && owed {
 		return s.sourceEvents(events), true // a reset would say that the source is back
 	}
-	if s.absence > f.refuted && f.state == live && s.generation == f.generation {
+	if s.absence > f.refuted && f.state == live && s.generation == f.journal.generation {
 		// The source is about to find the bucket missing, or that it is there after all.
 		return events, true
 	}
 	// The phase is waitingForBucket also if the bucket was found before it was told as missing.
-	if s.generation != f.generation || s.phase == waitingForBucket {
-		s.generation, s.toldGone, s.resetFirst, s.absence = f.generation, false, "", 0
+	if s.generation != f.journal.generation || s.phase == waitingForBucket {
+		s.generation, s.toldGone, s.resetFirst, s.absence = f.journal.generation, false, "", 0
 		s.startSnapshot() // whatever it reads is of what was before
 		return s.resetEvents(events, f.resetReason()), false
 	}
@@ -120,10 +121,10 @@ func (s *Subscription) sourceEvents(events []Event) []Event {
 // resetReason returns why subscriptions that were there are reset now. A bucket that was missing
 // when the feed began is another one. f.mu must be held.
 func (f *Feed) resetReason() string {
-	if f.lastReset == "" {
+	if f.journal.lastReset == "" {
 		return ReasonEpoch
 	}
-	return f.lastReset
+	return f.journal.lastReset
 }
 
 // resetEvents sends a reset, after Live if the client believes that the source is lost.
@@ -143,8 +144,8 @@ func (s *Subscription) resetEvents(events []Event, reason string) []Event {
 		events = append(events, Event{Kind: Live})
 	}
 	s.wake()
-	void := Point{Position: f.positionAt(f.position), InSnapshot: true}
-	return append(events, Event{Kind: Reset, Reason: reason, Stamp: f.stamp(), Point: void})
+	void := Point{Position: f.journal.positionAt(f.journal.position), InSnapshot: true}
+	return append(events, Event{Kind: Reset, Reason: reason, Stamp: f.journal.stamp(), Point: void})
 }
 
 // pollReading sends what has been read, and goes on after the reading's end. The feed's mutex must
@@ -229,9 +230,9 @@ func (s *Subscription) continueAfter(at kv.Revision) {
 	f := s.feed
 	s.wake()
 	switch {
-	case at >= f.log.horizon:
+	case at >= f.journal.log.horizon:
 		s.followLog(at)
-	case at >= f.storeHorizon:
+	case at >= f.journal.storeHorizon:
 		s.startReplay(at)
 	default:
 		s.giveUp()
@@ -261,7 +262,7 @@ func (s *Subscription) pollLog(events []Event, limit int) (_ []Event, rest *batc
 		return s.goAway(events, s.goAwayReason), nil
 	}
 	if s.pending != 0 {
-		if s.cursor < f.log.horizon {
+		if s.cursor < f.journal.log.horizon {
 			s.continueAfter(s.cursor)
 			return events, nil
 		}
@@ -281,8 +282,8 @@ func (s *Subscription) atLogEnd(events []Event) []Event {
 		s.pending, s.lags = 0, 0
 	}
 	// The cursor can be beyond the position, after a resume with an id of another gateway.
-	s.cursor = max(s.cursor, f.position)
-	if s.syncDue && s.cursor >= s.syncFrom && f.position >= s.syncFrom {
+	s.cursor = max(s.cursor, f.journal.position)
+	if s.syncDue && s.cursor >= s.syncFrom && f.journal.position >= s.syncFrom {
 		s.syncDue = false
 		synced := Event{Kind: Synced, Point: s.currentPoint(), Keys: s.keys, Exact: s.isExact()}
 		events = append(events, synced)

@@ -215,9 +215,8 @@ func (f *Feed) receive(
 			if !ok {
 				return lost()
 			}
-			f.takeArrival(a)
-			if f.void != "" {
-				return f.requireReset(f.void)
+			if reset := f.takeArrival(a); reset != "" {
+				return f.requireReset(reset)
 			}
 			later()
 		case <-f.verifySoon:

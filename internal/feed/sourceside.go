@@ -63,9 +63,6 @@ type sourceSide struct {
 	missedSince time.Time
 	// resetFor is the reason for which subscriptions are reset at the next start; "" for none.
 	resetFor string
-	// void is the reason for a reset that lies in what take was given; "" for none. take has no
-	// result, so whoever called it looks here.
-	void string
 	// configUpdated: the stream's configuration was changed since lastTally, so that fewer
 	// messages prove no purge: a shorter history removes some.
 	configUpdated bool
@@ -84,14 +81,6 @@ type sourceSide struct {
 	overdueAt kv.Revision
 	// overdueSince is when that was first found so at this position; zero if it was not found yet.
 	overdueSince time.Time
-}
-
-// A purgeCount counts what purges removed.
-type purgeCount struct {
-	// messages counts all messages that were removed.
-	messages uint64
-	// keys counts the keys that have no message any more.
-	keys uint64
 }
 
 // A tally is what a stream was from some time on.
@@ -136,8 +125,7 @@ func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (
 		f.lastTally = tally{s, f.now()}
 		f.missedSince, f.agingTally, f.oldTally = time.Time{}, f.lastTally, tally{}
 		f.configUpdated, f.unexplained = false, nil
-		f.clearHarmlessPurges()
-		f.anchor, f.delays, f.void = anchor{s.Last, s.LastTime}, delays{}, ""
+		f.anchor, f.delays = anchor{s.Last, s.LastTime}, delays{}
 	}
 	return position, begun
 }
@@ -176,7 +164,7 @@ func (f *Feed) noteHearing(h kvclient.Hearing) {
 func (f *Feed) clearHarmlessPurges() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.harmlessPurges = purgeCount{}
+	f.journal.harmlessPurges = purgeCount{}
 }
 
 // noteTally takes over what the stream is, as the last tally, unless nothing has changed.

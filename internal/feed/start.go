@@ -44,8 +44,8 @@ func (s *Subscription) attach(gone bool) {
 	f.subs[s] = struct{}{}
 	f.interests.add(s)
 	if !s.decided {
-		s.generation = f.generation
-		s.stamp = f.stamp()
+		s.generation = f.journal.generation
+		s.stamp = f.journal.stamp()
 	}
 	if gone && f.state == live {
 		f.absences++
@@ -69,7 +69,7 @@ func (s *Subscription) attach(gone bool) {
 		s.followLog(s.cursor) // changes that came since the decision did not find it yet
 	case s.phase == inReading:
 	case s.options.UpdatesOnly:
-		s.followLog(f.position)
+		s.followLog(f.journal.position)
 	default:
 		s.startSnapshot()
 	}
@@ -112,7 +112,7 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s.decided, s.generation, s.stamp = true, f.generation, f.stamp()
+	s.decided, s.generation, s.stamp = true, f.journal.generation, f.journal.stamp()
 	terms, era := splitStamp(s.options.Stamp)
 	s.syncDue, s.syncFrom = true, state.Last
 	if s.options.From > 1 {
@@ -130,33 +130,34 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 	switch {
 	case point.Epoch == "":
 		s.resetFirst = ReasonUnknownID
-	case state.Epoch != f.epoch, point.Epoch != f.epoch && proof != sameHistory:
+	case state.Epoch != f.journal.epoch, point.Epoch != f.journal.epoch && proof != sameHistory:
 		s.resetFirst = ReasonEpoch
 		f.requestVerify()
 	case terms != "" && terms != state.Terms.Digest():
 		s.resetFirst = ReasonConfig
 		f.requestVerify()
-	case point.Revision > max(state.Last, f.position): // a new leader may know less for a moment
+	case point.Revision > max(state.Last, f.journal.position):
+		// A new leader may know less than the feed for a moment.
 		s.resetFirst = ReasonAhead
 	case point.InSnapshot && point.Sent == 0:
 		s.startSnapshot() // a client that holds nothing needs no proof
 	case proof == otherHistory,
 		point.Check.Known() && proof == unproved,
-		!f.vouches(point.Revision, era):
+		!f.journal.vouches(point.Revision, era, f.now()):
 		s.resetFirst = ReasonHorizon
-	case point.InSnapshot && !f.knowsSnapshot(point.Revision):
+	case point.InSnapshot && !f.journal.knowsSnapshot(point.Revision):
 		s.resetFirst = ReasonHorizon
 	case point.InSnapshot:
 		s.sent, s.to, s.toCheck = point.Sent, point.Revision, point.Check
 		if !s.toCheck.Known() {
-			s.toCheck = f.checkAt(s.to)
+			s.toCheck = f.journal.checkAt(s.to)
 		}
 		s.startReading(readingKey{
 			history: s.options.IncludeHistory, after: s.sent, to: s.to, toCheck: s.toCheck,
 		})
 	default:
 		s.sent, s.sentCheck = point.Revision, point.Check
-		f.maxResumed = max(f.maxResumed, point.Revision)
+		f.journal.maxResumed = max(f.journal.maxResumed, point.Revision)
 		s.followLog(point.Revision)
 	}
 }
@@ -174,15 +175,15 @@ func (s *Subscription) startSnapshot() {
 // That is all that came, unless the store has lost some of it, as it may have where a subscription
 // asks for a revision without a point. The feed's mutex must be held.
 func (s *Subscription) startReplay(after kv.Revision) {
-	if after >= s.feed.log.horizon {
+	if after >= s.feed.journal.log.horizon {
 		s.followLog(after)
 		return
 	}
 	s.noteSent(after)
-	log := &s.feed.log
+	log := &s.feed.journal.log
 	s.to, s.toCheck = log.horizon, log.horizonCheck
 	s.startReading(readingKey{
-		history: true, replay: true, remains: after < s.feed.storeHorizon,
+		history: true, replay: true, remains: after < s.feed.journal.storeHorizon,
 		after: after, to: s.to, toCheck: s.toCheck,
 	})
 }
@@ -201,10 +202,10 @@ func (s *Subscription) followLog(after kv.Revision) {
 	s.relocate()
 	s.phase, s.cursor, s.pending, s.matched = following, after, 0, 0
 	s.noteSent(after)
-	if s.feed.position > after {
+	if s.feed.journal.position > after {
 		s.pending = after + 1
 	}
-	if s.syncDue && s.syncFrom > s.feed.position {
+	if s.syncDue && s.syncFrom > s.feed.journal.position {
 		// What comes up to there may be for others only, and would not wake it.
 		s.feed.whenRead(s.syncFrom, s.wake)
 	}
@@ -213,7 +214,7 @@ func (s *Subscription) followLog(after kv.Revision) {
 // noteSent notes that everything up to a revision was sent. The feed's mutex must be held.
 func (s *Subscription) noteSent(revision kv.Revision) {
 	if s.sent != revision || !s.sentCheck.Known() {
-		s.sent, s.sentCheck = revision, s.feed.checkAt(revision)
+		s.sent, s.sentCheck = revision, s.feed.journal.checkAt(revision)
 	}
 }
 

@@ -200,9 +200,9 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 		}
 	}
 	f := newBusy()
-	if listen(f); f.resetFor != "" || f.harmlessPurges.keys != many || !f.configUpdated {
+	if listen(f); f.resetFor != "" || f.journal.harmlessPurges.keys != many || !f.configUpdated {
 		t.Errorf("reset for %q, %d of %d purges were harmless, updated %v",
-			f.resetFor, f.harmlessPurges.keys, many, f.configUpdated)
+			f.resetFor, f.journal.harmlessPurges.keys, many, f.configUpdated)
 	}
 	f = newBusy()
 	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "value", Purged: 1})
