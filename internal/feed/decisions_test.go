@@ -63,7 +63,7 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 	t.Run("from before a purge", func(t *testing.T) {
 		f := feedAt(streamAt(10, 1))
 		era := f.journal.era
-		f.resetFor = ReasonPurged
+		f.audit.resetFor = ReasonPurged
 		f.startAt(nil, streamAt(10, 2))
 		wantVouched(t, f, map[kv.Revision]bool{10: false})
 		if f.journal.vouches(10, era, f.now()) || !f.journal.vouches(10, f.journal.era, f.now()) {
@@ -116,7 +116,7 @@ func TestPointsStayVoidThroughResets(t *testing.T) {
 	f := feedAt(streamAt(10, 0))
 	f.take([]kv.Entry{entry("k", 11, kv.Put), entry("k", 12, kv.Put)})
 	f.startAt(nil, streamAt(10, 0)) // the stream has lost two messages
-	f.resetFor = ReasonPurged
+	f.audit.resetFor = ReasonPurged
 	f.startAt(nil, streamAt(10, 1))
 	f.take([]kv.Entry{
 		entry("k", 11, kv.Put), entry("k", 12, kv.Put), entry("k", 13, kv.Put),
@@ -151,14 +151,15 @@ func TestLogGoesOnOnlyIfTheCountsAddUp(t *testing.T) {
 			f := feedAt(streamAt(10, 1))
 			f.now = func() time.Time { return clock }
 			f.lastHeard = f.now
-			f.lastTally.at, f.agingTally.at = clock, clock
+			f.audit.lastTally.at, f.audit.agingTally.at = clock, clock
 			clock = clock.Add(long)
-			f.noteTally(tc.counted)
+			f.audit.noteTally(tc.counted, f.lastHeard(), f.now())
 			clock = clock.Add(tc.before)
-			f.noteMissed(clock)
+			f.audit.noteMissed(clock)
 			clock = clock.Add(long) // however long it takes to be back
-			if got := f.trusts(tc.now, time.Time{}); got != tc.want || got == (f.resetFor != "") {
-				t.Errorf("trusted %v, reset for %q; want %v", got, f.resetFor, tc.want)
+			got, reset := f.judgeLoss(tc.now, time.Time{}) == nil, f.audit.resetFor
+			if got != tc.want || got == (reset != "") {
+				t.Errorf("trusted %v, reset for %q; want %v", got, reset, tc.want)
 			}
 		})
 	}
@@ -169,8 +170,8 @@ func TestLogGoesOnOnlyIfTheCountsAddUp(t *testing.T) {
 func TestStreamWithEveryMessageNeedsNoOldTally(t *testing.T) {
 	for missing, want := range map[uint64]bool{0: true, 1: false} {
 		f := feedAt(streamAt(10, 0))
-		f.noteMissed(f.lastTally.at)
-		if got := f.trusts(streamAt(15, missing), time.Time{}); got != want {
+		f.audit.noteMissed(f.audit.lastTally.at)
+		if got := f.judgeLoss(streamAt(15, missing), time.Time{}) == nil; got != want {
 			t.Errorf("trusted %v with %d missing", got, missing)
 		}
 	}
@@ -220,8 +221,8 @@ func TestAdvisoriesMayBeMissedSinceTheSourceWasLastHeard(t *testing.T) {
 	heard := time.Unix(1, 0)
 	f := feedAt(streamAt(1, 0))
 	f.lastHeard = func() time.Time { return heard }
-	if f.noteSourceLost(kv.ErrTimeout); !f.missedSince.Equal(heard) {
-		t.Errorf("missed since %v", f.missedSince)
+	if f.noteSourceLost(kv.ErrTimeout); !f.audit.missedSince.Equal(heard) {
+		t.Errorf("missed since %v", f.audit.missedSince)
 	}
 }
 
@@ -234,8 +235,8 @@ func TestPurgeReportedDuringThePauseIsAReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "v", Purged: 1})
-	if !f.pauseForRetry(t.Context(), time.Hour) || f.resetFor != ReasonPurged {
-		t.Errorf("reset for %q", f.resetFor)
+	if !f.pauseForRetry(t.Context(), time.Hour) || f.audit.resetFor != ReasonPurged {
+		t.Errorf("reset for %q", f.audit.resetFor)
 	}
 }
 
@@ -245,23 +246,23 @@ func TestTalliesGrowOldBesideBusyWriters(t *testing.T) {
 	f := feedAt(streamAt(10, 1))
 	f.now = func() time.Time { return clock }
 	f.lastHeard = f.now
-	f.lastTally.at, f.agingTally.at = clock, clock
+	f.audit.lastTally.at, f.audit.agingTally.at = clock, clock
 	for last := kv.Revision(11); last < 100; last++ {
 		clock = clock.Add(advisoryDelay / 3)
-		f.noteTally(streamAt(last, uint64(last/80))) // one purge, reported
+		f.audit.noteTally(streamAt(last, uint64(last/80)), clock, clock) // one purge, reported
 	}
-	f.noteMissed(f.lastHeard())
-	if !f.trusts(streamAt(100, 1), time.Time{}) {
+	f.audit.noteMissed(f.lastHeard())
+	if f.judgeLoss(streamAt(100, 1), time.Time{}) != nil {
 		t.Errorf("reset for %s, %v after the first tally; the old one is %+v",
-			f.resetFor, clock, f.oldTally)
+			f.audit.resetFor, clock, f.audit.oldTally)
 	}
 	for last := kv.Revision(100); last < 103; last++ {
 		clock = clock.Add(advisoryDelay / 3)
-		f.noteTally(streamAt(last, 2)) // one purge more, to be reported
+		f.audit.noteTally(streamAt(last, 2), clock, clock) // one purge more, to be reported
 	}
-	f.noteMissed(f.lastHeard())
-	if f.trusts(streamAt(103, 2), time.Time{}) {
-		t.Errorf("trusted, though %+v is young", f.oldTally)
+	f.audit.noteMissed(f.lastHeard())
+	if f.judgeLoss(streamAt(103, 2), time.Time{}) == nil {
+		t.Errorf("trusted, though %+v is young", f.audit.oldTally)
 	}
 }
 
@@ -284,13 +285,13 @@ func TestAnchorOfAnotherHistoryIsNotTrusted(t *testing.T) {
 		e := entry("k", 11, kv.Put)
 		e.Created = now
 		f.take([]kv.Entry{e})
-		f.noteMissed(f.lastTally.at.Add(2 * advisoryDelay))
+		f.audit.noteMissed(f.audit.lastTally.at.Add(2 * advisoryDelay))
 		state := streamAt(tc.last, 1)
 		if tc.last == 13 {
 			state = streamAt(tc.last, 0)
 		}
 		state.LastTime = now
-		if got := f.trusts(state, tc.stored); got != tc.want {
+		if got := f.judgeLoss(state, tc.stored) == nil; got != tc.want {
 			t.Errorf("%s: trusted %v", name, got)
 		}
 	}
@@ -312,8 +313,8 @@ func TestDeletionOfAnEarlierStreamIsIgnored(t *testing.T) {
 		s.Created = created
 		f := feedAt(s)
 		err := f.handleAdvisory(kvclient.Advisory{Kind: kvclient.StreamDeleted, At: tc.at})
-		if !errors.Is(err, errRestart) || f.resetFor != tc.want {
-			t.Errorf("%s: %v, reset for %q", name, err, f.resetFor)
+		if !errors.Is(err, errRestart) || f.audit.resetFor != tc.want {
+			t.Errorf("%s: %v, reset for %q", name, err, f.audit.resetFor)
 		}
 	}
 }
@@ -340,8 +341,9 @@ func TestTermsThatWereChangedBackAreAReset(t *testing.T) {
 		told := kvclient.Advisory{
 			Kind: kvclient.StreamUpdated, Terms: tc.terms, At: asked.Add(tc.after),
 		}
-		if err := f.handleAdvisory(told); !errors.Is(err, errRestart) || f.resetFor != tc.want {
-			t.Errorf("%s: %v, reset for %q, want %q", name, err, f.resetFor, tc.want)
+		err := f.handleAdvisory(told)
+		if !errors.Is(err, errRestart) || f.audit.resetFor != tc.want {
+			t.Errorf("%s: %v, reset for %q, want %q", name, err, f.audit.resetFor, tc.want)
 		}
 	}
 }
@@ -387,22 +389,22 @@ func TestClockStepIsOneReset(t *testing.T) {
 	s.Lifetime = time.Second
 	f := feedAt(s)
 	f.now = func() time.Time { return clock }
-	take := func(r kv.Revision, step time.Duration) (reset string) {
+	take := func(r kv.Revision, step time.Duration) verdict {
 		e := entry("k", r, kv.Put)
 		e.Created = clock.Add(-step)
 		return f.take([]kv.Entry{e})
 	}
-	if reset := take(12, 0); reset != "" {
+	if v := take(12, 0); v.action != goOn {
 		t.Fatal("a gap is a reset")
 	}
-	reset := take(14, 5*time.Second)
-	if reset != ReasonHorizon {
-		t.Fatalf("late behind a gap: reset for %q", reset)
+	late := take(14, 5*time.Second)
+	if late != resetFor(ReasonHorizon) {
+		t.Fatalf("late behind a gap: %+v", late)
 	}
-	_ = f.requireReset(reset)
+	_ = f.carryOut(late)
 	s.Last = 14
 	f.startAt(nil, s)
-	if take(16, 5*time.Second) != "" || take(18, 5*time.Second) != "" {
+	if take(16, 5*time.Second).action != goOn || take(18, 5*time.Second).action != goOn {
 		t.Error("a second reset for the same step")
 	}
 }
@@ -433,17 +435,18 @@ func TestTalliesDuringSilenceDoNotCount(t *testing.T) {
 	clock := time.Unix(0, 0)
 	f := feedAt(streamAt(10, 1))
 	f.now = func() time.Time { return clock }
-	f.lastTally.at, f.agingTally.at = clock, clock
+	f.audit.lastTally.at, f.audit.agingTally.at = clock, clock
 	clock = clock.Add(2 * advisoryDelay)
 	heard := clock
 	f.lastHeard = func() time.Time { return heard }
 	for last := range kv.Revision(3) {
 		clock = clock.Add(2 * advisoryDelay)
-		f.noteTally(streamAt(11+last, 2))
+		f.audit.noteTally(streamAt(11+last, 2), f.lastHeard(), f.now())
 	}
-	f.noteMissed(f.lastHeard())
-	if now := streamAt(14, 2); f.trusts(now, time.Time{}) || f.resetFor != ReasonHorizon {
-		t.Errorf("%+v is trusted; reset for %q", now, f.resetFor)
+	f.audit.noteMissed(f.lastHeard())
+	now := streamAt(14, 2)
+	if f.judgeLoss(now, time.Time{}) == nil || f.audit.resetFor != ReasonHorizon {
+		t.Errorf("%+v is trusted; reset for %q", now, f.audit.resetFor)
 	}
 }
 
@@ -451,31 +454,35 @@ func TestTalliesDuringSilenceDoNotCount(t *testing.T) {
 // and an advisory may come late.
 func TestCountsShowAPurgeWithoutAdvisories(t *testing.T) {
 	f := feedAt(streamAt(10, 1))
+	a := &f.audit
 	f.journal.harmlessPurges.messages = 1
-	if err := f.compareCounts(streamAt(10, 2)); err != nil || f.unexplained != nil {
-		t.Errorf("a purge that was reported: %v, missing %v", err, f.unexplained)
+	if err := f.compareCounts(streamAt(10, 2)); err != nil || a.unexplained != nil {
+		t.Errorf("a purge that was reported: %v, missing %v", err, a.unexplained)
 	}
-	if err := f.compareCounts(streamAt(12, 5)); err != nil || f.unexplained != nil {
-		t.Errorf("with new messages nothing can be said: %v, missing %v", err, f.unexplained)
+	if err := f.compareCounts(streamAt(12, 5)); err != nil || a.unexplained != nil {
+		t.Errorf("with new messages nothing can be said: %v, missing %v", err, a.unexplained)
 	}
 	fewer := streamAt(14, 6)
-	f.lastTally.Subjects, fewer.Subjects = 3, 2
+	a.lastTally.Subjects, fewer.Subjects = 3, 2
 	f.journal.harmlessPurges.keys = 1
-	if err := f.compareCounts(fewer); err != nil || f.unexplained != nil {
-		t.Errorf("a key whose purge was reported: %v, missing %v", err, f.unexplained)
+	if err := f.compareCounts(fewer); err != nil || a.unexplained != nil {
+		t.Errorf("a key whose purge was reported: %v, missing %v", err, a.unexplained)
 	}
-	f.lastTally.Subjects, fewer.Subjects = 2, 1
-	if err := f.compareCounts(fewer); err != nil || f.unexplained == nil {
-		t.Errorf("one key less, though there are new messages: %v, missing %v", err, f.unexplained)
+	a.lastTally.Subjects, fewer.Subjects = 2, 1
+	if err := f.compareCounts(fewer); err != nil || a.unexplained == nil {
+		t.Errorf("one key less, though there are new messages: %v, missing %v", err, a.unexplained)
 	}
-	f.unexplained = nil
-	f.noteTally(streamAt(12, 5))
-	if err := f.compareCounts(streamAt(12, 6)); err != nil || f.unexplained == nil {
-		t.Errorf("one message less, for the first time: %v, missing %v", err, f.unexplained)
+	a.unexplained = nil
+	a.noteTally(streamAt(12, 5), f.lastHeard(), f.now())
+	if err := f.compareCounts(streamAt(12, 6)); err != nil || a.unexplained == nil {
+		t.Errorf("one message less, for the first time: %v, missing %v", err, a.unexplained)
 	}
 	err := f.compareCounts(streamAt(12, 6))
-	if !errors.Is(err, errRestart) || f.resetFor != ReasonPurged {
-		t.Errorf("one message less, and nobody has reported why: %v, reset for %q", err, f.resetFor)
+	if !errors.Is(err, errRestart) || a.resetFor != ReasonPurged {
+		t.Errorf("one message less, and nobody has reported why: %v, reset for %q", err, a.resetFor)
+	}
+	if _, exact := f.where(); exact {
+		t.Error("a position is exact, though a purge was missed")
 	}
 }
 
@@ -581,11 +588,7 @@ func TestOverdueMessageEndsTheSource(t *testing.T) {
 	f.now = func() time.Time { return clock }
 	late := func(position kv.Revision, after time.Duration) bool {
 		clock = clock.Add(after)
-		err := f.noteOverdue(position)
-		if err != nil && !errors.Is(err, kv.ErrTimeout) {
-			t.Errorf("%v", err)
-		}
-		return err != nil
+		return f.audit.noteOverdue(position, clock)
 	}
 	const most = overdueTime - time.Millisecond
 	for i, step := range []struct {
@@ -644,8 +647,8 @@ func TestIdleTimeIsNotCountedFromAnAnswer(t *testing.T) {
 	clock = began.Add(time.Minute + 3*time.Second)
 	late := entry("k", 12, kv.Put) // 11 was skipped
 	late.Created = clock
-	reset := f.takeArrival(kvclient.Arrival{Entries: []kv.Entry{late}, Idle: time.Minute})
-	if reset != ReasonHorizon {
+	found := f.takeArrival(kvclient.Arrival{Entries: []kv.Entry{late}, Idle: time.Minute})
+	if found != resetFor(ReasonHorizon) {
 		t.Error("what was skipped may be 3 s old, and a marker lives for 1 s")
 	}
 }

@@ -9,9 +9,9 @@
 // A subscription holds a cursor, not a queue: a revision in the log, or a chunk of a reading. So
 // the seam between a snapshot and what follows it is simply "the changes above revision R", and a
 // client that stops reading costs nobody anything. What the log has dropped is read from the store
-// again, as long as the feed has seen everything that was removed since then (journal.storeHorizon).
-// Where that cannot be proved the subscription is reset: it is told that everything it holds is
-// void, and gets a new snapshot.
+// again, as long as the feed has seen everything that was removed since then
+// (journal.storeHorizon). Where that cannot be proved the subscription is reset: it is told that
+// everything it holds is void, and gets a new snapshot.
 //
 // # A watch, from the request to the events
 //
@@ -177,7 +177,7 @@
 // taken in this order. A mailbox and a bound have locks of their own, under which none of these is
 // taken. Wake functions may be called with Feed.mu or reading.mu held, and so must not call back.
 //
-// The goroutine of the source is the only one that touches [sourceSide]. A reading has a goroutine
+// The goroutine of the source is the only one that touches the [audit]. A reading has a goroutine
 // while it is open or waits to be opened, and an inquiry has one for each question. All of them
 // are counted in Hub.work, so that [Hub.Close] can wait for them.
 //
@@ -214,9 +214,12 @@
 //	markers.go              markers, and what becomes of them
 //	points.go               which points the journal vouches for
 //	history.go, stretch.go  which history a stream is of, and what a loss of the source changes
-//	source.go, inquiry.go   the source's goroutine, and the questions that it asks
+//	source.go               the source's goroutine
+//	verification.go         the comparisons of the feed with its stream
+//	inquiry.go              the questions that are asked beside the changes
 //	arrivals.go             what the source delivers, and who waits for it
-//	sourceside.go, audit.go what the source knows, and what it makes of what it sees
+//	audit.go                what the source judges by: its state, and advisories
+//	tally.go, lateness.go   counts of the stream; when what is stored comes
 //	mailbox.go              advisories on their way to the source
 //	interest.go             filters, and what they cost
 //	reading.go, read.go     snapshots and replays

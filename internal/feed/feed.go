@@ -75,8 +75,18 @@ type Feed struct {
 	mail *mailbox
 	// verifySoon has a token while a verification was asked for; its capacity is 1.
 	verifySoon chan struct{}
-	// sourceSide is what only the source's goroutine may touch.
-	sourceSide
+	// now is the gateway's clock. It is set once, and any goroutine may call it.
+	now func() time.Time
+
+	// The following belong to the source's goroutine, so that no lock guards them.
+
+	// audit is what the source needs to judge what it sees.
+	audit audit
+	// lastHeard returns when the source said something last. It can be asked after the source was
+	// lost, too.
+	lastHeard func() time.Time
+	// toWake is what take is to call for the entries that arrived. Its array is used again.
+	toWake []func()
 
 	// mu guards all that follows, and the fields of the subscriptions.
 	mu sync.Mutex
@@ -128,7 +138,8 @@ func newFeed(h *Hub, name kv.BucketName) *Feed {
 		subs:       make(map[*Subscription]struct{}),
 		wantExact:  make(map[*Subscription]struct{}),
 		readings:   make(map[readingKey]*reading),
-		sourceSide: sourceSide{now: time.Now, lastHeard: time.Now},
+		now:        time.Now,
+		lastHeard:  time.Now,
 	}
 }
 

@@ -63,13 +63,13 @@ func (f *Feed) recogniseStream(
 	f.mu.Lock()
 	known := f.journal.epoch
 	f.mu.Unlock()
-	if known == "" || known == s.Epoch || !f.anchor.identifies() {
+	if known == "" || known == s.Epoch || !f.audit.anchor.identifies() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	stored, err := b.StoredAt(ctx, f.anchor.revision)
-	if err == nil && f.anchor.survives(s, stored) {
+	stored, err := b.StoredAt(ctx, f.audit.anchor.revision)
+	if err == nil && f.audit.anchor.survives(s, stored) {
 		f.moveEpoch(s.Epoch)
 	}
 	return err
@@ -81,11 +81,7 @@ func (f *Feed) moveEpoch(epoch kv.Epoch) {
 	before := f.journal.epoch
 	f.journal.epoch = epoch
 	f.mu.Unlock()
-	for _, t := range []*tally{&f.lastTally, &f.agingTally, &f.oldTally} {
-		if t.Epoch == before {
-			t.Epoch = epoch
-		}
-	}
+	f.audit.moveEpoch(before, epoch)
 	f.hub.options.Logger.Info().Str("bucket", f.name.String()).
 		Str("before", string(before)).Str("now", string(epoch)).
 		Msg("the creation time of a stream has moved, and its messages are the same")

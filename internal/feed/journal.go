@@ -157,6 +157,11 @@ func (j *journal) takeAnswer(q question, s kvclient.StreamState) bool {
 	return true
 }
 
+// awaitsSuccessor reports whether a message was skipped whose successor may have yet to come. A
+// crash can take the successor back, and leave the stream as if nothing had ever been removed,
+// while the journal lacks a value (TestFeedThatSkippedSomeDoesNotGoOn).
+func (j *journal) awaitsSuccessor() bool { return j.exact.owed && !j.exact.disclaimed }
+
 // covers reports whether everything after a revision can be told, by the log or by the store.
 func (j *journal) covers(revision kv.Revision) bool {
 	return revision >= j.log.horizon || revision >= j.storeHorizon

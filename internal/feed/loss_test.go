@@ -119,7 +119,7 @@ func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
 		f := feedAt(streamAt(10, 0))
 		now := time.Unix(100, 0)
 		f.now = func() time.Time { return now }
-		f.lastTally.at = time.Unix(10, 0)
+		f.audit.lastTally.at = time.Unix(10, 0)
 		f.take([]kv.Entry{entryStored("l", 12, 12)}) // 11 is gone; 13 has its key
 		after := streamAt(12, 0)
 		if came {
@@ -130,8 +130,8 @@ func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
 			}
 			after = streamAt(13, 0)
 		}
-		f.noteMissed(time.Unix(50, 0))
-		if got := f.trusts(after, f.anchor.stored); got != came {
+		f.audit.noteMissed(time.Unix(50, 0))
+		if got := f.judgeLoss(after, f.audit.anchor.stored) == nil; got != came {
 			t.Errorf("%s: the log goes on: %v", name, got)
 		}
 	}

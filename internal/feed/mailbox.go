@@ -128,3 +128,12 @@ func (f *Feed) acceptPurge(a kvclient.Advisory) bool {
 	}
 	return accepted
 }
+
+// handleAdvisory does what follows from an advisory. An error ends the source, which has to start
+// anew. It belongs to the source's goroutine, so that nobody changes the journal's terms meanwhile.
+func (f *Feed) handleAdvisory(a kvclient.Advisory) error {
+	if a.Kind == kvclient.StreamPurged && f.acceptPurge(a) {
+		return nil
+	}
+	return f.carryOut(f.audit.judgeAdvisory(a, f.journal.terms))
+}

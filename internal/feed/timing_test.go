@@ -158,8 +158,8 @@ func TestPurgesAreGathered(t *testing.T) {
 			time.Sleep(gatherGap / 4)
 		}
 		err, left := <-w.ended, len(w.mail.waiting)
-		if !errors.Is(err, errRestart) || w.resetFor != ReasonPurged || left > 0 {
-			t.Errorf("%v, reset for %q, %d advisories are left", err, w.resetFor, left)
+		if !errors.Is(err, errRestart) || w.audit.resetFor != ReasonPurged || left > 0 {
+			t.Errorf("%v, reset for %q, %d advisories are left", err, w.audit.resetFor, left)
 		}
 		if took := time.Since(w.began); took < gatherGap || took > 2*gatherGap {
 			t.Errorf("took %v", took)
@@ -200,14 +200,16 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 		}
 	}
 	f := newBusy()
-	if listen(f); f.resetFor != "" || f.journal.harmlessPurges.keys != many || !f.configUpdated {
+	listen(f)
+	reset, harmless := f.audit.resetFor, f.journal.harmlessPurges.keys
+	if reset != "" || harmless != many || !f.audit.configUpdated {
 		t.Errorf("reset for %q, %d of %d purges were harmless, updated %v",
-			f.resetFor, f.journal.harmlessPurges.keys, many, f.configUpdated)
+			reset, harmless, many, f.audit.configUpdated)
 	}
 	f = newBusy()
 	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "value", Purged: 1})
-	if listen(f); f.resetFor != ReasonPurged {
-		t.Errorf("reset for %q after the purge of a value", f.resetFor)
+	if listen(f); f.audit.resetFor != ReasonPurged {
+		t.Errorf("reset for %q after the purge of a value", f.audit.resetFor)
 	}
 }
 
