@@ -134,8 +134,8 @@ func TestPollNoticesThatItWasSetBack(t *testing.T) {
 		t.Fatalf("told %+v (more %v) after it was set back, want a reset first", events, more)
 	}
 	events, _ := s.poll(nil, 16)
-	if len(events) != 1 || events[0].Kind != Reset || s.phase != inReading || s.sent != 0 {
-		t.Errorf("told %+v, sent up to %d in phase %d", events, s.sent, s.phase)
+	if len(events) != 1 || events[0].Kind != Reset || s.state != inReading || s.sent != 0 {
+		t.Errorf("told %+v, sent up to %d in state %d", events, s.sent, s.state)
 	}
 	if !s.syncDue {
 		t.Error("the end of the snapshot will not be told")

@@ -46,14 +46,13 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if s.toldGone {
+	if s.state == toldMissing {
 		return nowhere, false, true
 	}
-	resets := s.generation != f.journal.generation || s.resetFirst != ""
-	if resets || s.goAwayReason != "" || f.state == missing {
+	if s.isVoid() || f.state == missing {
 		return Point{}, false, false // what was sent is void, and the client has yet to be told so
 	}
-	switch s.phase {
+	switch s.state {
 	case following:
 		if s.pending == 0 {
 			s.cursor = max(s.cursor, f.journal.position)

@@ -376,8 +376,8 @@ func TestIDIsAheadOnlyBeyondWhatTheFeedHasRead(t *testing.T) {
 			feed: f, options: SubscribeOptions{Resume: resume},
 			wake: Token(make(chan struct{}, 1)), folds: true,
 		}
-		if s.decide(streamAt(9, 0), unproved); s.resetFirst != want {
-			t.Errorf("%d: reset for %q, want %q", point, s.resetFirst, want)
+		if s.decide(streamAt(9, 0), unproved); owedReset(s) != want {
+			t.Errorf("%d: reset for %q, want %q", point, owedReset(s), want)
 		}
 	}
 }
@@ -509,8 +509,8 @@ func TestBucketFoundBeforeItIsToldMissingIsAReset(t *testing.T) {
 			f.setState(live, nil)
 			events, _ := s.poll(nil, 10)
 			reset := len(events) == 1 && events[0].Kind == Reset && events[0].Reason == ReasonEpoch
-			if !reset || s.phase != inReading {
-				t.Errorf("told %+v, in phase %d", events, s.phase)
+			if !reset || s.state != inReading {
+				t.Errorf("told %+v, in state %d", events, s.state)
 			}
 		})
 	}

@@ -114,61 +114,58 @@
 //
 // # A subscription
 //
-// The phase is [phase]. Beside it there are flags, which this table names where they matter: an
-// owed reset (resetFirst, or a generation that is not the feed's), toldStale and toldGone for what
-// the subscription was told last, syncDue until Synced was told, wantsExact while BecameExact is
-// owed, and goAwayReason before GoAway. Events on the left are those of the feed; the event that
-// [Subscription.Poll] then returns is in capitals.
+// The state is [subscriptionState]; "-" says that it stays. Events are those of the feed, and what
+// [Subscription.Poll] then returns is in capitals. "Gives up" leads to resetOwed for horizon, and
+// the fourth time in a row, without having been at the end of the log, to leaving.
 //
-//	event               waitingForBucket   inReading              following
-//	------------------  -----------------  ---------------------  -------------------------
-//	attached            the bucket is      no point: a snapshot;  the point is taken, or only
-//	                    missing, or found  a point that is not    updates are wanted
-//	                    so (absence)       taken: RESET first
-//	the absence is      inReading, RESET   -                      -
-//	refuted
-//	a change matches    -                  -                      pending is set if it was
-//	                                                              0; CHANGED
-//	a chunk was read    -                  CHANGED                -
-//	the reading ends    -                  following; or a        -
-//	at R                                   replay above R, if
-//	                                       the log has moved on
-//	                                       and the store is
-//	                                       complete above R;
-//	                                       otherwise give up
-//	the reading fails   -                  another reading from   -
-//	                                       what was sent; give
-//	                                       up if markers are
-//	                                       missing
-//	the log drops what  -                  -                      inReading (a replay), or
-//	is above the cursor                                           give up
-//	give up             -                  inReading, RESET       inReading, RESET horizon;
-//	                                       horizon; the fourth    the fourth time in a row
-//	                                       time in a row GOAWAY   GOAWAY slow
-//	                                       slow
-//	all is sent up to   -                  -                      SYNCED; BECAMEEXACT where
-//	where sync is due                                             a bookmark was not exact
-//	the log begins      inReading, RESET   inReading, RESET       inReading, RESET
-//	anew
-//	the log goes on     -                  a snapshot: inReading  unchanged; one that is
-//	after a loss                           anew, and RESET        ahead of the feed:
-//	                                       horizon if some was    inReading, RESET horizon,
-//	                                       sent; a replay: the    and what is being matched
-//	                                       same only if ahead     is dropped (relocations)
-//	the source is lost  STALE, unless      STALE                  STALE
-//	                    BUCKETDELETED was
-//	                    told
-//	the source is back  inReading, RESET   LIVE                   LIVE
-//	the bucket is       BUCKETDELETED,     waitingForBucket,      waitingForBucket,
-//	missing             once               BUCKETDELETED          BUCKETDELETED
-//	the hub closes      ended, GOAWAY      ended, GOAWAY          ended, GOAWAY
-//	Close               ended              ended                  ended
+//	state         event                                next          told
+//	------------  -----------------------------------  ------------  -----------------------------
+//	joining       attached: the bucket is missing, or  foundMissing
+//	              was found so (absence)
+//	              attached: a point is not taken       resetOwed
+//	              attached: there is no point          inReading
+//	              attached: the point is taken, or     following
+//	              only updates are wanted
+//	foundMissing  the source finds no bucket either    toldMissing   BUCKETDELETED
+//	              there is one (absence is refuted)    inReading     RESET
+//	              the source is lost                   -             STALE
+//	toldMissing   there is a bucket                    inReading     RESET
+//	resetOwed     a poll, and the source is not lost   inReading     RESET, for the reason
+//	              the log goes on after a loss         -
+//	inReading     a chunk was read                     -             CHANGED
+//	              the reading ends at R, where the     following
+//	              log is complete
+//	              it ends where only the store is      inReading, a
+//	                                                   replay
+//	              it ends where neither is             gives up
+//	              the reading fails                    inReading     from what was sent
+//	              markers are missing in it            gives up
+//	              the log goes on after a loss, in a   inReading     or resetOwed for horizon, if
+//	              snapshot                                           some of it was sent
+//	following     a change matches                     -             CHANGED
+//	              all is sent up to syncFrom           -             SYNCED
+//	              a position is exact, where a         -             BECAMEEXACT
+//	              bookmark was not
+//	              the log drops what is above the      inReading, a  or gives up, if the store is
+//	              cursor                               replay        not complete there
+//	              the log goes on after a loss, and    resetOwed     for horizon; what is being
+//	              the cursor is ahead of the feed                    matched is dropped
+//	                                                                 (relocations)
+//	resetOwed,    the log begins anew                  inReading     RESET, for the feed's reason
+//	inReading,    the bucket is missing                toldMissing   BUCKETDELETED
+//	following     the source is lost                   -             STALE
+//	              the source is back                   -             LIVE
+//	leaving       a poll                               ended         GOAWAY slow
+//	all of these  the hub closes                       ended         GOAWAY shutdown
+//	              Close                                ended
 //
-// Some rules bind all phases. While the bucket is missing nothing but BucketDeleted is told. While
+// Some rules bind all states. While the bucket is missing nothing but BucketDeleted is told. While
 // the source is stale no reset is told, since a reset would say that the source is back: one that
 // comes after Stale, and BucketDeleted too, is preceded by Live. A subscription that found the
 // bucket missing before the source did is told nothing until the source has looked (absence).
 // While a reset is owed nothing else is sent, and no bookmark is given out.
+//
+// Four things that a subscription owes are data beside its state; see [Subscription].
 //
 // # Locks and goroutines
 //

@@ -574,9 +574,9 @@ func (w *world) settle() {
 		}
 		for _, c := range w.clients {
 			if !c.synced {
-				w.fail("client %d had no sync before a heartbeat: phase %d, asleep %v, cursor %d, "+
+				w.fail("client %d had no sync before a heartbeat: state %d, asleep %v, cursor %d, "+
 					"due %v from %d, position %d, pending %d",
-					c.name, c.s.phase, c.asleep, c.s.cursor,
+					c.name, c.s.state, c.asleep, c.s.cursor,
 					c.s.syncDue, c.s.syncFrom, w.feed.journal.position, c.s.pending)
 			}
 			c.heartbeat()

@@ -23,10 +23,18 @@ func subscriptionAhead(
 	t.Helper()
 	s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
 		wake: Token(make(chan struct{}, 1)), lossesThen: f.journal.losses}
-	if s.decide(streamAt(last, 0), sameHistory); s.resetFirst != "" {
-		t.Fatalf("reset for %q", s.resetFirst)
+	if s.decide(streamAt(last, 0), sameHistory); owedReset(s) != "" {
+		t.Fatalf("reset for %q", owedReset(s))
 	}
 	return s
+}
+
+// owedReset returns the reason of the reset that a subscription owes, "" for none.
+func owedReset(s *Subscription) string {
+	if s.state == resetOwed {
+		return s.reason
+	}
+	return ""
 }
 
 // What a subscription got from another gateway, and its feed has yet to read, may be lost in a
@@ -50,16 +58,16 @@ func TestSubscriptionAheadOfALossIsReset(t *testing.T) {
 			attached := subscriptionAhead(t, f, tc.point, tc.last)
 			late := subscriptionAhead(t, f, tc.point, tc.last)
 			attached.attach(false)
-			if f.continueAfterLoss(); attached.resetFirst != tc.want {
-				t.Errorf("reset for %q, want %q", attached.resetFirst, tc.want)
+			if f.continueAfterLoss(); owedReset(attached) != tc.want {
+				t.Errorf("reset for %q, want %q", owedReset(attached), tc.want)
 			}
 			// One that had asked before the loss may wait for revisions that will not come.
-			if late.attach(false); late.resetFirst != tc.want {
-				t.Errorf("one that came late: reset for %q", late.resetFirst)
+			if late.attach(false); owedReset(late) != tc.want {
+				t.Errorf("one that came late: reset for %q", owedReset(late))
 			}
 			next := subscriptionAhead(t, f, tc.point, tc.last)
-			if next.attach(false); next.resetFirst != "" {
-				t.Errorf("one that asked after the loss: reset for %q", next.resetFirst)
+			if next.attach(false); owedReset(next) != "" {
+				t.Errorf("one that asked after the loss: reset for %q", owedReset(next))
 			}
 		})
 	}
@@ -95,8 +103,8 @@ func TestPartOfASnapshotIsTakenOnlyInItsStretch(t *testing.T) {
 		point := Point{Position: entryStored("k", 10, 10).Position, InSnapshot: true, Sent: 5}
 		s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
 			wake: Token(make(chan struct{}, 1)), lossesThen: f.journal.losses}
-		if s.decide(streamAt(10, 0), sameHistory); s.resetFirst != reason {
-			t.Errorf("%s: reset for %q, want %q", when, s.resetFirst, reason)
+		if s.decide(streamAt(10, 0), sameHistory); owedReset(s) != reason {
+			t.Errorf("%s: reset for %q, want %q", when, owedReset(s), reason)
 		}
 	}
 	want("of another feed", ReasonHorizon)

@@ -43,22 +43,25 @@ func (s *Subscription) poll(events []Event, limit int) (_ []Event, n pollResult)
 	defer f.mu.Unlock()
 	before := len(events)
 	switch {
-	case s.phase == ended:
+	case s.state == ended:
 		return events, pollResult{}
 	case closing:
 		return s.goAway(events, ReasonShutdown), pollResult{}
+	case s.state == leaving:
+		f.hub.stats.Slow.Add(1)
+		return s.goAway(events, s.reason), pollResult{}
 	}
 	events, hold := s.transitions(events)
 	if hold || len(events) > before {
 		return events, pollResult{more: len(events) > before, startReadings: len(f.dueReadings) > 0}
 	}
-	switch s.phase {
+	switch s.state {
 	case inReading:
 		events = s.pollReading(events, limit)
 	case following:
 		events, n.batch = s.pollLog(events, limit)
 	}
-	drained := s.phase == following && s.pending == 0 && s.goAwayReason == ""
+	drained := s.state == following && s.pending == 0
 	n.more, n.startReadings = len(events) > before && !drained, len(f.dueReadings) > 0
 	return events, n
 }
@@ -67,42 +70,45 @@ func (s *Subscription) poll(events []Event, limit int) (_ []Event, n pollResult)
 // reports that nothing else is sent for the present. The feed's mutex must be held.
 func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 	f := s.feed
-	if f.state == missing {
-		if !s.toldGone {
-			if s.toldStale {
-				// The source has answered: there is no such bucket.
-				events = append(events, Event{Kind: Live})
-			}
-			s.relocate()
-			s.phase, s.toldGone, s.toldStale = waitingForBucket, true, false
-			s.resetFirst, s.absence = "", 0
-			events = append(events, Event{Kind: BucketDeleted, Point: nowhere})
-		}
+	switch {
+	case f.state == missing:
+		return s.missingEvents(events), true
+	case s.state == toldMissing && f.state != live:
 		return events, true
-	}
-	if s.toldGone && f.state != live {
-		return events, true
-	}
-	owed := s.resetFirst != "" || s.phase == waitingForBucket ||
-		s.generation != f.journal.generation
-	if f.state == stale && owed {
+	case f.state == stale && s.owesReset():
 		return s.sourceEvents(events), true // a reset would say that the source is back
-	}
-	if s.absence > f.refuted && f.state == live && s.generation == f.journal.generation {
+	case s.absence > f.refuted && f.state == live && !s.isVoid():
 		// The source is about to find the bucket missing, or that it is there after all.
 		return events, true
-	}
-	// The phase is waitingForBucket also if the bucket was found before it was told as missing.
-	if s.generation != f.journal.generation || s.phase == waitingForBucket {
-		s.generation, s.toldGone, s.resetFirst, s.absence = f.journal.generation, false, "", 0
+	case s.isVoid(), s.state == foundMissing, s.state == toldMissing:
+		s.generation, s.absence = f.journal.generation, 0
 		s.startSnapshot() // whatever it reads is of what was before
 		return s.resetEvents(events, f.resetReason()), false
-	}
-	if reason := s.resetFirst; reason != "" {
-		s.resetFirst = ""
-		return s.resetEvents(events, reason), false
+	case s.state == resetOwed:
+		s.state = inReading
+		return s.resetEvents(events, s.reason), false
 	}
 	return s.sourceEvents(events), false
+}
+
+// owesReset reports whether a reset is to be told before anything else. The feed's mutex must be
+// held.
+func (s *Subscription) owesReset() bool {
+	return s.isVoid() || s.state == foundMissing || s.state == toldMissing || s.state == resetOwed
+}
+
+// missingEvents sends that there is no such bucket, after Live if the client believes that the
+// source is lost: the source has answered. The feed's mutex must be held.
+func (s *Subscription) missingEvents(events []Event) []Event {
+	if s.state == toldMissing {
+		return events
+	}
+	if s.toldStale {
+		events = append(events, Event{Kind: Live})
+	}
+	s.relocate()
+	s.state, s.toldStale, s.absence = toldMissing, false, 0
+	return append(events, Event{Kind: BucketDeleted, Point: nowhere})
 }
 
 // sourceEvents sends whether the source is there, if that is news. The feed's mutex must be held.
@@ -244,23 +250,17 @@ func (s *Subscription) continueAfter(at kv.Revision) {
 func (s *Subscription) giveUp() {
 	s.wake()
 	if s.lags++; s.lags <= maxLags {
-		s.startSnapshot()
-		s.resetFirst = ReasonHorizon
+		s.resetWithSnapshot(ReasonHorizon)
 		return
 	}
-	s.goAwayReason = ReasonSlow
 	s.relocate()
-	s.phase = following
+	s.state, s.reason = leaving, ReasonSlow
 }
 
 // pollLog sends the changes that came since. rest is what has to be matched with the feed
 // unlocked; nil for nothing. The feed's mutex must be held.
 func (s *Subscription) pollLog(events []Event, limit int) (_ []Event, rest *batch) {
 	f := s.feed
-	if s.goAwayReason != "" {
-		f.hub.stats.Slow.Add(1)
-		return s.goAway(events, s.goAwayReason), nil
-	}
 	if s.pending != 0 {
 		if s.cursor < f.journal.log.horizon {
 			s.continueAfter(s.cursor)
@@ -302,6 +302,6 @@ func (s *Subscription) atLogEnd(events []Event) []Event {
 // goAway ends the subscription with an event. The feed's mutex must be held.
 func (s *Subscription) goAway(events []Event, reason string) []Event {
 	s.relocate()
-	s.phase = ended
+	s.state = ended
 	return append(events, Event{Kind: GoAway, Reason: reason})
 }

@@ -36,10 +36,13 @@ func (f *Feed) continueAfterLoss() {
 		if s.generation != f.journal.generation || !s.isAhead() && !s.isInSnapshot() {
 			continue
 		}
-		holds := s.sent > 0 || s.phase == following
-		s.startSnapshot()
-		if holds {
-			s.resetFirst = ReasonHorizon
+		switch {
+		case s.state == resetOwed:
+			s.resetWithSnapshot(s.reason)
+		case s.sent > 0 || s.state == following:
+			s.resetWithSnapshot(ReasonHorizon)
+		default:
+			s.startSnapshot() // the client holds nothing of it yet
 		}
 		s.wake()
 	}
@@ -80,7 +83,7 @@ func (j *journal) knowsSnapshot(to kv.Revision) bool {
 // isInSnapshot reports whether the subscription is in a reading of a snapshot that has begun.
 // The feed's mutex must be held.
 func (s *Subscription) isInSnapshot() bool {
-	if s.phase != inReading || s.readCursor.reading.key.replay {
+	if s.readCursor == nil || s.readCursor.reading.key.replay {
 		return false
 	}
 	r := s.readCursor.reading
@@ -93,7 +96,7 @@ func (s *Subscription) isInSnapshot() bool {
 // lacks what was overwritten by it. The feed's mutex must be held.
 func (s *Subscription) isAhead() bool {
 	position := s.feed.journal.position
-	switch s.phase {
+	switch s.state {
 	case following:
 		return s.cursor > position || s.syncDue && s.syncFrom > position
 	case inReading:
@@ -105,6 +108,7 @@ func (s *Subscription) isAhead() bool {
 // isOutdated reports whether the decision where to go on may no longer hold: it was made in
 // another stretch, and relies on what the feed has yet to read. The feed's mutex must be held.
 func (s *Subscription) isOutdated() bool {
-	overtaken := s.decided && s.resetFirst == "" && s.lossesThen != s.feed.journal.losses
-	return overtaken && (s.isAhead() || s.syncFrom > s.feed.journal.position)
+	decided := s.state == following || s.state == inReading
+	return decided && s.lossesThen != s.feed.journal.losses &&
+		(s.isAhead() || s.syncFrom > s.feed.journal.position)
 }
