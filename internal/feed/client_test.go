@@ -85,7 +85,7 @@ func (c *client) arrive() {
 	}
 	c.wakeUp, c.asleep, c.synced = make(chan struct{}, 1), false, false
 	s := &Subscription{
-		feed: w.feed, options: options, wake: Token(c.wakeUp), keys: -1, folds: true,
+		feed: w.feed, options: options, wake: WakeByToken(c.wakeUp), keys: -1, folds: true,
 		tokens: tokensOf(c.filters),
 	}
 	if options.Resume != nil {

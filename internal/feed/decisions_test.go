@@ -374,7 +374,7 @@ func TestIDIsAheadOnlyBeyondWhatTheFeedHasRead(t *testing.T) {
 		resume := &Point{Position: kv.Position{Epoch: "a", Revision: point}}
 		s := &Subscription{
 			feed: f, options: SubscribeOptions{Resume: resume},
-			wake: Token(make(chan struct{}, 1)), folds: true,
+			wake: WakeByToken(make(chan struct{}, 1)), folds: true,
 		}
 		if s.decide(streamAt(9, 0), unproved); owedReset(s) != want {
 			t.Errorf("%d: reset for %q, want %q", point, owedReset(s), want)
@@ -499,7 +499,7 @@ func TestBucketFoundBeforeItIsToldMissingIsAReset(t *testing.T) {
 			f := newFeed(newHub(Options{}.withDefaults()), bucket)
 			f.setState(missing, kv.ErrBucketNotFound)
 			s := &Subscription{
-				feed: f, options: options, wake: Token(make(chan struct{}, 1)),
+				feed: f, options: options, wake: WakeByToken(make(chan struct{}, 1)),
 				keys: -1, folds: true,
 			}
 			f.mu.Lock()
@@ -527,7 +527,9 @@ func TestAbsenceIsToldOnlyOnceTheSourceHasLooked(t *testing.T) {
 		wake := make(chan struct{}, 1)
 		point := &Point{Position: kv.Position{Epoch: "a", Revision: 1}}
 		options := SubscribeOptions{Resume: point}
-		s := &Subscription{feed: f, options: options, wake: Token(wake), keys: -1, folds: true}
+		s := &Subscription{
+			feed: f, options: options, wake: WakeByToken(wake), keys: -1, folds: true,
+		}
 		f.mu.Lock()
 		s.attach(true)
 		f.mu.Unlock()

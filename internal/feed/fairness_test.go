@@ -40,7 +40,7 @@ func (l *lab) watchAs(t *testing.T, owner, bucket string, options feed.Subscribe
 	w := newWatcher(t)
 	var err error
 	w.Subscription, err = l.hub.Subscribe(bound.WithOwner(t.Context(), owner),
-		bucketName(t, bucket), options, feed.Token(w.wake))
+		bucketName(t, bucket), options, feed.WakeByToken(w.wake))
 	if err != nil {
 		t.Fatalf("subscribe: %v", err)
 	}

@@ -114,7 +114,7 @@ func (l *lab) watch(t *testing.T, bucket string, options feed.SubscribeOptions) 
 		t.Fatal(err)
 	}
 	w := newWatcher(t)
-	w.Subscription, err = l.hub.Subscribe(t.Context(), name, options, feed.Token(w.wake))
+	w.Subscription, err = l.hub.Subscribe(t.Context(), name, options, feed.WakeByToken(w.wake))
 	if err != nil {
 		t.Fatalf("subscribe: %v", err)
 	}

@@ -22,7 +22,7 @@ func subscriptionAhead(
 ) *Subscription {
 	t.Helper()
 	s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
-		wake: Token(make(chan struct{}, 1)), lossesThen: f.journal.losses}
+		wake: WakeByToken(make(chan struct{}, 1)), lossesThen: f.journal.losses}
 	if s.decide(streamAt(last, 0), sameHistory); owedReset(s) != "" {
 		t.Fatalf("reset for %q", owedReset(s))
 	}
@@ -102,7 +102,7 @@ func TestPartOfASnapshotIsTakenOnlyInItsStretch(t *testing.T) {
 		t.Helper()
 		point := Point{Position: entryStored("k", 10, 10).Position, InSnapshot: true, Sent: 5}
 		s := &Subscription{feed: f, options: SubscribeOptions{Resume: &point}, folds: true,
-			wake: Token(make(chan struct{}, 1)), lossesThen: f.journal.losses}
+			wake: WakeByToken(make(chan struct{}, 1)), lossesThen: f.journal.losses}
 		if s.decide(streamAt(10, 0), sameHistory); owedReset(s) != reason {
 			t.Errorf("%s: reset for %q, want %q", when, owedReset(s), reason)
 		}

@@ -199,7 +199,7 @@ func (s *Subscription) Stamp() string { return s.stamp }
 
 // Subscribe watches a bucket. Whenever there may be something to [Subscription.Poll], wake is
 // called, perhaps with the feed locked, and perhaps once more after Close: it must neither block
-// nor call the feed; [Token] makes one of a channel.
+// nor call the feed; [WakeByToken] makes one of a channel.
 //
 // Subscribe returns [kv.ErrBucketNotFound] or [kv.ErrBadBucket] unless the subscriber
 // resumes, and [kv.ErrUnavailable] or [kv.ErrTimeout] while the source is away. What
@@ -279,9 +279,9 @@ func (s *Subscription) detach() {
 // Bucket returns the name of the bucket that is watched.
 func (s *Subscription) Bucket() kv.BucketName { return s.feed.name }
 
-// Token returns a wake function that puts a token into a channel if there is room. The channel's
-// capacity should be 1.
-func Token(channel chan<- struct{}) (wake func()) {
+// WakeByToken returns a wake function that puts a token into a channel if there is room. The
+// channel's capacity should be 1.
+func WakeByToken(channel chan<- struct{}) (wake func()) {
 	return func() {
 		select {
 		case channel <- struct{}{}:

@@ -246,9 +246,9 @@ func TestReadingWaitsForItsFastestCursor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		name, _ := kv.ParseBucketName("b")
 		f := newFeed(newHub(Options{}.withDefaults()), name)
-		s := &Subscription{feed: f, wake: Token(make(chan struct{}, 1))}
+		s := &Subscription{feed: f, wake: WakeByToken(make(chan struct{}, 1))}
 		r := f.join(s, readingKey{}).reading
-		quick := r.newCursor(&Subscription{feed: f, wake: Token(make(chan struct{}, 1))}, 0)
+		quick := r.newCursor(&Subscription{feed: f, wake: WakeByToken(make(chan struct{}, 1))}, 0)
 		big := func() *chunk {
 			e := kv.Entry{Key: "a", Value: make([]byte, readAhead)}
 			return &chunk{changes: []*Change{{Entry: e}}, bytes: readAhead + 1}
