@@ -219,11 +219,15 @@
 //	tally.go, lateness.go   counts of the stream; when what is stored comes
 //	mailbox.go              advisories on their way to the source
 //	interest.go             filters, and what they cost
-//	reading.go, read.go     snapshots and replays
+//	reading.go, reader.go   snapshots and replays, and the goroutine of one
 //	line.go                 in whose line a reading waits
 //	change.go               changes, events and points
 //	subscription.go         a subscription
 //	start.go                where a subscription begins, and where it goes on
 //	poll.go, bookmark.go    what a subscription sends, and what its ids say
 //	batch.go                how much of the log one poll looks at
+//
+// X_test.go tests what X.go decides, and X_nats_test.go what comes of it with real servers, for
+// which lab_test.go has the tools. interleave_test.go is TestInterleavings, with its model of a
+// stream, of readings and of clients. seam_test.go is its counterpart with a real server.
 package feed

@@ -2,11 +2,12 @@ package feed
 
 import (
 	"fmt"
-	"kvgateway/internal/kv"
 	"maps"
 	"strconv"
 	"strings"
 	"time"
+
+	"kvgateway/internal/kv"
 )
 
 // A client comes and goes, and folds what it is sent. It remembers what it held at every id that

@@ -1,9 +1,10 @@
 package feed
 
 import (
-	"kvgateway/internal/kv"
 	"slices"
 	"time"
+
+	"kvgateway/internal/kv"
 )
 
 // A modelReading does step by step what a reading's goroutine does, and reads from the model.
