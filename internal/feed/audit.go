@@ -56,17 +56,8 @@ import (
 // readSource asks where the stream is, recognises it by the anchor, and calls startAt, which lets
 // the log begin, begin anew or go on. Then it makes a consumer behind the position. If missedSince
 // is set, the stream is asked once more and judgeLoss decides whether the log may really go on.
-// After that receive runs until something ends it. What ends it leaves its reason in resetFor, if
+// After that receive runs until something ends it. What ends it leaves its reason in dueReset, if
 // subscriptions hold what is not so, or in missedSince, if advisories may have been missed.
-//
-// # Tallies
-//
-// A purge is proved not to have happened by counting: what was there before, and what came since,
-// must add up to what is there now. But what was counted less than advisoryDelay before advisories
-// were missed may already lack messages whose purge had yet to be reported. So three tallies are
-// kept, and only one that was old enough at that time is used. A new tally becomes lastTally; the
-// one before it moves to agingTally as soon as the tally there is older than advisoryDelay, which
-// itself moves to oldTally. So writers that never rest do not keep tallies from growing old.
 type audit struct {
 	// anchor is the newest message that is known; the stream is recognised by it.
 	anchor anchor
@@ -93,21 +84,16 @@ type audit struct {
 	begunAtServer time.Time
 	// missedSince: if not zero, advisories may have been missed from this time on.
 	missedSince time.Time
-	// resetFor is the reason for which subscriptions are reset at the next start; "" for none.
-	resetFor string
-	// configUpdated: the stream's configuration was changed since lastTally, so that fewer
+	// dueReset is the reason for which subscriptions are reset at the next start; "" for none.
+	dueReset string
+	// configUpdated: the stream's configuration was changed since the last tally, so that fewer
 	// messages prove no purge: a shorter history removes some.
 	configUpdated bool
 	// unexplained is what was missing at the last count, without a report of who removed it; nil
 	// for nothing.
 	unexplained *purgeCount
-	// lastTally is the last one that was made with everything read.
-	lastTally tally
-	// agingTally is an earlier one, or the same. It becomes oldTally once it is old enough.
-	agingTally tally
-	// oldTally is one that was older than advisoryDelay when the source was last heard; zero if
-	// there is none.
-	oldTally tally
+	// tallies are what the stream was when it was counted.
+	tallies tallies
 	// overdueAt is the feed's position when something was found stored beyond it that had yet to
 	// be delivered.
 	overdueAt kv.Revision
@@ -144,13 +130,12 @@ func resetFor(reason string) verdict { return verdict{beginAnew, reason} }
 // noteStart notes that the source has started, where the stream is. begun says that the log begins
 // there.
 func (a *audit) noteStart(s kvclient.StreamState, begun bool, now time.Time) {
-	a.resetFor, a.overdueSince, a.streamCreated = "", time.Time{}, s.Created
+	a.dueReset, a.overdueSince, a.streamCreated = "", time.Time{}, s.Created
 	if !begun {
 		return
 	}
 	a.begunAtServer, a.caughtUpAt, a.deliveredAt = s.At, s.At, s.At
-	a.lastTally = tally{s, now}
-	a.missedSince, a.agingTally, a.oldTally = time.Time{}, a.lastTally, tally{}
+	a.missedSince, a.tallies = time.Time{}, talliesFrom(tally{s, now})
 	a.configUpdated, a.unexplained = false, nil
 	a.anchor, a.delays = anchor{s.Last, s.LastTime}, delays{}
 }
@@ -158,8 +143,8 @@ func (a *audit) noteStart(s kvclient.StreamState, begun bool, now time.Time) {
 // noteMissing notes that there is no such bucket. If it comes back with the same epoch it was
 // restored, and may lack some of what was read.
 func (a *audit) noteMissing() {
-	a.lastTally, a.agingTally, a.oldTally = tally{}, tally{}, tally{}
-	a.resetFor = ReasonHorizon
+	a.tallies = tallies{}
+	a.dueReset = ReasonHorizon
 }
 
 // noteMissed notes that from a time on advisories may be missed. The earliest such time counts.
@@ -214,13 +199,4 @@ func (a *audit) judgeAdvisory(told kvclient.Advisory, terms kv.Terms) verdict {
 		return verdict{}
 	}
 	return verdict{action: startAgain}
-}
-
-// moveEpoch lets what was counted go on under another epoch.
-func (a *audit) moveEpoch(before, epoch kv.Epoch) {
-	for _, t := range []*tally{&a.lastTally, &a.agingTally, &a.oldTally} {
-		if t.Epoch == before {
-			t.Epoch = epoch
-		}
-	}
 }

@@ -36,8 +36,8 @@ func TestDeletionOfAnEarlierStreamIsIgnored(t *testing.T) {
 		s.Created = created
 		f := feedAt(s)
 		err := f.handleAdvisory(kvclient.Advisory{Kind: kvclient.StreamDeleted, At: tc.at})
-		if !errors.Is(err, errRestart) || f.audit.resetFor != tc.want {
-			t.Errorf("%s: %v, reset for %q", name, err, f.audit.resetFor)
+		if !errors.Is(err, errRestart) || f.audit.dueReset != tc.want {
+			t.Errorf("%s: %v, reset for %q", name, err, f.audit.dueReset)
 		}
 	}
 }
@@ -65,8 +65,8 @@ func TestTermsThatWereChangedBackAreAReset(t *testing.T) {
 			Kind: kvclient.StreamUpdated, Terms: tc.terms, At: asked.Add(tc.after),
 		}
 		err := f.handleAdvisory(told)
-		if !errors.Is(err, errRestart) || f.audit.resetFor != tc.want {
-			t.Errorf("%s: %v, reset for %q, want %q", name, err, f.audit.resetFor, tc.want)
+		if !errors.Is(err, errRestart) || f.audit.dueReset != tc.want {
+			t.Errorf("%s: %v, reset for %q, want %q", name, err, f.audit.dueReset, tc.want)
 		}
 	}
 }

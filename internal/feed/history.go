@@ -81,7 +81,7 @@ func (f *Feed) moveEpoch(epoch kv.Epoch) {
 	before := f.journal.epoch
 	f.journal.epoch = epoch
 	f.mu.Unlock()
-	f.audit.moveEpoch(before, epoch)
+	f.audit.tallies.moveEpoch(before, epoch)
 	f.hub.options.Logger.Info().Str("bucket", f.name.String()).
 		Str("before", string(before)).Str("now", string(epoch)).
 		Msg("the creation time of a stream has moved, and its messages are the same")

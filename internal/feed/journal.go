@@ -77,8 +77,8 @@ type journal struct {
 	// purgedAt says when the messages of a key with a marker were last purged, by the server's
 	// clock.
 	purgedAt map[string]time.Time
-	// harmlessPurges counts what purges removed since lastTally without changing anything that a
-	// subscription holds. The counts of the stream are compared after subtracting it.
+	// harmlessPurges counts what purges removed since the last tally without changing anything
+	// that a subscription holds. The counts of the stream are compared after subtracting it.
 	harmlessPurges purgeCount
 	// maxResumed is the greatest revision at which a subscription has resumed. It is beyond
 	// position if another gateway, which had read more, gave that point out.

@@ -46,15 +46,15 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 	}
 	f := newBusy()
 	listen(f)
-	reset, harmless := f.audit.resetFor, f.journal.harmlessPurges.keys
+	reset, harmless := f.audit.dueReset, f.journal.harmlessPurges.keys
 	if reset != "" || harmless != many || !f.audit.configUpdated {
 		t.Errorf("reset for %q, %d of %d purges were harmless, updated %v",
 			reset, harmless, many, f.audit.configUpdated)
 	}
 	f = newBusy()
 	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "value", Purged: 1})
-	if listen(f); f.audit.resetFor != ReasonPurged {
-		t.Errorf("reset for %q after the purge of a value", f.audit.resetFor)
+	if listen(f); f.audit.dueReset != ReasonPurged {
+		t.Errorf("reset for %q after the purge of a value", f.audit.dueReset)
 	}
 }
 

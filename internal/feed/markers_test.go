@@ -119,9 +119,9 @@ func TestPurgeThatOvertakesAnEntryIsAReset(t *testing.T) {
 				late.Created = test.stored
 				arrivals <- kvclient.Arrival{Entries: []kv.Entry{late}}
 				err := <-ended
-				reset := f.audit.resetFor == ReasonPurged
+				reset := f.audit.dueReset == ReasonPurged
 				if errors.Is(err, errRestart) != test.reset || reset != test.reset {
-					t.Errorf("ended with %v, reset for %q", err, f.audit.resetFor)
+					t.Errorf("ended with %v, reset for %q", err, f.audit.dueReset)
 				}
 			})
 		})

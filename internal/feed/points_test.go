@@ -38,7 +38,7 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 	t.Run("from before a purge", func(t *testing.T) {
 		f := feedAt(streamAt(10, 1))
 		era := f.journal.era
-		f.audit.resetFor = ReasonPurged
+		f.audit.dueReset = ReasonPurged
 		f.startAt(nil, streamAt(10, 2))
 		wantVouched(t, f, map[kv.Revision]bool{10: false})
 		if f.journal.vouches(10, era, f.now()) || !f.journal.vouches(10, f.journal.era, f.now()) {
@@ -91,7 +91,7 @@ func TestPointsStayVoidThroughResets(t *testing.T) {
 	f := feedAt(streamAt(10, 0))
 	f.take([]kv.Entry{entry("k", 11, kv.Put), entry("k", 12, kv.Put)})
 	f.startAt(nil, streamAt(10, 0)) // the stream has lost two messages
-	f.audit.resetFor = ReasonPurged
+	f.audit.dueReset = ReasonPurged
 	f.startAt(nil, streamAt(10, 1))
 	f.take([]kv.Entry{
 		entry("k", 11, kv.Put), entry("k", 12, kv.Put), entry("k", 13, kv.Put),

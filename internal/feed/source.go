@@ -164,7 +164,7 @@ func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (
 func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (
 	position kv.Revision, begun bool,
 ) {
-	position, begun = f.adopt(bucket, s, f.audit.resetFor)
+	position, begun = f.adopt(bucket, s, f.audit.dueReset)
 	f.audit.noteStart(s, begun, f.now())
 	return position, begun
 }
@@ -179,7 +179,7 @@ func (f *Feed) carryOut(v verdict) error {
 		f.requestVerify()
 		return nil
 	case beginAnew:
-		f.audit.resetFor = v.reason
+		f.audit.dueReset = v.reason
 		f.disclaimExact()
 	}
 	return errRestart
@@ -289,7 +289,7 @@ func (f *Feed) receive(
 
 // gatherPurges waits for the other purges of the same sweep, so that all of them are one reset.
 func (f *Feed) gatherPurges(ctx context.Context) {
-	if f.audit.resetFor != ReasonPurged {
+	if f.audit.dueReset != ReasonPurged {
 		return
 	}
 	more, enough := time.NewTimer(gatherGap), time.NewTimer(maxGather)

@@ -157,8 +157,8 @@ func TestPurgesAreGathered(t *testing.T) {
 			time.Sleep(gatherGap / 4)
 		}
 		err, left := <-w.ended, len(w.mail.waiting)
-		if !errors.Is(err, errRestart) || w.audit.resetFor != ReasonPurged || left > 0 {
-			t.Errorf("%v, reset for %q, %d advisories are left", err, w.audit.resetFor, left)
+		if !errors.Is(err, errRestart) || w.audit.dueReset != ReasonPurged || left > 0 {
+			t.Errorf("%v, reset for %q, %d advisories are left", err, w.audit.dueReset, left)
 		}
 		if took := time.Since(w.began); took < gatherGap || took > 2*gatherGap {
 			t.Errorf("took %v", took)
@@ -176,7 +176,7 @@ func TestPurgeReportedDuringThePauseIsAReset(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "v", Purged: 1})
-	if !f.pauseForRetry(t.Context(), time.Hour) || f.audit.resetFor != ReasonPurged {
-		t.Errorf("reset for %q", f.audit.resetFor)
+	if !f.pauseForRetry(t.Context(), time.Hour) || f.audit.dueReset != ReasonPurged {
+		t.Errorf("reset for %q", f.audit.dueReset)
 	}
 }

@@ -95,8 +95,8 @@ const maxLags = 3
 //
 //	GoAway         the hub is closed, or the state is leaving
 //	BucketDeleted  the bucket is missing, and the state is not toldMissing
-//	Reset          all that was sent is void (isVoid), or the state is foundMissing, toldMissing or
-//	               resetOwed; but not while the source is stale
+//	Reset          all that was sent is void (isVoid), or the state is foundMissing,
+//	               toldMissing or resetOwed; but not while the source is stale
 //	Stale, Live    toldStale is not what the source is
 //	Changed        the reading or the log has something
 //	Synced         syncDue is set, and everything up to syncFrom was sent

@@ -3,6 +3,7 @@ package feed
 import (
 	"time"
 
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -20,17 +21,58 @@ type tally struct {
 	at time.Time
 }
 
-// noteTally takes over what the stream is, as the last tally, unless nothing has changed. heard is
-// when the source said something last.
-func (a *audit) noteTally(s kvclient.StreamState, heard, now time.Time) {
-	same := a.lastTally.StreamState
+// tallies are what a stream was at three times.
+//
+// A purge is proved not to have happened by counting: what was there before, and what came since,
+// must add up to what is there now. But what was counted less than advisoryDelay before advisories
+// were missed may already lack messages whose purge had yet to be reported. So three tallies are
+// kept, and only one that was old enough at that time is used. A new one becomes the last. As soon
+// as the aging one is older than advisoryDelay, it becomes the old one, and the one that was the
+// last becomes the aging one. So writers that never rest do not keep tallies from growing old.
+type tallies struct {
+	// last is the last one that was made with everything read.
+	last tally
+	// aging is an earlier one, or the same. It becomes old once it is old enough.
+	aging tally
+	// old is one that was older than advisoryDelay when the source was last heard; zero if there
+	// is none.
+	old tally
+}
+
+// talliesFrom returns the tallies of a log that begins.
+func talliesFrom(first tally) tallies { return tallies{last: first, aging: first} }
+
+// note takes over what the stream is now, unless nothing has changed. heard is when the source said
+// something last.
+func (t *tallies) note(s kvclient.StreamState, heard, now time.Time) {
+	same := t.last.StreamState
 	if same.At = s.At; same == s {
 		return
 	}
-	if heard.Sub(a.agingTally.at) >= advisoryDelay {
-		a.oldTally, a.agingTally = a.agingTally, a.lastTally
+	if heard.Sub(t.aging.at) >= advisoryDelay {
+		t.old, t.aging = t.aging, t.last
 	}
-	a.lastTally = tally{s, now}
+	t.last = tally{s, now}
+}
+
+// trustedAt returns the latest one that was old enough when advisories began to be missed.
+func (t *tallies) trustedAt(missedSince time.Time) kvclient.StreamState {
+	switch {
+	case missedSince.Sub(t.last.at) >= advisoryDelay:
+		return t.last.StreamState
+	case missedSince.Sub(t.aging.at) >= advisoryDelay:
+		return t.aging.StreamState
+	}
+	return t.old.StreamState
+}
+
+// moveEpoch lets what was counted go on under another epoch.
+func (t *tallies) moveEpoch(before, epoch kv.Epoch) {
+	for _, each := range []*tally{&t.last, &t.aging, &t.old} {
+		if each.Epoch == before {
+			each.Epoch = epoch
+		}
+	}
 }
 
 // judgeLoss decides whether the log may go on where the stream is now, after advisories may have
@@ -53,26 +95,15 @@ func (a *audit) noteTally(s kvclient.StreamState, heard, now time.Time) {
 func (a *audit) judgeLoss(
 	now kvclient.StreamState, stored time.Time, awaitsSuccessor bool,
 ) verdict {
-	intact := now.Epoch == a.lastTally.Epoch &&
-		a.lastTally.NothingRemoved() && now.NothingRemoved()
+	last := a.tallies.last
+	intact := now.Epoch == last.Epoch && last.NothingRemoved() && now.NothingRemoved()
 	trusted := a.missedSince.IsZero() || a.anchor.survives(now, stored) && !awaitsSuccessor &&
-		(intact || addsUp(a.trustedTally(), now))
+		(intact || addsUp(a.tallies.trustedAt(a.missedSince), now))
 	a.missedSince = time.Time{}
 	if !trusted {
 		return resetFor(ReasonHorizon)
 	}
 	return verdict{}
-}
-
-// trustedTally returns the latest tally that was old enough when advisories began to be missed.
-func (a *audit) trustedTally() kvclient.StreamState {
-	switch {
-	case a.missedSince.Sub(a.lastTally.at) >= advisoryDelay:
-		return a.lastTally.StreamState
-	case a.missedSince.Sub(a.agingTally.at) >= advisoryDelay:
-		return a.agingTally.StreamState
-	}
-	return a.oldTally.StreamState
 }
 
 // addsUp reports whether everything that was there is still there: with what came since, it adds
@@ -99,7 +130,7 @@ func addsUp(before, now kvclient.StreamState) bool {
 func (a *audit) compareCounts(
 	s kvclient.StreamState, harmless purgeCount, waiting bool,
 ) verdict {
-	before := a.lastTally
+	before := a.tallies.last
 	if s.History < before.History {
 		a.configUpdated = true
 	}

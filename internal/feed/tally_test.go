@@ -36,13 +36,13 @@ func TestLogGoesOnOnlyIfTheCountsAddUp(t *testing.T) {
 			f := feedAt(streamAt(10, 1))
 			f.now = func() time.Time { return clock }
 			f.lastHeard = f.now
-			f.audit.lastTally.at, f.audit.agingTally.at = clock, clock
+			f.audit.tallies.last.at, f.audit.tallies.aging.at = clock, clock
 			clock = clock.Add(long)
-			f.audit.noteTally(tc.counted, f.lastHeard(), f.now())
+			f.audit.tallies.note(tc.counted, f.lastHeard(), f.now())
 			clock = clock.Add(tc.before)
 			f.audit.noteMissed(clock)
 			clock = clock.Add(long) // however long it takes to be back
-			got, reset := f.judgeLoss(tc.now, time.Time{}) == nil, f.audit.resetFor
+			got, reset := f.judgeLoss(tc.now, time.Time{}) == nil, f.audit.dueReset
 			if got != tc.want || got == (reset != "") {
 				t.Errorf("trusted %v, reset for %q; want %v", got, reset, tc.want)
 			}
@@ -55,7 +55,7 @@ func TestLogGoesOnOnlyIfTheCountsAddUp(t *testing.T) {
 func TestStreamWithEveryMessageNeedsNoOldTally(t *testing.T) {
 	for missing, want := range map[uint64]bool{0: true, 1: false} {
 		f := feedAt(streamAt(10, 0))
-		f.audit.noteMissed(f.audit.lastTally.at)
+		f.audit.noteMissed(f.audit.tallies.last.at)
 		if got := f.judgeLoss(streamAt(15, missing), time.Time{}) == nil; got != want {
 			t.Errorf("trusted %v with %d missing", got, missing)
 		}
@@ -68,23 +68,23 @@ func TestTalliesGrowOldBesideBusyWriters(t *testing.T) {
 	f := feedAt(streamAt(10, 1))
 	f.now = func() time.Time { return clock }
 	f.lastHeard = f.now
-	f.audit.lastTally.at, f.audit.agingTally.at = clock, clock
+	f.audit.tallies.last.at, f.audit.tallies.aging.at = clock, clock
 	for last := kv.Revision(11); last < 100; last++ {
 		clock = clock.Add(advisoryDelay / 3)
-		f.audit.noteTally(streamAt(last, uint64(last/80)), clock, clock) // one purge, reported
+		f.audit.tallies.note(streamAt(last, uint64(last/80)), clock, clock) // one purge, reported
 	}
 	f.audit.noteMissed(f.lastHeard())
 	if f.judgeLoss(streamAt(100, 1), time.Time{}) != nil {
 		t.Errorf("reset for %s, %v after the first tally; the old one is %+v",
-			f.audit.resetFor, clock, f.audit.oldTally)
+			f.audit.dueReset, clock, f.audit.tallies.old)
 	}
 	for last := kv.Revision(100); last < 103; last++ {
 		clock = clock.Add(advisoryDelay / 3)
-		f.audit.noteTally(streamAt(last, 2), clock, clock) // one purge more, to be reported
+		f.audit.tallies.note(streamAt(last, 2), clock, clock) // one purge more, to be reported
 	}
 	f.audit.noteMissed(f.lastHeard())
 	if f.judgeLoss(streamAt(103, 2), time.Time{}) == nil {
-		t.Errorf("trusted, though %+v is young", f.audit.oldTally)
+		t.Errorf("trusted, though %+v is young", f.audit.tallies.old)
 	}
 }
 
@@ -94,18 +94,18 @@ func TestTalliesDuringSilenceDoNotCount(t *testing.T) {
 	clock := time.Unix(0, 0)
 	f := feedAt(streamAt(10, 1))
 	f.now = func() time.Time { return clock }
-	f.audit.lastTally.at, f.audit.agingTally.at = clock, clock
+	f.audit.tallies.last.at, f.audit.tallies.aging.at = clock, clock
 	clock = clock.Add(2 * advisoryDelay)
 	heard := clock
 	f.lastHeard = func() time.Time { return heard }
 	for last := range kv.Revision(3) {
 		clock = clock.Add(2 * advisoryDelay)
-		f.audit.noteTally(streamAt(11+last, 2), f.lastHeard(), f.now())
+		f.audit.tallies.note(streamAt(11+last, 2), f.lastHeard(), f.now())
 	}
 	f.audit.noteMissed(f.lastHeard())
 	now := streamAt(14, 2)
-	if f.judgeLoss(now, time.Time{}) == nil || f.audit.resetFor != ReasonHorizon {
-		t.Errorf("%+v is trusted; reset for %q", now, f.audit.resetFor)
+	if f.judgeLoss(now, time.Time{}) == nil || f.audit.dueReset != ReasonHorizon {
+		t.Errorf("%+v is trusted; reset for %q", now, f.audit.dueReset)
 	}
 }
 
@@ -122,23 +122,23 @@ func TestCountsShowAPurgeWithoutAdvisories(t *testing.T) {
 		t.Errorf("with new messages nothing can be said: %v, missing %v", err, a.unexplained)
 	}
 	fewer := streamAt(14, 6)
-	a.lastTally.Subjects, fewer.Subjects = 3, 2
+	a.tallies.last.Subjects, fewer.Subjects = 3, 2
 	f.journal.harmlessPurges.keys = 1
 	if err := f.compareCounts(fewer); err != nil || a.unexplained != nil {
 		t.Errorf("a key whose purge was reported: %v, missing %v", err, a.unexplained)
 	}
-	a.lastTally.Subjects, fewer.Subjects = 2, 1
+	a.tallies.last.Subjects, fewer.Subjects = 2, 1
 	if err := f.compareCounts(fewer); err != nil || a.unexplained == nil {
 		t.Errorf("one key less, though there are new messages: %v, missing %v", err, a.unexplained)
 	}
 	a.unexplained = nil
-	a.noteTally(streamAt(12, 5), f.lastHeard(), f.now())
+	a.tallies.note(streamAt(12, 5), f.lastHeard(), f.now())
 	if err := f.compareCounts(streamAt(12, 6)); err != nil || a.unexplained == nil {
 		t.Errorf("one message less, for the first time: %v, missing %v", err, a.unexplained)
 	}
 	err := f.compareCounts(streamAt(12, 6))
-	if !errors.Is(err, errRestart) || a.resetFor != ReasonPurged {
-		t.Errorf("one message less, and nobody has reported why: %v, reset for %q", err, a.resetFor)
+	if !errors.Is(err, errRestart) || a.dueReset != ReasonPurged {
+		t.Errorf("one message less, and nobody has reported why: %v, reset for %q", err, a.dueReset)
 	}
 	if _, exact := f.where(); exact {
 		t.Error("a position is exact, though a purge was missed")
@@ -164,7 +164,7 @@ func TestAnchorOfAnotherHistoryIsNotTrusted(t *testing.T) {
 		e := entry("k", 11, kv.Put)
 		e.Created = now
 		f.take([]kv.Entry{e})
-		f.audit.noteMissed(f.audit.lastTally.at.Add(2 * advisoryDelay))
+		f.audit.noteMissed(f.audit.tallies.last.at.Add(2 * advisoryDelay))
 		state := streamAt(tc.last, 1)
 		if tc.last == 13 {
 			state = streamAt(tc.last, 0)
@@ -187,7 +187,7 @@ func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
 		f := feedAt(streamAt(10, 0))
 		now := time.Unix(100, 0)
 		f.now = func() time.Time { return now }
-		f.audit.lastTally.at = time.Unix(10, 0)
+		f.audit.tallies.last.at = time.Unix(10, 0)
 		f.take([]kv.Entry{entryStored("l", 12, 12)}) // 11 is gone; 13 has its key
 		after := streamAt(12, 0)
 		if came {

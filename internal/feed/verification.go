@@ -103,7 +103,7 @@ func (f *Feed) compareCounts(s kvclient.StreamState) error {
 		f.mu.Lock()
 		f.journal.harmlessPurges = purgeCount{}
 		f.mu.Unlock()
-		f.audit.noteTally(s, f.lastHeard(), f.now())
+		f.audit.tallies.note(s, f.lastHeard(), f.now())
 	}
 	return f.carryOut(v)
 }
