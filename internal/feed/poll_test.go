@@ -103,3 +103,31 @@ func TestAbsenceIsToldOnlyOnceTheSourceHasLooked(t *testing.T) {
 		wantTold(t, s, Reset)
 	})
 }
+
+// A subscription that cannot be caught up is told so, and nothing else, whatever happens to the
+// source before its next poll.
+func TestSubscriptionThatLeavesIsToldNothingElse(t *testing.T) {
+	t.Parallel()
+	for name, happens := range map[string]func(f *Feed){
+		"nothing":             func(*Feed) {},
+		"the source is lost":  func(f *Feed) { f.setState(stale, kv.ErrTimeout) },
+		"the log goes on":     (*Feed).continueAfterLoss,
+		"the log begins anew": func(f *Feed) { f.startAt(nil, kvclient.StreamState{Epoch: "z"}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := subscriptionFollowing(t, 10)
+			s.feed.subs[s] = struct{}{}
+			for range maxLags + 1 {
+				s.giveUp()
+			}
+			happens(s.feed)
+			events, _ := s.Poll(nil, 10)
+			if len(events) != 1 || events[0].Kind != GoAway || events[0].Reason != ReasonSlow {
+				t.Errorf("told %+v", events)
+			}
+			if events, more := s.Poll(nil, 10); len(events) != 0 || more {
+				t.Errorf("told %+v after the end", events)
+			}
+		})
+	}
+}
