@@ -46,6 +46,7 @@
 //	history       which messages a stream was given; after a crash it can be another one from some
 //	              revision on. Only in options and settings, the retained messages of a key
 //	verification  a comparison of all that the feed knows with the stream (Feed.verify)
+//	verdict       what the source does next, after it has seen something
 //	subscription  what one client is sent of a bucket
 //	cursor        where a subscription is, in the log or in a reading
 //	point         how far a subscription has come; an event's id is made of one and of the stamp
@@ -193,7 +194,7 @@
 //	         asks the stream, hands what comes to the journal and the audit, wakes who is
 //	         concerned, and carries the verdicts out.
 //
-// The journal and the audit are plain data: they have no lock, start nothing, call nobody, and are
+// The journal and the audit are plain data: they have no lock, start nothing, wake nobody, and are
 // told what time it is. Feed.mu guards the journal; the audit belongs to the source's goroutine.
 //
 // What is to be read from the store is a list, too (Feed.dueReadings), which startReadings works

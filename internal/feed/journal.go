@@ -12,7 +12,8 @@ import (
 //
 // It is plain data. Entries go in, and what follows from them comes out as a result: a change that
 // subscriptions have to send, or the reason why they hold what is not so. It has no lock (Feed.mu
-// guards it), starts nothing, calls nobody, and is told what time it is.
+// guards it), starts nothing, wakes nobody, and is told what time it is. Only its log takes bytes
+// of a bound that all logs share.
 //
 // # Where it begins
 //

@@ -169,7 +169,8 @@ func (s *Subscription) startSnapshot() {
 }
 
 // oweReset notes that a reset is owed, for a reason. Whoever calls it brings the subscription into
-// the snapshot that comes after it, at the latest in attach. The feed's mutex must be held.
+// the snapshot that comes after it, at the latest in attach. From attach on the feed's mutex must
+// be held.
 func (s *Subscription) oweReset(reason string) { s.state, s.reason = resetOwed, reason }
 
 // resetWithSnapshot begins with a snapshot, before which a reset is told for a reason. The feed's
