@@ -1,8 +1,9 @@
 package feed
 
 import (
-	"kvgateway/internal/kv"
 	"sync"
+
+	"kvgateway/internal/kv"
 )
 
 // This file bounds what a subscription looks at in one poll.

@@ -1,8 +1,9 @@
 package feed
 
 import (
-	"kvgateway/internal/kv"
 	"sync/atomic"
+
+	"kvgateway/internal/kv"
 )
 
 // MaxRepresentations bounds the forms in which a change is encoded.

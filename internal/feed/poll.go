@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+
 	"kvgateway/internal/kv"
 )
 
