@@ -104,7 +104,7 @@ func serve(
 	if err == nil {
 		waitFor(c.DrainDelay, failed)
 	}
-	feeds.Farewell() // ends the streams, for which http.Server.Shutdown would wait for ever
+	feeds.EndSubscriptions() // ends the streams, for which http.Server.Shutdown would wait for ever
 	client.StopWaiting()
 	deadline := time.Now().Add(c.ShutdownTimeout)
 	err = errors.Join(err, api.shutdown(c.ShutdownTimeout))

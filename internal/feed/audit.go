@@ -1,15 +1,20 @@
 package feed
 
 import (
-	"fmt"
 	"time"
 
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
-// This file decides what the source's goroutine makes of what it sees: whether messages were
-// removed that nobody has reported, what an advisory means, and whether the log may go on.
+// An audit is what the source's goroutine needs to judge what it sees: whether messages were
+// removed that nobody has reported, what an advisory means, and whether the log may go on after
+// something went wrong. Each of its judgements is a verdict, which Feed.carryOut carries out.
+//
+// It is plain data, which only the source's goroutine touches. It has no lock and asks nobody, and
+// is told what time it is.
+//
+// # What follows from what is seen
 //
 // What the advisories reported is trusted, and what they could not report is not. After a loss of
 // the source the stream must add up to the message, or subscriptions are reset for ReasonHorizon:
@@ -45,74 +50,129 @@ import (
 //	a loss of the source                            a new start; advisories were missed since it
 //	                                                was last heard
 //	counts that do not add up after that            a new start, reset for horizon
+//
+// # The protocol of a start
+//
+// readSource asks where the stream is, recognises it by the anchor, and calls startAt, which lets
+// the log begin, begin anew or go on. Then it makes a consumer behind the position. If missedSince
+// is set, the stream is asked once more and judgeLoss decides whether the log may really go on.
+// After that receive runs until something ends it. What ends it leaves its reason in dueReset, if
+// subscriptions hold what is not so, or in missedSince, if advisories may have been missed.
+type audit struct {
+	// anchor is the newest message that is known; the stream is recognised by it.
+	anchor anchor
+	// delays are those of the messages that came.
+	delays delays
+	// caughtUpAt is a time, by the server's clock, at which nothing was stored beyond the
+	// position; zero if none is known. It bounds how old what was skipped may have been; see
+	// ageOfSkipped. It begins where the log begins. Three things move it: an entry, to the time at
+	// which it was stored; an answer of the stream that has nothing beyond the position, to the
+	// time of the answer; and an arrival, to the end of the time in which the stream had nothing to
+	// deliver before it (kvclient.Arrival.Idle).
+	caughtUpAt time.Time
+	// deliveredAt is when the last message that was delivered was stored, or when the log began, by
+	// the server's clock. The idle time of the next arrival begins there at the earliest.
+	deliveredAt time.Time
+	// hearing is the connection over which advisories come, and how many of them were dropped.
+	hearing kvclient.AdvisoryPeriod
+	// hearingAt is when hearing was last found unchanged.
+	hearingAt time.Time
+	// streamCreated is when the stream was created, by the clock of its server.
+	streamCreated time.Time
+	// begunAtServer is when the log began, by the clock of the stream's server. Updates of the
+	// stream from before that time concern nobody.
+	begunAtServer time.Time
+	// missedSince: if not zero, advisories may have been missed from this time on.
+	missedSince time.Time
+	// dueReset is the reason for which subscriptions are reset at the next start; "" for none.
+	dueReset string
+	// configUpdated: the stream's configuration was changed since the last tally, so that fewer
+	// messages prove no purge: a shorter history removes some.
+	configUpdated bool
+	// unexplained is what was missing at the last count, without a report of who removed it; nil
+	// for nothing.
+	unexplained *purgeCount
+	// tallies are what the stream was when it was counted.
+	tallies tallies
+	// overdueAt is the feed's position when something was found stored beyond it that had yet to
+	// be delivered.
+	overdueAt kv.Revision
+	// overdueSince is when that was first found so at this position; zero if it was not found yet.
+	overdueSince time.Time
+}
+
+// A verdict is what the source does next.
+type verdict struct {
+	// action says what it does.
+	action action
+	// reason, with beginAnew, is the one for which subscriptions are reset.
+	reason string
+}
+
+// An action is what a verdict says.
+type action uint8
 
 const (
-	// advisoryDelay is how long after a purge its advisory may come. What was counted within that
-	// time before advisories were missed may lack what was purged and has not been reported
-	// (TestPurgeBehindADeadConnectionIsAReset).
-	advisoryDelay = time.Second
-	// overdueTime is how long what is stored may take to come.
-	overdueTime = 5 * time.Second
+	// goOn: nothing is wrong.
+	goOn action = iota
+	// lookAgain: the source goes on, and compares the stream again soon.
+	lookAgain
+	// startAgain: the source ends and starts again at once.
+	startAgain
+	// beginAnew: the same, and there the log begins anew. Subscriptions hold what is not so, and
+	// are reset.
+	beginAnew
 )
 
-// trusts reports whether the log may go on where the stream is now, after advisories may have been
-// missed. stored is when the message that has the anchor's revision now was stored, zero if there
-// is none. If trusts returns false, the log begins anew with the next start.
-//
-// The newest message that is known must be the same one, or a crash gave its revision to another:
-// after a crash that took messages back, others can have their revisions, and the counts add up
-// all the same (TestHistoryThatIsWrittenAnewIsAReset). Nothing may have been skipped whose
-// successor has yet to come. And the stream's counts must prove that nothing was removed, in one
-// of two ways.
-//
-// Either nothing ever was. If a stream holds every message that it was given (its first is 1, and
-// it has as many as its last number says), no purge was missed, however busy the writers are and
-// whatever was counted before. With a history of 64, eight cuts under load were eight resets of
-// each stream, and are none (TestLossWhereNothingWasRemovedIsNoReset). The same must have been so
-// when it was counted last, or a crash took a removal back.
-//
-// Or nothing was removed since the last tally that can lack no unreported purge.
-func (f *Feed) trusts(now kvclient.StreamState, stored time.Time) bool {
-	intact := now.Epoch == f.lastTally.Epoch &&
-		f.lastTally.NothingRemoved() && now.NothingRemoved()
-	trusted := f.missedSince.IsZero() || f.anchor.survives(now, stored) && !f.awaitsSuccessor() &&
-		(intact || addsUp(f.trustedTally(), now))
-	if !trusted {
-		f.resetFor = ReasonHorizon
+// resetFor is the verdict that subscriptions are to be reset for a reason.
+func resetFor(reason string) verdict { return verdict{beginAnew, reason} }
+
+// noteStart notes that the source has started, where the stream is. begun says that the log begins
+// there.
+func (a *audit) noteStart(s kvclient.StreamState, begun bool, now time.Time) {
+	a.dueReset, a.overdueSince, a.streamCreated = "", time.Time{}, s.Created
+	if !begun {
+		return
 	}
-	f.missedSince = time.Time{}
-	return trusted
+	a.begunAtServer, a.caughtUpAt, a.deliveredAt = s.At, s.At, s.At
+	a.missedSince, a.tallies = time.Time{}, talliesFrom(tally{s, now})
+	a.configUpdated, a.unexplained = false, nil
+	a.anchor, a.delays = anchor{s.Last, s.LastTime}, delays{}
 }
 
-// awaitsSuccessor reports whether a message was skipped whose successor may have yet to come. A
-// crash can take the successor back, and leave the stream as if nothing had ever been removed,
-// while the feed lacks a value (TestFeedThatSkippedSomeDoesNotGoOn).
-func (f *Feed) awaitsSuccessor() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.exact.owed && !f.exact.disclaimed
+// noteMissing notes that there is no such bucket. If it comes back with the same epoch it was
+// restored, and may lack some of what was read.
+func (a *audit) noteMissing() {
+	a.tallies = tallies{}
+	a.dueReset = ReasonHorizon
 }
 
-// trustedTally returns the latest tally that was old enough when advisories began to be missed.
-func (f *Feed) trustedTally() kvclient.StreamState {
-	switch {
-	case f.missedSince.Sub(f.lastTally.at) >= advisoryDelay:
-		return f.lastTally.StreamState
-	case f.missedSince.Sub(f.agingTally.at) >= advisoryDelay:
-		return f.agingTally.StreamState
+// noteMissed notes that from a time on advisories may be missed. The earliest such time counts.
+func (a *audit) noteMissed(from time.Time) {
+	if a.missedSince.IsZero() || from.Before(a.missedSince) {
+		a.missedSince = from
 	}
-	return f.oldTally.StreamState
 }
 
-// addsUp reports whether everything that was there is still there: with what came since, it adds
-// up. Where something was overwritten it does not, and nobody can distinguish that from a purge.
-func addsUp(before, now kvclient.StreamState) bool {
-	return before.Epoch == now.Epoch && now.Last >= before.Last &&
-		now.Messages-before.Messages == uint64(now.Last-before.Last)
+// noteHearing notes over which connection advisories come from now on, and reports whether some may
+// have been missed: they came over another connection, or some were dropped, though the source
+// ended for another reason. A connection that ended may have been replaced meanwhile. nats.go
+// counts a new connection before it uses it, so the count is a proof;
+// TestMarkerPurgedWhileTheConnectionWasLostIsAReset failed once in 60 runs where the report of the
+// reconnection was waited for instead. heard is when the source said something last.
+func (a *audit) noteHearing(h kvclient.AdvisoryPeriod, heard, now time.Time) (missed bool) {
+	if missed = a.hearing != h && a.hearing != (kvclient.AdvisoryPeriod{}); missed {
+		if a.hearing.SameConnection(h) {
+			heard = a.hearingAt // what was dropped came later than that
+		}
+		a.noteMissed(heard)
+	}
+	a.hearing, a.hearingAt = h, now
+	return missed
 }
 
-// handleAdvisory decides what an advisory means. An error ends the source, which has to start
-// anew.
+// judgeAdvisory decides what an advisory means, unless it reports a purge that was accepted. terms
+// are the journal's.
 //
 // A deletion can be heard of when the next stream of that name is there already, so the server's
 // times decide which of the two it concerns. A stream of the same epoch that is back was restored.
@@ -120,114 +180,23 @@ func addsUp(before, now kvclient.StreamState) bool {
 // is judged by what the advisory says was requested, and not only by what the stream says now. This
 // holds for all updates since the log began, also those from before a later start
 // (TestDiscardForAMomentIsAReset).
-func (f *Feed) handleAdvisory(a kvclient.Advisory) error {
-	switch a.Kind {
+func (a *audit) judgeAdvisory(told kvclient.Advisory, terms kv.Terms) verdict {
+	switch told.Kind {
 	case kvclient.StreamPurged:
-		if f.acceptPurge(a) {
-			return nil
-		}
-		return f.requireReset(ReasonPurged)
+		return resetFor(ReasonPurged)
 	case kvclient.StreamDeleted:
-		if a.At.IsZero() || a.At.After(f.streamCreated) {
-			return f.requireReset(ReasonHorizon)
+		if told.At.IsZero() || told.At.After(a.streamCreated) {
+			return resetFor(ReasonHorizon)
 		}
 	case kvclient.StreamUpdated:
-		f.configUpdated = true
-		if a.Terms != nil && !a.At.Before(f.begunAtServer) && *a.Terms != f.terms.ExceptSubjects() {
-			return f.requireReset(ReasonConfig)
+		a.configUpdated = true
+		others := told.Terms != nil && *told.Terms != terms.ExceptSubjects()
+		if others && !told.At.Before(a.begunAtServer) {
+			return resetFor(ReasonConfig)
 		}
 	case kvclient.Reconnected:
-		return nil // the source ends with its connection, and finds out more than this can say
+		// The source ends with its connection, and finds out more than this can say.
+		return verdict{}
 	}
-	return errRestart
-}
-
-// requireReset notes that subscriptions hold what is not so, for a reason. It returns the error
-// that ends the source, which has to start anew.
-func (f *Feed) requireReset(reason string) error {
-	f.resetFor = reason
-	f.disclaimExact()
-	return errRestart
-}
-
-// compareAnswer compares what the stream answered to a question with what the feed knew when the
-// question was sent. beyond reports that the stream had more than the feed had read. An error ends
-// the source: the stream is not what it was.
-func (f *Feed) compareAnswer(q question, s kvclient.StreamState) (beyond bool, err error) {
-	f.mu.Lock()
-	same := s.Epoch == f.epoch && s.Last >= q.position && s.Terms == f.terms
-	if same {
-		f.exact.answered(q, s.Last, f.position)
-		f.wakeExact()
-		f.refute(q.absences)
-	}
-	f.mu.Unlock()
-	switch {
-	case !same:
-		return false, errRestart
-	case s.Last > q.position:
-		return true, nil
-	}
-	f.noteCaughtUp(s.At)
-	return false, f.compareCounts(s)
-}
-
-// noteOverdue notes that something is stored beyond the position that has yet to come. It returns
-// an error if that takes too long.
-//
-// A consumer that sends its heartbeats may still deliver nothing: one that is paused, or one on a
-// replica that is behind. So where the leader has more and nothing comes for overdueTime, the
-// source counts as lost and a new consumer is made (TestSilentConsumerIsReplaced).
-func (f *Feed) noteOverdue(position kv.Revision) error {
-	now := f.now()
-	if f.overdueSince.IsZero() || f.overdueAt != position {
-		f.overdueAt, f.overdueSince = position, now
-	}
-	if now.Sub(f.overdueSince) < overdueTime {
-		return nil
-	}
-	return fmt.Errorf("%w: the messages stored beyond revision %d are not delivered",
-		kv.ErrTimeout, position)
-}
-
-// compareCounts compares the stream with the last tally, when everything has been read.
-//
-// Where no advisory comes at all, as for an identity that may not subscribe to them, the counts
-// show a purge. No write takes a key away, and while the revision is the same none takes a message
-// away either: so none may be missing but what was reported as purged and found harmless
-// (TestPurgeWithoutAdvisoriesIsAReset). What is not seen that way is a purge that new keys make up
-// for before the stream is looked at, and any purge where entries vanish by age. The same holds
-// for a purge whose advisory is lost in a network behind the server while no source is lost.
-//
-// Advisories may come a moment later than the counts, and those of a sweep of markers come for as
-// long as it goes on. So the same must be missing twice, with nothing left in the mailbox.
-func (f *Feed) compareCounts(s kvclient.StreamState) error {
-	before := f.lastTally
-	if s.History < before.History {
-		f.configUpdated = true
-	}
-	f.mu.Lock()
-	harmless := f.harmlessPurges
-	f.mu.Unlock()
-	fewer := s.Subjects+harmless.keys < before.Subjects ||
-		!f.configUpdated && before.Last == s.Last &&
-			s.Messages+harmless.messages < before.Messages
-	missing := before.Epoch == s.Epoch && fewer && s.Lifetime == 0
-	lack := purgeCount{keys: before.Subjects - s.Subjects - harmless.keys}
-	if before.Last == s.Last {
-		lack.messages = before.Messages - s.Messages - harmless.messages
-	}
-	switch {
-	case !missing:
-		f.configUpdated, f.unexplained = false, nil
-		f.clearHarmlessPurges()
-		f.noteTally(s)
-	case f.mail.hasWaiting() || f.unexplained == nil || *f.unexplained != lack:
-		f.unexplained = &lack
-		f.requestVerify()
-	default:
-		f.unexplained, f.resetFor = nil, ReasonPurged
-		return errRestart
-	}
-	return nil
+	return verdict{action: startAgain}
 }

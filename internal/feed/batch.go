@@ -1,8 +1,9 @@
 package feed
 
 import (
-	"kvgateway/internal/kv"
 	"sync"
+
+	"kvgateway/internal/kv"
 )
 
 // This file bounds what a subscription looks at in one poll.
@@ -115,7 +116,7 @@ func (s *Subscription) takeFromLog(events []Event, limit int) (
 ) {
 	f := s.feed
 	before := len(events)
-	changes := f.log.after(s.cursor)
+	changes := f.journal.log.after(s.cursor)
 	atOnce := max(1, f.hub.pollLimit.lockedTokens/max(1, s.tokens))
 	near := changes[:min(len(changes), atOnce)]
 	events, looked := s.selectChanges(near, s.matched, events, limit)
@@ -148,11 +149,11 @@ func (s *Subscription) finishBatch(b *batch, events []Event) (_ []Event, more bo
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if b.generation != f.generation || b.relocations != s.relocations {
+	if b.generation != f.journal.generation || b.relocations != s.relocations {
 		return events[:before], true
 	}
 	s.advanceCursor(b.changes[:looked])
-	if s.cursor < f.log.horizon || len(f.log.after(s.cursor)) > 0 {
+	if s.cursor < f.journal.log.horizon || len(f.journal.log.after(s.cursor)) > 0 {
 		return events, true // Changes that came during the batch did not wake the subscription.
 	}
 	return s.atLogEnd(events), false

@@ -20,7 +20,7 @@ func subscriptionFollowing(t *testing.T, changes int, patterns ...string) *Subsc
 	}
 	f.take(entries)
 	s := subscriptionOf(t, patterns...)
-	s.feed, s.tokens, s.generation = f, tokensOf(s.options.Filters), f.generation
+	s.feed, s.tokens, s.generation = f, tokensOf(s.options.Filters), f.journal.generation
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.state = live
@@ -99,7 +99,7 @@ func TestPollNoticesWhatHappensMeanwhile(t *testing.T) {
 	})
 	t.Run("the log moves on", func(t *testing.T) {
 		s, b := batched(t)
-		s.feed.log.maxCount = 1
+		s.feed.journal.log.maxCount = 1
 		s.feed.take([]kv.Entry{
 			entry("k.x", 201, kv.Put), entry("k.y", 202, kv.Put),
 		})
@@ -134,8 +134,8 @@ func TestPollNoticesThatItWasSetBack(t *testing.T) {
 		t.Fatalf("told %+v (more %v) after it was set back, want a reset first", events, more)
 	}
 	events, _ := s.poll(nil, 16)
-	if len(events) != 1 || events[0].Kind != Reset || s.phase != inReading || s.sent != 0 {
-		t.Errorf("told %+v, sent up to %d in phase %d", events, s.sent, s.phase)
+	if len(events) != 1 || events[0].Kind != Reset || s.state != inReading || s.sent != 0 {
+		t.Errorf("told %+v, sent up to %d in state %d", events, s.sent, s.state)
 	}
 	if !s.syncDue {
 		t.Error("the end of the snapshot will not be told")

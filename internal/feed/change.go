@@ -1,8 +1,9 @@
 package feed
 
 import (
-	"kvgateway/internal/kv"
 	"sync/atomic"
+
+	"kvgateway/internal/kv"
 )
 
 // MaxRepresentations bounds the forms in which a change is encoded.
@@ -56,7 +57,7 @@ func (f *Feed) countFrame(c *Change, bytes int) {
 	defer f.mu.Unlock()
 	if c.logged {
 		c.frameBytes += bytes
-		f.log.grow(bytes)
+		f.journal.log.grow(bytes)
 	}
 }
 

@@ -9,9 +9,9 @@
 // A subscription holds a cursor, not a queue: a revision in the log, or a chunk of a reading. So
 // the seam between a snapshot and what follows it is simply "the changes above revision R", and a
 // client that stops reading costs nobody anything. What the log has dropped is read from the store
-// again, as long as the feed has seen everything that was removed since then (Feed.storeHorizon).
-// Where that cannot be proved the subscription is reset: it is told that everything it holds is
-// void, and gets a new snapshot.
+// again, as long as the feed has seen everything that was removed since then
+// (journal.storeHorizon). Where that cannot be proved the subscription is reset: it is told that
+// everything it holds is void, and gets a new snapshot.
 //
 // # A watch, from the request to the events
 //
@@ -46,6 +46,7 @@
 //	history       which messages a stream was given; after a crash it can be another one from some
 //	              revision on. Only in options and settings, the retained messages of a key
 //	verification  a comparison of all that the feed knows with the stream (Feed.verify)
+//	verdict       what the source does next, after it has seen something
 //	subscription  what one client is sent of a bucket
 //	cursor        where a subscription is, in the log or in a reading
 //	point         how far a subscription has come; an event's id is made of one and of the stamp
@@ -114,99 +115,120 @@
 //
 // # A subscription
 //
-// The phase is [phase]. Beside it there are flags, which this table names where they matter: an
-// owed reset (resetFirst, or a generation that is not the feed's), toldStale and toldGone for what
-// the subscription was told last, syncDue until Synced was told, wantsExact while BecameExact is
-// owed, and goAwayReason before GoAway. Events on the left are those of the feed; the event that
-// [Subscription.Poll] then returns is in capitals.
+// The state is [subscriptionState]; "-" says that it stays. Events are those of the feed, and what
+// [Subscription.Poll] then returns is in capitals. "Gives up" leads to resetOwed for horizon, and
+// the fourth time in a row, without having been at the end of the log, to leaving.
 //
-//	event               waitingForBucket   inReading              following
-//	------------------  -----------------  ---------------------  -------------------------
-//	attached            the bucket is      no point: a snapshot;  the point is taken, or only
-//	                    missing, or found  a point that is not    updates are wanted
-//	                    so (absence)       taken: RESET first
-//	the absence is      inReading, RESET   -                      -
-//	refuted
-//	a change matches    -                  -                      pending is set if it was
-//	                                                              0; CHANGED
-//	a chunk was read    -                  CHANGED                -
-//	the reading ends    -                  following; or a        -
-//	at R                                   replay above R, if
-//	                                       the log has moved on
-//	                                       and the store is
-//	                                       complete above R;
-//	                                       otherwise give up
-//	the reading fails   -                  another reading from   -
-//	                                       what was sent; give
-//	                                       up if markers are
-//	                                       missing
-//	the log drops what  -                  -                      inReading (a replay), or
-//	is above the cursor                                           give up
-//	give up             -                  inReading, RESET       inReading, RESET horizon;
-//	                                       horizon; the fourth    the fourth time in a row
-//	                                       time in a row GOAWAY   GOAWAY slow
-//	                                       slow
-//	all is sent up to   -                  -                      SYNCED; BECAMEEXACT where
-//	where sync is due                                             a bookmark was not exact
-//	the log begins      inReading, RESET   inReading, RESET       inReading, RESET
-//	anew
-//	the log goes on     -                  a snapshot: inReading  unchanged; one that is
-//	after a loss                           anew, and RESET        ahead of the feed:
-//	                                       horizon if some was    inReading, RESET horizon,
-//	                                       sent; a replay: the    and what is being matched
-//	                                       same only if ahead     is dropped (relocations)
-//	the source is lost  STALE, unless      STALE                  STALE
-//	                    BUCKETDELETED was
-//	                    told
-//	the source is back  inReading, RESET   LIVE                   LIVE
-//	the bucket is       BUCKETDELETED,     waitingForBucket,      waitingForBucket,
-//	missing             once               BUCKETDELETED          BUCKETDELETED
-//	the hub closes      ended, GOAWAY      ended, GOAWAY          ended, GOAWAY
-//	Close               ended              ended                  ended
+//	state         event                                next          told
+//	------------  -----------------------------------  ------------  -----------------------------
+//	joining       attached: the bucket is missing, or  foundMissing
+//	              was found so (absence)
+//	              attached: a point is not taken       resetOwed
+//	              attached: there is no point          inReading
+//	              attached: the point is taken, or     following
+//	              only updates are wanted
+//	foundMissing  the source finds no bucket either    toldMissing   BUCKETDELETED
+//	              there is one (absence is refuted)    inReading     RESET
+//	              the source is lost                   -             STALE
+//	toldMissing   there is a bucket                    inReading     RESET
+//	resetOwed     a poll, and the source is not lost   inReading     RESET, for the reason
+//	              the log goes on after a loss         -
+//	inReading     a chunk was read                     -             CHANGED
+//	              the reading ends at R, where the     following
+//	              log is complete
+//	              it ends where only the store is      inReading, a
+//	                                                   replay
+//	              it ends where neither is             gives up
+//	              the reading fails                    inReading     from what was sent
+//	              markers are missing in it            gives up
+//	              the log goes on after a loss, in a   inReading     or resetOwed for horizon, if
+//	              snapshot                                           some of it was sent
+//	following     a change matches                     -             CHANGED
+//	              all is sent up to syncFrom           -             SYNCED
+//	              a position is exact, where a         -             BECAMEEXACT
+//	              bookmark was not
+//	              the log drops what is above the      inReading, a  or gives up, if the store is
+//	              cursor                               replay        not complete there
+//	              the log goes on after a loss, and    resetOwed     for horizon; what is being
+//	              the cursor is ahead of the feed                    matched is dropped
+//	                                                                 (relocations)
+//	resetOwed,    the log begins anew                  inReading     RESET, for the feed's reason
+//	inReading,    the bucket is missing                toldMissing   BUCKETDELETED
+//	following     the source is lost                   -             STALE
+//	              the source is back                   -             LIVE
+//	leaving       a poll                               ended         GOAWAY slow
+//	all of these  the hub closes                       ended         GOAWAY shutdown
+//	              Close                                ended
 //
-// Some rules bind all phases. While the bucket is missing nothing but BucketDeleted is told. While
+// Some rules bind all states. While the bucket is missing nothing but BucketDeleted is told. While
 // the source is stale no reset is told, since a reset would say that the source is back: one that
 // comes after Stale, and BucketDeleted too, is preceded by Live. A subscription that found the
 // bucket missing before the source did is told nothing until the source has looked (absence).
 // While a reset is owed nothing else is sent, and no bookmark is given out.
 //
+// Four things that a subscription owes are data beside its state; see [Subscription].
+//
 // # Locks and goroutines
 //
-// Hub.mu guards which feeds there are; Feed.mu guards a feed and its subscriptions; reading.mu
-// guards what a reading has read, who reads it, and in which line it waits. They are taken in this
-// order. A mailbox and a bound have locks of their own, under which none of these is taken. Wake
-// functions may be called with Feed.mu or reading.mu held, and so must not call back.
+// Hub.mu guards which feeds there are; Feed.mu guards a feed, its journal and its subscriptions;
+// reading.mu guards what a reading has read, who reads it, and in which line it waits. They are
+// taken in this order. A mailbox and a bound have locks of their own, under which none of these is
+// taken. Wake functions may be called with Feed.mu or reading.mu held, and so must not call back.
 //
-// The goroutine of the source is the only one that touches [sourceSide]. A reading has a goroutine
+// The goroutine of the source is the only one that touches the [audit]. A reading has a goroutine
 // while it is open or waits to be opened, and an inquiry has one for each question. All of them
 // are counted in Hub.work, so that [Hub.Close] can wait for them.
 //
-// # Decisions are apart from I/O
+// # Three types, so that decisions are apart from locks and I/O
 //
-// vouch.go, audit.go, poll.go, log.go and what they use are functions of plain data, and what is
-// to be read from the store is a list (Feed.dueReadings) that startReadings works off.
-// TestInterleavings drives them against a model of a stream, in thousands of orders that a seed
-// determines. Its flag -seed plays one of them again and prints all that happened, and
-// -interleavings tries more.
+//	journal  what was read of the bucket: the epoch, the position and its check, the log, the
+//	         markers, where positions are exact, and what proves that a point is of this history.
+//	         Entries go in (take), and what follows comes out: a change for the subscriptions, or
+//	         the reason why they hold what is not so. It says which points it vouches for
+//	         (vouches), which markers a reading must come by (markersFor), and what became of
+//	         those that did not come (explains).
+//	audit    what the source needs to judge what it sees: the anchor, the tallies, the delays,
+//	         since when advisories may be missed, and why the log is to begin anew. It judges an
+//	         advisory, the counts of the stream, a gap and a loss, and returns a verdict.
+//	Feed     the lock, the subscriptions and what they wait for, the readings, and the source. It
+//	         asks the stream, hands what comes to the journal and the audit, wakes who is
+//	         concerned, and carries the verdicts out.
+//
+// The journal and the audit are plain data: they have no lock, start nothing, wake nobody, and are
+// told what time it is. Feed.mu guards the journal; the audit belongs to the source's goroutine.
+//
+// What is to be read from the store is a list, too (Feed.dueReadings), which startReadings works
+// off. So TestInterleavings can drive all decisions against a model of a stream, in thousands of
+// orders that a seed determines. Its flag -seed plays one of them again and prints all that
+// happened, and -interleavings tries more.
 //
 // # Files
 //
 //	hub.go, registry.go     the feeds of one NATS identity, and when they begin, rest and end
-//	feed.go, begin.go       one feed: its state, and where its log begins
-//	take.go                 what the source delivers
-//	source.go, inquiry.go   the source's goroutine, and the questions that it asks
-//	sourceside.go, audit.go what the source knows, and what it makes of what it sees
+//	feed.go                 one feed: the lock, and what is known of its source
+//	journal.go              what was read of the bucket
+//	beginning.go            where a journal begins, and when it begins anew
+//	log.go, exactness.go    the recent changes, and at which positions the state is exact
+//	markers.go              markers, and what becomes of them
+//	points.go               which points the journal vouches for
+//	history.go, stretch.go  which history a stream is of, and what a loss of the source changes
+//	source.go               the source's goroutine
+//	verification.go         the comparisons of the feed with its stream
+//	inquiry.go              the questions that are asked beside the changes
+//	arrivals.go             what the source delivers, and who waits for it
+//	audit.go                what the source judges by: its state, and advisories
+//	tally.go, lateness.go   counts of the stream; when what is stored comes
 //	mailbox.go              advisories on their way to the source
-//	exactness.go            at which positions the state is exact
-//	history.go              which history a stream is of
-//	vouch.go                which points and replays the feed can answer for
-//	log.go, position.go     the recent changes, and how far the feed has come
 //	interest.go             filters, and what they cost
-//	reading.go, read.go     snapshots and replays
+//	reading.go, reader.go   snapshots and replays, and the goroutine of one
 //	line.go                 in whose line a reading waits
 //	change.go               changes, events and points
 //	subscription.go         a subscription
 //	start.go                where a subscription begins, and where it goes on
 //	poll.go, bookmark.go    what a subscription sends, and what its ids say
 //	batch.go                how much of the log one poll looks at
+//
+// X_test.go tests what X.go decides, and X_nats_test.go what comes of it with real servers, for
+// which lab_test.go has the tools. interleave_test.go is TestInterleavings, with its model of a
+// stream, of readings and of clients. seam_test.go is its counterpart with a real server.
 package feed

@@ -135,18 +135,6 @@ func (e *exactness) answered(q question, last, position kv.Revision) {
 	e.reach(position)
 }
 
-// wakeExact wakes the subscriptions that wait for an exact position, if there is one. f.mu must be
-// held.
-func (f *Feed) wakeExact() {
-	if f.exact.owed || len(f.wantExact) == 0 {
-		return
-	}
-	for s := range f.wantExact {
-		s.wake()
-	}
-	clear(f.wantExact)
-}
-
 // unasked reports whether a question would help: whether something was skipped since the last one
 // that was answered.
 func (e *exactness) unasked() bool { return e.owed && e.bound == 0 && !e.disclaimed }

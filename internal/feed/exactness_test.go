@@ -1,10 +1,9 @@
 package feed
 
 import (
-	"kvgateway/internal/kv"
 	"testing"
-	"testing/synctest"
-	"time"
+
+	"kvgateway/internal/kv"
 )
 
 func TestExactnessFollowsTheRule(t *testing.T) {
@@ -118,33 +117,3 @@ func TestExactnessFollowsTheRule(t *testing.T) {
 
 // claims says of positions whether they are called exact.
 type claims = map[kv.Revision]bool
-
-// However often subscriptions ask, and whatever is skipped, the leader is asked at most once each
-// askEvery, and not at all while nobody wants to know.
-func TestInquiriesAreRare(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newDrivenFeed(t)
-		skip := func(wanted bool) {
-			for began := time.Now(); time.Since(began) < time.Second; {
-				position, _ := w.where()
-				w.arrivals <- arrivalAt(position + 2)
-				if wanted {
-					w.mu.Lock()
-					w.exactWantedAt = time.Now()
-					w.mu.Unlock()
-				}
-				time.Sleep(time.Millisecond)
-			}
-		}
-		skip(false)
-		if len(w.askedAt) > 0 {
-			t.Errorf("asked at %v, for nobody", w.askedAt)
-		}
-		skip(true)
-		synctest.Wait()
-		if n := len(w.askedAt); n < 50 || n > 102 {
-			t.Errorf("asked %d times in a second", n)
-		}
-		_ = w.end()
-	})
-}

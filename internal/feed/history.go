@@ -61,15 +61,15 @@ func (f *Feed) recogniseStream(
 	ctx context.Context, b *kvclient.Bucket, s kvclient.StreamState, patience time.Duration,
 ) error {
 	f.mu.Lock()
-	known := f.epoch
+	known := f.journal.epoch
 	f.mu.Unlock()
-	if known == "" || known == s.Epoch || !f.anchor.identifies() {
+	if known == "" || known == s.Epoch || !f.audit.anchor.identifies() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	stored, err := b.StoredAt(ctx, f.anchor.revision)
-	if err == nil && f.anchor.survives(s, stored) {
+	stored, err := b.StoredAt(ctx, f.audit.anchor.revision)
+	if err == nil && f.audit.anchor.survives(s, stored) {
 		f.moveEpoch(s.Epoch)
 	}
 	return err
@@ -78,14 +78,10 @@ func (f *Feed) recogniseStream(
 // moveEpoch lets the feed, and what it counted, go on under another epoch.
 func (f *Feed) moveEpoch(epoch kv.Epoch) {
 	f.mu.Lock()
-	before := f.epoch
-	f.epoch = epoch
+	before := f.journal.epoch
+	f.journal.epoch = epoch
 	f.mu.Unlock()
-	for _, t := range []*tally{&f.lastTally, &f.agingTally, &f.oldTally} {
-		if t.Epoch == before {
-			t.Epoch = epoch
-		}
-	}
+	f.audit.tallies.moveEpoch(before, epoch)
 	f.hub.options.Logger.Info().Str("bucket", f.name.String()).
 		Str("before", string(before)).Str("now", string(epoch)).
 		Msg("the creation time of a stream has moved, and its messages are the same")
@@ -99,7 +95,7 @@ func (f *Feed) askInEpoch(ctx context.Context) (*kvclient.Bucket, kvclient.Strea
 	for {
 		bucket, s, err := f.ask(ctx)
 		f.mu.Lock()
-		known, adopted := f.epoch, f.adopted
+		known, adopted := f.journal.epoch, f.adopted
 		f.mu.Unlock()
 		if err != nil || s.Epoch == known {
 			return bucket, s, err
@@ -111,104 +107,6 @@ func (f *Feed) askInEpoch(ctx context.Context) (*kvclient.Bucket, kvclient.Strea
 			return bucket, s, nil
 		}
 	}
-}
-
-// A stretch identifies a time in which a feed neither began anew nor went on after its source was
-// lost. What a stream proves in one stretch need not be so in the next.
-type stretch struct {
-	// generation is the feed's.
-	generation uint64
-	// losses counts the losses after which the log went on.
-	losses uint64
-}
-
-// currentStretch returns the stretch that the feed is in. f.mu must not be held.
-func (f *Feed) currentStretch() stretch {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return stretch{f.generation, f.losses}
-}
-
-// continueAfterLoss notes that the log goes on after a loss of the source, since all that was read
-// is still there.
-//
-// What was not read may have been lost in a crash, and its revisions given to other messages,
-// which the feed would pass over for a subscription that came with another gateway's id and is
-// ahead of the feed. So such subscriptions are reset (TestSubscriptionAheadOfALossIsReset), and
-// snapshots begin anew; see knowsSnapshot.
-func (f *Feed) continueAfterLoss() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.losses++
-	clear(f.readings)
-	clear(f.snapshotsBegun)
-	for s := range f.subs {
-		if s.generation != f.generation || !s.isAhead() && !s.isInSnapshot() {
-			continue
-		}
-		holds := s.sent > 0 || s.phase == following
-		s.startSnapshot()
-		if holds {
-			s.resetFirst = ReasonHorizon
-		}
-		s.wake()
-	}
-}
-
-// maxSnapshots bounds the snapshots of a stretch that are known. Ids within a snapshot that was
-// forgotten are reset.
-const maxSnapshots = 1 << 10
-
-// beginSnapshot notes that a snapshot is read that stands for a revision. f.mu must be held.
-func (f *Feed) beginSnapshot(to kv.Revision) {
-	if len(f.snapshotsBegun) >= maxSnapshots {
-		clear(f.snapshotsBegun)
-	}
-	f.snapshotsBegun[to] = struct{}{}
-}
-
-// knowsSnapshot reports whether a snapshot that stands for a revision was begun in this stretch.
-// Only then may a client go on in the middle of it.
-//
-// A snapshot lacks what is overwritten while it is read: the client hears of the later message
-// from the log. If a crash takes that message back, the earlier one is the key's value again, and
-// a client that has read past it would never hear of it. Within a stretch that does not happen,
-// since all that was read is there. So a part of a snapshot of another stretch, or of another
-// gateway, proves nothing (TestPartOfASnapshotIsTakenOnlyInItsStretch). f.mu must be held.
-func (f *Feed) knowsSnapshot(to kv.Revision) bool {
-	_, known := f.snapshotsBegun[to]
-	return known
-}
-
-// isInSnapshot reports whether the subscription is in a reading of a snapshot that has begun.
-// The feed's mutex must be held.
-func (s *Subscription) isInSnapshot() bool {
-	if s.phase != inReading || s.readCursor.reading.key.replay {
-		return false
-	}
-	r := s.readCursor.reading
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.to > 0
-}
-
-// isAhead reports whether the subscription holds what the feed has yet to read, or a snapshot that
-// lacks what was overwritten by it. The feed's mutex must be held.
-func (s *Subscription) isAhead() bool {
-	switch s.phase {
-	case following:
-		return s.cursor > s.feed.position || s.syncDue && s.syncFrom > s.feed.position
-	case inReading:
-		return s.sent > 0 && s.to > s.feed.position
-	}
-	return false
-}
-
-// isOutdated reports whether the decision where to go on may no longer hold: it was made in
-// another stretch, and relies on what the feed has yet to read. The feed's mutex must be held.
-func (s *Subscription) isOutdated() bool {
-	overtaken := s.decided && s.resetFirst == "" && s.lossesThen != s.feed.losses
-	return overtaken && (s.isAhead() || s.syncFrom > s.feed.position)
 }
 
 // A proof is what the check of a point shows.
@@ -232,7 +130,7 @@ func (f *Feed) proofOf(
 		return unproved, nil
 	}
 	f.mu.Lock()
-	check := f.checkAt(p.Revision)
+	check := f.journal.checkAt(p.Revision)
 	f.mu.Unlock()
 	if !check.Known() && p.Revision <= s.Last {
 		stored, err := b.StoredAt(ctx, p.Revision)
@@ -254,18 +152,4 @@ func (p *Point) compare(check kv.Check) proof {
 		return sameHistory
 	}
 	return otherHistory
-}
-
-// checkAt returns the check of the message of a revision that the feed has read, zero if it is not
-// known. f.mu must be held.
-func (f *Feed) checkAt(revision kv.Revision) kv.Check {
-	if revision == f.position {
-		return f.positionCheck
-	}
-	return f.log.check(revision)
-}
-
-// positionAt returns the position of a revision that the feed has read. f.mu must be held.
-func (f *Feed) positionAt(revision kv.Revision) kv.Position {
-	return kv.Position{Epoch: f.epoch, Revision: revision, Check: f.checkAt(revision)}
 }

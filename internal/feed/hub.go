@@ -69,8 +69,8 @@ const openPerActive = 8
 // source or rests, since its bucket is missing; registry.go decides which. The hub hands the
 // client's advisories to the feeds. It also has the bounds that all feeds share.
 //
-// [Hub.Farewell] ends all subscriptions, and [Hub.Close] then ends all feeds and waits for their
-// goroutines.
+// [Hub.EndSubscriptions] ends all subscriptions, and [Hub.Close] then ends all feeds and waits for
+// their goroutines.
 type Hub struct {
 	// client is how the feeds reach NATS; nil in tests that decide without I/O.
 	client *kvclient.Client
@@ -193,7 +193,7 @@ func (h *Hub) Size() (feeds, logBytes int) {
 	all := h.allFeeds()
 	for _, f := range all {
 		f.mu.Lock()
-		logBytes += f.log.bytes
+		logBytes += f.journal.log.bytes
 		f.mu.Unlock()
 	}
 	h.mu.Lock()
@@ -204,8 +204,9 @@ func (h *Hub) Size() (feeds, logBytes int) {
 // Reading returns how many snapshots and replays are open now.
 func (h *Hub) Reading() int { return int(h.openReadings.Used()) }
 
-// Farewell makes every subscription end with GoAway, [ReasonShutdown]; new ones end at once.
-func (h *Hub) Farewell() {
+// EndSubscriptions makes every subscription end with GoAway, for [ReasonShutdown]; new ones end at
+// once.
+func (h *Hub) EndSubscriptions() {
 	h.closed.Store(true)
 	for _, f := range h.allFeeds() {
 		f.wakeAll()
@@ -214,7 +215,7 @@ func (h *Hub) Farewell() {
 
 // Close ends all feeds and waits for them.
 func (h *Hub) Close() {
-	h.Farewell()
+	h.EndSubscriptions()
 	h.mu.Lock()
 	h.stop() // from here on nothing is started
 	h.mu.Unlock()

@@ -97,7 +97,8 @@ func (f *Feed) wantsAnswer() bool {
 	if f.absences > f.refuted {
 		return true
 	}
-	return f.exact.unasked() && !f.exactWantedAt.IsZero() && f.now().Sub(f.exactWantedAt) < wantFor
+	return f.journal.exact.unasked() && !f.exactWantedAt.IsZero() &&
+		f.now().Sub(f.exactWantedAt) < wantFor
 }
 
 // askState asks for the stream's state.

@@ -2,23 +2,12 @@ package feed
 
 import (
 	"fmt"
-	"kvgateway/internal/kv"
 	"reflect"
 	"runtime"
 	"slices"
 	"strings"
 	"testing"
 )
-
-// subscriptionOf returns a subscription with these filters, and without a feed.
-func subscriptionOf(t testing.TB, patterns ...string) *Subscription {
-	t.Helper()
-	filters, err := kv.ParseFilters(patterns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &Subscription{options: SubscribeOptions{Filters: filters}, wake: func() {}}
-}
 
 func TestInterestsFindSubscriptionsByKey(t *testing.T) {
 	t.Parallel()

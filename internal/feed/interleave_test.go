@@ -162,7 +162,7 @@ func (w *world) newFeed() {
 	w.feed, w.tail, w.asked, w.readings = newFeed(w.hub, name), nil, nil, nil
 	w.advisories, w.resting = nil, false
 	w.lastHeard, w.noticedAt, w.connectionLost = w.clock, time.Time{}, false
-	w.feed.delays = delays{periodStart: w.clock} // there is only one clock
+	w.feed.audit.delays = delays{periodStart: w.clock} // there is only one clock
 	w.feed.now = func() time.Time { return w.clock }
 	w.feed.lastHeard = func() time.Time { return w.lastHeard }
 	w.counts["feed"]++
@@ -220,7 +220,7 @@ func (w *world) step() {
 // change changes the stream, and sometimes lets the writers rest afterwards.
 func (w *world) change(how func(*model)) {
 	last, messages, purges := w.last, len(w.messages), w.purges
-	w.model.markers = w.feed.markers
+	w.model.markers = w.feed.journal.markers
 	how(w.model)
 	if w.rand.IntN(40) == 0 || w.purges > purges && w.rand.IntN(2) == 0 {
 		w.writersPause = w.rand.IntN(40) // writers rest
@@ -281,7 +281,7 @@ func (w *world) crash() bool {
 	if w.missing || w.calm {
 		return false
 	}
-	w.model.read = w.feed.position
+	w.model.read = w.feed.journal.position
 	loses := w.rand.IntN(100) < w.chance.lose && w.lose()
 	moves := w.rand.IntN(100) < w.chance.move
 	if moves {
@@ -335,7 +335,7 @@ func (w *world) connect() {
 		return
 	}
 	f := w.feed
-	if !f.missedSince.IsZero() && w.rand.IntN(2) == 0 {
+	if !f.audit.missedSince.IsZero() && w.rand.IntN(2) == 0 {
 		w.crash() // a server behind the connection, or the same once more
 	}
 	if len(w.advisories) > 0 && w.rand.IntN(2) == 0 { // as Feed.pauseForRetry does
@@ -349,16 +349,16 @@ func (w *world) connect() {
 		return
 	}
 	s, purges, updates, losses := w.state(), w.purges, w.updates, w.losses
-	moved := f.epoch != "" && f.epoch != s.Epoch && f.anchor.identifies()
+	moved := f.journal.epoch != "" && f.journal.epoch != s.Epoch && f.audit.anchor.identifies()
 	// As Feed.recogniseStream does.
-	if moved && f.anchor.survives(s, w.storedAt(f.anchor.revision)) {
+	if moved && f.audit.anchor.survives(s, w.storedAt(f.audit.anchor.revision)) {
 		f.moveEpoch(s.Epoch)
 		w.counts["renamed"]++
 	}
 	w.meanwhile()
 	anew := w.connectionLost
 	if anew {
-		f.noteMissed(f.lastHeard()) // as Feed.noteHearing does
+		f.audit.noteMissed(f.lastHeard()) // as Feed.noteHearing does
 		w.connectionLost = false
 	}
 	position, begun := f.startAt(nil, s)
@@ -373,8 +373,8 @@ func (w *world) connect() {
 		f.noteSourceLost(kv.ErrBucketNotFound)
 		return
 	}
-	doubted := !f.missedSince.IsZero()
-	if doubted && !f.trusts(w.state(), w.storedAt(f.anchor.revision)) {
+	doubted := !f.audit.missedSince.IsZero()
+	if doubted && f.judgeLoss(w.state(), w.storedAt(f.audit.anchor.revision)) != nil {
 		w.note("what happened in the gap is not known")
 		return
 	}
@@ -385,7 +385,7 @@ func (w *world) connect() {
 		}
 		w.knowsLosses = losses // what was lost had not been read
 		for s := range f.subs {
-			if s.generation == f.generation && s.isAhead() {
+			if s.generation == f.journal.generation && s.isAhead() {
 				w.counts["ahead of a loss"]++
 			}
 		}
@@ -488,10 +488,10 @@ func (w *world) deliver(count int) {
 	for i := range entries {
 		entries[i].Expires = expires(entries[i].Created, w.tail.maxAge)
 	}
-	w.feed.take(entries)
+	found := w.feed.take(entries)
 	w.note("feed took %d up to %d", len(entries), w.tail.last)
-	if w.feed.void != "" {
-		w.end(w.feed.requireReset(w.feed.void))
+	if err := w.feed.carryOut(found); err != nil {
+		w.end(err)
 	}
 }
 
@@ -531,7 +531,7 @@ func (w *world) check() {
 		w.end(err)
 	case !beyond || w.missing || w.epoch != s.Epoch:
 	case len(w.after(position, 1)) == 0 && s.Lifetime > 0:
-		w.end(f.requireReset(ReasonHorizon))
+		w.end(f.carryOut(resetFor(ReasonHorizon)))
 	case len(w.after(position, 1)) == 0:
 		f.advance(s.Last, kv.CheckOf(s.LastTime))
 	}
@@ -574,10 +574,10 @@ func (w *world) settle() {
 		}
 		for _, c := range w.clients {
 			if !c.synced {
-				w.fail("client %d had no sync before a heartbeat: phase %d, asleep %v, cursor %d, "+
+				w.fail("client %d had no sync before a heartbeat: state %d, asleep %v, cursor %d, "+
 					"due %v from %d, position %d, pending %d",
-					c.name, c.s.phase, c.asleep, c.s.cursor,
-					c.s.syncDue, c.s.syncFrom, w.feed.position, c.s.pending)
+					c.name, c.s.state, c.asleep, c.s.cursor,
+					c.s.syncDue, c.s.syncFrom, w.feed.journal.position, c.s.pending)
 			}
 			c.heartbeat()
 		}

@@ -29,9 +29,10 @@ func TestFramesCountInTheLog(t *testing.T) {
 		})
 	}
 	f.take(entries)
-	changes := f.log.after(0)
-	if len(changes) != len(entries) || f.log.bytes < len(entries)<<10 {
-		t.Fatalf("%d changes in %d bytes", len(changes), f.log.bytes)
+	log := &f.journal.log
+	changes := log.after(0)
+	if len(changes) != len(entries) || log.bytes < len(entries)<<10 {
+		t.Fatalf("%d changes in %d bytes", len(changes), log.bytes)
 	}
 	encode := func(*Change) []byte { return make([]byte, frame) }
 	for _, c := range changes {
@@ -40,13 +41,13 @@ func TestFramesCountInTheLog(t *testing.T) {
 			if again := c.Frame(representation, encode); &first[0] != &again[0] {
 				t.Fatal("encoded twice")
 			}
-			if f.log.bytes > max(most, MaxRepresentations*frame+2<<10) {
-				t.Fatalf("the log has %d bytes, its bound is %d", f.log.bytes, most)
+			if log.bytes > max(most, MaxRepresentations*frame+2<<10) {
+				t.Fatalf("the log has %d bytes, its bound is %d", log.bytes, most)
 			}
 		}
 	}
 	held := 0
-	for _, c := range f.log.after(f.log.horizon) {
+	for _, c := range log.after(log.horizon) {
 		for i := range c.frames {
 			if frame := c.frames[i].Load(); frame != nil {
 				held += len(*frame)
@@ -54,18 +55,18 @@ func TestFramesCountInTheLog(t *testing.T) {
 		}
 		held += len(c.Key) + len(c.Value)
 	}
-	if f.log.bytes < held || f.log.horizon == 0 {
-		t.Errorf("the log counts %d bytes and holds %d, above %d", f.log.bytes, held, f.log.horizon)
+	if log.bytes < held || log.horizon == 0 {
+		t.Errorf("the log counts %d bytes and holds %d, above %d", log.bytes, held, log.horizon)
 	}
 	last := changes[len(changes)-1]
-	f.log.restart(f.position, last.Check)
+	log.restart(f.journal.position, last.Check)
 	last.Frame(0, func(*Change) []byte { return bytes.Repeat([]byte("x"), frame) })
-	if f.log.bytes != 0 {
-		t.Errorf("a change that is not in the log any more counts %d bytes", f.log.bytes)
+	if log.bytes != 0 {
+		t.Errorf("a change that is not in the log any more counts %d bytes", log.bytes)
 	}
 	last.frames[1].Store(nil)
-	if last.Frame(1, encode); f.log.bytes != 0 {
-		t.Errorf("a frame of a change that is not in the log any more counts %d bytes", f.log.bytes)
+	if last.Frame(1, encode); log.bytes != 0 {
+		t.Errorf("a frame of a change that is not in the log any more counts %d bytes", log.bytes)
 	}
 }
 

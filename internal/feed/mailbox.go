@@ -114,16 +114,26 @@ func (f *Feed) postAdvisory(a kvclient.Advisory) {
 	}
 }
 
-// acceptPurge reports whether a purge changes nothing that a subscription holds, and counts it if
-// so. Any goroutine may call it.
+// acceptPurge lets the journal accept a purge, if it is one of a key and changes nothing that a
+// subscription holds. Any goroutine may call it.
 func (f *Feed) acceptPurge(a kvclient.Advisory) bool {
-	if a.Key == "" || !f.harmless(a.Key, a.At) {
+	if a.Key == "" {
 		return false
 	}
 	f.mu.Lock()
-	f.harmlessPurges.messages += a.Purged
-	f.harmlessPurges.keys++
+	accepted := f.journal.acceptPurge(a)
 	f.mu.Unlock()
-	f.requestVerify() // until a tally is made without it, a loss would be taken for this purge
-	return true
+	if accepted {
+		f.requestVerify() // until a tally is made without it, a loss would be taken for this purge
+	}
+	return accepted
+}
+
+// handleAdvisory does what follows from an advisory. An error ends the source, which has to start
+// anew. It belongs to the source's goroutine, so that nobody changes the journal's terms meanwhile.
+func (f *Feed) handleAdvisory(a kvclient.Advisory) error {
+	if a.Kind == kvclient.StreamPurged && f.acceptPurge(a) {
+		return nil
+	}
+	return f.carryOut(f.audit.judgeAdvisory(a, f.journal.terms))
 }

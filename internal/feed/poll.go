@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+
 	"kvgateway/internal/kv"
 )
 
@@ -43,22 +44,25 @@ func (s *Subscription) poll(events []Event, limit int) (_ []Event, n pollResult)
 	defer f.mu.Unlock()
 	before := len(events)
 	switch {
-	case s.phase == ended:
+	case s.state == ended:
 		return events, pollResult{}
 	case closing:
 		return s.goAway(events, ReasonShutdown), pollResult{}
+	case s.state == leaving:
+		f.hub.stats.Slow.Add(1)
+		return s.goAway(events, s.reason), pollResult{}
 	}
 	events, hold := s.transitions(events)
 	if hold || len(events) > before {
 		return events, pollResult{more: len(events) > before, startReadings: len(f.dueReadings) > 0}
 	}
-	switch s.phase {
+	switch s.state {
 	case inReading:
 		events = s.pollReading(events, limit)
 	case following:
 		events, n.batch = s.pollLog(events, limit)
 	}
-	drained := s.phase == following && s.pending == 0 && s.goAwayReason == ""
+	drained := s.state == following && s.pending == 0
 	n.more, n.startReadings = len(events) > before && !drained, len(f.dueReadings) > 0
 	return events, n
 }
@@ -67,41 +71,45 @@ func (s *Subscription) poll(events []Event, limit int) (_ []Event, n pollResult)
 // reports that nothing else is sent for the present. The feed's mutex must be held.
 func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 	f := s.feed
-	if f.state == missing {
-		if !s.toldGone {
-			if s.toldStale {
-				// The source has answered: there is no such bucket.
-				events = append(events, Event{Kind: Live})
-			}
-			s.relocate()
-			s.phase, s.toldGone, s.toldStale = waitingForBucket, true, false
-			s.resetFirst, s.absence = "", 0
-			events = append(events, Event{Kind: BucketDeleted, Point: nowhere})
-		}
+	switch {
+	case f.state == missing:
+		return s.missingEvents(events), true
+	case s.state == toldMissing && f.state != live:
 		return events, true
-	}
-	if s.toldGone && f.state != live {
-		return events, true
-	}
-	owed := s.resetFirst != "" || s.phase == waitingForBucket || s.generation != f.generation
-	if f.state == stale && owed {
+	case f.state == stale && s.owesReset():
 		return s.sourceEvents(events), true // a reset would say that the source is back
-	}
-	if s.absence > f.refuted && f.state == live && s.generation == f.generation {
+	case s.absence > f.refuted && f.state == live && !s.isVoid():
 		// The source is about to find the bucket missing, or that it is there after all.
 		return events, true
-	}
-	// The phase is waitingForBucket also if the bucket was found before it was told as missing.
-	if s.generation != f.generation || s.phase == waitingForBucket {
-		s.generation, s.toldGone, s.resetFirst, s.absence = f.generation, false, "", 0
+	case s.isVoid(), s.state == foundMissing, s.state == toldMissing:
+		s.generation, s.absence = f.journal.generation, 0
 		s.startSnapshot() // whatever it reads is of what was before
 		return s.resetEvents(events, f.resetReason()), false
-	}
-	if reason := s.resetFirst; reason != "" {
-		s.resetFirst = ""
-		return s.resetEvents(events, reason), false
+	case s.state == resetOwed:
+		s.state = inReading
+		return s.resetEvents(events, s.reason), false
 	}
 	return s.sourceEvents(events), false
+}
+
+// owesReset reports whether a reset is to be told before anything else. The feed's mutex must be
+// held.
+func (s *Subscription) owesReset() bool {
+	return s.isVoid() || s.state == foundMissing || s.state == toldMissing || s.state == resetOwed
+}
+
+// missingEvents sends that there is no such bucket, after Live if the client believes that the
+// source is lost: the source has answered. The feed's mutex must be held.
+func (s *Subscription) missingEvents(events []Event) []Event {
+	if s.state == toldMissing {
+		return events
+	}
+	if s.toldStale {
+		events = append(events, Event{Kind: Live})
+	}
+	s.relocate()
+	s.state, s.toldStale, s.absence = toldMissing, false, 0
+	return append(events, Event{Kind: BucketDeleted, Point: nowhere})
 }
 
 // sourceEvents sends whether the source is there, if that is news. The feed's mutex must be held.
@@ -120,10 +128,10 @@ func (s *Subscription) sourceEvents(events []Event) []Event {
 // resetReason returns why subscriptions that were there are reset now. A bucket that was missing
 // when the feed began is another one. f.mu must be held.
 func (f *Feed) resetReason() string {
-	if f.lastReset == "" {
+	if f.journal.lastReset == "" {
 		return ReasonEpoch
 	}
-	return f.lastReset
+	return f.journal.lastReset
 }
 
 // resetEvents sends a reset, after Live if the client believes that the source is lost.
@@ -143,8 +151,8 @@ func (s *Subscription) resetEvents(events []Event, reason string) []Event {
 		events = append(events, Event{Kind: Live})
 	}
 	s.wake()
-	void := Point{Position: f.positionAt(f.position), InSnapshot: true}
-	return append(events, Event{Kind: Reset, Reason: reason, Stamp: f.stamp(), Point: void})
+	void := Point{Position: f.journal.positionAt(f.journal.position), InSnapshot: true}
+	return append(events, Event{Kind: Reset, Reason: reason, Stamp: f.journal.stamp(), Point: void})
 }
 
 // pollReading sends what has been read, and goes on after the reading's end. The feed's mutex must
@@ -229,9 +237,9 @@ func (s *Subscription) continueAfter(at kv.Revision) {
 	f := s.feed
 	s.wake()
 	switch {
-	case at >= f.log.horizon:
+	case at >= f.journal.log.horizon:
 		s.followLog(at)
-	case at >= f.storeHorizon:
+	case at >= f.journal.storeHorizon:
 		s.startReplay(at)
 	default:
 		s.giveUp()
@@ -243,25 +251,19 @@ func (s *Subscription) continueAfter(at kv.Revision) {
 func (s *Subscription) giveUp() {
 	s.wake()
 	if s.lags++; s.lags <= maxLags {
-		s.startSnapshot()
-		s.resetFirst = ReasonHorizon
+		s.resetWithSnapshot(ReasonHorizon)
 		return
 	}
-	s.goAwayReason = ReasonSlow
 	s.relocate()
-	s.phase = following
+	s.state, s.reason = leaving, ReasonSlow
 }
 
 // pollLog sends the changes that came since. rest is what has to be matched with the feed
 // unlocked; nil for nothing. The feed's mutex must be held.
 func (s *Subscription) pollLog(events []Event, limit int) (_ []Event, rest *batch) {
 	f := s.feed
-	if s.goAwayReason != "" {
-		f.hub.stats.Slow.Add(1)
-		return s.goAway(events, s.goAwayReason), nil
-	}
 	if s.pending != 0 {
-		if s.cursor < f.log.horizon {
+		if s.cursor < f.journal.log.horizon {
 			s.continueAfter(s.cursor)
 			return events, nil
 		}
@@ -281,8 +283,8 @@ func (s *Subscription) atLogEnd(events []Event) []Event {
 		s.pending, s.lags = 0, 0
 	}
 	// The cursor can be beyond the position, after a resume with an id of another gateway.
-	s.cursor = max(s.cursor, f.position)
-	if s.syncDue && s.cursor >= s.syncFrom && f.position >= s.syncFrom {
+	s.cursor = max(s.cursor, f.journal.position)
+	if s.syncDue && s.cursor >= s.syncFrom && f.journal.position >= s.syncFrom {
 		s.syncDue = false
 		synced := Event{Kind: Synced, Point: s.currentPoint(), Keys: s.keys, Exact: s.isExact()}
 		events = append(events, synced)
@@ -301,6 +303,6 @@ func (s *Subscription) atLogEnd(events []Event) []Event {
 // goAway ends the subscription with an event. The feed's mutex must be held.
 func (s *Subscription) goAway(events []Event, reason string) []Event {
 	s.relocate()
-	s.phase = ended
+	s.state = ended
 	return append(events, Event{Kind: GoAway, Reason: reason})
 }

@@ -173,7 +173,7 @@ type readingCursor struct {
 // must be held; whoever holds it calls startReadings after releasing it.
 func (f *Feed) join(s *Subscription, key readingKey) *readingCursor {
 	if r := f.readings[key]; r != nil {
-		if cursor := r.newCursor(s, f.log.horizon); cursor != nil {
+		if cursor := r.newCursor(s, f.journal.log.horizon); cursor != nil {
 			return cursor
 		}
 	}
@@ -181,7 +181,7 @@ func (f *Feed) join(s *Subscription, key readingKey) *readingCursor {
 		key:         key,
 		feed:        f,
 		bucket:      f.bucket,
-		epoch:       f.epoch,
+		epoch:       f.journal.epoch,
 		filters:     s.options.Filters,
 		placeWanted: make(chan struct{}, 1),
 		cursors:     make(map[*readingCursor]struct{}),
@@ -193,7 +193,7 @@ func (f *Feed) join(s *Subscription, key readingKey) *readingCursor {
 	r.last = r.first
 	f.readings[key] = r
 	f.dueReadings = append(f.dueReadings, r)
-	return r.newCursor(s, f.log.horizon)
+	return r.newCursor(s, f.journal.log.horizon)
 }
 
 // newCursor returns a cursor at the beginning of the reading. It returns nil if the beginning is

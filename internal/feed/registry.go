@@ -110,8 +110,9 @@ func (h *Hub) acquire(ctx context.Context, name kv.BucketName) (*Feed, error) {
 			return nil, err
 		}
 		f = newFeed(h, name)
-		f.owner, f.place, f.restPlace, f.log.memory = owner, place, new(bound.Hold), new(bound.Hold)
-		_ = h.logMemory.Take(ctx, f.log.memory, owner, 0, nil) // nothing always fits
+		f.owner, f.place, f.restPlace = owner, place, new(bound.Hold)
+		f.journal.log.memory = new(bound.Hold)
+		_ = h.logMemory.Take(ctx, f.journal.log.memory, owner, 0, nil) // nothing always fits
 		h.feeds[name] = f
 		h.startSource(f)
 	}
@@ -204,8 +205,8 @@ func (h *Hub) dropFeed(f *Feed) {
 	f.restPlace.Release()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.log.memory != nil {
-		f.log.memory.Release()
+	if f.journal.log.memory != nil {
+		f.journal.log.memory.Release()
 	}
 }
 

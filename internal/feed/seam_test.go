@@ -95,7 +95,7 @@ func (c *tourist) visit(polls int, untilRevision kv.Revision) {
 	options := feed.SubscribeOptions{Filters: c.filters, Resume: c.point, Stamp: c.stamp}
 	natstest.Eventually(c.t, patience, "a subscription", func() (ok bool) {
 		var err error
-		s, err = c.lab.hub.Subscribe(c.t.Context(), name, options, feed.Token(wake))
+		s, err = c.lab.hub.Subscribe(c.t.Context(), name, options, feed.WakeByToken(wake))
 		return err == nil
 	})
 	defer s.Close()

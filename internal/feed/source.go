@@ -129,7 +129,7 @@ func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached 
 		// What was removed since the stream was asked may not have been reported.
 		return true, errRestart
 	}
-	if !f.missedSince.IsZero() {
+	if !f.audit.missedSince.IsZero() {
 		if err := f.verifyAfterLoss(ctx, patience); err != nil {
 			return true, err
 		}
@@ -139,29 +139,6 @@ func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached 
 	f.setState(live, nil)
 	f.hub.releaseRestPlace(f)
 	return true, f.receive(ctx, tail.C, tail.Err, streamQuestions{f.verify, f.askState})
-}
-
-// verifyAfterLoss finds out, after a loss, whether the log may go on. It asks the stream once
-// more, after the consumer's answer. On a new connection the server may have answered the first
-// question, which went over another one, before it knew of the subscriptions to advisories; the
-// consumer's answer came behind them (TestPurgeBeforeTheSubscriptionsAreThereIsAReset).
-func (f *Feed) verifyAfterLoss(ctx context.Context, patience time.Duration) error {
-	bucket, s, err := f.askWithin(ctx, patience)
-	if err != nil {
-		return err
-	}
-	var stored time.Time
-	if f.anchor.revision > 0 {
-		ctx, cancel := context.WithTimeout(ctx, patience)
-		defer cancel()
-		if stored, err = bucket.StoredAt(ctx, f.anchor.revision); err != nil {
-			return err
-		}
-	}
-	if !f.trusts(s, stored) {
-		return errRestart
-	}
-	return nil
 }
 
 // ask asks the stream's leader what the stream is. While a stream has no leader, every replica
@@ -180,6 +157,65 @@ func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	return f.hub.client.State(ctx, f.name)
+}
+
+// startAt takes over where the stream is. It returns the revision after which to read on; begun
+// reports that the log begins there.
+func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (
+	position kv.Revision, begun bool,
+) {
+	position, begun = f.adopt(bucket, s, f.audit.dueReset)
+	f.audit.noteStart(s, begun, f.now())
+	return position, begun
+}
+
+// carryOut does what a verdict says. It returns the error that ends the source, nil if the source
+// goes on.
+func (f *Feed) carryOut(v verdict) error {
+	switch v.action {
+	case goOn:
+		return nil
+	case lookAgain:
+		f.requestVerify()
+		return nil
+	case beginAnew:
+		f.audit.dueReset = v.reason
+		f.disclaimExact()
+	}
+	return errRestart
+}
+
+// isMissing reports whether an error says that there is no such bucket, which nothing but a change
+// of the stream can fix.
+func isMissing(err error) bool {
+	return errors.Is(err, kv.ErrBucketNotFound) || errors.Is(err, kv.ErrBadBucket)
+}
+
+// noteSourceLost notes that there is no source, and why.
+//
+// Whatever the source was lost with, advisories may be lost with it: that the gateway's connection
+// stands is no proof, since what lies behind its server can be lost
+// (TestPurgeBehindALeafNodeIsAReset). And what vanishes by age is never reported.
+func (f *Feed) noteSourceLost(err error) {
+	if isMissing(err) {
+		f.setState(missing, err)
+		f.audit.noteMissing()
+		return
+	}
+	f.audit.noteMissed(f.lastHeard())
+	f.setState(stale, err)
+}
+
+// noteHearing notes over which connection advisories come from now on. If some may have been
+// missed, the state is not live before the stream has been compared.
+func (f *Feed) noteHearing(h kvclient.AdvisoryPeriod) {
+	dropped := f.audit.hearing.SameConnection(h)
+	if !f.audit.noteHearing(h, f.lastHeard(), f.now()) || !f.isLive() {
+		return
+	}
+	f.hub.options.Logger.Warn().Str("bucket", f.name.String()).
+		Bool("dropped", dropped).Msg("feed missed advisories")
+	f.setState(stale, nil)
 }
 
 // streamQuestions are the ways in which the source's goroutine looks at the stream. Tests have
@@ -215,9 +251,8 @@ func (f *Feed) receive(
 			if !ok {
 				return lost()
 			}
-			f.takeArrival(a)
-			if f.void != "" {
-				return f.requireReset(f.void)
+			if err := f.carryOut(f.takeArrival(a)); err != nil {
+				return err
 			}
 			later()
 		case <-f.verifySoon:
@@ -254,7 +289,7 @@ func (f *Feed) receive(
 
 // gatherPurges waits for the other purges of the same sweep, so that all of them are one reset.
 func (f *Feed) gatherPurges(ctx context.Context) {
-	if f.resetFor != ReasonPurged {
+	if f.audit.dueReset != ReasonPurged {
 		return
 	}
 	more, enough := time.NewTimer(gatherGap), time.NewTimer(maxGather)
@@ -278,48 +313,4 @@ func (f *Feed) gatherPurges(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// verify compares all that the feed knows with the stream, and passes over revisions beyond the
-// position that are gone. What arrives meanwhile waits.
-//
-// Where entries vanish by age, a revision beyond the position that is gone is not passed over: it
-// may have been a marker that vanished before it was read, so subscriptions are reset
-// (TestMarkerThatExpiresUnreadIsAReset). If the last message is there, it is one of another
-// subject, as a stream with sources has them.
-func (f *Feed) verify(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	if f.hub.client.AdvisoryPeriod() != f.hearing {
-		return errRestart // advisories were dropped since, or the connection is another
-	}
-	f.hearingAt = f.now()
-	q := f.newQuestion()
-	bucket, s, err := f.ask(ctx)
-	if err != nil {
-		return err
-	}
-	if beyond, err := f.compareAnswer(q, s); !beyond {
-		return err
-	}
-	position := q.position
-	next, err := bucket.NextRevision(ctx, position)
-	if err != nil {
-		return err
-	}
-	if next > 0 {
-		f.requestVerify()
-		return f.noteOverdue(position)
-	}
-	if s.Lifetime > 0 {
-		switch stored, err := bucket.StoredAt(ctx, s.Last); {
-		case err != nil:
-			return err
-		case stored.IsZero():
-			return f.requireReset(ReasonHorizon)
-		}
-	}
-	f.advance(s.Last, kv.CheckOf(s.LastTime))
-	f.requestVerify()
-	return nil
 }

@@ -43,9 +43,8 @@ func (s *Subscription) attach(gone bool) {
 	f := s.feed
 	f.subs[s] = struct{}{}
 	f.interests.add(s)
-	if !s.decided {
-		s.generation = f.generation
-		s.stamp = f.stamp()
+	if s.state == joining {
+		s.generation, s.stamp = f.journal.generation, f.journal.stamp()
 	}
 	if gone && f.state == live {
 		f.absences++
@@ -53,23 +52,21 @@ func (s *Subscription) attach(gone bool) {
 	}
 	switch {
 	case gone, f.state == missing:
-		s.phase = waitingForBucket
+		s.relocate()
+		s.state = foundMissing
 	case s.isOutdated():
-		s.resetFirst = ReasonHorizon
-		s.startSnapshot()
-	case s.resetFirst != "":
-		s.startSnapshot()
+		s.resetWithSnapshot(ReasonHorizon)
+	case s.state == resetOwed:
+		s.resetWithSnapshot(s.reason)
 	case s.options.UnknownPoint:
-		s.resetFirst = ReasonUnknownID
-		s.startSnapshot()
+		s.resetWithSnapshot(ReasonUnknownID)
 	case s.options.OtherContent:
-		s.resetFirst = ReasonFilters
-		s.startSnapshot()
-	case s.phase == following:
+		s.resetWithSnapshot(ReasonFilters)
+	case s.state == following:
 		s.followLog(s.cursor) // changes that came since the decision did not find it yet
-	case s.phase == inReading:
+	case s.state == inReading:
 	case s.options.UpdatesOnly:
-		s.followLog(f.position)
+		s.followLog(f.journal.position)
 	default:
 		s.startSnapshot()
 	}
@@ -101,18 +98,18 @@ func (s *Subscription) resume(ctx context.Context) error {
 	}
 	s.decide(state, proof)
 	if proof == sameHistory && s.generation != before.generation {
-		s.resetFirst = ReasonHorizon // it was proved of what a reset has voided since
+		s.oweReset(ReasonHorizon) // it was proved of what a reset has voided since
 	}
 	return nil
 }
 
 // decide decides where the subscription goes on: from where the stream was, asked after the feed
-// had settled, and from what the check of the point shows. It sets the phase, or resetFirst.
+// had settled, and from what the check of the point shows. It sets the state.
 func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 	f := s.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s.decided, s.generation, s.stamp = true, f.generation, f.stamp()
+	s.generation, s.stamp = f.journal.generation, f.journal.stamp()
 	terms, era := splitStamp(s.options.Stamp)
 	s.syncDue, s.syncFrom = true, state.Last
 	if s.options.From > 1 {
@@ -120,7 +117,7 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 	}
 	if from := s.options.From; from > 0 && s.options.Resume == nil {
 		if from > state.Last+1 {
-			s.resetFirst = ReasonAhead
+			s.oweReset(ReasonAhead)
 			return
 		}
 		s.startReplay(from - 1)
@@ -129,34 +126,35 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 	point := *s.options.Resume
 	switch {
 	case point.Epoch == "":
-		s.resetFirst = ReasonUnknownID
-	case state.Epoch != f.epoch, point.Epoch != f.epoch && proof != sameHistory:
-		s.resetFirst = ReasonEpoch
+		s.oweReset(ReasonUnknownID)
+	case state.Epoch != f.journal.epoch, point.Epoch != f.journal.epoch && proof != sameHistory:
+		s.oweReset(ReasonEpoch)
 		f.requestVerify()
 	case terms != "" && terms != state.Terms.Digest():
-		s.resetFirst = ReasonConfig
+		s.oweReset(ReasonConfig)
 		f.requestVerify()
-	case point.Revision > max(state.Last, f.position): // a new leader may know less for a moment
-		s.resetFirst = ReasonAhead
+	case point.Revision > max(state.Last, f.journal.position):
+		// A new leader may know less than the feed for a moment.
+		s.oweReset(ReasonAhead)
 	case point.InSnapshot && point.Sent == 0:
 		s.startSnapshot() // a client that holds nothing needs no proof
 	case proof == otherHistory,
 		point.Check.Known() && proof == unproved,
-		!f.vouches(point.Revision, era):
-		s.resetFirst = ReasonHorizon
-	case point.InSnapshot && !f.knowsSnapshot(point.Revision):
-		s.resetFirst = ReasonHorizon
+		!f.journal.vouches(point.Revision, era, f.now()):
+		s.oweReset(ReasonHorizon)
+	case point.InSnapshot && !f.journal.knowsSnapshot(point.Revision):
+		s.oweReset(ReasonHorizon)
 	case point.InSnapshot:
 		s.sent, s.to, s.toCheck = point.Sent, point.Revision, point.Check
 		if !s.toCheck.Known() {
-			s.toCheck = f.checkAt(s.to)
+			s.toCheck = f.journal.checkAt(s.to)
 		}
 		s.startReading(readingKey{
 			history: s.options.IncludeHistory, after: s.sent, to: s.to, toCheck: s.toCheck,
 		})
 	default:
 		s.sent, s.sentCheck = point.Revision, point.Check
-		f.maxResumed = max(f.maxResumed, point.Revision)
+		f.journal.maxResumed = max(f.journal.maxResumed, point.Revision)
 		s.followLog(point.Revision)
 	}
 }
@@ -170,19 +168,31 @@ func (s *Subscription) startSnapshot() {
 	s.startReading(readingKey{history: s.options.IncludeHistory})
 }
 
+// oweReset notes that a reset is owed, for a reason. Whoever calls it brings the subscription into
+// the snapshot that comes after it, at the latest in attach. From attach on the feed's mutex must
+// be held.
+func (s *Subscription) oweReset(reason string) { s.state, s.reason = resetOwed, reason }
+
+// resetWithSnapshot begins with a snapshot, before which a reset is told for a reason. The feed's
+// mutex must be held.
+func (s *Subscription) resetWithSnapshot(reason string) {
+	s.startSnapshot()
+	s.oweReset(reason)
+}
+
 // startReplay reads from the store what survives after a revision, up to where the log begins.
 // That is all that came, unless the store has lost some of it, as it may have where a subscription
 // asks for a revision without a point. The feed's mutex must be held.
 func (s *Subscription) startReplay(after kv.Revision) {
-	if after >= s.feed.log.horizon {
+	if after >= s.feed.journal.log.horizon {
 		s.followLog(after)
 		return
 	}
 	s.noteSent(after)
-	log := &s.feed.log
+	log := &s.feed.journal.log
 	s.to, s.toCheck = log.horizon, log.horizonCheck
 	s.startReading(readingKey{
-		history: true, replay: true, remains: after < s.feed.storeHorizon,
+		history: true, replay: true, remains: after < s.feed.journal.storeHorizon,
 		after: after, to: s.to, toCheck: s.toCheck,
 	})
 }
@@ -191,7 +201,7 @@ func (s *Subscription) startReplay(after kv.Revision) {
 func (s *Subscription) startReading(key readingKey) {
 	key.filters, key.noValues = strings.Join(s.patterns(), " "), s.options.NoValues
 	s.relocate()
-	s.phase, s.pending = inReading, 0
+	s.state, s.pending = inReading, 0
 	s.readCursor = s.feed.join(s, key)
 	s.wake() // others may have read it already
 }
@@ -199,12 +209,12 @@ func (s *Subscription) startReading(key readingKey) {
 // followLog brings the subscription to the log, above a revision. The feed's mutex must be held.
 func (s *Subscription) followLog(after kv.Revision) {
 	s.relocate()
-	s.phase, s.cursor, s.pending, s.matched = following, after, 0, 0
+	s.state, s.cursor, s.pending, s.matched = following, after, 0, 0
 	s.noteSent(after)
-	if s.feed.position > after {
+	if s.feed.journal.position > after {
 		s.pending = after + 1
 	}
-	if s.syncDue && s.syncFrom > s.feed.position {
+	if s.syncDue && s.syncFrom > s.feed.journal.position {
 		// What comes up to there may be for others only, and would not wake it.
 		s.feed.whenRead(s.syncFrom, s.wake)
 	}
@@ -213,7 +223,7 @@ func (s *Subscription) followLog(after kv.Revision) {
 // noteSent notes that everything up to a revision was sent. The feed's mutex must be held.
 func (s *Subscription) noteSent(revision kv.Revision) {
 	if s.sent != revision || !s.sentCheck.Known() {
-		s.sent, s.sentCheck = revision, s.feed.checkAt(revision)
+		s.sent, s.sentCheck = revision, s.feed.journal.checkAt(revision)
 	}
 }
 

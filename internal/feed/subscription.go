@@ -45,16 +45,27 @@ func (o *SubscribeOptions) hasStart() bool {
 // resuming reports whether the subscriber held a state before.
 func (o *SubscribeOptions) resuming() bool { return o.Resume != nil || o.UnknownPoint }
 
-// A phase is what a subscription does. The table in the package documentation has the transitions.
-type phase uint8
+// A subscriptionState is what a subscription does, and what it owes before anything else. The table
+// in the package documentation has the transitions.
+type subscriptionState uint8
 
 const (
-	// waitingForBucket: there is no bucket.
-	waitingForBucket phase = iota
+	// joining: it is not part of the feed yet, and no decision was made where it begins.
+	joining subscriptionState = iota
+	// foundMissing: there was no bucket when it came, and it was not told so. It is told
+	// BucketDeleted if the source finds none either, and is reset if there is one after all.
+	foundMissing
+	// toldMissing: BucketDeleted was told, and it waits for a bucket.
+	toldMissing
+	// resetOwed: Reset is owed, for the reason Subscription.reason, and then the snapshot in whose
+	// reading it is already.
+	resetOwed
 	// inReading: it sends what a reading has, a snapshot or a replay.
 	inReading
 	// following: it sends the changes of the log.
 	following
+	// leaving: GoAway is owed, for the reason Subscription.reason, and nothing else is sent.
+	leaving
 	// ended: it sends nothing any more.
 	ended
 )
@@ -69,50 +80,35 @@ const maxLags = 3
 // # What it is
 //
 // A subscription is a cursor. While following, everything up to cursor was sent, and pending is
-// the first change above it that may concern the subscription, 0 if there is none. While inReading
-// the cursor is in the reading (readCursor). The feed only wakes a subscription; what there is to
-// send is decided when it polls.
+// the first change above it that may concern the subscription, 0 if there is none. In a reading the
+// cursor is readCursor, which is nil exactly if the state is neither inReading nor resetOwed. The
+// feed only wakes a subscription; what there is to send is decided when it polls.
 //
 // A loss after which the log goes on can set the cursor back, on the source's goroutine and while a
 // poll matches changes without the lock. relocations counts each time that the cursor was set anew,
 // so that the poll notices (finishBatch).
 //
-// # Its states
-//
-// Phase and flags together make these states. toldStale, and a generation that is not the feed's,
-// can be added to any of them but the last.
-//
-//	waitingForBucket  absence > feed.refuted  the source has yet to look: nothing is sent
-//	waitingForBucket  toldGone is false       BucketDeleted is owed, or Reset if there is a bucket
-//	waitingForBucket  toldGone                BucketDeleted was sent
-//	inReading         resetFirst              Reset is owed, and the snapshot after it
-//	inReading         a snapshot              it is sent
-//	inReading         a replay                it is sent
-//	following         goAwayReason            GoAway is owed
-//	following         cursor < log.horizon    a replay is owed, if a change is pending
-//	following         pending                 changes are owed
-//	following         syncDue                 it waits for syncFrom, and owes Synced
-//	following                                 it is at the end of the log
-//	ended                                     nothing is sent any more
-//
-// From attach until it has ended, these hold: absence and toldGone are set only in
-// waitingForBucket, resetFirst only in inReading, and goAwayReason only in following. readCursor
-// is not nil exactly in inReading. wantsExact survives a replay, and not a snapshot.
-//
 // # What it owes
 //
-// A poll looks for these in this order. Each of the first five is the last event of its poll; the
+// A poll looks for these in this order. Each of the first four is the last event of its poll; the
 // others can come together.
 //
-//	GoAway         the hub is closed
-//	BucketDeleted  the bucket is missing, and toldGone is false
-//	Reset          generation is not the feed's, or the phase is waitingForBucket, or resetFirst
-//	               is set; but not while the source is stale
+//	GoAway         the hub is closed, or the state is leaving
+//	BucketDeleted  the bucket is missing, and the state is not toldMissing
+//	Reset          all that was sent is void (isVoid), or the state is foundMissing,
+//	               toldMissing or resetOwed; but not while the source is stale
 //	Stale, Live    toldStale is not what the source is
-//	GoAway         goAwayReason is set
 //	Changed        the reading or the log has something
 //	Synced         syncDue is set, and everything up to syncFrom was sent
 //	BecameExact    wantsExact is set, and the state is exact
+//
+// # What is no state
+//
+// Four things are told beside the state, since each can be so in several states, together with any
+// of the others. A generation that is not the feed's says that all that was sent is void: the feed
+// can begin anew in any state. toldStale is what the client believes of the source. syncDue stays
+// from a reading on until Synced is told from the log. wantsExact survives a replay, and not a
+// snapshot.
 //
 // # What its ids say
 //
@@ -144,20 +140,20 @@ type Subscription struct {
 
 	// The following are guarded by the feed's mutex: the source's goroutine sets pending.
 
-	// phase is what the subscription does.
-	phase phase
+	// state is what the subscription does.
+	state subscriptionState
+	// reason is that of the Reset or the GoAway which the state owes; meaningless in other states.
+	reason string
 	// generation is the feed's for which the subscription has begun, or was reset. If the feed's
 	// is another, a reset is owed.
 	generation uint64
-	// decided: generation and stamp are those of the decision where to go on, and not of attach.
-	decided bool
 	// cursor, while following, is the revision up to which everything was sent.
 	cursor kv.Revision
 	// pending is the first change above the cursor that arrived, or may have; 0 for none.
 	pending kv.Revision
 	// matched is the last change that was pending when it arrived: its key is known to match.
 	matched kv.Revision
-	// readCursor is where it is in a reading; nil if the phase is not inReading.
+	// readCursor is where it is in a reading; nil if it is in none.
 	readCursor *readingCursor
 	// relocations counts how often the subscription was made to go on elsewhere, in the log or in
 	// a reading; the source's goroutine does so, too.
@@ -187,19 +183,12 @@ type Subscription struct {
 	lags int
 	// toldStale: the subscription was told that the source is lost, and not yet that it is back.
 	toldStale bool
-	// toldGone: it was told that there is no bucket, and not yet that there is one.
-	toldGone bool
-	// goAwayReason is the reason of a GoAway that comes once the subscription polls the log; ""
-	// for none.
-	goAwayReason string
-	// resetFirst is the reason of a reset that comes before all else; "" for none.
-	resetFirst string
 	// stamp is what Stamp returns.
 	stamp string
 	// absence, if not 0, numbers the feed's absences: the bucket was missing when the subscription
 	// came, and the source has yet to find it missing too, or there. A server that has just
 	// started does not know of every stream yet. Until the source has looked, the subscription is
-	// told nothing.
+	// told nothing. It is 0 unless the state is foundMissing.
 	absence uint64
 }
 
@@ -210,7 +199,7 @@ func (s *Subscription) Stamp() string { return s.stamp }
 
 // Subscribe watches a bucket. Whenever there may be something to [Subscription.Poll], wake is
 // called, perhaps with the feed locked, and perhaps once more after Close: it must neither block
-// nor call the feed; [Token] makes one of a channel.
+// nor call the feed; [WakeByToken] makes one of a channel.
 //
 // Subscribe returns [kv.ErrBucketNotFound] or [kv.ErrBadBucket] unless the subscriber
 // resumes, and [kv.ErrUnavailable] or [kv.ErrTimeout] while the source is away. What
@@ -251,7 +240,7 @@ func (s *Subscription) patterns() []string { return patternsOf(s.options.Filters
 // arrived notes that a change came that the subscription has to send, and reports whether the
 // subscription is to be woken. The feed's mutex must be held.
 func (s *Subscription) arrived(revision kv.Revision) bool {
-	if s.phase != following || s.pending != 0 {
+	if s.state != following || s.pending != 0 {
 		return false
 	}
 	s.pending, s.matched = revision, revision
@@ -271,6 +260,10 @@ func (s *Subscription) Close() {
 	s.memory.Release()
 }
 
+// isVoid reports whether all that was sent is void, since the log has begun anew. The feed's mutex
+// must be held.
+func (s *Subscription) isVoid() bool { return s.generation != s.feed.journal.generation }
+
 // detach undoes attach.
 func (s *Subscription) detach() {
 	f := s.feed
@@ -280,15 +273,15 @@ func (s *Subscription) detach() {
 	delete(f.wantExact, s)
 	f.interests.remove(s)
 	s.relocate()
-	s.phase = ended
+	s.state = ended
 }
 
 // Bucket returns the name of the bucket that is watched.
 func (s *Subscription) Bucket() kv.BucketName { return s.feed.name }
 
-// Token returns a wake function that puts a token into a channel if there is room. The channel's
-// capacity should be 1.
-func Token(channel chan<- struct{}) (wake func()) {
+// WakeByToken returns a wake function that puts a token into a channel if there is room. The
+// channel's capacity should be 1.
+func WakeByToken(channel chan<- struct{}) (wake func()) {
 	return func() {
 		select {
 		case channel <- struct{}{}:

@@ -104,7 +104,7 @@ func (s *Server) awaitChange(
 		UpdatesOnly: true,
 		NoValues:    true,
 	}
-	wake := feed.Token(wakeUp)
+	wake := feed.WakeByToken(wakeUp)
 	subscription, subscribeErr := s.subscribeTo(ctx, read.bucket.Name(), options, wake)
 	if subscribeErr != nil {
 		return e, subscribeErr

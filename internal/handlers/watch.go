@@ -72,7 +72,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchReq
 	}
 	wakeUp := make(chan struct{}, 1)
 	defer out.close()
-	if err := s.subscribe(watchContext(r), out, feed.Token(wakeUp)); err != nil {
+	if err := s.subscribe(watchContext(r), out, feed.WakeByToken(wakeUp)); err != nil {
 		return s.refuseWatch(w, request, err)
 	}
 	sse.SetHeaders(w.Header(), request.format)

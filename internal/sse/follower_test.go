@@ -43,7 +43,7 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 	name, _ := kv.ParseBucketName("b")
 	woken := make(chan struct{}, 1)
 	subscription, err := hub.Subscribe(t.Context(), name, feed.SubscribeOptions{UpdatesOnly: true},
-		feed.Token(woken))
+		feed.WakeByToken(woken))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,36 @@ import (
 	"kvgateway/internal/kv"
 )
 
+func TestResumeSendsOnlyWhatCameSince(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, feed.Options{})
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, native, "a", "1")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	point := w.untilKind(feed.Synced).Point
+	w.Close()
+	put(t, native, "a", "2")
+	last := put(t, native, "c", "3")
+	w = l.watch(t, "b", feed.SubscribeOptions{Resume: &point})
+	w.untilKind(feed.Synced)
+	w.wantState(map[string]string{"a": "2", "c": "3"})
+	for name, tc := range map[string]struct {
+		position kv.Position
+		reason   string
+	}{
+		"epoch": {kv.Position{Epoch: "abc", Revision: 1}, feed.ReasonEpoch},
+		"ahead": {kv.Position{Epoch: point.Epoch, Revision: last + 1}, feed.ReasonAhead},
+		"bare":  {kv.Position{Revision: 1}, feed.ReasonUnknownID},
+	} {
+		w := l.watch(t, "b", feed.SubscribeOptions{Resume: &feed.Point{Position: tc.position}})
+		if e := w.untilKind(feed.Reset); e.Reason != tc.reason {
+			t.Errorf("%s: reset for %s", name, e.Reason)
+		}
+		w.untilKind(feed.Synced)
+		w.wantState(map[string]string{"a": "2", "c": "3"})
+	}
+}
+
 // A subscription that resumes in the moment between a bucket's deletion and the feed's learning of
 // it is told that the bucket is deleted, and is neither refused nor reset.
 func TestResumeDuringADeletionIsToldOfIt(t *testing.T) {
@@ -39,12 +69,6 @@ func TestResumeDuringADeletionIsToldOfIt(t *testing.T) {
 		resumed.Close()
 		w.Close()
 	}
-}
-
-// resume subscribes at a point.
-func (l *lab) resume(t *testing.T, bucket string, point *feed.Point) *watcher {
-	t.Helper()
-	return l.watch(t, bucket, feed.SubscribeOptions{Resume: point})
 }
 
 // A subscription that comes in the moment in which the feed has lost its source, and has yet to

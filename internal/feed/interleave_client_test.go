@@ -2,11 +2,12 @@ package feed
 
 import (
 	"fmt"
-	"kvgateway/internal/kv"
 	"maps"
 	"strconv"
 	"strings"
 	"time"
+
+	"kvgateway/internal/kv"
 )
 
 // A client comes and goes, and folds what it is sent. It remembers what it held at every id that
@@ -85,16 +86,16 @@ func (c *client) arrive() {
 	}
 	c.wakeUp, c.asleep, c.synced = make(chan struct{}, 1), false, false
 	s := &Subscription{
-		feed: w.feed, options: options, wake: Token(c.wakeUp), keys: -1, folds: true,
+		feed: w.feed, options: options, wake: WakeByToken(c.wakeUp), keys: -1, folds: true,
 		tokens: tokensOf(c.filters),
 	}
 	if options.Resume != nil {
 		if w.missing {
 			return
 		}
-		s.lossesThen = w.feed.losses
+		s.lossesThen = w.feed.journal.losses
 		state := w.model.state()
-		check := w.feed.checkAt(c.point.Revision)
+		check := w.feed.journal.checkAt(c.point.Revision)
 		if !check.Known() {
 			check = kv.CheckOf(w.storedAt(c.point.Revision))
 		}

@@ -1,9 +1,10 @@
 package feed
 
 import (
-	"kvgateway/internal/kv"
 	"slices"
 	"time"
+
+	"kvgateway/internal/kv"
 )
 
 // A modelReading does step by step what a reading's goroutine does, and reads from the model.
@@ -84,7 +85,7 @@ func (w *world) failed(r *modelReading, err error) {
 // begin does what readAll does before it reads.
 func (w *world) begin(r *modelReading) {
 	if r.upTo == 0 {
-		if r.maxAge = w.feed.terms.MaxAge; r.key.to == 0 {
+		if r.maxAge = w.feed.journal.terms.MaxAge; r.key.to == 0 {
 			r.maxAge = w.maxAge
 		}
 		if r.upTo = r.key.to; r.upTo == 0 {

@@ -13,6 +13,51 @@ import (
 	"kvgateway/internal/natstest"
 )
 
+// However many advisories come while the feed is busy, those of purges that change nothing are no
+// reset, and that of a purge which does is not lost.
+func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
+	const many = 3 * 256 // more than a mailbox takes
+	name, _ := kv.ParseBucketName("b")
+	newBusy := func() *Feed {
+		f := newFeed(newHub(Options{}.withDefaults()), name)
+		f.startAt(nil, kvclient.StreamState{Epoch: "a"})
+		f.take([]kv.Entry{
+			entry("deleted", 1, kv.Delete), entry("value", 2, kv.Put),
+		})
+		for range many {
+			f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamUpdated})
+			f.postAdvisory(kvclient.Advisory{
+				Kind: kvclient.StreamPurged, Key: "deleted", Purged: 1,
+			})
+		}
+		return f
+	}
+	listen := func(f *Feed) {
+		for range 2 * many {
+			<-f.mail.arrived
+			a, told := f.mail.take()
+			if told {
+				_ = f.handleAdvisory(a)
+			}
+			if len(f.mail.waiting) == 0 {
+				return
+			}
+		}
+	}
+	f := newBusy()
+	listen(f)
+	reset, harmless := f.audit.dueReset, f.journal.harmlessPurges.keys
+	if reset != "" || harmless != many || !f.audit.configUpdated {
+		t.Errorf("reset for %q, %d of %d purges were harmless, updated %v",
+			reset, harmless, many, f.audit.configUpdated)
+	}
+	f = newBusy()
+	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "value", Purged: 1})
+	if listen(f); f.audit.dueReset != ReasonPurged {
+		t.Errorf("reset for %q after the purge of a value", f.audit.dueReset)
+	}
+}
+
 // A purge whose advisory found no room in the client is found out all the same, though the source
 // goes on and a new message makes up for the one that is gone.
 func TestPurgeWhoseAdvisoryWasDroppedIsAReset(t *testing.T) {
@@ -96,7 +141,7 @@ func TestPurgeWhoseAdvisoryWasDroppedIsAReset(t *testing.T) {
 	natstest.Eventually(t, 10*time.Second, "the marker", func() bool {
 		s.feed.mu.Lock()
 		defer s.feed.mu.Unlock()
-		return s.feed.markers["deleted"] > 0
+		return s.feed.journal.markers["deleted"] > 0
 	})
 	purge := func(key string) {
 		stream, err := js.Stream(t.Context(), "KV_b")

@@ -2,11 +2,13 @@ package feed_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/rs/zerolog"
 
@@ -14,6 +16,26 @@ import (
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
+
+func TestSourceComesBackAfterALoss(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, feed.Options{})
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 5})
+	put(t, native, "a", "1")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	w.untilExact(1)
+	l.server.Stop()
+	w.untilKind(feed.Stale)
+	l.server.Restart()
+	w.untilKind(feed.Live)
+	natstest.Eventually(t, patience, "a put", func() bool {
+		_, err := native.PutString(t.Context(), "a", "2")
+		return err == nil
+	})
+	w.untilExact(2)
+	w.wantState(map[string]string{"a": "2"})
+}
 
 // A watch of a replicated bucket survives changes of the leader and restarts of nodes, the one
 // with the consumer among them: what is folded is the bucket's state, and revisions rise strictly
@@ -128,4 +150,48 @@ func stateOf(t *testing.T, kv jetstream.KeyValue) map[string]string {
 		}
 	}
 	return state
+}
+
+// A lost consumer is not waited for. Here nobody answers the request to delete it, as when the
+// node that had it goes down.
+func TestLostConsumerDelaysNothing(t *testing.T) {
+	t.Parallel()
+	nats := natstest.Start(t, natstest.Options{Configure: func(o *server.Options) {
+		o.NoAuthUser = "native"
+		noDelete := &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: []string{"$JS.API.CONSUMER.DELETE.>"}},
+		}
+		o.Users = []*server.User{
+			{Username: "native", Password: "n"},
+			{Username: "gateway", Password: "g", Permissions: noDelete},
+		}
+	}})
+	l := newLabAt(t, nats, "nats://gateway:g@"+nats.Addr(), feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	l.eachConsumer(t, func(stream jetstream.Stream, name string) error {
+		return stream.DeleteConsumer(t.Context(), name)
+	})
+	put(t, kv, "a", "1")
+	began := time.Now()
+	w.untilKind(feed.Changed)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("the change came after %v", took)
+	}
+}
+
+// eachConsumer does something to every consumer of the bucket b.
+func (l *lab) eachConsumer(t *testing.T, do func(stream jetstream.Stream, name string) error) {
+	t.Helper()
+	stream, err := l.js.Stream(t.Context(), "KV_b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range stream.ConsumerNames(t.Context()).Name() {
+		err := do(stream, name)
+		if err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) { // it may go at any time
+			t.Fatal(err)
+		}
+	}
 }

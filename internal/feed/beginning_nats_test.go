@@ -1,12 +1,13 @@
 package feed_test
 
 import (
+	"encoding/json"
 	"fmt"
-	"maps"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/feed"
@@ -14,6 +15,30 @@ import (
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natstest"
 )
+
+func TestBucketCreatedAgainIsAReset(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, feed.Options{})
+	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, native, "a", "1")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	if err := l.js.DeleteKeyValue(t.Context(), "b"); err != nil {
+		t.Fatal(err)
+	}
+	w.untilKind(feed.BucketDeleted)
+	if w.stale {
+		t.Error("told Stale, and not Live before BucketDeleted")
+	}
+	w.wantState(nil)
+	native = l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+	put(t, native, "c", "1")
+	if e := w.untilKind(feed.Reset); e.Reason != feed.ReasonEpoch {
+		t.Errorf("reset for %s", e.Reason)
+	}
+	w.untilExact(1)
+	w.wantState(map[string]string{"c": "1"})
+}
 
 // A configChange changes one setting of a bucket that is watched, by patch or by native.
 type configChange struct {
@@ -235,104 +260,90 @@ func (l *lab) reconfigure(t *testing.T, change func(*jetstream.StreamConfig)) {
 	}
 }
 
-// putTTL stores a value with a time to live.
-func (l *lab) putTTL(t *testing.T, key, value, ttl string) {
-	t.Helper()
-	msg := &nats.Msg{
-		Subject: "$KV.b." + key, Data: []byte(value), Header: nats.Header{"Nats-TTL": {ttl}},
-	}
-	if _, err := l.js.PublishMsg(t.Context(), msg); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// pollFor polls for some time.
-func (w *watcher) pollFor(during time.Duration) {
-	w.t.Helper()
-	natstest.Holds(w.t, during, "it polls", func() bool { w.takeAll(); return true })
-}
-
-// takeAll polls once and folds what comes.
-func (w *watcher) takeAll() {
-	events, _ := w.Poll(nil, 1000)
-	for _, e := range events {
-		w.fold(e)
-		w.told = append(w.told, e)
-	}
-}
-
-// untilStored waits until the watcher holds what the store has, and that is called exact.
-func (w *watcher) untilStored(native jetstream.KeyValue) {
-	w.t.Helper()
-	var held, stored map[string]string
-	defer func() {
-		if w.t.Failed() {
-			w.t.Logf("holds %v, stored is %v; told %s", held, stored, describe(w.told))
-		}
-	}()
-	natstest.Eventually(w.t, 5*time.Second, "what is held is what is stored", func() bool {
-		w.takeAll()
-		_, exact, ok := w.Bookmark()
-		held, stored = w.unexpired(), storedIn(w.t, native)
-		return ok && exact && maps.Equal(held, stored)
+// A stream that discards its oldest messages, as buckets of old clients do, tells nobody which
+// ones: no position is called exact.
+func TestStreamThatDiscardsTheOldestIsNeverExact(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, feed.Options{})
+	_, native := l.bucketOnStream(t, jetstream.StreamConfig{
+		Name: "KV_b", Subjects: []string{"$KV.b.>"}, MaxMsgsPerSubject: 1,
+		MaxMsgs: 2, Discard: jetstream.DiscardOld, AllowDirect: true, AllowRollup: true,
+	})
+	put(t, native, "a", "1")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	put(t, native, "b", "2")
+	w.untilRevision(put(t, native, "c", "3"))
+	natstest.Holds(t, time.Second, "nothing is exact", func() bool {
+		_, exact, _ := w.Bookmark()
+		return !exact
 	})
 }
 
-// unexpired returns what was folded, without the entries whose end has come.
-func (w *watcher) unexpired() map[string]string {
-	held := maps.Clone(w.state)
-	maps.DeleteFunc(held, func(_, value string) bool {
-		end := w.ends[value]
-		return !end.IsZero() && time.Now().After(end)
-	})
-	return held
-}
-
-// storedIn reads all values of a bucket natively.
-func storedIn(t *testing.T, native jetstream.KeyValue) map[string]string {
-	t.Helper()
-	values := make(map[string]string)
-	watch, err := native.WatchAll(t.Context(), jetstream.IgnoreDeletes())
+// A stream can be told to discard its oldest messages and, before anybody asks, not to. The counts
+// do not show what is gone by then if new keys make up for it.
+func TestDiscardForAMomentIsAReset(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, feed.Options{})
+	kv := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", History: 1})
+	for i := range 5 {
+		put(t, kv, fmt.Sprint("old", i), "v")
+	}
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	w.untilKind(feed.Synced)
+	s, err := l.js.Stream(t.Context(), "KV_b")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = watch.Stop() }()
-	for {
-		select {
-		case e := <-watch.Updates():
-			if e == nil {
-				return values
-			}
-			values[e.Key()] = string(e.Value())
-		case <-time.After(patience):
-			t.Fatal("no listing")
-		}
-	}
-}
-
-// A point from before a change of the configuration is not accepted, even if nothing was ever
-// removed and the revision is the same: what its client holds has another end now.
-func TestPointFromBeforeAConfigurationChangeIsReset(t *testing.T) {
-	t.Parallel()
-	l := newLab(t, feed.Options{})
-	native := l.bucket(t, jetstream.KeyValueConfig{Bucket: "b", TTL: time.Hour})
-	put(t, native, "a", "1")
-	w := l.watch(t, "b", feed.SubscribeOptions{})
-	point := w.untilExact(1)
-	name, _ := kv.ParseBucketName("b")
-	if _, err := l.client.UpdateBucket(t.Context(), name, []byte(`{"ttl":"0s"}`)); err != nil {
+	before := s.CachedInfo().Config
+	narrow := before
+	narrow.Discard, narrow.MaxMsgs = jetstream.DiscardOld, 2
+	nc := l.server.Conn(t)
+	answers, err := nc.SubscribeSync(nc.NewInbox())
+	if err != nil {
 		t.Fatal(err)
 	}
-	w.untilKind(feed.Reset)
-	w.untilExact(1)
-	resumed := l.resume(t, "b", &point)
-	if e := resumed.untilKind(feed.Reset); e.Reason != feed.ReasonHorizon {
-		t.Errorf("reset for %s", e.Reason)
+	for _, config := range []jetstream.StreamConfig{narrow, before} {
+		body, _ := json.Marshal(config)
+		err := nc.PublishRequest("$JS.API.STREAM.UPDATE.KV_b", answers.Subject, body)
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	resumed.untilExact(1)
-	want := map[string]string{"a": "1"}
-	if !maps.Equal(resumed.unexpired(), want) || !resumed.ends["1"].IsZero() {
-		t.Errorf("holds %v until %v, want %v for ever",
-			resumed.unexpired(), fmt.Sprint(resumed.ends), want)
+	for range 2 {
+		answer, err := answers.NextMsg(patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(answer.Data), `"error"`) {
+			t.Fatalf("update: %s", answer.Data)
+		}
+	}
+	for i := range 5 {
+		put(t, kv, fmt.Sprint("new", i), "v")
+	}
+	w.untilKind(feed.Reset)
+	natstest.Eventually(t, patience, "the bucket's state", func() bool {
+		w.takeAll()
+		return reflect.DeepEqual(w.unexpired(), storedIn(t, kv))
+	})
+}
+
+// A schedule removes its own message when it has run for the last time, and no advisory reports it.
+func TestBucketWithSchedulesIsNeverExact(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, feed.Options{})
+	_, kv := l.bucketOnStream(t, jetstream.StreamConfig{
+		Name:              "KV_b",
+		Subjects:          []string{"$KV.b.>"},
+		MaxMsgsPerSubject: 1,
+		Discard:           jetstream.DiscardOld,
+		AllowRollup:       true,
+		AllowDirect:       true,
+		AllowMsgSchedules: true,
+	})
+	put(t, kv, "k", "v")
+	w := l.watch(t, "b", feed.SubscribeOptions{})
+	if sync := w.untilKind(feed.Synced); sync.Exact {
+		t.Error("exact, though a schedule may remove an entry and nothing reports it")
 	}
 }

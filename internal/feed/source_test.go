@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -158,8 +157,8 @@ func TestPurgesAreGathered(t *testing.T) {
 			time.Sleep(gatherGap / 4)
 		}
 		err, left := <-w.ended, len(w.mail.waiting)
-		if !errors.Is(err, errRestart) || w.resetFor != ReasonPurged || left > 0 {
-			t.Errorf("%v, reset for %q, %d advisories are left", err, w.resetFor, left)
+		if !errors.Is(err, errRestart) || w.audit.dueReset != ReasonPurged || left > 0 {
+			t.Errorf("%v, reset for %q, %d advisories are left", err, w.audit.dueReset, left)
 		}
 		if took := time.Since(w.began); took < gatherGap || took > 2*gatherGap {
 			t.Errorf("took %v", took)
@@ -168,127 +167,16 @@ func TestPurgesAreGathered(t *testing.T) {
 	})
 }
 
-// However many advisories come while the feed is busy, those of purges that change nothing are no
-// reset, and that of a purge which does is not lost.
-func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
-	const many = 3 * 256 // more than a mailbox takes
-	name, _ := kv.ParseBucketName("b")
-	newBusy := func() *Feed {
-		f := newFeed(newHub(Options{}.withDefaults()), name)
-		f.startAt(nil, kvclient.StreamState{Epoch: "a"})
-		f.take([]kv.Entry{
-			entry("deleted", 1, kv.Delete), entry("value", 2, kv.Put),
-		})
-		for range many {
-			f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamUpdated})
-			f.postAdvisory(kvclient.Advisory{
-				Kind: kvclient.StreamPurged, Key: "deleted", Purged: 1,
-			})
-		}
-		return f
+// A purge that is reported while there is no source is not forgotten, although the stream was
+// counted between the purge and its advisory.
+func TestPurgeReportedDuringThePauseIsAReset(t *testing.T) {
+	f := feedAt(streamAt(10, 1))
+	f.take([]kv.Entry{entry("k", 11, kv.Put)})
+	if _, err := f.compareAnswer(f.newQuestion(), streamAt(11, 2)); err != nil {
+		t.Fatal(err)
 	}
-	listen := func(f *Feed) {
-		for range 2 * many {
-			<-f.mail.arrived
-			a, told := f.mail.take()
-			if told {
-				_ = f.handleAdvisory(a)
-			}
-			if len(f.mail.waiting) == 0 {
-				return
-			}
-		}
+	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "v", Purged: 1})
+	if !f.pauseForRetry(t.Context(), time.Hour) || f.audit.dueReset != ReasonPurged {
+		t.Errorf("reset for %q", f.audit.dueReset)
 	}
-	f := newBusy()
-	if listen(f); f.resetFor != "" || f.harmlessPurges.keys != many || !f.configUpdated {
-		t.Errorf("reset for %q, %d of %d purges were harmless, updated %v",
-			f.resetFor, f.harmlessPurges.keys, many, f.configUpdated)
-	}
-	f = newBusy()
-	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "value", Purged: 1})
-	if listen(f); f.resetFor != ReasonPurged {
-		t.Errorf("reset for %q after the purge of a value", f.resetFor)
-	}
-}
-
-// A feed lingers after its last user has left, unless another one comes.
-func TestFeedLingersAfterItsLastUser(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		h := newHub(Options{}.withDefaults())
-		name, _ := kv.ParseBucketName("b")
-		f := newFeed(h, name)
-		ctx, cancel := context.WithCancel(t.Context())
-		f.stopSource, f.place, f.restPlace = cancel, new(bound.Hold), new(bound.Hold)
-		h.feeds[name] = f
-		for range 3 {
-			if again, _ := h.acquire(t.Context(), name); again != f {
-				t.Fatal("another feed, while the first lingers")
-			}
-			h.release(f)
-			time.Sleep(h.options.Linger - time.Second)
-			synctest.Wait()
-			if ctx.Err() != nil || len(h.allFeeds()) != 1 {
-				t.Fatal("the feed ended before its time")
-			}
-		}
-		time.Sleep(2 * time.Second)
-		synctest.Wait()
-		if ctx.Err() == nil || len(h.allFeeds()) != 0 {
-			t.Error("the feed did not end")
-		}
-	})
-}
-
-// A reading waits for the fastest of its cursors, and not for ever.
-func TestReadingWaitsForItsFastestCursor(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		name, _ := kv.ParseBucketName("b")
-		f := newFeed(newHub(Options{}.withDefaults()), name)
-		s := &Subscription{feed: f, wake: Token(make(chan struct{}, 1))}
-		r := f.join(s, readingKey{}).reading
-		quick := r.newCursor(&Subscription{feed: f, wake: Token(make(chan struct{}, 1))}, 0)
-		big := func() *chunk {
-			e := kv.Entry{Key: "a", Value: make([]byte, readAhead)}
-			return &chunk{changes: []*Change{{Entry: e}}, bytes: readAhead + 1}
-		}
-		r.addChunk(big())
-		go func() {
-			time.Sleep(cursorPatience / 2)
-			_, _, _ = quick.next(nil, 10)
-		}()
-		began := time.Now()
-		if err := r.awaitCursors(t.Context()); err != nil || time.Since(began) > cursorPatience {
-			t.Errorf("%v after %v, with a cursor that moved on", err, time.Since(began))
-		}
-		r.addChunk(big())
-		began = time.Now()
-		err := r.awaitCursors(t.Context())
-		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != cursorPatience {
-			t.Errorf("%v after %v, with cursors that did not move", err, time.Since(began))
-		}
-	})
-}
-
-// A subscription that found the bucket missing hears soon whether it is, also while changes come
-// and put the verification off.
-func TestAbsenceIsJudgedBesideAWriter(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newDrivenFeed(t)
-		s := &Subscription{feed: w.Feed, wake: func() {}, keys: -1}
-		for r := range kv.Revision(20) {
-			w.arrivals <- arrivalAt(r + 1)
-			if r == 0 {
-				w.mu.Lock()
-				s.attach(true)
-				w.mu.Unlock()
-				w.requestVerify()
-			}
-			time.Sleep(verifyDelay / 4)
-		}
-		synctest.Wait()
-		if events, _ := s.poll(nil, 10); len(events) != 1 || events[0].Kind != Reset {
-			t.Errorf("told %+v after %v, want a reset", events, 5*verifyDelay)
-		}
-		_ = w.end()
-	})
 }

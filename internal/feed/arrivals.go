@@ -1,0 +1,130 @@
+package feed
+
+import (
+	"slices"
+
+	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient"
+)
+
+// This file takes over what the source delivers, and wakes those that wait for it.
+
+// take hands entries to the journal and the audit, and wakes the subscriptions that they concern.
+// It returns what the entries show: that nothing is wrong, or that subscriptions hold what is not
+// so. It belongs to the source's goroutine.
+//
+// The subscriptions are woken without f.mu, since each asks for it at once, on another processor.
+// While the feed held the lock until all were woken, a thousand goroutines were put to sleep a
+// second time, which was a tenth of the time of a delivery. That a tail has a goroutine of its own
+// between the connection and the feed costs nothing that shows (1.02 in twelve pairs, 100
+// subscribers).
+func (f *Feed) take(entries []kv.Entry) verdict {
+	found := f.appendEntries(entries)
+	for i, wake := range f.toWake {
+		f.toWake[i] = nil
+		wake()
+	}
+	f.toWake = f.toWake[:0]
+	return found
+}
+
+// appendEntries is the part of take that needs the feed's lock. It leaves in toWake how to wake the
+// subscriptions that have something to tell now.
+func (f *Feed) appendEntries(entries []kv.Entry) (found verdict) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := f.now()
+	for i := range entries {
+		e := &entries[i]
+		if e.Revision <= f.journal.position {
+			continue
+		}
+		gap := f.audit.noteEntry(e, f.journal.position, f.journal.lifetime, now)
+		if gap.action != goOn {
+			found = gap
+		}
+		change, reset := f.journal.take(e, now)
+		if reset != "" {
+			found = resetFor(reset)
+		}
+		if change == nil {
+			continue
+		}
+		change.feed = f
+		f.interests.Match(e.Key, func(s *Subscription) {
+			if s.arrived(e.Revision) {
+				f.toWake = append(f.toWake, s.wake)
+			}
+		})
+	}
+	f.hub.stats.Changes.Add(uint64(len(entries)))
+	f.wakeAwaiting()
+	f.wakeExact()
+	return found
+}
+
+// takeArrival takes what the tail delivered, and notes for how long there was nothing before. It
+// returns what take does.
+func (f *Feed) takeArrival(a kvclient.Arrival) verdict {
+	f.audit.noteIdle(a.Idle)
+	return f.take(a.Entries)
+}
+
+// where returns the position, and whether it is exact.
+func (f *Feed) where() (kv.Revision, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	position := f.journal.position
+	return position, f.journal.exact.holds(position, position)
+}
+
+// advance moves the position over revisions that are gone, to one whose message has this check.
+func (f *Feed) advance(to kv.Revision, check kv.Check) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if to <= f.journal.position {
+		return
+	}
+	f.journal.pass(to, check, f.now())
+	f.wakeAwaiting() // nobody else has anything new to tell
+}
+
+// An awaiter waits for a position.
+type awaiter struct {
+	// revision is the position that it waits for.
+	revision kv.Revision
+	// wake is called once, with the feed locked, when the position is reached or the log begins
+	// anew.
+	wake func()
+}
+
+// whenRead calls wake when everything up to the revision has been read, perhaps at once. f.mu must
+// be held.
+func (f *Feed) whenRead(revision kv.Revision, wake func()) {
+	f.awaiting = append(f.awaiting, awaiter{revision, wake})
+	f.wakeAwaiting()
+	f.requestVerify() // the revision may be gone, so that nothing will come
+}
+
+// wakeAwaiting wakes those whose revision has been reached. f.mu must be held.
+func (f *Feed) wakeAwaiting() {
+	f.awaiting = slices.DeleteFunc(f.awaiting, func(a awaiter) bool {
+		if a.revision > f.journal.position {
+			return false
+		}
+		a.wake()
+		return true
+	})
+}
+
+// wakeExact wakes the subscriptions that wait for an exact position, if there is one. f.mu must be
+// held.
+func (f *Feed) wakeExact() {
+	if f.journal.exact.owed || len(f.wantExact) == 0 {
+		return
+	}
+	for s := range f.wantExact {
+		s.wake()
+	}
+	clear(f.wantExact)
+}

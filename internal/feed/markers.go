@@ -1,0 +1,228 @@
+package feed
+
+import (
+	"cmp"
+	"slices"
+
+	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient"
+)
+
+// This file has what is needed to judge what becomes of markers: whether a purge changes anything,
+// and whether a reading may go without a marker.
+
+// maxMarkers bounds the markers that a journal remembers. Of a marker that it has forgotten, nobody
+// can say later that its purge was harmless.
+const maxMarkers = 1 << 16
+
+// A purgeCount counts what purges removed.
+type purgeCount struct {
+	// messages counts all messages that were removed.
+	messages uint64
+	// keys counts the keys that have no message any more.
+	keys uint64
+}
+
+// trackMarker keeps what is needed to judge the purge of a key: whether its last entry is a
+// marker. It reports whether the entry is a value that a purge has removed already, although that
+// purge was accepted.
+//
+// Advisories can arrive before the entries that they concern. So a value may still be on its way
+// that was stored over a marker and purged with it; by the marker alone the purge was judged
+// harmless, and it was not. The times tell: the value was stored before the purge
+// (TestPurgeThatOvertakesAnEntryIsAReset).
+func (j *journal) trackMarker(e *kv.Entry) (purged bool) {
+	if at, known := j.purgedAt[e.Key]; known {
+		delete(j.purgedAt, e.Key)
+		purged = !e.IsMarker() && e.Created.Before(at)
+	}
+	if !e.IsMarker() {
+		delete(j.markers, e.Key)
+		return purged
+	}
+	if len(j.markers) >= maxMarkers {
+		clear(j.markers)
+		j.noteMarkersLost(e.Revision) // the store may lose them, and nobody would know
+	}
+	j.markers[e.Key] = e.Revision
+	return purged
+}
+
+// acceptPurge accepts the purge of a key's messages if it changes nothing that a subscription
+// holds: the key's last entry is a marker, and was read. It then counts the purge, and notes that
+// the store may lack the marker, of which a subscription that resumes from before it would not
+// hear any more. It returns false, and notes nothing, if the purge may concern somebody.
+//
+// A subscription that came with an id of another gateway, beyond what was read, may hold a later
+// value of the key. Until everything up to there was read no purge is accepted
+// (TestPurgeIsNotHarmlessToASubscriptionThatIsAhead).
+func (j *journal) acceptPurge(a kvclient.Advisory) bool {
+	marker, deleted := j.markers[a.Key]
+	if !deleted || j.maxResumed > j.position {
+		return false
+	}
+	if len(j.purgedAt) >= maxMarkers {
+		clear(j.purgedAt)
+	}
+	j.purgedAt[a.Key] = a.At
+	j.noteMarkersLost(marker)
+	j.harmlessPurges.messages += a.Purged
+	j.harmlessPurges.keys++
+	return true
+}
+
+// noteMarkersLost notes that the store may lack markers up to a revision.
+func (j *journal) noteMarkersLost(upTo kv.Revision) {
+	j.storeHorizon, j.purgedTo = max(j.storeHorizon, upTo), max(j.purgedTo, upTo)
+}
+
+// An expectedMarker is one that the feed has read and that a reading must come by.
+//
+// A replay must come by the markers that the feed knows. Before anybody is given what comes after
+// one that is missing, the feed reads what the stream had at that time: either the marker was
+// overwritten, and something newer comes, or it was purged or has expired, and the subscriptions
+// are reset. So it does not matter how late a purge is reported, and buckets whose entries expire
+// are replayed as others are.
+type expectedMarker struct {
+	// revision is the marker's.
+	revision kv.Revision
+	// key is the one that was deleted.
+	key string
+	// required: a subscription may hold what was before the marker, so that it must hear of it.
+	required bool
+}
+
+// begin notes the revision that the reading stands for, and the check of its message; the feed has
+// read up to there. If entries are read that have successors, it also notes the markers that must
+// come to take back what was read before. It returns errUnvouched if one of them is known to be
+// gone.
+func (r *reading) begin(to kv.Revision, toCheck kv.Check) error {
+	markers, err := r.markersTo(to, toCheck)
+	if err != nil || markers == nil {
+		return err
+	}
+	// The filters are matched without the feed's lock: 65,536 markers with long filters take half
+	// a second.
+	r.expectedByKey = make(map[string]*expectedMarker)
+	matcher := r.filters.Matcher()
+	for _, m := range markers {
+		if matcher.Matches(m.key) {
+			m.required = r.key.after > 0 || r.key.replay
+			r.expected, r.expectedByKey[m.key] = append(r.expected, &m), &m
+		}
+	}
+	slices.SortFunc(r.expected, func(a, b *expectedMarker) int {
+		return cmp.Compare(a.revision, b.revision)
+	})
+	return nil
+}
+
+// markersTo notes what the reading stands for. It returns what journal.markersFor does.
+func (r *reading) markersTo(
+	to kv.Revision, toCheck kv.Check,
+) ([]expectedMarker, error) {
+	f := r.feed
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r.mu.Lock()
+	r.to, r.toCheck = to, toCheck
+	r.mu.Unlock()
+	if !r.key.replay {
+		f.journal.noteSnapshot(to)
+	}
+	return f.journal.markersFor(r.key, to)
+}
+
+// markersFor returns the markers that a reading up to a revision may come by, nil if it need not
+// come by any, and errUnvouched if some are known to be gone.
+//
+// A bucket that takes times to live and leaves no markers cannot be replayed
+// (kv.Terms.EndUntold). A value with an end of its own can take the place of another and
+// vanish without a marker. The store has neither then, and a client that resumes from before both
+// would keep the first one. So a reading that continues what a client holds is not vouched for, and
+// the client is reset (TestReplayPastAnEntryThatEndedUntoldIsReset).
+func (j *journal) markersFor(key readingKey, to kv.Revision) ([]expectedMarker, error) {
+	switch after := key.after; {
+	case !key.history && after == 0, key.remains:
+		// What remains is enough, or no entry has a successor. With after > 0 a client comes back
+		// within a snapshot. It may have asked for one with history before, and hold what a marker
+		// takes back.
+		return nil, nil
+	case j.terms.EndUntold() && (key.replay || after > 0):
+		return nil, errUnvouched // what took an entry's place may have vanished since
+	case key.replay && after < j.storeHorizon, after > 0 && after < j.purgedTo:
+		return nil, errUnvouched
+	case after > 0 && j.lifetime > 0 && after < j.storeHorizon:
+		return nil, errUnvouched // a marker that was never read may have vanished since
+	}
+	markers := make([]expectedMarker, 0, 16)
+	for name, revision := range j.markers {
+		if revision > key.after && revision <= to {
+			markers = append(markers, expectedMarker{revision: revision, key: name})
+		}
+	}
+	return markers, nil
+}
+
+// missingFrom removes the markers that come in the chunk from those that are expected. It returns
+// the ones that should have come before the end of the chunk and did not; with nil, before the end
+// of all.
+func (r *reading) missingFrom(c *chunk) (missing []*expectedMarker) {
+	if c == nil {
+		end := kv.Position{Revision: kv.MaxRevision}
+		c = &chunk{changes: []*Change{{Entry: kv.Entry{Position: end}}}}
+	}
+	for _, change := range c.changes {
+		for len(r.expected) > 0 && r.expected[0].revision < change.Revision {
+			if r.expected[0].required {
+				missing = append(missing, r.expected[0])
+			}
+			r.expected = r.expected[1:]
+		}
+		if len(r.expected) > 0 && r.expected[0].revision == change.Revision {
+			r.expected = r.expected[1:]
+		} else if e := r.expectedByKey[change.Key]; e != nil {
+			e.required = true
+		}
+	}
+	return missing
+}
+
+// explains reports whether all markers that a reading missed have been overwritten, so that
+// something newer comes. Otherwise they were purged or have expired, and the subscriptions would
+// never hear of them. What the stream had when the markers were missed must have been read.
+func (j *journal) explains(missing []*expectedMarker) bool {
+	for _, m := range missing {
+		if j.markers[m.key] == m.revision || m.revision <= j.storeHorizon {
+			j.noteMarkersLost(m.revision)
+			return false
+		}
+	}
+	return true
+}
+
+// explains asks the journal; see there.
+func (f *Feed) explains(missing []*expectedMarker) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.journal.explains(missing)
+}
+
+// dropRevivedMarkers forgets the markers of keys that have a value after all. The source did not
+// deliver the value, which was overwritten before its turn came, but a reading has it. Should what
+// followed be purged, that is not harmless.
+func (j *journal) dropRevivedMarkers(changes []*Change) {
+	for _, c := range changes {
+		marker, deleted := j.markers[c.Key]
+		if deleted && marker < c.Revision && !c.IsMarker() {
+			delete(j.markers, c.Key)
+		}
+	}
+}
+
+// dropRevivedMarkers hands what a reading has to the journal; see there.
+func (f *Feed) dropRevivedMarkers(changes []*Change) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.journal.dropRevivedMarkers(changes)
+}

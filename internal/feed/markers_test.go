@@ -1,0 +1,129 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient"
+)
+
+// The purge of a key is harmless only if the feed has read a marker as its last entry.
+func TestPurgeIsHarmlessOnlyOverAMarkerThatWasRead(t *testing.T) {
+	f := feedAt(streamAt(0, 0))
+	f.take([]kv.Entry{
+		entry("value", 1, kv.Put), entry("deleted", 2, kv.Delete),
+		entry("again", 3, kv.Delete), entry("again", 4, kv.Put),
+		entry("unseen", 5, kv.Delete),
+	})
+	value := entry("unseen", 6, kv.Put)
+	// A snapshot has this value, which is overwritten before the feed reads it.
+	f.journal.dropRevivedMarkers([]*Change{{Entry: value}})
+	old := entry("deleted", 1, kv.Put)
+	f.journal.dropRevivedMarkers([]*Change{{Entry: old}}) // this value is older than the marker
+	for key, want := range map[string]bool{
+		"value": false, "deleted": true, "again": false, "unseen": false, "never": false,
+	} {
+		if got := f.journal.acceptPurge(kvclient.Advisory{Key: key}); got != want {
+			t.Errorf("%s: accepted %v, want %v", key, got, want)
+		}
+	}
+	if f.journal.storeHorizon != 2 {
+		t.Errorf("the store horizon is %d, want 2", f.journal.storeHorizon)
+	}
+}
+
+// When the markers become too many to remember, the store cannot tell any more what happened
+// before.
+func TestForgottenMarkersRaiseTheStoreHorizon(t *testing.T) {
+	f := feedAt(streamAt(0, 0))
+	for r := range kv.Revision(maxMarkers + 1) {
+		f.take([]kv.Entry{entry("k"+r.String(), r+1, kv.Delete)})
+	}
+	if len(f.journal.markers) > maxMarkers || f.journal.storeHorizon != maxMarkers+1 {
+		t.Errorf("%d markers, the store horizon is %d",
+			len(f.journal.markers), f.journal.storeHorizon)
+	}
+}
+
+// A feed judges a purge by what it has read. A subscription that came with an id of another
+// gateway, beyond that, may hold a value that the feed has yet to read.
+func TestPurgeIsNotHarmlessToASubscriptionThatIsAhead(t *testing.T) {
+	t.Parallel()
+	f := feedAt(streamAt(10, 0))
+	f.setState(live, nil)
+	marker := entryStored("k", 11, 11)
+	marker.Operation = kv.Delete
+	f.take([]kv.Entry{marker})
+	subscriptionAhead(t, f, Point{Position: entryStored("k", 12, 12).Position}, 12)
+	if f.journal.acceptPurge(kvclient.Advisory{Key: "k", At: time.Unix(13, 0)}) {
+		t.Error("a purge was accepted beside one that is ahead")
+	}
+	f.take([]kv.Entry{entryStored("l", 12, 12)})
+	if !f.journal.acceptPurge(kvclient.Advisory{Key: "k", At: time.Unix(13, 0)}) {
+		t.Error("a purge was not accepted once the feed has come as far")
+	}
+}
+
+// A client whose connection was cut within a snapshot with history may hold a value whose marker
+// vanishes by age before the client comes back, and the feed may never have read that marker.
+func TestSnapshotWithHistoryIsNotResumedWhereMarkersVanish(t *testing.T) {
+	for lifetime, want := range map[time.Duration]error{0: nil, time.Second: errUnvouched} {
+		s := streamAt(8, 0)
+		s.Lifetime = lifetime
+		f := feedAt(s)
+		r := &reading{feed: f, key: readingKey{history: true, after: 2, to: 8}}
+		if err := r.begin(8, kv.Check{}); err != want {
+			t.Errorf("markers may vanish after %v: %v, want %v", lifetime, err, want)
+		}
+	}
+}
+
+// A native PurgeDeletes removes what was stored over a marker since the markers were listed. The
+// advisory may overtake that entry, which was sent before it, and then the purge was not harmless.
+// The feed is driven by hand here, since the server decides the order.
+func TestPurgeThatOvertakesAnEntryIsAReset(t *testing.T) {
+	purge := time.Unix(1000, 0)
+	for name, test := range map[string]struct {
+		stored time.Time
+		op     kv.Operation
+		reset  bool
+	}{
+		"stored before the purge": {purge.Add(-time.Millisecond), kv.Put, true},
+		"stored after it":         {purge.Add(time.Millisecond), kv.Put, false},
+		"another marker":          {purge.Add(-time.Millisecond), kv.Delete, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFeed(newHub(Options{}.withDefaults()), kv.BucketName{})
+				marker := entry("a", 1, kv.Delete)
+				marker.Created = purge.Add(-time.Second)
+				f.take([]kv.Entry{marker})
+				arrivals := make(chan kvclient.Arrival, 1)
+				f.postAdvisory(kvclient.Advisory{
+					Kind: kvclient.StreamPurged, Key: "a", Purged: 1, At: purge,
+				})
+				ctx, cancel := context.WithTimeout(t.Context(), verifyDelay/2)
+				defer cancel()
+				ended := make(chan error, 1)
+				go func() {
+					ended <- f.receive(ctx, arrivals, func() error { return nil }, streamQuestions{
+						verify: func(context.Context) error { return nil },
+					})
+				}()
+				synctest.Wait()
+				late := entry("a", 2, test.op)
+				late.Created = test.stored
+				arrivals <- kvclient.Arrival{Entries: []kv.Entry{late}}
+				err := <-ended
+				reset := f.audit.dueReset == ReasonPurged
+				if errors.Is(err, errRestart) != test.reset || reset != test.reset {
+					t.Errorf("ended with %v, reset for %q", err, f.audit.dueReset)
+				}
+			})
+		})
+	}
+}

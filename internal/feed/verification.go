@@ -1,0 +1,138 @@
+package feed
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"kvgateway/internal/kv"
+	"kvgateway/internal/kvclient"
+)
+
+// This file compares the feed with its stream: from time to time, when a question was answered, and
+// after a loss of the source.
+
+// verify compares all that the feed knows with the stream, and passes over revisions beyond the
+// position that are gone. What arrives meanwhile waits.
+//
+// Where entries vanish by age, a revision beyond the position that is gone is not passed over: it
+// may have been a marker that vanished before it was read, so subscriptions are reset
+// (TestMarkerThatExpiresUnreadIsAReset). If the last message is there, it is one of another
+// subject, as a stream with sources has them.
+func (f *Feed) verify(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	if f.hub.client.AdvisoryPeriod() != f.audit.hearing {
+		return errRestart // advisories were dropped since, or the connection is another
+	}
+	f.audit.hearingAt = f.now()
+	q := f.newQuestion()
+	bucket, s, err := f.ask(ctx)
+	if err != nil {
+		return err
+	}
+	if beyond, err := f.compareAnswer(q, s); !beyond {
+		return err
+	}
+	position := q.position
+	next, err := bucket.NextRevision(ctx, position)
+	if err != nil {
+		return err
+	}
+	if next > 0 {
+		f.requestVerify()
+		if f.audit.noteOverdue(position, f.now()) {
+			return fmt.Errorf("%w: the messages stored beyond revision %d are not delivered",
+				kv.ErrTimeout, position)
+		}
+		return nil
+	}
+	if s.Lifetime > 0 {
+		switch stored, err := bucket.StoredAt(ctx, s.Last); {
+		case err != nil:
+			return err
+		case stored.IsZero():
+			return f.carryOut(resetFor(ReasonHorizon))
+		}
+	}
+	f.advance(s.Last, kv.CheckOf(s.LastTime))
+	f.requestVerify()
+	return nil
+}
+
+// newQuestion returns what has to be remembered of a question to the stream that is about to be
+// sent.
+func (f *Feed) newQuestion() question {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	q := f.journal.exact.ask(f.journal.position)
+	q.absences = f.absences
+	return q
+}
+
+// compareAnswer compares what the stream answered to a question with what the feed knew when the
+// question was sent. beyond reports that the stream had more than the feed had read. An error ends
+// the source: the stream is not what it was.
+func (f *Feed) compareAnswer(q question, s kvclient.StreamState) (beyond bool, err error) {
+	f.mu.Lock()
+	same := f.journal.takeAnswer(q, s)
+	if same {
+		f.wakeExact()
+		f.refute(q.absences)
+	}
+	f.mu.Unlock()
+	switch {
+	case !same:
+		return false, errRestart
+	case s.Last > q.position:
+		return true, nil
+	}
+	f.audit.noteCaughtUp(s.At)
+	return false, f.compareCounts(s)
+}
+
+// compareCounts compares the stream with what it was when it was counted last, with everything
+// read. If all is accounted for, what the stream is now is the last tally, and the purges that were
+// accepted are part of it.
+func (f *Feed) compareCounts(s kvclient.StreamState) error {
+	f.mu.Lock()
+	harmless := f.journal.harmlessPurges
+	f.mu.Unlock()
+	v := f.audit.compareCounts(s, harmless, f.mail.hasWaiting())
+	if v.action == goOn {
+		f.mu.Lock()
+		f.journal.harmlessPurges = purgeCount{}
+		f.mu.Unlock()
+		f.audit.tallies.note(s, f.lastHeard(), f.now())
+	}
+	return f.carryOut(v)
+}
+
+// verifyAfterLoss finds out, after a loss, whether the log may go on. It asks the stream once
+// more, after the consumer's answer. On a new connection the server may have answered the first
+// question, which went over another one, before it knew of the subscriptions to advisories; the
+// consumer's answer came behind them (TestPurgeBeforeTheSubscriptionsAreThereIsAReset).
+func (f *Feed) verifyAfterLoss(ctx context.Context, patience time.Duration) error {
+	bucket, s, err := f.askWithin(ctx, patience)
+	if err != nil {
+		return err
+	}
+	var stored time.Time
+	if f.audit.anchor.revision > 0 {
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if stored, err = bucket.StoredAt(ctx, f.audit.anchor.revision); err != nil {
+			return err
+		}
+	}
+	return f.judgeLoss(s, stored)
+}
+
+// judgeLoss lets the audit decide whether the log may go on where the stream is now. It returns the
+// error that ends the source if the log begins anew.
+func (f *Feed) judgeLoss(now kvclient.StreamState, stored time.Time) error {
+	f.mu.Lock()
+	awaitsSuccessor := f.journal.awaitsSuccessor()
+	f.mu.Unlock()
+	return f.carryOut(f.audit.judgeLoss(now, stored, awaitsSuccessor))
+}
