@@ -154,13 +154,13 @@ func (a *audit) noteMissed(from time.Time) {
 	}
 }
 
-// noteHearing notes over which connection advisories come from now on, and reports whether some may
-// have been missed: they came over another connection, or some were dropped, though the source
-// ended for another reason. A connection that ended may have been replaced meanwhile. nats.go
-// counts a new connection before it uses it, so the count is a proof;
+// noteAdvisoryPeriod notes over which connection advisories come from now on, and reports whether
+// some may have been missed: they came over another connection, or some were dropped, though the
+// source ended for another reason. A connection that ended may have been replaced meanwhile.
+// nats.go counts a new connection before it uses it, so the count is a proof;
 // TestMarkerPurgedWhileTheConnectionWasLostIsAReset failed once in 60 runs where the report of the
 // reconnection was waited for instead. heard is when the source said something last.
-func (a *audit) noteHearing(h kvclient.AdvisoryPeriod, heard, now time.Time) (missed bool) {
+func (a *audit) noteAdvisoryPeriod(h kvclient.AdvisoryPeriod, heard, now time.Time) (missed bool) {
 	if missed = a.hearing != h && a.hearing != (kvclient.AdvisoryPeriod{}); missed {
 		if a.hearing.SameConnection(h) {
 			heard = a.hearingAt // what was dropped came later than that

@@ -358,7 +358,7 @@ func (w *world) connect() {
 	w.meanwhile()
 	anew := w.connectionLost
 	if anew {
-		f.audit.noteMissed(f.lastHeard()) // as Feed.noteHearing does
+		f.audit.noteMissed(f.lastHeard()) // as Feed.noteAdvisoryPeriod does
 		w.connectionLost = false
 	}
 	position, begun := f.startAt(nil, s)

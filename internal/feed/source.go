@@ -108,7 +108,7 @@ func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached 
 	if err != nil {
 		return false, err
 	}
-	f.noteHearing(hearing)
+	f.noteAdvisoryPeriod(hearing)
 	if err := f.recogniseStream(ctx, bucket, s, patience); err != nil {
 		return false, err
 	}
@@ -206,11 +206,11 @@ func (f *Feed) noteSourceLost(err error) {
 	f.setState(stale, err)
 }
 
-// noteHearing notes over which connection advisories come from now on. If some may have been
+// noteAdvisoryPeriod notes over which connection advisories come from now on. If some may have been
 // missed, the state is not live before the stream has been compared.
-func (f *Feed) noteHearing(h kvclient.AdvisoryPeriod) {
+func (f *Feed) noteAdvisoryPeriod(h kvclient.AdvisoryPeriod) {
 	dropped := f.audit.hearing.SameConnection(h)
-	if !f.audit.noteHearing(h, f.lastHeard(), f.now()) || !f.isLive() {
+	if !f.audit.noteAdvisoryPeriod(h, f.lastHeard(), f.now()) || !f.isLive() {
 		return
 	}
 	f.hub.options.Logger.Warn().Str("bucket", f.name.String()).
