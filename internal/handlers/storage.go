@@ -31,9 +31,8 @@ func (s *Server) checkRoom(checks *operationChecks) error {
 		return nil
 	}
 	if err := s.failure(); err != nil {
-		return problemError{code: codeStorageExhausted, detail: refusesWrites(err) +
-			" Nothing was done. The gateway goes on by itself once there is room on the disk. " +
-			"Deleting a bucket makes room."}
+		detail := refusesWrites(err) + " Nothing was done."
+		return problemError{code: codeStorageExhausted, detail: detail}
 	}
 	return nil
 }

@@ -47,6 +47,11 @@ type Options struct {
 	// damaged blocks are copied first.
 	AcceptLoss bool
 
+	// Hangs is called once if the server has to be started again and hangs in its start. It may
+	// still write files, so it cannot be tried once more, and the process should end. It may be
+	// nil.
+	Hangs func(error)
+
 	// RecordEvery is how often the record of the streams is written; 0 is a minute.
 	RecordEvery time.Duration
 
@@ -60,7 +65,7 @@ type Options struct {
 // Server is a running nats-server on a store, which it has locked. Its methods are safe for
 // concurrent use.
 //
-// These goroutines run beside the server until Shutdown: watchDisk, which starts the server again
+// These goroutines run beside the server until Shutdown: watchStore, which starts the server again
 // after its disk was full, keepRecord and, with a sync interval, keepSynced. A server that was
 // started again is another instance; connections to the one before are lost.
 type Server struct {
@@ -83,13 +88,16 @@ type Server struct {
 	// beside counts these goroutines.
 	beside sync.WaitGroup
 
-	// failure is why the store takes no writes by the last check of watchDisk, nil if it takes
+	// failure is why the store takes no writes by the last check of watchStore, nil if it takes
 	// writes.
 	failure atomic.Pointer[error]
-	// unsynced says that a sync of natsd has failed. Then the store takes no writes either.
-	unsynced atomic.Bool
+	// syncs says how the syncs of natsd have gone. The store takes no writes after one has failed
+	// either.
+	syncs syncState
 	// recorder keeps the record.
 	recorder recorder
+	// outage is the time in which the server does not run.
+	outage outage
 }
 
 // An instance is one life of the nats-server on the store.
@@ -129,7 +137,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if addr := s.current.ns.Addr(); addr != nil {
 		s.opts.Listen = addr.String() // a free port that was taken is kept after a restart
 	}
-	s.beside.Go(s.watchDisk)
+	s.beside.Go(s.watchStore)
 	s.beside.Go(s.keepRecord)
 	if opts.syncsItself() {
 		s.beside.Go(s.keepSynced)
