@@ -14,6 +14,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rs/zerolog"
+
+	"kvgateway/internal/bound"
 )
 
 // Version is the version of the nats-server that is built in.
@@ -42,6 +44,15 @@ type Options struct {
 	// Listen is the host:port of a TCP listener for native clients; port 0 takes a free one. If it
 	// is empty, there is no listener, and only this process reaches the server.
 	Listen string
+
+	// Streams bounds how many streams the server may have, whoever creates them. If it is nil, they
+	// are not bounded. A stream that is written takes a file descriptor, until it has been idle for
+	// 30 s to two and a half minutes; its older blocks, consumers and watches take none (measured).
+	Streams *bound.Bound
+
+	// Clients bounds how many connections the server may have, those of this process included. If
+	// it is nil, the server has its own bound.
+	Clients *bound.Bound
 
 	// AcceptLoss opens a store that has lost data for certain, which Start refuses otherwise. The
 	// damaged blocks are copied first.
@@ -96,6 +107,8 @@ type Server struct {
 	syncs syncState
 	// recorder keeps the record.
 	recorder recorder
+	// streams and clients are what the server has of the bounds in the options.
+	streams, clients bound.Hold
 	// outage is the time in which the server does not run.
 	outage outage
 }
@@ -137,6 +150,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if addr := s.current.ns.Addr(); addr != nil {
 		s.opts.Listen = addr.String() // a free port that was taken is kept after a restart
 	}
+	s.note()
 	s.beside.Go(s.watchStore)
 	s.beside.Go(s.keepRecord)
 	if opts.syncsItself() {
@@ -199,6 +213,9 @@ func launch(ctx context.Context, dir string, opts Options) (*instance, error) {
 		i.shutdown()
 		return nil, err
 	}
+	if err := limitStreams(ns, opts.Streams); err != nil { // such as on a disk that has shrunk
+		opts.Logger.Error().Err(err).Msg("file descriptors may run out")
+	}
 	i.log.started.Store(true)
 	return i, nil
 }
@@ -234,6 +251,9 @@ func serverOptions(dir string, opts Options) (*server.Options, error) {
 	}
 	if opts.Listen == "" {
 		return nopts, nil
+	}
+	if opts.Clients != nil {
+		nopts.MaxConn = int(opts.Clients.Limit())
 	}
 	host, port, err := net.SplitHostPort(opts.Listen)
 	if err != nil {

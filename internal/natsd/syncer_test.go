@@ -174,8 +174,8 @@ func TestFailedSyncStopsWrites(t *testing.T) {
 	}
 }
 
-// A sync that could not be tried, as with too many open files, stops writes only until one succeeds.
-// A link to itself cannot be opened.
+// A sync that could not be tried, as with too many open files, stops writes only until one
+// succeeds. A link to itself cannot be opened.
 func TestSyncThatCannotBeTriedIsTriedAgain(t *testing.T) {
 	s, link := keepSyncedWith(t, "1.blk")
 	waitForWrites(t, s, false)
