@@ -75,6 +75,9 @@ type Options struct {
 	// takes them. It is called before each write, so it must not block. If Failing is nil, it never
 	// fails.
 	Failing func() error
+	// TooManyBuckets reports whether the embedded NATS has refused to create a bucket because it
+	// has as many as the limit of open files allows. If it is nil, the embedded NATS never does.
+	TooManyBuckets func() bool
 }
 
 // BuildInfo says which build is running.
