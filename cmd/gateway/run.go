@@ -50,8 +50,10 @@ func serve(
 ) (end error) {
 	lastResort := time.NewTimer(0) // ends the process if the shutdown takes too long
 	defer func() { lastResort.Stop() }()
+	bounds := bound.NewSet()
+	descriptors := c.budgetDescriptors(bounds, log)
 	failed := make(chan error, 3) // one for each listener, and one for the embedded server
-	embedded, err := startEmbedded(ctx, c, failed, log)
+	embedded, err := startEmbedded(ctx, c, descriptors, failed, log)
 	if err != nil {
 		return err
 	}
@@ -59,7 +61,6 @@ func serve(
 		defer func() { end = errors.Join(end, stopEmbedded(embedded, log)) }()
 	}
 
-	bounds := bound.NewSet()
 	natsOptions := c.natsOptions(embedded, log)
 	natsOptions.Bounds = bounds
 	client, err := kvclient.Connect(natsOptions)
@@ -79,14 +80,14 @@ func serve(
 	options.Client, options.Feeds, options.Bounds = client, feeds, bounds
 	options.Metrics, options.Draining = registry, draining.Load
 	if embedded != nil {
-		options.Failing = embedded.WriteError
+		options.Failing, options.TooManyBuckets = embedded.WriteError, embedded.TooManyStreams
 	}
 	handler, err := handlers.New(options)
 	if err != nil {
 		return err
 	}
 
-	api, err := listen(ctx, c.apiListener(bounds, log), handler, log)
+	api, err := listen(ctx, c.apiListener(bounds, descriptors.plan), handler, log)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
@@ -131,7 +132,8 @@ func untilTheEnd(ctx context.Context, failed <-chan error, log zerolog.Logger) (
 // startEmbedded starts the embedded nats-server. It returns nil if another NATS is given. If the
 // server has to be started again later and hangs, failed gets an error.
 func startEmbedded(
-	ctx context.Context, c *config, failed chan<- error, log zerolog.Logger,
+	ctx context.Context, c *config, descriptors descriptorBudget, failed chan<- error,
+	log zerolog.Logger,
 ) (*natsd.Server, error) {
 	if c.NatsURL != "" {
 		return nil, nil
@@ -141,6 +143,8 @@ func startEmbedded(
 		SyncAlways:   c.Sync.always,
 		SyncInterval: c.Sync.interval,
 		Listen:       c.EmbeddedListen,
+		Streams:      descriptors.streams,
+		Clients:      descriptors.clients,
 		AcceptLoss:   c.AcceptLoss,
 		Hangs:        func(err error) { failed <- err },
 		StopTimeout:  embeddedStopTimeout,
