@@ -47,7 +47,9 @@ func TestIdleConnectionOfAMomentIsKept(t *testing.T) {
 // that has most connections, and within a client the oldest.
 func TestSilentConnectionsGiveTheirPlaces(t *testing.T) {
 	t.Parallel()
-	for name, sent := range map[string]string{"nothing": "", "a part of a head": "GET / HTTP/1.1\r\n"} {
+	for name, sent := range map[string]string{
+		"nothing": "", "a part of a head": "GET / HTTP/1.1\r\n",
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			l, places := startListener(t, 8)
@@ -113,6 +115,35 @@ func TestShareOfIdleConnectionsIsGivenBack(t *testing.T) {
 				t.Error("another client has lost its connection")
 			}
 		})
+	}
+}
+
+// A connection that is being served does not give way, over HTTP/2 neither.
+func TestConnectionInUseDoesNotGiveWay(t *testing.T) {
+	t.Parallel()
+	l, places := startListener(t, 8)
+	places.silent.patience, places.idle.patience = 0, 0
+	dial(t, l).want(200, "/slow")
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: &protocols}
+	defer transport.CloseIdleConnections()
+	web := &http.Client{Transport: transport}
+	answer, err := web.Get("http://" + l.net.Addr().String() + "/slow")
+	if err != nil || answer.ProtoMajor != 2 {
+		t.Fatalf("%v, %v", answer, err)
+	}
+	defer answer.Body.Close()
+	if places.giveWay("") {
+		t.Error("a connection was closed while it was being served")
+	}
+	other, err := web.Get("http://" + l.net.Addr().String() + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.Body.Close()
+	if places.giveWay("") {
+		t.Error("a connection was closed between two requests while another one was being served")
 	}
 }
 

@@ -18,8 +18,8 @@ func CountStreams(dataDir string) int64 {
 // Streams returns how many streams the server has, those in memory included.
 func (s *Server) Streams() int64 { return streamCount(s.instance().ns) }
 
-// TooManyStreams reports whether the server has as many streams as [Options.Streams] allows, so that
-// it has refused to create another. It counts the refusal.
+// TooManyStreams reports whether the server has as many streams as [Options.Streams] allows, so
+// that it has refused to create another. It counts the refusal.
 func (s *Server) TooManyStreams() bool {
 	limit := s.opts.Streams
 	if limit == nil || s.Streams() < limit.Limit() {
