@@ -2,10 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
-	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,15 +14,6 @@ import (
 )
 
 const (
-	// idlePatience is how long a connection must have been without a request before it is closed in
-	// favour of a new one. A shorter time would hit clients between two requests.
-	idlePatience = 5 * time.Second
-	// refusalTimeout bounds the answer to a connection for which there is no place.
-	refusalTimeout = time.Second
-	// refusalDrain is how many bytes are read of what such a client has sent. With bytes left
-	// unread the system would reset the connection, and the client would lose the answer.
-	refusalDrain = 64 << 10
-
 	// beginningLease is how long a connection counts as beginning if its first request does not
 	// arrive whole. Without this bound, thousands of connections that are opened at once would all
 	// come before the requests of others (see bound.Turn).
@@ -47,6 +37,8 @@ type connectionLimit struct {
 	places int64
 	// refusals is how many more are answered 503 at the same time.
 	refusals int64
+	// descriptors is how many file descriptors the process may have, 0 if that is not known.
+	descriptors int64
 }
 
 // connections is a listener that bounds what its connections hold, before net/http and the handlers
@@ -58,9 +50,9 @@ type connectionLimit struct {
 // places as planDescriptors leaves them, of which one address may have three quarters, and the
 // admin listener has 16 of its own (TestConnectionsLeaveFileDescriptorsForTheStore in test/e2e). A
 // connection for which there is no place is accepted, answered 503 and closed, since its client
-// would wait in vain in the queue of the system; but if the connection that has been idle for
-// longest has been so for idlePatience, that one is closed and gives its place. A connection has
-// its place until it is closed, whoever closes it: a stream takes it over from net/http.
+// would wait in vain in the queue of the system. But first one that waits for its client may have
+// to give its place, see [connections.giveWay]. A connection has its place until it is closed,
+// whoever closes it: a stream takes it over from net/http.
 //
 // The other bounds are on connections that are being refused, on those whose first request is being
 // read (they take turns as requests do), on heads that have not arrived whole, and on what the
@@ -86,16 +78,19 @@ type connections struct {
 	heads *bound.Bound
 	// refusal is the answer to a connection or a head for which there is no room.
 	refusal []byte
-	// patience is idlePatience, except in tests.
-	patience time.Duration
+	// descriptors is how many file descriptors the process may have, 0 if that is not known.
+	descriptors int64
+	// spare is a descriptor that is given up to answer a connection for which there is none left.
+	// It is nil while there is none for it either. Only Accept uses it.
+	spare *os.File
 
 	// mu guards the fields below, and those of connections that say so.
 	mu sync.Mutex
-	// idle is the end of a ring of the idle connections, and no connection itself: next is the one
-	// that has been idle for longest, before the latest.
-	idle connection
-	// idleCount is the number of idle connections.
-	idleCount int
+	// silent are the connections whose first request has yet to arrive, and idle those that are
+	// between two requests.
+	silent, idle line
+	// open has the number of open connections of each client.
+	open map[string]int
 }
 
 // A connection is an open connection that has a place.
@@ -122,18 +117,24 @@ type connection struct {
 	// ended is closed with the connection.
 	ended chan struct{}
 
-	// next and before are the neighbours in the ring of idle connections, nil while the connection
-	// is active. listener.mu guards them and idleSince.
+	// line is where the connection waits for its client, nil while it does not. listener.mu guards
+	// this and the fields below.
+	line *line
+	// next and before are the neighbours in the line.
 	next, before *connection
-	// idleSince is when the last request ended.
-	idleSince time.Time
+	// since is when it began to wait.
+	since time.Time
 }
 
 // limitConnections bounds the connections of a listener. refusal is sent to those without a place.
 func limitConnections(
 	l net.Listener, bounds *bound.Set, limit connectionLimit, refusal []byte,
 ) *connections {
-	all := &connections{Listener: l, refusal: refusal, patience: idlePatience}
+	all := &connections{Listener: l, refusal: refusal, descriptors: limit.descriptors,
+		open: make(map[string]int)}
+	all.silent.init(silentPatience)
+	all.idle.init(idlePatience)
+	all.spare = openSpare()
 	all.places = bounds.New(bound.Spec{
 		Name:     limit.name,
 		Of:       limit.of,
@@ -141,7 +142,8 @@ func limitConnections(
 		Limit:    limit.places,
 		PerOwner: max(1, limit.places/4*3),
 		Setting:  limit.setting,
-		AtLimit:  "the longest idle connection is closed, or a new one is answered 503 and closed",
+		AtLimit: "a connection that has sent no whole request for 1 s, or none for 5 s since " +
+			"the last, is closed; else a new one is answered 503 and closed",
 	})
 	all.refusals = bounds.New(bound.Spec{
 		Name:    limit.name + "-refused",
@@ -179,7 +181,6 @@ func limitConnections(
 		PerOwner: headBytes / 2,
 		AtLimit:  "the request is answered 503 and its connection closed",
 	})
-	all.idle.next, all.idle.before = &all.idle, &all.idle
 	return all
 }
 
@@ -187,6 +188,9 @@ func limitConnections(
 func (l *connections) Accept() (net.Conn, error) {
 	for {
 		accepted, err := l.Listener.Accept()
+		if noDescriptors(err) && l.useSpare() {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -206,84 +210,6 @@ func (l *connections) Accept() (net.Conn, error) {
 	}
 }
 
-// admit gives a connection a place, if necessary that of an idle one. It reports whether there was
-// one.
-func (l *connections) admit(c *connection) bool {
-	err := l.places.Take(context.Background(), &c.place, c.owner, 1, nil)
-	full, ok := errors.AsType[*bound.FullError](err)
-	if ok && !full.OfOwner && l.closeIdle() {
-		err = l.places.Take(context.Background(), &c.place, c.owner, 1, nil)
-	}
-	return err == nil
-}
-
-// closeIdle closes the connection that has been idle for longest, if that is at least the patience.
-// It reports whether it has closed one.
-func (l *connections) closeIdle() bool {
-	l.mu.Lock()
-	first := l.idle.next
-	if first == &l.idle || time.Since(first.idleSince) < l.patience {
-		l.mu.Unlock()
-		return false
-	}
-	l.unlist(first)
-	l.mu.Unlock()
-	first.Close()
-	return true
-}
-
-// unlist takes a connection out of the ring of idle ones, if it is there. l.mu must be held.
-func (l *connections) unlist(c *connection) {
-	if c.next == nil {
-		return
-	}
-	c.next.before, c.before.next = c.before, c.next
-	c.next, c.before = nil, nil
-	l.idleCount--
-}
-
-// list adds a connection to the ring of idle ones, as the latest. l.mu must be held.
-func (l *connections) list(c *connection) {
-	c.next, c.before = &l.idle, l.idle.before
-	c.before.next, l.idle.before = c, c
-	l.idleCount++
-}
-
-// refuse answers a connection without a place and closes it, within refusalTimeout.
-func (l *connections) refuse(c *net.TCPConn) {
-	_ = c.SetDeadline(time.Now().Add(refusalTimeout))
-	hold := new(bound.Hold)
-	if l.refusals.Take(context.Background(), hold, "", 1, nil) != nil {
-		_, _ = c.Write(l.refusal) // it fits into the socket's buffer
-		c.Close()
-		return
-	}
-	go func() {
-		defer hold.Release()
-		defer c.Close()
-		if _, err := c.Write(l.refusal); err != nil || c.CloseWrite() != nil {
-			return
-		}
-		_, _ = io.CopyN(io.Discard, c, refusalDrain)
-	}()
-}
-
-// noteState keeps the ring of idle connections. It is the ConnState of the http.Server.
-func (l *connections) noteState(conn net.Conn, state http.ConnState) {
-	c, ok := conn.(*connection)
-	if !ok {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.unlist(c)
-	if state == http.StateIdle {
-		c.head.begin()
-		c.idleSince = time.Now()
-		l.list(c)
-	}
-}
-
 // Read reads from the connection. The first call waits until there is something to read, and then
 // for a place among the connections that begin: a connection that sends nothing takes no place.
 func (c *connection) Read(p []byte) (int, error) {
@@ -292,11 +218,13 @@ func (c *connection) Read(p []byte) (int, error) {
 		if err := awaitBytes(c.TCPConn); err != nil {
 			return 0, err
 		}
+		c.listener.leave(c) // it does not wait for its client
 		places := c.listener.beginning
 		err := places.Take(context.Background(), &c.beginning, c.owner, 1, nil)
 		if err != nil {
 			return 0, err
 		}
+		c.listener.wait(c, &c.listener.silent) // for the rest of the request
 	}
 	if c.flooded.Load() {
 		return 0, c.endFlood()
@@ -359,6 +287,7 @@ func (c *connection) Close() error {
 	err := c.TCPConn.Close()
 	c.once.Do(func() {
 		close(c.ended)
+		c.listener.forget(c)
 		c.place.Release()
 	})
 	c.beginning.Release()

@@ -148,34 +148,12 @@ func TestConnectionBeyondTheLimitIsAnswered(t *testing.T) {
 	dial(t, l).want(200, "/")
 }
 
-func TestLongestIdleConnectionGivesItsPlace(t *testing.T) {
-	t.Parallel()
-	l, places := startListener(t, 4)
-	places.patience = 0
-	first, second := dial(t, l), dial(t, l)
-	first.want(200, "/")
-	waitForIdle(t, places, 1)
-	second.want(200, "/")
-	waitForIdle(t, places, 2)
-	for _, address := range []string{"127.0.0.2", "127.0.0.3", "127.0.0.4"} {
-		dialFrom(t, l, address).want(200, "/slow")
-	}
-	if _, err := first.r.ReadByte(); err != io.EOF {
-		t.Errorf("the longest idle connection: %v, want its end", err)
-	}
-	waitForPlaces(t, places, 4)
-	second.want(200, "/slow")
-	if resp, _ := dialFrom(t, l, "127.0.0.5").get("/"); resp.StatusCode != 503 {
-		t.Errorf("%d although none is idle, want 503", resp.StatusCode)
-	}
-}
-
 // waitForIdle waits until so many connections are idle.
 func waitForIdle(t *testing.T, l *connections, count int) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		l.mu.Lock()
-		idle := l.idleCount
+		idle := l.idle.length
 		l.mu.Unlock()
 		if idle == count {
 			return
@@ -183,16 +161,6 @@ func waitForIdle(t *testing.T, l *connections, count int) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d connections are idle, want %d", idle, count)
 		}
-	}
-}
-
-func TestIdleConnectionOfAMomentIsKept(t *testing.T) {
-	t.Parallel()
-	l, places := startListener(t, 4)
-	dial(t, l).want(200, "/")
-	waitForIdle(t, places, 1)
-	if places.closeIdle() {
-		t.Error("a connection was closed between two requests")
 	}
 }
 
@@ -204,20 +172,6 @@ func TestTakenConnectionKeepsItsPlaceUntilItIsClosed(t *testing.T) {
 	waitForPlaces(t, places, 1)
 	c.Close()
 	waitForPlaces(t, places, 0)
-}
-
-func TestDescriptorsAreDivided(t *testing.T) {
-	for limit, want := range map[int64]descriptorPlan{
-		0:       {places: mostPlaces},
-		256:     {limit: 256, reserve: 64, places: 176},
-		1024:    {limit: 1024, reserve: 256, places: 752},
-		524_288: {limit: 524_288, reserve: 4096, places: 524_288 - 4096 - adminPlaces},
-		20:      {limit: 20, reserve: 64, places: 16},
-	} {
-		if got := planDescriptors(limit); got != want {
-			t.Errorf("of %d: %+v, want %+v", limit, got, want)
-		}
-	}
 }
 
 // Connections that are opened and send nothing, however many, let others begin, even those of the

@@ -50,7 +50,10 @@ func serve(
 ) (end error) {
 	lastResort := time.NewTimer(0) // ends the process if the shutdown takes too long
 	defer func() { lastResort.Stop() }()
-	embedded, err := startEmbedded(ctx, c, log)
+	bounds := bound.NewSet()
+	descriptors := c.budgetDescriptors(bounds, log)
+	failed := make(chan error, 3) // one for each listener, and one for the embedded server
+	embedded, err := startEmbedded(ctx, c, descriptors, failed, log)
 	if err != nil {
 		return err
 	}
@@ -58,7 +61,6 @@ func serve(
 		defer func() { end = errors.Join(end, stopEmbedded(embedded, log)) }()
 	}
 
-	bounds := bound.NewSet()
 	natsOptions := c.natsOptions(embedded, log)
 	natsOptions.Bounds = bounds
 	client, err := kvclient.Connect(natsOptions)
@@ -78,15 +80,14 @@ func serve(
 	options.Client, options.Feeds, options.Bounds = client, feeds, bounds
 	options.Metrics, options.Draining = registry, draining.Load
 	if embedded != nil {
-		options.Failing = embedded.WriteError
+		options.Failing, options.TooManyBuckets = embedded.WriteError, embedded.TooManyStreams
 	}
 	handler, err := handlers.New(options)
 	if err != nil {
 		return err
 	}
 
-	failed := make(chan error, 2)
-	api, err := listen(ctx, c.apiListener(bounds, log), handler, log)
+	api, err := listen(ctx, c.apiListener(bounds, descriptors.plan), handler, log)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
 	}
@@ -116,7 +117,8 @@ func serve(
 	return err
 }
 
-// untilTheEnd waits for a signal. If a listener fails before, it returns the reason.
+// untilTheEnd waits for a signal. If a listener or the embedded server fails before, it returns the
+// reason.
 func untilTheEnd(ctx context.Context, failed <-chan error, log zerolog.Logger) (err error) {
 	select {
 	case <-ctx.Done():
@@ -127,8 +129,12 @@ func untilTheEnd(ctx context.Context, failed <-chan error, log zerolog.Logger) (
 	return err
 }
 
-// startEmbedded starts the embedded nats-server. It returns nil if another NATS is given.
-func startEmbedded(ctx context.Context, c *config, log zerolog.Logger) (*natsd.Server, error) {
+// startEmbedded starts the embedded nats-server. It returns nil if another NATS is given. If the
+// server has to be started again later and hangs, failed gets an error.
+func startEmbedded(
+	ctx context.Context, c *config, descriptors descriptorBudget, failed chan<- error,
+	log zerolog.Logger,
+) (*natsd.Server, error) {
 	if c.NatsURL != "" {
 		return nil, nil
 	}
@@ -137,7 +143,10 @@ func startEmbedded(ctx context.Context, c *config, log zerolog.Logger) (*natsd.S
 		SyncAlways:   c.Sync.always,
 		SyncInterval: c.Sync.interval,
 		Listen:       c.EmbeddedListen,
+		Streams:      descriptors.streams,
+		Clients:      descriptors.clients,
 		AcceptLoss:   c.AcceptLoss,
+		Hangs:        func(err error) { failed <- err },
 		StopTimeout:  embeddedStopTimeout,
 		Logger:       log,
 	})
@@ -247,7 +256,7 @@ func startAdmin(
 	return admin, nil
 }
 
-// waitFor returns after the delay, or when a listener has failed and there is nothing to wait for.
+// waitFor returns after the delay, or when something has failed and there is nothing to wait for.
 func waitFor(delay time.Duration, failed <-chan error) {
 	select {
 	case <-time.After(delay):

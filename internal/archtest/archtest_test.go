@@ -39,7 +39,7 @@ var ours = map[string][]string{
 	"internal/kv":            {},
 	"internal/bound":         {},
 	"internal/jsonpatch":     {},
-	"internal/natsd":         {},
+	"internal/natsd":         {"internal/bound"},
 	"api":                    {},
 	"clients/js":             {}, // the browser module's files, embedded
 }

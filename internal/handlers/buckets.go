@@ -276,7 +276,7 @@ func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
 			detail: "The bucket exists, and If-None-Match: * requires that it does not. " +
 				"Leave the header out to accept a bucket that has the same configuration."}
 	case err != nil:
-		return err
+		return s.createFailure(err)
 	case !created:
 		return respondJSON(w, http.StatusOK, documentOf(status))
 	}

@@ -70,10 +70,14 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Draining reports whether the gateway is shutting down; nil means never.
 	Draining func() bool
-	// Failing returns why the embedded NATS takes no writes, in words for clients, such as "its
-	// disk is full", and nil if it takes them. It is called before each write, so it must not
-	// block. If Failing is nil, it never fails.
+	// Failing returns why the embedded NATS takes no writes and when it will again, in words for
+	// clients, such as "its disk is full. It goes on by itself once there is room", and nil if it
+	// takes them. It is called before each write, so it must not block. If Failing is nil, it never
+	// fails.
 	Failing func() error
+	// TooManyBuckets reports whether the embedded NATS has refused to create a bucket because it
+	// has as many as the limit of open files allows. If it is nil, the embedded NATS never does.
+	TooManyBuckets func() bool
 }
 
 // BuildInfo says which build is running.

@@ -104,6 +104,23 @@ func TestWritesToAFullStoreAreRefusedAtOnce(t *testing.T) {
 	g.do(t, "DELETE", "/buckets/shop", "").is(t, 204)
 }
 
+// A bucket for which there is no file descriptor is refused with what makes room, which NATS does
+// not know.
+func TestTooManyBucketsAreRefusedWithAdvice(t *testing.T) {
+	t.Parallel()
+	for _, tooMany := range []bool{true, false} {
+		g := start(t, func(s *setup) {
+			s.handlers.TooManyBuckets = func() bool { return tooMany }
+		})
+		// A refusal for want of storage stands for one for want of streams.
+		a := g.do(t, "PUT", "/buckets/new", `{"max_bytes":4611686018427387904}`, jsonType)
+		p := a.problem(t, 507, "storage-exhausted")
+		if got := strings.Contains(fmt.Sprint(p["detail"]), "ulimit -n"); got != tooMany {
+			t.Errorf("too many buckets: %v, and the detail is %v", tooMany, p["detail"])
+		}
+	}
+}
+
 func TestVersionIsReported(t *testing.T) {
 	t.Parallel()
 	g := start(t)

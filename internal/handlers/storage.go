@@ -1,11 +1,14 @@
 package handlers
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
 
 	"github.com/getkin/kin-openapi/openapi3"
+
+	"kvgateway/internal/kv"
 )
 
 // stores reports whether an operation may find that there is no room in the store. It does if the
@@ -31,9 +34,8 @@ func (s *Server) checkRoom(checks *operationChecks) error {
 		return nil
 	}
 	if err := s.failure(); err != nil {
-		return problemError{code: codeStorageExhausted, detail: refusesWrites(err) +
-			" Nothing was done. The gateway goes on by itself once there is room on the disk. " +
-			"Deleting a bucket makes room."}
+		detail := refusesWrites(err) + " Nothing was done."
+		return problemError{code: codeStorageExhausted, detail: detail}
 	}
 	return nil
 }
@@ -41,6 +43,20 @@ func (s *Server) checkRoom(checks *operationChecks) error {
 // refusesWrites says for a detail that the embedded NATS takes no writes.
 func refusesWrites(why error) string {
 	return fmt.Sprintf("The embedded NATS takes no writes: %v.", why)
+}
+
+// createFailure returns the problem of a bucket that could not be created. If there are too many,
+// it says what makes room, which NATS does not know.
+func (s *Server) createFailure(err error) error {
+	tooMany := s.options.TooManyBuckets
+	if !errors.Is(err, kv.ErrStorageExhausted) || tooMany == nil || !tooMany() {
+		return err
+	}
+	return problemError{code: codeStorageExhausted,
+		detail: "The embedded NATS has as many buckets and other streams as the gateway's limit " +
+			"of open files leaves room for. Nothing was done. Delete a bucket, or raise that " +
+			"limit, as with ulimit -n, LimitNOFILE of systemd or --ulimit of a container, and " +
+			"start the gateway again."}
 }
 
 // checkReady returns why the gateway should get no requests although NATS answers; nil if it should

@@ -38,15 +38,21 @@ const (
 	latestTime      = 4_102_444_800e9 // 2100
 )
 
+// searchLimit is of how many bytes the search behind a damage takes checksums, which is some tenths
+// of a second for each damaged block.
+const searchLimit = 1 << 30
+
 // A blockScan says what a server finds that reads a block from its beginning.
 type blockScan struct {
 	// last is the highest sequence before the first damage.
 	last uint64
 	// badAt is the offset of the first message that cannot be read, -1 if there is none.
 	badAt int
-	// messagesAfter is how many whole messages follow the damage. The server does not look for
-	// them.
+	// messagesAfter is how many whole messages follow the damage, as far as it was searched. The
+	// server does not look for them.
 	messagesAfter int
+	// gaveUp says that the search for them has ended at searchLimit.
+	gaveUp bool
 	// lastAfter is the highest sequence among these.
 	lastAfter uint64
 	// whole says that the message that cannot be read ends within the file.
@@ -54,7 +60,7 @@ type blockScan struct {
 }
 
 // scanBlock reads a block as nats-server does when it rebuilds the state of a stream. The server
-// cuts the file at the first message that it cannot read. It fails if the context has ended before.
+// cuts the file at the first message that it cannot read. It fails if the context ends.
 func scanBlock(ctx context.Context, path, stream string, index uint32) (blockScan, error) {
 	if ctx.Err() != nil {
 		return blockScan{}, context.Cause(ctx)
@@ -75,32 +81,45 @@ func scanBlock(ctx context.Context, path, stream string, index uint32) (blockSca
 		length, sequence, ok := readMessage(content[at:], digest)
 		if !ok {
 			scan.badAt, scan.whole = at, length > 0 && at+length <= len(content)
-			scan.messagesAfter, scan.lastAfter = messagesIn(content[at+1:], digest)
+			err = scan.search(ctx, content[at+1:], digest)
 			break
 		}
 		scan.last = max(scan.last, sequence)
 		at += length
 	}
-	return scan, nil
+	return scan, err
 }
 
-// messagesIn looks for whole messages at every offset. It returns how many there are and their
-// highest sequence.
-func messagesIn(content []byte, digest hash.Hash) (count int, last uint64) {
+// search looks for whole messages at every offset of what follows the damage. Where a message may
+// begin, it needs a checksum of as many bytes as the message would have, so a value that is made to
+// look like the beginnings of many long messages would take hours. It gives up at searchLimit. It
+// fails if the context ends.
+func (s *blockScan) search(ctx context.Context, content []byte, digest hash.Hash) error {
+	budget := searchLimit
 	for at := 0; at < len(content); {
 		if !plausible(content[at:]) {
 			at++
 			continue
 		}
-		length, sequence, ok := readMessage(content[at:], digest)
-		if !ok {
-			at++
-			continue
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
-		count, last = count+1, max(last, sequence)
-		at += length
+		length, sequence, ok := readMessage(content[at:], digest)
+		if length <= len(content)-at {
+			budget -= length
+		}
+		switch {
+		case ok:
+			s.messagesAfter, s.lastAfter = s.messagesAfter+1, max(s.lastAfter, sequence)
+			at += length
+		case budget < 0:
+			s.gaveUp = true
+			return nil
+		default:
+			at++
+		}
 	}
-	return count, last
+	return nil
 }
 
 // plausible reports whether content may begin with a message: its time is after the first

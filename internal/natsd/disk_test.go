@@ -18,11 +18,7 @@ import (
 // A store whose disk was full takes writes again once there is room, and has lost nothing that was
 // acknowledged.
 func TestFullDiskIsWrittenAgain(t *testing.T) {
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
-		t.Skipf("a small file system can be mounted by root only: %v", err)
-	}
-	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	dir := smallDisk(t)
 	s := start(t, natsd.Options{DataDir: filepath.Join(dir, "data"), Logger: zerolog.Nop()})
 	js := connect(t, s)
 	kv, err := js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop", History: 64})
@@ -54,6 +50,26 @@ func TestFullDiskIsWrittenAgain(t *testing.T) {
 	if err != nil || len(e.Value()) != 1000 {
 		t.Errorf("what was acknowledged: %v", err)
 	}
+}
+
+// tryPut stores a value of some bytes in the key "later", within a second.
+func tryPut(t *testing.T, kv jetstream.KeyValue, size int) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	_, err := kv.Put(ctx, "later", bytes.Repeat([]byte("x"), size))
+	return err
+}
+
+// smallDisk returns a directory on a file system of 8 MB of its own.
+func smallDisk(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
+		t.Skipf("a small file system can be mounted by root only: %v", err)
+	}
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	return dir
 }
 
 // fill writes until the disk is full.

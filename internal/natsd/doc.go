@@ -40,8 +40,8 @@
 //	clean     no server runs, and the record says that the last one was stopped
 //	crashed   no server runs, and the record says that the last one was not stopped
 //	open      a server runs
-//	failing   a server runs and takes no writes, since its disk is full or fails, or since natsd
-//	          could not sync what it has stored
+//	failing   a server runs and takes no writes, since its disk is full or fails, or since what it
+//	          has stored is not synced; or none runs until one can be started again
 //	hanging   Shutdown has given up waiting for the server
 //
 //	event                 clean              crashed             open        failing      hanging
@@ -63,6 +63,9 @@
 //	the server has lost   -                  -                   logged and  logged and   -
 //	  messages                                                   recorded    recorded
 //	sync is due           -                  -                   synced      synced       -
+//	a sync cannot be      -                  -                   failing,    -            -
+//	  tried                                                      until one
+//	                                                             succeeds
 //	a sync has failed     -                  -                   failing, until the       -
 //	                                                             process ends
 //	no room on the disk   -                  -                   failing     -            -
@@ -70,8 +73,14 @@
 //	                                                             is started  is started
 //	                                                             again       again once
 //	                                                                         there is room
+//	the server does not   -                  -                   failing,    it is tried  -
+//	  start again                                                until it    again
+//	                                                             runs
+//	it hangs in that      -                  -                   failing, and             -
+//	  start                                                      Options.Hangs is called
 //	Shutdown              -                  -                   clean       clean        -
-//	Shutdown cannot sync  -                  -                   crashed     crashed      -
+//	Shutdown cannot sync, -                  -                   crashed     crashed      -
+//	  or a sync has failed
 //	Shutdown takes long   -                  -                   hanging     hanging      -
 //	the server is down    -                  -                   -           -            clean
 //	process ends          clean              crashed             crashed     crashed      crashed
@@ -103,6 +112,8 @@
 //	  newest
 //	end of the newest block is cut short      seen by the size      ignored: such a write was not
 //	                                                                acknowledged
+//	the same, and what follows looks so much  seen by the size      copied and logged
+//	  like messages that the search gives up
 //	end of the newest block is whole, wrong   loss                  copied and logged: a power cut
 //	                                                                can leave it
 //	a stream ends below the record            loss                  loss

@@ -185,9 +185,10 @@ func (i *inspection) judgeAll(blocks []uint32, scans []blockScan) {
 // judge decides what a message that cannot be read means. If nothing is behind it and it is cut
 // short, at the end of the newest block, it is the last write of a server that was killed before it
 // acknowledged that write (TestTornLastRecordIsNoLoss). If it is whole there but wrong, it cannot
-// be told from what a power cut leaves, and is no certain loss.
+// be told from what a power cut leaves, and is no certain loss. Nor is an end that was not searched
+// to its end: a client can write such values.
 func (i *inspection) judge(name string, found blockScan, before uint64, newest bool) {
-	if newest && found.messagesAfter == 0 && !found.whole {
+	if newest && found.messagesAfter == 0 && !found.whole && !found.gaveUp {
 		return
 	}
 	onDisk := i.record.SyncAlways || i.known && before < i.entry.Last
@@ -198,6 +199,9 @@ func (i *inspection) judge(name string, found blockScan, before uint64, newest b
 	if found.messagesAfter > 0 {
 		text += fmt.Sprintf("; it is followed by %d messages up to revision %d",
 			found.messagesAfter, found.lastAfter)
+	}
+	if found.gaveUp {
+		text += "; what follows was searched in part"
 	}
 	i.add(certain, []string{name}, "%s", text)
 }

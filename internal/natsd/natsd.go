@@ -14,6 +14,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/rs/zerolog"
+
+	"kvgateway/internal/bound"
 )
 
 // Version is the version of the nats-server that is built in.
@@ -43,9 +45,23 @@ type Options struct {
 	// is empty, there is no listener, and only this process reaches the server.
 	Listen string
 
+	// Streams bounds how many streams the server may have, whoever creates them. If it is nil, they
+	// are not bounded. A stream that is written takes a file descriptor, until it has been idle for
+	// 30 s to two and a half minutes; its older blocks, consumers and watches take none (measured).
+	Streams *bound.Bound
+
+	// Clients bounds how many connections the server may have, those of this process included. If
+	// it is nil, the server has its own bound.
+	Clients *bound.Bound
+
 	// AcceptLoss opens a store that has lost data for certain, which Start refuses otherwise. The
 	// damaged blocks are copied first.
 	AcceptLoss bool
+
+	// Hangs is called once if the server has to be started again and hangs in its start. It may
+	// still write files, so it cannot be tried once more, and the process should end. It may be
+	// nil.
+	Hangs func(error)
 
 	// RecordEvery is how often the record of the streams is written; 0 is a minute.
 	RecordEvery time.Duration
@@ -60,7 +76,7 @@ type Options struct {
 // Server is a running nats-server on a store, which it has locked. Its methods are safe for
 // concurrent use.
 //
-// These goroutines run beside the server until Shutdown: watchDisk, which starts the server again
+// These goroutines run beside the server until Shutdown: watchStore, which starts the server again
 // after its disk was full, keepRecord and, with a sync interval, keepSynced. A server that was
 // started again is another instance; connections to the one before are lost.
 type Server struct {
@@ -83,13 +99,18 @@ type Server struct {
 	// beside counts these goroutines.
 	beside sync.WaitGroup
 
-	// failure is why the store takes no writes by the last check of watchDisk, nil if it takes
+	// failure is why the store takes no writes by the last check of watchStore, nil if it takes
 	// writes.
 	failure atomic.Pointer[error]
-	// unsynced says that a sync of natsd has failed. Then the store takes no writes either.
-	unsynced atomic.Bool
+	// syncs says how the syncs of natsd have gone. The store takes no writes after one has failed
+	// either.
+	syncs syncState
 	// recorder keeps the record.
 	recorder recorder
+	// streams and clients are what the server has of the bounds in the options.
+	streams, clients bound.Hold
+	// outage is the time in which the server does not run.
+	outage outage
 }
 
 // An instance is one life of the nats-server on the store.
@@ -129,7 +150,8 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if addr := s.current.ns.Addr(); addr != nil {
 		s.opts.Listen = addr.String() // a free port that was taken is kept after a restart
 	}
-	s.beside.Go(s.watchDisk)
+	s.note()
+	s.beside.Go(s.watchStore)
 	s.beside.Go(s.keepRecord)
 	if opts.syncsItself() {
 		s.beside.Go(s.keepSynced)
@@ -191,6 +213,9 @@ func launch(ctx context.Context, dir string, opts Options) (*instance, error) {
 		i.shutdown()
 		return nil, err
 	}
+	if err := limitStreams(ns, opts.Streams); err != nil { // such as on a disk that has shrunk
+		opts.Logger.Error().Err(err).Msg("file descriptors may run out")
+	}
 	i.log.started.Store(true)
 	return i, nil
 }
@@ -226,6 +251,9 @@ func serverOptions(dir string, opts Options) (*server.Options, error) {
 	}
 	if opts.Listen == "" {
 		return nopts, nil
+	}
+	if opts.Clients != nil {
+		nopts.MaxConn = int(opts.Clients.Limit())
 	}
 	host, port, err := net.SplitHostPort(opts.Listen)
 	if err != nil {

@@ -235,17 +235,24 @@ func createdOf(streamDir string) (time.Time, error) {
 	return info.Created, err
 }
 
-// blockSizes returns the size of each block of a stream, by the name of its file. It does not look
-// for them by a pattern, since the path of the data directory would be a part of the pattern.
+// blockSizes returns the size of each block of a stream, by the name of its file. Without a
+// directory there are none.
 func blockSizes(streamDir string) map[string]int64 {
+	sizes, _ := readBlockSizes(streamDir)
+	return sizes
+}
+
+// readBlockSizes is a blockSizes that fails if the directory cannot be read. It does not look for
+// the blocks by a pattern, since the path of the data directory would be a part of the pattern.
+func readBlockSizes(streamDir string) (map[string]int64, error) {
 	sizes := make(map[string]int64)
-	files, _ := os.ReadDir(filepath.Join(streamDir, messagesDir))
+	files, err := os.ReadDir(filepath.Join(streamDir, messagesDir))
 	for _, file := range files {
 		if info, err := file.Info(); err == nil && strings.HasSuffix(file.Name(), blockSuffix) {
 			sizes[file.Name()] = info.Size()
 		}
 	}
-	return sizes
+	return sizes, err
 }
 
 // syncFiles syncs a directory, and its files that were written after since.
@@ -266,11 +273,16 @@ func syncFiles(dir string, since time.Time) error {
 	return syncPath(dir)
 }
 
-// syncPath syncs a file or a directory to the disk.
+// syncPath syncs a file or a directory to the disk. It returns a *[syncError] if the sync has
+// failed.
 func syncPath(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	defer f.Close()
+	if err := f.Sync(); err != nil {
+		return &syncError{fmt.Errorf("%s: %w", path, err)}
+	}
+	return nil
 }

@@ -86,7 +86,8 @@ func (r *recorder) finish(dataDir string, opts Options, ran map[string]recordedS
 }
 
 // keepRecord writes the record until the server is stopped: each minute, or every two sync
-// intervals if that is longer, so that what one round reads is on the disk in the next.
+// intervals if that is longer, so that what one round reads is on the disk in the next. Where natsd
+// syncs itself, it skips rounds until a sync has succeeded since.
 func (s *Server) keepRecord() {
 	every := cmp.Or(s.opts.RecordEvery, recordEvery)
 	if !s.opts.SyncAlways {
@@ -94,12 +95,17 @@ func (s *Server) keepRecord() {
 	}
 	tick := time.NewTicker(every)
 	defer tick.Stop()
+	var read time.Time // when the last round read the streams
 	for {
 		select {
 		case <-s.stop:
 			return
 		case <-tick.C:
 		}
+		if s.opts.syncsItself() && !s.syncs.syncedSince(read) {
+			continue
+		}
+		read = time.Now()
 		now, err := runningStreams(s.instance().ns)
 		if err == nil {
 			err = s.recorder.note(s.dir, s.opts, now)

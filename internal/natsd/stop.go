@@ -54,7 +54,8 @@ func (o Options) atRisk() string {
 		cmp.Or(o.SyncInterval, serverSyncInterval))
 }
 
-// takeDown stops the server and records how it has left its streams.
+// takeDown stops the server and records how it has left its streams. After a failed sync it records
+// nothing, since the disk may not have what the server says, and another sync may not tell.
 func (s *Server) takeDown() {
 	s.beside.Wait()
 	i := s.instance()
@@ -64,7 +65,10 @@ func (s *Server) takeDown() {
 			Msg("the streams of the embedded nats-server cannot be listed")
 	}
 	i.shutdown()
-	if err := s.recorder.finish(s.dir, s.opts, ran); err != nil {
+	if s.syncs.failed() {
+		s.opts.Logger.Error().Msg("the stop is not recorded as a clean one, since a sync of what " +
+			"is stored has failed")
+	} else if err := s.recorder.finish(s.dir, s.opts, ran); err != nil {
 		s.opts.Logger.Warn().Err(err).
 			Msg("the record of how far the streams have come cannot be written")
 	}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -29,9 +30,79 @@ func (o Options) serverInterval() time.Duration {
 	return o.SyncInterval
 }
 
+// The reasons why the store takes no writes because of a sync. Clients read the texts.
+var (
+	errNotSynced = errors.New("what it has stored could not be synced to its disk yet. It goes " +
+		"on by itself once that succeeds")
+	errSyncFailed = errors.New("its disk may have lost what it has stored. It takes none until " +
+		"the gateway is started again")
+)
+
+// A syncError says that a sync of a file has failed, so that the system may have dropped what it
+// could not write. Linux reports that once. Any other error of a sync, such as one of too many open
+// files, only says that it was not tried.
+type syncError struct {
+	// err is the error of the system.
+	err error
+}
+
+// Error is the text of the system's error.
+func (e *syncError) Error() string { return "sync: " + e.err.Error() }
+
+// Unwrap returns the system's error.
+func (e *syncError) Unwrap() error { return e.err }
+
+// A syncState says how the syncs of natsd have gone. It is safe for concurrent use.
+//
+// While a sync could not be tried, the store takes no writes, and takes them again after the next
+// one that succeeds. After a sync has failed it takes none until the process ends, and then the
+// stop is not recorded as clean.
+type syncState struct {
+	// mu guards the fields below.
+	mu sync.Mutex
+	// why is why the store takes no writes, nil if it takes them.
+	why error
+	// synced is when the last sync that has succeeded began.
+	synced time.Time
+}
+
+// failure returns why the store takes no writes, nil if it takes them.
+func (y *syncState) failure() error {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.why
+}
+
+// failed reports whether a sync has failed, so that what was stored may be lost.
+func (y *syncState) failed() bool { return errors.Is(y.failure(), errSyncFailed) }
+
+// syncedSince reports whether a sync that began after a moment has succeeded, and none has failed.
+func (y *syncState) syncedSince(moment time.Time) bool {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.why == nil && y.synced.After(moment)
+}
+
+// note takes note of a sync that began at a moment. It reports whether that is news.
+func (y *syncState) note(began time.Time, err error) (isNews bool) {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	was := y.why
+	if was == errSyncFailed {
+		return false
+	}
+	if _, failed := errors.AsType[*syncError](err); failed {
+		y.why = errSyncFailed
+	} else if err != nil {
+		y.why = errNotSynced
+	} else {
+		y.why, y.synced = nil, began
+	}
+	return y.why != was
+}
+
 // keepSynced syncs what the server has stored, once in an interval, until the server is stopped.
-// Then takeDown syncs the rest. After a failure the store takes no writes until the process ends,
-// since the system may have dropped what it could not write.
+// Then takeDown syncs the rest.
 func (s *Server) keepSynced() {
 	tick := time.NewTicker(s.opts.SyncInterval)
 	defer tick.Stop()
@@ -42,9 +113,20 @@ func (s *Server) keepSynced() {
 			return
 		case <-tick.C:
 		}
-		if err := y.sync(); err != nil && !s.unsynced.Swap(true) {
+		began := time.Now()
+		err := y.sync()
+		if !s.syncs.note(began, err) {
+			continue
+		}
+		switch {
+		case s.syncs.failed():
 			s.opts.Logger.Error().Err(err).
-				Msg("what is stored could not be synced: no writes are taken until a restart")
+				Msg("a sync of what is stored has failed: no writes are taken until a restart")
+		case err != nil:
+			s.opts.Logger.Error().Err(err).
+				Msg("what is stored could not be synced: no writes are taken until it can")
+		case s.foundFailure() == nil:
+			s.opts.Logger.Info().Msg("what is stored is synced: writes are taken again")
 		}
 	}
 }
@@ -150,7 +232,11 @@ func (s *syncedStream) sync(dir string) error {
 		return s.syncBlock(dir, s.newest)
 	}
 	s.directory = stamp{}
-	numbers := blockNumbers(blockSizes(filepath.Dir(dir)))
+	sizes, err := readBlockSizes(filepath.Dir(dir))
+	if err != nil {
+		return err
+	}
+	numbers := blockNumbers(sizes)
 	blocks := make(map[string]stamp, len(numbers))
 	s.newest = ""
 	var errs []error

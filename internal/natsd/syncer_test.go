@@ -133,22 +133,67 @@ func TestSyncerMeetsStreamsThatComeAndGo(t *testing.T) {
 	}
 }
 
-// If what was acknowledged cannot be synced, no more writes are acknowledged.
-func TestFailedSyncStopsWrites(t *testing.T) {
+// keepSyncedWith runs the syncs of a store whose first block is a link to target. It returns the
+// server that runs them, and the path of the link.
+func keepSyncedWith(t *testing.T, target string) (s *Server, link string) {
+	t.Helper()
 	d := newSyncedDir(t)
-	block := filepath.Join(d.dir, "1.blk")
-	if err := os.Symlink(block, block); err != nil { // it cannot be opened
+	link = filepath.Join(d.dir, "1.blk")
+	if err := os.Symlink(target, link); err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{dir: d.y.dataDir, stop: make(chan struct{}), opts: Options{
+	s = &Server{dir: d.y.dataDir, stop: make(chan struct{}), opts: Options{
 		SyncInterval: time.Millisecond, Logger: zerolog.Nop()}}
 	s.beside.Go(s.keepSynced)
-	defer s.beside.Wait()
-	defer close(s.stop)
+	t.Cleanup(func() { close(s.stop); s.beside.Wait() })
+	return s, link
+}
+
+// waitForWrites waits until the store takes writes, or takes none.
+func waitForWrites(t *testing.T, s *Server, taken bool) {
+	t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
-	for ; s.WriteError() == nil; time.Sleep(time.Millisecond) {
+	for ; (s.WriteError() == nil) != taken; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("writes are taken after a sync has failed")
+			t.Fatalf("writes are taken: %v, want %v (%v)", !taken, taken, s.WriteError())
 		}
+	}
+}
+
+// If a sync of what was acknowledged has failed, no more writes are acknowledged until the end of
+// the process. A device that cannot be synced stands for a disk that fails.
+func TestFailedSyncStopsWrites(t *testing.T) {
+	s, link := keepSyncedWith(t, os.DevNull)
+	waitForWrites(t, s, false)
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(50 * time.Millisecond) // dozens of syncs that succeed
+	if s.WriteError() == nil {
+		t.Error("writes are taken again")
+	}
+}
+
+// A sync that could not be tried, as with too many open files, stops writes only until one
+// succeeds. A link to itself cannot be opened.
+func TestSyncThatCannotBeTriedIsTriedAgain(t *testing.T) {
+	s, link := keepSyncedWith(t, "1.blk")
+	waitForWrites(t, s, false)
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	waitForWrites(t, s, true)
+}
+
+// Blocks that cannot be listed, as with too many open files, are not taken for none: what is in
+// them would never be synced.
+func TestSyncerFailsWhereBlocksCannotBeListed(t *testing.T) {
+	d := newSyncedDir(t)
+	if err := os.Remove(d.dir); err != nil {
+		t.Fatal(err)
+	}
+	d.change(os.WriteFile(d.dir, nil, 0o600)) // it is there, and is no directory
+	if err := d.y.sync(); err == nil {
+		t.Error("the directory is taken for an empty one")
 	}
 }
