@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers/problem"
 )
 
 // A requestBody reads the body of a request within the bounds that every body has.
@@ -267,8 +268,7 @@ func (b *requestBody) take(of *bound.Bound, hold *bound.Hold, size int64) error 
 
 // errBodyEvicted is the error of a body that lost what it held to another request while it waited
 // for more.
-var errBodyEvicted = problemError{code: codeBusy, members: members{"bound": "body-memory"},
-	detail: detailBusy}
+var errBodyEvicted = problem.OfBound("body-memory")
 
 // whenEvicted sets what evict does beside ending the body. It is called with b.mu held and must not
 // block.

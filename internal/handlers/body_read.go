@@ -3,7 +3,6 @@ package handlers
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers/problem"
 )
 
 // readBody reads a body of at most limit bytes into memory. If the request declares a length that
@@ -20,7 +20,7 @@ func (s *Server) readBody(
 	w http.ResponseWriter,
 	r *http.Request,
 	limit int,
-	tooLarge func(limit int) problemError,
+	tooLarge func(limit int) problem.Error,
 ) ([]byte, error) {
 	switch {
 	case r.ContentLength == 0:
@@ -37,7 +37,7 @@ func (b *requestBody) readWhole(
 	w http.ResponseWriter,
 	r *http.Request,
 	limit int,
-	tooLarge func(limit int) problemError,
+	tooLarge func(limit int) problem.Error,
 ) ([]byte, error) {
 	if r.ContentLength < 0 {
 		b.in = http.MaxBytesReader(w, r.Body, int64(limit))
@@ -60,16 +60,16 @@ func bodyError(err error, done string) error {
 	if _, ok := errors.AsType[*bound.FullError](err); ok {
 		return err
 	}
-	if p, ok := errors.AsType[problemError](err); ok {
+	if p, ok := errors.AsType[problem.Error](err); ok {
 		return p
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return problemError{code: codeRequestTimeout,
-			detail: "The body did not come in time, or not as fast as it must while others " +
+		return problem.Error{Code: problem.RequestTimeout,
+			Detail: "The body did not come in time, or not as fast as it must while others " +
 				"wait." + done}
 	}
-	return problemError{code: codeInvalidBody,
-		detail: "The body ended early, or its framing is malformed." + done}
+	return problem.Error{Code: problem.InvalidBody,
+		Detail: "The body ended early, or its framing is malformed." + done}
 }
 
 // all reads the body to its end: as many bytes as were declared, or, if declared is negative, at
@@ -137,8 +137,8 @@ func refuseEncoding(w http.ResponseWriter, r *http.Request) error {
 			coding = strings.TrimSpace(coding)
 			if coding != "" && !strings.EqualFold(coding, "identity") {
 				w.Header()["Accept-Encoding"] = []string{"identity"} // RFC 7694 §3
-				return problemError{code: codeUnsupportedMediaType,
-					detail: "The body has a Content-Encoding, and this operation decodes none. " +
+				return problem.Error{Code: problem.UnsupportedMediaType,
+					Detail: "The body has a Content-Encoding, and this operation decodes none. " +
 						"Send the body without an encoding."}
 			}
 		}
@@ -169,18 +169,11 @@ func drain(w http.ResponseWriter, body io.Reader) {
 	_, _ = io.CopyN(io.Discard, body, maxDrained)
 }
 
-// bodyTooLarge returns the problem of a body that is not a value and has too many bytes.
-func bodyTooLarge(limit int) problemError {
-	return problemError{code: codeBodyTooLarge, members: members{"max_body_bytes": limit},
-		detail: fmt.Sprintf("The body may have at most %d bytes "+
-			"here. Nothing was done. Send a smaller body.", limit)}
-}
-
-// countTooLarge returns a bodyTooLarge that counts the refusals of a bound.
-func countTooLarge(size *bound.Bound) func(limit int) problemError {
-	return func(limit int) problemError {
+// countTooLarge returns a problem.OfBodySize that counts the refusals of a bound.
+func countTooLarge(size *bound.Bound) func(limit int) problem.Error {
+	return func(limit int) problem.Error {
 		size.Refuse()
-		return bodyTooLarge(limit)
+		return problem.OfBodySize(limit)
 	}
 }
 
@@ -201,8 +194,8 @@ func (s *Server) jsonBody(
 		return nil, nil
 	}
 	if !hasMediaType(r.Header, mediaTypes...) {
-		return nil, problemError{code: codeUnsupportedMediaType,
-			detail: "This operation does not take a body of this media type. Send Content-Type: " +
+		return nil, problem.Error{Code: problem.UnsupportedMediaType,
+			Detail: "This operation does not take a body of this media type. Send Content-Type: " +
 				mediaTypes[0] + "."}
 	}
 	return body, nil

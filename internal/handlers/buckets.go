@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"time"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -197,7 +198,7 @@ func (l *bucketLister) item(ctx context.Context, name kv.BucketName) (any, error
 		p := problemOf(err)
 		s.logger.Warn().Str("id", l.rec.id).Str("bucket", name.String()).Err(err).
 			Msg("bucket cannot be reached")
-		document := s.problemDocument(l.rec, p, s.problems[p.code])
+		document := s.problemDocument(l.rec, p)
 		return map[string]any{"bucket": name.String(), "problem": json.RawMessage(document)}, nil
 	case err != nil:
 		l.failed = true
@@ -235,8 +236,9 @@ func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if len(p.IfNoneMatch.Positions) > 0 {
-		return headerProblem("If-None-Match", "A bucket has no ETag. The only precondition that "+
-			"can be sent here is If-None-Match: *.")
+		return problem.OfHeader("If-None-Match",
+			"A bucket has no ETag. The only precondition that can be sent here is "+
+				"If-None-Match: *.")
 	}
 	config := kv.DefaultBucketConfig()
 	if err := s.readConfig(w, r, &config); err != nil {
@@ -249,9 +251,7 @@ func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case present && p.IfNoneMatch.Any:
-		return problemError{code: codeBucketPresent,
-			detail: "The bucket exists, and If-None-Match: * requires that it does not. " +
-				"Leave the header out to accept a bucket that has the same configuration."}
+		return problem.New(problem.BucketPresent)
 	case err != nil:
 		return err
 	case !created:
@@ -276,7 +276,7 @@ func (s *Server) readConfig(
 		return err
 	}
 	if err := json.Unmarshal(body, config); err != nil {
-		return invalidBody("", kvclient.JSONReason(err))
+		return problem.OfBody("", kvclient.JSONReason(err))
 	}
 	return nil
 }
@@ -296,8 +296,8 @@ func (s *Server) patchBucket(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if body == nil {
-		return problemError{code: codeInvalidBody,
-			detail: "The body is empty. Send a JSON object with the fields to change."}
+		return problem.Error{Code: problem.InvalidBody,
+			Detail: "The body is empty. Send a JSON object with the fields to change."}
 	}
 	if err := checksOf(w).body(body); err != nil {
 		return err

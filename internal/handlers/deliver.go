@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers/problem"
 )
 
 const (
@@ -30,8 +31,8 @@ var (
 	// errEvicted is the error of a write whose answer was evicted.
 	errEvicted = errors.New("the client did not take its answer, and others waited for the room")
 	// errTooLong ends an answer that has reached its age.
-	errTooLong = problemError{code: codeTimeout,
-		detail: "The answer took longer than answers may, and ends here. " +
+	errTooLong = problem.Error{Code: problem.Timeout,
+		Detail: "The answer took longer than answers may, and ends here. " +
 			"Ask for less at once, or read it faster."}
 )
 

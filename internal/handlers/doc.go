@@ -4,7 +4,7 @@
 // An endpoint parses its request into the types of the domain, calls internal/kvclient or
 // internal/feed, and writes the answer or returns an error. Text is parsed at this border and not
 // checked again inside. Errors become problem documents in one place ([Server.fail]), by the table
-// in problems.go: no endpoint knows the status code of a failure.
+// of package problem: no endpoint knows the status code of a failure.
 //
 // # Words
 //
@@ -88,7 +88,7 @@
 //
 // Compare-and-set: writePreconditions turns the headers into one kv.Precondition, and
 // putValue, deleteValue or patchValue hands it to kvclient.Bucket. An error that says which
-// revision the key has becomes a 412 with the ETag to send next (mismatchProblem).
+// revision the key has becomes a 412 with the ETag to send next (package problem).
 //
 // A listing: keyListingOf or entryListing reads what is wanted, and a cursor names where a page
 // begins. Pages are read as a whole and held; lines are sent while they are read.

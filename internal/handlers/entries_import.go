@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -70,8 +71,8 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !hasMediaType(r.Header, "application/x-ndjson") {
-		return problemError{code: codeUnsupportedMediaType,
-			detail: "An import has one entry on each line. Send Content-Type: " +
+		return problem.Error{Code: problem.UnsupportedMediaType,
+			Detail: "An import has one entry on each line. Send Content-Type: " +
 				"application/x-ndjson."}
 	}
 	if err := b.CheckTTL(r.Context(), options.TTL); err != nil {
@@ -137,11 +138,11 @@ func importOptions(query url.Values) (options kvclient.ImportOptions, err error)
 // cutProblem returns the problem of an import whose next line could not be read.
 func cutProblem(err error) error {
 	err = bodyError(err, " What is acknowledged is stored.")
-	if problemOf(err).code == codeRequestTimeout || problemOf(err).code == codeInvalidBody {
+	if code := problemOf(err).Code; code == problem.RequestTimeout || code == problem.InvalidBody {
 		return err
 	}
-	return problemError{code: codeBusy, members: members{"bound": "body-memory"},
-		detail: "The gateway has no memory for a line of that size at the moment. " +
+	return problem.Error{Code: problem.Busy, Members: problem.Members{"bound": "body-memory"},
+		Detail: "The gateway has no memory for a line of that size at the moment. " +
 			"What is acknowledged is stored. Send the rest again."}
 }
 
@@ -160,7 +161,7 @@ func (run *importRun) feed(in *kvclient.Import, lines *lineReader) error {
 		run.read++
 		draining := run.server.options.Draining
 		if run.read%progressEach == 0 && draining != nil && draining() {
-			return errShuttingDown
+			return problem.New(problem.ShuttingDown)
 		}
 		if err := run.put(in, run.read, line, tooLong, lines.limit); err != nil {
 			return err
@@ -182,8 +183,9 @@ func (run *importRun) put(
 	var err error
 	switch {
 	case tooLong:
-		err = problemError{code: codeBodyTooLarge, members: members{"max_body_bytes": limit},
-			detail: "The line is longer than that of any entry " +
+		err = problem.Error{Code: problem.BodyTooLarge,
+			Members: problem.Members{"max_body_bytes": limit},
+			Detail: "The line is longer than that of any entry " +
 				"that the bucket takes. It was not stored."}
 	case len(line) == 0:
 		parsed.end = true

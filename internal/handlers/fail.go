@@ -2,16 +2,29 @@ package handlers
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"runtime/debug"
 	"strconv"
+
+	"kvgateway/internal/handlers/problem"
 )
 
-// retryAfter is the value of Retry-After, in seconds, for requests that were refused and may
-// succeed later.
-const retryAfter = "1"
+// problemOf returns the problem that tells a client about an error. It knows the errors of kvclient
+// and jsonpatch, which package problem must not import.
+func problemOf(err error) problem.Error {
+	// An error of a transaction may wrap one of the others.
+	if p, ok := transactionProblem(err); ok {
+		return p
+	}
+	if p, ok := ttlProblem(err); ok {
+		return p
+	}
+	if p, ok := patchProblem(err); ok {
+		return p
+	}
+	return problem.Of(err)
+}
 
 // fail answers a request with the problem of an error. If the client did not cause it, the error is
 // logged under the id that the problem names in `instance`, and the client does not get its text.
@@ -21,15 +34,19 @@ const retryAfter = "1"
 // 200.
 func (s *Server) fail(rec *recorder, r *http.Request, err error) {
 	if errors.Is(err, context.Canceled) && r.Context().Err() != nil {
-		rec.status = statusClientClosedRequest
-		panic(http.ErrAbortHandler)
+		rec.cut()
 	}
 	p := problemOf(err)
-	kind := s.problems[p.code]
-	if kind.Status >= 500 {
-		s.logger.Warn().Str("id", rec.id).Str("problem", p.code).Err(err).Msg("request failed")
+	s.logFailure(rec, p, err)
+	s.writeProblem(rec, p)
+}
+
+// logFailure logs the cause of a problem if the client did not cause it.
+func (s *Server) logFailure(rec *recorder, p problem.Error, cause error) {
+	if p.IsFailure() {
+		s.logger.Warn().Str("id", rec.id).Str("problem", string(p.Code)).Err(cause).
+			Msg("request failed")
 	}
-	s.writeProblem(rec, p, kind)
 }
 
 // statusClientClosedRequest is the status that the access log has for a request whose client went
@@ -51,48 +68,31 @@ func (s *Server) recovered(rec *recorder, failure any) (cut bool) {
 	if rec.status != 0 || rec.taken {
 		return true
 	}
-	s.writeProblem(rec, problemOf(nil), s.problems[codeInternal])
+	s.writeProblem(rec, problem.New(problem.Internal))
 	return false
 }
 
 // problemDocument returns a problem as JSON (RFC 9457).
-func (s *Server) problemDocument(rec *recorder, p problemError, kind problemKind) []byte {
-	document := members{
-		"type":     s.options.BasePath + "/problems/" + kind.Code,
-		"title":    kind.Title,
-		"status":   kind.Status,
-		"detail":   p.detail,
-		"instance": rec.id,
-	}
-	for name, value := range p.members {
-		document[name] = value
-	}
-	body, err := json.Marshal(document)
+func (s *Server) problemDocument(rec *recorder, p problem.Error) []byte {
+	document, err := p.Document(s.options.BasePath, rec.id)
 	if err != nil {
 		s.logger.Error().Str("id", rec.id).Err(err).Msg("problem document could not be encoded")
-		return []byte(`{"title":"Internal error","status":500}`)
 	}
-	return body
+	return document
 }
 
-// writeProblem sends a problem, with the headers that its code and the problem itself ask for.
-func (s *Server) writeProblem(rec *recorder, p problemError, kind problemKind) {
-	body := s.problemDocument(rec, p, kind)
-	h := rec.Header()
-	for name, values := range p.header {
-		h[name] = values
+// writeProblem sends a problem, with the headers that its kind and the problem itself ask for.
+func (s *Server) writeProblem(rec *recorder, p problem.Error) {
+	body, kind, h := s.problemDocument(rec, p), p.Kind(), rec.Header()
+	for _, header := range []http.Header{p.Header, kind.Header} {
+		for name, values := range header {
+			h[name] = values
+		}
 	}
-	switch kind.Code {
-	case codeKeyNotFound:
-		h["Etag"] = []string{`"0"`}
-	case codeOverloaded, codeBusy, codeNATSUnavailable, codeShuttingDown, codeTooManyStreams,
-		codeWriteContention:
-		h["Retry-After"] = []string{retryAfter}
+	if after := kind.Retry.After(); after != "" {
+		h["Retry-After"] = []string{after}
 	}
-	switch kind.Code {
-	case codeRevisionNotReached, codeKeyNotFound, codeKeyDeleted:
-		// These are outcomes of the wait that Preference-Applied speaks of.
-	default:
+	if !kind.Waited {
 		delete(h, "Preference-Applied")
 	}
 	h["Content-Type"] = []string{"application/problem+json"}

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -35,10 +36,10 @@ type importLine struct {
 // lineProblem says what is wrong with a line. pointer is the JSON pointer to the member, and "" for
 // the line as a whole.
 func lineProblem(pointer, reason string) error {
-	p := problemError{code: codeInvalidBody, members: members{"pointer": pointer},
-		detail: "At " + pointer + ": " + reason + "."}
+	p := problem.Error{Code: problem.InvalidBody, Members: problem.Members{"pointer": pointer},
+		Detail: "At " + pointer + ": " + reason + "."}
 	if pointer == "" {
-		p.detail = "Not stored: " + reason + "."
+		p.Detail = "Not stored: " + reason + "."
 	}
 	return p
 }

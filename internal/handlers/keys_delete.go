@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -37,7 +38,7 @@ func (s *Server) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 	}
 	if limit := query.Get("limit"); limit != "" {
 		if deletion.Limit, err = strconv.Atoi(limit); err != nil {
-			return parameterProblem("limit", "limit must be an integer.")
+			return problem.OfParameter("limit", "limit must be an integer.")
 		}
 	}
 	b, err := s.bucketToWrite(r)
@@ -45,7 +46,7 @@ func (s *Server) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if len(filters) == 0 {
-		return parameterProblem("filter",
+		return problem.OfParameter("filter",
 			"Say which keys to delete: filter=orders.> for some, filter=> for all.")
 	}
 	// A deletion may take long. Over HTTP/2 a write deadline that passes would end the request
@@ -93,21 +94,22 @@ func partlyDeleted(done kvclient.DeletedKeys, err error) error {
 	if !errors.Is(err, kv.ErrOutcomeUnknown) {
 		return err
 	}
-	return partialError{problemError{
-		code: codeOutcomeUnknown,
-		members: members{
+	return partialError{problem.Error{
+		Code: problem.OutcomeUnknown,
+		Members: problem.Members{
 			"deleted": done.Deleted,
 			"skipped": done.Skipped,
 			"unknown": done.Unknown,
 		},
-		detail: "Not all keys were deleted. `deleted` says how many were, and `unknown` for how " +
+		Detail: "Not all keys were deleted. `deleted` says how many were, and `unknown` for how " +
 			"many it is not known. Send the request again.",
 	}, err}
 }
 
 // A partialError is a problem together with the error that caused it, which the log gets.
 type partialError struct {
-	problemError
+	// problem is what the client is told.
+	problem problem.Error
 	// cause is what the log says.
 	cause error
 }
@@ -116,4 +118,4 @@ type partialError struct {
 func (e partialError) Error() string { return e.cause.Error() }
 
 // Unwrap returns the problem.
-func (e partialError) Unwrap() error { return e.problemError }
+func (e partialError) Unwrap() error { return e.problem }

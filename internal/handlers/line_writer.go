@@ -120,9 +120,6 @@ func (s *Server) endLines(
 // cause it.
 func (s *Server) appendProblem(dst []byte, rec *recorder, err error) []byte {
 	p := problemOf(err)
-	kind := s.problems[p.code]
-	if kind.Status >= 500 {
-		s.logger.Warn().Str("id", rec.id).Str("problem", p.code).Err(err).Msg("request failed")
-	}
-	return append(append(dst, `"problem":`...), s.problemDocument(rec, p, kind)...)
+	s.logFailure(rec, p, err)
+	return append(append(dst, `"problem":`...), s.problemDocument(rec, p)...)
 }

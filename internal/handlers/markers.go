@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -75,7 +76,7 @@ func (s *Server) purgeMarkers(w http.ResponseWriter, r *http.Request) error {
 	olderThan := kvclient.DefaultMarkerAge
 	if value := query.Get("older_than"); value != "" {
 		if olderThan, err = time.ParseDuration(value); err != nil || olderThan < 0 {
-			return parameterProblem("older_than",
+			return problem.OfParameter("older_than",
 				"older_than must be a duration such as 30m, or 0s for all markers.")
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/jsonpatch"
 	"kvgateway/internal/kvclient"
 )
@@ -64,8 +65,8 @@ func (s *Server) readPatch(
 	format, known := patchFormats[mediaTypeOf(r.Header)]
 	if !known && (r.ContentLength != 0 || !query.Has("ttl")) {
 		w.Header()["Accept-Patch"] = headerAcceptPatch
-		return problemError{code: codeUnsupportedMediaType,
-			detail: "Send the body of a PATCH with Content-Type: application/merge-patch+json " +
+		return problem.Error{Code: problem.UnsupportedMediaType,
+			Detail: "Send the body of a PATCH with Content-Type: application/merge-patch+json " +
 				"(RFC 7396) or application/json-patch+json (RFC 6902). Without a body, ?ttl= " +
 				"gives the value a new time to live."}
 	}
@@ -74,34 +75,38 @@ func (s *Server) readPatch(
 	}
 	limit := min(max(b.Room(kvclient.Write{Key: patch.Key}), maxJSONBytes), jsonpatch.MaxBytes)
 	var err error
-	patch.Body, err = s.readBody(w, r, limit, bodyTooLarge)
+	patch.Body, err = s.readBody(w, r, limit, problem.OfBodySize)
 	switch {
 	case err != nil:
 		return err
 	case len(patch.Body) > 0:
 		patch.Format = format
 	case patch.TTL == 0:
-		return problemError{code: codeInvalidBody,
-			detail: "The patch is empty. Send a JSON document, or ?ttl= without a body."}
+		return problem.Error{Code: problem.InvalidBody,
+			Detail: "The patch is empty. Send a JSON document, or ?ttl= without a body."}
 	}
 	return nil
 }
 
 // patchProblem returns the problem for an error of package jsonpatch.
-func patchProblem(err error) (problemError, bool) {
+func patchProblem(err error) (problem.Error, bool) {
 	if e, ok := errors.AsType[*jsonpatch.FormatError](err); ok {
-		return invalidBody(e.Pointer, strings.TrimSuffix(e.Reason, ".")), true
+		return problem.OfBody(e.Pointer, strings.TrimSuffix(e.Reason, ".")), true
 	}
 	if e, ok := errors.AsType[*jsonpatch.DocumentError](err); ok {
-		return problemError{code: codeNotJSON, detail: "The value cannot be patched: " + e.Reason +
-			". Nothing was done. Store a whole value with PUT."}, true
+		return problem.Error{Code: problem.NotJSON,
+			Detail: "The value cannot be patched: " + e.Reason +
+				". Nothing was done. Store a whole value with PUT."}, true
 	}
 	if e, ok := errors.AsType[*jsonpatch.ApplyError](err); ok {
-		return problemError{
-			code:    codePatchNotApplicable,
-			members: members{"operation_index": e.Operation},
-			detail: fmt.Sprintf("Operation %d of the patch cannot be applied: %s. Nothing was "+
+		return problem.Error{
+			Code:    problem.PatchNotApplicable,
+			Members: problem.Members{"operation_index": e.Operation},
+			Detail: fmt.Sprintf("Operation %d of the patch cannot be applied: %s. Nothing was "+
 				"done. Read the value and make a new patch.", e.Operation, e.Reason)}, true
 	}
-	return problemError{}, false
+	if errors.Is(err, jsonpatch.ErrTestFailed) {
+		return problem.New(problem.PatchTestFailed), true
+	}
+	return problem.Error{}, false
 }

@@ -20,7 +20,7 @@ import (
 func TestProblemCodesAreTheContracts(t *testing.T) {
 	t.Parallel()
 	if diff := cmp.Diff(contractCodes(t), handlers.ProblemStatuses()); diff != "" {
-		t.Errorf("contract (-) and problems.go (+):\n%s", diff)
+		t.Errorf("contract (-) and the table (+):\n%s", diff)
 	}
 }
 

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"fmt"
+	"kvgateway/internal/handlers/problem"
 	"net/http"
 	"strings"
 
@@ -64,7 +65,7 @@ func (s *Server) newRouter(contract *openapi3.T) (chi.Router, error) {
 	router := chi.NewRouter()
 	router.Use(s.routeByEscapedPath)
 	router.NotFound(s.handle("", nil, func(http.ResponseWriter, *http.Request) error {
-		return errNoRoute
+		return problem.New(problem.NotFound)
 	}))
 	router.MethodNotAllowed(s.handle("", nil, s.methodNotAllowed))
 	for _, route := range s.routes() {
@@ -154,8 +155,8 @@ func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) error 
 	}
 	if len(allowed) == 0 {
 		// The method is unknown to chi, and the path does not exist.
-		return errNoRoute
+		return problem.New(problem.NotFound)
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	return errMethodNotAllowed
+	return problem.New(problem.MethodNotAllowed)
 }

@@ -129,8 +129,6 @@ type Server struct {
 	unrouted *routeObserver
 	// ids makes the ids of requests.
 	ids *requestIDs
-	// problems has the kind of each problem by its code.
-	problems map[string]problemKind
 	// yaml and json are the contract as it is served, below the base path.
 	yaml, json []byte
 	// sharedReads are the reads that long polls of one key share, and requests for large values.
@@ -175,10 +173,9 @@ func New(options Options) (*Server, error) {
 		bodies:       newBodyBounds(options.Bounds, options.Bodies),
 		transactions: newTransactionRates(options.Bounds, options.TransactionRate),
 
-		metrics:  newMetrics(options, streamPlaces, loops, streamLimits),
-		ids:      newRequestIDs(),
-		problems: problemKindsByCode(),
-		yaml:     api.YAML(options.BasePath),
+		metrics: newMetrics(options, streamPlaces, loops, streamLimits),
+		ids:     newRequestIDs(),
+		yaml:    api.YAML(options.BasePath),
 	}
 	s.unrouted = s.metrics.route("")
 	if s.json, err = api.JSON(options.BasePath); err != nil {

@@ -1,10 +1,9 @@
 package handlers
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"html/template"
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"net/http"
 	"net/url"
@@ -61,9 +60,9 @@ func (s *Server) getOpenAPIJSON(w http.ResponseWriter, r *http.Request) error {
 // getProblem answers what the code of a problem means and how to fix it, as a page or as JSON.
 func (s *Server) getProblem(w http.ResponseWriter, r *http.Request) error {
 	code, err := url.PathUnescape(chi.URLParam(r, "code"))
-	kind, known := s.problems[code]
-	if err != nil || !known {
-		return errNoRoute
+	kind := problem.KindOf(code)
+	if err != nil || kind == nil {
+		return problem.New(problem.NotFound)
 	}
 	mediaType, err := negotiate(r.Header, "application/json", "text/html")
 	if err != nil {
@@ -72,33 +71,14 @@ func (s *Server) getProblem(w http.ResponseWriter, r *http.Request) error {
 	if mediaType == "application/json" {
 		return respondJSON(w, http.StatusOK, kind)
 	}
-	var page bytes.Buffer
-	if err := problemPage.Execute(&page, kind); err != nil {
+	page, err := kind.Page()
+	if err != nil {
 		return fmt.Errorf("problem page: %w", err)
 	}
 	w.Header()["Content-Security-Policy"] = headerPageCSP
-	respond(w, http.StatusOK, []string{"text/html; charset=utf-8"}, page.Bytes())
+	respond(w, http.StatusOK, []string{"text/html; charset=utf-8"}, page)
 	return nil
 }
 
 // headerPageCSP lets the page of a problem have its own style and nothing else.
 var headerPageCSP = []string{"default-src 'none'; style-src 'unsafe-inline'"}
-
-// problemPage is the page of a problem's code for people.
-var problemPage = template.Must(template.New("problem").Parse(`<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{.Code}}: {{.Title}}</title>
-<style>
-body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}
-code{font-size:.95em}
-</style>
-<h1>{{.Title}}</h1>
-<p><code>{{.Code}}</code>, HTTP status {{.Status}}</p>
-<h2>What it means</h2>
-<p>{{.Meaning}}</p>
-<h2>How to fix it</h2>
-<p>{{.Fix}}</p>
-</html>
-`))

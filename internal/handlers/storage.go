@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"fmt"
+	"kvgateway/internal/handlers/problem"
 	"net/http"
 	"strconv"
 
@@ -31,7 +32,7 @@ func (s *Server) checkRoom(checks *operationChecks) error {
 		return nil
 	}
 	if err := s.failure(); err != nil {
-		return problemError{code: codeStorageExhausted, detail: refusesWrites(err) +
+		return problem.Error{Code: problem.StorageExhausted, Detail: refusesWrites(err) +
 			" Nothing was done. The gateway goes on by itself once there is room on the disk. " +
 			"Deleting a bucket makes room."}
 	}
@@ -47,10 +48,10 @@ func refusesWrites(why error) string {
 // get them.
 func (s *Server) checkReady() error {
 	if s.options.Draining != nil && s.options.Draining() {
-		return errShuttingDown
+		return problem.New(problem.ShuttingDown)
 	}
 	if err := s.failure(); err != nil {
-		return problemError{code: codeNATSUnavailable, detail: refusesWrites(err)}
+		return problem.Error{Code: problem.NATSUnavailable, Detail: refusesWrites(err)}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -55,13 +56,13 @@ func key(r *http.Request, query url.Values) (kv.Key, error) {
 	}
 	if name == keyInQuery {
 		if !query.Has("key") {
-			return kv.Key{}, parameterProblem("key",
+			return kv.Key{}, problem.OfParameter("key",
 				"The path ends in ~, so the key must be in the query: ?key=…")
 		}
 		return kv.ParseKey(query.Get("key"))
 	}
 	if query.Has("key") {
-		return kv.Key{}, parameterProblem("key",
+		return kv.Key{}, problem.OfParameter("key",
 			"The key is already in the path. Send ?key= only with a path that ends in ~.")
 	}
 	return kv.ParseKey(name)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kvclient"
 )
 
@@ -17,13 +18,13 @@ import (
 // place, a member that is given twice is noticed, and reading ends at the 1,001st operation.
 func parseTransaction(body []byte) ([]kvclient.Step, error) {
 	if !utf8.Valid(body) {
-		return nil, invalidBody("", "it is not UTF-8")
+		return nil, problem.OfBody("", "it is not UTF-8")
 	}
 	in := &jsonReader{json.NewDecoder(bytes.NewReader(body))}
 	var steps []kvclient.Step
 	err := in.object("", func(name, pointer string) (err error) {
 		if name != "operations" {
-			return invalidBody(pointer, "a transaction has the member operations and no other")
+			return problem.OfBody(pointer, "a transaction has the member operations and no other")
 		}
 		steps, err = in.operations()
 		return err
@@ -35,7 +36,7 @@ func parseTransaction(body []byte) ([]kvclient.Step, error) {
 	case err != nil:
 		return nil, err
 	case len(steps) == 0:
-		return nil, invalidBody("/operations", "a transaction must have 1 to 1,000 operations")
+		return nil, problem.OfBody("/operations", "a transaction must have 1 to 1,000 operations")
 	}
 	return steps, nil
 }
@@ -59,11 +60,11 @@ func (in *jsonReader) object(pointer string, member func(name, pointer string) e
 		name := token.(string) // The decoder accepts nothing but a string here.
 		memberPointer := pointer + "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
 		if len(name) > maxMemberName {
-			return invalidBody(pointer,
+			return problem.OfBody(pointer,
 				"the name of a member is longer than that of any known member")
 		}
 		if seen[name] {
-			return invalidBody(memberPointer, "it is given twice")
+			return problem.OfBody(memberPointer, "it is given twice")
 		}
 		seen[name] = true
 		if err := member(name, memberPointer); err != nil {
@@ -102,7 +103,7 @@ func (in *jsonReader) operation(i int) (kvclient.Step, error) {
 	err := in.object(o.pointer, func(name, pointer string) error {
 		field := o.field(name)
 		if field == nil {
-			return invalidBody(pointer, "an operation does not have such a member")
+			return problem.OfBody(pointer, "an operation does not have such a member")
 		}
 		if err := in.Decode(field); err != nil {
 			return notJSON(pointer, err)
@@ -122,7 +123,7 @@ func (in *jsonReader) delim(pointer string, want json.Delim, otherwise string) e
 		return notJSON(pointer, err)
 	}
 	if token != want {
-		return invalidBody(pointer, otherwise)
+		return problem.OfBody(pointer, otherwise)
 	}
 	return nil
 }
@@ -130,7 +131,7 @@ func (in *jsonReader) delim(pointer string, want json.Delim, otherwise string) e
 // end makes sure that nothing follows the document.
 func (in *jsonReader) end() error {
 	if _, err := in.Token(); err != io.EOF {
-		return invalidBody("", "it has more than one JSON document")
+		return problem.OfBody("", "it has more than one JSON document")
 	}
 	return nil
 }
@@ -143,5 +144,5 @@ func notJSON(pointer string, err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("the JSON ends early")
 	}
-	return invalidBody(pointer, err.Error())
+	return problem.OfBody(pointer, err.Error())
 }

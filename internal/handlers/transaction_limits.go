@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 )
 
@@ -56,8 +57,8 @@ func (t *transactionRates) admit(bucket kv.BucketName, owner string) error {
 	if t.bound.Take(context.Background(), place, of, 1, nil) == nil {
 		return nil
 	}
-	return problemError{code: codeOverloaded,
-		detail: "This bucket, or your address in it, has used up the transactions that " +
+	return problem.Error{Code: problem.Overloaded,
+		Detail: "This bucket, or your address in it, has used up the transactions that " +
 			"--transaction-rate allows in a second, and nothing was done. " +
 			"Try again after the time in Retry-After. " +
 			"For one key, a PUT with If-Match is as safe and has no such limit."}

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kvclient"
 )
 
@@ -27,8 +28,8 @@ func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
 	// A browser lets a page of another site send a form without asking the gateway first (a
 	// preflight request), but not a body of this type.
 	if !hasMediaType(r.Header, headerJSON[0]) {
-		return problemError{code: codeUnsupportedMediaType,
-			detail: "Send a transaction with Content-Type: application/json."}
+		return problem.Error{Code: problem.UnsupportedMediaType,
+			Detail: "Send a transaction with Content-Type: application/json."}
 	}
 	body, err := s.readTransaction(w, r)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -138,13 +139,14 @@ func (s *Server) entryRead(
 		return read, err
 	}
 	if read.options.MinRevision != (kv.Position{}) {
-		return read, parameterProblem("min_revision",
+		return read, problem.OfParameter("min_revision",
 			"A revision never changes, so revision and "+
 				"min_revision do not go together. Leave one out.")
 	}
 	read.revision, err = kv.ParseRevision(query.Get("revision"))
 	if err != nil {
-		return read, parameterProblem("revision", "revision must be an integer from 1 to 2^53-1.")
+		return read, problem.OfParameter("revision",
+			"revision must be an integer from 1 to 2^53-1.")
 	}
 	return read, nil
 }
@@ -213,13 +215,13 @@ func minRevision(lines []string, query url.Values) (p kv.Position, err error) {
 		return p, nil
 	case len(lines) == 0:
 		if p, err = parseMinRevision(query.Get("min_revision")); err != nil {
-			err = parameterProblem("min_revision", "min_revision must be "+minRevisionForm)
+			err = problem.OfParameter("min_revision", "min_revision must be "+minRevisionForm)
 		}
 	case len(lines) > 1 || query.Has("min_revision"):
-		err = headerProblem("KV-Min-Revision", "Give the minimal revision only once.")
+		err = problem.OfHeader("KV-Min-Revision", "Give the minimal revision only once.")
 	default:
 		if p, err = parseMinRevision(lines[0]); err != nil {
-			err = headerProblem("KV-Min-Revision", "KV-Min-Revision must be "+minRevisionForm)
+			err = problem.OfHeader("KV-Min-Revision", "KV-Min-Revision must be "+minRevisionForm)
 		}
 	}
 	return p, err
@@ -242,7 +244,7 @@ func parseMinRevision(s string) (kv.Position, error) {
 func setEntryHeaders(h http.Header, e *kv.Entry) {
 	var buffer [128]byte
 	created := e.Created.UTC()
-	b := appendETag(buffer[:0], e.Position)
+	b := e.Position.AppendETag(buffer[:0])
 	tagEnd := len(b)
 	b = created.AppendFormat(b, time.RFC3339Nano)
 	createdEnd := len(b)

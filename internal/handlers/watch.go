@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kvgateway/internal/feed"
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/sse"
 	"kvgateway/internal/sse/stream"
@@ -143,7 +144,7 @@ func (s *Server) pace(request *watchRequest) stream.Pace {
 // holds no state of any.
 func (s *Server) subscribe(ctx context.Context, o *openStream, wake func()) error {
 	if s.options.Draining != nil && s.options.Draining() {
-		return errShuttingDown
+		return problem.New(problem.ShuttingDown)
 	}
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
@@ -213,17 +214,16 @@ func (s *Server) findTargets(ctx context.Context, request *watchRequest) error {
 // EventSource, it sends the problem in a stream, since an EventSource never comes back after any
 // status but 200. In all other cases it returns the error.
 func (s *Server) refuseWatch(w http.ResponseWriter, request *watchRequest, err error) error {
-	if !request.eventSource || !isTransient(err) {
+	p := problemOf(err)
+	if !request.eventSource || !p.IsTransient() {
 		return err
 	}
 	rec := w.(*recorder)
-	p := problemOf(err)
-	kind := s.problems[p.code]
-	s.logger.Warn().Str("id", rec.id).Str("problem", p.code).Err(err).Msg("stream refused")
+	s.logger.Warn().Str("id", rec.id).Str("problem", string(p.Code)).Err(err).Msg("stream refused")
 	sse.SetHeaders(w.Header(), request.format)
 	encoder := sse.Encoder{Format: request.format}
 	b := append(sse.AppendRetry(nil, problemRetry+rand.N(problemRetry)), '\n')
-	b = encoder.AppendEvent(b, nil, "problem", s.problemDocument(rec, p, kind))
+	b = encoder.AppendEvent(b, nil, "problem", s.problemDocument(rec, p))
 	// A client that is gone needs no answer.
 	_, _ = stream.NewWriter(w, s.streamLimits, nil).Write(b)
 	return nil

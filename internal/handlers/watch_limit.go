@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers/problem"
 )
 
 // defaultMaxStreams is how many streams and long polls may be open unless the options say
@@ -83,8 +84,8 @@ func (p *streamPlace) release() {
 // streams, unless p has a place already. It then gives back the places that the request has among
 // those over HTTP/2, since it does not count as one of them any more.
 //
-// It returns errTooManyStreams if there is no place or no memory, and a *[bound.FullError] if this
-// address has used up its share.
+// It returns the problem TooManyStreams if there is no place or no memory, and a *[bound.FullError]
+// if this address has used up its share.
 func (s *Server) enterStreams(rec *recorder, p *streamPlace, bytes int64) error {
 	if p.place.Size() > 0 {
 		return nil
@@ -97,7 +98,7 @@ func (s *Server) enterStreams(rec *recorder, p *streamPlace, bytes int64) error 
 		}
 	}
 	if full, ok := errors.AsType[*bound.FullError](err); ok && !full.OfOwner {
-		return errTooManyStreams
+		return problem.New(problem.TooManyStreams)
 	}
 	if err == nil {
 		rec.place.Release()

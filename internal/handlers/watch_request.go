@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kvgateway/internal/feed"
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/sse"
 )
@@ -99,7 +100,7 @@ func parseWatch(r *http.Request, query url.Values) (*watchRequest, error) {
 		NoValues:       w.form == kv.ValueNone,
 	}
 	if w.start.IncludeHistory && w.start.UpdatesOnly {
-		return nil, parameterProblem("updates_only",
+		return nil, problem.OfParameter("updates_only",
 			"include_history and updates_only exclude each other. Leave one out.")
 	}
 	// A browser that reconnects sends the header, beside the query that its page made once and for
@@ -110,7 +111,7 @@ func parseWatch(r *http.Request, query url.Values) (*watchRequest, error) {
 	if query.Has("resume_from_revision") {
 		from, err := kv.ParseRevision(query.Get("resume_from_revision"))
 		if err != nil || from == 0 {
-			return nil, parameterProblem("resume_from_revision",
+			return nil, problem.OfParameter("resume_from_revision",
 				"resume_from_revision must be an integer from 1 to 2^53-1.")
 		}
 		w.start.From = from
@@ -125,7 +126,7 @@ func heartbeatOf(query url.Values) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(query.Get("heartbeat"))
 	if err != nil || d < minHeartbeat || d > maxHeartbeat {
-		return 0, parameterProblem("heartbeat",
+		return 0, problem.OfParameter("heartbeat",
 			"heartbeat must be a duration from 1s to 5m, such as 15s.")
 	}
 	return d, nil
@@ -148,14 +149,14 @@ func (w *watchRequest) single(bucket kv.BucketName, filters kv.Filters) {
 }
 
 // errTooManyWatches refuses a request for more buckets or filters than a stream can have.
-var errTooManyWatches = parameterProblem("watch",
+var errTooManyWatches = problem.OfParameter("watch",
 	"A stream can have up to 16 buckets, with up to 64 filters in all. Use several streams.")
 
 // several makes the request one for the buckets and filters of watch=BUCKET:FILTER. A bucket
 // without a filter stands for all its keys.
 func (w *watchRequest) several(watches []string) error {
 	if len(watches) == 0 {
-		return parameterProblem("watch",
+		return problem.OfParameter("watch",
 			"Name what to watch: watch=BUCKET or watch=BUCKET:FILTER, up to 16 buckets.")
 	}
 	buckets, patterns := make([]string, len(watches)), make([]string, len(watches))
@@ -206,14 +207,4 @@ func (w *watchRequest) resumeSeveral() {
 			t.options.UnknownPoint = true
 		}
 	}
-}
-
-// isTransient reports whether the same request may succeed later.
-func isTransient(err error) bool {
-	switch problemOf(err).code {
-	case codeOverloaded, codeBusy, codeNATSUnavailable, codeShuttingDown, codeTooManyStreams,
-		codeTimeout:
-		return true
-	}
-	return false
 }

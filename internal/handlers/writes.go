@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -46,7 +47,7 @@ func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	limit := b.Room(write)
-	if write.Value, err = s.readBody(w, r, limit, tooLargeProblem); err != nil {
+	if write.Value, err = s.readBody(w, r, limit, problem.OfValueSize); err != nil {
 		return err
 	}
 	written, err := b.Put(ctx, write)
@@ -83,7 +84,7 @@ func (s *Server) deleteValue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if deletion.TTL > 0 && !deletion.Purge {
-		return parameterProblem("ttl", "Only the marker of a purge can expire: when a delete "+
+		return problem.OfParameter("ttl", "Only the marker of a purge can expire: when a delete "+
 			"marker expired, the earlier revisions below it would be there again. Add purge=true.")
 	}
 	written, err := b.Delete(r.Context(), deletion)
@@ -98,7 +99,7 @@ func (s *Server) deleteValue(w http.ResponseWriter, r *http.Request) error {
 // §14.5), whose body is not the whole value.
 func storedHeaders(r *http.Request) (contentType, contentEncoding string, err error) {
 	if r.Header["Content-Range"] != nil {
-		return "", "", headerProblem("Content-Range",
+		return "", "", problem.OfHeader("Content-Range",
 			"A value is stored as a whole. Send all of it, without Content-Range.")
 	}
 	contentType = r.Header.Get("Content-Type")
@@ -107,7 +108,7 @@ func storedHeaders(r *http.Request) (contentType, contentEncoding string, err er
 		return "", "", kv.ErrHeaderTooLarge
 	}
 	if !isPrintable(contentEncoding) {
-		return "", "", headerProblem("Content-Encoding",
+		return "", "", problem.OfHeader("Content-Encoding",
 			"Content-Encoding must be a list of tokens, such as gzip.")
 	}
 	contentType, err = storedType(contentType)
@@ -128,7 +129,7 @@ func storedType(contentType string) (string, error) {
 	}
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	if err != nil || !strings.Contains(mediaType, "/") || !isPrintable(contentType) {
-		return "", headerProblem("Content-Type",
+		return "", problem.OfHeader("Content-Type",
 			"Content-Type must be a media type such as text/plain; charset=utf-8.")
 	}
 	if mediaType == "application/x-www-form-urlencoded" {
@@ -164,7 +165,7 @@ func (s *Server) respondWritten(
 	k kv.Key,
 	written kvclient.Written,
 ) {
-	w.Header()["Etag"] = []string{etag(written.Position)}
+	w.Header()["Etag"] = []string{written.Position.ETag()}
 	w.Header()["Kv-Revision"] = []string{written.Revision.String()}
 	if value, ok := preference(r.Header, "return"); ok && value == "minimal" {
 		w.Header()["Preference-Applied"] = []string{"return=minimal"}
