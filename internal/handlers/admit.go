@@ -38,25 +38,25 @@ func sizeOfHeaders(h http.Header) (n int) {
 // checks it could write through a gateway there that takes writes from everybody.
 //
 // A large head (request line and headers) is counted until the request ends.
-func (s *Server) admit(rec *recorder, r *http.Request) error {
-	size := sizeOfHeaders(r.Header)
+func (s *Server) admit(x *exchange) error {
+	size := sizeOfHeaders(x.request.Header)
 	if size > MaxHeaderBytes {
 		return problem.Error{Code: problem.HeaderTooLarge,
 			Detail: "The request's headers have more than " + strconv.Itoa(MaxHeaderBytes) +
 				" bytes together. Send fewer or shorter headers."}
 	}
-	if s.options.CheckHost && !s.knownHost(r.Host) {
+	if s.options.CheckHost && !s.knownHost(x.request.Host) {
 		return problem.New(problem.UnknownHost)
 	}
-	switch r.Method {
+	switch x.request.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 	default:
-		if err := s.checkSite(r); err != nil {
+		if err := s.checkSite(x.request); err != nil {
 			return err
 		}
 	}
-	if size += len(r.RequestURI); size > FreeHead {
-		return s.largeHeads.Take(r.Context(), &rec.largeHead, ownerOf(r), int64(size), nil)
+	if size += len(x.request.RequestURI); size > FreeHead {
+		return s.largeHeads.Take(x.context(), &x.largeHead, x.owner(), int64(size), nil)
 	}
 	return nil
 }

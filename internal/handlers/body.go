@@ -96,13 +96,12 @@ type requestBody struct {
 
 // openBody returns the reader of a request's body. What the body holds is given back when the
 // request ends.
-func (s *Server) openBody(w http.ResponseWriter, r *http.Request) *requestBody {
-	rec := w.(*recorder)
-	rec.body = s.bodies.open(rec.ResponseWriter, r)
-	if r.ProtoMajor > 1 {
-		rec.body.requestPlace = &rec.place
+func (s *Server) openBody(x *exchange) *requestBody {
+	x.body = s.bodies.open(x.ResponseWriter, x.request)
+	if x.request.ProtoMajor > 1 {
+		x.body.requestPlace = &x.place
 	}
-	return rec.body
+	return x.body
 }
 
 // open returns the reader of a request's body within these bounds.

@@ -17,34 +17,32 @@ import (
 // is too large, it is refused before any of the body is read. tooLarge makes the problem of a body
 // that is too large.
 func (s *Server) readBody(
-	w http.ResponseWriter,
-	r *http.Request,
+	x *exchange,
 	limit int,
 	tooLarge func(limit int) problem.Error,
 ) ([]byte, error) {
 	switch {
-	case r.ContentLength == 0:
+	case x.request.ContentLength == 0:
 		return nil, nil
-	case r.ContentLength > int64(limit):
+	case x.request.ContentLength > int64(limit):
 		return nil, tooLarge(limit)
 	}
-	body := s.openBody(w, r)
-	return body.readWhole(w, r, limit, tooLarge)
+	body := s.openBody(x)
+	return body.readWhole(x, limit, tooLarge)
 }
 
 // readWhole reads the whole body into memory; see [Server.readBody].
 func (b *requestBody) readWhole(
-	w http.ResponseWriter,
-	r *http.Request,
+	x *exchange,
 	limit int,
 	tooLarge func(limit int) problem.Error,
 ) ([]byte, error) {
-	if r.ContentLength < 0 {
-		b.in = http.MaxBytesReader(w, r.Body, int64(limit))
+	if x.request.ContentLength < 0 {
+		b.in = http.MaxBytesReader(x, x.request.Body, int64(limit))
 	}
-	content, err := b.all(r.ContentLength, int64(limit))
+	content, err := b.all(x.request.ContentLength, int64(limit))
 	if err == nil {
-		w.(*recorder).unread = false
+		x.unread = false
 		b.complete()
 		return content, nil
 	}
@@ -128,15 +126,15 @@ func nextSize(size int64) int64 {
 
 // refuseEncoding refuses a body with a content coding if the gateway has to understand the body: it
 // decodes none.
-func refuseEncoding(w http.ResponseWriter, r *http.Request) error {
-	if r.ContentLength == 0 {
+func (x *exchange) refuseEncoding() error {
+	if x.request.ContentLength == 0 {
 		return nil
 	}
-	for _, value := range r.Header["Content-Encoding"] {
+	for _, value := range x.request.Header["Content-Encoding"] {
 		for coding := range strings.SplitSeq(value, ",") {
 			coding = strings.TrimSpace(coding)
 			if coding != "" && !strings.EqualFold(coding, "identity") {
-				w.Header()["Accept-Encoding"] = []string{"identity"} // RFC 7694 §3
+				x.Header()["Accept-Encoding"] = []string{"identity"} // RFC 7694 §3
 				return problem.Error{Code: problem.UnsupportedMediaType,
 					Detail: "The body has a Content-Encoding, and this operation decodes none. " +
 						"Send the body without an encoding."}
@@ -178,22 +176,18 @@ func countTooLarge(size *bound.Bound) func(limit int) problem.Error {
 }
 
 // jsonBody reads a JSON body of one of the media types. It returns nil if there is no body.
-func (s *Server) jsonBody(
-	w http.ResponseWriter,
-	r *http.Request,
-	mediaTypes ...string,
-) ([]byte, error) {
-	if err := refuseEncoding(w, r); err != nil {
+func (s *Server) jsonBody(x *exchange, mediaTypes ...string) ([]byte, error) {
+	if err := x.refuseEncoding(); err != nil {
 		return nil, err
 	}
-	body, err := s.readBody(w, r, maxJSONBytes, countTooLarge(s.bodies.jsonSize))
+	body, err := s.readBody(x, maxJSONBytes, countTooLarge(s.bodies.jsonSize))
 	if err != nil {
 		return nil, err
 	}
 	if body = bytes.TrimSpace(body); len(body) == 0 {
 		return nil, nil
 	}
-	if !hasMediaType(r.Header, mediaTypes...) {
+	if !hasMediaType(x.request.Header, mediaTypes...) {
 		return nil, problem.Error{Code: problem.UnsupportedMediaType,
 			Detail: "This operation does not take a body of this media type. Send Content-Type: " +
 				mediaTypes[0] + "."}

@@ -121,24 +121,23 @@ func hints(status kv.BucketStatus) []string {
 }
 
 // listBuckets answers a page of the buckets, sorted by name.
-func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
-	query := queryOf(w)
+func (s *Server) listBuckets(x *exchange) error {
 	digest := listingDigest("buckets")
-	page, err := pageOf(query, defaultBucketsLimit, digest)
+	page, err := pageOf(x.query, defaultBucketsLimit, digest)
 	if err != nil {
 		return err
 	}
-	names, err := s.client.BucketNames(r.Context())
+	names, err := s.client.BucketNames(x.context())
 	if err != nil {
 		return err
 	}
 	shown, last, next := []any{}, "", ""
-	lister := bucketLister{server: s, rec: w.(*recorder), namesOnly: query.Get("names") == "true"}
+	lister := bucketLister{server: s, x: x, namesOnly: x.query.Get("names") == "true"}
 	for _, name := range names {
 		if name.String() <= page.after {
 			continue
 		}
-		item, err := lister.item(r.Context(), name)
+		item, err := lister.item(x.context(), name)
 		if err != nil {
 			return err
 		}
@@ -155,9 +154,9 @@ func (s *Server) listBuckets(w http.ResponseWriter, r *http.Request) error {
 	answer := map[string]any{"buckets": shown}
 	if next != "" {
 		answer["next"] = next
-		s.linkNext(w, r, next)
+		x.linkNext(next)
 	}
-	return respondJSON(w, http.StatusOK, answer)
+	return x.respondJSON(http.StatusOK, answer)
 }
 
 // retryTime bounds the request for a bucket's status after one was out of reach, so that the list
@@ -168,8 +167,8 @@ const retryTime = 500 * time.Millisecond
 type bucketLister struct {
 	// server reaches the buckets.
 	server *Server
-	// rec is the recorder of the request.
-	rec *recorder
+	// x is the exchange of the request.
+	x *exchange
 	// namesOnly reports whether the items are names instead of documents.
 	namesOnly bool
 	// failed reports whether a bucket was out of reach.
@@ -196,9 +195,9 @@ func (l *bucketLister) item(ctx context.Context, name kv.BucketName) (any, error
 	case err != nil && !l.namesOnly:
 		l.failed = true
 		p := problemOf(err)
-		s.logger.Warn().Str("id", l.rec.id).Str("bucket", name.String()).Err(err).
+		s.logger.Warn().Str("id", l.x.id).Str("bucket", name.String()).Err(err).
 			Msg("bucket cannot be reached")
-		document := s.problemDocument(l.rec, p)
+		document := s.problemDocument(l.x, p)
 		return map[string]any{"bucket": name.String(), "problem": json.RawMessage(document)}, nil
 	case err != nil:
 		l.failed = true
@@ -210,28 +209,28 @@ func (l *bucketLister) item(ctx context.Context, name kv.BucketName) (any, error
 }
 
 // getBucket answers a bucket's configuration and status.
-func (s *Server) getBucket(w http.ResponseWriter, r *http.Request) error {
-	name, err := bucketName(r)
+func (s *Server) getBucket(x *exchange) error {
+	name, err := x.bucketName()
 	if err != nil {
 		return err
 	}
-	status, err := s.client.Status(r.Context(), name)
+	status, err := s.client.Status(x.context(), name)
 	if err != nil {
 		return err
 	}
-	return respondJSON(w, http.StatusOK, documentOf(status))
+	return x.respondJSON(http.StatusOK, documentOf(status))
 }
 
 // putBucket creates a bucket. If there is one with the same configuration, it answers that.
-func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
-	name, err := bucketName(r)
+func (s *Server) putBucket(x *exchange) error {
+	name, err := x.bucketName()
 	if err != nil {
 		return err
 	}
-	if err := refuseConditions(r.Header, "If-None-Match"); err != nil {
+	if err := refuseConditions(x.request.Header, "If-None-Match"); err != nil {
 		return err
 	}
-	p, err := preconditions(r.Header, true)
+	p, err := preconditions(x.request.Header, true)
 	if err != nil {
 		return err
 	}
@@ -241,10 +240,10 @@ func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
 				"If-None-Match: *.")
 	}
 	config := kv.DefaultBucketConfig()
-	if err := s.readConfig(w, r, &config); err != nil {
+	if err := s.readConfig(x, &config); err != nil {
 		return err
 	}
-	status, created, err := s.client.CreateBucket(r.Context(), name, config)
+	status, created, err := s.client.CreateBucket(x.context(), name, config)
 	present := err == nil && !created
 	if _, differs := errors.AsType[*kv.BucketExistsError](err); differs {
 		present = true
@@ -255,24 +254,20 @@ func (s *Server) putBucket(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	case !created:
-		return respondJSON(w, http.StatusOK, documentOf(status))
+		return x.respondJSON(http.StatusOK, documentOf(status))
 	}
-	w.Header()["Location"] = []string{s.options.BasePath + "/buckets/" + name.String()}
-	return respondJSON(w, http.StatusCreated, documentOf(status))
+	x.Header()["Location"] = []string{s.options.BasePath + "/buckets/" + name.String()}
+	return x.respondJSON(http.StatusCreated, documentOf(status))
 }
 
 // readConfig reads a configuration from the body over the defaults. Without a body the defaults
 // stay.
-func (s *Server) readConfig(
-	w http.ResponseWriter,
-	r *http.Request,
-	config *kv.BucketConfig,
-) error {
-	body, err := s.jsonBody(w, r, "application/json")
+func (s *Server) readConfig(x *exchange, config *kv.BucketConfig) error {
+	body, err := s.jsonBody(x, "application/json")
 	if err != nil || body == nil {
 		return err
 	}
-	if err := checksOf(w).body(body); err != nil {
+	if err := x.checks.body(body); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(body, config); err != nil {
@@ -282,45 +277,45 @@ func (s *Server) readConfig(
 }
 
 // patchBucket changes those fields of a bucket's configuration that a merge patch names.
-func (s *Server) patchBucket(w http.ResponseWriter, r *http.Request) error {
-	if err := refuseConditions(r.Header); err != nil {
+func (s *Server) patchBucket(x *exchange) error {
+	if err := refuseConditions(x.request.Header); err != nil {
 		return err
 	}
-	name, err := bucketName(r)
+	name, err := x.bucketName()
 	if err != nil {
 		return err
 	}
-	body, err := s.jsonBody(w, r, "application/merge-patch+json", "application/json")
+	body, err := s.jsonBody(x, "application/merge-patch+json", "application/json")
 	if err != nil {
-		w.Header()["Accept-Patch"] = []string{"application/merge-patch+json, application/json"}
+		x.Header()["Accept-Patch"] = []string{"application/merge-patch+json, application/json"}
 		return err
 	}
 	if body == nil {
 		return problem.Error{Code: problem.InvalidBody,
 			Detail: "The body is empty. Send a JSON object with the fields to change."}
 	}
-	if err := checksOf(w).body(body); err != nil {
+	if err := x.checks.body(body); err != nil {
 		return err
 	}
-	status, err := s.client.UpdateBucket(r.Context(), name, body)
+	status, err := s.client.UpdateBucket(x.context(), name, body)
 	if err != nil {
 		return err
 	}
-	return respondJSON(w, http.StatusOK, documentOf(status))
+	return x.respondJSON(http.StatusOK, documentOf(status))
 }
 
 // deleteBucket deletes a bucket and all that it holds.
-func (s *Server) deleteBucket(w http.ResponseWriter, r *http.Request) error {
-	if err := refuseConditions(r.Header); err != nil {
+func (s *Server) deleteBucket(x *exchange) error {
+	if err := refuseConditions(x.request.Header); err != nil {
 		return err
 	}
-	name, err := bucketName(r)
+	name, err := x.bucketName()
 	if err != nil {
 		return err
 	}
-	if err := s.client.DeleteBucket(r.Context(), name); err != nil {
+	if err := s.client.DeleteBucket(x.context(), name); err != nil {
 		return err
 	}
-	w.WriteHeader(http.StatusNoContent)
+	x.WriteHeader(http.StatusNoContent)
 	return nil
 }

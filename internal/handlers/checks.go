@@ -64,9 +64,6 @@ func newOperationChecks(
 	return c, nil
 }
 
-// checksOf returns the checks of the operation that is being answered.
-func checksOf(w http.ResponseWriter) *operationChecks { return w.(*recorder).checks }
-
 // query reads and checks the parameters of the query. The operation must know each of them, each
 // must have its form and range, and none but lists may be given twice.
 func (c *operationChecks) query(r *http.Request) (url.Values, error) {

@@ -12,7 +12,7 @@
 //	route       an operation of api/openapi.yaml and the endpoint that carries it out
 //	endpoint    answers a request, or returns an error before it has written anything
 //	checks      what the contract says about the query and the JSON body of an operation
-//	recorder    the response writer of a request, which also has what the request holds
+//	exchange    a request and its answer, with what the request holds
 //	problem     a failure as clients see it: a code, and from that a status, a title and advice
 //	owner       who is charged for a request: the address of its client, or its IPv6 site
 //	to hold     to have a part of a bound (internal/bound)

@@ -10,41 +10,39 @@ import (
 )
 
 // getEntry answers one entry as JSON, with its value and metadata.
-func (s *Server) getEntry(w http.ResponseWriter, r *http.Request) error {
-	query := queryOf(w)
-	e, have, err := s.readEntryAndHold(w.(*recorder), query, 4*partBuffer)
+func (s *Server) getEntry(x *exchange) error {
+	e, have, err := s.readEntryAndHold(x, 4*partBuffer)
 	if err != nil {
 		return err
 	}
-	name, err := bucketName(r)
+	name, err := x.bucketName()
 	if err != nil {
 		return err
 	}
-	setEntryHeaders(w.Header(), &e)
+	setEntryHeaders(x.Header(), &e)
 	if have {
-		w.WriteHeader(http.StatusNotModified)
+		x.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	out := newListWriter(w, "")
-	return out.end(out.encode(&e, name, valueForm(query)), "\n")
+	out := newListWriter(x, "")
+	return out.end(out.encode(&e, name, valueForm(x.query)), "\n")
 }
 
 // getHistory answers the retained revisions of a key, markers included, the oldest first.
-func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
-	query := queryOf(w)
-	b, k, err := s.target(r, query)
+func (s *Server) getHistory(x *exchange) error {
+	b, k, err := s.target(x)
 	if err != nil {
 		return err
 	}
-	form := valueForm(query)
-	out := newListWriter(w, `{"entries":[`)
-	err = b.History(r.Context(), k, func(e kv.Entry) error {
+	form := valueForm(x.query)
+	out := newListWriter(x, `{"entries":[`)
+	err = b.History(x.context(), k, func(e kv.Entry) error {
 		if len(e.Value) >= kvclient.LargeValue && form != kv.ValueNone {
-			gone, err := out.rec.holdEntry(b, k, &e)
+			gone, err := out.x.holdEntry(b, k, &e)
 			if err != nil || gone {
 				return err
 			}
-			defer out.rec.delivery().release()
+			defer out.x.delivery().release()
 		}
 		return out.entry(&e, b.Name(), form)
 	})
@@ -54,20 +52,20 @@ func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
 // holdEntry holds what an entry that was read takes. If there is no room for it, holdEntry drops
 // the value, waits for room, and reads it again. The result gone reports whether the revision was
 // removed meanwhile.
-func (rec *recorder) holdEntry(
+func (x *exchange) holdEntry(
 	b *kvclient.Bucket,
 	k kv.Key,
 	e *kv.Entry,
 ) (gone bool, err error) {
-	d, size, revision := rec.delivery(), e.Bytes()+4*partBuffer, e.Revision
+	d, size, revision := x.delivery(), e.Bytes()+4*partBuffer, e.Revision
 	if d.try(size) {
 		return false, nil
 	}
 	*e = kv.Entry{}
-	if err := d.wait(rec.request.Context(), size); err != nil {
+	if err := d.wait(x.context(), size); err != nil {
 		return false, err
 	}
-	if *e, err = b.GetRevision(rec.request.Context(), k, revision); err != nil {
+	if *e, err = b.GetRevision(x.context(), k, revision); err != nil {
 		d.release()
 	}
 	if errors.Is(err, kv.ErrRevisionNotFound) {

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -34,34 +33,34 @@ type entryListing struct {
 }
 
 // listEntries answers many entries: a page as JSON or as lines, or all of them as lines.
-func (s *Server) listEntries(w http.ResponseWriter, r *http.Request) error {
-	mediaType, err := negotiate(r.Header, "application/json", "application/x-ndjson")
+func (s *Server) listEntries(x *exchange) error {
+	mediaType, err := negotiate(x.request.Header, "application/json", "application/x-ndjson")
 	if err != nil {
 		return err
 	}
-	l, err := s.entryListing(w, r, queryOf(w))
+	l, err := s.entryListing(x)
 	if err != nil {
 		return err
 	}
 	if mediaType == "application/x-ndjson" && l.whole {
-		return s.exportEntries(w, r, l)
+		return s.exportEntries(x, l)
 	}
-	page, err := s.entryPage(w.(*recorder), l)
+	page, err := s.entryPage(x, l)
 	if err != nil {
 		return err
 	}
-	w.Header()["Kv-Consistency"] = headerConsistency[page.Served]
+	x.Header()["Kv-Consistency"] = headerConsistency[page.Served]
 	next := ""
 	if page.Last != "" {
 		next = cursor{l.digest, page.Last}.String()
 	}
-	s.linkNext(w, r, next)
+	x.linkNext(next)
 	if mediaType == "application/x-ndjson" {
-		return s.pageOfLines(w, r, l, page, next)
+		return s.pageOfLines(x, l, page, next)
 	}
-	out := newListWriter(w, `{"entries":[`)
-	err = page.Each(r.Context(), func(e *kv.Entry) error {
-		defer out.rec.took(e, page)
+	out := newListWriter(x, `{"entries":[`)
+	err = page.Each(x.context(), func(e *kv.Entry) error {
+		defer out.x.took(e, page)
 		return out.entry(e, l.bucket.Name(), l.form)
 	})
 	tail := append([]byte(`],"revision":`), page.Revision.String()...)
@@ -70,10 +69,10 @@ func (s *Server) listEntries(w http.ResponseWriter, r *http.Request) error {
 }
 
 // entryPage reads the page, and holds what it takes.
-func (s *Server) entryPage(rec *recorder, l entryListing) (*kvclient.EntryPage, error) {
+func (s *Server) entryPage(x *exchange, l entryListing) (*kvclient.EntryPage, error) {
 	of := kvclient.PageOf{After: l.page.after, Limit: l.page.limit}
-	return readAndHold(rec, 0, func() (*kvclient.EntryPage, int64, error) {
-		page, err := l.bucket.Entries(rec.request.Context(), l.selection, of, l.options)
+	return readAndHold(x, 0, func() (*kvclient.EntryPage, int64, error) {
+		page, err := l.bucket.Entries(x.context(), l.selection, of, l.options)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -83,8 +82,8 @@ func (s *Server) entryPage(rec *recorder, l entryListing) (*kvclient.EntryPage, 
 
 // took gives back what an entry of a page took, once its visitor has returned and the page drops
 // it. It keeps the room that the last entries of the page need for their JSON.
-func (rec *recorder) took(e *kv.Entry, page *kvclient.EntryPage) {
-	if d := rec.answer; d != nil && d.holds() && page.IsInstant() {
+func (x *exchange) took(e *kv.Entry, page *kvclient.EntryPage) {
+	if d := x.answer; d != nil && d.holds() && page.IsInstant() {
 		d.shrink(max(d.held.Size()-e.Bytes(), 4*partBuffer))
 	}
 }
@@ -99,29 +98,26 @@ func appendNext(dst []byte, next string) []byte {
 
 // entryListing reads the request. Names that NATS must not see are refused before the bucket is
 // looked for.
-func (s *Server) entryListing(
-	w http.ResponseWriter,
-	r *http.Request,
-	query url.Values,
-) (l entryListing, err error) {
-	if l.selection, err = selectionOf(query); err != nil {
+func (s *Server) entryListing(x *exchange) (l entryListing, err error) {
+	if l.selection, err = selectionOf(x.query); err != nil {
 		return l, err
 	}
-	name, err := bucketName(r)
+	name, err := x.bucketName()
 	if err != nil {
 		return l, err
 	}
-	head := []string{"entries", name.String(), l.selection.Prefix, strconv.Itoa(len(query["key"]))}
-	l.digest = listingDigest(slices.Concat(head, query["key"], query["filter"])...)
-	if l.page, err = pageOf(query, defaultEntriesLimit, l.digest); err != nil {
+	keys := x.query["key"]
+	head := []string{"entries", name.String(), l.selection.Prefix, strconv.Itoa(len(keys))}
+	l.digest = listingDigest(slices.Concat(head, keys, x.query["filter"])...)
+	if l.page, err = pageOf(x.query, defaultEntriesLimit, l.digest); err != nil {
 		return l, err
 	}
-	l.form = valueForm(query)
-	l.whole = len(l.selection.Keys) == 0 && !query.Has("limit") && !query.Has("cursor")
-	if l.options, err = readOptions(w.Header(), r, query); err != nil {
+	l.form = valueForm(x.query)
+	l.whole = len(l.selection.Keys) == 0 && !x.query.Has("limit") && !x.query.Has("cursor")
+	if l.options, err = readOptions(x); err != nil {
 		return l, err
 	}
-	l.bucket, err = s.bucket(r)
+	l.bucket, err = s.bucket(x)
 	return l, err
 }
 
@@ -141,39 +137,38 @@ func selectionOf(query url.Values) (selection kvclient.Selection, err error) {
 
 // pageOfLines answers a page as lines, in the order of names.
 func (s *Server) pageOfLines(
-	w http.ResponseWriter,
-	r *http.Request,
+	x *exchange,
 	l entryListing,
 	page *kvclient.EntryPage,
 	next string,
 ) error {
-	out := newLineWriter(w)
-	err := page.Each(r.Context(), func(e *kv.Entry) error {
-		defer out.rec.took(e, page)
+	out := newLineWriter(x)
+	err := page.Each(x.context(), func(e *kv.Entry) error {
+		defer out.x.took(e, page)
 		return out.entry(e, l.bucket.Name(), l.form)
 	})
-	return s.endLines(out, r, err, func(dst []byte) []byte {
+	return s.endLines(x, out, err, func(dst []byte) []byte {
 		return append(appendNext(appendEnd(dst, page.Revision, out.count), next), '}')
 	})
 }
 
 // exportEntries answers all selected entries as lines, in the order in which NATS has them. It
 // holds no more than what is on its way.
-func (s *Server) exportEntries(w http.ResponseWriter, r *http.Request, l entryListing) error {
-	w.Header()["Kv-Consistency"] = headerConsistency[l.bucket.LeaderWord()]
+func (s *Server) exportEntries(x *exchange, l entryListing) error {
+	x.Header()["Kv-Consistency"] = headerConsistency[l.bucket.LeaderWord()]
 	export := kvclient.Export{
 		Filters:  l.selection.ScanFilters(),
 		NoValues: l.form == kv.ValueNone,
 		Options:  l.options,
 	}
-	out := newLineWriter(w)
-	revision, err := l.bucket.Export(r.Context(), export, func(e *kv.Entry) error {
+	out := newLineWriter(x)
+	revision, err := l.bucket.Export(x.context(), export, func(e *kv.Entry) error {
 		if !strings.HasPrefix(e.Key, l.selection.Prefix) {
 			return nil
 		}
 		return out.entry(e, l.bucket.Name(), l.form)
 	})
-	return s.endLines(out, r, err, func(dst []byte) []byte {
+	return s.endLines(x, out, err, func(dst []byte) []byte {
 		return append(appendEnd(dst, revision, out.count), '}')
 	})
 }

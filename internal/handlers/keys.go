@@ -45,43 +45,42 @@ type listedName struct {
 }
 
 // listKeys answers the names of the keys that have a value, sorted.
-func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
-	b, err := s.bucket(r)
+func (s *Server) listKeys(x *exchange) error {
+	b, err := s.bucket(x)
 	if err != nil {
 		return err
 	}
-	mediaType, err := negotiate(r.Header, "application/json", "application/x-ndjson", "text/plain")
+	mediaType, err := negotiate(x.request.Header,
+		"application/json", "application/x-ndjson", "text/plain")
 	if err != nil {
 		return err
 	}
-	query := queryOf(w)
 	defaultLimit := 0 // Lines have all names unless the request has a limit.
 	if mediaType == "application/json" {
 		defaultLimit = defaultKeysLimit
 	}
-	listing, digest, err := keyListingOf(query, b.Name(), defaultLimit)
+	listing, digest, err := keyListingOf(x.query, b.Name(), defaultLimit)
 	if err != nil {
 		return err
 	}
-	rec := w.(*recorder)
-	found, err := readAndHold(rec, 0, func() (kvclient.KeyListing, int64, error) {
-		found, err := b.Keys(r.Context(), listing.scanFilters())
+	found, err := readAndHold(x, 0, func() (kvclient.KeyListing, int64, error) {
+		found, err := b.Keys(x.context(), listing.scanFilters())
 		return found, found.Bytes() + partBuffer, err
 	})
 	if err != nil {
 		return err
 	}
 	if listing.page.limit == 0 {
-		s.sendLines(rec, mediaType, listing.names(found))
+		s.sendLines(x, mediaType, listing.names(found))
 		return nil
 	}
 	result := listing.pageOf(found, digest)
-	rec.delivery().shrink(result.bytes())
-	s.linkNext(w, r, result.Next)
+	x.delivery().shrink(result.bytes())
+	x.linkNext(result.Next)
 	if mediaType == "application/json" {
-		return respondJSON(w, http.StatusOK, result)
+		return x.respondJSON(http.StatusOK, result)
 	}
-	s.sendLines(rec, mediaType, slices.Values(result.names))
+	s.sendLines(x, mediaType, slices.Values(result.names))
 	return nil
 }
 
@@ -194,19 +193,19 @@ func (l keyListing) fold(key string) (n listedName, listed bool) {
 }
 
 // linkNext names the next page in the Link header (RFC 8288), if there is one.
-func (s *Server) linkNext(w http.ResponseWriter, r *http.Request, next string) {
+func (x *exchange) linkNext(next string) {
 	if next == "" {
 		return
 	}
-	query := r.URL.Query()
+	query := x.request.URL.Query()
 	query.Set("cursor", next)
-	target := r.URL.EscapedPath() + "?" + query.Encode()
-	w.Header()["Link"] = []string{"<" + target + `>; rel="next"`}
+	target := x.request.URL.EscapedPath() + "?" + query.Encode()
+	x.Header()["Link"] = []string{"<" + target + `>; rel="next"`}
 }
 
 // sendLines sends a line for each name, many lines at a time.
-func (s *Server) sendLines(rec *recorder, mediaType string, names iter.Seq[listedName]) {
-	h := rec.Header()
+func (s *Server) sendLines(x *exchange, mediaType string, names iter.Seq[listedName]) {
+	h := x.Header()
 	h["Content-Type"] = []string{mediaType}
 	if mediaType == "text/plain" {
 		h["Content-Type"] = []string{"text/plain; charset=utf-8"}
@@ -219,15 +218,15 @@ func (s *Server) sendLines(rec *recorder, mediaType string, names iter.Seq[liste
 		if len(buffer) < partBuffer-2*kv.MaxKeyBytes {
 			continue
 		}
-		rec.write(buffer)
-		if buffer = buffer[:0]; !rec.tooLong() {
+		x.write(buffer)
+		if buffer = buffer[:0]; !x.tooLong() {
 			continue
 		}
 		if mediaType == "text/plain" {
-			rec.cut()
+			x.cut()
 		}
-		buffer = append(s.appendProblem(append(buffer, '{'), rec, errTooLong), "}\n"...)
+		buffer = append(s.appendProblem(append(buffer, '{'), x, errTooLong), "}\n"...)
 		break
 	}
-	rec.write(buffer)
+	x.write(buffer)
 }

@@ -22,26 +22,25 @@ type deletedKeys struct {
 }
 
 // deleteKeys replaces each value that the filters select by a marker.
-func (s *Server) deleteKeys(w http.ResponseWriter, r *http.Request) error {
-	if err := refuseConditions(r.Header); err != nil {
+func (s *Server) deleteKeys(x *exchange) error {
+	if err := refuseConditions(x.request.Header); err != nil {
 		return err
 	}
-	query := queryOf(w)
-	filters, err := filtersOf(query)
+	filters, err := filtersOf(x.query)
 	if err != nil {
 		return err
 	}
 	deletion := kvclient.MassDeletion{
 		Filters: filters,
-		Purge:   query.Get("purge") == "true",
-		DryRun:  query.Get("dry_run") == "true",
+		Purge:   x.query.Get("purge") == "true",
+		DryRun:  x.query.Get("dry_run") == "true",
 	}
-	if limit := query.Get("limit"); limit != "" {
+	if limit := x.query.Get("limit"); limit != "" {
 		if deletion.Limit, err = strconv.Atoi(limit); err != nil {
 			return problem.OfParameter("limit", "limit must be an integer.")
 		}
 	}
-	b, err := s.bucketToWrite(r)
+	b, err := s.bucketToWrite(x)
 	if err != nil {
 		return err
 	}
@@ -51,36 +50,36 @@ func (s *Server) deleteKeys(w http.ResponseWriter, r *http.Request) error {
 	}
 	// A deletion may take long. Over HTTP/2 a write deadline that passes would end the request
 	// itself.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	done, err := s.deleteByFilter(r, b, deletion)
-	w.(*recorder).extend()
+	_ = http.NewResponseController(x).SetWriteDeadline(time.Time{})
+	done, err := s.deleteByFilter(x, b, deletion)
+	x.extend()
 	if done.Skipped == nil {
 		done.Skipped = []string{}
 	}
 	if err != nil {
 		return partlyDeleted(done, err)
 	}
-	return respondJSON(w, http.StatusOK, deletedKeys{done.Deleted, done.Skipped, deletion.DryRun})
+	return x.respondJSON(http.StatusOK, deletedKeys{done.Deleted, done.Skipped, deletion.DryRun})
 }
 
 // deleteByFilter carries out a deletion within its time. Unless it is a dry run, it has one of the
 // places of imports.
 func (s *Server) deleteByFilter(
-	r *http.Request,
+	x *exchange,
 	b *kvclient.Bucket,
 	deletion kvclient.MassDeletion,
 ) (done kvclient.DeletedKeys, err error) {
 	if !deletion.DryRun {
 		var place bound.Hold
-		if err := s.bodies.imports.Take(r.Context(), &place, ownerOf(r), 1, nil); err != nil {
+		if err := s.bodies.imports.Take(x.context(), &place, x.owner(), 1, nil); err != nil {
 			return done, err
 		}
 		defer place.Release()
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), s.bodies.deletionAge.Duration())
+	ctx, cancel := context.WithTimeout(x.context(), s.bodies.deletionAge.Duration())
 	defer cancel()
 	done, err = b.DeleteKeys(ctx, deletion)
-	if err != nil && ctx.Err() != nil && r.Context().Err() == nil {
+	if err != nil && ctx.Err() != nil && x.context().Err() == nil {
 		s.bodies.deletionAge.Refuse()
 		// This error makes the answer say how many keys were deleted.
 		err = fmt.Errorf("%w: too old: %v", kv.ErrOutcomeUnknown, err)

@@ -14,8 +14,8 @@ var errClientGone = errors.New("the client takes no more of the answer")
 // is a line with the member problem, or, if a part of a line was sent already, the end of the
 // connection.
 type lineWriter struct {
-	// rec is the recorder of the request.
-	rec *recorder
+	// x is the exchange of the request.
+	x *exchange
 	// buffer has what was encoded and not sent yet.
 	buffer []byte
 	// line is where in buffer the line begins that is being encoded.
@@ -31,7 +31,7 @@ type lineWriter struct {
 }
 
 // newLineWriter returns a writer of the answer to a request.
-func newLineWriter(w http.ResponseWriter) *lineWriter { return &lineWriter{rec: w.(*recorder)} }
+func newLineWriter(x *exchange) *lineWriter { return &lineWriter{x: x} }
 
 // entry adds the line of an entry. It returns [errClientGone] if nobody takes it, errTooLong if the
 // answer has reached its age, and a *[bound.FullError] if there is no room for it.
@@ -40,7 +40,7 @@ func (l *lineWriter) entry(
 	bucket kv.BucketName,
 	form kv.ValueForm,
 ) error {
-	if l.rec.tooLong() {
+	if l.x.tooLong() {
 		return errTooLong
 	}
 	l.count++
@@ -60,14 +60,14 @@ func (l *lineWriter) entry(
 // send is the [kv.Sink] of the answer. If it fails for lack of room, whole lines stay in the
 // buffer.
 func (l *lineWriter) send(part []byte) ([]byte, error) {
-	give, err := l.rec.holdPart(part, l.beside)
+	give, err := l.x.holdPart(part, l.beside)
 	if err != nil {
 		l.buffer = part[:l.line]
 		return nil, err
 	}
 	defer give()
 	l.begin()
-	if l.rec.delivery().write(part) != nil {
+	if l.x.delivery().write(part) != nil {
 		return nil, errClientGone
 	}
 	l.within, l.line = l.line < len(part), 0
@@ -78,8 +78,8 @@ func (l *lineWriter) send(part []byte) ([]byte, error) {
 func (l *lineWriter) begin() {
 	if !l.begun {
 		l.begun = true
-		setLineHeaders(l.rec.Header())
-		l.rec.WriteHeader(http.StatusOK)
+		setLineHeaders(l.x.Header())
+		l.x.WriteHeader(http.StatusOK)
 	}
 }
 
@@ -95,31 +95,26 @@ var headerNDJSON = []string{"application/x-ndjson"}
 
 // endLines finishes an answer of lines with its last line. If an error ended it after it had begun,
 // the last line has the problem.
-func (s *Server) endLines(
-	l *lineWriter,
-	r *http.Request,
-	err error,
-	last func([]byte) []byte,
-) error {
+func (s *Server) endLines(x *exchange, l *lineWriter, err error, last func([]byte) []byte) error {
 	switch {
 	case errors.Is(err, errClientGone), err != nil && l.within:
-		l.rec.cut()
-	case err != nil && (!l.begun || r.Context().Err() != nil):
+		l.x.cut()
+	case err != nil && (!l.begun || x.context().Err() != nil):
 		return err
 	case err != nil:
-		l.buffer = append(s.appendProblem(append(l.buffer, '{'), l.rec, err), "}\n"...)
+		l.buffer = append(s.appendProblem(append(l.buffer, '{'), l.x, err), "}\n"...)
 	default:
 		l.buffer = append(last(l.buffer), '\n')
 	}
 	l.begin()
-	l.rec.write(l.buffer)
+	l.x.write(l.buffer)
 	return nil
 }
 
 // appendProblem appends a problem as a member of a line, and logs the error if the client did not
 // cause it.
-func (s *Server) appendProblem(dst []byte, rec *recorder, err error) []byte {
+func (s *Server) appendProblem(dst []byte, x *exchange, err error) []byte {
 	p := problemOf(err)
-	s.logFailure(rec, p, err)
-	return append(append(dst, `"problem":`...), s.problemDocument(rec, p)...)
+	s.logFailure(x, p, err)
+	return append(append(dst, `"problem":`...), s.problemDocument(x, p)...)
 }

@@ -17,8 +17,8 @@ const (
 // A listWriter sends JSON in parts while entries are read. The answer begins with its first part,
 // so that whatever fails before that is still answered with a problem document.
 type listWriter struct {
-	// rec is the recorder of the request.
-	rec *recorder
+	// x is the exchange of the request.
+	x *exchange
 	// buffer has what was encoded and not sent yet.
 	buffer []byte
 	// items counts the entries of the list.
@@ -30,8 +30,8 @@ type listWriter struct {
 }
 
 // newListWriter returns a writer whose answer begins with head.
-func newListWriter(w http.ResponseWriter, head string) *listWriter {
-	return &listWriter{rec: w.(*recorder), buffer: append(make([]byte, 0, 512), head...)}
+func newListWriter(x *exchange, head string) *listWriter {
+	return &listWriter{x: x, buffer: append(make([]byte, 0, 512), head...)}
 }
 
 // entry adds an entry to the list.
@@ -40,7 +40,7 @@ func (l *listWriter) entry(
 	bucket kv.BucketName,
 	form kv.ValueForm,
 ) error {
-	if l.rec.tooLong() {
+	if l.x.tooLong() {
 		return errTooLong
 	}
 	if l.items++; l.items > 1 {
@@ -67,40 +67,40 @@ func (l *listWriter) end(err error, tail string) error {
 	if err == nil {
 		l.buffer = append(l.buffer, tail...)
 		if !l.begun && len(l.buffer) <= freeAnswer {
-			respond(l.rec, http.StatusOK, headerJSON, l.buffer)
+			l.x.respond(http.StatusOK, headerJSON, l.buffer)
 			return nil
 		}
 		_, err = l.send(l.buffer)
 	}
 	if err != nil && l.begun {
-		l.rec.cut()
+		l.x.cut()
 	}
 	return err
 }
 
 // send is the [kv.Sink] of the answer.
 func (l *listWriter) send(part []byte) ([]byte, error) {
-	give, err := l.rec.holdPart(part, l.beside)
+	give, err := l.x.holdPart(part, l.beside)
 	if err != nil {
 		return nil, err
 	}
 	defer give()
 	if !l.begun {
 		l.begun = true
-		h := l.rec.Header()
+		h := l.x.Header()
 		h["Content-Type"] = headerJSON
 		h["Cache-Control"] = headerNoStore
 		h["X-Content-Type-Options"] = headerNosniff
-		l.rec.WriteHeader(http.StatusOK)
+		l.x.WriteHeader(http.StatusOK)
 	}
-	return part[:0], l.rec.delivery().write(part)
+	return part[:0], l.x.delivery().write(part)
 }
 
 // holdPart holds a part of an answer, and so many bytes beside it, while the part waits for the
 // client; give gives them back. If the request holds all that it has already, holdPart does
 // nothing.
-func (rec *recorder) holdPart(part []byte, beside int64) (give func(), err error) {
-	d := rec.delivery()
+func (x *exchange) holdPart(part []byte, beside int64) (give func(), err error) {
+	d := x.delivery()
 	if d.holds() {
 		return func() {}, nil
 	}
@@ -109,7 +109,7 @@ func (rec *recorder) holdPart(part []byte, beside int64) (give func(), err error
 
 // extend gives the client time for the next part of an answer. If no deadline can be set, the bound
 // of the server holds.
-func (rec *recorder) extend() {
+func (x *exchange) extend() {
 	deadline := time.Now().Add(partPatience)
-	_ = http.NewResponseController(rec.ResponseWriter).SetWriteDeadline(deadline)
+	_ = http.NewResponseController(x.ResponseWriter).SetWriteDeadline(deadline)
 }

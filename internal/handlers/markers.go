@@ -13,23 +13,22 @@ import (
 const defaultMarkersLimit = 1000
 
 // listMarkers answers the markers of keys without a value, sorted by key.
-func (s *Server) listMarkers(w http.ResponseWriter, r *http.Request) error {
-	b, err := s.bucket(r)
+func (s *Server) listMarkers(x *exchange) error {
+	b, err := s.bucket(x)
 	if err != nil {
 		return err
 	}
-	query := queryOf(w)
-	filters, err := filtersOf(query)
+	filters, err := filtersOf(x.query)
 	if err != nil {
 		return err
 	}
-	digest := listingDigest(append([]string{"markers", b.Name().String()}, query["filter"]...)...)
-	page, err := pageOf(query, defaultMarkersLimit, digest)
+	digest := listingDigest(append([]string{"markers", b.Name().String()}, x.query["filter"]...)...)
+	page, err := pageOf(x.query, defaultMarkersLimit, digest)
 	if err != nil {
 		return err
 	}
-	found, err := readAndHold(w.(*recorder), 0, func() (kvclient.Listing, int64, error) {
-		found, err := b.Markers(r.Context(), filters)
+	found, err := readAndHold(x, 0, func() (kvclient.Listing, int64, error) {
+		found, err := b.Markers(x.context(), filters)
 		return found, 2 * found.Bytes(), err
 	})
 	if err != nil {
@@ -54,35 +53,34 @@ func (s *Server) listMarkers(w http.ResponseWriter, r *http.Request) error {
 	if next != "" {
 		body = append(append(append(body, `,"next":"`...), next...), '"')
 	}
-	s.linkNext(w, r, next)
-	respond(w, http.StatusOK, headerJSON, append(body, "}\n"...))
+	x.linkNext(next)
+	x.respond(http.StatusOK, headerJSON, append(body, "}\n"...))
 	return nil
 }
 
 // purgeMarkers removes old markers, as the native PurgeDeletes does.
-func (s *Server) purgeMarkers(w http.ResponseWriter, r *http.Request) error {
-	if err := refuseConditions(r.Header); err != nil {
+func (s *Server) purgeMarkers(x *exchange) error {
+	if err := refuseConditions(x.request.Header); err != nil {
 		return err
 	}
-	b, err := s.bucketToWrite(r)
+	b, err := s.bucketToWrite(x)
 	if err != nil {
 		return err
 	}
-	query := queryOf(w)
-	filters, err := filtersOf(query)
+	filters, err := filtersOf(x.query)
 	if err != nil {
 		return err
 	}
 	olderThan := kvclient.DefaultMarkerAge
-	if value := query.Get("older_than"); value != "" {
+	if value := x.query.Get("older_than"); value != "" {
 		if olderThan, err = time.ParseDuration(value); err != nil || olderThan < 0 {
 			return problem.OfParameter("older_than",
 				"older_than must be a duration such as 30m, or 0s for all markers.")
 		}
 	}
-	done, err := b.PurgeMarkers(r.Context(), filters, olderThan)
+	done, err := b.PurgeMarkers(x.context(), filters, olderThan)
 	if err != nil {
 		return err
 	}
-	return respondJSON(w, http.StatusOK, map[string]int{"removed": done.Removed, "kept": done.Kept})
+	return x.respondJSON(http.StatusOK, map[string]int{"removed": done.Removed, "kept": done.Kept})
 }

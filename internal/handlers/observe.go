@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"crypto/rand"
 	"net/http"
 	"net/url"
@@ -15,11 +16,14 @@ import (
 	"kvgateway/internal/sse/stream"
 )
 
-// A recorder is the response writer of one request. It remembers what the access log and the
-// metrics say of the answer, and holds what the request has taken of the gateway's bounds.
-// [Server.begin] makes it and [Server.finish] ends it, after which it serves another request.
-// Unless said otherwise, its fields belong to the goroutine of the request.
-type recorder struct {
+// An exchange is one request and its answer. Endpoints take from it what they need: the request, the
+// parameters of its query, and the writer of its answer. It also has what the request has taken of
+// the gateway's bounds, and what the access log and the metrics say of the answer.
+//
+// It is the response writer that the router is given, so that no request costs an allocation more
+// than that. [Server.begin] makes it and [Server.finish] ends it, after which it serves another
+// request. Unless said otherwise, its fields belong to the goroutine of the request.
+type exchange struct {
 	// ResponseWriter is net/http's own.
 	http.ResponseWriter
 	// id is the request's id, which the access log and problem documents name.
@@ -65,11 +69,11 @@ type recorder struct {
 	taken bool
 }
 
-// recorders has recorders that no request uses.
-var recorders = sync.Pool{New: func() any { return new(recorder) }}
+// exchanges has exchanges that no request uses.
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
 
 // Unwrap lets http.ResponseController reach the connection.
-func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
 // unreadGrace bounds the wait for a body that nobody reads. net/http reads the rest of such a body
 // before it sends the answer, so that the connection can be used again; without a bound, a slow
@@ -77,34 +81,37 @@ func (rec *recorder) Unwrap() http.ResponseWriter { return rec.ResponseWriter }
 // net/http does not read it.
 const unreadGrace = 200 * time.Millisecond
 
+// context returns the context of the request.
+func (x *exchange) context() context.Context { return x.request.Context() }
+
 // WriteHeader sends the status and the headers. If nobody has read the request's body, the wait for
 // it is bounded from here on.
-func (rec *recorder) WriteHeader(status int) {
-	if rec.status == 0 && status >= 200 {
-		rec.status = status
-		if rec.unread {
+func (x *exchange) WriteHeader(status int) {
+	if x.status == 0 && status >= 200 {
+		x.status = status
+		if x.unread {
 			// If the deadline cannot be set, the bounds of the connection itself hold.
 			deadline := time.Now().Add(unreadGrace)
-			_ = http.NewResponseController(rec.ResponseWriter).SetReadDeadline(deadline)
+			_ = http.NewResponseController(x.ResponseWriter).SetReadDeadline(deadline)
 		}
 	}
-	rec.ResponseWriter.WriteHeader(status)
+	x.ResponseWriter.WriteHeader(status)
 }
 
-// Write sends a part of the body without holding memory for it. See [recorder.write].
-func (rec *recorder) Write(p []byte) (int, error) {
-	if rec.status == 0 {
-		rec.WriteHeader(http.StatusOK)
+// Write sends a part of the body without holding memory for it. See [exchange.write].
+func (x *exchange) Write(p []byte) (int, error) {
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
 	}
-	n, err := rec.ResponseWriter.Write(p)
-	rec.bytes += int64(n)
+	n, err := x.ResponseWriter.Write(p)
+	x.bytes += int64(n)
 	return n, err
 }
 
-// begin returns a recorder for a request whose headers have come, and tells its connection so.
-func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
-	rec := recorders.Get().(*recorder)
-	*rec = recorder{
+// begin returns an exchange for a request whose headers have come, and tells its connection so.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	x := exchanges.Get().(*exchange)
+	*x = exchange{
 		ResponseWriter: w,
 		id:             s.ids.next(),
 		isHead:         r.Method == http.MethodHead,
@@ -117,29 +124,29 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *recorder {
 	if c := connectionOf(r); c != nil && c.stepped != nil {
 		c.stepped.HeadDone()
 	}
-	return rec
+	return x
 }
 
-// finish gives back what the request held, logs and counts it, and returns the recorder to the
+// finish gives back what the request held, logs and counts it, and returns the exchange to the
 // pool. The answer of a connection that was taken over is logged when its stream ends.
-func (s *Server) finish(rec *recorder, r *http.Request) {
-	if rec.body != nil {
-		rec.body.release()
+func (s *Server) finish(x *exchange) {
+	if x.body != nil {
+		x.body.release()
 	}
-	if rec.status == 0 {
-		rec.status = http.StatusOK
+	if x.status == 0 {
+		x.status = http.StatusOK
 	}
-	if !rec.taken {
-		s.logAnswer(rec.line(r.Method))
+	if !x.taken {
+		s.logAnswer(x.line(x.request.Method))
 	}
-	if rec.answer != nil {
-		rec.answer.end()
+	if x.answer != nil {
+		x.answer.end()
 	}
-	rec.largeHead.Release()
-	rec.openPlace.Release()
-	rec.pollPlace.release()
-	*rec = recorder{}
-	recorders.Put(rec)
+	x.largeHead.Release()
+	x.openPlace.Release()
+	x.pollPlace.release()
+	*x = exchange{}
+	exchanges.Put(x)
 }
 
 // An accessLine is what the access log and the metrics say of one answer.
@@ -157,14 +164,14 @@ type accessLine struct {
 }
 
 // line returns the access line of the answer as far as it is known now.
-func (rec *recorder) line(method string) accessLine {
+func (x *exchange) line(method string) accessLine {
 	return accessLine{
-		id:     rec.id,
+		id:     x.id,
 		method: method,
-		start:  rec.start,
-		route:  rec.route,
-		status: rec.status,
-		bytes:  rec.bytes,
+		start:  x.start,
+		route:  x.route,
+		status: x.status,
+		bytes:  x.bytes,
 	}
 }
 

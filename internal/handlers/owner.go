@@ -37,3 +37,6 @@ func OwnerOf(address string) string {
 	}
 	return site.String()
 }
+
+// owner returns who holds what the request takes of a bound.
+func (x *exchange) owner() string { return ownerOf(x.request) }

@@ -191,12 +191,12 @@ func New(options Options) (*Server, error) {
 // ServeHTTP records the request for the access log and the metrics, refuses what must not reach an
 // endpoint (see [Server.enterHTTP2] and [Server.admit]), and routes the rest.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rec := s.begin(w, r)
+	x := s.begin(w, r)
 	defer func() {
-		cut := s.recovered(rec, recover())
+		cut := s.recovered(x, recover())
 		// net/http does not read from a connection that was taken over.
-		unread := rec.unread && !rec.taken
-		s.finish(rec, r)
+		unread := x.unread && !x.taken
+		s.finish(x)
 		if cut {
 			panic(http.ErrAbortHandler)
 		}
@@ -204,12 +204,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			drain(w, r.Body)
 		}
 	}()
-	if !s.enterHTTP2(rec, r) {
+	if !s.enterHTTP2(x) {
 		return
 	}
-	if err := s.admit(rec, r); err != nil {
-		s.fail(rec, r, err)
+	if err := s.admit(x); err != nil {
+		s.fail(x, err)
 		return
 	}
-	s.handler.ServeHTTP(rec, r)
+	s.handler.ServeHTTP(x, r)
 }

@@ -18,27 +18,27 @@ const readinessTimeout = 2 * time.Second
 
 // getHealth answers that the process serves requests. It asks nothing else, so that a liveness
 // probe does not restart the gateway because NATS is away.
-func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
-	return respondJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+func (s *Server) getHealth(x *exchange) error {
+	return x.respondJSON(http.StatusOK, map[string]string{"status": "ok"})
 }
 
 // getReadiness answers whether JetStream is reachable and can store, and the gateway is not about
 // to stop.
-func (s *Server) getReadiness(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) getReadiness(x *exchange) error {
 	if err := s.checkReady(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), readinessTimeout)
+	ctx, cancel := context.WithTimeout(x.context(), readinessTimeout)
 	defer cancel()
 	if err := s.client.Ready(ctx); err != nil {
 		return kv.ErrUnavailable
 	}
-	return respondJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+	return x.respondJSON(http.StatusOK, map[string]string{"status": "ready"})
 }
 
 // getVersion answers which build is running, and the version of the NATS server behind it.
-func (s *Server) getVersion(w http.ResponseWriter, r *http.Request) error {
-	return respondJSON(w, http.StatusOK, struct {
+func (s *Server) getVersion(x *exchange) error {
+	return x.respondJSON(http.StatusOK, struct {
 		BuildInfo
 		Go         string `json:"go"`
 		NATSServer string `json:"nats_server"`
@@ -46,37 +46,37 @@ func (s *Server) getVersion(w http.ResponseWriter, r *http.Request) error {
 }
 
 // getOpenAPIYAML answers the contract as YAML.
-func (s *Server) getOpenAPIYAML(w http.ResponseWriter, r *http.Request) error {
-	respond(w, http.StatusOK, []string{"application/yaml"}, s.yaml)
+func (s *Server) getOpenAPIYAML(x *exchange) error {
+	x.respond(http.StatusOK, []string{"application/yaml"}, s.yaml)
 	return nil
 }
 
 // getOpenAPIJSON answers the contract as JSON.
-func (s *Server) getOpenAPIJSON(w http.ResponseWriter, r *http.Request) error {
-	respond(w, http.StatusOK, headerJSON, s.json)
+func (s *Server) getOpenAPIJSON(x *exchange) error {
+	x.respond(http.StatusOK, headerJSON, s.json)
 	return nil
 }
 
 // getProblem answers what the code of a problem means and how to fix it, as a page or as JSON.
-func (s *Server) getProblem(w http.ResponseWriter, r *http.Request) error {
-	code, err := url.PathUnescape(chi.URLParam(r, "code"))
+func (s *Server) getProblem(x *exchange) error {
+	code, err := url.PathUnescape(chi.URLParam(x.request, "code"))
 	kind := problem.KindOf(code)
 	if err != nil || kind == nil {
 		return problem.New(problem.NotFound)
 	}
-	mediaType, err := negotiate(r.Header, "application/json", "text/html")
+	mediaType, err := negotiate(x.request.Header, "application/json", "text/html")
 	if err != nil {
 		return err
 	}
 	if mediaType == "application/json" {
-		return respondJSON(w, http.StatusOK, kind)
+		return x.respondJSON(http.StatusOK, kind)
 	}
 	page, err := kind.Page()
 	if err != nil {
 		return fmt.Errorf("problem page: %w", err)
 	}
-	w.Header()["Content-Security-Policy"] = headerPageCSP
-	respond(w, http.StatusOK, []string{"text/html; charset=utf-8"}, page)
+	x.Header()["Content-Security-Policy"] = headerPageCSP
+	x.respond(http.StatusOK, []string{"text/html; charset=utf-8"}, page)
 	return nil
 }
 

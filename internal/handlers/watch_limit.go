@@ -86,11 +86,11 @@ func (p *streamPlace) release() {
 //
 // It returns the problem TooManyStreams if there is no place or no memory, and a *[bound.FullError]
 // if this address has used up its share.
-func (s *Server) enterStreams(rec *recorder, p *streamPlace, bytes int64) error {
+func (s *Server) enterStreams(x *exchange, p *streamPlace, bytes int64) error {
 	if p.place.Size() > 0 {
 		return nil
 	}
-	ctx, owner := rec.request.Context(), ownerOf(rec.request)
+	ctx, owner := x.context(), x.owner()
 	err := s.streamPlaces.Take(ctx, &p.place, owner, 1, nil)
 	if err == nil && bytes > 0 {
 		if err = s.streamMemory.Take(ctx, &p.memory, owner, bytes, nil); err != nil {
@@ -101,17 +101,17 @@ func (s *Server) enterStreams(rec *recorder, p *streamPlace, bytes int64) error 
 		return problem.New(problem.TooManyStreams)
 	}
 	if err == nil {
-		rec.place.Release()
-		rec.openPlace.Release()
+		x.place.Release()
+		x.openPlace.Release()
 	}
 	return err
 }
 
 // enterPoll takes the place of a long poll; see [Server.enterStreams]. The request keeps it until
 // its answer is sent.
-func (s *Server) enterPoll(rec *recorder) error {
-	if rec.request.ProtoMajor > 1 {
-		return s.enterStreams(rec, &rec.pollPlace, pollBytesHTTP2)
+func (s *Server) enterPoll(x *exchange) error {
+	if x.request.ProtoMajor > 1 {
+		return s.enterStreams(x, &x.pollPlace, pollBytesHTTP2)
 	}
-	return s.enterStreams(rec, &rec.pollPlace, pollBytes)
+	return s.enterStreams(x, &x.pollPlace, pollBytes)
 }

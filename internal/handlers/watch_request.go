@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -71,32 +70,32 @@ func (t *watchTarget) resume(id sse.ID) {
 }
 
 // parseWatch reads what streams of one bucket and of several have in common.
-func parseWatch(r *http.Request, query url.Values) (*watchRequest, error) {
-	mediaType, err := negotiate(r.Header, "text/event-stream", "application/x-ndjson")
+func parseWatch(x *exchange) (*watchRequest, error) {
+	mediaType, err := negotiate(x.request.Header, "text/event-stream", "application/x-ndjson")
 	if err != nil {
 		return nil, err
 	}
-	w := &watchRequest{form: valueForm(query), bookmarks: query.Get("bookmarks") == "event"}
+	w := &watchRequest{form: valueForm(x.query), bookmarks: x.query.Get("bookmarks") == "event"}
 	switch {
 	case mediaType == "application/x-ndjson":
 		w.format = sse.Lines
 		w.bookmarks = true
-	case query.Get("events") == "message":
+	case x.query.Get("events") == "message":
 		w.format = sse.Messages
 	}
-	accept := strings.ToLower(strings.Join(r.Header["Accept"], ","))
-	w.eventSource = w.format != sse.Lines && query.Get("errors") != "status" &&
+	accept := strings.ToLower(strings.Join(x.request.Header["Accept"], ","))
+	w.eventSource = w.format != sse.Lines && x.query.Get("errors") != "status" &&
 		strings.Contains(accept, "text/event-stream")
-	if w.heartbeat, err = heartbeatOf(query); err != nil {
+	if w.heartbeat, err = heartbeatOf(x.query); err != nil {
 		return nil, err
 	}
-	if query.Get("meta_only") == "true" {
+	if x.query.Get("meta_only") == "true" {
 		w.form = kv.ValueNone
 	}
 	w.start = feed.SubscribeOptions{
-		IncludeHistory: query.Get("include_history") == "true",
-		UpdatesOnly:    query.Get("updates_only") == "true",
-		IgnoreDeletes:  query.Get("ignore_deletes") == "true",
+		IncludeHistory: x.query.Get("include_history") == "true",
+		UpdatesOnly:    x.query.Get("updates_only") == "true",
+		IgnoreDeletes:  x.query.Get("ignore_deletes") == "true",
 		NoValues:       w.form == kv.ValueNone,
 	}
 	if w.start.IncludeHistory && w.start.UpdatesOnly {
@@ -105,11 +104,11 @@ func parseWatch(r *http.Request, query url.Values) (*watchRequest, error) {
 	}
 	// A browser that reconnects sends the header, beside the query that its page made once and for
 	// all.
-	if w.lastID = r.Header.Get("Last-Event-Id"); w.lastID == "" {
-		w.lastID = query.Get("last_event_id")
+	if w.lastID = x.request.Header.Get("Last-Event-Id"); w.lastID == "" {
+		w.lastID = x.query.Get("last_event_id")
 	}
-	if query.Has("resume_from_revision") {
-		from, err := kv.ParseRevision(query.Get("resume_from_revision"))
+	if x.query.Has("resume_from_revision") {
+		from, err := kv.ParseRevision(x.query.Get("resume_from_revision"))
 		if err != nil || from == 0 {
 			return nil, problem.OfParameter("resume_from_revision",
 				"resume_from_revision must be an integer from 1 to 2^53-1.")

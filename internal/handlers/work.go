@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"net/http"
 	"runtime"
 	"time"
 
@@ -53,22 +52,30 @@ func newWork(set *bound.Set) *bound.Bound {
 	})
 }
 
-// waitContext returns a context for a wait that must not end when the client only sends no more, as
-// with `nc -N`. Over HTTP/1.1 net/http cancels the context of a request then, as it does when the
-// client goes away.
-func waitContext(r *http.Request) context.Context {
-	if r.ProtoMajor == 1 {
-		return context.WithoutCancel(r.Context())
+// waitContext returns a context for a wait that must not end when the client only sends no more. It
+// has the owner and the turn of the request.
+//
+// A client that sends no more may read on: `nc -N` and some proxies end their half of the
+// connection after the request. Over HTTP/1.1 net/http cancels the context of the request then, as
+// it does when the client goes away, and epoll reports the same event as when the connection is
+// closed, so that such a client used to get an empty answer. What tells the two cases apart is the
+// answer to a write: a closed connection sends a reset. Therefore a stream whose client sends no
+// more is sent a heartbeat at once, and goes on unless a reset comes
+// (TestHalfClosedWatchGetsItsStream, TestWatchClosedAtOnceIsGivenUp). In the form of net/http a
+// second heartbeat follows after 0.3 s, since there only the next write shows the reset.
+func (x *exchange) waitContext() context.Context {
+	if x.request.ProtoMajor == 1 {
+		return context.WithoutCancel(x.context())
 	}
-	return r.Context()
+	return x.context()
 }
 
-// beginWork waits for the request's turn. It returns the request with a context that has the turn,
-// so that it pauses wherever the request waits for NATS. It returns a *[bound.FullError] if the
-// turn does not come in time.
-func (s *Server) beginWork(rec *recorder, r *http.Request) (*http.Request, error) {
-	owner := ownerOf(r)
-	rec.turn = bound.NewTurn(s.work, owner)
-	rec.request = r.WithContext(bound.WithTurn(r.Context(), owner, rec.turn))
-	return rec.request, rec.turn.Begin(waitContext(r))
+// beginWork waits for the request's turn, and gives the request a context with the turn, so that it
+// pauses wherever the request waits for NATS. It returns a *[bound.FullError] if the turn does not
+// come in time.
+func (s *Server) beginWork(x *exchange) error {
+	owner := x.owner()
+	x.turn = bound.NewTurn(s.work, owner)
+	x.request = x.request.WithContext(bound.WithTurn(x.context(), owner, x.turn))
+	return x.turn.Begin(x.waitContext())
 }
