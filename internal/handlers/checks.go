@@ -162,7 +162,7 @@ func pointerOf(e *openapi3.SchemaError) string {
 	}
 	pointer := ""
 	for _, token := range tokens {
-		pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(token)
+		pointer += "/" + pointerEscapes.Replace(token)
 	}
 	return pointer
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"kvgateway/internal/handlers/problem"
@@ -183,14 +182,11 @@ func (o *operation) content(s *kvclient.Step) (err error) {
 
 // textBytes returns the value of the form text.
 func (o *operation) textBytes() ([]byte, error) {
-	text, err := o.string("text", o.text)
+	text, err := jsonText(o.text)
 	if err != nil {
-		return nil, err
-	}
-	if err := wholeCharacters(o.text, text); err != nil {
 		return nil, problem.OfBody(o.pointer+"/text", err.Error())
 	}
-	return []byte(text), nil
+	return text, nil
 }
 
 // base64Bytes returns the value of the form base64.
@@ -227,12 +223,4 @@ func decode[T any](
 		err = problem.OfBody(o.pointer+"/"+name, otherwise)
 	}
 	return value, err
-}
-
-// atStep says which operation an error is about.
-func atStep(i int, err error) error { return &kvclient.StepError{Index: i, Err: err} }
-
-// stepProblem returns the problem of a member of an operation.
-func stepProblem(i int, member, reason string) error {
-	return atStep(i, problem.OfBody(fmt.Sprintf("/operations/%d%s", i, member), reason))
 }
