@@ -151,6 +151,17 @@ func (d *delivery) hold(size int64) error {
 	return d.wait(d.x.context(), size)
 }
 
+// holdPart holds a part of an answer, and so many bytes beside it, while the part waits for the
+// client; give gives them back. If the request holds all that it has already, holdPart does
+// nothing.
+func (x *exchange) holdPart(part []byte, beside int64) (give func(), err error) {
+	d := x.delivery()
+	if d.holds() {
+		return func() {}, nil
+	}
+	return d.release, d.hold(int64(cap(part)) + beside)
+}
+
 // shrink gives back what is held beyond size.
 func (d *delivery) shrink(size int64) {
 	d.held.Shrink(size)

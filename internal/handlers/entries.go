@@ -24,8 +24,8 @@ func (s *Server) getEntry(x *exchange) error {
 		x.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	out := newListWriter(x, "")
-	return out.end(out.encode(&e, name, valueForm(x.query)), "\n")
+	out := s.newList(x, formJSON, "")
+	return out.end(out.entry(&e, name, valueForm(x.query)), "\n")
 }
 
 // getHistory answers the retained revisions of a key, markers included, the oldest first.
@@ -35,14 +35,14 @@ func (s *Server) getHistory(x *exchange) error {
 		return err
 	}
 	form := valueForm(x.query)
-	out := newListWriter(x, `{"entries":[`)
+	out := s.newList(x, formJSON, `{"entries":[`)
 	err = b.History(x.context(), k, func(e kv.Entry) error {
 		if len(e.Value) >= kvclient.LargeValue && form != kv.ValueNone {
-			gone, err := out.x.holdEntry(b, k, &e)
+			gone, err := x.holdEntry(b, k, &e)
 			if err != nil || gone {
 				return err
 			}
-			defer out.x.delivery().release()
+			defer x.delivery().release()
 		}
 		return out.entry(&e, b.Name(), form)
 	})

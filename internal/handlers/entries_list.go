@@ -55,17 +55,28 @@ func (s *Server) listEntries(x *exchange) error {
 		next = cursor{l.digest, page.Last}.String()
 	}
 	x.linkNext(next)
+	form, head := formJSON, `{"entries":[`
 	if mediaType == "application/x-ndjson" {
-		return s.pageOfLines(x, l, page, next)
+		form, head = formLines, ""
 	}
-	out := newListWriter(x, `{"entries":[`)
+	out := s.newList(x, form, head)
 	err = page.Each(x.context(), func(e *kv.Entry) error {
-		defer out.x.took(e, page)
+		defer x.took(e, page)
 		return out.entry(e, l.bucket.Name(), l.form)
 	})
-	tail := append([]byte(`],"revision":`), page.Revision.String()...)
-	tail = strconv.AppendBool(append(tail, `,"snapshot":`...), page.Snapshot)
-	return out.end(err, string(append(appendNext(tail, next), "}\n"...)))
+	return out.end(err, pageTail(out, page, next))
+}
+
+// pageTail returns what ends a page: the last line, or the members after the list of entries.
+func pageTail(out *listWriter, page *kvclient.EntryPage, next string) string {
+	var tail []byte
+	if out.form.lines {
+		tail = appendEnd(nil, page.Revision, out.count)
+	} else {
+		tail = append([]byte(`],"revision":`), page.Revision.String()...)
+		tail = strconv.AppendBool(append(tail, `,"snapshot":`...), page.Snapshot)
+	}
+	return string(append(appendNext(tail, next), "}\n"...))
 }
 
 // entryPage reads the page, and holds what it takes.
@@ -86,14 +97,6 @@ func (x *exchange) took(e *kv.Entry, page *kvclient.EntryPage) {
 	if d := x.answer; d != nil && d.holds() && page.IsInstant() {
 		d.shrink(max(d.held.Size()-e.Bytes(), 4*partBuffer))
 	}
-}
-
-// appendNext appends the cursor of the next page, if there is one.
-func appendNext(dst []byte, next string) []byte {
-	if next == "" {
-		return dst
-	}
-	return append(append(append(dst, `,"next":"`...), next...), '"')
 }
 
 // entryListing reads the request. Names that NATS must not see are refused before the bucket is
@@ -135,23 +138,6 @@ func selectionOf(query url.Values) (selection kvclient.Selection, err error) {
 	return selection, err
 }
 
-// pageOfLines answers a page as lines, in the order of names.
-func (s *Server) pageOfLines(
-	x *exchange,
-	l entryListing,
-	page *kvclient.EntryPage,
-	next string,
-) error {
-	out := newLineWriter(x)
-	err := page.Each(x.context(), func(e *kv.Entry) error {
-		defer out.x.took(e, page)
-		return out.entry(e, l.bucket.Name(), l.form)
-	})
-	return s.endLines(x, out, err, func(dst []byte) []byte {
-		return append(appendNext(appendEnd(dst, page.Revision, out.count), next), '}')
-	})
-}
-
 // exportEntries answers all selected entries as lines, in the order in which NATS has them. It
 // holds no more than what is on its way.
 func (s *Server) exportEntries(x *exchange, l entryListing) error {
@@ -161,16 +147,14 @@ func (s *Server) exportEntries(x *exchange, l entryListing) error {
 		NoValues: l.form == kv.ValueNone,
 		Options:  l.options,
 	}
-	out := newLineWriter(x)
+	out := s.newList(x, formLines, "")
 	revision, err := l.bucket.Export(x.context(), export, func(e *kv.Entry) error {
 		if !strings.HasPrefix(e.Key, l.selection.Prefix) {
 			return nil
 		}
 		return out.entry(e, l.bucket.Name(), l.form)
 	})
-	return s.endLines(x, out, err, func(dst []byte) []byte {
-		return append(appendEnd(dst, revision, out.count), '}')
-	})
+	return out.end(err, string(append(appendEnd(nil, revision, out.count), "}\n"...)))
 }
 
 // appendEnd appends the last line of a complete answer, without its closing brace. A client that

@@ -66,7 +66,7 @@ func startReport(x *exchange) *report {
 		done:       make(chan struct{}),
 	}
 	p.changed.L = &p.mu
-	setLineHeaders(x.Header())
+	setPartHeaders(x.Header(), headerNDJSON)
 	x.WriteHeader(http.StatusOK)
 	_ = p.controller.Flush() // If this fails, so will the first line.
 	go p.run()

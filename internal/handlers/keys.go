@@ -71,8 +71,7 @@ func (s *Server) listKeys(x *exchange) error {
 		return err
 	}
 	if listing.page.limit == 0 {
-		s.sendLines(x, mediaType, listing.names(found))
-		return nil
+		return s.sendNames(x, mediaType, listing.names(found))
 	}
 	result := listing.pageOf(found, digest)
 	x.delivery().shrink(result.bytes())
@@ -80,8 +79,7 @@ func (s *Server) listKeys(x *exchange) error {
 	if mediaType == "application/json" {
 		return x.respondJSON(http.StatusOK, result)
 	}
-	s.sendLines(x, mediaType, slices.Values(result.names))
-	return nil
+	return s.sendNames(x, mediaType, slices.Values(result.names))
 }
 
 // bytes returns about how many bytes the page and its JSON take.
@@ -93,18 +91,18 @@ func (p *keyPage) bytes() (n int64) {
 	return n
 }
 
-// appendLine appends the line of a name, as NDJSON or as text. The characters that keys have need
-// no escaping in JSON.
-func (n listedName) appendLine(dst []byte, mediaType string) []byte {
+// append appends the name in the form of the list. The characters that keys have need no escaping
+// in JSON.
+func (n listedName) append(dst []byte, form listForm) []byte {
 	switch {
-	case mediaType == "text/plain":
-		return append(append(dst, n.name...), '\n')
+	case !form.problems:
+		return append(dst, n.name...)
 	case n.isPrefix:
 		dst = append(dst, `{"prefix":"`...)
 	default:
 		dst = append(dst, `{"key":"`...)
 	}
-	return append(append(dst, n.name...), "\"}\n"...)
+	return append(append(dst, n.name...), `"}`...)
 }
 
 // keyListingOf reads the request. It also returns the digest that identifies the listing in
@@ -203,30 +201,17 @@ func (x *exchange) linkNext(next string) {
 	x.Header()["Link"] = []string{"<" + target + `>; rel="next"`}
 }
 
-// sendLines sends a line for each name, many lines at a time.
-func (s *Server) sendLines(x *exchange, mediaType string, names iter.Seq[listedName]) {
-	h := x.Header()
-	h["Content-Type"] = []string{mediaType}
+// sendNames sends a line for each name.
+func (s *Server) sendNames(x *exchange, mediaType string, names iter.Seq[listedName]) error {
+	form := formLines
 	if mediaType == "text/plain" {
-		h["Content-Type"] = []string{"text/plain; charset=utf-8"}
+		form = formText
 	}
-	h["Cache-Control"] = headerNoStore
-	h["X-Content-Type-Options"] = headerNosniff
-	buffer := make([]byte, 0, partBuffer)
+	list := s.newList(x, form, "")
 	for n := range names {
-		buffer = n.appendLine(buffer, mediaType)
-		if len(buffer) < partBuffer-2*kv.MaxKeyBytes {
-			continue
+		if err := list.name(n); err != nil {
+			return list.end(err, "")
 		}
-		x.write(buffer)
-		if buffer = buffer[:0]; !x.tooLong() {
-			continue
-		}
-		if mediaType == "text/plain" {
-			x.cut()
-		}
-		buffer = append(s.appendProblem(append(buffer, '{'), x, errTooLong), "}\n"...)
-		break
 	}
-	x.write(buffer)
+	return list.end(nil, "")
 }

@@ -50,9 +50,10 @@ func (s *Server) deleteKeys(x *exchange) error {
 	}
 	// A deletion may take long. Over HTTP/2 a write deadline that passes would end the request
 	// itself.
-	_ = http.NewResponseController(x).SetWriteDeadline(time.Time{})
+	controller := http.NewResponseController(x.ResponseWriter)
+	_ = controller.SetWriteDeadline(time.Time{})
 	done, err := s.deleteByFilter(x, b, deletion)
-	x.extend()
+	_ = controller.SetWriteDeadline(time.Now().Add(answerTime))
 	if done.Skipped == nil {
 		done.Skipped = []string{}
 	}
@@ -61,6 +62,9 @@ func (s *Server) deleteKeys(x *exchange) error {
 	}
 	return x.respondJSON(http.StatusOK, deletedKeys{done.Deleted, done.Skipped, deletion.DryRun})
 }
+
+// answerTime is how long a client may take for the answer to a deletion.
+const answerTime = time.Minute
 
 // deleteByFilter carries out a deletion within its time. Unless it is a dry run, it has one of the
 // places of imports.

@@ -34,28 +34,24 @@ func (s *Server) listMarkers(x *exchange) error {
 	if err != nil {
 		return err
 	}
-	body, next := []byte(`{"markers":[`), ""
-	shown := 0
+	next := ""
+	out := s.newList(x, formJSON, `{"markers":[`)
+	out.whole = true
 	for i := range found.Entries {
-		if e := &found.Entries[i]; e.Key > page.after {
-			if shown == page.limit {
-				next = cursor{digest, found.Entries[i-1].Key}.String()
-				break
-			}
-			if shown > 0 {
-				body = append(body, ',')
-			}
-			body = e.AppendJSON(body, b.Name(), kv.ValueNone)
-			shown++
+		e := &found.Entries[i]
+		if e.Key <= page.after {
+			continue
+		}
+		if out.count == page.limit {
+			next = cursor{digest, found.Entries[i-1].Key}.String()
+			break
+		}
+		if err := out.entry(e, b.Name(), kv.ValueNone); err != nil {
+			return err
 		}
 	}
-	body = append(body, ']')
-	if next != "" {
-		body = append(append(append(body, `,"next":"`...), next...), '"')
-	}
 	x.linkNext(next)
-	x.respond(http.StatusOK, headerJSON, append(body, "}\n"...))
-	return nil
+	return out.end(nil, string(append(appendNext([]byte{']'}, next), "}\n"...)))
 }
 
 // purgeMarkers removes old markers, as the native PurgeDeletes does.

@@ -16,9 +16,9 @@ import (
 	"kvgateway/internal/sse/stream"
 )
 
-// An exchange is one request and its answer. Endpoints take from it what they need: the request, the
-// parameters of its query, and the writer of its answer. It also has what the request has taken of
-// the gateway's bounds, and what the access log and the metrics say of the answer.
+// An exchange is one request and its answer. Endpoints take from it what they need: the request,
+// the parameters of its query, and the writer of its answer. It also has what the request has taken
+// of the gateway's bounds, and what the access log and the metrics say of the answer.
 //
 // It is the response writer that the router is given, so that no request costs an allocation more
 // than that. [Server.begin] makes it and [Server.finish] ends it, after which it serves another
