@@ -55,15 +55,15 @@ func (s *Server) admit(x *exchange) error {
 			return err
 		}
 	}
-	if size += len(x.request.RequestURI); size > FreeHead {
-		return s.largeHeads.Take(x.context(), &x.largeHead, x.owner(), int64(size), nil)
+	if size += len(x.request.RequestURI); size > UncountedHeadBytes {
+		return x.take(s.largeHeads, &x.largeHead, int64(size))
 	}
 	return nil
 }
 
-// FreeHead is the size in bytes up to which a request's line and headers are not counted. Nearly
+// UncountedHeadBytes is the size up to which a request's line and headers are not counted. Nearly
 // all requests are smaller.
-const FreeHead = 8 << 10
+const UncountedHeadBytes = 8 << 10
 
 // newLargeHeads returns the bound of the bytes of large request heads.
 func newLargeHeads(set *bound.Set) *bound.Bound {

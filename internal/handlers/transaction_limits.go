@@ -48,13 +48,17 @@ func newTransactionRates(set *bound.Set, perSecond int) *transactionRates {
 
 // admit counts a transaction of a client. It returns the problem of one too many. The transactions
 // of a second may come all at once.
-func (t *transactionRates) admit(bucket kv.BucketName, owner string) error {
+func (t *transactionRates) admit(
+	ctx context.Context,
+	bucket kv.BucketName,
+	owner string,
+) error {
 	if t.bound == nil {
 		return nil
 	}
 	place := new(bound.Hold) // It is never released, but its lease ends after a second.
 	of := bound.Part(bucket.String(), owner)
-	if t.bound.Take(context.Background(), place, of, 1, nil) == nil {
+	if t.bound.Take(ctx, place, of, 1, nil) == nil {
 		return nil
 	}
 	return problem.Error{Code: problem.Overloaded,

@@ -37,7 +37,9 @@ func (s *Server) transact(x *exchange) error {
 	if transaction.Steps, err = parseTransaction(body); err != nil {
 		return err
 	}
-	transaction.Admit = func() error { return s.transactions.admit(b.Name(), x.owner()) }
+	transaction.Admit = func() error {
+		return s.transactions.admit(x.context(), b.Name(), x.owner())
+	}
 	done, err := b.Transact(x.context(), transaction)
 	if err != nil {
 		return err

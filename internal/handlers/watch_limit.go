@@ -90,10 +90,9 @@ func (s *Server) enterStreams(x *exchange, p *streamPlace, bytes int64) error {
 	if p.place.Size() > 0 {
 		return nil
 	}
-	ctx, owner := x.context(), x.owner()
-	err := s.streamPlaces.Take(ctx, &p.place, owner, 1, nil)
+	err := x.take(s.streamPlaces, &p.place, 1)
 	if err == nil && bytes > 0 {
-		if err = s.streamMemory.Take(ctx, &p.memory, owner, bytes, nil); err != nil {
+		if err = x.take(s.streamMemory, &p.memory, bytes); err != nil {
 			p.place.Release()
 		}
 	}
