@@ -29,6 +29,19 @@
 //	report      the answer to an import, which is sent while the import goes on
 //	cursor      the place in a listing at which the next page begins
 //
+// # Files
+//
+// A resource has a file, and a test file of its name; the parts of a large one begin with its name.
+//
+//	the surface     routes, server, exchange, admit, cors, checks, target
+//	resources       buckets, keys, values, writes, patch, entries, import, history, markers,
+//	                transactions, watch, longpoll, service
+//	of a request    conditions, prefer, ranges, accept, idempotency, ttl, page, body, json
+//	of an answer    answer, delivery, list, problems, and package problem
+//	bounds          owner, connection, http2, work, stream_places, storage, *_limits, *_bounds
+//	reading         shared_reads
+//	observing       access_log, metrics, bound_metrics, feed_metrics
+//
 // # The life of a request
 //
 //	step                      code                          refusals
@@ -91,14 +104,15 @@
 // revision the key has becomes a 412 with the ETag to send next (package problem).
 //
 // A listing: keyListingOf or entryListing reads what is wanted, and a cursor names where a page
-// begins. Pages are read as a whole and held; lines are sent while they are read.
+// begins. Pages are read as a whole and held; lines are sent while they are read. A listWriter
+// writes both.
 //
 // An import: importEntries waits for the first line, takes a place, and starts a report. One
 // goroutine reads lines (lineReader, parseImportLine) and gives them to kvclient.Import. Another
 // calls back with the outcome of each line, in their order. A third sends the report.
 //
 // A transaction: parseTransaction reads the operations one by one, and is the only check of their
-// form.
+// form. It finds members as imports do, with a jsonReader.
 //
 // A long poll: longPoll reads, and while the client has what was read, waits for the key's feed in
 // the place of a stream (enterPoll). It shares its reads with the long polls of all clients, but

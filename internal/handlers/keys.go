@@ -190,17 +190,6 @@ func (l keyListing) fold(key string) (n listedName, listed bool) {
 	return n, n.name > l.page.after
 }
 
-// linkNext names the next page in the Link header (RFC 8288), if there is one.
-func (x *exchange) linkNext(next string) {
-	if next == "" {
-		return
-	}
-	query := x.request.URL.Query()
-	query.Set("cursor", next)
-	target := x.request.URL.EscapedPath() + "?" + query.Encode()
-	x.Header()["Link"] = []string{"<" + target + `>; rel="next"`}
-}
-
 // sendNames sends a line for each name.
 func (s *Server) sendNames(x *exchange, mediaType string, names iter.Seq[listedName]) error {
 	form := formLines

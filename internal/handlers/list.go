@@ -23,15 +23,12 @@ type listForm struct {
 	problems bool
 }
 
-// The forms of lists. Their content types are shared like the values in respond.go.
+// The forms of lists.
 var (
 	formJSON  = listForm{contentType: headerJSON}
 	formLines = listForm{contentType: headerNDJSON, lines: true, problems: true}
 	formText  = listForm{contentType: []string{"text/plain; charset=utf-8"}, lines: true}
 )
-
-// headerNDJSON is shared like the values in respond.go.
-var headerNDJSON = []string{"application/x-ndjson"}
 
 // A listWriter sends a list in parts while its items are read. The answer begins with its first
 // part, so that whatever fails before that is still answered with a problem document. A list that
@@ -192,12 +189,4 @@ func (s *Server) appendProblem(dst []byte, x *exchange, err error) []byte {
 	p := problemOf(err)
 	s.logFailure(x, p, err)
 	return append(append(dst, `"problem":`...), s.problemDocument(x, p)...)
-}
-
-// appendNext appends the cursor of the next page, if there is one.
-func appendNext(dst []byte, next string) []byte {
-	if next == "" {
-		return dst
-	}
-	return append(append(append(dst, `,"next":"`...), next...), '"')
 }

@@ -82,3 +82,15 @@ func (s *Server) getProblem(x *exchange) error {
 
 // headerPageCSP lets the page of a problem have its own style and nothing else.
 var headerPageCSP = []string{"default-src 'none'; style-src 'unsafe-inline'"}
+
+// checkReady returns why the gateway should get no requests although NATS answers; nil if it should
+// get them.
+func (s *Server) checkReady() error {
+	if s.options.Draining != nil && s.options.Draining() {
+		return problem.New(problem.ShuttingDown)
+	}
+	if err := s.failure(); err != nil {
+		return problem.Error{Code: problem.NATSUnavailable, Detail: refusesWrites(err)}
+	}
+	return nil
+}

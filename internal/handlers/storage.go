@@ -43,15 +43,3 @@ func (s *Server) checkRoom(checks *operationChecks) error {
 func refusesWrites(why error) string {
 	return fmt.Sprintf("The embedded NATS takes no writes: %v.", why)
 }
-
-// checkReady returns why the gateway should get no requests although NATS answers; nil if it should
-// get them.
-func (s *Server) checkReady() error {
-	if s.options.Draining != nil && s.options.Draining() {
-		return problem.New(problem.ShuttingDown)
-	}
-	if err := s.failure(); err != nil {
-		return problem.Error{Code: problem.NATSUnavailable, Detail: refusesWrites(err)}
-	}
-	return nil
-}

@@ -15,7 +15,7 @@ import (
 
 // These are headers of every value. A stored file must not be run, framed or guessed at in the
 // gateway's origin, and no cache may answer without asking. They are shared like those in
-// respond.go.
+// answer.go.
 var (
 	headerCache       = []string{"private, no-cache, no-transform"}
 	headerCSP         = []string{"sandbox; default-src 'none'"}

@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"runtime"
 	"time"
 
@@ -50,24 +49,6 @@ func newWork(set *bound.Set) *bound.Bound {
 		AtLimit: "requests wait, and clients take turns; a request " +
 			"that has waited for 10 s is refused with 429 or 503",
 	})
-}
-
-// waitContext returns a context for a wait that must not end when the client only sends no more. It
-// has the owner and the turn of the request.
-//
-// A client that sends no more may read on: `nc -N` and some proxies end their half of the
-// connection after the request. Over HTTP/1.1 net/http cancels the context of the request then, as
-// it does when the client goes away, and epoll reports the same event as when the connection is
-// closed, so that such a client used to get an empty answer. What tells the two cases apart is the
-// answer to a write: a closed connection sends a reset. Therefore a stream whose client sends no
-// more is sent a heartbeat at once, and goes on unless a reset comes
-// (TestHalfClosedWatchGetsItsStream, TestWatchClosedAtOnceIsGivenUp). In the form of net/http a
-// second heartbeat follows after 0.3 s, since there only the next write shows the reset.
-func (x *exchange) waitContext() context.Context {
-	if x.request.ProtoMajor == 1 {
-		return context.WithoutCancel(x.context())
-	}
-	return x.context()
 }
 
 // beginWork waits for the request's turn, and gives the request a context with the turn, so that it

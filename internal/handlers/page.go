@@ -73,3 +73,22 @@ func pageOf(query url.Values, defaultLimit int, listing uint64) (p page, err err
 	}
 	return p, err
 }
+
+// linkNext names the next page in the Link header (RFC 8288), if there is one.
+func (x *exchange) linkNext(next string) {
+	if next == "" {
+		return
+	}
+	query := x.request.URL.Query()
+	query.Set("cursor", next)
+	target := x.request.URL.EscapedPath() + "?" + query.Encode()
+	x.Header()["Link"] = []string{"<" + target + `>; rel="next"`}
+}
+
+// appendNext appends the cursor of the next page, if there is one.
+func appendNext(dst []byte, next string) []byte {
+	if next == "" {
+		return dst
+	}
+	return append(append(append(dst, `,"next":"`...), next...), '"')
+}

@@ -13,6 +13,7 @@ var (
 	headerNosniff = []string{"nosniff"}
 	headerNoStore = []string{"no-store"}
 	headerJSON    = []string{"application/json"}
+	headerNDJSON  = []string{"application/x-ndjson"}
 )
 
 // write sends a part of the body. A part of more than freeAnswer bytes goes through the request's
