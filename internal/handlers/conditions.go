@@ -133,13 +133,13 @@ func refuseConditions(h http.Header, allowed ...string) error {
 }
 
 // writePreconditions reads the preconditions of a write, and refuses those that cannot be checked.
-func (s *Server) writePreconditions(r *http.Request) (kv.Precondition, error) {
-	if r.Header["If-Unmodified-Since"] != nil {
+func writePreconditions(h http.Header) (kv.Precondition, error) {
+	if h["If-Unmodified-Since"] != nil {
 		return kv.Precondition{}, problem.OfHeader("If-Unmodified-Since",
 			"A date cannot tell two revisions of the same second "+
 				"apart. Send the ETag in If-Match instead.")
 	}
-	return preconditions(r.Header, true)
+	return preconditions(h, true)
 }
 
 // requirePrecondition refuses a write without a precondition if the gateway or the bucket requires

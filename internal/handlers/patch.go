@@ -28,7 +28,7 @@ func (s *Server) patchValue(x *exchange) error {
 		return err
 	}
 	patch := kvclient.Patch{Key: k}
-	if patch.Precondition, err = s.writePreconditions(x.request); err != nil {
+	if patch.Precondition, err = writePreconditions(x.request.Header); err != nil {
 		return err
 	}
 	if patch.Idempotency, err = idempotency(x.request.Header); err != nil {

@@ -26,7 +26,7 @@ func (s *Server) putValue(x *exchange) error {
 		return err
 	}
 	write := kvclient.Write{Key: k}
-	if write.Precondition, err = s.writePreconditions(x.request); err != nil {
+	if write.Precondition, err = writePreconditions(x.request.Header); err != nil {
 		return err
 	}
 	if err := s.requirePrecondition(b, write.Precondition); err != nil {
@@ -69,7 +69,7 @@ func (s *Server) deleteValue(x *exchange) error {
 		return err
 	}
 	deletion := kvclient.Deletion{Key: k, Purge: x.query.Get("purge") == "true"}
-	if deletion.Precondition, err = s.writePreconditions(x.request); err != nil {
+	if deletion.Precondition, err = writePreconditions(x.request.Header); err != nil {
 		return err
 	}
 	if err := s.requirePrecondition(b, deletion.Precondition); err != nil {
