@@ -39,6 +39,18 @@ func TestEveryCodeHasItsRow(t *testing.T) {
 	}
 }
 
+// What an error says is all that its client learns of it.
+func TestErrorsHaveADetail(t *testing.T) {
+	for _, kind := range problem.Kinds() {
+		if kind.Err == nil {
+			continue
+		}
+		if p := problem.Of(kind.Err); p.Code != kind.Code || p.Detail == "" {
+			t.Errorf("%v: %s: %q", kind.Err, p.Code, p.Detail)
+		}
+	}
+}
+
 // If a write may have been carried out, that is what its client is told, whatever the cause is.
 func TestOutcomeUnknownComesBeforeItsCause(t *testing.T) {
 	for _, cause := range []error{kv.ErrUnavailable, kv.ErrTimeout, kv.ErrUnexpectedAnswer} {
