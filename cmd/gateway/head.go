@@ -40,7 +40,7 @@ func (h *head) room(c *connection, read []byte) bool {
 		return true
 	}
 	switch h.bytes += int64(len(read)); {
-	case h.bytes <= handlers.FreeHead:
+	case h.bytes <= handlers.UncountedHeadBytes:
 		return true
 	case h.hold.Size() == 0:
 		heads := c.listener.heads

@@ -28,20 +28,22 @@ func isHelper(path string) bool {
 var ours = map[string][]string{
 	"cmd/gateway": {"internal/bound", "internal/feed", "internal/handlers", "internal/kvclient",
 		"internal/natsd"},
-	"internal/handlers": {"api", "internal/bound", "internal/feed", "internal/jsonpatch",
-		"internal/kv", "internal/kvclient", "internal/sse", "internal/sse/stream"},
-	"internal/sse":        {"internal/feed", "internal/kv", "internal/sse/stream"},
-	"internal/sse/stream": {"internal/bound"},
-	"internal/feed":       {"internal/bound", "internal/kv", "internal/kvclient"},
+	"internal/handlers": {"api", "internal/bound", "internal/feed", "internal/handlers/problem",
+		"internal/jsonpatch", "internal/kv", "internal/kvclient", "internal/sse",
+		"internal/sse/stream"},
+	"internal/handlers/problem": {"internal/bound", "internal/kv"},
+	"internal/sse":              {"internal/feed", "internal/kv", "internal/sse/stream"},
+	"internal/sse/stream":       {"internal/bound"},
+	"internal/feed":             {"internal/bound", "internal/kv", "internal/kvclient"},
 	"internal/kvclient": {"internal/bound", "internal/jsonpatch", "internal/kv",
 		"internal/kvclient/link"},
 	"internal/kvclient/link": {"internal/bound", "internal/kv"},
-	"internal/kv":            {},
-	"internal/bound":         {},
-	"internal/jsonpatch":     {},
-	"internal/natsd":         {"internal/bound"},
-	"api":                    {},
-	"clients/js":             {}, // the browser module's files, embedded
+	"internal/kv":               {},
+	"internal/bound":            {},
+	"internal/jsonpatch":        {},
+	"internal/natsd":            {"internal/bound"},
+	"api":                       {},
+	"clients/js":                {}, // the browser module's files, embedded
 }
 
 // theirs are the packages that may import certain packages of the standard library and of other
@@ -50,8 +52,8 @@ var theirs = map[string][]string{
 	"github.com/nats-io/nats-server/v2/server": {"internal/natsd"},
 	"github.com/nats-io/nats.go":               {"internal/kvclient", "internal/kvclient/link"},
 
-	"net/http": {"internal/handlers", "internal/sse", "internal/sse/stream",
-		"cmd/gateway"},
+	"net/http": {"internal/handlers", "internal/handlers/problem", "internal/sse",
+		"internal/sse/stream", "cmd/gateway"},
 	"github.com/go-chi/":         {"internal/handlers", "api"},
 	"github.com/getkin/":         {"internal/handlers", "api"},
 	"github.com/alecthomas/kong": {"cmd/gateway"},

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"kvgateway/internal/handlers/problem"
 	"mime"
 	"net/http"
 	"slices"
@@ -22,8 +23,9 @@ func negotiate(h http.Header, offers ...string) (string, error) {
 		}
 	}
 	if best == "" {
-		return "", problemError{code: codeNotAcceptable, members: members{"offers": offers},
-			detail: "This operation answers with " + strings.Join(offers, " or ") +
+		return "", problem.Error{Code: problem.NotAcceptable,
+			Members: problem.Members{"offers": offers},
+			Detail: "This operation answers with " + strings.Join(offers, " or ") +
 				", which the Accept header does not allow. " +
 				"Ask for one of them, or send no Accept header."}
 	}

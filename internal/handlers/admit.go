@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers/problem"
 )
 
 // MaxHeaderBytes bounds the headers of a request together, with all cookies of a browser.
@@ -37,34 +38,32 @@ func sizeOfHeaders(h http.Header) (n int) {
 // checks it could write through a gateway there that takes writes from everybody.
 //
 // A large head (request line and headers) is counted until the request ends.
-func (s *Server) admit(rec *recorder, r *http.Request) error {
-	size := sizeOfHeaders(r.Header)
+func (s *Server) admit(x *exchange) error {
+	size := sizeOfHeaders(x.request.Header)
 	if size > MaxHeaderBytes {
-		return problemError{code: codeHeaderTooLarge,
-			detail: "The request's headers have more than " + strconv.Itoa(MaxHeaderBytes) +
+		return problem.Error{Code: problem.HeaderTooLarge,
+			Detail: "The request's headers have more than " + strconv.Itoa(MaxHeaderBytes) +
 				" bytes together. Send fewer or shorter headers."}
 	}
-	if s.options.CheckHost && !s.knownHost(r.Host) {
-		return problemError{code: codeUnknownHost,
-			detail: "This gateway does not answer to the host in the request's Host header. " +
-				"Use a loopback name or address, or start the gateway with --allowed-host."}
+	if s.options.CheckHost && !s.knownHost(x.request.Host) {
+		return problem.New(problem.UnknownHost)
 	}
-	switch r.Method {
+	switch x.request.Method {
 	case http.MethodGet, http.MethodHead, http.MethodOptions:
 	default:
-		if err := s.checkSite(r); err != nil {
+		if err := s.checkSite(x.request); err != nil {
 			return err
 		}
 	}
-	if size += len(r.RequestURI); size > FreeHead {
-		return s.largeHeads.Take(r.Context(), &rec.largeHead, ownerOf(r), int64(size), nil)
+	if size += len(x.request.RequestURI); size > UncountedHeadBytes {
+		return x.take(s.largeHeads, &x.largeHead, int64(size))
 	}
 	return nil
 }
 
-// FreeHead is the size in bytes up to which a request's line and headers are not counted. Nearly
+// UncountedHeadBytes is the size up to which a request's line and headers are not counted. Nearly
 // all requests are smaller.
-const FreeHead = 8 << 10
+const UncountedHeadBytes = 8 << 10
 
 // newLargeHeads returns the bound of the bytes of large request heads.
 func newLargeHeads(set *bound.Set) *bound.Bound {
@@ -105,9 +104,7 @@ func (s *Server) checkSite(r *http.Request) error {
 	}
 	site := r.Header.Get("Sec-Fetch-Site")
 	if site == "cross-site" || origin != "" && !sameOrigin(origin, r) {
-		return problemError{code: codeCrossSite,
-			detail: "A page of another origin may not change anything here. " +
-				"If it should, start the gateway with --allow-origin and that page's origin."}
+		return problem.New(problem.CrossSite)
 	}
 	return nil
 }
@@ -125,8 +122,8 @@ func sameOrigin(origin string, r *http.Request) bool {
 func checkDestination(r *http.Request) error {
 	switch dest := r.Header.Get("Sec-Fetch-Dest"); dest {
 	case "script", "style", "worker", "sharedworker", "serviceworker", "object", "embed":
-		return problemError{code: codeForbiddenDestination,
-			detail: "A stored value is not served as a " + dest + " of a page. " +
+		return problem.Error{Code: problem.ForbiddenDestination,
+			Detail: "A stored value is not served as a " + dest + " of a page. " +
 				"Fetch it as data instead."}
 	}
 	return nil

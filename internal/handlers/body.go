@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers/problem"
 )
 
 // A requestBody reads the body of a request within the bounds that every body has.
@@ -95,13 +96,12 @@ type requestBody struct {
 
 // openBody returns the reader of a request's body. What the body holds is given back when the
 // request ends.
-func (s *Server) openBody(w http.ResponseWriter, r *http.Request) *requestBody {
-	rec := w.(*recorder)
-	rec.body = s.bodies.open(rec.ResponseWriter, r)
-	if r.ProtoMajor > 1 {
-		rec.body.requestPlace = &rec.place
+func (s *Server) openBody(x *exchange) *requestBody {
+	x.body = s.bodies.open(x.ResponseWriter, x.request)
+	if x.request.ProtoMajor > 1 {
+		x.body.requestPlace = &x.place
 	}
-	return rec.body
+	return x.body
 }
 
 // open returns the reader of a request's body within these bounds.
@@ -267,8 +267,7 @@ func (b *requestBody) take(of *bound.Bound, hold *bound.Hold, size int64) error 
 
 // errBodyEvicted is the error of a body that lost what it held to another request while it waited
 // for more.
-var errBodyEvicted = problemError{code: codeBusy, members: members{"bound": "body-memory"},
-	detail: detailBusy}
+var errBodyEvicted = problem.OfBound("body-memory")
 
 // whenEvicted sets what evict does beside ending the body. It is called with b.mu held and must not
 // block.

@@ -3,7 +3,6 @@ package handlers
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -11,40 +10,39 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers/problem"
 )
 
 // readBody reads a body of at most limit bytes into memory. If the request declares a length that
 // is too large, it is refused before any of the body is read. tooLarge makes the problem of a body
 // that is too large.
 func (s *Server) readBody(
-	w http.ResponseWriter,
-	r *http.Request,
+	x *exchange,
 	limit int,
-	tooLarge func(limit int) problemError,
+	tooLarge func(limit int) problem.Error,
 ) ([]byte, error) {
 	switch {
-	case r.ContentLength == 0:
+	case x.request.ContentLength == 0:
 		return nil, nil
-	case r.ContentLength > int64(limit):
+	case x.request.ContentLength > int64(limit):
 		return nil, tooLarge(limit)
 	}
-	body := s.openBody(w, r)
-	return body.readWhole(w, r, limit, tooLarge)
+	body := s.openBody(x)
+	return body.readWhole(x, limit, tooLarge)
 }
 
 // readWhole reads the whole body into memory; see [Server.readBody].
 func (b *requestBody) readWhole(
-	w http.ResponseWriter,
-	r *http.Request,
+	x *exchange,
 	limit int,
-	tooLarge func(limit int) problemError,
+	tooLarge func(limit int) problem.Error,
 ) ([]byte, error) {
-	if r.ContentLength < 0 {
-		b.in = http.MaxBytesReader(w, r.Body, int64(limit))
+	if x.request.ContentLength < 0 {
+		b.in = http.MaxBytesReader(x, x.request.Body, int64(limit))
 	}
-	content, err := b.all(r.ContentLength, int64(limit))
+	content, err := b.all(x.request.ContentLength, int64(limit))
 	if err == nil {
-		w.(*recorder).unread = false
+		x.unread = false
 		b.complete()
 		return content, nil
 	}
@@ -60,16 +58,16 @@ func bodyError(err error, done string) error {
 	if _, ok := errors.AsType[*bound.FullError](err); ok {
 		return err
 	}
-	if p, ok := errors.AsType[problemError](err); ok {
+	if p, ok := errors.AsType[problem.Error](err); ok {
 		return p
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		return problemError{code: codeRequestTimeout,
-			detail: "The body did not come in time, or not as fast as it must while others " +
+		return problem.Error{Code: problem.RequestTimeout,
+			Detail: "The body did not come in time, or not as fast as it must while others " +
 				"wait." + done}
 	}
-	return problemError{code: codeInvalidBody,
-		detail: "The body ended early, or its framing is malformed." + done}
+	return problem.Error{Code: problem.InvalidBody,
+		Detail: "The body ended early, or its framing is malformed." + done}
 }
 
 // all reads the body to its end: as many bytes as were declared, or, if declared is negative, at
@@ -128,17 +126,17 @@ func nextSize(size int64) int64 {
 
 // refuseEncoding refuses a body with a content coding if the gateway has to understand the body: it
 // decodes none.
-func refuseEncoding(w http.ResponseWriter, r *http.Request) error {
-	if r.ContentLength == 0 {
+func (x *exchange) refuseEncoding() error {
+	if x.request.ContentLength == 0 {
 		return nil
 	}
-	for _, value := range r.Header["Content-Encoding"] {
+	for _, value := range x.request.Header["Content-Encoding"] {
 		for coding := range strings.SplitSeq(value, ",") {
 			coding = strings.TrimSpace(coding)
 			if coding != "" && !strings.EqualFold(coding, "identity") {
-				w.Header()["Accept-Encoding"] = []string{"identity"} // RFC 7694 §3
-				return problemError{code: codeUnsupportedMediaType,
-					detail: "The body has a Content-Encoding, and this operation decodes none. " +
+				x.Header()["Accept-Encoding"] = []string{"identity"} // RFC 7694 §3
+				return problem.Error{Code: problem.UnsupportedMediaType,
+					Detail: "The body has a Content-Encoding, and this operation decodes none. " +
 						"Send the body without an encoding."}
 			}
 		}
@@ -169,40 +167,29 @@ func drain(w http.ResponseWriter, body io.Reader) {
 	_, _ = io.CopyN(io.Discard, body, maxDrained)
 }
 
-// bodyTooLarge returns the problem of a body that is not a value and has too many bytes.
-func bodyTooLarge(limit int) problemError {
-	return problemError{code: codeBodyTooLarge, members: members{"max_body_bytes": limit},
-		detail: fmt.Sprintf("The body may have at most %d bytes "+
-			"here. Nothing was done. Send a smaller body.", limit)}
-}
-
-// countTooLarge returns a bodyTooLarge that counts the refusals of a bound.
-func countTooLarge(size *bound.Bound) func(limit int) problemError {
-	return func(limit int) problemError {
+// countTooLarge returns a problem.OfBodySize that counts the refusals of a bound.
+func countTooLarge(size *bound.Bound) func(limit int) problem.Error {
+	return func(limit int) problem.Error {
 		size.Refuse()
-		return bodyTooLarge(limit)
+		return problem.OfBodySize(limit)
 	}
 }
 
 // jsonBody reads a JSON body of one of the media types. It returns nil if there is no body.
-func (s *Server) jsonBody(
-	w http.ResponseWriter,
-	r *http.Request,
-	mediaTypes ...string,
-) ([]byte, error) {
-	if err := refuseEncoding(w, r); err != nil {
+func (s *Server) jsonBody(x *exchange, mediaTypes ...string) ([]byte, error) {
+	if err := x.refuseEncoding(); err != nil {
 		return nil, err
 	}
-	body, err := s.readBody(w, r, maxJSONBytes, countTooLarge(s.bodies.jsonSize))
+	body, err := s.readBody(x, maxJSONBytes, countTooLarge(s.bodies.jsonSize))
 	if err != nil {
 		return nil, err
 	}
 	if body = bytes.TrimSpace(body); len(body) == 0 {
 		return nil, nil
 	}
-	if !hasMediaType(r.Header, mediaTypes...) {
-		return nil, problemError{code: codeUnsupportedMediaType,
-			detail: "This operation does not take a body of this media type. Send Content-Type: " +
+	if !hasMediaType(x.request.Header, mediaTypes...) {
+		return nil, problem.Error{Code: problem.UnsupportedMediaType,
+			Detail: "This operation does not take a body of this media type. Send Content-Type: " +
 				mediaTypes[0] + "."}
 	}
 	return body, nil

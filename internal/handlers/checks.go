@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"kvgateway/internal/handlers/problem"
 	"net/http"
 	"net/url"
 	"slices"
@@ -63,9 +64,6 @@ func newOperationChecks(
 	return c, nil
 }
 
-// checksOf returns the checks of the operation that is being answered.
-func checksOf(w http.ResponseWriter) *operationChecks { return w.(*recorder).checks }
-
 // query reads and checks the parameters of the query. The operation must know each of them, each
 // must have its form and range, and none but lists may be given twice.
 func (c *operationChecks) query(r *http.Request) (url.Values, error) {
@@ -74,7 +72,7 @@ func (c *operationChecks) query(r *http.Request) (url.Values, error) {
 	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, parameterProblem("", "The percent-encoding of the query is malformed.")
+		return nil, problem.OfParameter("", "The percent-encoding of the query is malformed.")
 	}
 	return query, c.parametersOf(r, query)
 }
@@ -84,12 +82,13 @@ func (c *operationChecks) parametersOf(r *http.Request, query url.Values) error 
 	for name, values := range query {
 		parameter := c.parameters.GetByInAndName(openapi3.ParameterInQuery, name)
 		if parameter == nil {
-			return problemError{code: codeUnknownParameter, members: members{"parameter": name},
-				detail: fmt.Sprintf("This operation has no query parameter %.64q. It has: %s.",
+			return problem.Error{Code: problem.UnknownParameter,
+				Members: problem.Members{"parameter": name},
+				Detail: fmt.Sprintf("This operation has no query parameter %.64q. It has: %s.",
 					name, c.names())}
 		}
 		if len(values) > 1 && !parameter.Schema.Value.Type.Is("array") {
-			return parameterProblem(name, name+" is given more than once.")
+			return problem.OfParameter(name, name+" is given more than once.")
 		}
 		// For booleans the validator accepts everything that strconv.ParseBool does, and it takes
 		// an empty value for an absent one. A string is checked as the validator does it, but
@@ -99,9 +98,9 @@ func (c *operationChecks) parametersOf(r *http.Request, query url.Values) error 
 		case kind.Is("string") && value != "":
 			err = parameter.Schema.Value.VisitJSON(value)
 		case kind.Is("boolean") && value != "true" && value != "false":
-			return parameterProblem(name, name+" must be true or false.")
+			return problem.OfParameter(name, name+" must be true or false.")
 		case kind.Is("integer") && value == "":
-			return parameterProblem(name, name+" must be an integer.")
+			return problem.OfParameter(name, name+" must be an integer.")
 		default:
 			input := &openapi3filter.RequestValidationInput{
 				Request: r, QueryParams: query, Route: c.route,
@@ -109,7 +108,7 @@ func (c *operationChecks) parametersOf(r *http.Request, query url.Values) error 
 			err = openapi3filter.ValidateParameter(r.Context(), input, parameter)
 		}
 		if err != nil {
-			return parameterProblem(name, name+": "+reasonOf(err, parameter.Example)+".")
+			return problem.OfParameter(name, name+": "+reasonOf(err, parameter.Example)+".")
 		}
 	}
 	return nil
@@ -133,33 +132,23 @@ func (c *operationChecks) body(body []byte) error {
 	decoder.UseNumber()
 	var document any
 	if err := decoder.Decode(&document); err != nil {
-		return problemError{code: codeInvalidBody,
-			detail: "The body is not JSON: " + err.Error() + "."}
+		return problem.Error{Code: problem.InvalidBody,
+			Detail: "The body is not JSON: " + err.Error() + "."}
 	}
 	if _, err := decoder.Token(); err != io.EOF {
-		return problemError{code: codeInvalidBody,
-			detail: "The body has more than one JSON document."}
+		return problem.Error{Code: problem.InvalidBody,
+			Detail: "The body has more than one JSON document."}
 	}
 	err := c.schema.VisitJSON(document, openapi3.VisitAsRequest())
 	if schemaErr, ok := errors.AsType[*openapi3.SchemaError](err); ok {
-		return invalidBody(pointerOf(schemaErr), schemaReason(schemaErr, schemaErr.Schema.Example))
+		return problem.OfBody(pointerOf(schemaErr),
+			schemaReason(schemaErr, schemaErr.Schema.Example))
 	}
 	if err != nil {
-		return problemError{code: codeInvalidBody,
-			detail: "The body is not what the contract asks for: " + err.Error() + "."}
+		return problem.Error{Code: problem.InvalidBody,
+			Detail: "The body is not what the contract asks for: " + err.Error() + "."}
 	}
 	return nil
-}
-
-// invalidBody returns the problem of a JSON body. pointer is the JSON pointer to what is wrong, and
-// reason says what that is, without a full stop.
-func invalidBody(pointer, reason string) problemError {
-	where := "At " + pointer
-	if pointer == "" {
-		where = "The whole document"
-	}
-	return problemError{code: codeInvalidBody, members: members{"pointer": pointer},
-		detail: where + ": " + reason + "."}
 }
 
 // pointerOf returns the JSON pointer (RFC 6901) to what a schema refuses. kin-openapi names an
@@ -173,7 +162,7 @@ func pointerOf(e *openapi3.SchemaError) string {
 	}
 	pointer := ""
 	for _, token := range tokens {
-		pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(token)
+		pointer += "/" + pointerEscapes.Replace(token)
 	}
 	return pointer
 }

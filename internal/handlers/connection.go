@@ -94,12 +94,12 @@ func connectionPartOf(r *http.Request) string {
 // takeConnectionPlace waits for a place among the requests over HTTP/2 that are being answered, of
 // which each connection has a part. The place must be given back when the request ends, or when it
 // takes the place of a stream instead.
-func (s *Server) takeConnectionPlace(r *http.Request, hold *bound.Hold) error {
-	c := connectionOf(r)
-	if r.ProtoMajor < 2 || c == nil {
+func (s *Server) takeConnectionPlace(x *exchange) error {
+	c := connectionOf(x.request)
+	if x.request.ProtoMajor < 2 || c == nil {
 		return nil
 	}
-	return s.answers.requests.Take(r.Context(), hold, connectionPartOf(r), 1, nil)
+	return x.takePart(s.answers.requests, &x.place)
 }
 
 // connectionCloser returns a function that closes the connection of a request which shares its

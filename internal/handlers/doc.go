@@ -4,7 +4,7 @@
 // An endpoint parses its request into the types of the domain, calls internal/kvclient or
 // internal/feed, and writes the answer or returns an error. Text is parsed at this border and not
 // checked again inside. Errors become problem documents in one place ([Server.fail]), by the table
-// in problems.go: no endpoint knows the status code of a failure.
+// of package problem: no endpoint knows the status code of a failure.
 //
 // # Words
 //
@@ -12,7 +12,7 @@
 //	route       an operation of api/openapi.yaml and the endpoint that carries it out
 //	endpoint    answers a request, or returns an error before it has written anything
 //	checks      what the contract says about the query and the JSON body of an operation
-//	recorder    the response writer of a request, which also has what the request holds
+//	exchange    a request and its answer, with what the request holds
 //	problem     a failure as clients see it: a code, and from that a status, a title and advice
 //	owner       who is charged for a request: the address of its client, or its IPv6 site
 //	to hold     to have a part of a bound (internal/bound)
@@ -28,6 +28,19 @@
 //	lines       NDJSON: the form of exports, imports, their reports, and of streams on request
 //	report      the answer to an import, which is sent while the import goes on
 //	cursor      the place in a listing at which the next page begins
+//
+// # Files
+//
+// A resource has a file, and a test file of its name; the parts of a large one begin with its name.
+//
+//	the surface     routes, server, exchange, admit, cors, checks, target
+//	resources       buckets, keys, values, writes, patch, entries, import, history, markers,
+//	                transactions, watch, longpoll, service
+//	of a request    conditions, prefer, ranges, accept, idempotency, ttl, page, body, json
+//	of an answer    answer, delivery, list, problems, and package problem
+//	bounds          owner, connection, http2, work, stream_places, storage, *_limits, *_bounds
+//	reading         shared_reads
+//	observing       access_log, metrics, bound_metrics, feed_metrics
 //
 // # The life of a request
 //
@@ -88,17 +101,18 @@
 //
 // Compare-and-set: writePreconditions turns the headers into one kv.Precondition, and
 // putValue, deleteValue or patchValue hands it to kvclient.Bucket. An error that says which
-// revision the key has becomes a 412 with the ETag to send next (mismatchProblem).
+// revision the key has becomes a 412 with the ETag to send next (package problem).
 //
 // A listing: keyListingOf or entryListing reads what is wanted, and a cursor names where a page
-// begins. Pages are read as a whole and held; lines are sent while they are read.
+// begins. Pages are read as a whole and held; lines are sent while they are read. A listWriter
+// writes both.
 //
 // An import: importEntries waits for the first line, takes a place, and starts a report. One
 // goroutine reads lines (lineReader, parseImportLine) and gives them to kvclient.Import. Another
 // calls back with the outcome of each line, in their order. A third sends the report.
 //
 // A transaction: parseTransaction reads the operations one by one, and is the only check of their
-// form.
+// form. It finds members as imports do, with a jsonReader.
 //
 // A long poll: longPoll reads, and while the client has what was read, waits for the key's feed in
 // the place of a stream (enterPoll). It shares its reads with the long polls of all clients, but

@@ -1,79 +1,187 @@
 package handlers
 
 import (
-	"errors"
-	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
+	"strings"
 
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
+	"net/http"
 )
 
+// defaultEntriesLimit is how many entries a page of JSON has unless the request says otherwise: as
+// many as NATS reads at one instant.
+const defaultEntriesLimit = kvclient.MaxInstantKeys
+
+// An entryListing is what a request for many entries asks for.
+type entryListing struct {
+	// bucket is the bucket to read.
+	bucket *kvclient.Bucket
+	// selection says which keys are wanted.
+	selection kvclient.Selection
+	// page is the part of the selection that is wanted, in the order of names.
+	page page
+	// digest identifies the listing in cursors.
+	digest uint64
+	// form is the form of values in JSON.
+	form kv.ValueForm
+	// options say how fresh the answer must be.
+	options kvclient.ReadOptions
+	// whole reports whether the whole selection is wanted, in any order.
+	whole bool
+}
+
+// listEntries answers many entries: a page as JSON or as lines, or all of them as lines.
+func (s *Server) listEntries(x *exchange) error {
+	mediaType, err := negotiate(x.request.Header, "application/json", "application/x-ndjson")
+	if err != nil {
+		return err
+	}
+	l, err := s.entryListing(x)
+	if err != nil {
+		return err
+	}
+	if mediaType == "application/x-ndjson" && l.whole {
+		return s.exportEntries(x, l)
+	}
+	page, err := s.entryPage(x, l)
+	if err != nil {
+		return err
+	}
+	x.Header()["Kv-Consistency"] = headerConsistency[page.Served]
+	next := ""
+	if page.Last != "" {
+		next = cursor{l.digest, page.Last}.String()
+	}
+	x.linkNext(next)
+	form, head := formJSON, `{"entries":[`
+	if mediaType == "application/x-ndjson" {
+		form, head = formLines, ""
+	}
+	out := s.newList(x, form, head)
+	err = page.Each(x.context(), func(e *kv.Entry) error {
+		defer x.took(e, page)
+		return out.entry(e, l.bucket.Name(), l.form)
+	})
+	return out.end(err, pageTail(out, page, next))
+}
+
+// pageTail returns what ends a page: the last line, or the members after the list of entries.
+func pageTail(out *listWriter, page *kvclient.EntryPage, next string) string {
+	var tail []byte
+	if out.form.lines {
+		tail = appendEnd(nil, page.Revision, out.count)
+	} else {
+		tail = append([]byte(`],"revision":`), page.Revision.String()...)
+		tail = strconv.AppendBool(append(tail, `,"snapshot":`...), page.Snapshot)
+	}
+	return string(append(appendNext(tail, next), "}\n"...))
+}
+
+// entryPage reads the page, and holds what it takes.
+func (s *Server) entryPage(x *exchange, l entryListing) (*kvclient.EntryPage, error) {
+	of := kvclient.PageOf{After: l.page.after, Limit: l.page.limit}
+	return readAndHold(x, 0, func() (*kvclient.EntryPage, int64, error) {
+		page, err := l.bucket.Entries(x.context(), l.selection, of, l.options)
+		if err != nil {
+			return nil, 0, err
+		}
+		return page, page.Bytes() + 4*partBuffer, nil
+	})
+}
+
+// took gives back what an entry of a page took, once its visitor has returned and the page drops
+// it. It keeps the room that the last entries of the page need for their JSON.
+func (x *exchange) took(e *kv.Entry, page *kvclient.EntryPage) {
+	if d := x.answer; d != nil && d.holds() && page.IsInstant() {
+		d.shrink(max(d.held.Size()-e.Bytes(), 4*partBuffer))
+	}
+}
+
+// entryListing reads the request. Names that NATS must not see are refused before the bucket is
+// looked for.
+func (s *Server) entryListing(x *exchange) (l entryListing, err error) {
+	if l.selection, err = selectionOf(x.query); err != nil {
+		return l, err
+	}
+	name, err := x.bucketName()
+	if err != nil {
+		return l, err
+	}
+	keys := x.query["key"]
+	head := []string{"entries", name.String(), l.selection.Prefix, strconv.Itoa(len(keys))}
+	l.digest = listingDigest(slices.Concat(head, keys, x.query["filter"])...)
+	if l.page, err = pageOf(x.query, defaultEntriesLimit, l.digest); err != nil {
+		return l, err
+	}
+	l.form = valueForm(x.query)
+	l.whole = len(l.selection.Keys) == 0 && !x.query.Has("limit") && !x.query.Has("cursor")
+	if l.options, err = readOptions(x); err != nil {
+		return l, err
+	}
+	l.bucket, err = s.bucket(x)
+	return l, err
+}
+
+// selectionOf reads which keys the request selects.
+func selectionOf(query url.Values) (selection kvclient.Selection, err error) {
+	for _, name := range query["key"] {
+		k, err := kv.ParseKey(name)
+		if err != nil {
+			return selection, err
+		}
+		selection.Keys = append(selection.Keys, k)
+	}
+	selection.Prefix = query.Get("prefix")
+	selection.Filters, err = filtersOf(query)
+	return selection, err
+}
+
+// exportEntries answers all selected entries as lines, in the order in which NATS has them. It
+// holds no more than what is on its way.
+func (s *Server) exportEntries(x *exchange, l entryListing) error {
+	x.Header()["Kv-Consistency"] = headerConsistency[l.bucket.LeaderConsistency()]
+	export := kvclient.Export{
+		Filters:  l.selection.ScanFilters(),
+		NoValues: l.form == kv.ValueNone,
+		Options:  l.options,
+	}
+	out := s.newList(x, formLines, "")
+	revision, err := l.bucket.Export(x.context(), export, func(e *kv.Entry) error {
+		if !strings.HasPrefix(e.Key, l.selection.Prefix) {
+			return nil
+		}
+		return out.entry(e, l.bucket.Name(), l.form)
+	})
+	return out.end(err, string(append(appendEnd(nil, revision, out.count), "}\n"...)))
+}
+
+// appendEnd appends the last line of a complete answer, without its closing brace. A client that
+// has it knows that nothing is missing.
+func appendEnd(dst []byte, revision kv.Revision, count int) []byte {
+	dst = append(append(dst, `{"end":true,"revision":`...), revision.String()...)
+	return strconv.AppendInt(append(dst, `,"count":`...), int64(count), 10)
+}
+
 // getEntry answers one entry as JSON, with its value and metadata.
-func (s *Server) getEntry(w http.ResponseWriter, r *http.Request) error {
-	query := queryOf(w)
-	e, have, err := s.readEntryAndHold(w.(*recorder), query, 4*partBuffer)
+func (s *Server) getEntry(x *exchange) error {
+	e, have, err := s.readEntryAndHold(x, 4*partBuffer)
 	if err != nil {
 		return err
 	}
-	name, err := bucketName(r)
+	name, err := x.bucketName()
 	if err != nil {
 		return err
 	}
-	setEntryHeaders(w.Header(), &e)
+	setEntryHeaders(x.Header(), &e)
 	if have {
-		w.WriteHeader(http.StatusNotModified)
+		x.WriteHeader(http.StatusNotModified)
 		return nil
 	}
-	out := newListWriter(w, "")
-	return out.end(out.encode(&e, name, valueForm(query)), "\n")
-}
-
-// getHistory answers the retained revisions of a key, markers included, the oldest first.
-func (s *Server) getHistory(w http.ResponseWriter, r *http.Request) error {
-	query := queryOf(w)
-	b, k, err := s.target(r, query)
-	if err != nil {
-		return err
-	}
-	form := valueForm(query)
-	out := newListWriter(w, `{"entries":[`)
-	err = b.History(r.Context(), k, func(e kv.Entry) error {
-		if len(e.Value) >= kvclient.LargeValue && form != kv.ValueNone {
-			gone, err := out.rec.holdEntry(b, k, &e)
-			if err != nil || gone {
-				return err
-			}
-			defer out.rec.delivery().release()
-		}
-		return out.entry(&e, b.Name(), form)
-	})
-	return out.end(err, "]}\n")
-}
-
-// holdEntry holds what an entry that was read takes. If there is no room for it, holdEntry drops
-// the value, waits for room, and reads it again. The result gone reports whether the revision was
-// removed meanwhile.
-func (rec *recorder) holdEntry(
-	b *kvclient.Bucket,
-	k kv.Key,
-	e *kv.Entry,
-) (gone bool, err error) {
-	d, size, revision := rec.delivery(), e.Bytes()+4*partBuffer, e.Revision
-	if d.try(size) {
-		return false, nil
-	}
-	*e = kv.Entry{}
-	if err := d.wait(rec.request.Context(), size); err != nil {
-		return false, err
-	}
-	if *e, err = b.GetRevision(rec.request.Context(), k, revision); err != nil {
-		d.release()
-	}
-	if errors.Is(err, kv.ErrRevisionNotFound) {
-		return true, nil // The answer is as if the revision had been removed before it was read.
-	}
-	return false, err
+	out := s.newList(x, formJSON, "")
+	return out.end(out.entry(&e, name, valueForm(x.query)), "\n")
 }
 
 // valueForm reads in which form the client wants values in JSON.

@@ -269,32 +269,3 @@ func TestExportCutByNATSEndsWithAProblem(t *testing.T) {
 		t.Errorf("%d entries", len(x.entries))
 	}
 }
-
-// An import and native writers do not disturb each other: the keys of both are all there.
-func TestImportUnderWritersIsComplete(t *testing.T) {
-	t.Parallel()
-	g := start(t)
-	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
-	stop := g.overwriting(t, kv, 1000)
-	var body strings.Builder
-	for i := range 20_000 {
-		fmt.Fprintf(&body, `{"key":"own.%d","text":"%d"}`+"\n", i, i)
-	}
-	g.load(t, "/buckets/b/entries?results=all", body.String()).wantDone(t, 20_000, 0)
-	created := g.load(t, "/buckets/b/entries?mode=create", manyLines(1000))
-	stop()
-	x := g.export(t, "/buckets/b/entries")
-	if len(x.entries) < 20_000 {
-		t.Errorf("%d entries", len(x.entries))
-	}
-	for i := range 20_000 {
-		if x.entries[fmt.Sprintf("own.%d", i)]["text"] != fmt.Sprint(i) {
-			t.Fatalf("own.%d is %v", i, x.entries[fmt.Sprintf("own.%d", i)])
-		}
-	}
-	for line, code := range created.failed {
-		if code != "key-exists" {
-			t.Errorf("line %d: %s", line, code)
-		}
-	}
-}

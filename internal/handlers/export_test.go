@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 )
 
@@ -16,8 +17,8 @@ import (
 // ProblemStatuses returns the status of every problem code.
 func ProblemStatuses() map[string]int {
 	statuses := make(map[string]int)
-	for _, kind := range problemKinds {
-		statuses[kind.Code] = kind.Status
+	for _, kind := range problem.Kinds() {
+		statuses[string(kind.Code)] = kind.Status
 	}
 	return statuses
 }
@@ -25,7 +26,7 @@ func ProblemStatuses() map[string]int {
 // ProblemFor returns the code and the detail with which clients are told about an error.
 func ProblemFor(err error) (code, detail string) {
 	p := problemOf(err)
-	return p.code, p.detail
+	return string(p.Code), p.Detail
 }
 
 // ReadAll reads the body of a request that declares a length.
@@ -53,7 +54,7 @@ func BodyReader(pause time.Duration) http.Handler {
 				return
 			}
 			if err != nil {
-				w.Header().Set("Stopped", problemOf(bodyError(err, "")).code)
+				w.Header().Set("Stopped", string(problemOf(bodyError(err, "")).Code))
 				fmt.Fprint(w, total)
 				// A client that is still sending must get the answer.
 				drain(w, r.Body)
@@ -80,7 +81,7 @@ func ParseTags(value string, strict bool) (c kv.Condition, reason string) {
 }
 
 // ETag formats a position as an entity tag.
-func ETag(p kv.Position) string { return etag(p) }
+func ETag(p kv.Position) string { return p.ETag() }
 
 // ParseRange parses a Range header for a value of that size. ok reports whether it selects one part
 // of the value.

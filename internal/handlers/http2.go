@@ -68,13 +68,13 @@ func newHTTP2Limits(set *bound.Set) *http2Limits {
 
 // enterHTTP2 takes the place of an open request over HTTP/2, and refuses the request if there is
 // none. It reports whether the request may go on. A request over HTTP/1.1 needs no place.
-func (s *Server) enterHTTP2(rec *recorder, r *http.Request) bool {
-	if r.ProtoMajor < 2 {
+func (s *Server) enterHTTP2(x *exchange) bool {
+	if x.request.ProtoMajor < 2 {
 		return true
 	}
-	err := s.http2Limits.open.Take(r.Context(), &rec.openPlace, ownerOf(r), 1, nil)
+	err := x.take(s.http2Limits.open, &x.openPlace, 1)
 	if err != nil {
-		s.refuseHTTP2(rec, r, err)
+		s.refuseHTTP2(x, err)
 	}
 	return err == nil
 }
@@ -87,20 +87,19 @@ func (s *Server) enterHTTP2(rec *recorder, r *http.Request) bool {
 // If there is no such place, it resets the request and does not return. If that is because the
 // connection has used up its part, it also ends the connection, since its client goes on to send
 // requests and takes no answers; see floodable.
-func (s *Server) refuseHTTP2(rec *recorder, r *http.Request, err error) {
+func (s *Server) refuseHTTP2(x *exchange, err error) {
 	var place bound.Hold
-	full, none := errors.AsType[*bound.FullError](
-		s.http2Limits.refusals.Take(r.Context(), &place, connectionPartOf(r), 1, nil))
+	full, none := errors.AsType[*bound.FullError](x.takePart(s.http2Limits.refusals, &place))
 	if none {
-		if c := connectionOf(r); c != nil && full.OfPart {
+		if c := connectionOf(x.request); c != nil && full.OfPart {
 			c.flooded()
 		}
-		rec.cut()
+		x.cut()
 	}
 	defer place.Release()
-	controller := http.NewResponseController(rec.ResponseWriter)
+	controller := http.NewResponseController(x.ResponseWriter)
 	// If the deadline cannot be set, the bound of the server itself holds.
 	_ = controller.SetWriteDeadline(time.Now().Add(http2RefusalTime))
-	s.fail(rec, r, err)
+	s.fail(x, err)
 	_ = controller.Flush() // The answer must be sent while the place is held.
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kvclient"
 )
 
@@ -23,7 +24,7 @@ func idempotency(h http.Header) (i kvclient.Idempotency, err error) {
 		key, reason = parseIdempotencyKey(strings.Trim(lines[0], " \t"))
 	}
 	if reason != "" {
-		return i, headerProblem("Idempotency-Key", "Idempotency-Key cannot be read: "+reason+
+		return i, problem.OfHeader("Idempotency-Key", "Idempotency-Key cannot be read: "+reason+
 			". Send a string in double quotes that is new for each request and the same for its "+
 			`retries, such as "8e03978e-40d5-43dd".`)
 	}

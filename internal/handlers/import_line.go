@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -35,12 +35,20 @@ type importLine struct {
 // lineProblem says what is wrong with a line. pointer is the JSON pointer to the member, and "" for
 // the line as a whole.
 func lineProblem(pointer, reason string) error {
-	p := problemError{code: codeInvalidBody, members: members{"pointer": pointer},
-		detail: "At " + pointer + ": " + reason + "."}
+	p := problem.Error{Code: problem.InvalidBody, Members: problem.Members{"pointer": pointer},
+		Detail: "At " + pointer + ": " + reason + "."}
 	if pointer == "" {
-		p.detail = "Not stored: " + reason + "."
+		p.Detail = "Not stored: " + reason + "."
 	}
 	return p
+}
+
+// refuseLine is lineProblem for what a jsonReader refuses.
+func refuseLine(pointer, reason string) error {
+	if pointer == "" {
+		reason = "the line is not a JSON object: " + reason
+	}
+	return lineProblem(pointer, reason)
 }
 
 // parseImportLine reads an entry in the form in which the gateway writes entries. It ignores the
@@ -52,7 +60,18 @@ func parseImportLine(line []byte) (importLine, error) {
 	if !utf8.Valid(line) {
 		return l, lineProblem("", "the line is not UTF-8")
 	}
-	if err := eachMember(line, l.member); err != nil {
+	in := &jsonReader{text: line, refuse: refuseLine}
+	err := in.object("", func(name, pointer string) error {
+		value, err := in.value("")
+		if err != nil {
+			return err
+		}
+		return l.member(name, pointer, value)
+	})
+	if err == nil {
+		err = in.end()
+	}
+	if err != nil {
 		return l, err
 	}
 	switch values := l.count("value", "text", "base64"); {
@@ -87,15 +106,12 @@ func (l *importLine) count(names ...string) (n int) {
 	return n
 }
 
-// member reads one member. value is a part of the line, so it copies what it keeps.
-func (l *importLine) member(name string, value []byte) (err error) {
+// member reads one member. pointer is that to its value, which is a part of the line, so member
+// copies what it keeps.
+func (l *importLine) member(name, pointer string, value []byte) (err error) {
 	i := slices.Index(importMembers, name)
-	pointer := "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
-	switch {
-	case i < 0:
+	if i < 0 {
 		return lineProblem(pointer, "an entry does not have such a member")
-	case l.seen&(1<<i) != 0:
-		return lineProblem(pointer, "the member is given twice")
 	}
 	l.seen |= 1 << i
 	var text []byte
@@ -150,19 +166,4 @@ func storedText(pointer string, text []byte) (string, error) {
 		return "", lineProblem(pointer, "it is not printable ASCII of at most 1,024 bytes")
 	}
 	return value, nil
-}
-
-// jsonText returns a copy of the text that a JSON string stands for.
-func jsonText(value []byte) ([]byte, error) {
-	switch {
-	case len(value) < 2 || value[0] != '"' || !json.Valid(value):
-		return nil, errors.New("it is not a string")
-	case bytes.IndexByte(value, '\\') < 0:
-		return bytes.Clone(value[1 : len(value)-1]), nil
-	}
-	var text string
-	if err := json.Unmarshal(value, &text); err != nil {
-		return nil, errors.New("it is not a string")
-	}
-	return []byte(text), wholeCharacters(value, text)
 }

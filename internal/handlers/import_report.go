@@ -27,9 +27,9 @@ const reportBytes = 256 << 10
 //
 // Its methods may be called by several goroutines; mu guards what they share.
 type report struct {
-	// rec is the recorder of the request. While the report is open, only its goroutine writes to
+	// x is the exchange of the request. While the report is open, only its goroutine writes to
 	// it.
-	rec *recorder
+	x *exchange
 	// controller flushes the answer and sets deadlines.
 	controller *http.ResponseController
 
@@ -55,19 +55,19 @@ type report struct {
 }
 
 // holdReport makes room for a report, which has one buffer that fills while another is being sent.
-func holdReport(rec *recorder) error { return rec.delivery().hold(2 * reportBytes) }
+func holdReport(x *exchange) error { return x.delivery().hold(2 * reportBytes) }
 
 // startReport begins the answer and starts the goroutine that sends it. The room must have been
 // taken by holdReport.
-func startReport(rec *recorder) *report {
+func startReport(x *exchange) *report {
 	p := &report{
-		rec:        rec,
-		controller: http.NewResponseController(rec.ResponseWriter),
+		x:          x,
+		controller: http.NewResponseController(x.ResponseWriter),
 		done:       make(chan struct{}),
 	}
 	p.changed.L = &p.mu
-	setLineHeaders(rec.Header())
-	rec.WriteHeader(http.StatusOK)
+	setPartHeaders(x.Header(), headerNDJSON)
+	x.WriteHeader(http.StatusOK)
 	_ = p.controller.Flush() // If this fails, so will the first line.
 	go p.run()
 	return p
@@ -80,7 +80,7 @@ func (p *report) line(appendTo func([]byte) []byte) error {
 	defer p.mu.Unlock()
 	for len(p.buffer) >= reportBytes && p.err == nil {
 		if p.waiting = true; p.evicted {
-			p.rec.answer.evict()
+			p.x.answer.evict()
 		}
 		p.changed.Wait()
 	}
@@ -117,9 +117,9 @@ func (p *report) cut() {
 	p.evicted = true
 	switch {
 	case p.waiting:
-		p.rec.answer.evict()
+		p.x.answer.evict()
 	case p.closed:
-		p.rec.answer.hurry()
+		p.x.answer.hurry()
 	}
 }
 
@@ -194,9 +194,9 @@ func (p *report) isStuck() bool {
 // over HTTP/2 a deadline that passes ends the stream, whether or not anything is written.
 func (p *report) send(lines []byte) error {
 	if p.isStuck() {
-		p.rec.answer.evict()
+		p.x.answer.evict()
 	}
-	if err := p.rec.answer.write(lines); err != nil {
+	if err := p.x.answer.write(lines); err != nil {
 		return err
 	}
 	err := p.controller.Flush()

@@ -45,44 +45,41 @@ type listedName struct {
 }
 
 // listKeys answers the names of the keys that have a value, sorted.
-func (s *Server) listKeys(w http.ResponseWriter, r *http.Request) error {
-	b, err := s.bucket(r)
+func (s *Server) listKeys(x *exchange) error {
+	b, err := s.bucket(x)
 	if err != nil {
 		return err
 	}
-	mediaType, err := negotiate(r.Header, "application/json", "application/x-ndjson", "text/plain")
+	mediaType, err := negotiate(x.request.Header,
+		"application/json", "application/x-ndjson", "text/plain")
 	if err != nil {
 		return err
 	}
-	query := queryOf(w)
 	defaultLimit := 0 // Lines have all names unless the request has a limit.
 	if mediaType == "application/json" {
 		defaultLimit = defaultKeysLimit
 	}
-	listing, digest, err := keyListingOf(query, b.Name(), defaultLimit)
+	listing, digest, err := keyListingOf(x.query, b.Name(), defaultLimit)
 	if err != nil {
 		return err
 	}
-	rec := w.(*recorder)
-	found, err := readAndHold(rec, 0, func() (kvclient.KeyListing, int64, error) {
-		found, err := b.Keys(r.Context(), listing.scanFilters())
+	found, err := readAndHold(x, 0, func() (kvclient.KeyListing, int64, error) {
+		found, err := b.Keys(x.context(), listing.scanFilters())
 		return found, found.Bytes() + partBuffer, err
 	})
 	if err != nil {
 		return err
 	}
 	if listing.page.limit == 0 {
-		s.sendLines(rec, mediaType, listing.names(found))
-		return nil
+		return s.sendNames(x, mediaType, listing.names(found))
 	}
 	result := listing.pageOf(found, digest)
-	rec.delivery().shrink(result.bytes())
-	s.linkNext(w, r, result.Next)
+	x.delivery().shrink(result.bytes())
+	x.linkNext(result.Next)
 	if mediaType == "application/json" {
-		return respondJSON(w, http.StatusOK, result)
+		return x.respondJSON(http.StatusOK, result)
 	}
-	s.sendLines(rec, mediaType, slices.Values(result.names))
-	return nil
+	return s.sendNames(x, mediaType, slices.Values(result.names))
 }
 
 // bytes returns about how many bytes the page and its JSON take.
@@ -94,18 +91,18 @@ func (p *keyPage) bytes() (n int64) {
 	return n
 }
 
-// appendLine appends the line of a name, as NDJSON or as text. The characters that keys have need
-// no escaping in JSON.
-func (n listedName) appendLine(dst []byte, mediaType string) []byte {
+// append appends the name in the form of the list. The characters that keys have need no escaping
+// in JSON.
+func (n listedName) append(dst []byte, form listForm) []byte {
 	switch {
-	case mediaType == "text/plain":
-		return append(append(dst, n.name...), '\n')
+	case !form.problems:
+		return append(dst, n.name...)
 	case n.isPrefix:
 		dst = append(dst, `{"prefix":"`...)
 	default:
 		dst = append(dst, `{"key":"`...)
 	}
-	return append(append(dst, n.name...), "\"}\n"...)
+	return append(append(dst, n.name...), `"}`...)
 }
 
 // keyListingOf reads the request. It also returns the digest that identifies the listing in
@@ -193,41 +190,17 @@ func (l keyListing) fold(key string) (n listedName, listed bool) {
 	return n, n.name > l.page.after
 }
 
-// linkNext names the next page in the Link header (RFC 8288), if there is one.
-func (s *Server) linkNext(w http.ResponseWriter, r *http.Request, next string) {
-	if next == "" {
-		return
-	}
-	query := r.URL.Query()
-	query.Set("cursor", next)
-	target := r.URL.EscapedPath() + "?" + query.Encode()
-	w.Header()["Link"] = []string{"<" + target + `>; rel="next"`}
-}
-
-// sendLines sends a line for each name, many lines at a time.
-func (s *Server) sendLines(rec *recorder, mediaType string, names iter.Seq[listedName]) {
-	h := rec.Header()
-	h["Content-Type"] = []string{mediaType}
+// sendNames sends a line for each name.
+func (s *Server) sendNames(x *exchange, mediaType string, names iter.Seq[listedName]) error {
+	form := formLines
 	if mediaType == "text/plain" {
-		h["Content-Type"] = []string{"text/plain; charset=utf-8"}
+		form = formText
 	}
-	h["Cache-Control"] = headerNoStore
-	h["X-Content-Type-Options"] = headerNosniff
-	buffer := make([]byte, 0, partBuffer)
+	list := s.newList(x, form, "")
 	for n := range names {
-		buffer = n.appendLine(buffer, mediaType)
-		if len(buffer) < partBuffer-2*kv.MaxKeyBytes {
-			continue
+		if err := list.name(n); err != nil {
+			return list.end(err, "")
 		}
-		rec.write(buffer)
-		if buffer = buffer[:0]; !rec.tooLong() {
-			continue
-		}
-		if mediaType == "text/plain" {
-			rec.cut()
-		}
-		buffer = append(s.appendProblem(append(buffer, '{'), rec, errTooLong), "}\n"...)
-		break
 	}
-	rec.write(buffer)
+	return list.end(nil, "")
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -21,65 +22,68 @@ type deletedKeys struct {
 }
 
 // deleteKeys replaces each value that the filters select by a marker.
-func (s *Server) deleteKeys(w http.ResponseWriter, r *http.Request) error {
-	if err := refuseConditions(r.Header); err != nil {
+func (s *Server) deleteKeys(x *exchange) error {
+	if err := refuseConditions(x.request.Header); err != nil {
 		return err
 	}
-	query := queryOf(w)
-	filters, err := filtersOf(query)
+	filters, err := filtersOf(x.query)
 	if err != nil {
 		return err
 	}
 	deletion := kvclient.MassDeletion{
 		Filters: filters,
-		Purge:   query.Get("purge") == "true",
-		DryRun:  query.Get("dry_run") == "true",
+		Purge:   x.query.Get("purge") == "true",
+		DryRun:  x.query.Get("dry_run") == "true",
 	}
-	if limit := query.Get("limit"); limit != "" {
+	if limit := x.query.Get("limit"); limit != "" {
 		if deletion.Limit, err = strconv.Atoi(limit); err != nil {
-			return parameterProblem("limit", "limit must be an integer.")
+			return problem.OfParameter("limit", "limit must be an integer.")
 		}
 	}
-	b, err := s.bucketToWrite(r)
+	b, err := s.bucketToWrite(x)
 	if err != nil {
 		return err
 	}
 	if len(filters) == 0 {
-		return parameterProblem("filter",
+		return problem.OfParameter("filter",
 			"Say which keys to delete: filter=orders.> for some, filter=> for all.")
 	}
 	// A deletion may take long. Over HTTP/2 a write deadline that passes would end the request
 	// itself.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
-	done, err := s.deleteByFilter(r, b, deletion)
-	w.(*recorder).extend()
+	controller := http.NewResponseController(x.ResponseWriter)
+	_ = controller.SetWriteDeadline(time.Time{})
+	done, err := s.deleteByFilter(x, b, deletion)
+	_ = controller.SetWriteDeadline(time.Now().Add(answerTime))
 	if done.Skipped == nil {
 		done.Skipped = []string{}
 	}
 	if err != nil {
 		return partlyDeleted(done, err)
 	}
-	return respondJSON(w, http.StatusOK, deletedKeys{done.Deleted, done.Skipped, deletion.DryRun})
+	return x.respondJSON(http.StatusOK, deletedKeys{done.Deleted, done.Skipped, deletion.DryRun})
 }
+
+// answerTime is how long a client may take for the answer to a deletion.
+const answerTime = time.Minute
 
 // deleteByFilter carries out a deletion within its time. Unless it is a dry run, it has one of the
 // places of imports.
 func (s *Server) deleteByFilter(
-	r *http.Request,
+	x *exchange,
 	b *kvclient.Bucket,
 	deletion kvclient.MassDeletion,
 ) (done kvclient.DeletedKeys, err error) {
 	if !deletion.DryRun {
 		var place bound.Hold
-		if err := s.bodies.imports.Take(r.Context(), &place, ownerOf(r), 1, nil); err != nil {
+		if err := x.take(s.bodies.imports, &place, 1); err != nil {
 			return done, err
 		}
 		defer place.Release()
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), s.bodies.deletionAge.Duration())
+	ctx, cancel := context.WithTimeout(x.context(), s.bodies.deletionAge.Duration())
 	defer cancel()
 	done, err = b.DeleteKeys(ctx, deletion)
-	if err != nil && ctx.Err() != nil && r.Context().Err() == nil {
+	if err != nil && ctx.Err() != nil && x.context().Err() == nil {
 		s.bodies.deletionAge.Refuse()
 		// This error makes the answer say how many keys were deleted.
 		err = fmt.Errorf("%w: too old: %v", kv.ErrOutcomeUnknown, err)
@@ -93,21 +97,22 @@ func partlyDeleted(done kvclient.DeletedKeys, err error) error {
 	if !errors.Is(err, kv.ErrOutcomeUnknown) {
 		return err
 	}
-	return partialError{problemError{
-		code: codeOutcomeUnknown,
-		members: members{
+	return partialError{problem.Error{
+		Code: problem.OutcomeUnknown,
+		Members: problem.Members{
 			"deleted": done.Deleted,
 			"skipped": done.Skipped,
 			"unknown": done.Unknown,
 		},
-		detail: "Not all keys were deleted. `deleted` says how many were, and `unknown` for how " +
+		Detail: "Not all keys were deleted. `deleted` says how many were, and `unknown` for how " +
 			"many it is not known. Send the request again.",
 	}, err}
 }
 
 // A partialError is a problem together with the error that caused it, which the log gets.
 type partialError struct {
-	problemError
+	// problem is what the client is told.
+	problem problem.Error
 	// cause is what the log says.
 	cause error
 }
@@ -116,4 +121,4 @@ type partialError struct {
 func (e partialError) Error() string { return e.cause.Error() }
 
 // Unwrap returns the problem.
-func (e partialError) Unwrap() error { return e.problemError }
+func (e partialError) Unwrap() error { return e.problem }

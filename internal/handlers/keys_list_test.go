@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"sync"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -260,4 +262,46 @@ func TestCursorIsAPositionAmongNames(t *testing.T) {
 	} {
 		g.get(t, "/buckets/shop/keys?cursor="+forged).problem(t, 400, "invalid-cursor")
 	}
+}
+
+// A list that is read while others write is complete: it has each key that is there all the time
+// once, and in order.
+func TestListingUnderWritersIsComplete(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	// The bucket keeps one revision of a key, so that a value that is overwritten is gone.
+	kv := g.bucket(t, jetstream.KeyValueConfig{Bucket: "b", Storage: jetstream.MemoryStorage})
+	var keys []string
+	for i := range 200 {
+		keys = append(keys, fmt.Sprintf("k%03d", i))
+		put(t, kv, keys[i], "0")
+	}
+	stop := make(chan struct{})
+	var writers sync.WaitGroup
+	for w := range 3 {
+		writers.Go(func() {
+			for i := w; ; i += 7 {
+				select {
+				case <-stop:
+					return
+				default:
+					_, err := kv.PutString(t.Context(), keys[i%len(keys)], fmt.Sprint(i))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	for range 15 {
+		if got := g.listedLines(t, "/buckets/b/keys"); !slices.Equal(got, keys) {
+			missing := slices.DeleteFunc(slices.Clone(keys), func(key string) bool {
+				return slices.Contains(got, key)
+			})
+			t.Errorf("%d of %d keys; missing %q", len(got), len(keys), missing)
+		}
+	}
+	close(stop)
+	writers.Wait()
 }

@@ -1,9 +1,7 @@
 package handlers
 
 import (
-	"context"
 	"errors"
-	"net/http"
 	"time"
 
 	"kvgateway/internal/feed"
@@ -13,15 +11,11 @@ import (
 
 // mayWait reports whether the request is a long poll, and for how long it may wait. A long poll has
 // If-None-Match and Prefer: wait.
-func (q *entryRead) mayWait(
-	answer http.Header,
-	r *http.Request,
-	p kv.Precondition,
-) (time.Duration, bool) {
+func (q *entryRead) mayWait(x *exchange, p kv.Precondition) (time.Duration, bool) {
 	if len(p.IfNoneMatch.Positions) == 0 || q.revision > 0 {
 		return 0, false
 	}
-	wait, ok := preferredWait(answer, r)
+	wait, ok := x.preferredWait()
 	return wait, ok && wait > 0
 }
 
@@ -61,14 +55,14 @@ func unchanged(have kv.Condition, e *kv.Entry, err error) bool {
 //
 // After each read it answers if the key has changed, and goes on waiting if not.
 func (s *Server) longPoll(
-	rec *recorder,
+	x *exchange,
 	read entryRead,
 	have kv.Condition,
 	wait time.Duration,
 ) (kv.Entry, error) {
-	ctx, answer := rec.request.Context(), rec.Header()
+	ctx, answer := x.context(), x.Header()
 	if read.options.MinRevision != (kv.Position{}) { // The first read may already wait.
-		if err := s.enterPoll(rec); err != nil {
+		if err := s.enterPoll(x); err != nil {
 			return kv.Entry{}, err
 		}
 	}
@@ -76,25 +70,24 @@ func (s *Server) longPoll(
 	if !unchanged(have, &e, err) {
 		return e, err
 	}
-	if err := s.enterPoll(rec); err != nil {
+	if err := s.enterPoll(x); err != nil {
 		return e, err
 	}
-	return s.awaitChange(ctx, rec, read, have, wait, e, err)
+	return s.awaitChange(x, read, have, wait, e, err)
 }
 
 // awaitChange reads again whenever the key may have changed, until it has or the time is over. It
 // returns what was read last. If nothing has changed, that is what the client has, and it comes
 // without the value: nobody must hold that while they wait.
 func (s *Server) awaitChange(
-	ctx context.Context,
-	rec *recorder,
+	x *exchange,
 	read entryRead,
 	have kv.Condition,
 	wait time.Duration,
 	e kv.Entry,
 	err error,
 ) (kv.Entry, error) {
-	answer := rec.Header()
+	ctx, answer := x.context(), x.Header()
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	only := kv.FilterOf(read.key)
@@ -129,7 +122,7 @@ func (s *Server) awaitChange(
 		if ended {
 			return e, err
 		}
-		rec.turn.Pause()
+		x.turn.Pause()
 		select {
 		case <-wakeUp:
 		case <-expiry(&e, err):
@@ -139,7 +132,7 @@ func (s *Server) awaitChange(
 		case <-ctx.Done():
 			return e, ctx.Err()
 		}
-		if err := rec.turn.Begin(ctx); err != nil {
+		if err := x.turn.Begin(ctx); err != nil {
 			return e, err
 		}
 		if expired {

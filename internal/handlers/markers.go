@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -12,76 +13,70 @@ import (
 const defaultMarkersLimit = 1000
 
 // listMarkers answers the markers of keys without a value, sorted by key.
-func (s *Server) listMarkers(w http.ResponseWriter, r *http.Request) error {
-	b, err := s.bucket(r)
+func (s *Server) listMarkers(x *exchange) error {
+	b, err := s.bucket(x)
 	if err != nil {
 		return err
 	}
-	query := queryOf(w)
-	filters, err := filtersOf(query)
+	filters, err := filtersOf(x.query)
 	if err != nil {
 		return err
 	}
-	digest := listingDigest(append([]string{"markers", b.Name().String()}, query["filter"]...)...)
-	page, err := pageOf(query, defaultMarkersLimit, digest)
+	digest := listingDigest(append([]string{"markers", b.Name().String()}, x.query["filter"]...)...)
+	page, err := pageOf(x.query, defaultMarkersLimit, digest)
 	if err != nil {
 		return err
 	}
-	found, err := readAndHold(w.(*recorder), 0, func() (kvclient.Listing, int64, error) {
-		found, err := b.Markers(r.Context(), filters)
+	found, err := readAndHold(x, 0, func() (kvclient.Listing, int64, error) {
+		found, err := b.Markers(x.context(), filters)
 		return found, 2 * found.Bytes(), err
 	})
 	if err != nil {
 		return err
 	}
-	body, next := []byte(`{"markers":[`), ""
-	shown := 0
+	next := ""
+	out := s.newList(x, formJSON, `{"markers":[`)
+	out.whole = true
 	for i := range found.Entries {
-		if e := &found.Entries[i]; e.Key > page.after {
-			if shown == page.limit {
-				next = cursor{digest, found.Entries[i-1].Key}.String()
-				break
-			}
-			if shown > 0 {
-				body = append(body, ',')
-			}
-			body = e.AppendJSON(body, b.Name(), kv.ValueNone)
-			shown++
+		e := &found.Entries[i]
+		if e.Key <= page.after {
+			continue
+		}
+		if out.count == page.limit {
+			next = cursor{digest, found.Entries[i-1].Key}.String()
+			break
+		}
+		if err := out.entry(e, b.Name(), kv.ValueNone); err != nil {
+			return err
 		}
 	}
-	body = append(body, ']')
-	if next != "" {
-		body = append(append(append(body, `,"next":"`...), next...), '"')
-	}
-	s.linkNext(w, r, next)
-	respond(w, http.StatusOK, headerJSON, append(body, "}\n"...))
-	return nil
+	x.linkNext(next)
+	return out.end(nil, string(append(appendNext([]byte{']'}, next), "}\n"...)))
 }
 
 // purgeMarkers removes old markers, as the native PurgeDeletes does.
-func (s *Server) purgeMarkers(w http.ResponseWriter, r *http.Request) error {
-	if err := refuseConditions(r.Header); err != nil {
+func (s *Server) purgeMarkers(x *exchange) error {
+	if err := refuseConditions(x.request.Header); err != nil {
 		return err
 	}
-	b, err := s.bucketToWrite(r)
+	b, err := s.bucketToWrite(x)
 	if err != nil {
 		return err
 	}
-	query := queryOf(w)
-	filters, err := filtersOf(query)
+	filters, err := filtersOf(x.query)
 	if err != nil {
 		return err
 	}
 	olderThan := kvclient.DefaultMarkerAge
-	if value := query.Get("older_than"); value != "" {
+	if value := x.query.Get("older_than"); value != "" {
 		if olderThan, err = time.ParseDuration(value); err != nil || olderThan < 0 {
-			return parameterProblem("older_than",
+			return problem.OfParameter("older_than",
 				"older_than must be a duration such as 30m, or 0s for all markers.")
 		}
 	}
-	done, err := b.PurgeMarkers(r.Context(), filters, olderThan)
+	done, err := b.PurgeMarkers(x.context(), filters, olderThan)
 	if err != nil {
 		return err
 	}
-	return respondJSON(w, http.StatusOK, map[string]int{"removed": done.Removed, "kept": done.Kept})
+	return x.respondJSON(http.StatusOK, map[string]int{"removed": done.Removed, "kept": done.Kept})
 }

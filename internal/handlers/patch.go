@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/jsonpatch"
 	"kvgateway/internal/kvclient"
 )
@@ -22,87 +22,84 @@ var (
 )
 
 // patchValue changes a JSON value, or how long a value of any type lives.
-func (s *Server) patchValue(w http.ResponseWriter, r *http.Request) error {
-	query := queryOf(w)
-	b, k, err := s.writeTarget(r, query)
+func (s *Server) patchValue(x *exchange) error {
+	b, k, err := s.writeTarget(x)
 	if err != nil {
 		return err
 	}
 	patch := kvclient.Patch{Key: k}
-	if patch.Precondition, err = s.writePreconditions(r); err != nil {
+	if patch.Precondition, err = writePreconditions(x.request.Header); err != nil {
 		return err
 	}
-	if patch.Idempotency, err = idempotency(r.Header); err != nil {
+	if patch.Idempotency, err = idempotency(x.request.Header); err != nil {
 		return err
 	}
-	if patch.TTL, err = timeToLive(query); err != nil {
+	if patch.TTL, err = timeToLive(x.query); err != nil {
 		return err
 	}
-	if err := s.readPatch(w, r, query, b, &patch); err != nil {
+	if err := s.readPatch(x, b, &patch); err != nil {
 		return err
 	}
-	written, err := b.Patch(r.Context(), patch)
+	written, err := b.Patch(x.context(), patch)
 	if err != nil {
 		return err
 	}
-	s.respondWritten(w, r, http.StatusOK, b.Name(), k, written)
+	x.respondWritten(http.StatusOK, b.Name(), k, written)
 	return nil
 }
 
 // readPatch reads the body, which may be missing if only the time to live is to change. It checks
 // the media type before it reads the body. The size of the body is bounded like that of a value.
-func (s *Server) readPatch(
-	w http.ResponseWriter,
-	r *http.Request,
-	query url.Values,
-	b *kvclient.Bucket,
-	patch *kvclient.Patch,
-) error {
-	if err := refuseEncoding(w, r); err != nil {
+func (s *Server) readPatch(x *exchange, b *kvclient.Bucket, patch *kvclient.Patch) error {
+	if err := x.refuseEncoding(); err != nil {
 		return err
 	}
-	format, known := patchFormats[mediaTypeOf(r.Header)]
-	if !known && (r.ContentLength != 0 || !query.Has("ttl")) {
-		w.Header()["Accept-Patch"] = headerAcceptPatch
-		return problemError{code: codeUnsupportedMediaType,
-			detail: "Send the body of a PATCH with Content-Type: application/merge-patch+json " +
+	format, known := patchFormats[mediaTypeOf(x.request.Header)]
+	if !known && (x.request.ContentLength != 0 || !x.query.Has("ttl")) {
+		x.Header()["Accept-Patch"] = headerAcceptPatch
+		return problem.Error{Code: problem.UnsupportedMediaType,
+			Detail: "Send the body of a PATCH with Content-Type: application/merge-patch+json " +
 				"(RFC 7396) or application/json-patch+json (RFC 6902). Without a body, ?ttl= " +
 				"gives the value a new time to live."}
 	}
-	if err := b.CheckTTL(r.Context(), patch.TTL); err != nil {
+	if err := b.CheckTTL(x.context(), patch.TTL); err != nil {
 		return err
 	}
 	room := b.MaxValueBytes(kvclient.Write{Key: patch.Key})
 	limit := min(max(room, maxJSONBytes), jsonpatch.MaxBytes)
 	var err error
-	patch.Body, err = s.readBody(w, r, limit, bodyTooLarge)
+	patch.Body, err = s.readBody(x, limit, problem.OfBodySize)
 	switch {
 	case err != nil:
 		return err
 	case len(patch.Body) > 0:
 		patch.Format = format
 	case patch.TTL == 0:
-		return problemError{code: codeInvalidBody,
-			detail: "The patch is empty. Send a JSON document, or ?ttl= without a body."}
+		return problem.Error{Code: problem.InvalidBody,
+			Detail: "The patch is empty. Send a JSON document, or ?ttl= without a body."}
 	}
 	return nil
 }
 
 // patchProblem returns the problem for an error of package jsonpatch.
-func patchProblem(err error) (problemError, bool) {
+func patchProblem(err error) (problem.Error, bool) {
 	if e, ok := errors.AsType[*jsonpatch.FormatError](err); ok {
-		return invalidBody(e.Pointer, strings.TrimSuffix(e.Reason, ".")), true
+		return problem.OfBody(e.Pointer, strings.TrimSuffix(e.Reason, ".")), true
 	}
 	if e, ok := errors.AsType[*jsonpatch.DocumentError](err); ok {
-		return problemError{code: codeNotJSON, detail: "The value cannot be patched: " + e.Reason +
-			". Nothing was done. Store a whole value with PUT."}, true
+		return problem.Error{Code: problem.NotJSON,
+			Detail: "The value cannot be patched: " + e.Reason +
+				". Nothing was done. Store a whole value with PUT."}, true
 	}
 	if e, ok := errors.AsType[*jsonpatch.ApplyError](err); ok {
-		return problemError{
-			code:    codePatchNotApplicable,
-			members: members{"operation_index": e.Operation},
-			detail: fmt.Sprintf("Operation %d of the patch cannot be applied: %s. Nothing was "+
+		return problem.Error{
+			Code:    problem.PatchNotApplicable,
+			Members: problem.Members{"operation_index": e.Operation},
+			Detail: fmt.Sprintf("Operation %d of the patch cannot be applied: %s. Nothing was "+
 				"done. Read the value and make a new patch.", e.Operation, e.Reason)}, true
 	}
-	return problemError{}, false
+	if errors.Is(err, jsonpatch.ErrTestFailed) {
+		return problem.New(problem.PatchTestFailed), true
+	}
+	return problem.Error{}, false
 }

@@ -27,12 +27,12 @@ const maxWait = 60 * time.Second
 
 // preferredWait reads how long the client prefers to wait (Prefer: wait=seconds, RFC 7240 §4.3), at
 // most maxWait. It says in the answer how long the wait is.
-func preferredWait(answer http.Header, r *http.Request) (wait time.Duration, ok bool) {
-	value, ok := preference(r.Header, "wait")
+func (x *exchange) preferredWait() (wait time.Duration, ok bool) {
+	value, ok := preference(x.request.Header, "wait")
 	if !ok || value == "" || !isDigits(value) {
 		return 0, false
 	}
 	wait = time.Duration(min(clampedInt(value), int(maxWait/time.Second))) * time.Second
-	answer["Preference-Applied"] = []string{"wait=" + strconv.Itoa(int(wait/time.Second))}
+	x.Header()["Preference-Applied"] = []string{"wait=" + strconv.Itoa(int(wait/time.Second))}
 	return wait, true
 }

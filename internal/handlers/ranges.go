@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"errors"
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"net/http"
 	"strconv"
@@ -25,10 +26,10 @@ func requestedRange(r *http.Request, e *kv.Entry) (part byteRange, ok bool, err 
 	part, ok, err = parseRange(lines[0], e.Size)
 	if err != nil {
 		size := strconv.Itoa(e.Size)
-		err = problemError{
-			code:   codeRangeNotSatisfiable,
-			detail: "The value has " + size + " bytes. Ask for a range within that size.",
-			header: http.Header{"Accept-Ranges": headerBytes, "Content-Range": {"bytes */" + size}},
+		err = problem.Error{
+			Code:   problem.RangeNotSatisfiable,
+			Detail: "The value has " + size + " bytes. Ask for a range within that size.",
+			Header: http.Header{"Accept-Ranges": headerBytes, "Content-Range": {"bytes */" + size}},
 		}
 	}
 	return part, ok, err

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"fmt"
+	"kvgateway/internal/handlers/problem"
 	"net/http"
 	"strings"
 
@@ -11,7 +12,7 @@ import (
 
 // An endpoint answers a request. If it fails before it has written anything, it returns an error,
 // which [Server.handle] answers as a problem document.
-type endpoint func(w http.ResponseWriter, r *http.Request) error
+type endpoint func(x *exchange) error
 
 // A route is an operation of the contract together with the endpoint that carries it out.
 type route struct {
@@ -63,8 +64,8 @@ func (s *Server) routes() []route {
 func (s *Server) newRouter(contract *openapi3.T) (chi.Router, error) {
 	router := chi.NewRouter()
 	router.Use(s.routeByEscapedPath)
-	router.NotFound(s.handle("", nil, func(http.ResponseWriter, *http.Request) error {
-		return errNoRoute
+	router.NotFound(s.handle("", nil, func(*exchange) error {
+		return problem.New(problem.NotFound)
 	}))
 	router.MethodNotAllowed(s.handle("", nil, s.methodNotAllowed))
 	for _, route := range s.routes() {
@@ -96,34 +97,34 @@ func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.H
 	// Requests about the gateway itself, such as /healthz, must be answered under any load.
 	needsTurn := strings.HasSuffix(path, "/watch") || strings.HasPrefix(path, "/buckets")
 	return func(w http.ResponseWriter, r *http.Request) {
-		rec := w.(*recorder)
-		rec.route, rec.checks, rec.request = observer, checks, r
-		var err error
+		x := w.(*exchange) // ServeHTTP has made it, and the router passes it on.
+		x.route, x.checks, x.request = observer, checks, r
 		if r.ProtoMajor > 1 {
-			if err := s.takeConnectionPlace(r, &rec.place); err != nil {
-				s.refuseHTTP2(rec, r, err)
+			if err := s.takeConnectionPlace(x); err != nil {
+				s.refuseHTTP2(x, err)
 				return
 			}
-			defer rec.place.Release()
+			defer x.place.Release()
 		}
+		var err error
 		if needsTurn {
-			r, err = s.beginWork(rec, r)
-			defer rec.turn.End()
+			err = s.beginWork(x)
+			defer x.turn.End()
 		}
 		if err == nil {
-			rec.query, err = checks.query(r)
+			x.query, err = checks.query(x.request)
 		}
 		if err == nil {
 			err = s.checkRoom(checks)
 		}
 		if err == nil {
-			err = e(rec, r)
+			err = e(x)
 		}
 		if err != nil {
-			s.fail(rec, r, err)
+			s.fail(x, err)
 		}
-		if r.ProtoMajor > 1 && rec.bytes > 0 {
-			rec.delivery().flush()
+		if r.ProtoMajor > 1 && x.bytes > 0 {
+			x.delivery().flush()
 		}
 	}
 }
@@ -144,8 +145,8 @@ func (s *Server) routeByEscapedPath(next http.Handler) http.Handler {
 
 // methodNotAllowed refuses a method that a path does not take, and names in Allow those that it
 // takes (RFC 9110 §15.5.6).
-func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
-	path := chi.RouteContext(r.Context()).RoutePath
+func (s *Server) methodNotAllowed(x *exchange) error {
+	path := chi.RouteContext(x.context()).RoutePath
 	var allowed []string
 	for _, method := range []string{"GET", "HEAD", "PUT", "PATCH", "POST", "DELETE"} {
 		if s.router.Match(chi.NewRouteContext(), method, path) {
@@ -154,8 +155,8 @@ func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) error 
 	}
 	if len(allowed) == 0 {
 		// The method is unknown to chi, and the path does not exist.
-		return errNoRoute
+		return problem.New(problem.NotFound)
 	}
-	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	return errMethodNotAllowed
+	x.Header().Set("Allow", strings.Join(allowed, ", "))
+	return problem.New(problem.MethodNotAllowed)
 }

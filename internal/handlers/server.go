@@ -135,8 +135,6 @@ type Server struct {
 	unrouted *routeObserver
 	// ids makes the ids of requests.
 	ids *requestIDs
-	// problems has the kind of each problem by its code.
-	problems map[string]problemKind
 	// yaml and json are the contract as it is served, below the base path.
 	yaml, json []byte
 	// sharedReads are the reads that long polls of one key share, and requests for large values.
@@ -182,10 +180,9 @@ func New(options Options) (*Server, error) {
 		bodies:       newBodyBounds(options.Bounds, options.Bodies),
 		transactions: newTransactionRates(options.Bounds, options.TransactionRate),
 
-		metrics:  newMetrics(options, streamPlaces, loops, streamLimits),
-		ids:      newRequestIDs(),
-		problems: problemKindsByCode(),
-		yaml:     api.YAML(options.BasePath),
+		metrics: newMetrics(options, streamPlaces, loops, streamLimits),
+		ids:     newRequestIDs(),
+		yaml:    api.YAML(options.BasePath),
 	}
 	s.unrouted = s.metrics.route("")
 	if s.json, err = api.JSON(options.BasePath); err != nil {
@@ -201,12 +198,12 @@ func New(options Options) (*Server, error) {
 // ServeHTTP records the request for the access log and the metrics, refuses what must not reach an
 // endpoint (see [Server.enterHTTP2] and [Server.admit]), and routes the rest.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	rec := s.begin(w, r)
+	x := s.begin(w, r)
 	defer func() {
-		cut := s.recovered(rec, recover())
+		cut := s.recovered(x, recover())
 		// net/http does not read from a connection that was taken over.
-		unread := rec.unread && !rec.taken
-		s.finish(rec, r)
+		unread := x.unread && !x.taken
+		s.finish(x)
 		if cut {
 			panic(http.ErrAbortHandler)
 		}
@@ -214,12 +211,12 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			drain(w, r.Body)
 		}
 	}()
-	if !s.enterHTTP2(rec, r) {
+	if !s.enterHTTP2(x) {
 		return
 	}
-	if err := s.admit(rec, r); err != nil {
-		s.fail(rec, r, err)
+	if err := s.admit(x); err != nil {
+		s.fail(x, err)
 		return
 	}
-	s.handler.ServeHTTP(rec, r)
+	s.handler.ServeHTTP(x, r)
 }

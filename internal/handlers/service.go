@@ -1,10 +1,9 @@
 package handlers
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"html/template"
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"net/http"
 	"net/url"
@@ -19,27 +18,27 @@ const readinessTimeout = 2 * time.Second
 
 // getHealth answers that the process serves requests. It asks nothing else, so that a liveness
 // probe does not restart the gateway because NATS is away.
-func (s *Server) getHealth(w http.ResponseWriter, r *http.Request) error {
-	return respondJSON(w, http.StatusOK, map[string]string{"status": "ok"})
+func (s *Server) getHealth(x *exchange) error {
+	return x.respondJSON(http.StatusOK, map[string]string{"status": "ok"})
 }
 
 // getReadiness answers whether JetStream is reachable and can store, and the gateway is not about
 // to stop.
-func (s *Server) getReadiness(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) getReadiness(x *exchange) error {
 	if err := s.checkReady(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), readinessTimeout)
+	ctx, cancel := context.WithTimeout(x.context(), readinessTimeout)
 	defer cancel()
 	if err := s.client.Ready(ctx); err != nil {
 		return kv.ErrUnavailable
 	}
-	return respondJSON(w, http.StatusOK, map[string]string{"status": "ready"})
+	return x.respondJSON(http.StatusOK, map[string]string{"status": "ready"})
 }
 
 // getVersion answers which build is running, and the version of the NATS server behind it.
-func (s *Server) getVersion(w http.ResponseWriter, r *http.Request) error {
-	return respondJSON(w, http.StatusOK, struct {
+func (s *Server) getVersion(x *exchange) error {
+	return x.respondJSON(http.StatusOK, struct {
 		BuildInfo
 		Go         string `json:"go"`
 		NATSServer string `json:"nats_server"`
@@ -47,58 +46,51 @@ func (s *Server) getVersion(w http.ResponseWriter, r *http.Request) error {
 }
 
 // getOpenAPIYAML answers the contract as YAML.
-func (s *Server) getOpenAPIYAML(w http.ResponseWriter, r *http.Request) error {
-	respond(w, http.StatusOK, []string{"application/yaml"}, s.yaml)
+func (s *Server) getOpenAPIYAML(x *exchange) error {
+	x.respond(http.StatusOK, []string{"application/yaml"}, s.yaml)
 	return nil
 }
 
 // getOpenAPIJSON answers the contract as JSON.
-func (s *Server) getOpenAPIJSON(w http.ResponseWriter, r *http.Request) error {
-	respond(w, http.StatusOK, headerJSON, s.json)
+func (s *Server) getOpenAPIJSON(x *exchange) error {
+	x.respond(http.StatusOK, headerJSON, s.json)
 	return nil
 }
 
 // getProblem answers what the code of a problem means and how to fix it, as a page or as JSON.
-func (s *Server) getProblem(w http.ResponseWriter, r *http.Request) error {
-	code, err := url.PathUnescape(chi.URLParam(r, "code"))
-	kind, known := s.problems[code]
-	if err != nil || !known {
-		return errNoRoute
+func (s *Server) getProblem(x *exchange) error {
+	code, err := url.PathUnescape(chi.URLParam(x.request, "code"))
+	kind := problem.KindOf(code)
+	if err != nil || kind == nil {
+		return problem.New(problem.NotFound)
 	}
-	mediaType, err := negotiate(r.Header, "application/json", "text/html")
+	mediaType, err := negotiate(x.request.Header, "application/json", "text/html")
 	if err != nil {
 		return err
 	}
 	if mediaType == "application/json" {
-		return respondJSON(w, http.StatusOK, kind)
+		return x.respondJSON(http.StatusOK, kind)
 	}
-	var page bytes.Buffer
-	if err := problemPage.Execute(&page, kind); err != nil {
+	page, err := kind.Page()
+	if err != nil {
 		return fmt.Errorf("problem page: %w", err)
 	}
-	w.Header()["Content-Security-Policy"] = headerPageCSP
-	respond(w, http.StatusOK, []string{"text/html; charset=utf-8"}, page.Bytes())
+	x.Header()["Content-Security-Policy"] = headerPageCSP
+	x.respond(http.StatusOK, []string{"text/html; charset=utf-8"}, page)
 	return nil
 }
 
 // headerPageCSP lets the page of a problem have its own style and nothing else.
 var headerPageCSP = []string{"default-src 'none'; style-src 'unsafe-inline'"}
 
-// problemPage is the page of a problem's code for people.
-var problemPage = template.Must(template.New("problem").Parse(`<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{.Code}}: {{.Title}}</title>
-<style>
-body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:3rem auto;padding:0 1rem}
-code{font-size:.95em}
-</style>
-<h1>{{.Title}}</h1>
-<p><code>{{.Code}}</code>, HTTP status {{.Status}}</p>
-<h2>What it means</h2>
-<p>{{.Meaning}}</p>
-<h2>How to fix it</h2>
-<p>{{.Fix}}</p>
-</html>
-`))
+// checkReady returns why the gateway should get no requests although NATS answers; nil if it should
+// get them.
+func (s *Server) checkReady() error {
+	if s.options.Draining != nil && s.options.Draining() {
+		return problem.New(problem.ShuttingDown)
+	}
+	if err := s.failure(); err != nil {
+		return problem.Error{Code: problem.NATSUnavailable, Detail: refusesWrites(err)}
+	}
+	return nil
+}

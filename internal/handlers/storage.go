@@ -3,6 +3,7 @@ package handlers
 import (
 	"errors"
 	"fmt"
+	"kvgateway/internal/handlers/problem"
 	"net/http"
 	"strconv"
 
@@ -34,8 +35,8 @@ func (s *Server) checkRoom(checks *operationChecks) error {
 		return nil
 	}
 	if err := s.failure(); err != nil {
-		detail := refusesWrites(err) + " Nothing was done."
-		return problemError{code: codeStorageExhausted, detail: detail}
+		return problem.Error{Code: problem.StorageExhausted,
+			Detail: refusesWrites(err) + " Nothing was done."}
 	}
 	return nil
 }
@@ -52,21 +53,9 @@ func (s *Server) createFailure(err error) error {
 	if !errors.Is(err, kv.ErrStorageExhausted) || tooMany == nil || !tooMany() {
 		return err
 	}
-	return problemError{code: codeStorageExhausted,
-		detail: "The embedded NATS has as many buckets and other streams as the gateway's limit " +
+	return problem.Error{Code: problem.StorageExhausted,
+		Detail: "The embedded NATS has as many buckets and other streams as the gateway's limit " +
 			"of open files leaves room for. Nothing was done. Delete a bucket, or raise that " +
 			"limit, as with ulimit -n, LimitNOFILE of systemd or --ulimit of a container, and " +
 			"start the gateway again."}
-}
-
-// checkReady returns why the gateway should get no requests although NATS answers; nil if it should
-// get them.
-func (s *Server) checkReady() error {
-	if s.options.Draining != nil && s.options.Draining() {
-		return errShuttingDown
-	}
-	if err := s.failure(); err != nil {
-		return problemError{code: codeNATSUnavailable, detail: refusesWrites(err)}
-	}
-	return nil
 }

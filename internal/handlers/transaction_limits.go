@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 )
 
@@ -47,17 +48,21 @@ func newTransactionRates(set *bound.Set, perSecond int) *transactionRates {
 
 // admit counts a transaction of a client. It returns the problem of one too many. The transactions
 // of a second may come all at once.
-func (t *transactionRates) admit(bucket kv.BucketName, owner string) error {
+func (t *transactionRates) admit(
+	ctx context.Context,
+	bucket kv.BucketName,
+	owner string,
+) error {
 	if t.bound == nil {
 		return nil
 	}
 	place := new(bound.Hold) // It is never released, but its lease ends after a second.
 	of := bound.Part(bucket.String(), owner)
-	if t.bound.Take(context.Background(), place, of, 1, nil) == nil {
+	if t.bound.Take(ctx, place, of, 1, nil) == nil {
 		return nil
 	}
-	return problemError{code: codeOverloaded,
-		detail: "This bucket, or your address in it, has used up the transactions that " +
+	return problem.Error{Code: problem.Overloaded,
+		Detail: "This bucket, or your address in it, has used up the transactions that " +
 			"--transaction-rate allows in a second, and nothing was done. " +
 			"Try again after the time in Retry-After. " +
 			"For one key, a PUT with If-Match is as safe and has no such limit."}

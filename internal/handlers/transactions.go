@@ -1,9 +1,9 @@
 package handlers
 
 import (
-	"net/http"
 	"strconv"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kvclient"
 )
 
@@ -12,53 +12,55 @@ import (
 const maxTransactionBytes = 16 << 20
 
 // transact carries out several writes, either all of them or none.
-func (s *Server) transact(w http.ResponseWriter, r *http.Request) error {
-	if err := refuseConditions(r.Header); err != nil {
+func (s *Server) transact(x *exchange) error {
+	if err := refuseConditions(x.request.Header); err != nil {
 		return err
 	}
-	b, err := s.bucketToWrite(r)
+	b, err := s.bucketToWrite(x)
 	if err != nil {
 		return err
 	}
 	transaction := kvclient.Transaction{}
-	if transaction.Idempotency, err = idempotency(r.Header); err != nil {
+	if transaction.Idempotency, err = idempotency(x.request.Header); err != nil {
 		return err
 	}
 	// A browser lets a page of another site send a form without asking the gateway first (a
 	// preflight request), but not a body of this type.
-	if !hasMediaType(r.Header, headerJSON[0]) {
-		return problemError{code: codeUnsupportedMediaType,
-			detail: "Send a transaction with Content-Type: application/json."}
+	if !hasMediaType(x.request.Header, headerJSON[0]) {
+		return problem.Error{Code: problem.UnsupportedMediaType,
+			Detail: "Send a transaction with Content-Type: application/json."}
 	}
-	body, err := s.readTransaction(w, r)
+	body, err := s.readTransaction(x)
 	if err != nil {
 		return err
 	}
 	if transaction.Steps, err = parseTransaction(body); err != nil {
 		return err
 	}
-	transaction.Admit = func() error { return s.transactions.admit(b.Name(), ownerOf(r)) }
-	done, err := b.Transact(r.Context(), transaction)
+	transaction.Admit = func() error {
+		return s.transactions.admit(x.context(), b.Name(), x.owner())
+	}
+	done, err := b.Transact(x.context(), transaction)
 	if err != nil {
 		return err
 	}
-	w.Header()["Kv-Revision"] = []string{done.Revision.String()}
-	return respondHeld(w.(*recorder), appendTransacted(nil, &done, transaction.Steps))
+	x.Header()["Kv-Revision"] = []string{done.Revision.String()}
+	return x.respondHeld(appendTransacted(nil, &done, transaction.Steps))
 }
 
 // readTransaction reads the body of a transaction. The memory of large ones has a bound of its own,
 // since one can take as much as sixteen values.
-func (s *Server) readTransaction(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if err := refuseEncoding(w, r); err != nil {
+func (s *Server) readTransaction(x *exchange) ([]byte, error) {
+	if err := x.refuseEncoding(); err != nil {
 		return nil, err
 	}
 	tooLarge := countTooLarge(s.bodies.transactionSize)
-	if r.ContentLength > maxTransactionBytes {
+	if x.request.ContentLength > maxTransactionBytes {
 		return nil, tooLarge(maxTransactionBytes)
 	}
-	body := s.openBody(w, r)
+	body := s.openBody(x)
 	body.large = s.bodies.transactions
-	return body.readWhole(w, r, maxTransactionBytes, tooLarge)
+	return body.readWhole(x, maxTransactionBytes, tooLarge)
 }
 
 // appendTransacted appends the JSON of what a transaction did. Ids, keys and epochs need no

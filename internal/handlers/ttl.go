@@ -1,9 +1,11 @@
 package handlers
 
 import (
+	"errors"
 	"net/url"
 	"time"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -15,7 +17,7 @@ func timeToLive(query url.Values) (time.Duration, error) {
 	}
 	ttl, ok := parseTTL(query.Get("ttl"))
 	if !ok {
-		return 0, parameterProblem("ttl", "ttl must be "+ttlForm+".")
+		return 0, problem.OfParameter("ttl", "ttl must be "+ttlForm+".")
 	}
 	return ttl, nil
 }
@@ -33,32 +35,46 @@ func parseTTL(text string) (ttl time.Duration, ok bool) {
 // It is long enough for watchers that were disconnected.
 const suggestedMarkerTTL = time.Hour
 
+// ttlProblem returns the problem for an error about a time to live.
+func ttlProblem(err error) (problem.Error, bool) {
+	if e, ok := errors.AsType[*kvclient.TTLNotEnabledError](err); ok {
+		return ttlNotEnabledProblem(e), true
+	}
+	if e, ok := errors.AsType[*kvclient.TTLTooShortError](err); ok {
+		return ttlTooShortProblem(e), true
+	}
+	return problem.Error{}, false
+}
+
 // ttlNotEnabledProblem returns the problem of a time to live in a bucket that takes none.
-func ttlNotEnabledProblem(e *kvclient.TTLNotEnabledError) problemError {
+func ttlNotEnabledProblem(e *kvclient.TTLNotEnabledError) problem.Error {
 	suggested, note := "1h", ""
 	if e.Longest > 0 && e.Longest < suggestedMarkerTTL {
 		suggested = kv.Duration(e.Longest).String()
 		note = " The bucket has a history, so no entry's time to live can be shorter than that."
 	}
-	return problemError{
-		code: codeTTLNotEnabled,
-		detail: "The bucket takes no entries with a time to live of their own; nothing was done. " +
+	return problem.Error{
+		Code: problem.TTLNotEnabled,
+		Detail: "The bucket takes no entries with a time to live of their own; nothing was done. " +
 			"Enable them with PATCH /buckets/" + e.Bucket +
 			` and the merge patch {"limit_marker_ttl":"` + suggested +
 			`"}, which is how long markers of expired entries stay.` + note,
-		members: members{"bucket": e.Bucket, "patch": members{"limit_marker_ttl": suggested}},
+		Members: problem.Members{
+			"bucket": e.Bucket,
+			"patch":  problem.Members{"limit_marker_ttl": suggested},
+		},
 	}
 }
 
 // ttlTooShortProblem returns the problem of a time to live that NATS would make longer.
-func ttlTooShortProblem(e *kvclient.TTLTooShortError) problemError {
+func ttlTooShortProblem(e *kvclient.TTLTooShortError) problem.Error {
 	shortest := kv.Duration(e.Minimum)
-	p := problemError{code: codeTTLTooShort, members: members{"minimum": shortest},
-		detail: "NATS would keep the entry for " + shortest.String() + ", since the bucket has a " +
+	p := problem.Error{Code: problem.TTLTooShort, Members: problem.Members{"minimum": shortest},
+		Detail: "NATS would keep the entry for " + shortest.String() + ", since the bucket has a " +
 			"history and that limit_marker_ttl. Nothing was done. Give at least that, or lower " +
 			"limit_marker_ttl with PATCH."}
 	if e.Remaining {
-		p.detail = "Less is left of the value's time to live than " + shortest.String() +
+		p.Detail = "Less is left of the value's time to live than " + shortest.String() +
 			", which is the shortest that can be set here. Nothing was done. Give a ttl."
 	}
 	return p

@@ -8,13 +8,14 @@ import (
 	"strings"
 	"time"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
 // These are headers of every value. A stored file must not be run, framed or guessed at in the
 // gateway's origin, and no cache may answer without asking. They are shared like those in
-// respond.go.
+// answer.go.
 var (
 	headerCache       = []string{"private, no-cache, no-transform"}
 	headerCSP         = []string{"sandbox; default-src 'none'"}
@@ -25,16 +26,16 @@ var (
 )
 
 // getValue answers GET and HEAD of a value with the bytes as they were stored.
-func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
-	if err := checkDestination(r); err != nil {
+func (s *Server) getValue(x *exchange) error {
+	if err := checkDestination(x.request); err != nil {
 		return err
 	}
-	h := w.Header()
-	e, have, err := s.readEntryAndHold(w.(*recorder), queryOf(w), 0)
+	h := x.Header()
+	e, have, err := s.readEntryAndHold(x, 0)
 	if err != nil {
 		return err
 	}
-	part, partial, err := requestedRange(r, &e)
+	part, partial, err := requestedRange(x.request, &e)
 	if err != nil && !have {
 		return err
 	}
@@ -43,35 +44,31 @@ func (s *Server) getValue(w http.ResponseWriter, r *http.Request) error {
 	h["Cross-Origin-Resource-Policy"] = headerCORP
 	h["Accept-Ranges"] = headerBytes
 	if have {
-		w.WriteHeader(http.StatusNotModified)
+		x.WriteHeader(http.StatusNotModified)
 		return nil
 	}
 	setStoredHeaders(h, &e)
-	sendValue(w.(*recorder), &e, part, partial)
+	sendValue(x, &e, part, partial)
 	return nil
 }
 
 // readEntryAndHold is readUnlessHad, and holds what the answer takes: the entry, and so many bytes
 // beside it.
-func (s *Server) readEntryAndHold(
-	rec *recorder,
-	query url.Values,
-	beside int64,
-) (e kv.Entry, have bool, err error) {
-	p, read, err := s.readRequest(rec, query)
+func (s *Server) readEntryAndHold(x *exchange, beside int64) (e kv.Entry, have bool, err error) {
+	p, read, err := s.readRequest(x)
 	if err != nil {
 		return e, false, err
 	}
 	var likely int64
 	// With one of these the answer may have no value.
-	if !rec.isHead && !p.IfNoneMatch.Present() && !p.IfMatch.Present() {
+	if !x.isHead && !p.IfNoneMatch.Present() && !p.IfMatch.Present() {
 		if likely = read.knownBytes(); likely > 0 {
 			likely += beside
 		}
 	}
-	e, err = readAndHold(rec, likely, func() (e kv.Entry, size int64, err error) {
-		e, have, err = s.readUnlessHad(rec, p, read)
-		if err != nil || have || rec.isHead || len(e.Value) <= freeAnswer {
+	e, err = readAndHold(x, likely, func() (e kv.Entry, size int64, err error) {
+		e, have, err = s.readUnlessHad(x, p, read)
+		if err != nil || have || x.isHead || len(e.Value) <= freeAnswer {
 			return e, 0, err
 		}
 		return e, e.Bytes() + beside, nil
@@ -80,14 +77,11 @@ func (s *Server) readEntryAndHold(
 }
 
 // readRequest reads what a request for one entry asks for.
-func (s *Server) readRequest(
-	rec *recorder,
-	query url.Values,
-) (p kv.Precondition, read entryRead, err error) {
-	if p, err = preconditions(rec.request.Header, false); err != nil {
+func (s *Server) readRequest(x *exchange) (p kv.Precondition, read entryRead, err error) {
+	if p, err = preconditions(x.request.Header, false); err != nil {
 		return p, read, err
 	}
-	read, err = s.entryRead(rec.Header(), rec.request, query)
+	read, err = s.entryRead(x)
 	return p, read, err
 }
 
@@ -95,15 +89,14 @@ func (s *Server) readRequest(
 // 9110 §13.2.2. The result have reports whether the client has the entry already. Preconditions
 // with dates are ignored, since two revisions can be of the same second.
 func (s *Server) readUnlessHad(
-	rec *recorder,
+	x *exchange,
 	p kv.Precondition,
 	read entryRead,
 ) (e kv.Entry, have bool, err error) {
-	answer, r := rec.Header(), rec.request
-	if wait, ok := read.mayWait(answer, r, p); ok {
-		e, err = s.longPoll(rec, read, p.IfNoneMatch, wait)
+	if wait, ok := read.mayWait(x, p); ok {
+		e, err = s.longPoll(x, read, p.IfNoneMatch, wait)
 	} else {
-		e, err = s.read(r, answer, read)
+		e, err = s.read(x, read)
 	}
 	if err != nil {
 		return e, false, err
@@ -128,25 +121,22 @@ type entryRead struct {
 }
 
 // entryRead reads from a request which entry it asks for.
-func (s *Server) entryRead(
-	h http.Header,
-	r *http.Request,
-	query url.Values,
-) (read entryRead, err error) {
-	if read.bucket, read.key, err = s.target(r, query); err != nil {
+func (s *Server) entryRead(x *exchange) (read entryRead, err error) {
+	if read.bucket, read.key, err = s.target(x); err != nil {
 		return read, err
 	}
-	if read.options, err = readOptions(h, r, query); err != nil || !query.Has("revision") {
+	if read.options, err = readOptions(x); err != nil || !x.query.Has("revision") {
 		return read, err
 	}
 	if read.options.MinRevision != (kv.Position{}) {
-		return read, parameterProblem("min_revision",
+		return read, problem.OfParameter("min_revision",
 			"A revision never changes, so revision and "+
 				"min_revision do not go together. Leave one out.")
 	}
-	read.revision, err = kv.ParseRevision(query.Get("revision"))
+	read.revision, err = kv.ParseRevision(x.query.Get("revision"))
 	if err != nil {
-		return read, parameterProblem("revision", "revision must be an integer from 1 to 2^53-1.")
+		return read, problem.OfParameter("revision",
+			"revision must be an integer from 1 to 2^53-1.")
 	}
 	return read, nil
 }
@@ -162,11 +152,11 @@ func (q *entryRead) knownBytes() int64 {
 // read is [entryRead.do], except that the requests of one client share their reads of a value that
 // is known to be large. Such a read goes on if a client sends no more, since that client still
 // waits for its answer.
-func (s *Server) read(r *http.Request, answer http.Header, read entryRead) (kv.Entry, error) {
+func (s *Server) read(x *exchange, read entryRead) (kv.Entry, error) {
 	if read.knownBytes() > 0 && read.options.MinRevision == (kv.Position{}) {
-		return s.sharedReads.do(context.WithoutCancel(r.Context()), answer, read, ownerOf(r))
+		return s.sharedReads.do(context.WithoutCancel(x.context()), x.Header(), read, x.owner())
 	}
-	return read.do(r.Context(), answer)
+	return read.do(x.context(), x.Header())
 }
 
 // do reads the entry. It also sets KV-Consistency in the header of the answer, which says whether
@@ -183,19 +173,15 @@ func (q *entryRead) do(ctx context.Context, h http.Header) (kv.Entry, error) {
 }
 
 // readOptions reads how fresh the answer must be, and how long it may wait for that.
-func readOptions(
-	answer http.Header,
-	r *http.Request,
-	query url.Values,
-) (options kvclient.ReadOptions, err error) {
-	if query.Get("consistency") == "any" {
+func readOptions(x *exchange) (options kvclient.ReadOptions, err error) {
+	if x.query.Get("consistency") == "any" {
 		options.Consistency = kvclient.Any
 	}
-	options.MinRevision, err = minRevision(r.Header["Kv-Min-Revision"], query)
+	options.MinRevision, err = minRevision(x.request.Header["Kv-Min-Revision"], x.query)
 	if err != nil || options.MinRevision == (kv.Position{}) {
 		return options, err
 	}
-	if wait, ok := preferredWait(answer, r); ok {
+	if wait, ok := x.preferredWait(); ok {
 		options.Wait = wait
 		if wait == 0 {
 			options.Wait = kvclient.NoWait
@@ -215,13 +201,13 @@ func minRevision(lines []string, query url.Values) (p kv.Position, err error) {
 		return p, nil
 	case len(lines) == 0:
 		if p, err = parseMinRevision(query.Get("min_revision")); err != nil {
-			err = parameterProblem("min_revision", "min_revision must be "+minRevisionForm)
+			err = problem.OfParameter("min_revision", "min_revision must be "+minRevisionForm)
 		}
 	case len(lines) > 1 || query.Has("min_revision"):
-		err = headerProblem("KV-Min-Revision", "Give the minimal revision only once.")
+		err = problem.OfHeader("KV-Min-Revision", "Give the minimal revision only once.")
 	default:
 		if p, err = parseMinRevision(lines[0]); err != nil {
-			err = headerProblem("KV-Min-Revision", "KV-Min-Revision must be "+minRevisionForm)
+			err = problem.OfHeader("KV-Min-Revision", "KV-Min-Revision must be "+minRevisionForm)
 		}
 	}
 	return p, err
@@ -244,7 +230,7 @@ func parseMinRevision(s string) (kv.Position, error) {
 func setEntryHeaders(h http.Header, e *kv.Entry) {
 	var buffer [128]byte
 	created := e.Created.UTC()
-	b := appendETag(buffer[:0], e.Position)
+	b := e.Position.AppendETag(buffer[:0])
 	tagEnd := len(b)
 	b = created.AppendFormat(b, time.RFC3339Nano)
 	createdEnd := len(b)
@@ -280,15 +266,15 @@ func setStoredHeaders(h http.Header, e *kv.Entry) {
 }
 
 // sendValue sends the value, or the one part of it that the request asks for.
-func sendValue(rec *recorder, e *kv.Entry, part byteRange, partial bool) {
+func sendValue(x *exchange, e *kv.Entry, part byteRange, partial bool) {
 	status, body := http.StatusOK, e.Value
-	h := rec.Header()
+	h := x.Header()
 	if partial {
 		status, body = http.StatusPartialContent, e.Value[part.start:part.end]
 		h["Content-Range"] = []string{"bytes " + strconv.Itoa(part.start) + "-" +
 			strconv.Itoa(part.end-1) + "/" + strconv.Itoa(e.Size)}
 	}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	rec.WriteHeader(status)
-	rec.write(body)
+	x.WriteHeader(status)
+	x.write(body)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -283,4 +284,37 @@ func TestRoundTripsToNATSAreFew(t *testing.T) {
 			t.Errorf("%s: %d requests to NATS, want %d", a.request, requests, tc.want)
 		}
 	}
+}
+
+// Many clients write and read at once, each its own keys. None gets the answer to another's
+// request.
+func TestConcurrentClientsGetTheirOwnAnswers(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	g.shop(t)
+	var clients sync.WaitGroup
+	for c := range 16 {
+		clients.Go(func() {
+			s := g.session(t)
+			path := fmt.Sprintf("/buckets/shop/keys/client%d", c)
+			for i := range 15 {
+				value := strings.Repeat(fmt.Sprintf("%d.%d,", c, i), 1+c*50)
+				tag := s.do(t, "PUT", path, value, "Content-Type: text/plain").tag()
+				a := s.do(t, "GET", path, nil)
+				if unchecked(a.tag()) != tag || string(a.body) != value {
+					t.Errorf("client %d reads %s %.40q, wrote %s %.40q",
+						c, a.tag(), a.body, tag, value)
+				}
+				b := s.do(t, "GET", path+".never", nil)
+				if b.status != 404 || !strings.Contains(string(b.body), "key-not-found") {
+					t.Errorf("client %d: %d %s", c, b.status, b.body)
+				}
+				if b := s.do(t, "PUT", path, "x", "If-None-Match: *"); b.status != 412 ||
+					unchecked(b.tag()) != tag {
+					t.Errorf("client %d: %d %s, want 412 %s", c, b.status, b.tag(), tag)
+				}
+			}
+		})
+	}
+	clients.Wait()
 }

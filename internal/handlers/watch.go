@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kvgateway/internal/feed"
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/sse"
 	"kvgateway/internal/sse/stream"
@@ -25,67 +26,66 @@ const (
 )
 
 // watchBucket streams the changes of one bucket.
-func (s *Server) watchBucket(w http.ResponseWriter, r *http.Request) error {
-	name, err := bucketName(r)
+func (s *Server) watchBucket(x *exchange) error {
+	name, err := x.bucketName()
 	if err != nil {
 		return err
 	}
-	request, err := parseWatch(r, queryOf(w))
+	request, err := parseWatch(x)
 	if err != nil {
 		return err
 	}
-	filters, err := filtersOf(queryOf(w))
+	filters, err := filtersOf(x.query)
 	if err != nil {
 		return err
 	}
 	request.single(name, filters)
-	return s.watch(w, r, request)
+	return s.watch(x, request)
 }
 
 // watchBuckets streams the changes of several buckets on one connection.
-func (s *Server) watchBuckets(w http.ResponseWriter, r *http.Request) error {
-	request, err := parseWatch(r, queryOf(w))
+func (s *Server) watchBuckets(x *exchange) error {
+	request, err := parseWatch(x)
 	if err != nil {
 		return err
 	}
-	if err := request.several(queryOf(w)["watch"]); err != nil {
+	if err := request.several(x.query["watch"]); err != nil {
 		return err
 	}
-	return s.watch(w, r, request)
+	return s.watch(x, request)
 }
 
 // watch streams in the form that the connection allows: by a loop on the connection itself if there
 // are loops and the connection can be taken over, and otherwise in this goroutine, through
 // net/http.
-func (s *Server) watch(w http.ResponseWriter, r *http.Request, request *watchRequest) error {
+func (s *Server) watch(x *exchange, request *watchRequest) error {
 	request.lastID = "" // The targets have what was in it.
 	out := newOpenStream(request)
-	taken, bytes := s.loops != nil && canBeTaken(r), int64(streamBytes)
+	taken, bytes := s.loops != nil && canBeTaken(x.request), int64(streamBytes)
 	if taken {
 		bytes = 0 // The stream gets no goroutine, so only its filters are counted.
 	}
-	if err := s.enterStreams(w.(*recorder), &out.place, bytes); err != nil {
-		return s.refuseWatch(w, request, err)
+	if err := s.enterStreams(x, &out.place, bytes); err != nil {
+		return s.refuseWatch(x, request, err)
 	}
 	if taken {
-		return s.watchTaken(w, r, out)
+		return s.watchTaken(x, out)
 	}
 	wakeUp := make(chan struct{}, 1)
 	defer out.close()
-	if err := s.subscribe(watchContext(r), out, feed.WakeByToken(wakeUp)); err != nil {
-		return s.refuseWatch(w, request, err)
+	if err := s.subscribe(x.waitContext(), out, feed.WakeByToken(wakeUp)); err != nil {
+		return s.refuseWatch(x, request, err)
 	}
-	sse.SetHeaders(w.Header(), request.format)
-	w.WriteHeader(http.StatusOK)
-	rec := w.(*recorder)
-	rec.turn.End()
-	// The stream counts its bytes itself: writing through the recorder would cost each of thousands
+	sse.SetHeaders(x.Header(), request.format)
+	x.WriteHeader(http.StatusOK)
+	x.turn.End()
+	// The stream counts its bytes itself: writing through the exchange would cost each of thousands
 	// of streams time for nothing.
-	owner := ownerOf(r)
-	writer := stream.NewWriter(rec.ResponseWriter, s.streamLimits, owner, connectionCloser(r))
-	writer.HalfClosable = r.ProtoMajor == 1
-	defer func() { rec.bytes = writer.Sent() }()
-	writer.Run(r.Context(), out.follower, wakeUp, s.pace(request))
+	writer := stream.NewWriter(x.ResponseWriter, s.streamLimits, x.owner(),
+		connectionCloser(x.request))
+	writer.HalfClosable = x.request.ProtoMajor == 1
+	defer func() { x.bytes = writer.Sent() }()
+	writer.Run(x.context(), out.follower, wakeUp, s.pace(request))
 	return nil
 }
 
@@ -115,24 +115,6 @@ func (o *openStream) close() {
 	o.follower.Close()
 }
 
-// watchContext returns the context to subscribe under, with the owner of what that takes. Over
-// HTTP/1 it does not end when the client only sends no more.
-//
-// A client that sends no more may read on: `nc -N` and some proxies end their half of the
-// connection after the request. net/http cancels the context of the request then, and epoll
-// reports the same event as when the connection is closed, so that such a client used to get an
-// empty answer. What tells the two cases apart is the answer to a write: a closed connection sends
-// a reset. Therefore a stream whose client sends no more is sent a heartbeat at once, and goes on
-// unless a reset comes (TestHalfClosedWatchGetsItsStream, TestWatchClosedAtOnceIsGivenUp). In the
-// form of net/http a second heartbeat follows after 0.3 s, since there only the next write shows
-// the reset.
-func watchContext(r *http.Request) context.Context {
-	if r.ProtoMajor == 1 {
-		return context.WithoutCancel(r.Context())
-	}
-	return r.Context()
-}
-
 // pace returns how often the stream has a heartbeat, and when it ends.
 func (s *Server) pace(request *watchRequest) stream.Pace {
 	age := s.options.StreamAge
@@ -144,7 +126,7 @@ func (s *Server) pace(request *watchRequest) stream.Pace {
 // holds no state of any.
 func (s *Server) subscribe(ctx context.Context, o *openStream, wake func()) error {
 	if s.options.Draining != nil && s.options.Draining() {
-		return errShuttingDown
+		return problem.New(problem.ShuttingDown)
 	}
 	ctx, cancel := context.WithTimeout(ctx, subscribeTimeout)
 	defer cancel()
@@ -213,19 +195,17 @@ func (s *Server) findTargets(ctx context.Context, request *watchRequest) error {
 // refuseWatch refuses a stream. If the cause is transient and the client is a browser's
 // EventSource, it sends the problem in a stream, since an EventSource never comes back after any
 // status but 200. In all other cases it returns the error.
-func (s *Server) refuseWatch(w http.ResponseWriter, request *watchRequest, err error) error {
-	if !request.eventSource || !isTransient(err) {
+func (s *Server) refuseWatch(x *exchange, request *watchRequest, err error) error {
+	p := problemOf(err)
+	if !request.eventSource || !p.IsTransient() {
 		return err
 	}
-	rec := w.(*recorder)
-	p := problemOf(err)
-	kind := s.problems[p.code]
-	s.logger.Warn().Str("id", rec.id).Str("problem", p.code).Err(err).Msg("stream refused")
-	sse.SetHeaders(w.Header(), request.format)
+	s.logger.Warn().Str("id", x.id).Str("problem", string(p.Code)).Err(err).Msg("stream refused")
+	sse.SetHeaders(x.Header(), request.format)
 	encoder := sse.Encoder{Format: request.format}
 	b := append(sse.AppendRetry(nil, problemRetry+rand.N(problemRetry)), '\n')
-	b = encoder.AppendEvent(b, nil, "problem", s.problemDocument(rec, p, kind))
+	b = encoder.AppendEvent(b, nil, "problem", s.problemDocument(x, p))
 	// A client that is gone needs no answer.
-	_, _ = stream.NewWriter(w, s.streamLimits, ownerOf(rec.request), nil).Write(b)
+	_, _ = stream.NewWriter(x, s.streamLimits, x.owner(), nil).Write(b)
 	return nil
 }

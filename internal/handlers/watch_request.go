@@ -1,13 +1,13 @@
 package handlers
 
 import (
-	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 	"time"
 
 	"kvgateway/internal/feed"
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/sse"
 )
@@ -70,47 +70,47 @@ func (t *watchTarget) resume(id sse.ID) {
 }
 
 // parseWatch reads what streams of one bucket and of several have in common.
-func parseWatch(r *http.Request, query url.Values) (*watchRequest, error) {
-	mediaType, err := negotiate(r.Header, "text/event-stream", "application/x-ndjson")
+func parseWatch(x *exchange) (*watchRequest, error) {
+	mediaType, err := negotiate(x.request.Header, "text/event-stream", "application/x-ndjson")
 	if err != nil {
 		return nil, err
 	}
-	w := &watchRequest{form: valueForm(query), bookmarks: query.Get("bookmarks") == "event"}
+	w := &watchRequest{form: valueForm(x.query), bookmarks: x.query.Get("bookmarks") == "event"}
 	switch {
 	case mediaType == "application/x-ndjson":
 		w.format = sse.Lines
 		w.bookmarks = true
-	case query.Get("events") == "message":
+	case x.query.Get("events") == "message":
 		w.format = sse.Messages
 	}
-	accept := strings.ToLower(strings.Join(r.Header["Accept"], ","))
-	w.eventSource = w.format != sse.Lines && query.Get("errors") != "status" &&
+	accept := strings.ToLower(strings.Join(x.request.Header["Accept"], ","))
+	w.eventSource = w.format != sse.Lines && x.query.Get("errors") != "status" &&
 		strings.Contains(accept, "text/event-stream")
-	if w.heartbeat, err = heartbeatOf(query); err != nil {
+	if w.heartbeat, err = heartbeatOf(x.query); err != nil {
 		return nil, err
 	}
-	if query.Get("meta_only") == "true" {
+	if x.query.Get("meta_only") == "true" {
 		w.form = kv.ValueNone
 	}
 	w.start = feed.SubscribeOptions{
-		IncludeHistory: query.Get("include_history") == "true",
-		UpdatesOnly:    query.Get("updates_only") == "true",
-		IgnoreDeletes:  query.Get("ignore_deletes") == "true",
+		IncludeHistory: x.query.Get("include_history") == "true",
+		UpdatesOnly:    x.query.Get("updates_only") == "true",
+		IgnoreDeletes:  x.query.Get("ignore_deletes") == "true",
 		NoValues:       w.form == kv.ValueNone,
 	}
 	if w.start.IncludeHistory && w.start.UpdatesOnly {
-		return nil, parameterProblem("updates_only",
+		return nil, problem.OfParameter("updates_only",
 			"include_history and updates_only exclude each other. Leave one out.")
 	}
 	// A browser that reconnects sends the header, beside the query that its page made once and for
 	// all.
-	if w.lastID = r.Header.Get("Last-Event-Id"); w.lastID == "" {
-		w.lastID = query.Get("last_event_id")
+	if w.lastID = x.request.Header.Get("Last-Event-Id"); w.lastID == "" {
+		w.lastID = x.query.Get("last_event_id")
 	}
-	if query.Has("resume_from_revision") {
-		from, err := kv.ParseRevision(query.Get("resume_from_revision"))
+	if x.query.Has("resume_from_revision") {
+		from, err := kv.ParseRevision(x.query.Get("resume_from_revision"))
 		if err != nil || from == 0 {
-			return nil, parameterProblem("resume_from_revision",
+			return nil, problem.OfParameter("resume_from_revision",
 				"resume_from_revision must be an integer from 1 to 2^53-1.")
 		}
 		w.start.From = from
@@ -125,7 +125,7 @@ func heartbeatOf(query url.Values) (time.Duration, error) {
 	}
 	d, err := time.ParseDuration(query.Get("heartbeat"))
 	if err != nil || d < minHeartbeat || d > maxHeartbeat {
-		return 0, parameterProblem("heartbeat",
+		return 0, problem.OfParameter("heartbeat",
 			"heartbeat must be a duration from 1s to 5m, such as 15s.")
 	}
 	return d, nil
@@ -148,14 +148,14 @@ func (w *watchRequest) single(bucket kv.BucketName, filters kv.Filters) {
 }
 
 // errTooManyWatches refuses a request for more buckets or filters than a stream can have.
-var errTooManyWatches = parameterProblem("watch",
+var errTooManyWatches = problem.OfParameter("watch",
 	"A stream can have up to 16 buckets, with up to 64 filters in all. Use several streams.")
 
 // several makes the request one for the buckets and filters of watch=BUCKET:FILTER. A bucket
 // without a filter stands for all its keys.
 func (w *watchRequest) several(watches []string) error {
 	if len(watches) == 0 {
-		return parameterProblem("watch",
+		return problem.OfParameter("watch",
 			"Name what to watch: watch=BUCKET or watch=BUCKET:FILTER, up to 16 buckets.")
 	}
 	buckets, patterns := make([]string, len(watches)), make([]string, len(watches))
@@ -206,14 +206,4 @@ func (w *watchRequest) resumeSeveral() {
 			t.options.UnknownPoint = true
 		}
 	}
-}
-
-// isTransient reports whether the same request may succeed later: the gateway is full or about to
-// stop, or [kv.MayPass] says so.
-func isTransient(err error) bool {
-	switch problemOf(err).code {
-	case codeOverloaded, codeBusy, codeShuttingDown, codeTooManyStreams:
-		return true
-	}
-	return kv.MayPass(err)
 }

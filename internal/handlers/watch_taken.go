@@ -31,12 +31,8 @@ func canBeTaken(r *http.Request) bool { return r.ProtoMajor == 1 && r.TLS == nil
 
 // watchTaken hands the connection to a loop, which writes the stream. It returns when the stream
 // has begun. Whatever fails after the connection was taken over can only be logged.
-func (s *Server) watchTaken(
-	w http.ResponseWriter,
-	r *http.Request,
-	o *openStream,
-) error {
-	taken, request, begun := s.loops.New(ownerOf(r)), o.request, false
+func (s *Server) watchTaken(x *exchange, o *openStream) error {
+	taken, request, begun := s.loops.New(x.owner()), o.request, false
 	var conn net.Conn
 	var line accessLine
 	defer func() {
@@ -49,21 +45,20 @@ func (s *Server) watchTaken(
 			s.logAnswer(line)
 		}
 	}()
-	if err := s.subscribe(watchContext(r), o, taken.Wake); err != nil {
-		return s.refuseWatch(w, request, err)
+	if err := s.subscribe(x.waitContext(), o, taken.Wake); err != nil {
+		return s.refuseWatch(x, request, err)
 	}
-	sse.SetHeaders(w.Header(), request.format)
-	conn, _, err := http.NewResponseController(w).Hijack()
+	sse.SetHeaders(x.Header(), request.format)
+	conn, _, err := http.NewResponseController(x).Hijack()
 	if err != nil {
 		return err
 	}
-	rec := w.(*recorder)
-	rec.taken = true
-	line = rec.line(http.MethodGet)
+	x.taken = true
+	line = x.line(http.MethodGet)
 	line.status = http.StatusInternalServerError // for the log; the client gets no answer
 	ended := line
 	ended.status = http.StatusOK
-	head := responseHead(r, w.Header())
+	head := responseHead(x.request, x.Header())
 	onEnd := func(sent int64, err error) {
 		o.close()
 		ended.bytes = sent
@@ -74,7 +69,7 @@ func (s *Server) watchTaken(
 	if begun = err == nil; !begun {
 		line.status = http.StatusServiceUnavailable
 		if !errors.Is(err, net.ErrClosed) { // Otherwise the gateway is shutting down.
-			s.logger.Error().Str("id", rec.id).Err(err).
+			s.logger.Error().Str("id", x.id).Err(err).
 				Msg("the connection of a stream could not be handed to a loop")
 		}
 	}

@@ -1,8 +1,6 @@
 package handlers
 
 import (
-	"context"
-	"net/http"
 	"runtime"
 	"time"
 
@@ -53,22 +51,12 @@ func newWork(set *bound.Set) *bound.Bound {
 	})
 }
 
-// waitContext returns a context for a wait that must not end when the client only sends no more, as
-// with `nc -N`. Over HTTP/1.1 net/http cancels the context of a request then, as it does when the
-// client goes away.
-func waitContext(r *http.Request) context.Context {
-	if r.ProtoMajor == 1 {
-		return context.WithoutCancel(r.Context())
-	}
-	return r.Context()
-}
-
-// beginWork waits for the request's turn. It returns the request with a context that has the turn,
-// so that it pauses wherever the request waits for NATS. It returns a *[bound.FullError] if the
-// turn does not come in time.
-func (s *Server) beginWork(rec *recorder, r *http.Request) (*http.Request, error) {
-	owner := ownerOf(r)
-	rec.turn = bound.NewTurn(s.work, owner)
-	rec.request = r.WithContext(bound.WithTurn(r.Context(), owner, rec.turn))
-	return rec.request, rec.turn.Begin(waitContext(r))
+// beginWork waits for the request's turn, and gives the request a context with the turn, so that it
+// pauses wherever the request waits for NATS. It returns a *[bound.FullError] if the turn does not
+// come in time.
+func (s *Server) beginWork(x *exchange) error {
+	owner := x.owner()
+	x.turn = bound.NewTurn(s.work, owner)
+	x.request = x.request.WithContext(bound.WithTurn(x.context(), owner, x.turn))
+	return x.turn.Begin(x.waitContext())
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -19,34 +20,33 @@ const defaultContentType = "application/octet-stream"
 const maxStoredHeaderBytes = 1024
 
 // putValue stores the body under the key.
-func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
-	query := queryOf(w)
-	b, k, err := s.writeTarget(r, query)
+func (s *Server) putValue(x *exchange) error {
+	b, k, err := s.writeTarget(x)
 	if err != nil {
 		return err
 	}
 	write := kvclient.Write{Key: k}
-	if write.Precondition, err = s.writePreconditions(r); err != nil {
+	if write.Precondition, err = writePreconditions(x.request.Header); err != nil {
 		return err
 	}
 	if err := s.requirePrecondition(b, write.Precondition); err != nil {
 		return err
 	}
-	if write.Idempotency, err = idempotency(r.Header); err != nil {
+	if write.Idempotency, err = idempotency(x.request.Header); err != nil {
 		return err
 	}
-	if write.TTL, err = timeToLive(query); err != nil {
+	if write.TTL, err = timeToLive(x.query); err != nil {
 		return err
 	}
-	if write.ContentType, write.ContentEncoding, err = storedHeaders(r); err != nil {
+	if write.ContentType, write.ContentEncoding, err = storedHeaders(x.request); err != nil {
 		return err
 	}
-	ctx := r.Context()
+	ctx := x.context()
 	if err := b.CheckTTL(ctx, write.TTL); err != nil {
 		return err
 	}
 	limit := b.MaxValueBytes(write)
-	if write.Value, err = s.readBody(w, r, limit, tooLargeProblem); err != nil {
+	if write.Value, err = s.readBody(x, limit, problem.OfValueSize); err != nil {
 		return err
 	}
 	written, err := b.Put(ctx, write)
@@ -56,41 +56,40 @@ func (s *Server) putValue(w http.ResponseWriter, r *http.Request) error {
 	status := http.StatusOK
 	if written.Created {
 		status = http.StatusCreated
-		w.Header()["Location"] = []string{s.keyPath(b.Name(), k)}
+		x.Header()["Location"] = []string{s.keyPath(b.Name(), k)}
 	}
-	s.respondWritten(w, r, status, b.Name(), k, written)
+	x.respondWritten(status, b.Name(), k, written)
 	return nil
 }
 
 // deleteValue replaces the value by a marker.
-func (s *Server) deleteValue(w http.ResponseWriter, r *http.Request) error {
-	query := queryOf(w)
-	b, k, err := s.writeTarget(r, query)
+func (s *Server) deleteValue(x *exchange) error {
+	b, k, err := s.writeTarget(x)
 	if err != nil {
 		return err
 	}
-	deletion := kvclient.Deletion{Key: k, Purge: query.Get("purge") == "true"}
-	if deletion.Precondition, err = s.writePreconditions(r); err != nil {
+	deletion := kvclient.Deletion{Key: k, Purge: x.query.Get("purge") == "true"}
+	if deletion.Precondition, err = writePreconditions(x.request.Header); err != nil {
 		return err
 	}
 	if err := s.requirePrecondition(b, deletion.Precondition); err != nil {
 		return err
 	}
-	if deletion.Idempotency, err = idempotency(r.Header); err != nil {
+	if deletion.Idempotency, err = idempotency(x.request.Header); err != nil {
 		return err
 	}
-	if deletion.TTL, err = timeToLive(query); err != nil {
+	if deletion.TTL, err = timeToLive(x.query); err != nil {
 		return err
 	}
 	if deletion.TTL > 0 && !deletion.Purge {
-		return parameterProblem("ttl", "Only the marker of a purge can expire: when a delete "+
+		return problem.OfParameter("ttl", "Only the marker of a purge can expire: when a delete "+
 			"marker expired, the earlier revisions below it would be there again. Add purge=true.")
 	}
-	written, err := b.Delete(r.Context(), deletion)
+	written, err := b.Delete(x.context(), deletion)
 	if err != nil {
 		return err
 	}
-	s.respondWritten(w, r, http.StatusOK, b.Name(), k, written)
+	x.respondWritten(http.StatusOK, b.Name(), k, written)
 	return nil
 }
 
@@ -98,7 +97,7 @@ func (s *Server) deleteValue(w http.ResponseWriter, r *http.Request) error {
 // §14.5), whose body is not the whole value.
 func storedHeaders(r *http.Request) (contentType, contentEncoding string, err error) {
 	if r.Header["Content-Range"] != nil {
-		return "", "", headerProblem("Content-Range",
+		return "", "", problem.OfHeader("Content-Range",
 			"A value is stored as a whole. Send all of it, without Content-Range.")
 	}
 	contentType = r.Header.Get("Content-Type")
@@ -107,7 +106,7 @@ func storedHeaders(r *http.Request) (contentType, contentEncoding string, err er
 		return "", "", kv.ErrHeaderTooLarge
 	}
 	if !isPrintable(contentEncoding) {
-		return "", "", headerProblem("Content-Encoding",
+		return "", "", problem.OfHeader("Content-Encoding",
 			"Content-Encoding must be a list of tokens, such as gzip.")
 	}
 	contentType, err = storedType(contentType)
@@ -128,7 +127,7 @@ func storedType(contentType string) (string, error) {
 	}
 	mediaType, _, err := mime.ParseMediaType(contentType)
 	if err != nil || !strings.Contains(mediaType, "/") || !isPrintable(contentType) {
-		return "", headerProblem("Content-Type",
+		return "", problem.OfHeader("Content-Type",
 			"Content-Type must be a media type such as text/plain; charset=utf-8.")
 	}
 	if mediaType == "application/x-www-form-urlencoded" {
@@ -156,19 +155,17 @@ func (s *Server) keyPath(bucket kv.BucketName, k kv.Key) string {
 
 // respondWritten answers what a write did, with a body unless the client prefers none (RFC 7240
 // §4.2).
-func (s *Server) respondWritten(
-	w http.ResponseWriter,
-	r *http.Request,
+func (x *exchange) respondWritten(
 	status int,
 	bucket kv.BucketName,
 	k kv.Key,
 	written kvclient.Written,
 ) {
-	w.Header()["Etag"] = []string{etag(written.Position)}
-	w.Header()["Kv-Revision"] = []string{written.Revision.String()}
-	if value, ok := preference(r.Header, "return"); ok && value == "minimal" {
-		w.Header()["Preference-Applied"] = []string{"return=minimal"}
-		w.WriteHeader(http.StatusNoContent)
+	x.Header()["Etag"] = []string{written.Position.ETag()}
+	x.Header()["Kv-Revision"] = []string{written.Revision.String()}
+	if value, ok := preference(x.request.Header, "return"); ok && value == "minimal" {
+		x.Header()["Preference-Applied"] = []string{"return=minimal"}
+		x.WriteHeader(http.StatusNoContent)
 		return
 	}
 	body := make([]byte, 0, 128)
@@ -182,5 +179,5 @@ func (s *Server) respondWritten(
 	body = append(body, `,"epoch":"`...)
 	body = append(body, written.Epoch...)
 	body = append(body, "\"}\n"...)
-	respond(w, status, headerJSON, body)
+	x.respond(status, headerJSON, body)
 }

@@ -49,25 +49,6 @@ var (
 	ErrUnexpectedAnswer = errors.New("unexpected answer from NATS")
 )
 
-// MayPass reports whether what a request failed at may pass by itself, so that the same request may
-// succeed if it is sent again a little later. This is the only list of such errors:
-//
-//	ErrOverloaded   the server has too much to do now
-//	ErrUnavailable  NATS, or the stream's leader, is away and is expected back
-//	ErrTimeout      an answer to a read did not come, or came too late
-//	ErrContention   other writers were faster
-//
-// It reports false if the outcome is unknown, since the first request may have been carried out,
-// and for all that somebody has to do something about: a full bucket, an exhausted storage, a
-// revision that nobody has written yet.
-func MayPass(err error) bool {
-	if errors.Is(err, ErrOutcomeUnknown) {
-		return false
-	}
-	return errors.Is(err, ErrOverloaded) || errors.Is(err, ErrUnavailable) ||
-		errors.Is(err, ErrTimeout) || errors.Is(err, ErrContention)
-}
-
 // A SyntaxError says what is wrong with text from a client.
 type SyntaxError struct {
 	// What is "key", "bucket name", "filter", "revision" or "position"; or "filters" for all

@@ -96,6 +96,21 @@ func (p Position) Append(dst []byte) []byte {
 	return dst
 }
 
+// ETag returns the entity tag of an entry at the position: the position in double quotes (RFC 9110
+// §8.8.3), and "0" for a key that was never written.
+func (p Position) ETag() string {
+	if p.Revision == 0 {
+		return `"0"`
+	}
+	var buffer [48]byte
+	return string(p.AppendETag(buffer[:0]))
+}
+
+// AppendETag appends the entity tag of an entry that was written.
+func (p Position) AppendETag(dst []byte) []byte {
+	return append(p.Append(append(dst, '"')), '"')
+}
+
 // Unchecked returns the position without its check.
 func (p Position) Unchecked() Position { return Position{Epoch: p.Epoch, Revision: p.Revision} }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers/problem"
 )
 
 const (
@@ -30,8 +31,8 @@ var (
 	// errEvicted is the error of a write whose answer was evicted.
 	errEvicted = errors.New("the client did not take its answer, and others waited for the room")
 	// errTooLong ends an answer that has reached its age.
-	errTooLong = problemError{code: codeTimeout,
-		detail: "The answer took longer than answers may, and ends here. " +
+	errTooLong = problem.Error{Code: problem.Timeout,
+		Detail: "The answer took longer than answers may, and ends here. " +
 			"Ask for less at once, or read it faster."}
 )
 
@@ -59,8 +60,8 @@ var (
 type delivery struct {
 	// limits are those of all answers.
 	limits *answerLimits
-	// rec is the recorder of the request.
-	rec *recorder
+	// x is the exchange of the request.
+	x *exchange
 	// controller sets the write deadline.
 	controller *http.ResponseController
 	// owner is whose share of the budget the answer takes.
@@ -94,20 +95,20 @@ type delivery struct {
 }
 
 // delivery returns the request's delivery, which is made when it is first needed.
-func (rec *recorder) delivery() *delivery {
-	if rec.answer == nil {
+func (x *exchange) delivery() *delivery {
+	if x.answer == nil {
 		d := &delivery{
-			limits:     rec.limits,
-			rec:        rec,
-			owner:      ownerOf(rec.request),
-			controller: http.NewResponseController(rec.ResponseWriter),
+			limits:     x.limits,
+			x:          x,
+			owner:      x.owner(),
+			controller: http.NewResponseController(x.ResponseWriter),
 		}
-		if rec.request.ProtoMajor > 1 {
-			d.http2, d.part = connectionOf(rec.request), connectionPartOf(rec.request)
+		if x.request.ProtoMajor > 1 {
+			d.http2, d.part = connectionOf(x.request), connectionPartOf(x.request)
 		}
-		rec.answer = d
+		x.answer = d
 	}
-	return rec.answer
+	return x.answer
 }
 
 // holds reports whether the delivery holds anything.
@@ -147,7 +148,18 @@ func (d *delivery) hold(size int64) error {
 	if d.try(size) {
 		return nil
 	}
-	return d.wait(d.rec.request.Context(), size)
+	return d.wait(d.x.context(), size)
+}
+
+// holdPart holds a part of an answer, and so many bytes beside it, while the part waits for the
+// client; give gives them back. If the request holds all that it has already, holdPart does
+// nothing.
+func (x *exchange) holdPart(part []byte, beside int64) (give func(), err error) {
+	d := x.delivery()
+	if d.holds() {
+		return func() {}, nil
+	}
+	return d.release, d.hold(int64(cap(part)) + beside)
 }
 
 // shrink gives back what is held beyond size.
@@ -187,7 +199,7 @@ func (d *delivery) writePart(part []byte) error {
 	if err := d.start(now, len(part)); err != nil {
 		return err
 	}
-	_, err := d.rec.Write(part)
+	_, err := d.x.Write(part)
 	d.stop()
 	d.spent += time.Since(now)
 	d.sent += int64(len(part))
@@ -209,7 +221,7 @@ func (d *delivery) flush() {
 	}
 	d.writing = true
 	d.mu.Unlock()
-	d.rec.place.Evictable(d.evict)
+	d.x.place.Evictable(d.evict)
 	_ = d.controller.Flush()
 	d.stop()
 }
@@ -220,7 +232,7 @@ func (d *delivery) watchSteps() {
 	if d.http2 != nil {
 		return
 	}
-	if c := connectionOf(d.rec.request); c != nil && c.stepped != nil {
+	if c := connectionOf(d.x.request); c != nil && c.stepped != nil {
 		step := d.held.Progress
 		d.stepped = c.stepped
 		d.stepped.OnStep(&step)
@@ -244,7 +256,7 @@ func (d *delivery) start(now time.Time, bytes int) error {
 	d.mu.Unlock()
 	d.held.Evictable(d.evict)
 	d.onConnection.Evictable(d.evict)
-	d.rec.place.Evictable(d.evict)
+	d.x.place.Evictable(d.evict)
 	return nil
 }
 
@@ -252,7 +264,7 @@ func (d *delivery) start(now time.Time, bytes int) error {
 func (d *delivery) stop() {
 	d.held.Evictable(nil)
 	d.onConnection.Evictable(nil)
-	d.rec.place.Evictable(nil)
+	d.x.place.Evictable(nil)
 	d.mu.Lock()
 	d.writing = false
 	d.mu.Unlock()
@@ -292,8 +304,8 @@ func (d *delivery) cutIfStuck() {
 }
 
 // tooLong reports whether the answer has reached its age.
-func (rec *recorder) tooLong() bool {
-	d := rec.answer
+func (x *exchange) tooLong() bool {
+	d := x.answer
 	if d == nil || d.began.IsZero() || time.Since(d.began) <= d.limits.age.Duration() {
 		return false
 	}
@@ -308,7 +320,7 @@ func (d *delivery) end() {
 	if d.stepped != nil {
 		d.stepped.OnStep(nil)
 	}
-	if d.began.IsZero() || d.rec.request.ProtoMajor > 1 || d.rec.taken {
+	if d.began.IsZero() || d.x.request.ProtoMajor > 1 || d.x.taken {
 		return
 	}
 	_ = d.controller.SetWriteDeadline(time.Now().Add(lastWrite))
@@ -324,20 +336,20 @@ const lastWrite = 2 * time.Minute
 // holds nothing. If the answer is likely to take more than freeAnswer bytes, it waits for the
 // likely bytes before it reads.
 func readAndHold[T any](
-	rec *recorder,
+	x *exchange,
 	likely int64,
 	read func() (value T, size int64, err error),
 ) (T, error) {
 	var none T
 	if likely <= freeAnswer {
 		value, size, err := read()
-		if err != nil || size <= freeAnswer || rec.delivery().try(size) {
+		if err != nil || size <= freeAnswer || x.delivery().try(size) {
 			return value, err
 		}
 		likely = size
 	}
-	for d, held := rec.delivery(), likely; ; {
-		if err := d.wait(waitContext(rec.request), held); err != nil {
+	for d, held := x.delivery(), likely; ; {
+		if err := d.wait(x.waitContext(), held); err != nil {
 			return none, err
 		}
 		value, size, err := read()

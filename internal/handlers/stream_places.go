@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers/problem"
 )
 
 // defaultMaxStreams is how many streams and long polls may be open unless the options say
@@ -83,34 +84,33 @@ func (p *streamPlace) release() {
 // streams, unless p has a place already. It then gives back the places that the request has among
 // those over HTTP/2, since it does not count as one of them any more.
 //
-// It returns errTooManyStreams if there is no place or no memory, and a *[bound.FullError] if this
-// address has used up its share.
-func (s *Server) enterStreams(rec *recorder, p *streamPlace, bytes int64) error {
+// It returns the problem TooManyStreams if there is no place or no memory, and a *[bound.FullError]
+// if this address has used up its share.
+func (s *Server) enterStreams(x *exchange, p *streamPlace, bytes int64) error {
 	if p.place.Size() > 0 {
 		return nil
 	}
-	ctx, owner := rec.request.Context(), ownerOf(rec.request)
-	err := s.streamPlaces.Take(ctx, &p.place, owner, 1, nil)
+	err := x.take(s.streamPlaces, &p.place, 1)
 	if err == nil && bytes > 0 {
-		if err = s.streamMemory.Take(ctx, &p.memory, owner, bytes, nil); err != nil {
+		if err = x.take(s.streamMemory, &p.memory, bytes); err != nil {
 			p.place.Release()
 		}
 	}
 	if full, ok := errors.AsType[*bound.FullError](err); ok && !full.OfOwner {
-		return errTooManyStreams
+		return problem.New(problem.TooManyStreams)
 	}
 	if err == nil {
-		rec.place.Release()
-		rec.openPlace.Release()
+		x.place.Release()
+		x.openPlace.Release()
 	}
 	return err
 }
 
 // enterPoll takes the place of a long poll; see [Server.enterStreams]. The request keeps it until
 // its answer is sent.
-func (s *Server) enterPoll(rec *recorder) error {
-	if rec.request.ProtoMajor > 1 {
-		return s.enterStreams(rec, &rec.pollPlace, pollBytesHTTP2)
+func (s *Server) enterPoll(x *exchange) error {
+	if x.request.ProtoMajor > 1 {
+		return s.enterStreams(x, &x.pollPlace, pollBytesHTTP2)
 	}
-	return s.enterStreams(rec, &rec.pollPlace, pollBytes)
+	return s.enterStreams(x, &x.pollPlace, pollBytes)
 }

@@ -4,9 +4,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -61,7 +61,7 @@ func (o *operation) step() (s kvclient.Step, err error) {
 	}
 	kind, ok := stepKinds[op]
 	if !ok {
-		return s, invalidBody(o.pointer+"/op", "it must be put, delete, purge or check")
+		return s, problem.OfBody(o.pointer+"/op", "it must be put, delete, purge or check")
 	}
 	s.Kind = kind
 	name, err := o.string("key", o.key)
@@ -103,22 +103,22 @@ func (o *operation) precondition(kind kvclient.StepKind) (p kv.Precondition, err
 	}
 	switch {
 	case absent && o.ifRevision != nil:
-		return p, invalidBody(o.pointer+"/if_absent", "if_revision and if_absent exclude each "+
+		return p, problem.OfBody(o.pointer+"/if_absent", "if_revision and if_absent exclude each "+
 			"other; if_revision 0 is for a key that was never written")
 	case absent && (kind == kvclient.DeleteStep || kind == kvclient.PurgeStep):
-		return p, invalidBody(o.pointer+"/if_absent", "a key without a value has none to remove; "+
-			"use a check to require that it has none")
+		return p, problem.OfBody(o.pointer+"/if_absent",
+			"a key without a value has none to remove; use a check to require that it has none")
 	case absent:
 		p.IfNoneMatch.Any = true
 	case o.ifRevision != nil:
 		revision, err := kv.ParseRevision(string(o.ifRevision))
 		if err != nil {
-			return p, invalidBody(o.pointer+"/if_revision",
+			return p, problem.OfBody(o.pointer+"/if_revision",
 				"it must be an integer from 0 to 2^53-1")
 		}
 		p.IfMatch.Positions = []kv.Position{{Revision: revision}}
 	case kind == kvclient.CheckStep:
-		return p, invalidBody(o.pointer, "a check must have if_revision or if_absent")
+		return p, problem.OfBody(o.pointer, "a check must have if_revision or if_absent")
 	}
 	return p, nil
 }
@@ -129,7 +129,7 @@ func (o *operation) timeToLive(kind kvclient.StepKind) (time.Duration, error) {
 	case o.ttl == nil:
 		return 0, nil
 	case kind != kvclient.PutStep && kind != kvclient.PurgeStep:
-		return 0, invalidBody(o.pointer+"/ttl",
+		return 0, problem.OfBody(o.pointer+"/ttl",
 			"only the value of a put and the marker of a purge can have a time to live")
 	}
 	text, err := o.string("ttl", o.ttl)
@@ -138,7 +138,7 @@ func (o *operation) timeToLive(kind kvclient.StepKind) (time.Duration, error) {
 	}
 	ttl, ok := parseTTL(text)
 	if !ok {
-		return 0, invalidBody(o.pointer+"/ttl", "it must be "+ttlForm)
+		return 0, problem.OfBody(o.pointer+"/ttl", "it must be "+ttlForm)
 	}
 	return ttl, nil
 }
@@ -153,11 +153,11 @@ func (o *operation) content(s *kvclient.Step) (err error) {
 	}
 	switch {
 	case s.Kind != kvclient.PutStep && (given > 0 || o.contentType != nil):
-		return invalidBody(o.pointer, "only a put can have a value and a content type")
+		return problem.OfBody(o.pointer, "only a put can have a value and a content type")
 	case s.Kind != kvclient.PutStep:
 		return nil
 	case given != 1:
-		return invalidBody(o.pointer, "a put must have exactly one of value, text and base64")
+		return problem.OfBody(o.pointer, "a put must have exactly one of value, text and base64")
 	case o.value != nil:
 		s.Value, s.ContentType = o.value, headerJSON[0]
 	case o.text != nil:
@@ -174,7 +174,7 @@ func (o *operation) content(s *kvclient.Step) (err error) {
 	}
 	s.ContentType, err = storedType(contentType)
 	if err != nil || len(contentType) > maxStoredHeaderBytes {
-		return invalidBody(o.pointer+"/content_type",
+		return problem.OfBody(o.pointer+"/content_type",
 			"it is not a media type such as text/plain; charset=utf-8")
 	}
 	return nil
@@ -182,14 +182,11 @@ func (o *operation) content(s *kvclient.Step) (err error) {
 
 // textBytes returns the value of the form text.
 func (o *operation) textBytes() ([]byte, error) {
-	text, err := o.string("text", o.text)
+	text, err := jsonText(o.text)
 	if err != nil {
-		return nil, err
+		return nil, problem.OfBody(o.pointer+"/text", err.Error())
 	}
-	if err := wholeCharacters(o.text, text); err != nil {
-		return nil, invalidBody(o.pointer+"/text", err.Error())
-	}
-	return []byte(text), nil
+	return text, nil
 }
 
 // base64Bytes returns the value of the form base64.
@@ -200,7 +197,8 @@ func (o *operation) base64Bytes() ([]byte, error) {
 	}
 	value, err := base64.StdEncoding.Strict().DecodeString(text)
 	if err != nil {
-		return nil, invalidBody(o.pointer+"/base64", "it is not Base64 with padding (RFC 4648 §4)")
+		return nil, problem.OfBody(o.pointer+"/base64",
+			"it is not Base64 with padding (RFC 4648 §4)")
 	}
 	return value, nil
 }
@@ -208,7 +206,7 @@ func (o *operation) base64Bytes() ([]byte, error) {
 // string reads a member that must be there and be a string.
 func (o *operation) string(name string, raw json.RawMessage) (string, error) {
 	if raw == nil {
-		return "", invalidBody(o.pointer, "an operation must have "+name)
+		return "", problem.OfBody(o.pointer, "an operation must have "+name)
 	}
 	return decode[string](o, name, raw, "it must be a string")
 }
@@ -222,15 +220,7 @@ func decode[T any](
 	otherwise string,
 ) (value T, err error) {
 	if string(raw) == "null" || json.Unmarshal(raw, &value) != nil {
-		err = invalidBody(o.pointer+"/"+name, otherwise)
+		err = problem.OfBody(o.pointer+"/"+name, otherwise)
 	}
 	return value, err
-}
-
-// atStep says which operation an error is about.
-func atStep(i int, err error) error { return &kvclient.StepError{Index: i, Err: err} }
-
-// stepProblem returns the problem of a member of an operation.
-func stepProblem(i int, member, reason string) error {
-	return atStep(i, invalidBody(fmt.Sprintf("/operations/%d%s", i, member), reason))
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -53,32 +54,31 @@ type importRun struct {
 // The first complete line is awaited before the head of the answer is sent: if the answer began
 // first, net/http would not send 100 Continue to a client that waits for it before it sends the
 // body. Only then does the import take its place; see [importPlaces].
-func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
-	if err := refuseConditions(r.Header); err != nil {
+func (s *Server) importEntries(x *exchange) error {
+	if err := refuseConditions(x.request.Header); err != nil {
 		return err
 	}
-	query := queryOf(w)
-	options, err := importOptions(query)
+	options, err := importOptions(x.query)
 	if err != nil {
 		return err
 	}
-	b, err := s.bucketToWrite(r)
+	b, err := s.bucketToWrite(x)
 	if err != nil {
 		return err
 	}
-	if err := refuseEncoding(w, r); err != nil {
+	if err := x.refuseEncoding(); err != nil {
 		return err
 	}
-	if !hasMediaType(r.Header, "application/x-ndjson") {
-		return problemError{code: codeUnsupportedMediaType,
-			detail: "An import has one entry on each line. Send Content-Type: " +
+	if !hasMediaType(x.request.Header, "application/x-ndjson") {
+		return problem.Error{Code: problem.UnsupportedMediaType,
+			Detail: "An import has one entry on each line. Send Content-Type: " +
 				"application/x-ndjson."}
 	}
-	if err := b.CheckTTL(r.Context(), options.TTL); err != nil {
+	if err := b.CheckTTL(x.context(), options.TTL); err != nil {
 		return err
 	}
 	limit := lineBytesPerValueByte*b.MaxValueBytes(kvclient.Write{}) + lineBytesBesideValue
-	lines := newLineReader(s.openBody(w, r), limit)
+	lines := newLineReader(s.openBody(x), limit)
 	// A client that sends nothing gets no place.
 	if err := lines.first(); err != nil {
 		return bodyError(err, " Nothing was stored.")
@@ -86,27 +86,27 @@ func (s *Server) importEntries(w http.ResponseWriter, r *http.Request) error {
 	if err := lines.body.take(s.bodies.imports, &lines.body.place, 1); err != nil {
 		return err
 	}
-	if err := holdReport(w.(*recorder)); err != nil {
+	if err := holdReport(x); err != nil {
 		return err
 	}
-	in, err := b.Import(r.Context(), options)
+	in, err := b.Import(x.context(), options)
 	if err != nil {
 		return err
 	}
-	run := &importRun{server: s, all: query.Get("results") == "all"}
-	if run.carryOut(in, lines, w.(*recorder)) != nil {
-		drain(w, r.Body) // A client that is still sending must get the report.
+	run := &importRun{server: s, all: x.query.Get("results") == "all"}
+	if run.carryOut(in, lines, x) != nil {
+		drain(x, x.request.Body) // A client that is still sending must get the report.
 	}
 	return nil
 }
 
 // carryOut stores the lines and reports their outcomes meanwhile. It returns why the import ended
 // early, which the report has told the client already.
-func (run *importRun) carryOut(in *kvclient.Import, lines *lineReader, rec *recorder) error {
+func (run *importRun) carryOut(in *kvclient.Import, lines *lineReader, x *exchange) error {
 	// HTTP/2 is always full duplex.
-	_ = http.NewResponseController(rec.ResponseWriter).EnableFullDuplex()
-	rec.unread = false
-	run.report = startReport(rec)
+	_ = http.NewResponseController(x.ResponseWriter).EnableFullDuplex()
+	x.unread = false
+	run.report = startReport(x)
 	lines.body.whenEvicted(run.report.cut)
 	lines.widen()
 	err := run.feed(in, lines)
@@ -137,11 +137,11 @@ func importOptions(query url.Values) (options kvclient.ImportOptions, err error)
 // cutProblem returns the problem of an import whose next line could not be read.
 func cutProblem(err error) error {
 	err = bodyError(err, " What is acknowledged is stored.")
-	if problemOf(err).code == codeRequestTimeout || problemOf(err).code == codeInvalidBody {
+	if code := problemOf(err).Code; code == problem.RequestTimeout || code == problem.InvalidBody {
 		return err
 	}
-	return problemError{code: codeBusy, members: members{"bound": "body-memory"},
-		detail: "The gateway has no memory for a line of that size at the moment. " +
+	return problem.Error{Code: problem.Busy, Members: problem.Members{"bound": "body-memory"},
+		Detail: "The gateway has no memory for a line of that size at the moment. " +
 			"What is acknowledged is stored. Send the rest again."}
 }
 
@@ -160,7 +160,7 @@ func (run *importRun) feed(in *kvclient.Import, lines *lineReader) error {
 		run.read++
 		draining := run.server.options.Draining
 		if run.read%progressEach == 0 && draining != nil && draining() {
-			return errShuttingDown
+			return problem.New(problem.ShuttingDown)
 		}
 		if err := run.put(in, run.read, line, tooLong, lines.limit); err != nil {
 			return err
@@ -182,8 +182,9 @@ func (run *importRun) put(
 	var err error
 	switch {
 	case tooLong:
-		err = problemError{code: codeBodyTooLarge, members: members{"max_body_bytes": limit},
-			detail: "The line is longer than that of any entry " +
+		err = problem.Error{Code: problem.BodyTooLarge,
+			Members: problem.Members{"max_body_bytes": limit},
+			Detail: "The line is longer than that of any entry " +
 				"that the bucket takes. It was not stored."}
 	case len(line) == 0:
 		parsed.end = true
@@ -234,7 +235,7 @@ func (run *importRun) refuse(number int, err error) error {
 	run.failed++
 	if gone := run.report.line(func(dst []byte) []byte {
 		dst = append(strconv.AppendInt(append(dst, `{"line":`...), int64(number), 10), ',')
-		return append(run.server.appendProblem(dst, run.report.rec, err), '}')
+		return append(run.server.appendProblem(dst, run.report.x, err), '}')
 	}); gone != nil {
 		return gone
 	}
@@ -257,7 +258,7 @@ func (run *importRun) settle(number int) error {
 func (run *importRun) finish(err error) {
 	defer run.report.close()
 	if errors.Is(err, errClientGone) {
-		run.report.rec.status = statusClientClosedRequest
+		run.report.x.status = statusClientClosedRequest
 		return
 	}
 	if err != nil {
@@ -266,7 +267,7 @@ func (run *importRun) finish(err error) {
 	// If this fails, the client is gone, and there is nobody to tell.
 	_ = run.report.line(func(dst []byte) []byte {
 		if err != nil {
-			dst = append(run.server.appendProblem(append(dst, '{'), run.report.rec, err), ',')
+			dst = append(run.server.appendProblem(append(dst, '{'), run.report.x, err), ',')
 		} else {
 			dst = append(dst, `{"done":true,`...)
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -238,97 +237,4 @@ func TestWriteBeforeTheBucketIsKnownIsUnavailable(t *testing.T) {
 				problem(t, 503, "nats-unavailable")
 		})
 	}
-}
-
-func TestContentionEndsAfterEightTries(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct{ method, query, header string }{
-		{"PUT", "", "If-Match: *"}, {"PUT", "", `If-None-Match: "999"`}, {"DELETE", "", "X: y"},
-		{"DELETE", "?purge=true", "If-Match: *"},
-	} {
-		for _, times := range []int{1, 7, 1000} {
-			t.Run(fmt.Sprintf("%s %s/%d", tc.method, tc.header, times), func(t *testing.T) {
-				t.Parallel()
-				g, kv := warm(t)
-				tries := g.outrun(t, "a", times, func() { put(t, kv, "a", "faster") })
-				a := g.do(t, tc.method, "/buckets/shop/keys/a"+tc.query, bodyFor(tc.method),
-					tc.header)
-				if times < 8 {
-					a.is(t, 200)
-					return
-				}
-				a.problem(t, 503, "write-contention")
-				if got := tries.Load(); got != 8 {
-					t.Errorf("%d tries, want 8", got)
-				}
-				wantNative(t, kv, "a", "faster")
-			})
-		}
-	}
-}
-
-// Another writer stores and deletes values between the steps of a creation.
-func TestCreationSurvivesMarkersThatComeAndGo(t *testing.T) {
-	t.Parallel()
-	g, kv := warm(t)
-	deleteKey(t, kv, "a")
-	anew := func() {
-		put(t, kv, "a", "brief")
-		if err := kv.Delete(t.Context(), "a"); err != nil {
-			t.Error(err)
-		}
-	}
-	g.outrun(t, "a", 3, anew)
-	g.do(t, "PUT", "/buckets/shop/keys/a", "mine", "If-None-Match: *").is(t, 201)
-	wantNative(t, kv, "a", "mine")
-
-	g.outrun(t, "b", 1, func() { put(t, kv, "b", "faster") })
-	g.do(t, "PUT", "/buckets/shop/keys/b", "mine", "If-None-Match: *").problem(t, 412, "key-exists")
-	wantNative(t, kv, "b", "faster")
-}
-
-// HTTP clients and native ones increment one counter with compare-and-set, and no increment is
-// lost.
-func TestCompareAndSetLosesNoIncrement(t *testing.T) {
-	t.Parallel()
-	g := start(t)
-	kv := g.shop(t)
-	put(t, kv, "n", "0")
-	const each = 15
-	var workers sync.WaitGroup
-	for range 3 {
-		workers.Go(func() {
-			for done := 0; done < each; {
-				a := g.get(t, "/buckets/shop/keys/n").is(t, 200)
-				if b := g.do(t, "PUT", "/buckets/shop/keys/n", increment(string(a.body)),
-					"If-Match: "+a.tag()); b.status == 200 {
-					done++
-				} else {
-					b.problem(t, 412, "revision-mismatch")
-				}
-			}
-		})
-		workers.Go(func() {
-			for done := 0; done < each; {
-				entry, err := kv.Get(t.Context(), "n")
-				if err != nil {
-					t.Error(err)
-					return
-				}
-				if _, err := kv.Update(t.Context(), "n", []byte(increment(string(entry.Value()))),
-					entry.Revision()); err == nil {
-					done++
-				}
-			}
-		})
-	}
-	workers.Wait()
-	wantNative(t, kv, "n", fmt.Sprint(6*each))
-}
-
-// increment returns the number that follows the one in the text.
-func increment(s string) string {
-	var n int
-	fmt.Sscan(s, &n)
-	return fmt.Sprint(n + 1)
 }

@@ -6,24 +6,10 @@ import (
 	"strconv"
 	"strings"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
-
-// etag returns the entity tag of a key's entry: "revision-epoch.check", without the check if that
-// is not known, and "0" for a key that was never written.
-func etag(p kv.Position) string {
-	if p.Revision == 0 {
-		return `"0"`
-	}
-	var buffer [48]byte
-	return string(appendETag(buffer[:0], p))
-}
-
-// appendETag appends the entity tag of an entry that was written.
-func appendETag(dst []byte, p kv.Position) []byte {
-	return append(p.Append(append(dst, '"')), '"')
-}
 
 // maxTags bounds the entity tags of one header.
 const maxTags = 64
@@ -129,7 +115,7 @@ func condition(h http.Header, name string, strict bool) (kv.Condition, error) {
 	}
 	c, reason := parseTags(strings.Join(lines, ","), strict)
 	if reason != "" {
-		return c, headerProblem(name, name+" cannot be read: "+reason+".")
+		return c, problem.OfHeader(name, name+" cannot be read: "+reason+".")
 	}
 	return c, nil
 }
@@ -139,30 +125,28 @@ func condition(h http.Header, name string, strict bool) (kv.Condition, error) {
 func refuseConditions(h http.Header, allowed ...string) error {
 	for _, name := range []string{"If-Match", "If-None-Match", "If-Unmodified-Since"} {
 		if h[name] != nil && !slices.Contains(allowed, name) {
-			return headerProblem(name, name+" cannot be checked here, since a bucket has no ETag. "+
-				"Nothing was done. Leave the header out.")
+			return problem.OfHeader(name, name+" cannot be checked here, since a bucket has no "+
+				"ETag. Nothing was done. Leave the header out.")
 		}
 	}
 	return nil
 }
 
 // writePreconditions reads the preconditions of a write, and refuses those that cannot be checked.
-func (s *Server) writePreconditions(r *http.Request) (kv.Precondition, error) {
-	if r.Header["If-Unmodified-Since"] != nil {
-		return kv.Precondition{}, headerProblem("If-Unmodified-Since",
+func writePreconditions(h http.Header) (kv.Precondition, error) {
+	if h["If-Unmodified-Since"] != nil {
+		return kv.Precondition{}, problem.OfHeader("If-Unmodified-Since",
 			"A date cannot tell two revisions of the same second "+
 				"apart. Send the ETag in If-Match instead.")
 	}
-	return preconditions(r.Header, true)
+	return preconditions(h, true)
 }
 
 // requirePrecondition refuses a write without a precondition if the gateway or the bucket requires
 // one (RFC 6585 §3).
 func (s *Server) requirePrecondition(b *kvclient.Bucket, p kv.Precondition) error {
 	if p.Always() && (s.options.RequirePreconditions || b.RequiresPreconditions()) {
-		return problemError{code: codePreconditionRequired,
-			detail: "Send If-Match with the ETag that you read, " +
-				"If-None-Match: * to create, or If-Match: * to replace whatever is there."}
+		return problem.New(problem.PreconditionRequired)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"kvgateway/internal/handlers/problem"
 	"net/url"
 	"strconv"
 )
@@ -21,11 +22,6 @@ type cursor struct {
 // cursorVersion is the first byte of a cursor, by which other forms can be told apart later.
 const cursorVersion = 1
 
-// errCursor refuses a cursor that is malformed or was given by another listing.
-var errCursor = problemError{code: codeInvalidCursor,
-	detail: "The cursor was not given by this listing. " +
-		"Repeat the parameters of the page that gave it, or start again without a cursor."}
-
 // String returns the cursor as clients get it.
 func (c cursor) String() string {
 	raw := make([]byte, 0, 9+len(c.after))
@@ -40,7 +36,7 @@ func parseCursor(s string, listing uint64) (after string, err error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(s)
 	if err != nil || len(raw) < 10 || raw[0] != cursorVersion ||
 		binary.BigEndian.Uint64(raw[1:]) != listing {
-		return "", errCursor
+		return "", problem.New(problem.InvalidCursor)
 	}
 	return string(raw[9:]), nil
 }
@@ -69,11 +65,30 @@ func pageOf(query url.Values, defaultLimit int, listing uint64) (p page, err err
 	p.limit = defaultLimit
 	if limit := query.Get("limit"); limit != "" {
 		if p.limit, err = strconv.Atoi(limit); err != nil {
-			return p, parameterProblem("limit", "limit must be an integer.")
+			return p, problem.OfParameter("limit", "limit must be an integer.")
 		}
 	}
 	if c := query.Get("cursor"); c != "" {
 		p.after, err = parseCursor(c, listing)
 	}
 	return p, err
+}
+
+// linkNext names the next page in the Link header (RFC 8288), if there is one.
+func (x *exchange) linkNext(next string) {
+	if next == "" {
+		return
+	}
+	query := x.request.URL.Query()
+	query.Set("cursor", next)
+	target := x.request.URL.EscapedPath() + "?" + query.Encode()
+	x.Header()["Link"] = []string{"<" + target + `>; rel="next"`}
+}
+
+// appendNext appends the cursor of the next page, if there is one.
+func appendNext(dst []byte, next string) []byte {
+	if next == "" {
+		return dst
+	}
+	return append(append(append(dst, `,"next":"`...), next...), '"')
 }

@@ -13,73 +13,74 @@ var (
 	headerNosniff = []string{"nosniff"}
 	headerNoStore = []string{"no-store"}
 	headerJSON    = []string{"application/json"}
+	headerNDJSON  = []string{"application/x-ndjson"}
 )
 
 // write sends a part of the body. A part of more than freeAnswer bytes goes through the request's
 // delivery. If the client takes no more of it, write cuts the answer, so that what the client has
 // does not look complete. If a small part cannot be sent, only the access log notes it.
-func (rec *recorder) write(body []byte) {
+func (x *exchange) write(body []byte) {
 	switch {
-	case rec.isHead:
-	case len(body) <= freeAnswer && rec.answer == nil:
-		if _, err := rec.Write(body); err != nil {
-			rec.status = statusClientClosedRequest
+	case x.isHead:
+	case len(body) <= freeAnswer && x.answer == nil:
+		if _, err := x.Write(body); err != nil {
+			x.status = statusClientClosedRequest
 		}
 	default:
-		if err := rec.delivery().write(body); err != nil {
-			rec.cut()
+		if err := x.delivery().write(body); err != nil {
+			x.cut()
 		}
 	}
 }
 
 // cut ends an answer that has begun and cannot be finished, by ending its connection or HTTP/2
 // stream. It does not return.
-func (rec *recorder) cut() {
-	rec.status = statusClientClosedRequest
+func (x *exchange) cut() {
+	x.status = statusClientClosedRequest
 	panic(http.ErrAbortHandler)
 }
 
 // respond sends a whole body. The body must be the gateway's own, be held by the request (see
 // [delivery]), or have at most freeAnswer bytes.
-func respond(w http.ResponseWriter, status int, contentType []string, body []byte) {
-	h := w.Header()
+func (x *exchange) respond(status int, contentType []string, body []byte) {
+	h := x.Header()
 	h["Content-Type"] = contentType
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	h["X-Content-Type-Options"] = headerNosniff
 	if h["Cache-Control"] == nil {
 		h["Cache-Control"] = headerNoStore
 	}
-	w.WriteHeader(status)
-	w.(*recorder).write(body)
+	x.WriteHeader(status)
+	x.write(body)
 }
 
 // respondJSON sends a value as JSON. It encodes the value before the status line goes out, so that
 // a failure to do so is still a problem.
-func respondJSON(w http.ResponseWriter, status int, value any) error {
+func (x *exchange) respondJSON(status int, value any) error {
 	body, err := json.Marshal(value)
 	if err != nil {
 		return fmt.Errorf("encode answer: %w", err)
 	}
 	if status == http.StatusOK {
-		return respondHeld(w.(*recorder), append(body, '\n'))
+		return x.respondHeld(append(body, '\n'))
 	}
-	respond(w, status, headerJSON, append(body, '\n'))
+	x.respond(status, headerJSON, append(body, '\n'))
 	return nil
 }
 
 // respondHeld sends JSON with status 200. If it is more than freeAnswer bytes, a GET waits until
 // there is room to hold them. The answer of a request that changed something is sent in any case:
 // what was done cannot be refused any more.
-func respondHeld(rec *recorder, body []byte) error {
+func (x *exchange) respondHeld(body []byte) error {
 	if len(body) > freeAnswer {
 		size := int64(cap(body))
-		d, reads := rec.delivery(), rec.request.Method == http.MethodGet
+		d, reads := x.delivery(), x.request.Method == http.MethodGet
 		if held := d.holds() || d.try(size); !held && reads {
-			if err := d.wait(rec.request.Context(), size); err != nil {
+			if err := d.wait(x.context(), size); err != nil {
 				return err
 			}
 		}
 	}
-	respond(rec, http.StatusOK, headerJSON, body)
+	x.respond(http.StatusOK, headerJSON, body)
 	return nil
 }

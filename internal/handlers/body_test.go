@@ -244,3 +244,38 @@ func TestDeclaredLengthTakesNoMemory(t *testing.T) {
 		}
 	}
 }
+
+// An operation that reads the content of its body refuses one with a content coding. A value may
+// have any.
+func TestStructuredBodiesWithAContentEncodingAreRefused(t *testing.T) {
+	t.Parallel()
+	g := start(t)
+	kv := g.ledger(t)
+	put(t, kv, "a", `{}`)
+	before := g.messages(t, "ledger")
+	for _, tc := range []struct{ method, target, media, body string }{
+		{"POST", "/buckets/ledger/entries", "application/x-ndjson", "\x1f\x8b\x08\x00"},
+		{"POST", "/buckets/ledger/entries", "application/x-ndjson", `{"key":"b","text":"v"}`},
+		{"POST", "/buckets/ledger/transactions", "application/json",
+			`{"operations":[{"op":"put","key":"b","value":1}]}`},
+		{"PUT", "/buckets/new", "application/json", `{}`},
+		{"PATCH", "/buckets/ledger", "application/merge-patch+json", `{}`},
+		{"PATCH", "/buckets/ledger/keys/a", "application/merge-patch+json", `{"b":1}`},
+		{"PATCH", "/buckets/ledger/keys/a", "application/json-patch+json", `[]`},
+	} {
+		for _, coding := range []string{"gzip", "br", "identity, gzip", "Zstd"} {
+			g.do(t, tc.method, tc.target, tc.body, "Content-Type: "+tc.media,
+				"Content-Encoding: "+coding).
+				has(t, "Accept-Encoding", "identity").problem(t, 415, "unsupported-media-type")
+		}
+	}
+	if g.messages(t, "ledger") != before {
+		t.Error("something was stored")
+	}
+	g.get(t, "/buckets/new").problem(t, 404, "bucket-not-found")
+	g.load(t, "/buckets/ledger/entries", `{"key":"b","text":"v"}`).wantDone(t, 1, 0)
+	g.do(t, "POST", "/buckets/ledger/entries", `{"key":"b","text":"v"}`, lineType,
+		"Content-Encoding: identity").is(t, 200)
+	g.do(t, "PUT", "/buckets/ledger/keys/b", "\x1f\x8b", "Content-Encoding: gzip").is(t, 200)
+	g.get(t, "/buckets/ledger/keys/b").is(t, 200).has(t, "Content-Encoding", "gzip")
+}

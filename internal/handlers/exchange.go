@@ -1,0 +1,177 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"kvgateway/internal/bound"
+)
+
+// An exchange is one request and its answer. Endpoints take from it what they need: the request,
+// the parameters of its query, and the writer of its answer. It also has what the request has taken
+// of the gateway's bounds, and what the access log and the metrics say of the answer.
+//
+// It is the response writer that the router is given, so that no request costs an allocation more
+// than that. [Server.begin] makes it and [Server.finish] ends it, after which it serves another
+// request. Unless said otherwise, its fields belong to the goroutine of the request.
+type exchange struct {
+	// ResponseWriter is net/http's own.
+	http.ResponseWriter
+	// id is the request's id, which the access log and problem documents name.
+	id string
+	// isHead reports whether the method is HEAD, so that no body is sent.
+	isHead bool
+	// start is when the request's headers had come.
+	start time.Time
+	// route counts the request; it is Server.unrouted until a route is found.
+	route *routeObserver
+	// checks are those of the route's operation; nil if it has none.
+	checks *operationChecks
+	// query has the parameters of the query as the checks have read them; nil if there are none.
+	query url.Values
+	// status is the status of the answer, 0 before it is known.
+	status int
+	// bytes counts the bytes of the answer's body.
+	bytes int64
+
+	// request is the request. Once its turn at work has begun, it has the context with that turn.
+	request *http.Request
+	// limits are those of answers, for delivery.
+	limits *answerLimits
+	// turn is the request's turn at work; nil if it needs none.
+	turn *bound.Turn
+	// openPlace is the request's place among the requests over HTTP/2 that are open.
+	openPlace bound.Hold
+	// place is the request's place among the requests over HTTP/2 that are being answered.
+	place bound.Hold
+	// pollPlace is what a long poll that waits holds, over HTTP/2 instead of openPlace and place.
+	pollPlace streamPlace
+	// largeHead holds the bytes of the request's head (line and headers), if that is large.
+	largeHead bound.Hold
+	// answer counts what is held and written of the answer; nil until delivery is called.
+	answer *delivery
+
+	// body is the request's body; nil until it is opened.
+	body *requestBody
+	// unread reports whether the request announced a body that nobody has read.
+	unread bool
+	// taken reports whether the connection was taken over from net/http. What becomes of the answer
+	// is then logged when the stream ends.
+	taken bool
+}
+
+// exchanges has exchanges that no request uses.
+var exchanges = sync.Pool{New: func() any { return new(exchange) }}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
+
+// unreadGrace bounds the wait for a body that nobody reads. net/http reads the rest of such a body
+// before it sends the answer, so that the connection can be used again; without a bound, a slow
+// client would get its refusal only when it has sent everything. See [drain] for the cases in which
+// net/http does not read it.
+const unreadGrace = 200 * time.Millisecond
+
+// context returns the context of the request.
+func (x *exchange) context() context.Context { return x.request.Context() }
+
+// WriteHeader sends the status and the headers. If nobody has read the request's body, the wait for
+// it is bounded from here on.
+func (x *exchange) WriteHeader(status int) {
+	if x.status == 0 && status >= 200 {
+		x.status = status
+		if x.unread {
+			// If the deadline cannot be set, the bounds of the connection itself hold.
+			deadline := time.Now().Add(unreadGrace)
+			_ = http.NewResponseController(x.ResponseWriter).SetReadDeadline(deadline)
+		}
+	}
+	x.ResponseWriter.WriteHeader(status)
+}
+
+// Write sends a part of the body without holding memory for it. See [exchange.write].
+func (x *exchange) Write(p []byte) (int, error) {
+	if x.status == 0 {
+		x.WriteHeader(http.StatusOK)
+	}
+	n, err := x.ResponseWriter.Write(p)
+	x.bytes += int64(n)
+	return n, err
+}
+
+// begin returns an exchange for a request whose headers have come, and tells its connection so.
+func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
+	x := exchanges.Get().(*exchange)
+	*x = exchange{
+		ResponseWriter: w,
+		id:             s.ids.next(),
+		isHead:         r.Method == http.MethodHead,
+		start:          time.Now(),
+		route:          s.unrouted,
+		request:        r,
+		limits:         s.answers,
+		unread:         r.ContentLength != 0,
+	}
+	if c := connectionOf(r); c != nil && c.stepped != nil {
+		c.stepped.HeadDone()
+	}
+	return x
+}
+
+// finish gives back what the request held, logs and counts it, and returns the exchange to the
+// pool. The answer of a connection that was taken over is logged when its stream ends.
+func (s *Server) finish(x *exchange) {
+	if x.body != nil {
+		x.body.release()
+	}
+	if x.status == 0 {
+		x.status = http.StatusOK
+	}
+	if !x.taken {
+		s.logAnswer(x.line(x.request.Method))
+	}
+	if x.answer != nil {
+		x.answer.end()
+	}
+	x.largeHead.Release()
+	x.openPlace.Release()
+	x.pollPlace.release()
+	*x = exchange{}
+	exchanges.Put(x)
+}
+
+// waitContext returns a context for a wait that must not end when the client only sends no more. It
+// has the owner and the turn of the request.
+//
+// A client that sends no more may read on: `nc -N` and some proxies end their half of the
+// connection after the request. Over HTTP/1.1 net/http cancels the context of the request then, as
+// it does when the client goes away, and epoll reports the same event as when the connection is
+// closed, so that such a client used to get an empty answer. What tells the two cases apart is the
+// answer to a write: a closed connection sends a reset. Therefore a stream whose client sends no
+// more is sent a heartbeat at once, and goes on unless a reset comes
+// (TestHalfClosedWatchGetsItsStream, TestWatchClosedAtOnceIsGivenUp). In the form of net/http a
+// second heartbeat follows after 0.3 s, since there only the next write shows the reset.
+func (x *exchange) waitContext() context.Context {
+	if x.request.ProtoMajor == 1 {
+		return context.WithoutCancel(x.context())
+	}
+	return x.context()
+}
+
+// owner returns who holds what the request takes of a bound.
+func (x *exchange) owner() string { return ownerOf(x.request) }
+
+// take takes size of a bound for the request, and waits for room as the bound says, but not longer
+// than the client does. It is the way to take what no other request can have instead; what can be
+// evicted is taken by the body ([requestBody.take]) and the delivery ([delivery.wait]).
+func (x *exchange) take(of *bound.Bound, hold *bound.Hold, size int64) error {
+	return of.Take(x.context(), hold, x.owner(), size, nil)
+}
+
+// takePart takes a place of a bound of which each connection of a client has a part.
+func (x *exchange) takePart(of *bound.Bound, hold *bound.Hold) error {
+	return of.Take(x.context(), hold, connectionPartOf(x.request), 1, nil)
+}

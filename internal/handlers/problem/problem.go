@@ -1,0 +1,127 @@
+// Package problem says how clients are told about failures: as problem documents (RFC 9457).
+//
+// It is one table (table.go), which has a row for each kind of problem: its code, its status, what
+// it means and how to fix it, whether the same request may succeed later, and the error of package
+// kv that it stands for. No other package knows the status of a failure. [Of] finds the problem of
+// an error, and the pages below /problems/ are made of the rows.
+package problem
+
+import (
+	"encoding/json"
+	"net/http"
+)
+
+// A Kind is what all problems of a code have in common. Its JSON is the page of the code.
+type Kind struct {
+	// Code names the kind.
+	Code Code `json:"code"`
+	// Status is the HTTP status of the answer.
+	Status int `json:"status"`
+	// Title names the problem in a few words.
+	Title string `json:"title"`
+	// Meaning says what happened, and what was or was not done.
+	Meaning string `json:"meaning"`
+	// Fix says what the client can do about it.
+	Fix string `json:"mend"`
+
+	// Detail is what a problem of this kind says if nothing more is known of the case.
+	Detail string `json:"-"`
+	// Retry says whether the same request may succeed later.
+	Retry Retry `json:"-"`
+	// Err is the error that the kind stands for; nil if there is none, or if it carries data.
+	Err error `json:"-"`
+	// Header has headers of each answer with a problem of this kind. It must not be changed.
+	Header http.Header `json:"-"`
+	// Waited reports whether such a problem can be the outcome of a wait for which the client asked
+	// with Prefer: wait, so that its answer may have Preference-Applied.
+	Waited bool `json:"-"`
+}
+
+// Retry says whether the same request may succeed later.
+type Retry uint8
+
+const (
+	// Never: the request will fail again, or might do twice what it does, unless the client finds
+	// out more first.
+	Never Retry = iota
+	// Later: the request may succeed later, but nothing is known of when.
+	Later
+	// Soon: the request may succeed after the time in Retry-After.
+	Soon
+)
+
+// retryAfter is the value of Retry-After, in seconds.
+const retryAfter = "1"
+
+// After returns the value of Retry-After, "" if the answer has none.
+func (r Retry) After() string {
+	if r == Soon {
+		return retryAfter
+	}
+	return ""
+}
+
+// KindOf returns the kind of a code, nil if there is none. It must not be changed.
+func KindOf(code string) *Kind {
+	for i := range table {
+		if string(table[i].Code) == code {
+			return &table[i]
+		}
+	}
+	return nil
+}
+
+// Kinds returns all kinds. They must not be changed.
+func Kinds() []Kind { return table }
+
+// Members are what a problem document has beside the members of RFC 9457.
+type Members map[string]any
+
+// An Error is an error that is a problem.
+type Error struct {
+	// Code is the code of its kind.
+	Code Code
+	// Detail says what is wrong with this very request and how to fix it.
+	Detail string
+	// Members are added to the problem document; nil for none.
+	Members Members
+	// Header is added to the headers of the response; nil for none.
+	Header http.Header
+}
+
+// New returns a problem of which nothing more is known than its kind.
+func New(code Code) Error { return Error{Code: code, Detail: KindOf(string(code)).Detail} }
+
+// Error returns the code and the detail.
+func (e Error) Error() string { return string(e.Code) + ": " + e.Detail }
+
+// Kind returns the kind of the problem. It must not be changed.
+func (e Error) Kind() *Kind { return KindOf(string(e.Code)) }
+
+// IsFailure reports whether the client did not cause the problem.
+func (e Error) IsFailure() bool { return e.Kind().Status >= http.StatusInternalServerError }
+
+// IsTransient reports whether the same request may succeed later.
+func (e Error) IsTransient() bool { return e.Kind().Retry != Never }
+
+// Document returns the problem as JSON. Its type is a page below basePath, and instance is the id
+// of the request. If a member cannot be encoded, Document returns the error and a document that
+// says no more than that the gateway failed.
+func (e Error) Document(basePath, instance string) ([]byte, error) {
+	kind := e.Kind()
+	document := Members{
+		"type":     basePath + "/problems/" + string(kind.Code),
+		"title":    kind.Title,
+		"status":   kind.Status,
+		"detail":   e.Detail,
+		"instance": instance,
+	}
+	for name, value := range e.Members {
+		document[name] = value
+	}
+	body, err := json.Marshal(document)
+	if err != nil {
+		return []byte(`{"title":"Internal error","status":500}`), err
+	}
+	return body, nil
+}

@@ -1,0 +1,66 @@
+package problem_test
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"strconv"
+	"testing"
+
+	"kvgateway/internal/handlers/problem"
+	"kvgateway/internal/kv"
+)
+
+// A code without a row could not be answered.
+func TestEveryCodeHasItsRow(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "codes.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := make(map[string]int)
+	for _, kind := range problem.Kinds() {
+		rows[string(kind.Code)]++
+	}
+	codes := 0
+	ast.Inspect(file, func(n ast.Node) bool {
+		value, ok := n.(*ast.BasicLit)
+		if !ok {
+			return true
+		}
+		code, err := strconv.Unquote(value.Value)
+		if codes++; err != nil || rows[code] != 1 {
+			t.Errorf("%s has %d rows", value.Value, rows[code])
+		}
+		return true
+	})
+	if codes != len(rows) {
+		t.Errorf("%d codes and %d rows", codes, len(rows))
+	}
+}
+
+// What an error says is all that its client learns of it.
+func TestErrorsHaveADetail(t *testing.T) {
+	for _, kind := range problem.Kinds() {
+		if kind.Err == nil {
+			continue
+		}
+		if p := problem.Of(kind.Err); p.Code != kind.Code || p.Detail == "" {
+			t.Errorf("%v: %s: %q", kind.Err, p.Code, p.Detail)
+		}
+	}
+}
+
+// If a write may have been carried out, that is what its client is told, whatever the cause is.
+func TestOutcomeUnknownComesBeforeItsCause(t *testing.T) {
+	for _, cause := range []error{kv.ErrUnavailable, kv.ErrTimeout, kv.ErrUnexpectedAnswer} {
+		for _, err := range []error{
+			fmt.Errorf("%w: %w", kv.ErrOutcomeUnknown, cause),
+			fmt.Errorf("%w: %w", cause, kv.ErrOutcomeUnknown),
+		} {
+			if p := problem.Of(err); p.Code != problem.OutcomeUnknown || p.IsTransient() {
+				t.Errorf("%v: %s, transient: %v", err, p.Code, p.IsTransient())
+			}
+		}
+	}
+}
