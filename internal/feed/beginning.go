@@ -47,6 +47,7 @@ func (j *journal) adopt(
 		// known.
 		j.storeHorizon = max(j.storeHorizon, j.position)
 	}
+	j.keepsOlder = s.History != 1
 	changed := s.Terms != j.terms
 	j.lifetime, j.terms = s.Lifetime, s.Terms
 	if s.Terms.Discards {
@@ -96,8 +97,7 @@ func (j *journal) begin(s kvclient.StreamState, now time.Time) {
 		}
 	}
 	j.log.restart(s.Last, j.positionCheck)
-	clear(j.markers)
-	clear(j.purgedAt)
+	j.forgetKeys()
 	clear(j.snapshotsBegun)
 	j.maxResumed, j.harmlessPurges = 0, purgeCount{}
 }

@@ -105,6 +105,8 @@ type Hub struct {
 	restPlaces *bound.Bound
 	// logMemory bounds the logs of all feeds, in bytes.
 	logMemory *bound.Bound
+	// keyMemory bounds the deleted keys that all feeds remember, in bytes.
+	keyMemory *bound.Bound
 
 	// mu guards the following, and the first fields of each feed.
 	mu sync.Mutex
@@ -177,6 +179,7 @@ func newHub(options Options) *Hub {
 		feedPlaces:   feedPlaceBound(options.Bounds, options.Feeds),
 		restPlaces:   restPlaceBound(options.Bounds, options.Feeds),
 		logMemory:    logBound(options.Bounds, options.AllLogs),
+		keyMemory:    keyBound(options.Bounds),
 
 		feeds: make(map[kv.BucketName]*Feed),
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -14,6 +15,67 @@ import (
 // maxMarkers bounds the markers that a journal remembers. Of a marker that it has forgotten, nobody
 // can say later that its purge was harmless.
 const maxMarkers = 1 << 16
+
+// A keyMemory counts what the keys take that a journal remembers because of markers and purges.
+// Keys can have 1 KiB each: 20,000 deleted keys of one bucket took 46 MiB. Beyond 64 KiB each
+// journal takes its bytes from a bound of 64 MiB, of which one client's feeds have at most half.
+// Where there is no room, the journal forgets all of them, as with too many.
+type keyMemory struct {
+	// bytes is what they take.
+	bytes int
+	// room is how many bytes they may take at present, minKeyBytes in any case.
+	room int
+	// memory is what the journal takes of the bytes for all; nil if there is no bound.
+	memory *bound.Hold
+}
+
+const (
+	// rememberedBytes is what a key takes beside its name.
+	rememberedBytes = 128
+	// minKeyBytes is how many bytes the keys of a journal may take, however little room there is.
+	minKeyBytes = 64 << 10
+	// keyGrowStep is how many bytes a journal takes at once of those for all.
+	keyGrowStep = 256 << 10
+)
+
+// keyBound bounds what the keys take that journals remember, beyond minKeyBytes each.
+func keyBound(set *bound.Set) *bound.Bound {
+	const limit = 64 << 20
+	return set.New(bound.Spec{
+		Name:     "feed-markers",
+		Of:       "deleted keys of the buckets that are watched, beyond 64 KiB for each bucket",
+		Unit:     bound.Bytes,
+		Limit:    limit,
+		PerOwner: limit / 2,
+		AtLimit: "the bucket's deleted keys are forgotten: a purge of one is a reset, and so is " +
+			"a resume from before",
+	})
+}
+
+// add counts a key. It returns false if there is no room for it.
+func (m *keyMemory) add(key string) bool {
+	m.bytes += rememberedBytes + len(key)
+	if m.memory == nil || m.bytes <= max(m.room, minKeyBytes) {
+		return true
+	}
+	want := m.bytes + keyGrowStep
+	if !m.memory.Grow(int64(want)) {
+		return false
+	}
+	m.room = want
+	return true
+}
+
+// remove counts a key no more.
+func (m *keyMemory) remove(key string) { m.bytes -= rememberedBytes + len(key) }
+
+// clear counts no key any more, and gives the room back.
+func (m *keyMemory) clear() {
+	m.bytes, m.room = 0, 0
+	if m.memory != nil {
+		m.memory.Shrink(0)
+	}
+}
 
 // A purgeCount counts what purges removed.
 type purgeCount struct {
@@ -34,18 +96,36 @@ type purgeCount struct {
 func (j *journal) trackMarker(e *kv.Entry) (purged bool) {
 	if at, known := j.purgedAt[e.Key]; known {
 		delete(j.purgedAt, e.Key)
+		j.keys.remove(e.Key)
 		purged = !e.IsMarker() && e.Created.Before(at)
 	}
 	if !e.IsMarker() {
-		delete(j.markers, e.Key)
+		j.forgetMarker(e.Key)
 		return purged
 	}
-	if len(j.markers) >= maxMarkers {
-		clear(j.markers)
+	_, known := j.markers[e.Key]
+	if len(j.markers) >= maxMarkers || !known && !j.keys.add(e.Key) {
+		j.forgetKeys()
+		j.keys.add(e.Key)
 		j.noteMarkersLost(e.Revision) // the store may lose them, and nobody would know
 	}
 	j.markers[e.Key] = e.Revision
 	return purged
+}
+
+// forgetMarker forgets the marker of a key, if there is one.
+func (j *journal) forgetMarker(key string) {
+	if _, known := j.markers[key]; known {
+		delete(j.markers, key)
+		j.keys.remove(key)
+	}
+}
+
+// forgetKeys forgets all markers and purges.
+func (j *journal) forgetKeys() {
+	clear(j.markers)
+	clear(j.purgedAt)
+	j.keys.clear()
 }
 
 // acceptPurge accepts the purge of a key's messages if it changes nothing that a subscription
@@ -61,8 +141,11 @@ func (j *journal) acceptPurge(a kvclient.Advisory) bool {
 	if !deleted || j.maxResumed > j.position {
 		return false
 	}
-	if len(j.purgedAt) >= maxMarkers {
-		clear(j.purgedAt)
+	_, known := j.purgedAt[a.Key]
+	if len(j.purgedAt) >= maxMarkers || !known && !j.keys.add(a.Key) {
+		j.forgetKeys()
+		j.keys.add(a.Key)
+		j.noteMarkersLost(j.position)
 	}
 	j.purgedAt[a.Key] = a.At
 	j.noteMarkersLost(marker)
@@ -208,21 +291,26 @@ func (f *Feed) explains(missing []*expectedMarker) bool {
 	return f.journal.explains(missing)
 }
 
-// dropRevivedMarkers forgets the markers of keys that have a value after all. The source did not
-// deliver the value, which was overwritten before its turn came, but a reading has it. Should what
-// followed be purged, that is not harmless.
-func (j *journal) dropRevivedMarkers(changes []*Change) {
+// noteRead takes note of what a reading has that the source may not have delivered.
+//
+// It forgets the markers of keys that have a value after all, which was overwritten before its turn
+// came. Should what followed be purged, that is not harmless. And it notes entries that may uncover
+// another, which were there before the journal began.
+func (j *journal) noteRead(changes []*Change) {
 	for _, c := range changes {
+		if j.mayUncover(&c.Entry) {
+			j.exact.disclaim()
+		}
 		marker, deleted := j.markers[c.Key]
 		if deleted && marker < c.Revision && !c.IsMarker() {
-			delete(j.markers, c.Key)
+			j.forgetMarker(c.Key)
 		}
 	}
 }
 
-// dropRevivedMarkers hands what a reading has to the journal; see there.
-func (f *Feed) dropRevivedMarkers(changes []*Change) {
+// noteRead hands what a reading has to the journal; see there.
+func (f *Feed) noteRead(changes []*Change) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.journal.dropRevivedMarkers(changes)
+	f.journal.noteRead(changes)
 }

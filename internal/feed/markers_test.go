@@ -3,10 +3,12 @@ package feed
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"kvgateway/internal/bound"
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -21,9 +23,9 @@ func TestPurgeIsHarmlessOnlyOverAMarkerThatWasRead(t *testing.T) {
 	})
 	value := entry("unseen", 6, kv.Put)
 	// A snapshot has this value, which is overwritten before the feed reads it.
-	f.journal.dropRevivedMarkers([]*Change{{Entry: value}})
+	f.journal.noteRead([]*Change{{Entry: value}})
 	old := entry("deleted", 1, kv.Put)
-	f.journal.dropRevivedMarkers([]*Change{{Entry: old}}) // this value is older than the marker
+	f.journal.noteRead([]*Change{{Entry: old}}) // this value is older than the marker
 	for key, want := range map[string]bool{
 		"value": false, "deleted": true, "again": false, "unseen": false, "never": false,
 	} {
@@ -125,5 +127,47 @@ func TestPurgeThatOvertakesAnEntryIsAReset(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The deleted keys that all feeds remember share their memory. A feed that finds no room forgets
+// its own, as with too many of them.
+func TestDeletedKeysShareTheirMemory(t *testing.T) {
+	bounds := bound.NewSet()
+	keys := keyBound(bounds)
+	f := feedAt(streamAt(0, 0))
+	f.journal.keys.memory = new(bound.Hold)
+	take := func(h *bound.Hold, size int64) {
+		t.Helper()
+		if err := keys.Take(t.Context(), h, "", size, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take(f.journal.keys.memory, 0)
+	long := strings.Repeat("k", 1000)
+	last := kv.Revision(0)
+	remove := func(n int) {
+		for range n {
+			last++
+			f.take([]kv.Entry{entry(long+last.String(), last, kv.Delete)})
+		}
+	}
+	remove(1000)
+	if used := keys.Used(); used < 1000*1000 || len(f.journal.markers) != 1000 {
+		t.Fatalf("%d bytes for %d deleted keys", used, len(f.journal.markers))
+	}
+	var others bound.Hold
+	take(&others, keys.Limit()-keys.Used())
+	remove(1000)
+	if len(f.journal.markers) >= 1000 || f.journal.storeHorizon == 0 {
+		t.Errorf("without room %d deleted keys are remembered, the store horizon is %d",
+			len(f.journal.markers), f.journal.storeHorizon)
+	}
+	for r := range last {
+		value := entry(long+(r+1).String(), last+r+1, kv.Put)
+		f.take([]kv.Entry{value})
+	}
+	if f.journal.keys.bytes != 0 || len(f.journal.markers) != 0 {
+		t.Errorf("%d bytes counted for %d keys", f.journal.keys.bytes, len(f.journal.markers))
 	}
 }

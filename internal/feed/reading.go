@@ -254,7 +254,7 @@ func (r *reading) signalMoved() {
 // are cut off; by the chunk itself nobody is too far behind, since one value can be more than
 // maxStraggle.
 func (r *reading) addChunk(c *chunk) {
-	r.feed.dropRevivedMarkers(c.changes)
+	r.feed.noteRead(c.changes)
 	r.mu.Lock()
 	defer r.wakeSubscribers()
 	defer r.mu.Unlock()

@@ -112,7 +112,10 @@ func (h *Hub) acquire(ctx context.Context, name kv.BucketName) (*Feed, error) {
 		f = newFeed(h, name)
 		f.owner, f.place, f.restPlace = owner, place, new(bound.Hold)
 		f.journal.log.memory = new(bound.Hold)
-		_ = h.logMemory.Take(ctx, f.journal.log.memory, owner, 0, nil) // nothing always fits
+		f.journal.keys.memory = new(bound.Hold)
+		// Nothing always fits.
+		_ = h.logMemory.Take(ctx, f.journal.log.memory, owner, 0, nil)
+		_ = h.keyMemory.Take(ctx, f.journal.keys.memory, owner, 0, nil)
 		h.feeds[name] = f
 		h.startSource(f)
 	}
@@ -207,6 +210,7 @@ func (h *Hub) dropFeed(f *Feed) {
 	defer f.mu.Unlock()
 	if f.journal.log.memory != nil {
 		f.journal.log.memory.Release()
+		f.journal.keys.memory.Release()
 	}
 }
 
