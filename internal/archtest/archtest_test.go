@@ -38,12 +38,12 @@ var ours = map[string][]string{
 	"internal/kvclient": {"internal/bound", "internal/jsonpatch", "internal/kv",
 		"internal/kvclient/link"},
 	"internal/kvclient/link": {"internal/bound", "internal/kv"},
-	"internal/kv":               {},
-	"internal/bound":            {},
-	"internal/jsonpatch":        {},
-	"internal/natsd":            {"internal/bound"},
-	"api":                       {},
-	"clients/js":                {}, // the browser module's files, embedded
+	"internal/kv":            {},
+	"internal/bound":         {},
+	"internal/jsonpatch":     {},
+	"internal/natsd":         {"internal/bound"},
+	"api":                    {},
+	"clients/js":             {}, // the browser module's files, embedded
 }
 
 // theirs are the packages that may import certain packages of the standard library and of other

@@ -98,7 +98,7 @@ func newBodyBounds(set *bound.Set, times BodyTimes) *bodyBounds {
 		memory:       bodyMemory(set),
 		transactions: transactionBodies(set),
 		imports:      importPlaces(set),
-		jsonSize:     size("json-body", "the body of a request about a bucket", maxJSONBytes),
+		jsonSize:     size("json-body", "the body of a request about a bucket", maxSettingsBytes),
 		transactionSize: size("transaction-body", "the body of a transaction",
 			maxTransactionBytes),
 		deletionAge: seconds("deletion-age", "the time that a deletion by filter may take",

@@ -180,7 +180,7 @@ func (s *Server) jsonBody(x *exchange, mediaTypes ...string) ([]byte, error) {
 	if err := x.refuseEncoding(); err != nil {
 		return nil, err
 	}
-	body, err := s.readBody(x, maxJSONBytes, countTooLarge(s.bodies.jsonSize))
+	body, err := s.readBody(x, maxSettingsBytes, countTooLarge(s.bodies.jsonSize))
 	if err != nil {
 		return nil, err
 	}
@@ -195,5 +195,10 @@ func (s *Server) jsonBody(x *exchange, mediaTypes ...string) ([]byte, error) {
 	return body, nil
 }
 
-// maxJSONBytes bounds a JSON body: 1 MiB.
-const maxJSONBytes = 1 << 20
+// maxSettingsBytes bounds the body of a request about a bucket. nats-server takes 128 KiB of
+// metadata (JSMaxMetadataLen, nats-server 2.15.2), and everything else is small.
+const maxSettingsBytes = 256 << 10
+
+// maxPatchBytes is how large the patch of a value may be in any case, however little room there is
+// for the value itself.
+const maxPatchBytes = 1 << 20

@@ -155,7 +155,7 @@ func TestListsOfBucketsAreBounded(t *testing.T) {
 	t.Parallel()
 	g, bounds := startBounded(t)
 	g.shop(t)
-	lists := bounds.Find("bucket-lists")
+	lists := bounds.Find("bucket-requests")
 	var all bound.Hold
 	if err := lists.Take(t.Context(), &all, "", lists.Limit(), nil); err != nil {
 		t.Fatal(err)

@@ -66,7 +66,7 @@ func (s *Server) readPatch(x *exchange, b *kvclient.Bucket, patch *kvclient.Patc
 		return err
 	}
 	room := b.MaxValueBytes(kvclient.Write{Key: patch.Key})
-	limit := min(max(room, maxJSONBytes), jsonpatch.MaxBytes)
+	limit := min(max(room, maxPatchBytes), jsonpatch.MaxBytes)
 	var err error
 	patch.Body, err = s.readBody(x, limit, problem.OfBodySize)
 	switch {

@@ -112,8 +112,8 @@ type Server struct {
 	work *bound.Bound
 	// largeHeads bounds the bytes of large request heads; see newLargeHeads.
 	largeHeads *bound.Bound
-	// bucketLists bounds the lists of buckets; see newBucketLists.
-	bucketLists *bound.Bound
+	// bucketPlaces bounds lists of buckets and changes of their settings; see newBucketPlaces.
+	bucketPlaces *bound.Bound
 	// http2Limits bounds the requests over HTTP/2 that are open, or are being refused.
 	http2Limits *http2Limits
 	// answers bounds what is held for clients that have yet to take their answers.
@@ -173,7 +173,7 @@ func New(options Options) (*Server, error) {
 		streamMemory: newStreamMemory(options.Bounds, options.MaxStreams),
 		work:         newWork(options.Bounds),
 		largeHeads:   newLargeHeads(options.Bounds),
-		bucketLists:  newBucketLists(options.Bounds),
+		bucketPlaces: newBucketPlaces(options.Bounds),
 		http2Limits:  newHTTP2Limits(options.Bounds),
 		answers:      answers,
 		streamLimits: streamLimits,

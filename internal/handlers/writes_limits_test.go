@@ -169,7 +169,7 @@ func TestJSONBodiesAreLimited(t *testing.T) {
 	t.Parallel()
 	g := start(t)
 	g.shop(t)
-	for _, size := range []int{1 << 20, 1<<20 + 1, 3 << 20} {
+	for _, size := range []int{256 << 10, 256<<10 + 1, 3 << 20} {
 		config := `{"description":"` + strings.Repeat("d", size-len(`{"description":""}`)) + `"}`
 		for _, body := range []any{config, chunked(config)} {
 			for _, request := range configWrites {
@@ -179,7 +179,7 @@ func TestJSONBodiesAreLimited(t *testing.T) {
 					continue
 				}
 				document := a.problem(t, 413, "body-too-large")
-				if limit := document["max_body_bytes"]; limit != json.Number("1048576") {
+				if limit := document["max_body_bytes"]; limit != json.Number("262144") {
 					t.Errorf("max_body_bytes %v", limit)
 				}
 			}
