@@ -174,7 +174,7 @@ func TestJSONBodiesAreLimited(t *testing.T) {
 		for _, body := range []any{config, chunked(config)} {
 			for _, request := range configWrites {
 				a := g.do(t, request.method, request.path, body, jsonType)
-				if size <= 1<<20 {
+				if size <= 256<<10 {
 					a.problem(t, 400, "invalid-body")
 					continue
 				}
