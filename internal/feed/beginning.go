@@ -47,7 +47,6 @@ func (j *journal) adopt(
 		// known.
 		j.storeHorizon = max(j.storeHorizon, j.position)
 	}
-	j.keepsOlder = s.History != 1
 	changed := s.Terms != j.terms
 	j.lifetime, j.terms = s.Lifetime, s.Terms
 	if s.Terms.Discards {

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"kvgateway/internal/feed"
@@ -346,40 +345,5 @@ func TestBucketWithSchedulesIsNeverExact(t *testing.T) {
 	w := l.watch(t, "b", feed.SubscribeOptions{})
 	if sync := w.untilKind(feed.Synced); sync.Exact {
 		t.Error("exact, though a schedule may remove an entry and nothing reports it")
-	}
-}
-
-// Where a bucket keeps older entries, one that expires lets the one before it come back, unless it
-// removed that as it was stored. Nobody is told of it.
-func TestEntryThatUncoversAnotherIsNeverExact(t *testing.T) {
-	t.Parallel()
-	for name, history := range map[string]uint8{"history 5": 5, "history 1": 1} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			l := newLab(t, feed.Options{})
-			native := l.bucket(t, jetstream.KeyValueConfig{
-				Bucket: "b", History: history, LimitMarkerTTL: time.Minute,
-			})
-			ending := &nats.Msg{
-				Subject: "$KV.b.k", Data: []byte("2"), Header: nats.Header{"Nats-TTL": {"1h"}},
-			}
-			put(t, native, "k", "1")
-			w := l.watch(t, "b", feed.SubscribeOptions{})
-			w.untilExact(1)
-			ack, err := l.js.PublishMsg(t.Context(), ending)
-			if err != nil {
-				t.Fatal(err)
-			}
-			w.untilRevision(kv.Revision(ack.Sequence))
-			exact := history == 1
-			natstest.Holds(t, time.Second, "the claim is what it is to be", func() bool {
-				_, claimed, _ := w.Bookmark()
-				return claimed == exact
-			})
-			later := l.watch(t, "b", feed.SubscribeOptions{})
-			if sync := later.untilKind(feed.Synced); sync.Exact != exact {
-				t.Errorf("a snapshot with such an entry: exact %v, want %v", sync.Exact, exact)
-			}
-		})
 	}
 }

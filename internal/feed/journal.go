@@ -69,8 +69,6 @@ type journal struct {
 	// terms are those under which the bucket keeps its entries. What was reported of their ends
 	// follows from them. While terms.Discards is set no position is exact.
 	terms kv.Terms
-	// keepsOlder: the stream keeps more than one message of each key.
-	keepsOlder bool
 	// storeHorizon is the revision above which the store, too, can tell what happened.
 	storeHorizon kv.Revision
 	// markers has the keys whose last entry that was read is a marker, with its revision.
@@ -136,24 +134,12 @@ func (j *journal) take(e *kv.Entry, now time.Time) (change *Change, reset string
 		j.log.pass(e.Position)
 		return nil, reset
 	}
-	if j.mayUncover(e) {
-		j.exact.disclaim()
-	}
 	if j.trackMarker(e) {
 		reset = ReasonPurged
 	}
 	change = &Change{Entry: *e}
 	j.log.add(change)
 	return change, reset
-}
-
-// mayUncover reports whether an older entry of the key may be its last one again, without a word,
-// when the time to live of this one is over: where the stream keeps older ones, and this one was
-// stored without removing them, as native clients do. Nobody is told of that end, so from then on
-// no position is exact until the journal begins anew (TestEntryThatUncoversAnotherIsNeverExact).
-func (j *journal) mayUncover(e *kv.Entry) bool {
-	return j.keepsOlder && j.terms.MessageTTLs && !e.RolledUp && e.Operation != kv.Expire &&
-		e.Bookkeeping != nil && !e.Bookkeeping.End.IsZero()
 }
 
 // pass moves the position over revisions that are gone, to one whose message has this check.
@@ -170,7 +156,6 @@ func (j *journal) takeAnswer(q question, s kvclient.StreamState) bool {
 	if s.Epoch != j.epoch || s.Last < q.position || s.Terms != j.terms {
 		return false
 	}
-	j.keepsOlder = s.History != 1
 	j.exact.answered(q, s.Last, j.position)
 	return true
 }

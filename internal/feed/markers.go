@@ -291,16 +291,11 @@ func (f *Feed) explains(missing []*expectedMarker) bool {
 	return f.journal.explains(missing)
 }
 
-// noteRead takes note of what a reading has that the source may not have delivered.
-//
-// It forgets the markers of keys that have a value after all, which was overwritten before its turn
-// came. Should what followed be purged, that is not harmless. And it notes entries that may uncover
-// another, which were there before the journal began.
+// noteRead forgets the markers of keys that have a value after all. The source did not deliver the
+// value, which was overwritten before its turn came, but a reading has it. Should what followed be
+// purged, that is not harmless.
 func (j *journal) noteRead(changes []*Change) {
 	for _, c := range changes {
-		if j.mayUncover(&c.Entry) {
-			j.exact.disclaim()
-		}
 		marker, deleted := j.markers[c.Key]
 		if deleted && marker < c.Revision && !c.IsMarker() {
 			j.forgetMarker(c.Key)
