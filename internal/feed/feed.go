@@ -189,8 +189,9 @@ func (f *Feed) unsettle() {
 	}
 }
 
-// setState notes what is known of the source, and why it is not live. If that is another state,
-// all subscriptions are woken. A source that has never been reached does not become stale.
+// setState notes what is known of the source, and why it is not live. A source that has never been
+// reached does not become stale, but stays starting. All subscriptions are woken unless s is the
+// state that the source was in.
 func (f *Feed) setState(s sourceState, why error) {
 	f.mu.Lock()
 	f.sourceErr = why

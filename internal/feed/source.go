@@ -90,11 +90,11 @@ func (f *Feed) pauseForRetry(ctx context.Context, wait time.Duration) (told bool
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-f.mail.arrived:
-		a, told := f.mail.take()
-		if told {
-			_ = f.handleAdvisory(a) // the source starts anew in any case
+		advisory, some := f.mail.take()
+		if some {
+			_ = f.handleAdvisory(advisory) // the source starts anew in any case
 		}
-		return told
+		return some
 	}
 	return false
 }

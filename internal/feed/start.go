@@ -124,6 +124,7 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 		return
 	}
 	point := *s.options.Resume
+	// The cases are in order: the first that holds decides.
 	switch {
 	case point.Epoch == "":
 		s.oweReset(ReasonUnknownID)
