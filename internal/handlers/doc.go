@@ -37,7 +37,7 @@
 //	resources       buckets, keys, values, writes, patch, entries, import, history, markers,
 //	                transactions, watch, longpoll, service
 //	of a request    conditions, prefer, ranges, accept, idempotency, ttl, page, body, json
-//	of an answer    answer, delivery, list, problems, and package problem
+//	of an answer    answer, hold, delivery, list, problems, and package problem
 //	bounds          owner, connection, http2, work, stream_places, storage, *_limits, *_bounds
 //	reading         shared_reads
 //	observing       access_log, metrics, bound_metrics, feed_metrics
@@ -95,9 +95,22 @@
 //
 // # Ways through
 //
-// GET a value: [Server.ServeHTTP] → chi, on the escaped path → handle → getValue → target (the key
-// is decoded once) → readUnlessHad (one kvclient.Bucket.Get, then the preconditions) →
-// setEntryHeaders → the bytes, or one range of them.
+// GET a value: [Server.ServeHTTP] → allowOrigins → chi, on the escaped path → handle → getValue,
+// which goes on so:
+//
+//	checkDestination       refuses a page that would run the value
+//	readEntryAndHold       the entry, and room for what the answer takes of it, by these steps:
+//	  preconditions          the headers If-Match and If-None-Match
+//	  parseWanted            target (the key is decoded once), readOptions (how fresh), revision
+//	  readAndHold            calls fetchUnlessHad, again if there was no room for what it returned:
+//	    longPoll               if the client has an entry and wants to wait (see below); else
+//	    fetch                  sharedReads.fetch for a large value; else
+//	      fetchAlone           one kvclient.Bucket.Get, or GetRevision
+//	    the preconditions      412, or the result that the client has the entry already
+//	requestedRange         the one range that is asked for
+//	setEntryHeaders        then 304 if the client has the entry already; else
+//	setStoredHeaders       the type and the encoding of the value
+//	sendValue              the bytes, or one range of them
 //
 // Compare-and-set: writePreconditions turns the headers into one kv.Precondition, and
 // putValue, deleteValue or patchValue hands it to kvclient.Bucket. An error that says which
