@@ -31,16 +31,23 @@
 //
 // # Files
 //
-// A resource has a file, and a test file of its name; the parts of a large one begin with its name.
+// A resource has a file, and a test file of its name; the names of the other parts of a large one
+// begin with that name.
 //
-//	the surface     routes, server, exchange, admit, cors, checks, target
-//	resources       buckets, keys, values, writes, patch, entries, import, history, markers,
-//	                transactions, watch, longpoll, service
-//	of a request    conditions, prefer, ranges, accept, idempotency, ttl, page, body, json
+//	the surface     server, routes, cors, admit, exchange, checks, target
+//	resources       buckets (buckets_document), keys (keys_delete), values, writes, patch,
+//	                entries, import (import_line, import_reader, import_report), history,
+//	                markers, transactions (transactions_body, transactions_operation,
+//	                transactions_limits, transactions_problems), watch (watch_request,
+//	                watch_taken), longpoll, service
+//	of a request    conditions, prefer, ranges, accept, idempotency, ttl, page, json,
+//	                body (body_read)
 //	of an answer    answer, hold, delivery, list, problems, and package problem
-//	bounds          owner, connection, http2, work, stream_places, storage, *_limits, *_bounds
+//	bounds          owner, connection, http2, work, storage, stream_places, answer_limits,
+//	                body_bounds, transactions_limits
 //	reading         shared_reads
 //	observing       access_log, metrics, bound_metrics, feed_metrics
+//	of tests        harness_test, harness_*_test, *_harness_test, export_test
 //
 // # The life of a request
 //
