@@ -95,7 +95,7 @@ func (s *Server) entryPage(x *exchange, l entryListing) (*kvclient.EntryPage, er
 // took gives back what an entry of a page took, once its visitor has returned and the page drops
 // it. It keeps the room that the last entries of the page need for their JSON.
 func (x *exchange) took(e *kv.Entry, page *kvclient.EntryPage) {
-	if d := x.answer; d != nil && d.holds() && page.IsInstant() {
+	if d := x.sending; d != nil && d.holds() && page.IsInstant() {
 		d.shrink(max(d.held.Size()-e.Bytes(), 4*partBuffer))
 	}
 }

@@ -104,7 +104,7 @@ func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.H
 				s.refuseHTTP2(x, err)
 				return
 			}
-			defer x.place.Release()
+			defer x.answeringPlace.Release()
 		}
 		var err error
 		if needsTurn {
