@@ -11,7 +11,7 @@
 //	word        meaning
 //	route       an operation of api/openapi.yaml and the endpoint that carries it out
 //	endpoint    answers a request, or returns an error before it has written anything
-//	checks      what the contract says about the query and the JSON body of an operation
+//	contract    api/openapi.yaml, and what it says about the query and the body of an operation
 //	exchange    a request and its answer, with what the request holds
 //	problem     a failure as clients see it: a code, and from that a status, a title and advice
 //	owner       who is charged for a request: the address of its client, or its IPv6 site
@@ -34,7 +34,7 @@
 // A resource has a file, and a test file of its name; the names of the other parts of a large one
 // begin with that name.
 //
-//	the surface     server, routes, cors, admit, exchange, checks, target
+//	the surface     server, routes, cors, admit, exchange, contract, target
 //	resources       buckets (buckets_document), keys (keys_delete), values, writes, patch,
 //	                entries, import (import_line, import_reader, import_report), history,
 //	                markers, transactions (transactions_body, transactions_operation,
@@ -59,7 +59,7 @@
 //	routing                   Server.routeByEscapedPath     404 not-found, 405
 //	place to be answered      Server.takeConnectionPlace    429, 503 connection-requests (HTTP/2)
 //	turn at work              Server.beginWork              429, 503 requests-at-work
-//	query                     operationChecks.query         400
+//	query                     contractChecks.query         400
 //	room in the store         Server.checkRoom              507 storage-exhausted (writes)
 //	the endpoint              see routes.go                 all others
 //	failure                   Server.fail                   the problem of the error

@@ -28,9 +28,9 @@ type exchange struct {
 	start time.Time
 	// route counts the request; it is Server.unrouted until a route is found.
 	route *routeObserver
-	// checks are those of the route's operation; nil if it has none.
-	checks *operationChecks
-	// query has the parameters of the query as the checks have read them; nil if there are none.
+	// contract checks the request against the route's operation; nil if it has none.
+	contract *contractChecks
+	// query has the parameters of the query as contract has read them; nil if there are none.
 	query url.Values
 	// status is the status of the answer, 0 before it is known.
 	status int

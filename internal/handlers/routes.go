@@ -73,7 +73,7 @@ func (s *Server) newRouter(contract *openapi3.T) (chi.Router, error) {
 		if item == nil || item.GetOperation(route.method) == nil {
 			return nil, fmt.Errorf("the contract lacks %s %s", route.method, route.path)
 		}
-		checks, err := newOperationChecks(contract, route.path, item, route.method)
+		checks, err := newContractChecks(contract, route.path, item, route.method)
 		if err != nil {
 			return nil, fmt.Errorf("contract: %s %s: %w", route.method, route.path, err)
 		}
@@ -92,13 +92,13 @@ func chiPattern(path string) string { return strings.Replace(path, "{key}", "*",
 // answered, a turn at work), checks the query against the contract, and refuses an operation that
 // stores something while the store takes nothing. If one of these steps or the endpoint fails, the
 // error becomes a problem document. The package comment has the whole life of a request.
-func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.HandlerFunc {
+func (s *Server) handle(path string, checks *contractChecks, e endpoint) http.HandlerFunc {
 	observer := s.metrics.route(path)
 	// Requests about the gateway itself, such as /healthz, must be answered under any load.
 	needsTurn := strings.HasSuffix(path, "/watch") || strings.HasPrefix(path, "/buckets")
 	return func(w http.ResponseWriter, r *http.Request) {
 		x := w.(*exchange) // ServeHTTP has made it, and the router passes it on.
-		x.route, x.checks, x.request = observer, checks, r
+		x.route, x.contract, x.request = observer, checks, r
 		if r.ProtoMajor > 1 {
 			if err := s.takeConnectionPlace(x); err != nil {
 				s.refuseHTTP2(x, err)
