@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -8,7 +9,6 @@ import (
 
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
-	"net/http"
 )
 
 // defaultEntriesLimit is how many entries a page of JSON has unless the request says otherwise: as

@@ -2,12 +2,13 @@ package handlers
 
 import (
 	"fmt"
-	"kvgateway/internal/handlers/problem"
 	"net/http"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/go-chi/chi/v5"
+
+	"kvgateway/internal/handlers/problem"
 )
 
 // An endpoint answers a request. If it fails before it has written anything, it returns an error,

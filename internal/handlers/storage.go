@@ -3,12 +3,12 @@ package handlers
 import (
 	"errors"
 	"fmt"
-	"kvgateway/internal/handlers/problem"
 	"net/http"
 	"strconv"
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 )
 
