@@ -88,11 +88,10 @@ func (s *Server) newRouter(contract *openapi3.T) (chi.Router, error) {
 // wildcard matches.
 func chiPattern(path string) string { return strings.Replace(path, "{key}", "*", 1) }
 
-// handle turns an endpoint into an http.HandlerFunc. Before it calls the endpoint, it takes what
-// the request needs of the gateway's bounds (a place among the requests over HTTP/2 that are being
-// answered, a turn at work), checks the query against the contract, and refuses an operation that
-// stores something while the store takes nothing. If one of these steps or the endpoint fails, the
-// error becomes a problem document. The package comment has the whole life of a request.
+// handle turns an endpoint into an http.HandlerFunc. Before it calls the endpoint, it takes a place
+// among the requests over HTTP/2 that are being answered, and does what [Server.before] says. If
+// one of these steps or the endpoint fails, the error becomes a problem document. The package
+// comment has the whole life of a request.
 func (s *Server) handle(path string, checks *contractChecks, e endpoint) http.HandlerFunc {
 	observer := s.metrics.route(path)
 	// Requests about the gateway itself, such as /healthz, must be answered under any load.
@@ -107,17 +106,8 @@ func (s *Server) handle(path string, checks *contractChecks, e endpoint) http.Ha
 			}
 			defer x.answeringPlace.Release()
 		}
-		var err error
-		if needsTurn {
-			err = s.beginWork(x)
-			defer x.turn.End()
-		}
-		if err == nil {
-			x.query, err = checks.query(x.request)
-		}
-		if err == nil {
-			err = s.checkRoom(checks)
-		}
+		defer func() { x.turn.End() }()
+		err := s.before(x, needsTurn)
 		if err == nil {
 			err = e(x)
 		}
@@ -128,6 +118,21 @@ func (s *Server) handle(path string, checks *contractChecks, e endpoint) http.Ha
 			x.delivery().flush()
 		}
 	}
+}
+
+// before does what comes before the endpoint: it waits for the request's turn at work, if it needs
+// one, checks the query against the contract, and refuses an operation that stores something while
+// the store takes nothing.
+func (s *Server) before(x *exchange, needsTurn bool) (err error) {
+	if needsTurn {
+		if err := s.beginWork(x); err != nil {
+			return err
+		}
+	}
+	if x.query, err = x.contract.query(x.request); err != nil {
+		return err
+	}
+	return s.checkRoom(x.contract)
 }
 
 // routeByEscapedPath makes chi match the path as it was sent. An encoded slash stays part of its
