@@ -119,9 +119,9 @@
 //	setStoredHeaders       the type and the encoding of the value
 //	sendValue              the bytes, or one range of them
 //
-// Compare-and-set: writePreconditions turns the headers into one kv.Precondition, and
-// putValue, deleteValue or patchValue hands it to kvclient.Bucket. An error that says which
-// revision the key has becomes a 412 with the ETag to send next (package problem).
+// Compare-and-set: parseKeyWrite turns the headers into one kv.Precondition, among what writes of a
+// key have in common, and putValue, deleteValue or patchValue hands it to kvclient.Bucket. An error
+// that says which revision the key has becomes a 412 with the ETag to send next (package problem).
 //
 // A listing: keyListingOf or entryListing reads what is wanted, and a cursor names where a page
 // begins. Pages are read as a whole and held; lines are sent while they are read. A listWriter
