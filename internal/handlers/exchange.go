@@ -17,6 +17,22 @@ import (
 // It is the response writer that the router is given, so that no request costs an allocation more
 // than that. [Server.begin] makes it and [Server.finish] ends it, after which it serves another
 // request. Unless said otherwise, its fields belong to the goroutine of the request.
+//
+// Its methods stand where they are at home:
+//
+//	exchange    context, waitContext, owner, take, takePart; Unwrap, WriteHeader and Write, which
+//	            make it a response writer
+//	target      bucketName, key
+//	prefer      preferredWait
+//	body_read   refuseEncoding
+//	hold        holdPart
+//	delivery    delivery, tooLong
+//	answer      write, cut, respond, respondJSON, respondHeld
+//	page        linkNext
+//	entries     took
+//	history     holdEntry
+//	writes      respondWritten
+//	access_log  line
 type exchange struct {
 	// ResponseWriter is net/http's own.
 	http.ResponseWriter
