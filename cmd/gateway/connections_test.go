@@ -15,6 +15,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers"
 )
 
 // optionsFor returns the options of a listener on a free port that may have so many connections.
@@ -22,7 +23,7 @@ func optionsFor(places int64) listenOptions {
 	return listenOptions{
 		address: "127.0.0.1:0",
 		bounds:  bound.NewSet(),
-		refusal: refusalAnswer("/kv"),
+		refusal: handlers.ConnectionRefusal("/kv"),
 		limit: connectionLimit{
 			name: "connections", of: "a test's", places: places, refusals: 4,
 		},

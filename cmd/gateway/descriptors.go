@@ -1,12 +1,10 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
-
 	"github.com/rs/zerolog"
 
 	"kvgateway/internal/bound"
+	"kvgateway/internal/handlers"
 	"kvgateway/internal/natsd"
 )
 
@@ -106,25 +104,6 @@ func (p descriptorPlan) warnOfStreams(maxStreams int, log zerolog.Logger) {
 			howToRaise)
 }
 
-// refusalAnswer returns the answer to a connection for which there is no place, which is the
-// problem that a request would get.
-func refusalAnswer(basePath string) []byte {
-	body, err := json.Marshal(map[string]any{
-		"type": basePath + "/problems/busy", "title": "Busy", "status": 503, "bound": "connections",
-		"detail": "The gateway has as many connections as it can have open, or your address has " +
-			"as many as it may have. Nothing was done. Try again after Retry-After, or use a " +
-			"connection that is open.",
-		"instance": "",
-	})
-	if err != nil {
-		panic(err) // it cannot fail
-	}
-	return fmt.Appendf(nil, "HTTP/1.1 503 Service Unavailable\r\n"+
-		"Content-Type: application/problem+json\r\nContent-Length: %d\r\n"+
-		"Retry-After: 1\r\nCache-Control: no-store\r\n"+
-		"X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n%s", len(body), body)
-}
-
 // A descriptorBudget is the plan as bounds.
 type descriptorBudget struct {
 	// plan is the plan.
@@ -164,7 +143,7 @@ func (c *config) budgetDescriptors(bounds *bound.Set, log zerolog.Logger) descri
 
 // apiListener returns the address of the API and the limit of its connections.
 func (c *config) apiListener(bounds *bound.Set, plan descriptorPlan) listenOptions {
-	return listenOptions{address: c.Listen, bounds: bounds, refusal: refusalAnswer(c.BasePath),
+	return listenOptions{address: c.Listen, bounds: bounds, refusal: handlers.ConnectionRefusal(c.BasePath),
 		limit: connectionLimit{
 			name: "connections", of: "open connections of the API", setting: "RLIMIT_NOFILE",
 			places: plan.places, refusals: refusalPlaces, descriptors: plan.limit,
@@ -174,7 +153,7 @@ func (c *config) apiListener(bounds *bound.Set, plan descriptorPlan) listenOptio
 // adminListener returns the address of metrics and profiles and the limit of its connections. These
 // have places of their own, so that an operator can look at a gateway that is full.
 func (c *config) adminListener(bounds *bound.Set) listenOptions {
-	return listenOptions{address: c.AdminListen, bounds: bounds, refusal: refusalAnswer(""),
+	return listenOptions{address: c.AdminListen, bounds: bounds, refusal: handlers.ConnectionRefusal(""),
 		limit: connectionLimit{
 			name: "admin-connections", of: "open connections of the admin listener",
 			places: adminPlaces, refusals: refusalPlaces,

@@ -1,12 +1,13 @@
 package handlers
 
 import (
-	"kvgateway/internal/handlers/problem"
 	"mime"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+
+	"kvgateway/internal/handlers/problem"
 )
 
 // negotiate chooses one of the media types that an operation offers, which are given in the order

@@ -22,7 +22,7 @@ var (
 func (x *exchange) write(body []byte) {
 	switch {
 	case x.isHead:
-	case len(body) <= freeAnswer && x.answer == nil:
+	case len(body) <= freeAnswer && x.sending == nil:
 		if _, err := x.Write(body); err != nil {
 			x.status = statusClientClosedRequest
 		}

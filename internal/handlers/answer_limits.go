@@ -79,10 +79,10 @@ func (o *Options) setAnswerDefaults() {
 type answerLimits struct {
 	// bytes is the budget: the bytes of all answers and streams.
 	bytes *bound.Bound
-	// connection bounds the bytes of answers over HTTP/2, of which each connection has a part.
-	connection *bound.Bound
-	// requests bounds the requests over HTTP/2 that are being answered.
-	requests *bound.Bound
+	// connectionBytes bounds the bytes of answers over HTTP/2, of which each connection has a part.
+	connectionBytes *bound.Bound
+	// connectionRequests bounds the requests over HTTP/2 that are being answered.
+	connectionRequests *bound.Bound
 	// rate is how many bytes a second a client must take of its answer.
 	rate *bound.Bound
 	// grace is the time for an answer beside that of the rate.
@@ -106,7 +106,7 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 				"that their clients do not take for 1 s are cut; streams, which may have half of " +
 				"the bytes, end with `goaway`, `slow`",
 		}),
-		connection: set.New(bound.Spec{
+		connectionBytes: set.New(bound.Spec{
 			Name: "connection-answer-bytes",
 			Of:   "bytes of answers over HTTP/2 that their clients have not taken yet",
 			Unit: bound.Bytes, Limit: memory, PerOwner: memory / 2,
@@ -115,7 +115,7 @@ func newAnswerLimits(set *bound.Set, o *Options) *answerLimits {
 			AtLimit: "an answer waits 5 s for room and is then refused with 429; answers of the " +
 				"same connection that are not taken for 1 s are cut",
 		}),
-		requests: set.New(bound.Spec{
+		connectionRequests: set.New(bound.Spec{
 			Name: "connection-requests",
 			Of: "requests over HTTP/2 that are being answered, except for " +
 				"watches and long polls that wait for a change",

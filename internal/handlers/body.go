@@ -99,7 +99,7 @@ type requestBody struct {
 func (s *Server) openBody(x *exchange) *requestBody {
 	x.body = s.bodies.open(x.ResponseWriter, x.request)
 	if x.request.ProtoMajor > 1 {
-		x.body.requestPlace = &x.place
+		x.body.requestPlace = &x.answeringPlace
 	}
 	return x.body
 }

@@ -192,7 +192,7 @@ func (s *Server) readConfig(x *exchange, config *kv.BucketConfig, place *bound.H
 	if err := x.take(s.bucketPlaces, place, 1); err != nil {
 		return err
 	}
-	if err := x.checks.body(body); err != nil {
+	if err := x.contract.body(body); err != nil {
 		return err
 	}
 	if err := json.Unmarshal(body, config); err != nil {
@@ -224,7 +224,7 @@ func (s *Server) patchBucket(x *exchange) error {
 		return err
 	}
 	defer place.Release()
-	if err := x.checks.body(body); err != nil {
+	if err := x.contract.body(body); err != nil {
 		return err
 	}
 	status, err := s.client.UpdateBucket(x.context(), name, body)

@@ -99,7 +99,7 @@ func (s *Server) takeConnectionPlace(x *exchange) error {
 	if x.request.ProtoMajor < 2 || c == nil {
 		return nil
 	}
-	return x.takePart(s.answers.requests, &x.place)
+	return x.takePart(s.answerLimits.connectionRequests, &x.answeringPlace)
 }
 
 // connectionCloser returns a function that closes the connection of a request which shares its

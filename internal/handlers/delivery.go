@@ -58,8 +58,8 @@ var (
 // Its methods are for the goroutine that answers, one at a time, except for evict, hurry and
 // cutIfStuck, which any goroutine may call.
 type delivery struct {
-	// limits are those of all answers.
-	limits *answerLimits
+	// answerLimits are the limits of all answers.
+	answerLimits *answerLimits
 	// x is the exchange of the request.
 	x *exchange
 	// controller sets the write deadline.
@@ -96,19 +96,19 @@ type delivery struct {
 
 // delivery returns the request's delivery, which is made when it is first needed.
 func (x *exchange) delivery() *delivery {
-	if x.answer == nil {
+	if x.sending == nil {
 		d := &delivery{
-			limits:     x.limits,
-			x:          x,
-			owner:      x.owner(),
-			controller: http.NewResponseController(x.ResponseWriter),
+			answerLimits: x.answerLimits,
+			x:            x,
+			owner:        x.owner(),
+			controller:   http.NewResponseController(x.ResponseWriter),
 		}
 		if x.request.ProtoMajor > 1 {
 			d.http2, d.part = connectionOf(x.request), connectionPartOf(x.request)
 		}
-		x.answer = d
+		x.sending = d
 	}
-	return x.answer
+	return x.sending
 }
 
 // holds reports whether the delivery holds anything.
@@ -116,10 +116,10 @@ func (d *delivery) holds() bool { return d.held.Size() > 0 }
 
 // try holds size bytes if there is room for them now, and reports whether it does.
 func (d *delivery) try(size int64) bool {
-	if d.http2 != nil && !d.limits.connection.Try(&d.onConnection, d.part, size, nil) {
+	if d.http2 != nil && !d.answerLimits.connectionBytes.Try(&d.onConnection, d.part, size, nil) {
 		return false
 	}
-	if d.limits.bytes.Try(&d.held, d.owner, size, nil) {
+	if d.answerLimits.bytes.Try(&d.held, d.owner, size, nil) {
 		return true
 	}
 	d.onConnection.Release()
@@ -130,12 +130,12 @@ func (d *delivery) try(size int64) bool {
 // is none in time.
 func (d *delivery) wait(ctx context.Context, size int64) error {
 	if d.http2 != nil {
-		err := d.limits.connection.Take(ctx, &d.onConnection, d.part, size, nil)
+		err := d.answerLimits.connectionBytes.Take(ctx, &d.onConnection, d.part, size, nil)
 		if err != nil {
 			return err
 		}
 	}
-	err := d.limits.bytes.Take(ctx, &d.held, d.owner, size, nil)
+	err := d.answerLimits.bytes.Take(ctx, &d.held, d.owner, size, nil)
 	if err != nil {
 		d.onConnection.Release()
 	}
@@ -149,17 +149,6 @@ func (d *delivery) hold(size int64) error {
 		return nil
 	}
 	return d.wait(d.x.context(), size)
-}
-
-// holdPart holds a part of an answer, and so many bytes beside it, while the part waits for the
-// client; give gives them back. If the request holds all that it has already, holdPart does
-// nothing.
-func (x *exchange) holdPart(part []byte, beside int64) (give func(), err error) {
-	d := x.delivery()
-	if d.holds() {
-		return func() {}, nil
-	}
-	return d.release, d.hold(int64(cap(part)) + beside)
 }
 
 // shrink gives back what is held beyond size.
@@ -204,7 +193,7 @@ func (d *delivery) writePart(part []byte) error {
 	d.spent += time.Since(now)
 	d.sent += int64(len(part))
 	if err != nil && errors.Is(err, errDeadline) {
-		d.limits.rate.Refuse()
+		d.answerLimits.rate.Refuse()
 	}
 	return err
 }
@@ -221,7 +210,7 @@ func (d *delivery) flush() {
 	}
 	d.writing = true
 	d.mu.Unlock()
-	d.x.place.Evictable(d.evict)
+	d.x.answeringPlace.Evictable(d.evict)
 	_ = d.controller.Flush()
 	d.stop()
 }
@@ -243,8 +232,9 @@ func (d *delivery) watchSteps() {
 // time already spent on it. It lets no write go on for much longer than the age of the answer. From
 // here to stop the answer can be evicted.
 func (d *delivery) start(now time.Time, bytes int) error {
-	left := d.limits.time(d.sent+int64(bytes)) - d.spent
-	left = min(left, d.limits.age.Duration()+d.limits.grace.Duration()-now.Sub(d.began))
+	left := d.answerLimits.time(d.sent+int64(bytes)) - d.spent
+	most := d.answerLimits.age.Duration() + d.answerLimits.grace.Duration()
+	left = min(left, most-now.Sub(d.began))
 	d.mu.Lock()
 	if d.evicted {
 		d.mu.Unlock()
@@ -256,7 +246,7 @@ func (d *delivery) start(now time.Time, bytes int) error {
 	d.mu.Unlock()
 	d.held.Evictable(d.evict)
 	d.onConnection.Evictable(d.evict)
-	d.x.place.Evictable(d.evict)
+	d.x.answeringPlace.Evictable(d.evict)
 	return nil
 }
 
@@ -264,7 +254,7 @@ func (d *delivery) start(now time.Time, bytes int) error {
 func (d *delivery) stop() {
 	d.held.Evictable(nil)
 	d.onConnection.Evictable(nil)
-	d.x.place.Evictable(nil)
+	d.x.answeringPlace.Evictable(nil)
 	d.mu.Lock()
 	d.writing = false
 	d.mu.Unlock()
@@ -305,11 +295,11 @@ func (d *delivery) cutIfStuck() {
 
 // tooLong reports whether the answer has reached its age.
 func (x *exchange) tooLong() bool {
-	d := x.answer
-	if d == nil || d.began.IsZero() || time.Since(d.began) <= d.limits.age.Duration() {
+	d := x.sending
+	if d == nil || d.began.IsZero() || time.Since(d.began) <= d.answerLimits.age.Duration() {
 		return false
 	}
-	d.limits.age.Refuse()
+	d.answerLimits.age.Refuse()
 	return true
 }
 
@@ -330,34 +320,3 @@ func (d *delivery) end() {
 // returned. In tests, whose servers set no deadline of their own, it is also how long a connection
 // may be idle.
 const lastWrite = 2 * time.Minute
-
-// readAndHold reads what an answer needs, and holds the bytes that it takes. If there is no room
-// for them, it drops what it has read, waits for the room, and reads again: a request that waits
-// holds nothing. If the answer is likely to take more than freeAnswer bytes, it waits for the
-// likely bytes before it reads.
-func readAndHold[T any](
-	x *exchange,
-	likely int64,
-	read func() (value T, size int64, err error),
-) (T, error) {
-	var none T
-	if likely <= freeAnswer {
-		value, size, err := read()
-		if err != nil || size <= freeAnswer || x.delivery().try(size) {
-			return value, err
-		}
-		likely = size
-	}
-	for d, held := x.delivery(), likely; ; {
-		if err := d.wait(x.waitContext(), held); err != nil {
-			return none, err
-		}
-		value, size, err := read()
-		if err != nil || size <= held {
-			d.shrink(size)
-			return value, err
-		}
-		d.release() // The answer is larger than expected.
-		held = size
-	}
-}

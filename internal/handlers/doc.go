@@ -11,7 +11,7 @@
 //	word        meaning
 //	route       an operation of api/openapi.yaml and the endpoint that carries it out
 //	endpoint    answers a request, or returns an error before it has written anything
-//	checks      what the contract says about the query and the JSON body of an operation
+//	contract    api/openapi.yaml, and what it says about the query and the body of an operation
 //	exchange    a request and its answer, with what the request holds
 //	problem     a failure as clients see it: a code, and from that a status, a title and advice
 //	owner       who is charged for a request: the address of its client, or its IPv6 site
@@ -31,16 +31,23 @@
 //
 // # Files
 //
-// A resource has a file, and a test file of its name; the parts of a large one begin with its name.
+// A resource has a file, and a test file of its name; the names of the other parts of a large one
+// begin with that name.
 //
-//	the surface     routes, server, exchange, admit, cors, checks, target
-//	resources       buckets, keys, values, writes, patch, entries, import, history, markers,
-//	                transactions, watch, longpoll, service
-//	of a request    conditions, prefer, ranges, accept, idempotency, ttl, page, body, json
-//	of an answer    answer, delivery, list, problems, and package problem
-//	bounds          owner, connection, http2, work, stream_places, storage, *_limits, *_bounds
+//	the surface     server, routes, cors, admit, exchange, contract, target
+//	resources       buckets (buckets_document), keys (keys_delete), values, writes, patch,
+//	                entries, import (import_line, import_reader, import_report), history,
+//	                markers, transactions (transactions_body, transactions_operation,
+//	                transactions_limits, transactions_problems), watch (watch_request,
+//	                watch_taken), longpoll, service
+//	of a request    conditions, prefer, ranges, accept, idempotency, ttl, page, json,
+//	                body (body_read)
+//	of an answer    answer, hold, delivery, list, problems, and package problem
+//	bounds          owner, connection, http2, work, storage, stream_places, answer_limits,
+//	                body_bounds, transactions_limits
 //	reading         shared_reads
 //	observing       access_log, metrics, bound_metrics, feed_metrics
+//	of tests        harness_test, harness_*_test, *_harness_test, export_test
 //
 // # The life of a request
 //
@@ -52,7 +59,7 @@
 //	routing                   Server.routeByEscapedPath     404 not-found, 405
 //	place to be answered      Server.takeConnectionPlace    429, 503 connection-requests (HTTP/2)
 //	turn at work              Server.beginWork              429, 503 requests-at-work
-//	query                     operationChecks.query         400
+//	query                     contractChecks.query         400
 //	room in the store         Server.checkRoom              507 storage-exhausted (writes)
 //	the endpoint              see routes.go                 all others
 //	failure                   Server.fail                   the problem of the error
@@ -95,13 +102,26 @@
 //
 // # Ways through
 //
-// GET a value: [Server.ServeHTTP] → chi, on the escaped path → handle → getValue → target (the key
-// is decoded once) → readUnlessHad (one kvclient.Bucket.Get, then the preconditions) →
-// setEntryHeaders → the bytes, or one range of them.
+// GET a value: [Server.ServeHTTP] → allowOrigins → chi, on the escaped path → handle → getValue,
+// which goes on so:
 //
-// Compare-and-set: writePreconditions turns the headers into one kv.Precondition, and
-// putValue, deleteValue or patchValue hands it to kvclient.Bucket. An error that says which
-// revision the key has becomes a 412 with the ETag to send next (package problem).
+//	checkDestination       refuses a page that would run the value
+//	readEntryAndHold       the entry, and room for what the answer takes of it, by these steps:
+//	  preconditions          the headers If-Match and If-None-Match
+//	  parseWanted            target (the key is decoded once), readOptions (how fresh), revision
+//	  readAndHold            calls fetchUnlessHad, again if there was no room for what it returned:
+//	    longPoll               if the client has an entry and wants to wait (see below); else
+//	    fetch                  sharedReads.fetch for a large value; else
+//	      fetchAlone           one kvclient.Bucket.Get, or GetRevision
+//	    the preconditions      412, or the result that the client has the entry already
+//	requestedRange         the one range that is asked for
+//	setEntryHeaders        then 304 if the client has the entry already; else
+//	setStoredHeaders       the type and the encoding of the value
+//	sendValue              the bytes, or one range of them
+//
+// Compare-and-set: parseKeyWrite turns the headers into one kv.Precondition, among what writes of a
+// key have in common, and putValue, deleteValue or patchValue hands it to kvclient.Bucket. An error
+// that says which revision the key has becomes a 412 with the ETag to send next (package problem).
 //
 // A listing: keyListingOf or entryListing reads what is wanted, and a cursor names where a page
 // begins. Pages are read as a whole and held; lines are sent while they are read. A listWriter

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -8,7 +9,6 @@ import (
 
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
-	"net/http"
 )
 
 // defaultEntriesLimit is how many entries a page of JSON has unless the request says otherwise: as
@@ -95,7 +95,7 @@ func (s *Server) entryPage(x *exchange, l entryListing) (*kvclient.EntryPage, er
 // took gives back what an entry of a page took, once its visitor has returned and the page drops
 // it. It keeps the room that the last entries of the page need for their JSON.
 func (x *exchange) took(e *kv.Entry, page *kvclient.EntryPage) {
-	if d := x.answer; d != nil && d.holds() && page.IsInstant() {
+	if d := x.sending; d != nil && d.holds() && page.IsInstant() {
 		d.shrink(max(d.held.Size()-e.Bytes(), 4*partBuffer))
 	}
 }

@@ -17,6 +17,22 @@ import (
 // It is the response writer that the router is given, so that no request costs an allocation more
 // than that. [Server.begin] makes it and [Server.finish] ends it, after which it serves another
 // request. Unless said otherwise, its fields belong to the goroutine of the request.
+//
+// Its methods stand where they are at home:
+//
+//	exchange    context, waitContext, owner, take, takePart; Unwrap, WriteHeader and Write, which
+//	            make it a response writer
+//	target      bucketName, key
+//	prefer      preferredWait
+//	body_read   refuseEncoding
+//	hold        holdPart
+//	delivery    delivery, tooLong
+//	answer      write, cut, respond, respondJSON, respondHeld
+//	page        linkNext
+//	entries     took
+//	history     holdEntry
+//	writes      respondWritten
+//	access_log  line
 type exchange struct {
 	// ResponseWriter is net/http's own.
 	http.ResponseWriter
@@ -28,9 +44,9 @@ type exchange struct {
 	start time.Time
 	// route counts the request; it is Server.unrouted until a route is found.
 	route *routeObserver
-	// checks are those of the route's operation; nil if it has none.
-	checks *operationChecks
-	// query has the parameters of the query as the checks have read them; nil if there are none.
+	// contract checks the request against the route's operation; nil if it has none.
+	contract *contractChecks
+	// query has the parameters of the query as contract has read them; nil if there are none.
 	query url.Values
 	// status is the status of the answer, 0 before it is known.
 	status int
@@ -39,20 +55,22 @@ type exchange struct {
 
 	// request is the request. Once its turn at work has begun, it has the context with that turn.
 	request *http.Request
-	// limits are those of answers, for delivery.
-	limits *answerLimits
+	// answerLimits are the limits of all answers, for delivery.
+	answerLimits *answerLimits
 	// turn is the request's turn at work; nil if it needs none.
 	turn *bound.Turn
 	// openPlace is the request's place among the requests over HTTP/2 that are open.
 	openPlace bound.Hold
-	// place is the request's place among the requests over HTTP/2 that are being answered.
-	place bound.Hold
-	// pollPlace is what a long poll that waits holds, over HTTP/2 instead of openPlace and place.
+	// answeringPlace is the request's place among the requests over HTTP/2 that are being answered.
+	answeringPlace bound.Hold
+	// pollPlace is what a long poll that waits holds, over HTTP/2 instead of openPlace and
+	// answeringPlace.
 	pollPlace streamPlace
 	// largeHead holds the bytes of the request's head (line and headers), if that is large.
 	largeHead bound.Hold
-	// answer counts what is held and written of the answer; nil until delivery is called.
-	answer *delivery
+	// sending is the answer on its way: what is held and written of it. It is nil until delivery is
+	// called.
+	sending *delivery
 
 	// body is the request's body; nil until it is opened.
 	body *requestBody
@@ -112,7 +130,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request) *exchange {
 		start:          time.Now(),
 		route:          s.unrouted,
 		request:        r,
-		limits:         s.answers,
+		answerLimits:   s.answerLimits,
 		unread:         r.ContentLength != 0,
 	}
 	if c := connectionOf(r); c != nil && c.stepped != nil {
@@ -133,8 +151,8 @@ func (s *Server) finish(x *exchange) {
 	if !x.taken {
 		s.logAnswer(x.line(x.request.Method))
 	}
-	if x.answer != nil {
-		x.answer.end()
+	if x.sending != nil {
+		x.sending.end()
 	}
 	x.largeHead.Release()
 	x.openPlace.Release()

@@ -80,7 +80,7 @@ func (p *report) line(appendTo func([]byte) []byte) error {
 	defer p.mu.Unlock()
 	for len(p.buffer) >= reportBytes && p.err == nil {
 		if p.waiting = true; p.evicted {
-			p.x.answer.evict()
+			p.x.sending.evict()
 		}
 		p.changed.Wait()
 	}
@@ -117,9 +117,9 @@ func (p *report) cut() {
 	p.evicted = true
 	switch {
 	case p.waiting:
-		p.x.answer.evict()
+		p.x.sending.evict()
 	case p.closed:
-		p.x.answer.hurry()
+		p.x.sending.hurry()
 	}
 }
 
@@ -194,9 +194,9 @@ func (p *report) isStuck() bool {
 // over HTTP/2 a deadline that passes ends the stream, whether or not anything is written.
 func (p *report) send(lines []byte) error {
 	if p.isStuck() {
-		p.x.answer.evict()
+		p.x.sending.evict()
 	}
-	if err := p.x.answer.write(lines); err != nil {
+	if err := p.x.sending.write(lines); err != nil {
 		return err
 	}
 	err := p.controller.Flush()

@@ -6,9 +6,8 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"testing"
-
 	"sync"
+	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"

@@ -11,8 +11,8 @@ import (
 
 // mayWait reports whether the request is a long poll, and for how long it may wait. A long poll has
 // If-None-Match and Prefer: wait.
-func (q *entryRead) mayWait(x *exchange, p kv.Precondition) (time.Duration, bool) {
-	if len(p.IfNoneMatch.Positions) == 0 || q.revision > 0 {
+func (w *wantedEntry) mayWait(x *exchange, p kv.Precondition) (time.Duration, bool) {
+	if len(p.IfNoneMatch.Positions) == 0 || w.revision > 0 {
 		return 0, false
 	}
 	wait, ok := x.preferredWait()
@@ -56,24 +56,24 @@ func unchanged(have kv.Condition, e *kv.Entry, err error) bool {
 // After each read it answers if the key has changed, and goes on waiting if not.
 func (s *Server) longPoll(
 	x *exchange,
-	read entryRead,
+	wanted wantedEntry,
 	have kv.Condition,
 	wait time.Duration,
 ) (kv.Entry, error) {
 	ctx, answer := x.context(), x.Header()
-	if read.options.MinRevision != (kv.Position{}) { // The first read may already wait.
+	if wanted.options.MinRevision != (kv.Position{}) { // The first read may already wait.
 		if err := s.enterPoll(x); err != nil {
 			return kv.Entry{}, err
 		}
 	}
-	e, err := s.sharedReads.do(ctx, answer, read, "")
+	e, err := s.sharedReads.fetch(ctx, answer, wanted, "")
 	if !unchanged(have, &e, err) {
 		return e, err
 	}
 	if err := s.enterPoll(x); err != nil {
 		return e, err
 	}
-	return s.awaitChange(x, read, have, wait, e, err)
+	return s.awaitChange(x, wanted, have, wait, e, err)
 }
 
 // awaitChange reads again whenever the key may have changed, until it has or the time is over. It
@@ -81,7 +81,7 @@ func (s *Server) longPoll(
 // without the value: nobody must hold that while they wait.
 func (s *Server) awaitChange(
 	x *exchange,
-	read entryRead,
+	wanted wantedEntry,
 	have kv.Condition,
 	wait time.Duration,
 	e kv.Entry,
@@ -90,7 +90,7 @@ func (s *Server) awaitChange(
 	ctx, answer := x.context(), x.Header()
 	over := time.NewTimer(wait)
 	defer over.Stop()
-	only := kv.FilterOf(read.key)
+	only := kv.FilterOf(wanted.key)
 	wakeUp := make(chan struct{}, 1)
 	options := feed.SubscribeOptions{
 		Filters:     kv.Filters{only},
@@ -98,23 +98,23 @@ func (s *Server) awaitChange(
 		NoValues:    true,
 	}
 	wake := feed.WakeByToken(wakeUp)
-	subscription, subscribeErr := s.subscribeTo(ctx, read.bucket.Name(), options, wake)
+	subscription, subscribeErr := s.subscribeTo(ctx, wanted.bucket.Name(), options, wake)
 	if subscribeErr != nil {
 		return e, subscribeErr
 	}
 	defer subscription.Close()
 	// A replica that is behind could hide a change that the subscription has reported already.
-	read.options.Consistency = kvclient.Leader
+	wanted.options.Consistency = kvclient.Leader
 	e.Value = nil
 	// The first read is for what was stored before the subscription began.
 	for readNow := true; ; readNow = false {
 		var ended, expired bool
-		readNow, ended = pollSubscription(subscription, &read, readNow)
+		readNow, ended = pollSubscription(subscription, &wanted, readNow)
 		if readNow {
-			if read.bucket, err = s.client.Bucket(ctx, read.bucket.Name()); err != nil {
+			if wanted.bucket, err = s.client.Bucket(ctx, wanted.bucket.Name()); err != nil {
 				return e, err
 			}
-			if e, err = s.sharedReads.do(ctx, answer, read, ""); !unchanged(have, &e, err) {
+			if e, err = s.sharedReads.fetch(ctx, answer, wanted, ""); !unchanged(have, &e, err) {
 				return e, err
 			}
 			e.Value = nil
@@ -136,7 +136,7 @@ func (s *Server) awaitChange(
 			return e, err
 		}
 		if expired {
-			if e, err = s.sharedReads.do(ctx, answer, read, ""); !unchanged(have, &e, err) {
+			if e, err = s.sharedReads.fetch(ctx, answer, wanted, ""); !unchanged(have, &e, err) {
 				return e, err
 			}
 			e.Value = nil
@@ -144,12 +144,12 @@ func (s *Server) awaitChange(
 	}
 }
 
-// pollSubscription takes what the subscription reports, and sets in read how new the next answer
+// pollSubscription takes what the subscription reports, and sets in wanted how new the next answer
 // must be. The result readNow reports whether it is time to read, and ended whether the
 // subscription reports nothing more.
 func pollSubscription(
 	subscription *feed.Subscription,
-	read *entryRead,
+	wanted *wantedEntry,
 	first bool,
 ) (readNow, ended bool) {
 	readNow = first
@@ -159,14 +159,14 @@ func pollSubscription(
 			switch event.Kind {
 			case feed.Changed:
 				readNow = true
-				if event.Change.Revision > read.options.MinRevision.Revision {
+				if event.Change.Revision > wanted.options.MinRevision.Revision {
 					// The revision came from the stream itself, so it needs no check.
-					read.options.MinRevision = event.Change.Unchecked()
-					read.isReported = true
+					wanted.options.MinRevision = event.Change.Unchecked()
+					wanted.isReported = true
 				}
 			case feed.Reset, feed.BucketDeleted:
 				readNow = true
-				read.options.MinRevision, read.isReported = kv.Position{}, false
+				wanted.options.MinRevision, wanted.isReported = kv.Position{}, false
 			case feed.GoAway:
 				ended = true
 			}

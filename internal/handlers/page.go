@@ -4,9 +4,10 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"kvgateway/internal/handlers/problem"
 	"net/url"
 	"strconv"
+
+	"kvgateway/internal/handlers/problem"
 )
 
 // A cursor is the position in a listing after one of its names: the next page has what comes after

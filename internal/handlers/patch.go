@@ -23,28 +23,21 @@ var (
 
 // patchValue changes a JSON value, or how long a value of any type lives.
 func (s *Server) patchValue(x *exchange) error {
-	b, k, err := s.writeTarget(x)
+	w, err := s.parseKeyWrite(x)
 	if err != nil {
 		return err
 	}
-	patch := kvclient.Patch{Key: k}
-	if patch.Precondition, err = writePreconditions(x.request.Header); err != nil {
+	patch := kvclient.Patch{
+		Key: w.key, TTL: w.ttl, Precondition: w.precondition, Idempotency: w.idempotency,
+	}
+	if err := s.readPatch(x, w.bucket, &patch); err != nil {
 		return err
 	}
-	if patch.Idempotency, err = idempotency(x.request.Header); err != nil {
-		return err
-	}
-	if patch.TTL, err = timeToLive(x.query); err != nil {
-		return err
-	}
-	if err := s.readPatch(x, b, &patch); err != nil {
-		return err
-	}
-	written, err := b.Patch(x.context(), patch)
+	written, err := w.bucket.Patch(x.context(), patch)
 	if err != nil {
 		return err
 	}
-	x.respondWritten(http.StatusOK, b.Name(), k, written)
+	x.respondWritten(http.StatusOK, w.bucket.Name(), w.key, written)
 	return nil
 }
 

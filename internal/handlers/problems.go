@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -101,4 +102,24 @@ func (s *Server) writeProblem(x *exchange, p problem.Error) {
 	h["X-Content-Type-Options"] = headerNosniff
 	x.WriteHeader(kind.Status)
 	x.write(body)
+}
+
+// ConnectionRefusal returns the answer, as it is sent over HTTP/1.1, to a connection for which there
+// is no place. It is the problem that a request would get. The listener sends it before any request
+// is read, so that it needs no [Server].
+func ConnectionRefusal(basePath string) []byte {
+	p := problem.OfBound("connections")
+	p.Detail = "The gateway has as many connections as it can have open, or your address has " +
+		"as many as it may have. Nothing was done. Try again after Retry-After, or use a " +
+		"connection that is open."
+	body, err := p.Document(basePath, "")
+	if err != nil {
+		panic(err) // it cannot fail
+	}
+	kind := p.Kind()
+	return fmt.Appendf(nil, "HTTP/1.1 %d %s\r\n"+
+		"Content-Type: application/problem+json\r\nContent-Length: %d\r\n"+
+		"Retry-After: %s\r\nCache-Control: no-store\r\n"+
+		"X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n%s",
+		kind.Status, http.StatusText(kind.Status), len(body), kind.Retry.After(), body)
 }

@@ -1,10 +1,13 @@
 package handlers_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -12,14 +15,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/rs/zerolog"
 
-	"bytes"
 	"kvgateway/internal/bound"
 	"kvgateway/internal/handlers"
-	"net/http"
-	"net/http/httptest"
-
-	"github.com/rs/zerolog"
 )
 
 func TestProblemCodesAreTheContracts(t *testing.T) {

@@ -2,11 +2,12 @@ package handlers
 
 import (
 	"errors"
-	"kvgateway/internal/handlers/problem"
-	"kvgateway/internal/kv"
 	"net/http"
 	"strconv"
 	"strings"
+
+	"kvgateway/internal/handlers/problem"
+	"kvgateway/internal/kv"
 )
 
 // A byteRange is a part of a value, from start up to but not including end.

@@ -2,12 +2,13 @@ package handlers
 
 import (
 	"fmt"
-	"kvgateway/internal/handlers/problem"
 	"net/http"
 	"strings"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/go-chi/chi/v5"
+
+	"kvgateway/internal/handlers/problem"
 )
 
 // An endpoint answers a request. If it fails before it has written anything, it returns an error,
@@ -73,7 +74,7 @@ func (s *Server) newRouter(contract *openapi3.T) (chi.Router, error) {
 		if item == nil || item.GetOperation(route.method) == nil {
 			return nil, fmt.Errorf("the contract lacks %s %s", route.method, route.path)
 		}
-		checks, err := newOperationChecks(contract, route.path, item, route.method)
+		checks, err := newContractChecks(contract, route.path, item, route.method)
 		if err != nil {
 			return nil, fmt.Errorf("contract: %s %s: %w", route.method, route.path, err)
 		}
@@ -87,36 +88,26 @@ func (s *Server) newRouter(contract *openapi3.T) (chi.Router, error) {
 // wildcard matches.
 func chiPattern(path string) string { return strings.Replace(path, "{key}", "*", 1) }
 
-// handle turns an endpoint into an http.HandlerFunc. Before it calls the endpoint, it takes what
-// the request needs of the gateway's bounds (a place among the requests over HTTP/2 that are being
-// answered, a turn at work), checks the query against the contract, and refuses an operation that
-// stores something while the store takes nothing. If one of these steps or the endpoint fails, the
-// error becomes a problem document. The package comment has the whole life of a request.
-func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.HandlerFunc {
+// handle turns an endpoint into an http.HandlerFunc. Before it calls the endpoint, it takes a place
+// among the requests over HTTP/2 that are being answered, and does what [Server.before] says. If
+// one of these steps or the endpoint fails, the error becomes a problem document. The package
+// comment has the whole life of a request.
+func (s *Server) handle(path string, checks *contractChecks, e endpoint) http.HandlerFunc {
 	observer := s.metrics.route(path)
 	// Requests about the gateway itself, such as /healthz, must be answered under any load.
 	needsTurn := strings.HasSuffix(path, "/watch") || strings.HasPrefix(path, "/buckets")
 	return func(w http.ResponseWriter, r *http.Request) {
 		x := w.(*exchange) // ServeHTTP has made it, and the router passes it on.
-		x.route, x.checks, x.request = observer, checks, r
+		x.route, x.contract, x.request = observer, checks, r
 		if r.ProtoMajor > 1 {
 			if err := s.takeConnectionPlace(x); err != nil {
 				s.refuseHTTP2(x, err)
 				return
 			}
-			defer x.place.Release()
+			defer x.answeringPlace.Release()
 		}
-		var err error
-		if needsTurn {
-			err = s.beginWork(x)
-			defer x.turn.End()
-		}
-		if err == nil {
-			x.query, err = checks.query(x.request)
-		}
-		if err == nil {
-			err = s.checkRoom(checks)
-		}
+		defer func() { x.turn.End() }()
+		err := s.before(x, needsTurn)
 		if err == nil {
 			err = e(x)
 		}
@@ -127,6 +118,21 @@ func (s *Server) handle(path string, checks *operationChecks, e endpoint) http.H
 			x.delivery().flush()
 		}
 	}
+}
+
+// before does what comes before the endpoint: it waits for the request's turn at work, if it needs
+// one, checks the query against the contract, and refuses an operation that stores something while
+// the store takes nothing.
+func (s *Server) before(x *exchange, needsTurn bool) (err error) {
+	if needsTurn {
+		if err := s.beginWork(x); err != nil {
+			return err
+		}
+	}
+	if x.query, err = x.contract.query(x.request); err != nil {
+		return err
+	}
+	return s.checkRoom(x.contract)
 }
 
 // routeByEscapedPath makes chi match the path as it was sent. An encoded slash stays part of its

@@ -116,8 +116,8 @@ type Server struct {
 	bucketPlaces *bound.Bound
 	// http2Limits bounds the requests over HTTP/2 that are open, or are being refused.
 	http2Limits *http2Limits
-	// answers bounds what is held for clients that have yet to take their answers.
-	answers *answerLimits
+	// answerLimits bound what is held for clients that have yet to take their answers.
+	answerLimits *answerLimits
 	// streamLimits bounds what is held for the clients of streams, out of the budget of answers.
 	streamLimits *stream.Limits
 	// bodies bounds the bodies of requests.
@@ -156,8 +156,8 @@ func New(options Options) (*Server, error) {
 		return nil, fmt.Errorf("load contract: %w", err)
 	}
 	streamPlaces := newStreamPlaces(options.Bounds, options.MaxStreams)
-	answers := newAnswerLimits(options.Bounds, &options)
-	streamLimits := stream.NewLimits(options.Bounds, answers.bytes)
+	answerLimits := newAnswerLimits(options.Bounds, &options)
+	streamLimits := stream.NewLimits(options.Bounds, answerLimits.bytes)
 	loops, err := streamLoops(options.StreamLoops, streamLimits)
 	if err != nil {
 		return nil, fmt.Errorf("stream loops: %w", err)
@@ -175,7 +175,7 @@ func New(options Options) (*Server, error) {
 		largeHeads:   newLargeHeads(options.Bounds),
 		bucketPlaces: newBucketPlaces(options.Bounds),
 		http2Limits:  newHTTP2Limits(options.Bounds),
-		answers:      answers,
+		answerLimits: answerLimits,
 		streamLimits: streamLimits,
 		bodies:       newBodyBounds(options.Bounds, options.Bodies),
 		transactions: newTransactionRates(options.Bounds, options.TransactionRate),

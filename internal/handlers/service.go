@@ -3,14 +3,15 @@ package handlers
 import (
 	"context"
 	"fmt"
-	"kvgateway/internal/handlers/problem"
-	"kvgateway/internal/kv"
 	"net/http"
 	"net/url"
 	"runtime"
 	"time"
 
 	"github.com/go-chi/chi/v5"
+
+	"kvgateway/internal/handlers/problem"
+	"kvgateway/internal/kv"
 )
 
 // readinessTimeout bounds the wait for JetStream to answer a readiness check.

@@ -53,18 +53,18 @@ type sharedReads struct {
 	// mu guards reads.
 	mu sync.Mutex
 	// reads has the newest shared read of each kind.
-	reads map[wantedRead]*sharedRead
+	reads map[commonRead]*sharedRead
 }
 
-// A wantedRead is what the requests that share a read have in common.
-type wantedRead struct {
+// A commonRead is what the requests that share a read have in common.
+type commonRead struct {
 	// bucket and epoch name the bucket.
 	bucket kv.BucketName
 	epoch  kv.Epoch
 	// key is the key to read, and options say how.
 	key     kv.Key
 	options kvclient.ReadOptions
-	// isReported is that of the entryRead.
+	// isReported is that of the wantedEntry.
 	isReported bool
 	// owner is the client whose requests share the read; "" if those of all clients do.
 	owner string
@@ -95,21 +95,21 @@ type sharedRead struct {
 // all ask at the same moment.
 const sharedFor = 100 * time.Millisecond
 
-// do is [entryRead.do] for the last entry of a key, by a read that others may share. If ctx ends,
-// do returns, and the read goes on for those that still wait for it. While a request waits, it is
-// not at work.
-func (s *sharedReads) do(
+// fetch is [wantedEntry.fetchAlone] for the last entry of a key, by a read that others may share.
+// If ctx ends, fetch returns, and the read goes on for those that still wait for it. While a
+// request waits, it is not at work.
+func (s *sharedReads) fetch(
 	ctx context.Context,
 	h http.Header,
-	q entryRead,
+	wanted wantedEntry,
 	owner string,
 ) (kv.Entry, error) {
 	turn := bound.TurnOf(ctx)
 	turn.Pause()
-	read := s.join(ctx, q, owner)
+	read := s.join(ctx, wanted, owner)
 	if own := bound.OwnerOf(ctx); read.owner != own && !read.endsSoon(ctx) {
 		s.leave(read)
-		read = s.join(ctx, q, own)
+		read = s.join(ctx, wanted, own)
 	}
 	defer s.leave(read)
 	select {
@@ -150,20 +150,25 @@ func (r *sharedRead) endsSoon(ctx context.Context) bool {
 
 // join returns the read that a request shares. If there is none that it may share, join makes one,
 // which begins when the one before it has ended.
-func (s *sharedReads) join(ctx context.Context, q entryRead, owner string) *sharedRead {
-	wanted := wantedRead{
-		q.bucket.Name(), q.bucket.Epoch(), q.key, q.options, q.isReported, owner,
+func (s *sharedReads) join(ctx context.Context, wanted wantedEntry, owner string) *sharedRead {
+	common := commonRead{
+		bucket:     wanted.bucket.Name(),
+		epoch:      wanted.bucket.Epoch(),
+		key:        wanted.key,
+		options:    wanted.options,
+		isReported: wanted.isReported,
+		owner:      owner,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	before := s.reads[wanted]
-	if before != nil && before.waiting > 0 && (!before.begun || q.isReported) ||
-		before != nil && q.isReported && before.isDone() && isState(before.err) {
+	before := s.reads[common]
+	if before != nil && before.waiting > 0 && (!before.begun || wanted.isReported) ||
+		before != nil && wanted.isReported && before.isDone() && isState(before.err) {
 		before.waiting++
 		return before
 	}
 	if s.reads == nil {
-		s.reads = make(map[wantedRead]*sharedRead)
+		s.reads = make(map[commonRead]*sharedRead)
 	}
 	// The read has the owner of its first request, and no turn: it belongs to several requests.
 	own := bound.WithOwner(context.WithoutCancel(ctx), bound.OwnerOf(ctx))
@@ -174,8 +179,8 @@ func (s *sharedReads) join(ctx context.Context, q entryRead, owner string) *shar
 		owner:   bound.OwnerOf(ctx),
 		waiting: 1,
 	}
-	s.reads[wanted] = read
-	go s.run(run, wanted, read, q, before)
+	s.reads[common] = read
+	go s.run(run, common, read, wanted, before)
 	return read
 }
 
@@ -212,9 +217,9 @@ const beforePatience = 100 * time.Millisecond
 // run reads when the read before has ended or has taken beforePatience.
 func (s *sharedReads) run(
 	ctx context.Context,
-	wanted wantedRead,
+	common commonRead,
 	read *sharedRead,
-	q entryRead,
+	wanted wantedEntry,
 	before *sharedRead,
 ) {
 	if before != nil {
@@ -226,20 +231,20 @@ func (s *sharedReads) run(
 	s.mu.Lock()
 	read.begun = true
 	s.mu.Unlock()
-	read.entry, read.served, read.err = q.bucket.Get(ctx, q.key, q.options)
+	read.entry, read.served, read.err = wanted.bucket.Get(ctx, wanted.key, wanted.options)
 	close(read.done)
-	if !q.isReported || !isState(read.err) {
-		s.drop(wanted, read)
+	if !wanted.isReported || !isState(read.err) {
+		s.drop(common, read)
 		return
 	}
-	time.AfterFunc(sharedFor, func() { s.drop(wanted, read) })
+	time.AfterFunc(sharedFor, func() { s.drop(common, read) })
 }
 
 // drop makes sure that no further request shares the read.
-func (s *sharedReads) drop(wanted wantedRead, read *sharedRead) {
+func (s *sharedReads) drop(common commonRead, read *sharedRead) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.reads[wanted] == read {
-		delete(s.reads, wanted)
+	if s.reads[common] == read {
+		delete(s.reads, common)
 	}
 }

@@ -3,12 +3,12 @@ package handlers
 import (
 	"errors"
 	"fmt"
-	"kvgateway/internal/handlers/problem"
 	"net/http"
 	"strconv"
 
 	"github.com/getkin/kin-openapi/openapi3"
 
+	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
 )
 
@@ -30,7 +30,7 @@ func (s *Server) failure() error {
 // checkRoom refuses an operation that stores something while it is known that nothing can be
 // stored. nats-server leaves such a write unanswered, so that its client would wait until the
 // request's time is over.
-func (s *Server) checkRoom(checks *operationChecks) error {
+func (s *Server) checkRoom(checks *contractChecks) error {
 	if checks == nil || !checks.stores {
 		return nil
 	}

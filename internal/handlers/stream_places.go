@@ -100,7 +100,7 @@ func (s *Server) enterStreams(x *exchange, p *streamPlace, bytes int64) error {
 		return problem.New(problem.TooManyStreams)
 	}
 	if err == nil {
-		x.place.Release()
+		x.answeringPlace.Release()
 		x.openPlace.Release()
 	}
 	return err

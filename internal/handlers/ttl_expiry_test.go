@@ -1,12 +1,11 @@
 package handlers_test
 
 import (
-	"testing"
-	"time"
-
 	"encoding/json"
 	"fmt"
 	"strings"
+	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"

@@ -52,22 +52,26 @@ func (s *Server) getValue(x *exchange) error {
 	return nil
 }
 
-// readEntryAndHold is readUnlessHad, and holds what the answer takes: the entry, and so many bytes
-// beside it.
+// readEntryAndHold parses which entry the request asks for, reads it with [Server.fetchUnlessHad],
+// and holds what the answer takes: the entry, and so many bytes beside it.
 func (s *Server) readEntryAndHold(x *exchange, beside int64) (e kv.Entry, have bool, err error) {
-	p, read, err := s.readRequest(x)
+	p, err := preconditions(x.request.Header, false)
+	if err != nil {
+		return e, false, err
+	}
+	wanted, err := s.parseWanted(x)
 	if err != nil {
 		return e, false, err
 	}
 	var likely int64
 	// With one of these the answer may have no value.
 	if !x.isHead && !p.IfNoneMatch.Present() && !p.IfMatch.Present() {
-		if likely = read.knownBytes(); likely > 0 {
+		if likely = wanted.knownBytes(); likely > 0 {
 			likely += beside
 		}
 	}
 	e, err = readAndHold(x, likely, func() (e kv.Entry, size int64, err error) {
-		e, have, err = s.readUnlessHad(x, p, read)
+		e, have, err = s.fetchUnlessHad(x, p, wanted)
 		if err != nil || have || x.isHead || len(e.Value) <= freeAnswer {
 			return e, 0, err
 		}
@@ -76,27 +80,18 @@ func (s *Server) readEntryAndHold(x *exchange, beside int64) (e kv.Entry, have b
 	return e, have, err
 }
 
-// readRequest reads what a request for one entry asks for.
-func (s *Server) readRequest(x *exchange) (p kv.Precondition, read entryRead, err error) {
-	if p, err = preconditions(x.request.Header, false); err != nil {
-		return p, read, err
-	}
-	read, err = s.entryRead(x)
-	return p, read, err
-}
-
-// readUnlessHad reads the entry and evaluates the preconditions of the request in the order of RFC
+// fetchUnlessHad reads the entry and evaluates the preconditions of the request in the order of RFC
 // 9110 §13.2.2. The result have reports whether the client has the entry already. Preconditions
 // with dates are ignored, since two revisions can be of the same second.
-func (s *Server) readUnlessHad(
+func (s *Server) fetchUnlessHad(
 	x *exchange,
 	p kv.Precondition,
-	read entryRead,
+	wanted wantedEntry,
 ) (e kv.Entry, have bool, err error) {
-	if wait, ok := read.mayWait(x, p); ok {
-		e, err = s.longPoll(x, read, p.IfNoneMatch, wait)
+	if wait, ok := wanted.mayWait(x, p); ok {
+		e, err = s.longPoll(x, wanted, p.IfNoneMatch, wait)
 	} else {
-		e, err = s.read(x, read)
+		e, err = s.fetch(x, wanted)
 	}
 	if err != nil {
 		return e, false, err
@@ -107,8 +102,8 @@ func (s *Server) readUnlessHad(
 	return e, p.IfNoneMatch.Present() && p.IfNoneMatch.Matches(&e, e.Epoch), nil
 }
 
-// An entryRead reads the entry that a request names: the last of its key, or that of a revision.
-type entryRead struct {
+// A wantedEntry is the entry that a request asks for: the last of its key, or that of a revision.
+type wantedEntry struct {
 	// bucket and key name the entry.
 	bucket *kvclient.Bucket
 	key    kv.Key
@@ -120,54 +115,55 @@ type entryRead struct {
 	revision kv.Revision
 }
 
-// entryRead reads from a request which entry it asks for.
-func (s *Server) entryRead(x *exchange) (read entryRead, err error) {
-	if read.bucket, read.key, err = s.target(x); err != nil {
-		return read, err
+// parseWanted returns the entry that a request asks for.
+func (s *Server) parseWanted(x *exchange) (wanted wantedEntry, err error) {
+	if wanted.bucket, wanted.key, err = s.target(x); err != nil {
+		return wanted, err
 	}
-	if read.options, err = readOptions(x); err != nil || !x.query.Has("revision") {
-		return read, err
+	if wanted.options, err = readOptions(x); err != nil || !x.query.Has("revision") {
+		return wanted, err
 	}
-	if read.options.MinRevision != (kv.Position{}) {
-		return read, problem.OfParameter("min_revision",
+	if wanted.options.MinRevision != (kv.Position{}) {
+		return wanted, problem.OfParameter("min_revision",
 			"A revision never changes, so revision and "+
 				"min_revision do not go together. Leave one out.")
 	}
-	read.revision, err = kv.ParseRevision(x.query.Get("revision"))
+	wanted.revision, err = kv.ParseRevision(x.query.Get("revision"))
 	if err != nil {
-		return read, problem.OfParameter("revision",
+		return wanted, problem.OfParameter("revision",
 			"revision must be an integer from 1 to 2^53-1.")
 	}
-	return read, nil
+	return wanted, nil
 }
 
 // knownBytes returns about what the entry takes if it is known to be large, and otherwise 0.
-func (q *entryRead) knownBytes() int64 {
-	if q.revision > 0 {
+func (w *wantedEntry) knownBytes() int64 {
+	if w.revision > 0 {
 		return 0
 	}
-	return q.bucket.KnownLargeBytes(q.key)
+	return w.bucket.KnownLargeBytes(w.key)
 }
 
-// read is [entryRead.do], except that the requests of one client share their reads of a value that
-// is known to be large. Such a read goes on if a client sends no more, since that client still
-// waits for its answer.
-func (s *Server) read(x *exchange, read entryRead) (kv.Entry, error) {
-	if read.knownBytes() > 0 && read.options.MinRevision == (kv.Position{}) {
-		return s.sharedReads.do(context.WithoutCancel(x.context()), x.Header(), read, x.owner())
+// fetch is [wantedEntry.fetchAlone], except that the requests of one client share their reads of a
+// value that is known to be large. Such a read goes on if a client sends no more, since that client
+// still waits for its answer.
+func (s *Server) fetch(x *exchange, wanted wantedEntry) (kv.Entry, error) {
+	if wanted.knownBytes() > 0 && wanted.options.MinRevision == (kv.Position{}) {
+		ctx := context.WithoutCancel(x.context())
+		return s.sharedReads.fetch(ctx, x.Header(), wanted, x.owner())
 	}
-	return read.do(x.context(), x.Header())
+	return wanted.fetchAlone(x.context(), x.Header())
 }
 
-// do reads the entry. It also sets KV-Consistency in the header of the answer, which says whether
-// the leader of the bucket gave the answer or any replica, also if the answer is that there is no
-// entry.
-func (q *entryRead) do(ctx context.Context, h http.Header) (kv.Entry, error) {
-	if q.revision > 0 {
-		h["Kv-Consistency"] = headerConsistency[q.bucket.LeaderConsistency()]
-		return q.bucket.GetRevision(ctx, q.key, q.revision)
+// fetchAlone reads the entry. It also sets KV-Consistency in the header of the answer, which says
+// whether the leader of the bucket gave the answer or any replica, also if the answer is that there
+// is no entry.
+func (w *wantedEntry) fetchAlone(ctx context.Context, h http.Header) (kv.Entry, error) {
+	if w.revision > 0 {
+		h["Kv-Consistency"] = headerConsistency[w.bucket.LeaderConsistency()]
+		return w.bucket.GetRevision(ctx, w.key, w.revision)
 	}
-	e, served, err := q.bucket.Get(ctx, q.key, q.options)
+	e, served, err := w.bucket.Get(ctx, w.key, w.options)
 	h["Kv-Consistency"] = headerConsistency[served]
 	return e, err
 }

@@ -55,14 +55,14 @@ type watchTarget struct {
 	options feed.SubscribeOptions
 	// digest is the [sse.ContentDigest] of the target.
 	digest string
-	// held is the id that the client came with, as it was given out; empty if there was none. It
+	// cameWith is the id that the client came with, as it was given out; empty if there was none. It
 	// counts until the stream has come further or is reset.
-	held []byte
+	cameWith []byte
 }
 
 // resume makes the subscription go on where the stream was that gave the id out.
 func (t *watchTarget) resume(id sse.ID) {
-	t.held = id.Append(nil)
+	t.cameWith = id.Append(nil)
 	t.options.Resume = &id.Point
 	content := id.Digest[:min(len(id.Digest), len(t.digest))]
 	t.options.Stamp = id.Digest[len(content):]

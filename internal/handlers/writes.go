@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
@@ -19,24 +20,50 @@ const defaultContentType = "application/octet-stream"
 // value.
 const maxStoredHeaderBytes = 1024
 
+// A keyWrite is what the requests that write a key (PUT, PATCH and DELETE) have in common.
+type keyWrite struct {
+	// bucket and key name the entry.
+	bucket *kvclient.Bucket
+	key    kv.Key
+	// precondition is what the key's last entry must be.
+	precondition kv.Precondition
+	// idempotency makes a repetition of the request do nothing.
+	idempotency kvclient.Idempotency
+	// ttl is the time to live of what is written; 0 if the request gives none.
+	ttl time.Duration
+}
+
+// parseKeyWrite reads what a request that writes a key says in its path, headers and query. It
+// refuses a PUT or a DELETE without a precondition where one is required. A PATCH needs none, since
+// it is stored only if the value that it was applied to is still the last.
+func (s *Server) parseKeyWrite(x *exchange) (w keyWrite, err error) {
+	if w.bucket, w.key, err = s.writeTarget(x); err != nil {
+		return w, err
+	}
+	if w.precondition, err = writePreconditions(x.request.Header); err != nil {
+		return w, err
+	}
+	if x.request.Method != http.MethodPatch {
+		if err := s.requirePrecondition(w.bucket, w.precondition); err != nil {
+			return w, err
+		}
+	}
+	if w.idempotency, err = idempotency(x.request.Header); err != nil {
+		return w, err
+	}
+	w.ttl, err = timeToLive(x.query)
+	return w, err
+}
+
 // putValue stores the body under the key.
 func (s *Server) putValue(x *exchange) error {
-	b, k, err := s.writeTarget(x)
+	w, err := s.parseKeyWrite(x)
 	if err != nil {
 		return err
 	}
-	write := kvclient.Write{Key: k}
-	if write.Precondition, err = writePreconditions(x.request.Header); err != nil {
-		return err
-	}
-	if err := s.requirePrecondition(b, write.Precondition); err != nil {
-		return err
-	}
-	if write.Idempotency, err = idempotency(x.request.Header); err != nil {
-		return err
-	}
-	if write.TTL, err = timeToLive(x.query); err != nil {
-		return err
+	b, k := w.bucket, w.key
+	write := kvclient.Write{
+		Key: k, TTL: w.ttl, Precondition: w.precondition, Idempotency: w.idempotency,
 	}
 	if write.ContentType, write.ContentEncoding, err = storedHeaders(x.request); err != nil {
 		return err
@@ -64,32 +91,23 @@ func (s *Server) putValue(x *exchange) error {
 
 // deleteValue replaces the value by a marker.
 func (s *Server) deleteValue(x *exchange) error {
-	b, k, err := s.writeTarget(x)
+	w, err := s.parseKeyWrite(x)
 	if err != nil {
 		return err
 	}
-	deletion := kvclient.Deletion{Key: k, Purge: x.query.Get("purge") == "true"}
-	if deletion.Precondition, err = writePreconditions(x.request.Header); err != nil {
-		return err
-	}
-	if err := s.requirePrecondition(b, deletion.Precondition); err != nil {
-		return err
-	}
-	if deletion.Idempotency, err = idempotency(x.request.Header); err != nil {
-		return err
-	}
-	if deletion.TTL, err = timeToLive(x.query); err != nil {
-		return err
+	deletion := kvclient.Deletion{
+		Key: w.key, Purge: x.query.Get("purge") == "true",
+		TTL: w.ttl, Precondition: w.precondition, Idempotency: w.idempotency,
 	}
 	if deletion.TTL > 0 && !deletion.Purge {
 		return problem.OfParameter("ttl", "Only the marker of a purge can expire: when a delete "+
 			"marker expired, the earlier revisions below it would be there again. Add purge=true.")
 	}
-	written, err := b.Delete(x.context(), deletion)
+	written, err := w.bucket.Delete(x.context(), deletion)
 	if err != nil {
 		return err
 	}
-	x.respondWritten(http.StatusOK, b.Name(), k, written)
+	x.respondWritten(http.StatusOK, w.bucket.Name(), w.key, written)
 	return nil
 }
 

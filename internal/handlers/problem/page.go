@@ -27,6 +27,6 @@ code{font-size:.95em}
 <h2>What it means</h2>
 <p>{{.Meaning}}</p>
 <h2>How to fix it</h2>
-<p>{{.Fix}}</p>
+<p>{{.Mend}}</p>
 </html>
 `))

@@ -21,8 +21,8 @@ type Kind struct {
 	Title string `json:"title"`
 	// Meaning says what happened, and what was or was not done.
 	Meaning string `json:"meaning"`
-	// Fix says what the client can do about it.
-	Fix string `json:"mend"`
+	// Mend says what the client can do about it.
+	Mend string `json:"mend"`
 
 	// Detail is what a problem of this kind says if nothing more is known of the case.
 	Detail string `json:"-"`

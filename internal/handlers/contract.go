@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"kvgateway/internal/handlers/problem"
 	"net/http"
 	"net/url"
 	"slices"
@@ -16,13 +15,15 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
+
+	"kvgateway/internal/handlers/problem"
 )
 
-// operationChecks checks the query and the JSON body of a request against its operation in the
+// contractChecks checks the query and the JSON body of a request against its operation in the
 // contract, with kin-openapi. kin-openapi's own router does not match keys with slashes, so the
 // operation is found once, by the route, and not for each request. Requests without a query cost
 // nothing, and values are never looked at.
-type operationChecks struct {
+type contractChecks struct {
 	// route names the operation to kin-openapi.
 	route *routers.Route
 	// parameters are those of the query.
@@ -33,16 +34,16 @@ type operationChecks struct {
 	stores bool
 }
 
-// newOperationChecks returns the checks of an operation of the contract. It fails if the operation
+// newContractChecks returns the checks of an operation of the contract. It fails if the operation
 // takes a JSON body without a schema.
-func newOperationChecks(
+func newContractChecks(
 	contract *openapi3.T,
 	path string,
 	item *openapi3.PathItem,
 	method string,
-) (*operationChecks, error) {
+) (*contractChecks, error) {
 	operation := item.GetOperation(method)
-	c := &operationChecks{stores: stores(operation)}
+	c := &contractChecks{stores: stores(operation)}
 	c.route = &routers.Route{Spec: contract, Path: path, PathItem: item, Method: method,
 		Operation: operation}
 	for _, parameter := range slices.Concat(item.Parameters, operation.Parameters) {
@@ -66,7 +67,7 @@ func newOperationChecks(
 
 // query reads and checks the parameters of the query. The operation must know each of them, each
 // must have its form and range, and none but lists may be given twice.
-func (c *operationChecks) query(r *http.Request) (url.Values, error) {
+func (c *contractChecks) query(r *http.Request) (url.Values, error) {
 	if r.URL.RawQuery == "" || c == nil {
 		return nil, nil
 	}
@@ -78,7 +79,7 @@ func (c *operationChecks) query(r *http.Request) (url.Values, error) {
 }
 
 // parametersOf checks the parameters of a query.
-func (c *operationChecks) parametersOf(r *http.Request, query url.Values) error {
+func (c *contractChecks) parametersOf(r *http.Request, query url.Values) error {
 	for name, values := range query {
 		parameter := c.parameters.GetByInAndName(openapi3.ParameterInQuery, name)
 		if parameter == nil {
@@ -115,7 +116,7 @@ func (c *operationChecks) parametersOf(r *http.Request, query url.Values) error 
 }
 
 // names returns the names of the operation's parameters, for a detail.
-func (c *operationChecks) names() string {
+func (c *contractChecks) names() string {
 	var names []string
 	for _, parameter := range c.parameters {
 		names = append(names, parameter.Value.Name)
@@ -127,7 +128,7 @@ func (c *operationChecks) names() string {
 }
 
 // body checks a JSON body against the schema of the operation.
-func (c *operationChecks) body(body []byte) error {
+func (c *contractChecks) body(body []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(body))
 	decoder.UseNumber()
 	var document any
