@@ -241,23 +241,38 @@ func TestHoldIsEvictedOnlyWhileItIsEvictable(t *testing.T) {
 func TestInsistentClaimEvictsOfTheOwnerWithMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBound(func(s *bound.Spec) { s.Limit, s.Patience = 40, time.Second })
-		evicted := ""
+		var many, one atomic.Int32 // how many holds of each owner are evicted
 		insist := func(owner string, size int64) bool {
+			evicted := &many
+			if owner == "one" {
+				evicted = &one
+			}
 			h := new(bound.Hold)
 			defer synctest.Wait()
-			return b.Insist(h, owner, size, func() { evicted += owner; h.Release() })
+			return b.Insist(h, owner, size, func() {
+				evicted.Add(1)
+				h.Release()
+			})
 		}
 		for range 6 {
 			if !insist("many", 3) {
 				t.Fatal("refused while there was room")
 			}
 		}
-		if !insist("one", 5) || evicted != "many" {
-			t.Errorf("a claim beside those of another owner, larger in all, evicted %q", evicted)
+		want := func(claim string, ofMany, ofOne int32) {
+			t.Helper()
+			if many.Load() != ofMany || one.Load() != ofOne {
+				t.Errorf("%s: %d of many and %d of one are evicted", claim, many.Load(), one.Load())
+			}
 		}
-		if !insist("one", 4) || evicted != "manymanymany" {
-			t.Errorf("the next claim evicted %q", evicted)
+		if !insist("one", 5) {
+			t.Error("a claim beside those of another owner, larger in all, is refused")
 		}
+		want("the first claim", 1, 0)
+		if !insist("one", 4) {
+			t.Error("the next claim is refused")
+		}
+		want("the next claim", 3, 0)
 		if insist("one", 11) {
 			t.Error("a claim was granted that makes its owner the one with most")
 		}
