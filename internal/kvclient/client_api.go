@@ -19,9 +19,9 @@ type apiResponse struct {
 
 func (r *apiResponse) apiError() *kv.APIError { return r.Error }
 
-// api sends one request to the JetStream API and decodes the answer into response. It returns an
-// error of this package or the *[kv.APIError] for what JetStream refuses, [kv.ErrUnavailable], or
-// [kv.ErrTimeout], which for a change means that its outcome is unknown.
+// api sends one request to the JetStream API and decodes the answer into response. It returns what
+// refusal makes of what JetStream refuses, [kv.ErrUnavailable], or [kv.ErrTimeout], which for a
+// change means that its outcome is unknown.
 func (c *Client) api(
 	ctx context.Context, l *link.Link, subject string, request any,
 	response interface{ apiError() *kv.APIError },
@@ -59,7 +59,7 @@ func (c *Client) ask(
 	return nil
 }
 
-// The JetStream error codes for which there is an error of this package (nats-server,
+// The JetStream error codes for which there is an error of package kv (nats-server,
 // server/errors.json).
 const (
 	errCodeNoLeader             = 10008
@@ -92,7 +92,7 @@ const (
 	errCodeStreamOfflineReason  = 10194
 )
 
-// refusal turns an answer by which JetStream refuses into an error of this package: nothing was
+// refusal turns an answer by which JetStream refuses into an error of package kv: nothing was
 // stored or changed. An answer for which there is no error stays an *[kv.APIError].
 func refusal(e *kv.APIError) error {
 	switch e.ErrCode {

@@ -1,5 +1,6 @@
-// Package kvclient reads and writes key-value buckets on JetStream, and is the only room that talks
-// to NATS. The words of the domain are those of package kv.
+// Package kvclient reads and writes key-value buckets on JetStream. It is the only room that asks
+// NATS for anything; package link carries its requests, and natsd runs the embedded server. The
+// words of the domain are those of package kv.
 //
 // It takes nothing away from native clients: the same streams, subjects and headers (ADR-8), so
 // that both use one bucket without noticing each other. It speaks JetStream's wire API and not
@@ -17,8 +18,9 @@
 //	Tail          what a stream stores from now on, with a long-lived consumer
 //	Stamp         what is stored with a write so that a repetition of it is recognised
 //
-// Errors are those of package kv. Sentinels are matched with errors.Is; errors that carry data are
-// types, and are matched with errors.As. NATS errors are wrapped once, here, and need not be known
+// Errors are those of package kv, and a few types here that concern times to live and transactions.
+// Sentinels are matched with errors.Is; errors that carry data are types, and are matched with
+// errors.As. NATS errors are wrapped once, here and in package link, and need not be known
 // elsewhere. Three errors say what became of a request that got no answer:
 //
 //	ErrUnavailable     it was certainly not carried out
@@ -64,7 +66,7 @@
 //	the duplicate is on its way (10158)| sent again, for 0.3 s
 //	no responders, the bucket is there | sent again, for 0.3 s; then ErrUnavailable
 //	no responders, it is not           | ErrBucketNotFound
-//	a refusal                          | an error of this package, see refusal
+//	a refusal                          | an error of package kv, see refusal
 //	nothing, sent                      | ErrOutcomeUnknown
 //	nothing, not sent                  | ErrUnavailable
 //

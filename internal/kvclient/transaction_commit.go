@@ -202,8 +202,8 @@ func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 	return p.transacted(id, first), nil
 }
 
-// batchRefusal turns a refusal, of the member at index or of the whole batch, into an error of this
-// package.
+// batchRefusal turns a refusal, of the member at index or of the whole batch, into the error by
+// which Transact ends or goes on.
 func (p *plan) batchRefusal(index int, err error) error {
 	step := p.members[index].step
 	if tooLarge, ok := errors.AsType[*kv.ValueTooLargeError](err); ok {
