@@ -31,18 +31,9 @@ func (c Condition) Matches(e *Entry, epoch Epoch) bool {
 }
 
 // A Precondition says what a key's last entry must be for a request to be carried out (RFC 9110
-// §13). The zero Precondition always holds.
-//
-// How a write is held to one:
-//
-//	precondition               | what is done
-//	none                       | one publish
-//	one revision without check | one publish that expects the revision; the server compares
-//	If-None-Match: *           | one publish that expects 0; over a marker the last entry is read
-//	                           | and then expected: three round trips, and no other writer can
-//	                           | slip in between
-//	anything else              | the last entry is read and compared, and then expected, maxTries
-//	                           | times at most
+// §13). The zero Precondition always holds. Two kinds are simple enough for the server to check as
+// it stores, so that a write need not read first: [Precondition.IfAbsent] and
+// [Precondition.IfRevision] recognise them.
 type Precondition struct {
 	IfMatch     Condition // The last entry must be one of these.
 	IfNoneMatch Condition // The last entry must be none of these.

@@ -52,8 +52,8 @@
 //
 // # The life of a write
 //
-// A write of one key is a publish, with the revision that it expects. [kv.Precondition] says how it
-// is held to its condition. What the server answers means:
+// A write of one key is a publish, with the revision that it expects: see exchange for how it is
+// held to its precondition. What the server answers means:
 //
 //	answer                             | Put, Delete, Patch, Transact
 //	an acknowledgement of the stream   | done

@@ -29,6 +29,16 @@ const maxTries = 8
 // Where a replicated stream refuses a write that nothing visible contradicts, the exchange waits
 // for a moment before it proposes anew: see awaitWriter.
 //
+// DELETE and PATCH always read first. What a PUT does depends on its precondition:
+//
+//	precondition               | what is done
+//	none                       | one publish, which is no exchange
+//	one revision without check | one publish that expects the revision; the server compares
+//	If-None-Match: *           | one publish that expects 0; over a marker the last entry is read
+//	                           | and then expected: three round trips, and no other writer can
+//	                           | slip in between
+//	anything else              | the last entry is read and compared, and then expected
+//
 // A transaction has a loop of its own ([Bucket.Transact]), since it looks at many keys, each of
 // which would have another lane.
 type exchange struct {

@@ -31,7 +31,7 @@ type Written struct {
 	Created     bool // It is known that the key had no value before.
 }
 
-// Put stores a value. How it is held to its precondition is described at [kv.Precondition]. In
+// Put stores a value, if its precondition holds: see exchange for what it costs to know that. In
 // buckets with entries that may never expire (see mayExempt) a read comes before the publish.
 //
 // It returns a *[kv.RevisionMismatchError], a *[kv.ValueTooLargeError], a *[TTLNotEnabledError], a
