@@ -52,7 +52,7 @@
 //
 // # The life of a write
 //
-// A write of one key is a publish, with the revision that it expects: see exchange for how it is
+// A write of one key is a publish, with the revision that it expects: see replacement for how it is
 // held to its precondition. What the server answers means:
 //
 //	answer                             | Put, Delete, Patch, Transact

@@ -42,8 +42,8 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 		return Written{}, err
 	}
 	msg := d.message(b)
-	x := exchange{bucket: b, key: d.Key, stamp: stampOf(msg)}
-	x.propose = func(last *kv.Entry) (*nats.Msg, error) {
+	r := replacement{bucket: b, key: d.Key, stamp: stampOf(msg)}
+	r.propose = func(last *kv.Entry) (*nats.Msg, error) {
 		switch {
 		case last == nil:
 			return nil, kv.ErrKeyNotFound
@@ -57,7 +57,7 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 		}
 		return msg, nil
 	}
-	position, err := x.run(ctx)
+	position, err := r.run(ctx)
 	return Written{Position: position}, err
 }
 

@@ -67,9 +67,9 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 	}
 	s := p.Idempotency.stamp(
 		b.name, p.Key, "PATCH", []byte{byte(p.Format)}, []byte(p.TTL.String()), p.Body)
-	x := exchange{bucket: b, key: p.Key, stamp: s}
+	r := replacement{bucket: b, key: p.Key, stamp: s}
 	var base kv.Revision // that the patch was applied to; 0 if it was to none yet
-	x.propose = func(last *kv.Entry) (*nats.Msg, error) {
+	r.propose = func(last *kv.Entry) (*nats.Msg, error) {
 		switch {
 		case last == nil:
 			return nil, kv.ErrKeyNotFound
@@ -82,7 +82,7 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 		base = last.Revision
 		return p.message(ctx, b, last, s)
 	}
-	position, err := x.run(ctx)
+	position, err := r.run(ctx)
 	return Written{Position: position}, err
 }
 

@@ -31,7 +31,7 @@ type Written struct {
 	Created     bool // It is known that the key had no value before.
 }
 
-// Put stores a value, if its precondition holds: see exchange for what it costs to know that. In
+// Put stores a value, if its precondition holds: see replacement for what it costs to know that. In
 // buckets with entries that may never expire (see mayExempt) a read comes before the publish.
 //
 // It returns a *[kv.RevisionMismatchError], a *[kv.ValueTooLargeError], a *[TTLNotEnabledError], a
@@ -80,22 +80,22 @@ func (b *Bucket) putIf(
 	ctx context.Context, key kv.Key, msg *nats.Msg, p kv.Precondition,
 ) (Written, error) {
 	var created bool
-	x := exchange{bucket: b, key: key, stamp: stampOf(msg)}
-	x.propose = func(last *kv.Entry) (*nats.Msg, error) {
+	r := replacement{bucket: b, key: key, stamp: stampOf(msg)}
+	r.propose = func(last *kv.Entry) (*nats.Msg, error) {
 		if !p.Holds(last, b.epoch) {
 			return nil, b.preconditionFailed(p, last)
 		}
 		created = last == nil || last.IsMarker()
-		x.stamp.put(msg, created)
+		r.stamp.put(msg, created)
 		return msg, nil
 	}
 	if p.IfAbsent() {
-		x.expect(0)
+		r.expect(0)
 	} else if rev, ok := p.IfRevision(b.epoch); ok {
-		x.expect(rev)
-		x.byRevision = true
+		r.expect(rev)
+		r.byRevision = true
 	}
-	position, err := x.run(ctx)
+	position, err := r.run(ctx)
 	return Written{Position: position, Created: created}, err
 }
 

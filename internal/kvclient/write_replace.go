@@ -13,8 +13,9 @@ import (
 // maxTries bounds how often a write is tried again because another writer was faster.
 const maxTries = 8
 
-// An exchange replaces the last entry of a key on condition that it is still the last. It is how
-// PUT with a precondition, DELETE and PATCH are done; a PUT without a precondition is one publish.
+// A replacement puts a new entry in the place of a key's last one, on condition that it is still
+// the last. It is how PUT with a precondition, DELETE and PATCH are done; a PUT without a
+// precondition is one publish.
 //
 //	step    | what happens                                        | next
 //	look    | the key's last entry is read, or what is known of   | propose; done if this very
@@ -26,13 +27,13 @@ const maxTries = 8
 // It is tried maxTries times at most. A writer that has read and lost waits for the key's lane
 // before it looks again. One that has read nothing, since it knew which revision to expect, does
 // not: mostly it finds that its precondition does not hold any more, which is no reason to wait.
-// Where a replicated stream refuses a write that nothing visible contradicts, the exchange waits
+// Where a replicated stream refuses a write that nothing visible contradicts, the replacement waits
 // for a moment before it proposes anew: see awaitWriter.
 //
 // DELETE and PATCH always read first. What a PUT does depends on its precondition:
 //
 //	precondition               | what is done
-//	none                       | one publish, which is no exchange
+//	none                       | one publish, which is no replacement
 //	one revision without check | one publish that expects the revision; the server compares
 //	If-None-Match: *           | one publish that expects 0; over a marker the last entry is read
 //	                           | and then expected: three round trips, and no other writer can
@@ -41,7 +42,7 @@ const maxTries = 8
 //
 // A transaction has a loop of its own ([Bucket.Transact]), since it looks at many keys, each of
 // which would have another lane.
-type exchange struct {
+type replacement struct {
 	bucket *Bucket // The bucket that is written to.
 	key    kv.Key  // The key whose entry is replaced.
 	stamp  stamp   // The stamp of the request; the zero stamp for none.
@@ -55,7 +56,7 @@ type exchange struct {
 	blind bool
 	// knows says that known is the key's last revision for the next attempt.
 	knows bool
-	// known is what a blind exchange begins with, or what the server has named; 0 for never
+	// known is what a blind replacement begins with, or what the server has named; 0 for never
 	// written.
 	known kv.Revision
 	// byRevision says that propose looks at nothing but the entry's revision, so that a revision
@@ -63,17 +64,17 @@ type exchange struct {
 	byRevision bool
 }
 
-// expect makes the exchange begin without a read, as if the key were at this revision.
-func (x *exchange) expect(rev kv.Revision) { x.blind, x.known, x.knows = true, rev, true }
+// expect makes the replacement begin without a read, as if the key were at this revision.
+func (r *replacement) expect(rev kv.Revision) { r.blind, r.known, r.knows = true, rev, true }
 
-// run carries the exchange out. It returns what propose returns, a *[repeatedError],
+// run carries the replacement out. It returns what propose returns, a *[repeatedError],
 // [kv.ErrIdempotencyReuse], [kv.ErrContention], and otherwise the errors of a read and of publish.
-func (x *exchange) run(ctx context.Context) (kv.Position, error) {
-	attempts := x.bucket.attempts(x.key)
+func (r *replacement) run(ctx context.Context) (kv.Position, error) {
+	attempts := r.bucket.attempts(r.key)
 	defer attempts.end()
 	var before kv.Revision
 	for try := range maxTries {
-		last, err := x.look(ctx, &attempts, try)
+		last, err := r.look(ctx, &attempts, try)
 		if err != nil {
 			return kv.Position{}, err
 		}
@@ -85,18 +86,18 @@ func (x *exchange) run(ctx context.Context) (kv.Position, error) {
 			awaitWriter(try)
 		}
 		before = expected
-		msg, err := x.propose(last)
+		msg, err := r.propose(last)
 		if err != nil {
 			return kv.Position{}, err
 		}
-		position, err := x.bucket.publishExpecting(ctx, msg, expected)
+		position, err := r.bucket.publishExpecting(ctx, msg, expected)
 		mismatch, lost := errors.AsType[*mismatchError](err)
 		if !lost {
 			return position, err
 		}
 		named := mismatch.known && mismatch.current != expected
-		if x.byRevision && named && x.stamp == (stamp{}) {
-			x.known, x.knows = mismatch.current, true
+		if r.byRevision && named && r.stamp == (stamp{}) {
+			r.known, r.knows = mismatch.current, true
 		}
 	}
 	return kv.Position{}, kv.ErrContention
@@ -108,21 +109,21 @@ func (x *exchange) run(ctx context.Context) (kv.Position, error) {
 //
 // The server checks the revision before it looks for a duplicate (measured), so a request that was
 // carried out before is refused because of the revision that it made itself: see stamp.
-func (x *exchange) look(ctx context.Context, a *attempts, try int) (last *kv.Entry, err error) {
+func (r *replacement) look(ctx context.Context, a *attempts, try int) (last *kv.Entry, err error) {
 	switch {
-	case x.knows && x.known == 0:
-		x.knows = false
+	case r.knows && r.known == 0:
+		r.knows = false
 		return nil, nil
-	case x.knows:
-		x.knows = false
-		return &kv.Entry{Position: kv.Position{Revision: x.known, Epoch: x.bucket.epoch}}, nil
-	case x.blind:
-		last, err = x.bucket.lastOfLeader(ctx, x.key)
+	case r.knows:
+		r.knows = false
+		return &kv.Entry{Position: kv.Position{Revision: r.known, Epoch: r.bucket.epoch}}, nil
+	case r.blind:
+		last, err = r.bucket.lastOfLeader(ctx, r.key)
 	default:
 		last, err = a.last(ctx, try)
 	}
 	if err == nil {
-		err = x.stamp.madeBy(last)
+		err = r.stamp.madeBy(last)
 	}
 	return last, err
 }
