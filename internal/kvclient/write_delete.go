@@ -42,7 +42,7 @@ func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
 		return Written{}, err
 	}
 	msg := d.message(b)
-	r := replacement{bucket: b, key: d.Key, stamp: stampOf(msg)}
+	r := replacement{bucket: b, key: d.Key, stamp: stampOf(msg), queues: true}
 	r.propose = func(last *kv.Entry) (*nats.Msg, error) {
 		switch {
 		case last == nil:

@@ -67,7 +67,7 @@ func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
 	}
 	s := p.Idempotency.stamp(
 		b.name, p.Key, "PATCH", []byte{byte(p.Format)}, []byte(p.TTL.String()), p.Body)
-	r := replacement{bucket: b, key: p.Key, stamp: s}
+	r := replacement{bucket: b, key: p.Key, stamp: s, queues: true}
 	var base kv.Revision // that the patch was applied to; 0 if it was to none yet
 	r.propose = func(last *kv.Entry) (*nats.Msg, error) {
 		switch {

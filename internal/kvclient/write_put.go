@@ -90,10 +90,11 @@ func (b *Bucket) putIf(
 		return msg, nil
 	}
 	if p.IfAbsent() {
-		r.expect(0)
+		r.known = knownRevision{0, true}
 	} else if rev, ok := p.IfRevision(b.epoch); ok {
-		r.expect(rev)
-		r.byRevision = true
+		r.known, r.byRevision = knownRevision{rev, true}, true
+	} else {
+		r.queues = true
 	}
 	position, err := r.run(ctx)
 	return Written{Position: position, Created: created}, err

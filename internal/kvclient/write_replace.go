@@ -51,21 +51,21 @@ type replacement struct {
 	// that is to replace it, or why nothing is.
 	propose func(last *kv.Entry) (*nats.Msg, error)
 
-	// blind says that the first attempt expects a revision without having read, and that losing it
-	// is no reason to queue.
-	blind bool
-	// knows says that known is the key's last revision for the next attempt.
-	knows bool
-	// known is what a blind replacement begins with, or what the server has named; 0 for never
-	// written.
-	known kv.Revision
+	// known is the key's last revision for the next attempt, if it need not be read: the one that a
+	// precondition names, or that the server named when it refused the attempt before.
+	known knownRevision
+	// queues says that a writer which lost an attempt waits for the key's lane.
+	queues bool
 	// byRevision says that propose looks at nothing but the entry's revision, so that a revision
 	// which the server names need not be read. With a stamp it is read all the same.
 	byRevision bool
 }
 
-// expect makes the replacement begin without a read, as if the key were at this revision.
-func (r *replacement) expect(rev kv.Revision) { r.blind, r.known, r.knows = true, rev, true }
+// A knownRevision is a key's last revision, if it is known without a read.
+type knownRevision struct {
+	revision kv.Revision // 0 if the key was never written.
+	ok       bool        // It is known.
+}
 
 // run carries the replacement out. It returns what propose returns, a *[repeatedError],
 // [kv.ErrIdempotencyReuse], [kv.ErrContention], and otherwise the errors of a read and of publish.
@@ -97,7 +97,7 @@ func (r *replacement) run(ctx context.Context) (kv.Position, error) {
 		}
 		named := mismatch.known && mismatch.current != expected
 		if r.byRevision && named && r.stamp == (stamp{}) {
-			r.known, r.knows = mismatch.current, true
+			r.known = knownRevision{mismatch.current, true}
 		}
 	}
 	return kv.Position{}, kv.ErrContention
@@ -110,17 +110,18 @@ func (r *replacement) run(ctx context.Context) (kv.Position, error) {
 // The server checks the revision before it looks for a duplicate (measured), so a request that was
 // carried out before is refused because of the revision that it made itself: see stamp.
 func (r *replacement) look(ctx context.Context, a *attempts, try int) (last *kv.Entry, err error) {
+	known := r.known
+	r.known = knownRevision{}
 	switch {
-	case r.knows && r.known == 0:
-		r.knows = false
+	case known.ok && known.revision == 0:
 		return nil, nil
-	case r.knows:
-		r.knows = false
-		return &kv.Entry{Position: kv.Position{Revision: r.known, Epoch: r.bucket.epoch}}, nil
-	case r.blind:
-		last, err = r.bucket.lastOfLeader(ctx, r.key)
-	default:
+	case known.ok:
+		at := kv.Position{Revision: known.revision, Epoch: r.bucket.epoch}
+		return &kv.Entry{Position: at}, nil
+	case r.queues:
 		last, err = a.last(ctx, try)
+	default:
+		last, err = r.bucket.lastOfLeader(ctx, r.key)
 	}
 	if err == nil {
 		err = r.stamp.madeBy(last)
