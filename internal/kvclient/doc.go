@@ -34,6 +34,7 @@
 //	client_*                    the client: its connections, its requests to JetStream, its bounds
 //	bucket_*                    buckets: what is remembered of them, their configuration and state
 //	message                     entries as they are stored
+//	outcome                     what became of a request, and the waits before it is sent again
 //	get_*                       reads of one key, and the wait for a revision
 //	many_*                      the entries of many keys, at one instant or in pages
 //	consumer, scan_*            one pass over the last entries of many keys

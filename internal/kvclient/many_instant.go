@@ -44,7 +44,7 @@ func (b *Bucket) readInstant(
 	lastKey := "" // the key of the stream's last message, once that is asked for
 	for try := range instantTries {
 		if try > 0 {
-			awaitWriter(try)
+			backOff(try)
 		}
 		found, err := b.wholeInstant(ctx, subjects)
 		switch {

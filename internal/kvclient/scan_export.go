@@ -77,7 +77,7 @@ func (b *Bucket) Export(
 			break
 		}
 		after = max(after, last)
-		awaitWriter(min(try, 4))
+		backOff(min(try, 4))
 	}
 	if !complete {
 		err = x.rest(ctx)

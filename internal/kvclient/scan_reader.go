@@ -256,7 +256,7 @@ func (r *scanReader) readTo(ctx context.Context, end kv.Revision) (upTo uint64, 
 					kv.ErrTimeout)
 			}
 			r.more = true
-			awaitWriter(1)
+			backOff(1)
 		}
 	}
 	return upTo, ctx.Err()

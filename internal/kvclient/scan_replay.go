@@ -35,7 +35,7 @@ func (b *Bucket) Replay(ctx context.Context, replay Replay, visit func(kv.Entry)
 			return err
 		}
 		replay.After = max(replay.After, last)
-		awaitWriter(min(try, 4))
+		backOff(min(try, 4))
 	}
 	return nil
 }

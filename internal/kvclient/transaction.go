@@ -184,7 +184,7 @@ func (b *Bucket) Transact(ctx context.Context, t Transaction) (Transacted, error
 		}
 		if err == nil {
 			if try > 0 && slices.Equal(before, plan.expected) {
-				awaitWriter(try)
+				backOff(try)
 			}
 			before = slices.Clone(plan.expected)
 			done, err = plan.commit(ctx)

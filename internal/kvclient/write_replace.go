@@ -3,7 +3,6 @@ package kvclient
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -27,8 +26,9 @@ const maxTries = 8
 // It is tried maxTries times at most. A writer that has read and lost waits for the key's lane
 // before it looks again. One that has read nothing, since it knew which revision to expect, does
 // not: mostly it finds that its precondition does not hold any more, which is no reason to wait.
-// Where a replicated stream refuses a write that nothing visible contradicts, the replacement waits
-// for a moment before it proposes anew: see awaitWriter.
+// Where a replicated stream refuses a write that nothing visible contradicts, another writer's is
+// on its way through the replicas, and will be seen or have failed soon: the replacement backs off
+// before it proposes anew.
 //
 // DELETE and PATCH always read first. What a PUT does depends on its precondition:
 //
@@ -83,7 +83,7 @@ func (r *replacement) run(ctx context.Context) (kv.Position, error) {
 			expected = last.Revision
 		}
 		if try > 0 && expected == before {
-			awaitWriter(try)
+			backOff(try)
 		}
 		before = expected
 		msg, err := r.propose(last)
@@ -137,11 +137,6 @@ func (b *Bucket) publishExpecting(
 	setHeader(msg, headerExpected, rev.String())
 	return b.publish(ctx, msg)
 }
-
-// awaitWriter waits for a moment, longer with each try, where a replicated stream refuses a write
-// that nothing visible contradicts: another writer's is on its way through the replicas, and will
-// be seen or have failed soon.
-func awaitWriter(try int) { time.Sleep(time.Millisecond << try) }
 
 // lastOrNil returns the key's last entry in the stream that writes go to, as that stream's leader
 // has it; nil if there is none.
