@@ -180,7 +180,7 @@ func (p *plan) messages(id string, expected []kv.Revision) []*nats.Msg {
 		setHeader(msg, headerBatchID, id)
 		setHeader(msg, headerBatchSequence, strconv.Itoa(i+1))
 		if m.guard != noStep {
-			setHeader(msg, headerExpected, expected[m.guard].String())
+			expectRevision(msg, expected[m.guard])
 		}
 		if m.guard != noStep && m.guard != m.step {
 			setHeader(msg, headerExpectedSubject, p.bucket.readPrefix+p.steps[m.guard].Key.String())

@@ -76,7 +76,7 @@ func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKe
 // the other keys would meet it too.
 func (p *pipeline) deleteKey(k *ListedKey, purge bool, done *DeletedKeys) error {
 	msg := Deletion{Key: kv.KnownKey(k.Key), Purge: purge}.message(p.bucket)
-	setHeader(msg, headerExpected, k.Revision.String())
+	expectRevision(msg, k.Revision)
 	if k.never && p.bucket.mayExempt() {
 		setHeader(msg, headerRollup, rollupSubject)
 	}

@@ -85,7 +85,7 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 		err = b.replaceNever(context.Background(), e.Key, msg)
 	}
 	if i.options.Create {
-		setHeader(msg, headerExpected, "0")
+		expectRevision(msg, 0)
 	}
 	room := max(0, b.maxMessage-headerBytes(msg.Header))
 	if err == nil && len(e.Value) > room {

@@ -97,7 +97,9 @@ func (p Patch) message(ctx context.Context, b *Bucket, last *kv.Entry, s stamp) 
 		}
 	}
 	s.put(msg, false)
-	setHeader(msg, headerExpected, kv.MaxRevision.String())
+	// Publishing replaces this revision. It is here so that headerBytes counts the line at its
+	// longest.
+	expectRevision(msg, kv.MaxRevision)
 	limit := max(0, b.maxMessage-headerBytes(msg.Header))
 	var err error
 	msg.Data, err = p.apply(ctx, b.client, last, limit)

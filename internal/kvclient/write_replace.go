@@ -134,7 +134,7 @@ func (r *replacement) look(ctx context.Context, a *attempts, try int) (last *kv.
 func (b *Bucket) publishExpecting(
 	ctx context.Context, msg *nats.Msg, rev kv.Revision,
 ) (kv.Position, error) {
-	setHeader(msg, headerExpected, rev.String())
+	expectRevision(msg, rev)
 	return b.publish(ctx, msg)
 }
 
