@@ -253,7 +253,7 @@ func (p *pipeline) outcome(f *flight) (kv.Revision, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(reply.Data) == 0 && first(reply.Header, "Status") == "503" {
+	if link.NoResponders(reply) {
 		return p.resend(f)
 	}
 	rev, _, err := p.bucket.readAcknowledgement(reply)

@@ -44,30 +44,30 @@ func (b *Bucket) Put(ctx context.Context, w Write) (Written, error) {
 
 // put is Put, with a *repeatedError for a write that was carried out before.
 func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
-	b, err := b.currentFor(ctx, w.Precondition)
+	current, err := b.currentFor(ctx, w.Precondition)
 	if err != nil {
 		return Written{}, err
 	}
-	if err := b.CheckTTL(ctx, w.TTL); err != nil {
+	if err := current.CheckTTL(ctx, w.TTL); err != nil {
 		return Written{}, err
 	}
-	msg := w.message(b)
+	msg := w.message(current)
 	if w.Idempotency.Key != "" {
-		w.stamp(b).put(msg, w.Precondition.IfAbsent())
+		w.stamp(current).put(msg, w.Precondition.IfAbsent())
 	}
-	if b.mayExempt() {
-		if err := b.replaceNever(ctx, w.Key, msg); err != nil {
+	if current.mayExempt() {
+		if err := current.replaceNever(ctx, w.Key, msg); err != nil {
 			return Written{}, err
 		}
 	}
-	if room := b.roomOf(msg.Header, 0, w.Precondition); len(w.Value) > room {
+	if room := current.roomOf(msg.Header, 0, w.Precondition); len(w.Value) > room {
 		return Written{}, &kv.ValueTooLargeError{Limit: room}
 	}
 	if w.Precondition.Always() {
-		position, err := b.publish(ctx, msg)
+		position, err := current.publish(ctx, msg)
 		return Written{Position: position}, err
 	}
-	return b.putIf(ctx, w.Key, msg, w.Precondition)
+	return current.putIf(ctx, w.Key, msg, w.Precondition)
 }
 
 // ifAbsent is the precondition that the key has no value.

@@ -139,7 +139,7 @@ func (b *replyBox) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error
 		case answer := <-b.answers:
 			switch {
 			case answer.Subject != msg.Reply: // to a request that had been given up
-			case len(answer.Data) == 0 && answer.Header.Get("Status") == "503":
+			case NoResponders(answer):
 				return nil, nats.ErrNoResponders
 			default:
 				return answer, nil
