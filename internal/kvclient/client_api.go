@@ -59,11 +59,11 @@ func (c *Client) ask(
 	return nil
 }
 
-// The JetStream error codes for which there is an error of package kv (nats-server,
+// The JetStream error codes that mean something to the client, in their order (nats-server,
 // server/errors.json).
 const (
-	errCodeNoLeader             = 10008
 	errCodeAccountResources     = 10002
+	errCodeNoLeader             = 10008
 	errCodeInsufficient         = 10023
 	errCodeMaxConsumers         = 10026
 	errCodeMaxStreams           = 10027
@@ -84,12 +84,17 @@ const (
 	errCodeMaxBytesRequired     = 10113
 	errCodeStreamOffline        = 10118
 	errCodeMaxStreamBytes       = 10122
-	errCodeWrongLastSeqConstant = 10164
-	errCodeTooManyRequests      = 10167
 	errCodeDuplicateUnderWay    = 10158
 	errCodeTemporarily          = 10163
+	errCodeWrongLastSeqConstant = 10164
 	errCodeTTLDisabled          = 10166
+	errCodeTooManyRequests      = 10167
+	errCodeBatchDisabled        = 10174
+	errCodeBatchIncomplete      = 10176
 	errCodeStreamOfflineReason  = 10194
+	errCodeBatchTooLarge        = 10199
+	errCodeBatchDuplicate       = 10201
+	errCodeBatchesInFlight      = 10210
 )
 
 // refusal turns an answer by which JetStream refuses into an error of package kv: nothing was

@@ -14,15 +14,6 @@ import (
 	"kvgateway/internal/kv"
 )
 
-// JetStream's refusals of a batch (nats-server, server/errors.json).
-const (
-	errCodeBatchDisabled   = 10174
-	errCodeBatchIncomplete = 10176
-	errCodeBatchTooLarge   = 10199
-	errCodeBatchDuplicate  = 10201
-	errCodeBatchesInFlight = 10210
-)
-
 var (
 	// errDuplicate says that the server, or an entry, knows the transaction's idempotency key.
 	errDuplicate = errors.New("duplicate transaction")
