@@ -43,9 +43,12 @@ const maxTries = 8
 // A transaction has a loop of its own ([Bucket.Transact]), since it looks at many keys, each of
 // which would have another lane.
 type replacement struct {
-	bucket *Bucket // The bucket that is written to.
-	key    kv.Key  // The key whose entry is replaced.
-	stamp  stamp   // The stamp of the request; the zero stamp for none.
+	// bucket is the bucket that is written to.
+	bucket *Bucket
+	// key is the key whose entry is replaced.
+	key kv.Key
+	// stamp is the stamp of the request; the zero stamp for none.
+	stamp stamp
 
 	// propose judges the key's last entry, nil if it was never written, and returns the message
 	// that is to replace it, or why nothing is.
@@ -63,8 +66,10 @@ type replacement struct {
 
 // A knownRevision is a key's last revision, if it is known without a read.
 type knownRevision struct {
-	revision kv.Revision // 0 if the key was never written.
-	ok       bool        // It is known.
+	// revision is the revision; 0 if the key was never written.
+	revision kv.Revision
+	// ok says that the revision is known.
+	ok bool
 }
 
 // run carries the replacement out. It returns what propose returns, a *[repeatedError],
@@ -174,8 +179,10 @@ func (b *Bucket) preconditionFailed(p kv.Precondition, last *kv.Entry) error {
 
 // A mismatchError says that the server expected another last revision; nothing was stored.
 type mismatchError struct {
-	current kv.Revision // The key's last revision, if the server named it.
-	known   bool        // The server named it.
+	// current is the key's last revision, if the server named it.
+	current kv.Revision
+	// known says that the server named it.
+	known bool
 }
 
 func (*mismatchError) Error() string { return "wrong last revision" }
