@@ -29,19 +29,32 @@
 //
 // # Files
 //
-// Package link carries the requests. Here the beginning of a file's name says what it is about:
+// Package link carries the requests. Here the beginning of a file's name says what it is about, and
+// the rest, in brackets below, which part of that:
 //
-//	client_*                    the client: its connections, its requests to JetStream, its bounds
-//	bucket_*                    buckets: what is remembered of them, their configuration and state
-//	message                     entries as they are stored
-//	outcome                     what became of a request, and the waits before it is sent again
-//	get_*                       reads of one key, and the wait for a revision
-//	many_*                      the entries of many keys, at one instant or in pages
-//	consumer, scan_*            one pass over the last entries of many keys
-//	tail_*                      what is stored from now on
-//	write_*                     writes: of one key, and of many keys one after the other
-//	transaction_*               writes of several keys at once
-//	advisories                  what the server tells by itself
+//	client, client_*     the client and its connections; its settings (options), its requests to
+//	                     JetStream and the codes of errors (api), its bounds (limits)
+//	bucket, bucket_*     what is remembered of a bucket; creating and changing it (manage), its
+//	                     configuration as a stream (stream), its state (state), what it demands
+//	                     of writes (rules), mirrors (origin), what a crash brought back (rollups)
+//	message              entries as they are stored
+//	outcome              what became of a request, and the waits before it is sent again
+//	get, get_*           reads of one key: its last entry, all that is kept (history), a revision or
+//	                     not before one (revision, revision_waits); few large values at once (sizes)
+//	many_*               the entries of many keys: pages (entries), one instant (instant) and the
+//	                     requests for it (multilast), which keys (selection)
+//	consumer             a consumer of a bucket's stream, as scans and tails use it
+//	scan, scan_*         one pass over the last entries of many keys: how (reader, batch, subjects,
+//	                     names), and what for (list, export, replay)
+//	tail, tail_*         what is stored from now on; how much the server sends ahead (readahead)
+//	write_*              writes of one key (put, delete, patch): on condition (replace), in turn
+//	                     (lanes), recognised when repeated (idempotency), sent (publish); the room
+//	                     for a value (room), times to live (ttl); writes of many keys (import,
+//	                     deletekeys), sent without waiting for each (pipeline); old markers removed
+//	                     (markers)
+//	transaction,         writes of several keys at once: checked and laid out (plan), sent (commit),
+//	transaction_*        the room in the account's storage (headroom)
+//	advisories           what the server tells by itself
 //
 // # The life of a read
 //
