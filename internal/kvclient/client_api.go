@@ -14,7 +14,8 @@ import (
 
 // An apiResponse is what every answer of the JetStream API can carry.
 type apiResponse struct {
-	Error *kv.APIError `json:"error"` // Why JetStream refused; nil if it did not.
+	// Error is why JetStream refused; nil if it did not.
+	Error *kv.APIError `json:"error"`
 }
 
 func (r *apiResponse) apiError() *kv.APIError { return r.Error }

@@ -13,9 +13,12 @@ const instantTries = 6
 
 // An instant is what subjects had at one revision of the bucket.
 type instant struct {
-	entries []kv.Entry  // The last entry of each subject, markers included.
-	upTo    kv.Revision // The revision at which they were the last.
-	served  Consistency // Who answered.
+	// entries are the last entries of the subjects, markers included.
+	entries []kv.Entry
+	// upTo is the revision at which they were the last.
+	upTo kv.Revision
+	// served is who answered.
+	served Consistency
 	// isolated says that no transaction is torn: the stream itself answered. A mirror takes over a
 	// batch message by message, so what it answers is no snapshot.
 	isolated bool

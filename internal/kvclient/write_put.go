@@ -27,8 +27,10 @@ type Write struct {
 
 // A Written says what a write did.
 type Written struct {
-	kv.Position      // Where the entry was stored; without a check.
-	Created     bool // It is known that the key had no value before.
+	// Position is where the entry was stored; it has no check.
+	kv.Position
+	// Created says that the key is known to have had no value before.
+	Created bool
 }
 
 // Put stores a value, if its precondition holds: see replacement for what it costs to know that. In
