@@ -3,8 +3,10 @@ package kv
 // A Condition is a set of positions that a key's last entry is compared with. The zero Condition is
 // absent.
 type Condition struct {
-	Any       bool       // "*": every position at which the key has a value.
-	Positions []Position // The positions, if it is not that.
+	// Any stands for "*": every position at which the key has a value.
+	Any bool
+	// Positions are the positions, if it is not that.
+	Positions []Position
 }
 
 // Present reports whether there is a condition at all.
@@ -35,8 +37,10 @@ func (c Condition) Matches(e *Entry, epoch Epoch) bool {
 // it stores, so that a write need not read first: [Precondition.IfAbsent] and
 // [Precondition.IfRevision] recognise them.
 type Precondition struct {
-	IfMatch     Condition // The last entry must be one of these.
-	IfNoneMatch Condition // The last entry must be none of these.
+	// IfMatch must match the last entry, if it is present.
+	IfMatch Condition
+	// IfNoneMatch must not match the last entry, if it is present.
+	IfNoneMatch Condition
 }
 
 // Always reports whether there is no precondition.
