@@ -63,8 +63,10 @@ const (
 
 // Placement says on which servers of a cluster a bucket may be.
 type Placement struct {
-	Cluster string   `json:"cluster,omitempty"` // The cluster's name.
-	Tags    []string `json:"tags,omitempty"`    // Tags that each of the servers must have.
+	// Cluster is the cluster's name.
+	Cluster string `json:"cluster,omitempty"`
+	// Tags are those that each of the servers must have.
+	Tags []string `json:"tags,omitempty"`
 }
 
 // Republish makes the server publish every stored entry once more, under another subject.
@@ -96,14 +98,18 @@ type Source struct {
 
 // A SubjectTransform maps the subjects of a source.
 type SubjectTransform struct {
-	Source      string `json:"src"`  // The pattern of the source's subjects.
-	Destination string `json:"dest"` // What they become.
+	// Source is the pattern of the source's subjects.
+	Source string `json:"src"`
+	// Destination is what they become.
+	Destination string `json:"dest"`
 }
 
 // External names the JetStream of another account or domain.
 type External struct {
-	API     string `json:"api"`               // The subject prefix of its API.
-	Deliver string `json:"deliver,omitempty"` // The subject prefix for what it delivers.
+	// API is the subject prefix of its API.
+	API string `json:"api"`
+	// Deliver is the subject prefix for what it delivers.
+	Deliver string `json:"deliver,omitempty"`
 }
 
 // DefaultBucketConfig returns the configuration of a bucket of which nothing else is said.
@@ -220,9 +226,12 @@ func IsSubjectPrefix(s string) bool {
 
 // A Difference is a field in which two configurations of a bucket differ.
 type Difference struct {
-	Field string          `json:"field"` // The field's name in JSON.
-	Have  json.RawMessage `json:"have"`  // Its value in the existing configuration.
-	Want  json.RawMessage `json:"want"`  // Its value in the wanted one.
+	// Field is the field's name in JSON.
+	Field string `json:"field"`
+	// Have is its value in the existing configuration.
+	Have json.RawMessage `json:"have"`
+	// Want is its value in the wanted one.
+	Want json.RawMessage `json:"want"`
 }
 
 // Differences lists the fields in which the two configurations differ, sorted by name.

@@ -67,9 +67,12 @@ func (e *Entry) IsMarker() bool { return e.Operation != Put }
 // consecutive revisions, so the first one is at an entry's revision less its index. Which revision
 // is the last, only the last entry says.
 type TransactionPart struct {
-	ID    string // The transaction's id, up to 64 bytes of printable ASCII.
-	Index uint64 // The entry's place among the transaction's writes, from 0.
-	Last  bool   // The entry is the transaction's last.
+	// ID is the transaction's id, up to 64 bytes of printable ASCII.
+	ID string
+	// Index is the entry's place among the transaction's writes, from 0.
+	Index uint64
+	// Last says that the entry is the transaction's last.
+	Last bool
 }
 
 // Bookkeeping is what an entry's headers say that only later writes of its key want to know.

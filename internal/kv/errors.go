@@ -67,7 +67,8 @@ func (e *SyntaxError) Error() string {
 
 // A KeyDeletedError says that the key's last entry is a marker.
 type KeyDeletedError struct {
-	Marker Entry // The key's last entry.
+	// Marker is the key's last entry.
+	Marker Entry
 }
 
 // Error implements error.
@@ -77,8 +78,10 @@ func (e *KeyDeletedError) Error() string {
 
 // A RevisionMismatchError says that a precondition does not hold; nothing was stored.
 type RevisionMismatchError struct {
-	Current   Position // The position of the key's last entry; revision 0 if it was never written.
-	KeyExists bool     // The precondition was that the key has no value.
+	// Current is the position of the key's last entry; its revision is 0 if it was never written.
+	Current Position
+	// KeyExists says that the precondition was that the key has no value.
+	KeyExists bool
 }
 
 // Error implements error.
@@ -89,7 +92,8 @@ func (e *RevisionMismatchError) Error() string {
 // An EpochChangedError says that a position belongs to another history: that of a bucket which was
 // deleted and created again since, or of one that lost its end and grew again.
 type EpochChangedError struct {
-	Current Epoch // The bucket's epoch now.
+	// Current is the bucket's epoch now.
+	Current Epoch
 }
 
 // Error implements error.
@@ -100,7 +104,8 @@ func (e *EpochChangedError) Error() string {
 // A ValueTooLargeError says that a value and the headers stored with it exceed the limit of the
 // bucket or of the server; nothing was sent.
 type ValueTooLargeError struct {
-	Limit int // How many bytes the value may have beside this write's headers.
+	// Limit is how many bytes the value may have beside this write's headers.
+	Limit int
 }
 
 // Error implements error.
@@ -110,7 +115,8 @@ func (e *ValueTooLargeError) Error() string {
 
 // A BucketExistsError says that a bucket of that name exists with another configuration.
 type BucketExistsError struct {
-	Differences []Difference // Where the two configurations differ.
+	// Differences are where the two configurations differ.
+	Differences []Difference
 }
 
 // Error implements error.
@@ -121,7 +127,8 @@ func (e *BucketExistsError) Error() string {
 
 // A ConfigError says that a bucket's configuration was refused, by the gateway or by the server.
 type ConfigError struct {
-	Reason string // What is wrong with it, for a client.
+	// Reason is what is wrong with it, for a client.
+	Reason string
 }
 
 // Error implements error.
@@ -129,9 +136,12 @@ func (e *ConfigError) Error() string { return "invalid bucket configuration: " +
 
 // An APIError is an answer of JetStream for which this package has no error of its own.
 type APIError struct {
-	Code        int    `json:"code"`        // Like an HTTP status.
-	ErrCode     int    `json:"err_code"`    // JetStream's own error code.
-	Description string `json:"description"` // The server's text.
+	// Code is like an HTTP status.
+	Code int `json:"code"`
+	// ErrCode is JetStream's own error code.
+	ErrCode int `json:"err_code"`
+	// Description is the server's text.
+	Description string `json:"description"`
 }
 
 // Error implements error.

@@ -26,7 +26,8 @@ const (
 // A Filter selects keys as a NATS subject filter does: `*` stands for one token, and `>` as the
 // last token for one or more. The zero Filter is not valid; make one with [ParseFilter].
 type Filter struct {
-	pattern string // The filter's text, which is valid.
+	// pattern is the filter's text, which is valid.
+	pattern string
 }
 
 // AllKeys is the filter that every key matches.
@@ -187,8 +188,10 @@ const maxWalks = 16
 // A Matcher reports whether any of some filters selects a key, as [Filters.Matches] does, in a time
 // that hardly grows with their number.
 type Matcher struct {
-	filters Filters               // The filters, if they are few.
-	tree    *FilterTree[struct{}] // The filters, if they are many; else nil.
+	// filters are the filters, if they are few.
+	filters Filters
+	// tree has the filters, if they are many; else it is nil.
+	tree *FilterTree[struct{}]
 }
 
 // maxCompared is up to how many filters comparing them one by one is faster than a tree.

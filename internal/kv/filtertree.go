@@ -8,18 +8,25 @@ import "strings"
 // filters of an event stream with 512 tokens took 180 KB. The zero tree has no filters. A tree has
 // no lock.
 type FilterTree[T any] struct {
-	root filterNode[T] // Stands for the filters' beginning, before the first token.
+	// root stands for the filters' beginning, before the first token.
+	root filterNode[T]
 }
 
 // A filterNode stands for the filters that begin with the tokens on the way to it. Most nodes have
 // one child, so a map is made only for the second.
 type filterNode[T any] struct {
-	token    string                    // The token that leads to only.
-	only     *filterNode[T]            // The child for a token, if there is just one.
-	children map[string]*filterNode[T] // The children by tokens, once there were several.
-	any      *filterNode[T]            // The child for `*`.
-	here     *T                        // The value of the filter that ends here.
-	rest     *T                        // The value of the filter that ends with `>` here.
+	// token is the token that leads to only.
+	token string
+	// only is the child for a token, if there is just one.
+	only *filterNode[T]
+	// children are the children by tokens, once there were several.
+	children map[string]*filterNode[T]
+	// any is the child for `*`.
+	any *filterNode[T]
+	// here is the value of the filter that ends here.
+	here *T
+	// rest is the value of the filter that ends with `>` here.
+	rest *T
 }
 
 // Set gives the filter a value, in the place of the one that it has. A nil value removes the

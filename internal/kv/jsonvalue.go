@@ -69,8 +69,10 @@ func appendText(dst, text []byte) []byte {
 // A compacter leaves out the white space of valid JSON, which would break a line. It takes the JSON
 // in parts, and remembers where it is.
 type compacter struct {
-	inString bool // The last byte was within a string.
-	escaped  bool // The last byte was a backslash that escapes the next byte.
+	// inString says that the last byte was within a string.
+	inString bool
+	// escaped says that the last byte was a backslash that escapes the next byte.
+	escaped bool
 }
 
 // append appends the next part without its white space.

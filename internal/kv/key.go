@@ -18,7 +18,8 @@ const (
 
 // A Key names a value in a bucket. The zero Key is not valid; make one with [ParseKey].
 type Key struct {
-	name string // The key's text, which is within the grammar.
+	// name is the key's text, which is within the grammar.
+	name string
 }
 
 // String returns the key as it was given to ParseKey.
@@ -46,7 +47,8 @@ const StreamPrefix = "KV_"
 
 // A BucketName names a bucket. The zero BucketName is not valid; make one with [ParseBucketName].
 type BucketName struct {
-	name string // The name's text, which is within the grammar.
+	// name is the name's text, which is within the grammar.
+	name string
 }
 
 // String returns the name as it was given to ParseBucketName.

@@ -3,8 +3,10 @@ package kv
 // A Condition is a set of positions that a key's last entry is compared with. The zero Condition is
 // absent.
 type Condition struct {
-	Any       bool       // "*": every position at which the key has a value.
-	Positions []Position // The positions, if it is not that.
+	// Any stands for "*": every position at which the key has a value.
+	Any bool
+	// Positions are the positions, if it is not that.
+	Positions []Position
 }
 
 // Present reports whether there is a condition at all.
@@ -31,21 +33,14 @@ func (c Condition) Matches(e *Entry, epoch Epoch) bool {
 }
 
 // A Precondition says what a key's last entry must be for a request to be carried out (RFC 9110
-// §13). The zero Precondition always holds.
-//
-// How a write is held to one:
-//
-//	precondition               | what is done
-//	none                       | one publish
-//	one revision without check | one publish that expects the revision; the server compares
-//	If-None-Match: *           | one publish that expects 0; over a marker the last entry is read
-//	                           | and then expected: three round trips, and no other writer can
-//	                           | slip in between
-//	anything else              | the last entry is read and compared, and then expected, maxTries
-//	                           | times at most
+// §13). The zero Precondition always holds. Two kinds are simple enough for the server to check as
+// it stores, so that a write need not read first: [Precondition.IfAbsent] and
+// [Precondition.IfRevision] recognise them.
 type Precondition struct {
-	IfMatch     Condition // The last entry must be one of these.
-	IfNoneMatch Condition // The last entry must be none of these.
+	// IfMatch must match the last entry, if it is present.
+	IfMatch Condition
+	// IfNoneMatch must not match the last entry, if it is present.
+	IfNoneMatch Condition
 }
 
 // Always reports whether there is no precondition.

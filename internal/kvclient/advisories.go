@@ -66,9 +66,12 @@ func (c *Client) Observe(observer func(Advisory)) { c.observer.Store(&observer) 
 // An AdvisoryPeriod is a period in which all advisories came over one connection and none was
 // dropped: while [Client.AdvisoryPeriod] returns the same value, no advisory was missed.
 type AdvisoryPeriod struct {
-	conn       *nats.Conn // The connection of the feeds.
-	reconnects uint64     // How often nats.go has reconnected it.
-	dropped    int        // How many advisories were dropped on it for want of room.
+	// conn is the connection of the feeds.
+	conn *nats.Conn
+	// reconnects is how often nats.go has reconnected it.
+	reconnects uint64
+	// dropped is how many advisories were dropped on it for want of room.
+	dropped int
 }
 
 // AdvisoryPeriod returns the period that goes on; while the connection is lost, it returns the last
@@ -119,10 +122,13 @@ func advisoryBytes(limit int64) bound.Spec {
 
 // advisorySubscriptions are the subscriptions to advisories on the connection that is in use.
 type advisorySubscriptions struct {
-	waiting *bound.Bound // Bounds the bytes that wait on each of them.
+	// waiting bounds the bytes that wait on each of the subscriptions.
+	waiting *bound.Bound
 
-	mu  sync.Mutex           // Guards all.
-	all []*nats.Subscription // The subscriptions; replaced with each new connection.
+	// mu guards all.
+	mu sync.Mutex
+	// all are the subscriptions; they are replaced with each new connection.
+	all []*nats.Subscription
 }
 
 // dropped returns how many advisories nats.go has dropped for want of room.

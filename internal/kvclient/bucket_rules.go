@@ -37,8 +37,10 @@ func (e *TTLNotEnabledError) Error() string {
 // A TTLTooShortError says that a time to live is shorter than the server would make it; nothing was
 // stored.
 type TTLTooShortError struct {
-	Minimum   time.Duration // The shortest that the bucket takes.
-	Remaining bool          // It is what is left of the present value's, which a patch keeps.
+	// Minimum is the shortest time to live that the bucket takes.
+	Minimum time.Duration
+	// Remaining says that it is what is left of the present value's, which a patch keeps.
+	Remaining bool
 }
 
 // Error implements error.
@@ -50,15 +52,24 @@ func (e *TTLTooShortError) Error() string {
 // place that decides whether an entry may have a time to live, for PUT, PATCH, purge, import and
 // transactions.
 type writeRules struct {
-	bucket     string        // The bucket whose rules they are.
-	atomic     bool          // It takes transactions.
-	ttl        bool          // Entries can have a time to live of their own.
-	messageTTL bool          // The stream acts on the times to live that entries have.
-	minTTL     time.Duration // Those times are at least this long.
-	history    bool          // More than one message of a key is kept.
-	exempts    bool          // An entry may outlive one that is written over it: see mayExempt.
-	replicas   int           // How many servers keep the stream.
-	memory     bool          // They keep it in memory.
+	// bucket is the bucket whose rules they are.
+	bucket string
+	// atomic says that the bucket takes transactions.
+	atomic bool
+	// ttl says that entries can have a time to live of their own.
+	ttl bool
+	// messageTTL says that the stream acts on the times to live that entries have.
+	messageTTL bool
+	// minTTL is the shortest that those times can be.
+	minTTL time.Duration
+	// history says that more than one message of a key is kept.
+	history bool
+	// exempts says that an entry may outlive one that is written over it: see mayExempt.
+	exempts bool
+	// replicas is how many servers keep the stream.
+	replicas int
+	// memory says that they keep it in memory.
+	memory bool
 }
 
 // rulesOf reads the rules from a stream's configuration. If more than one message of a key is kept,

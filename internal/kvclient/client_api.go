@@ -14,14 +14,15 @@ import (
 
 // An apiResponse is what every answer of the JetStream API can carry.
 type apiResponse struct {
-	Error *kv.APIError `json:"error"` // Why JetStream refused; nil if it did not.
+	// Error is why JetStream refused; nil if it did not.
+	Error *kv.APIError `json:"error"`
 }
 
 func (r *apiResponse) apiError() *kv.APIError { return r.Error }
 
-// api sends one request to the JetStream API and decodes the answer into response. It returns an
-// error of this package or the *[kv.APIError] for what JetStream refuses, [kv.ErrUnavailable], or
-// [kv.ErrTimeout], which for a change means that its outcome is unknown.
+// api sends one request to the JetStream API and decodes the answer into response. It returns what
+// refusal makes of what JetStream refuses, [kv.ErrUnavailable], or [kv.ErrTimeout], which for a
+// change means that its outcome is unknown.
 func (c *Client) api(
 	ctx context.Context, l *link.Link, subject string, request any,
 	response interface{ apiError() *kv.APIError },
@@ -59,11 +60,11 @@ func (c *Client) ask(
 	return nil
 }
 
-// The JetStream error codes for which there is an error of this package (nats-server,
+// The JetStream error codes that mean something to the client, in their order (nats-server,
 // server/errors.json).
 const (
-	errCodeNoLeader             = 10008
 	errCodeAccountResources     = 10002
+	errCodeNoLeader             = 10008
 	errCodeInsufficient         = 10023
 	errCodeMaxConsumers         = 10026
 	errCodeMaxStreams           = 10027
@@ -84,15 +85,20 @@ const (
 	errCodeMaxBytesRequired     = 10113
 	errCodeStreamOffline        = 10118
 	errCodeMaxStreamBytes       = 10122
-	errCodeWrongLastSeqConstant = 10164
-	errCodeTooManyRequests      = 10167
 	errCodeDuplicateUnderWay    = 10158
 	errCodeTemporarily          = 10163
+	errCodeWrongLastSeqConstant = 10164
 	errCodeTTLDisabled          = 10166
+	errCodeTooManyRequests      = 10167
+	errCodeBatchDisabled        = 10174
+	errCodeBatchIncomplete      = 10176
 	errCodeStreamOfflineReason  = 10194
+	errCodeBatchTooLarge        = 10199
+	errCodeBatchDuplicate       = 10201
+	errCodeBatchesInFlight      = 10210
 )
 
-// refusal turns an answer by which JetStream refuses into an error of this package: nothing was
+// refusal turns an answer by which JetStream refuses into an error of package kv: nothing was
 // stored or changed. An answer for which there is no error stays an *[kv.APIError].
 func refusal(e *kv.APIError) error {
 	switch e.ErrCode {

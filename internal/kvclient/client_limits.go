@@ -30,19 +30,31 @@ func (c *Client) encodedBytes() int64 { return (c.maxPayload()+2)/3*4 + answerFr
 // limits are the client's bounds, except those that are made for each import and for each key with
 // several writers.
 type limits struct {
-	set      *bound.Set   // The set that all bounds belong to.
-	reads    *bound.Bound // Bytes of answers under way on the connection for reads.
-	writes   *bound.Bound // Bytes of answers under way on the connection for writes.
-	bulk     *bound.Bound // Bytes of answers under way on the connection for bulk.
-	feeds    *bound.Bound // Bytes that the server may send ahead on the connection for feeds.
-	large    *bound.Bound // Bytes of values known to be large that are read at once.
-	listings *bound.Bound // Scans that read at once.
-	listed   *bound.Bound // Bytes of the names that scans have found, while they read.
-	instants *bound.Bound // Reads of many entries at one instant.
-	exports  *bound.Bound // Exports that are under way.
-	patches  *bound.Bound // Patches of large values that are applied at once.
+	// set is the set that all bounds belong to.
+	set *bound.Set
+	// reads bounds the bytes of answers under way on the connection for reads.
+	reads *bound.Bound
+	// writes bounds the bytes of answers under way on the connection for writes.
+	writes *bound.Bound
+	// bulk bounds the bytes of answers under way on the connection for bulk.
+	bulk *bound.Bound
+	// feeds bounds the bytes that the server may send ahead on the connection for feeds.
+	feeds *bound.Bound
+	// large bounds the bytes of values known to be large that are read at once.
+	large *bound.Bound
+	// listings bounds the scans that read at once.
+	listings *bound.Bound
+	// listed bounds the bytes of the names that scans have found, while they read.
+	listed *bound.Bound
+	// instants bounds the reads of many entries at one instant.
+	instants *bound.Bound
+	// exports bounds the exports that are under way.
+	exports *bound.Bound
+	// patches bounds the patches of large values that are applied at once.
+	patches *bound.Bound
 
-	revisionWaits *bound.Bound // Reads that wait for a revision.
+	// revisionWaits bounds the reads that wait for a revision.
+	revisionWaits *bound.Bound
 }
 
 const (

@@ -25,9 +25,12 @@ import (
 // What ends a batch, and what else can come in the place of a message, is for the reader to judge:
 // see scanReader.take and [Tail]. A consumer is used by one goroutine.
 type consumer struct {
-	bucket *Bucket    // The bucket whose stream is read.
-	link   *link.Link // The link that carries its requests and its messages.
-	name   string     // The consumer's name.
+	// bucket is the bucket whose stream is read.
+	bucket *Bucket
+	// link carries the consumer's requests and its messages.
+	link *link.Link
+	// name is the consumer's name.
+	name string
 	// pending is how many messages it had to deliver when it was made, as the server counted.
 	pending uint64
 	// received is how many messages have arrived; the server numbers them.
@@ -48,18 +51,26 @@ type consumer struct {
 
 // A consumerSpec says what a consumer is to deliver.
 type consumerSpec struct {
-	purpose     string        // A part of its name, for whoever looks at the server.
-	subjects    []string      // Messages of these subjects are delivered.
-	from        kv.Revision   // All from this revision on; 0 for the last of each subject.
-	headersOnly bool          // Values are left out.
-	inactive    time.Duration // After what time without a request the server drops it.
+	// purpose becomes a part of the name, for whoever looks at the server.
+	purpose string
+	// subjects are those whose messages are delivered.
+	subjects []string
+	// from is the revision from which on all are delivered; 0 for the last of each subject.
+	from kv.Revision
+	// headersOnly says that values are left out.
+	headersOnly bool
+	// inactive is after what time without a request the server drops the consumer.
+	inactive time.Duration
 }
 
 // A consumerRequest is a request to CONSUMER.CREATE.
 type consumerRequest struct {
-	Stream string                   `json:"stream_name"` // The stream that the consumer reads.
-	Config jetstream.ConsumerConfig `json:"config"`      // The consumer's configuration.
-	Action string                   `json:"action"`      // "create".
+	// Stream is the stream that the consumer reads.
+	Stream string `json:"stream_name"`
+	// Config is the consumer's configuration.
+	Config jetstream.ConsumerConfig `json:"config"`
+	// Action is "create".
+	Action string `json:"action"`
 }
 
 // makeConsumer makes a consumer. If there is an error, such as a timeout, it may be there all the

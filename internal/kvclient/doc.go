@@ -1,5 +1,6 @@
-// Package kvclient reads and writes key-value buckets on JetStream, and is the only room that talks
-// to NATS. The words of the domain are those of package kv.
+// Package kvclient reads and writes key-value buckets on JetStream. It is the only room that asks
+// NATS for anything; package link carries its requests, and natsd runs the embedded server. The
+// words of the domain are those of package kv.
 //
 // It takes nothing away from native clients: the same streams, subjects and headers (ADR-8), so
 // that both use one bucket without noticing each other. It speaks JetStream's wire API and not
@@ -17,8 +18,9 @@
 //	Tail          what a stream stores from now on, with a long-lived consumer
 //	Stamp         what is stored with a write so that a repetition of it is recognised
 //
-// Errors are those of package kv. Sentinels are matched with errors.Is; errors that carry data are
-// types, and are matched with errors.As. NATS errors are wrapped once, here, and need not be known
+// Errors are those of package kv, and a few types here that concern times to live and transactions.
+// Sentinels are matched with errors.Is; errors that carry data are types, and are matched with
+// errors.As. NATS errors are wrapped once, here and in package link, and need not be known
 // elsewhere. Three errors say what became of a request that got no answer:
 //
 //	ErrUnavailable     it was certainly not carried out
@@ -27,18 +29,32 @@
 //
 // # Files
 //
-// Package link carries the requests. Here the beginning of a file's name says what it is about:
+// Package link carries the requests. Here the beginning of a file's name says what it is about, and
+// the rest, in brackets below, which part of that:
 //
-//	client_*                    the client: its connections, its requests to JetStream, its bounds
-//	bucket_*                    buckets: what is remembered of them, their configuration and state
-//	message                     entries as they are stored
-//	get_*                       reads of one key, and the wait for a revision
-//	many_*                      the entries of many keys, at one instant or in pages
-//	consumer, scan_*            one pass over the last entries of many keys
-//	tail_*                      what is stored from now on
-//	write_*                     writes: of one key, and of many keys one after the other
-//	transaction_*               writes of several keys at once
-//	advisories                  what the server tells by itself
+//	client, client_*     the client and its connections; its settings (options), its requests to
+//	                     JetStream and the codes of errors (api), its bounds (limits)
+//	bucket, bucket_*     what is remembered of a bucket; creating and changing it (manage), its
+//	                     configuration as a stream (stream), its state (state), what it demands
+//	                     of writes (rules), mirrors (origin), what a crash brought back (rollups)
+//	message              entries as they are stored
+//	outcome              what became of a request, and the waits before it is sent again
+//	get, get_*           reads of one key: its last entry, all that is kept (history), a revision or
+//	                     not before one (revision, revision_waits); few large values at once (sizes)
+//	many_*               the entries of many keys: pages (entries), one instant (instant) and the
+//	                     requests for it (multilast), which keys (selection)
+//	consumer             a consumer of a bucket's stream, as scans and tails use it
+//	scan, scan_*         one pass over the last entries of many keys: how (reader, batch, subjects,
+//	                     names), and what for (list, export, replay)
+//	tail, tail_*         what is stored from now on; how much the server sends ahead (readahead)
+//	write_*              writes of one key (put, delete, patch): on condition (replace), in turn
+//	                     (lanes), recognised when repeated (idempotency), sent (publish); the room
+//	                     for a value (room), times to live (ttl); writes of many keys (import,
+//	                     deletekeys), sent without waiting for each (pipeline); old markers removed
+//	                     (markers)
+//	transaction,         writes of several keys at once: checked and laid out (plan), sent (commit),
+//	transaction_*        the room in the account's storage (headroom)
+//	advisories           what the server tells by itself
 //
 // # The life of a read
 //
@@ -50,8 +66,8 @@
 //
 // # The life of a write
 //
-// A write of one key is a publish, with the revision that it expects. [kv.Precondition] says how it
-// is held to its condition. What the server answers means:
+// A write of one key is a publish, with the revision that it expects: see replacement for how it is
+// held to its precondition. What the server answers means:
 //
 //	answer                             | Put, Delete, Patch, Transact
 //	an acknowledgement of the stream   | done
@@ -64,7 +80,7 @@
 //	the duplicate is on its way (10158)| sent again, for 0.3 s
 //	no responders, the bucket is there | sent again, for 0.3 s; then ErrUnavailable
 //	no responders, it is not           | ErrBucketNotFound
-//	a refusal                          | an error of this package, see refusal
+//	a refusal                          | an error of package kv, see refusal
 //	nothing, sent                      | ErrOutcomeUnknown
 //	nothing, not sent                  | ErrUnavailable
 //

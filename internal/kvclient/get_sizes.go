@@ -36,7 +36,8 @@ const (
 // sizes are the sizes of the large values that were read or written last, by the names of their
 // messages. Of two names that share a slot the last one stays.
 type sizes struct {
-	seed maphash.Seed // The seed of the hashes.
+	// seed is the seed of the hashes.
+	seed maphash.Seed
 	// slots have the upper half of a name's hash, and the size in KiB.
 	slots [sizeSlots]atomic.Uint64
 }

@@ -11,8 +11,10 @@ import (
 
 // A PageOf says which part of a selection, in the order of names, is asked for.
 type PageOf struct {
-	After string // Only names after this one.
-	Limit int    // At most this many.
+	// After is a name; only names after this one are in the page.
+	After string
+	// Limit is how many names the page has at most.
+	Limit int
 }
 
 // An EntryPage is a part of a selection: the last entry of each key that has a value, in the order

@@ -13,9 +13,12 @@ const instantTries = 6
 
 // An instant is what subjects had at one revision of the bucket.
 type instant struct {
-	entries []kv.Entry  // The last entry of each subject, markers included.
-	upTo    kv.Revision // The revision at which they were the last.
-	served  Consistency // Who answered.
+	// entries are the last entries of the subjects, markers included.
+	entries []kv.Entry
+	// upTo is the revision at which they were the last.
+	upTo kv.Revision
+	// served is who answered.
+	served Consistency
 	// isolated says that no transaction is torn: the stream itself answered. A mirror takes over a
 	// batch message by message, so what it answers is no snapshot.
 	isolated bool
@@ -44,7 +47,7 @@ func (b *Bucket) readInstant(
 	lastKey := "" // the key of the stream's last message, once that is asked for
 	for try := range instantTries {
 		if try > 0 {
-			awaitWriter(try)
+			backOff(try)
 		}
 		found, err := b.wholeInstant(ctx, subjects)
 		switch {

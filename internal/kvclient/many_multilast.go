@@ -40,20 +40,29 @@ var errTooMany = errors.New("too many entries for one instant")
 
 // A multiLastRequest is a direct get of the last message of each subject (ADR-31).
 type multiLastRequest struct {
-	Subjects []string    `json:"multi_last"`          // At most MaxInstantKeys may match them.
-	From     kv.Revision `json:"seq,omitempty"`       // Only messages from this revision on.
-	UpTo     kv.Revision `json:"up_to_seq,omitempty"` // As they were at this one; 0: now.
-	MaxBytes int         `json:"max_bytes"`           // The answer ends behind this many bytes.
+	// Subjects select the messages. At most MaxInstantKeys may match them.
+	Subjects []string `json:"multi_last"`
+	// From is the least revision that the messages have.
+	From kv.Revision `json:"seq,omitempty"`
+	// UpTo is the revision at which they are the last; 0 for now.
+	UpTo kv.Revision `json:"up_to_seq,omitempty"`
+	// MaxBytes is the number of bytes behind which the answer ends.
+	MaxBytes int `json:"max_bytes"`
 }
 
 // lastMessages are the answer: what the subjects had at one instant, markers included, in the order
 // of revisions.
 type lastMessages struct {
-	entries []kv.Entry  // The messages.
-	bytes   int         // How many bytes their keys and values have.
-	stream  string      // The stream that answered; "" without entries: only they name it.
-	upTo    kv.Revision // The stream's last revision at that instant; 0 without entries.
-	left    int         // How many entries did not fit.
+	// entries are the messages.
+	entries []kv.Entry
+	// bytes is how many bytes their keys and values have.
+	bytes int
+	// stream is the stream that answered; "" without entries, since only they name it.
+	stream string
+	// upTo is the stream's last revision at that instant; 0 without entries.
+	upTo kv.Revision
+	// left is how many entries did not fit.
+	left int
 }
 
 // multiLast sends one such request. It returns errTooMany, [kv.ErrBucketNotFound],

@@ -9,9 +9,12 @@ import (
 // A Selection says which keys are meant: those that are named and those that the filters select, or
 // all keys if it has neither; and of these, the ones that begin with the prefix.
 type Selection struct {
-	Keys    []kv.Key   // The keys that are named.
-	Filters kv.Filters // Filters that select keys beside those.
-	Prefix  string     // What the keys begin with; "" for anything.
+	// Keys are the keys that are named.
+	Keys []kv.Key
+	// Filters select keys beside those.
+	Filters kv.Filters
+	// Prefix is what the keys begin with; "" for anything.
+	Prefix string
 }
 
 // subjects returns the subjects whose last messages are everything that may be selected.

@@ -172,11 +172,16 @@ func (b *Bucket) directEntry(msg *nats.Msg) (e kv.Entry, stream string, err erro
 
 // A storedMessage is a message in an answer to STREAM.MSG.GET.
 type storedMessage struct {
-	Subject  string    `json:"subject"` // The message's subject.
-	Sequence uint64    `json:"seq"`     // Its sequence number in the stream.
-	Header   []byte    `json:"hdrs"`    // Its headers as they are on the wire.
-	Data     []byte    `json:"data"`    // Its value.
-	Time     time.Time `json:"time"`    // When it was stored.
+	// Subject is the message's subject.
+	Subject string `json:"subject"`
+	// Sequence is its sequence number in the stream.
+	Sequence uint64 `json:"seq"`
+	// Header has its headers as they are on the wire.
+	Header []byte `json:"hdrs"`
+	// Data is its value.
+	Data []byte `json:"data"`
+	// Time is when it was stored.
+	Time time.Time `json:"time"`
 }
 
 // storedEntry makes an entry of a stored message. It returns [kv.ErrKeyNotFound] for a message

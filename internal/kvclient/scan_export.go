@@ -22,9 +22,12 @@ const (
 
 // An Export says which entries to export.
 type Export struct {
-	Filters  kv.Filters  // The entries that are exported are those that these select.
-	NoValues bool        // Only the sizes of values are read.
-	Options  ReadOptions // How fresh the export must be.
+	// Filters select the entries that are exported.
+	Filters kv.Filters
+	// NoValues says that only the sizes of values are read.
+	NoValues bool
+	// Options say how fresh the export must be.
+	Options ReadOptions
 }
 
 // An exporter is an export that is under way. It remembers which keys it has shown, by hashes of
@@ -36,12 +39,17 @@ type Export struct {
 // maxShownHashes keys are not remembered, after which a key that is written meanwhile can come
 // twice.
 type exporter struct {
-	bucket *Bucket // The bucket as it was when the export began.
+	// bucket is the bucket as it was when the export began.
+	bucket *Bucket
 	Export
-	visit func(*kv.Entry) error // Called for each entry that has a value.
-	seed  maphash.Seed          // The seed of the hashes.
-	shown []uint64              // The hashes of the keys that were shown, markers included.
-	seen  nameTally             // How many keys came in all, and how long their names are.
+	// visit is called for each entry that has a value.
+	visit func(*kv.Entry) error
+	// seed is the seed of the hashes.
+	seed maphash.Seed
+	// shown are the hashes of the keys that were shown, markers included.
+	shown []uint64
+	// seen is how many keys came in all, and how long their names are.
+	seen nameTally
 }
 
 // Export calls visit for the last entry of every key that has a value, in the order of revisions
@@ -77,7 +85,7 @@ func (b *Bucket) Export(
 			break
 		}
 		after = max(after, last)
-		awaitWriter(min(try, 4))
+		backOff(min(try, 4))
 	}
 	if !complete {
 		err = x.rest(ctx)

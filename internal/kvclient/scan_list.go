@@ -12,8 +12,10 @@ import (
 // A KeyListing is what a scan for the names of keys found. It takes 48 bytes and the name for each
 // key.
 type KeyListing struct {
-	Entries  []ListedKey // Sorted by key.
-	Revision kv.Revision // The listing is not older than this.
+	// Entries are sorted by key.
+	Entries []ListedKey
+	// Revision is a revision that the listing is not older than.
+	Revision kv.Revision
 }
 
 // Bytes returns how much memory the listing takes.
@@ -27,11 +29,16 @@ func (l *KeyListing) Bytes() (n int64) {
 // A ListedKey is a key that has a value, with as much as a listing of a million of them can afford
 // to keep.
 type ListedKey struct {
-	Key      string      // The key's name.
-	Revision kv.Revision // The revision of its last entry.
-	size     int32       // Of the value; below 64 MiB, the server's limit for a message.
-	marker   bool        // The last entry is a marker; such keys are taken out of listings.
-	never    bool        // The entry never expires, whatever the bucket's own time to live is.
+	// Key is the key's name.
+	Key string
+	// Revision is that of its last entry.
+	Revision kv.Revision
+	// size is that of the value in bytes; below 64 MiB, the server's limit for a message.
+	size int32
+	// marker says that the last entry is a marker; such keys are taken out of listings.
+	marker bool
+	// never says that the entry never expires, whatever the bucket's own time to live is.
+	never bool
 }
 
 // Size returns the size of the value in bytes.
@@ -73,8 +80,10 @@ func (b *Bucket) Keys(ctx context.Context, filters kv.Filters) (KeyListing, erro
 
 // A Listing is what a scan for markers found.
 type Listing struct {
-	Entries  []kv.Entry  // Sorted by key, without values.
-	Revision kv.Revision // The listing is not older than this.
+	// Entries are sorted by key, and have no values.
+	Entries []kv.Entry
+	// Revision is a revision that the listing is not older than.
+	Revision kv.Revision
 }
 
 // Bytes returns how much memory the listing takes.

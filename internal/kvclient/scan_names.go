@@ -9,7 +9,8 @@ const nameBlockBytes = 64 << 10
 // message's subject, and would keep all of the subject alive: with a million keys that would be the
 // larger part of a listing's memory.
 type nameArena struct {
-	block strings.Builder // The names that were kept last, of a fixed capacity.
+	// block has the names that were kept last; its capacity is fixed.
+	block strings.Builder
 }
 
 // keep returns a copy of the name that shares its memory with nothing but other names.

@@ -55,19 +55,31 @@ import (
 //
 // What ends a batch is described at take. A scanReader is used by one goroutine.
 type scanReader struct {
-	filters  kv.Filters           // What is to be visited.
-	matcher  kv.Matcher           // Matches keys against filters.
-	bucket   *Bucket              // The bucket as it was when the scan began.
-	visit    func(kv.Entry) error // Called for each entry; an error that it returns ends the scan.
-	values   bool                 // Whether values are wanted, and not only their sizes.
-	history  bool                 // Whether all retained entries are wanted, not only the last.
-	after    kv.Revision          // Where a replay or an export begins: above this revision.
-	until    kv.Revision          // Where it ends, with this revision; 0 for a scan.
-	inactive time.Duration        // When the server drops an unused consumer; 0 for scanInactive.
+	// filters select what is to be visited.
+	filters kv.Filters
+	// matcher matches keys against filters.
+	matcher kv.Matcher
+	// bucket is the bucket as it was when the scan began.
+	bucket *Bucket
+	// visit is called for each entry; an error that it returns ends the scan.
+	visit func(kv.Entry) error
+	// values says that values are wanted, and not only their sizes.
+	values bool
+	// history says that all retained entries are wanted, not only the last of each key.
+	history bool
+	// after is where a replay or an export begins: above this revision.
+	after kv.Revision
+	// until is where a replay or an export ends, with this revision; 0 for a scan.
+	until kv.Revision
+	// inactive is after what time the server drops an unused consumer; 0 for scanInactive.
+	inactive time.Duration
 
-	consumer *consumer   // What is read with.
-	batch    []*nats.Msg // The memory of the batches, which have one after the other.
-	stalled  *time.Timer // Fires when no message has come for a while.
+	// consumer is what is read with.
+	consumer *consumer
+	// batch is the memory of the batches, each of which uses it again.
+	batch []*nats.Msg
+	// stalled fires when no message has come for a while.
+	stalled *time.Timer
 
 	// subjects are what the consumer selects.
 	subjects []string
@@ -256,7 +268,7 @@ func (r *scanReader) readTo(ctx context.Context, end kv.Revision) (upTo uint64, 
 					kv.ErrTimeout)
 			}
 			r.more = true
-			awaitWriter(1)
+			backOff(1)
 		}
 	}
 	return upTo, ctx.Err()

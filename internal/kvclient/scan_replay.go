@@ -8,10 +8,14 @@ import (
 
 // A Replay says which stored entries to read.
 type Replay struct {
-	Filters   kv.Filters  // The entries that are read are those that these select.
-	History   bool        // All retained entries are read, not only the last of each key.
-	After, To kv.Revision // Entries above After and up to To are read.
-	NoValues  bool        // Only the sizes of values are read.
+	// Filters select the entries that are read.
+	Filters kv.Filters
+	// History says that all retained entries are read, not only the last of each key.
+	History bool
+	// After and To bound the revisions: entries above After and up to To are read.
+	After, To kv.Revision
+	// NoValues says that only the sizes of values are read.
+	NoValues bool
 }
 
 // replayBytes is how many bytes of values the server sends ahead, unless one message is larger.
@@ -35,7 +39,7 @@ func (b *Bucket) Replay(ctx context.Context, replay Replay, visit func(kv.Entry)
 			return err
 		}
 		replay.After = max(replay.After, last)
-		awaitWriter(min(try, 4))
+		backOff(min(try, 4))
 	}
 	return nil
 }

@@ -17,8 +17,10 @@ const subjectsPage = 100_000
 
 // A nameTally counts keys and the bytes of their names.
 type nameTally struct {
-	keys  int64 // How many keys.
-	bytes int64 // How many bytes their names have together.
+	// keys is how many keys there are.
+	keys int64
+	// bytes is how many bytes their names have together.
+	bytes int64
 }
 
 // add counts a key.

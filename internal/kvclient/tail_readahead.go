@@ -49,10 +49,14 @@ const (
 //
 // If there is no room for that, the next batch has tailLeast.
 type readAhead struct {
-	bound   *bound.Bound // The bound of the connection.
-	message int64        // How many bytes the largest message can have.
-	hold    bound.Hold   // What the tail holds as long as it lives.
-	alone   bound.Hold   // What it holds for one batch with one large message.
+	// bound is the bound of the connection.
+	bound *bound.Bound
+	// message is how many bytes the largest message can have.
+	message int64
+	// hold is what the tail holds as long as it lives.
+	hold bound.Hold
+	// alone is what the tail holds for one batch with one large message.
+	alone bound.Hold
 }
 
 // begin takes what a quiet tail has. It returns a *[bound.FullError] if there is no room.

@@ -86,8 +86,10 @@ func (e *TransactionsNotEnabledError) Error() string {
 
 // A StepError says which step of a transaction cannot be done, and why; nothing was sent.
 type StepError struct {
-	Index int   // The step's index.
-	Err   error // Why it cannot be done.
+	// Index is the step's index.
+	Index int
+	// Err is why it cannot be done.
+	Err error
 }
 
 // Error implements error.
@@ -98,7 +100,8 @@ func (e *StepError) Unwrap() error { return e.Err }
 
 // A StepRuleError says which rule of transactions a step breaks.
 type StepRuleError struct {
-	Reason string // The rule, for a client.
+	// Reason is the rule, for a client.
+	Reason string
 }
 
 // Error implements error.
@@ -106,16 +109,20 @@ func (e *StepRuleError) Error() string { return e.Reason }
 
 // A FailedStep is a step whose precondition did not hold when it was looked at.
 type FailedStep struct {
-	Index   int         // The step's index.
-	Key     kv.Key      // Its key.
-	Current kv.Revision // The revision of the key's last entry; 0 if it was never written.
+	// Index is the step's index.
+	Index int
+	// Key is its key.
+	Key kv.Key
+	// Current is the revision of the key's last entry; 0 if it was never written.
+	Current kv.Revision
 }
 
 // A TransactionFailedError says that a precondition did not hold; nothing was stored. The server
 // does not say whose, so Failed are those that were found not to hold afterwards. Failed is empty
 // if others have changed what was in the way.
 type TransactionFailedError struct {
-	Failed []FailedStep // The steps whose preconditions were found not to hold.
+	// Failed are the steps whose preconditions were found not to hold.
+	Failed []FailedStep
 }
 
 // Error implements error.
@@ -184,7 +191,7 @@ func (b *Bucket) Transact(ctx context.Context, t Transaction) (Transacted, error
 		}
 		if err == nil {
 			if try > 0 && slices.Equal(before, plan.expected) {
-				awaitWriter(try)
+				backOff(try)
 			}
 			before = slices.Clone(plan.expected)
 			done, err = plan.commit(ctx)

@@ -14,15 +14,6 @@ import (
 	"kvgateway/internal/kv"
 )
 
-// JetStream's refusals of a batch (nats-server, server/errors.json).
-const (
-	errCodeBatchDisabled   = 10174
-	errCodeBatchIncomplete = 10176
-	errCodeBatchTooLarge   = 10199
-	errCodeBatchDuplicate  = 10201
-	errCodeBatchesInFlight = 10210
-)
-
 var (
 	// errDuplicate says that the server, or an entry, knows the transaction's idempotency key.
 	errDuplicate = errors.New("duplicate transaction")
@@ -202,8 +193,8 @@ func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 	return p.transacted(id, first), nil
 }
 
-// batchRefusal turns a refusal, of the member at index or of the whole batch, into an error of this
-// package.
+// batchRefusal turns a refusal, of the member at index or of the whole batch, into the error by
+// which Transact ends or goes on.
 func (p *plan) batchRefusal(index int, err error) error {
 	step := p.members[index].step
 	if tooLarge, ok := errors.AsType[*kv.ValueTooLargeError](err); ok {

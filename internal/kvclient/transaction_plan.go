@@ -40,21 +40,31 @@ const (
 //	another refusal    | an error; nothing was stored
 //	none               | ErrOutcomeUnknown
 type plan struct {
-	bucket    *Bucket       // The bucket that the transaction changes.
-	rules     *writeRules   // The rules of the stream that is written to.
-	steps     []Step        // The transaction's steps.
-	expected  []kv.Revision // What the server is to expect, for each step with a precondition.
-	members   []member      // The steps that write, in order: one message each.
-	rollUp    map[int]bool  // The steps that write over an entry which never expires.
-	messageID string        // For the server's duplicate check; "" for none.
-	suffix    string        // Ends the batch's id, by which a repetition knows it; "" for none.
+	// bucket is the bucket that the transaction changes.
+	bucket *Bucket
+	// rules are those of the stream that is written to.
+	rules *writeRules
+	// steps are the transaction's steps.
+	steps []Step
+	// expected are the revisions that the server is to expect, for each step with a precondition.
+	expected []kv.Revision
+	// members are the steps that write, in order: one message each.
+	members []member
+	// rollUp has the steps that write over an entry which never expires.
+	rollUp map[int]bool
+	// messageID is for the server's duplicate check; "" for none.
+	messageID string
+	// suffix ends the batch's id, by which a repetition knows it; "" for none.
+	suffix string
 }
 
 // A member is a step that writes, with the step whose precondition travels with it. Both are
 // indexes of steps.
 type member struct {
-	step  int // The step that writes.
-	guard int // The step whose precondition travels with it: its own, a check's, or noStep.
+	// step is the step that writes.
+	step int
+	// guard is the step whose precondition travels with it: its own, a check's, or noStep.
+	guard int
 }
 
 // plan checks a transaction against the rules, and makes it ready.
@@ -180,7 +190,7 @@ func (p *plan) messages(id string, expected []kv.Revision) []*nats.Msg {
 		setHeader(msg, headerBatchID, id)
 		setHeader(msg, headerBatchSequence, strconv.Itoa(i+1))
 		if m.guard != noStep {
-			setHeader(msg, headerExpected, expected[m.guard].String())
+			expectRevision(msg, expected[m.guard])
 		}
 		if m.guard != noStep && m.guard != m.step {
 			setHeader(msg, headerExpectedSubject, p.bucket.readPrefix+p.steps[m.guard].Key.String())

@@ -34,30 +34,30 @@ func (b *Bucket) Delete(ctx context.Context, d Deletion) (Written, error) {
 
 // delete is Delete, with a *repeatedError for a deletion that was carried out before.
 func (b *Bucket) delete(ctx context.Context, d Deletion) (Written, error) {
-	b, err := b.currentFor(ctx, d.Precondition)
+	current, err := b.currentFor(ctx, d.Precondition)
 	if err != nil {
 		return Written{}, err
 	}
-	if err := b.CheckTTL(ctx, d.TTL); err != nil {
+	if err := current.CheckTTL(ctx, d.TTL); err != nil {
 		return Written{}, err
 	}
-	msg := d.message(b)
-	x := exchange{bucket: b, key: d.Key, stamp: stampOf(msg)}
-	x.propose = func(last *kv.Entry) (*nats.Msg, error) {
+	msg := d.message(current)
+	r := replacement{bucket: current, key: d.Key, stamp: stampOf(msg), queues: true}
+	r.propose = func(last *kv.Entry) (*nats.Msg, error) {
 		switch {
 		case last == nil:
 			return nil, kv.ErrKeyNotFound
 		case last.IsMarker() && !d.Purge:
 			return nil, &kv.KeyDeletedError{Marker: *last}
-		case !d.Precondition.Holds(last, b.epoch):
-			return nil, b.preconditionFailed(d.Precondition, last)
+		case !d.Precondition.Holds(last, current.epoch):
+			return nil, current.preconditionFailed(d.Precondition, last)
 		}
-		if neverExpires(last) && b.mayExempt() {
+		if neverExpires(last) && current.mayExempt() {
 			setHeader(msg, headerRollup, rollupSubject)
 		}
 		return msg, nil
 	}
-	position, err := x.run(ctx)
+	position, err := r.run(ctx)
 	return Written{Position: position}, err
 }
 

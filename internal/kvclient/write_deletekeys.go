@@ -10,10 +10,14 @@ import (
 
 // A MassDeletion says which keys to delete.
 type MassDeletion struct {
-	Filters kv.Filters // The keys that are deleted are those that these select.
-	Purge   bool       // The earlier revisions are removed as well.
-	DryRun  bool       // Nothing is deleted; only what would be is counted.
-	Limit   int        // At most this many keys are deleted, the first by name; 0 for all.
+	// Filters select the keys that are deleted.
+	Filters kv.Filters
+	// Purge says that the earlier revisions are removed as well.
+	Purge bool
+	// DryRun says that nothing is deleted: what would be is only counted.
+	DryRun bool
+	// Limit is how many keys are deleted at most, the first by name; 0 for all.
+	Limit int
 }
 
 // DeletedKeys says what a mass deletion did.
@@ -76,7 +80,7 @@ func (b *Bucket) DeleteKeys(ctx context.Context, m MassDeletion) (done DeletedKe
 // the other keys would meet it too.
 func (p *pipeline) deleteKey(k *ListedKey, purge bool, done *DeletedKeys) error {
 	msg := Deletion{Key: kv.KnownKey(k.Key), Purge: purge}.message(p.bucket)
-	setHeader(msg, headerExpected, k.Revision.String())
+	expectRevision(msg, k.Revision)
 	if k.never && p.bucket.mayExempt() {
 		setHeader(msg, headerRollup, rollupSubject)
 	}

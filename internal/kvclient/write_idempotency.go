@@ -52,8 +52,10 @@ type Idempotency struct {
 // TestRetryAfterACutStoresOnce, TestRetryAfterALostAcknowledgement, TestRetryOfWhatWasOverwritten
 // and TestClusterRetriesStoreOnce show these.
 type stamp struct {
-	messageID string // By which the server knows the write again.
-	request   string // A digest, by which the gateway knows what was to be stored.
+	// messageID is the id by which the server knows the write again.
+	messageID string
+	// request is a digest, by which the gateway knows what was to be stored.
+	request string
 }
 
 // stamp returns the stamp of an operation on a key that is to store request; the zero stamp if
@@ -117,7 +119,8 @@ func stampOf(msg *nats.Msg) stamp {
 
 // A repeatedError says that this very request was carried out before, and what it did.
 type repeatedError struct {
-	written Written // What the request did then.
+	// written is what the request did then.
+	written Written
 }
 
 func (*repeatedError) Error() string { return "the request was carried out before" }

@@ -22,7 +22,8 @@ type ImportOptions struct {
 // An ImportEntry is an entry to be stored. Of the Write its key, value, type and encoding are used.
 type ImportEntry struct {
 	Write
-	Expires time.Time // When it is to vanish; zero for never.
+	// Expires is when the entry is to vanish; zero for never.
+	Expires time.Time
 }
 
 // An Imported says what became of an entry.
@@ -42,10 +43,14 @@ type Imported struct {
 // Put and Barrier are for one goroutine. The functions that they are given to settle are called by
 // another goroutine, in that order.
 type Import struct {
-	options  ImportOptions // How the entries are imported.
-	pipeline *pipeline     // Publishes the entries.
-	bucket   *Bucket       // The bucket over the connection for writes, for what is not pipelined.
-	rules    *writeRules   // The rules of the stream that is written to.
+	// options say how the entries are imported.
+	options ImportOptions
+	// pipeline publishes the entries.
+	pipeline *pipeline
+	// bucket is the bucket over the connection for writes, for what is not pipelined.
+	bucket *Bucket
+	// rules are those of the stream that is written to.
+	rules *writeRules
 }
 
 // Import begins an import. It returns the errors of Put. The import must be closed.
@@ -85,7 +90,7 @@ func (i *Import) Put(e ImportEntry, settle func(Imported, error) error) error {
 		err = b.replaceNever(context.Background(), e.Key, msg)
 	}
 	if i.options.Create {
-		setHeader(msg, headerExpected, "0")
+		expectRevision(msg, 0)
 	}
 	room := max(0, b.maxMessage-headerBytes(msg.Header))
 	if err == nil && len(e.Value) > room {

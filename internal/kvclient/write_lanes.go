@@ -24,17 +24,23 @@ import (
 //
 // A lane exists only while somebody uses it.
 type lanes struct {
-	set  *bound.Set // The set to which the lanes' bounds belong.
-	spec bound.Spec // What the bound of each lane is made from.
+	// set is the set to which the lanes' bounds belong.
+	set *bound.Set
+	// spec is what the bound of each lane is made from.
+	spec bound.Spec
 
-	mu    sync.Mutex       // mu guards the map and the users of each lane.
-	lanes map[string]*lane // The lanes, by the subject that is written.
+	// mu guards the map and the users of each lane.
+	mu sync.Mutex
+	// lanes are the lanes, by the subject that is written.
+	lanes map[string]*lane
 }
 
 // A lane is where the losers of one key wait: a bound with one place.
 type lane struct {
-	bound *bound.Bound // The bound whose place a writer holds while it retries.
-	users int          // How many writers wait or have the place; guarded by lanes.mu.
+	// bound has the one place that a writer holds while it retries.
+	bound *bound.Bound
+	// users is how many writers wait or have the place; it is guarded by lanes.mu.
+	users int
 }
 
 // At most maxLosers writers of one key may wait to try again, and at most maxLosersOfOwner of them
@@ -64,10 +70,14 @@ func newLanes(set *bound.Set, timeout time.Duration) *lanes {
 
 // attempts are the attempts of one write at its key. They must be ended.
 type attempts struct {
-	bucket *Bucket    // The bucket that is written to.
-	key    kv.Key     // The key that is written.
-	lane   *lane      // The key's lane once the write has a place in it; nil before its first loss.
-	hold   bound.Hold // The place in the lane.
+	// bucket is the bucket that is written to.
+	bucket *Bucket
+	// key is the key that is written.
+	key kv.Key
+	// lane is the key's lane once the write has a place in it; nil before its first loss.
+	lane *lane
+	// hold is the place in the lane.
+	hold bound.Hold
 }
 
 // attempts begins the attempts of a write at the key.

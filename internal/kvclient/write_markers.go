@@ -13,8 +13,10 @@ const DefaultMarkerAge = 30 * time.Minute
 
 // PurgedMarkers says what PurgeMarkers did.
 type PurgedMarkers struct {
-	Removed int // How many markers are gone, with everything that was before them.
-	Kept    int // How many younger markers stay; what was before them is gone.
+	// Removed is how many markers are gone, with everything that was before them.
+	Removed int
+	// Kept is how many younger markers stay; what was before them is gone.
+	Kept int
 }
 
 // PurgeMarkers removes the markers that are at least that old, and everything that deleted keys had

@@ -58,31 +58,31 @@ func (b *Bucket) Patch(ctx context.Context, p Patch) (Written, error) {
 
 // patch is Patch, with a *repeatedError for a patch that was carried out before.
 func (b *Bucket) patch(ctx context.Context, p Patch) (Written, error) {
-	b, err := b.currentFor(ctx, p.Precondition)
+	current, err := b.currentFor(ctx, p.Precondition)
 	if err != nil {
 		return Written{}, err
 	}
-	if err := b.CheckTTL(ctx, p.TTL); err != nil {
+	if err := current.CheckTTL(ctx, p.TTL); err != nil {
 		return Written{}, err
 	}
 	s := p.Idempotency.stamp(
-		b.name, p.Key, "PATCH", []byte{byte(p.Format)}, []byte(p.TTL.String()), p.Body)
-	x := exchange{bucket: b, key: p.Key, stamp: s}
+		current.name, p.Key, "PATCH", []byte{byte(p.Format)}, []byte(p.TTL.String()), p.Body)
+	r := replacement{bucket: current, key: p.Key, stamp: s, queues: true}
 	var base kv.Revision // that the patch was applied to; 0 if it was to none yet
-	x.propose = func(last *kv.Entry) (*nats.Msg, error) {
+	r.propose = func(last *kv.Entry) (*nats.Msg, error) {
 		switch {
 		case last == nil:
 			return nil, kv.ErrKeyNotFound
 		case last.IsMarker():
 			return nil, &kv.KeyDeletedError{Marker: *last}
-		case !p.Precondition.Holds(last, b.epoch),
+		case !p.Precondition.Holds(last, current.epoch),
 			base != 0 && p.Precondition.IfMatch.Present() && last.Revision != base:
-			return nil, b.preconditionFailed(p.Precondition, last)
+			return nil, current.preconditionFailed(p.Precondition, last)
 		}
 		base = last.Revision
-		return p.message(ctx, b, last, s)
+		return p.message(ctx, current, last, s)
 	}
-	position, err := x.run(ctx)
+	position, err := r.run(ctx)
 	return Written{Position: position}, err
 }
 
@@ -97,7 +97,9 @@ func (p Patch) message(ctx context.Context, b *Bucket, last *kv.Entry, s stamp) 
 		}
 	}
 	s.put(msg, false)
-	setHeader(msg, headerExpected, kv.MaxRevision.String())
+	// Publishing replaces this revision. It is here so that headerBytes counts the line at its
+	// longest.
+	expectRevision(msg, kv.MaxRevision)
 	limit := max(0, b.maxMessage-headerBytes(msg.Header))
 	var err error
 	msg.Data, err = p.apply(ctx, b.client, last, limit)

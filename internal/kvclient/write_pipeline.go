@@ -108,12 +108,18 @@ type pipeline struct {
 
 // A flight is a message that was sent, or a barrier among the messages.
 type flight struct {
-	msg    *nats.Msg                      // The message; nil for a barrier.
-	number uint64                         // The message's number, from 0.
-	sent   time.Time                      // When the message was sent.
-	hold   bound.Hold                     // What it holds of the pipeline's bytes.
-	err    error                          // Why the message was not sent; nil if it was.
-	settle func(kv.Revision, error) error // Called with what became of it, once.
+	// msg is the message; nil for a barrier.
+	msg *nats.Msg
+	// number is the message's number, from 0.
+	number uint64
+	// sent is when the message was sent.
+	sent time.Time
+	// hold is what the message holds of the pipeline's bytes.
+	hold bound.Hold
+	// err is why the message was not sent; nil if it was.
+	err error
+	// settle is called once, with what became of the message.
+	settle func(kv.Revision, error) error
 }
 
 // openPipeline starts a pipeline. It must be closed. Its callers bound how many pipelines there
@@ -253,7 +259,7 @@ func (p *pipeline) outcome(f *flight) (kv.Revision, error) {
 	if err != nil {
 		return 0, err
 	}
-	if len(reply.Data) == 0 && first(reply.Header, "Status") == "503" {
+	if link.NoResponders(reply) {
 		return p.resend(f)
 	}
 	rev, _, err := p.bucket.readAcknowledgement(reply)

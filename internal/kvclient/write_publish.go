@@ -105,6 +105,12 @@ func (b *Bucket) readAcknowledgement(reply *nats.Msg) (rev kv.Revision, duplicat
 	}
 }
 
+// expectRevision makes the server store the message only if rev is the last revision of its key; 0
+// if the key was never written. In a batch headerExpectedSubject can name another key.
+func expectRevision(msg *nats.Msg, rev kv.Revision) {
+	setHeader(msg, headerExpected, rev.String())
+}
+
 // setHeader sets a header of a message.
 func setHeader(msg *nats.Msg, name, value string) {
 	if msg.Header == nil {

@@ -27,11 +27,13 @@ type Write struct {
 
 // A Written says what a write did.
 type Written struct {
-	kv.Position      // Where the entry was stored; without a check.
-	Created     bool // It is known that the key had no value before.
+	// Position is where the entry was stored; it has no check.
+	kv.Position
+	// Created says that the key is known to have had no value before.
+	Created bool
 }
 
-// Put stores a value. How it is held to its precondition is described at [kv.Precondition]. In
+// Put stores a value, if its precondition holds: see replacement for what it costs to know that. In
 // buckets with entries that may never expire (see mayExempt) a read comes before the publish.
 //
 // It returns a *[kv.RevisionMismatchError], a *[kv.ValueTooLargeError], a *[TTLNotEnabledError], a
@@ -44,30 +46,30 @@ func (b *Bucket) Put(ctx context.Context, w Write) (Written, error) {
 
 // put is Put, with a *repeatedError for a write that was carried out before.
 func (b *Bucket) put(ctx context.Context, w Write) (Written, error) {
-	b, err := b.currentFor(ctx, w.Precondition)
+	current, err := b.currentFor(ctx, w.Precondition)
 	if err != nil {
 		return Written{}, err
 	}
-	if err := b.CheckTTL(ctx, w.TTL); err != nil {
+	if err := current.CheckTTL(ctx, w.TTL); err != nil {
 		return Written{}, err
 	}
-	msg := w.message(b)
+	msg := w.message(current)
 	if w.Idempotency.Key != "" {
-		w.stamp(b).put(msg, w.Precondition.IfAbsent())
+		w.stamp(current).put(msg, w.Precondition.IfAbsent())
 	}
-	if b.mayExempt() {
-		if err := b.replaceNever(ctx, w.Key, msg); err != nil {
+	if current.mayExempt() {
+		if err := current.replaceNever(ctx, w.Key, msg); err != nil {
 			return Written{}, err
 		}
 	}
-	if room := b.roomOf(msg.Header, 0, w.Precondition); len(w.Value) > room {
+	if room := current.roomOf(msg.Header, 0, w.Precondition); len(w.Value) > room {
 		return Written{}, &kv.ValueTooLargeError{Limit: room}
 	}
 	if w.Precondition.Always() {
-		position, err := b.publish(ctx, msg)
+		position, err := current.publish(ctx, msg)
 		return Written{Position: position}, err
 	}
-	return b.putIf(ctx, w.Key, msg, w.Precondition)
+	return current.putIf(ctx, w.Key, msg, w.Precondition)
 }
 
 // ifAbsent is the precondition that the key has no value.
@@ -80,22 +82,23 @@ func (b *Bucket) putIf(
 	ctx context.Context, key kv.Key, msg *nats.Msg, p kv.Precondition,
 ) (Written, error) {
 	var created bool
-	x := exchange{bucket: b, key: key, stamp: stampOf(msg)}
-	x.propose = func(last *kv.Entry) (*nats.Msg, error) {
+	r := replacement{bucket: b, key: key, stamp: stampOf(msg)}
+	r.propose = func(last *kv.Entry) (*nats.Msg, error) {
 		if !p.Holds(last, b.epoch) {
 			return nil, b.preconditionFailed(p, last)
 		}
 		created = last == nil || last.IsMarker()
-		x.stamp.put(msg, created)
+		r.stamp.put(msg, created)
 		return msg, nil
 	}
 	if p.IfAbsent() {
-		x.expect(0)
+		r.known = knownRevision{0, true}
 	} else if rev, ok := p.IfRevision(b.epoch); ok {
-		x.expect(rev)
-		x.byRevision = true
+		r.known, r.byRevision = knownRevision{rev, true}, true
+	} else {
+		r.queues = true
 	}
-	position, err := x.run(ctx)
+	position, err := r.run(ctx)
 	return Written{Position: position, Created: created}, err
 }
 

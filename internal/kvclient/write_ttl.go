@@ -24,8 +24,10 @@ const ttlNever = "never"
 // (TestCopyOfAnEntryReportsItsOwnEnd). A PATCH through a mirror asks the origin: see actsOnTTL
 // (TestEntryOutlivesItsOriginInACopy).
 type aging struct {
-	maxAge     time.Duration // The age at which every message ends; 0 for never.
-	messageTTL bool          // Messages end after the time in their own Nats-TTL, if they have one.
+	// maxAge is the age at which every message ends; 0 for never.
+	maxAge time.Duration
+	// messageTTL says that messages end after the time in their own Nats-TTL, if they have one.
+	messageTTL bool
 }
 
 // agingOf reads the aging from a stream's configuration.

@@ -72,7 +72,7 @@ func decision(
 			index, err := strconv.Atoi(answer.Subject[inbox:])
 			switch {
 			case err != nil || index < 0 || index > last:
-			case len(answer.Data) == 0 && answer.Header.Get("Status") == "503":
+			case NoResponders(answer):
 				return nil, index, ErrNoResponders
 			case index == last || len(answer.Data) > 0:
 				return answer, index, nil

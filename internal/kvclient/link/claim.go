@@ -55,9 +55,12 @@ const (
 // Acknowledgements of writes have some hundred bytes and are not claimed. A nil claim is the claim
 // of such an answer: its methods do nothing.
 type Claim struct {
-	hold bound.Hold // The reserved bytes of the link's bound.
-	link *Link      // The link to which the bound belongs.
-	conn *nats.Conn // The connection that the answer comes over, which a ping must prove.
+	// hold is what is reserved of the link's bound, in bytes.
+	hold bound.Hold
+	// link is the link to which the bound belongs.
+	link *Link
+	// conn is the connection that the answer comes over, which a ping must prove.
+	conn *nats.Conn
 }
 
 // admit waits until there is room for an answer of up to size bytes, on behalf of owner, and claims

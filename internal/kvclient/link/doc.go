@@ -2,6 +2,16 @@
 // anew whenever it is lost; a request gets one answer, or an error that says whether it was sent.
 // The package knows nothing of buckets.
 //
+// # Files
+//
+//	link      the connection: it is dialled, lost, and dialled anew
+//	request   one message and its one answer, and what the errors of nats.go mean
+//	batch     several messages that have one answer
+//	replies   the subscriptions on which requests wait for their answers
+//	window    what bounds requests in time, and ends them when the connection is lost
+//	claim     the room that is reserved for an answer
+//	answers   how many bytes of answers may be under way
+//
 // # The life of a request
 //
 // Every request and its one answer go through [Link.Request]:

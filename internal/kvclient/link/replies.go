@@ -19,11 +19,17 @@ const maxReplyBoxes = 64
 // (bench/profile.md). Each request has a reply subject of its own, so that an answer which comes
 // too late is nobody else's (TestEachRequestHasItsOwnAnswer).
 type replyBox struct {
-	conn         *nats.Conn         // The connection of the subscription.
-	subscription *nats.Subscription // The subscription to everything below inbox.
-	inbox        string             // Ends in a dot; behind it stands the request's number.
-	last         uint64             // The number of the last request.
-	answers      chan *nats.Msg     // What came to the subscription.
+	// conn is the connection of the subscription.
+	conn *nats.Conn
+	// subscription is the one to everything below inbox.
+	subscription *nats.Subscription
+	// inbox is what reply subjects begin with. It ends in a dot; behind it stands the request's
+	// number.
+	inbox string
+	// last is the number of the last request.
+	last uint64
+	// answers are what came to the subscription.
+	answers chan *nats.Msg
 }
 
 // maxStrays is how many answers a box has room for. One is waited for; the others are second
@@ -37,10 +43,14 @@ const maxStrays = 64
 // claims bound how many these are. Acknowledgements take boxes that are there; if maxReplyBoxes are
 // in use, they wait in nats.go's own way.
 type replyBoxes struct {
-	mu   sync.Mutex  // Guards the fields below.
-	conn *nats.Conn  // What all boxes belong to: with a closed connection go its subscriptions.
-	made int         // How many boxes belong to conn, idle or in use.
-	idle []*replyBox // The boxes that no request uses.
+	// mu guards the fields below.
+	mu sync.Mutex
+	// conn is what all boxes belong to: with a closed connection go its subscriptions.
+	conn *nats.Conn
+	// made is how many boxes belong to conn, idle or in use.
+	made int
+	// idle are the boxes that no request uses.
+	idle []*replyBox
 }
 
 // request sends the message and waits for the answer, or until the context ends, as
@@ -139,7 +149,7 @@ func (b *replyBox) request(ctx context.Context, msg *nats.Msg) (*nats.Msg, error
 		case answer := <-b.answers:
 			switch {
 			case answer.Subject != msg.Reply: // to a request that had been given up
-			case len(answer.Data) == 0 && answer.Header.Get("Status") == "503":
+			case NoResponders(answer):
 				return nil, nats.ErrNoResponders
 			default:
 				return answer, nil

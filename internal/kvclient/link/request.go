@@ -62,6 +62,12 @@ func NotAdmitted(err error) error {
 // nothing was done.
 var ErrNoResponders = errors.New("no responders")
 
+// NoResponders reports whether an answer is the server's own, which says that nobody listens on the
+// subject: it has no data and the status 503.
+func NoResponders(answer *nats.Msg) bool {
+	return len(answer.Data) == 0 && answer.Header.Get("Status") == "503"
+}
+
 // SendError sorts what nats.go says of a request into four: certainly not sent
 // ([kv.ErrUnavailable]), nobody there (ErrNoResponders), too large ([nats.ErrMaxPayload]), and sent
 // without an answer ([kv.ErrTimeout]). What is not known to be harmless counts as sent.

@@ -15,20 +15,27 @@ const maxWindow = 50 * time.Millisecond
 // share one context, since a context for each costs nine allocations. So a request may take up to a
 // window longer than its timeout.
 type windows struct {
-	timeout time.Duration // Bounds each request.
+	// timeout bounds each request.
+	timeout time.Duration
 
-	current atomic.Pointer[window] // The window in which requests begin now.
+	// current is the window in which requests begin now.
+	current atomic.Pointer[window]
 
-	mu   sync.Mutex         // Guards life and end, and the making of windows.
-	life context.Context    // Ends when the connection is lost.
-	end  context.CancelFunc // Ends life.
+	// mu guards life and end, and the making of windows.
+	mu sync.Mutex
+	// life ends when the connection is lost.
+	life context.Context
+	// end ends life.
+	end context.CancelFunc
 }
 
 // A window is the context of the requests that begin within it.
 type window struct {
 	context.Context
-	cancel context.CancelFunc // Not called: the deadline frees what the context holds.
-	opened time.Time          // When its first request began.
+	// cancel is not called: the deadline frees what the context holds.
+	cancel context.CancelFunc
+	// opened is when the first request of the window began.
+	opened time.Time
 }
 
 // newWindows returns windows for a connection.

@@ -3,7 +3,6 @@ package kvclient
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -13,8 +12,9 @@ import (
 // maxTries bounds how often a write is tried again because another writer was faster.
 const maxTries = 8
 
-// An exchange replaces the last entry of a key on condition that it is still the last. It is how
-// PUT with a precondition, DELETE and PATCH are done; a PUT without a precondition is one publish.
+// A replacement puts a new entry in the place of a key's last one, on condition that it is still
+// the last. It is how PUT with a precondition, DELETE and PATCH are done; a PUT without a
+// precondition is one publish.
 //
 //	step    | what happens                                        | next
 //	look    | the key's last entry is read, or what is known of   | propose; done if this very
@@ -26,44 +26,60 @@ const maxTries = 8
 // It is tried maxTries times at most. A writer that has read and lost waits for the key's lane
 // before it looks again. One that has read nothing, since it knew which revision to expect, does
 // not: mostly it finds that its precondition does not hold any more, which is no reason to wait.
-// Where a replicated stream refuses a write that nothing visible contradicts, the exchange waits
-// for a moment before it proposes anew: see awaitWriter.
+// Where a replicated stream refuses a write that nothing visible contradicts, another writer's is
+// on its way through the replicas, and will be seen or have failed soon: the replacement backs off
+// before it proposes anew.
+//
+// DELETE and PATCH always read first. What a PUT does depends on its precondition:
+//
+//	precondition               | what is done
+//	none                       | one publish, which is no replacement
+//	one revision without check | one publish that expects the revision; the server compares
+//	If-None-Match: *           | one publish that expects 0; over a marker the last entry is read
+//	                           | and then expected: three round trips, and no other writer can
+//	                           | slip in between
+//	anything else              | the last entry is read and compared, and then expected
 //
 // A transaction has a loop of its own ([Bucket.Transact]), since it looks at many keys, each of
 // which would have another lane.
-type exchange struct {
-	bucket *Bucket // The bucket that is written to.
-	key    kv.Key  // The key whose entry is replaced.
-	stamp  stamp   // The stamp of the request; the zero stamp for none.
+type replacement struct {
+	// bucket is the bucket that is written to.
+	bucket *Bucket
+	// key is the key whose entry is replaced.
+	key kv.Key
+	// stamp is the stamp of the request; the zero stamp for none.
+	stamp stamp
 
 	// propose judges the key's last entry, nil if it was never written, and returns the message
 	// that is to replace it, or why nothing is.
 	propose func(last *kv.Entry) (*nats.Msg, error)
 
-	// blind says that the first attempt expects a revision without having read, and that losing it
-	// is no reason to queue.
-	blind bool
-	// knows says that known is the key's last revision for the next attempt.
-	knows bool
-	// known is what a blind exchange begins with, or what the server has named; 0 for never
-	// written.
-	known kv.Revision
+	// known is the key's last revision for the next attempt, if it need not be read: the one that a
+	// precondition names, or that the server named when it refused the attempt before.
+	known knownRevision
+	// queues says that a writer which lost an attempt waits for the key's lane.
+	queues bool
 	// byRevision says that propose looks at nothing but the entry's revision, so that a revision
 	// which the server names need not be read. With a stamp it is read all the same.
 	byRevision bool
 }
 
-// expect makes the exchange begin without a read, as if the key were at this revision.
-func (x *exchange) expect(rev kv.Revision) { x.blind, x.known, x.knows = true, rev, true }
+// A knownRevision is a key's last revision, if it is known without a read.
+type knownRevision struct {
+	// revision is the revision; 0 if the key was never written.
+	revision kv.Revision
+	// ok says that the revision is known.
+	ok bool
+}
 
-// run carries the exchange out. It returns what propose returns, a *[repeatedError],
+// run carries the replacement out. It returns what propose returns, a *[repeatedError],
 // [kv.ErrIdempotencyReuse], [kv.ErrContention], and otherwise the errors of a read and of publish.
-func (x *exchange) run(ctx context.Context) (kv.Position, error) {
-	attempts := x.bucket.attempts(x.key)
+func (r *replacement) run(ctx context.Context) (kv.Position, error) {
+	attempts := r.bucket.attempts(r.key)
 	defer attempts.end()
 	var before kv.Revision
 	for try := range maxTries {
-		last, err := x.look(ctx, &attempts, try)
+		last, err := r.look(ctx, &attempts, try)
 		if err != nil {
 			return kv.Position{}, err
 		}
@@ -72,21 +88,21 @@ func (x *exchange) run(ctx context.Context) (kv.Position, error) {
 			expected = last.Revision
 		}
 		if try > 0 && expected == before {
-			awaitWriter(try)
+			backOff(try)
 		}
 		before = expected
-		msg, err := x.propose(last)
+		msg, err := r.propose(last)
 		if err != nil {
 			return kv.Position{}, err
 		}
-		position, err := x.bucket.publishExpecting(ctx, msg, expected)
+		position, err := r.bucket.publishExpecting(ctx, msg, expected)
 		mismatch, lost := errors.AsType[*mismatchError](err)
 		if !lost {
 			return position, err
 		}
 		named := mismatch.known && mismatch.current != expected
-		if x.byRevision && named && x.stamp == (stamp{}) {
-			x.known, x.knows = mismatch.current, true
+		if r.byRevision && named && r.stamp == (stamp{}) {
+			r.known = knownRevision{mismatch.current, true}
 		}
 	}
 	return kv.Position{}, kv.ErrContention
@@ -98,21 +114,22 @@ func (x *exchange) run(ctx context.Context) (kv.Position, error) {
 //
 // The server checks the revision before it looks for a duplicate (measured), so a request that was
 // carried out before is refused because of the revision that it made itself: see stamp.
-func (x *exchange) look(ctx context.Context, a *attempts, try int) (last *kv.Entry, err error) {
+func (r *replacement) look(ctx context.Context, a *attempts, try int) (last *kv.Entry, err error) {
+	known := r.known
+	r.known = knownRevision{}
 	switch {
-	case x.knows && x.known == 0:
-		x.knows = false
+	case known.ok && known.revision == 0:
 		return nil, nil
-	case x.knows:
-		x.knows = false
-		return &kv.Entry{Position: kv.Position{Revision: x.known, Epoch: x.bucket.epoch}}, nil
-	case x.blind:
-		last, err = x.bucket.lastOfLeader(ctx, x.key)
-	default:
+	case known.ok:
+		at := kv.Position{Revision: known.revision, Epoch: r.bucket.epoch}
+		return &kv.Entry{Position: at}, nil
+	case r.queues:
 		last, err = a.last(ctx, try)
+	default:
+		last, err = r.bucket.lastOfLeader(ctx, r.key)
 	}
 	if err == nil {
-		err = x.stamp.madeBy(last)
+		err = r.stamp.madeBy(last)
 	}
 	return last, err
 }
@@ -122,14 +139,9 @@ func (x *exchange) look(ctx context.Context, a *attempts, try int) (last *kv.Ent
 func (b *Bucket) publishExpecting(
 	ctx context.Context, msg *nats.Msg, rev kv.Revision,
 ) (kv.Position, error) {
-	setHeader(msg, headerExpected, rev.String())
+	expectRevision(msg, rev)
 	return b.publish(ctx, msg)
 }
-
-// awaitWriter waits for a moment, longer with each try, where a replicated stream refuses a write
-// that nothing visible contradicts: another writer's is on its way through the replicas, and will
-// be seen or have failed soon.
-func awaitWriter(try int) { time.Sleep(time.Millisecond << try) }
 
 // lastOrNil returns the key's last entry in the stream that writes go to, as that stream's leader
 // has it; nil if there is none.
@@ -167,8 +179,10 @@ func (b *Bucket) preconditionFailed(p kv.Precondition, last *kv.Entry) error {
 
 // A mismatchError says that the server expected another last revision; nothing was stored.
 type mismatchError struct {
-	current kv.Revision // The key's last revision, if the server named it.
-	known   bool        // The server named it.
+	// current is the key's last revision, if the server named it.
+	current kv.Revision
+	// known says that the server named it.
+	known bool
 }
 
 func (*mismatchError) Error() string { return "wrong last revision" }

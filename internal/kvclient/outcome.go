@@ -37,6 +37,10 @@ const unservedTries = 5
 // awaitServer waits before such a request is sent again.
 func awaitServer(try int) { time.Sleep(20 * time.Millisecond << try) }
 
+// backOff waits before something else is tried again that needs a moment only, such as a read from
+// a replica that is behind: for 1 ms before try 0, and twice as long with each try.
+func backOff(try int) { time.Sleep(time.Millisecond << try) }
+
 // untilTaken sends a write until somebody takes it, unservedTries times at most. Nobody has, if
 // send returns [link.ErrNoResponders], or errIncomplete for a transaction. It returns the reason of
 // whyUnserved if nobody does, and otherwise what send returns.
