@@ -180,7 +180,7 @@ func (f *Follower) noteProgress(i int) bool {
 }
 
 // Next appends what the subscriptions report.
-func (f *Follower) Next(b []byte) ([]byte, stream.Next) {
+func (f *Follower) Next(b []byte) ([]byte, stream.When) {
 	// The stream may have been woken since the last call; it is not known by which subscription.
 	for i := range f.subscriptions {
 		f.subscriptions[i].due = true
@@ -189,7 +189,7 @@ func (f *Follower) Next(b []byte) ([]byte, stream.Next) {
 	if rest := f.rest; len(rest) > 0 {
 		f.rest = nil
 		f.fetch() // An idle stream holds no list of events.
-		return slices.Clip(rest), f.next()
+		return slices.Clip(rest), f.when()
 	}
 	for len(b) < stream.FlushAt && !f.over && f.fetch() {
 		e := &(*f.events)[f.told]
@@ -204,7 +204,7 @@ func (f *Follower) Next(b []byte) ([]byte, stream.Next) {
 		case large, len(b) == 0 && own && f.isLast():
 			f.told++
 			f.fetch() // An idle stream holds no list of events.
-			return slices.Clip(frame), f.next()
+			return slices.Clip(frame), f.when()
 		case own:
 			b = append(b, frame...)
 		case frame != nil:
@@ -216,7 +216,7 @@ func (f *Follower) Next(b []byte) ([]byte, stream.Next) {
 		}
 		f.told++
 	}
-	return b, f.next()
+	return b, f.when()
 }
 
 // appendRest appends what is left of a frame whose head was sent, since nothing may come between
@@ -227,8 +227,8 @@ func (f *Follower) appendRest(b []byte) []byte {
 	return b
 }
 
-// next returns when the stream has to call Next again.
-func (f *Follower) next() stream.Next {
+// when returns when the stream has to call Next again.
+func (f *Follower) when() stream.When {
 	switch {
 	case f.over:
 		return stream.Never

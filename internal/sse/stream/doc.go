@@ -26,7 +26,7 @@
 //
 // # The writer on a loop
 //
-// A [Taken] stream has these states; the fields of the struct hold them.
+// A [LoopStream] has these states; the fields of the struct hold them.
 //
 //	new      New has made it; it has no connection, and it cannot be woken
 //	open     the socket has taken everything (rest is empty)

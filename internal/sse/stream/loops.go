@@ -49,8 +49,8 @@ type Loops struct {
 	loops []*loop
 	// watcher tells of sockets that are closed or take more.
 	watcher *watcher
-	// next counts the streams that were made, to choose the loop of the next one.
-	next atomic.Uint32
+	// made counts the streams that were made, to choose the loop of the next one.
+	made atomic.Uint32
 	// unsent is the sum of the bytes that wait for sockets, of all loops.
 	unsent atomic.Int64
 	// closed is closed when the loops have to end the streams that are left.
@@ -128,9 +128,10 @@ func (l *Loops) enter() bool {
 func (l *Loops) Unsent() int64 { return l.unsent.Load() }
 
 // New returns a stream of a client, the owner, that is not started yet, and assigns it to a loop.
-func (l *Loops) New(owner string) *Taken {
-	one := l.loops[l.next.Add(1)%uint32(len(l.loops))]
-	return &Taken{loop: one, owner: owner, heapIndex: notInHeap}
+// Wakes before Start do nothing; Start wakes the stream itself.
+func (l *Loops) New(owner string) *LoopStream {
+	one := l.loops[l.made.Add(1)%uint32(len(l.loops))]
+	return &LoopStream{loop: one, owner: owner, heapIndex: notInHeap}
 }
 
 // Start hands conn to the loops, which send head first. When the stream ends, ended is called once
@@ -140,26 +141,26 @@ func (l *Loops) New(owner string) *Taken {
 // Start returns an error and leaves conn alone if conn cannot be watched, or, with [net.ErrClosed],
 // if the loops are closed.
 func (l *Loops) Start(
-	t *Taken, conn net.Conn, head []byte, source Source, pace Pace,
+	s *LoopStream, conn net.Conn, head []byte, source Source, pace Pace,
 	ended func(sent int64, err error),
 ) error {
 	first := source.Begin(head) // if the source panics, nothing is left behind here
 	if !l.enter() {
 		return net.ErrClosed
 	}
-	t.conn, t.source, t.rest = conn, source, first
-	t.clock = newClock(time.Now(), pace)
-	t.onEnd = func(sent int64, err error) {
+	s.conn, s.source, s.rest = conn, source, first
+	s.clock = newClock(time.Now(), pace)
+	s.onEnd = func(sent int64, err error) {
 		defer l.streams.Done() // even if ended panics, since Close waits for it
 		ended(max(0, sent-int64(len(head))), err)
 	}
-	if err := l.watcher.watch(t); err != nil {
+	if err := l.watcher.watch(s); err != nil {
 		l.streams.Done()
 		return err
 	}
-	l.unsent.Add(int64(len(t.rest)))
+	l.unsent.Add(int64(len(s.rest)))
 	l.limits.bindSocket(conn)
-	t.started.Store(true)
-	t.Wake()
+	s.started.Store(true)
+	s.Wake()
 	return nil
 }

@@ -21,7 +21,7 @@ type Source interface {
 	// subscriptions at each call, and does not only go on with the one that had more to say. With a
 	// source that went on where it was, an event under load waited for the heartbeat
 	// (TestATurnTellsWhatCameSinceTheLast in internal/handlers).
-	Next(dst []byte) (out []byte, next Next)
+	Next(dst []byte) (out []byte, when When)
 
 	// Beat appends the block that shows that the stream is alive.
 	Beat(dst []byte) []byte
@@ -30,13 +30,13 @@ type Source interface {
 	GoAway(dst []byte, reason string) []byte
 }
 
-// A Next says when a source is to be asked again.
-type Next uint8
+// A When says when a source is to be asked again.
+type When uint8
 
-// The values of a Next.
+// The values of a When.
 const (
 	// WhenWoken: the source has nothing to say until the stream is woken.
-	WhenWoken Next = iota
+	WhenWoken When = iota
 	// AtOnce: the source may have more to say now.
 	AtOnce
 	// Never: the stream ends with what was returned.

@@ -210,19 +210,19 @@ func (s *Writer) send(appendTo func([]byte) []byte) (err error) {
 // returns early when the stream reaches its age, since a client that is always behind has to come
 // again too.
 func (s *Writer) drain(source Source, c *clock) (over bool, err error) {
-	next := AtOnce
-	for next == AtOnce && err == nil && !s.clientGone.Load() && !c.expired(time.Now()) {
-		next, err = s.sendNext(source)
-		over = next == Never
+	when := AtOnce
+	for when == AtOnce && err == nil && !s.clientGone.Load() && !c.expired(time.Now()) {
+		when, err = s.sendNext(source)
+		over = when == Never
 	}
 	return over, err
 }
 
 // sendNext asks the source once and writes what it returns. It gives its buffer back before it
 // waits for a client with bytes that other streams have too.
-func (s *Writer) sendNext(source Source) (next Next, err error) {
+func (s *Writer) sendNext(source Source) (when When, err error) {
 	b := buffers.Get().(*[]byte)
-	out, next := source.Next((*b)[:0])
+	out, when := source.Next((*b)[:0])
 	own := within(out, *b) || cap(out) > len(out) // else other streams may have them
 	if own {
 		*b = out
@@ -233,5 +233,5 @@ func (s *Writer) sendNext(source Source) (next Next, err error) {
 	if len(out) > 0 {
 		_, err = s.counted(out, !own)
 	}
-	return next, err
+	return when, err
 }
