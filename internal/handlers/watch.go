@@ -144,7 +144,7 @@ func (s *Server) subscribe(ctx context.Context, o *openStream, wake func()) erro
 		o.follower.Add(sse.Followed{
 			Subscription: subscription,
 			Content:      t.digest,
-			Held:         t.held,
+			CameWith:     t.held,
 			Positioned:   t.options.UpdatesOnly || t.options.Resume != nil,
 		})
 	}

@@ -70,7 +70,7 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 	for turns := 0; when == stream.AtOnce; turns++ {
 		var out []byte
 		if out, when = follower.Next(nil); turns == 0 {
-			if when != stream.AtOnce || follower.told == len(*follower.events) {
+			if when != stream.AtOnce || follower.sentEvents == len(*follower.events) {
 				t.Fatal("one turn was enough for all")
 			}
 			<-woken
