@@ -2,13 +2,15 @@
 // one client reads until the stream ends. What the bytes are does not matter here: a [Source] says
 // what a stream sends, and the writer decides when to ask it.
 //
-// There are two forms of writer, and both take the same sources and pass the same tests, and all of
+// The writer is a [Writer], or one loop of the [Loops]; a [LoopStream] is a stream that a loop
+// writes. Both forms take the same sources and pass the same tests, and all of
 // test/checkers/watchcheck:
 //
-//   - [Writer] writes with net/http, in the handler's goroutine, which waits between two events. It
-//     is used over HTTP/2, where the connection belongs to many requests, on systems without epoll,
-//     and with --stream-loops 0.
-//   - [Loops] write on connections taken over from net/http, a few goroutines for all streams.
+//   - A Writer writes one stream with net/http, in the handler's goroutine, which waits between two
+//     events. It is used over HTTP/2, where the connection belongs to many requests, on systems
+//     without epoll, and with --stream-loops 0.
+//   - The Loops write on connections taken over from net/http, with a few goroutines for all
+//     streams.
 //
 // A block is one event of a stream, including the empty line or the line break behind it. A frame
 // is the block of a change, which many streams share.
