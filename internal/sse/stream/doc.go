@@ -91,4 +91,22 @@
 // docs/bounds.md. Two things end a stream whose client does take something: the stream's age,
 // beyond which it gets another 30 s for what is left, and other clients that need the memory which
 // the stream holds ([Limits]).
+//
+// # Files
+//
+//	source.go       what a writer asks: the source, and when it asks again
+//	clock.go        when a stream speaks unasked
+//	limits.go       the bounds that all streams share
+//	unsent.go       what one stream holds while its client does not take it
+//	errors.go       why streams end
+//	writer.go       the writer on a goroutine
+//	writer_held.go  counts its writes, and ends one to make room for others
+//	buffers.go      the buffers of these writers
+//	loops.go        the loops, and the start of a stream on one of them
+//	loop.go         one loop: the visits of its streams
+//	loop_slow.go    keeps what a socket did not take, and ends a stream that holds too much
+//	loop_stream.go  one stream of a loop, with all its state
+//	timetable.go    when the streams of a loop must be visited
+//	watcher_*.go    tells of sockets that were closed or take more, with epoll
+//	socket_*.go     reads and writes sockets without waiting
 package stream

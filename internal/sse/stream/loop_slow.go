@@ -2,20 +2,7 @@ package stream
 
 import (
 	"bytes"
-	"errors"
-	"net"
 )
-
-// errHeldTooMuch ends a stream so that what its client does not take makes room for others.
-var errHeldTooMuch = errors.New("the client did not take what the stream held")
-
-// bindSocket bounds what the kernel keeps for a client that does not read. Without a bound the
-// buffer of a socket grows to 4 MB.
-func (l *Limits) bindSocket(conn net.Conn) {
-	if c, ok := conn.(interface{ SetWriteBuffer(int) error }); ok && l.socketBytes > 0 {
-		_ = c.SetWriteBuffer(l.socketBytes) // where it cannot be set, the system's own bound holds
-	}
-}
 
 // keep keeps what the socket did not take of data. If data lies in the buffer of the loop, which is
 // used again, it keeps a copy; otherwise other streams may have the same bytes. If there is no room

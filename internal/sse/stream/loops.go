@@ -2,25 +2,11 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 )
-
-// ErrClientGone ends a stream whose client has closed its connection.
-var ErrClientGone = errors.New("the client has gone")
-
-// ErrPanicked ends a stream whose source panicked. The text of the error has the stack.
-var ErrPanicked = errors.New("the source of the stream panicked")
-
-// errTooSlow ends a stream that has passed its age while its client had still not taken what was
-// sent before.
-var errTooSlow = errors.New("the stream reached its age, and its client did not read the rest")
-
-// errTookNothing ends a stream whose client has not read anything for the patience of a write.
-var errTookNothing = errors.New("the client reads nothing")
 
 // Loops write streams on connections taken over from net/http: a few goroutines write to all of
 // them. A stream costs no goroutine, no timer and no buffer. Loops need Linux, see [CanLoop].

@@ -17,7 +17,3 @@ func (*watcher) close()                  {}
 func (*watcher) run()                    {}
 func (*watcher) watch(*LoopStream) error { return nil }
 func (*watcher) forget(*LoopStream)      {}
-
-func writeNow(int, []byte) (int, error) { return 0, errors.ErrUnsupported }
-
-func discardUnread(int, []byte) {}

@@ -11,9 +11,6 @@ import (
 )
 
 const (
-	// writePatience is the time in which a client must take some of what waits for it. A client
-	// that takes nothing for so long has its connection closed.
-	writePatience = 30 * time.Second
 	// resetTime is how long the reset may take with which a connection that its client has closed
 	// answers a write. That a client farther away has gone shows at the next heartbeat.
 	resetTime = 300 * time.Millisecond
