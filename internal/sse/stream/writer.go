@@ -55,6 +55,10 @@ type Writer struct {
 	// set before Run.
 	HalfClosable bool
 
+	// wakeUp receives the tokens for which Run waits. It has room for one.
+	wakeUp chan<- struct{}
+	// probed says that a probe was sent already.
+	probed bool
 	// clientGone says that the client has gone. To ask the context would take its lock.
 	clientGone atomic.Bool
 	// probe says that something is to be sent, to find out whether the client has gone.
@@ -138,21 +142,15 @@ func (s *Writer) unbind(until time.Time) error {
 // reaches its age. A token in wakeUp, which has room for one, tells that the source may have more
 // to say. The package documentation has the table of events.
 func (s *Writer) Run(ctx context.Context, source Source, wakeUp chan struct{}, pace Pace) {
-	wake := func() {
-		select {
-		case wakeUp <- struct{}{}:
-		default:
-		}
-	}
+	s.wakeUp = wakeUp
 	clock := newClock(time.Now(), pace)
-	timer := time.AfterFunc(time.Until(clock.due()), func() { s.clockDue.Store(true); wake() })
+	timer := time.AfterFunc(time.Until(clock.due()), func() { s.signal(&s.clockDue) })
 	defer timer.Stop()
 	left := &s.clientGone
 	if s.HalfClosable {
 		left = &s.probe
 	}
-	defer context.AfterFunc(ctx, func() { left.Store(true); wake() })()
-	probed := false
+	defer context.AfterFunc(ctx, func() { s.signal(left) })()
 	err := s.send(source.Begin)
 	for over := false; !over && err == nil; {
 		if over, err = s.drain(source, &clock); over || err != nil {
@@ -169,22 +167,38 @@ func (s *Writer) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 			return
 		}
 		if s.clockDue.CompareAndSwap(true, false) {
-			over, err = s.sayByClock(source, &clock)
+			over, err = s.sendByClock(source, &clock)
 			timer.Reset(time.Until(clock.due()))
 		}
 		if s.probe.CompareAndSwap(true, false) && !over && err == nil {
-			// A connection that its client has closed answers the first heartbeat with a reset.
-			// Nothing but the next write tells of it, so a second heartbeat follows.
-			if err = s.send(source.Beat); !probed {
-				probed = true
-				time.AfterFunc(resetTime, func() { s.probe.Store(true); wake() })
-			}
+			err = s.sendProbe(source)
 		}
 	}
 }
 
-// sayByClock sends what is due by the clock: a heartbeat, or the last block of the stream.
-func (s *Writer) sayByClock(source Source, c *clock) (over bool, err error) {
+// signal sets a flag and then sends a token, on any goroutine.
+func (s *Writer) signal(flag *atomic.Bool) {
+	flag.Store(true)
+	select {
+	case s.wakeUp <- struct{}{}:
+	default:
+	}
+}
+
+// sendProbe sends a heartbeat, to find out whether the client has gone. A connection that its
+// client has closed answers the first one with a reset. Nothing but the next write tells of it, so
+// a second heartbeat follows.
+func (s *Writer) sendProbe(source Source) error {
+	err := s.send(source.Beat)
+	if !s.probed {
+		s.probed = true
+		time.AfterFunc(resetTime, func() { s.signal(&s.probe) })
+	}
+	return err
+}
+
+// sendByClock sends what is due by the clock: a heartbeat, or the last block of the stream.
+func (s *Writer) sendByClock(source Source, c *clock) (over bool, err error) {
 	now := time.Now()
 	if c.expired(now) {
 		return true, s.send(func(b []byte) []byte { return source.GoAway(b, reasonMaxAge) })
