@@ -88,4 +88,18 @@
 // wait for them do not evict others meanwhile. A hold that grows from small to larger, or shrinks,
 // is charged anew as a whole. A hold that was granted by Insist is never charged to the reserve,
 // which would fill little by little with holds that have stalled.
+//
+// # Files
+//
+//	set.go    makes bounds, and lists them; table.go formats the list for docs/bounds.md
+//	bound.go  the spec and the state of a bound; Take and Try
+//	queue.go  claims, how they wait, and how they are granted
+//	line.go   the queues of claims that wait, with a line for each owner
+//	room.go   whether a hold fits into the bound, the share of its owner and the reserve
+//	hold.go   what somebody holds: Extend, Grow, Shrink, HandTo, Release
+//	evict.go  which holds make room for a claim; Insist
+//	lease.go  the end of holds whose lease is over
+//	owner.go  for whom something is claimed, and its parts
+//	turn.go   the places of requests at work
+//	clock.go  the monotonic clock of leases and stalls
 package bound

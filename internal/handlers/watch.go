@@ -144,7 +144,7 @@ func (s *Server) subscribe(ctx context.Context, o *openStream, wake func()) erro
 		o.follower.Add(sse.Followed{
 			Subscription: subscription,
 			Content:      t.digest,
-			Held:         t.cameWith,
+			CameWith:     t.cameWith,
 			Positioned:   t.options.UpdatesOnly || t.options.Resume != nil,
 		})
 	}

@@ -32,6 +32,7 @@ func canBeTaken(r *http.Request) bool { return r.ProtoMajor == 1 && r.TLS == nil
 // watchTaken hands the connection to a loop, which writes the stream. It returns when the stream
 // has begun. Whatever fails after the connection was taken over can only be logged.
 func (s *Server) watchTaken(x *exchange, o *openStream) error {
+	// The stream wakes itself when it starts; a wake before has no effect.
 	taken, request, begun := s.loops.New(x.owner()), o.request, false
 	var conn net.Conn
 	var line accessLine

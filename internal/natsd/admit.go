@@ -18,32 +18,48 @@ import (
 // everything.
 const copyLimit = 256 << 20
 
-// admit decides whether the store may be opened. It returns the record as it was found, and the one
-// to go on with, which lacks the streams that have a loss. It copies what the server will cut of
-// these, if the loss is accepted or is not certain.
-func admit(ctx context.Context, dataDir string, opts Options) (found, r record, err error) {
-	r, err = readRecordFile(dataDir)
+// An admitted store may be opened.
+type admitted struct {
+	// asFound is the record as it was found.
+	asFound record
+	// goOn is the record to go on with. It lacks the streams that have a loss.
+	goOn record
+}
+
+// admit decides whether the store may be opened. It copies what the server will cut of the streams
+// that have a loss, if the loss is accepted or is not certain.
+func admit(ctx context.Context, dataDir string, opts Options) (admitted, error) {
+	r, err := readRecordFile(dataDir)
 	if err != nil {
 		opts.Logger.Error().Err(err).Msg("it is not known how far the streams had come")
 	}
 	if r.Written.IsZero() {
 		r.SyncAlways = opts.SyncAlways
 	}
-	found = r.clone()
+	store := admitted{asFound: r.clone(), goOn: r}
 	losses, err := inspect(ctx, dataDir, r, opts.Logger)
 	if err != nil {
-		return found, r, err
+		return store, err
 	}
-	if err := refusal(dataDir, losses, opts, false); err != nil {
-		return found, r, err
+	if err := refuseUnopened(dataDir, losses, opts); err != nil {
+		return store, err
 	}
-	return found, r, acceptLosses(dataDir, r, losses, opts.Logger)
+	return store, acceptLosses(dataDir, store.goOn, losses, opts.Logger)
 }
 
-// refusal returns the error that stops the start, nil if nothing is lost for certain or the loss is
-// accepted.
-func refusal(dataDir string, losses []loss, opts Options, opened bool) error {
-	e := &LossError{Dir: dataDir, Opened: opened}
+// refuseUnopened returns the error that stops the start before the server has opened the store, nil
+// if nothing is lost for certain or the loss is accepted.
+func refuseUnopened(dataDir string, losses []loss, opts Options) error {
+	return refuse(&LossError{Dir: dataDir}, losses, opts)
+}
+
+// refuseOpened returns the same once the server has opened the store.
+func refuseOpened(dataDir string, losses []loss, opts Options) error {
+	return refuse(&LossError{Dir: dataDir, Opened: true}, losses, opts)
+}
+
+// refuse returns e with the losses that are certain, nil if there are none or they are accepted.
+func refuse(e *LossError, losses []loss, opts Options) error {
 	for _, l := range losses {
 		if l.certain {
 			e.Losses = append(e.Losses, l.text)

@@ -79,7 +79,7 @@ func (s *Server) watchStore() {
 			s.endOutage()
 		case !room || s.foundFailure() != nil || isDue:
 			s.checkStore(room)
-			s.note()
+			s.updateBounds()
 		}
 	}
 }

@@ -3,8 +3,10 @@ package natsd_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -94,4 +96,71 @@ func eventually(t *testing.T, what string, condition func() bool) {
 			t.Fatal("not in time: " + what)
 		}
 	}
+}
+
+// The log does not say that writes are taken again when a disk has room again, if a sync has failed
+// meanwhile.
+func TestRoomAfterAFailedSyncIsNoRecovery(t *testing.T) {
+	dir := smallDisk(t)
+	var log syncBuffer
+	opts := natsd.Options{DataDir: filepath.Join(dir, "data"),
+		SyncInterval: 20 * time.Millisecond, Logger: zerolog.New(&log)}
+	s := start(t, opts)
+	put(t, bucket(t, s), "a", "1")
+	ballast := filepath.Join(dir, "ballast")
+	fill(t, ballast)
+	eventually(t, "the disk is found full", func() bool { return s.WriteError() != nil })
+	link := filepath.Join(opts.DataDir, "jetstream", "$G", "streams", "KV_shop", "msgs", "99.blk")
+	if err := os.Symlink(os.DevNull, link); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a sync has failed", func() bool {
+		return strings.Contains(log.String(), "no writes are taken until a restart")
+	})
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(3 * time.Second) // the room is looked at twice a second
+	if err := s.WriteError(); err == nil || strings.Contains(log.String(), "takes writes again") {
+		t.Errorf("WriteError is %v, and the log says\n%s", err, &log)
+	}
+}
+
+// A server that cannot be started again after its disk was full is tried again until it runs.
+// Meanwhile the gateway knows that it takes no writes.
+func TestServerIsStartedAgainUntilItRuns(t *testing.T) {
+	dir := smallDisk(t)
+	var log syncBuffer
+	opts := natsd.Options{DataDir: filepath.Join(dir, "data"), Logger: zerolog.New(&log)}
+	s := start(t, opts)
+	kv := bucket(t, s)
+	put(t, kv, "a", "1")
+	// Messages without a configuration would be set aside, for which there is no directory.
+	orphan, noDirectory := filepath.Join(opts.DataDir, "jetstream", "$G", "streams", "KV_orphan"),
+		filepath.Join(opts.DataDir, "set-aside")
+	err := errors.Join(os.MkdirAll(filepath.Join(orphan, "msgs"), 0o700),
+		os.WriteFile(filepath.Join(orphan, "msgs", "1.blk"), []byte("messages"), 0o600),
+		os.WriteFile(noDirectory, nil, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ballast := filepath.Join(dir, "ballast")
+	fill(t, ballast)
+	eventually(t, "the disk is found full", func() bool {
+		return tryPut(t, kv, 100_000) != nil && s.WriteError() != nil
+	})
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the start fails", func() bool {
+		return strings.Contains(log.String(), "did not start again")
+	})
+	if s.WriteError() == nil {
+		t.Error("writes are taken without a server")
+	}
+	if err := os.Remove(noDirectory); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a write", func() bool { return tryPut(t, kv, 1000) == nil })
+	wantValue(t, kv, "a", "1")
 }

@@ -88,16 +88,21 @@
 // With an interval that is shorter than the server's own, natsd syncs and not the server, since the
 // server would keep all blocks in memory that were read of late (see syncsItself).
 //
-// A start has these steps, and each may refuse the store:
+// A start has these steps. Each is a function, with the functions that it calls indented below it.
+// Each may refuse the store, except limitStreams, whose failure is only logged:
 //
-//	prepareDir, lockDir   one process has the store; else InUseError
-//	admit                 all blocks are read, with their progress in the log, and compared with
-//	                      the record
-//	recorder.begin        the record says from here on that the store is not clean
-//	repair                what a crash interrupted is finished or set aside
-//	run                   the server is ready, within two minutes
-//	checkRecovered        the server offers every stream that is on the disk
-//	verify                the streams are where the record says, or above
+//	Start                    locks the store and opens it
+//	  prepareDir, lockDir    one process has the store; else InUseError
+//	  open                   starts the server on what admit lets pass
+//	    admit                all blocks are read, with their progress in the log, and compared
+//	                         with the record (inspect)
+//	    recorder.begin       the record says from here on that the store is not clean
+//	    launch               starts the server, for endOutage as well
+//	      repair             what a crash interrupted is finished or set aside
+//	      run                the server is ready, within two minutes
+//	      checkRecovered     the server offers every stream that is on the disk
+//	      limitStreams       the server creates no more streams than Options.Streams allows
+//	    verify               the streams are where the record says, or above
 //
 // # What a start makes of what it finds
 //
@@ -155,4 +160,22 @@
 // all streams, and their new snapshots have the value again. watchcheck claims nothing about such a
 // key until it is written again. What comes back below a roll-up is removed by kvclient's
 // FinishRollUps after each start.
+//
+// # Files
+//
+//	natsd.go         the options, and the start of the server
+//	lock.go          one process has the store
+//	admit.go         whether the store may be opened, before and after the server has done so
+//	inspect.go       what the files lack of what the record says
+//	block_reader.go  reads the blocks of all streams, several at once
+//	block.go         one block, and the state file, as nats-server writes them
+//	repair.go        finishes what a crash interrupted
+//	record.go        how far each stream has come, as it is written down
+//	recorder.go      keeps the record of a running server
+//	syncer.go        syncs what is stored, in place of the server
+//	disk.go          whether the store takes writes, and another life for a server that cannot
+//	                 write; disk_unix.go and disk_other.go have the room on the disk
+//	streams.go       the bounds on streams and connections
+//	log.go           the log lines of the server
+//	stop.go          the clean stop
 package natsd

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,13 +57,13 @@ func inspect(ctx context.Context, dataDir string, r record, log zerolog.Logger) 
 		return nil, err
 	}
 	var losses []loss
-	read := newReading(dirs, log)
-	defer read.logProgress()()
+	reader := newBlockReader(dirs, log)
+	defer reader.logProgress()()
 	for _, dir := range dirs {
 		if lacksConfiguration(dir) || exists(filepath.Join(dir, purgeLeftover)) {
 			continue // repair or the server finishes the deletion or the purge that was under way
 		}
-		found, err := inspectStream(ctx, dir, r, read)
+		found, err := inspectStream(ctx, dir, r, reader)
 		if err != nil {
 			return nil, fmt.Errorf("stream in %s cannot be inspected: %w", dir, err)
 		}
@@ -127,57 +127,57 @@ type inspection struct {
 }
 
 // inspectStream inspects one stream, and returns its losses.
-func inspectStream(ctx context.Context, dir string, r record, read *reading) ([]loss, error) {
-	i := &inspection{dir: dir, name: filepath.Base(dir), record: r}
+func inspectStream(ctx context.Context, dir string, r record, reader *blockReader) ([]loss, error) {
+	in := &inspection{dir: dir, name: filepath.Base(dir), record: r}
 	created, err := createdOf(dir)
 	if err != nil {
 		return nil, nil // checkRecovered reports what cannot be read
 	}
-	i.entry, i.known = r.of(i.name, created)
-	state, readable := readState(dir, i.name)
-	i.last = state.Last
+	in.entry, in.known = r.of(in.name, created)
+	state, readable := readState(dir, in.name)
+	in.last = state.Last
 	sizes := blockSizes(dir)
-	untouched := state.Checksum == i.entry.Checksum
-	i.clean = r.Clean && i.known && readable && untouched
-	if r.Clean && i.known && (untouched || !readable) {
+	untouched := state.Checksum == in.entry.Checksum
+	in.clean = r.Clean && in.known && readable && untouched
+	if r.Clean && in.known && (untouched || !readable) {
 		// With another state file, a start that was refused may have opened the store since.
-		i.compare(sizes)
+		in.compare(sizes)
 	}
 	blocks := blockNumbers(sizes)
-	scans, err := read.scan(ctx, dir, blocks, sizes)
+	scans, err := reader.scan(ctx, dir, blocks, sizes)
 	if err != nil {
 		return nil, err
 	}
-	i.judgeAll(blocks, scans)
-	if i.known && i.last < i.entry.Last {
-		i.add(true, nil, "%s", belowRecord(i.last, i.entry.Last))
+	in.judgeAll(blocks, scans)
+	if in.known && in.last < in.entry.Last {
+		in.add(true, nil, "%s", belowRecord(in.last, in.entry.Last))
 	}
-	if i.known && i.entry.Lost > 0 {
-		i.add(true, nil, "at least %d messages were lost while the server ran", i.entry.Lost)
+	if in.known && in.entry.Lost > 0 {
+		in.add(true, nil, "at least %d messages were lost while the server ran", in.entry.Lost)
 	}
-	return i.losses, nil
+	return in.losses, nil
 }
 
 // compare adds a loss for each block that has not the size with which a clean stop left it.
-func (i *inspection) compare(sizes map[string]int64) {
-	for name, size := range i.entry.Blocks {
+func (in *inspection) compare(sizes map[string]int64) {
+	for name, size := range in.entry.Blocks {
 		switch now, here := sizes[name]; {
 		case !here:
-			i.add(true, nil, "%s is missing", name)
+			in.add(true, nil, "%s is missing", name)
 		case now != size:
-			i.add(true, []string{name}, "%s has %d bytes, and had %d", name, now, size)
+			in.add(true, []string{name}, "%s has %d bytes, and had %d", name, now, size)
 		}
 	}
 }
 
 // judgeAll judges what was found in the blocks, which are sorted from the oldest to the newest.
-func (i *inspection) judgeAll(blocks []uint32, scans []blockScan) {
+func (in *inspection) judgeAll(blocks []uint32, scans []blockScan) {
 	before := uint64(0) // the last revision before the damage
 	for n, found := range scans {
 		before = max(before, found.last)
-		i.last = max(i.last, found.last)
+		in.last = max(in.last, found.last)
 		if found.badAt >= 0 {
-			i.judge(blockName(blocks[n]), found, before, n == len(blocks)-1)
+			in.judge(blockName(blocks[n]), found, before, n == len(blocks)-1)
 		}
 	}
 }
@@ -187,13 +187,13 @@ func (i *inspection) judgeAll(blocks []uint32, scans []blockScan) {
 // acknowledged that write (TestTornLastRecordIsNoLoss). If it is whole there but wrong, it cannot
 // be told from what a power cut leaves, and is no certain loss. Nor is an end that was not searched
 // to its end: a client can write such values.
-func (i *inspection) judge(name string, found blockScan, before uint64, newest bool) {
+func (in *inspection) judge(name string, found blockScan, before uint64, newest bool) {
 	if newest && found.messagesAfter == 0 && !found.whole && !found.gaveUp {
 		return
 	}
-	onDisk := i.record.SyncAlways || i.known && before < i.entry.Last
+	onDisk := in.record.SyncAlways || in.known && before < in.entry.Last
 	// After a clean stop every message was whole.
-	certain := onDisk && (!newest || found.messagesAfter > 0 || i.clean)
+	certain := onDisk && (!newest || found.messagesAfter > 0 || in.clean)
 	text := fmt.Sprintf("%s cannot be read from byte %d on, after revision %d",
 		name, found.badAt, before)
 	if found.messagesAfter > 0 {
@@ -203,14 +203,14 @@ func (i *inspection) judge(name string, found blockScan, before uint64, newest b
 	if found.gaveUp {
 		text += "; what follows was searched in part"
 	}
-	i.add(certain, []string{name}, "%s", text)
+	in.add(certain, []string{name}, "%s", text)
 }
 
 // add adds a loss.
-func (i *inspection) add(certain bool, blocks []string, format string, args ...any) {
-	text := fmt.Sprintf("stream %s in %s: %s", i.name, i.dir, fmt.Sprintf(format, args...))
-	i.losses = append(i.losses,
-		loss{stream: i.name, dir: i.dir, certain: certain, blocks: blocks, text: text})
+func (in *inspection) add(certain bool, blocks []string, format string, args ...any) {
+	text := fmt.Sprintf("stream %s in %s: %s", in.name, in.dir, fmt.Sprintf(format, args...))
+	in.losses = append(in.losses,
+		loss{stream: in.name, dir: in.dir, certain: certain, blocks: blocks, text: text})
 }
 
 // blockNumbers returns the numbers of the blocks of a stream, from the oldest to the newest.
@@ -222,7 +222,7 @@ func blockNumbers(sizes map[string]int64) []uint32 {
 			numbers = append(numbers, uint32(number))
 		}
 	}
-	sort.Slice(numbers, func(a, b int) bool { return numbers[a] < numbers[b] })
+	slices.Sort(numbers)
 	return numbers
 }
 

@@ -150,7 +150,7 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	if addr := s.current.ns.Addr(); addr != nil {
 		s.opts.Listen = addr.String() // a free port that was taken is kept after a restart
 	}
-	s.note()
+	s.updateBounds()
 	s.beside.Go(s.watchStore)
 	s.beside.Go(s.keepRecord)
 	if opts.syncsItself() {
@@ -161,28 +161,29 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 
 // open starts the server on a store that has lost nothing, or whose loss is accepted.
 func (s *Server) open(ctx context.Context) error {
-	found, r, err := admit(ctx, s.dir, s.opts)
+	store, err := admit(ctx, s.dir, s.opts)
 	if err != nil {
 		return err
 	}
-	s.recorder.record = r.clone() // since begin changes it
+	s.recorder.record = store.goOn.clone() // since begin changes it
 	if err := s.recorder.begin(s.dir, s.opts); err != nil {
 		return err
 	}
 	i, err := launch(ctx, s.dir, s.opts)
 	if err != nil {
 		if !errors.Is(err, errNotReady) && !errors.Is(err, errNotOffered) {
-			err = errors.Join(err, found.write(s.dir)) // since nothing was stored meanwhile
+			err = errors.Join(err, store.asFound.write(s.dir)) // since nothing was stored meanwhile
 		}
 		return err
 	}
-	losses, err := verify(i.ns, r)
+	losses, err := verify(i.ns, store.goOn)
 	if err == nil {
-		err = refusal(s.dir, losses, s.opts, true)
+		err = refuseOpened(s.dir, losses, s.opts)
 	}
 	if err != nil {
 		i.shutdown()
-		return errors.Join(err, found.write(s.dir)) // the next start compares with the same record
+		// The next start compares with the same record.
+		return errors.Join(err, store.asFound.write(s.dir))
 	}
 	for _, l := range losses {
 		s.recorder.record.drop(l, nil, s.opts.Logger)

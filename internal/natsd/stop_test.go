@@ -3,6 +3,8 @@ package natsd_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -73,4 +75,39 @@ func TestShutdownOfABusyServerIsBounded(t *testing.T) {
 		}
 		return again.Shutdown() == nil
 	})
+}
+
+// After a failed sync a stop is not recorded as clean, even if all files can be synced then: the
+// system reports a failed sync once. What a round of the record has read before is not recorded
+// either, as if it was on the disk.
+func TestStopAfterAFailedSyncIsNotClean(t *testing.T) {
+	opts := natsd.Options{DataDir: t.TempDir(), SyncInterval: 20 * time.Millisecond,
+		RecordEvery: 20 * time.Millisecond, Logger: zerolog.Nop()}
+	s := start(t, opts)
+	kv := bucket(t, s)
+	put(t, kv, "a", "1")
+	wantRecorded(t, opts.DataDir, 1)
+	link := filepath.Join(opts.DataDir, "jetstream", "$G", "streams", "KV_shop", "msgs", "99.blk")
+	if err := os.Symlink(os.DevNull, link); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "a sync has failed", func() bool { return s.WriteError() != nil })
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
+	}
+	put(t, kv, "a", "2")
+	time.Sleep(200 * time.Millisecond) // several rounds of the record
+	if err := s.Shutdown(); err != nil {
+		t.Fatal(err)
+	}
+	record, err := os.ReadFile(filepath.Join(opts.DataDir, "streams.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"clean": false`, `"last": 1,`} {
+		if !strings.Contains(string(record), want) {
+			t.Errorf("the record lacks %s:\n%s", want, record)
+		}
+	}
+	wantValue(t, bucket(t, start(t, opts)), "a", "2")
 }

@@ -51,8 +51,8 @@ func limitStreams(ns *server.Server, limit *bound.Bound) error {
 	return nil
 }
 
-// note brings the bounds on streams and connections up to date with what the server has.
-func (s *Server) note() {
+// updateBounds brings the bounds on streams and connections up to date with what the server has.
+func (s *Server) updateBounds() {
 	ns := s.instance().ns
 	hold(s.opts.Streams, &s.streams, streamCount(ns))
 	hold(s.opts.Clients, &s.clients, int64(ns.NumClients()))

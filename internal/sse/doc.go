@@ -15,12 +15,15 @@
 // # The way of an event
 //
 // A feed appends a change to its log and wakes the subscriptions that it concerns. A wake goes to
-// the writer of the stream (stream.Writer or stream.Taken), which asks its source: the Follower.
-// That polls its subscriptions, and takes each change's frame, which is encoded for the first
-// stream that needs it. The handlers take no part in this.
+// the writer of the stream, which asks its source: the Follower. That polls its subscriptions, and
+// takes each change's frame, which is encoded for the first stream that needs it. The handlers take
+// no part in this.
 //
-//	feed.Feed ─ wake ─► stream.Writer, stream.Loops ─ Next ─► Follower ─ Poll ─► feed.Subscription
-//	                                                             └─ Change ─► Encoder ─► frame
+//	feed.Feed ─ wake ─► writer ─ Next ─► Follower ─ Poll ─► feed.Subscription
+//	                                        └─ Change ─► Encoder ─► frame
+//
+// The writer is a stream.Writer, or one loop of the stream.Loops; a stream.LoopStream is a stream
+// that a loop writes.
 //
 // # Files
 //

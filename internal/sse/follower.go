@@ -45,16 +45,15 @@ type Followed struct {
 	Subscription *feed.Subscription
 	// Content is its [ContentDigest], which is the first part of the digest in its ids.
 	Content string
-	// Held is the id that the client came with; empty for none. It counts until the stream has come
-	// further or is reset.
-	Held []byte
+	// CameWith is the id that the client came with; empty for none. It counts until the stream has
+	// come further or is reset.
+	CameWith []byte
 	// Positioned: the stream begins at a position, and not with a snapshot.
 	Positioned bool
 }
 
-// A followed is a subscription of a follower, with how its events are written and how far it has
-// come.
-type followed struct {
+// A track is a subscription of a follower, with how its events are written and how far it has come.
+type track struct {
 	*feed.Subscription
 	// encoder writes its events.
 	encoder Encoder
@@ -92,13 +91,13 @@ type Follower struct {
 	options FollowOptions
 	// subscriptions are those that were added, in the same order. There is at least one when the
 	// writer calls.
-	subscriptions []followed
+	subscriptions []track
 	// current is the index of the subscription that events are of.
 	current int
 	// events are those that were taken and not yet sent; nil if there are none.
 	events *[]feed.Event
-	// told is how many of events were sent.
-	told int
+	// sentEvents is how many of events were sent.
+	sentEvents int
 	// polls counts the polls in this call of Next.
 	polls int
 	// id is the buffer of currentID.
@@ -115,7 +114,7 @@ func NewFollower(o FollowOptions) *Follower { return &Follower{options: o} }
 // Add makes the stream follow another subscription. It must not be called once the stream has
 // begun.
 func (f *Follower) Add(s Followed) {
-	f.subscriptions = append(f.subscriptions, followed{
+	f.subscriptions = append(f.subscriptions, track{
 		Subscription: s.Subscription,
 		encoder: Encoder{
 			Format: f.options.Format,
@@ -124,7 +123,7 @@ func (f *Follower) Add(s Followed) {
 			Digest: s.Content + s.Subscription.Stamp(),
 		},
 		content:    s.Content,
-		id:         s.Held,
+		id:         s.CameWith,
 		positioned: s.Positioned,
 	})
 }
@@ -167,7 +166,7 @@ func AppendRetry(b []byte, wait time.Duration) []byte {
 }
 
 // moveTo notes the point that the subscription has come to.
-func (s *followed) moveTo(p feed.Point) { s.id = s.encoder.AppendID(s.id[:0], p) }
+func (s *track) moveTo(p feed.Point) { s.id = s.encoder.AppendID(s.id[:0], p) }
 
 // noteProgress notes how far a subscription has come, and reports whether that is known.
 func (f *Follower) noteProgress(i int) bool {
@@ -180,7 +179,7 @@ func (f *Follower) noteProgress(i int) bool {
 }
 
 // Next appends what the subscriptions report.
-func (f *Follower) Next(b []byte) ([]byte, stream.Next) {
+func (f *Follower) Next(b []byte) ([]byte, stream.When) {
 	// The stream may have been woken since the last call; it is not known by which subscription.
 	for i := range f.subscriptions {
 		f.subscriptions[i].due = true
@@ -189,22 +188,22 @@ func (f *Follower) Next(b []byte) ([]byte, stream.Next) {
 	if rest := f.rest; len(rest) > 0 {
 		f.rest = nil
 		f.fetch() // An idle stream holds no list of events.
-		return slices.Clip(rest), f.next()
+		return slices.Clip(rest), f.when()
 	}
 	for len(b) < stream.FlushAt && !f.over && f.fetch() {
-		e := &(*f.events)[f.told]
+		e := &(*f.events)[f.sentEvents]
 		frame, own := f.frameOf(e)
 		switch large := len(frame) >= stream.FlushAt; {
 		case large && len(b) > 0:
 			return b, stream.AtOnce
 		case large && !own:
-			f.told++
+			f.sentEvents++
 			b, f.rest = f.subscriptions[f.current].encoder.Cut(b, frame)
 			return b, stream.AtOnce
 		case large, len(b) == 0 && own && f.isLast():
-			f.told++
+			f.sentEvents++
 			f.fetch() // An idle stream holds no list of events.
-			return slices.Clip(frame), f.next()
+			return slices.Clip(frame), f.when()
 		case own:
 			b = append(b, frame...)
 		case frame != nil:
@@ -214,9 +213,9 @@ func (f *Follower) Next(b []byte) ([]byte, stream.Next) {
 		default:
 			b = f.appendEvent(b, e)
 		}
-		f.told++
+		f.sentEvents++
 	}
-	return b, f.next()
+	return b, f.when()
 }
 
 // appendRest appends what is left of a frame whose head was sent, since nothing may come between
@@ -227,8 +226,8 @@ func (f *Follower) appendRest(b []byte) []byte {
 	return b
 }
 
-// next returns when the stream has to call Next again.
-func (f *Follower) next() stream.Next {
+// when returns when the stream has to call Next again.
+func (f *Follower) when() stream.When {
 	switch {
 	case f.over:
 		return stream.Never
@@ -245,7 +244,7 @@ func (f *Follower) next() stream.Next {
 
 // isLast reports whether no event is known that comes after this one.
 func (f *Follower) isLast() bool {
-	return f.told+1 == len(*f.events) && !f.subscriptions[f.current].due
+	return f.sentEvents+1 == len(*f.events) && !f.subscriptions[f.current].due
 }
 
 // frameOf returns the frame of an event that the streams of this format share; nil if this stream
@@ -263,10 +262,10 @@ func (f *Follower) fetch() bool {
 	if f.events == nil {
 		f.events = eventLists.Get().(*[]feed.Event)
 	}
-	if f.told < len(*f.events) {
+	if f.sentEvents < len(*f.events) {
 		return true
 	}
-	f.told = 0
+	f.sentEvents = 0
 	clear(*f.events) // Lists in the pool must not keep changes in memory.
 	for range f.subscriptions {
 		if f.polls == maxPolls {

@@ -66,11 +66,11 @@ func TestATurnTellsWhatCameSinceTheLast(t *testing.T) {
 		store("early", stream.FlushAt/pollEvents)
 	}
 	var sent []byte
-	next := stream.AtOnce
-	for turns := 0; next == stream.AtOnce; turns++ {
+	when := stream.AtOnce
+	for turns := 0; when == stream.AtOnce; turns++ {
 		var out []byte
-		if out, next = follower.Next(nil); turns == 0 {
-			if next != stream.AtOnce || follower.told == len(*follower.events) {
+		if out, when = follower.Next(nil); turns == 0 {
+			if when != stream.AtOnce || follower.sentEvents == len(*follower.events) {
 				t.Fatal("one turn was enough for all")
 			}
 			<-woken

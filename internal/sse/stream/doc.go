@@ -2,13 +2,15 @@
 // one client reads until the stream ends. What the bytes are does not matter here: a [Source] says
 // what a stream sends, and the writer decides when to ask it.
 //
-// There are two forms of writer, and both take the same sources and pass the same tests, and all of
+// The writer is a [Writer], or one loop of the [Loops]; a [LoopStream] is a stream that a loop
+// writes. Both forms take the same sources and pass the same tests, and all of
 // test/checkers/watchcheck:
 //
-//   - [Writer] writes with net/http, in the handler's goroutine, which waits between two events. It
-//     is used over HTTP/2, where the connection belongs to many requests, on systems without epoll,
-//     and with --stream-loops 0.
-//   - [Loops] write on connections taken over from net/http, a few goroutines for all streams.
+//   - A Writer writes one stream with net/http, in the handler's goroutine, which waits between two
+//     events. It is used over HTTP/2, where the connection belongs to many requests, on systems
+//     without epoll, and with --stream-loops 0.
+//   - The Loops write on connections taken over from net/http, with a few goroutines for all
+//     streams.
 //
 // A block is one event of a stream, including the empty line or the line break behind it. A frame
 // is the block of a change, which many streams share.
@@ -26,7 +28,7 @@
 //
 // # The writer on a loop
 //
-// A [Taken] stream has these states; the fields of the struct hold them.
+// A [LoopStream] has these states; the fields of the struct hold them.
 //
 //	new      New has made it; it has no connection, and it cannot be woken
 //	open     the socket has taken everything (rest is empty)
@@ -89,4 +91,22 @@
 // docs/bounds.md. Two things end a stream whose client does take something: the stream's age,
 // beyond which it gets another 30 s for what is left, and other clients that need the memory which
 // the stream holds ([Limits]).
+//
+// # Files
+//
+//	source.go       what a writer asks: the source, and when it asks again
+//	clock.go        when a stream speaks unasked
+//	limits.go       the bounds that all streams share
+//	unsent.go       what one stream holds while its client does not take it
+//	errors.go       why streams end
+//	writer.go       the writer on a goroutine
+//	writer_held.go  counts its writes, and ends one to make room for others
+//	buffers.go      the buffers of these writers
+//	loops.go        the loops, and the start of a stream on one of them
+//	loop.go         one loop: the visits of its streams
+//	loop_slow.go    keeps what a socket did not take, and ends a stream that holds too much
+//	loop_stream.go  one stream of a loop, with all its state
+//	timetable.go    when the streams of a loop must be visited
+//	watcher_*.go    tells of sockets that were closed or take more, with epoll
+//	socket_*.go     reads and writes sockets without waiting
 package stream

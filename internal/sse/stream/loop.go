@@ -25,13 +25,13 @@ type loop struct {
 	// mu guards ready.
 	mu sync.Mutex
 	// ready has the streams that are to be visited, in the order in which they were woken.
-	ready []*Taken
+	ready []*LoopStream
 
 	// The fields below belong to the goroutine of the loop.
 
 	// visiting has the streams that were ready when the goroutine took them. Its array is used
 	// again for the next ones.
-	visiting []*Taken
+	visiting []*LoopStream
 	// timetable has all open and full streams of the loop.
 	timetable timetable
 	// buffer is what sources append to.
@@ -39,9 +39,9 @@ type loop struct {
 }
 
 // add makes a stream ready, and wakes the loop if it was the first. It is called on any goroutine.
-func (l *loop) add(t *Taken) {
+func (l *loop) add(s *LoopStream) {
 	l.mu.Lock()
-	l.ready = append(l.ready, t)
+	l.ready = append(l.ready, s)
 	first := len(l.ready) == 1
 	l.mu.Unlock()
 	if first {
@@ -75,10 +75,10 @@ func (l *loop) visitReady() {
 	l.mu.Lock()
 	l.visiting, l.ready = l.ready, l.visiting[:0]
 	l.mu.Unlock()
-	for i, t := range l.visiting {
+	for i, s := range l.visiting {
 		l.visiting[i] = nil
-		t.queued.Store(false)
-		l.visit(t, time.Time{})
+		s.queued.Store(false)
+		l.visit(s, time.Time{})
 	}
 }
 
@@ -86,97 +86,97 @@ func (l *loop) visitReady() {
 // due after its visit.
 func (l *loop) visitDue(now time.Time) {
 	due := l.visiting[:0]
-	for t := l.timetable.next(now); t != nil; t = l.timetable.next(now) {
-		due = append(due, t)
+	for s := l.timetable.takeDue(now); s != nil; s = l.timetable.takeDue(now) {
+		due = append(due, s)
 	}
-	for i, t := range due {
+	for i, s := range due {
 		due[i] = nil
-		l.visit(t, now)
+		l.visit(s, now)
 	}
 	l.visiting = due
 }
 
 // visit visits a stream. If its source panics, this stream ends and no other, as in net/http, where
 // a panic ends one request. now is zero unless the time of the stream has come.
-func (l *loop) visit(t *Taken, now time.Time) {
+func (l *loop) visit(s *LoopStream, now time.Time) {
 	defer func() {
 		if failure := recover(); failure != nil {
-			l.end(t, fmt.Errorf("%w: %v\n%s", ErrPanicked, failure, debug.Stack()))
+			l.end(s, fmt.Errorf("%w: %v\n%s", ErrPanicked, failure, debug.Stack()))
 		}
 	}()
-	l.advance(t, now)
+	l.advance(s, now)
 }
 
 // advance writes what was left, and then asks the source once. What the source has beyond that
 // comes with the next visit, after the other streams have had theirs.
-func (l *loop) advance(t *Taken, now time.Time) {
+func (l *loop) advance(s *LoopStream, now time.Time) {
 	switch {
-	case t.ended:
+	case s.ended:
 		return
-	case t.clientGone.Load():
-		l.end(t, ErrClientGone)
+	case s.clientGone.Load():
+		l.end(s, ErrClientGone)
 		return
-	case t.evicted.Swap(false) && len(t.rest) > 0:
-		l.endSlow(t)
+	case s.evicted.Swap(false) && len(s.rest) > 0:
+		l.endSlow(s)
 		return
-	case len(t.rest) > 0:
-		if !l.sendRest(t, now) {
+	case len(s.rest) > 0:
+		if !l.sendRest(s, now) {
 			return
 		}
 		now = time.Now() // nobody looked at the clock of the stream while something was left
 	}
-	if t.sourceEnded {
-		l.end(t, nil)
+	if s.sourceEnded {
+		l.end(s, nil)
 		return
 	}
-	l.send(t, l.ask(t, now))
+	l.send(s, l.ask(s, now))
 }
 
 // ask returns what a stream has to say now. It may lie in the buffer of the loop.
-func (l *loop) ask(t *Taken, now time.Time) []byte {
-	probe := t.probe.CompareAndSwap(true, false)
-	out, next := t.source.Next(l.buffer[:0])
-	t.sourceEnded = next == Never
-	if next == AtOnce {
-		t.Wake()
+func (l *loop) ask(s *LoopStream, now time.Time) []byte {
+	probe := s.probe.CompareAndSwap(true, false)
+	out, when := s.source.Next(l.buffer[:0])
+	s.sourceEnded = when == Never
+	if when == AtOnce {
+		s.Wake()
 	}
-	switch due := !now.Before(t.clock.due()); {
-	case t.sourceEnded:
-	case due && t.clock.expired(now):
+	switch due := !now.Before(s.clock.due()); {
+	case s.sourceEnded:
+	case due && s.clock.expired(now):
 		// However much there is to say: a client that is always behind has to come again too.
-		out, t.sourceEnded = t.source.GoAway(out, reasonMaxAge), true
-	case len(out) > 0 || next == AtOnce:
+		out, s.sourceEnded = s.source.GoAway(out, reasonMaxAge), true
+	case len(out) > 0 || when == AtOnce:
 	case probe && !due:
-		out = t.source.Beat(out)
+		out = s.source.Beat(out)
 	case due:
-		out = t.source.Beat(out)
-		t.clock.noteBeat(now)
-		l.timetable.put(t)
+		out = s.source.Beat(out)
+		s.clock.noteBeat(now)
+		l.timetable.put(s)
 	}
 	return out
 }
 
 // send writes what the socket takes, keeps the rest, and puts the stream into the timetable.
-func (l *loop) send(t *Taken, data []byte) {
-	left, err := l.push(t, data)
+func (l *loop) send(s *LoopStream, data []byte) {
+	left, err := l.push(s, data)
 	switch {
 	case err != nil:
-		l.end(t, err)
+		l.end(s, err)
 		return
 	case len(left) > 0:
-		l.keep(t, left, data)
-	case t.sourceEnded:
-		l.end(t, nil)
-	case t.heapIndex == notInHeap:
-		l.timetable.put(t)
+		l.keep(s, left, data)
+	case s.sourceEnded:
+		l.end(s, nil)
+	case s.heapIndex == notInHeap:
+		l.timetable.put(s)
 	}
 }
 
 // newDeadline returns until when the client must take some of what is left. A client that always
 // takes a little does not keep its stream longer than the patience beyond its age.
-func (l *loop) newDeadline(t *Taken) time.Time {
+func (l *loop) newDeadline(s *LoopStream) time.Time {
 	deadline := time.Now().Add(l.limits.patience)
-	if last := t.clock.end.Add(l.limits.patience); last.Before(deadline) {
+	if last := s.clock.end.Add(l.limits.patience); last.Before(deadline) {
 		return last
 	}
 	return deadline
@@ -184,63 +184,63 @@ func (l *loop) newDeadline(t *Taken) time.Time {
 
 // sendRest writes what was left, and reports whether nothing is left now. If it returns false, the
 // stream has ended or is in the timetable.
-func (l *loop) sendRest(t *Taken, now time.Time) bool {
-	left, err := l.push(t, t.rest)
-	l.unsent.Add(int64(len(left) - len(t.rest)))
-	had := len(t.rest)
-	t.rest = left
-	if len(left) < had && t.held != nil {
-		t.held.noteProgress()
+func (l *loop) sendRest(s *LoopStream, now time.Time) bool {
+	left, err := l.push(s, s.rest)
+	l.unsent.Add(int64(len(left) - len(s.rest)))
+	had := len(s.rest)
+	s.rest = left
+	if len(left) < had && s.held != nil {
+		s.held.noteProgress()
 	}
 	switch {
 	case err != nil:
-		l.end(t, err)
+		l.end(s, err)
 		return false
 	case len(left) == 0:
-		t.rest, t.deadline = nil, time.Time{}
-		if t.held != nil {
-			t.held.drop()
+		s.rest, s.deadline = nil, time.Time{}
+		if s.held != nil {
+			s.held.drop()
 		}
-		l.timetable.put(t)
+		l.timetable.put(s)
 		return true
-	case now.After(t.clock.end.Add(l.limits.patience)):
-		l.end(t, errTooSlow)
+	case now.After(s.clock.end.Add(l.limits.patience)):
+		l.end(s, errTooSlow)
 		return false
-	case len(left) < had || t.deadline.IsZero():
-		t.deadline = l.newDeadline(t)
-	case now.After(t.deadline):
-		l.end(t, errTookNothing)
+	case len(left) < had || s.deadline.IsZero():
+		s.deadline = l.newDeadline(s)
+	case now.After(s.deadline):
+		l.end(s, errTookNothing)
 		return false
 	}
-	l.timetable.put(t)
+	l.timetable.put(s)
 	return false
 }
 
 // push writes as much as the socket takes now, and returns what is left.
-func (l *loop) push(t *Taken, data []byte) (left []byte, err error) {
-	n, err := writeNow(t.fd, data)
-	t.sent += int64(n)
-	t.blockBegun = n < len(data) && (t.blockBegun || n > 0)
+func (l *loop) push(s *LoopStream, data []byte) (left []byte, err error) {
+	n, err := writeNow(s.fd, data)
+	s.sent += int64(n)
+	s.blockBegun = n < len(data) && (s.blockBegun || n > 0)
 	return data[n:], err
 }
 
 // end closes the connection of a stream and calls its onEnd.
-func (l *loop) end(t *Taken, err error) {
-	if t.ended {
+func (l *loop) end(s *LoopStream, err error) {
+	if s.ended {
 		return
 	}
-	t.ended = true
-	l.timetable.remove(t)
-	l.watcher.forget(t)
+	s.ended = true
+	l.timetable.remove(s)
+	l.watcher.forget(s)
 	if err == nil {
-		discardUnread(t.fd, l.buffer[:cap(l.buffer)])
+		discardUnread(s.fd, l.buffer[:cap(l.buffer)])
 	}
-	_ = t.conn.Close() // nothing is buffered in it
-	l.unsent.Add(-int64(len(t.rest)))
-	if t.rest = nil; t.held != nil {
-		t.held.drop()
+	_ = s.conn.Close() // nothing is buffered in it
+	l.unsent.Add(-int64(len(s.rest)))
+	if s.rest = nil; s.held != nil {
+		s.held.drop()
 	}
-	t.onEnd(t.sent, err)
+	s.onEnd(s.sent, err)
 }
 
 // endAll ends the streams that are left when the loops are closed, and those that are about to

@@ -13,7 +13,7 @@ import (
 
 // idleLoop returns a loop without a goroutine, a stream of it, and the client's end of the stream's
 // connection, so that the test itself can visit the stream.
-func idleLoop(t *testing.T, source Source, pace Pace) (*loop, *Taken, net.Conn) {
+func idleLoop(t *testing.T, source Source, pace Pace) (*loop, *LoopStream, net.Conn) {
 	t.Helper()
 	w, err := newWatcher()
 	if err != nil {
@@ -41,7 +41,7 @@ func idleLoop(t *testing.T, source Source, pace Pace) (*loop, *Taken, net.Conn) 
 		unsent:  new(atomic.Int64),
 		buffer:  make([]byte, 0, 2*FlushAt),
 	}
-	stream := &Taken{
+	stream := &LoopStream{
 		loop:      l,
 		conn:      server,
 		source:    source,
@@ -64,7 +64,7 @@ func TestTimetableMovesAStreamAfterALateHeartbeat(t *testing.T) {
 	late.rest = []byte("left\n")
 	l.unsent.Add(int64(len(late.rest)))
 	sooner := Pace{Heartbeat: time.Minute, Age: time.Hour}
-	other := &Taken{loop: l, clock: newClock(time.Now(), sooner), heapIndex: notInHeap}
+	other := &LoopStream{loop: l, clock: newClock(time.Now(), sooner), heapIndex: notInHeap}
 	l.timetable.put(other)
 	l.timetable.put(late)
 	l.advance(late, time.Time{})
@@ -84,7 +84,7 @@ func TestTimetableMovesAStreamAfterALateHeartbeat(t *testing.T) {
 type sharedFrameSource struct{ frame []byte }
 
 func (s *sharedFrameSource) Begin(dst []byte) []byte { return dst }
-func (s *sharedFrameSource) Next([]byte) ([]byte, Next) {
+func (s *sharedFrameSource) Next([]byte) ([]byte, When) {
 	return s.frame[:len(s.frame):len(s.frame)], WhenWoken
 }
 func (s *sharedFrameSource) Beat(dst []byte) []byte             { return dst }

@@ -2,25 +2,11 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 )
-
-// ErrClientGone ends a stream whose client has closed its connection.
-var ErrClientGone = errors.New("the client has gone")
-
-// ErrPanicked ends a stream whose source panicked. The text of the error has the stack.
-var ErrPanicked = errors.New("the source of the stream panicked")
-
-// errTooSlow ends a stream that has passed its age while its client had still not taken what was
-// sent before.
-var errTooSlow = errors.New("the stream reached its age, and its client did not read the rest")
-
-// errTookNothing ends a stream whose client has not read anything for the patience of a write.
-var errTookNothing = errors.New("the client reads nothing")
 
 // Loops write streams on connections taken over from net/http: a few goroutines write to all of
 // them. A stream costs no goroutine, no timer and no buffer. Loops need Linux, see [CanLoop].
@@ -49,8 +35,8 @@ type Loops struct {
 	loops []*loop
 	// watcher tells of sockets that are closed or take more.
 	watcher *watcher
-	// next counts the streams that were made, to choose the loop of the next one.
-	next atomic.Uint32
+	// made counts the streams that were made, to choose the loop of the next one.
+	made atomic.Uint32
 	// unsent is the sum of the bytes that wait for sockets, of all loops.
 	unsent atomic.Int64
 	// closed is closed when the loops have to end the streams that are left.
@@ -128,9 +114,10 @@ func (l *Loops) enter() bool {
 func (l *Loops) Unsent() int64 { return l.unsent.Load() }
 
 // New returns a stream of a client, the owner, that is not started yet, and assigns it to a loop.
-func (l *Loops) New(owner string) *Taken {
-	one := l.loops[l.next.Add(1)%uint32(len(l.loops))]
-	return &Taken{loop: one, owner: owner, heapIndex: notInHeap}
+// Wakes before Start do nothing; Start wakes the stream itself.
+func (l *Loops) New(owner string) *LoopStream {
+	one := l.loops[l.made.Add(1)%uint32(len(l.loops))]
+	return &LoopStream{loop: one, owner: owner, heapIndex: notInHeap}
 }
 
 // Start hands conn to the loops, which send head first. When the stream ends, ended is called once
@@ -140,26 +127,26 @@ func (l *Loops) New(owner string) *Taken {
 // Start returns an error and leaves conn alone if conn cannot be watched, or, with [net.ErrClosed],
 // if the loops are closed.
 func (l *Loops) Start(
-	t *Taken, conn net.Conn, head []byte, source Source, pace Pace,
+	s *LoopStream, conn net.Conn, head []byte, source Source, pace Pace,
 	ended func(sent int64, err error),
 ) error {
 	first := source.Begin(head) // if the source panics, nothing is left behind here
 	if !l.enter() {
 		return net.ErrClosed
 	}
-	t.conn, t.source, t.rest = conn, source, first
-	t.clock = newClock(time.Now(), pace)
-	t.onEnd = func(sent int64, err error) {
+	s.conn, s.source, s.rest = conn, source, first
+	s.clock = newClock(time.Now(), pace)
+	s.onEnd = func(sent int64, err error) {
 		defer l.streams.Done() // even if ended panics, since Close waits for it
 		ended(max(0, sent-int64(len(head))), err)
 	}
-	if err := l.watcher.watch(t); err != nil {
+	if err := l.watcher.watch(s); err != nil {
 		l.streams.Done()
 		return err
 	}
-	l.unsent.Add(int64(len(t.rest)))
+	l.unsent.Add(int64(len(s.rest)))
 	l.limits.bindSocket(conn)
-	t.started.Store(true)
-	t.Wake()
+	s.started.Store(true)
+	s.Wake()
 	return nil
 }

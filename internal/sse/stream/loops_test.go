@@ -44,7 +44,7 @@ func (s *scriptedSource) say(words ...string) {
 
 func (s *scriptedSource) Begin(dst []byte) []byte { return append(dst, "begin\n"...) }
 
-func (s *scriptedSource) Next(dst []byte) ([]byte, Next) {
+func (s *scriptedSource) Next(dst []byte) ([]byte, When) {
 	s.asked.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,7 +126,7 @@ func (a *loopServer) connect() (client, server net.Conn) {
 // A loopClient is the client's end of a stream.
 type loopClient struct {
 	*net.TCPConn
-	stream *Taken
+	stream *LoopStream
 	// ended receives the reason when the stream has ended; sent is then how many bytes were sent.
 	ended chan error
 	sent  int64
@@ -479,7 +479,7 @@ type repeatingSource struct {
 }
 
 func (s *repeatingSource) Begin(dst []byte) []byte { return dst }
-func (s *repeatingSource) Next(dst []byte) ([]byte, Next) {
+func (s *repeatingSource) Next(dst []byte) ([]byte, When) {
 	if s.left.Load() == 0 {
 		return dst, WhenWoken
 	}

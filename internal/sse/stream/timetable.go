@@ -6,9 +6,9 @@ import (
 )
 
 // A timetable has the open and full streams of a loop, as a heap with the stream on top that must
-// be visited first (see [Taken.due]). A stream whose due time changes must be put again. It
+// be visited first (see [LoopStream.due]). A stream whose due time changes must be put again. It
 // implements [heap.Interface], and keeps the heapIndex of each stream.
-type timetable []*Taken
+type timetable []*LoopStream
 
 // Len returns the number of streams.
 func (h timetable) Len() int { return len(h) }
@@ -24,43 +24,43 @@ func (h timetable) Swap(i, j int) {
 
 // Push adds a stream at the end. It is for the heap package; see put.
 func (h *timetable) Push(x any) {
-	t := x.(*Taken)
-	t.heapIndex = len(*h)
-	*h = append(*h, t)
+	s := x.(*LoopStream)
+	s.heapIndex = len(*h)
+	*h = append(*h, s)
 }
 
-// Pop takes out the last stream. It is for the heap package; see next.
+// Pop takes out the last stream. It is for the heap package; see takeDue.
 func (h *timetable) Pop() any {
 	last := len(*h) - 1
-	t := (*h)[last]
+	s := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
-	t.heapIndex = notInHeap
-	return t
+	s.heapIndex = notInHeap
+	return s
 }
 
 // put adds a stream, or moves it to where it belongs now.
-func (h *timetable) put(t *Taken) {
-	if t.heapIndex == notInHeap {
-		heap.Push(h, t)
+func (h *timetable) put(s *LoopStream) {
+	if s.heapIndex == notInHeap {
+		heap.Push(h, s)
 		return
 	}
-	heap.Fix(h, t.heapIndex)
+	heap.Fix(h, s.heapIndex)
 }
 
 // remove takes out a stream, if it is there.
-func (h *timetable) remove(t *Taken) {
-	if t.heapIndex != notInHeap {
-		heap.Remove(h, t.heapIndex)
+func (h *timetable) remove(s *LoopStream) {
+	if s.heapIndex != notInHeap {
+		heap.Remove(h, s.heapIndex)
 	}
 }
 
-// next takes out a stream that is due, and returns nil if there is none.
-func (h *timetable) next(now time.Time) *Taken {
+// takeDue takes out a stream that is due, and returns nil if there is none.
+func (h *timetable) takeDue(now time.Time) *LoopStream {
 	if len(*h) == 0 || (*h)[0].due().After(now) {
 		return nil
 	}
-	return heap.Pop(h).(*Taken)
+	return heap.Pop(h).(*LoopStream)
 }
 
 // longWait is the wait of a loop without streams.

@@ -85,7 +85,7 @@ type singleFrameSource struct {
 	word []byte
 }
 
-func (a *singleFrameSource) Next([]byte) ([]byte, Next) {
+func (a *singleFrameSource) Next([]byte) ([]byte, When) {
 	word := a.word
 	a.word = nil
 	return word[:len(word):len(word)], WhenWoken

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"unsafe"
 )
 
 // CanLoop reports whether [NewLoops] works on this system.
@@ -27,10 +26,10 @@ type watcher struct {
 	// lastNumber is the watchNumber of the stream that was watched last.
 	lastNumber atomic.Uint32
 
-	// mu guards taken.
+	// mu guards streams.
 	mu sync.Mutex
-	// taken has the streams that are watched, by file descriptor.
-	taken map[int32]*Taken
+	// streams has the streams that are watched, by file descriptor.
+	streams map[int32]*LoopStream
 	// events belongs to the goroutine of run.
 	events [256]syscall.EpollEvent
 }
@@ -52,7 +51,11 @@ func newWatcher() (*watcher, error) {
 	if err := syscall.SetNonblock(fd, true); err != nil {
 		return nil, fmt.Errorf("watch epoll: %w", err)
 	}
-	w := &watcher{file: os.NewFile(uintptr(fd), "epoll"), fd: fd, taken: make(map[int32]*Taken)}
+	w := &watcher{
+		file:    os.NewFile(uintptr(fd), "epoll"),
+		fd:      fd,
+		streams: make(map[int32]*LoopStream),
+	}
 	if w.poll, err = w.file.SyscallConn(); err != nil {
 		return nil, fmt.Errorf("watch epoll: %w", err)
 	}
@@ -63,8 +66,8 @@ func newWatcher() (*watcher, error) {
 func (w *watcher) close() { w.file.Close() }
 
 // watch begins to watch the connection of a stream.
-func (w *watcher) watch(t *Taken) error {
-	conn, ok := t.conn.(syscall.Conn)
+func (w *watcher) watch(s *LoopStream) error {
+	conn, ok := s.conn.(syscall.Conn)
 	if !ok {
 		return errors.New("the connection is no socket")
 	}
@@ -72,30 +75,30 @@ func (w *watcher) watch(t *Taken) error {
 	if err != nil {
 		return err
 	}
-	t.watchNumber = w.lastNumber.Add(1)
+	s.watchNumber = w.lastNumber.Add(1)
 	failed := raw.Control(func(fd uintptr) {
-		t.fd = int(fd)
+		s.fd = int(fd)
 		w.mu.Lock()
-		w.taken[int32(fd)] = t
+		w.streams[int32(fd)] = s
 		w.mu.Unlock()
 		event := syscall.EpollEvent{
 			Events: watchedEvents,
 			Fd:     int32(fd),
-			Pad:    int32(t.watchNumber), // comes back with each event
+			Pad:    int32(s.watchNumber), // comes back with each event
 		}
 		err = syscall.EpollCtl(w.fd, syscall.EPOLL_CTL_ADD, int(fd), &event)
 	})
 	if err = errors.Join(failed, err); err != nil {
-		w.forget(t)
+		w.forget(s)
 	}
 	return err
 }
 
 // forget ends the watching of a connection that is about to be closed. Closing it removes it from
 // the epoll instance.
-func (w *watcher) forget(t *Taken) {
+func (w *watcher) forget(s *LoopStream) {
 	w.mu.Lock()
-	delete(w.taken, int32(t.fd))
+	delete(w.streams, int32(s.fd))
 	w.mu.Unlock()
 }
 
@@ -120,51 +123,16 @@ func (w *watcher) run() {
 // may name the file descriptor of a new one, hence the number.
 func (w *watcher) handle(e *syscall.EpollEvent) {
 	w.mu.Lock()
-	t := w.taken[e.Fd]
+	s := w.streams[e.Fd]
 	w.mu.Unlock()
-	if t == nil || t.watchNumber != uint32(e.Pad) {
+	if s == nil || s.watchNumber != uint32(e.Pad) {
 		return
 	}
 	switch {
 	case e.Events&(syscall.EPOLLHUP|syscall.EPOLLERR) != 0:
-		t.clientGone.Store(true)
-	case e.Events&syscall.EPOLLRDHUP != 0 && t.halfClosed.CompareAndSwap(false, true):
-		t.probe.Store(true)
+		s.clientGone.Store(true)
+	case e.Events&syscall.EPOLLRDHUP != 0 && s.halfClosed.CompareAndSwap(false, true):
+		s.probe.Store(true)
 	}
-	t.Wake()
-}
-
-// writeNow writes as much as the socket takes now. Since the system call does not wait, the
-// scheduler need not know of it.
-func writeNow(fd int, data []byte) (n int, err error) {
-	for n < len(data) {
-		wrote, _, errno := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd),
-			uintptr(unsafe.Pointer(&data[n])), uintptr(len(data)-n))
-		switch errno {
-		case 0:
-			n += int(wrote)
-		case syscall.EINTR:
-		case syscall.EAGAIN:
-			return n, nil
-		default:
-			return n, errno
-		}
-	}
-	return n, nil
-}
-
-// maxUnread bounds the bytes that are read from a client that sends more than its request.
-const maxUnread = 1 << 20
-
-// discardUnread reads what a client has sent and nobody needs. With unread bytes the system would
-// reset the connection when it is closed, and the client could lose the end of its stream.
-func discardUnread(fd int, into []byte) {
-	for unread := maxUnread; unread > 0; {
-		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(fd),
-			uintptr(unsafe.Pointer(&into[0])), uintptr(len(into)))
-		if errno != 0 || n == 0 {
-			return
-		}
-		unread -= int(n)
-	}
+	s.Wake()
 }

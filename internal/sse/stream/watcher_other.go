@@ -13,11 +13,7 @@ type watcher struct{}
 // newWatcher returns an error, so that no other function here is ever called.
 func newWatcher() (*watcher, error) { return nil, errors.New("taken-over connections need Linux") }
 
-func (*watcher) close()             {}
-func (*watcher) run()               {}
-func (*watcher) watch(*Taken) error { return nil }
-func (*watcher) forget(*Taken)      {}
-
-func writeNow(int, []byte) (int, error) { return 0, errors.ErrUnsupported }
-
-func discardUnread(int, []byte) {}
+func (*watcher) close()                  {}
+func (*watcher) run()                    {}
+func (*watcher) watch(*LoopStream) error { return nil }
+func (*watcher) forget(*LoopStream)      {}

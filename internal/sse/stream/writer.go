@@ -11,9 +11,6 @@ import (
 )
 
 const (
-	// writePatience is the time in which a client must take some of what waits for it. A client
-	// that takes nothing for so long has its connection closed.
-	writePatience = 30 * time.Second
 	// resetTime is how long the reset may take with which a connection that its client has closed
 	// answers a write. That a client farther away has gone shows at the next heartbeat.
 	resetTime = 300 * time.Millisecond
@@ -58,6 +55,10 @@ type Writer struct {
 	// set before Run.
 	HalfClosable bool
 
+	// wakeUp receives the tokens for which Run waits. It has room for one.
+	wakeUp chan<- struct{}
+	// probed says that a probe was sent already.
+	probed bool
 	// clientGone says that the client has gone. To ask the context would take its lock.
 	clientGone atomic.Bool
 	// probe says that something is to be sent, to find out whether the client has gone.
@@ -141,21 +142,15 @@ func (s *Writer) unbind(until time.Time) error {
 // reaches its age. A token in wakeUp, which has room for one, tells that the source may have more
 // to say. The package documentation has the table of events.
 func (s *Writer) Run(ctx context.Context, source Source, wakeUp chan struct{}, pace Pace) {
-	wake := func() {
-		select {
-		case wakeUp <- struct{}{}:
-		default:
-		}
-	}
+	s.wakeUp = wakeUp
 	clock := newClock(time.Now(), pace)
-	timer := time.AfterFunc(time.Until(clock.due()), func() { s.clockDue.Store(true); wake() })
+	timer := time.AfterFunc(time.Until(clock.due()), func() { s.signal(&s.clockDue) })
 	defer timer.Stop()
 	left := &s.clientGone
 	if s.HalfClosable {
 		left = &s.probe
 	}
-	defer context.AfterFunc(ctx, func() { left.Store(true); wake() })()
-	probed := false
+	defer context.AfterFunc(ctx, func() { s.signal(left) })()
 	err := s.send(source.Begin)
 	for over := false; !over && err == nil; {
 		if over, err = s.drain(source, &clock); over || err != nil {
@@ -172,22 +167,38 @@ func (s *Writer) Run(ctx context.Context, source Source, wakeUp chan struct{}, p
 			return
 		}
 		if s.clockDue.CompareAndSwap(true, false) {
-			over, err = s.sayByClock(source, &clock)
+			over, err = s.sendByClock(source, &clock)
 			timer.Reset(time.Until(clock.due()))
 		}
 		if s.probe.CompareAndSwap(true, false) && !over && err == nil {
-			// A connection that its client has closed answers the first heartbeat with a reset.
-			// Nothing but the next write tells of it, so a second heartbeat follows.
-			if err = s.send(source.Beat); !probed {
-				probed = true
-				time.AfterFunc(resetTime, func() { s.probe.Store(true); wake() })
-			}
+			err = s.sendProbe(source)
 		}
 	}
 }
 
-// sayByClock sends what is due by the clock: a heartbeat, or the last block of the stream.
-func (s *Writer) sayByClock(source Source, c *clock) (over bool, err error) {
+// signal sets a flag and then sends a token, on any goroutine.
+func (s *Writer) signal(flag *atomic.Bool) {
+	flag.Store(true)
+	select {
+	case s.wakeUp <- struct{}{}:
+	default:
+	}
+}
+
+// sendProbe sends a heartbeat, to find out whether the client has gone. A connection that its
+// client has closed answers the first one with a reset. Nothing but the next write tells of it, so
+// a second heartbeat follows.
+func (s *Writer) sendProbe(source Source) error {
+	err := s.send(source.Beat)
+	if !s.probed {
+		s.probed = true
+		time.AfterFunc(resetTime, func() { s.signal(&s.probe) })
+	}
+	return err
+}
+
+// sendByClock sends what is due by the clock: a heartbeat, or the last block of the stream.
+func (s *Writer) sendByClock(source Source, c *clock) (over bool, err error) {
 	now := time.Now()
 	if c.expired(now) {
 		return true, s.send(func(b []byte) []byte { return source.GoAway(b, reasonMaxAge) })
@@ -210,19 +221,19 @@ func (s *Writer) send(appendTo func([]byte) []byte) (err error) {
 // returns early when the stream reaches its age, since a client that is always behind has to come
 // again too.
 func (s *Writer) drain(source Source, c *clock) (over bool, err error) {
-	next := AtOnce
-	for next == AtOnce && err == nil && !s.clientGone.Load() && !c.expired(time.Now()) {
-		next, err = s.sendNext(source)
-		over = next == Never
+	when := AtOnce
+	for when == AtOnce && err == nil && !s.clientGone.Load() && !c.expired(time.Now()) {
+		when, err = s.sendNext(source)
+		over = when == Never
 	}
 	return over, err
 }
 
 // sendNext asks the source once and writes what it returns. It gives its buffer back before it
 // waits for a client with bytes that other streams have too.
-func (s *Writer) sendNext(source Source) (next Next, err error) {
+func (s *Writer) sendNext(source Source) (when When, err error) {
 	b := buffers.Get().(*[]byte)
-	out, next := source.Next((*b)[:0])
+	out, when := source.Next((*b)[:0])
 	own := within(out, *b) || cap(out) > len(out) // else other streams may have them
 	if own {
 		*b = out
@@ -233,5 +244,5 @@ func (s *Writer) sendNext(source Source) (next Next, err error) {
 	if len(out) > 0 {
 		_, err = s.counted(out, !own)
 	}
-	return next, err
+	return when, err
 }

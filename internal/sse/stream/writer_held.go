@@ -1,12 +1,6 @@
 package stream
 
-import (
-	"errors"
-	"time"
-)
-
-// errNoRoom ends a stream before it writes bytes for which there is no room.
-var errNoRoom = errors.New("no room for what the stream has to send")
+import "time"
 
 const (
 	// goAwayTime is how long the client may take for the goaway of a stream that ends because it is

@@ -83,7 +83,7 @@ func TestPanicEndsOneStream(t *testing.T) {
 // A panickingSource panics when it is asked.
 type panickingSource struct{ scriptedSource }
 
-func (*panickingSource) Next([]byte) ([]byte, Next) { panic("in Next") }
+func (*panickingSource) Next([]byte) ([]byte, When) { panic("in Next") }
 
 // A panicAtBegin is a source that panics before its stream has begun.
 type panicAtBegin struct{ scriptedSource }

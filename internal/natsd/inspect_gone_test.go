@@ -1,13 +1,9 @@
 package natsd_test
 
 import (
-	"errors"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
-
-	"kvgateway/internal/natsd"
 )
 
 // A stream whose directory or configuration is gone after a clean stop is lost. It was not deleted,
@@ -45,16 +41,8 @@ func TestStreamGoneAfterACleanStopIsALoss(t *testing.T) {
 			opts := always
 			opts.DataDir = d.dataDir
 			for range 2 {
-				s, err := natsd.Start(t.Context(), opts)
-				loss, ok := errors.AsType[*natsd.LossError](err)
-				if !ok {
-					if err == nil {
-						_ = s.Shutdown()
-					}
-					t.Fatalf("started without a stream that a clean stop had left: %v", err)
-				}
-				if loss.Opened || !strings.Contains(err.Error(), "KV_shop") {
-					t.Errorf("error %q", err)
+				if loss := startWithLoss(t, opts); loss.Opened {
+					t.Errorf("error %q", loss)
 				}
 				if after := contents(t, d.blocks(t)); len(after) != len(before) {
 					t.Errorf("a start that was refused has left %d of %d blocks",

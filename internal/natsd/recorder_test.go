@@ -2,16 +2,13 @@ package natsd_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,53 +18,22 @@ import (
 	"kvgateway/internal/natsd"
 )
 
-// A loss that shows only when the server has opened the store shows again at the next start, since
-// the record is left as it was found.
-func TestRefusalAfterOpeningLeavesTheRecord(t *testing.T) {
+// With a sync interval the record says what an earlier round has read, since it must not be ahead
+// of what is synced.
+func TestRecordWithAnIntervalIsNotAhead(t *testing.T) {
 	t.Parallel()
-	d := stored(t, always, true)
-	record := filepath.Join(d.dataDir, "streams.json")
-	edit(t, record, func(b []byte) []byte {
-		return bytes.Replace(b, []byte(`"messages": 100`), []byte(`"messages": 101`), 1)
-	})
-	before := contents(t, []string{record})[record]
-	opts := always
-	opts.DataDir = d.dataDir
-	for range 3 {
-		_, err := natsd.Start(t.Context(), opts)
-		loss, ok := errors.AsType[*natsd.LossError](err)
-		if !ok || !loss.Opened || !strings.Contains(err.Error(), "lacks 1 of the 101 messages") {
-			t.Fatalf("error %v, want that a message is missing", err)
-		}
-		if now := contents(t, []string{record})[record]; !bytes.Equal(now, before) {
-			t.Errorf("the record is\n%s\nand was\n%s", now, before)
-		}
+	opts := natsd.Options{DataDir: t.TempDir(), SyncInterval: time.Hour, Logger: zerolog.Nop()}
+	s := start(t, opts)
+	put(t, bucket(t, s), "a", "1")
+	copied := killed(t, s, opts.DataDir)
+	content, err := os.ReadFile(filepath.Join(copied, "streams.json"))
+	if err != nil || bytes.Contains(content, []byte("KV_shop")) {
+		t.Errorf("recorded before it is synced: %s, %v", content, err)
 	}
-}
-
-// A start that fails for another reason, such as an address that is taken, leaves the record as it
-// was found too.
-func TestFailedStartLeavesTheRecord(t *testing.T) {
-	t.Parallel()
-	d := stored(t, always, true)
-	record := filepath.Join(d.dataDir, "streams.json")
-	before := contents(t, []string{record})[record]
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	content, err = os.ReadFile(filepath.Join(opts.DataDir, "streams.json"))
+	if err != nil || !bytes.Contains(content, []byte(`"last": 1`)) {
+		t.Errorf("not recorded after a clean stop: %s, %v", content, err)
 	}
-	defer taken.Close()
-	opts := always
-	opts.DataDir, opts.Listen = d.dataDir, taken.Addr().String()
-	if s, err := natsd.Start(t.Context(), opts); err == nil {
-		_ = s.Shutdown()
-		t.Fatal("started on an address that is taken")
-	}
-	if now := contents(t, []string{record})[record]; !bytes.Equal(now, before) {
-		t.Errorf("the record is\n%s\nand was\n%s", now, before)
-	}
-	opts.Listen = ""
-	start(t, opts)
 }
 
 // A server that loads a block which was damaged while it ran cuts the block and logs nothing. The
@@ -113,10 +79,7 @@ func TestLossWhileRunningIsToldAtTheNextStart(t *testing.T) {
 				t.Errorf("no %q in the log: %s", logged, &log)
 			}
 			for range 2 {
-				_, err := natsd.Start(t.Context(), opts)
-				if _, ok := errors.AsType[*natsd.LossError](err); !ok {
-					t.Fatalf("started on a store that had lost messages: %v", err)
-				}
+				startWithLoss(t, opts)
 			}
 			opts.AcceptLoss = true
 			if err := start(t, opts).Shutdown(); err != nil {
@@ -168,31 +131,4 @@ func TestRemovalsAreNotTakenForALoss(t *testing.T) {
 	if strings.Contains(log.String(), "lost") {
 		t.Errorf("log: %s", &log)
 	}
-}
-
-// An endingContext has ended when Err is called for the second time.
-type endingContext struct {
-	context.Context
-	// asked counts the calls of Err.
-	asked atomic.Int32
-}
-
-func (c *endingContext) Err() error {
-	if c.asked.Add(1) > 1 {
-		return context.Canceled
-	}
-	return nil
-}
-
-// A start that reads a large store can be ended before it has read everything.
-func TestStartEndsWhileItReadsTheBlocks(t *testing.T) {
-	t.Parallel()
-	d := stored(t, always, true)
-	opts := always
-	opts.DataDir = d.dataDir
-	ctx := &endingContext{Context: t.Context()}
-	if _, err := natsd.Start(ctx, opts); err == nil || ctx.asked.Load() > 10 {
-		t.Errorf("error %v after %d calls of Err", err, ctx.asked.Load())
-	}
-	start(t, opts)
 }

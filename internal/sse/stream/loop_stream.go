@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A Taken is a stream that the loops write, on a connection taken over from net/http. [Loops.New]
-// makes it, [Loops.Start] gives it a connection, and it ends by itself.
+// A LoopStream is a stream that a loop writes, on a connection taken over from net/http.
+// [Loops.New] makes it, [Loops.Start] gives it a connection, and it ends by itself.
 //
 // Its states are told apart by the fields: it is new until started is set, full while rest has
 // bytes, last if sourceEnded is set as well, ended once ended is set, and else open. The package
@@ -23,7 +23,7 @@ import (
 //     zero;
 //   - if rest has bytes, the stream is in the timetable at deadline, rest is counted in loop.unsent
 //     and, except for what Start put there, in held, and the source is not asked.
-type Taken struct {
+type LoopStream struct {
 	// loop is the loop that writes the stream.
 	loop *loop
 	// owner is the client of the stream.
@@ -80,16 +80,16 @@ type Taken struct {
 const notInHeap = -1
 
 // Wake tells that the source may have something to say. It never blocks.
-func (t *Taken) Wake() {
-	if t.started.Load() && t.queued.CompareAndSwap(false, true) {
-		t.loop.add(t)
+func (s *LoopStream) Wake() {
+	if s.started.Load() && s.queued.CompareAndSwap(false, true) {
+		s.loop.add(s)
 	}
 }
 
 // due returns when the stream must be visited if nothing else happens.
-func (t *Taken) due() time.Time {
-	if !t.deadline.IsZero() {
-		return t.deadline
+func (s *LoopStream) due() time.Time {
+	if !s.deadline.IsZero() {
+		return s.deadline
 	}
-	return t.clock.due()
+	return s.clock.due()
 }
