@@ -44,16 +44,16 @@
 //	many_*               the entries of many keys: pages (entries), one instant (instant) and the
 //	                     requests for it (multilast), which keys (selection)
 //	consumer             a consumer of a bucket's stream, as scans and tails use it
-//	scan, scan_*         one pass over the last entries of many keys: how (reader, batch, subjects,
-//	                     names), and what for (list, export, replay)
-//	tail, tail_*         what is stored from now on; how much the server sends ahead (readahead)
+//	scan, scan_*         one pass over the last entries of many keys: how (reader, batch,
+//	                     subjects, names), and what for (list, export, replay)
+//	tail, tail_*         what is stored from now on; how much is sent ahead (readahead)
 //	write_*              writes of one key (put, delete, patch): on condition (replace), in turn
-//	                     (lanes), recognised when repeated (idempotency), sent (publish); the room
-//	                     for a value (room), times to live (ttl); writes of many keys (import,
-//	                     deletekeys), sent without waiting for each (pipeline); old markers removed
-//	                     (markers)
-//	transaction,         writes of several keys at once: checked and laid out (plan), sent (commit),
-//	transaction_*        the room in the account's storage (headroom)
+//	                     (lanes), recognised when repeated (idempotency), sent (publish); the
+//	                     room for a value (room), times to live (ttl); writes of many keys
+//	                     (import, deletekeys), sent without waiting for each (pipeline); old
+//	                     markers removed (markers)
+//	transaction,         writes of several keys at once: laid out (plan), sent (commit), the
+//	transaction_*        room in the account's storage (headroom)
 //	advisories           what the server tells by itself
 //
 // # The life of a read
