@@ -143,7 +143,8 @@ func (c *config) budgetDescriptors(bounds *bound.Set, log zerolog.Logger) descri
 
 // apiListener returns the address of the API and the limit of its connections.
 func (c *config) apiListener(bounds *bound.Set, plan descriptorPlan) listenOptions {
-	return listenOptions{address: c.Listen, bounds: bounds, refusal: handlers.ConnectionRefusal(c.BasePath),
+	refusal := handlers.ConnectionRefusal(c.BasePath)
+	return listenOptions{address: c.Listen, bounds: bounds, refusal: refusal,
 		limit: connectionLimit{
 			name: "connections", of: "open connections of the API", setting: "RLIMIT_NOFILE",
 			places: plan.places, refusals: refusalPlaces, descriptors: plan.limit,
@@ -153,7 +154,8 @@ func (c *config) apiListener(bounds *bound.Set, plan descriptorPlan) listenOptio
 // adminListener returns the address of metrics and profiles and the limit of its connections. These
 // have places of their own, so that an operator can look at a gateway that is full.
 func (c *config) adminListener(bounds *bound.Set) listenOptions {
-	return listenOptions{address: c.AdminListen, bounds: bounds, refusal: handlers.ConnectionRefusal(""),
+	refusal := handlers.ConnectionRefusal("")
+	return listenOptions{address: c.AdminListen, bounds: bounds, refusal: refusal,
 		limit: connectionLimit{
 			name: "admin-connections", of: "open connections of the admin listener",
 			places: adminPlaces, refusals: refusalPlaces,

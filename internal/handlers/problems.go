@@ -104,9 +104,9 @@ func (s *Server) writeProblem(x *exchange, p problem.Error) {
 	x.write(body)
 }
 
-// ConnectionRefusal returns the answer, as it is sent over HTTP/1.1, to a connection for which there
-// is no place. It is the problem that a request would get. The listener sends it before any request
-// is read, so that it needs no [Server].
+// ConnectionRefusal returns the answer, as it is sent over HTTP/1.1, to a connection for which
+// there is no place. It is the problem that a request would get. The listener sends it before any
+// request is read, so that it needs no [Server].
 func ConnectionRefusal(basePath string) []byte {
 	p := problem.OfBound("connections")
 	p.Detail = "The gateway has as many connections as it can have open, or your address has " +

@@ -55,8 +55,8 @@ type watchTarget struct {
 	options feed.SubscribeOptions
 	// digest is the [sse.ContentDigest] of the target.
 	digest string
-	// cameWith is the id that the client came with, as it was given out; empty if there was none. It
-	// counts until the stream has come further or is reset.
+	// cameWith is the id that the client came with, as it was given out; empty if there was none.
+	// It counts until the stream has come further or is reset.
 	cameWith []byte
 }
 

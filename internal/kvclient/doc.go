@@ -39,8 +39,9 @@
 //	                     of writes (rules), mirrors (origin), what a crash brought back (rollups)
 //	message              entries as they are stored
 //	outcome              what became of a request, and the waits before it is sent again
-//	get, get_*           reads of one key: its last entry, all that is kept (history), a revision or
-//	                     not before one (revision, revision_waits); few large values at once (sizes)
+//	get, get_*           reads of one key: its last entry, all that is kept (history), one at a
+//	                     revision or not before it (revision, revision_waits); large values
+//	                     that are read at a time (sizes)
 //	many_*               the entries of many keys: pages (entries), one instant (instant) and the
 //	                     requests for it (multilast), which keys (selection)
 //	consumer             a consumer of a bucket's stream, as scans and tails use it
