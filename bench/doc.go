@@ -3,9 +3,13 @@
 // of its own on 127.0.0.1, so that the CPU time of an operation can be read from /proc apart from
 // the load generator's.
 //
-// Its rooms are [kvgateway/bench/meter], which measures; [kvgateway/bench/load], the clients;
-// [kvgateway/bench/roles], the processes that are measured; [kvgateway/bench/cells], the tables of
-// what is compared, and their measurement; and [kvgateway/bench/report], which keeps results and
-// shows them. Imports run from cells to report to roles to load to meter.
+// It has five rooms, and imports run from the first to the last:
+//
+//   - [kvgateway/bench/cells] has the tables of what is compared, and measures it.
+//   - [kvgateway/bench/report] keeps the results and shows them.
+//   - [kvgateway/bench/roles] has the processes that are measured.
+//   - [kvgateway/bench/load] has their clients.
+//   - [kvgateway/bench/meter] counts and times.
+//
 // README.md says how to run the command and how to read what it prints.
 package main

@@ -19,7 +19,7 @@ import (
 type requestSettings struct {
 	common
 	systems    []string      // in the order in which they take turns
-	cells      []load.Cell   // what to measure
+	cells      []load.Cell   // the requests that are measured
 	rounds     int           // of each system in each cell
 	roundTime  time.Duration // length of one round
 	profileDir string        // profile one cell into this directory instead of measuring

@@ -16,8 +16,8 @@ type streamSample struct {
 	p50, p99   float64 // from the PUT to the arrival of an event, in milliseconds
 	slowest    float64 // the same of the last to arrive
 	aloneP99   float64 // where a reader stopped, p99 without it
-	cpu        float64 // of the system, for a delivery beyond what the event costs with no follower
-	eventCPU   float64 // what that is
+	cpu        float64 // of the system, for a delivery, without eventCPU
+	eventCPU   float64 // of the system, for an event that nobody follows
 	totalCPU   float64 // of the system, for an event with all its deliveries
 	generator  float64 // of the generator, for a delivery
 	memory     float64 // KB a subscriber

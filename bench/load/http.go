@@ -95,7 +95,7 @@ type httpWorker struct {
 	requests []request
 	turn     int       // the index of the request that is next, or under way
 	sent     time.Time // when the last request was sent
-	arrived  []byte    // what has come of the answer, at the start of buffer
+	arrived  []byte    // the part of buffer that has the answer so far
 	buffer   []byte
 	wantBody int // how many bytes the body of a good answer has; -1 for any
 }

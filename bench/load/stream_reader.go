@@ -25,7 +25,7 @@ type streamReader struct {
 	left   int     // how many bytes of the chunk, or of the end of its line, are to come
 	size   partial // the line with the size of a chunk
 	stamp  partial // a stamp, which the end of a chunk may cut
-	header []byte  // what has arrived of the header
+	header []byte  // the bytes of the header that have arrived so far
 	heard  bool    // whether some of the body has arrived
 }
 
