@@ -200,7 +200,7 @@ async function deleteMany(keys: number) {
   assert.deepEqual(data, { deleted: keys, skipped: [] });
 }
 
-test("round trip", { skip: baseUrl ? false : "set KVGW_URL to the base URL of a gateway" }, async () => {
+test("round trip", { skip: baseUrl ? false : "set KVGW_URL to the URL of a gateway" }, async () => {
   await createBucket();
   try {
     const key = "orders.17";

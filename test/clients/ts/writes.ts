@@ -118,7 +118,7 @@ async function transact(a: string, b: string) {
   assert.equal(failed.error?.failed?.[0]?.key, a);
 }
 
-test("writes", { skip: baseUrl ? false : "set KVGW_URL to the base URL of a gateway" }, async () => {
+test("writes", { skip: baseUrl ? false : "set KVGW_URL to the URL of a gateway" }, async () => {
   const { response } = await client.PUT("/buckets/{bucket}", {
     params: { path: { bucket } },
     body: { history: 5, limit_marker_ttl: "1s", allow_atomic: true },
