@@ -13,20 +13,20 @@ import (
 // is no bookmark: it would promise what came in between.
 func TestBookmarkWaitsForTheReset(t *testing.T) {
 	t.Parallel()
-	for name, upset := range map[string]func(*lab) error{
-		"purged": func(l *lab) error {
+	for name, upset := range map[string]func(*testing.T, *lab) error{
+		"purged": func(t *testing.T, l *lab) error {
 			s, err := l.js.Stream(t.Context(), "KV_b")
 			if err != nil {
 				return err
 			}
 			return s.Purge(t.Context(), jetstream.WithPurgeSubject("$KV.b.a"))
 		},
-		"created again": func(l *lab) error {
+		"created again": func(t *testing.T, l *lab) error {
 			if err := l.js.DeleteKeyValue(t.Context(), "b"); err != nil {
 				return err
 			}
-			_, err := l.js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "b"})
-			return err
+			l.bucket(t, jetstream.KeyValueConfig{Bucket: "b"})
+			return nil
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -39,7 +39,7 @@ func TestBookmarkWaitsForTheReset(t *testing.T) {
 				<-w.wake
 				w.Poll(nil, 1)
 			}
-			if err := upset(l); err != nil {
+			if err := upset(t, l); err != nil {
 				t.Fatal(err)
 			}
 			select {

@@ -67,11 +67,7 @@ func newLabWith(
 
 func (l *lab) bucket(t *testing.T, config jetstream.KeyValueConfig) jetstream.KeyValue {
 	t.Helper()
-	native, err := l.js.CreateKeyValue(t.Context(), config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return native
+	return natstest.CreateBucket(t, l.js, config)
 }
 
 // bucketOnStream makes the bucket b on a stream of that configuration.

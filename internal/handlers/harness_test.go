@@ -18,6 +18,7 @@ import (
 	"kvgateway/internal/handlers"
 	"kvgateway/internal/kvclient"
 	"kvgateway/internal/natsd"
+	"kvgateway/internal/natstest"
 )
 
 // patience bounds every wait of a test. Only a test that fails uses it up.
@@ -157,11 +158,7 @@ func native(t testing.TB, w *wire) jetstream.JetStream {
 // bucket creates a bucket natively. Its history is 1 unless the configuration says otherwise.
 func (g *gateway) bucket(t testing.TB, config jetstream.KeyValueConfig) jetstream.KeyValue {
 	t.Helper()
-	kv, err := g.js.CreateKeyValue(t.Context(), config)
-	if err != nil {
-		t.Fatalf("create bucket %s: %v", config.Bucket, err)
-	}
-	return kv
+	return natstest.CreateBucket(t, g.js, config)
 }
 
 // shop creates the bucket "shop", which most tests use, with a history of 10.

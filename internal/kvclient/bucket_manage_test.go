@@ -171,7 +171,7 @@ func TestCreationIsIdempotentAcrossClients(t *testing.T) {
 				c, js := tagged(t)
 				first := theirs
 				first.Sources = cloneSources(theirs.Sources)
-				nativeBucket(t, js, first)
+				natstest.CreateBucket(t, js, first)
 				wantCreated(t, c, ours, false)
 			})
 		})
@@ -594,7 +594,7 @@ func TestBucketNames(t *testing.T) {
 	if !testing.Short() {
 		for i := range 1024 { // The server lists at most 1,024 streams in one answer.
 			name := fmt.Sprintf("many%04d", i)
-			nativeBucket(t, js, jetstream.KeyValueConfig{
+			natstest.CreateBucket(t, js, jetstream.KeyValueConfig{
 				Bucket: name, Storage: jetstream.MemoryStorage,
 			})
 			want = append(want, name)

@@ -16,13 +16,13 @@ func TestFinishRollUpsLeavesOtherKeysAlone(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
 	js := s.JetStream(t)
-	kv := nativeBucket(t, js, jetstream.KeyValueConfig{
+	kv := natstest.CreateBucket(t, js, jetstream.KeyValueConfig{
 		Bucket: "shop", History: 5, LimitMarkerTTL: time.Second,
 	})
-	nativeBucket(t, js, jetstream.KeyValueConfig{
+	natstest.CreateBucket(t, js, jetstream.KeyValueConfig{
 		Bucket: "mirror", History: 5, Mirror: &jetstream.StreamSource{Name: "KV_shop"},
 	})
-	nativeBucket(t, js, jetstream.KeyValueConfig{
+	natstest.CreateBucket(t, js, jetstream.KeyValueConfig{
 		Bucket: "sink", History: 5, LimitMarkerTTL: time.Second,
 		Sources: []*jetstream.StreamSource{{Name: "shop"}},
 	})

@@ -74,7 +74,7 @@ func TestRepublishedPurgesNeedRollup(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			js := natstest.Start(t, natstest.Options{}).JetStream(t)
-			kv := nativeBucket(t, js, jetstream.KeyValueConfig{
+			kv := natstest.CreateBucket(t, js, jetstream.KeyValueConfig{
 				Bucket:    "shop",
 				RePublish: &jetstream.RePublish{Source: ">", Destination: "copy.>"},
 			})

@@ -14,18 +14,6 @@ func configured(configure func(*server.Options)) natstest.Options {
 	return natstest.Options{Configure: configure}
 }
 
-// nativeBucket creates a bucket with nats.go.
-func nativeBucket(
-	t testing.TB, js jetstream.JetStream, config jetstream.KeyValueConfig,
-) jetstream.KeyValue {
-	t.Helper()
-	native, err := js.CreateKeyValue(t.Context(), config)
-	if err != nil {
-		t.Fatalf("native create of bucket %s: %v", config.Bucket, err)
-	}
-	return native
-}
-
 // nativeStream creates a stream with nats.go.
 func nativeStream(
 	t testing.TB, js jetstream.JetStream, config jetstream.StreamConfig,

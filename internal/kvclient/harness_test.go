@@ -386,13 +386,7 @@ func recreate(t *testing.T, js jetstream.JetStream, values ...string) jetstream.
 	if err := js.DeleteKeyValue(t.Context(), "shop"); err != nil {
 		t.Fatal(err)
 	}
-	var native jetstream.KeyValue
-	// Creating a stream fails with error 10049 while the server is still removing its files.
-	natstest.Eventually(t, soon, "the bucket is created again", func() (created bool) {
-		var err error
-		native, err = js.CreateKeyValue(t.Context(), jetstream.KeyValueConfig{Bucket: "shop"})
-		return err == nil
-	})
+	native := natstest.CreateBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop"})
 	for _, v := range values {
 		if _, err := native.PutString(t.Context(), "k", v); err != nil {
 			t.Fatal(err)

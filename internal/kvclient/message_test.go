@@ -39,7 +39,7 @@ func TestNativeReadsWhatWeWrite(t *testing.T) {
 
 func TestWeReadWhatNativeWrites(t *testing.T) {
 	overBoth(t, func(t *testing.T, c *kvclient.Client, js jetstream.JetStream) {
-		native := nativeBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop", History: 5})
+		native := natstest.CreateBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop", History: 5})
 		b := bind(t, c, "shop")
 		ctx := t.Context()
 		before := time.Now().Add(-time.Minute)
@@ -200,7 +200,7 @@ func TestNativeTTLIsSeen(t *testing.T) {
 	c, s := gateway(t)
 	js := s.JetStream(t)
 	config := jetstream.KeyValueConfig{Bucket: "shop", LimitMarkerTTL: time.Minute}
-	native := nativeBucket(t, js, config)
+	native := natstest.CreateBucket(t, js, config)
 	b := bind(t, c, "shop")
 	_, err := native.Create(t.Context(), "k", []byte("v"), jetstream.KeyTTL(time.Second))
 	if err != nil {

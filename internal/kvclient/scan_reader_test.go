@@ -178,7 +178,7 @@ func TestReadsAreCompleteWherePendingIsTooLow(t *testing.T) {
 			s := natstest.Start(t, natstest.Options{})
 			p := natstest.StartProxy(t, s.Addr())
 			c := connect(t, kvclient.Options{URL: p.URL()})
-			native := nativeBucket(t, s.JetStream(t), config)
+			native := natstest.CreateBucket(t, s.JetStream(t), config)
 			for _, k := range []string{"a", "b", "other", "c"} {
 				if _, err := native.PutString(t.Context(), k, "1"); err != nil {
 					t.Fatal(err)

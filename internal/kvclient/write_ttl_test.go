@@ -44,7 +44,7 @@ func TestClusterExpiryRevealsNothingOlder(t *testing.T) {
 func TestTimeToLiveAgreesWithNativeClients(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
-	native := nativeBucket(t, s.JetStream(t), jetstream.KeyValueConfig{
+	native := natstest.CreateBucket(t, s.JetStream(t), jetstream.KeyValueConfig{
 		Bucket: "shop", History: 5, LimitMarkerTTL: time.Second,
 	})
 	b := bind(t, c, "shop")
@@ -95,7 +95,7 @@ func TestTimeToLiveAgreesWithNativeClients(t *testing.T) {
 func TestPatchKeepsTimeToLiveNever(t *testing.T) {
 	t.Parallel()
 	c, s := gateway(t)
-	nativeBucket(t, s.JetStream(t), jetstream.KeyValueConfig{
+	natstest.CreateBucket(t, s.JetStream(t), jetstream.KeyValueConfig{
 		Bucket: "shop", History: 5, TTL: time.Hour, LimitMarkerTTL: time.Second,
 	})
 	b := bind(t, c, "shop")

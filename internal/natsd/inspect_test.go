@@ -2,6 +2,7 @@ package natsd_test
 
 import (
 	"fmt"
+	"kvgateway/internal/natstest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -128,10 +129,7 @@ func TestDeletionBehindTheRecordIsNoLoss(t *testing.T) {
 			if err := js.DeleteKeyValue(t.Context(), "shop"); err != nil {
 				t.Fatal(err)
 			}
-			config := jetstream.KeyValueConfig{Bucket: "shop"}
-			if _, err := js.CreateKeyValue(t.Context(), config); err != nil {
-				t.Fatal(err)
-			}
+			natstest.CreateBucket(t, js, jetstream.KeyValueConfig{Bucket: "shop"})
 		},
 		"purged": func(t *testing.T, js jetstream.JetStream) {
 			stream, err := js.Stream(t.Context(), "KV_shop")
