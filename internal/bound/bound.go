@@ -82,6 +82,10 @@ type Spec struct {
 	// something else. A bound of [PerSecond] has a lease of a second. There are no evictions from a
 	// bound with a lease.
 	Lease time.Duration
+	// Drains says that the holds of a bound with a lease do not end each at a time of its own. What
+	// is held is given back bit by bit, the oldest first, the limit in one lease. So after a burst
+	// claims are granted at a steady pace. Up to twice the limit can be granted within a lease.
+	Drains bool
 }
 
 // A Bound limits how much is held at once. A claim that does not fit waits in the line of its
@@ -108,6 +112,8 @@ type Bound struct {
 	// first and last are the ends of a doubly linked list of the holds that can be evicted, or that
 	// have a lease, the newest first.
 	first, last *Hold
+	// drained is when a bound that drains has given back something last.
+	drained time.Duration
 	// watching says that a timer for the end of the oldest lease runs.
 	watching bool
 	// leaving is the sum of the holds that were evicted and are not released yet.
@@ -159,6 +165,7 @@ func (b *Bound) Duration() time.Duration { return b.spec.Duration }
 func (b *Bound) Used() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.expire()
 	return b.used.all
 }
 
@@ -179,6 +186,7 @@ func (b *Bound) Refused() uint64 { return b.refused.Load() }
 func (b *Bound) read() Reading {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.expire()
 	return Reading{Spec: b.spec, Used: b.used.all, Waiting: int64(b.waiting.length),
 		Refused: b.refused.Load(), Evicted: b.evicted.Load()}
 }
@@ -199,9 +207,7 @@ func (b *Bound) read() Reading {
 // first.
 func (b *Bound) Take(ctx context.Context, h *Hold, owner string, size int64, evict func()) error {
 	b.mu.Lock()
-	if b.spec.Lease > 0 {
-		b.expire()
-	}
+	b.expire()
 	size = b.clamp(owner, size)
 	h.owner, h.evict = owner, evict
 	if b.needNotWait(0, size) && b.fits(owner, 0, size) {

@@ -28,6 +28,8 @@
 //     claims may not have it.
 //   - A lease bounds how long a hold counts. After that others are served as if it were released.
 //     Leases and stalls are measured by the monotonic clock.
+//   - A bound drains if what is held in it is given back bit by bit, the oldest first, whoever has
+//     it. It limits a rate, and allows bursts ([Spec].Drains).
 //   - A [Turn] is the place of a request among those at work, in a bound with a lease.
 //
 // # A claim

@@ -99,3 +99,40 @@ func TestLeasesThatAreOverAreForgotten(t *testing.T) {
 		}
 	})
 }
+
+// A bound that drains grants a burst, and then goes on at a steady pace. A hold that is released
+// before it has drained gives back what is left of it.
+func TestDrainingBoundGrantsAtASteadyPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const limit, perLease = 1000, 4
+		b, began := newBound(func(s *bound.Spec) {
+			s.Limit, s.Lease, s.Wait, s.Drains = limit, time.Second, time.Minute, true
+		}), time.Now()
+		took := func() time.Duration { return time.Since(began).Round(5 * time.Millisecond) }
+		for range perLease { // the burst
+			take(t, b, "a", limit/perLease)
+		}
+		if took() != 0 {
+			t.Errorf("the burst took %v", took())
+		}
+		for i := range 6 {
+			take(t, b, "a", limit/perLease)
+			if want := time.Duration(i+1) * time.Second / perLease; took() != want {
+				t.Errorf("claim %d after the burst was granted after %v, want %v", i, took(), want)
+			}
+		}
+		time.Sleep(time.Second / 2)
+		if used := b.Used(); used != limit/2 {
+			t.Errorf("%d are held after half of a lease, want %d", used, limit/2)
+		}
+		time.Sleep(time.Minute) // a long rest allows no larger burst
+		h := take(t, b, "a", limit)
+		if used := b.Used(); used != limit {
+			t.Errorf("%d are held after a burst, want %d", used, limit)
+		}
+		time.Sleep(time.Second / 4)
+		if h.Release(); b.Used() != 0 {
+			t.Errorf("%d are held after a release", b.Used())
+		}
+	})
+}

@@ -77,9 +77,7 @@ func (b *Bound) recycle(c *claim) {
 func (b *Bound) await(ctx context.Context, c *claim) error {
 	defer b.recycle(c)
 	b.enqueue(c)
-	if b.spec.Lease > 0 {
-		b.expire()
-	}
+	b.expire()
 	b.grantWaiting() // the others may wait for shares of their own only
 	b.watchLeases()
 	var refused *FullError
