@@ -53,10 +53,12 @@ type config struct {
 	TransactionRate      int           `group:"http" default:"20" placeholder:"NUMBER"`
 	AdminListen          string        `group:"http" placeholder:"HOST:PORT"`
 
-	DataDir        string   `group:"embedded" default:"./kvgw-data" placeholder:"DIR"`
-	Sync           syncMode `group:"embedded" default:"always" placeholder:"WHEN"`
-	AcceptLoss     bool     `group:"embedded"`
-	EmbeddedListen string   `group:"embedded" placeholder:"HOST:PORT"`
+	DataDir          string   `group:"embedded" default:"./kvgw-data" placeholder:"DIR"`
+	Sync             syncMode `group:"embedded" default:"always" placeholder:"WHEN"`
+	AcceptLoss       bool     `group:"embedded"`
+	EmbeddedListen   string   `group:"embedded" placeholder:"HOST:PORT"`
+	SlowWritesAbove  byteSize `group:"embedded" default:"192MiB" placeholder:"SIZE"`
+	MemoryForBuckets byteSize `group:"embedded" default:"256MiB" placeholder:"SIZE"`
 
 	NatsURL      string `name:"nats-url" group:"nats" placeholder:"URL"`
 	NatsCreds    string `group:"nats" placeholder:"FILE"`

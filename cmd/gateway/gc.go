@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
+	"sync/atomic"
 )
 
 // heapFloor is how large the heap may grow before it is collected, however little of it is in use.
@@ -54,6 +55,14 @@ func afterEachCollection(ctx context.Context, do func()) {
 		}
 	}
 	again(struct{}{})
+}
+
+// watchMemory returns a function that reports whether the last collection has found more than
+// limit() bytes in use. The limit is asked for after each collection until ctx ends.
+func watchMemory(ctx context.Context, limit func() uint64) (isShort func() bool) {
+	var short atomic.Bool
+	afterEachCollection(ctx, func() { short.Store(liveHeap() > limit()) })
+	return short.Load
 }
 
 // gcPercent returns the value of GOGC for a heap of which live bytes are in use. A small heap is

@@ -63,6 +63,11 @@ func serve(
 
 	natsOptions := c.natsOptions(embedded, log)
 	natsOptions.Bounds = bounds
+	if embedded != nil {
+		natsOptions.MemoryIsShort = watchMemory(ctx, func() uint64 {
+			return uint64(c.SlowWritesAbove) + embedded.MemoryBytes()
+		})
+	}
 	client, err := kvclient.Connect(natsOptions)
 	if err != nil {
 		return err
@@ -145,6 +150,7 @@ func startEmbedded(
 		Listen:       c.EmbeddedListen,
 		Streams:      descriptors.streams,
 		Clients:      descriptors.clients,
+		MemoryBytes:  int64(c.MemoryForBuckets),
 		AcceptLoss:   c.AcceptLoss,
 		Hangs:        func(err error) { failed <- err },
 		StopTimeout:  embeddedStopTimeout,

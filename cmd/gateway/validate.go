@@ -134,6 +134,10 @@ func (c *config) checkTimes(m *mistakeList) {
 		m.add("--memory-for-answers: %d bytes are too few, give it at least 32MiB",
 			c.MemoryForAnswers)
 	}
+	if c.MemoryForBuckets < 1 {
+		m.add("--memory-for-buckets: %d must be above zero, for example 256MiB",
+			c.MemoryForBuckets)
+	}
 	if c.MaxStreams < 1 {
 		m.add("--max-streams: %d must be at least 1", c.MaxStreams)
 	}

@@ -43,6 +43,9 @@ type Options struct {
 
 	// RequestTimeout bounds one request to NATS; 5s if zero.
 	RequestTimeout time.Duration
+	// MemoryIsShort reports whether writes are to be slowed down, for the memory of a server in
+	// this process; nil for never. It is called for each write.
+	MemoryIsShort func() bool
 	// AdvisoryBytes is how many bytes of the server's advisories may wait; 16 MiB if zero.
 	AdvisoryBytes int64
 	// Bounds is the set into which the client puts its bounds; nil for a set of its own.
@@ -100,6 +103,8 @@ type Client struct {
 	observer atomic.Pointer[func(Advisory)]
 	// advisories are the subscriptions of the feeds' connection.
 	advisories advisorySubscriptions
+	// pace bounds how much is written in a while.
+	pace *writePace
 	// lanes queue the writers that lost a race.
 	lanes *lanes
 	// sizes remember which values are large.
@@ -141,6 +146,7 @@ func Connect(opts Options) (*Client, error) {
 		c.timeout = 5 * time.Second
 	}
 	c.limits = newLimits(opts.Bounds, c.timeout)
+	c.pace = newWritePace(opts.Bounds, opts.MemoryIsShort, c.timeout/5*4)
 	c.lanes = newLanes(opts.Bounds, c.timeout)
 	c.makeLinks(&opts, natsOptions)
 	links := c.links()

@@ -165,7 +165,15 @@ func (p *plan) commit(ctx context.Context) (Transacted, error) {
 // of single keys.
 func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 	b := p.bucket
-	reply, index, err := b.client.bulk.Batch(ctx, p.messages(id, p.expected))
+	messages := p.messages(id, p.expected)
+	size := 0
+	for _, msg := range messages {
+		size += messageSize(msg)
+	}
+	if err := b.client.pace.admit(ctx, size); err != nil {
+		return Transacted{}, err
+	}
+	reply, index, err := b.client.bulk.Batch(ctx, messages)
 	if errors.Is(err, nats.ErrMaxPayload) {
 		return Transacted{}, &StepError{p.members[index].step, &kv.ValueTooLargeError{}}
 	}

@@ -91,7 +91,7 @@ type pipeline struct {
 
 	// unsettled bounds the bytes of the flights.
 	unsettled *bound.Bound
-	// takes is done when the pipeline takes no more.
+	// takes is done when the pipeline takes no more. It has the owner of what the pipeline claims.
 	takes context.Context
 	// takeNone ends takes.
 	takeNone context.CancelFunc
@@ -146,7 +146,7 @@ func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error)
 	}
 	set := b.client.limits.set
 	p.unsettled = set.New(pipelineSpec)
-	p.takes, p.takeNone = context.WithCancel(context.Background())
+	p.takes, p.takeNone = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(p.done)
 		defer set.Drop(p.unsettled)
@@ -167,7 +167,11 @@ func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error)
 // the pipeline takes no more.
 func (p *pipeline) send(msg *nats.Msg, settle func(kv.Revision, error) error) error {
 	f := &flight{msg: msg, settle: settle}
-	if err := p.admit(f, len(msg.Data)+len(msg.Subject)+headerBytes(msg.Header)); err != nil {
+	size := messageSize(msg)
+	if err := p.bucket.client.pace.await(p.takes, size); err != nil {
+		return p.stopped(err)
+	}
+	if err := p.admit(f, size); err != nil {
 		return err
 	}
 	p.mu.Lock()
@@ -200,12 +204,16 @@ func (p *pipeline) barrier(settle func() error) error {
 func (p *pipeline) admit(f *flight, size int) error {
 	const least = pipelineBytes / pipelineMessages
 	err := p.unsettled.Take(p.takes, &f.hold, "", int64(max(size, least)), nil)
+	if err = p.stopped(err); err != nil {
+		f.hold.Release()
+	}
+	return err
+}
+
+// stopped returns why the pipeline takes no more, or err if it was not stopped.
+func (p *pipeline) stopped(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.err == nil && err == nil {
-		return nil
-	}
-	f.hold.Release()
 	return cmp.Or(p.err, err)
 }
 

@@ -17,6 +17,9 @@ import (
 // certainly not stored, and is sent again. So is a write that a replicated stream is about to store
 // already (10158), to learn what becomes of that.
 func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (kv.Position, error) {
+	if err := b.client.pace.admit(ctx, messageSize(msg)); err != nil {
+		return kv.Position{}, err
+	}
 	for try := 0; ; try++ {
 		position, err := b.publishOnce(ctx, msg)
 		if try == unservedTries-1 || !errors.Is(err, errUnderWay) {

@@ -54,6 +54,10 @@ type Options struct {
 	// it is nil, the server has its own bound.
 	Clients *bound.Bound
 
+	// MemoryBytes is how much the streams may hold in all whose storage is memory. With 0 it is the
+	// server's own limit, three quarters of the machine's memory.
+	MemoryBytes int64
+
 	// AcceptLoss opens a store that has lost data for certain, which Start refuses otherwise. The
 	// damaged blocks are copied first.
 	AcceptLoss bool
@@ -244,6 +248,7 @@ func serverOptions(dir string, opts Options) (*server.Options, error) {
 		ServerName:             "kvgw-embedded",
 		JetStream:              true,
 		StoreDir:               dir,
+		JetStreamMaxMemory:     opts.MemoryBytes,
 		SyncAlways:             opts.SyncAlways,
 		SyncInterval:           opts.serverInterval(),
 		DontListen:             opts.Listen == "",

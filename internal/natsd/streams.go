@@ -18,6 +18,11 @@ func CountStreams(dataDir string) int64 {
 // Streams returns how many streams the server has, those in memory included.
 func (s *Server) Streams() int64 { return streamCount(s.instance().ns) }
 
+// MemoryBytes returns how much the streams hold whose storage is memory.
+func (s *Server) MemoryBytes() uint64 {
+	return s.instance().ns.GlobalAccount().JetStreamUsage().Memory
+}
+
 // TooManyStreams reports whether the server has as many streams as [Options.Streams] allows, so
 // that it has refused to create another. It counts the refusal.
 func (s *Server) TooManyStreams() bool {

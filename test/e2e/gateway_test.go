@@ -167,7 +167,7 @@ func (g *gateway) do(method, path, body string) (answer, error) {
 	}
 	if method == "PATCH" {
 		req.Header.Set("Content-Type", "application/merge-patch+json")
-	} else if method == "POST" {
+	} else if body != "" && !strings.Contains(path, "/keys/") {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := http.DefaultClient.Do(req)
