@@ -10,7 +10,7 @@ import (
 // Buckets whose storage is memory are bounded in all. nats-server alone would give them three
 // quarters of the machine's memory.
 func TestMemoryBucketsAreBounded(t *testing.T) {
-	g := start(t, "--memory-for-buckets=4MiB")
+	g := start(t, "--data-dir="+t.TempDir(), "--memory-for-buckets=4MiB")
 	g.want(http.StatusCreated, "PUT", "/buckets/m", `{"storage":"memory"}`)
 	value := strings.Repeat("v", 1<<20-1)
 	for i := 0; ; i++ {
