@@ -3,6 +3,7 @@ package kvclient
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -22,8 +23,9 @@ import (
 //	arrived      | a message is numbered; none may be missing
 //	close        | nothing comes any more, and the server is asked to delete the consumer
 //
-// What ends a batch, and what else can come in the place of a message, is for the reader to judge:
-// see scanReader.take and [Tail]. A consumer is used by one goroutine.
+// What comes to the inbox is a message of the stream, or what the server says of a batch: see
+// meaning. What it does about that is up to the reader: see scanReader.take and [Tail]. A consumer
+// is used by one goroutine.
 type consumer struct {
 	// bucket is the bucket whose stream is read.
 	bucket *Bucket
@@ -127,6 +129,78 @@ func (c *consumer) ask(batch []byte) error {
 		return fmt.Errorf("%w: ask a consumer: %w", kv.ErrUnavailable, err)
 	}
 	return nil
+}
+
+// A meaning is what a message that comes to a consumer's inbox stands for.
+//
+// A message of the stream is known by the subject for its acknowledgement. nats.go knows it by its
+// lack of a status; but a publisher can store a header `Status: 404`, which ends every native
+// listing of the bucket at that entry (TestStoredHeadersDoNotBreakScans).
+//
+//	status                  | meaning
+//	none that counts        | meansEntry: a message of the stream
+//	100 Idle Heartbeat      | meansIdle: there was nothing to deliver for a while
+//	100 otherwise           | meansRemark: nothing that matters here
+//	409 Batch Completed     | meansRemark: the batch before has come to its end
+//	404                     | meansNothing: the consumer has nothing at the moment
+//	408                     | meansExpired: the consumer had nothing more in time
+//	409 with MaxBytes       | meansFilled: the batch has the bytes that were asked for
+//	409 otherwise           | meansGone: the consumer was deleted
+//	503                     | meansUnserved: nobody serves the stream
+//	any other               | meansUnknown
+type meaning uint8
+
+// The meanings. All but the first three end the batch.
+const (
+	meansEntry meaning = iota
+	meansIdle
+	meansRemark
+	meansNothing
+	meansExpired
+	meansFilled
+	meansGone
+	meansUnserved
+	meansUnknown
+)
+
+// idleHeartbeat is what the server says while it has nothing to deliver, if it was asked to. The
+// time until the next heartbeat begins with each message and with each heartbeat (measured,
+// nats-server 2.15.2).
+const idleHeartbeat = "Idle Heartbeat"
+
+// batchCompleted is what the server says behind the last message of a batch whose bytes were
+// bounded and not used up. A reader that takes it for the end of the next batch has two requests
+// under way at a time, which may bring more messages than there is room for.
+const batchCompleted = "Batch Completed"
+
+// meaningOf returns the meaning of a message.
+func meaningOf(msg *nats.Msg) meaning {
+	if strings.HasPrefix(msg.Reply, "$JS.ACK.") {
+		return meansEntry
+	}
+	status, description := statusOf(msg)
+	switch {
+	case status == "100" && description == idleHeartbeat:
+		return meansIdle
+	case status == "100", status == "409" && description == batchCompleted:
+		return meansRemark
+	case status == "404":
+		return meansNothing
+	case status == "408":
+		return meansExpired
+	case status == "409" && strings.Contains(description, "MaxBytes"):
+		return meansFilled
+	case status == "409":
+		return meansGone
+	case status == "503":
+		return meansUnserved
+	}
+	return meansUnknown
+}
+
+// statusOf returns the status of a message in which the server speaks, and its description.
+func statusOf(msg *nats.Msg) (status, description string) {
+	return first(msg.Header, "Status"), first(msg.Header, "Description")
 }
 
 // arrived makes an entry of a message that came to the inbox; one without a key if that is outside

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -12,31 +11,21 @@ import (
 	"kvgateway/internal/kv"
 )
 
-// batchCompleted is what the server says behind the last message of a batch whose bytes were
-// bounded and not used up. A reader that takes it for the end of the next batch has two requests
-// under way at a time, which may bring more messages than there is room for.
-const batchCompleted = "Batch Completed"
-
 // take reads one batch to its end, without looking at its messages: what is done with them may take
 // a long time, as when a client reads an export slowly, and meanwhile other answers are to have the
 // room that this batch had on the connection.
 //
-// A message of the stream is known by the subject for its acknowledgement. nats.go knows it by its
-// lack of a status; but a publisher can store a header `Status: 404`, which ends every native
-// listing of the bucket at that entry (TestStoredHeadersDoNotBreakScans).
+// What comes means for the scan:
 //
-// What comes means:
-//
-//	what comes                       | meaning                             | batch   | scan
-//	a message to be acknowledged     | an entry                            | goes on | goes on
-//	409 Batch Completed              | the batch before this one has come  | goes on | goes on
-//	404, 408                         | the consumer has nothing more       | ends    | may end
-//	409 with MaxBytes                | the batch has the bytes asked for   | ends    | goes on
-//	409 otherwise                    | the consumer was deleted            | ends    | fails
-//	503                              | nobody serves the stream            | ends    | asks again
-//	nothing for scanDoubt            | the bucket may be gone: look it up  | goes on | may fail
-//	nothing for the client's timeout |                                     | ends    | fails
-//	the connection is lost           |                                     | ends    | fails
+//	what comes                       | batch   | scan
+//	meansEntry, meansRemark          | goes on | goes on
+//	meansNothing, meansExpired       | ends    | may end
+//	meansFilled                      | ends    | goes on
+//	meansUnserved                    | ends    | asks again, unservedTries times
+//	meansGone, any other             | ends    | fails
+//	nothing for scanDoubt            | goes on | fails if the bucket is gone: it is looked up
+//	nothing for the client's timeout | ends    | fails
+//	the connection is lost           | ends    | fails
 func (r *scanReader) take(ctx context.Context) ([]*nats.Msg, error) {
 	r.batch = r.batch[:0]
 	for len(r.batch) < scanBatch {
@@ -44,17 +33,14 @@ func (r *scanReader) take(ctx context.Context) ([]*nats.Msg, error) {
 		if err != nil {
 			return nil, err
 		}
-		if strings.HasPrefix(msg.Reply, "$JS.ACK.") {
+		switch meaningOf(msg) {
+		case meansEntry:
 			r.batch = append(r.batch, msg)
-			continue
+		case meansRemark:
+		default:
+			r.more = false
+			return r.batch, r.batchEnded(ctx, msg)
 		}
-		status, description := first(msg.Header, "Status"), first(msg.Header, "Description")
-		if description == batchCompleted && status == "409" {
-			// It is about the batch before, which has come.
-			continue
-		}
-		r.more = false
-		return r.batch, r.batchEnded(ctx, status, description)
 	}
 	return r.batch, nil
 }
@@ -104,13 +90,16 @@ func (r *scanReader) receive(ctx context.Context) (*nats.Msg, error) {
 	}
 }
 
-// batchEnded interprets the status with which the server ended a batch. It returns nil if the scan
-// goes on or has nothing more to read.
-func (r *scanReader) batchEnded(ctx context.Context, status, description string) error {
-	switch status {
-	case "404", "408": // there is nothing more at the moment
+// batchEnded does what the message with which the server ended a batch asks for. It returns nil if
+// the scan goes on or has nothing more to read.
+func (r *scanReader) batchEnded(ctx context.Context, msg *nats.Msg) error {
+	switch meaningOf(msg) {
+	case meansNothing, meansExpired:
 		return nil
-	case "503": // nobody serves the stream
+	case meansFilled:
+		r.more = true
+		return nil
+	case meansUnserved:
 		reason := r.bucket.whyUnserved(ctx)
 		if r.unserved++; r.unserved < unservedTries && !errors.Is(reason, kv.ErrBucketNotFound) {
 			awaitServer(r.unserved)
@@ -118,12 +107,9 @@ func (r *scanReader) batchEnded(ctx context.Context, status, description string)
 			return nil
 		}
 		return reason
-	case "409": // the batch has as many bytes as were asked for, or the consumer was deleted
-		if strings.Contains(description, "MaxBytes") {
-			r.more = true
-			return nil
-		}
+	case meansGone:
 		return r.bucket.whyUnserved(ctx)
 	}
+	status, _ := statusOf(msg)
 	return fmt.Errorf("%w: scan: status %q", kv.ErrUnexpectedAnswer, status)
 }

@@ -3,7 +3,6 @@ package kvclient
 import (
 	"context"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,10 +24,6 @@ const (
 	tailInactive = 30 * time.Second
 )
 
-// idleHeartbeat describes what the server sends while it has nothing to deliver. The time until the
-// next heartbeat begins with each message and with each heartbeat (measured, nats-server 2.15.2).
-const idleHeartbeat = "Idle Heartbeat"
-
 // errConnectionLost ends a tail whose connection was lost.
 var errConnectionLost = fmt.Errorf("%w: the connection was lost", kv.ErrUnavailable)
 
@@ -39,14 +34,14 @@ var errConnectionLost = fmt.Errorf("%w: the connection was lost", kv.ErrUnavaila
 // It reads batches of a pull consumer, one after the other, on the feeds' connection:
 //
 //	what comes                      | what the tail does
-//	a message, next in number       | delivers it
-//	a message with another number   | ends: messages were lost
-//	100 (a heartbeat)               | notes that the server was heard, and had nothing to deliver
-//	409 Batch Completed             | nothing: the batch was counted to its end, and the next
+//	an entry, next in number        | delivers it
+//	an entry with another number    | ends: messages were lost
+//	meansIdle                       | notes that the stream had nothing to deliver
+//	meansRemark                     | nothing: the batch was counted to its end, and the next
 //	                                | one is asked for already
-//	408                             | the batch has expired: asks for a quiet one
-//	409 with MaxBytes               | the batch has its bytes: asks for a larger one
-//	any other status                | ends: the consumer or the stream is gone
+//	meansExpired                    | the batch has ended: asks for a quiet one
+//	meansFilled                     | the batch has ended: asks for a larger one
+//	any other meaning               | ends: the consumer or the stream is gone
 //	nothing for tailSilence         | ends: the consumer is taken for lost
 //	the connection is lost          | ends
 //	Close                           | ends, without an error
@@ -210,16 +205,19 @@ func (t *Tail) read(ctx context.Context) error {
 // collect takes a message and those that wait behind it. Ended says that the batch is over.
 func (t *Tail) collect(msg *nats.Msg) (entries []kv.Entry, ended bool, err error) {
 	for {
-		if !strings.HasPrefix(msg.Reply, "$JS.ACK.") {
-			ended, err = t.control(msg)
-			if len(entries) == 0 && first(msg.Header, "Description") == idleHeartbeat {
-				t.idle += tailHeartbeat
-			}
-		} else {
+		switch meaningOf(msg) {
+		case meansEntry:
 			var e kv.Entry
 			if e, err = t.consumer.arrived(msg); err == nil {
 				entries = append(entries, e)
 			}
+		case meansIdle:
+			if len(entries) == 0 {
+				t.idle += tailHeartbeat
+			}
+		case meansRemark:
+		default:
+			ended, err = true, t.batchEnded(msg)
 		}
 		if ended || err != nil || len(entries) == cap(t.consumer.messages)/2 {
 			return entries, ended, err
@@ -232,18 +230,16 @@ func (t *Tail) collect(msg *nats.Msg) (entries []kv.Entry, ended bool, err error
 	}
 }
 
-// control interprets what the server says of a batch in the place of a message.
-func (t *Tail) control(msg *nats.Msg) (ended bool, err error) {
-	status, description := first(msg.Header, "Status"), first(msg.Header, "Description")
-	switch {
-	case status == "100", status == "409" && description == batchCompleted:
-		return false, nil
-	case status == "408":
+// batchEnded notes how the server ended a batch. It returns why the tail ends, if it does.
+func (t *Tail) batchEnded(msg *nats.Msg) error {
+	switch meaningOf(msg) {
+	case meansExpired:
 		t.ended = batchExpired
-		return true, nil
-	case status == "409" && strings.Contains(description, "MaxBytes"):
+		return nil
+	case meansFilled:
 		t.ended = batchFilled
-		return true, nil
+		return nil
 	}
-	return true, fmt.Errorf("%w: tail ended: %s %s", kv.ErrUnavailable, status, description)
+	status, description := statusOf(msg)
+	return fmt.Errorf("%w: tail ended: %s %s", kv.ErrUnavailable, status, description)
 }
