@@ -11,8 +11,9 @@ import (
 	"kvgateway/internal/handlers/problem"
 )
 
-// problemOf returns the problem that tells a client about an error. It knows the errors of kvclient
-// and jsonpatch, which package problem must not import.
+// problemOf returns the problem that tells a client about an error. It knows how to tell of
+// transactions, of times to live, and of the errors of jsonpatch, which package problem must not
+// import.
 func problemOf(err error) problem.Error {
 	// An error of a transaction may wrap one of the others.
 	if p, ok := transactionProblem(err); ok {

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"kvgateway/internal/handlers/problem"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -65,7 +66,7 @@ func (s *Server) readTransaction(x *exchange) ([]byte, error) {
 
 // appendTransacted appends the JSON of what a transaction did. Ids, keys and epochs need no
 // escaping.
-func appendTransacted(dst []byte, done *kvclient.Transacted, steps []kvclient.Step) []byte {
+func appendTransacted(dst []byte, done *kv.Transacted, steps []kvclient.Step) []byte {
 	dst = append(append(dst, `{"id":"`...), done.ID...)
 	dst = strconv.AppendUint(append(dst, `","revision":`...), uint64(done.Revision), 10)
 	dst = append(append(append(dst, `,"epoch":"`...), done.Epoch...), `","results":[`...)

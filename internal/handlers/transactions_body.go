@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"kvgateway/internal/handlers/problem"
+	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
 
@@ -30,7 +31,7 @@ func parseTransaction(body []byte) (steps []kvclient.Step, err error) {
 		return in.list(pointer, func(i int) error {
 			step, err := parseOperation(in, i)
 			if err != nil {
-				return &kvclient.StepError{Index: i, Err: err}
+				return &kv.StepError{Index: i, Err: err}
 			}
 			steps = append(steps, step)
 			return nil

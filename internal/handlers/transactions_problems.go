@@ -6,21 +6,21 @@ import (
 	"maps"
 
 	"kvgateway/internal/handlers/problem"
-	"kvgateway/internal/kvclient"
+	"kvgateway/internal/kv"
 )
 
 // transactionProblem returns the problem for an error of a transaction that carries data.
 func transactionProblem(err error) (problem.Error, bool) {
-	if e, ok := errors.AsType[*kvclient.StepError](err); ok {
+	if e, ok := errors.AsType[*kv.StepError](err); ok {
 		return stepErrorProblem(e), true
 	}
-	if e, ok := errors.AsType[*kvclient.TransactionFailedError](err); ok {
+	if e, ok := errors.AsType[*kv.TransactionFailedError](err); ok {
 		return failedProblem(e), true
 	}
-	if e, ok := errors.AsType[*kvclient.AlreadyAppliedError](err); ok {
+	if e, ok := errors.AsType[*kv.AlreadyAppliedError](err); ok {
 		return appliedProblem(e), true
 	}
-	if e, ok := errors.AsType[*kvclient.TransactionsNotEnabledError](err); ok {
+	if e, ok := errors.AsType[*kv.TransactionsNotEnabledError](err); ok {
 		return problem.Error{
 			Code: problem.NoTransactions,
 			Members: problem.Members{
@@ -35,9 +35,9 @@ func transactionProblem(err error) (problem.Error, bool) {
 }
 
 // stepErrorProblem returns the problem of one operation, with its index.
-func stepErrorProblem(e *kvclient.StepError) problem.Error {
+func stepErrorProblem(e *kv.StepError) problem.Error {
 	var p problem.Error
-	if rule, ok := errors.AsType[*kvclient.StepRuleError](e.Err); ok {
+	if rule, ok := errors.AsType[*kv.StepRuleError](e.Err); ok {
 		p = problem.OfBody(fmt.Sprintf("/operations/%d", e.Index), rule.Reason)
 	} else {
 		p = problemOf(e.Err)
@@ -52,7 +52,7 @@ func stepErrorProblem(e *kvclient.StepError) problem.Error {
 }
 
 // failedProblem returns the problem of a transaction whose conditions do not hold.
-func failedProblem(e *kvclient.TransactionFailedError) problem.Error {
+func failedProblem(e *kv.TransactionFailedError) problem.Error {
 	failed := make([]problem.Members, 0, len(e.Failed))
 	for _, f := range e.Failed {
 		failed = append(failed, problem.Members{
@@ -74,7 +74,7 @@ func failedProblem(e *kvclient.TransactionFailedError) problem.Error {
 
 // appliedProblem returns the problem of a transaction whose idempotency key was used for another
 // one, or for the same one before.
-func appliedProblem(e *kvclient.AlreadyAppliedError) problem.Error {
+func appliedProblem(e *kv.AlreadyAppliedError) problem.Error {
 	p := problem.Error{Code: problem.AlreadyApplied, Members: problem.Members{},
 		Detail: "A transaction with this Idempotency-Key " +
 			"was carried out before, and this one was not."}
@@ -82,10 +82,10 @@ func appliedProblem(e *kvclient.AlreadyAppliedError) problem.Error {
 		p.Detail += " What the first one did was something else, or cannot be read any more."
 		return p
 	}
-	results := make([]problem.Members, 0, len(e.Steps))
-	for i, step := range e.Steps {
+	results := make([]problem.Members, 0, len(e.Keys))
+	for i, key := range e.Keys {
 		results = append(results, problem.Members{
-			"key":      step.Key.String(),
+			"key":      key.String(),
 			"revision": e.First.Revisions[i],
 		})
 	}

@@ -7,7 +7,6 @@ import (
 
 	"kvgateway/internal/handlers/problem"
 	"kvgateway/internal/kv"
-	"kvgateway/internal/kvclient"
 )
 
 // timeToLive reads the parameter ttl; it returns 0 if there is none.
@@ -28,7 +27,7 @@ const ttlForm = "a duration of at least 1s and at most 100 years, such as 90s, 1
 // parseTTL reads a time to live, and reports whether it is one.
 func parseTTL(text string) (ttl time.Duration, ok bool) {
 	ttl, err := time.ParseDuration(text)
-	return ttl, err == nil && ttl >= kvclient.MinTTL && ttl <= kvclient.MaxTTL
+	return ttl, err == nil && ttl >= kv.MinTTL && ttl <= kv.MaxTTL
 }
 
 // suggestedMarkerTTL is the limit_marker_ttl that clients are advised to enable times to live with.
@@ -37,17 +36,17 @@ const suggestedMarkerTTL = time.Hour
 
 // ttlProblem returns the problem for an error about a time to live.
 func ttlProblem(err error) (problem.Error, bool) {
-	if e, ok := errors.AsType[*kvclient.TTLNotEnabledError](err); ok {
+	if e, ok := errors.AsType[*kv.TTLNotEnabledError](err); ok {
 		return ttlNotEnabledProblem(e), true
 	}
-	if e, ok := errors.AsType[*kvclient.TTLTooShortError](err); ok {
+	if e, ok := errors.AsType[*kv.TTLTooShortError](err); ok {
 		return ttlTooShortProblem(e), true
 	}
 	return problem.Error{}, false
 }
 
 // ttlNotEnabledProblem returns the problem of a time to live in a bucket that takes none.
-func ttlNotEnabledProblem(e *kvclient.TTLNotEnabledError) problem.Error {
+func ttlNotEnabledProblem(e *kv.TTLNotEnabledError) problem.Error {
 	suggested, note := "1h", ""
 	if e.Longest > 0 && e.Longest < suggestedMarkerTTL {
 		suggested = kv.Duration(e.Longest).String()
@@ -67,7 +66,7 @@ func ttlNotEnabledProblem(e *kvclient.TTLNotEnabledError) problem.Error {
 }
 
 // ttlTooShortProblem returns the problem of a time to live that NATS would make longer.
-func ttlTooShortProblem(e *kvclient.TTLTooShortError) problem.Error {
+func ttlTooShortProblem(e *kv.TTLTooShortError) problem.Error {
 	shortest := kv.Duration(e.Minimum)
 	p := problem.Error{Code: problem.TTLTooShort, Members: problem.Members{"minimum": shortest},
 		Detail: "NATS would keep the entry for " + shortest.String() + ", since the bucket has a " +

@@ -9,6 +9,6 @@
 //	precondition.go                   what a key's last entry must be (RFC 9110 §13)
 //	entry.go, json.go, jsonvalue.go   a key's value or its absence, and its JSON
 //	config.go, status.go, terms.go    what a bucket is, and by which settings its entries end
-//	duration.go                       times in configurations, as JSON
+//	duration.go                       times to live, and times in configurations as JSON
 //	errors.go                         what can be refused or fail
 package kv

@@ -6,6 +6,14 @@ import (
 	"time"
 )
 
+const (
+	// MinTTL is the shortest time to live that NATS takes.
+	MinTTL = time.Second
+	// MaxTTL keeps the end of a time to live within what the server can count: nanoseconds since
+	// 1970, in 63 bits.
+	MaxTTL = 100 * 365 * 24 * time.Hour
+)
+
 // A Duration is a time.Duration whose JSON is what Go writes for it: "90s", "15m", "24h".
 type Duration time.Duration
 

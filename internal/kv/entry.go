@@ -75,6 +75,16 @@ type TransactionPart struct {
 	Last bool
 }
 
+// A Transacted says what a transaction did.
+type Transacted struct {
+	// ID is that in the [TransactionPart] of its entries.
+	ID string
+	// Position is that of its last write.
+	Position
+	// Revisions are those of each step; for a check, the one that it found.
+	Revisions []Revision
+}
+
 // Bookkeeping is what an entry's headers say that only later writes of its key want to know.
 type Bookkeeping struct {
 	// MessageID is the id by which the server knows the write again.

@@ -3,9 +3,11 @@ package kv
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
-// What the client can refuse or fail at. The types below carry more, and match none of these.
+// What the client can refuse or fail at. The types below carry more, and match none of these; only
+// a [StepError] matches what it wraps.
 var (
 	// ErrBucketNotFound says that there is no such bucket; the server has said so.
 	ErrBucketNotFound = errors.New("bucket not found")
@@ -111,6 +113,108 @@ type ValueTooLargeError struct {
 // Error implements error.
 func (e *ValueTooLargeError) Error() string {
 	return fmt.Sprintf("the value exceeds the %d bytes that the headers leave", e.Limit)
+}
+
+// A TTLNotEnabledError says that a bucket takes no entries with a time to live of their own;
+// nothing was stored.
+type TTLNotEnabledError struct {
+	// Bucket is the bucket whose limit_marker_ttl would enable it: for a mirror, the origin.
+	Bucket string
+	// Longest is the longest limit_marker_ttl with which this time to live can be as short as it
+	// is; 0 for any.
+	Longest time.Duration
+}
+
+// Error implements error.
+func (e *TTLNotEnabledError) Error() string {
+	return fmt.Sprintf("bucket %s has no limit_marker_ttl", e.Bucket)
+}
+
+// A TTLTooShortError says that a time to live is shorter than the server would make it; nothing was
+// stored.
+type TTLTooShortError struct {
+	// Minimum is the shortest time to live that the bucket takes.
+	Minimum time.Duration
+	// Remaining says that it is what is left of the present value's, which a patch keeps.
+	Remaining bool
+}
+
+// Error implements error.
+func (e *TTLTooShortError) Error() string {
+	return fmt.Sprintf("time to live shorter than %s", e.Minimum)
+}
+
+// A TransactionsNotEnabledError says that a bucket does not allow atomic batches; nothing was
+// stored.
+type TransactionsNotEnabledError struct {
+	// Bucket is the bucket whose allow_atomic would enable them: for a mirror, the origin.
+	Bucket string
+}
+
+// Error implements error.
+func (e *TransactionsNotEnabledError) Error() string {
+	return fmt.Sprintf("bucket %s does not allow transactions", e.Bucket)
+}
+
+// A StepError says which step of a transaction cannot be done, and why; nothing was sent.
+type StepError struct {
+	// Index is the step's index.
+	Index int
+	// Err is why it cannot be done.
+	Err error
+}
+
+// Error implements error.
+func (e *StepError) Error() string { return fmt.Sprintf("step %d: %v", e.Index, e.Err) }
+
+// Unwrap returns why the step cannot be done.
+func (e *StepError) Unwrap() error { return e.Err }
+
+// A StepRuleError says which rule of transactions a step breaks.
+type StepRuleError struct {
+	// Reason is the rule, for a client.
+	Reason string
+}
+
+// Error implements error.
+func (e *StepRuleError) Error() string { return e.Reason }
+
+// A FailedStep is a step whose precondition did not hold when it was looked at.
+type FailedStep struct {
+	// Index is the step's index.
+	Index int
+	// Key is its key.
+	Key Key
+	// Current is the revision of the key's last entry; 0 if it was never written.
+	Current Revision
+}
+
+// A TransactionFailedError says that a precondition did not hold; nothing was stored. The server
+// does not say whose, so Failed are those that were found not to hold afterwards. Failed is empty
+// if others have changed what was in the way.
+type TransactionFailedError struct {
+	// Failed are the steps whose preconditions were found not to hold.
+	Failed []FailedStep
+}
+
+// Error implements error.
+func (e *TransactionFailedError) Error() string {
+	return fmt.Sprintf("%d preconditions of the transaction do not hold", len(e.Failed))
+}
+
+// An AlreadyAppliedError says that a transaction with the same idempotency key was carried out;
+// this one was not.
+type AlreadyAppliedError struct {
+	// Keys are those of this transaction's steps.
+	Keys []Key
+	// First is what the first transaction did; nil if nothing of it is left to be read, or if it
+	// was another transaction.
+	First *Transacted
+}
+
+// Error implements error.
+func (e *AlreadyAppliedError) Error() string {
+	return "a transaction with this idempotency key was applied"
 }
 
 // A BucketExistsError says that a bucket of that name exists with another configuration.

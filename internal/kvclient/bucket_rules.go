@@ -2,7 +2,6 @@ package kvclient
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -10,43 +9,6 @@ import (
 
 	"kvgateway/internal/kv"
 )
-
-const (
-	// MinTTL is the shortest time to live that NATS takes.
-	MinTTL = time.Second
-	// MaxTTL keeps the end of a time to live within what the server can count: nanoseconds since
-	// 1970, in 63 bits.
-	MaxTTL = 100 * 365 * 24 * time.Hour
-)
-
-// A TTLNotEnabledError says that a bucket takes no entries with a time to live of their own;
-// nothing was stored.
-type TTLNotEnabledError struct {
-	// Bucket is the bucket whose limit_marker_ttl would enable it: for a mirror, the origin.
-	Bucket string
-	// Longest is the longest limit_marker_ttl with which this time to live can be as short as it
-	// is; 0 for any.
-	Longest time.Duration
-}
-
-// Error implements error.
-func (e *TTLNotEnabledError) Error() string {
-	return fmt.Sprintf("bucket %s has no limit_marker_ttl", e.Bucket)
-}
-
-// A TTLTooShortError says that a time to live is shorter than the server would make it; nothing was
-// stored.
-type TTLTooShortError struct {
-	// Minimum is the shortest time to live that the bucket takes.
-	Minimum time.Duration
-	// Remaining says that it is what is left of the present value's, which a patch keeps.
-	Remaining bool
-}
-
-// Error implements error.
-func (e *TTLTooShortError) Error() string {
-	return fmt.Sprintf("time to live shorter than %s", e.Minimum)
-}
 
 // writeRules are the settings of a stream that decide what can be written to it. They are the only
 // place that decides whether an entry may have a time to live, for PUT, PATCH, purge, import and
@@ -81,14 +43,14 @@ func rulesOf(c *jetstream.StreamConfig) writeRules {
 		atomic:     c.AllowAtomicPublish,
 		ttl:        c.AllowMsgTTL && c.SubjectDeleteMarkerTTL > 0,
 		messageTTL: c.AllowMsgTTL,
-		minTTL:     MinTTL,
+		minTTL:     kv.MinTTL,
 		history:    c.MaxMsgsPerSubject != 1,
 		replicas:   c.Replicas,
 		memory:     c.Storage == jetstream.MemoryStorage,
 	}
 	r.exempts = c.AllowMsgTTL && c.MaxAge > 0 && r.history
 	if r.history {
-		r.minTTL = max(MinTTL, c.SubjectDeleteMarkerTTL)
+		r.minTTL = max(kv.MinTTL, c.SubjectDeleteMarkerTTL)
 	}
 	return r
 }
@@ -99,18 +61,19 @@ func (r *writeRules) checkTTL(ttl time.Duration) error {
 	case ttl == 0:
 		return nil
 	case !r.ttl && r.history:
-		return &TTLNotEnabledError{Bucket: r.bucket, Longest: ttl.Truncate(time.Second)}
+		return &kv.TTLNotEnabledError{Bucket: r.bucket, Longest: ttl.Truncate(time.Second)}
 	case !r.ttl:
-		return &TTLNotEnabledError{Bucket: r.bucket}
+		return &kv.TTLNotEnabledError{Bucket: r.bucket}
 	case ttl < r.minTTL:
-		return &TTLTooShortError{Minimum: r.minTTL}
+		return &kv.TTLTooShortError{Minimum: r.minTTL}
 	}
 	return nil
 }
 
 // CheckTTL returns nil if an entry of the bucket can have that time to live; 0 stands for none. It
 // asks the server before it refuses, since the bucket may have been fixed a moment ago. It returns
-// a *[TTLNotEnabledError], a *[TTLTooShortError], [kv.ErrBucketNotFound] or [kv.ErrUnavailable].
+// a *[kv.TTLNotEnabledError], a *[kv.TTLTooShortError], [kv.ErrBucketNotFound] or
+// [kv.ErrUnavailable].
 func (b *Bucket) CheckTTL(ctx context.Context, ttl time.Duration) error {
 	if ttl == 0 || !b.isMirror() && b.rules.checkTTL(ttl) == nil {
 		return nil

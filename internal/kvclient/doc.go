@@ -18,10 +18,9 @@
 //	Tail          what a stream stores from now on, with a long-lived consumer
 //	Stamp         what is stored with a write so that a repetition of it is recognised
 //
-// Errors are those of package kv, and a few types here that concern times to live and transactions.
-// Sentinels are matched with errors.Is; errors that carry data are types, and are matched with
-// errors.As. NATS errors are wrapped once, here and in package link, and need not be known
-// elsewhere. Three errors say what became of a request that got no answer:
+// Errors are those of package kv. Sentinels are matched with errors.Is; errors that carry data are
+// types, and are matched with errors.As. NATS errors are wrapped once, here and in package link,
+// and need not be known elsewhere. Three errors say what became of a request that got no answer:
 //
 //	ErrUnavailable     it was certainly not carried out
 //	ErrTimeout         it was a read or an administrative request, and may have been carried out

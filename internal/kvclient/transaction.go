@@ -3,7 +3,6 @@ package kvclient
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -52,7 +51,7 @@ func (s *Step) writes() bool { return s.Kind != CheckStep }
 type Transaction struct {
 	// Steps are the operations.
 	Steps []Step
-	// Idempotency makes a second transaction with the same key an *[AlreadyAppliedError], within
+	// Idempotency makes a second transaction with the same key a *[kv.AlreadyAppliedError], within
 	// the bucket's duplicate window.
 	Idempotency Idempotency
 	// Admit, if not nil, is asked once before anything is sent that could change the bucket. An
@@ -60,89 +59,6 @@ type Transaction struct {
 	// enabled or known to fail never gets here, so that it costs the bucket's other writers nothing
 	// and uses up no rate (TestRefusedTransactionsAreNotCounted).
 	Admit func() error
-}
-
-// A Transacted says what a transaction did.
-type Transacted struct {
-	// ID is that in the [kv.TransactionPart] of its entries.
-	ID string
-	// Position is that of its last write.
-	kv.Position
-	// Revisions are those of each step; for a check, the one that it found.
-	Revisions []kv.Revision
-}
-
-// A TransactionsNotEnabledError says that a bucket does not allow atomic batches; nothing was
-// stored.
-type TransactionsNotEnabledError struct {
-	// Bucket is the bucket whose allow_atomic would enable them: for a mirror, the origin.
-	Bucket string
-}
-
-// Error implements error.
-func (e *TransactionsNotEnabledError) Error() string {
-	return fmt.Sprintf("bucket %s does not allow transactions", e.Bucket)
-}
-
-// A StepError says which step of a transaction cannot be done, and why; nothing was sent.
-type StepError struct {
-	// Index is the step's index.
-	Index int
-	// Err is why it cannot be done.
-	Err error
-}
-
-// Error implements error.
-func (e *StepError) Error() string { return fmt.Sprintf("step %d: %v", e.Index, e.Err) }
-
-// Unwrap returns why the step cannot be done.
-func (e *StepError) Unwrap() error { return e.Err }
-
-// A StepRuleError says which rule of transactions a step breaks.
-type StepRuleError struct {
-	// Reason is the rule, for a client.
-	Reason string
-}
-
-// Error implements error.
-func (e *StepRuleError) Error() string { return e.Reason }
-
-// A FailedStep is a step whose precondition did not hold when it was looked at.
-type FailedStep struct {
-	// Index is the step's index.
-	Index int
-	// Key is its key.
-	Key kv.Key
-	// Current is the revision of the key's last entry; 0 if it was never written.
-	Current kv.Revision
-}
-
-// A TransactionFailedError says that a precondition did not hold; nothing was stored. The server
-// does not say whose, so Failed are those that were found not to hold afterwards. Failed is empty
-// if others have changed what was in the way.
-type TransactionFailedError struct {
-	// Failed are the steps whose preconditions were found not to hold.
-	Failed []FailedStep
-}
-
-// Error implements error.
-func (e *TransactionFailedError) Error() string {
-	return fmt.Sprintf("%d preconditions of the transaction do not hold", len(e.Failed))
-}
-
-// An AlreadyAppliedError says that a transaction with the same idempotency key was carried out;
-// this one was not.
-type AlreadyAppliedError struct {
-	// Steps are those of this transaction.
-	Steps []Step
-	// First is what the first transaction did; nil if nothing of it is left to be read, or if it
-	// was another transaction.
-	First *Transacted
-}
-
-// Error implements error.
-func (e *AlreadyAppliedError) Error() string {
-	return "a transaction with this idempotency key was applied"
 }
 
 // Transact carries out a transaction, all of it or nothing, as one atomic batch of the server
@@ -159,22 +75,22 @@ func (e *AlreadyAppliedError) Error() string {
 // one (go run ./bench transactions). So transactions have a rate of their own for each bucket, 20 a
 // second (--transaction-rate), which Admit enforces.
 //
-// It returns a *[StepError], a *[TransactionFailedError], an *[AlreadyAppliedError], a
-// *[TransactionsNotEnabledError], and otherwise the errors of Put.
-func (b *Bucket) Transact(ctx context.Context, t Transaction) (Transacted, error) {
+// It returns a *[kv.StepError], a *[kv.TransactionFailedError], a *[kv.AlreadyAppliedError], a
+// *[kv.TransactionsNotEnabledError], and otherwise the errors of Put.
+func (b *Bucket) Transact(ctx context.Context, t Transaction) (kv.Transacted, error) {
 	b, rules, err := b.toWrite(ctx)
 	if err != nil {
-		return Transacted{}, err
+		return kv.Transacted{}, err
 	}
 	if !rules.atomic {
-		return Transacted{}, &TransactionsNotEnabledError{Bucket: rules.bucket}
+		return kv.Transacted{}, &kv.TransactionsNotEnabledError{Bucket: rules.bucket}
 	}
 	plan, err := b.plan(t, rules)
 	if err != nil {
-		return Transacted{}, err
+		return kv.Transacted{}, err
 	}
 	if err := plan.makeReady(ctx); err != nil {
-		return Transacted{}, err
+		return kv.Transacted{}, err
 	}
 	var before []kv.Revision
 	for try := range maxTries {
@@ -183,10 +99,10 @@ func (b *Bucket) Transact(ctx context.Context, t Transaction) (Transacted, error
 		if try > 0 || t.Idempotency.Key == "" {
 			err = plan.checkPreconditions(ctx, try > 0)
 		}
-		var done Transacted
+		var done kv.Transacted
 		if err == nil && try == 0 && t.Admit != nil {
 			if err := t.Admit(); err != nil {
-				return Transacted{}, err
+				return kv.Transacted{}, err
 			}
 		}
 		if err == nil {
@@ -197,11 +113,11 @@ func (b *Bucket) Transact(ctx context.Context, t Transaction) (Transacted, error
 			done, err = plan.commit(ctx)
 		}
 		if err == errDuplicate {
-			return Transacted{}, plan.alreadyApplied(ctx)
+			return kv.Transacted{}, plan.alreadyApplied(ctx)
 		}
 		if _, ok := errors.AsType[*mismatchError](err); !ok {
 			return done, err
 		}
 	}
-	return Transacted{}, &TransactionFailedError{}
+	return kv.Transacted{}, &kv.TransactionFailedError{}
 }

@@ -27,8 +27,8 @@ const readersOfTransaction = 16
 
 // checkPreconditions reads the keys that must be absent, or with all every key that has a
 // precondition, and sets the revisions that the server is to expect. It returns a
-// *[TransactionFailedError] with the preconditions that do not hold, or errDuplicate if they fail
-// because of this very transaction.
+// *[kv.TransactionFailedError] with the preconditions that do not hold, or errDuplicate if they
+// fail because of this very transaction.
 func (p *plan) checkPreconditions(ctx context.Context, all bool) error {
 	found, err := p.lastEntries(ctx, func(s *Step) bool {
 		return s.Precondition.IfAbsent() || all && !s.Precondition.Always()
@@ -36,7 +36,7 @@ func (p *plan) checkPreconditions(ctx context.Context, all bool) error {
 	if err != nil {
 		return err
 	}
-	failed := &TransactionFailedError{}
+	failed := &kv.TransactionFailedError{}
 	for i, last := range found {
 		var current kv.Revision
 		if last != nil {
@@ -48,11 +48,12 @@ func (p *plan) checkPreconditions(ctx context.Context, all bool) error {
 		case p.wrote(last):
 			return errDuplicate
 		default:
-			failed.Failed = append(failed.Failed, FailedStep{i, s.Key, current})
+			failed.Failed = append(failed.Failed,
+				kv.FailedStep{Index: i, Key: s.Key, Current: current})
 		}
 	}
 	if len(failed.Failed) > 0 {
-		slices.SortFunc(failed.Failed, func(a, b FailedStep) int { return a.Index - b.Index })
+		slices.SortFunc(failed.Failed, func(a, b kv.FailedStep) int { return a.Index - b.Index })
 		return failed
 	}
 	return nil
@@ -134,15 +135,15 @@ func (p *plan) alreadyApplied(ctx context.Context) error {
 			part := last.Transaction
 			revision := last.Revision - kv.Revision(part.Index)
 			first := p.transacted(part.ID, kv.Position{Epoch: last.Epoch, Revision: revision})
-			return &AlreadyAppliedError{Steps: p.steps, First: &first}
+			return &kv.AlreadyAppliedError{Keys: p.keys(), First: &first}
 		}
 	}
-	return &AlreadyAppliedError{}
+	return &kv.AlreadyAppliedError{}
 }
 
 // transacted returns what the transaction did whose first write has this position.
-func (p *plan) transacted(id string, first kv.Position) Transacted {
-	t := Transacted{ID: id, Position: first, Revisions: slices.Clone(p.expected)}
+func (p *plan) transacted(id string, first kv.Position) kv.Transacted {
+	t := kv.Transacted{ID: id, Position: first, Revisions: slices.Clone(p.expected)}
 	t.Revision += kv.Revision(len(p.members) - 1)
 	for i, m := range p.members {
 		t.Revisions[m.step] = first.Revision + kv.Revision(i)
@@ -152,8 +153,8 @@ func (p *plan) transacted(id string, first kv.Position) Transacted {
 
 // commit sends the batch. If the server did not get all of it, as when the stream's leader changes,
 // it has dropped the batch, which is sent again.
-func (p *plan) commit(ctx context.Context) (Transacted, error) {
-	var done Transacted
+func (p *plan) commit(ctx context.Context) (kv.Transacted, error) {
+	var done kv.Transacted
 	err := p.bucket.untilTaken(ctx, func() (err error) {
 		done, err = p.send(ctx, p.newID())
 		return err
@@ -163,7 +164,7 @@ func (p *plan) commit(ctx context.Context) (Transacted, error) {
 
 // send sends the batch once. It uses the connection for bulk, since 16 MB would hold up the writes
 // of single keys.
-func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
+func (p *plan) send(ctx context.Context, id string) (kv.Transacted, error) {
 	b := p.bucket
 	messages := p.messages(id, p.expected)
 	size := 0
@@ -171,18 +172,20 @@ func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 		size += messageSize(msg)
 	}
 	if err := b.client.pace.admit(ctx, size); err != nil {
-		return Transacted{}, err
+		return kv.Transacted{}, err
 	}
 	reply, index, err := b.client.bulk.Batch(ctx, messages)
 	if errors.Is(err, nats.ErrMaxPayload) {
-		return Transacted{}, &StepError{p.members[index].step, &kv.ValueTooLargeError{}}
+		return kv.Transacted{}, &kv.StepError{
+			Index: p.members[index].step, Err: &kv.ValueTooLargeError{},
+		}
 	}
 	if err != nil {
-		return Transacted{}, unanswered(err)
+		return kv.Transacted{}, unanswered(err)
 	}
 	rev, _, err := b.readAcknowledgement(reply)
 	if err != nil {
-		return Transacted{}, p.batchRefusal(index, err)
+		return kv.Transacted{}, p.batchRefusal(index, err)
 	}
 	var ack struct {
 		Batch string `json:"batch"`
@@ -191,7 +194,7 @@ func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 	err = json.Unmarshal(reply.Data, &ack)
 	if err != nil || ack.Batch != id || ack.Count != len(p.members) ||
 		rev < kv.Revision(ack.Count) {
-		return Transacted{}, fmt.Errorf("%w: acknowledged as batch %.64q of %d",
+		return kv.Transacted{}, fmt.Errorf("%w: acknowledged as batch %.64q of %d",
 			kv.ErrOutcomeUnknown, ack.Batch, ack.Count)
 	}
 	first := kv.Position{
@@ -206,7 +209,7 @@ func (p *plan) send(ctx context.Context, id string) (Transacted, error) {
 func (p *plan) batchRefusal(index int, err error) error {
 	step := p.members[index].step
 	if tooLarge, ok := errors.AsType[*kv.ValueTooLargeError](err); ok {
-		return &StepError{step, tooLarge}
+		return &kv.StepError{Index: step, Err: tooLarge}
 	}
 	refused, ok := errors.AsType[*kv.APIError](err)
 	if !ok {
@@ -214,7 +217,7 @@ func (p *plan) batchRefusal(index int, err error) error {
 	}
 	switch refused.ErrCode {
 	case errCodeBatchDisabled:
-		return &TransactionsNotEnabledError{Bucket: p.rules.bucket}
+		return &kv.TransactionsNotEnabledError{Bucket: p.rules.bucket}
 	case errCodeBatchDuplicate:
 		return errDuplicate
 	case errCodeDuplicateUnderWay:
@@ -225,7 +228,7 @@ func (p *plan) batchRefusal(index int, err error) error {
 		return fmt.Errorf("%w: %w", kv.ErrOverloaded, refused)
 	case errCodeBatchTooLarge:
 		reason := "this NATS server takes fewer: " + refused.Description
-		return &StepError{step, &StepRuleError{reason}}
+		return breaksRule(step, reason)
 	}
 	return err
 }

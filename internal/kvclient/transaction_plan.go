@@ -70,8 +70,7 @@ type member struct {
 // plan checks a transaction against the rules, and makes it ready.
 func (b *Bucket) plan(t Transaction, rules *writeRules) (*plan, error) {
 	if len(t.Steps) == 0 || len(t.Steps) > MaxSteps {
-		rule := &StepRuleError{"a transaction has 1 to 1,000 operations"}
-		return nil, &StepError{max(0, len(t.Steps)-1), rule}
+		return nil, breaksRule(max(0, len(t.Steps)-1), "a transaction has 1 to 1,000 operations")
 	}
 	p := &plan{bucket: b, rules: rules, steps: t.Steps, expected: make([]kv.Revision, len(t.Steps))}
 	if err := p.checkKeys(); err != nil {
@@ -82,7 +81,7 @@ func (b *Bucket) plan(t Transaction, rules *writeRules) (*plan, error) {
 	}
 	for i, s := range p.steps {
 		if err := rules.checkTTL(s.TTL); err != nil {
-			return nil, &StepError{i, err}
+			return nil, &kv.StepError{Index: i, Err: err}
 		}
 		if rev, ok := s.Precondition.IfRevision(b.epoch); ok {
 			p.expected[i] = rev
@@ -94,6 +93,20 @@ func (b *Bucket) plan(t Transaction, rules *writeRules) (*plan, error) {
 	return p, nil
 }
 
+// breaksRule returns the error of a step that breaks a rule of transactions.
+func breaksRule(step int, reason string) error {
+	return &kv.StepError{Index: step, Err: &kv.StepRuleError{Reason: reason}}
+}
+
+// keys returns the keys of the steps.
+func (p *plan) keys() []kv.Key {
+	keys := make([]kv.Key, len(p.steps))
+	for i := range p.steps {
+		keys[i] = p.steps[i].Key
+	}
+	return keys
+}
+
 // checkKeys refuses a key that occurs twice. The server checks all preconditions against the state
 // before the transaction; so a second condition on a key could not see the first write, and a
 // second write would hide the first one from everybody.
@@ -101,9 +114,8 @@ func (p *plan) checkKeys() error {
 	seen := make(map[kv.Key]int, len(p.steps))
 	for i, s := range p.steps {
 		if other, twice := seen[s.Key]; twice {
-			reason := fmt.Sprintf(
-				"operation %d has the same key; a transaction has each key once", other)
-			return &StepError{i, &StepRuleError{reason}}
+			return breaksRule(i, fmt.Sprintf(
+				"operation %d has the same key; a transaction has each key once", other))
 		}
 		seen[s.Key] = i
 	}
@@ -129,9 +141,9 @@ func (p *plan) assignGuards() error {
 			continue
 		}
 		if len(free) == 0 {
-			return &StepError{i, &StepRuleError{"each check travels with a write that has no " +
-				"condition of its own, and there is none left; put the condition on a write of " +
-				"the same key, or split the transaction"}}
+			return breaksRule(i, "each check travels with a write that has no condition of its "+
+				"own, and there is none left; put the condition on a write of the same key, or "+
+				"split the transaction")
 		}
 		p.members[free[0]].guard, free = i, free[1:]
 	}
@@ -164,7 +176,8 @@ func (p *plan) newID() string { return nuid.Next() + p.suffix }
 func (p *plan) checkSizes() error {
 	for i, msg := range p.messages(p.newID(), p.greatest()) {
 		if room := p.bucket.maxMessage - headerBytes(msg.Header); len(msg.Data) > room {
-			return &StepError{p.members[i].step, &kv.ValueTooLargeError{Limit: max(0, room)}}
+			tooLarge := &kv.ValueTooLargeError{Limit: max(0, room)}
+			return &kv.StepError{Index: p.members[i].step, Err: tooLarge}
 		}
 	}
 	return nil

@@ -32,7 +32,7 @@ func putStep(t testing.TB, k, value string, p ...kv.Precondition) kvclient.Step 
 // transact sends one transaction without an idempotency key.
 func transact(
 	t testing.TB, b *kvclient.Bucket, steps ...kvclient.Step,
-) (kvclient.Transacted, error) {
+) (kv.Transacted, error) {
 	t.Helper()
 	return b.Transact(t.Context(), kvclient.Transaction{Steps: steps})
 }
@@ -95,7 +95,7 @@ func TestRefusedTransactionStoresNothing(t *testing.T) {
 		t.Errorf("more than max_bytes: %v", err)
 	}
 	_, err := transact(t, b, append(steps, putStep(t, "k3", ""))...)
-	if _, ok := errors.AsType[*kvclient.StepError](err); !ok {
+	if _, ok := errors.AsType[*kv.StepError](err); !ok {
 		t.Errorf("more than the server's limit of a batch: %v", err)
 	}
 	status, err := c.Status(t.Context(), b.Name())
@@ -169,8 +169,8 @@ func incrementPair(t testing.TB, b *kvclient.Bucket) {
 		}
 		for {
 			_, err := b.Transact(t.Context(), increment)
-			_, applied := errors.AsType[*kvclient.AlreadyAppliedError](err)
-			_, failed := errors.AsType[*kvclient.TransactionFailedError](err)
+			_, applied := errors.AsType[*kv.AlreadyAppliedError](err)
+			_, failed := errors.AsType[*kv.TransactionFailedError](err)
 			if err == nil || applied {
 				return
 			}
@@ -236,7 +236,7 @@ func TestClusterTransactionsAreAtomic(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = b.Transact(t.Context(), large)
-	applied, ok := errors.AsType[*kvclient.AlreadyAppliedError](err)
+	applied, ok := errors.AsType[*kv.AlreadyAppliedError](err)
 	if !ok || applied.First == nil || fmt.Sprint(*applied.First) != fmt.Sprint(first) {
 		t.Errorf("again: %v, want %v", err, first)
 	}

@@ -105,7 +105,7 @@ func TestIdempotencyBelongsToACaller(t *testing.T) {
 			Steps:       []kvclient.Step{putStep(t, "k", "v")},
 			Idempotency: kvclient.Idempotency{Caller: caller, Key: "id"},
 		})
-		_, applied := errors.AsType[*kvclient.AlreadyAppliedError](err)
+		_, applied := errors.AsType[*kv.AlreadyAppliedError](err)
 		if applied != (i == 3) || err != nil && !applied {
 			t.Errorf("transaction of %q: %v", caller, err)
 		}

@@ -100,7 +100,7 @@ func (b *Bucket) readAcknowledgement(reply *nats.Msg) (rev kv.Revision, duplicat
 		return 0, false, &mismatchError{current, known}
 	case e.ErrCode == errCodeTTLDisabled:
 		bucket := strings.TrimPrefix(b.ackStream, kv.StreamPrefix)
-		return 0, false, &TTLNotEnabledError{Bucket: bucket}
+		return 0, false, &kv.TTLNotEnabledError{Bucket: bucket}
 	case e.ErrCode == errCodeMessageTooLarge:
 		return 0, false, &kv.ValueTooLargeError{}
 	default:

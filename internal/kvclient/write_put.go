@@ -36,10 +36,10 @@ type Written struct {
 // Put stores a value, if its precondition holds: see replacement for what it costs to know that. In
 // buckets with entries that may never expire (see mayExempt) a read comes before the publish.
 //
-// It returns a *[kv.RevisionMismatchError], a *[kv.ValueTooLargeError], a *[TTLNotEnabledError], a
-// *[TTLTooShortError], [kv.ErrIdempotencyReuse], [kv.ErrHeaderTooLarge], [kv.ErrBucketFull],
-// [kv.ErrStorageExhausted], [kv.ErrOverloaded], [kv.ErrContention], [kv.ErrBucketNotFound],
-// [kv.ErrUnavailable], or [kv.ErrOutcomeUnknown].
+// It returns a *[kv.RevisionMismatchError], a *[kv.ValueTooLargeError], a
+// *[kv.TTLNotEnabledError], a *[kv.TTLTooShortError], [kv.ErrIdempotencyReuse],
+// [kv.ErrHeaderTooLarge], [kv.ErrBucketFull], [kv.ErrStorageExhausted], [kv.ErrOverloaded],
+// [kv.ErrContention], [kv.ErrBucketNotFound], [kv.ErrUnavailable], or [kv.ErrOutcomeUnknown].
 func (b *Bucket) Put(ctx context.Context, w Write) (Written, error) {
 	return repeatedIsDone(b.put(ctx, w))
 }

@@ -105,11 +105,11 @@ func (b *Bucket) keepTTL(ctx context.Context, msg *nats.Msg, last *kv.Entry) err
 		return nil
 	}
 	left := time.Until(end).Truncate(time.Second)
-	if left < MinTTL {
-		return &TTLTooShortError{Minimum: MinTTL, Remaining: true}
+	if left < kv.MinTTL {
+		return &kv.TTLTooShortError{Minimum: kv.MinTTL, Remaining: true}
 	}
 	if err := b.CheckTTL(ctx, left); err != nil {
-		if tooShort, ok := errors.AsType[*TTLTooShortError](err); ok {
+		if tooShort, ok := errors.AsType[*kv.TTLTooShortError](err); ok {
 			tooShort.Remaining = true
 		}
 		return err
@@ -146,5 +146,5 @@ func (r *writeRules) restoredTTL(
 	case maxAge > 0 && !r.ttl:
 		return 0, true
 	}
-	return min(max(left, MinTTL), MaxTTL), false
+	return min(max(left, kv.MinTTL), kv.MaxTTL), false
 }
