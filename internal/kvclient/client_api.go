@@ -129,13 +129,13 @@ func isMismatch(e *kv.APIError) bool {
 	return e.ErrCode == errCodeWrongLastSeq || e.ErrCode == errCodeWrongLastSeqConstant
 }
 
-// currentRevision reads the revision that JetStream names in "wrong last sequence: 5". Replicated
+// namedRevision reads the revision that JetStream names in "wrong last sequence: 5". Replicated
 // streams do not always name it (10164).
-func currentRevision(e *kv.APIError) (kv.Revision, bool) {
+func namedRevision(e *kv.APIError) knownRevision {
 	_, number, found := strings.Cut(e.Description, "wrong last sequence: ")
 	if !found {
-		return 0, false
+		return knownRevision{}
 	}
 	rev, err := kv.ParseRevision(number)
-	return rev, err == nil
+	return knownRevision{rev, err == nil}
 }

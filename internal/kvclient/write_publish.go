@@ -96,8 +96,7 @@ func (b *Bucket) readAcknowledgement(reply *nats.Msg) (rev kv.Revision, duplicat
 	case e == nil:
 		return kv.Revision(ack.Sequence), ack.Duplicate, nil
 	case isMismatch(e):
-		current, known := currentRevision(e)
-		return 0, false, &mismatchError{current, known}
+		return 0, false, &mismatchError{namedRevision(e)}
 	case e.ErrCode == errCodeTTLDisabled:
 		bucket := strings.TrimPrefix(b.ackStream, kv.StreamPrefix)
 		return 0, false, &kv.TTLNotEnabledError{Bucket: bucket}

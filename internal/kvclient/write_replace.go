@@ -72,6 +72,15 @@ type knownRevision struct {
 	ok bool
 }
 
+// A mismatchError says that the server expected another last revision; nothing was stored.
+type mismatchError struct {
+	// last is the key's last revision, if the server named it.
+	last knownRevision
+}
+
+// Error implements error.
+func (*mismatchError) Error() string { return "wrong last revision" }
+
 // run carries the replacement out. It returns what propose returns, a *[repeatedError],
 // [kv.ErrIdempotencyReuse], [kv.ErrContention], and otherwise the errors of a read and of publish.
 func (r *replacement) run(ctx context.Context) (kv.Position, error) {
@@ -100,9 +109,8 @@ func (r *replacement) run(ctx context.Context) (kv.Position, error) {
 		if !lost {
 			return position, err
 		}
-		named := mismatch.known && mismatch.current != expected
-		if r.byRevision && named && r.stamp == (stamp{}) {
-			r.known = knownRevision{mismatch.current, true}
+		if r.byRevision && mismatch.last.revision != expected && r.stamp == (stamp{}) {
+			r.known = mismatch.last
 		}
 	}
 	return kv.Position{}, kv.ErrContention
@@ -176,13 +184,3 @@ func (b *Bucket) preconditionFailed(p kv.Precondition, last *kv.Entry) error {
 	e.KeyExists = p.IfNoneMatch.Any && (!p.IfMatch.Present() || p.IfMatch.Matches(last, b.epoch))
 	return e
 }
-
-// A mismatchError says that the server expected another last revision; nothing was stored.
-type mismatchError struct {
-	// current is the key's last revision, if the server named it.
-	current kv.Revision
-	// known says that the server named it.
-	known bool
-}
-
-func (*mismatchError) Error() string { return "wrong last revision" }
