@@ -191,7 +191,8 @@ type FailedStep struct {
 
 // A TransactionFailedError says that a precondition did not hold; nothing was stored. The server
 // does not say whose, so Failed are those that were found not to hold afterwards. Failed is empty
-// if others have changed what was in the way.
+// if all held whenever they were looked at, but other writers were faster at each attempt: what is
+// [ErrContention] for a write of one key.
 type TransactionFailedError struct {
 	// Failed are the steps whose preconditions were found not to hold.
 	Failed []FailedStep

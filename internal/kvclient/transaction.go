@@ -2,8 +2,6 @@ package kvclient
 
 import (
 	"context"
-	"errors"
-	"slices"
 	"time"
 
 	"kvgateway/internal/kv"
@@ -92,32 +90,9 @@ func (b *Bucket) Transact(ctx context.Context, t Transaction) (kv.Transacted, er
 	if err := plan.makeReady(ctx); err != nil {
 		return kv.Transacted{}, err
 	}
-	var before []kv.Revision
-	for try := range maxTries {
-		// With an idempotency key the server is asked first: what is in the way may be this very
-		// transaction's work.
-		if try > 0 || t.Idempotency.Key == "" {
-			err = plan.checkPreconditions(ctx, try > 0)
-		}
-		var done kv.Transacted
-		if err == nil && try == 0 && t.Admit != nil {
-			if err := t.Admit(); err != nil {
-				return kv.Transacted{}, err
-			}
-		}
-		if err == nil {
-			if try > 0 && slices.Equal(before, plan.expected) {
-				backOff(try)
-			}
-			before = slices.Clone(plan.expected)
-			done, err = plan.commit(ctx)
-		}
-		if err == errDuplicate {
-			return kv.Transacted{}, plan.alreadyApplied(ctx)
-		}
-		if _, ok := errors.AsType[*mismatchError](err); !ok {
-			return done, err
-		}
+	done, err := plan.run(ctx, t.Admit)
+	if err == errDuplicate {
+		return kv.Transacted{}, plan.alreadyApplied(ctx)
 	}
-	return kv.Transacted{}, &kv.TransactionFailedError{}
+	return done, err
 }

@@ -25,6 +25,42 @@ var (
 // to the connection as every other read is.
 const readersOfTransaction = 16
 
+// run looks and commits until no other writer is faster, maxTries times at most. Admit is asked
+// before the first commit; see [Transaction]. It returns a *[kv.TransactionFailedError] without
+// steps if another writer was faster each time, and otherwise what look, admit and commit return.
+func (p *plan) run(ctx context.Context, admit func() error) (kv.Transacted, error) {
+	var before []kv.Revision
+	for try := range maxTries {
+		if err := p.look(ctx, try); err != nil {
+			return kv.Transacted{}, err
+		}
+		if try == 0 && admit != nil {
+			if err := admit(); err != nil {
+				return kv.Transacted{}, err
+			}
+		}
+		if try > 0 && slices.Equal(before, p.expected) {
+			backOff(try)
+		}
+		before = slices.Clone(p.expected)
+		done, err := p.commit(ctx)
+		if _, lost := errors.AsType[*mismatchError](err); !lost {
+			return done, err
+		}
+	}
+	return kv.Transacted{}, &kv.TransactionFailedError{}
+}
+
+// look checks the preconditions before a commit: at the first try only those whose revisions must
+// be read, and with an idempotency key none, since what is in the way may be this very
+// transaction's work, which the server knows.
+func (p *plan) look(ctx context.Context, try int) error {
+	if try == 0 && p.messageID != "" {
+		return nil
+	}
+	return p.checkPreconditions(ctx, try > 0)
+}
+
 // checkPreconditions reads the keys that must be absent, or with all every key that has a
 // precondition, and sets the revisions that the server is to expect. It returns a
 // *[kv.TransactionFailedError] with the preconditions that do not hold, or errDuplicate if they
