@@ -86,24 +86,29 @@ func (b *Bucket) multiLast(ctx context.Context, request multiLastRequest) (*last
 		return nil, fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
 	}
 	defer subscription.Unsubscribe()
-	found, err := b.askMultiLast(ctx, inbox, body, answers, gone)
+	var found *lastMessages // nil unless the answer has come to its end
+	if err = b.askMultiLast(nc, inbox, body); err == nil {
+		found, err = b.readMultiLast(ctx, answers, gone)
+	}
 	claim.EndOrAbandon(found != nil)
 	return found, err
 }
 
-// askMultiLast sends the request and reads the answer. It returns nil if the answer did not come to
-// its end.
-func (b *Bucket) askMultiLast(
-	ctx context.Context, inbox string, body []byte,
-	answers <-chan *nats.Msg, gone <-chan struct{},
-) (*lastMessages, error) {
-	nc := b.client.bulk.Conn()
+// askMultiLast sends the request.
+func (b *Bucket) askMultiLast(nc *nats.Conn, inbox string, body []byte) error {
 	switch err := nc.PublishRequest(b.client.apiPrefix+"DIRECT.GET."+b.stream, inbox, body); {
 	case errors.Is(err, nats.ErrMaxPayload):
-		return nil, errTooMany
+		return errTooMany
 	case err != nil:
-		return nil, fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", kv.ErrUnavailable, err)
 	}
+	return nil
+}
+
+// readMultiLast reads the answer. It returns nil if that does not come to its end.
+func (b *Bucket) readMultiLast(
+	ctx context.Context, answers <-chan *nats.Msg, gone <-chan struct{},
+) (*lastMessages, error) {
 	turn := bound.TurnOf(ctx)
 	turn.Pause()
 	defer turn.Resume()
