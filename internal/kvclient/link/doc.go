@@ -32,7 +32,7 @@
 // answer. Requests that are answered by many messages are sent over [Link.Conn] by whoever reads
 // those, with a claim of [Link.Claim], and end with [Link.Gone].
 //
-// The package is tested with a client of kvclient over real servers and proxies, since what a lost
-// connection does shows in what becomes of reads and writes: in client_link_test.go,
-// client_claim_test.go and client_replies_test.go there.
+// What a lost connection and a claim do is tested in kvclient, with a client over real servers and
+// proxies, since it shows in what becomes of reads and writes: in client_link_test.go and
+// client_claim_test.go there.
 package link
