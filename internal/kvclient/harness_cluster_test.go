@@ -2,6 +2,7 @@ package kvclient_test
 
 import (
 	"context"
+	"strconv"
 	"testing"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -34,6 +35,47 @@ func cluster(t *testing.T) (
 	b := bind(t, c, "shop")
 	nodes.StreamLeader(js, "KV_shop")
 	return nodes, c, b, js
+}
+
+// leaveBehind stops a node other than the leader of the bucket's stream, and stores so many values
+// of so many bytes, which the node has to catch up with when it is started again.
+func leaveBehind(
+	t *testing.T, nodes *natstest.Cluster, b *kvclient.Bucket, js jetstream.JetStream,
+	values, bytes int,
+) (away int) {
+	t.Helper()
+	away = (nodes.StreamLeader(js, "KV_shop") + 1) % 3
+	nodes.StopNode(away)
+	value := string(make([]byte, bytes))
+	for i := range values {
+		natstest.Eventually(t, soon, "a put with two nodes", func() bool {
+			return write(t, b, "big"+strconv.Itoa(i), value) == nil
+		})
+	}
+	return away
+}
+
+// lookWhileCatchingUp stores values of 30 keys, first with all nodes, and then while one node has
+// to catch up with so many values of 100 KiB. After each write it calls look with what was stored.
+func lookWhileCatchingUp(
+	t *testing.T, nodes *natstest.Cluster, b *kvclient.Bucket, js jetstream.JetStream,
+	before, values int, look func(k string, rev kv.Revision),
+) {
+	t.Helper()
+	name := func(i int) string { return "k" + strconv.Itoa(i%30) }
+	for i := range before {
+		look(name(i), put(t, b, name(i), "v"))
+	}
+	nodes.StartNode(leaveBehind(t, nodes, b, js, values, 100<<10))
+	for i := range 100 {
+		var rev kv.Revision
+		natstest.Eventually(t, soon, "a put", func() bool {
+			w, err := b.Put(t.Context(), kvclient.Write{Key: key(t, name(i))})
+			rev = w.Revision
+			return err == nil
+		})
+		look(name(i), rev)
+	}
 }
 
 // resign makes the leader of the bucket's stream step down.

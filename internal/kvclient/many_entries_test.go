@@ -1,12 +1,10 @@
 package kvclient_test
 
 import (
-	"strconv"
 	"testing"
 
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
-	"kvgateway/internal/natstest"
 )
 
 // readMany reads a selection, and returns its page, and its entries by key.
@@ -53,29 +51,7 @@ func TestClusterEntriesSeeOwnWrites(t *testing.T) {
 			stale++
 		}
 	}
-	for i := range 200 {
-		k := "k" + strconv.Itoa(i%30)
-		look(k, put(t, b, k, "v"))
-	}
-	away := (nodes.StreamLeader(js, "KV_shop") + 1) % 3
-	nodes.StopNode(away)
-	value := string(make([]byte, 100<<10))
-	for i := range 200 {
-		natstest.Eventually(t, soon, "a put with two nodes", func() bool {
-			return write(t, b, "big"+strconv.Itoa(i), value) == nil
-		})
-	}
-	nodes.StartNode(away)
-	for i := range 100 {
-		k := "k" + strconv.Itoa(i%30)
-		var rev kv.Revision
-		natstest.Eventually(t, soon, "a put", func() bool {
-			w, err := b.Put(t.Context(), kvclient.Write{Key: key(t, k)})
-			rev = w.Revision
-			return err == nil
-		})
-		look(k, rev)
-	}
+	lookWhileCatchingUp(t, nodes, b, js, 200, 200, look)
 	t.Logf("%d of 300 reads were of one instant; %d of any replica were stale", snapshots, stale)
 	if snapshots < 200 {
 		t.Errorf("%d of 300 reads were of one instant", snapshots)

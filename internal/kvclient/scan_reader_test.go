@@ -21,7 +21,7 @@ import (
 // Whichever replica a listing comes from, it contains the writes that were acknowledged before it.
 func TestClusterListingsSeeOwnWrites(t *testing.T) {
 	nodes, c, b, js := cluster(t)
-	list := func(k string, rev kv.Revision) {
+	look := func(k string, rev kv.Revision) {
 		var listing kvclient.KeyListing
 		var err error
 		natstest.Eventually(t, 3*soon, "a listing, while a node may be catching up", func() bool {
@@ -38,30 +38,7 @@ func TestClusterListingsSeeOwnWrites(t *testing.T) {
 			t.Fatalf("%s at revision %d: history %+v, %v", k, rev, entries, err)
 		}
 	}
-	for i := range 100 {
-		k := "k" + strconv.Itoa(i%30)
-		list(k, put(t, b, k, "v"))
-	}
-	// A node that was stopped for a while has much to catch up with.
-	away := (nodes.StreamLeader(js, "KV_shop") + 1) % 3
-	nodes.StopNode(away)
-	value := string(make([]byte, 100<<10))
-	for i := range 300 {
-		natstest.Eventually(t, soon, "a put with two nodes", func() bool {
-			return write(t, b, "big"+strconv.Itoa(i), value) == nil
-		})
-	}
-	nodes.StartNode(away)
-	for i := range 100 {
-		k := "k" + strconv.Itoa(i%30)
-		var rev kv.Revision
-		natstest.Eventually(t, soon, "a put", func() bool {
-			w, err := b.Put(t.Context(), kvclient.Write{Key: key(t, k)})
-			rev = w.Revision
-			return err == nil
-		})
-		list(k, rev)
-	}
+	lookWhileCatchingUp(t, nodes, b, js, 100, 300, look)
 	if got := keys(t, bind(t, c, "shop"), "*"); len(got) != 330 {
 		t.Errorf("%d keys, want 330", len(got))
 	}
@@ -72,14 +49,7 @@ func TestClusterListingsSeeOwnWrites(t *testing.T) {
 func TestClusterListingsSeeOwnWritesWithoutALastMessage(t *testing.T) {
 	nodes, _, b, js := cluster(t)
 	put(t, b, "k", "old")
-	away := (nodes.StreamLeader(js, "KV_shop") + 1) % 3
-	nodes.StopNode(away)
-	value := string(make([]byte, 500<<10))
-	for i := range 80 {
-		natstest.Eventually(t, soon, "a put with two nodes", func() bool {
-			return write(t, b, "big"+strconv.Itoa(i), value) == nil
-		})
-	}
+	away := leaveBehind(t, nodes, b, js, 80, 500<<10)
 	last := put(t, b, "k", "new")
 	for i := range 100 {
 		k := "gone" + strconv.Itoa(i)
@@ -116,14 +86,7 @@ func TestClusterListingFailsRatherThanBeingStale(t *testing.T) {
 	const timeout = 150 * time.Millisecond
 	hasty := connect(t, kvclient.Options{URL: nodes.URL(), RequestTimeout: timeout})
 	put(t, b, "k", "old")
-	away := (nodes.StreamLeader(js, "KV_shop") + 1) % 3
-	nodes.StopNode(away)
-	value := string(make([]byte, 500<<10))
-	for i := range 80 {
-		natstest.Eventually(t, soon, "a put with two nodes", func() bool {
-			return write(t, b, "big"+strconv.Itoa(i), value) == nil
-		})
-	}
+	away := leaveBehind(t, nodes, b, js, 80, 500<<10)
 	last := put(t, b, "k", "new")
 	nodes.StartNode(away)
 	failed := 0
