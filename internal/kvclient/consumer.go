@@ -24,8 +24,8 @@ import (
 //	close        | nothing comes any more, and the server is asked to delete the consumer
 //
 // What comes to the inbox is a message of the stream, or what the server says of a batch: see
-// meaning. What it does about that is up to the reader: see scanReader.take and [Tail]. A consumer
-// is used by one goroutine.
+// meaning. What it does about that is up to the reader: see scanReader.readBatch and [Tail]. A
+// consumer is used by one goroutine.
 type consumer struct {
 	// bucket is the bucket whose stream is read.
 	bucket *Bucket

@@ -11,9 +11,9 @@ import (
 	"kvgateway/internal/kv"
 )
 
-// take reads one batch to its end, without looking at its messages: what is done with them may take
-// a long time, as when a client reads an export slowly, and meanwhile other answers are to have the
-// room that this batch had on the connection.
+// readBatch reads one batch to its end, without looking at its messages: what is done with them may
+// take a long time, as when a client reads an export slowly, and meanwhile other answers are to
+// have the room that this batch had on the connection.
 //
 // What comes means for the scan:
 //
@@ -26,7 +26,7 @@ import (
 //	nothing for scanDoubt            | goes on | fails if the bucket is gone: it is looked up
 //	nothing for the client's timeout | ends    | fails
 //	the connection is lost           | ends    | fails
-func (r *scanReader) take(ctx context.Context) ([]*nats.Msg, error) {
+func (r *scanReader) readBatch(ctx context.Context) ([]*nats.Msg, error) {
 	r.batch = r.batch[:0]
 	for len(r.batch) < scanBatch {
 		msg, err := r.receive(ctx)

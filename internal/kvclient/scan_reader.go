@@ -53,7 +53,7 @@ import (
 // its key is: once it has come, the replica has everything before it
 // (TestClusterListingsSeeOwnWrites).
 //
-// What ends a batch is described at take. A scanReader is used by one goroutine.
+// What ends a batch is described at readBatch. A scanReader is used by one goroutine.
 type scanReader struct {
 	// filters select what is to be visited.
 	filters kv.Filters
@@ -252,7 +252,7 @@ func (r *scanReader) readTo(ctx context.Context, end kv.Revision) (upTo uint64, 
 			claim.End()
 			return upTo, err
 		}
-		batch, err := r.take(ctx)
+		batch, err := r.readBatch(ctx)
 		claim.EndOrAbandon(err == nil)
 		if err != nil {
 			return upTo, err

@@ -59,7 +59,7 @@ type replyBoxes struct {
 func (r *replyBoxes) request(
 	ctx context.Context, conn *nats.Conn, msg *nats.Msg, claim *Claim,
 ) (*nats.Msg, error) {
-	box, err := r.take(conn, claim != nil)
+	box, err := r.get(conn, claim != nil)
 	if err != nil {
 		claim.End()
 		return nil, err
@@ -80,8 +80,8 @@ func (r *replyBoxes) request(
 	return answer, err
 }
 
-// take returns a box that no other request uses, or nil if there are enough and none is needed.
-func (r *replyBoxes) take(conn *nats.Conn, needed bool) (*replyBox, error) {
+// get returns a box that no other request uses, or nil if there are enough and none is needed.
+func (r *replyBoxes) get(conn *nats.Conn, needed bool) (*replyBox, error) {
 	r.mu.Lock()
 	if r.conn != conn {
 		r.conn, r.made, r.idle = conn, 0, nil
