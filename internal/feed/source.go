@@ -188,7 +188,7 @@ func (f *Feed) carryOut(v verdict) error {
 // isMissing reports whether an error says that there is no such bucket, which nothing but a change
 // of the stream can fix.
 func isMissing(err error) bool {
-	return errors.Is(err, kv.ErrBucketNotFound) || errors.Is(err, kv.ErrBadBucket)
+	return kv.IsNoBucket(err)
 }
 
 // noteSourceLost notes that there is no source, and why.

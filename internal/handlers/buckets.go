@@ -108,7 +108,7 @@ func (l *bucketLister) item(ctx context.Context, name kv.BucketName) (any, error
 	s := l.server
 	status, err := s.client.Status(ctx, name)
 	switch {
-	case errors.Is(err, kv.ErrBadBucket), errors.Is(err, kv.ErrBucketNotFound):
+	case kv.IsNoBucket(err):
 		return nil, nil
 	case err != nil && !s.client.Connected():
 		return nil, err

@@ -161,7 +161,7 @@ func (s *Server) subscribeTo(
 	wake func(),
 ) (*feed.Subscription, error) {
 	subscription, err := s.feeds.Subscribe(ctx, bucket, options, wake)
-	if errors.Is(err, kv.ErrBucketNotFound) || errors.Is(err, kv.ErrBadBucket) {
+	if kv.IsNoBucket(err) {
 		options.UnknownPoint = true
 		return s.feeds.Subscribe(ctx, bucket, options, wake)
 	}

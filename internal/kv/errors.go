@@ -51,6 +51,12 @@ var (
 	ErrUnexpectedAnswer = errors.New("unexpected answer from NATS")
 )
 
+// IsNoBucket reports whether an error says that there is no bucket of a name: no stream, or one
+// that is no bucket. Nothing but a change of the stream can fix that.
+func IsNoBucket(err error) bool {
+	return errors.Is(err, ErrBucketNotFound) || errors.Is(err, ErrBadBucket)
+}
+
 // A SyntaxError says what is wrong with text from a client.
 type SyntaxError struct {
 	// What is "key", "bucket name", "filter", "revision" or "position"; or "filters" for all

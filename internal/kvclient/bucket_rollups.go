@@ -30,11 +30,9 @@ func (c *Client) FinishRollUps(ctx context.Context) (keys int, err error) {
 	for _, name := range names {
 		finished, failed := c.finishRollUps(ctx, name)
 		keys += finished
-		if failed == nil || errors.Is(failed, kv.ErrBucketNotFound) ||
-			errors.Is(failed, kv.ErrBadBucket) {
-			continue
+		if failed != nil && !kv.IsNoBucket(failed) {
+			err = errors.Join(err, fmt.Errorf("bucket %s: %w", name, failed))
 		}
-		err = errors.Join(err, fmt.Errorf("bucket %s: %w", name, failed))
 	}
 	return keys, err
 }
