@@ -66,8 +66,10 @@ type Tail struct {
 	// ahead is what the server may send ahead. It and the fields below are used by the goroutine
 	// that reads, once it runs.
 	ahead readAhead
-	// ended is why the last batch ended.
+	// ended is why the last batch ended; batchCounted while one is read.
 	ended batchEnd
+	// silence fires when nothing has come for a while.
+	silence *time.Timer
 	// idle is what the next arrival has as [Arrival.Idle].
 	idle time.Duration
 
@@ -151,95 +153,124 @@ func (t *Tail) run(ctx context.Context) {
 	}
 }
 
-// read asks for batches, one after the other, until something is wrong.
+// read reads batches, one after the other, until something is wrong.
 func (t *Tail) read(ctx context.Context) error {
-	silence := time.NewTimer(tailSilence)
-	defer silence.Stop()
+	t.silence = time.NewTimer(tailSilence)
+	defer t.silence.Stop()
 	for {
-		bytes, expires, err := t.ahead.next(ctx, t.ended)
-		if err != nil {
+		if err := t.ask(ctx); err != nil {
 			return err
 		}
-		request := fmt.Appendf(nil, `{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`,
-			tailBatch, bytes, expires, tailHeartbeat)
-		if err := t.consumer.ask(request); err != nil {
+		if err := t.readBatch(ctx); err != nil {
 			return err
-		}
-		t.ended = batchCounted
-		before := t.consumer.received
-		for left := tailBatch; left > 0; {
-			silence.Reset(tailSilence)
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-t.consumer.gone:
-				return errConnectionLost
-			case <-silence.C:
-				return fmt.Errorf("%w: a tail's consumer is silent", kv.ErrTimeout)
-			case msg := <-t.consumer.messages:
-				t.heard.Store(int64(time.Since(t.began)))
-				entries, ended, err := t.collect(msg)
-				left -= len(entries)
-				if len(entries) > 0 {
-					select {
-					case t.out <- Arrival{entries, t.idle}:
-						t.idle = 0
-					case <-ctx.Done():
-						return ctx.Err()
-					}
-				}
-				if err != nil {
-					return err
-				}
-				if ended {
-					left = 0
-				}
-			}
-		}
-		if t.ended == batchFilled && t.consumer.received == before {
-			t.ended = batchTooSmall
 		}
 	}
 }
 
-// collect takes a message and those that wait behind it. Ended says that the batch is over.
-func (t *Tail) collect(msg *nats.Msg) (entries []kv.Entry, ended bool, err error) {
-	for {
-		switch meaningOf(msg) {
-		case meansEntry:
-			var e kv.Entry
-			if e, err = t.consumer.arrived(msg); err == nil {
-				entries = append(entries, e)
-			}
-		case meansIdle:
-			if len(entries) == 0 {
-				t.idle += tailHeartbeat
-			}
-		case meansRemark:
-		default:
-			ended, err = true, t.batchEnded(msg)
+// ask asks for a batch, with as many bytes as the end of the last one suggests.
+func (t *Tail) ask(ctx context.Context) error {
+	bytes, expires, err := t.ahead.next(ctx, t.ended)
+	if err != nil {
+		return err
+	}
+	return t.consumer.ask(fmt.Appendf(nil,
+		`{"batch":%d,"max_bytes":%d,"expires":%d,"idle_heartbeat":%d}`,
+		tailBatch, bytes, expires, tailHeartbeat))
+}
+
+// readBatch delivers one batch, until it has as many messages as were asked for or the server ends
+// it.
+func (t *Tail) readBatch(ctx context.Context) error {
+	t.ended = batchCounted
+	before := t.consumer.received
+	for t.ended == batchCounted && t.consumer.received < before+tailBatch {
+		msg, err := t.receive(ctx)
+		if err != nil {
+			return err
 		}
-		if ended || err != nil || len(entries) == cap(t.consumer.messages)/2 {
-			return entries, ended, err
+		entries, failed := t.collect(msg)
+		if err := t.deliver(ctx, entries); err != nil {
+			return err
+		}
+		if failed != nil {
+			return failed
+		}
+	}
+	if t.ended == batchFilled && t.consumer.received == before {
+		t.ended = batchTooSmall
+	}
+	return nil
+}
+
+// receive waits for the next message, for tailSilence.
+func (t *Tail) receive(ctx context.Context) (*nats.Msg, error) {
+	t.silence.Reset(tailSilence)
+	select {
+	case msg := <-t.consumer.messages:
+		t.heard.Store(int64(time.Since(t.began)))
+		return msg, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-t.consumer.gone:
+		return nil, errConnectionLost
+	case <-t.silence.C:
+		return nil, fmt.Errorf("%w: a tail's consumer is silent", kv.ErrTimeout)
+	}
+}
+
+// collect returns the entries of a message and of those that wait behind it, up to the end of the
+// batch. If there is an error, the entries before it are to be delivered all the same.
+func (t *Tail) collect(msg *nats.Msg) (entries []kv.Entry, err error) {
+	for {
+		entries, err = t.add(entries, msg)
+		enough := len(entries) == cap(t.consumer.messages)/2
+		if err != nil || enough || t.ended != batchCounted {
+			return entries, err
 		}
 		select {
 		case msg = <-t.consumer.messages:
 		default:
-			return entries, false, nil
+			return entries, nil
 		}
 	}
 }
 
-// batchEnded notes how the server ended a batch. It returns why the tail ends, if it does.
-func (t *Tail) batchEnded(msg *nats.Msg) error {
+// add appends the entry of a message, or notes what the server says in the place of one. It returns
+// why the tail ends, if it does.
+func (t *Tail) add(entries []kv.Entry, msg *nats.Msg) ([]kv.Entry, error) {
 	switch meaningOf(msg) {
+	case meansEntry:
+		e, err := t.consumer.arrived(msg)
+		if err != nil {
+			return entries, err
+		}
+		return append(entries, e), nil
+	case meansIdle:
+		if len(entries) == 0 {
+			t.idle += tailHeartbeat
+		}
+	case meansRemark:
 	case meansExpired:
 		t.ended = batchExpired
-		return nil
 	case meansFilled:
 		t.ended = batchFilled
+	default:
+		status, description := statusOf(msg)
+		return entries, fmt.Errorf("%w: tail ended: %s %s", kv.ErrUnavailable, status, description)
+	}
+	return entries, nil
+}
+
+// deliver waits until the entries are received, if there are any.
+func (t *Tail) deliver(ctx context.Context, entries []kv.Entry) error {
+	if len(entries) == 0 {
 		return nil
 	}
-	status, description := statusOf(msg)
-	return fmt.Errorf("%w: tail ended: %s %s", kv.ErrUnavailable, status, description)
+	select {
+	case t.out <- Arrival{entries, t.idle}:
+		t.idle = 0
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
