@@ -2,7 +2,6 @@ package kvclient
 
 import (
 	"context"
-	"errors"
 	"hash/maphash"
 	"slices"
 	"time"
@@ -121,34 +120,23 @@ func (x *exporter) show(e kv.Entry) error {
 	return x.visit(&e)
 }
 
-// rest shows the keys that were skipped, one by one.
+// rest shows the keys that were skipped.
 func (x *exporter) rest(ctx context.Context) error {
 	slices.Sort(x.shown)
-	b := x.bucket
+	missing := search{matcher: x.Filters.Matcher(), seen: x.seen}
 	patterns, _ := x.Filters.Cover()
-	matcher := x.Filters.Matcher()
 	for _, pattern := range patterns {
-		err := b.eachSubject(ctx, b.readPrefix+pattern, x.seen, func(subject string) error {
-			key, ok := b.keyOf(subject)
-			if !ok || !matcher.Matches(key.String()) {
-				return nil
-			}
-			hash := maphash.String(x.seed, key.String())
-			if _, shown := slices.BinarySearch(x.shown, hash); shown {
-				return nil
-			}
-			e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: subject})
-			if errors.Is(err, kv.ErrKeyNotFound) || err == nil && e.IsMarker() {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			return x.visit(&e)
-		})
-		if err != nil {
-			return err
-		}
+		missing.subjects = append(missing.subjects, x.bucket.readPrefix+pattern)
 	}
-	return nil
+	missing.delivered = func(key string) bool {
+		_, shown := slices.BinarySearch(x.shown, maphash.String(x.seed, key))
+		return shown
+	}
+	missing.visit = func(e kv.Entry) error {
+		if e.IsMarker() {
+			return nil
+		}
+		return x.visit(&e)
+	}
+	return x.bucket.eachMissing(ctx, missing)
 }

@@ -238,22 +238,8 @@ func (r *scanReader) deliveredAll(ctx context.Context, upTo kv.Revision) (bool, 
 // more. It returns how many messages came up to that revision.
 func (r *scanReader) readTo(ctx context.Context, end kv.Revision) (upTo uint64, err error) {
 	giveUp := time.Now().Add(r.bucket.client.timeout)
-	limit := int64(scanBytes)
-	if r.values {
-		limit = max(replayBytes, 2*r.bucket.client.messageBytes())
-	}
-	request := fmt.Appendf(nil, `{"batch":%d,"no_wait":true,"max_bytes":%d}`, scanBatch, limit)
 	for r.more && r.last < end && ctx.Err() == nil {
-		claim, err := r.consumer.link.Claim(ctx, r.consumer.conn, limit)
-		if err != nil {
-			return upTo, err
-		}
-		if err := r.consumer.ask(request); err != nil {
-			claim.End()
-			return upTo, err
-		}
-		batch, err := r.readBatch(ctx)
-		claim.EndOrAbandon(err == nil)
+		batch, err := r.fetchBatch(ctx)
 		if err != nil {
 			return upTo, err
 		}
@@ -262,16 +248,37 @@ func (r *scanReader) readTo(ctx context.Context, end kv.Revision) (upTo uint64, 
 			return upTo, err
 		}
 		upTo += count
-		if !r.more && r.last < r.sentinelRevision {
-			if time.Now().After(giveUp) {
-				return upTo, fmt.Errorf("%w: the replica with the scan's consumer is behind",
-					kv.ErrTimeout)
-			}
-			r.more = true
-			backOff(1)
+		if r.more || r.last >= r.sentinelRevision {
+			continue
 		}
+		if time.Now().After(giveUp) {
+			return upTo, fmt.Errorf("%w: the replica with the scan's consumer is behind",
+				kv.ErrTimeout)
+		}
+		r.more = true
+		backOff(1)
 	}
 	return upTo, ctx.Err()
+}
+
+// fetchBatch asks for a batch once there is room for it on the connection, and reads it.
+func (r *scanReader) fetchBatch(ctx context.Context) ([]*nats.Msg, error) {
+	limit := int64(scanBytes)
+	if r.values {
+		limit = max(replayBytes, 2*r.bucket.client.messageBytes())
+	}
+	claim, err := r.consumer.link.Claim(ctx, r.consumer.conn, limit)
+	if err != nil {
+		return nil, err
+	}
+	request := fmt.Appendf(nil, `{"batch":%d,"no_wait":true,"max_bytes":%d}`, scanBatch, limit)
+	if err := r.consumer.ask(request); err != nil {
+		claim.End()
+		return nil, err
+	}
+	batch, err := r.readBatch(ctx)
+	claim.EndOrAbandon(err == nil)
+	return batch, err
 }
 
 // add visits the entry of one message, unless the consumer's subjects select more than the filters
@@ -308,29 +315,17 @@ func (r *scanReader) add(msg *nats.Msg) (kv.Revision, error) {
 // readMissing visits the keys that the stream has and the consumer did not deliver.
 func (r *scanReader) readMissing(ctx context.Context) error {
 	slices.Sort(r.keys)
-	for _, subject := range r.subjects {
-		err := r.bucket.eachSubject(ctx, subject, r.seen, func(subject string) error {
-			key, ok := r.bucket.keyOf(subject)
-			if !ok || !r.matcher.Matches(key.String()) {
-				return nil
-			}
-			if _, visited := slices.BinarySearch(r.keys, key.String()); visited {
-				return nil
-			}
-			e, err := r.bucket.fetchEntry(ctx, r.bucket.leaderGet,
-				getRequest{LastBySubject: subject})
-			if errors.Is(err, kv.ErrKeyNotFound) {
-				return nil // it was purged meanwhile
-			}
-			if err != nil {
-				return err
-			}
+	return r.bucket.eachMissing(ctx, search{
+		subjects: r.subjects,
+		matcher:  r.matcher,
+		seen:     r.seen,
+		delivered: func(key string) bool {
+			_, visited := slices.BinarySearch(r.keys, key)
+			return visited
+		},
+		visit: func(e kv.Entry) error {
 			e.Value = nil
 			return r.visit(e)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		},
+	})
 }

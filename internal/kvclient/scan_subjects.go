@@ -2,6 +2,7 @@ package kvclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"kvgateway/internal/kv"
@@ -77,4 +78,45 @@ func (b *Bucket) eachSubject(ctx context.Context, filter string, seen nameTally,
 			return nil
 		}
 	}
+}
+
+// A search is for the keys that a consumer did not deliver.
+type search struct {
+	// subjects are those among which the keys are looked for.
+	subjects []string
+	// matcher matches the keys that are looked for.
+	matcher kv.Matcher
+	// seen counts the keys that were delivered.
+	seen nameTally
+	// delivered reports whether a key was.
+	delivered func(key string) bool
+	// visit is called for the last entry of each key that was not; an error that it returns
+	// ends the search.
+	visit func(kv.Entry) error
+}
+
+// eachMissing carries out a search: it compares the names of all keys with those that were
+// delivered, and reads the missing ones one by one. Besides the errors of eachSubject and of visit
+// it returns those of a read.
+func (b *Bucket) eachMissing(ctx context.Context, s search) error {
+	for _, filter := range s.subjects {
+		err := b.eachSubject(ctx, filter, s.seen, func(subject string) error {
+			key, ok := b.keyOf(subject)
+			if !ok || !s.matcher.Matches(key.String()) || s.delivered(key.String()) {
+				return nil
+			}
+			e, err := b.fetchEntry(ctx, b.leaderGet, getRequest{LastBySubject: subject})
+			if errors.Is(err, kv.ErrKeyNotFound) {
+				return nil // it was purged meanwhile
+			}
+			if err != nil {
+				return err
+			}
+			return s.visit(e)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
