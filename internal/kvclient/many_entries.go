@@ -194,7 +194,7 @@ func (p *EntryPage) Each(ctx context.Context, visit func(*kv.Entry) error) error
 // in the order of names.
 func (b *Bucket) readListed(
 	ctx context.Context, listed []ListedKey, since kv.Revision,
-) (entries []kv.Entry, err error) {
+) ([]kv.Entry, error) {
 	var selection Selection
 	for _, k := range listed {
 		selection.Keys = append(selection.Keys, kv.KnownKey(k.Key))
@@ -204,18 +204,28 @@ func (b *Bucket) readListed(
 		return nil, err
 	}
 	if in != nil {
-		byName := make(map[string]*kv.Entry, len(in.entries))
-		for i := range in.entries {
-			byName[in.entries[i].Key] = &in.entries[i]
-		}
-		for _, k := range listed {
-			if e := byName[k.Key]; e != nil && !e.IsMarker() {
-				entries = append(entries, *e)
-			}
-		}
-		return entries, nil
+		return valuesOf(in.entries, listed), nil
 	}
-	for _, k := range selection.Keys {
+	return b.readOneByOne(ctx, selection.Keys)
+}
+
+// valuesOf returns those entries that are values of the keys that were listed, in their order.
+func valuesOf(found []kv.Entry, listed []ListedKey) (entries []kv.Entry) {
+	byName := make(map[string]*kv.Entry, len(found))
+	for i := range found {
+		byName[found[i].Key] = &found[i]
+	}
+	for _, k := range listed {
+		if e := byName[k.Key]; e != nil && !e.IsMarker() {
+			entries = append(entries, *e)
+		}
+	}
+	return entries
+}
+
+// readOneByOne reads the last entries of some keys from the leader, and leaves out markers.
+func (b *Bucket) readOneByOne(ctx context.Context, keys []kv.Key) (entries []kv.Entry, err error) {
+	for _, k := range keys {
 		request := getRequest{LastBySubject: b.readPrefix + k.String()}
 		e, err := b.fetchEntry(ctx, b.leaderGet, request)
 		if errors.Is(err, kv.ErrKeyNotFound) || err == nil && e.IsMarker() {

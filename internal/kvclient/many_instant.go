@@ -3,6 +3,7 @@ package kvclient
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"kvgateway/internal/kv"
 )
@@ -30,9 +31,7 @@ type instant struct {
 //
 // The server answers multi_last under the lock that holds off writes, so that no atomic batch is
 // torn (2,000 reads beside a writer of batches; two gets were torn 1,652 times of 2,241). Anybody
-// in the queue group may answer; judge decides whose answer it is. If nothing is found, the answer
-// names nobody: then the stream's last message, which is there, is asked for as well, and the
-// caller leaves it out.
+// in the queue group may answer; judge decides whose answer it is.
 func (b *Bucket) readInstant(
 	ctx context.Context, subjects []string, since kv.Revision, consistency Consistency,
 ) (*instant, error) {
@@ -44,44 +43,72 @@ func (b *Bucket) readInstant(
 		return nil, err
 	}
 	defer hold.Release()
-	lastKey := "" // the key of the stream's last message, once that is asked for
+	r := instantReader{bucket: b, subjects: subjects, since: since, consistency: consistency}
 	for try := range instantTries {
 		if try > 0 {
 			backOff(try)
 		}
-		found, err := b.wholeInstant(ctx, subjects)
-		switch {
-		case errors.Is(err, errTooMany):
-			return nil, nil
-		case err != nil:
-			return nil, err
-		case found == nil: // something of it is gone
-		case found.stream == "" && lastKey != "": // the last message is gone
-			return nil, nil
-		case found.stream == "":
-			request := getRequest{LastBySubject: b.readPrefix + kv.AllKeys.String()}
-			e, err := b.fetchEntry(ctx, b.leaderGet, request)
-			if errors.Is(err, kv.ErrKeyNotFound) {
-				if in, err := b.emptyInstant(ctx); in != nil || err != nil {
-					return in, err
-				}
-				continue
-			}
-			if err != nil {
-				return nil, err
-			}
-			if _, err := kv.ParseKey(e.Key); err != nil {
-				return nil, nil // as a subject, a key outside the grammar could select anything
-			}
-			lastKey = e.Key
-			subjects = append(subjects[:len(subjects):len(subjects)], b.readPrefix+lastKey)
-		default:
-			if in := b.judge(found, since, consistency); in != nil {
-				return in, nil
-			}
+		if in, again, err := r.read(ctx); !again {
+			return in, err
 		}
 	}
 	return nil, nil
+}
+
+// An instantReader reads one instant, in as many tries as that takes.
+type instantReader struct {
+	// bucket is the bucket that is read.
+	bucket *Bucket
+	// subjects are those whose last entries are read.
+	subjects []string
+	// since is the revision that the answer must contain.
+	since kv.Revision
+	// consistency says who may answer.
+	consistency Consistency
+	// witnessed says that the stream's last message is among the subjects.
+	witnessed bool
+}
+
+// read is one try. Again says that it did not work out, and another one may. If it returns no
+// instant otherwise, none can be read.
+func (r *instantReader) read(ctx context.Context) (in *instant, again bool, err error) {
+	found, err := r.bucket.wholeInstant(ctx, r.subjects)
+	switch {
+	case errors.Is(err, errTooMany):
+		return nil, false, nil
+	case err != nil:
+		return nil, false, err
+	case found == nil: // something of it is gone
+		return nil, true, nil
+	case found.stream == "":
+		return r.callWitness(ctx)
+	}
+	in = r.bucket.judge(found, r.since, r.consistency)
+	return in, in == nil, nil
+}
+
+// callWitness goes on after an answer without entries, which does not say whose it is. The stream's
+// last message, which is there, is asked for as well from now on, and the caller of readInstant
+// leaves it out.
+func (r *instantReader) callWitness(ctx context.Context) (in *instant, again bool, err error) {
+	if r.witnessed { // the last message is gone
+		return nil, false, nil
+	}
+	request := getRequest{LastBySubject: r.bucket.readPrefix + kv.AllKeys.String()}
+	e, err := r.bucket.fetchEntry(ctx, r.bucket.leaderGet, request)
+	if errors.Is(err, kv.ErrKeyNotFound) {
+		in, err := r.bucket.emptyInstant(ctx)
+		return in, in == nil && err == nil, err
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	if _, err := kv.ParseKey(e.Key); err != nil {
+		return nil, false, nil // as a subject, a key outside the grammar could select anything
+	}
+	r.subjects = append(slices.Clip(r.subjects), r.bucket.readPrefix+e.Key)
+	r.witnessed = true
+	return nil, true, nil
 }
 
 // judge decides whose answer a read of one instant got; it returns nil if that is not good enough.
