@@ -54,28 +54,42 @@ func (c *Client) finishRollUps(ctx context.Context, name kv.BucketName) (keys in
 	if err != nil {
 		return 0, err
 	}
-	var rolledUp []ListedKey
-	if _, err := b.scan(ctx, kv.Filters{}, nameBytes, func(int) {}, func(e kv.Entry) error {
+	rolledUp, err := b.rolledUpKeys(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, k := range rolledUp {
+		finished, err := b.finishRollUp(ctx, k)
+		if err != nil {
+			return keys, err
+		}
+		if finished {
+			keys++
+		}
+	}
+	return keys, nil
+}
+
+// rolledUpKeys lists the keys whose last entry was stored with a roll-up.
+func (b *Bucket) rolledUpKeys(ctx context.Context) (rolledUp []ListedKey, err error) {
+	_, err = b.scan(ctx, kv.Filters{}, nameBytes, func(int) {}, func(e kv.Entry) error {
 		if e.RolledUp {
 			rolledUp = append(rolledUp, ListedKey{Key: e.Key, Revision: e.Revision})
 		}
 		return nil
-	}); err != nil {
-		return 0, err
+	})
+	return rolledUp, err
+}
+
+// finishRollUp removes what a key has below its last entry. It reports whether there was anything.
+func (b *Bucket) finishRollUp(ctx context.Context, k ListedKey) (removed bool, err error) {
+	request := getRequest{Sequence: 1, NextBySubject: b.readPrefix + k.Key}
+	first, err := b.fetchEntry(ctx, b.leaderGet, request)
+	if errors.Is(err, kv.ErrKeyNotFound) || err == nil && first.Revision >= k.Revision {
+		return false, nil
 	}
-	for _, k := range rolledUp {
-		request := getRequest{Sequence: 1, NextBySubject: b.readPrefix + k.Key}
-		first, err := b.fetchEntry(ctx, b.leaderGet, request)
-		if errors.Is(err, kv.ErrKeyNotFound) || err == nil && first.Revision >= k.Revision {
-			continue
-		}
-		if err == nil {
-			err = b.purge(ctx, k.Key, k.Revision)
-		}
-		if err != nil {
-			return keys, err
-		}
-		keys++
+	if err != nil {
+		return false, err
 	}
-	return keys, nil
+	return true, b.purge(ctx, k.Key, k.Revision)
 }
