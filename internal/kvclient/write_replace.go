@@ -40,7 +40,7 @@ const maxTries = 8
 //	                           | slip in between
 //	anything else              | the last entry is read and compared, and then expected
 //
-// A transaction has a loop of its own ([Bucket.Transact]), since it looks at many keys, each of
+// A transaction has a loop of its own (plan.run), since it looks at many keys, each of
 // which would have another lane.
 type replacement struct {
 	// bucket is the bucket that is written to.
