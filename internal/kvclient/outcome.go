@@ -41,10 +41,10 @@ func awaitServer(try int) { time.Sleep(20 * time.Millisecond << try) }
 // a replica that is behind: for 1 ms before try 0, and twice as long with each try.
 func backOff(try int) { time.Sleep(time.Millisecond << try) }
 
-// untilTaken sends a write until somebody takes it, unservedTries times at most. Nobody has, if
+// untilServed sends a write until it is served, unservedTries times at most. Nobody took it, if
 // send returns [link.ErrNoResponders], or errIncomplete for a transaction. It returns the reason of
 // whyUnserved if nobody does, and otherwise what send returns.
-func (b *Bucket) untilTaken(ctx context.Context, send func() error) error {
+func (b *Bucket) untilServed(ctx context.Context, send func() error) error {
 	for try := 0; ; try++ {
 		err := send()
 		if err != link.ErrNoResponders && err != errIncomplete {

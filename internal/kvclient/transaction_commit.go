@@ -191,7 +191,7 @@ func (p *plan) transacted(id string, first kv.Position) kv.Transacted {
 // it has dropped the batch, which is sent again.
 func (p *plan) commit(ctx context.Context) (kv.Transacted, error) {
 	var done kv.Transacted
-	err := p.bucket.untilTaken(ctx, func() (err error) {
+	err := p.bucket.untilServed(ctx, func() (err error) {
 		done, err = p.send(ctx, p.newID())
 		return err
 	})

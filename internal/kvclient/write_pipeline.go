@@ -91,10 +91,11 @@ type pipeline struct {
 
 	// unsettled bounds the bytes of the flights.
 	unsettled *bound.Bound
-	// takes is done when the pipeline takes no more. It has the owner of what the pipeline claims.
-	takes context.Context
-	// takeNone ends takes.
-	takeNone context.CancelFunc
+	// admits is done when the pipeline admits no more. It has the owner of what the pipeline
+	// claims.
+	admits context.Context
+	// admitNone ends admits.
+	admitNone context.CancelFunc
 
 	// mu guards the following, and is held while a message is published.
 	mu sync.Mutex
@@ -102,7 +103,7 @@ type pipeline struct {
 	subjects map[string]int
 	// sent is how many messages were sent, and the number of the next one.
 	sent uint64
-	// err is why the pipeline takes no more; nil while it does.
+	// err is why the pipeline admits no more; nil while it does.
 	err error
 }
 
@@ -146,11 +147,11 @@ func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error)
 	}
 	set := b.client.limits.set
 	p.unsettled = set.New(pipelineSpec)
-	p.takes, p.takeNone = context.WithCancel(context.WithoutCancel(ctx))
+	p.admits, p.admitNone = context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
 		defer close(p.done)
 		defer set.Drop(p.unsettled)
-		defer p.takeNone()
+		defer p.admitNone()
 		defer subscription.Unsubscribe()
 		for f := range p.queue {
 			if err := f.settle(p.outcome(f)); err != nil {
@@ -168,7 +169,7 @@ func (b *Bucket) openPipeline(ctx context.Context) (opened *pipeline, err error)
 func (p *pipeline) send(msg *nats.Msg, settle func(kv.Revision, error) error) error {
 	f := &flight{msg: msg, settle: settle}
 	size := messageSize(msg)
-	if err := p.bucket.client.pace.await(p.takes, size); err != nil {
+	if err := p.bucket.client.pace.await(p.admits, size); err != nil {
 		return p.stopped(err)
 	}
 	if err := p.admit(f, size); err != nil {
@@ -203,14 +204,14 @@ func (p *pipeline) barrier(settle func() error) error {
 // admit waits for room. A flight that is too large for any room goes alone.
 func (p *pipeline) admit(f *flight, size int) error {
 	const least = pipelineBytes / pipelineMessages
-	err := p.unsettled.Take(p.takes, &f.hold, "", int64(max(size, least)), nil)
+	err := p.unsettled.Take(p.admits, &f.hold, "", int64(max(size, least)), nil)
 	if err = p.stopped(err); err != nil {
 		f.hold.Release()
 	}
 	return err
 }
 
-// stopped returns why the pipeline takes no more, or err if it was not stopped.
+// stopped returns why the pipeline admits no more, or err if it was not stopped.
 func (p *pipeline) stopped(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -236,7 +237,7 @@ func (p *pipeline) stop(err error) {
 	if p.err == nil {
 		p.err = err
 	}
-	p.takeNone()
+	p.admitNone()
 }
 
 // close waits until everything that was sent is settled. It returns why the pipeline was stopped;

@@ -32,7 +32,7 @@ func (b *Bucket) publish(ctx context.Context, msg *nats.Msg) (kv.Position, error
 // publishOnce is publish, with errUnderWay for what is about to be stored already.
 func (b *Bucket) publishOnce(ctx context.Context, msg *nats.Msg) (kv.Position, error) {
 	var reply *nats.Msg
-	err := b.untilTaken(ctx, func() (err error) {
+	err := b.untilServed(ctx, func() (err error) {
 		reply, err = b.link.Request(ctx, msg, link.AcknowledgementBytes)
 		return unanswered(err)
 	})
