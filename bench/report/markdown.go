@@ -3,12 +3,13 @@ package report
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 )
 
 // Markdown returns the tables of a run.
 func (r Results) Markdown() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n", r.Run)
+	fmt.Fprintf(&b, "%s\n\n", wrap(r.Run.String()))
 	switch r.Run.Benchmark {
 	case Requests:
 		writeRequests(&b, r)
@@ -48,6 +49,31 @@ func (r Run) String() string {
 		text += " Median (minimum–maximum)."
 	}
 	return text
+}
+
+// maxColumns is how wide lines of text are.
+const maxColumns = 100
+
+// wrap breaks a line of text between words, so that none is wider than maxColumns if its words are
+// not.
+func wrap(text string) string {
+	var b strings.Builder
+	column := 0
+	for _, word := range strings.Fields(text) {
+		width := utf8.RuneCountInString(word)
+		switch {
+		case column == 0:
+		case column+1+width > maxColumns:
+			b.WriteByte('\n')
+			column = 0
+		default:
+			b.WriteByte(' ')
+			column++
+		}
+		b.WriteString(word)
+		column += width
+	}
+	return b.String()
 }
 
 // rounds says how long the run was.

@@ -17,7 +17,7 @@ func (t table) write(b *strings.Builder) {
 	if len(t.rows) == 0 {
 		return
 	}
-	fmt.Fprintf(b, "%s\n\n", t.title)
+	fmt.Fprintf(b, "%s\n\n", wrap(t.title))
 	rule := strings.Repeat("---|", len(t.columns))
 	fmt.Fprintf(b, "| %s |\n|%s\n", strings.Join(t.columns, " | "), rule)
 	for _, row := range t.rows {
