@@ -9,7 +9,8 @@ import (
 )
 
 // TestReadmeTourWorks runs the commands of the README's tour as they are printed, except for the
-// addresses. A line that begins with "#>" has a text that the command before it must print.
+// addresses. A backslash at the end of a line continues it. A line that begins with "#>" has a text
+// that the command before it must print.
 func TestReadmeTourWorks(t *testing.T) {
 	for _, tool := range []string{"curl", "sh"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -49,6 +50,7 @@ func tour(t *testing.T, g *gateway, block string) {
 	t.Helper()
 	addresses := strings.NewReplacer("http://127.0.0.1:8080", g.url, "nats://127.0.0.1:4222",
 		g.listen.NATSURL)
+	block = strings.ReplaceAll(block, "\\\n", "")
 	variables, command, printed, promises := "KV="+g.url+"\n", "", "", 0
 	for line := range strings.Lines(block) {
 		line = strings.TrimSpace(line)
