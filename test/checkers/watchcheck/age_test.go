@@ -101,7 +101,7 @@ func TestDeletedMessageIsAReset(t *testing.T) {
 		s.life().Removals = append(s.life().Removals, removal)
 		first, third := s.life().Records[1], s.life().Records[3]
 		if told {
-			s.tell(Item{Kind: "reset", Reason: "reverted", HasID: true},
+			s.tell(Item{Kind: "reset", Reason: "purged", HasID: true},
 				Item{Kind: "change", Epoch: "e1", Change: first.Change},
 				Item{Kind: "change", Epoch: "e1", Change: third.Change}, s.point("sync", 3, true))
 		}

@@ -51,7 +51,7 @@ func TestLossOfTheEndIsToldOnlyByAReset(t *testing.T) {
 				return Item{Kind: "change", Epoch: "e1",
 					Change: s.life().Records[revision].Change}
 			}
-			s.tell(Item{Kind: "reset", Reason: "reverted", HasID: true}, change(1), change(2),
+			s.tell(Item{Kind: "reset", Reason: "purged", HasID: true}, change(1), change(2),
 				s.point("sync", 2, false))
 			s.put(3, "d")
 			s.put(4, "e")
@@ -72,7 +72,7 @@ func TestLossOfTheEndIsToldOnlyByAReset(t *testing.T) {
 		}, "resumable"},
 		"reset without a cause": {func(s *script) {
 			s.life().Asked = s.now.Add(time.Hour)
-			s.tell(Item{Kind: "reset", Reason: "reverted", HasID: true})
+			s.tell(Item{Kind: "reset", Reason: "purged", HasID: true})
 		}, "resumable"},
 	}
 	for name, test := range cases {

@@ -50,9 +50,9 @@ func (v Violation) when(trace []Item) time.Time {
 	return trace[min(v.At, len(trace)-1)].At
 }
 
-// resetReasons are the only ones that the contract allows.
+// resetReasons are those of the contract, in its order. Any other one is a violation.
 var resetReasons = []string{"epoch", "ahead", "horizon", "unknown-id", "purged", "filters",
-	"config", "reverted"}
+	"config"}
 
 // passing are the problems that a stream may begin with, and after which a client tries again.
 var passing = []string{"/problems/nats-unavailable", "/problems/timeout", "/problems/overloaded",
@@ -217,7 +217,6 @@ func (v *validator) caused(item Item) bool {
 		case item.Reason == "epoch" && i > 0 && before(l.Asked),
 			item.Reason == "purged" && (removed || lost),
 			item.Reason == "config" && configured,
-			item.Reason == "reverted" && (removed || lost || len(l.Crashes) > 0),
 			item.Reason == "ahead" && (lost || len(l.Rewritten) > 0),
 			item.Reason == "unknown-id" && lost,
 			item.Reason == "horizon":
