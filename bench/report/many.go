@@ -11,12 +11,7 @@ func manyTable(r Results) table {
 		columns: []string{"what", "one request", "entries/s", "against", "entries/s", "ratio"},
 	}
 	for _, cell := range r.cells() {
-		var pair []Row
-		for _, row := range r.Rows {
-			if row.Cell == cell {
-				pair = append(pair, row)
-			}
-		}
+		pair := r.rowsOf(cell)
 		if len(pair) != 2 {
 			continue
 		}

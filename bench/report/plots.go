@@ -93,13 +93,7 @@ func manyPlot(r Results) plot {
 		axis: "entries a second", left: "what / the loop", log: true,
 		series: []string{"one request of the gateway", "the loop"}}
 	for _, cell := range r.cells() {
-		var pair []Row
-		for _, row := range r.Rows {
-			if row.Cell == cell {
-				pair = append(pair, row)
-			}
-		}
-		if len(pair) == 2 {
+		if pair := r.rowsOf(cell); len(pair) == 2 {
 			p.add(strings.ReplaceAll(cell, "/", " / "), "entries_per_second", pair...)
 		}
 	}
@@ -114,7 +108,7 @@ func writerPlot(r Results) plot {
 		puts, measured := row.Numbers["puts_per_second"]
 		if measured && strings.HasPrefix(row.Cell, besideWriters) {
 			p.groups = append(p.groups, plotGroup{
-				row.System + " / " + row.showWhole("transactions_per_second"),
+				row.System + " / " + row.showNumber("transactions_per_second", 0),
 				[]*Figure{{puts, puts, puts}},
 			})
 		}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"kvgateway/bench/roles"
@@ -20,6 +21,9 @@ func writeRequests(b *strings.Builder, r Results) {
 func isExtra(cell string) bool {
 	return strings.HasPrefix(cell, "put-")
 }
+
+// plainCells returns the cells without those.
+func plainCells(r Results) []string { return slices.DeleteFunc(r.cells(), isExtra) }
 
 // cellColumns returns operation, connections and bytes of a cell such as get/32/128.
 func cellColumns(cell string) []string {
@@ -40,17 +44,15 @@ func ratioTable(r Results) table {
 			"external, to the parts", "to thin"},
 	}
 	for _, conns := range []string{"1", "32", "256"} {
+		cells := slices.DeleteFunc(plainCells(r), func(cell string) bool {
+			return connectionsOf(cell) != conns
+		})
 		row, any := []string{conns}, false
 		for _, system := range []string{roles.GatewayEmbedded, roles.GatewayExternal} {
 			for _, ratio := range []string{"cpu_to_parts", "cpu_to_thin"} {
-				var m medians
-				for _, cell := range r.cells() {
-					if connectionsOf(cell) == conns && !isExtra(cell) {
-						m.add(r.Row(cell, system), ratio)
-					}
-				}
-				any = any || m.count > 1
-				row = append(row, m.show(2))
+				medians := r.mediansOf(cells, system, ratio)
+				any = any || len(medians) > 1
+				row = append(row, showRange(medians, 2))
 			}
 		}
 		if any {
@@ -68,10 +70,7 @@ func costTable(r Results) table {
 		columns: []string{"operation", "conns", "bytes", "bare", "raw in process", "raw TCP",
 			"gateway embedded", "ratio", "gateway + external server", "ratio"},
 	}
-	for _, cell := range r.cells() {
-		if isExtra(cell) {
-			continue
-		}
+	for _, cell := range plainCells(r) {
 		embedded, external := r.Row(cell, roles.GatewayEmbedded), r.Row(cell, roles.GatewayExternal)
 		row := cellColumns(cell)
 		for _, system := range []string{roles.Bare, roles.RawInProcess, roles.RawTCP} {
@@ -115,16 +114,13 @@ func thinTable(r Results) table {
 		columns: []string{"operation", "conns", "bytes", "thin embedded", "ratio to thin",
 			"ratio to the parts", "thin + external server", "ratio to thin", "ratio to the parts"},
 	}
-	for _, cell := range r.cells() {
-		if isExtra(cell) {
-			continue
-		}
+	for _, cell := range plainCells(r) {
 		embedded, external := r.Row(cell, roles.GatewayEmbedded), r.Row(cell, roles.GatewayExternal)
 		t.rows = append(t.rows, append(cellColumns(cell),
 			r.Row(cell, roles.ThinEmbedded).show("cpu_us"), embedded.showRatio("cpu_to_thin"),
-			embedded.showNumber("cpu_to_single_parts"),
+			embedded.showNumber("cpu_to_single_parts", 2),
 			r.Row(cell, roles.ThinExternal).showProcesses(), external.showRatio("cpu_to_thin"),
-			external.showNumber("cpu_to_single_parts")))
+			external.showNumber("cpu_to_single_parts", 2)))
 	}
 	return t
 }
@@ -138,8 +134,8 @@ func latencyTable(r Results) table {
 			"thin embedded", "gateway embedded", "ratio",
 			"thin external", "gateway external", "ratio"},
 	}
-	for _, cell := range r.cells() {
-		if connectionsOf(cell) != "1" || isExtra(cell) {
+	for _, cell := range plainCells(r) {
+		if connectionsOf(cell) != "1" {
 			continue
 		}
 		columns := cellColumns(cell)

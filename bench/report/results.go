@@ -123,6 +123,16 @@ func (r Results) Row(cell, system string) Row {
 	return Row{Cell: cell, System: system}
 }
 
+// rowsOf returns the rows of a cell.
+func (r Results) rowsOf(cell string) (rows []Row) {
+	for _, row := range r.Rows {
+		if row.Cell == cell {
+			rows = append(rows, row)
+		}
+	}
+	return rows
+}
+
 // cells returns the names of the cells in the order in which they first appear.
 func (r Results) cells() (names []string) {
 	for _, row := range r.Rows {

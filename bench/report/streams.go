@@ -57,21 +57,19 @@ func streamRatioTable(r Results) table {
 	names := []string{"delivery_us", "delivery_to_nchan", "delivery_to_fan-out",
 		"delivery_to_fan-out-kv", "event_to_fan-out-kv"}
 	for _, filters := range []string{"one", "distinct"} {
+		cells := slices.DeleteFunc(streamCells(r, false), func(cell string) bool {
+			return strings.Split(cell, "/")[1] != filters || isOverload(r, cell)
+		})
 		for _, system := range roles.StreamSystems {
 			row, any := []string{filters, system}, false
 			for _, name := range names {
-				var m medians
-				for _, cell := range streamCells(r, false) {
-					if strings.Split(cell, "/")[1] == filters && !isOverload(r, cell) {
-						m.add(r.Row(cell, system), name)
-					}
-				}
-				any = any || m.count > 1
+				medians := r.mediansOf(cells, system, name)
+				any = any || len(medians) > 1
 				digits := 2
 				if name == "delivery_us" {
 					digits = 1
 				}
-				row = append(row, m.show(digits))
+				row = append(row, showRange(medians, digits))
 			}
 			if any {
 				t.rows = append(t.rows, row)

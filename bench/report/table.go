@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -62,37 +63,33 @@ func (r Row) showRatio(name string) string {
 	return fmt.Sprintf("**%.2f** (%.2f–%.2f)", f.Median, f.Min, f.Max)
 }
 
-// showNumber returns a number with two digits after the point.
-func (r Row) showNumber(name string) string {
+// showNumber returns a number with so many digits after the point.
+func (r Row) showNumber(name string, digits int) string {
 	n, ok := r.Numbers[name]
 	if !ok {
 		return absent
 	}
-	return fmt.Sprintf("%.2f", n)
+	return fmt.Sprintf("%.*f", digits, n)
 }
 
-// A medians collects the medians of a figure over several cells.
-type medians struct{ lowest, highest, count float64 }
-
-func (m *medians) add(r Row, figure string) {
-	f, ok := r.Figures[figure]
-	if !ok {
-		return
+// mediansOf returns the medians of a figure in a system's rows of several cells.
+func (r Results) mediansOf(cells []string, system, figure string) (medians []float64) {
+	for _, cell := range cells {
+		if f, ok := r.Row(cell, system).Figures[figure]; ok {
+			medians = append(medians, f.Median)
+		}
 	}
-	if m.count == 0 {
-		m.lowest, m.highest = f.Median, f.Median
-	}
-	m.lowest, m.highest = min(m.lowest, f.Median), max(m.highest, f.Median)
-	m.count++
+	return medians
 }
 
-// show returns the lowest and the highest.
-func (m medians) show(digits int) string {
-	if m.count == 0 {
+// showRange returns the lowest and the highest of some values.
+func showRange(values []float64, digits int) string {
+	if len(values) == 0 {
 		return absent
 	}
-	if m.lowest == m.highest {
-		return fmt.Sprintf("%.*f", digits, m.lowest)
+	lowest, highest := slices.Min(values), slices.Max(values)
+	if lowest == highest {
+		return fmt.Sprintf("%.*f", digits, lowest)
 	}
-	return fmt.Sprintf("%.*f to %.*f", digits, m.lowest, digits, m.highest)
+	return fmt.Sprintf("%.*f to %.*f", digits, lowest, digits, highest)
 }

@@ -26,7 +26,7 @@ func transactionTable(r Results) table {
 		}
 		bucket, request, _ := strings.Cut(row.Cell, "/")
 		t.rows = append(t.rows, []string{bucket, request, row.System, row.showMillis("p50_ms"),
-			row.showMillis("p99_ms"), row.showWhole("keys_per_second")})
+			row.showMillis("p99_ms"), row.showNumber("keys_per_second", 0)})
 	}
 	return t.withoutEmptyColumns()
 }
@@ -40,9 +40,9 @@ func writerTable(r Results) table {
 	}
 	for _, row := range r.Rows {
 		if strings.HasPrefix(row.Cell, besideWriters) {
-			t.rows = append(t.rows, []string{row.System, row.showWhole("transactions_per_second"),
-				row.showWhole("puts_per_second"), row.showMillis("p50_ms"),
-				row.showMillis("p99_ms")})
+			t.rows = append(t.rows, []string{row.System,
+				row.showNumber("transactions_per_second", 0), row.showNumber("puts_per_second", 0),
+				row.showMillis("p50_ms"), row.showMillis("p99_ms")})
 		}
 	}
 	return t
@@ -65,21 +65,12 @@ func (t table) withoutEmptyColumns() table {
 
 // showMillis returns milliseconds with two digits or more.
 func (r Row) showMillis(name string) string {
-	n, ok := r.Numbers[name]
+	n, measured := r.Numbers[name]
 	switch {
-	case !ok:
+	case !measured:
 		return absent
 	case n < 10:
-		return fmt.Sprintf("%.1f ms", n)
+		return r.showNumber(name, 1) + " ms"
 	}
-	return fmt.Sprintf("%.0f ms", n)
-}
-
-// showWhole returns a number without digits after the point.
-func (r Row) showWhole(name string) string {
-	n, ok := r.Numbers[name]
-	if !ok {
-		return absent
-	}
-	return fmt.Sprintf("%.0f", n)
+	return r.showNumber(name, 0) + " ms"
 }
