@@ -124,13 +124,7 @@ func (t *teller) choose(seen []sight) bankInput {
 func (t *teller) transact(ctx context.Context, bank string, in bankInput) {
 	req := request{method: http.MethodPost, path: "/buckets/" + bankBucket + "/transactions",
 		body: t.body(bank, in), header: map[string]string{"Content-Type": "application/json"}}
-	tries := 1
-	if t.random.IntN(3) == 0 {
-		req.header["Idempotency-Key"] = fmt.Sprintf(`"lin-%d"`, in.ID)
-		tries = 20
-	} else if t.random.IntN(25) == 0 {
-		req.cutAfter = time.Duration(100+t.random.IntN(9000)) * time.Microsecond
-	}
+	tries := t.retryOrCut(&req, in.ID, 9000)
 	call, doubt, life, key := t.history.now(), false, t.lives.Load(), bankBucket+"/"+bank
 	for try := range tries {
 		if try > 0 && !t.mayRetry(life) {

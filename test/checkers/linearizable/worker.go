@@ -109,13 +109,7 @@ func (w *worker) weighted(weights map[op]int) op {
 // is an answer, and all of that is one operation.
 func (w *worker) write(ctx context.Context, r *register, in input) {
 	req := w.writeRequest(registerBucket, r.name, in)
-	tries := 1
-	if w.random.IntN(3) == 0 {
-		req.header["Idempotency-Key"] = fmt.Sprintf(`"lin-%d"`, in.ID)
-		tries = 20
-	} else if w.random.IntN(25) == 0 {
-		req.cutAfter = time.Duration(100+w.random.IntN(3000)) * time.Microsecond
-	}
+	tries := w.retryOrCut(&req, in.ID, 3000)
 	call, doubt, life := w.history.now(), false, w.lives.Load()
 	for try := range tries {
 		if try > 0 && !w.mayRetry(life) {
@@ -141,6 +135,20 @@ func (w *worker) write(ctx context.Context, r *register, in input) {
 		return
 	}
 	w.history.without(in.Op.String(), "not done")
+}
+
+// retryOrCut gives a third of the writes an Idempotency-Key made of their id, with which they may
+// be sent again. For a few others the client ends the connection after at most about so many
+// microseconds. It returns how often the request may be sent.
+func (w *worker) retryOrCut(req *request, id, microseconds int) (tries int) {
+	if w.random.IntN(3) == 0 {
+		req.header["Idempotency-Key"] = fmt.Sprintf(`"lin-%d"`, id)
+		return 20
+	}
+	if w.random.IntN(25) == 0 {
+		req.cutAfter = time.Duration(100+w.random.IntN(microseconds)) * time.Microsecond
+	}
+	return 1
 }
 
 // mayRetry waits a little, and reports whether nats-server still knows every id that it knew. After
