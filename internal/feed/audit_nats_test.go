@@ -97,6 +97,9 @@ func TestPurgeBeforeTheSubscriptionsAreThereIsAReset(t *testing.T) {
 // What lies between the gateway's server and the stream's can be lost, and advisories with it,
 // while all connections of the gateway stand.
 func TestPurgeBehindALeafNodeIsAReset(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for 10 s until the loss is noticed")
+	}
 	t.Parallel()
 	port := natstest.FreePort(t)
 	hub := natstest.Start(t, natstest.Options{
@@ -167,6 +170,9 @@ func TestMarkerPurgedWhileTheConnectionWasLostIsAReset(t *testing.T) {
 // A connection can die alone and unnoticed. The other connections then show that something was
 // purged, but not what, and that must not be taken for a purge that was reported before.
 func TestPurgeBehindADeadConnectionIsAReset(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for 15 s until the loss is noticed")
+	}
 	t.Parallel()
 	server := natstest.Start(t, natstest.Options{})
 	proxy := natstest.StartProxy(t, server.Addr())

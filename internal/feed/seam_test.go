@@ -201,8 +201,12 @@ func describeFilters(fs kv.Filters) string {
 // is called exact, and in the end.
 func TestSeam(t *testing.T) {
 	t.Parallel()
+	seeds := []uint64{1, 2, 3}
+	if testing.Short() {
+		seeds = seeds[:1]
+	}
 	for _, history := range []uint8{1, 4} {
-		for _, seed := range []uint64{1, 2, 3} {
+		for _, seed := range seeds {
 			t.Run(fmt.Sprintf("history %d, seed %d", history, seed), func(t *testing.T) {
 				t.Parallel()
 				testSeam(t, history, seed)
