@@ -96,6 +96,9 @@ func TestImportThatGaveUpItsPlaceIsTold(t *testing.T) {
 
 // An import whose client does not read the report loses its place, too.
 func TestImportThatReadsNothingGivesUpItsPlace(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for 16 connections to stall")
+	}
 	t.Parallel()
 	g := start(t)
 	g.bucket(t, jetstream.KeyValueConfig{Bucket: "shop", Storage: jetstream.MemoryStorage})

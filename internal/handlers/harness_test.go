@@ -25,9 +25,13 @@ import (
 const patience = 20 * time.Second * slowdown
 
 // measuresMemory is called first by tests that measure the heap. They must not be parallel, since
-// all tests share the heap, and are skipped under the race detector, which takes memory of its own.
+// all tests share the heap. They are skipped if tests are to be short, and under the race detector,
+// which takes memory of its own.
 func measuresMemory(t testing.TB) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("holds much memory, beside which no other test runs")
+	}
 	if raceEnabled {
 		t.Skip("the race detector takes memory of its own")
 	}

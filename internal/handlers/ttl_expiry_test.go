@@ -97,6 +97,9 @@ func TestTimesToLiveAreEnabledAsAdvised(t *testing.T) {
 
 // No write ever brings an older value back, whatever expires below or above it.
 func TestNothingComesBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for entries to expire in seven buckets")
+	}
 	t.Parallel()
 	for _, config := range []jetstream.KeyValueConfig{
 		{History: 1}, {History: 2}, {History: 64}, {History: 2, Storage: jetstream.MemoryStorage},
@@ -136,6 +139,9 @@ func TestNothingComesBack(t *testing.T) {
 // it, where the bucket's TTL ends them. The writes of the gateway remove it with its history. It is
 // not enough to cover it with a value or a marker.
 func TestNeverDoesNotComeBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("waits for entries to expire after each kind of write")
+	}
 	t.Parallel()
 	writes := map[string]func(t *testing.T, g *gateway, path string){
 		"put": func(t *testing.T, g *gateway, path string) {
