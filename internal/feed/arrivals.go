@@ -1,8 +1,6 @@
 package feed
 
 import (
-	"slices"
-
 	"kvgateway/internal/kv"
 	"kvgateway/internal/kvclient"
 )
@@ -58,8 +56,8 @@ func (f *Feed) appendEntries(entries []kv.Entry) (found verdict) {
 		})
 	}
 	f.hub.stats.Changes.Add(uint64(len(entries)))
-	f.wakeAwaiting()
-	f.wakeExact()
+	f.waiters.reached(f.journal.position)
+	f.wakeExactLocked()
 	return found
 }
 
@@ -70,14 +68,6 @@ func (f *Feed) takeArrival(a kvclient.Arrival) verdict {
 	return f.take(a.Entries)
 }
 
-// where returns the position, and whether it is exact.
-func (f *Feed) where() (kv.Revision, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	position := f.journal.position
-	return position, f.journal.exact.holds(position, position)
-}
-
 // advance moves the position over revisions that are gone, to one whose message has this check.
 func (f *Feed) advance(to kv.Revision, check kv.Check) {
 	f.mu.Lock()
@@ -86,45 +76,19 @@ func (f *Feed) advance(to kv.Revision, check kv.Check) {
 		return
 	}
 	f.journal.pass(to, check, f.now())
-	f.wakeAwaiting() // nobody else has anything new to tell
+	f.waiters.reached(to) // nobody else has anything new to tell
 }
 
-// An awaiter waits for a position.
-type awaiter struct {
-	// revision is the position that it waits for.
-	revision kv.Revision
-	// wake is called once, with the feed locked, when the position is reached or the log begins
-	// anew.
-	wake func()
-}
-
-// whenRead calls wake when everything up to the revision has been read, perhaps at once. f.mu must
-// be held.
-func (f *Feed) whenRead(revision kv.Revision, wake func()) {
-	f.awaiting = append(f.awaiting, awaiter{revision, wake})
-	f.wakeAwaiting()
+// whenReadLocked calls wake when everything up to the revision has been read, perhaps at once.
+func (f *Feed) whenReadLocked(revision kv.Revision, wake func()) {
+	f.waiters.forRevision = append(f.waiters.forRevision, awaiter{revision, wake})
+	f.waiters.reached(f.journal.position)
 	f.requestVerify() // the revision may be gone, so that nothing will come
 }
 
-// wakeAwaiting wakes those whose revision has been reached. f.mu must be held.
-func (f *Feed) wakeAwaiting() {
-	f.awaiting = slices.DeleteFunc(f.awaiting, func(a awaiter) bool {
-		if a.revision > f.journal.position {
-			return false
-		}
-		a.wake()
-		return true
-	})
-}
-
-// wakeExact wakes the subscriptions that wait for an exact position, if there is one. f.mu must be
-// held.
-func (f *Feed) wakeExact() {
-	if f.journal.exact.owed || len(f.wantExact) == 0 {
-		return
+// wakeExactLocked wakes the subscriptions that wait for an exact position, if there is one.
+func (f *Feed) wakeExactLocked() {
+	if !f.journal.exact.owed {
+		f.waiters.becameExact()
 	}
-	for s := range f.wantExact {
-		s.wake()
-	}
-	clear(f.wantExact)
 }

@@ -23,7 +23,7 @@ func subscriptionFollowing(t *testing.T, changes int, patterns ...string) *Subsc
 	s.feed, s.tokens, s.generation = f, tokensOf(s.options.Filters), f.journal.generation
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.state = live
+	f.status.state = live
 	s.followLog(0)
 	return s
 }

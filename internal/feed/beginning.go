@@ -109,22 +109,14 @@ func (f *Feed) adopt(b *kvclient.Bucket, s kvclient.StreamState, reset string) (
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.bucket = b
-	close(f.adopted)
-	f.adopted = make(chan struct{})
 	generation := f.journal.generation
 	begun = f.journal.adopt(s, reset, f.greatestSyncFrom(), f.now())
+	f.waiters.started(begun)
 	if begun {
-		for _, a := range f.awaiting {
-			a.wake() // what it waits for may never come
-		}
-		f.awaiting = nil
-		clear(f.wantExact)
 		clear(f.readings)
 	}
 	if generation != f.journal.generation {
-		for sub := range f.subs {
-			sub.wake()
-		}
+		f.wakeAllLocked()
 	}
 	return f.journal.position, begun
 }

@@ -34,7 +34,7 @@ func (s *Subscription) nameable(p Point) bool {
 // must be held.
 func (s *Subscription) isExact() bool {
 	f := s.feed
-	return s.folds && !s.syncDue && f.state == live && s.cursor >= s.syncFrom &&
+	return s.folds && !s.syncDue && f.status.state == live && s.cursor >= s.syncFrom &&
 		f.journal.exact.holds(s.cursor, f.journal.position)
 }
 
@@ -49,7 +49,7 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 	if s.state == toldMissing {
 		return nowhere, false, true
 	}
-	if s.isVoid() || f.state == missing {
+	if s.isVoid() || f.status.state == missing {
 		return Point{}, false, false // what was sent is void, and the client has yet to be told so
 	}
 	switch s.state {
@@ -57,13 +57,13 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 		if s.pending == 0 {
 			s.cursor = max(s.cursor, f.journal.position)
 		}
-		if f.journal.exact.owed && f.state == live {
-			f.exactWantedAt = f.now()
+		if f.journal.exact.owed && f.status.state == live {
+			f.waiters.exactWantedAt = f.now()
 			f.requestVerify()
 		}
 		p, exact = s.currentPoint(), s.isExact()
-		if s.wantsExact = !exact && s.folds && !s.syncDue && f.state == live; s.wantsExact {
-			f.wantExact[s] = struct{}{}
+		if s.wantsExact = !exact && s.folds && !s.syncDue && f.status.state == live; s.wantsExact {
+			f.waiters.forExact[s] = struct{}{}
 		}
 		return p, exact, s.nameable(p)
 	case inReading:

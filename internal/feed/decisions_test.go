@@ -49,3 +49,11 @@ func subscriptionOf(t testing.TB, patterns ...string) *Subscription {
 	}
 	return &Subscription{options: SubscribeOptions{Filters: filters}, wake: func() {}}
 }
+
+// where returns the position, and whether it is exact.
+func (f *Feed) where() (kv.Revision, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	position := f.journal.position
+	return position, f.journal.exact.holds(position, position)
+}

@@ -205,7 +205,9 @@
 // # Files
 //
 //	hub.go, registry.go     the feeds of one NATS identity, and when they begin, rest and end
-//	feed.go                 one feed: the lock, and what is known of its source
+//	feed.go                 one feed, and its lock
+//	status.go               what is known of the source
+//	waiters.go              who waits for the feed to come somewhere
 //	journal.go              what was read of the bucket
 //	beginning.go            where a journal begins, and when it begins anew
 //	log.go, exactness.go    the recent changes, and at which positions the state is exact
@@ -215,7 +217,7 @@
 //	source.go               the source's goroutine
 //	verification.go         the comparisons of the feed with its stream
 //	inquiry.go              the questions that are asked beside the changes
-//	arrivals.go             what the source delivers, and who waits for it
+//	arrivals.go             what the source delivers
 //	audit.go                what the source judges by: its state, and advisories
 //	tally.go, lateness.go   counts of the stream; when what is stored comes
 //	mailbox.go              advisories on their way to the source

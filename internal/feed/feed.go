@@ -10,21 +10,6 @@ import (
 	"kvgateway/internal/kvclient"
 )
 
-// A sourceState is what a feed knows of its source. The table in the package documentation has the
-// transitions.
-type sourceState uint8
-
-const (
-	// starting: the source has never reached the stream.
-	starting sourceState = iota
-	// live: the source delivers what is stored.
-	live
-	// stale: the source is lost, and what is known may be old.
-	stale
-	// missing: there is no such bucket.
-	missing
-)
-
 // A Feed is the live view of one bucket: a source, a journal of what it has read, and the
 // subscriptions that follow the journal's log. It holds the lock, and does all that asks NATS or
 // wakes somebody; what is decided of the bucket's past, the journal decides.
@@ -92,20 +77,14 @@ type Feed struct {
 	mu sync.Mutex
 	// journal is what was read of the bucket.
 	journal journal
-	// state is what is known of the source.
-	state sourceState
-	// sourceErr says why the source is missing, or was never reached; nil while it is live.
-	sourceErr error
-	// settled is closed once it is known whether there is a source. It is made anew when the
-	// source is lost, or has to be asked for again.
-	settled chan struct{}
+	// status is what is known of the source.
+	status sourceStatus
+	// waiters has who waits for the feed to come somewhere.
+	waiters waiters
+	// absences numbers the subscriptions that found the bucket missing before the source did.
+	absences absences
 	// bucket is the bucket as the last start of the source found it.
 	bucket *kvclient.Bucket
-	// wantExact has the subscriptions that wait for an exact position; see
-	// Subscription.wantsExact.
-	wantExact map[*Subscription]struct{}
-	// exactWantedAt is when a subscription last asked whether its state is exact, and it was not.
-	exactWantedAt time.Time
 	// interests finds the subscriptions whose filters match a key.
 	interests interests
 	// subs has all attached subscriptions.
@@ -114,14 +93,6 @@ type Feed struct {
 	readings map[readingKey]*reading
 	// dueReadings are to be started by startReadings, once the lock is released.
 	dueReadings []*reading
-	// awaiting has those that wait for a position, in no order.
-	awaiting []awaiter
-	// adopted is closed, and made anew, at each start of the source.
-	adopted chan struct{}
-	// absences numbers the subscriptions that found the bucket missing before the source did;
-	// refuted is the number up to which the source has since found it there. See
-	// Subscription.absence.
-	absences, refuted uint64
 }
 
 // newFeed returns a feed without a place and without a source.
@@ -131,12 +102,11 @@ func newFeed(h *Hub, name kv.BucketName) *Feed {
 		name:       name,
 		mail:       newMailbox(h.mailboxLimit),
 		verifySoon: make(chan struct{}, 1),
-		settled:    make(chan struct{}),
-		adopted:    make(chan struct{}),
+		status:     newSourceStatus(),
+		waiters:    newWaiters(),
 		journal:    newJournal(h.options),
 		interests:  newInterests(),
 		subs:       make(map[*Subscription]struct{}),
-		wantExact:  make(map[*Subscription]struct{}),
 		readings:   make(map[readingKey]*reading),
 		now:        time.Now,
 		lastHeard:  time.Now,
@@ -150,67 +120,27 @@ func (f *Feed) settle(ctx context.Context) error {
 	turn.Pause()
 	defer turn.Resume()
 	for {
-		unsettled, why := f.unsettled()
-		if unsettled == nil {
-			return why
+		f.mu.Lock()
+		status, settled := f.status, f.status.isSettled()
+		f.mu.Unlock()
+		if settled {
+			return status.why
 		}
 		select {
-		case <-unsettled:
+		case <-status.settled:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// unsettled returns a channel that is closed when it is known whether there is a source. If it is
-// known already, the channel is nil and why says why there is no source, nil if there is one.
-func (f *Feed) unsettled() (until <-chan struct{}, why error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	select {
-	case <-f.settled:
-	default:
-		return f.settled, nil
-	}
-	if f.state == live {
-		return nil, nil
-	}
-	return nil, f.sourceErr
-}
-
-// unsettle makes new subscribers wait until the source has been asked for once more.
-func (f *Feed) unsettle() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	select {
-	case <-f.settled:
-		f.settled = make(chan struct{})
-	default:
-	}
-}
-
-// setState notes what is known of the source, and why it is not live. A source that has never been
-// reached does not become stale, but stays starting. All subscriptions are woken unless s is the
-// state that the source was in.
+// setState takes over what is known of the source now, and why it is not live. All subscriptions
+// are woken if that is another state than before.
 func (f *Feed) setState(s sourceState, why error) {
 	f.mu.Lock()
-	f.sourceErr = why
-	before := f.state
-	if before != starting || s != stale {
-		f.state = s
-	}
-	select {
-	case <-f.settled:
-		if before == live && s == stale {
-			// The reason is known only when the source has been asked for again.
-			f.settled = make(chan struct{})
-		}
-	default:
-		close(f.settled)
-	}
-	f.mu.Unlock()
-	if before != s {
-		f.wakeAll()
+	defer f.mu.Unlock()
+	if f.status.set(s, why) {
+		f.wakeAllLocked()
 	}
 }
 
@@ -218,13 +148,18 @@ func (f *Feed) setState(s sourceState, why error) {
 func (f *Feed) isLive() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.state == live
+	return f.status.state == live
 }
 
-// wakeAll wakes all subscriptions. f.mu must not be held.
+// wakeAll wakes all subscriptions.
 func (f *Feed) wakeAll() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	f.wakeAllLocked()
+}
+
+// wakeAllLocked wakes all subscriptions.
+func (f *Feed) wakeAllLocked() {
 	for s := range f.subs {
 		s.wake()
 	}

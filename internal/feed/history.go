@@ -95,14 +95,14 @@ func (f *Feed) askInEpoch(ctx context.Context) (*kvclient.Bucket, kvclient.Strea
 	for {
 		bucket, s, err := f.ask(ctx)
 		f.mu.Lock()
-		known, adopted := f.journal.epoch, f.adopted
+		known, started := f.journal.epoch, f.waiters.nextStart
 		f.mu.Unlock()
 		if err != nil || s.Epoch == known {
 			return bucket, s, err
 		}
 		f.requestVerify()
 		select {
-		case <-adopted:
+		case <-started:
 		case <-patience.Done():
 			return bucket, s, nil
 		}

@@ -94,11 +94,11 @@ func (i *inquiry) answered(a answer) error {
 func (f *Feed) wantsAnswer() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.absences > f.refuted {
+	if f.absences.areOpen() {
 		return true
 	}
-	return f.journal.exact.unasked() && !f.exactWantedAt.IsZero() &&
-		f.now().Sub(f.exactWantedAt) < wantFor
+	return f.journal.exact.unasked() && !f.waiters.exactWantedAt.IsZero() &&
+		f.now().Sub(f.waiters.exactWantedAt) < wantFor
 }
 
 // askState asks for the stream's state.

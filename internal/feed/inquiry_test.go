@@ -19,7 +19,7 @@ func TestInquiriesAreRare(t *testing.T) {
 				w.arrivals <- arrivalAt(position + 2)
 				if wanted {
 					w.mu.Lock()
-					w.exactWantedAt = time.Now()
+					w.waiters.exactWantedAt = time.Now()
 					w.mu.Unlock()
 				}
 				time.Sleep(time.Millisecond)

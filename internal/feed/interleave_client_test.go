@@ -67,7 +67,8 @@ func (c *client) act() {
 // arrive subscribes anew, or with an id that the client got at some time.
 func (c *client) arrive() {
 	w := c.world
-	if w.feed.state != live && w.feed.state != stale || w.feed.sourceErr != nil {
+	status := &w.feed.status
+	if status.state != live && status.state != stale || status.why != nil {
 		return
 	}
 	options := SubscribeOptions{Filters: c.filters, IncludeHistory: c.name == 1}

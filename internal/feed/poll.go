@@ -72,13 +72,13 @@ func (s *Subscription) poll(events []Event, limit int) (_ []Event, n pollResult)
 func (s *Subscription) transitions(events []Event) (_ []Event, hold bool) {
 	f := s.feed
 	switch {
-	case f.state == missing:
+	case f.status.state == missing:
 		return s.missingEvents(events), true
-	case s.state == toldMissing && f.state != live:
+	case s.state == toldMissing && f.status.state != live:
 		return events, true
-	case f.state == stale && s.owesReset():
+	case f.status.state == stale && s.owesReset():
 		return s.sourceEvents(events), true // a reset would say that the source is back
-	case s.absence > f.refuted && f.state == live && !s.isVoid():
+	case s.absence > f.absences.refuted && f.status.state == live && !s.isVoid():
 		// The source is about to find the bucket missing, or that it is there after all.
 		return events, true
 	case s.isVoid(), s.state == foundMissing, s.state == toldMissing:
@@ -114,7 +114,7 @@ func (s *Subscription) missingEvents(events []Event) []Event {
 
 // sourceEvents sends whether the source is there, if that is news. The feed's mutex must be held.
 func (s *Subscription) sourceEvents(events []Event) []Event {
-	down := s.feed.state == stale
+	down := s.feed.status.state == stale
 	if down == s.toldStale {
 		return events
 	}
@@ -296,7 +296,7 @@ func (s *Subscription) atLogEnd(events []Event) []Event {
 		s.wantsExact = false
 		return append(events, Event{Kind: BecameExact, Point: p})
 	}
-	f.wantExact[s] = struct{}{} // more was skipped meanwhile
+	f.waiters.forExact[s] = struct{}{} // more was skipped meanwhile
 	return events
 }
 

@@ -245,7 +245,7 @@ func (f *Feed) awaitRead(ctx context.Context, revision kv.Revision) error {
 	defer cancel()
 	reached := make(chan struct{})
 	f.mu.Lock()
-	f.whenRead(revision, func() { close(reached) })
+	f.whenReadLocked(revision, func() { close(reached) })
 	f.mu.Unlock()
 	select {
 	case <-reached:

@@ -274,7 +274,9 @@ func (h *Hub) rouse(ctx context.Context, f *Feed) error {
 	f.restPlace.Release()
 	f.resting = false
 	h.resting--
-	f.unsettle() // whether there is a bucket now is known once it has been asked for
+	f.mu.Lock()
+	f.status.unsettle() // whether there is a bucket now is known once it has been asked for
+	f.mu.Unlock()
 	h.startSource(f)
 	return nil
 }

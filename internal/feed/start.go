@@ -46,12 +46,12 @@ func (s *Subscription) attach(gone bool) {
 	if s.state == joining {
 		s.generation, s.stamp = f.journal.generation, f.journal.stamp()
 	}
-	if gone && f.state == live {
-		f.absences++
-		s.absence = f.absences
+	if gone && f.status.state == live {
+		f.absences.found++
+		s.absence = f.absences.found
 	}
 	switch {
-	case gone, f.state == missing:
+	case gone, f.status.state == missing:
 		s.relocate()
 		s.state = foundMissing
 	case s.isOutdated():
@@ -69,18 +69,6 @@ func (s *Subscription) attach(gone bool) {
 		s.followLog(f.journal.position)
 	default:
 		s.startSnapshot()
-	}
-}
-
-// refute notes that the source has found the bucket there, in answer to a question that was sent
-// after so many absences. f.mu must be held.
-func (f *Feed) refute(absences uint64) {
-	if absences <= f.refuted {
-		return
-	}
-	f.refuted = absences
-	for s := range f.subs {
-		s.wake()
 	}
 }
 
@@ -217,7 +205,7 @@ func (s *Subscription) followLog(after kv.Revision) {
 	}
 	if s.syncDue && s.syncFrom > s.feed.journal.position {
 		// What comes up to there may be for others only, and would not wake it.
-		s.feed.whenRead(s.syncFrom, s.wake)
+		s.feed.whenReadLocked(s.syncFrom, s.wake)
 	}
 }
 

@@ -270,7 +270,7 @@ func (s *Subscription) detach() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.subs, s)
-	delete(f.wantExact, s)
+	delete(f.waiters.forExact, s)
 	f.interests.remove(s)
 	s.relocate()
 	s.state = ended

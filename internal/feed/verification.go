@@ -66,7 +66,7 @@ func (f *Feed) newQuestion() question {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q := f.journal.exact.ask(f.journal.position)
-	q.absences = f.absences
+	q.absences = f.absences.found
 	return q
 }
 
@@ -77,8 +77,10 @@ func (f *Feed) compareAnswer(q question, s kvclient.StreamState) (beyond bool, e
 	f.mu.Lock()
 	same := f.journal.takeAnswer(q, s)
 	if same {
-		f.wakeExact()
-		f.refute(q.absences)
+		f.wakeExactLocked()
+		if f.absences.refute(q.absences) {
+			f.wakeAllLocked()
+		}
 	}
 	f.mu.Unlock()
 	switch {
