@@ -16,19 +16,20 @@ import (
 // second time, which was a tenth of the time of a delivery. That a tail has a goroutine of its own
 // between the connection and the feed costs nothing that shows (1.02 in twelve pairs, 100
 // subscribers).
-func (f *Feed) take(entries []kv.Entry) verdict {
-	found := f.appendEntries(entries)
-	for i, wake := range f.toWake {
-		f.toWake[i] = nil
+func (src *source) take(entries []kv.Entry) verdict {
+	found := src.appendEntries(entries)
+	for i, wake := range src.toWake {
+		src.toWake[i] = nil
 		wake()
 	}
-	f.toWake = f.toWake[:0]
+	src.toWake = src.toWake[:0]
 	return found
 }
 
 // appendEntries is the part of take that needs the feed's lock. It leaves in toWake how to wake the
 // subscriptions that have something to tell now.
-func (f *Feed) appendEntries(entries []kv.Entry) (found verdict) {
+func (src *source) appendEntries(entries []kv.Entry) (found verdict) {
+	f := src.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := f.now()
@@ -37,7 +38,7 @@ func (f *Feed) appendEntries(entries []kv.Entry) (found verdict) {
 		if e.Revision <= f.journal.position {
 			continue
 		}
-		gap := f.audit.noteEntry(e, f.journal.position, f.journal.lifetime, now)
+		gap := src.audit.noteEntry(e, f.journal.position, f.journal.lifetime, now)
 		if gap.action != goOn {
 			found = gap
 		}
@@ -51,7 +52,7 @@ func (f *Feed) appendEntries(entries []kv.Entry) (found verdict) {
 		change.feed = f
 		f.interests.Match(e.Key, func(s *Subscription) {
 			if s.arrived(e.Revision) {
-				f.toWake = append(f.toWake, s.wake)
+				src.toWake = append(src.toWake, s.wake)
 			}
 		})
 	}
@@ -63,13 +64,14 @@ func (f *Feed) appendEntries(entries []kv.Entry) (found verdict) {
 
 // takeArrival takes what the tail delivered, and notes for how long there was nothing before. It
 // returns what take does.
-func (f *Feed) takeArrival(a kvclient.Arrival) verdict {
-	f.audit.noteIdle(a.Idle)
-	return f.take(a.Entries)
+func (src *source) takeArrival(a kvclient.Arrival) verdict {
+	src.audit.noteIdle(a.Idle)
+	return src.take(a.Entries)
 }
 
 // advance moves the position over revisions that are gone, to one whose message has this check.
-func (f *Feed) advance(to kv.Revision, check kv.Check) {
+func (src *source) advance(to kv.Revision, check kv.Check) {
+	f := src.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if to <= f.journal.position {
@@ -83,7 +85,7 @@ func (f *Feed) advance(to kv.Revision, check kv.Check) {
 func (f *Feed) whenReadLocked(revision kv.Revision, wake func()) {
 	f.waiters.forRevision = append(f.waiters.forRevision, awaiter{revision, wake})
 	f.waiters.reached(f.journal.position)
-	f.requestVerify() // the revision may be gone, so that nothing will come
+	f.source.requestVerify() // the revision may be gone, so that nothing will come
 }
 
 // wakeExactLocked wakes the subscriptions that wait for an exact position, if there is one.

@@ -15,7 +15,8 @@ func BenchmarkFanOut(b *testing.B) {
 		b.Run(pattern, func(b *testing.B) {
 			name, _ := kv.ParseBucketName("b")
 			f := newFeed(newHub(Options{}.withDefaults()), name)
-			f.startAt(nil, kvclient.StreamState{Epoch: "a"})
+			src := f.source
+			src.startAt(nil, kvclient.StreamState{Epoch: "a"})
 			f.setState(live, nil)
 			filter, err := kv.ParseFilter(pattern)
 			if err != nil {
@@ -33,7 +34,7 @@ func BenchmarkFanOut(b *testing.B) {
 			revision := kv.Revision(0)
 			for b.Loop() {
 				revision++
-				f.take([]kv.Entry{{Key: "k.1", Value: []byte("v"),
+				src.take([]kv.Entry{{Key: "k.1", Value: []byte("v"),
 					Position: kv.Position{Epoch: "a", Revision: revision}}})
 				for _, s := range subs {
 					if events, _ = s.Poll(events[:0], 16); len(events) != 1 {

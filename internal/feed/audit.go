@@ -9,7 +9,7 @@ import (
 
 // An audit is what the source's goroutine needs to judge what it sees: whether messages were
 // removed that nobody has reported, what an advisory means, and whether the log may go on after
-// something went wrong. Each of its judgements is a verdict, which Feed.carryOut carries out.
+// something went wrong. Each of its judgements is a verdict, which source.carryOut carries out.
 //
 // It is plain data, which only the source's goroutine touches. It has no lock and asks nobody, and
 // is told what time it is.
@@ -53,7 +53,7 @@ import (
 //
 // # The protocol of a start
 //
-// readSource asks where the stream is, recognises it by the anchor, and calls startAt, which lets
+// readStream asks where the stream is, recognises it by the anchor, and calls startAt, which lets
 // the log begin, begin anew or go on. Then it makes a consumer behind the position. If missedSince
 // is set, the stream is asked once more and judgeLoss decides whether the log may really go on.
 // After that receive runs until something ends it. What ends it leaves its reason in dueReset, if

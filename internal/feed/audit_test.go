@@ -13,10 +13,10 @@ import (
 // the source was last heard.
 func TestAdvisoriesMayBeMissedSinceTheSourceWasLastHeard(t *testing.T) {
 	heard := time.Unix(1, 0)
-	f := feedAt(streamAt(1, 0))
-	f.lastHeard = func() time.Time { return heard }
-	if f.noteSourceLost(kv.ErrTimeout); !f.audit.missedSince.Equal(heard) {
-		t.Errorf("missed since %v", f.audit.missedSince)
+	src := feedAt(streamAt(1, 0)).source
+	src.lastHeard = func() time.Time { return heard }
+	if src.noteLost(kv.ErrTimeout); !src.audit.missedSince.Equal(heard) {
+		t.Errorf("missed since %v", src.audit.missedSince)
 	}
 }
 
@@ -34,10 +34,10 @@ func TestDeletionOfAnEarlierStreamIsIgnored(t *testing.T) {
 	} {
 		s := streamAt(10, 0)
 		s.Created = created
-		f := feedAt(s)
-		err := f.handleAdvisory(kvclient.Advisory{Kind: kvclient.StreamDeleted, At: tc.at})
-		if !errors.Is(err, errRestart) || f.audit.dueReset != tc.want {
-			t.Errorf("%s: %v, reset for %q", name, err, f.audit.dueReset)
+		src := feedAt(s).source
+		err := src.handleAdvisory(kvclient.Advisory{Kind: kvclient.StreamDeleted, At: tc.at})
+		if !errors.Is(err, errRestart) || src.audit.dueReset != tc.want {
+			t.Errorf("%s: %v, reset for %q", name, err, src.audit.dueReset)
 		}
 	}
 }
@@ -60,13 +60,13 @@ func TestTermsThatWereChangedBackAreAReset(t *testing.T) {
 		s := streamAt(10, 0)
 		s.At, s.Terms = asked, mine
 		s.Terms.Subjects = "$KV.b."
-		f := feedAt(s)
+		src := feedAt(s).source
 		told := kvclient.Advisory{
 			Kind: kvclient.StreamUpdated, Terms: tc.terms, At: asked.Add(tc.after),
 		}
-		err := f.handleAdvisory(told)
-		if !errors.Is(err, errRestart) || f.audit.dueReset != tc.want {
-			t.Errorf("%s: %v, reset for %q, want %q", name, err, f.audit.dueReset, tc.want)
+		err := src.handleAdvisory(told)
+		if !errors.Is(err, errRestart) || src.audit.dueReset != tc.want {
+			t.Errorf("%s: %v, reset for %q, want %q", name, err, src.audit.dueReset, tc.want)
 		}
 	}
 }
@@ -74,7 +74,7 @@ func TestTermsThatWereChangedBackAreAReset(t *testing.T) {
 // When advisories were dropped, the source starts anew and compares the stream.
 func TestDroppedAdvisoriesRestartTheSource(t *testing.T) {
 	f := feedAt(streamAt(10, 0))
-	err := f.handleAdvisory(kvclient.Advisory{Kind: kvclient.AdvisoriesMissed})
+	err := f.source.handleAdvisory(kvclient.Advisory{Kind: kvclient.AdvisoriesMissed})
 	if !errors.Is(err, errRestart) {
 		t.Errorf("%v", err)
 	}

@@ -10,8 +10,10 @@ import (
 // read.
 func TestBucketBackWithItsEpochIsAReset(t *testing.T) {
 	f := feedAt(streamAt(10, 0))
-	f.noteSourceLost(kv.ErrBucketNotFound)
-	if _, begun := f.startAt(nil, streamAt(10, 0)); !begun || f.journal.lastReset != ReasonHorizon {
+	src := f.source
+	src.noteLost(kv.ErrBucketNotFound)
+	_, begun := src.startAt(nil, streamAt(10, 0))
+	if !begun || f.journal.lastReset != ReasonHorizon {
 		t.Errorf("begun %v, reset for %q", begun, f.journal.lastReset)
 	}
 }

@@ -59,7 +59,7 @@ func (s *Subscription) Bookmark() (p Point, exact, ok bool) {
 		}
 		if f.journal.exact.owed && f.status.state == live {
 			f.waiters.exactWantedAt = f.now()
-			f.requestVerify()
+			f.source.requestVerify()
 		}
 		p, exact = s.currentPoint(), s.isExact()
 		if s.wantsExact = !exact && s.folds && !s.syncDue && f.status.state == live; s.wantsExact {

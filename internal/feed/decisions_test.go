@@ -14,7 +14,7 @@ import (
 // with a client, so that only decisions can be made.
 func feedAt(s kvclient.StreamState) *Feed {
 	f := newFeed(newHub(Options{}.withDefaults()), bucketB)
-	f.startAt(nil, s)
+	f.source.startAt(nil, s)
 	return f
 }
 

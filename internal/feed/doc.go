@@ -22,14 +22,14 @@
 // reset. From then on the caller calls [Subscription.Poll] whenever the subscription's wake
 // function was called.
 //
-// Feed.runSource keeps one pull consumer (a kvclient.Tail) for all subscriptions. What the
+// The feed's [source] keeps one pull consumer (a kvclient.Tail) for all subscriptions. What the
 // consumer delivers is appended to the log, and the tree of filters finds the subscriptions to
 // wake.
 //
 // # Words
 //
 //	stream        the JetStream stream of a bucket; only in texts for users, a client's stream
-//	source        what reads the stream: one goroutine with one consumer (Feed.runSource)
+//	source        what reads the stream: one goroutine with one consumer (source.run)
 //	start         the source asks where the stream is and makes a consumer; each loss leads to one
 //	position      of a feed: the revision up to which everything has been read, or is gone
 //	log           the recent changes of the bucket, in order
@@ -45,7 +45,7 @@
 //	caught up     the feed is caught up when nothing is stored beyond its position
 //	history       which messages a stream was given; after a crash it can be another one from some
 //	              revision on. Only in options and settings, the retained messages of a key
-//	verification  a comparison of all that the feed knows with the stream (Feed.verify)
+//	verification  a comparison of all that the feed knows with the stream (source.verify)
 //	verdict       what the source does next, after it has seen something
 //	subscription  what one client is sent of a bucket
 //	cursor        where a subscription is, in the log or in a reading
@@ -175,11 +175,12 @@
 // taken in this order. A mailbox and a bound have locks of their own, under which none of these is
 // taken. Wake functions may be called with Feed.mu or reading.mu held, and so must not call back.
 //
-// The goroutine of the source is the only one that touches the [audit]. A reading has a goroutine
+// The goroutine of the source is the only one that touches the source's own fields, its [audit]
+// among them. A reading has a goroutine
 // while it is open or waits to be opened, and an inquiry has one for each question. All of them
 // are counted in Hub.work, so that [Hub.Close] can wait for them.
 //
-// # Three types, so that decisions are apart from locks and I/O
+// # Four types, so that decisions are apart from locks and I/O
 //
 //	journal  what was read of the bucket: the epoch, the position and its check, the log, the
 //	         markers, where positions are exact, and what proves that a point is of this history.
@@ -190,9 +191,10 @@
 //	audit    what the source needs to judge what it sees: the anchor, the tallies, the delays,
 //	         since when advisories may be missed, and why the log is to begin anew. It judges an
 //	         advisory, the counts of the stream, a gap and a loss, and returns a verdict.
-//	Feed     the lock, the subscriptions and what they wait for, the readings, and the source. It
-//	         asks the stream, hands what comes to the journal and the audit, wakes who is
-//	         concerned, and carries the verdicts out.
+//	source   one goroutine, which asks the stream, hands what comes to the journal and the audit,
+//	         wakes who is concerned, and carries the verdicts out.
+//	Feed     the lock, the subscriptions and what they wait for, the readings, and what is known
+//	         of the source.
 //
 // The journal and the audit are plain data: they have no lock, start nothing, wake nobody, and are
 // told what time it is. Feed.mu guards the journal; the audit belongs to the source's goroutine.

@@ -11,8 +11,8 @@ import (
 )
 
 // A Feed is the live view of one bucket: a source, a journal of what it has read, and the
-// subscriptions that follow the journal's log. It holds the lock, and does all that asks NATS or
-// wakes somebody; what is decided of the bucket's past, the journal decides.
+// subscriptions that follow the journal's log. It holds the lock; what is decided of the bucket's
+// past, the journal decides.
 //
 // # Lives
 //
@@ -56,22 +56,10 @@ type Feed struct {
 	// stopSource ends the source's goroutine.
 	stopSource context.CancelFunc
 
-	// mail holds advisories until the source's goroutine handles them.
-	mail *mailbox
-	// verifySoon has a token while a verification was asked for; its capacity is 1.
-	verifySoon chan struct{}
+	// source reads the bucket's stream.
+	source *source
 	// now is the gateway's clock. It is set once, and any goroutine may call it.
 	now func() time.Time
-
-	// The following belong to the source's goroutine, so that no lock guards them.
-
-	// audit is what the source needs to judge what it sees.
-	audit audit
-	// lastHeard returns when the source said something last. It can be asked after the source was
-	// lost, too.
-	lastHeard func() time.Time
-	// toWake is what take is to call for the entries that arrived. Its array is used again.
-	toWake []func()
 
 	// mu guards all that follows, and the fields of the subscriptions.
 	mu sync.Mutex
@@ -97,20 +85,19 @@ type Feed struct {
 
 // newFeed returns a feed without a place and without a source.
 func newFeed(h *Hub, name kv.BucketName) *Feed {
-	return &Feed{
-		hub:        h,
-		name:       name,
-		mail:       newMailbox(h.mailboxLimit),
-		verifySoon: make(chan struct{}, 1),
-		status:     newSourceStatus(),
-		waiters:    newWaiters(),
-		journal:    newJournal(h.options),
-		interests:  newInterests(),
-		subs:       make(map[*Subscription]struct{}),
-		readings:   make(map[readingKey]*reading),
-		now:        time.Now,
-		lastHeard:  time.Now,
+	f := &Feed{
+		hub:       h,
+		name:      name,
+		status:    newSourceStatus(),
+		waiters:   newWaiters(),
+		journal:   newJournal(h.options),
+		interests: newInterests(),
+		subs:      make(map[*Subscription]struct{}),
+		readings:  make(map[readingKey]*reading),
+		now:       time.Now,
 	}
+	f.source = newSource(f)
+	return f
 }
 
 // settle waits until it is known whether there is a source. It returns nil if the source is live,
@@ -162,21 +149,5 @@ func (f *Feed) wakeAll() {
 func (f *Feed) wakeAllLocked() {
 	for s := range f.subs {
 		s.wake()
-	}
-}
-
-// disclaimExact makes no position exact until the log begins anew.
-func (f *Feed) disclaimExact() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.journal.exact.disclaim()
-}
-
-// requestVerify asks for a verification, which can make the position exact. It may be called
-// by any goroutine, with or without f.mu.
-func (f *Feed) requestVerify() {
-	select {
-	case f.verifySoon <- struct{}{}:
-	default:
 	}
 }

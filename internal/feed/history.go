@@ -57,31 +57,33 @@ func (a anchor) identifies() bool { return a.revision > 0 && !a.stored.IsZero() 
 // any loss (TestMovedEpochChangesNothing). It is the same if the anchor's message is there, stored
 // at the time that is known. Without a message that both have nothing is proved, and the epoch
 // decides.
-func (f *Feed) recogniseStream(
+func (src *source) recogniseStream(
 	ctx context.Context, b *kvclient.Bucket, s kvclient.StreamState, patience time.Duration,
 ) error {
+	f := src.feed
 	f.mu.Lock()
 	known := f.journal.epoch
 	f.mu.Unlock()
-	if known == "" || known == s.Epoch || !f.audit.anchor.identifies() {
+	if known == "" || known == s.Epoch || !src.audit.anchor.identifies() {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	stored, err := b.StoredAt(ctx, f.audit.anchor.revision)
-	if err == nil && f.audit.anchor.survives(s, stored) {
-		f.moveEpoch(s.Epoch)
+	stored, err := b.StoredAt(ctx, src.audit.anchor.revision)
+	if err == nil && src.audit.anchor.survives(s, stored) {
+		src.moveEpoch(s.Epoch)
 	}
 	return err
 }
 
 // moveEpoch lets the feed, and what it counted, go on under another epoch.
-func (f *Feed) moveEpoch(epoch kv.Epoch) {
+func (src *source) moveEpoch(epoch kv.Epoch) {
+	f := src.feed
 	f.mu.Lock()
 	before := f.journal.epoch
 	f.journal.epoch = epoch
 	f.mu.Unlock()
-	f.audit.tallies.moveEpoch(before, epoch)
+	src.audit.tallies.moveEpoch(before, epoch)
 	f.hub.options.Logger.Info().Str("bucket", f.name.String()).
 		Str("before", string(before)).Str("now", string(epoch)).
 		Msg("the creation time of a stream has moved, and its messages are the same")
@@ -100,7 +102,7 @@ func (f *Feed) askInEpoch(ctx context.Context) (*kvclient.Bucket, kvclient.Strea
 		if err != nil || s.Epoch == known {
 			return bucket, s, err
 		}
-		f.requestVerify()
+		f.source.requestVerify()
 		select {
 		case <-started:
 		case <-patience.Done():

@@ -28,8 +28,8 @@ const (
 // for an answer (pending is true). It belongs to the source's goroutine; each question waits for
 // its answer on a goroutine of its own.
 type inquiry struct {
-	// feed is the one for which it asks.
-	feed *Feed
+	// source is the one for which it asks.
+	source *source
 	// ask sends a question and waits for its answer.
 	ask func(context.Context) (kvclient.StreamState, error)
 	// answers has room for the answer to the only question that can be under way.
@@ -52,15 +52,15 @@ type answer struct {
 }
 
 // newInquiry returns an idle inquiry, which asks by calling ask on a goroutine of its own.
-func newInquiry(f *Feed, ask func(context.Context) (kvclient.StreamState, error)) *inquiry {
+func newInquiry(src *source, ask func(context.Context) (kvclient.StreamState, error)) *inquiry {
 	nextSend := time.NewTimer(0)
 	nextSend.Stop()
-	return &inquiry{feed: f, ask: ask, answers: make(chan answer, 1), nextSend: nextSend}
+	return &inquiry{source: src, ask: ask, answers: make(chan answer, 1), nextSend: nextSend}
 }
 
 // send sends a question if one would help, or sets nextSend if it is too early for that.
 func (i *inquiry) send(ctx context.Context) {
-	if i.pending || !i.feed.wantsAnswer() {
+	if i.pending || !i.source.wantsAnswer() {
 		return
 	}
 	if wait := askEvery - time.Since(i.sent); wait > 0 {
@@ -68,8 +68,8 @@ func (i *inquiry) send(ctx context.Context) {
 		return
 	}
 	i.pending, i.sent = true, time.Now()
-	q := i.feed.newQuestion()
-	i.feed.hub.work.Go(func() {
+	q := i.source.newQuestion()
+	i.source.feed.hub.work.Go(func() {
 		state, err := i.ask(ctx)
 		i.answers <- answer{q, state, err}
 	})
@@ -85,13 +85,14 @@ func (i *inquiry) answered(a answer) error {
 	case a.err != nil:
 		return nil
 	}
-	_, err := i.feed.compareAnswer(a.question, a.state)
+	_, err := i.source.compareAnswer(a.question, a.state)
 	return err
 }
 
 // wantsAnswer reports whether a subscription waits for something that a question could tell: an
 // exact position, or whether the bucket is missing (Subscription.absence).
-func (f *Feed) wantsAnswer() bool {
+func (src *source) wantsAnswer() bool {
+	f := src.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.absences.areOpen() {
@@ -102,7 +103,7 @@ func (f *Feed) wantsAnswer() bool {
 }
 
 // askState asks for the stream's state.
-func (f *Feed) askState(ctx context.Context) (kvclient.StreamState, error) {
-	_, s, err := f.ask(ctx)
+func (src *source) askState(ctx context.Context) (kvclient.StreamState, error) {
+	_, s, err := src.feed.ask(ctx)
 	return s, err
 }

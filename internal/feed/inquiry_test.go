@@ -50,7 +50,7 @@ func TestAbsenceIsJudgedBesideAWriter(t *testing.T) {
 				w.mu.Lock()
 				s.attach(true)
 				w.mu.Unlock()
-				w.requestVerify()
+				w.source.requestVerify()
 			}
 			time.Sleep(verifyDelay / 4)
 		}

@@ -145,7 +145,7 @@ func (w *world) explain(r *modelReading) {
 	if position, _ := w.feed.where(); position < r.awaits {
 		return
 	}
-	if !w.feed.explains(r.missing) {
+	if !w.feed.journal.explains(r.missing) {
 		w.counts["unvouched"]++
 		w.failed(r, errUnvouched)
 		return

@@ -162,9 +162,9 @@ func (w *world) newFeed() {
 	w.feed, w.tail, w.asked, w.readings = newFeed(w.hub, name), nil, nil, nil
 	w.advisories, w.resting = nil, false
 	w.lastHeard, w.noticedAt, w.connectionLost = w.clock, time.Time{}, false
-	w.feed.audit.delays = delays{periodStart: w.clock} // there is only one clock
+	w.feed.source.audit.delays = delays{periodStart: w.clock} // there is only one clock
 	w.feed.now = func() time.Time { return w.clock }
-	w.feed.lastHeard = func() time.Time { return w.lastHeard }
+	w.feed.source.lastHeard = func() time.Time { return w.lastHeard }
 	w.counts["feed"]++
 }
 
@@ -329,39 +329,41 @@ func (w *world) otherGateway() bool {
 	return true
 }
 
-// connect lets the source start, as Feed.readSource does, with pauses in which the stream changes.
+// connect lets the source start, as source.readStream does, with pauses in which the stream
+// changes.
 func (w *world) connect() {
 	if w.resting && !w.roused() {
 		return
 	}
 	f := w.feed
-	if !f.audit.missedSince.IsZero() && w.rand.IntN(2) == 0 {
+	src := f.source
+	if !src.audit.missedSince.IsZero() && w.rand.IntN(2) == 0 {
 		w.crash() // a server behind the connection, or the same once more
 	}
-	if len(w.advisories) > 0 && w.rand.IntN(2) == 0 { // as Feed.pauseForRetry does
-		_ = f.handleAdvisory(w.advisories[0].Advisory)
+	if len(w.advisories) > 0 && w.rand.IntN(2) == 0 { // as source.pauseForRetry does
+		_ = src.handleAdvisory(w.advisories[0].Advisory)
 		w.advisories = w.advisories[1:]
 	}
 	if w.missing {
-		f.noteSourceLost(kv.ErrBucketNotFound)
+		src.noteLost(kv.ErrBucketNotFound)
 		w.meanwhile()
 		w.resting = len(w.advisories) == 0 // as Hub.restFeed does
 		return
 	}
 	s, purges, updates, losses := w.state(), w.purges, w.updates, w.losses
-	moved := f.journal.epoch != "" && f.journal.epoch != s.Epoch && f.audit.anchor.identifies()
-	// As Feed.recogniseStream does.
-	if moved && f.audit.anchor.survives(s, w.storedAt(f.audit.anchor.revision)) {
-		f.moveEpoch(s.Epoch)
+	moved := f.journal.epoch != "" && f.journal.epoch != s.Epoch && src.audit.anchor.identifies()
+	// As source.recogniseStream does.
+	if moved && src.audit.anchor.survives(s, w.storedAt(src.audit.anchor.revision)) {
+		src.moveEpoch(s.Epoch)
 		w.counts["renamed"]++
 	}
 	w.meanwhile()
 	anew := w.connectionLost
 	if anew {
-		f.audit.noteMissed(f.lastHeard()) // as Feed.noteAdvisoryPeriod does
+		src.audit.noteMissed(src.lastHeard()) // as source.noteAdvisoryPeriod does
 		w.connectionLost = false
 	}
-	position, begun := f.startAt(nil, s)
+	position, begun := src.startAt(nil, s)
 	if begun {
 		w.knowsPurges, w.knowsUpdates, w.knowsLosses = purges, updates, losses
 	}
@@ -370,11 +372,11 @@ func (w *world) connect() {
 		w.advisories = nil // the subscriptions to advisories came late
 	}
 	if w.missing || w.epoch != s.Epoch {
-		f.noteSourceLost(kv.ErrBucketNotFound)
+		src.noteLost(kv.ErrBucketNotFound)
 		return
 	}
-	doubted := !f.audit.missedSince.IsZero()
-	if doubted && f.judgeLoss(w.state(), w.storedAt(f.audit.anchor.revision)) != nil {
+	doubted := !src.audit.missedSince.IsZero()
+	if doubted && src.judgeLoss(w.state(), w.storedAt(src.audit.anchor.revision)) != nil {
 		w.note("what happened in the gap is not known")
 		return
 	}
@@ -415,12 +417,12 @@ func (w *world) roused() bool {
 	return !w.resting
 }
 
-// end ends the consumer with an error, as Feed.runSource would see it.
+// end ends the consumer with an error, as source.run would see it.
 func (w *world) end(err error) {
 	w.note("source: %v", err)
 	w.tail, w.asked = nil, nil
 	if !errors.Is(err, errRestart) {
-		w.feed.noteSourceLost(err)
+		w.feed.source.noteLost(err)
 	}
 }
 
@@ -429,7 +431,7 @@ func (w *world) handleNext() {
 	a := w.advisories[0].Advisory
 	w.advisories = w.advisories[1:]
 	w.note("advisory %+v", a)
-	if err := w.feed.handleAdvisory(a); err != nil {
+	if err := w.feed.source.handleAdvisory(a); err != nil {
 		w.end(err)
 	}
 }
@@ -488,9 +490,9 @@ func (w *world) deliver(count int) {
 	for i := range entries {
 		entries[i].Expires = expires(entries[i].Created, w.tail.maxAge)
 	}
-	found := w.feed.take(entries)
+	found := w.feed.source.take(entries)
 	w.note("feed took %d up to %d", len(entries), w.tail.last)
-	if err := w.feed.carryOut(found); err != nil {
+	if err := w.feed.source.carryOut(found); err != nil {
 		w.end(err)
 	}
 }
@@ -499,7 +501,7 @@ func (w *world) deliver(count int) {
 func (w *world) inquire() {
 	switch {
 	case w.asked == nil:
-		w.asked = &modelInquiry{question: w.feed.newQuestion()}
+		w.asked = &modelInquiry{question: w.feed.source.newQuestion()}
 	case w.missing:
 		w.asked = nil
 	case w.asked.state == nil:
@@ -508,16 +510,16 @@ func (w *world) inquire() {
 	default:
 		asked := w.asked
 		w.asked = nil
-		if _, err := w.feed.compareAnswer(asked.question, *asked.state); err != nil {
+		if _, err := w.feed.source.compareAnswer(asked.question, *asked.state); err != nil {
 			w.end(err)
 		}
 	}
 }
 
-// check compares the feed with the stream, as Feed.verify does.
+// check compares the feed with the stream, as source.verify does.
 func (w *world) check() {
-	f := w.feed
-	q := f.newQuestion()
+	src := w.feed.source
+	q := src.newQuestion()
 	position := q.position
 	if w.missing {
 		w.end(kv.ErrBucketNotFound)
@@ -525,15 +527,15 @@ func (w *world) check() {
 	}
 	s := w.state()
 	w.meanwhile()
-	beyond, err := f.compareAnswer(q, s)
+	beyond, err := src.compareAnswer(q, s)
 	switch {
 	case err != nil:
 		w.end(err)
 	case !beyond || w.missing || w.epoch != s.Epoch:
 	case len(w.after(position, 1)) == 0 && s.Lifetime > 0:
-		w.end(f.carryOut(resetFor(ReasonHorizon)))
+		w.end(src.carryOut(resetFor(ReasonHorizon)))
 	case len(w.after(position, 1)) == 0:
-		f.advance(s.Last, kv.CheckOf(s.LastTime))
+		src.advance(s.Last, kv.CheckOf(s.LastTime))
 	}
 }
 

@@ -14,11 +14,12 @@ func TestClockStepIsOneReset(t *testing.T) {
 	s := streamAt(10, 1)
 	s.Lifetime = time.Second
 	f := feedAt(s)
+	src := f.source
 	f.now = func() time.Time { return clock }
 	take := func(r kv.Revision, step time.Duration) verdict {
 		e := entry("k", r, kv.Put)
 		e.Created = clock.Add(-step)
-		return f.take([]kv.Entry{e})
+		return src.take([]kv.Entry{e})
 	}
 	if v := take(12, 0); v.action != goOn {
 		t.Fatal("a gap is a reset")
@@ -27,9 +28,9 @@ func TestClockStepIsOneReset(t *testing.T) {
 	if late != resetFor(ReasonHorizon) {
 		t.Fatalf("late behind a gap: %+v", late)
 	}
-	_ = f.carryOut(late)
+	_ = src.carryOut(late)
 	s.Last = 14
-	f.startAt(nil, s)
+	src.startAt(nil, s)
 	if take(16, 5*time.Second).action != goOn || take(18, 5*time.Second).action != goOn {
 		t.Error("a second reset for the same step")
 	}
@@ -60,10 +61,11 @@ func TestDelaysAreComparedWithTwoPeriods(t *testing.T) {
 func TestOverdueMessageEndsTheSource(t *testing.T) {
 	clock := time.Unix(0, 0)
 	f := feedAt(streamAt(10, 0))
+	src := f.source
 	f.now = func() time.Time { return clock }
 	late := func(position kv.Revision, after time.Duration) bool {
 		clock = clock.Add(after)
-		return f.audit.noteOverdue(position, clock)
+		return src.audit.noteOverdue(position, clock)
 	}
 	const most = overdueTime - time.Millisecond
 	for i, step := range []struct {
@@ -82,7 +84,7 @@ func TestOverdueMessageEndsTheSource(t *testing.T) {
 			t.Errorf("step %d: late %v", i, !step.late)
 		}
 	}
-	f.startAt(nil, streamAt(12, 0))
+	src.startAt(nil, streamAt(12, 0))
 	if late(11, 0) {
 		t.Error("late at once after a start")
 	}
@@ -100,15 +102,16 @@ func TestIdleTimeIsNotCountedFromAnAnswer(t *testing.T) {
 	}
 	clock := began
 	f := newFeed(newHub(Options{}.withDefaults()), bucketB)
+	src := f.source
 	f.now = func() time.Time { return clock }
-	f.startAt(nil, at(0))
-	if _, err := f.compareAnswer(f.newQuestion(), at(time.Minute)); err != nil {
+	src.startAt(nil, at(0))
+	if _, err := src.compareAnswer(src.newQuestion(), at(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	clock = began.Add(time.Minute + 3*time.Second)
 	late := entry("k", 12, kv.Put) // 11 was skipped
 	late.Created = clock
-	found := f.takeArrival(kvclient.Arrival{Entries: []kv.Entry{late}, Idle: time.Minute})
+	found := src.takeArrival(kvclient.Arrival{Entries: []kv.Entry{late}, Idle: time.Minute})
 	if found != resetFor(ReasonHorizon) {
 		t.Error("what was skipped may be 3 s old, and a marker lives for 1 s")
 	}

@@ -20,7 +20,8 @@ func TestFramesCountInTheLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := newFeed(newHub(Options{LogBytes: most}.withDefaults()), name)
-	f.startAt(nil, kvclient.StreamState{Epoch: "a"})
+	src := f.source
+	src.startAt(nil, kvclient.StreamState{Epoch: "a"})
 	var entries []kv.Entry
 	for i := range 30 {
 		entries = append(entries, kv.Entry{
@@ -28,7 +29,7 @@ func TestFramesCountInTheLog(t *testing.T) {
 			Position: kv.Position{Revision: kv.Revision(i + 1), Epoch: "a"},
 		})
 	}
-	f.take(entries)
+	src.take(entries)
 	log := &f.journal.log
 	changes := log.after(0)
 	if len(changes) != len(entries) || log.bytes < len(entries)<<10 {

@@ -108,15 +108,16 @@ func (m *mailbox) signal() {
 // postAdvisory hands an advisory over to the source's goroutine. Any goroutine may call it. If
 // there is no room for the purge of a key, the purge is judged here; one that is not harmless
 // becomes a purge of everything, of which only one is kept.
-func (f *Feed) postAdvisory(a kvclient.Advisory) {
-	if !f.mail.put(a) && !f.acceptPurge(a) {
-		f.mail.put(kvclient.Advisory{Kind: kvclient.StreamPurged, At: a.At})
+func (src *source) postAdvisory(a kvclient.Advisory) {
+	if !src.mail.put(a) && !src.acceptPurge(a) {
+		src.mail.put(kvclient.Advisory{Kind: kvclient.StreamPurged, At: a.At})
 	}
 }
 
 // acceptPurge lets the journal accept a purge, if it is one of a key and changes nothing that a
 // subscription holds. Any goroutine may call it.
-func (f *Feed) acceptPurge(a kvclient.Advisory) bool {
+func (src *source) acceptPurge(a kvclient.Advisory) bool {
+	f := src.feed
 	if a.Key == "" {
 		return false
 	}
@@ -124,16 +125,17 @@ func (f *Feed) acceptPurge(a kvclient.Advisory) bool {
 	accepted := f.journal.acceptPurge(a)
 	f.mu.Unlock()
 	if accepted {
-		f.requestVerify() // until a tally is made without it, a loss would be taken for this purge
+		// Until a tally is made without it, a loss would be taken for this purge.
+		src.requestVerify()
 	}
 	return accepted
 }
 
 // handleAdvisory does what follows from an advisory. An error ends the source, which has to start
 // anew. It belongs to the source's goroutine, so that nobody changes the journal's terms meanwhile.
-func (f *Feed) handleAdvisory(a kvclient.Advisory) error {
-	if a.Kind == kvclient.StreamPurged && f.acceptPurge(a) {
+func (src *source) handleAdvisory(a kvclient.Advisory) error {
+	if a.Kind == kvclient.StreamPurged && src.acceptPurge(a) {
 		return nil
 	}
-	return f.carryOut(f.audit.judgeAdvisory(a, f.journal.terms))
+	return src.carryOut(src.audit.judgeAdvisory(a, src.feed.journal.terms))
 }

@@ -20,13 +20,13 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 	name, _ := kv.ParseBucketName("b")
 	newBusy := func() *Feed {
 		f := newFeed(newHub(Options{}.withDefaults()), name)
-		f.startAt(nil, kvclient.StreamState{Epoch: "a"})
-		f.take([]kv.Entry{
+		f.source.startAt(nil, kvclient.StreamState{Epoch: "a"})
+		f.source.take([]kv.Entry{
 			entry("deleted", 1, kv.Delete), entry("value", 2, kv.Put),
 		})
 		for range many {
-			f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamUpdated})
-			f.postAdvisory(kvclient.Advisory{
+			f.source.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamUpdated})
+			f.source.postAdvisory(kvclient.Advisory{
 				Kind: kvclient.StreamPurged, Key: "deleted", Purged: 1,
 			})
 		}
@@ -34,27 +34,27 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 	}
 	listen := func(f *Feed) {
 		for range 2 * many {
-			<-f.mail.arrived
-			a, told := f.mail.take()
+			<-f.source.mail.arrived
+			a, told := f.source.mail.take()
 			if told {
-				_ = f.handleAdvisory(a)
+				_ = f.source.handleAdvisory(a)
 			}
-			if len(f.mail.waiting) == 0 {
+			if len(f.source.mail.waiting) == 0 {
 				return
 			}
 		}
 	}
 	f := newBusy()
 	listen(f)
-	reset, harmless := f.audit.dueReset, f.journal.harmlessPurges.keys
-	if reset != "" || harmless != many || !f.audit.configUpdated {
+	reset, harmless := f.source.audit.dueReset, f.journal.harmlessPurges.keys
+	if reset != "" || harmless != many || !f.source.audit.configUpdated {
 		t.Errorf("reset for %q, %d of %d purges were harmless, updated %v",
-			reset, harmless, many, f.audit.configUpdated)
+			reset, harmless, many, f.source.audit.configUpdated)
 	}
 	f = newBusy()
-	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "value", Purged: 1})
-	if listen(f); f.audit.dueReset != ReasonPurged {
-		t.Errorf("reset for %q after the purge of a value", f.audit.dueReset)
+	f.source.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "value", Purged: 1})
+	if listen(f); f.source.audit.dueReset != ReasonPurged {
+		t.Errorf("reset for %q after the purge of a value", f.source.audit.dueReset)
 	}
 }
 

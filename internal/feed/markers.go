@@ -284,13 +284,6 @@ func (j *journal) explains(missing []*expectedMarker) bool {
 	return true
 }
 
-// explains asks the journal; see there.
-func (f *Feed) explains(missing []*expectedMarker) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.journal.explains(missing)
-}
-
 // noteRead forgets the markers of keys that have a value after all. The source did not deliver the
 // value, which was overwritten before its turn came, but a reading has it. Should what followed be
 // purged, that is not harmless.
@@ -301,11 +294,4 @@ func (j *journal) noteRead(changes []*Change) {
 			j.forgetMarker(c.Key)
 		}
 	}
-}
-
-// noteRead hands what a reading has to the journal; see there.
-func (f *Feed) noteRead(changes []*Change) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.journal.noteRead(changes)
 }

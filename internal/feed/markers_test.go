@@ -16,7 +16,7 @@ import (
 // The purge of a key is harmless only if the feed has read a marker as its last entry.
 func TestPurgeIsHarmlessOnlyOverAMarkerThatWasRead(t *testing.T) {
 	f := feedAt(streamAt(0, 0))
-	f.take([]kv.Entry{
+	f.source.take([]kv.Entry{
 		entry("value", 1, kv.Put), entry("deleted", 2, kv.Delete),
 		entry("again", 3, kv.Delete), entry("again", 4, kv.Put),
 		entry("unseen", 5, kv.Delete),
@@ -43,7 +43,7 @@ func TestPurgeIsHarmlessOnlyOverAMarkerThatWasRead(t *testing.T) {
 func TestForgottenMarkersRaiseTheStoreHorizon(t *testing.T) {
 	f := feedAt(streamAt(0, 0))
 	for r := range kv.Revision(maxMarkers + 1) {
-		f.take([]kv.Entry{entry("k"+r.String(), r+1, kv.Delete)})
+		f.source.take([]kv.Entry{entry("k"+r.String(), r+1, kv.Delete)})
 	}
 	if len(f.journal.markers) > maxMarkers || f.journal.storeHorizon != maxMarkers+1 {
 		t.Errorf("%d markers, the store horizon is %d",
@@ -56,15 +56,16 @@ func TestForgottenMarkersRaiseTheStoreHorizon(t *testing.T) {
 func TestPurgeIsNotHarmlessToASubscriptionThatIsAhead(t *testing.T) {
 	t.Parallel()
 	f := feedAt(streamAt(10, 0))
+	src := f.source
 	f.setState(live, nil)
 	marker := entryStored("k", 11, 11)
 	marker.Operation = kv.Delete
-	f.take([]kv.Entry{marker})
+	src.take([]kv.Entry{marker})
 	subscriptionAhead(t, f, Point{Position: entryStored("k", 12, 12).Position}, 12)
 	if f.journal.acceptPurge(kvclient.Advisory{Key: "k", At: time.Unix(13, 0)}) {
 		t.Error("a purge was accepted beside one that is ahead")
 	}
-	f.take([]kv.Entry{entryStored("l", 12, 12)})
+	src.take([]kv.Entry{entryStored("l", 12, 12)})
 	if !f.journal.acceptPurge(kvclient.Advisory{Key: "k", At: time.Unix(13, 0)}) {
 		t.Error("a purge was not accepted once the feed has come as far")
 	}
@@ -100,30 +101,29 @@ func TestPurgeThatOvertakesAnEntryIsAReset(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFeed(newHub(Options{}.withDefaults()), kv.BucketName{})
+				src := newFeed(newHub(Options{}.withDefaults()), kv.BucketName{}).source
 				marker := entry("a", 1, kv.Delete)
 				marker.Created = purge.Add(-time.Second)
-				f.take([]kv.Entry{marker})
+				src.take([]kv.Entry{marker})
 				arrivals := make(chan kvclient.Arrival, 1)
-				f.postAdvisory(kvclient.Advisory{
+				src.postAdvisory(kvclient.Advisory{
 					Kind: kvclient.StreamPurged, Key: "a", Purged: 1, At: purge,
 				})
 				ctx, cancel := context.WithTimeout(t.Context(), verifyDelay/2)
 				defer cancel()
 				ended := make(chan error, 1)
 				go func() {
-					ended <- f.receive(ctx, arrivals, func() error { return nil }, streamQuestions{
-						verify: func(context.Context) error { return nil },
-					})
+					ask := streamQuestions{verify: func(context.Context) error { return nil }}
+					ended <- src.receive(ctx, arrivals, func() error { return nil }, ask)
 				}()
 				synctest.Wait()
 				late := entry("a", 2, test.op)
 				late.Created = test.stored
 				arrivals <- kvclient.Arrival{Entries: []kv.Entry{late}}
 				err := <-ended
-				reset := f.audit.dueReset == ReasonPurged
+				reset := src.audit.dueReset == ReasonPurged
 				if errors.Is(err, errRestart) != test.reset || reset != test.reset {
-					t.Errorf("ended with %v, reset for %q", err, f.audit.dueReset)
+					t.Errorf("ended with %v, reset for %q", err, src.audit.dueReset)
 				}
 			})
 		})
@@ -136,6 +136,7 @@ func TestDeletedKeysShareTheirMemory(t *testing.T) {
 	bounds := bound.NewSet()
 	keys := keyBound(bounds)
 	f := feedAt(streamAt(0, 0))
+	src := f.source
 	f.journal.keys.memory = new(bound.Hold)
 	take := func(h *bound.Hold, size int64) {
 		t.Helper()
@@ -149,7 +150,7 @@ func TestDeletedKeysShareTheirMemory(t *testing.T) {
 	remove := func(n int) {
 		for range n {
 			last++
-			f.take([]kv.Entry{entry(long+last.String(), last, kv.Delete)})
+			src.take([]kv.Entry{entry(long+last.String(), last, kv.Delete)})
 		}
 	}
 	remove(1000)
@@ -165,7 +166,7 @@ func TestDeletedKeysShareTheirMemory(t *testing.T) {
 	}
 	for r := range last {
 		value := entry(long+(r+1).String(), last+r+1, kv.Put)
-		f.take([]kv.Entry{value})
+		src.take([]kv.Entry{value})
 	}
 	if f.journal.keys.bytes != 0 || len(f.journal.markers) != 0 {
 		t.Errorf("%d bytes counted for %d keys", f.journal.keys.bytes, len(f.journal.markers))

@@ -24,7 +24,7 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 	})
 	t.Run("something was removed", func(t *testing.T) {
 		f := feedAt(streamAt(10, 1))
-		f.take([]kv.Entry{entry("k", 11, kv.Put)})
+		f.source.take([]kv.Entry{entry("k", 11, kv.Put)})
 		wantVouched(t, f, map[kv.Revision]bool{9: false, 11: true})
 	})
 	t.Run("where the feed began", func(t *testing.T) {
@@ -38,8 +38,8 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 	t.Run("from before a purge", func(t *testing.T) {
 		f := feedAt(streamAt(10, 1))
 		era := f.journal.era
-		f.audit.dueReset = ReasonPurged
-		f.startAt(nil, streamAt(10, 2))
+		f.source.audit.dueReset = ReasonPurged
+		f.source.startAt(nil, streamAt(10, 2))
 		wantVouched(t, f, map[kv.Revision]bool{10: false})
 		if f.journal.vouches(10, era, f.now()) || !f.journal.vouches(10, f.journal.era, f.now()) {
 			t.Error("the feed does not distinguish its eras")
@@ -59,14 +59,14 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 		clock := time.Unix(0, 0)
 		f := newFeed(newHub(Options{}.withDefaults()), bucketB)
 		f.now = func() time.Time { return clock }
-		f.startAt(nil, streamAt(10, 1))
-		f.take([]kv.Entry{entry("k", 11, kv.Put)})
+		f.source.startAt(nil, streamAt(10, 1))
+		f.source.take([]kv.Entry{entry("k", 11, kv.Put)})
 		clock = clock.Add(noticeTime - time.Millisecond)
 		if f.journal.vouches(11, "aaaa", f.now()) {
 			t.Error("accepted from a gateway that may not have noticed a purge")
 		}
 		clock = clock.Add(time.Millisecond)
-		f.take([]kv.Entry{entry("k", 12, kv.Put)})
+		f.source.take([]kv.Entry{entry("k", 12, kv.Put)})
 		if f.journal.vouches(11, "aaaa", f.now()) || !f.journal.vouches(12, "aaaa", f.now()) {
 			t.Error("not accepted exactly from where every gateway has noticed the purge")
 		}
@@ -76,9 +76,9 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 	})
 	t.Run("at what the stream has lost", func(t *testing.T) {
 		f := feedAt(streamAt(10, 0))
-		f.take([]kv.Entry{entry("k", 11, kv.Put), entry("k", 12, kv.Put)})
-		f.startAt(nil, streamAt(10, 0)) // the server came back without its last two messages
-		f.take([]kv.Entry{
+		f.source.take([]kv.Entry{entry("k", 11, kv.Put), entry("k", 12, kv.Put)})
+		f.source.startAt(nil, streamAt(10, 0)) // the server came back without its last two messages
+		f.source.take([]kv.Entry{
 			entry("k", 11, kv.Put), entry("k", 12, kv.Put),
 			entry("k", 13, kv.Put),
 		})
@@ -89,11 +89,12 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 // Points that a reset has voided stay void through the next reset.
 func TestPointsStayVoidThroughResets(t *testing.T) {
 	f := feedAt(streamAt(10, 0))
-	f.take([]kv.Entry{entry("k", 11, kv.Put), entry("k", 12, kv.Put)})
-	f.startAt(nil, streamAt(10, 0)) // the stream has lost two messages
-	f.audit.dueReset = ReasonPurged
-	f.startAt(nil, streamAt(10, 1))
-	f.take([]kv.Entry{
+	src := f.source
+	src.take([]kv.Entry{entry("k", 11, kv.Put), entry("k", 12, kv.Put)})
+	src.startAt(nil, streamAt(10, 0)) // the stream has lost two messages
+	src.audit.dueReset = ReasonPurged
+	src.startAt(nil, streamAt(10, 1))
+	src.take([]kv.Entry{
 		entry("k", 11, kv.Put), entry("k", 12, kv.Put), entry("k", 13, kv.Put),
 	})
 	wantVouched(t, f, map[kv.Revision]bool{11: false, 12: false, 13: true})

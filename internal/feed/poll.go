@@ -215,7 +215,7 @@ func (s *Subscription) dropMarkers(events []Event, start int) []Event {
 func (s *Subscription) retryReading(r *reading, err error) {
 	key := r.key
 	if errors.Is(err, errRestart) {
-		s.feed.requestVerify() // the source has yet to see that the bucket is another
+		s.feed.source.requestVerify() // the source has yet to see that the bucket is another
 	}
 	switch {
 	case errors.Is(err, errUnvouched):

@@ -27,7 +27,7 @@ func TestBucketFoundBeforeItIsToldMissingIsAReset(t *testing.T) {
 			f.mu.Lock()
 			s.attach(true)
 			f.mu.Unlock()
-			f.startAt(nil, streamAt(1, 0))
+			f.source.startAt(nil, streamAt(1, 0))
 			f.setState(live, nil)
 			events, _ := s.poll(nil, 10)
 			reset := len(events) == 1 && events[0].Kind == Reset && events[0].Reason == ReasonEpoch
@@ -77,8 +77,8 @@ func TestAbsenceIsToldOnlyOnceTheSourceHasLooked(t *testing.T) {
 	t.Run("there", func(t *testing.T) {
 		f, s, wake := arrive()
 		wantTold(t, s)
-		q := f.newQuestion()
-		if _, err := f.compareAnswer(q, streamAt(1, 0)); err != nil {
+		q := f.source.newQuestion()
+		if _, err := f.source.compareAnswer(q, streamAt(1, 0)); err != nil {
 			t.Fatal(err)
 		}
 		<-wake
@@ -86,12 +86,12 @@ func TestAbsenceIsToldOnlyOnceTheSourceHasLooked(t *testing.T) {
 	})
 	t.Run("there when the question was sent before", func(t *testing.T) {
 		f, _, _ := arrive()
-		q := f.newQuestion()
+		q := f.source.newQuestion()
 		late := &Subscription{feed: f, wake: func() {}, keys: -1}
 		f.mu.Lock()
 		late.attach(true)
 		f.mu.Unlock()
-		if _, err := f.compareAnswer(q, streamAt(1, 0)); err != nil {
+		if _, err := f.source.compareAnswer(q, streamAt(1, 0)); err != nil {
 			t.Fatal(err)
 		}
 		wantTold(t, late)
@@ -99,7 +99,7 @@ func TestAbsenceIsToldOnlyOnceTheSourceHasLooked(t *testing.T) {
 	t.Run("another", func(t *testing.T) {
 		f, s, _ := arrive()
 		wantTold(t, s)
-		f.startAt(nil, kvclient.StreamState{Epoch: "b", Last: 1, Messages: 1})
+		f.source.startAt(nil, kvclient.StreamState{Epoch: "b", Last: 1, Messages: 1})
 		wantTold(t, s, Reset)
 	})
 }
@@ -109,10 +109,12 @@ func TestAbsenceIsToldOnlyOnceTheSourceHasLooked(t *testing.T) {
 func TestSubscriptionThatLeavesIsToldNothingElse(t *testing.T) {
 	t.Parallel()
 	for name, happens := range map[string]func(f *Feed){
-		"nothing":             func(*Feed) {},
-		"the source is lost":  func(f *Feed) { f.setState(stale, kv.ErrTimeout) },
-		"the log goes on":     (*Feed).continueAfterLoss,
-		"the log begins anew": func(f *Feed) { f.startAt(nil, kvclient.StreamState{Epoch: "z"}) },
+		"nothing":            func(*Feed) {},
+		"the source is lost": func(f *Feed) { f.setState(stale, kv.ErrTimeout) },
+		"the log goes on":    (*Feed).continueAfterLoss,
+		"the log begins anew": func(f *Feed) {
+			f.source.startAt(nil, kvclient.StreamState{Epoch: "z"})
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := subscriptionFollowing(t, 10)

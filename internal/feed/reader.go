@@ -230,13 +230,18 @@ func (r *reading) accountFor(ctx context.Context, missing []*expectedMarker) err
 		return nil
 	}
 	_, s, err := r.ask(ctx)
-	if err == nil {
-		err = r.feed.awaitRead(ctx, s.Last)
+	if err != nil {
+		return err
 	}
-	if err == nil && !r.feed.explains(missing) {
-		err = errUnvouched
+	if err := r.feed.awaitRead(ctx, s.Last); err != nil {
+		return err
 	}
-	return err
+	r.feed.mu.Lock()
+	defer r.feed.mu.Unlock()
+	if !r.feed.journal.explains(missing) {
+		return errUnvouched
+	}
+	return nil
 }
 
 // awaitRead waits until the feed has read everything up to a revision, for askTimeout at most.

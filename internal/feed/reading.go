@@ -254,7 +254,9 @@ func (r *reading) signalMoved() {
 // are cut off; by the chunk itself nobody is too far behind, since one value can be more than
 // maxStraggle.
 func (r *reading) addChunk(c *chunk) {
-	r.feed.noteRead(c.changes)
+	r.feed.mu.Lock()
+	r.feed.journal.noteRead(c.changes)
+	r.feed.mu.Unlock()
 	r.mu.Lock()
 	defer r.wakeSubscribers()
 	defer r.mu.Unlock()

@@ -189,7 +189,7 @@ func (h *Hub) startSource(f *Feed) {
 	if h.ctx.Err() != nil {
 		return
 	}
-	h.work.Go(func() { f.runSource(ctx) })
+	h.work.Go(func() { f.source.run(ctx) })
 }
 
 // dropFeed ends a feed and gives back what it holds. h.mu must be held.
@@ -244,7 +244,7 @@ func (h *Hub) restFeed(f *Feed) bool {
 	switch {
 	case h.feeds[f.name] != f:
 		return true
-	case f.mail.hasWaiting():
+	case f.source.mail.hasWaiting():
 		return false
 	case f.users == 0:
 		h.dropFeed(f)
@@ -285,7 +285,7 @@ func (h *Hub) rouse(ctx context.Context, f *Feed) error {
 func (h *Hub) deliverAdvisory(f *Feed, a kvclient.Advisory) {
 	switch {
 	case !f.resting:
-		f.postAdvisory(a)
+		f.source.postAdvisory(a)
 	case a.Kind != kvclient.StreamPurged: // the bucket may have been created or restored
 		_ = h.rouse(h.ctx, f) // without a place, the next look tries again
 	}

@@ -43,12 +43,50 @@ var errRestart = errors.New("the bucket has changed")
 // errAdvisoriesDropped ends a source whose advisories found no room in the client.
 var errAdvisoriesDropped = fmt.Errorf("%w: advisories are dropped", kv.ErrUnavailable)
 
-// runSource keeps the source alive until the feed ends or rests.
-func (f *Feed) runSource(ctx context.Context) {
+// A source reads the stream of a feed's bucket: it keeps one pull consumer (a [kvclient.Tail]) for
+// all subscriptions, and compares the feed with the stream. It asks the stream, hands what comes to
+// the journal and the audit, wakes who is concerned, and carries the audit's verdicts out.
+//
+// It is one goroutine (run), which ends when the feed rests or is dropped, and is started again
+// when the feed is roused. What belongs to it survives that. Other goroutines reach it by its mail
+// and by verifySoon; all other methods are for its own goroutine, and take the feed's lock where
+// they need it.
+type source struct {
+	// feed is the one that it reads for.
+	feed *Feed
+	// mail holds advisories until the goroutine handles them.
+	mail *mailbox
+	// verifySoon has a token while a verification was asked for; its capacity is 1.
+	verifySoon chan struct{}
+
+	// The following belong to the goroutine, so that no lock guards them.
+
+	// audit is what the source needs to judge what it sees.
+	audit audit
+	// lastHeard returns when the stream said something last. It can be asked after the source was
+	// lost, too.
+	lastHeard func() time.Time
+	// toWake is what take is to call for the entries that arrived. Its array is used again.
+	toWake []func()
+}
+
+// newSource returns the source of a feed, which has yet to be run.
+func newSource(f *Feed) *source {
+	return &source{
+		feed:       f,
+		mail:       newMailbox(f.hub.mailboxLimit),
+		verifySoon: make(chan struct{}, 1),
+		lastHeard:  time.Now,
+	}
+}
+
+// run keeps the source alive until the feed ends or rests.
+func (src *source) run(ctx context.Context) {
+	f := src.feed
 	backoff, patience := minBackoff, askTimeout
 	for ctx.Err() == nil {
 		started := time.Now()
-		reached, err := f.readSource(ctx, patience)
+		reached, err := src.readStream(ctx, patience)
 		if time.Since(started) > maxBackoff {
 			backoff = minBackoff
 		}
@@ -65,14 +103,14 @@ func (f *Feed) runSource(ctx context.Context) {
 		if f.isLive() && !isMissing(err) && f.hub.client.Connected() {
 			level = zerolog.WarnLevel // the client itself logs a lost connection
 		}
-		f.noteSourceLost(err)
+		src.noteLost(err)
 		if isMissing(err) && f.hub.restFeed(f) {
 			return
 		}
 		f.hub.stats.Restarts.Add(1)
 		f.hub.options.Logger.WithLevel(level).Str("bucket", f.name.String()).Err(err).
 			Msg("feed lost its source")
-		if f.pauseForRetry(ctx, backoff/2+rand.N(backoff/2)) {
+		if src.pauseForRetry(ctx, backoff/2+rand.N(backoff/2)) {
 			// The server is there again; the other connections may need a moment more.
 			backoff = minBackoff
 		} else {
@@ -83,36 +121,39 @@ func (f *Feed) runSource(ctx context.Context) {
 
 // pauseForRetry waits before the next start, or until an advisory of the bucket comes, which told
 // reports.
-func (f *Feed) pauseForRetry(ctx context.Context, wait time.Duration) (told bool) {
+func (src *source) pauseForRetry(ctx context.Context, wait time.Duration) (told bool) {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-ctx.Done():
 	case <-timer.C:
-	case <-f.mail.arrived:
-		advisory, some := f.mail.take()
+	case <-src.mail.arrived:
+		advisory, some := src.mail.take()
 		if some {
-			_ = f.handleAdvisory(advisory) // the source starts anew in any case
+			_ = src.handleAdvisory(advisory) // the source starts anew in any case
 		}
 		return some
 	}
 	return false
 }
 
-// readSource reads the stream until the source is lost or the bucket has changed. Each of its
+// readStream reads the stream until the source is lost or the bucket has changed. Each of its
 // first questions waits for as long as patience for an answer; reached reports that they were
 // answered.
-func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached bool, err error) {
+func (src *source) readStream(ctx context.Context, patience time.Duration) (
+	reached bool, err error,
+) {
+	f := src.feed
 	hearing := f.hub.client.AdvisoryPeriod()
 	bucket, s, err := f.askWithin(ctx, patience)
 	if err != nil {
 		return false, err
 	}
-	f.noteAdvisoryPeriod(hearing)
-	if err := f.recogniseStream(ctx, bucket, s, patience); err != nil {
+	src.noteAdvisoryPeriod(hearing)
+	if err := src.recogniseStream(ctx, bucket, s, patience); err != nil {
 		return false, err
 	}
-	position, _ := f.startAt(bucket, s)
+	position, _ := src.startAt(bucket, s)
 	asked, cancel := context.WithTimeout(ctx, patience)
 	tail, err := bucket.Tail(asked, position)
 	cancel()
@@ -129,16 +170,16 @@ func (f *Feed) readSource(ctx context.Context, patience time.Duration) (reached 
 		// What was removed since the stream was asked may not have been reported.
 		return true, errRestart
 	}
-	if !f.audit.missedSince.IsZero() {
-		if err := f.verifyAfterLoss(ctx, patience); err != nil {
+	if !src.audit.missedSince.IsZero() {
+		if err := src.verifyAfterLoss(ctx, patience); err != nil {
 			return true, err
 		}
 		f.continueAfterLoss()
 	}
-	f.lastHeard = tail.Heard
+	src.lastHeard = tail.Heard
 	f.setState(live, nil)
 	f.hub.releaseRestPlace(f)
-	return true, f.receive(ctx, tail.C, tail.Err, streamQuestions{f.verify, f.askState})
+	return true, src.receive(ctx, tail.C, tail.Err, streamQuestions{src.verify, src.askState})
 }
 
 // ask asks the stream's leader what the stream is. While a stream has no leader, every replica
@@ -161,26 +202,28 @@ func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (
 
 // startAt takes over where the stream is. It returns the revision after which to read on; begun
 // reports that the log begins there.
-func (f *Feed) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (
+func (src *source) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (
 	position kv.Revision, begun bool,
 ) {
-	position, begun = f.adopt(bucket, s, f.audit.dueReset)
-	f.audit.noteStart(s, begun, f.now())
+	position, begun = src.feed.adopt(bucket, s, src.audit.dueReset)
+	src.audit.noteStart(s, begun, src.feed.now())
 	return position, begun
 }
 
 // carryOut does what a verdict says. It returns the error that ends the source, nil if the source
 // goes on.
-func (f *Feed) carryOut(v verdict) error {
+func (src *source) carryOut(v verdict) error {
 	switch v.action {
 	case goOn:
 		return nil
 	case lookAgain:
-		f.requestVerify()
+		src.requestVerify()
 		return nil
 	case beginAnew:
-		f.audit.dueReset = v.reason
-		f.disclaimExact()
+		src.audit.dueReset = v.reason
+		src.feed.mu.Lock()
+		src.feed.journal.exact.disclaim()
+		src.feed.mu.Unlock()
 	}
 	return errRestart
 }
@@ -191,26 +234,27 @@ func isMissing(err error) bool {
 	return kv.IsNoBucket(err)
 }
 
-// noteSourceLost notes that there is no source, and why.
+// noteLost notes that there is no source, and why.
 //
 // Whatever the source was lost with, advisories may be lost with it: that the gateway's connection
 // stands is no proof, since what lies behind its server can be lost
 // (TestPurgeBehindALeafNodeIsAReset). And what vanishes by age is never reported.
-func (f *Feed) noteSourceLost(err error) {
+func (src *source) noteLost(err error) {
 	if isMissing(err) {
-		f.setState(missing, err)
-		f.audit.noteMissing()
+		src.feed.setState(missing, err)
+		src.audit.noteMissing()
 		return
 	}
-	f.audit.noteMissed(f.lastHeard())
-	f.setState(stale, err)
+	src.audit.noteMissed(src.lastHeard())
+	src.feed.setState(stale, err)
 }
 
 // noteAdvisoryPeriod notes over which connection advisories come from now on. If some may have been
 // missed, the state is not live before the stream has been compared.
-func (f *Feed) noteAdvisoryPeriod(h kvclient.AdvisoryPeriod) {
-	dropped := f.audit.hearing.SameConnection(h)
-	if !f.audit.noteAdvisoryPeriod(h, f.lastHeard(), f.now()) || !f.isLive() {
+func (src *source) noteAdvisoryPeriod(h kvclient.AdvisoryPeriod) {
+	f := src.feed
+	dropped := src.audit.hearing.SameConnection(h)
+	if !src.audit.noteAdvisoryPeriod(h, src.lastHeard(), f.now()) || !f.isLive() {
 		return
 	}
 	f.hub.options.Logger.Warn().Str("bucket", f.name.String()).
@@ -229,7 +273,7 @@ type streamQuestions struct {
 
 // receive takes what the source delivers, handles advisories, and compares the feed with the
 // stream from time to time. When arrivals is closed, lost says why.
-func (f *Feed) receive(
+func (src *source) receive(
 	ctx context.Context, arrivals <-chan kvclient.Arrival, lost func() error, ask streamQuestions,
 ) error {
 	verify := time.NewTimer(verifyDelay)
@@ -241,7 +285,7 @@ func (f *Feed) receive(
 	}
 	regularly := time.NewTicker(verifyEvery)
 	defer regularly.Stop()
-	inquiry := newInquiry(f, ask.last)
+	inquiry := newInquiry(src, ask.last)
 	defer inquiry.nextSend.Stop()
 	for {
 		select {
@@ -251,21 +295,21 @@ func (f *Feed) receive(
 			if !ok {
 				return lost()
 			}
-			if err := f.carryOut(f.takeArrival(a)); err != nil {
+			if err := src.carryOut(src.takeArrival(a)); err != nil {
 				return err
 			}
 			later()
-		case <-f.verifySoon:
+		case <-src.verifySoon:
 			if !verifying {
 				later()
 			}
-		case <-f.mail.arrived:
-			a, told := f.mail.take()
+		case <-src.mail.arrived:
+			a, told := src.mail.take()
 			if !told {
 				continue
 			}
-			if err := f.handleAdvisory(a); err != nil {
-				f.gatherPurges(ctx)
+			if err := src.handleAdvisory(a); err != nil {
+				src.gatherPurges(ctx)
 				return err
 			}
 		case a := <-inquiry.answers:
@@ -288,8 +332,8 @@ func (f *Feed) receive(
 }
 
 // gatherPurges waits for the other purges of the same sweep, so that all of them are one reset.
-func (f *Feed) gatherPurges(ctx context.Context) {
-	if f.audit.dueReset != ReasonPurged {
+func (src *source) gatherPurges(ctx context.Context) {
+	if src.audit.dueReset != ReasonPurged {
 		return
 	}
 	more, enough := time.NewTimer(gatherGap), time.NewTimer(maxGather)
@@ -297,13 +341,13 @@ func (f *Feed) gatherPurges(ctx context.Context) {
 	defer enough.Stop()
 	for {
 		select {
-		case <-f.mail.arrived:
-			switch a, told := f.mail.take(); {
+		case <-src.mail.arrived:
+			switch a, told := src.mail.take(); {
 			case !told:
 			case a.Kind == kvclient.StreamPurged:
 				more.Reset(gatherGap)
 			default:
-				_ = f.handleAdvisory(a) // the source starts anew in any case
+				_ = src.handleAdvisory(a) // the source starts anew in any case
 			}
 		case <-more.C:
 			return
@@ -312,5 +356,14 @@ func (f *Feed) gatherPurges(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// requestVerify asks for a verification, which can make the position exact. It may be called
+// by any goroutine, with or without f.mu.
+func (src *source) requestVerify() {
+	select {
+	case src.verifySoon <- struct{}{}:
+	default:
 	}
 }

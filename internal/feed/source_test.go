@@ -65,12 +65,12 @@ func newDrivenFeed(t *testing.T) *drivenFeed {
 		ended:    make(chan error, 1),
 		stop:     cancel,
 	}
-	w.startAt(nil, kvclient.StreamState{Epoch: "a"})
+	w.source.startAt(nil, kvclient.StreamState{Epoch: "a"})
 	w.setState(live, nil)
 	go func() {
 		lost := func() error { return kv.ErrUnavailable }
 		ask := streamQuestions{verify: w.noteVerified, last: w.answerLast}
-		w.ended <- w.receive(ctx, w.arrivals, lost, ask)
+		w.ended <- w.source.receive(ctx, w.arrivals, lost, ask)
 	}()
 	synctest.Wait()
 	return w
@@ -105,7 +105,7 @@ func TestVerificationComesHoweverOftenItIsRequested(t *testing.T) {
 		time.Sleep(verifyDelay)
 		w.takeVerified()
 		for began := time.Now(); time.Since(began) < time.Second; time.Sleep(verifyDelay / 4) {
-			w.requestVerify() // as the bookmark of one of many subscriptions does
+			w.source.requestVerify() // as the bookmark of one of many subscriptions does
 		}
 		if times := w.takeVerified(); len(times) < 20 {
 			t.Errorf("verified %d times in a second, at %v", len(times), times)
@@ -120,7 +120,7 @@ func TestVerificationComesWhenWritersRest(t *testing.T) {
 		w := newDrivenFeed(t)
 		for r := range kv.Revision(200) {
 			w.arrivals <- arrivalAt(2*r + 2) // each overwrites the one before: nothing is exact
-			w.requestVerify()
+			w.source.requestVerify()
 			time.Sleep(verifyDelay / 2)
 		}
 		if times := w.takeVerified(); len(times) > 1 {
@@ -153,12 +153,14 @@ func TestPurgesAreGathered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDrivenFeed(t)
 		for _, key := range []string{"x", "y", "z"} {
-			w.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: key, Purged: 1})
+			w.source.postAdvisory(kvclient.Advisory{
+				Kind: kvclient.StreamPurged, Key: key, Purged: 1,
+			})
 			time.Sleep(gatherGap / 4)
 		}
-		err, left := <-w.ended, len(w.mail.waiting)
-		if !errors.Is(err, errRestart) || w.audit.dueReset != ReasonPurged || left > 0 {
-			t.Errorf("%v, reset for %q, %d advisories are left", err, w.audit.dueReset, left)
+		err, left := <-w.ended, len(w.source.mail.waiting)
+		if !errors.Is(err, errRestart) || w.source.audit.dueReset != ReasonPurged || left > 0 {
+			t.Errorf("%v, reset for %q, %d advisories are left", err, w.source.audit.dueReset, left)
 		}
 		if took := time.Since(w.began); took < gatherGap || took > 2*gatherGap {
 			t.Errorf("took %v", took)
@@ -170,13 +172,13 @@ func TestPurgesAreGathered(t *testing.T) {
 // A purge that is reported while there is no source is not forgotten, although the stream was
 // counted between the purge and its advisory.
 func TestPurgeReportedDuringThePauseIsAReset(t *testing.T) {
-	f := feedAt(streamAt(10, 1))
-	f.take([]kv.Entry{entry("k", 11, kv.Put)})
-	if _, err := f.compareAnswer(f.newQuestion(), streamAt(11, 2)); err != nil {
+	src := feedAt(streamAt(10, 1)).source
+	src.take([]kv.Entry{entry("k", 11, kv.Put)})
+	if _, err := src.compareAnswer(src.newQuestion(), streamAt(11, 2)); err != nil {
 		t.Fatal(err)
 	}
-	f.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "v", Purged: 1})
-	if !f.pauseForRetry(t.Context(), time.Hour) || f.audit.dueReset != ReasonPurged {
-		t.Errorf("reset for %q", f.audit.dueReset)
+	src.postAdvisory(kvclient.Advisory{Kind: kvclient.StreamPurged, Key: "v", Purged: 1})
+	if !src.pauseForRetry(t.Context(), time.Hour) || src.audit.dueReset != ReasonPurged {
+		t.Errorf("reset for %q", src.audit.dueReset)
 	}
 }

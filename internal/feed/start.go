@@ -31,7 +31,7 @@ func (s *Subscription) attachWhenSettled(ctx context.Context) error {
 	s.attach(gone)
 	f.mu.Unlock()
 	if gone {
-		f.requestVerify() // the source may have yet to find the bucket missing
+		f.source.requestVerify() // the source may have yet to find the bucket missing
 	}
 	f.startReadings()
 	return nil
@@ -118,10 +118,10 @@ func (s *Subscription) decide(state kvclient.StreamState, proof proof) {
 		s.oweReset(ReasonUnknownID)
 	case state.Epoch != f.journal.epoch, point.Epoch != f.journal.epoch && proof != sameHistory:
 		s.oweReset(ReasonEpoch)
-		f.requestVerify()
+		f.source.requestVerify()
 	case terms != "" && terms != state.Terms.Digest():
 		s.oweReset(ReasonConfig)
-		f.requestVerify()
+		f.source.requestVerify()
 	case point.Revision > max(state.Last, f.journal.position):
 		// A new leader may know less than the feed for a moment.
 		s.oweReset(ReasonAhead)

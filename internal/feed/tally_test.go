@@ -34,15 +34,16 @@ func TestLogGoesOnOnlyIfTheCountsAddUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			clock := time.Unix(0, 0)
 			f := feedAt(streamAt(10, 1))
+			src := f.source
 			f.now = func() time.Time { return clock }
-			f.lastHeard = f.now
-			f.audit.tallies.last.at, f.audit.tallies.aging.at = clock, clock
+			src.lastHeard = f.now
+			src.audit.tallies.last.at, src.audit.tallies.aging.at = clock, clock
 			clock = clock.Add(long)
-			f.audit.tallies.note(tc.counted, f.lastHeard(), f.now())
+			src.audit.tallies.note(tc.counted, src.lastHeard(), f.now())
 			clock = clock.Add(tc.before)
-			f.audit.noteMissed(clock)
+			src.audit.noteMissed(clock)
 			clock = clock.Add(long) // however long it takes to be back
-			got, reset := f.judgeLoss(tc.now, time.Time{}) == nil, f.audit.dueReset
+			got, reset := src.judgeLoss(tc.now, time.Time{}) == nil, src.audit.dueReset
 			if got != tc.want || got == (reset != "") {
 				t.Errorf("trusted %v, reset for %q; want %v", got, reset, tc.want)
 			}
@@ -54,9 +55,9 @@ func TestLogGoesOnOnlyIfTheCountsAddUp(t *testing.T) {
 // tally need not be old.
 func TestStreamWithEveryMessageNeedsNoOldTally(t *testing.T) {
 	for missing, want := range map[uint64]bool{0: true, 1: false} {
-		f := feedAt(streamAt(10, 0))
-		f.audit.noteMissed(f.audit.tallies.last.at)
-		if got := f.judgeLoss(streamAt(15, missing), time.Time{}) == nil; got != want {
+		src := feedAt(streamAt(10, 0)).source
+		src.audit.noteMissed(src.audit.tallies.last.at)
+		if got := src.judgeLoss(streamAt(15, missing), time.Time{}) == nil; got != want {
 			t.Errorf("trusted %v with %d missing", got, missing)
 		}
 	}
@@ -66,25 +67,26 @@ func TestStreamWithEveryMessageNeedsNoOldTally(t *testing.T) {
 func TestTalliesGrowOldBesideBusyWriters(t *testing.T) {
 	clock := time.Unix(0, 0)
 	f := feedAt(streamAt(10, 1))
+	src := f.source
 	f.now = func() time.Time { return clock }
-	f.lastHeard = f.now
-	f.audit.tallies.last.at, f.audit.tallies.aging.at = clock, clock
+	src.lastHeard = f.now
+	src.audit.tallies.last.at, src.audit.tallies.aging.at = clock, clock
 	for last := kv.Revision(11); last < 100; last++ {
 		clock = clock.Add(advisoryDelay / 3)
-		f.audit.tallies.note(streamAt(last, uint64(last/80)), clock, clock) // one purge, reported
+		src.audit.tallies.note(streamAt(last, uint64(last/80)), clock, clock) // one purge, reported
 	}
-	f.audit.noteMissed(f.lastHeard())
-	if f.judgeLoss(streamAt(100, 1), time.Time{}) != nil {
+	src.audit.noteMissed(src.lastHeard())
+	if src.judgeLoss(streamAt(100, 1), time.Time{}) != nil {
 		t.Errorf("reset for %s, %v after the first tally; the old one is %+v",
-			f.audit.dueReset, clock, f.audit.tallies.old)
+			src.audit.dueReset, clock, src.audit.tallies.old)
 	}
 	for last := kv.Revision(100); last < 103; last++ {
 		clock = clock.Add(advisoryDelay / 3)
-		f.audit.tallies.note(streamAt(last, 2), clock, clock) // one purge more, to be reported
+		src.audit.tallies.note(streamAt(last, 2), clock, clock) // one purge more, to be reported
 	}
-	f.audit.noteMissed(f.lastHeard())
-	if f.judgeLoss(streamAt(103, 2), time.Time{}) == nil {
-		t.Errorf("trusted, though %+v is young", f.audit.tallies.old)
+	src.audit.noteMissed(src.lastHeard())
+	if src.judgeLoss(streamAt(103, 2), time.Time{}) == nil {
+		t.Errorf("trusted, though %+v is young", src.audit.tallies.old)
 	}
 }
 
@@ -93,19 +95,20 @@ func TestTalliesGrowOldBesideBusyWriters(t *testing.T) {
 func TestTalliesDuringSilenceDoNotCount(t *testing.T) {
 	clock := time.Unix(0, 0)
 	f := feedAt(streamAt(10, 1))
+	src := f.source
 	f.now = func() time.Time { return clock }
-	f.audit.tallies.last.at, f.audit.tallies.aging.at = clock, clock
+	src.audit.tallies.last.at, src.audit.tallies.aging.at = clock, clock
 	clock = clock.Add(2 * advisoryDelay)
 	heard := clock
-	f.lastHeard = func() time.Time { return heard }
+	src.lastHeard = func() time.Time { return heard }
 	for last := range kv.Revision(3) {
 		clock = clock.Add(2 * advisoryDelay)
-		f.audit.tallies.note(streamAt(11+last, 2), f.lastHeard(), f.now())
+		src.audit.tallies.note(streamAt(11+last, 2), src.lastHeard(), f.now())
 	}
-	f.audit.noteMissed(f.lastHeard())
+	src.audit.noteMissed(src.lastHeard())
 	now := streamAt(14, 2)
-	if f.judgeLoss(now, time.Time{}) == nil || f.audit.dueReset != ReasonHorizon {
-		t.Errorf("%+v is trusted; reset for %q", now, f.audit.dueReset)
+	if src.judgeLoss(now, time.Time{}) == nil || src.audit.dueReset != ReasonHorizon {
+		t.Errorf("%+v is trusted; reset for %q", now, src.audit.dueReset)
 	}
 }
 
@@ -113,30 +116,31 @@ func TestTalliesDuringSilenceDoNotCount(t *testing.T) {
 // and an advisory may come late.
 func TestCountsShowAPurgeWithoutAdvisories(t *testing.T) {
 	f := feedAt(streamAt(10, 1))
-	a := &f.audit
+	src := f.source
+	a := &src.audit
 	f.journal.harmlessPurges.messages = 1
-	if err := f.compareCounts(streamAt(10, 2)); err != nil || a.unexplained != nil {
+	if err := src.compareCounts(streamAt(10, 2)); err != nil || a.unexplained != nil {
 		t.Errorf("a purge that was reported: %v, missing %v", err, a.unexplained)
 	}
-	if err := f.compareCounts(streamAt(12, 5)); err != nil || a.unexplained != nil {
+	if err := src.compareCounts(streamAt(12, 5)); err != nil || a.unexplained != nil {
 		t.Errorf("with new messages nothing can be said: %v, missing %v", err, a.unexplained)
 	}
 	fewer := streamAt(14, 6)
 	a.tallies.last.Subjects, fewer.Subjects = 3, 2
 	f.journal.harmlessPurges.keys = 1
-	if err := f.compareCounts(fewer); err != nil || a.unexplained != nil {
+	if err := src.compareCounts(fewer); err != nil || a.unexplained != nil {
 		t.Errorf("a key whose purge was reported: %v, missing %v", err, a.unexplained)
 	}
 	a.tallies.last.Subjects, fewer.Subjects = 2, 1
-	if err := f.compareCounts(fewer); err != nil || a.unexplained == nil {
+	if err := src.compareCounts(fewer); err != nil || a.unexplained == nil {
 		t.Errorf("one key less, though there are new messages: %v, missing %v", err, a.unexplained)
 	}
 	a.unexplained = nil
-	a.tallies.note(streamAt(12, 5), f.lastHeard(), f.now())
-	if err := f.compareCounts(streamAt(12, 6)); err != nil || a.unexplained == nil {
+	a.tallies.note(streamAt(12, 5), src.lastHeard(), f.now())
+	if err := src.compareCounts(streamAt(12, 6)); err != nil || a.unexplained == nil {
 		t.Errorf("one message less, for the first time: %v, missing %v", err, a.unexplained)
 	}
-	err := f.compareCounts(streamAt(12, 6))
+	err := src.compareCounts(streamAt(12, 6))
 	if !errors.Is(err, errRestart) || a.dueReset != ReasonPurged {
 		t.Errorf("one message less, and nobody has reported why: %v, reset for %q", err, a.dueReset)
 	}
@@ -160,17 +164,17 @@ func TestAnchorOfAnotherHistoryIsNotTrusted(t *testing.T) {
 		"gone, and nothing came since": {11, time.Time{}, true},
 		"another, of a whole history":  {13, now.Add(time.Second), false},
 	} {
-		f := feedAt(streamAt(10, 1))
+		src := feedAt(streamAt(10, 1)).source
 		e := entry("k", 11, kv.Put)
 		e.Created = now
-		f.take([]kv.Entry{e})
-		f.audit.noteMissed(f.audit.tallies.last.at.Add(2 * advisoryDelay))
+		src.take([]kv.Entry{e})
+		src.audit.noteMissed(src.audit.tallies.last.at.Add(2 * advisoryDelay))
 		state := streamAt(tc.last, 1)
 		if tc.last == 13 {
 			state = streamAt(tc.last, 0)
 		}
 		state.LastTime = now
-		if got := f.judgeLoss(state, tc.stored) == nil; got != tc.want {
+		if got := src.judgeLoss(state, tc.stored) == nil; got != tc.want {
 			t.Errorf("%s: trusted %v", name, got)
 		}
 	}
@@ -185,21 +189,22 @@ func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
 		"the successor came": true, "it has yet to come": false,
 	} {
 		f := feedAt(streamAt(10, 0))
+		src := f.source
 		now := time.Unix(100, 0)
 		f.now = func() time.Time { return now }
-		f.audit.tallies.last.at = time.Unix(10, 0)
-		f.take([]kv.Entry{entryStored("l", 12, 12)}) // 11 is gone; 13 has its key
+		src.audit.tallies.last.at = time.Unix(10, 0)
+		src.take([]kv.Entry{entryStored("l", 12, 12)}) // 11 is gone; 13 has its key
 		after := streamAt(12, 0)
 		if came {
-			q := f.newQuestion()
-			f.take([]kv.Entry{entryStored("k", 13, 13)})
-			if _, err := f.compareAnswer(q, streamAt(13, 1)); err != nil {
+			q := src.newQuestion()
+			src.take([]kv.Entry{entryStored("k", 13, 13)})
+			if _, err := src.compareAnswer(q, streamAt(13, 1)); err != nil {
 				t.Fatal(err)
 			}
 			after = streamAt(13, 0)
 		}
-		f.audit.noteMissed(time.Unix(50, 0))
-		if got := f.judgeLoss(after, f.audit.anchor.stored) == nil; got != came {
+		src.audit.noteMissed(time.Unix(50, 0))
+		if got := src.judgeLoss(after, src.audit.anchor.stored) == nil; got != came {
 			t.Errorf("%s: the log goes on: %v", name, got)
 		}
 	}

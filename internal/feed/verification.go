@@ -19,19 +19,20 @@ import (
 // may have been a marker that vanished before it was read, so subscriptions are reset
 // (TestMarkerThatExpiresUnreadIsAReset). If the last message is there, it is one of another
 // subject, as a stream with sources has them.
-func (f *Feed) verify(ctx context.Context) error {
+func (src *source) verify(ctx context.Context) error {
+	f := src.feed
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	if f.hub.client.AdvisoryPeriod() != f.audit.hearing {
+	if f.hub.client.AdvisoryPeriod() != src.audit.hearing {
 		return errRestart // advisories were dropped since, or the connection is another
 	}
-	f.audit.hearingAt = f.now()
-	q := f.newQuestion()
+	src.audit.hearingAt = f.now()
+	q := src.newQuestion()
 	bucket, s, err := f.ask(ctx)
 	if err != nil {
 		return err
 	}
-	if beyond, err := f.compareAnswer(q, s); !beyond {
+	if beyond, err := src.compareAnswer(q, s); !beyond {
 		return err
 	}
 	position := q.position
@@ -40,8 +41,8 @@ func (f *Feed) verify(ctx context.Context) error {
 		return err
 	}
 	if next > 0 {
-		f.requestVerify()
-		if f.audit.noteOverdue(position, f.now()) {
+		src.requestVerify()
+		if src.audit.noteOverdue(position, f.now()) {
 			return fmt.Errorf("%w: the messages stored beyond revision %d are not delivered",
 				kv.ErrTimeout, position)
 		}
@@ -52,17 +53,18 @@ func (f *Feed) verify(ctx context.Context) error {
 		case err != nil:
 			return err
 		case stored.IsZero():
-			return f.carryOut(resetFor(ReasonHorizon))
+			return src.carryOut(resetFor(ReasonHorizon))
 		}
 	}
-	f.advance(s.Last, kv.CheckOf(s.LastTime))
-	f.requestVerify()
+	src.advance(s.Last, kv.CheckOf(s.LastTime))
+	src.requestVerify()
 	return nil
 }
 
 // newQuestion returns what has to be remembered of a question to the stream that is about to be
 // sent.
-func (f *Feed) newQuestion() question {
+func (src *source) newQuestion() question {
+	f := src.feed
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	q := f.journal.exact.ask(f.journal.position)
@@ -73,7 +75,8 @@ func (f *Feed) newQuestion() question {
 // compareAnswer compares what the stream answered to a question with what the feed knew when the
 // question was sent. beyond reports that the stream had more than the feed had read. An error ends
 // the source: the stream is not what it was.
-func (f *Feed) compareAnswer(q question, s kvclient.StreamState) (beyond bool, err error) {
+func (src *source) compareAnswer(q question, s kvclient.StreamState) (beyond bool, err error) {
+	f := src.feed
 	f.mu.Lock()
 	same := f.journal.takeAnswer(q, s)
 	if same {
@@ -89,52 +92,54 @@ func (f *Feed) compareAnswer(q question, s kvclient.StreamState) (beyond bool, e
 	case s.Last > q.position:
 		return true, nil
 	}
-	f.audit.noteCaughtUp(s.At)
-	return false, f.compareCounts(s)
+	src.audit.noteCaughtUp(s.At)
+	return false, src.compareCounts(s)
 }
 
 // compareCounts compares the stream with what it was when it was counted last, with everything
 // read. If all is accounted for, what the stream is now is the last tally, and the purges that were
 // accepted are part of it.
-func (f *Feed) compareCounts(s kvclient.StreamState) error {
+func (src *source) compareCounts(s kvclient.StreamState) error {
+	f := src.feed
 	f.mu.Lock()
 	harmless := f.journal.harmlessPurges
 	f.mu.Unlock()
-	v := f.audit.compareCounts(s, harmless, f.mail.hasWaiting())
+	v := src.audit.compareCounts(s, harmless, src.mail.hasWaiting())
 	if v.action == goOn {
 		f.mu.Lock()
 		f.journal.harmlessPurges = purgeCount{}
 		f.mu.Unlock()
-		f.audit.tallies.note(s, f.lastHeard(), f.now())
+		src.audit.tallies.note(s, src.lastHeard(), f.now())
 	}
-	return f.carryOut(v)
+	return src.carryOut(v)
 }
 
 // verifyAfterLoss finds out, after a loss, whether the log may go on. It asks the stream once
 // more, after the consumer's answer. On a new connection the server may have answered the first
 // question, which went over another one, before it knew of the subscriptions to advisories; the
 // consumer's answer came behind them (TestPurgeBeforeTheSubscriptionsAreThereIsAReset).
-func (f *Feed) verifyAfterLoss(ctx context.Context, patience time.Duration) error {
-	bucket, s, err := f.askWithin(ctx, patience)
+func (src *source) verifyAfterLoss(ctx context.Context, patience time.Duration) error {
+	bucket, s, err := src.feed.askWithin(ctx, patience)
 	if err != nil {
 		return err
 	}
 	var stored time.Time
-	if f.audit.anchor.revision > 0 {
+	if src.audit.anchor.revision > 0 {
 		ctx, cancel := context.WithTimeout(ctx, patience)
 		defer cancel()
-		if stored, err = bucket.StoredAt(ctx, f.audit.anchor.revision); err != nil {
+		if stored, err = bucket.StoredAt(ctx, src.audit.anchor.revision); err != nil {
 			return err
 		}
 	}
-	return f.judgeLoss(s, stored)
+	return src.judgeLoss(s, stored)
 }
 
 // judgeLoss lets the audit decide whether the log may go on where the stream is now. It returns the
 // error that ends the source if the log begins anew.
-func (f *Feed) judgeLoss(now kvclient.StreamState, stored time.Time) error {
+func (src *source) judgeLoss(now kvclient.StreamState, stored time.Time) error {
+	f := src.feed
 	f.mu.Lock()
 	awaitsSuccessor := f.journal.awaitsSuccessor()
 	f.mu.Unlock()
-	return f.carryOut(f.audit.judgeLoss(now, stored, awaitsSuccessor))
+	return src.carryOut(src.audit.judgeLoss(now, stored, awaitsSuccessor))
 }
