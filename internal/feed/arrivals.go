@@ -2,21 +2,21 @@ package feed
 
 import (
 	"kvgateway/internal/kv"
-	"kvgateway/internal/kvclient"
 )
 
-// This file takes over what the source delivers, and wakes those that wait for it.
+// This file has the way of a change from the source to the subscriptions: receive calls deliver,
+// which appends it to the journal, matches it with the filters, and wakes who has to send it.
 
-// take hands entries to the journal and the audit, and wakes the subscriptions that they concern.
-// It returns what the entries show: that nothing is wrong, or that subscriptions hold what is not
-// so. It belongs to the source's goroutine.
+// deliver hands entries to the journal and the audit, and wakes the subscriptions that they
+// concern. It returns what the entries show: that nothing is wrong, or that subscriptions hold what
+// is not so.
 //
 // The subscriptions are woken without f.mu, since each asks for it at once, on another processor.
 // While the feed held the lock until all were woken, a thousand goroutines were put to sleep a
 // second time, which was a tenth of the time of a delivery. That a tail has a goroutine of its own
 // between the connection and the feed costs nothing that shows (1.02 in twelve pairs, 100
 // subscribers).
-func (src *source) take(entries []kv.Entry) verdict {
+func (src *source) deliver(entries []kv.Entry) verdict {
 	found := src.appendEntries(entries)
 	for i, wake := range src.toWake {
 		src.toWake[i] = nil
@@ -26,8 +26,8 @@ func (src *source) take(entries []kv.Entry) verdict {
 	return found
 }
 
-// appendEntries is the part of take that needs the feed's lock. It leaves in toWake how to wake the
-// subscriptions that have something to tell now.
+// appendEntries is the part of deliver that needs the feed's lock. It leaves in toWake how to wake
+// the subscriptions that have something to tell now.
 func (src *source) appendEntries(entries []kv.Entry) (found verdict) {
 	f := src.feed
 	f.mu.Lock()
@@ -42,7 +42,7 @@ func (src *source) appendEntries(entries []kv.Entry) (found verdict) {
 		if gap.action != goOn {
 			found = gap
 		}
-		change, reset := f.journal.take(e, now)
+		change, reset := f.journal.append(e, now)
 		if reset != "" {
 			found = resetFor(reset)
 		}
@@ -60,13 +60,6 @@ func (src *source) appendEntries(entries []kv.Entry) (found verdict) {
 	f.waiters.reached(f.journal.position)
 	f.wakeExactLocked()
 	return found
-}
-
-// takeArrival takes what the tail delivered, and notes for how long there was nothing before. It
-// returns what take does.
-func (src *source) takeArrival(a kvclient.Arrival) verdict {
-	src.audit.noteIdle(a.Idle)
-	return src.take(a.Entries)
 }
 
 // advance moves the position over revisions that are gone, to one whose message has this check.

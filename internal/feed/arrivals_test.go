@@ -34,7 +34,7 @@ func BenchmarkFanOut(b *testing.B) {
 			revision := kv.Revision(0)
 			for b.Loop() {
 				revision++
-				src.take([]kv.Entry{{Key: "k.1", Value: []byte("v"),
+				src.deliver([]kv.Entry{{Key: "k.1", Value: []byte("v"),
 					Position: kv.Position{Epoch: "a", Revision: revision}}})
 				for _, s := range subs {
 					if events, _ = s.Poll(events[:0], 16); len(events) != 1 {

@@ -107,11 +107,11 @@ func (s *Subscription) selectChanges(
 	return events, len(changes)
 }
 
-// takeFromLog sends what the log has above the cursor. drained reports that it was all. For a
+// matchLog sends what the log has above the cursor. drained reports that it was all. For a
 // subscription that keeps up, or selects most of the changes, everything is matched at once; if
 // that was not enough, rest is what is to be matched with the feed unlocked. The feed's mutex must
 // be held.
-func (s *Subscription) takeFromLog(events []Event, limit int) (
+func (s *Subscription) matchLog(events []Event, limit int) (
 	_ []Event, drained bool, rest *batch,
 ) {
 	f := s.feed

@@ -18,7 +18,7 @@ func subscriptionFollowing(t *testing.T, changes int, patterns ...string) *Subsc
 	for i := range changes {
 		entries = append(entries, entry(fmt.Sprint("k.", i), kv.Revision(i+1), kv.Put))
 	}
-	f.source.take(entries)
+	f.source.deliver(entries)
 	s := subscriptionOf(t, patterns...)
 	s.feed, s.tokens, s.generation = f, tokensOf(s.options.Filters), f.journal.generation
 	f.mu.Lock()
@@ -77,7 +77,7 @@ func TestPollNoticesWhatHappensMeanwhile(t *testing.T) {
 	}
 	t.Run("more comes", func(t *testing.T) {
 		s, b := batched(t)
-		s.feed.source.take([]kv.Entry{entry("late.1", 201, kv.Put)})
+		s.feed.source.deliver([]kv.Entry{entry("late.1", 201, kv.Put)})
 		events, more := s.finishBatch(b, nil)
 		if len(events) != 0 || !more {
 			t.Fatalf("%d events, more %v, with a change that came meanwhile", len(events), more)
@@ -100,7 +100,7 @@ func TestPollNoticesWhatHappensMeanwhile(t *testing.T) {
 	t.Run("the log moves on", func(t *testing.T) {
 		s, b := batched(t)
 		s.feed.journal.log.maxCount = 1
-		s.feed.source.take([]kv.Entry{
+		s.feed.source.deliver([]kv.Entry{
 			entry("k.x", 201, kv.Put), entry("k.y", 202, kv.Put),
 		})
 		if _, more := s.finishBatch(b, nil); !more || s.pending == 0 {

@@ -9,7 +9,7 @@ import (
 
 // This file decides where a journal begins, and when it begins anew.
 
-// adopt takes over where the stream is, at the first start of the source and after every loss. It
+// adopt notes where the stream is, at the first start of the source and after every loss. It
 // reports whether the journal begins there: at the first start, or because what subscriptions hold
 // may not be so any more. reset is a reason for that which the source knows already, "" for none.
 // promised is a revision that the stream had, at least.
@@ -19,7 +19,7 @@ import (
 // When an entry expires follows from the stream's max_age, its allow_msg_ttl and its marker TTL,
 // so a change of one of them makes untrue what was reported before. kv.Terms has these
 // settings, and the prefix of the entries' subjects, which changes where a mirror becomes a stream
-// of its own. Each look at the stream compares them, here and in takeAnswer, so that a change
+// of its own. Each look at the stream compares them, here and in noteAnswer, so that a change
 // is seen whoever made it, whether or not an advisory came
 // (TestConfigurationChangeIsAResetWhereEndsChange changes every setting). An id carries a digest
 // of the terms under which it was given out, so that any gateway sees that they have changed since
@@ -38,7 +38,7 @@ import (
 //
 // A reset of a feed that began on a whole stream may void some of its points. wholeEra would not
 // show that, so the feed then gets an era of its own. Whether the stream is whole now is part of
-// that name too: other gateways that find the stream whole take such points (vouches).
+// that name too: other gateways that find the stream whole accept such points (vouches).
 func (j *journal) adopt(
 	s kvclient.StreamState, reset string, promised kv.Revision, now time.Time,
 ) (begun bool) {

@@ -326,7 +326,7 @@ func TestDiscardForAMomentIsAReset(t *testing.T) {
 	}
 	w.untilKind(feed.Reset)
 	natstest.Eventually(t, patience, "the bucket's state", func() bool {
-		w.takeAll()
+		w.pollAll()
 		return reflect.DeepEqual(w.unexpired(), storedIn(t, kv))
 	})
 }

@@ -123,9 +123,9 @@
 //	------------  -----------------------------------  ------------  -----------------------------
 //	joining       attached: the bucket is missing, or  foundMissing
 //	              was found so (absence)
-//	              attached: a point is not taken       resetOwed
+//	              attached: a point is not accepted    resetOwed
 //	              attached: there is no point          inReading
-//	              attached: the point is taken, or     following
+//	              attached: the point is accepted, or  following
 //	              only updates are wanted
 //	foundMissing  the source finds no bucket either    toldMissing   BUCKETDELETED
 //	              there is one (absence is refuted)    inReading     RESET
@@ -176,16 +176,16 @@
 // taken. Wake functions may be called with Feed.mu or reading.mu held, and so must not call back.
 //
 // The goroutine of the source is the only one that touches the source's own fields, its [audit]
-// among them. A reading has a goroutine
-// while it is open or waits to be opened, and an inquiry has one for each question. All of them
-// are counted in Hub.work, so that [Hub.Close] can wait for them.
+// among them. A reading has a goroutine while it is open or waits to be opened, and an inquiry has
+// one for each question. All of them are counted in Hub.work, so that [Hub.Close] can wait for
+// them.
 //
 // # Four types, so that decisions are apart from locks and I/O
 //
 //	journal  what was read of the bucket: the epoch, the position and its check, the log, the
 //	         markers, where positions are exact, and what proves that a point is of this history.
-//	         Entries go in (take), and what follows comes out: a change for the subscriptions, or
-//	         the reason why they hold what is not so. It says which points it vouches for
+//	         Entries go in (append), and what follows comes out: a change for the subscriptions,
+//	         or the reason why they hold what is not so. It says which points it vouches for
 //	         (vouches), which markers a reading must come by (markersFor), and what became of
 //	         those that did not come (explains).
 //	audit    what the source needs to judge what it sees: the anchor, the tallies, the delays,

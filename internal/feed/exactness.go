@@ -123,7 +123,7 @@ func (e *exactness) ask(position kv.Revision) question {
 	return question{skips: e.skips, position: position}
 }
 
-// answered takes the leader's answer to a question. It does not count if more was skipped since
+// answered notes the leader's answer to a question. It does not count if more was skipped since
 // the question was sent.
 func (e *exactness) answered(q question, last, position kv.Revision) {
 	if q.skips != e.skips || !e.owed {

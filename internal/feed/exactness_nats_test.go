@@ -93,7 +93,7 @@ func TestExactPointFollowsABookmarkThatIsNotExact(t *testing.T) {
 	defer work.Wait()
 	defer stop.Store(true)
 	natstest.Eventually(t, patience, "a bookmark that is not exact", func() bool {
-		w.takeAll()
+		w.pollAll()
 		_, exact, ok := w.Bookmark()
 		return ok && !exact
 	})

@@ -121,7 +121,7 @@ func (f *Feed) settle(ctx context.Context) error {
 	}
 }
 
-// setState takes over what is known of the source now, and why it is not live. All subscriptions
+// setState notes what is known of the source now, and why it is not live. All subscriptions
 // are woken if that is another state than before.
 func (f *Feed) setState(s sourceState, why error) {
 	f.mu.Lock()

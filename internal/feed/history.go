@@ -52,7 +52,7 @@ func (a anchor) survives(now kvclient.StreamState, stored time.Time) bool {
 // stands for a message, and it is known when that was stored.
 func (a anchor) identifies() bool { return a.revision > 0 && !a.stored.IsZero() }
 
-// recogniseStream takes over the epoch that the stream has now, if it is the same stream: then the
+// recogniseStream adopts the epoch that the stream has now, if it is the same stream: then the
 // feed goes on under the new epoch without a reset, and what was lost meanwhile is judged as after
 // any loss (TestMovedEpochChangesNothing). It is the same if the anchor's message is there, stored
 // at the time that is known. Without a message that both have nothing is proved, and the epoch

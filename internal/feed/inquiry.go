@@ -21,7 +21,7 @@ const (
 // subscription that found the bucket missing: changes put the verification off, which would answer
 // that otherwise (TestAbsenceIsJudgedBesideAWriter). It asks only while a subscription wants to
 // know and a question would help, one question at a time, at most one each askEvery. Changes are
-// taken meanwhile. An answer does not count for exactness if something was skipped since its
+// delivered meanwhile. An answer does not count for exactness if something was skipped since its
 // question was sent.
 //
 // An inquiry is idle (pending is false), waits until it may ask again (nextSend runs), or waits
@@ -34,7 +34,7 @@ type inquiry struct {
 	ask func(context.Context) (kvclient.StreamState, error)
 	// answers has room for the answer to the only question that can be under way.
 	answers chan answer
-	// pending: a question was sent, and its answer has not been taken.
+	// pending: a question was sent, and its answer has not been handled.
 	pending bool
 	// sent is when the last question was sent.
 	sent time.Time
@@ -75,7 +75,7 @@ func (i *inquiry) send(ctx context.Context) {
 	})
 }
 
-// answered takes an answer over. Nothing follows from one that did not come; the next verification
+// answered handles an answer. Nothing follows from one that did not come; the next verification
 // asks too. An error ends the source: the stream is not what it was, or there is none.
 func (i *inquiry) answered(a answer) error {
 	i.pending = false

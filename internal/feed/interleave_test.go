@@ -490,7 +490,7 @@ func (w *world) deliver(count int) {
 	for i := range entries {
 		entries[i].Expires = expires(entries[i].Created, w.tail.maxAge)
 	}
-	found := w.feed.source.take(entries)
+	found := w.feed.source.deliver(entries)
 	w.note("feed took %d up to %d", len(entries), w.tail.last)
 	if err := w.feed.source.carryOut(found); err != nil {
 		w.end(err)

@@ -115,14 +115,14 @@ func newJournal(o Options) journal {
 	}
 }
 
-// take takes over an entry, whose revision must be above the position. It returns the change that
+// append appends an entry, whose revision must be above the position. It returns the change that
 // subscriptions may have to send, nil if the entry's subject is no key. If the entry shows that
 // subscriptions hold what is not so, reset is the reason for their reset; otherwise it is "".
 //
 // A message with `Nats-Rollup: all` takes all others with it, and no advisory says so
 // (TestRollupOfAllIsAReset). See trackMarker for the other such entry, and audit.noteEntry for
 // what a gap before one shows.
-func (j *journal) take(e *kv.Entry, now time.Time) (change *Change, reset string) {
+func (j *journal) append(e *kv.Entry, now time.Time) (change *Change, reset string) {
 	j.exact.read(j.position, e.Revision)
 	j.noteOthersNoticed(now)
 	j.position, j.positionCheck = e.Revision, e.Check
@@ -150,9 +150,9 @@ func (j *journal) pass(to kv.Revision, check kv.Check, now time.Time) {
 	j.log.pass(kv.Position{Epoch: j.epoch, Revision: to, Check: check})
 }
 
-// takeAnswer takes over what the stream answered to a question. It returns false if the stream is
+// noteAnswer notes what the stream answered to a question. It returns false if the stream is
 // not the one that was read, or not on the same terms.
-func (j *journal) takeAnswer(q question, s kvclient.StreamState) bool {
+func (j *journal) noteAnswer(q question, s kvclient.StreamState) bool {
 	if s.Epoch != j.epoch || s.Last < q.position || s.Terms != j.terms {
 		return false
 	}

@@ -335,11 +335,11 @@ func (w *watcher) awaitOldTally() {
 // pollFor polls for some time.
 func (w *watcher) pollFor(during time.Duration) {
 	w.t.Helper()
-	natstest.Holds(w.t, during, "it polls", func() bool { w.takeAll(); return true })
+	natstest.Holds(w.t, during, "it polls", func() bool { w.pollAll(); return true })
 }
 
-// takeAll polls once and folds what comes.
-func (w *watcher) takeAll() {
+// pollAll polls once and folds what comes.
+func (w *watcher) pollAll() {
 	events, _ := w.Poll(nil, 1000)
 	for _, e := range events {
 		w.fold(e)
@@ -357,7 +357,7 @@ func (w *watcher) untilStored(native jetstream.KeyValue) {
 		}
 	}()
 	natstest.Eventually(w.t, 5*time.Second, "what is held is what is stored", func() bool {
-		w.takeAll()
+		w.pollAll()
 		_, exact, ok := w.Bookmark()
 		held, stored = w.unexpired(), storedIn(w.t, native)
 		return ok && exact && maps.Equal(held, stored)

@@ -11,7 +11,7 @@ import (
 // overdueTime is how long what is stored may take to come.
 const overdueTime = 5 * time.Second
 
-// noteEntry takes over when an entry was stored, which has come behind that position, and judges
+// noteEntry notes when an entry was stored, which has come behind that position, and judges
 // the gap before it, if there is one. lifetime is the journal's.
 //
 // Where entries vanish by age, what was skipped may have been a marker that vanished before it was
@@ -87,7 +87,7 @@ type delays struct {
 // delaysPeriod is how long a period is.
 const delaysPeriod = time.Minute
 
-// unusual takes one more delay, of what came now, and returns by how much it exceeds the usual
+// unusual counts one more delay, of what came now, and returns by how much it exceeds the usual
 // one.
 func (d *delays) unusual(delay time.Duration, now time.Time) time.Duration {
 	switch {

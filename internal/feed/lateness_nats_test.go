@@ -122,7 +122,7 @@ func TestMarkerThatExpiresDuringAStallIsNoticed(t *testing.T) {
 	put(t, kv, "y", "v")
 	proxy.Resume()
 	natstest.Eventually(t, patience, "the bucket's state", func() bool {
-		w.takeAll()
+		w.pollAll()
 		_, exact, _ := w.Bookmark()
 		return exact && reflect.DeepEqual(w.unexpired(), storedIn(t, kv))
 	})

@@ -16,22 +16,22 @@ func TestClockStepIsOneReset(t *testing.T) {
 	f := feedAt(s)
 	src := f.source
 	f.now = func() time.Time { return clock }
-	take := func(r kv.Revision, step time.Duration) verdict {
+	deliver := func(r kv.Revision, step time.Duration) verdict {
 		e := entry("k", r, kv.Put)
 		e.Created = clock.Add(-step)
-		return src.take([]kv.Entry{e})
+		return src.deliver([]kv.Entry{e})
 	}
-	if v := take(12, 0); v.action != goOn {
+	if v := deliver(12, 0); v.action != goOn {
 		t.Fatal("a gap is a reset")
 	}
-	late := take(14, 5*time.Second)
+	late := deliver(14, 5*time.Second)
 	if late != resetFor(ReasonHorizon) {
 		t.Fatalf("late behind a gap: %+v", late)
 	}
 	_ = src.carryOut(late)
 	s.Last = 14
 	src.startAt(nil, s)
-	if take(16, 5*time.Second).action != goOn || take(18, 5*time.Second).action != goOn {
+	if deliver(16, 5*time.Second).action != goOn || deliver(18, 5*time.Second).action != goOn {
 		t.Error("a second reset for the same step")
 	}
 }
@@ -111,7 +111,8 @@ func TestIdleTimeIsNotCountedFromAnAnswer(t *testing.T) {
 	clock = began.Add(time.Minute + 3*time.Second)
 	late := entry("k", 12, kv.Put) // 11 was skipped
 	late.Created = clock
-	found := src.takeArrival(kvclient.Arrival{Entries: []kv.Entry{late}, Idle: time.Minute})
+	src.audit.noteIdle(time.Minute)
+	found := src.deliver([]kv.Entry{late})
 	if found != resetFor(ReasonHorizon) {
 		t.Error("what was skipped may be 3 s old, and a marker lives for 1 s")
 	}

@@ -29,7 +29,7 @@ func TestFramesCountInTheLog(t *testing.T) {
 			Position: kv.Position{Revision: kv.Revision(i + 1), Epoch: "a"},
 		})
 	}
-	src.take(entries)
+	src.deliver(entries)
 	log := &f.journal.log
 	changes := log.after(0)
 	if len(changes) != len(entries) || log.bytes < len(entries)<<10 {

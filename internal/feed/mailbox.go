@@ -19,8 +19,8 @@ import (
 // all feeds doubt what they were told since they last looked, and compare their streams
 // (TestPurgeWhoseAdvisoryWasDroppedIsAReset).
 //
-// Any goroutine may put, and one takes. The channel arrived has a token while something waits; a
-// token may outlive what it stands for, so that take can find nothing.
+// Any goroutine may put, and one pops. The channel arrived has a token while something waits; a
+// token may outlive what it stands for, so that pop can find nothing.
 type mailbox struct {
 	// arrived has a token while something waits; its capacity is 1.
 	arrived chan struct{}
@@ -81,8 +81,8 @@ var otherTerms = kv.Terms{MaxAge: -1}
 // sameTerms reports whether two advisories say the same about the terms; nil says nothing.
 func sameTerms(a, b *kv.Terms) bool { return a == b || a != nil && b != nil && *a == *b }
 
-// take returns the advisory that has waited longest; ok is false if none waits.
-func (m *mailbox) take() (a kvclient.Advisory, ok bool) {
+// pop removes and returns the advisory that has waited longest; ok is false if none waits.
+func (m *mailbox) pop() (a kvclient.Advisory, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.waiting) == 0 {

@@ -21,7 +21,7 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 	newBusy := func() *Feed {
 		f := newFeed(newHub(Options{}.withDefaults()), name)
 		f.source.startAt(nil, kvclient.StreamState{Epoch: "a"})
-		f.source.take([]kv.Entry{
+		f.source.deliver([]kv.Entry{
 			entry("deleted", 1, kv.Delete), entry("value", 2, kv.Put),
 		})
 		for range many {
@@ -35,7 +35,7 @@ func TestStormOfAdvisoriesIsNoPurge(t *testing.T) {
 	listen := func(f *Feed) {
 		for range 2 * many {
 			<-f.source.mail.arrived
-			a, told := f.source.mail.take()
+			a, told := f.source.mail.pop()
 			if told {
 				_ = f.source.handleAdvisory(a)
 			}

@@ -16,7 +16,7 @@ import (
 // The purge of a key is harmless only if the feed has read a marker as its last entry.
 func TestPurgeIsHarmlessOnlyOverAMarkerThatWasRead(t *testing.T) {
 	f := feedAt(streamAt(0, 0))
-	f.source.take([]kv.Entry{
+	f.source.deliver([]kv.Entry{
 		entry("value", 1, kv.Put), entry("deleted", 2, kv.Delete),
 		entry("again", 3, kv.Delete), entry("again", 4, kv.Put),
 		entry("unseen", 5, kv.Delete),
@@ -43,7 +43,7 @@ func TestPurgeIsHarmlessOnlyOverAMarkerThatWasRead(t *testing.T) {
 func TestForgottenMarkersRaiseTheStoreHorizon(t *testing.T) {
 	f := feedAt(streamAt(0, 0))
 	for r := range kv.Revision(maxMarkers + 1) {
-		f.source.take([]kv.Entry{entry("k"+r.String(), r+1, kv.Delete)})
+		f.source.deliver([]kv.Entry{entry("k"+r.String(), r+1, kv.Delete)})
 	}
 	if len(f.journal.markers) > maxMarkers || f.journal.storeHorizon != maxMarkers+1 {
 		t.Errorf("%d markers, the store horizon is %d",
@@ -60,12 +60,12 @@ func TestPurgeIsNotHarmlessToASubscriptionThatIsAhead(t *testing.T) {
 	f.setState(live, nil)
 	marker := entryStored("k", 11, 11)
 	marker.Operation = kv.Delete
-	src.take([]kv.Entry{marker})
+	src.deliver([]kv.Entry{marker})
 	subscriptionAhead(t, f, Point{Position: entryStored("k", 12, 12).Position}, 12)
 	if f.journal.acceptPurge(kvclient.Advisory{Key: "k", At: time.Unix(13, 0)}) {
 		t.Error("a purge was accepted beside one that is ahead")
 	}
-	src.take([]kv.Entry{entryStored("l", 12, 12)})
+	src.deliver([]kv.Entry{entryStored("l", 12, 12)})
 	if !f.journal.acceptPurge(kvclient.Advisory{Key: "k", At: time.Unix(13, 0)}) {
 		t.Error("a purge was not accepted once the feed has come as far")
 	}
@@ -104,7 +104,7 @@ func TestPurgeThatOvertakesAnEntryIsAReset(t *testing.T) {
 				src := newFeed(newHub(Options{}.withDefaults()), kv.BucketName{}).source
 				marker := entry("a", 1, kv.Delete)
 				marker.Created = purge.Add(-time.Second)
-				src.take([]kv.Entry{marker})
+				src.deliver([]kv.Entry{marker})
 				arrivals := make(chan kvclient.Arrival, 1)
 				src.postAdvisory(kvclient.Advisory{
 					Kind: kvclient.StreamPurged, Key: "a", Purged: 1, At: purge,
@@ -150,7 +150,7 @@ func TestDeletedKeysShareTheirMemory(t *testing.T) {
 	remove := func(n int) {
 		for range n {
 			last++
-			src.take([]kv.Entry{entry(long+last.String(), last, kv.Delete)})
+			src.deliver([]kv.Entry{entry(long+last.String(), last, kv.Delete)})
 		}
 	}
 	remove(1000)
@@ -166,7 +166,7 @@ func TestDeletedKeysShareTheirMemory(t *testing.T) {
 	}
 	for r := range last {
 		value := entry(long+(r+1).String(), last+r+1, kv.Put)
-		src.take([]kv.Entry{value})
+		src.deliver([]kv.Entry{value})
 	}
 	if f.journal.keys.bytes != 0 || len(f.journal.markers) != 0 {
 		t.Errorf("%d bytes counted for %d keys", f.journal.keys.bytes, len(f.journal.markers))

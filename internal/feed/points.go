@@ -22,17 +22,17 @@ import (
 //
 //	era of the point            trustedFrom > 0                     trustedFrom = 0
 //	--------------------------  ----------------------------------  ---------------
-//	that of this feed           taken                               taken
-//	none                        taken from trustedFrom on           taken
-//	another, of a whole stream  taken from othersTrustedFrom on,    taken
+//	that of this feed           accepted                            accepted
+//	none                        accepted from trustedFrom on        accepted
+//	another, of a whole stream  accepted from othersTrustedFrom on, accepted
 //	                            once othersNoticed is set
-//	another                     the same                            not taken
+//	another                     the same                            not accepted
 //
 // # Points of other gateways
 //
 // Another gateway may have missed a purge that lies below the point, and of which this feed has
 // heard: then what its client holds is not so, though the point is above what this feed found
-// purged. So after its log has begun, the feed takes points that others gave out only above the
+// purged. So after its log has begun, the feed accepts points that others gave out only above the
 // position at which they must have noticed why it began, which takes them noticeTime at most. Until
 // then the clients of another gateway, or of a feed that has ended, are reset.
 //

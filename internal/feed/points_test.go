@@ -24,7 +24,7 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 	})
 	t.Run("something was removed", func(t *testing.T) {
 		f := feedAt(streamAt(10, 1))
-		f.source.take([]kv.Entry{entry("k", 11, kv.Put)})
+		f.source.deliver([]kv.Entry{entry("k", 11, kv.Put)})
 		wantVouched(t, f, map[kv.Revision]bool{9: false, 11: true})
 	})
 	t.Run("where the feed began", func(t *testing.T) {
@@ -60,13 +60,13 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 		f := newFeed(newHub(Options{}.withDefaults()), bucketB)
 		f.now = func() time.Time { return clock }
 		f.source.startAt(nil, streamAt(10, 1))
-		f.source.take([]kv.Entry{entry("k", 11, kv.Put)})
+		f.source.deliver([]kv.Entry{entry("k", 11, kv.Put)})
 		clock = clock.Add(noticeTime - time.Millisecond)
 		if f.journal.vouches(11, "aaaa", f.now()) {
 			t.Error("accepted from a gateway that may not have noticed a purge")
 		}
 		clock = clock.Add(time.Millisecond)
-		f.source.take([]kv.Entry{entry("k", 12, kv.Put)})
+		f.source.deliver([]kv.Entry{entry("k", 12, kv.Put)})
 		if f.journal.vouches(11, "aaaa", f.now()) || !f.journal.vouches(12, "aaaa", f.now()) {
 			t.Error("not accepted exactly from where every gateway has noticed the purge")
 		}
@@ -76,9 +76,9 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 	})
 	t.Run("at what the stream has lost", func(t *testing.T) {
 		f := feedAt(streamAt(10, 0))
-		f.source.take([]kv.Entry{entry("k", 11, kv.Put), entry("k", 12, kv.Put)})
+		f.source.deliver([]kv.Entry{entry("k", 11, kv.Put), entry("k", 12, kv.Put)})
 		f.source.startAt(nil, streamAt(10, 0)) // the server came back without its last two messages
-		f.source.take([]kv.Entry{
+		f.source.deliver([]kv.Entry{
 			entry("k", 11, kv.Put), entry("k", 12, kv.Put),
 			entry("k", 13, kv.Put),
 		})
@@ -90,11 +90,11 @@ func TestPointIsTakenOnlyIfItsHistoryIsProved(t *testing.T) {
 func TestPointsStayVoidThroughResets(t *testing.T) {
 	f := feedAt(streamAt(10, 0))
 	src := f.source
-	src.take([]kv.Entry{entry("k", 11, kv.Put), entry("k", 12, kv.Put)})
+	src.deliver([]kv.Entry{entry("k", 11, kv.Put), entry("k", 12, kv.Put)})
 	src.startAt(nil, streamAt(10, 0)) // the stream has lost two messages
 	src.audit.dueReset = ReasonPurged
 	src.startAt(nil, streamAt(10, 1))
-	src.take([]kv.Entry{
+	src.deliver([]kv.Entry{
 		entry("k", 11, kv.Put), entry("k", 12, kv.Put), entry("k", 13, kv.Put),
 	})
 	wantVouched(t, f, map[kv.Revision]bool{11: false, 12: false, 13: true})

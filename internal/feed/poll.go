@@ -268,7 +268,7 @@ func (s *Subscription) pollLog(events []Event, limit int) (_ []Event, rest *batc
 			return events, nil
 		}
 		var drained bool
-		if events, drained, rest = s.takeFromLog(events, limit); !drained {
+		if events, drained, rest = s.matchLog(events, limit); !drained {
 			return events, rest
 		}
 	}

@@ -197,7 +197,7 @@ type collector struct {
 	pending *chunk
 }
 
-// visit takes an entry over, and waits after a full chunk until the reading may go on.
+// visit adds an entry, and waits after a full chunk until the reading may go on.
 func (c *collector) visit(ctx context.Context, e kv.Entry) error {
 	change := &Change{Entry: e, Snapshot: c.snapshot, SnapshotCheck: c.check}
 	c.pending.changes = append(c.pending.changes, change)

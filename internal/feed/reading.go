@@ -210,7 +210,7 @@ func (r *reading) newCursor(s *Subscription, horizon kv.Revision) *readingCursor
 	return cursor
 }
 
-// leave takes the cursor out of its reading. The last cursor that leaves a reading which is not
+// leave removes the cursor from its reading. The last cursor that leaves a reading which is not
 // done drops the reading, since nobody else would ever need it. The feed's mutex must be held, so
 // that nobody joins meanwhile.
 func (p *readingCursor) leave() {
@@ -232,7 +232,7 @@ func (p *readingCursor) leave() {
 	r.cancel()
 }
 
-// removeCursor takes a cursor out of the reading, if it is still in it. r.mu must be held.
+// removeCursor removes a cursor from the reading, if it is still in it. r.mu must be held.
 func (r *reading) removeCursor(p *readingCursor) {
 	if _, found := r.cursors[p]; !found {
 		return

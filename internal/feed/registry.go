@@ -96,7 +96,7 @@ func advisoryBound(set *bound.Set) *bound.Bound {
 	})
 }
 
-// acquire returns the bucket's feed with one more user, which [Hub.release] takes away. A new one
+// acquire returns the bucket's feed with one more user, which [Hub.release] removes. A new one
 // is charged to the context's owner; a *[bound.FullError] says that there is no place for it, or
 // for one that rests and has to be roused.
 func (h *Hub) acquire(ctx context.Context, name kv.BucketName) (*Feed, error) {
@@ -214,7 +214,7 @@ func (h *Hub) dropFeed(f *Feed) {
 	}
 }
 
-// release takes a user from a feed. After the last one it lingers for some time, unless it rests.
+// release removes a user from a feed. After the last one it lingers for some time, unless it rests.
 func (h *Hub) release(f *Feed) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

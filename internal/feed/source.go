@@ -66,7 +66,7 @@ type source struct {
 	// lastHeard returns when the stream said something last. It can be asked after the source was
 	// lost, too.
 	lastHeard func() time.Time
-	// toWake is what take is to call for the entries that arrived. Its array is used again.
+	// toWake is what deliver is to call for the entries that arrived. Its array is used again.
 	toWake []func()
 }
 
@@ -128,7 +128,7 @@ func (src *source) pauseForRetry(ctx context.Context, wait time.Duration) (told 
 	case <-ctx.Done():
 	case <-timer.C:
 	case <-src.mail.arrived:
-		advisory, some := src.mail.take()
+		advisory, some := src.mail.pop()
 		if some {
 			_ = src.handleAdvisory(advisory) // the source starts anew in any case
 		}
@@ -200,7 +200,7 @@ func (f *Feed) askWithin(ctx context.Context, patience time.Duration) (
 	return f.hub.client.State(ctx, f.name)
 }
 
-// startAt takes over where the stream is. It returns the revision after which to read on; begun
+// startAt notes where the stream is. It returns the revision after which to read on; begun
 // reports that the log begins there.
 func (src *source) startAt(bucket *kvclient.Bucket, s kvclient.StreamState) (
 	position kv.Revision, begun bool,
@@ -265,13 +265,13 @@ func (src *source) noteAdvisoryPeriod(h kvclient.AdvisoryPeriod) {
 // streamQuestions are the ways in which the source's goroutine looks at the stream. Tests have
 // others.
 type streamQuestions struct {
-	// verify compares all that the feed knows with the stream. Nothing is taken meanwhile.
+	// verify compares all that the feed knows with the stream. What arrives meanwhile waits.
 	verify func(context.Context) error
 	// last asks for the stream's state beside the changes that come; see [inquiry].
 	last func(context.Context) (kvclient.StreamState, error)
 }
 
-// receive takes what the source delivers, handles advisories, and compares the feed with the
+// receive delivers what the consumer brings, handles advisories, and compares the feed with the
 // stream from time to time. When arrivals is closed, lost says why.
 func (src *source) receive(
 	ctx context.Context, arrivals <-chan kvclient.Arrival, lost func() error, ask streamQuestions,
@@ -295,7 +295,8 @@ func (src *source) receive(
 			if !ok {
 				return lost()
 			}
-			if err := src.carryOut(src.takeArrival(a)); err != nil {
+			src.audit.noteIdle(a.Idle)
+			if err := src.carryOut(src.deliver(a.Entries)); err != nil {
 				return err
 			}
 			later()
@@ -304,7 +305,7 @@ func (src *source) receive(
 				later()
 			}
 		case <-src.mail.arrived:
-			a, told := src.mail.take()
+			a, told := src.mail.pop()
 			if !told {
 				continue
 			}
@@ -342,7 +343,7 @@ func (src *source) gatherPurges(ctx context.Context) {
 	for {
 		select {
 		case <-src.mail.arrived:
-			switch a, told := src.mail.take(); {
+			switch a, told := src.mail.pop(); {
 			case !told:
 			case a.Kind == kvclient.StreamPurged:
 				more.Reset(gatherGap)

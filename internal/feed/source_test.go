@@ -76,9 +76,9 @@ func newDrivenFeed(t *testing.T) *drivenFeed {
 	return w
 }
 
-// takeVerified waits until everybody waits, and returns the times of the verifications since it
+// drainVerified waits until everybody waits, and returns the times of the verifications since it
 // was last called.
-func (w *drivenFeed) takeVerified() []time.Duration {
+func (w *drivenFeed) drainVerified() []time.Duration {
 	synctest.Wait()
 	w.timesMu.Lock()
 	defer w.timesMu.Unlock()
@@ -103,11 +103,11 @@ func TestVerificationComesHoweverOftenItIsRequested(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDrivenFeed(t)
 		time.Sleep(verifyDelay)
-		w.takeVerified()
+		w.drainVerified()
 		for began := time.Now(); time.Since(began) < time.Second; time.Sleep(verifyDelay / 4) {
 			w.source.requestVerify() // as the bookmark of one of many subscriptions does
 		}
-		if times := w.takeVerified(); len(times) < 20 {
+		if times := w.drainVerified(); len(times) < 20 {
 			t.Errorf("verified %d times in a second, at %v", len(times), times)
 		}
 		_ = w.end()
@@ -123,11 +123,11 @@ func TestVerificationComesWhenWritersRest(t *testing.T) {
 			w.source.requestVerify()
 			time.Sleep(verifyDelay / 2)
 		}
-		if times := w.takeVerified(); len(times) > 1 {
+		if times := w.drainVerified(); len(times) > 1 {
 			t.Errorf("verified at %v while changes came", times)
 		}
 		time.Sleep(2 * verifyDelay)
-		if times := w.takeVerified(); len(times) == 0 {
+		if times := w.drainVerified(); len(times) == 0 {
 			t.Error("not verified after the last change")
 		}
 		if err := w.end(); !errors.Is(err, context.Canceled) {
@@ -141,7 +141,7 @@ func TestVerificationComesEveryFewSeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newDrivenFeed(t)
 		time.Sleep(30*time.Second + verifyDelay)
-		if times := w.takeVerified(); len(times) < 6 {
+		if times := w.drainVerified(); len(times) < 6 {
 			t.Errorf("verified at %v in half a minute", times)
 		}
 		_ = w.end()
@@ -173,7 +173,7 @@ func TestPurgesAreGathered(t *testing.T) {
 // counted between the purge and its advisory.
 func TestPurgeReportedDuringThePauseIsAReset(t *testing.T) {
 	src := feedAt(streamAt(10, 1)).source
-	src.take([]kv.Entry{entry("k", 11, kv.Put)})
+	src.deliver([]kv.Entry{entry("k", 11, kv.Put)})
 	if _, err := src.compareAnswer(src.newQuestion(), streamAt(11, 2)); err != nil {
 		t.Fatal(err)
 	}

@@ -216,7 +216,7 @@ func (s *Subscription) noteSent(revision kv.Revision) {
 	}
 }
 
-// relocate counts that the subscription is to go on elsewhere, or ends, and takes it out of its
+// relocate counts that the subscription is to go on elsewhere, or ends, and removes it from its
 // reading if it is in one. The caller says where it goes on. The feed's mutex must be held.
 func (s *Subscription) relocate() {
 	s.relocations++

@@ -33,7 +33,7 @@ type sourceStatus struct {
 
 func newSourceStatus() sourceStatus { return sourceStatus{settled: make(chan struct{})} }
 
-// set takes over what is known of the source now, and why it is not live. A source that has never
+// set notes what is known of the source now, and why it is not live. A source that has never
 // been reached does not become stale, but stays starting. It reports whether s is another state
 // than before.
 func (st *sourceStatus) set(s sourceState, why error) (changed bool) {

@@ -42,7 +42,7 @@ type tallies struct {
 // talliesFrom returns the tallies of a log that begins.
 func talliesFrom(first tally) tallies { return tallies{last: first, aging: first} }
 
-// note takes over what the stream is now, unless nothing has changed. heard is when the source said
+// note notes what the stream is now, unless nothing has changed. heard is when the source said
 // something last.
 func (t *tallies) note(s kvclient.StreamState, heard, now time.Time) {
 	same := t.last.StreamState

@@ -167,7 +167,7 @@ func TestAnchorOfAnotherHistoryIsNotTrusted(t *testing.T) {
 		src := feedAt(streamAt(10, 1)).source
 		e := entry("k", 11, kv.Put)
 		e.Created = now
-		src.take([]kv.Entry{e})
+		src.deliver([]kv.Entry{e})
 		src.audit.noteMissed(src.audit.tallies.last.at.Add(2 * advisoryDelay))
 		state := streamAt(tc.last, 1)
 		if tc.last == 13 {
@@ -193,11 +193,11 @@ func TestFeedThatSkippedSomeDoesNotGoOn(t *testing.T) {
 		now := time.Unix(100, 0)
 		f.now = func() time.Time { return now }
 		src.audit.tallies.last.at = time.Unix(10, 0)
-		src.take([]kv.Entry{entryStored("l", 12, 12)}) // 11 is gone; 13 has its key
+		src.deliver([]kv.Entry{entryStored("l", 12, 12)}) // 11 is gone; 13 has its key
 		after := streamAt(12, 0)
 		if came {
 			q := src.newQuestion()
-			src.take([]kv.Entry{entryStored("k", 13, 13)})
+			src.deliver([]kv.Entry{entryStored("k", 13, 13)})
 			if _, err := src.compareAnswer(q, streamAt(13, 1)); err != nil {
 				t.Fatal(err)
 			}

@@ -78,7 +78,7 @@ func (src *source) newQuestion() question {
 func (src *source) compareAnswer(q question, s kvclient.StreamState) (beyond bool, err error) {
 	f := src.feed
 	f.mu.Lock()
-	same := f.journal.takeAnswer(q, s)
+	same := f.journal.noteAnswer(q, s)
 	if same {
 		f.wakeExactLocked()
 		if f.absences.refute(q.absences) {
