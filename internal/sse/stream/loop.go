@@ -86,7 +86,7 @@ func (l *loop) visitReady() {
 // due after its visit.
 func (l *loop) visitDue(now time.Time) {
 	due := l.visiting[:0]
-	for s := l.timetable.takeDue(now); s != nil; s = l.timetable.takeDue(now) {
+	for s := l.timetable.popDue(now); s != nil; s = l.timetable.popDue(now) {
 		due = append(due, s)
 	}
 	for i, s := range due {

@@ -29,7 +29,7 @@ func (h *timetable) Push(x any) {
 	*h = append(*h, s)
 }
 
-// Pop takes out the last stream. It is for the heap package; see takeDue.
+// Pop takes out the last stream. It is for the heap package; see popDue.
 func (h *timetable) Pop() any {
 	last := len(*h) - 1
 	s := (*h)[last]
@@ -55,8 +55,8 @@ func (h *timetable) remove(s *LoopStream) {
 	}
 }
 
-// takeDue takes out a stream that is due, and returns nil if there is none.
-func (h *timetable) takeDue(now time.Time) *LoopStream {
+// popDue takes out a stream that is due, and returns nil if there is none.
+func (h *timetable) popDue(now time.Time) *LoopStream {
 	if len(*h) == 0 || (*h)[0].due().After(now) {
 		return nil
 	}
